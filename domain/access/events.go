@@ -1,0 +1,107 @@
+package access
+
+import (
+	"time"
+
+	"coffre/domain"
+)
+
+// Event is one of the facts of an access stream, access-{citizenId}-{yyyymm}.
+// Authorized also stands in consent-{id} when a consent is its basis.
+type Event interface{ AccessEvent() }
+
+// RefusalEvent is the fact of a refusal stream, refusal-{organisation}-{yyyymmdd}.
+type RefusalEvent interface{ RefusalEvent() }
+
+// Kind says what was opened.
+type Kind string
+
+const (
+	KindDocument            Kind = "document"            // the content a basis covers
+	KindPredicate           Kind = "predicate"           // one question answered from the content
+	KindWallet              Kind = "wallet"              // a representative looked at the wallet
+	KindReadBack            Kind = "readBack"            // the issuer read what it issued
+	KindVersions            Kind = "versions"            // earlier versions were read
+	KindAttachment          Kind = "attachment"          // a file of the document
+	KindSubjectAccessReport Kind = "subjectAccessReport" // GDPR art. 15
+	KindExport              Kind = "export"              // opened into a file
+	KindDelivery            Kind = "delivery"            // a reactor opened it to send it
+)
+
+// Authorized: this disclosure was lawful when decided, and is on record before a
+// byte leaves (rule A-1). Exactly one of Consent, LegalBasis and Mandate names the
+// basis; an issuer's reading of its own document has none.
+type Authorized struct {
+	Access   domain.AccessID     `json:"access"`
+	Citizen  domain.CitizenID    `json:"citizen"`
+	Kind     Kind                `json:"kind"`
+	Role     domain.Role         `json:"role"`
+	Consumer domain.Organisation `json:"consumer,omitempty"`
+	// Reader is the representative who reads for the citizen, when Mandate is the basis.
+	Reader       domain.CitizenID    `json:"reader,omitzero"`
+	Document     domain.DocumentID   `json:"document,omitzero"`
+	Version      int                 `json:"version,omitempty"`
+	Type         domain.DocumentType `json:"type,omitempty"`
+	Purpose      domain.Purpose      `json:"purpose,omitempty"`
+	Procedure    domain.Procedure    `json:"procedure,omitempty"`
+	Consent      domain.ConsentID    `json:"consent,omitzero"`
+	LegalBasis   domain.LegalBasis   `json:"legalBasis,omitempty"`
+	Deliberation domain.Deliberation `json:"deliberation,omitempty"`
+	Mandate      domain.MandateID    `json:"mandate,omitzero"`
+	Fields       []domain.Field      `json:"fields,omitempty"`
+	Predicate    string              `json:"predicate,omitempty"`
+	// Attempt counts disclosures under one authorisation from 1; a lawful repeat
+	// within five minutes adds an attempt and no use.
+	Attempt int       `json:"attempt"`
+	At      time.Time `json:"at"`
+
+	Personal *AuthorizedPersonal `json:"-"`
+}
+
+// AuthorizedPersonal is sealed under the key of the stream it stands in.
+type AuthorizedPersonal struct {
+	CaseReference string `json:"caseReference,omitempty"`
+}
+
+// Outcome of an authorised access.
+type Outcome string
+
+const (
+	Delivered Outcome = "disclosed" // the answer was handed to the network
+	Withheld  Outcome = "withheld"  // something changed between the decision and the opening
+	Failed    Outcome = "failed"    // it could not be opened
+)
+
+// Disclosed tells what became of an authorised access. An Authorized without it
+// is shown as "may have been disclosed".
+type Disclosed struct {
+	Access  domain.AccessID   `json:"access"`
+	Citizen domain.CitizenID  `json:"citizen"`
+	Outcome Outcome           `json:"outcome"`
+	Reason  domain.ReasonCode `json:"reason,omitempty"`
+	Attempt int               `json:"attempt"`
+	At      time.Time         `json:"at"`
+}
+
+// Refused: somebody asked and was told no (rule A-3). Citizen is absent when
+// nobody by that number is known. Count is above 1 when refusals of one minute
+// were aggregated.
+type Refused struct {
+	Consumer  domain.Organisation `json:"consumer"`
+	Citizen   domain.CitizenID    `json:"citizen,omitzero"`
+	Document  domain.DocumentID   `json:"document,omitzero"`
+	Type      domain.DocumentType `json:"type,omitempty"`
+	Purpose   domain.Purpose      `json:"purpose,omitempty"`
+	Procedure domain.Procedure    `json:"procedure,omitempty"`
+	Reason    domain.ReasonCode   `json:"reason"` // the refusal's slug
+	Count     int                 `json:"count"`
+	At        time.Time           `json:"at"`
+}
+
+func (Authorized) AccessEvent() {}
+func (Disclosed) AccessEvent()  {}
+func (Refused) RefusalEvent()   {}
+
+// ConsentEvent lets an authorisation under a consent stand in the consent's own
+// stream, where the store orders use against withdrawal.
+func (Authorized) ConsentEvent() {}

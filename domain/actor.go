@@ -1,0 +1,30 @@
+package domain
+
+// Role is what a caller's token lets them be. A caller acts in one role at a time.
+type Role string
+
+const (
+	RoleIssuer         Role = "issuer"         // an authentic source
+	RoleConsumer       Role = "consumer"       // an administration that reads
+	RoleCitizen        Role = "citizen"        // a person, for themselves
+	RoleRepresentative Role = "representative" // a person, for another under a mandate
+	RoleAuditor        Role = "auditor"
+	RolePrivacyOfficer Role = "privacyOfficer"
+	RoleOperator       Role = "operator"
+	RoleSystem         Role = "system" // Coffre itself: a reactor, a resumed erasure
+)
+
+// Actor says who did something, in words that may stay in clear for ever: a
+// role, an organisation, a citizen's pseudonym where the citizen acted, and for
+// anybody else a keyed hash of the token's subject.
+type Actor struct {
+	Role         Role         `json:"role"`
+	Organisation Organisation `json:"org,omitempty"`
+	Citizen      CitizenID    `json:"citizen,omitzero"`
+	Subject      string       `json:"sub,omitempty"` // HMAC under the rotating audit key, base64url; never the subject itself
+}
+
+// IsSelf reports whether the actor is the citizen with that id, acting for themselves.
+func (a Actor) IsSelf(c CitizenID) bool {
+	return a.Role == RoleCitizen && !c.IsZero() && a.Citizen == c
+}

@@ -1,0 +1,125 @@
+package citizen
+
+import (
+	"time"
+
+	"coffre/domain"
+)
+
+// Event is one of the facts of a citizen's stream, citizen-{id}.
+type Event interface{ CitizenEvent() }
+
+// Registered: the vault knows this person from now on. NewLife marks the lawful
+// registration of a person who was erased before; it has no link to the former id
+// (rule E-4) and names its basis.
+type Registered struct {
+	Citizen domain.CitizenID  `json:"citizen"`
+	NewLife bool              `json:"newLife,omitempty"`
+	Basis   domain.LegalBasis `json:"basis,omitempty"`
+	At      time.Time         `json:"at"`
+}
+
+// Deceased: the authentic source reported the death. Mandates and consents end.
+type Deceased struct {
+	Citizen domain.CitizenID `json:"citizen"`
+	At      time.Time        `json:"at"`
+
+	Personal *DeceasedPersonal `json:"-"`
+}
+
+// DeceasedPersonal is sealed under the citizen's key.
+type DeceasedPersonal struct {
+	Date domain.Date `json:"date"`
+}
+
+// SSINReplaced: the National Register gave the person another number.
+type SSINReplaced struct {
+	Citizen domain.CitizenID `json:"citizen"`
+	At      time.Time        `json:"at"`
+
+	Personal *SSINReplacedPersonal `json:"-"`
+}
+
+// SSINReplacedPersonal is sealed under the citizen's key. Digits in clear: never
+// print it.
+type SSINReplacedPersonal struct {
+	Former string `json:"former"`
+	Now    string `json:"now"`
+}
+
+// LegalHoldPlaced: nothing of the citizen may be erased until the hold is lifted.
+type LegalHoldPlaced struct {
+	Citizen domain.CitizenID  `json:"citizen"`
+	Hold    domain.HoldID     `json:"hold"`
+	Reason  domain.ReasonCode `json:"reason"`
+	At      time.Time         `json:"at"`
+
+	Personal *LegalHoldPersonal `json:"-"`
+}
+
+// LegalHoldPersonal is sealed under the citizen's key.
+type LegalHoldPersonal struct {
+	CaseReference string `json:"caseReference"`
+}
+
+// LegalHoldLifted: that hold no longer stands.
+type LegalHoldLifted struct {
+	Citizen domain.CitizenID `json:"citizen"`
+	Hold    domain.HoldID    `json:"hold"`
+	At      time.Time        `json:"at"`
+}
+
+// Scope of an erasure.
+type Scope string
+
+const (
+	WholeCitizen Scope = "citizen"  // the DEK: everything of the citizen
+	OneDocument  Scope = "document" // one content key
+)
+
+// ErasureRequested: the citizen or the law asks that something be forgotten.
+type ErasureRequested struct {
+	Citizen  domain.CitizenID  `json:"citizen"`
+	Erasure  domain.ErasureID  `json:"erasure"`
+	Scope    Scope             `json:"scope"`
+	Document domain.DocumentID `json:"document,omitzero"`
+	Reason   domain.ReasonCode `json:"reason"`
+	At       time.Time         `json:"at"`
+}
+
+// ErasureApproved: a second person agreed (rule E-1).
+type ErasureApproved struct {
+	Citizen domain.CitizenID `json:"citizen"`
+	Erasure domain.ErasureID `json:"erasure"`
+	At      time.Time        `json:"at"`
+}
+
+// ErasureStarted: from here holds are refused and new writes for the citizen fail.
+type ErasureStarted struct {
+	Citizen domain.CitizenID `json:"citizen"`
+	Erasure domain.ErasureID `json:"erasure"`
+	At      time.Time        `json:"at"`
+}
+
+// KeyDestroyed: no live process can decrypt what the key sealed.
+type KeyDestroyed struct {
+	Citizen domain.CitizenID `json:"citizen"`
+	Erasure domain.ErasureID `json:"erasure"`
+	// Keys are the ids of the destroyed content keys, for a whole citizen all of them.
+	Keys []string `json:"keys"`
+	// Unreadable counts the events whose personal part can no longer be read;
+	// Digest is SHA-256 over the leaf hashes of those events in log order.
+	Unreadable int64     `json:"unreadable"`
+	Digest     []byte    `json:"digest"`
+	At         time.Time `json:"at"`
+}
+
+func (Registered) CitizenEvent()       {}
+func (Deceased) CitizenEvent()         {}
+func (SSINReplaced) CitizenEvent()     {}
+func (LegalHoldPlaced) CitizenEvent()  {}
+func (LegalHoldLifted) CitizenEvent()  {}
+func (ErasureRequested) CitizenEvent() {}
+func (ErasureApproved) CitizenEvent()  {}
+func (ErasureStarted) CitizenEvent()   {}
+func (KeyDestroyed) CitizenEvent()     {}

@@ -1,0 +1,102 @@
+package consent
+
+import (
+	"time"
+
+	"coffre/domain"
+)
+
+// Event is one of the facts of a consent's stream, consent-{id}. The access
+// package's Authorized is one too: use and withdrawal are ordered by the store.
+type Event interface{ ConsentEvent() }
+
+// Terms are what a consent covers (rule C-2). Either Documents or Types is set.
+type Terms struct {
+	Consumer  domain.Organisation   `json:"consumer"`
+	Purpose   domain.Purpose        `json:"purpose"`
+	Documents []domain.DocumentID   `json:"documents,omitempty"`
+	Types     []domain.DocumentType `json:"types,omitempty"`
+	Fields    []domain.Field        `json:"fields,omitempty"` // empty: every field
+	Until     time.Time             `json:"until"`            // exclusive
+	Limits    Limits                `json:"limits,omitzero"`
+}
+
+// Limits on use; zero members do not limit.
+type Limits struct {
+	Uses      int       `json:"uses,omitempty"`     // accesses in all
+	Frequency Frequency `json:"frequency,omitzero"` // accesses per period
+	DataLife  int       `json:"dataLife,omitempty"` // days the consumer may keep what it read
+}
+
+// Frequency limits uses in any rolling period.
+type Frequency struct {
+	Uses int    `json:"uses"`
+	Per  Period `json:"per"`
+}
+
+// Period of a frequency, counted back from the moment of the decision.
+type Period string
+
+const (
+	Day   Period = "day"   // 24 hours
+	Week  Period = "week"  // 7 × 24 hours
+	Month Period = "month" // 30 × 24 hours
+)
+
+// Requested: a consumer asks the citizen.
+type Requested struct {
+	Consent domain.ConsentID `json:"consent"`
+	Citizen domain.CitizenID `json:"citizen"`
+	Terms   Terms            `json:"terms"`
+	At      time.Time        `json:"at"`
+
+	Personal *RequestedPersonal `json:"-"`
+}
+
+// RequestedPersonal is sealed under the consent's content key.
+type RequestedPersonal struct {
+	Message string `json:"message,omitempty"`
+}
+
+// Granted: the citizen, or a mandated representative, agrees.
+type Granted struct {
+	Consent domain.ConsentID `json:"consent"`
+	Citizen domain.CitizenID `json:"citizen"`
+	Terms   Terms            `json:"terms"`
+	Mandate domain.MandateID `json:"mandate,omitzero"` // under which a representative acted
+	At      time.Time        `json:"at"`
+
+	Personal *GrantedPersonal `json:"-"`
+}
+
+// GrantedPersonal keeps what the citizen was shown (rule C-5), sealed.
+type GrantedPersonal struct {
+	Shown Shown `json:"shown"`
+}
+
+// Shown is the text under which consent was given.
+type Shown struct {
+	Text     string          `json:"text"`
+	Language domain.Language `json:"language"`
+	Version  string          `json:"version"`
+}
+
+// Refused: the citizen says no to a request.
+type Refused struct {
+	Consent domain.ConsentID `json:"consent"`
+	Mandate domain.MandateID `json:"mandate,omitzero"`
+	At      time.Time        `json:"at"`
+}
+
+// Withdrawn: from here no access is authorised (rule C-4).
+type Withdrawn struct {
+	Consent domain.ConsentID  `json:"consent"`
+	Mandate domain.MandateID  `json:"mandate,omitzero"`
+	Reason  domain.ReasonCode `json:"reason,omitempty"` // "citizen" or "death"
+	At      time.Time         `json:"at"`
+}
+
+func (Requested) ConsentEvent() {}
+func (Granted) ConsentEvent()   {}
+func (Refused) ConsentEvent()   {}
+func (Withdrawn) ConsentEvent() {}

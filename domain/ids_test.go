@@ -1,0 +1,89 @@
+package domain
+
+import (
+	"fmt"
+	"testing"
+)
+
+// Vectors of the National Register's rule: before 2000, from 2000, BIS numbers
+// with a known and an unknown sex, unknown and impossible dates.
+func TestSSIN(t *testing.T) {
+	good := map[string]int{
+		"53480200724": 1900, "85073003328": 1900, "85073003357": 2000, "00010100105": 2000, "12061500265": 2000,
+		"12123199787": 2000, "05022900153": 2000, "72520100102": 1900, "72420100228": 1900, "00410100191": 2000,
+		"90000000146": 1900, "84022711082": 1900, "71022722582": 1900, "84022711014": 2000, "71022722514": 2000,
+	}
+	for s, century := range good {
+		n, err := ParseSSIN(s)
+		if err != nil || n.Reveal() != s {
+			t.Errorf("%s refused: %v", s, err)
+			continue
+		}
+		if n.Century() != century {
+			t.Errorf("%s: century %d, want %d", s, n.Century(), century)
+		}
+		for _, verb := range []string{"%s", "%v", "%+v", "%#v", "%q", "%d", "%x"} {
+			if got := fmt.Sprintf(verb, n); got != "(ssin)" {
+				t.Errorf("an SSIN prints as %q with %s", got, verb)
+			}
+		}
+	}
+	for _, s := range []string{
+		"", "40010110001", "84022711080", "71022722580", "8402271108", "840227110822", "84022711O82",
+		"84.02.27-110.82", " 84022711082", "84022700060", "84022799999", "８4022711082",
+	} {
+		if _, err := ParseSSIN(s); err == nil {
+			t.Errorf("%q accepted", s)
+		}
+	}
+}
+
+// No nine digits have one check number that fits both centuries, so exactly two
+// of the hundred endings are right for every beginning.
+func TestSSINHasTwoEndings(t *testing.T) {
+	for n := 1; n < 999_999_999; n += 7_654_321 {
+		if s := n % 1000; s == 0 || s == 999 {
+			continue
+		}
+		right := 0
+		for c := range 100 {
+			if _, err := ParseSSIN(fmt.Sprintf("%09d%02d", n, c)); err == nil {
+				right++
+			}
+		}
+		if right != 2 {
+			t.Fatalf("%09d has %d endings", n, right)
+		}
+	}
+}
+
+func TestOrganisation(t *testing.T) {
+	for _, s := range []string{"0206731645", "0671516647", "0202239951"} {
+		if _, err := ParseOrganisation(s); err != nil {
+			t.Errorf("%s refused", s)
+		}
+	}
+	for _, s := range []string{"", "0206731646", "2206731645", "206731645", "0206.731.645", "0000000097", "02067316450"} {
+		if _, err := ParseOrganisation(s); err == nil {
+			t.Errorf("%q accepted", s)
+		}
+	}
+}
+
+func TestDate(t *testing.T) {
+	for _, s := range []string{"2026-02-29", "2026-13-01", "2026-1-1", "20260101", "", "0000-01-01", "2026-01-01T00:00:00Z"} {
+		if _, err := ParseDate(s); err == nil {
+			t.Errorf("%q accepted", s)
+		}
+	}
+	leap, err := ParseDate("2008-02-29")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := leap.AddYears(18); got != "2026-03-01" {
+		t.Errorf("18 years after 29 February 2008 is %s", got)
+	}
+	if got := leap.EndOfYear(12); got != "2020-12-31" {
+		t.Errorf("the year a child of 2008 turns 12 ends %s", got)
+	}
+}

@@ -1,0 +1,69 @@
+package mandate
+
+import (
+	"time"
+
+	"coffre/domain"
+)
+
+// Event is one of the facts of a mandate's stream, mandate-{id}, which is sealed
+// for the represented person and holds nothing personal of the representative.
+type Event interface{ MandateEvent() }
+
+// Kind of representation.
+type Kind string
+
+const (
+	ParentOfMinor  Kind = "parentOfMinor"  // from the authentic source; ends at 18
+	Representation Kind = "representation" // granted by the represented citizen
+)
+
+// Action a representative may take.
+type Action string
+
+const (
+	Read    Action = "read"    // see the documents in scope in their own wallet
+	Consent Action = "consent" // grant, refuse and withdraw consents about them
+)
+
+// Scope limits a mandate. No Types means every type.
+type Scope struct {
+	Types   []domain.DocumentType `json:"types,omitempty"`
+	Actions []Action              `json:"actions"`
+}
+
+// Granted: Representative may act for Citizen within Scope once accepted.
+type Granted struct {
+	Mandate        domain.MandateID    `json:"mandate"`
+	Citizen        domain.CitizenID    `json:"citizen"` // the represented person
+	Representative domain.CitizenID    `json:"representative"`
+	Kind           Kind                `json:"kind"`
+	Scope          Scope               `json:"scope"`
+	Source         domain.Organisation `json:"source,omitempty"` // the authentic source, when it granted
+	At             time.Time           `json:"at"`
+
+	Personal *GrantedPersonal `json:"-"`
+}
+
+// GrantedPersonal is sealed under the represented person's key: the end of a
+// parent's mandate is the child's eighteenth birthday.
+type GrantedPersonal struct {
+	Until domain.Date `json:"until,omitempty"` // first day on which it no longer holds; absent: no end
+}
+
+// Accepted: the representative agrees; for parents the authentic source vouches.
+type Accepted struct {
+	Mandate domain.MandateID `json:"mandate"`
+	At      time.Time        `json:"at"`
+}
+
+// Ended: the mandate holds no longer.
+type Ended struct {
+	Mandate domain.MandateID  `json:"mandate"`
+	Reason  domain.ReasonCode `json:"reason"` // "byCitizen", "byRepresentative", "majority", "death", "decision"
+	At      time.Time         `json:"at"`
+}
+
+func (Granted) MandateEvent()  {}
+func (Accepted) MandateEvent() {}
+func (Ended) MandateEvent()    {}

@@ -1,0 +1,236 @@
+package eventstore
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"coffre/domain"
+)
+
+// Codec translates between domain events and their stored form. See package codec.
+type Codec interface {
+	// Encode returns the permanent name of the event's form, the JSON of its clear
+	// fields, and the JSON of its personal part (nil when it has none).
+	Encode(event any) (typ string, clear, personal []byte, err error)
+	// Decode returns the event as it is understood today; old forms are brought up
+	// to date. personal is nil while it stays sealed.
+	Decode(typ string, clear, personal []byte) (event any, err error)
+}
+
+// Event is a record whose clear part was decoded. Its personal part stays sealed
+// until [Log.Open].
+type Event struct {
+	Record
+	Data any // a value of one of the types in codec.Catalog
+}
+
+// Log is a Store that speaks domain events. Make it with [NewLog]; its methods
+// may be called concurrently.
+type Log struct {
+	store  Store
+	codec  Codec
+	sealer Sealer
+	now    func() time.Time
+	leaves LeafIndex
+
+	locks  keyedMutex
+	folded *lru.Cache[Stream, any] // of snapshot[S], see transact.go
+}
+
+// LeafIndex maps a store's positions to leaf numbers, which are what leaves the
+// vault. The map is never reassigned.
+type LeafIndex interface {
+	// Leaf returns the number of the last leaf at or before p; -1 before the first.
+	Leaf(ctx context.Context, p Position) (int64, error)
+	// Position returns where the leaf with that number lies. For a number below 0 it
+	// returns the zero Position; beyond the log it may return a position not reached yet.
+	Position(ctx context.Context, leaf int64) (Position, error)
+}
+
+// DenseLeaves is the LeafIndex of stores whose positions count 1, 2, 3… over our
+// records alone.
+type DenseLeaves struct{}
+
+func (DenseLeaves) Leaf(_ context.Context, p Position) (int64, error) {
+	return int64(p.Commit) - 1, nil
+}
+
+func (DenseLeaves) Position(_ context.Context, leaf int64) (Position, error) {
+	if leaf < 0 {
+		return Position{}, nil
+	}
+	return Position{uint64(leaf) + 1, uint64(leaf) + 1}, nil
+}
+
+// Options of a Log. Store, Codec and Sealer are required.
+type Options struct {
+	Store  Store
+	Codec  Codec
+	Sealer Sealer
+	Now    func() time.Time // default time.Now
+	Leaves LeafIndex        // default DenseLeaves
+	// CachedStreams bounds the folded states kept in memory; default 20,000.
+	CachedStreams int
+}
+
+// NewLog returns a Log over o.Store, which the caller still owns and closes.
+func NewLog(o Options) *Log {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Leaves == nil {
+		o.Leaves = DenseLeaves{}
+	}
+	if o.CachedStreams <= 0 {
+		o.CachedStreams = 20_000
+	}
+	folded, err := lru.New[Stream, any](o.CachedStreams)
+	if err != nil {
+		panic(err) // only for a size that is not positive
+	}
+	return &Log{store: o.Store, codec: o.Codec, sealer: o.Sealer, now: o.Now, leaves: o.Leaves, folded: folded}
+}
+
+// Store returns the store under the log, for those who move records as they are.
+func (l *Log) Store() Store { return l.store }
+
+// Leaves returns the map between positions and leaves.
+func (l *Log) Leaves() LeafIndex { return l.leaves }
+
+// Read yields the events of s from revision from in order; none if s does not exist.
+func (l *Log) Read(ctx context.Context, s Stream, from Revision) iter.Seq2[Event, error] {
+	return l.decoded(l.store.ReadStream(ctx, s, from))
+}
+
+// ReadAll yields at most limit events after the given position, in order.
+func (l *Log) ReadAll(ctx context.Context, after Position, limit int) iter.Seq2[Event, error] {
+	return l.decoded(l.store.ReadAll(ctx, after, limit))
+}
+
+// Wait returns nil when there may be an event after the given position.
+func (l *Log) Wait(ctx context.Context, after Position) error { return l.store.Wait(ctx, after) }
+
+// Head returns the position of the last event.
+func (l *Log) Head(ctx context.Context) (Position, error) { return l.store.Head(ctx) }
+
+func (l *Log) decoded(records iter.Seq2[Record, error]) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		for r, err := range records {
+			if err != nil {
+				yield(Event{}, err)
+				return
+			}
+			data, err := l.codec.Decode(r.Type, r.Clear, nil)
+			if err != nil {
+				err = &Undecodable{Stream: r.Stream, Revision: r.Revision, Position: r.Position, Type: r.Type, Err: err}
+			}
+			if !yield(Event{r, data}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Undecodable: the record is intact, but this program does not know its form.
+type Undecodable struct {
+	Stream   Stream
+	Revision Revision
+	Position Position
+	Type     string
+	Err      error
+}
+
+func (e *Undecodable) Error() string {
+	return fmt.Sprintf("eventstore: %s at position %d/%d: %v", e.Type, e.Position.Commit, e.Position.Prepare, e.Err)
+}
+
+func (e *Undecodable) Unwrap() error { return e.Err }
+
+// Open decrypts the personal part of e and returns the event with it, or the
+// event as it is when it has none. It returns ErrErased when the key was
+// destroyed. Opening is a disclosure: callers record the access first.
+func (l *Log) Open(ctx context.Context, e Event) (any, error) {
+	if e.Sealed == nil {
+		return e.Data, nil
+	}
+	return OpenPart(ctx, l.codec, l.sealer, e.Place(), e.Clear, e.Sealed)
+}
+
+// OpenPart is Open for those who kept a copy of a record's parts, as read models do.
+func OpenPart(ctx context.Context, c Codec, s Sealer, p Place, clear, sealed []byte) (any, error) {
+	personal, err := s.Open(ctx, nil, p, sealed)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", p.Type, err)
+	}
+	return c.Decode(p.Type, clear, personal)
+}
+
+// Place returns where the record's sealed part belongs.
+func (r Record) Place() Place { return Place{Stream: r.Stream, ID: r.ID, Type: r.Type} }
+
+// record encodes and seals one event for s.
+func (l *Log) record(ctx context.Context, s Stream, citizen domain.CitizenID, meta []byte, id uuid.UUID, event any) (Record, error) {
+	typ, clear, personal, err := l.codec.Encode(event)
+	if err != nil {
+		return Record{}, fmt.Errorf("encode: %w", err)
+	}
+	r := Record{ID: id, Type: typ, Time: l.now().UTC().Truncate(time.Microsecond), Meta: meta, Clear: clear}
+	if personal == nil {
+		return r, nil
+	}
+	if citizen.IsZero() {
+		return Record{}, fmt.Errorf("seal %s: nobody's key was named for a personal part", typ)
+	}
+	if r.Sealed, err = l.sealer.Seal(ctx, citizen, Place{s, id, typ}, personal); err != nil {
+		return Record{}, fmt.Errorf("seal %s: %w", typ, err)
+	}
+	return r, nil
+}
+
+// keyedMutex is one lock per stream, kept only while somebody holds or awaits it.
+type keyedMutex struct {
+	mu   sync.Mutex
+	held map[Stream]*turn
+}
+
+type turn struct {
+	free    chan struct{} // holds one token when nobody has the lock
+	waiters int
+}
+
+// lock waits for s or for ctx, and returns how to let go.
+func (k *keyedMutex) lock(ctx context.Context, s Stream) (unlock func(), err error) {
+	k.mu.Lock()
+	if k.held == nil {
+		k.held = map[Stream]*turn{}
+	}
+	t := k.held[s]
+	if t == nil {
+		t = &turn{free: make(chan struct{}, 1)}
+		t.free <- struct{}{}
+		k.held[s] = t
+	}
+	t.waiters++
+	k.mu.Unlock()
+
+	leave := func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if t.waiters--; t.waiters == 0 {
+			delete(k.held, s)
+		}
+	}
+	select {
+	case <-t.free:
+		return func() { t.free <- struct{}{}; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}

@@ -1,0 +1,53 @@
+package eventstore
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+)
+
+// Meta is what is recorded about an event besides the fact itself. No member is
+// personal.
+type Meta struct {
+	Actor      domain.Actor     `json:"actor"`
+	OnBehalfOf domain.CitizenID `json:"onBehalfOf,omitzero"`
+	// Correlation ties together what one request caused; Causation is the event
+	// that made a reactor act.
+	Correlation uuid.UUID `json:"correlation,omitzero"`
+	Causation   uuid.UUID `json:"causation,omitzero"`
+	// SchemaVersion is that of this form of metadata: 1.
+	SchemaVersion int                    `json:"schemaVersion"`
+	Registry      domain.RegistryVersion `json:"registry,omitempty"`
+	// BasedOn names what was relied on in other streams, as stream@revision.
+	BasedOn []Reference `json:"basedOn,omitempty"`
+}
+
+// Reference is "stream@revision".
+type Reference string
+
+// At returns the reference to one record.
+func At(s Stream, r Revision) Reference { return Reference(fmt.Sprintf("%s@%d", s, r)) }
+
+// metaVersion is the current Meta.SchemaVersion.
+const metaVersion = 1
+
+func encodeMeta(m Meta) ([]byte, error) {
+	m.SchemaVersion = metaVersion
+	b, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode metadata: %w", err)
+	}
+	return b, nil
+}
+
+// Metadata decodes r.Meta. The error does not quote the bytes.
+func (r Record) Metadata() (Meta, error) {
+	var m Meta
+	if json.Unmarshal(r.Meta, &m) != nil {
+		return Meta{}, fmt.Errorf("metadata of %s: not readable", r.Type)
+	}
+	return m, nil
+}

@@ -1,0 +1,48 @@
+// Package proof turns the log into something an outsider can check: the bytes
+// of a leaf and, later, the RFC 6962 tree over them.
+//
+// Invariant: a leaf is made from our own metadata and the digests of the stored
+// bytes only, never from a store's position or insertion time, so that a copy of
+// the log in another store has the same leaves. docs/log-format.md specifies the
+// bytes; they never change.
+package proof
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"coffre/eventstore"
+)
+
+// leafFormat is the first byte of every leaf entry.
+const leafFormat = 1
+
+// Hash is a SHA-256 digest: of a leaf, or of a node of the tree.
+type Hash [sha256.Size]byte
+
+// AppendLeafEntry appends the leaf entry of r to dst (docs/log-format.md, "Leaf
+// entry"). It uses the record's id, stream, revision, type and time, and the
+// SHA-256 of Meta, Clear and Sealed, so that it can be recomputed when the sealed
+// bytes themselves are gone and only their digest is kept.
+func AppendLeafEntry(dst []byte, r *eventstore.Record) []byte {
+	dst = append(dst, leafFormat)
+	dst = append(dst, r.ID[:]...)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(r.Stream)))
+	dst = append(dst, r.Stream...)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Revision))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(r.Type)))
+	dst = append(dst, r.Type...)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Time.UnixMicro()))
+	for _, part := range [][]byte{r.Meta, r.Clear, r.Sealed} {
+		sum := sha256.Sum256(part)
+		dst = append(dst, sum[:]...)
+	}
+	return dst
+}
+
+// LeafHash is SHA-256(0x00 || leaf entry), RFC 6962 section 2.1. Stores keep it
+// beside each record as its checksum.
+func LeafHash(r *eventstore.Record) Hash {
+	var buf [512]byte
+	return sha256.Sum256(AppendLeafEntry(append(buf[:0], 0), r))
+}

@@ -1,0 +1,266 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+)
+
+// Kind is a kind of stream: how its events fold into a state. Evolve must not
+// change what its input shares: states are kept and handed to several callers.
+type Kind[S, E any] struct {
+	Evolve func(S, E) S
+}
+
+// Command decides, from the state of one stream, what happens next. No events
+// and no error mean that nothing has to happen.
+type Command[S, E any] interface{ Decide(S) ([]E, error) }
+
+// Write is all that is recorded with a decision besides the events.
+type Write struct {
+	Stream  Stream
+	Citizen domain.CitizenID // whose key seals personal parts; may be zero when there are none
+	Meta    Meta
+	// ID gives the id of the i-th event of this write, so that a repetition meets
+	// itself. nil makes fresh ids.
+	ID func(i int) uuid.UUID
+	// Settle looks for ID(0) in the whole stream first: set it when this write may
+	// have been tried before with an outcome that nobody knows.
+	Settle bool
+}
+
+// Result of a write. State is the stream's after it.
+type Result[S, E any] struct {
+	Events   []E
+	State    S
+	Revision Revision // of the stream's last event as far as known; -1 when it does not exist
+	Position Position // of the last event written; zero when nothing was
+	Repeated bool     // the events were found, not written now
+}
+
+// patience bounds a write whose context has no deadline.
+const patience = 10 * time.Second
+
+// ErrBusy: others kept changing the stream until the caller's deadline.
+var ErrBusy = domain.NewError(domain.Unavailable, "busy", "others keep changing this; try again")
+
+// snapshot is a folded stream.
+type snapshot[S any] struct {
+	state    S
+	revision Revision
+}
+
+// Load returns the state of s, reading what was appended since it was last
+// folded here. The state is shared: do not change what it points to.
+func (k Kind[S, E]) Load(ctx context.Context, l *Log, s Stream) (state S, last Revision, err error) {
+	snap, err := k.refresh(ctx, l, s)
+	return snap.state, snap.revision, err
+}
+
+// Transact is the write side of one stream: load, fold, decide, seal, append at
+// the revision folded, and again if another writer came first, until ctx's
+// deadline. Within a process the writers of one stream take turns. Refusals are
+// decided on the newest state. After an append with an unknown outcome the
+// stream itself is asked, by event id.
+func (k Kind[S, E]) Transact(ctx context.Context, l *Log, w Write, cmd Command[S, E]) (Result[S, E], error) {
+	ctx, cancel := withPatience(ctx)
+	defer cancel()
+	unlock, err := l.locks.lock(ctx, w.Stream)
+	if err != nil {
+		return Result[S, E]{}, tooLong(err)
+	}
+	defer unlock()
+	return k.attempt(ctx, l, w, cmd, Ordinary)
+}
+
+// Insist is Transact for what must not starve (withdrawal, revocation,
+// suspension, holds, requests for erasure): it takes no turn and appends whatever
+// revision the stream has by then, in the store's reserved share. The command
+// only judges permission, and Evolve copes with any interleaving.
+func (k Kind[S, E]) Insist(ctx context.Context, l *Log, w Write, cmd Command[S, E]) (Result[S, E], error) {
+	ctx, cancel := withPatience(ctx)
+	defer cancel()
+	return k.attempt(ctx, l, w, cmd, Reserved)
+}
+
+func withPatience(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, patience)
+}
+
+func tooLong(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w (%w)", ErrBusy, err)
+	}
+	return err
+}
+
+func (k Kind[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command[S, E], class Class) (Result[S, E], error) {
+	var none Result[S, E]
+	if w.ID == nil {
+		fresh := make([]uuid.UUID, 0, 2)
+		w.ID = func(i int) uuid.UUID {
+			for len(fresh) <= i {
+				fresh = append(fresh, uuid.Must(uuid.NewV7()))
+			}
+			return fresh[i]
+		}
+	}
+	meta, err := encodeMeta(w.Meta)
+	if err != nil {
+		return none, err
+	}
+	snap, cached := k.cached(l, w.Stream)
+	if !cached || class == Reserved {
+		if snap, err = k.refresh(ctx, l, w.Stream); err != nil {
+			return none, tooLong(err)
+		}
+		cached = false
+	}
+	for try := 0; ; try++ {
+		if w.Settle {
+			if found, err := k.find(ctx, l, w); err != nil || found != nil {
+				if err != nil {
+					return none, tooLong(err)
+				}
+				return *found, nil
+			}
+			w.Settle = false
+		}
+		events, err := cmd.Decide(snap.state)
+		if (err != nil || len(events) == 0) && cached {
+			// The state was remembered; another process may have moved on. A "no" and a
+			// "nothing to do" are answers only on the newest state.
+			if snap, err = k.refresh(ctx, l, w.Stream); err != nil {
+				return none, tooLong(err)
+			}
+			cached = false
+			continue
+		}
+		if err != nil {
+			return none, err
+		}
+		if len(events) == 0 {
+			return Result[S, E]{State: snap.state, Revision: snap.revision}, nil
+		}
+		batch := Batch{Stream: w.Stream, Expected: Exact(snap.revision), Class: class, Records: make([]Record, len(events))}
+		switch {
+		case snap.revision < 0:
+			batch.Expected = NoStream
+		case class == Reserved:
+			batch.Expected = StreamExists
+		}
+		for i, e := range events {
+			if batch.Records[i], err = l.record(ctx, w.Stream, w.Citizen, meta, w.ID(i), e); err != nil {
+				return none, err
+			}
+		}
+		at, err := l.store.Append(ctx, batch)
+		var wrong *WrongRevision
+		switch {
+		case err == nil:
+			after := k.fold(snap, events)
+			if at.First == snap.revision+1 && !at.Repeated {
+				l.folded.Add(w.Stream, after)
+			} else {
+				l.folded.Remove(w.Stream) // others wrote in between, or we met ourselves
+			}
+			return Result[S, E]{Events: events, State: after.state, Revision: at.Last, Position: at.Position, Repeated: at.Repeated}, nil
+		case errors.As(err, &wrong):
+			// decide again on what is there now
+		case errors.Is(err, ErrOutcomeUnknown) && ctx.Err() == nil:
+			w.Settle = true
+		default:
+			return none, tooLong(err)
+		}
+		if try > 0 { // somebody outside this process is as eager: give way a little
+			if err := pause(ctx, time.Duration(rand.Int64N(int64(min(try, 20)))+1)*time.Millisecond); err != nil {
+				return none, tooLong(err)
+			}
+		}
+		if snap, err = k.refresh(ctx, l, w.Stream); err != nil {
+			return none, tooLong(err)
+		}
+		cached = false
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (k Kind[S, E]) fold(s snapshot[S], events []E) snapshot[S] {
+	for _, e := range events {
+		s.state = k.Evolve(s.state, e)
+		s.revision++
+	}
+	return s
+}
+
+// cached returns what is remembered of the stream, which may be behind.
+func (k Kind[S, E]) cached(l *Log, s Stream) (snapshot[S], bool) {
+	if v, ok := l.folded.Get(s); ok {
+		if snap, ok := v.(snapshot[S]); ok {
+			return snap, true
+		}
+	}
+	return snapshot[S]{revision: -1}, false
+}
+
+// refresh folds what was appended since the remembered state.
+func (k Kind[S, E]) refresh(ctx context.Context, l *Log, s Stream) (snapshot[S], error) {
+	snap, _ := k.cached(l, s)
+	from := snap.revision
+	for e, err := range l.Read(ctx, s, snap.revision+1) {
+		if err != nil {
+			return snap, fmt.Errorf("read %s: %w", s.Category(), err)
+		}
+		fact, ok := e.Data.(E)
+		if !ok {
+			return snap, fmt.Errorf("%s does not belong in a stream of %s", e.Type, s.Category())
+		}
+		snap.state, snap.revision = k.Evolve(snap.state, fact), e.Revision
+	}
+	if snap.revision > from {
+		l.folded.Add(s, snap)
+	}
+	return snap, nil
+}
+
+// find looks in the whole stream for the events of a write that may have
+// happened before; nil means it did not.
+func (k Kind[S, E]) find(ctx context.Context, l *Log, w Write) (*Result[S, E], error) {
+	r := Result[S, E]{Revision: -1, Repeated: true}
+	for e, err := range l.Read(ctx, w.Stream, 0) {
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", w.Stream.Category(), err)
+		}
+		fact, ok := e.Data.(E)
+		if !ok {
+			return nil, fmt.Errorf("%s does not belong in a stream of %s", e.Type, w.Stream.Category())
+		}
+		if e.ID == w.ID(len(r.Events)) {
+			r.Events, r.Position = append(r.Events, fact), e.Position
+		}
+		r.State, r.Revision = k.Evolve(r.State, fact), e.Revision
+	}
+	if len(r.Events) == 0 {
+		return nil, nil
+	}
+	return &r, nil
+}
