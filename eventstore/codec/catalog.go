@@ -1,0 +1,51 @@
+package codec
+
+import (
+	"coffre/domain/access"
+	"coffre/domain/audit"
+	"coffre/domain/citizen"
+	"coffre/domain/consent"
+	"coffre/domain/document"
+	"coffre/domain/mandate"
+	"coffre/domain/registry"
+)
+
+// Catalog lists every event ever stored: everything that can ever have happened.
+// A line is never changed or removed once released; a new form gets a new line,
+// and the old one becomes an Upcast.
+var Catalog = New(
+	Event[citizen.Registered]("citizen.registered/1"),
+	Event[citizen.Deceased]("citizen.deceased/1"),
+	Event[citizen.SSINReplaced]("citizen.ssin-replaced/1"),
+	Event[citizen.LegalHoldPlaced]("citizen.legal-hold-placed/1"),
+	Event[citizen.LegalHoldLifted]("citizen.legal-hold-lifted/1"),
+	Event[citizen.ErasureRequested]("citizen.erasure-requested/1"),
+	Event[citizen.ErasureApproved]("citizen.erasure-approved/1"),
+	Event[citizen.ErasureStarted]("citizen.erasure-started/1"),
+	Event[citizen.KeyDestroyed]("citizen.key-destroyed/1"),
+
+	Event[document.Issued]("document.issued/1"),
+	Event[document.Updated]("document.updated/1"),
+	Event[document.Revoked]("document.revoked/1"),
+	Event[document.Suspended]("document.suspended/1"),
+	Event[document.Reinstated]("document.reinstated/1"),
+	Event[document.ContentDestroyed]("document.content-destroyed/1"),
+
+	Event[consent.Requested]("consent.requested/1"),
+	Event[consent.Granted]("consent.granted/1"),
+	Event[consent.Refused]("consent.refused/1"),
+	Event[consent.Withdrawn]("consent.withdrawn/1"),
+
+	Event[access.Authorized]("access.authorized/1"),
+	Event[access.Disclosed]("access.disclosed/1"),
+	Event[access.Refused]("access.refused/1"),
+
+	Event[mandate.Granted]("mandate.granted/1"),
+	Event[mandate.Accepted]("mandate.accepted/1"),
+	Event[mandate.Ended]("mandate.ended/1"),
+
+	Event[registry.Published]("registry.published/1"),
+
+	Event[audit.LogRead]("audit.log-read/1"),
+	Event[audit.ExportCreated]("audit.export-created/1"),
+)
