@@ -1,0 +1,340 @@
+package eventstore_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/mandate"
+	"coffre/eventstore"
+	"coffre/eventstore/codec"
+	"coffre/eventstore/memory"
+)
+
+// The tests drive the log with a counter of their own over a kind of event the
+// catalogue knows: how often was the mandate accepted?
+type counter struct{ accepted, ended int }
+
+func evolve(c counter, e mandate.Event) counter {
+	switch e.(type) {
+	case mandate.Accepted:
+		c.accepted++
+	case mandate.Ended:
+		c.ended++
+	}
+	return c
+}
+
+var kind = eventstore.Kind[counter, mandate.Event]{Evolve: evolve}
+
+type decide func(counter) ([]mandate.Event, error)
+
+func (d decide) Decide(c counter) ([]mandate.Event, error) { return d(c) }
+
+var (
+	ana    = domain.CitizenID{UUID: uuid.MustParse("a0000000-0000-4000-8000-000000000001")}
+	stream = eventstore.Stream("mandate-a0000000-0000-4000-8000-000000000002")
+	noon   = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	errNo  = domain.NewError(domain.Conflict, "no", "no")
+)
+
+func accept(counter) ([]mandate.Event, error) { return []mandate.Event{mandate.Accepted{At: noon}}, nil }
+
+// xor is a sealer that is no cipher: it shows where sealing happens, and fails on demand.
+type xor struct {
+	down   atomic.Bool
+	erased atomic.Bool
+}
+
+func (x *xor) check() error {
+	switch {
+	case x.down.Load():
+		return eventstore.ErrKeysUnavailable
+	case x.erased.Load():
+		return eventstore.ErrErased
+	}
+	return nil
+}
+
+func (x *xor) Seal(_ context.Context, _ domain.CitizenID, p eventstore.Place, plain []byte) ([]byte, error) {
+	out := append([]byte(fmt.Sprint(p)), 0)
+	for _, b := range plain {
+		out = append(out, b^0x55)
+	}
+	return out, x.check()
+}
+
+func (x *xor) Open(_ context.Context, dst []byte, p eventstore.Place, sealed []byte) ([]byte, error) {
+	place, rest, _ := bytes.Cut(sealed, []byte{0})
+	if string(place) != fmt.Sprint(p) {
+		return nil, eventstore.ErrTampered
+	}
+	for _, b := range rest {
+		dst = append(dst, b^0x55)
+	}
+	return dst, x.check()
+}
+
+func newLog(s eventstore.Store, x *xor) *eventstore.Log {
+	return eventstore.NewLog(eventstore.Options{Store: s, Codec: codec.Catalog, Sealer: x, Now: func() time.Time { return noon }})
+}
+
+func count(t *testing.T, l *eventstore.Log) int {
+	t.Helper()
+	n := 0
+	for _, err := range l.Read(t.Context(), stream, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	return n
+}
+
+func TestTransactDecidesOnTheNewestState(t *testing.T) {
+	store := memory.New()
+	one, other := newLog(store, &xor{}), newLog(store, &xor{}) // two processes on one store
+	for i := range 5 {
+		for _, l := range []*eventstore.Log{one, other} {
+			r, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := 2*i + 1; l == one && r.State.accepted != want {
+				t.Fatalf("round %d folded %d, want %d", i, r.State.accepted, want)
+			}
+		}
+	}
+	if n := count(t, one); n != 10 {
+		t.Fatal(n)
+	}
+}
+
+// What is remembered may be behind another process: a refusal must not come from it.
+func TestARefusalIsDecidedOnTheNewestState(t *testing.T) {
+	store := memory.New()
+	one, other := newLog(store, &xor{}), newLog(store, &xor{})
+	onlyAfterTwo := decide(func(c counter) ([]mandate.Event, error) {
+		if c.accepted < 2 {
+			return nil, errNo
+		}
+		return []mandate.Event{mandate.Ended{At: noon}}, nil
+	})
+	if _, err := kind.Transact(t.Context(), one, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kind.Transact(t.Context(), one, eventstore.Write{Stream: stream}, onlyAfterTwo); !errors.Is(err, errNo) {
+		t.Fatal(err)
+	}
+	if _, err := kind.Transact(t.Context(), other, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kind.Transact(t.Context(), one, eventstore.Write{Stream: stream}, onlyAfterTwo); err != nil {
+		t.Fatal("refused on a stale state: ", err)
+	}
+}
+
+func TestConcurrentWritersAllSeeEachOther(t *testing.T) {
+	store := memory.New()
+	logs := []*eventstore.Log{newLog(store, &xor{}), newLog(store, &xor{})}
+	var wg sync.WaitGroup
+	var seen sync.Map
+	for i := range 64 {
+		wg.Go(func() {
+			r, err := kind.Transact(t.Context(), logs[i%2], eventstore.Write{Stream: stream}, decide(accept))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, dup := seen.LoadOrStore(r.State.accepted, true); dup {
+				t.Errorf("two writers decided on the same state %d", r.State.accepted)
+			}
+		})
+	}
+	wg.Wait()
+	if n := count(t, logs[0]); n != 64 {
+		t.Fatal(n)
+	}
+}
+
+// A withdrawal takes no turn: it passes while the stream's turn is held.
+func TestInsistTakesNoTurn(t *testing.T) {
+	store := memory.New()
+	l := newLog(store, &xor{})
+	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
+		t.Fatal(err)
+	}
+	deciding, release, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	tries := 0
+	go func() {
+		_, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(func(c counter) ([]mandate.Event, error) {
+			if tries++; tries == 1 {
+				close(deciding)
+				<-release
+			}
+			if c.ended > 0 {
+				return nil, errNo
+			}
+			return []mandate.Event{mandate.Accepted{At: noon}}, nil
+		}))
+		done <- err
+	}()
+	<-deciding
+	if _, err := kind.Insist(t.Context(), l, eventstore.Write{Stream: stream}, decide(func(counter) ([]mandate.Event, error) {
+		return []mandate.Event{mandate.Ended{At: noon}}, nil
+	})); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	if err := <-done; !errors.Is(err, errNo) {
+		t.Fatalf("decided before the end, appended after it: %v", err)
+	}
+}
+
+func TestARepeatedWriteMeetsItself(t *testing.T) {
+	l := newLog(memory.New(), &xor{})
+	id := func(i int) uuid.UUID { return uuid.NewSHA1(uuid.Nil, fmt.Append(nil, "key", i)) }
+	two := decide(func(counter) ([]mandate.Event, error) {
+		return []mandate.Event{mandate.Accepted{At: noon}, mandate.Ended{At: noon}}, nil
+	})
+	first, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream, ID: id}, two)
+	if err != nil || first.Repeated {
+		t.Fatal(first, err)
+	}
+	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
+		t.Fatal(err)
+	}
+	again, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream, ID: id, Settle: true}, two)
+	if err != nil || !again.Repeated || len(again.Events) != 2 || again.Position != first.Position {
+		t.Fatal(again, err)
+	}
+	if n := count(t, l); n != 3 {
+		t.Fatal(n)
+	}
+}
+
+// cutter loses the answer of every append after it took effect.
+type cutter struct {
+	eventstore.Store
+	cut atomic.Bool
+}
+
+func (c *cutter) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appended, error) {
+	a, err := c.Store.Append(ctx, b)
+	if err == nil && c.cut.Swap(false) {
+		return eventstore.Appended{}, eventstore.ErrOutcomeUnknown
+	}
+	return a, err
+}
+
+func TestAnUnknownOutcomeIsSettledByID(t *testing.T) {
+	c := &cutter{Store: memory.New()}
+	l := newLog(c, &xor{})
+	c.cut.Store(true)
+	r, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept))
+	if err != nil || !r.Repeated || r.State.accepted != 1 {
+		t.Fatal(r, err)
+	}
+	if n := count(t, l); n != 1 {
+		t.Fatal("written twice: ", n)
+	}
+}
+
+func TestNothingIsStoredInClear(t *testing.T) {
+	x := &xor{}
+	store := memory.New()
+	l := newLog(store, x)
+	grant := mandate.Granted{Citizen: ana, Kind: mandate.ParentOfMinor, At: noon, Personal: &mandate.GrantedPersonal{Until: "2031-05-06"}}
+	granting := decide(func(counter) ([]mandate.Event, error) { return []mandate.Event{grant}, nil })
+
+	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, granting); err == nil {
+		t.Fatal("a personal part was stored without a key's owner")
+	}
+	x.down.Store(true)
+	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream, Citizen: ana}, granting); !errors.Is(err, eventstore.ErrKeysUnavailable) {
+		t.Fatal(err)
+	}
+	if head, err := store.Head(t.Context()); err != nil || !head.IsZero() {
+		t.Fatal("stored while the keys were away", head, err)
+	}
+	x.down.Store(false)
+	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream, Citizen: ana}, granting); err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range l.Read(t.Context(), stream, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all := string(e.Clear) + string(e.Meta) + string(e.Sealed); strings.Contains(all, "2031") {
+			t.Fatal("stored in clear")
+		}
+		if e.Data.(mandate.Granted).Personal != nil {
+			t.Fatal("opened without being asked")
+		}
+		opened, err := l.Open(t.Context(), e)
+		if err != nil || opened.(mandate.Granted).Personal.Until != "2031-05-06" {
+			t.Fatal(opened, err)
+		}
+		moved := e
+		moved.ID = uuid.New()
+		if _, err := l.Open(t.Context(), moved); !errors.Is(err, eventstore.ErrTampered) {
+			t.Fatal("opened elsewhere: ", err)
+		}
+		x.erased.Store(true)
+		if _, err := l.Open(t.Context(), e); !errors.Is(err, eventstore.ErrErased) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A writer that never gets its turn is told so at its deadline, not before.
+func TestBusyOnlyAtTheDeadline(t *testing.T) {
+	l := newLog(memory.New(), &xor{})
+	ctx, cancel := context.WithCancel(t.Context())
+	deciding := make(chan struct{})
+	go kind.Transact(ctx, l, eventstore.Write{Stream: stream}, decide(func(counter) ([]mandate.Event, error) {
+		close(deciding)
+		<-ctx.Done()
+		return nil, errNo
+	}))
+	<-deciding
+	short, stop := context.WithDeadline(t.Context(), time.Now())
+	defer stop()
+	_, err := kind.Transact(short, l, eventstore.Write{Stream: stream}, decide(accept))
+	if !errors.Is(err, eventstore.ErrBusy) {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	l := newLog(memory.New(), &xor{})
+	meta := eventstore.Meta{Actor: domain.Actor{Role: domain.RoleCitizen, Citizen: ana}, Registry: 3, BasedOn: []eventstore.Reference{eventstore.At(stream, 4)}}
+	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream, Meta: meta}, decide(accept)); err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range l.Read(t.Context(), stream, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := e.Metadata()
+		if err != nil || m.Actor.Citizen != ana || m.Registry != 3 || m.SchemaVersion != 1 || m.BasedOn[0] != "mandate-a0000000-0000-4000-8000-000000000002@4" {
+			t.Fatal(m, err)
+		}
+		if !e.Time.Equal(noon) {
+			t.Fatal(e.Time)
+		}
+	}
+}
