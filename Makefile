@@ -1,0 +1,59 @@
+# The two commands a newcomer needs are `make run` and `make test`.
+
+GO      ?= go
+DATA    ?= data
+LISTEN  ?= 127.0.0.1:8080
+# CI_TIMEOUT bounds one package's tests, so that a hang names itself.
+CI_TIMEOUT ?= 12m
+FUZZTIME   ?= 30s
+
+.PHONY: run demo test check soak interop bench fuzz build generate clean
+
+## run: build and serve Coffre on this machine, data under $(DATA)
+run: build
+	@./bin/coffre serve --dev --listen $(LISTEN) --data $(DATA)
+
+## demo: play the story on a fresh directory and print what happened
+demo: build
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && ./bin/coffre demo --data "$$dir"
+
+## build: one static binary, bin/coffre
+build:
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/coffre ./cmd/coffre
+
+## check: the quick part of test (formatting, vet, staticcheck)
+check:
+	@unformatted=$$(gofmt -l cmd deploy domain eventstore handlers projections *.go) && \
+	  { [ -z "$$unformatted" ] || { echo "not formatted:" && echo "$$unformatted" && exit 1; }; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+## test: everything that needs only Go (and a C compiler for the race detector)
+test: check
+	$(GO) test -race -timeout $(CI_TIMEOUT) ./...
+
+## soak: the long versions: many kills, long outages
+soak:
+	COFFRE_SOAK=1 $(GO) test -timeout 20m -run 'Soak|Kill|Crash|Restart' ./eventstore/... ./projections/... ./handlers/... ./cmd/...
+
+## interop: what needs more than Go (Maven, Node, a browser)
+interop:
+	deploy/interop/run
+
+## bench: ratios measured side by side, see docs/performance.md
+bench: build
+	@./bin/coffre bench
+
+## fuzz: every fuzz target for FUZZTIME each
+fuzz:
+	@set -e; grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
+	  for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | sed 's/^func //'); do \
+	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$dir; \
+	  done; done
+
+## generate: the server's types from the contract, docs/rules.md from the sources
+generate:
+	$(GO) generate ./...
+
+clean:
+	rm -rf bin
