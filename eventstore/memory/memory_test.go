@@ -1,0 +1,15 @@
+package memory_test
+
+import (
+	"testing"
+
+	"coffre/eventstore"
+	"coffre/eventstore/memory"
+	"coffre/eventstore/storetest"
+)
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, storetest.Harness{
+		Open: func(testing.TB) eventstore.Store { return memory.New() },
+	})
+}
