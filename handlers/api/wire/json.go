@@ -1,0 +1,102 @@
+// Package wire reads and writes what crosses the wire: JSON bodies and the
+// parameters of a request. The code generated from the contract uses it in the
+// place of encoding/json and of the generator's own runtime (see imports.tmpl).
+//
+// Invariant: one way to read. No member is known twice or by another case, none
+// is ignored, bytes are UTF-8, nothing follows the value. Errors carry no value.
+package wire
+
+import (
+	"bytes"
+	stdjson "encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"coffre/domain"
+)
+
+// RawMessage is one JSON value kept as it came.
+type RawMessage = stdjson.RawMessage
+
+// ErrMalformed is what every failed reading of a body ends in. What was wrong is
+// not told: the text of a decoder's error can carry the value.
+var ErrMalformed = errors.New("body does not fit its schema")
+
+// Body is a request's body whose bytes were read and checked already.
+type Body struct {
+	bytes.Reader
+	b []byte
+}
+
+// NewBody returns a body of those bytes, which the caller must not change.
+func NewBody(b []byte) *Body {
+	body := &Body{b: b}
+	body.Reset(b)
+	return body
+}
+
+// Close implements io.Closer; there is nothing to close.
+func (*Body) Close() error { return nil }
+
+// Bytes returns the whole body, read or not.
+func (b *Body) Bytes() []byte { return b.b }
+
+// BindJSONBody decodes the request's body into dest, strictly. An empty body is
+// io.EOF.
+func BindJSONBody(r *http.Request, dest any) error {
+	var b []byte
+	if body, ok := r.Body.(*Body); ok {
+		b = body.Bytes()
+	} else {
+		var err error
+		if b, err = io.ReadAll(r.Body); err != nil {
+			return err
+		}
+	}
+	if len(b) == 0 {
+		return io.EOF
+	}
+	return Unmarshal(b, dest)
+}
+
+var strict = json.JoinOptions(json.RejectUnknownMembers(true), jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false))
+
+// Unmarshal decodes exactly one JSON value. Any failure is ErrMalformed.
+func Unmarshal(b []byte, dest any) error {
+	if err := json.Unmarshal(b, dest, strict); err != nil {
+		return ErrMalformed
+	}
+	return nil
+}
+
+// Encoder writes JSON values, each followed by a line feed.
+type Encoder struct{ w io.Writer }
+
+// NewEncoder returns an encoder that writes to w.
+func NewEncoder(w io.Writer) *Encoder { return &Encoder{w} }
+
+// Encode writes v. Nil slices become [], as the REST guide wants of collections.
+func (e *Encoder) Encode(v any) error {
+	if err := json.MarshalWrite(e.w, v); err != nil {
+		return err
+	}
+	_, err := e.w.Write([]byte{'\n'})
+	return err
+}
+
+// SSIN is a national register or BIS number in a body. Decoding checks it;
+// encoding reveals it, which only a citizen's own report does.
+type SSIN struct{ domain.SSIN }
+
+// UnmarshalText accepts eleven digits with good check digits.
+func (s *SSIN) UnmarshalText(b []byte) (err error) {
+	s.SSIN, err = domain.ParseSSIN(string(b))
+	return err
+}
+
+// MarshalText writes the eleven digits.
+func (s SSIN) MarshalText() ([]byte, error) { return []byte(s.Reveal()), nil }
