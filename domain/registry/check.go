@@ -35,6 +35,7 @@ const (
 	ListDocumentTypes List = "documentTypes"
 	ListProcedures    List = "procedures"
 	ListPurposes      List = "purposes"
+	ListFinalities    List = "finalities"
 	ListLegalBases    List = "legalBases"
 	ListCategories    List = "dataCategories"
 	ListReasons       List = "reasons"
@@ -89,8 +90,12 @@ func Check(r Registry) []Mistake {
 		}
 	}
 	for _, p := range r.Purposes {
-		if len(p.Finalities) == 0 || !all(p.Finalities, wellFormed) {
-			c.add(Place{ListPurposes, string(p.Code)}, ErrIncomplete, "Belgian finality codes")
+		at := Place{ListPurposes, string(p.Code)}
+		if len(p.Finalities) == 0 {
+			c.add(at, ErrIncomplete, "finalities")
+		}
+		for _, f := range p.Finalities {
+			c.refer(at, ListFinalities, string(f))
 		}
 	}
 	for _, t := range r.DocumentTypes {
@@ -274,6 +279,7 @@ func words(r Registry) [][]word {
 		gather(r.DocumentTypes, func(t DocumentType) word { return wordOf(ListDocumentTypes, string(t.Name), t.Labels) }),
 		gather(r.Procedures, func(p Procedure) word { return wordOf(ListProcedures, string(p.Code), p.Labels) }),
 		gather(r.Purposes, func(p Purpose) word { return wordOf(ListPurposes, string(p.Code), p.Labels) }),
+		gather(r.Finalities, func(f Finality) word { return wordOf(ListFinalities, string(f.Code), f.Labels) }),
 		gather(r.LegalBases, func(b LegalBasis) word { return wordOf(ListLegalBases, string(b.Code), b.Labels) }),
 		gather(r.Categories, func(d Category) word { return wordOf(ListCategories, string(d.Code), d.Labels) }),
 		gather(r.Reasons, func(n Reason) word {
@@ -305,8 +311,4 @@ func wellFormed(code string) bool {
 		}
 	}
 	return code != "" && len(code) <= MaxCode
-}
-
-func all[E any](list []E, ok func(E) bool) bool {
-	return !slices.ContainsFunc(list, func(e E) bool { return !ok(e) })
 }

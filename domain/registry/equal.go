@@ -11,6 +11,7 @@ func (r Registry) Equal(o Registry) bool {
 		slices.EqualFunc(r.DocumentTypes, o.DocumentTypes, DocumentType.equal) &&
 		slices.Equal(r.Procedures, o.Procedures) &&
 		slices.EqualFunc(r.Purposes, o.Purposes, Purpose.equal) &&
+		slices.Equal(r.Finalities, o.Finalities) &&
 		slices.Equal(r.LegalBases, o.LegalBases) &&
 		slices.Equal(r.Categories, o.Categories) &&
 		slices.Equal(r.Reasons, o.Reasons) &&

@@ -53,7 +53,8 @@ func small() Registry {
 			Predicates: []Predicate{{"ageOver18", say("over 18"), AgeAtLeast{"birthDate", 18}}},
 		}},
 		Procedures: []Procedure{{Code: "ask", Labels: say("ask")}},
-		Purposes:   []Purpose{{Code: "help", Labels: say("help"), Finalities: []string{"F1_01"}}},
+		Purposes:   []Purpose{{Code: "help", Labels: say("help"), Finalities: []FinalityCode{"F1_01"}}},
+		Finalities: []Finality{{Code: "F1_01", Labels: say("rights")}},
 		LegalBases: []LegalBasis{
 			{Code: "consent", Labels: say("consent"), Article: ConsentArticle, Juridical: "01"},
 			{Code: "publicTask", Labels: say("task"), Article: "6(1)(e)", Juridical: "05"},
@@ -107,6 +108,7 @@ func TestRules(t *testing.T) {
 		{Name: "R-6 a legal basis is unknown", When: publish(1, func(r *Registry) { r.Organisations[1].Registrations[0].Bases[0].LegalBasis = "x" }), Err: ErrUnresolved},
 		{Name: "R-6 a minimum's procedure is unknown", When: publish(1, func(r *Registry) { r.DocumentTypes[0].Minimum[1].Procedure = "x" }), Err: ErrUnresolved},
 		{Name: "R-6 a retention rule is unknown", When: publish(1, func(r *Registry) { r.DocumentTypes[0].Retention.Rule = "lost" }), Err: ErrUnresolved},
+		{Name: "R-6 a finality is unknown", When: publish(1, func(r *Registry) { r.Purposes[0].Finalities[0] = "Z" }), Err: ErrUnresolved},
 		{Name: "R-6 a language is missing", When: publish(1, func(r *Registry) { r.Languages = r.Languages[1:] }), Err: ErrUnresolved},
 		{Name: "R-7 no schema", When: publish(1, func(r *Registry) { r.DocumentTypes[0].Schema = nil }), Err: ErrIncomplete},
 		{Name: "R-7 no issuer", When: publish(1, func(r *Registry) { r.DocumentTypes[0].Issuers = nil }), Err: ErrIncomplete},
@@ -195,6 +197,22 @@ func TestEqualSeesEveryField(t *testing.T) {
 	walk("Registry", func(r *Registry) reflect.Value { return reflect.ValueOf(r).Elem() })
 	if leaves < 100 || !small().Equal(small()) {
 		t.Fatalf("looked at %d leaves only, or a registry does not equal itself", leaves)
+	}
+}
+
+func TestRetentionUntil(t *testing.T) {
+	for _, c := range []struct {
+		from                RetentionFrom
+		issued, ended, want domain.Date
+	}{
+		{FromIssue, "2026-03-01", "", "2036-03-01"},
+		{FromIssue, "2024-02-29", "2025-01-01", "2034-03-01"},
+		{FromEnd, "2026-03-01", "2027-12-31", "2037-12-31"},
+		{FromEnd, "2026-03-01", "", ""},
+	} {
+		if got := (Retention{Years: 10, From: c.from}).Until(c.issued, c.ended); got != c.want {
+			t.Errorf("%+v: until %q", c, got)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ type Registry struct {
 	DocumentTypes []DocumentType `json:"documentTypes,omitempty"`
 	Procedures    []Procedure    `json:"procedures,omitempty"`
 	Purposes      []Purpose      `json:"purposes,omitempty"`
+	Finalities    []Finality     `json:"finalities,omitempty"`
 	LegalBases    []LegalBasis   `json:"legalBases,omitempty"`
 	Categories    []Category     `json:"dataCategories,omitempty"`
 	Reasons       []Reason       `json:"reasons,omitempty"`
@@ -112,6 +113,19 @@ type Retention struct {
 	Duty bool `json:"duty,omitzero"`
 }
 
+// Until returns the last day of a document's retention, or "" while it does not
+// run yet: retention from the end of a document that has not ended.
+func (r Retention) Until(issued, ended domain.Date) domain.Date {
+	from := issued
+	if r.From == FromEnd {
+		from = ended
+	}
+	if from.IsZero() {
+		return ""
+	}
+	return from.AddYears(r.Years)
+}
+
 // Holders says who besides the subject sees the document in their wallet.
 type Holders struct {
 	// ParentsUntil is the age in years until which the parents hold it too
@@ -153,13 +167,23 @@ type Procedure struct {
 	Retired bool             `json:"retired,omitzero"`
 }
 
-// Purpose is why data is used, with codes of the Belgian vocabulary
-// "gdpr-finality", at least one.
+// Purpose is why data is used, with the Belgian finalities it falls under, at
+// least one.
 type Purpose struct {
 	Code       domain.Purpose `json:"code"`
 	Labels     Labels         `json:"labels"`
-	Finalities []string       `json:"finalities"`
+	Finalities []FinalityCode `json:"finalities"`
 	Retired    bool           `json:"retired,omitzero"`
+}
+
+// FinalityCode is a code of the Belgian vocabulary "gdpr-finality".
+type FinalityCode string
+
+// Finality is a kind of purpose in words that all administrations share.
+type Finality struct {
+	Code    FinalityCode `json:"code"`
+	Labels  Labels       `json:"labels"`
+	Retired bool         `json:"retired,omitzero"`
 }
 
 // LegalBasis is a ground of GDPR article 6, with its code in the Belgian
