@@ -1,0 +1,414 @@
+// Package keysdb opens keys.db, the mutable database beside the log that holds
+// wrapped keys, pseudonyms and the requests that were answered. It is a system of
+// record: what is lost here is lost.
+//
+// Changes of all callers that wait at the same time share one transaction, and so
+// one sync of the medium ([Do]).
+//
+// Invariant: a change whose Do returned nil survives a power cut; changes happen
+// one after the other, each whole or not at all.
+package keysdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/ncruces/go-sqlite3"
+
+	"coffre/eventstore"
+	"coffre/eventstore/sqlite/sqlitedb"
+)
+
+// Limits of the queue.
+const (
+	maxQueued = 4096 // changes that wait; more are answered eventstore.ErrOverloaded
+	maxBatch  = 256  // changes in one transaction
+	linger    = 20 * time.Millisecond
+)
+
+// DB is an open keys.db. Its methods may be called concurrently.
+type DB struct {
+	db     *sqlitedb.DB
+	reads  statements
+	writes statements
+
+	mu     sync.Mutex
+	queue  []*change
+	eager  int   // changes in queue that somebody waits for
+	failed error // set when the medium broke a promise; ends every later change
+	closed bool
+	wake   chan struct{} // of capacity 1
+	done   chan struct{} // closed when the goroutine has ended
+}
+
+// change is one queued function. The sequencer writes err before it closes done.
+type change struct {
+	run  func(*Tx) error
+	lazy bool
+
+	done chan struct{}
+	err  error
+}
+
+// Open opens or creates the database at path. Deleted content is overwritten
+// (SecureDelete) whatever o says.
+func Open(ctx context.Context, path string, o sqlitedb.Options) (*DB, error) {
+	o.SecureDelete = true
+	sqlite, err := sqlitedb.Open(ctx, path, o)
+	if err != nil {
+		return nil, fmt.Errorf("open the key database: %w", err)
+	}
+	db := &DB{
+		db:     sqlite,
+		reads:  statements{db: sqlite.Reader},
+		writes: statements{db: sqlite.Writer},
+		wake:   make(chan struct{}, 1),
+		done:   make(chan struct{}),
+	}
+	go db.sequence()
+	return db, nil
+}
+
+// Close writes what is queued and closes the database. Later changes answer
+// eventstore.ErrClosed. A second Close does nothing.
+func (db *DB) Close() error {
+	db.mu.Lock()
+	if db.closed {
+		db.mu.Unlock()
+		return nil
+	}
+	db.closed = true
+	db.mu.Unlock()
+	db.signal()
+	<-db.done
+	return errors.Join(db.reads.close(), db.writes.close(), db.db.Close())
+}
+
+// Scrub moves every change out of the write-ahead log and empties it, so that
+// what was deleted or overwritten is in no file any more. It fails, and may be
+// repeated, while somebody still reads an older state.
+func (db *DB) Scrub(ctx context.Context) error { return db.db.Truncate(ctx) }
+
+// Read prepares a query for the read-only connections, once; ? marks parameters.
+// The statement belongs to db: do not close it.
+func (db *DB) Read(query string) (*sqlx.Stmt, error) { return db.reads.get(query) }
+
+// Tx is the transaction a change runs in.
+type Tx struct {
+	tx    *sqlx.Tx
+	db    *DB
+	bound map[string]*sqlx.Stmt
+	fresh []string // queries met for the first time
+}
+
+func (tx *Tx) stmt(query string) (*sqlx.Stmt, error) {
+	if s, ok := tx.bound[query]; ok {
+		return s, nil
+	}
+	var s *sqlx.Stmt
+	if prepared, ok := tx.db.writes.m.Load(query); ok {
+		s = tx.tx.Stmtx(prepared)
+	} else {
+		// To prepare it for good takes the connection that this transaction holds.
+		var err error
+		if s, err = tx.tx.Preparex(tx.tx.Rebind(query)); err != nil {
+			return nil, fmt.Errorf("prepare: %w", err)
+		}
+		tx.fresh = append(tx.fresh, query)
+	}
+	tx.bound[query] = s
+	return s, nil
+}
+
+// Exec runs a statement and returns how many rows it changed.
+func (tx *Tx) Exec(query string, args ...any) (int64, error) {
+	s, err := tx.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	result, err := s.Exec(args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// Row scans the first row of a query into dest, or returns sql.ErrNoRows.
+func (tx *Tx) Row(query string, args []any, dest ...any) error {
+	s, err := tx.stmt(query)
+	if err != nil {
+		return err
+	}
+	return s.QueryRowx(args...).Scan(dest...)
+}
+
+// Select scans all rows of a query into dest, a pointer to a slice.
+func (tx *Tx) Select(dest any, query string, args ...any) error {
+	s, err := tx.stmt(query)
+	if err != nil {
+		return err
+	}
+	return s.Select(dest, args...)
+}
+
+// Do runs a change in a transaction that it shares with others, and returns when
+// it is durable. run may be called more than once, and must then start afresh: its
+// error undoes its own writes and nobody else's. Answers that write nothing are
+// therefore results, not errors.
+//
+// When ctx ends while the change waits nothing was written; when it ends later
+// the error wraps eventstore.ErrOutcomeUnknown. Other errors: run's own;
+// eventstore.ErrOverloaded, ErrDiskFull, ErrClosed, and ErrFailed after the medium
+// broke a promise, until the database is opened again.
+func Do[T any](ctx context.Context, db *DB, run func(*Tx) (T, error)) (T, error) {
+	var result, none T
+	c := &change{done: make(chan struct{})}
+	c.run = func(tx *Tx) (err error) {
+		result, err = run(tx)
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	if err := db.enqueue(c); err != nil {
+		return none, err
+	}
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		if db.withdraw(c) {
+			return none, ctx.Err()
+		}
+		return none, fmt.Errorf("%w: %w", eventstore.ErrOutcomeUnknown, ctx.Err())
+	}
+	if c.err != nil {
+		return none, c.err
+	}
+	return result, nil
+}
+
+// Post queues a change that nobody waits for. It happens after all changes queued
+// before and before all queued later, within some milliseconds; a crash or a full
+// disk may lose it. The error is that of a change not taken: eventstore.ErrClosed,
+// ErrOverloaded or ErrFailed.
+func (db *DB) Post(run func(*Tx) error) error {
+	return db.enqueue(&change{run: run, lazy: true, done: make(chan struct{})})
+}
+
+func (db *DB) enqueue(c *change) error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	switch {
+	case db.closed:
+		return eventstore.ErrClosed
+	case db.failed != nil:
+		return db.failed
+	case len(db.queue) >= maxQueued:
+		return eventstore.ErrOverloaded
+	}
+	db.queue = append(db.queue, c)
+	if !c.lazy {
+		db.eager++
+	}
+	// One more change that nobody waits for must not put off those before it.
+	if !c.lazy || len(db.queue) == 1 || len(db.queue) >= maxBatch {
+		db.signal()
+	}
+	return nil
+}
+
+// withdraw takes c out of the queue and reports whether it was still there.
+func (db *DB) withdraw(c *change) bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for i, other := range db.queue {
+		if other == c {
+			db.queue = append(db.queue[:i:i], db.queue[i+1:]...)
+			db.eager--
+			return true
+		}
+	}
+	return false
+}
+
+func (db *DB) signal() {
+	select {
+	case db.wake <- struct{}{}:
+	default:
+	}
+}
+
+// sequence is the one writer. It takes what is queued into one transaction at a
+// time; while that one is synced to the medium the next batch gathers.
+func (db *DB) sequence() {
+	defer close(db.done)
+	for {
+		batch, wait, ended := db.take()
+		switch {
+		case ended:
+			return
+		case len(batch) > 0:
+			db.write(batch)
+		case wait > 0: // only changes nobody waits for: they may ride with the next
+			timer := time.NewTimer(wait)
+			select {
+			case <-db.wake:
+			case <-timer.C:
+				if batch, _, _ = db.takeAll(); len(batch) > 0 {
+					db.write(batch)
+				}
+			}
+			timer.Stop()
+		default:
+			<-db.wake
+		}
+	}
+}
+
+// take returns the next batch, or how long to wait for one.
+func (db *DB) take() (batch []*change, wait time.Duration, ended bool) {
+	db.mu.Lock()
+	due := db.eager > 0 || len(db.queue) >= maxBatch || db.closed
+	queued := len(db.queue)
+	db.mu.Unlock()
+	if !due && queued > 0 {
+		return nil, linger, false
+	}
+	return db.takeAll()
+}
+
+func (db *DB) takeAll() (batch []*change, wait time.Duration, ended bool) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	n := min(len(db.queue), maxBatch)
+	if n == 0 {
+		return nil, 0, db.closed
+	}
+	batch = append(batch, db.queue[:n]...)
+	rest := copy(db.queue, db.queue[n:])
+	clear(db.queue[rest:])
+	db.queue = db.queue[:rest]
+	for _, c := range batch {
+		if !c.lazy {
+			db.eager--
+		}
+	}
+	return batch, 0, false
+}
+
+// write runs a batch in one transaction. When one change errs, all start again,
+// each alone, so that none answers for another.
+func (db *DB) write(batch []*change) {
+	err := db.transaction(batch)
+	var own *changeError
+	if errors.As(err, &own) && len(batch) > 1 {
+		for _, c := range batch {
+			db.finish([]*change{c}, db.transaction([]*change{c}))
+		}
+		return
+	}
+	db.finish(batch, err)
+}
+
+// changeError is the error of one change, apart from those of the transaction.
+type changeError struct{ err error }
+
+func (e *changeError) Error() string { return e.err.Error() }
+
+func (db *DB) transaction(batch []*change) error {
+	db.mu.Lock()
+	failed := db.failed
+	db.mu.Unlock()
+	if failed != nil {
+		return failed
+	}
+	// Callers come and go; the transaction of all of them has no caller's context.
+	sqlTx, err := db.db.Writer.BeginTxx(context.Background(), nil)
+	if err != nil {
+		return db.judge(err)
+	}
+	tx := &Tx{tx: sqlTx, db: db, bound: make(map[string]*sqlx.Stmt, 4)}
+	for _, c := range batch {
+		if err := c.run(tx); err != nil {
+			if undo := sqlTx.Rollback(); undo != nil {
+				return db.judge(errors.Join(err, undo))
+			}
+			if broken := db.judge(err); errors.Is(broken, eventstore.ErrFailed) {
+				return broken
+			}
+			return &changeError{err}
+		}
+	}
+	if err := sqlTx.Commit(); err != nil {
+		return db.judge(err)
+	}
+	for _, query := range tx.fresh {
+		if _, err := db.writes.get(query); err != nil {
+			return nil // it is durable; the next transaction prepares it again
+		}
+	}
+	return nil
+}
+
+// judge decides what an error of the medium means. After a failed sync nobody
+// knows what is durable: pages may be marked clean that never were written.
+func (db *DB) judge(err error) error {
+	switch {
+	case errors.Is(err, sqlite3.FULL):
+		return fmt.Errorf("%w: %w", eventstore.ErrDiskFull, err)
+	case errors.Is(err, sqlite3.IOERR), errors.Is(err, sqlite3.CORRUPT), errors.Is(err, sqlite3.NOTADB), errors.Is(err, sqlite3.READONLY):
+		failed := fmt.Errorf("key database: %w: %w", eventstore.ErrFailed, err)
+		db.mu.Lock()
+		db.failed = failed
+		db.mu.Unlock()
+		return failed
+	}
+	return err
+}
+
+func (db *DB) finish(batch []*change, err error) {
+	var own *changeError
+	if errors.As(err, &own) {
+		err = own.err
+		if errors.Is(err, sqlite3.FULL) {
+			err = fmt.Errorf("%w: %w", eventstore.ErrDiskFull, err)
+		}
+	}
+	for _, c := range batch {
+		c.err = err
+		close(c.done)
+	}
+}
+
+// statements prepares each query once.
+type statements struct {
+	db *sqlx.DB
+	m  sync.Map // query → *sqlx.Stmt
+}
+
+func (s *statements) get(query string) (*sqlx.Stmt, error) {
+	if prepared, ok := s.m.Load(query); ok {
+		return prepared.(*sqlx.Stmt), nil
+	}
+	prepared, err := s.db.Preparex(s.db.Rebind(query))
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	if former, raced := s.m.LoadOrStore(query, prepared); raced {
+		return former.(*sqlx.Stmt), prepared.Close()
+	}
+	return prepared, nil
+}
+
+func (s *statements) close() error {
+	var errs []error
+	s.m.Range(func(_, prepared any) bool {
+		errs = append(errs, prepared.(*sqlx.Stmt).Close())
+		return true
+	})
+	return errors.Join(errs...)
+}

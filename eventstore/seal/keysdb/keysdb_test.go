@@ -1,0 +1,292 @@
+package keysdb_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"coffre/eventstore"
+	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/seal/ringtest"
+	"coffre/eventstore/sqlite/sqlitedb"
+)
+
+func open(t testing.TB, path string, o sqlitedb.Options) *keysdb.DB {
+	t.Helper()
+	db, err := keysdb.Open(t.Context(), path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if err := db.Migrate(t.Context(), "test", []string{`CREATE TABLE t (x INTEGER NOT NULL UNIQUE)`}); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func insert(ctx context.Context, db *keysdb.DB, x int) error {
+	_, err := keysdb.Do(ctx, db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`INSERT INTO t (x) VALUES (?)`, x)
+	})
+	return err
+}
+
+func count(t *testing.T, db *keysdb.DB) (n int) {
+	t.Helper()
+	s, err := db.Read(`SELECT count(*) FROM t`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Get(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// block holds the sequencer inside a change until the returned function is called.
+func block(t *testing.T, db *keysdb.DB) (release func()) {
+	t.Helper()
+	running, gate := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	if err := db.Post(func(*keysdb.Tx) error {
+		once.Do(func() { close(running) })
+		<-gate
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	<-running
+	return func() { close(gate) }
+}
+
+func TestWaitersShareOneSync(t *testing.T) {
+	medium := ringtest.NewMedium(t)
+	db := open(t, filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{VFS: medium.Name})
+	release := block(t, db)
+	before := medium.Syncs()
+	var wg, ready sync.WaitGroup
+	ready.Add(64)
+	for x := range 64 {
+		wg.Go(func() {
+			ready.Done()
+			if err := insert(t.Context(), db, x); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	ready.Wait()
+	release()
+	wg.Wait()
+	if n := count(t, db); n != 64 {
+		t.Fatalf("%d rows", n)
+	}
+	// The last of the 64 may have queued a moment late: two or three batches, not 64.
+	if syncs := medium.Syncs() - before; syncs > 16 {
+		t.Errorf("64 changes took %d syncs", syncs)
+	}
+}
+
+func TestOneErrorSpoilsNoOther(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{})
+	release := block(t, db)
+	ours := errors.New("ours")
+	var wg sync.WaitGroup
+	for x := range 20 {
+		wg.Go(func() {
+			_, err := keysdb.Do(t.Context(), db, func(tx *keysdb.Tx) (int, error) {
+				if _, err := tx.Exec(`INSERT INTO t (x) VALUES (?)`, x); err != nil {
+					return 0, err
+				}
+				if x%5 == 0 {
+					return 0, ours // after its own write
+				}
+				return 0, nil
+			})
+			if x%5 == 0 != errors.Is(err, ours) || err != nil && !errors.Is(err, ours) {
+				t.Errorf("change %d: %v", x, err)
+			}
+		})
+	}
+	release()
+	wg.Wait()
+	if n := count(t, db); n != 16 {
+		t.Fatalf("%d rows, want 16", n)
+	}
+	if err := insert(t.Context(), db, 1); err == nil {
+		t.Fatal("a broken constraint is no error")
+	}
+	if err := insert(t.Context(), db, 100); err != nil {
+		t.Fatal("after an error nothing works", err)
+	}
+}
+
+func TestCancelledWhileQueuedWritesNothing(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{})
+	release := block(t, db)
+	ctx, cancel := context.WithCancel(t.Context())
+	errs := make(chan error)
+	ran := false
+	go func() {
+		_, err := keysdb.Do(ctx, db, func(tx *keysdb.Tx) (int, error) { ran = true; return 0, nil })
+		errs <- err
+	}()
+	cancel()
+	if err := <-errs; !errors.Is(err, context.Canceled) || errors.Is(err, eventstore.ErrOutcomeUnknown) {
+		t.Fatal(err)
+	}
+	release()
+	if err := insert(t.Context(), db, 1); err != nil {
+		t.Fatal(err)
+	}
+	if ran {
+		t.Fatal("it ran")
+	}
+}
+
+func TestCancelledInsideABatchIsUnknown(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	gate := make(chan struct{})
+	_, err := keysdb.Do(ctx, db, func(*keysdb.Tx) (int, error) {
+		cancel()
+		<-gate
+		return 0, nil
+	})
+	close(gate)
+	if !errors.Is(err, eventstore.ErrOutcomeUnknown) || !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+}
+
+func TestPostedChangesKeepTheirOrder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.db")
+	db := open(t, path, sqlitedb.Options{})
+	for x := range 300 {
+		if err := db.Post(func(tx *keysdb.Tx) error {
+			_, err := tx.Exec(`INSERT INTO t (x) VALUES (?)`, x)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen, err := keysdb.Do(t.Context(), db, func(tx *keysdb.Tx) (n int, err error) {
+		return n, tx.Row(`SELECT count(*) FROM t`, nil, &n)
+	})
+	if err != nil || seen != 300 {
+		t.Fatalf("a change sees %d of the 300 posted before: %v", seen, err)
+	}
+	if err := db.Post(func(tx *keysdb.Tx) error {
+		_, err := tx.Exec(`INSERT INTO t (x) VALUES (1000)`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil { // writes what is queued
+		t.Fatal(err)
+	}
+	if err := insert(t.Context(), db, 2000); !errors.Is(err, eventstore.ErrClosed) {
+		t.Fatal(err)
+	}
+	if n := count(t, open(t, path, sqlitedb.Options{})); n != 301 {
+		t.Fatalf("%d rows after reopening, want 301", n)
+	}
+}
+
+func TestPostedChangeHappensWithoutAnother(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{})
+	ran := make(chan struct{})
+	if err := db.Post(func(*keysdb.Tx) error { close(ran); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	<-ran
+}
+
+func TestFullQueue(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{})
+	defer block(t, db)()
+	for {
+		if err := db.Post(func(*keysdb.Tx) error { return nil }); err != nil {
+			if !errors.Is(err, eventstore.ErrOverloaded) {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+}
+
+// At every call to the medium that fails: what was acknowledged is there after
+// reopening, nothing is half there, and nothing more is taken until then.
+func TestBrokenMedium(t *testing.T) {
+	for n := 0; ; n++ {
+		path := filepath.Join(t.TempDir(), "keys.db")
+		medium := ringtest.NewMedium(t)
+		db := open(t, path, sqlitedb.Options{VFS: medium.Name})
+		medium.BreakAfter(n)
+		acknowledged := 0
+		var err error
+		for x := range 5 {
+			if err = insert(t.Context(), db, x); err != nil {
+				break
+			}
+			acknowledged++
+		}
+		broken := medium.Broken()
+		if broken {
+			if !errors.Is(err, eventstore.ErrFailed) {
+				t.Fatalf("call %d: %v", n, err)
+			}
+			medium.BreakAfter(-1)
+			if err := insert(t.Context(), db, 50); !errors.Is(err, eventstore.ErrFailed) {
+				t.Fatalf("call %d: taken after the medium failed: %v", n, err)
+			}
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		db.Close()
+		if got := count(t, open(t, path, sqlitedb.Options{})); got < acknowledged || got > acknowledged+1 {
+			t.Fatalf("call %d: %d rows, %d acknowledged", n, got, acknowledged)
+		}
+		if !broken {
+			if n < 5 {
+				t.Fatalf("only %d calls: this test broke nothing", n)
+			}
+			return
+		}
+	}
+}
+
+func TestMigrations(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.db")
+	db := open(t, path, sqlitedb.Options{})
+	steps := []string{`CREATE TABLE t (x INTEGER NOT NULL UNIQUE)`, `ALTER TABLE t ADD COLUMN y INTEGER`}
+	for range 2 { // the second time nothing is left to do
+		if err := db.Migrate(t.Context(), "test", steps); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Migrate(t.Context(), "test", append(steps, `NOT SQL`)); err == nil {
+		t.Fatal("a step that fails is no error")
+	}
+	if err := db.Migrate(t.Context(), "test", steps); err != nil {
+		t.Fatal("a failed step left something", err)
+	}
+	if err := db.Migrate(t.Context(), "test", steps[:1]); !errors.Is(err, keysdb.ErrNewer) {
+		t.Fatal(err)
+	}
+}
+
+func BenchmarkDo64Callers(b *testing.B) {
+	db := open(b, filepath.Join(b.TempDir(), "keys.db"), sqlitedb.Options{})
+	var x atomic.Int64
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := insert(b.Context(), db, int(x.Add(1))); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
