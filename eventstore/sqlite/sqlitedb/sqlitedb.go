@@ -53,6 +53,10 @@ type Options struct {
 	// SecureDelete overwrites deleted content with zeroes (key ring, erasure). The
 	// write-ahead log still holds it until [DB.Truncate].
 	SecureDelete bool
+	// Checksums gives every page of a new file a checksum, verified whenever the page
+	// is read from it, so that damage to an index is met as an error and not as a
+	// missing row. Ignored once the file exists.
+	Checksums bool
 	// Volatile gives up durability (synchronous=OFF) while a read model is rebuilt into
 	// a file of its own. A crash may leave that file corrupt: it must be thrown away.
 	Volatile bool
@@ -216,6 +220,11 @@ func tune(c *sqlite3.Conn, o Options, role Role) error {
 	if err := c.Exec(pragmas); err != nil {
 		return err
 	}
+	if o.Checksums {
+		if err := checksums(c); err != nil {
+			return err
+		}
+	}
 	if mode, err := text(c, `PRAGMA journal_mode=WAL`); err != nil {
 		return err
 	} else if mode != "wal" {
@@ -237,6 +246,14 @@ func tune(c *sqlite3.Conn, o Options, role Role) error {
 	// entry in the directory SyncDir then makes durable.
 	_, err = text(c, `SELECT count(*) FROM sqlite_schema`)
 	return err
+}
+
+// checksums turns page checksums on where no page exists yet.
+func checksums(c *sqlite3.Conn) error {
+	if pages, err := text(c, `PRAGMA page_count`); err != nil || pages != "0" {
+		return err
+	}
+	return c.EnableChecksums("main")
 }
 
 // text returns the first column of the statement's first row.

@@ -1,0 +1,246 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/ncruces/go-sqlite3"
+
+	"coffre/eventstore"
+	"coffre/eventstore/proof"
+	"coffre/eventstore/sqlite/sqlitedb"
+)
+
+// A page is read at once and its connection given back before the first record is
+// yielded, so that a slow or nested reader holds up neither others nor the
+// write-ahead log.
+const (
+	pageRecords = 256
+	pageBytes   = 1 << 20 // the record that exceeds it still belongs to the page
+)
+
+// reader is a connection for reading with its statements.
+type reader struct {
+	conn                    *sqlite3.Conn
+	all, stream, findStream *sqlite3.Stmt
+}
+
+func newReader(ctx context.Context, path string, o sqlitedb.Options) (*reader, error) {
+	conn, err := sqlitedb.OpenConn(ctx, path, o, sqlitedb.Read)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{conn: conn}
+	const columns = `SELECT e.position, e.revision, e.type, e.time, e.id, e.sum, e.meta, e.clear, e.sealed`
+	for into, sql := range map[**sqlite3.Stmt]string{
+		&r.all:        columns + `, s.name FROM events e LEFT JOIN streams s ON s.id = e.stream WHERE e.position BETWEEN ? AND ? ORDER BY e.position`,
+		&r.stream:     columns + ` FROM events e WHERE e.stream = ? AND e.revision >= ? AND e.position <= ? ORDER BY e.revision`,
+		&r.findStream: `SELECT id FROM streams WHERE name = ?`,
+	} {
+		if *into, _, err = conn.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT); err != nil {
+			return nil, errors.Join(fmt.Errorf("prepare: %w", err), closeConn(conn))
+		}
+	}
+	return r, nil
+}
+
+// borrow gives f a reader that stops when ctx ends.
+func (s *Store) borrow(ctx context.Context, f func(*reader) error) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	select {
+	case r := <-s.readers:
+		defer func() { s.readers <- r }()
+		r.conn.SetInterrupt(ctx)
+		defer r.conn.SetInterrupt(context.Background())
+		if err := f(r); err != nil {
+			if ctx.Err() != nil && errors.Is(err, sqlite3.INTERRUPT) {
+				return ctx.Err()
+			}
+			return err
+		}
+		return nil
+	case <-s.closed:
+		return eventstore.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ReadAll implements eventstore.Store.
+func (s *Store) ReadAll(ctx context.Context, after eventstore.Position, limit int) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		at := next(after)
+		end := s.head.Load()
+		if int64(limit) <= end-at { // in this order it cannot overflow
+			end = at + int64(limit) - 1
+		}
+		if err := s.usable(ctx); err != nil {
+			yield(eventstore.Record{}, err)
+			return
+		}
+		for at <= end {
+			page, err := s.page(ctx, at, min(end, at+pageRecords-1))
+			if !emit(ctx, page, err, yield) {
+				return
+			}
+			at += int64(len(page))
+		}
+	}
+}
+
+// page reads records from first to last, as many as fit a page, and at least one.
+// What is missing or does not match its checksum ends it with *eventstore.Corrupt.
+func (s *Store) page(ctx context.Context, first, last int64) (page []eventstore.Record, err error) {
+	err = s.borrow(ctx, func(r *reader) error {
+		if err := errors.Join(r.all.BindInt64(1, first), r.all.BindInt64(2, last)); err != nil {
+			return err
+		}
+		page = make([]eventstore.Record, 0, last-first+1)
+		expected, size := first, 0
+		for size < pageBytes && r.all.Step() {
+			record, intact := s.record(r.all, columnName(r.all, 9))
+			if r.all.Err() != nil {
+				break
+			}
+			if !intact || record.Position != position(expected) {
+				r.all.Reset()
+				return &eventstore.Corrupt{Stream: record.Stream, Revision: record.Revision, Position: position(expected)}
+			}
+			page = append(page, record)
+			size += record.Size()
+			expected++
+		}
+		if err := ended(r.all); err != nil {
+			return unreadable(err, &eventstore.Corrupt{Revision: -1, Position: position(expected)})
+		}
+		if size < pageBytes && expected <= last {
+			return &eventstore.Corrupt{Revision: -1, Position: position(expected)}
+		}
+		return nil
+	})
+	return page, err
+}
+
+// ReadStream implements eventstore.Store.
+func (s *Store) ReadStream(ctx context.Context, name eventstore.Stream, from eventstore.Revision) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		at, head := max(from, 0), s.head.Load()
+		for more := true; more; {
+			var page []eventstore.Record
+			var err error
+			page, more, err = s.streamPage(ctx, name, at, head)
+			if !emit(ctx, page, err, yield) {
+				return
+			}
+			at += eventstore.Revision(len(page))
+		}
+	}
+}
+
+// streamPage reads a page of a stream, and tells whether there may be more.
+func (s *Store) streamPage(ctx context.Context, name eventstore.Stream, from eventstore.Revision, head int64) (page []eventstore.Record, more bool, err error) {
+	err = s.borrow(ctx, func(r *reader) error {
+		number, err := r.number(name)
+		if err != nil {
+			return unreadable(err, &eventstore.Corrupt{Stream: name, Revision: -1})
+		}
+		if number == 0 {
+			return nil
+		}
+		if err := errors.Join(r.stream.BindInt64(1, number), r.stream.BindInt64(2, int64(from)), r.stream.BindInt64(3, head)); err != nil {
+			return err
+		}
+		size := 0
+		for r.stream.Step() {
+			record, intact := s.record(r.stream, name)
+			if r.stream.Err() != nil {
+				break
+			}
+			if !intact || record.Revision != from {
+				r.stream.Reset()
+				return &eventstore.Corrupt{Stream: name, Revision: from, Position: record.Position}
+			}
+			page = append(page, record)
+			size += record.Size()
+			from++
+			if more = len(page) == pageRecords || size >= pageBytes; more {
+				break
+			}
+		}
+		if err := ended(r.stream); err != nil {
+			return unreadable(err, &eventstore.Corrupt{Stream: name, Revision: from})
+		}
+		return nil
+	})
+	return page, more && err == nil, err
+}
+
+// number returns the number that stands for a stream; 0 when it is not there.
+func (r *reader) number(name eventstore.Stream) (number int64, err error) {
+	if err := bindName(r.findStream, 1, name); err != nil {
+		return 0, err
+	}
+	if r.findStream.Step() {
+		number = r.findStream.ColumnInt64(0)
+	}
+	return number, ended(r.findStream)
+}
+
+// emit yields a page and the error that ended it. It reports whether to go on.
+func emit(ctx context.Context, page []eventstore.Record, err error, yield func(eventstore.Record, error) bool) bool {
+	for _, r := range page {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+			break
+		}
+		if !yield(r, nil) {
+			return false
+		}
+	}
+	if err != nil {
+		yield(eventstore.Record{}, err)
+	}
+	return err == nil
+}
+
+// unreadable turns what SQLite says of a damaged file into the port's word for it.
+func unreadable(err error, at *eventstore.Corrupt) error {
+	if damage(err) {
+		return fmt.Errorf("%w: %w", at, err)
+	}
+	return err
+}
+
+// record copies the record out of the row s stands on, and tells whether it is what
+// was appended. The parts share one allocation, but no room to grow into each other.
+func (s *Store) record(row *sqlite3.Stmt, name eventstore.Stream) (r eventstore.Record, intact bool) {
+	r.Stream = name
+	r.Position = position(row.ColumnInt64(0))
+	r.Revision = eventstore.Revision(row.ColumnInt64(1))
+	if types, number := *s.types.Load(), row.ColumnInt64(2); number > 0 && number < int64(len(types)) {
+		r.Type = types[number]
+	}
+	r.Time = time.UnixMicro(row.ColumnInt64(3)).UTC()
+	id, idErr := uuid.FromBytes(row.ColumnRawBlob(4))
+	r.ID = id
+	var sum proof.Hash
+	n := copy(sum[:], row.ColumnRawBlob(5))
+	meta, clear, sealed := row.ColumnRawBlob(6), row.ColumnRawBlob(7), row.ColumnRawBlob(8)
+	buf := make([]byte, 0, len(meta)+len(clear)+len(sealed))
+	keep := func(b []byte) []byte {
+		if len(b) == 0 {
+			return nil
+		}
+		start := len(buf)
+		buf = append(buf, b...)
+		return buf[start:len(buf):len(buf)]
+	}
+	r.Meta, r.Clear, r.Sealed = keep(meta), keep(clear), keep(sealed)
+	return r, idErr == nil && n == len(sum) && proof.LeafHash(&r) == sum
+}

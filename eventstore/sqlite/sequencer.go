@@ -1,0 +1,499 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"syscall"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/ncruces/go-sqlite3"
+
+	"coffre/eventstore"
+	"coffre/eventstore/proof"
+)
+
+const (
+	maxHeads        = 32 << 10 // streams whose head is remembered
+	maxKnownIDs     = 1 << 18  // ids remembered for streams appended to without a revision
+	checkpointPages = 512      // pages in the write-ahead log (16 MiB) that are worth moving
+	restartFactor   = 8        // from so many times as many on, readers are waited for
+	settleEvents    = 16 << 10 // a start verifies at most twice as many events …
+	settleBytes     = 64 << 20 // … or twice as many bytes
+)
+
+// sequencer is the only writer. Its run goroutine owns everything below queue.
+type sequencer struct {
+	store *Store
+	queue *queue
+	ended chan struct{} // closed when run has returned
+
+	conn                                                 *sqlite3.Conn
+	begin, commit, insertStream, insertType, insertEvent *sqlite3.Stmt
+	selectHead, selectRange, selectIDs, setSettled       *sqlite3.Stmt
+
+	last       int64 // position of the last record inserted
+	lastStream int64 // number of the last stream inserted
+	types      map[string]int64
+	typeNames  []string // by number, from 1; replaced, never changed, when it grows
+
+	heads *simplelru.LRU[eventstore.Stream, *head]
+	ids   int // remembered in all heads together
+
+	settled      int64 // what a start may skip
+	settleNext   int64 // what it will be told to skip at the next turn
+	sinceSettled int64 // bytes
+	walPages     int
+}
+
+// head is what the sequencer remembers of a stream.
+type head struct {
+	id       int64 // 0 as long as the stream has no row
+	revision eventstore.Revision
+	ids      map[uuid.UUID]eventstore.Revision // nil until somebody appends without a revision
+}
+
+func newSequencer(s *Store, conn *sqlite3.Conn, o Options) (*sequencer, error) {
+	q := &sequencer{store: s, queue: newQueue(o), ended: make(chan struct{}), conn: conn}
+	if err := prepareSchema(conn); err != nil {
+		return nil, err
+	}
+	for into, sql := range map[**sqlite3.Stmt]string{
+		&q.begin:        `BEGIN IMMEDIATE`,
+		&q.commit:       `COMMIT`,
+		&q.insertStream: `INSERT INTO streams (id, name) VALUES (?, ?)`,
+		&q.insertType:   `INSERT INTO types (id, name) VALUES (?, ?)`,
+		&q.insertEvent: `INSERT INTO events (position, stream, revision, type, time, id, sum, meta, clear, sealed)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		&q.selectHead:  `SELECT id, (SELECT max(revision) FROM events WHERE stream = streams.id) FROM streams WHERE name = ?`,
+		&q.selectRange: `SELECT id, position FROM events WHERE stream = ? AND revision BETWEEN ? AND ? ORDER BY revision`,
+		&q.selectIDs:   `SELECT id FROM events WHERE stream = ? ORDER BY revision`,
+		&q.setSettled:  `UPDATE settled SET position = ?`,
+	} {
+		var err error
+		if *into, _, err = conn.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT); err != nil {
+			return nil, fmt.Errorf("prepare: %w", err)
+		}
+	}
+	if err := q.load(); err != nil {
+		return nil, err
+	}
+	// The sequencer moves the write-ahead log itself, after it has answered, because
+	// SQLite would keep what went wrong there to itself.
+	conn.WALHook(func(_ *sqlite3.Conn, _ string, pages int) error {
+		q.walPages = pages
+		return nil
+	})
+	return q, nil
+}
+
+// load reads what the database holds; memory is right again after it.
+func (q *sequencer) load() error {
+	if err := row(q.conn, `SELECT (SELECT max(position) FROM events), (SELECT max(id) FROM streams), (SELECT position FROM settled)`,
+		&q.last, &q.lastStream, &q.settled); err != nil {
+		return err
+	}
+	names, err := readTypes(q.conn)
+	if err != nil {
+		return err
+	}
+	q.typeNames, q.types = names, map[string]int64{}
+	for number, name := range names {
+		q.types[name] = int64(number)
+	}
+	q.settleNext = max(q.settled, q.last-settleEvents)
+	q.heads, err = simplelru.NewLRU(maxHeads, func(_ eventstore.Stream, h *head) { q.ids -= len(h.ids) })
+	q.ids = 0
+	if err != nil {
+		return err
+	}
+	q.store.publish(q.last, q.typeNames)
+	return nil
+}
+
+// append queues r and waits for its answer.
+func (q *sequencer) append(ctx context.Context, r *request) (eventstore.Appended, error) {
+	if err := q.queue.put(r); err != nil {
+		return eventstore.Appended{}, err
+	}
+	select {
+	case a := <-r.done:
+		return a.appended, a.err
+	case <-ctx.Done():
+	}
+	if q.queue.withdraw(r) {
+		return eventstore.Appended{}, ctx.Err()
+	}
+	select {
+	case a := <-r.done:
+		return a.appended, a.err
+	default:
+		// ctx's own error is not wrapped: it would say that nothing was written.
+		return eventstore.Appended{}, eventstore.ErrOutcomeUnknown
+	}
+}
+
+// stop ends run; what is queued is answered ErrClosed.
+func (q *sequencer) stop() {
+	q.queue.close(eventstore.ErrClosed)
+	<-q.ended
+}
+
+// run commits batch after batch until the queue closes or the medium fails.
+func (q *sequencer) run() {
+	defer close(q.ended)
+	for {
+		batch := q.queue.take()
+		if batch == nil {
+			return
+		}
+		q.sequence(batch)
+		q.checkpoint()
+	}
+}
+
+// sequence commits batch and answers each of its members, after the commit: before
+// it even a refusal may rest on a record that will never be there.
+func (q *sequencer) sequence(batch []*request) {
+	answers, committing, err := q.transact(batch)
+	if err == nil {
+		q.store.publish(q.last, q.typeNames)
+		for i, r := range batch {
+			r.done <- answers[i]
+		}
+		return
+	}
+	if undone := errors.Join(rollback(q.conn), q.load()); undone != nil {
+		q.fail(batch, errors.Join(err, undone), committing)
+		return
+	}
+	switch {
+	case damage(err) && len(batch) > 1:
+		// Something was unreadable on the way of one of them; the others go on.
+		for i := range batch {
+			q.sequence(batch[i : i+1])
+		}
+	case damage(err):
+		r := batch[0]
+		r.done <- answer{err: fmt.Errorf("append: %w: %w", &eventstore.Corrupt{Stream: r.batch.Stream, Revision: r.first}, err)}
+	case full(err):
+		// A commit that ran out of space has no valid last frame, and is rolled back here
+		// and at any later start: nothing was written.
+		for _, r := range batch {
+			r.done <- answer{err: fmt.Errorf("%w: %w", eventstore.ErrDiskFull, err)}
+		}
+	case errors.Is(err, sqlite3.BUSY) && !committing:
+		for _, r := range batch {
+			r.done <- answer{err: fmt.Errorf("%w: %w", eventstore.ErrUnavailable, err)}
+		}
+	default:
+		q.fail(batch, err, committing)
+	}
+}
+
+// fail refuses every append from now on. After a failed sync nobody knows what is on
+// the medium, and a second one that succeeds proves nothing; only a start, which
+// reads the medium, can tell. So those whose commit had begun learn that too.
+func (q *sequencer) fail(batch []*request, err error, committing bool) {
+	failed := fmt.Errorf("%w: %w", eventstore.ErrFailed, err)
+	told := failed
+	if committing {
+		told = fmt.Errorf("%w: %w", eventstore.ErrOutcomeUnknown, failed)
+	}
+	for _, r := range batch {
+		r.done <- answer{err: told}
+	}
+	q.queue.close(failed)
+}
+
+// transact writes what of batch may be written, in one transaction, and returns an
+// answer for each member; committing tells whether an error came from the commit.
+func (q *sequencer) transact(batch []*request) (answers []answer, committing bool, err error) {
+	if err := q.begin.Exec(); err != nil {
+		return nil, false, fmt.Errorf("begin: %w", err)
+	}
+	before := q.last
+	answers = make([]answer, len(batch))
+	for i, r := range batch {
+		a, err := q.apply(r)
+		if wrong, ok := errors.AsType[*eventstore.WrongRevision](err); ok {
+			answers[i].err = wrong
+			continue
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		answers[i].appended = a
+		if !a.Repeated {
+			q.sinceSettled += int64(r.size)
+		}
+	}
+	if q.last == before {
+		return answers, false, rollback(q.conn)
+	}
+	if err := q.settle(); err != nil {
+		return nil, false, err
+	}
+	if err := q.commit.Exec(); err != nil {
+		return nil, true, fmt.Errorf("commit: %w", err)
+	}
+	return answers, false, nil
+}
+
+// settle moves the position a start verifies from, now and then, to where it was
+// going to be moved the last time: so that much is always verified again.
+func (q *sequencer) settle() error {
+	if q.last-q.settleNext < settleEvents && q.sinceSettled < settleBytes {
+		return nil
+	}
+	if err := errors.Join(q.setSettled.BindInt64(1, q.settleNext), q.setSettled.Exec()); err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
+	q.settled, q.settleNext, q.sinceSettled = q.settleNext, q.last, 0
+	return nil
+}
+
+// apply checks r against what it expects, earlier members of the transaction
+// included, and inserts its records. A *WrongRevision is an answer, any other error
+// ends the transaction.
+func (q *sequencer) apply(r *request) (eventstore.Appended, error) {
+	b := &r.batch
+	h, err := q.head(b.Stream)
+	if err != nil {
+		return eventstore.Appended{}, fmt.Errorf("look for stream: %w", err)
+	}
+	wrong := &eventstore.WrongRevision{Stream: b.Stream, Expected: b.Expected, Actual: h.revision}
+	switch {
+	case b.Expected == eventstore.Any && h.revision < 0:
+	case b.Expected == eventstore.StreamExists && h.revision < 0:
+		return eventstore.Appended{}, wrong
+	case b.Expected == eventstore.Any, b.Expected == eventstore.StreamExists:
+		if err := q.knowIDs(h); err != nil {
+			return eventstore.Appended{}, fmt.Errorf("look for ids: %w", err)
+		}
+		known := func(r eventstore.Record) bool { _, ok := h.ids[r.ID]; return ok }
+		if slices.ContainsFunc(b.Records, known) {
+			if first, ok := h.ids[b.Records[0].ID]; ok {
+				return q.repeated(h, b, first, wrong)
+			}
+			return eventstore.Appended{}, wrong
+		}
+	case eventstore.Revision(b.Expected) != h.revision:
+		return q.repeated(h, b, r.first, wrong)
+	}
+	return q.insert(r, h)
+}
+
+// head returns what is known of a stream, reading it when nothing is.
+func (q *sequencer) head(name eventstore.Stream) (*head, error) {
+	if h, ok := q.heads.Get(name); ok {
+		return h, nil
+	}
+	h := &head{revision: -1}
+	if err := bindName(q.selectHead, 1, name); err != nil {
+		return nil, err
+	}
+	if q.selectHead.Step() {
+		h.id, h.revision = q.selectHead.ColumnInt64(0), eventstore.Revision(q.selectHead.ColumnInt64(1))
+	}
+	if err := ended(q.selectHead); err != nil {
+		return nil, err
+	}
+	q.heads.Add(name, h)
+	return h, nil
+}
+
+// knowIDs reads the ids of the stream, so that records without a revision are told
+// from repeated ones. A stream written to like that stays known.
+func (q *sequencer) knowIDs(h *head) error {
+	for q.ids > maxKnownIDs && q.heads.Len() > 1 {
+		q.heads.RemoveOldest() // never h: it was used last
+	}
+	if h.ids != nil {
+		return nil
+	}
+	ids := make(map[uuid.UUID]eventstore.Revision, h.revision+1)
+	if err := q.selectIDs.BindInt64(1, h.id); err != nil {
+		return err
+	}
+	for q.selectIDs.Step() {
+		id, err := uuid.FromBytes(q.selectIDs.ColumnRawBlob(0))
+		if err != nil {
+			break // a damaged id is nobody's; reading the stream will tell
+		}
+		ids[id] = eventstore.Revision(len(ids))
+	}
+	if err := ended(q.selectIDs); err != nil {
+		return err
+	}
+	h.ids = ids
+	q.ids += len(ids)
+	return nil
+}
+
+// repeated answers with the places of b if the stream has exactly its ids from first
+// on, otherwise with wrong.
+func (q *sequencer) repeated(h *head, b *eventstore.Batch, first eventstore.Revision, wrong error) (eventstore.Appended, error) {
+	last := first + eventstore.Revision(len(b.Records)) - 1
+	if first < 0 || last > h.revision {
+		return eventstore.Appended{}, wrong
+	}
+	s := q.selectRange
+	if err := errors.Join(s.BindInt64(1, h.id), s.BindInt64(2, int64(first)), s.BindInt64(3, int64(last))); err != nil {
+		return eventstore.Appended{}, err
+	}
+	n, at := 0, int64(0)
+	for s.Step() && string(s.ColumnRawBlob(0)) == string(b.Records[n].ID[:]) {
+		at = s.ColumnInt64(1)
+		n++
+	}
+	if err := ended(s); err != nil {
+		return eventstore.Appended{}, fmt.Errorf("look for ids: %w", err)
+	}
+	if n < len(b.Records) {
+		return eventstore.Appended{}, wrong
+	}
+	return eventstore.Appended{First: first, Last: last, Position: position(at), Repeated: true}, nil
+}
+
+// insert writes the records of r after h.
+func (q *sequencer) insert(r *request, h *head) (eventstore.Appended, error) {
+	if h.id == 0 {
+		q.lastStream++
+		err := errors.Join(q.insertStream.BindInt64(1, q.lastStream), bindName(q.insertStream, 2, r.batch.Stream), q.insertStream.Exec())
+		if err != nil {
+			return eventstore.Appended{}, fmt.Errorf("insert stream: %w", err)
+		}
+		h.id = q.lastStream
+	}
+	first := h.revision + 1
+	for i := range r.batch.Records {
+		record := &r.batch.Records[i]
+		record.Revision = first + eventstore.Revision(i)
+		sum := proof.Hash{}
+		if r.sums != nil && r.first == first {
+			sum = r.sums[i]
+		} else {
+			sum = proof.LeafHash(record)
+		}
+		if err := q.insertRecord(h.id, record, sum); err != nil {
+			return eventstore.Appended{}, err
+		}
+		if h.ids != nil {
+			h.ids[record.ID] = record.Revision
+			q.ids++
+		}
+		h.revision = record.Revision
+	}
+	return eventstore.Appended{First: first, Last: h.revision, Position: position(q.last)}, nil
+}
+
+func (q *sequencer) insertRecord(stream int64, r *eventstore.Record, sum proof.Hash) error {
+	number, err := q.typeNumber(r.Type)
+	if err != nil {
+		return fmt.Errorf("insert type: %w", err)
+	}
+	s := q.insertEvent
+	for param, value := range [...]int64{q.last + 1, stream, int64(r.Revision), number, r.Time.UnixMicro()} {
+		if err := s.BindInt64(param+1, value); err != nil {
+			return err
+		}
+	}
+	for i, value := range [...][]byte{r.ID[:], sum[:], r.Meta, r.Clear, r.Sealed} {
+		if len(value) == 0 {
+			err = s.BindNull(6 + i)
+		} else {
+			err = s.BindBlob(6+i, value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := s.Exec(); err != nil {
+		return fmt.Errorf("insert event: %w", err)
+	}
+	q.last++
+	return nil
+}
+
+// typeNumber returns the number that stands for a type, giving it one at first use.
+func (q *sequencer) typeNumber(name string) (int64, error) {
+	if number, ok := q.types[name]; ok {
+		return number, nil
+	}
+	number := int64(max(len(q.typeNames), 1))
+	err := errors.Join(q.insertType.BindInt64(1, number), q.insertType.BindText(2, name), q.insertType.Exec())
+	if err != nil {
+		return 0, err
+	}
+	names := make([]string, number+1) // readers may be using the old one
+	copy(names, q.typeNames)
+	names[number] = name
+	q.typeNames = names
+	q.types = maps.Clone(q.types)
+	q.types[name] = number
+	return number, nil
+}
+
+// readTypes returns the names of types by number, from 1.
+func readTypes(c *sqlite3.Conn) ([]string, error) {
+	s, _, err := c.Prepare(`SELECT id, name FROM types ORDER BY id`)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	names := []string{""}
+	for s.Step() {
+		if number := s.ColumnInt64(0); number != int64(len(names)) {
+			return nil, fmt.Errorf("type %d follows type %d", number, len(names)-1)
+		}
+		names = append(names, s.ColumnText(1))
+	}
+	return names, s.Err()
+}
+
+// checkpoint moves the write-ahead log into the database once it is worth it.
+func (q *sequencer) checkpoint() {
+	if q.walPages < checkpointPages {
+		return
+	}
+	mode := sqlite3.CHECKPOINT_PASSIVE
+	if q.walPages >= restartFactor*checkpointPages {
+		mode = sqlite3.CHECKPOINT_RESTART // readers follow each other so closely that the log never starts anew
+	}
+	_, _, err := q.conn.WALCheckpoint("main", mode)
+	switch {
+	case err == nil, errors.Is(err, sqlite3.BUSY), full(err), damage(err):
+		// Nothing is lost: the log still has it all. It is tried again after the next batch.
+	default:
+		q.fail(nil, fmt.Errorf("checkpoint: %w", err), false)
+	}
+}
+
+// ended resets a statement and returns what went wrong while it was stepped.
+func ended(s *sqlite3.Stmt) error {
+	err := s.Err()
+	return errors.Join(err, s.Reset())
+}
+
+// full tells whether the medium had no room. A sync that fails for want of room is
+// a failed sync.
+func full(err error) bool {
+	if errors.Is(err, sqlite3.IOERR_FSYNC) || errors.Is(err, sqlite3.IOERR_DIR_FSYNC) {
+		return false
+	}
+	return errors.Is(err, sqlite3.FULL) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// damage tells whether something stored could not be read.
+func damage(err error) bool {
+	for _, code := range []sqlite3.ExtendedErrorCode{sqlite3.IOERR_READ, sqlite3.IOERR_SHORT_READ, sqlite3.IOERR_DATA, sqlite3.IOERR_CORRUPTFS} {
+		if errors.Is(err, code) {
+			return true
+		}
+	}
+	return errors.Is(err, sqlite3.CORRUPT) || errors.Is(err, sqlite3.NOTADB)
+}
