@@ -49,6 +49,9 @@ func (v *View) CheckContent(name domain.DocumentType, raw []byte) (domain.JSON, 
 	if t == nil {
 		return nil, nil, ErrUnknownType
 	}
+	if canonical, ok := t.schema.fast.check(raw); ok {
+		return canonical, nil, nil
+	}
 	value, err := decode(raw)
 	if err != nil {
 		return nil, []Issue{issueOf(err)}, ErrContent

@@ -167,6 +167,9 @@ func TestRealContentsAreAccepted(t *testing.T) {
 			if !v.MayIssue("0206731645", line.DocumentType) {
 				t.Errorf("%s line %d: 0206731645 may not issue %s", filepath.Base(file), n, line.DocumentType)
 			}
+			if fast, _ := v.Judged(line.DocumentType, line.Content); !fast {
+				t.Errorf("%s line %d: takes the slow way", filepath.Base(file), n)
+			}
 			canonical, issues, err := v.CheckContent(line.DocumentType, line.Content)
 			if err != nil {
 				t.Errorf("%s line %d: %v %v", filepath.Base(file), n, err, issues)
