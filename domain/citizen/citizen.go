@@ -1,0 +1,191 @@
+// Package citizen decides who is known to the vault, and when everything the
+// vault holds of a person may be forgotten.
+//
+//	(none) --Register--> living --ReportDeath--> deceased
+//	                        \                      /
+//	                     StartErasure (whole citizen)
+//	                                |
+//	                             erasing --DestroyKey--> erased
+//
+//	an erasure: requested --ApproveErasure--> approved --StartErasure--> started --DestroyKey--> done
+//	a legal hold: placed --LiftHold--> lifted
+//
+// Rules of this package's own, beside those of the specification:
+//
+//   - P-1 a person is registered once; whoever meets a pending key registers them
+//   - P-2 a death comes from an authentic source, is not in the future, and stands
+//   - P-3 a replaced number comes from an authentic source
+//   - P-4 a legal hold is placed and lifted by a privacy officer, with a reason
+//
+// Invariant: no erasure starts while a legal hold or a duty to keep stands, and
+// what is erased stays erased.
+package citizen
+
+import (
+	"slices"
+
+	"coffre/domain"
+)
+
+// State is what the rules need to remember of one citizen. The zero value is
+// nobody. States are shared: Evolve copies what it changes.
+type State struct {
+	Citizen  domain.CitizenID
+	Deceased bool
+	Holds    []Hold
+	Erasures []Erasure
+}
+
+// Hold is a legal hold, standing until it is lifted.
+type Hold struct {
+	ID     domain.HoldID
+	Reason domain.ReasonCode
+	Lifted bool
+}
+
+// Erasure is one request for erasure and how far it came.
+type Erasure struct {
+	ID       domain.ErasureID
+	Scope    Scope
+	Document domain.DocumentID // when Scope is OneDocument
+	Reason   domain.ReasonCode
+	Step     Step
+}
+
+// Step is how far an erasure came. Steps only go up.
+type Step int
+
+const (
+	Requested Step = iota + 1
+	Approved
+	Started
+	Done
+)
+
+// Standing says in one word what others need to know of a citizen. The zero
+// value means that nobody is known, which allows nothing.
+type Standing string
+
+const (
+	Living  Standing = "living"
+	Dead    Standing = "deceased"
+	Erasing Standing = "erasing" // new writes fail
+	Erased  Standing = "erased"
+)
+
+var (
+	ErrUnknown = domain.NewError(domain.NotFound, "citizenNotFound", "no such citizen")
+	ErrErased  = domain.NewError(domain.Conflict, "citizenErased", "this person's data was erased, or is being erased; only a new registration on a legal basis can follow")
+)
+
+// Standing returns the citizen's.
+func (s State) Standing() Standing {
+	for _, e := range s.Erasures {
+		if e.Scope == WholeCitizen && e.Step == Done {
+			return Erased
+		}
+	}
+	for _, e := range s.Erasures {
+		if e.Scope == WholeCitizen && e.Step == Started {
+			return Erasing
+		}
+	}
+	switch {
+	case s.Citizen.IsZero():
+		return ""
+	case s.Deceased:
+		return Dead
+	}
+	return Living
+}
+
+// writable refuses what may not be written of nobody, or of somebody whose
+// erasure has started (rule E-4).
+func (s State) writable() error {
+	switch s.Standing() {
+	case "":
+		return ErrUnknown
+	case Erasing, Erased:
+		return ErrErased
+	}
+	return nil
+}
+
+// Erasure returns one request for erasure.
+func (s State) Erasure(id domain.ErasureID) (Erasure, bool) {
+	i := slices.IndexFunc(s.Erasures, func(e Erasure) bool { return e.ID == id })
+	if i < 0 {
+		return Erasure{}, false
+	}
+	return s.Erasures[i], true
+}
+
+// Standing holds: those not lifted.
+func (s State) holds() []Hold {
+	var standing []Hold
+	for _, h := range s.Holds {
+		if !h.Lifted {
+			standing = append(standing, h)
+		}
+	}
+	return standing
+}
+
+// underWay reports whether some erasure has started and is not done.
+func (s State) underWay() bool {
+	return slices.ContainsFunc(s.Erasures, func(e Erasure) bool { return e.Step == Started })
+}
+
+// Evolve returns the state after e. It never refuses: e already happened. It
+// copes with any order, because holds and requests are appended whatever came
+// between.
+func Evolve(s State, e Event) State {
+	switch e := e.(type) {
+	case Registered:
+		s.Citizen = e.Citizen
+		return s
+	case Deceased:
+		s.Deceased = true
+		return s
+	case SSINReplaced:
+		return s
+	case LegalHoldPlaced:
+		if slices.ContainsFunc(s.Holds, func(h Hold) bool { return h.ID == e.Hold }) {
+			return s
+		}
+		s.Holds = append(slices.Clip(s.Holds), Hold{ID: e.Hold, Reason: e.Reason})
+		return s
+	case LegalHoldLifted:
+		s.Holds = slices.Clone(s.Holds)
+		for i := range s.Holds {
+			if s.Holds[i].ID == e.Hold {
+				s.Holds[i].Lifted = true
+			}
+		}
+		return s
+	case ErasureRequested:
+		if _, known := s.Erasure(e.Erasure); known {
+			return s
+		}
+		s.Erasures = append(slices.Clip(s.Erasures), Erasure{e.Erasure, e.Scope, e.Document, e.Reason, Requested})
+		return s
+	case ErasureApproved:
+		return s.step(e.Erasure, Approved)
+	case ErasureStarted:
+		return s.step(e.Erasure, Started)
+	case KeyDestroyed:
+		return s.step(e.Erasure, Done)
+	}
+	panic("citizen: event type without a case in Evolve")
+}
+
+// step moves an erasure forward, never back.
+func (s State) step(id domain.ErasureID, to Step) State {
+	s.Erasures = slices.Clone(s.Erasures)
+	for i := range s.Erasures {
+		if s.Erasures[i].ID == id {
+			s.Erasures[i].Step = max(s.Erasures[i].Step, to)
+		}
+	}
+	return s
+}

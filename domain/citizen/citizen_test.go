@@ -1,0 +1,308 @@
+package citizen_test
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"coffre/domain"
+	. "coffre/domain/citizen"
+	"coffre/domain/domaintest"
+	"coffre/domain/registry"
+)
+
+var (
+	ana      = domain.CitizenID{UUID: uuid.UUID{1}}
+	bob      = domain.CitizenID{UUID: uuid.UUID{2}}
+	card     = domain.DocumentID{UUID: uuid.UUID{3}}
+	other    = domain.DocumentID{UUID: uuid.UUID{4}}
+	hold     = domain.HoldID{UUID: uuid.UUID{5}}
+	erasure  = domain.ErasureID{UUID: uuid.UUID{6}}
+	partial  = domain.ErasureID{UUID: uuid.UUID{7}}
+	register = domain.Organisation("0206731645")
+
+	noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+	source   = domain.Actor{Role: domain.RoleIssuer, Organisation: register}
+	self     = domain.Actor{Role: domain.RoleCitizen, Citizen: ana, Subject: "ana"}
+	stranger = domain.Actor{Role: domain.RoleCitizen, Citizen: bob, Subject: "bob"}
+	officer  = domain.Actor{Role: domain.RolePrivacyOfficer, Subject: "one"}
+	second   = domain.Actor{Role: domain.RolePrivacyOfficer, Subject: "two"}
+	system   = domain.Actor{Role: domain.RoleSystem}
+
+	born      = Registered{Citizen: ana, At: noon}
+	held      = LegalHoldPlaced{Citizen: ana, Hold: hold, Reason: "litigation", At: noon, Personal: &LegalHoldPersonal{CaseReference: "c"}}
+	lifted    = LegalHoldLifted{Citizen: ana, Hold: hold, At: noon}
+	requested = ErasureRequested{Citizen: ana, Erasure: erasure, Scope: WholeCitizen, Reason: "citizenAsked", At: noon}
+	approved  = ErasureApproved{Citizen: ana, Erasure: erasure, At: noon}
+	started   = ErasureStarted{Citizen: ana, Erasure: erasure, At: noon}
+	destroyed = KeyDestroyed{Citizen: ana, Erasure: erasure, Keys: []string{"k"}, Unreadable: 3, Digest: []byte{9}, At: noon}
+	oneAsked  = ErasureRequested{Citizen: ana, Erasure: partial, Scope: OneDocument, Document: card, Reason: "citizenAsked", At: noon}
+	oneAgreed = ErasureApproved{Citizen: ana, Erasure: partial, At: noon}
+	oneBegun  = ErasureStarted{Citizen: ana, Erasure: partial, At: noon}
+	died      = Deceased{Citizen: ana, At: noon, Personal: &DeceasedPersonal{Date: "2026-02-28"}}
+
+	free   = Kept{Document: card, Type: "isiPlusCard", Issued: "2026-01-01", Retention: registry.Retention{Years: 10, From: registry.FromIssue}}
+	bound  = Kept{Document: card, Type: "isiPlusCard", Issued: "2016-03-02", Retention: registry.Retention{Years: 10, From: registry.FromIssue, Rule: "law", Duty: true}}
+	past   = Kept{Document: card, Type: "isiPlusCard", Issued: "2016-03-01", Retention: bound.Retention}
+	ending = Kept{Document: card, Type: "isiPlusCard", Issued: "1990-01-01", Retention: registry.Retention{Years: 1, From: registry.FromEnd, Rule: "law", Duty: true}}
+	ended  = Kept{Document: card, Type: "isiPlusCard", Issued: "1990-01-01", Ended: "2025-03-01", Retention: ending.Retention}
+
+	arrive  = Register{Citizen: ana, By: source, At: noon}
+	place   = PlaceHold{Hold: hold, Reason: "litigation", CaseReference: "c", By: officer, At: noon}
+	lift    = LiftHold{Hold: hold, By: officer, At: noon}
+	request = RequestErasure{Erasure: erasure, Scope: WholeCitizen, Reason: "citizenAsked", By: self, At: noon}
+	approve = ApproveErasure{Erasure: erasure, RequestedBy: self, By: officer, At: noon}
+	start   = StartErasure{Erasure: erasure, By: system, At: noon}
+	destroy = DestroyKey{Erasure: erasure, Keys: []string{"k"}, Unreadable: 3, Digest: []byte{9}, By: system, At: noon}
+	death   = ReportDeath{Date: "2026-02-28", Sources: []domain.Organisation{register}, By: source, At: noon}
+)
+
+func with[T any](v T, f func(*T)) T { f(&v); return v }
+
+func ssin(s string) domain.SSIN {
+	n, err := domain.ParseSSIN(s)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func TestRules(t *testing.T) {
+	former, now := ssin("85073003328"), ssin("72520100102")
+	replace := ReplaceSSIN{Former: former, Now: now, Sources: []domain.Organisation{register}, By: source, At: noon}
+	erased := []Event{born, requested, approved, started, destroyed}
+	domaintest.Run(t, Evolve, []domaintest.Scenario[State, Event]{
+		{Name: "P-1 a person is registered", When: arrive, Then: []Event{born}},
+		{Name: "P-1 a person is registered once", Given: []Event{born}, When: arrive},
+		{Name: "P-1 a consumer registers nobody", When: with(arrive, func(c *Register) { c.By.Role = domain.RoleConsumer }), Err: ErrMayNotRegister},
+		{Name: "P-2 the source reports a death", Given: []Event{born}, When: death, Then: []Event{died}},
+		{Name: "P-2 a death is reported once", Given: []Event{born, died}, When: death},
+		{Name: "P-2 nobody else reports a death", Given: []Event{born}, When: with(death, func(c *ReportDeath) { c.By.Organisation = "0671516647" }), Err: ErrNotSource},
+		{Name: "P-2 a citizen does not report a death", Given: []Event{born}, When: with(death, func(c *ReportDeath) { c.By.Role = domain.RoleCitizen }), Err: ErrNotSource},
+		{Name: "P-2 no death tomorrow", Given: []Event{born}, When: with(death, func(c *ReportDeath) { c.Date = "2026-03-02" }), Err: ErrDeathAhead},
+		{Name: "P-2 a death has a date", Given: []Event{born}, When: with(death, func(c *ReportDeath) { c.Date = "" }), Err: ErrDateMissing},
+		{Name: "P-2 nobody of that id", When: death, Err: ErrUnknown},
+		{Name: "P-3 the source replaces a number", Given: []Event{born}, When: replace,
+			Then: []Event{SSINReplaced{Citizen: ana, At: noon, Personal: &SSINReplacedPersonal{Former: "85073003328", Now: "72520100102"}}}},
+		{Name: "P-3 nobody else replaces a number", Given: []Event{born}, When: with(replace, func(c *ReplaceSSIN) { c.Sources = nil }), Err: ErrNotSource},
+		{Name: "P-3 the number must change", Given: []Event{born}, When: with(replace, func(c *ReplaceSSIN) { c.Now = former }), Err: ErrSameSSIN},
+		{Name: "P-3 nobody of that id", When: replace, Err: ErrUnknown},
+		{Name: "P-4 an officer places a hold", Given: []Event{born}, When: place, Then: []Event{held}},
+		{Name: "P-4 a hold without a case", Given: []Event{born}, When: with(place, func(c *PlaceHold) { c.CaseReference = "" }),
+			Then: []Event{with(held, func(e *LegalHoldPlaced) { e.Personal = nil })}},
+		{Name: "P-4 placing twice is no error", Given: []Event{born, held}, When: place},
+		{Name: "P-4 nobody else places a hold", Given: []Event{born}, When: with(place, func(c *PlaceHold) { c.By = self }), Err: ErrNotOfficer},
+		{Name: "P-4 a hold has a reason", Given: []Event{born}, When: with(place, func(c *PlaceHold) { c.Reason = "" }), Err: ErrReasonMissing},
+		{Name: "P-4 no hold on nobody", When: place, Err: ErrUnknown},
+		{Name: "P-4 an officer lifts a hold", Given: []Event{born, held}, When: lift, Then: []Event{lifted}},
+		{Name: "P-4 lifting twice is no error", Given: []Event{born, held, lifted}, When: lift},
+		{Name: "P-4 nobody else lifts a hold", Given: []Event{born, held}, When: with(lift, func(c *LiftHold) { c.By = self }), Err: ErrNotOfficer},
+		{Name: "P-4 only what stands is lifted", Given: []Event{born}, When: lift, Err: ErrNoHold},
+
+		{Name: "E-1 the citizen asks", Given: []Event{born}, When: request, Then: []Event{requested}},
+		{Name: "E-1 the law asks for one document", Given: []Event{born}, When: RequestErasure{Erasure: partial, Scope: OneDocument, Document: card, Reason: "citizenAsked", By: officer, At: noon}, Then: []Event{oneAsked}},
+		{Name: "E-1 asking twice is no error", Given: []Event{born, requested}, When: request},
+		{Name: "E-1 a stranger does not ask", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.By = stranger }), Err: ErrMayNotErase},
+		{Name: "E-1 an issuer does not ask", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.By = source }), Err: ErrMayNotErase},
+		{Name: "E-1 nobody of that id", When: with(request, func(c *RequestErasure) { c.By = officer }), Err: ErrUnknown},
+		{Name: "E-1 one document must be named", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.Scope = OneDocument }), Err: ErrScope},
+		{Name: "E-1 a citizen is no document", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.Document = card }), Err: ErrScope},
+		{Name: "E-1 an unknown scope", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.Scope = "all" }), Err: ErrScope},
+		{Name: "E-1 a request has a reason", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.Reason = "" }), Err: ErrReasonMissing},
+		{Name: "E-1 refused while a hold stands", Given: []Event{born, held}, When: request, Err: ErrLegalHold},
+		{Name: "E-1 a lifted hold does not stand", Given: []Event{born, held, lifted}, When: request, Then: []Event{requested}},
+		{Name: "E-1 a second person approves", Given: []Event{born, requested}, When: approve, Then: []Event{approved}},
+		{Name: "E-1 one officer asks, another approves", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.RequestedBy, c.By = officer, second }), Then: []Event{approved}},
+		{Name: "E-1 approving twice is no error", Given: []Event{born, requested, approved}, When: approve},
+		{Name: "E-1 who asked does not approve", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.RequestedBy = officer }), Err: ErrSecondPerson},
+		{Name: "E-1 who asked does not approve after the audit key rotated", Given: []Event{born, requested},
+			When: with(approve, func(c *ApproveErasure) { c.RequestedBy, c.By, c.Aliases = officer, second, []string{"one", "two"} }), Err: ErrSecondPerson},
+		{Name: "E-1 an officer does not approve what they asked as a citizen", Given: []Event{born, requested},
+			When: with(approve, func(c *ApproveErasure) { c.By.Citizen = ana }), Err: ErrSecondPerson},
+		{Name: "E-1 nobody knows who asked", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.RequestedBy = domain.Actor{} }), Err: ErrSecondPerson},
+		{Name: "E-1 nobody knows who approves", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.By.Subject = "" }), Err: ErrSecondPerson},
+		{Name: "E-1 a citizen does not approve", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.By = stranger }), Err: ErrNotOfficer},
+		{Name: "E-1 nothing to approve", Given: []Event{born}, When: approve, Err: ErrNoErasure},
+		{Name: "E-1 not approved while a hold stands", Given: []Event{born, requested, held}, When: approve, Err: ErrLegalHold},
+		{Name: "E-1 not approved while a duty to keep stands", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.Kept = []Kept{free, bound} }), Err: ErrRetentionDuty},
+		{Name: "E-1 a duty ends on its day", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.Kept = []Kept{past} }), Then: []Event{approved}},
+		{Name: "E-1 a duty from an end that has not come stands", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.Kept = []Kept{ending} }), Err: ErrRetentionDuty},
+		{Name: "E-1 a duty from an end runs out", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.Kept = []Kept{ended} }), Then: []Event{approved}},
+		{Name: "E-1 judged per key: another document's duty does not matter", Given: []Event{born, oneAsked},
+			When: with(approve, func(c *ApproveErasure) {
+				c.Erasure, c.Kept = partial, []Kept{free, with(bound, func(k *Kept) { k.Document = other })}
+			}), Then: []Event{oneAgreed}},
+		{Name: "E-1 a document nobody knows is not erased", Given: []Event{born, oneAsked}, When: with(approve, func(c *ApproveErasure) { c.Erasure = partial }), Err: ErrNothingToErase},
+		{Name: "E-1 an approved erasure starts", Given: []Event{born, requested, approved}, When: start, Then: []Event{started}},
+		{Name: "E-1 starting twice is no error", Given: []Event{born, requested, approved, started}, When: start},
+		{Name: "E-1 nothing starts that was not approved", Given: []Event{born, requested}, When: start, Err: ErrNotApproved},
+		{Name: "E-1 nothing to start", Given: []Event{born}, When: start, Err: ErrNoErasure},
+		{Name: "E-1 a hold placed after the approval stops the start", Given: []Event{born, requested, approved, held}, When: start, Err: ErrLegalHold},
+		{Name: "E-1 a duty found after the approval stops the start", Given: []Event{born, requested, approved}, When: with(start, func(c *StartErasure) { c.Kept = []Kept{bound} }), Err: ErrRetentionDuty},
+		{Name: "E-1 holds are refused after the start", Given: []Event{born, requested, approved, started}, When: place, Err: ErrErasureStarted},
+		{Name: "E-1 holds are refused while one document is being erased", Given: []Event{born, oneAsked, oneAgreed, oneBegun}, When: place, Err: ErrErasureStarted},
+		{Name: "E-1 holds are possible again once a document is erased", Given: []Event{born, oneAsked, oneAgreed, oneBegun, with(destroyed, func(e *KeyDestroyed) { e.Erasure = partial })}, When: place, Then: []Event{held}},
+		{Name: "E-2 an officer does not start", Given: []Event{born, requested, approved}, When: with(start, func(c *StartErasure) { c.By = officer }), Err: ErrNotEraser},
+		{Name: "E-2 an officer does not destroy", Given: []Event{born, requested, approved, started}, When: with(destroy, func(c *DestroyKey) { c.By = officer }), Err: ErrNotEraser},
+		{Name: "E-3 destroyed keys are recorded", Given: []Event{born, requested, approved, started}, When: destroy, Then: []Event{destroyed}},
+		{Name: "E-3 recorded even when a hold slipped in", Given: []Event{born, requested, approved, started, held}, When: destroy, Then: []Event{destroyed}},
+		{Name: "E-3 recording twice is no error", Given: erased, When: destroy},
+		{Name: "E-3 nothing is destroyed before the start", Given: []Event{born, requested, approved}, When: destroy, Err: ErrNotStarted},
+		{Name: "E-3 nothing is destroyed unasked", Given: []Event{born}, When: destroy, Err: ErrNoErasure},
+		{Name: "E-4 nothing is written while erasing", Given: []Event{born, requested, approved, started}, When: death, Err: ErrErased},
+		{Name: "E-4 no registration while erasing", Given: []Event{born, requested, approved, started}, When: arrive, Err: ErrErased},
+		{Name: "E-4 erased stays erased", Given: erased, When: arrive, Err: ErrErased},
+		{Name: "E-4 no new life under the former id", Given: erased, When: with(arrive, func(c *Register) { c.Suppressed, c.NewLife, c.Basis = true, true, "06.1c" }), Err: ErrErased},
+		{Name: "E-4 no hold on an erased citizen", Given: erased, When: place, Err: ErrErased},
+		{Name: "E-4 nothing more is asked of an erased citizen", Given: erased, When: with(request, func(c *RequestErasure) { c.Erasure = partial }), Err: ErrErased},
+		{Name: "E-4 another approval comes too late", Given: append([]Event{oneAsked}, erased...), When: with(approve, func(c *ApproveErasure) { c.Erasure = partial }), Err: ErrErased},
+		{Name: "E-4 another start comes too late", Given: append([]Event{oneAsked, oneAgreed}, erased...), When: with(start, func(c *StartErasure) { c.Erasure = partial }), Err: ErrErased},
+		{Name: "E-4 a suppressed person is not registered", When: with(arrive, func(c *Register) { c.Suppressed = true }), Err: ErrErased},
+		{Name: "E-4 a new life has a basis", When: with(arrive, func(c *Register) { c.Suppressed, c.NewLife = true, true }), Err: ErrNoLegalBasis},
+		{Name: "E-4 a new life follows an erasure", When: with(arrive, func(c *Register) { c.NewLife, c.Basis = true, "06.1c" }), Err: ErrNotErased},
+		{Name: "E-4 a new life", When: with(arrive, func(c *Register) { c.Suppressed, c.NewLife, c.Basis = true, true, "06.1c" }),
+			Then: []Event{Registered{Citizen: ana, NewLife: true, Basis: "06.1c", At: noon}}},
+	})
+}
+
+func text(v any) string { return fmt.Sprintf("%+v", v) }
+
+func fold(events ...Event) (s State) {
+	for _, e := range events {
+		s = Evolve(s, e)
+	}
+	return s
+}
+
+// E-1: the destroyer looks again before the first key.
+func TestMayDestroy(t *testing.T) {
+	begun := []Event{born, requested, approved, started}
+	for _, tc := range []struct {
+		name  string
+		given []Event
+		want  error
+	}{
+		{"started", begun, nil},
+		{"a hold slipped in", append(begun, held), ErrLegalHold},
+		{"and was lifted", append(begun, held, lifted), nil},
+		{"only approved", begun[:3], ErrNotStarted},
+		{"done", append(begun, destroyed), ErrNotStarted},
+		{"unknown", begun[:1], ErrNoErasure},
+	} {
+		if err := fold(tc.given...).MayDestroy(erasure); !errors.Is(err, tc.want) {
+			t.Errorf("E-1 %s: %v, want %v", tc.name, err, tc.want)
+		}
+	}
+}
+
+// E-1: the refusal says which holds and which duties.
+func TestObstaclesSayWhich(t *testing.T) {
+	_, err := with(start, func(c *StartErasure) { c.Kept = []Kept{bound} }).Decide(fold(born, requested, approved, held))
+	var o *Obstacles
+	if !errors.As(err, &o) || !errors.Is(err, ErrLegalHold) || !errors.Is(err, ErrRetentionDuty) {
+		t.Fatalf("err = %v", err)
+	}
+	want := Obstacles{Holds: []Hold{{ID: hold, Reason: "litigation"}}, Duties: []Duty{{Document: card, Type: "isiPlusCard", Rule: "law", Until: "2026-03-02"}}}
+	if !reflect.DeepEqual(*o, want) {
+		t.Errorf("got %+v", *o)
+	}
+	for _, word := range []string{hold.String(), "litigation", card.String(), "law"} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("%q does not say %s", err, word)
+		}
+	}
+}
+
+func TestStanding(t *testing.T) {
+	for want, given := range map[Standing][]Event{
+		"":      nil,
+		Living:  {born, oneAsked, oneAgreed, oneBegun},
+		Dead:    {born, died},
+		Erasing: {born, died, requested, approved, started},
+		Erased:  {born, requested, approved, started, destroyed, died},
+	} {
+		if got := fold(given...).Standing(); got != want {
+			t.Errorf("standing %q, want %q", got, want)
+		}
+	}
+}
+
+// Whatever is asked, in whatever order, by whomever: E-1 no erasure starts while
+// a hold or a duty stands, steps never go back, E-4 erased is final, decisions
+// are repeatable and no state is changed by what follows it.
+func TestAnyOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pick := func(name string, of ...domain.Actor) domain.Actor { return rapid.SampledFrom(of).Draw(t, name) }
+		var s State
+		var past []State
+		var texts []string
+		for range rapid.IntRange(1, 25).Draw(t, "steps") {
+			by := pick("by", self, officer, second, system, source)
+			id := rapid.SampledFrom([]domain.ErasureID{erasure, partial}).Draw(t, "erasure")
+			kept := rapid.SampledFrom([][]Kept{nil, {free}, {bound}}).Draw(t, "kept")
+			var cmd domaintest.Command[State, Event]
+			switch rapid.IntRange(0, 8).Draw(t, "command") {
+			case 0:
+				cmd = with(arrive, func(c *Register) { c.By = by })
+			case 1:
+				cmd = with(death, func(c *ReportDeath) { c.By = by })
+			case 2:
+				cmd = with(place, func(c *PlaceHold) { c.By = officer })
+			case 3:
+				cmd = with(lift, func(c *LiftHold) { c.By = officer })
+			case 4:
+				cmd = with(request, func(c *RequestErasure) {
+					if c.Erasure = id; id == partial {
+						c.Scope, c.Document = OneDocument, card
+					}
+				})
+			case 5, 6:
+				cmd = with(approve, func(c *ApproveErasure) { c.Erasure, c.Kept = id, kept })
+			case 7:
+				cmd = with(start, func(c *StartErasure) { c.Erasure, c.Kept = id, kept })
+			case 8:
+				cmd = with(destroy, func(c *DestroyKey) { c.Erasure = id })
+			}
+			before := s
+			events, err := cmd.Decide(s)
+			again, err2 := cmd.Decide(s)
+			if !reflect.DeepEqual(events, again) || (err == nil) != (err2 == nil) {
+				t.Fatalf("same question, other answer: %+v %v, %+v %v", events, err, again, err2)
+			}
+			past, texts = append(past, s), append(texts, text(s))
+			for _, e := range events {
+				if _, ok := e.(ErasureStarted); ok {
+					for _, h := range before.Holds {
+						if !h.Lifted {
+							t.Fatal("started under a hold")
+						}
+					}
+					if len(kept) > 0 && kept[0].Retention.Duty {
+						t.Fatal("started under a duty to keep")
+					}
+				}
+				s = Evolve(s, e)
+			}
+			for _, was := range before.Erasures {
+				if now, _ := s.Erasure(was.ID); now.Step < was.Step {
+					t.Fatalf("an erasure went back from %d to %d", was.Step, now.Step)
+				}
+			}
+			if before.Standing() == Erased && s.Standing() != Erased {
+				t.Fatal("came back from erasure")
+			}
+		}
+		for i := range past {
+			if text(past[i]) != texts[i] {
+				t.Fatal("a state changed after it was handed out")
+			}
+		}
+	})
+}

@@ -1,0 +1,56 @@
+package citizen
+
+import (
+	"slices"
+	"time"
+
+	"coffre/domain"
+)
+
+var ErrNotStarted = domain.NewError(domain.Conflict, "erasureNotStarted", "this erasure has not started")
+
+// MayDestroy is asked on a fresh fold, after the leases have run out and before
+// the first key is destroyed: a hold that was being placed while the erasure
+// started still stops it (rule E-1). Lifting that hold lets it go on.
+func (s State) MayDestroy(id domain.ErasureID) error {
+	e, known := s.Erasure(id)
+	switch {
+	case !known:
+		return ErrNoErasure
+	case e.Step != Started:
+		return ErrNotStarted
+	}
+	if holds := s.holds(); len(holds) > 0 {
+		return &Obstacles{Holds: holds}
+	}
+	return nil
+}
+
+// DestroyKey records that the keys of an erasure are gone. Holds are not judged
+// any more: it already happened.
+type DestroyKey struct {
+	Erasure    domain.ErasureID
+	Keys       []string // ids of the destroyed content keys
+	Unreadable int64    // events whose personal part can no longer be read
+	Digest     []byte   // SHA-256 over their leaf hashes in log order
+	By         domain.Actor
+	At         time.Time
+}
+
+// Decide implements E-3 as far as the order of the steps.
+func (c DestroyKey) Decide(s State) ([]Event, error) {
+	if !isEraser(c.By) {
+		return nil, ErrNotEraser
+	}
+	e, known := s.Erasure(c.Erasure)
+	switch {
+	case !known:
+		return nil, ErrNoErasure
+	case e.Step == Done:
+		return nil, nil
+	case e.Step < Started:
+		return nil, ErrNotStarted
+	}
+	return []Event{KeyDestroyed{Citizen: s.Citizen, Erasure: c.Erasure, Keys: slices.Clone(c.Keys),
+		Unreadable: c.Unreadable, Digest: slices.Clone(c.Digest), At: c.At}}, nil
+}

@@ -1,0 +1,104 @@
+package citizen
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/registry"
+)
+
+var (
+	ErrLegalHold     = domain.NewError(domain.Conflict, "legalHold", "a legal hold stands, so nothing may be erased")
+	ErrRetentionDuty = domain.NewError(domain.Conflict, "retentionDuty", "the law obliges to keep this for now")
+)
+
+// Kept is one document, as far as the duty to keep it is concerned.
+type Kept struct {
+	Document domain.DocumentID
+	Type     domain.DocumentType
+	Issued   domain.Date
+	// Ended is the end of validity or revocation, whichever came first. Absent: it
+	// has not ended, or the date cannot be read, and a duty that runs from then stands.
+	Ended     domain.Date
+	Retention registry.Retention
+}
+
+// Duty is a document that the law obliges to keep.
+type Duty struct {
+	Document domain.DocumentID
+	Type     domain.DocumentType
+	Rule     domain.ReasonCode
+	Until    domain.Date // first day on which it may go; absent: not known yet
+}
+
+// duty implements the retention part of E-1 for one document.
+func (k Kept) duty(today domain.Date) (Duty, bool) {
+	if !k.Retention.Duty {
+		return Duty{}, false
+	}
+	from := k.Issued
+	if k.Retention.From == registry.FromEnd {
+		from = k.Ended
+	}
+	d := Duty{Document: k.Document, Type: k.Type, Rule: k.Retention.Rule}
+	if !from.IsZero() {
+		d.Until = from.AddYears(k.Retention.Years)
+	}
+	return d, d.Until.IsZero() || today.Before(d.Until)
+}
+
+// Obstacles is the refusal of an erasure, with everything that stands in its way
+// (rule E-1). It matches ErrLegalHold, ErrRetentionDuty or both.
+type Obstacles struct {
+	Holds  []Hold
+	Duties []Duty
+}
+
+func (o *Obstacles) Error() string {
+	var why []string
+	for _, h := range o.Holds {
+		why = append(why, fmt.Sprintf("legal hold %s (%s)", h.ID, h.Reason))
+	}
+	for _, d := range o.Duties {
+		why = append(why, fmt.Sprintf("%s %s kept under %s", d.Type, d.Document, d.Rule))
+	}
+	return "erasure refused: " + strings.Join(why, "; ")
+}
+
+// Unwrap returns the refusals.
+func (o *Obstacles) Unwrap() []error {
+	var errs []error
+	if len(o.Holds) > 0 {
+		errs = append(errs, ErrLegalHold)
+	}
+	if len(o.Duties) > 0 {
+		errs = append(errs, ErrRetentionDuty)
+	}
+	return errs
+}
+
+// obstacles judges an erasure by the holds and, for each content key it would
+// destroy, by the duty to keep. A single document must be among those kept:
+// what is not known is not judged.
+func (s State) obstacles(e Erasure, kept []Kept, at time.Time) error {
+	o := &Obstacles{Holds: s.holds()}
+	today, found := domain.BelgianDate(at), e.Scope == WholeCitizen
+	for _, k := range kept {
+		if e.Scope == OneDocument && k.Document != e.Document {
+			continue
+		}
+		found = true
+		if d, stands := k.duty(today); stands {
+			o.Duties = append(o.Duties, d)
+		}
+	}
+	switch {
+	case len(o.Holds)+len(o.Duties) > 0:
+		return o
+	case !found:
+		return ErrNothingToErase
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package citizen
+
+import (
+	"time"
+
+	"coffre/domain"
+)
+
+var (
+	ErrMayNotErase    = domain.NewError(domain.Forbidden, "mayNotRequestErasure", "erasure is asked for by the citizen, or by a privacy officer for the law")
+	ErrScope          = domain.NewError(domain.Invalid, "erasureScope", "an erasure covers the citizen, or one document that it names")
+	ErrNothingToErase = domain.NewError(domain.NotFound, "nothingToErase", "the citizen has no such document")
+)
+
+// RequestErasure asks that a citizen, or one document, be forgotten. It is
+// appended whatever came between and works while no key can be had: holds and
+// duties are judged again at approval and at the start.
+type RequestErasure struct {
+	Erasure  domain.ErasureID
+	Scope    Scope
+	Document domain.DocumentID // for OneDocument
+	Reason   domain.ReasonCode
+	By       domain.Actor
+	At       time.Time
+}
+
+// Decide implements E-1 as far as who may ask.
+func (c RequestErasure) Decide(s State) ([]Event, error) {
+	if c.By.Role != domain.RolePrivacyOfficer && !c.By.IsSelf(s.Citizen) {
+		return nil, ErrMayNotErase
+	}
+	if s.Standing() == "" {
+		return nil, ErrUnknown
+	}
+	if _, known := s.Erasure(c.Erasure); known {
+		return nil, nil
+	}
+	switch err := s.writable(); {
+	case err != nil:
+		return nil, err
+	case c.Scope != WholeCitizen && c.Scope != OneDocument, (c.Scope == OneDocument) == c.Document.IsZero():
+		return nil, ErrScope
+	case c.Reason == "":
+		return nil, ErrReasonMissing
+	}
+	if holds := s.holds(); len(holds) > 0 {
+		return nil, &Obstacles{Holds: holds}
+	}
+	return []Event{ErasureRequested{Citizen: s.Citizen, Erasure: c.Erasure, Scope: c.Scope, Document: c.Document, Reason: c.Reason, At: c.At}}, nil
+}
