@@ -61,8 +61,7 @@ type (
 	Purpose string
 	// Procedure is the registry's code of an administrative procedure.
 	Procedure string
-	// LegalBasis is a GDPR article 6 code from the Belgian vocabulary, "06.1c" style;
-	// the registry says which exist.
+	// LegalBasis is the registry's code of a ground of GDPR article 6, "publicTask".
 	LegalBasis string
 	// Deliberation is the number under which an authorisation was published, as the
 	// registry records it for a consumer.

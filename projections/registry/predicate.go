@@ -22,14 +22,8 @@ func (v *View) Predicate(name domain.DocumentType, p registry.PredicateName, con
 		if offered.Name != p {
 			continue
 		}
-		value, err := decode(content)
-		if err != nil {
-			return false, ErrUndecided
-		}
-		object, _ := value.(map[string]any)
-		text, _ := object[string(offered.AgeAtLeast.Field)].(string)
-		born, err := domain.ParseDate(text)
-		if err != nil {
+		born, ok := date(content, offered.AgeAtLeast.Field)
+		if !ok {
 			return false, ErrUndecided
 		}
 		if on.Before(born) {
@@ -38,4 +32,27 @@ func (v *View) Predicate(name domain.DocumentType, p registry.PredicateName, con
 		return !on.Before(born.AddYears(offered.AgeAtLeast.Years)), nil
 	}
 	return false, ErrUnknownPredicate
+}
+
+// BirthDate returns the day of birth that a content tells: the date from which
+// the type's questions about age count. ok is false when the type has no such
+// question or the content no such date.
+func (v *View) BirthDate(name domain.DocumentType, content domain.JSON) (born domain.Date, ok bool) {
+	t := v.types[name]
+	if t == nil || len(t.Predicates) == 0 {
+		return "", false
+	}
+	return date(content, t.Predicates[0].AgeAtLeast.Field)
+}
+
+// date reads a top-level date of an opened content.
+func date(content domain.JSON, field domain.Field) (domain.Date, bool) {
+	value, err := decode(content)
+	if err != nil {
+		return "", false
+	}
+	object, _ := value.(map[string]any)
+	text, _ := object[string(field)].(string)
+	d, err := domain.ParseDate(text)
+	return d, err == nil
 }

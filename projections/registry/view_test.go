@@ -360,3 +360,19 @@ func TestSchemasAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestBirthDate(t *testing.T) {
+	v := sampleView(t)
+	born, ok := v.BirthDate("isiPlusCard", domain.JSON(`{"name":"a","birthDate":"2014-02-28"}`))
+	if !ok || born != "2014-02-28" {
+		t.Fatal(born, ok)
+	}
+	for _, none := range []struct {
+		name    domain.DocumentType
+		content string
+	}{{"isiPlusCard", `{"name":"a"}`}, {"isiPlusCard", `{"birthDate":"soon"}`}, {"marriageCertificate", `{"birthDate":"2014-02-28"}`}, {"unknown", `{}`}} {
+		if born, ok := v.BirthDate(none.name, domain.JSON(none.content)); ok {
+			t.Errorf("%s: %s", none.name, born)
+		}
+	}
+}
