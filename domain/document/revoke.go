@@ -1,0 +1,38 @@
+package document
+
+import (
+	"errors"
+	"time"
+
+	"coffre/domain"
+)
+
+// Revoke takes the document back, for good. It is appended whatever came
+// between, so that it cannot starve.
+type Revoke struct {
+	Expected      int // from If-Match; 0: whatever the version
+	Reason        domain.ReasonCode
+	EffectiveFrom domain.Date // absent: today
+	By            domain.Actor
+	At            time.Time
+}
+
+// Decide implements D-1 and D-2. The same revocation again is no error; another
+// one is refused.
+func (c Revoke) Decide(s State) ([]Event, error) {
+	if c.EffectiveFrom.IsZero() {
+		c.EffectiveFrom = domain.BelgianDate(c.At)
+	}
+	err := s.changeable(c.By, c.Expected, false)
+	switch {
+	case errors.Is(err, ErrRevoked) && s.Revocation == (Revocation{c.Reason, c.EffectiveFrom}):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case c.Reason == "":
+		return nil, ErrReasonMissing
+	case c.EffectiveFrom.Before(domain.BelgianDate(s.IssuedAt)):
+		return nil, ErrRevokedBeforeIssued
+	}
+	return []Event{Revoked{Document: s.Document, Reason: c.Reason, EffectiveFrom: c.EffectiveFrom, At: c.At}}, nil
+}
