@@ -12,8 +12,11 @@ import (
 // Meta is what is recorded about an event besides the fact itself. No member is
 // personal.
 type Meta struct {
-	Actor      domain.Actor     `json:"actor"`
-	OnBehalfOf domain.CitizenID `json:"onBehalfOf,omitzero"`
+	Actor domain.Actor `json:"actor"`
+	// OnBehalfOf is the organisation for which a service integrator acts; Represents
+	// the citizen for whom a representative acts.
+	OnBehalfOf domain.Organisation `json:"onBehalfOf,omitempty"`
+	Represents domain.CitizenID    `json:"represents,omitzero"`
 	// Correlation ties together what one request caused; Causation is the event
 	// that made a reactor act.
 	Correlation uuid.UUID `json:"correlation,omitzero"`
