@@ -290,16 +290,16 @@ func (e EvidenceOutcome) Valid() bool {
 
 // Defines values for ExportFormat.
 const (
-	Csv   ExportFormat = "csv"
-	Jsonl ExportFormat = "jsonl"
+	ExportFormatCsv   ExportFormat = "csv"
+	ExportFormatJsonl ExportFormat = "jsonl"
 )
 
 // Valid indicates whether the value is a known member of the ExportFormat enum.
 func (e ExportFormat) Valid() bool {
 	switch e {
-	case Csv:
+	case ExportFormatCsv:
 		return true
-	case Jsonl:
+	case ExportFormatJsonl:
 		return true
 	default:
 		return false
@@ -323,19 +323,19 @@ func (e ExportKind) Valid() bool {
 
 // Defines values for FrequencyPeriod.
 const (
-	Day   FrequencyPeriod = "day"
-	Month FrequencyPeriod = "month"
-	Week  FrequencyPeriod = "week"
+	FrequencyPeriodDay   FrequencyPeriod = "day"
+	FrequencyPeriodMonth FrequencyPeriod = "month"
+	FrequencyPeriodWeek  FrequencyPeriod = "week"
 )
 
 // Valid indicates whether the value is a known member of the FrequencyPeriod enum.
 func (e FrequencyPeriod) Valid() bool {
 	switch e {
-	case Day:
+	case FrequencyPeriodDay:
 		return true
-	case Month:
+	case FrequencyPeriodMonth:
 		return true
-	case Week:
+	case FrequencyPeriodWeek:
 		return true
 	default:
 		return false
@@ -344,19 +344,19 @@ func (e FrequencyPeriod) Valid() bool {
 
 // Defines values for HealthStatus.
 const (
-	DEGRADED HealthStatus = "DEGRADED"
-	DOWN     HealthStatus = "DOWN"
-	UP       HealthStatus = "UP"
+	HealthStatusDEGRADED HealthStatus = "DEGRADED"
+	HealthStatusDOWN     HealthStatus = "DOWN"
+	HealthStatusUP       HealthStatus = "UP"
 )
 
 // Valid indicates whether the value is a known member of the HealthStatus enum.
 func (e HealthStatus) Valid() bool {
 	switch e {
-	case DEGRADED:
+	case HealthStatusDEGRADED:
 		return true
-	case DOWN:
+	case HealthStatusDOWN:
 		return true
-	case UP:
+	case HealthStatusUP:
 		return true
 	default:
 		return false
@@ -383,22 +383,22 @@ func (e HeldAs) Valid() bool {
 
 // Defines values for IssueLocation.
 const (
-	Body   IssueLocation = "body"
-	Header IssueLocation = "header"
-	Path   IssueLocation = "path"
-	Query  IssueLocation = "query"
+	IssueLocationBody   IssueLocation = "body"
+	IssueLocationHeader IssueLocation = "header"
+	IssueLocationPath   IssueLocation = "path"
+	IssueLocationQuery  IssueLocation = "query"
 )
 
 // Valid indicates whether the value is a known member of the IssueLocation enum.
 func (e IssueLocation) Valid() bool {
 	switch e {
-	case Body:
+	case IssueLocationBody:
 		return true
-	case Header:
+	case IssueLocationHeader:
 		return true
-	case Path:
+	case IssueLocationPath:
 		return true
-	case Query:
+	case IssueLocationQuery:
 		return true
 	default:
 		return false
@@ -425,16 +425,16 @@ func (e MandateAction) Valid() bool {
 
 // Defines values for MandateKind.
 const (
-	ParentOfMinor  MandateKind = "parentOfMinor"
-	Representation MandateKind = "representation"
+	MandateKindParentOfMinor  MandateKind = "parentOfMinor"
+	MandateKindRepresentation MandateKind = "representation"
 )
 
 // Valid indicates whether the value is a known member of the MandateKind enum.
 func (e MandateKind) Valid() bool {
 	switch e {
-	case ParentOfMinor:
+	case MandateKindParentOfMinor:
 		return true
-	case Representation:
+	case MandateKindRepresentation:
 		return true
 	default:
 		return false
@@ -467,22 +467,22 @@ func (e MandateState) Valid() bool {
 
 // Defines values for ProjectionState.
 const (
-	CatchingUp ProjectionState = "catchingUp"
-	Live       ProjectionState = "live"
-	Rebuilding ProjectionState = "rebuilding"
-	Stopped    ProjectionState = "stopped"
+	ProjectionStateCatchingUp ProjectionState = "catchingUp"
+	ProjectionStateLive       ProjectionState = "live"
+	ProjectionStateRebuilding ProjectionState = "rebuilding"
+	ProjectionStateStopped    ProjectionState = "stopped"
 )
 
 // Valid indicates whether the value is a known member of the ProjectionState enum.
 func (e ProjectionState) Valid() bool {
 	switch e {
-	case CatchingUp:
+	case ProjectionStateCatchingUp:
 		return true
-	case Live:
+	case ProjectionStateLive:
 		return true
-	case Rebuilding:
+	case ProjectionStateRebuilding:
 		return true
-	case Stopped:
+	case ProjectionStateStopped:
 		return true
 	default:
 		return false
@@ -491,16 +491,16 @@ func (e ProjectionState) Valid() bool {
 
 // Defines values for ReceiptFormat.
 const (
-	Iso27560 ReceiptFormat = "iso27560"
-	Kantara  ReceiptFormat = "kantara"
+	ReceiptFormatIso27560 ReceiptFormat = "iso27560"
+	ReceiptFormatKantara  ReceiptFormat = "kantara"
 )
 
 // Valid indicates whether the value is a known member of the ReceiptFormat enum.
 func (e ReceiptFormat) Valid() bool {
 	switch e {
-	case Iso27560:
+	case ReceiptFormatIso27560:
 		return true
-	case Kantara:
+	case ReceiptFormatKantara:
 		return true
 	default:
 		return false

@@ -1,0 +1,78 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/handlers/api/token"
+)
+
+// Caller is who a request comes from, as their token says.
+type Caller = token.Caller
+
+// Authenticator is the port to whoever vouches for callers. token.Verifier
+// implements it.
+type Authenticator interface {
+	// Authenticate returns whose bearer token that is. An error that wraps
+	// token.ErrExpired or token.ErrInvalid is the caller's fault; any other means
+	// that it cannot be known now. It may be called concurrently and keeps nothing
+	// of the SSIN a login may carry.
+	Authenticate(ctx context.Context, bearer string) (Caller, error)
+}
+
+// Call is what is known of one request besides its input: who asks, and where it
+// stands. Use cases get it with CallFrom.
+type Call struct {
+	Caller
+	Trace        uuid.UUID // ours, in the answer's BelGov-Trace-Id and in problems
+	RelatedTrace string    // the caller's, for correlation only
+	Operation    string    // the contract's operationId
+	Received     time.Time
+	// Body is the request's body as it came, for the idempotency check. It may be
+	// kept; it must not be changed.
+	Body []byte
+}
+
+type callKey struct{}
+
+// CallFrom returns the call that ctx belongs to, an empty one outside a request.
+// An empty Call has no role, so nothing that asks for a role admits it.
+func CallFrom(ctx context.Context) *Call {
+	if call, ok := ctx.Value(callKey{}).(*Call); ok {
+		return call
+	}
+	return &Call{}
+}
+
+// WithCall returns a context of that call, for tests of use cases and for
+// commands that run inside the process.
+func WithCall(ctx context.Context, call *Call) context.Context {
+	return context.WithValue(ctx, callKey{}, call)
+}
+
+// authenticate admits who has a good token; everything else is refused.
+func (s *Server) authenticate(r *http.Request) (Caller, error) {
+	values := r.Header["Authorization"]
+	if len(values) == 0 {
+		return Caller{}, unauthenticated("noAccessToken", "No Access Token", "-")
+	}
+	scheme, bearer, found := strings.Cut(values[0], " ")
+	if len(values) > 1 || !found || !strings.EqualFold(scheme, "Bearer") || bearer == "" || len(bearer) > MaxToken {
+		return Caller{}, unauthenticated("invalidAccessToken", "Invalid Access Token", "invalid_token")
+	}
+	caller, err := s.Auth.Authenticate(r.Context(), bearer)
+	switch {
+	case err == nil && caller.Role != "":
+		return caller, nil
+	case errors.Is(err, token.ErrExpired):
+		return Caller{}, unauthenticated("expiredAccessToken", "Expired Access Token", "invalid_token")
+	case err == nil, errors.Is(err, token.ErrInvalid):
+		return Caller{}, unauthenticated("invalidAccessToken", "Invalid Access Token", "invalid_token")
+	}
+	return Caller{}, err
+}

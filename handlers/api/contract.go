@@ -1,0 +1,241 @@
+package api
+
+import (
+	_ "embed"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"coffre/domain"
+)
+
+// Base is where the contract's paths begin.
+const Base = "/vault/v1"
+
+//go:embed openapi.yaml
+var contractYAML []byte
+
+// operation is what the contract says of one call, ready to be held to it.
+type operation struct {
+	id      string
+	pattern string // as http.ServeMux wants it: "POST /vault/v1/documents"
+	summary string
+	roles   []domain.Role
+	public  bool
+	scope   string
+	path    []parameter
+	query   map[string]parameter
+	header  []parameter
+	body    *shape // nil: the call takes none
+	maxBody int64
+}
+
+type parameter struct {
+	name     string
+	required bool
+	many     bool
+	shape    *shape
+}
+
+// shape is one schema of the contract, compiled for reading a request once.
+type shape struct {
+	kind     kind
+	members  map[string]member // of an object
+	required []string          // its members that must be there
+	oneOf    [][]string        // x-exactly-one-of
+	item     *shape            // of an array
+	min, max int64             // items of an array, characters of a text, value of an integer
+	bounded  bool              // max holds
+	enum     []string
+	pattern  *regexp.Regexp
+	check    func(string) error // what a pattern cannot say
+	issue    string             // the issue's type when check refuses; "" is schemaViolation
+}
+
+type member struct {
+	shape *shape
+	index int // its bit among the members of one object
+}
+
+type kind uint8
+
+const (
+	object kind = iota + 1
+	array
+	text
+	integer
+	boolean
+	free // an object whose members another schema judges
+)
+
+// contract returns the operations, by pattern; nobody changes them. It panics
+// when the embedded contract says what this package cannot hold callers to: a
+// broken program.
+var contract = sync.OnceValue(compile)
+
+func compile() map[string]*operation {
+	doc, err := openapi3.NewLoader().LoadFromData(contractYAML)
+	if err != nil {
+		panic(fmt.Errorf("openapi.yaml: %w", err))
+	}
+	c := compiler{shapes: make(map[*openapi3.Schema]*shape)}
+	all := make(map[string]*operation)
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			o := c.operation(method, path, item, op)
+			all[o.pattern] = o
+		}
+	}
+	return all
+}
+
+type compiler struct{ shapes map[*openapi3.Schema]*shape }
+
+func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *openapi3.Operation) *operation {
+	o := &operation{
+		id: op.OperationID, pattern: method + " " + Base + path, summary: op.Summary,
+		public:  op.Security != nil && len(*op.Security) == 0,
+		query:   make(map[string]parameter),
+		maxBody: MaxBody,
+	}
+	if roles, ok := op.Extensions["x-roles"].([]any); ok {
+		for _, r := range roles {
+			o.roles = append(o.roles, domain.Role(r.(string)))
+		}
+	}
+	if !o.public {
+		o.scope = (*op.Security)[0]["coffreOauth"][0]
+	}
+	if n, ok := op.Extensions["x-max-body-bytes"].(float64); ok {
+		o.maxBody = int64(n)
+	}
+	for _, ref := range slices.Concat(item.Parameters, op.Parameters) {
+		p := parameter{name: ref.Value.Name, required: ref.Value.Required, shape: c.shape(ref.Value.Schema)}
+		switch ref.Value.In {
+		case "path":
+			o.path = append(o.path, p)
+		case "query":
+			p.many = p.shape.kind == array
+			o.query[p.name] = p
+		case "header":
+			p.name = http.CanonicalHeaderKey(p.name)
+			o.header = append(o.header, p)
+		}
+	}
+	if op.RequestBody != nil {
+		o.body = c.shape(op.RequestBody.Value.Content["application/json"].Schema)
+	}
+	return o
+}
+
+func (c *compiler) shape(ref *openapi3.SchemaRef) *shape {
+	in := ref.Value
+	if s := c.shapes[in]; s != nil {
+		return s
+	}
+	s := &shape{min: int64(in.MinLength), enum: words(in.Enum)}
+	c.shapes[in] = s
+	switch {
+	case in.Type.Is("object") && in.AdditionalProperties.Has != nil && *in.AdditionalProperties.Has:
+		s.kind = free
+	case in.Type.Is("object"):
+		s.kind, s.required, s.members = object, in.Required, make(map[string]member)
+		for name, property := range in.Properties {
+			s.members[name] = member{c.shape(property), len(s.members)}
+		}
+		if len(s.members) > 64 {
+			panic("openapi.yaml: an object with more than 64 members")
+		}
+		groups, _ := in.Extensions["x-exactly-one-of"].([]any)
+		for _, g := range groups {
+			s.oneOf = append(s.oneOf, words(g.([]any)))
+		}
+	case in.Type.Is("array"):
+		s.kind, s.item, s.min = array, c.shape(in.Items), int64(in.MinItems)
+		if in.MaxItems != nil {
+			s.max, s.bounded = int64(*in.MaxItems), true
+		}
+	case in.Type.Is("string"):
+		s.kind = text
+		if in.MaxLength != nil {
+			s.max, s.bounded = int64(*in.MaxLength), true
+		}
+		s.text(in)
+	case in.Type.Is("integer"):
+		s.kind = integer
+		s.min, s.max, s.bounded = -1<<53, 1<<53, true
+		if in.Format == "int32" {
+			s.min, s.max = -1<<31, 1<<31-1
+		}
+		if in.Min != nil {
+			s.min = int64(*in.Min)
+		}
+		if in.Max != nil {
+			s.max = int64(*in.Max)
+		}
+	case in.Type.Is("boolean"):
+		s.kind = boolean
+	default:
+		panic("openapi.yaml: a schema of a kind the gate does not know")
+	}
+	return s
+}
+
+// text chooses how a string is judged beyond its length: by hand where the
+// meaning is known, which is also faster, else by the schema's pattern.
+func (s *shape) text(in *openapi3.Schema) {
+	goType, _ := in.Extensions["x-go-type"].(string)
+	switch {
+	case in.Format == "uuid":
+		s.check = checkUUID
+	case in.Format == "date-time":
+		s.check = checkTime
+	case goType == "domain.Date":
+		s.check, s.issue = func(v string) error { _, err := domain.ParseDate(v); return err }, issueStructure
+	case goType == "wire.SSIN":
+		s.check, s.issue = func(v string) error { _, err := domain.ParseSSIN(v); return err }, issueStructure
+	case goType == "domain.Organisation":
+		s.check, s.issue = func(v string) error { _, err := domain.ParseOrganisation(v); return err }, issueStructure
+	case in.Pattern != "":
+		s.pattern = regexp.MustCompile(in.Pattern)
+	}
+}
+
+func words(in []any) []string {
+	out := make([]string, 0, len(in))
+	for _, w := range in {
+		out = append(out, w.(string))
+	}
+	return out
+}
+
+// Patterns lists what the contract serves, in order: "GET /vault/v1/health".
+func Patterns() []string {
+	var all []string
+	for pattern := range contract() {
+		all = append(all, pattern)
+	}
+	slices.SortFunc(all, func(a, b string) int {
+		_, a, _ = strings.Cut(a, " ")
+		_, b, _ = strings.Cut(b, " ")
+		return strings.Compare(a, b)
+	})
+	return all
+}
+
+// Scopes lists every scope that role can use, in order.
+func Scopes(role domain.Role) []string {
+	var all []string
+	for _, op := range contract() {
+		if slices.Contains(op.roles, role) && !slices.Contains(all, op.scope) {
+			all = append(all, op.scope)
+		}
+	}
+	slices.Sort(all)
+	return all
+}

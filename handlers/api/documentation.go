@@ -1,0 +1,53 @@
+package api
+
+import (
+	"cmp"
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// documentation is the page at /doc: what may be asked, by whom. The contract is
+// the reference; this is its table of contents.
+var documentation = template.Must(template.New("doc").Parse(`<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Coffre: the API</title></head>
+<body>
+<h1>Coffre: the API</h1>
+<p>The contract: <a href="doc/openapi.yaml">openapi.yaml</a> (OpenAPI 3.0.3).</p>
+<table>
+<caption>What may be asked, and by whom</caption>
+<thead><tr><th scope="col">Call</th><th scope="col">Does</th><th scope="col">Roles</th><th scope="col">Scope</th></tr></thead>
+<tbody>
+{{range .}}<tr><td><code>{{.Method}} {{.Path}}</code></td><td>{{.Summary}}</td><td>{{.Roles}}</td><td>{{.Scope}}</td></tr>
+{{end}}</tbody>
+</table>
+</body>
+</html>
+`))
+
+type documented struct{ Method, Path, Summary, Roles, Scope string }
+
+func (rt *routes) serveDoc(w http.ResponseWriter, r *http.Request) {
+	var rows []documented
+	for _, op := range rt.contract {
+		method, path, _ := strings.Cut(op.pattern, " ")
+		row := documented{method, path, op.summary, "everybody", ""}
+		if !op.public {
+			names := make([]string, len(op.roles))
+			for i, role := range op.roles {
+				names[i] = string(role)
+			}
+			row.Roles, row.Scope = strings.Join(names, ", "), op.scope
+		}
+		rows = append(rows, row)
+	}
+	slices.SortFunc(rows, func(a, b documented) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Method, b.Method))
+	})
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if err := documentation.Execute(w, rows); err != nil {
+		rt.s.problem(w, r, err)
+	}
+}

@@ -1,0 +1,475 @@
+package api
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"io"
+	"math/bits"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"coffre/handlers/api/wire"
+)
+
+// The gate holds a request to the contract before any use case sees it: its
+// parameters, and its body, which it reads once from the first byte to the last.
+// What it lets through, the generated code can decode; what it refuses, it
+// refuses without repeating a value.
+
+// admit checks the request against o and puts the checked body in its place. It
+// returns the body's bytes, nil when there is none.
+func (o *operation) admit(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	for _, p := range o.path {
+		if p.shape.judge(r.PathValue(p.name)) != nil {
+			return nil, errNoResource // a name that nothing can have
+		}
+	}
+	if err := o.admitQuery(r.URL.RawQuery); err != nil {
+		return nil, err
+	}
+	for _, p := range o.header {
+		values := r.Header[p.name]
+		switch {
+		case len(values) == 0 && p.required:
+			return nil, badRequest(InputValidationIssue{Type: issueRequired, Title: "Required input is missing", In: IssueLocationHeader, Name: p.name})
+		case len(values) == 0:
+		case len(values) > 1:
+			return nil, badRequest(InputValidationIssue{Type: issueInvalid, Title: "Given more than once", In: IssueLocationHeader, Name: p.name})
+		default:
+			if v := p.shape.judge(values[0]); v != nil {
+				return nil, v.at(IssueLocationHeader, p.name)
+			}
+		}
+	}
+	return o.admitBody(w, r)
+}
+
+func (o *operation) admitQuery(raw string) error {
+	if raw == "" {
+		return nil
+	}
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return badRequest(InputValidationIssue{Type: issueSchema, Title: "The query cannot be read", In: IssueLocationQuery})
+	}
+	for name, values := range query {
+		p, known := o.query[name]
+		if !known {
+			return badRequest(InputValidationIssue{Type: issueUnknown, Title: "Unknown query parameter", In: IssueLocationQuery})
+		}
+		s := p.shape
+		if p.many {
+			if s.bounded && int64(len(values)) > s.max {
+				return badRequest(InputValidationIssue{Type: issueSchema, Title: "Too many values", In: IssueLocationQuery, Name: name})
+			}
+			s = s.item
+		} else if len(values) > 1 {
+			return badRequest(InputValidationIssue{Type: issueUnknown, Title: "Given more than once", In: IssueLocationQuery, Name: name})
+		}
+		for _, value := range values {
+			if v := s.judge(value); v != nil {
+				return v.at(IssueLocationQuery, name)
+			}
+		}
+	}
+	return nil
+}
+
+func (o *operation) admitBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > o.maxBody {
+		return nil, tooLarge(o.maxBody)
+	}
+	if encoding := r.Header["Content-Encoding"]; len(encoding) > 0 {
+		return nil, errMediaType
+	}
+	if o.body == nil {
+		var one [1]byte
+		if n, _ := r.Body.Read(one[:]); n > 0 {
+			return nil, badRequest(InputValidationIssue{Type: issueUnknown, Title: "This call takes no body", In: IssueLocationBody})
+		}
+		r.Body = http.NoBody
+		return nil, nil
+	}
+	if !isJSON(r.Header["Content-Type"]) {
+		return nil, errMediaType
+	}
+	b, err := readBody(http.MaxBytesReader(w, r.Body, o.maxBody), r.ContentLength)
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, tooLarge(o.maxBody)
+	case err != nil:
+		return nil, badRequest(InputValidationIssue{Type: issueSchema, Title: "The body ended before its time", In: IssueLocationBody})
+	case len(b) == 0:
+		return nil, badRequest(InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: IssueLocationBody})
+	}
+	if v := o.body.read(b); v != nil {
+		return nil, v.at(IssueLocationBody, v.pointer())
+	}
+	r.Body = wire.NewBody(b)
+	return b, nil
+}
+
+func isJSON(header []string) bool {
+	if len(header) != 1 {
+		return false
+	}
+	if header[0] == "application/json" {
+		return true
+	}
+	media, params, err := mime.ParseMediaType(header[0])
+	if err != nil || media != "application/json" || len(params) > 1 {
+		return false
+	}
+	charset, given := params["charset"]
+	return len(params) == 0 || given && strings.EqualFold(charset, "utf-8")
+}
+
+func readBody(r io.Reader, size int64) ([]byte, error) {
+	if size < 0 {
+		return io.ReadAll(r)
+	}
+	b := make([]byte, size)
+	_, err := io.ReadFull(r, b)
+	return b, err
+}
+
+// violation is one thing that does not fit, and where. Path holds names of the
+// contract and indices only, innermost first; never what a caller wrote.
+type violation struct {
+	issue  string
+	title  string
+	path   []string
+	inputs []string
+}
+
+func broken(issue, title string) *violation { return &violation{issue: issue, title: title} }
+
+func (v *violation) under(step string) *violation {
+	v.path = append(v.path, step)
+	return v
+}
+
+func (v *violation) pointer() string {
+	var b strings.Builder
+	for _, step := range slices.Backward(v.path) {
+		b.WriteByte('/')
+		b.WriteString(step)
+	}
+	return b.String()
+}
+
+func (v *violation) at(in IssueLocation, name string) error {
+	issue := InputValidationIssue{Type: v.issue, Title: v.title, In: in, Name: name}
+	for _, input := range v.inputs {
+		issue.Inputs = append(issue.Inputs, InputReference{In: in, Name: name + "/" + input})
+	}
+	return badRequest(issue)
+}
+
+var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
+
+// read judges a whole body. It reads every byte, exactly once.
+func (s *shape) read(b []byte) *violation {
+	dec := decoders.Get().(*jsontext.Decoder)
+	defer decoders.Put(dec)
+	dec.Reset(bytes.NewBuffer(b))
+	if v := s.value(dec); v != nil {
+		return v
+	}
+	if _, err := dec.ReadToken(); err != io.EOF {
+		return broken(issueSchema, "Something follows the value")
+	}
+	return nil
+}
+
+func (s *shape) value(dec *jsontext.Decoder) *violation {
+	kind := dec.PeekKind()
+	if kind == 'n' {
+		return broken(issueSchema, "null is not a value here; leave the member out")
+	}
+	switch s.kind {
+	case object:
+		if kind != '{' {
+			return wrongKind(kind)
+		}
+		return s.object(dec)
+	case array:
+		if kind != '[' {
+			return wrongKind(kind)
+		}
+		return s.array(dec)
+	case free:
+		if kind != '{' {
+			return wrongKind(kind)
+		}
+		raw, err := dec.ReadValue()
+		if err != nil {
+			return malformed
+		}
+		return plain(raw)
+	case boolean:
+		if kind != 't' && kind != 'f' {
+			return wrongKind(kind)
+		}
+		if _, err := dec.ReadToken(); err != nil {
+			return malformed
+		}
+		return nil
+	case integer:
+		if kind != '0' {
+			return wrongKind(kind)
+		}
+		raw, err := dec.ReadValue()
+		if err != nil {
+			return malformed
+		}
+		return s.judgeInteger(string(raw))
+	default:
+		if kind != '"' {
+			return wrongKind(kind)
+		}
+		raw, err := dec.ReadValue()
+		if err != nil {
+			return malformed
+		}
+		return s.judgeText(unquote(raw))
+	}
+}
+
+// malformed is what every syntax error is called, duplicate names and invalid
+// UTF-8 among them; it is never changed.
+var malformed = broken(issueSchema, "The body is not the JSON this call takes")
+
+func wrongKind(kind jsontext.Kind) *violation {
+	if kind == jsontext.KindInvalid {
+		return malformed
+	}
+	return broken(issueSchema, "A value of another kind is expected")
+}
+
+func (s *shape) object(dec *jsontext.Decoder) *violation {
+	if _, err := dec.ReadToken(); err != nil {
+		return malformed
+	}
+	var seen uint64
+	for dec.PeekKind() != '}' {
+		raw, err := dec.ReadValue()
+		if err != nil {
+			return malformed
+		}
+		m, known := s.lookup(raw)
+		if !known {
+			return broken(issueUnknown, "Unknown member")
+		}
+		if v := m.shape.value(dec); v != nil {
+			if v == malformed {
+				return v
+			}
+			return v.under(s.name(m.index))
+		}
+		seen |= 1 << m.index
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return malformed
+	}
+	for _, name := range s.required {
+		if seen&(1<<s.members[name].index) == 0 {
+			return broken(issueRequired, "Required input is missing").under(name)
+		}
+	}
+	return s.exactlyOne(seen)
+}
+
+func (s *shape) lookup(raw jsontext.Value) (member, bool) {
+	inner := raw[1 : len(raw)-1]
+	if bytes.IndexByte(inner, '\\') >= 0 {
+		inner, _ = jsontext.AppendUnquote(nil, raw) // valid: the decoder read it
+	}
+	m, known := s.members[string(inner)]
+	return m, known
+}
+
+func (s *shape) name(index int) string {
+	for name, m := range s.members {
+		if m.index == index {
+			return name
+		}
+	}
+	return ""
+}
+
+// exactlyOne implements x-exactly-one-of: one group is there whole, and nothing
+// of the others.
+func (s *shape) exactlyOne(seen uint64) *violation {
+	if len(s.oneOf) == 0 {
+		return nil
+	}
+	var all uint64
+	whole := make([]uint64, len(s.oneOf))
+	for i, group := range s.oneOf {
+		for _, name := range group {
+			whole[i] |= 1 << s.members[name].index
+		}
+		all |= whole[i]
+	}
+	given := seen & all
+	if bits.OnesCount64(given) > 0 && slices.Contains(whole, given) {
+		return nil
+	}
+	v := broken(issueExactlyOne, "Exactly one of these is expected, whole")
+	for _, group := range s.oneOf {
+		v.inputs = append(v.inputs, group...)
+	}
+	return v
+}
+
+func (s *shape) array(dec *jsontext.Decoder) *violation {
+	if _, err := dec.ReadToken(); err != nil {
+		return malformed
+	}
+	n := int64(0)
+	for ; dec.PeekKind() != ']'; n++ {
+		if s.bounded && n == s.max {
+			return broken(issueSchema, "Too many items")
+		}
+		if v := s.item.value(dec); v != nil {
+			if v == malformed {
+				return v
+			}
+			return v.under(strconv.FormatInt(n, 10))
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return malformed
+	}
+	if n < s.min {
+		return broken(issueSchema, "Too few items")
+	}
+	return nil
+}
+
+// judge decides about a parameter's text.
+func (s *shape) judge(value string) *violation {
+	if s.kind == integer {
+		return s.judgeInteger(value)
+	}
+	if !utf8.ValidString(value) {
+		return broken(issueSchema, "The value is not UTF-8")
+	}
+	return s.judgeText(value)
+}
+
+func (s *shape) judgeInteger(value string) *violation {
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || value[0] == '+' || n < s.min || n > s.max {
+		return broken(issueSchema, "A whole number within its range is expected")
+	}
+	return nil
+}
+
+func (s *shape) judgeText(value string) *violation {
+	for i := range len(value) {
+		if c := value[i]; c < ' ' && c != '\n' && c != '\t' && c != '\r' || c == 0x7f {
+			return broken(issueSchema, "A control character")
+		}
+	}
+	if n := int64(utf8.RuneCountInString(value)); n < s.min || s.bounded && n > s.max {
+		return broken(issueSchema, "Too short or too long")
+	}
+	switch {
+	case len(s.enum) > 0 && !slices.Contains(s.enum, value):
+		return broken(issueSchema, "Not one of the values there are")
+	case s.pattern != nil && !s.pattern.MatchString(value):
+		return broken(issueSchema, "The value does not have its form")
+	case s.check != nil && s.check(value) != nil:
+		return broken(cmp.Or(s.issue, issueSchema), "The value does not have its form")
+	}
+	return nil
+}
+
+var errForm = errors.New("not of its form")
+
+// checkUUID accepts the one form we write: lower case, with dashes.
+func checkUUID(v string) error {
+	if len(v) != 36 {
+		return errForm
+	}
+	for i := range len(v) {
+		c := v[i]
+		switch {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return errForm
+			}
+		case c < '0' || c > '9' && c < 'a' || c > 'f':
+			return errForm
+		}
+	}
+	return nil
+}
+
+// checkTime accepts RFC 3339 with an offset, years 0001 to 9999.
+func checkTime(v string) error {
+	if len(v) > 40 {
+		return errForm
+	}
+	var t time.Time
+	if t.UnmarshalText([]byte(v)) != nil {
+		return errForm
+	}
+	return nil
+}
+
+// unquote returns the text of a JSON string that the decoder found valid.
+func unquote(raw jsontext.Value) string {
+	inner := raw[1 : len(raw)-1]
+	if bytes.IndexByte(inner, '\\') < 0 {
+		return string(inner)
+	}
+	b, _ := jsontext.AppendUnquote(nil, raw)
+	return string(b)
+}
+
+// plain judges a valid JSON value that another schema will judge: not deeper than
+// MaxDepth, no null, no number that is too large for any schema.
+func plain(raw jsontext.Value) *violation {
+	depth := 0
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '"':
+			for i++; raw[i] != '"'; i++ {
+				if raw[i] == '\\' {
+					i++
+				}
+			}
+		case c == '{' || c == '[':
+			if depth++; depth > MaxDepth {
+				return broken(issueSchema, "Too many levels")
+			}
+		case c == '}' || c == ']':
+			depth--
+		case c == 'n':
+			return broken(issueSchema, "null is not a value here; leave the member out")
+		case c == '-' || '0' <= c && c <= '9':
+			start := i
+			for i+1 < len(raw) && strings.IndexByte("+-.eE0123456789", raw[i+1]) >= 0 {
+				i++
+			}
+			if _, err := strconv.ParseFloat(string(raw[start:i+1]), 64); err != nil {
+				return broken(issueSchema, "A number is out of range")
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/handlers/api/token"
+)
+
+// believing is an Authenticator that takes a role's name for a token.
+type believing struct{}
+
+func (believing) Authenticate(_ context.Context, bearer string) (Caller, error) {
+	switch role := domain.Role(bearer); role {
+	case "expired":
+		return Caller{}, token.ErrExpired
+	case "away":
+		return Caller{}, RetryAfter(domain.NewError(domain.Unavailable, "identityUnavailable", "later"), 7*time.Second)
+	case domain.RoleIssuer, domain.RoleConsumer, domain.RoleCitizen, domain.RoleAuditor, domain.RolePrivacyOfficer, domain.RoleOperator:
+		return Caller{Role: role, Scopes: Scopes(role)}, nil
+	case "scopeless":
+		return Caller{Role: domain.RoleIssuer}, nil
+	}
+	return Caller{}, token.ErrInvalid
+}
+
+// edge is a server whose operations only note that they were reached.
+type edge struct {
+	http.Handler
+	*Server
+	log     *bytes.Buffer
+	reached []string
+	body    []byte
+	do      func(w http.ResponseWriter, r *http.Request)
+}
+
+func newEdge(t testing.TB) *edge {
+	t.Helper()
+	e := &edge{log: new(bytes.Buffer)}
+	e.Server = &Server{
+		Auth: believing{}, Now: time.Now, NewID: uuid.New,
+		Slog: slog.New(slog.NewTextHandler(e.log, nil)),
+	}
+	rt := &routes{s: e.Server, mux: http.NewServeMux(), contract: contract()}
+	for pattern, op := range rt.contract {
+		rt.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			e.reached = append(e.reached, op.id)
+			e.body = CallFrom(r.Context()).Body
+			if e.do != nil {
+				e.do(w, r)
+			}
+		})
+	}
+	rt.mux.HandleFunc("/", rt.nothing)
+	e.Handler = rt
+	return e
+}
+
+// send makes a request as a role that may make it and returns the answer.
+func (e *edge) send(r *http.Request) *httptest.ResponseRecorder {
+	e.reached, e.body = nil, nil
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, r)
+	return w
+}
+
+const anID = "0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44"
+
+// call is one operation with a request that fits it.
+type call struct {
+	*openapi3.Operation
+	method, path string // the path without parameters left to fill
+	pattern      string
+	role         string
+	header       http.Header
+	body         []byte
+	schema       *openapi3.SchemaRef
+}
+
+// calls returns a good request for every operation of the contract.
+func calls(t testing.TB) []call {
+	t.Helper()
+	doc, all := document(t), []call(nil)
+	eachOperation(t, doc, func(method, path string, item *openapi3.PathItem, op *openapi3.Operation) {
+		c := call{Operation: op, method: method, pattern: method + " " + Base + path, header: http.Header{}}
+		for _, p := range slices.Concat(item.Parameters, op.Parameters) {
+			switch p.Value.Name {
+			case "Idempotency-Key":
+				c.header.Set("Idempotency-Key", anID)
+			case "If-Match":
+				c.header.Set("If-Match", `"1"`)
+			case "projectionName":
+				path = strings.ReplaceAll(path, "{projectionName}", "wallet")
+			default:
+				path = strings.ReplaceAll(path, "{"+p.Value.Name+"}", anID)
+			}
+		}
+		c.path = Base + path
+		if roles, _ := op.Extensions["x-roles"].([]any); len(roles) > 0 {
+			c.role = roles[0].(string)
+			c.header.Set("Authorization", "Bearer "+c.role)
+		}
+		if op.RequestBody != nil {
+			c.schema = op.RequestBody.Value.Content["application/json"].Schema
+			c.header.Set("Content-Type", "application/json")
+			c.body = []byte(`{}`)
+			if c.schema.Value.Example != nil {
+				b, err := json.Marshal(c.schema.Value.Example, json.Deterministic(true))
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.body = b
+			}
+		}
+		all = append(all, c)
+	})
+	slices.SortFunc(all, func(a, b call) int { return strings.Compare(a.OperationID, b.OperationID) })
+	return all
+}
+
+func (c call) request(body []byte) *http.Request {
+	var r io.Reader
+	if body != nil {
+		r = bytes.NewReader(body)
+	}
+	req := httptest.NewRequest(c.method, c.path, r)
+	req.Header = c.header.Clone()
+	return req
+}
+
+// refused fails the test unless w is a problem of that status, of a type that
+// begins so, and says nothing it should not.
+func refused(t testing.TB, w *httptest.ResponseRecorder, status int, problemType string) Problem {
+	t.Helper()
+	var p Problem
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+		t.Fatalf("not a problem: %v: %d %s", err, w.Code, w.Body)
+	}
+	h := w.Result().Header
+	if w.Code != status || p.Status != status || !strings.HasPrefix(p.Type, problemType) {
+		t.Errorf("answered %d %s, want %d %s: %s", w.Code, p.Type, status, problemType, w.Body)
+	}
+	if h.Get("Content-Type") != "application/problem+json" || h.Get("Cache-Control") != "no-store" || p.Instance != "urn:uuid:"+h.Get("BelGov-Trace-Id") {
+		t.Errorf("headers %v, instance %s", h, p.Instance)
+	}
+	if strings.Contains(w.Body.String(), canary) {
+		t.Errorf("the answer repeats what was sent: %s", w.Body)
+	}
+	return p
+}
+
+// canary stands in every hostile input and in no answer.
+const canary = "85073003328"

@@ -1,0 +1,221 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/handlers/api/wire"
+)
+
+// Types of problems and of issues: the Belgian guide's, its extension's, ours.
+const (
+	belgif = "urn:problem-type:belgif:"
+	coffre = "urn:problem-type:coffre:"
+
+	issueSchema     = belgif + "input-validation:schemaViolation"
+	issueInvalid    = belgif + "input-validation:invalidInput"
+	issueUnknown    = belgif + "input-validation:unknownInput"
+	issueRequired   = "urn:problem-type:belgif-ext:input-validation:requiredInput"
+	issueStructure  = "urn:problem-type:belgif-ext:input-validation:invalidStructure"
+	issueExactlyOne = "urn:problem-type:belgif-ext:input-validation:exactlyOneOfExpected"
+	issueOurs       = coffre + "input-validation:"
+)
+
+// statuses is the one place where a refusal's code becomes an HTTP status.
+var statuses = map[domain.Code]int{
+	domain.Invalid:         http.StatusBadRequest,
+	domain.Unauthenticated: http.StatusUnauthorized,
+	domain.Forbidden:       http.StatusForbidden,
+	domain.NotFound:        http.StatusNotFound,
+	domain.Conflict:        http.StatusConflict,
+	domain.Gone:            http.StatusGone,
+	domain.Stale:           http.StatusPreconditionFailed,
+	domain.Unprocessable:   http.StatusUnprocessableEntity,
+	domain.TooMany:         http.StatusTooManyRequests,
+	domain.Unavailable:     http.StatusServiceUnavailable,
+	domain.Full:            http.StatusInsufficientStorage,
+}
+
+// standard slugs carry the guide's own type and not one of ours.
+var standard = map[string]bool{
+	"badRequest": true, "noAccessToken": true, "invalidAccessToken": true, "expiredAccessToken": true,
+	"missingScope": true, "missingPermission": true, "resourceNotFound": true, "payloadTooLarge": true,
+	"tooManyRequests": true, "tooManyFailedRequests": true, "internalServerError": true, "serviceUnavailable": true,
+}
+
+// Refusals of the edge.
+var (
+	errNoResource = domain.NewError(domain.NotFound, "resourceNotFound", "there is no such thing, or none you may know of")
+	errOverloaded = domain.NewError(domain.Unavailable, "overloaded", "too much is waiting; try again")
+	errStoreAway  = domain.NewError(domain.Unavailable, "storeUnavailable", "what you ask cannot be read or recorded now")
+	errUnknown    = domain.NewError(domain.Unavailable, "outcomeUnknown", "it may or may not have been recorded; repeat it with the same key")
+	errKeysAway   = domain.NewError(domain.Unavailable, "keysUnavailable", "the keys cannot be reached now")
+	errTooSlow    = domain.NewError(domain.Unavailable, "tooSlow", "it took too long; try again")
+	errNotReady   = domain.NewError(domain.Unavailable, "notReady", "this process does not take requests now")
+	errDiskFull   = domain.NewError(domain.Full, "storageFull", "there is no room to record it")
+	errErased     = domain.NewError(domain.Gone, "erased", "it was erased")
+	errMethod     = &refusal{Problem: Problem{Type: coffre + "methodNotAllowed", Title: "Method Not Allowed", Status: http.StatusMethodNotAllowed}}
+	errMediaType  = &refusal{Problem: Problem{Type: coffre + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a body is application/json in UTF-8 without content coding"}}
+	errTargetSize = &refusal{Problem: Problem{Type: coffre + "uriTooLong", Title: "URI Too Long", Status: http.StatusRequestURITooLong}}
+	errPermission = &refusal{Problem: Problem{Type: belgif + "missingPermission", Title: "Missing Permission", Status: http.StatusForbidden, Detail: "your role may not do this"}}
+	errLarge      = domain.NewError(domain.Invalid, "tooLarge", "what would be recorded is too large")
+)
+
+// infrastructure says which refusal stands for a fault that callers can wait out
+// or that is the answer to what they asked.
+var infrastructure = []struct {
+	fault error
+	says  *domain.Error
+	wait  time.Duration
+}{
+	{eventstore.ErrOverloaded, errOverloaded, time.Second},
+	{eventstore.ErrTooLarge, errLarge, 0},
+	{eventstore.ErrDiskFull, errDiskFull, time.Minute},
+	{eventstore.ErrFailed, errStoreAway, time.Minute},
+	{eventstore.ErrUnavailable, errStoreAway, 5 * time.Second},
+	{eventstore.ErrClosed, errStoreAway, 5 * time.Second},
+	{eventstore.ErrOutcomeUnknown, errUnknown, time.Second},
+	{eventstore.ErrErased, errErased, 0},
+	{eventstore.ErrKeysUnavailable, errKeysAway, 5 * time.Second},
+	{context.DeadlineExceeded, errTooSlow, time.Second},
+}
+
+// shortest is the Retry-After of an unavailability that names no wait.
+const shortest = time.Second
+
+// refusal is a problem of the edge itself, with all its members.
+type refusal struct {
+	Problem
+	challenge string // error of WWW-Authenticate; "-" for none
+}
+
+func (e *refusal) Error() string { return e.Type }
+
+func badRequest(issue InputValidationIssue) error {
+	return &refusal{Problem: Problem{
+		Type: belgif + "badRequest", Title: "Bad Request", Status: http.StatusBadRequest,
+		Detail: "the input is not valid", Issues: []InputValidationIssue{issue},
+	}}
+}
+
+// BadInput refuses a member of the body that only a use case can judge. Pointer
+// is a JSON Pointer made of the contract's names.
+func BadInput(pointer, slug, detail string) error {
+	return badRequest(InputValidationIssue{Type: issueOurs + slug, Title: "Invalid input", Detail: detail, In: IssueLocationBody, Name: pointer})
+}
+
+func tooLarge(limit int64) error {
+	return &refusal{Problem: Problem{Type: belgif + "payloadTooLarge", Title: "Payload Too Large", Status: http.StatusRequestEntityTooLarge, Limit: limit}}
+}
+
+func unauthenticated(slug, title, challenge string) error {
+	return &refusal{Problem: Problem{Type: belgif + slug, Title: title, Status: http.StatusUnauthorized}, challenge: challenge}
+}
+
+func missingScope(scope string) error {
+	return &refusal{Problem: Problem{Type: belgif + "missingScope", Title: "Missing Scope", Status: http.StatusForbidden, RequiredScopes: []string{scope}}, challenge: "insufficient_scope"}
+}
+
+// waiting is an error with the time after which to try again.
+type waiting struct {
+	error
+	after time.Duration
+}
+
+func (w waiting) Unwrap() error { return w.error }
+
+// RetryAfter wraps a refusal with the wait its answer carries, in whole seconds.
+func RetryAfter(err error, after time.Duration) error { return waiting{err, after} }
+
+// problem turns any error into the answer. It is the only place that does, and
+// the only one that logs a request's fault. A fault is hidden.
+func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
+	call := CallFrom(r.Context())
+	p, challenge, wait, known := describe(err)
+	if !known {
+		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+			return // nobody is there to be answered
+		}
+		s.Slog.ErrorContext(r.Context(), "request failed", slog.String("operation", call.Operation), slog.String("trace", call.Trace.String()), slog.Any("error", err))
+	}
+	if sent, ok := w.(*answer); ok && sent.status != 0 {
+		if known {
+			s.Slog.ErrorContext(r.Context(), "refused after the answer began", slog.String("operation", call.Operation), slog.String("trace", call.Trace.String()), slog.String("type", p.Type))
+		}
+		return
+	}
+	p.Instance = "urn:uuid:" + call.Trace.String()
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	for _, name := range []string{"Etag", "Location", "Coffre-Position", "Content-Length", "Content-Disposition"} {
+		h.Del(name)
+	}
+	if challenge != "" {
+		value := `Bearer realm="coffre"`
+		if challenge != "-" {
+			value += `, error="` + challenge + `"`
+		}
+		h.Set("WWW-Authenticate", value)
+	}
+	if wait > 0 {
+		p.RetryAfterSec = int64(math.Ceil(wait.Seconds()))
+		h.Set("Retry-After", strconv.FormatInt(p.RetryAfterSec, 10))
+	}
+	w.WriteHeader(p.Status)
+	if r.Method == http.MethodHead {
+		return
+	}
+	if err := wire.NewEncoder(w).Encode(p); err != nil {
+		s.Slog.DebugContext(r.Context(), "problem not sent", slog.String("trace", call.Trace.String()))
+	}
+}
+
+// describe returns what to answer to an error; known is false for a fault.
+func describe(err error) (p Problem, challenge string, wait time.Duration, known bool) {
+	var edge *refusal
+	var said *domain.Error
+	var later waiting
+	if errors.As(err, &later) {
+		wait = later.after
+	}
+	switch {
+	case errors.As(err, &edge):
+		return edge.Problem, edge.challenge, wait, true
+	case errors.As(err, &said):
+	default:
+		for _, i := range infrastructure {
+			if errors.Is(err, i.fault) {
+				said, wait = i.says, max(wait, i.wait)
+				break
+			}
+		}
+	}
+	if said == nil {
+		return Problem{Type: belgif + "internalServerError", Title: "Internal Server Error", Status: http.StatusInternalServerError}, "", 0, false
+	}
+	status := statuses[said.Code]
+	p = Problem{Type: coffre + said.Slug, Title: http.StatusText(status), Status: status, Detail: said.Detail}
+	if standard[said.Slug] {
+		p.Type = belgif + said.Slug
+	}
+	switch said.Code {
+	case domain.NotFound: // one answer for all that is not there or not yours
+		p.Type, p.Detail = belgif+errNoResource.Slug, errNoResource.Detail
+	case domain.Invalid:
+		p.Issues = []InputValidationIssue{{Type: issueOurs + said.Slug, Title: "Invalid input", Detail: said.Detail}}
+		p.Type, p.Detail = belgif+"badRequest", "the input is not valid"
+	case domain.Unauthenticated:
+		challenge = "invalid_token"
+	case domain.Unavailable, domain.Full, domain.TooMany:
+		wait = max(wait, shortest)
+	}
+	return p, challenge, wait, true
+}

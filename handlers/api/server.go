@@ -1,0 +1,303 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Server holds what the HTTP edge needs. Fields are required unless they say
+// otherwise; they are set once, before Handler, and only read after it.
+type Server struct {
+	Auth  Authenticator
+	Now   func() time.Time
+	NewID func() uuid.UUID // random, version 4 or 7
+	Slog  *slog.Logger
+
+	// Health tells what the vault can do for its clients now. It is asked at most
+	// once a second and must answer from memory. nil: always up.
+	Health func(context.Context) HealthStatus
+	// Ready reports why the process should get no requests; nil: it always should.
+	Ready func(context.Context) error
+	// Metrics answers GET /metrics; nil: there is none.
+	Metrics http.Handler
+	// Observe is told of every request, after it; the operation is "" when the
+	// contract names none. nil: nobody listens.
+	Observe func(operation string, status int, took time.Duration)
+
+	health healthCache
+}
+
+// Uncontracted lists what is served and not in the contract, each for its reason.
+var Uncontracted = []string{
+	"GET /metrics",                      // for the operator's Prometheus, not for clients
+	"GET /livez",                        // for the platform: is the process alive
+	"GET /readyz",                       // for the platform: send it requests
+	"GET /health",                       // the contract's /health where the REST guide's readers look first
+	"GET " + Base + "/doc",              // what there is, for people
+	"GET " + Base + "/doc/openapi.yaml", // the contract itself
+}
+
+// Handler returns the whole API: ops behind the gate, deny by default. It panics
+// when the contract and the generated routes disagree: a broken program.
+func (s *Server) Handler(ops StrictServerInterface) http.Handler {
+	rt := &routes{s: s, mux: http.NewServeMux(), contract: contract()}
+	strictOps := NewStrictHandlerWithOptions(ops, nil, StrictHTTPServerOptions{
+		RequestErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, _ error) {
+			s.problem(w, r, badRequest(InputValidationIssue{Type: issueSchema, Title: "The body does not fit its schema", In: IssueLocationBody}))
+		},
+		ResponseErrorHandlerFunc: s.problem,
+	})
+	HandlerWithOptions(strictOps, StdHTTPServerOptions{
+		BaseURL: Base, BaseRouter: rt,
+		ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, _ error) {
+			s.problem(w, r, badRequest(InputValidationIssue{Type: issueSchema, Title: "A parameter does not fit its schema"}))
+		},
+	})
+	for pattern := range rt.contract {
+		if !slices.Contains(rt.served, pattern) {
+			panic("the contract names " + pattern + " and nothing serves it")
+		}
+	}
+	rt.open("GET /health", http.HandlerFunc(s.serveHealth))
+	rt.open("GET /livez", http.HandlerFunc(s.serveLive))
+	rt.open("GET /readyz", http.HandlerFunc(s.serveReady))
+	rt.open("GET "+Base+"/doc", http.HandlerFunc(rt.serveDoc))
+	rt.open("GET "+Base+"/doc/openapi.yaml", http.HandlerFunc(serveContract))
+	if s.Metrics != nil {
+		rt.open("GET /metrics", s.Metrics)
+	}
+	rt.mux.HandleFunc("/", rt.nothing)
+	return rt
+}
+
+// routes is the table of what is served, and the way to it.
+type routes struct {
+	s        *Server
+	mux      *http.ServeMux
+	contract map[string]*operation
+	served   []string
+}
+
+// HandleFunc registers a generated route behind the gate. It is how the
+// generated code fills the table.
+func (rt *routes) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
+	op := rt.contract[pattern]
+	if op == nil {
+		panic("the contract does not name " + pattern)
+	}
+	rt.served = append(rt.served, pattern)
+	rt.mux.Handle(pattern, rt.s.guard(op, h))
+}
+
+// open registers what everybody may ask; it must be in Uncontracted.
+func (rt *routes) open(pattern string, h http.Handler) {
+	if !slices.Contains(Uncontracted, pattern) {
+		panic(pattern + " is not in Uncontracted")
+	}
+	rt.served = append(rt.served, pattern)
+	rt.mux.Handle(pattern, h)
+}
+
+// ServeHTTP implements http.Handler: what holds for every request.
+func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s, began := rt.s, rt.s.Now()
+	call := &Call{Trace: s.NewID(), Received: began}
+	out := &answer{ResponseWriter: w}
+	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callKey{}, call), MaxTime)
+	defer cancel()
+	r = r.WithContext(ctx)
+	s.headers(out, r, call)
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			s.problem(out, r, fmt.Errorf("panic (%T): %s", p, frames(debug.Stack())))
+		}
+		if s.Observe != nil {
+			s.Observe(call.Operation, out.status, s.Now().Sub(began))
+		}
+	}()
+	switch {
+	case len(r.RequestURI) > MaxTarget:
+		s.problem(out, r, errTargetSize)
+	case !plainPath(r):
+		s.problem(out, r, errNoResource)
+	case r.Method == http.MethodHead: // the contract has none, and the mux would answer as for GET
+		rt.nothing(out, r)
+	default:
+		rt.mux.ServeHTTP(out, r)
+	}
+}
+
+// frames returns where a panic came from: the lines that name functions, without
+// the arguments that stand in a stack trace.
+func frames(stack []byte) string {
+	var names []string
+	for line := range strings.Lines(string(stack)) {
+		if name, _, found := strings.Cut(line, "("); found && !strings.HasPrefix(line, "\t") {
+			names = append(names, name)
+		}
+		if len(names) == 16 {
+			break
+		}
+	}
+	return strings.Join(names, " < ")
+}
+
+// plainPath reports whether the path is written the one way we write paths, so
+// that nothing is cleaned, decoded or redirected.
+func plainPath(r *http.Request) bool {
+	p := r.URL.Path
+	return r.URL.RawPath == "" && !strings.Contains(r.URL.EscapedPath(), "%") && path.Clean(p) == p && strings.HasPrefix(p, "/")
+}
+
+// headers sets what every answer carries.
+func (s *Server) headers(w http.ResponseWriter, r *http.Request, call *Call) {
+	h := w.Header()
+	h.Set("BelGov-Trace-Id", call.Trace.String())
+	if related := r.Header.Get("BelGov-Trace-Id"); validTrace(related) {
+		call.RelatedTrace = related
+		h.Set("BelGov-Related-Trace-Id", related)
+	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Strict-Transport-Security", "max-age=31536000")
+}
+
+// validTrace accepts a caller's trace id that may be repeated in a header and a log.
+func validTrace(id string) bool {
+	if id == "" || len(id) > 36 {
+		return false
+	}
+	for i := range len(id) {
+		c := id[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// nothing answers for what is not served: 405 when only the method is wrong.
+func (rt *routes) nothing(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := rt.mux.Handler(probe); pattern != "/" && method != r.Method {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		rt.s.problem(w, r, errNoResource)
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	rt.s.problem(w, r, errMethod)
+}
+
+// guard stands before one operation: who, may they, does it fit, and then h.
+func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		call := CallFrom(r.Context())
+		call.Operation = op.id
+		if !op.public {
+			caller, err := s.authenticate(r)
+			if err == nil {
+				err = op.allows(caller)
+			}
+			if err != nil {
+				s.problem(w, r, err)
+				return
+			}
+			call.Caller = caller
+		}
+		body, err := op.admit(w, r)
+		if err != nil {
+			s.problem(w, r, err)
+			return
+		}
+		call.Body = body
+		h(w, r)
+	})
+}
+
+// allows admits a caller whose role the contract lists and who has the scope.
+func (o *operation) allows(c Caller) error {
+	if !slices.Contains(o.roles, c.Role) {
+		return errPermission
+	}
+	if !slices.Contains(c.Scopes, o.scope) {
+		return missingScope(o.scope)
+	}
+	return nil
+}
+
+// answer remembers whether and how a request was answered.
+type answer struct {
+	http.ResponseWriter
+	status int
+}
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	return a.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach what is below.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func (s *Server) serveLive(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("alive\n")) // nothing to do about a client that left
+}
+
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+	if s.Ready != nil {
+		if err := s.Ready(r.Context()); err != nil {
+			s.problem(w, r, errNotReady)
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ready\n")) // nothing to do about a client that left
+}
+
+var contractTag = func() string {
+	sum := sha256.Sum256(contractYAML)
+	return `"` + hex.EncodeToString(sum[:16]) + `"`
+}()
+
+func serveContract(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "public, max-age=300")
+	h.Set("ETag", contractTag)
+	if slices.Contains(r.Header["If-None-Match"], contractTag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", "application/yaml")
+	_, _ = w.Write(contractYAML) // nothing to do about a client that left
+}
