@@ -1,0 +1,98 @@
+package mandate
+
+import (
+	"slices"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+)
+
+var (
+	ErrMayNotGrant    = domain.NewError(domain.Forbidden, "mayNotGrantMandate", "a mandate is granted by the represented citizen, a parent's by the authentic source")
+	ErrAlreadyGranted = domain.NewError(domain.Conflict, "mandateAlreadyGranted", "this mandate was granted before, with other terms")
+	ErrScope          = domain.NewError(domain.Invalid, "mandateScope", "a mandate allows at least one known action, each named once")
+	ErrUntil          = domain.NewError(domain.Invalid, "mandateEnd", "a mandate ends on a day that lies ahead")
+	ErrNotMinor       = domain.NewError(domain.Conflict, "citizenNotMinor", "parents represent a minor only, until the eighteenth birthday")
+	ErrSelf           = domain.NewError(domain.Invalid, "mandateToSelf", "nobody represents themselves")
+	ErrNotAlive       = domain.NewError(domain.Conflict, "mandateAmongLiving", "a mandate binds two living persons that the vault knows")
+)
+
+// Grant lets a representative act for a citizen.
+type Grant struct {
+	Mandate        domain.MandateID
+	Citizen        domain.CitizenID
+	Representative domain.CitizenID
+	Kind           Kind
+	Scope          Scope
+	// Until is the first day on which it no longer holds; for a parent the child's
+	// eighteenth birthday, from the authentic source's facts.
+	Until   domain.Date
+	Sources []domain.Organisation // who may say whose parents somebody has, by the registry
+	// What their own streams say of both.
+	CitizenIs, RepresentativeIs citizen.Standing
+	By                          domain.Actor
+	At                          time.Time
+}
+
+// Decide implements M-1.1 to M-1.8 as far as a grant is concerned. The same
+// grant again is no error.
+func (c Grant) Decide(s State) ([]Event, error) {
+	switch c.Kind {
+	case ParentOfMinor: // M-1.4
+		if c.By.Role != domain.RoleIssuer || c.By.Organisation.IsZero() || !slices.Contains(c.Sources, c.By.Organisation) {
+			return nil, ErrMayNotGrant
+		}
+	case Representation: // M-1.1
+		if !c.By.IsSelf(c.Citizen) {
+			return nil, ErrMayNotGrant
+		}
+	default:
+		return nil, ErrMayNotGrant
+	}
+	today := domain.BelgianDate(c.At)
+	switch {
+	case c.Citizen == c.Representative:
+		return nil, ErrSelf
+	case !knownOnce(c.Scope.Actions): // M-1.2
+		return nil, ErrScope
+	case s.Ended: // M-1.7
+		return nil, ErrEnded
+	case s.Exists() && !c.sameAs(s):
+		return nil, ErrAlreadyGranted
+	case s.Exists():
+		return nil, nil
+	case c.Until.IsZero(): // M-1.3
+		return nil, ErrUntil
+	case c.Kind == ParentOfMinor && (!today.Before(c.Until) || today.AddYears(majority).Before(c.Until)): // M-1.6
+		return nil, ErrNotMinor
+	case !today.Before(c.Until): // M-1.3
+		return nil, ErrUntil
+	case c.CitizenIs != citizen.Living || c.RepresentativeIs != citizen.Living: // M-1.8
+		return nil, ErrNotAlive
+	}
+	granted := Granted{
+		Mandate: c.Mandate, Citizen: c.Citizen, Representative: c.Representative, Kind: c.Kind,
+		Scope: Scope{slices.Clone(c.Scope.Types), slices.Clone(c.Scope.Actions)}, At: c.At,
+		Personal: &GrantedPersonal{Until: c.Until},
+	}
+	if c.Kind == ParentOfMinor {
+		granted.Source = c.By.Organisation
+		return []Event{granted, Accepted{Mandate: c.Mandate, At: c.At}}, nil // M-1.4
+	}
+	return []Event{granted}, nil
+}
+
+func (c Grant) sameAs(s State) bool {
+	return s.Citizen == c.Citizen && s.Representative == c.Representative && s.Kind == c.Kind &&
+		s.Source == c.By.Organisation && slices.Equal(s.Scope.Types, c.Scope.Types) && slices.Equal(s.Scope.Actions, c.Scope.Actions)
+}
+
+func knownOnce(actions []Action) bool {
+	for i, a := range actions {
+		if a != Read && a != Consent || slices.Contains(actions[:i], a) {
+			return false
+		}
+	}
+	return len(actions) > 0
+}
