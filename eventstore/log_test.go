@@ -47,7 +47,9 @@ var (
 	errNo  = domain.NewError(domain.Conflict, "no", "no")
 )
 
-func accept(counter) ([]mandate.Event, error) { return []mandate.Event{mandate.Accepted{At: noon}}, nil }
+func accept(counter) ([]mandate.Event, error) {
+	return []mandate.Event{mandate.Accepted{At: noon}}, nil
+}
 
 // xor is a sealer that is no cipher: it shows where sealing happens, and fails on demand.
 type xor struct {
@@ -332,6 +334,14 @@ func TestMetadata(t *testing.T) {
 		m, err := e.Metadata()
 		if err != nil || m.Actor.Citizen != ana || m.Registry != 3 || m.SchemaVersion != 1 || m.BasedOn[0] != "mandate-a0000000-0000-4000-8000-000000000002@4" {
 			t.Fatal(m, err)
+		}
+		if from, at, ok := m.BasedOn[0].Split(); !ok || from != stream || at != 4 {
+			t.Fatal(from, at, ok)
+		}
+		for _, bad := range []eventstore.Reference{"", "a", "a@", "@1", "a@-1", "a@1@2"} {
+			if _, _, ok := bad.Split(); ok {
+				t.Errorf("%q is taken for a reference", bad)
+			}
 		}
 		if !e.Time.Equal(noon) {
 			t.Fatal(e.Time)

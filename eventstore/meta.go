@@ -3,6 +3,8 @@ package eventstore
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -33,6 +35,13 @@ type Reference string
 
 // At returns the reference to one record.
 func At(s Stream, r Revision) Reference { return Reference(fmt.Sprintf("%s@%d", s, r)) }
+
+// Split returns the two parts of a reference; ok is false for anything else.
+func (r Reference) Split() (s Stream, at Revision, ok bool) {
+	name, number, found := strings.Cut(string(r), "@")
+	n, err := strconv.ParseInt(number, 10, 64)
+	return Stream(name), Revision(n), found && name != "" && err == nil && n >= 0
+}
 
 // metaVersion is the current Meta.SchemaVersion.
 const metaVersion = 1
