@@ -37,9 +37,9 @@ func newReader(ctx context.Context, path string, o sqlitedb.Options) (*reader, e
 	r := &reader{conn: conn}
 	const columns = `SELECT e.position, e.revision, e.type, e.time, e.id, e.sum, e.meta, e.clear, e.sealed`
 	for into, sql := range map[**sqlite3.Stmt]string{
-		&r.all:        columns + `, s.name FROM events e LEFT JOIN streams s ON s.id = e.stream WHERE e.position BETWEEN ? AND ? ORDER BY e.position`,
+		&r.all:        columns + `, s.category, s.name FROM events e LEFT JOIN streams s ON s.id = e.stream WHERE e.position BETWEEN ? AND ? ORDER BY e.position`,
 		&r.stream:     columns + ` FROM events e WHERE e.stream = ? AND e.revision >= ? AND e.position <= ? ORDER BY e.revision`,
-		&r.findStream: `SELECT id FROM streams WHERE name = ?`,
+		&r.findStream: `SELECT id FROM streams WHERE hash = ? AND category = ? AND name IS ?`,
 	} {
 		if *into, _, err = conn.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT); err != nil {
 			return nil, errors.Join(fmt.Errorf("prepare: %w", err), closeConn(conn))
@@ -101,19 +101,20 @@ func (s *Store) page(ctx context.Context, first, last int64) (page []eventstore.
 		if err := errors.Join(r.all.BindInt64(1, first), r.all.BindInt64(2, last)); err != nil {
 			return err
 		}
+		words := s.words.Load()
 		page = make([]eventstore.Record, 0, last-first+1)
 		expected, size := first, 0
 		for size < pageBytes && r.all.Step() {
-			record, intact := s.record(r.all, columnName(r.all, 9))
+			found, intact := record(r.all, words, columnName(r.all, 10, words.at(r.all.ColumnInt64(9))))
 			if r.all.Err() != nil {
 				break
 			}
-			if !intact || record.Position != position(expected) {
+			if !intact || found.Position != position(expected) {
 				r.all.Reset()
-				return &eventstore.Corrupt{Stream: record.Stream, Revision: record.Revision, Position: position(expected)}
+				return &eventstore.Corrupt{Stream: found.Stream, Revision: found.Revision, Position: position(expected)}
 			}
-			page = append(page, record)
-			size += record.Size()
+			page = append(page, found)
+			size += found.Size()
 			expected++
 		}
 		if err := ended(r.all); err != nil {
@@ -146,7 +147,8 @@ func (s *Store) ReadStream(ctx context.Context, name eventstore.Stream, from eve
 // streamPage reads a page of a stream, and tells whether there may be more.
 func (s *Store) streamPage(ctx context.Context, name eventstore.Stream, from eventstore.Revision, head int64) (page []eventstore.Record, more bool, err error) {
 	err = s.borrow(ctx, func(r *reader) error {
-		number, err := r.number(name)
+		words := s.words.Load()
+		number, err := r.number(name, words)
 		if err != nil {
 			return unreadable(err, &eventstore.Corrupt{Stream: name, Revision: -1})
 		}
@@ -158,16 +160,16 @@ func (s *Store) streamPage(ctx context.Context, name eventstore.Stream, from eve
 		}
 		size := 0
 		for r.stream.Step() {
-			record, intact := s.record(r.stream, name)
+			found, intact := record(r.stream, words, name)
 			if r.stream.Err() != nil {
 				break
 			}
-			if !intact || record.Revision != from {
+			if !intact || found.Revision != from {
 				r.stream.Reset()
-				return &eventstore.Corrupt{Stream: name, Revision: from, Position: record.Position}
+				return &eventstore.Corrupt{Stream: name, Revision: from, Position: found.Position}
 			}
-			page = append(page, record)
-			size += record.Size()
+			page = append(page, found)
+			size += found.Size()
 			from++
 			if more = len(page) == pageRecords || size >= pageBytes; more {
 				break
@@ -182,8 +184,8 @@ func (s *Store) streamPage(ctx context.Context, name eventstore.Stream, from eve
 }
 
 // number returns the number that stands for a stream; 0 when it is not there.
-func (r *reader) number(name eventstore.Stream) (number int64, err error) {
-	if err := bindName(r.findStream, 1, name); err != nil {
+func (r *reader) number(name eventstore.Stream, w *words) (number int64, err error) {
+	if err := bindStream(r.findStream, name, w); err != nil {
 		return 0, err
 	}
 	if r.findStream.Step() {
@@ -219,13 +221,11 @@ func unreadable(err error, at *eventstore.Corrupt) error {
 
 // record copies the record out of the row s stands on, and tells whether it is what
 // was appended. The parts share one allocation, but no room to grow into each other.
-func (s *Store) record(row *sqlite3.Stmt, name eventstore.Stream) (r eventstore.Record, intact bool) {
+func record(row *sqlite3.Stmt, w *words, name eventstore.Stream) (r eventstore.Record, intact bool) {
 	r.Stream = name
 	r.Position = position(row.ColumnInt64(0))
 	r.Revision = eventstore.Revision(row.ColumnInt64(1))
-	if types, number := *s.types.Load(), row.ColumnInt64(2); number > 0 && number < int64(len(types)) {
-		r.Type = types[number]
-	}
+	r.Type = w.at(row.ColumnInt64(2))
 	r.Time = time.UnixMicro(row.ColumnInt64(3)).UTC()
 	id, idErr := uuid.FromBytes(row.ColumnRawBlob(4))
 	r.ID = id

@@ -1,9 +1,11 @@
 package sqlite
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -22,22 +24,29 @@ const (
 // bytes, blobs are as they came; narrow columns come first, so that they are read
 // without touching the pages a large one overflows to.
 //
+// Streams are found by a short hash of their name: names are random, and an index
+// over them would be the largest and the slowest part of an append that begins a
+// stream. That no name is there twice is the sequencer's care.
+//
 // There is no index over ids: a random index would be paid by every append, and
 // ids are asked for only when a writer repeats itself, within one stream.
 const schema = `
 CREATE TABLE streams (
-	id   INTEGER PRIMARY KEY,
-	name ANY NOT NULL UNIQUE -- see encodeName
+	id       INTEGER PRIMARY KEY,
+	hash     INTEGER NOT NULL, -- see hash
+	category INTEGER NOT NULL, -- a word
+	name     ANY               -- what follows the category, see bindName
 ) STRICT;
-CREATE TABLE types (
-	id   INTEGER PRIMARY KEY,
-	name TEXT NOT NULL UNIQUE
+CREATE INDEX streams_by_hash ON streams (hash);
+CREATE TABLE words ( -- categories of streams and types of events
+	id   INTEGER PRIMARY KEY, -- 1, 2, 3 …
+	word TEXT NOT NULL UNIQUE
 ) STRICT;
 CREATE TABLE events (
 	position INTEGER PRIMARY KEY, -- 1, 2, 3 … without gaps
 	stream   INTEGER NOT NULL,
 	revision INTEGER NOT NULL,    -- 0, 1, 2 … without gaps within its stream
-	type     INTEGER NOT NULL,
+	type     INTEGER NOT NULL,    -- a word
 	time     INTEGER NOT NULL,    -- microseconds since 1970, UTC
 	id       BLOB NOT NULL,
 	sum      BLOB NOT NULL,       -- proof.LeafHash of the record
@@ -104,46 +113,88 @@ func row(c *sqlite3.Conn, sql string, into ...*int64) error {
 	return s.Reset()
 }
 
+// hash is what streams_by_hash finds a name by, with others that share it.
+func hash(name eventstore.Stream) int64 {
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	return int64(int32(h.Sum32())) // signed, so that it takes four bytes
+}
+
 // uuidText is the length of a canonical UUID, "0198f6a0-0000-7000-8000-000000000001".
 const uuidText = 36
 
-// bindName binds a stream's name. One that ends in a canonical UUID, as most do,
-// becomes a blob in which the UUID takes 16 bytes; any other stays text. SQLite
-// never takes a blob for a text, so no two names meet.
+// bindName binds what follows the category in a stream's name: the dash and an
+// identifier, or nothing. A canonical UUID, which most are, becomes its 16 bytes as
+// a blob; any other identifier is text. SQLite never takes the one for the other,
+// nor either for NULL, so no two names meet.
 func bindName(s *sqlite3.Stmt, param int, name eventstore.Stream) error {
-	if cut := len(name) - uuidText; cut >= 0 {
-		var short [eventstore.MaxStreamName]byte
-		n := copy(short[:], name[:cut])
-		if canonical(string(name[cut:]), short[n:n+16]) {
-			return s.BindBlob(param, short[:n+16])
+	_, identifier, dash := strings.Cut(string(name), "-")
+	if !dash {
+		return s.BindNull(param)
+	}
+	if len(identifier) == uuidText {
+		if id, err := uuid.Parse(identifier); err == nil && id.String() == identifier {
+			return s.BindBlob(param, id[:])
 		}
 	}
-	return s.BindText(param, string(name))
+	return s.BindText(param, identifier)
 }
 
-// canonical writes the UUID that text stands for, if writing it again gives text.
-func canonical(text string, into []byte) bool {
-	if strings.ToLower(text) != text {
-		return false
-	}
-	plain := text[:8] + text[9:13] + text[14:18] + text[19:23] + text[24:]
-	if text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' {
-		return false
-	}
-	n, err := hex.Decode(into, []byte(plain))
-	return err == nil && n == 16
+// bindStream binds the three parameters a stream is found by.
+func bindStream(s *sqlite3.Stmt, name eventstore.Stream, w *words) error {
+	return errors.Join(s.BindInt64(1, hash(name)), s.BindInt64(2, w.number[name.Category()]), bindName(s, 3, name))
 }
 
-// columnName reads what bindName bound; "" when it is damaged beyond recognition.
-func columnName(s *sqlite3.Stmt, column int) eventstore.Stream {
+// columnName reads what bindName bound, behind its category; "" when it is damaged
+// beyond recognition.
+func columnName(s *sqlite3.Stmt, column int, category string) eventstore.Stream {
 	switch s.ColumnType(column) {
+	case sqlite3.NULL:
+		return eventstore.Stream(category)
 	case sqlite3.TEXT:
-		return eventstore.Stream(s.ColumnRawText(column))
+		return eventstore.Stream(category + "-" + s.ColumnText(column))
 	case sqlite3.BLOB:
-		b := s.ColumnRawBlob(column)
-		if cut := len(b) - 16; cut >= 0 {
-			return eventstore.Stream(b[:cut]) + eventstore.Stream(uuid.UUID(b[cut:]).String())
+		if id, err := uuid.FromBytes(s.ColumnRawBlob(column)); err == nil {
+			return eventstore.Stream(category + "-" + id.String())
 		}
 	}
 	return ""
+}
+
+// words is a dictionary: numbers stand for words that occur in many rows. It is
+// replaced, never changed, when it grows, because readers use it meanwhile.
+type words struct {
+	word   []string // by number; 0 stands for none
+	number map[string]int64
+}
+
+func readWords(c *sqlite3.Conn) (*words, error) {
+	s, _, err := c.Prepare(`SELECT id, word FROM words ORDER BY id`)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	w := &words{word: []string{""}, number: map[string]int64{}}
+	for s.Step() {
+		if number := s.ColumnInt64(0); number != int64(len(w.word)) {
+			return nil, fmt.Errorf("word %d follows word %d", number, len(w.word)-1)
+		}
+		w = w.with(s.ColumnText(1))
+	}
+	return w, s.Err()
+}
+
+// with returns w and one word more.
+func (w *words) with(word string) *words {
+	more := &words{word: append(slices.Clone(w.word), word), number: maps.Clone(w.number)}
+	more.number[word] = int64(len(w.word))
+	return more
+}
+
+// at returns the word a number stands for; "" when it stands for none.
+func (w *words) at(number int64) string {
+	if number < 0 || number >= int64(len(w.word)) {
+		return ""
+	}
+	return w.word[number]
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"syscall"
 
@@ -32,13 +31,12 @@ type sequencer struct {
 	ended chan struct{} // closed when run has returned
 
 	conn                                                 *sqlite3.Conn
-	begin, commit, insertStream, insertType, insertEvent *sqlite3.Stmt
+	begin, commit, insertStream, insertWord, insertEvent *sqlite3.Stmt
 	selectHead, selectRange, selectIDs, setSettled       *sqlite3.Stmt
 
 	last       int64 // position of the last record inserted
 	lastStream int64 // number of the last stream inserted
-	types      map[string]int64
-	typeNames  []string // by number, from 1; replaced, never changed, when it grows
+	words      *words
 
 	heads *simplelru.LRU[eventstore.Stream, *head]
 	ids   int // remembered in all heads together
@@ -64,11 +62,12 @@ func newSequencer(s *Store, conn *sqlite3.Conn, o Options) (*sequencer, error) {
 	for into, sql := range map[**sqlite3.Stmt]string{
 		&q.begin:        `BEGIN IMMEDIATE`,
 		&q.commit:       `COMMIT`,
-		&q.insertStream: `INSERT INTO streams (id, name) VALUES (?, ?)`,
-		&q.insertType:   `INSERT INTO types (id, name) VALUES (?, ?)`,
+		&q.insertStream: `INSERT INTO streams (id, hash, category, name) VALUES (?, ?, ?, ?)`,
+		&q.insertWord:   `INSERT INTO words (id, word) VALUES (?, ?)`,
 		&q.insertEvent: `INSERT INTO events (position, stream, revision, type, time, id, sum, meta, clear, sealed)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		&q.selectHead:  `SELECT id, (SELECT max(revision) FROM events WHERE stream = streams.id) FROM streams WHERE name = ?`,
+		&q.selectHead: `SELECT id, (SELECT max(revision) FROM events WHERE stream = streams.id) FROM streams
+			WHERE hash = ? AND category = ? AND name IS ?`,
 		&q.selectRange: `SELECT id, position FROM events WHERE stream = ? AND revision BETWEEN ? AND ? ORDER BY revision`,
 		&q.selectIDs:   `SELECT id FROM events WHERE stream = ? ORDER BY revision`,
 		&q.setSettled:  `UPDATE settled SET position = ?`,
@@ -96,13 +95,9 @@ func (q *sequencer) load() error {
 		&q.last, &q.lastStream, &q.settled); err != nil {
 		return err
 	}
-	names, err := readTypes(q.conn)
-	if err != nil {
+	var err error
+	if q.words, err = readWords(q.conn); err != nil {
 		return err
-	}
-	q.typeNames, q.types = names, map[string]int64{}
-	for number, name := range names {
-		q.types[name] = int64(number)
 	}
 	q.settleNext = max(q.settled, q.last-settleEvents)
 	q.heads, err = simplelru.NewLRU(maxHeads, func(_ eventstore.Stream, h *head) { q.ids -= len(h.ids) })
@@ -110,7 +105,7 @@ func (q *sequencer) load() error {
 	if err != nil {
 		return err
 	}
-	q.store.publish(q.last, q.typeNames)
+	q.store.publish(q.last, q.words)
 	return nil
 }
 
@@ -160,7 +155,7 @@ func (q *sequencer) run() {
 func (q *sequencer) sequence(batch []*request) {
 	answers, committing, err := q.transact(batch)
 	if err == nil {
-		q.store.publish(q.last, q.typeNames)
+		q.store.publish(q.last, q.words)
 		for i, r := range batch {
 			r.done <- answers[i]
 		}
@@ -293,7 +288,7 @@ func (q *sequencer) head(name eventstore.Stream) (*head, error) {
 		return h, nil
 	}
 	h := &head{revision: -1}
-	if err := bindName(q.selectHead, 1, name); err != nil {
+	if err := bindStream(q.selectHead, name, q.words); err != nil {
 		return nil, err
 	}
 	if q.selectHead.Step() {
@@ -362,9 +357,7 @@ func (q *sequencer) repeated(h *head, b *eventstore.Batch, first eventstore.Revi
 // insert writes the records of r after h.
 func (q *sequencer) insert(r *request, h *head) (eventstore.Appended, error) {
 	if h.id == 0 {
-		q.lastStream++
-		err := errors.Join(q.insertStream.BindInt64(1, q.lastStream), bindName(q.insertStream, 2, r.batch.Stream), q.insertStream.Exec())
-		if err != nil {
+		if err := q.insertName(r.batch.Stream); err != nil {
 			return eventstore.Appended{}, fmt.Errorf("insert stream: %w", err)
 		}
 		h.id = q.lastStream
@@ -391,10 +384,20 @@ func (q *sequencer) insert(r *request, h *head) (eventstore.Appended, error) {
 	return eventstore.Appended{First: first, Last: h.revision, Position: position(q.last)}, nil
 }
 
-func (q *sequencer) insertRecord(stream int64, r *eventstore.Record, sum proof.Hash) error {
-	number, err := q.typeNumber(r.Type)
+func (q *sequencer) insertName(name eventstore.Stream) error {
+	category, err := q.word(name.Category())
 	if err != nil {
-		return fmt.Errorf("insert type: %w", err)
+		return err
+	}
+	q.lastStream++
+	s := q.insertStream
+	return errors.Join(s.BindInt64(1, q.lastStream), s.BindInt64(2, hash(name)), s.BindInt64(3, category), bindName(s, 4, name), s.Exec())
+}
+
+func (q *sequencer) insertRecord(stream int64, r *eventstore.Record, sum proof.Hash) error {
+	number, err := q.word(r.Type)
+	if err != nil {
+		return err
 	}
 	s := q.insertEvent
 	for param, value := range [...]int64{q.last + 1, stream, int64(r.Revision), number, r.Time.UnixMicro()} {
@@ -419,40 +422,18 @@ func (q *sequencer) insertRecord(stream int64, r *eventstore.Record, sum proof.H
 	return nil
 }
 
-// typeNumber returns the number that stands for a type, giving it one at first use.
-func (q *sequencer) typeNumber(name string) (int64, error) {
-	if number, ok := q.types[name]; ok {
+// word returns the number that stands for a word, giving it one at first use.
+func (q *sequencer) word(word string) (int64, error) {
+	if number, ok := q.words.number[word]; ok {
 		return number, nil
 	}
-	number := int64(max(len(q.typeNames), 1))
-	err := errors.Join(q.insertType.BindInt64(1, number), q.insertType.BindText(2, name), q.insertType.Exec())
-	if err != nil {
-		return 0, err
+	number := int64(len(q.words.word))
+	s := q.insertWord
+	if err := errors.Join(s.BindInt64(1, number), s.BindText(2, word), s.Exec()); err != nil {
+		return 0, fmt.Errorf("insert word: %w", err)
 	}
-	names := make([]string, number+1) // readers may be using the old one
-	copy(names, q.typeNames)
-	names[number] = name
-	q.typeNames = names
-	q.types = maps.Clone(q.types)
-	q.types[name] = number
+	q.words = q.words.with(word)
 	return number, nil
-}
-
-// readTypes returns the names of types by number, from 1.
-func readTypes(c *sqlite3.Conn) ([]string, error) {
-	s, _, err := c.Prepare(`SELECT id, name FROM types ORDER BY id`)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	names := []string{""}
-	for s.Step() {
-		if number := s.ColumnInt64(0); number != int64(len(names)) {
-			return nil, fmt.Errorf("type %d follows type %d", number, len(names)-1)
-		}
-		names = append(names, s.ColumnText(1))
-	}
-	return names, s.Err()
 }
 
 // checkpoint moves the write-ahead log into the database once it is worth it.

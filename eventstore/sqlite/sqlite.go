@@ -65,8 +65,8 @@ type Store struct {
 	readers   chan *reader
 	poolSize  int
 
-	head  atomic.Int64             // the last position acknowledged
-	types atomic.Pointer[[]string] // names by number, from 1
+	head  atomic.Int64 // the last position acknowledged
+	words atomic.Pointer[words]
 
 	mu     sync.Mutex
 	grown  chan struct{} // closed and replaced when head grows
@@ -201,8 +201,8 @@ func (s *Store) usable(ctx context.Context) error {
 }
 
 // publish makes everything up to head readable and wakes who waits for it.
-func (s *Store) publish(head int64, types []string) {
-	s.types.Store(&types)
+func (s *Store) publish(head int64, w *words) {
+	s.words.Store(w)
 	s.head.Store(head)
 	s.mu.Lock()
 	close(s.grown)
