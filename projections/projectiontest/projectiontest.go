@@ -1,0 +1,359 @@
+// Package projectiontest says what every read model must do, whatever it shows.
+//
+// Invariant: it refuses to pass on nothing. A history that leaves a table empty, or
+// that erases nothing, fails.
+package projectiontest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"coffre/domain/citizen"
+	"coffre/domain/document"
+	"coffre/eventstore"
+	"coffre/eventstore/codec"
+	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/projections"
+)
+
+// patience is how long a test waits before it calls a read model stuck.
+const patience = 30 * time.Second
+
+// Running is a runner at work for a test.
+type Running struct {
+	*projections.Runner
+	Dir  string
+	stop func()
+}
+
+// Start runs projections over a store in a directory until Stop or the test's end.
+func Start(t testing.TB, store eventstore.Store, dir string, all ...projections.Projection) *Running {
+	t.Helper()
+	r, err := projections.New(projections.Options{
+		Dir: dir, Store: store, Codec: codec.Catalog, Logger: slog.New(slog.DiscardHandler),
+	}, all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	stopped := false
+	running := &Running{Runner: r, Dir: dir, stop: func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}}
+	t.Cleanup(running.stop)
+	return running
+}
+
+// Stop ends the runner and closes its tables.
+func (r *Running) Stop() { r.stop() }
+
+// CaughtUp waits until everything in the log is shown.
+func (r *Running) CaughtUp(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := r.CatchUp(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Run checks a read model against a history. New returns a new one each time.
+// The history needs at least one event that puts a row in each table, one
+// citizen.key-destroyed and one document.content-destroyed.
+func Run(t *testing.T, fresh func() projections.Projection, history func(t testing.TB, w *World)) {
+	t.Helper()
+	w := NewWorld()
+	history(t, w)
+	if len(w.recorded) < 10 {
+		t.Fatalf("a history of %d events proves nothing", len(w.recorded))
+	}
+	p := fresh()
+	want := keptUp(t, w, fresh())
+	t.Logf("%d events; tables: %s", len(w.recorded), want.counts())
+
+	t.Run("replay equals kept up", func(t *testing.T) {
+		dir := t.TempDir()
+		r := Start(t, w, dir, fresh())
+		r.CaughtUp(t)
+		r.Stop()
+		want.same(t, Dump(t, dir, p.Name()))
+	})
+	t.Run("rebuilt equals kept up", func(t *testing.T) {
+		dir := t.TempDir()
+		r := Start(t, w, dir, fresh())
+		r.CaughtUp(t)
+		before := generation(t, dir, p.Name())
+		if err := r.Rebuild(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.Stop()
+		if generation(t, dir, p.Name()) == before {
+			t.Fatal("it was not rebuilt")
+		}
+		want.same(t, Dump(t, dir, p.Name()))
+	})
+	t.Run("restarted at every position", func(t *testing.T) {
+		dir := t.TempDir()
+		for _, e := range w.recorded {
+			r := Start(t, until{w, e.Position}, dir, fresh())
+			r.CaughtUp(t)
+			r.Stop()
+		}
+		want.same(t, Dump(t, dir, p.Name()))
+	})
+	t.Run("caught up from every position", func(t *testing.T) {
+		for i := 0; i < len(w.recorded); i += 1 + len(w.recorded)/20 {
+			dir := t.TempDir()
+			r := Start(t, until{w, w.recorded[i].Position}, dir, fresh())
+			r.CaughtUp(t)
+			r.Stop()
+			r = Start(t, w, dir, fresh())
+			r.CaughtUp(t)
+			r.Stop()
+			want.same(t, Dump(t, dir, p.Name()))
+		}
+	})
+	t.Run("late duplicates count once", func(t *testing.T) {
+		dir := t.TempDir()
+		half := w.recorded[len(w.recorded)/2].Position
+		for _, store := range []eventstore.Store{stutter{until{w, half}}, stutter{w}} {
+			r := Start(t, store, dir, fresh())
+			r.CaughtUp(t)
+			r.Stop()
+		}
+		want.same(t, Dump(t, dir, p.Name()))
+	})
+	t.Run("what was erased is nowhere", func(t *testing.T) { erased(t, w, fresh) })
+}
+
+// keptUp shows the history to a live model, one event after the other, and
+// returns what it ends with. Each table must have held something on the way.
+func keptUp(t *testing.T, w *World, p projections.Projection) Tables {
+	t.Helper()
+	live := NewWorld()
+	dir := t.TempDir()
+	r := Start(t, live, dir, p)
+	r.CaughtUp(t)
+	held := map[string]bool{}
+	for i, e := range w.recorded {
+		e.Event.Position = eventstore.Position{}
+		at, err := live.Append(t.Context(), eventstore.Batch{Stream: e.Stream, Expected: eventstore.Any, Records: []eventstore.Record{e.Record}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.WaitFor(t.Context(), p.Name(), at.Position); err != nil {
+			t.Fatalf("at leaf %d: %v", i, err)
+		}
+		for name, rows := range Dump(t, dir, p.Name()) {
+			held[name] = held[name] || len(rows) > 0
+		}
+	}
+	for name, something := range held {
+		if !something {
+			t.Fatalf("the history never puts anything into the table %s", name)
+		}
+	}
+	if len(held) < 2 {
+		t.Fatal("there are no tables")
+	}
+	r.Stop()
+	return Dump(t, dir, p.Name())
+}
+
+// erased checks that the sealed parts of erased citizens and documents leave the
+// files, in a live model and in a rebuilt one.
+func erased(t *testing.T, w *World, fresh func() projections.Projection) {
+	gone := map[int64]bool{} // leaves whose sealed part must not be found
+	citizens, documents := 0, 0
+	for _, e := range w.recorded {
+		switch f := e.Data.(type) {
+		case citizen.KeyDestroyed:
+			citizens++
+			for _, other := range w.recorded {
+				gone[other.Leaf] = gone[other.Leaf] || other.Citizen == f.Citizen
+			}
+		case document.ContentDestroyed:
+			documents++
+			for _, other := range w.recorded {
+				gone[other.Leaf] = gone[other.Leaf] || other.Stream == e.Stream
+			}
+		}
+	}
+	if citizens == 0 || documents == 0 {
+		t.Fatal("the history erases no citizen or no document")
+	}
+	var first int64 = -1 // of the erasures
+	for _, e := range w.recorded {
+		switch e.Data.(type) {
+		case citizen.KeyDestroyed, document.ContentDestroyed:
+			if first < 0 {
+				first = e.Leaf
+			}
+		}
+	}
+	dir := t.TempDir()
+	r := Start(t, until{w, w.recorded[first-1].Position}, dir, fresh())
+	r.CaughtUp(t)
+	r.Stop()
+	before := 0
+	for leaf := range gone {
+		if gone[leaf] && found(t, dir, w.recorded[leaf].Sealed) {
+			before++
+		}
+	}
+	keeps := before > 0 // a model that copies nothing sealed has nothing to lose
+	for _, stage := range []string{"live", "rebuilt"} {
+		r := Start(t, w, dir, fresh())
+		r.CaughtUp(t)
+		if stage == "rebuilt" {
+			if err := r.Rebuild(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// While it runs: nothing may wait for a clean end.
+		for leaf := range gone {
+			if gone[leaf] && found(t, dir, w.recorded[leaf].Sealed) {
+				t.Errorf("%s: the sealed part of leaf %d (%s) is still in the files", stage, leaf, w.recorded[leaf].Type)
+			}
+		}
+		r.Stop()
+	}
+	rest := 0
+	for _, e := range w.recorded {
+		if !gone[e.Leaf] && found(t, dir, e.Sealed) {
+			rest++
+		}
+	}
+	if keeps != (rest > 0) {
+		t.Fatalf("%d sealed parts found before the erasures, %d of others after: this test sees nothing", before, rest)
+	}
+}
+
+// found reports whether a piece of the sealed part stands in a file of the directory.
+func found(t testing.TB, dir string, sealed []byte) bool {
+	t.Helper()
+	const piece = 16
+	if len(sealed) < 2*piece {
+		return false
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no files", err)
+	}
+	for _, name := range files {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			if os.IsNotExist(err) {
+				continue
+			}
+			t.Fatal(err)
+		}
+		for at := 0; at+piece <= len(sealed); at += piece {
+			if bytes.Contains(content, sealed[at:at+piece]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Tables are the rows of a read model by table, each as text, sorted.
+type Tables map[string][]string
+
+// Dump reads the tables of the named projection's generation in force.
+func Dump(t testing.TB, dir, name string) Tables {
+	t.Helper()
+	db, err := sqlitedb.Open(context.Background(), generation(t, dir, name), sqlitedb.Options{Readers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var names []string
+	if err := db.Reader.Select(&names, `SELECT name FROM sqlite_schema WHERE type = 'table'`); err != nil {
+		t.Fatal(err)
+	}
+	tables := Tables{}
+	for _, table := range names {
+		rows, err := db.Reader.Queryx(`SELECT * FROM ` + table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tables[table] = []string{}
+		for rows.Next() {
+			values, err := rows.SliceScan()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var line strings.Builder
+			for _, v := range values {
+				if b, ok := v.([]byte); ok {
+					fmt.Fprintf(&line, "x'%x'|", b)
+				} else {
+					fmt.Fprintf(&line, "%v|", v)
+				}
+			}
+			tables[table] = append(tables[table], line.String())
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(tables[table])
+	}
+	return tables
+}
+
+func (want Tables) counts() string {
+	var all []string
+	for name, rows := range want {
+		all = append(all, fmt.Sprintf("%s %d", name, len(rows)))
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
+}
+
+// same fails at the first row that differs.
+func (want Tables) same(t testing.TB, got Tables) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%d tables, want %d", len(got), len(want))
+	}
+	for name, rows := range want {
+		for i := range max(len(rows), len(got[name])) {
+			switch {
+			case i >= len(got[name]):
+				t.Fatalf("table %s lacks the row %s", name, rows[i])
+			case i >= len(rows):
+				t.Fatalf("table %s has the row %s", name, got[name][i])
+			case rows[i] != got[name][i]:
+				t.Fatalf("table %s has the row\n%s, want\n%s", name, got[name][i], rows[i])
+			}
+		}
+	}
+}
+
+// generation returns the path of the file in force.
+func generation(t testing.TB, dir, name string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, name+".v*.g*.db"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("there is no read model ", name, err)
+	}
+	return slices.Max(files)
+}

@@ -1,0 +1,95 @@
+package wallet
+
+import "coffre/projections"
+
+// Rows of versions are one version of a document in one state: a new version or
+// state closes the open row at its leaf and starts another. Times are microseconds
+// since 1970, dates yyyy-MM-dd or empty, ids sixteen bytes; "for ever" in a leaf
+// column is projections.Latest.
+var schema = projections.Schema{
+	Tables: `
+CREATE TABLE versions (
+	from_leaf BIGINT PRIMARY KEY,
+	to_leaf BIGINT NOT NULL,
+	citizen BYTEA NOT NULL,
+	document BYTEA NOT NULL,
+	type TEXT NOT NULL,
+	issuer TEXT NOT NULL,
+	issued_leaf BIGINT NOT NULL,
+	issued_at BIGINT NOT NULL,
+	changed_at BIGINT NOT NULL,
+	version BIGINT NOT NULL,
+	state TEXT NOT NULL,
+	reason TEXT NOT NULL,
+	valid_from TEXT NOT NULL,
+	valid_until TEXT NOT NULL,
+	effective_from TEXT NOT NULL,
+	revoked_from TEXT NOT NULL,
+	personal_validity BIGINT NOT NULL,
+	destroyed BIGINT NOT NULL,
+	stream TEXT NOT NULL,
+	event BYTEA NOT NULL,
+	event_type TEXT NOT NULL,
+	sealed BYTEA
+);
+CREATE INDEX versions_document ON versions (document, to_leaf);
+
+CREATE TABLE mandates (
+	from_leaf BIGINT PRIMARY KEY,
+	accepted_leaf BIGINT NOT NULL,
+	to_leaf BIGINT NOT NULL,
+	mandate BYTEA NOT NULL,
+	citizen BYTEA NOT NULL,
+	representative BYTEA NOT NULL,
+	kind TEXT NOT NULL,
+	scope TEXT NOT NULL,
+	source TEXT NOT NULL,
+	granted_at BIGINT NOT NULL,
+	accepted_at BIGINT NOT NULL,
+	ended_at BIGINT NOT NULL,
+	reason TEXT NOT NULL,
+	stream TEXT NOT NULL,
+	event BYTEA NOT NULL,
+	event_type TEXT NOT NULL,
+	sealed BYTEA
+);
+CREATE INDEX mandates_mandate ON mandates (mandate);
+
+CREATE TABLE grants (
+	from_leaf BIGINT PRIMARY KEY,
+	to_leaf BIGINT NOT NULL,
+	consent BYTEA NOT NULL,
+	citizen BYTEA NOT NULL,
+	consumer TEXT NOT NULL,
+	purpose TEXT NOT NULL,
+	until_at BIGINT NOT NULL,
+	granted_at BIGINT NOT NULL,
+	terms TEXT NOT NULL
+);
+CREATE INDEX grants_consent ON grants (consent);
+
+CREATE TABLE limited (
+	consent BYTEA PRIMARY KEY,
+	citizen BYTEA NOT NULL,
+	uses_left BIGINT NOT NULL
+);
+
+CREATE TABLE deaths (citizen BYTEA PRIMARY KEY, leaf BIGINT NOT NULL);
+CREATE TABLE erased (citizen BYTEA PRIMARY KEY, leaf BIGINT NOT NULL);
+`,
+	Indexes: `
+CREATE INDEX versions_citizen ON versions (citizen, to_leaf, from_leaf);
+CREATE INDEX versions_issuer ON versions (issuer, issued_leaf);
+CREATE INDEX mandates_representative ON mandates (representative, to_leaf);
+CREATE INDEX mandates_citizen ON mandates (citizen, to_leaf);
+CREATE INDEX grants_citizen ON grants (citizen, to_leaf);
+CREATE INDEX limited_citizen ON limited (citizen);
+`,
+	Settle: `
+DELETE FROM versions WHERE citizen IN (SELECT citizen FROM erased);
+DELETE FROM mandates WHERE citizen IN (SELECT citizen FROM erased) OR representative IN (SELECT citizen FROM erased);
+DELETE FROM grants WHERE citizen IN (SELECT citizen FROM erased);
+DELETE FROM limited WHERE citizen IN (SELECT citizen FROM erased);
+DELETE FROM deaths WHERE citizen IN (SELECT citizen FROM erased);
+`,
+}
