@@ -1,0 +1,287 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+)
+
+// whole is the real handler over operations that all fail but health.
+type whole struct {
+	StrictServerInterface
+	s *Server
+}
+
+func (h whole) GetHealth(ctx context.Context, r GetHealthRequestObject) (GetHealthResponseObject, error) {
+	return h.s.GetHealth(ctx, r)
+}
+
+func newServer() *Server {
+	return &Server{Auth: believing{}, Now: time.Now, NewID: uuid.New, Slog: slog.New(slog.DiscardHandler)}
+}
+
+// Everything in the contract is served, and everything served is in it or listed.
+func TestRouteInventory(t *testing.T) {
+	s := newServer()
+	s.Metrics = http.NotFoundHandler()
+	rt := s.Handler(whole{s: s}).(*routes)
+	want := slices.Concat(Patterns(), Uncontracted)
+	if slices.Sort(want); len(want) < 50 {
+		t.Fatalf("only %d routes", len(want))
+	}
+	got := slices.Clone(rt.served)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("served %v\nwant %v", got, want)
+	}
+	for _, pattern := range want { // and the mux knows each
+		method, path, _ := strings.Cut(pattern, " ")
+		path = strings.NewReplacer("{projectionName}", "wallet").Replace(path)
+		for strings.Contains(path, "{") {
+			path = path[:strings.Index(path, "{")] + anID + path[strings.Index(path, "}")+1:]
+		}
+		if _, found := rt.mux.Handler(httptest.NewRequest(method, path, nil)); found != pattern {
+			t.Errorf("%s is answered by %q", pattern, found)
+		}
+	}
+}
+
+// Every role on every route: who is not listed is refused, before anything else
+// about the request is judged.
+func TestRoleMatrix(t *testing.T) {
+	e := newEdge(t)
+	roles := []string{"issuer", "consumer", "citizen", "auditor", "privacyOfficer", "operator"}
+	allowed := 0
+	for _, c := range calls(t) {
+		listed, _ := c.Extensions["x-roles"].([]any)
+		for _, role := range roles {
+			r := c.request(c.body)
+			r.Header.Set("Authorization", "bearer "+role)
+			w := e.send(r)
+			may := len(listed) == 0 || slices.Contains(listed, any(role))
+			if may != (len(e.reached) == 1) {
+				t.Errorf("%s as %s: %d, reached %v", c.OperationID, role, w.Code, e.reached)
+			}
+			if may {
+				allowed++
+				continue
+			}
+			refused(t, w, 403, belgif+"missingPermission")
+			r = c.request([]byte("not even JSON"))
+			r.Header.Set("Authorization", "Bearer "+role)
+			refused(t, e.send(r), 403, belgif+"missingPermission")
+		}
+		if len(listed) == 0 {
+			continue
+		}
+		for header, want := range map[string]string{
+			"": "noAccessToken", "Bearer": "invalidAccessToken", "Bearer ": "invalidAccessToken", "Basic aXNzdWVyOng=": "invalidAccessToken",
+			"Bearer nobody": "invalidAccessToken", "Bearer representative": "invalidAccessToken", "Bearer system": "invalidAccessToken",
+			"Bearer expired": "expiredAccessToken", "Bearer " + strings.Repeat("x", MaxToken+1): "invalidAccessToken",
+		} {
+			r := c.request(c.body)
+			r.Header.Del("Authorization")
+			if header != "" {
+				r.Header.Set("Authorization", header)
+			}
+			w := e.send(r)
+			refused(t, w, 401, belgif+want)
+			if challenge := w.Header().Get("WWW-Authenticate"); !strings.HasPrefix(challenge, `Bearer realm="coffre"`) || strings.Contains(challenge, "invalid_token") != (header != "") {
+				t.Errorf("challenge %q to %q", challenge, header)
+			}
+		}
+		r := c.request(c.body)
+		r.Header.Add("Authorization", "Bearer operator")
+		refused(t, e.send(r), 401, belgif+"invalidAccessToken")
+		r = c.request(c.body)
+		r.Header.Set("Authorization", "Bearer away")
+		if w := e.send(r); w.Header().Get("Retry-After") != "7" || w.Code != 503 {
+			t.Errorf("an identity provider that is away: %d", w.Code)
+		}
+		if slices.Contains(listed, any("issuer")) {
+			r.Header.Set("Authorization", "Bearer scopeless")
+			w := e.send(r)
+			if p := refused(t, w, 403, belgif+"missingScope"); len(p.RequiredScopes) != 1 || !strings.Contains(w.Header().Get("WWW-Authenticate"), "insufficient_scope") {
+				t.Errorf("%s: %+v", c.OperationID, p)
+			}
+		}
+	}
+	if allowed < 60 {
+		t.Errorf("only %d calls allowed", allowed)
+	}
+}
+
+// What an operation is told of its request, and what it is told when there is none.
+func TestCall(t *testing.T) {
+	e := newEdge(t)
+	var got Call
+	e.do = func(_ http.ResponseWriter, r *http.Request) { got = *CallFrom(r.Context()) }
+	var seen string
+	e.Observe = func(operation string, status int, _ time.Duration) { seen = operation + http.StatusText(status) }
+	c := calls(t)[slices.IndexFunc(calls(t), func(c call) bool { return c.OperationID == "issueDocument" })]
+	w := e.send(c.request(c.body))
+	if got.Role != domain.RoleIssuer || got.Operation != "issueDocument" || got.Trace.String() != w.Header().Get("BelGov-Trace-Id") || string(got.Body) != string(c.body) || got.Received.IsZero() {
+		t.Errorf("call %+v", got)
+	}
+	if seen != "issueDocument" { // nothing was written: no status
+		t.Errorf("observed %q", seen)
+	}
+	if outside := CallFrom(t.Context()); outside.Role != "" || outside.Operation != "" {
+		t.Errorf("outside a request: %+v", outside)
+	}
+	for _, bad := range []string{"", "a b", strings.Repeat("a", 37), "a\r\nX: y", "é"} {
+		r := httptest.NewRequest("GET", Base+"/health", nil)
+		r.Header["Belgov-Trace-Id"] = []string{bad}
+		if w := e.send(r); w.Header().Get("BelGov-Related-Trace-Id") != "" {
+			t.Errorf("repeated the trace id %q", bad)
+		}
+	}
+}
+
+func get(h http.Handler, path string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("GET", path, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestHealthAndDocumentation(t *testing.T) {
+	s, now := newServer(), time.Unix(1000, 0)
+	s.Now = func() time.Time { return now }
+	status, asked := HealthStatusUP, 0
+	s.Health = func(context.Context) HealthStatus { asked++; return status }
+	notReady := errors.New("catching up")
+	s.Ready = func(context.Context) error { return notReady }
+	s.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) })
+	h := s.Handler(whole{s: s})
+
+	for _, path := range []string{"/health", Base + "/health"} {
+		if w := get(h, path); w.Code != 200 || w.Body.String() != `{"status":"UP"}`+"\n" || w.Header().Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times within a second", asked)
+	}
+	status, now = HealthStatusDOWN, now.Add(time.Second)
+	if w := get(h, "/health"); w.Code != 503 || !strings.Contains(w.Body.String(), "DOWN") {
+		t.Errorf("down: %d %s", w.Code, w.Body)
+	}
+	status, now = HealthStatusDEGRADED, now.Add(-time.Hour) // the clock went back
+	if w := get(h, "/health"); w.Code != 200 || !strings.Contains(w.Body.String(), "DEGRADED") {
+		t.Errorf("degraded: %d %s", w.Code, w.Body)
+	}
+	if w := get(h, "/livez"); w.Code != 200 {
+		t.Errorf("livez %d", w.Code)
+	}
+	refused(t, get(h, "/readyz"), 503, coffre+"notReady")
+	if notReady = nil; get(h, "/readyz").Code != 200 || get(h, "/metrics").Code != 200 {
+		t.Error("not ready, or no metrics")
+	}
+	w := get(h, Base+"/doc/openapi.yaml")
+	if w.Code != 200 || w.Body.String() != string(contractYAML) || w.Header().Get("Content-Type") != "application/yaml" {
+		t.Errorf("contract %d", w.Code)
+	}
+	if w := get(h, Base+"/doc/openapi.yaml", "If-None-Match", w.Header().Get("ETag")); w.Code != 304 || w.Body.Len() > 0 {
+		t.Errorf("contract again %d", w.Code)
+	}
+	if w := get(h, Base+"/doc"); w.Code != 200 || strings.Count(w.Body.String(), "<tr>") != len(Patterns())+1 {
+		t.Errorf("doc %d %s", w.Code, w.Body)
+	}
+	for _, path := range []string{"/", "/metricsx", Base, Base + "/", Base + "/doc/", "/favicon.ico", "/debug/pprof/"} {
+		refused(t, get(h, path), 404, belgif+"resourceNotFound")
+	}
+	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"} {
+		if got := get(h, "/health").Header().Get(name); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// Through the generated code: parameters and bodies arrive as what they are.
+type echo struct {
+	StrictServerInterface
+	issued  *DocumentIssue
+	wallet  GetWalletRequestObject
+	log     GetAccessLogRequestObject
+	updated UpdateDocumentRequestObject
+}
+
+func (e *echo) IssueDocument(_ context.Context, r IssueDocumentRequestObject) (IssueDocumentResponseObject, error) {
+	e.issued = r.Body
+	return IssueDocument201JSONResponse{
+		Body:    DocumentReceipt{Href: "/x", DocumentID: DocumentID{UUID: uuid.MustParse(anID)}, Version: 1, State: DocumentStateValid},
+		Headers: IssueDocument201ResponseHeaders{Location: "/x", ETag: `"1"`, CoffrePosition: "AAA"},
+	}, nil
+}
+
+func (e *echo) GetWallet(_ context.Context, r GetWalletRequestObject) (GetWalletResponseObject, error) {
+	e.wallet = r
+	return GetWallet200JSONResponse{Self: "/x"}, nil
+}
+
+func (e *echo) GetAccessLog(_ context.Context, r GetAccessLogRequestObject) (GetAccessLogResponseObject, error) {
+	e.log = r
+	return nil, domain.NewError(domain.NotFound, "x", "y")
+}
+
+func (e *echo) UpdateDocument(_ context.Context, r UpdateDocumentRequestObject) (UpdateDocumentResponseObject, error) {
+	e.updated = r
+	return nil, errors.New("fault")
+}
+
+func TestGeneratedCodeBehindTheGate(t *testing.T) {
+	e := &echo{}
+	h := newServer().Handler(e)
+	all := calls(t)
+	pick := func(id string) call {
+		return all[slices.IndexFunc(all, func(c call) bool { return c.OperationID == id })]
+	}
+	do := func(r *http.Request) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	w := do(pick("issueDocument").request(pick("issueDocument").body))
+	if w.Code != 201 || w.Header().Get("ETag") != `"1"` || w.Header().Get("Location") != "/x" || w.Header().Get("Coffre-Position") != "AAA" {
+		t.Fatalf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	if got := w.Body.String(); got != `{"documentId":"`+anID+`","href":"/x","state":"valid","version":1}`+"\n" {
+		t.Errorf("answer %s", got)
+	}
+	if e.issued.SSIN.Reveal() != "53480200724" || e.issued.ValidFrom != "2026-03-01" || string(e.issued.Content) != `{"birthDate":"1953-08-02","name":"An Example"}` {
+		t.Errorf("issued %+v", e.issued)
+	}
+	r := pick("getWallet").request(nil)
+	r.URL.RawQuery = "asOf=2026-01-01T00%3A00%3A00%2B01%3A00&validAt=2026-02-28&lang=de"
+	r.Header.Set("Coffre-Min-Position", "AAB")
+	if w := do(r); w.Code != 200 || w.Body.String() != `{"citizenId":"00000000-0000-0000-0000-000000000000","items":[],"self":"/x"}`+"\n" {
+		t.Errorf("wallet %d %s", w.Code, w.Body)
+	}
+	if p := e.wallet.Params; e.wallet.CitizenID.String() != anID || p.AsOf.UTC() != time.Date(2025, 12, 31, 23, 0, 0, 0, time.UTC) || p.ValidAt != "2026-02-28" || p.Lang != "de" || p.CoffreMinPosition != "AAB" {
+		t.Errorf("wallet %+v", e.wallet)
+	}
+	r = pick("getAccessLog").request(nil)
+	r.URL.RawQuery = "documentType=a&documentType=b&organization=0206731645&pageSize=7&accessId=" + anID
+	refused(t, do(r), 404, belgif+"resourceNotFound")
+	if p := e.log.Params; !slices.Equal(p.DocumentType, []domain.DocumentType{"a", "b"}) || p.Organization[0] != "0206731645" || p.PageSize != 7 || p.AccessID.String() != anID {
+		t.Errorf("access log %+v", p)
+	}
+	refused(t, do(pick("updateDocument").request(pick("updateDocument").body)), 500, belgif+"internalServerError")
+	if p := e.updated; p.Params.IfMatch != `"1"` || p.Params.IdempotencyKey.String() != anID || p.DocumentID.String() != anID || p.Body.EffectiveFrom != "2026-04-01" {
+		t.Errorf("updated %+v", p)
+	}
+}

@@ -1,0 +1,450 @@
+package token
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	stdjson "encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/uuid"
+
+	"coffre/domain"
+)
+
+const issuer = "https://idp.example.org"
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// ring is a Keys of keys by id.
+type ring map[string]jose.JSONWebKey
+
+var errAway = errors.New("provider away")
+
+func (r ring) Key(_ context.Context, id string) (jose.JSONWebKey, error) {
+	if id == "away" {
+		return jose.JSONWebKey{}, errAway
+	}
+	if k, ok := r[id]; ok {
+		return k, nil
+	}
+	return jose.JSONWebKey{}, ErrInvalid
+}
+
+type signers struct {
+	ed       ed25519.PrivateKey
+	p256     *ecdsa.PrivateKey
+	p384     *ecdsa.PrivateKey
+	rsa      *rsa.PrivateKey
+	rsaSmall *rsa.PrivateKey
+}
+
+var keys = sync.OnceValue(func() signers {
+	must := func(err error) {
+		if err != nil {
+			panic(err)
+		}
+	}
+	var s signers
+	var err error
+	_, s.ed, err = ed25519.GenerateKey(rand.Reader)
+	must(err)
+	s.p256, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(err)
+	s.p384, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	must(err)
+	s.rsa, err = rsa.GenerateKey(rand.Reader, 2048)
+	must(err)
+	s.rsaSmall, err = rsa.GenerateKey(rand.Reader, 1024)
+	must(err)
+	return s
+})
+
+func public() ring {
+	s := keys()
+	return ring{
+		"ed":    {Key: s.ed.Public(), KeyID: "ed", Algorithm: "EdDSA", Use: "sig"},
+		"es":    {Key: &s.p256.PublicKey, KeyID: "es", Algorithm: "ES256"},
+		"rs":    {Key: &s.rsa.PublicKey, KeyID: "rs"},
+		"p384":  {Key: &s.p384.PublicKey, KeyID: "p384"},
+		"small": {Key: &s.rsaSmall.PublicKey, KeyID: "small"},
+		"enc":   {Key: s.ed.Public(), KeyID: "enc", Use: "enc"},
+	}
+}
+
+func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// raw signs any header and payload, also such that no library would.
+func raw(header, payload string, sign func(input []byte) []byte) string {
+	input := b64([]byte(header)) + "." + b64([]byte(payload))
+	return input + "." + b64(sign([]byte(input)))
+}
+
+func withEd(input []byte) []byte { return ed25519.Sign(keys().ed, input) }
+
+func withEC(key *ecdsa.PrivateKey) func([]byte) []byte {
+	return func(input []byte) []byte {
+		sum := sha256.Sum256(input)
+		r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
+		if err != nil {
+			panic(err)
+		}
+		out := make([]byte, 64)
+		if key.Curve == elliptic.P256() {
+			r.FillBytes(out[:32])
+			s.FillBytes(out[32:])
+		}
+		return out
+	}
+}
+
+func withRSA(key *rsa.PrivateKey) func([]byte) []byte {
+	return func(input []byte) []byte {
+		sum := sha256.Sum256(input)
+		out, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, sum[:])
+		if err != nil {
+			panic(err)
+		}
+		return out
+	}
+}
+
+func text(m map[string]any) string {
+	b, err := stdjson.Marshal(m)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// payload returns good claims with changes; a nil value removes one.
+func payload(change map[string]any) string {
+	c := map[string]any{
+		"iss": issuer, "aud": Audience, "sub": "u1", "exp": now.Add(time.Hour).Unix(), "nbf": now.Unix(), "iat": now.Unix(),
+		"role": "issuer", "organization": "0206731645", "scope": "documents:issue documents:read",
+	}
+	maps.Copy(c, change)
+	for k, v := range c {
+		if v == nil {
+			delete(c, k)
+		}
+	}
+	return text(c)
+}
+
+const edHeader = `{"alg":"EdDSA","kid":"ed","typ":"at+jwt"}`
+
+var citizen = domain.CitizenID{UUID: uuid.MustParse("0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44")}
+
+func verifier(resolve func(context.Context, domain.SSIN) (domain.CitizenID, error)) *Verifier {
+	if resolve == nil {
+		resolve = func(context.Context, domain.SSIN) (domain.CitizenID, error) { return citizen, nil }
+	}
+	return New(issuer, Audience, public(), resolve, func() time.Time { return now })
+}
+
+func TestGoodTokens(t *testing.T) {
+	for name, tok := range map[string]string{
+		"EdDSA":            raw(edHeader, payload(nil), withEd),
+		"ES256":            raw(`{"alg":"ES256","kid":"es","typ":"application/at+jwt"}`, payload(nil), withEC(keys().p256)),
+		"RS256":            raw(`{"alg":"RS256","kid":"rs","typ":"AT+JWT","x5t":"abc"}`, payload(nil), withRSA(keys().rsa)),
+		"list of audience": raw(edHeader, payload(map[string]any{"aud": []string{"other", Audience}}), withEd),
+		"foreign claims":   raw(edHeader, payload(map[string]any{"acr": "urn:be:fedict:iam:fas:Level500", "x": map[string]any{"y": 1}}), withEd),
+		"fraction":         raw(edHeader, payload(map[string]any{"exp": float64(now.Unix()) + 1.5}), withEd),
+		"clock lags":       raw(edHeader, payload(map[string]any{"nbf": now.Unix() + 20}), withEd),
+	} {
+		c, err := verifier(nil).Authenticate(t.Context(), tok)
+		if err != nil || c.Role != domain.RoleIssuer || c.Organisation != "0206731645" || len(c.Scopes) != 2 || c.Subject != "u1" || c.Session == uuid.Nil || !c.Citizen.IsZero() {
+			t.Errorf("%s: %+v, %v", name, c, err)
+		}
+	}
+	c, err := verifier(nil).Authenticate(t.Context(), raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": "53480200724"}), withEd))
+	if err != nil || c.Citizen != citizen {
+		t.Errorf("citizen: %+v, %v", c, err)
+	}
+	c, err = verifier(nil).Authenticate(t.Context(), raw(edHeader, payload(map[string]any{"onBehalfOf": "0671516647"}), withEd))
+	if err != nil || c.OnBehalfOf != "0671516647" {
+		t.Errorf("integrator: %+v, %v", c, err)
+	}
+}
+
+// hostile returns tokens that must not count, by what is wrong (attack 19).
+func hostile() map[string]string {
+	ed := func(header string) string { return raw(header, payload(nil), withEd) }
+	claim := func(name string, value any) string {
+		return raw(edHeader, payload(map[string]any{name: value}), withEd)
+	}
+	jwk := text(map[string]any{"kty": "OKP", "crv": "Ed25519", "x": b64(keys().ed.Public().(ed25519.PublicKey))})
+	good := ed(edHeader)
+	parts := strings.Split(good, ".")
+	mac := func(secret []byte) func([]byte) []byte {
+		return func(input []byte) []byte { m := hmac.New(sha256.New, secret); m.Write(input); return m.Sum(nil) }
+	}
+	zero := func([]byte) []byte { return make([]byte, 64) }
+	return map[string]string{
+		"empty": "", "dots": "..", "one part": parts[0], "two parts": parts[0] + "." + parts[1], "four parts": good + ".x", "five parts": good + ".x.y",
+		"blank inside": parts[0] + ". " + parts[1] + "." + parts[2], "standard base64": strings.Replace(good, parts[0], parts[0]+"==", 1),
+		"no signature": parts[0] + "." + parts[1] + ".", "JSON form": `{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`,
+		"alg none":                   raw(`{"alg":"none","kid":"ed","typ":"at+jwt"}`, payload(nil), func([]byte) []byte { return nil }),
+		"alg None":                   raw(`{"alg":"None","kid":"ed","typ":"at+jwt"}`, payload(nil), func([]byte) []byte { return nil }),
+		"alg absent":                 ed(`{"kid":"ed","typ":"at+jwt"}`),
+		"alg empty":                  ed(`{"alg":"","kid":"ed","typ":"at+jwt"}`),
+		"alg null":                   ed(`{"alg":null,"kid":"ed","typ":"at+jwt"}`),
+		"HS256 with the public key":  raw(`{"alg":"HS256","kid":"ed","typ":"at+jwt"}`, payload(nil), mac(keys().ed.Public().(ed25519.PublicKey))),
+		"HS256 with the RSA key":     raw(`{"alg":"HS256","kid":"rs","typ":"at+jwt"}`, payload(nil), mac(keys().rsa.N.Bytes())),
+		"RS512":                      raw(`{"alg":"RS512","kid":"rs","typ":"at+jwt"}`, payload(nil), withRSA(keys().rsa)),
+		"PS256":                      raw(`{"alg":"PS256","kid":"rs","typ":"at+jwt"}`, payload(nil), withRSA(keys().rsa)),
+		"RS256 said of an EdDSA key": raw(`{"alg":"RS256","kid":"ed","typ":"at+jwt"}`, payload(nil), withRSA(keys().rsa)),
+		"EdDSA said of an EC key":    raw(`{"alg":"EdDSA","kid":"es","typ":"at+jwt"}`, payload(nil), withEd),
+		"ES256 on P-384":             raw(`{"alg":"ES256","kid":"p384","typ":"at+jwt"}`, payload(nil), withEC(keys().p384)),
+		"ES256 of zeros":             raw(`{"alg":"ES256","kid":"es","typ":"at+jwt"}`, payload(nil), zero),
+		"RSA of 1024 bits":           raw(`{"alg":"RS256","kid":"small","typ":"at+jwt"}`, payload(nil), withRSA(keys().rsaSmall)),
+		"a key for encryption":       ed(`{"alg":"EdDSA","kid":"enc","typ":"at+jwt"}`),
+		"own key in jwk":             ed(`{"alg":"EdDSA","kid":"ed","typ":"at+jwt","jwk":` + jwk + `}`),
+		"jwk without kid":            ed(`{"alg":"EdDSA","typ":"at+jwt","jwk":` + jwk + `}`),
+		"jku":                        ed(`{"alg":"EdDSA","kid":"ed","typ":"at+jwt","jku":"https://evil.example/keys"}`),
+		"x5u":                        ed(`{"alg":"EdDSA","kid":"ed","typ":"at+jwt","x5u":"https://evil.example/cert"}`),
+		"x5c":                        ed(`{"alg":"EdDSA","kid":"ed","typ":"at+jwt","x5c":[]}`),
+		"crit":                       ed(`{"alg":"EdDSA","kid":"ed","typ":"at+jwt","crit":["exp"]}`),
+		"b64":                        ed(`{"alg":"EdDSA","kid":"ed","typ":"at+jwt","b64":false}`),
+		"kid absent":                 ed(`{"alg":"EdDSA","typ":"at+jwt"}`),
+		"kid unknown":                ed(`{"alg":"EdDSA","kid":"other","typ":"at+jwt"}`),
+		"kid a path":                 ed(`{"alg":"EdDSA","kid":"../../dev/null","typ":"at+jwt"}`),
+		"kid SQL":                    ed(`{"alg":"EdDSA","kid":"x' UNION SELECT 'y","typ":"at+jwt"}`),
+		"kid twice":                  ed(`{"alg":"EdDSA","kid":"x","kid":"ed","typ":"at+jwt"}`),
+		"alg twice":                  ed(`{"alg":"none","alg":"EdDSA","kid":"ed","typ":"at+jwt"}`),
+		"ALG":                        ed(`{"ALG":"EdDSA","kid":"ed","typ":"at+jwt"}`),
+		"typ absent":                 ed(`{"alg":"EdDSA","kid":"ed"}`),
+		"typ JWT, as an ID token":    ed(`{"alg":"EdDSA","kid":"ed","typ":"JWT"}`),
+		"typ logout":                 ed(`{"alg":"EdDSA","kid":"ed","typ":"logout+jwt"}`),
+		"header no object":           ed(`"EdDSA"`),
+		"header followed":            ed(edHeader + "{}"),
+		"payload no object":          raw(edHeader, `"x"`, withEd),
+		"payload not JSON":           raw(edHeader, `{`, withEd),
+		"payload followed":           raw(edHeader, payload(nil)+"{}", withEd),
+		"payload not UTF-8":          raw(edHeader, strings.Replace(payload(nil), "u1", "\xff", 1), withEd),
+		"role twice":                 raw(edHeader, strings.Replace(payload(nil), `"role"`, `"role":"operator","role"`, 1), withEd),
+		"signature of another":       parts[0] + "." + b64([]byte(payload(map[string]any{"role": "operator"}))) + "." + parts[2],
+		"signature cut":              good[:len(good)-4],
+		"iss other":                  claim("iss", "https://idp.example.org.evil"),
+		"iss with slash":             claim("iss", issuer+"/"),
+		"iss absent":                 claim("iss", nil),
+		"aud other":                  claim("aud", "another-api"),
+		"aud absent":                 claim("aud", nil),
+		"aud empty list":             claim("aud", []string{}),
+		"aud a number":               claim("aud", 1),
+		"sub absent":                 claim("sub", nil),
+		"exp absent":                 claim("exp", nil),
+		"exp a string":               claim("exp", fmt.Sprint(now.Add(time.Hour).Unix())),
+		"exp beyond all":             claim("exp", 1e300),
+		"exp negative":               claim("exp", -1),
+		"exp infinite":               raw(edHeader, strings.Replace(payload(map[string]any{"exp": 777}), "777", "1e9999", 1), withEd),
+		"nbf later":                  claim("nbf", now.Add(time.Minute).Unix()),
+		"iat later":                  claim("iat", now.Add(time.Minute).Unix()),
+		"role absent":                claim("role", nil),
+		"role unknown":               claim("role", "admin"),
+		"role system":                claim("role", "system"),
+		"role representative":        claim("role", "representative"),
+		"role a list":                claim("role", []string{"issuer"}),
+		"issuer without number":      claim("organization", nil),
+		"issuer with a bad number":   claim("organization", "0206731646"),
+		"issuer who is a person":     claim("ssin", "53480200724"),
+		"issuer with a citizenId":    claim("citizenId", citizen.String()),
+		"bad onBehalfOf":             claim("onBehalfOf", "x"),
+		"citizen of an organization": claim("role", "citizen"),
+		"citizen without number":     raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil}), withEd),
+		"citizen with a bad number":  raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": "53480200725"}), withEd),
+		"citizenId of a provider":    raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "citizenId": citizen.String()}), withEd),
+		"number and citizenId":       raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": "53480200724", "citizenId": citizen.String()}), withEd),
+		"large":                      claim("x", strings.Repeat("y", maxToken)),
+		"a megabyte":                 strings.Repeat("A", 1<<20),
+	}
+}
+
+func TestHostileTokens(t *testing.T) {
+	corpus, v := hostile(), verifier(nil)
+	if len(corpus) < 40 {
+		t.Fatalf("only %d tokens", len(corpus))
+	}
+	for name, tok := range corpus {
+		for range 2 { // what was refused is not remembered as good
+			if c, err := v.Authenticate(t.Context(), tok); !errors.Is(err, ErrInvalid) || c.Role != "" {
+				t.Errorf("%s: %+v, %v", name, c, err)
+			} else if err.Error() != ErrInvalid.Error() && err.Error() != ErrExpired.Error() {
+				t.Errorf("%s: says too much: %v", name, err)
+			}
+		}
+	}
+	if v.verified.Len() != 0 {
+		t.Errorf("%d remembered", v.verified.Len())
+	}
+}
+
+func TestExpiry(t *testing.T) {
+	clock := now
+	v := New(issuer, Audience, public(), nil, func() time.Time { return clock })
+	tok := raw(edHeader, payload(map[string]any{"exp": now.Add(time.Minute).Unix()}), withEd)
+	for _, step := range []struct {
+		at   time.Duration
+		want error
+	}{{0, nil}, {59 * time.Second, nil}, {time.Minute, ErrExpired}, {time.Hour, ErrExpired}} {
+		clock = now.Add(step.at)
+		if _, err := v.Authenticate(t.Context(), tok); !errors.Is(err, step.want) || (err == nil) != (step.want == nil) {
+			t.Errorf("after %s: %v", step.at, err)
+		}
+	}
+}
+
+// A verified token is believed without its key for five minutes, then not; a
+// person who is not known yet is asked for each time.
+func TestRemembering(t *testing.T) {
+	clock, have := now, public()
+	asked, found := 0, domain.CitizenID{}
+	v := New(issuer, Audience, have, func(context.Context, domain.SSIN) (domain.CitizenID, error) { asked++; return found, nil }, func() time.Time { return clock })
+	tok := raw(edHeader, payload(nil), withEd)
+	if _, err := v.Authenticate(t.Context(), tok); err != nil {
+		t.Fatal(err)
+	}
+	delete(have, "ed")
+	clock = now.Add(cacheTime - time.Second)
+	if _, err := v.Authenticate(t.Context(), tok); err != nil {
+		t.Errorf("within five minutes: %v", err)
+	}
+	clock = now.Add(cacheTime)
+	if _, err := v.Authenticate(t.Context(), tok); !errors.Is(err, ErrInvalid) {
+		t.Errorf("its key is gone: %v", err)
+	}
+	clock, v.keys = now, public()
+	login := raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": "53480200724"}), withEd)
+	for want := range 3 {
+		if want == 2 {
+			found = citizen
+		}
+		if c, err := v.Authenticate(t.Context(), login); err != nil || c.Citizen != found || asked != want+1 {
+			t.Errorf("%+v, %v, asked %d", c, err, asked)
+		}
+	}
+	if c, err := v.Authenticate(t.Context(), login); err != nil || c.Citizen != citizen || asked != 3 {
+		t.Errorf("%+v, %v, asked %d", c, err, asked)
+	}
+	if v.Forget(); v.verified.Len() != 0 {
+		t.Error("not forgotten")
+	}
+}
+
+// What cannot be known now is no verdict about the token.
+func TestAway(t *testing.T) {
+	if _, err := verifier(nil).Authenticate(t.Context(), raw(`{"alg":"EdDSA","kid":"away","typ":"at+jwt"}`, payload(nil), withEd)); !errors.Is(err, errAway) || errors.Is(err, ErrInvalid) {
+		t.Errorf("%v", err)
+	}
+	v := verifier(func(context.Context, domain.SSIN) (domain.CitizenID, error) { return domain.CitizenID{}, errAway })
+	_, err := v.Authenticate(t.Context(), raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": "53480200724"}), withEd))
+	if !errors.Is(err, errAway) || errors.Is(err, ErrInvalid) || strings.Contains(err.Error(), "53480200724") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestDevKey(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dev-token.key")
+	opened := make([]*DevKey, 8)
+	var wg sync.WaitGroup
+	for i := range opened {
+		wg.Go(func() {
+			k, err := OpenDevKey(path)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			opened[i] = k
+		})
+	}
+	if wg.Wait(); t.Failed() {
+		return
+	}
+	for _, k := range opened {
+		if k.id != opened[0].id {
+			t.Fatal("two keys")
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	number, err := domain.ParseSSIN("53480200724")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := NewDev(opened[0], func(context.Context, domain.SSIN) (domain.CitizenID, error) { return citizen, nil }, func() time.Time { return now })
+	for _, g := range []Grant{
+		{Role: domain.RoleIssuer, Organisation: "0206731645", Scopes: []string{"a", "b"}}, {Role: domain.RoleConsumer, Organisation: "0206731645", OnBehalfOf: "0671516647"},
+		{Role: domain.RoleCitizen, Citizen: citizen}, {Role: domain.RoleCitizen, SSIN: number}, {Role: domain.RoleAuditor, Subject: "eve"},
+	} {
+		tok, err := opened[0].Mint(g, now, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := v.Authenticate(t.Context(), tok)
+		if err != nil || c.Role != g.Role || c.Organisation != g.Organisation || c.OnBehalfOf != g.OnBehalfOf || strings.Join(c.Scopes, " ") != strings.Join(g.Scopes, " ") || (g.Role == domain.RoleCitizen) != (c.Citizen == citizen) || c.Expires.Unix() != now.Add(time.Hour).Unix() {
+			t.Errorf("%+v: %+v, %v", g.Role, c, err)
+		}
+		again, err := opened[0].Mint(g, now, time.Hour)
+		if err != nil || again == tok {
+			t.Errorf("two tokens are one: %v", err)
+		}
+	}
+	other, err := OpenDevKey(filepath.Join(t.TempDir(), "k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := other.Mint(Grant{Role: domain.RoleOperator}, now, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Authenticate(t.Context(), tok); !errors.Is(err, ErrInvalid) {
+		t.Errorf("another key's token: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("hunter2"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenDevKey(path); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("a broken key file: %v", err)
+	}
+	if _, err := OpenDevKey(filepath.Join(path, "below")); err == nil {
+		t.Error("opened a key below a file")
+	}
+}
+
+// FuzzToken: nothing but what was signed is believed, and nothing panics.
+func FuzzToken(f *testing.F) {
+	for name, tok := range hostile() {
+		if len(tok) < 2000 && !strings.HasPrefix(name, "ES256") {
+			f.Add(tok)
+		}
+	}
+	good := raw(edHeader, payload(nil), withEd)
+	v := verifier(nil)
+	f.Fuzz(func(t *testing.T, tok string) {
+		if c, err := v.Authenticate(t.Context(), tok); (err == nil && tok[:len(good)-4] != good[:len(good)-4]) || (err != nil && c.Role != "") {
+			t.Fatalf("%+v, %v", c, err)
+		}
+	})
+}
