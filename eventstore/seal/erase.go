@@ -1,0 +1,306 @@
+package seal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/seal/keysdb"
+)
+
+// An erasure goes: erasure-started in the log → BeginErase → wait out Lease →
+// fold again → DestroySubject → key-destroyed in the log. Each step here may be
+// repeated, and whoever dies between two goes on with the next; none needs the
+// key-encryption key, so the destroyer need not be able to decrypt (rule E-2).
+
+// Suppression remembers that a person was erased, as an HMAC of their numbers
+// under a key of its own (rule E-4).
+type Suppression struct {
+	Until time.Time         // zero: without end
+	Basis domain.LegalBasis // why it may be remembered
+}
+
+func (s Suppression) until() int64 {
+	if s.Until.IsZero() {
+		return 0
+	}
+	return s.Until.UnixMicro()
+}
+
+// BeginErase ends every use of the citizen's keys, durably: in this process before
+// it returns, elsewhere within [Ring.Lease]. Nothing is destroyed yet. It returns
+// ErrUnknown for a citizen who is not in the ring, nil when it was begun or done
+// before.
+func (r *Ring) BeginErase(ctx context.Context, citizen domain.CitizenID) error {
+	now := r.micros()
+	known, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (bool, error) {
+		st, err := stateOf(tx, citizen)
+		if err != nil || !st.usable() {
+			return st != 0, err
+		}
+		if _, err := tx.Exec(`UPDATE subjects SET state = ? WHERE citizen = ?`, erasing, citizen.UUID[:]); err != nil {
+			return false, err
+		}
+		return true, announce(tx, now, citizen.UUID[:], nil)
+	})
+	if err != nil {
+		return unavailable(ctx, "begin erasure", err)
+	}
+	if !known {
+		return ErrUnknown
+	}
+	r.Forget(citizen)
+	return nil
+}
+
+// announcements older than this are dropped: a process that has not renewed its
+// lease for so long forgets everything when it does.
+const announcementLife = 24 * time.Hour
+
+// announce tells all processes that a citizen's or a stream's key is used no more.
+func announce(tx *keysdb.Tx, now int64, citizen []byte, stream any) error {
+	var seq int64
+	if err := tx.Row(`UPDATE destruction_clock SET seq = seq + 1 WHERE id = 1 RETURNING seq`, nil, &seq); err != nil {
+		return err
+	}
+	var subject any // a nil []byte would be stored as an empty one
+	if citizen != nil {
+		subject = citizen
+	}
+	if _, err := tx.Exec(`INSERT INTO destructions (seq, citizen, stream, at) VALUES (?, ?, ?, ?)`, seq, subject, stream, now); err != nil {
+		return err
+	}
+	if seq%1000 != 0 { // tidied once in a while: the scan is long after a night of retention
+		return nil
+	}
+	_, err := tx.Exec(`DELETE FROM destructions WHERE seq < ? AND at < ?`, seq, now-announcementLife.Microseconds())
+	return err
+}
+
+// DestroySubject destroys the citizen's DEK, the content keys of all their
+// streams, their numbers and references, and puts the suppression in place, in one
+// transaction; then it removes what is left of them in the write-ahead log. An
+// error after the first of these (somebody still reads an older state) leaves the
+// keys destroyed and is mended by calling again. It returns ErrNotErasing unless
+// BeginErase came before, ErrUnknown, or nil when it was done before.
+func (r *Ring) DestroySubject(ctx context.Context, citizen domain.CitizenID, s Suppression) error {
+	now := r.micros()
+	before, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (state, error) {
+		st, err := stateOf(tx, citizen)
+		if err != nil || st != erasing {
+			return st, err
+		}
+		return st, destroySubject(tx, now, citizen, s)
+	})
+	switch {
+	case err != nil:
+		return unavailable(ctx, "destroy keys", err)
+	case before == 0:
+		return ErrUnknown
+	case before.usable():
+		return ErrNotErasing
+	}
+	r.Forget(citizen)
+	return r.scrub(ctx)
+}
+
+func (r *Ring) scrub(ctx context.Context) error {
+	if err := r.db.Scrub(ctx); err != nil {
+		return unavailable(ctx, "remove destroyed keys from the write-ahead log", err)
+	}
+	return nil
+}
+
+// destroySubject overwrites each key where it lies before it empties the row.
+func destroySubject(tx *keysdb.Tx, now int64, citizen domain.CitizenID, s Suppression) error {
+	id := citizen.UUID[:]
+	var suppressions []struct {
+		SSIN []byte `db:"suppression"`
+	}
+	if err := tx.Select(&suppressions, `SELECT suppression FROM subject_ssins WHERE citizen = ?`, id); err != nil {
+		return err
+	}
+	for _, number := range suppressions {
+		if _, err := tx.Exec(`INSERT INTO suppressions (ssin, until, basis) VALUES (?, ?, ?) ON CONFLICT (ssin) DO UPDATE SET until = excluded.until, basis = excluded.basis`,
+			number.SSIN, s.until(), string(s.Basis)); err != nil {
+			return err
+		}
+	}
+	var wrapped []byte
+	if err := tx.Row(`SELECT wrapped FROM subjects WHERE citizen = ?`, []any{id}, &wrapped); err != nil {
+		return err
+	}
+	for _, step := range []struct {
+		query string
+		args  []any
+	}{
+		{`UPDATE subjects SET wrapped = ? WHERE citizen = ?`, []any{make([]byte, len(wrapped)), id}},
+		{`UPDATE subjects SET wrapped = NULL, kek_version = 0, state = ? WHERE citizen = ?`, []any{destroyed, id}},
+		{`UPDATE stream_keys SET wrapped = ? WHERE citizen = ? AND state = ?`, []any{make([]byte, wrappedContentKey), id, keyLive}},
+		{`UPDATE stream_keys SET wrapped = NULL, state = ? WHERE citizen = ?`, []any{keyDestroyed, id}},
+		{`DELETE FROM citizen_refs WHERE citizen = ?`, []any{id}},
+		{`DELETE FROM subject_ssins WHERE citizen = ?`, []any{id}},
+	} {
+		if _, err := tx.Exec(step.query, step.args...); err != nil {
+			return err
+		}
+	}
+	return announce(tx, now, id, nil)
+}
+
+// wrappedContentKey is nonce, key and tag: every row overwritten keeps its length.
+const wrappedContentKey = 12 + keySize + 16
+
+// DestroyStreamKeys destroys the content keys of streams (retention,
+// rectification), as DestroySubject does. Elsewhere they may be used until the
+// lease ends. It returns ErrUnknown, and destroys none, when one of them has no key.
+func (r *Ring) DestroyStreamKeys(ctx context.Context, streams ...eventstore.Stream) error {
+	now := r.micros()
+	known, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (bool, error) {
+		for _, stream := range streams {
+			var st int
+			err := tx.Row(`SELECT state FROM stream_keys WHERE stream = ?`, []any{string(stream)}, &st)
+			if errors.Is(err, sql.ErrNoRows) {
+				return false, nil
+			} else if err != nil {
+				return false, err
+			}
+		}
+		for _, stream := range streams {
+			if err := destroyStream(tx, now, stream); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return unavailable(ctx, "destroy content keys", err)
+	}
+	if !known {
+		return ErrUnknown
+	}
+	r.forget(nil, streams)
+	return r.scrub(ctx)
+}
+
+func destroyStream(tx *keysdb.Tx, now int64, stream eventstore.Stream) error {
+	if _, err := tx.Exec(`UPDATE stream_keys SET wrapped = ? WHERE stream = ? AND state = ?`, make([]byte, wrappedContentKey), string(stream), keyLive); err != nil {
+		return err
+	}
+	n, err := tx.Exec(`UPDATE stream_keys SET wrapped = NULL, state = ? WHERE stream = ? AND state = ?`, keyDestroyed, string(stream), keyLive)
+	if err != nil || n == 0 {
+		return err
+	}
+	return announce(tx, now, nil, string(stream))
+}
+
+// Suppressed returns what is remembered of an erased person's number, if anything.
+func (r *Ring) Suppressed(ctx context.Context, ssin domain.SSIN) (Suppression, bool, error) {
+	hash := r.suppression(ssin)
+	var until int64
+	var basis string
+	found, err := r.row(ctx, `SELECT until, basis FROM suppressions WHERE ssin = ? AND (until = 0 OR until > ?)`, []any{hash[:], r.micros()}, &until, &basis)
+	if err != nil || !found {
+		return Suppression{}, false, unavailable(ctx, "read suppression", err)
+	}
+	s := Suppression{Basis: domain.LegalBasis(basis)}
+	if until != 0 {
+		s.Until = time.UnixMicro(until).UTC()
+	}
+	return s, true, nil
+}
+
+// DestroyedSubject is a destruction that the log or the shred list knows of.
+type DestroyedSubject struct {
+	Citizen     domain.CitizenID
+	Suppression Suppression
+}
+
+// DestroyedStream is a content key that the log or the shred list says is destroyed.
+type DestroyedStream struct {
+	Stream  eventstore.Stream
+	Citizen domain.CitizenID
+}
+
+// ReapplyDestroyed makes the ring agree with every destruction the log and the
+// shred list know: a copy restored from before one must not bring a key back (rule
+// E-3). It is called before anything is served. A citizen or stream that the copy does
+// not know at all is marked destroyed, so that no key is ever made for it; the
+// suppression of such a citizen cannot be put back, for the ring never saw the
+// number.
+func (r *Ring) ReapplyDestroyed(ctx context.Context, citizens []DestroyedSubject, streams []DestroyedStream) error {
+	changed := false
+	for len(citizens) > 0 {
+		n := min(len(citizens), MaxBatch)
+		some, err := reapply(ctx, r, citizens[:n], func(tx *keysdb.Tx, d DestroyedSubject) (bool, error) {
+			return reapplySubject(tx, r.micros(), d)
+		})
+		if err != nil {
+			return unavailable(ctx, "destroy keys again", err)
+		}
+		changed = changed || some
+		citizens = citizens[n:]
+	}
+	for len(streams) > 0 {
+		n := min(len(streams), MaxBatch)
+		some, err := reapply(ctx, r, streams[:n], func(tx *keysdb.Tx, d DestroyedStream) (bool, error) {
+			return reapplyStream(tx, r.micros(), d)
+		})
+		if err != nil {
+			return unavailable(ctx, "destroy content keys again", err)
+		}
+		changed = changed || some
+		streams = streams[n:]
+	}
+	if !changed {
+		return nil
+	}
+	r.forgetAll()
+	return r.scrub(ctx)
+}
+
+func reapply[T any](ctx context.Context, r *Ring, items []T, one func(*keysdb.Tx, T) (bool, error)) (bool, error) {
+	return keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (changed bool, err error) {
+		for _, item := range items {
+			c, err := one(tx, item)
+			if err != nil {
+				return false, err
+			}
+			changed = changed || c
+		}
+		return changed, nil
+	})
+}
+
+func reapplySubject(tx *keysdb.Tx, now int64, d DestroyedSubject) (changed bool, err error) {
+	st, err := stateOf(tx, d.Citizen)
+	switch {
+	case err != nil || st == destroyed:
+		return false, err
+	case st == 0:
+		_, err = tx.Exec(`INSERT INTO subjects (citizen, state, wrapped, kek_version, created) VALUES (?, ?, NULL, 0, ?)`, d.Citizen.UUID[:], destroyed, now)
+		return true, err
+	}
+	return true, destroySubject(tx, now, d.Citizen, d.Suppression)
+}
+
+func reapplyStream(tx *keysdb.Tx, now int64, d DestroyedStream) (changed bool, err error) {
+	if len(d.Stream) == 0 || len(d.Stream) > eventstore.MaxStreamName {
+		return false, fmt.Errorf("stream name: %w", eventstore.ErrInvalid)
+	}
+	var st int
+	err = tx.Row(`SELECT state FROM stream_keys WHERE stream = ?`, []any{string(d.Stream)}, &st)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		_, err = tx.Exec(`INSERT INTO stream_keys (stream, citizen, key_id, state, wrapped) VALUES (?, ?, ?, ?, NULL)`,
+			string(d.Stream), d.Citizen.UUID[:], make([]byte, 16), keyDestroyed)
+		return true, err
+	case err != nil || st == keyDestroyed:
+		return false, err
+	}
+	return true, destroyStream(tx, now, d.Stream)
+}

@@ -1,0 +1,176 @@
+package seal
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/eventstore"
+)
+
+// lease says until when keys in memory may be used. One lease covers them all: the
+// database keeps a numbered list of what was destroyed, and renewing means to read on
+// in it and to forget what it names.
+type lease struct {
+	granted atomic.Pointer[time.Time] // when the list was last known to be read to its end
+	turn    chan struct{}             // of capacity 1: held while renewing
+}
+
+// covers reports whether the lease holds. Both of the system's clocks must say so:
+// one does not count while the machine sleeps, the other may be set back.
+func (l *lease) covers(now time.Time, length time.Duration) bool {
+	granted := l.granted.Load()
+	if granted == nil {
+		return false
+	}
+	monotonic, wall := now.Sub(*granted), now.Round(0).Sub(granted.Round(0))
+	return monotonic < length && wall < length
+}
+
+// leased returns nil while keys may be used, after renewing the lease if it must.
+func (r *Ring) leased(ctx context.Context) error {
+	if r.lease.covers(r.cfg.Now(), r.cfg.Lease) {
+		return nil
+	}
+	return r.renew(ctx)
+}
+
+// keepLease renews well before the end, so that no caller waits for it, and so
+// that destroyed keys leave an idle process too.
+func (r *Ring) keepLease(ctx context.Context) {
+	ticker := time.NewTicker(r.cfg.Lease / 3)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			attempt, cancel := context.WithTimeout(ctx, r.cfg.Lease/3)
+			// An error is met again by whoever needs a key once the lease has ended.
+			_ = r.read(attempt)
+			cancel()
+		}
+	}
+}
+
+// renew reads the list of destructions unless somebody else just did.
+func (r *Ring) renew(ctx context.Context) error {
+	select {
+	case r.lease.turn <- struct{}{}:
+		defer func() { <-r.lease.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if r.lease.covers(r.cfg.Now(), r.cfg.Lease) {
+		return nil
+	}
+	return r.readOn(ctx)
+}
+
+// read reads the list of destructions whether the lease has ended or not.
+func (r *Ring) read(ctx context.Context) error {
+	select {
+	case r.lease.turn <- struct{}{}:
+		defer func() { <-r.lease.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return r.readOn(ctx)
+}
+
+// readOn is called with the turn held.
+func (r *Ring) readOn(ctx context.Context) error {
+	if r.closed.Load() {
+		return fmt.Errorf("renew lease: %w: %w", eventstore.ErrKeysUnavailable, eventstore.ErrClosed)
+	}
+	started := r.cfg.Now() // the lease counts from before the list was read
+	var last uint64
+	if _, err := r.row(ctx, `SELECT seq FROM destruction_clock WHERE id = 1`, nil, &last); err != nil {
+		return unavailable(ctx, "renew lease", err)
+	}
+	switch {
+	case r.lease.granted.Load() == nil: // nothing is in memory yet
+		r.seq = last
+	case last != r.seq:
+		if err := r.apply(ctx, last); err != nil {
+			return unavailable(ctx, "renew lease", err)
+		}
+	}
+	r.lease.granted.Store(&started)
+	return nil
+}
+
+// apply forgets what was destroyed after r.seq, up to last at least.
+func (r *Ring) apply(ctx context.Context, last uint64) error {
+	next, gap := r.seq, false
+	var citizens []domain.CitizenID
+	var streams []eventstore.Stream
+	err := r.rows(ctx, `SELECT seq, citizen, stream FROM destructions WHERE seq > ? ORDER BY seq`, []any{int64(r.seq)},
+		func(scan func(...any) error) error {
+			var seq uint64
+			var citizen []byte
+			var stream *string
+			if err := scan(&seq, &citizen, &stream); err != nil {
+				return err
+			}
+			gap = gap || seq != next+1
+			next = seq
+			if citizen != nil {
+				id, err := uuid.FromBytes(citizen)
+				if err != nil {
+					return err
+				}
+				citizens = append(citizens, domain.CitizenID{UUID: id})
+			}
+			if stream != nil {
+				streams = append(streams, eventstore.Stream(*stream))
+			}
+			return nil
+		})
+	if err != nil {
+		return err
+	}
+	if gap || next < last {
+		r.forgetAll() // this process slept for longer than the list goes back
+	} else {
+		r.forget(citizens, streams)
+	}
+	r.seq = max(next, last)
+	return nil
+}
+
+// Forget drops what is in memory of a citizen; it comes back from the database
+// when it is still there.
+func (r *Ring) Forget(citizen domain.CitizenID) {
+	r.forget([]domain.CitizenID{citizen}, nil)
+}
+
+// forget drops keys. The counter moves first: a load that began before stores
+// nothing after.
+func (r *Ring) forget(citizens []domain.CitizenID, streams []eventstore.Stream) {
+	r.gen.Add(1)
+	for _, stream := range streams {
+		r.streams.remove(stream)
+	}
+	if len(citizens) == 0 {
+		return
+	}
+	gone := make(map[domain.CitizenID]bool, len(citizens))
+	for _, citizen := range citizens {
+		gone[citizen] = true
+		r.subjects.remove(citizen)
+	}
+	r.streams.removeIf(func(k *contentKey) bool { return gone[k.citizen] })
+	r.numbers.removeIf(func(citizen domain.CitizenID) bool { return gone[citizen] })
+}
+
+func (r *Ring) forgetAll() {
+	r.gen.Add(1)
+	r.subjects.removeIf(func(*subject) bool { return true })
+	r.streams.removeIf(func(*contentKey) bool { return true })
+	r.numbers.removeIf(func(domain.CitizenID) bool { return true })
+}

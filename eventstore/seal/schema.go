@@ -1,0 +1,90 @@
+package seal
+
+// migrations of the ring's tables; steps are added, never edited. Identifiers and
+// keys are raw bytes, times are microseconds since 1970 UTC.
+//
+// Rows with key material are only ever appended and overwritten where they lie
+// (a table by row number, random keys in its indexes only), so that pages are not
+// split and no copy of a key stays behind in one.
+var migrations = []string{`
+CREATE TABLE deployment_keys (
+	name        TEXT    NOT NULL,
+	version     INTEGER NOT NULL,
+	wrapped     BLOB    NOT NULL,
+	kek_version INTEGER NOT NULL,
+	created     INTEGER NOT NULL,
+	PRIMARY KEY (name, version)
+) STRICT;
+
+CREATE TABLE subjects (
+	id          INTEGER PRIMARY KEY,
+	citizen     BLOB    NOT NULL UNIQUE,
+	state       INTEGER NOT NULL,
+	wrapped     BLOB,             -- the DEK; NULL once destroyed
+	kek_version INTEGER NOT NULL, -- 0 once destroyed
+	created     INTEGER NOT NULL
+) STRICT;
+CREATE INDEX subjects_unsettled ON subjects (state) WHERE state IN (1, 3);
+
+CREATE TABLE subject_ssins (
+	id             INTEGER PRIMARY KEY,
+	blind          BLOB    NOT NULL UNIQUE, -- HMAC of the SSIN under the pepper
+	pepper_version INTEGER NOT NULL,
+	citizen        BLOB    NOT NULL,
+	sealed         BLOB    NOT NULL,        -- the SSIN under a sub-key of the DEK
+	suppression    BLOB    NOT NULL         -- HMAC of the SSIN under the suppression key
+) STRICT;
+CREATE INDEX subject_ssins_citizen ON subject_ssins (citizen);
+
+CREATE TABLE citizen_refs (
+	ref          BLOB NOT NULL PRIMARY KEY,
+	citizen      BLOB NOT NULL,
+	organisation TEXT NOT NULL,
+	UNIQUE (citizen, organisation)
+) STRICT;
+
+CREATE TABLE stream_keys (
+	id      INTEGER PRIMARY KEY,
+	stream  TEXT    NOT NULL UNIQUE,
+	citizen BLOB    NOT NULL,
+	key_id  BLOB    NOT NULL,
+	state   INTEGER NOT NULL,
+	wrapped BLOB              -- the content key under the DEK; NULL once destroyed
+) STRICT;
+CREATE INDEX stream_keys_citizen ON stream_keys (citizen);
+
+CREATE TABLE suppressions (
+	ssin  BLOB    NOT NULL PRIMARY KEY, -- HMAC of the SSIN under the suppression key
+	until INTEGER NOT NULL,             -- 0: without end
+	basis TEXT    NOT NULL
+) STRICT;
+
+-- What may no longer be used, in the order it was decided: every process reads on
+-- from where it was when it renews its lease.
+CREATE TABLE destructions (
+	seq     INTEGER PRIMARY KEY,
+	citizen BLOB,
+	stream  TEXT,
+	at      INTEGER NOT NULL
+) STRICT;
+CREATE TABLE destruction_clock (
+	id  INTEGER PRIMARY KEY CHECK (id = 1),
+	seq INTEGER NOT NULL
+) STRICT;
+INSERT INTO destruction_clock (id, seq) VALUES (1, 0);
+`}
+
+// state of a subject: pending until citizen.registered is in the log, then active;
+// erasing from the decision to destroy on, when nothing is sealed or opened any
+// more; destroyed when the keys are gone. It never goes back.
+type state int
+
+const (
+	pending   state = 1
+	active    state = 2
+	erasing   state = 3
+	destroyed state = 4
+)
+
+// usable reports whether keys of a subject in this state may seal and open.
+func (s state) usable() bool { return s == pending || s == active }
