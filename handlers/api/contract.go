@@ -109,7 +109,7 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *o
 		}
 	}
 	if !o.public {
-		o.scope = (*op.Security)[0]["coffreOauth"][0]
+		o.scope = (*op.Security)[0]["CoffreOauth"][0]
 	}
 	if n, ok := op.Extensions["x-max-body-bytes"].(float64); ok {
 		o.maxBody = int64(n)

@@ -124,7 +124,7 @@ func TestContractRules(t *testing.T) {
 		if open != slices.Contains(public, id) || open == (len(allowed) > 0) {
 			t.Errorf("%s: public %t, roles %v", id, open, allowed)
 		}
-		if !open && (op.Security == nil || len((*op.Security)[0]["coffreOauth"]) != 1) {
+		if !open && (op.Security == nil || len((*op.Security)[0]["CoffreOauth"]) != 1) {
 			t.Errorf("%s: not one scope", id)
 		}
 		if op.RequestBody != nil && !op.RequestBody.Value.Required {
