@@ -6,13 +6,12 @@ import (
 	"time"
 
 	"coffre/domain"
-	"coffre/domain/access"
 	"coffre/domain/citizen"
-	"coffre/domain/consent"
 	"coffre/domain/document"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
 	"coffre/projections"
+	"coffre/projections/readers"
 )
 
 const (
@@ -50,19 +49,6 @@ const (
 
 	acceptMandate = `UPDATE mandates SET accepted_leaf = ?, accepted_at = ? WHERE mandate = ? AND accepted_leaf = ? AND to_leaf = ?`
 	endMandate    = `UPDATE mandates SET to_leaf = ?, ended_at = ?, reason = ? WHERE mandate = ? AND to_leaf = ?`
-
-	insertGrant = `INSERT INTO grants (from_leaf, to_leaf, consent, citizen, consumer, purpose, until_at, granted_at, terms)
-		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM erased WHERE citizen = ?)`
-	endGrant = `UPDATE grants SET to_leaf = ? WHERE consent = ? AND to_leaf = ?`
-
-	insertLimited = `INSERT INTO limited (consent, citizen, uses_left) SELECT ?, ?, ?
-		WHERE NOT EXISTS (SELECT 1 FROM limited WHERE consent = ?)`
-	useLimited = `UPDATE limited SET uses_left = uses_left - 1 WHERE consent = ?`
-	dropUsedUp = `DELETE FROM limited WHERE consent = ? AND uses_left <= 0`
-
-	insertDeath = `INSERT INTO deaths (citizen, leaf) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM deaths WHERE citizen = ?)
-		AND NOT EXISTS (SELECT 1 FROM erased WHERE citizen = ?)`
-	insertErased = `INSERT INTO erased (citizen, leaf) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM erased WHERE citizen = ?)`
 )
 
 // vanish removes every row of an erased citizen.
@@ -70,9 +56,6 @@ var vanish = []string{
 	`DELETE FROM versions WHERE citizen = ?`,
 	`DELETE FROM mandates WHERE citizen = ?`,
 	`DELETE FROM mandates WHERE representative = ?`,
-	`DELETE FROM grants WHERE citizen = ?`,
-	`DELETE FROM limited WHERE citizen = ?`,
-	`DELETE FROM deaths WHERE citizen = ?`,
 }
 
 const forEver = projections.Latest
@@ -117,21 +100,10 @@ func (w *Wallets) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Ev
 		_, err := tx.Exec(ctx, endMandate, leaf, micros(f.At), string(f.Reason), f.Mandate.UUID[:], forEver)
 		return err
 
-	case consent.Granted:
-		return grant(ctx, tx, f, leaf)
-	case consent.Withdrawn:
-		_, err := tx.Exec(ctx, endGrant, leaf, f.Consent.UUID[:], forEver)
-		return err
-	case access.Authorized:
-		return used(ctx, tx, f, leaf)
-
-	case citizen.Deceased:
-		_, err := tx.Exec(ctx, insertDeath, f.Citizen.UUID[:], leaf, f.Citizen.UUID[:], f.Citizen.UUID[:])
-		return err
 	case citizen.KeyDestroyed:
-		return erase(ctx, tx, f.Citizen, leaf)
+		return erase(ctx, tx, e, f.Citizen, leaf)
 	}
-	return nil // of no interest to a wallet
+	return readers.Apply(ctx, tx, e, leaf)
 }
 
 func changeState(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf int64, at time.Time, s DocumentState, reason domain.ReasonCode, from domain.Date) error {
@@ -148,38 +120,9 @@ func closed(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf,
 	return err
 }
 
-func grant(ctx context.Context, tx *projections.Tx, f consent.Granted, leaf int64) error {
-	terms, err := json.Marshal(f.Terms)
-	if err != nil {
-		return err
-	}
-	n, err := tx.Exec(ctx, insertGrant, leaf, forEver, f.Consent.UUID[:], f.Citizen.UUID[:], string(f.Terms.Consumer), string(f.Terms.Purpose),
-		micros(f.Terms.Until), micros(f.At), string(terms), f.Citizen.UUID[:])
-	if err != nil || n == 0 || f.Terms.Limits.Uses == 0 {
-		return err
-	}
-	_, err = tx.Exec(ctx, insertLimited, f.Consent.UUID[:], f.Citizen.UUID[:], f.Terms.Limits.Uses, f.Consent.UUID[:])
-	return err
-}
-
-// used ends a grant with its last use. A repeat of the same access is no use.
-func used(ctx context.Context, tx *projections.Tx, f access.Authorized, leaf int64) error {
-	if f.Consent.IsZero() || f.Attempt > 1 {
-		return nil
-	}
-	if n, err := tx.Exec(ctx, useLimited, f.Consent.UUID[:]); err != nil || n == 0 {
-		return err
-	}
-	if n, err := tx.Exec(ctx, dropUsedUp, f.Consent.UUID[:]); err != nil || n == 0 {
-		return err
-	}
-	_, err := tx.Exec(ctx, endGrant, leaf, f.Consent.UUID[:], forEver)
-	return err
-}
-
-func erase(ctx context.Context, tx *projections.Tx, id domain.CitizenID, leaf int64) error {
+func erase(ctx context.Context, tx *projections.Tx, e eventstore.Event, id domain.CitizenID, leaf int64) error {
 	tx.Scrub()
-	if _, err := tx.Exec(ctx, insertErased, id.UUID[:], leaf, id.UUID[:]); err != nil || tx.Building() {
+	if err := readers.Apply(ctx, tx, e, leaf); err != nil || tx.Building() {
 		return err // Settle removes the rows when their indexes are there
 	}
 	for _, statement := range vanish {

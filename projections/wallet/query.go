@@ -14,6 +14,7 @@ import (
 	"coffre/domain/mandate"
 	"coffre/eventstore"
 	"coffre/projections"
+	"coffre/projections/readers"
 )
 
 const documentColumns = `v.document, v.citizen, v.type, v.issuer, v.version, v.state, v.reason,
@@ -41,10 +42,6 @@ const (
 	selectRepresents = mandateColumns + `WHERE m.representative = ? AND m.from_leaf <= ? ORDER BY m.from_leaf`
 	selectMandatesOf = mandateColumns + `WHERE m.citizen = ? AND m.from_leaf <= ? ORDER BY m.from_leaf`
 	selectMandate    = mandateColumns + `WHERE m.mandate = ? AND m.from_leaf <= ?`
-
-	selectReaders = `SELECT consent, citizen, terms, granted_at, from_leaf FROM grants
-		WHERE citizen = ? AND to_leaf > ? AND from_leaf <= ?
-		AND NOT EXISTS (SELECT 1 FROM deaths d WHERE d.citizen = grants.citizen AND d.leaf <= ?) ORDER BY from_leaf`
 )
 
 // Of calls visit for each document the citizen held at a leaf: first their own, in
@@ -275,25 +272,7 @@ func (w *Wallets) mandates(ctx context.Context, query string, id uuid.UUID, asOf
 // Readers returns the consents that let consumers read documents of a citizen at a
 // leaf; none from the death of the citizen.
 func (w *Wallets) Readers(ctx context.Context, citizen domain.CitizenID, asOf int64) ([]Reader, error) {
-	at := projections.At(asOf)
-	all := []Reader{}
-	err := w.view.Select(ctx, selectReaders, []any{citizen.UUID[:], at, at, at}, func(scan func(...any) error) error {
-		var r Reader
-		var id, of []byte
-		var terms string
-		var granted int64
-		if err := scan(&id, &of, &terms, &granted, &r.GrantedLeaf); err != nil {
-			return err
-		}
-		if json.Unmarshal([]byte(terms), &r.Terms) != nil {
-			return errTerms
-		}
-		copy(r.Consent.UUID[:], id)
-		copy(r.Citizen.UUID[:], of)
-		r.GrantedAt = instant(granted)
-		all = append(all, r)
-		return nil
-	})
+	all, err := readers.Of(ctx, &w.view, citizen, asOf)
 	if err != nil {
 		return nil, fmt.Errorf("wallet: %w", err)
 	}

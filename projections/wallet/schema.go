@@ -1,13 +1,16 @@
 package wallet
 
-import "coffre/projections"
+import (
+	"coffre/projections"
+	"coffre/projections/readers"
+)
 
 // Rows of versions are one version of a document in one state: a new version or
 // state closes the open row at its leaf and starts another. Times are microseconds
 // since 1970, dates yyyy-MM-dd or empty, ids sixteen bytes; "for ever" in a leaf
 // column is projections.Latest.
 var schema = projections.Schema{
-	Tables: `
+	Tables: readers.Schema.Tables + `
 CREATE TABLE versions (
 	from_leaf BIGINT PRIMARY KEY,
 	to_leaf BIGINT NOT NULL,
@@ -54,42 +57,15 @@ CREATE TABLE mandates (
 	sealed BYTEA
 );
 CREATE INDEX mandates_mandate ON mandates (mandate);
-
-CREATE TABLE grants (
-	from_leaf BIGINT PRIMARY KEY,
-	to_leaf BIGINT NOT NULL,
-	consent BYTEA NOT NULL,
-	citizen BYTEA NOT NULL,
-	consumer TEXT NOT NULL,
-	purpose TEXT NOT NULL,
-	until_at BIGINT NOT NULL,
-	granted_at BIGINT NOT NULL,
-	terms TEXT NOT NULL
-);
-CREATE INDEX grants_consent ON grants (consent);
-
-CREATE TABLE limited (
-	consent BYTEA PRIMARY KEY,
-	citizen BYTEA NOT NULL,
-	uses_left BIGINT NOT NULL
-);
-
-CREATE TABLE deaths (citizen BYTEA PRIMARY KEY, leaf BIGINT NOT NULL);
-CREATE TABLE erased (citizen BYTEA PRIMARY KEY, leaf BIGINT NOT NULL);
 `,
-	Indexes: `
+	Indexes: readers.Schema.Indexes + `
 CREATE INDEX versions_citizen ON versions (citizen, to_leaf, from_leaf);
 CREATE INDEX versions_issuer ON versions (issuer, issued_leaf);
 CREATE INDEX mandates_representative ON mandates (representative, to_leaf);
 CREATE INDEX mandates_citizen ON mandates (citizen, to_leaf);
-CREATE INDEX grants_citizen ON grants (citizen, to_leaf);
-CREATE INDEX limited_citizen ON limited (citizen);
 `,
-	Settle: `
+	Settle: readers.Schema.Settle + `
 DELETE FROM versions WHERE citizen IN (SELECT citizen FROM erased);
 DELETE FROM mandates WHERE citizen IN (SELECT citizen FROM erased) OR representative IN (SELECT citizen FROM erased);
-DELETE FROM grants WHERE citizen IN (SELECT citizen FROM erased);
-DELETE FROM limited WHERE citizen IN (SELECT citizen FROM erased);
-DELETE FROM deaths WHERE citizen IN (SELECT citizen FROM erased);
 `,
 }

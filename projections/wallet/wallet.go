@@ -17,10 +17,10 @@ import (
 	"time"
 
 	"coffre/domain"
-	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
 	"coffre/projections"
+	"coffre/projections/readers"
 )
 
 // Wallets is the projection and its queries, which may be called concurrently.
@@ -133,21 +133,9 @@ func (m *Mandate) Allows(a mandate.Action, t domain.DocumentType) bool {
 	return has(m.Scope.Actions, a) && (len(m.Scope.Types) == 0 || has(m.Scope.Types, t))
 }
 
-// Reader is a consent that lets a consumer read: neither withdrawn nor used up at
-// the leaf asked for. Whether it has expired is the caller's to judge, by Terms.Until.
-type Reader struct {
-	Consent     domain.ConsentID
-	Citizen     domain.CitizenID
-	Terms       consent.Terms
-	GrantedAt   time.Time
-	GrantedLeaf int64
-}
-
-// Covers reports whether the consent is about the document: by its id, or by its
-// type if it was issued before (rule C-2).
-func (r *Reader) Covers(d *Document) bool {
-	return has(r.Terms.Documents, d.Document) || has(r.Terms.Types, d.Type) && d.IssuedLeaf < r.GrantedLeaf
-}
+// Reader is a consent that lets a consumer read. It covers a document d when
+// r.Covers(d.Document, d.Type, d.IssuedLeaf).
+type Reader = readers.Reader
 
 func has[T comparable](all []T, one T) bool {
 	for _, x := range all {

@@ -1,0 +1,239 @@
+// Package accesslog answers a citizen's question: who read what of mine, when, why,
+// under which basis, and for whom? It also counts, per consumer, whom it reached and
+// which questions citizens were spared.
+//
+// An access is on record before a byte leaves (rule A-1), its outcome after: an
+// entry whose outcome is not known may have been disclosed, and says so. Refusals
+// are entries, too, where the citizen is known. A case reference stays sealed.
+//
+// Queries take a leaf as asOf; negative or projections.Latest means everything seen
+// so far.
+//
+// Invariant: an entry, once shown, is shown for ever; of an erased citizen nothing
+// sealed is.
+package accesslog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/eventstore"
+	"coffre/projections"
+)
+
+// Log is the projection and its queries, which may be called concurrently.
+type Log struct{ view projections.View }
+
+var _ projections.Projection = (*Log)(nil)
+
+// New returns a log that answers projections.ErrNotReady until a runner has built it.
+func New() *Log { return &Log{} }
+
+// Name implements projections.Projection.
+func (l *Log) Name() string { return "accesslog" }
+
+// Version implements projections.Projection.
+func (l *Log) Version() int { return 1 }
+
+// Schema implements projections.Projection.
+func (l *Log) Schema() projections.Schema { return schema }
+
+// Categories implements projections.Projection.
+func (l *Log) Categories() []string { return []string{"access", "consent", "refusal", "citizen"} }
+
+// View implements projections.Projection.
+func (l *Log) View() *projections.View { return &l.view }
+
+// Outcome of an entry.
+type Outcome string
+
+const (
+	Disclosed            Outcome = "disclosed"
+	Withheld             Outcome = "withheld"
+	Failed               Outcome = "failed"
+	MayHaveBeenDisclosed Outcome = "mayHaveBeenDisclosed" // authorised; nobody recorded what came of it
+	Refused              Outcome = "refused"
+)
+
+// Refusal is the Kind of entries that were refused.
+const Refusal access.Kind = "refusal"
+
+// Entry is one attempt to read something of a citizen.
+type Entry struct {
+	Leaf    int64 // of the authorisation or refusal: the entry's place in the log
+	Citizen domain.CitizenID
+	At      time.Time
+	Kind    access.Kind
+	Outcome Outcome
+	Reason  domain.ReasonCode // of a refusal or of what was withheld
+	Count   int               // above 1 for refusals that were recorded together
+
+	Access  domain.AccessID // absent for refusals
+	Attempt int             // from 1; 0 for refusals
+
+	Role      domain.Role         // who read: consumer, issuer, representative, …
+	Consumer  domain.Organisation // absent when a person read
+	Reader    domain.CitizenID    // the representative who read, under Mandate
+	Mandate   domain.MandateID
+	Document  domain.DocumentID
+	Version   int
+	Type      domain.DocumentType
+	Purpose   domain.Purpose
+	Procedure domain.Procedure
+
+	Consent      domain.ConsentID
+	LegalBasis   domain.LegalBasis
+	Deliberation domain.Deliberation
+	Fields       []domain.Field
+	Predicate    string
+
+	// OutcomeAt is when the outcome was known, zero while it is not.
+	OutcomeAt time.Time
+
+	// Place and Sealed are the personal part of access.authorized, which holds the
+	// case reference; Sealed is nil when there is none.
+	Place  eventstore.Place
+	Sealed []byte
+}
+
+// Filter narrows Of; absent members do not.
+type Filter struct {
+	Consumer domain.Organisation
+	Document domain.DocumentID
+	From     time.Time // inclusive
+	Until    time.Time // exclusive
+}
+
+// An attempt has one outcome; should it ever have several, that it was disclosed
+// prevails.
+const selectEntries = `SELECT e.leaf, e.citizen, e.at, e.kind, e.access, e.attempt, e.role, e.consumer, e.reader, e.document, e.version, e.type,
+	e.purpose, e.procedure_code, e.consent, e.legal_basis, e.deliberation, e.mandate, e.fields, e.predicate, e.reason, e.count,
+	e.stream, e.event, e.event_type, e.sealed, COALESCE(o.outcome, ''), COALESCE(o.reason, ''), COALESCE(o.at, 0)
+	FROM entries e LEFT JOIN outcomes o ON o.leaf = (
+		SELECT x.leaf FROM outcomes x WHERE x.access = e.access AND x.attempt = e.attempt AND x.leaf <= ?
+		ORDER BY CASE x.outcome WHEN 'disclosed' THEN 0 ELSE 1 END, x.leaf LIMIT 1)
+	WHERE e.citizen = ? AND e.leaf < ? AND e.leaf <= ?`
+
+var errFields = errors.New("an entry's fields do not decode") // the cause would quote them
+
+// Of returns at most limit entries about a citizen as they were at a leaf, newest
+// first, from before the leaf given as cursor; negative or projections.Latest to
+// begin. The last one's Leaf is the next cursor.
+func (l *Log) Of(ctx context.Context, citizen domain.CitizenID, asOf int64, f Filter, cursor int64, limit int) ([]Entry, error) {
+	at := projections.At(asOf)
+	if cursor < 0 {
+		cursor = projections.Latest
+	}
+	query, args := selectEntries, []any{at, citizen.UUID[:], cursor, at}
+	if f.Consumer != "" {
+		query += ` AND e.consumer = ?`
+		args = append(args, string(f.Consumer))
+	}
+	if !f.Document.IsZero() {
+		query += ` AND e.document = ?`
+		args = append(args, f.Document.UUID[:])
+	}
+	if !f.From.IsZero() {
+		query += ` AND e.at >= ?`
+		args = append(args, f.From.UnixMicro())
+	}
+	if !f.Until.IsZero() {
+		query += ` AND e.at < ?`
+		args = append(args, f.Until.UnixMicro())
+	}
+	all := []Entry{}
+	err := l.view.Select(ctx, query+` ORDER BY e.leaf DESC LIMIT ?`, append(args, limit), func(scan func(...any) error) error {
+		e, err := scanEntry(scan)
+		if err == nil {
+			all = append(all, e)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("access log: %w", err)
+	}
+	return all, nil
+}
+
+func scanEntry(scan func(...any) error) (Entry, error) {
+	var e Entry
+	var citizen, accessID, reader, document, consent, mandate, event []byte
+	var at, outcomeAt int64
+	var fields, stream, outcome, outcomeReason string
+	err := scan(&e.Leaf, &citizen, &at, &e.Kind, &accessID, &e.Attempt, &e.Role, &e.Consumer, &reader, &document, &e.Version, &e.Type,
+		&e.Purpose, &e.Procedure, &consent, &e.LegalBasis, &e.Deliberation, &mandate, &fields, &e.Predicate, &e.Reason, &e.Count,
+		&stream, &event, &e.Place.Type, &e.Sealed, &outcome, &outcomeReason, &outcomeAt)
+	if err != nil {
+		return Entry{}, err
+	}
+	if fields != "" && json.Unmarshal([]byte(fields), &e.Fields) != nil {
+		return Entry{}, errFields
+	}
+	copy(e.Citizen.UUID[:], citizen)
+	copy(e.Access.UUID[:], accessID)
+	copy(e.Reader.UUID[:], reader)
+	copy(e.Document.UUID[:], document)
+	copy(e.Consent.UUID[:], consent)
+	copy(e.Mandate.UUID[:], mandate)
+	copy(e.Place.ID[:], event)
+	e.Place.Stream = eventstore.Stream(stream)
+	e.At = time.UnixMicro(at).UTC()
+	switch {
+	case e.Kind == Refusal:
+		e.Outcome = Refused
+	case outcome == "":
+		e.Outcome = MayHaveBeenDisclosed
+	default:
+		e.Outcome, e.Reason = Outcome(outcome), domain.ReasonCode(outcomeReason)
+		e.OutcomeAt = time.UnixMicro(outcomeAt).UTC()
+	}
+	return e, nil
+}
+
+// Reach returns how many distinct citizens the consumer was authorised to read on
+// the UTC day of t, and whether this citizen is one of them (rule A-7).
+func (l *Log) Reach(ctx context.Context, consumer domain.Organisation, t time.Time, citizen domain.CitizenID) (citizens int, among bool, err error) {
+	_, err = l.view.Get(ctx, `SELECT COALESCE((SELECT citizens FROM reach WHERE consumer = ? AND day = ?), 0),
+		EXISTS (SELECT 1 FROM reached WHERE consumer = ? AND day = ? AND citizen = ?)`,
+		[]any{string(consumer), day(t), string(consumer), day(t), citizen.UUID[:]}, &citizens, &among)
+	if err != nil {
+		return 0, false, fmt.Errorf("access log: %w", err)
+	}
+	return citizens, among, nil
+}
+
+// Spared is how many questions a consumer did not put to citizens in a procedure.
+type Spared struct {
+	Consumer  domain.Organisation
+	Procedure domain.Procedure
+	Questions int
+}
+
+// Spared counts, per consumer and procedure, the accesses by consumers that named a
+// procedure, each one question not put to the citizen, on the UTC days from one
+// through another. An absent consumer means all.
+func (l *Log) Spared(ctx context.Context, consumer domain.Organisation, from, through time.Time) ([]Spared, error) {
+	query, args := `SELECT consumer, procedure_code, CAST(sum(questions) AS BIGINT) FROM spared WHERE day >= ? AND day <= ?`, []any{day(from), day(through)}
+	if consumer != "" {
+		query += ` AND consumer = ?`
+		args = append(args, string(consumer))
+	}
+	all := []Spared{}
+	err := l.view.Select(ctx, query+` GROUP BY consumer, procedure_code ORDER BY consumer, procedure_code`, args, func(scan func(...any) error) error {
+		var s Spared
+		if err := scan(&s.Consumer, &s.Procedure, &s.Questions); err != nil {
+			return err
+		}
+		all = append(all, s)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("access log: %w", err)
+	}
+	return all, nil
+}

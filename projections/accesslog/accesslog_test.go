@@ -1,0 +1,17 @@
+package accesslog_test
+
+import (
+	"testing"
+
+	"coffre/projections"
+	"coffre/projections/accesslog"
+	"coffre/projections/projectiontest"
+)
+
+func fresh() projections.Projection { return accesslog.New() }
+
+func TestProjection(t *testing.T) {
+	projectiontest.Run(t, fresh, func(t testing.TB, w *projectiontest.World) {
+		projectiontest.NewStory(w, 14).Tell(t, 120)
+	})
+}

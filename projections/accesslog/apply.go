@@ -1,0 +1,117 @@
+package accesslog
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/citizen"
+	"coffre/eventstore"
+	"coffre/projections"
+)
+
+const (
+	insertEntry = `INSERT INTO entries (leaf, citizen, at, kind, access, attempt, role, consumer, reader, document, version, type,
+			purpose, procedure_code, consent, legal_basis, deliberation, mandate, fields, predicate, reason, count,
+			stream, event, event_type, sealed)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', 1, ?, ?, ?, ?)`
+	insertRefusal = `INSERT INTO entries (leaf, citizen, at, kind, attempt, role, consumer, document, version, type,
+			purpose, procedure_code, legal_basis, deliberation, fields, predicate, reason, count, stream, event, event_type)
+		VALUES (?, ?, ?, 'refusal', 0, 'consumer', ?, ?, 0, ?, ?, ?, '', '', '', '', ?, ?, ?, ?, ?)`
+	insertOutcome = `INSERT INTO outcomes (leaf, access, attempt, outcome, reason, at) VALUES (?, ?, ?, ?, ?, ?)`
+
+	insertReached = `INSERT INTO reached (consumer, day, citizen) VALUES (?, ?, ?) ON CONFLICT (consumer, day, citizen) DO NOTHING`
+	countReach    = `INSERT INTO reach (consumer, day, citizens) VALUES (?, ?, 1)
+		ON CONFLICT (consumer, day) DO UPDATE SET citizens = reach.citizens + 1`
+	countSpared = `INSERT INTO spared (consumer, procedure_code, day, questions) VALUES (?, ?, ?, 1)
+		ON CONFLICT (consumer, procedure_code, day) DO UPDATE SET questions = spared.questions + 1`
+
+	insertErased = `INSERT INTO erased (citizen, leaf) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM erased WHERE citizen = ?)`
+	selectErased = `SELECT leaf FROM erased WHERE citizen = ?`
+	emptySealed  = `UPDATE entries SET sealed = NULL WHERE citizen = ? AND sealed IS NOT NULL`
+)
+
+// Apply implements projections.Projection.
+func (l *Log) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64) error {
+	switch f := e.Data.(type) {
+	case access.Authorized:
+		return authorized(ctx, tx, e, f, leaf)
+	case access.Disclosed:
+		_, err := tx.Exec(ctx, insertOutcome, leaf, f.Access.UUID[:], f.Attempt, string(f.Outcome), string(f.Reason), f.At.UnixMicro())
+		return err
+	case access.Refused:
+		if f.Citizen.IsZero() {
+			return nil // nobody's log to show it in
+		}
+		_, err := tx.Exec(ctx, insertRefusal, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), string(f.Consumer), optional(f.Document.UUID), string(f.Type),
+			string(f.Purpose), string(f.Procedure), string(f.Reason), f.Count, string(e.Stream), e.ID[:], e.Type)
+		return err
+	case citizen.KeyDestroyed:
+		tx.Scrub()
+		id := f.Citizen.UUID[:]
+		if _, err := tx.Exec(ctx, insertErased, id, leaf, id); err != nil || tx.Building() {
+			return err // Settle empties the rows
+		}
+		_, err := tx.Exec(ctx, emptySealed, id)
+		return err
+	}
+	return nil // of no interest to this log
+}
+
+func authorized(ctx context.Context, tx *projections.Tx, e eventstore.Event, f access.Authorized, leaf int64) error {
+	fields := ""
+	if len(f.Fields) > 0 {
+		b, err := json.Marshal(f.Fields)
+		if err != nil {
+			return err
+		}
+		fields = string(b)
+	}
+	citizen, sealed := f.Citizen.UUID[:], blob(e.Sealed)
+	if !tx.Building() {
+		var since int64
+		if gone, err := tx.Get(ctx, selectErased, []any{citizen}, &since); err != nil {
+			return err
+		} else if gone {
+			sealed = nil
+		}
+	}
+	_, err := tx.Exec(ctx, insertEntry, leaf, citizen, f.At.UnixMicro(), string(f.Kind), f.Access.UUID[:], f.Attempt, string(f.Role),
+		string(f.Consumer), optional(f.Reader.UUID), optional(f.Document.UUID), f.Version, string(f.Type),
+		string(f.Purpose), string(f.Procedure), optional(f.Consent.UUID), string(f.LegalBasis), string(f.Deliberation),
+		optional(f.Mandate.UUID), fields, f.Predicate, string(e.Stream), e.ID[:], e.Type, sealed)
+	if err != nil || f.Role != domain.RoleConsumer || tx.Building() {
+		return err // Settle counts
+	}
+	n, err := tx.Exec(ctx, insertReached, string(f.Consumer), day(f.At), citizen)
+	if err == nil && n == 1 {
+		_, err = tx.Exec(ctx, countReach, string(f.Consumer), day(f.At))
+	}
+	if err == nil && f.Procedure != "" && f.Attempt == 1 {
+		_, err = tx.Exec(ctx, countSpared, string(f.Consumer), string(f.Procedure), day(f.At))
+	}
+	return err
+}
+
+// day counts days from 1970 in UTC.
+func day(t time.Time) int64 { return t.UnixMicro() / (24 * time.Hour).Microseconds() }
+
+// optional is the argument for an id that may be absent.
+func optional(id uuid.UUID) any {
+	if id == uuid.Nil {
+		return nil
+	}
+	return id[:]
+}
+
+// blob is the argument for bytes that may be absent.
+func blob(b []byte) any {
+	if b == nil {
+		return nil
+	}
+	return b
+}

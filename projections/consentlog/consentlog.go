@@ -1,0 +1,119 @@
+// Package consentlog answers a privacy officer's question: which decisions about
+// consent were taken, by whom, for whom, for what, when, and what became of them?
+// It also tells a citizen, and those who act on a death, which consents there are.
+//
+// Queries take a leaf as asOf; negative or projections.Latest means everything seen
+// so far. What a citizen was shown stays sealed.
+//
+// Invariant: each decision is one line for ever, in log order; of an erased citizen
+// the lines stay and nothing sealed does.
+package consentlog
+
+import (
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/consent"
+	"coffre/eventstore"
+	"coffre/projections"
+)
+
+// Log is the projection and its queries, which may be called concurrently.
+type Log struct{ view projections.View }
+
+var _ projections.Projection = (*Log)(nil)
+
+// New returns a log that answers projections.ErrNotReady until a runner has built it.
+func New() *Log { return &Log{} }
+
+// Name implements projections.Projection.
+func (l *Log) Name() string { return "consentlog" }
+
+// Version implements projections.Projection.
+func (l *Log) Version() int { return 1 }
+
+// Schema implements projections.Projection.
+func (l *Log) Schema() projections.Schema { return schema }
+
+// Categories implements projections.Projection.
+func (l *Log) Categories() []string { return []string{"consent", "citizen"} }
+
+// View implements projections.Projection.
+func (l *Log) View() *projections.View { return &l.view }
+
+// Kind of decision.
+type Kind string
+
+const (
+	Requested Kind = "requested"
+	Granted   Kind = "granted"
+	Refused   Kind = "refused"
+	Withdrawn Kind = "withdrawn"
+)
+
+// Decision is one line of the log.
+type Decision struct {
+	Leaf     int64
+	Consent  domain.ConsentID
+	Citizen  domain.CitizenID
+	Consumer domain.Organisation
+	Purpose  domain.Purpose
+	Kind     Kind
+	At       time.Time
+	Until    time.Time         // end of the consent as far as known at the decision, exclusive
+	Mandate  domain.MandateID  // under which a representative decided
+	Reason   domain.ReasonCode // of a withdrawal
+}
+
+// State of a consent at a leaf and a time.
+type State string
+
+const (
+	IsRequested State = "requested"
+	IsGranted   State = "granted" // in force, but for the limit on frequency
+	IsRefused   State = "refused"
+	IsWithdrawn State = "withdrawn"
+	IsExpired   State = "expired" // of a request, too
+	IsExhausted State = "exhausted"
+)
+
+// Consent is a consent as it was at a leaf. Leaves are projections.Latest, times
+// zero, for what had not happened.
+type Consent struct {
+	Consent domain.ConsentID
+	Citizen domain.CitizenID
+	Terms   consent.Terms // as granted, else as requested
+	State   State
+	Uses    int // accesses under it; repeats of the same access do not count
+
+	RequestedAt, GrantedAt, EndedAt       time.Time
+	RequestedLeaf, GrantedLeaf, EndedLeaf int64
+	FirstLeaf                             int64 // of the request, or of the grant when nobody asked: its place in lists
+	Mandate, EndMandate                   domain.MandateID
+	Reason                                domain.ReasonCode // of a withdrawal
+}
+
+// Use is one access under a consent.
+type Use struct {
+	Leaf   int64
+	Access domain.AccessID
+	At     time.Time
+}
+
+// Shown is the sealed part of a request or a grant: the message to the citizen, or
+// what the citizen was shown (rule C-5).
+type Shown struct {
+	Leaf   int64
+	Kind   Kind
+	Place  eventstore.Place
+	Sealed []byte
+}
+
+// Filter narrows a query; absent members do not.
+type Filter struct {
+	Citizen  domain.CitizenID
+	Consumer domain.Organisation
+	Purpose  domain.Purpose
+	From     time.Time // of the decision, inclusive; of a consent: when it began
+	Until    time.Time // exclusive
+}

@@ -1,0 +1,269 @@
+package consentlog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/consent"
+	"coffre/eventstore"
+	"coffre/projections"
+)
+
+var errTerms = errors.New("a consent's terms do not decode") // the cause would quote them
+
+// Decisions returns at most limit decisions up to a leaf, in log order, of one kind
+// or of all when kind is "", from behind the leaf given as cursor; -1 to begin. The
+// last one's Leaf is the next cursor.
+func (l *Log) Decisions(ctx context.Context, asOf int64, f Filter, kind Kind, cursor int64, limit int) ([]Decision, error) {
+	all := make([]Decision, 0, min(limit, exportPage))
+	err := l.decisions(ctx, asOf, f, kind, cursor, limit, func(d *Decision) { all = append(all, *d) })
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// exportPage is how many rows Export holds.
+const exportPage = 1000
+
+// Export yields all decisions that Decisions would, in constant memory and without
+// keeping the tables from moving on: an error ends it. What is recorded after it
+// began, it does not show.
+func (l *Log) Export(ctx context.Context, asOf int64, f Filter, kind Kind) iter.Seq2[Decision, error] {
+	return func(yield func(Decision, error) bool) {
+		now, err := l.view.Checkpoint(ctx)
+		if err != nil {
+			yield(Decision{}, fmt.Errorf("consent log: %w", err))
+			return
+		}
+		asOf := min(projections.At(asOf), now.Next-1)
+		page := make([]Decision, 0, exportPage)
+		for cursor := int64(-1); asOf >= 0; cursor = page[len(page)-1].Leaf {
+			page = page[:0]
+			err := l.decisions(ctx, asOf, f, kind, cursor, exportPage, func(d *Decision) { page = append(page, *d) })
+			if err != nil {
+				yield(Decision{}, err)
+				return
+			}
+			for _, d := range page {
+				if !yield(d, nil) {
+					return
+				}
+			}
+			if len(page) < exportPage {
+				return
+			}
+		}
+	}
+}
+
+func (l *Log) decisions(ctx context.Context, asOf int64, f Filter, kind Kind, cursor int64, limit int, visit func(*Decision)) error {
+	query := `SELECT leaf, consent, citizen, consumer, purpose, kind, at, until_at, mandate, reason FROM decisions WHERE leaf > ? AND leaf <= ?`
+	where, args := f.conditions("at")
+	args = append([]any{cursor, projections.At(asOf)}, args...)
+	if kind != "" {
+		where += ` AND kind = ?`
+		args = append(args, string(kind))
+	}
+	args = append(args, limit)
+	var d Decision
+	var id, of, mandate []byte
+	var at, until int64
+	err := l.view.Select(ctx, query+where+` ORDER BY leaf LIMIT ?`, args, func(scan func(...any) error) error {
+		d, mandate = Decision{}, nil
+		if err := scan(&d.Leaf, &id, &of, &d.Consumer, &d.Purpose, &d.Kind, &at, &until, &mandate, &d.Reason); err != nil {
+			return err
+		}
+		copy(d.Consent.UUID[:], id)
+		copy(d.Citizen.UUID[:], of)
+		copy(d.Mandate.UUID[:], mandate)
+		d.At, d.Until = instant(at), instant(until)
+		visit(&d)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("consent log: %w", err)
+	}
+	return nil
+}
+
+// conditions returns the SQL for the filter, with the name of its time column.
+func (f Filter) conditions(at string) (where string, args []any) {
+	add := func(condition string, arg any) {
+		where += ` AND ` + condition
+		args = append(args, arg)
+	}
+	if !f.Citizen.IsZero() {
+		add(`citizen = ?`, f.Citizen.UUID[:])
+	}
+	if f.Consumer != "" {
+		add(`consumer = ?`, string(f.Consumer))
+	}
+	if f.Purpose != "" {
+		add(`purpose = ?`, string(f.Purpose))
+	}
+	if !f.From.IsZero() {
+		add(at+` >= ?`, f.From.UnixMicro())
+	}
+	if !f.Until.IsZero() {
+		add(at+` < ?`, f.Until.UnixMicro())
+	}
+	return where, args
+}
+
+// Consents returns at most limit consents as they were at a leaf and a time, in the
+// order in which they began, in one state or in all when state is "", from behind
+// the FirstLeaf given as cursor; -1 to begin.
+func (l *Log) Consents(ctx context.Context, asOf int64, now time.Time, f Filter, state State, cursor int64, limit int) ([]Consent, error) {
+	where, args := f.conditions(`CASE WHEN requested_at > 0 THEN requested_at ELSE granted_at END`)
+	if state != "" {
+		where += ` AND state = ?`
+		args = append(args, string(state))
+	}
+	return l.consents(ctx, asOf, now, where, args, cursor, limit)
+}
+
+// most is the limit of queries about one citizen or one consent.
+const most = 1 << 20
+
+// Of returns all consents of a citizen as they were at a leaf and a time.
+func (l *Log) Of(ctx context.Context, citizen domain.CitizenID, asOf int64, now time.Time) ([]Consent, error) {
+	return l.Consents(ctx, asOf, now, Filter{Citizen: citizen}, "", -1, most)
+}
+
+// OpenOf returns the citizen's consents and requests that may still have effect:
+// neither refused, withdrawn nor expired. A consent that is used up is among them.
+func (l *Log) OpenOf(ctx context.Context, citizen domain.CitizenID, now time.Time) ([]Consent, error) {
+	return l.consents(ctx, projections.Latest, now, ` AND citizen = ? AND state IN ('requested', 'granted', 'exhausted')`, []any{citizen.UUID[:]}, -1, most)
+}
+
+// Consent returns one consent as it was at a leaf and a time; ok is false when it
+// was not known then.
+func (l *Log) Consent(ctx context.Context, id domain.ConsentID, asOf int64, now time.Time) (c Consent, ok bool, err error) {
+	all, err := l.consents(ctx, asOf, now, ` AND consent = ?`, []any{id.UUID[:]}, -1, 1)
+	if err != nil || len(all) == 0 {
+		return Consent{}, false, err
+	}
+	return all[0], true, nil
+}
+
+func (l *Log) consents(ctx context.Context, asOf int64, now time.Time, where string, args []any, cursor int64, limit int) ([]Consent, error) {
+	at := projections.At(asOf)
+	query := selectTold + ` WHERE from_leaf > ? AND from_leaf <= ?` + where + ` ORDER BY from_leaf LIMIT ?`
+	args = append(append([]any{at, at, now.UnixMicro(), at, at, at, cursor, at}, args...), limit)
+	all := []Consent{}
+	err := l.view.Select(ctx, query, args, func(scan func(...any) error) error {
+		c, err := scanConsent(scan, at)
+		if err == nil {
+			all = append(all, c)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("consent log: %w", err)
+	}
+	return all, nil
+}
+
+// selectTold tells each consent with its state at a leaf and a time.
+const selectTold = `SELECT from_leaf, consent, citizen, requested_leaf, requested_at, requested_terms,
+	granted_leaf, granted_at, granted_terms, granted_mandate, ended_leaf, ended_at, ended_mandate, reason, used, state
+FROM (SELECT c.*, CASE
+		WHEN ended_leaf <= ? THEN ended_as
+		WHEN CASE WHEN granted_leaf <= ? THEN granted_until ELSE requested_until END <= ? THEN 'expired'
+		WHEN granted_leaf > ? THEN 'requested'
+		WHEN max_uses > 0 AND (SELECT count(*) FROM uses u WHERE u.consent = c.consent AND u.leaf <= ?) >= max_uses THEN 'exhausted'
+		ELSE 'granted' END AS state,
+		(SELECT count(*) FROM uses u WHERE u.consent = c.consent AND u.leaf <= ?) AS used
+	FROM consents c) AS told`
+
+func scanConsent(scan func(...any) error, at int64) (Consent, error) {
+	var c Consent
+	var id, of, mandate, endMandate []byte
+	var requestedTerms, grantedTerms []byte
+	var requested, granted, ended int64
+	err := scan(&c.FirstLeaf, &id, &of, &c.RequestedLeaf, &requested, &requestedTerms,
+		&c.GrantedLeaf, &granted, &grantedTerms, &mandate, &c.EndedLeaf, &ended, &endMandate, &c.Reason, &c.Uses, &c.State)
+	if err != nil {
+		return Consent{}, err
+	}
+	copy(c.Consent.UUID[:], id)
+	copy(c.Citizen.UUID[:], of)
+	c.RequestedAt = instant(requested)
+	terms := requestedTerms
+	if c.GrantedLeaf <= at {
+		terms, c.GrantedAt = grantedTerms, instant(granted)
+		copy(c.Mandate.UUID[:], mandate)
+	} else {
+		c.GrantedLeaf = projections.Latest
+	}
+	if c.EndedLeaf <= at {
+		c.EndedAt = instant(ended)
+		copy(c.EndMandate.UUID[:], endMandate)
+	} else {
+		c.EndedLeaf, c.Reason = projections.Latest, ""
+	}
+	var t consent.Terms
+	if json.Unmarshal(terms, &t) != nil {
+		return Consent{}, errTerms
+	}
+	c.Terms = t
+	return c, nil
+}
+
+// Uses returns the accesses under a consent up to a leaf, in log order.
+func (l *Log) Uses(ctx context.Context, id domain.ConsentID, asOf int64) ([]Use, error) {
+	all := []Use{}
+	err := l.view.Select(ctx, `SELECT leaf, access, at FROM uses WHERE consent = ? AND leaf <= ? ORDER BY leaf`,
+		[]any{id.UUID[:], projections.At(asOf)}, func(scan func(...any) error) error {
+			var u Use
+			var access []byte
+			var at int64
+			if err := scan(&u.Leaf, &access, &at); err != nil {
+				return err
+			}
+			copy(u.Access.UUID[:], access)
+			u.At = instant(at)
+			all = append(all, u)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("consent log: %w", err)
+	}
+	return all, nil
+}
+
+// Shown returns the sealed parts of a consent's request and grant, as far as there
+// are; none after an erasure.
+func (l *Log) Shown(ctx context.Context, id domain.ConsentID) ([]Shown, error) {
+	all := []Shown{}
+	err := l.view.Select(ctx, `SELECT leaf, kind, stream, event, event_type, sealed FROM shown WHERE consent = ? ORDER BY leaf`,
+		[]any{id.UUID[:]}, func(scan func(...any) error) error {
+			var s Shown
+			var stream string
+			var event []byte
+			if err := scan(&s.Leaf, &s.Kind, &stream, &event, &s.Place.Type, &s.Sealed); err != nil {
+				return err
+			}
+			s.Place.Stream = eventstore.Stream(stream)
+			copy(s.Place.ID[:], event)
+			all = append(all, s)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("consent log: %w", err)
+	}
+	return all, nil
+}
+
+func instant(micros int64) time.Time {
+	if micros == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(micros).UTC()
+}
