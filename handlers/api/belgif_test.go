@@ -15,7 +15,7 @@ import (
 // holds where it cannot be fetched. A rule may be ignored with x-ignore-rules and
 // a reason, as for the validator; ignored counts how often.
 func TestBelgianRESTGuide(t *testing.T) {
-	doc, ignored := document(t), map[string]int{}
+	doc, ignored := readContract(t), map[string]int{}
 	upper, lower, kebab := regexp.MustCompile(`^([A-Z][a-z0-9]+)+$`), regexp.MustCompile(`^[a-z][a-z0-9]*([A-Z][a-z0-9]+)*$`), regexp.MustCompile(`^[A-Z][a-z]+(-[A-Z][a-z]+)*$`)
 	expect := func(ok bool, rule, what string, extensions map[string]any) {
 		t.Helper()

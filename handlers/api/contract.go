@@ -138,7 +138,7 @@ func (c *compiler) shape(ref *openapi3.SchemaRef) *shape {
 	if s := c.shapes[in]; s != nil {
 		return s
 	}
-	s := &shape{min: int64(in.MinLength), enum: words(in.Enum)}
+	s := &shape{min: int64(in.MinLength), enum: stringsOf(in.Enum)}
 	c.shapes[in] = s
 	switch {
 	case in.Type.Is("object") && in.AdditionalProperties.Has != nil && *in.AdditionalProperties.Has:
@@ -153,7 +153,7 @@ func (c *compiler) shape(ref *openapi3.SchemaRef) *shape {
 		}
 		groups, _ := in.Extensions["x-exactly-one-of"].([]any)
 		for _, g := range groups {
-			s.oneOf = append(s.oneOf, words(g.([]any)))
+			s.oneOf = append(s.oneOf, stringsOf(g.([]any)))
 		}
 	case in.Type.Is("array"):
 		s.kind, s.item, s.min = array, c.shape(in.Items), int64(in.MinItems)
@@ -206,7 +206,7 @@ func (s *shape) text(in *openapi3.Schema) {
 	}
 }
 
-func words(in []any) []string {
+func stringsOf(in []any) []string {
 	out := make([]string, 0, len(in))
 	for _, w := range in {
 		out = append(out, w.(string))
@@ -239,3 +239,6 @@ func Scopes(role domain.Role) []string {
 	slices.Sort(all)
 	return all
 }
+
+// Contract returns the contract as it is served, for tests and tools.
+func Contract() []byte { return slices.Clone(contractYAML) }

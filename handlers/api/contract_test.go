@@ -13,7 +13,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-func document(t testing.TB) *openapi3.T {
+func readContract(t testing.TB) *openapi3.T {
 	t.Helper()
 	b, err := os.ReadFile("openapi.yaml")
 	if err != nil {
@@ -42,7 +42,7 @@ func eachOperation(t testing.TB, doc *openapi3.T, do func(method, path string, i
 }
 
 func TestContractIsValid(t *testing.T) {
-	doc := document(t)
+	doc := readContract(t)
 	if err := doc.Validate(t.Context(), openapi3.EnableExamplesValidation()); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestGeneratedCodeIsCurrent(t *testing.T) {
 
 // What the Belgian guide and our own rules ask of every operation.
 func TestContractRules(t *testing.T) {
-	doc := document(t)
+	doc := readContract(t)
 	lower := regexp.MustCompile(`^[a-z][A-Za-z0-9]*$`)
 	asks := []string{"getCitizen", "queryDocuments", "validateConsent", "queryEvidence", "queryConsentLog"}
 	conditional := []string{"updateDocument", "revokeDocument", "suspendDocument", "reinstateDocument"}
@@ -135,7 +135,7 @@ func TestContractRules(t *testing.T) {
 
 // Every page has items with a reference each, and says where it is.
 func TestCollections(t *testing.T) {
-	doc, pages := document(t), 0
+	doc, pages := readContract(t), 0
 	for name, s := range doc.Components.Schemas {
 		items := s.Value.Properties["items"]
 		if items == nil {

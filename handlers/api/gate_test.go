@@ -19,8 +19,8 @@ import (
 func TestGateAdmitsExamples(t *testing.T) {
 	e := newEdge(t)
 	for _, c := range calls(t) {
-		w := e.send(c.request(c.body))
-		if len(e.reached) != 1 || e.reached[0] != c.OperationID || !bytes.Equal(e.body, c.body) {
+		w := e.send(c.Request(c.Body))
+		if len(e.reached) != 1 || e.reached[0] != c.OperationID || !bytes.Equal(e.body, c.Body) {
 			t.Errorf("%s: %d %s", c.OperationID, w.Code, w.Body)
 		}
 	}
@@ -66,7 +66,7 @@ func compose(all ...rawMember) string {
 // or to slip something in that the contract does not name (attacks 6 and 7).
 func smuggled(t testing.TB, c call) map[string]string {
 	t.Helper()
-	ms, good := members(t, c.body), string(c.body)
+	ms, good := members(t, c.Body), string(c.Body)
 	extra := rawMember{"state", `"` + canary + `"`}
 	if c.OperationID == "publishRegistry" { // its members are judged by the registry
 		return map[string]string{
@@ -115,7 +115,7 @@ func smuggled(t testing.TB, c call) map[string]string {
 		if m.value[0] != '[' {
 			bad["in an array "+m.name] = with(rawMember{m.name, "[" + m.value + "]"})
 		}
-		if slices.Contains(c.schema.Value.Required, m.name) {
+		if slices.Contains(c.Schema.Value.Required, m.name) {
 			bad["without "+m.name] = with()
 		}
 		if m.name == "content" {
@@ -132,17 +132,17 @@ func smuggled(t testing.TB, c call) map[string]string {
 func TestGateRefusesSmuggling(t *testing.T) {
 	e, routes, tried := newEdge(t), 0, 0
 	for _, c := range calls(t) {
-		if c.body == nil {
+		if c.Body == nil {
 			continue
 		}
 		routes++
 		for name, body := range smuggled(t, c) {
-			if body == string(c.body) {
+			if body == string(c.Body) {
 				continue // an example without members cannot be broken so
 			}
 			tried++
 			t.Run(c.OperationID+"/"+name, func(t *testing.T) {
-				p := refused(t, e.send(c.request([]byte(body))), 400, belgif+"badRequest")
+				p := refused(t, e.send(c.Request([]byte(body))), 400, belgif+"badRequest")
 				if len(e.reached) > 0 {
 					t.Error("reached the operation")
 				}
@@ -162,36 +162,36 @@ func TestGateRefusesSmuggling(t *testing.T) {
 func TestGateBodies(t *testing.T) {
 	e := newEdge(t)
 	for _, c := range calls(t) {
-		if c.body == nil {
-			if c.method == "POST" {
-				refused(t, e.send(c.request([]byte(canary))), 400, belgif+"badRequest")
+		if c.Body == nil {
+			if c.Method == "POST" {
+				refused(t, e.send(c.Request([]byte(canary))), 400, belgif+"badRequest")
 			}
 			continue
 		}
 		for _, media := range []string{"", "text/plain", "application/json; charset=utf-16", "application/json; charset=utf-8; q=1", "application/jsonx", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/merge-patch+json"} {
-			r := c.request(c.body)
+			r := c.Request(c.Body)
 			r.Header.Set("Content-Type", media)
 			refused(t, e.send(r), 415, coffre+"unsupportedMediaType")
 		}
 		for _, media := range []string{"application/json;charset=UTF-8", "Application/JSON; charset=\"utf-8\""} {
-			r := c.request(c.body)
+			r := c.Request(c.Body)
 			r.Header.Set("Content-Type", media)
 			if e.send(r); len(e.reached) != 1 {
 				t.Errorf("%s: %s refused", c.OperationID, media)
 			}
 		}
-		r := c.request(c.body)
+		r := c.Request(c.Body)
 		r.Header.Add("Content-Type", "application/json")
 		refused(t, e.send(r), 415, coffre)
-		r = c.request(c.body)
+		r = c.Request(c.Body)
 		r.Header.Set("Content-Encoding", "gzip")
 		refused(t, e.send(r), 415, coffre)
 
-		limit := contract()[c.pattern].maxBody
+		limit := contract()[c.Pattern].maxBody
 		large := bytes.Repeat([]byte{' '}, int(limit)+1)
-		copy(large, c.body)
+		copy(large, c.Body)
 		for _, known := range []bool{true, false} {
-			r = c.request(large)
+			r = c.Request(large)
 			if !known {
 				r.ContentLength = -1
 			}
@@ -199,10 +199,10 @@ func TestGateBodies(t *testing.T) {
 				t.Errorf("%s: limit %d", c.OperationID, p.Limit)
 			}
 		}
-		if e.send(c.request(large[:limit])); len(e.reached) != 1 {
+		if e.send(c.Request(large[:limit])); len(e.reached) != 1 {
 			t.Errorf("%s: a body of the allowed size refused", c.OperationID)
 		}
-		r = c.request(c.body)
+		r = c.Request(c.Body)
 		r.ContentLength += 5 // the connection ends before the body does
 		refused(t, e.send(r), 400, belgif+"badRequest")
 	}
@@ -216,41 +216,41 @@ func TestGateParameters(t *testing.T) {
 			"unknown": "x=" + canary, "unknown ssin": "ssin=" + canary, "other case": "PageSize=1&ASOF=1",
 			"bad escape": "lang=%zz", "semicolon": "lang=nl;lang=fr", "only a name": canary,
 		} {
-			r := c.request(c.body)
+			r := c.Request(c.Body)
 			r.URL.RawQuery = query
 			refused(t, e.send(r), 400, belgif+"badRequest")
 			if len(e.reached) > 0 {
 				t.Errorf("%s: %s reached the operation", c.OperationID, name)
 			}
 		}
-		r := c.request(c.body)
+		r := c.Request(c.Body)
 		r.Header.Set("X-Whatever", canary)
 		r.Header.Set("Accept-Language", "fr-BE")
 		if e.send(r); len(e.reached) != 1 {
 			t.Errorf("%s: an unknown header refused", c.OperationID)
 		}
 		for _, name := range []string{"Idempotency-Key", "If-Match", "Coffre-Min-Position"} {
-			if slices.ContainsFunc(contract()[c.pattern].header, func(p parameter) bool { return p.name == name }) {
+			if slices.ContainsFunc(contract()[c.Pattern].header, func(p parameter) bool { return p.name == name }) {
 				for _, value := range []string{canary, "", "*", anID + anID, strings.ToUpper(anID), `W/"1"`, "../" + canary} {
 					if name == "Coffre-Min-Position" && !strings.ContainsAny(value, `*"/`) && value != "" {
 						continue
 					}
-					r := c.request(c.body)
+					r := c.Request(c.Body)
 					r.Header.Set(name, value)
 					p := refused(t, e.send(r), 400, belgif+"badRequest")
 					if len(p.Issues) != 1 || p.Issues[0].In != IssueLocationHeader || p.Issues[0].Name != name {
 						t.Errorf("%s: issues %+v", c.OperationID, p.Issues)
 					}
 				}
-				r := c.request(c.body)
+				r := c.Request(c.Body)
 				r.Header.Add(name, "a")
 				r.Header.Add(name, "b")
 				refused(t, e.send(r), 400, belgif+"badRequest")
 			}
 		}
 		for _, name := range []string{"Idempotency-Key", "If-Match"} {
-			if c.header.Get(name) != "" {
-				r := c.request(c.body)
+			if c.Header.Get(name) != "" {
+				r := c.Request(c.Body)
 				r.Header.Del(name)
 				refused(t, e.send(r), 400, belgif+"badRequest")
 			}
@@ -285,14 +285,14 @@ func TestGatePaths(t *testing.T) {
 	e := newEdge(t)
 	for _, c := range calls(t) {
 		for _, path := range []string{
-			c.path + "/", c.path + "//", "/" + c.path, strings.Replace(c.path, "/v1/", "/v1//", 1), strings.Replace(c.path, "/v1/", "/v1/./", 1),
-			strings.Replace(c.path, "/v1/", "/v1/x/../", 1), strings.Replace(c.path, "/v1/", "/V1/", 1), strings.Replace(c.path, "/v1/", "/v2/", 1),
-			strings.Replace(c.path, "/v1/", "/v1%2f", 1), strings.Replace(c.path, "e", "%65", 1), c.path + ".json", c.path + "%00",
-			strings.Replace(c.path, anID, strings.ToUpper(anID), 1) + map[bool]string{false: "/x"}[strings.Contains(c.path, anID)],
-			strings.Replace(c.path, anID, canary, 1) + map[bool]string{false: "/" + canary}[strings.Contains(c.path, anID)],
-			strings.Replace(c.path, anID, "urn:uuid:"+anID, 1) + map[bool]string{false: "/x"}[strings.Contains(c.path, anID)],
+			c.Path + "/", c.Path + "//", "/" + c.Path, strings.Replace(c.Path, "/v1/", "/v1//", 1), strings.Replace(c.Path, "/v1/", "/v1/./", 1),
+			strings.Replace(c.Path, "/v1/", "/v1/x/../", 1), strings.Replace(c.Path, "/v1/", "/V1/", 1), strings.Replace(c.Path, "/v1/", "/v2/", 1),
+			strings.Replace(c.Path, "/v1/", "/v1%2f", 1), strings.Replace(c.Path, "e", "%65", 1), c.Path + ".json", c.Path + "%00",
+			strings.Replace(c.Path, anID, strings.ToUpper(anID), 1) + map[bool]string{false: "/x"}[strings.Contains(c.Path, anID)],
+			strings.Replace(c.Path, anID, canary, 1) + map[bool]string{false: "/" + canary}[strings.Contains(c.Path, anID)],
+			strings.Replace(c.Path, anID, "urn:uuid:"+anID, 1) + map[bool]string{false: "/x"}[strings.Contains(c.Path, anID)],
 		} {
-			r := c.request(c.body)
+			r := c.Request(c.Body)
 			u, err := url.ParseRequestURI(path) // as net/http does
 			if err != nil {
 				continue
@@ -337,7 +337,7 @@ func TestGateExactlyOne(t *testing.T) {
 		`{"purpose":"p","consentId":"` + anID + `","legalBasis":"06.1e","deliberation":"21/008"}`: false,
 	} {
 		i := slices.IndexFunc(calls(t), func(c call) bool { return c.OperationID == "accessDocument" })
-		w := e.send(calls(t)[i].request([]byte(body)))
+		w := e.send(calls(t)[i].Request([]byte(body)))
 		if (len(e.reached) == 1) != ok {
 			t.Errorf("%s: %d %s", body, w.Code, w.Body)
 		}
@@ -355,18 +355,18 @@ func TestGatePointsAtTheMember(t *testing.T) {
 	i := slices.IndexFunc(calls(t), func(c call) bool { return c.OperationID == "issueDocument" })
 	c := calls(t)[i]
 	for body, want := range map[string]InputValidationIssue{
-		strings.Replace(string(c.body), "53480200724", "53480200725", 1):                   {Type: issueStructure, Name: "/ssin"},
-		strings.Replace(string(c.body), "2026-03-01", "2026-02-29", 1):                     {Type: issueStructure, Name: "/validFrom"},
-		strings.Replace(string(c.body), `"content"`, `"parents":["1"],"content"`, 1):       {Type: issueStructure, Name: "/parents/0"},
-		strings.Replace(string(c.body), `"isi-4711"`, `""`, 1):                             {Type: issueSchema, Name: "/sourceReference"},
-		strings.Replace(string(c.body), `"isi-4711"`, `"`+strings.Repeat("é", 129)+`"`, 1): {Type: issueSchema, Name: "/sourceReference"},
+		strings.Replace(string(c.Body), "53480200724", "53480200725", 1):                   {Type: issueStructure, Name: "/ssin"},
+		strings.Replace(string(c.Body), "2026-03-01", "2026-02-29", 1):                     {Type: issueStructure, Name: "/validFrom"},
+		strings.Replace(string(c.Body), `"content"`, `"parents":["1"],"content"`, 1):       {Type: issueStructure, Name: "/parents/0"},
+		strings.Replace(string(c.Body), `"isi-4711"`, `""`, 1):                             {Type: issueSchema, Name: "/sourceReference"},
+		strings.Replace(string(c.Body), `"isi-4711"`, `"`+strings.Repeat("é", 129)+`"`, 1): {Type: issueSchema, Name: "/sourceReference"},
 	} {
-		p := refused(t, e.send(c.request([]byte(body))), 400, belgif+"badRequest")
+		p := refused(t, e.send(c.Request([]byte(body))), 400, belgif+"badRequest")
 		if got := p.Issues[0]; got.Type != want.Type || got.Name != want.Name {
 			t.Errorf("%s: %+v, want %+v", body, got, want)
 		}
 	}
-	if w := e.send(c.request([]byte(strings.Replace(string(c.body), `"isi-4711"`, `"`+strings.Repeat("é", 128)+`"`, 1)))); len(e.reached) != 1 {
+	if w := e.send(c.Request([]byte(strings.Replace(string(c.Body), `"isi-4711"`, `"`+strings.Repeat("é", 128)+`"`, 1)))); len(e.reached) != 1 {
 		t.Errorf("128 characters refused: %s", w.Body)
 	}
 }
@@ -376,8 +376,8 @@ func TestGatePointsAtTheMember(t *testing.T) {
 func FuzzGate(f *testing.F) {
 	all := calls(f)
 	for i, c := range all {
-		if c.body != nil {
-			f.Add(byte(i), c.body)
+		if c.Body != nil {
+			f.Add(byte(i), c.Body)
 		}
 	}
 	f.Add(byte(0), []byte(`{"ssin":"53480200724","SSIN":"x"}`))
@@ -385,10 +385,10 @@ func FuzzGate(f *testing.F) {
 	e := newEdge(f)
 	f.Fuzz(func(t *testing.T, which byte, body []byte) {
 		c := all[int(which)%len(all)]
-		if c.body == nil {
+		if c.Body == nil {
 			t.Skip("takes no body")
 		}
-		w := e.send(c.request(body))
+		w := e.send(c.Request(body))
 		if len(e.reached) == 0 {
 			if w.Code < 400 || w.Code > 499 || w.Header().Get("Content-Type") != "application/problem+json" {
 				t.Fatalf("%d %s", w.Code, w.Body)
@@ -399,7 +399,7 @@ func FuzzGate(f *testing.F) {
 		if err := json.Unmarshal(body, &value); err != nil {
 			t.Fatalf("admitted what is no JSON: %v", err)
 		}
-		if err := c.schema.Value.VisitJSON(value, openapi3.VisitAsRequest(), openapi3.EnableFormatValidation()); err != nil {
+		if err := c.Schema.Value.VisitJSON(value, openapi3.VisitAsRequest(), openapi3.EnableFormatValidation()); err != nil {
 			t.Fatalf("admitted what the contract refuses: %v", err)
 		}
 	})
@@ -432,8 +432,8 @@ func FuzzQuery(f *testing.F) {
 func BenchmarkGate(b *testing.B) {
 	all := calls(b)
 	c := all[slices.IndexFunc(all, func(c call) bool { return c.OperationID == "issueDocument" })]
-	body := []byte(strings.Replace(string(c.body), `"An Example"`, `"`+strings.Repeat("An Example ", 80)+`"`, 1))
-	shape := contract()[c.pattern].body
+	body := []byte(strings.Replace(string(c.Body), `"An Example"`, `"`+strings.Repeat("An Example ", 80)+`"`, 1))
+	shape := contract()[c.Pattern].body
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {

@@ -3,20 +3,18 @@ package api
 import (
 	"bytes"
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/handlers/api/apitest"
 	"coffre/handlers/api/token"
 )
 
@@ -77,68 +75,25 @@ func (e *edge) send(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-const anID = "0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44"
+const anID = apitest.ID
 
-// call is one operation with a request that fits it.
-type call struct {
-	*openapi3.Operation
-	method, path string // the path without parameters left to fill
-	pattern      string
-	role         string
-	header       http.Header
-	body         []byte
-	schema       *openapi3.SchemaRef
-}
+// call is a good request, by a role that may make it.
+type call = apitest.Call
 
 // calls returns a good request for every operation of the contract.
 func calls(t testing.TB) []call {
 	t.Helper()
-	doc, all := document(t), []call(nil)
-	eachOperation(t, doc, func(method, path string, item *openapi3.PathItem, op *openapi3.Operation) {
-		c := call{Operation: op, method: method, pattern: method + " " + Base + path, header: http.Header{}}
-		for _, p := range slices.Concat(item.Parameters, op.Parameters) {
-			switch p.Value.Name {
-			case "Idempotency-Key":
-				c.header.Set("Idempotency-Key", anID)
-			case "If-Match":
-				c.header.Set("If-Match", `"1"`)
-			case "projectionName":
-				path = strings.ReplaceAll(path, "{projectionName}", "wallet")
-			default:
-				path = strings.ReplaceAll(path, "{"+p.Value.Name+"}", anID)
-			}
-		}
-		c.path = Base + path
-		if roles, _ := op.Extensions["x-roles"].([]any); len(roles) > 0 {
-			c.role = roles[0].(string)
-			c.header.Set("Authorization", "Bearer "+c.role)
-		}
-		if op.RequestBody != nil {
-			c.schema = op.RequestBody.Value.Content["application/json"].Schema
-			c.header.Set("Content-Type", "application/json")
-			c.body = []byte(`{}`)
-			if c.schema.Value.Example != nil {
-				b, err := json.Marshal(c.schema.Value.Example, json.Deterministic(true))
-				if err != nil {
-					t.Fatal(err)
-				}
-				c.body = b
-			}
+	var all []call
+	for _, c := range apitest.Calls(t, contractYAML) {
+		if len(c.Roles) > 0 {
+			c.Header.Set("Authorization", "Bearer "+c.Roles[0])
 		}
 		all = append(all, c)
-	})
-	slices.SortFunc(all, func(a, b call) int { return strings.Compare(a.OperationID, b.OperationID) })
-	return all
-}
-
-func (c call) request(body []byte) *http.Request {
-	var r io.Reader
-	if body != nil {
-		r = bytes.NewReader(body)
 	}
-	req := httptest.NewRequest(c.method, c.path, r)
-	req.Header = c.header.Clone()
-	return req
+	if len(all) < 48 {
+		t.Fatalf("only %d calls", len(all))
+	}
+	return all
 }
 
 // refused fails the test unless w is a problem of that status, of a type that

@@ -99,9 +99,13 @@ type refusal struct {
 func (e *refusal) Error() string { return e.Type }
 
 func badRequest(issue InputValidationIssue) error {
+	return badInputs([]InputValidationIssue{issue})
+}
+
+func badInputs(issues []InputValidationIssue) error {
 	return &refusal{Problem: Problem{
 		Type: belgif + "badRequest", Title: "Bad Request", Status: http.StatusBadRequest,
-		Detail: "the input is not valid", Issues: []InputValidationIssue{issue},
+		Detail: "the input is not valid", Issues: issues,
 	}}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/handlers/api/apitest"
 )
 
 // whole is the real handler over operations that all fail but health.
@@ -65,7 +66,7 @@ func TestRoleMatrix(t *testing.T) {
 	for _, c := range calls(t) {
 		listed, _ := c.Extensions["x-roles"].([]any)
 		for _, role := range roles {
-			r := c.request(c.body)
+			r := c.Request(c.Body)
 			r.Header.Set("Authorization", "bearer "+role)
 			w := e.send(r)
 			may := len(listed) == 0 || slices.Contains(listed, any(role))
@@ -77,7 +78,7 @@ func TestRoleMatrix(t *testing.T) {
 				continue
 			}
 			refused(t, w, 403, belgif+"missingPermission")
-			r = c.request([]byte("not even JSON"))
+			r = c.Request([]byte("not even JSON"))
 			r.Header.Set("Authorization", "Bearer "+role)
 			refused(t, e.send(r), 403, belgif+"missingPermission")
 		}
@@ -89,7 +90,7 @@ func TestRoleMatrix(t *testing.T) {
 			"Bearer nobody": "invalidAccessToken", "Bearer representative": "invalidAccessToken", "Bearer system": "invalidAccessToken",
 			"Bearer expired": "expiredAccessToken", "Bearer " + strings.Repeat("x", MaxToken+1): "invalidAccessToken",
 		} {
-			r := c.request(c.body)
+			r := c.Request(c.Body)
 			r.Header.Del("Authorization")
 			if header != "" {
 				r.Header.Set("Authorization", header)
@@ -100,10 +101,10 @@ func TestRoleMatrix(t *testing.T) {
 				t.Errorf("challenge %q to %q", challenge, header)
 			}
 		}
-		r := c.request(c.body)
+		r := c.Request(c.Body)
 		r.Header.Add("Authorization", "Bearer operator")
 		refused(t, e.send(r), 401, belgif+"invalidAccessToken")
-		r = c.request(c.body)
+		r = c.Request(c.Body)
 		r.Header.Set("Authorization", "Bearer away")
 		if w := e.send(r); w.Header().Get("Retry-After") != "7" || w.Code != 503 {
 			t.Errorf("an identity provider that is away: %d", w.Code)
@@ -129,8 +130,8 @@ func TestCall(t *testing.T) {
 	var seen string
 	e.Observe = func(operation string, status int, _ time.Duration) { seen = operation + http.StatusText(status) }
 	c := calls(t)[slices.IndexFunc(calls(t), func(c call) bool { return c.OperationID == "issueDocument" })]
-	w := e.send(c.request(c.body))
-	if got.Role != domain.RoleIssuer || got.Operation != "issueDocument" || got.Trace.String() != w.Header().Get("BelGov-Trace-Id") || string(got.Body) != string(c.body) || got.Received.IsZero() {
+	w := e.send(c.Request(c.Body))
+	if got.Role != domain.RoleIssuer || got.Operation != "issueDocument" || got.Trace.String() != w.Header().Get("BelGov-Trace-Id") || string(got.Body) != string(c.Body) || got.Received.IsZero() {
 		t.Errorf("call %+v", got)
 	}
 	if seen != "issueDocument" { // nothing was written: no status
@@ -255,7 +256,7 @@ func TestGeneratedCodeBehindTheGate(t *testing.T) {
 		h.ServeHTTP(w, r)
 		return w
 	}
-	w := do(pick("issueDocument").request(pick("issueDocument").body))
+	w := do(pick("issueDocument").Request(pick("issueDocument").Body))
 	if w.Code != 201 || w.Header().Get("ETag") != `"1"` || w.Header().Get("Location") != "/x" || w.Header().Get("Coffre-Position") != "AAA" {
 		t.Fatalf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
@@ -265,7 +266,7 @@ func TestGeneratedCodeBehindTheGate(t *testing.T) {
 	if e.issued.SSIN.Reveal() != "53480200724" || e.issued.ValidFrom != "2026-03-01" || string(e.issued.Content) != `{"birthDate":"1953-08-02","name":"An Example"}` {
 		t.Errorf("issued %+v", e.issued)
 	}
-	r := pick("getWallet").request(nil)
+	r := pick("getWallet").Request(nil)
 	r.URL.RawQuery = "asOf=2026-01-01T00%3A00%3A00%2B01%3A00&validAt=2026-02-28&lang=de"
 	r.Header.Set("Coffre-Min-Position", "AAB")
 	if w := do(r); w.Code != 200 || w.Body.String() != `{"citizenId":"00000000-0000-0000-0000-000000000000","items":[],"self":"/x"}`+"\n" {
@@ -274,14 +275,40 @@ func TestGeneratedCodeBehindTheGate(t *testing.T) {
 	if p := e.wallet.Params; e.wallet.CitizenID.String() != anID || p.AsOf.UTC() != time.Date(2025, 12, 31, 23, 0, 0, 0, time.UTC) || p.ValidAt != "2026-02-28" || p.Lang != "de" || p.CoffreMinPosition != "AAB" {
 		t.Errorf("wallet %+v", e.wallet)
 	}
-	r = pick("getAccessLog").request(nil)
+	r = pick("getAccessLog").Request(nil)
 	r.URL.RawQuery = "documentType=a&documentType=b&organization=0206731645&pageSize=7&accessId=" + anID
 	refused(t, do(r), 404, belgif+"resourceNotFound")
 	if p := e.log.Params; !slices.Equal(p.DocumentType, []domain.DocumentType{"a", "b"}) || p.Organization[0] != "0206731645" || p.PageSize != 7 || p.AccessID.String() != anID {
 		t.Errorf("access log %+v", p)
 	}
-	refused(t, do(pick("updateDocument").request(pick("updateDocument").body)), 500, belgif+"internalServerError")
+	refused(t, do(pick("updateDocument").Request(pick("updateDocument").Body)), 500, belgif+"internalServerError")
 	if p := e.updated; p.Params.IfMatch != `"1"` || p.Params.IdempotencyKey.String() != anID || p.DocumentID.String() != anID || p.Body.EffectiveFrom != "2026-04-01" {
 		t.Errorf("updated %+v", p)
+	}
+}
+
+// Whatever goes wrong at the edge, the answer is what the contract says.
+func TestEdgeAnswersAreInTheContract(t *testing.T) {
+	s := newServer()
+	v := apitest.Validating(t, contractYAML, s.Handler(whole{s: s}))
+	for _, c := range calls(t) {
+		for _, bearer := range []string{"", "nobody", "expired", "away", "scopeless", c.Header.Get("Authorization")} {
+			for _, body := range [][]byte{c.Body, []byte("x")} {
+				if body == nil {
+					continue
+				}
+				r := c.Request(body)
+				r.Header.Set("Authorization", "Bearer "+strings.TrimPrefix(bearer, "Bearer "))
+				v.ServeHTTP(httptest.NewRecorder(), r)
+			}
+		}
+		v.ServeHTTP(httptest.NewRecorder(), c.Request(c.Body)) // fails inside, but for health
+		want := 500
+		if c.OperationID == "getHealth" {
+			want = 200
+		}
+		if v.Seen(c.OperationID)[want] == 0 {
+			t.Errorf("%s: %v", c.OperationID, v.Seen(c.OperationID))
+		}
 	}
 }

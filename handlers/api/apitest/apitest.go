@@ -1,0 +1,201 @@
+// Package apitest holds a handler to the contract from outside: it drives every
+// operation, and judges every answer with a reader of OpenAPI that is not ours.
+//
+// Invariant: what a handler answers while it is Validating is what the contract
+// says of that operation and status, or the test fails.
+package apitest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/legacy"
+	"github.com/go-json-experiment/json"
+)
+
+// ID fills every identifier in the paths of Calls.
+const ID = "0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44"
+
+// Document parses a contract.
+func Document(t testing.TB, contract []byte) *openapi3.T {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromData(contract)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// Call is one operation with a request that fits it.
+type Call struct {
+	*openapi3.Operation
+	Method, Path string // the path with identifiers filled in
+	Pattern      string // as http.ServeMux knows it
+	Roles        []string
+	Header       http.Header
+	Body         []byte              // the schema's example; nil when the call takes none
+	Schema       *openapi3.SchemaRef // of the body
+}
+
+// Calls returns a request for every operation of the contract, by operationId.
+// It carries no token.
+func Calls(t testing.TB, contract []byte) []Call {
+	t.Helper()
+	doc := Document(t, contract)
+	base, all := doc.Servers[0].URL, []Call(nil)
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			c := Call{Operation: op, Method: method, Path: base + path, Pattern: method + " " + base + path, Header: http.Header{}}
+			for _, p := range slices.Concat(item.Parameters, op.Parameters) {
+				switch {
+				case p.Value.Name == "Idempotency-Key":
+					c.Header.Set(p.Value.Name, ID)
+				case p.Value.Name == "If-Match":
+					c.Header.Set(p.Value.Name, `"1"`)
+				case p.Value.Name == "projectionName":
+					c.Path = strings.ReplaceAll(c.Path, "{projectionName}", "wallet")
+				case p.Value.In == "path":
+					c.Path = strings.ReplaceAll(c.Path, "{"+p.Value.Name+"}", ID)
+				}
+			}
+			roles, _ := op.Extensions["x-roles"].([]any)
+			for _, role := range roles {
+				c.Roles = append(c.Roles, role.(string))
+			}
+			if op.RequestBody != nil {
+				c.Schema = op.RequestBody.Value.Content["application/json"].Schema
+				c.Header.Set("Content-Type", "application/json")
+				c.Body = example(t, c.Schema.Value)
+			}
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b Call) int { return strings.Compare(a.OperationID, b.OperationID) })
+	return all
+}
+
+func example(t testing.TB, s *openapi3.Schema) []byte {
+	t.Helper()
+	if s.Example == nil {
+		return []byte(`{}`)
+	}
+	b, err := json.Marshal(s.Example, json.Deterministic(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Request returns the call with that body.
+func (c Call) Request(body []byte) *http.Request {
+	var r io.Reader
+	if body != nil {
+		r = bytes.NewReader(body)
+	}
+	req := httptest.NewRequest(c.Method, c.Path, r)
+	req.Header = c.Header.Clone()
+	return req
+}
+
+// Validator is a handler that judges what passes through it.
+type Validator struct {
+	t      testing.TB
+	next   http.Handler
+	router routers.Router
+
+	mu   sync.Mutex
+	seen map[string]map[int]int
+}
+
+// Validating returns h with every answer of an operation of the contract judged:
+// its status, headers and body, and, when it succeeded, its request too. Paths
+// outside the contract pass as they are.
+func Validating(t testing.TB, contract []byte, h http.Handler) *Validator {
+	t.Helper()
+	router, err := legacy.NewRouter(Document(t, contract))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Validator{t: t, next: h, router: router, seen: make(map[string]map[int]int)}
+}
+
+// Seen returns how often an operation answered with each status.
+func (v *Validator) Seen(operation string) map[int]int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.seen[operation]
+}
+
+// ServeHTTP implements http.Handler.
+func (v *Validator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	route, params, err := v.router.FindRoute(r)
+	if err != nil {
+		v.next.ServeHTTP(w, r)
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		v.t.Errorf("%s: read the request: %v", route.Operation.OperationID, err)
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	kept := r.Clone(context.WithoutCancel(r.Context()))
+	kept.Body = io.NopCloser(bytes.NewReader(body))
+	answer := httptest.NewRecorder()
+	v.next.ServeHTTP(answer, r)
+	v.judge(route, params, kept, answer)
+	for name, values := range answer.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(answer.Code)
+	if _, err := w.Write(answer.Body.Bytes()); err != nil {
+		v.t.Errorf("%s: pass the answer on: %v", route.Operation.OperationID, err)
+	}
+}
+
+func (v *Validator) judge(route *routers.Route, params map[string]string, r *http.Request, answer *httptest.ResponseRecorder) {
+	id := route.Operation.OperationID
+	v.mu.Lock()
+	if v.seen[id] == nil {
+		v.seen[id] = make(map[int]int)
+	}
+	v.seen[id][answer.Code]++
+	v.mu.Unlock()
+
+	media, _, _ := strings.Cut(answer.Header().Get("Content-Type"), ";")
+	options := &openapi3filter.Options{
+		AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true, SkipSettingDefaults: true,
+		ExcludeResponseBody: media != "application/json" && media != "application/problem+json",
+	}
+	in := &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route, Options: options}
+	if answer.Code < 400 {
+		if err := openapi3filter.ValidateRequest(context.Background(), in); err != nil {
+			v.t.Errorf("%s accepted what the contract refuses: %v", id, err)
+		}
+	}
+	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: answer.Code, Header: answer.Header(), Options: options}
+	out.SetBodyBytes(answer.Body.Bytes())
+	if err := openapi3filter.ValidateResponse(context.Background(), out); err != nil {
+		v.t.Errorf("%s answers %d against the contract: %v", id, answer.Code, err)
+	}
+	said := route.Operation.Responses.Status(answer.Code)
+	if said == nil {
+		said = route.Operation.Responses.Default()
+	}
+	if len(said.Value.Content) > 0 && said.Value.Content[media] == nil {
+		v.t.Errorf("%s answers %d as %q", id, answer.Code, media)
+	}
+	if answer.Header().Get("BelGov-Trace-Id") == "" {
+		v.t.Errorf("%s answers without a trace id", id)
+	}
+}
