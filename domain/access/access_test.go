@@ -1,0 +1,327 @@
+package access_test
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"coffre/domain"
+	. "coffre/domain/access"
+	"coffre/domain/citizen"
+	"coffre/domain/document"
+	"coffre/domain/domaintest"
+	"coffre/domain/mandate"
+	"coffre/domain/registry"
+)
+
+var (
+	ana      = domain.CitizenID{UUID: uuid.UUID{1}}
+	bob      = domain.CitizenID{UUID: uuid.UUID{2}}
+	card     = domain.DocumentID{UUID: uuid.UUID{3}}
+	first    = domain.AccessID{UUID: uuid.UUID{4}}
+	paper    = domain.MandateID{UUID: uuid.UUID{5}}
+	noon     = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	org      = domain.Organisation("0206731645")
+	source   = domain.Organisation("0671516647")
+	consumer = domain.Actor{Role: domain.RoleConsumer, Organisation: org}
+	issuer   = domain.Actor{Role: domain.RoleIssuer, Organisation: source}
+	officer  = domain.Actor{Role: domain.RolePrivacyOfficer, Subject: "x"}
+	self     = domain.Actor{Role: domain.RoleCitizen, Citizen: ana}
+	parent   = domain.Actor{Role: domain.RoleRepresentative, Citizen: bob}
+	system   = domain.Actor{Role: domain.RoleSystem}
+
+	kind = registry.DocumentType{
+		Name: "isiPlusCard", Issuers: []domain.Organisation{source}, Holders: registry.Holders{ParentsUntil: 18},
+		Predicates: []registry.Predicate{{Name: "ageOver18", AgeAtLeast: registry.AgeAtLeast{Field: "birthDate", Years: 18}},
+			{Name: "named", AgeAtLeast: registry.AgeAtLeast{Field: "secret", Years: 1}}},
+		Minimum: []registry.Minimum{
+			{Purpose: "benefit", Fields: []domain.Field{"name", "birthDate"}},
+			{Purpose: "benefit", Procedure: "vote", Predicates: []registry.PredicateName{"ageOver18"}},
+		},
+	}
+	held   = document.Snapshot{Document: card, Citizen: ana, Type: "isiPlusCard", Issuer: source, IssuedAt: noon.AddDate(-1, 0, 0), Version: 2, Status: document.Valid}
+	byLaw  = AuthorizeByLaw{Access: first, Citizen: ana, Question: Question{Kind: KindDocument, Type: kind, Document: held, Purpose: "benefit"}, LegalBasis: "06.1e", Deliberation: "21/008", Registrations: []registry.Registration{{Purpose: "benefit", Types: []domain.DocumentType{"isiPlusCard"}, Procedures: []domain.Procedure{"vote", "loan"}, Bases: []registry.Basis{{LegalBasis: "06.1e", Deliberation: "21/008"}}}}, Standing: citizen.Living, CaseReference: "c", By: consumer, At: noon}
+	lawful = Authorized{Access: first, Citizen: ana, Kind: KindDocument, Role: domain.RoleConsumer, Consumer: org, Document: card, Version: 2, Type: "isiPlusCard",
+		Purpose: "benefit", LegalBasis: "06.1e", Deliberation: "21/008", Fields: []domain.Field{"name", "birthDate"}, Attempt: 1, At: noon, Personal: &AuthorizedPersonal{CaseReference: "c"}}
+	inForce = mandate.InForce{ID: paper, Citizen: ana, Representative: bob, Kind: mandate.ParentOfMinor, Scope: mandate.Scope{Actions: []mandate.Action{mandate.Read}}, Until: "2030-01-01"}
+	acting  = AuthorizeByMandate{Access: first, Citizen: ana, Kind: KindWallet, Mandate: inForce, Standing: citizen.Living, By: parent, At: noon}
+	acted   = Authorized{Access: first, Citizen: ana, Kind: KindWallet, Role: domain.RoleRepresentative, Reader: bob, Mandate: paper, Attempt: 1, At: noon}
+	back    = AuthorizeReadBack{Access: first, Kind: KindReadBack, Document: held, By: issuer, At: noon}
+	wasBack = Authorized{Access: first, Citizen: ana, Kind: KindReadBack, Role: domain.RoleIssuer, Consumer: source, Document: card, Version: 2, Type: "isiPlusCard", Attempt: 1, At: noon}
+	deliver = AuthorizeDelivery{Access: first, Citizen: ana, Question: Question{Kind: KindDocument, Type: kind, Document: held, Purpose: "benefit"}, LegalBasis: "06.1c", Deliberation: "21/008", To: org, Standing: citizen.Living, By: system, At: noon}
+	report  = AuthorizeReport{Access: first, Citizen: ana, Kind: KindSubjectAccessReport, LegalBasis: "06.1c", Standing: citizen.Living, By: self, At: noon}
+	outcome = RecordOutcome{Access: first, Citizen: ana, Outcome: Delivered, Attempt: 1, At: noon}
+)
+
+func with[T any](v T, f func(*T)) T { f(&v); return v }
+
+func law(f func(*AuthorizeByLaw)) AuthorizeByLaw { return with(byLaw, f) }
+
+func status(s document.Status) AuthorizeByLaw {
+	return law(func(c *AuthorizeByLaw) { c.Document.Status = s })
+}
+
+func TestRules(t *testing.T) {
+	told := func(f func(*Authorized)) []Event { return []Event{with(lawful, f)} }
+	predicate := func(f func(*AuthorizeByLaw)) AuthorizeByLaw {
+		return law(func(c *AuthorizeByLaw) { c.Kind, c.Predicate = KindPredicate, "ageOver18"; f(c) })
+	}
+	answered := told(func(e *Authorized) { e.Kind, e.Predicate, e.Fields = KindPredicate, "ageOver18", nil })
+	domaintest.Run(t, Evolve, []domaintest.Scenario[State, Event]{
+		{Name: "A-1 a disclosure is told afterwards", When: outcome, Then: []Event{Disclosed{Access: first, Citizen: ana, Outcome: Delivered, Attempt: 1, At: noon}}},
+		{Name: "A-1 what was withheld is told with its reason", Given: []Event{lawful}, When: with(outcome, func(c *RecordOutcome) { c.Outcome, c.Reason = Withheld, "documentRevoked" }),
+			Then: []Event{Disclosed{Access: first, Citizen: ana, Outcome: Withheld, Reason: "documentRevoked", Attempt: 1, At: noon}}},
+		{Name: "A-1 nothing is withheld without reason", When: with(outcome, func(c *RecordOutcome) { c.Outcome = Withheld }), Err: ErrOutcome},
+		{Name: "A-1 no reason for what was disclosed", When: with(outcome, func(c *RecordOutcome) { c.Reason = "x" }), Err: ErrOutcome},
+		{Name: "A-1 an unknown outcome", When: with(outcome, func(c *RecordOutcome) { c.Outcome = "lost" }), Err: ErrOutcome},
+		{Name: "A-1 an outcome is of an attempt", When: with(outcome, func(c *RecordOutcome) { c.Attempt = 0 }), Err: ErrOutcome},
+
+		{Name: "A-2 all that is covered", When: byLaw, Then: []Event{lawful}},
+		{Name: "A-2 some of what is covered", When: law(func(c *AuthorizeByLaw) { c.Fields = []domain.Field{"name"} }), Then: told(func(e *Authorized) { e.Fields = []domain.Field{"name"} })},
+		{Name: "A-2 more than is covered", When: law(func(c *AuthorizeByLaw) { c.Fields = []domain.Field{"name", "secret"} }), Err: ErrNotCovered},
+		{Name: "A-2 a procedure with its own minimum", When: law(func(c *AuthorizeByLaw) { c.Procedure = "vote" }), Err: ErrNotCovered},
+		{Name: "A-2 a procedure without its own minimum", When: law(func(c *AuthorizeByLaw) { c.Procedure = "loan" }), Then: told(func(e *Authorized) { e.Procedure = "loan" })},
+		{Name: "A-2 a predicate of a procedure", When: predicate(func(c *AuthorizeByLaw) { c.Procedure = "vote" }),
+			Then: told(func(e *Authorized) {
+				e.Kind, e.Predicate, e.Fields, e.Procedure = KindPredicate, "ageOver18", nil, "vote"
+			})},
+		{Name: "A-2 a predicate on a field that is covered", When: predicate(func(*AuthorizeByLaw) {}), Then: answered},
+		{Name: "A-2 a predicate on a field that is not", When: predicate(func(c *AuthorizeByLaw) { c.Predicate = "named" }), Err: ErrNotCovered},
+		{Name: "A-2 a predicate nobody knows", When: predicate(func(c *AuthorizeByLaw) { c.Predicate = "rich" }), Err: ErrNotCovered},
+		{Name: "A-2 fields or a predicate, not both", When: predicate(func(c *AuthorizeByLaw) { c.Fields = []domain.Field{"name"} }), Err: ErrQuestion},
+		{Name: "A-2 no other kind is asked so", When: law(func(c *AuthorizeByLaw) { c.Kind = KindWallet }), Err: ErrQuestion},
+
+		{Name: "A-4 no purpose", When: law(func(c *AuthorizeByLaw) { c.Purpose = "" }), Err: ErrNoBasis},
+		{Name: "A-4 no legal basis", When: law(func(c *AuthorizeByLaw) { c.LegalBasis = "" }), Err: ErrNoBasis},
+		{Name: "A-4 no deliberation", When: law(func(c *AuthorizeByLaw) { c.Deliberation = "" }), Err: ErrNoBasis},
+		{Name: "A-4 another deliberation", When: law(func(c *AuthorizeByLaw) { c.Deliberation = "21/009" }), Err: ErrNoBasis},
+		{Name: "A-4 another purpose", When: law(func(c *AuthorizeByLaw) { c.Purpose = "tax" }), Err: ErrNoBasis},
+		{Name: "A-4 another type", When: law(func(c *AuthorizeByLaw) { c.Type.Name = "diploma" }), Err: ErrNoBasis},
+		{Name: "A-4 a procedure it is not registered for", When: law(func(c *AuthorizeByLaw) { c.Procedure = "marry" }), Err: ErrNoBasis},
+		{Name: "A-4 not registered", When: law(func(c *AuthorizeByLaw) { c.Registrations = nil }), Err: ErrNoBasis},
+		{Name: "A-4 no consumer", When: law(func(c *AuthorizeByLaw) { c.By = issuer }), Err: ErrNoBasis},
+
+		{Name: "A-6 without basis nothing is said of a revoked document", When: with(status(document.IsRevoked), func(c *AuthorizeByLaw) { c.Registrations = nil }), Err: ErrNoBasis},
+		{Name: "A-6 without basis nothing is said of nothing", When: with(byLaw, func(c *AuthorizeByLaw) { c.Registrations, c.Document = nil, document.Snapshot{} }), Err: ErrNoBasis},
+		{Name: "A-6 another citizen's document is not there", When: law(func(c *AuthorizeByLaw) { c.Document.Citizen = bob }), Err: ErrNoBasis},
+		{Name: "A-6 a person nobody knows", When: law(func(c *AuthorizeByLaw) { c.Standing = "" }), Err: ErrNoBasis},
+		{Name: "A-6 with a basis: the citizen died", When: law(func(c *AuthorizeByLaw) { c.Standing = citizen.Dead }), Then: []Event{lawful}},
+		{Name: "D-2 with a basis: revoked", When: status(document.IsRevoked), Err: document.ErrRevoked},
+		{Name: "D-2 with a basis: suspended", When: status(document.IsSuspended), Err: ErrSuspended},
+		{Name: "D-6 with a basis: expired is disclosed as such", When: status(document.Expired), Then: []Event{lawful}},
+		{Name: "D-6 with a basis: not yet valid is disclosed as such", When: status(document.NotYetValid), Then: []Event{lawful}},
+		{Name: "D-6 with a basis: dates that cannot be read", When: status(document.UnknownDates), Err: ErrUnreadable},
+		{Name: "D-6 with a basis: a version that cannot be told", When: law(func(c *AuthorizeByLaw) { c.Document.Version = 0 }), Err: ErrUnreadable},
+		{Name: "E-3 with a basis: erased", When: status(document.IsErased), Err: ErrDocumentGone},
+		{Name: "E-3 with a basis: the citizen is being erased", When: law(func(c *AuthorizeByLaw) { c.Standing = citizen.Erasing }), Err: ErrDocumentGone},
+
+		{Name: "A-8 the same access again within five minutes", Given: []Event{lawful}, When: law(func(c *AuthorizeByLaw) { c.Seen, c.At = true, noon.Add(RepeatWithin) }),
+			Then: told(func(e *Authorized) { e.Attempt, e.At = 2, noon.Add(RepeatWithin) })},
+		{Name: "A-8 a third time", Given: append([]Event{lawful}, told(func(e *Authorized) { e.Attempt = 2 })...), When: byLaw, Then: told(func(e *Authorized) { e.Attempt = 3 })},
+		{Name: "A-8 the same access after five minutes", Given: []Event{lawful}, When: law(func(c *AuthorizeByLaw) { c.At = noon.Add(RepeatWithin + 1) }), Err: ErrAlreadyUsed},
+		{Name: "A-8 another version by now", Given: []Event{lawful}, When: law(func(c *AuthorizeByLaw) { c.Document.Version = 3 }), Err: ErrAlreadyUsed},
+		{Name: "A-8 another kind", Given: []Event{lawful}, When: predicate(func(*AuthorizeByLaw) {}), Err: ErrAlreadyUsed},
+		{Name: "A-8 seen, but nobody remembers when", When: law(func(c *AuthorizeByLaw) { c.Seen = true }), Err: ErrAlreadyUsed},
+		{Name: "A-8 no longer lawful", Given: []Event{lawful}, When: law(func(c *AuthorizeByLaw) { c.Registrations = nil }), Err: ErrNoBasis},
+		{Name: "A-8 no longer held", Given: []Event{lawful}, When: status(document.IsRevoked), Err: document.ErrRevoked},
+
+		{Name: "M-1.2 a representative looks at the wallet", When: acting, Then: []Event{acted}},
+		{Name: "M-1.2 a representative reads a document", When: with(acting, func(c *AuthorizeByMandate) { c.Kind, c.Document, c.Type = KindDocument, held, kind }),
+			Then: []Event{with(acted, func(e *Authorized) {
+				e.Kind, e.Document, e.Version, e.Type = KindDocument, card, 2, "isiPlusCard"
+			})}},
+		{Name: "M-1.2 not for whom it is not", When: with(acting, func(c *AuthorizeByMandate) { c.Citizen = bob }), Err: ErrNoBasis},
+		{Name: "M-1.2 not in another role", When: with(acting, func(c *AuthorizeByMandate) { c.By.Role = domain.RoleCitizen }), Err: ErrNoBasis},
+		{Name: "M-1.2 not without mandate", When: with(acting, func(c *AuthorizeByMandate) { c.Mandate = mandate.InForce{} }), Err: ErrNoBasis},
+		{Name: "M-1.2 not what is out of scope", When: with(acting, func(c *AuthorizeByMandate) {
+			c.Kind, c.Document, c.Type, c.Mandate.Scope.Types = KindDocument, held, kind, []domain.DocumentType{"diploma"}
+		}), Err: ErrNoBasis},
+		{Name: "M-1.2 not another's document", When: with(acting, func(c *AuthorizeByMandate) {
+			c.Kind, c.Document, c.Type, c.Document.Citizen = KindDocument, held, kind, bob
+		}), Err: ErrNoBasis},
+		{Name: "M-1.6 not what parents do not hold", When: with(acting, func(c *AuthorizeByMandate) {
+			c.Kind, c.Document, c.Type = KindDocument, held, kind
+			c.Type.Holders.ParentsUntil = 0
+		}), Err: ErrNoBasis},
+		{Name: "M-1.8 not after the citizen's death", When: with(acting, func(c *AuthorizeByMandate) { c.Standing = citizen.Dead }), Err: ErrNoBasis},
+		{Name: "E-3 a representative reads nothing erased", When: with(acting, func(c *AuthorizeByMandate) {
+			c.Kind, c.Document, c.Type = KindVersions, held, kind
+			c.Document.Status = document.IsErased
+		}), Err: ErrDocumentGone},
+		{Name: "M-1.2 a wallet is not a document", When: with(acting, func(c *AuthorizeByMandate) { c.Document = held }), Err: ErrQuestion},
+		{Name: "M-1.2 nothing else is read so", When: with(acting, func(c *AuthorizeByMandate) { c.Kind = KindExport }), Err: ErrQuestion},
+
+		{Name: "D-1 an issuer reads back", When: back, Then: []Event{wasBack}},
+		{Name: "D-1 an issuer reads versions", When: with(back, func(c *AuthorizeReadBack) { c.Kind = KindVersions }), Then: []Event{with(wasBack, func(e *Authorized) { e.Kind = KindVersions })}},
+		{Name: "D-1 not what another issued", When: with(back, func(c *AuthorizeReadBack) { c.By.Organisation = org }), Err: ErrNoBasis},
+		{Name: "D-1 not as a consumer", When: with(back, func(c *AuthorizeReadBack) { c.By.Role = domain.RoleConsumer }), Err: ErrNoBasis},
+		{Name: "D-1 nothing else is read back", When: with(back, func(c *AuthorizeReadBack) { c.Kind = KindExport }), Err: ErrQuestion},
+		{Name: "E-3 nothing erased is read back", When: with(back, func(c *AuthorizeReadBack) { c.Document.Status = document.IsErased }), Err: ErrDocumentGone},
+
+		{Name: "A-6 Coffre sends under a basis", When: deliver, Then: told(func(e *Authorized) {
+			e.Kind, e.Role, e.LegalBasis, e.Personal = KindDelivery, domain.RoleSystem, "06.1c", nil
+		})},
+		{Name: "A-6 Coffre sends to the citizen", When: with(deliver, func(c *AuthorizeDelivery) { c.To, c.Deliberation = "", "" }), Then: told(func(e *Authorized) {
+			e.Kind, e.Role, e.LegalBasis, e.Personal, e.Consumer, e.Deliberation, e.Fields = KindDelivery, domain.RoleSystem, "06.1c", nil, "", "", nil
+		})},
+		{Name: "A-6 nothing is sent without basis", When: with(deliver, func(c *AuthorizeDelivery) { c.LegalBasis = "" }), Err: ErrNoBasis},
+		{Name: "A-4 nothing is sent to an organisation without deliberation", When: with(deliver, func(c *AuthorizeDelivery) { c.Deliberation = "" }), Err: ErrNoBasis},
+		{Name: "A-2 no more is sent than is covered", When: with(deliver, func(c *AuthorizeDelivery) { c.Fields = []domain.Field{"secret"} }), Err: ErrNotCovered},
+		{Name: "D-2 nothing revoked is sent", When: with(deliver, func(c *AuthorizeDelivery) { c.Document.Status = document.IsRevoked }), Err: document.ErrRevoked},
+		{Name: "E-3 nothing is sent of the erased", When: with(deliver, func(c *AuthorizeDelivery) { c.Standing = citizen.Erased }), Err: ErrDocumentGone},
+		{Name: "A-8 a message sent again", Given: []Event{with(lawful, func(e *Authorized) { e.Kind = KindDelivery })}, When: with(deliver, func(c *AuthorizeDelivery) { c.Seen, c.At = true, noon.Add(time.Hour) }), Err: ErrAlreadyUsed},
+
+		{Name: "A-6 a citizen's own report", When: report, Then: []Event{Authorized{Access: first, Citizen: ana, Kind: KindSubjectAccessReport, Role: domain.RoleCitizen, LegalBasis: "06.1c", Attempt: 1, At: noon}}},
+		{Name: "A-6 an officer's export", When: with(report, func(c *AuthorizeReport) { c.By, c.Kind = officer, KindExport }),
+			Then: []Event{Authorized{Access: first, Citizen: ana, Kind: KindExport, Role: domain.RolePrivacyOfficer, LegalBasis: "06.1c", Attempt: 1, At: noon}}},
+		{Name: "A-6 no report about another", When: with(report, func(c *AuthorizeReport) { c.Citizen = bob }), Err: ErrNoBasis},
+		{Name: "A-6 a citizen exports nothing", When: with(report, func(c *AuthorizeReport) { c.Kind = KindExport }), Err: ErrNoBasis},
+		{Name: "A-6 a report has a basis", When: with(report, func(c *AuthorizeReport) { c.LegalBasis = "" }), Err: ErrNoBasis},
+		{Name: "A-6 a report is of no other kind", When: with(report, func(c *AuthorizeReport) { c.By, c.Kind = officer, KindDocument }), Err: ErrQuestion},
+		{Name: "A-6 no report of nobody", When: with(report, func(c *AuthorizeReport) { c.Standing = "" }), Err: ErrNoBasis},
+		{Name: "E-3 no report of the erased", When: with(report, func(c *AuthorizeReport) { c.Standing = citizen.Erased }), Err: ErrDocumentGone},
+		{Name: "A-1 an outcome changes nothing remembered", Given: []Event{lawful, Disclosed{Access: first, Citizen: ana, Outcome: Delivered, Attempt: 1, At: noon}}, When: byLaw, Then: told(func(e *Authorized) { e.Attempt = 2 })},
+	})
+}
+
+// there is no break-glass: no role reads without a basis.
+func TestNoBreakGlass(t *testing.T) {
+	for _, role := range []domain.Role{domain.RoleIssuer, domain.RoleConsumer, domain.RoleCitizen, domain.RoleRepresentative,
+		domain.RoleAuditor, domain.RolePrivacyOfficer, domain.RoleOperator, domain.RoleSystem, ""} {
+		by := domain.Actor{Role: role, Organisation: org, Citizen: bob, Subject: "x"}
+		for _, cmd := range []domaintest.Command[State, Event]{
+			law(func(c *AuthorizeByLaw) { c.By, c.Registrations = by, nil }),
+			with(acting, func(c *AuthorizeByMandate) { c.By, c.Mandate = by, mandate.InForce{} }),
+			with(back, func(c *AuthorizeReadBack) { c.By = by }),
+			with(deliver, func(c *AuthorizeDelivery) { c.By, c.LegalBasis = by, "" }),
+			with(report, func(c *AuthorizeReport) { c.By, c.LegalBasis = by, "" }),
+		} {
+			if events, err := cmd.Decide(State{}); !errors.Is(err, ErrNoBasis) || events != nil {
+				t.Errorf("%q with %T: %v", role, cmd, err)
+			}
+		}
+	}
+}
+
+// a daily quota of distinct citizens.
+func TestWithinQuota(t *testing.T) {
+	for _, tc := range []struct {
+		today, quota int
+		seen         bool
+		want         error
+	}{{0, 1, false, nil}, {1, 1, false, ErrQuota}, {1, 1, true, nil}, {0, 0, false, ErrQuota}, {99, 100, false, nil}, {100, 100, false, ErrQuota}} {
+		if err := WithinQuota(tc.today, tc.quota, tc.seen); !errors.Is(err, tc.want) {
+			t.Errorf("A-7 %+v: %v", tc, err)
+		}
+	}
+}
+
+// refusals are recorded apart up to a threshold, then counted together.
+func TestRefusals(t *testing.T) {
+	one := Refused{Consumer: org, Citizen: ana, Document: card, Type: "isiPlusCard", Purpose: "benefit", Procedure: "vote", Reason: "noBasis", At: noon}
+	var many []Refused
+	for i := range ApartPerMinute + 20 {
+		r := one
+		r.At = noon.Add(time.Duration(i) * time.Second)
+		if i >= ApartPerMinute && i%2 == 0 {
+			r.Citizen, r.Document, r.Type, r.Procedure = bob, domain.DocumentID{}, "diploma", ""
+		}
+		many = append(many, r)
+	}
+	many = append(many, with(one, func(r *Refused) { r.At, r.Reason = noon.Add(49*time.Second), "dailyQuotaExceeded" }), with(one, func(r *Refused) { r.At = noon.Add(time.Minute) }))
+	events, err := RecordRefusals{many}.Decide(RefusalState{})
+	if err != nil || len(events) != ApartPerMinute+3 {
+		t.Fatalf("A-3 %d facts, %v", len(events), err)
+	}
+	together := Refused{Consumer: org, Purpose: "benefit", Reason: "noBasis", Count: 20, At: noon.Add(ApartPerMinute * time.Second)}
+	if got := events[ApartPerMinute]; got != together {
+		t.Errorf("A-3 counted together: %+v", got)
+	}
+	if got := events[ApartPerMinute+1].(Refused); got.Reason != "dailyQuotaExceeded" || got.Count != 1 {
+		t.Errorf("A-3 another reason is counted apart: %+v", got)
+	}
+	if got := events[ApartPerMinute+2].(Refused); got.Count != 1 || got.Citizen != ana {
+		t.Errorf("A-3 a new minute begins anew: %+v", got)
+	}
+	var s RefusalState
+	for _, e := range events[:ApartPerMinute] {
+		s = EvolveRefusals(s, e)
+	}
+	if s != (RefusalState{noon, ApartPerMinute}) {
+		t.Errorf("remembers %+v", s)
+	}
+	if got := Aggregate(s, []Refused{one, one}); len(got) != 1 || got[0].Count != 2 || got[0].Citizen != ana {
+		t.Errorf("A-3 the threshold counts what was recorded before: %+v", got)
+	}
+}
+
+// however refusals come, none is lost or counted twice, and the facts of one
+// minute stay few.
+func TestNoRefusalIsLost(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var s RefusalState
+		asked, recorded := 0, 0
+		at := noon
+		for range rapid.IntRange(1, 6).Draw(t, "batches") {
+			var batch []Refused
+			for range rapid.IntRange(0, 60).Draw(t, "refusals") {
+				at = at.Add(time.Duration(rapid.IntRange(0, 4).Draw(t, "s")) * time.Second)
+				batch = append(batch, Refused{Consumer: org, Reason: rapid.SampledFrom([]domain.ReasonCode{"noBasis", "other"}).Draw(t, "r"), At: at})
+			}
+			asked += len(batch)
+			events, _ := RecordRefusals{batch}.Decide(s)
+			perMinute := make(map[time.Time]int)
+			for _, e := range events {
+				r := e.(Refused)
+				recorded += r.Count
+				perMinute[r.At.Truncate(time.Minute)]++
+				s = EvolveRefusals(s, e)
+			}
+			for minute, n := range perMinute {
+				if n > ApartPerMinute+2 {
+					t.Fatalf("%d facts in %v", n, minute)
+				}
+			}
+		}
+		if asked != recorded {
+			t.Fatalf("%d asked, %d recorded", asked, recorded)
+		}
+	})
+}
+
+// what is remembered is bounded, newest first, and never changes what was
+// handed out.
+func TestMemoryIsBounded(t *testing.T) {
+	var s State
+	var before []string
+	var states []State
+	for i := range 200 {
+		states, before = append(states, s), append(before, fmt.Sprint(s))
+		s = Evolve(s, with(lawful, func(e *Authorized) { e.Access = domain.AccessID{UUID: uuid.UUID{9, byte(i)}} }))
+		s = Evolve(s, with(lawful, func(e *Authorized) {
+			e.Access, e.Attempt = domain.AccessID{UUID: uuid.UUID{9, byte(i)}}, 2
+		}))
+	}
+	for i := range states {
+		if fmt.Sprint(states[i]) != before[i] {
+			t.Fatal("a state changed after it was handed out")
+		}
+	}
+	q := byLaw.Question
+	if n, err := s.Memory.Attempt(domain.AccessID{UUID: uuid.UUID{9, 199}}, q, noon, true); n != 3 || err != nil {
+		t.Errorf("the newest: attempt %d, %v", n, err)
+	}
+	if _, err := s.Memory.Attempt(domain.AccessID{UUID: uuid.UUID{9, 0}}, q, noon, true); !errors.Is(err, ErrAlreadyUsed) {
+		t.Errorf("A-8 forgotten, yet answered: %v", err)
+	}
+	a, errA := byLaw.Decide(s)
+	b, errB := byLaw.Decide(s)
+	if !reflect.DeepEqual(a, b) || errA != nil || errB != nil {
+		t.Error("same question, other answer")
+	}
+}

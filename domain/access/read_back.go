@@ -1,0 +1,33 @@
+package access
+
+import (
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/document"
+)
+
+// AuthorizeReadBack lets an issuer read what it issued. It needs no other basis.
+type AuthorizeReadBack struct {
+	Access   domain.AccessID
+	Kind     Kind // KindReadBack or KindVersions
+	Document document.Snapshot
+	By       domain.Actor
+	At       time.Time
+}
+
+// Decide implements D-1 and A-6: what another issued is not there.
+func (c AuthorizeReadBack) Decide(State) ([]Event, error) {
+	switch {
+	case c.By.Role != domain.RoleIssuer || c.By.Organisation.IsZero() || c.By.Organisation != c.Document.Issuer:
+		return nil, ErrNoBasis
+	case c.Kind != KindReadBack && c.Kind != KindVersions:
+		return nil, ErrQuestion
+	case c.Document.Status == document.IsErased:
+		return nil, ErrDocumentGone
+	}
+	return []Event{Authorized{
+		Access: c.Access, Citizen: c.Document.Citizen, Kind: c.Kind, Role: c.By.Role, Consumer: c.By.Organisation,
+		Document: c.Document.Document, Version: c.Document.Version, Type: c.Document.Type, Attempt: 1, At: c.At,
+	}}, nil
+}
