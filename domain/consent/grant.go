@@ -1,0 +1,66 @@
+package consent
+
+import (
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/mandate"
+	"coffre/domain/registry"
+)
+
+var ErrNotShown = domain.NewError(domain.Invalid, "shownTextMissing", "what the citizen was shown is needed: text, language and version")
+
+// Grant is the citizen's consent, in answer to a request or unasked.
+type Grant struct {
+	Consent domain.ConsentID
+	Citizen domain.CitizenID
+	// Terms of a consent unasked; no Until: the longest. In answer to a request
+	// only what narrows it: Fields, Until, Limits.
+	Terms         Terms
+	Shown         Shown
+	Longest       time.Duration           // 0: one year
+	Held          []Held                  // the citizen's documents that the terms name
+	Registrations []registry.Registration // the consumer's, in the registry in force
+	Mandate       mandate.InForce         // when a representative acts
+	By            domain.Actor
+	At            time.Time
+}
+
+// Decide implements C-1, C-2 and C-5. To strangers a request does not exist.
+func (c Grant) Decide(s State) ([]Event, error) {
+	citizen, stranger := c.Citizen, ErrNotYours
+	if s.Phase != None {
+		citizen, stranger = s.Citizen, ErrNotFound
+	}
+	if _, ok := agent(c.By, citizen, c.Mandate, nil); !ok || citizen != c.Citizen { // C-1
+		return nil, stranger
+	}
+	var terms Terms
+	switch s.Phase {
+	case None:
+		terms = withEnd(c.Terms, c.At, c.Longest)
+	case IsRequested:
+		if c.Terms.Consumer != "" || c.Terms.Purpose != "" || len(c.Terms.Documents)+len(c.Terms.Types) > 0 {
+			return nil, ErrWider
+		}
+		var err error
+		if terms, err = s.Terms.narrowed(c.Terms); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, ErrAlreadyDecided
+	}
+	types, err := terms.check(c.At, c.Longest, c.Held, c.Registrations) // C-2
+	if err != nil {
+		return nil, err
+	}
+	under, ok := agent(c.By, citizen, c.Mandate, types) // C-1
+	switch {
+	case !ok:
+		return nil, stranger
+	case c.Shown.Text == "" || c.Shown.Language == "" || c.Shown.Version == "": // C-5
+		return nil, ErrNotShown
+	}
+	return []Event{Granted{Consent: c.Consent, Citizen: citizen, Terms: terms.cloned(), Mandate: under, At: c.At,
+		Personal: &GrantedPersonal{Shown: c.Shown}}}, nil
+}

@@ -1,0 +1,53 @@
+package consent
+
+import (
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/registry"
+)
+
+// Request asks a citizen for their consent, as a consumer.
+type Request struct {
+	Consent       domain.ConsentID
+	Citizen       domain.CitizenID
+	Terms         Terms // with types, not documents: the consumer knows of none; no Until: the longest
+	Message       string
+	Longest       time.Duration           // 0: one year
+	Registrations []registry.Registration // the consumer's, in the registry in force
+	By            domain.Actor
+	At            time.Time
+}
+
+// Decide implements C-2.
+func (c Request) Decide(s State) ([]Event, error) {
+	terms := withEnd(c.Terms.cloned(), c.At, c.Longest)
+	switch {
+	case c.By.Role != domain.RoleConsumer || c.By.Organisation.IsZero() || c.By.Organisation != terms.Consumer:
+		return nil, ErrNotRegistered
+	case s.Phase != None:
+		return nil, ErrAlreadyDecided
+	case len(terms.Documents) > 0:
+		return nil, ErrTerms
+	}
+	if _, err := terms.check(c.At, c.Longest, nil, c.Registrations); err != nil {
+		return nil, err
+	}
+	e := Requested{Consent: c.Consent, Citizen: c.Citizen, Terms: terms, At: c.At}
+	if c.Message != "" {
+		e.Personal = &RequestedPersonal{Message: c.Message}
+	}
+	return []Event{e}, nil
+}
+
+// withEnd puts in the longest end where none is given.
+func withEnd(t Terms, at time.Time, longest time.Duration) Terms {
+	switch {
+	case !t.Until.IsZero():
+	case longest > 0:
+		t.Until = at.Add(longest)
+	default:
+		t.Until = at.AddDate(1, 0, 0)
+	}
+	return t
+}
