@@ -1,0 +1,250 @@
+package reactors
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"coffre/eventstore"
+	"coffre/eventstore/sqlite/sqlitedb"
+)
+
+const (
+	schemaVersion = 1
+	// keepDone is for how long a repetition of an event is recognised. Positions only
+	// move forward, so repetitions come within seconds; the rest is for operators who
+	// set a position back.
+	keepDone = 90 * 24 * time.Hour
+)
+
+const schema = `
+CREATE TABLE IF NOT EXISTS reactor_positions (
+	reactor  TEXT    NOT NULL,
+	topic    TEXT    NOT NULL,
+	log_commit  INTEGER NOT NULL, -- of the last event passed; 0 and 0 lie before the first
+	log_prepare INTEGER NOT NULL,
+	moved_at INTEGER NOT NULL, -- microseconds since 1970
+	PRIMARY KEY (reactor, topic)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS reactor_done (
+	reactor TEXT    NOT NULL,
+	event   BLOB    NOT NULL,
+	done_at INTEGER NOT NULL,
+	PRIMARY KEY (reactor, event)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS reactor_done_at ON reactor_done (done_at);
+
+CREATE TABLE IF NOT EXISTS reactor_poison (
+	reactor  TEXT    NOT NULL,
+	leaf     INTEGER NOT NULL,
+	event    BLOB    NOT NULL, -- sixteen zeroes when the record itself is damaged
+	type     TEXT    NOT NULL,
+	reason   TEXT    NOT NULL, -- a class, never an error's text
+	attempts INTEGER NOT NULL,
+	at       INTEGER NOT NULL,
+	PRIMARY KEY (reactor, leaf)
+) STRICT, WITHOUT ROWID;
+`
+
+// DB is what reactors remember: positions, what was handled, what was set aside,
+// and the tables of the reactors themselves. Its methods may be called concurrently.
+type DB struct {
+	sql *sqlitedb.DB
+
+	mu    sync.Mutex
+	turns map[string]chan struct{} // one token each, held by who consumes
+}
+
+// Open opens or creates the database at path. o tunes the file, as for every
+// database of ours.
+func Open(ctx context.Context, path string, o sqlitedb.Options) (*DB, error) {
+	db, err := sqlitedb.Open(ctx, path, o)
+	if err != nil {
+		return nil, err
+	}
+	d := &DB{sql: db, turns: map[string]chan struct{}{}}
+	if err := d.migrate(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return d, nil
+}
+
+func (db *DB) migrate(ctx context.Context) error {
+	var version int
+	if err := db.sql.Writer.GetContext(ctx, &version, `PRAGMA user_version`); err != nil {
+		return fmt.Errorf("read the version of the reactors' database: %w", err)
+	}
+	if version > schemaVersion {
+		return fmt.Errorf("the reactors' database has version %d, this program knows %d", version, schemaVersion)
+	}
+	return db.Ensure(ctx, schema+fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion))
+}
+
+// Ensure runs the statements of a reactor that keeps tables of its own here. They
+// must say IF NOT EXISTS.
+func (db *DB) Ensure(ctx context.Context, statements string) error {
+	return db.Write(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, statements); err != nil {
+			return fmt.Errorf("prepare tables: %w", err)
+		}
+		return nil
+	})
+}
+
+// Close closes the database. Routers and subscribers over it are closed first.
+func (db *DB) Close() error { return db.sql.Close() }
+
+// Reader returns connections that cannot write.
+func (db *DB) Reader() *sqlx.DB { return db.sql.Reader }
+
+// Write runs do in one transaction, which is durable when Write returns nil and
+// left no trace when it does not. A transaction that could not begin or commit
+// wraps ErrLater.
+func (db *DB) Write(ctx context.Context, do func(tx *sqlx.Tx) error) error {
+	tx, err := db.sql.Writer.BeginTxx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("%w: begin: %w", ErrLater, err)
+	}
+	defer tx.Rollback() // after Commit it does nothing
+	if err := do(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("%w: commit: %w", ErrLater, err)
+	}
+	return nil
+}
+
+// Prune forgets which events were handled before the time given.
+func (db *DB) Prune(ctx context.Context, before time.Time) error {
+	if _, err := db.sql.Writer.ExecContext(ctx, `DELETE FROM reactor_done WHERE done_at < ?`, before.UnixMicro()); err != nil {
+		return fmt.Errorf("prune: %w", err)
+	}
+	return nil
+}
+
+// errMoved: somebody else moved the position, so what is being delivered here is
+// not next any more.
+var errMoved = errors.New("reactors: the position was moved by somebody else")
+
+// position returns the reactor's place in the log. One that never ran is put where
+// first says.
+func (db *DB) position(ctx context.Context, reactor, topic string, first func() (eventstore.Position, error)) (eventstore.Position, error) {
+	p, err := db.stored(ctx, reactor, topic)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return p, err
+	}
+	if p, err = first(); err != nil {
+		return p, err
+	}
+	_, err = db.sql.Writer.ExecContext(ctx, `
+		INSERT INTO reactor_positions (reactor, topic, log_commit, log_prepare, moved_at) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT DO NOTHING`,
+		reactor, topic, int64(p.Commit), int64(p.Prepare), time.Now().UnixMicro())
+	if err != nil {
+		return p, fmt.Errorf("keep the first position: %w", err)
+	}
+	return db.stored(ctx, reactor, topic)
+}
+
+func (db *DB) stored(ctx context.Context, reactor, topic string) (eventstore.Position, error) {
+	var at struct {
+		Commit  int64 `db:"log_commit"`
+		Prepare int64 `db:"log_prepare"`
+	}
+	err := db.sql.Writer.GetContext(ctx, &at, `
+		SELECT log_commit, log_prepare FROM reactor_positions WHERE reactor = ? AND topic = ?`, reactor, topic)
+	if err != nil {
+		return eventstore.Position{}, fmt.Errorf("read position: %w", err)
+	}
+	return eventstore.Position{Commit: uint64(at.Commit), Prepare: uint64(at.Prepare)}, nil
+}
+
+// move compares and swaps the position.
+func (db *DB) move(ctx context.Context, reactor, topic string, from, to eventstore.Position) error {
+	done, err := db.sql.Writer.ExecContext(ctx, `
+		UPDATE reactor_positions SET log_commit = ?, log_prepare = ?, moved_at = ?
+		WHERE reactor = ? AND topic = ? AND log_commit = ? AND log_prepare = ?`,
+		int64(to.Commit), int64(to.Prepare), time.Now().UnixMicro(),
+		reactor, topic, int64(from.Commit), int64(from.Prepare))
+	if err != nil {
+		return fmt.Errorf("move position: %w", err)
+	}
+	if n, err := done.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(errMoved, err)
+	}
+	return nil
+}
+
+// turn waits until nobody in this process consumes the topic for the reactor.
+// Across processes the compare-and-swap of the position tells.
+func (db *DB) turn(ctx context.Context, reactor, topic string) (leave func(), err error) {
+	key := reactor + "\x00" + topic
+	db.mu.Lock()
+	token := db.turns[key]
+	if token == nil {
+		token = make(chan struct{}, 1)
+		token <- struct{}{}
+		db.turns[key] = token
+	}
+	db.mu.Unlock()
+	select {
+	case <-token:
+		return func() { token <- struct{}{} }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// handled reports whether the reactor's effect of that event is stored.
+func (db *DB) handled(ctx context.Context, reactor string, event uuid.UUID) (bool, error) {
+	var n int
+	err := db.sql.Reader.GetContext(ctx, &n, `SELECT count(*) FROM reactor_done WHERE reactor = ? AND event = ?`, reactor, event[:])
+	if err != nil {
+		return false, fmt.Errorf("%w: look for a repetition: %w", ErrLater, err)
+	}
+	return n > 0, nil
+}
+
+// once handles the event unless it was handled before. The mark and the effect are
+// one transaction: a crash leaves both or neither.
+func (db *DB) once(ctx context.Context, r Reactor, n Notice) error {
+	if done, err := db.handled(ctx, r.Name, n.ID); err != nil || done {
+		return err
+	}
+	effect, err := r.Handle(ctx, n)
+	if err != nil {
+		return err
+	}
+	repeated := false
+	err = db.Write(ctx, func(tx *sqlx.Tx) error {
+		mark, err := tx.ExecContext(ctx, `
+			INSERT INTO reactor_done (reactor, event, done_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+			r.Name, n.ID[:], time.Now().UnixMicro())
+		if err != nil {
+			return fmt.Errorf("%w: mark as handled: %w", ErrLater, err)
+		}
+		if marked, err := mark.RowsAffected(); err != nil || marked == 0 {
+			repeated = true // an operator's replay was faster
+			return err
+		}
+		if effect.Store == nil {
+			return nil
+		}
+		return effect.Store(ctx, tx)
+	})
+	if err != nil {
+		return fmt.Errorf("store the effect: %w", err)
+	}
+	if effect.Stored != nil && !repeated {
+		effect.Stored()
+	}
+	return nil
+}

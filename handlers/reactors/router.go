@@ -1,0 +1,313 @@
+package reactors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime/debug"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+
+	"coffre/domain"
+	"coffre/eventstore"
+)
+
+const (
+	// closeTimeout is how long a handler in hand may take to end. It is shorter than
+	// the 30 s after which Kubernetes kills.
+	closeTimeout = 20 * time.Second
+	// Five tries within a second, so that events behind a bad one wait no longer: the
+	// pauses are about 50, 100, 200 and 400 ms. Watermill takes every second value of
+	// the series only, because it draws one more for ShouldRetry; hence the root.
+	maxRetries    = 4
+	firstRetry    = 35 * time.Millisecond
+	maxRetry      = time.Second
+	retryFactor   = math.Sqrt2
+	retryJitter   = 0.3
+	handleTimeout = 10 * time.Second
+	pruneEvery    = 24 * time.Hour
+)
+
+// Router runs reactors. Around each handler stand, from outside: a recoverer, the
+// place where bad events are set aside, retries with backoff and jitter, the time
+// limit, the recognition of repetitions.
+//
+// An event is set aside only after its own failure. One whose try was cut short by a
+// shutdown, or failed because something else is away, stays where it is and is
+// delivered again.
+type Router struct {
+	o        RouterOptions
+	wm       *message.Router
+	subs     []*Subscriber
+	reactors map[string]Reactor
+	closing  atomic.Bool
+}
+
+// RouterOptions of a Router. DB and Log are required.
+type RouterOptions struct {
+	DB       *DB
+	Log      *eventstore.Log
+	Reactors []Reactor
+	Backoff  Backoff      // between deliveries of an event that was not handled yet
+	Logger   *slog.Logger // default slog.Default()
+}
+
+// NewRouter prepares a router; [Router.Run] runs it, once.
+func NewRouter(o RouterOptions) (*Router, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeTimeout}, quiet{o.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("make the router: %w", err)
+	}
+	r := &Router{o: o, wm: wm, reactors: map[string]Reactor{}}
+	for _, reactor := range o.Reactors {
+		if err := r.add(reactor); err != nil {
+			return nil, fmt.Errorf("reactor %q: %w", reactor.Name, err)
+		}
+	}
+	return r, nil
+}
+
+func (r *Router) add(reactor Reactor) error {
+	if reactor.Name == "" || reactor.Handle == nil || len(reactor.Topics) == 0 {
+		return errors.New("a name, topics and a handler are required")
+	}
+	if _, twice := r.reactors[reactor.Name]; twice {
+		return errors.New("the name is taken")
+	}
+	if reactor.Timeout <= 0 {
+		reactor.Timeout = handleTimeout
+	}
+	r.reactors[reactor.Name] = reactor
+	topics := map[string]bool{}
+	for _, name := range reactor.Topics {
+		if _, err := parseTopic(name); err != nil {
+			return err
+		}
+		if topics[name] {
+			return errors.New("a topic is named twice")
+		}
+		topics[name] = true
+		// One subscriber for each, because Watermill closes it with the handler.
+		sub := NewSubscriber(SubscriberOptions{
+			DB: r.o.DB, Log: r.o.Log, Group: reactor.Name, From: reactor.From, Backoff: r.o.Backoff, Logger: r.o.Logger,
+		})
+		r.subs = append(r.subs, sub)
+		handler := r.wm.AddConsumerHandler(reactor.Name+"/"+name, name, sub, r.handler(reactor))
+		handler.AddMiddleware(
+			middleware.Recoverer,
+			r.settingAside(reactor),
+			middleware.Retry{
+				MaxRetries:          maxRetries,
+				InitialInterval:     firstRetry,
+				MaxInterval:         maxRetry,
+				Multiplier:          retryFactor,
+				RandomizationFactor: retryJitter,
+				ShouldRetry:         func(p middleware.RetryParams) bool { return !spared(p.Err) },
+				ResetContextOnRetry: true, // the try before ended its own
+			}.Middleware,
+			middleware.Timeout(reactor.Timeout),
+			counting,
+			r.recovering,
+		)
+	}
+	return nil
+}
+
+// handler is the innermost part: the reactor, once per event.
+func (r *Router) handler(reactor Reactor) message.NoPublishHandlerFunc {
+	return func(m *message.Message) error {
+		n, err := FromMessage(m)
+		if err != nil {
+			return err
+		}
+		return r.o.DB.once(m.Context(), reactor, n)
+	}
+}
+
+// settingAside takes an event that failed of itself out of the way.
+func (r *Router) settingAside(reactor Reactor) message.HandlerMiddleware {
+	return func(next message.HandlerFunc) message.HandlerFunc {
+		return func(m *message.Message) ([]*message.Message, error) {
+			ctx := m.Context() // the time limit replaces it
+			produced, err := next(m)
+			if err == nil || spared(err) || ctx.Err() != nil || r.closing.Load() {
+				return produced, err
+			}
+			n, readErr := FromMessage(m)
+			if readErr != nil {
+				return nil, errors.Join(err, readErr)
+			}
+			attempts, countErr := strconv.Atoi(m.Metadata.Get(metaAttempt))
+			if countErr != nil {
+				attempts = 1
+			}
+			p := Poison{Reactor: reactor.Name, Leaf: n.Leaf, Event: n.ID, Type: n.Type, Reason: class(err), Attempts: attempts}
+			if asideErr := r.o.DB.setAside(ctx, p); asideErr != nil {
+				return nil, errors.Join(err, asideErr)
+			}
+			r.o.Logger.Error("event set aside", "reactor", p.Reactor, "leaf", p.Leaf, "type", p.Type, "reason", p.Reason, "attempts", p.Attempts)
+			return nil, nil
+		}
+	}
+}
+
+// spared reports whether an error must never set an event aside: something else is
+// away, or the try was cut short.
+func spared(err error) bool { return later(err) || errors.Is(err, context.Canceled) }
+
+// counting notes in the message how often it was tried.
+func counting(next message.HandlerFunc) message.HandlerFunc {
+	return func(m *message.Message) ([]*message.Message, error) {
+		n, err := strconv.Atoi(m.Metadata.Get(metaAttempt))
+		if err != nil {
+			n = 0
+		}
+		m.Metadata.Set(metaAttempt, strconv.Itoa(n+1))
+		return next(m)
+	}
+}
+
+// recovering makes a panic an error that can be retried and set aside. The
+// recoverer outside is too late for that, and keeps the value, which may be personal.
+func (r *Router) recovering(next message.HandlerFunc) message.HandlerFunc {
+	return func(m *message.Message) (produced []*message.Message, err error) {
+		defer func() {
+			if recover() != nil {
+				r.o.Logger.Error("reactor panicked", "message", m.UUID, "stack", string(debug.Stack()))
+				produced, err = nil, errPanicked
+			}
+		}()
+		return next(m)
+	}
+}
+
+// Run runs the reactors until ctx ends, then waits for handlers in hand. Their
+// contexts end at once; what they leave undone is delivered again by the next Run of
+// another Router. It returns nil after an orderly end.
+func (r *Router) Run(ctx context.Context) error {
+	if len(r.reactors) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	ended := make(chan struct{})
+	closed := make(chan error, 1)
+	go func() {
+		// Watermill's router must not be closed before it runs.
+		select {
+		case <-r.wm.Running():
+		case <-ended:
+			closed <- nil
+			return
+		}
+		r.prune(ctx, ended)
+		r.closing.Store(true)
+		closed <- r.wm.Close()
+	}()
+	err := r.wm.Run(context.WithoutCancel(ctx))
+	close(ended)
+	if err := errors.Join(err, <-closed); err != nil {
+		return fmt.Errorf("reactors: %w", err)
+	}
+	if ctx.Err() == nil {
+		return errors.New("reactors: all subscriptions ended")
+	}
+	return nil
+}
+
+// prune forgets old repetitions now and then until ctx or the router ends.
+func (r *Router) prune(ctx context.Context, ended <-chan struct{}) {
+	tick := time.NewTicker(pruneEvery)
+	defer tick.Stop()
+	for {
+		if err := r.o.DB.Prune(ctx, time.Now().Add(-keepDone)); err != nil && ctx.Err() == nil {
+			r.o.Logger.Warn("prune", "reason", class(err))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		case <-ended:
+			return
+		}
+	}
+}
+
+// Running is closed when the subscriptions stand.
+func (r *Router) Running() <-chan struct{} { return r.wm.Running() }
+
+// Progress returns how far each reactor is on each of its topics.
+func (r *Router) Progress() []Progress {
+	var all []Progress
+	for _, s := range r.subs {
+		all = append(all, s.Progress()...)
+	}
+	return all
+}
+
+// ErrNoReactor: no reactor of that name runs here.
+var ErrNoReactor = domain.NewError(domain.NotFound, "noSuchReactor", "no reactor of that name runs here")
+
+// Replay handles once more an event that was set aside, now. When it succeeds, or
+// when the event was handled in the meantime, it is no longer among those set aside;
+// when it fails, the attempt is counted and the error returned.
+func (r *Router) Replay(ctx context.Context, reactor string, leaf int64) error {
+	re, ok := r.reactors[reactor]
+	if !ok {
+		return ErrNoReactor
+	}
+	p, err := r.o.DB.aside(ctx, reactor, leaf)
+	if err != nil {
+		return err
+	}
+	n, err := r.at(ctx, p)
+	if err == nil {
+		m := n.Message()
+		m.SetContext(ctx)
+		try := middleware.Timeout(re.Timeout)(r.recovering(func(m *message.Message) ([]*message.Message, error) {
+			return nil, r.handler(re)(m)
+		}))
+		_, err = try(m)
+	}
+	if err == nil {
+		return r.o.DB.takeBack(ctx, reactor, leaf)
+	}
+	if ctx.Err() == nil {
+		p.Attempts, p.Reason = 1, class(err)
+		err = errors.Join(err, r.o.DB.setAside(ctx, p))
+	}
+	return fmt.Errorf("replay: %w", err)
+}
+
+// at reads the event that was set aside from the log.
+func (r *Router) at(ctx context.Context, p Poison) (Notice, error) {
+	before, err := r.o.Log.Leaves().Position(ctx, p.Leaf-1)
+	if err != nil {
+		return Notice{}, fmt.Errorf("find the leaf: %w", err)
+	}
+	for record, err := range r.o.Log.Store().ReadAll(ctx, before, 1) {
+		if err != nil {
+			return Notice{}, fmt.Errorf("read the leaf: %w", err)
+		}
+		n, err := notice(ctx, r.o.Log, record)
+		if err != nil {
+			return Notice{}, err
+		}
+		// A damaged record had no id to keep; any other must be the one set aside.
+		if n.Leaf == p.Leaf && (n.ID == p.Event || p.Type == "") {
+			return n, nil
+		}
+	}
+	return Notice{}, ErrNotSetAside
+}

@@ -1,0 +1,389 @@
+package reactors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+
+	"coffre/eventstore"
+)
+
+const (
+	pageSize = 128
+	// saveEvery and saveAfter bound how many events are delivered again after a
+	// crash. A position that is saved less often than every event costs fewer syncs;
+	// repetitions are recognised by their ids.
+	saveEvery = 64
+	saveAfter = time.Second
+	// saveWithin lets the position be kept although the subscription has ended.
+	saveWithin = 5 * time.Second
+	// idleWakes is how often the store may wake us for nothing before we begin anew.
+	idleWakes = 3
+)
+
+// Subscriber implements Watermill's message.Subscriber over the event log, for one
+// consumer group.
+//
+// Topics: a stream category ("document") or an event's name without its form
+// ("document.revoked"); the dot tells them apart.
+//
+// Promise: every event of the topic is delivered in log order, at least once. The
+// next one is sent after the Ack of the one before. A Nack sends it again after a
+// pause that grows; it never loops hot. Of all subscriptions of one group to one
+// topic in a process one is served and the others stand by. The position is kept in
+// the database by compare-and-swap, and after a restart delivery goes on from there.
+// A damaged record is set aside for the group and passed.
+//
+// A watchdog does not trust the store to wake it: it reads again every Watch, and
+// gives up on a read after Patience and begins anew.
+type Subscriber struct {
+	o SubscriberOptions
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+
+	mu       sync.Mutex
+	closed   bool
+	running  sync.WaitGroup
+	progress map[string]*Progress
+}
+
+// SubscriberOptions of a Subscriber. DB, Log and Group are required.
+type SubscriberOptions struct {
+	DB       *DB
+	Log      *eventstore.Log
+	Group    string
+	From     Start
+	Backoff  Backoff       // after a Nack and after a fault of the store
+	Watch    time.Duration // default 10 s
+	Patience time.Duration // default 30 s
+	Logger   *slog.Logger  // default slog.Default()
+}
+
+// Progress of a subscription, for status pages and metrics.
+type Progress struct {
+	Group, Topic string
+	Position     eventstore.Position // of the last event passed
+	Nacks        int64               // deliveries sent back
+	Stalls       int64               // times the store had to be woken or given up on
+	SetAside     int64               // damaged records passed
+}
+
+// ErrStalled: the store has events and does not give them.
+var ErrStalled = errors.New("reactors: the subscription stalled")
+
+// ErrClosed: the subscriber was closed.
+var ErrClosed = errors.New("reactors: the subscriber is closed")
+
+var _ message.Subscriber = (*Subscriber)(nil)
+
+// NewSubscriber returns a Subscriber; the caller closes it before the DB and the Log.
+func NewSubscriber(o SubscriberOptions) *Subscriber {
+	o.Backoff = o.Backoff.withDefaults()
+	if o.Watch <= 0 {
+		o.Watch = 10 * time.Second
+	}
+	if o.Patience <= 0 {
+		o.Patience = 30 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	s := &Subscriber{o: o, progress: map[string]*Progress{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Subscribe implements message.Subscriber. The channel is closed when ctx ends or
+// the subscriber is closed, and so is the context of a message that is not acked by
+// then.
+func (s *Subscriber) Subscribe(ctx context.Context, name string) (<-chan *message.Message, error) {
+	t, err := parseTopic(name)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	sub := &subscription{Subscriber: s, topic: t, name: name, out: make(chan *message.Message)}
+	// FromNow means now, not when the goroutine gets its turn.
+	if _, err := sub.load(ctx); err != nil {
+		return nil, fmt.Errorf("subscribe: %w", err)
+	}
+	if s.progress[name] == nil {
+		s.progress[name] = &Progress{Group: s.o.Group, Topic: name}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	unhook := context.AfterFunc(s.ctx, cancel)
+	s.running.Go(func() {
+		defer close(sub.out)
+		defer cancel()
+		defer unhook()
+		sub.run(ctx)
+	})
+	return sub.out, nil
+}
+
+// Close implements message.Subscriber: it ends all subscriptions, keeps their
+// positions and returns when their channels are closed. It does not wait for the
+// Ack of a message in hand: that one is delivered again. A second Close waits, too.
+func (s *Subscriber) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.cancel()
+	s.running.Wait()
+	return nil
+}
+
+// Progress returns how far each topic is.
+func (s *Subscriber) Progress() []Progress {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]Progress, 0, len(s.progress))
+	for _, p := range s.progress {
+		all = append(all, *p)
+	}
+	return all
+}
+
+func (s *subscription) note(change func(p *Progress)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s.progress[s.name])
+}
+
+// subscription is one run through the log. Only its goroutine touches it.
+type subscription struct {
+	*Subscriber
+	topic topic
+	name  string
+	out   chan *message.Message
+
+	at      eventstore.Position // passed
+	saved   eventstore.Position // what the database says
+	unsaved int
+	savedAt time.Time
+}
+
+// run follows the log until ctx ends, beginning anew after each fault.
+func (s *subscription) run(ctx context.Context) {
+	for failures := 0; ctx.Err() == nil; {
+		leave, err := s.o.DB.turn(ctx, s.o.Group, s.name)
+		if err != nil {
+			return
+		}
+		before := s.at
+		err = s.follow(ctx)
+		leave()
+		if ctx.Err() != nil {
+			return
+		}
+		if s.at != before {
+			failures = 0
+		}
+		failures++
+		if errors.Is(err, ErrStalled) {
+			s.note(func(p *Progress) { p.Stalls++ })
+		}
+		s.o.Logger.Warn("subscription begins anew", "group", s.o.Group, "topic", s.name, "reason", class(err), "failures", failures)
+		if pause(ctx, s.o.Backoff.after(failures)) != nil {
+			return
+		}
+	}
+}
+
+func (s *subscription) load(ctx context.Context) (eventstore.Position, error) {
+	return s.o.DB.position(ctx, s.o.Group, s.name, func() (eventstore.Position, error) {
+		if s.o.From == FromNow {
+			return s.o.Log.Head(ctx)
+		}
+		return eventstore.Position{}, nil
+	})
+}
+
+// follow delivers from the stored position on. It returns only with an error.
+func (s *subscription) follow(ctx context.Context) (err error) {
+	if s.saved, err = s.load(ctx); err != nil {
+		return err
+	}
+	s.at, s.unsaved, s.savedAt = s.saved, 0, time.Now()
+	defer func() { err = errors.Join(err, s.save(ctx)) }()
+
+	for idle := 0; ; {
+		page, readErr := s.read(ctx)
+		for _, r := range page {
+			if s.topic.matches(r) {
+				if err := s.deliver(ctx, r); err != nil {
+					return err
+				}
+			}
+			if err := s.pass(ctx, r.Position); err != nil {
+				return err
+			}
+		}
+		var damaged *eventstore.Corrupt
+		switch {
+		case errors.As(readErr, &damaged) && damaged.Position.Compare(s.at) > 0:
+			if err := s.passDamaged(ctx, damaged); err != nil {
+				return err
+			}
+			continue
+		case readErr != nil:
+			return fmt.Errorf("read the log: %w", readErr)
+		case len(page) > 0:
+			idle = 0
+			continue
+		}
+		if err := s.save(ctx); err != nil {
+			return err
+		}
+		woken, err := s.wait(ctx)
+		if err != nil {
+			return err
+		}
+		if woken {
+			idle++
+		}
+		if idle >= idleWakes {
+			return ErrStalled
+		}
+	}
+}
+
+// read returns the next page. Records of other topics come without their bytes.
+func (s *subscription) read(ctx context.Context) (page []eventstore.Record, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.o.Patience, ErrStalled)
+	defer cancel()
+	for r, err := range s.o.Log.Store().ReadAll(ctx, s.at, pageSize) {
+		if err != nil {
+			if errors.Is(context.Cause(ctx), ErrStalled) {
+				err = ErrStalled
+			}
+			return page, err
+		}
+		r.Sealed = nil
+		if !s.topic.matches(r) {
+			r.Meta, r.Clear = nil, nil
+		}
+		page = append(page, r)
+	}
+	return page, nil
+}
+
+// wait returns when there may be more, saying whether the store said so.
+func (s *subscription) wait(ctx context.Context) (woken bool, err error) {
+	limited, cancel := context.WithTimeout(ctx, s.o.Watch)
+	defer cancel()
+	err = s.o.Log.Wait(limited, s.at)
+	switch {
+	case err == nil:
+		return true, nil
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case limited.Err() == nil:
+		return false, fmt.Errorf("wait for events: %w", err)
+	}
+	asking, cancel := context.WithTimeoutCause(ctx, s.o.Patience, ErrStalled)
+	defer cancel()
+	head, err := s.o.Log.Head(asking)
+	if err != nil {
+		return false, fmt.Errorf("head of the log: %w", errors.Join(err, context.Cause(asking)))
+	}
+	if head.Compare(s.at) > 0 {
+		s.note(func(p *Progress) { p.Stalls++ })
+		s.o.Logger.Warn("the store did not say that there is more", "group", s.o.Group, "topic", s.name)
+	}
+	return false, nil
+}
+
+// deliver sends r until it is acked.
+func (s *subscription) deliver(ctx context.Context, r eventstore.Record) error {
+	n, err := notice(ctx, s.o.Log, r)
+	if err != nil {
+		return err
+	}
+	for failures := 1; ; failures++ {
+		acked, err := s.send(ctx, n.Message())
+		if err != nil || acked {
+			return err
+		}
+		s.note(func(p *Progress) { p.Nacks++ })
+		if err := pause(ctx, s.o.Backoff.after(failures)); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *subscription) send(ctx context.Context, m *message.Message) (acked bool, err error) {
+	mine, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m.SetContext(mine)
+	select {
+	case s.out <- m:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	select {
+	case <-m.Acked():
+		return true, nil
+	case <-m.Nacked():
+		return false, nil
+	case <-ctx.Done():
+	}
+	select { // both may be ready: what is done is done
+	case <-m.Acked():
+		return true, nil
+	default:
+		return false, ctx.Err()
+	}
+}
+
+// passDamaged sets a damaged record aside, whatever its type was, and goes on.
+func (s *subscription) passDamaged(ctx context.Context, damaged *eventstore.Corrupt) error {
+	leaf, err := s.o.Log.Leaves().Leaf(ctx, damaged.Position)
+	if err != nil {
+		return fmt.Errorf("number of the damaged leaf: %w", err)
+	}
+	p := Poison{Reactor: s.o.Group, Leaf: leaf, Event: uuid.Nil, Reason: class(damaged), Attempts: 1}
+	if err := s.o.DB.setAside(ctx, p); err != nil {
+		return err
+	}
+	s.note(func(p *Progress) { p.SetAside++ })
+	s.o.Logger.Error("damaged record set aside", "group", s.o.Group, "topic", s.name, "leaf", leaf)
+	return s.pass(ctx, damaged.Position)
+}
+
+// pass notes that everything up to p needs no more work here.
+func (s *subscription) pass(ctx context.Context, p eventstore.Position) error {
+	s.at = p
+	s.unsaved++
+	s.note(func(progress *Progress) { progress.Position = p })
+	if s.unsaved < saveEvery && time.Since(s.savedAt) < saveAfter {
+		return nil
+	}
+	return s.save(ctx)
+}
+
+// save keeps the position. It works after ctx ended, so that an acked message is
+// not delivered again only because the process was stopped.
+func (s *subscription) save(ctx context.Context) error {
+	if s.at == s.saved {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveWithin)
+	defer cancel()
+	if err := s.o.DB.move(ctx, s.o.Group, s.name, s.saved, s.at); err != nil {
+		return err
+	}
+	s.saved, s.unsaved, s.savedAt = s.at, 0, time.Now()
+	return nil
+}

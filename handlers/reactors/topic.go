@@ -1,0 +1,37 @@
+package reactors
+
+import (
+	"errors"
+	"strings"
+
+	"coffre/eventstore"
+)
+
+// topic is a parsed name of what to listen to.
+type topic string
+
+// ErrTopic: the name is neither a category nor an event's name.
+var ErrTopic = errors.New("reactors: a topic is a stream category or an event's name without its form")
+
+// parseTopic tells the two kinds apart by the dot: categories have none, names of
+// events have one ("document" and "document.revoked").
+func parseTopic(name string) (topic, error) {
+	if name == "" || strings.ContainsAny(name, "/ \x00") {
+		return "", ErrTopic
+	}
+	if noun, fact, isEvent := strings.Cut(name, "."); isEvent {
+		if noun == "" || fact == "" {
+			return "", ErrTopic
+		}
+	} else if strings.Contains(name, "-") {
+		return "", ErrTopic // a category ends at the first dash, so this would never match
+	}
+	return topic(name), nil
+}
+
+func (t topic) matches(r eventstore.Record) bool {
+	if strings.Contains(string(t), ".") {
+		return eventName(r.Type) == string(t)
+	}
+	return r.Stream.Category() == string(t)
+}
