@@ -28,6 +28,7 @@ const (
 	maxQueued = 4096 // changes that wait; more are answered eventstore.ErrOverloaded
 	maxBatch  = 256  // changes in one transaction
 	linger    = 20 * time.Millisecond
+	pageSize  = 4 << 10 // bytes; rows are small and their keys random, so each row dirties pages of its own
 )
 
 // DB is an open keys.db. Its methods may be called concurrently.
@@ -55,9 +56,12 @@ type change struct {
 }
 
 // Open opens or creates the database at path. Deleted content is overwritten
-// (SecureDelete) whatever o says.
+// (SecureDelete) whatever o says; a PageSize of 0 means 4 KiB.
 func Open(ctx context.Context, path string, o sqlitedb.Options) (*DB, error) {
 	o.SecureDelete = true
+	if o.PageSize == 0 {
+		o.PageSize = pageSize
+	}
 	sqlite, err := sqlitedb.Open(ctx, path, o)
 	if err != nil {
 		return nil, fmt.Errorf("open the key database: %w", err)

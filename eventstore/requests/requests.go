@@ -1,0 +1,293 @@
+// Package requests makes a repeated request answer as the first did: a caller who
+// saw no answer sends the same Idempotency-Key again, and nothing happens twice
+// (design.md section 5).
+//
+// A row is durable before the request appends anything. It holds keyed digests and
+// the ids of what was made, never the body, nor who sent it in clear.
+//
+// Invariant: of all requests with one owner, operation and key at most one at a
+// time is told to go ahead, and a row never says more than the log: when an answer
+// is lost between the log and the row, the next caller is told to look in the log
+// for the events' ids ([EventID]), which are the same every time.
+package requests
+
+import (
+	"context"
+	"crypto/hmac"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/seal/keysdb"
+)
+
+// Limits.
+const (
+	// Life is how long a key is remembered; after it the key is a new one.
+	Life = 7 * 24 * time.Hour
+	// MaxResult bounds the bytes of a result: ids, not contents.
+	MaxResult = 1 << 10
+	// MaxLease bounds how long a request may be in flight.
+	MaxLease = 5 * time.Minute
+)
+
+// Refusals.
+var (
+	ErrInFlight = domain.NewError(domain.Conflict, "requestInFlight", "a request with this Idempotency-Key is being handled; ask again later")
+	ErrKeyReuse = domain.NewError(domain.Unprocessable, "idempotencyKeyReused", "this Idempotency-Key was used for another request body")
+)
+
+// ErrResultTooLarge: a result is ids, not contents.
+var ErrResultTooLarge = errors.New("requests: the result is larger than 1 KiB")
+
+// Request identifies one request and its body.
+type Request struct {
+	Owner     string    // organisation or citizen id, whose keys these are
+	Operation string    // of the contract, "issueDocument"
+	Key       uuid.UUID // the Idempotency-Key
+	Body      []byte    // as received; only its HMAC is kept
+	Lease     time.Duration
+}
+
+// Kind says what a caller of Begin must do.
+type Kind int
+
+const (
+	// Fresh: go ahead, then Finish or Abandon.
+	Fresh Kind = iota + 1
+	// Unfinished: an earlier attempt ended without a word. Look for the events' ids in
+	// the log before deciding anything, then Finish or Abandon.
+	Unfinished
+	// Repeat: answer what Result says.
+	Repeat
+)
+
+// Outcome is the answer of Begin.
+type Outcome struct {
+	Kind   Kind
+	Claim  Claim     // for Finish and Abandon; zero for a Repeat
+	Status int       // of the first answer, for a Repeat
+	Result []byte    // what Finish was given, for a Repeat
+	Since  time.Time // when the key was first used
+}
+
+// Claim is the right to finish one attempt. A later attempt ends it.
+type Claim struct {
+	id      [idSize]byte
+	attempt int64
+}
+
+const idSize = 16 // bytes of a digest that names a request
+
+// Table remembers requests in the key database. Its methods may be called
+// concurrently.
+type Table struct {
+	db  *keysdb.DB
+	mac func(parts ...[]byte) [32]byte
+	now func() time.Time
+}
+
+var migrations = []string{`
+CREATE TABLE requests (
+	id      BLOB    NOT NULL PRIMARY KEY, -- HMAC of owner, operation and key
+	body    BLOB    NOT NULL,             -- HMAC of the body
+	created INTEGER NOT NULL,             -- microseconds since 1970
+	lease   INTEGER NOT NULL,             -- until when it is in flight; 0 once finished
+	attempt INTEGER NOT NULL,
+	status  INTEGER,                      -- of the answer; NULL until finished
+	result  BLOB
+) STRICT, WITHOUT ROWID;
+CREATE INDEX requests_created ON requests (created);
+`}
+
+// Open returns the table in db. mac is an HMAC-SHA256 under the deployment's
+// request key (seal.RequestKey); now is the clock, nil for time.Now.
+func Open(ctx context.Context, db *keysdb.DB, mac func(parts ...[]byte) [32]byte, now func() time.Time) (*Table, error) {
+	if now == nil {
+		now = time.Now
+	}
+	if err := db.Migrate(ctx, "requests", migrations); err != nil {
+		return nil, err
+	}
+	return &Table{db: db, mac: mac, now: now}, nil
+}
+
+// row is a request as stored.
+type row struct {
+	body    []byte
+	created int64
+	lease   int64
+	attempt int64
+	status  sql.NullInt64
+	result  []byte
+}
+
+// Begin claims the request, durably, or tells what became of it. It returns
+// ErrInFlight while an earlier attempt's lease runs, ErrKeyReuse when the key was
+// used for another body, and an error of keysdb.Do. After one that wraps
+// eventstore.ErrOutcomeUnknown the key is free when the lease ends, at the latest.
+func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
+	if r.Key == uuid.Nil || r.Owner == "" || r.Operation == "" || r.Lease <= 0 || r.Lease > MaxLease {
+		return Outcome{}, fmt.Errorf("begin request: %w", eventstore.ErrInvalid)
+	}
+	id := t.id(r)
+	body := t.mac([]byte("body/v1\x00"), id[:], r.Body)
+	type answer struct {
+		outcome Outcome
+		refusal error
+	}
+	got, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (answer, error) {
+		// The clock is asked when the change's turn has come: a lease must not be shorter
+		// for having waited.
+		now := t.now()
+		n, err := tx.Exec(`INSERT INTO requests (id, body, created, lease, attempt) VALUES (?, ?, ?, ?, 1) ON CONFLICT (id) DO NOTHING`,
+			id[:], body[:], now.UnixMicro(), now.Add(r.Lease).UnixMicro())
+		if err != nil {
+			return answer{}, err
+		}
+		if n == 1 {
+			return answer{outcome: Outcome{Kind: Fresh, Claim: Claim{id, 1}, Since: micros(now.UnixMicro())}}, nil
+		}
+		var former row
+		if err := tx.Row(`SELECT body, created, lease, attempt, status, result FROM requests WHERE id = ?`, []any{id[:]},
+			&former.body, &former.created, &former.lease, &former.attempt, &former.status, &former.result); err != nil {
+			return answer{}, err
+		}
+		outcome, refusal := former.judge(id, body, now)
+		if refusal != nil || outcome.Kind == Repeat {
+			return answer{outcome, refusal}, nil
+		}
+		_, err = tx.Exec(`UPDATE requests SET body = ?, created = ?, lease = ?, attempt = ?, status = NULL, result = NULL WHERE id = ?`,
+			body[:], outcome.Since.UnixMicro(), now.Add(r.Lease).UnixMicro(), outcome.Claim.attempt, id[:])
+		return answer{outcome: outcome}, err
+	})
+	if err != nil {
+		return Outcome{}, fmt.Errorf("begin request: %w", err)
+	}
+	if got.refusal != nil {
+		return Outcome{}, got.refusal
+	}
+	return got.outcome, nil
+}
+
+// judge decides what a known key means for a new attempt.
+func (f row) judge(id [idSize]byte, body [32]byte, now time.Time) (Outcome, error) {
+	since := micros(f.created)
+	switch {
+	case now.Sub(since) >= Life:
+		return Outcome{Kind: Fresh, Claim: Claim{id, f.attempt + 1}, Since: micros(now.UnixMicro())}, nil
+	case !hmac.Equal(f.body, body[:]):
+		return Outcome{}, ErrKeyReuse
+	case f.status.Valid:
+		return Outcome{Kind: Repeat, Status: int(f.status.Int64), Result: f.result, Since: since}, nil
+	case now.UnixMicro() < f.lease:
+		return Outcome{}, ErrInFlight
+	}
+	return Outcome{Kind: Unfinished, Claim: Claim{id, f.attempt + 1}, Since: since}, nil
+}
+
+func micros(t int64) time.Time { return time.UnixMicro(t).UTC() }
+
+// id is a keyed digest: the table does not say who asked for what.
+func (t *Table) id(r Request) (id [idSize]byte) {
+	sum := t.mac([]byte("id/v1\x00"), parts(r.Owner, r.Operation), r.Key[:])
+	copy(id[:], sum[:])
+	return id
+}
+
+// parts joins strings, each after its length.
+func parts(all ...string) []byte {
+	var b []byte
+	for _, s := range all {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+		b = append(b, s...)
+	}
+	return b
+}
+
+// Finish keeps the answer of a claimed request for its repetitions. It does not
+// wait until it is durable, and need not: it is written before any later Begin is
+// answered, so nobody is told a Repeat that could be lost; and if a crash loses it,
+// the next caller is told Unfinished and finds the events, which are durable, by
+// their ids. After a later attempt's claim it does nothing. The error is of a
+// result too large or a database that takes no more changes.
+func (t *Table) Finish(c Claim, status int, result []byte) error {
+	if len(result) > MaxResult {
+		return ErrResultTooLarge
+	}
+	kept := append([]byte{}, result...)
+	err := t.db.Post(func(tx *keysdb.Tx) error {
+		_, err := tx.Exec(`UPDATE requests SET status = ?, result = ?, lease = 0 WHERE id = ? AND attempt = ? AND status IS NULL`, status, kept, c.id[:], c.attempt)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("finish request: %w", err)
+	}
+	return nil
+}
+
+// Abandon frees the key of a claimed request that has appended nothing and
+// certainly will not (it was refused): whoever sends it again starts afresh. It is
+// as lazy as Finish: lost, the key is free when the lease ends. Never call it when the
+// outcome of an append is unknown; let the lease end.
+func (t *Table) Abandon(c Claim) error {
+	err := t.db.Post(func(tx *keysdb.Tx) error {
+		_, err := tx.Exec(`DELETE FROM requests WHERE id = ? AND attempt = ? AND status IS NULL`, c.id[:], c.attempt)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("abandon request: %w", err)
+	}
+	return nil
+}
+
+// EndLeases ends the leases of all requests in flight. A process that is the only
+// one on its database calls it at start: whoever held them is dead.
+func (t *Table) EndLeases(ctx context.Context) error {
+	_, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`UPDATE requests SET lease = 0 WHERE status IS NULL AND lease > 0`)
+	})
+	if err != nil {
+		return fmt.Errorf("end leases: %w", err)
+	}
+	return nil
+}
+
+// purgeBatch rows go in one transaction, so that nobody waits long behind it.
+const purgeBatch = 1000
+
+// Purge removes what is older than Life and returns how many rows that were.
+func (t *Table) Purge(ctx context.Context) (removed int64, err error) {
+	before := t.now().Add(-Life).UnixMicro()
+	for {
+		n, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (int64, error) {
+			return tx.Exec(`DELETE FROM requests WHERE id IN (SELECT id FROM requests WHERE created <= ? ORDER BY created LIMIT ?)`, before, purgeBatch)
+		})
+		removed += n
+		if err != nil {
+			return removed, fmt.Errorf("purge requests: %w", err)
+		}
+		if n < purgeBatch {
+			return removed, nil
+		}
+	}
+}
+
+// namespace of EventID: UUIDv5 of the URL namespace and this name. For ever.
+var namespace = uuid.NewSHA1(uuid.NameSpaceURL, []byte("urn:coffre:event-id:v1"))
+
+// EventID is the id of the index-th event (from 0) that a request appends: a UUID
+// version 5 in a namespace of Coffre's own, over owner and operation (each after its
+// length as a big-endian uint32), key (16 bytes) and index (big-endian uint32). A
+// retry makes the same ids, so an append whose outcome was unknown is found, or
+// repeated without effect, on every store.
+func EventID(owner, operation string, key uuid.UUID, index int) uuid.UUID {
+	name := append(parts(owner, operation), key[:]...)
+	return uuid.NewSHA1(namespace, binary.BigEndian.AppendUint32(name, uint32(index)))
+}

@@ -1,0 +1,385 @@
+package requests_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/eventstore"
+	"coffre/eventstore/requests"
+	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/seal/ringtest"
+)
+
+// clock is set by hand.
+type clock struct{ at atomic.Pointer[time.Time] }
+
+func newClock() *clock {
+	c := &clock{}
+	start := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	c.at.Store(&start)
+	return c
+}
+
+func (c *clock) Now() time.Time { return *c.at.Load() }
+
+func (c *clock) advance(d time.Duration) {
+	next := c.Now().Add(d)
+	c.at.Store(&next)
+}
+
+type env struct {
+	dir   string
+	db    *keysdb.DB
+	table *requests.Table
+	clock *clock
+}
+
+func open(t testing.TB) *env {
+	t.Helper()
+	e := &env{dir: t.TempDir(), clock: newClock()}
+	e.reopen(t)
+	return e
+}
+
+func (e *env) reopen(t testing.TB) {
+	t.Helper()
+	if e.db != nil {
+		if err := e.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.db = ringtest.OpenDB(t, e.dir)
+	ring := ringtest.OpenRing(t, e.db, ringtest.OpenKeeper(t, e.dir), seal.Config{})
+	var err error
+	if e.table, err = requests.Open(t.Context(), e.db, ring.DeploymentKey(seal.RequestKey).MAC, e.clock.Now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const lease = 30 * time.Second
+
+func request(key uuid.UUID) requests.Request {
+	return requests.Request{Owner: "0206731645", Operation: "issueDocument", Key: key, Body: []byte(`{"ssin":"85073003328"}`), Lease: lease}
+}
+
+func begin(t *testing.T, e *env, r requests.Request, want requests.Kind) requests.Outcome {
+	t.Helper()
+	o, err := e.table.Begin(t.Context(), r)
+	if err != nil || o.Kind != want {
+		t.Fatalf("kind %d, want %d: %v", o.Kind, want, err)
+	}
+	return o
+}
+
+func refused(t *testing.T, e *env, r requests.Request, want error) {
+	t.Helper()
+	if o, err := e.table.Begin(t.Context(), r); !errors.Is(err, want) || o.Kind != 0 {
+		t.Fatalf("kind %d and %v, want %v", o.Kind, err, want)
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFirstAnswerIsRepeated(t *testing.T) {
+	e := open(t)
+	r := request(uuid.New())
+	o := begin(t, e, r, requests.Fresh)
+	refused(t, e, r, requests.ErrInFlight)
+	result := []byte("ids")
+	check(t, e.table.Finish(o.Claim, 201, result))
+	result[0] = 'X' // the caller's own
+	for range 2 {
+		again := begin(t, e, r, requests.Repeat)
+		if again.Status != 201 || string(again.Result) != "ids" || !again.Since.Equal(o.Since) {
+			t.Fatalf("%+v", again)
+		}
+		e.reopen(t)
+	}
+	// The first answer stands.
+	check(t, e.table.Finish(o.Claim, 500, nil))
+	check(t, e.table.Abandon(o.Claim))
+	if again := begin(t, e, r, requests.Repeat); again.Status != 201 {
+		t.Fatal(again.Status)
+	}
+}
+
+func TestKeyBelongsToOwnerAndOperation(t *testing.T) {
+	e := open(t)
+	key := uuid.New()
+	r := request(key)
+	begin(t, e, r, requests.Fresh)
+	other := request(key)
+	other.Owner = "0308357159"
+	begin(t, e, other, requests.Fresh)
+	other = request(key)
+	other.Operation = "revokeDocument"
+	begin(t, e, other, requests.Fresh)
+	other = request(key)
+	other.Owner, other.Operation = r.Owner+r.Operation[:1], r.Operation[1:]
+	begin(t, e, other, requests.Fresh)
+	begin(t, e, request(uuid.New()), requests.Fresh)
+}
+
+func TestOtherBodyIsRefused(t *testing.T) {
+	e := open(t)
+	r := request(uuid.New())
+	o := begin(t, e, r, requests.Fresh)
+	other := r
+	other.Body = append(bytes.Clone(r.Body), ' ')
+	refused(t, e, other, requests.ErrKeyReuse)
+	check(t, e.table.Finish(o.Claim, 201, nil))
+	refused(t, e, other, requests.ErrKeyReuse)
+	begin(t, e, r, requests.Repeat)
+}
+
+func TestLeaseEndsWithoutAWord(t *testing.T) {
+	e := open(t)
+	r := request(uuid.New())
+	first := begin(t, e, r, requests.Fresh)
+	e.clock.advance(lease - time.Microsecond)
+	refused(t, e, r, requests.ErrInFlight)
+	e.clock.advance(time.Microsecond)
+	second := begin(t, e, r, requests.Unfinished)
+	refused(t, e, r, requests.ErrInFlight) // the second attempt has a lease of its own
+
+	// The first comes back from the dead: it must not undo the second.
+	check(t, e.table.Abandon(first.Claim))
+	check(t, e.table.Finish(first.Claim, 500, nil))
+	refused(t, e, r, requests.ErrInFlight)
+	check(t, e.table.Finish(second.Claim, 200, []byte("found")))
+	if o := begin(t, e, r, requests.Repeat); o.Status != 200 {
+		t.Fatal(o.Status)
+	}
+}
+
+func TestAbandonedKeyIsFree(t *testing.T) {
+	e := open(t)
+	r := request(uuid.New())
+	o := begin(t, e, r, requests.Fresh)
+	check(t, e.table.Abandon(o.Claim))
+	other := r
+	other.Body = nil // refused for its body: the corrected one may come under the same key
+	begin(t, e, other, requests.Fresh)
+}
+
+func TestRestartEndsLeases(t *testing.T) {
+	e := open(t)
+	r, finished := request(uuid.New()), request(uuid.New())
+	begin(t, e, r, requests.Fresh)
+	check(t, e.table.Finish(begin(t, e, finished, requests.Fresh).Claim, 201, nil))
+	e.reopen(t)
+	refused(t, e, r, requests.ErrInFlight)
+	check(t, e.table.EndLeases(t.Context()))
+	begin(t, e, r, requests.Unfinished)
+	begin(t, e, finished, requests.Repeat)
+}
+
+func TestForgottenAfterSevenDays(t *testing.T) {
+	e := open(t)
+	old, kept := request(uuid.New()), request(uuid.New())
+	check(t, e.table.Finish(begin(t, e, old, requests.Fresh).Claim, 201, []byte("old")))
+	e.clock.advance(requests.Life - time.Microsecond)
+	begin(t, e, old, requests.Repeat)
+	check(t, e.table.Finish(begin(t, e, kept, requests.Fresh).Claim, 201, []byte("kept")))
+	e.clock.advance(time.Microsecond)
+	other := old
+	other.Body = []byte("another")
+	o := begin(t, e, other, requests.Fresh) // not purged yet, and free all the same
+	check(t, e.table.Finish(o.Claim, 202, nil))
+	begin(t, e, kept, requests.Repeat)
+
+	e.clock.advance(requests.Life - time.Microsecond)
+	if n, err := e.table.Purge(t.Context()); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	begin(t, e, kept, requests.Fresh)
+	begin(t, e, other, requests.Repeat)
+}
+
+func TestPurgeInBatches(t *testing.T) {
+	e := open(t)
+	var wg sync.WaitGroup
+	for range 25 {
+		wg.Go(func() {
+			for range 100 {
+				if _, err := e.table.Begin(t.Context(), request(uuid.New())); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	e.clock.advance(requests.Life)
+	if n, err := e.table.Purge(t.Context()); err != nil || n != 2500 {
+		t.Fatal(n, err)
+	}
+}
+
+func TestRaceForOneKey(t *testing.T) {
+	e := open(t)
+	for range 10 {
+		r := request(uuid.New())
+		outcomes := race(t, e, r)
+		if outcomes[requests.Fresh] != 1 || outcomes[0] != 63 {
+			t.Fatal(outcomes)
+		}
+		e.clock.advance(lease)
+		if outcomes = race(t, e, r); outcomes[requests.Unfinished] != 1 || outcomes[0] != 63 {
+			t.Fatal(outcomes)
+		}
+	}
+}
+
+// race counts the kinds of 64 concurrent attempts; 0 stands for in flight.
+func race(t *testing.T, e *env, r requests.Request) map[requests.Kind]int {
+	t.Helper()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	outcomes := map[requests.Kind]int{}
+	for range 64 {
+		wg.Go(func() {
+			o, err := e.table.Begin(t.Context(), r)
+			if err != nil && !errors.Is(err, requests.ErrInFlight) {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			outcomes[o.Kind]++
+		})
+	}
+	wg.Wait()
+	return outcomes
+}
+
+func TestNobodyIsToldARepeatThatIsNotDurable(t *testing.T) {
+	e := open(t)
+	r := request(uuid.New())
+	check(t, e.table.Finish(begin(t, e, r, requests.Fresh).Claim, 201, []byte("ids")))
+	begin(t, e, r, requests.Repeat)
+	// As after a kill: a copy of the files, taken the moment after the answer.
+	copied := &env{dir: t.TempDir(), clock: e.clock}
+	for _, name := range []string{"keys.db", "keys.db-wal", "kek.json"} {
+		b, err := os.ReadFile(filepath.Join(e.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, os.WriteFile(filepath.Join(copied.dir, name), b, 0o600))
+	}
+	copied.reopen(t)
+	if o := begin(t, copied, r, requests.Repeat); string(o.Result) != "ids" {
+		t.Fatal("lost")
+	}
+}
+
+func TestNothingInClear(t *testing.T) {
+	e := open(t)
+	r := request(uuid.New())
+	check(t, e.table.Finish(begin(t, e, r, requests.Fresh).Claim, 201, []byte("ids")))
+	begin(t, e, r, requests.Repeat)
+	files, err := os.ReadDir(e.dir)
+	check(t, err)
+	ids := false
+	for _, f := range files {
+		b, err := os.ReadFile(filepath.Join(e.dir, f.Name()))
+		check(t, err)
+		ids = ids || bytes.Contains(b, []byte("ids"))
+		for _, secret := range [][]byte{r.Body, []byte("85073003328"), []byte(r.Owner), r.Key[:], []byte(r.Key.String())} {
+			if bytes.Contains(b, secret) {
+				t.Errorf("%s holds what a request said in clear", f.Name())
+			}
+		}
+	}
+	if !ids {
+		t.Fatal("the row is nowhere: this test sees nothing")
+	}
+}
+
+func TestInvalid(t *testing.T) {
+	e := open(t)
+	for _, spoil := range []func(*requests.Request){
+		func(r *requests.Request) { r.Key = uuid.Nil },
+		func(r *requests.Request) { r.Owner = "" },
+		func(r *requests.Request) { r.Operation = "" },
+		func(r *requests.Request) { r.Lease = 0 },
+		func(r *requests.Request) { r.Lease = requests.MaxLease + 1 },
+	} {
+		r := request(uuid.New())
+		spoil(&r)
+		refused(t, e, r, eventstore.ErrInvalid)
+	}
+	o := begin(t, e, request(uuid.New()), requests.Fresh)
+	if err := e.table.Finish(o.Claim, 200, make([]byte, requests.MaxResult+1)); !errors.Is(err, requests.ErrResultTooLarge) {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := e.table.Begin(ctx, request(uuid.New())); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+}
+
+func TestEventIDs(t *testing.T) {
+	key := uuid.MustParse("0192f0c1-7b1a-4c55-9f2e-3a5d6e7f8091")
+	first := requests.EventID("0206731645", "issueDocument", key, 0)
+	// For ever: stored ids are compared with these.
+	if want := "885fa66b-ee7c-5f90-a8ad-02ac50ac8fab"; first.String() != want || first.Version() != 5 {
+		t.Errorf("%s, want %s", first, want)
+	}
+	seen := map[uuid.UUID]bool{first: true}
+	for _, other := range []uuid.UUID{
+		requests.EventID("0206731645", "issueDocument", key, 1),
+		requests.EventID("0206731645", "issueDocumen", key, 0),
+		requests.EventID("0206731645i", "ssueDocument", key, 0),
+		requests.EventID("0308357159", "issueDocument", key, 0),
+		requests.EventID("0206731645", "issueDocument", uuid.UUID{1}, 0),
+	} {
+		if seen[other] {
+			t.Error("two events share an id")
+		}
+		seen[other] = true
+	}
+}
+
+func BenchmarkBegin64Callers(b *testing.B) {
+	e := open(b)
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := e.table.Begin(b.Context(), request(uuid.New())); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkBeginFinish64Callers(b *testing.B) {
+	e := open(b)
+	result := make([]byte, 64)
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			o, err := e.table.Begin(b.Context(), request(uuid.New()))
+			if err == nil {
+				err = e.table.Finish(o.Claim, 201, result)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
