@@ -47,7 +47,7 @@ type shape struct {
 	kind     kind
 	members  map[string]member // of an object
 	required []string          // its members that must be there
-	oneOf    [][]string        // x-exactly-one-of
+	choices  []choice          // x-exactly-one-of
 	item     *shape            // of an array
 	min, max int64             // items of an array, characters of a text, value of an integer
 	bounded  bool              // max holds
@@ -55,6 +55,14 @@ type shape struct {
 	pattern  *regexp.Regexp
 	check    func(string) error // what a pattern cannot say
 	issue    string             // the issue's type when check refuses; "" is schemaViolation
+}
+
+// choice is a set of groups of members, one of which is there: as the names that a
+// refusal tells, and as bits.
+type choice struct {
+	names  []string
+	groups []uint64
+	all    uint64
 }
 
 type member struct {
@@ -151,9 +159,9 @@ func (c *compiler) shape(ref *openapi3.SchemaRef) *shape {
 		if len(s.members) > 64 {
 			panic("openapi.yaml: an object with more than 64 members")
 		}
-		groups, _ := in.Extensions["x-exactly-one-of"].([]any)
-		for _, g := range groups {
-			s.oneOf = append(s.oneOf, stringsOf(g.([]any)))
+		choices, _ := in.Extensions["x-exactly-one-of"].([]any)
+		for _, groups := range choices {
+			s.choices = append(s.choices, s.choice(groups.([]any)))
 		}
 	case in.Type.Is("array"):
 		s.kind, s.item, s.min = array, c.shape(in.Items), int64(in.MinItems)
@@ -184,6 +192,25 @@ func (c *compiler) shape(ref *openapi3.SchemaRef) *shape {
 		panic("openapi.yaml: a schema of a kind the gate does not know")
 	}
 	return s
+}
+
+func (s *shape) choice(groups []any) choice {
+	var c choice
+	for _, g := range groups {
+		var group uint64
+		for _, name := range stringsOf(g.([]any)) {
+			m, known := s.members[name]
+			if !known {
+				panic("openapi.yaml: x-exactly-one-of names what is no member")
+			}
+			group |= 1 << m.index
+			if !slices.Contains(c.names, name) {
+				c.names = append(c.names, name)
+			}
+		}
+		c.groups, c.all = append(c.groups, group), c.all|group
+	}
+	return c
 }
 
 // text chooses how a string is judged beyond its length: by hand where the

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"io"
-	"math/bits"
 	"mime"
 	"net/http"
 	"net/url"
@@ -309,29 +308,17 @@ func (s *shape) name(index int) string {
 	return ""
 }
 
-// exactlyOne implements x-exactly-one-of: one group is there whole, and nothing
-// of the others.
+// exactlyOne implements x-exactly-one-of: of each choice one group is there whole,
+// and nothing of the others.
 func (s *shape) exactlyOne(seen uint64) *violation {
-	if len(s.oneOf) == 0 {
-		return nil
-	}
-	var all uint64
-	whole := make([]uint64, len(s.oneOf))
-	for i, group := range s.oneOf {
-		for _, name := range group {
-			whole[i] |= 1 << s.members[name].index
+	for _, c := range s.choices {
+		if !slices.Contains(c.groups, seen&c.all) {
+			v := broken(issueExactlyOne, "Exactly one of these is expected, whole")
+			v.inputs = c.names
+			return v
 		}
-		all |= whole[i]
 	}
-	given := seen & all
-	if bits.OnesCount64(given) > 0 && slices.Contains(whole, given) {
-		return nil
-	}
-	v := broken(issueExactlyOne, "Exactly one of these is expected, whole")
-	for _, group := range s.oneOf {
-		v.inputs = append(v.inputs, group...)
-	}
-	return v
+	return nil
 }
 
 func (s *shape) array(dec *jsontext.Decoder) *violation {

@@ -327,6 +327,25 @@ func TestGatePaths(t *testing.T) {
 // What x-exactly-one-of says: one group whole, nothing of the others.
 func TestGateExactlyOne(t *testing.T) {
 	e := newEdge(t)
+	for _, tc := range []struct {
+		id, body string
+		ok       bool
+	}{
+		{"queryEvidence", `{"ssin":"53480200724","procedure":"x","purpose":"p","consentId":"` + anID + `","needs":[{"documentType":"t"}]}`, true},
+		{"queryEvidence", `{"citizenRef":"` + anID + `","procedure":"x","purpose":"p","consentId":"` + anID + `","needs":[{"documentType":"t"}]}`, true},
+		{"queryEvidence", `{"procedure":"x","purpose":"p","consentId":"` + anID + `","needs":[{"documentType":"t"}]}`, false},
+		{"queryEvidence", `{"ssin":"53480200724","citizenRef":"` + anID + `","procedure":"x","purpose":"p","consentId":"` + anID + `","needs":[{"documentType":"t"}]}`, false},
+		{"validateConsent", `{"documentId":"` + anID + `","purpose":"p","consentId":"` + anID + `"}`, true},
+		{"validateConsent", `{"ssin":"53480200724","documentType":"t","purpose":"p","consentId":"` + anID + `"}`, true},
+		{"validateConsent", `{"ssin":"53480200724","purpose":"p","consentId":"` + anID + `"}`, false},
+		{"validateConsent", `{"documentId":"` + anID + `","ssin":"53480200724","purpose":"p","consentId":"` + anID + `"}`, false},
+	} {
+		i := slices.IndexFunc(calls(t), func(c call) bool { return c.OperationID == tc.id })
+		w := e.send(calls(t)[i].Request([]byte(tc.body)))
+		if (len(e.reached) == 1) != tc.ok {
+			t.Errorf("%s: %d %s", tc.body, w.Code, w.Body)
+		}
+	}
 	for body, ok := range map[string]bool{
 		`{"purpose":"p","consentId":"` + anID + `"}`:                     true,
 		`{"purpose":"p","legalBasis":"06.1e","deliberation":"21 / 008"}`: true,
