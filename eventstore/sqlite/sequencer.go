@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	maxHeads        = 32 << 10 // streams whose head is remembered
-	maxKnownIDs     = 1 << 18  // ids remembered for streams appended to without a revision
-	checkpointPages = 512      // pages in the write-ahead log (16 MiB) that are worth moving
-	restartFactor   = 8        // from so many times as many on, readers are waited for
-	settleEvents    = 16 << 10 // a start verifies at most twice as many events …
-	settleBytes     = 64 << 20 // … or twice as many bytes
+	maxHeads          = 32 << 10 // streams whose head is remembered
+	maxKnownIDs       = 1 << 18  // ids remembered for streams appended to without a revision
+	defaultCheckpoint = 512      // pages in the write-ahead log (16 MiB) that are worth moving
+	restartFactor     = 8        // from so many times as many on, readers are waited for
+	settleEvents      = 16 << 10 // a start verifies at most twice as many events …
+	settleBytes       = 64 << 20 // … or twice as many bytes
 )
 
 // sequencer is the only writer. Its run goroutine owns everything below queue.
@@ -45,6 +45,8 @@ type sequencer struct {
 	settleNext   int64 // what it will be told to skip at the next turn
 	sinceSettled int64 // bytes
 	walPages     int
+
+	checkpointPages int
 }
 
 // head is what the sequencer remembers of a stream.
@@ -55,7 +57,10 @@ type head struct {
 }
 
 func newSequencer(s *Store, conn *sqlite3.Conn, o Options) (*sequencer, error) {
-	q := &sequencer{store: s, queue: newQueue(o), ended: make(chan struct{}), conn: conn}
+	q := &sequencer{store: s, queue: newQueue(o), ended: make(chan struct{}), conn: conn, checkpointPages: o.checkpointPages}
+	if q.checkpointPages == 0 {
+		q.checkpointPages = defaultCheckpoint
+	}
 	if err := prepareSchema(conn); err != nil {
 		return nil, err
 	}
@@ -438,11 +443,11 @@ func (q *sequencer) word(word string) (int64, error) {
 
 // checkpoint moves the write-ahead log into the database once it is worth it.
 func (q *sequencer) checkpoint() {
-	if q.walPages < checkpointPages {
+	if q.walPages < q.checkpointPages {
 		return
 	}
 	mode := sqlite3.CHECKPOINT_PASSIVE
-	if q.walPages >= restartFactor*checkpointPages {
+	if q.walPages >= restartFactor*q.checkpointPages {
 		mode = sqlite3.CHECKPOINT_RESTART // readers follow each other so closely that the log never starts anew
 	}
 	_, _, err := q.conn.WALCheckpoint("main", mode)

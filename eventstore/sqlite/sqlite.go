@@ -57,6 +57,8 @@ type Options struct {
 	ServeDamaged bool
 	// VFS names a registered file system of the driver; "" is the operating system's.
 	VFS string
+
+	checkpointPages int // for tests; 0 means defaultCheckpoint
 }
 
 // Store is an eventstore.Store. Its methods may be called concurrently.
