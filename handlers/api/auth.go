@@ -36,6 +36,8 @@ type Call struct {
 	// Body is the request's body as it came, for the idempotency check. It may be
 	// kept; it must not be changed.
 	Body []byte
+	// Target is the path and the If-Match the body is meant for.
+	Target string
 }
 
 type callKey struct{}

@@ -230,7 +230,7 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 			s.problem(w, r, err)
 			return
 		}
-		call.Body = body
+		call.Body, call.Target = body, r.URL.Path+"\x00"+r.Header.Get("If-Match")
 		h(w, r)
 	})
 }

@@ -1,0 +1,52 @@
+package api
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/document"
+	"coffre/eventstore"
+)
+
+// changed is what is kept of an answer to a change of a document.
+type changed struct {
+	Receipt DocumentReceipt
+	At      PositionToken
+}
+
+type (
+	documentCommand = eventstore.Command[document.State, document.Event]
+
+	// documentAppend is documents.Transact, or documents.Insist for what must not starve.
+	documentAppend func(context.Context, *eventstore.Log, eventstore.Write, documentCommand) (eventstore.Result[document.State, document.Event], error)
+)
+
+// changeDocument runs the change of a document by its issuer that command makes.
+func (v *Vault) changeDocument(ctx context.Context, key uuid.UUID, id domain.DocumentID, run documentAppend, command func(context.Context, intent, document.State) (documentCommand, error)) (changed, error) {
+	return once(ctx, v, key, func(ctx context.Context, in intent) (changed, error) {
+		stream := documentStream(id)
+		state, _, err := documents.Load(ctx, v.Log, stream)
+		if err != nil {
+			return changed{}, err
+		}
+		if !state.Exists() || state.Issuer != in.actor.Organisation { // before anything is judged or sealed
+			return changed{}, document.ErrNotFound
+		}
+		cmd, err := command(ctx, in, state)
+		if err != nil {
+			return changed{}, err
+		}
+		result, err := run(ctx, v.Log, in.write(0, stream, state.Citizen), cmd)
+		if err != nil {
+			return changed{}, err
+		}
+		receipt, err := v.documentReceipt(ctx, in, result.State)
+		if err != nil {
+			return changed{}, err
+		}
+		at, err := v.position(ctx, result.Position)
+		return changed{receipt, at}, err
+	})
+}

@@ -1,0 +1,161 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/document"
+	"coffre/domain/mandate"
+	"coffre/domain/registry"
+	"coffre/eventstore"
+)
+
+// Steps of issuing: each has event ids of its own.
+const (
+	stepRegister = iota
+	stepIssue
+	stepParent // and the following, two for each parent: registration and mandate
+)
+
+// issued is what is kept of an answer to POST /documents.
+type issued struct {
+	New     bool
+	Receipt DocumentReceipt
+	At      PositionToken
+}
+
+// IssueDocument implements POST /documents: rules D-1, D-4, D-5, D-6 and, for
+// parents that the source names, M-1.
+func (v *Vault) IssueDocument(ctx context.Context, r IssueDocumentRequestObject) (IssueDocumentResponseObject, error) {
+	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (issued, error) {
+		return v.issue(ctx, in, r.Body)
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case done.New:
+		return IssueDocument201JSONResponse{done.Receipt, IssueDocument201ResponseHeaders{done.At, etag(done.Receipt.Version), done.Receipt.Href}}, nil
+	}
+	return IssueDocument200JSONResponse{done.Receipt, IssueDocument200ResponseHeaders{done.At, etag(done.Receipt.Version), done.Receipt.Href}}, nil
+}
+
+func (v *Vault) issue(ctx context.Context, in intent, body *DocumentIssue) (issued, error) {
+	t, known := in.words.DocumentType(body.DocumentType)
+	switch {
+	case !known:
+		return issued{}, document.ErrUnknownType
+	case !in.words.MayIssue(in.actor.Organisation, t.Name): // before the content is judged (D-1)
+		return issued{}, document.ErrNotIssuer
+	}
+	content, err := in.checkedContent(t.Name, body.Content)
+	if err != nil {
+		return issued{}, err
+	}
+	subject, err := v.enroll(ctx, in, stepRegister, body.SSIN)
+	if err != nil {
+		return issued{}, err
+	}
+	id, err := v.Keys.DocumentID(ctx, subject.id, in.actor.Organisation, t.Name, body.SourceReference)
+	if err != nil {
+		return issued{}, err
+	}
+	tag, err := v.Keys.ContentTag(ctx, subject.id, content)
+	if err != nil {
+		return issued{}, err
+	}
+	result, err := documents.Transact(ctx, v.Log, in.write(stepIssue, documentStream(id), subject.id, subject.at), document.Issue{
+		Document: id, Citizen: subject.id, Type: *t, SourceReference: body.SourceReference,
+		ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, Tag: tag, By: in.actor, At: in.at,
+	})
+	if err != nil {
+		return issued{}, err
+	}
+	position := result.Position
+	for i, ssin := range body.Parents {
+		p, err := v.nameParent(ctx, in, stepParent+2*i, subject, ssin, t, content)
+		if err != nil {
+			return issued{}, err
+		}
+		if p.Compare(position) > 0 {
+			position = p
+		}
+	}
+	receipt, err := v.documentReceipt(ctx, in, result.State)
+	if err != nil {
+		return issued{}, err
+	}
+	at, err := v.position(ctx, position)
+	return issued{New: len(result.Events) > 0, Receipt: receipt, At: at}, err
+}
+
+// checkedContent implements D-5: the canonical content, or what is wrong with it
+// without repeating it.
+func (in intent) checkedContent(name domain.DocumentType, raw []byte) (domain.JSON, error) {
+	content, issues, err := in.words.CheckContent(name, raw)
+	if err == nil || len(issues) == 0 {
+		return content, err
+	}
+	list := make([]InputValidationIssue, len(issues))
+	for i, issue := range issues {
+		list[i] = InputValidationIssue{
+			Type: issueSchema, Title: "The content does not satisfy its schema", Detail: issue.Keyword,
+			In: IssueLocationBody, Name: "/content" + issue.Pointer,
+		}
+	}
+	return nil, badInputs(list)
+}
+
+var errBirthDate = domain.NewError(domain.Invalid, "birthDateMissing", "a parent's mandate ends when the child is 18, and this type of document does not tell the day of birth")
+
+// nameParent gives a parent a mandate over what the child holds of this type,
+// until the child is 18 (M-1.4 to M-1.6); for a child who is 18 already there is
+// none. The mandate's id is made of both citizens' ids, so that naming the parent
+// again changes nothing.
+func (v *Vault) nameParent(ctx context.Context, in intent, step int, child person, ssin SSIN, t *registry.DocumentType, content domain.JSON) (eventstore.Position, error) {
+	born, ok := in.words.BirthDate(t.Name, content)
+	if !ok {
+		return eventstore.Position{}, errBirthDate
+	}
+	parent, err := v.enroll(ctx, in, step, ssin)
+	if err != nil {
+		return eventstore.Position{}, err
+	}
+	id := domain.MandateID{UUID: uuid.NewSHA1(child.id.UUID, append(parent.id.UUID[:], t.Name...))}
+	result, err := mandates.Transact(ctx, v.Log, in.write(step+1, mandateStream(id), child.id, child.at, parent.at), mandate.Grant{
+		Mandate: id, Citizen: child.id, Representative: parent.id, Kind: mandate.ParentOfMinor,
+		Scope: mandate.Scope{Types: []domain.DocumentType{t.Name}, Actions: []mandate.Action{mandate.Read, mandate.Consent}},
+		Until: born.AddYears(18), Sources: t.Issuers, CitizenIs: child.standing, RepresentativeIs: parent.standing,
+		By: in.actor, At: in.at,
+	})
+	if errors.Is(err, mandate.ErrNotMinor) {
+		return eventstore.Position{}, nil
+	}
+	return result.Position, err
+}
+
+// documentReceipt tells an issuer where its document stands today.
+func (v *Vault) documentReceipt(ctx context.Context, in intent, s document.State) (DocumentReceipt, error) {
+	ref, err := v.Keys.Ref(ctx, in.actor.Organisation, s.Citizen)
+	if err != nil {
+		return DocumentReceipt{}, err
+	}
+	return DocumentReceipt{
+		Href: documentHref(s.Document), DocumentID: s.Document, CitizenRef: ref,
+		Version: s.Current(), State: receiptState(s, domain.BelgianDate(in.at)),
+	}, nil
+}
+
+// receiptState is the state by what is in clear: where the dates are sealed, a
+// document that was neither revoked nor suspended counts as valid to its issuer.
+func receiptState(s document.State, today domain.Date) DocumentState {
+	if status := s.StatusAt(today); status != document.UnknownDates {
+		return DocumentState(status)
+	}
+	return DocumentStateValid
+}
+
+func documentHref(id domain.DocumentID) Href { return fmt.Sprintf("%s/documents/%s", Base, id) }

@@ -1,0 +1,22 @@
+package api
+
+import (
+	"context"
+
+	"coffre/domain/document"
+	"coffre/domain/registry"
+)
+
+// RevokeDocument implements POST /documents/{id}/revoke: rules D-1, D-2. It needs
+// no key.
+func (v *Vault) RevokeDocument(ctx context.Context, r RevokeDocumentRequestObject) (RevokeDocumentResponseObject, error) {
+	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, documents.Insist, func(_ context.Context, in intent, _ document.State) (documentCommand, error) {
+		return document.Revoke{
+			Expected: versionOf(r.Params.IfMatch), Reason: r.Body.Reason, EffectiveFrom: r.Body.EffectiveFrom, By: in.actor, At: in.at,
+		}, in.reason(registry.ReasonRevocation, r.Body.Reason)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return RevokeDocument200JSONResponse{done.Receipt, RevokeDocument200ResponseHeaders{done.At, etag(done.Receipt.Version)}}, nil
+}

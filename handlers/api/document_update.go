@@ -1,0 +1,38 @@
+package api
+
+import (
+	"context"
+
+	"coffre/domain/citizen"
+	"coffre/domain/document"
+	"coffre/domain/registry"
+)
+
+// UpdateDocument implements POST /documents/{id}/update: rules D-1, D-3, D-5, D-6.
+func (v *Vault) UpdateDocument(ctx context.Context, r UpdateDocumentRequestObject) (UpdateDocumentResponseObject, error) {
+	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, documents.Transact, func(ctx context.Context, in intent, s document.State) (documentCommand, error) {
+		if err := in.reason(registry.ReasonUpdate, r.Body.Reason); err != nil {
+			return nil, err
+		}
+		content, err := in.checkedContent(s.Type, r.Body.Content)
+		if err != nil {
+			return nil, err
+		}
+		subject, err := v.meet(ctx, s.Citizen)
+		if err != nil {
+			return nil, err
+		}
+		if subject.standing == citizen.Erasing || subject.standing == citizen.Erased {
+			return nil, citizen.ErrErased
+		}
+		tag, err := v.Keys.ContentTag(ctx, s.Citizen, content)
+		return document.Update{
+			Expected: versionOf(r.Params.IfMatch), Reason: r.Body.Reason, EffectiveFrom: r.Body.EffectiveFrom,
+			ValidFrom: r.Body.ValidFrom, ValidUntil: r.Body.ValidUntil, Content: content, Tag: tag, By: in.actor, At: in.at,
+		}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return UpdateDocument200JSONResponse{done.Receipt, UpdateDocument200ResponseHeaders{done.At, etag(done.Receipt.Version)}}, nil
+}

@@ -1,0 +1,187 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"coffre/domain/audit"
+	"coffre/eventstore"
+	"coffre/projections"
+)
+
+const (
+	defaultEvents = 100
+	// scanned bounds the records one call looks at, so that a rare type costs many
+	// short calls instead of one endless one; next leads on from there.
+	scanned = 20_000
+	// auditRange is how many leaves one audit.log-read covers.
+	auditRange = 100_000
+)
+
+// ListEvents implements GET /events: the log in its order, personal parts
+// sealed, so that replay needs no key. Reading is recorded first.
+func (v *Vault) ListEvents(ctx context.Context, r ListEventsRequestObject) (ListEventsResponseObject, error) {
+	p := r.Params
+	after := int64(-1)
+	if p.After != "" {
+		var err error
+		if after, err = leafOf(p.After); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.recordLogRead(ctx, after+1, p); err != nil {
+		return nil, err
+	}
+	position, err := v.Log.Leaves().Position(ctx, after)
+	if err != nil {
+		return nil, fmt.Errorf("position of a leaf: %w", err)
+	}
+	limit := int(p.Limit)
+	if limit == 0 {
+		limit = defaultEvents
+	}
+	page := Events{Self: eventsHref(p, p.After), Items: []Event{}}
+	leaf, more := after, false
+	for record, err := range v.Log.Store().ReadAll(ctx, position, scanned) {
+		if err != nil {
+			return nil, fmt.Errorf("read the log: %w", err)
+		}
+		if !projections.Ours(record.Stream.Category()) {
+			continue
+		}
+		if len(page.Items) == limit {
+			more = true
+			break
+		}
+		leaf++
+		more = leaf-after == scanned
+		if !wanted(record, p) {
+			continue
+		}
+		item, err := eventItem(record, leaf)
+		if err != nil {
+			return nil, err
+		}
+		page.Items = append(page.Items, item)
+	}
+	if more {
+		page.Next = eventsHref(p, leafToken(leaf))
+	}
+	return ListEvents200JSONResponse(page), nil
+}
+
+func wanted(r eventstore.Record, p ListEventsParams) bool {
+	name, _, _ := strings.Cut(r.Type, "/")
+	return (len(p.Category) == 0 || slices.Contains(p.Category, r.Stream.Category())) &&
+		(len(p.Type) == 0 || slices.Contains(p.Type, name)) &&
+		(p.Stream == "" || p.Stream == string(r.Stream))
+}
+
+func eventItem(r eventstore.Record, leaf int64) (Event, error) {
+	meta, err := r.Metadata()
+	if err != nil {
+		return Event{}, err
+	}
+	name, form, _ := strings.Cut(r.Type, "/")
+	number, err := strconv.Atoi(form)
+	if err != nil {
+		return Event{}, fmt.Errorf("form of %s: not a number", name)
+	}
+	e := Event{
+		Href: fmt.Sprintf("%s/events?after=%s&limit=1", Base, leafToken(leaf-1)), Cursor: leafToken(leaf),
+		EventID: r.ID, Stream: string(r.Stream), Revision: int64(r.Revision), Type: name, Form: number, RecordedAt: r.Time,
+		Actor: eventActor(meta), OnBehalfOf: meta.OnBehalfOf, CorrelationID: meta.Correlation, CausationID: meta.Causation,
+		RegistryVersion: meta.Registry, Facts: ClearFacts(r.Clear), Sealed: r.Sealed,
+	}
+	if leaf == 0 {
+		e.Href = Base + "/events?limit=1"
+	}
+	for _, ref := range meta.BasedOn {
+		stream, revision, ok := ref.Split()
+		if !ok {
+			return Event{}, fmt.Errorf("basedOn of %s: not a reference", name)
+		}
+		e.BasedOn = append(e.BasedOn, StreamRevision{Stream: string(stream), Revision: int64(revision)})
+	}
+	return e, nil
+}
+
+func eventActor(m eventstore.Meta) EventActor {
+	return EventActor{Role: ActorRole(m.Actor.Role), Organization: m.Actor.Organisation, CitizenID: m.Actor.Citizen, Subject: m.Actor.Subject}
+}
+
+func eventsHref(p ListEventsParams, after string) string {
+	q := url.Values{}
+	if after != "" {
+		q.Set("after", after)
+	}
+	if p.Limit != 0 {
+		q.Set("limit", strconv.Itoa(int(p.Limit)))
+	}
+	for _, c := range p.Category {
+		q.Add("category", c)
+	}
+	for _, t := range p.Type {
+		q.Add("type", t)
+	}
+	if p.Stream != "" {
+		q.Set("stream", p.Stream)
+	}
+	if len(q) == 0 {
+		return Base + "/events"
+	}
+	return Base + "/events?" + q.Encode()
+}
+
+// recordLogRead records, before anything is handed out, that somebody reads the
+// log: once per person, session and range of leaves.
+func (v *Vault) recordLogRead(ctx context.Context, from int64, p ListEventsParams) error {
+	in := v.intend(ctx)
+	from -= from % auditRange
+	what := fmt.Sprint(from, p.Category, p.Type, p.Stream)
+	once := uuid.NewSHA1(in.call.Session, []byte(what))
+	if v.audited.has(once) {
+		return nil
+	}
+	e := audit.LogRead{Session: in.call.Session, FromLeaf: from, Stream: p.Stream, At: in.at}
+	e.Category, e.Type = strings.Join(p.Category, " "), strings.Join(p.Type, " ")
+	w := in.write(0, auditStream(in.at), noCitizen)
+	w.ID = func(int) uuid.UUID { return once }
+	if _, err := audits.Transact(ctx, v.Log, w, audit.Record{Event: e}); err != nil {
+		return fmt.Errorf("record the reading: %w", err)
+	}
+	v.audited.add(once)
+	return nil
+}
+
+// maxRecent bounds a recent set; a reading forgotten is recorded once more.
+const maxRecent = 10_000
+
+// recent is a bounded set of ids. The zero value is empty; it may be used
+// concurrently.
+type recent struct {
+	mu  sync.Mutex
+	ids map[uuid.UUID]bool
+}
+
+func (r *recent) has(id uuid.UUID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ids[id]
+}
+
+func (r *recent) add(id uuid.UUID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ids == nil || len(r.ids) >= maxRecent {
+		r.ids = make(map[uuid.UUID]bool)
+	}
+	r.ids[id] = true
+}

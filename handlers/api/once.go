@@ -1,0 +1,64 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"coffre/eventstore"
+	"coffre/eventstore/requests"
+)
+
+// once runs a request that changes something at most once per Idempotency-Key.
+// The result is kept for repetitions, so it holds ids, versions and states only,
+// nothing personal. A refusal keeps nothing: asked again, it is judged again. When
+// nobody knows whether anything was appended the key stays claimed until its lease
+// ends, and the next attempt looks for the events.
+func once[R any](ctx context.Context, v *Vault, key uuid.UUID, do func(context.Context, intent) (R, error)) (R, error) {
+	var result R
+	in := v.intend(ctx)
+	request := requestOf(in.call, key)
+	outcome, err := v.Requests.Begin(ctx, request)
+	switch {
+	case err != nil:
+		return result, err
+	case outcome.Kind == requests.Repeat:
+		if err := json.Unmarshal(outcome.Result, &result); err != nil {
+			return result, fmt.Errorf("kept answer of %s: not readable", in.call.Operation)
+		}
+		return result, nil
+	}
+	in.settle = outcome.Kind == requests.Unfinished
+	in.id = func(i int) uuid.UUID { return requests.EventID(request.Owner, request.Operation, key, i) }
+	if result, err = do(ctx, in); err != nil {
+		if !undecided(err) {
+			err = errors.Join(err, v.Requests.Abandon(outcome.Claim))
+		}
+		return result, err
+	}
+	kept, err := json.Marshal(result)
+	if err != nil {
+		return result, fmt.Errorf("keep the answer of %s: %w", in.call.Operation, err)
+	}
+	return result, v.Requests.Finish(outcome.Claim, succeeded, kept)
+}
+
+// succeeded stands for the status of every answer that is kept: refusals are not.
+const succeeded = 200
+
+// requestOf identifies a call by its key and all that it asks for.
+func requestOf(c *Call, key uuid.UUID) requests.Request {
+	return requests.Request{
+		Owner: owner(c), Operation: c.Operation, Key: key, Lease: MaxTime,
+		Body: slices.Concat([]byte(c.Target), []byte{0}, c.Body),
+	}
+}
+
+// undecided reports whether something may have been written all the same.
+func undecided(err error) bool {
+	return errors.Is(err, eventstore.ErrOutcomeUnknown) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
