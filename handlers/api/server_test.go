@@ -312,3 +312,17 @@ func TestEdgeAnswersAreInTheContract(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkEdge is what the edge costs a POST: routes, gate, decoding, answer.
+func BenchmarkEdge(b *testing.B) {
+	h, all := newServer().Handler(&echo{}), calls(b)
+	c := all[slices.IndexFunc(all, func(c call) bool { return c.OperationID == "issueDocument" })]
+	body := []byte(strings.Replace(string(c.Body), "An Example", strings.Repeat("An Example ", 80), 1))
+	b.ReportAllocs()
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, c.Request(body)); w.Code != http.StatusCreated {
+			b.Fatal(w.Code)
+		}
+	}
+}

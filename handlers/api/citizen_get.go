@@ -1,0 +1,68 @@
+package api
+
+import (
+	"context"
+
+	"coffre/domain"
+)
+
+var errWhose = domain.NewError(domain.Invalid, "ssinMissing", "an organisation names the citizen by number; a citizen names nobody")
+
+// GetCitizen implements POST /citizens/get: how the caller names a citizen from
+// now on. An organisation without a basis for the person, and one that asks for a
+// person the vault does not know, get the same 404 (rule A-6).
+func (v *Vault) GetCitizen(ctx context.Context, r GetCitizenRequestObject) (GetCitizenResponseObject, error) {
+	call := CallFrom(ctx)
+	if call.Role == domain.RoleCitizen {
+		switch {
+		case !r.Body.SSIN.IsZero():
+			return nil, errWhose
+		case call.Citizen.IsZero():
+			return nil, errNoResource
+		}
+		return GetCitizen200JSONResponse{CitizenID: call.Citizen}, nil
+	}
+	if r.Body.SSIN.IsZero() {
+		return nil, errWhose
+	}
+	id, err := v.named(ctx, call, r.Body.SSIN, domain.CitizenRef{})
+	if err != nil {
+		return nil, err
+	}
+	allowed, err := v.mayName(ctx, call, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case !allowed || id.IsZero():
+		return nil, errNoResource
+	}
+	ref, err := v.Keys.Ref(ctx, call.Organisation, id)
+	if err != nil {
+		return nil, err
+	}
+	return GetCitizen200JSONResponse{CitizenRef: ref}, nil
+}
+
+// mayName reports whether an organisation has anything to do with a citizen: as
+// an issuer of their documents, as a consumer by law or by a consent of theirs.
+// It asks the same questions for a person the vault does not know.
+func (v *Vault) mayName(ctx context.Context, call *Call, id domain.CitizenID) (bool, error) {
+	words := v.Words.Current()
+	if call.Role == domain.RoleIssuer {
+		return len(words.Issues(call.Organisation)) > 0, nil
+	}
+	consented, err := v.Evidence.HasConsent(ctx, id, call.Organisation, v.Now())
+	if err != nil {
+		return false, err
+	}
+	org, known := words.Organisation(call.Organisation)
+	if !known || org.Retired {
+		return false, nil
+	}
+	for _, registration := range org.Registrations {
+		if len(registration.Bases) > 0 {
+			return true, nil
+		}
+	}
+	return consented, nil
+}
