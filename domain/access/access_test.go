@@ -325,3 +325,15 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Error("same question, other answer")
 	}
 }
+
+// States are shared between goroutines: what follows one never changes it.
+func TestImmutable(t *testing.T) {
+	domaintest.Immutable(t, Evolve, func(t *rapid.T) Event {
+		id := accessID(rapid.ByteRange(0, 12).Draw(t, "id"))
+		return rapid.SampledFrom([]Event{
+			with(lawful, func(e *Authorized) { e.Access = id }), with(lawful, func(e *Authorized) { e.Access, e.Attempt = id, 2 }), Disclosed{Access: id},
+		}).Draw(t, "event")
+	})
+}
+
+func accessID(n byte) domain.AccessID { return domain.AccessID{UUID: uuid.UUID{7, n}} }

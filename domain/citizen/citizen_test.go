@@ -306,3 +306,27 @@ func TestAnyOrder(t *testing.T) {
 		}
 	})
 }
+
+// States are shared between goroutines: what follows one never changes it.
+func TestImmutable(t *testing.T) {
+	domaintest.Immutable(t, Evolve, func(t *rapid.T) Event {
+		n := rapid.Byte().Draw(t, "id")
+		if rapid.IntRange(0, 9).Draw(t, "grow") > 0 {
+			id := uuid.UUID{n, rapid.Byte().Draw(t, "more")}
+			return rapid.SampledFrom([]Event{LegalHoldPlaced{Hold: domain.HoldID{UUID: id}}, ErasureRequested{Erasure: domain.ErasureID{UUID: id}}}).Draw(t, "growth")
+		}
+		return rapid.SampledFrom([]Event{
+			born, died, approved, started, destroyed, requested,
+			LegalHoldLifted{Hold: domain.HoldID{UUID: uuid.UUID{n}}}, held, lifted,
+			SSINReplaced{Citizen: ana, At: noon},
+		}).Draw(t, "event")
+	})
+}
+
+// E-1: a late approval or start takes nothing back.
+func TestStepsOnlyGoUp(t *testing.T) {
+	s := fold(born, requested, approved, started, destroyed, started, approved, requested)
+	if e, _ := s.Erasure(erasure); e.Step != Done || s.Standing() != Erased {
+		t.Errorf("E-1 back at step %d", e.Step)
+	}
+}

@@ -309,3 +309,16 @@ func TestAnyOrder(t *testing.T) {
 		}
 	})
 }
+
+// States are shared between goroutines: what follows one never changes it.
+func TestImmutable(t *testing.T) {
+	domaintest.Immutable(t, Evolve, func(t *rapid.T) Event {
+		n := rapid.Byte().Draw(t, "access")
+		return rapid.SampledFrom([]Event{
+			given(func(t *Terms) { t.Limits.Frequency = Frequency{5, Day} }), requested, refused, withdrawn,
+			with(used, func(e *access.Authorized) { e.Access, e.At = accessID(n), noon.Add(time.Duration(n)) }),
+			with(used, func(e *access.Authorized) { e.Access, e.At = accessID(n), noon.Add(time.Hour+time.Duration(n)) }),
+			with(used, func(e *access.Authorized) { e.Access, e.Attempt = accessID(n), 2 }),
+		}).Draw(t, "event")
+	})
+}

@@ -322,3 +322,28 @@ func TestOneOfTwoUpdatesWins(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 }
+
+// States are shared between goroutines: what follows one never changes it.
+func TestImmutable(t *testing.T) {
+	domaintest.Immutable(t, Evolve, func(t *rapid.T) Event {
+		n := rapid.Byte().Draw(t, "tag")
+		if rapid.IntRange(0, 9).Draw(t, "grow") > 0 {
+			return Updated{Tag: Tag{n, rapid.Byte().Draw(t, "more")}, At: later}
+		}
+		return rapid.SampledFrom([]Event{
+			issued, sealed, revoked, suspended, reinstated, destroyed,
+			Suspended{At: noon.AddDate(0, 0, int(n))},
+		}).Draw(t, "event")
+	})
+	thrice := fold(issued, suspended, reinstated, suspended, reinstated, suspended, reinstated)
+	one := Evolve(thrice, Suspended{At: noon.AddDate(1, 0, 0)})
+	Evolve(thrice, Suspended{At: noon.AddDate(2, 0, 0)})
+	if got := one.Suspensions[3].From; got != "2027-03-01" {
+		t.Errorf("a suspension moved to %s", got)
+	}
+	folded := fold(sealed)
+	folded.Open(map[int]Dates{1: {ValidFrom: "2026-01-01"}})
+	if got := folded.StatusAt("2026-05-01"); got != UnknownDates {
+		t.Errorf("opening changed the state it was asked of: %q", got)
+	}
+}

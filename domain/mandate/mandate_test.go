@@ -208,3 +208,10 @@ func TestAnyOrder(t *testing.T) {
 		}
 	})
 }
+
+// States are shared between goroutines: what follows one never changes it.
+func TestImmutable(t *testing.T) {
+	domaintest.Immutable(t, Evolve, func(t *rapid.T) Event {
+		return rapid.SampledFrom([]Event{parentGranted, chosenGranted, accepted, ended(Death)}).Draw(t, "event")
+	})
+}
