@@ -1,0 +1,311 @@
+// Package coffre_test holds the house to its rules: who may import whom, that
+// the domain is pure, that every command can be sent, and that every rule is
+// tested.
+package coffre_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "coffre/"
+
+// mayImport lists, for each top-level folder that holds Go, the folders of this
+// module it may import.
+var mayImport = map[string][]string{
+	"domain":      {"domain"},
+	"eventstore":  {"domain", "eventstore"},
+	"projections": {"domain", "eventstore", "projections"},
+	"handlers":    {"domain", "eventstore", "projections", "handlers"},
+	"cmd":         {"domain", "eventstore", "projections", "handlers", "cmd"},
+	"deploy":      {},
+	"docs":        {},
+}
+
+// adapters are wired by cmd, and nobody else but tests knows which there are.
+var adapters = []string{
+	"eventstore/memory", "eventstore/sqlite", "eventstore/postgres", "eventstore/kurrent",
+	"eventstore/seal/localkek", "eventstore/seal/transit",
+}
+
+// shared lies under an adapter's folder and is none: it opens SQLite files for
+// whoever keeps one.
+var shared = []string{"eventstore/sqlite/sqlitedb"}
+
+// ownTables are the handlers that keep tables of their own: where each reactor
+// is, and what it has sent.
+var ownTables = "handlers/reactors"
+
+var (
+	pureImports = []string{"bytes", "cmp", "errors", "fmt", "maps", "slices", "strconv", "strings", "time", "unicode", "unicode/utf8", "github.com/google/uuid"}
+	// impure is what the domain may not use of packages it may import.
+	impure = map[string][]string{
+		"time":                   {"Now", "Since", "Until", "After", "AfterFunc", "Sleep", "Tick", "NewTicker", "NewTimer", "Local", "LoadLocation"},
+		"fmt":                    {"Print", "Println", "Printf", "Scan", "Scanf", "Scanln"},
+		"github.com/google/uuid": {"New", "NewString", "NewRandom", "NewRandomFromReader", "NewUUID", "NewV6", "NewV7", "NewV7FromReader", "NewDCEPerson", "NewDCEGroup", "NewDCESecurity", "SetRand", "EnableRandPool"},
+	}
+)
+
+// source is one Go file that ships.
+type source struct {
+	path string // with slashes, from the root
+	file *ast.File
+}
+
+func (s source) folder() string { top, _, _ := strings.Cut(s.path, "/"); return top }
+
+func (s source) in(folders ...string) bool {
+	return slices.ContainsFunc(folders, func(f string) bool { return strings.HasPrefix(s.path, f+"/") })
+}
+
+// goFiles returns the paths of the module's Go files, tests or the others.
+func goFiles(t *testing.T, tests bool) []string {
+	t.Helper()
+	var paths []string
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && p != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules"):
+			return filepath.SkipDir
+		case !d.IsDir() && strings.HasSuffix(p, ".go") && strings.HasSuffix(p, "_test.go") == tests:
+			paths = append(paths, filepath.ToSlash(p))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(paths) < 20 {
+		t.Fatalf("found %d files only: this test looks in the wrong place", len(paths))
+	}
+	return paths
+}
+
+func parse(t *testing.T, fset *token.FileSet, p string) *ast.File {
+	t.Helper()
+	file, err := parser.ParseFile(fset, filepath.FromSlash(p), nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestLayers(t *testing.T) {
+	fset := token.NewFileSet()
+	for _, p := range goFiles(t, false) {
+		for _, wrong := range layering(source{p, parse(t, fset, p)}) {
+			t.Errorf("%s: %s", p, wrong)
+		}
+	}
+}
+
+// layering returns what a file does that its place does not allow.
+func layering(s source) (wrong []string) {
+	allowed, known := mayImport[s.folder()]
+	if !known {
+		return []string{"Go lives in the mandated folders only"}
+	}
+	names := make(map[string]string) // how this file calls what it imports
+	for _, spec := range s.file.Imports {
+		imp, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return append(wrong, "an import that is no string")
+		}
+		names[path.Base(imp)] = imp
+		if spec.Name != nil {
+			names[spec.Name.Name] = imp
+		}
+		if why := importing(s, allowed, imp); why != "" {
+			wrong = append(wrong, why)
+		}
+	}
+	if !s.isRule() {
+		return wrong
+	}
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.SelectorExpr:
+			if pkg, ok := n.X.(*ast.Ident); ok && slices.Contains(impure[names[pkg.Name]], n.Sel.Name) {
+				wrong = append(wrong, "the domain is pure: what "+pkg.Name+"."+n.Sel.Name+" gives comes in with the command")
+			}
+		case *ast.GoStmt:
+			wrong = append(wrong, "the domain is pure: it starts no goroutine")
+		}
+		return true
+	})
+	return wrong
+}
+
+// isRule reports whether the file holds rules: all of domain but its test helper.
+func (s source) isRule() bool { return s.in("domain") && !s.in("domain/domaintest") }
+
+func importing(s source, allowed []string, imp string) string {
+	ours, inModule := strings.CutPrefix(imp, module)
+	to, _, _ := strings.Cut(ours, "/")
+	under := func(list []string) bool {
+		return slices.ContainsFunc(list, func(a string) bool { return ours == a || strings.HasPrefix(ours, a+"/") })
+	}
+	isTestHelper := strings.HasSuffix(path.Dir(s.path), "test") || s.in("eventstore/faulty")
+	switch {
+	case inModule && !slices.Contains(allowed, to):
+		return s.folder() + " must not import " + imp
+	case inModule && strings.HasPrefix(ours, "domain/") && s.in("eventstore") && !s.in("eventstore/codec") && !isTestHelper:
+		return "only eventstore/codec knows the kinds of event; it must not import " + imp
+	case inModule && under(adapters) && !under(shared) && !s.in("cmd") && !under([]string{path.Dir(s.path)}) && !isTestHelper && !sameAdapter(s, ours):
+		return "only cmd may import the adapter " + imp
+	case inModule && strings.HasSuffix(path.Base(ours), "test") && !isTestHelper:
+		return "what helps tests does not ship: " + imp
+	case imp == "database/sql" && s.in("domain", "handlers") && !s.in(ownTables):
+		return "handlers ask read models, not databases"
+	case !inModule && s.isRule() && !slices.Contains(pureImports, imp):
+		return "the domain is pure: it must not import " + imp
+	}
+	return ""
+}
+
+// sameAdapter: the parts of one adapter may import each other.
+func sameAdapter(s source, ours string) bool {
+	return slices.ContainsFunc(adapters, func(a string) bool {
+		return s.in(a) && (ours == a || strings.HasPrefix(ours, a+"/"))
+	})
+}
+
+// The rules above say no when they should.
+func TestLayersSayNo(t *testing.T) {
+	for _, tc := range []struct{ path, src string }{
+		{"util/x.go", `package x`},
+		{"main.go", `package x`},
+		{"domain/consent/x.go", `package x; import "coffre/eventstore"`},
+		{"domain/consent/x.go", `package x; import "encoding/json"`},
+		{"domain/consent/x.go", `package x; import "context"`},
+		{"domain/consent/x.go", `package x; import "log/slog"`},
+		{"domain/consent/x.go", `package x; import "coffre/domain/domaintest"`},
+		{"domain/consent/x.go", `package x; import clock "time"; var now = clock.Now`},
+		{"domain/x.go", `package x; import "github.com/google/uuid"; var id = uuid.New()`},
+		{"domain/x.go", `package x; func f() { go f() }`},
+		{"eventstore/x.go", `package x; import "coffre/projections/wallet"`},
+		{"eventstore/seal/x.go", `package x; import "coffre/domain/consent"`},
+		{"eventstore/proof/x.go", `package x; import "coffre/eventstore/sqlite"`},
+		{"projections/wallet/x.go", `package x; import "coffre/handlers/api"`},
+		{"projections/wallet/x.go", `package x; import "coffre/eventstore/memory"`},
+		{"handlers/api/x.go", `package x; import "database/sql"`},
+		{"handlers/api/x.go", `package x; import "coffre/cmd/coffre"`},
+		{"handlers/api/x.go", `package x; import "coffre/eventstore/seal/localkek"`},
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), tc.path, tc.src, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(layering(source{tc.path, file})) == 0 {
+			t.Errorf("%s may hold: %s", tc.path, tc.src)
+		}
+	}
+	for _, tc := range []struct{ path, src string }{
+		{"domain/consent/x.go", `package x; import ("coffre/domain"; "time"; "github.com/google/uuid"); var d = time.Hour; var n = uuid.Nil`},
+		{"eventstore/codec/x.go", `package x; import "coffre/domain/consent"`},
+		{"cmd/coffre/x.go", `package x; import ("coffre/eventstore/sqlite"; "database/sql")`},
+		{"eventstore/sqlite/x.go", `package x; import "coffre/eventstore/sqlite/sqlitedb"`},
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), tc.path, tc.src, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wrong := layering(source{tc.path, file}); len(wrong) > 0 {
+			t.Errorf("%s: %v", tc.path, wrong)
+		}
+	}
+}
+
+// handled names the file that sends a command where its name does not say so:
+// domain/consent/grant.go is sent by handlers/api/consent_grant.go or by
+// handlers/reactors/consent_grant.go.
+var handled = map[string]string{
+	"domain/access/by_law.go":            "handlers/api/document_access.go",
+	"domain/access/by_mandate.go":        "handlers/api/wallet_show.go",
+	"domain/access/read_back.go":         "handlers/api/document_show.go",
+	"domain/access/report.go":            "handlers/api/citizen_subject_access_report.go",
+	"domain/access/deliver.go":           "handlers/reactors/deliver.go",
+	"domain/access/outcome.go":           "handlers/api/disclose.go",
+	"domain/access/refusals.go":          "handlers/api/refusals.go",
+	"domain/audit/events.go":             "handlers/api/events_list.go",
+	"domain/citizen/request_erasure.go":  "handlers/api/erasure_request.go",
+	"domain/citizen/approve_erasure.go":  "handlers/api/erasure_approve.go",
+	"domain/citizen/start_erasure.go":    "handlers/api/erasure_run.go",
+	"domain/citizen/destroy_key.go":      "handlers/api/erasure_run.go",
+	"domain/document/destroy_content.go": "handlers/api/erasure_run.go",
+	"domain/consent/use.go":              "handlers/api/document_access.go",
+}
+
+// handlersExist is set when the handlers are all there; then every command must
+// have its own. Until then TestEveryCommandHasAHandler says which are missing.
+const handlersExist = false
+
+// A use case has one name everywhere, and a command that nobody can send is dead.
+func TestEveryCommandHasAHandler(t *testing.T) {
+	fset := token.NewFileSet()
+	commands := 0
+	unused := make(map[string]bool)
+	for p := range handled {
+		unused[p] = true
+	}
+	for _, p := range goFiles(t, false) {
+		s := source{p, parse(t, fset, p)}
+		deciders := decides(s.file)
+		if !s.isRule() || len(deciders) == 0 {
+			continue
+		}
+		commands++
+		noun, verb := path.Base(path.Dir(p)), path.Base(p)
+		places := []string{"handlers/api/" + noun + "_" + verb, "handlers/reactors/" + noun + "_" + verb}
+		if other, ok := handled[p]; ok {
+			places = []string{other}
+			delete(unused, p)
+		}
+		for _, command := range deciders {
+			sent := slices.ContainsFunc(places, func(place string) bool { return mentions(place, noun+"."+command) })
+			switch {
+			case sent:
+			case handlersExist:
+				t.Errorf("%s.%s is sent by none of %v", noun, command, places)
+			default:
+				t.Logf("%s.%s is not sent yet by any of %v", noun, command, places)
+			}
+		}
+	}
+	for p := range unused {
+		t.Errorf("the table names %s, which holds no command", p)
+	}
+	if commands < 25 {
+		t.Errorf("found %d commands only", commands)
+	}
+}
+
+// decides returns the names of the commands a file declares.
+func decides(file *ast.File) (commands []string) {
+	for _, d := range file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || f.Recv == nil || f.Name.Name != "Decide" {
+			continue
+		}
+		if id, ok := f.Recv.List[0].Type.(*ast.Ident); ok {
+			commands = append(commands, id.Name)
+		}
+	}
+	return commands
+}
+
+// mentions reports whether the file is there and names the command.
+func mentions(p, command string) bool {
+	src, err := os.ReadFile(filepath.FromSlash(p))
+	return err == nil && strings.Contains(string(src), command)
+}
