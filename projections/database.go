@@ -255,9 +255,10 @@ func (d *database) pin(ctx context.Context, pragmas string) error {
 	return nil
 }
 
-// commit runs apply and moves the checkpoint, in one transaction; on any error
+// commit moves the checkpoint and runs apply, in one transaction; on any error
 // neither happens. The swap compares the whole checkpoint, so that of two runners
-// one gets ErrOvertaken; and the token, so that it is the newer one that stays.
+// one gets ErrOvertaken; and the token, so that it is the newer one that stays. It
+// comes first: a loser must not take what the winner wrote for a poisonous event.
 func (d *database) commit(ctx context.Context, token int64, to Checkpoint, apply func(*Tx) error) (err error) {
 	// A transaction that ended by itself with ctx would leave the statements after it
 	// to commit one by one.
@@ -269,12 +270,12 @@ func (d *database) commit(ctx context.Context, token int64, to Checkpoint, apply
 	defer func() {
 		if !done {
 			d.tx.scrub = false
+			if ctx.Err() != nil {
+				err = ctx.Err() // the driver tells it in words of its own
+			}
 			err = errors.Join(err, ignoreDone(tx.Rollback()))
 		}
 	}()
-	if err := apply(d.tx); err != nil {
-		return err
-	}
 	n, err := d.tx.Exec(ctx, `UPDATE checkpoint SET fence = ?, commit_position = ?, prepare_position = ?, next_leaf = ?
 		WHERE fence <= ? AND commit_position = ? AND prepare_position = ? AND next_leaf = ?`,
 		token, int64(to.Position.Commit), int64(to.Position.Prepare), to.Next,
@@ -284,6 +285,9 @@ func (d *database) commit(ctx context.Context, token int64, to Checkpoint, apply
 	}
 	if n != 1 {
 		return ErrOvertaken
+	}
+	if err := apply(d.tx); err != nil {
+		return err
 	}
 	done = true
 	if err := tx.Commit(); err != nil {

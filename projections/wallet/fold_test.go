@@ -1,0 +1,337 @@
+package wallet_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/citizen"
+	"coffre/domain/consent"
+	"coffre/domain/document"
+	"coffre/domain/mandate"
+	"coffre/projections"
+	"coffre/projections/projectiontest"
+	"coffre/projections/wallet"
+)
+
+// naive is what a wallet must show at a leaf, folded the slow and obvious way.
+type naive struct {
+	documents []*wallet.Document
+	mandates  []*wallet.Mandate
+	readers   []*wallet.Reader
+	uses      map[domain.ConsentID]int
+	dead      map[domain.CitizenID]bool
+}
+
+func fold(all []projectiontest.Recorded, upTo int64) *naive {
+	n := &naive{uses: map[domain.ConsentID]int{}, dead: map[domain.CitizenID]bool{}}
+	of := func(id domain.DocumentID) *wallet.Document {
+		for _, d := range n.documents {
+			if d.Document == id {
+				return d
+			}
+		}
+		return nil
+	}
+	for _, e := range all {
+		if e.Leaf > upTo {
+			// Only erasures reach back.
+			switch f := e.Data.(type) {
+			case document.ContentDestroyed:
+				if d := of(f.Document); d != nil {
+					d.Destroyed, d.Sealed = true, nil
+				}
+			case citizen.KeyDestroyed:
+				n.erase(f.Citizen)
+			}
+			continue
+		}
+		switch f := e.Data.(type) {
+		case document.Issued:
+			n.documents = append(n.documents, &wallet.Document{
+				Document: f.Document, Citizen: f.Citizen, Type: f.Type, Issuer: f.Issuer, Version: 1, State: wallet.Active,
+				ValidFrom: f.ValidFrom, ValidUntil: f.ValidUntil, PersonalValidity: f.PersonalValidity,
+				IssuedAt: f.At, ChangedAt: f.At, IssuedLeaf: e.Leaf, Place: e.Place(), Sealed: e.Sealed,
+			})
+		case document.Updated:
+			if d := of(f.Document); d != nil {
+				d.Version, d.Reason, d.ValidFrom, d.ValidUntil, d.EffectiveFrom = f.Version, f.Reason, f.ValidFrom, f.ValidUntil, f.EffectiveFrom
+				d.ChangedAt, d.Place, d.Sealed = f.At, e.Place(), e.Sealed
+			}
+		case document.Revoked:
+			if d := of(f.Document); d != nil && d.State != wallet.Revoked {
+				d.State, d.Reason, d.RevokedFrom, d.ChangedAt = wallet.Revoked, f.Reason, f.EffectiveFrom, f.At
+			}
+		case document.Suspended:
+			if d := of(f.Document); d != nil && d.State != wallet.Revoked {
+				d.State, d.Reason, d.ChangedAt = wallet.Suspended, f.Reason, f.At
+			}
+		case document.Reinstated:
+			if d := of(f.Document); d != nil && d.State != wallet.Revoked {
+				d.State, d.Reason, d.ChangedAt = wallet.Active, f.Reason, f.At
+			}
+		case document.ContentDestroyed:
+			if d := of(f.Document); d != nil {
+				d.Destroyed, d.Sealed = true, nil
+			}
+		case mandate.Granted:
+			n.mandates = append(n.mandates, &wallet.Mandate{
+				Mandate: f.Mandate, Citizen: f.Citizen, Representative: f.Representative, Scope: f.Scope,
+				GrantedLeaf: e.Leaf, AcceptedLeaf: projections.Latest, EndedLeaf: projections.Latest, Sealed: e.Sealed, Place: e.Place(),
+			})
+		case mandate.Accepted:
+			for _, m := range n.mandates {
+				if m.Mandate == f.Mandate {
+					m.AcceptedLeaf = e.Leaf
+				}
+			}
+		case mandate.Ended:
+			for _, m := range n.mandates {
+				if m.Mandate == f.Mandate {
+					m.EndedLeaf = e.Leaf
+				}
+			}
+		case consent.Granted:
+			n.readers = append(n.readers, &wallet.Reader{Consent: f.Consent, Citizen: f.Citizen, Terms: f.Terms, GrantedAt: f.At, GrantedLeaf: e.Leaf})
+		case consent.Withdrawn:
+			n.end(f.Consent)
+		case access.Authorized:
+			if f.Attempt == 1 {
+				n.uses[f.Consent]++
+			}
+			for _, r := range n.readers {
+				if limit := r.Terms.Limits.Uses; r.Consent == f.Consent && limit > 0 && n.uses[f.Consent] >= limit {
+					n.end(f.Consent)
+					break
+				}
+			}
+		case citizen.Deceased:
+			n.dead[f.Citizen] = true
+		case citizen.KeyDestroyed:
+			n.erase(f.Citizen)
+		}
+	}
+	return n
+}
+
+func (n *naive) end(id domain.ConsentID) {
+	n.readers = slices.DeleteFunc(n.readers, func(r *wallet.Reader) bool { return r.Consent == id })
+}
+
+func (n *naive) erase(id domain.CitizenID) {
+	n.documents = slices.DeleteFunc(n.documents, func(d *wallet.Document) bool { return d.Citizen == id })
+	n.mandates = slices.DeleteFunc(n.mandates, func(m *wallet.Mandate) bool { return m.Citizen == id || m.Representative == id })
+	n.readers = slices.DeleteFunc(n.readers, func(r *wallet.Reader) bool { return r.Citizen == id })
+}
+
+// of tells a wallet in text.
+func (n *naive) of(holder domain.CitizenID) (lines []string) {
+	for _, d := range n.documents {
+		if d.Citizen == holder {
+			lines = append(lines, line(d, nil))
+		}
+	}
+	for _, m := range n.mandates {
+		if m.Representative != holder || m.AcceptedLeaf == projections.Latest || m.EndedLeaf != projections.Latest || n.dead[m.Citizen] || n.dead[m.Representative] {
+			continue
+		}
+		for _, d := range n.documents {
+			if d.Citizen == m.Citizen && slices.Contains(m.Scope.Actions, mandate.Read) && (len(m.Scope.Types) == 0 || slices.Contains(m.Scope.Types, d.Type)) {
+				lines = append(lines, line(d, m))
+			}
+		}
+	}
+	return lines
+}
+
+func line(d *wallet.Document, m *wallet.Mandate) string {
+	s := fmt.Sprint(d.Document, d.Citizen, d.Type, d.Issuer, d.Version, d.State, d.Reason, d.ValidFrom, d.ValidUntil, d.PersonalValidity,
+		d.EffectiveFrom, d.RevokedFrom, d.IssuedAt, d.ChangedAt, d.IssuedLeaf, d.Destroyed, d.Place, d.Sealed)
+	if m != nil {
+		s += fmt.Sprint(" under ", m.Mandate, m.Scope, m.Place, m.Sealed)
+	}
+	return s
+}
+
+// Live and rebuilt wallets show at every leaf what the naive fold to it shows.
+func TestWalletsEqualAFold(t *testing.T) {
+	shown := 0
+	for seed := range uint64(6) {
+		w := projectiontest.NewWorld()
+		story := projectiontest.NewStory(w, 100+seed)
+		live := wallet.New()
+		dir := t.TempDir()
+		r := projectiontest.Start(t, w, dir, live)
+		for range 4 { // so that it is fed in several batches
+			story.Tell(t, 40)
+			r.CaughtUp(t)
+		}
+		shown += compareAll(t, w, live)
+		if err := r.Rebuild(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		compareAll(t, w, live)
+		r.Stop()
+	}
+	if shown < 500 {
+		t.Fatalf("only %d documents were shown: this proves little", shown)
+	}
+}
+
+func compareAll(t *testing.T, w *projectiontest.World, wallets *wallet.Wallets) (shown int) {
+	t.Helper()
+	all := w.Recorded()
+	citizens := map[domain.CitizenID]bool{}
+	for _, e := range all {
+		citizens[e.Citizen] = true
+	}
+	delete(citizens, domain.CitizenID{})
+	for leaf := int64(0); leaf < int64(len(all)); leaf += 7 {
+		asOf := leaf
+		if leaf+7 >= int64(len(all)) {
+			leaf, asOf = int64(len(all)), -1
+		}
+		want := fold(all, leaf)
+		for id := range citizens {
+			var got []string
+			if err := wallets.Of(t.Context(), id, asOf, func(h *wallet.Held) error {
+				got = append(got, line(&h.Document, h.Mandate))
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if lines := want.of(id); !slices.Equal(got, lines) {
+				t.Fatalf("at leaf %d:\n%q\nwant\n%q", asOf, got, lines)
+			}
+			shown += len(got)
+
+			readers, err := wallets.Readers(t.Context(), id, asOf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wantReaders []wallet.Reader
+			for _, r := range want.readers {
+				if r.Citizen == id && !want.dead[id] {
+					wantReaders = append(wantReaders, *r)
+				}
+			}
+			if fmt.Sprint(readers) != fmt.Sprint(wantReaders) && len(readers)+len(wantReaders) > 0 {
+				t.Fatalf("at leaf %d readers are\n%v, want\n%v", asOf, readers, wantReaders)
+			}
+			mandates, err := wallets.MandatesOf(t.Context(), id, asOf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			for _, m := range want.mandates {
+				if m.Citizen == id {
+					if n >= len(mandates) || mandates[n].Mandate != m.Mandate || mandates[n].AcceptedLeaf != m.AcceptedLeaf || mandates[n].EndedLeaf != m.EndedLeaf {
+						t.Fatalf("at leaf %d mandate %d is not %v", asOf, n, m)
+					}
+					n++
+				}
+			}
+			if n != len(mandates) {
+				t.Fatalf("at leaf %d %d mandates, want %d", asOf, len(mandates), n)
+			}
+		}
+		for _, issuer := range projectiontest.Issuers {
+			var got, lines []string
+			for cursor := int64(-1); ; {
+				page, err := wallets.IssuedBy(t.Context(), issuer, asOf, wallet.IssuedFilter{}, cursor, 3)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, one := range page {
+					got, cursor = append(got, line(&one.Document, nil)), one.IssuedLeaf
+				}
+				if len(page) < 3 {
+					break
+				}
+			}
+			for _, d := range want.documents {
+				if d.Issuer == issuer {
+					lines = append(lines, line(d, nil))
+				}
+			}
+			if !slices.Equal(got, lines) {
+				t.Fatalf("at leaf %d issued by %s:\n%q\nwant\n%q", asOf, issuer, got, lines)
+			}
+		}
+		for _, d := range want.documents {
+			got, ok, err := wallets.Document(t.Context(), d.Document, asOf)
+			if err != nil || !ok || line(&got, nil) != line(d, nil) {
+				t.Fatalf("at leaf %d: %v %v", asOf, ok, err)
+			}
+		}
+	}
+	return shown
+}
+
+func TestIssuerGetsTheSourceReferenceBack(t *testing.T) {
+	w := projectiontest.NewWorld()
+	story := projectiontest.NewStory(w, 3)
+	story.Tell(t, 60)
+	wallets := wallet.New()
+	projectiontest.Start(t, w, t.TempDir(), wallets).CaughtUp(t)
+	checked := 0
+	for _, issuer := range projectiontest.Issuers {
+		all, err := wallets.IssuedBy(t.Context(), issuer, projections.Latest, wallet.IssuedFilter{State: wallet.Active}, -1, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range all {
+			if one.State != wallet.Active {
+				t.Fatalf("%s is %s", one.Document.Document, one.State)
+			}
+			if one.FirstSealed == nil {
+				continue
+			}
+			var p document.IssuedPersonal
+			w.Open(t, one.First, one.FirstSealed, &p)
+			if p.SourceReference == "" {
+				t.Fatal("no source reference")
+			}
+			checked++
+		}
+	}
+	if checked == 0 {
+		t.Fatal("nothing was checked")
+	}
+}
+
+func june(day int) time.Time { return time.Date(2026, time.June, day, 9, 0, 0, 0, time.UTC) }
+
+func TestInForce(t *testing.T) {
+	rows := []wallet.Document{
+		{Version: 1, State: wallet.Active},
+		{Version: 2, State: wallet.Active, EffectiveFrom: "2026-05-01"},
+		{Version: 2, State: wallet.Suspended, EffectiveFrom: "2026-05-01", ChangedAt: june(1)},
+		{Version: 2, State: wallet.Active, EffectiveFrom: "2026-05-01", ChangedAt: june(10)},
+		{Version: 2, State: wallet.Revoked, EffectiveFrom: "2026-05-01", RevokedFrom: "2026-07-01", ChangedAt: june(20)},
+	}
+	for _, c := range []struct {
+		on      domain.Date
+		version int
+		state   wallet.DocumentState
+	}{
+		{"2026-04-30", 1, wallet.Active},
+		{"2026-05-01", 2, wallet.Active},
+		{"2026-06-01", 2, wallet.Suspended},
+		{"2026-06-09", 2, wallet.Suspended},
+		{"2026-06-10", 2, wallet.Active},
+		{"2026-06-25", 2, wallet.Active},
+		{"2026-07-01", 2, wallet.Revoked},
+	} {
+		in, state, ok, err := wallet.InForce(rows, c.on, domain.DateOf, func(d *wallet.Document) (domain.Date, error) { return d.EffectiveFrom, nil })
+		if err != nil || !ok || in.Version != c.version || state != c.state {
+			t.Errorf("on %s: version %d %s, want %d %s (%v)", c.on, in.Version, state, c.version, c.state, err)
+		}
+	}
+	if _, _, ok, _ := wallet.InForce(nil, "2026-01-01", domain.DateOf, nil); ok {
+		t.Error("no rows, yet something is in force")
+	}
+}
