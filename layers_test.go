@@ -237,7 +237,7 @@ var handled = map[string]string{
 	"domain/access/deliver.go":           "handlers/reactors/deliver.go",
 	"domain/access/outcome.go":           "handlers/api/disclose.go",
 	"domain/access/refusals.go":          "handlers/api/refusals.go",
-	"domain/audit/events.go":             "handlers/api/events_list.go",
+	"domain/audit/events.go":             "handlers/api/event_list.go",
 	"domain/citizen/request_erasure.go":  "handlers/api/erasure_request.go",
 	"domain/citizen/approve_erasure.go":  "handlers/api/erasure_approve.go",
 	"domain/citizen/start_erasure.go":    "handlers/api/erasure_run.go",
