@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/domain"
 	"coffre/handlers/api/token"
 )
 
@@ -33,6 +34,7 @@ type Call struct {
 	RelatedTrace string    // the caller's, for correlation only
 	Operation    string    // the contract's operationId
 	Received     time.Time
+	Language     domain.Language // of labels in the answer, where the call has lang; "" elsewhere
 	// Body is the request's body as it came, for the idempotency check. It may be
 	// kept; it must not be changed.
 	Body []byte

@@ -159,7 +159,7 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
-	for _, name := range []string{"Etag", "Location", "Coffre-Position", "Content-Length", "Content-Disposition"} {
+	for _, name := range []string{"Etag", "Location", "Coffre-Position", "Content-Length", "Content-Disposition", "Content-Language"} {
 		h.Del(name)
 	}
 	if challenge != "" {

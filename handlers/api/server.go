@@ -231,6 +231,11 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 			return
 		}
 		call.Body, call.Target = body, r.URL.Path+"\x00"+r.Header.Get("If-Match")
+		if _, speaks := op.query["lang"]; speaks {
+			call.Language = negotiate(r)
+			w.Header().Set("Content-Language", string(call.Language))
+			w.Header().Set("Vary", "Accept-Language")
+		}
 		h(w, r)
 	})
 }

@@ -313,6 +313,35 @@ func TestEdgeAnswersAreInTheContract(t *testing.T) {
 	}
 }
 
+// The query decides, then Accept-Language, then Dutch.
+func TestLanguage(t *testing.T) {
+	e := newEdge(t)
+	var got domain.Language
+	e.do = func(_ http.ResponseWriter, r *http.Request) { got = CallFrom(r.Context()).Language }
+	for _, tc := range []struct{ query, header, want string }{
+		{"", "", "nl"}, {"", "fr-BE", "fr"}, {"", "it, de-BE;q=0.7, fr;q=0.5", "de"}, {"", "fr;q=0.1,en ; q=0.9", "en"}, {"", "*", "nl"},
+		{"lang=de", "fr", "de"}, {"", "fr;q=2,en;q=x", "nl"}, {"", "fr;q=0", "nl"}, {"", strings.Repeat("x,", 1000) + "EN", "en"}, {"", ";;;,,", "nl"},
+	} {
+		r := httptest.NewRequest("GET", Base+"/citizens/"+anID+"/wallet?"+tc.query, nil)
+		r.Header.Set("Authorization", "Bearer citizen")
+		if tc.header != "" {
+			r.Header.Set("Accept-Language", tc.header)
+		}
+		if w := e.send(r); string(got) != tc.want || w.Header().Get("Content-Language") != tc.want || w.Header().Get("Vary") != "Accept-Language" {
+			t.Errorf("%+v: %q %v", tc, got, w.Header())
+		}
+	}
+	e.do = func(w http.ResponseWriter, r *http.Request) { e.problem(w, r, errNoResource) }
+	r := httptest.NewRequest("GET", Base+"/citizens/"+anID+"/wallet", nil)
+	r.Header.Set("Authorization", "Bearer citizen")
+	if w := e.send(r); w.Header().Get("Content-Language") != "" {
+		t.Error("a problem is in English")
+	}
+	if got := contract()["POST "+Base+"/registry"].maxBody; got != 4<<20 {
+		t.Errorf("x-max-body-bytes is %d", got)
+	}
+}
+
 // BenchmarkEdge is what the edge costs a POST: routes, gate, decoding, answer.
 func BenchmarkEdge(b *testing.B) {
 	h, all := newServer().Handler(&echo{}), calls(b)
