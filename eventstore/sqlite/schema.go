@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -105,7 +106,7 @@ func row(c *sqlite3.Conn, sql string, into ...*int64) error {
 	}
 	defer s.Close()
 	if !s.Step() {
-		return errors.Join(s.Err(), fmt.Errorf("no answer to %q", sql))
+		return cmp.Or(s.Err(), fmt.Errorf("no answer to %q", sql))
 	}
 	for i := range into {
 		*into[i] = s.ColumnInt64(i)

@@ -20,7 +20,7 @@ const (
 	maxKnownIDs       = 1 << 18  // ids remembered for streams appended to without a revision
 	defaultCheckpoint = 512      // pages in the write-ahead log (16 MiB) that are worth moving
 	restartFactor     = 8        // from so many times as many on, readers are waited for
-	settleEvents      = 16 << 10 // a start verifies at most twice as many events …
+	defaultSettle     = 16 << 10 // a start verifies at most twice as many events …
 	settleBytes       = 64 << 20 // … or twice as many bytes
 )
 
@@ -47,6 +47,7 @@ type sequencer struct {
 	walPages     int
 
 	checkpointPages int
+	settleEvents    int64
 }
 
 // head is what the sequencer remembers of a stream.
@@ -57,7 +58,13 @@ type head struct {
 }
 
 func newSequencer(s *Store, conn *sqlite3.Conn, o Options) (*sequencer, error) {
-	q := &sequencer{store: s, queue: newQueue(o), ended: make(chan struct{}), conn: conn, checkpointPages: o.checkpointPages}
+	q := &sequencer{
+		store: s, queue: newQueue(o), ended: make(chan struct{}), conn: conn,
+		checkpointPages: o.checkpointPages, settleEvents: o.settleEvents,
+	}
+	if q.settleEvents == 0 {
+		q.settleEvents = defaultSettle
+	}
 	if q.checkpointPages == 0 {
 		q.checkpointPages = defaultCheckpoint
 	}
@@ -104,7 +111,7 @@ func (q *sequencer) load() error {
 	if q.words, err = readWords(q.conn); err != nil {
 		return err
 	}
-	q.settleNext = max(q.settled, q.last-settleEvents)
+	q.settleNext = max(q.settled, q.last-q.settleEvents)
 	q.heads, err = simplelru.NewLRU(maxHeads, func(_ eventstore.Stream, h *head) { q.ids -= len(h.ids) })
 	q.ids = 0
 	if err != nil {
@@ -246,7 +253,7 @@ func (q *sequencer) transact(batch []*request) (answers []answer, committing boo
 // settle moves the position a start verifies from, now and then, to where it was
 // going to be moved the last time: so that much is always verified again.
 func (q *sequencer) settle() error {
-	if q.last-q.settleNext < settleEvents && q.sinceSettled < settleBytes {
+	if q.last-q.settleNext < q.settleEvents && q.sinceSettled < settleBytes {
 		return nil
 	}
 	if err := errors.Join(q.setSettled.BindInt64(1, q.settleNext), q.setSettled.Exec()); err != nil {

@@ -58,7 +58,9 @@ type Options struct {
 	// VFS names a registered file system of the driver; "" is the operating system's.
 	VFS string
 
-	checkpointPages int // for tests; 0 means defaultCheckpoint
+	// For tests; 0 means defaultCheckpoint and defaultSettle.
+	checkpointPages int
+	settleEvents    int64
 }
 
 // Store is an eventstore.Store. Its methods may be called concurrently.
@@ -138,16 +140,6 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 	}
 	go s.sequencer.run()
 	return s, nil
-}
-
-// verifyTail reads again what lies after the settled position. What lies before was
-// synced long ago and is the scrubber's to check.
-func (s *Store) verifyTail(ctx context.Context, serveDamaged bool) error {
-	damaged, err := s.Verify(ctx, position(s.sequencer.settled), nil)
-	if err != nil || serveDamaged || len(damaged) == 0 {
-		return err
-	}
-	return fmt.Errorf("%d damaged records, the first: %w", len(damaged), damaged[0])
 }
 
 // Append implements eventstore.Store.

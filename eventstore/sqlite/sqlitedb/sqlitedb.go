@@ -8,6 +8,7 @@
 package sqlitedb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -216,7 +217,8 @@ func tune(c *sqlite3.Conn, o Options, role Role) error {
 	if role == Read {
 		return c.Exec(pragmas + `PRAGMA query_only=ON`)
 	}
-	pragmas += fmt.Sprintf(`PRAGMA page_size=%d; PRAGMA secure_delete=%t;`, o.PageSize, o.SecureDelete)
+	// Without recursive triggers, REPLACE would delete rows behind a trigger's back.
+	pragmas += fmt.Sprintf(`PRAGMA page_size=%d; PRAGMA secure_delete=%t; PRAGMA recursive_triggers=ON;`, o.PageSize, o.SecureDelete)
 	if err := c.Exec(pragmas); err != nil {
 		return err
 	}
@@ -264,7 +266,7 @@ func text(c *sqlite3.Conn, sql string) (string, error) {
 	}
 	defer s.Close()
 	if !s.Step() {
-		return "", errors.Join(s.Err(), fmt.Errorf("no answer to %q", sql))
+		return "", cmp.Or(s.Err(), fmt.Errorf("no answer to %q", sql))
 	}
 	return s.ColumnText(0), s.Reset()
 }
