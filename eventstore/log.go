@@ -126,15 +126,22 @@ func (l *Log) decoded(records iter.Seq2[Record, error]) iter.Seq2[Event, error] 
 				yield(Event{}, err)
 				return
 			}
-			data, err := l.codec.Decode(r.Type, r.Clear, nil)
-			if err != nil {
-				err = &Undecodable{Stream: r.Stream, Revision: r.Revision, Position: r.Position, Type: r.Type, Err: err}
-			}
+			data, err := l.Decode(r)
 			if !yield(Event{r, data}, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// Decode returns the event of a record without its personal part, or an
+// *Undecodable.
+func (l *Log) Decode(r Record) (any, error) {
+	data, err := l.codec.Decode(r.Type, r.Clear, nil)
+	if err != nil {
+		return nil, &Undecodable{Stream: r.Stream, Revision: r.Revision, Position: r.Position, Type: r.Type, Err: err}
+	}
+	return data, nil
 }
 
 // Undecodable: the record is intact, but this program does not know its form.

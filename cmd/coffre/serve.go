@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"coffre/handlers/api"
+)
+
+const (
+	// drain is how long requests under way may take to end.
+	drain = 20 * time.Second
+	// gather is how long the log waits for company; measured for many HTTP clients.
+	gather = 700 * time.Microsecond
+)
+
+// serve runs a server until ctx ends or a part of it that must go on stops.
+func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
+	release, err := o.Data.own()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+
+	logger := slog.New(slog.NewJSONHandler(t.Err, nil))
+	vo := vaultOptions{Logger: logger, Gather: gather, OIDCIssuer: o.OIDCIssuer, OIDCAudience: o.OIDCAudience}
+	if o.Registry != "" {
+		vo.Registry = os.DirFS(o.Registry)
+	}
+	if o.Belgif != "" {
+		vo.Belgif = os.DirFS(o.Belgif)
+	}
+	v, err := openVault(ctx, o.Data, vo)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, v.Close()) }()
+
+	control, err := o.Data.listen(ctx)
+	if err != nil {
+		return err
+	}
+	public, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen: %w", err), control.Close())
+	}
+	server := api.NewHTTPServer(v.Handler())
+	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
+	stopped := make(chan error, 2)
+	for _, l := range []net.Listener{control, public} {
+		go func() { stopped <- server.Serve(l) }()
+	}
+	fmt.Fprint(t.Err, banner, whatToTry(o, public.Addr().String()))
+
+	select {
+	case <-ctx.Done():
+	case err = <-v.failed:
+	case err = <-stopped:
+	}
+	v.leave()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	if shut := server.Shutdown(grace); shut != nil {
+		err = errors.Join(err, fmt.Errorf("requests under way were cut: %w", shut))
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return err
+}
+
+// banner says loudly what this is.
+const banner = `
+  *** COFFRE FOR TRYING OUT: keys lie in a file beside the data, and serves this machine only. ***
+
+`

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	samples "coffre/deploy/registry"
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/codec"
+	"coffre/eventstore/requests"
+	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/seal/localkek"
+	"coffre/eventstore/sqlite"
+	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/handlers/api"
+	"coffre/handlers/api/token"
+	"coffre/projections"
+	"coffre/projections/accesslog"
+	"coffre/projections/consentlog"
+	"coffre/projections/evidence"
+	vocabulary "coffre/projections/registry"
+	"coffre/projections/wallet"
+)
+
+// vaultOptions say how a vault on this machine is opened. The zero value is right
+// for a command that opens a directory for a moment.
+type vaultOptions struct {
+	Logger   *slog.Logger // default: nothing is logged
+	Registry fs.FS        // published when the log holds none; default: the samples
+	Belgif   fs.FS        // Belgian code lists for labels; nil: short labels
+	// OIDCIssuer and OIDCAudience say whose tokens count; "" trusts `coffre token`.
+	OIDCIssuer, OIDCAudience string
+	// Gather is how long the log waits for company before it syncs few appends.
+	Gather time.Duration
+}
+
+// opened is everything of one data directory, put together and running.
+type opened struct {
+	handler http.Handler
+	core    *api.Vault
+	store   *sqlite.Store
+	ring    *seal.Ring
+	runner  *projections.Runner
+	failed  chan error     // a part that had to go on has stopped
+	closers []func() error // in the order of opening
+	leaving sync.Once
+	gone    chan struct{} // closed when no more requests should be sent here
+}
+
+// Handler answers the whole API.
+func (v *opened) Handler() http.Handler { return v.handler }
+
+// Close stops everything, last opened first. What was acknowledged stays.
+func (v *opened) Close() error {
+	v.leave()
+	var errs []error
+	for i := len(v.closers) - 1; i >= 0; i-- {
+		errs = append(errs, v.closers[i]())
+	}
+	v.closers = nil
+	return errors.Join(errs...)
+}
+
+// leave says that no more requests should come; those under way are answered.
+func (v *opened) leave() { v.leaving.Do(func() { close(v.gone) }) }
+
+// openVault is the one place where ports meet their adapters. The caller owns
+// the directory.
+func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Registry == nil {
+		o.Registry = samples.Files
+	}
+	v := &opened{failed: make(chan error, 8), gone: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.Close())
+		}
+	}()
+	onClose := func(f func() error) { v.closers = append(v.closers, f) }
+
+	if v.store, err = sqlite.Open(ctx, string(dir), sqlite.Options{Gather: o.Gather}); err != nil {
+		return nil, err
+	}
+	onClose(v.store.Close)
+	kek, err := localkek.Open(dir.file(kekFile))
+	if err != nil {
+		return nil, err
+	}
+	onClose(kek.Close)
+	keys, err := keysdb.Open(ctx, dir.file("keys.db"), sqlitedb.Options{})
+	if err != nil {
+		return nil, err
+	}
+	onClose(keys.Close)
+	if v.ring, err = seal.OpenRing(ctx, keys, kek, seal.Config{}); err != nil {
+		return nil, err
+	}
+	onClose(v.ring.Close)
+	table, err := requests.Open(ctx, keys, v.ring.DeploymentKey(seal.RequestKey).MAC, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := table.EndLeases(ctx); err != nil { // this process is alone, so whoever held one is dead
+		return nil, err
+	}
+	sealer := seal.Sealer{Ring: v.ring}
+	log := eventstore.NewLog(eventstore.Options{Store: v.store, Codec: codec.Catalog, Sealer: sealer})
+	if err := guard(ctx, log, keys, v.ring); err != nil {
+		return nil, err
+	}
+
+	wallets, consents, accesses, held := wallet.New(), consentlog.New(), accesslog.New(), evidence.New()
+	v.runner, err = projections.New(projections.Options{Dir: dir.file("readmodels"), Store: v.store, Codec: codec.Catalog, Logger: o.Logger},
+		wallets, consents, accesses, held)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir.file(exportFolder), 0o700); err != nil {
+		return nil, fmt.Errorf("export folder: %w", err)
+	}
+	v.core = &api.Vault{
+		Log: log, Keys: v.ring, Rotator: kek, Signer: kek, Codec: codec.Catalog, Sealer: sealer, Requests: table,
+		Words: &vocabulary.Holder{}, Runner: v.runner,
+		Wallets: wallets, ConsentLog: consents, AccessLog: accesses, Evidence: held,
+		Now: time.Now, NewID: uuid.New, Slog: o.Logger,
+	}
+
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	onClose(func() error { stop(); running.Wait(); return nil })
+	keep := func(what string, run func(context.Context) error) {
+		running.Go(func() {
+			if err := run(background); err != nil && background.Err() == nil {
+				v.failed <- fmt.Errorf("%s: %w", what, err)
+			}
+		})
+	}
+	keep("read models", v.runner.Run)
+	if err := v.core.FollowRegistry(ctx, o.Registry, o.Belgif); err != nil {
+		return nil, err
+	}
+	keep("registry", v.core.ServeNewestRegistry)
+
+	auth, err := authenticator(dir, o, v.ring)
+	if err != nil {
+		return nil, err
+	}
+	m := newMetrics(v)
+	server := &api.Server{
+		Auth: auth, Now: time.Now, NewID: uuid.New, Slog: o.Logger,
+		Health: v.health, Ready: v.ready, Metrics: m.handler(), Observe: m.observe,
+	}
+	v.handler = server.Handler(operations{server, v.core, pending{}})
+	return v, nil
+}
+
+// operations answers every call of the contract: the edge its health, the vault
+// the rest.
+type operations struct {
+	*api.Server
+	*api.Vault
+	pending
+}
+
+type pending struct{ api.StrictServerInterface }
+
+// authenticator trusts an OpenID provider or, for trying out, this directory's
+// own key.
+func authenticator(dir dataDir, o vaultOptions, ring *seal.Ring) (*token.Verifier, error) {
+	resolve := func(ctx context.Context, ssin domain.SSIN) (domain.CitizenID, error) {
+		id, err := ring.Resolve(ctx, ssin)
+		if errors.Is(err, seal.ErrUnknown) || errors.Is(err, eventstore.ErrErased) {
+			return domain.CitizenID{}, nil
+		}
+		return id, err
+	}
+	if o.OIDCIssuer != "" {
+		keys, err := token.NewDiscovered(o.OIDCIssuer, nil, time.Now)
+		if err != nil {
+			return nil, err
+		}
+		return token.New(o.OIDCIssuer, o.OIDCAudience, keys, resolve, time.Now), nil
+	}
+	key, err := token.OpenDevKey(dir.file(devKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	return token.NewDev(key, resolve, time.Now), nil
+}
+
+// ready says whether requests should be sent here: every read model answers and
+// the process is not leaving.
+func (v *opened) ready(ctx context.Context) error {
+	select {
+	case <-v.gone:
+		return errors.New("the process is stopping")
+	default:
+	}
+	all, err := v.runner.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if s.State == projections.Starting {
+			return fmt.Errorf("read model %s is being opened", s.Name)
+		}
+	}
+	return nil
+}
+
+// health says what clients may expect: everything, or less while a read model is
+// built, stopped or far behind.
+func (v *opened) health(ctx context.Context) api.HealthStatus {
+	all, err := v.runner.Status(ctx)
+	if err != nil {
+		return api.HealthStatusDOWN
+	}
+	for _, s := range all {
+		if s.State != projections.Live && s.State != projections.CatchingUp {
+			return api.HealthStatusDEGRADED
+		}
+	}
+	return api.HealthStatusUP
+}
