@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -321,6 +322,72 @@ func TestLeaseInTime(t *testing.T) {
 		time.Sleep(other.Lease())
 		opens(2, ofBystander, eventstore.ErrKeysUnavailable)
 	})
+}
+
+// Whoever asks after the destruction must not be given what was read before it.
+func TestLoadThatBeganBeforeTheDestruction(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db, kek := ringtest.OpenDB(t, dir), ringtest.OpenKeeper(t, dir)
+		first := ringtest.OpenRing(t, db, kek, seal.Config{})
+		c := ringtest.Citizen(t, first, 1)
+		part, err := seal.Sealer{Ring: first}.Seal(t.Context(), c, place(1), []byte("secret"))
+		check(t, err)
+		r := ringtest.OpenRing(t, db, kek, seal.Config{}) // nothing in memory
+		gate := make(chan struct{})
+		kek.Before(func(string) error { <-gate; return nil })
+		results := make(chan error, 2)
+		open := func() {
+			_, err := seal.Sealer{Ring: r}.Open(t.Context(), nil, place(1), part)
+			results <- err
+		}
+		go open()
+		synctest.Wait() // it has read the row and waits for the keeper
+		check(t, r.BeginErase(t.Context(), c))
+		go open()
+		synctest.Wait() // it waits for the same load
+		close(gate)
+		for range 2 {
+			if err := <-results; !errors.Is(err, eventstore.ErrErased) {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// A process that stops between taking the key and using it must ask again.
+func TestLeaseEndsWhileOpening(t *testing.T) {
+	dir := t.TempDir()
+	db, kek := ringtest.OpenDB(t, dir), ringtest.OpenKeeper(t, dir)
+	var skip atomic.Int64 // seconds the clock jumps at the second look from now
+	var looks atomic.Int64
+	start := time.Now()
+	now := func() time.Time {
+		if skip.Load() > 0 && looks.Add(1) >= 2 {
+			return start.Add(time.Duration(skip.Load()) * time.Second)
+		}
+		return start
+	}
+	r := ringtest.OpenRing(t, db, kek, seal.Config{Now: now})
+	c, s := ringtest.Citizen(t, r, 1), seal.Sealer{Ring: r}
+	part, err := s.Seal(t.Context(), c, place(1), []byte("secret"))
+	check(t, err)
+	check(t, db.Close()) // the lease cannot be renewed
+	for i, use := range []func() error{
+		func() error { _, err := s.Open(t.Context(), nil, place(1), part); return err },
+		func() error { _, err := s.Seal(t.Context(), c, place(1), nil); return err },
+		func() error { _, err := r.ContentTag(t.Context(), c, nil); return err },
+	} {
+		skip.Store(0)
+		if err := use(); err != nil {
+			t.Fatal(i, err)
+		}
+		looks.Store(0)
+		skip.Store(31)
+		if err := use(); !errors.Is(err, eventstore.ErrKeysUnavailable) {
+			t.Errorf("use %d: %v", i, err)
+		}
+	}
 }
 
 func TestDeploymentKeys(t *testing.T) {
