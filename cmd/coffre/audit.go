@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/client"
+	"coffre/domain"
+	"coffre/handlers/api"
+)
+
+func newAudit(p *program) *cobra.Command {
+	return group("audit", "Read what happened",
+		`  coffre audit replay --data data
+  coffre audit replay --data data --type consent.granted --type consent.withdrawn`,
+		newAuditReplay(p))
+}
+
+// replay says which part of the log is told.
+type replay struct {
+	citizen     domain.CitizenID
+	stream      string
+	types       []string
+	from, until time.Time
+}
+
+var (
+	typeName   = regexp.MustCompile(`^[a-z]+\.[a-z]+(-[a-z]+)*$`)
+	streamName = regexp.MustCompile(`^[a-z]+(-[0-9a-f-]+)?$`)
+)
+
+func newAuditReplay(p *program) *cobra.Command {
+	var at where
+	var asJSON bool
+	var r replay
+	var citizen, from, until string
+	cmd := &cobra.Command{
+		Use: "replay", Short: "The log in its order, a sentence for each event",
+		Long: `Tells the log from its beginning. It needs no key: the personal parts stay sealed, and what
+is erased is told all the same. That the log was read is on record. At the end it says how many
+events there are of each type and which leaf of the log was the last.`,
+		Example: `  coffre audit replay --data data
+  coffre audit replay --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
+  coffre audit replay --data data --type document.issued --from 2026-03-01 --until 2026-04-01 --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if citizen != "" {
+				if r.citizen, err = citizenID(citizen); err != nil {
+					return err
+				}
+			}
+			if r.from, err = moment("from", from); err != nil {
+				return err
+			}
+			if r.until, err = moment("until", until); err != nil {
+				return err
+			}
+			if r.stream != "" && !streamName.MatchString(r.stream) {
+				return usage("--stream is the name of a stream, such as consent-0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44")
+			}
+			for _, t := range r.types {
+				if !typeName.MatchString(t) {
+					return usage("--type is the type of an event, such as consent.granted")
+				}
+			}
+			return p.asks(cmd.Context(), at, asAuditor, func(c *client.Client) error {
+				tell := func(e api.Event) error {
+					_, err := fmt.Fprintf(p.Out, "%s  %s\n", day(e.RecordedAt), sentence(e))
+					return err
+				}
+				if asJSON {
+					tell = func(e api.Event) error { return p.printJSON(e) }
+				}
+				told, err := r.run(cmd.Context(), c, tell)
+				if err != nil {
+					return err
+				}
+				return p.printTold(asJSON, told)
+			})
+		},
+	}
+	at.flags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&citizen, "citizen", "", "only what concerns this citizen, by `id`")
+	f.StringVar(&r.stream, "stream", "", "only this stream, by `name`")
+	f.StringSliceVar(&r.types, "type", nil, "only these `types` of event")
+	f.StringVar(&from, "from", "", "recorded from this `moment` or day on")
+	f.StringVar(&until, "until", "", "recorded before this `moment` or day")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// told counts what a replay told.
+type told struct {
+	Events int            `json:"events"`
+	Types  map[string]int `json:"types"`
+	// LastLeaf is the number of the log's last leaf; absent when the vault left events
+	// out, or when there is none.
+	LastLeaf *int64 `json:"lastLeaf,omitempty"`
+	Cursor   string `json:"cursor,omitempty"` // of the last event that was read
+}
+
+// run reads the log page by page and tells what belongs to the replay.
+func (r replay) run(ctx context.Context, c *client.Client, tell func(api.Event) error) (told, error) {
+	sum := told{Types: make(map[string]int)}
+	var leaf int64 = -1
+	ask := api.ListEventsParams{Limit: 1000, Stream: r.stream}
+	theirs := make(map[string]bool) // streams that belong to the citizen asked for
+	if r.citizen.IsZero() {
+		ask.Type = r.types // else we need the events that say whose a stream is
+	}
+	for {
+		page, err := client.Read[api.Events](c.ListEvents(ctx, ask))
+		if err != nil {
+			return sum, err
+		}
+		for _, e := range page.Body.Items {
+			leaf++
+			sum.Cursor = e.Cursor
+			if !r.has(e, theirs) {
+				continue
+			}
+			sum.Events++
+			sum.Types[e.Type]++
+			if err := tell(e); err != nil {
+				return sum, err
+			}
+		}
+		if ask.After = client.Next(page.Body.Next); ask.After == "" {
+			break
+		}
+	}
+	// Leaves are dense, so the whole log counts them.
+	if ask.Stream == "" && len(ask.Type) == 0 && leaf >= 0 {
+		sum.LastLeaf = &leaf
+	}
+	return sum, nil
+}
+
+// has reports whether the replay tells e, of those the vault sent. It notes which
+// streams are the citizen's: only the first event of a document names its subject.
+func (r replay) has(e api.Event, theirs map[string]bool) bool {
+	if !r.citizen.IsZero() {
+		id := []byte(r.citizen.String())
+		named := e.Actor.CitizenID == r.citizen || bytes.Contains(e.Facts, id) || bytes.Contains([]byte(e.Stream), id)
+		if named && belongs(e.Stream) {
+			theirs[e.Stream] = true
+		}
+		if !named && !theirs[e.Stream] {
+			return false
+		}
+	}
+	if len(r.types) > 0 && !slices.Contains(r.types, e.Type) {
+		return false
+	}
+	return (r.from.IsZero() || !e.RecordedAt.Before(r.from)) && (r.until.IsZero() || e.RecordedAt.Before(r.until))
+}
+
+// belongs reports whether all of a stream is about the citizens it names.
+func belongs(stream string) bool {
+	category, _, _ := strings.Cut(stream, "-")
+	return slices.Contains([]string{"citizen", "document", "consent", "access", "mandate"}, category)
+}
+
+func (p *program) printTold(asJSON bool, t told) error {
+	if asJSON {
+		return p.printJSON(t)
+	}
+	if _, err := fmt.Fprintf(p.Out, "\n%d events\n", t.Events); err != nil {
+		return err
+	}
+	var facts []string
+	for _, name := range slices.Sorted(maps.Keys(t.Types)) {
+		facts = append(facts, "  "+printable(name), strconv.Itoa(t.Types[name]))
+	}
+	if err := p.facts(facts...); err != nil {
+		return err
+	}
+	if t.LastLeaf != nil {
+		_, err := fmt.Fprintf(p.Out, "last leaf %d\n", *t.LastLeaf)
+		return err
+	}
+	if t.Cursor != "" {
+		_, err := fmt.Fprintf(p.Out, "last cursor %s\n", printable(t.Cursor))
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+
+	"github.com/spf13/cobra"
+)
+
+// serveOptions is how a server is to run, checked.
+type serveOptions struct {
+	Data     dataDir
+	Listen   string // host:port
+	Dev      bool   // tokens of `coffre token` count
+	Registry string // folder to publish when the log has no registry; "": the one in the binary
+	Belgif   string // folder with the Belgian code lists; "": labels as in the registry
+
+	OIDCIssuer   string // "": none
+	OIDCAudience string
+
+	WebhookURL        string // "": none
+	WebhookSecretFile string
+}
+
+func newServe(p *program) *cobra.Command {
+	var o serveOptions
+	var data string
+	cmd := &cobra.Command{
+		Use: "serve --data DIR (--dev | --oidc-issuer URL)", Short: "Serve the vault over HTTP",
+		Long: `Serves the vault of a data directory and makes the directory when it is not there.
+Keys lie in a file beside the data, which is for trying out: only loopback is served.`,
+		Example: `  coffre serve --dev --data data
+  coffre serve --dev --listen 127.0.0.1:8080 --data data --registry my-registry
+  coffre serve --data data --oidc-issuer https://login.example --webhook-url https://hooks.example/coffre \
+      --webhook-secret-file webhook.key`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Data = dataDir(data)
+			if err := o.check(); err != nil {
+				return err
+			}
+			return p.serve(cmd.Context(), p.terminal, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&data, "data", "", "the vault's data `directory`")
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "`address` to serve on; port 0 takes a free one")
+	f.BoolVar(&o.Dev, "dev", false, "trust the tokens of `coffre token`")
+	f.StringVar(&o.Registry, "registry", "", "`directory` of the registry to begin with (default: the samples in this program)")
+	f.StringVar(&o.Belgif, "belgif", "", "`directory` with the Belgian code lists (gdpr-*.nt), whose labels replace the registry's")
+	f.StringVar(&o.OIDCIssuer, "oidc-issuer", "", "`URL` of the OpenID provider whose tokens count")
+	f.StringVar(&o.OIDCAudience, "oidc-audience", "coffre", "the `audience` its tokens must name")
+	f.StringVar(&o.WebhookURL, "webhook-url", "", "`URL` that is told of changes, signed as Standard Webhooks say")
+	f.StringVar(&o.WebhookSecretFile, "webhook-secret-file", "", "`file` with the webhook's secret, whsec_...")
+	required(cmd, "data")
+	cmd.MarkFlagsOneRequired("dev", "oidc-issuer")
+	cmd.MarkFlagsMutuallyExclusive("dev", "oidc-issuer")
+	cmd.MarkFlagsRequiredTogether("webhook-url", "webhook-secret-file")
+	_ = cmd.MarkFlagDirname("data") // only for flags that are not there
+	_ = cmd.MarkFlagDirname("registry")
+	_ = cmd.MarkFlagDirname("belgif")
+	_ = cmd.MarkFlagFilename("webhook-secret-file")
+	return cmd
+}
+
+// check refuses what would serve an untried vault to the world.
+func (o serveOptions) check() error {
+	host, _, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return usage("--listen is HOST:PORT, such as 127.0.0.1:8080")
+	}
+	if !loopback(host) {
+		return usage("--listen %s: with the keys in a file only loopback is served, such as 127.0.0.1", o.Listen)
+	}
+	for flag, address := range map[string]string{"oidc-issuer": o.OIDCIssuer, "webhook-url": o.WebhookURL} {
+		if address != "" && !safeAddress(address) {
+			return usage("--%s is https://..., or http on loopback", flag)
+		}
+	}
+	return nil
+}
+
+// loopback reports whether a host is this machine and nobody else's.
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// safeAddress reports whether a URL keeps secret what is sent there.
+func safeAddress(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()))
+}
+
+// whatToTry is what a person who started a server may do next.
+func whatToTry(o serveOptions, address string) string {
+	return fmt.Sprintf(`Coffre serves http://%[1]s, data in %[2]s. Try, in another terminal:
+
+  coffre demo --data %[2]s
+  T=$(coffre token --data %[2]s --role issuer --org 0206731645)
+  curl -H "Authorization: Bearer $T" -H 'Content-Type: application/json' -d '{}' http://%[1]s/vault/v1/documents/query
+  open http://%[1]s/vault/v1/doc
+
+Ctrl-C ends it.
+`, address, o.Data)
+}

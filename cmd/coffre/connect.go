@@ -1,0 +1,282 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"coffre/domain"
+	"coffre/handlers/api"
+	"coffre/handlers/api/token"
+
+	"coffre/cmd/coffre/client"
+)
+
+// Times of a connection.
+const (
+	tokenLife  = 10 * time.Minute // of the tokens a command makes for itself; renewed at half of it
+	callTime   = 45 * time.Second // the longest wait for one answer: more than a server gives a request
+	dialTime   = 5 * time.Second
+	takeOver   = 15 * time.Second // how long the owner of a directory may take to listen, or to go
+	takeOverBy = 50 * time.Millisecond
+	partTime   = 10 * time.Second // for the calls of others through our socket, once we are done
+)
+
+// runningVault is a vault in this process.
+type runningVault interface {
+	Handler() http.Handler
+	Close() error
+}
+
+// opener starts the vault of a data directory that this process owns.
+type opener func(context.Context, dataDir) (runningVault, error)
+
+// where says which vault a command asks.
+type where struct {
+	data      string
+	url       string
+	tokenFile string
+}
+
+func (w *where) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&w.data, "data", "", "the vault's data `directory` on this machine")
+	f.StringVar(&w.url, "url", "", "a vault elsewhere, as `https://host` (needs --token-file)")
+	f.StringVar(&w.tokenFile, "token-file", "", "`file` with the bearer token for --url; - is standard input")
+	cmd.MarkFlagsOneRequired("data", "url")
+	cmd.MarkFlagsMutuallyExclusive("data", "url")
+	cmd.MarkFlagsRequiredTogether("url", "token-file")
+	_ = cmd.MarkFlagDirname("data") // only for a flag that is not there
+	_ = cmd.MarkFlagFilename("token-file")
+}
+
+// vault is a vault that commands can ask.
+type vault interface {
+	// as returns a client in that role; a vault elsewhere knows the role by the token
+	// it was given.
+	as(token.Grant) *client.Client
+	close() error
+}
+
+// connect finds the vault. One that is not there is made when mayCreate.
+func (p *program) connect(ctx context.Context, w where, mayCreate bool) (vault, error) {
+	if w.url != "" {
+		return p.connectRemote(w)
+	}
+	dir := dataDir(w.data)
+	if !mayCreate {
+		there, err := dir.exists()
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			return nil, fmt.Errorf("there is no vault in %s; `coffre serve --dev --data %[1]s` makes one", w.data)
+		}
+	}
+	return p.connectLocal(ctx, dir)
+}
+
+// remote is a vault elsewhere.
+type remote struct{ c *client.Client }
+
+func (r remote) as(token.Grant) *client.Client { return r.c }
+func (r remote) close() error                  { r.c.HTTP.CloseIdleConnections(); return nil }
+
+var (
+	errURL   = errors.New("--url is https://host, or http on loopback, and nothing else")
+	errToken = errors.New("the token file holds no token")
+)
+
+func (p *program) connectRemote(w where) (vault, error) {
+	u, err := url.Parse(w.url)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, &exitError{exitUsage, errURL}
+	}
+	ip := net.ParseIP(u.Hostname())
+	loopback := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	if u.Scheme != "https" && !(u.Scheme == "http" && loopback) {
+		return nil, &exitError{exitUsage, errURL}
+	}
+	bearer, err := p.readSecret(w.tokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("token file: %w", err)
+	}
+	if bearer == "" {
+		return nil, errToken
+	}
+	transport := &http.Transport{
+		Proxy:           http.ProxyFromEnvironment,
+		DialContext:     (&net.Dialer{Timeout: dialTime}).DialContext,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
+		MaxIdleConnsPerHost: inFlight, IdleConnTimeout: time.Minute,
+	}
+	return remote{&client.Client{
+		Base: strings.TrimSuffix(w.url, "/") + pathUnder(u), HTTP: httpClient(transport), Seen: new(client.Position),
+		Token: func() (string, error) { return bearer, nil },
+	}}, nil
+}
+
+// pathUnder is what the contract adds to a URL that may name its base already.
+func pathUnder(u *url.URL) string {
+	if strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), api.Base) {
+		return ""
+	}
+	return api.Base
+}
+
+// readSecret reads a small file that holds one word; - is standard input.
+func (p *program) readSecret(name string) (string, error) {
+	var b []byte
+	var err error
+	if name == "-" {
+		b, err = readSome(p.In, maxSecret)
+	} else {
+		var f *os.File
+		if f, err = os.Open(name); err == nil {
+			b, err = readSome(f, maxSecret)
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return strings.TrimSpace(string(b)), err
+}
+
+func httpClient(t http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport: t, Timeout: callTime,
+		// A redirect would take the token elsewhere; the contract has none.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// local is the vault of a data directory on this machine, reached by its control
+// socket, whoever listens there.
+type local struct {
+	dir  dataDir
+	key  *token.DevKey
+	now  func() time.Time
+	http *http.Client
+	seen client.Position
+	stop func() error // ends what we opened ourselves; nil: the directory is another's
+}
+
+func (p *program) connectLocal(ctx context.Context, dir dataDir) (vault, error) {
+	if err := dir.create(); err != nil {
+		return nil, err
+	}
+	key, err := token.OpenDevKey(dir.file(devKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	l := &local{dir: dir, key: key, now: p.now, http: httpClient(&http.Transport{
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dir.dial(ctx) },
+		MaxIdleConnsPerHost: inFlight,
+	})}
+	wait, cancel := context.WithTimeout(ctx, takeOver)
+	defer cancel()
+	for {
+		release, err := dir.own()
+		if err == nil {
+			l.stop, err = p.openHere(ctx, dir, release)
+			return l, err
+		}
+		if !errors.Is(err, errOwned) {
+			return nil, err
+		}
+		if conn, err := dir.dial(wait); err == nil { // its owner listens
+			return l, conn.Close()
+		}
+		select { // it starts, or stops; either ends
+		case <-wait.Done():
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			return nil, fmt.Errorf("%w and does not answer on its control socket", errOwned)
+		case <-time.After(takeOverBy):
+		}
+	}
+}
+
+// openHere opens the vault in this process and lets the control socket lead to
+// it, for us and for whoever comes while we run.
+func (p *program) openHere(ctx context.Context, dir dataDir, release func() error) (stop func() error, err error) {
+	v, err := p.open(ctx, dir)
+	if err != nil {
+		return nil, errors.Join(err, release())
+	}
+	l, err := dir.listen(ctx)
+	if err != nil {
+		return nil, errors.Join(err, v.Close(), release())
+	}
+	server := api.NewHTTPServer(v.Handler())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), partTime)
+		defer cancel()
+		err := server.Shutdown(ctx)
+		if serve := <-ended; !errors.Is(serve, http.ErrServerClosed) {
+			err = errors.Join(err, serve)
+		}
+		return errors.Join(err, v.Close(), release())
+	}, nil
+}
+
+func (l *local) close() error {
+	l.http.CloseIdleConnections()
+	if l.stop == nil {
+		return nil
+	}
+	return l.stop()
+}
+
+func (l *local) as(g token.Grant) *client.Client {
+	if g.Scopes == nil {
+		g.Scopes = api.Scopes(g.Role)
+	}
+	var mu sync.Mutex
+	var bearer string
+	var renew time.Time
+	return &client.Client{
+		Base: "http://vault" + api.Base, HTTP: l.http, Seen: &l.seen,
+		Token: func() (string, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			now := l.now()
+			if now.Before(renew) {
+				return bearer, nil
+			}
+			minted, err := l.key.Mint(g, now, tokenLife)
+			if err != nil {
+				return "", err
+			}
+			bearer, renew = minted, now.Add(tokenLife/2)
+			return bearer, nil
+		},
+	}
+}
+
+// asks connects in one role, calls ask and closes.
+func (p *program) asks(ctx context.Context, w where, g token.Grant, ask func(*client.Client) error) (err error) {
+	v, err := p.connect(ctx, w, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, v.close()) }()
+	return ask(v.as(g))
+}
+
+// The roles that need no more to be said than their name.
+var (
+	asOperator = token.Grant{Role: domain.RoleOperator}
+	asAuditor  = token.Grant{Role: domain.RoleAuditor}
+)

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/client"
+	"coffre/domain"
+	"coffre/handlers/api"
+)
+
+func newConsents(p *program) *cobra.Command {
+	return group("consents", "See, give and withdraw a citizen's consents",
+		`  coffre consents list --data data --ssin-file ssin.txt
+  coffre consents grant --data data --ssin-file ssin.txt --consumer 0203430576 --purpose familyDiscount --type householdComposition
+  coffre consents withdraw --data data --ssin-file ssin.txt 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
+		newConsentsList(p), newConsentsGrant(p), newConsentsWithdraw(p))
+}
+
+func newConsentsList(p *program) *cobra.Command {
+	var at where
+	var person who
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "A citizen's consents, newest first",
+		Example: `  coffre consents list --data data --ssin-file ssin.txt`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, id domain.CitizenID) error {
+				all, err := allConsents(cmd.Context(), c, id)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printLines(p, all)
+				}
+				t := p.table("CONSENT", "STATE", "CONSUMER", "PURPOSE", "COVERS", "UNTIL", "USES")
+				for _, one := range all {
+					covers := joined(one.DocumentTypes)
+					if len(one.Documents) > 0 {
+						covers = strconv.Itoa(len(one.Documents)) + " document(s)"
+					}
+					uses := strconv.Itoa(one.Uses)
+					if one.Limits.Uses > 0 {
+						uses += " of " + strconv.Itoa(one.Limits.Uses)
+					}
+					t.row(one.ConsentID.String(), string(one.State), strings.TrimSpace(string(one.Consumer)+" "+one.ConsumerName), string(one.Purpose), covers, day(one.Until), uses)
+				}
+				return t.flush()
+			})
+		},
+	}
+	at.flags(cmd)
+	person.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func allConsents(ctx context.Context, c *client.Client, id domain.CitizenID) ([]api.Consent, error) {
+	var all []api.Consent
+	for ask := (api.ListConsentsParams{CitizenID: id, PageSize: 200}); ; {
+		page, err := client.Read[api.Consents](c.ListConsents(ctx, ask))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.Body.Items...)
+		if ask.After = client.Next(page.Body.Next); ask.After == "" {
+			return all, nil
+		}
+	}
+}
+
+func newConsentsGrant(p *program) *cobra.Command {
+	var at where
+	var person who
+	var asJSON bool
+	var consumer, purpose, until, lang, textFile, textVersion string
+	var types, documents, fields []string
+	var uses int
+	cmd := &cobra.Command{
+		Use: "grant", Short: "A citizen lets an organisation read documents for a purpose",
+		Long: `Grants a consent as the citizen. What the citizen was shown is kept with it: the text of
+--text-file, or a sentence that says what the flags say.`,
+		Example: `  coffre consents grant --data data --ssin-file ssin.txt --consumer 0203430576 \
+      --purpose familyDiscount --type householdComposition --uses 3 --until 2026-12-31`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			org, err := domain.ParseOrganisation(consumer)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			if err := oneOf("lang", lang, languages...); err != nil {
+				return err
+			}
+			body := api.ConsentGrant{Consumer: org, Purpose: domain.Purpose(purpose)}
+			for _, d := range documents {
+				id, err := parseID("--document", d)
+				if err != nil {
+					return err
+				}
+				body.Documents = append(body.Documents, domain.DocumentID{UUID: id})
+			}
+			for _, t := range types {
+				body.DocumentTypes = append(body.DocumentTypes, domain.DocumentType(t))
+			}
+			for _, f := range fields {
+				body.Fields = append(body.Fields, domain.Field(f))
+			}
+			if body.Until, err = moment("until", until); err != nil {
+				return err
+			}
+			body.Limits.Uses = uses
+			text, err := shownText(textFile, body)
+			if err != nil {
+				return err
+			}
+			body.ShownText = api.ShownText{Text: text, Language: domain.Language(lang), Version: textVersion}
+			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, _ domain.CitizenID) error {
+				r, err := client.Read[api.ConsentReceiptShort](c.GrantConsent(cmd.Context(), api.GrantConsentParams{IdempotencyKey: uuid.New()}, body))
+				if err != nil {
+					return err
+				}
+				return p.printConsent(asJSON, r.Body)
+			})
+		},
+	}
+	at.flags(cmd)
+	person.flags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&consumer, "consumer", "", "enterprise `number` of who may read")
+	f.StringVar(&purpose, "purpose", "", "`code` of what for, as the registry has it")
+	f.StringSliceVar(&types, "type", nil, "document `types` it covers, with commas between")
+	f.StringSliceVar(&documents, "document", nil, "`ids` of the documents it covers")
+	f.StringSliceVar(&fields, "field", nil, "only these `members` of the content")
+	f.StringVar(&until, "until", "", "`moment` from which it no longer holds (default: a year from now, or what the purpose says)")
+	f.IntVar(&uses, "uses", 0, "how many `times` it may be used (default: no limit)")
+	f.StringVar(&lang, "lang", "en", "`language` of the text that was shown: nl, fr, de or en")
+	f.StringVar(&textFile, "text-file", "", "`file` with the text the citizen was shown")
+	f.StringVar(&textVersion, "text-version", "1", "`version` of that text")
+	required(cmd, "consumer", "purpose")
+	cmd.MarkFlagsOneRequired("type", "document")
+	cmd.MarkFlagsMutuallyExclusive("type", "document")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// maxShown bounds the text a citizen was shown, in bytes; the contract counts 20,000 characters.
+const maxShown = 80_000
+
+func shownText(file string, g api.ConsentGrant) (string, error) {
+	if file != "" {
+		f, err := os.Open(file)
+		if err != nil {
+			return "", fmt.Errorf("text file: %w", cause(err))
+		}
+		defer f.Close()
+		b, err := readSome(f, maxShown)
+		if err != nil {
+			return "", fmt.Errorf("text file: %w", err)
+		}
+		return string(b), nil
+	}
+	covers := joined(g.DocumentTypes)
+	if len(g.Documents) > 0 {
+		covers = fmt.Sprintf("%d document(s)", len(g.Documents))
+	}
+	text := fmt.Sprintf("You let %s read %s for %s.", g.Consumer, covers, g.Purpose)
+	if !g.Until.IsZero() {
+		text += " Until " + g.Until.Format(time.RFC3339) + "."
+	}
+	return text + " You may withdraw this at any moment.", nil
+}
+
+func (p *program) printConsent(asJSON bool, r api.ConsentReceiptShort) error {
+	return p.print(asJSON, r, "consent", r.ConsentID.String(), "state", string(r.State), "until", day(r.Until))
+}
+
+func newConsentsWithdraw(p *program) *cobra.Command {
+	var at where
+	var person who
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "withdraw ID", Short: "Withdraw a consent; from then on nothing is read under it",
+		Example: `  coffre consents withdraw --data data --ssin-file ssin.txt 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := parseID("ID", args[0])
+			if err != nil {
+				return err
+			}
+			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, _ domain.CitizenID) error {
+				r, err := client.Read[api.ConsentReceiptShort](c.WithdrawConsent(cmd.Context(), domain.ConsentID{UUID: id}, api.WithdrawConsentParams{IdempotencyKey: uuid.New()}))
+				if err != nil {
+					return err
+				}
+				return p.printConsent(asJSON, r.Body)
+			})
+		},
+	}
+	at.flags(cmd)
+	person.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/client"
+	"coffre/domain"
+	"coffre/handlers/api"
+)
+
+func newExport(p *program) *cobra.Command {
+	return group("export", "Export records for privacy officers",
+		`  coffre export consentLog --data data --format csv --out consents.csv`,
+		newExportConsentLog(p))
+}
+
+func newExportConsentLog(p *program) *cobra.Command {
+	var at where
+	var me officer
+	var asJSON bool
+	var format, out, consumer, purpose, from, until, reason string
+	cmd := &cobra.Command{
+		Use: "consentLog --out FILE", Short: "Every decision about consents, as a file",
+		Long: `Makes an export, waits for it, checks its hash and puts it at --out: whole or not at all,
+readable by its owner only. --out - is standard output. That the export was made is on record.
+In CSV, values that a spreadsheet would take for a formula are neutralised.`,
+		Example: `  coffre export consentLog --data data --format csv --out consents.csv
+  coffre export consentLog --data data --format jsonl --consumer 0316380841 --from 2026-01-01 --until 2026-02-01 --out january.jsonl`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("format", format, "csv", "jsonl"); err != nil {
+				return err
+			}
+			ask := api.ExportCreate{Kind: api.ExportKindConsentLog, Format: api.ExportFormat(format), Purpose: domain.Purpose(purpose), Reason: domain.ReasonCode(reason)}
+			var err error
+			if ask.From, err = moment("from", from); err != nil {
+				return err
+			}
+			if ask.Until, err = moment("until", until); err != nil {
+				return err
+			}
+			if consumer != "" {
+				if ask.Consumer, err = domain.ParseOrganisation(consumer); err != nil {
+					return &exitError{exitUsage, err}
+				}
+			}
+			return p.asks(cmd.Context(), at, me.grant(), func(c *client.Client) error {
+				done, err := p.export(cmd.Context(), c, ask, out)
+				if err != nil {
+					return err
+				}
+				words := p.terminal
+				if out == "-" { // the data went to standard output
+					words.Out = p.Err
+				}
+				q := &program{terminal: words}
+				return q.print(asJSON, done, "export", done.ExportID.String(), "rows", strconv.FormatInt(done.Rows, 10), "sha256", done.Sha256, "file", out)
+			})
+		},
+	}
+	at.flags(cmd)
+	me.flags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&format, "format", "csv", "csv or jsonl")
+	f.StringVar(&out, "out", "", "`file` to write; - is standard output")
+	f.StringVar(&consumer, "consumer", "", "only consents of this enterprise `number`")
+	f.StringVar(&purpose, "purpose", "", "only this purpose, a `code` of the registry")
+	f.StringVar(&from, "from", "", "decisions from this `moment` or day on")
+	f.StringVar(&until, "until", "", "decisions before this `moment` or day")
+	f.StringVar(&reason, "reason", "", "`code` of why it is made, as the registry has it")
+	required(cmd, "out")
+	complete(cmd, "format", "csv", "jsonl")
+	_ = cmd.MarkFlagFilename("out") // only for a flag that is not there
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+var errHash = errors.New("the file that came is not the one the vault made: its hash differs")
+
+// export has a file made, waits for it and writes it to out.
+func (p *program) export(ctx context.Context, c *client.Client, ask api.ExportCreate, out string) (api.Export, error) {
+	begun, err := client.Read[api.Export](c.CreateExport(ctx, api.CreateExportParams{IdempotencyKey: uuid.New()}, ask))
+	if err != nil {
+		return api.Export{}, err
+	}
+	file := begun.Body
+	bar := p.progress(-1, "export", false)
+	defer bar.done()
+	if err := poll(ctx, func() (bool, time.Time, error) {
+		now, err := client.Read[api.Export](c.GetExport(ctx, file.ExportID))
+		if err != nil {
+			return false, time.Time{}, err
+		}
+		bar.add(max(0, now.Body.Rows-file.Rows))
+		file = now.Body
+		return finished(file.Status)
+	}); err != nil {
+		return api.Export{}, err
+	}
+	bar.done()
+	content, err := client.Stream(c.GetExportContent(ctx, file.ExportID))
+	if err != nil {
+		return api.Export{}, err
+	}
+	defer content.Close()
+	fetch := func(w io.Writer) error {
+		sum := sha256.New()
+		if _, err := io.Copy(io.MultiWriter(w, sum), content); err != nil {
+			return fmt.Errorf("fetch the export: %w", err)
+		}
+		if file.Sha256 != "" && hex.EncodeToString(sum.Sum(nil)) != file.Sha256 {
+			return errHash
+		}
+		return nil
+	}
+	if out == "-" {
+		return file, fetch(p.Out)
+	}
+	return file, writeWhole(out, fetch)
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/client"
+	"coffre/handlers/api"
+	"coffre/handlers/api/token"
+)
+
+func newHealth(p *program) *cobra.Command {
+	var at where
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "health", Short: "Is the vault there for its clients",
+		Long: "Says UP, DEGRADED or DOWN; DOWN is exit code 1.",
+		Example: `  coffre health --data data
+  coffre health --url https://vault.example --token-file token`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.asks(cmd.Context(), at, token.Grant{Role: asOperator.Role}, func(c *client.Client) error {
+				// Nobody needs to say who they are, and 503 is an answer here.
+				open := *c
+				open.Token = nil
+				resp, err := open.GetHealth(cmd.Context())
+				if err != nil {
+					return err
+				}
+				down := resp.StatusCode == 503
+				if down {
+					resp.StatusCode = 200
+				}
+				h, err := client.Read[api.Health](resp, nil)
+				if err != nil {
+					return err
+				}
+				if err := p.print(asJSON, h.Body, "health", string(h.Body.Status)); err != nil {
+					return err
+				}
+				if down {
+					return &exitError{code: exitFailed}
+				}
+				return nil
+			})
+		},
+	}
+	at.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// print prints one thing: as JSON, or as its facts.
+func (p *program) print(asJSON bool, v any, facts ...string) error {
+	if asJSON {
+		return p.printJSON(v)
+	}
+	return p.facts(facts...)
+}
+
+func jsonFlag(cmd *cobra.Command, asJSON *bool) {
+	cmd.Flags().BoolVar(asJSON, "json", false, "for machines: one JSON object a line")
+}

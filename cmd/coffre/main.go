@@ -1,0 +1,101 @@
+// Command coffre serves the citizen document vault, and is the tool of those who
+// run, audit and try it.
+//
+// Every command that asks a vault something is a client of its HTTP contract: of
+// a vault elsewhere (--url), of the server that owns the data directory, by its
+// control socket, or of a vault that the command itself opens there for the time
+// it runs.
+//
+// Exit codes: 0 done; 1 it failed; 2 wrong usage; 3 tampering found; 4 some
+// records were refused.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// Exit codes, for scripts.
+const (
+	exitFailed  = 1
+	exitUsage   = 2
+	exitTamper  = 3
+	exitRefused = 4
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, terminal{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv}, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run is main without the process around it, so that tests can call it.
+func run(ctx context.Context, t terminal, args []string) int {
+	return newProgram(t).run(ctx, args)
+}
+
+// program is the tool with what it takes from the world.
+type program struct {
+	terminal
+	now  func() time.Time
+	open opener
+	// serve runs a server until ctx ends.
+	serve func(context.Context, terminal, serveOptions) error
+}
+
+func newProgram(t terminal) *program {
+	return &program{terminal: t, now: time.Now, serve: serve, open: func(ctx context.Context, dir dataDir) (runningVault, error) {
+		return openVault(ctx, dir, vaultOptions{})
+	}}
+}
+
+func (p *program) run(ctx context.Context, args []string) int {
+	root, started := newRoot(p)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var coded *exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &coded):
+		if coded.err != nil {
+			p.complain(coded.err)
+		}
+		return coded.code
+	case !*started: // cobra refused the command line itself
+		p.complain(err)
+		return exitUsage
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		p.complain(errors.New("interrupted"))
+		return exitFailed
+	}
+	p.complain(err)
+	return exitFailed
+}
+
+func (p *program) complain(err error) { fmt.Fprintln(p.Err, "coffre:", printable(err.Error())) }
+
+// exitError ends the program with a code; err may be nil when all was said.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func usage(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/client"
+	"coffre/domain"
+	"coffre/handlers/api"
+)
+
+func newMandates(p *program) *cobra.Command {
+	return group("mandates", "See who acts for whom",
+		`  coffre mandates list --data data --ssin-file ssin.txt`,
+		newMandatesList(p))
+}
+
+func newMandatesList(p *program) *cobra.Command {
+	var at where
+	var person who
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "The mandates in which a citizen represents or is represented",
+		Example: `  coffre mandates list --data data --ssin-file ssin.txt`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			return p.asCitizen(ctx, at, person, func(c *client.Client, _ domain.CitizenID) error {
+				var all []api.Mandate
+				for ask := (api.ListMandatesParams{PageSize: 200}); ; {
+					page, err := client.Read[api.Mandates](c.ListMandates(ctx, ask))
+					if err != nil {
+						return err
+					}
+					all = append(all, page.Body.Items...)
+					if ask.After = client.Next(page.Body.Next); ask.After == "" {
+						break
+					}
+				}
+				if asJSON {
+					return printLines(p, all)
+				}
+				t := p.table("MANDATE", "KIND", "STATE", "AS", "OTHER PARTY", "MAY", "TYPES", "UNTIL")
+				for _, m := range all {
+					other := m.RepresentativeCitizenID
+					if m.HeldAs == api.HeldAsRepresentative {
+						other = m.CitizenID
+					}
+					types := joined(m.DocumentTypes)
+					if types == "" {
+						types = "all"
+					}
+					t.row(m.MandateID.String(), string(m.Kind), string(m.State), string(m.HeldAs), other.String(), joined(m.Actions), types, string(m.Until))
+				}
+				return t.flush()
+			})
+		},
+	}
+	at.flags(cmd)
+	person.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}

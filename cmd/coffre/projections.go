@@ -1,0 +1,88 @@
+package main
+
+import (
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/client"
+	"coffre/handlers/api"
+)
+
+func newProjections(p *program) *cobra.Command {
+	return group("projections", "See and rebuild the read models",
+		`  coffre projections status --data data
+  coffre projections rebuild wallet --data data`,
+		newProjectionsStatus(p), newProjectionsRebuild(p))
+}
+
+func newProjectionsStatus(p *program) *cobra.Command {
+	var at where
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "status", Short: "How far each read model is",
+		Example: `  coffre projections status --data data
+  coffre projections status --data data --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
+				all, err := client.Read[api.Projections](c.ListProjections(cmd.Context(), api.ListProjectionsParams{}))
+				if err != nil {
+					return err
+				}
+				return p.printProjections(asJSON, all.Body.Items)
+			})
+		},
+	}
+	at.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func (p *program) printProjections(asJSON bool, all []api.Projection) error {
+	if asJSON {
+		return printLines(p, all)
+	}
+	t := p.table("NAME", "VERSION", "STATE", "EVENTS", "BEHIND", "REBUILT")
+	for _, one := range all {
+		rebuilt := ""
+		if one.State == api.ProjectionStateRebuilding {
+			rebuilt = strconv.Itoa(one.Rebuilding) + "%"
+		}
+		t.row(one.Name, strconv.Itoa(one.Version), string(one.State), strconv.FormatInt(one.Applied, 10), strconv.FormatInt(one.Behind, 10), rebuilt)
+	}
+	return t.flush()
+}
+
+func newProjectionsRebuild(p *program) *cobra.Command {
+	var at where
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "rebuild NAME", Short: "Build a read model again, beside the live one",
+		Example: `  coffre projections rebuild wallet --data data`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
+				begun, err := client.Read[api.Projection](c.RebuildProjection(cmd.Context(), args[0], api.RebuildProjectionParams{IdempotencyKey: uuid.New()}))
+				if err != nil {
+					return err
+				}
+				return p.followRebuild(cmd.Context(), c, begun.Body, asJSON)
+			})
+		},
+	}
+	at.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// printLines prints each of them as a line of JSON.
+func printLines[T any](p *program, all []T) error {
+	for _, one := range all {
+		if err := p.printJSON(one); err != nil {
+			return err
+		}
+	}
+	return nil
+}

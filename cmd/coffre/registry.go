@@ -1,0 +1,166 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/client"
+	"coffre/domain"
+	"coffre/handlers/api"
+	"coffre/handlers/api/token"
+	"coffre/projections/registry"
+)
+
+func newRegistry(p *program) *cobra.Command {
+	return group("registry", "See and publish types of documents, organisations and purposes",
+		`  coffre registry show --data data
+  coffre registry apply --data data my-registry`,
+		newRegistryApply(p), newRegistryShow(p))
+}
+
+func newRegistryApply(p *program) *cobra.Command {
+	var at where
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "apply DIR", Short: "Publish the registry that lies in a folder",
+		Long: `Checks the files of a folder laid out as deploy/registry is, says every mistake with its
+file, and publishes them as the next version. What is in force already is not published
+again.`,
+		Example: `  coffre registry apply --data data my-registry`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			files, err := registryFiles(os.DirFS(args[0]))
+			if err != nil {
+				return fmt.Errorf("registry in %s: %w", args[0], err)
+			}
+			v, err := p.connect(cmd.Context(), at, true)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, v.close()) }()
+			r, err := client.Read[api.RegistryReceipt](v.as(asOperator).PublishRegistry(cmd.Context(), api.PublishRegistryParams{IdempotencyKey: uuid.New()}, files))
+			if err != nil {
+				return err
+			}
+			outcome := "published"
+			if r.Status == 200 {
+				outcome = "in force already, nothing recorded"
+			}
+			return p.print(asJSON, r.Body, "registry", outcome, "version", strconv.FormatInt(int64(r.Body.Version), 10),
+				"document types", strconv.Itoa(r.Body.DocumentTypes), "organisations", strconv.Itoa(r.Body.Organizations))
+		},
+	}
+	at.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// registryFiles returns the files of a registry, checked, as one object by path.
+func registryFiles(from fs.FS) (api.RegistryFiles, error) {
+	if _, err := registry.Load(from, nil); err != nil {
+		return nil, err
+	}
+	files := make(map[string]jsontext.Value)
+	err := fs.WalkDir(from, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path.Ext(name) != ".json" {
+			return err
+		}
+		files[name], err = fs.ReadFile(from, name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(files, json.Deterministic(true))
+	if err != nil {
+		return nil, fmt.Errorf("encode the files: %w", err)
+	}
+	return b, nil
+}
+
+func newRegistryShow(p *program) *cobra.Command {
+	var at where
+	var asJSON bool
+	var lang string
+	cmd := &cobra.Command{
+		Use: "show", Short: "What is in force",
+		Example: `  coffre registry show --data data
+  coffre registry show --data data --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("lang", lang, languages...); err != nil {
+				return err
+			}
+			return p.asks(cmd.Context(), at, token.Grant{Role: domain.RoleOperator}, func(c *client.Client) error {
+				r, err := client.Read[api.Registry](c.GetRegistry(cmd.Context()))
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return p.printJSON(r.Body)
+				}
+				return p.printRegistry(r.Body, lang)
+			})
+		},
+	}
+	at.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	langFlag(cmd, &lang)
+	return cmd
+}
+
+// languages are those the vault speaks.
+var languages = []string{"nl", "fr", "de", "en"}
+
+func langFlag(cmd *cobra.Command, lang *string) {
+	cmd.Flags().StringVar(lang, "lang", "en", "`language` of labels: nl, fr, de or en")
+	complete(cmd, "lang", languages...)
+}
+
+func label(m api.MultiLanguage, lang string) string {
+	return map[string]string{"nl": m.Nl, "fr": m.Fr, "de": m.De, "en": m.En}[lang]
+}
+
+func (p *program) printRegistry(r api.Registry, lang string) error {
+	fmt.Fprintf(p.Out, "Registry version %d, %s\n\n", r.Version, day(r.PublishedAt)) // the tables tell of an error
+	t := p.table("DOCUMENT TYPE", "LABEL", "ISSUERS")
+	for _, d := range r.DocumentTypes {
+		t.row(string(d.DocumentType), label(d.Labels, lang), joined(d.Issuers))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(p.Out)
+	t = p.table("ORGANISATION", "NAME", "PURPOSES")
+	for _, o := range r.Organizations {
+		t.row(string(o.EnterpriseNumber), label(o.Labels, lang), joined(o.Purposes))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(p.Out)
+	t = p.table("PURPOSE", "LABEL")
+	for _, c := range r.Purposes {
+		t.row(c.Code, label(c.Labels, lang))
+	}
+	return t.flush()
+}
+
+// joined writes words with commas between them.
+func joined[S ~string](words []S) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = string(w)
+	}
+	return strings.Join(out, ", ")
+}

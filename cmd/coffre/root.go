@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+const (
+	about = `Coffre is a vault of administrative documents: administrations issue them, citizens
+hold them and decide about their use, and every reading is on record.`
+
+	exitCodes = `Exit codes: 0 done, 1 it failed, 2 wrong usage, 3 tampering found, 4 some records were refused.`
+
+	// helpTemplate puts the examples first: most who ask for help want one.
+	helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
+
+{{end}}Examples:
+{{.Example}}
+
+Usage:
+  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
+{{if .HasAvailableSubCommands}}
+Commands:{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}
+{{end}}{{if .HasAvailableLocalFlags}}
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
+{{end}}
+` + exitCodes + `
+`
+	usageTemplate = `Usage: {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
+Try '{{.CommandPath}} --help'.
+`
+)
+
+// newRoot returns the tree of commands, and whether one of them came to run: an
+// error before that is one of usage.
+func newRoot(p *program) (root *cobra.Command, started *bool) {
+	root = &cobra.Command{
+		Use: "coffre", Short: "A vault of citizens' documents", Long: about,
+		Example: `  coffre demo --data /tmp/try            play a story and read what happened
+  coffre serve --dev --data data         serve on this machine
+  coffre token --data data --role issuer --org 0206731645`,
+		SilenceErrors: true, SilenceUsage: true,
+		// Without a word after it, the help.
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: noSuchCommand,
+	}
+	root.AddCommand(
+		newServe(p), newDemo(p), newToken(p),
+		newRegistry(p), newDocuments(p), newWallet(p), newConsents(p), newMandates(p), newErase(p),
+		newAudit(p), newExport(p), newProjections(p), newKeys(p),
+		newHealth(p), newVersion(p),
+	)
+	root.SetIn(p.In)
+	root.SetOut(p.Out)
+	root.SetErr(p.Err)
+	root.SetHelpTemplate(helpTemplate)
+	root.SetUsageTemplate(usageTemplate)
+	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"}) // --help is enough
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.InitDefaultCompletionCmd()
+	examples(root)
+	started = new(bool)
+	watch(root, started)
+	return root, started
+}
+
+// group returns a command that only holds others.
+func group(use, short, example string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Example: example,
+		Args: noSuchCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+// noSuchCommand refuses what is not a command of a group, and says what comes near.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	message := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		message += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return fmt.Errorf("%s (try '%s --help')", message, cmd.CommandPath())
+}
+
+// examples gives cobra's own completion commands theirs.
+func examples(root *cobra.Command) {
+	completion, _, err := root.Find([]string{"completion"})
+	if err != nil || completion == root {
+		return
+	}
+	completion.Short = "Make your shell complete coffre's commands"
+	completion.Long = completion.Short
+	completion.Example = "  coffre completion bash > /etc/bash_completion.d/coffre"
+	completion.Args = noSuchCommand
+	completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	for _, shell := range completion.Commands() {
+		shell.Example = "  coffre completion " + shell.Name()
+	}
+}
+
+// watch notes when a command's own work begins.
+func watch(cmd *cobra.Command, started *bool) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			*started = true
+			return run(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		watch(sub, started)
+	}
+}
+
+// oneOf returns an error unless word is one of those allowed.
+func oneOf(flag, word string, allowed ...string) error {
+	if slices.Contains(allowed, word) {
+		return nil
+	}
+	return usage("--%s is one of %s", flag, strings.Join(allowed, ", "))
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+
+	"coffre/handlers/api"
+)
+
+// facts are the clear facts of an event, as they are stored.
+type facts map[string]any
+
+// word returns a fact as text, "" when it is absent.
+func (f facts) word(name string) string {
+	switch v := f[name].(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case []any:
+		words := make([]string, len(v))
+		for i, w := range v {
+			words[i] = fmt.Sprint(w)
+		}
+		return strings.Join(words, ", ")
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// id returns the first part of an id: enough to follow it through a story.
+func (f facts) id(name string) string { return short(f.word(name)) }
+
+func short(id string) string {
+	if len(id) == 36 {
+		return id[:8]
+	}
+	return id
+}
+
+// under returns the facts within one.
+func (f facts) under(name string) facts {
+	m, _ := f[name].(map[string]any)
+	return m
+}
+
+// with returns the words around a fact when it is there, "" when it is absent.
+func (f facts) with(before, name, after string) string {
+	if w := short(f.word(name)); w != "" {
+		return before + w + after
+	}
+	return ""
+}
+
+// sentences tells each type of event. What an event says of a person is sealed
+// and does not appear.
+var sentences = map[string]func(who string, f facts) string{
+	"citizen.registered": func(_ string, f facts) string {
+		return "citizen " + f.id("citizen") + " is known from now on" + f.with(" (a new life, basis ", "basis", ")")
+	},
+	"citizen.deceased": func(who string, f facts) string {
+		return who + " reported the death of citizen " + f.id("citizen")
+	},
+	"citizen.ssin-replaced": func(who string, f facts) string {
+		return who + " gave citizen " + f.id("citizen") + " another number"
+	},
+	"citizen.legal-hold-placed": func(who string, f facts) string {
+		return who + " forbade to erase anything of citizen " + f.id("citizen") + f.with(": ", "reason", "")
+	},
+	"citizen.legal-hold-lifted": func(who string, f facts) string {
+		return who + " lifted legal hold " + f.id("hold") + " on citizen " + f.id("citizen")
+	},
+	"citizen.erasure-requested": func(who string, f facts) string {
+		what := "everything"
+		if f.word("scope") == "document" {
+			what = "document " + f.id("document")
+		}
+		return who + " asked to forget " + what + " of citizen " + f.id("citizen") + f.with(": ", "reason", "")
+	},
+	"citizen.erasure-approved": func(who string, f facts) string {
+		return who + " approved erasure " + f.id("erasure")
+	},
+	"citizen.erasure-started": func(who string, f facts) string {
+		return who + " began erasure " + f.id("erasure")
+	},
+	"citizen.key-destroyed": func(who string, f facts) string {
+		return who + " destroyed the keys of citizen " + f.id("citizen") + f.with(": ", "unreadable", " events can no longer be read")
+	},
+	"document.issued": func(_ string, f facts) string {
+		return f.word("issuer") + " issued " + f.word("type") + " " + f.id("document") + " to citizen " + f.id("citizen")
+	},
+	"document.updated": func(who string, f facts) string {
+		return who + " updated document " + f.id("document") + f.with(" to version ", "version", "") + f.with(", effective ", "effectiveFrom", "") + f.with(": ", "reason", "")
+	},
+	"document.revoked": func(who string, f facts) string {
+		return who + " revoked document " + f.id("document") + f.with(", effective ", "effectiveFrom", "") + f.with(": ", "reason", "")
+	},
+	"document.suspended": func(who string, f facts) string {
+		return who + " suspended document " + f.id("document") + f.with(": ", "reason", "")
+	},
+	"document.reinstated": func(who string, f facts) string {
+		return who + " reinstated document " + f.id("document") + f.with(": ", "reason", "")
+	},
+	"document.content-destroyed": func(who string, f facts) string {
+		return who + " destroyed the content of document " + f.id("document") + f.with(": ", "unreadable", " events can no longer be read")
+	},
+	"consent.requested": func(_ string, f facts) string {
+		return terms(f) + " was asked of citizen " + f.id("citizen")
+	},
+	"consent.granted": func(who string, f facts) string {
+		return who + f.with(" (under mandate ", "mandate", ")") + " granted " + terms(f)
+	},
+	"consent.refused": func(who string, f facts) string {
+		return who + f.with(" (under mandate ", "mandate", ")") + " refused consent " + f.id("consent")
+	},
+	"consent.withdrawn": func(who string, f facts) string {
+		return who + f.with(" (under mandate ", "mandate", ")") + " withdrew consent " + f.id("consent") + f.with(": ", "reason", "")
+	},
+	"access.authorized": func(_ string, f facts) string {
+		reader := f.word("consumer")
+		if reader == "" {
+			reader = f.with("citizen ", "reader", "")
+		}
+		if reader == "" {
+			reader = f.word("role")
+		}
+		return reader + " was allowed to read " + readWhat(f) + " of citizen " + f.id("citizen") +
+			f.with(" for ", "purpose", "") + f.with(", procedure ", "procedure", "") +
+			f.with(", under consent ", "consent", "") + f.with(", by law: ", "legalBasis", f.with(" ", "deliberation", "")) + f.with(", under mandate ", "mandate", "")
+	},
+	"access.disclosed": func(_ string, f facts) string {
+		return "access " + f.id("access") + " ended: " + f.word("outcome") + f.with(" (", "reason", ")")
+	},
+	"access.refused": func(_ string, f facts) string {
+		times := ""
+		if n := f.word("count"); n != "" && n != "1" {
+			times = " " + n + " times"
+		}
+		return f.word("consumer") + " was refused" + times + ": " + f.word("reason") + f.with(" (", "type", f.with(" for ", "purpose", "")+")")
+	},
+	"mandate.granted": func(_ string, f facts) string {
+		return "citizen " + f.id("representative") + " may act for citizen " + f.id("citizen") + f.with(" as ", "kind", "") + f.with(", says ", "source", "")
+	},
+	"mandate.accepted": func(who string, f facts) string {
+		return who + " accepted mandate " + f.id("mandate")
+	},
+	"mandate.ended": func(who string, f facts) string {
+		return who + " ended mandate " + f.id("mandate") + f.with(": ", "reason", "")
+	},
+	"registry.published": func(who string, f facts) string {
+		return who + " published version " + f.word("version") + " of the registry"
+	},
+	"audit.log-read": func(who string, f facts) string {
+		return who + " read the log" + f.with(" from leaf ", "fromLeaf", "")
+	},
+	"audit.export-created": func(who string, f facts) string {
+		return who + " exported the " + f.word("kind") + f.with(" as ", "format", "") + f.with(": ", "reason", "")
+	},
+}
+
+// terms tells what a consent covers.
+func terms(f facts) string {
+	t := f.under("terms")
+	covers := t.word("types")
+	if covers == "" {
+		covers = fmt.Sprintf("%d document(s)", len(strings.Split(t.word("documents"), ", ")))
+	}
+	return "consent " + f.id("consent") + " for " + t.word("consumer") + " to read " + covers + t.with(" for ", "purpose", "") + t.with(" until ", "until", "")
+}
+
+func readWhat(f facts) string {
+	switch {
+	case f.word("predicate") != "":
+		return "the answer to " + f.word("predicate") + " out of " + f.word("type")
+	case f.word("fields") != "":
+		return f.word("fields") + " of " + f.word("type") + f.with(" ", "document", "")
+	case f.word("document") != "":
+		return f.word("type") + " " + f.id("document")
+	}
+	return "the " + f.word("kind")
+}
+
+// sentence tells an event in one line, with the stream and revision it is at.
+func sentence(e api.Event) string {
+	var f facts
+	if json.Unmarshal(e.Facts, &f) != nil {
+		f = nil
+	}
+	tell, known := sentences[e.Type]
+	var said string
+	if known {
+		said = tell(actor(e), f)
+	} else { // of a later version: say what it says
+		var all []string
+		for _, name := range slices.Sorted(maps.Keys(f)) {
+			all = append(all, name+" "+f.word(name))
+		}
+		said = e.Type + ": " + strings.Join(all, ", ")
+	}
+	if e.OnBehalfOf != "" {
+		said += ", on behalf of " + string(e.OnBehalfOf)
+	}
+	return printable(fmt.Sprintf("%s  [%s@%d]", said, e.Stream, e.Revision))
+}
+
+// actor names who did it.
+func actor(e api.Event) string {
+	switch {
+	case !e.Actor.Organization.IsZero():
+		return string(e.Actor.Organization)
+	case !e.Actor.CitizenID.IsZero():
+		return "citizen " + short(e.Actor.CitizenID.String())
+	}
+	switch e.Actor.Role {
+	case api.ActorRolePrivacyOfficer:
+		return "a privacy officer"
+	case api.ActorRoleAuditor:
+		return "an auditor"
+	case api.ActorRoleOperator:
+		return "an operator"
+	}
+	return "the vault"
+}

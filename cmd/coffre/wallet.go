@@ -1,0 +1,109 @@
+package main
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/client"
+	"coffre/domain"
+	"coffre/handlers/api"
+)
+
+func newWallet(p *program) *cobra.Command {
+	return group("wallet", "See what a citizen holds",
+		`  coffre wallet show --data data --ssin-file ssin.txt`,
+		newWalletShow(p))
+}
+
+func newWalletShow(p *program) *cobra.Command {
+	var at where
+	var person who
+	var asJSON bool
+	var lang, asOf, validAt string
+	cmd := &cobra.Command{
+		Use: "show", Short: "A citizen's documents, those they hold for others included",
+		Example: `  coffre wallet show --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
+  echo 53480200724 | coffre wallet show --data data --ssin-file - --lang fr
+  coffre wallet show --data data --ssin-file ssin.txt --valid-at 2026-12-31 --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ask := api.GetWalletParams{Lang: domain.Language(lang)}
+			if err := oneOf("lang", lang, languages...); err != nil {
+				return err
+			}
+			var err error
+			if ask.AsOf, err = moment("as-of", asOf); err != nil {
+				return err
+			}
+			if ask.ValidAt, err = date("valid-at", validAt); err != nil {
+				return err
+			}
+			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, id domain.CitizenID) error {
+				w, err := client.Read[api.Wallet](c.GetWallet(cmd.Context(), id, ask))
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return p.printJSON(w.Body)
+				}
+				return p.printWallet(w.Body)
+			})
+		},
+	}
+	at.flags(cmd)
+	person.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	langFlag(cmd, &lang)
+	cmd.Flags().StringVar(&asOf, "as-of", "", "what the vault knew at that `moment`, 2026-03-01T12:00:00Z")
+	cmd.Flags().StringVar(&validAt, "valid-at", "", "what was legally so on that `day`, 2026-03-01")
+	return cmd
+}
+
+func (p *program) printWallet(w api.Wallet) error {
+	if err := p.facts("citizen", w.CitizenID.String(), "documents", strconv.Itoa(len(w.Items))); err != nil || len(w.Items) == 0 {
+		return err
+	}
+	t := p.table("DOCUMENT", "STATE", "FROM", "UNTIL", "ISSUER", "READERS", "ID")
+	for _, d := range w.Items {
+		name := d.Label
+		if name == "" {
+			name = string(d.DocumentType)
+		}
+		if d.HeldAs == api.HeldAsRepresentative {
+			name += " (of " + d.RepresentedCitizenID.String()[:8] + ")"
+		}
+		issuer := d.IssuerName
+		if issuer == "" {
+			issuer = string(d.Issuer)
+		}
+		t.row(name, string(d.State), string(d.ValidFrom), string(d.ValidUntil), issuer, strconv.Itoa(len(d.WhoMayRead)), d.DocumentID.String())
+	}
+	return t.flush()
+}
+
+// moment reads a flag that holds a time with its offset, or a day in UTC.
+func moment(flag, s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usage("--%s is a moment such as 2026-03-01T12:00:00Z, or a day", flag)
+}
+
+// date reads a flag that holds a day.
+func date(flag, s string) (domain.Date, error) {
+	if s == "" {
+		return "", nil
+	}
+	d, err := domain.ParseDate(s)
+	if err != nil {
+		return "", usage("--%s is a day such as 2026-03-01", flag)
+	}
+	return d, nil
+}
