@@ -50,7 +50,8 @@ type database struct {
 	mu    sync.RWMutex
 	// statements are prepared on the reader pool, by text.
 	statements map[string]*sqlx.Stmt
-	unscrubbed bool // deleted bytes are still in the write-ahead log
+	direct     chan *direct // the connections of View.Each that are free
+	unscrubbed bool         // deleted bytes are still in the write-ahead log
 	scrubAgain time.Time
 }
 
@@ -154,7 +155,10 @@ func openLive(ctx context.Context, path, name string, version int) (*database, e
 	if err != nil {
 		return nil, err
 	}
-	d := &database{db: db, path: path, statements: map[string]*sqlx.Stmt{}}
+	d := &database{db: db, path: path, statements: map[string]*sqlx.Stmt{}, direct: make(chan *direct, directReaders)}
+	for range directReaders {
+		d.direct <- &direct{}
+	}
 	// The only writer waits for nobody but, in scrub, for readers: not for long.
 	if err := d.pin(ctx, `PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=50`); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -341,6 +345,9 @@ func (d *database) close() error {
 	}
 	for _, s := range d.tx.prepared {
 		all = errors.Join(all, s.Close())
+	}
+	for range len(d.direct) { // all are free: no reader is left
+		all = errors.Join(all, (<-d.direct).close())
 	}
 	return errors.Join(all, d.tx.conn.Close(), d.db.Close())
 }

@@ -181,21 +181,18 @@ func (w *Wallets) IssuedBy(ctx context.Context, issuer domain.Organisation, asOf
 		args = append(args, string(f.State))
 	}
 	query += ` ORDER BY v.issued_leaf LIMIT ?`
-	args = append(args, limit)
+	args = append(args, int64(limit))
 
 	b := w.buffer()
 	defer b.release()
 	all := []Issued{}
-	err := w.view.Select(ctx, query, args, func(scan func(...any) error) error {
-		var firstType string
-		var sealed []byte
-		if err := b.scan(&w.words, scan, &firstType, &sealed); err != nil {
-			return err
-		}
-		r := b.rows[len(b.rows)-1]
-		one := Issued{Document: r.held.Document, FirstSealed: sealed}
-		one.Sealed = slices.Clone(one.Sealed)
-		one.First = eventstore.Place{Stream: one.Place.Stream, ID: r.mandate.UUID, Type: firstType}
+	err := w.view.Each(ctx, query, args, func(r projections.Row) error {
+		b.add(&w.words, r)
+		one := Issued{Document: b.rows[len(b.rows)-1].held.Document}
+		one.Sealed = slices.Clone(r.Bytes(22))
+		one.First = eventstore.Place{Stream: one.Place.Stream, Type: w.words.of(r.Text(23))}
+		copy(one.First.ID[:], r.Bytes(0))
+		one.FirstSealed = slices.Clone(r.Bytes(24))
 		all = append(all, one)
 		return nil
 	})
@@ -284,8 +281,6 @@ func (w *Wallets) Readers(ctx context.Context, citizen domain.CitizenID, asOf in
 type buffer struct {
 	rows  []row
 	bytes []byte
-	raw   [15]sql.RawBytes
-	dest  []any
 }
 
 type row struct {
@@ -312,17 +307,11 @@ func (b *buffer) release() {
 }
 
 func (w *Wallets) collect(ctx context.Context, b *buffer, query string, args ...any) error {
-	rows, err := w.view.Query(ctx, query, args...)
+	err := w.view.Each(ctx, query, args, func(r projections.Row) error {
+		b.add(&w.words, r)
+		return nil
+	})
 	if err != nil {
-		return fmt.Errorf("wallet: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := b.scan(&w.words, rows.Scan); err != nil {
-			return fmt.Errorf("wallet: %w", err)
-		}
-	}
-	if err := rows.Err(); err != nil {
 		return fmt.Errorf("wallet: %w", err)
 	}
 	// Only now are the bytes where they stay.
@@ -331,47 +320,40 @@ func (w *Wallets) collect(ctx context.Context, b *buffer, query string, args ...
 			r.held.Sealed = b.bytes[r.from:r.to:r.to]
 		}
 	}
-	return rows.Close()
+	return nil
 }
 
-// scan adds a row; more receives the columns behind those of a document.
-func (b *buffer) scan(words *words, scan func(...any) error, more ...any) error {
+// add copies a row of documentColumns, behind an id of the query's own.
+func (b *buffer) add(words *words, from projections.Row) {
 	b.rows = append(b.rows, row{})
 	r := &b.rows[len(b.rows)-1]
 	d := &r.held.Document
-	var personal, destroyed, issued, changed int64
-	raw := &b.raw
-	b.dest = append(b.dest[:0], &raw[0], &raw[1], &raw[2], &raw[3], &raw[4], &d.Version, &raw[5], &raw[6],
-		&raw[7], &raw[8], &personal, &raw[9], &raw[10],
-		&issued, &changed, &d.IssuedLeaf, &d.FromLeaf, &d.ToLeaf, &destroyed,
-		&raw[11], &raw[12], &raw[13], &raw[14])
-	b.dest = append(b.dest, more...)
-	if err := scan(b.dest...); err != nil {
-		return err
+	if id := from.Bytes(0); id != nil {
+		r.represented = true
+		copy(r.mandate.UUID[:], id)
 	}
-	r.represented = raw[0] != nil
-	copy(r.mandate.UUID[:], raw[0])
-	copy(d.Document.UUID[:], raw[1])
-	copy(d.Citizen.UUID[:], raw[2])
-	d.Type = domain.DocumentType(words.of(raw[3]))
-	d.Issuer = domain.Organisation(words.of(raw[4]))
-	d.State = DocumentState(words.of(raw[5]))
-	d.Reason = domain.ReasonCode(words.of(raw[6]))
-	d.ValidFrom, d.ValidUntil = domain.Date(words.of(raw[7])), domain.Date(words.of(raw[8]))
-	d.PersonalValidity, d.Destroyed = personal != 0, destroyed != 0
-	d.EffectiveFrom, d.RevokedFrom = domain.Date(words.of(raw[9])), domain.Date(words.of(raw[10]))
-	d.IssuedAt, d.ChangedAt = instant(issued), instant(changed)
-	d.Place.Stream = eventstore.Stream(raw[11])
-	copy(d.Place.ID[:], raw[12])
-	d.Place.Type = words.of(raw[13])
+	copy(d.Document.UUID[:], from.Bytes(1))
+	copy(d.Citizen.UUID[:], from.Bytes(2))
+	d.Type = domain.DocumentType(words.of(from.Text(3)))
+	d.Issuer = domain.Organisation(words.of(from.Text(4)))
+	d.Version = int(from.Int64(5))
+	d.State = DocumentState(words.of(from.Text(6)))
+	d.Reason = domain.ReasonCode(words.of(from.Text(7)))
+	d.ValidFrom, d.ValidUntil = domain.Date(words.of(from.Text(8))), domain.Date(words.of(from.Text(9)))
+	d.PersonalValidity = from.Int64(10) != 0
+	d.EffectiveFrom, d.RevokedFrom = domain.Date(words.of(from.Text(11))), domain.Date(words.of(from.Text(12)))
+	d.IssuedAt, d.ChangedAt = instant(from.Int64(13)), instant(from.Int64(14))
+	d.IssuedLeaf, d.FromLeaf, d.ToLeaf = from.Int64(15), from.Int64(16), from.Int64(17)
+	d.Destroyed = from.Int64(18) != 0
+	d.Place.Stream = eventstore.Stream(from.Text(19))
+	copy(d.Place.ID[:], from.Bytes(20))
+	d.Place.Type = words.of(from.Text(21))
 	r.to = -1
-	if raw[14] != nil {
+	if sealed := from.Bytes(22); sealed != nil {
 		r.from = len(b.bytes)
-		b.bytes = append(b.bytes, raw[14]...)
+		b.bytes = append(b.bytes, sealed...)
 		r.to = len(b.bytes)
-		d.Sealed = b.bytes[r.from:r.to:r.to]
 	}
-	return nil
 }
 
 // words keeps one copy of each short word of the registry and each date, of which
