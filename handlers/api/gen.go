@@ -1875,7 +1875,7 @@ type MandateGrant struct {
 	// Until a day in Belgium
 	//
 	// Example: 2026-03-01
-	Until Date `json:"until,omitempty,omitzero"`
+	Until Date `json:"until"`
 }
 
 // MandateID defines model for MandateId.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"coffre/domain"
+	"coffre/domain/access"
 	"coffre/eventstore"
 	"coffre/handlers/api/wire"
 )
@@ -212,7 +213,9 @@ func describe(err error) (p Problem, challenge string, wait time.Duration, known
 	}
 	switch said.Code {
 	case domain.NotFound: // one answer for all that is not there or not yours
-		p.Type, p.Detail = belgif+errNoResource.Slug, errNoResource.Detail
+		if said != access.ErrNoBasis { // which itself is one answer, whatever is held (rule A-6)
+			p.Type, p.Detail = belgif+errNoResource.Slug, errNoResource.Detail
+		}
 	case domain.Invalid:
 		p.Issues = []InputValidationIssue{{Type: issueOurs + said.Slug, Title: "Invalid input", Detail: said.Detail}}
 		p.Type, p.Detail = belgif+"badRequest", "the input is not valid"
