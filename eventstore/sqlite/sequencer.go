@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"syscall"
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -46,6 +45,7 @@ type sequencer struct {
 	sinceSettled int64 // bytes
 	walPages     int
 
+	reserve         *reserve
 	checkpointPages int
 	settleEvents    int64
 }
@@ -57,9 +57,9 @@ type head struct {
 	ids      map[uuid.UUID]eventstore.Revision // nil until somebody appends without a revision
 }
 
-func newSequencer(s *Store, conn *sqlite3.Conn, o Options) (*sequencer, error) {
+func newSequencer(s *Store, conn *sqlite3.Conn, o Options, room *reserve) (*sequencer, error) {
 	q := &sequencer{
-		store: s, queue: newQueue(o), ended: make(chan struct{}), conn: conn,
+		store: s, queue: newQueue(o), ended: make(chan struct{}), conn: conn, reserve: room,
 		checkpointPages: o.checkpointPages, settleEvents: o.settleEvents,
 	}
 	if q.settleEvents == 0 {
@@ -157,9 +157,25 @@ func (q *sequencer) run() {
 		if batch == nil {
 			return
 		}
-		q.sequence(batch)
-		q.checkpoint()
+		if !q.reserve.hold() {
+			batch = onlyReserved(batch, eventstore.ErrDiskFull)
+		}
+		if len(batch) > 0 {
+			q.sequence(batch)
+			q.checkpoint()
+		}
 	}
+}
+
+// onlyReserved answers the ordinary members of batch with err and returns the rest.
+func onlyReserved(batch []*request, err error) []*request {
+	return slices.DeleteFunc(batch, func(r *request) bool {
+		ordinary := r.batch.Class != eventstore.Reserved
+		if ordinary {
+			r.done <- answer{err: err}
+		}
+		return ordinary
+	})
 }
 
 // sequence commits batch and answers each of its members, after the commit: before
@@ -189,8 +205,14 @@ func (q *sequencer) sequence(batch []*request) {
 	case full(err):
 		// A commit that ran out of space has no valid last frame, and is rolled back here
 		// and at any later start: nothing was written.
+		err := fmt.Errorf("%w: %w", eventstore.ErrDiskFull, err)
+		batch = onlyReserved(batch, err)
+		if len(batch) > 0 && q.reserve.release() {
+			q.sequence(batch)
+			return
+		}
 		for _, r := range batch {
-			r.done <- answer{err: fmt.Errorf("%w: %w", eventstore.ErrDiskFull, err)}
+			r.done <- answer{err: err}
 		}
 	case errors.Is(err, sqlite3.BUSY) && !committing:
 		for _, r := range batch {
@@ -472,14 +494,10 @@ func ended(s *sqlite3.Stmt) error {
 	return errors.Join(err, s.Reset())
 }
 
-// full tells whether the medium had no room. A sync that fails for want of room is
-// a failed sync.
-func full(err error) bool {
-	if errors.Is(err, sqlite3.IOERR_FSYNC) || errors.Is(err, sqlite3.IOERR_DIR_FSYNC) {
-		return false
-	}
-	return errors.Is(err, sqlite3.FULL) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
+// full tells whether a write found no room. A sync that fails for want of room is a
+// failed sync, and an index of the write-ahead log that cannot grow is met only after
+// the commit was written: neither tells that nothing was.
+func full(err error) bool { return errors.Is(err, sqlite3.FULL) }
 
 // damage tells whether something stored could not be read.
 func damage(err error) bool {

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -82,23 +83,36 @@ type Store struct {
 
 var _ eventstore.Store = (*Store)(nil)
 
-// Open opens the log in dir, which it creates when absent. It reads again and
+// Open opens the log in dir, which it creates when absent. On a full disk it opens
+// too, and reads; appends then end with eventstore.ErrDiskFull. It reads again and
 // verifies what was appended last, and refuses a log whose tail is damaged with
 // *eventstore.Corrupt, unless told to serve it.
 //
 // The caller sees to it that no other process has the directory open.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
-	s, err := open(ctx, dir, o)
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return nil, fmt.Errorf("event log: %w", err)
+	}
+	room := &reserve{path: filepath.Join(dir, reserveName)}
+	s, err := open(ctx, dir, o, room)
+	if noRoom(err) && room.release() {
+		s, err = open(ctx, dir, o, room)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("event log: %w", err)
 	}
+	room.hold()
+	go s.sequencer.run()
 	return s, nil
 }
 
-func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
-	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return nil, err
-	}
+// noRoom tells whether a start failed because the disk is full: of whatever it
+// makes, only the index of the write-ahead log is needed for reading.
+func noRoom(err error) bool {
+	return full(err) || errors.Is(err, sqlite3.IOERR_SHMSIZE) || errors.Is(err, syscall.ENOSPC)
+}
+
+func open(ctx context.Context, dir string, o Options, room *reserve) (_ *Store, err error) {
 	if o.Readers <= 0 {
 		o.Readers = defaultReaders
 	}
@@ -113,7 +127,7 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.sequencer, err = newSequencer(s, writer, o); err != nil {
+	if s.sequencer, err = newSequencer(s, writer, o, room); err != nil {
 		return nil, errors.Join(err, closeConn(writer))
 	}
 	// From here on the files are there; their entries must survive a power cut before
@@ -138,7 +152,6 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 		}
 		return nil, errors.Join(err, closeConn(writer))
 	}
-	go s.sequencer.run()
 	return s, nil
 }
 

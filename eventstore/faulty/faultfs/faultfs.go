@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -107,7 +106,8 @@ type change struct {
 
 var created atomic.Int64
 
-// New returns a file system registered with the driver until the test ends.
+// New returns a file system registered with the driver until the test ends; what is
+// open on it then must be closed before, by a later Cleanup or a defer.
 func New(t testing.TB) *FS {
 	t.Helper()
 	inner, ok := vfs.Find("os").(vfs.VFSFilename)
@@ -421,10 +421,7 @@ func (n *inode) settle() {
 }
 
 func (f *file) SharedMemory() vfs.SharedMemory {
-	if inner, ok := f.File.(vfs.FileSharedMemory); ok && !strings.HasSuffix(f.path, "-wal") {
-		return inner.SharedMemory()
-	}
-	return nil
+	return f.File.(vfs.FileSharedMemory).SharedMemory()
 }
 
 func (f *file) LockState() vfs.LockLevel { return f.File.(vfs.FileLockState).LockState() }

@@ -191,6 +191,8 @@ func dsn(path string, o Options) string {
 	if o.VFS != "" {
 		q.Set("vfs", o.VFS)
 	} else {
+		register()
+		q.Set("vfs", vfsName)
 		q.Set("modeof", path) // the write-ahead log is as private as the database
 	}
 	// In a URI these three would end the path or start an escape.
@@ -292,8 +294,8 @@ type DirSyncer interface {
 // SyncDir makes the entries of dir durable. The driver does not: when it creates a
 // write-ahead log it syncs the file a second time in place of the directory, so
 // that a power cut could take the whole log with its entry.
-func SyncDir(dir, vfsName string) error {
-	if fsys, ok := vfs.Find(vfsName).(DirSyncer); ok {
+func SyncDir(dir, vfsOption string) error {
+	if fsys, ok := vfs.Find(vfsOption).(DirSyncer); ok {
 		return fsys.SyncDir(dir)
 	}
 	d, err := os.Open(dir)
