@@ -93,17 +93,19 @@ type Table struct {
 	now func() time.Time
 }
 
+// Rows are appended in the order of time, so that those in flight share a few
+// pages and the old ones lie together.
 var migrations = []string{`
 CREATE TABLE requests (
-	id      BLOB    NOT NULL PRIMARY KEY, -- HMAC of owner, operation and key
+	n       INTEGER PRIMARY KEY,
+	id      BLOB    NOT NULL UNIQUE, -- HMAC of owner, operation and key
 	body    BLOB    NOT NULL,             -- HMAC of the body
 	created INTEGER NOT NULL,             -- microseconds since 1970
 	lease   INTEGER NOT NULL,             -- until when it is in flight; 0 once finished
 	attempt INTEGER NOT NULL,
 	status  INTEGER,                      -- of the answer; NULL until finished
 	result  BLOB
-) STRICT, WITHOUT ROWID;
-CREATE INDEX requests_created ON requests (created);
+) STRICT;
 `}
 
 // Open returns the table in db. mac is an HMAC-SHA256 under the deployment's
@@ -146,8 +148,9 @@ func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
 		// The clock is asked when the change's turn has come: a lease must not be shorter
 		// for having waited.
 		now := t.now()
-		n, err := tx.Exec(`INSERT INTO requests (id, body, created, lease, attempt) VALUES (?, ?, ?, ?, 1) ON CONFLICT (id) DO NOTHING`,
-			id[:], body[:], now.UnixMicro(), now.Add(r.Lease).UnixMicro())
+		until := now.Add(r.Lease).UnixMicro()
+		const insert = `INSERT INTO requests (id, body, created, lease, attempt) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+		n, err := tx.Exec(insert, id[:], body[:], now.UnixMicro(), until, 1)
 		if err != nil {
 			return answer{}, err
 		}
@@ -163,8 +166,16 @@ func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
 		if refusal != nil || outcome.Kind == Repeat {
 			return answer{outcome, refusal}, nil
 		}
-		_, err = tx.Exec(`UPDATE requests SET body = ?, created = ?, lease = ?, attempt = ?, status = NULL, result = NULL WHERE id = ?`,
-			body[:], outcome.Since.UnixMicro(), now.Add(r.Lease).UnixMicro(), outcome.Claim.attempt, id[:])
+		if outcome.Kind == Unfinished {
+			_, err = tx.Exec(`UPDATE requests SET lease = ?, attempt = ? WHERE id = ?`, until, outcome.Claim.attempt, id[:])
+			return answer{outcome: outcome}, err
+		}
+		// Its time is over: a new row, in its place in time. The attempts count on, so that
+		// no claim of old fits it.
+		if _, err := tx.Exec(`DELETE FROM requests WHERE id = ?`, id[:]); err != nil {
+			return answer{}, err
+		}
+		_, err = tx.Exec(insert, id[:], body[:], now.UnixMicro(), until, outcome.Claim.attempt)
 		return answer{outcome: outcome}, err
 	})
 	if err != nil {
@@ -267,7 +278,7 @@ func (t *Table) Purge(ctx context.Context) (removed int64, err error) {
 	before := t.now().Add(-Life).UnixMicro()
 	for {
 		n, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (int64, error) {
-			return tx.Exec(`DELETE FROM requests WHERE id IN (SELECT id FROM requests WHERE created <= ? ORDER BY created LIMIT ?)`, before, purgeBatch)
+			return tx.Exec(`DELETE FROM requests WHERE created <= ? AND n IN (SELECT n FROM requests ORDER BY n LIMIT ?)`, before, purgeBatch)
 		})
 		removed += n
 		if err != nil {

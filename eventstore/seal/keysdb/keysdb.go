@@ -28,7 +28,10 @@ const (
 	maxQueued = 4096 // changes that wait; more are answered eventstore.ErrOverloaded
 	maxBatch  = 256  // changes in one transaction
 	linger    = 20 * time.Millisecond
-	pageSize  = 4 << 10 // bytes; rows are small and their keys random, so each row dirties pages of its own
+	// Pages of the write-ahead log before it is moved into the database: 16 MiB. Rows
+	// in flight are changed again soon, and then their pages are moved once.
+	checkpointPages = 4096
+	pageSize        = 4 << 10 // bytes; rows are small and their keys random, so each row dirties pages of its own
 )
 
 // DB is an open keys.db. Its methods may be called concurrently.
@@ -65,6 +68,9 @@ func Open(ctx context.Context, path string, o sqlitedb.Options) (*DB, error) {
 	sqlite, err := sqlitedb.Open(ctx, path, o)
 	if err != nil {
 		return nil, fmt.Errorf("open the key database: %w", err)
+	}
+	if _, err := sqlite.Writer.ExecContext(ctx, fmt.Sprintf(`PRAGMA wal_autocheckpoint = %d`, checkpointPages)); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the key database: %w", err), sqlite.Close())
 	}
 	db := &DB{
 		db:     sqlite,
