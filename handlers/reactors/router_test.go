@@ -164,6 +164,31 @@ func TestR10_a_shutdown_in_the_middle_of_a_handler_sets_nothing_aside(t *testing
 	}
 }
 
+// After the last try Watermill's retry hands on the handler's own error, whatever
+// cut it short.
+func TestR10_a_shutdown_in_the_middle_of_the_last_try_sets_nothing_aside(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		id := k.add("document-1", "document.issued/1")
+		e := newEffects(t, k.db)
+		inHand := make(chan struct{})
+		e.fail = func(ctx context.Context, _ Notice) error {
+			if e.tries(id) > maxRetries {
+				close(inHand)
+				<-ctx.Done()
+			}
+			return errOwn
+		}
+		r := k.run(e.reactor())
+		<-inHand
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		if aside := k.poisoned(); len(aside) != 0 {
+			t.Fatalf("set aside by the shutdown: %+v", aside)
+		}
+	})
+}
+
 func TestR10_a_bad_event_is_set_aside_and_later_ones_go_on(t *testing.T) {
 	secret := "79021510045"
 	for reason, fail := range map[string]func(context.Context) error{

@@ -1,0 +1,307 @@
+// Package webhook tells one operator-configured URL that documents changed: a
+// signed POST (Standard Webhooks 1.0) of a thin CloudEvents 1.0 body, ids only, so
+// that whoever wants to know more asks the vault and is recorded.
+//
+// Every notice is a row before it is sent and is tried over three days on a schedule
+// that survives restarts. A notice that waits for its next try holds up no other.
+// Consumers meet repetitions (same webhook-id) and, after failures, a wrong order:
+// data.change counts a document's changes and tells what is newest.
+//
+// Invariant: nothing leaves but document id, version, state and ids of events; it
+// leaves only to an address the operator allowed, and never follows a redirect.
+package webhook
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/handlers/reactors"
+)
+
+const schema = `
+CREATE TABLE IF NOT EXISTS webhook_deliveries (
+	event      BLOB    NOT NULL PRIMARY KEY,
+	document   BLOB    NOT NULL,
+	change     INTEGER NOT NULL, -- counts the document's changes from 1
+	body       BLOB    NOT NULL,
+	state      TEXT    NOT NULL, -- pending, delivered, failed
+	attempts   INTEGER NOT NULL,
+	next_at    INTEGER NOT NULL, -- microseconds since 1970, as all times here
+	reason     TEXT    NOT NULL, -- of the last failure: a class
+	created_at INTEGER NOT NULL,
+	changed_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS webhook_due ON webhook_deliveries (next_at) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS webhook_of_document ON webhook_deliveries (document, change) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS webhook_by_state ON webhook_deliveries (state, changed_at);
+
+CREATE TABLE IF NOT EXISTS webhook_endpoints (
+	url         BLOB    NOT NULL PRIMARY KEY, -- SHA-256 of the URL, which may hold a token
+	disabled_at INTEGER NOT NULL,             -- 0: not disabled
+	resume_at   INTEGER NOT NULL              -- nothing is sent before; from Retry-After
+) STRICT;
+`
+
+// Webhook is the reactor and its delivery. Its methods may be called concurrently;
+// Run runs once at a time.
+type Webhook struct {
+	o        Options
+	signers  []*standardwebhooks.Webhook
+	client   *http.Client
+	endpoint []byte        // key of its row
+	wake     chan struct{} // holds one token when there may be something to send
+}
+
+// Options of a Webhook. DB, Log, Endpoint and Secrets are required.
+type Options struct {
+	DB       *reactors.DB
+	Log      *eventstore.Log
+	Endpoint Endpoint
+	// Secrets sign every delivery. Two while one replaces the other: consumers accept
+	// a delivery when one signature fits.
+	Secrets []Secret
+	// Source is the CloudEvents source, an absolute URI of this vault; default
+	// "urn:coffre:vault".
+	Source string
+	// Roots are the certificate authorities trusted for the endpoint; nil means the system's.
+	Roots  *x509.CertPool
+	Logger *slog.Logger // default slog.Default()
+	// Jitter returns a number in [0, 1); default math/rand.
+	Jitter func() float64
+	// Transport replaces the guarded one, for tests in virtual time.
+	Transport http.RoundTripper
+}
+
+// New prepares the tables and the client.
+func New(ctx context.Context, o Options) (*Webhook, error) {
+	if o.Endpoint.url == nil || len(o.Secrets) == 0 {
+		return nil, errors.New("webhook: an endpoint and a secret are required")
+	}
+	if o.Source == "" {
+		o.Source = "urn:coffre:vault"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Jitter == nil {
+		o.Jitter = rand.Float64
+	}
+	if o.Transport == nil {
+		o.Transport = o.Endpoint.transport(o.Roots)
+	}
+	if err := o.DB.Ensure(ctx, schema); err != nil {
+		return nil, fmt.Errorf("webhook: %w", err)
+	}
+	sum := sha256.Sum256([]byte(o.Endpoint.url.String()))
+	w := &Webhook{
+		o: o, endpoint: sum[:], wake: make(chan struct{}, 1),
+		client: &http.Client{
+			Transport:     o.Transport,
+			Timeout:       tryTimeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	for _, s := range o.Secrets {
+		signer, err := standardwebhooks.NewWebhookRaw(s.key)
+		if err != nil {
+			return nil, errors.New("webhook: the secret is not usable")
+		}
+		w.signers = append(w.signers, signer)
+	}
+	err := o.DB.Write(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO webhook_endpoints (url, disabled_at, resume_at) VALUES (?, 0, 0) ON CONFLICT DO NOTHING`, w.endpoint)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("webhook: %w", err)
+	}
+	return w, nil
+}
+
+// Reactor returns what a Router runs: it makes a row of every change of a document
+// from now on. [Webhook.Run] sends them.
+func (w *Webhook) Reactor() reactors.Reactor {
+	return reactors.Reactor{Name: "webhook", Topics: []string{"document"}, From: reactors.FromNow, Handle: w.enqueue}
+}
+
+func (w *Webhook) enqueue(ctx context.Context, n reactors.Notice) (reactors.Effect, error) {
+	body, document, change, err := w.body(ctx, n)
+	if err != nil || body == nil {
+		return reactors.Effect{}, err
+	}
+	return reactors.Effect{
+		Store: func(ctx context.Context, tx *sqlx.Tx) error {
+			now := time.Now().UnixMicro()
+			_, err := tx.ExecContext(ctx, `
+				INSERT INTO webhook_deliveries (event, document, change, body, state, attempts, next_at, reason, created_at, changed_at)
+				VALUES (?, ?, ?, ?, 'pending', 0, ?, '', ?, ?) ON CONFLICT DO NOTHING`,
+				n.ID[:], document[:], change, body, now, now, now)
+			return err
+		},
+		Stored: w.signal,
+	}, nil
+}
+
+func (w *Webhook) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// State of a delivery.
+type State string
+
+const (
+	Pending   State = "pending"   // waits for its next try
+	Delivered State = "delivered" // the consumer answered 2xx
+	Failed    State = "failed"    // every try of the schedule failed
+)
+
+// Delivery is one notice on its way.
+type Delivery struct {
+	Event    uuid.UUID
+	Document domain.DocumentID
+	State    State
+	Attempts int
+	Next     time.Time // the next try, when pending
+	Reason   string    // why the last try failed, a class; empty when none did
+	Changed  time.Time
+}
+
+// Deliveries returns at most limit deliveries in that state, oldest change first.
+func (w *Webhook) Deliveries(ctx context.Context, s State, limit int) ([]Delivery, error) {
+	var rows []struct {
+		Event, Document []byte
+		State           State
+		Attempts        int
+		Next            int64 `db:"next_at"`
+		Reason          string
+		Changed         int64 `db:"changed_at"`
+	}
+	err := w.o.DB.Reader().SelectContext(ctx, &rows, `
+		SELECT event, document, state, attempts, next_at, reason, changed_at FROM webhook_deliveries
+		WHERE state = ? ORDER BY changed_at LIMIT ?`, s, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list deliveries: %w", err)
+	}
+	all := make([]Delivery, len(rows))
+	for i, r := range rows {
+		event, err1 := uuid.FromBytes(r.Event)
+		document, err2 := uuid.FromBytes(r.Document)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, fmt.Errorf("list deliveries: %w", err)
+		}
+		all[i] = Delivery{event, domain.DocumentID{UUID: document}, r.State, r.Attempts, time.UnixMicro(r.Next).UTC(), r.Reason, time.UnixMicro(r.Changed).UTC()}
+	}
+	return all, nil
+}
+
+// ErrNoDelivery: that event has no failed or pending delivery.
+var ErrNoDelivery = domain.NewError(domain.NotFound, "noSuchDelivery", "that event has no delivery that could be tried again")
+
+// Replay starts the schedule of one failed or waiting delivery again, now. The
+// consumer meets the same webhook-id.
+func (w *Webhook) Replay(ctx context.Context, event uuid.UUID) error {
+	n, err := w.restart(ctx, `event = ? AND state IN ('failed', 'pending')`, event[:])
+	if err == nil && n == 0 {
+		return ErrNoDelivery
+	}
+	return err
+}
+
+// ReplayFailed starts every failed delivery again and returns how many there were.
+func (w *Webhook) ReplayFailed(ctx context.Context) (int64, error) {
+	return w.restart(ctx, `state = ?`, Failed)
+}
+
+func (w *Webhook) restart(ctx context.Context, which string, arg any) (n int64, err error) {
+	err = w.o.DB.Write(ctx, func(tx *sqlx.Tx) error {
+		now := time.Now().UnixMicro()
+		done, err := tx.ExecContext(ctx, `
+			UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = ?, changed_at = ? WHERE `+which, now, now, arg)
+		if err != nil {
+			return err
+		}
+		n, err = done.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("replay deliveries: %w", err)
+	}
+	w.signal()
+	return n, nil
+}
+
+// Status of the endpoint, for status pages and metrics.
+type Status struct {
+	Disabled time.Time // since when, after the consumer answered 410; zero: it is not
+	Resume   time.Time // nothing is sent before, as the consumer asked; zero: no such wish
+	Pending  int64
+	Failed   int64
+	Oldest   time.Time // when the oldest pending notice was made; zero when none is
+}
+
+// Status returns how the endpoint does.
+func (w *Webhook) Status(ctx context.Context) (Status, error) {
+	var row struct {
+		Disabled int64 `db:"disabled_at"`
+		Resume   int64 `db:"resume_at"`
+		Pending  int64
+		Failed   int64
+		Oldest   int64
+	}
+	err := w.o.DB.Reader().GetContext(ctx, &row, `
+		SELECT disabled_at, resume_at,
+			(SELECT count(*) FROM webhook_deliveries WHERE state = 'pending') AS pending,
+			(SELECT count(*) FROM webhook_deliveries WHERE state = 'failed') AS failed,
+			(SELECT coalesce(min(created_at), 0) FROM webhook_deliveries WHERE state = 'pending') AS oldest
+		FROM webhook_endpoints WHERE url = ?`, w.endpoint)
+	if err != nil {
+		return Status{}, fmt.Errorf("status of the webhook: %w", err)
+	}
+	return Status{moment(row.Disabled), moment(row.Resume), row.Pending, row.Failed, moment(row.Oldest)}, nil
+}
+
+// moment reads a time of the tables, where 0 is none.
+func moment(micro int64) time.Time {
+	if micro == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(micro).UTC()
+}
+
+// Enable sends again to an endpoint that answered 410. What waited meanwhile is due.
+func (w *Webhook) Enable(ctx context.Context) error {
+	if err := w.mark(ctx, `disabled_at = 0, resume_at = ?`, 0); err != nil {
+		return err
+	}
+	w.o.Logger.Info("webhook enabled", "endpoint", w.o.Endpoint.String())
+	w.signal()
+	return nil
+}
+
+// mark changes the endpoint's row.
+func (w *Webhook) mark(ctx context.Context, set string, value int64) error {
+	err := w.o.DB.Write(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE webhook_endpoints SET `+set+` WHERE url = ?`, value, w.endpoint)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("change the endpoint: %w", err)
+	}
+	return nil
+}
