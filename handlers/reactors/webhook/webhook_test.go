@@ -437,11 +437,12 @@ func TestAWaitingDeliveryHoldsUpNoOther(t *testing.T) {
 				t.Fatal("another one")
 			}
 		}
-		if waited := time.Since(began); waited != 0 {
+		// SQLite may wait for a lock for microseconds, in virtual time as well.
+		if waited := time.Since(began); waited > time.Second {
 			t.Errorf("the others waited %v", waited)
 		}
 		s := <-k.consumer.news // gave up after 15 s, came back 5 s later
-		if s.event.Data.Document.UUID != bad || s.at.Sub(began) != 20*time.Second {
+		if s.event.Data.Document.UUID != bad || s.at.Sub(began).Round(time.Second) != 20*time.Second {
 			t.Errorf("came back after %v", s.at.Sub(began))
 		}
 		if d := k.deliveries(Pending); len(d) != 1 || d[0].Reason != "timeout" {
