@@ -8,9 +8,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"coffre/handlers/api"
+	"coffre/handlers/reactors/webhook"
 )
 
 const (
@@ -35,6 +37,11 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	}
 	if o.Belgif != "" {
 		vo.Belgif = os.DirFS(o.Belgif)
+	}
+	if o.WebhookURL != "" {
+		if vo.Webhook, err = webhookOf(o); err != nil {
+			return err
+		}
 	}
 	v, err := openVault(ctx, o.Data, vo)
 	if err != nil {
@@ -73,6 +80,19 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 		err = nil
 	}
 	return err
+}
+
+// webhookOf reads the secret's file; what it holds is never shown.
+func webhookOf(o serveOptions) (*webhookOptions, error) {
+	text, err := os.ReadFile(o.WebhookSecretFile)
+	if err != nil {
+		return nil, fmt.Errorf("webhook secret: %w", err)
+	}
+	secret, err := webhook.ParseSecret(strings.TrimSpace(string(text)))
+	if err != nil {
+		return nil, err
+	}
+	return &webhookOptions{URL: o.WebhookURL, Secret: secret, Dev: o.Dev}, nil
 }
 
 // banner says loudly what this is.

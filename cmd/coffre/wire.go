@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,8 +42,12 @@ type vaultOptions struct {
 	Belgif   fs.FS        // Belgian code lists for labels; nil: short labels
 	// OIDCIssuer and OIDCAudience say whose tokens count; "" trusts `coffre token`.
 	OIDCIssuer, OIDCAudience string
+	Webhook                  *webhookOptions // nil: nobody is told
 	// Gather is how long the log waits for company before it syncs few appends.
 	Gather time.Duration
+	// Sealing, when set, stands before what the log and the answers seal and open with:
+	// tests show with it what would be seen if nothing were sealed.
+	Sealing func(eventstore.Sealer) eventstore.Sealer
 }
 
 // opened is everything of one data directory, put together and running.
@@ -117,7 +122,10 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 	if err := table.EndLeases(ctx); err != nil { // this process is alone, so whoever held one is dead
 		return nil, err
 	}
-	sealer := seal.Sealer{Ring: v.ring}
+	var sealer eventstore.Sealer = seal.Sealer{Ring: v.ring}
+	if o.Sealing != nil {
+		sealer = o.Sealing(sealer)
+	}
 	log := eventstore.NewLog(eventstore.Options{Store: v.store, Codec: codec.Catalog, Sealer: sealer})
 	if err := guard(ctx, log, keys, v.ring); err != nil {
 		return nil, err
@@ -154,6 +162,15 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 		return nil, err
 	}
 	keep("registry", v.core.ServeNewestRegistry)
+
+	stopReacting, err := react(background, dir, o, log, v.core, v.runner, keep)
+	if stopReacting != nil {
+		closers := len(v.closers) - 1 // the database outlives the reactors
+		v.closers = slices.Insert(v.closers, closers, stopReacting)
+	}
+	if err != nil {
+		return nil, err
+	}
 
 	auth, err := authenticator(dir, o, v.ring)
 	if err != nil {

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/handlers/api"
+	"coffre/handlers/reactors"
+	"coffre/handlers/reactors/ends"
+	"coffre/handlers/reactors/webhook"
+	"coffre/projections"
+)
+
+// reach is how long a reactor waits for the read models it asks; then the event
+// is delivered again.
+const reach = 5 * time.Second
+
+// react starts what follows from events: what a death ends, and the operator's
+// webhook when one is configured.
+func react(ctx context.Context, dir dataDir, o vaultOptions, log *eventstore.Log, core *api.Vault, runner *projections.Runner, keep func(string, func(context.Context) error)) (stop func() error, err error) {
+	db, err := reactors.Open(ctx, dir.file("reactors.db"), sqlitedb.Options{})
+	if err != nil {
+		return nil, err
+	}
+	all := []reactors.Reactor{endsOf(log, core, runner).Reactor()}
+	if o.Webhook != nil {
+		hook, err := o.Webhook.open(ctx, db, log, o.Logger)
+		if err != nil {
+			return db.Close, err
+		}
+		all = append(all, hook.Reactor())
+		keep("webhook", hook.Run)
+	}
+	router, err := reactors.NewRouter(reactors.RouterOptions{DB: db, Log: log, Reactors: all, Logger: o.Logger})
+	if err != nil {
+		return db.Close, err
+	}
+	keep("reactors", router.Run)
+	return db.Close, nil
+}
+
+func endsOf(log *eventstore.Log, core *api.Vault, runner *projections.Runner) ends.Ends {
+	origin := func(c ends.Cause) api.Consequence {
+		return api.Consequence{ID: c.ID, Causation: c.Event, Correlation: c.Correlation}
+	}
+	return ends.Ends{
+		Reached: func(ctx context.Context, leaf int64) error {
+			position, err := log.Leaves().Position(ctx, leaf)
+			if err != nil {
+				return err
+			}
+			wait, cancel := context.WithTimeout(ctx, reach)
+			defer cancel()
+			for _, name := range []string{core.Wallets.Name(), core.ConsentLog.Name()} {
+				if err := runner.WaitFor(wait, name, position); err != nil {
+					return fmt.Errorf("wait for %s: %w", name, err)
+				}
+			}
+			return nil
+		},
+		OpenConsents: core.OpenConsents,
+		Mandates:     core.MandatesOf,
+		Withdraw: func(ctx context.Context, id domain.ConsentID, c ends.Cause) error {
+			return core.WithdrawForDeath(ctx, id, origin(c))
+		},
+		EndMandate: func(ctx context.Context, id domain.MandateID, c ends.Cause) error {
+			return core.EndForDeath(ctx, id, origin(c))
+		},
+	}
+}
+
+// webhookOptions say whom to tell of changes.
+type webhookOptions struct {
+	URL    string
+	Secret webhook.Secret
+	Dev    bool // plain http on loopback is allowed, for trying out
+}
+
+func (w *webhookOptions) open(ctx context.Context, db *reactors.DB, log *eventstore.Log, logger *slog.Logger) (*webhook.Webhook, error) {
+	endpoint, err := webhook.ParseEndpoint(w.URL, webhook.Policy{Dev: w.Dev})
+	if err != nil {
+		return nil, err
+	}
+	return webhook.New(ctx, webhook.Options{DB: db, Log: log, Endpoint: endpoint, Secrets: []webhook.Secret{w.Secret}, Logger: logger})
+}

@@ -1,0 +1,140 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"coffre/domain"
+	"coffre/domain/document"
+	"coffre/eventstore"
+	"coffre/projections"
+	"coffre/projections/wallet"
+)
+
+// reconciled bounds the documents one call of POST /documents/query looks at, so
+// that a narrow question costs several short calls; next leads on.
+const reconciled = 1000
+
+// QueryDocuments implements POST /documents/query: what the vault holds of the
+// calling issuer, in the order of issue. It opens the issuer's own references and
+// nothing else; where a content was erased there is none.
+func (v *Vault) QueryDocuments(ctx context.Context, r QueryDocumentsRequestObject) (QueryDocumentsResponseObject, error) {
+	call, p, q := CallFrom(ctx), r.Params, r.Body
+	if err := v.seen(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
+		return nil, err
+	}
+	cursor, err := after(p.After)
+	if err != nil {
+		return nil, err
+	}
+	filter := wallet.IssuedFilter{Type: q.DocumentType}
+	page := HeldDocuments{Self: documentQueryHref(p, p.After), Items: []HeldDocument{}, PageSize: pageSize(p.PageSize)}
+	if !q.SSIN.IsZero() || !q.CitizenRef.IsZero() {
+		if filter.Citizen, err = v.named(ctx, call, q.SSIN, q.CitizenRef); err != nil {
+			return nil, err
+		}
+		if filter.Citizen.IsZero() {
+			return QueryDocuments200JSONResponse(page), nil
+		}
+	}
+	held, err := v.Wallets.IssuedBy(ctx, call.Organisation, projections.Latest, filter, cursor, reconciled)
+	if err != nil {
+		return nil, err
+	}
+	streams := make([]eventstore.Stream, len(held))
+	for i := range held {
+		streams[i] = held[i].First.Stream
+	}
+	if err := v.Keys.PrefetchStreams(ctx, streams); err != nil && !errors.Is(err, eventstore.ErrErased) {
+		return nil, err
+	}
+	today := domain.BelgianDate(v.Now())
+	for i := range held {
+		h := &held[i]
+		if len(page.Items) == page.PageSize {
+			page.Next = documentQueryHref(p, leafToken(cursor))
+			break
+		}
+		cursor = h.IssuedLeaf
+		if i == reconciled-1 {
+			page.Next = documentQueryHref(p, leafToken(cursor))
+		}
+		state := heldState(&h.Document, today)
+		if len(q.State) > 0 && !slices.Contains(q.State, state) || h.ChangedAt.Before(q.ChangedFrom) {
+			continue
+		}
+		item, err := v.heldItem(ctx, call, h, state)
+		if err != nil {
+			return nil, err
+		}
+		if len(q.SourceReference) == 0 || slices.Contains(q.SourceReference, item.SourceReference) {
+			page.Items = append(page.Items, item)
+		}
+	}
+	return QueryDocuments200JSONResponse(page), nil
+}
+
+func (v *Vault) heldItem(ctx context.Context, call *Call, h *wallet.Issued, state DocumentState) (HeldDocument, error) {
+	ref, err := v.Keys.Ref(ctx, call.Organisation, h.Citizen)
+	if err != nil && !errors.Is(err, eventstore.ErrErased) {
+		return HeldDocument{}, err
+	}
+	item := HeldDocument{
+		Href: documentHref(h.Document.Document), DocumentID: h.Document.Document, CitizenRef: ref, DocumentType: h.Type,
+		Version: h.Version, State: state, IssuedAt: h.IssuedAt, ChangedAt: h.ChangedAt,
+	}
+	if h.FirstSealed == nil {
+		return item, nil
+	}
+	opened, err := eventstore.OpenPart(ctx, v.Codec, v.Sealer, h.First, []byte(`{}`), h.FirstSealed)
+	switch {
+	case errors.Is(err, eventstore.ErrErased):
+		return item, nil
+	case err != nil:
+		return HeldDocument{}, err
+	}
+	first, ok := opened.(document.Issued)
+	if !ok || first.Personal == nil {
+		return HeldDocument{}, fmt.Errorf("%s is no issue of a document", h.First.Type)
+	}
+	item.SourceReference = first.Personal.SourceReference
+	return item, nil
+}
+
+// heldState is a document's state on a day by what its row tells in clear: where
+// the dates are sealed, one neither revoked nor suspended counts as valid.
+func heldState(d *wallet.Document, today domain.Date) DocumentState {
+	switch {
+	case d.Destroyed:
+		return DocumentStateErased
+	case d.State == wallet.Revoked && !today.Before(d.RevokedFrom):
+		return DocumentStateRevoked
+	case d.State == wallet.Suspended:
+		return DocumentStateSuspended
+	case d.PersonalValidity:
+		return DocumentStateValid
+	case today.Before(d.ValidFrom):
+		return DocumentStateNotYetValid
+	case d.ValidUntil != "" && d.ValidUntil.Before(today):
+		return DocumentStateExpired
+	}
+	return DocumentStateValid
+}
+
+func documentQueryHref(p QueryDocumentsParams, cursor string) string {
+	q := url.Values{}
+	if p.PageSize != 0 {
+		q.Set("pageSize", strconv.Itoa(int(p.PageSize)))
+	}
+	if cursor != "" {
+		q.Set("after", cursor)
+	}
+	if len(q) == 0 {
+		return Base + "/documents/query"
+	}
+	return Base + "/documents/query?" + q.Encode()
+}
