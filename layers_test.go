@@ -242,6 +242,7 @@ var handled = map[string]string{
 	"domain/citizen/approve_erasure.go":  "handlers/api/erasure_approve.go",
 	"domain/citizen/start_erasure.go":    "handlers/api/erasure_run.go",
 	"domain/citizen/destroy_key.go":      "handlers/api/erasure_run.go",
+	"domain/citizen/complete_erasure.go": "handlers/api/erasure_run.go",
 	"domain/document/destroy_content.go": "handlers/api/erasure_run.go",
 	"domain/consent/use.go":              "handlers/api/document_access.go",
 }

@@ -8,6 +8,7 @@
 //	                             erasing --DestroyKey--> erased
 //
 //	an erasure: requested --ApproveErasure--> approved --StartErasure--> started --DestroyKey--> done
+//	            (of one document: the last step is CompleteErasure)
 //	a legal hold: placed --LiftHold--> lifted
 //
 // Rules of this package's own, beside those of the specification:
@@ -174,6 +175,8 @@ func Evolve(s State, e Event) State {
 	case ErasureStarted:
 		return s.step(e.Erasure, Started)
 	case KeyDestroyed:
+		return s.step(e.Erasure, Done)
+	case ErasureCompleted:
 		return s.step(e.Erasure, Done)
 	}
 	panic("citizen: event type without a case in Evolve")

@@ -46,6 +46,7 @@ var (
 	oneAsked  = ErasureRequested{Citizen: ana, Erasure: partial, Scope: OneDocument, Document: card, Reason: "citizenAsked", At: noon}
 	oneAgreed = ErasureApproved{Citizen: ana, Erasure: partial, At: noon}
 	oneBegun  = ErasureStarted{Citizen: ana, Erasure: partial, At: noon}
+	oneDone   = ErasureCompleted{Citizen: ana, Erasure: partial, At: noon}
 	died      = Deceased{Citizen: ana, At: noon, Personal: &DeceasedPersonal{Date: "2026-02-28"}}
 
 	free   = Kept{Document: card, Type: "isiPlusCard", Issued: "2026-01-01", Retention: registry.Retention{Years: 10, From: registry.FromIssue}}
@@ -61,6 +62,7 @@ var (
 	approve = ApproveErasure{Erasure: erasure, RequestedBy: self, By: officer, At: noon}
 	start   = StartErasure{Erasure: erasure, By: system, At: noon}
 	destroy = DestroyKey{Erasure: erasure, Keys: []string{"k"}, Unreadable: 3, Digest: []byte{9}, By: system, At: noon}
+	done    = CompleteErasure{Erasure: partial, By: system, At: noon}
 	death   = ReportDeath{Date: "2026-02-28", Sources: []domain.Organisation{register}, By: source, At: noon}
 )
 
@@ -148,7 +150,7 @@ func TestRules(t *testing.T) {
 		{Name: "E-1 a duty found after the approval stops the start", Given: []Event{born, requested, approved}, When: with(start, func(c *StartErasure) { c.Kept = []Kept{bound} }), Err: ErrRetentionDuty},
 		{Name: "E-1 holds are refused after the start", Given: []Event{born, requested, approved, started}, When: place, Err: ErrErasureStarted},
 		{Name: "E-1 holds are refused while one document is being erased", Given: []Event{born, oneAsked, oneAgreed, oneBegun}, When: place, Err: ErrErasureStarted},
-		{Name: "E-1 holds are possible again once a document is erased", Given: []Event{born, oneAsked, oneAgreed, oneBegun, with(destroyed, func(e *KeyDestroyed) { e.Erasure = partial })}, When: place, Then: []Event{held}},
+		{Name: "E-1 holds are possible again once a document is erased", Given: []Event{born, oneAsked, oneAgreed, oneBegun, oneDone}, When: place, Then: []Event{held}},
 		{Name: "E-2 an officer does not start", Given: []Event{born, requested, approved}, When: with(start, func(c *StartErasure) { c.By = officer }), Err: ErrNotEraser},
 		{Name: "E-2 an officer does not destroy", Given: []Event{born, requested, approved, started}, When: with(destroy, func(c *DestroyKey) { c.By = officer }), Err: ErrNotEraser},
 		{Name: "E-3 destroyed keys are recorded", Given: []Event{born, requested, approved, started}, When: destroy, Then: []Event{destroyed}},
@@ -156,6 +158,13 @@ func TestRules(t *testing.T) {
 		{Name: "E-3 recording twice is no error", Given: erased, When: destroy},
 		{Name: "E-3 nothing is destroyed before the start", Given: []Event{born, requested, approved}, When: destroy, Err: ErrNotStarted},
 		{Name: "E-3 nothing is destroyed unasked", Given: []Event{born}, When: destroy, Err: ErrNoErasure},
+		{Name: "E-3 one document's erasure is no destruction of the citizen's key", Given: []Event{born, oneAsked, oneAgreed, oneBegun}, When: with(destroy, func(c *DestroyKey) { c.Erasure = partial }), Err: ErrScope},
+		{Name: "E-3 one document's erasure ends", Given: []Event{born, oneAsked, oneAgreed, oneBegun}, When: done, Then: []Event{oneDone}},
+		{Name: "E-3 ending twice is no error", Given: []Event{born, oneAsked, oneAgreed, oneBegun, oneDone}, When: done},
+		{Name: "E-3 nothing ends before the start", Given: []Event{born, oneAsked, oneAgreed}, When: done, Err: ErrNotStarted},
+		{Name: "E-3 nothing ends unasked", Given: []Event{born}, When: done, Err: ErrNoErasure},
+		{Name: "E-3 a citizen's erasure ends with their key only", Given: []Event{born, requested, approved, started}, When: with(done, func(c *CompleteErasure) { c.Erasure = erasure }), Err: ErrScope},
+		{Name: "E-2 an officer does not end an erasure", Given: []Event{born, oneAsked, oneAgreed, oneBegun}, When: with(done, func(c *CompleteErasure) { c.By = officer }), Err: ErrNotEraser},
 		{Name: "E-4 nothing is written while erasing", Given: []Event{born, requested, approved, started}, When: death, Err: ErrErased},
 		{Name: "E-4 no registration while erasing", Given: []Event{born, requested, approved, started}, When: arrive, Err: ErrErased},
 		{Name: "E-4 erased stays erased", Given: erased, When: arrive, Err: ErrErased},
@@ -248,7 +257,7 @@ func TestAnyOrder(t *testing.T) {
 			id := rapid.SampledFrom([]domain.ErasureID{erasure, partial}).Draw(t, "erasure")
 			kept := rapid.SampledFrom([][]Kept{nil, {free}, {bound}}).Draw(t, "kept")
 			var cmd domaintest.Command[State, Event]
-			switch rapid.IntRange(0, 8).Draw(t, "command") {
+			switch rapid.IntRange(0, 9).Draw(t, "command") {
 			case 0:
 				cmd = with(arrive, func(c *Register) { c.By = by })
 			case 1:
@@ -269,6 +278,8 @@ func TestAnyOrder(t *testing.T) {
 				cmd = with(start, func(c *StartErasure) { c.Erasure, c.Kept = id, kept })
 			case 8:
 				cmd = with(destroy, func(c *DestroyKey) { c.Erasure = id })
+			case 9:
+				cmd = with(done, func(c *CompleteErasure) { c.Erasure = id })
 			}
 			before := s
 			events, err := cmd.Decide(s)
@@ -316,7 +327,7 @@ func TestImmutable(t *testing.T) {
 			return rapid.SampledFrom([]Event{LegalHoldPlaced{Hold: domain.HoldID{UUID: id}}, ErasureRequested{Erasure: domain.ErasureID{UUID: id}}}).Draw(t, "growth")
 		}
 		return rapid.SampledFrom([]Event{
-			born, died, approved, started, destroyed, requested,
+			born, died, approved, started, destroyed, requested, oneDone,
 			LegalHoldLifted{Hold: domain.HoldID{UUID: uuid.UUID{n}}}, held, lifted,
 			SSINReplaced{Citizen: ana, At: noon},
 		}).Draw(t, "event")

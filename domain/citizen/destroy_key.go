@@ -26,7 +26,7 @@ func (s State) MayDestroy(id domain.ErasureID) error {
 	return nil
 }
 
-// DestroyKey records that the keys of an erasure are gone. Holds are not judged
+// DestroyKey records that all keys of a citizen are gone. Holds are not judged
 // any more: it already happened.
 type DestroyKey struct {
 	Erasure    domain.ErasureID
@@ -46,6 +46,8 @@ func (c DestroyKey) Decide(s State) ([]Event, error) {
 	switch {
 	case !known:
 		return nil, ErrNoErasure
+	case e.Scope != WholeCitizen:
+		return nil, ErrScope
 	case e.Step == Done:
 		return nil, nil
 	case e.Step < Started:

@@ -101,17 +101,27 @@ type ErasureStarted struct {
 	At      time.Time        `json:"at"`
 }
 
-// KeyDestroyed: no live process can decrypt what the key sealed.
+// KeyDestroyed: everything of the citizen is erased; no live process can decrypt
+// what their key sealed.
 type KeyDestroyed struct {
 	Citizen domain.CitizenID `json:"citizen"`
 	Erasure domain.ErasureID `json:"erasure"`
-	// Keys are the ids of the destroyed content keys, for a whole citizen all of them.
+	// Keys are the ids of the destroyed content keys.
 	Keys []string `json:"keys"`
 	// Unreadable counts the events whose personal part can no longer be read;
 	// Digest is SHA-256 over the leaf hashes of those events in log order.
 	Unreadable int64     `json:"unreadable"`
 	Digest     []byte    `json:"digest"`
 	At         time.Time `json:"at"`
+}
+
+// ErasureCompleted: the erasure of one document is over; document.content-destroyed
+// in the document's stream says what was destroyed. It is a fact of its own, and not
+// a KeyDestroyed, so that nobody takes one document for the whole citizen.
+type ErasureCompleted struct {
+	Citizen domain.CitizenID `json:"citizen"`
+	Erasure domain.ErasureID `json:"erasure"`
+	At      time.Time        `json:"at"`
 }
 
 func (Registered) CitizenEvent()       {}
@@ -123,3 +133,4 @@ func (ErasureRequested) CitizenEvent() {}
 func (ErasureApproved) CitizenEvent()  {}
 func (ErasureStarted) CitizenEvent()   {}
 func (KeyDestroyed) CitizenEvent()     {}
+func (ErasureCompleted) CitizenEvent() {}

@@ -23,6 +23,7 @@ var Catalog = New(
 	Event[citizen.ErasureApproved]("citizen.erasure-approved/1"),
 	Event[citizen.ErasureStarted]("citizen.erasure-started/1"),
 	Event[citizen.KeyDestroyed]("citizen.key-destroyed/1"),
+	Event[citizen.ErasureCompleted]("citizen.erasure-completed/1"),
 
 	Event[document.Issued]("document.issued/1"),
 	Event[document.Updated]("document.updated/1"),
