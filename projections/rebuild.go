@@ -30,6 +30,11 @@ func (r *Runner) Rebuild(ctx context.Context, names ...string) error {
 }
 
 func (r *Runner) rebuild(ctx context.Context, tasks []*task) error {
+	select {
+	case <-r.opened: // before, the start would take a new build for an interrupted one
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	r.rebuilding.Lock()
 	defer r.rebuilding.Unlock()
 	ctx, cancel := context.WithCancel(ctx)

@@ -47,6 +47,7 @@ type Runner struct {
 	feed  *feed
 	tasks []*task
 
+	opened     chan struct{}  // closed when Run knows which tables there are
 	rebuilding sync.Mutex     // one rebuild at a time
 	closing    sync.WaitGroup // of former tables, by their readers
 }
@@ -92,7 +93,7 @@ func New(o Options, all ...Projection) (*Runner, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	r := &Runner{o: o, feed: newFeed(o.Store, o.Codec, all)}
+	r := &Runner{o: o, feed: newFeed(o.Store, o.Codec, all), opened: make(chan struct{})}
 	for _, p := range all {
 		if err := check(p); err != nil {
 			return nil, err
@@ -126,6 +127,7 @@ func (r *Runner) Run(ctx context.Context) error {
 			missing = append(missing, t)
 		}
 	}
+	close(r.opened)
 	var wg sync.WaitGroup
 	for _, t := range r.tasks {
 		wg.Go(func() { t.run(ctx) })

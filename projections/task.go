@@ -68,8 +68,11 @@ func (t *task) open(ctx context.Context) error {
 		t.log.Warn("building anew", "err", ErrAhead)
 		return db.discard()
 	}
+	if err := t.files.drop(db.path, true); err != nil {
+		return errors.Join(err, db.close())
+	}
 	t.serve(db)
-	return t.files.drop(db.path, true)
+	return nil
 }
 
 // serve makes db the tables in force and returns the former ones.

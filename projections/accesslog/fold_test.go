@@ -1,0 +1,240 @@
+package accesslog_test
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/citizen"
+	"coffre/projections"
+	"coffre/projections/accesslog"
+	"coffre/projections/projectiontest"
+)
+
+// fold tells a citizen's entries at a leaf, newest first, the slow and obvious way.
+func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []accesslog.Entry {
+	entries := []accesslog.Entry{}
+	erased := false
+	for _, e := range all {
+		if f, ok := e.Data.(citizen.KeyDestroyed); ok && f.Citizen == who {
+			erased = true
+		}
+		if e.Leaf > upTo {
+			continue
+		}
+		switch f := e.Data.(type) {
+		case access.Authorized:
+			if f.Citizen == who {
+				entries = append(entries, accesslog.Entry{
+					Leaf: e.Leaf, Citizen: who, At: f.At, Kind: f.Kind, Outcome: accesslog.MayHaveBeenDisclosed, Count: 1, Access: f.Access, Attempt: f.Attempt,
+					Role: f.Role, Consumer: f.Consumer, Reader: f.Reader, Mandate: f.Mandate, Document: f.Document, Version: f.Version, Type: f.Type,
+					Purpose: f.Purpose, Procedure: f.Procedure, Consent: f.Consent, LegalBasis: f.LegalBasis, Deliberation: f.Deliberation,
+					Fields: f.Fields, Predicate: f.Predicate, Place: e.Place(), Sealed: e.Sealed,
+				})
+			}
+		case access.Disclosed:
+			for i := range entries {
+				x := &entries[i]
+				if x.Access == f.Access && x.Attempt == f.Attempt && (x.OutcomeAt.IsZero() || x.Outcome != accesslog.Disclosed && f.Outcome == access.Delivered) {
+					x.Outcome, x.Reason, x.OutcomeAt = accesslog.Outcome(f.Outcome), f.Reason, f.At
+				}
+			}
+		case access.Refused:
+			if f.Citizen == who {
+				entries = append(entries, accesslog.Entry{
+					Leaf: e.Leaf, Citizen: who, At: f.At, Kind: accesslog.Refusal, Outcome: accesslog.Refused, Reason: f.Reason, Count: f.Count, Role: domain.RoleConsumer,
+					Consumer: f.Consumer, Document: f.Document, Type: f.Type, Purpose: f.Purpose, Procedure: f.Procedure, Place: e.Place(),
+				})
+			}
+		}
+	}
+	if erased {
+		for i := range entries {
+			entries[i].Sealed = nil
+		}
+	}
+	slices.Reverse(entries)
+	return entries
+}
+
+func tell(t testing.TB, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestLogEqualsAFold(t *testing.T) {
+	outcomes := map[accesslog.Outcome]int{}
+	for seed := range uint64(5) {
+		w := projectiontest.NewWorld()
+		story := projectiontest.NewStory(w, 300+seed)
+		log := accesslog.New()
+		r := projectiontest.Start(t, w, t.TempDir(), log)
+		for range 4 {
+			story.Tell(t, 50)
+			r.CaughtUp(t)
+		}
+		compareAll(t, w, log, outcomes)
+		compareCounters(t, w, log)
+		if err := r.Rebuild(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		compareAll(t, w, log, outcomes)
+		compareCounters(t, w, log)
+		r.Stop()
+	}
+	for _, o := range []accesslog.Outcome{accesslog.Disclosed, accesslog.Withheld, accesslog.Failed, accesslog.MayHaveBeenDisclosed, accesslog.Refused} {
+		if outcomes[o] < 5 {
+			t.Errorf("%s was shown %d times: this proves little", o, outcomes[o])
+		}
+	}
+}
+
+func compareAll(t *testing.T, w *projectiontest.World, log *accesslog.Log, outcomes map[accesslog.Outcome]int) {
+	t.Helper()
+	all := w.Recorded()
+	citizens := map[domain.CitizenID]bool{}
+	for _, e := range all {
+		citizens[e.Citizen] = true
+	}
+	delete(citizens, domain.CitizenID{}) // who asked for somebody unknown
+	for leaf := int64(0); leaf < int64(len(all)); leaf += 13 {
+		for who := range citizens {
+			want := fold(all, who, leaf)
+			got := []accesslog.Entry{}
+			for cursor := int64(-1); ; cursor = got[len(got)-1].Leaf {
+				page, err := log.Of(t.Context(), who, leaf, accesslog.Filter{}, cursor, 3)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got = append(got, page...); len(page) < 3 {
+					break
+				}
+			}
+			if tell(t, got) != tell(t, want) {
+				t.Fatalf("at leaf %d:\n%s\nwant\n%s", leaf, tell(t, got), tell(t, want))
+			}
+			for _, e := range got {
+				outcomes[e.Outcome]++
+			}
+			if len(want) < 2 {
+				continue
+			}
+			f := accesslog.Filter{Consumer: want[0].Consumer, Document: want[0].Document, From: want[len(want)-1].At.Add(time.Second), Until: want[0].At.Add(time.Second)}
+			kept := slices.DeleteFunc(slices.Clone(want), func(e accesslog.Entry) bool {
+				return f.Consumer != "" && e.Consumer != f.Consumer || !f.Document.IsZero() && e.Document != f.Document || e.At.Before(f.From) || !e.At.Before(f.Until)
+			})
+			filtered, err := log.Of(t.Context(), who, leaf, f, -1, 1000)
+			if err != nil || tell(t, filtered) != tell(t, kept) {
+				t.Fatalf("at leaf %d filtered:\n%s\nwant\n%s (%v)", leaf, tell(t, filtered), tell(t, kept), err)
+			}
+		}
+	}
+}
+
+func compareCounters(t *testing.T, w *projectiontest.World, log *accesslog.Log) {
+	t.Helper()
+	type reach struct {
+		consumer domain.Organisation
+		day      string
+	}
+	reached := map[reach]map[domain.CitizenID]bool{}
+	spared := map[domain.Organisation]map[domain.Procedure]int{}
+	var times []time.Time
+	for _, e := range w.Recorded() {
+		f, ok := e.Data.(access.Authorized)
+		if !ok || f.Role != domain.RoleConsumer {
+			continue
+		}
+		times = append(times, f.At)
+		k := reach{f.Consumer, f.At.Format(time.DateOnly)}
+		if reached[k] == nil {
+			reached[k] = map[domain.CitizenID]bool{}
+		}
+		reached[k][f.Citizen] = true
+		if f.Procedure != "" && f.Attempt == 1 {
+			if spared[f.Consumer] == nil {
+				spared[f.Consumer] = map[domain.Procedure]int{}
+			}
+			spared[f.Consumer][f.Procedure]++
+		}
+	}
+	if len(reached) == 0 || len(spared) == 0 {
+		t.Fatal("nothing to count")
+	}
+	for k, citizens := range reached {
+		at, err := time.Parse(time.DateOnly, k.day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for who := range citizens {
+			n, among, err := log.Reach(t.Context(), k.consumer, at.Add(23*time.Hour), who)
+			if err != nil || n != len(citizens) || !among {
+				t.Fatalf("%d citizens, want %d, among %t: %v", n, len(citizens), among, err)
+			}
+		}
+		if n, among, err := log.Reach(t.Context(), k.consumer, at, domain.CitizenID{UUID: uuid.New()}); err != nil || n != len(citizens) || among {
+			t.Fatal(n, among, err)
+		}
+	}
+	total := 0
+	got, err := log.Spared(t.Context(), "", slices.MinFunc(times, time.Time.Compare), slices.MaxFunc(times, time.Time.Compare))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range got {
+		if spared[s.Consumer][s.Procedure] != s.Questions {
+			t.Fatalf("%+v, want %d", s, spared[s.Consumer][s.Procedure])
+		}
+		total++
+	}
+	want := 0
+	for _, of := range spared {
+		want += len(of)
+	}
+	if total != want {
+		t.Fatalf("%d counters, want %d", total, want)
+	}
+	if none, err := log.Spared(t.Context(), "", time.Unix(0, 0), time.Unix(0, 0)); err != nil || len(none) != 0 {
+		t.Fatal(none, err)
+	}
+	if n, _, err := log.Reach(t.Context(), "0000000097", times[0], domain.CitizenID{}); err != nil || n != 0 {
+		t.Fatal(n, err)
+	}
+}
+
+func TestCaseReferenceOpens(t *testing.T) {
+	w := projectiontest.NewWorld()
+	story := projectiontest.NewStory(w, 33)
+	story.Tell(t, 80)
+	log := accesslog.New()
+	projectiontest.Start(t, w, t.TempDir(), log).CaughtUp(t)
+	opened := 0
+	for _, who := range story.Citizens {
+		all, err := log.Of(t.Context(), who, projections.Latest, accesslog.Filter{}, projections.Latest, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range all {
+			if e.Sealed != nil {
+				var p access.AuthorizedPersonal
+				w.Open(t, e.Place, e.Sealed, &p)
+				if p.CaseReference == "" {
+					t.Fatal("no case reference")
+				}
+				opened++
+			}
+		}
+	}
+	if opened == 0 {
+		t.Fatal("nothing was opened")
+	}
+}

@@ -1,0 +1,270 @@
+package consentlog_test
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/consent"
+	"coffre/projections"
+	"coffre/projections/consentlog"
+	"coffre/projections/projectiontest"
+)
+
+// fold tells decisions and consents at a leaf and a time, the slow and obvious way.
+func fold(all []projectiontest.Recorded, upTo int64, now time.Time) (decisions []consentlog.Decision, consents []*consentlog.Consent) {
+	of := func(id domain.ConsentID) *consentlog.Consent {
+		for _, c := range consents {
+			if c.Consent == id {
+				return c
+			}
+		}
+		return nil
+	}
+	end := func(e projectiontest.Recorded, id domain.ConsentID, kind consentlog.Kind, m domain.MandateID, reason domain.ReasonCode, at time.Time) {
+		c := of(id)
+		if c == nil {
+			return
+		}
+		decisions = append(decisions, consentlog.Decision{Leaf: e.Leaf, Consent: id, Citizen: c.Citizen, Consumer: c.Terms.Consumer, Purpose: c.Terms.Purpose,
+			Kind: kind, At: at, Until: c.Terms.Until, Mandate: m, Reason: reason})
+		if c.EndedLeaf == projections.Latest {
+			c.EndedLeaf, c.EndedAt, c.State, c.Reason, c.EndMandate = e.Leaf, at, consentlog.State(kind), reason, m
+		}
+	}
+	for _, e := range all {
+		if e.Leaf > upTo {
+			break
+		}
+		switch f := e.Data.(type) {
+		case consent.Requested:
+			decisions = append(decisions, consentlog.Decision{Leaf: e.Leaf, Consent: f.Consent, Citizen: f.Citizen, Consumer: f.Terms.Consumer, Purpose: f.Terms.Purpose,
+				Kind: consentlog.Requested, At: f.At, Until: f.Terms.Until})
+			consents = append(consents, &consentlog.Consent{Consent: f.Consent, Citizen: f.Citizen, Terms: f.Terms, RequestedAt: f.At, RequestedLeaf: e.Leaf, FirstLeaf: e.Leaf,
+				GrantedLeaf: projections.Latest, EndedLeaf: projections.Latest})
+		case consent.Granted:
+			decisions = append(decisions, consentlog.Decision{Leaf: e.Leaf, Consent: f.Consent, Citizen: f.Citizen, Consumer: f.Terms.Consumer, Purpose: f.Terms.Purpose,
+				Kind: consentlog.Granted, At: f.At, Until: f.Terms.Until, Mandate: f.Mandate})
+			c := of(f.Consent)
+			if c == nil {
+				c = &consentlog.Consent{Consent: f.Consent, Citizen: f.Citizen, FirstLeaf: e.Leaf, RequestedLeaf: projections.Latest, EndedLeaf: projections.Latest}
+				consents = append(consents, c)
+			}
+			c.Terms, c.GrantedAt, c.GrantedLeaf, c.Mandate = f.Terms, f.At, e.Leaf, f.Mandate
+		case consent.Refused:
+			end(e, f.Consent, consentlog.Refused, f.Mandate, "", f.At)
+		case consent.Withdrawn:
+			end(e, f.Consent, consentlog.Withdrawn, f.Mandate, f.Reason, f.At)
+		case access.Authorized:
+			if c := of(f.Consent); c != nil && f.Attempt == 1 {
+				c.Uses++
+			}
+		}
+	}
+	for _, c := range consents {
+		limit := c.Terms.Limits.Uses
+		switch {
+		case c.EndedLeaf != projections.Latest:
+		case !now.Before(c.Terms.Until):
+			c.State = consentlog.IsExpired
+		case c.GrantedLeaf == projections.Latest:
+			c.State = consentlog.IsRequested
+		case limit > 0 && c.Uses >= limit:
+			c.State = consentlog.IsExhausted
+		default:
+			c.State = consentlog.IsGranted
+		}
+	}
+	return decisions, consents
+}
+
+func tell(t testing.TB, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestLogEqualsAFold(t *testing.T) {
+	compared := 0
+	for seed := range uint64(5) {
+		w := projectiontest.NewWorld()
+		story := projectiontest.NewStory(w, 200+seed)
+		log := consentlog.New()
+		r := projectiontest.Start(t, w, t.TempDir(), log)
+		for range 4 {
+			story.Tell(t, 50)
+			r.CaughtUp(t)
+		}
+		compared += compareAll(t, w, log, story.Now)
+		if err := r.Rebuild(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		compareAll(t, w, log, story.Now)
+		r.Stop()
+	}
+	if compared < 300 {
+		t.Fatalf("only %d rows were compared", compared)
+	}
+}
+
+func compareAll(t *testing.T, w *projectiontest.World, log *consentlog.Log, end time.Time) (n int) {
+	t.Helper()
+	all := w.Recorded()
+	for leaf := int64(0); leaf < int64(len(all)); leaf += 11 {
+		now := end.Add(-time.Duration(leaf) * time.Hour)
+		decisions, consents := fold(all, leaf, now)
+		for _, f := range []consentlog.Filter{
+			{},
+			{Citizen: all[leaf].Citizen},
+			{Consumer: projectiontest.Consumers[0]},
+			{Purpose: projectiontest.Purposes[1], Consumer: projectiontest.Consumers[1]},
+			{From: end.Add(-100 * time.Hour), Until: end.Add(-30 * time.Hour)},
+		} {
+			fits := func(citizen domain.CitizenID, consumer domain.Organisation, purpose domain.Purpose, at time.Time) bool {
+				return (f.Citizen.IsZero() || f.Citizen == citizen) && (f.Consumer == "" || f.Consumer == consumer) && (f.Purpose == "" || f.Purpose == purpose) &&
+					!at.Before(f.From) && (f.Until.IsZero() || at.Before(f.Until))
+			}
+			for _, kind := range []consentlog.Kind{"", consentlog.Granted, consentlog.Withdrawn} {
+				want := []consentlog.Decision{}
+				for _, d := range decisions {
+					if fits(d.Citizen, d.Consumer, d.Purpose, d.At) && (kind == "" || kind == d.Kind) {
+						want = append(want, d)
+					}
+				}
+				got := []consentlog.Decision{}
+				for cursor := int64(-1); ; cursor = got[len(got)-1].Leaf {
+					page, err := log.Decisions(t.Context(), leaf, f, kind, cursor, 4)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got = append(got, page...); len(page) < 4 {
+						break
+					}
+				}
+				if tell(t, got) != tell(t, want) {
+					t.Fatalf("at leaf %d %+v %s:\n%s\nwant\n%s", leaf, f, kind, tell(t, got), tell(t, want))
+				}
+				exported := []consentlog.Decision{}
+				for d, err := range log.Export(t.Context(), leaf, f, kind) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					exported = append(exported, d)
+				}
+				if !slices.Equal(exported, got) {
+					t.Fatalf("at leaf %d the export differs", leaf)
+				}
+				n += len(got)
+			}
+			for _, state := range []consentlog.State{"", consentlog.IsRequested, consentlog.IsGranted, consentlog.IsRefused, consentlog.IsWithdrawn, consentlog.IsExpired, consentlog.IsExhausted} {
+				want := []consentlog.Consent{}
+				for _, c := range consents {
+					began := c.RequestedAt
+					if began.IsZero() {
+						began = c.GrantedAt
+					}
+					if fits(c.Citizen, c.Terms.Consumer, c.Terms.Purpose, began) && (state == "" || state == c.State) {
+						want = append(want, *c)
+					}
+				}
+				got, err := log.Consents(t.Context(), leaf, now, f, state, -1, 1000)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if tell(t, got) != tell(t, want) {
+					t.Fatalf("at leaf %d %+v %s:\n%s\nwant\n%s", leaf, f, state, tell(t, got), tell(t, want))
+				}
+				n += len(got)
+			}
+		}
+	}
+	return n
+}
+
+func TestOpenConsentsOfACitizen(t *testing.T) {
+	w := projectiontest.NewWorld()
+	story := projectiontest.NewStory(w, 31)
+	story.Tell(t, 150)
+	log := consentlog.New()
+	projectiontest.Start(t, w, t.TempDir(), log).CaughtUp(t)
+	_, consents := fold(w.Recorded(), projections.Latest, story.Now)
+	open := 0
+	for _, who := range story.Citizens {
+		want := []domain.ConsentID{}
+		for _, c := range consents {
+			if c.Citizen == who && c.EndedLeaf == projections.Latest && c.State != consentlog.IsExpired {
+				want = append(want, c.Consent)
+			}
+		}
+		all, err := log.OpenOf(t.Context(), who, story.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []domain.ConsentID{}
+		for _, c := range all {
+			got = append(got, c.Consent)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%v, want %v", got, want)
+		}
+		open += len(got)
+	}
+	if open == 0 {
+		t.Fatal("nothing is open")
+	}
+}
+
+// What a citizen was shown opens as long as its key lives (rule C-5), and is gone after.
+func TestShown(t *testing.T) {
+	w := projectiontest.NewWorld()
+	story := projectiontest.NewStory(w, 32)
+	story.Tell(t, 80)
+	log := consentlog.New()
+	r := projectiontest.Start(t, w, t.TempDir(), log)
+	r.CaughtUp(t)
+	opened := map[domain.CitizenID]domain.ConsentID{}
+	for _, e := range w.Recorded() {
+		f, ok := e.Data.(consent.Granted)
+		if !ok || !slices.Contains(story.Citizens, f.Citizen) {
+			continue
+		}
+		all, err := log.Shown(t.Context(), f.Consent)
+		if err != nil || len(all) == 0 {
+			t.Fatal(all, err)
+		}
+		last := all[len(all)-1]
+		var p consent.GrantedPersonal
+		w.Open(t, last.Place, last.Sealed, &p)
+		if last.Kind != consentlog.Granted || p.Shown.Text == "" {
+			t.Fatalf("%+v", last)
+		}
+		uses, err := log.Uses(t.Context(), f.Consent, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, ok, err := log.Consent(t.Context(), f.Consent, -1, story.Now)
+		if err != nil || !ok || c.Uses != len(uses) {
+			t.Fatal(c.Uses, len(uses), ok, err)
+		}
+		opened[f.Citizen] = f.Consent
+	}
+	if len(opened) == 0 {
+		t.Fatal("nothing was opened")
+	}
+	for who, id := range opened {
+		story.Erase(t, who)
+		r.CaughtUp(t)
+		if all, err := log.Shown(t.Context(), id); err != nil || len(all) > 0 {
+			t.Fatal(all, err)
+		}
+		if _, ok, err := log.Consent(t.Context(), id, -1, story.Now); err != nil || !ok {
+			t.Fatal("the decision itself must stay", err)
+		}
+	}
+}
