@@ -1,0 +1,157 @@
+// Package erasures answers a privacy officer's question: how far is this request to
+// be forgotten? It also tells the destroyer which ones are not done.
+//
+// Invariant: it holds ids, codes and times only, so an erasure leaves it as it is,
+// as the proof that there was one.
+package erasures
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/eventstore"
+	"coffre/projections"
+)
+
+// Erasures is the projection and its queries, which may be called concurrently.
+type Erasures struct{ view projections.View }
+
+var _ projections.Projection = (*Erasures)(nil)
+
+// New returns erasures that answer projections.ErrNotReady until a runner has
+// built them.
+func New() *Erasures { return &Erasures{} }
+
+// Name implements projections.Projection.
+func (e *Erasures) Name() string { return "erasures" }
+
+// Version implements projections.Projection.
+func (e *Erasures) Version() int { return 1 }
+
+// Categories implements projections.Projection.
+func (e *Erasures) Categories() []string { return []string{"citizen"} }
+
+// View implements projections.Projection.
+func (e *Erasures) View() *projections.View { return &e.view }
+
+// Schema implements projections.Projection. Times are microseconds since 1970, 0
+// for what has not happened.
+func (e *Erasures) Schema() projections.Schema {
+	return projections.Schema{
+		Tables: `
+CREATE TABLE erasures (
+	from_leaf BIGINT PRIMARY KEY,
+	erasure BYTEA NOT NULL,
+	citizen BYTEA NOT NULL,
+	scope TEXT NOT NULL,
+	document BYTEA,
+	reason TEXT NOT NULL,
+	requested_at BIGINT NOT NULL,
+	approved_at BIGINT NOT NULL,
+	started_at BIGINT NOT NULL,
+	done_at BIGINT NOT NULL
+);
+CREATE INDEX erasures_erasure ON erasures (erasure);
+`,
+		Indexes: `
+CREATE INDEX erasures_citizen ON erasures (citizen, from_leaf);
+CREATE INDEX erasures_unfinished ON erasures (approved_at, done_at);
+`,
+	}
+}
+
+const (
+	insertRequested = `INSERT INTO erasures (from_leaf, erasure, citizen, scope, document, reason, requested_at, approved_at, started_at, done_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0)`
+	setApproved = `UPDATE erasures SET approved_at = ? WHERE erasure = ? AND approved_at = 0`
+	setStarted  = `UPDATE erasures SET started_at = ? WHERE erasure = ? AND started_at = 0`
+	setDone     = `UPDATE erasures SET done_at = ? WHERE erasure = ? AND done_at = 0`
+
+	selectErasures = `SELECT erasure, citizen, scope, document, reason, requested_at, approved_at, started_at, done_at FROM erasures`
+)
+
+// Apply implements projections.Projection.
+func (e *Erasures) Apply(ctx context.Context, tx *projections.Tx, event eventstore.Event, leaf int64) error {
+	var err error
+	switch f := event.Data.(type) {
+	case citizen.ErasureRequested:
+		var document []byte
+		if !f.Document.IsZero() {
+			document = f.Document.UUID[:]
+		}
+		_, err = tx.Exec(ctx, insertRequested, leaf, f.Erasure.UUID[:], f.Citizen.UUID[:], string(f.Scope), document, string(f.Reason), f.At.UnixMicro())
+	case citizen.ErasureApproved:
+		_, err = tx.Exec(ctx, setApproved, f.At.UnixMicro(), f.Erasure.UUID[:])
+	case citizen.ErasureStarted:
+		_, err = tx.Exec(ctx, setStarted, f.At.UnixMicro(), f.Erasure.UUID[:])
+	case citizen.KeyDestroyed:
+		_, err = tx.Exec(ctx, setDone, f.At.UnixMicro(), f.Erasure.UUID[:])
+	case citizen.ErasureCompleted:
+		_, err = tx.Exec(ctx, setDone, f.At.UnixMicro(), f.Erasure.UUID[:])
+	}
+	return err
+}
+
+// Erasure is one request to be forgotten. Times are zero for what has not happened.
+type Erasure struct {
+	Erasure     domain.ErasureID
+	Citizen     domain.CitizenID
+	Scope       citizen.Scope
+	Document    domain.DocumentID // when Scope is OneDocument
+	Reason      domain.ReasonCode
+	RequestedAt time.Time
+	ApprovedAt  time.Time
+	StartedAt   time.Time
+	DoneAt      time.Time
+}
+
+// Erasure returns one request; ok is false when it is not known.
+func (e *Erasures) Erasure(ctx context.Context, id domain.ErasureID) (one Erasure, ok bool, err error) {
+	all, err := e.list(ctx, selectErasures+` WHERE erasure = ? ORDER BY from_leaf LIMIT 1`, id.UUID[:])
+	if err != nil || len(all) == 0 {
+		return Erasure{}, false, err
+	}
+	return all[0], true, nil
+}
+
+// Of returns a citizen's requests, oldest first.
+func (e *Erasures) Of(ctx context.Context, id domain.CitizenID) ([]Erasure, error) {
+	return e.list(ctx, selectErasures+` WHERE citizen = ? ORDER BY from_leaf`, id.UUID[:])
+}
+
+// Unfinished returns the requests that were approved and are not done, oldest first.
+func (e *Erasures) Unfinished(ctx context.Context) ([]Erasure, error) {
+	return e.list(ctx, selectErasures+` WHERE approved_at > 0 AND done_at = 0 ORDER BY from_leaf`)
+}
+
+func (e *Erasures) list(ctx context.Context, query string, args ...any) ([]Erasure, error) {
+	all := []Erasure{}
+	err := e.view.Select(ctx, query, args, func(scan func(...any) error) error {
+		var one Erasure
+		var id, of, document []byte
+		var requested, approved, started, done int64
+		if err := scan(&id, &of, &one.Scope, &document, &one.Reason, &requested, &approved, &started, &done); err != nil {
+			return err
+		}
+		copy(one.Erasure.UUID[:], id)
+		copy(one.Citizen.UUID[:], of)
+		copy(one.Document.UUID[:], document)
+		one.RequestedAt, one.ApprovedAt, one.StartedAt, one.DoneAt = instant(requested), instant(approved), instant(started), instant(done)
+		all = append(all, one)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("erasures: %w", err)
+	}
+	return all, nil
+}
+
+func instant(micros int64) time.Time {
+	if micros == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(micros).UTC()
+}

@@ -1,0 +1,84 @@
+package erasures_test
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/eventstore"
+	"coffre/projections"
+	"coffre/projections/erasures"
+	"coffre/projections/projectiontest"
+)
+
+var (
+	ana  = domain.CitizenID{UUID: uuid.UUID{1}}
+	all  = domain.ErasureID{UUID: uuid.UUID{2}}
+	one  = domain.ErasureID{UUID: uuid.UUID{3}}
+	card = domain.DocumentID{UUID: uuid.UUID{4}}
+	noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+)
+
+// history is that of one document forgotten, then of the citizen.
+func history() []citizen.Event {
+	at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
+	return []citizen.Event{
+		citizen.Registered{Citizen: ana, At: at(0)},
+		citizen.ErasureRequested{Citizen: ana, Erasure: one, Scope: citizen.OneDocument, Document: card, Reason: "law", At: at(1)},
+		citizen.ErasureApproved{Citizen: ana, Erasure: one, At: at(2)},
+		citizen.ErasureStarted{Citizen: ana, Erasure: one, At: at(3)},
+		citizen.ErasureCompleted{Citizen: ana, Erasure: one, At: at(4)},
+		citizen.ErasureRequested{Citizen: ana, Erasure: all, Scope: citizen.WholeCitizen, Reason: "citizenRequest", At: at(5)},
+		citizen.ErasureApproved{Citizen: ana, Erasure: all, At: at(6)},
+		citizen.ErasureStarted{Citizen: ana, Erasure: all, At: at(7)},
+		citizen.KeyDestroyed{Citizen: ana, Erasure: all, Keys: []string{"k"}, At: at(8)},
+	}
+}
+
+func record(t testing.TB, w *projectiontest.World, e citizen.Event) {
+	t.Helper()
+	w.Record(t, eventstore.Stream("citizen-"+ana.String()), ana, e)
+}
+
+func TestProjection(t *testing.T) {
+	projectiontest.Run(t, func() projections.Projection { return erasures.New() }, func(t testing.TB, w *projectiontest.World) {
+		for _, e := range history() {
+			record(t, w, e)
+		}
+		projectiontest.NewStory(w, 14).Tell(t, 60)
+	})
+}
+
+func TestQueries(t *testing.T) {
+	w, model := projectiontest.NewWorld(), erasures.New()
+	running := projectiontest.Start(t, w.Store, t.TempDir(), model)
+	var unfinished []int
+	for _, e := range history() {
+		record(t, w, e)
+		running.CaughtUp(t)
+		open, err := model.Unfinished(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		unfinished = append(unfinished, len(open))
+	}
+	if want := []int{0, 0, 1, 1, 0, 0, 1, 1, 0}; !reflect.DeepEqual(unfinished, want) {
+		t.Errorf("unfinished %v, want %v", unfinished, want)
+	}
+	got, ok, err := model.Erasure(t.Context(), one)
+	want := erasures.Erasure{Erasure: one, Citizen: ana, Scope: citizen.OneDocument, Document: card, Reason: "law",
+		RequestedAt: noon.Add(time.Minute), ApprovedAt: noon.Add(2 * time.Minute), StartedAt: noon.Add(3 * time.Minute), DoneAt: noon.Add(4 * time.Minute)}
+	if err != nil || !ok || got != want {
+		t.Errorf("%+v %v %v", got, ok, err)
+	}
+	if _, ok, err := model.Erasure(t.Context(), domain.ErasureID{UUID: uuid.UUID{9}}); ok || err != nil {
+		t.Error("knows an erasure that nobody asked for", err)
+	}
+	if of, err := model.Of(t.Context(), ana); err != nil || len(of) != 2 || of[1].Erasure != all || of[1].DoneAt.IsZero() {
+		t.Errorf("%+v %v", of, err)
+	}
+}
