@@ -27,7 +27,7 @@ const (
 	tokenLife  = 10 * time.Minute // of the tokens a command makes for itself; renewed at half of it
 	callTime   = 45 * time.Second // the longest wait for one answer: more than a server gives a request
 	dialTime   = 5 * time.Second
-	takeOver   = 15 * time.Second // how long the owner of a directory may take to listen, or to go
+	takeOver   = 15 * time.Second // how long the owner of a directory may take to listen, or to go; see program.patience
 	takeOverBy = 50 * time.Millisecond
 	partTime   = 10 * time.Second // for the calls of others through our socket, once we are done
 )
@@ -181,7 +181,7 @@ func (p *program) connectLocal(ctx context.Context, dir dataDir) (vault, error) 
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dir.dial(ctx) },
 		MaxIdleConnsPerHost: inFlight,
 	})}
-	wait, cancel := context.WithTimeout(ctx, takeOver)
+	wait, cancel := context.WithTimeout(ctx, p.patience)
 	defer cancel()
 	for {
 		release, err := dir.own()

@@ -43,14 +43,15 @@ func run(ctx context.Context, t terminal, args []string) int {
 // program is the tool with what it takes from the world.
 type program struct {
 	terminal
-	now  func() time.Time
-	open opener
+	now      func() time.Time
+	open     opener
+	patience time.Duration // for the owner of a directory to answer, or to go
 	// serve runs a server until ctx ends.
 	serve func(context.Context, terminal, serveOptions) error
 }
 
 func newProgram(t terminal) *program {
-	return &program{terminal: t, now: time.Now, serve: serve, open: func(ctx context.Context, dir dataDir) (runningVault, error) {
+	return &program{terminal: t, now: time.Now, patience: takeOver, serve: serve, open: func(ctx context.Context, dir dataDir) (runningVault, error) {
 		return openVault(ctx, dir, vaultOptions{})
 	}}
 }

@@ -88,7 +88,10 @@ var sentences = map[string]func(who string, f facts) string{
 		return who + " began erasure " + f.id("erasure")
 	},
 	"citizen.key-destroyed": func(who string, f facts) string {
-		return who + " destroyed the keys of citizen " + f.id("citizen") + f.with(": ", "unreadable", " events can no longer be read")
+		return who + " destroyed the keys of citizen " + f.id("citizen") + f.with("; events that can no longer be read: ", "unreadable", "")
+	},
+	"citizen.erasure-completed": func(who string, f facts) string {
+		return who + " completed erasure " + f.id("erasure") + f.with(" of citizen ", "citizen", "")
 	},
 	"document.issued": func(_ string, f facts) string {
 		return f.word("issuer") + " issued " + f.word("type") + " " + f.id("document") + " to citizen " + f.id("citizen")
@@ -106,7 +109,7 @@ var sentences = map[string]func(who string, f facts) string{
 		return who + " reinstated document " + f.id("document") + f.with(": ", "reason", "")
 	},
 	"document.content-destroyed": func(who string, f facts) string {
-		return who + " destroyed the content of document " + f.id("document") + f.with(": ", "unreadable", " events can no longer be read")
+		return who + " destroyed the content of document " + f.id("document") + f.with("; events that can no longer be read: ", "unreadable", "")
 	},
 	"consent.requested": func(_ string, f facts) string {
 		return terms(f) + " was asked of citizen " + f.id("citizen")
@@ -143,7 +146,7 @@ var sentences = map[string]func(who string, f facts) string{
 		return f.word("consumer") + " was refused" + times + ": " + f.word("reason") + f.with(" (", "type", f.with(" for ", "purpose", "")+")")
 	},
 	"mandate.granted": func(_ string, f facts) string {
-		return "citizen " + f.id("representative") + " may act for citizen " + f.id("citizen") + f.with(" as ", "kind", "") + f.with(", says ", "source", "")
+		return "citizen " + f.id("representative") + " may act for citizen " + f.id("citizen") + f.with(" as ", "kind", "") + f.with(", says ", "source", "") + f.with(": mandate ", "mandate", "")
 	},
 	"mandate.accepted": func(who string, f facts) string {
 		return who + " accepted mandate " + f.id("mandate")

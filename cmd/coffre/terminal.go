@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
+	"unicode/utf16"
 
 	"github.com/go-json-experiment/json"
 	"github.com/schollz/progressbar/v3"
@@ -73,8 +74,10 @@ func (t terminal) printJSON(v any) error {
 	}
 	var out strings.Builder
 	for _, r := range string(b) {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) && r <= 0xffff || r == '\u2028' || r == '\u2029' {
-			fmt.Fprintf(&out, `\u%04x`, r)
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {
+			for _, unit := range utf16.Encode([]rune{r}) {
+				fmt.Fprintf(&out, `\u%04x`, unit)
+			}
 		} else {
 			out.WriteRune(r)
 		}

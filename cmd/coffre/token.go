@@ -51,7 +51,7 @@ token goes to standard output.`,
 			}
 			for _, s := range g.Scopes {
 				if !slices.Contains(api.Scopes(g.Role), s) {
-					return usage("--scopes of a %s are %s", g.Role, strings.Join(api.Scopes(g.Role), ", "))
+					return usage("--scopes: those of role %s are %s", g.Role, strings.Join(api.Scopes(g.Role), ", "))
 				}
 			}
 			d := dataDir(dir)
@@ -93,7 +93,7 @@ func grantOf(p *program, role, org, onBehalfOf string, person who) (token.Grant,
 	switch g.Role {
 	case domain.RoleIssuer, domain.RoleConsumer:
 		if org == "" {
-			return g, usage("an %s's token needs --org", role)
+			return g, usage("a token of role %s needs --org", role)
 		}
 		if person != (who{}) {
 			return g, usage("--citizen and --ssin-file are for the role citizen")

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"coffre/handlers/api"
+)
+
+func healthy(t *testing.T) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || r.URL.Path != "/vault/v1/health" {
+			t.Errorf("asked for %s %s", r.Method, r.URL.Path)
+		}
+		answer(t, w, 200, api.Health{Status: api.HealthStatusUP})
+	}
+}
+
+func TestVaultIsOpenedHereWhenNobodyOwnsIt(t *testing.T) {
+	dir := t.TempDir()
+	s := answering(t, healthy(t))
+	for range 2 { // whatever the first run left
+		if got := s.must(0, "health", "--data", dir); !strings.Contains(got.out, "UP") {
+			t.Errorf("out %q", got.out)
+		}
+	}
+	if _, err := os.Lstat(dataDir(dir).file(socketFile)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the control socket is left: %v", err)
+	}
+	release, err := dataDir(dir).own()
+	if err != nil {
+		t.Fatalf("the directory is still owned: %v", err)
+	}
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestVaultOfAnotherProcessIsAskedByItsSocket(t *testing.T) {
+	for name, dir := range map[string]string{
+		"short path": t.TempDir(),
+		"path that a socket's address cannot hold": filepath.Join(t.TempDir(), strings.Repeat("deep/", 30)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			release, err := dataDir(dir).own()
+			if err != nil {
+				t.Fatal(err)
+			}
+			// What a process that was killed left behind must not be in the way.
+			if err := os.WriteFile(dataDir(dir).file(socketFile), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			l, err := dataDir(dir).listen(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var asked atomic.Int32
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				healthy(t)(w, r)
+			}))
+			server.Listener.Close()
+			server.Listener = l
+			server.Start()
+			defer func() {
+				server.Close()
+				if err := release(); err != nil {
+					t.Error(err)
+				}
+			}()
+			info, err := os.Stat(dataDir(dir).file(socketFile))
+			if err != nil || info.Mode().Perm() != 0o600 || info.Mode()&fs.ModeSocket == 0 {
+				t.Errorf("control socket: %v, %v", info.Mode(), err)
+			}
+			s := &shell{t: t, adapt: func(p *program) { p.open = nil }} // it must not be opened
+			s.must(0, "health", "--data", dir)
+			if asked.Load() != 1 {
+				t.Errorf("the owner was asked %d times", asked.Load())
+			}
+		})
+	}
+}
+
+func TestOwnerWhoDoesNotAnswer(t *testing.T) {
+	dir := t.TempDir()
+	release, err := dataDir(dir).own()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := release(); err != nil {
+			t.Error(err)
+		}
+	}()
+	got := (&shell{t: t}).must(exitFailed, "health", "--data", dir)
+	if !strings.Contains(got.err, errOwned.Error()) {
+		t.Errorf("err %q", got.err)
+	}
+	if got := (&shell{t: t}).must(exitFailed, "serve", "--dev", "--data", dir, "--listen", "127.0.0.1:0"); !strings.Contains(got.err, errOwned.Error()) {
+		t.Errorf("a second server: %q", got.err)
+	}
+}
+
+func TestReadingMakesNoVault(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "typo")
+	got := (&shell{t: t}).must(exitFailed, "projections", "status", "--data", dir)
+	if !strings.Contains(got.err, "there is no vault in "+dir) {
+		t.Errorf("err %q", got.err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it made the directory: %v", err)
+	}
+}
+
+func TestVaultElsewhere(t *testing.T) {
+	var authorization []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		authorization = append(authorization, r.Header.Get("Authorization"))
+		switch r.URL.Path {
+		case "/vault/v1/projections":
+			answer(t, w, 200, api.Projections{Items: []api.Projection{{Name: "wallet", Version: 1, State: api.ProjectionStateLive, Applied: 7}}})
+		default:
+			http.Redirect(w, r, "http://"+r.Host+"/elsewhere", http.StatusFound)
+		}
+	}))
+	defer server.Close()
+	s := &shell{t: t}
+	name := file(t, "token", "s3cret\n")
+	for _, url := range []string{server.URL, server.URL + "/", server.URL + "/vault/v1", server.URL + "/vault/v1/"} {
+		if got := s.must(0, "projections", "status", "--url", url, "--token-file", name); !strings.Contains(got.out, "wallet") {
+			t.Errorf("%s: out %q", url, got.out)
+		}
+	}
+	s.in = "s3cret"
+	s.must(0, "projections", "status", "--url", server.URL, "--token-file", "-")
+	// A redirect would carry the token away.
+	if got := s.must(exitFailed, "keys", "status", "--url", server.URL, "--token-file", "-"); strings.Contains(got.err, "s3cret") {
+		t.Errorf("err %q", got.err)
+	}
+	for _, a := range authorization {
+		if a != "Bearer s3cret" {
+			t.Errorf("Authorization %q", a)
+		}
+	}
+	if len(authorization) != 6 {
+		t.Errorf("%d requests, want 6", len(authorization))
+	}
+}
+
+func TestEmptyTokenFile(t *testing.T) {
+	got := (&shell{t: t}).must(exitFailed, "health", "--url", "http://127.0.0.1:1", "--token-file", file(t, "token", "\n"))
+	if !strings.Contains(got.err, errToken.Error()) {
+		t.Errorf("err %q", got.err)
+	}
+}
+
+func TestVaultThatIsAway(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := (&shell{t: t}).must(exitFailed, "health", "--url", "http://"+address, "--token-file", file(t, "token", "x"))
+	if !strings.Contains(got.err, "ask the vault") {
+		t.Errorf("err %q", got.err)
+	}
+}
+
+func TestHealthThatIsDown(t *testing.T) {
+	s := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		answer(t, w, 503, api.Health{Status: api.HealthStatusDOWN})
+	})
+	if got := s.must(exitFailed, "health", "--data", t.TempDir(), "--json"); got.out != `{"status":"DOWN"}`+"\n" {
+		t.Errorf("out %q", got.out)
+	}
+}
+
+// TestProblemsAreTold sees a refusal reach the person, without what could steer
+// their terminal.
+func TestProblemsAreTold(t *testing.T) {
+	s := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		refuse(t, w, 403, "missingPermission", "not for \x1b[31myou\x07")
+	})
+	got := s.must(exitFailed, "keys", "status", "--data", t.TempDir())
+	if want := "coffre: missingPermission: not for [31myou\n"; got.err != want {
+		t.Errorf("err %q, want %q", got.err, want)
+	}
+	s = answering(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>secret stack</html>", 502) })
+	got = s.must(exitFailed, "keys", "status", "--data", t.TempDir())
+	if strings.Contains(got.err, "stack") || !strings.Contains(got.err, "Bad Gateway") {
+		t.Errorf("err %q", got.err)
+	}
+	s = answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"provider":7,"secret":"stack"}`))
+	})
+	got = s.must(exitFailed, "keys", "status", "--data", t.TempDir())
+	if strings.Contains(got.err, "stack") || !strings.Contains(got.err, "not what the contract says") {
+		t.Errorf("err %q", got.err)
+	}
+}

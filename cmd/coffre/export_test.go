@@ -1,0 +1,86 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/handlers/api"
+)
+
+const exportID = "0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44"
+
+// exports plays the making of one file, that is ready when it was looked at twice.
+func exports(t *testing.T, content, sum string, end api.TaskState) http.HandlerFunc {
+	looks := 0
+	return func(w http.ResponseWriter, r *http.Request) {
+		e := api.Export{ExportID: uuid.MustParse(exportID), Kind: api.ExportKindConsentLog, Format: api.ExportFormatCsv}
+		switch r.Method + " " + r.URL.Path {
+		case "POST /vault/v1/exports":
+			e.Status = api.TaskStatus{State: api.TaskStateProcessing}
+			answer(t, w, 202, e)
+		case "GET /vault/v1/exports/" + exportID:
+			e.Status = api.TaskStatus{State: api.TaskStateProcessing, PollAfter: time.Now().Add(time.Millisecond)}
+			if looks++; looks > 1 {
+				e.Status = api.TaskStatus{State: end, Problem: api.Problem{Type: "urn:problem-type:coffre:storageFull", Detail: "no room"}}
+				e.Rows, e.Sha256 = 1, sum
+			}
+			answer(t, w, 200, e)
+		case "GET /vault/v1/exports/" + exportID + "/content":
+			w.Header().Set("Content-Type", "text/csv")
+			_, _ = w.Write([]byte(content))
+		default:
+			t.Errorf("asked for %s %s", r.Method, r.URL.Path)
+		}
+	}
+}
+
+func TestExportIsWholeOrNotThere(t *testing.T) {
+	content := "consentId,decision\n1,granted\n"
+	hash := sha256.Sum256([]byte(content))
+	sum := hex.EncodeToString(hash[:])
+
+	dir := t.TempDir()
+	out := filepath.Join(dir, "consents.csv")
+	got := answering(t, exports(t, content, sum, api.TaskStateDone)).must(0, "export", "consentLog", "--data", t.TempDir(), "--out", out)
+	if !strings.Contains(got.out, sum) || strings.Contains(got.out, "granted") {
+		t.Errorf("out %q", got.out)
+	}
+	b, err := os.ReadFile(out)
+	if err != nil || string(b) != content {
+		t.Errorf("the file holds %q, %v", b, err)
+	}
+	if info, err := os.Stat(out); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file is open to others: %v, %v", info.Mode(), err)
+	}
+
+	// Another file than the vault made: the one that is there stays.
+	got = answering(t, exports(t, "something else", sum, api.TaskStateDone)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", out)
+	if b, err := os.ReadFile(out); err != nil || string(b) != content || !strings.Contains(got.err, errHash.Error()) {
+		t.Errorf("the file holds %q, %v; err %q", b, err, got.err)
+	}
+	got = answering(t, exports(t, content, sum, api.TaskStateFailed)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", out)
+	if !strings.Contains(got.err, "storageFull: no room") {
+		t.Errorf("err %q", got.err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+
+	got = answering(t, exports(t, content, sum, api.TaskStateDone)).must(0, "export", "consentLog", "--data", t.TempDir(), "--out", "-")
+	if got.out != content || !strings.Contains(got.err, sum) {
+		t.Errorf("out %q, err %q", got.out, got.err)
+	}
+	got = answering(t, exports(t, content, sum, api.TaskStateDone)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", filepath.Join(dir, "no", "where.csv"))
+	if !strings.Contains(got.err, fs.ErrNotExist.Error()) && !strings.Contains(got.err, "no such file") {
+		t.Errorf("err %q", got.err)
+	}
+}

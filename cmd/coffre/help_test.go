@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares with a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := "testdata/" + name
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("differs from %s (go test -update writes it):\n%s", path, got)
+	}
+}
+
+// each calls f with every command a person can type.
+func each(cmd *cobra.Command, f func(*cobra.Command)) {
+	f(cmd)
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			each(sub, f)
+		}
+	}
+}
+
+func TestHelpOfEveryCommand(t *testing.T) {
+	s := &shell{t: t}
+	root, _ := newRoot(newProgram(terminal{}))
+	var all strings.Builder
+	commands := 0
+	each(root, func(cmd *cobra.Command) {
+		commands++
+		words := strings.Fields(cmd.CommandPath())[1:]
+		help := s.must(0, append(words, "--help")...)
+		if help.err != "" {
+			t.Errorf("%s: help on standard error: %s", cmd.CommandPath(), help.err)
+		}
+		example, usage := strings.Index(help.out, "Examples:\n  "), strings.Index(help.out, "Usage:")
+		if example < 0 || usage < example {
+			t.Errorf("%s: the help does not begin with an example:\n%s", cmd.CommandPath(), help.out)
+		}
+		if !strings.Contains(help.out, exitCodes) || cmd.Short == "" {
+			t.Errorf("%s: the help lacks exit codes or what it is for", cmd.CommandPath())
+		}
+		if len(words) > 0 && words[0] != "completion" { // cobra's own text
+			all.WriteString("$ " + cmd.CommandPath() + " --help\n" + help.out + "\n")
+		}
+	})
+	if commands < 30 {
+		t.Fatalf("only %d commands were found", commands)
+	}
+	golden(t, "help.txt", all.String())
+}
+
+// continued is where an example goes on in the next line.
+var continued = regexp.MustCompile(`\\\n\s*`)
+
+// TestExamplesAreRight types every example far enough to know that its command
+// and flags exist.
+func TestExamplesAreRight(t *testing.T) {
+	root, _ := newRoot(newProgram(terminal{}))
+	examples := 0
+	each(root, func(cmd *cobra.Command) {
+		text := continued.ReplaceAllString(cmd.Example, " ")
+		for line := range strings.Lines(text) {
+			_, line, found := strings.Cut(line, "coffre ")
+			if !found {
+				t.Errorf("%s: an example without coffre: %q", cmd.CommandPath(), line)
+				continue
+			}
+			examples++
+			line, _, _ = strings.Cut(line, "    ") // what it does
+			line, _, _ = strings.Cut(line, " > ")
+			fresh, _ := newRoot(newProgram(terminal{}))
+			found2, rest, err := fresh.Find(strings.Fields(line))
+			if err != nil {
+				t.Errorf("%s: example %q: %v", cmd.CommandPath(), line, err)
+				continue
+			}
+			if !found2.HasParent() || found2.HasAvailableSubCommands() {
+				t.Errorf("%s: example %q is not a command", cmd.CommandPath(), line)
+			}
+			err = found2.ParseFlags(rest)
+			if err == nil {
+				err = found2.ValidateArgs(found2.Flags().Args())
+			}
+			if err == nil {
+				err = found2.ValidateRequiredFlags()
+			}
+			if err == nil {
+				err = found2.ValidateFlagGroups()
+			}
+			if err != nil {
+				t.Errorf("%s: example %q: %v", cmd.CommandPath(), line, err)
+			}
+		}
+	})
+	if examples < 40 {
+		t.Fatalf("only %d examples were found", examples)
+	}
+}
+
+func TestUsageMistakesAreCode2(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		args []string
+		says string
+	}{
+		"unknown command":             {[]string{"wallets"}, "did you mean wallet?"},
+		"another name":                {[]string{"docs"}, "did you mean documents?"},
+		"unknown command in a group":  {[]string{"documents", "imprt"}, "did you mean import?"},
+		"unknown flag":                {[]string{"version", "--jsn"}, "unknown flag"},
+		"argument too many":           {[]string{"version", "now"}, "unknown command"},
+		"argument missing":            {[]string{"documents", "show", "--data", dir}, "accepts 1 arg"},
+		"required flag missing":       {[]string{"token", "--data", dir}, `"role"`},
+		"neither data nor url":        {[]string{"health"}, "data url"},
+		"both data and url":           {[]string{"health", "--data", dir, "--url", "https://vault.example", "--token-file", "x"}, "data url"},
+		"url without token":           {[]string{"health", "--url", "https://vault.example"}, "token-file"},
+		"url in clear":                {[]string{"health", "--url", "http://vault.example", "--token-file", file(t, "t", "x")}, "--url is https://host"},
+		"no such role":                {[]string{"token", "--data", dir, "--role", "king"}, "--role is one of"},
+		"issuer without organisation": {[]string{"token", "--data", dir, "--role", "issuer"}, "needs --org"},
+		"citizen of an organisation":  {[]string{"token", "--data", dir, "--role", "citizen", "--org", "0206731645"}, "no organisation"},
+		"auditor who is a citizen":    {[]string{"token", "--data", dir, "--role", "auditor", "--citizen", "0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44"}, "for the role citizen"},
+		"wrong check digits":          {[]string{"token", "--data", dir, "--role", "issuer", "--org", "0206731646"}, "invalidEnterpriseNumber"},
+		"scope of another role":       {[]string{"token", "--data", dir, "--role", "auditor", "--scopes", "documents:issue"}, "--scopes: those of role auditor"},
+		"endless token":               {[]string{"token", "--data", dir, "--role", "auditor", "--ttl", "10000h"}, "--ttl"},
+		"not an id":                   {[]string{"wallet", "show", "--data", dir, "--citizen", "me"}, "a UUID"},
+		"nobody's wallet":             {[]string{"wallet", "show", "--data", dir}, "--ssin-file is needed"},
+		"not a day":                   {[]string{"wallet", "show", "--data", dir, "--citizen", "0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44", "--valid-at", "soon"}, "--valid-at"},
+		"not a type":                  {[]string{"audit", "replay", "--data", dir, "--type", "Everything"}, "--type"},
+		"not a stream":                {[]string{"audit", "replay", "--data", dir, "--stream", "*"}, "--stream"},
+		"no such format":              {[]string{"export", "consentLog", "--data", dir, "--out", "-", "--format", "xlsx"}, "--format is one of"},
+		"erasing without being sure":  {[]string{"erase", "approve", "--data", dir, "0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44"}, "--yes"},
+		"serving without tokens":      {[]string{"serve", "--data", dir}, "dev oidc-issuer"},
+		"serving the world":           {[]string{"serve", "--dev", "--data", dir, "--listen", "0.0.0.0:8080"}, "loopback"},
+		"serving every address":       {[]string{"serve", "--dev", "--data", dir, "--listen", ":8080"}, "loopback"},
+		"serving another machine":     {[]string{"serve", "--data", dir, "--oidc-issuer", "https://login.example", "--listen", "192.0.2.1:8080"}, "loopback"},
+		"webhook in clear":            {[]string{"serve", "--dev", "--data", dir, "--webhook-url", "http://hooks.example", "--webhook-secret-file", "k"}, "--webhook-url"},
+		"webhook without secret":      {[]string{"serve", "--dev", "--data", dir, "--webhook-url", "https://hooks.example"}, "webhook-secret-file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &shell{t: t, adapt: func(p *program) {
+				p.serve = func(context.Context, terminal, serveOptions) error { t.Error("it serves"); return nil }
+				p.open = func(context.Context, dataDir) (runningVault, error) {
+					t.Error("it opens a vault")
+					return nil, errOwned
+				}
+			}}
+			got := s.must(exitUsage, c.args...)
+			if got.out != "" || !strings.Contains(got.err, c.says) {
+				t.Errorf("out %q, err %q; want %q on standard error alone", got.out, got.err, c.says)
+			}
+		})
+	}
+}
+
+func TestWithoutAWordThereIsHelp(t *testing.T) {
+	s := &shell{t: t}
+	for _, args := range [][]string{{}, {"documents"}, {"completion"}} {
+		if got := s.must(0, args...); !strings.Contains(got.out, "Examples:") {
+			t.Errorf("%v: %q", args, got.out)
+		}
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	s := &shell{t: t}
+	for _, sh := range []string{"bash", "zsh", "fish", "powershell"} {
+		if got := s.must(0, "completion", sh); !strings.Contains(got.out, "coffre") {
+			t.Errorf("%s: nothing to complete with", sh)
+		}
+	}
+	if got := s.must(0, "__complete", "token", "--role", ""); !strings.Contains(got.out, "privacyOfficer") {
+		t.Errorf("roles are not completed: %q", got.out)
+	}
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"coffre/eventstore/codec"
+	"coffre/handlers/api"
+)
+
+// TestEveryEventHasASentence tells the golden sample of every type there is.
+func TestEveryEventHasASentence(t *testing.T) {
+	var all strings.Builder
+	for _, path := range sampleEvents(t) {
+		name := strings.TrimSuffix(filepath.Base(path), ".1.json")
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sample struct {
+			Clear    jsontext.Value `json:"clear"`
+			Personal jsontext.Value `json:"personal"`
+		}
+		if err := json.Unmarshal(b, &sample); err != nil {
+			t.Fatal(err)
+		}
+		if sentences[name] == nil {
+			t.Errorf("%s has no sentence", name)
+		}
+		said := sentence(api.Event{Type: name, Stream: "sample", Revision: 3, Facts: api.ClearFacts(sample.Clear), Actor: api.EventActor{Role: api.ActorRoleOperator}})
+		if strings.Contains(said, "<nil>") || strings.Contains(said, "  ") && !strings.Contains(said, "  [sample@3]") {
+			t.Errorf("%s: %q", name, said)
+		}
+		all.WriteString(name + ": " + said + "\n")
+	}
+	golden(t, "story.txt", all.String())
+	for name := range codec.Catalog.Names() {
+		name, _, _ = strings.Cut(name, "/")
+		if sentences[name] == nil {
+			t.Errorf("%s has no sentence", name)
+		}
+	}
+}
+
+func sampleEvents(t *testing.T) []string {
+	t.Helper()
+	all, err := filepath.Glob("../../eventstore/codec/testdata/events/*.json")
+	if err != nil || len(all) < 20 {
+		t.Fatalf("%d samples, %v", len(all), err)
+	}
+	return all
+}
+
+// TestSentenceOfFactsThatAreMissing: an event of another version, or one with
+// facts that are not JSON objects, is told all the same.
+func TestSentenceOfFactsThatAreMissing(t *testing.T) {
+	for name := range sentences {
+		for _, facts := range []string{`{}`, `[]`, `{"citizen":{},"types":[1,null],"terms":"x"}`} {
+			if said := sentence(api.Event{Type: name, Facts: api.ClearFacts(facts)}); said == "" {
+				t.Errorf("%s is not told", name)
+			}
+		}
+	}
+	said := sentence(api.Event{Type: "document.blessed", Stream: "document-1", Facts: api.ClearFacts(`{"by":"hand","at":7}`)})
+	if want := "document.blessed: at 7, by hand  [document-1@0]"; said != want {
+		t.Errorf("%q, want %q", said, want)
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain é ß 漢":               "plain é ß 漢",
+		"a\x1b[31mred\x1b[0m":       "a[31mred[0m",
+		"bell\a back\b del\x7f":     "bell back del",
+		"two\nlines\tand a tab":     "two lines and a tab",
+		"c1\u009b31m":               "c131m",
+		"\u202egnp.exe":             "gnp.exe", // right-to-left override
+		"zero\u200bwidth\ufeff":     "zerowidth",
+		"para\u2029graph\u2028line": "paragraphline",
+		"not \xff UTF-8":            "not  UTF-8",
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("printable(%q) = %q, want %q", in, got, want)
+		}
+		said := sentence(api.Event{Type: "citizen.registered", Stream: "s", Facts: api.ClearFacts(must1(json.Marshal(map[string]string{"citizen": strings.ToValidUTF8(in, "")})))})
+		if said != printable(said) {
+			t.Errorf("a sentence lets %q through: %q", in, said)
+		}
+	}
+}
+
+func must1[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// TestJSONLinesAreSafeOnATerminal: what is escaped still means the same.
+func TestJSONLinesAreSafeOnATerminal(t *testing.T) {
+	var out strings.Builder
+	in := map[string]string{"a": "\x1b[31m \u009b \u202e \u2028 \U000e0001 é"}
+	if err := (terminal{Out: &out}).printJSON(in); err != nil {
+		t.Fatal(err)
+	}
+	line := strings.TrimSuffix(out.String(), "\n")
+	if strings.ContainsAny(line, "\x1b\u009b\u202e\u2028\U000e0001\n") {
+		t.Errorf("%q", line)
+	}
+	var back map[string]string
+	if err := json.Unmarshal([]byte(line), &back); err != nil || back["a"] != in["a"] {
+		t.Errorf("%q, %v", back, err)
+	}
+}
