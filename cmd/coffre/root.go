@@ -53,7 +53,7 @@ func newRoot(p *program) (root *cobra.Command, started *bool) {
 		newServe(p), newDemo(p), newToken(p),
 		newRegistry(p), newDocuments(p), newWallet(p), newConsents(p), newMandates(p), newErase(p),
 		newAudit(p), newExport(p), newProjections(p), newKeys(p),
-		newHealth(p), newVersion(p),
+		newHealth(p), newBench(p), newVersion(p),
 	)
 	root.SetIn(p.In)
 	root.SetOut(p.Out)

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+)
+
+const (
+	smallVault   = 10_000
+	growthRounds = 10_000 // appends in a round, so that a small log stays one
+)
+
+// largeEvents is how many events a large vault has, and largeName how it is called.
+func (b *bench) largeEvents() int {
+	if b.full {
+		return 1_000_000
+	}
+	return 100_000
+}
+
+func (b *bench) largeName() string {
+	if b.full {
+		return "1M"
+	}
+	return "100k"
+}
+
+// large returns the directory of the large vault, which is filled once in a run.
+func (b *bench) large(ctx context.Context) (dataDir, error) {
+	if b.largeDir != "" {
+		return b.largeDir, nil
+	}
+	dir, err := b.folder("large")
+	if err != nil {
+		return "", err
+	}
+	if err := populate(ctx, dir, b.largeEvents()); err != nil {
+		return "", err
+	}
+	b.largeDir = dir
+	return dir, nil
+}
+
+// growth is T6: whether what was measured in a small vault holds in a large one.
+func (b *bench) growth(ctx context.Context) error {
+	return b.growingLog(ctx)
+}
+
+func (b *bench) growingLog(ctx context.Context) (err error) {
+	var ratios [2]float64
+	for i, events := range []int{smallVault, b.largeEvents()} {
+		w, err := b.newWriter(ctx, "T6-"+human(float64(events)), events)
+		if err != nil {
+			return err
+		}
+		got, err := b.compare(ctx, "T6", w.raw.times(growthRounds), func(ctx context.Context) (float64, error) {
+			return times(ctx, benchCallers, growthRounds, w.updateOne)
+		})
+		if err := errors.Join(err, w.Close()); err != nil {
+			return err
+		}
+		ratios[i] = got.ratio
+	}
+	return b.tell(measure{"T6.T1." + b.largeName(), ratios[1], "of raw", "at 10k events", ratios[0], ratios[1] / ratios[0], ">= 0.85"})
+}
