@@ -187,6 +187,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 				faultfs.Create:   {faultfs.Fail, faultfs.Crash, faultfs.CrashAfter},
 				faultfs.Delete:   {faultfs.Fail, faultfs.Crash, faultfs.CrashAfter},
 				faultfs.SyncDir:  {faultfs.Fail, faultfs.Crash, faultfs.CrashAfter},
+				faultfs.Rename:   {faultfs.Fail, faultfs.Crash, faultfs.CrashAfter},
 			} {
 				t.Run(kind.String(), func(t *testing.T) {
 					t.Parallel()

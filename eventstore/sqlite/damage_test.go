@@ -275,6 +275,30 @@ func TestVerifyNamesWhatWasTampered(t *testing.T) {
 	}
 }
 
+// TestReadStreamMissesNothing: a record gone from the middle of a stream ends the read.
+func TestReadStreamMissesNothing(t *testing.T) {
+	dir, all := small(t)
+	c := raw(t, dir)
+	if err := errors.Join(c.Exec(unlock+`DELETE FROM events WHERE position = 3`), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), dir, Options{ServeDamaged: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	n := 0
+	var last error
+	for _, err := range s.ReadStream(t.Context(), all[2].Stream, 0) {
+		if last = err; err == nil {
+			n++
+		}
+	}
+	if corrupt, ok := errors.AsType[*eventstore.Corrupt](last); n != 1 || !ok || corrupt.Revision != 1 {
+		t.Fatalf("%d records, then %v, want *Corrupt at revision 1", n, last)
+	}
+}
+
 func positions(damaged []*eventstore.Corrupt) string {
 	var at []string
 	seen := map[uint64]bool{}

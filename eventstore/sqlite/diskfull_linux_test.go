@@ -45,6 +45,9 @@ func TestDiskFullForReal(t *testing.T) {
 	if !errors.Is(err, eventstore.ErrDiskFull) || appended < 50 {
 		t.Fatalf("after %d appends: %v, want ErrDiskFull", appended, err)
 	}
+	if _, err := os.Stat(filepath.Join(dir, reserveName)); err != nil {
+		t.Fatalf("ordinary appends ate the reserve: %v", err)
+	}
 	for range 5 {
 		if err := add(eventstore.Reserved); err != nil {
 			t.Fatalf("a withdrawal on a full disk: %v", err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/uuid"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/ncruces/go-sqlite3"
 
@@ -15,8 +14,6 @@ import (
 )
 
 const (
-	maxHeads          = 32 << 10 // streams whose head is remembered
-	maxKnownIDs       = 1 << 18  // ids remembered for streams appended to without a revision
 	defaultCheckpoint = 512      // pages in the write-ahead log (16 MiB) that are worth moving
 	restartFactor     = 8        // from so many times as many on, readers are waited for
 	defaultSettle     = 16 << 10 // a start verifies at most twice as many events …
@@ -48,13 +45,6 @@ type sequencer struct {
 	reserve         *reserve
 	checkpointPages int
 	settleEvents    int64
-}
-
-// head is what the sequencer remembers of a stream.
-type head struct {
-	id       int64 // 0 as long as the stream has no row
-	revision eventstore.Revision
-	ids      map[uuid.UUID]eventstore.Revision // nil until somebody appends without a revision
 }
 
 func newSequencer(s *Store, conn *sqlite3.Conn, o Options, room *reserve) (*sequencer, error) {
@@ -316,78 +306,6 @@ func (q *sequencer) apply(r *request) (eventstore.Appended, error) {
 	return q.insert(r, h)
 }
 
-// head returns what is known of a stream, reading it when nothing is.
-func (q *sequencer) head(name eventstore.Stream) (*head, error) {
-	if h, ok := q.heads.Get(name); ok {
-		return h, nil
-	}
-	h := &head{revision: -1}
-	if err := bindStream(q.selectHead, name, q.words); err != nil {
-		return nil, err
-	}
-	if q.selectHead.Step() {
-		h.id, h.revision = q.selectHead.ColumnInt64(0), eventstore.Revision(q.selectHead.ColumnInt64(1))
-	}
-	if err := ended(q.selectHead); err != nil {
-		return nil, err
-	}
-	q.heads.Add(name, h)
-	return h, nil
-}
-
-// knowIDs reads the ids of the stream, so that records without a revision are told
-// from repeated ones. A stream written to like that stays known.
-func (q *sequencer) knowIDs(h *head) error {
-	for q.ids > maxKnownIDs && q.heads.Len() > 1 {
-		q.heads.RemoveOldest() // never h: it was used last
-	}
-	if h.ids != nil {
-		return nil
-	}
-	ids := make(map[uuid.UUID]eventstore.Revision, h.revision+1)
-	if err := q.selectIDs.BindInt64(1, h.id); err != nil {
-		return err
-	}
-	for q.selectIDs.Step() {
-		id, err := uuid.FromBytes(q.selectIDs.ColumnRawBlob(0))
-		if err != nil {
-			break // a damaged id is nobody's; reading the stream will tell
-		}
-		ids[id] = eventstore.Revision(len(ids))
-	}
-	if err := ended(q.selectIDs); err != nil {
-		return err
-	}
-	h.ids = ids
-	q.ids += len(ids)
-	return nil
-}
-
-// repeated answers with the places of b if the stream has exactly its ids from first
-// on, otherwise with wrong.
-func (q *sequencer) repeated(h *head, b *eventstore.Batch, first eventstore.Revision, wrong error) (eventstore.Appended, error) {
-	last := first + eventstore.Revision(len(b.Records)) - 1
-	if first < 0 || last > h.revision {
-		return eventstore.Appended{}, wrong
-	}
-	s := q.selectRange
-	if err := errors.Join(s.BindInt64(1, h.id), s.BindInt64(2, int64(first)), s.BindInt64(3, int64(last))); err != nil {
-		return eventstore.Appended{}, err
-	}
-	n, at := 0, int64(0)
-	for s.Step() && string(s.ColumnRawBlob(0)) == string(b.Records[n].ID[:]) {
-		at = s.ColumnInt64(1)
-		n++
-	}
-	if err := ended(s); err != nil {
-		return eventstore.Appended{}, fmt.Errorf("look for ids: %w", err)
-	}
-	if n < len(b.Records) {
-		return eventstore.Appended{}, wrong
-	}
-	return eventstore.Appended{First: first, Last: last, Position: position(at), Repeated: true}, nil
-}
-
 // insert writes the records of r after h.
 func (q *sequencer) insert(r *request, h *head) (eventstore.Appended, error) {
 	if h.id == 0 {
@@ -401,7 +319,7 @@ func (q *sequencer) insert(r *request, h *head) (eventstore.Appended, error) {
 		record := &r.batch.Records[i]
 		record.Revision = first + eventstore.Revision(i)
 		sum := proof.Hash{}
-		if r.sums != nil && r.first == first {
+		if r.sums != nil { // the expectation was right, so first is what the caller computed with
 			sum = r.sums[i]
 		} else {
 			sum = proof.LeafHash(record)
@@ -486,25 +404,4 @@ func (q *sequencer) checkpoint() {
 	default:
 		q.fail(nil, fmt.Errorf("checkpoint: %w", err), false)
 	}
-}
-
-// ended resets a statement and returns what went wrong while it was stepped.
-func ended(s *sqlite3.Stmt) error {
-	err := s.Err()
-	return errors.Join(err, s.Reset())
-}
-
-// full tells whether a write found no room. A sync that fails for want of room is a
-// failed sync, and an index of the write-ahead log that cannot grow is met only after
-// the commit was written: neither tells that nothing was.
-func full(err error) bool { return errors.Is(err, sqlite3.FULL) }
-
-// damage tells whether something stored could not be read.
-func damage(err error) bool {
-	for _, code := range []sqlite3.ExtendedErrorCode{sqlite3.IOERR_READ, sqlite3.IOERR_SHORT_READ, sqlite3.IOERR_DATA, sqlite3.IOERR_CORRUPTFS} {
-		if errors.Is(err, code) {
-			return true
-		}
-	}
-	return errors.Is(err, sqlite3.CORRUPT) || errors.Is(err, sqlite3.NOTADB)
 }

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"coffre/eventstore"
 	"coffre/eventstore/faulty/faultfs"
+	"coffre/eventstore/proof"
 	"coffre/eventstore/storetest"
 )
 
@@ -349,5 +351,23 @@ func TestErrorsCarryNoRecord(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "secret-identifier") {
 			t.Fatalf("%v", err)
 		}
+	}
+}
+
+// TestRequestIsACopy: a caller who gave up may change its bytes at any moment.
+func TestRequestIsACopy(t *testing.T) {
+	b := some("consent-1", eventstore.NoStream)
+	given, want := b.Records[0], bytes.Clone(b.Records[0].Sealed)
+	r := newRequest(b)
+	clear(given.Meta)
+	clear(given.Clear)
+	clear(given.Sealed)
+	b.Records[0] = eventstore.Record{}
+	kept := r.batch.Records[0]
+	if kept.ID != given.ID || !bytes.Equal(kept.Sealed, want) || kept.Meta[0] == 0 || kept.Clear[0] == 0 {
+		t.Fatal("the request changed with the caller's batch")
+	}
+	if r.sums[0] != proof.LeafHash(&kept) {
+		t.Fatal("the checksum is not that of the copy")
 	}
 }

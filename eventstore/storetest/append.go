@@ -177,6 +177,9 @@ func noAliasIn(t *testing.T, h Harness) {
 	}
 	mustAppend(t, s, stream1, eventstore.NoStream, given)
 	for i := range given {
+		if given[i].Stream != "" || given[i].Revision != 0 || !given[i].Position.IsZero() || !Same(given[i], kept[i]) {
+			t.Fatalf("the caller's record %d was changed to %+v", i, given[i])
+		}
 		clear(given[i].Meta)
 		clear(given[i].Clear)
 		clear(given[i].Sealed)

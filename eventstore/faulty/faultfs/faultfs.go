@@ -33,11 +33,12 @@ const (
 	Create
 	Delete
 	SyncDir
+	Rename
 	kinds
 )
 
 func (k Kind) String() string {
-	return [...]string{"write", "sync", "truncate", "create", "delete", "sync of directory"}[k]
+	return [...]string{"write", "sync", "truncate", "create", "delete", "sync of directory", "rename"}[k]
 }
 
 // Op is one call that changes the medium or its promises.
@@ -309,6 +310,37 @@ func (fsys *FS) SyncDir(dir string) error {
 			e.durable = e.now
 		}
 	}
+	fsys.after(fault)
+	return nil
+}
+
+// Remove implements sqlitedb.Medium.
+func (fsys *FS) Remove(path string) error {
+	if _, err := os.Lstat(path); err != nil {
+		return err
+	}
+	return fsys.Delete(path, false)
+}
+
+// Rename implements sqlitedb.Medium. At a crash that no sync of the directory
+// preceded, each of the two names stands for what it did before, or what it does
+// now.
+func (fsys *FS) Rename(from, to string) error {
+	fault, err := fsys.decide(Rename, from, false)
+	if err != nil || fault == Fail {
+		return errors.Join(err, sqlite3.IOERR)
+	}
+	fsys.mu.Lock()
+	defer fsys.mu.Unlock()
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	source, target := fsys.entries[from], fsys.entries[to]
+	if target == nil {
+		target = &entry{}
+		fsys.entries[to] = target
+	}
+	target.now, source.now = source.now, nil
 	fsys.after(fault)
 	return nil
 }

@@ -12,9 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -23,7 +21,6 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
-	"github.com/ncruces/go-sqlite3/vfs"
 )
 
 // MinVersion is the oldest SQLite taken. 3.51.3 ended a corruption on WAL reset,
@@ -36,7 +33,6 @@ const (
 	defaultCache    = 16 << 20        // bytes of page cache for each connection
 	defaultBusy     = 5 * time.Second // wait for another connection's lock before giving up
 	dsnDriver       = "sqlite3"       // the name sqlx derives its bind style from
-	fileMode        = fs.FileMode(0o600)
 )
 
 // Options tune one database. The zero value is right for a durable store.
@@ -95,6 +91,9 @@ type DB struct {
 // are readable by their owner only, and are durable when Open returns.
 func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	o = o.withDefaults()
+	if err := create(ctx, path, o); err != nil {
+		return nil, err
+	}
 	writer, err := pool(path, o, Write)
 	if err != nil {
 		return nil, err
@@ -146,9 +145,6 @@ const (
 )
 
 func pool(path string, o Options, role Role) (*sqlx.DB, error) {
-	if err := create(path, o, role); err != nil {
-		return nil, err
-	}
 	db, err := driver.Open(dsn(path, o), func(c *sqlite3.Conn) error { return tune(c, o, role) })
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", filepath.Base(path), err)
@@ -161,9 +157,15 @@ func pool(path string, o Options, role Role) (*sqlx.DB, error) {
 // before it relies on anything. The connection is for one goroutine at a time.
 func OpenConn(ctx context.Context, path string, o Options, role Role) (*sqlite3.Conn, error) {
 	o = o.withDefaults()
-	if err := create(path, o, role); err != nil {
-		return nil, err
+	if role == Write {
+		if err := create(ctx, path, o); err != nil {
+			return nil, err
+		}
 	}
+	return connect(ctx, path, o, role)
+}
+
+func connect(ctx context.Context, path string, o Options, role Role) (*sqlite3.Conn, error) {
 	c, err := sqlite3.OpenContext(ctx, dsn(path, o))
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", filepath.Base(path), err)
@@ -172,18 +174,6 @@ func OpenConn(ctx context.Context, path string, o Options, role Role) (*sqlite3.
 		return nil, errors.Join(fmt.Errorf("open %s: %w", filepath.Base(path), err), c.Close())
 	}
 	return c, nil
-}
-
-// create makes the file first, because SQLite would let the group read it.
-func create(path string, o Options, role Role) error {
-	if role != Write || o.VFS != "" {
-		return nil
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, fileMode)
-	if err != nil {
-		return fmt.Errorf("create database: %w", err)
-	}
-	return f.Close()
 }
 
 func dsn(path string, o Options) string {
@@ -252,14 +242,6 @@ func tune(c *sqlite3.Conn, o Options, role Role) error {
 	return err
 }
 
-// checksums turns page checksums on where no page exists yet.
-func checksums(c *sqlite3.Conn) error {
-	if pages, err := text(c, `PRAGMA page_count`); err != nil || pages != "0" {
-		return err
-	}
-	return c.EnableChecksums("main")
-}
-
 // text returns the first column of the statement's first row.
 func text(c *sqlite3.Conn, sql string) (string, error) {
 	s, _, err := c.Prepare(sql)
@@ -284,27 +266,4 @@ func older(version, than string) bool {
 		}
 	}
 	return len(a) < len(b)
-}
-
-// DirSyncer is what a test's file system implements to see directory syncs.
-type DirSyncer interface {
-	SyncDir(dir string) error
-}
-
-// SyncDir makes the entries of dir durable. The driver does not: when it creates a
-// write-ahead log it syncs the file a second time in place of the directory, so
-// that a power cut could take the whole log with its entry.
-func SyncDir(dir, vfsOption string) error {
-	if fsys, ok := vfs.Find(vfsOption).(DirSyncer); ok {
-		return fsys.SyncDir(dir)
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	return nil
 }
