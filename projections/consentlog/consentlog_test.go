@@ -12,6 +12,6 @@ func fresh() projections.Projection { return consentlog.New() }
 
 func TestProjection(t *testing.T) {
 	projectiontest.Run(t, fresh, func(t testing.TB, w *projectiontest.World) {
-		projectiontest.NewStory(w, 14).Tell(t, 120)
+		projectiontest.NewStory(w, 20).Tell(t, 120)
 	})
 }

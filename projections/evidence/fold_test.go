@@ -27,10 +27,11 @@ func fold(all []projectiontest.Recorded, upTo int64) (held []*evidence.Holding, 
 		return nil
 	}
 	granted, uses, dead := map[domain.ConsentID]consent.Granted{}, map[domain.ConsentID]int{}, map[domain.CitizenID]bool{}
+	erased := map[domain.CitizenID]bool{}
 	for _, e := range all {
 		if f, ok := e.Data.(citizen.KeyDestroyed); ok {
-			held = slices.DeleteFunc(held, func(h *evidence.Holding) bool { return h.Citizen == f.Citizen })
 			dead[f.Citizen] = true
+			erased[f.Citizen] = true
 		}
 		if e.Leaf > upTo {
 			continue
@@ -70,6 +71,7 @@ func fold(all []projectiontest.Recorded, upTo int64) (held []*evidence.Holding, 
 			dead[f.Citizen] = true
 		}
 	}
+	held = slices.DeleteFunc(held, func(h *evidence.Holding) bool { return erased[h.Citizen] })
 	return held, func(who domain.CitizenID, consumer domain.Organisation, now time.Time) bool {
 		for id, f := range granted {
 			limit := f.Terms.Limits.Uses

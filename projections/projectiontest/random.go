@@ -322,7 +322,7 @@ func (s *Story) mandate(t testing.TB) {
 }
 
 // Erase destroys the citizen's key and records it. Nobody meets them again, but
-// what was on its way still arrives.
+// what was sealed before and on its way still arrives.
 func (s *Story) Erase(t testing.TB, id domain.CitizenID) {
 	for i, c := range s.Citizens {
 		if c == id {
@@ -330,8 +330,18 @@ func (s *Story) Erase(t testing.TB, id domain.CitizenID) {
 			break
 		}
 	}
-	s.World.Keys.Destroy(id)
 	s.World.Record(t, stream("citizen", id.UUID), id, citizen.KeyDestroyed{Citizen: id, Erasure: domain.ErasureID{UUID: s.id()}, Keys: []string{"k"}, At: s.Now})
+	s.Issue(t, id)
+	late := &asked{id: domain.ConsentID{UUID: s.id()}, citizen: id, terms: consent.Terms{Consumer: Consumers[0], Purpose: Purposes[0], Types: Types, Until: s.Now.AddDate(0, 6, 0)}}
+	late.terms.Limits.Uses = 3
+	s.grant(t, late)
+	s.World.Record(t, stream("consent", late.id.UUID), id, access.Authorized{Access: domain.AccessID{UUID: s.id()}, Citizen: id, Kind: access.KindDocument,
+		Role: domain.RoleConsumer, Consumer: Consumers[0], Consent: late.id, Attempt: 1, At: s.Now, Personal: &access.AuthorizedPersonal{CaseReference: "case " + s.id().String()}})
+	mandateID := domain.MandateID{UUID: s.id()}
+	s.World.Record(t, stream("mandate", mandateID.UUID), id, mandate.Granted{Mandate: mandateID, Citizen: id, Representative: s.someone(), Kind: mandate.ParentOfMinor, At: s.Now,
+		Scope: mandate.Scope{Actions: []mandate.Action{mandate.Read}}, Personal: &mandate.GrantedPersonal{Until: "2031-06-06"}})
+	s.World.Record(t, stream("citizen", id.UUID), id, citizen.Deceased{Citizen: id, At: s.Now})
+	s.World.Keys.Destroy(id)
 	for _, d := range s.documents {
 		d.destroyed = d.destroyed || d.citizen == id
 	}
