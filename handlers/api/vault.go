@@ -47,7 +47,10 @@ type Vault struct {
 	NewID func() uuid.UUID // random
 	Slog  *slog.Logger
 
-	audited recent // readings of the log that are on record
+	audited  recent       // readings of the log that are on record
+	refusals refusalBook  // that wait to be recorded
+	outcomes outcomeQueue // of accesses, that wait to be recorded
+	reach    reach        // whom consumers reached today
 }
 
 // noCitizen is whose key seals streams that have nothing personal.

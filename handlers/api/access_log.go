@@ -1,0 +1,187 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/mandate"
+	"coffre/eventstore"
+	"coffre/projections"
+	"coffre/projections/accesslog"
+	vocabulary "coffre/projections/registry"
+)
+
+// GetAccessLog implements GET /citizens/{id}/accessLog, newest first: for the
+// citizen, which no record is made of, for who represents them within the mandate,
+// and for privacy officers, whose reading is recorded as one of the log.
+func (v *Vault) GetAccessLog(ctx context.Context, r GetAccessLogRequestObject) (GetAccessLogResponseObject, error) {
+	p := r.Params
+	if err := v.seen(ctx, p.CoffreMinPosition, v.AccessLog.Name()); err != nil {
+		return nil, err
+	}
+	before := projections.Latest
+	if p.After != "" {
+		var err error
+		if before, err = leafOf(p.After); err != nil {
+			return nil, err
+		}
+	}
+	in := v.intend(ctx)
+	a, looked, err := v.openAccessLog(ctx, in, r.CitizenID)
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(p.PageSize)
+	page := AccessLog{Self: accessLogHref(r.CitizenID, p, p.After), Items: []AccessLogItem{}, PageSize: size}
+	filter := accesslog.Filter{From: p.From, Until: p.Until}
+	if len(p.Organization) == 1 {
+		filter.Consumer = p.Organization[0]
+	}
+	for seen := 0; ; {
+		entries, err := v.AccessLog.Of(ctx, r.CitizenID, projections.Latest, filter, before, maxPage)
+		if err != nil {
+			return nil, err
+		}
+		for i := range entries {
+			e := &entries[i]
+			if asksFor(p, e) && concerns(a, e) {
+				if len(page.Items) == size {
+					page.Next = accessLogHref(r.CitizenID, p, leafToken(before))
+					v.looked(in, looked)
+					return GetAccessLog200JSONResponse(page), nil
+				}
+				item, err := v.accessItem(ctx, in, a, e)
+				if err != nil {
+					return nil, err
+				}
+				page.Items = append(page.Items, item)
+			}
+			before = e.Leaf
+		}
+		seen += len(entries)
+		if len(entries) == maxPage && seen >= scanned {
+			page.Next = accessLogHref(r.CitizenID, p, leafToken(before))
+		}
+		if len(entries) < maxPage || page.Next != "" {
+			v.looked(in, looked)
+			return GetAccessLog200JSONResponse(page), nil
+		}
+	}
+}
+
+// openAccessLog lets in who may read a citizen's access log. A privacy officer
+// acts for nobody.
+func (v *Vault) openAccessLog(ctx context.Context, in intent, whose domain.CitizenID) (acting, access.Authorized, error) {
+	if in.actor.Role == domain.RolePrivacyOfficer {
+		return acting{by: in.actor}, access.Authorized{}, v.recordLogRead(ctx, 0, ListEventsParams{Category: []StreamCategory{"access"}, Stream: string(citizenStream(whose))})
+	}
+	if whose.IsZero() {
+		return acting{}, access.Authorized{}, errNoResource
+	}
+	a, err := v.actFor(ctx, in, whose, mandate.Read)
+	if err != nil {
+		return acting{}, access.Authorized{}, err
+	}
+	looked, err := v.lookFor(ctx, in, a, a.under(nil))
+	return a, looked, err
+}
+
+// asksFor reports whether a call asked for the entry.
+func asksFor(p GetAccessLogParams, e *accesslog.Entry) bool {
+	return (p.AccessID.IsZero() || p.AccessID == e.Access) &&
+		(len(p.DocumentType) == 0 || slices.Contains(p.DocumentType, e.Type)) &&
+		(len(p.Organization) == 0 || slices.Contains(p.Organization, e.Consumer))
+}
+
+// concerns reports whether a representative has to do with the entry: by its type
+// of document; with what is about no type, when their mandate is about every type.
+func concerns(a acting, e *accesslog.Entry) bool {
+	return a.by.Role != domain.RoleRepresentative || a.covers(e.Type)
+}
+
+func (v *Vault) accessItem(ctx context.Context, in intent, a acting, e *accesslog.Entry) (AccessLogItem, error) {
+	words, lang := in.words, in.call.Language
+	item := AccessLogItem{
+		AccessID: e.Access, At: e.At, Kind: AccessKind(e.Kind), Role: ActorRole(e.Role), Outcome: AccessOutcome(e.Outcome),
+		Organization: e.Consumer, ReaderCitizenID: e.Reader, MandateID: e.Mandate,
+		DocumentID: e.Document, DocumentType: e.Type, Version: e.Version, Fields: e.Fields, Predicate: e.Predicate,
+		Purpose: e.Purpose, Procedure: e.Procedure, ConsentID: e.Consent, LegalBasis: e.LegalBasis, Deliberation: e.Deliberation,
+		Reason: e.Reason, Attempts: e.Attempt,
+	}
+	if e.Kind == accesslog.Refusal {
+		item.Kind, item.Attempts = AccessKindDocument, e.Count
+	}
+	if e.Consumer != "" {
+		item.OrganizationName = words.Label(vocabulary.KindOrganisation, string(e.Consumer), lang)
+	}
+	if e.Type != "" {
+		item.Label = words.Label(vocabulary.KindDocumentType, string(e.Type), lang)
+	}
+	if e.Purpose != "" {
+		item.PurposeLabel = words.Label(vocabulary.KindPurpose, string(e.Purpose), lang)
+	}
+	item.Href = accessLogHref(e.Citizen, GetAccessLogParams{AccessID: e.Access}, "")
+	if e.Access.IsZero() {
+		item.Href = accessLogHref(e.Citizen, GetAccessLogParams{PageSize: 1}, leafToken(e.Leaf+1))
+	}
+	if !a.self() || e.Sealed == nil {
+		return item, nil
+	}
+	reference, err := v.caseReference(ctx, e)
+	item.CaseReference = reference
+	return item, err
+}
+
+// caseReference opens the consumer's file number for the citizen. Without keys
+// the entry is shown without.
+func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (CaseReference, error) {
+	opened, err := eventstore.OpenPart(ctx, v.Codec, v.Sealer, e.Place, []byte(`{}`), e.Sealed)
+	switch {
+	case errors.Is(err, eventstore.ErrErased), errors.Is(err, eventstore.ErrKeysUnavailable):
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	a, ok := opened.(access.Authorized)
+	if !ok || a.Personal == nil {
+		return "", fmt.Errorf("%s holds no case reference", e.Place.Type)
+	}
+	return a.Personal.CaseReference, nil
+}
+
+func accessLogHref(id domain.CitizenID, p GetAccessLogParams, cursor string) Href {
+	q := url.Values{}
+	if !p.AccessID.IsZero() {
+		q.Set("accessId", p.AccessID.String())
+	}
+	for _, t := range p.DocumentType {
+		q.Add("documentType", string(t))
+	}
+	for _, o := range p.Organization {
+		q.Add("organization", string(o))
+	}
+	if !p.From.IsZero() {
+		q.Set("from", p.From.Format(time.RFC3339Nano))
+	}
+	if !p.Until.IsZero() {
+		q.Set("until", p.Until.Format(time.RFC3339Nano))
+	}
+	if p.PageSize != 0 {
+		q.Set("pageSize", strconv.Itoa(int(p.PageSize)))
+	}
+	if cursor != "" {
+		q.Set("after", cursor)
+	}
+	href := Base + "/citizens/" + id.String() + "/accessLog"
+	if len(q) == 0 {
+		return href
+	}
+	return href + "?" + q.Encode()
+}

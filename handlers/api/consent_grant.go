@@ -1,0 +1,89 @@
+package api
+
+import (
+	"context"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/domain/consent"
+	"coffre/domain/mandate"
+	"coffre/eventstore"
+)
+
+type consentResult = eventstore.Result[consent.State, consent.Event]
+
+// GrantConsent implements POST /consents: rules C-1, C-2 and C-5.
+func (v *Vault) GrantConsent(ctx context.Context, r GrantConsentRequestObject) (GrantConsentResponseObject, error) {
+	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (decidedConsent, error) {
+		b := r.Body
+		terms := consent.Terms{
+			Consumer: b.Consumer, Purpose: b.Purpose, Documents: b.Documents, Types: b.DocumentTypes,
+			Fields: b.Fields, Until: moment(b.Until), Limits: limitsOf(b.Limits),
+		}
+		return v.grant(ctx, in, newConsent(in), b.CitizenID, terms, terms, b.ShownText)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return GrantConsent201JSONResponse{done.Receipt, GrantConsent201ResponseHeaders{done.At, done.Receipt.Href}}, nil
+}
+
+// GrantConsentRequest implements POST /consentRequests/{id}/grant: as asked for,
+// or narrower.
+func (v *Vault) GrantConsentRequest(ctx context.Context, r GrantConsentRequestRequestObject) (GrantConsentRequestResponseObject, error) {
+	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (decidedConsent, error) {
+		asked, _, err := consents.Load(ctx, v.Log, consentStream(r.ConsentRequestID))
+		if err != nil {
+			return decidedConsent{}, err
+		}
+		if asked.Phase == consent.None {
+			return decidedConsent{}, consent.ErrNotFound
+		}
+		choice := consent.Terms{Fields: r.Body.Fields, Until: moment(r.Body.Until), Limits: limitsOf(r.Body.Limits)}
+		return v.grant(ctx, in, r.ConsentRequestID, asked.Citizen, choice, asked.Terms, r.Body.ShownText)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return GrantConsentRequest200JSONResponse{done.Receipt, GrantConsentRequest200ResponseHeaders{done.At}}, nil
+}
+
+// grant records a consent with the citizen's own terms or choices. About says
+// what it is about: the terms themselves, or those asked for.
+func (v *Vault) grant(ctx context.Context, in intent, id domain.ConsentID, whose domain.CitizenID, terms, about consent.Terms, shown ShownText) (decidedConsent, error) {
+	a, err := v.actFor(ctx, in, whose, mandate.Consent)
+	if err != nil {
+		return decidedConsent{}, err
+	}
+	held, err := v.heldBy(ctx, a.citizen, about.Documents)
+	if err != nil {
+		return decidedConsent{}, err
+	}
+	if err := offered(in.words, about.Purpose, about.Types, held, terms.Fields); err != nil {
+		return decidedConsent{}, err
+	}
+	person, err := v.meet(ctx, a.citizen)
+	switch {
+	case err != nil:
+		return decidedConsent{}, err
+	case person.standing == citizen.Erasing || person.standing == citizen.Erased:
+		return decidedConsent{}, citizen.ErrErased
+	case person.standing != citizen.Living:
+		return decidedConsent{}, consent.ErrNotYours
+	}
+	types := about.Types
+	for _, h := range held {
+		types = append(types[:len(types):len(types)], h.Type)
+	}
+	cmd := consent.Grant{
+		Consent: id, Citizen: a.citizen, Terms: terms,
+		Shown: consent.Shown{Text: shown.Text, Language: shown.Language, Version: shown.Version},
+		Held:  held, Registrations: registrationsOf(in.words, about.Consumer),
+		Mandate: a.under(types), By: a.by, At: in.at,
+	}
+	result, err := consents.Transact(ctx, v.Log, a.write(in.write(0, consentStream(id), a.citizen, person.at)), cmd)
+	if err != nil {
+		return decidedConsent{}, err
+	}
+	return v.decided(ctx, id, result)
+}

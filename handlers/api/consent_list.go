@@ -1,0 +1,311 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"coffre/domain"
+	"coffre/domain/consent"
+	"coffre/domain/mandate"
+	"coffre/eventstore"
+	"coffre/projections"
+	"coffre/projections/consentlog"
+	vocabulary "coffre/projections/registry"
+)
+
+// consentPage is what one page of consents shows.
+type consentPage struct {
+	path   string
+	whose  domain.CitizenID // as the query names them
+	states []ConsentState   // none: all
+	cursor Cursor
+	size   PageSize
+	min    CoffreMinPosition
+}
+
+// ListConsents implements GET /consents: a citizen's, newest first; a consumer's
+// own, oldest first. Requests that nobody answered are not among a consumer's,
+// for they would tell whom the vault knows (rule A-6).
+func (v *Vault) ListConsents(ctx context.Context, r ListConsentsRequestObject) (ListConsentsResponseObject, error) {
+	p := r.Params
+	page, err := v.consents(ctx, consentPage{Base + "/consents", p.CitizenID, p.State, p.After, p.PageSize, p.CoffreMinPosition}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return ListConsents200JSONResponse(page), nil
+}
+
+// ListConsentRequests implements GET /consentRequests: those that wait for a
+// citizen; those of a consumer that were answered.
+func (v *Vault) ListConsentRequests(ctx context.Context, r ListConsentRequestsRequestObject) (ListConsentRequestsResponseObject, error) {
+	p := r.Params
+	waits := func(c *consentlog.Consent) bool { return c.RequestedLeaf != projections.Latest }
+	page := consentPage{Base + "/consentRequests", p.CitizenID, nil, p.After, p.PageSize, p.CoffreMinPosition}
+	if CallFrom(ctx).Role == domain.RoleCitizen {
+		waits = func(c *consentlog.Consent) bool { return c.State == consentlog.IsRequested }
+	}
+	found, err := v.consents(ctx, page, waits)
+	if err != nil {
+		return nil, err
+	}
+	return ListConsentRequests200JSONResponse(found), nil
+}
+
+func (v *Vault) consents(ctx context.Context, p consentPage, also func(*consentlog.Consent) bool) (Consents, error) {
+	if err := v.seen(ctx, p.min, v.ConsentLog.Name()); err != nil {
+		return Consents{}, err
+	}
+	in := v.intend(ctx)
+	if in.actor.Role == domain.RoleConsumer {
+		return v.consentsWith(ctx, in, p, also)
+	}
+	return v.consentsOf(ctx, in, p, also)
+}
+
+// consentsOf is a page of a citizen's consents, newest first.
+func (v *Vault) consentsOf(ctx context.Context, in intent, p consentPage, also func(*consentlog.Consent) bool) (Consents, error) {
+	before := projections.Latest
+	if p.cursor != "" {
+		var err error
+		if before, err = leafOf(p.cursor); err != nil {
+			return Consents{}, err
+		}
+	}
+	a, err := v.actFor(ctx, in, p.whose, mandate.Read)
+	if err != nil {
+		return Consents{}, err
+	}
+	looked, err := v.lookFor(ctx, in, a, a.under(nil))
+	if err != nil {
+		return Consents{}, err
+	}
+	all, err := v.ConsentLog.Of(ctx, a.citizen, projections.Latest, in.at)
+	if err != nil {
+		return Consents{}, err
+	}
+	size := pageSize(p.size)
+	page := Consents{Self: p.href(p.cursor), Items: []Consent{}, PageSize: size}
+	for i := range slices.Backward(all) {
+		c := &all[i]
+		if c.FirstLeaf >= before || !p.wants(c, also) {
+			continue
+		}
+		mine, err := v.theirs(ctx, a, c.Terms)
+		switch {
+		case err != nil:
+			return Consents{}, err
+		case !mine:
+			continue
+		}
+		if len(page.Items) == size {
+			page.Next = p.href(leafToken(before))
+			break
+		}
+		item := consentItem(in.words, in.call.Language, c)
+		item.CitizenID, item.MandateID = c.Citizen, c.Mandate
+		page.Items, before = append(page.Items, item), c.FirstLeaf
+	}
+	v.looked(in, looked)
+	return page, nil
+}
+
+// consentsWith is a page of a consumer's own consents, oldest first. It names the
+// citizens as the consumer knows them.
+func (v *Vault) consentsWith(ctx context.Context, in intent, p consentPage, also func(*consentlog.Consent) bool) (Consents, error) {
+	if !p.whose.IsZero() {
+		return Consents{}, errNoResource // a consumer knows nobody by that id
+	}
+	from, err := after(p.cursor)
+	if err != nil {
+		return Consents{}, err
+	}
+	size := pageSize(p.size)
+	page := Consents{Self: p.href(p.cursor), Items: []Consent{}, PageSize: size}
+	for looked := 0; ; {
+		batch, err := v.ConsentLog.Consents(ctx, projections.Latest, in.at, consentlog.Filter{Consumer: in.actor.Organisation}, "", from, maxPage)
+		if err != nil {
+			return Consents{}, err
+		}
+		for i := range batch {
+			c := &batch[i]
+			if answered(c) && p.wants(c, also) {
+				if len(page.Items) == size {
+					page.Next = p.href(leafToken(from))
+					return page, nil
+				}
+				item, err := v.consentForConsumer(ctx, in, c)
+				if err != nil {
+					return Consents{}, err
+				}
+				page.Items = append(page.Items, item)
+			}
+			from = c.FirstLeaf
+		}
+		switch looked += len(batch); {
+		case len(batch) < maxPage:
+			return page, nil
+		case looked >= scanned:
+			page.Next = p.href(leafToken(from))
+			return page, nil
+		}
+	}
+}
+
+// answered reports whether the citizen ever said yes or no.
+func answered(c *consentlog.Consent) bool {
+	return !c.GrantedAt.IsZero() || c.State == consentlog.IsRefused || c.State == consentlog.IsWithdrawn
+}
+
+func (p consentPage) wants(c *consentlog.Consent, also func(*consentlog.Consent) bool) bool {
+	return (also == nil || also(c)) && (len(p.states) == 0 || slices.Contains(p.states, ConsentState(c.State)))
+}
+
+func (p consentPage) href(cursor Cursor) Href {
+	q := url.Values{}
+	if !p.whose.IsZero() {
+		q.Set("citizenId", p.whose.String())
+	}
+	for _, s := range p.states {
+		q.Add("state", string(s))
+	}
+	if p.size != 0 {
+		q.Set("pageSize", strconv.Itoa(int(p.size)))
+	}
+	if cursor != "" {
+		q.Set("after", cursor)
+	}
+	if len(q) == 0 {
+		return p.path
+	}
+	return p.path + "?" + q.Encode()
+}
+
+// theirs reports whether a consent is about types that who acts has to do with.
+func (v *Vault) theirs(ctx context.Context, a acting, t consent.Terms) (bool, error) {
+	if a.self() {
+		return true, nil
+	}
+	types, err := v.typesIn(ctx, t)
+	if err != nil {
+		return false, err
+	}
+	return !slices.ContainsFunc(types, func(t domain.DocumentType) bool { return !a.covers(t) }), nil
+}
+
+// GetConsent implements GET /consents/{id}: for its citizen, with what they were
+// shown; for its consumer once it was answered; for privacy officers.
+func (v *Vault) GetConsent(ctx context.Context, r GetConsentRequestObject) (GetConsentResponseObject, error) {
+	if err := v.seen(ctx, r.Params.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
+		return nil, err
+	}
+	in := v.intend(ctx)
+	c, known, err := v.ConsentLog.Consent(ctx, r.ConsentID, projections.Latest, in.at)
+	switch {
+	case err != nil:
+		return nil, err
+	case !known:
+		return nil, consent.ErrNotFound
+	}
+	var item Consent
+	switch in.actor.Role {
+	case domain.RoleConsumer:
+		if c.Terms.Consumer != in.actor.Organisation || !answered(&c) {
+			return nil, consent.ErrNotFound
+		}
+		item, err = v.consentForConsumer(ctx, in, &c)
+	case domain.RolePrivacyOfficer:
+		item = consentItem(in.words, in.call.Language, &c)
+		item.CitizenID, item.MandateID = c.Citizen, c.Mandate
+	default:
+		item, err = v.consentForCitizen(ctx, in, &c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return GetConsent200JSONResponse(item), nil
+}
+
+// consentForCitizen shows a consent to its citizen, or to who represents them.
+func (v *Vault) consentForCitizen(ctx context.Context, in intent, c *consentlog.Consent) (Consent, error) {
+	a, err := v.actFor(ctx, in, c.Citizen, mandate.Read)
+	if err != nil {
+		return Consent{}, err
+	}
+	mine, err := v.theirs(ctx, a, c.Terms)
+	switch {
+	case err != nil:
+		return Consent{}, err
+	case !mine:
+		return Consent{}, consent.ErrNotFound
+	}
+	looked, err := v.lookFor(ctx, in, a, a.under(c.Terms.Types))
+	if err != nil {
+		return Consent{}, err
+	}
+	item := consentItem(in.words, in.call.Language, c)
+	item.CitizenID, item.MandateID = c.Citizen, c.Mandate
+	if err := v.showTexts(ctx, &item); err != nil {
+		return Consent{}, err
+	}
+	v.looked(in, looked)
+	return item, nil
+}
+
+// showTexts opens what the citizen was told and shown (rule C-5). Without keys
+// the consent is shown without.
+func (v *Vault) showTexts(ctx context.Context, item *Consent) error {
+	parts, err := v.ConsentLog.Shown(ctx, item.ConsentID)
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
+		opened, err := eventstore.OpenPart(ctx, v.Codec, v.Sealer, part.Place, []byte(`{}`), part.Sealed)
+		switch {
+		case errors.Is(err, eventstore.ErrErased), errors.Is(err, eventstore.ErrKeysUnavailable):
+			continue
+		case err != nil:
+			return err
+		}
+		switch f := opened.(type) {
+		case consent.Requested:
+			item.Message = f.Personal.Message
+		case consent.Granted:
+			shown := f.Personal.Shown
+			item.ShownText = ShownText{Text: shown.Text, Language: shown.Language, Version: shown.Version}
+		default:
+			return fmt.Errorf("%s was not shown to a citizen", part.Place.Type)
+		}
+	}
+	return nil
+}
+
+// consentForConsumer shows a consent to its consumer, who knows the citizen by a
+// reference of their own, and none once they were erased.
+func (v *Vault) consentForConsumer(ctx context.Context, in intent, c *consentlog.Consent) (Consent, error) {
+	item := consentItem(in.words, in.call.Language, c)
+	ref, err := v.Keys.Ref(ctx, in.actor.Organisation, c.Citizen)
+	switch {
+	case errors.Is(err, eventstore.ErrErased):
+		item.State = ConsentStateErased
+	case err != nil:
+		return Consent{}, err
+	}
+	item.CitizenRef = ref
+	return item, nil
+}
+
+// consentItem is what everybody who may see a consent sees of it.
+func consentItem(words *vocabulary.View, lang domain.Language, c *consentlog.Consent) Consent {
+	t := c.Terms
+	return Consent{
+		Href: consentHref(c.Consent), ConsentID: c.Consent, State: ConsentState(c.State), Uses: c.Uses,
+		Consumer: t.Consumer, ConsumerName: words.Label(vocabulary.KindOrganisation, string(t.Consumer), lang),
+		Purpose: t.Purpose, PurposeLabel: words.Label(vocabulary.KindPurpose, string(t.Purpose), lang),
+		Documents: t.Documents, DocumentTypes: t.Types, Fields: t.Fields, Limits: limitsShown(t.Limits),
+		RequestedAt: c.RequestedAt, GrantedAt: c.GrantedAt, EndedAt: c.EndedAt, Until: t.Until,
+	}
+}

@@ -1,0 +1,127 @@
+package api
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/consent"
+	"coffre/domain/document"
+	vocabulary "coffre/projections/registry"
+)
+
+var errUnknownField = domain.NewError(domain.Invalid, "unknownField", "for this purpose these types of document offer no such field")
+
+// decidedConsent is what is kept of an answer about a consent.
+type decidedConsent struct {
+	Receipt ConsentReceiptShort
+	At      PositionToken
+}
+
+// consentName is the index of the id that a request gives a new consent, apart
+// from those of its events.
+const consentName = 1 << 20
+
+func newConsent(in intent) domain.ConsentID { return domain.ConsentID{UUID: in.id(consentName)} }
+
+func consentHref(id domain.ConsentID) Href { return Base + "/consents/" + id.String() }
+
+// consentReceipt says where a consent stands.
+func consentReceipt(id domain.ConsentID, s consent.State) ConsentReceiptShort {
+	return ConsentReceiptShort{Href: consentHref(id), ConsentID: id, State: ConsentState(s.Phase), Until: s.Terms.Until}
+}
+
+// decided makes the answer of a decision about a consent.
+func (v *Vault) decided(ctx context.Context, id domain.ConsentID, done consentResult) (decidedConsent, error) {
+	at, err := v.position(ctx, done.Position)
+	return decidedConsent{consentReceipt(id, done.State), at}, err
+}
+
+// limits of the contract are those of the rules.
+func limitsOf(l ConsentLimits) consent.Limits {
+	return consent.Limits{
+		Uses: l.Uses, DataLife: l.DataLife,
+		Frequency: consent.Frequency{Uses: l.Frequency.Uses, Per: consent.Period(l.Frequency.Per)},
+	}
+}
+
+func limitsShown(l consent.Limits) ConsentLimits {
+	return ConsentLimits{
+		Uses: l.Uses, DataLife: l.DataLife,
+		Frequency: Frequency{Uses: l.Frequency.Uses, Per: FrequencyPeriod(l.Frequency.Per)},
+	}
+}
+
+// moment is a time of the caller's as it is recorded: UTC, whole microseconds.
+func moment(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+// heldBy returns those of the documents that are the citizen's, by the documents'
+// own streams.
+func (v *Vault) heldBy(ctx context.Context, whose domain.CitizenID, ids []domain.DocumentID) ([]consent.Held, error) {
+	var held []consent.Held
+	for _, id := range ids {
+		state, _, err := documents.Load(ctx, v.Log, documentStream(id))
+		if err != nil {
+			return nil, err
+		}
+		if state.Exists() && state.Citizen == whose && !state.Erased {
+			held = append(held, consent.Held{Document: id, Type: state.Type})
+		}
+	}
+	return held, nil
+}
+
+// offered refuses a field that no type concerned offers for the purpose, so that
+// what stands in clear is a word of the registry.
+func offered(words *vocabulary.View, purpose domain.Purpose, types []domain.DocumentType, held []consent.Held, fields []domain.Field) error {
+	for _, h := range held {
+		types = append(slices.Clip(types), h.Type)
+	}
+	var known []domain.Field
+	for _, name := range types {
+		t, ok := words.DocumentType(name)
+		if !ok {
+			continue
+		}
+		for _, m := range t.Minimum {
+			if m.Purpose != purpose {
+				continue
+			}
+			known = append(known, m.Fields...)
+			for _, p := range t.Predicates {
+				if slices.Contains(m.Predicates, p.Name) {
+					known = append(known, p.AgeAtLeast.Field)
+				}
+			}
+		}
+	}
+	for _, f := range fields {
+		if !slices.Contains(known, f) {
+			return errUnknownField
+		}
+	}
+	return nil
+}
+
+// typesIn returns the types a consent is about: those it names, or those of the
+// documents it names.
+func (v *Vault) typesIn(ctx context.Context, t consent.Terms) ([]domain.DocumentType, error) {
+	types := slices.Clone(t.Types)
+	for _, id := range t.Documents {
+		state, _, err := documents.Load(ctx, v.Log, documentStream(id))
+		if err != nil {
+			return nil, err
+		}
+		if state.Type == "" {
+			return nil, document.ErrNotFound
+		}
+		types = append(types, state.Type)
+	}
+	return types, nil
+}

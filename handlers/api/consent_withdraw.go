@@ -1,0 +1,29 @@
+package api
+
+import (
+	"context"
+
+	"coffre/domain/consent"
+)
+
+// WithdrawConsent implements POST /consents/{id}/withdraw: rules C-1, C-4 and
+// C-6. It takes no turn behind those who read under the consent, and the citizen
+// needs no key for it.
+func (v *Vault) WithdrawConsent(ctx context.Context, r WithdrawConsentRequestObject) (WithdrawConsentResponseObject, error) {
+	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (decidedConsent, error) {
+		a, under, err := v.decideOn(ctx, in, r.ConsentID)
+		if err != nil {
+			return decidedConsent{}, err
+		}
+		w := a.write(in.write(0, consentStream(r.ConsentID), a.citizen))
+		result, err := consents.Insist(ctx, v.Log, w, consent.Withdraw{Mandate: under, By: a.by, At: in.at})
+		if err != nil {
+			return decidedConsent{}, err
+		}
+		return v.decided(ctx, r.ConsentID, result)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return WithdrawConsent200JSONResponse{done.Receipt, WithdrawConsent200ResponseHeaders{done.At}}, nil
+}

@@ -1,0 +1,292 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/consent"
+	"coffre/domain/document"
+	"coffre/domain/registry"
+	"coffre/eventstore"
+	"coffre/eventstore/seal"
+	"coffre/projections"
+	"coffre/projections/evidence"
+)
+
+// need is one question of an evidence query on its way to its answer.
+type need struct {
+	reading
+	item  EvidenceItem
+	found findings // of the document that answers best
+	got   disclosed
+}
+
+// QueryEvidence implements POST /evidence/query. The basis is judged first, for
+// all needs and whatever is held (rule A-6). Of what is valid now, all accesses
+// are on record before the first content is opened (rule A-1); with presenceOnly
+// nothing is opened and nothing recorded.
+func (v *Vault) QueryEvidence(ctx context.Context, r QueryEvidenceRequestObject) (QueryEvidenceResponseObject, error) {
+	if err := v.seen(ctx, r.Params.CoffreMinPosition, v.Evidence.Name()); err != nil {
+		return nil, err
+	}
+	in, b := v.intend(ctx), r.Body
+	whose, err := v.named(ctx, in.call, b.SSIN, b.CitizenRef)
+	if err != nil {
+		return nil, err
+	}
+	needs := make([]*need, len(b.Needs))
+	for i, n := range b.Needs {
+		needs[i] = &need{
+			item: EvidenceItem{DocumentType: n.DocumentType, Outcome: EvidenceOutcomeNotHeld},
+			reading: reading{
+				basis:        basis{consent: b.ConsentID, legalBasis: b.LegalBasis, deliberation: b.Deliberation},
+				documentType: n.DocumentType, access: domain.AccessID{UUID: v.NewID()},
+				purpose: b.Purpose, procedure: b.Procedure, fields: n.Fields, predicate: registry.PredicateName(n.Predicate.Name),
+				caseReference: b.CaseReference,
+			},
+		}
+	}
+	if err := v.evidenceBasis(ctx, in, whose, needs); err != nil {
+		return nil, err
+	}
+	turn, err := v.admit(ctx, in, v.distinct(whose, b.SSIN, b.CitizenRef))
+	if err != nil {
+		return nil, v.refused(in, needs[0].asked(findings{citizen: person{id: whose}}), err)
+	}
+	if err := v.gather(ctx, in, whose, needs); err != nil {
+		turn.kept()
+		return nil, err
+	}
+	if b.PresenceOnly {
+		turn.kept()
+		return evidenceAnswer(needs), nil
+	}
+	at, err := v.discloseNeeds(ctx, in, needs)
+	if at.IsZero() {
+		turn.kept() // they learnt that nothing is held
+	} else {
+		turn.done(at)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return gathered{evidenceAnswer(needs), func() {
+		for _, n := range needs {
+			if n.item.Outcome == EvidenceOutcomeHeld {
+				v.told(in, n.got.authorized, access.Delivered, nil)
+			}
+		}
+	}}, nil
+}
+
+// distinct is what a citizen counts as for the quota. Somebody the vault does not
+// know counts, too, under an id of this moment's making, so that a quota used up
+// tells nothing.
+func (v *Vault) distinct(whose domain.CitizenID, ssin SSIN, ref domain.CitizenRef) domain.CitizenID {
+	if !whose.IsZero() {
+		return whose
+	}
+	sum := v.Keys.DeploymentKey(seal.RequestKey).MAC([]byte("nobody/v1\x00"), []byte(ssin.Reveal()), ref.UUID[:])
+	return domain.CitizenID{UUID: uuid.UUID(sum[:16])}
+}
+
+// evidenceBasis judges the basis of every need before anything of what is held.
+func (v *Vault) evidenceBasis(ctx context.Context, in intent, whose domain.CitizenID, needs []*need) error {
+	f, err := v.look(ctx, needs[0].reading)
+	if err != nil {
+		return err
+	}
+	if f.consent.Citizen != whose {
+		f.consent = consent.State{} // somebody else's is none
+	}
+	f.citizen = person{id: whose}
+	for _, n := range needs {
+		if err := n.established(in, f); err != nil {
+			return v.refused(in, n.asked(f), err)
+		}
+	}
+	return nil
+}
+
+// gather finds for each need the document that answers it best, judging what is
+// lawful as if all were disclosed one after the other.
+func (v *Vault) gather(ctx context.Context, in intent, whose domain.CitizenID, needs []*need) error {
+	types := make([]domain.DocumentType, len(needs))
+	for i, n := range needs {
+		types[i] = n.documentType
+	}
+	held, err := v.Evidence.Held(ctx, whose, projections.Latest, types...)
+	if err != nil {
+		return err
+	}
+	var after consent.State // the uses before counted in
+	used := false
+	for _, n := range needs {
+		if err := v.choose(ctx, in, n, held, after, used); err != nil {
+			return v.refused(in, n.asked(n.found), err)
+		}
+		if n.item.Outcome != EvidenceOutcomeHeld || n.consent.IsZero() {
+			continue
+		}
+		events, err := n.use(in, n.found).Decide(n.found.consent)
+		if err != nil {
+			return v.refused(in, n.asked(n.found), err)
+		}
+		after, used = n.found.consent, true
+		for _, e := range events {
+			after = consent.Evolve(after, e)
+		}
+	}
+	return nil
+}
+
+// choose looks at the documents of a need's type, the newest first, until one is
+// valid; of others it remembers the one that is nearest to that.
+func (v *Vault) choose(ctx context.Context, in intent, n *need, held []evidence.Holding, after consent.State, used bool) error {
+	best := -1
+	for i := len(held) - 1; i >= 0 && best < len(nearest)-1; i-- {
+		if held[i].Type != n.documentType {
+			continue
+		}
+		r := n.reading
+		r.document = held[i].Document
+		f, err := v.survey(ctx, in, r)
+		if used {
+			f.consent = after
+		}
+		if err == nil {
+			err = r.lawful(in, f)
+		}
+		status := f.document.state.StatusAt(domain.BelgianDate(in.at))
+		switch {
+		case errors.Is(err, access.ErrNoBasis), errors.Is(err, access.ErrDocumentGone):
+			continue // not covered, or not there
+		case err != nil && !errors.Is(err, document.ErrRevoked) && !errors.Is(err, access.ErrSuspended):
+			return err
+		}
+		for rank, o := range nearest {
+			if o.status == status && rank > best {
+				best, n.found, n.document = rank, f, r.document
+				n.item.Outcome = o.outcome
+			}
+		}
+	}
+	if best >= 0 {
+		s := n.found.document.state
+		n.item.DocumentID, n.item.Href, n.item.Issuer, n.item.Version = s.Document, documentHref(s.Document), s.Issuer, s.VersionAt(domain.BelgianDate(in.at))
+	}
+	return nil
+}
+
+// nearest orders what a document is worth, the last one best.
+var nearest = []struct {
+	status  document.Status
+	outcome EvidenceOutcome
+}{
+	{document.IsRevoked, EvidenceOutcomeRevoked},
+	{document.Expired, EvidenceOutcomeExpired},
+	{document.NotYetValid, EvidenceOutcomeNotYetValid},
+	{document.IsSuspended, EvidenceOutcomeSuspended},
+	{document.Valid, EvidenceOutcomeHeld},
+}
+
+// discloseNeeds authorises every access, reads again, and opens. It returns where
+// the last authorisation is, zero when there is none. An error leaves nothing to
+// answer; what was authorised by then is recorded as withheld or failed.
+func (v *Vault) discloseNeeds(ctx context.Context, in intent, needs []*need) (eventstore.Position, error) {
+	var last eventstore.Position
+	for _, n := range needs {
+		if n.item.Outcome != EvidenceOutcomeHeld {
+			continue
+		}
+		got, err := v.authorize(ctx, in, n.reading, n.found)
+		if err != nil {
+			return last, v.giveUp(ctx, in, needs, v.refused(in, n.asked(n.found), err))
+		}
+		n.got, last = got, got.position
+	}
+	for _, n := range needs {
+		if n.item.Outcome != EvidenceOutcomeHeld {
+			continue
+		}
+		var err error
+		n.got.findings, err = v.lookAgain(ctx, in, n.reading, n.got.authorized)
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, document.ErrRevoked):
+			n.item.Outcome = EvidenceOutcomeRevoked
+		case errors.Is(err, access.ErrSuspended):
+			n.item.Outcome = EvidenceOutcomeSuspended
+		default:
+			return last, v.giveUp(ctx, in, needs, err)
+		}
+		if err := v.recordWithheld(ctx, in, n.got.authorized, err); err != nil {
+			return last, v.giveUp(ctx, in, needs, err)
+		}
+	}
+	for _, n := range needs {
+		if n.item.Outcome != EvidenceOutcomeHeld {
+			continue
+		}
+		if err := v.open(ctx, in, &n.got); err != nil {
+			n.got.authorized = access.Authorized{} // recorded as failed
+			return last, v.giveUp(ctx, in, needs, err)
+		}
+		n.answer()
+	}
+	return last, nil
+}
+
+// giveUp records that what was authorised and not dealt with yet was withheld.
+func (v *Vault) giveUp(ctx context.Context, in intent, needs []*need, why error) error {
+	all := []error{why}
+	for _, n := range needs {
+		if a := n.got.authorized; n.item.Outcome == EvidenceOutcomeHeld && !a.Access.IsZero() {
+			all = append(all, v.recordWithheld(ctx, in, a, why))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// answer puts what was disclosed into the item.
+func (n *need) answer() {
+	a := n.got.authorized
+	dates := clearDates(n.got.findings.document.state, a.Version)
+	n.item.AccessID, n.item.Version, n.item.Content = a.Access, a.Version, n.got.content
+	n.item.ValidFrom, n.item.ValidUntil = dates.ValidFrom, dates.ValidUntil
+	if a.Kind == access.KindPredicate {
+		n.item.Predicate = PredicateAnswer{Name: a.Predicate, Holds: n.got.holds}
+	}
+}
+
+func evidenceAnswer(needs []*need) QueryEvidence200JSONResponse {
+	answer := EvidenceAnswer{Self: Base + "/evidence/query", Items: make([]EvidenceItem, len(needs))}
+	for i, n := range needs {
+		if answer.Items[i] = n.item; n.item.Outcome == EvidenceOutcomeHeld {
+			answer.NotAsked++
+		}
+	}
+	return QueryEvidence200JSONResponse(answer)
+}
+
+// gathered is an answer whose accesses are recorded as disclosed once it was
+// handed to the network.
+type gathered struct {
+	QueryEvidence200JSONResponse
+	then func()
+}
+
+// VisitQueryEvidenceResponse writes the answer.
+func (g gathered) VisitQueryEvidenceResponse(w http.ResponseWriter) error {
+	if err := g.QueryEvidence200JSONResponse.VisitQueryEvidenceResponse(w); err != nil {
+		return err
+	}
+	g.then()
+	return nil
+}

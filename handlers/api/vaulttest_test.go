@@ -1,0 +1,292 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	samples "coffre/deploy/registry"
+	"coffre/domain"
+	"coffre/domain/mandate"
+	"coffre/domain/registry"
+	"coffre/eventstore"
+	"coffre/eventstore/codec"
+	"coffre/eventstore/faulty"
+	"coffre/eventstore/memory"
+	"coffre/eventstore/requests"
+	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/seal/ringtest"
+	"coffre/projections"
+	"coffre/projections/accesslog"
+	"coffre/projections/consentlog"
+	"coffre/projections/evidence"
+	"coffre/projections/projectiontest"
+	vocabulary "coffre/projections/registry"
+	"coffre/projections/wallet"
+)
+
+// Organisations of the sample registry, as tests use them.
+const (
+	homeAffairs    domain.Organisation = "0308356862" // issues household compositions and identity data
+	socialSecurity domain.Organisation = "0206731645" // issues ISI+ cards; reads by law
+	flanders       domain.Organisation = "0316380841" // reads by law and by consent
+	railways       domain.Organisation = "0203430576" // reads by consent only
+	economy        domain.Organisation = "0314595348" // reads by law, for the social tariff
+)
+
+// testVault is a whole vault: a real log, sealed under a real key ring, with real
+// read models kept up. Its clock moves when the test moves it.
+type testVault struct {
+	*Vault
+	Store  *faulty.Store // a memory store, until a rule says otherwise
+	Keeper *ringtest.Keeper
+	KeysDB *keysdb.DB
+	Clock  *testClock
+
+	running *projectiontest.Running
+}
+
+// testClock stands still until it is moved. It may be used concurrently.
+type testClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *testClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *testClock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// noon is where every test's clock begins.
+var noon = time.Date(2026, time.June, 15, 10, 0, 0, 0, time.UTC)
+
+// newVault returns a vault with the sample registry in force. change may alter
+// the registry before it is published.
+func newVault(t testing.TB, change ...func(*registry.Registry)) *testVault {
+	t.Helper()
+	dir := t.TempDir()
+	tv := &testVault{
+		Store: faulty.New(memory.New(), nil), Keeper: ringtest.OpenKeeper(t, dir),
+		KeysDB: ringtest.OpenDB(t, dir), Clock: &testClock{now: noon},
+	}
+	ring := ringtest.OpenRing(t, tv.KeysDB, tv.Keeper, seal.Config{})
+	table, err := requests.Open(t.Context(), tv.KeysDB, ring.DeploymentKey(seal.RequestKey).MAC, tv.Clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer := seal.Sealer{Ring: ring}
+	v := &Vault{
+		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: sealer, Now: tv.Clock.Now}),
+		Keys: ring, Codec: codec.Catalog, Sealer: sealer, Requests: table, Words: new(vocabulary.Holder),
+		Wallets: wallet.New(), ConsentLog: consentlog.New(), AccessLog: accesslog.New(), Evidence: evidence.New(),
+		Now: tv.Clock.Now, NewID: uuid.New, Slog: slog.New(slog.DiscardHandler),
+	}
+	tv.Vault = v
+	tv.running = projectiontest.Start(t, tv.Store, t.TempDir(), v.Wallets, v.ConsentLog, v.AccessLog, v.Evidence)
+	v.Runner = tv.running.Runner
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); v.Background(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	tv.publish(t, change...)
+	return tv
+}
+
+func (tv *testVault) publish(t testing.TB, change ...func(*registry.Registry)) {
+	t.Helper()
+	all, err := vocabulary.Load(samples.Files, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range change {
+		c(&all)
+	}
+	next := tv.Words.Current().Version() + 1
+	cmd := registry.Publish{Version: next, Registry: all, By: domain.Actor{Role: domain.RoleOperator}}
+	if next == 1 {
+		cmd.By.Role = domain.RoleSystem
+	}
+	if _, err := registries.Transact(t.Context(), tv.Log, eventstore.Write{Stream: registry.StreamName}, cmd); err != nil {
+		t.Fatal(err)
+	}
+	if err := tv.Words.Apply(registry.Published{Version: next, Registry: all}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// organisation returns one organisation of a registry about to be published.
+func organisation(t testing.TB, r *registry.Registry, number domain.Organisation) *registry.Organisation {
+	t.Helper()
+	i := slices.IndexFunc(r.Organisations, func(o registry.Organisation) bool { return o.Number == number })
+	if i < 0 {
+		t.Fatalf("no organisation %s", number)
+	}
+	return &r.Organisations[i]
+}
+
+// Callers.
+func issuer(o domain.Organisation) Caller {
+	return Caller{Role: domain.RoleIssuer, Organisation: o, Subject: "clerk"}
+}
+
+func consumer(o domain.Organisation) Caller {
+	return Caller{Role: domain.RoleConsumer, Organisation: o, Subject: "clerk"}
+}
+
+func citizenCaller(id domain.CitizenID) Caller {
+	return Caller{Role: domain.RoleCitizen, Citizen: id, Subject: "login of " + id.String()}
+}
+
+func officeCaller(role domain.Role) Caller {
+	return Caller{Role: role, Subject: "office " + string(role), Session: uuid.NewSHA1(uuid.Nil, []byte(role))}
+}
+
+// as returns the context of a call. What the request asks for goes into the
+// idempotency check; it may be nil.
+func (tv *testVault) as(t testing.TB, who Caller, operation string, request any) context.Context {
+	t.Helper()
+	body, err := json.Marshal(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return WithCall(t.Context(), &Call{Caller: who, Trace: uuid.New(), Operation: operation, Received: tv.Clock.Now(), Language: "en", Body: body})
+}
+
+// caughtUp waits until the read models show all that is in the log.
+func (tv *testVault) caughtUp(t testing.TB) {
+	t.Helper()
+	tv.running.CaughtUp(t)
+}
+
+// resting waits until everything in the background is done, and shown.
+func (tv *testVault) resting(t testing.TB) {
+	t.Helper()
+	if err := tv.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tv.caughtUp(t)
+}
+
+// ssin is the number of the n-th test person, and person their id, once known.
+func ssin(n int) SSIN { return SSIN{SSIN: ringtest.SSIN(n)} }
+
+func (tv *testVault) person(t testing.TB, n int) domain.CitizenID {
+	t.Helper()
+	id, err := tv.Keys.Resolve(t.Context(), ringtest.SSIN(n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// Contents that satisfy the sample schemas. Each holds a canary that must turn
+// up in an answer only.
+const (
+	household = `{"asOf":"2026-01-01","address":{"municipality":"Canaryville","postalCode":"1000"},"householdSize":4,"members":[{"relation":"child"}]}`
+	identity  = `{"birthdate":"1980-02-29","family_name":"Canary","given_name":"Carla","nationalities":["BE"]}`
+	childCard = `{"birthDate":"2016-04-05","cardNumber":"0123456789","insurer":"Canary Mutual","name":"Canary Child"}`
+)
+
+// issue issues a document through the use case and waits until it is shown.
+func (tv *testVault) issue(t testing.TB, by domain.Organisation, body DocumentIssue) domain.DocumentID {
+	t.Helper()
+	if body.SourceReference == "" {
+		body.SourceReference = "ref-" + uuid.NewString()
+	}
+	if body.ValidFrom == "" {
+		body.ValidFrom = "2026-01-01"
+	}
+	answer, err := tv.IssueDocument(tv.as(t, issuer(by), "issueDocument", body), IssueDocumentRequestObject{
+		Params: IssueDocumentParams{IdempotencyKey: uuid.New()}, Body: &body,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tv.caughtUp(t)
+	return answer.(IssueDocument201JSONResponse).Body.DocumentID
+}
+
+func (tv *testVault) household(t testing.TB, n int) domain.DocumentID {
+	t.Helper()
+	return tv.issue(t, homeAffairs, DocumentIssue{SSIN: ssin(n), DocumentType: "householdComposition", Content: Content(household)})
+}
+
+func (tv *testVault) childCard(t testing.TB, child int, parents ...int) domain.DocumentID {
+	t.Helper()
+	body := DocumentIssue{SSIN: ssin(child), DocumentType: "isiPlusCard", Content: Content(childCard), ValidUntil: "2028-12-31"}
+	for _, p := range parents {
+		body.Parents = append(body.Parents, ssin(p))
+	}
+	return tv.issue(t, socialSecurity, body)
+}
+
+// mandateOf returns the only mandate under which one person represents another.
+func (tv *testVault) mandateOf(t testing.TB, representative, represented domain.CitizenID) domain.MandateID {
+	t.Helper()
+	all, err := tv.Wallets.Represents(t.Context(), representative, projections.Latest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all {
+		if m.Citizen == represented {
+			return m.Mandate
+		}
+	}
+	t.Fatal("no such mandate")
+	return domain.MandateID{}
+}
+
+// endMandate ends a mandate, past every use case.
+func (tv *testVault) endMandate(t testing.TB, id domain.MandateID, by domain.Actor, reason domain.ReasonCode) {
+	t.Helper()
+	if _, err := mandates.Insist(t.Context(), tv.Log, eventstore.Write{Stream: mandateStream(id)}, mandate.End{Reason: reason, By: by, At: tv.Clock.Now()}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// recorded returns the facts in the log of one type, in order.
+func recorded[E any](t testing.TB, tv *testVault) []E {
+	t.Helper()
+	var all []E
+	for e, err := range tv.Log.ReadAll(t.Context(), eventstore.Position{}, 1<<30) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fact, ok := e.Data.(E); ok {
+			all = append(all, fact)
+		}
+	}
+	return all
+}
+
+// slugOf is the slug of a refusal; "" for no error, the text of any other.
+func slugOf(err error) string {
+	p, _, _, known := describe(err)
+	switch {
+	case err == nil:
+		return ""
+	case !known:
+		return "fault: " + err.Error()
+	}
+	var said *domain.Error
+	if errors.As(err, &said) {
+		return said.Slug
+	}
+	return p.Type[strings.LastIndexByte(p.Type, ':')+1:]
+}

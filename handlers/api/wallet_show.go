@@ -1,0 +1,500 @@
+package api
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/mandate"
+	"coffre/eventstore"
+	"coffre/projections"
+	vocabulary "coffre/projections/registry"
+	"coffre/projections/wallet"
+)
+
+// GetWallet implements GET /citizens/{id}/wallet: what a citizen holds, with what
+// status, and who may read it. Their own is shown without a record; what they hold
+// for others, and somebody else's whole wallet, only after one (rule A-1); an
+// auditor sees no content. The answer is written as it is found: contents go from
+// the sealed bytes into it and nowhere else.
+func (v *Vault) GetWallet(ctx context.Context, r GetWalletRequestObject) (GetWalletResponseObject, error) {
+	in := v.intend(ctx)
+	if err := v.seen(ctx, r.Params.CoffreMinPosition, v.Wallets.Name()); err != nil {
+		return nil, err
+	}
+	page := &walletPage{v: v, ctx: ctx, in: in, whose: r.CitizenID, lang: in.call.Language, moment: in.at, day: domain.BelgianDate(in.at), leaf: projections.Latest}
+	if err := page.travel(r.Params); err != nil {
+		return nil, err
+	}
+	if err := page.enter(); err != nil {
+		return nil, err
+	}
+	page.borrow()
+	if err := page.write(r.Params); err != nil {
+		page.giveBack()
+		return nil, err
+	}
+	return page, nil
+}
+
+// walletPage is one wallet being written, and then the answer.
+type walletPage struct {
+	v     *Vault
+	ctx   context.Context
+	in    intent
+	whose domain.CitizenID
+	lang  domain.Language
+
+	leaf     int64       // what the vault knew up to there
+	moment   time.Time   // at which it knew that
+	day      domain.Date // on which it counts
+	elsewhen bool        // the day was asked for
+	bare     bool        // without content
+
+	acting  acting
+	looked  []access.Authorized // one for each person represented
+	others  map[domain.CitizenID]*heldFor
+	readers []wallet.Reader // of the person whose documents come now
+
+	*walletBuffers
+	items int
+}
+
+// heldFor is one person whose documents the caller holds under mandates.
+type heldFor struct {
+	acting  acting
+	shown   bool // and on record
+	readers []wallet.Reader
+}
+
+// walletBuffers are reused: what was written there is personal, and is
+// overwritten when they are given back.
+type walletBuffers struct {
+	out   []byte
+	plain []byte // one opened part
+}
+
+var walletPool = sync.Pool{New: func() any { return new(walletBuffers) }}
+
+// keptWallet bounds the bytes a reused buffer may weigh.
+const keptWallet = 1 << 20
+
+func (p *walletPage) borrow() { p.walletBuffers = walletPool.Get().(*walletBuffers) }
+
+func (p *walletPage) giveBack() {
+	b := p.walletBuffers
+	p.walletBuffers = nil
+	clear(b.out)
+	clear(b.plain[:cap(b.plain)])
+	if cap(b.out) > keptWallet || cap(b.plain) > keptWallet {
+		return
+	}
+	b.out, b.plain = b.out[:0], b.plain[:0]
+	walletPool.Put(b)
+}
+
+// VisitGetWalletResponse writes the answer.
+func (p *walletPage) VisitGetWalletResponse(w http.ResponseWriter) error {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(p.out)))
+	w.WriteHeader(http.StatusOK)
+	_, err := w.Write(p.out)
+	p.giveBack()
+	if err != nil {
+		return fmt.Errorf("write the wallet: %w", err)
+	}
+	for _, a := range p.looked {
+		p.v.looked(p.in, a)
+	}
+	return nil
+}
+
+// travel goes to the moment asked about. Without validAt it is the day on which
+// the vault knew what it knew.
+func (p *walletPage) travel(asked GetWalletParams) error {
+	if !asked.AsOf.IsZero() {
+		leaf, err := p.v.leafAt(p.ctx, asked.AsOf)
+		if err != nil {
+			return err
+		}
+		if leaf >= 0 {
+			if err := p.v.seen(p.ctx, leafToken(leaf), p.v.Wallets.Name()); err != nil {
+				return err
+			}
+		}
+		p.leaf, p.moment, p.day = leaf, asked.AsOf.UTC(), domain.BelgianDate(asked.AsOf)
+	}
+	if asked.ValidAt != "" {
+		p.day, p.elsewhen = asked.ValidAt, true
+	}
+	return nil
+}
+
+// enter lets in the citizen, who represents them, and auditors, whose reading is
+// recorded as one of the log.
+func (p *walletPage) enter() (err error) {
+	if p.in.actor.Role == domain.RoleAuditor {
+		p.bare = true
+		return p.v.recordLogRead(p.ctx, 0, ListEventsParams{Category: []StreamCategory{"document"}, Stream: string(citizenStream(p.whose))})
+	}
+	if p.whose.IsZero() {
+		return errNoResource
+	}
+	if p.acting, err = p.v.actFor(p.ctx, p.in, p.whose, mandate.Read); err != nil || p.acting.self() {
+		return err
+	}
+	looked, err := p.v.lookFor(p.ctx, p.in, p.acting, p.acting.under(nil))
+	if err != nil {
+		return err
+	}
+	p.looked = append(p.looked, looked)
+	return nil
+}
+
+// write writes the whole answer.
+func (p *walletPage) write(asked GetWalletParams) error {
+	p.out = append(p.out, `{"self":`...)
+	p.text(walletHref(p.whose, asked))
+	p.out = append(p.out, `,"citizenId":"`...)
+	p.id(p.whose.UUID)
+	p.out = append(p.out, '"')
+	if !asked.AsOf.IsZero() {
+		p.member("asOf", asked.AsOf.Format(time.RFC3339Nano))
+	}
+	p.member("validAt", string(asked.ValidAt))
+	p.out = append(p.out, `,"items":[`...)
+	if p.leaf >= 0 {
+		var err error
+		if p.readers, err = p.v.Wallets.Readers(p.ctx, p.whose, p.leaf); err != nil {
+			return err
+		}
+		if err := p.v.Wallets.Of(p.ctx, p.whose, p.leaf, p.held); err != nil {
+			return err
+		}
+	}
+	p.out = append(p.out, "]}\n"...)
+	return nil
+}
+
+// held writes one document that the person holds.
+func (p *walletPage) held(h *wallet.Held) error {
+	switch {
+	case h.Mandate != nil && (p.bare || !p.acting.self()):
+		return nil // what they hold for others is for their own eyes
+	case h.Mandate != nil:
+		return p.heldForAnother(h)
+	case !p.bare && !p.acting.self() && !p.holds(p.acting, h.Type):
+		return nil
+	}
+	return p.document(&h.Document, p.acting)
+}
+
+// holds reports whether a representative holds documents of the type on the day
+// of the call.
+func (p *walletPage) holds(a acting, t domain.DocumentType) bool {
+	known, ok := p.in.words.DocumentType(t)
+	return ok && slices.ContainsFunc(a.mandates, func(m mandate.InForce) bool { return m.Holds(*known, domain.BelgianDate(p.in.at)) })
+}
+
+// heldForAnother writes a document of somebody whom the citizen represents, once
+// that they look at it is on record. A mandate that does not hold shows nothing.
+func (p *walletPage) heldForAnother(h *wallet.Held) error {
+	o, err := p.other(h.Citizen)
+	if err != nil || !p.holds(o.acting, h.Type) {
+		return err
+	}
+	if !o.shown {
+		looked, err := p.v.lookFor(p.ctx, p.in, o.acting, o.acting.under([]domain.DocumentType{h.Type}))
+		var said *domain.Error
+		switch {
+		case errors.As(err, &said) && said.Code != domain.Unavailable:
+			o.acting.mandates = nil // it ended just now
+			return nil
+		case err != nil:
+			return err
+		}
+		if o.readers, err = p.v.Wallets.Readers(p.ctx, h.Citizen, p.leaf); err != nil {
+			return err
+		}
+		p.looked, o.shown = append(p.looked, looked), true
+	}
+	p.readers = o.readers
+	return p.document(&h.Document, o.acting)
+}
+
+// other returns under which mandates in force the citizen holds documents of a person.
+func (p *walletPage) other(id domain.CitizenID) (*heldFor, error) {
+	if o := p.others[id]; o != nil {
+		return o, nil
+	}
+	a, err := p.v.actFor(p.ctx, p.in, id, mandate.Read)
+	var said *domain.Error
+	if err != nil && !errors.As(err, &said) { // a mandate that cannot be read shows nothing (M-1.9)
+		return nil, err
+	}
+	o := &heldFor{acting: a}
+	if p.others == nil {
+		p.others = make(map[domain.CitizenID]*heldFor)
+	}
+	p.others[id] = o
+	return o, nil
+}
+
+// document writes one document as it counts on the day.
+func (p *walletPage) document(d *wallet.Document, a acting) error {
+	part, err := p.open(d)
+	if err != nil {
+		return err
+	}
+	from, until, effective, state := d.ValidFrom, d.ValidUntil, d.EffectiveFrom, d.State
+	if d.PersonalValidity {
+		from, until, effective = part.validFrom, part.validUntil, part.effectiveFrom
+	}
+	if !p.simple(d, from, effective) {
+		found, rest, ok, err := p.onDay(d)
+		if err != nil || !ok {
+			return err
+		}
+		if part, err = p.open(found); err != nil { // anew: others were opened since
+			return err
+		}
+		d, from, until, effective, state = found, rest.from, rest.until, rest.effective, rest.state
+	}
+	p.item(d, part, from, until, effective, p.status(d, part, state, from, until), a)
+	return nil
+}
+
+// simple reports whether the row by itself tells how the document counts on the
+// day: its version and its state hold by then, and it has dates of its own.
+func (p *walletPage) simple(d *wallet.Document, from, effective domain.Date) bool {
+	return !p.elsewhen && (d.Version == 1 || from != "" && effective != "" && effective <= p.day) &&
+		(d.State != wallet.Revoked || d.RevokedFrom <= p.day)
+}
+
+// dated is what the rows of a document tell about a day.
+type dated struct {
+	from, until, effective domain.Date
+	state                  wallet.DocumentState
+}
+
+// onDay finds the version that holds on the day among all that were known.
+func (p *walletPage) onDay(d *wallet.Document) (*wallet.Document, dated, bool, error) {
+	rows, err := p.v.Wallets.Versions(p.ctx, d.Document, p.leaf)
+	if err != nil {
+		return nil, dated{}, false, err
+	}
+	dates := make(map[int]dated, len(rows))
+	of := func(row *wallet.Document) (dated, error) {
+		if known, ok := dates[row.Version]; ok {
+			return known, nil
+		}
+		one := dated{from: row.ValidFrom, until: row.ValidUntil, effective: row.EffectiveFrom}
+		if row.PersonalValidity {
+			part, err := p.open(row)
+			if err != nil {
+				return dated{}, err
+			}
+			one = dated{from: part.validFrom, until: part.validUntil, effective: part.effectiveFrom}
+		}
+		dates[row.Version] = one
+		return one, nil
+	}
+	in, state, ok, err := wallet.InForce(rows, p.day, domain.BelgianDate, func(row *wallet.Document) (domain.Date, error) {
+		one, err := of(row)
+		return one.effective, err
+	})
+	if err != nil || !ok {
+		return nil, dated{}, false, err
+	}
+	found, err := of(in)
+	if err != nil {
+		return nil, dated{}, false, err
+	}
+	// A later version without dates keeps those of the version before (rule D-3).
+	for version := in.Version - 1; found.from == "" && version > 0; version-- {
+		for i := range rows {
+			if rows[i].Version != version {
+				continue
+			}
+			before, err := of(&rows[i])
+			if err != nil {
+				return nil, dated{}, false, err
+			}
+			found.from, found.until = before.from, before.until
+			break
+		}
+	}
+	found.state = state
+	return in, found, true, nil
+}
+
+// status is what the document is worth on the day. To who sees no dates it counts
+// as valid unless something in clear says otherwise.
+func (p *walletPage) status(d *wallet.Document, part personalPart, state wallet.DocumentState, from, until domain.Date) DocumentState {
+	switch {
+	case d.Destroyed || part.gone:
+		return DocumentStateErased
+	case state == wallet.Revoked:
+		return DocumentStateRevoked
+	case state == wallet.Suspended:
+		return DocumentStateSuspended
+	case from != "" && p.day < from:
+		return DocumentStateNotYetValid
+	case until != "" && until < p.day:
+		return DocumentStateExpired
+	}
+	return DocumentStateValid
+}
+
+// open opens the sealed part of a row, which stays valid until the next one is
+// opened. There is none for who sees no content, and of what was erased.
+func (p *walletPage) open(d *wallet.Document) (personalPart, error) {
+	if p.bare || d.Destroyed || d.Sealed == nil {
+		return personalPart{}, nil
+	}
+	plain, err := p.v.Sealer.Open(p.ctx, p.plain[:0], d.Place, d.Sealed)
+	if errors.Is(err, eventstore.ErrErased) {
+		return personalPart{gone: true}, nil
+	}
+	if err != nil {
+		return personalPart{}, fmt.Errorf("open %s: %w", d.Place.Type, err)
+	}
+	p.plain = plain
+	part, ok := splitPersonal(plain)
+	if !ok {
+		return personalPart{}, fmt.Errorf("%s: its personal part does not decode", d.Place.Type)
+	}
+	return part, nil
+}
+
+// item writes one document, with the members of the contract's WalletItem.
+func (p *walletPage) item(d *wallet.Document, part personalPart, from, until, effective domain.Date, state DocumentState, a acting) {
+	if p.items++; p.items > 1 {
+		p.out = append(p.out, ',')
+	}
+	p.out = append(p.out, `{"href":"`...)
+	p.out = append(p.out, Base...)
+	p.out = append(p.out, `/documents/`...)
+	p.id(d.Document.UUID)
+	p.out = append(p.out, `","documentId":"`...)
+	p.id(d.Document.UUID)
+	p.out = append(p.out, '"')
+	p.member("documentType", string(d.Type))
+	p.member("label", p.in.words.Label(vocabulary.KindDocumentType, string(d.Type), p.lang))
+	p.member("issuer", string(d.Issuer))
+	p.member("issuerName", p.in.words.Label(vocabulary.KindOrganisation, string(d.Issuer), p.lang))
+	p.out = append(p.out, `,"version":`...)
+	p.out = strconv.AppendInt(p.out, int64(d.Version), 10)
+	p.member("state", string(state))
+	p.member("reason", string(d.Reason))
+	p.member("validFrom", string(from))
+	p.member("validUntil", string(until))
+	p.member("effectiveFrom", string(effective))
+	if part.content != nil {
+		p.out = append(p.out, `,"content":`...)
+		p.out = append(p.out, part.content...)
+	}
+	p.whoMayRead(d)
+	if p.bare || a.self() {
+		p.member("heldAs", string(HeldAsSubject))
+	} else {
+		p.member("heldAs", string(HeldAsRepresentative))
+		p.member("representedCitizenId", d.Citizen.String())
+		p.member("mandateId", a.under([]domain.DocumentType{d.Type}).ID.String())
+	}
+	p.out = append(p.out, '}')
+}
+
+// whoMayRead writes the consents that let somebody read the document.
+func (p *walletPage) whoMayRead(d *wallet.Document) {
+	first := true
+	for i := range p.readers {
+		r := &p.readers[i]
+		if !p.moment.Before(r.Terms.Until) || !r.Covers(d.Document, d.Type, d.IssuedLeaf) {
+			continue
+		}
+		if first {
+			p.out = append(p.out, `,"whoMayRead":[`...)
+		} else {
+			p.out = append(p.out, ',')
+		}
+		first = false
+		p.out = append(p.out, `{"consentId":"`...)
+		p.id(r.Consent.UUID)
+		p.out = append(p.out, '"')
+		p.member("organization", string(r.Terms.Consumer))
+		p.member("organizationName", p.in.words.Label(vocabulary.KindOrganisation, string(r.Terms.Consumer), p.lang))
+		p.member("purpose", string(r.Terms.Purpose))
+		p.member("purposeLabel", p.in.words.Label(vocabulary.KindPurpose, string(r.Terms.Purpose), p.lang))
+		p.member("until", r.Terms.Until.Format(time.RFC3339Nano))
+		p.out = append(p.out, '}')
+	}
+	if !first {
+		p.out = append(p.out, ']')
+	}
+}
+
+// member writes a member that is not the first; none when it has no value.
+func (p *walletPage) member(name, value string) {
+	if value == "" {
+		return
+	}
+	p.out = append(p.out, ',', '"')
+	p.out = append(p.out, name...)
+	p.out = append(p.out, '"', ':')
+	p.text(value)
+}
+
+// text writes a JSON string.
+func (p *walletPage) text(s string) {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			p.out, _ = jsontext.AppendQuote(p.out, s) // labels are UTF-8; what is not is replaced
+			return
+		}
+	}
+	p.out = append(p.out, '"')
+	p.out = append(p.out, s...)
+	p.out = append(p.out, '"')
+}
+
+// id writes a UUID in its usual form.
+func (p *walletPage) id(id uuid.UUID) {
+	for i, part := range [][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
+		if i > 0 {
+			p.out = append(p.out, '-')
+		}
+		p.out = hex.AppendEncode(p.out, part)
+	}
+}
+
+func walletHref(id domain.CitizenID, asked GetWalletParams) Href {
+	q := url.Values{}
+	if !asked.AsOf.IsZero() {
+		q.Set("asOf", asked.AsOf.Format(time.RFC3339Nano))
+	}
+	if asked.ValidAt != "" {
+		q.Set("validAt", string(asked.ValidAt))
+	}
+	if asked.Lang != "" {
+		q.Set("lang", string(asked.Lang))
+	}
+	href := Base + "/citizens/" + id.String() + "/wallet"
+	if len(q) == 0 {
+		return href
+	}
+	return href + "?" + q.Encode()
+}
