@@ -1,0 +1,642 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/citizen"
+	"coffre/domain/document"
+	"coffre/domain/mandate"
+	"coffre/eventstore"
+	"coffre/eventstore/requests"
+)
+
+// issueAs asks to issue and returns whether it was new.
+func (tv *testVault) issueAs(t testing.TB, by domain.Organisation, key uuid.UUID, body DocumentIssue) (isNew bool, receipt DocumentReceipt, err error) {
+	t.Helper()
+	answer, err := tv.IssueDocument(tv.as(t, issuer(by), "issueDocument", body), IssueDocumentRequestObject{
+		Params: IssueDocumentParams{IdempotencyKey: key}, Body: &body,
+	})
+	switch a := answer.(type) {
+	case IssueDocument201JSONResponse:
+		return true, a.Body, err
+	case IssueDocument200JSONResponse:
+		return false, a.Body, err
+	}
+	return false, DocumentReceipt{}, err
+}
+
+func (tv *testVault) update(t testing.TB, by domain.Organisation, id domain.DocumentID, tag EntityTag, content string) (DocumentReceipt, error) {
+	t.Helper()
+	body := DocumentUpdate{EffectiveFrom: "2026-06-01", Content: Content(content)}
+	answer, err := tv.UpdateDocument(tv.as(t, issuer(by), "updateDocument", body), UpdateDocumentRequestObject{
+		DocumentID: id, Params: UpdateDocumentParams{IdempotencyKey: uuid.New(), IfMatch: tag}, Body: &body,
+	})
+	if err != nil {
+		return DocumentReceipt{}, err
+	}
+	return answer.(UpdateDocument200JSONResponse).Body, nil
+}
+
+const identity2 = `{"birthdate":"1980-02-29","family_name":"Canary","given_name":"Clara","nationalities":["BE"]}`
+
+func TestIssuing(t *testing.T) {
+	tv := newVault(t)
+	body := DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "one", ValidFrom: "2026-01-01", Content: Content(identity)}
+	_, first, err := tv.issueAs(t, homeAffairs, uuid.New(), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := func() int { return len(recorded[document.Event](t, tv)) }
+
+	t.Run("D-4 the same again is 200 and records nothing", func(t *testing.T) {
+		before := head()
+		isNew, again, err := tv.issueAs(t, homeAffairs, uuid.New(), body)
+		if err != nil || isNew || again.DocumentID != first.DocumentID || again.CitizenRef != first.CitizenRef || head() != before {
+			t.Fatal(isNew, again, err)
+		}
+	})
+	t.Run("D-4 members in another order are the same content", func(t *testing.T) {
+		other := body
+		other.Content = Content(`{"nationalities":["BE"],"given_name":"Carla", "family_name":"Canary","birthdate":"1980-02-29"}`)
+		if isNew, _, err := tv.issueAs(t, homeAffairs, uuid.New(), other); err != nil || isNew {
+			t.Fatal(isNew, err)
+		}
+	})
+	t.Run("D-4 other content is refused and names the update", func(t *testing.T) {
+		other := body
+		other.Content = Content(identity2)
+		if _, _, err := tv.issueAs(t, homeAffairs, uuid.New(), other); !errors.Is(err, document.ErrAlreadyIssued) {
+			t.Fatal(err)
+		}
+	})
+	t.Run("D-4 the content of an older version is refused as superseded", func(t *testing.T) {
+		if _, err := tv.update(t, homeAffairs, first.DocumentID, `"1"`, identity2); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := tv.issueAs(t, homeAffairs, uuid.New(), body); !errors.Is(err, document.ErrSupersededContent) {
+			t.Fatal(err)
+		}
+	})
+	t.Run("D-1 only an authentic source issues", func(t *testing.T) {
+		if _, _, err := tv.issueAs(t, economy, uuid.New(), body); !errors.Is(err, document.ErrNotIssuer) {
+			t.Fatal(err)
+		}
+	})
+	t.Run("D-5 content satisfies the schema, and the refusal does not repeat it", func(t *testing.T) {
+		other := body
+		other.SourceReference, other.Content = "two", Content(`{"birthdate":"canary","given_name":"Canary"}`)
+		_, _, err := tv.issueAs(t, homeAffairs, uuid.New(), other)
+		problem, _, _, known := describe(err)
+		if !known || problem.Status != 400 || len(problem.Issues) == 0 {
+			t.Fatal(err)
+		}
+		for _, i := range problem.Issues {
+			if i.Name == "" || i.Name == "/content/canary" || i.Detail == "canary" {
+				t.Error(i)
+			}
+		}
+	})
+	t.Run("D-5 an unknown type is refused", func(t *testing.T) {
+		other := body
+		other.DocumentType = "canaryPass"
+		if _, _, err := tv.issueAs(t, homeAffairs, uuid.New(), other); !errors.Is(err, document.ErrUnknownType) {
+			t.Fatal(err)
+		}
+	})
+	t.Run("D-6 validity ends not before it begins", func(t *testing.T) {
+		other := body
+		other.SourceReference, other.ValidUntil = "three", "2025-12-31"
+		if _, _, err := tv.issueAs(t, homeAffairs, uuid.New(), other); !errors.Is(err, document.ErrValidity) {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestAKeyAnswersOnce(t *testing.T) {
+	tv := newVault(t)
+	key := uuid.New()
+	body := DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "one", ValidFrom: "2026-01-01", Content: Content(identity)}
+	isNew, first, err := tv.issueAs(t, homeAffairs, key, body)
+	if err != nil || !isNew {
+		t.Fatal(isNew, err)
+	}
+	isNew, again, err := tv.issueAs(t, homeAffairs, key, body)
+	if err != nil || !isNew || again != first {
+		t.Fatalf("the first answer was another: %v %+v %v", isNew, again, err)
+	}
+	body.SourceReference = "two"
+	if _, _, err := tv.issueAs(t, homeAffairs, key, body); !errors.Is(err, requests.ErrKeyReuse) {
+		t.Fatal("one key for two bodies: ", err)
+	}
+	if n := len(recorded[document.Issued](t, tv)); n != 1 {
+		t.Fatal(n)
+	}
+}
+
+// 64 callers with one key at the same time: one document, and nobody gets another
+// answer than the first, or that it is in flight.
+func TestOneKeySixtyFourTimesAtOnce(t *testing.T) {
+	tv := newVault(t)
+	key, body := uuid.New(), DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "one", ValidFrom: "2026-01-01", Content: Content(identity)}
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			if _, _, err := tv.issueAs(t, homeAffairs, key, body); err != nil && !errors.Is(err, requests.ErrInFlight) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(recorded[document.Issued](t, tv)); n != 1 {
+		t.Fatal(n)
+	}
+}
+
+// Nobody is registered twice, however many issue their first document at once.
+func TestFirstDocumentsOfOnePersonAtOnce(t *testing.T) {
+	tv := newVault(t)
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Go(func() {
+			body := DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: string(rune('a' + i)), ValidFrom: "2026-01-01", Content: Content(identity)}
+			if _, _, err := tv.issueAs(t, homeAffairs, uuid.New(), body); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(recorded[citizen.Registered](t, tv)); n != 1 {
+		t.Fatalf("registered %d times", n)
+	}
+	if n := len(recorded[document.Issued](t, tv)); n != 32 {
+		t.Fatal(n)
+	}
+}
+
+func TestSixtyFourWriters(t *testing.T) {
+	tv := newVault(t)
+	id := tv.issue(t, homeAffairs, DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", Content: Content(identity)})
+	t.Run("D-3 of 64 updates of one version one wins, the others get 412", func(t *testing.T) {
+		for version := 1; version <= 3; version++ {
+			var won atomic.Int32
+			var wg sync.WaitGroup
+			for range 64 {
+				wg.Go(func() {
+					_, err := tv.update(t, homeAffairs, id, etag(version), identity2)
+					switch {
+					case err == nil:
+						won.Add(1)
+					case !errors.Is(err, document.ErrStale):
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if won.Load() != 1 {
+				t.Fatalf("version %d: %d won", version, won.Load())
+			}
+		}
+		for i, u := range recorded[document.Updated](t, tv) {
+			if u.Version != i+2 || u.Replaces != i+1 {
+				t.Errorf("update %d makes version %d of %d", i, u.Version, u.Replaces)
+			}
+		}
+	})
+	t.Run("D-3 a tag that is none of ours matches nothing", func(t *testing.T) {
+		for _, tag := range []EntityTag{`"0"`, `"canary"`, `"-1"`, `"04"`} {
+			if _, err := tv.update(t, homeAffairs, id, tag, identity); !errors.Is(err, document.ErrStale) {
+				t.Errorf("%s: %v", tag, err)
+			}
+		}
+	})
+}
+
+func (tv *testVault) revoke(t testing.TB, by domain.Organisation, id domain.DocumentID, tag EntityTag) error {
+	t.Helper()
+	body := DocumentRevocation{Reason: "issuedInError"}
+	_, err := tv.RevokeDocument(tv.as(t, issuer(by), "revokeDocument", body), RevokeDocumentRequestObject{
+		DocumentID: id, Params: RevokeDocumentParams{IdempotencyKey: uuid.New(), IfMatch: tag}, Body: &body,
+	})
+	return err
+}
+
+func TestRevoking(t *testing.T) {
+	tv := newVault(t)
+	id := tv.household(t, 1)
+	t.Run("D-1 to another issuer there is no such document", func(t *testing.T) {
+		if err := tv.revoke(t, socialSecurity, id, `"1"`); slugOf(err) != "documentNotFound" {
+			t.Fatal(err)
+		}
+	})
+	t.Run("a reason that the registry does not know is refused", func(t *testing.T) {
+		body := DocumentRevocation{Reason: "canary"}
+		_, err := tv.RevokeDocument(tv.as(t, issuer(homeAffairs), "revokeDocument", body), RevokeDocumentRequestObject{
+			DocumentID: id, Params: RevokeDocumentParams{IdempotencyKey: uuid.New(), IfMatch: `"1"`}, Body: &body,
+		})
+		if !errors.Is(err, errReason) {
+			t.Fatal(err)
+		}
+	})
+	t.Run("D-2 revocation needs no key and is final", func(t *testing.T) {
+		tv.Keys.Forget(tv.person(t, 1)) // nothing of theirs is in memory
+		tv.keysAway(true)
+		if err := tv.revoke(t, homeAffairs, id, `"1"`); err != nil {
+			t.Fatal(err)
+		}
+		tv.keysAway(false)
+		if _, err := tv.update(t, homeAffairs, id, `"1"`, household); !errors.Is(err, document.ErrRevoked) {
+			t.Fatal(err)
+		}
+	})
+}
+
+// keysAway lets the keeper of the key-encryption key refuse every call.
+func (tv *testVault) keysAway(away bool) {
+	tv.Keeper.Before(func(string) error {
+		if away {
+			return eventstore.ErrKeysUnavailable
+		}
+		return nil
+	})
+}
+
+func (tv *testVault) show(t testing.TB, who Caller, id domain.DocumentID) (Document, error) {
+	t.Helper()
+	answer, err := tv.GetDocument(tv.as(t, who, "getDocument", nil), GetDocumentRequestObject{DocumentID: id})
+	if err != nil {
+		return Document{}, err
+	}
+	s := answer.(shown)
+	s.then()
+	return s.Body, nil
+}
+
+func TestReadingADocument(t *testing.T) {
+	tv := newVault(t)
+	card := tv.childCard(t, 3, 1, 2)
+	child, mother, father := tv.person(t, 3), tv.person(t, 1), tv.person(t, 2)
+
+	t.Run("the subject reads without a record", func(t *testing.T) {
+		d, err := tv.show(t, citizenCaller(child), card)
+		if err != nil || string(d.Content) != childCard || d.ValidUntil != "2028-12-31" || d.CitizenID != child {
+			t.Fatal(d, err)
+		}
+		if n := len(recorded[access.Authorized](t, tv)); n != 0 {
+			t.Fatal(n)
+		}
+	})
+	t.Run("A-1 the issuer's reading back is recorded first", func(t *testing.T) {
+		d, err := tv.show(t, issuer(socialSecurity), card)
+		if err != nil || string(d.Content) != childCard || d.SourceReference == "" || d.CitizenRef.IsZero() || !d.CitizenID.IsZero() {
+			t.Fatal(d, err)
+		}
+		all := recorded[access.Authorized](t, tv)
+		if len(all) != 1 || all[0].Kind != access.KindReadBack || all[0].Consumer != socialSecurity {
+			t.Fatal(all)
+		}
+	})
+	t.Run("M-1.5 each parent reads under a mandate of their own, on record", func(t *testing.T) {
+		for i, parent := range []domain.CitizenID{mother, father} {
+			if _, err := tv.show(t, citizenCaller(parent), card); err != nil {
+				t.Fatal(err)
+			}
+			all := recorded[access.Authorized](t, tv)
+			last := all[len(all)-1]
+			if len(all) != 2+i || last.Reader != parent || last.Role != domain.RoleRepresentative || last.Mandate != tv.mandateOf(t, parent, child) {
+				t.Fatal(last)
+			}
+		}
+	})
+	t.Run("M-1.5 one mandate ended leaves the other", func(t *testing.T) {
+		tv.endMandate(t, tv.mandateOf(t, mother, child), domain.Actor{Role: domain.RoleCitizen, Citizen: mother}, mandate.ByRepresentative)
+		if _, err := tv.show(t, citizenCaller(mother), card); slugOf(err) != "resourceNotFound" {
+			t.Fatal("a mandate that ended still shows: ", err)
+		}
+		if _, err := tv.show(t, citizenCaller(father), card); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("M-1.8 a death voids the mandate at once", func(t *testing.T) {
+		tv.reportDeath(t, 2)
+		if _, err := tv.show(t, citizenCaller(father), card); slugOf(err) != "resourceNotFound" {
+			t.Fatal(err)
+		}
+	})
+	t.Run("M-1.9 an end that cannot be read shows nothing", func(t *testing.T) {
+		other := tv.childCard(t, 6, 5)
+		parent := tv.person(t, 5)
+		if _, err := tv.show(t, citizenCaller(parent), other); err != nil {
+			t.Fatal(err)
+		}
+		tv.Keys.Forget(tv.person(t, 6))
+		tv.keysAway(true)
+		defer tv.keysAway(false)
+		if _, err := tv.show(t, citizenCaller(parent), other); err == nil {
+			t.Fatal("shown without knowing the end")
+		}
+	})
+	t.Run("strangers and other issuers find nothing", func(t *testing.T) {
+		tv.household(t, 9)
+		for _, who := range []Caller{citizenCaller(tv.person(t, 9)), issuer(homeAffairs), citizenCaller(domain.CitizenID{})} {
+			if _, err := tv.show(t, who, card); slugOf(err) != "resourceNotFound" {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func (tv *testVault) reportDeath(t testing.TB, n int) {
+	t.Helper()
+	body := DeathReport{SSIN: ssin(n), Date: "2026-06-14"}
+	_, err := tv.ReportDeath(tv.as(t, issuer(homeAffairs), "reportDeath", body), ReportDeathRequestObject{Params: ReportDeathParams{IdempotencyKey: uuid.New()}, Body: &body})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A parent named for somebody who is 18 gets no mandate, and the card is issued
+// all the same.
+func TestParentsOfAnAdult(t *testing.T) {
+	tv := newVault(t)
+	body := DocumentIssue{SSIN: ssin(1), DocumentType: "isiPlusCard", SourceReference: "adult", ValidFrom: "2020-01-01", Parents: []SSIN{ssin(2)},
+		Content: Content(`{"birthDate":"2000-04-05","name":"Canary Grown"}`)}
+	if _, _, err := tv.issueAs(t, socialSecurity, uuid.New(), body); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(recorded[mandate.Granted](t, tv)); n != 0 {
+		t.Fatalf("%d mandates over an adult", n)
+	}
+}
+
+func TestMandateEndsAtEighteen(t *testing.T) {
+	tv := newVault(t)
+	card := tv.childCard(t, 2, 1) // born 2016-04-05
+	parent := tv.person(t, 1)
+	t.Run("M-1.6 the last day of minority shows, the eighteenth birthday does not", func(t *testing.T) {
+		tv.Clock.Advance(domainDays(t, noon, "2034-04-04"))
+		if _, err := tv.show(t, citizenCaller(parent), card); err != nil {
+			t.Fatal(err)
+		}
+		tv.Clock.Advance(domainDays(t, tv.Clock.Now(), "2034-04-05"))
+		if _, err := tv.show(t, citizenCaller(parent), card); slugOf(err) != "resourceNotFound" {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestVersionsAndReconciliation(t *testing.T) {
+	tv := newVault(t)
+	id := tv.issue(t, homeAffairs, DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "canary-1", Content: Content(identity)})
+	if _, err := tv.update(t, homeAffairs, id, `"1"`, identity2); err != nil {
+		t.Fatal(err)
+	}
+	tv.household(t, 1)
+	tv.caughtUp(t)
+	answer, err := tv.GetDocumentVersions(tv.as(t, issuer(homeAffairs), "getDocumentVersions", nil), GetDocumentVersionsRequestObject{DocumentID: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	items := answer.(versionsShown).Items
+	if len(items) != 2 || string(items[0].Content) != identity || string(items[1].Content) != identity2 || items[1].EffectiveFrom != "2026-06-01" {
+		t.Fatal(items)
+	}
+	query := func(body DocumentQuery, cursor string, size int) HeldDocuments {
+		t.Helper()
+		answer, err := tv.QueryDocuments(tv.as(t, issuer(homeAffairs), "queryDocuments", body), QueryDocumentsRequestObject{
+			Params: QueryDocumentsParams{After: cursor, PageSize: int32(size)}, Body: &body,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return HeldDocuments(answer.(QueryDocuments200JSONResponse))
+	}
+	all := query(DocumentQuery{}, "", 0)
+	if len(all.Items) != 2 || all.Items[0].SourceReference != "canary-1" || all.Items[0].Version != 2 || all.Next != "" {
+		t.Fatalf("%+v", all)
+	}
+	first := query(DocumentQuery{}, "", 1)
+	if len(first.Items) != 1 || first.Next == "" {
+		t.Fatalf("%+v", first)
+	}
+	if second := query(DocumentQuery{}, cursorIn(t, first.Next), 1); len(second.Items) != 1 || second.Items[0].DocumentID == first.Items[0].DocumentID {
+		t.Fatalf("%+v", second)
+	}
+	if one := query(DocumentQuery{SourceReference: []string{"canary-1"}, SSIN: ssin(1)}, "", 0); len(one.Items) != 1 {
+		t.Fatalf("%+v", one)
+	}
+	if none := query(DocumentQuery{SSIN: ssin(77)}, "", 0); len(none.Items) != 0 {
+		t.Fatalf("%+v", none)
+	}
+	if none := query(DocumentQuery{State: []DocumentState{DocumentStateRevoked}}, "", 0); len(none.Items) != 0 {
+		t.Fatalf("%+v", none)
+	}
+}
+
+// Whoever is unknown, or unknown to the caller, looks the same (A-6).
+func TestNamingACitizen(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	get := func(who Caller, n int) (Citizen, error) {
+		body := CitizenGet{SSIN: ssin(n)}
+		answer, err := tv.GetCitizen(tv.as(t, who, "getCitizen", body), GetCitizenRequestObject{Body: &body})
+		if err != nil {
+			return Citizen{}, err
+		}
+		return Citizen(answer.(GetCitizen200JSONResponse)), nil
+	}
+	mine, err := get(issuer(homeAffairs), 1)
+	if err != nil || mine.CitizenRef.IsZero() || !mine.CitizenID.IsZero() {
+		t.Fatal(mine, err)
+	}
+	theirs, err := get(consumer(economy), 1)
+	if err != nil || theirs.CitizenRef == mine.CitizenRef {
+		t.Fatal("two organisations got one name: ", err)
+	}
+	t.Run("A-6 without a basis a known person is as unknown as an unknown one", func(t *testing.T) {
+		_, known := get(consumer(railways), 1)
+		_, unknown := get(consumer(railways), 42)
+		if slugOf(known) != "resourceNotFound" || slugOf(known) != slugOf(unknown) {
+			t.Fatal(known, unknown)
+		}
+	})
+}
+
+// A number that was replaced finds the person as the new one does.
+func TestReplacedNumber(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	id := tv.person(t, 1)
+	body := SSINReplacement{SSIN: ssin(1), ReplacedBy: ssin(2)}
+	if _, err := tv.ReplaceSSIN(tv.as(t, issuer(homeAffairs), "replaceSsin", body), ReplaceSSINRequestObject{Params: ReplaceSSINParams{IdempotencyKey: uuid.New()}, Body: &body}); err != nil {
+		t.Fatal(err)
+	}
+	if tv.person(t, 1) != id || tv.person(t, 2) != id {
+		t.Fatal("the numbers find two persons")
+	}
+	if _, err := tv.ReplaceSSIN(tv.as(t, issuer(socialSecurity), "replaceSsin", body), ReplaceSSINRequestObject{Params: ReplaceSSINParams{IdempotencyKey: uuid.New()}, Body: &body}); err != nil && slugOf(err) != "notAuthenticSource" {
+		t.Fatal(err)
+	}
+}
+
+// What a death ends is ended once, whoever carries it out again.
+func TestWhatADeathEnds(t *testing.T) {
+	tv := newVault(t)
+	tv.childCard(t, 2, 1)
+	m := tv.mandateOf(t, tv.person(t, 1), tv.person(t, 2))
+	c := Consequence{ID: uuid.New(), Causation: uuid.New()}
+	for range 2 {
+		if err := tv.EndForDeath(t.Context(), m, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ended := recorded[mandate.Ended](t, tv); len(ended) != 1 || ended[0].Reason != mandate.Death {
+		t.Fatal(ended)
+	}
+	ids, err := tv.MandatesOf(t.Context(), tv.person(t, 2))
+	if err != nil || len(ids) != 1 {
+		t.Fatal(ids, err)
+	}
+	if open, err := tv.OpenConsents(t.Context(), tv.person(t, 2)); err != nil || len(open) != 0 {
+		t.Fatal(open, err)
+	}
+}
+
+func TestMandatesListed(t *testing.T) {
+	tv := newVault(t)
+	tv.childCard(t, 3, 1, 2)
+	list := func(n int) []Mandate {
+		t.Helper()
+		answer, err := tv.ListMandates(tv.as(t, citizenCaller(tv.person(t, n)), "listMandates", nil), ListMandatesRequestObject{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.(ListMandates200JSONResponse).Items
+	}
+	if child := list(3); len(child) != 2 || child[0].HeldAs != HeldAsSubject || child[0].Until != "2034-04-05" || child[0].State != MandateStateAccepted {
+		t.Fatalf("%+v", child)
+	}
+	if parent := list(1); len(parent) != 1 || parent[0].HeldAs != HeldAsRepresentative {
+		t.Fatalf("%+v", parent)
+	}
+	// A citizen lets somebody act for them; it holds once that person agrees.
+	me, friend := tv.person(t, 1), tv.person(t, 2)
+	body := MandateGrant{RepresentativeSSIN: ssin(2), Kind: MandateKindRepresentation, Actions: []MandateAction{MandateActionRead}, Until: "2027-01-01"}
+	answer, err := tv.GrantMandate(tv.as(t, citizenCaller(me), "grantMandate", body), GrantMandateRequestObject{Params: GrantMandateParams{IdempotencyKey: uuid.New()}, Body: &body})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := answer.(GrantMandate201JSONResponse).Body.MandateID
+	accept := func(who domain.CitizenID) error {
+		_, err := tv.AcceptMandate(tv.as(t, citizenCaller(who), "acceptMandate", nil), AcceptMandateRequestObject{MandateID: id, Params: AcceptMandateParams{IdempotencyKey: uuid.New()}})
+		return err
+	}
+	if err := accept(me); slugOf(err) != "mandateNotFound" {
+		t.Fatal("accepted by the wrong side: ", err)
+	}
+	if err := accept(friend); err != nil {
+		t.Fatal(err)
+	}
+	end := MandateEnd{}
+	if _, err := tv.EndMandate(tv.as(t, citizenCaller(me), "endMandate", end), EndMandateRequestObject{MandateID: id, Params: EndMandateParams{IdempotencyKey: uuid.New()}, Body: &end}); err != nil {
+		t.Fatal(err)
+	}
+	tv.caughtUp(t)
+	if mine := list(1); mine[1].State != MandateStateEnded || mine[1].Reason != mandate.ByCitizen {
+		t.Fatalf("%+v", mine[1])
+	}
+}
+
+func TestTheLogForAuditors(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	page := func(p ListEventsParams) Events {
+		t.Helper()
+		answer, err := tv.ListEvents(tv.as(t, officeCaller(domain.RoleAuditor), "listEvents", nil), ListEventsRequestObject{Params: p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Events(answer.(ListEvents200JSONResponse))
+	}
+	var all []Event
+	for p := (ListEventsParams{Limit: 1}); ; {
+		e := page(p)
+		all = append(all, e.Items...)
+		if e.Next == "" {
+			break
+		}
+		p.After = cursorIn(t, e.Next)
+	}
+	types := map[string]int{}
+	for _, e := range all {
+		types[e.Type]++
+	}
+	if types["registry.published"] != 1 || types["citizen.registered"] != 1 || types["document.issued"] != 1 || types["audit.log-read"] != 1 {
+		t.Fatal("one reading in one session is recorded once: ", types)
+	}
+	only := page(ListEventsParams{Type: []string{"document.issued"}})
+	if len(only.Items) != 1 || only.Items[0].Sealed == nil || only.Items[0].Actor.Organization != homeAffairs || len(only.Items[0].BasedOn) != 1 {
+		t.Fatalf("%+v", only.Items)
+	}
+	if other := page(ListEventsParams{Category: []string{"mandate"}}); len(other.Items) != 0 {
+		t.Fatal(other.Items)
+	}
+}
+
+func TestReadYourWrites(t *testing.T) {
+	tv := newVault(t)
+	_, _, err := tv.issueAs(t, homeAffairs, uuid.New(), DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "x", ValidFrom: "2026-01-01", Content: Content(identity)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := tv.Log.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := tv.position(t.Context(), head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tv.seen(t.Context(), token, tv.Wallets.Name()); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"x", "AAAA", leafToken(-1)} {
+		if err := tv.seen(t.Context(), bad, tv.Wallets.Name()); !errors.Is(err, errBadToken) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	ended, stop := context.WithCancel(t.Context())
+	stop()
+	if err := tv.seen(ended, leafToken(1<<40), tv.Wallets.Name()); err == nil {
+		t.Error("a position beyond the log was seen")
+	}
+}
+
+// domainDays is how long it takes from one moment to noon of a day.
+func domainDays(t testing.TB, from time.Time, day string) time.Duration {
+	t.Helper()
+	d, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Add(10 * time.Hour).Sub(from)
+}
+
+// cursorIn returns the cursor of a link to the next page.
+func cursorIn(t testing.TB, href string) string {
+	t.Helper()
+	u, err := url.Parse(href)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query().Get("after")
+}

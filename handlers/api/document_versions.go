@@ -1,0 +1,53 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"coffre/domain"
+	"coffre/domain/access"
+)
+
+// GetDocumentVersions implements GET /documents/{id}/versions, oldest first.
+func (v *Vault) GetDocumentVersions(ctx context.Context, r GetDocumentVersionsRequestObject) (GetDocumentVersionsResponseObject, error) {
+	in := v.intend(ctx)
+	d, err := v.view(ctx, in, r.DocumentID, access.KindVersions, access.KindVersions)
+	if err != nil {
+		return nil, err
+	}
+	answer := DocumentVersions{
+		Self: documentHref(r.DocumentID) + "/versions", DocumentID: r.DocumentID,
+		State: DocumentState(d.state.StatusAt(domain.BelgianDate(in.at))), Items: []DocumentVersionItem{},
+	}
+	if r.Params.Version != 0 {
+		answer.Self = versionHref(r.DocumentID, r.Params.Version)
+	}
+	for version := 1; version <= len(d.contents); version++ {
+		if r.Params.Version != 0 && r.Params.Version != version {
+			continue
+		}
+		item, err := v.versionItem(ctx, d.attested, version)
+		if err != nil {
+			v.told(in, d.authorized, access.Failed, err)
+			return nil, err
+		}
+		answer.Items = append(answer.Items, item)
+	}
+	return versionsShown{GetDocumentVersions200JSONResponse(answer), func() { v.looked(in, d.authorized) }}, nil
+}
+
+// versionsShown is an answer whose delivery is recorded once it was handed to
+// the network.
+type versionsShown struct {
+	GetDocumentVersions200JSONResponse
+	then func()
+}
+
+// VisitGetDocumentVersionsResponse writes the answer.
+func (s versionsShown) VisitGetDocumentVersionsResponse(w http.ResponseWriter) error {
+	if err := s.GetDocumentVersions200JSONResponse.VisitGetDocumentVersionsResponse(w); err != nil {
+		return err
+	}
+	s.then()
+	return nil
+}
