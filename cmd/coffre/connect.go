@@ -25,7 +25,7 @@ import (
 // Times of a connection.
 const (
 	tokenLife  = 10 * time.Minute // of the tokens a command makes for itself; renewed at half of it
-	callTime   = 45 * time.Second // the longest wait for one answer: more than a server gives a request
+	callTime   = 45 * time.Second // the longest wait for an answer to begin: more than a server gives a request
 	dialTime   = 5 * time.Second
 	takeOver   = 15 * time.Second // how long the owner of a directory may take to listen, or to go; see program.patience
 	takeOverBy = 50 * time.Millisecond
@@ -118,7 +118,7 @@ func (p *program) connectRemote(w where) (vault, error) {
 		Proxy:           http.ProxyFromEnvironment,
 		DialContext:     (&net.Dialer{Timeout: dialTime}).DialContext,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
-		MaxIdleConnsPerHost: inFlight, IdleConnTimeout: time.Minute,
+		MaxIdleConnsPerHost: inFlight, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: callTime,
 	}
 	return remote{&client.Client{
 		Base: strings.TrimSuffix(w.url, "/") + pathUnder(u), HTTP: httpClient(transport), Seen: new(client.Position),
@@ -152,7 +152,7 @@ func (p *program) readSecret(name string) (string, error) {
 
 func httpClient(t http.RoundTripper) *http.Client {
 	return &http.Client{
-		Transport: t, Timeout: callTime,
+		Transport: t, // an export may take long to come, so nothing bounds a whole answer
 		// A redirect would take the token elsewhere; the contract has none.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -179,7 +179,7 @@ func (p *program) connectLocal(ctx context.Context, dir dataDir) (vault, error) 
 	}
 	l := &local{dir: dir, key: key, now: p.now, http: httpClient(&http.Transport{
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dir.dial(ctx) },
-		MaxIdleConnsPerHost: inFlight,
+		MaxIdleConnsPerHost: inFlight, ResponseHeaderTimeout: callTime,
 	})}
 	wait, cancel := context.WithTimeout(ctx, p.patience)
 	defer cancel()

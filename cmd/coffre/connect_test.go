@@ -109,6 +109,21 @@ func TestOwnerWhoDoesNotAnswer(t *testing.T) {
 	}
 }
 
+func TestDirectoryIsGivenBackWhenTheSocketCannotBe(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dataDir(dir).file(socketFile), "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	answering(t, healthy(t)).must(exitFailed, "health", "--data", dir)
+	release, err := dataDir(dir).own()
+	if err != nil {
+		t.Fatalf("the directory is still owned: %v", err)
+	}
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestReadingMakesNoVault(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "typo")
 	got := (&shell{t: t}).must(exitFailed, "projections", "status", "--data", dir)
@@ -196,7 +211,7 @@ func TestProblemsAreTold(t *testing.T) {
 	if want := "coffre: missingPermission: not for [31myou\n"; got.err != want {
 		t.Errorf("err %q, want %q", got.err, want)
 	}
-	s = answering(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>secret stack</html>", 502) })
+	s = answering(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>secret stack</html>", http.StatusBadGateway) })
 	got = s.must(exitFailed, "keys", "status", "--data", t.TempDir())
 	if strings.Contains(got.err, "stack") || !strings.Contains(got.err, "Bad Gateway") {
 		t.Errorf("err %q", got.err)

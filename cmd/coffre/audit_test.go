@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/handlers/api"
+)
+
+const (
+	anna = "00000000-0000-4000-8000-00000000000a"
+	ben  = "00000000-0000-4000-8000-00000000000b"
+)
+
+// pages plays a log, three events a page.
+func pages(t *testing.T, events []api.Event) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/vault/v1/events" {
+			t.Errorf("asked for %s", r.URL.Path)
+		}
+		from := 0
+		if after := r.URL.Query().Get("after"); after != "" {
+			if _, err := fmt.Sscanf(after, "c%d", &from); err != nil {
+				t.Error(err)
+			}
+		}
+		page := api.Events{Items: []api.Event{}}
+		for i := from; i < min(from+3, len(events)); i++ {
+			e := events[i]
+			if types := r.URL.Query()["type"]; len(types) == 0 || slices.Contains(types, e.Type) {
+				page.Items = append(page.Items, e)
+			}
+		}
+		if from+3 < len(events) {
+			page.Next = fmt.Sprintf("/vault/v1/events?after=c%d&limit=1000", from+3)
+		}
+		answer(t, w, 200, page)
+	}
+}
+
+func TestReplayOfOneCitizen(t *testing.T) {
+	recorded := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	var log []api.Event
+	add := func(stream, typ, facts string, by string) {
+		e := api.Event{EventID: uuid.New(), Stream: stream, Type: typ, Form: 1, Facts: api.ClearFacts(facts),
+			RecordedAt: recorded.Add(time.Duration(len(log)) * time.Hour), Cursor: fmt.Sprintf("c%d", len(log))}
+		if by != "" {
+			e.Actor = api.EventActor{Role: api.ActorRoleCitizen, CitizenID: must1(citizenID(by))}
+		}
+		log = append(log, e)
+	}
+	add("registry", "registry.published", `{"version":1}`, "")                                                 // 0
+	add("citizen-"+anna, "citizen.registered", `{"citizen":"`+anna+`"}`, "")                                   // 1
+	add("document-1", "document.issued", `{"document":"1","citizen":"`+anna+`"}`, "")                          // 2
+	add("document-2", "document.issued", `{"document":"2","citizen":"`+ben+`"}`, "")                           // 3
+	add("document-1", "document.updated", `{"document":"1","version":2}`, "")                                  // 4
+	add("document-2", "document.updated", `{"document":"2","version":2}`, "")                                  // 5
+	add("refusal-0206731645-20260301", "access.refused", `{"citizen":"`+anna+`","reason":"noBasis"}`, "")      // 6
+	add("refusal-0206731645-20260301", "access.refused", `{"citizen":"`+ben+`","reason":"noBasis"}`, "")       // 7
+	add("consent-1", "consent.refused", `{"consent":"1"}`, anna)                                               // 8
+	add("mandate-1", "mandate.granted", `{"mandate":"1","citizen":"`+ben+`","representative":"`+anna+`"}`, "") // 9
+	add("mandate-1", "mandate.ended", `{"mandate":"1"}`, "")                                                   // 10
+	s := answering(t, pages(t, log))
+	for name, c := range map[string]struct {
+		args []string
+		want []int
+		leaf any
+	}{
+		"all":              {nil, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 10.0},
+		"citizen":          {[]string{"--citizen", anna}, []int{1, 2, 4, 6, 8, 9, 10}, 10.0},
+		"citizen and type": {[]string{"--citizen", anna, "--type", "document.updated"}, []int{4}, 10.0},
+		"type":             {[]string{"--type", "document.updated,consent.refused"}, []int{4, 5, 8}, nil},
+		"citizen, later":   {[]string{"--citizen", anna, "--from", "2026-03-01T16:00:00Z", "--until", "2026-03-01T20:00:00Z"}, []int{4, 6}, 10.0},
+	} {
+		got := jsonLines(t, s.must(0, append([]string{"audit", "replay", "--data", t.TempDir(), "--json"}, c.args...)...).out)
+		var told []int
+		for _, e := range got[:len(got)-1] {
+			told = append(told, slices.IndexFunc(log, func(l api.Event) bool { return l.EventID.String() == e["eventId"] }))
+		}
+		if sum := got[len(got)-1]; !slices.Equal(told, c.want) || sum["lastLeaf"] != c.leaf || sum["events"] != float64(len(c.want)) {
+			t.Errorf("%s: told %v, want %v; the end says %v", name, told, c.want, sum)
+		}
+	}
+}
