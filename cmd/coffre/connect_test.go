@@ -211,7 +211,9 @@ func TestProblemsAreTold(t *testing.T) {
 	if want := "coffre: missingPermission: not for [31myou\n"; got.err != want {
 		t.Errorf("err %q, want %q", got.err, want)
 	}
-	s = answering(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>secret stack</html>", http.StatusBadGateway) })
+	s = answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "<html>secret stack</html>", http.StatusBadGateway)
+	})
 	got = s.must(exitFailed, "keys", "status", "--data", t.TempDir())
 	if strings.Contains(got.err, "stack") || !strings.Contains(got.err, "Bad Gateway") {
 		t.Errorf("err %q", got.err)
