@@ -170,7 +170,7 @@ func TestRules(t *testing.T) {
 		{Name: "C-3 another purpose is refused", Given: []Event{granted}, When: using(func(c *Use) { c.Purpose = "tax" }), Err: ErrOtherPurpose},
 		{Name: "C-3 another consumer is refused", Given: []Event{granted}, When: using(func(c *Use) { c.By = rival }), Err: access.ErrNoBasis},
 		{Name: "C-3 another role is refused", Given: []Event{granted}, When: using(func(c *Use) { c.By.Role = domain.RoleIssuer }), Err: access.ErrNoBasis},
-		{Name: "C-3 not answered yet", Given: []Event{requested}, When: use, Err: ErrRefused},
+		{Name: "A-6 not answered yet is as if nobody was asked", Given: []Event{requested}, When: use, Err: access.ErrNoBasis},
 		{Name: "C-3 the citizen refused", Given: []Event{requested, refused}, When: use, Err: ErrRefused},
 		{Name: "C-3 no consent", When: use, Err: access.ErrNoBasis},
 		{Name: "C-3 exhausted is refused", Given: []Event{one, used}, When: using(func(c *Use) { c.Access = accessID(2) }), Err: ErrExhausted},
@@ -219,7 +219,7 @@ func TestRules(t *testing.T) {
 // C-3: validation judges as use does, and records nothing.
 func TestValidate(t *testing.T) {
 	for want, s := range map[error]State{
-		nil: fold(granted), ErrWithdrawn: fold(granted, withdrawn), ErrRefused: fold(requested),
+		nil: fold(granted), ErrWithdrawn: fold(granted, withdrawn), ErrRefused: fold(requested, refused), access.ErrNoBasis: fold(requested),
 		ErrExhausted: fold(given(func(t *Terms) { t.Limits.Uses = 1 }), with(used, func(e *access.Authorized) { e.Access = accessID(9) })),
 	} {
 		if err := use.Validate(s); !errors.Is(err, want) {

@@ -15,7 +15,7 @@ var (
 	ErrExhausted    = domain.NewError(domain.Forbidden, "consentExhausted", "the consent was used as often as was agreed")
 	ErrTooOften     = domain.NewError(domain.Forbidden, "consentFrequency", "the consent allows no further use yet")
 	ErrOtherPurpose = domain.NewError(domain.Forbidden, "consentOtherPurpose", "the consent is for another purpose")
-	ErrRefused      = domain.NewError(domain.Forbidden, "consentRefused", "the consent was refused, or not answered yet")
+	ErrRefused      = domain.NewError(domain.Forbidden, "consentRefused", "the citizen refused this consent")
 )
 
 // Use reads a document under the consent. It is appended at the revision its
@@ -59,7 +59,9 @@ func (c Use) Validate(s State) error {
 // returns the fields it covers. Limits on use count for a use that is new.
 func (c Use) Basis(s State) ([]domain.Field, error) {
 	switch {
-	case s.Phase == None || c.By.Role != domain.RoleConsumer || c.By.Organisation.IsZero() || c.By.Organisation != s.Terms.Consumer:
+	case s.Phase == None || s.Phase == IsRequested: // until it is answered, nobody may have been asked
+		return nil, access.ErrNoBasis
+	case c.By.Role != domain.RoleConsumer || c.By.Organisation.IsZero() || c.By.Organisation != s.Terms.Consumer:
 		return nil, access.ErrNoBasis
 	case s.Phase == IsWithdrawn: // C-4
 		return nil, ErrWithdrawn
