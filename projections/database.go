@@ -66,7 +66,7 @@ type files struct {
 	vers int
 }
 
-var filePattern = regexp.MustCompile(`^([a-z]+)\.v([0-9]+)\.g([0-9]{6,})(\.db|\.building)(-wal|-shm|-journal)?$`)
+var filePattern = regexp.MustCompile(`^([a-z]+)\.v([0-9]+)\.g([0-9]{6,})(\.db|\.building)((?:\.new)?(?:-wal|-shm|-journal)?)$`)
 
 // generations returns the numbers of the complete generations of this version,
 // highest first, and the highest number any file of the projection bears.
@@ -187,12 +187,11 @@ func (f files) create(ctx context.Context, schema Schema) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := f.path(highest+1, buildingSuffix)
-	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{SecureDelete: true, Volatile: true, Cache: buildCache})
+	d := &database{path: f.path(highest+1, buildingSuffix), building: true}
+	d.db, err = sqlitedb.Open(ctx, d.path, sqlitedb.Options{SecureDelete: true, Volatile: true, Cache: buildCache})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, d.remove())
 	}
-	d := &database{db: db, path: path, building: true}
 	// One connection, no reader, nothing to survive a crash: without a write-ahead log
 	// each page is written once.
 	err = d.pin(ctx, `PRAGMA journal_mode=MEMORY; PRAGMA locking_mode=EXCLUSIVE`)
@@ -252,10 +251,10 @@ func (d *database) pin(ctx context.Context, pragmas string) error {
 	if err != nil {
 		return fmt.Errorf("open read model: %w", err)
 	}
-	d.tx = &Tx{conn: conn, prepared: map[string]*sqlx.Stmt{}, building: d.building}
 	if _, err := conn.ExecContext(ctx, pragmas); err != nil {
 		return errors.Join(fmt.Errorf("open read model: %w", err), conn.Close())
 	}
+	d.tx = &Tx{conn: conn, prepared: map[string]*sqlx.Stmt{}, building: d.building}
 	return nil
 }
 
@@ -343,21 +342,26 @@ func (d *database) close() error {
 	for _, s := range d.statements {
 		all = errors.Join(all, s.Close())
 	}
-	for _, s := range d.tx.prepared {
-		all = errors.Join(all, s.Close())
+	if d.tx != nil {
+		for _, s := range d.tx.prepared {
+			all = errors.Join(all, s.Close())
+		}
+		all = errors.Join(all, d.tx.conn.Close())
 	}
 	for range len(d.direct) { // all are free: no reader is left
 		all = errors.Join(all, (<-d.direct).close())
 	}
-	return errors.Join(all, d.tx.conn.Close(), d.db.Close())
+	return errors.Join(all, d.db.Close())
 }
 
 // remove deletes the closed file.
 func (d *database) remove() error {
 	var all error
-	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
-		if err := os.Remove(d.path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			all = errors.Join(all, fmt.Errorf("drop read model: %w", err))
+	for _, beside := range []string{"", ".new"} { // where sqlitedb begins a file
+		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+			if err := os.Remove(d.path + beside + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+				all = errors.Join(all, fmt.Errorf("drop read model: %w", err))
+			}
 		}
 	}
 	return all

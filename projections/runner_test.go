@@ -703,3 +703,47 @@ func TestNewRefusesWhatCannotRun(t *testing.T) {
 		}
 	}
 }
+
+// failing cannot read past a position.
+type failing struct {
+	eventstore.Store
+	ill atomic.Bool
+}
+
+func (f *failing) ReadAll(ctx context.Context, after eventstore.Position, limit int) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		n := 0
+		for r, err := range f.Store.ReadAll(ctx, after, limit) {
+			if n++; f.ill.Load() && n > 3 {
+				yield(eventstore.Record{}, eventstore.ErrUnavailable)
+				return
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestRebuildFailsWithTheLogAndLeavesTheLiveOne(t *testing.T) {
+	w := projectiontest.NewWorld()
+	history(t, w, 4)
+	store := &failing{Store: w}
+	dir, p := t.TempDir(), documents("tally")
+	r := projectiontest.Start(t, store, dir, p)
+	r.CaughtUp(t)
+	store.ill.Store(true)
+	if err := r.Rebuild(t.Context()); !errors.Is(err, eventstore.ErrUnavailable) {
+		t.Fatalf("%v, want ErrUnavailable", err)
+	}
+	store.ill.Store(false)
+	history(t, w, 1)
+	r.CaughtUp(t)
+	if got := p.leaves(t); !slices.Equal(got, upTo(10)) {
+		t.Fatal(got)
+	}
+	r.Stop()
+	if names, _ := filepath.Glob(filepath.Join(dir, "*")); len(names) != 1 || !strings.HasSuffix(names[0], "g000001.db") {
+		t.Fatal(names)
+	}
+}

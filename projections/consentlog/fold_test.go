@@ -6,9 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/consent"
+	"coffre/eventstore"
 	"coffre/projections"
 	"coffre/projections/consentlog"
 	"coffre/projections/projectiontest"
@@ -266,5 +269,27 @@ func TestShown(t *testing.T) {
 		if _, ok, err := log.Consent(t.Context(), id, -1, story.Now); err != nil || !ok {
 			t.Fatal("the decision itself must stay", err)
 		}
+	}
+}
+
+func TestStateAtTheLeafOfTheLastUse(t *testing.T) {
+	w := projectiontest.NewWorld()
+	who, id := domain.CitizenID{UUID: uuid.New()}, domain.ConsentID{UUID: uuid.New()}
+	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	s := eventstore.Stream("consent-" + id.String())
+	terms := consent.Terms{Consumer: projectiontest.Consumers[0], Purpose: "socialBenefit", Types: projectiontest.Types, Until: now.AddDate(0, 1, 0), Limits: consent.Limits{Uses: 1}}
+	w.Record(t, s, who, consent.Requested{Consent: id, Citizen: who, At: now, Terms: terms})
+	w.Record(t, s, who, consent.Granted{Consent: id, Citizen: who, At: now, Terms: terms})
+	w.Record(t, s, who, access.Authorized{Access: domain.AccessID{UUID: uuid.New()}, Citizen: who, Kind: access.KindDocument, Role: domain.RoleConsumer, Consent: id, Attempt: 1, At: now})
+	w.Record(t, s, who, consent.Withdrawn{Consent: id, Reason: "citizen", At: now})
+	log := consentlog.New()
+	projectiontest.Start(t, w, t.TempDir(), log).CaughtUp(t)
+	for leaf, want := range []consentlog.State{consentlog.IsRequested, consentlog.IsGranted, consentlog.IsExhausted, consentlog.IsWithdrawn} {
+		if c, ok, err := log.Consent(t.Context(), id, int64(leaf), now); err != nil || !ok || c.State != want {
+			t.Errorf("at leaf %d: %s, want %s (%v)", leaf, c.State, want, err)
+		}
+	}
+	if c, _, err := log.Consent(t.Context(), id, 1, terms.Until); err != nil || c.State != consentlog.IsExpired {
+		t.Errorf("at its end, which is exclusive: %s (%v)", c.State, err)
 	}
 }

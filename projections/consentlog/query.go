@@ -70,11 +70,14 @@ func (l *Log) decisions(ctx context.Context, asOf int64, f Filter, kind Kind, cu
 		where += ` AND kind = ?`
 		args = append(args, string(kind))
 	}
-	args = append(args, limit)
+	return l.selectDecisions(ctx, query+where+` ORDER BY leaf LIMIT ?`, append(args, limit), visit)
+}
+
+func (l *Log) selectDecisions(ctx context.Context, query string, args []any, visit func(*Decision)) error {
 	var d Decision
 	var id, of, mandate []byte
 	var at, until int64
-	err := l.view.Select(ctx, query+where+` ORDER BY leaf LIMIT ?`, args, func(scan func(...any) error) error {
+	err := l.view.Select(ctx, query, args, func(scan func(...any) error) error {
 		d, mandate = Decision{}, nil
 		if err := scan(&d.Leaf, &id, &of, &d.Consumer, &d.Purpose, &d.Kind, &at, &until, &mandate, &d.Reason); err != nil {
 			return err

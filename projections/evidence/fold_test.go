@@ -6,11 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/citizen"
 	"coffre/domain/consent"
 	"coffre/domain/document"
+	"coffre/eventstore"
 	"coffre/projections"
 	"coffre/projections/evidence"
 	"coffre/projections/projectiontest"
@@ -173,5 +176,33 @@ func TestStatusOnADay(t *testing.T) {
 		if got := c.h.On("2026-03-01"); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
+	}
+}
+
+// The last use of a limited consent ends it; a repeat of the same access is no use.
+func TestRepeatOfAnAccessIsNoUse(t *testing.T) {
+	w := projectiontest.NewWorld()
+	who, id := domain.CitizenID{UUID: uuid.New()}, domain.ConsentID{UUID: uuid.New()}
+	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	consumer, s := projectiontest.Consumers[0], eventstore.Stream("consent-"+id.String())
+	w.Record(t, s, who, consent.Granted{Consent: id, Citizen: who, At: now, Terms: consent.Terms{
+		Consumer: consumer, Purpose: "socialBenefit", Types: projectiontest.Types, Until: now.AddDate(0, 1, 0), Limits: consent.Limits{Uses: 2},
+	}})
+	v := evidence.New()
+	r := projectiontest.Start(t, w, t.TempDir(), v)
+	first, second := domain.AccessID{UUID: uuid.New()}, domain.AccessID{UUID: uuid.New()}
+	for _, step := range []struct {
+		access  domain.AccessID
+		attempt int
+		want    bool
+	}{{first, 1, true}, {first, 2, true}, {first, 3, true}, {second, 1, false}} {
+		w.Record(t, s, who, access.Authorized{Access: step.access, Citizen: who, Kind: access.KindDocument, Role: domain.RoleConsumer, Consumer: consumer, Consent: id, Attempt: step.attempt, At: now})
+		r.CaughtUp(t)
+		if got, err := v.HasConsent(t.Context(), who, consumer, now); err != nil || got != step.want {
+			t.Fatalf("after attempt %d: %t, want %t (%v)", step.attempt, got, step.want, err)
+		}
+	}
+	if got, err := v.HasConsent(t.Context(), who, projectiontest.Consumers[1], now); err != nil || got {
+		t.Fatal("another consumer has it", err)
 	}
 }

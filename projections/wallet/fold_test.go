@@ -6,12 +6,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/citizen"
 	"coffre/domain/consent"
 	"coffre/domain/document"
 	"coffre/domain/mandate"
+	"coffre/eventstore"
 	"coffre/projections"
 	"coffre/projections/projectiontest"
 	"coffre/projections/wallet"
@@ -331,5 +334,61 @@ func TestInForce(t *testing.T) {
 	}
 	if _, _, ok, _ := wallet.InForce(nil, "2026-01-01", domain.DateOf, nil); ok {
 		t.Error("no rows, yet something is in force")
+	}
+}
+
+// A mandate ends to exist with either of its two persons; the documents of the one
+// who remains do not.
+func TestErasedRepresentativeIsInNobodysWallet(t *testing.T) {
+	w := projectiontest.NewWorld()
+	story := projectiontest.NewStory(w, 1)
+	story.Tell(t, 0)
+	child, parent := story.Citizens[0], story.Citizens[1]
+	card := story.Issue(t, child)
+	id := domain.MandateID{UUID: uuid.New()}
+	s := eventstore.Stream("mandate-" + id.String())
+	w.Record(t, s, child, mandate.Granted{Mandate: id, Citizen: child, Representative: parent, Kind: mandate.ParentOfMinor,
+		Scope: mandate.Scope{Actions: []mandate.Action{mandate.Read}}, Personal: &mandate.GrantedPersonal{Until: "2031-01-01"}})
+	accepted := w.Record(t, s, child, mandate.Accepted{Mandate: id})
+	wallets := wallet.New()
+	r := projectiontest.Start(t, w, t.TempDir(), wallets)
+	r.CaughtUp(t)
+	held := func(who domain.CitizenID, asOf int64) (ids []domain.DocumentID) {
+		if err := wallets.Of(t.Context(), who, asOf, func(h *wallet.Held) error {
+			if h.Mandate != nil {
+				var p mandate.GrantedPersonal
+				w.Open(t, h.Mandate.Place, h.Mandate.Sealed, &p)
+				if p.Until != "2031-01-01" {
+					t.Errorf("the mandate ends on %s", p.Until)
+				}
+			}
+			ids = append(ids, h.Document.Document)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return ids
+	}
+	if got := held(parent, -1); !slices.Equal(got, []domain.DocumentID{card}) {
+		t.Fatal(got)
+	}
+	if got := held(parent, accepted.Leaf-1); got != nil {
+		t.Fatal("shown before the mandate was accepted")
+	}
+	w.Record(t, eventstore.Stream("citizen-"+parent.String()), parent, citizen.KeyDestroyed{Citizen: parent})
+	r.CaughtUp(t)
+	for _, stage := range []string{"live", "rebuilt"} {
+		if all, err := wallets.MandatesOf(t.Context(), child, -1); err != nil || len(all) != 0 {
+			t.Fatal(stage, all, err)
+		}
+		if got := held(parent, accepted.Leaf); got != nil {
+			t.Fatal(stage, "the past still shows it")
+		}
+		if got := held(child, -1); !slices.Equal(got, []domain.DocumentID{card}) {
+			t.Fatal(stage, got)
+		}
+		if err := r.Rebuild(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
