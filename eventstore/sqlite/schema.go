@@ -58,9 +58,10 @@ CREATE TABLE events (
 ) STRICT;
 CREATE TABLE settled ( -- one row: a start verifies only what lies after this position
 	only     INTEGER PRIMARY KEY CHECK (only = 1),
-	position INTEGER NOT NULL
+	position INTEGER NOT NULL,
+	remains  INTEGER NOT NULL -- counts what writeOver wrote over
 ) STRICT;
-INSERT INTO settled VALUES (1, 0);
+INSERT INTO settled VALUES (1, 0, 0);
 CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'an event is never changed'); END;
 CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events

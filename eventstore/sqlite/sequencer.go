@@ -193,8 +193,12 @@ func (q *sequencer) sequence(batch []*request) {
 		r := batch[0]
 		r.done <- answer{err: fmt.Errorf("append: %w: %w", &eventstore.Corrupt{Stream: r.batch.Stream, Revision: r.first}, err)}
 	case full(err):
-		// A commit that ran out of space has no valid last frame, and is rolled back here
-		// and at any later start: nothing was written.
+		if committing {
+			if err := q.writeOver(); err != nil {
+				q.fail(batch, err, true)
+				return
+			}
+		}
 		err := fmt.Errorf("%w: %w", eventstore.ErrDiskFull, err)
 		batch = onlyReserved(batch, err)
 		if len(batch) > 0 && q.reserve.release() {
@@ -211,6 +215,19 @@ func (q *sequencer) sequence(batch []*request) {
 	default:
 		q.fail(batch, err, committing)
 	}
+}
+
+// writeOver destroys what a commit that found no room left in the write-ahead log. A
+// new process would take it for a commit if the half of a frame that was written
+// happens to be all that differs from what lay there before. A commit of our own at
+// the same place breaks the chain of checksums. It needs no room where the other one
+// found some; where that found none at all, nothing was left.
+func (q *sequencer) writeOver() error {
+	err := q.conn.Exec(`BEGIN IMMEDIATE; UPDATE settled SET remains = remains + 1; COMMIT`)
+	if err = errors.Join(err, rollback(q.conn)); err != nil && !full(err) {
+		return fmt.Errorf("write over a failed commit: %w", err)
+	}
+	return nil
 }
 
 // fail refuses every append from now on. After a failed sync nobody knows what is on

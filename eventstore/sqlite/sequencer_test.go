@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"coffre/eventstore"
@@ -370,4 +371,68 @@ func TestRequestIsACopy(t *testing.T) {
 	if r.sums[0] != proof.LeafHash(&kept) {
 		t.Fatal("the checksum is not that of the copy")
 	}
+}
+
+// TestDiskFullLeavesNothingBehind: the log is written over what it held before, so
+// that the half a full disk takes of a frame may be all that was to change of it, and
+// the commit whole for whoever starts next. A batch that was told it found no room
+// must stay absent all the same.
+func TestDiskFullLeavesNothingBehind(t *testing.T) {
+	refusals := 0
+	for already := 10; already < 18; already++ { // the last page is filled more and more
+		for n := 1; refusedAtWrite(t, already, n); n++ {
+			refusals++
+		}
+	}
+	if refusals < 8*4 {
+		t.Fatalf("only %d writes were refused", refusals)
+	}
+}
+
+// refusedAtWrite lets the disk be full at the n-th write of an append, and tells
+// whether there was one.
+func refusedAtWrite(t *testing.T, already, n int) bool {
+	t.Helper()
+	fsys, dir := faultfs.New(t), t.TempDir()
+	s, err := Open(t.Context(), dir, Options{VFS: fsys.Name, checkpointPages: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	add := func() error {
+		b := some("consent-1", eventstore.Any)
+		b.Records[0].Sealed = make([]byte, 4<<10)
+		_, err := s.Append(t.Context(), b)
+		return err
+	}
+	for range already {
+		if err := add(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var writes atomic.Int64 // to the log only: the last append's checkpoint may still be going on
+	fsys.SetRule(func(op faultfs.Op) faultfs.Fault {
+		if op.Kind == faultfs.Write && strings.HasSuffix(op.File, "-wal") && writes.Add(1) == int64(n) {
+			return faultfs.Full
+		}
+		return faultfs.Pass
+	})
+	err = add()
+	if err == nil {
+		return false // it makes fewer writes than that
+	}
+	if !errors.Is(err, eventstore.ErrDiskFull) {
+		t.Fatal(err)
+	}
+	killed := t.TempDir()
+	copyFiles(t, dir, killed) // what a killed process leaves: all it wrote
+	after, err := Open(t.Context(), killed, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer after.Close()
+	if got := count(t, after); got != already {
+		t.Errorf("write %d: %d records after the start, want %d", n, got, already)
+	}
+	return true
 }
