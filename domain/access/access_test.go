@@ -53,7 +53,6 @@ var (
 	acted   = Authorized{Access: first, Citizen: ana, Kind: KindWallet, Role: domain.RoleRepresentative, Reader: bob, Mandate: paper, Attempt: 1, At: noon}
 	back    = AuthorizeReadBack{Access: first, Kind: KindReadBack, Document: held, By: issuer, At: noon}
 	wasBack = Authorized{Access: first, Citizen: ana, Kind: KindReadBack, Role: domain.RoleIssuer, Consumer: source, Document: card, Version: 2, Type: "isiPlusCard", Attempt: 1, At: noon}
-	deliver = AuthorizeDelivery{Access: first, Citizen: ana, Question: Question{Kind: KindDocument, Type: kind, Document: held, Purpose: "benefit"}, LegalBasis: "06.1c", Deliberation: "21/008", To: org, Standing: citizen.Living, By: system, At: noon}
 	report  = AuthorizeReport{Access: first, Citizen: ana, Kind: KindSubjectAccessReport, LegalBasis: "06.1c", Standing: citizen.Living, By: self, At: noon}
 	outcome = RecordOutcome{Access: first, Citizen: ana, Outcome: Delivered, Attempt: 1, At: noon}
 )
@@ -163,18 +162,8 @@ func TestRules(t *testing.T) {
 		{Name: "D-1 nothing else is read back", When: with(back, func(c *AuthorizeReadBack) { c.Kind = KindExport }), Err: ErrQuestion},
 		{Name: "E-3 nothing erased is read back", When: with(back, func(c *AuthorizeReadBack) { c.Document.Status = document.IsErased }), Err: ErrDocumentGone},
 
-		{Name: "A-6 Coffre sends under a basis", When: deliver, Then: told(func(e *Authorized) {
 			e.Kind, e.Role, e.LegalBasis, e.Personal = KindDelivery, domain.RoleSystem, "06.1c", nil
 		})},
-		{Name: "A-6 Coffre sends to the citizen", When: with(deliver, func(c *AuthorizeDelivery) { c.To, c.Deliberation = "", "" }), Then: told(func(e *Authorized) {
-			e.Kind, e.Role, e.LegalBasis, e.Personal, e.Consumer, e.Deliberation, e.Fields = KindDelivery, domain.RoleSystem, "06.1c", nil, "", "", nil
-		})},
-		{Name: "A-6 nothing is sent without basis", When: with(deliver, func(c *AuthorizeDelivery) { c.LegalBasis = "" }), Err: ErrNoBasis},
-		{Name: "A-4 nothing is sent to an organisation without deliberation", When: with(deliver, func(c *AuthorizeDelivery) { c.Deliberation = "" }), Err: ErrNoBasis},
-		{Name: "A-2 no more is sent than is covered", When: with(deliver, func(c *AuthorizeDelivery) { c.Fields = []domain.Field{"secret"} }), Err: ErrNotCovered},
-		{Name: "D-2 nothing revoked is sent", When: with(deliver, func(c *AuthorizeDelivery) { c.Document.Status = document.IsRevoked }), Err: document.ErrRevoked},
-		{Name: "E-3 nothing is sent of the erased", When: with(deliver, func(c *AuthorizeDelivery) { c.Standing = citizen.Erased }), Err: ErrDocumentGone},
-		{Name: "A-8 a message sent again", Given: []Event{with(lawful, func(e *Authorized) { e.Kind = KindDelivery })}, When: with(deliver, func(c *AuthorizeDelivery) { c.Seen, c.At = true, noon.Add(time.Hour) }), Err: ErrAlreadyUsed},
 
 		{Name: "A-6 a citizen's own report", When: report, Then: []Event{Authorized{Access: first, Citizen: ana, Kind: KindSubjectAccessReport, Role: domain.RoleCitizen, LegalBasis: "06.1c", Attempt: 1, At: noon}}},
 		{Name: "A-6 an officer's export", When: with(report, func(c *AuthorizeReport) { c.By, c.Kind = officer, KindExport }),
@@ -198,7 +187,6 @@ func TestNoBreakGlass(t *testing.T) {
 			law(func(c *AuthorizeByLaw) { c.By, c.Registrations = by, nil }),
 			with(acting, func(c *AuthorizeByMandate) { c.By, c.Mandate = by, mandate.InForce{} }),
 			with(back, func(c *AuthorizeReadBack) { c.By = by }),
-			with(deliver, func(c *AuthorizeDelivery) { c.By, c.LegalBasis = by, "" }),
 			with(report, func(c *AuthorizeReport) { c.By, c.LegalBasis = by, "" }),
 		} {
 			if events, err := cmd.Decide(State{}); !errors.Is(err, ErrNoBasis) || events != nil {
