@@ -162,9 +162,6 @@ func TestRules(t *testing.T) {
 		{Name: "D-1 nothing else is read back", When: with(back, func(c *AuthorizeReadBack) { c.Kind = KindExport }), Err: ErrQuestion},
 		{Name: "E-3 nothing erased is read back", When: with(back, func(c *AuthorizeReadBack) { c.Document.Status = document.IsErased }), Err: ErrDocumentGone},
 
-			e.Kind, e.Role, e.LegalBasis, e.Personal = KindDelivery, domain.RoleSystem, "06.1c", nil
-		})},
-
 		{Name: "A-6 a citizen's own report", When: report, Then: []Event{Authorized{Access: first, Citizen: ana, Kind: KindSubjectAccessReport, Role: domain.RoleCitizen, LegalBasis: "06.1c", Attempt: 1, At: noon}}},
 		{Name: "A-6 an officer's export", When: with(report, func(c *AuthorizeReport) { c.By, c.Kind = officer, KindExport }),
 			Then: []Event{Authorized{Access: first, Citizen: ana, Kind: KindExport, Role: domain.RolePrivacyOfficer, LegalBasis: "06.1c", Attempt: 1, At: noon}}},
