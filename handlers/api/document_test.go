@@ -536,6 +536,15 @@ func TestMandatesListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := answer.(GrantMandate201JSONResponse).Body.MandateID
+	t.Run("a representative nobody knows is answered as one who is known, and nothing is recorded", func(t *testing.T) {
+		before := len(recorded[mandate.Granted](t, tv))
+		other := body
+		other.RepresentativeSSIN = ssin(99)
+		answer, err := tv.GrantMandate(tv.as(t, citizenCaller(me), "grantMandate", other), GrantMandateRequestObject{Params: GrantMandateParams{IdempotencyKey: uuid.New()}, Body: &other})
+		if err != nil || answer.(GrantMandate201JSONResponse).Body.State != MandateStateGranted || len(recorded[mandate.Granted](t, tv)) != before {
+			t.Fatal(answer, err)
+		}
+	})
 	accept := func(who domain.CitizenID) error {
 		_, err := tv.AcceptMandate(tv.as(t, citizenCaller(who), "acceptMandate", nil), AcceptMandateRequestObject{MandateID: id, Params: AcceptMandateParams{IdempotencyKey: uuid.New()}})
 		return err

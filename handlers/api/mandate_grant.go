@@ -8,6 +8,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/mandate"
+	"coffre/eventstore"
 )
 
 // mandated is what is kept of an answer to a change of a mandate.
@@ -18,9 +19,10 @@ type mandated struct {
 
 var errRepresented = domain.NewError(domain.Invalid, "ssinUnexpected", "an authentic source names the represented person by number; a citizen grants for themselves")
 
-// GrantMandate implements POST /mandates (rules M-1.1 to M-1.6). A representative
-// whom the vault does not know is told of in the same words as one it knows: the
-// mandate waits for their first login.
+// GrantMandate implements POST /mandates (rules M-1.1 to M-1.6). A citizen who
+// names a representative the vault does not know gets the answer of one it knows,
+// so that nobody learns of whom it holds something: that mandate is never accepted,
+// and nothing is recorded.
 func (v *Vault) GrantMandate(ctx context.Context, r GrantMandateRequestObject) (GrantMandateResponseObject, error) {
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (mandated, error) {
 		return v.grantMandate(ctx, in, r.Params.IdempotencyKey, r.Body)
@@ -65,9 +67,18 @@ func (v *Vault) grantMandate(ctx context.Context, in intent, key uuid.UUID, body
 	if err != nil {
 		return mandated{}, err
 	}
-	representative, err := v.enroll(ctx, in, stepRepresentative, body.RepresentativeSSIN)
+	var representative person
+	if citizenAsks {
+		representative, err = v.known(ctx, in.call, body.RepresentativeSSIN)
+	} else {
+		representative, err = v.enroll(ctx, in, stepRepresentative, body.RepresentativeSSIN)
+	}
 	if err != nil {
 		return mandated{}, err
+	}
+	if representative.id.IsZero() {
+		at, err := v.position(ctx, eventstore.Position{})
+		return mandated{mandateReceipt(mandate.State{Mandate: command.Mandate}), at}, err
 	}
 	command.Citizen, command.CitizenIs = represented.id, represented.standing
 	command.Representative, command.RepresentativeIs = representative.id, representative.standing
