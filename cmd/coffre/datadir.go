@@ -23,6 +23,7 @@ const (
 	devKeyFile   = "dev-token.key" // signs the tokens of `coffre token`, for development only
 	kekFile      = "kek.json"      // seal/localkek
 	exportFolder = "exports"
+	shredFile    = "shred.list" // destroyed keys; kept apart from backups
 )
 
 func (d dataDir) file(name string) string { return filepath.Join(string(d), name) }

@@ -12,6 +12,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/seal/shred"
 )
 
 // guardTables holds up to where the log was compared with the key ring. It lies
@@ -25,9 +26,17 @@ var errOldKeys = errors.New("the key ring is older than the log: it does not kno
 
 // guard compares the log with the key ring, from where it last ended: it refuses
 // a ring that lacks a citizen of the log, and destroys again the keys that the log
-// says were destroyed (design.md section 6, rule E-3). It runs before anything is
+// and the shred list say were destroyed (design.md section 6, rule E-3). It runs
+// before anything is
 // served.
-func guard(ctx context.Context, log *eventstore.Log, db *keysdb.DB, ring *seal.Ring) error {
+func guard(ctx context.Context, log *eventstore.Log, db *keysdb.DB, ring *seal.Ring, shreds *shred.List) error {
+	citizens, streams, err := shreds.Read()
+	if err == nil {
+		err = ring.ReapplyDestroyed(ctx, citizens, streams)
+	}
+	if err != nil {
+		return fmt.Errorf("destroy again what the shred list names: %w", err)
+	}
 	if err := db.Migrate(ctx, "guard", guardTables); err != nil {
 		return err
 	}

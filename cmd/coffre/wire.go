@@ -22,6 +22,7 @@ import (
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/localkek"
+	"coffre/eventstore/seal/shred"
 	"coffre/eventstore/sqlite"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/api"
@@ -29,6 +30,7 @@ import (
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/consentlog"
+	"coffre/projections/erasures"
 	"coffre/projections/evidence"
 	vocabulary "coffre/projections/registry"
 	"coffre/projections/wallet"
@@ -127,13 +129,14 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 		sealer = o.Sealing(sealer)
 	}
 	log := eventstore.NewLog(eventstore.Options{Store: v.store, Codec: codec.Catalog, Sealer: sealer})
-	if err := guard(ctx, log, keys, v.ring); err != nil {
+	shreds := shred.Open(dir.file(shredFile))
+	if err := guard(ctx, log, keys, v.ring, shreds); err != nil {
 		return nil, err
 	}
 
-	wallets, consents, accesses, held := wallet.New(), consentlog.New(), accesslog.New(), evidence.New()
+	wallets, consents, accesses, held, forgotten := wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New()
 	v.runner, err = projections.New(projections.Options{Dir: dir.file("readmodels"), Store: v.store, Codec: codec.Catalog, Logger: o.Logger},
-		wallets, consents, accesses, held)
+		wallets, consents, accesses, held, forgotten)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +146,8 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 	v.core = &api.Vault{
 		Log: log, Keys: v.ring, Rotator: kek, Signer: kek, Codec: codec.Catalog, Sealer: sealer, Requests: table,
 		Words: &vocabulary.Holder{}, Runner: v.runner,
-		Wallets: wallets, ConsentLog: consents, AccessLog: accesses, Evidence: held,
+		Wallets: wallets, ConsentLog: consents, AccessLog: accesses, Evidence: held, Erasures: forgotten,
+		Shreds: shreds, Keeper: "a file beside the data", Exports: dir.file(exportFolder), // this process is alone: EraseAfter is 0
 		Now: time.Now, NewID: uuid.New, Slog: o.Logger,
 	}
 
@@ -162,6 +166,8 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 		return nil, err
 	}
 	keep("registry", v.core.ServeNewestRegistry)
+	keep("accesses", func(ctx context.Context) error { v.core.Background(ctx); return nil })
+	keep("work", v.core.Work)
 
 	stopReacting, err := react(background, dir, o, log, v.core, v.runner, keep)
 	if stopReacting != nil {

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/handlers/api"
+	"coffre/handlers/api/apitest"
+	"coffre/handlers/api/token"
+)
+
+// post sends a JSON body with a fresh key and decodes the answer.
+func (r *rig) post(t *testing.T, g token.Grant, path, body string, into any) *httptest.ResponseRecorder {
+	t.Helper()
+	req := httptest.NewRequest(http.MethodPost, api.Base+path, strings.NewReader(body))
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", uuid.NewString())
+	w := r.ask(req, r.bearer(t, g))
+	if into != nil {
+		if w.Code >= 300 {
+			t.Fatalf("POST %s: %d %s", path, w.Code, w.Body)
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+// holdings are the things of one citizen, as the paths of the contract name them.
+type holdings map[string]string
+
+const (
+	ssinA = "84022711082"
+	ssinB = "71022722582"
+	ssinC = "85073003328"
+)
+
+// settle gives a person everything that has an identifier in the contract.
+func (r *rig) settle(t *testing.T, ssin, representative string, reference string) holdings {
+	t.Helper()
+	var doc struct{ DocumentID string }
+	r.post(t, grantFor(domain.RoleIssuer, orgA, domain.CitizenID{}), "/documents",
+		`{"ssin":"`+ssin+`","documentType":"marriageCertificate","sourceReference":"`+reference+`","validFrom":"2020-01-02","content":{"certificateNumber":"4711","country":"BE","date":"2020-01-02"}}`, &doc)
+	number, err := domain.ParseSSIN(ssin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := r.ring.Resolve(t.Context(), number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	me := grantFor(domain.RoleCitizen, "", id)
+	var given struct{ ConsentID string }
+	r.post(t, me, "/consents", `{"consumer":"0203430576","purpose":"familyDiscount","documentTypes":["householdComposition"],"shownText":{"text":"You allow it.","language":"en","version":"1"}}`, &given)
+	var mandate struct{ MandateID string }
+	r.post(t, me, "/mandates", `{"representativeSsin":"`+representative+`","kind":"representation","actions":["read"],"until":"2030-01-01"}`, &mandate)
+	var erasure struct{ ErasureID string }
+	r.post(t, me, "/erasures", `{"citizenId":"`+id.String()+`","scope":"document","documentId":"`+doc.DocumentID+`","reason":"citizenRequest"}`, &erasure)
+	return holdings{
+		"documentId": doc.DocumentID, "citizenId": id.String(), "consentId": given.ConsentID, "consentRequestId": given.ConsentID,
+		"mandateId": mandate.MandateID, "erasureId": erasure.ErasureID,
+	}
+}
+
+var parameter = regexp.MustCompile(`\{(\w+)\}`)
+
+// aim puts identifiers into the call's path; ok is false when it has none of these.
+func aim(c apitest.Call, ids holdings) (path string, ok bool) {
+	_, path, _ = strings.Cut(c.Pattern, " ")
+	for _, name := range parameter.FindAllStringSubmatch(c.Pattern, -1) {
+		id, known := ids[name[1]]
+		if !known {
+			return "", false
+		}
+		path = strings.ReplaceAll(path, name[0], id)
+	}
+	return path, strings.Contains(c.Pattern, "{")
+}
+
+var instance = regexp.MustCompile(`"instance":"[^"]*"`)
+
+// Who asks for what is not theirs gets, to the byte, the answer of one who asks
+// for what does not exist: every route with an identifier, for another citizen,
+// another issuer and a consumer without a basis.
+func TestNobodyLearnsOfOthersThings(t *testing.T) {
+	r := newRig(t)
+	r.post(t, grantFor(domain.RoleIssuer, orgA, domain.CitizenID{}), "/documents",
+		`{"ssin":"`+ssinC+`","documentType":"marriageCertificate","sourceReference":"bola-c","validFrom":"2020-01-02","content":{"certificateNumber":"4712","country":"BE","date":"2020-01-02"}}`, &struct{}{})
+	mine := r.settle(t, ssinA, ssinC, "bola-a")
+	theirs := r.settle(t, ssinB, ssinA, "bola-b")
+	if err := r.runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	nothing := holdings{}
+	for name := range mine {
+		nothing[name] = uuid.NewString()
+	}
+	other, err := uuid.Parse(theirs["citizenId"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	strangers := map[string]token.Grant{
+		"citizen":  grantFor(domain.RoleCitizen, "", domain.CitizenID{UUID: other}),
+		"issuer":   grantFor(domain.RoleIssuer, orgB, domain.CitizenID{}),
+		"consumer": grantFor(domain.RoleConsumer, "0367303762", domain.CitizenID{}),
+	}
+	driven := 0
+	for _, c := range apitest.Calls(t, api.Contract()) {
+		for _, role := range c.Roles {
+			stranger, ok := strangers[role]
+			if !ok {
+				continue
+			}
+			path, ok := aim(c, mine)
+			if !ok {
+				continue
+			}
+			absent, _ := aim(c, nothing)
+			driven++
+			answers := [2]*httptest.ResponseRecorder{}
+			for i, p := range []string{path, absent} {
+				var body *bytes.Reader = bytes.NewReader(c.Body)
+				req := httptest.NewRequest(c.Method, p, body)
+				req.Header = c.Header.Clone()
+				if req.Header.Get("Idempotency-Key") != "" {
+					req.Header.Set("Idempotency-Key", uuid.NewString())
+				}
+				answers[i] = r.ask(req, r.bearer(t, stranger))
+			}
+			foreign, unknown := answers[0], answers[1]
+			if foreign.Code != unknown.Code || instance.ReplaceAllString(foreign.Body.String(), "") != instance.ReplaceAllString(unknown.Body.String(), "") {
+				t.Errorf("%s as %s tells what exists:\n foreign %d %s\n unknown %d %s", c.OperationID, role, foreign.Code, foreign.Body, unknown.Code, unknown.Body)
+			}
+			if foreign.Code < 400 && c.OperationID != "getWallet" {
+				t.Errorf("%s as %s lets a stranger in: %d", c.OperationID, role, foreign.Code)
+			}
+		}
+	}
+	if driven < 20 {
+		t.Fatalf("only %d routes were tried", driven)
+	}
+}
