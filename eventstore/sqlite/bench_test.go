@@ -186,6 +186,7 @@ func BenchmarkReadStream(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for i := 0; pb.Next(); i++ {
 			for _, err := range s.ReadStream(context.Background(), names[i%len(names)], 0) {
