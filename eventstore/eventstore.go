@@ -27,8 +27,8 @@ const (
 	MaxEvent = 512 << 10
 	// MaxBatch bounds the records of one Append.
 	MaxBatch = 256
-	// MaxStreamName bounds the bytes of a stream's name.
-	MaxStreamName = 128
+	// MaxStreamName bounds the bytes of a stream's name, MaxType those of a type's.
+	MaxStreamName, MaxType = 128, 128
 )
 
 // Stream names one consistency boundary: a category, a dash, an identifier that
@@ -211,7 +211,7 @@ func (b Batch) Check() error {
 	}
 	for i, r := range b.Records {
 		switch {
-		case r.ID == uuid.Nil, r.Type == "", r.Time.IsZero(), r.Time != r.Time.UTC().Truncate(time.Microsecond):
+		case r.ID == uuid.Nil, r.Type == "" || len(r.Type) > MaxType, r.Time.IsZero(), r.Time != r.Time.UTC().Truncate(time.Microsecond):
 			return fmt.Errorf("record %d lacks an id, a type or a time in whole microseconds UTC: %w", i, ErrInvalid)
 		case r.Size() > MaxEvent:
 			return fmt.Errorf("record %d has %d bytes: %w", i, r.Size(), ErrTooLarge)
