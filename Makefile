@@ -34,7 +34,7 @@ test: check
 
 ## soak: the long versions: many kills, long outages
 soak:
-	COFFRE_SOAK=1 $(GO) test -timeout 20m -run 'Soak|Kill|Crash|Restart' ./eventstore/... ./projections/... ./handlers/... ./cmd/...
+	COFFRE_SOAK=1 $(GO) test -timeout 20m ./eventstore/... ./handlers/reactors/...
 
 ## interop: what needs more than Go (Maven, Node, a browser)
 interop:
