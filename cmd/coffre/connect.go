@@ -29,6 +29,7 @@ const (
 	dialTime   = 5 * time.Second
 	takeOver   = 15 * time.Second // how long the owner of a directory may take to listen, or to go; see program.patience
 	takeOverBy = 50 * time.Millisecond
+	littleTime = time.Second
 	partTime   = 10 * time.Second // for the calls of others through our socket, once we are done
 )
 
@@ -186,14 +187,30 @@ func (p *program) connectLocal(ctx context.Context, dir dataDir) (vault, error) 
 	for {
 		release, err := dir.own()
 		if err == nil {
-			l.stop, err = p.openHere(ctx, dir, release)
-			return l, err
+			if l.stop, err = p.openHere(ctx, dir, release); err != nil {
+				return nil, err
+			}
+			// Without read models much can still be done, so their trouble is told by what
+			// needs them.
+			_ = p.caughtUp(ctx, l)
+			if ctx.Err() != nil {
+				return nil, errors.Join(ctx.Err(), l.close())
+			}
+			return l, nil
 		}
 		if !errors.Is(err, errOwned) {
 			return nil, err
 		}
 		if conn, err := dir.dial(wait); err == nil { // its owner listens
-			return l, conn.Close()
+			if err := conn.Close(); err != nil {
+				return nil, err
+			}
+			// What the command before this one wrote should be seen by this one; but a busy
+			// owner is always a little behind, and may not know our operator.
+			little, cancel := context.WithTimeout(ctx, littleTime)
+			defer cancel()
+			_ = p.caughtUp(little, l)
+			return l, ctx.Err()
 		}
 		select { // it starts, or stops; either ends
 		case <-wait.Done():
@@ -229,6 +246,33 @@ func (p *program) openHere(ctx context.Context, dir dataDir, release func() erro
 		}
 		return errors.Join(err, v.Close(), release())
 	}, nil
+}
+
+// caughtUp waits until the read models have seen the whole log, or stopped.
+func (p *program) caughtUp(ctx context.Context, l *local) error {
+	operator := l.as(asOperator)
+	var bar progress
+	defer func() { bar.done() }()
+	var first, last int64 = -1, 0
+	return poll(ctx, func() (bool, time.Time, error) {
+		all, err := client.Read[api.Projections](operator.ListProjections(ctx, api.ListProjectionsParams{}))
+		if err != nil {
+			return false, time.Time{}, err
+		}
+		var behind int64
+		for _, one := range all.Body.Items {
+			if one.State != api.ProjectionStateStopped {
+				behind += one.Behind
+			}
+		}
+		if first < 0 {
+			first, last = behind, behind
+			bar = p.progress(first, "read models", false)
+		}
+		bar.add(max(0, last-behind))
+		last = behind
+		return behind == 0, time.Time{}, nil
+	})
 }
 
 func (l *local) close() error {

@@ -64,8 +64,12 @@ func TestVaultOfAnotherProcessIsAskedByItsSocket(t *testing.T) {
 			}
 			var asked atomic.Int32
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				asked.Add(1)
-				healthy(t)(w, r)
+				if r.URL.Path != "/vault/v1/projections" { // which it does not know; the command goes on
+					asked.Add(1)
+					healthy(t)(w, r)
+					return
+				}
+				refuse(t, w, 401, "invalidAccessToken", "")
 			}))
 			server.Listener.Close()
 			server.Listener = l

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -52,7 +53,9 @@ type program struct {
 
 func newProgram(t terminal) *program {
 	return &program{terminal: t, now: time.Now, patience: takeOver, serve: serve, open: func(ctx context.Context, dir dataDir) (runningVault, error) {
-		return openVault(ctx, dir, vaultOptions{})
+		// Faults only: what becomes of the command is told by the command.
+		faults := slog.New(slog.NewTextHandler(t.Err, &slog.HandlerOptions{Level: slog.LevelError}))
+		return openVault(ctx, dir, vaultOptions{Logger: faults})
 	}}
 }
 

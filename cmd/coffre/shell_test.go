@@ -62,10 +62,19 @@ type fake struct{ h http.Handler }
 func (f fake) Handler() http.Handler { return f.h }
 func (f fake) Close() error          { return nil }
 
-// answering returns a shell whose directories hold a vault that h plays.
+// answering returns a shell whose directories hold a vault that h plays. Its read
+// models, which a command waits for, are up to date.
 func answering(t *testing.T, h http.HandlerFunc) *shell {
 	return &shell{t: t, adapt: func(p *program) {
-		p.open = func(context.Context, dataDir) (runningVault, error) { return fake{h}, nil }
+		p.open = func(context.Context, dataDir) (runningVault, error) {
+			return fake{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/vault/v1/projections" {
+					answer(t, w, 200, api.Projections{Items: []api.Projection{{Name: "wallet", State: api.ProjectionStateLive}}})
+					return
+				}
+				h(w, r)
+			})}, nil
+		}
 	}}
 }
 
