@@ -111,10 +111,10 @@ func (d *demo) issue(ctx context.Context) (err error) {
 		return err
 	}
 	d.auntsCard = api.DocumentIssue{
-		SSIN: aunt.wire(), DocumentType: healthInsuranceCard, SourceReference: "ehic", ValidFrom: "2025-01-01", ValidUntil: "2029-12-31",
+		SSIN: aunt.wire(), DocumentType: healthInsuranceCard, SourceReference: "ehic", ValidFrom: "2025-01-01", ValidUntil: "2030-06-30",
 		Content: content(map[string]any{
 			"document_number": "8005600001" + digits(10), "issuing_country": "BE", "issuing_authority": map[string]any{"id": "BE-1"},
-			"starting_date": "2025-01-01", "ending_date": "2029-12-31",
+			"starting_date": "2025-01-01", "ending_date": "2030-06-30",
 		}),
 	}
 	_, err = d.issueOne(ctx, socialSecurity, aunt.given+" gets a European health insurance card.", d.auntsCard)
@@ -155,6 +155,11 @@ func (d *demo) wallets(ctx context.Context) (err error) {
 		must(card.HeldAs == api.HeldAsRepresentative, "she does not hold the card for her child"),
 		must(strings.Contains(string(card.Content), f.child.name()), "the card does not say whose it is"),
 		must(card.State == api.DocumentStateValid, "the card is %s", card.State)); err != nil {
+		return err
+	}
+	opened, err := client.Read[api.Document](d.citizen(f.mother).GetDocument(ctx, d.card.DocumentID, api.GetDocumentParams{Lang: "en"}))
+	if err := d.tell("She opens the card. She acts for another there, so that is on record.", nil, done(err),
+		must(strings.Contains(string(opened.Body.Content), f.child.name()), "the card does not say whose it is")); err != nil {
 		return err
 	}
 	father, err := d.me(ctx, f.father)
@@ -355,9 +360,12 @@ func (d *demo) accessLog(ctx context.Context) error {
 		return err
 	}
 	hers, err := client.Read[api.AccessLog](d.citizen(f.mother).GetAccessLog(ctx, d.child, api.GetAccessLogParams{Lang: "en"}))
-	forHer := slices.ContainsFunc(hers.Body.Items, func(i api.AccessLogItem) bool { return !i.MandateID.IsZero() })
-	return d.tell(fmt.Sprintf("She reads %s's too: it tells which parent looked, and under which mandate.", f.child.given), known{"entries": len(hers.Body.Items)}, done(err),
-		must(forHer, "no reading under a mandate is there"))
+	has := func(is func(api.AccessLogItem) bool) bool { return slices.ContainsFunc(hers.Body.Items, is) }
+	return d.tell(fmt.Sprintf("She reads %s's too, as far as the card goes: Flanders by law, and herself under her mandate.", f.child.given), known{"entries": len(hers.Body.Items)}, done(err),
+		must(has(func(i api.AccessLogItem) bool { return i.Organization == flanders && i.DocumentType == isiPlusCard }), "Flanders' reading is missing"),
+		must(has(func(i api.AccessLogItem) bool {
+			return i.ReaderCitizenID == d.mother && !i.MandateID.IsZero() && i.Role == api.ActorRoleRepresentative
+		}), "her own reading under the mandate is missing"))
 }
 
 func name(i api.AccessLogItem) string {
@@ -454,7 +462,7 @@ func (d *demo) forget(ctx context.Context) error {
 		return err
 	}
 	c, err := client.Read[api.ErasureCertificate](officer.GetErasureCertificate(ctx, id))
-	if err := d.tell(fmt.Sprintf("The certificate says so: %d keys, %d events that can no longer be read, what stays and why. It is signed.", len(c.Body.Keys), c.Body.UnreadableEvents),
+	if err := d.tell(fmt.Sprintf("The certificate says so: keys destroyed: %d, events that can no longer be read: %d, what stays, and why. It is signed.", len(c.Body.Keys), c.Body.UnreadableEvents),
 		known{"keys": len(c.Body.Keys), "unreadableEvents": c.Body.UnreadableEvents}, done(err),
 		must(len(c.Body.Signature) > 0, "it is not signed"), must(c.Body.UnreadableEvents > 0, "it counts no event"),
 		must(len(c.Body.Remains) > 0, "it does not say what stays")); err != nil {

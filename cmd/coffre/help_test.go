@@ -26,9 +26,17 @@ func golden(t *testing.T, name, got string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got != string(want) {
-		t.Errorf("differs from %s (go test -update writes it):\n%s", path, got)
+	if got == string(want) {
+		return
 	}
+	is, was := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+	for n := range is {
+		if n >= len(was) || is[n] != was[n] {
+			t.Errorf("differs from %s in line %d (go test -update writes it): %q", path, n+1, is[n])
+			return
+		}
+	}
+	t.Errorf("%s has more than it should (go test -update writes it)", path)
 }
 
 // each calls f with every command a person can type.
