@@ -236,9 +236,10 @@ export async function play(vault: Vault, url: string): Promise<number> {
 
   // The citizen sees who read what, when and why, and who tried. How a reading ended is
   // recorded after its answer, so the log is asked until it says so.
+  const atLast = { 'Coffre-Min-Position': position(revocation) }
   const log = await until(
     'the access log tells how every reading ended',
-    async () => got('the access log', 200, await citizen.GET('/citizens/{citizenId}/accessLog', { params: { path: me, query: { lang: 'en' }, header: { 'Coffre-Min-Position': position(revocation) } } })).items,
+    async () => (await citizen.GET('/citizens/{citizenId}/accessLog', { params: { path: me, query: { lang: 'en' }, header: atLast } })).data?.items ?? [],
     (items) => items.every((i) => i.outcome !== 'mayHaveBeenDisclosed') && items.some((i) => i.reason === 'documentRevoked'),
   )
   const entries = (accessId: string | undefined, times: number, fields: string[]): AccessLogItem[] => {
@@ -271,5 +272,5 @@ export async function play(vault: Vault, url: string): Promise<number> {
   const line = vault.log().split('\n').find((l) => l.includes(mother))
   must(line === undefined, 'the server’s log does not hold the number')
   console.log(`client: ${contract.answers} answers fit the contract they were made from`)
-  return passed + contract.answers
+  return passed
 }
