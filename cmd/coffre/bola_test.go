@@ -21,18 +21,34 @@ import (
 func (r *rig) post(t *testing.T, g token.Grant, path, body string, into any) *httptest.ResponseRecorder {
 	t.Helper()
 	req := httptest.NewRequest(http.MethodPost, api.Base+path, strings.NewReader(body))
-	req.Header.Set("Content-Type", "application/json")
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	req.Header.Set("Idempotency-Key", uuid.NewString())
 	w := r.ask(req, r.bearer(t, g))
+	if w.Code >= 300 {
+		t.Fatalf("POST %s: %d %s", path, w.Code, w.Body)
+	}
 	if into != nil {
-		if w.Code >= 300 {
-			t.Fatalf("POST %s: %d %s", path, w.Code, w.Body)
-		}
 		if err := json.Unmarshal(w.Body.Bytes(), into); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return w
+}
+
+// citizen returns who has a number.
+func (r *rig) citizen(t *testing.T, ssin string) domain.CitizenID {
+	t.Helper()
+	number, err := domain.ParseSSIN(ssin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := r.ring.Resolve(t.Context(), number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 // holdings are the things of one citizen, as the paths of the contract name them.
@@ -50,14 +66,7 @@ func (r *rig) settle(t *testing.T, ssin, representative string, reference string
 	var doc struct{ DocumentID string }
 	r.post(t, grantFor(domain.RoleIssuer, orgA, domain.CitizenID{}), "/documents",
 		`{"ssin":"`+ssin+`","documentType":"marriageCertificate","sourceReference":"`+reference+`","validFrom":"2020-01-02","content":{"certificateNumber":"4711","country":"BE","date":"2020-01-02"}}`, &doc)
-	number, err := domain.ParseSSIN(ssin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := r.ring.Resolve(t.Context(), number)
-	if err != nil {
-		t.Fatal(err)
-	}
+	id := r.citizen(t, ssin)
 	me := grantFor(domain.RoleCitizen, "", id)
 	var given struct{ ConsentID string }
 	r.post(t, me, "/consents", `{"consumer":"0203430576","purpose":"familyDiscount","documentTypes":["householdComposition"],"shownText":{"text":"You allow it.","language":"en","version":"1"}}`, &given)

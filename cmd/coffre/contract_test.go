@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	samples "coffre/deploy/registry"
+	"coffre/domain"
+	"coffre/handlers/api"
+	"coffre/handlers/api/apitest"
+	"coffre/handlers/api/token"
+)
+
+// judged is a vault whose every answer is held against the contract by a reader
+// of OpenAPI that is not ours.
+type judged struct {
+	*opened
+	validator *apitest.Validator
+}
+
+func (j judged) Handler() http.Handler { return j.validator }
+
+// Every operation of the contract succeeds at least once, and every answer on the
+// way, to the whole story and to what it leaves out, fits its schema.
+func TestEveryOperationFitsItsSchema(t *testing.T) {
+	dir := t.TempDir()
+	var v judged
+	program := newProgram(terminal{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard, Getenv: func(string) string { return "" }})
+	program.open = func(ctx context.Context, d dataDir) (runningVault, error) {
+		o, err := openVault(ctx, d, vaultOptions{})
+		if err != nil {
+			return nil, err
+		}
+		v = judged{o, apitest.Validating(t, api.Contract(), o.Handler())}
+		return v, nil
+	}
+	if code := program.run(t.Context(), []string{"demo", "--data", dir}); code != 0 {
+		t.Fatalf("the demo ended with %d", code)
+	}
+	seen := map[string]bool{}
+	note := func() {
+		for _, c := range apitest.Calls(t, api.Contract()) {
+			for status := range v.validator.Seen(c.OperationID) {
+				seen[c.OperationID] = seen[c.OperationID] || status < 300
+			}
+		}
+	}
+	note()
+
+	// The rest, on the same data.
+	o, err := openVault(t.Context(), dataDir(dir), vaultOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := o.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := o.runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	v = judged{o, apitest.Validating(t, api.Contract(), o.Handler())}
+	key, err := token.OpenDevKey(dataDir(dir).file(devKeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{opened: o, dir: dataDir(dir), key: key}
+	o.handler = v.validator
+	restOfTheContract(t, r)
+	note()
+	for _, c := range apitest.Calls(t, api.Contract()) {
+		if !seen[c.OperationID] {
+			t.Errorf("%s never succeeded", c.OperationID)
+		}
+	}
+}
+
+// get asks and returns the answer, which must be a success.
+func (r *rig) get(t *testing.T, g token.Grant, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := r.ask(httptest.NewRequest(http.MethodGet, api.Base+path, nil), r.bearer(t, g))
+	if w.Code >= 300 {
+		t.Fatalf("GET %s: %d %s", path, w.Code, w.Body)
+	}
+	return w
+}
+
+// restOfTheContract calls what the demo leaves out.
+func restOfTheContract(t *testing.T, r *rig) {
+	t.Helper()
+	issuer, officer, operator := grantFor(domain.RoleIssuer, orgA, domain.CitizenID{}), grantFor(domain.RolePrivacyOfficer, "", domain.CitizenID{}), grantFor(domain.RoleOperator, "", domain.CitizenID{})
+	things := r.settle(t, ssinA, ssinB, "rest-a")
+	r.settle(t, ssinB, ssinA, "rest-b") // so that a representative is known
+	things = r.settle(t, ssinA, ssinB, "rest-a2")
+	if err := r.runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a, b := r.citizen(t, ssinA), r.citizen(t, ssinB)
+	me, friend := grantFor(domain.RoleCitizen, "", a), grantFor(domain.RoleCitizen, "", b)
+
+	r.get(t, issuer, "/documents/"+things["documentId"])
+	r.get(t, issuer, "/documents/"+things["documentId"]+"/versions")
+	r.post(t, issuer, "/documents/query", `{}`, &struct{}{})
+	r.post(t, grantFor(domain.RoleConsumer, "0203430576", domain.CitizenID{}), "/consents/validate",
+		`{"ssin":"`+ssinA+`","documentType":"householdComposition","purpose":"familyDiscount","consentId":"`+things["consentId"]+`"}`, &struct{}{})
+	r.get(t, me, "/consents/"+things["consentId"])
+	r.get(t, me, "/consents/"+things["consentId"]+"/receipt")
+	r.get(t, me, "/consents/"+things["consentId"]+"/receipt?format=iso27560")
+	r.post(t, friend, "/mandates/"+things["mandateId"]+"/accept", "", nil)
+	r.post(t, me, "/mandates/"+things["mandateId"]+"/end", `{}`, &struct{}{})
+	r.get(t, me, "/mandates")
+	r.post(t, me, "/citizens/"+a.String()+"/subjectAccessReport", `{}`, &struct{}{})
+
+	consumer := grantFor(domain.RoleConsumer, "0203430576", domain.CitizenID{})
+	var asked struct{ ConsentID string }
+	r.post(t, consumer, "/consentRequests", `{"ssin":"`+ssinA+`","purpose":"familyDiscount","documentTypes":["householdComposition"]}`, &asked)
+	r.post(t, me, "/consentRequests/"+asked.ConsentID+"/refuse", "", nil)
+	r.get(t, consumer, "/consentRequests")
+	r.post(t, consumer, "/citizens/get", `{"ssin":"`+ssinA+`"}`, &struct{}{})
+
+	var hold struct{ LegalHoldID string }
+	r.post(t, officer, "/citizens/"+a.String()+"/legalHolds", `{"reason":"litigation","caseReference":"2026/1"}`, &hold)
+	r.post(t, officer, "/citizens/"+a.String()+"/legalHolds/"+hold.LegalHoldID+"/lift", "", nil)
+	r.post(t, officer, "/consentLog/query", `{}`, &struct{}{})
+
+	r.get(t, operator, "/projections")
+	r.post(t, operator, "/projections/wallet/rebuild", "", nil)
+	r.get(t, operator, "/keys")
+	r.post(t, operator, "/keys/rotate", "", nil)
+	r.get(t, operator, "/registry")
+	r.get(t, operator, "/health")
+	r.post(t, operator, "/registry", registryBody(t), nil)
+
+	home := grantFor(domain.RoleIssuer, "0308356862", domain.CitizenID{})
+	r.post(t, home, "/citizens/replaceSsin", `{"ssin":"`+ssinA+`","replacedBy":"`+ssinC+`"}`, nil)
+	r.post(t, home, "/citizens/reportDeath", `{"ssin":"`+ssinB+`","date":"`+time.Now().AddDate(0, 0, -2).Format(time.DateOnly)+`"}`, nil)
+}
+
+// registryBody is a registry directory as the contract takes it: the samples.
+func registryBody(t *testing.T) string {
+	t.Helper()
+	files := map[string]json.RawMessage{}
+	err := fs.WalkDir(samples.Files, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".json") {
+			return err
+		}
+		files[path], err = fs.ReadFile(samples.Files, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
