@@ -184,6 +184,9 @@ func (r reading) established(in intent, f findings) error {
 	} else {
 		_, err = r.use(in, f).Basis(f.consent)
 	}
+	if r.typeOf(f) == "" && (err == nil || errors.Is(err, access.ErrNotCovered)) {
+		return access.ErrNoBasis // there is nothing that anything could cover
+	}
 	return err
 }
 

@@ -198,7 +198,7 @@ func (tv *testVault) person(t testing.TB, n int) domain.CitizenID {
 // Contents that satisfy the sample schemas. Each holds a canary that must turn
 // up in an answer only.
 const (
-	household = `{"asOf":"2026-01-01","address":{"municipality":"Canaryville","postalCode":"1000"},"householdSize":4,"members":[{"relation":"child"}]}`
+	household = `{"address":{"municipality":"Canaryville","postalCode":"1000"},"asOf":"2026-01-01","householdSize":4,"members":[{"relation":"child"}]}`
 	identity  = `{"birthdate":"1980-02-29","family_name":"Canary","given_name":"Carla","nationalities":["BE"]}`
 	childCard = `{"birthDate":"2016-04-05","cardNumber":"0123456789","insurer":"Canary Mutual","name":"Canary Child"}`
 )

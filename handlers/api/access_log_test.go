@@ -1,0 +1,137 @@
+package api
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/audit"
+)
+
+func (tv *testVault) accessesOf(t testing.TB, who Caller, whose domain.CitizenID, p GetAccessLogParams) (AccessLog, error) {
+	t.Helper()
+	answer, err := tv.GetAccessLog(tv.as(t, who, "getAccessLog", nil), GetAccessLogRequestObject{CitizenID: whose, Params: p})
+	if err != nil {
+		return AccessLog{}, err
+	}
+	return AccessLog(answer.(GetAccessLog200JSONResponse)), nil
+}
+
+func TestAccessLog(t *testing.T) {
+	tv := newVault(t)
+	home := tv.household(t, 1)
+	card := tv.childCard(t, 1, 2)
+	who := tv.person(t, 1)
+	me := citizenCaller(who)
+	first, err := tv.read(t, consumer(flanders), home, uuid.New(), allowance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tv.Clock.Advance(time.Hour)
+	c := tv.consentTo(t, who, ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []DocumentType{"isiPlusCard"}})
+	second, err := tv.read(t, consumer(railways), card, uuid.New(), AccessRequest{Purpose: "ageVerification", ConsentID: c, Predicate: Predicate{Name: "ageOver12"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tv.read(t, consumer(economy), home, uuid.New(), allowance); !errors.Is(err, access.ErrNoBasis) {
+		t.Fatal(err)
+	}
+	tv.resting(t)
+
+	t.Run("A-1 A-3 the citizen sees who, what, why and what came of it", func(t *testing.T) {
+		before := len(recorded[any](t, tv))
+		got, err := tv.accessesOf(t, me, who, GetAccessLogParams{})
+		if err != nil || len(got.Items) != 3 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		refused, byConsent, byLaw := got.Items[0], got.Items[1], got.Items[2]
+		if refused.Outcome != "refused" || refused.Organization != economy || refused.Reason != "noBasis" || !refused.AccessID.IsZero() {
+			t.Errorf("%+v", refused)
+		}
+		if byConsent.AccessID != second.AccessID || byConsent.ConsentID != c || byConsent.Kind != "predicate" || byConsent.Predicate != "ageOver12" || byConsent.OrganizationName != "Belgian Railways" || byConsent.Outcome != "disclosed" {
+			t.Errorf("%+v", byConsent)
+		}
+		if byLaw.AccessID != first.AccessID || byLaw.LegalBasis != "publicTask" || byLaw.Deliberation != "EX-26/010" || len(byLaw.Fields) != 2 ||
+			byLaw.CaseReference != allowance.CaseReference || byLaw.Label != "Household composition" || byLaw.PurposeLabel != "School allowance" || byLaw.Role != "consumer" {
+			t.Errorf("%+v", byLaw)
+		}
+		if after := len(recorded[any](t, tv)); after != before {
+			t.Errorf("%d facts recorded", after-before)
+		}
+	})
+	t.Run("page by page, and filtered", func(t *testing.T) {
+		var p GetAccessLogParams
+		p.PageSize = 1
+		var seen []AccessID
+		for {
+			got, err := tv.accessesOf(t, me, who, p)
+			if err != nil || len(got.Items) != 1 {
+				t.Fatalf("%+v, %v", got, err)
+			}
+			seen = append(seen, got.Items[0].AccessID)
+			if got.Next == "" {
+				break
+			}
+			_, query, _ := strings.Cut(got.Next, "after=")
+			p.After, _, _ = strings.Cut(query, "&")
+		}
+		if len(seen) != 3 || seen[2] != first.AccessID {
+			t.Errorf("%v", seen)
+		}
+		for name, test := range map[string]struct {
+			p GetAccessLogParams
+			n int
+		}{
+			"one access":    {GetAccessLogParams{AccessID: first.AccessID}, 1},
+			"a type":        {GetAccessLogParams{DocumentType: []DocumentType{"isiPlusCard"}}, 1},
+			"an issuer":     {GetAccessLogParams{Organization: []EnterpriseNumber{flanders}}, 1},
+			"organisations": {GetAccessLogParams{Organization: []EnterpriseNumber{flanders, railways}}, 2},
+			"until":         {GetAccessLogParams{Until: noon.Add(time.Minute)}, 1},
+			"from":          {GetAccessLogParams{From: noon.Add(time.Minute)}, 2},
+		} {
+			if got, err := tv.accessesOf(t, me, who, test.p); err != nil || len(got.Items) != test.n {
+				t.Errorf("%s: %+v, %v", name, got, err)
+			}
+		}
+	})
+	t.Run("without keys, without the case reference", func(t *testing.T) {
+		sealer := tv.Sealer
+		tv.Sealer = keysAway{}
+		defer func() { tv.Sealer = sealer }()
+		got, err := tv.accessesOf(t, me, who, GetAccessLogParams{})
+		if err != nil || len(got.Items) != 3 || got.Items[2].CaseReference != "" {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+	t.Run("a privacy officer reads on record, and no case reference", func(t *testing.T) {
+		got, err := tv.accessesOf(t, officeCaller(domain.RolePrivacyOfficer), who, GetAccessLogParams{})
+		if err != nil || len(got.Items) != 3 || got.Items[2].CaseReference != "" {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if reads := recorded[audit.LogRead](t, tv); len(reads) != 1 || reads[0].Category != "access" {
+			t.Errorf("%+v", reads)
+		}
+	})
+	t.Run("M-1.2 A-1 a representative sees what the mandate is about, on record", func(t *testing.T) {
+		got, err := tv.accessesOf(t, citizenCaller(tv.person(t, 2)), who, GetAccessLogParams{})
+		if err != nil || len(got.Items) != 1 || got.Items[0].AccessID != second.AccessID {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if all := recorded[access.Authorized](t, tv); len(all) != 3 || all[2].Role != domain.RoleRepresentative {
+			t.Errorf("%+v", all)
+		}
+	})
+	t.Run("A-6 somebody else's is not there", func(t *testing.T) {
+		tv.household(t, 3)
+		for _, whose := range []domain.CitizenID{who, {UUID: uuid.New()}, {}} {
+			if _, err := tv.accessesOf(t, citizenCaller(tv.person(t, 3)), whose, GetAccessLogParams{}); !whose.IsZero() && !errors.Is(err, errNoResource) || whose.IsZero() && err == nil {
+				t.Errorf("%v", err)
+			}
+		}
+	})
+}

@@ -1,0 +1,487 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/consent"
+	"coffre/domain/mandate"
+	"coffre/eventstore"
+	"coffre/eventstore/faulty"
+	"coffre/eventstore/seal"
+)
+
+var shownToAll = ShownText{Text: "You allow canary to read", Language: "fr", Version: "7"}
+
+func (tv *testVault) grantAs(t testing.TB, who Caller, body ConsentGrant) (ConsentReceiptShort, error) {
+	t.Helper()
+	if body.ShownText == (ShownText{}) {
+		body.ShownText = shownToAll
+	}
+	answer, err := tv.GrantConsent(tv.as(t, who, "grantConsent", body), GrantConsentRequestObject{Params: GrantConsentParams{IdempotencyKey: uuid.New()}, Body: &body})
+	if err != nil {
+		return ConsentReceiptShort{}, err
+	}
+	tv.caughtUp(t)
+	return answer.(GrantConsent201JSONResponse).Body, nil
+}
+
+func (tv *testVault) askAs(t testing.TB, who Caller, body ConsentAsk) (RequestConsent202JSONResponse, error) {
+	t.Helper()
+	answer, err := tv.RequestConsent(tv.as(t, who, "requestConsent", body), RequestConsentRequestObject{Params: RequestConsentParams{IdempotencyKey: uuid.New()}, Body: &body})
+	if err != nil {
+		return RequestConsent202JSONResponse{}, err
+	}
+	tv.caughtUp(t)
+	return answer.(RequestConsent202JSONResponse), nil
+}
+
+func (tv *testVault) consent(t testing.TB, who Caller, id domain.ConsentID) (Consent, error) {
+	t.Helper()
+	answer, err := tv.GetConsent(tv.as(t, who, "getConsent", nil), GetConsentRequestObject{ConsentID: id})
+	if err != nil {
+		return Consent{}, err
+	}
+	return Consent(answer.(GetConsent200JSONResponse)), nil
+}
+
+func (tv *testVault) requests(t testing.TB, who Caller, p ListConsentRequestsParams) []ConsentID {
+	t.Helper()
+	answer, err := tv.ListConsentRequests(tv.as(t, who, "listConsentRequests", nil), ListConsentRequestsRequestObject{Params: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []ConsentID
+	for _, c := range answer.(ListConsentRequests200JSONResponse).Items {
+		ids = append(ids, c.ConsentID)
+	}
+	return ids
+}
+
+var household1 = ConsentGrant{Consumer: flanders, Purpose: "schoolAllowance", DocumentTypes: []DocumentType{"householdComposition"}}
+
+func TestGrantingConsent(t *testing.T) {
+	tv := newVault(t)
+	home, other := tv.household(t, 1), tv.household(t, 2)
+	who := tv.person(t, 1)
+	me := citizenCaller(who)
+	with := func(change func(*ConsentGrant)) ConsentGrant { g := household1; change(&g); return g }
+
+	t.Run("C-2 C-5 granted, and what was shown comes back to the citizen alone", func(t *testing.T) {
+		receipt, err := tv.grantAs(t, me, with(func(g *ConsentGrant) { g.Limits = ConsentLimits{Uses: 3, DataLife: 10} }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if receipt.State != "granted" || !receipt.Until.Equal(noon.AddDate(1, 0, 0)) || receipt.Href != consentHref(receipt.ConsentID) {
+			t.Errorf("%+v", receipt)
+		}
+		mine, err := tv.consent(t, me, receipt.ConsentID)
+		if err != nil || mine.ShownText != shownToAll || mine.CitizenID != who || mine.Limits.Uses != 3 || mine.ConsumerName != "Government of Flanders" {
+			t.Errorf("%+v, %v", mine, err)
+		}
+		theirs, err := tv.consent(t, consumer(flanders), receipt.ConsentID)
+		if err != nil || theirs.ShownText != (ShownText{}) || !theirs.CitizenID.IsZero() || theirs.CitizenRef.IsZero() || theirs.State != "granted" {
+			t.Errorf("%+v, %v", theirs, err)
+		}
+		office, err := tv.consent(t, officeCaller(domain.RolePrivacyOfficer), receipt.ConsentID)
+		if err != nil || office.ShownText != (ShownText{}) || office.CitizenID != who {
+			t.Errorf("%+v, %v", office, err)
+		}
+		for _, nobody := range []Caller{consumer(railways), citizenCaller(tv.person(t, 2))} {
+			if _, err := tv.consent(t, nobody, receipt.ConsentID); slugStatus(err) != 404 {
+				t.Errorf("A-6 to a stranger: %v", err)
+			}
+		}
+	})
+	for _, test := range []struct {
+		name, slug string
+		body       ConsentGrant
+	}{
+		{"C-2 a consumer not registered for that", "consumerNotRegistered", with(func(g *ConsentGrant) { g.Consumer = economy })},
+		{"C-2 a purpose that the registry does not know", "consumerNotRegistered", with(func(g *ConsentGrant) { g.Purpose = "canary" })},
+		{"C-2 a field that the purpose does not offer", "unknownField", with(func(g *ConsentGrant) { g.Fields = []Field{"address"} })},
+		{"C-2 longer than a year", "consentPeriod", with(func(g *ConsentGrant) { g.Until = noon.AddDate(1, 0, 1) })},
+		{"C-2 somebody else's document", "documentNotFound", with(func(g *ConsentGrant) { g.DocumentTypes, g.Documents = nil, []DocumentID{home, other} })},
+		{"C-2 a document that does not exist", "documentNotFound", with(func(g *ConsentGrant) { g.DocumentTypes, g.Documents = nil, []DocumentID{{UUID: uuid.New()}} })},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if _, err := tv.grantAs(t, me, test.body); slugOf(err) != test.slug {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	t.Run("C-1 nobody consents for a person they do not represent", func(t *testing.T) {
+		if _, err := tv.grantAs(t, me, with(func(g *ConsentGrant) { g.CitizenID = tv.person(t, 2) })); !errors.Is(err, errNoResource) {
+			t.Error(err)
+		}
+		if _, err := tv.grantAs(t, citizenCaller(domain.CitizenID{}), household1); err == nil {
+			t.Error("a person unknown to the vault consents")
+		}
+	})
+	t.Run("C-2 by document, and no other is covered", func(t *testing.T) {
+		receipt, err := tv.grantAs(t, me, with(func(g *ConsentGrant) { g.DocumentTypes, g.Documents = nil, []DocumentID{home} }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := AccessRequest{Purpose: "schoolAllowance", ConsentID: receipt.ConsentID}
+		if _, err := tv.read(t, consumer(flanders), home, uuid.New(), body); err != nil {
+			t.Error(err)
+		}
+		if _, err := tv.read(t, consumer(flanders), other, uuid.New(), body); !errors.Is(err, access.ErrNoBasis) {
+			t.Error(err)
+		}
+	})
+	t.Run("C-6 withdrawn without a key, twice is no error", func(t *testing.T) {
+		receipt, err := tv.grantAs(t, me, household1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tv.Keeper.Before(func(string) error { return errors.New("away") })
+		defer tv.Keeper.Before(nil)
+		log := tv.Log
+		defer func() { tv.Vault.Log = log }()
+		tv.Vault.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: tv.Codec, Sealer: keysAway{}, Now: tv.Clock.Now})
+		for range 2 {
+			if err := tv.withdraw(t, who, receipt.ConsentID); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := tv.withdraw(t, tv.person(t, 2), receipt.ConsentID); slugStatus(err) != 404 {
+			t.Errorf("C-1 by somebody else: %v", err)
+		}
+	})
+}
+
+// slugStatus is the HTTP status of a refusal.
+func slugStatus(err error) int {
+	p, _, _, _ := describe(err)
+	return p.Status
+}
+
+func TestRequestingConsent(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	who := tv.person(t, 1)
+	me := citizenCaller(who)
+	ask := ConsentAsk{SSIN: ssin(1), Purpose: "schoolAllowance", DocumentTypes: []DocumentType{"householdComposition"}, Message: "canary: we need this"}
+
+	t.Run("A-6 the same answer whether the person is known or not", func(t *testing.T) {
+		var answers []string
+		var appends []int
+		for _, n := range []int{1, 999} {
+			before := len(recorded[any](t, tv))
+			body := ask
+			body.SSIN = ssin(n)
+			a, err := tv.askAs(t, consumer(flanders), body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			appends = append(appends, len(recorded[any](t, tv))-before)
+			text := fmt.Sprintf("%+v", a.Body)
+			answers = append(answers, strings.ReplaceAll(text, a.Body.ConsentID.String(), "ID"))
+			if _, err := tv.consent(t, consumer(flanders), a.Body.ConsentID); slugStatus(err) != 404 {
+				t.Errorf("the consumer sees an unanswered request: %v", err)
+			}
+		}
+		if answers[0] != answers[1] || appends[0] != 1 || appends[1] != 1 {
+			t.Errorf("%q with %v facts", answers, appends)
+		}
+		if got := tv.requests(t, consumer(flanders), ListConsentRequestsParams{}); len(got) != 0 {
+			t.Errorf("unanswered requests are listed to the consumer: %v", got)
+		}
+		for _, r := range recorded[consent.Requested](t, tv) {
+			if r.Citizen != who {
+				t.Errorf("a request of %v", r.Citizen)
+			}
+		}
+		body := ask
+		body.SSIN, body.Purpose = ssin(999), "housingAllowance"
+		if _, err := tv.askAs(t, consumer(flanders), body); !errors.Is(err, consent.ErrNotRegistered) {
+			t.Errorf("C-2 a purpose not registered: %v", err)
+		}
+	})
+	t.Run("C-2 the citizen sees it, with the message, and grants it narrower", func(t *testing.T) {
+		waiting := tv.requests(t, me, ListConsentRequestsParams{})
+		if len(waiting) != 1 {
+			t.Fatalf("%v wait", waiting)
+		}
+		shown, err := tv.consent(t, me, waiting[0])
+		if err != nil || shown.Message != ask.Message || shown.State != "requested" {
+			t.Errorf("%+v, %v", shown, err)
+		}
+		grant := func(who Caller, body ConsentRequestGrant) error {
+			body.ShownText = shownToAll
+			_, err := tv.GrantConsentRequest(tv.as(t, who, "grantConsentRequest", body), GrantConsentRequestRequestObject{
+				ConsentRequestID: waiting[0], Params: GrantConsentRequestParams{IdempotencyKey: uuid.New()}, Body: &body,
+			})
+			return err
+		}
+		tv.household(t, 2)
+		if err := grant(citizenCaller(tv.person(t, 2)), ConsentRequestGrant{}); slugStatus(err) != 404 {
+			t.Errorf("C-1 by somebody else: %v", err)
+		}
+		if err := grant(me, ConsentRequestGrant{Until: shown.Until.Add(time.Hour)}); !errors.Is(err, consent.ErrWider) {
+			t.Error(err)
+		}
+		if err := grant(me, ConsentRequestGrant{Fields: []Field{"householdSize"}, Limits: ConsentLimits{Uses: 1}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := grant(me, ConsentRequestGrant{}); !errors.Is(err, consent.ErrAlreadyDecided) {
+			t.Error(err)
+		}
+		tv.caughtUp(t)
+		got, err := tv.consent(t, consumer(flanders), waiting[0])
+		if err != nil || got.State != "granted" || !slices.Equal(got.Fields, []Field{"householdSize"}) || got.Message != "" {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if listed := tv.requests(t, consumer(flanders), ListConsentRequestsParams{}); len(listed) != 1 {
+			t.Errorf("the consumer's answered requests: %v", listed)
+		}
+	})
+	t.Run("C-1 or refuses it", func(t *testing.T) {
+		a, err := tv.askAs(t, consumer(flanders), ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refuse := func(who Caller) error {
+			_, err := tv.RefuseConsentRequest(tv.as(t, who, "refuseConsentRequest", nil), RefuseConsentRequestRequestObject{
+				ConsentRequestID: a.Body.ConsentID, Params: RefuseConsentRequestParams{IdempotencyKey: uuid.New()},
+			})
+			return err
+		}
+		if err := refuse(citizenCaller(tv.person(t, 2))); slugStatus(err) != 404 {
+			t.Errorf("by somebody else: %v", err)
+		}
+		if err := refuse(me); err != nil {
+			t.Fatal(err)
+		}
+		tv.caughtUp(t)
+		if c, err := tv.consent(t, consumer(flanders), a.Body.ConsentID); err != nil || c.State != "refused" {
+			t.Errorf("%+v, %v", c, err)
+		}
+	})
+	t.Run("E-4 an erased person is asked for as an unknown one", func(t *testing.T) {
+		tv.household(t, 5)
+		gone := tv.person(t, 5)
+		if err := tv.Keys.BeginErase(t.Context(), gone); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tv.Keys.Resolve(t.Context(), ssin(5).SSIN); !errors.Is(err, eventstore.ErrErased) && !errors.Is(err, seal.ErrUnknown) {
+			t.Fatal(err)
+		}
+		body := ask
+		body.SSIN = ssin(5)
+		if _, err := tv.askAs(t, consumer(flanders), body); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestListingConsents(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	tv.household(t, 2)
+	me := citizenCaller(tv.person(t, 1))
+	var mine []ConsentID
+	for range 5 {
+		tv.Clock.Advance(time.Minute)
+		receipt, err := tv.grantAs(t, me, household1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mine = append(mine, receipt.ConsentID)
+	}
+	if _, err := tv.grantAs(t, citizenCaller(tv.person(t, 2)), household1); err != nil {
+		t.Fatal(err)
+	}
+	if err := tv.withdraw(t, tv.person(t, 1), mine[0]); err != nil {
+		t.Fatal(err)
+	}
+	tv.caughtUp(t)
+	pages := func(who Caller, p ListConsentsParams) (ids []ConsentID) {
+		t.Helper()
+		for range 20 {
+			answer, err := tv.ListConsents(tv.as(t, who, "listConsents", nil), ListConsentsRequestObject{Params: p})
+			if err != nil {
+				t.Fatal(err)
+			}
+			page := answer.(ListConsents200JSONResponse)
+			for _, c := range page.Items {
+				ids = append(ids, c.ConsentID)
+			}
+			if page.Next == "" {
+				return ids
+			}
+			if len(page.Items) != int(p.PageSize) {
+				t.Fatalf("%d items on a page of %d", len(page.Items), p.PageSize)
+			}
+			_, query, _ := strings.Cut(page.Next, "after=")
+			p.After, _, _ = strings.Cut(query, "&")
+		}
+		t.Fatal("no last page")
+		return nil
+	}
+	newest := slices.Clone(mine)
+	slices.Reverse(newest)
+	if got := pages(me, ListConsentsParams{PageSize: 2}); !slices.Equal(got, newest) {
+		t.Errorf("%v, want %v", got, newest)
+	}
+	if got := pages(me, ListConsentsParams{PageSize: 2, State: []ConsentState{"granted"}}); !slices.Equal(got, newest[:4]) {
+		t.Errorf("granted: %v", got)
+	}
+	if got := pages(consumer(flanders), ListConsentsParams{PageSize: 4}); len(got) != 6 || !slices.Equal(got[:5], mine) {
+		t.Errorf("the consumer's: %v", got)
+	}
+	if got := pages(consumer(railways), ListConsentsParams{}); len(got) != 0 {
+		t.Errorf("another consumer's: %v", got)
+	}
+	if _, err := tv.ListConsents(tv.as(t, consumer(flanders), "listConsents", nil), ListConsentsRequestObject{Params: ListConsentsParams{CitizenID: tv.person(t, 1)}}); !errors.Is(err, errNoResource) {
+		t.Errorf("A-6 a consumer names a citizen by id: %v", err)
+	}
+	if _, err := tv.ListConsents(tv.as(t, me, "listConsents", nil), ListConsentsRequestObject{Params: ListConsentsParams{After: "nonsense"}}); slugStatus(err) != 400 {
+		t.Errorf("a cursor of nobody's: %v", err)
+	}
+}
+
+func TestConsentByRepresentative(t *testing.T) {
+	tv := newVault(t)
+	card := tv.childCard(t, 1, 2)
+	tv.household(t, 1)
+	kid, parent := tv.person(t, 1), tv.person(t, 2)
+	me := citizenCaller(parent)
+	body := ConsentGrant{CitizenID: kid, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []DocumentType{"isiPlusCard"}}
+
+	receipt, err := tv.grantAs(t, me, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("C-1 recorded as the representative's", func(t *testing.T) {
+		granted := recorded[consent.Granted](t, tv)
+		if len(granted) != 1 || granted[0].Citizen != kid || granted[0].Mandate != tv.mandateOf(t, parent, kid) {
+			t.Fatalf("%+v", granted)
+		}
+		for e, err := range tv.Log.Read(t.Context(), consentStream(receipt.ConsentID), 0) {
+			meta, failed := e.Metadata()
+			if err != nil || failed != nil || meta.Represents != kid || meta.Actor.Role != domain.RoleRepresentative || meta.Actor.Citizen != parent || len(meta.BasedOn) != 2 {
+				t.Errorf("%+v, %v, %v", meta, err, failed)
+			}
+		}
+	})
+	t.Run("M-1.2 beyond the mandate's types there is none", func(t *testing.T) {
+		wide := body
+		wide.Consumer, wide.Purpose, wide.DocumentTypes = flanders, "schoolAllowance", []DocumentType{"isiPlusCard", "householdComposition"}
+		if _, err := tv.grantAs(t, me, wide); !errors.Is(err, consent.ErrNotYours) {
+			t.Error(err)
+		}
+	})
+	t.Run("A-1 listing for another is on record, once", func(t *testing.T) {
+		own, err := tv.grantAs(t, citizenCaller(kid), household1) // about what the parent has nothing to do with
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := len(recorded[access.Authorized](t, tv))
+		answer, err := tv.ListConsents(tv.as(t, me, "listConsents", nil), ListConsentsRequestObject{Params: ListConsentsParams{CitizenID: kid}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := answer.(ListConsents200JSONResponse)
+		if len(page.Items) != 1 || page.Items[0].ConsentID != receipt.ConsentID {
+			t.Errorf("%+v", page.Items)
+		}
+		if after := len(recorded[access.Authorized](t, tv)); after != before+1 {
+			t.Errorf("%d records", after-before)
+		}
+		if _, err := tv.consent(t, me, own.ConsentID); slugStatus(err) != 404 {
+			t.Errorf("M-1.2 one beyond the mandate: %v", err)
+		}
+		if err := tv.withdraw(t, parent, own.ConsentID); slugStatus(err) != 404 {
+			t.Errorf("M-1.2 withdrawn beyond the mandate: %v", err)
+		}
+	})
+	t.Run("C-1 C-6 the representative withdraws, and once the mandate ended no longer", func(t *testing.T) {
+		second, err := tv.grantAs(t, me, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tv.withdraw(t, parent, receipt.ConsentID); err != nil {
+			t.Fatal(err)
+		}
+		tv.endMandate(t, tv.mandateOf(t, parent, kid), domain.Actor{Role: domain.RoleCitizen, Citizen: parent}, mandate.ByRepresentative)
+		if err := tv.withdraw(t, parent, second.ConsentID); slugStatus(err) != 404 {
+			t.Errorf("%v", err)
+		}
+		if _, err := tv.read(t, consumer(railways), card, uuid.New(), AccessRequest{Purpose: "ageVerification", ConsentID: second.ConsentID, Predicate: Predicate{Name: "ageOver12"}}); err != nil {
+			t.Errorf("what was granted in time stands: %v", err)
+		}
+	})
+}
+
+func TestValidating(t *testing.T) {
+	tv := newVault(t)
+	home := tv.household(t, 1)
+	card := tv.childCard(t, 3)
+	who := tv.person(t, 1)
+	c := tv.consentTo(t, who, ConsentGrant{Limits: ConsentLimits{Uses: 2}})
+	validate := func(who domain.Organisation, body ConsentValidation) ConsentJudgement {
+		t.Helper()
+		answer, err := tv.ValidateConsent(tv.as(t, consumer(who), "validateConsent", body), ValidateConsentRequestObject{Body: &body})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ConsentJudgement(answer.(ValidateConsent200JSONResponse))
+	}
+	t.Run("C-3 lawful, by document and by type, and no use counted", func(t *testing.T) {
+		for _, body := range []ConsentValidation{
+			{DocumentID: home, Purpose: "schoolAllowance", ConsentID: c},
+			{SSIN: ssin(1), DocumentType: "householdComposition", Purpose: "schoolAllowance", ConsentID: c},
+			{SSIN: ssin(1), DocumentType: "householdComposition", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"},
+			{DocumentID: card, Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}, // its dates are sealed
+		} {
+			got := validate(flanders, body)
+			if !got.Lawful || got.Reason != "" || !body.ConsentID.IsZero() && (got.UsesLeft != 2 || got.Until.IsZero()) {
+				t.Errorf("%+v: %+v", body, got)
+			}
+		}
+		if n := len(recorded[access.Authorized](t, tv)); n != 0 {
+			t.Errorf("%d accesses on record", n)
+		}
+	})
+	t.Run("A-6 A-3 why not, recorded, and the same for whom the vault does not know", func(t *testing.T) {
+		byLaw := func(n int) ConsentValidation {
+			return ConsentValidation{SSIN: ssin(n), DocumentType: "identityData", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
+		}
+		for name, body := range map[string]ConsentValidation{
+			"nothing held":     byLaw(1),
+			"nobody":           byLaw(999),
+			"other's consent":  {SSIN: ssin(3), DocumentType: "householdComposition", Purpose: "schoolAllowance", ConsentID: c},
+			"nobody's consent": {SSIN: ssin(999), DocumentType: "householdComposition", Purpose: "schoolAllowance", ConsentID: c},
+		} {
+			if got := validate(flanders, body); got != (ConsentJudgement{Reason: "noBasis"}) {
+				t.Errorf("%s: %+v", name, got)
+			}
+		}
+		if got := validate(flanders, ConsentValidation{DocumentID: home, Purpose: "housingAllowance", ConsentID: c}); got.Lawful || got.Reason != "consentOtherPurpose" {
+			t.Errorf("%+v", got)
+		}
+		tv.resting(t)
+		if n := len(recorded[access.Refused](t, tv)); n != 5 {
+			t.Errorf("%d refusals on record", n)
+		}
+	})
+	t.Run("a fault is no judgement", func(t *testing.T) {
+		tv.Store.SetRule(faulty.At(faulty.ReadStream, 1, faulty.Fault{Before: eventstore.ErrUnavailable}))
+		defer tv.Store.SetRule(nil)
+		body := ConsentValidation{DocumentID: home, Purpose: "schoolAllowance", ConsentID: c}
+		if answer, err := tv.ValidateConsent(tv.as(t, consumer(flanders), "validateConsent", body), ValidateConsentRequestObject{Body: &body}); err == nil {
+			t.Errorf("%+v", answer)
+		}
+	})
+}
