@@ -160,13 +160,16 @@ func httpClient(t http.RoundTripper) *http.Client {
 }
 
 // local is the vault of a data directory on this machine, reached by its control
-// socket, whoever listens there.
+// socket, whoever listens there. When the owner goes while we need the vault, we
+// become the owner.
 type local struct {
+	p    *program
 	dir  dataDir
 	key  *token.DevKey
-	now  func() time.Time
 	http *http.Client
 	seen client.Position
+
+	mu   sync.Mutex
 	stop func() error // ends what we opened ourselves; nil: the directory is another's
 }
 
@@ -178,49 +181,72 @@ func (p *program) connectLocal(ctx context.Context, dir dataDir) (vault, error) 
 	if err != nil {
 		return nil, err
 	}
-	l := &local{dir: dir, key: key, now: p.now, http: httpClient(&http.Transport{
-		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dir.dial(ctx) },
+	l := &local{p: p, dir: dir, key: key}
+	l.http = httpClient(&http.Transport{
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return l.reach(context.WithoutCancel(ctx)) },
 		MaxIdleConnsPerHost: inFlight, ResponseHeaderTimeout: callTime,
-	})}
-	wait, cancel := context.WithTimeout(ctx, p.patience)
+	})
+	conn, err := l.reach(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Without read models much can still be done, so their trouble is told by what
+	// needs them. Another owner may be busy, and so always a little behind.
+	wait := ctx
+	if l.stop == nil {
+		little, cancel := context.WithTimeout(ctx, littleTime)
+		defer cancel()
+		wait = little
+	}
+	_ = l.caughtUp(wait)
+	if err := errors.Join(ctx.Err(), conn.Close()); err != nil {
+		return nil, errors.Join(err, l.close())
+	}
+	return l, nil
+}
+
+// reach connects to whoever owns the directory, and becomes the owner when there
+// is none.
+func (l *local) reach(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.p.patience)
 	defer cancel()
 	for {
-		release, err := dir.own()
+		conn, err := l.dir.dial(ctx)
+		if err == nil || errors.Is(err, errSocketPath) {
+			return conn, err
+		}
+		err = l.takeOver(ctx)
 		if err == nil {
-			if l.stop, err = p.openHere(ctx, dir, release); err != nil {
-				return nil, err
-			}
-			// Without read models much can still be done, so their trouble is told by what
-			// needs them.
-			_ = p.caughtUp(ctx, l)
-			if ctx.Err() != nil {
-				return nil, errors.Join(ctx.Err(), l.close())
-			}
-			return l, nil
+			continue
 		}
 		if !errors.Is(err, errOwned) {
 			return nil, err
 		}
-		if conn, err := dir.dial(wait); err == nil { // its owner listens
-			if err := conn.Close(); err != nil {
-				return nil, err
-			}
-			// What the command before this one wrote should be seen by this one; but a busy
-			// owner is always a little behind, and may not know our operator.
-			little, cancel := context.WithTimeout(ctx, littleTime)
-			defer cancel()
-			_ = p.caughtUp(little, l)
-			return l, ctx.Err()
-		}
-		select { // it starts, or stops; either ends
-		case <-wait.Done():
-			if ctx.Err() != nil {
+		select { // its owner starts, or stops; either ends
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
 				return nil, ctx.Err()
 			}
 			return nil, fmt.Errorf("%w and does not answer on its control socket", errOwned)
 		case <-time.After(takeOverBy):
 		}
 	}
+}
+
+// takeOver opens the vault in this process. errOwned: another process has it.
+func (l *local) takeOver(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stop != nil {
+		return errOwned // by us, and about to listen no more
+	}
+	release, err := l.dir.own()
+	if err != nil {
+		return err
+	}
+	// How long the owner may take is bounded; how long opening may take is not.
+	l.stop, err = l.p.openHere(context.WithoutCancel(ctx), l.dir, release)
+	return err
 }
 
 // openHere opens the vault in this process and lets the control socket lead to
@@ -249,7 +275,7 @@ func (p *program) openHere(ctx context.Context, dir dataDir, release func() erro
 }
 
 // caughtUp waits until the read models have seen the whole log, or stopped.
-func (p *program) caughtUp(ctx context.Context, l *local) error {
+func (l *local) caughtUp(ctx context.Context) error {
 	operator := l.as(asOperator)
 	var bar progress
 	defer func() { bar.done() }()
@@ -267,7 +293,7 @@ func (p *program) caughtUp(ctx context.Context, l *local) error {
 		}
 		if first < 0 {
 			first, last = behind, behind
-			bar = p.progress(first, "read models", false)
+			bar = l.p.progress(first, "read models", false)
 		}
 		bar.add(max(0, last-behind))
 		last = behind
@@ -277,6 +303,8 @@ func (p *program) caughtUp(ctx context.Context, l *local) error {
 
 func (l *local) close() error {
 	l.http.CloseIdleConnections()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.stop == nil {
 		return nil
 	}
@@ -295,7 +323,7 @@ func (l *local) as(g token.Grant) *client.Client {
 		Token: func() (string, error) {
 			mu.Lock()
 			defer mu.Unlock()
-			now := l.now()
+			now := l.p.now()
 			if now.Before(renew) {
 				return bearer, nil
 			}

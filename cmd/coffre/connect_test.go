@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -12,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"coffre/cmd/coffre/client"
 	"coffre/handlers/api"
 )
 
@@ -90,6 +93,51 @@ func TestVaultOfAnotherProcessIsAskedByItsSocket(t *testing.T) {
 				t.Errorf("the owner was asked %d times", asked.Load())
 			}
 		})
+	}
+}
+
+// TestOwnerWhoGoes: a command that runs through another's socket goes on by
+// itself when the other is done.
+func TestOwnerWhoGoes(t *testing.T) {
+	dir := t.TempDir()
+	var opened atomic.Int32
+	connect := func() vault {
+		p := newProgram(terminal{Out: io.Discard, Err: io.Discard})
+		answering(t, healthy(t)).adapt(p)
+		open := p.open
+		p.open = func(ctx context.Context, d dataDir) (runningVault, error) {
+			opened.Add(1)
+			return open(ctx, d)
+		}
+		v, err := p.connect(t.Context(), where{data: dir}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	ask := func(v vault) {
+		t.Helper()
+		if h, err := client.Read[api.Health](v.as(asOperator).GetHealth(t.Context())); err != nil || h.Body.Status != api.HealthStatusUP {
+			t.Errorf("%v, %v", h.Body, err)
+		}
+	}
+	first, second, third := connect(), connect(), connect()
+	for _, v := range []vault{first, second, third} {
+		ask(v)
+	}
+	if n := opened.Load(); n != 1 {
+		t.Fatalf("the vault was opened %d times", n)
+	}
+	if err := first.close(); err != nil {
+		t.Fatal(err)
+	}
+	ask(second)
+	ask(third)
+	if n := opened.Load(); n != 2 {
+		t.Errorf("the vault was opened %d times", n)
+	}
+	if err := errors.Join(second.close(), third.close()); err != nil {
+		t.Fatal(err)
 	}
 }
 
