@@ -649,3 +649,20 @@ func cursorIn(t testing.TB, href string) string {
 	}
 	return u.Query().Get("after")
 }
+
+// A person who logs in before anything was issued to them has nothing, everywhere
+// in the same words.
+func TestSomebodyUnknownHasNothing(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	nobody := tv.as(t, Caller{Role: domain.RoleCitizen, Subject: "new"}, "list", nil)
+	if a, err := tv.ListMandates(nobody, ListMandatesRequestObject{}); err != nil || len(a.(ListMandates200JSONResponse).Items) != 0 {
+		t.Error(a, err)
+	}
+	if a, err := tv.ListConsents(nobody, ListConsentsRequestObject{}); err != nil || len(a.(ListConsents200JSONResponse).Items) != 0 {
+		t.Error(a, err)
+	}
+	if a, err := tv.ListConsentRequests(nobody, ListConsentRequestsRequestObject{}); err != nil || len(a.(ListConsentRequests200JSONResponse).Items) != 0 {
+		t.Error(a, err)
+	}
+}
