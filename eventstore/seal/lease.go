@@ -150,9 +150,11 @@ func (r *Ring) Forget(citizen domain.CitizenID) {
 }
 
 // forget drops keys. The counter moves first: a load that began before stores
-// nothing after.
+// nothing after. And it moves last: one that began in between may have opened a
+// content key with a citizen's key that was about to go.
 func (r *Ring) forget(citizens []domain.CitizenID, streams []eventstore.Stream) {
 	r.gen.Add(1)
+	defer r.gen.Add(1)
 	for _, stream := range streams {
 		r.streams.remove(stream)
 	}
@@ -170,6 +172,7 @@ func (r *Ring) forget(citizens []domain.CitizenID, streams []eventstore.Stream) 
 
 func (r *Ring) forgetAll() {
 	r.gen.Add(1)
+	defer r.gen.Add(1)
 	r.subjects.removeIf(func(*subject) bool { return true })
 	r.streams.removeIf(func(*contentKey) bool { return true })
 	r.numbers.removeIf(func(domain.CitizenID) bool { return true })
