@@ -3,6 +3,8 @@
 GO      ?= go
 DATA    ?= data
 LISTEN  ?= 127.0.0.1:8080
+# The labels of the Belgian code lists, where they lie beside the project.
+BELGIF  ?= $(if $(wildcard ../shared/data/belgif),--belgif ../shared/data/belgif)
 # CI_TIMEOUT bounds one package's tests, so that a hang names itself.
 CI_TIMEOUT ?= 12m
 FUZZTIME   ?= 30s
@@ -11,7 +13,7 @@ FUZZTIME   ?= 30s
 
 ## run: build and serve Coffre on this machine, data under $(DATA)
 run: build
-	@./bin/coffre serve --dev --listen $(LISTEN) --data $(DATA)
+	@./bin/coffre serve --dev --listen $(LISTEN) --data $(DATA) $(BELGIF)
 
 ## demo: play the story on a fresh directory and print what happened
 demo: build
