@@ -233,6 +233,9 @@ func Stream(resp *http.Response, err error) (io.ReadCloser, error) {
 	return nil, problem(resp, b)
 }
 
+// blank is the type of an answer that is no problem of the contract (RFC 9457, 4.2.1).
+const blank = "about:blank"
+
 // Refusal is the vault's no (RFC 9457).
 type Refusal struct {
 	api.Problem
@@ -242,7 +245,7 @@ type Refusal struct {
 func problem(resp *http.Response, body []byte) *Refusal {
 	p := &Refusal{}
 	if json.Unmarshal(body, &p.Problem) != nil || p.Type == "" {
-		p.Problem = api.Problem{Type: "about:blank", Title: http.StatusText(resp.StatusCode)}
+		p.Problem = api.Problem{Type: blank, Title: http.StatusText(resp.StatusCode)}
 	}
 	p.Status = resp.StatusCode
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s >= 0 {
@@ -256,6 +259,9 @@ func (p *Refusal) Slug() string { return p.Type[strings.LastIndexByte(p.Type, ':
 
 // Error says what a person needs to know: what, why and where in the request.
 func (p *Refusal) Error() string {
+	if p.Type == blank {
+		return p.Title // not from the vault, but from what stands before it
+	}
 	var b strings.Builder
 	b.WriteString(p.Slug())
 	switch {
