@@ -113,11 +113,20 @@ func (c *cache[K, V]) remove(k K) {
 
 // removeIf removes every value that match accepts; it looks at all of them.
 func (c *cache[K, V]) removeIf(match func(V) bool) {
+	c.removeSlots(func(s *slot[K, V]) bool { return match(s.value) })
+}
+
+// removeKeyIf is removeIf by key.
+func (c *cache[K, V]) removeKeyIf(match func(K) bool) {
+	c.removeSlots(func(s *slot[K, V]) bool { return match(s.key) })
+}
+
+func (c *cache[K, V]) removeSlots(match func(*slot[K, V]) bool) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
 		for j := len(s.ring) - 1; j >= 0; j-- {
-			if found := s.ring[j]; match(found.value) {
+			if found := s.ring[j]; match(found) {
 				s.drop(found)
 				c.gone(found.value)
 			}

@@ -168,6 +168,7 @@ func (r *Ring) forget(citizens []domain.CitizenID, streams []eventstore.Stream) 
 	}
 	r.streams.removeIf(func(k *contentKey) bool { return gone[k.citizen] })
 	r.numbers.removeIf(func(citizen domain.CitizenID) bool { return gone[citizen] })
+	r.refs.removeKeyIf(func(k refKey) bool { return gone[k.citizen] })
 }
 
 func (r *Ring) forgetAll() {
@@ -176,4 +177,5 @@ func (r *Ring) forgetAll() {
 	r.subjects.removeIf(func(*subject) bool { return true })
 	r.streams.removeIf(func(*contentKey) bool { return true })
 	r.numbers.removeIf(func(domain.CitizenID) bool { return true })
+	r.refs.removeIf(func(domain.CitizenRef) bool { return true })
 }

@@ -15,6 +15,29 @@ import (
 // durable the first time it is asked for, gone with the citizen's keys. It returns
 // ErrUnknown or eventstore.ErrErased.
 func (r *Ring) Ref(ctx context.Context, organisation domain.Organisation, citizen domain.CitizenID) (domain.CitizenRef, error) {
+	if err := r.leased(ctx); err != nil {
+		return domain.CitizenRef{}, err
+	}
+	known := refKey{citizen, organisation}
+	if ref, ok := r.refs.get(known); ok {
+		return ref, nil
+	}
+	gen := r.gen.Load()
+	ref, err := r.findRef(ctx, organisation, citizen)
+	if err == nil {
+		r.refs.put(known, ref, r.unmoved(gen))
+	}
+	return ref, err
+}
+
+// refKey is what a reference is remembered by.
+type refKey struct {
+	citizen      domain.CitizenID
+	organisation domain.Organisation
+}
+
+// findRef reads the reference, or makes it.
+func (r *Ring) findRef(ctx context.Context, organisation domain.Organisation, citizen domain.CitizenID) (domain.CitizenRef, error) {
 	var ref []byte
 	found, err := r.row(ctx, `SELECT c.ref FROM citizen_refs c JOIN subjects s ON s.citizen = c.citizen WHERE c.citizen = ? AND c.organisation = ? AND s.state IN (1, 2)`,
 		[]any{citizen.UUID[:], string(organisation)}, &ref)

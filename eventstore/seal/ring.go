@@ -83,6 +83,7 @@ type Ring struct {
 	subjects *cache[domain.CitizenID, *subject]
 	streams  *cache[eventstore.Stream, *contentKey]
 	numbers  *cache[[32]byte, domain.CitizenID] // active citizens by blind index
+	refs     *cache[refKey, domain.CitizenRef]
 
 	loadSubjects *loader[domain.CitizenID, *subject]
 	loadStreams  *loader[eventstore.Stream, *contentKey]
@@ -109,6 +110,7 @@ func OpenRing(ctx context.Context, db *keysdb.DB, kek KEK, cfg Config) (*Ring, e
 	r.subjects = newCache[domain.CitizenID](cfg.Subjects, (*subject).zero)
 	r.streams = newCache[eventstore.Stream](cfg.Streams, func(*contentKey) {})
 	r.numbers = newCache[[32]byte](cfg.Subjects, func(domain.CitizenID) {})
+	r.refs = newCache[refKey](cfg.Subjects, func(domain.CitizenRef) {})
 	r.loadSubjects = newLoader(background, r.readSubjects)
 	r.loadStreams = newLoader(background, r.readStreams)
 	r.wraps = newLoader(background, r.wrapBatch)
