@@ -132,6 +132,12 @@ func (s *Store) page(ctx context.Context, first, last int64) (page []eventstore.
 func (s *Store) ReadStream(ctx context.Context, name eventstore.Stream, from eventstore.Revision) iter.Seq2[eventstore.Record, error] {
 	return func(yield func(eventstore.Record, error) bool) {
 		at, head := max(from, 0), s.head.Load()
+		if end, known := s.ends.Get(name); known && at > end { // of what was acknowledged there is no more
+			if err := s.usable(ctx); err != nil {
+				yield(eventstore.Record{}, err)
+			}
+			return
+		}
 		for more := true; more; {
 			var page []eventstore.Record
 			var err error

@@ -173,6 +173,11 @@ func onlyReserved(batch []*request, err error) []*request {
 func (q *sequencer) sequence(batch []*request) {
 	answers, committing, err := q.transact(batch)
 	if err == nil {
+		for i, r := range batch {
+			if a := answers[i]; a.err == nil && !a.appended.Repeated {
+				q.store.ends.Add(r.batch.Stream, a.appended.Last)
+			}
+		}
 		q.store.publish(q.last, q.words)
 		for i, r := range batch {
 			r.done <- answers[i]

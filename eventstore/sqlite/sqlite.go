@@ -21,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/ncruces/go-sqlite3"
 
 	"coffre/eventstore"
@@ -72,6 +73,10 @@ type Store struct {
 
 	head  atomic.Int64 // the last position acknowledged
 	words atomic.Pointer[words]
+	// ends holds the last revision of streams appended to lately, so that whoever
+	// remembers a stream up to there need not ask the file. Entries are put before the
+	// append is acknowledged.
+	ends *lru.Cache[eventstore.Stream, eventstore.Revision]
 
 	mu     sync.Mutex
 	grown  chan struct{} // closed and replaced when head grows
@@ -117,7 +122,12 @@ func open(ctx context.Context, dir string, o Options, room *reserve) (_ *Store, 
 		o.Readers = defaultReaders
 	}
 	path := filepath.Join(dir, FileName)
+	ends, err := lru.New[eventstore.Stream, eventstore.Revision](maxHeads)
+	if err != nil {
+		return nil, err
+	}
 	s := &Store{
+		ends:     ends,
 		readers:  make(chan *reader, o.Readers),
 		poolSize: o.Readers,
 		grown:    make(chan struct{}),
