@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -220,6 +221,49 @@ func TestARepeatedWriteMeetsItself(t *testing.T) {
 		t.Fatal(again, err)
 	}
 	if n := count(t, l); n != 3 {
+		t.Fatal(n)
+	}
+}
+
+// readCounter counts how often a stream is read.
+type readCounter struct {
+	eventstore.Store
+	reads int
+}
+
+func (c *readCounter) ReadStream(ctx context.Context, s eventstore.Stream, from eventstore.Revision) iter.Seq2[eventstore.Record, error] {
+	c.reads++
+	return c.Store.ReadStream(ctx, s, from)
+}
+
+// A stream said to be fresh is not read when it is, and decided on as it is when
+// it is not.
+func TestAFreshStreamIsTriedFirst(t *testing.T) {
+	c := &readCounter{Store: memory.New()}
+	first := eventstore.Write{Stream: stream, ID: func(int) uuid.UUID { return uuid.UUID{1} }, Fresh: true}
+	r, err := kind.Transact(t.Context(), newLog(c, &xor{}), first, decide(accept))
+	if err != nil || r.State.accepted != 1 || c.reads != 0 {
+		t.Fatal(r, c.reads, err)
+	}
+	l := newLog(c, &xor{}) // remembers nothing
+	notTwice := decide(func(c counter) ([]mandate.Event, error) {
+		if c.accepted > 0 {
+			return nil, errNo
+		}
+		return accept(c)
+	})
+	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream, Fresh: true}, notTwice); !errors.Is(err, errNo) {
+		t.Fatal("decided on a guess: ", err)
+	}
+	if r, err = kind.Transact(t.Context(), newLog(c, &xor{}), eventstore.Write{Stream: stream, Fresh: true}, decide(accept)); err != nil || r.State.accepted != 2 {
+		t.Fatal(r, err)
+	}
+	// The first write again, after all that came since: its place, and the state of now.
+	r, err = kind.Transact(t.Context(), newLog(c, &xor{}), first, decide(accept))
+	if err != nil || !r.Repeated || r.Position.Commit != 1 || r.State.accepted != 2 {
+		t.Fatal(r, err)
+	}
+	if n := count(t, l); n != 2 {
 		t.Fatal(n)
 	}
 }

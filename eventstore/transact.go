@@ -33,6 +33,10 @@ type Write struct {
 	// Settle looks for ID(0) in the whole stream first: set it when this write may
 	// have been tried before with an outcome that nobody knows.
 	Settle bool
+	// Fresh says that the stream most likely does not exist: it is first tried to begin
+	// it, and read only when it is there already. The citizen must be the one whose
+	// stream it would be.
+	Fresh bool
 }
 
 // Result of a write. State is the stream's after it.
@@ -119,6 +123,9 @@ func (k Kind[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command[S,
 		return none, err
 	}
 	snap, cached := k.cached(l, w.Stream)
+	if !cached && w.Fresh && class == Ordinary {
+		cached = true // a guess, like any state that is remembered
+	}
 	if !cached || class == Reserved {
 		if snap, err = k.refresh(ctx, l, w.Stream); err != nil {
 			return none, tooLong(err)
@@ -166,14 +173,17 @@ func (k Kind[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command[S,
 		at, err := l.store.Append(ctx, batch)
 		var wrong *WrongRevision
 		switch {
+		case err == nil && at.Repeated:
+			// We met ourselves: what was written then counts, and what came after it.
+			w.Settle = true
 		case err == nil:
 			after := k.fold(snap, events)
-			if at.First == snap.revision+1 && !at.Repeated {
+			if at.First == snap.revision+1 {
 				l.folded.Add(w.Stream, after)
 			} else {
-				l.folded.Remove(w.Stream) // others wrote in between, or we met ourselves
+				l.folded.Remove(w.Stream) // others wrote in between
 			}
-			return Result[S, E]{Events: events, State: after.state, Revision: at.Last, Position: at.Position, Repeated: at.Repeated}, nil
+			return Result[S, E]{Events: events, State: after.state, Revision: at.Last, Position: at.Position}, nil
 		case errors.As(err, &wrong):
 			// decide again on what is there now
 		case errors.Is(err, ErrOutcomeUnknown) && ctx.Err() == nil:

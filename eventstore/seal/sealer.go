@@ -92,6 +92,13 @@ func (s Sealer) Seal(ctx context.Context, citizen domain.CitizenID, p eventstore
 	}
 }
 
+// MakeStreamKey sees to it that the citizen's stream has a durable key, for a caller
+// who has other work to wait for before Seal needs one. Its errors are those of Seal.
+func (r *Ring) MakeStreamKey(ctx context.Context, citizen domain.CitizenID, stream eventstore.Stream) error {
+	_, err := r.sealingKey(ctx, citizen, stream)
+	return err
+}
+
 // sealingKey returns the key of the citizen's stream and makes it if need be.
 func (r *Ring) sealingKey(ctx context.Context, citizen domain.CitizenID, stream eventstore.Stream) (*contentKey, error) {
 	if err := r.leased(ctx); err != nil {

@@ -31,9 +31,10 @@ type issued struct {
 // IssueDocument implements POST /documents: rules D-1, D-4, D-5, D-6 and, for
 // parents that the source names, M-1.
 func (v *Vault) IssueDocument(ctx context.Context, r IssueDocumentRequestObject) (IssueDocumentResponseObject, error) {
-	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (issued, error) {
-		return v.issue(ctx, in, r.Body)
-	})
+	var d draft
+	done, err := onceAhead(ctx, v, r.Params.IdempotencyKey,
+		func(ctx context.Context, in intent) { d = v.draft(ctx, in, r.Body) },
+		func(ctx context.Context, in intent) (issued, error) { return v.issue(ctx, in, r.Body, d) })
 	switch {
 	case err != nil:
 		return nil, err
@@ -43,18 +44,42 @@ func (v *Vault) IssueDocument(ctx context.Context, r IssueDocumentRequestObject)
 	return IssueDocument200JSONResponse{done.Receipt, IssueDocument200ResponseHeaders{done.At, etag(done.Receipt.Version), done.Receipt.Href}}, nil
 }
 
-func (v *Vault) issue(ctx context.Context, in intent, body *DocumentIssue) (issued, error) {
+// draft is a document as far as it can be judged before anybody knows whether the
+// request comes for the first time.
+type draft struct {
+	kind    *registry.DocumentType
+	content domain.JSON
+	refused error
+}
+
+// draft implements D-1 and D-5. For a citizen the vault knows it also makes the key
+// of the document, which then becomes durable together with the request.
+func (v *Vault) draft(ctx context.Context, in intent, body *DocumentIssue) draft {
 	t, known := in.words.DocumentType(body.DocumentType)
 	switch {
 	case !known:
-		return issued{}, document.ErrUnknownType
+		return draft{refused: document.ErrUnknownType}
 	case !in.words.MayIssue(in.actor.Organisation, t.Name): // before the content is judged (D-1)
-		return issued{}, document.ErrNotIssuer
+		return draft{refused: document.ErrNotIssuer}
 	}
 	content, err := in.checkedContent(t.Name, body.Content)
 	if err != nil {
-		return issued{}, err
+		return draft{refused: err}
 	}
+	// What goes wrong from here on is met again where the document is sealed.
+	if citizen, err := v.Keys.Resolve(ctx, body.SSIN.SSIN); err == nil {
+		if id, err := v.Keys.DocumentID(ctx, citizen, in.actor.Organisation, t.Name, body.SourceReference); err == nil {
+			_ = v.Keys.MakeStreamKey(ctx, citizen, documentStream(id))
+		}
+	}
+	return draft{kind: t, content: content}
+}
+
+func (v *Vault) issue(ctx context.Context, in intent, body *DocumentIssue, d draft) (issued, error) {
+	if d.refused != nil {
+		return issued{}, d.refused
+	}
+	t, content := d.kind, d.content
 	subject, err := v.enroll(ctx, in, stepRegister, body.SSIN)
 	if err != nil {
 		return issued{}, err
@@ -67,7 +92,9 @@ func (v *Vault) issue(ctx context.Context, in intent, body *DocumentIssue) (issu
 	if err != nil {
 		return issued{}, err
 	}
-	result, err := documents.Transact(ctx, v.Log, in.write(stepIssue, documentStream(id), subject.id, subject.at), document.Issue{
+	write := in.write(stepIssue, documentStream(id), subject.id, subject.at)
+	write.Fresh = true // most are issued once
+	result, err := documents.Transact(ctx, v.Log, write, document.Issue{
 		Document: id, Citizen: subject.id, Type: *t, SourceReference: body.SourceReference,
 		ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, Tag: tag, By: in.actor, At: in.at,
 	})

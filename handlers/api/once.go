@@ -19,10 +19,17 @@ import (
 // nobody knows whether anything was appended the key stays claimed until its lease
 // ends, and the next attempt looks for the events.
 func once[R any](ctx context.Context, v *Vault, key uuid.UUID, do func(context.Context, intent) (R, error)) (R, error) {
+	return onceAhead(ctx, v, key, nil, do)
+}
+
+// onceAhead is once for a request that can be made ready while its claim becomes
+// durable, so that both wait for the medium together. What ahead does may be for
+// nothing: it judges the request and makes keys, and appends nothing.
+func onceAhead[R any](ctx context.Context, v *Vault, key uuid.UUID, ahead func(context.Context, intent), do func(context.Context, intent) (R, error)) (R, error) {
 	var result R
 	in := v.intend(ctx)
 	request := requestOf(in.call, key)
-	outcome, err := v.Requests.Begin(ctx, request)
+	outcome, err := v.begin(ctx, request, in, ahead)
 	switch {
 	case err != nil:
 		return result, err
@@ -45,6 +52,23 @@ func once[R any](ctx context.Context, v *Vault, key uuid.UUID, do func(context.C
 		return result, fmt.Errorf("keep the answer of %s: %w", in.call.Operation, err)
 	}
 	return result, v.Requests.Finish(outcome.Claim, succeeded, kept)
+}
+
+// begin claims the request, and calls ahead meanwhile unless it is nil.
+func (v *Vault) begin(ctx context.Context, r requests.Request, in intent, ahead func(context.Context, intent)) (requests.Outcome, error) {
+	if ahead == nil {
+		return v.Requests.Begin(ctx, r)
+	}
+	var outcome requests.Outcome
+	var err error
+	begun := make(chan struct{})
+	go func() {
+		defer close(begun)
+		outcome, err = v.Requests.Begin(ctx, r)
+	}()
+	ahead(ctx, in) // here, where a panic ends the request and not the process
+	<-begun
+	return outcome, err
 }
 
 // succeeded stands for the status of every answer that is kept: refusals are not.
