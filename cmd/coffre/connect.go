@@ -188,7 +188,7 @@ func (p *program) connectLocal(ctx context.Context, dir dataDir) (vault, error) 
 	})
 	conn, err := l.reach(ctx)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, l.close())
 	}
 	// Without read models much can still be done, so their trouble is told by what
 	// needs them. Another owner may be busy, and so always a little behind.
@@ -208,25 +208,24 @@ func (p *program) connectLocal(ctx context.Context, dir dataDir) (vault, error) 
 // reach connects to whoever owns the directory, and becomes the owner when there
 // is none.
 func (l *local) reach(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.p.patience)
-	defer cancel()
+	patience := time.NewTimer(l.p.patience)
+	defer patience.Stop()
 	for {
 		conn, err := l.dir.dial(ctx)
 		if err == nil || errors.Is(err, errSocketPath) {
 			return conn, err
 		}
 		err = l.takeOver(ctx)
-		if err == nil {
-			continue
+		if err == nil { // however long that took
+			return l.dir.dial(ctx)
 		}
 		if !errors.Is(err, errOwned) {
 			return nil, err
 		}
 		select { // its owner starts, or stops; either ends
 		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.Canceled) {
-				return nil, ctx.Err()
-			}
+			return nil, ctx.Err()
+		case <-patience.C:
 			return nil, fmt.Errorf("%w and does not answer on its control socket", errOwned)
 		case <-time.After(takeOverBy):
 		}
@@ -244,8 +243,7 @@ func (l *local) takeOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// How long the owner may take is bounded; how long opening may take is not.
-	l.stop, err = l.p.openHere(context.WithoutCancel(ctx), l.dir, release)
+	l.stop, err = l.p.openHere(ctx, l.dir, release)
 	return err
 }
 
