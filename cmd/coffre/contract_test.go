@@ -97,9 +97,8 @@ func (r *rig) get(t *testing.T, g token.Grant, path string) *httptest.ResponseRe
 func restOfTheContract(t *testing.T, r *rig) {
 	t.Helper()
 	issuer, officer, operator := grantFor(domain.RoleIssuer, orgA, domain.CitizenID{}), grantFor(domain.RolePrivacyOfficer, "", domain.CitizenID{}), grantFor(domain.RoleOperator, "", domain.CitizenID{})
-	things := r.settle(t, ssinA, ssinB, "rest-a")
 	r.settle(t, ssinB, ssinA, "rest-b") // so that a representative is known
-	things = r.settle(t, ssinA, ssinB, "rest-a2")
+	things := r.settle(t, ssinA, ssinB, "rest-a")
 	if err := r.runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -57,10 +57,10 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen: %w", err), control.Close())
 	}
-	server := api.NewHTTPServer(v.Handler())
-	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
-	stopped := make(chan error, 2)
-	for _, l := range []net.Listener{control, public} {
+	servers := map[*http.Server]net.Listener{api.NewHTTPServer(v.control): control, api.NewHTTPServer(v.Handler()): public}
+	stopped := make(chan error, len(servers))
+	for server, l := range servers {
+		server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
 		go func() { stopped <- server.Serve(l) }()
 	}
 	fmt.Fprint(t.Err, banner, whatToTry(o, public.Addr().String()))
@@ -73,8 +73,10 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	v.leave()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	if shut := server.Shutdown(grace); shut != nil {
-		err = errors.Join(err, fmt.Errorf("requests under way were cut: %w", shut))
+	for server := range servers {
+		if shut := server.Shutdown(grace); shut != nil {
+			err = errors.Join(err, fmt.Errorf("requests under way were cut: %w", shut))
+		}
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil

@@ -55,6 +55,7 @@ type vaultOptions struct {
 // opened is everything of one data directory, put together and running.
 type opened struct {
 	handler http.Handler
+	control http.Handler // the same for the control socket, where this directory's own tokens count
 	core    *api.Vault
 	store   *sqlite.Store
 	ring    *seal.Ring
@@ -178,16 +179,19 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 		return nil, err
 	}
 
-	auth, err := authenticator(dir, o, v.ring)
+	own, provider, err := authenticators(dir, o, v.ring)
 	if err != nil {
 		return nil, err
 	}
 	m := newMetrics(v)
-	server := &api.Server{
-		Auth: auth, Now: time.Now, NewID: uuid.New, Slog: o.Logger,
-		Health: v.health, Ready: v.ready, Metrics: m.handler(), Observe: m.observe,
+	serving := func(auth api.Authenticator) http.Handler {
+		server := &api.Server{
+			Auth: auth, Now: time.Now, NewID: uuid.New, Slog: o.Logger,
+			Health: v.health, Ready: v.ready, Metrics: m.handler(), Observe: m.observe,
+		}
+		return server.Handler(operations{server, v.core})
 	}
-	v.handler = server.Handler(operations{server, v.core, pending{}})
+	v.handler, v.control = serving(provider), serving(own)
 	return v, nil
 }
 
@@ -196,14 +200,12 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 type operations struct {
 	*api.Server
 	*api.Vault
-	pending
 }
 
-type pending struct{ api.StrictServerInterface }
-
-// authenticator trusts an OpenID provider or, for trying out, this directory's
-// own key.
-func authenticator(dir dataDir, o vaultOptions, ring *seal.Ring) (*token.Verifier, error) {
+// authenticators returns who vouches for callers: this directory's own key, whose
+// tokens are for its owner and for trying out, and the OpenID provider where one is
+// configured, else the same key.
+func authenticators(dir dataDir, o vaultOptions, ring *seal.Ring) (own, provider *token.Verifier, err error) {
 	resolve := func(ctx context.Context, ssin domain.SSIN) (domain.CitizenID, error) {
 		id, err := ring.Resolve(ctx, ssin)
 		if errors.Is(err, seal.ErrUnknown) || errors.Is(err, eventstore.ErrErased) {
@@ -211,18 +213,19 @@ func authenticator(dir dataDir, o vaultOptions, ring *seal.Ring) (*token.Verifie
 		}
 		return id, err
 	}
-	if o.OIDCIssuer != "" {
-		keys, err := token.NewDiscovered(o.OIDCIssuer, nil, time.Now)
-		if err != nil {
-			return nil, err
-		}
-		return token.New(o.OIDCIssuer, o.OIDCAudience, keys, resolve, time.Now), nil
-	}
 	key, err := token.OpenDevKey(dir.file(devKeyFile))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return token.NewDev(key, resolve, time.Now), nil
+	own = token.NewDev(key, resolve, time.Now)
+	if o.OIDCIssuer == "" {
+		return own, own, nil
+	}
+	keys, err := token.NewDiscovered(o.OIDCIssuer, nil, time.Now)
+	if err != nil {
+		return nil, nil, err
+	}
+	return own, token.New(o.OIDCIssuer, o.OIDCAudience, keys, resolve, time.Now), nil
 }
 
 // ready says whether requests should be sent here: every read model answers and

@@ -13,6 +13,7 @@ import (
 	"coffre/domain/access"
 	"coffre/eventstore"
 	"coffre/handlers/api/wire"
+	"coffre/projections"
 )
 
 // Types of problems and of issues: the Belgian guide's, its extension's, ours.
@@ -57,6 +58,7 @@ var (
 	errOverloaded = domain.NewError(domain.Unavailable, "overloaded", "too much is waiting; try again")
 	errStoreAway  = domain.NewError(domain.Unavailable, "storeUnavailable", "what you ask cannot be read or recorded now")
 	errUnknown    = domain.NewError(domain.Unavailable, "outcomeUnknown", "it may or may not have been recorded; repeat it with the same key")
+	errModelsAway = domain.NewError(domain.Unavailable, "readModelUnavailable", "what you ask is being made ready; try again")
 	errKeysAway   = domain.NewError(domain.Unavailable, "keysUnavailable", "the keys cannot be reached now")
 	errTooSlow    = domain.NewError(domain.Unavailable, "tooSlow", "it took too long; try again")
 	errNotReady   = domain.NewError(domain.Unavailable, "notReady", "this process does not take requests now")
@@ -83,6 +85,7 @@ var infrastructure = []struct {
 	{eventstore.ErrUnavailable, errStoreAway, 5 * time.Second},
 	{eventstore.ErrClosed, errStoreAway, 5 * time.Second},
 	{eventstore.ErrOutcomeUnknown, errUnknown, time.Second},
+	{projections.ErrNotReady, errModelsAway, time.Second},
 	{eventstore.ErrErased, errErased, 0},
 	{eventstore.ErrKeysUnavailable, errKeysAway, 5 * time.Second},
 	{context.DeadlineExceeded, errTooSlow, time.Second},
