@@ -15,9 +15,11 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/shred"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/consentlog"
+	"coffre/projections/erasures"
 	"coffre/projections/evidence"
 	vocabulary "coffre/projections/registry"
 	"coffre/projections/wallet"
@@ -42,6 +44,12 @@ type Vault struct {
 	ConsentLog *consentlog.Log
 	AccessLog  *accesslog.Log
 	Evidence   *evidence.Evidence
+	Erasures   *erasures.Erasures
+
+	Shreds     *shred.List   // of destroyed keys
+	EraseAfter time.Duration // how long other processes may still use a key: seal.Ring.Lease; 0 when there are none
+	Keeper     string        // where the key-encryption key lives, as operators read it
+	Exports    string        // folder of export files, readable by its owner only
 
 	Now   func() time.Time
 	NewID func() uuid.UUID // random
@@ -51,6 +59,9 @@ type Vault struct {
 	refusals refusalBook  // that wait to be recorded
 	outcomes outcomeQueue // of accesses, that wait to be recorded
 	reach    reach        // whom consumers reached today
+	tasks    tasks        // that go on after their request was answered
+	rewrap   progress     // of the rotation under way, or the last one
+	shown    shownRegistry
 }
 
 // noCitizen is whose key seals streams that have nothing personal.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -25,9 +26,11 @@ import (
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/ringtest"
+	"coffre/eventstore/seal/shred"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/consentlog"
+	"coffre/projections/erasures"
 	"coffre/projections/evidence"
 	"coffre/projections/projectiontest"
 	vocabulary "coffre/projections/registry"
@@ -53,6 +56,7 @@ type testVault struct {
 	Clock  *testClock
 
 	running *projectiontest.Running
+	rest    func() // ends what runs in the background
 }
 
 // testClock stands still until it is moved. It may be used concurrently.
@@ -94,18 +98,45 @@ func newVault(t testing.TB, change ...func(*registry.Registry)) *testVault {
 	v := &Vault{
 		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: sealer, Now: tv.Clock.Now}),
 		Keys: ring, Codec: codec.Catalog, Sealer: sealer, Requests: table, Words: new(vocabulary.Holder),
-		Wallets: wallet.New(), ConsentLog: consentlog.New(), AccessLog: accesslog.New(), Evidence: evidence.New(),
+		Wallets: wallet.New(), ConsentLog: consentlog.New(), AccessLog: accesslog.New(), Evidence: evidence.New(), Erasures: erasures.New(),
+		Rotator: tv.Keeper, Signer: tv.Keeper, Keeper: "a test's", Shreds: shred.Open(filepath.Join(dir, "shred.list")), Exports: t.TempDir(),
 		Now: tv.Clock.Now, NewID: uuid.New, Slog: slog.New(slog.DiscardHandler),
 	}
 	tv.Vault = v
-	tv.running = projectiontest.Start(t, tv.Store, t.TempDir(), v.Wallets, v.ConsentLog, v.AccessLog, v.Evidence)
+	tv.running = projectiontest.Start(t, tv.Store, t.TempDir(), v.Wallets, v.ConsentLog, v.AccessLog, v.Evidence, v.Erasures)
 	v.Runner = tv.running.Runner
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); v.Background(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
+	tv.begin()
+	t.Cleanup(func() { tv.rest() })
 	tv.publish(t, change...)
 	return tv
+}
+
+// begin starts what runs in the background.
+func (tv *testVault) begin() {
+	v := tv.Vault
+	ctx, cancel := context.WithCancel(context.Background())
+	v.tasks.put("resume", v.Resume) // as Work does, so that who waits from here on waits for it
+	var all sync.WaitGroup
+	all.Go(func() { v.Background(ctx) })
+	all.Go(func() { _ = v.Work(ctx) }) // it returns nil
+	tv.rest = func() { cancel(); all.Wait() }
+}
+
+// restart ends the process, as it were, and starts another one on the same log,
+// keys and folders, set up a little differently.
+func (tv *testVault) restart(change ...func(*Vault)) {
+	tv.rest()
+	was := tv.Vault
+	tv.Vault = &Vault{
+		Log: was.Log, Keys: was.Keys, Codec: was.Codec, Sealer: was.Sealer, Requests: was.Requests, Words: was.Words, Runner: was.Runner,
+		Wallets: was.Wallets, ConsentLog: was.ConsentLog, AccessLog: was.AccessLog, Evidence: was.Evidence, Erasures: was.Erasures,
+		Rotator: was.Rotator, Signer: was.Signer, Keeper: was.Keeper, Shreds: was.Shreds, Exports: was.Exports, EraseAfter: was.EraseAfter,
+		Now: was.Now, NewID: was.NewID, Slog: was.Slog,
+	}
+	for _, c := range change {
+		c(tv.Vault)
+	}
+	tv.begin()
 }
 
 func (tv *testVault) publish(t testing.TB, change ...func(*registry.Registry)) {
@@ -178,6 +209,9 @@ func (tv *testVault) caughtUp(t testing.TB) {
 func (tv *testVault) resting(t testing.TB) {
 	t.Helper()
 	if err := tv.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := tv.Worked(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	tv.caughtUp(t)

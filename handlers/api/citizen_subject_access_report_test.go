@@ -1,0 +1,69 @@
+package api
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+)
+
+func (tv *testVault) reportOn(t testing.TB, by Caller, of domain.CitizenID, key uuid.UUID) (SubjectAccessReport, error) {
+	t.Helper()
+	body := SubjectAccessRequest{Lang: "fr"}
+	answer, err := tv.SubjectAccessReport(tv.as(t, by, "subjectAccessReport", body), SubjectAccessReportRequestObject{
+		CitizenID: of, Params: SubjectAccessReportParams{IdempotencyKey: key}, Body: &body,
+	})
+	if err != nil {
+		return SubjectAccessReport{}, err
+	}
+	shown := answer.(reportShown)
+	shown.then()
+	return shown.Body, nil
+}
+
+// Everything of the citizen is in the report, and nothing of others; that it was
+// made is on record before (rule A-1), and its key does not make it again.
+func TestSubjectAccessReport(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	tv.childCard(t, 2, 1)
+	ana, child := tv.person(t, 1), tv.person(t, 2)
+	tv.consentTo(t, ana, discount)
+	key := uuid.New()
+	r, err := tv.reportOn(t, citizenCaller(ana), ana, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case !slices.Equal(r.SSIN, []SSIN{ssin(1)}):
+		t.Error("not every number")
+	case len(r.Documents) != 1 || len(r.Documents[0].Versions) != 1 || !strings.Contains(string(r.Documents[0].Versions[0].Content), "Canaryville"):
+		t.Errorf("documents %+v", r.Documents)
+	case r.Documents[0].Label != "Composition de ménage" || !strings.Contains(r.Documents[0].Retention, "5 ans") || r.Documents[0].SourceReference == "":
+		t.Errorf("document %+v", r.Documents[0])
+	case len(r.Consents) != 1 || r.Consents[0].ShownText.Text == "":
+		t.Errorf("consents %+v", r.Consents)
+	case len(r.Mandates) != 1 || r.Mandates[0].HeldAs != HeldAsRepresentative:
+		t.Errorf("mandates %+v", r.Mandates)
+	case len(r.Accesses) != 1 || r.Accesses[0].Kind != AccessKindSubjectAccessReport:
+		t.Errorf("A-1 accesses %+v", r.Accesses)
+	case r.Rights == "":
+		t.Error("no rights")
+	}
+	tv.resting(t)
+	if _, err := tv.reportOn(t, citizenCaller(ana), ana, key); problemOf(err) != "accessAlreadyUsed" {
+		t.Errorf("A-8 again by its key: %v", err)
+	}
+	if _, err := tv.reportOn(t, citizenCaller(child), ana, uuid.New()); problemOf(err) != "resourceNotFound" {
+		t.Errorf("A-6 somebody else: %v", err)
+	}
+	if _, err := tv.reportOn(t, officer, domain.CitizenID{UUID: uuid.New()}, uuid.New()); problemOf(err) != "resourceNotFound" {
+		t.Errorf("A-6 nobody of that id: %v", err)
+	}
+	if again, err := tv.reportOn(t, officer, ana, uuid.New()); err != nil || len(again.Accesses) != 2 || again.Accesses[1].Outcome != AccessOutcomeDisclosed {
+		t.Errorf("A-1 an officer: %+v %v", again.Accesses, err)
+	}
+}

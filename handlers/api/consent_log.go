@@ -1,0 +1,75 @@
+package api
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+
+	"coffre/domain"
+	"coffre/projections"
+	"coffre/projections/consentlog"
+)
+
+// QueryConsentLog implements POST /consentLog/query: every decision about consents,
+// newest first. A person whom the vault does not know, or has erased, decided
+// nothing.
+func (v *Vault) QueryConsentLog(ctx context.Context, r QueryConsentLogRequestObject) (QueryConsentLogResponseObject, error) {
+	p, body := r.Params, r.Body
+	if err := v.seen(ctx, p.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
+		return nil, err
+	}
+	before := projections.Latest
+	if p.After != "" {
+		var err error
+		if before, err = leafOf(p.After); err != nil {
+			return nil, err
+		}
+	}
+	size := pageSize(p.PageSize)
+	page := ConsentLog{Self: consentLogHref(p, p.After), Items: []ConsentLogItem{}, PageSize: size}
+	f := consentlog.Filter{Citizen: body.CitizenID, Consumer: body.Consumer, Purpose: body.Purpose, From: body.From, Until: body.Until}
+	if !body.SSIN.IsZero() {
+		id, err := v.named(ctx, CallFrom(ctx), body.SSIN, domain.CitizenRef{})
+		switch {
+		case err != nil:
+			return nil, err
+		case id.IsZero(), !f.Citizen.IsZero() && f.Citizen != id:
+			return QueryConsentLog200JSONResponse(page), nil
+		}
+		f.Citizen = id
+	}
+	var kinds []consentlog.Kind
+	for _, d := range body.Decision {
+		kinds = append(kinds, consentlog.Kind(d))
+	}
+	found, err := v.ConsentLog.Newest(ctx, f, kinds, before, size+1)
+	if err != nil {
+		return nil, err
+	}
+	for i, d := range found {
+		if i == size {
+			page.Next = consentLogHref(p, leafToken(found[i-1].Leaf))
+			break
+		}
+		item, err := v.decisionItem(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		page.Items = append(page.Items, item)
+	}
+	return QueryConsentLog200JSONResponse(page), nil
+}
+
+func consentLogHref(p QueryConsentLogParams, cursor Cursor) Href {
+	q := url.Values{}
+	if p.PageSize != 0 {
+		q.Set("pageSize", strconv.Itoa(int(p.PageSize)))
+	}
+	if cursor != "" {
+		q.Set("after", cursor)
+	}
+	if len(q) == 0 {
+		return Base + "/consentLog/query"
+	}
+	return Base + "/consentLog/query?" + q.Encode()
+}

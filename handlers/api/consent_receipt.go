@@ -1,0 +1,241 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/citizen"
+	"coffre/domain/consent"
+	"coffre/domain/mandate"
+	"coffre/domain/registry"
+	"coffre/handlers/api/wire"
+	"coffre/projections"
+	"coffre/projections/consentlog"
+	vocabulary "coffre/projections/registry"
+)
+
+// GetConsentReceipt implements GET /consents/{id}/receipt: what was consented to, in
+// the words of a standard, with what the citizen was shown (rule C-5). Who reads
+// it for the citizen, or as a privacy officer, is on record before it is opened.
+func (v *Vault) GetConsentReceipt(ctx context.Context, r GetConsentReceiptRequestObject) (GetConsentReceiptResponseObject, error) {
+	in := v.intend(ctx)
+	c, known, err := v.ConsentLog.Consent(ctx, r.ConsentID, projections.Latest, in.at)
+	switch {
+	case err != nil:
+		return nil, err
+	case !known:
+		return nil, consent.ErrNotFound
+	}
+	read, err := v.readReceipt(ctx, in, &c)
+	if err != nil {
+		return nil, err
+	}
+	text := Consent{ConsentID: c.Consent}
+	if err := v.showTexts(ctx, &text); err != nil {
+		return nil, err
+	}
+	facts, err := v.receiptFacts(ctx, in, &c, text.ShownText)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if r.Params.Format == ReceiptFormatIso27560 {
+		err = wire.NewEncoder(&out).Encode(facts.iso27560())
+	} else {
+		err = wire.NewEncoder(&out).Encode(facts.kantara())
+	}
+	if err != nil {
+		return nil, err
+	}
+	v.looked(in, read)
+	return receipt(out.Bytes()), nil
+}
+
+// readReceipt admits who may read a consent's receipt, and records who reads it for
+// another. The zero access comes back for the citizen, and where nothing is opened.
+func (v *Vault) readReceipt(ctx context.Context, in intent, c *consentlog.Consent) (access.Authorized, error) {
+	if in.actor.Role == domain.RolePrivacyOfficer {
+		if c.GrantedAt.IsZero() {
+			return access.Authorized{}, consent.ErrNotGranted
+		}
+		person, err := v.meet(ctx, c.Citizen)
+		if err != nil || person.standing == citizen.Erased || person.standing == citizen.Erasing {
+			return access.Authorized{}, err // what they were shown is gone
+		}
+		return v.authorizeReport(ctx, in, person, access.KindExport)
+	}
+	a, err := v.actFor(ctx, in, c.Citizen, mandate.Read)
+	if err != nil {
+		return access.Authorized{}, err
+	}
+	mine, err := v.theirs(ctx, a, c.Terms)
+	switch {
+	case err != nil:
+		return access.Authorized{}, err
+	case !mine:
+		return access.Authorized{}, consent.ErrNotFound
+	case c.GrantedAt.IsZero():
+		return access.Authorized{}, consent.ErrNotGranted
+	}
+	return v.lookFor(ctx, in, a, a.under(c.Terms.Types))
+}
+
+// receiptFacts is what both standards tell of a consent.
+type receiptFacts struct {
+	*consentlog.Consent
+	lang      domain.Language
+	words     *vocabulary.View
+	consumer  registry.Organisation
+	types     []*registry.DocumentType
+	shown     ShownText
+	sensitive []string // labels of special categories
+	plain     []string // labels of the others
+}
+
+func (v *Vault) receiptFacts(ctx context.Context, in intent, c *consentlog.Consent, shown ShownText) (receiptFacts, error) {
+	f := receiptFacts{Consent: c, lang: in.call.Language, words: in.words, shown: shown}
+	f.consumer.Number = c.Terms.Consumer
+	if o, known := in.words.Organisation(c.Terms.Consumer); known {
+		f.consumer = *o
+	}
+	types, err := v.typesIn(ctx, c.Terms)
+	if err != nil {
+		return receiptFacts{}, err
+	}
+	special := make(map[domain.DataCategory]bool)
+	for _, category := range in.words.Registry().Categories {
+		special[category.Code] = category.Sensitive
+	}
+	for _, name := range types {
+		t, known := in.words.DocumentType(name)
+		if !known || slices.Contains(f.types, t) {
+			continue
+		}
+		f.types = append(f.types, t)
+		for _, category := range t.Categories {
+			label, list := in.words.Label(vocabulary.KindCategory, string(category), f.lang), &f.plain
+			if special[category] {
+				list = &f.sensitive
+			}
+			if !slices.Contains(*list, label) {
+				*list = append(*list, label)
+			}
+		}
+	}
+	return f, nil
+}
+
+func (f receiptFacts) purpose() string {
+	return f.words.Label(vocabulary.KindPurpose, string(f.Terms.Purpose), f.lang)
+}
+
+func (f receiptFacts) controller() string {
+	return f.words.Label(vocabulary.KindOrganisation, string(f.Terms.Consumer), f.lang)
+}
+
+// categories are the purpose's, by the Belgian vocabulary of finalities.
+func (f receiptFacts) categories() []string {
+	all := []string{}
+	if p, known := f.words.Purpose(f.Terms.Purpose); known {
+		for _, code := range p.Finalities {
+			all = append(all, f.words.Label(vocabulary.KindFinality, string(code), f.lang))
+		}
+	}
+	return all
+}
+
+// country is the jurisdiction of all that the vault holds.
+const country = "BE"
+
+// kantara is the Consent Receipt Specification 1.1. What it has no member for, the
+// text that was shown and what became of the consent, follows as members of ours.
+func (f receiptFacts) kantara() kantaraReceipt {
+	all := slices.Concat(f.plain, f.sensitive)
+	return kantaraReceipt{
+		Version: "KI-CR-v1.1.0", Jurisdiction: country, Timestamp: f.GrantedAt.Unix(), CollectionMethod: collected,
+		Receipt: f.Consent.Consent.String(), Language: string(f.lang), Principal: f.Citizen.String(),
+		Controllers: []kantaraController{{
+			Name: f.controller(), Contact: f.consumer.Contact.Email, Address: kantaraAddress{country},
+			Email: f.consumer.Contact.Email, URL: f.consumer.Contact.URL,
+		}},
+		Policy: f.consumer.Contact.URL,
+		Services: []kantaraService{{
+			Service: f.purpose(),
+			Purposes: []kantaraPurpose{{
+				Purpose: f.purpose(), Category: f.categories(), ConsentType: "EXPLICIT", PII: all, Primary: true,
+				Termination: f.Terms.Until.UTC().Format(time.RFC3339), ThirdParties: false,
+			}},
+		}},
+		Sensitive: len(f.sensitive) > 0, Special: slices.Concat([]string{}, f.sensitive),
+		State: string(f.State), EndedAt: f.EndedAt, Shown: f.shown,
+	}
+}
+
+// collected says how consent is given.
+const collected = "in the citizen's own wallet, by an explicit act"
+
+type kantaraReceipt struct {
+	Version          string              `json:"version"`
+	Jurisdiction     string              `json:"jurisdiction"`
+	Timestamp        int64               `json:"consentTimestamp"` // seconds since 1970
+	CollectionMethod string              `json:"collectionMethod"`
+	Receipt          string              `json:"consentReceiptID"`
+	Language         string              `json:"language,omitempty"`
+	Principal        string              `json:"piiPrincipalId"`
+	Controllers      []kantaraController `json:"piiControllers"`
+	Policy           string              `json:"policyUrl"`
+	Services         []kantaraService    `json:"services"`
+	Sensitive        bool                `json:"sensitive"`
+	Special          []string            `json:"spiCat"`
+
+	State   string    `json:"state"`
+	EndedAt time.Time `json:"endedAt,omitzero"`
+	Shown   ShownText `json:"shownText,omitzero"`
+}
+
+// kantaraController needs an address and a phone number, which the registry does
+// not hold: the country stands for the one, nothing for the other.
+type kantaraController struct {
+	Name     string         `json:"piiController"`
+	OnBehalf bool           `json:"onBehalf"`
+	Contact  string         `json:"contact"`
+	Address  kantaraAddress `json:"address"`
+	Email    string         `json:"email"`
+	Phone    string         `json:"phone"`
+	URL      string         `json:"piiControllerUrl,omitempty"`
+}
+
+type kantaraAddress struct {
+	Country string `json:"addressCountry"`
+}
+
+type kantaraService struct {
+	Service  string           `json:"service"`
+	Purposes []kantaraPurpose `json:"purposes"`
+}
+
+type kantaraPurpose struct {
+	Purpose      string   `json:"purpose"`
+	Category     []string `json:"purposeCategory"`
+	ConsentType  string   `json:"consentType"`
+	PII          []string `json:"piiCategory"`
+	Primary      bool     `json:"primaryPurpose"`
+	Termination  string   `json:"termination"`
+	ThirdParties bool     `json:"thirdPartyDisclosure"`
+}
+
+// receipt is a JSON object that is written as it is. The generated answer would
+// write its bytes as a string.
+type receipt []byte
+
+// VisitGetConsentReceiptResponse writes the answer.
+func (r receipt) VisitGetConsentReceiptResponse(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", "application/json")
+	_, err := w.Write(r)
+	return err
+}

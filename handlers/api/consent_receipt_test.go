@@ -1,0 +1,152 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/domaintest"
+)
+
+func (tv *testVault) receipt(t testing.TB, who Caller, id domain.ConsentID, format ReceiptFormat) (string, error) {
+	t.Helper()
+	answer, err := tv.GetConsentReceipt(tv.as(t, who, "getConsentReceipt", nil), GetConsentReceiptRequestObject{
+		ConsentID: id, Params: GetConsentReceiptParams{Format: format},
+	})
+	if err != nil {
+		return "", err
+	}
+	w := httptest.NewRecorder()
+	if err := answer.VisitGetConsentReceiptResponse(w); err != nil {
+		t.Fatal(err)
+	}
+	return w.Body.String(), nil
+}
+
+// kantaraSchema is the standard's own, less the comments that make it no JSON.
+func kantaraSchema(t testing.TB) *jsonschema.Schema {
+	t.Helper()
+	path, ok := domaintest.SharedData(t, "kantara/kantara-consent-receipt-v1_1-schema.json")
+	if !ok {
+		return nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = regexp.MustCompile(`(?m)^\s*//.*$`).ReplaceAll(b, nil)
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("kantara.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("kantara.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+func TestKantaraReceiptIsValid(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	id := tv.consentTo(t, ana, discount)
+	got, err := tv.receipt(t, citizenCaller(ana), id, ReceiptFormatKantara)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"KI-CR-v1.1.0"`, id.String(), ana.String(), "Belgian Railways", "Family discount", "You allow canary to read"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the receipt does not say %s: %s", want, got)
+		}
+	}
+	schema := kantaraSchema(t)
+	if schema == nil {
+		return
+	}
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(got))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Validate(doc); err != nil {
+		t.Error(err)
+	}
+	members := doc.(map[string]any)
+	delete(members, "piiControllers")
+	if schema.Validate(members) == nil {
+		t.Error("the schema lets everything pass")
+	}
+}
+
+func TestISO27560Receipt(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	id := tv.consentTo(t, ana, discount)
+	if err := tv.withdraw(t, ana, id); err != nil {
+		t.Fatal(err)
+	}
+	tv.caughtUp(t)
+	got, err := tv.receipt(t, citizenCaller(ana), id, ReceiptFormatIso27560)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc map[string]any
+	if err := json.Unmarshal([]byte(got), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for member, in := range map[string]any{
+		"schema_version": doc, "record_id": doc, "pii_principal_id": doc, "receipt": doc, "party_identification": doc, "event": doc,
+		"privacy_notice": doc["pii_processing"], "language": doc["pii_processing"], "purposes": doc["pii_processing"], "pii_information": doc["pii_processing"],
+		"pii_controllers": doc["pii_processing"], "storage_locations": doc["pii_processing"], "retention_period": doc["pii_processing"],
+		"jurisdiction": doc["pii_processing"], "recipient_third_parties": doc["pii_processing"], "withdrawal_method": doc["pii_processing"],
+	} {
+		if there, ok := in.(map[string]any); !ok || there[member] == nil {
+			t.Errorf("%s is mandatory and missing", member)
+		}
+	}
+	events, _ := doc["event"].([]any)
+	if len(events) != 2 || events[0].(map[string]any)["event_state"] != "ConsentGiven" || events[1].(map[string]any)["event_state"] != "Withdrawn" {
+		t.Errorf("%v", events)
+	}
+}
+
+// C-5: what was shown is opened for the citizen, and for a privacy officer once
+// that is on record (rule A-1); to everybody else there is no such consent.
+func TestWhoReadsAReceipt(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	tv.household(t, 2)
+	ana, bob := tv.person(t, 1), tv.person(t, 2)
+	id := tv.consentTo(t, ana, discount)
+	if _, err := tv.receipt(t, citizenCaller(bob), id, ""); problemOf(err) != "resourceNotFound" {
+		t.Errorf("C-5 a stranger: %v", err)
+	}
+	if n := len(recorded[access.Authorized](t, tv)); n != 0 {
+		t.Errorf("%d accesses", n)
+	}
+	got, err := tv.receipt(t, officer, id, "")
+	if err != nil || !strings.Contains(got, "You allow canary to read") {
+		t.Errorf("C-5 an officer: %s %v", got, err)
+	}
+	if all := recorded[access.Authorized](t, tv); len(all) != 1 || all[0].Kind != access.KindExport || all[0].Role != domain.RolePrivacyOfficer || all[0].Citizen != ana {
+		t.Errorf("A-1 %+v", all)
+	}
+	tv.erase(t, ana, domain.DocumentID{})
+	tv.resting(t)
+	got, err = tv.receipt(t, officer, id, "")
+	if err != nil || strings.Contains(got, "canary") || !strings.Contains(got, ana.String()) {
+		t.Errorf("C-5 of an erased citizen: %s %v", got, err)
+	}
+}

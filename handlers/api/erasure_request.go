@@ -1,0 +1,109 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/domain/registry"
+	"coffre/projections/erasures"
+)
+
+// asked is what is kept of an answer about an erasure.
+type asked struct {
+	Erasure Erasure
+	At      PositionToken
+}
+
+// RequestErasure implements POST /erasures: the first of two persons (rule E-1).
+// It works while no key can be had.
+func (v *Vault) RequestErasure(ctx context.Context, r RequestErasureRequestObject) (RequestErasureResponseObject, error) {
+	key := r.Params.IdempotencyKey
+	done, err := once(ctx, v, key, func(ctx context.Context, in intent) (asked, error) {
+		return v.requestErasure(ctx, in, domain.ErasureID{UUID: uuid.NewSHA1(key, []byte(owner(in.call)))}, r.Body)
+	})
+	if err != nil {
+		return nil, explained(err)
+	}
+	return RequestErasure202JSONResponse{done.Erasure, RequestErasure202ResponseHeaders{done.At, done.Erasure.Href}}, nil
+}
+
+func (v *Vault) requestErasure(ctx context.Context, in intent, id domain.ErasureID, body *ErasureRequest) (asked, error) {
+	if in.call.Role == domain.RoleCitizen && in.call.Citizen != body.CitizenID {
+		return asked{}, errNoResource
+	}
+	if err := in.reason(registry.ReasonErasure, body.Reason); err != nil {
+		return asked{}, err
+	}
+	if !body.DocumentID.IsZero() {
+		state, _, err := documents.Load(ctx, v.Log, documentStream(body.DocumentID))
+		switch {
+		case err != nil:
+			return asked{}, err
+		case state.Citizen != body.CitizenID || !state.Readable():
+			return asked{}, citizen.ErrNothingToErase
+		}
+	}
+	result, err := citizens.Insist(ctx, v.Log, in.write(0, citizenStream(body.CitizenID), body.CitizenID), citizen.RequestErasure{
+		Erasure: id, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, By: in.actor, At: in.at,
+	})
+	if err != nil {
+		return asked{}, err
+	}
+	at, err := v.position(ctx, result.Position)
+	return asked{erasureItem(erasures.Erasure{
+		Erasure: id, Citizen: body.CitizenID, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, RequestedAt: in.at,
+	}), at}, err
+}
+
+// explained makes the refusal of an erasure say which holds and which duties
+// stand in its way (rule E-1): ids and codes, nothing of what they are about.
+func explained(err error) error {
+	var o *citizen.Obstacles
+	if !errors.As(err, &o) {
+		return err
+	}
+	var why []string
+	said := citizen.ErrRetentionDuty
+	for _, d := range o.Duties {
+		until := "until a day that is not known yet"
+		if !d.Until.IsZero() {
+			until = "until " + string(d.Until)
+		}
+		why = append(why, fmt.Sprintf("document %s (%s) is kept %s, by the rule %s", d.Document, d.Type, until, d.Rule))
+	}
+	for _, h := range o.Holds {
+		said = citizen.ErrLegalHold
+		why = append(why, fmt.Sprintf("legal hold %s stands (%s)", h.ID, h.Reason))
+	}
+	status := statuses[said.Code]
+	return &refusal{Problem: Problem{
+		Type: coffre + said.Slug, Title: http.StatusText(status), Status: status,
+		Detail: said.Detail + ": " + strings.Join(why, "; "),
+	}}
+}
+
+func erasureHref(id domain.ErasureID) Href { return fmt.Sprintf("%s/erasures/%s", Base, id) }
+
+// erasureItem shows an erasure.
+func erasureItem(e erasures.Erasure) Erasure {
+	item := Erasure{
+		Href: erasureHref(e.Erasure), ErasureID: e.Erasure, CitizenID: e.Citizen, Scope: ErasureScope(e.Scope), DocumentID: e.Document,
+		State: ErasureStateRequested, Reason: e.Reason, RequestedAt: e.RequestedAt, ApprovedAt: e.ApprovedAt, KeysDestroyedAt: e.DoneAt,
+	}
+	switch {
+	case !e.DoneAt.IsZero():
+		item.State, item.Certificate = ErasureStateKeysDestroyed, item.Href+"/certificate"
+	case !e.StartedAt.IsZero():
+		item.State = ErasureStateStarted
+	case !e.ApprovedAt.IsZero():
+		item.State = ErasureStateApproved
+	}
+	return item
+}

@@ -1,0 +1,344 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/domain/document"
+	"coffre/eventstore"
+	"coffre/eventstore/proof"
+	"coffre/eventstore/seal"
+)
+
+// The destroyer (rules E-2, E-3). It acts as Coffre itself, never as who asked or
+// approved, and opens nothing but sealed dates on which a duty to keep depends.
+// For a whole citizen:
+//
+//	approved → citizen.erasure-started  at the revision the judgement saw: no hold slips in before it
+//	         → Ring.BeginErase          from here nobody uses the keys, other processes for a lease more
+//	         → the lease runs out
+//	         → the stream is folded again: a hold that raced with the start still stops it
+//	         → Ring.DestroySubject      the keys are gone, durably
+//	         → the shred list           so that no restored copy brings them back
+//	         → citizen.key-destroyed    what is gone is on record; read models forget
+//
+// For one document the content key is destroyed, then the lease runs out, then
+// document.content-destroyed and citizen.erasure-completed are recorded. Every step
+// may be repeated and every event has one id for ever, so whoever dies between two
+// is resumed at the next start.
+
+// erasing names the task that erases something of a citizen.
+func erasing(id domain.CitizenID) string { return "erase " + id.String() }
+
+// goOnErasing sets the destroyer to work when something of the citizen may be erased.
+func (v *Vault) goOnErasing(id domain.CitizenID, s citizen.State) {
+	for _, e := range s.Erasures {
+		if due(s, e) {
+			v.tasks.put(erasing(id), func(ctx context.Context) error { return v.eraseAll(ctx, id) })
+			return
+		}
+	}
+}
+
+// due reports whether an erasure was approved and can still be done. What single
+// erasures were to do, the whole citizen's has done.
+func due(s citizen.State, e citizen.Erasure) bool {
+	return (e.Step == citizen.Approved || e.Step == citizen.Started) && s.Standing() != citizen.Erased
+}
+
+// Resume takes up what a former process left undone: registrations whose key is
+// durable and whose event may be missing, approved or started erasures, unfinished
+// exports, keys still to be wrapped again. The read models' runner must be at work.
+func (v *Vault) Resume(ctx context.Context) error {
+	if err := v.registerPending(ctx); err != nil {
+		return err
+	}
+	if err := v.resumeErasures(ctx); err != nil {
+		return err
+	}
+	if err := v.resumeExports(ctx); err != nil {
+		return err
+	}
+	return v.resumeRewrap(ctx)
+}
+
+// registerPending records citizens whom a crash left between key and event. One
+// that a request is just registering is met here too, which does no harm.
+func (v *Vault) registerPending(ctx context.Context) error {
+	pending, err := v.Keys.Pending(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range pending {
+		w := v.system(citizenStream(id))
+		if _, err := citizens.Transact(ctx, v.Log, w, citizen.Register{Citizen: id, By: w.Meta.Actor, At: v.moment()}); err != nil {
+			return fmt.Errorf("register a pending citizen: %w", err)
+		}
+		if err := v.Keys.Activate(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *Vault) resumeErasures(ctx context.Context) error {
+	if err := v.abreast(ctx, v.Erasures.Name()); err != nil {
+		return err
+	}
+	unfinished, err := v.Erasures.Unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	begun, err := v.Keys.Erasing(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range unfinished {
+		begun = append(begun, e.Citizen)
+	}
+	for _, id := range begun {
+		state, _, err := citizens.Load(ctx, v.Log, citizenStream(id))
+		if err != nil {
+			return err
+		}
+		v.goOnErasing(id, state)
+	}
+	return nil
+}
+
+// moment is now, as facts have it.
+func (v *Vault) moment() time.Time { return v.Now().UTC().Truncate(time.Microsecond) }
+
+// eraseAll does every erasure of a citizen that was approved: single documents
+// first, so that each has its own record before the citizen's key goes.
+func (v *Vault) eraseAll(ctx context.Context, id domain.CitizenID) error {
+	state, _, err := citizens.Load(ctx, v.Log, citizenStream(id))
+	if err != nil {
+		return err
+	}
+	all := slices.Clone(state.Erasures)
+	slices.SortStableFunc(all, func(a, b citizen.Erasure) int {
+		return cmp.Compare(scopeOrder[a.Scope], scopeOrder[b.Scope])
+	})
+	var waits, fault error // one that waits for somebody does not hold up the others
+	for _, e := range all {
+		if !due(state, e) {
+			continue
+		}
+		switch err := v.erase(ctx, id, e); {
+		case err == nil:
+		case waitsForSomebody(err):
+			waits = err
+		default:
+			fault = err
+		}
+	}
+	return cmp.Or(fault, waits)
+}
+
+var scopeOrder = map[citizen.Scope]int{citizen.OneDocument: 0, citizen.WholeCitizen: 1}
+
+func (v *Vault) erase(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
+	if e.Step == citizen.Approved {
+		if err := v.startErasure(ctx, id, e.ID); err != nil {
+			return err
+		}
+	}
+	v.Slog.InfoContext(ctx, "an erasure is under way", slog.String("erasure", e.ID.String()), slog.String("scope", string(e.Scope)))
+	var err error
+	if e.Scope == citizen.OneDocument {
+		err = v.eraseDocument(ctx, id, e)
+	} else {
+		err = v.eraseCitizen(ctx, id, e)
+	}
+	if err == nil {
+		v.Slog.InfoContext(ctx, "an erasure is done", slog.String("erasure", e.ID.String()))
+	}
+	return err
+}
+
+// step returns what is recorded with one step of an erasure; it has one event id
+// for ever.
+func (v *Vault) step(s eventstore.Stream, e domain.ErasureID, name string, basedOn ...eventstore.Reference) eventstore.Write {
+	w := v.system(s)
+	w.Settle, w.Meta.BasedOn, w.Meta.Correlation = true, basedOn, e.UUID
+	w.ID = func(i int) uuid.UUID { return uuid.NewSHA1(e.UUID, fmt.Append(nil, name, " ", i)) }
+	return w
+}
+
+func (v *Vault) startErasure(ctx context.Context, id domain.CitizenID, e domain.ErasureID) error {
+	at := v.moment()
+	kept, refs, err := v.kept(ctx, v.Words.Current(), id, domain.BelgianDate(at))
+	if err != nil {
+		return err
+	}
+	w := v.step(citizenStream(id), e, "started", refs...)
+	_, err = citizens.Transact(ctx, v.Log, w, citizen.StartErasure{Erasure: e, Kept: kept, By: w.Meta.Actor, At: at})
+	return err
+}
+
+// mayDestroy folds the citizen's stream once more (rule E-1).
+func (v *Vault) mayDestroy(ctx context.Context, id domain.CitizenID, e domain.ErasureID) error {
+	state, _, err := citizens.Load(ctx, v.Log, citizenStream(id))
+	if err != nil {
+		return err
+	}
+	return state.MayDestroy(e)
+}
+
+// suppressionBasis is why it may be remembered that a person was erased, as an
+// HMAC of their numbers: without it, erased would not stay erased (rule E-4).
+const suppressionBasis domain.LegalBasis = "legalObligation"
+
+func (v *Vault) eraseCitizen(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
+	if err := v.Keys.BeginErase(ctx, id); err != nil {
+		return fmt.Errorf("begin erasure: %w", err)
+	}
+	if err := v.leaseRunsOut(ctx); err != nil {
+		return err
+	}
+	if err := v.mayDestroy(ctx, id, e.ID); err != nil {
+		return err
+	}
+	gone := seal.DestroyedSubject{Citizen: id, Suppression: seal.Suppression{Basis: suppressionBasis}}
+	if err := v.Keys.DestroySubject(ctx, id, gone.Suppression); err != nil {
+		return fmt.Errorf("destroy keys: %w", err)
+	}
+	at := v.moment()
+	if err := v.Shreds.AddCitizen(gone, at); err != nil {
+		return err
+	}
+	streams, keys, err := v.erasedWith(ctx, id, e.ID)
+	if err != nil {
+		return err
+	}
+	lost, err := v.unreadable(ctx, streams)
+	if err != nil {
+		return err
+	}
+	w := v.step(citizenStream(id), e.ID, "key-destroyed")
+	_, err = citizens.Transact(ctx, v.Log, w, citizen.DestroyKey{
+		Erasure: e.ID, Keys: keys, Unreadable: lost.events, Digest: lost.digest, By: w.Meta.Actor, At: at,
+	})
+	return err
+}
+
+func (v *Vault) eraseDocument(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
+	stream := documentStream(e.Document)
+	if err := v.mayDestroy(ctx, id, e.ID); err != nil {
+		return err
+	}
+	if err := v.Keys.DestroyStreamKeys(ctx, stream); err != nil {
+		return fmt.Errorf("destroy content key: %w", err)
+	}
+	at := v.moment()
+	if err := v.Shreds.AddStream(seal.DestroyedStream{Stream: stream, Citizen: id}, at); err != nil {
+		return err
+	}
+	if err := v.leaseRunsOut(ctx); err != nil {
+		return err
+	}
+	all, err := v.Keys.StreamKeys(ctx, id)
+	if err != nil {
+		return err
+	}
+	key := ""
+	for _, k := range all {
+		if k.Stream == stream {
+			key = k.ID.String()
+		}
+	}
+	lost, err := v.unreadable(ctx, []eventstore.Stream{stream})
+	if err != nil {
+		return err
+	}
+	state, _, err := citizens.Load(ctx, v.Log, citizenStream(id))
+	if err != nil {
+		return err
+	}
+	begun, _ := state.Erasure(e.ID)
+	w := v.step(stream, e.ID, "content-destroyed")
+	done, err := documents.Transact(ctx, v.Log, w, document.DestroyContent{
+		Citizen: id, Erasure: begun, Key: key, Unreadable: lost.events, Digest: lost.digest, By: w.Meta.Actor, At: at,
+	})
+	if err != nil {
+		return err
+	}
+	w = v.step(citizenStream(id), e.ID, "completed", eventstore.At(stream, done.Revision))
+	_, err = citizens.Transact(ctx, v.Log, w, citizen.CompleteErasure{Erasure: e.ID, By: w.Meta.Actor, At: at})
+	return err
+}
+
+// leaseRunsOut waits until no other process can hold a key any more (rule E-3).
+func (v *Vault) leaseRunsOut(ctx context.Context) error {
+	if v.EraseAfter <= 0 {
+		return nil
+	}
+	return wait(ctx, v.EraseAfter)
+}
+
+// erasedWith returns the streams whose keys this erasure of a citizen destroyed,
+// and the keys' ids; those of documents that were erased before it are on record
+// elsewhere.
+func (v *Vault) erasedWith(ctx context.Context, id domain.CitizenID, e domain.ErasureID) ([]eventstore.Stream, []string, error) {
+	all, err := v.Keys.StreamKeys(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	var streams []eventstore.Stream
+	keys := []string{}
+	for _, k := range all {
+		if k.Stream.Category() == "document" {
+			state, _, err := documents.Load(ctx, v.Log, k.Stream)
+			if err != nil {
+				return nil, nil, err
+			}
+			if state.Erased {
+				continue
+			}
+		}
+		streams, keys = append(streams, k.Stream), append(keys, k.ID.String())
+	}
+	return streams, keys, nil
+}
+
+// losses are the events that nobody can read any more.
+type losses struct {
+	events int64
+	digest []byte // SHA-256 over their leaf hashes in log order
+}
+
+// unreadable counts the sealed events of streams. Their leaf hashes stand in the
+// log for ever, so anybody can check the digest without a key.
+func (v *Vault) unreadable(ctx context.Context, streams []eventstore.Stream) (losses, error) {
+	type leaf struct {
+		at   eventstore.Position
+		hash proof.Hash
+	}
+	var all []leaf
+	for _, s := range streams {
+		for r, err := range v.Log.Store().ReadStream(ctx, s, 0) {
+			if err != nil {
+				return losses{}, fmt.Errorf("read %s: %w", s.Category(), err)
+			}
+			if r.Sealed != nil {
+				all = append(all, leaf{r.Position, proof.LeafHash(&r)})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b leaf) int { return a.at.Compare(b.at) })
+	sum := sha256.New()
+	for _, l := range all {
+		sum.Write(l.hash[:])
+	}
+	return losses{int64(len(all)), sum.Sum(nil)}, nil
+}

@@ -1,0 +1,705 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/citizen"
+	"coffre/domain/document"
+	"coffre/eventstore"
+	"coffre/eventstore/faulty"
+	"coffre/eventstore/proof"
+	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/shred"
+	"coffre/handlers/api/wire"
+)
+
+var (
+	officer = officeCaller(domain.RolePrivacyOfficer)
+	second  = Caller{Role: domain.RolePrivacyOfficer, Subject: "another officer"}
+)
+
+func (tv *testVault) askErasure(t testing.TB, by Caller, of domain.CitizenID, one domain.DocumentID) (domain.ErasureID, error) {
+	t.Helper()
+	body := ErasureRequest{CitizenID: of, Scope: ErasureScopeCitizen, Reason: "citizenRequest"}
+	if !one.IsZero() {
+		body.Scope, body.DocumentID = ErasureScopeDocument, one
+	}
+	answer, err := tv.RequestErasure(tv.as(t, by, "requestErasure", body), RequestErasureRequestObject{
+		Params: RequestErasureParams{IdempotencyKey: uuid.New()}, Body: &body,
+	})
+	if err != nil {
+		return domain.ErasureID{}, err
+	}
+	return answer.(RequestErasure202JSONResponse).Body.ErasureID, nil
+}
+
+func (tv *testVault) approve(t testing.TB, by Caller, id domain.ErasureID) error {
+	t.Helper()
+	_, err := tv.ApproveErasure(tv.as(t, by, "approveErasure", id), ApproveErasureRequestObject{
+		ErasureID: id, Params: ApproveErasureParams{IdempotencyKey: uuid.New()},
+	})
+	return err
+}
+
+// erase asks for an erasure and has it approved.
+func (tv *testVault) erase(t testing.TB, of domain.CitizenID, one domain.DocumentID) domain.ErasureID {
+	t.Helper()
+	id, err := tv.askErasure(t, citizenCaller(of), of, one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tv.approve(t, officer, id); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func (tv *testVault) erasureState(t testing.TB, id domain.ErasureID) ErasureState {
+	t.Helper()
+	answer, err := tv.GetErasure(tv.as(t, officer, "getErasure", nil), GetErasureRequestObject{ErasureID: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.(GetErasure200JSONResponse).State
+}
+
+func (tv *testVault) hold(t testing.TB, of domain.CitizenID) domain.HoldID {
+	t.Helper()
+	body := LegalHoldPlace{Reason: "litigation", CaseReference: "canary-case"}
+	answer, err := tv.PlaceHold(tv.as(t, officer, "placeHold", body), PlaceHoldRequestObject{
+		CitizenID: of, Params: PlaceHoldParams{IdempotencyKey: uuid.New()}, Body: &body,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.(PlaceHold201JSONResponse).Body.LegalHoldID
+}
+
+func (tv *testVault) lift(t testing.TB, of domain.CitizenID, hold domain.HoldID) {
+	t.Helper()
+	if _, err := tv.LiftHold(tv.as(t, officer, "liftHold", hold), LiftHoldRequestObject{
+		CitizenID: of, LegalHoldID: hold, Params: LiftHoldParams{IdempotencyKey: uuid.New()},
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (tv *testVault) diploma(t testing.TB, n int) domain.DocumentID {
+	t.Helper()
+	return tv.issue(t, flanders, DocumentIssue{SSIN: ssin(n), DocumentType: "diploma",
+		Content: Content(`{"title":"Canary of Arts","institution":"Canary University","awardedOn":"2006-06-30","level":7}`)})
+}
+
+// log returns every record.
+func (tv *testVault) log(t testing.TB) []eventstore.Record {
+	t.Helper()
+	var all []eventstore.Record
+	for r, err := range tv.Store.ReadAll(t.Context(), eventstore.Position{}, 1<<30) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func hashes(records []eventstore.Record) []proof.Hash {
+	all := make([]proof.Hash, len(records))
+	for i := range records {
+		all[i] = proof.LeafHash(&records[i])
+	}
+	return all
+}
+
+// about returns the sealed records of streams that are sealed for a citizen.
+func (tv *testVault) about(t testing.TB, id domain.CitizenID) []eventstore.Record {
+	t.Helper()
+	keys, err := tv.Keys.StreamKeys(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []eventstore.Record
+	for _, r := range tv.log(t) {
+		if r.Sealed != nil && slices.ContainsFunc(keys, func(k seal.StreamKey) bool { return k.Stream == r.Stream }) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+func (tv *testVault) open(t testing.TB, r eventstore.Record) error {
+	t.Helper()
+	_, err := tv.Sealer.Open(t.Context(), nil, r.Place(), r.Sealed)
+	return err
+}
+
+func digestOf(records []eventstore.Record) []byte {
+	sum := sha256.New()
+	for _, h := range hashes(records) {
+		sum.Write(h[:])
+	}
+	return sum.Sum(nil)
+}
+
+func (tv *testVault) certificateOf(t testing.TB, id domain.ErasureID) (ErasureCertificate, []byte) {
+	t.Helper()
+	answer, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), GetErasureCertificateRequestObject{ErasureID: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := ErasureCertificate(answer.(GetErasureCertificate200JSONResponse))
+	var served bytes.Buffer
+	if err := wire.NewEncoder(&served).Encode(c); err != nil {
+		t.Fatal(err)
+	}
+	return c, served.Bytes()
+}
+
+// E-1: holds and duties stand in the way, and the refusal says which.
+func TestErasureIsRefused(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	hold := tv.hold(t, ana)
+	_, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	if slug := problemOf(err); slug != "legalHold" || !strings.Contains(detailOf(err), hold.String()) {
+		t.Errorf("E-1 under a legal hold: %s %q", slug, detailOf(err))
+	}
+	tv.lift(t, ana, hold)
+	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := tv.hold(t, ana)
+	if slug := problemOf(tv.approve(t, officer, id)); slug != "legalHold" {
+		t.Errorf("E-1 approved under a legal hold: %s", slug)
+	}
+	tv.lift(t, ana, again)
+	diploma := tv.diploma(t, 1)
+	err = tv.approve(t, officer, id)
+	if slug := problemOf(err); slug != "retentionDuty" || !strings.Contains(detailOf(err), diploma.String()) || !strings.Contains(detailOf(err), "archiveAct") {
+		t.Errorf("E-1 a duty to keep stands: %s %q", slug, detailOf(err))
+	}
+	if state := tv.erasureState(t, id); state != ErasureStateRequested {
+		t.Errorf("E-1 refused, and it is %s", state)
+	}
+	tv.resting(t)
+	for _, r := range tv.about(t, ana) {
+		if err := tv.open(t, r); err != nil {
+			t.Errorf("%s does not open after a refusal: %v", r.Type, err)
+		}
+	}
+}
+
+// E-1: judged per content key: a document may go while another must stay.
+func TestErasureOfOneDocumentBesideADuty(t *testing.T) {
+	tv := newVault(t)
+	household, diploma := tv.household(t, 1), tv.diploma(t, 1)
+	ana := tv.person(t, 1)
+	id, err := tv.askErasure(t, officer, ana, diploma)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slug := problemOf(tv.approve(t, second, id)); slug != "retentionDuty" {
+		t.Errorf("E-1 a diploma is erased: %s", slug)
+	}
+	done := tv.erase(t, ana, household)
+	tv.resting(t)
+	if state := tv.erasureState(t, done); state != ErasureStateKeysDestroyed {
+		t.Errorf("E-1 another document's duty stood in the way: %s", state)
+	}
+}
+
+// E-1: two persons, of whom one is the citizen or the law.
+func TestErasureNeedsASecondPerson(t *testing.T) {
+	tv := newVault(t)
+	household := tv.household(t, 1)
+	tv.household(t, 2)
+	ana, bob := tv.person(t, 1), tv.person(t, 2)
+	if _, err := tv.askErasure(t, citizenCaller(bob), ana, domain.DocumentID{}); problemOf(err) != "resourceNotFound" {
+		t.Errorf("E-1 a stranger asks: %v", err)
+	}
+	if _, err := tv.askErasure(t, citizenCaller(bob), bob, household); problemOf(err) != "resourceNotFound" {
+		t.Errorf("E-1 of somebody else's document: %v", err)
+	}
+	id, err := tv.askErasure(t, officer, ana, domain.DocumentID{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slug := problemOf(tv.approve(t, officer, id)); slug != "secondPersonNeeded" {
+		t.Errorf("E-1 who asked approves: %s", slug)
+	}
+	ask := func(who Caller) string {
+		_, err := tv.GetErasure(tv.as(t, who, "getErasure", nil), GetErasureRequestObject{ErasureID: id})
+		return problemOf(err)
+	}
+	if ask(citizenCaller(bob)) != "resourceNotFound" || ask(citizenCaller(ana)) != "" {
+		t.Error("an erasure is the citizen's and the office's to know")
+	}
+	if err := tv.approve(t, second, id); err != nil {
+		t.Errorf("E-1 a second person: %v", err)
+	}
+	if slug := problemOf(tv.approve(t, second, domain.ErasureID{UUID: uuid.New()})); slug != "resourceNotFound" {
+		t.Errorf("E-1 an erasure nobody asked for: %s", slug)
+	}
+}
+
+// E-3, E-4: after an erasure nothing decrypts, the log is what it was, the
+// certificate holds, and erased stays erased.
+func TestErasureOfACitizen(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	tv.household(t, 2)
+	tv.childCard(t, 3, 1)
+	ana, bob, child := tv.person(t, 1), tv.person(t, 2), tv.person(t, 3)
+	tv.lift(t, ana, tv.hold(t, ana))
+	tv.resting(t)
+	sealed, before := tv.about(t, ana), hashes(tv.log(t))
+	if len(sealed) < 2 {
+		t.Fatalf("only %d sealed records", len(sealed))
+	}
+
+	id := tv.erase(t, ana, domain.DocumentID{})
+	tv.resting(t)
+	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+		t.Fatalf("it is %s", state)
+	}
+	for _, r := range sealed {
+		if err := tv.open(t, r); !errors.Is(err, eventstore.ErrErased) {
+			t.Errorf("E-3 %s opens, or: %v", r.Type, err)
+		}
+	}
+	for _, r := range slices.Concat(tv.about(t, bob), tv.about(t, child)) {
+		if err := tv.open(t, r); err != nil {
+			t.Errorf("E-3 %s of another citizen: %v", r.Type, err)
+		}
+	}
+	if after := hashes(tv.log(t)); !slices.Equal(after[:len(before)], before) {
+		t.Error("E-3 the log changed")
+	}
+
+	c, served := tv.certificateOf(t, id)
+	if c.UnreadableEvents != int64(len(sealed)) || !bytes.Equal(c.Digest, digestOf(sealed)) {
+		t.Errorf("E-3 the certificate counts %d events, want %d", c.UnreadableEvents, len(sealed))
+	}
+	keys, err := tv.Keys.StreamKeys(t.Context(), ana)
+	if err != nil || len(c.Keys) != len(keys) || len(keys) == 0 {
+		t.Errorf("E-3 %d keys in the certificate, %d in the ring, %v", len(c.Keys), len(keys), err)
+	}
+	if len(c.Approvers) != 2 || c.Approvers[0].CitizenID != ana || c.Approvers[1].Role != ActorRolePrivacyOfficer || len(c.Remains) == 0 {
+		t.Errorf("E-3 %+v", c)
+	}
+	verifiesOffline(t, tv, c, served)
+	if _, again := tv.certificateOf(t, id); !bytes.Equal(again, served) {
+		t.Error("E-3 a second look gives another certificate")
+	}
+
+	body := DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", SourceReference: "anew", ValidFrom: "2026-01-01", Content: Content(household)}
+	_, err = tv.IssueDocument(tv.as(t, issuer(homeAffairs), "issueDocument", body), IssueDocumentRequestObject{
+		Params: IssueDocumentParams{IdempotencyKey: uuid.New()}, Body: &body,
+	})
+	if slug := problemOf(err); slug != "citizenErased" {
+		t.Errorf("E-4 issued again: %s", slug)
+	}
+	if _, err := tv.askErasure(t, officer, ana, domain.DocumentID{}); problemOf(err) != "citizenErased" {
+		t.Errorf("E-4 asked again: %v", err)
+	}
+	listed, _, err := tv.Shreds.Read()
+	if err != nil || len(listed) != 1 || listed[0].Citizen != ana {
+		t.Errorf("E-3 the shred list names %v, %v", listed, err)
+	}
+	for _, e := range recorded[citizen.KeyDestroyed](t, tv) {
+		if e.Erasure != id {
+			t.Error("another erasure is on record")
+		}
+	}
+	for _, r := range tv.log(t) { // E-2
+		meta, err := r.Metadata()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (r.Type == "citizen.erasure-started/1" || r.Type == "citizen.key-destroyed/1") && meta.Actor != (domain.Actor{Role: domain.RoleSystem}) {
+			t.Errorf("E-2 %s by %+v", r.Type, meta.Actor)
+		}
+	}
+}
+
+// verifiesOffline checks a certificate with nothing but its bytes and the public
+// key, and that no other bytes pass.
+func verifiesOffline(t testing.TB, tv *testVault, c ErasureCertificate, served []byte) {
+	t.Helper()
+	key, _, err := tv.Signer.PublicKey(t.Context(), c.SigningKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := VerifyCertificate(served, key); err != nil {
+		t.Fatalf("E-3 the certificate: %v", err)
+	}
+	for i := range served {
+		changed := slices.Clone(served)
+		changed[i] ^= 1
+		if VerifyCertificate(changed, key) == nil {
+			t.Fatalf("E-3 the certificate with byte %d changed passes: %q", i, changed[max(0, i-20):min(len(changed), i+20)])
+		}
+	}
+	other := slices.Clone(key)
+	other[0] ^= 1
+	if VerifyCertificate(served, other) == nil || VerifyCertificate(served, nil) == nil {
+		t.Error("E-3 the certificate passes under another key")
+	}
+}
+
+// E-3: one document is forgotten, the citizen is not.
+func TestErasureOfOneDocument(t *testing.T) {
+	tv := newVault(t)
+	gone, stays := tv.household(t, 1), tv.diploma(t, 1)
+	ana := tv.person(t, 1)
+	id := tv.erase(t, ana, gone)
+	tv.resting(t)
+	var lost []eventstore.Record
+	for _, r := range tv.about(t, ana) {
+		err := tv.open(t, r)
+		if r.Stream == documentStream(gone) {
+			lost = append(lost, r)
+			if !errors.Is(err, eventstore.ErrErased) {
+				t.Errorf("E-3 %s opens, or: %v", r.Type, err)
+			}
+		} else if err != nil {
+			t.Errorf("E-3 %s does not open: %v", r.Type, err)
+		}
+	}
+	c, served := tv.certificateOf(t, id)
+	if c.Scope != ErasureScopeDocument || c.DocumentID != gone || len(c.Keys) != 1 || c.UnreadableEvents != int64(len(lost)) || !bytes.Equal(c.Digest, digestOf(lost)) {
+		t.Errorf("E-3 %+v", c)
+	}
+	verifiesOffline(t, tv, c, served)
+	if done := recorded[document.ContentDestroyed](t, tv); len(done) != 1 || done[0].Document != gone {
+		t.Errorf("E-3 %+v", done)
+	}
+	if done := recorded[citizen.KeyDestroyed](t, tv); len(done) != 0 {
+		t.Error("E-3 one document took the whole citizen along")
+	}
+	row, known, err := tv.Wallets.Document(t.Context(), stays, -1)
+	if err != nil || !known || row.Sealed == nil {
+		t.Errorf("E-3 the other document left the wallet: %v", err)
+	}
+	tv.hold(t, ana) // E-1: possible again
+	_, streams, err := tv.Shreds.Read()
+	if err != nil || len(streams) != 1 || streams[0].Stream != documentStream(gone) {
+		t.Errorf("E-3 the shred list names %v, %v", streams, err)
+	}
+	if _, err := tv.askErasure(t, citizenCaller(ana), ana, gone); problemOf(err) == "" {
+		t.Error("E-4 what is erased is asked to be erased")
+	}
+}
+
+// signal is a slog.Handler that tells of each message.
+type signal chan string
+
+func (signal) Enabled(context.Context, slog.Level) bool { return true }
+func (s signal) Handle(_ context.Context, r slog.Record) error {
+	select {
+	case s <- r.Message:
+	default:
+	}
+	return nil
+}
+func (s signal) WithAttrs([]slog.Attr) slog.Handler { return s }
+func (s signal) WithGroup(string) slog.Handler      { return s }
+
+func (s signal) await(t testing.TB, message string) {
+	t.Helper()
+	for {
+		select {
+		case got := <-s:
+			if got == message {
+				return
+			}
+		case <-t.Context().Done():
+			t.Fatal("the test ended")
+		}
+	}
+}
+
+const triedAgain = "a task is tried again"
+
+// hear gives the vault a log that a test can wait for.
+func (tv *testVault) hear() signal {
+	s := make(signal, 1000)
+	tv.restart(func(v *Vault) { v.Slog = slog.New(s) })
+	return s
+}
+
+// E-3: whoever dies at any append of an erasure, before it or after it, is
+// resumed: the same facts, once each, and a certificate that says the same.
+func TestErasureResumes(t *testing.T) {
+	for _, scope := range []ErasureScope{ErasureScopeCitizen, ErasureScopeDocument} {
+		for step := 1; ; step++ {
+			broke := resumedAt(t, scope, step, faulty.Fault{Before: eventstore.ErrUnavailable})
+			resumedAt(t, scope, step, faulty.Fault{After: eventstore.ErrOutcomeUnknown})
+			if !broke {
+				if step < 3 {
+					t.Errorf("E-3 %s: only %d appends", scope, step-1)
+				}
+				break
+			}
+		}
+	}
+}
+
+// resumedAt reports whether the n-th append happened at all.
+func resumedAt(t *testing.T, scope ErasureScope, n int, f faulty.Fault) (broke bool) {
+	t.Helper()
+	tv := newVault(t)
+	heard := tv.hear()
+	gone := tv.household(t, 1)
+	ana := tv.person(t, 1)
+	tv.resting(t)
+	sealed := tv.about(t, ana)
+	var one domain.DocumentID
+	if scope == ErasureScopeDocument {
+		one = gone
+	}
+	id, err := tv.askErasure(t, citizenCaller(ana), ana, one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	approved := make(chan struct{})
+	hit := make(chan struct{}, 1)
+	var appends atomic.Int64
+	tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
+		if c.Method != faulty.Append {
+			return faulty.Fault{}
+		}
+		select {
+		case <-approved:
+		default:
+			return faulty.Fault{} // the approval itself
+		}
+		if appends.Add(1) < int64(n) {
+			return faulty.Fault{}
+		}
+		select {
+		case hit <- struct{}{}:
+		default:
+		}
+		return f
+	})
+	tv.rest() // so that the destroyer waits for the rule
+	if err := tv.approve(t, officer, id); err != nil {
+		t.Fatal(err)
+	}
+	close(approved)
+	tv.restart(func(v *Vault) { v.EraseAfter = time.Nanosecond })
+	worked := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { worked <- tv.Worked(ctx) }()
+	// It meets the fault, or settles what it left unknown and comes to its end.
+	for heard, ended := heard, false; !ended; {
+		select {
+		case message := <-heard:
+			ended = message == triedAgain
+		case err := <-worked:
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended = true
+		}
+	}
+	select {
+	case <-hit:
+		broke = true
+	default:
+	}
+	tv.rest() // it dies
+	tv.Store.SetRule(nil)
+	tv.restart()
+	tv.resting(t)
+	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+		t.Fatalf("E-3 %s, dead at append %d: it is %s", scope, n, state)
+	}
+	c, served := tv.certificateOf(t, id)
+	if c.UnreadableEvents != int64(len(sealed)) || !bytes.Equal(c.Digest, digestOf(sealed)) {
+		t.Errorf("E-3 %s, dead at append %d: %d events, want %d", scope, n, c.UnreadableEvents, len(sealed))
+	}
+	verifiesOffline(t, tv, c, served)
+	types := make(map[string]int)
+	for _, r := range tv.log(t) {
+		types[r.Type]++
+	}
+	want := map[string]int{"citizen.erasure-started/1": 1, "citizen.key-destroyed/1": 1}
+	if scope == ErasureScopeDocument {
+		want = map[string]int{"citizen.erasure-started/1": 1, "document.content-destroyed/1": 1, "citizen.erasure-completed/1": 1}
+	}
+	for name, count := range want {
+		if types[name] != count {
+			t.Errorf("E-3 %s, dead at append %d: %d × %s", scope, n, types[name], name)
+		}
+	}
+	return broke
+}
+
+// E-3: dead between the destruction and its record, when only the ring knows.
+func TestErasureResumesAfterTheKeysAreGone(t *testing.T) {
+	tv := newVault(t)
+	heard := tv.hear()
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	sealed := tv.about(t, ana)
+	good := tv.Shreds
+	tv.restart(func(v *Vault) { v.Shreds = shred.Open(filepath.Join(t.TempDir(), "missing", "shred.list")) })
+	id := tv.erase(t, ana, domain.DocumentID{})
+	heard.await(t, triedAgain)
+	if done := recorded[citizen.KeyDestroyed](t, tv); len(done) != 0 {
+		t.Error("E-3 on record before it is on the shred list")
+	}
+	for _, r := range sealed {
+		if err := tv.open(t, r); !errors.Is(err, eventstore.ErrErased) {
+			t.Errorf("E-3 %s opens, or: %v", r.Type, err)
+		}
+	}
+	tv.restart(func(v *Vault) { v.Shreds = good })
+	tv.resting(t)
+	if c, _ := tv.certificateOf(t, id); c.UnreadableEvents != int64(len(sealed)) {
+		t.Errorf("E-3 %d events, want %d", c.UnreadableEvents, len(sealed))
+	}
+}
+
+// E-1, E-3: while other processes may hold keys nothing is destroyed; a hold that
+// raced with the start still stops it, and lifting the hold lets it go on.
+func TestErasureWaitsAndLooksAgain(t *testing.T) {
+	tv := newVault(t)
+	heard := tv.hear()
+	tv.restart(func(v *Vault) { v.EraseAfter = time.Hour })
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	id := tv.erase(t, ana, domain.DocumentID{})
+	heard.await(t, "an erasure is under way")
+	tv.rest()
+	if state, _, err := citizens.Load(t.Context(), tv.Log, citizenStream(ana)); err != nil || state.Standing() != citizen.Erasing {
+		t.Fatalf("E-3 %s %v", state.Standing(), err)
+	}
+	hold := domain.HoldID{UUID: uuid.New()}
+	if _, err := citizens.Insist(t.Context(), tv.Log, eventstore.Write{Stream: citizenStream(ana)}, raced{citizen.LegalHoldPlaced{Citizen: ana, Hold: hold, Reason: "litigation", At: noon}}); err != nil {
+		t.Fatal(err)
+	}
+	tv.restart(func(v *Vault) { v.EraseAfter = 0 })
+	heard.await(t, "a task waits for somebody")
+	tv.resting(t)
+	if erasing, err := tv.Keys.Erasing(t.Context()); err != nil || !slices.Equal(erasing, []domain.CitizenID{ana}) {
+		t.Errorf("E-1 destroyed under a hold: %v %v", erasing, err)
+	}
+	if state := tv.erasureState(t, id); state != ErasureStateStarted {
+		t.Errorf("E-1 it is %s", state)
+	}
+	if _, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), GetErasureCertificateRequestObject{ErasureID: id}); problemOf(err) != "erasureNotDone" {
+		t.Errorf("E-3 a certificate before its time: %v", err)
+	}
+	tv.lift(t, ana, hold)
+	tv.resting(t)
+	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+		t.Errorf("E-1 the hold was lifted, and it is %s", state)
+	}
+}
+
+// raced is a fact that another process recorded meanwhile.
+type raced struct{ citizen.Event }
+
+func (r raced) Decide(citizen.State) ([]citizen.Event, error) { return []citizen.Event{r.Event}, nil }
+
+// E-3: a document erased before its citizen has its own record and no other.
+func TestErasureOfADocumentThenOfTheCitizen(t *testing.T) {
+	tv := newVault(t)
+	gone := tv.household(t, 1)
+	tv.issue(t, socialSecurity, DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", Content: Content(identity)})
+	ana := tv.person(t, 1)
+	tv.erase(t, ana, gone)
+	tv.resting(t)
+	rest := slices.DeleteFunc(tv.about(t, ana), func(r eventstore.Record) bool { return r.Stream == documentStream(gone) })
+	id := tv.erase(t, ana, domain.DocumentID{})
+	tv.resting(t)
+	if c, _ := tv.certificateOf(t, id); c.UnreadableEvents != int64(len(rest)) || !bytes.Equal(c.Digest, digestOf(rest)) {
+		t.Errorf("E-3 %d events, want %d", c.UnreadableEvents, len(rest))
+	}
+}
+
+// P-1: a key without a registration, left by a crash, is registered at the start.
+func TestPendingCitizensAreRegistered(t *testing.T) {
+	tv := newVault(t)
+	id, isNew, err := tv.Keys.Enroll(t.Context(), ssin(1).SSIN)
+	if err != nil || !isNew {
+		t.Fatal(isNew, err)
+	}
+	tv.restart()
+	tv.resting(t)
+	if all := recorded[citizen.Registered](t, tv); len(all) != 1 || all[0].Citizen != id {
+		t.Errorf("P-1 %+v", all)
+	}
+}
+
+// E-4, A-1: of an erased citizen no report is made.
+func TestNoReportOfAnErasedCitizen(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	tv.erase(t, ana, domain.DocumentID{})
+	tv.resting(t)
+	if _, err := tv.reportOn(t, officer, ana, uuid.New()); problemOf(err) != access.ErrDocumentGone.Slug {
+		t.Errorf("E-4 %v", err)
+	}
+}
+
+// problemOf is the last word of a problem's type; "" for no error.
+func problemOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	p, _, _, known := describe(err)
+	if !known {
+		return "fault: " + err.Error()
+	}
+	return p.Type[strings.LastIndexByte(p.Type, ':')+1:]
+}
+
+func detailOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	p, _, _, _ := describe(err)
+	return p.Detail
+}
+
+func TestErasureRequestIsMadeOnce(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	body := ErasureRequest{CitizenID: ana, Scope: ErasureScopeCitizen, Reason: "citizenRequest"}
+	request := RequestErasureRequestObject{Params: RequestErasureParams{IdempotencyKey: uuid.New()}, Body: &body}
+	var answers []RequestErasureResponseObject
+	for range 2 {
+		answer, err := tv.RequestErasure(tv.as(t, citizenCaller(ana), "requestErasure", body), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers = append(answers, answer)
+	}
+	if !reflect.DeepEqual(answers[0], answers[1]) || len(recorded[citizen.ErasureRequested](t, tv)) != 1 {
+		t.Error("E-1 asked twice by one key")
+	}
+}

@@ -1,0 +1,345 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain/consent"
+	"coffre/handlers/api/wire"
+	"coffre/projections"
+	"coffre/projections/consentlog"
+)
+
+// An export is two files in one folder, named by its id alone: a manifest and,
+// once it is whole, the content. Both hold ids, codes and times only, and are
+// readable by their owner only. A manifest that says "processing" at start is of an
+// export that a crash cut off: it is made again.
+
+// manifest is what is kept of an export.
+type manifest struct {
+	Export    uuid.UUID         `json:"export"`
+	Kind      ExportKind        `json:"kind"`
+	Format    ExportFormat      `json:"format"`
+	Filter    consentlog.Filter `json:"filter"`
+	State     TaskState         `json:"state"`
+	Created   time.Time         `json:"created"`
+	Completed time.Time         `json:"completed,omitzero"`
+	Rows      int64             `json:"rows"`
+	Sha256    string            `json:"sha256,omitempty"`
+}
+
+func (v *Vault) exportFile(m manifest) string {
+	return filepath.Join(v.Exports, m.Export.String()+"."+string(m.Format))
+}
+
+const manifestSuffix = ".manifest"
+
+func (v *Vault) manifestFile(id uuid.UUID) string {
+	return filepath.Join(v.Exports, id.String()+manifestSuffix)
+}
+
+func (v *Vault) keepManifest(m manifest) error {
+	b, err := json.Marshal(m)
+	if err == nil {
+		err = writeWhole(v.manifestFile(m.Export), func(w io.Writer) error {
+			_, err := w.Write(b)
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("keep an export's manifest: %w", err)
+	}
+	return nil
+}
+
+// manifest reads one that is not too old, or refuses.
+func (v *Vault) manifest(id uuid.UUID) (manifest, error) {
+	m, err := readManifest(v.manifestFile(id))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return manifest{}, errNoResource
+	case err != nil:
+		return manifest{}, err
+	case v.tooOld(m):
+		return manifest{}, errNoResource
+	}
+	return m, nil
+}
+
+func (v *Vault) tooOld(m manifest) bool { return v.Now().Sub(m.Created) >= exportLife }
+
+func readManifest(path string) (manifest, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return manifest{}, fmt.Errorf("read an export's manifest: %w", err)
+	}
+	var m manifest
+	if json.Unmarshal(b, &m) != nil {
+		return manifest{}, errors.New("read an export's manifest: not readable")
+	}
+	return m, nil
+}
+
+func (v *Vault) manifests() ([]manifest, error) {
+	paths, err := filepath.Glob(filepath.Join(v.Exports, "*"+manifestSuffix))
+	if err != nil {
+		return nil, fmt.Errorf("list exports: %w", err)
+	}
+	var all []manifest
+	for _, path := range paths {
+		m, err := readManifest(path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// resumeExports makes again what a crash cut off.
+func (v *Vault) resumeExports(ctx context.Context) error {
+	if err := v.removeOldExports(ctx); err != nil {
+		return err
+	}
+	all, err := v.manifests()
+	for _, m := range all {
+		if m.State == TaskStateProcessing {
+			v.makeExport(m)
+		}
+	}
+	return err
+}
+
+// removeOldExports removes files that nobody is shown any more.
+func (v *Vault) removeOldExports(context.Context) error {
+	all, err := v.manifests()
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		if !v.tooOld(m) {
+			continue
+		}
+		for _, path := range []string{v.exportFile(m), temporary(v.exportFile(m)), v.manifestFile(m.Export)} {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("remove an old export: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// makeExport has the file made. What cannot be made fails for good: who needs it
+// asks for another, which is on record, too.
+func (v *Vault) makeExport(m manifest) {
+	v.tasks.put("export "+m.Export.String(), func(ctx context.Context) error {
+		rows, sum, err := v.writeExport(ctx, m)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err() // the next start makes it
+		case errors.Is(err, errLagging):
+			return err
+		}
+		m.State, m.Completed, m.Rows, m.Sha256 = TaskStateDone, v.moment(), rows, sum
+		if err != nil {
+			v.Slog.ErrorContext(ctx, "an export failed", slog.String("export", m.Export.String()), slog.Any("error", err))
+			m.State, m.Rows, m.Sha256 = TaskStateFailed, 0, ""
+		}
+		return v.keepManifest(m)
+	})
+}
+
+func (v *Vault) writeExport(ctx context.Context, m manifest) (rows int64, sum string, err error) {
+	if err := v.abreast(ctx, v.ConsentLog.Name()); err != nil {
+		return 0, "", err
+	}
+	hash := sha256.New()
+	err = writeWhole(v.exportFile(m), func(w io.Writer) error {
+		lines := rowWriters[m.Format](io.MultiWriter(w, hash))
+		for d, err := range v.ConsentLog.Export(ctx, projections.Latest, m.Filter, "") {
+			if err != nil {
+				return err
+			}
+			item, err := v.decisionItem(ctx, d)
+			if err != nil {
+				return err
+			}
+			if err := lines.write(item); err != nil {
+				return err
+			}
+			rows++
+		}
+		return lines.end()
+	})
+	return rows, hex.EncodeToString(hash.Sum(nil)), err
+}
+
+// temporary names the file that is being written, beside the one it becomes.
+func temporary(path string) string { return path + ".part" }
+
+// writeWhole makes a file of what write writes: whole and durable, or not at all.
+func writeWhole(path string, write func(io.Writer) error) (err error) {
+	f, err := os.OpenFile(temporary(path), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	buffered := bufio.NewWriterSize(f, 1<<16)
+	err = write(buffered)
+	if err == nil {
+		err = buffered.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(temporary(path)))
+	}
+	if err := os.Rename(temporary(path), path); err != nil {
+		return err
+	}
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// rows writes an export line by line.
+type rows interface {
+	write(ConsentLogItem) error
+	end() error
+}
+
+var rowWriters = map[ExportFormat]func(io.Writer) rows{
+	ExportFormatCsv:   newCSVRows,
+	ExportFormatJsonl: func(w io.Writer) rows { return jsonRows{wire.NewEncoder(w)} },
+}
+
+// jsonRows writes one JSON object a line, in the words of the contract.
+type jsonRows struct{ *wire.Encoder }
+
+func (j jsonRows) write(item ConsentLogItem) error { return j.Encode(item) }
+
+func (j jsonRows) end() error { return nil }
+
+// csvRows writes RFC 4180: a line of names first, CRLF, quotes where needed.
+type csvRows struct{ *csv.Writer }
+
+var csvNames = []string{
+	"at", "decision", "consentId", "citizenId", "consumer", "purpose", "documentTypes", "documents", "fields",
+	"until", "uses", "frequency", "dataLife", "role", "mandateId", "reason",
+}
+
+func newCSVRows(w io.Writer) rows {
+	out := csvRows{csv.NewWriter(w)}
+	out.UseCRLF = true
+	_ = out.Write(csvNames) // it is buffered; Flush tells
+	return out
+}
+
+func (c csvRows) write(i ConsentLogItem) error {
+	frequency := ""
+	if i.Limits.Frequency.Uses > 0 {
+		frequency = fmt.Sprintf("%d per %s", i.Limits.Frequency.Uses, i.Limits.Frequency.Per)
+	}
+	mandate := ""
+	if !i.MandateID.IsZero() {
+		mandate = i.MandateID.String()
+	}
+	line := []string{
+		moments(i.At), string(i.Decision), i.ConsentID.String(), i.CitizenID.String(), string(i.Consumer), string(i.Purpose),
+		spaced(i.DocumentTypes), spaced(i.Documents), spaced(i.Fields), moments(i.Until),
+		number(i.Limits.Uses), frequency, number(i.Limits.DataLife), string(i.Role), mandate, string(i.Reason),
+	}
+	for n := range line {
+		line[n] = inert(line[n])
+	}
+	return c.Write(line)
+}
+
+func (c csvRows) end() error {
+	c.Flush()
+	return c.Error()
+}
+
+// inert keeps a spreadsheet from taking a value for a formula.
+func inert(value string) string {
+	if value != "" && strings.ContainsRune("=+-@\t\r\n\x00", rune(value[0])) {
+		return "'" + value
+	}
+	return value
+}
+
+func moments(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// spaced writes words with spaces between them; none of ours holds one.
+func spaced[T any](words []T) string {
+	all := make([]string, len(words))
+	for i, w := range words {
+		all[i] = fmt.Sprint(w)
+	}
+	return strings.Join(all, " ")
+}
+
+// decisionItem is a line of the consent log: what was decided, by whom, about what.
+func (v *Vault) decisionItem(ctx context.Context, d consentlog.Decision) (ConsentLogItem, error) {
+	c, known, err := v.ConsentLog.Consent(ctx, d.Consent, d.Leaf, d.At)
+	if err != nil || !known {
+		return ConsentLogItem{}, errors.Join(err, errNoTerms(known))
+	}
+	item := ConsentLogItem{
+		Href: consentHref(d.Consent), ConsentID: d.Consent, Decision: ConsentDecision(d.Kind), At: d.At, CitizenID: d.Citizen,
+		Consumer: d.Consumer, Purpose: d.Purpose, Documents: c.Terms.Documents, DocumentTypes: c.Terms.Types, Fields: c.Terms.Fields,
+		Until: d.Until, Limits: limitsShown(c.Terms.Limits), MandateID: d.Mandate, Reason: d.Reason, Role: decidedBy(d),
+	}
+	return item, nil
+}
+
+func errNoTerms(known bool) error {
+	if known {
+		return nil
+	}
+	return errors.New("a decision without a consent")
+}
+
+// decidedBy is in which role a decision was taken. The end of a consent by death is
+// nobody's.
+func decidedBy(d consentlog.Decision) ActorRole {
+	switch {
+	case d.Kind == consentlog.Requested:
+		return ActorRoleConsumer
+	case !d.Mandate.IsZero():
+		return ActorRoleRepresentative
+	case d.Reason == consent.ByDeath:
+		return ActorRoleSystem
+	}
+	return ActorRoleCitizen
+}

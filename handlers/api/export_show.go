@@ -1,0 +1,105 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+)
+
+// GetExport implements GET /exports/{id}: how far it is. Exports are the office's:
+// any privacy officer may follow one.
+func (v *Vault) GetExport(_ context.Context, r GetExportRequestObject) (GetExportResponseObject, error) {
+	m, err := v.manifest(r.ExportID)
+	if err != nil {
+		return nil, err
+	}
+	return GetExport200JSONResponse(v.exportItem(m)), nil
+}
+
+func exportHref(id uuid.UUID) Href { return fmt.Sprintf("%s/exports/%s", Base, id) }
+
+func (v *Vault) exportItem(m manifest) Export {
+	item := Export{
+		Href: exportHref(m.Export), ExportID: m.Export, Kind: m.Kind, Format: m.Format, Rows: m.Rows, Sha256: m.Sha256,
+		Status: TaskStatus{State: m.State, Completed: m.Completed},
+	}
+	switch m.State {
+	case TaskStateProcessing:
+		item.Status.PollAfter = v.Now().UTC().Add(pollAfter)
+	case TaskStateFailed:
+		item.Status.Problem = taskProblem(errExport)
+	case TaskStateDone:
+		item.Content = item.Href + "/content"
+	}
+	return item
+}
+
+var (
+	errExport      = domain.NewError(domain.Unavailable, "exportFailed", "the file could not be made; ask for a new export")
+	errExportUndue = domain.NewError(domain.Conflict, "exportNotDone", "the file is not there yet")
+)
+
+// GetExportContent implements GET /exports/{id}/content.
+func (v *Vault) GetExportContent(_ context.Context, r GetExportContentRequestObject) (GetExportContentResponseObject, error) {
+	m, err := v.manifest(r.ExportID)
+	switch {
+	case err != nil:
+		return nil, err
+	case m.State != TaskStateDone:
+		return nil, errExportUndue
+	}
+	f, err := os.Open(v.exportFile(m))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNoResource
+	} else if err != nil {
+		return nil, fmt.Errorf("open an export: %w", err)
+	}
+	return &exportContent{m, f}, nil
+}
+
+// exportContent sends a file of any size in constant memory: it takes as long as
+// the reader goes on reading.
+type exportContent struct {
+	manifest
+	file *os.File
+}
+
+// sendWithin bounds the time for one piece of a file.
+const sendWithin = time.Minute
+
+var mediaTypes = map[ExportFormat]string{ExportFormatCsv: "text/csv", ExportFormatJsonl: "application/jsonl"}
+
+// VisitGetExportContentResponse implements GetExportContentResponseObject.
+func (c *exportContent) VisitGetExportContentResponse(w http.ResponseWriter) (err error) {
+	defer func() { err = errors.Join(err, c.file.Close()) }()
+	h := w.Header()
+	h.Set("Content-Type", mediaTypes[c.Format])
+	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="consent-log-%s.%s"`, c.Export, c.Format))
+	if info, err := c.file.Stat(); err == nil {
+		h.Set("Content-Length", fmt.Sprint(info.Size()))
+	}
+	w.WriteHeader(http.StatusOK)
+	control := http.NewResponseController(w)
+	for pieces := bufio.NewReaderSize(c.file, 1<<20); ; {
+		// Not every writer has deadlines; then its own limits hold.
+		if err := control.SetWriteDeadline(time.Now().Add(sendWithin)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return fmt.Errorf("send an export: %w", err)
+		}
+		switch _, err := io.CopyN(w, pieces, 1<<20); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("send an export: %w", err)
+		}
+	}
+}

@@ -1,0 +1,253 @@
+package api
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/hex"
+	"encoding/json"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain/audit"
+)
+
+func (tv *testVault) export(t testing.TB, body ExportCreate) uuid.UUID {
+	t.Helper()
+	body.Kind = ExportKindConsentLog
+	answer, err := tv.CreateExport(tv.as(t, officer, "createExport", body), CreateExportRequestObject{
+		Params: CreateExportParams{IdempotencyKey: uuid.New()}, Body: &body,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.(CreateExport202JSONResponse).Body.ExportID
+}
+
+func (tv *testVault) exported(t testing.TB, id uuid.UUID) (Export, error) {
+	t.Helper()
+	answer, err := tv.GetExport(tv.as(t, officer, "getExport", nil), GetExportRequestObject{ExportID: id})
+	if err != nil {
+		return Export{}, err
+	}
+	return Export(answer.(GetExport200JSONResponse)), nil
+}
+
+func (tv *testVault) fetch(t testing.TB, id uuid.UUID) *httptest.ResponseRecorder {
+	t.Helper()
+	answer, err := tv.GetExportContent(tv.as(t, officer, "getExportContent", nil), GetExportContentRequestObject{ExportID: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	if err := answer.VisitGetExportContentResponse(w); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// discount is a consent that railways may have.
+var discount = ConsentGrant{Consumer: railways, Purpose: "familyDiscount"}
+
+// decisions makes a few lines of the consent log: granted and withdrawn.
+func (tv *testVault) decisions(t testing.TB) {
+	t.Helper()
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	for range 3 {
+		if err := tv.withdraw(t, ana, tv.consentTo(t, ana, discount)); err != nil {
+			t.Fatal(err)
+		}
+		tv.Clock.Advance(time.Minute)
+	}
+	tv.resting(t)
+}
+
+func TestExportCSV(t *testing.T) {
+	tv := newVault(t)
+	tv.decisions(t)
+	id := tv.export(t, ExportCreate{Format: ExportFormatCsv, Consumer: railways})
+	if made := recorded[audit.ExportCreated](t, tv); len(made) != 1 || made[0].Export != id || made[0].Consumer != railways {
+		t.Errorf("on record: %+v", made)
+	}
+	tv.resting(t)
+	done, err := tv.exported(t, id)
+	if err != nil || done.Status.State != TaskStateDone || done.Rows != 6 || done.Status.Completed.IsZero() {
+		t.Fatalf("%+v %v", done, err)
+	}
+	w := tv.fetch(t, id)
+	sum := sha256.Sum256(w.Body.Bytes())
+	if done.Sha256 != hex.EncodeToString(sum[:]) {
+		t.Error("the hash is another file's")
+	}
+	if got := w.Header().Get("Content-Disposition"); !strings.HasPrefix(got, "attachment;") || w.Header().Get("Content-Type") != "text/csv" {
+		t.Errorf("%v", w.Header())
+	}
+	if strings.Count(w.Body.String(), "\r\n") != 7 || strings.Contains(w.Body.String(), "Canary") {
+		t.Errorf("%q", w.Body.String())
+	}
+	lines, err := csv.NewReader(w.Body).ReadAll()
+	if err != nil || len(lines) != 7 || !slices.Equal(lines[0], csvNames) {
+		t.Fatalf("%v %v", lines, err)
+	}
+	if lines[1][1] != "granted" || lines[2][1] != "withdrawn" || lines[1][4] != string(railways) || lines[1][6] != "householdComposition" || lines[1][13] != "citizen" {
+		t.Errorf("%v", lines[1:3])
+	}
+	files, err := os.ReadDir(tv.Exports)
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%v %v", files, err)
+	}
+	for _, f := range files {
+		info, err := f.Info()
+		if err != nil || info.Mode().Perm() != 0o600 || !strings.HasPrefix(f.Name(), id.String()) {
+			t.Errorf("%s %v %v", f.Name(), info.Mode(), err)
+		}
+	}
+}
+
+func TestExportJSONL(t *testing.T) {
+	tv := newVault(t)
+	tv.decisions(t)
+	id := tv.export(t, ExportCreate{Format: ExportFormatJsonl, From: noon.Add(30 * time.Second)})
+	tv.resting(t)
+	w := tv.fetch(t, id)
+	var n int
+	for line := range bytes.Lines(w.Body.Bytes()) {
+		var item ConsentLogItem
+		if err := json.Unmarshal(line, &item); err != nil || item.CitizenID.IsZero() || item.At.Before(noon.Add(30*time.Second)) {
+			t.Fatalf("%s %v", line, err)
+		}
+		n++
+	}
+	if done, err := tv.exported(t, id); err != nil || n != 4 || done.Rows != 4 {
+		t.Errorf("%d lines, %+v %v", n, done, err)
+	}
+	if w.Header().Get("Content-Type") != "application/jsonl" {
+		t.Error(w.Header())
+	}
+}
+
+// A spreadsheet takes nothing in a CSV for a formula.
+func TestCSVIsInert(t *testing.T) {
+	for value, want := range map[string]string{
+		"=HYPERLINK(1)": "'=HYPERLINK(1)", "+1": "'+1", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)", "\t=1": "'\t=1", "\r=1": "'=1", "\x00=1": "'\x00=1",
+		"": "", "a=1": "a=1", "1-2": "1-2", "'=1": "'=1", "é": "é",
+	} {
+		var out bytes.Buffer
+		rows := newCSVRows(&out)
+		if err := rows.write(ConsentLogItem{Purpose: Purpose(value)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := rows.end(); err != nil {
+			t.Fatal(err)
+		}
+		lines, err := csv.NewReader(&out).ReadAll()
+		if err != nil || lines[1][5] != want { // a lone CR is not kept in a file of CRLF lines
+			t.Errorf("%q became %q, want %q, %v", value, lines[1][5], want, err)
+		}
+	}
+}
+
+// Dead while the file is written: the next start makes it whole.
+func TestExportSurvivesARestart(t *testing.T) {
+	tv := newVault(t)
+	tv.decisions(t)
+	tv.rest()
+	id := tv.export(t, ExportCreate{Format: ExportFormatCsv})
+	if err := os.WriteFile(filepath.Join(tv.Exports, id.String()+".csv.part"), []byte("half a li"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := tv.exported(t, id); err != nil || now.Status.State != TaskStateProcessing || now.Status.PollAfter.IsZero() {
+		t.Fatalf("%+v %v", now, err)
+	}
+	if _, err := tv.GetExportContent(tv.as(t, officer, "getExportContent", nil), GetExportContentRequestObject{ExportID: id}); problemOf(err) != "exportNotDone" {
+		t.Errorf("%v", err)
+	}
+	tv.restart()
+	tv.resting(t)
+	if now, err := tv.exported(t, id); err != nil || now.Status.State != TaskStateDone || now.Rows != 6 {
+		t.Errorf("%+v %v", now, err)
+	}
+	if files, err := os.ReadDir(tv.Exports); err != nil || len(files) != 2 {
+		t.Errorf("%v %v", files, err)
+	}
+}
+
+func TestExportsGrowOld(t *testing.T) {
+	tv := newVault(t)
+	id := tv.export(t, ExportCreate{Format: ExportFormatCsv})
+	tv.resting(t)
+	tv.Clock.Advance(exportLife - time.Minute)
+	tv.fetch(t, id)
+	tv.Clock.Advance(time.Minute)
+	if _, err := tv.exported(t, id); problemOf(err) != "resourceNotFound" {
+		t.Errorf("%v", err)
+	}
+	tv.restart()
+	tv.resting(t)
+	if files, err := os.ReadDir(tv.Exports); err != nil || len(files) != 0 {
+		t.Errorf("%v %v", files, err)
+	}
+}
+
+func TestExportThatCannotBeMade(t *testing.T) {
+	tv := newVault(t)
+	tv.rest()
+	id := tv.export(t, ExportCreate{Format: ExportFormatCsv})
+	if err := os.Mkdir(filepath.Join(tv.Exports, id.String()+".csv.part"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	tv.restart()
+	tv.resting(t)
+	if now, err := tv.exported(t, id); err != nil || now.Status.State != TaskStateFailed || now.Status.Problem.Type != coffre+"exportFailed" {
+		t.Errorf("%+v %v", now, err)
+	}
+	if _, err := tv.exported(t, uuid.New()); problemOf(err) != "resourceNotFound" {
+		t.Errorf("an export nobody asked for: %v", err)
+	}
+	body := ExportCreate{Kind: ExportKindConsentLog, Format: ExportFormatCsv, Purpose: "=evil"}
+	if _, err := tv.CreateExport(tv.as(t, officer, "createExport", body), CreateExportRequestObject{Params: CreateExportParams{IdempotencyKey: uuid.New()}, Body: &body}); problemOf(err) == "" {
+		t.Error("a purpose the registry does not know is recorded in clear")
+	}
+}
+
+func TestConsentLogNewestFirst(t *testing.T) {
+	tv := newVault(t)
+	tv.decisions(t)
+	var seen []ConsentLogItem
+	ask := func(body ConsentLogQuery, after Cursor) ConsentLog {
+		t.Helper()
+		answer, err := tv.QueryConsentLog(tv.as(t, officer, "queryConsentLog", body), QueryConsentLogRequestObject{
+			Params: QueryConsentLogParams{After: after, PageSize: 4}, Body: &body,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ConsentLog(answer.(QueryConsentLog200JSONResponse))
+	}
+	for cursor := Cursor(""); ; {
+		page := ask(ConsentLogQuery{SSIN: ssin(1)}, cursor)
+		seen = append(seen, page.Items...)
+		if page.Next == "" {
+			break
+		}
+		_, query, _ := strings.Cut(page.Next, "after=")
+		cursor, _, _ = strings.Cut(query, "&")
+	}
+	if len(seen) != 6 || !slices.IsSortedFunc(seen, func(a, b ConsentLogItem) int { return b.At.Compare(a.At) }) || seen[0].Decision != ConsentDecisionWithdrawn {
+		t.Errorf("%+v", seen)
+	}
+	if page := ask(ConsentLogQuery{Decision: []ConsentDecision{ConsentDecisionGranted}}, ""); len(page.Items) != 3 {
+		t.Errorf("%d granted", len(page.Items))
+	}
+	if page := ask(ConsentLogQuery{SSIN: ssin(2)}, ""); len(page.Items) != 0 {
+		t.Error("somebody unknown decided something")
+	}
+}

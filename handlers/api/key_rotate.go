@@ -1,0 +1,123 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"coffre/domain"
+)
+
+var errRotating = domain.NewError(domain.Conflict, "rotationUnderWay", "the keys are still being wrapped again after the last rotation")
+
+// rotation names the task that wraps every key again; there is one at a time.
+const rotation = "wrap keys again"
+
+// RotateKeys implements POST /keys/rotate: a new version of the key-encryption key
+// at once, every data key wrapped by it in the background. What it wrapped before
+// still opens; no former version is retired here.
+func (v *Vault) RotateKeys(ctx context.Context, r RotateKeysRequestObject) (RotateKeysResponseObject, error) {
+	type rotated struct{ Version int }
+	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (rotated, error) {
+		s, err := v.Keys.Status(ctx)
+		switch {
+		case err != nil:
+			return rotated{}, err
+		case in.settle && s.Behind() > 0: // the first attempt rotated
+			v.wrapAgain()
+			return rotated{s.Versions.Latest}, nil
+		case v.tasks.busy(rotation):
+			return rotated{}, errRotating
+		}
+		version, err := v.Rotator.Rotate(ctx)
+		if err != nil {
+			return rotated{}, err
+		}
+		v.wrapAgain()
+		return rotated{version}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	state, err := v.keyState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return RotateKeys202JSONResponse{state, RotateKeys202ResponseHeaders{Base + "/keys"}}, nil
+}
+
+func (v *Vault) wrapAgain() {
+	v.rewrap.begin()
+	v.tasks.put(rotation, func(ctx context.Context) error {
+		err := v.Keys.RewrapAll(ctx, v.rewrap.report)
+		if ctx.Err() != nil {
+			return err // the next start goes on
+		}
+		v.rewrap.end(v.Now(), err)
+		return err
+	})
+}
+
+// resumeRewrap goes on with what a former process had not wrapped again.
+func (v *Vault) resumeRewrap(ctx context.Context) error {
+	s, err := v.Keys.Status(ctx)
+	if err == nil && s.Behind() > 0 {
+		v.wrapAgain()
+	}
+	return err
+}
+
+// progress is how far something in the background is. The zero value never began;
+// it may be used concurrently.
+type progress struct {
+	mu       sync.Mutex
+	state    TaskState
+	done     int64
+	finished time.Time
+}
+
+func (p *progress) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.state, p.done, p.finished = TaskStateProcessing, 0, time.Time{}
+}
+
+func (p *progress) report(done, _ int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done = int64(done)
+}
+
+func (p *progress) end(at time.Time, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.state, p.finished = TaskStateDone, at.UTC()
+	if err != nil {
+		p.state = TaskStateFailed
+	}
+}
+
+// pollAfter is when it is worth looking again.
+const pollAfter = time.Second
+
+func (p *progress) status(now time.Time) (TaskStatus, int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := TaskStatus{State: p.state, Completed: p.finished}
+	switch p.state {
+	case TaskStateProcessing:
+		s.PollAfter = now.UTC().Add(pollAfter)
+	case TaskStateFailed:
+		s.Problem = taskProblem(errRewrap)
+	}
+	return s, p.done
+}
+
+var errRewrap = domain.NewError(domain.Unavailable, "rotationFailed", "not every key could be wrapped again; it is tried again, and the server's log says why")
+
+// taskProblem is a refusal as the status of a task shows it.
+func taskProblem(said *domain.Error) Problem {
+	status := statuses[said.Code]
+	return Problem{Type: coffre + said.Slug, Title: http.StatusText(status), Status: status, Detail: said.Detail}
+}

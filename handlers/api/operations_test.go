@@ -1,0 +1,118 @@
+package api
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/registry"
+)
+
+var operator = officeCaller(domain.RoleOperator)
+
+func (tv *testVault) keys(t testing.TB) KeyState {
+	t.Helper()
+	answer, err := tv.GetKeys(tv.as(t, operator, "getKeys", nil), GetKeysRequestObject{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return KeyState(answer.(GetKeys200JSONResponse))
+}
+
+func TestKeysRotate(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	before := tv.keys(t)
+	if len(before.KeyEncryptionKeys) != 1 || before.DataKeys != 1 || before.ContentKeys != 1 || before.Rotation.State != "" || before.Provider == "" {
+		t.Fatalf("%+v", before)
+	}
+	tv.rest() // so that it is under way
+	request := RotateKeysRequestObject{Params: RotateKeysParams{IdempotencyKey: uuid.New()}}
+	for range 2 { // the second time by its key
+		answer, err := tv.RotateKeys(tv.as(t, operator, "rotateKeys", nil), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := answer.(RotateKeys202JSONResponse).Body; s.Rotation.State != TaskStateProcessing || !s.KeyEncryptionKeys[1].Current || s.KeyEncryptionKeys[1].Version != 2 {
+			t.Fatalf("%+v", s)
+		}
+	}
+	if _, err := tv.RotateKeys(tv.as(t, operator, "rotateKeys", nil), RotateKeysRequestObject{Params: RotateKeysParams{IdempotencyKey: uuid.New()}}); problemOf(err) != "rotationUnderWay" {
+		t.Errorf("%v", err)
+	}
+	tv.restart() // a new process goes on with it
+	tv.resting(t)
+	after := tv.keys(t)
+	if after.Rotation.State != TaskStateDone || after.RotationDone == 0 || len(after.KeyEncryptionKeys) != 1 || after.KeyEncryptionKeys[0].Version != 2 {
+		t.Errorf("%+v", after)
+	}
+	tv.Keys.Forget(ana)
+	for _, r := range tv.about(t, ana) {
+		if err := tv.open(t, r); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestProjectionsAreRebuilt(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	list := func(name string) []Projection {
+		t.Helper()
+		answer, err := tv.ListProjections(tv.as(t, operator, "listProjections", nil), ListProjectionsRequestObject{Params: ListProjectionsParams{Name: name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.(ListProjections200JSONResponse).Items
+	}
+	if all := list(""); len(all) != 5 || all[0].State != ProjectionStateLive || all[0].Applied != 3 || all[0].Behind != 0 || all[0].Position == "" {
+		t.Fatalf("%+v", all)
+	}
+	rebuild := func(name string) error {
+		_, err := tv.RebuildProjection(tv.as(t, operator, "rebuildProjection", nil), RebuildProjectionRequestObject{ProjectionName: name, Params: RebuildProjectionParams{IdempotencyKey: uuid.New()}})
+		return err
+	}
+	if err := rebuild("wallet"); err != nil {
+		t.Fatal(err)
+	}
+	tv.resting(t)
+	if one := list("wallet"); len(one) != 1 || one[0].State != ProjectionStateLive || one[0].Applied != 3 {
+		t.Errorf("%+v", one)
+	}
+	if problemOf(rebuild("nothing")) != "resourceNotFound" || len(list("nothing")) != 0 {
+		t.Error("a read model that is none")
+	}
+}
+
+func TestRegistryIsShown(t *testing.T) {
+	tv := newVault(t)
+	show := func() GetRegistry200JSONResponse {
+		t.Helper()
+		answer, err := tv.GetRegistry(tv.as(t, Caller{}, "getRegistry", nil), GetRegistryRequestObject{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.(GetRegistry200JSONResponse)
+	}
+	first := show()
+	if first.Headers.ETag != `"1"` || len(first.Body.DocumentTypes) != 9 || len(schemaless(first.Body)) != 0 || !first.Body.PublishedAt.Equal(noon) || len(first.Body.Reasons) == 0 {
+		t.Errorf("%v %+v", first.Headers, first.Body)
+	}
+	tv.publish(t, func(r *registry.Registry) { r.DocumentTypes[0].Retired = true })
+	if second := show(); second.Headers.ETag != `"2"` || len(second.Body.DocumentTypes) != 8 {
+		t.Errorf("%v, %d types", second.Headers, len(second.Body.DocumentTypes))
+	}
+}
+
+// schemaless returns the types without a schema.
+func schemaless(r Registry) (names []string) {
+	for _, t := range r.DocumentTypes {
+		if !strings.HasPrefix(string(t.Schema), "{") {
+			names = append(names, string(t.DocumentType))
+		}
+	}
+	return names
+}

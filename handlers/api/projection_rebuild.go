@@ -1,0 +1,46 @@
+package api
+
+import (
+	"context"
+	"slices"
+
+	"coffre/projections"
+)
+
+// RebuildProjection implements POST /projections/{name}/rebuild: beside the live
+// one, which answers until the new one is ready. Asked again meanwhile, it is the
+// same rebuild.
+func (v *Vault) RebuildProjection(ctx context.Context, r RebuildProjectionRequestObject) (RebuildProjectionResponseObject, error) {
+	type begun struct{}
+	name := r.ProjectionName
+	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, _ intent) (begun, error) {
+		if _, err := v.projection(ctx, name); err != nil {
+			return begun{}, err
+		}
+		task := "rebuild " + name
+		if !v.tasks.busy(task) {
+			v.tasks.put(task, func(ctx context.Context) error { return v.Runner.Rebuild(ctx, name) })
+		}
+		return begun{}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s, err := v.projection(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return RebuildProjection202JSONResponse{projectionItem(s), RebuildProjection202ResponseHeaders{projectionHref(name)}}, nil
+}
+
+func (v *Vault) projection(ctx context.Context, name string) (projections.Status, error) {
+	all, err := v.Runner.Status(ctx)
+	if err != nil {
+		return projections.Status{}, err
+	}
+	i := slices.IndexFunc(all, func(s projections.Status) bool { return s.Name == name })
+	if i < 0 {
+		return projections.Status{}, errNoResource
+	}
+	return all[i], nil
+}

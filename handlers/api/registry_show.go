@@ -1,0 +1,110 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/registry"
+	"coffre/eventstore"
+	vocabulary "coffre/projections/registry"
+)
+
+// shownRegistry keeps the answer for the version in force: everybody may ask. The
+// zero value is empty; it may be used concurrently.
+type shownRegistry struct {
+	mu  sync.Mutex
+	now Registry
+}
+
+// GetRegistry implements GET /registry: the words in force. Retired ones are not
+// among them; answers that still need them carry their labels.
+func (v *Vault) GetRegistry(ctx context.Context, _ GetRegistryRequestObject) (GetRegistryResponseObject, error) {
+	words := v.Words.Current()
+	if words.Version() == 0 {
+		return nil, errNoResource
+	}
+	v.shown.mu.Lock()
+	defer v.shown.mu.Unlock()
+	if v.shown.now.Version != words.Version() {
+		at, err := v.published(ctx, words.Version())
+		if err != nil {
+			return nil, err
+		}
+		v.shown.now = registryItem(words, at)
+	}
+	return GetRegistry200JSONResponse{v.shown.now, GetRegistry200ResponseHeaders{etag(int(v.shown.now.Version))}}, nil
+}
+
+// published tells when a version was recorded: each is one event of its stream.
+func (v *Vault) published(ctx context.Context, version domain.RegistryVersion) (time.Time, error) {
+	for r, err := range v.Log.Store().ReadStream(ctx, registry.StreamName, eventstore.Revision(version-1)) {
+		if err != nil {
+			return time.Time{}, fmt.Errorf("read registry: %w", err)
+		}
+		return r.Time, nil
+	}
+	return time.Time{}, nil
+}
+
+func registryItem(words *vocabulary.View, at time.Time) Registry {
+	all := words.Registry()
+	item := Registry{
+		Version: words.Version(), PublishedAt: at,
+		DocumentTypes: []RegistryDocumentType{}, Organizations: []RegistryOrganization{}, Purposes: []RegistryCode{},
+	}
+	for _, t := range all.DocumentTypes {
+		if t.Retired {
+			continue
+		}
+		one := RegistryDocumentType{
+			DocumentType: t.Name, Labels: labels(t.Labels), Issuers: t.Issuers, Categories: t.Categories,
+			ValidityIsPersonal: t.ValidityIsPersonal, Schema: JSONSchema(t.Schema),
+		}
+		for _, p := range t.Predicates {
+			one.Predicates = append(one.Predicates, string(p.Name))
+		}
+		item.DocumentTypes = append(item.DocumentTypes, one)
+	}
+	for _, o := range all.Organisations {
+		if o.Retired {
+			continue
+		}
+		one := RegistryOrganization{EnterpriseNumber: o.Number, Labels: labels(o.Names)}
+		seen := make(map[domain.Purpose]bool)
+		for _, r := range o.Registrations {
+			if !seen[r.Purpose] {
+				seen[r.Purpose] = true
+				one.Purposes = append(one.Purposes, r.Purpose)
+			}
+		}
+		item.Organizations = append(item.Organizations, one)
+	}
+	add := func(to *[]RegistryCode, code string, l registry.Labels, retired bool) {
+		if !retired {
+			*to = append(*to, RegistryCode{code, labels(l)})
+		}
+	}
+	for _, p := range all.Purposes {
+		add(&item.Purposes, string(p.Code), p.Labels, p.Retired)
+	}
+	for _, p := range all.Procedures {
+		add(&item.Procedures, string(p.Code), p.Labels, p.Retired)
+	}
+	for _, b := range all.LegalBases {
+		add(&item.LegalBases, string(b.Code), b.Labels, b.Retired)
+	}
+	for _, c := range all.Categories {
+		add(&item.Categories, string(c.Code), c.Labels, c.Retired)
+	}
+	for _, r := range all.Reasons {
+		add(&item.Reasons, string(r.Code), r.Labels, r.Retired)
+	}
+	return item
+}
+
+func labels(l registry.Labels) MultiLanguage {
+	return MultiLanguage{De: l.DE, En: l.EN, Fr: l.FR, Nl: l.NL}
+}

@@ -1,0 +1,207 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"coffre/domain"
+)
+
+const (
+	// tasksAtOnce bounds the tasks that run together: they give way to requests.
+	tasksAtOnce = 4
+	// taskRetry and taskRetryMost bound the pause after a part was away.
+	taskRetry, taskRetryMost = time.Second, time.Minute
+)
+
+// tasks is the work that goes on after its request was answered: erasures,
+// exports, rotation, rebuilding. It remembers nothing for ever: Resume finds after
+// a start what was left undone. Of one name one runs at a time. The zero value is
+// empty; it may be used concurrently.
+type tasks struct {
+	mu      sync.Mutex
+	waiting []task
+	running map[string]bool
+	signal  chan struct{} // holds a token when something may be ready to run
+	idle    chan struct{} // closed when nothing waits or runs; nil when nobody asked
+}
+
+// task is run until it returns nil or a refusal; a fault is tried again, later and
+// later, until the process ends.
+type task struct {
+	name string
+	run  func(context.Context) error
+}
+
+func (t *tasks) news() chan struct{} {
+	if t.signal == nil {
+		t.signal = make(chan struct{}, 1)
+	}
+	return t.signal
+}
+
+func (t *tasks) tell() {
+	select {
+	case t.news() <- struct{}{}:
+	default:
+	}
+}
+
+// put has a task run soon. One of the same name that waits already is enough; one
+// that is running may have seen the past, so then it runs once more.
+func (t *tasks) put(name string, run func(context.Context) error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, w := range t.waiting {
+		if w.name == name {
+			return
+		}
+	}
+	t.waiting = append(t.waiting, task{name, run})
+	t.tell()
+}
+
+// busy reports whether a task of that name waits or runs.
+func (t *tasks) busy(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.running[name] {
+		return true
+	}
+	for _, w := range t.waiting {
+		if w.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// take returns a task that may run now.
+func (t *tasks) take() (task, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.running) >= tasksAtOnce {
+		return task{}, false
+	}
+	for i, w := range t.waiting {
+		if t.running[w.name] {
+			continue
+		}
+		t.waiting = append(t.waiting[:i:i], t.waiting[i+1:]...)
+		if t.running == nil {
+			t.running = make(map[string]bool)
+		}
+		t.running[w.name] = true
+		return w, true
+	}
+	return task{}, false
+}
+
+func (t *tasks) done(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.running, name)
+	t.tell()
+	t.rest()
+}
+
+// rest tells whoever waits that nothing is left, if so.
+func (t *tasks) rest() {
+	if t.idle != nil && len(t.waiting)+len(t.running) == 0 {
+		close(t.idle)
+		t.idle = nil
+	}
+}
+
+// Worked waits until every task is done, or ctx ends.
+func (v *Vault) Worked(ctx context.Context) error {
+	t := &v.tasks
+	t.mu.Lock()
+	if t.idle == nil {
+		t.idle = make(chan struct{})
+	}
+	idle := t.idle
+	t.rest()
+	t.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Work resumes what an earlier process left undone, runs tasks and removes old
+// exports until ctx ends, and returns nil when those that ran have stopped. It runs
+// once, with the read models' runner at work.
+func (v *Vault) Work(ctx context.Context) error {
+	v.tasks.put("resume", v.Resume)
+	tidy := time.NewTicker(exportsTidied)
+	defer tidy.Stop()
+	v.tasks.mu.Lock()
+	news := v.tasks.news()
+	v.tasks.mu.Unlock()
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		for {
+			next, ok := v.tasks.take()
+			if !ok {
+				break
+			}
+			all.Go(func() {
+				defer v.tasks.done(next.name)
+				v.perform(ctx, next)
+			})
+		}
+		select {
+		case <-news:
+		case <-tidy.C:
+			v.tasks.put("old exports", v.removeOldExports)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// perform runs one task to its end. A refusal is an end: somebody has to act first.
+func (v *Vault) perform(ctx context.Context, t task) {
+	for pause := taskRetry; ; pause = min(2*pause, taskRetryMost) {
+		err := t.run(ctx)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return
+		case waitsForSomebody(err):
+			var said *domain.Error
+			errors.As(err, &said)
+			v.Slog.InfoContext(ctx, "a task waits for somebody", slog.String("task", t.name), slog.String("why", said.Slug))
+			return
+		}
+		v.Slog.ErrorContext(ctx, "a task is tried again", slog.String("task", t.name), slog.Any("error", err))
+		if wait(ctx, pause) != nil {
+			return
+		}
+	}
+}
+
+// waitsForSomebody reports whether a task was refused and trying again is no use
+// before somebody acted.
+func waitsForSomebody(err error) bool {
+	var said *domain.Error
+	return errors.As(err, &said) && said.Code != domain.Unavailable && said.Code != domain.Full
+}
+
+// wait returns after d, or with ctx's error.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
