@@ -25,18 +25,19 @@ const (
 type target struct {
 	name string
 	what string
-	full bool // measured with --full only: it takes minutes
 	run  func(*bench, context.Context) error
 }
 
 // targets in the order they run.
 var targets = []target{
-	{"T1", "sealed appends, 64 callers", false, (*bench).appends},
-	{"T2", "POST /documents, 64 clients", false, (*bench).issuing},
-	{"T5", "rebuild of all read models", false, (*bench).rebuilding},
-	{"T6", "T1 and T3 in a large vault", false, (*bench).growth},
-	{"T7", "bytes on disk and in memory", false, (*bench).sizes},
-	{"T20", "start, binary, build", false, (*bench).starts},
+	{"T1", "sealed appends, 64 callers", (*bench).appends},
+	{"T2", "POST /documents, 64 clients", (*bench).issuing},
+	{"T3", "own wallet of 10 documents, 64 clients", (*bench).walletReading},
+	{"T4", "access under a consent, 64 clients", (*bench).accessing},
+	{"T5", "rebuild of all read models", (*bench).rebuilding},
+	{"T6", "T1 and T3 in a large vault", (*bench).growth},
+	{"T7", "bytes on disk and in memory", (*bench).sizes},
+	{"T20", "start, binary, build", (*bench).starts},
 }
 
 // bench is one run of the command.
@@ -49,8 +50,7 @@ type bench struct {
 	asJSON  bool
 	profile string // folder for CPU profiles of the subjects; "": none
 
-	rates    map[string]float64 // of what was measured, for targets that compare with others
-	largeDir dataDir            // see large; "": not filled yet
+	largeDir dataDir // see large; "": not filled yet
 }
 
 // measure is one line of the result. A ratio is the median of the rounds' ratios,
@@ -66,7 +66,7 @@ type measure struct {
 }
 
 func newBench(p *program) *cobra.Command {
-	b := &bench{program: p, span: benchSpan, rates: map[string]float64{}}
+	b := &bench{program: p, span: benchSpan}
 	var only []string
 	var dir string
 	cmd := &cobra.Command{
@@ -133,7 +133,6 @@ func (b *bench) all(ctx context.Context, only []string) error {
 
 // tell prints one measure as soon as it is known.
 func (b *bench) tell(m measure) error {
-	b.rates[m.Name] = m.Value
 	if b.asJSON {
 		m.Value, m.BaselineValue, m.Ratio = rounded(m.Value), rounded(m.BaselineValue), rounded(m.Ratio)
 		return b.printJSON(m)

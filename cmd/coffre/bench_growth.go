@@ -43,7 +43,10 @@ func (b *bench) large(ctx context.Context) (dataDir, error) {
 
 // growth is T6: whether what was measured in a small vault holds in a large one.
 func (b *bench) growth(ctx context.Context) error {
-	return b.growingLog(ctx)
+	if err := b.growingLog(ctx); err != nil {
+		return err
+	}
+	return b.growingWallets(ctx)
 }
 
 func (b *bench) growingLog(ctx context.Context) (err error) {
@@ -62,4 +65,30 @@ func (b *bench) growingLog(ctx context.Context) (err error) {
 		ratios[i] = got.ratio
 	}
 	return b.tell(measure{"T6.T1." + b.largeName(), ratios[1], "of raw", "at 10k events", ratios[0], ratios[1] / ratios[0], ">= 0.85"})
+}
+
+func (b *bench) growingWallets(ctx context.Context) error {
+	small, err := b.folder("T6-wallets")
+	if err != nil {
+		return err
+	}
+	if err := populate(ctx, small, smallVault); err != nil {
+		return err
+	}
+	large, err := b.large(ctx)
+	if err != nil {
+		return err
+	}
+	var ratios [2]float64
+	for i, v := range []struct {
+		dir    dataDir
+		events int
+	}{{small, smallVault}, {large, b.largeEvents()}} {
+		got, err := b.wallets(ctx, v.dir, v.events/(1+documentsEach))
+		if err != nil {
+			return err
+		}
+		ratios[i] = got.ratio
+	}
+	return b.tell(measure{"T6.T3." + b.largeName(), ratios[1], "of raw", "at 10k events", ratios[0], ratios[1] / ratios[0], ">= 0.85"})
 }

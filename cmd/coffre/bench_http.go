@@ -24,7 +24,11 @@ const knownCitizens = 1000
 // issuing is T2: documents issued over HTTP for citizens the vault knows, and in a
 // line of its own for citizens it meets for the first time.
 func (b *bench) issuing(ctx context.Context) (err error) {
-	v, err := b.serve(ctx, "T2", func(ctx context.Context, dir dataDir) error { return populate(ctx, dir, 0) })
+	dir, err := b.folder("T2")
+	if err != nil {
+		return err
+	}
+	v, err := serveAlone(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -108,16 +112,8 @@ type served struct {
 	release func() error
 }
 
-// serve opens the vault of a new directory, after fill has put something there,
-// and serves it.
-func (b *bench) serve(ctx context.Context, name string, fill func(context.Context, dataDir) error) (_ *served, err error) {
-	dir, err := b.folder(name)
-	if err != nil {
-		return nil, err
-	}
-	if err := fill(ctx, dir); err != nil {
-		return nil, fmt.Errorf("fill: %w", err)
-	}
+// serveAlone opens the vault of a directory and serves it on a port of its own.
+func serveAlone(ctx context.Context, dir dataDir) (_ *served, err error) {
 	v := &served{dir: dir}
 	defer func() {
 		if err != nil {
