@@ -78,5 +78,9 @@ func (s *Server) authenticate(r *http.Request) (Caller, error) {
 	case err == nil, errors.Is(err, token.ErrInvalid):
 		return Caller{}, unauthenticated("invalidAccessToken", "Invalid Access Token", "invalid_token")
 	}
-	return Caller{}, err
+	s.Slog.ErrorContext(r.Context(), "callers cannot be known now", slog.String("trace", CallFrom(r.Context()).Trace.String()), slog.Any("error", err))
+	return Caller{}, errWhoNow
 }
+
+// errWhoNow answers while the keys of whoever vouches for callers cannot be had.
+var errWhoNow = domain.NewError(domain.Unavailable, "identityUnavailable", "it cannot be known now who you are; try again")
