@@ -139,6 +139,11 @@ func (v *Vault) Worked(ctx context.Context) error {
 // once, with the read models' runner at work.
 func (v *Vault) Work(ctx context.Context) error {
 	v.tasks.put("resume", v.Resume)
+	v.performAll(ctx)
+	return nil
+}
+
+func (v *Vault) performAll(ctx context.Context) {
 	tidy := time.NewTicker(exportsTidied)
 	defer tidy.Stop()
 	v.tasks.mu.Lock()
@@ -162,7 +167,7 @@ func (v *Vault) Work(ctx context.Context) error {
 		case <-tidy.C:
 			v.tasks.put("old exports", v.removeOldExports)
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }
