@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -77,6 +78,9 @@ func (s *Server) authenticate(r *http.Request) (Caller, error) {
 		return Caller{}, unauthenticated("expiredAccessToken", "Expired Access Token", "invalid_token")
 	case err == nil, errors.Is(err, token.ErrInvalid):
 		return Caller{}, unauthenticated("invalidAccessToken", "Invalid Access Token", "invalid_token")
+	}
+	if said := (*domain.Error)(nil); errors.As(err, &said) {
+		return Caller{}, err
 	}
 	s.Slog.ErrorContext(r.Context(), "callers cannot be known now", slog.String("trace", CallFrom(r.Context()).Trace.String()), slog.Any("error", err))
 	return Caller{}, errWhoNow
