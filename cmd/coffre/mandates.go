@@ -45,11 +45,15 @@ func newMandatesList(p *program) *cobra.Command {
 					if m.HeldAs == api.HeldAsRepresentative {
 						other = m.CitizenID
 					}
+					party := other.String()
+					if other.IsZero() { // who did not accept is not told
+						party = ""
+					}
 					types := joined(m.DocumentTypes)
 					if types == "" {
 						types = "all"
 					}
-					t.row(m.MandateID.String(), string(m.Kind), string(m.State), string(m.HeldAs), other.String(), joined(m.Actions), types, string(m.Until))
+					t.row(m.MandateID.String(), string(m.Kind), string(m.State), string(m.HeldAs), party, joined(m.Actions), types, string(m.Until))
 				}
 				return t.flush()
 			})

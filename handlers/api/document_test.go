@@ -536,12 +536,12 @@ func TestMandatesListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := answer.(GrantMandate201JSONResponse).Body.MandateID
-	t.Run("a representative nobody knows is answered as one who is known, and nothing is recorded", func(t *testing.T) {
+	t.Run("A-6 a representative nobody knows is answered and recorded as one who is known", func(t *testing.T) {
 		before := len(recorded[mandate.Granted](t, tv))
 		other := body
 		other.RepresentativeSSIN = ssin(99)
 		answer, err := tv.GrantMandate(tv.as(t, citizenCaller(me), "grantMandate", other), GrantMandateRequestObject{Params: GrantMandateParams{IdempotencyKey: uuid.New()}, Body: &other})
-		if err != nil || answer.(GrantMandate201JSONResponse).Body.State != MandateStateGranted || len(recorded[mandate.Granted](t, tv)) != before {
+		if err != nil || answer.(GrantMandate201JSONResponse).Body.State != MandateStateGranted || len(recorded[mandate.Granted](t, tv)) != before+1 {
 			t.Fatal(answer, err)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/domain/citizen"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
 )
@@ -20,9 +21,9 @@ type mandated struct {
 var errRepresented = domain.NewError(domain.Invalid, "ssinUnexpected", "an authentic source names the represented person by number; a citizen grants for themselves")
 
 // GrantMandate implements POST /mandates (rules M-1.1 to M-1.6). A citizen who
-// names a representative the vault does not know gets the answer of one it knows,
-// so that nobody learns of whom it holds something: that mandate is never accepted,
-// and nothing is recorded.
+// names a representative the vault does not know gets what they get for one it
+// knows, here and later, so that nobody learns of whom it holds something: that
+// mandate is for nobody, and never accepted.
 func (v *Vault) GrantMandate(ctx context.Context, r GrantMandateRequestObject) (GrantMandateResponseObject, error) {
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (mandated, error) {
 		return v.grantMandate(ctx, in, r.Params.IdempotencyKey, r.Body)
@@ -57,7 +58,13 @@ func (v *Vault) grantMandate(ctx context.Context, in intent, key uuid.UUID, body
 	for _, a := range body.Actions {
 		command.Scope.Actions = append(command.Scope.Actions, mandate.Action(a))
 	}
-	var represented person
+	// What is wrong with the mandate itself is told before anybody is looked for: then
+	// it says nothing of the persons, and registers none.
+	nobody := person{id: domain.CitizenID{UUID: in.id(mandateOfNobody)}, standing: citizen.Living}
+	if err := judgeAlone(command, body.SSIN, body.RepresentativeSSIN, nobody.id); err != nil {
+		return mandated{}, err
+	}
+	var represented, representative person
 	var err error
 	if citizenAsks {
 		represented, err = v.meet(ctx, in.call.Citizen)
@@ -67,7 +74,6 @@ func (v *Vault) grantMandate(ctx context.Context, in intent, key uuid.UUID, body
 	if err != nil {
 		return mandated{}, err
 	}
-	var representative person
 	if citizenAsks {
 		representative, err = v.known(ctx, in.call, body.RepresentativeSSIN)
 	} else {
@@ -76,18 +82,39 @@ func (v *Vault) grantMandate(ctx context.Context, in intent, key uuid.UUID, body
 	if err != nil {
 		return mandated{}, err
 	}
-	if representative.id.IsZero() {
-		at, err := v.position(ctx, eventstore.Position{})
-		return mandated{mandateReceipt(mandate.State{Mandate: command.Mandate}), at}, err
+	refs := []eventstore.Reference{represented.at}
+	if citizenAsks && representative.standing != citizen.Living {
+		representative = nobody
+	} else {
+		refs = append(refs, representative.at)
 	}
 	command.Citizen, command.CitizenIs = represented.id, represented.standing
 	command.Representative, command.RepresentativeIs = representative.id, representative.standing
-	result, err := mandates.Transact(ctx, v.Log, in.write(stepMandate, mandateStream(command.Mandate), represented.id, represented.at, representative.at), command)
+	result, err := mandates.Transact(ctx, v.Log, in.write(stepMandate, mandateStream(command.Mandate), represented.id, refs...), command)
 	if err != nil {
 		return mandated{}, err
 	}
 	at, err := v.position(ctx, result.Position)
 	return mandated{mandateReceipt(result.State), at}, err
+}
+
+// mandateOfNobody is the index of the id that stands for a representative whom the
+// vault does not know, apart from those of a request's events.
+const mandateOfNobody = 1 << 20
+
+// judgeAlone judges a mandate as between two living persons of whom nothing is
+// known, the representative being nobody.
+func judgeAlone(c mandate.Grant, represented, representative SSIN, nobody domain.CitizenID) error {
+	c.Citizen, c.Representative = c.By.Citizen, nobody
+	switch {
+	case represented == representative:
+		c.Citizen = nobody
+	case !represented.IsZero():
+		c.Citizen = domain.CitizenID{UUID: c.Mandate.UUID} // somebody else
+	}
+	c.CitizenIs, c.RepresentativeIs = citizen.Living, citizen.Living
+	_, err := c.Decide(mandate.State{})
+	return err
 }
 
 var errUnknownWord = domain.NewError(domain.Invalid, "unknownWord", "the registry does not know this code")

@@ -90,11 +90,16 @@ func (v *Vault) mandatesOf(ctx context.Context, id domain.CitizenID) ([]wallet.M
 func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer domain.CitizenID, today domain.Date) Mandate {
 	item := Mandate{
 		Href: mandateHref(m.Mandate), MandateID: m.Mandate, Kind: MandateKind(m.Kind), State: MandateStateGranted,
-		HeldAs: HeldAsSubject, CitizenID: m.Citizen, RepresentativeCitizenID: m.Representative,
+		HeldAs: HeldAsSubject, CitizenID: m.Citizen,
 		DocumentTypes: m.Scope.Types, Source: m.Source, GrantedAt: m.GrantedAt, Reason: m.Reason,
 	}
 	if m.Representative == viewer {
 		item.HeldAs = HeldAsRepresentative
+	}
+	// Until they accept, the represented person is not told whom the vault knows by
+	// the number they gave, or whether anybody (rule A-6).
+	if item.HeldAs == HeldAsRepresentative || m.AcceptedLeaf != projections.Latest {
+		item.RepresentativeCitizenID = m.Representative
 	}
 	for _, a := range m.Scope.Actions {
 		item.Actions = append(item.Actions, MandateAction(a))

@@ -70,12 +70,12 @@ func (v *Vault) named(ctx context.Context, c *Call, ssin SSIN, ref domain.Citize
 	return id, err
 }
 
-// known returns the person with that number as they stand; nobody, when the vault
-// does not know them or has erased them.
+// known returns the person with that number as they stand; somebody of no standing,
+// when the vault does not know them or has erased them.
 func (v *Vault) known(ctx context.Context, c *Call, ssin SSIN) (person, error) {
 	id, err := v.named(ctx, c, ssin, domain.CitizenRef{})
-	if err != nil || id.IsZero() {
+	if err != nil {
 		return person{}, err
 	}
-	return v.meet(ctx, id)
+	return v.meet(ctx, id) // who is unknown is looked for as well, so that it takes as long
 }

@@ -1,0 +1,101 @@
+package api
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/domain/mandate"
+)
+
+func (tv *testVault) grantMandate(t testing.TB, who Caller, body MandateGrant) (MandateReceipt, error) {
+	t.Helper()
+	answer, err := tv.GrantMandate(tv.as(t, who, "grantMandate", body), GrantMandateRequestObject{Params: GrantMandateParams{IdempotencyKey: uuid.New()}, Body: &body})
+	if err != nil {
+		return MandateReceipt{}, err
+	}
+	return answer.(GrantMandate201JSONResponse).Body, nil
+}
+
+// A citizen who names a representative learns nothing of that person, whatever is
+// wrong with the mandate and wherever they look (rule A-6).
+func TestMandateTellsNobodyWhomTheVaultKnows(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	tv.household(t, 2) // known
+	tv.household(t, 3) // known, and dead
+	tv.reportDeath(t, 3)
+	me := citizenCaller(tv.person(t, 1))
+	good := MandateGrant{Kind: MandateKindRepresentation, Actions: []MandateAction{MandateActionRead}, Until: "2027-01-01"}
+	with := func(f func(*MandateGrant)) MandateGrant { b := good; f(&b); return b }
+	for name, body := range map[string]MandateGrant{
+		"that has ended":           with(func(b *MandateGrant) { b.Until = "2020-01-01" }),
+		"with an action twice":     with(func(b *MandateGrant) { b.Actions = append(b.Actions, MandateActionRead) }),
+		"that only a source gives": with(func(b *MandateGrant) { b.Kind = MandateKindParentOfMinor }),
+		"that is good":             good,
+	} {
+		slugs := map[int]string{}
+		for _, n := range []int{2, 3, 99} {
+			body.RepresentativeSSIN = ssin(n)
+			_, err := tv.grantMandate(t, me, body)
+			slugs[n] = slugOf(err)
+		}
+		if slugs[2] != slugs[99] || slugs[3] != slugs[99] {
+			t.Errorf("A-6 a mandate %s: %v", name, slugs)
+		}
+	}
+	// Somebody whom the vault does not know has no mandate to give, whoever is named.
+	for _, n := range []int{2, 99} {
+		body := good
+		body.RepresentativeSSIN = ssin(n)
+		if _, err := tv.grantMandate(t, Caller{Role: domain.RoleCitizen, Subject: "new"}, body); slugOf(err) != "mayNotGrantMandate" {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
+	tv.caughtUp(t)
+	answer, err := tv.ListMandates(tv.as(t, me, "listMandates", nil), ListMandatesRequestObject{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := answer.(ListMandates200JSONResponse).Items
+	if len(listed) != 3 {
+		t.Fatalf("A-6 of three mandates %d are listed", len(listed))
+	}
+	for _, m := range listed {
+		if !m.RepresentativeCitizenID.IsZero() || m.State != MandateStateGranted {
+			t.Errorf("A-6 %+v", m)
+		}
+		end := MandateEnd{}
+		if _, err := tv.EndMandate(tv.as(t, me, "endMandate", end), EndMandateRequestObject{MandateID: m.MandateID, Params: EndMandateParams{IdempotencyKey: uuid.New()}, Body: &end}); err != nil {
+			t.Errorf("M-1.7 %v", err)
+		}
+	}
+}
+
+// What is refused leaves nobody registered: an issuer cannot fill the vault with
+// people by granting what it may not grant.
+func TestRefusedMandateRegistersNobody(t *testing.T) {
+	tv := newVault(t)
+	body := MandateGrant{SSIN: ssin(1), RepresentativeSSIN: ssin(2), Kind: MandateKindParentOfMinor, Actions: []MandateAction{MandateActionRead}, Until: "2034-04-05"}
+	for name, test := range map[string]struct {
+		by   domain.Organisation
+		slug string
+		body MandateGrant
+	}{
+		"by another than the source": {flanders, "mayNotGrantMandate", body},
+		"that has ended":             {homeAffairs, "citizenNotMinor", func() MandateGrant { b := body; b.Until = "2020-01-01"; return b }()},
+		"over oneself":               {homeAffairs, "mandateToSelf", func() MandateGrant { b := body; b.RepresentativeSSIN = b.SSIN; return b }()},
+	} {
+		if _, err := tv.grantMandate(t, issuer(test.by), test.body); slugOf(err) != test.slug {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := len(recorded[citizen.Registered](t, tv)); n != 0 {
+			t.Errorf("M-1.4 a mandate %s: %d people registered", name, n)
+		}
+	}
+	if _, err := tv.grantMandate(t, issuer(homeAffairs), body); err != nil || len(recorded[mandate.Granted](t, tv)) != 1 {
+		t.Error(err)
+	}
+}
