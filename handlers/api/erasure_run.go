@@ -283,6 +283,7 @@ func (v *Vault) leaseRunsOut(ctx context.Context) error {
 	if v.EraseAfter <= 0 {
 		return nil
 	}
+	v.Slog.InfoContext(ctx, "an erasure waits until no process can hold a key", slog.Duration("lease", v.EraseAfter))
 	return wait(ctx, v.EraseAfter)
 }
 

@@ -427,8 +427,11 @@ func (s signal) await(t testing.TB, message string) {
 	for {
 		select {
 		case got := <-s:
-			if got == message {
+			switch got {
+			case message:
 				return
+			case "an erasure is done":
+				t.Fatalf("%s, before: %s", got, message)
 			}
 		case <-t.Context().Done():
 			t.Fatal("the test ended")
@@ -590,8 +593,13 @@ func TestErasureWaitsAndLooksAgain(t *testing.T) {
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
 	id := tv.erase(t, ana, domain.DocumentID{})
-	heard.await(t, "an erasure is under way")
+	heard.await(t, "an erasure waits until no process can hold a key")
 	tv.rest()
+	for _, r := range tv.about(t, ana) {
+		if err := tv.open(t, r); !errors.Is(err, eventstore.ErrErased) {
+			t.Errorf("E-3 %s opens while its key is being destroyed, or: %v", r.Type, err)
+		}
+	}
 	if state, _, err := citizens.Load(t.Context(), tv.Log, citizenStream(ana)); err != nil || state.Standing() != citizen.Erasing {
 		t.Fatalf("E-3 %s %v", state.Standing(), err)
 	}
