@@ -7,7 +7,6 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/registry"
-	"coffre/eventstore"
 	"coffre/projections"
 )
 
@@ -23,16 +22,21 @@ func (v *Vault) ValidateConsent(ctx context.Context, r ValidateConsentRequestObj
 		purpose: b.Purpose, procedure: b.Procedure, fields: b.Fields, predicate: registry.PredicateName(b.Predicate.Name),
 	}
 	candidates := []domain.DocumentID{b.DocumentID}
+	var whose domain.CitizenID
 	if b.DocumentID.IsZero() {
 		var err error
-		if candidates, err = v.candidates(ctx, in, b.SSIN, b.CitizenRef, b.DocumentType); err != nil {
+		if whose, err = v.named(ctx, in.call, b.SSIN, b.CitizenRef); err != nil {
 			return nil, err
 		}
+		if candidates, err = v.candidates(ctx, whose, b.DocumentType); err != nil {
+			return nil, err
+		}
+		whose = v.distinct(whose, b.SSIN, b.CitizenRef)
 	}
 	var f findings
 	var why error
 	for _, asked.document = range candidates {
-		if f, why = v.wouldDisclose(ctx, in, asked); why == nil {
+		if f, why = v.wouldDisclose(ctx, in, asked, whose); why == nil {
 			break
 		}
 		var said *domain.Error
@@ -52,14 +56,10 @@ func (v *Vault) ValidateConsent(ctx context.Context, r ValidateConsentRequestObj
 	return ValidateConsent200JSONResponse(answer), nil
 }
 
-// candidates are the documents of that type that the named person holds; for a
-// person the vault does not know one that does not exist, so that it is judged
-// in the same way.
-func (v *Vault) candidates(ctx context.Context, in intent, ssin SSIN, ref domain.CitizenRef, t domain.DocumentType) ([]domain.DocumentID, error) {
-	id, err := v.named(ctx, in.call, ssin, ref)
-	if err != nil {
-		return nil, err
-	}
+// candidates are the documents of that type that a person holds; for one the
+// vault does not know one that does not exist, so that it is judged in the same
+// way.
+func (v *Vault) candidates(ctx context.Context, id domain.CitizenID, t domain.DocumentType) ([]domain.DocumentID, error) {
 	held, err := v.Evidence.Held(ctx, id, projections.Latest, t)
 	if err != nil {
 		return nil, err
@@ -74,18 +74,21 @@ func (v *Vault) candidates(ctx context.Context, in intent, ssin SSIN, ref domain
 	return all, nil
 }
 
-// wouldDisclose judges a reading without recording it.
-func (v *Vault) wouldDisclose(ctx context.Context, in intent, r reading) (findings, error) {
+// wouldDisclose judges a reading without recording it. Whoever has a basis learns
+// here what a citizen holds, so the citizen counts for the quota (rule A-7): whose
+// says who, where the document does not.
+func (v *Vault) wouldDisclose(ctx context.Context, in intent, r reading, whose domain.CitizenID) (findings, error) {
 	f, err := v.survey(ctx, in, r)
 	if err != nil {
 		return f, err
 	}
-	if err := r.lawful(in, f); err != nil {
+	if !f.citizen.id.IsZero() {
+		whose = f.citizen.id
+	}
+	turn, err := v.admit(ctx, in, whose)
+	if err != nil {
 		return f, err
 	}
-	turn, err := v.admit(ctx, in, f.citizen.id)
-	if err == nil {
-		turn.done(eventstore.Position{})
-	}
-	return f, err
+	turn.kept()
+	return f, r.lawful(in, f)
 }
