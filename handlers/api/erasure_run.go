@@ -65,7 +65,10 @@ func (v *Vault) Resume(ctx context.Context) error {
 	if err := v.resumeErasures(ctx); err != nil {
 		return err
 	}
-	if err := v.resumeExports(ctx); err != nil {
+	if err := v.tidy(ctx); err != nil {
+		return err
+	}
+	if err := v.resumeExports(); err != nil {
 		return err
 	}
 	return v.resumeRewrap(ctx)

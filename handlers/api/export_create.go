@@ -73,9 +73,5 @@ func (in intent) exportWords(body *ExportCreate) error {
 	return nil
 }
 
-// exportsTidied is how often exports that are too old are looked for; exportLife is
-// how old they get.
-const (
-	exportsTidied = time.Hour
-	exportLife    = 7 * 24 * time.Hour
-)
+// exportLife is how old exports get.
+const exportLife = 7 * 24 * time.Hour

@@ -113,10 +113,7 @@ func (v *Vault) manifests() ([]manifest, error) {
 }
 
 // resumeExports makes again what a crash cut off.
-func (v *Vault) resumeExports(ctx context.Context) error {
-	if err := v.removeOldExports(ctx); err != nil {
-		return err
-	}
+func (v *Vault) resumeExports() error {
 	all, err := v.manifests()
 	for _, m := range all {
 		if m.State == TaskStateProcessing {
@@ -127,7 +124,7 @@ func (v *Vault) resumeExports(ctx context.Context) error {
 }
 
 // removeOldExports removes files that nobody is shown any more.
-func (v *Vault) removeOldExports(context.Context) error {
+func (v *Vault) removeOldExports() error {
 	all, err := v.manifests()
 	if err != nil {
 		return err

@@ -134,8 +134,8 @@ func (v *Vault) Worked(ctx context.Context) error {
 	}
 }
 
-// Work resumes what an earlier process left undone, runs tasks and removes old
-// exports until ctx ends, and returns nil when those that ran have stopped. It runs
+// Work resumes what an earlier process left undone, runs tasks and removes what is
+// too old until ctx ends, and returns nil when those that ran have stopped. It runs
 // once, with the read models' runner at work.
 func (v *Vault) Work(ctx context.Context) error {
 	v.tasks.put("resume", v.Resume)
@@ -144,7 +144,7 @@ func (v *Vault) Work(ctx context.Context) error {
 }
 
 func (v *Vault) performAll(ctx context.Context) {
-	tidy := time.NewTicker(exportsTidied)
+	tidy := time.NewTicker(tidied)
 	defer tidy.Stop()
 	v.tasks.mu.Lock()
 	news := v.tasks.news()
@@ -165,11 +165,20 @@ func (v *Vault) performAll(ctx context.Context) {
 		select {
 		case <-news:
 		case <-tidy.C:
-			v.tasks.put("old exports", v.removeOldExports)
+			v.tasks.put("tidy", v.tidy)
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// tidied is how often what is too old is looked for.
+const tidied = time.Hour
+
+// tidy removes exports and answers to requests that are too old to be asked for.
+func (v *Vault) tidy(ctx context.Context) error {
+	_, err := v.Requests.Purge(ctx)
+	return errors.Join(err, v.removeOldExports())
 }
 
 // perform runs one task to its end. A refusal is an end: somebody has to act first.
