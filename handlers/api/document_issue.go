@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -63,6 +64,9 @@ func (v *Vault) draft(ctx context.Context, in intent, body *DocumentIssue) draft
 		return draft{refused: document.ErrNotIssuer}
 	}
 	content, err := in.checkedContent(t.Name, body.Content)
+	if err == nil {
+		err = in.judgeAlone(body, t, content)
+	}
 	if err != nil {
 		return draft{refused: err}
 	}
@@ -92,6 +96,10 @@ func (v *Vault) issue(ctx context.Context, in intent, body *DocumentIssue, d dra
 	if err != nil {
 		return issued{}, err
 	}
+	parents, err := v.parents(ctx, in, subject, body.Parents, t, content)
+	if err != nil {
+		return issued{}, err
+	}
 	write := in.write(stepIssue, documentStream(id), subject.id, subject.at)
 	write.Fresh = true // most are issued once
 	result, err := documents.Transact(ctx, v.Log, write, document.Issue{
@@ -102,13 +110,13 @@ func (v *Vault) issue(ctx context.Context, in intent, body *DocumentIssue, d dra
 		return issued{}, err
 	}
 	position := result.Position
-	for i, ssin := range body.Parents {
-		p, err := v.nameParent(ctx, in, stepParent+2*i, subject, ssin, t, content)
+	for _, p := range parents {
+		result, err := mandates.Transact(ctx, v.Log, p.write, p.grant)
 		if err != nil {
 			return issued{}, err
 		}
-		if p.Compare(position) > 0 {
-			position = p
+		if result.Position.Compare(position) > 0 {
+			position = result.Position
 		}
 	}
 	receipt, err := v.documentReceipt(ctx, in, result.State)
@@ -138,30 +146,67 @@ func (in intent) checkedContent(name domain.DocumentType, raw []byte) (domain.JS
 
 var errBirthDate = domain.NewError(domain.Invalid, "birthDateMissing", "a parent's mandate ends when the child is 18, and this type of document does not tell the day of birth")
 
-// nameParent gives a parent a mandate over what the child holds of this type,
-// until the child is 18 (M-1.4 to M-1.6); for a child who is 18 already there is
-// none. The mandate's id is made of both citizens' ids, so that naming the parent
-// again changes nothing.
-func (v *Vault) nameParent(ctx context.Context, in intent, step int, child person, ssin SSIN, t *registry.DocumentType, content domain.JSON) (eventstore.Position, error) {
-	born, ok := in.words.BirthDate(t.Name, content)
-	if !ok {
-		return eventstore.Position{}, errBirthDate
+// judgeAlone judges what is wrong with a document whoever it is about, so that a
+// refusal registers nobody (rules D-6, M-1.4).
+func (in intent) judgeAlone(body *DocumentIssue, t *registry.DocumentType, content domain.JSON) error {
+	if _, ok := in.words.BirthDate(t.Name, content); !ok && len(body.Parents) > 0 {
+		return errBirthDate
 	}
-	parent, err := v.enroll(ctx, in, step, ssin)
-	if err != nil {
-		return eventstore.Position{}, err
+	if slices.Contains(body.Parents, body.SSIN) {
+		return mandate.ErrSelf
 	}
-	id := domain.MandateID{UUID: uuid.NewSHA1(child.id.UUID, append(parent.id.UUID[:], t.Name...))}
-	result, err := mandates.Transact(ctx, v.Log, in.write(step+1, mandateStream(id), child.id, child.at, parent.at), mandate.Grant{
-		Mandate: id, Citizen: child.id, Representative: parent.id, Kind: mandate.ParentOfMinor,
-		Scope: mandate.Scope{Types: []domain.DocumentType{t.Name}, Actions: []mandate.Action{mandate.Read, mandate.Consent}},
-		Until: born.AddYears(18), Sources: t.Issuers, CitizenIs: child.standing, RepresentativeIs: parent.standing,
-		By: in.actor, At: in.at,
-	})
-	if errors.Is(err, mandate.ErrNotMinor) {
-		return eventstore.Position{}, nil
+	_, err := document.Issue{
+		Type: *t, SourceReference: body.SourceReference, ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, By: in.actor, At: in.at,
+	}.Decide(document.State{})
+	if errors.Is(err, document.ErrUnknownType) { // retired since: what was issued before is answered still
+		return nil
 	}
-	return result.Position, err
+	return err
+}
+
+// namedParent is a parent's mandate about to be recorded.
+type namedParent struct {
+	write eventstore.Write
+	grant mandate.Grant
+}
+
+// parents returns for each parent a mandate over what the child holds of this type,
+// until the child is 18 (M-1.4 to M-1.6); for a child who is 18 already there are
+// none. A mandate's id is made of both citizens' ids, so that naming the parent
+// again changes nothing. They are judged before the document is recorded, which is
+// not issued when one of them is refused.
+func (v *Vault) parents(ctx context.Context, in intent, child person, numbers []SSIN, t *registry.DocumentType, content domain.JSON) ([]namedParent, error) {
+	var all []namedParent
+	for i, ssin := range numbers {
+		born, ok := in.words.BirthDate(t.Name, content)
+		if !ok {
+			return nil, errBirthDate
+		}
+		step := stepParent + 2*i
+		parent, err := v.enroll(ctx, in, step, ssin)
+		if err != nil {
+			return nil, err
+		}
+		id := domain.MandateID{UUID: uuid.NewSHA1(child.id.UUID, append(parent.id.UUID[:], t.Name...))}
+		p := namedParent{in.write(step+1, mandateStream(id), child.id, child.at, parent.at), mandate.Grant{
+			Mandate: id, Citizen: child.id, Representative: parent.id, Kind: mandate.ParentOfMinor,
+			Scope: mandate.Scope{Types: []domain.DocumentType{t.Name}, Actions: []mandate.Action{mandate.Read, mandate.Consent}},
+			Until: born.AddYears(18), Sources: t.Issuers, CitizenIs: child.standing, RepresentativeIs: parent.standing,
+			By: in.actor, At: in.at,
+		}}
+		state, _, err := mandates.Load(ctx, v.Log, p.write.Stream)
+		if err != nil {
+			return nil, err
+		}
+		switch _, err := p.grant.Decide(state); {
+		case errors.Is(err, mandate.ErrNotMinor):
+		case err != nil:
+			return nil, err
+		default:
+			all = append(all, p)
+		}
+	}
+	return all, nil
 }
 
 // documentReceipt tells an issuer where its document stands today.

@@ -1,0 +1,47 @@
+package api
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"coffre/domain/citizen"
+	"coffre/domain/document"
+	"coffre/domain/mandate"
+)
+
+// What is refused leaves no document behind; what is wrong with the document
+// itself registers nobody either.
+func TestRefusedIssueLeavesNothing(t *testing.T) {
+	tv := newVault(t)
+	good := DocumentIssue{SSIN: ssin(1), DocumentType: "isiPlusCard", SourceReference: "card", ValidFrom: "2026-01-01", ValidUntil: "2028-12-31", Content: Content(childCard)}
+	with := func(f func(*DocumentIssue)) DocumentIssue { b := good; f(&b); return b }
+	home := DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", SourceReference: "home", ValidFrom: "2026-01-01", Content: Content(household), Parents: []SSIN{ssin(2)}}
+	for name, body := range map[string]struct {
+		DocumentIssue
+		slug string
+	}{
+		"D-6 it ends before it begins":      {with(func(b *DocumentIssue) { b.ValidUntil = "2025-12-31" }), "invalidValidity"},
+		"M-1.4 a child its own parent":      {with(func(b *DocumentIssue) { b.Parents = []SSIN{ssin(2), ssin(1)} }), "mandateToSelf"},
+		"M-1.6 parents without a birth day": {home, "birthDateMissing"},
+	} {
+		by := socialSecurity
+		if body.DocumentType == home.DocumentType {
+			by = homeAffairs
+		}
+		if _, _, err := tv.issueAs(t, by, uuid.New(), body.DocumentIssue); slugOf(err) != body.slug {
+			t.Errorf("%s: %v", name, err)
+		}
+		if d, c := len(recorded[document.Issued](t, tv)), len(recorded[citizen.Registered](t, tv)); d+c != 0 {
+			t.Errorf("%s: %d documents, %d people", name, d, c)
+		}
+	}
+	tv.household(t, 3)
+	tv.reportDeath(t, 3)
+	if _, _, err := tv.issueAs(t, socialSecurity, uuid.New(), with(func(b *DocumentIssue) { b.Parents = []SSIN{ssin(2), ssin(3)} })); slugOf(err) != "mandateAmongLiving" {
+		t.Errorf("M-1.8 a dead parent: %v", err)
+	}
+	if d, m := len(recorded[document.Issued](t, tv)), len(recorded[mandate.Granted](t, tv)); d != 1 || m != 0 {
+		t.Errorf("M-1.8 a dead parent: %d documents, %d mandates", d, m)
+	}
+}
