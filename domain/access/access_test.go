@@ -33,7 +33,6 @@ var (
 	officer  = domain.Actor{Role: domain.RolePrivacyOfficer, Subject: "x"}
 	self     = domain.Actor{Role: domain.RoleCitizen, Citizen: ana}
 	parent   = domain.Actor{Role: domain.RoleRepresentative, Citizen: bob}
-	system   = domain.Actor{Role: domain.RoleSystem}
 
 	kind = registry.DocumentType{
 		Name: "isiPlusCard", Issuers: []domain.Organisation{source}, Holders: registry.Holders{ParentsUntil: 18},
