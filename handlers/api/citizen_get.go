@@ -4,13 +4,15 @@ import (
 	"context"
 
 	"coffre/domain"
+	"coffre/domain/access"
 )
 
 var errWhose = domain.NewError(domain.Invalid, "ssinMissing", "an organisation names the citizen by number; a citizen names nobody")
 
 // GetCitizen implements POST /citizens/get: how the caller names a citizen from
 // now on. An organisation without a basis for the person, and one that asks for a
-// person the vault does not know, get the same 404 (rule A-6).
+// person the vault does not know, get the same 404 (rule A-6). Whom a consumer asks
+// about counts for its quota, known or not (rule A-7).
 func (v *Vault) GetCitizen(ctx context.Context, r GetCitizenRequestObject) (GetCitizenResponseObject, error) {
 	call := CallFrom(ctx)
 	if call.Role == domain.RoleCitizen {
@@ -33,7 +35,18 @@ func (v *Vault) GetCitizen(ctx context.Context, r GetCitizenRequestObject) (GetC
 	switch {
 	case err != nil:
 		return nil, err
-	case !allowed || id.IsZero():
+	case !allowed:
+		return nil, errNoResource
+	}
+	if call.Role == domain.RoleConsumer {
+		in := v.intend(ctx)
+		turn, err := v.admit(ctx, in, v.distinct(id, r.Body.SSIN, domain.CitizenRef{}))
+		if err != nil {
+			return nil, v.refused(in, access.Refused{Citizen: id}, err)
+		}
+		turn.kept() // they learn whether the vault knows the person
+	}
+	if id.IsZero() {
 		return nil, errNoResource
 	}
 	ref, err := v.Keys.Ref(ctx, call.Organisation, id)
