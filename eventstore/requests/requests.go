@@ -53,6 +53,7 @@ type Request struct {
 	Key       uuid.UUID // the Idempotency-Key
 	Body      []byte    // as received; only its HMAC is kept
 	Lease     time.Duration
+	Class     eventstore.Class // Reserved for what must pass under overload (rule C-6)
 }
 
 // Kind says what a caller of Begin must do.
@@ -144,7 +145,7 @@ func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
 		outcome Outcome
 		refusal error
 	}
-	got, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (answer, error) {
+	got, err := keysdb.DoAs(ctx, t.db, r.Class, func(tx *keysdb.Tx) (answer, error) {
 		// The clock is asked when the change's turn has come: a lease must not be shorter
 		// for having waited.
 		now := t.now()

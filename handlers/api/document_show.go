@@ -83,7 +83,7 @@ func (v *Vault) view(ctx context.Context, in intent, id domain.DocumentID, asIss
 	if err != nil {
 		return viewed{}, err
 	}
-	if !a.state.Exists() {
+	if !a.state.Exists() || in.call.Role == domain.RoleIssuer && a.state.Issuer != in.call.Organisation { // before anything is opened
 		return viewed{}, errNoResource
 	}
 	if in.call.Role == domain.RoleCitizen && a.state.Citizen == in.call.Citizen {
@@ -172,8 +172,11 @@ func (v *Vault) readFor(ctx context.Context, in intent, a attested, kind access.
 			return nil, eventstore.Write{}, err
 		}
 		holds, at, err := v.stillInForce(ctx, in, under.ID, &mandate.GrantedPersonal{Until: under.Until})
+		if errors.Is(err, mandate.ErrNotInForce) {
+			err = errNoResource
+		}
 		if err != nil {
-			return nil, eventstore.Write{}, errors.Join(errNoResource, err)
+			return nil, eventstore.Write{}, err
 		}
 		w := v.accessWrite(in, accessStream(a.state.Citizen, in.at), a.state.Citizen, []eventstore.Reference{a.at, person.at, at})
 		w.Meta.Actor = acting.by

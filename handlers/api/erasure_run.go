@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -59,19 +60,13 @@ func due(s citizen.State, e citizen.Erasure) bool {
 // durable and whose event may be missing, approved or started erasures, unfinished
 // exports, keys still to be wrapped again. The read models' runner must be at work.
 func (v *Vault) Resume(ctx context.Context) error {
-	if err := v.registerPending(ctx); err != nil {
-		return err
-	}
-	if err := v.resumeErasures(ctx); err != nil {
-		return err
-	}
-	if err := v.tidy(ctx); err != nil {
-		return err
-	}
-	if err := v.resumeExports(); err != nil {
-		return err
-	}
-	return v.resumeRewrap(ctx)
+	return errors.Join( // what one part cannot do keeps no other back
+		v.registerPending(ctx),
+		v.resumeErasures(ctx),
+		v.tidy(ctx),
+		v.resumeExports(),
+		v.resumeRewrap(ctx),
+	)
 }
 
 // registerPending records citizens whom a crash left between key and event. One

@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"github.com/google/uuid"
@@ -40,7 +42,12 @@ func onceAhead[R any](ctx context.Context, v *Vault, key uuid.UUID, ahead func(c
 		return result, nil
 	}
 	in.settle = outcome.Kind == requests.Unfinished
-	in.id = func(i int) uuid.UUID { return requests.EventID(request.Owner, request.Operation, key, i) }
+	// A key is forgotten after a week and may then name another request, so the moment
+	// at which it was first used goes into the ids.
+	since := binary.BigEndian.AppendUint64(nil, uint64(outcome.Since.UnixMicro()))
+	in.id = func(i int) uuid.UUID {
+		return uuid.NewSHA1(requests.EventID(request.Owner, request.Operation, key, i), since)
+	}
 	if result, err = do(ctx, in); err != nil {
 		if !undecided(err) {
 			err = errors.Join(err, v.Requests.Abandon(outcome.Claim))
@@ -51,7 +58,11 @@ func onceAhead[R any](ctx context.Context, v *Vault, key uuid.UUID, ahead func(c
 	if err != nil {
 		return result, fmt.Errorf("keep the answer of %s: %w", in.call.Operation, err)
 	}
-	return result, v.Requests.Finish(outcome.Claim, succeeded, kept)
+	if err := v.Requests.Finish(outcome.Claim, succeeded, kept); err != nil {
+		// It happened all the same; whoever repeats it is led to its events.
+		v.Slog.WarnContext(ctx, "an answer is not kept", slog.String("operation", in.call.Operation), slog.Any("error", err))
+	}
+	return result, nil
 }
 
 // begin claims the request, and calls ahead meanwhile unless it is nil.
@@ -78,8 +89,14 @@ const succeeded = 200
 func requestOf(c *Call, key uuid.UUID) requests.Request {
 	return requests.Request{
 		Owner: owner(c), Operation: c.Operation, Key: key, Lease: MaxTime,
-		Body: slices.Concat([]byte(c.Target), []byte{0}, c.Body),
+		Body: slices.Concat([]byte(c.Target), []byte{0}, c.Body), Class: insistent[c.Operation],
 	}
+}
+
+// insistent are the operations that must pass when there is hardly room (rule C-6).
+var insistent = map[string]eventstore.Class{
+	"withdrawConsent": eventstore.Reserved, "revokeDocument": eventstore.Reserved, "suspendDocument": eventstore.Reserved,
+	"endMandate": eventstore.Reserved, "placeHold": eventstore.Reserved, "requestErasure": eventstore.Reserved,
 }
 
 // undecided reports whether something may have been written all the same.

@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -184,7 +186,7 @@ func (v *Vault) tidy(ctx context.Context) error {
 // perform runs one task to its end. A refusal is an end: somebody has to act first.
 func (v *Vault) perform(ctx context.Context, t task) {
 	for pause := taskRetry; ; pause = min(2*pause, taskRetryMost) {
-		err := t.run(ctx)
+		err := t.attempt(ctx)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return
@@ -199,6 +201,17 @@ func (v *Vault) perform(ctx context.Context, t task) {
 			return
 		}
 	}
+}
+
+// attempt runs the task once. A panic is an error of this task and not the end of
+// the process, which would meet it again at every start.
+func (t task) attempt(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic (%T): %s", p, frames(debug.Stack()))
+		}
+	}()
+	return t.run(ctx)
 }
 
 // waitsForSomebody reports whether a task was refused and trying again is no use

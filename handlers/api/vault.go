@@ -137,7 +137,7 @@ func (v *Vault) intend(ctx context.Context) intent {
 // those of one officer or operator.
 func owner(c *Call) string {
 	switch {
-	case !c.Organisation.IsZero():
+	case c.Role == domain.RoleIssuer, c.Role == domain.RoleConsumer:
 		return "org:" + string(c.Organisation)
 	case !c.Citizen.IsZero():
 		return "citizen:" + c.Citizen.String()

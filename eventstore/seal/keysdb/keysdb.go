@@ -26,6 +26,7 @@ import (
 // Limits of the queue.
 const (
 	maxQueued = 4096 // changes that wait; more are answered eventstore.ErrOverloaded
+	reserved  = 512  // of these places only changes of eventstore.Reserved may take (rule C-6)
 	maxBatch  = 256  // changes in one transaction
 	linger    = 20 * time.Millisecond
 	// Pages of the write-ahead log before it is moved into the database: 16 MiB. Rows
@@ -51,8 +52,9 @@ type DB struct {
 
 // change is one queued function. The sequencer writes err before it closes done.
 type change struct {
-	run  func(*Tx) error
-	lazy bool
+	run   func(*Tx) error
+	lazy  bool
+	class eventstore.Class
 
 	done chan struct{}
 	err  error
@@ -175,8 +177,13 @@ func (tx *Tx) Select(dest any, query string, args ...any) error {
 // eventstore.ErrOverloaded, ErrDiskFull, ErrClosed, and ErrFailed after the medium
 // broke a promise, until the database is opened again.
 func Do[T any](ctx context.Context, db *DB, run func(*Tx) (T, error)) (T, error) {
+	return DoAs(ctx, db, eventstore.Ordinary, run)
+}
+
+// DoAs is Do with the share of the queue that the change may use.
+func DoAs[T any](ctx context.Context, db *DB, class eventstore.Class, run func(*Tx) (T, error)) (T, error) {
 	var result, none T
-	c := &change{done: make(chan struct{})}
+	c := &change{class: class, done: make(chan struct{})}
 	c.run = func(tx *Tx) (err error) {
 		result, err = run(tx)
 		return err
@@ -217,7 +224,7 @@ func (db *DB) enqueue(c *change) error {
 		return eventstore.ErrClosed
 	case db.failed != nil:
 		return db.failed
-	case len(db.queue) >= maxQueued:
+	case len(db.queue) >= maxQueued, c.class != eventstore.Reserved && len(db.queue) >= maxQueued-reserved:
 		return eventstore.ErrOverloaded
 	}
 	db.queue = append(db.queue, c)

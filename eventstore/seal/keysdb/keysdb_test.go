@@ -212,8 +212,22 @@ func TestFullQueue(t *testing.T) {
 			if !errors.Is(err, eventstore.ErrOverloaded) {
 				t.Fatal(err)
 			}
-			return
+			break
 		}
+	}
+	// C-6: where nobody else finds room, what must pass still waits its turn.
+	ctx, cancel := context.WithCancel(t.Context())
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := keysdb.DoAs(ctx, db, eventstore.Reserved, func(*keysdb.Tx) (int, error) { return 0, nil })
+		waiting <- err
+	}()
+	if _, err := keysdb.Do(t.Context(), db, func(*keysdb.Tx) (int, error) { return 0, nil }); !errors.Is(err, eventstore.ErrOverloaded) {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-waiting; errors.Is(err, eventstore.ErrOverloaded) {
+		t.Fatal("C-6: no place was kept free")
 	}
 }
 
