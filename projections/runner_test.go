@@ -650,6 +650,7 @@ func TestWatchdogNoticesWhatNobodyAnnounced(t *testing.T) {
 		r := projectiontest.Start(t, mute{w}, t.TempDir(), p)
 		history(t, w, 1)
 		r.CaughtUp(t)
+		<-time.After(time.Second) // of the bubble's time: past the pause between two batches
 		began := time.Now()
 		synctest.Wait() // it rests now
 		history(t, w, 1)
