@@ -37,6 +37,7 @@ test: check
 ## soak: the long versions: many kills, long outages
 soak:
 	COFFRE_SOAK=1 $(GO) test -timeout 20m ./eventstore/... ./handlers/reactors/...
+	COFFRE_SOAK=1 $(GO) test -timeout 20m ./cmd/coffre -run Kill
 
 ## interop: what needs more than Go (Maven, Node, a browser)
 interop:
