@@ -195,6 +195,9 @@ func (s *shape) read(b []byte) *violation {
 func (s *shape) value(dec *jsontext.Decoder) *violation {
 	kind := dec.PeekKind()
 	if kind == 'n' {
+		if _, err := dec.ReadToken(); err != nil {
+			return malformed
+		}
 		return broken(issueSchema, "null is not a value here; leave the member out")
 	}
 	switch s.kind {
