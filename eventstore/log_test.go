@@ -258,9 +258,9 @@ func TestAFreshStreamIsTriedFirst(t *testing.T) {
 	if r, err = kind.Transact(t.Context(), newLog(c, &xor{}), eventstore.Write{Stream: stream, Fresh: true}, decide(accept)); err != nil || r.State.accepted != 2 {
 		t.Fatal(r, err)
 	}
-	// The first write again, after all that came since: its place, and the state of now.
+	// The first write again, after all that came since: its place, and the state it left.
 	r, err = kind.Transact(t.Context(), newLog(c, &xor{}), first, decide(accept))
-	if err != nil || !r.Repeated || r.Position.Commit != 1 || r.State.accepted != 2 {
+	if err != nil || !r.Repeated || r.Position.Commit != 1 || r.State.accepted != 1 {
 		t.Fatal(r, err)
 	}
 	if n := count(t, l); n != 2 {

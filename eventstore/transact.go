@@ -253,9 +253,10 @@ func (k Kind[S, E]) refresh(ctx context.Context, l *Log, s Stream) (snapshot[S],
 }
 
 // find looks in the whole stream for the events of a write that may have
-// happened before; nil means it did not.
+// happened before; nil means it did not. The state is the one right after them, so
+// that whoever repeats a request is answered as the first time.
 func (k Kind[S, E]) find(ctx context.Context, l *Log, w Write) (*Result[S, E], error) {
-	r := Result[S, E]{Revision: -1, Repeated: true}
+	r, now := Result[S, E]{Repeated: true}, *new(S)
 	for e, err := range l.Read(ctx, w.Stream, 0) {
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", w.Stream.Category(), err)
@@ -264,10 +265,11 @@ func (k Kind[S, E]) find(ctx context.Context, l *Log, w Write) (*Result[S, E], e
 		if !ok {
 			return nil, fmt.Errorf("%s does not belong in a stream of %s", e.Type, w.Stream.Category())
 		}
+		now = k.Evolve(now, fact)
 		if e.ID == w.ID(len(r.Events)) {
-			r.Events, r.Position = append(r.Events, fact), e.Position
+			r.Events = append(r.Events, fact)
+			r.State, r.Revision, r.Position = now, e.Revision, e.Position
 		}
-		r.State, r.Revision = k.Evolve(r.State, fact), e.Revision
 	}
 	if len(r.Events) == 0 {
 		return nil, nil
