@@ -113,6 +113,7 @@ directory that it removes, and needs no network. The default takes some six minu
 
 // all runs the chosen targets; one that fails is told, and the others go on.
 func (b *bench) all(ctx context.Context, only []string) error {
+	spareProcessors(b.env("GOMAXPROCS")) // as a server has it
 	if err := b.machine(ctx); err != nil {
 		return err
 	}
