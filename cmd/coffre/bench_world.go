@@ -188,6 +188,8 @@ func populate(ctx context.Context, dir dataDir, events int) (err error) {
 
 // inParallel calls do for each index from 0 to n-1, benchCallers at a time.
 func inParallel(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	next := make(chan int)
 	go func() {
 		defer close(next)
@@ -199,8 +201,6 @@ func inParallel(ctx context.Context, n int, do func(ctx context.Context, i int) 
 			}
 		}
 	}()
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
 	var wg sync.WaitGroup
 	for range benchCallers {
 		wg.Go(func() {
