@@ -64,10 +64,6 @@ func (v *Vault) mayName(ctx context.Context, call *Call, id domain.CitizenID) (b
 	if call.Role == domain.RoleIssuer {
 		return len(words.Issues(call.Organisation)) > 0, nil
 	}
-	consented, err := v.Evidence.HasConsent(ctx, id, call.Organisation, v.Now())
-	if err != nil {
-		return false, err
-	}
 	org, known := words.Organisation(call.Organisation)
 	if !known || org.Retired {
 		return false, nil
@@ -77,5 +73,10 @@ func (v *Vault) mayName(ctx context.Context, call *Call, id domain.CitizenID) (b
 			return true, nil
 		}
 	}
-	return consented, nil
+	// A consent of a moment ago counts: the read model first sees all of the log. It is
+	// asked in the same way for a person nobody knows.
+	if err := v.abreast(ctx, v.Evidence.Name()); err != nil {
+		return false, err
+	}
+	return v.Evidence.HasConsent(ctx, id, call.Organisation, v.Now())
 }
