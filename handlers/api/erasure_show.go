@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"coffre/domain"
 	"coffre/domain/citizen"
@@ -41,25 +39,3 @@ func (v *Vault) erasure(ctx context.Context, id domain.ErasureID) (erasures.Eras
 	}
 	return e, nil
 }
-
-// abreast waits until the read models show what the log holds now, for decisions
-// that must see all of it.
-func (v *Vault) abreast(ctx context.Context, names ...string) error {
-	head, err := v.Log.Head(ctx)
-	if err != nil {
-		return fmt.Errorf("head of the log: %w", err)
-	}
-	limited, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for _, name := range names {
-		if err := v.Runner.WaitFor(limited, name, head); err != nil {
-			if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-				return errLagging
-			}
-			return fmt.Errorf("wait for %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-var errLagging = domain.NewError(domain.Unavailable, "projectionLagging", "the read models are behind the log; try again")

@@ -150,7 +150,7 @@ func (v *Vault) makeExport(m manifest) {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err() // the next start makes it
-		case errors.Is(err, errLagging):
+		case errors.Is(err, errBehind):
 			return err
 		}
 		m.State, m.Completed, m.Rows, m.Sha256 = TaskStateDone, v.moment(), rows, sum

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -193,12 +194,31 @@ func (v *Vault) seen(ctx context.Context, token CoffreMinPosition, names ...stri
 	if err != nil {
 		return fmt.Errorf("position: %w", err)
 	}
+	return v.shows(ctx, p, ErrLagging, names...)
+}
+
+// abreast waits until the read models show what the log holds now, for decisions
+// that must see all of it.
+func (v *Vault) abreast(ctx context.Context, names ...string) error {
+	head, err := v.Log.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("head of the log: %w", err)
+	}
+	return v.shows(ctx, head, errBehind, names...)
+}
+
+// errBehind answers where not the caller but a decision needs to see all of the log.
+var errBehind = domain.NewError(domain.Unavailable, "projectionLagging", "the read models are behind the log; try again")
+
+// shows waits until the read models show a position, at most for patience; then
+// late is the answer.
+func (v *Vault) shows(ctx context.Context, p eventstore.Position, late *domain.Error, names ...string) error {
 	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for _, name := range names {
 		if err := v.Runner.WaitFor(wait, name, p); err != nil {
-			if wait.Err() != nil && ctx.Err() == nil {
-				return ErrLagging
+			if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+				return late
 			}
 			return fmt.Errorf("wait for %s: %w", name, err)
 		}
