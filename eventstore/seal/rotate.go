@@ -32,6 +32,18 @@ func (s Status) Behind() (n int) {
 	return n
 }
 
+// Oldest is the oldest version of the key-encryption key that something is wrapped
+// by.
+func (s Status) Oldest() int {
+	oldest := s.Versions.Latest
+	for version, count := range s.ByVersion {
+		if count > 0 {
+			oldest = min(oldest, version)
+		}
+	}
+	return oldest
+}
+
 // Status reads the whole ring: seconds for millions of citizens.
 func (r *Ring) Status(ctx context.Context) (Status, error) {
 	s := Status{ByVersion: map[int]int{}}

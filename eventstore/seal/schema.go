@@ -72,6 +72,23 @@ CREATE TABLE destruction_clock (
 	seq INTEGER NOT NULL
 ) STRICT;
 INSERT INTO destruction_clock (id, seq) VALUES (1, 0);
+`, `
+-- How far each version of the key-encryption key is on its way; 0: not yet.
+CREATE TABLE rotations (
+	version   INTEGER NOT NULL PRIMARY KEY,
+	rotated   INTEGER NOT NULL, -- it became the latest
+	rewrapped INTEGER NOT NULL, -- nothing was wrapped by an older one any more
+	retired   INTEGER NOT NULL, -- it opens nothing any more
+	trimmed   INTEGER NOT NULL  -- it is destroyed
+) STRICT;
+
+-- Copies of this database that were restored and read for a test.
+CREATE TABLE key_backups (
+	sha256         BLOB    NOT NULL PRIMARY KEY,
+	taken          INTEGER NOT NULL,
+	verified       INTEGER NOT NULL,
+	oldest_version INTEGER NOT NULL -- of the key-encryption key, that wraps something in it
+) STRICT;
 `}
 
 // state of a subject: pending until citizen.registered is in the log, then active;

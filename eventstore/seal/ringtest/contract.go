@@ -46,6 +46,7 @@ func Run(t *testing.T, open func(t *testing.T) *keysdb.DB) {
 		{"warm: neither keeper nor database", warm},
 		{"rewrap", rewrapAll},
 		{"rewrap against destruction", rewrapAgainstDestruction},
+		{"backups of the ring are remembered", backups},
 		{"small caches", smallCaches},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -845,6 +846,42 @@ func rewrapAgainstDestruction(t *testing.T, e *env) {
 	var gone int
 	if err := row.Get(&gone); err != nil || gone != 1 {
 		t.Fatal("rewrapping brought a destroyed key back", err)
+	}
+}
+
+func backups(t *testing.T, e *env) {
+	ctx := t.Context()
+	if _, found, err := e.ring.LastBackup(ctx); err != nil || found {
+		t.Fatal(found, err)
+	}
+	taken := time.Date(2026, 11, 22, 12, 0, 0, 1000, time.UTC)
+	good := seal.BackupNote{Taken: taken, Verified: taken.Add(time.Minute), OldestVersion: 2, SHA256: [32]byte{1}}
+	for _, spoil := range []func(*seal.BackupNote){
+		func(n *seal.BackupNote) { n.Taken = time.Time{} },
+		func(n *seal.BackupNote) { n.Verified = taken.Add(-time.Microsecond) },
+		func(n *seal.BackupNote) { n.Verified = time.Time{} },
+		func(n *seal.BackupNote) { n.OldestVersion = 0 },
+		func(n *seal.BackupNote) { n.SHA256 = [32]byte{} },
+	} {
+		bad := good
+		spoil(&bad)
+		wants(t, e.ring.NoteBackup(ctx, bad), eventstore.ErrInvalid)
+	}
+	older := good
+	older.Taken, older.SHA256 = taken.Add(-time.Hour), [32]byte{2}
+	for _, n := range []seal.BackupNote{good, good, older} {
+		check(t, e.ring.NoteBackup(ctx, n))
+	}
+	for _, r := range []*seal.Ring{e.ring, e.process(t, seal.Config{})} {
+		if got, found, err := r.LastBackup(ctx); err != nil || !found || got != good {
+			t.Fatal(got, found, err)
+		}
+	}
+	if trimmed, err := e.ring.Trimmed(ctx); err != nil || len(trimmed) != 0 {
+		t.Fatal(trimmed, err)
+	}
+	if s, err := e.ring.Status(ctx); err != nil || s.Oldest() != 1 {
+		t.Fatal(s, err)
 	}
 }
 
