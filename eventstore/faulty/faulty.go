@@ -1,6 +1,7 @@
 // Package faulty makes a store fail on command, before a call has its effect or
-// after, so that whoever uses a store can be tested against both. Its subpackage
-// faultfs does the same to the file system beneath SQLite.
+// after, so that whoever uses a store can be tested against both. Its subpackages
+// do the same beneath a store: faultfs to the file system under SQLite, faultnet to
+// the network before a server.
 //
 // Invariant: as long as no rule says otherwise, the wrapped store is the store.
 package faulty
