@@ -40,6 +40,9 @@ type (
 
 	// HoldID names one legal hold.
 	HoldID struct{ uuid.UUID }
+
+	// AttachmentID names one file that belongs, or is to belong, to a document.
+	AttachmentID struct{ uuid.UUID }
 )
 
 // IsZero reports whether the identifier is absent. encoding/json's omitzero uses it.
@@ -51,6 +54,9 @@ func (id MandateID) IsZero() bool  { return id.UUID == uuid.Nil }
 func (id AccessID) IsZero() bool   { return id.UUID == uuid.Nil }
 func (id ErasureID) IsZero() bool  { return id.UUID == uuid.Nil }
 func (id HoldID) IsZero() bool     { return id.UUID == uuid.Nil }
+
+// IsZero reports whether the identifier is absent.
+func (id AttachmentID) IsZero() bool { return id.UUID == uuid.Nil }
 
 // Words of the loaded registry. A word that the registry does not hold is
 // refused at the edge, so these may stand in clear in the log.

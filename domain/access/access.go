@@ -59,12 +59,13 @@ func Evolve(s State, e Event) State {
 type Memory struct{ accesses []remembered }
 
 type remembered struct {
-	access   domain.AccessID
-	kind     Kind
-	document domain.DocumentID
-	version  int
-	first    time.Time
-	attempts int
+	access     domain.AccessID
+	kind       Kind
+	document   domain.DocumentID
+	attachment domain.AttachmentID
+	version    int
+	first      time.Time
+	attempts   int
 }
 
 // Add returns the memory with one authorisation more.
@@ -78,7 +79,7 @@ func (m Memory) Add(e Authorized) Memory {
 	if len(accesses) >= maxRemembered {
 		accesses = accesses[1:]
 	}
-	accesses = append(slices.Clip(accesses), remembered{e.Access, e.Kind, e.Document, e.Version, e.At, e.Attempt})
+	accesses = append(slices.Clip(accesses), remembered{e.Access, e.Kind, e.Document, e.Attachment, e.Version, e.At, e.Attempt})
 	return Memory{accesses}
 }
 
@@ -98,7 +99,7 @@ func (m Memory) Attempt(id domain.AccessID, q Question, at time.Time, seen bool)
 		return 1, nil
 	}
 	r := m.accesses[i]
-	if at.Sub(r.first) > RepeatWithin || r.kind != q.Kind || r.document != q.Document.Document || r.version != q.Document.Version {
+	if at.Sub(r.first) > RepeatWithin || r.kind != q.Kind || r.document != q.Document.Document || r.attachment != q.Attachment || r.version != q.Document.Version {
 		return 0, ErrAlreadyUsed
 	}
 	return r.attempts + 1, nil

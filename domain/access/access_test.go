@@ -25,6 +25,7 @@ var (
 	card     = domain.DocumentID{UUID: uuid.UUID{3}}
 	first    = domain.AccessID{UUID: uuid.UUID{4}}
 	paper    = domain.MandateID{UUID: uuid.UUID{5}}
+	scan     = domain.AttachmentID{UUID: uuid.UUID{9}}
 	noon     = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	org      = domain.Organisation("0206731645")
 	source   = domain.Organisation("0671516647")
@@ -69,6 +70,13 @@ func TestRules(t *testing.T) {
 	predicate := func(f func(*AuthorizeByLaw)) AuthorizeByLaw {
 		return law(func(c *AuthorizeByLaw) { c.Kind, c.Predicate = KindPredicate, "ageOver18"; f(c) })
 	}
+	file := func(f func(*AuthorizeByLaw)) AuthorizeByLaw {
+		return law(func(c *AuthorizeByLaw) {
+			c.Kind, c.Attachment = KindAttachment, scan
+			c.Type.Minimum = []registry.Minimum{{Purpose: "benefit", Fields: []domain.Field{"name", registry.Attachments}}}
+			f(c)
+		})
+	}
 	answered := told(func(e *Authorized) { e.Kind, e.Predicate, e.Fields = KindPredicate, "ageOver18", nil })
 	domaintest.Run(t, Evolve, []domaintest.Scenario[State, Event]{
 		{Name: "A-1 a disclosure is told afterwards", When: outcome, Then: []Event{Disclosed{Access: first, Citizen: ana, Outcome: Delivered, Attempt: 1, At: noon}}},
@@ -92,6 +100,17 @@ func TestRules(t *testing.T) {
 		{Name: "A-2 a predicate on a field that is not", When: predicate(func(c *AuthorizeByLaw) { c.Predicate = "named" }), Err: ErrNotCovered},
 		{Name: "A-2 a predicate nobody knows", When: predicate(func(c *AuthorizeByLaw) { c.Predicate = "rich" }), Err: ErrNotCovered},
 		{Name: "A-2 fields or a predicate, not both", When: predicate(func(c *AuthorizeByLaw) { c.Fields = []domain.Field{"name"} }), Err: ErrQuestion},
+		{Name: "A-2 files are covered when the purpose names them", When: file(func(*AuthorizeByLaw) {}),
+			Then: told(func(e *Authorized) {
+				e.Kind, e.Attachment, e.Fields = KindAttachment, scan, []domain.Field{registry.Attachments}
+			})},
+		{Name: "A-2 files are not covered by other fields", When: file(func(c *AuthorizeByLaw) { c.Type.Minimum = kind.Minimum }), Err: ErrNotCovered},
+		{Name: "A-2 a file is not asked with fields", When: file(func(c *AuthorizeByLaw) { c.Fields = []domain.Field{"name"} }), Err: ErrQuestion},
+		{Name: "A-2 a document's content is not asked with a file", When: law(func(c *AuthorizeByLaw) { c.Attachment = scan }), Err: ErrQuestion},
+		{Name: "A-6 with a basis: the document has no such file", When: file(func(c *AuthorizeByLaw) { c.Attachment = domain.AttachmentID{} }), Err: document.ErrNoAttachment},
+		{Name: "A-6 without a basis nothing is said of files", When: file(func(c *AuthorizeByLaw) { c.Registrations, c.Attachment = nil, domain.AttachmentID{} }), Err: ErrNoBasis},
+		{Name: "A-8 the same access of another file", Given: []Event{with(lawful, func(e *Authorized) { e.Kind, e.Attachment = KindAttachment, scan })},
+			When: file(func(c *AuthorizeByLaw) { c.Attachment = domain.AttachmentID{UUID: uuid.UUID{10}} }), Err: ErrAlreadyUsed},
 		{Name: "A-2 no other kind is asked so", When: law(func(c *AuthorizeByLaw) { c.Kind = KindWallet }), Err: ErrQuestion},
 
 		{Name: "A-4 no purpose", When: law(func(c *AuthorizeByLaw) { c.Purpose = "" }), Err: ErrNoBasis},

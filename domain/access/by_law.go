@@ -39,7 +39,7 @@ func (c AuthorizeByLaw) Decide(s State) ([]Event, error) {
 	}
 	e := Authorized{
 		Access: c.Access, Citizen: c.Citizen, Kind: c.Kind, Role: c.By.Role, Consumer: c.By.Organisation,
-		Document: c.Document.Document, Version: c.Document.Version, Type: c.Type.Name,
+		Document: c.Document.Document, Attachment: c.Attachment, Version: c.Document.Version, Type: c.Type.Name,
 		Purpose: c.Purpose, Procedure: c.Procedure, LegalBasis: c.LegalBasis, Deliberation: c.Deliberation,
 		Fields: fields, Predicate: string(c.Predicate), Attempt: attempt, At: c.At,
 	}

@@ -11,17 +11,18 @@ import (
 )
 
 // AuthorizeByMandate lets a representative read for another: their wallet, one
-// document or its versions. One is recorded per request.
+// document, its versions or one of its files. One is recorded per request.
 type AuthorizeByMandate struct {
-	Access   domain.AccessID
-	Citizen  domain.CitizenID
-	Kind     Kind                  // KindWallet, KindDocument or KindVersions
-	Type     registry.DocumentType // of the document; zero for a wallet
-	Document document.Snapshot     // of today; zero for a wallet
-	Mandate  mandate.InForce
-	Standing citizen.Standing // the represented person's
-	By       domain.Actor
-	At       time.Time
+	Access     domain.AccessID
+	Citizen    domain.CitizenID
+	Kind       Kind                  // KindWallet, KindDocument, KindVersions or KindAttachment
+	Type       registry.DocumentType // of the document; zero for a wallet
+	Document   document.Snapshot     // of today; zero for a wallet
+	Attachment domain.AttachmentID   // for KindAttachment
+	Mandate    mandate.InForce
+	Standing   citizen.Standing // the represented person's
+	By         domain.Actor
+	At         time.Time
 }
 
 // Decide implements M-1.2, M-1.6, M-1.8 and A-6.
@@ -31,13 +32,15 @@ func (c AuthorizeByMandate) Decide(State) ([]Event, error) {
 		return nil, ErrNoBasis
 	case c.Standing != citizen.Living: // M-1.8
 		return nil, ErrNoBasis
+	case (c.Kind == KindAttachment) == c.Attachment.IsZero():
+		return nil, ErrQuestion
 	}
 	switch c.Kind {
 	case KindWallet:
 		if !c.Document.Document.IsZero() {
 			return nil, ErrQuestion
 		}
-	case KindDocument, KindVersions:
+	case KindDocument, KindVersions, KindAttachment:
 		if c.Document.Citizen != c.Citizen || c.Document.Type != c.Type.Name || !c.Mandate.Holds(c.Type, domain.BelgianDate(c.At)) {
 			return nil, ErrNoBasis
 		}
@@ -49,7 +52,7 @@ func (c AuthorizeByMandate) Decide(State) ([]Event, error) {
 	}
 	return []Event{Authorized{
 		Access: c.Access, Citizen: c.Citizen, Kind: c.Kind, Role: c.By.Role, Reader: c.By.Citizen,
-		Document: c.Document.Document, Version: c.Document.Version, Type: c.Document.Type,
+		Document: c.Document.Document, Attachment: c.Attachment, Version: c.Document.Version, Type: c.Document.Type,
 		Mandate: c.Mandate.ID, Attempt: 1, At: c.At,
 	}}, nil
 }

@@ -40,6 +40,7 @@ type Authorized struct {
 	// Reader is the representative who reads for the citizen, when Mandate is the basis.
 	Reader       domain.CitizenID    `json:"reader,omitzero"`
 	Document     domain.DocumentID   `json:"document,omitzero"`
+	Attachment   domain.AttachmentID `json:"attachment,omitzero"` // for KindAttachment
 	Version      int                 `json:"version,omitempty"`
 	Type         domain.DocumentType `json:"type,omitempty"`
 	Purpose      domain.Purpose      `json:"purpose,omitempty"`

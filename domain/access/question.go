@@ -19,17 +19,20 @@ var (
 // Question is what a reader asks about one document, with what the vault knows
 // of it.
 type Question struct {
-	Kind      Kind                  // KindDocument or KindPredicate
+	Kind      Kind                  // KindDocument, KindPredicate or KindAttachment
 	Type      registry.DocumentType // as the registry in force has it; zero when there is no such document
 	Document  document.Snapshot     // of today; zero when nothing is held
 	Purpose   domain.Purpose
 	Procedure domain.Procedure       // may be absent
 	Fields    []domain.Field         // for KindDocument; none: all that are covered
 	Predicate registry.PredicateName // for KindPredicate
+	// Attachment is for KindAttachment; the caller saw that the document has it, or
+	// leaves it absent.
+	Attachment domain.AttachmentID
 }
 
 // Covered implements A-2: it returns the fields to disclose, which for a
-// predicate are none. They are what the registry lets a reader learn for the
+// predicate are none and for a file the one that stands for all files. They are what the registry lets a reader learn for the
 // purpose, or for the procedure if it says that apart, and of that no more than
 // limit; an empty limit does not limit.
 func (q Question) Covered(limit []domain.Field) ([]domain.Field, error) {
@@ -44,7 +47,12 @@ func (q Question) Covered(limit []domain.Field) ([]domain.Field, error) {
 			}
 		}
 		return nil, ErrNotCovered
-	case q.Kind == KindDocument && q.Predicate == "":
+	case q.Kind == KindAttachment && q.Predicate == "" && len(q.Fields) == 0:
+		if !slices.Contains(least.Fields, registry.Attachments) || !within(registry.Attachments) {
+			return nil, ErrNotCovered
+		}
+		return []domain.Field{registry.Attachments}, nil
+	case q.Kind == KindDocument && q.Predicate == "" && q.Attachment.IsZero():
 		var fields []domain.Field
 		for _, f := range least.Fields {
 			if within(f) && (len(q.Fields) == 0 || slices.Contains(q.Fields, f)) {
@@ -86,8 +94,11 @@ func (q Question) minimum() registry.Minimum {
 func (q Question) Held() error {
 	switch q.Document.Status {
 	case document.Valid, document.NotYetValid, document.Expired:
-		if q.Document.Version == 0 {
+		switch {
+		case q.Document.Version == 0:
 			return ErrUnreadable
+		case q.Kind == KindAttachment && q.Attachment.IsZero():
+			return document.ErrNoAttachment
 		}
 		return nil
 	case document.IsRevoked:

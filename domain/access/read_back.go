@@ -9,11 +9,12 @@ import (
 
 // AuthorizeReadBack lets an issuer read what it issued. It needs no other basis.
 type AuthorizeReadBack struct {
-	Access   domain.AccessID
-	Kind     Kind // KindReadBack or KindVersions
-	Document document.Snapshot
-	By       domain.Actor
-	At       time.Time
+	Access     domain.AccessID
+	Kind       Kind // KindReadBack, KindVersions or KindAttachment
+	Document   document.Snapshot
+	Attachment domain.AttachmentID // for KindAttachment
+	By         domain.Actor
+	At         time.Time
 }
 
 // Decide implements D-1 and A-6: what another issued is not there.
@@ -21,13 +22,13 @@ func (c AuthorizeReadBack) Decide(State) ([]Event, error) {
 	switch {
 	case c.By.Role != domain.RoleIssuer || c.By.Organisation.IsZero() || c.By.Organisation != c.Document.Issuer:
 		return nil, ErrNoBasis
-	case c.Kind != KindReadBack && c.Kind != KindVersions:
+	case c.Kind != KindReadBack && c.Kind != KindVersions && c.Kind != KindAttachment, (c.Kind == KindAttachment) == c.Attachment.IsZero():
 		return nil, ErrQuestion
 	case c.Document.Status == document.IsErased:
 		return nil, ErrDocumentGone
 	}
 	return []Event{Authorized{
 		Access: c.Access, Citizen: c.Document.Citizen, Kind: c.Kind, Role: c.By.Role, Consumer: c.By.Organisation,
-		Document: c.Document.Document, Version: c.Document.Version, Type: c.Document.Type, Attempt: 1, At: c.At,
+		Document: c.Document.Document, Attachment: c.Attachment, Version: c.Document.Version, Type: c.Document.Type, Attempt: 1, At: c.At,
 	}}, nil
 }

@@ -38,7 +38,7 @@ func (c Use) Decide(s State) ([]Event, error) {
 	}
 	e := access.Authorized{
 		Access: c.Access, Citizen: s.Citizen, Kind: c.Kind, Role: c.By.Role, Consumer: c.By.Organisation,
-		Document: c.Document.Document, Version: c.Document.Version, Type: c.Type.Name,
+		Document: c.Document.Document, Attachment: c.Attachment, Version: c.Document.Version, Type: c.Type.Name,
 		Purpose: c.Purpose, Procedure: c.Procedure, Consent: s.Consent,
 		Fields: fields, Predicate: string(c.Predicate), Attempt: attempt, At: c.At,
 	}

@@ -41,7 +41,8 @@ type State struct {
 type Version struct {
 	Tag Tag
 	Dates
-	At time.Time
+	At          time.Time
+	Attachments []domain.AttachmentID
 }
 
 // Dates of one version. All absent in a folded state whose type has personal
@@ -88,11 +89,11 @@ func Evolve(s State, e Event) State {
 		return State{
 			Document: e.Document, Citizen: e.Citizen, Type: e.Type, Issuer: e.Issuer, IssuedAt: e.At,
 			PersonalValidity: e.PersonalValidity,
-			Versions:         []Version{{e.Tag, Dates{"", e.ValidFrom, e.ValidUntil}, e.At}},
+			Versions:         []Version{{e.Tag, Dates{"", e.ValidFrom, e.ValidUntil}, e.At, e.Attachments}},
 			Suspensions:      s.Suspensions, Revocation: s.Revocation, Erased: s.Erased,
 		}
 	case Updated:
-		s.Versions = append(slices.Clip(s.Versions), Version{e.Tag, Dates{e.EffectiveFrom, e.ValidFrom, e.ValidUntil}, e.At})
+		s.Versions = append(slices.Clip(s.Versions), Version{e.Tag, Dates{e.EffectiveFrom, e.ValidFrom, e.ValidUntil}, e.At, e.Attachments})
 		return s
 	case Revoked:
 		if s.Revocation.IsZero() { // final: the first one stands

@@ -3,6 +3,7 @@ package document_test
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,8 @@ var (
 	update = Update{Expected: 1, Reason: "moved", EffectiveFrom: "2026-04-01", ValidFrom: "2026-02-01", Content: domain.JSON(`[]`), Tag: Tag{2}, By: issuer, At: later}
 	second = Updated{Document: card, Version: 2, Replaces: 1, Reason: "moved", EffectiveFrom: "2026-04-01", ValidFrom: "2026-02-01", Tag: Tag{2}, At: later,
 		Personal: &UpdatedPersonal{Content: domain.JSON(`[]`)}}
+	scan       = domain.AttachmentID{UUID: uuid.UUID{9}}
+	files      = []Attachment{{ID: scan, Type: PDF, Size: 3, Digest: []byte{1}, Key: FileKey{2}}}
 	revoke     = Revoke{Expected: 1, Reason: "error", EffectiveFrom: "2026-03-05", By: issuer, At: later}
 	revoked    = Revoked{Document: card, Reason: "error", EffectiveFrom: "2026-03-05", At: later}
 	suspend    = Suspend{Expected: 1, Reason: "doubt", By: issuer, At: later}
@@ -56,6 +59,23 @@ var (
 
 func with[T any](v T, f func(*T)) T { f(&v); return v }
 
+func tooMany() []Attachment {
+	all := make([]Attachment, MaxAttachments+1)
+	for i := range all {
+		all[i].ID.UUID = uuid.UUID{byte(i + 1)}
+	}
+	return all
+}
+
+// A key of a file is in no text that an error or a log could hold.
+func TestAFileKeyNeverPrints(t *testing.T) {
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q"} {
+		if said := fmt.Sprintf(verb, Attachment{Key: FileKey("canary")}); strings.Contains(said, "canary") || strings.Contains(said, "63616e617279") || strings.Contains(said, "99 97 110") {
+			t.Errorf("%s: %s", verb, said)
+		}
+	}
+}
+
 func fold(events ...Event) (s State) {
 	for _, e := range events {
 		s = Evolve(s, e)
@@ -66,6 +86,18 @@ func fold(events ...Event) (s State) {
 func TestRules(t *testing.T) {
 	domaintest.Run(t, Evolve, []domaintest.Scenario[State, Event]{
 		{Name: "D-1 the authentic source issues", When: issue, Then: []Event{issued}},
+		{Name: "D-4 a document has files", When: with(issue, func(c *Issue) { c.Attachments = files }), Then: []Event{with(issued, func(e *Issued) {
+			e.Attachments = []domain.AttachmentID{scan}
+			e.Personal = &IssuedPersonal{SourceReference: "r", Content: domain.JSON(`{}`), Attachments: files}
+		})}},
+		{Name: "D-4 a file stands once", When: with(issue, func(c *Issue) { c.Attachments = append(files, files...) }), Err: ErrAttachments},
+		{Name: "D-4 files have a name", When: with(issue, func(c *Issue) { c.Attachments = []Attachment{{Type: PDF}} }), Err: ErrAttachments},
+		{Name: "D-4 not more files than that", When: with(issue, func(c *Issue) { c.Attachments = tooMany() }), Err: ErrAttachments},
+		{Name: "D-3 an update replaces the files, too", Given: []Event{issued}, When: with(update, func(c *Update) { c.Attachments = files }), Then: []Event{with(second, func(e *Updated) {
+			e.Attachments = []domain.AttachmentID{scan}
+			e.Personal = &UpdatedPersonal{Content: domain.JSON(`[]`), Attachments: files}
+		})}},
+		{Name: "D-3 a file stands once in an update", Given: []Event{issued}, When: with(update, func(c *Update) { c.Attachments = append(files, files...) }), Err: ErrAttachments},
 		{Name: "D-1 another administration does not issue", When: with(issue, func(c *Issue) { c.By = rival }), Err: ErrNotIssuer},
 		{Name: "D-1 a consumer does not issue", When: with(issue, func(c *Issue) { c.By = reader }), Err: ErrNotIssuer},
 		{Name: "D-1 a second source does not issue another's document", Given: []Event{issued},

@@ -10,8 +10,9 @@ import (
 type Event interface{ DocumentEvent() }
 
 // Tag is a keyed fingerprint of content: the first 16 bytes of an HMAC under the
-// citizen's index key over the RFC 8785 form. Equal tags mean equal content; it
-// says nothing without the key, and the key dies with the citizen's.
+// citizen's index key over the RFC 8785 form and the attachments' fingerprints.
+// Equal tags mean equal content; it says nothing without the key, and the key dies
+// with the citizen's.
 type Tag [16]byte
 
 // Issued: the authentic source attests these facts about the citizen. It is
@@ -27,8 +28,10 @@ type Issued struct {
 	ValidUntil       domain.Date           `json:"validUntil,omitempty"`
 	PersonalValidity bool                  `json:"personalValidity,omitempty"`
 	Categories       []domain.DataCategory `json:"categories,omitempty"`
-	Tag              Tag                   `json:"tag"`
-	At               time.Time             `json:"at"`
+	// Attachments names the files of this version; what they are is in Personal.
+	Attachments []domain.AttachmentID `json:"attachments,omitempty"`
+	Tag         Tag                   `json:"tag"`
+	At          time.Time             `json:"at"`
 
 	Personal *IssuedPersonal `json:"-"`
 }
@@ -39,6 +42,8 @@ type IssuedPersonal struct {
 	Content         domain.JSON `json:"content"`
 	ValidFrom       domain.Date `json:"validFrom,omitempty"`
 	ValidUntil      domain.Date `json:"validUntil,omitempty"`
+	// Attachments in the order of those in clear.
+	Attachments []Attachment `json:"attachments,omitempty"`
 }
 
 // Updated replaces the content whole (rule D-3).
@@ -50,8 +55,11 @@ type Updated struct {
 	EffectiveFrom domain.Date       `json:"effectiveFrom,omitempty"`
 	ValidFrom     domain.Date       `json:"validFrom,omitempty"`
 	ValidUntil    domain.Date       `json:"validUntil,omitempty"`
-	Tag           Tag               `json:"tag"`
-	At            time.Time         `json:"at"`
+	// Attachments names the files of this version: those of the version it replaces
+	// belong to it only if they are named again.
+	Attachments []domain.AttachmentID `json:"attachments,omitempty"`
+	Tag         Tag                   `json:"tag"`
+	At          time.Time             `json:"at"`
 
 	Personal *UpdatedPersonal `json:"-"`
 }
@@ -63,6 +71,8 @@ type UpdatedPersonal struct {
 	EffectiveFrom domain.Date `json:"effectiveFrom,omitempty"`
 	ValidFrom     domain.Date `json:"validFrom,omitempty"`
 	ValidUntil    domain.Date `json:"validUntil,omitempty"`
+	// Attachments in the order of those in clear.
+	Attachments []Attachment `json:"attachments,omitempty"`
 }
 
 // Revoked: the issuer takes the document back, for good (rule D-2).

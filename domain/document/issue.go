@@ -35,7 +35,8 @@ type Issue struct {
 	ValidFrom       domain.Date
 	ValidUntil      domain.Date // absent: no end
 	Content         domain.JSON
-	Tag             Tag
+	Attachments     []Attachment
+	Tag             Tag // of Content and Attachments
 	By              domain.Actor
 	At              time.Time
 }
@@ -57,10 +58,14 @@ func (c Issue) Decide(s State) ([]Event, error) {
 	case c.ValidFrom.IsZero() || !c.ValidUntil.IsZero() && c.ValidUntil.Before(c.ValidFrom): // D-6
 		return nil, ErrValidity
 	}
+	attachments, err := named(c.Attachments)
+	if err != nil {
+		return nil, err
+	}
 	e := Issued{
 		Document: c.Document, Citizen: c.Citizen, Type: c.Type.Name, Issuer: c.By.Organisation,
-		PersonalValidity: c.Type.ValidityIsPersonal, Categories: slices.Clone(c.Type.Categories), Tag: c.Tag, At: c.At,
-		Personal: &IssuedPersonal{SourceReference: c.SourceReference, Content: c.Content},
+		PersonalValidity: c.Type.ValidityIsPersonal, Categories: slices.Clone(c.Type.Categories), Attachments: attachments, Tag: c.Tag, At: c.At,
+		Personal: &IssuedPersonal{SourceReference: c.SourceReference, Content: c.Content, Attachments: slices.Clone(c.Attachments)},
 	}
 	if e.PersonalValidity {
 		e.Personal.ValidFrom, e.Personal.ValidUntil = c.ValidFrom, c.ValidUntil

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"slices"
 	"time"
 
 	"coffre/domain"
@@ -15,7 +16,8 @@ type Update struct {
 	ValidFrom     domain.Date // absent, with ValidUntil: the validity stays as it is
 	ValidUntil    domain.Date
 	Content       domain.JSON
-	Tag           Tag
+	Attachments   []Attachment // of the new version, whole
+	Tag           Tag          // of Content and Attachments
 	By            domain.Actor
 	At            time.Time
 }
@@ -33,9 +35,13 @@ func (c Update) Decide(s State) ([]Event, error) {
 	case !c.ValidUntil.IsZero() && c.ValidUntil.Before(c.ValidFrom), c.ValidFrom.IsZero() && !c.ValidUntil.IsZero(): // D-6
 		return nil, ErrValidity
 	}
+	attachments, err := named(c.Attachments)
+	if err != nil {
+		return nil, err
+	}
 	e := Updated{
-		Document: s.Document, Version: s.Current() + 1, Replaces: s.Current(), Reason: c.Reason, Tag: c.Tag, At: c.At,
-		Personal: &UpdatedPersonal{Content: c.Content},
+		Document: s.Document, Version: s.Current() + 1, Replaces: s.Current(), Reason: c.Reason, Attachments: attachments, Tag: c.Tag, At: c.At,
+		Personal: &UpdatedPersonal{Content: c.Content, Attachments: slices.Clone(c.Attachments)},
 	}
 	if s.PersonalValidity {
 		e.Personal.EffectiveFrom, e.Personal.ValidFrom, e.Personal.ValidUntil = c.EffectiveFrom, c.ValidFrom, c.ValidUntil

@@ -142,6 +142,10 @@ type Minimum struct {
 	Predicates []PredicateName  `json:"predicates,omitempty"`
 }
 
+// Attachments is the field that stands, in a minimum and in a consent, for the
+// files of a document. No schema declares a member of that name.
+const Attachments domain.Field = "attachments"
+
 // PredicateName is the name of a yes-or-no question a type answers, "ageOver18".
 type PredicateName string
 

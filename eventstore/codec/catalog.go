@@ -25,8 +25,10 @@ var Catalog = New(
 	Event[citizen.KeyDestroyed]("citizen.key-destroyed/1"),
 	Event[citizen.ErasureCompleted]("citizen.erasure-completed/1"),
 
-	Event[document.Issued]("document.issued/1"),
-	Event[document.Updated]("document.updated/1"),
+	Upcast("document.issued/1", issuedV1.today),
+	Event[document.Issued]("document.issued/2"),
+	Upcast("document.updated/1", updatedV1.today),
+	Event[document.Updated]("document.updated/2"),
 	Event[document.Revoked]("document.revoked/1"),
 	Event[document.Suspended]("document.suspended/1"),
 	Event[document.Reinstated]("document.reinstated/1"),
@@ -37,7 +39,8 @@ var Catalog = New(
 	Event[consent.Refused]("consent.refused/1"),
 	Event[consent.Withdrawn]("consent.withdrawn/1"),
 
-	Event[access.Authorized]("access.authorized/1"),
+	Upcast("access.authorized/1", authorizedV1.today),
+	Event[access.Authorized]("access.authorized/2"),
 	Event[access.Disclosed]("access.disclosed/1"),
 	Event[access.Refused]("access.refused/1"),
 

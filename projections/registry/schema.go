@@ -63,9 +63,12 @@ func compileType(t *registry.DocumentType) (*contentSchema, error) {
 	}
 	closed(raw, "#", add)
 	declared, _ := root["properties"].(map[string]any)
+	if _, ok := declared[string(registry.Attachments)]; ok {
+		add("schema: the member %q stands for a document's files and may not be declared", registry.Attachments)
+	}
 	for _, m := range t.Minimum {
 		for _, f := range m.Fields {
-			if _, ok := declared[string(f)]; !ok {
+			if _, ok := declared[string(f)]; !ok && f != registry.Attachments {
 				add("minimum for %q: field %q is not in the schema", m.Purpose, f)
 			}
 		}

@@ -1,0 +1,112 @@
+package codec
+
+import (
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/document"
+)
+
+// Forms that are no longer written, as they were.
+
+// issuedV1 is document.issued before documents had attachments.
+type issuedV1 struct {
+	Document         domain.DocumentID     `json:"document"`
+	Citizen          domain.CitizenID      `json:"citizen"`
+	Type             domain.DocumentType   `json:"type"`
+	Issuer           domain.Organisation   `json:"issuer"`
+	ValidFrom        domain.Date           `json:"validFrom,omitempty"`
+	ValidUntil       domain.Date           `json:"validUntil,omitempty"`
+	PersonalValidity bool                  `json:"personalValidity,omitempty"`
+	Categories       []domain.DataCategory `json:"categories,omitempty"`
+	Tag              document.Tag          `json:"tag"`
+	At               time.Time             `json:"at"`
+
+	Personal *issuedPersonalV1 `json:"-"`
+}
+
+type issuedPersonalV1 struct {
+	SourceReference string      `json:"sourceReference"`
+	Content         domain.JSON `json:"content"`
+	ValidFrom       domain.Date `json:"validFrom,omitempty"`
+	ValidUntil      domain.Date `json:"validUntil,omitempty"`
+}
+
+func (o issuedV1) today() any {
+	e := document.Issued{
+		Document: o.Document, Citizen: o.Citizen, Type: o.Type, Issuer: o.Issuer, ValidFrom: o.ValidFrom, ValidUntil: o.ValidUntil,
+		PersonalValidity: o.PersonalValidity, Categories: o.Categories, Tag: o.Tag, At: o.At,
+	}
+	if p := o.Personal; p != nil {
+		e.Personal = &document.IssuedPersonal{SourceReference: p.SourceReference, Content: p.Content, ValidFrom: p.ValidFrom, ValidUntil: p.ValidUntil}
+	}
+	return e
+}
+
+// updatedV1 is document.updated before documents had attachments.
+type updatedV1 struct {
+	Document      domain.DocumentID `json:"document"`
+	Version       int               `json:"version"`
+	Replaces      int               `json:"replaces"`
+	Reason        domain.ReasonCode `json:"reason,omitempty"`
+	EffectiveFrom domain.Date       `json:"effectiveFrom,omitempty"`
+	ValidFrom     domain.Date       `json:"validFrom,omitempty"`
+	ValidUntil    domain.Date       `json:"validUntil,omitempty"`
+	Tag           document.Tag      `json:"tag"`
+	At            time.Time         `json:"at"`
+
+	Personal *updatedPersonalV1 `json:"-"`
+}
+
+type updatedPersonalV1 struct {
+	Content       domain.JSON `json:"content"`
+	EffectiveFrom domain.Date `json:"effectiveFrom,omitempty"`
+	ValidFrom     domain.Date `json:"validFrom,omitempty"`
+	ValidUntil    domain.Date `json:"validUntil,omitempty"`
+}
+
+func (o updatedV1) today() any {
+	e := document.Updated{
+		Document: o.Document, Version: o.Version, Replaces: o.Replaces, Reason: o.Reason,
+		EffectiveFrom: o.EffectiveFrom, ValidFrom: o.ValidFrom, ValidUntil: o.ValidUntil, Tag: o.Tag, At: o.At,
+	}
+	if p := o.Personal; p != nil {
+		e.Personal = &document.UpdatedPersonal{Content: p.Content, EffectiveFrom: p.EffectiveFrom, ValidFrom: p.ValidFrom, ValidUntil: p.ValidUntil}
+	}
+	return e
+}
+
+// authorizedV1 is access.authorized before an access could name a file.
+type authorizedV1 struct {
+	Access       domain.AccessID     `json:"access"`
+	Citizen      domain.CitizenID    `json:"citizen"`
+	Kind         access.Kind         `json:"kind"`
+	Role         domain.Role         `json:"role"`
+	Consumer     domain.Organisation `json:"consumer,omitempty"`
+	Reader       domain.CitizenID    `json:"reader,omitzero"`
+	Document     domain.DocumentID   `json:"document,omitzero"`
+	Version      int                 `json:"version,omitempty"`
+	Type         domain.DocumentType `json:"type,omitempty"`
+	Purpose      domain.Purpose      `json:"purpose,omitempty"`
+	Procedure    domain.Procedure    `json:"procedure,omitempty"`
+	Consent      domain.ConsentID    `json:"consent,omitzero"`
+	LegalBasis   domain.LegalBasis   `json:"legalBasis,omitempty"`
+	Deliberation domain.Deliberation `json:"deliberation,omitempty"`
+	Mandate      domain.MandateID    `json:"mandate,omitzero"`
+	Fields       []domain.Field      `json:"fields,omitempty"`
+	Predicate    string              `json:"predicate,omitempty"`
+	Attempt      int                 `json:"attempt"`
+	At           time.Time           `json:"at"`
+
+	Personal *access.AuthorizedPersonal `json:"-"`
+}
+
+func (o authorizedV1) today() any {
+	return access.Authorized{
+		Access: o.Access, Citizen: o.Citizen, Kind: o.Kind, Role: o.Role, Consumer: o.Consumer, Reader: o.Reader,
+		Document: o.Document, Version: o.Version, Type: o.Type, Purpose: o.Purpose, Procedure: o.Procedure,
+		Consent: o.Consent, LegalBasis: o.LegalBasis, Deliberation: o.Deliberation, Mandate: o.Mandate,
+		Fields: o.Fields, Predicate: o.Predicate, Attempt: o.Attempt, At: o.At, Personal: o.Personal,
+	}
+}
