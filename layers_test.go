@@ -37,9 +37,9 @@ var adapters = []string{
 	"eventstore/seal/localkek", "eventstore/seal/transit",
 }
 
-// shared lies under an adapter's folder and is none: it opens SQLite files for
-// whoever keeps one.
-var shared = []string{"eventstore/sqlite/sqlitedb"}
+// shared lie under an adapter's folder and are none: they open SQLite files, and
+// schemas of PostgreSQL, for whoever keeps one.
+var shared = []string{"eventstore/sqlite/sqlitedb", "eventstore/postgres/pgdb", "eventstore/postgres/pgtest"}
 
 // ownTables are the handlers that keep tables of their own: where each reactor
 // is, and what it has sent.

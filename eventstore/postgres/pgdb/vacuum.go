@@ -1,0 +1,87 @@
+package pgdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// ErrSeen: somebody still looks at an older state of the database, so that what
+// was deleted since cannot be removed yet.
+var ErrSeen = errors.New("pgdb: a session still sees what was deleted")
+
+const vacuumPoll = 20 * time.Millisecond
+
+// Vacuum removes rows that were deleted or overwritten from the tables of the
+// schema, once no session that this role may see looks at an older state; it waits
+// for that until patience is over and then returns ErrSeen. The role owns the
+// tables.
+//
+// What it cannot do: free space inside a page, and the write-ahead log and its
+// archives, keep the bytes until they are written over. What was there is wrapped or
+// sealed, and the version of the key-encryption key it needs is destroyed by trim
+// (design.md section 6).
+func Vacuum(ctx context.Context, db *sqlx.DB, schema string, patience time.Duration) error {
+	if !schemaName.MatchString(schema) {
+		return ErrName
+	}
+	conn, err := db.Connx(ctx)
+	if err != nil {
+		return fmt.Errorf("vacuum: %w", err)
+	}
+	defer conn.Close()
+	if err := unseen(ctx, conn, patience); err != nil {
+		return err
+	}
+	var tables []string
+	if err := conn.SelectContext(ctx, &tables, `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = $1 ORDER BY 1`, schema); err != nil {
+		return fmt.Errorf("vacuum: %w", err)
+	}
+	if len(tables) == 0 {
+		return nil
+	}
+	// A table of millions takes longer than a statement may; the context bounds it.
+	if _, err := conn.ExecContext(ctx, `SET statement_timeout = 0`); err != nil {
+		return fmt.Errorf("vacuum: %w", err)
+	}
+	_, err = conn.ExecContext(ctx, `VACUUM `+strings.Join(tables, ", "))
+	_, back := conn.ExecContext(context.WithoutCancel(ctx), `SET statement_timeout = `+millis(statementTimeout))
+	if err = errors.Join(err, back); err != nil {
+		return fmt.Errorf("vacuum: %w", err)
+	}
+	return nil
+}
+
+// unseen waits until no client's snapshot is older than now.
+func unseen(ctx context.Context, conn *sqlx.Conn, patience time.Duration) error {
+	var horizon string
+	if err := conn.GetContext(ctx, &horizon, `SELECT pg_current_xact_id()::xid::text`); err != nil {
+		return fmt.Errorf("vacuum: %w", err)
+	}
+	deadline := time.Now().Add(patience)
+	for {
+		var older int
+		err := conn.GetContext(ctx, &older, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+			AND backend_type = 'client backend' AND backend_xmin IS NOT NULL AND age(backend_xmin) > age($1::text::xid)`, horizon)
+		if err != nil {
+			return fmt.Errorf("vacuum: %w", err)
+		}
+		if older == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return ErrSeen
+		}
+		timer := time.NewTimer(vacuumPoll)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}
