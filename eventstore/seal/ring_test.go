@@ -24,6 +24,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/eventstore"
+	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/keystest"
@@ -36,6 +37,13 @@ func TestRingOnSQLite(t *testing.T) {
 }
 
 // A wrapper around a key-encryption key keeps the contract too.
+func TestRingOnPostgreSQL(t *testing.T) {
+	ringtest.RunProcesses(t, func(t *testing.T) func() *keysdb.DB {
+		dsn := pgtest.Shared(t).Database(t)
+		return func() *keysdb.DB { return ringtest.OpenPostgres(t, dsn) }
+	})
+}
+
 func TestKeeperContract(t *testing.T) {
 	dirs := map[string]string{} // by test
 	reopen := func(t *testing.T) keystest.Keys { return ringtest.OpenKeeper(t, dirs[t.Name()]) }

@@ -1,12 +1,14 @@
-// Package keysdb opens keys.db, the mutable database beside the log that holds
-// wrapped keys, pseudonyms and the requests that were answered. It is a system of
-// record: what is lost here is lost.
+// Package keysdb opens the mutable database beside the log that holds wrapped
+// keys, pseudonyms and the requests that were answered: a file, keys.db ([Open]), or
+// a schema of a PostgreSQL that several processes share ([OpenPostgres]). It is a
+// system of record: what is lost here is lost. Its SQL is written once, in SQLite's
+// words.
 //
 // Changes of all callers that wait at the same time share one transaction, and so
 // one sync of the medium ([Do]).
 //
-// Invariant: a change whose Do returned nil survives a power cut; changes happen
-// one after the other, each whole or not at all.
+// Invariant: a change whose Do returned nil survives a power cut; changes of all
+// processes happen one after the other, each whole or not at all.
 package keysdb
 
 import (
@@ -17,10 +19,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/ncruces/go-sqlite3"
 
 	"coffre/eventstore"
-	"coffre/eventstore/sqlite/sqlitedb"
 )
 
 // Limits of the queue.
@@ -29,15 +29,27 @@ const (
 	reserved  = 512  // of these places only changes of eventstore.Reserved may take (rule C-6)
 	maxBatch  = 256  // changes in one transaction
 	linger    = 20 * time.Millisecond
-	// Pages of the write-ahead log before it is moved into the database: 16 MiB. Rows
-	// in flight are changed again soon, and then their pages are moved once.
-	checkpointPages = 4096
-	pageSize        = 4 << 10 // bytes; rows are small and their keys random, so each row dirties pages of its own
 )
 
-// DB is an open keys.db. Its methods may be called concurrently.
+// engine is what the databases do each in its own way.
+type engine interface {
+	// words puts a migration, which is written for SQLite, into the engine's.
+	words(step string) string
+	// begin starts a transaction that no other writer's overlaps. Statements in it
+	// take the context it returns; end releases that.
+	begin(ctx context.Context) (in context.Context, tx *sqlx.Tx, end func(), err error)
+	// judge says in the errors of the port what an error means, and of one of commit,
+	// which may have happened, that it may.
+	judge(err error, commit bool) error
+	// again reports whether a batch that was not committed may simply be run again.
+	again(err error) bool
+	scrub(ctx context.Context) error
+	close() error
+}
+
+// DB is an open key database. Its methods may be called concurrently.
 type DB struct {
-	db     *sqlitedb.DB
+	engine engine
 	reads  statements
 	writes statements
 
@@ -60,29 +72,16 @@ type change struct {
 	err  error
 }
 
-// Open opens or creates the database at path. Deleted content is overwritten
-// (SecureDelete) whatever o says; a PageSize of 0 means 4 KiB.
-func Open(ctx context.Context, path string, o sqlitedb.Options) (*DB, error) {
-	o.SecureDelete = true
-	if o.PageSize == 0 {
-		o.PageSize = pageSize
-	}
-	sqlite, err := sqlitedb.Open(ctx, path, o)
-	if err != nil {
-		return nil, fmt.Errorf("open the key database: %w", err)
-	}
-	if _, err := sqlite.Writer.ExecContext(ctx, fmt.Sprintf(`PRAGMA wal_autocheckpoint = %d`, checkpointPages)); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the key database: %w", err), sqlite.Close())
-	}
+func start(e engine, writer, reader *sqlx.DB) *DB {
 	db := &DB{
-		db:     sqlite,
-		reads:  statements{db: sqlite.Reader},
-		writes: statements{db: sqlite.Writer},
+		engine: e,
+		reads:  statements{db: reader},
+		writes: statements{db: writer},
 		wake:   make(chan struct{}, 1),
 		done:   make(chan struct{}),
 	}
 	go db.sequence()
-	return db, nil
+	return db
 }
 
 // Close writes what is queued and closes the database. Later changes answer
@@ -97,13 +96,13 @@ func (db *DB) Close() error {
 	db.mu.Unlock()
 	db.signal()
 	<-db.done
-	return errors.Join(db.reads.close(), db.writes.close(), db.db.Close())
+	return errors.Join(db.reads.close(), db.writes.close(), db.engine.close())
 }
 
-// Scrub moves every change out of the write-ahead log and empties it, so that
-// what was deleted or overwritten is in no file any more. It fails, and may be
-// repeated, while somebody still reads an older state.
-func (db *DB) Scrub(ctx context.Context) error { return db.db.Truncate(ctx) }
+// Scrub removes what was deleted or overwritten: from a file and its write-ahead
+// log every byte, from PostgreSQL's tables the rows ([pgdb.Vacuum] says what stays).
+// It fails, and may be repeated, while somebody still reads an older state.
+func (db *DB) Scrub(ctx context.Context) error { return db.engine.scrub(ctx) }
 
 // Read prepares a query for the read-only connections, once; ? marks parameters.
 // The statement belongs to db: do not close it.
@@ -111,6 +110,7 @@ func (db *DB) Read(query string) (*sqlx.Stmt, error) { return db.reads.get(query
 
 // Tx is the transaction a change runs in.
 type Tx struct {
+	ctx   context.Context
 	tx    *sqlx.Tx
 	db    *DB
 	bound map[string]*sqlx.Stmt
@@ -123,11 +123,11 @@ func (tx *Tx) stmt(query string) (*sqlx.Stmt, error) {
 	}
 	var s *sqlx.Stmt
 	if prepared, ok := tx.db.writes.m.Load(query); ok {
-		s = tx.tx.Stmtx(prepared)
+		s = tx.tx.StmtxContext(tx.ctx, prepared)
 	} else {
 		// To prepare it for good takes the connection that this transaction holds.
 		var err error
-		if s, err = tx.tx.Preparex(tx.tx.Rebind(query)); err != nil {
+		if s, err = tx.tx.PreparexContext(tx.ctx, tx.tx.Rebind(query)); err != nil {
 			return nil, fmt.Errorf("prepare: %w", err)
 		}
 		tx.fresh = append(tx.fresh, query)
@@ -142,7 +142,7 @@ func (tx *Tx) Exec(query string, args ...any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	result, err := s.Exec(args...)
+	result, err := s.ExecContext(tx.ctx, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -155,7 +155,7 @@ func (tx *Tx) Row(query string, args []any, dest ...any) error {
 	if err != nil {
 		return err
 	}
-	return s.QueryRowx(args...).Scan(dest...)
+	return s.QueryRowxContext(tx.ctx, args...).Scan(dest...)
 }
 
 // Select scans all rows of a query into dest, a pointer to a slice.
@@ -164,7 +164,7 @@ func (tx *Tx) Select(dest any, query string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	return s.Select(dest, args...)
+	return s.SelectContext(tx.ctx, dest, args...)
 }
 
 // Do runs a change in a transaction that it shares with others, and returns when
@@ -174,8 +174,9 @@ func (tx *Tx) Select(dest any, query string, args ...any) error {
 //
 // When ctx ends while the change waits nothing was written; when it ends later
 // the error wraps eventstore.ErrOutcomeUnknown. Other errors: run's own;
-// eventstore.ErrOverloaded, ErrDiskFull, ErrClosed, and ErrFailed after the medium
-// broke a promise, until the database is opened again.
+// eventstore.ErrOverloaded, ErrDiskFull, ErrClosed; ErrFailed after the medium broke a
+// promise, until the database is opened again; and ErrUnavailable when PostgreSQL is
+// away, with ErrOutcomeUnknown when it went while it committed.
 func Do[T any](ctx context.Context, db *DB, run func(*Tx) (T, error)) (T, error) {
 	return DoAs(ctx, db, eventstore.Ordinary, run)
 }
@@ -343,25 +344,40 @@ func (db *DB) transaction(batch []*change) error {
 	if failed != nil {
 		return failed
 	}
-	// Callers come and go; the transaction of all of them has no caller's context.
-	sqlTx, err := db.db.Writer.BeginTxx(context.Background(), nil)
-	if err != nil {
-		return db.judge(err)
+	err := db.attempt(batch)
+	if db.engine.again(err) {
+		err = db.attempt(batch)
 	}
-	tx := &Tx{tx: sqlTx, db: db, bound: make(map[string]*sqlx.Stmt, 4)}
+	if errors.Is(err, eventstore.ErrFailed) {
+		db.mu.Lock()
+		db.failed = err
+		db.mu.Unlock()
+	}
+	return err
+}
+
+func (db *DB) attempt(batch []*change) error {
+	// Callers come and go; the transaction of all of them has no caller's context.
+	ctx, sqlTx, end, err := db.engine.begin(context.Background())
+	if err != nil {
+		return db.engine.judge(err, false)
+	}
+	defer end()
+	tx := &Tx{ctx: ctx, tx: sqlTx, db: db, bound: make(map[string]*sqlx.Stmt, 4)}
 	for _, c := range batch {
 		if err := c.run(tx); err != nil {
 			if undo := sqlTx.Rollback(); undo != nil {
-				return db.judge(errors.Join(err, undo))
+				return db.engine.judge(errors.Join(err, undo), false)
 			}
-			if broken := db.judge(err); errors.Is(broken, eventstore.ErrFailed) {
-				return broken
+			told := db.engine.judge(err, false)
+			if errors.Is(told, eventstore.ErrFailed) || errors.Is(told, eventstore.ErrUnavailable) {
+				return told
 			}
-			return &changeError{err}
+			return &changeError{told}
 		}
 	}
 	if err := sqlTx.Commit(); err != nil {
-		return db.judge(err)
+		return db.engine.judge(err, true)
 	}
 	for _, query := range tx.fresh {
 		if _, err := db.writes.get(query); err != nil {
@@ -371,29 +387,10 @@ func (db *DB) transaction(batch []*change) error {
 	return nil
 }
 
-// judge decides what an error of the medium means. After a failed sync nobody
-// knows what is durable: pages may be marked clean that never were written.
-func (db *DB) judge(err error) error {
-	switch {
-	case errors.Is(err, sqlite3.FULL):
-		return fmt.Errorf("%w: %w", eventstore.ErrDiskFull, err)
-	case errors.Is(err, sqlite3.IOERR), errors.Is(err, sqlite3.CORRUPT), errors.Is(err, sqlite3.NOTADB), errors.Is(err, sqlite3.READONLY):
-		failed := fmt.Errorf("key database: %w: %w", eventstore.ErrFailed, err)
-		db.mu.Lock()
-		db.failed = failed
-		db.mu.Unlock()
-		return failed
-	}
-	return err
-}
-
 func (db *DB) finish(batch []*change, err error) {
 	var own *changeError
 	if errors.As(err, &own) {
 		err = own.err
-		if errors.Is(err, sqlite3.FULL) {
-			err = fmt.Errorf("%w: %w", eventstore.ErrDiskFull, err)
-		}
 	}
 	for _, c := range batch {
 		c.err = err

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"coffre/eventstore"
+	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/ringtest"
 	"coffre/eventstore/sqlite/sqlitedb"
@@ -17,6 +18,33 @@ import (
 func open(t testing.TB, path string, o sqlitedb.Options) *keysdb.DB {
 	t.Helper()
 	db, err := keysdb.Open(t.Context(), path, o)
+	return ready(t, db, err)
+}
+
+// onEach runs a test on a file and on a PostgreSQL; open opens the same database
+// each time it is called.
+func onEach(t *testing.T, test func(t *testing.T, open func() *keysdb.DB)) {
+	t.Run("SQLite", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "keys.db")
+		test(t, func() *keysdb.DB { return open(t, path, sqlitedb.Options{}) })
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		dsn := pgtest.Shared(t).Database(t)
+		test(t, func() *keysdb.DB { return openPostgres(t, dsn) })
+	})
+}
+
+func openPostgres(t testing.TB, dsn string) *keysdb.DB {
+	t.Helper()
+	db, doubts, err := keysdb.OpenPostgres(t.Context(), dsn)
+	if len(doubts) > 0 {
+		t.Error(doubts)
+	}
+	return ready(t, db, err)
+}
+
+func ready(t testing.TB, db *keysdb.DB, err error) *keysdb.DB {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,8 +117,10 @@ func TestWaitersShareOneSync(t *testing.T) {
 	}
 }
 
-func TestOneErrorSpoilsNoOther(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{})
+func TestOneErrorSpoilsNoOther(t *testing.T) { onEach(t, oneErrorSpoilsNoOther) }
+
+func oneErrorSpoilsNoOther(t *testing.T, open func() *keysdb.DB) {
+	db := open()
 	release := block(t, db)
 	ours := errors.New("ours")
 	var wg sync.WaitGroup
@@ -124,7 +154,11 @@ func TestOneErrorSpoilsNoOther(t *testing.T) {
 }
 
 func TestCancelledWhileQueuedWritesNothing(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{})
+	onEach(t, cancelledWhileQueuedWritesNothing)
+}
+
+func cancelledWhileQueuedWritesNothing(t *testing.T, open func() *keysdb.DB) {
+	db := open()
 	release := block(t, db)
 	ctx, cancel := context.WithCancel(t.Context())
 	errs := make(chan error)
@@ -146,8 +180,10 @@ func TestCancelledWhileQueuedWritesNothing(t *testing.T) {
 	}
 }
 
-func TestCancelledInsideABatchIsUnknown(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{})
+func TestCancelledInsideABatchIsUnknown(t *testing.T) { onEach(t, cancelledInsideABatchIsUnknown) }
+
+func cancelledInsideABatchIsUnknown(t *testing.T, open func() *keysdb.DB) {
+	db := open()
 	ctx, cancel := context.WithCancel(t.Context())
 	gate := make(chan struct{})
 	_, err := keysdb.Do(ctx, db, func(*keysdb.Tx) (int, error) {
@@ -161,9 +197,10 @@ func TestCancelledInsideABatchIsUnknown(t *testing.T) {
 	}
 }
 
-func TestPostedChangesKeepTheirOrder(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "keys.db")
-	db := open(t, path, sqlitedb.Options{})
+func TestPostedChangesKeepTheirOrder(t *testing.T) { onEach(t, postedChangesKeepTheirOrder) }
+
+func postedChangesKeepTheirOrder(t *testing.T, open func() *keysdb.DB) {
+	db := open()
 	for x := range 300 {
 		if err := db.Post(func(tx *keysdb.Tx) error {
 			_, err := tx.Exec(`INSERT INTO t (x) VALUES (?)`, x)
@@ -190,13 +227,17 @@ func TestPostedChangesKeepTheirOrder(t *testing.T) {
 	if err := insert(t.Context(), db, 2000); !errors.Is(err, eventstore.ErrClosed) {
 		t.Fatal(err)
 	}
-	if n := count(t, open(t, path, sqlitedb.Options{})); n != 301 {
+	if n := count(t, open()); n != 301 {
 		t.Fatalf("%d rows after reopening, want 301", n)
 	}
 }
 
 func TestPostedChangeHappensWithoutAnother(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{})
+	onEach(t, postedChangeHappensWithoutAnother)
+}
+
+func postedChangeHappensWithoutAnother(t *testing.T, open func() *keysdb.DB) {
+	db := open()
 	ran := make(chan struct{})
 	if err := db.Post(func(*keysdb.Tx) error { close(ran); return nil }); err != nil {
 		t.Fatal(err)
@@ -204,8 +245,10 @@ func TestPostedChangeHappensWithoutAnother(t *testing.T) {
 	<-ran
 }
 
-func TestFullQueue(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{})
+func TestFullQueue(t *testing.T) { onEach(t, fullQueue) }
+
+func fullQueue(t *testing.T, open func() *keysdb.DB) {
+	db := open()
 	defer block(t, db)()
 	for {
 		if err := db.Post(func(*keysdb.Tx) error { return nil }); err != nil {
@@ -272,9 +315,10 @@ func TestBrokenMedium(t *testing.T) {
 	}
 }
 
-func TestMigrations(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "keys.db")
-	db := open(t, path, sqlitedb.Options{})
+func TestMigrations(t *testing.T) { onEach(t, migrations) }
+
+func migrations(t *testing.T, open func() *keysdb.DB) {
+	db := open()
 	steps := []string{`CREATE TABLE t (x INTEGER NOT NULL UNIQUE)`, `ALTER TABLE t ADD COLUMN y INTEGER`}
 	for range 2 { // the second time nothing is left to do
 		if err := db.Migrate(t.Context(), "test", steps); err != nil {

@@ -11,23 +11,24 @@ import (
 var ErrNewer = errors.New("keysdb: the key database was written by a newer version of Coffre")
 
 // Migrate brings the tables of one component up to date: it runs the steps that
-// were not run before, each once, in order, in one transaction. Steps are never
-// edited, only added.
+// were not run before, each once, in order, in one transaction; of several processes
+// one runs them. Steps are written in SQLite's words, and never edited, only added.
 func (db *DB) Migrate(ctx context.Context, component string, steps []string) (err error) {
-	tx, err := db.db.Writer.BeginTxx(ctx, nil)
+	ctx, tx, end, err := db.engine.begin(ctx)
 	if err != nil {
-		return fmt.Errorf("migrate %s: %w", component, err)
+		return fmt.Errorf("migrate %s: %w", component, db.engine.judge(err, false))
 	}
+	defer end()
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("migrate %s: %w", component, errors.Join(err, tx.Rollback()))
 		}
 	}()
-	if _, err := tx.Exec(`CREATE TABLE IF NOT EXISTS schema_versions (component TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL)`); err != nil {
+	if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema_versions (component TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL)`); err != nil {
 		return err
 	}
 	var version int
-	switch err := tx.Get(&version, tx.Rebind(`SELECT version FROM schema_versions WHERE component = ?`), component); {
+	switch err := tx.GetContext(ctx, &version, tx.Rebind(`SELECT version FROM schema_versions WHERE component = ?`), component); {
 	case errors.Is(err, sql.ErrNoRows):
 	case err != nil:
 		return err
@@ -35,11 +36,11 @@ func (db *DB) Migrate(ctx context.Context, component string, steps []string) (er
 		return ErrNewer
 	}
 	for _, step := range steps[version:] {
-		if _, err := tx.Exec(step); err != nil {
+		if _, err := tx.ExecContext(ctx, db.engine.words(step)); err != nil {
 			return err
 		}
 	}
-	if _, err := tx.Exec(tx.Rebind(`INSERT INTO schema_versions (component, version) VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET version = excluded.version`), component, len(steps)); err != nil {
+	if _, err := tx.ExecContext(ctx, tx.Rebind(`INSERT INTO schema_versions (component, version) VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET version = excluded.version`), component, len(steps)); err != nil {
 		return err
 	}
 	return tx.Commit()

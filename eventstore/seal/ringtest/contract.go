@@ -20,6 +20,15 @@ import (
 // Run tests the contract of a ring. open returns an empty database that ends with
 // the test; several rings share it, as several processes would.
 func Run(t *testing.T, open func(t *testing.T) *keysdb.DB) {
+	RunProcesses(t, func(t *testing.T) func() *keysdb.DB {
+		db := open(t)
+		return func() *keysdb.DB { return db }
+	})
+}
+
+// RunProcesses is Run for a database that several processes open: open makes an
+// empty one, and what it returns opens that again for each ring.
+func RunProcesses(t *testing.T, open func(t *testing.T) func() *keysdb.DB) {
 	for _, c := range []struct {
 		name string
 		test func(t *testing.T, e *env)
@@ -50,8 +59,9 @@ func Run(t *testing.T, open func(t *testing.T) *keysdb.DB) {
 		{"small caches", smallCaches},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := &env{db: open(t), kek: OpenKeeper(t, t.TempDir())}
-			e.ring = e.process(t, seal.Config{})
+			another := open(t)
+			e := &env{another: another, db: another(), kek: OpenKeeper(t, t.TempDir())}
+			e.ring = OpenRing(t, e.db, e.kek, seal.Config{})
 			c.test(t, e)
 		})
 	}
@@ -59,15 +69,16 @@ func Run(t *testing.T, open func(t *testing.T) *keysdb.DB) {
 
 // env is one deployment.
 type env struct {
-	db   *keysdb.DB
-	kek  *Keeper
-	ring *seal.Ring
+	another func() *keysdb.DB
+	db      *keysdb.DB // of ring
+	kek     *Keeper
+	ring    *seal.Ring
 }
 
 // process opens one more ring over the same keys.
 func (e *env) process(t *testing.T, cfg seal.Config) *seal.Ring {
 	t.Helper()
-	return OpenRing(t, e.db, e.kek, cfg)
+	return OpenRing(t, e.another(), e.kek, cfg)
 }
 
 const organisation = domain.Organisation("0206731645")

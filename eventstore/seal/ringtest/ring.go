@@ -37,6 +37,22 @@ func OpenDB(t testing.TB, dir string) *keysdb.DB {
 	return db
 }
 
+// OpenPostgres opens the key database in the PostgreSQL that dsn names until the
+// test ends.
+func OpenPostgres(t testing.TB, dsn string) *keysdb.DB {
+	t.Helper()
+	db, _, err := keysdb.OpenPostgres(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
 // OpenRing opens a ring until the test ends.
 func OpenRing(t testing.TB, db *keysdb.DB, kek seal.KEK, cfg seal.Config) *seal.Ring {
 	t.Helper()

@@ -1,0 +1,66 @@
+package keysdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/ncruces/go-sqlite3"
+
+	"coffre/eventstore"
+	"coffre/eventstore/sqlite/sqlitedb"
+)
+
+const (
+	// Pages of the write-ahead log before it is moved into the database: 16 MiB. Rows
+	// in flight are changed again soon, and then their pages are moved once.
+	checkpointPages = 4096
+	pageSize        = 4 << 10 // bytes; rows are small and their keys random, so each row dirties pages of its own
+)
+
+// Open opens or creates the database at path. Deleted content is overwritten
+// (SecureDelete) whatever o says; a PageSize of 0 means 4 KiB.
+func Open(ctx context.Context, path string, o sqlitedb.Options) (*DB, error) {
+	o.SecureDelete = true
+	if o.PageSize == 0 {
+		o.PageSize = pageSize
+	}
+	db, err := sqlitedb.Open(ctx, path, o)
+	if err != nil {
+		return nil, fmt.Errorf("open the key database: %w", err)
+	}
+	if _, err := db.Writer.ExecContext(ctx, fmt.Sprintf(`PRAGMA wal_autocheckpoint = %d`, checkpointPages)); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the key database: %w", err), db.Close())
+	}
+	return start(sqliteEngine{db}, db.Writer, db.Reader), nil
+}
+
+// sqliteEngine is one file: its one writing connection is the only writer.
+type sqliteEngine struct{ db *sqlitedb.DB }
+
+func (e sqliteEngine) words(step string) string { return step }
+
+func (e sqliteEngine) begin(ctx context.Context) (context.Context, *sqlx.Tx, func(), error) {
+	tx, err := e.db.Writer.BeginTxx(ctx, nil)
+	return ctx, tx, func() {}, err
+}
+
+// judge decides what an error of the medium means. After a failed sync nobody
+// knows what is durable: pages may be marked clean that never were written.
+func (e sqliteEngine) judge(err error, _ bool) error {
+	switch {
+	case errors.Is(err, sqlite3.FULL):
+		return fmt.Errorf("%w: %w", eventstore.ErrDiskFull, err)
+	case errors.Is(err, sqlite3.IOERR), errors.Is(err, sqlite3.CORRUPT), errors.Is(err, sqlite3.NOTADB), errors.Is(err, sqlite3.READONLY):
+		return fmt.Errorf("key database: %w: %w", eventstore.ErrFailed, err)
+	}
+	return err
+}
+
+func (e sqliteEngine) again(error) bool { return false }
+
+// scrub moves every change out of the write-ahead log and empties it.
+func (e sqliteEngine) scrub(ctx context.Context) error { return e.db.Truncate(ctx) }
+
+func (e sqliteEngine) close() error { return e.db.Close() }
