@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"coffre/eventstore"
 	"coffre/eventstore/proof"
+	"coffre/eventstore/queue"
 )
 
 const (
@@ -23,7 +23,7 @@ const (
 // sequencer is the only writer. Its run goroutine owns everything below queue.
 type sequencer struct {
 	store *Store
-	queue *queue
+	queue *queue.Queue
 	ended chan struct{} // closed when run has returned
 
 	conn                                                 *sqlite3.Conn
@@ -49,7 +49,7 @@ type sequencer struct {
 
 func newSequencer(s *Store, conn *sqlite3.Conn, o Options, room *reserve) (*sequencer, error) {
 	q := &sequencer{
-		store: s, queue: newQueue(o), ended: make(chan struct{}), conn: conn, reserve: room,
+		store: s, queue: queue.New(queue.Options{MaxCount: o.MaxQueued, MaxBytes: o.MaxQueuedBytes, Gather: o.Gather}), ended: make(chan struct{}), conn: conn, reserve: room,
 		checkpointPages: o.checkpointPages, settleEvents: o.settleEvents,
 	}
 	if q.settleEvents == 0 {
@@ -111,31 +111,9 @@ func (q *sequencer) load() error {
 	return nil
 }
 
-// append queues r and waits for its answer.
-func (q *sequencer) append(ctx context.Context, r *request) (eventstore.Appended, error) {
-	if err := q.queue.put(r); err != nil {
-		return eventstore.Appended{}, err
-	}
-	select {
-	case a := <-r.done:
-		return a.appended, a.err
-	case <-ctx.Done():
-	}
-	if q.queue.withdraw(r) {
-		return eventstore.Appended{}, ctx.Err()
-	}
-	select {
-	case a := <-r.done:
-		return a.appended, a.err
-	default:
-		// ctx's own error is not wrapped: it would say that nothing was written.
-		return eventstore.Appended{}, eventstore.ErrOutcomeUnknown
-	}
-}
-
 // stop ends run; what is queued is answered ErrClosed.
 func (q *sequencer) stop() {
-	q.queue.close(eventstore.ErrClosed)
+	q.queue.Close(eventstore.ErrClosed)
 	<-q.ended
 }
 
@@ -143,7 +121,7 @@ func (q *sequencer) stop() {
 func (q *sequencer) run() {
 	defer close(q.ended)
 	for {
-		batch := q.queue.take()
+		batch := q.queue.Take()
 		if batch == nil {
 			return
 		}
@@ -158,11 +136,11 @@ func (q *sequencer) run() {
 }
 
 // onlyReserved answers the ordinary members of batch with err and returns the rest.
-func onlyReserved(batch []*request, err error) []*request {
-	return slices.DeleteFunc(batch, func(r *request) bool {
-		ordinary := r.batch.Class != eventstore.Reserved
+func onlyReserved(batch []*queue.Request, err error) []*queue.Request {
+	return slices.DeleteFunc(batch, func(r *queue.Request) bool {
+		ordinary := r.Batch.Class != eventstore.Reserved
 		if ordinary {
-			r.done <- answer{err: err}
+			r.Answer(queue.Answer{Err: err})
 		}
 		return ordinary
 	})
@@ -170,17 +148,17 @@ func onlyReserved(batch []*request, err error) []*request {
 
 // sequence commits batch and answers each of its members, after the commit: before
 // it even a refusal may rest on a record that will never be there.
-func (q *sequencer) sequence(batch []*request) {
+func (q *sequencer) sequence(batch []*queue.Request) {
 	answers, committing, err := q.transact(batch)
 	if err == nil {
 		for i, r := range batch {
-			if a := answers[i]; a.err == nil && !a.appended.Repeated {
-				q.store.ends.Add(r.batch.Stream, a.appended.Last)
+			if a := answers[i]; a.Err == nil && !a.Appended.Repeated {
+				q.store.ends.Add(r.Batch.Stream, a.Appended.Last)
 			}
 		}
 		q.store.publish(q.last, q.words)
 		for i, r := range batch {
-			r.done <- answers[i]
+			r.Answer(answers[i])
 		}
 		return
 	}
@@ -196,7 +174,7 @@ func (q *sequencer) sequence(batch []*request) {
 		}
 	case damage(err):
 		r := batch[0]
-		r.done <- answer{err: fmt.Errorf("append: %w: %w", &eventstore.Corrupt{Stream: r.batch.Stream, Revision: r.first}, err)}
+		r.Answer(queue.Answer{Err: fmt.Errorf("append: %w: %w", &eventstore.Corrupt{Stream: r.Batch.Stream, Revision: r.First}, err)})
 	case full(err):
 		if committing {
 			if err := q.writeOver(); err != nil {
@@ -211,11 +189,11 @@ func (q *sequencer) sequence(batch []*request) {
 			return
 		}
 		for _, r := range batch {
-			r.done <- answer{err: err}
+			r.Answer(queue.Answer{Err: err})
 		}
 	case errors.Is(err, sqlite3.BUSY) && !committing:
 		for _, r := range batch {
-			r.done <- answer{err: fmt.Errorf("%w: %w", eventstore.ErrUnavailable, err)}
+			r.Answer(queue.Answer{Err: fmt.Errorf("%w: %w", eventstore.ErrUnavailable, err)})
 		}
 	default:
 		q.fail(batch, err, committing)
@@ -238,38 +216,38 @@ func (q *sequencer) writeOver() error {
 // fail refuses every append from now on. After a failed sync nobody knows what is on
 // the medium, and a second one that succeeds proves nothing; only a start, which
 // reads the medium, can tell. So those whose commit had begun learn that too.
-func (q *sequencer) fail(batch []*request, err error, committing bool) {
+func (q *sequencer) fail(batch []*queue.Request, err error, committing bool) {
 	failed := fmt.Errorf("%w: %w", eventstore.ErrFailed, err)
 	told := failed
 	if committing {
 		told = fmt.Errorf("%w: %w", eventstore.ErrOutcomeUnknown, failed)
 	}
 	for _, r := range batch {
-		r.done <- answer{err: told}
+		r.Answer(queue.Answer{Err: told})
 	}
-	q.queue.close(failed)
+	q.queue.Close(failed)
 }
 
 // transact writes what of batch may be written, in one transaction, and returns an
 // answer for each member; committing tells whether an error came from the commit.
-func (q *sequencer) transact(batch []*request) (answers []answer, committing bool, err error) {
+func (q *sequencer) transact(batch []*queue.Request) (answers []queue.Answer, committing bool, err error) {
 	if err := q.begin.Exec(); err != nil {
 		return nil, false, fmt.Errorf("begin: %w", err)
 	}
 	before := q.last
-	answers = make([]answer, len(batch))
+	answers = make([]queue.Answer, len(batch))
 	for i, r := range batch {
 		a, err := q.apply(r)
 		if wrong, ok := errors.AsType[*eventstore.WrongRevision](err); ok {
-			answers[i].err = wrong
+			answers[i].Err = wrong
 			continue
 		}
 		if err != nil {
 			return nil, false, err
 		}
-		answers[i].appended = a
+		answers[i].Appended = a
 		if !a.Repeated {
-			q.sinceSettled += int64(r.size)
+			q.sinceSettled += int64(r.Size)
 		}
 	}
 	if q.last == before {
@@ -300,8 +278,8 @@ func (q *sequencer) settle() error {
 // apply checks r against what it expects, earlier members of the transaction
 // included, and inserts its records. A *WrongRevision is an answer, any other error
 // ends the transaction.
-func (q *sequencer) apply(r *request) (eventstore.Appended, error) {
-	b := &r.batch
+func (q *sequencer) apply(r *queue.Request) (eventstore.Appended, error) {
+	b := &r.Batch
 	h, err := q.head(b.Stream)
 	if err != nil {
 		return eventstore.Appended{}, fmt.Errorf("look for stream: %w", err)
@@ -323,26 +301,26 @@ func (q *sequencer) apply(r *request) (eventstore.Appended, error) {
 			return eventstore.Appended{}, wrong
 		}
 	case eventstore.Revision(b.Expected) != h.revision:
-		return q.repeated(h, b, r.first, wrong)
+		return q.repeated(h, b, r.First, wrong)
 	}
 	return q.insert(r, h)
 }
 
 // insert writes the records of r after h.
-func (q *sequencer) insert(r *request, h *head) (eventstore.Appended, error) {
+func (q *sequencer) insert(r *queue.Request, h *head) (eventstore.Appended, error) {
 	if h.id == 0 {
-		if err := q.insertName(r.batch.Stream); err != nil {
+		if err := q.insertName(r.Batch.Stream); err != nil {
 			return eventstore.Appended{}, fmt.Errorf("insert stream: %w", err)
 		}
 		h.id = q.lastStream
 	}
 	first := h.revision + 1
-	for i := range r.batch.Records {
-		record := &r.batch.Records[i]
+	for i := range r.Batch.Records {
+		record := &r.Batch.Records[i]
 		record.Revision = first + eventstore.Revision(i)
 		sum := proof.Hash{}
-		if r.sums != nil { // the expectation was right, so first is what the caller computed with
-			sum = r.sums[i]
+		if r.Sums != nil { // the expectation was right, so first is what the caller computed with
+			sum = r.Sums[i]
 		} else {
 			sum = proof.LeafHash(record)
 		}

@@ -32,14 +32,12 @@ import (
 const FileName = "events.db"
 
 const (
-	defaultReaders    = 3
-	defaultQueue      = 4096
-	defaultQueueBytes = 64 << 20
-	readerCache       = 8 << 20
-	writerCache       = 32 << 20
-	pollEvery         = time.Second // Wait looks by itself this often, should a wake-up be lost
-	pageSize          = 32 << 10    // 21 rows of 1.5 KiB fill one to 98 %; of 16 KiB pages only to 94 %
-	dirMode           = 0o700
+	defaultReaders = 3
+	readerCache    = 8 << 20
+	writerCache    = 32 << 20
+	pollEvery      = time.Second // Wait looks by itself this often, should a wake-up be lost
+	pageSize       = 32 << 10    // 21 rows of 1.5 KiB fill one to 98 %; of 16 KiB pages only to 94 %
+	dirMode        = 0o700
 )
 
 // Options tune a store. The zero value is right for production.
@@ -167,13 +165,7 @@ func open(ctx context.Context, dir string, o Options, room *reserve) (_ *Store, 
 
 // Append implements eventstore.Store.
 func (s *Store) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appended, error) {
-	if err := b.Check(); err != nil {
-		return eventstore.Appended{}, err
-	}
-	if err := ctx.Err(); err != nil {
-		return eventstore.Appended{}, err
-	}
-	return s.sequencer.append(ctx, newRequest(b))
+	return s.sequencer.queue.Append(ctx, b)
 }
 
 // Head implements eventstore.Store.

@@ -1,0 +1,261 @@
+// Package queue is where the appends of one process wait for the only goroutine
+// that writes them, many in one transaction (group commit). The stores in SQL share
+// it.
+//
+// Invariant: an append is answered once: it is withdrawn and nothing of it will be
+// written, or its writer answers it, or its caller is told that the outcome is
+// unknown.
+package queue
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"coffre/eventstore"
+	"coffre/eventstore/proof"
+)
+
+const (
+	defaultCount = 4096
+	defaultBytes = 64 << 20
+
+	reservedShare = 8        // one part in so many is kept free for eventstore.Reserved
+	maxDrain      = 1024     // appends in one transaction, so that the first is not answered too late
+	maxDrainBytes = 16 << 20 // bytes in one transaction, unless one append has more
+	gatherEnough  = 48       // from so many on, waiting for more gains nothing (facts: performance)
+	overhead      = 256      // bytes a queued record costs beyond its own
+)
+
+// Options bound a queue. The zero value is right for production.
+type Options struct {
+	// MaxCount bounds the appends that wait, MaxBytes what they hold; 0 means 4096
+	// and 64 MiB. An eighth of both is kept free for eventstore.Reserved.
+	MaxCount, MaxBytes int
+	// Gather is how long Take waits for company before it returns fewer than 48
+	// appends; 0 means not at all.
+	Gather time.Duration
+}
+
+// Answer is how an append ended.
+type Answer struct {
+	Appended eventstore.Appended
+	Err      error
+}
+
+// Request is an append on its way through the queue.
+type Request struct {
+	// Batch is the store's own copy, with stream and, when known, revision set.
+	Batch eventstore.Batch
+	// First is the revision of the first record if the expectation tells; else -1.
+	First eventstore.Revision
+	// Sums are the records' checksums, computed by the caller's goroutine when the
+	// expectation tells the revisions; else nil.
+	Sums []proof.Hash
+	Size int // in bytes, what a record costs beyond its own included
+
+	done chan Answer // has room for the one answer
+}
+
+// NewRequest copies the batch, because a caller who gives up in the middle of a
+// transaction may change its bytes while they are being written.
+func NewRequest(b eventstore.Batch) *Request {
+	r := &Request{Batch: b, First: -1, done: make(chan Answer, 1)}
+	r.Batch.Records = slices.Clone(b.Records)
+	for _, record := range b.Records {
+		r.Size += record.Size()
+	}
+	buf := make([]byte, 0, r.Size)
+	keep := func(b []byte) []byte {
+		start := len(buf)
+		buf = append(buf, b...)
+		return buf[start:]
+	}
+	known := b.Expected >= eventstore.NoStream && b.Expected < 1<<62
+	if known {
+		r.First = eventstore.Revision(b.Expected) + 1
+		r.Sums = make([]proof.Hash, len(b.Records))
+	}
+	for i := range r.Batch.Records {
+		record := &r.Batch.Records[i]
+		record.Stream = b.Stream
+		record.Meta, record.Clear, record.Sealed = keep(record.Meta), keep(record.Clear), keep(record.Sealed)
+		if known {
+			record.Revision = r.First + eventstore.Revision(i)
+			r.Sums[i] = proof.LeafHash(record)
+		}
+	}
+	r.Size += overhead * len(b.Records)
+	return r
+}
+
+// Answer tells the caller how the append ended. The writer calls it once.
+func (r *Request) Answer(a Answer) { r.done <- a }
+
+// Queue holds appends until the writer takes them. Its methods may be called
+// concurrently, Take by one goroutine only.
+type Queue struct {
+	maxCount, maxBytes int
+	gather             time.Duration
+
+	mu      sync.Mutex
+	waiting []*Request
+	bytes   int
+	refuse  error         // why nothing is taken any more; nil while it is
+	arrived chan struct{} // has a token after something changed
+}
+
+// New returns an empty queue.
+func New(o Options) *Queue {
+	q := &Queue{maxCount: o.MaxCount, maxBytes: o.MaxBytes, gather: o.Gather, arrived: make(chan struct{}, 1)}
+	if q.maxCount <= 0 {
+		q.maxCount = defaultCount
+	}
+	if q.maxBytes <= 0 {
+		q.maxBytes = defaultBytes
+	}
+	return q
+}
+
+// Append checks b as every store must, queues it and waits for its answer. It keeps
+// the port's word about contexts: withdrawn while it waits, unknown once taken.
+func (q *Queue) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appended, error) {
+	if err := b.Check(); err != nil {
+		return eventstore.Appended{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return eventstore.Appended{}, err
+	}
+	r := NewRequest(b)
+	if err := q.put(r); err != nil {
+		return eventstore.Appended{}, err
+	}
+	select {
+	case a := <-r.done:
+		return a.Appended, a.Err
+	case <-ctx.Done():
+	}
+	if q.withdraw(r) {
+		return eventstore.Appended{}, ctx.Err()
+	}
+	select {
+	case a := <-r.done:
+		return a.Appended, a.Err
+	default:
+		// ctx's own error is not wrapped: it would say that nothing was written.
+		return eventstore.Appended{}, eventstore.ErrOutcomeUnknown
+	}
+}
+
+// put queues r, or says at once why not. An append alone is always taken, however
+// large, so that none is refused for ever.
+func (q *Queue) put(r *Request) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.refuse != nil {
+		return q.refuse
+	}
+	count, size := q.maxCount, q.maxBytes
+	if r.Batch.Class != eventstore.Reserved {
+		count -= (count + reservedShare - 1) / reservedShare
+		size -= size / reservedShare
+	}
+	if len(q.waiting) > 0 && (len(q.waiting) >= count || q.bytes+r.Size > size) {
+		return eventstore.ErrOverloaded
+	}
+	q.waiting = append(q.waiting, r)
+	q.bytes += r.Size
+	q.signal()
+	return nil
+}
+
+// withdraw takes r out again, unless the writer has it already.
+func (q *Queue) withdraw(r *Request) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.Index(q.waiting, r)
+	if i < 0 {
+		return false
+	}
+	q.waiting = slices.Delete(q.waiting, i, i+1)
+	q.bytes -= r.Size
+	return true
+}
+
+// Len tells how many appends wait.
+func (q *Queue) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
+}
+
+// Take waits for appends and returns as many as fit one transaction, in order of
+// arrival; none when the queue takes no more.
+func (q *Queue) Take() []*Request {
+	for !q.ready() {
+		<-q.arrived
+	}
+	if q.gather > 0 {
+		q.gatherMore()
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.refuse != nil {
+		return nil
+	}
+	n, size := 0, 0
+	for n < len(q.waiting) && n < maxDrain && (n == 0 || size+q.waiting[n].Size <= maxDrainBytes) {
+		size += q.waiting[n].Size
+		n++
+	}
+	taken := slices.Clone(q.waiting[:n])
+	q.waiting = slices.Delete(q.waiting, 0, n)
+	q.bytes -= size
+	return taken
+}
+
+func (q *Queue) ready() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting) > 0 || q.refuse != nil
+}
+
+// gatherMore gives callers a moment to join the transaction.
+func (q *Queue) gatherMore() {
+	timer := time.NewTimer(q.gather)
+	defer timer.Stop()
+	for {
+		q.mu.Lock()
+		enough := len(q.waiting) >= gatherEnough || q.refuse != nil
+		q.mu.Unlock()
+		if enough {
+			return
+		}
+		select {
+		case <-q.arrived:
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// Close answers all that wait with err, and whoever comes later. What the writer has
+// taken it still answers.
+func (q *Queue) Close(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.refuse = err
+	for _, r := range q.waiting {
+		r.Answer(Answer{Err: err})
+	}
+	q.waiting, q.bytes = nil, 0
+	q.signal()
+}
+
+func (q *Queue) signal() {
+	select {
+	case q.arrived <- struct{}{}:
+	default:
+	}
+}
