@@ -89,9 +89,10 @@ const idSize = 16 // bytes of a digest that names a request
 // Table remembers requests in the key database. Its methods may be called
 // concurrently.
 type Table struct {
-	db  *keysdb.DB
-	mac func(parts ...[]byte) [32]byte
-	now func() time.Time
+	db     *keysdb.DB
+	mac    func(parts ...[]byte) [32]byte
+	now    func() time.Time
+	holder uuid.UUID // of the leases given here; Nil for a process that is alone
 }
 
 // Rows are appended in the order of time, so that those in flight share a few
@@ -107,6 +108,8 @@ CREATE TABLE requests (
 	status  INTEGER,                      -- of the answer; NULL until finished
 	result  BLOB
 ) STRICT;
+`, `
+ALTER TABLE requests ADD COLUMN holder BLOB; -- the process that handles it; NULL for one that is alone
 `}
 
 // Open returns the table in db. mac is an HMAC-SHA256 under the deployment's
@@ -119,6 +122,22 @@ func Open(ctx context.Context, db *keysdb.DB, mac func(parts ...[]byte) [32]byte
 		return nil, err
 	}
 	return &Table{db: db, mac: mac, now: now}, nil
+}
+
+// HeldBy returns the table as one of several processes on the database uses it:
+// under an id that is its own, and the same after it was started again.
+func (t *Table) HeldBy(process uuid.UUID) *Table {
+	held := *t
+	held.holder = process
+	return &held
+}
+
+// held is the holder as it is stored.
+func (t *Table) held() any {
+	if t.holder == uuid.Nil {
+		return nil
+	}
+	return t.holder[:]
 }
 
 // row is a request as stored.
@@ -150,8 +169,8 @@ func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
 		// for having waited.
 		now := t.now()
 		until := now.Add(r.Lease).UnixMicro()
-		const insert = `INSERT INTO requests (id, body, created, lease, attempt) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
-		n, err := tx.Exec(insert, id[:], body[:], now.UnixMicro(), until, 1)
+		const insert = `INSERT INTO requests (id, body, created, lease, attempt, holder) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+		n, err := tx.Exec(insert, id[:], body[:], now.UnixMicro(), until, 1, t.held())
 		if err != nil {
 			return answer{}, err
 		}
@@ -168,7 +187,7 @@ func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
 			return answer{outcome, refusal}, nil
 		}
 		if outcome.Kind == Unfinished {
-			_, err = tx.Exec(`UPDATE requests SET lease = ?, attempt = ? WHERE id = ?`, until, outcome.Claim.attempt, id[:])
+			_, err = tx.Exec(`UPDATE requests SET lease = ?, attempt = ?, holder = ? WHERE id = ?`, until, outcome.Claim.attempt, t.held(), id[:])
 			return answer{outcome: outcome}, err
 		}
 		// Its time is over: a new row, in its place in time. The attempts count on, so that
@@ -176,7 +195,7 @@ func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
 		if _, err := tx.Exec(`DELETE FROM requests WHERE id = ?`, id[:]); err != nil {
 			return answer{}, err
 		}
-		_, err = tx.Exec(insert, id[:], body[:], now.UnixMicro(), until, outcome.Claim.attempt)
+		_, err = tx.Exec(insert, id[:], body[:], now.UnixMicro(), until, outcome.Claim.attempt, t.held())
 		return answer{outcome: outcome}, err
 	})
 	if err != nil {
@@ -259,12 +278,15 @@ func (t *Table) Abandon(c Claim) error {
 	return nil
 }
 
-// EndLeases ends the leases of all requests in flight. A process that is the only
-// one on its database calls it at start: whoever held them is dead.
+// EndLeases ends the leases of requests in flight whose holder is dead. A process
+// calls it at start: when it is the only one on its database those were everybody's,
+// else its own from before ([Table.HeldBy]). Those of others end with their time.
 func (t *Table) EndLeases(ctx context.Context) error {
-	_, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`UPDATE requests SET lease = 0 WHERE status IS NULL AND lease > 0`)
-	})
+	query, args := `UPDATE requests SET lease = 0 WHERE status IS NULL AND lease > 0`, []any(nil)
+	if t.holder != uuid.Nil {
+		query, args = query+` AND holder = ?`, []any{t.held()}
+	}
+	_, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (int64, error) { return tx.Exec(query, args...) })
 	if err != nil {
 		return fmt.Errorf("end leases: %w", err)
 	}

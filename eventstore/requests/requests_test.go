@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/eventstore"
+	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
@@ -39,6 +40,7 @@ func (c *clock) advance(d time.Duration) {
 
 type env struct {
 	dir   string
+	dsn   string // of a PostgreSQL; "" for a file
 	db    *keysdb.DB
 	table *requests.Table
 	clock *clock
@@ -51,6 +53,16 @@ func open(t testing.TB) *env {
 	return e
 }
 
+// onEach runs a test on a file and on a PostgreSQL.
+func onEach(t *testing.T, test func(t *testing.T, e *env)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, open(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		e := &env{dir: t.TempDir(), dsn: pgtest.Shared(t).Database(t), clock: newClock()}
+		e.reopen(t)
+		test(t, e)
+	})
+}
+
 func (e *env) reopen(t testing.TB) {
 	t.Helper()
 	if e.db != nil {
@@ -58,7 +70,11 @@ func (e *env) reopen(t testing.TB) {
 			t.Fatal(err)
 		}
 	}
-	e.db = ringtest.OpenDB(t, e.dir)
+	if e.dsn == "" {
+		e.db = ringtest.OpenDB(t, e.dir)
+	} else {
+		e.db = ringtest.OpenPostgres(t, e.dsn)
+	}
 	ring := ringtest.OpenRing(t, e.db, ringtest.OpenKeeper(t, e.dir), seal.Config{})
 	var err error
 	if e.table, err = requests.Open(t.Context(), e.db, ring.DeploymentKey(seal.RequestKey).MAC, e.clock.Now); err != nil {
@@ -95,8 +111,9 @@ func check(t *testing.T, err error) {
 	}
 }
 
-func TestFirstAnswerIsRepeated(t *testing.T) {
-	e := open(t)
+func TestFirstAnswerIsRepeated(t *testing.T) { onEach(t, firstAnswerIsRepeated) }
+
+func firstAnswerIsRepeated(t *testing.T, e *env) {
 	r := request(uuid.New())
 	o := begin(t, e, r, requests.Fresh)
 	refused(t, e, r, requests.ErrInFlight)
@@ -118,8 +135,9 @@ func TestFirstAnswerIsRepeated(t *testing.T) {
 	}
 }
 
-func TestKeyBelongsToOwnerAndOperation(t *testing.T) {
-	e := open(t)
+func TestKeyBelongsToOwnerAndOperation(t *testing.T) { onEach(t, keyBelongsToOwnerAndOperation) }
+
+func keyBelongsToOwnerAndOperation(t *testing.T, e *env) {
 	key := uuid.New()
 	r := request(key)
 	begin(t, e, r, requests.Fresh)
@@ -135,8 +153,9 @@ func TestKeyBelongsToOwnerAndOperation(t *testing.T) {
 	begin(t, e, request(uuid.New()), requests.Fresh)
 }
 
-func TestOtherBodyIsRefused(t *testing.T) {
-	e := open(t)
+func TestOtherBodyIsRefused(t *testing.T) { onEach(t, otherBodyIsRefused) }
+
+func otherBodyIsRefused(t *testing.T, e *env) {
 	r := request(uuid.New())
 	o := begin(t, e, r, requests.Fresh)
 	other := r
@@ -147,8 +166,9 @@ func TestOtherBodyIsRefused(t *testing.T) {
 	begin(t, e, r, requests.Repeat)
 }
 
-func TestLeaseEndsWithoutAWord(t *testing.T) {
-	e := open(t)
+func TestLeaseEndsWithoutAWord(t *testing.T) { onEach(t, leaseEndsWithoutAWord) }
+
+func leaseEndsWithoutAWord(t *testing.T, e *env) {
 	r := request(uuid.New())
 	first := begin(t, e, r, requests.Fresh)
 	e.clock.advance(lease - time.Microsecond)
@@ -167,8 +187,9 @@ func TestLeaseEndsWithoutAWord(t *testing.T) {
 	}
 }
 
-func TestAbandonedKeyIsFree(t *testing.T) {
-	e := open(t)
+func TestAbandonedKeyIsFree(t *testing.T) { onEach(t, abandonedKeyIsFree) }
+
+func abandonedKeyIsFree(t *testing.T, e *env) {
 	r := request(uuid.New())
 	o := begin(t, e, r, requests.Fresh)
 	check(t, e.table.Abandon(o.Claim))
@@ -177,8 +198,9 @@ func TestAbandonedKeyIsFree(t *testing.T) {
 	begin(t, e, other, requests.Fresh)
 }
 
-func TestRestartEndsLeases(t *testing.T) {
-	e := open(t)
+func TestRestartEndsLeases(t *testing.T) { onEach(t, restartEndsLeases) }
+
+func restartEndsLeases(t *testing.T, e *env) {
 	r, finished := request(uuid.New()), request(uuid.New())
 	begin(t, e, r, requests.Fresh)
 	check(t, e.table.Finish(begin(t, e, finished, requests.Fresh).Claim, 201, nil))
@@ -189,8 +211,34 @@ func TestRestartEndsLeases(t *testing.T) {
 	begin(t, e, finished, requests.Repeat)
 }
 
-func TestForgottenAfterSevenDays(t *testing.T) {
-	e := open(t)
+// One of several processes that starts again ends its own leases and nobody else's.
+func TestRestartOfOneOfSeveral(t *testing.T) { onEach(t, restartOfOneOfSeveral) }
+
+func restartOfOneOfSeveral(t *testing.T, e *env) {
+	all := e.table
+	mine, other := all.HeldBy(uuid.New()), all.HeldBy(uuid.New())
+	a, b, both := request(uuid.New()), request(uuid.New()), request(uuid.New())
+	e.table = mine
+	begin(t, e, a, requests.Fresh)
+	begin(t, e, both, requests.Fresh)
+	e.table = other
+	begin(t, e, b, requests.Fresh)
+	e.clock.advance(lease)
+	begin(t, e, both, requests.Unfinished) // taken over
+	begin(t, e, b, requests.Unfinished)
+	e.table = mine
+	begin(t, e, a, requests.Unfinished)
+	check(t, mine.EndLeases(t.Context()))
+	begin(t, e, a, requests.Unfinished)
+	refused(t, e, b, requests.ErrInFlight)
+	refused(t, e, both, requests.ErrInFlight)
+	check(t, all.EndLeases(t.Context()))
+	begin(t, e, b, requests.Unfinished)
+}
+
+func TestForgottenAfterSevenDays(t *testing.T) { onEach(t, forgottenAfterSevenDays) }
+
+func forgottenAfterSevenDays(t *testing.T, e *env) {
 	old, kept := request(uuid.New()), request(uuid.New())
 	check(t, e.table.Finish(begin(t, e, old, requests.Fresh).Claim, 201, []byte("old")))
 	e.clock.advance(requests.Life - time.Microsecond)
@@ -211,8 +259,9 @@ func TestForgottenAfterSevenDays(t *testing.T) {
 	begin(t, e, other, requests.Repeat)
 }
 
-func TestPurgeInBatches(t *testing.T) {
-	e := open(t)
+func TestPurgeInBatches(t *testing.T) { onEach(t, purgeInBatches) }
+
+func purgeInBatches(t *testing.T, e *env) {
 	var wg sync.WaitGroup
 	for range 25 {
 		wg.Go(func() {
@@ -230,8 +279,9 @@ func TestPurgeInBatches(t *testing.T) {
 	}
 }
 
-func TestRaceForOneKey(t *testing.T) {
-	e := open(t)
+func TestRaceForOneKey(t *testing.T) { onEach(t, raceForOneKey) }
+
+func raceForOneKey(t *testing.T, e *env) {
 	for range 10 {
 		r := request(uuid.New())
 		outcomes := race(t, e, r)
@@ -309,8 +359,9 @@ func TestNothingInClear(t *testing.T) {
 	}
 }
 
-func TestInvalid(t *testing.T) {
-	e := open(t)
+func TestInvalid(t *testing.T) { onEach(t, invalid) }
+
+func invalid(t *testing.T, e *env) {
 	for _, spoil := range []func(*requests.Request){
 		func(r *requests.Request) { r.Key = uuid.Nil },
 		func(r *requests.Request) { r.Owner = "" },
@@ -382,4 +433,53 @@ func BenchmarkBeginFinish64Callers(b *testing.B) {
 			}
 		}
 	})
+}
+
+// One key sent to two processes at once goes ahead in one of them, and what that one
+// answered the other one repeats.
+func TestTwoProcesses(t *testing.T) {
+	dsn := pgtest.Shared(t).Database(t)
+	dir, clock := t.TempDir(), newClock()
+	keeper := ringtest.OpenKeeper(t, dir)
+	var both [2]*env
+	for i := range both {
+		db := ringtest.OpenPostgres(t, dsn)
+		ring := ringtest.OpenRing(t, db, keeper, seal.Config{})
+		table, err := requests.Open(t.Context(), db, ring.DeploymentKey(seal.RequestKey).MAC, clock.Now)
+		check(t, err)
+		both[i] = &env{db: db, clock: clock, table: table.HeldBy(uuid.New())}
+	}
+	for range 20 {
+		r := request(uuid.New())
+		var wg sync.WaitGroup
+		var went atomic.Int32
+		for i := range 16 {
+			wg.Go(func() {
+				o, err := both[i%2].table.Begin(context.Background(), r)
+				switch {
+				case errors.Is(err, requests.ErrInFlight), err == nil && o.Kind == requests.Repeat:
+				case err != nil || o.Kind != requests.Fresh:
+					t.Errorf("kind %d: %v", o.Kind, err)
+				default:
+					went.Add(1)
+					if err := both[i%2].table.Finish(o.Claim, 201, []byte("ids")); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if went.Load() != 1 {
+			t.Fatalf("%d went ahead", went.Load())
+		}
+		// What was posted by either is written before its own next change is answered.
+		for _, e := range both {
+			begin(t, e, request(uuid.New()), requests.Fresh)
+		}
+		for _, e := range both {
+			if o := begin(t, e, r, requests.Repeat); string(o.Result) != "ids" {
+				t.Fatal("another answer")
+			}
+		}
+	}
 }
