@@ -97,6 +97,9 @@ var (
 	ErrBatch = errors.New("seal: not a batch of 1 to 1000 keys")
 	// ErrVersion: a version that does not exist or may not be chosen.
 	ErrVersion = errors.New("seal: no such version of the key-encryption key")
+	// ErrNoIdentity: this process was given no login for what was asked. It comes with
+	// eventstore.ErrKeysUnavailable.
+	ErrNoIdentity = errors.New("seal: this process has no identity that may do this")
 	// ErrNoSigningKey: no signing key has that name.
 	ErrNoSigningKey = errors.New("seal: no such signing key")
 )

@@ -1,0 +1,281 @@
+package transit
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	vault "github.com/hashicorp/vault/api"
+	"github.com/sony/gobreaker/v2"
+
+	"coffre/eventstore"
+)
+
+// client is one identity's connection to Vault.
+type client struct {
+	cfg       Config
+	role      role
+	login     Login
+	timeout   time.Duration
+	http      *http.Client
+	anonymous *vault.Client
+	breaker   *gobreaker.TwoStepCircuitBreaker[struct{}]
+
+	session atomic.Pointer[session] // nil: it has ended
+	turn    chan struct{}           // of capacity 1: held while logging in
+	renewed chan struct{}           // of capacity 1: there is another session
+	closed  atomic.Bool
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+
+	signing signingKeys
+}
+
+func newClient(cfg Config, r role, login Login) (*client, error) {
+	c := &client{cfg: cfg, role: r, login: login, timeout: cfg.Timeout, turn: make(chan struct{}, 1), renewed: make(chan struct{}, 1)}
+	if r == rotator {
+		c.timeout = longTask
+	}
+	transport, err := cfg.transport(c.timeout)
+	if err != nil {
+		return nil, err
+	}
+	c.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if c.anonymous, err = c.newAPI(); err != nil {
+		return nil, err
+	}
+	c.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Name: r.String(), Timeout: cfg.OpenFor,
+		ReadyToTrip:  func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= tripAfter },
+		IsSuccessful: func(err error) bool { return !errors.Is(err, eventstore.ErrKeysUnavailable) },
+		IsExcluded:   func(err error) bool { return errors.Is(err, errLeft) },
+		OnStateChange: func(name string, _, to gobreaker.State) {
+			cfg.Logger.Warn("circuit breaker of Vault", "identity", name, "state", to.String())
+		},
+	})
+	c.stop = func() {}
+	return c, nil
+}
+
+// newAPI returns Vault's own client without a token and without what it takes from
+// the environment: its retries cost seconds, and a redirect would take the token
+// elsewhere.
+func (c *client) newAPI() (*vault.Client, error) {
+	api, err := vault.NewClient(&vault.Config{Address: c.cfg.Address, HttpClient: c.http, MaxRetries: 0, DisableRedirects: true})
+	if err != nil {
+		return nil, fmt.Errorf("vault client: %w", err)
+	}
+	api.ClearToken()
+	api.ClearNamespace()
+	if c.cfg.Namespace != "" {
+		api.SetNamespace(c.cfg.Namespace)
+	}
+	return api, nil
+}
+
+// start logs in, checks what we may do, and keeps the session.
+func (c *client) start(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, max(c.timeout, startTime))
+	defer cancel()
+	_, err := c.signIn(limited, nil)
+	if err == nil {
+		err = c.checkRights(limited)
+	}
+	if err == nil {
+		err = c.checkKeys(limited)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("vault, %s: %w", c.role, err)
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	c.stop = stop
+	c.wg.Go(func() { c.keepSession(background) })
+	return nil
+}
+
+// startTime bounds the first login with its checks: nobody waits for an answer yet.
+const startTime = 10 * time.Second
+
+func (c *client) close() {
+	if c.closed.Swap(true) {
+		return
+	}
+	c.stop()
+	c.wg.Wait()
+	if s := c.session.Swap(nil); s != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Timeout)
+		defer cancel()
+		_, _, _ = send(ctx, s.api, http.MethodPut, "auth/token/revoke-self", nil) // it ends by itself if not now
+	}
+	c.http.CloseIdleConnections()
+}
+
+func (c *client) state() State {
+	return State{Identity: c.role.String(), LoggedIn: c.session.Load() != nil, Open: c.breaker.State() == gobreaker.StateOpen}
+}
+
+// What is wrong with a call, without anything Vault said.
+var (
+	errClosed   = errors.New("closed")
+	errDenied   = errors.New("permission denied")
+	errSealed   = errors.New("sealed, starting or without a leader")
+	errTimeout  = errors.New("no answer in time")
+	errTrust    = errors.New("its certificate is not trusted")
+	errReach    = errors.New("cannot be reached")
+	errCut      = errors.New("the connection broke")
+	errAnswer   = errors.New("an answer of another kind than expected")
+	errBreaker  = errors.New("not asked: the calls before failed")
+	errNotFound = errors.New("no such key or mount")
+	errLeft     = errors.New("the caller has left")
+)
+
+func statusError(status int) error {
+	switch status {
+	case http.StatusForbidden:
+		return errDenied
+	case http.StatusServiceUnavailable:
+		return errSealed
+	case http.StatusNotFound:
+		return errNotFound
+	}
+	return fmt.Errorf("status %d", status)
+}
+
+// transportError keeps the kind of a failure and drops its text.
+func transportError(err error) error {
+	var untrusted *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var timeout net.Error
+	var op *net.OpError
+	switch {
+	case errors.As(err, &untrusted), errors.As(err, &authority), errors.As(err, &host):
+		return errTrust
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return errTimeout
+	case errors.As(err, &op) && op.Op == "dial":
+		return errReach
+	}
+	return errCut
+}
+
+// call sends one request, once more where that may help, through the breaker, and
+// decodes the data of an answer with status 200 or one of the others accepted.
+// A nil in is a read. The caller's own context ending is told as its error, all
+// else wraps eventstore.ErrKeysUnavailable.
+func (c *client) call(ctx context.Context, doing, path string, in any, accept int, out any) (status int, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	done, err := c.breaker.Allow()
+	if err != nil {
+		return 0, c.unavailable(doing, errBreaker)
+	}
+	limited, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	status, err = c.exchange(limited, path, in, accept, out)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		done(errLeft)
+		return 0, ctx.Err()
+	default:
+		err = c.unavailable(doing, err)
+	}
+	done(err)
+	return status, err
+}
+
+func (c *client) unavailable(doing string, why error) error {
+	return fmt.Errorf("vault, %s: %s: %w: %w", c.role, doing, why, eventstore.ErrKeysUnavailable)
+}
+
+// exchange tries twice at most: a broken connection may have been an old one, and a
+// refused token may have ended.
+func (c *client) exchange(ctx context.Context, path string, in any, accept int, out any) (status int, err error) {
+	method, body := http.MethodGet, []byte(nil)
+	if in != nil {
+		method = http.MethodPut
+		if body, err = json.Marshal(in); err != nil {
+			return 0, err
+		}
+		defer clear(body)
+	}
+	s := c.session.Load()
+	if s == nil {
+		if s, err = c.signIn(ctx, nil); err != nil {
+			return 0, err
+		}
+	}
+	for again := true; ; again = false {
+		status, answer, err := send(ctx, s.api, method, path, body)
+		switch {
+		case again && errors.Is(err, errCut) && ctx.Err() == nil:
+			continue
+		case err != nil:
+			return 0, err
+		case again && status == http.StatusForbidden:
+			clear(answer)
+			if s, err = c.signIn(ctx, s); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		defer clear(answer)
+		if status != http.StatusOK && status != http.StatusNoContent && status != accept {
+			return 0, statusError(status)
+		}
+		if out == nil {
+			return status, nil
+		}
+		var data struct {
+			Data json.RawMessage `json:"data"`
+		}
+		if json.Unmarshal(answer, &data) != nil {
+			return 0, errAnswer
+		}
+		if len(data.Data) == 0 && status != http.StatusOK {
+			return 0, statusError(status)
+		}
+		if json.Unmarshal(data.Data, out) != nil {
+			return 0, errAnswer
+		}
+		clear(data.Data)
+		return status, nil
+	}
+}
+
+// send makes one request with Vault's client and returns the answer whatever its
+// status. Its errors are those above.
+func send(ctx context.Context, api *vault.Client, method, path string, body []byte) (status int, answer []byte, err error) {
+	var r *vault.Response
+	if method == http.MethodGet {
+		r, err = api.Logical().ReadRawWithContext(ctx, path)
+	} else {
+		r, err = api.Logical().WriteRawWithContext(ctx, path, body)
+	}
+	if r == nil {
+		if err == nil {
+			return 0, nil, errAnswer
+		}
+		return 0, nil, transportError(err)
+	}
+	defer r.Body.Close()
+	answer, err = io.ReadAll(io.LimitReader(r.Body, maxAnswer))
+	if err != nil {
+		return 0, nil, transportError(err)
+	}
+	return r.StatusCode, answer, nil
+}
