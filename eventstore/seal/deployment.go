@@ -17,9 +17,10 @@ const (
 	RequestKey     = "request"     // bodies and identities of idempotent requests
 	AuditKey       = "audit"       // subjects of tokens in the log
 	PageTokenKey   = "pageToken"   // cursors given to callers
+	attachmentKey  = "attachment"  // keys of files that no document holds yet
 )
 
-var deploymentNames = []string{pepperKey, suppressionKey, RequestKey, AuditKey, PageTokenKey}
+var deploymentNames = []string{pepperKey, suppressionKey, RequestKey, AuditKey, PageTokenKey, attachmentKey}
 
 // DeploymentKey is a secret of this deployment, in memory. It never prints.
 type DeploymentKey struct {

@@ -134,6 +134,9 @@ func destroySubject(tx *keysdb.Tx, now int64, citizen domain.CitizenID, s Suppre
 	if err := tx.Row(`SELECT wrapped FROM subjects WHERE citizen = ?`, []any{id}, &wrapped); err != nil {
 		return err
 	}
+	if _, err := doomFiles(tx, now, `state IN (3, 4) AND stream IN (SELECT stream FROM stream_keys WHERE citizen = ?)`, id); err != nil {
+		return err
+	}
 	for _, step := range []struct {
 		query string
 		args  []any
@@ -193,6 +196,9 @@ func destroyStream(tx *keysdb.Tx, now int64, stream eventstore.Stream) error {
 	}
 	n, err := tx.Exec(`UPDATE stream_keys SET wrapped = NULL, state = ? WHERE stream = ? AND state = ?`, keyDestroyed, string(stream), keyLive)
 	if err != nil || n == 0 {
+		return err
+	}
+	if _, err := doomFiles(tx, now, `state IN (3, 4) AND stream = ?`, string(stream)); err != nil {
 		return err
 	}
 	return announce(tx, now, nil, string(stream))

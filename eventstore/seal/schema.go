@@ -89,6 +89,22 @@ CREATE TABLE key_backups (
 	verified       INTEGER NOT NULL,
 	oldest_version INTEGER NOT NULL -- of the key-encryption key, that wraps something in it
 ) STRICT;
+`, `
+-- Files on their way into a document; see attachmentState.
+CREATE TABLE attachments (
+	id         INTEGER PRIMARY KEY,
+	attachment BLOB    NOT NULL UNIQUE,
+	issuer     TEXT    NOT NULL,
+	state      INTEGER NOT NULL,
+	wrapped    BLOB,             -- its key and SHA-256 under the deployment key; NULL once a document holds them, or nobody
+	type       TEXT    NOT NULL, -- media type
+	size       INTEGER NOT NULL, -- bytes; 0 until it was uploaded
+	stream     TEXT    NOT NULL, -- of the document that reserved or holds it; or empty
+	created    INTEGER NOT NULL,
+	changed    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX attachments_unsettled ON attachments (state) WHERE state <> 4;
+CREATE INDEX attachments_stream ON attachments (stream) WHERE state IN (3, 4);
 `}
 
 // state of a subject: pending until citizen.registered is in the log, then active;
