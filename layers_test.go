@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 // adapters are wired by cmd, and nobody else but tests knows which there are.
 var adapters = []string{
 	"eventstore/memory", "eventstore/sqlite", "eventstore/postgres", "eventstore/kurrent",
-	"eventstore/seal/localkek", "eventstore/seal/transit",
+	"eventstore/seal/localkek", "eventstore/seal/transit", "eventstore/blob/folder", "eventstore/blob/s3",
 }
 
 // shared lie under an adapter's folder and are none: they open SQLite files, and
@@ -201,6 +201,7 @@ func TestLayersSayNo(t *testing.T) {
 		{"handlers/api/x.go", `package x; import "database/sql"`},
 		{"handlers/api/x.go", `package x; import "coffre/cmd/coffre"`},
 		{"handlers/api/x.go", `package x; import "coffre/eventstore/seal/localkek"`},
+		{"handlers/api/x.go", `package x; import "coffre/eventstore/blob/folder"`},
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), tc.path, tc.src, 0)
 		if err != nil {
