@@ -134,16 +134,6 @@ func (c *cluster) control(args ...string) error {
 	return nil
 }
 
-// stopped tells whether the server of a test of its own is down. A server that was
-// given is not.
-func (c *cluster) stopped() bool {
-	if c == nil {
-		return false
-	}
-	_, err := os.Stat(filepath.Join(c.data(), "postmaster.pid"))
-	return errors.Is(err, os.ErrNotExist)
-}
-
 // remove lets the keeper do its work now.
 func (c *cluster) remove() {
 	c.once.Do(func() {

@@ -91,8 +91,8 @@ func need(t testing.TB, err error) {
 	}
 }
 
-// Database makes an empty database, dropped when the test ends, and returns the
-// DSN of its owner, postgres://…, over loopback TCP. The owner is a role of its own
+// Database makes an empty database and returns the DSN of its owner, postgres://…,
+// over loopback TCP. It is gone after the test, or with the server. The owner is a role of its own
 // that may create roles and is no superuser.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
@@ -104,16 +104,12 @@ func (s *Server) Database(t testing.TB) string {
 	password := rand.Text()
 	s.Exec(t, fmt.Sprintf(`CREATE ROLE %q LOGIN CREATEROLE PASSWORD '%s'`, name, password))
 	s.Exec(t, fmt.Sprintf(`CREATE DATABASE %q OWNER %q TEMPLATE template0`, name, name))
-	t.Cleanup(func() {
-		if s.cluster.stopped() {
-			return // it is removed with its directory
-		}
-		s.Exec(t, fmt.Sprintf(`DROP DATABASE %q WITH (FORCE)`, name))
-		// The roles that the test made are the owner's own, in no other database.
-		if s.cluster == nil {
+	if s.cluster == nil { // ours are removed with their directory, which spares a checkpoint for each
+		t.Cleanup(func() {
+			s.Exec(t, fmt.Sprintf(`DROP DATABASE %q WITH (FORCE)`, name))
 			s.Exec(t, fmt.Sprintf(`DROP ROLE %q`, name))
-		}
-	})
+		})
+	}
 	u := s.super
 	u.User, u.Path = url.UserPassword(name, password), "/"+name
 	return u.String()

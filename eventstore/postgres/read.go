@@ -1,0 +1,234 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/eventstore"
+	"coffre/eventstore/postgres/pgdb"
+	"coffre/eventstore/proof"
+)
+
+// A page is read at once and its connection given back before the first record is
+// yielded, so that a slow or nested reader holds up neither others nor the server's
+// cleaning.
+const (
+	pageRecords = 512
+	pageBytes   = 2 << 20 // the record that exceeds it still belongs to the page
+)
+
+const columns = `SELECT position, revision, type, time, uuid_send(id), sum, meta, clear, sealed`
+
+// read runs f, which reads, within the bound of one answer. What f reads does not
+// change anything, so where the server has cut a pooled connection since it was last
+// used, f is run again on another one.
+func (s *Store) read(ctx context.Context, f func(context.Context) error) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	within, cancel := context.WithTimeout(ctx, s.answer)
+	defer cancel()
+	var err error
+	for range s.attempts {
+		if err = f(within); err == nil || !pgdb.Away(err) || within.Err() != nil {
+			break
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	if why := s.usable(ctx); why != nil {
+		return why
+	}
+	if pgdb.Away(err) || within.Err() != nil {
+		return fmt.Errorf("%w: %w", eventstore.ErrUnavailable, opaque{err})
+	}
+	return err
+}
+
+// opaque keeps the text of an error that must not be taken for what it wraps: a
+// deadline of ours is not the caller's.
+type opaque struct{ err error }
+
+func (o opaque) Error() string { return o.err.Error() }
+
+// ReadAll implements eventstore.Store.
+func (s *Store) ReadAll(ctx context.Context, after eventstore.Position, limit int) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		at, size := next(after), pageRecords
+		for left, more := int64(limit), true; more && left > 0; {
+			want := int(min(left, int64(size)))
+			page, cut, err := s.page(ctx, at, want)
+			if !emit(ctx, page, err, yield) {
+				return
+			}
+			at += int64(len(page))
+			left -= int64(len(page))
+			more = cut || len(page) == want
+			size = pageSize(len(page), cut)
+		}
+	}
+}
+
+// pageSize returns how many records to ask for next: after a page that was cut for
+// its bytes hardly more than fitted, because the rest was sent for nothing.
+func pageSize(fitted int, cut bool) int {
+	if cut {
+		return min(fitted+1, pageRecords)
+	}
+	return pageRecords
+}
+
+// page reads up to n records from first on, at least one if there is one, and tells
+// whether it left some out for their bytes. What is missing before one that is there,
+// or does not match its checksum, ends it with *eventstore.Corrupt.
+func (s *Store) page(ctx context.Context, first int64, n int) (page []eventstore.Record, cut bool, err error) {
+	err = s.read(ctx, func(ctx context.Context) error {
+		page, cut = make([]eventstore.Record, 0, n), false
+		expected := first
+		rows, err := s.readers.QueryContext(ctx, columns+`, stream FROM events WHERE position >= $1 ORDER BY position LIMIT $2`, first, n)
+		if err != nil {
+			return unreadable(err, &eventstore.Corrupt{Revision: -1, Position: position(first)})
+		}
+		defer rows.Close()
+		for size := 0; rows.Next(); expected++ {
+			if size >= pageBytes {
+				cut = true
+				return nil
+			}
+			r, intact, err := record(rows, "")
+			if err != nil {
+				return err
+			}
+			if !intact || r.Position != position(expected) {
+				return &eventstore.Corrupt{Stream: r.Stream, Revision: r.Revision, Position: position(expected)}
+			}
+			page = append(page, r)
+			size += r.Size()
+		}
+		return unreadable(rows.Err(), &eventstore.Corrupt{Revision: -1, Position: position(expected)})
+	})
+	return page, cut, err
+}
+
+// ReadStream implements eventstore.Store.
+func (s *Store) ReadStream(ctx context.Context, name eventstore.Stream, from eventstore.Revision) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		at, size := max(from, 0), pageRecords
+		end := int64(1<<63 - 1) // a stream of one page needs no bound
+		for more := true; more; {
+			page, cut, err := s.streamPage(ctx, name, at, end, size)
+			if !emit(ctx, page, err, yield) {
+				return
+			}
+			at += eventstore.Revision(len(page))
+			more = cut || len(page) == size
+			size = pageSize(len(page), cut)
+			if more && end == 1<<63-1 { // writers must not keep a reader going
+				head, err := s.Head(ctx)
+				if err != nil {
+					yield(eventstore.Record{}, err)
+					return
+				}
+				end = int64(head.Commit)
+			}
+		}
+	}
+}
+
+// streamPage reads up to n records of a stream.
+func (s *Store) streamPage(ctx context.Context, name eventstore.Stream, from eventstore.Revision, end int64, n int) (page []eventstore.Record, cut bool, err error) {
+	err = s.read(ctx, func(ctx context.Context) error {
+		page, cut = nil, false
+		expected := from
+		rows, err := s.readers.QueryContext(ctx, columns+` FROM events WHERE stream = $1 AND revision >= $2 AND position <= $3
+			ORDER BY revision LIMIT $4`, []byte(name), int64(from), end, n)
+		if err != nil {
+			return unreadable(err, &eventstore.Corrupt{Stream: name, Revision: from})
+		}
+		defer rows.Close()
+		for size := 0; rows.Next(); expected++ {
+			if size >= pageBytes {
+				cut = true
+				return nil
+			}
+			r, intact, err := record(rows, name)
+			if err != nil {
+				return err
+			}
+			if !intact || r.Revision != expected {
+				return &eventstore.Corrupt{Stream: name, Revision: expected, Position: r.Position}
+			}
+			page = append(page, r)
+			size += r.Size()
+		}
+		return unreadable(rows.Err(), &eventstore.Corrupt{Stream: name, Revision: expected})
+	})
+	return page, cut, err
+}
+
+// emit yields a page and the error that ended it. It reports whether to go on.
+func emit(ctx context.Context, page []eventstore.Record, err error, yield func(eventstore.Record, error) bool) bool {
+	for _, r := range page {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+			break
+		}
+		if !yield(r, nil) {
+			return false
+		}
+	}
+	if err != nil {
+		yield(eventstore.Record{}, err)
+	}
+	return err == nil
+}
+
+// unreadable turns what PostgreSQL says of a damaged file into the port's word.
+func unreadable(err error, at *eventstore.Corrupt) error {
+	switch pgdb.Code(err) {
+	case "XX001", "XX002": // data corrupted, index corrupted
+		return fmt.Errorf("%w: %w", at, err)
+	}
+	return err
+}
+
+// record copies the record out of the row that rows stands on, and tells whether it
+// is what was appended. A name that is not given is the row's last column. The parts
+// share one allocation, but no room to grow into each other.
+func record(rows *sql.Rows, name eventstore.Stream) (r eventstore.Record, intact bool, err error) {
+	var at, micros int64
+	var kind, id, sum, meta, clear, sealed, stream sql.RawBytes
+	into := []any{&at, &r.Revision, &kind, &micros, &id, &sum, &meta, &clear, &sealed, &stream}
+	if name != "" {
+		into = into[:len(into)-1]
+	}
+	if err := rows.Scan(into...); err != nil {
+		return r, false, fmt.Errorf("read a record: %w", err)
+	}
+	r.Position = position(at)
+	r.Stream = name
+	if name == "" {
+		r.Stream = eventstore.Stream(stream)
+	}
+	r.Type = string(kind)
+	r.Time = time.UnixMicro(micros).UTC()
+	var idErr error
+	r.ID, idErr = uuid.FromBytes(id)
+	buf := make([]byte, 0, len(meta)+len(clear)+len(sealed))
+	keep := func(b []byte) []byte {
+		if len(b) == 0 {
+			return nil
+		}
+		start := len(buf)
+		buf = append(buf, b...)
+		return buf[start:len(buf):len(buf)]
+	}
+	r.Meta, r.Clear, r.Sealed = keep(meta), keep(clear), keep(sealed)
+	return r, idErr == nil && len(sum) == len(proof.Hash{}) && proof.LeafHash(&r) == proof.Hash(sum), nil
+}
