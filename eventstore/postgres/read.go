@@ -35,7 +35,7 @@ func (s *Store) read(ctx context.Context, f func(context.Context) error) error {
 	defer cancel()
 	var err error
 	for range s.attempts {
-		if err = f(within); err == nil || !pgdb.Away(err) || within.Err() != nil {
+		if err = f(within); err == nil || !cutOff(err) || within.Err() != nil {
 			break
 		}
 	}
@@ -49,6 +49,12 @@ func (s *Store) read(ctx context.Context, f func(context.Context) error) error {
 		return fmt.Errorf("%w: %w", eventstore.ErrUnavailable, opaque{err})
 	}
 	return err
+}
+
+// cutOff tells whether it was the connection that ended, before or under a statement.
+func cutOff(err error) bool {
+	code := pgdb.Code(err)
+	return pgdb.Away(err) && (code == "" || code == "57P01" || code == "57P02")
 }
 
 // opaque keeps the text of an error that must not be taken for what it wraps: a
