@@ -26,17 +26,13 @@ var (
 	ErrUnavailable = errors.New("blob: not available now")
 )
 
-// UnknownSize says that only the content's end will tell how large it is.
-const UnknownSize = -1
-
 // Store keeps blobs. All methods may be called concurrently. Errors of the medium
 // wrap ErrUnavailable; when ctx ended they wrap ctx.Err() too.
 type Store interface {
 	// Put stores what content gives until io.EOF, in memory that does not grow with it.
-	// size is how many bytes that is, or UnknownSize. On nil the blob is there, whole
-	// and durable. On an error nothing of it is there, unless the medium did not answer:
+	// size is how many bytes that is. On nil the blob is there, whole and durable. On an error nothing of it is there, unless the medium did not answer:
 	// then it may be there whole, and Delete settles it. An error of content is wrapped.
-	// It returns ErrExists for a name that is taken, whose blob stays as it was.
+	// It returns ErrSize when content has more or fewer bytes than size, and ErrExists for a name that is taken, whose blob stays as it was.
 	Put(ctx context.Context, name uuid.UUID, content io.Reader, size int64) error
 
 	// Open returns the bytes of a blob from an offset, 0 or more, to its end; beyond

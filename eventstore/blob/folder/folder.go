@@ -121,7 +121,7 @@ func (s *Store) Put(ctx context.Context, name uuid.UUID, content io.Reader, size
 		err = fmt.Errorf("blob: read the content: %w", source.err)
 	case err != nil:
 		err = unavailable(err)
-	case size != blob.UnknownSize && n != size:
+	case n != size:
 		err = blob.ErrSize
 	default:
 		if err = s.sync(temp); err != nil {
