@@ -1,0 +1,466 @@
+// Package kurrent keeps the event log in KurrentDB (EventStoreDB), through its
+// official client. It scales out: any number of vault processes may append and read.
+//
+// A record lies there as package kurrentform says. Every append names the exact
+// revision it follows, so that KurrentDB's own rules about repetition, which are not
+// the port's, never apply: whether a batch is there already is found out by reading.
+// Appends to one stream wait for each other; those to different streams go at the
+// same time.
+//
+// Positions are KurrentDB's pairs (commit, prepare). Other applications may have
+// streams on the same server: those outside [Options].Categories are passed over.
+//
+// Invariant: no call waits longer than its context allows, whatever the client, the
+// server or the network does; and an append that may have happened is never
+// reported as one that has not.
+package kurrent
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"coffre/eventstore"
+	"coffre/eventstore/kurrentform"
+)
+
+const (
+	callTimeout     = 10 * time.Second // of one call to the server
+	defaultPatience = 5 * time.Second
+	defaultQueue    = 4096
+	defaultInFlight = 64 // a server may take a hundred calls on one connection, reads among them
+	reservedShare   = 8  // one place in so many is kept free for eventstore.Reserved
+	pageRecords     = 512
+	pageBytes       = 1 << 20 // the record that exceeds it still belongs to the page
+	knownStreams    = 4096    // streams whose ids are remembered, for Any and StreamExists
+	knownIDs        = 10_000  // ids of one stream that are remembered
+)
+
+// Errors of an address.
+var (
+	ErrAddress  = errors.New("kurrent: the address is esdb://HOST:PORT or esdb+discover://HOST:PORT with the options of the official clients")
+	ErrInsecure = errors.New("kurrent: off loopback the server is asked over TLS only, its certificate checked (leave out tls=false and tlsVerifyCert=false)")
+)
+
+// Options of a Store. The zero value takes every stream for the log's.
+type Options struct {
+	// Categories are those of the log's streams. Empty: every stream but KurrentDB's own.
+	Categories []string
+	// Name and Password, when set, stand in place of those in the address.
+	Name, Password string
+	// Insecure allows an address off loopback without TLS or check of certificates, in
+	// a network that nobody else is in.
+	Insecure bool
+	// Patience is how long a call waits for a server that is away; 0 means five seconds.
+	Patience time.Duration
+	// MaxQueued bounds the appends that wait; 0 means 4096. An eighth is kept free for
+	// eventstore.Reserved.
+	MaxQueued int
+	// InFlight bounds the appends on the wire; 0 means 64.
+	InFlight int
+}
+
+// Store is an eventstore.Store. Its methods may be called concurrently.
+type Store struct {
+	o       Options
+	link    *link
+	waiting places        // for appends
+	flight  chan struct{} // a token for each append on the wire
+	turns   keyed         // one append to a stream at a time
+	known   *lru.Cache[eventstore.Stream, *contents]
+	tail    *tail
+
+	mu        sync.Mutex
+	closed    bool
+	appending sync.WaitGroup
+	closing   sync.Once
+}
+
+var _ eventstore.Store = (*Store)(nil)
+
+// Open connects to the server at the address, a connection string of the official
+// clients. It returns eventstore.ErrUnavailable where the server does not answer, or
+// does not let the log's user read, within o.Patience.
+func Open(ctx context.Context, address string, o Options) (*Store, error) {
+	config, err := configure(address, o)
+	if err != nil {
+		return nil, err
+	}
+	if o.Patience <= 0 {
+		o.Patience = defaultPatience
+	}
+	if o.InFlight <= 0 {
+		o.InFlight = defaultInFlight
+	}
+	if o.MaxQueued <= 0 {
+		o.MaxQueued = defaultQueue
+	}
+	known, err := lru.New[eventstore.Stream, *contents](knownStreams)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		o: o, known: known,
+		waiting: places{most: o.MaxQueued, end: make(chan struct{})},
+		flight:  make(chan struct{}, o.InFlight),
+		link:    newLink(*config, o.Patience),
+	}
+	s.tail = newTail(s)
+	session, err := s.link.acquire(ctx)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	session.release()
+	return s, nil
+}
+
+// configure reads an address. Its errors say nothing of what is in it, which may be
+// a password.
+func configure(address string, o Options) (*esdb.Configuration, error) {
+	config, err := esdb.ParseConnectionString(address)
+	if err != nil {
+		return nil, ErrAddress
+	}
+	config.Logger = nil // what it says quotes the server
+	config.MaxDiscoverAttempts = discoverAttempts
+	if o.Name != "" {
+		config.Username, config.Password = o.Name, o.Password
+	}
+	hosts := []string{config.Address}
+	if len(config.GossipSeeds) > 0 {
+		hosts = nil
+		for _, seed := range config.GossipSeeds {
+			hosts = append(hosts, seed.String())
+		}
+	}
+	open := config.DisableTLS || config.SkipCertificateVerification
+	if open && !o.Insecure && slices.ContainsFunc(hosts, func(h string) bool { return !loopback(h) }) {
+		return nil, ErrInsecure
+	}
+	if config.Validate() != nil {
+		return nil, ErrAddress
+	}
+	return config, nil
+}
+
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// ours returns the stream that an event's stream is, and whether it is the log's.
+func (s *Store) ours(name string) (eventstore.Stream, bool) {
+	if name == "" || name[0] == '$' {
+		return "", false
+	}
+	stream, ok := kurrentform.ParseStream(name)
+	return stream, ok && (len(s.o.Categories) == 0 || slices.Contains(s.o.Categories, stream.Category()))
+}
+
+// place returns where an event lies.
+func place(e *esdb.RecordedEvent) eventstore.Position {
+	return eventstore.Position{Commit: e.Position.Commit, Prepare: e.Position.Prepare}
+}
+
+// record returns the record that an event of one of our streams is.
+func record(stream eventstore.Stream, e *esdb.RecordedEvent) (eventstore.Record, error) {
+	r, err := kurrentform.Decode(stream, eventstore.Revision(e.EventNumber), e.EventType, e.Data, e.UserMetadata)
+	if err != nil {
+		return r, &eventstore.Corrupt{Stream: stream, Revision: eventstore.Revision(e.EventNumber), Position: place(e)}
+	}
+	r.Position = place(e)
+	return r, nil
+}
+
+// usable tells why nothing can be done now, if so.
+func (s *Store) usable(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return eventstore.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// going is usable for what is under way, which the end of the link stops.
+func (s *Store) going(ctx context.Context) error {
+	if s.link.life.Err() != nil {
+		return eventstore.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// alive returns a context that ends with ctx and when the store is closed.
+func (s *Store) alive(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.link.life, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// page is what one call of the server brought.
+type page struct {
+	events []*esdb.RecordedEvent
+	whole  bool // as many as were asked for: there may be more
+	absent bool // the stream is not there
+}
+
+// fetch reads events until there are enough. It stays away from what the log has to
+// say: only the shape of events is looked at.
+func (s *Store) fetch(ctx context.Context, count uint64, begin func(context.Context, *esdb.Client, *time.Duration) (*esdb.ReadStream, error)) (page, error) {
+	alive, cancel := s.alive(ctx)
+	defer cancel()
+	p, err := use(alive, s.link, func(ctx context.Context, client *esdb.Client) (page, error) {
+		deadline := callTimeout
+		var p page
+		events, err := begin(ctx, client, &deadline)
+		for size := 0; err == nil && size < pageBytes; {
+			var e *esdb.ResolvedEvent
+			if e, err = events.Recv(); err != nil {
+				break
+			}
+			if e == nil || e.OriginalEvent() == nil {
+				err = errPanic
+				break
+			}
+			recorded := e.OriginalEvent()
+			p.events = append(p.events, recorded)
+			size += len(recorded.Data) + len(recorded.UserMetadata)
+		}
+		if events != nil {
+			events.Close()
+		}
+		p.whole = err == nil || uint64(len(p.events)) == count
+		switch code := codeOf(err); {
+		case err == nil, ended(err):
+			return p, nil
+		case code == esdb.ErrorCodeResourceNotFound:
+			return page{absent: true}, nil
+		}
+		return page{}, err
+	})
+	if err == nil {
+		return p, nil
+	}
+	return page{}, s.reading(ctx, err)
+}
+
+// reading is the port's error for one of a read.
+func (s *Store) reading(ctx context.Context, err error) error {
+	if stopped := s.going(ctx); stopped != nil {
+		return stopped
+	}
+	switch {
+	case errors.Is(err, eventstore.ErrUnavailable), errors.Is(err, eventstore.ErrClosed):
+		return err
+	case errors.As(err, new(malformed)):
+		return &eventstore.Corrupt{Revision: -1}
+	}
+	return eventstore.ErrUnavailable // the text of err may quote what was read
+}
+
+func ended(err error) bool { return errors.Is(err, io.EOF) }
+
+// codeOf returns the client's code for an error; Unknown for all that has none.
+func codeOf(err error) esdb.ErrorCode {
+	if e, ok := errors.AsType[*esdb.Error](err); ok {
+		return e.Code()
+	}
+	return esdb.ErrorCodeUnknown
+}
+
+// streamPage reads events of one stream.
+func (s *Store) streamPage(ctx context.Context, name eventstore.Stream, from esdb.StreamPosition, direction esdb.Direction, count uint64) (page, error) {
+	p, err := s.fetch(ctx, count, func(ctx context.Context, client *esdb.Client, deadline *time.Duration) (*esdb.ReadStream, error) {
+		return client.ReadStream(ctx, kurrentform.StreamName(name), esdb.ReadStreamOptions{Direction: direction, From: from, Deadline: deadline}, count)
+	})
+	if corrupt, ok := errors.AsType[*eventstore.Corrupt](err); ok {
+		corrupt.Stream = name
+	}
+	return p, err
+}
+
+func (s *Store) allPage(ctx context.Context, from esdb.AllPosition, direction esdb.Direction, count uint64) (page, error) {
+	return s.fetch(ctx, count, func(ctx context.Context, client *esdb.Client, deadline *time.Duration) (*esdb.ReadStream, error) {
+		return client.ReadAll(ctx, esdb.ReadAllOptions{Direction: direction, From: from, Deadline: deadline}, count)
+	})
+}
+
+// ReadStream implements eventstore.Store. A stream that lost records, be it that
+// somebody truncated it, ends with *eventstore.Corrupt.
+func (s *Store) ReadStream(ctx context.Context, name eventstore.Stream, from eventstore.Revision) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		if err := s.usable(ctx); err != nil {
+			yield(eventstore.Record{}, err)
+			return
+		}
+		s.stream(ctx, name, max(from, 0))(yield)
+	}
+}
+
+// stream is ReadStream also for appends under way while the store is being closed.
+func (s *Store) stream(ctx context.Context, name eventstore.Stream, next eventstore.Revision) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		next := next
+		for {
+			p, err := s.streamPage(ctx, name, esdb.Revision(uint64(next)), esdb.Forwards, pageRecords)
+			if err != nil {
+				yield(eventstore.Record{}, err)
+				return
+			}
+			for _, e := range p.events {
+				r, err := record(name, e)
+				if err == nil && r.Revision != next {
+					err = &eventstore.Corrupt{Stream: name, Revision: next, Position: r.Position}
+				}
+				if err == nil {
+					err = s.going(ctx)
+				}
+				if err != nil {
+					yield(eventstore.Record{}, err)
+					return
+				}
+				if !yield(r, nil) {
+					return
+				}
+				next++
+			}
+			if !p.whole {
+				return
+			}
+		}
+	}
+}
+
+// ReadAll implements eventstore.Store.
+func (s *Store) ReadAll(ctx context.Context, after eventstore.Position, limit int) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		if err := s.usable(ctx); err != nil {
+			yield(eventstore.Record{}, err)
+			return
+		}
+		at := after // what lies up to here was read
+		for limit > 0 {
+			count := uint64(min(limit, pageRecords)) + 1 // a read begins with the event it is told to follow
+			var from esdb.AllPosition = esdb.Start{}
+			if !at.IsZero() {
+				from = esdb.Position{Commit: at.Commit, Prepare: at.Prepare}
+			}
+			p, err := s.allPage(ctx, from, esdb.Forwards, count)
+			if err != nil {
+				yield(eventstore.Record{}, err)
+				return
+			}
+			before := at
+			for _, e := range p.events {
+				if place(e).Compare(at) <= 0 {
+					continue
+				}
+				at = place(e)
+				name, ours := s.ours(e.StreamID)
+				if !ours {
+					continue
+				}
+				r, err := record(name, e)
+				if err == nil {
+					err = s.going(ctx)
+				}
+				if err != nil {
+					yield(eventstore.Record{}, err)
+					return
+				}
+				if !yield(r, nil) {
+					return
+				}
+				if limit--; limit == 0 {
+					return
+				}
+			}
+			if !p.whole || at == before {
+				return
+			}
+		}
+	}
+}
+
+// Head implements eventstore.Store. It looks from the end, past what is not ours,
+// until it meets what it knows.
+func (s *Store) Head(ctx context.Context) (eventstore.Position, error) {
+	if err := s.usable(ctx); err != nil {
+		return eventstore.Position{}, err
+	}
+	known, clean := s.tail.seen()
+	var from esdb.AllPosition = esdb.End{}
+	var end eventstore.Position
+	for count := uint64(4); ; count = pageRecords {
+		p, err := s.allPage(ctx, from, esdb.Backwards, count)
+		if err != nil {
+			return eventstore.Position{}, err
+		}
+		for _, e := range p.events {
+			at := place(e)
+			if end.IsZero() {
+				end = at
+			}
+			if _, ours := s.ours(e.StreamID); ours {
+				s.tail.saw(at)
+			} else if at.Compare(known) > 0 && at.Compare(clean) > 0 {
+				from = esdb.Position{Commit: at.Commit, Prepare: at.Prepare}
+				continue
+			}
+			return s.tail.looked(end), nil
+		}
+		if !p.whole || len(p.events) == 0 {
+			return s.tail.looked(end), nil
+		}
+	}
+}
+
+// Wait implements eventstore.Store.
+func (s *Store) Wait(ctx context.Context, after eventstore.Position) error {
+	return s.tail.wait(ctx, after)
+}
+
+// Close implements eventstore.Store. Appends on the wire are answered, everything
+// else ends with eventstore.ErrClosed.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		s.tail.wakeAll()
+		s.waiting.close()
+		s.appending.Wait()
+		s.link.close()
+	})
+	return nil
+}
+
+// lastRevision is the highest there can be.
+const lastRevision = eventstore.Revision(math.MaxInt64)
+
+// filterOf is what a subscription to the log's streams asks for.
+func (s *Store) filterOf() *esdb.SubscriptionFilter {
+	if len(s.o.Categories) == 0 {
+		return esdb.ExcludeSystemEventsFilter()
+	}
+	prefixes := make([]string, len(s.o.Categories))
+	for i, c := range s.o.Categories {
+		prefixes[i] = strings.TrimSuffix(kurrentform.StreamName(eventstore.Stream(c+"-")), "-")
+	}
+	return &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: prefixes}
+}

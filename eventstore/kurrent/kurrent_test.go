@@ -1,0 +1,82 @@
+package kurrent_test
+
+import (
+	"net"
+	"testing"
+
+	"coffre/eventstore"
+	"coffre/eventstore/kurrent"
+	"coffre/eventstore/kurrentwire"
+	"coffre/eventstore/memory"
+	"coffre/eventstore/sqlite"
+	"coffre/eventstore/storetest"
+)
+
+// serve offers a store over the protocol until the test ends, and returns where.
+func serve(t testing.TB, s eventstore.Store) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, l, s)
+	return l.Addr().String()
+}
+
+func serveOn(t testing.TB, l net.Listener, s eventstore.Store) *kurrentwire.Server {
+	t.Helper()
+	server := kurrentwire.New(kurrentwire.Options{Store: s, Append: true})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	t.Cleanup(func() {
+		server.Close()
+		if err := <-served; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return server
+}
+
+func open(t testing.TB, address string, o kurrent.Options) *kurrent.Store {
+	t.Helper()
+	s, err := kurrent.Open(t.Context(), "esdb://"+address+"?tls=false", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// harness has stores over the protocol over stores that inner makes.
+func harness(inner func(t testing.TB) eventstore.Store) storetest.Harness {
+	addresses := map[eventstore.Store]string{}
+	at := func(t testing.TB, address string) eventstore.Store {
+		s := open(t, address, kurrent.Options{})
+		addresses[s] = address
+		return s
+	}
+	return storetest.Harness{
+		Open: func(t testing.TB) eventstore.Store { return at(t, serve(t, inner(t))) },
+		Reopen: func(t testing.TB, s eventstore.Store) eventstore.Store {
+			t.Helper()
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return at(t, addresses[s])
+		},
+	}
+}
+
+func TestStoreOverMemory(t *testing.T) {
+	storetest.Run(t, harness(func(testing.TB) eventstore.Store { return memory.New() }))
+}
+
+func TestStoreOverSQLiteSoak(t *testing.T) {
+	storetest.Run(t, harness(func(t testing.TB) eventstore.Store {
+		s, err := sqlite.Open(t.Context(), t.TempDir(), sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		return s
+	}))
+}
