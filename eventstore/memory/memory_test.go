@@ -13,3 +13,9 @@ func TestStore(t *testing.T) {
 		Open: func(testing.TB) eventstore.Store { return memory.New() },
 	})
 }
+
+func TestStorm(t *testing.T) {
+	storetest.Storm{Harness: storetest.Harness{
+		Open: func(testing.TB) eventstore.Store { return memory.New() },
+	}}.Run(t)
+}

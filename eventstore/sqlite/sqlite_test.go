@@ -41,3 +41,7 @@ func harness(o sqlite.Options) storetest.Harness {
 		},
 	}
 }
+
+func TestStormSoak(t *testing.T) {
+	storetest.Storm{Harness: harness(sqlite.Options{})}.Run(t)
+}

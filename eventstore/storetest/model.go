@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -13,32 +14,45 @@ import (
 	"coffre/eventstore/memory"
 )
 
-// model plays random histories against the store and against memory, and demands
-// the same answers and the same reads. A history that fails is shrunk, and rapid
-// prints the seed that plays it again.
-func model(t *testing.T, h Harness) {
-	m := &modelRun{store: h.Open(t), reference: memory.New()}
-	t.Cleanup(func() { m.store.Close() })
+func model(t *testing.T, h Harness) { Agree(t, map[string]Harness{"the store": h}) }
+
+// Agree plays random histories against stores of all kinds at once and against
+// memory, and demands the same answers and the same reads of all. A history that
+// fails is shrunk, and rapid prints the seed that plays it again.
+func Agree(t *testing.T, kinds map[string]Harness) {
+	if len(kinds) == 0 {
+		t.Fatal("storetest: no store: nothing would be tested")
+	}
+	m := &modelRun{reference: side{name: "the reference", store: memory.New()}}
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		m.sides = append(m.sides, &side{name: kind, store: kinds[kind].Open(t)})
+	}
+	t.Cleanup(func() {
+		for _, s := range m.sides {
+			s.store.Close()
+		}
+	})
 	histories, steps := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
-		// Every history has streams of its own, so that one pair of stores serves all.
+		// Every history has streams of its own, so that the same stores serve all.
 		histories++
 		m.names = nil
 		for i := range 3 {
 			m.names = append(m.names, eventstore.Stream(fmt.Sprintf("history-%d-%d", histories, i)))
 		}
 		m.sent = nil
-		storeFrom, err1 := m.store.Head(t.Context())
-		referenceFrom, err2 := m.reference.Head(t.Context())
-		if err := errors.Join(err1, err2); err != nil {
-			t.Fatal(err)
+		for _, s := range append(m.sides, &m.reference) {
+			var err error
+			if s.from, err = s.store.Head(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"append": func(t *rapid.T) { steps++; m.append(t) },
 			"repeat": func(t *rapid.T) { steps++; m.repeat(t) },
 			"read":   m.read,
 			"": func(t *rapid.T) {
-				if err := m.compare(t.Context(), storeFrom, referenceFrom); err != nil {
+				if err := m.compare(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -47,19 +61,30 @@ func model(t *testing.T, h Harness) {
 	if histories == 0 || steps == 0 {
 		t.Fatalf("%d histories with %d appends: nothing was tested", histories, steps)
 	}
-	if h.Reopen == nil {
-		return
+	m.reference.from = eventstore.Position{}
+	for _, s := range m.sides {
+		if reopen := kinds[s.name].Reopen; reopen != nil {
+			s.store = reopen(t, s.store)
+		}
+		s.from = eventstore.Position{}
 	}
-	m.store = h.Reopen(t, m.store)
-	if err := m.compare(t.Context(), eventstore.Position{}, eventstore.Position{}); err != nil {
+	if err := m.compare(t.Context()); err != nil {
 		t.Fatalf("reopened: %v", err)
 	}
 }
 
+// side is a store with the place where the history under way began in it.
+type side struct {
+	name  string
+	store eventstore.Store
+	from  eventstore.Position
+}
+
 type modelRun struct {
-	store, reference eventstore.Store
-	names            []eventstore.Stream
-	sent             [][]eventstore.Record // every batch of this history, to whatever stream
+	sides     []*side
+	reference side
+	names     []eventstore.Stream
+	sent      [][]eventstore.Record // every batch of this history, to whatever stream
 }
 
 func (m *modelRun) append(t *rapid.T) {
@@ -100,7 +125,7 @@ func expected(t *rapid.T) eventstore.Expected {
 
 func (m *modelRun) head(t *rapid.T, name eventstore.Stream) eventstore.Expected {
 	head := eventstore.NoStream
-	for r, err := range m.reference.ReadStream(t.Context(), name, 0) {
+	for r, err := range m.reference.store.ReadStream(t.Context(), name, 0) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,13 +134,16 @@ func (m *modelRun) head(t *rapid.T, name eventstore.Stream) eventstore.Expected 
 	return head
 }
 
-// do appends to both and compares the answers, positions aside.
+// do appends to all and compares the answers, positions aside.
 func (m *modelRun) do(t *rapid.T, b eventstore.Batch) {
-	got, gotErr := m.store.Append(t.Context(), b)
-	want, wantErr := m.reference.Append(t.Context(), b)
-	got.Position, want.Position = eventstore.Position{}, eventstore.Position{}
-	if got != want || !sameError(gotErr, wantErr) {
-		t.Fatalf("append to %s expecting %d answered %+v, %v; the reference %+v, %v", b.Stream, b.Expected, got, gotErr, want, wantErr)
+	want, wantErr := m.reference.store.Append(t.Context(), b)
+	want.Position = eventstore.Position{}
+	for _, s := range m.sides {
+		got, gotErr := s.store.Append(t.Context(), b)
+		got.Position = eventstore.Position{}
+		if got != want || !sameError(gotErr, wantErr) {
+			t.Fatalf("append to %s expecting %d: %s answered %+v, %v; the reference %+v, %v", b.Stream, b.Expected, s.name, got, gotErr, want, wantErr)
+		}
 	}
 	m.sent = append(m.sent, b.Records)
 }
@@ -132,29 +160,37 @@ func sameError(a, b error) bool {
 func (m *modelRun) read(t *rapid.T) {
 	name := rapid.SampledFrom(m.names).Draw(t, "stream")
 	from := eventstore.Revision(rapid.Int64Range(0, 12).Draw(t, "from"))
-	var sides [2][]eventstore.Record
-	for i, s := range []eventstore.Store{m.store, m.reference} {
-		for r, err := range s.ReadStream(t.Context(), name, from) {
+	read := func(s *side) (found []eventstore.Record) {
+		for r, err := range s.store.ReadStream(t.Context(), name, from) {
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("%s: %v", s.name, err)
 			}
-			sides[i] = append(sides[i], r)
+			found = append(found, r)
 		}
+		return found
 	}
-	if !slices.EqualFunc(sides[0], sides[1], Same) {
-		t.Fatalf("%s from %d: %d records, the reference has %d", name, from, len(sides[0]), len(sides[1]))
+	want := read(&m.reference)
+	for _, s := range m.sides {
+		if got := read(s); !slices.EqualFunc(got, want, Same) {
+			t.Fatalf("%s from %d: %s has %d records, the reference %d, or they differ", name, from, s.name, len(got), len(want))
+		}
 	}
 }
 
-// compare reads both to the end from places that mean the same.
-func (m *modelRun) compare(ctx context.Context, store, reference eventstore.Position) error {
-	got, err1 := collect(ctx, m.store, store, 50)
-	want, err2 := collect(ctx, m.reference, reference, 50)
-	if err := errors.Join(err1, err2); err != nil {
+// compare reads all to the end from places that mean the same.
+func (m *modelRun) compare(ctx context.Context) error {
+	want, err := collect(ctx, m.reference.store, m.reference.from, 50)
+	if err != nil {
 		return err
 	}
-	if !slices.EqualFunc(got, want, Same) {
-		return fmt.Errorf("the log has %d records, the reference %d, or they differ", len(got), len(want))
+	for _, s := range m.sides {
+		got, err := collect(ctx, s.store, s.from, 50)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		if !slices.EqualFunc(got, want, Same) {
+			return fmt.Errorf("the log of %s has %d records, the reference %d, or they differ", s.name, len(got), len(want))
+		}
 	}
 	return nil
 }

@@ -1,0 +1,51 @@
+package storetest_test
+
+import (
+	"testing"
+
+	"coffre/eventstore"
+	"coffre/eventstore/memory"
+	"coffre/eventstore/postgres"
+	"coffre/eventstore/postgres/pgtest"
+	"coffre/eventstore/sqlite"
+	"coffre/eventstore/storetest"
+)
+
+// reopening remembers how each store is opened again.
+func reopening(fresh func(testing.TB) func() (eventstore.Store, error)) storetest.Harness {
+	again := map[eventstore.Store]func() (eventstore.Store, error){}
+	at := func(t testing.TB, open func() (eventstore.Store, error)) eventstore.Store {
+		t.Helper()
+		s, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again[s] = open
+		return s
+	}
+	return storetest.Harness{
+		Open: func(t testing.TB) eventstore.Store { return at(t, fresh(t)) },
+		Reopen: func(t testing.TB, s eventstore.Store) eventstore.Store {
+			t.Helper()
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return at(t, again[s])
+		},
+	}
+}
+
+// Whatever is done to them, all stores give the same answers.
+func TestAllStoresAgree(t *testing.T) {
+	storetest.Agree(t, map[string]storetest.Harness{
+		"memory": {Open: func(testing.TB) eventstore.Store { return memory.New() }},
+		"sqlite": reopening(func(t testing.TB) func() (eventstore.Store, error) {
+			dir := t.TempDir()
+			return func() (eventstore.Store, error) { return sqlite.Open(t.Context(), dir, sqlite.Options{}) }
+		}),
+		"postgres": reopening(func(t testing.TB) func() (eventstore.Store, error) {
+			dsn := pgtest.Shared(t).Database(t)
+			return func() (eventstore.Store, error) { return postgres.Open(t.Context(), dsn, postgres.Options{}) }
+		}),
+	})
+}
