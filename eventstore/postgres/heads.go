@@ -347,6 +347,6 @@ func some(b []byte) []byte {
 	return b
 }
 
-func (c *columnar) args() []any {
-	return []any{c.streams, c.revisions, c.types, c.times, c.ids, c.sums, c.metas, c.clears, c.seals}
+func (c *columnar) args(known int64) []any {
+	return []any{c.streams, c.revisions, c.types, c.times, c.ids, c.sums, c.metas, c.clears, c.seals, known}
 }

@@ -28,7 +28,8 @@ var statements = map[string]string{
 		SELECT last.position + u.n, u.stream, u.revision, u.type, u.time, u.id, u.sum, u.meta, u.clear, u.sealed
 		FROM (SELECT coalesce(max(position), 0) AS position FROM events) last,
 			unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::bigint[], $5::uuid[], $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[])
-			WITH ORDINALITY u(stream, revision, type, time, id, sum, meta, clear, sealed, n)`,
+			WITH ORDINALITY u(stream, revision, type, time, id, sum, meta, clear, sealed, n)
+		WHERE last.position >= $10`, // never a position again that was given before: see errLost
 	"tell": `SELECT max(position), pg_notify('` + channel + `', max(position)::text) FROM events`,
 	"heads": `SELECT u.n, (SELECT max(revision) FROM events WHERE stream = u.stream)
 		FROM unnest($1::bytea[]) WITH ORDINALITY u(stream, n)`,
@@ -227,20 +228,21 @@ func (q *sequencer) transact(ctx context.Context, batch []*queue.Request, locked
 		return plan.answers, false, err
 	}
 	var inserted, last int64
+	known := max(q.last, q.store.head.Load())
 	err = q.send(ctx, func(b *pgx.Batch) {
 		if !locked {
 			b.Queue("begin")
 			b.Queue("lock")
 		}
-		b.Queue("insert", q.rows.args()...).Exec(func(tag pgconn.CommandTag) error {
+		b.Queue("insert", q.rows.args(known)...).Exec(func(tag pgconn.CommandTag) error {
 			inserted = tag.RowsAffected()
 			return nil
 		})
-		b.Queue("tell").QueryRow(func(row pgx.Row) error { return row.Scan(&last, nil) })
+		b.Queue("tell").QueryRow(func(row pgx.Row) error { return row.Scan(&last, nil) }) // the last of ours, under the lock
 		b.Queue("commit")
 	})
-	if err == nil && inserted != int64(q.rows.len()) {
-		err = fmt.Errorf("%d of %d records were inserted", inserted, q.rows.len())
+	if err == nil && inserted == 0 {
+		return nil, false, fmt.Errorf("%w: %w", eventstore.ErrFailed, errLost)
 	}
 	if err == nil && q.warned {
 		err = errors.New("the server warned about the commit")

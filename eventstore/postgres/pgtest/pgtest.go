@@ -92,7 +92,8 @@ func need(t testing.TB, err error) {
 }
 
 // Database makes an empty database and returns the DSN of its owner, postgres://…,
-// over loopback TCP. It is gone after the test, or with the server. The owner is a role of its own
+// over loopback TCP. It is gone after the test, or with the server, and with it every
+// role whose name ends in the owner's. The owner is a role of its own
 // that may create roles and is no superuser.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
@@ -107,7 +108,9 @@ func (s *Server) Database(t testing.TB) string {
 	if s.cluster == nil { // ours are removed with their directory, which spares a checkpoint for each
 		t.Cleanup(func() {
 			s.Exec(t, fmt.Sprintf(`DROP DATABASE %q WITH (FORCE)`, name))
-			s.Exec(t, fmt.Sprintf(`DROP ROLE %q`, name))
+			s.Exec(t, fmt.Sprintf(`DO $$ DECLARE r name; BEGIN
+				FOR r IN SELECT rolname FROM pg_roles WHERE right(rolname, %d) = '%s' LOOP EXECUTE format('DROP ROLE %%I', r); END LOOP;
+			END $$`, len(name), name))
 		})
 	}
 	u := s.super

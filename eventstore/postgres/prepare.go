@@ -1,0 +1,192 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jmoiron/sqlx"
+
+	"coffre/eventstore/postgres/pgdb"
+)
+
+// IdleInTransaction is how long a session of the database may hold a transaction
+// open without a word, whoever it is, unless it says otherwise itself. Prepare sets it.
+const IdleInTransaction = 10 * time.Second
+
+// PrepareOptions say what [Prepare] does beside the tables.
+type PrepareOptions struct {
+	// Role is the application's: it may read and append, and nothing else. It is made
+	// when there is none, with the right to log in and without a password. "" leaves
+	// everybody's rights as they are.
+	Role string
+	// LockTimeout bounds the wait for sessions that use the tables; 0 means 5 s.
+	LockTimeout time.Duration
+}
+
+// Prepared tells what Prepare found and did.
+type Prepared struct {
+	Server   string // its version
+	Database string
+	Before   int // form of the tables that was found; 0: none
+	After    int
+	Role     string // whose rights were set; ""
+	RoleMade bool   // it was not there
+	// Doubts are sentences for the operator: settings of the server under which
+	// something acknowledged may be lost, or one session may hold up others.
+	Doubts []string
+}
+
+// Errors of preparing.
+var (
+	ErrRoleName  = errors.New("not a role's name: letters, digits and _, at most 63, a letter first")
+	ErrRoleOwner = errors.New("the application's role must be neither a superuser nor a member of the log's owner: nothing would be refused to it")
+	ErrNotOwner  = errors.New("this role may not prepare the event log: only its owner may, or, before there is one, who may create schemas")
+)
+
+var roleName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
+
+// Prepare makes the tables of the log, or brings those of an older program to this
+// one's form, and sets the rights of the application's role. dsn is the owner's. It
+// may be repeated, and run by several at once. A program that is one release older
+// goes on working meanwhile and afterwards.
+func Prepare(ctx context.Context, dsn string, o PrepareOptions) (Prepared, error) {
+	p, err := prepare(ctx, dsn, o)
+	if err != nil {
+		return Prepared{}, fmt.Errorf("prepare the event log: %w", err)
+	}
+	return p, nil
+}
+
+func prepare(ctx context.Context, dsn string, o PrepareOptions) (p Prepared, err error) {
+	if o.Role != "" && !roleName.MatchString(o.Role) {
+		return p, ErrRoleName
+	}
+	if o.LockTimeout <= 0 {
+		o.LockTimeout = defaultLock
+	}
+	c, err := config(dsn, "coffre events preparing", o.LockTimeout)
+	if err != nil {
+		return p, err
+	}
+	db := sqlx.NewDb(stdlib.OpenDB(*c), "pgx")
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	if err := db.QueryRowContext(ctx, `SELECT current_setting('server_version'), current_database()`).Scan(&p.Server, &p.Database); err != nil {
+		return p, err
+	}
+	found, err := inspect(ctx, db)
+	switch {
+	case err != nil:
+		return p, err
+	case !found.MayPrepare:
+		return p, ErrNotOwner
+	case !found.behind():
+		if err := found.usable(); err != nil {
+			return p, err
+		}
+	}
+	if err := migrate(ctx, dsn, o.LockTimeout); err != nil {
+		return p, err
+	}
+	after, err := inspect(ctx, db)
+	if err != nil {
+		return p, err
+	}
+	p.Before, p.After = found.Form, after.Form
+	if p.Role = o.Role; p.Role != "" {
+		if p.RoleMade, err = admit(ctx, db, p.Role); err != nil {
+			return p, err
+		}
+	}
+	p.Doubts, err = doubts(ctx, db)
+	return p, err
+}
+
+// admit gives the application's role what it needs and takes everything else away.
+func admit(ctx context.Context, db *sqlx.DB, role string) (made bool, err error) {
+	quoted := pgx.Identifier{role}.Sanitize()
+	var there, mighty bool
+	err = db.QueryRowContext(ctx, `SELECT r.oid IS NOT NULL, coalesce(r.rolsuper OR pg_has_role(r.oid, n.nspowner, 'MEMBER'), false)
+		FROM pg_namespace n LEFT JOIN pg_roles r ON r.rolname = $2 WHERE n.nspname = $1`, Schema, role).Scan(&there, &mighty)
+	switch {
+	case err != nil:
+		return false, err
+	case mighty:
+		return false, ErrRoleOwner
+	case !there:
+		// Another one that prepares may be first.
+		_, err := db.ExecContext(ctx, `DO $$ BEGIN CREATE ROLE `+quoted+` LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`)
+		if err != nil {
+			return false, fmt.Errorf("make role %s: %w", role, err)
+		}
+	}
+	tx, err := db.BeginTxx(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer tx.Rollback() // after Commit it does nothing
+	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrating); err != nil {
+		return false, err
+	}
+	for _, grant := range []string{
+		`REVOKE ALL ON SCHEMA ` + Schema + ` FROM PUBLIC, ` + quoted,
+		`REVOKE ALL ON ALL TABLES IN SCHEMA ` + Schema + ` FROM PUBLIC, ` + quoted,
+		`REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ` + Schema + ` FROM PUBLIC, ` + quoted,
+		`GRANT USAGE ON SCHEMA ` + Schema + ` TO ` + quoted,
+		`GRANT SELECT, INSERT ON events TO ` + quoted,
+		`GRANT SELECT ON form TO ` + quoted,
+	} {
+		if _, err := tx.ExecContext(ctx, grant); err != nil {
+			return false, fmt.Errorf("rights of role %s: %w", role, err)
+		}
+	}
+	return !there, tx.Commit()
+}
+
+// doubts bounds how long a session may sit on a transaction, where the role may say
+// so, and returns what an operator should know.
+func doubts(ctx context.Context, db *sqlx.DB) ([]string, error) {
+	all, err := pgdb.Doubts(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	var s struct {
+		Database string `db:"database"`
+		Standbys string `db:"standbys"`
+		Replicas int    `db:"replicas"`
+		Owner    bool   `db:"owner"`
+	}
+	err = db.GetContext(ctx, &s, `SELECT datname AS database, current_setting('synchronous_standby_names') AS standbys,
+		(SELECT count(*) FROM pg_stat_replication) AS replicas, pg_has_role(datdba, 'USAGE') AS owner FROM pg_database WHERE datname = current_database()`)
+	if err != nil {
+		return nil, fmt.Errorf("read the server's settings: %w", err)
+	}
+	if s.Standbys == "" && s.Replicas == 0 {
+		all = append(all, "no other server confirms what is committed (synchronous_standby_names is empty): an acknowledged event is on this server's disk only")
+	}
+	if !s.Owner {
+		return append(all, fmt.Sprintf("a session that sits on a transaction is not ended: the database's owner may set idle_in_transaction_session_timeout to %d s for it",
+			int(IdleInTransaction.Seconds()))), nil
+	}
+	_, err = db.ExecContext(ctx, fmt.Sprintf(`ALTER DATABASE %s SET idle_in_transaction_session_timeout = %d`,
+		pgx.Identifier{s.Database}.Sanitize(), IdleInTransaction.Milliseconds()))
+	if err != nil {
+		return nil, fmt.Errorf("bound idle transactions: %w", err)
+	}
+	return all, nil
+}
+
+// Doubts returns, in sentences for the operator, the settings of the server under
+// which something that was acknowledged may still be lost.
+func (s *Store) Doubts(ctx context.Context) (all []string, err error) {
+	err = s.read(ctx, func(ctx context.Context) error {
+		all, err = pgdb.Doubts(ctx, s.readers)
+		return err
+	})
+	return all, err
+}
