@@ -22,6 +22,8 @@ type serveOptions struct {
 
 	WebhookURL        string // "": none
 	WebhookSecretFile string
+
+	Kurrent kurrentOptions
 }
 
 func newServe(p *program) *cobra.Command {
@@ -34,7 +36,8 @@ Keys lie in a file beside the data, which is for trying out: only loopback is se
 		Example: `  coffre serve --dev --data data
   coffre serve --dev --listen 127.0.0.1:8080 --data data --registry my-registry
   coffre serve --data data --oidc-issuer https://login.example --webhook-url https://hooks.example/coffre \
-      --webhook-secret-file webhook.key`,
+      --webhook-secret-file webhook.key
+  coffre serve --dev --data data --kurrent-listen 127.0.0.1:2113   for auditors' tools`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Data = dataDir(data)
@@ -54,6 +57,7 @@ Keys lie in a file beside the data, which is for trying out: only loopback is se
 	f.StringVar(&o.OIDCAudience, "oidc-audience", "coffre", "the `audience` its tokens must name")
 	f.StringVar(&o.WebhookURL, "webhook-url", "", "`URL` that is told of changes, signed as Standard Webhooks say")
 	f.StringVar(&o.WebhookSecretFile, "webhook-secret-file", "", "`file` with the webhook's secret, whsec_...")
+	o.Kurrent.flags(cmd)
 	required(cmd, "data")
 	cmd.MarkFlagsOneRequired("dev", "oidc-issuer")
 	cmd.MarkFlagsMutuallyExclusive("dev", "oidc-issuer")
@@ -79,7 +83,7 @@ func (o serveOptions) check() error {
 			return usage("--%s is https://..., or http on loopback", flag)
 		}
 	}
-	return nil
+	return o.Kurrent.check()
 }
 
 // loopback reports whether a host is this machine and nobody else's.

@@ -50,6 +50,11 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, v.Close()) }()
+	kurrent, endKurrent, err := o.Kurrent.offer(ctx, v.core.Log.Store(), logger, v.failed)
+	if err != nil {
+		return err
+	}
+	defer endKurrent()
 
 	control, err := o.Data.listen(ctx)
 	if err != nil {
@@ -66,6 +71,9 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 		go func() { stopped <- server.Serve(l) }()
 	}
 	fmt.Fprint(t.Err, banner, whatToTry(o, public.Addr().String()))
+	if kurrent != "" {
+		fmt.Fprintf(t.Err, "KurrentDB's clients read the log, sealed, at %s\n", kurrent)
+	}
 
 	select {
 	case <-ctx.Done():

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"coffre/eventstore"
+	"coffre/eventstore/kurrentwire"
+)
+
+// kurrentOptions say how the log is offered to KurrentDB's clients, for reading.
+type kurrentOptions struct {
+	Listen    string // host:port; "": not at all
+	CertFile  string
+	KeyFile   string
+	UsersFile string // lines NAME:PASSWORD; "": everybody, on loopback
+}
+
+func (o *kurrentOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.Listen, "kurrent-listen", "", "`address` to offer the log on to KurrentDB's clients, for reading, such as 127.0.0.1:2113")
+	f.StringVar(&o.CertFile, "kurrent-cert", "", "`file` with the certificate for it, PEM, signed by an authority its clients know")
+	f.StringVar(&o.KeyFile, "kurrent-key", "", "`file` with the certificate's key, PEM")
+	f.StringVar(&o.UsersFile, "kurrent-users", "", "`file` with who may read, a line NAME:PASSWORD for each")
+	cmd.MarkFlagsRequiredTogether("kurrent-cert", "kurrent-key")
+	for _, file := range []string{"kurrent-cert", "kurrent-key", "kurrent-users"} {
+		_ = cmd.MarkFlagFilename(file) // only for flags that are not there
+	}
+}
+
+// check refuses what would show the log to the world.
+func (o kurrentOptions) check() error {
+	if o.Listen == "" {
+		if o.CertFile != "" || o.UsersFile != "" {
+			return usage("--kurrent-cert and --kurrent-users go with --kurrent-listen")
+		}
+		return nil
+	}
+	host, _, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return usage("--kurrent-listen is HOST:PORT, such as 127.0.0.1:2113")
+	}
+	if !loopback(host) && (o.CertFile == "" || o.UsersFile == "") {
+		return usage("--kurrent-listen %s: off loopback it needs --kurrent-cert, --kurrent-key and --kurrent-users", o.Listen)
+	}
+	if o.UsersFile != "" && o.CertFile == "" {
+		return usage("--kurrent-users needs --kurrent-cert: clients send passwords over TLS only")
+	}
+	return nil
+}
+
+// offer serves the log to KurrentDB's clients until end is called. Failed is told
+// when it stops by itself. Where is the connection string; "" when it is not offered.
+func (o kurrentOptions) offer(ctx context.Context, store eventstore.Store, logger *slog.Logger, failed chan<- error) (where string, end func(), err error) {
+	if o.Listen == "" {
+		return "", func() {}, nil
+	}
+	wire := kurrentwire.Options{Store: store, Logger: logger}
+	options := "tls=false"
+	if o.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		if err != nil {
+			return "", nil, fmt.Errorf("--kurrent-cert: %w", err)
+		}
+		wire.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+		options = "tls=true"
+	}
+	if o.UsersFile != "" {
+		if wire.Allow, err = readUsers(o.UsersFile); err != nil {
+			return "", nil, err
+		}
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
+	if err != nil {
+		return "", nil, fmt.Errorf("listen for KurrentDB's clients: %w", err)
+	}
+	server := kurrentwire.New(wire)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if err := server.Serve(l); err != nil {
+			failed <- fmt.Errorf("KurrentDB's protocol: %w", err)
+		}
+	}()
+	return "esdb://" + l.Addr().String() + "?" + options, func() { server.Close(); <-served }, nil
+}
+
+var errUsers = errors.New("--kurrent-users: the file has a line NAME:PASSWORD for each who may read, and nothing else")
+
+// readUsers returns who may come in. What the file holds is never shown.
+func readUsers(file string) (func(name, password string) bool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--kurrent-users: %w", err)
+	}
+	var known [][sha256.Size]byte // hashes, so that comparing takes as long for all
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimRight(line, "\r\n")
+		name, password, ok := strings.Cut(line, ":")
+		if !ok || name == "" || password == "" {
+			return nil, errUsers
+		}
+		known = append(known, sha256.Sum256([]byte(line)))
+	}
+	if len(known) == 0 {
+		return nil, errUsers
+	}
+	return func(name, password string) bool {
+		asked, found := sha256.Sum256([]byte(name+":"+password)), 0
+		for _, k := range known {
+			found |= subtle.ConstantTimeCompare(asked[:], k[:])
+		}
+		return found == 1
+	}, nil
+}

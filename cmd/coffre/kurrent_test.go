@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+
+	"coffre/eventstore"
+	"coffre/eventstore/kurrentform"
+	"coffre/eventstore/kurrentwire/certtest"
+	"coffre/eventstore/memory"
+)
+
+func TestKurrentFlags(t *testing.T) {
+	for _, tc := range []struct {
+		o    kurrentOptions
+		says string // "": fine
+	}{
+		{kurrentOptions{}, ""},
+		{kurrentOptions{Listen: "127.0.0.1:2113"}, ""},
+		{kurrentOptions{Listen: "localhost:2113"}, ""},
+		{kurrentOptions{Listen: "[::1]:2113", CertFile: "c", KeyFile: "k"}, ""},
+		{kurrentOptions{Listen: "0.0.0.0:2113", CertFile: "c", KeyFile: "k", UsersFile: "u"}, ""},
+		{kurrentOptions{Listen: "0.0.0.0:2113"}, "off loopback"},
+		{kurrentOptions{Listen: ":2113", CertFile: "c", KeyFile: "k"}, "off loopback"},
+		{kurrentOptions{Listen: "vault.example:2113", UsersFile: "u"}, "off loopback"},
+		{kurrentOptions{Listen: "127.0.0.1"}, "HOST:PORT"},
+		{kurrentOptions{Listen: "127.0.0.1:2113", UsersFile: "u"}, "over TLS only"},
+		{kurrentOptions{CertFile: "c", KeyFile: "k"}, "go with"},
+	} {
+		switch err := tc.o.check(); {
+		case tc.says == "" && err != nil:
+			t.Errorf("%+v: %v", tc.o, err)
+		case tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)):
+			t.Errorf("%+v: %v, want %q", tc.o, err, tc.says)
+		}
+	}
+}
+
+func TestKurrentUsers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, text := range []string{"", "\n", "auditor", "auditor:", ":secret", "auditor:secret\n\n"} {
+		write(text)
+		if _, err := readUsers(file); !errors.Is(err, errUsers) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	write("auditor:s:cret\r\nother:x")
+	allow, err := readUsers(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pair, want := range map[[2]string]bool{
+		{"auditor", "s:cret"}: true, {"other", "x"}: true,
+		{"auditor", "x"}: false, {"auditor", ""}: false, {"", ""}: false, {"other", "x\r"}: false,
+	} {
+		if got := allow(pair[0], pair[1]); got != want {
+			t.Errorf("%q: %t", pair, got)
+		}
+	}
+}
+
+// TestKurrentTellsNothingPersonal reads a vault after its whole demo as an auditor's
+// tool would, over TLS with a password: all records come, whole, and nobody's data.
+func TestKurrentTellsNothingPersonal(t *testing.T) {
+	found, paths := readImport(t)
+	if paths == nil {
+		return
+	}
+	p := play(t, found, paths, vaultOptions{})
+	innocent(t, found)
+	v, err := openVault(t.Context(), dataDir(p.dir), vaultOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	files, users := certtest.Make(t), filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, []byte("auditor:secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var logged bytes.Buffer
+	failed := make(chan error, 1)
+	o := kurrentOptions{Listen: "127.0.0.1:0", CertFile: files.Cert, KeyFile: files.Key, UsersFile: users}
+	where, end, err := o.offer(t.Context(), v.core.Log.Store(), slog.New(slog.NewJSONHandler(&logged, nil)), failed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	config, err := esdb.ParseConnectionString(strings.Replace(where, "esdb://", "esdb://auditor:secret@", 1) + "&tlsCAFile=" + files.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Logger = nil
+	client, err := esdb.NewClient(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	events, err := client.ReadAll(t.Context(), esdb.ReadAllOptions{From: esdb.Start{}}, 1<<40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	f, hits, n := newFinder(found), map[string]string{}, 0
+	for {
+		e, err := events.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		r := e.Event
+		if _, err := kurrentform.Decode(eventstore.Stream(r.StreamID), eventstore.Revision(r.EventNumber), r.EventType, r.Data, r.UserMetadata); err != nil {
+			t.Fatalf("record %d: %v", n, err)
+		}
+		f.in(r.EventType, bytes.Join([][]byte{[]byte(r.StreamID), []byte(r.EventType), r.UserMetadata, r.Data}, []byte("\n")), hits)
+	}
+	if head, err := v.core.Log.Head(t.Context()); err != nil || uint64(n) != head.Commit || n < 300 {
+		t.Fatalf("%d of %d records, %v", n, head.Commit, err)
+	}
+	f.in("the log", logged.Bytes(), hits)
+	for canary, where := range hits { // invented or public test data, so it may be shown
+		t.Errorf("%q stands in %s", canary, where)
+	}
+	if _, err := client.DeleteStream(t.Context(), "registry", esdb.DeleteStreamOptions{}); err == nil {
+		t.Error("the registry was deleted")
+	}
+}
+
+func TestKurrentIsOffUnlessAsked(t *testing.T) {
+	where, end, err := kurrentOptions{}.offer(t.Context(), memory.New(), slog.New(slog.DiscardHandler), nil)
+	if where != "" || err != nil {
+		t.Fatalf("offered at %q, %v", where, err)
+	}
+	end()
+}
