@@ -38,6 +38,7 @@ export async function until(what, ask, good, times = 100) {
 /**
  * @typedef {object} Vault
  * @property {string} url where it listens
+ * @property {string} data its data directory
  * @property {(who: Who) => Promise<string>} token mints a bearer token
  * @property {() => string} log what it said so far
  * @property {() => Promise<void>} stop ends it, checks that it left in order
@@ -78,6 +79,7 @@ export async function serve(more = []) {
     await until('the vault is ready', () => fetch(`${url}/readyz`).then((r) => r.ok, () => false), (ready) => ready)
     return {
       url,
+      data,
       log: () => said.join('\n'),
       token: (who) => mint(program, data, who),
       stop: async () => {
