@@ -29,6 +29,12 @@ func Run(t *testing.T, open func(t *testing.T) *keysdb.DB) {
 // RunProcesses is Run for a database that several processes open: open makes an
 // empty one, and what it returns opens that again for each ring.
 func RunProcesses(t *testing.T, open func(t *testing.T) func() *keysdb.DB) {
+	RunKeeper(t, open, func(t *testing.T) *Keeper { return OpenKeeper(t, t.TempDir()) })
+}
+
+// RunKeeper is RunProcesses with a keeper of one's own: keeper makes one with a
+// fresh key.
+func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper func(t *testing.T) *Keeper) {
 	for _, c := range []struct {
 		name string
 		test func(t *testing.T, e *env)
@@ -64,7 +70,7 @@ func RunProcesses(t *testing.T, open func(t *testing.T) func() *keysdb.DB) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			another := open(t)
-			e := &env{another: another, db: another(), kek: OpenKeeper(t, t.TempDir())}
+			e := &env{another: another, db: another(), kek: keeper(t)}
 			e.ring = OpenRing(t, e.db, e.kek, seal.Config{})
 			c.test(t, e)
 		})

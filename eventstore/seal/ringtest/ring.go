@@ -10,6 +10,7 @@ import (
 	"coffre/domain"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/seal/keystest"
 	"coffre/eventstore/seal/localkek"
 	"coffre/eventstore/sqlite/sqlitedb"
 )
@@ -76,13 +77,18 @@ func OpenKeeper(t testing.TB, dir string) *Keeper {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { k.Close() })
-	return &Keeper{KEK: k, calls: map[string]int{}}
+	return NewKeeper(k)
+}
+
+// NewKeeper returns a keeper around another one, which stays the caller's to close.
+func NewKeeper(inner keystest.Keys) *Keeper {
+	return &Keeper{Keys: inner, calls: map[string]int{}}
 }
 
 // Keeper is a key-encryption key that counts its calls and fails where told. It
 // passes keystest.
 type Keeper struct {
-	*localkek.KEK
+	keystest.Keys
 
 	mu     sync.Mutex
 	calls  map[string]int
@@ -120,7 +126,7 @@ func (k *Keeper) Wrap(ctx context.Context, items []seal.WrapItem) ([]seal.Wrappe
 	if err := k.called("Wrap"); err != nil {
 		return nil, err
 	}
-	return k.KEK.Wrap(ctx, items)
+	return k.Keys.Wrap(ctx, items)
 }
 
 // Unwrap implements seal.KEK.
@@ -128,7 +134,7 @@ func (k *Keeper) Unwrap(ctx context.Context, items []seal.UnwrapItem) ([]seal.Un
 	if err := k.called("Unwrap"); err != nil {
 		return nil, err
 	}
-	return k.KEK.Unwrap(ctx, items)
+	return k.Keys.Unwrap(ctx, items)
 }
 
 // Rewrap implements seal.KEK.
@@ -136,7 +142,7 @@ func (k *Keeper) Rewrap(ctx context.Context, items []seal.UnwrapItem) ([]seal.Wr
 	if err := k.called("Rewrap"); err != nil {
 		return nil, err
 	}
-	return k.KEK.Rewrap(ctx, items)
+	return k.Keys.Rewrap(ctx, items)
 }
 
 // SSIN returns the n-th of about 997 million valid numbers; whether a person has
