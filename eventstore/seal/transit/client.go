@@ -25,7 +25,7 @@ type client struct {
 	cfg       Config
 	role      role
 	login     Login
-	timeout   time.Duration
+	timeout   atomic.Int64 // time.Duration of one call
 	http      *http.Client
 	anonymous *vault.Client
 	breaker   *gobreaker.TwoStepCircuitBreaker[struct{}]
@@ -41,11 +41,12 @@ type client struct {
 }
 
 func newClient(cfg Config, r role, login Login) (*client, error) {
-	c := &client{cfg: cfg, role: r, login: login, timeout: cfg.Timeout, turn: make(chan struct{}, 1), renewed: make(chan struct{}, 1)}
+	c := &client{cfg: cfg, role: r, login: login, turn: make(chan struct{}, 1), renewed: make(chan struct{}, 1)}
+	c.timeout.Store(int64(cfg.Timeout))
 	if r == rotator {
-		c.timeout = longTask
+		c.timeout.Store(int64(longTask))
 	}
-	transport, err := cfg.transport(c.timeout)
+	transport, err := cfg.transport(c.patience())
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +85,7 @@ func (c *client) newAPI() (*vault.Client, error) {
 
 // start logs in, checks what we may do, and keeps the session.
 func (c *client) start(ctx context.Context) error {
-	limited, cancel := context.WithTimeout(ctx, max(c.timeout, startTime))
+	limited, cancel := context.WithTimeout(ctx, max(c.patience(), startTime))
 	defer cancel()
 	_, err := c.signIn(limited, nil)
 	if err == nil {
@@ -121,6 +122,9 @@ func (c *client) close() {
 	}
 	c.http.CloseIdleConnections()
 }
+
+// patience is how long one call may take.
+func (c *client) patience() time.Duration { return time.Duration(c.timeout.Load()) }
 
 func (c *client) state() State {
 	return State{Identity: c.role.String(), LoggedIn: c.session.Load() != nil, Open: c.breaker.State() == gobreaker.StateOpen}
@@ -183,7 +187,7 @@ func (c *client) call(ctx context.Context, doing, path string, in any, accept in
 	if err != nil {
 		return 0, c.unavailable(doing, errBreaker)
 	}
-	limited, cancel := context.WithTimeout(ctx, c.timeout)
+	limited, cancel := context.WithTimeout(ctx, c.patience())
 	defer cancel()
 	status, err = c.exchange(limited, path, in, accept, out)
 	switch {

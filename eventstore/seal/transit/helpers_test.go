@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"sync"
 	"testing"
 
+	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/ringtest"
 )
 
 var plainKey = bytes.Repeat([]byte{7}, 32)
@@ -75,4 +78,28 @@ func signs(t *testing.T, s seal.Signer) string {
 		t.Fatalf("key %q, %q: %v", id, same, err)
 	}
 	return id
+}
+
+// enrolMany enrols n people, many at a time, so that few calls wrap their keys.
+func enrolMany(t *testing.T, r *seal.Ring, n int) []domain.CitizenID {
+	t.Helper()
+	citizens := make([]domain.CitizenID, n)
+	const workers = 64
+	var wg sync.WaitGroup
+	for worker := range workers {
+		wg.Go(func() {
+			for i := worker; i < n; i += workers {
+				var err error
+				if citizens[i], _, err = r.Enroll(t.Context(), ringtest.SSIN(i)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return citizens
 }

@@ -186,7 +186,7 @@ func (c *client) keepSession(ctx context.Context) {
 			wait = firstWait
 			continue
 		}
-		limited, cancel := context.WithTimeout(ctx, c.timeout)
+		limited, cancel := context.WithTimeout(ctx, c.patience())
 		_, err := c.signIn(limited, nil)
 		cancel()
 		if err == nil || ctx.Err() != nil {
