@@ -192,19 +192,15 @@ func (p *Proxy) join(l *link) {
 }
 
 // pump passes what from sends on to to.
-func (p *Proxy) pump(l *link, to, from net.Conn, reply bool) {
+func (p *Proxy) pump(l *link, to, from net.Conn, replies bool) {
 	defer l.cut()
 	buf := make([]byte, 32<<10)
-	var tail []byte // of the reply so far: a pattern may lie across two reads
+	var since reply
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
-			if reply {
-				tail = append(tail, buf[:n]...)
-				if p.loses(tail) {
-					return
-				}
-				tail = bytes.Clone(tail[max(0, len(tail)-64):])
+			if replies && p.loses(&since, buf[:n]) {
+				return
 			}
 			if !p.pass(l) {
 				return
@@ -219,11 +215,25 @@ func (p *Proxy) pump(l *link, to, from net.Conn, reply bool) {
 	}
 }
 
-// loses tells whether this reply is the one to lose.
-func (p *Proxy) loses(reply []byte) bool {
+// reply is what one server has sent since the pattern was set.
+type reply struct {
+	lost chan struct{} // tells which pattern
+	tail []byte        // its end: a pattern may lie across two reads
+}
+
+// loses tells whether the next piece of a reply makes it the one to lose.
+func (p *Proxy) loses(r *reply, piece []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.pattern == nil || !bytes.Contains(reply, p.pattern) {
+	if p.pattern == nil {
+		return false
+	}
+	if r.lost != p.lost {
+		r.lost, r.tail = p.lost, nil
+	}
+	r.tail = append(r.tail, piece...)
+	if !bytes.Contains(r.tail, p.pattern) {
+		r.tail = bytes.Clone(r.tail[max(0, len(r.tail)-len(p.pattern)+1):])
 		return false
 	}
 	p.pattern = nil

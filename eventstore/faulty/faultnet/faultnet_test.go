@@ -145,7 +145,7 @@ func TestBlackholeKeepsConnectionsAndBytes(t *testing.T) {
 func TestLoseReply(t *testing.T) {
 	p, seen := proxy(t)
 	c := dial(t, p)
-	mustEcho(t, c, "one")
+	mustEcho(t, c, "COMMIT") // before it is told
 	<-seen
 	lost := p.LoseReply("COMMIT")
 	mustEcho(t, c, "two")
