@@ -18,6 +18,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,6 +70,8 @@ type Options struct {
 	// ServeDamaged opens a log in whose tail the start finds a damaged record. Reads
 	// still end at it with *eventstore.Corrupt.
 	ServeDamaged bool
+
+	answer time.Duration // for tests; 0 means LockTimeout and answerMargin
 }
 
 // Store is an eventstore.Store. Its methods may be called concurrently.
@@ -129,7 +132,7 @@ func open(ctx context.Context, dsn string, o Options) (_ *Store, err error) {
 	}
 	s := &Store{
 		attempts: o.Readers + 1,
-		answer:   o.LockTimeout + answerMargin,
+		answer:   cmp.Or(o.answer, o.LockTimeout+answerMargin),
 		grown:    make(chan struct{}),
 		closed:   make(chan struct{}),
 		readers:  sqlx.NewDb(stdlib.OpenDB(*read), "pgx"),

@@ -103,7 +103,14 @@ func prepare(ctx context.Context, dsn string, o PrepareOptions) (p Prepared, err
 			return p, err
 		}
 	}
-	p.Doubts, err = doubts(ctx, db)
+	may, err := bound(ctx, db)
+	if err != nil {
+		return p, err
+	}
+	if p.Doubts, err = doubts(ctx, db); err == nil && !may {
+		p.Doubts = append(p.Doubts, fmt.Sprintf("a session that sits on a transaction is not ended: the database's owner may set idle_in_transaction_session_timeout to %d s",
+			int(IdleInTransaction.Seconds())))
+	}
 	return p, err
 }
 
@@ -148,37 +155,45 @@ func admit(ctx context.Context, db *sqlx.DB, role string) (made bool, err error)
 	return !there, tx.Commit()
 }
 
-// doubts bounds how long a session may sit on a transaction, where the role may say
-// so, and returns what an operator should know.
+// doubts returns what an operator should know of the server.
 func doubts(ctx context.Context, db *sqlx.DB) ([]string, error) {
 	all, err := pgdb.Doubts(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	var s struct {
-		Database string `db:"database"`
-		Standbys string `db:"standbys"`
-		Replicas int    `db:"replicas"`
-		Owner    bool   `db:"owner"`
-	}
-	err = db.GetContext(ctx, &s, `SELECT datname AS database, current_setting('synchronous_standby_names') AS standbys,
-		(SELECT count(*) FROM pg_stat_replication) AS replicas, pg_has_role(datdba, 'USAGE') AS owner FROM pg_database WHERE datname = current_database()`)
+	var alone bool
+	err = db.GetContext(ctx, &alone, `SELECT current_setting('synchronous_standby_names') = '' AND NOT EXISTS (SELECT FROM pg_stat_replication)`)
 	if err != nil {
 		return nil, fmt.Errorf("read the server's settings: %w", err)
 	}
-	if s.Standbys == "" && s.Replicas == 0 {
+	if alone {
 		all = append(all, "no other server confirms what is committed (synchronous_standby_names is empty): an acknowledged event is on this server's disk only")
 	}
-	if !s.Owner {
-		return append(all, fmt.Sprintf("a session that sits on a transaction is not ended: the database's owner may set idle_in_transaction_session_timeout to %d s for it",
-			int(IdleInTransaction.Seconds()))), nil
-	}
-	_, err = db.ExecContext(ctx, fmt.Sprintf(`ALTER DATABASE %s SET idle_in_transaction_session_timeout = %d`,
-		pgx.Identifier{s.Database}.Sanitize(), IdleInTransaction.Milliseconds()))
-	if err != nil {
-		return nil, fmt.Errorf("bound idle transactions: %w", err)
-	}
 	return all, nil
+}
+
+// bound lets the server end sessions that sit on a transaction, in this database. It
+// reports whether the role may say so.
+func bound(ctx context.Context, db *sqlx.DB) (may bool, err error) {
+	tx, err := db.BeginTxx(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer tx.Rollback() // after Commit it does nothing
+	// Two that alter a database at once disturb each other.
+	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrating); err != nil {
+		return false, err
+	}
+	var database string
+	err = tx.QueryRowContext(ctx, `SELECT datname, pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()`).Scan(&database, &may)
+	if err != nil || !may {
+		return false, err
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf(`ALTER DATABASE %s SET idle_in_transaction_session_timeout = %d`,
+		pgx.Identifier{database}.Sanitize(), IdleInTransaction.Milliseconds())); err != nil {
+		return false, fmt.Errorf("bound idle transactions: %w", err)
+	}
+	return true, tx.Commit()
 }
 
 // Doubts returns, in sentences for the operator, the settings of the server under

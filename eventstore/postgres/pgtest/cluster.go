@@ -134,6 +134,14 @@ func (c *cluster) control(args ...string) error {
 	return nil
 }
 
+func (c *cluster) directory() (string, error) {
+	dir, err := os.MkdirTemp(c.dir, "")
+	if err == nil && c.as != nil {
+		err = os.Chown(dir, int(c.as.Uid), int(c.as.Gid))
+	}
+	return dir, err
+}
+
 // remove lets the keeper do its work now.
 func (c *cluster) remove() {
 	c.once.Do(func() {

@@ -148,6 +148,20 @@ func (s *Server) Addr() string {
 	return s.super.Hostname() + ":" + cmp.Or(s.super.Port(), "5432")
 }
 
+// Directory makes a directory that the server may write to, gone with it: for a
+// tablespace.
+func (s *Server) Directory(t testing.TB) string {
+	t.Helper()
+	if s.cluster == nil {
+		t.Fatal("pgtest: a server that was given has directories elsewhere; use Start")
+	}
+	dir, err := s.cluster.directory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // Via returns dsn with the address of a proxy in the place of the server's.
 func Via(t testing.TB, dsn, addr string) string {
 	t.Helper()
