@@ -40,6 +40,15 @@ func (d Date) AddYears(n int) Date {
 	return DateOf(t.AddDate(n, 0, 0))
 }
 
+// AddDays returns the day n days later; "" for an absent date.
+func (d Date) AddDays(n int) Date {
+	t, err := time.Parse(time.DateOnly, string(d))
+	if err != nil {
+		return ""
+	}
+	return DateOf(t.AddDate(0, 0, n))
+}
+
 // EndOfYear returns 31 December of the year n years after d's.
 func (d Date) EndOfYear(n int) Date {
 	t, err := time.Parse(time.DateOnly, string(d))

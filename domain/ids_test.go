@@ -83,6 +83,9 @@ func TestDate(t *testing.T) {
 	if got := leap.AddYears(18); got != "2026-03-01" {
 		t.Errorf("18 years after 29 February 2008 is %s", got)
 	}
+	if got := leap.AddDays(366); got != "2009-03-01" || Date("").AddDays(1) != "" {
+		t.Errorf("366 days after 29 February 2008 is %s", got)
+	}
 	if got := leap.EndOfYear(12); got != "2020-12-31" {
 		t.Errorf("the year a child of 2008 turns 12 ends %s", got)
 	}

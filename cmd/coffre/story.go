@@ -93,6 +93,12 @@ var sentences = map[string]func(who string, f facts) string{
 	"citizen.erasure-completed": func(who string, f facts) string {
 		return who + " completed erasure " + f.id("erasure") + f.with(" of citizen ", "citizen", "")
 	},
+	"citizen.erasure-stopped": func(who string, f facts) string {
+		return who + " stopped erasure " + f.id("erasure") + f.with(" of citizen ", "citizen", "") + ": the law obliges to keep a document"
+	},
+	"citizen.erasure-finalised": func(who string, f facts) string {
+		return who + " found that no copy can undo erasure " + f.id("erasure") + f.with(" of citizen ", "citizen", "")
+	},
 	"document.issued": func(_ string, f facts) string {
 		return f.word("issuer") + " issued " + f.word("type") + " " + f.id("document") + " to citizen " + f.id("citizen")
 	},

@@ -7,8 +7,9 @@
 //	                                |
 //	                             erasing --DestroyKey--> erased
 //
-//	an erasure: requested --ApproveErasure--> approved --StartErasure--> started --DestroyKey--> done
-//	            (of one document: the last step is CompleteErasure)
+//	an erasure: requested --ApproveErasure--> approved --StartErasure--> started --DestroyKey--> done --FinaliseErasure--> final
+//	            (of one document: CompleteErasure in place of DestroyKey)
+//	                                                                     started --StopErasure--> stopped
 //	a legal hold: placed --LiftHold--> lifted
 //
 // Rules of this package's own, beside those of the specification:
@@ -60,7 +61,9 @@ const (
 	Requested Step = iota + 1
 	Approved
 	Started
-	Done
+	Stopped // nothing was destroyed: a duty to keep stood after all
+	Done    // keys are destroyed
+	Final   // no copy can bring them back
 )
 
 // Standing says in one word what others need to know of a citizen. The zero
@@ -82,7 +85,7 @@ var (
 // Standing returns the citizen's.
 func (s State) Standing() Standing {
 	for _, e := range s.Erasures {
-		if e.Scope == WholeCitizen && e.Step == Done {
+		if e.Scope == WholeCitizen && e.Step >= Done {
 			return Erased
 		}
 	}
@@ -119,6 +122,14 @@ func (s State) Erasure(id domain.ErasureID) (Erasure, bool) {
 		return Erasure{}, false
 	}
 	return s.Erasures[i], true
+}
+
+// Closed reports whether an erasure that covers the document has started: nothing
+// more may be attested in it (rule E-4).
+func (s State) Closed(d domain.DocumentID) bool {
+	return slices.ContainsFunc(s.Erasures, func(e Erasure) bool {
+		return e.Step >= Started && e.Step != Stopped && e.covers(d)
+	})
 }
 
 // Standing holds: those not lifted.
@@ -178,6 +189,10 @@ func Evolve(s State, e Event) State {
 		return s.step(e.Erasure, Done)
 	case ErasureCompleted:
 		return s.step(e.Erasure, Done)
+	case ErasureStopped:
+		return s.step(e.Erasure, Stopped)
+	case ErasureFinalised:
+		return s.step(e.Erasure, Final)
 	}
 	panic("citizen: event type without a case in Evolve")
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,9 @@ var (
 	oneAgreed = ErasureApproved{Citizen: ana, Erasure: partial, At: noon}
 	oneBegun  = ErasureStarted{Citizen: ana, Erasure: partial, At: noon}
 	oneDone   = ErasureCompleted{Citizen: ana, Erasure: partial, At: noon}
+	halted    = ErasureStopped{Citizen: ana, Erasure: erasure, Duties: []StandingDuty{{card, "isiPlusCard", "law"}}, At: noon}
+	forGood   = ErasureFinalised{Citizen: ana, Erasure: erasure, WrappedBy: 3, OldestVersion: 4, TrimmedAt: noon.AddDate(0, 0, -10),
+		Backups: CopiesGone{9, "2026-02-28"}, Archives: CopiesGone{0, "2026-02-19"}, Snapshots: CopiesGone{8, "2026-02-27"}, At: noon}
 	died      = Deceased{Citizen: ana, At: noon, Personal: &DeceasedPersonal{Date: "2026-02-28"}}
 
 	free   = Kept{Document: card, Type: "isiPlusCard", Issued: "2026-01-01", Retention: registry.Retention{Years: 10, From: registry.FromIssue}}
@@ -63,6 +67,9 @@ var (
 	start   = StartErasure{Erasure: erasure, By: system, At: noon}
 	destroy = DestroyKey{Erasure: erasure, Keys: []string{"k"}, Unreadable: 3, Digest: []byte{9}, By: system, At: noon}
 	done    = CompleteErasure{Erasure: partial, By: system, At: noon}
+	stop    = StopErasure{Erasure: erasure, StartedAt: noon, By: system, At: noon.AddDate(1, 0, 0)}
+	settle  = FinaliseErasure{Erasure: erasure, Retentions: Retentions{Backups: 9, Archives: 0, Snapshots: 8},
+		Destruction: Destruction{At: noon.AddDate(0, 0, -10), WrappedBy: 3, OldestVersion: 4, TrimmedAt: noon.AddDate(0, 0, -10)}, By: system, At: noon}
 	death   = ReportDeath{Date: "2026-02-28", Sources: []domain.Organisation{register}, By: source, At: noon}
 )
 
@@ -165,6 +172,37 @@ func TestRules(t *testing.T) {
 		{Name: "E-3 nothing ends unasked", Given: []Event{born}, When: done, Err: ErrNoErasure},
 		{Name: "E-3 a citizen's erasure ends with their key only", Given: []Event{born, requested, approved, started}, When: with(done, func(c *CompleteErasure) { c.Erasure = erasure }), Err: ErrScope},
 		{Name: "E-2 an officer does not end an erasure", Given: []Event{born, oneAsked, oneAgreed, oneBegun}, When: with(done, func(c *CompleteErasure) { c.By = officer }), Err: ErrNotEraser},
+		{Name: "E-1 a duty found right after the start stops the erasure", Given: []Event{born, requested, approved, started}, When: with(stop, func(c *StopErasure) { c.Kept = []Kept{free, bound} }),
+			Then: []Event{with(halted, func(e *ErasureStopped) { e.At = noon.AddDate(1, 0, 0) })}},
+		{Name: "E-1 without a duty it goes on", Given: []Event{born, requested, approved, started}, When: with(stop, func(c *StopErasure) { c.Kept = []Kept{free, past} })},
+		{Name: "E-1 the duty of another document does not stop one document's erasure", Given: []Event{born, oneAsked, oneAgreed, oneBegun},
+			When: with(stop, func(c *StopErasure) {
+				c.Erasure, c.Kept = partial, []Kept{free, with(bound, func(k *Kept) { k.Document = other })}
+			})},
+		{Name: "E-1 stopped once", Given: []Event{born, requested, approved, started, halted}, When: with(stop, func(c *StopErasure) { c.Kept = []Kept{bound} })},
+		{Name: "E-1 what is destroyed is not stopped", Given: erased, When: with(stop, func(c *StopErasure) { c.Kept = []Kept{bound} })},
+		{Name: "E-1 nothing stops before the start", Given: []Event{born, requested, approved}, When: stop, Err: ErrNotStarted},
+		{Name: "E-1 nothing to stop", Given: []Event{born}, When: stop, Err: ErrNoErasure},
+		{Name: "E-2 an officer does not stop", Given: []Event{born, requested, approved, started}, When: with(stop, func(c *StopErasure) { c.By = officer }), Err: ErrNotEraser},
+		{Name: "E-1 after a stop all is as before: holds are possible", Given: []Event{born, requested, approved, started, halted}, When: place, Then: []Event{held}},
+		{Name: "E-1 after a stop the same erasure does not start again", Given: []Event{born, requested, approved, started, halted}, When: start},
+		{Name: "E-1 after a stop another may be asked for", Given: []Event{born, requested, approved, started, halted}, When: RequestErasure{Erasure: partial, Scope: OneDocument, Document: card, Reason: "citizenAsked", By: officer, At: noon}, Then: []Event{oneAsked}},
+		{Name: "E-3 destroyed in spite of a stop is on record", Given: []Event{born, requested, approved, started, halted}, When: destroy, Then: []Event{destroyed}},
+		{Name: "E-3 final when no copy is left", Given: erased, When: settle, Then: []Event{forGood}},
+		{Name: "E-3 final for one document", Given: []Event{born, oneAsked, oneAgreed, oneBegun, oneDone}, When: with(settle, func(c *FinaliseErasure) { c.Erasure = partial }),
+			Then: []Event{with(forGood, func(e *ErasureFinalised) { e.Erasure = partial })}},
+		{Name: "E-3 final once", Given: append(slices.Clone(erased), forGood), When: settle},
+		{Name: "E-3 not final before the keys are destroyed", Given: []Event{born, requested, approved, started}, When: settle, Err: ErrNotDestroyed},
+		{Name: "E-3 not final after a stop", Given: []Event{born, requested, approved, started, halted}, When: settle, Err: ErrNotDestroyed},
+		{Name: "E-3 not final when nobody asked", Given: []Event{born}, When: settle, Err: ErrNoErasure},
+		{Name: "E-3 not final while the version that wrapped is there", Given: erased, When: with(settle, func(c *FinaliseErasure) { c.Destruction.OldestVersion = 3 }), Err: ErrNotTrimmed},
+		{Name: "E-3 not final while no trim was seen", Given: erased, When: with(settle, func(c *FinaliseErasure) { c.Destruction.TrimmedAt = time.Time{} }), Err: ErrNotTrimmed},
+		{Name: "E-3 not final while the version is unknown", Given: erased, When: with(settle, func(c *FinaliseErasure) { c.Destruction.WrappedBy = 0 }), Err: ErrNotTrimmed},
+		{Name: "E-3 not final on the last day of a backup", Given: erased, When: with(settle, func(c *FinaliseErasure) { c.Retentions.Backups = 10 }), Err: ErrCopiesKept},
+		{Name: "E-3 not final on the last day of an archive", Given: erased, When: with(settle, func(c *FinaliseErasure) { c.Retentions.Archives = 10 }), Err: ErrCopiesKept},
+		{Name: "E-3 not final on the last day of a snapshot, which counts from the trim", Given: erased, When: with(settle, func(c *FinaliseErasure) { c.Destruction.TrimmedAt = noon.AddDate(0, 0, -8) }), Err: ErrCopiesKept},
+		{Name: "E-2 an officer does not finalise", Given: erased, When: with(settle, func(c *FinaliseErasure) { c.By = officer }), Err: ErrNotEraser},
+		{Name: "E-4 final stays erased", Given: append(slices.Clone(erased), forGood), When: arrive, Err: ErrErased},
 		{Name: "E-4 nothing is written while erasing", Given: []Event{born, requested, approved, started}, When: death, Err: ErrErased},
 		{Name: "E-4 no registration while erasing", Given: []Event{born, requested, approved, started}, When: arrive, Err: ErrErased},
 		{Name: "E-4 erased stays erased", Given: erased, When: arrive, Err: ErrErased},
@@ -232,7 +270,7 @@ func TestObstaclesSayWhich(t *testing.T) {
 func TestStanding(t *testing.T) {
 	for want, given := range map[Standing][]Event{
 		"":      nil,
-		Living:  {born, oneAsked, oneAgreed, oneBegun},
+		Living:  {born, oneAsked, oneAgreed, oneBegun, requested, approved, started, halted},
 		Dead:    {born, died},
 		Erasing: {born, died, requested, approved, started},
 		Erased:  {born, requested, approved, started, destroyed, died},
@@ -257,7 +295,7 @@ func TestAnyOrder(t *testing.T) {
 			id := rapid.SampledFrom([]domain.ErasureID{erasure, partial}).Draw(t, "erasure")
 			kept := rapid.SampledFrom([][]Kept{nil, {free}, {bound}}).Draw(t, "kept")
 			var cmd domaintest.Command[State, Event]
-			switch rapid.IntRange(0, 9).Draw(t, "command") {
+			switch rapid.IntRange(0, 11).Draw(t, "command") {
 			case 0:
 				cmd = with(arrive, func(c *Register) { c.By = by })
 			case 1:
@@ -280,6 +318,10 @@ func TestAnyOrder(t *testing.T) {
 				cmd = with(destroy, func(c *DestroyKey) { c.Erasure = id })
 			case 9:
 				cmd = with(done, func(c *CompleteErasure) { c.Erasure = id })
+			case 10:
+				cmd = with(stop, func(c *StopErasure) { c.Erasure, c.Kept = id, kept })
+			case 11:
+				cmd = with(settle, func(c *FinaliseErasure) { c.Erasure = id })
 			}
 			before := s
 			events, err := cmd.Decide(s)
@@ -289,6 +331,11 @@ func TestAnyOrder(t *testing.T) {
 			}
 			past, texts = append(past, s), append(texts, text(s))
 			for _, e := range events {
+				if f, ok := e.(ErasureFinalised); ok {
+					if was, _ := before.Erasure(f.Erasure); was.Step != Done {
+						t.Fatal("final before it was done")
+					}
+				}
 				if _, ok := e.(ErasureStarted); ok {
 					for _, h := range before.Holds {
 						if !h.Lifted {
@@ -318,6 +365,28 @@ func TestAnyOrder(t *testing.T) {
 	})
 }
 
+// E-4: from the start of an erasure on nothing more is attested in what it covers.
+func TestClosed(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		given       []Event
+		card, other bool
+	}{
+		{"nobody", nil, false, false},
+		{"approved", []Event{born, requested, approved}, false, false},
+		{"started", []Event{born, requested, approved, started}, true, true},
+		{"stopped", []Event{born, requested, approved, started, halted}, false, false},
+		{"destroyed", []Event{born, requested, approved, started, destroyed}, true, true},
+		{"final", []Event{born, requested, approved, started, destroyed, forGood}, true, true},
+		{"one document", []Event{born, oneAsked, oneAgreed, oneBegun}, true, false},
+		{"one document, done", []Event{born, oneAsked, oneAgreed, oneBegun, oneDone}, true, false},
+	} {
+		if s := fold(tc.given...); s.Closed(card) != tc.card || s.Closed(other) != tc.other {
+			t.Errorf("E-4 %s: %v %v", tc.name, s.Closed(card), s.Closed(other))
+		}
+	}
+}
+
 // States are shared between goroutines: what follows one never changes it.
 func TestImmutable(t *testing.T) {
 	domaintest.Immutable(t, Evolve, func(t *rapid.T) Event {
@@ -327,7 +396,7 @@ func TestImmutable(t *testing.T) {
 			return rapid.SampledFrom([]Event{LegalHoldPlaced{Hold: domain.HoldID{UUID: id}}, ErasureRequested{Erasure: domain.ErasureID{UUID: id}}}).Draw(t, "growth")
 		}
 		return rapid.SampledFrom([]Event{
-			born, died, approved, started, destroyed, requested, oneDone,
+			born, died, approved, started, destroyed, requested, oneDone, halted, forGood,
 			LegalHoldLifted{Hold: domain.HoldID{UUID: uuid.UUID{n}}}, held, lifted,
 			SSINReplaced{Citizen: ana, At: noon},
 		}).Draw(t, "event")

@@ -25,7 +25,7 @@ func (c CompleteErasure) Decide(s State) ([]Event, error) {
 		return nil, ErrNoErasure
 	case e.Scope != OneDocument:
 		return nil, ErrScope
-	case e.Step == Done:
+	case e.Step >= Done:
 		return nil, nil
 	case e.Step < Started:
 		return nil, ErrNotStarted

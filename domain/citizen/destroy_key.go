@@ -48,7 +48,7 @@ func (c DestroyKey) Decide(s State) ([]Event, error) {
 		return nil, ErrNoErasure
 	case e.Scope != WholeCitizen:
 		return nil, ErrScope
-	case e.Step == Done:
+	case e.Step >= Done:
 		return nil, nil
 	case e.Step < Started:
 		return nil, ErrNotStarted

@@ -124,6 +124,52 @@ type ErasureCompleted struct {
 	At      time.Time        `json:"at"`
 }
 
+// ErasureStopped: the erasure had started, and then it was found that the law obliges
+// to keep a document, one that was being issued or changed while the erasure was
+// judged. Nothing was destroyed, and everything is as it was before.
+type ErasureStopped struct {
+	Citizen domain.CitizenID `json:"citizen"`
+	Erasure domain.ErasureID `json:"erasure"`
+	// Duties names the documents to keep, with the rules that say so. No dates: they
+	// may be personal.
+	Duties []StandingDuty `json:"duties"`
+	At     time.Time      `json:"at"`
+}
+
+// StandingDuty is a duty to keep as it is on record.
+type StandingDuty struct {
+	Document domain.DocumentID   `json:"document"`
+	Type     domain.DocumentType `json:"type"`
+	Rule     domain.ReasonCode   `json:"rule"`
+}
+
+// ErasureFinalised: no copy of a key, wherever it was kept, brings back what was
+// erased (rule E-3): the versions of the key-encryption key that could open it are
+// destroyed, and every copy made before is past its stated retention.
+type ErasureFinalised struct {
+	Citizen domain.CitizenID `json:"citizen"`
+	Erasure domain.ErasureID `json:"erasure"`
+	// WrappedBy is the latest version of the key-encryption key that ever wrapped what
+	// was destroyed; OldestVersion, the oldest one that is still there, is younger. It
+	// was found to be so at TrimmedAt.
+	WrappedBy     int       `json:"wrappedBy"`
+	OldestVersion int       `json:"oldestVersion"`
+	TrimmedAt     time.Time `json:"trimmedAt"`
+	// Copies, by what they are: of the key ring, of its write-ahead log, of the
+	// keeper of the key-encryption key.
+	Backups   CopiesGone `json:"backups"`
+	Archives  CopiesGone `json:"archives"`
+	Snapshots CopiesGone `json:"snapshots"`
+	At        time.Time  `json:"at"`
+}
+
+// CopiesGone says that copies of one kind are kept for Days, so that the last one
+// that matters was gone after the day Until.
+type CopiesGone struct {
+	Days  int         `json:"days"`
+	Until domain.Date `json:"until"`
+}
+
 func (Registered) CitizenEvent()       {}
 func (Deceased) CitizenEvent()         {}
 func (SSINReplaced) CitizenEvent()     {}
@@ -134,3 +180,5 @@ func (ErasureApproved) CitizenEvent()  {}
 func (ErasureStarted) CitizenEvent()   {}
 func (KeyDestroyed) CitizenEvent()     {}
 func (ErasureCompleted) CitizenEvent() {}
+func (ErasureStopped) CitizenEvent()   {}
+func (ErasureFinalised) CitizenEvent() {}

@@ -2,6 +2,7 @@ package citizen
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,25 +80,31 @@ func (o *Obstacles) Unwrap() []error {
 	return errs
 }
 
-// obstacles judges an erasure by the holds and, for each content key it would
-// destroy, by the duty to keep. A single document must be among those kept:
-// what is not known is not judged.
-func (s State) obstacles(e Erasure, kept []Kept, at time.Time) error {
-	o := &Obstacles{Holds: s.holds()}
-	today, found := domain.BelgianDate(at), e.Scope == WholeCitizen
+// duties returns the duties to keep that stand in the way of an erasure, judged for
+// each content key it would destroy.
+func (e Erasure) duties(kept []Kept, today domain.Date) []Duty {
+	var all []Duty
 	for _, k := range kept {
-		if e.Scope == OneDocument && k.Document != e.Document {
-			continue
-		}
-		found = true
-		if d, stands := k.duty(today); stands {
-			o.Duties = append(o.Duties, d)
+		if d, stands := k.duty(today); stands && e.covers(k.Document) {
+			all = append(all, d)
 		}
 	}
+	return all
+}
+
+// covers reports whether the erasure destroys the document's key.
+func (e Erasure) covers(d domain.DocumentID) bool {
+	return e.Scope == WholeCitizen || e.Document == d
+}
+
+// obstacles judges an erasure by the holds and by the duties to keep. A single
+// document must be among those kept: what is not known is not judged.
+func (s State) obstacles(e Erasure, kept []Kept, at time.Time) error {
+	o := &Obstacles{Holds: s.holds(), Duties: e.duties(kept, domain.BelgianDate(at))}
 	switch {
 	case len(o.Holds)+len(o.Duties) > 0:
 		return o
-	case !found:
+	case e.Scope == OneDocument && !slices.ContainsFunc(kept, func(k Kept) bool { return e.covers(k.Document) }):
 		return ErrNothingToErase
 	}
 	return nil

@@ -24,6 +24,8 @@ var Catalog = New(
 	Event[citizen.ErasureStarted]("citizen.erasure-started/1"),
 	Event[citizen.KeyDestroyed]("citizen.key-destroyed/1"),
 	Event[citizen.ErasureCompleted]("citizen.erasure-completed/1"),
+	Event[citizen.ErasureStopped]("citizen.erasure-stopped/1"),
+	Event[citizen.ErasureFinalised]("citizen.erasure-finalised/1"),
 
 	Upcast("document.issued/1", issuedV1.today),
 	Event[document.Issued]("document.issued/2"),
