@@ -249,6 +249,32 @@ func (r *Ring) Erasing(ctx context.Context) ([]domain.CitizenID, error) {
 	return r.inState(ctx, erasing)
 }
 
+// Fate says what became of a citizen's keys.
+type Fate int
+
+const (
+	InUse     Fate = iota + 1
+	Withdrawn      // their erasure has begun: nobody uses them, and they are still there
+	Gone           // destroyed
+)
+
+// FateOf asks the database what became of the citizen's keys. It returns ErrUnknown.
+func (r *Ring) FateOf(ctx context.Context, citizen domain.CitizenID) (Fate, error) {
+	var st state
+	found, err := r.row(ctx, `SELECT state FROM subjects WHERE citizen = ?`, []any{citizen.UUID[:]}, &st)
+	switch {
+	case err != nil:
+		return 0, unavailable(ctx, "read subject", err)
+	case !found:
+		return 0, ErrUnknown
+	case st == erasing:
+		return Withdrawn, nil
+	case st == destroyed:
+		return Gone, nil
+	}
+	return InUse, nil
+}
+
 func (r *Ring) inState(ctx context.Context, st state) ([]domain.CitizenID, error) {
 	var out []domain.CitizenID
 	// The first condition is that of the partial index.

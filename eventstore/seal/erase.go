@@ -94,7 +94,7 @@ func (r *Ring) DestroySubject(ctx context.Context, citizen domain.CitizenID, s S
 		if err != nil || st != erasing {
 			return st, err
 		}
-		return st, destroySubject(tx, now, citizen, s)
+		return st, destroySubject(tx, now, 0, citizen, s)
 	})
 	switch {
 	case err != nil:
@@ -116,7 +116,8 @@ func (r *Ring) scrub(ctx context.Context) error {
 }
 
 // destroySubject overwrites each key where it lies before it empties the row.
-func destroySubject(tx *keysdb.Tx, now int64, citizen domain.CitizenID, s Suppression) error {
+// What was destroyed counts as wrapped by version floor at least.
+func destroySubject(tx *keysdb.Tx, now int64, floor int, citizen domain.CitizenID, s Suppression) error {
 	id := citizen.UUID[:]
 	var suppressions []struct {
 		SSIN []byte `db:"suppression"`
@@ -142,7 +143,8 @@ func destroySubject(tx *keysdb.Tx, now int64, citizen domain.CitizenID, s Suppre
 		args  []any
 	}{
 		{`UPDATE subjects SET wrapped = ? WHERE citizen = ?`, []any{make([]byte, len(wrapped)), id}},
-		{`UPDATE subjects SET wrapped = NULL, kek_version = 0, state = ? WHERE citizen = ?`, []any{destroyed, id}},
+		{`UPDATE subjects SET wrapped = NULL, destroyed_version = CASE WHEN kek_version > ? THEN kek_version ELSE ? END, kek_version = 0, destroyed = ?, state = ? WHERE citizen = ?`,
+			[]any{floor, floor, now, destroyed, id}},
 		{`UPDATE stream_keys SET wrapped = ? WHERE citizen = ? AND state = ?`, []any{make([]byte, wrappedContentKey), id, keyLive}},
 		{`UPDATE stream_keys SET wrapped = NULL, state = ? WHERE citizen = ?`, []any{keyDestroyed, id}},
 		{`DELETE FROM citizen_refs WHERE citizen = ?`, []any{id}},
@@ -174,7 +176,7 @@ func (r *Ring) DestroyStreamKeys(ctx context.Context, streams ...eventstore.Stre
 			}
 		}
 		for _, stream := range streams {
-			if err := destroyStream(tx, now, stream); err != nil {
+			if err := destroyStream(tx, now, 0, stream); err != nil {
 				return false, err
 			}
 		}
@@ -190,11 +192,18 @@ func (r *Ring) DestroyStreamKeys(ctx context.Context, streams ...eventstore.Stre
 	return r.scrub(ctx)
 }
 
-func destroyStream(tx *keysdb.Tx, now int64, stream eventstore.Stream) error {
+func destroyStream(tx *keysdb.Tx, now int64, floor int, stream eventstore.Stream) error {
 	if _, err := tx.Exec(`UPDATE stream_keys SET wrapped = ? WHERE stream = ? AND state = ?`, make([]byte, wrappedContentKey), string(stream), keyLive); err != nil {
 		return err
 	}
-	n, err := tx.Exec(`UPDATE stream_keys SET wrapped = NULL, state = ? WHERE stream = ? AND state = ?`, keyDestroyed, string(stream), keyLive)
+	// A content key is under the citizen's key, and that one under the key-encryption key.
+	var version int
+	err := tx.Row(`SELECT s.kek_version + s.destroyed_version FROM stream_keys k JOIN subjects s ON s.citizen = k.citizen WHERE k.stream = ?`, []any{string(stream)}, &version)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	n, err := tx.Exec(`UPDATE stream_keys SET wrapped = NULL, state = ?, destroyed = ?, destroyed_version = ? WHERE stream = ? AND state = ?`,
+		keyDestroyed, now, max(floor, version), string(stream), keyLive)
 	if err != nil || n == 0 {
 		return err
 	}
@@ -239,11 +248,20 @@ type DestroyedStream struct {
 // suppression of such a citizen cannot be put back, for the ring never saw the
 // number.
 func (r *Ring) ReapplyDestroyed(ctx context.Context, citizens []DestroyedSubject, streams []DestroyedStream) error {
+	if len(citizens)+len(streams) == 0 {
+		return nil
+	}
+	// A restored copy may say less than what was true when the key was destroyed, so
+	// what is destroyed again counts as wrapped by the newest version there is.
+	versions, err := r.kek.Versions(ctx)
+	if err != nil {
+		return unavailable(ctx, "destroy keys again", err)
+	}
 	changed := false
 	for len(citizens) > 0 {
 		n := min(len(citizens), MaxBatch)
 		some, err := reapply(ctx, r, citizens[:n], func(tx *keysdb.Tx, d DestroyedSubject) (bool, error) {
-			return reapplySubject(tx, r.micros(), d)
+			return reapplySubject(tx, r.micros(), versions.Latest, d)
 		})
 		if err != nil {
 			return unavailable(ctx, "destroy keys again", err)
@@ -254,7 +272,7 @@ func (r *Ring) ReapplyDestroyed(ctx context.Context, citizens []DestroyedSubject
 	for len(streams) > 0 {
 		n := min(len(streams), MaxBatch)
 		some, err := reapply(ctx, r, streams[:n], func(tx *keysdb.Tx, d DestroyedStream) (bool, error) {
-			return reapplyStream(tx, r.micros(), d)
+			return reapplyStream(tx, r.micros(), versions.Latest, d)
 		})
 		if err != nil {
 			return unavailable(ctx, "destroy content keys again", err)
@@ -282,19 +300,20 @@ func reapply[T any](ctx context.Context, r *Ring, items []T, one func(*keysdb.Tx
 	})
 }
 
-func reapplySubject(tx *keysdb.Tx, now int64, d DestroyedSubject) (changed bool, err error) {
+func reapplySubject(tx *keysdb.Tx, now int64, latest int, d DestroyedSubject) (changed bool, err error) {
 	st, err := stateOf(tx, d.Citizen)
 	switch {
 	case err != nil || st == destroyed:
 		return false, err
 	case st == 0:
-		_, err = tx.Exec(`INSERT INTO subjects (citizen, state, wrapped, kek_version, created) VALUES (?, ?, NULL, 0, ?)`, d.Citizen.UUID[:], destroyed, now)
+		_, err = tx.Exec(`INSERT INTO subjects (citizen, state, wrapped, kek_version, created, destroyed_version, destroyed) VALUES (?, ?, NULL, 0, ?, ?, ?)`,
+			d.Citizen.UUID[:], destroyed, now, latest, now)
 		return true, err
 	}
-	return true, destroySubject(tx, now, d.Citizen, d.Suppression)
+	return true, destroySubject(tx, now, latest, d.Citizen, d.Suppression)
 }
 
-func reapplyStream(tx *keysdb.Tx, now int64, d DestroyedStream) (changed bool, err error) {
+func reapplyStream(tx *keysdb.Tx, now int64, latest int, d DestroyedStream) (changed bool, err error) {
 	if len(d.Stream) == 0 || len(d.Stream) > eventstore.MaxStreamName {
 		return false, fmt.Errorf("stream name: %w", eventstore.ErrInvalid)
 	}
@@ -302,11 +321,11 @@ func reapplyStream(tx *keysdb.Tx, now int64, d DestroyedStream) (changed bool, e
 	err = tx.Row(`SELECT state FROM stream_keys WHERE stream = ?`, []any{string(d.Stream)}, &st)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		_, err = tx.Exec(`INSERT INTO stream_keys (stream, citizen, key_id, state, wrapped) VALUES (?, ?, ?, ?, NULL)`,
-			string(d.Stream), d.Citizen.UUID[:], make([]byte, 16), keyDestroyed)
+		_, err = tx.Exec(`INSERT INTO stream_keys (stream, citizen, key_id, state, wrapped, destroyed_version, destroyed) VALUES (?, ?, ?, ?, NULL, ?, ?)`,
+			string(d.Stream), d.Citizen.UUID[:], make([]byte, 16), keyDestroyed, latest, now)
 		return true, err
 	case err != nil || st == keyDestroyed:
 		return false, err
 	}
-	return true, destroyStream(tx, now, d.Stream)
+	return true, destroyStream(tx, now, latest, d.Stream)
 }

@@ -105,6 +105,22 @@ CREATE TABLE attachments (
 ) STRICT;
 CREATE INDEX attachments_unsettled ON attachments (state) WHERE state <> 4;
 CREATE INDEX attachments_stream ON attachments (stream) WHERE state IN (3, 4);
+`, `
+-- The latest version of the key-encryption key that ever wrapped what was destroyed,
+-- and when it was last destroyed; 0: it is not, or was before these were kept.
+ALTER TABLE subjects ADD COLUMN destroyed_version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE subjects ADD COLUMN destroyed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE stream_keys ADD COLUMN destroyed_version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE stream_keys ADD COLUMN destroyed INTEGER NOT NULL DEFAULT 0;
+
+-- Public keys that signed something, for whoever verifies it after they changed.
+CREATE TABLE signing_keys (
+	purpose TEXT    NOT NULL,
+	key_id  TEXT    NOT NULL,
+	public  BLOB    NOT NULL,
+	noted   INTEGER NOT NULL,
+	PRIMARY KEY (purpose, key_id)
+) STRICT;
 `}
 
 // state of a subject: pending until citizen.registered is in the log, then active;

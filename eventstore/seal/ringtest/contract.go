@@ -54,6 +54,8 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"E-3 another process stops within the lease", otherProcess},
 		{"E-3 destruction against sealing, opening, prefetching", destroyRaces},
 		{"E-3 a restored copy is shredded again", restored},
+		{"E-3 when no copy brings a key back", destructions},
+		{"signing keys are remembered", signingKeys},
 		{"E-4 erased stays erased, until a new life", suppressed},
 		{"erasure needs no key-encryption key", withoutKeeper},
 		{"keys away: nothing is sealed", keeperAway},
@@ -932,4 +934,126 @@ func smallCaches(t *testing.T, e *env) {
 		})
 	}
 	wg.Wait()
+}
+
+// trim makes n further versions of the key-encryption key, wraps everything by the
+// last one and destroys the others.
+func (e *env) trim(t *testing.T, n int, noted time.Time) (oldest int) {
+	t.Helper()
+	ctx := t.Context()
+	for range n {
+		var err error
+		oldest, err = e.kek.Rotate(ctx)
+		check(t, err)
+	}
+	check(t, e.ring.RewrapAll(ctx, nil))
+	check(t, e.kek.SetMinDecryption(ctx, oldest))
+	check(t, e.kek.Trim(ctx, oldest))
+	_, err := keysdb.Do(ctx, e.db, func(tx *keysdb.Tx) (int64, error) {
+		for version := 1; version < oldest; version++ {
+			if _, err := tx.Exec(`INSERT INTO rotations (version, rotated, rewrapped, retired, trimmed) VALUES (?, 0, 0, 0, ?) ON CONFLICT (version) DO NOTHING`, version, noted.UnixMicro()); err != nil {
+				return 0, err
+			}
+		}
+		return 0, nil
+	})
+	check(t, err)
+	return oldest
+}
+
+func destructions(t *testing.T, e *env) {
+	ctx := t.Context()
+	gone, keeps := Citizen(t, e.ring, 1), Citizen(t, e.ring, 2)
+	s := stream(t)
+	sealed(t, e.ring, keeps, place(s), "x")
+	_, err := e.ring.SubjectDestruction(ctx, gone)
+	wants(t, err, seal.ErrUnknown)
+	_, err = e.ring.StreamDestruction(ctx, s)
+	wants(t, err, seal.ErrUnknown)
+
+	noted := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	oldest := e.trim(t, 1, noted) // what wrapped these before is gone, and does not count
+	began := time.Now().UTC().Add(-time.Millisecond)
+	check(t, e.ring.BeginErase(ctx, gone))
+	check(t, e.ring.DestroySubject(ctx, gone, seal.Suppression{Basis: "law"}))
+	check(t, e.ring.DestroyStreamKeys(ctx, s))
+	both := func() (of [2]seal.Destruction) {
+		t.Helper()
+		for i, ask := range []func() (seal.Destruction, error){
+			func() (seal.Destruction, error) { return e.ring.SubjectDestruction(ctx, gone) },
+			func() (seal.Destruction, error) { return e.ring.StreamDestruction(ctx, s) },
+		} {
+			var err error
+			of[i], err = ask()
+			check(t, err)
+		}
+		return of
+	}
+	first := both()
+	for _, d := range first {
+		if d.WrappedBy != oldest || d.Oldest != oldest || !d.TrimmedAt.IsZero() || d.At.Before(began) || d.At.After(time.Now()) {
+			t.Fatalf("%+v", d)
+		}
+	}
+	check(t, e.ring.DestroySubject(ctx, gone, seal.Suppression{Basis: "law"})) // again, and nothing moves
+	check(t, e.ring.DestroyStreamKeys(ctx, s))
+	if both() != first {
+		t.Fatal("a repetition changed what is known")
+	}
+	later := noted.Add(time.Hour)
+	oldest = e.trim(t, 2, later)
+	for i, d := range both() {
+		if d.WrappedBy != first[i].WrappedBy || d.Oldest != oldest || !d.TrimmedAt.Equal(later) || !d.At.Equal(first[i].At) {
+			t.Fatalf("%+v", d)
+		}
+	}
+
+	// What a restored copy makes destroy again counts from then, under the newest version.
+	again, other := Citizen(t, e.ring, 3), stream(t)
+	sealed(t, e.ring, keeps, place(other), "x")
+	unknown := domain.CitizenID{UUID: uuid.New()}
+	strange := stream(t)
+	newest, err := e.kek.Rotate(ctx)
+	check(t, err)
+	check(t, e.ring.ReapplyDestroyed(ctx, []seal.DestroyedSubject{{Citizen: again}, {Citizen: unknown}}, []seal.DestroyedStream{{Stream: other, Citizen: keeps}, {Stream: strange, Citizen: keeps}}))
+	for _, id := range []domain.CitizenID{again, unknown} {
+		if d, err := e.ring.SubjectDestruction(ctx, id); err != nil || d.WrappedBy != newest || d.At.Before(began) {
+			t.Errorf("%+v %v", d, err)
+		}
+	}
+	for _, name := range []eventstore.Stream{other, strange} {
+		if d, err := e.ring.StreamDestruction(ctx, name); err != nil || d.WrappedBy != newest || d.At.Before(began) {
+			t.Errorf("%+v %v", d, err)
+		}
+	}
+
+	// What was destroyed before this was kept counts from when it is asked for.
+	_, err = keysdb.Do(ctx, e.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`UPDATE subjects SET destroyed = 0, destroyed_version = 0`)
+	})
+	check(t, err)
+	d, err := e.ring.SubjectDestruction(ctx, gone)
+	if err != nil || d.WrappedBy != newest || d.At.Before(first[0].At) {
+		t.Fatalf("%+v %v", d, err)
+	}
+	if settled, err := e.ring.SubjectDestruction(ctx, gone); err != nil || settled != d {
+		t.Fatalf("%+v %v", settled, err)
+	}
+}
+
+func signingKeys(t *testing.T, e *env) {
+	ctx := t.Context()
+	key := seal.SigningKey{Purpose: "erasure", ID: "one", Public: make([]byte, 32)}
+	for _, bad := range []seal.SigningKey{{}, {Purpose: "erasure", ID: "one"}, {Purpose: "erasure", Public: key.Public}, {ID: "one", Public: key.Public}} {
+		wants(t, e.ring.NoteSigningKey(ctx, bad), eventstore.ErrInvalid)
+	}
+	forged := key
+	forged.Public = bytes.Repeat([]byte{1}, 32)
+	for _, k := range []seal.SigningKey{key, key, forged} { // a name keeps its key
+		check(t, e.ring.NoteSigningKey(ctx, k))
+	}
+	all, err := e.process(t, seal.Config{}).SigningKeys(ctx)
+	if err != nil || len(all) != 1 || all[0].Purpose != "erasure" || all[0].ID != "one" || !bytes.Equal(all[0].Public, key.Public) {
+		t.Fatal(all, err)
+	}
 }

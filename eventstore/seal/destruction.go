@@ -1,0 +1,107 @@
+package seal
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"time"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/seal/keysdb"
+)
+
+// Destruction is what is known of a key that was destroyed, for whoever must tell
+// when no copy can bring it back (rule E-3).
+type Destruction struct {
+	At        time.Time // UTC; the last time that it had to be destroyed
+	WrappedBy int       // the latest version of the key-encryption key that it can have been wrapped by
+	// Oldest is the oldest version of the key-encryption key that is still there.
+	// TrimmedAt is when WrappedBy, and all before it, was found to be gone; zero while
+	// it is not.
+	Oldest    int
+	TrimmedAt time.Time
+}
+
+// SubjectDestruction returns what is known of a citizen's destroyed key. It returns
+// ErrUnknown unless it is destroyed.
+func (r *Ring) SubjectDestruction(ctx context.Context, citizen domain.CitizenID) (Destruction, error) {
+	return r.destruction(ctx, `subjects`, `citizen = ? AND state = ?`, citizen.UUID[:], destroyed)
+}
+
+// StreamDestruction returns what is known of a stream's destroyed content key. It
+// returns ErrUnknown unless it is destroyed.
+func (r *Ring) StreamDestruction(ctx context.Context, stream eventstore.Stream) (Destruction, error) {
+	return r.destruction(ctx, `stream_keys`, `stream = ? AND state = ?`, string(stream), keyDestroyed)
+}
+
+func (r *Ring) destruction(ctx context.Context, table, which string, args ...any) (Destruction, error) {
+	versions, err := r.kek.Versions(ctx)
+	if err != nil {
+		return Destruction{}, unavailable(ctx, "read versions", err)
+	}
+	var at int64
+	var version int
+	query := `SELECT destroyed, destroyed_version FROM ` + table + ` WHERE ` + which
+	found, err := r.row(ctx, query, args, &at, &version)
+	if err == nil && found && version == 0 { // from before this was kept: count from now on
+		at, version = r.micros(), versions.Latest
+		_, err = keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (int64, error) {
+			return tx.Exec(`UPDATE `+table+` SET destroyed = ?, destroyed_version = ? WHERE destroyed_version = 0 AND `+which, append([]any{at, version}, args...)...)
+		})
+	}
+	switch {
+	case err != nil:
+		return Destruction{}, unavailable(ctx, "read destruction", err)
+	case !found:
+		return Destruction{}, ErrUnknown
+	}
+	d := Destruction{At: moment(at), WrappedBy: version, Oldest: versions.MinAvailable}
+	if d.Oldest <= version {
+		return d, nil
+	}
+	trimmed, err := r.Trimmed(ctx)
+	if err != nil {
+		return Destruction{}, err
+	}
+	for _, t := range trimmed {
+		if t.Version == version { // older ones went before, or with it
+			d.TrimmedAt = t.At
+		}
+	}
+	return d, nil
+}
+
+// SigningKey is a public key that signed something.
+type SigningKey struct {
+	Purpose string // what it signs
+	ID      string
+	Public  ed25519.PublicKey
+}
+
+// NoteSigningKey records durably a public key, so that what it signed can be verified
+// when the keeper has another. Recording it again does nothing.
+func (r *Ring) NoteSigningKey(ctx context.Context, k SigningKey) error {
+	if k.Purpose == "" || k.ID == "" || len(k.Public) != ed25519.PublicKeySize {
+		return fmt.Errorf("note signing key: %w", eventstore.ErrInvalid)
+	}
+	_, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`INSERT INTO signing_keys (purpose, key_id, public, noted) VALUES (?, ?, ?, ?) ON CONFLICT (purpose, key_id) DO NOTHING`,
+			k.Purpose, k.ID, []byte(k.Public), r.micros())
+	})
+	return unavailable(ctx, "note signing key", err)
+}
+
+// SigningKeys returns every public key that was noted, by purpose and age.
+func (r *Ring) SigningKeys(ctx context.Context) ([]SigningKey, error) {
+	var all []SigningKey
+	err := r.rows(ctx, `SELECT purpose, key_id, public FROM signing_keys ORDER BY purpose, noted, key_id`, nil, func(scan func(...any) error) error {
+		var k SigningKey
+		var public []byte
+		err := scan(&k.Purpose, &k.ID, &public)
+		k.Public = public
+		all = append(all, k)
+		return err
+	})
+	return all, unavailable(ctx, "read signing keys", err)
+}
