@@ -29,7 +29,7 @@ func New() *Erasures { return &Erasures{} }
 func (e *Erasures) Name() string { return "erasures" }
 
 // Version implements projections.Projection.
-func (e *Erasures) Version() int { return 1 }
+func (e *Erasures) Version() int { return 2 }
 
 // Categories implements projections.Projection.
 func (e *Erasures) Categories() []string { return []string{"citizen"} }
@@ -52,25 +52,30 @@ CREATE TABLE erasures (
 	requested_at BIGINT NOT NULL,
 	approved_at BIGINT NOT NULL,
 	started_at BIGINT NOT NULL,
-	done_at BIGINT NOT NULL
+	stopped_at BIGINT NOT NULL,
+	done_at BIGINT NOT NULL,
+	final_at BIGINT NOT NULL
 );
 CREATE INDEX erasures_erasure ON erasures (erasure);
 `,
 		Indexes: `
 CREATE INDEX erasures_citizen ON erasures (citizen, from_leaf);
-CREATE INDEX erasures_unfinished ON erasures (approved_at, done_at);
+CREATE INDEX erasures_unfinished ON erasures (approved_at) WHERE done_at = 0 AND stopped_at = 0;
+CREATE INDEX erasures_provisional ON erasures (done_at) WHERE final_at = 0;
 `,
 	}
 }
 
 const (
-	insertRequested = `INSERT INTO erasures (from_leaf, erasure, citizen, scope, document, reason, requested_at, approved_at, started_at, done_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0)`
+	insertRequested = `INSERT INTO erasures (from_leaf, erasure, citizen, scope, document, reason, requested_at, approved_at, started_at, stopped_at, done_at, final_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0)`
 	setApproved = `UPDATE erasures SET approved_at = ? WHERE erasure = ? AND approved_at = 0`
 	setStarted  = `UPDATE erasures SET started_at = ? WHERE erasure = ? AND started_at = 0`
+	setStopped  = `UPDATE erasures SET stopped_at = ? WHERE erasure = ? AND stopped_at = 0`
+	setFinal    = `UPDATE erasures SET final_at = ? WHERE erasure = ? AND final_at = 0`
 	setDone     = `UPDATE erasures SET done_at = ? WHERE erasure = ? AND done_at = 0`
 
-	selectErasures = `SELECT erasure, citizen, scope, document, reason, requested_at, approved_at, started_at, done_at FROM erasures`
+	selectErasures = `SELECT erasure, citizen, scope, document, reason, requested_at, approved_at, started_at, stopped_at, done_at, final_at FROM erasures`
 )
 
 // Apply implements projections.Projection.
@@ -91,6 +96,10 @@ func (e *Erasures) Apply(ctx context.Context, tx *projections.Tx, event eventsto
 		_, err = tx.Exec(ctx, setDone, f.At.UnixMicro(), f.Erasure.UUID[:])
 	case citizen.ErasureCompleted:
 		_, err = tx.Exec(ctx, setDone, f.At.UnixMicro(), f.Erasure.UUID[:])
+	case citizen.ErasureStopped:
+		_, err = tx.Exec(ctx, setStopped, f.At.UnixMicro(), f.Erasure.UUID[:])
+	case citizen.ErasureFinalised:
+		_, err = tx.Exec(ctx, setFinal, f.At.UnixMicro(), f.Erasure.UUID[:])
 	}
 	return err
 }
@@ -105,7 +114,9 @@ type Erasure struct {
 	RequestedAt time.Time
 	ApprovedAt  time.Time
 	StartedAt   time.Time
-	DoneAt      time.Time
+	StoppedAt   time.Time // a duty to keep stood after all, and nothing was destroyed
+	DoneAt      time.Time // keys are destroyed
+	FinalAt     time.Time // no copy brings them back
 }
 
 // Erasure returns one request; ok is false when it is not known.
@@ -122,9 +133,16 @@ func (e *Erasures) Of(ctx context.Context, id domain.CitizenID) ([]Erasure, erro
 	return e.list(ctx, selectErasures+` WHERE citizen = ? ORDER BY from_leaf`, id.UUID[:])
 }
 
-// Unfinished returns the requests that were approved and are not done, oldest first.
+// Unfinished returns the requests that were approved and are neither done nor
+// stopped, oldest first.
 func (e *Erasures) Unfinished(ctx context.Context) ([]Erasure, error) {
-	return e.list(ctx, selectErasures+` WHERE approved_at > 0 AND done_at = 0 ORDER BY from_leaf`)
+	return e.list(ctx, selectErasures+` WHERE approved_at > 0 AND done_at = 0 AND stopped_at = 0 ORDER BY from_leaf`)
+}
+
+// Provisional returns the requests that are done and not final, the longest done
+// first.
+func (e *Erasures) Provisional(ctx context.Context) ([]Erasure, error) {
+	return e.list(ctx, selectErasures+` WHERE done_at > 0 AND final_at = 0 ORDER BY done_at, from_leaf`)
 }
 
 func (e *Erasures) list(ctx context.Context, query string, args ...any) ([]Erasure, error) {
@@ -132,14 +150,15 @@ func (e *Erasures) list(ctx context.Context, query string, args ...any) ([]Erasu
 	err := e.view.Select(ctx, query, args, func(scan func(...any) error) error {
 		var one Erasure
 		var id, of, document []byte
-		var requested, approved, started, done int64
-		if err := scan(&id, &of, &one.Scope, &document, &one.Reason, &requested, &approved, &started, &done); err != nil {
+		var requested, approved, started, stopped, done, final int64
+		if err := scan(&id, &of, &one.Scope, &document, &one.Reason, &requested, &approved, &started, &stopped, &done, &final); err != nil {
 			return err
 		}
 		copy(one.Erasure.UUID[:], id)
 		copy(one.Citizen.UUID[:], of)
 		copy(one.Document.UUID[:], document)
-		one.RequestedAt, one.ApprovedAt, one.StartedAt, one.DoneAt = instant(requested), instant(approved), instant(started), instant(done)
+		one.RequestedAt, one.ApprovedAt, one.StartedAt = instant(requested), instant(approved), instant(started)
+		one.StoppedAt, one.DoneAt, one.FinalAt = instant(stopped), instant(done), instant(final)
 		all = append(all, one)
 		return nil
 	})

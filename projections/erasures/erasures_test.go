@@ -19,6 +19,7 @@ var (
 	ana  = domain.CitizenID{UUID: uuid.UUID{1}}
 	all  = domain.ErasureID{UUID: uuid.UUID{2}}
 	one  = domain.ErasureID{UUID: uuid.UUID{3}}
+	lost = domain.ErasureID{UUID: uuid.UUID{5}}
 	card = domain.DocumentID{UUID: uuid.UUID{4}}
 	noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 )
@@ -32,10 +33,15 @@ func history() []citizen.Event {
 		citizen.ErasureApproved{Citizen: ana, Erasure: one, At: at(2)},
 		citizen.ErasureStarted{Citizen: ana, Erasure: one, At: at(3)},
 		citizen.ErasureCompleted{Citizen: ana, Erasure: one, At: at(4)},
+		citizen.ErasureRequested{Citizen: ana, Erasure: lost, Scope: citizen.WholeCitizen, Reason: "citizenRequest", At: at(4)},
+		citizen.ErasureApproved{Citizen: ana, Erasure: lost, At: at(4)},
+		citizen.ErasureStarted{Citizen: ana, Erasure: lost, At: at(4)},
+		citizen.ErasureStopped{Citizen: ana, Erasure: lost, At: at(5)},
 		citizen.ErasureRequested{Citizen: ana, Erasure: all, Scope: citizen.WholeCitizen, Reason: "citizenRequest", At: at(5)},
 		citizen.ErasureApproved{Citizen: ana, Erasure: all, At: at(6)},
 		citizen.ErasureStarted{Citizen: ana, Erasure: all, At: at(7)},
 		citizen.KeyDestroyed{Citizen: ana, Erasure: all, Keys: []string{"k"}, At: at(8)},
+		citizen.ErasureFinalised{Citizen: ana, Erasure: one, At: at(9)},
 	}
 }
 
@@ -56,7 +62,7 @@ func TestProjection(t *testing.T) {
 func TestQueries(t *testing.T) {
 	w, model := projectiontest.NewWorld(), erasures.New()
 	running := projectiontest.Start(t, w.Store, t.TempDir(), model)
-	var unfinished []int
+	var unfinished, provisional []int
 	for _, e := range history() {
 		record(t, w, e)
 		running.CaughtUp(t)
@@ -64,21 +70,28 @@ func TestQueries(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		unfinished = append(unfinished, len(open))
+		done, err := model.Provisional(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		unfinished, provisional = append(unfinished, len(open)), append(provisional, len(done))
 	}
-	if want := []int{0, 0, 1, 1, 0, 0, 1, 1, 0}; !reflect.DeepEqual(unfinished, want) {
+	if want := []int{0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0}; !reflect.DeepEqual(unfinished, want) {
 		t.Errorf("unfinished %v, want %v", unfinished, want)
+	}
+	if want := []int{0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1}; !reflect.DeepEqual(provisional, want) {
+		t.Errorf("provisional %v, want %v", provisional, want)
 	}
 	got, ok, err := model.Erasure(t.Context(), one)
 	want := erasures.Erasure{Erasure: one, Citizen: ana, Scope: citizen.OneDocument, Document: card, Reason: "law",
-		RequestedAt: noon.Add(time.Minute), ApprovedAt: noon.Add(2 * time.Minute), StartedAt: noon.Add(3 * time.Minute), DoneAt: noon.Add(4 * time.Minute)}
+		RequestedAt: noon.Add(time.Minute), ApprovedAt: noon.Add(2 * time.Minute), StartedAt: noon.Add(3 * time.Minute), DoneAt: noon.Add(4 * time.Minute), FinalAt: noon.Add(9 * time.Minute)}
 	if err != nil || !ok || got != want {
 		t.Errorf("%+v %v %v", got, ok, err)
 	}
 	if _, ok, err := model.Erasure(t.Context(), domain.ErasureID{UUID: uuid.UUID{9}}); ok || err != nil {
 		t.Error("knows an erasure that nobody asked for", err)
 	}
-	if of, err := model.Of(t.Context(), ana); err != nil || len(of) != 2 || of[1].Erasure != all || of[1].DoneAt.IsZero() {
+	if of, err := model.Of(t.Context(), ana); err != nil || len(of) != 3 || of[1].Erasure != lost || of[1].StoppedAt.IsZero() || !of[1].DoneAt.IsZero() || of[2].Erasure != all || of[2].DoneAt.IsZero() {
 		t.Errorf("%+v %v", of, err)
 	}
 }
