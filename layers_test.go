@@ -242,8 +242,10 @@ var handled = map[string]string{
 	"domain/citizen/request_erasure.go":  "handlers/api/erasure_request.go",
 	"domain/citizen/approve_erasure.go":  "handlers/api/erasure_approve.go",
 	"domain/citizen/start_erasure.go":    "handlers/api/erasure_run.go",
+	"domain/citizen/stop_erasure.go":     "handlers/api/erasure_run.go",
 	"domain/citizen/destroy_key.go":      "handlers/api/erasure_run.go",
 	"domain/citizen/complete_erasure.go": "handlers/api/erasure_run.go",
+	"domain/citizen/finalise_erasure.go": "handlers/api/erasure_final.go",
 	"domain/document/destroy_content.go": "handlers/api/erasure_run.go",
 	"domain/consent/use.go":              "handlers/api/disclosure.go",
 }

@@ -145,7 +145,7 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 		return nil, fmt.Errorf("export folder: %w", err)
 	}
 	v.core = &api.Vault{
-		Log: log, Keys: v.ring, Rotator: kek, Signer: kek, Codec: codec.Catalog, Sealer: sealer, Requests: table,
+		Log: log, Keys: v.ring, Rotator: kek, Signer: kek, Destroyer: kek, Codec: codec.Catalog, Sealer: sealer, Requests: table,
 		Words: &vocabulary.Holder{}, Runner: v.runner,
 		Wallets: wallets, ConsentLog: consents, AccessLog: accesses, Evidence: held, Erasures: forgotten,
 		Shreds: shreds, Keeper: "a file beside the data", Exports: dir.file(exportFolder), // this process is alone: EraseAfter is 0

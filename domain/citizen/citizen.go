@@ -143,6 +143,9 @@ func (s State) holds() []Hold {
 	return standing
 }
 
+// OnHold reports whether a legal hold stands.
+func (s State) OnHold() bool { return len(s.holds()) > 0 }
+
 // underWay reports whether some erasure has started and is not done.
 func (s State) underWay() bool {
 	return slices.ContainsFunc(s.Erasures, func(e Erasure) bool { return e.Step == Started })

@@ -51,7 +51,7 @@ var (
 	halted    = ErasureStopped{Citizen: ana, Erasure: erasure, Duties: []StandingDuty{{card, "isiPlusCard", "law"}}, At: noon}
 	forGood   = ErasureFinalised{Citizen: ana, Erasure: erasure, WrappedBy: 3, OldestVersion: 4, TrimmedAt: noon.AddDate(0, 0, -10),
 		Backups: CopiesGone{9, "2026-02-28"}, Archives: CopiesGone{0, "2026-02-19"}, Snapshots: CopiesGone{8, "2026-02-27"}, At: noon}
-	died      = Deceased{Citizen: ana, At: noon, Personal: &DeceasedPersonal{Date: "2026-02-28"}}
+	died = Deceased{Citizen: ana, At: noon, Personal: &DeceasedPersonal{Date: "2026-02-28"}}
 
 	free   = Kept{Document: card, Type: "isiPlusCard", Issued: "2026-01-01", Retention: registry.Retention{Years: 10, From: registry.FromIssue}}
 	bound  = Kept{Document: card, Type: "isiPlusCard", Issued: "2016-03-02", Retention: registry.Retention{Years: 10, From: registry.FromIssue, Rule: "law", Duty: true}}
@@ -70,7 +70,7 @@ var (
 	stop    = StopErasure{Erasure: erasure, StartedAt: noon, By: system, At: noon.AddDate(1, 0, 0)}
 	settle  = FinaliseErasure{Erasure: erasure, Retentions: Retentions{Backups: 9, Archives: 0, Snapshots: 8},
 		Destruction: Destruction{At: noon.AddDate(0, 0, -10), WrappedBy: 3, OldestVersion: 4, TrimmedAt: noon.AddDate(0, 0, -10)}, By: system, At: noon}
-	death   = ReportDeath{Date: "2026-02-28", Sources: []domain.Organisation{register}, By: source, At: noon}
+	death = ReportDeath{Date: "2026-02-28", Sources: []domain.Organisation{register}, By: source, At: noon}
 )
 
 func with[T any](v T, f func(*T)) T { f(&v); return v }
@@ -365,6 +365,27 @@ func TestAnyOrder(t *testing.T) {
 	})
 }
 
+// What retention lets go of is what a duty to keep does not stand for.
+func TestDue(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		kept  Kept
+		since domain.Date
+		due   bool
+	}{
+		{"a term of the registry's own runs", free, "2036-01-01", false},
+		{"a duty runs", bound, "2026-03-02", false},
+		{"a duty is over on its day", past, "2026-03-01", true},
+		{"it has not ended", ending, "", false},
+		{"it ended long enough ago", ended, "2026-03-01", true},
+	} {
+		since, due := tc.kept.Due("2026-03-01")
+		if since != tc.since || due != tc.due {
+			t.Errorf("%s: %s %v", tc.name, since, due)
+		}
+	}
+}
+
 // E-4: from the start of an erasure on nothing more is attested in what it covers.
 func TestClosed(t *testing.T) {
 	for _, tc := range []struct {
@@ -381,7 +402,7 @@ func TestClosed(t *testing.T) {
 		{"one document", []Event{born, oneAsked, oneAgreed, oneBegun}, true, false},
 		{"one document, done", []Event{born, oneAsked, oneAgreed, oneBegun, oneDone}, true, false},
 	} {
-		if s := fold(tc.given...); s.Closed(card) != tc.card || s.Closed(other) != tc.other {
+		if s := fold(tc.given...); s.OnHold() || s.Closed(card) != tc.card || s.Closed(other) != tc.other {
 			t.Errorf("E-4 %s: %v %v", tc.name, s.Closed(card), s.Closed(other))
 		}
 	}

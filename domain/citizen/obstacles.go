@@ -50,6 +50,13 @@ func (k Kept) duty(today domain.Date) (Duty, bool) {
 	return d, d.Until.IsZero() || today.Before(d.Until)
 }
 
+// Due returns the day since which retention no longer asks to keep the document,
+// whether the law or the registry's own term did; ok is false while it does.
+func (k Kept) Due(today domain.Date) (since domain.Date, ok bool) {
+	since = k.Retention.Until(k.Issued, k.Ended)
+	return since, !since.IsZero() && !today.Before(since)
+}
+
 // Obstacles is the refusal of an erasure, with everything that stands in its way
 // (rule E-1). It matches ErrLegalHold, ErrRetentionDuty or both.
 type Obstacles struct {

@@ -113,8 +113,8 @@ type Retention struct {
 	Duty bool `json:"duty,omitzero"`
 }
 
-// Until returns the last day of a document's retention, or "" while it does not
-// run yet: retention from the end of a document that has not ended.
+// Until returns the day on which a document's retention is over, or "" while it does
+// not run yet: retention from the end of a document that has not ended.
 func (r Retention) Until(issued, ended domain.Date) domain.Date {
 	from := issued
 	if r.From == FromEnd {

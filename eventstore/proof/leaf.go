@@ -25,6 +25,10 @@ type Hash [sha256.Size]byte
 // SHA-256 of Meta, Clear and Sealed, so that it can be recomputed when the sealed
 // bytes themselves are gone and only their digest is kept.
 func AppendLeafEntry(dst []byte, r *eventstore.Record) []byte {
+	return appendLeafEntry(dst, r, sha256.Sum256(r.Meta))
+}
+
+func appendLeafEntry(dst []byte, r *eventstore.Record, meta Hash) []byte {
 	dst = append(dst, leafFormat)
 	dst = append(dst, r.ID[:]...)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(r.Stream)))
@@ -33,7 +37,8 @@ func AppendLeafEntry(dst []byte, r *eventstore.Record) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(r.Type)))
 	dst = append(dst, r.Type...)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Time.UnixMicro()))
-	for _, part := range [][]byte{r.Meta, r.Clear, r.Sealed} {
+	dst = append(dst, meta[:]...)
+	for _, part := range [][]byte{r.Clear, r.Sealed} {
 		sum := sha256.Sum256(part)
 		dst = append(dst, sum[:]...)
 	}
@@ -45,4 +50,11 @@ func AppendLeafEntry(dst []byte, r *eventstore.Record) []byte {
 func LeafHash(r *eventstore.Record) Hash {
 	var buf [512]byte
 	return sha256.Sum256(AppendLeafEntry(append(buf[:0], 0), r))
+}
+
+// LeafHashOf is LeafHash of a record whose metadata are known by their SHA-256 only,
+// as whoever reads the log from outside has it.
+func LeafHashOf(r *eventstore.Record, meta Hash) Hash {
+	var buf [512]byte
+	return sha256.Sum256(appendLeafEntry(append(buf[:0], 0), r, meta))
 }

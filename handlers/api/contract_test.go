@@ -78,7 +78,7 @@ func TestContractRules(t *testing.T) {
 	asks := []string{"getCitizen", "queryDocuments", "validateConsent", "queryEvidence", "queryConsentLog"}
 	conditional := []string{"updateDocument", "revokeDocument", "suspendDocument", "reinstateDocument"}
 	roles := []string{"issuer", "consumer", "citizen", "auditor", "privacyOfficer", "operator"}
-	public := []string{"getHealth", "getRegistry"}
+	public := []string{"getHealth", "getRegistry", "getSigningKeys"}
 	seen := map[string]bool{}
 	eachOperation(t, doc, func(method, path string, item *openapi3.PathItem, op *openapi3.Operation) {
 		id := op.OperationID

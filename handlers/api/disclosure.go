@@ -64,11 +64,20 @@ type attested struct {
 // attested reads a document's whole stream. One that does not exist is the zero
 // value.
 func (v *Vault) attested(ctx context.Context, id domain.DocumentID) (attested, error) {
+	return v.attestedUpTo(ctx, id, eventstore.Position{})
+}
+
+// attestedUpTo is attested as the document was at a position; the zero position
+// stands for now.
+func (v *Vault) attestedUpTo(ctx context.Context, id domain.DocumentID, last eventstore.Position) (attested, error) {
 	var a attested
 	stream := documentStream(id)
 	for e, err := range v.Log.Read(ctx, stream, 0) {
 		if err != nil {
 			return attested{}, fmt.Errorf("read document: %w", err)
+		}
+		if !last.IsZero() && e.Position.Compare(last) > 0 {
+			break
 		}
 		fact, ok := e.Data.(document.Event)
 		if !ok {
@@ -86,6 +95,12 @@ func (v *Vault) attested(ctx context.Context, id domain.DocumentID) (attested, e
 // withDates opens the dates that are sealed, for the decision only. Those whose
 // key is away or gone stay unreadable, and the rules rely on nothing then.
 func (v *Vault) withDates(ctx context.Context, a attested) (attested, error) {
+	return v.withDatesBut(ctx, a, eventstore.ErrErased, eventstore.ErrKeysUnavailable)
+}
+
+// withDatesBut opens the dates that are sealed; those that cannot be opened for one
+// of these reasons stay unreadable.
+func (v *Vault) withDatesBut(ctx context.Context, a attested, unreadable ...error) (attested, error) {
 	if !a.state.PersonalValidity {
 		return a, nil
 	}
@@ -93,7 +108,7 @@ func (v *Vault) withDates(ctx context.Context, a attested) (attested, error) {
 	for i, e := range a.contents {
 		opened, err := v.Log.Open(ctx, e)
 		switch {
-		case errors.Is(err, eventstore.ErrErased), errors.Is(err, eventstore.ErrKeysUnavailable):
+		case slices.ContainsFunc(unreadable, func(reason error) bool { return errors.Is(err, reason) }):
 			continue
 		case err != nil:
 			return attested{}, err

@@ -106,6 +106,9 @@ func (v *Vault) issue(ctx context.Context, in intent, body *DocumentIssue, d dra
 		Document: id, Citizen: subject.id, Type: *t, SourceReference: body.SourceReference,
 		ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, Tag: tag, By: in.actor, At: in.at,
 	})
+	if err == nil {
+		err = v.stillOpen(ctx, subject.id, id)
+	}
 	if err != nil {
 		return issued{}, err
 	}

@@ -6,11 +6,12 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/document"
 	"coffre/domain/registry"
+	"coffre/eventstore"
 )
 
 // UpdateDocument implements POST /documents/{id}/update: rules D-1, D-3, D-5, D-6.
 func (v *Vault) UpdateDocument(ctx context.Context, r UpdateDocumentRequestObject) (UpdateDocumentResponseObject, error) {
-	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, documents.Transact, func(ctx context.Context, in intent, s document.State) (documentCommand, error) {
+	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, v.attest, func(ctx context.Context, in intent, s document.State) (documentCommand, error) {
 		if err := in.reason(registry.ReasonUpdate, r.Body.Reason); err != nil {
 			return nil, err
 		}
@@ -35,4 +36,14 @@ func (v *Vault) UpdateDocument(ctx context.Context, r UpdateDocumentRequestObjec
 		return nil, err
 	}
 	return UpdateDocument200JSONResponse{done.Receipt, UpdateDocument200ResponseHeaders{done.At, etag(done.Receipt.Version)}}, nil
+}
+
+// attest appends what gives a document other content, and refuses it all the same
+// when an erasure started meanwhile (rule E-4).
+func (v *Vault) attest(ctx context.Context, l *eventstore.Log, w eventstore.Write, c documentCommand) (eventstore.Result[document.State, document.Event], error) {
+	result, err := documents.Transact(ctx, l, w, c)
+	if err == nil {
+		err = v.stillOpen(ctx, result.State.Citizen, result.State.Document)
+	}
+	return result, err
 }

@@ -17,6 +17,9 @@ import (
 // ApproveErasure implements POST /erasures/{id}/approve: the second of two persons
 // (rule E-1). The destroyer does the rest.
 func (v *Vault) ApproveErasure(ctx context.Context, r ApproveErasureRequestObject) (ApproveErasureResponseObject, error) {
+	if v.Destroyer == nil {
+		return nil, errNoDestroyer
+	}
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (asked, error) {
 		return v.approveErasure(ctx, in, r.ErasureID)
 	})
@@ -54,8 +57,16 @@ func (v *Vault) approveErasure(ctx context.Context, in intent, id domain.Erasure
 }
 
 // kept returns, for each document of a citizen whose key is still there, what the
-// duty to keep it depends on, as the documents' own streams have it.
+// duty to keep it depends on, as the documents' own streams have it. What cannot be
+// opened because the keys are away is not judged at all; what is being erased counts
+// as not ended.
 func (v *Vault) kept(ctx context.Context, words *vocabulary.View, id domain.CitizenID, today domain.Date) ([]citizen.Kept, []eventstore.Reference, error) {
+	return v.keptAt(ctx, words, id, today, eventstore.Position{}, eventstore.ErrErased)
+}
+
+// keptAt is kept as it was at a position; the zero position stands for now. Dates
+// that cannot be opened for a reason among unreadable count as not there.
+func (v *Vault) keptAt(ctx context.Context, words *vocabulary.View, id domain.CitizenID, today domain.Date, last eventstore.Position, unreadable ...error) ([]citizen.Kept, []eventstore.Reference, error) {
 	held, err := v.documentsOf(ctx, id)
 	if err != nil {
 		return nil, nil, err
@@ -63,7 +74,7 @@ func (v *Vault) kept(ctx context.Context, words *vocabulary.View, id domain.Citi
 	var kept []citizen.Kept
 	var refs []eventstore.Reference
 	for _, document := range held {
-		d, err := v.attested(ctx, document)
+		d, err := v.attestedUpTo(ctx, document, last)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -75,7 +86,7 @@ func (v *Vault) kept(ctx context.Context, words *vocabulary.View, id domain.Citi
 			return nil, nil, fmt.Errorf("the registry has no type %s", d.state.Type)
 		}
 		if retention.Duty { // only then it matters when the document ended
-			if d, err = v.withDates(ctx, d); err != nil {
+			if d, err = v.withDatesBut(ctx, d, unreadable...); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -106,7 +117,10 @@ func (v *Vault) documentsOf(ctx context.Context, id domain.CitizenID) ([]domain.
 type erasureSteps struct {
 	erasures.Erasure
 	requestedBy, approvedBy domain.Actor
-	destroyed               citizen.KeyDestroyed // when the whole citizen was erased
+	duties                  []citizen.StandingDuty   // when it was stopped
+	destroyed               citizen.KeyDestroyed     // when the whole citizen was erased
+	destroyedIn             eventstore.Record        // that says so
+	final                   citizen.ErasureFinalised // when it is final
 }
 
 // erasureSteps reads the facts of one erasure.
@@ -134,9 +148,17 @@ func (v *Vault) erasureSteps(ctx context.Context, of domain.CitizenID, id domain
 			if f.Erasure == id {
 				s.StartedAt = f.At
 			}
+		case citizen.ErasureStopped:
+			if f.Erasure == id {
+				s.StoppedAt, s.duties = f.At, f.Duties
+			}
 		case citizen.KeyDestroyed:
 			if f.Erasure == id {
-				s.DoneAt, s.destroyed = f.At, f
+				s.DoneAt, s.destroyed, s.destroyedIn = f.At, f, e.Record
+			}
+		case citizen.ErasureFinalised:
+			if f.Erasure == id {
+				s.FinalAt, s.final = f.At, f
 			}
 		case citizen.ErasureCompleted:
 			if f.Erasure == id {

@@ -3,20 +3,18 @@ package api
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
+	"slices"
 
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/domain/document"
+	"coffre/eventstore"
+	"coffre/eventstore/proof"
 	"coffre/handlers/api/wire"
+	"coffre/projections/erasures"
 )
-
-var errNotErased = domain.NewError(domain.Conflict, "erasureNotDone", "the keys are not destroyed yet")
 
 // GetErasureCertificate implements GET /erasures/{id}/certificate (rule E-3). It is
 // made from the log each time: the same facts, the same bytes, the same signature.
@@ -38,34 +36,89 @@ func (v *Vault) certificate(ctx context.Context, of domain.CitizenID, id domain.
 	case err != nil:
 		return ErasureCertificate{}, err
 	case s.DoneAt.IsZero():
-		return ErasureCertificate{}, errNotErased
+		return ErasureCertificate{}, citizen.ErrNotDestroyed
+	case v.Destroyer == nil:
+		return ErasureCertificate{}, errNoDestroyer
 	}
 	c := ErasureCertificate{
 		ErasureID: id, CitizenID: of, Scope: ErasureScope(s.Scope), DocumentID: s.Document, State: ErasureStateKeysDestroyed,
 		Keys: s.destroyed.Keys, UnreadableEvents: s.destroyed.Unreadable, Digest: s.destroyed.Digest, DestroyedAt: s.DoneAt,
 		Approvers: []EventActor{actorItem(s.requestedBy), actorItem(s.approvedBy)},
 	}
+	record := s.destroyedIn
 	if s.Scope == citizen.OneDocument {
-		if err := v.certifyDocument(ctx, &c); err != nil {
+		if record, err = v.certifyDocument(ctx, &c); err != nil {
 			return ErasureCertificate{}, err
 		}
 	}
-	c.Remains = remains[s.Scope]
+	if c.Record, err = v.leafReference(ctx, record); err != nil {
+		return ErasureCertificate{}, err
+	}
+	c.Remains = slices.Clone(remains[s.Scope])
+	if s.FinalAt.IsZero() {
+		err = v.certifyCopies(ctx, &c, s.Erasure)
+	} else {
+		certifyFinal(&c, s.final)
+	}
+	if err != nil {
+		return ErasureCertificate{}, err
+	}
 	return c, v.sign(ctx, &c)
 }
 
-// certifyDocument puts into a certificate what document.content-destroyed says.
-func (v *Vault) certifyDocument(ctx context.Context, c *ErasureCertificate) error {
+// leafReference names where in the log a record stands. Until the log has a tree over
+// its leaves this is what ties a certificate to one log.
+func (v *Vault) leafReference(ctx context.Context, r eventstore.Record) (LeafReference, error) {
+	leaf, err := v.Log.Leaves().Leaf(ctx, r.Position)
+	if err != nil {
+		return LeafReference{}, fmt.Errorf("leaf of a record: %w", err)
+	}
+	hash := proof.LeafHash(&r)
+	return LeafReference{Leaf: leaf, LeafHash: hash[:]}, nil
+}
+
+// certifyCopies says what is not final yet: copies of the keys, and until when, once
+// it is known (rule E-3).
+func (v *Vault) certifyCopies(ctx context.Context, c *ErasureCertificate, e erasures.Erasure) error {
+	copies := inBackups
+	if v.Retentions != nil {
+		d, err := v.destruction(ctx, e)
+		if err != nil {
+			return err
+		}
+		if last, trimmed := citizen.FinalAfter(d, *v.Retentions); trimmed {
+			c.FinalAfter, copies.Until = last, last
+		}
+	}
+	c.Remains = append(c.Remains, copies)
+	return nil
+}
+
+// certifyFinal makes a certificate the second and last one.
+func certifyFinal(c *ErasureCertificate, f citizen.ErasureFinalised) {
+	c.State, c.FinalAt = ErasureStateFinal, f.At
+	c.FinalAfter = max(f.Backups.Until, f.Archives.Until, f.Snapshots.Until)
+	c.Trimmed = TrimmedKeys{WrappedBy: f.WrappedBy, OldestVersion: f.OldestVersion, TrimmedAt: f.TrimmedAt}
+	c.Copies = []CopiesGone{
+		{Kind: CopyKindBackups, Days: f.Backups.Days, Until: f.Backups.Until},
+		{Kind: CopyKindArchives, Days: f.Archives.Days, Until: f.Archives.Until},
+		{Kind: CopyKindSnapshots, Days: f.Snapshots.Days, Until: f.Snapshots.Until},
+	}
+}
+
+// certifyDocument puts into a certificate what document.content-destroyed says, and
+// returns that record.
+func (v *Vault) certifyDocument(ctx context.Context, c *ErasureCertificate) (eventstore.Record, error) {
 	for e, err := range v.Log.Read(ctx, documentStream(c.DocumentID), 0) {
 		if err != nil {
-			return fmt.Errorf("read document: %w", err)
+			return eventstore.Record{}, fmt.Errorf("read document: %w", err)
 		}
 		if f, ok := e.Data.(document.ContentDestroyed); ok && f.Erasure == c.ErasureID {
 			c.Keys, c.UnreadableEvents, c.Digest = []string{f.Key}, f.Unreadable, f.Digest
-			return nil
+			return e.Record, nil
 		}
 	}
-	return errNotErased
+	return eventstore.Record{}, citizen.ErrNotDestroyed
 }
 
 func actorItem(a domain.Actor) EventActor {
@@ -77,13 +130,11 @@ func actorItem(a domain.Actor) EventActor {
 var remains = map[citizen.Scope][]RemainingFact{
 	citizen.OneDocument: {
 		{What: "the document's facts in clear in the log: ids, type, issuer, versions, reasons, times; its sealed parts, which no key opens", Why: accountability},
-		inBackups,
 	},
 	citizen.WholeCitizen: {
 		{What: "the facts in clear in the log: ids, document types, organisations, purposes, reasons, times; the sealed parts, which no key opens", Why: accountability},
 		{What: "the lines of the consent log and the access log, without what was shown and without case references", Why: accountability},
 		{What: "keyed digests of the person's numbers", Why: "so that erased stays erased, by legal obligation (GDPR art. 6(1)(c))"},
-		inBackups,
 	},
 }
 
@@ -96,20 +147,20 @@ var inBackups = RemainingFact{
 
 // sign puts the signature into a certificate.
 func (v *Vault) sign(ctx context.Context, c *ErasureCertificate) error {
-	_, key, err := v.Signer.PublicKey(ctx, "")
+	key, err := v.signingKey(ctx, SigningPurposeErasure, v.Destroyer)
 	if err != nil {
 		return fmt.Errorf("sign the certificate: %w", err)
 	}
-	c.SigningKey = key
+	c.SigningKey = key.ID
 	message, err := signedForm(*c)
 	if err != nil {
 		return err
 	}
-	signature, signer, err := v.Signer.Sign(ctx, message)
+	signature, signer, err := v.Destroyer.Sign(ctx, message)
 	switch {
 	case err != nil:
 		return fmt.Errorf("sign the certificate: %w", err)
-	case signer != key: // it changed hands between the two calls
+	case signer != key.ID: // it changed hands between the two calls
 		return fmt.Errorf("sign the certificate: %w", errSigner)
 	}
 	c.Signature = signature
@@ -127,41 +178,4 @@ func signedForm(c ErasureCertificate) ([]byte, error) {
 	}
 	message, _, err := parted(encoded.Bytes())
 	return message, err
-}
-
-// parted returns the signed form of a certificate, and its signature.
-func parted(certificate []byte) (message, signature []byte, err error) {
-	var members map[string]jsontext.Value
-	if json.Unmarshal(certificate, &members) != nil || members == nil { // it refuses a name that stands twice
-		return nil, nil, errCertificateForm
-	}
-	if s, signed := members["signature"]; signed && json.Unmarshal(s, &signature) != nil {
-		return nil, nil, errCertificateForm
-	}
-	delete(members, "signature")
-	rest, err := json.Marshal(members)
-	canonical := jsontext.Value(rest)
-	if err != nil || canonical.Canonicalize() != nil {
-		return nil, nil, errCertificateForm
-	}
-	return canonical, signature, nil
-}
-
-var (
-	errCertificateForm = errors.New("not the JSON object of a certificate")
-	// ErrCertificate: the certificate was not signed with this key, or was changed.
-	ErrCertificate = errors.New("the certificate's signature does not hold")
-)
-
-// VerifyCertificate checks a certificate of erasure, as it was served, with the
-// public key that its member signingKey names. It needs no vault.
-func VerifyCertificate(certificate []byte, key ed25519.PublicKey) error {
-	message, signature, err := parted(certificate)
-	switch {
-	case err != nil:
-		return err
-	case len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, message, signature):
-		return ErrCertificate
-	}
-	return nil
 }

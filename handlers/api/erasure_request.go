@@ -95,11 +95,18 @@ func erasureHref(id domain.ErasureID) Href { return fmt.Sprintf("%s/erasures/%s"
 func erasureItem(e erasures.Erasure) Erasure {
 	item := Erasure{
 		Href: erasureHref(e.Erasure), ErasureID: e.Erasure, CitizenID: e.Citizen, Scope: ErasureScope(e.Scope), DocumentID: e.Document,
-		State: ErasureStateRequested, Reason: e.Reason, RequestedAt: e.RequestedAt, ApprovedAt: e.ApprovedAt, KeysDestroyedAt: e.DoneAt,
+		State: ErasureStateRequested, Reason: e.Reason, RequestedAt: e.RequestedAt, ApprovedAt: e.ApprovedAt, StoppedAt: e.StoppedAt, KeysDestroyedAt: e.DoneAt, FinalAt: e.FinalAt,
+	}
+	if !e.DoneAt.IsZero() {
+		item.Certificate = item.Href + "/certificate"
 	}
 	switch {
+	case !e.FinalAt.IsZero():
+		item.State = ErasureStateFinal
 	case !e.DoneAt.IsZero():
-		item.State, item.Certificate = ErasureStateKeysDestroyed, item.Href+"/certificate"
+		item.State = ErasureStateKeysDestroyed
+	case !e.StoppedAt.IsZero():
+		item.State = ErasureStateStopped
 	case !e.StartedAt.IsZero():
 		item.State = ErasureStateStarted
 	case !e.ApprovedAt.IsZero():

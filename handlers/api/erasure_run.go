@@ -25,6 +25,8 @@ import (
 // For a whole citizen:
 //
 //	approved → citizen.erasure-started  at the revision the judgement saw: no hold slips in before it
+//	         → the duties are judged again, on the log up to that start: an issuer who was told that
+//	           a document is recorded had it recorded before. If one stands: citizen.erasure-stopped
 //	         → Ring.BeginErase          from here nobody uses the keys, other processes for a lease more
 //	         → the lease runs out
 //	         → the stream is folded again: a hold that raced with the start still stops it
@@ -41,7 +43,11 @@ import (
 func erasing(id domain.CitizenID) string { return "erase " + id.String() }
 
 // goOnErasing sets the destroyer to work when something of the citizen may be erased.
+// Without a destroyer it waits for a start that has one.
 func (v *Vault) goOnErasing(id domain.CitizenID, s citizen.State) {
+	if v.Destroyer == nil {
+		return
+	}
 	for _, e := range s.Erasures {
 		if due(s, e) {
 			v.tasks.put(erasing(id), func(ctx context.Context) error { return v.eraseAll(ctx, id) })
@@ -57,12 +63,14 @@ func due(s citizen.State, e citizen.Erasure) bool {
 }
 
 // Resume takes up what a former process left undone: registrations whose key is
-// durable and whose event may be missing, approved or started erasures, unfinished
-// exports, keys still to be wrapped again. The read models' runner must be at work.
+// durable and whose event may be missing, approved or started erasures and those that
+// became final, unfinished exports, keys still to be wrapped again. The read models' runner must be at work.
 func (v *Vault) Resume(ctx context.Context) error {
 	return errors.Join( // what one part cannot do keeps no other back
 		v.registerPending(ctx),
 		v.resumeErasures(ctx),
+		v.finaliseErasures(ctx),
+		v.noteSigningKeys(ctx),
 		v.tidy(ctx),
 		v.resumeExports(),
 		v.resumeRewrap(ctx),
@@ -151,6 +159,9 @@ func (v *Vault) erase(ctx context.Context, id domain.CitizenID, e citizen.Erasur
 			return err
 		}
 	}
+	if err := v.judgeAgain(ctx, id, e); err != nil {
+		return err
+	}
 	v.Slog.InfoContext(ctx, "an erasure is under way", slog.String("erasure", e.ID.String()), slog.String("scope", string(e.Scope)))
 	var err error
 	if e.Scope == citizen.OneDocument {
@@ -184,6 +195,56 @@ func (v *Vault) startErasure(ctx context.Context, id domain.CitizenID, e domain.
 	return err
 }
 
+// judgeAgain stops an erasure that has started when the law obliges to keep a document
+// which the judgement before the start did not see (rule E-1). Once keys are out of
+// use that question was answered.
+func (v *Vault) judgeAgain(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
+	begun, err := v.begun(ctx, id, e)
+	if err != nil || begun {
+		return err
+	}
+	at, position, err := v.startOf(ctx, id, e.ID)
+	if err != nil {
+		return err
+	}
+	kept, refs, err := v.keptAt(ctx, v.Words.Current(), id, domain.BelgianDate(at), position)
+	if err != nil {
+		return fmt.Errorf("judge an erasure again: %w", err)
+	}
+	w := v.step(citizenStream(id), e.ID, "stopped", refs...)
+	done, err := citizens.Transact(ctx, v.Log, w, citizen.StopErasure{Erasure: e.ID, Kept: kept, StartedAt: at, By: w.Meta.Actor, At: v.moment()})
+	if err != nil {
+		return err
+	}
+	if now, _ := done.State.Erasure(e.ID); now.Step == citizen.Stopped {
+		return citizen.ErrRetentionDuty
+	}
+	return nil
+}
+
+// begun reports whether keys that the erasure destroys are out of use already.
+func (v *Vault) begun(ctx context.Context, id domain.CitizenID, e citizen.Erasure) (bool, error) {
+	fate, err := v.Keys.FateOf(ctx, id)
+	if err != nil || fate != seal.InUse || e.Scope == citizen.WholeCitizen {
+		return fate != seal.InUse, err
+	}
+	keys, err := v.Keys.StreamKeys(ctx, id)
+	return slices.ContainsFunc(keys, func(k seal.StreamKey) bool { return k.Destroyed && k.Stream == documentStream(e.Document) }), err
+}
+
+// startOf returns when an erasure started, and where the log says so.
+func (v *Vault) startOf(ctx context.Context, id domain.CitizenID, erasure domain.ErasureID) (time.Time, eventstore.Position, error) {
+	for e, err := range v.Log.Read(ctx, citizenStream(id), 0) {
+		if err != nil {
+			return time.Time{}, eventstore.Position{}, fmt.Errorf("read citizen: %w", err)
+		}
+		if f, ok := e.Data.(citizen.ErasureStarted); ok && f.Erasure == erasure {
+			return f.At, e.Position, nil
+		}
+	}
+	return time.Time{}, eventstore.Position{}, citizen.ErrNotStarted
+}
+
 // mayDestroy folds the citizen's stream once more (rule E-1).
 func (v *Vault) mayDestroy(ctx context.Context, id domain.CitizenID, e domain.ErasureID) error {
 	state, _, err := citizens.Load(ctx, v.Log, citizenStream(id))
@@ -198,14 +259,14 @@ func (v *Vault) mayDestroy(ctx context.Context, id domain.CitizenID, e domain.Er
 const suppressionBasis domain.LegalBasis = "legalObligation"
 
 func (v *Vault) eraseCitizen(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
-	if err := v.Keys.BeginErase(ctx, id); err != nil {
-		return fmt.Errorf("begin erasure: %w", err)
-	}
-	if err := v.leaseRunsOut(ctx); err != nil {
+	fate, err := v.Keys.FateOf(ctx, id)
+	if err != nil {
 		return err
 	}
-	if err := v.mayDestroy(ctx, id, e.ID); err != nil {
-		return err
+	if fate != seal.Gone { // what is gone is put on record, whatever came since
+		if err := v.withdrawKeys(ctx, id, e.ID); err != nil {
+			return err
+		}
 	}
 	gone := seal.DestroyedSubject{Citizen: id, Suppression: seal.Suppression{Basis: suppressionBasis}}
 	if err := v.Keys.DestroySubject(ctx, id, gone.Suppression); err != nil {
@@ -228,6 +289,21 @@ func (v *Vault) eraseCitizen(ctx context.Context, id domain.CitizenID, e citizen
 		Erasure: e.ID, Keys: keys, Unreadable: lost.events, Digest: lost.digest, By: w.Meta.Actor, At: at,
 	})
 	return err
+}
+
+// withdrawKeys takes the citizen's keys out of use everywhere, and returns nil when
+// they may be destroyed.
+func (v *Vault) withdrawKeys(ctx context.Context, id domain.CitizenID, e domain.ErasureID) error {
+	if err := v.mayDestroy(ctx, id, e); err != nil { // a hold that is there already finds the keys in use
+		return err
+	}
+	if err := v.Keys.BeginErase(ctx, id); err != nil {
+		return fmt.Errorf("begin erasure: %w", err)
+	}
+	if err := v.leaseRunsOut(ctx); err != nil {
+		return err
+	}
+	return v.mayDestroy(ctx, id, e)
 }
 
 func (v *Vault) eraseDocument(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
@@ -316,20 +392,25 @@ type losses struct {
 	digest []byte // SHA-256 over their leaf hashes in log order
 }
 
-// unreadable counts the sealed events of streams. Their leaf hashes stand in the
-// log for ever, so anybody can check the digest without a key.
+// unreadable counts the sealed events of streams up to the end of the log as it is
+// now. Their leaf hashes stand in the log for ever, so anybody can check the digest
+// without a key: it is over the first events, in log order, that the keys sealed.
 func (v *Vault) unreadable(ctx context.Context, streams []eventstore.Stream) (losses, error) {
 	type leaf struct {
 		at   eventstore.Position
 		hash proof.Hash
 	}
 	var all []leaf
+	head, err := v.Log.Head(ctx)
+	if err != nil {
+		return losses{}, fmt.Errorf("head of the log: %w", err)
+	}
 	for _, s := range streams {
 		for r, err := range v.Log.Store().ReadStream(ctx, s, 0) {
 			if err != nil {
 				return losses{}, fmt.Errorf("read %s: %w", s.Category(), err)
 			}
-			if r.Sealed != nil {
+			if r.Sealed != nil && r.Position.Compare(head) <= 0 {
 				all = append(all, leaf{r.Position, proof.LeafHash(&r)})
 			}
 		}

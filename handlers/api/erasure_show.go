@@ -18,7 +18,17 @@ func (v *Vault) GetErasure(ctx context.Context, r GetErasureRequestObject) (GetE
 	if err != nil {
 		return nil, err
 	}
-	return GetErasure200JSONResponse(erasureItem(e)), nil
+	item := erasureItem(e)
+	if item.State == ErasureStateStopped {
+		s, err := v.erasureSteps(ctx, e.Citizen, e.Erasure)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range s.duties {
+			item.Duties = append(item.Duties, DutyToKeep{DocumentID: d.Document, DocumentType: d.Type, Rule: d.Rule})
+		}
+	}
+	return GetErasure200JSONResponse(item), nil
 }
 
 // erasure finds a request that the caller may know of. What the read model does

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
 	"coffre/domain"
@@ -339,16 +340,56 @@ func TestErasureOfACitizen(t *testing.T) {
 	}
 }
 
+// events returns the whole log as an auditor gets it.
+func (tv *testVault) events(t testing.TB) []Event {
+	t.Helper()
+	auditor := officeCaller(domain.RoleAuditor)
+	var all []Event
+	for p := (ListEventsParams{Limit: 1000}); ; {
+		answer, err := tv.ListEvents(tv.as(t, auditor, "listEvents", nil), ListEventsRequestObject{Params: p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := Events(answer.(ListEvents200JSONResponse))
+		var served bytes.Buffer // as it leaves the vault
+		if err := wire.NewEncoder(&served).Encode(page); err != nil {
+			t.Fatal(err)
+		}
+		page = Events{}
+		if err := json.Unmarshal(served.Bytes(), &page); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, page.Items...)
+		if page.Next == "" {
+			return all
+		}
+		p.After = page.Items[len(page.Items)-1].Cursor
+	}
+}
+
 // verifiesOffline checks a certificate with nothing but its bytes and the public
 // key, and that no other bytes pass.
 func verifiesOffline(t testing.TB, tv *testVault, c ErasureCertificate, served []byte) {
 	t.Helper()
-	key, _, err := tv.Signer.PublicKey(t.Context(), c.SigningKey)
+	key, _, err := tv.Destroyer.PublicKey(t.Context(), c.SigningKey)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := VerifyCertificate(served, key); err != nil {
 		t.Fatalf("E-3 the certificate: %v", err)
+	}
+	read, err := ReadCertificate(served, key)
+	if err != nil || read.ErasureID != c.ErasureID || read.State != c.State {
+		t.Fatalf("E-3 the certificate says too little: %v", err)
+	}
+	audit := NewCertificateAudit(read)
+	for _, e := range tv.events(t) {
+		if err := audit.Next(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, _, err := audit.End(); err != nil || n != c.UnreadableEvents {
+		t.Fatalf("E-3 against the log: %d, %v", n, err)
 	}
 	for i := range served {
 		changed := slices.Clone(served)

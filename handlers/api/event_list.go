@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/url"
 	"slices"
@@ -94,11 +95,12 @@ func eventItem(r eventstore.Record, leaf int64) (Event, error) {
 	if err != nil {
 		return Event{}, fmt.Errorf("form of %s: not a number", name)
 	}
+	metadata := sha256.Sum256(r.Meta)
 	e := Event{
 		Href: fmt.Sprintf("%s/events?after=%s&limit=1", Base, leafToken(leaf-1)), Cursor: leafToken(leaf),
 		EventID: r.ID, Stream: string(r.Stream), Revision: int64(r.Revision), Type: name, Form: number, RecordedAt: r.Time,
 		Actor: eventActor(meta), OnBehalfOf: meta.OnBehalfOf, CorrelationID: meta.Correlation, CausationID: meta.Causation,
-		RegistryVersion: meta.Registry, Facts: ClearFacts(r.Clear), Sealed: r.Sealed,
+		RegistryVersion: meta.Registry, Facts: ClearFacts(r.Clear), MetadataHash: metadata[:], Sealed: r.Sealed,
 	}
 	if leaf == 0 {
 		e.Href = Base + "/events?limit=1"

@@ -180,6 +180,27 @@ func (e ConsentState) Valid() bool {
 	}
 }
 
+// Defines values for CopyKind.
+const (
+	CopyKindArchives  CopyKind = "archives"
+	CopyKindBackups   CopyKind = "backups"
+	CopyKindSnapshots CopyKind = "snapshots"
+)
+
+// Valid indicates whether the value is a known member of the CopyKind enum.
+func (e CopyKind) Valid() bool {
+	switch e {
+	case CopyKindArchives:
+		return true
+	case CopyKindBackups:
+		return true
+	case CopyKindSnapshots:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DocumentState.
 const (
 	DocumentStateErased      DocumentState = "erased"
@@ -235,6 +256,7 @@ const (
 	ErasureStateKeysDestroyed ErasureState = "keysDestroyed"
 	ErasureStateRequested     ErasureState = "requested"
 	ErasureStateStarted       ErasureState = "started"
+	ErasureStateStopped       ErasureState = "stopped"
 )
 
 // Valid indicates whether the value is a known member of the ErasureState enum.
@@ -249,6 +271,8 @@ func (e ErasureState) Valid() bool {
 	case ErasureStateRequested:
 		return true
 	case ErasureStateStarted:
+		return true
+	case ErasureStateStopped:
 		return true
 	default:
 		return false
@@ -501,6 +525,57 @@ func (e ReceiptFormat) Valid() bool {
 	case ReceiptFormatIso27560:
 		return true
 	case ReceiptFormatKantara:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RetentionEnd.
+const (
+	RetentionEndArchive RetentionEnd = "archive"
+	RetentionEndDestroy RetentionEnd = "destroy"
+)
+
+// Valid indicates whether the value is a known member of the RetentionEnd enum.
+func (e RetentionEnd) Valid() bool {
+	switch e {
+	case RetentionEndArchive:
+		return true
+	case RetentionEndDestroy:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SigningKeyAlgorithm.
+const (
+	SigningKeyAlgorithmEd25519 SigningKeyAlgorithm = "ed25519"
+)
+
+// Valid indicates whether the value is a known member of the SigningKeyAlgorithm enum.
+func (e SigningKeyAlgorithm) Valid() bool {
+	switch e {
+	case SigningKeyAlgorithmEd25519:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SigningPurpose.
+const (
+	SigningPurposeErasure SigningPurpose = "erasure"
+	SigningPurposeLog     SigningPurpose = "log"
+)
+
+// Valid indicates whether the value is a known member of the SigningPurpose enum.
+func (e SigningPurpose) Valid() bool {
+	switch e {
+	case SigningPurposeErasure:
+		return true
+	case SigningPurposeLog:
 		return true
 	default:
 		return false
@@ -1022,6 +1097,23 @@ type Consents struct {
 // Content the facts, as the type's JSON Schema in the registry says
 type Content = json.RawMessage
 
+// CopiesGone defines model for CopiesGone.
+type CopiesGone struct {
+	// Days for how long such copies are kept
+	Days int `json:"days"`
+
+	// Kind backups of the key ring, archives of its write-ahead log, snapshots of the keeper of the key-encryption key
+	Kind CopyKind `json:"kind"`
+
+	// Until a day in Belgium
+	//
+	// Example: 2026-03-01
+	Until Date `json:"until"`
+}
+
+// CopyKind backups of the key ring, archives of its write-ahead log, snapshots of the keeper of the key-encryption key
+type CopyKind string
+
 // Cursor opaque; only from an answer of ours
 type Cursor = string
 
@@ -1307,6 +1399,69 @@ type DocumentVersions struct {
 	State DocumentState `json:"state"`
 }
 
+// DueErasure defines model for DueErasure.
+type DueErasure struct {
+	// CitizenID a citizen, for the citizen and the log only
+	CitizenID CitizenID `json:"citizenId"`
+
+	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	DocumentID DocumentID `json:"documentId"`
+
+	// DocumentType a code of the registry
+	//
+	// Example: isiPlusCard
+	DocumentType DocumentType `json:"documentType"`
+
+	// Href a reference within this API
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// LegalHold a legal hold stands
+	LegalHold bool `json:"legalHold"`
+
+	// Rule Example: issuedInError
+	Rule ReasonCode `json:"rule"`
+
+	// Since a day in Belgium
+	//
+	// Example: 2026-03-01
+	Since Date `json:"since,omitempty,omitzero"`
+
+	// Then what the registry says should happen then
+	Then RetentionEnd `json:"then"`
+}
+
+// DueErasures defines model for DueErasures.
+type DueErasures struct {
+	Items []DueErasure `json:"items"`
+
+	// Next a reference within this API
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next     Href `json:"next,omitempty,omitzero"`
+	PageSize int  `json:"pageSize"`
+
+	// Self a reference within this API
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
+// DutyToKeep defines model for DutyToKeep.
+type DutyToKeep struct {
+	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	DocumentID DocumentID `json:"documentId"`
+
+	// DocumentType a code of the registry
+	//
+	// Example: isiPlusCard
+	DocumentType DocumentType `json:"documentType"`
+
+	// Rule Example: issuedInError
+	Rule ReasonCode `json:"rule"`
+}
+
 // EnterpriseNumber number in the Crossroads Bank for Enterprises
 //
 // Example: 0206731645
@@ -1329,7 +1484,11 @@ type Erasure struct {
 
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
-	ErasureID  ErasureID  `json:"erasureId"`
+
+	// Duties of a stopped erasure: the documents that the law obliges to keep
+	Duties    []DutyToKeep `json:"duties,omitempty,omitzero"`
+	ErasureID ErasureID    `json:"erasureId"`
+	FinalAt   time.Time    `json:"finalAt,omitempty,omitzero"`
 
 	// Href a reference within this API
 	//
@@ -1342,20 +1501,21 @@ type Erasure struct {
 	RequestedAt time.Time    `json:"requestedAt"`
 	Scope       ErasureScope `json:"scope"`
 	State       ErasureState `json:"state"`
+	StoppedAt   time.Time    `json:"stoppedAt,omitempty,omitzero"`
 }
 
 // ErasureCertificate defines model for ErasureCertificate.
 type ErasureCertificate struct {
 	Approvers []EventActor `json:"approvers"`
 
-	// Checkpoint the signed head of the log at that time
-	Checkpoint string `json:"checkpoint,omitempty,omitzero"`
-
 	// CitizenID a citizen, for the citizen and the log only
-	CitizenID   CitizenID `json:"citizenId"`
-	DestroyedAt time.Time `json:"destroyedAt"`
+	CitizenID CitizenID `json:"citizenId"`
 
-	// Digest SHA-256 over the leaf hashes of those events in log order
+	// Copies of a final certificate: what copies there may have been, and until when
+	Copies      []CopiesGone `json:"copies,omitempty,omitzero"`
+	DestroyedAt time.Time    `json:"destroyedAt"`
+
+	// Digest SHA-256 over the leaf hashes of those events, the first in log order that these keys sealed
 	Digest []byte `json:"digest"`
 
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
@@ -1365,10 +1525,14 @@ type ErasureCertificate struct {
 	// FinalAfter a day in Belgium
 	//
 	// Example: 2026-03-01
-	FinalAfter Date `json:"finalAfter,omitempty,omitzero"`
+	FinalAfter Date      `json:"finalAfter,omitempty,omitzero"`
+	FinalAt    time.Time `json:"finalAt,omitempty,omitzero"`
 
 	// Keys ids of the destroyed keys
 	Keys []string `json:"keys"`
+
+	// Record the place in the log where it stands that the keys were destroyed
+	Record LeafReference `json:"record"`
 
 	// Remains what stays, why, until when; it is pseudonymous, not anonymous
 	Remains []RemainingFact `json:"remains"`
@@ -1378,9 +1542,12 @@ type ErasureCertificate struct {
 	Signature []byte `json:"signature"`
 
 	// SigningKey id of the signing key
-	SigningKey       string       `json:"signingKey"`
-	State            ErasureState `json:"state"`
-	UnreadableEvents int64        `json:"unreadableEvents"`
+	SigningKey string       `json:"signingKey"`
+	State      ErasureState `json:"state"`
+
+	// Trimmed the versions of the key-encryption key that could open what was erased are destroyed
+	Trimmed          TrimmedKeys `json:"trimmed,omitempty,omitzero"`
+	UnreadableEvents int64       `json:"unreadableEvents"`
 }
 
 // ErasureID defines model for ErasureId.
@@ -1426,6 +1593,9 @@ type Event struct {
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
+
+	// MetadataHash SHA-256 of the metadata as they are stored; with the other members it gives the leaf hash
+	MetadataHash []byte `json:"metadataHash,omitempty,omitzero"`
 
 	// OnBehalfOf number in the Crossroads Bank for Enterprises
 	//
@@ -1779,6 +1949,12 @@ type KeyState struct {
 
 // Language defines model for Language.
 type Language = domain.Language
+
+// LeafReference the place in the log where it stands that the keys were destroyed
+type LeafReference struct {
+	Leaf     int64  `json:"leaf"`
+	LeafHash []byte `json:"leafHash"`
+}
 
 // LegalBasis a code of GDPR art. 6, as in the registry
 //
@@ -2173,12 +2349,46 @@ type ReportDocument struct {
 	Versions []DocumentVersionItem `json:"versions"`
 }
 
+// RetentionEnd what the registry says should happen then
+type RetentionEnd string
+
 // ShownText what the citizen was shown; kept sealed
 type ShownText struct {
 	Language Language `json:"language"`
 	Text     string   `json:"text"`
 	Version  string   `json:"version"`
 }
+
+// SigningKey defines model for SigningKey.
+type SigningKey struct {
+	Algorithm SigningKeyAlgorithm `json:"algorithm"`
+
+	// Current it signs now
+	Current bool `json:"current"`
+
+	// PublicKey the 32 bytes of the key
+	PublicKey []byte         `json:"publicKey"`
+	Purpose   SigningPurpose `json:"purpose"`
+
+	// SigningKeyID as signatures name it
+	SigningKeyID string `json:"signingKeyId"`
+}
+
+// SigningKeyAlgorithm defines model for SigningKey.Algorithm.
+type SigningKeyAlgorithm string
+
+// SigningKeys defines model for SigningKeys.
+type SigningKeys struct {
+	Keys []SigningKey `json:"keys"`
+
+	// Self a reference within this API
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
+// SigningPurpose defines model for SigningPurpose.
+type SigningPurpose string
 
 // SourceReference the issuer's own number of what it attests; kept sealed
 //
@@ -2251,6 +2461,16 @@ type TaskStatus struct {
 	// Problem RFC 9457
 	Problem Problem   `json:"problem,omitempty,omitzero"`
 	State   TaskState `json:"state"`
+}
+
+// TrimmedKeys the versions of the key-encryption key that could open what was erased are destroyed
+type TrimmedKeys struct {
+	// OldestVersion the oldest version that was still there
+	OldestVersion int       `json:"oldestVersion"`
+	TrimmedAt     time.Time `json:"trimmedAt"`
+
+	// WrappedBy the latest version that wrapped it
+	WrappedBy int `json:"wrappedBy"`
 }
 
 // Wallet defines model for Wallet.
@@ -2624,6 +2844,18 @@ type GetDocumentVersionsParams struct {
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
 }
 
+// ListDueErasuresParams defines parameters for ListDueErasures.
+type ListDueErasuresParams struct {
+	// After a cursor out of `next`
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+
+	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
+	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
+}
+
 // RequestErasureParams defines parameters for RequestErasure.
 type RequestErasureParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
@@ -2887,6 +3119,9 @@ type ServerInterface interface {
 	// GetDocumentVersions Every version of a document, oldest first
 	// (GET /documents/{documentId}/versions)
 	GetDocumentVersions(w http.ResponseWriter, r *http.Request, documentID DocumentID, params GetDocumentVersionsParams)
+	// ListDueErasures Documents that retention no longer asks to keep
+	// (GET /dueErasures)
+	ListDueErasures(w http.ResponseWriter, r *http.Request, params ListDueErasuresParams)
 	// RequestErasure Ask that a document, or everything of a citizen, be forgotten
 	// (POST /erasures)
 	RequestErasure(w http.ResponseWriter, r *http.Request, params RequestErasureParams)
@@ -2947,6 +3182,9 @@ type ServerInterface interface {
 	// PublishRegistry Publish a new version of the registry
 	// (POST /registry)
 	PublishRegistry(w http.ResponseWriter, r *http.Request, params PublishRegistryParams)
+	// GetSigningKeys The public keys that verify what the vault signs, former ones too
+	// (GET /signingKeys)
+	GetSigningKeys(w http.ResponseWriter, r *http.Request)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -4726,6 +4964,73 @@ func (siw *ServerInterfaceWrapper) GetDocumentVersions(w http.ResponseWriter, r 
 	handler.ServeHTTP(w, r)
 }
 
+// ListDueErasures operation middleware
+func (siw *ServerInterfaceWrapper) ListDueErasures(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDueErasuresParams
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Coffre-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
+		var CoffreMinPosition CoffreMinPosition
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Coffre-Min-Position", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Coffre-Min-Position", valueList[0], &CoffreMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Coffre-Min-Position", Err: err})
+			return
+		}
+
+		params.CoffreMinPosition = CoffreMinPosition
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDueErasures(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // RequestErasure operation middleware
 func (siw *ServerInterfaceWrapper) RequestErasure(w http.ResponseWriter, r *http.Request) {
 
@@ -5589,6 +5894,20 @@ func (siw *ServerInterfaceWrapper) PublishRegistry(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// GetSigningKeys operation middleware
+func (siw *ServerInterfaceWrapper) GetSigningKeys(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSigningKeys(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -5750,6 +6069,8 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/erasures/{erasureId}", wrapper.GetErasure)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/erasures/{erasureId}/approve", wrapper.ApproveErasure)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/erasures/{erasureId}/certificate", wrapper.GetErasureCertificate)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/dueErasures", wrapper.ListDueErasures)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/signingKeys", wrapper.GetSigningKeys)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/projections", wrapper.ListProjections)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/projections/{projectionName}/rebuild", wrapper.RebuildProjection)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/keys", wrapper.GetKeys)
@@ -7042,6 +7363,45 @@ func (response GetDocumentVersionsdefaultApplicationProblemPlusJSONResponse) Vis
 	return err
 }
 
+type ListDueErasuresRequestObject struct {
+	Params ListDueErasuresParams
+}
+
+type ListDueErasuresResponseObject interface {
+	VisitListDueErasuresResponse(w http.ResponseWriter) error
+}
+
+type ListDueErasures200JSONResponse DueErasures
+
+func (response ListDueErasures200JSONResponse) VisitListDueErasuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDueErasuresdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDueErasuresdefaultApplicationProblemPlusJSONResponse) VisitListDueErasuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RequestErasureRequestObject struct {
 	Params RequestErasureParams
 	Body   *RequestErasureJSONRequestBody
@@ -8009,6 +8369,44 @@ func (response PublishRegistrydefaultApplicationProblemPlusJSONResponse) VisitPu
 	return err
 }
 
+type GetSigningKeysRequestObject struct {
+}
+
+type GetSigningKeysResponseObject interface {
+	VisitGetSigningKeysResponse(w http.ResponseWriter) error
+}
+
+type GetSigningKeys200JSONResponse SigningKeys
+
+func (response GetSigningKeys200JSONResponse) VisitGetSigningKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSigningKeysdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetSigningKeysdefaultApplicationProblemPlusJSONResponse) VisitGetSigningKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// GetCitizen How the caller names a citizen from now on
@@ -8095,6 +8493,9 @@ type StrictServerInterface interface {
 	// GetDocumentVersions Every version of a document, oldest first
 	// (GET /documents/{documentId}/versions)
 	GetDocumentVersions(ctx context.Context, request GetDocumentVersionsRequestObject) (GetDocumentVersionsResponseObject, error)
+	// ListDueErasures Documents that retention no longer asks to keep
+	// (GET /dueErasures)
+	ListDueErasures(ctx context.Context, request ListDueErasuresRequestObject) (ListDueErasuresResponseObject, error)
 	// RequestErasure Ask that a document, or everything of a citizen, be forgotten
 	// (POST /erasures)
 	RequestErasure(ctx context.Context, request RequestErasureRequestObject) (RequestErasureResponseObject, error)
@@ -8155,6 +8556,9 @@ type StrictServerInterface interface {
 	// PublishRegistry Publish a new version of the registry
 	// (POST /registry)
 	PublishRegistry(ctx context.Context, request PublishRegistryRequestObject) (PublishRegistryResponseObject, error)
+	// GetSigningKeys The public keys that verify what the vault signs, former ones too
+	// (GET /signingKeys)
+	GetSigningKeys(ctx context.Context, request GetSigningKeysRequestObject) (GetSigningKeysResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -9057,6 +9461,32 @@ func (sh *strictHandler) GetDocumentVersions(w http.ResponseWriter, r *http.Requ
 	}
 }
 
+// ListDueErasures operation middleware
+func (sh *strictHandler) ListDueErasures(w http.ResponseWriter, r *http.Request, params ListDueErasuresParams) {
+	var request ListDueErasuresRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDueErasures(ctx, request.(ListDueErasuresRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDueErasures")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDueErasuresResponseObject); ok {
+		if err := validResponse.VisitListDueErasuresResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // RequestErasure operation middleware
 func (sh *strictHandler) RequestErasure(w http.ResponseWriter, r *http.Request, params RequestErasureParams) {
 	var request RequestErasureRequestObject
@@ -9611,6 +10041,30 @@ func (sh *strictHandler) PublishRegistry(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PublishRegistryResponseObject); ok {
 		if err := validResponse.VisitPublishRegistryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSigningKeys operation middleware
+func (sh *strictHandler) GetSigningKeys(w http.ResponseWriter, r *http.Request) {
+	var request GetSigningKeysRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSigningKeys(ctx, request.(GetSigningKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSigningKeys")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSigningKeysResponseObject); ok {
+		if err := validResponse.VisitGetSigningKeysResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -6,6 +6,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/domain/document"
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
 )
@@ -50,6 +51,21 @@ func (v *Vault) enroll(ctx context.Context, in intent, step int, ssin SSIN) (per
 		err = citizen.ErrErased
 	}
 	return p, err
+}
+
+// stillOpen is asked when something was attested in a document and is durable, before
+// its issuer is told: an erasure that had started by then never judged it, so it
+// counts for nothing (rule E-4). An erasure that starts from here on finds it in the
+// log, and judges it (rule E-1).
+func (v *Vault) stillOpen(ctx context.Context, of domain.CitizenID, d domain.DocumentID) error {
+	state, _, err := citizens.Load(ctx, v.Log, citizenStream(of))
+	switch {
+	case err != nil || !state.Closed(d):
+		return err
+	case state.Standing() == citizen.Erasing || state.Standing() == citizen.Erased:
+		return citizen.ErrErased
+	}
+	return document.ErrContentDestroyed
 }
 
 // named returns the citizen whom an organisation names by number or by its own

@@ -136,8 +136,8 @@ func (v *Vault) Worked(ctx context.Context) error {
 	}
 }
 
-// Work resumes what an earlier process left undone, runs tasks and removes what is
-// too old until ctx ends, and returns nil when those that ran have stopped. It runs
+// Work resumes what an earlier process left undone, runs tasks, removes what is too
+// old and tells which erasures are final until ctx ends, and returns nil when those that ran have stopped. It runs
 // once, with the read models' runner at work.
 func (v *Vault) Work(ctx context.Context) error {
 	v.tasks.put("resume", v.Resume)
@@ -168,6 +168,7 @@ func (v *Vault) performAll(ctx context.Context) {
 		case <-news:
 		case <-tidy.C:
 			v.tasks.put("tidy", v.tidy)
+			v.tasks.put(finalising, v.finaliseErasures)
 		case <-ctx.Done():
 			return
 		}

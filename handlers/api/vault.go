@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/domain/citizen"
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/eventstore/requests"
@@ -34,7 +35,7 @@ type Vault struct {
 	Log      *eventstore.Log
 	Keys     *seal.Ring
 	Rotator  seal.Rotator
-	Signer   seal.Signer
+	Signer   seal.Signer // of the log
 	Codec    eventstore.Codec
 	Sealer   eventstore.Sealer
 	Requests *requests.Table
@@ -50,7 +51,13 @@ type Vault struct {
 	Shreds     *shred.List   // of destroyed keys
 	EraseAfter time.Duration // how long other processes may still use a key: seal.Ring.Lease; 0 when there are none
 	Keeper     string        // where the key-encryption key lives, as operators read it
-	Exports    string        // folder of export files, readable by its owner only
+	// Destroyer signs certificates of erasure, which nothing else of the application can
+	// (rule E-2). nil: nothing is erased here.
+	Destroyer seal.Signer
+	// Retentions are those that the operator states for copies of the key ring and of its
+	// keeper. nil: none is stated, and no certificate is final (rule E-3).
+	Retentions *citizen.Retentions
+	Exports    string // folder of export files, readable by its owner only
 
 	Now   func() time.Time
 	NewID func() uuid.UUID // random
@@ -63,6 +70,7 @@ type Vault struct {
 	tasks    tasks        // that go on after their request was answered
 	rewrap   progress     // of the rotation under way, or the last one
 	shown    shownRegistry
+	signing  notedKeys // signing keys that are remembered
 }
 
 // noCitizen is whose key seals streams that have nothing personal.

@@ -99,7 +99,7 @@ func newVault(t testing.TB, change ...func(*registry.Registry)) *testVault {
 		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: sealer, Now: tv.Clock.Now}),
 		Keys: ring, Codec: codec.Catalog, Sealer: sealer, Requests: table, Words: new(vocabulary.Holder),
 		Wallets: wallet.New(), ConsentLog: consentlog.New(), AccessLog: accesslog.New(), Evidence: evidence.New(), Erasures: erasures.New(),
-		Rotator: tv.Keeper, Signer: tv.Keeper, Keeper: "a test's", Shreds: shred.Open(filepath.Join(dir, "shred.list")), Exports: t.TempDir(),
+		Rotator: tv.Keeper, Signer: tv.Keeper, Destroyer: tv.Keeper, Keeper: "a test's", Shreds: shred.Open(filepath.Join(dir, "shred.list")), Exports: t.TempDir(),
 		Now: tv.Clock.Now, NewID: uuid.New, Slog: slog.New(slog.DiscardHandler),
 	}
 	tv.Vault = v
@@ -130,7 +130,7 @@ func (tv *testVault) restart(change ...func(*Vault)) {
 	tv.Vault = &Vault{
 		Log: was.Log, Keys: was.Keys, Codec: was.Codec, Sealer: was.Sealer, Requests: was.Requests, Words: was.Words, Runner: was.Runner,
 		Wallets: was.Wallets, ConsentLog: was.ConsentLog, AccessLog: was.AccessLog, Evidence: was.Evidence, Erasures: was.Erasures,
-		Rotator: was.Rotator, Signer: was.Signer, Keeper: was.Keeper, Shreds: was.Shreds, Exports: was.Exports, EraseAfter: was.EraseAfter,
+		Rotator: was.Rotator, Signer: was.Signer, Destroyer: was.Destroyer, Retentions: was.Retentions, Keeper: was.Keeper, Shreds: was.Shreds, Exports: was.Exports, EraseAfter: was.EraseAfter,
 		Now: was.Now, NewID: was.NewID, Slog: was.Slog,
 	}
 	for _, c := range change {

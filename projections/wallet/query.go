@@ -32,6 +32,8 @@ const (
 
 	selectDocument = `SELECT NULL, ` + documentColumns + ` FROM versions v
 		WHERE v.document = ? AND v.to_leaf > ? AND v.from_leaf <= ?`
+	selectHeldAll = `SELECT NULL, ` + documentColumns + ` FROM versions v
+		WHERE v.from_leaf > ? AND v.to_leaf = ? AND v.destroyed = 0 ORDER BY v.from_leaf LIMIT ?`
 	selectVersions = `SELECT NULL, ` + documentColumns + ` FROM versions v
 		WHERE v.document = ? AND v.from_leaf <= ? ORDER BY v.from_leaf`
 
@@ -142,6 +144,13 @@ func (w *Wallets) documents(ctx context.Context, query string, args ...any) ([]D
 		all[i].Sealed = slices.Clone(all[i].Sealed)
 	}
 	return all, nil
+}
+
+// All returns at most limit documents of all citizens whose content is there, as they
+// are known now, from behind a leaf; -1 to begin. The last one's FromLeaf is the next
+// cursor: a document that changes meanwhile may come once more.
+func (w *Wallets) All(ctx context.Context, after int64, limit int) ([]Document, error) {
+	return w.documents(ctx, selectHeldAll, after, int64(forEver), int64(limit))
 }
 
 // IssuedFilter narrows IssuedBy; absent members do not.

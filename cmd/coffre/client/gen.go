@@ -253,6 +253,15 @@ func (c *Client) GetDocumentVersions(ctx context.Context, documentID DocumentID,
 	return c.do(ctx, r)
 }
 
+// ListDueErasures: Documents that retention no longer asks to keep.
+func (c *Client) ListDueErasures(ctx context.Context, params ListDueErasuresParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/dueErasures"}
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
+	return c.do(ctx, r)
+}
+
 // RequestErasure: Ask that a document, or everything of a citizen, be forgotten.
 func (c *Client) RequestErasure(ctx context.Context, params RequestErasureParams, body RequestErasureJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/erasures"}
@@ -398,5 +407,11 @@ func (c *Client) PublishRegistry(ctx context.Context, params PublishRegistryPara
 	r := request{method: http.MethodPost, path: "/registry"}
 	r.head("Idempotency-Key", params.IdempotencyKey, true)
 	r.body = body
+	return c.do(ctx, r)
+}
+
+// GetSigningKeys: The public keys that verify what the vault signs, former ones too.
+func (c *Client) GetSigningKeys(ctx context.Context) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/signingKeys"}
 	return c.do(ctx, r)
 }

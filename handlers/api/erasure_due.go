@@ -1,0 +1,116 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/domain/registry"
+	"coffre/eventstore"
+	"coffre/projections/wallet"
+)
+
+// dueScan bounds the documents that one call looks at, so that a page takes as long
+// in a large vault; next leads on from there.
+const dueScan = 1000
+
+// ListDueErasures implements GET /dueErasures: what retention no longer asks to keep.
+// It changes nothing. Sealed dates on which a retention depends are opened for the
+// judgement, a page at once, and not told.
+func (v *Vault) ListDueErasures(ctx context.Context, r ListDueErasuresRequestObject) (ListDueErasuresResponseObject, error) {
+	p := r.Params
+	if err := v.seen(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
+		return nil, err
+	}
+	cursor, err := after(p.After)
+	if err != nil {
+		return nil, err
+	}
+	held, err := v.Wallets.All(ctx, cursor, dueScan)
+	if err != nil {
+		return nil, err
+	}
+	page := DueErasures{Self: dueHref(p, p.After), Items: []DueErasure{}, PageSize: pageSize(p.PageSize)}
+	words, today := v.Words.Current(), domain.BelgianDate(v.Now())
+	var sealed []eventstore.Stream
+	for i := range held {
+		if t, known := words.Retention(held[i].Type); known && t.From == registry.FromEnd && held[i].PersonalValidity {
+			sealed = append(sealed, held[i].Place.Stream)
+		}
+	}
+	if err := v.Keys.PrefetchStreams(ctx, sealed); err != nil && !errors.Is(err, eventstore.ErrErased) {
+		return nil, err
+	}
+	for i := range held {
+		if len(page.Items) == page.PageSize {
+			page.Next = dueHref(p, leafToken(cursor))
+			break
+		}
+		cursor = held[i].FromLeaf
+		retention, known := words.Retention(held[i].Type)
+		if !known {
+			return nil, fmt.Errorf("the registry has no type %s", held[i].Type)
+		}
+		item, due, err := v.dueErasure(ctx, &held[i], retention, today)
+		if err != nil {
+			return nil, err
+		}
+		if due {
+			page.Items = append(page.Items, item)
+		}
+	}
+	if page.Next == "" && len(held) == dueScan {
+		page.Next = dueHref(p, leafToken(cursor))
+	}
+	return ListDueErasures200JSONResponse(page), nil
+}
+
+// dueErasure judges one document. One that is being erased is not due any more.
+func (v *Vault) dueErasure(ctx context.Context, d *wallet.Document, retention registry.Retention, today domain.Date) (DueErasure, bool, error) {
+	kept := citizen.Kept{Document: d.Document, Type: d.Type, Issued: domain.BelgianDate(d.IssuedAt), Retention: retention}
+	if retention.From == registry.FromEnd {
+		a, err := v.attested(ctx, d.Document)
+		if err != nil {
+			return DueErasure{}, false, err
+		}
+		if a, err = v.withDatesBut(ctx, a, eventstore.ErrErased); err != nil {
+			return DueErasure{}, false, err
+		}
+		kept.Ended = a.state.EndedBy(today)
+	}
+	since, due := kept.Due(today)
+	if !due {
+		return DueErasure{}, false, nil
+	}
+	state, _, err := citizens.Load(ctx, v.Log, citizenStream(d.Citizen))
+	if err != nil || state.Closed(d.Document) {
+		return DueErasure{}, false, err
+	}
+	item := DueErasure{
+		Href: documentHref(d.Document), DocumentID: d.Document, CitizenID: d.Citizen, DocumentType: d.Type,
+		Rule: retention.Rule, Then: RetentionEnd(strings.ToLower(string(retention.Then))), LegalHold: state.OnHold(),
+	}
+	if !d.PersonalValidity || retention.From == registry.FromIssue {
+		item.Since = since
+	}
+	return item, true, nil
+}
+
+func dueHref(p ListDueErasuresParams, after string) string {
+	q := url.Values{}
+	if after != "" {
+		q.Set("after", after)
+	}
+	if p.PageSize != 0 {
+		q.Set("pageSize", strconv.Itoa(int(p.PageSize)))
+	}
+	if len(q) == 0 {
+		return Base + "/dueErasures"
+	}
+	return Base + "/dueErasures?" + q.Encode()
+}

@@ -1,0 +1,219 @@
+package api
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/domain/registry"
+	"coffre/eventstore"
+	"coffre/eventstore/faulty"
+)
+
+const diplomaContent = `{"title":"Canary of Arts","institution":"Canary University","awardedOn":"2006-06-30","level":7}`
+
+// before runs meanwhile once, right before the n-th append from here on has its
+// effect: what others do then comes first in the log.
+func (tv *testVault) before(n int64, meanwhile func()) {
+	var appends atomic.Int64
+	tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
+		if c.Method == faulty.Append && appends.Add(1) == n {
+			meanwhile()
+		}
+		return faulty.Fault{}
+	})
+}
+
+func (tv *testVault) tryIssue(t testing.TB, by domain.Organisation, body DocumentIssue) error {
+	t.Helper()
+	body.SourceReference, body.ValidFrom = "ref-"+uuid.NewString(), "2026-01-01"
+	_, err := tv.IssueDocument(tv.as(t, issuer(by), "issueDocument", body), IssueDocumentRequestObject{
+		Params: IssueDocumentParams{IdempotencyKey: uuid.New()}, Body: &body,
+	})
+	return err
+}
+
+// E-1: a document whose issuer was told that it is recorded, while an erasure was
+// being judged, is judged too: nothing is destroyed, and all is as it was.
+func TestErasureJudgesWhatIsIssuedMeanwhile(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued := make(chan error, 1)
+	tv.before(2, func() { // the first is the approval, the second citizen.erasure-started
+		issued <- tv.tryIssue(t, flanders, DocumentIssue{SSIN: ssin(1), DocumentType: "diploma", Content: Content(diplomaContent)})
+	})
+	if err := tv.approve(t, officer, id); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-issued; err != nil {
+		t.Fatal("it was not issued meanwhile: this proves nothing", err)
+	}
+	tv.resting(t)
+	stopped := recorded[citizen.ErasureStopped](t, tv)
+	if len(stopped) != 1 || stopped[0].Erasure != id || len(stopped[0].Duties) != 1 || stopped[0].Duties[0].Type != "diploma" || stopped[0].Duties[0].Rule != "archiveAct" {
+		t.Errorf("E-1 %+v", stopped)
+	}
+	if state := tv.erasureState(t, id); state != ErasureStateStopped {
+		t.Errorf("E-1 it is %s", state)
+	}
+	if len(recorded[citizen.KeyDestroyed](t, tv)) != 0 {
+		t.Error("E-1 destroyed in spite of a duty")
+	}
+	for _, r := range tv.about(t, ana) {
+		if err := tv.open(t, r); err != nil {
+			t.Errorf("E-1 %s does not open: %v", r.Type, err)
+		}
+	}
+	tv.household(t, 1) // as before
+	if _, err := tv.askErasure(t, officer, ana, domain.DocumentID{}); err != nil {
+		t.Errorf("E-1 it may be asked for again: %v", err)
+	}
+}
+
+// E-4: what is sealed before the keys go and appended later counts for nothing: its
+// issuer is refused, at every step at which it may land, and nothing of it opens.
+func TestErasureRefusesWhatLandsLater(t *testing.T) {
+	for _, landing := range []struct {
+		name  string
+		lease time.Duration
+		await string
+	}{
+		{"while the lease runs", time.Hour, "an erasure waits until no process can hold a key"},
+		{"after the end", 0, "an erasure is done"},
+	} {
+		for _, change := range []struct {
+			name  string
+			scope ErasureScope
+			do    func(*testVault, domain.DocumentID) error
+			said  string
+		}{
+			{"issue", ErasureScopeCitizen, func(tv *testVault, _ domain.DocumentID) error {
+				return tv.tryIssue(t, flanders, DocumentIssue{SSIN: ssin(1), DocumentType: "diploma", Content: Content(diplomaContent)})
+			}, "citizenErased"},
+			{"update", ErasureScopeCitizen, func(tv *testVault, id domain.DocumentID) error {
+				_, err := tv.update(t, homeAffairs, id, etag(1), household)
+				return err
+			}, "citizenErased"},
+			{"update of the document that goes", ErasureScopeDocument, func(tv *testVault, id domain.DocumentID) error {
+				_, err := tv.update(t, homeAffairs, id, etag(1), household)
+				return err
+			}, "documentErased"},
+		} {
+			if change.scope == ErasureScopeDocument && landing.lease == 0 {
+				continue // within one process an erasure's last word on a document waits for its turn
+			}
+			t.Run(change.name+" "+landing.name, func(t *testing.T) {
+				tv := newVault(t)
+				heard := tv.hear()
+				tv.restart(func(v *Vault) { v.EraseAfter = landing.lease })
+				doc := tv.household(t, 1)
+				ana := tv.person(t, 1)
+				tv.resting(t)
+				one := domain.DocumentID{}
+				if change.scope == ErasureScopeDocument {
+					one = doc
+				}
+				var erasure domain.ErasureID
+				tv.before(1, func() {
+					erasure = tv.erase(t, ana, one)
+					for message := range heard {
+						if message == landing.await {
+							break
+						}
+					}
+				})
+				err := change.do(tv, doc)
+				said := problemOf(err)
+				if said == "erased" { // it had to be decided again, and the key was gone
+					said = change.said
+				}
+				if said != change.said {
+					t.Errorf("E-4 it was answered %q: %v", said, err)
+				}
+				tv.restart(func(v *Vault) { v.EraseAfter = 0 })
+				tv.resting(t)
+				if state := tv.erasureState(t, erasure); state != ErasureStateKeysDestroyed {
+					t.Fatalf("E-4 it is %s", state)
+				}
+				for _, r := range tv.about(t, ana) {
+					if err := tv.open(t, r); (one.IsZero() || r.Stream == documentStream(one)) && !errors.Is(err, eventstore.ErrErased) {
+						t.Errorf("E-3 %s opens, or: %v", r.Type, err)
+					}
+				}
+				c, served := tv.certificateOf(t, erasure)
+				verifiesOffline(t, tv, c, served)
+				if n := len(recorded[citizen.ErasureStopped](t, tv)); n != 0 {
+					t.Error("E-1 it was stopped for what nobody was told is recorded")
+				}
+			})
+		}
+	}
+}
+
+// E-1: a hold that is there when the destroyer begins stops it with the keys in use.
+func TestErasureLeavesKeysInUseUnderAHold(t *testing.T) {
+	tv := newVault(t)
+	heard := tv.hear()
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	hold := domain.HoldID{UUID: uuid.New()}
+	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tv.Store.SetRule(faulty.At(faulty.Append, 2, faulty.Fault{After: eventstore.ErrUnavailable})) // the start
+	if err := tv.approve(t, officer, id); err != nil {
+		t.Fatal(err)
+	}
+	heard.await(t, triedAgain) // the start is recorded, and the destroyer pauses
+	if _, err := citizens.Insist(t.Context(), tv.Log, eventstore.Write{Stream: citizenStream(ana)}, raced{citizen.LegalHoldPlaced{Citizen: ana, Hold: hold, Reason: "litigation", At: noon}}); err != nil {
+		t.Fatal(err)
+	}
+	heard.await(t, "a task waits for somebody")
+	for _, r := range tv.about(t, ana) {
+		if err := tv.open(t, r); err != nil {
+			t.Errorf("E-1 %s does not open under a hold: %v", r.Type, err)
+		}
+	}
+	tv.lift(t, ana, hold)
+	tv.resting(t)
+	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+		t.Errorf("E-1 the hold was lifted, and it is %s", state)
+	}
+}
+
+// E-1: while keys are away nothing is judged, rather than judged wrongly.
+func TestErasureIsNotJudgedWithoutKeys(t *testing.T) {
+	tv := newVault(t, func(r *registry.Registry) {
+		for i := range r.DocumentTypes {
+			if d := &r.DocumentTypes[i]; d.Name == "isiPlusCard" {
+				d.Retention.Duty = true
+			}
+		}
+	})
+	tv.childCard(t, 1)
+	ana := tv.person(t, 1)
+	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tv.Keys.Forget(ana)
+	tv.Keeper.Before(func(string) error { return eventstore.ErrKeysUnavailable })
+	if slug := problemOf(tv.approve(t, officer, id)); slug != "keysUnavailable" {
+		t.Errorf("E-1 judged without keys: %q", slug)
+	}
+	tv.Keeper.Before(nil)
+	if slug := problemOf(tv.approve(t, officer, id)); slug != "retentionDuty" {
+		t.Errorf("E-1 with keys: %q", slug)
+	}
+}
