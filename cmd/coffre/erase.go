@@ -23,8 +23,9 @@ func newErase(p *program) *cobra.Command {
 		`  coffre erase request --data data --ssin-file ssin.txt --reason citizenRequest
   coffre erase approve --data data --subject second-officer 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
   coffre erase status --data data 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
-  coffre erase certificate --data data 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 > certificate.json`,
-		newEraseRequest(p), newEraseApprove(p), newEraseStatus(p), newEraseCertificate(p))
+  coffre erase certificate --data data --json 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 > certificate.json
+  coffre erase verify certificate.json --key keys.json`,
+		newEraseRequest(p), newEraseApprove(p), newEraseStatus(p), newEraseDue(p), newEraseCertificate(p), newEraseKeys(p), newEraseVerify(p))
 }
 
 func newEraseRequest(p *program) *cobra.Command {
@@ -74,7 +75,15 @@ func (p *program) printErasure(asJSON bool, e api.Erasure) error {
 		document = e.DocumentID.String()
 	}
 	return p.print(asJSON, e, "erasure", e.ErasureID.String(), "of", string(e.Scope), "citizen", citizen, "document", document,
-		"state", string(e.State), "reason", string(e.Reason), "requested", day(e.RequestedAt), "approved", day(e.ApprovedAt), "keys destroyed", day(e.KeysDestroyedAt))
+		"state", string(e.State), "reason", string(e.Reason), "requested", day(e.RequestedAt), "approved", day(e.ApprovedAt), "stopped", day(e.StoppedAt), "keys destroyed", day(e.KeysDestroyedAt),
+		"final", day(e.FinalAt), "the law obliges to keep", strings.Join(dutiesOf(e), ", "))
+}
+
+func dutiesOf(e api.Erasure) (all []string) {
+	for _, d := range e.Duties {
+		all = append(all, fmt.Sprintf("document %s (%s, rule %s)", d.DocumentID, d.DocumentType, d.Rule))
+	}
+	return all
 }
 
 // officer is a privacy officer who is one person among several.
@@ -206,9 +215,7 @@ func newEraseCertificate(p *program) *cobra.Command {
 var errCertificate = errors.New("the certificate is not what the contract says")
 
 func (p *program) printCertificate(c api.ErasureCertificate) error {
-	if err := p.facts("erasure", c.ErasureID.String(), "of", string(c.Scope), "citizen", c.CitizenID.String(), "state", string(c.State),
-		"keys destroyed", strconv.Itoa(len(c.Keys)), "at", day(c.DestroyedAt), "events now unreadable", strconv.FormatInt(c.UnreadableEvents, 10),
-		"digest over them", fmt.Sprintf("%x", c.Digest), "final after", string(c.FinalAfter), "signed by", c.SigningKey); err != nil || len(c.Remains) == 0 {
+	if err := p.facts(certified(c)...); err != nil || len(c.Remains) == 0 {
 		return err
 	}
 	fmt.Fprintln(p.Out) // the table tells of an error
@@ -217,4 +224,18 @@ func (p *program) printCertificate(c api.ErasureCertificate) error {
 		t.row(r.What, r.Why, string(r.Until))
 	}
 	return t.flush()
+}
+
+// certified is what a certificate says, for people.
+func certified(c api.ErasureCertificate) []string {
+	facts := []string{"erasure", c.ErasureID.String(), "of", string(c.Scope), "citizen", c.CitizenID.String(), "state", string(c.State),
+		"keys destroyed", strconv.Itoa(len(c.Keys)), "at", day(c.DestroyedAt), "on record in leaf", strconv.FormatInt(c.Record.Leaf, 10),
+		"events now unreadable", strconv.FormatInt(c.UnreadableEvents, 10), "digest over them", fmt.Sprintf("%x", c.Digest)}
+	if c.State == api.ErasureStateFinal {
+		facts = append(facts, "key versions trimmed", fmt.Sprintf("up to %d, by %s", c.Trimmed.WrappedBy, day(c.Trimmed.TrimmedAt)))
+		for _, k := range c.Copies {
+			facts = append(facts, string(k.Kind)+" kept until", fmt.Sprintf("%s (%d days)", k.Until, k.Days))
+		}
+	}
+	return append(facts, "final after", string(c.FinalAfter), "final since", day(c.FinalAt), "signed by", c.SigningKey)
 }

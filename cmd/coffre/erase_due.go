@@ -1,0 +1,53 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/client"
+	"coffre/handlers/api"
+)
+
+func newEraseDue(p *program) *cobra.Command {
+	var at where
+	var me officer
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "due", Short: "Documents that retention no longer asks to keep",
+		Long: `Lists what may be erased by the retention rules of the registry, and erases nothing. Nothing
+personal is told: where the days of validity are personal, no day is.`,
+		Example: `  coffre erase due --data data
+  coffre erase due --data data --json | head`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.asks(cmd.Context(), at, me.grant(), func(c *client.Client) error {
+				t := p.table("DOCUMENT", "TYPE", "CITIZEN", "SINCE", "RULE", "THEN", "LEGAL HOLD")
+				for ask := (api.ListDueErasuresParams{PageSize: 200}); ; {
+					page, err := client.Read[api.DueErasures](c.ListDueErasures(cmd.Context(), ask))
+					if err != nil {
+						return err
+					}
+					for _, d := range page.Body.Items {
+						if asJSON {
+							if err := p.printJSON(d); err != nil {
+								return err
+							}
+							continue
+						}
+						t.row(d.DocumentID.String(), string(d.DocumentType), d.CitizenID.String(), string(d.Since), string(d.Rule), string(d.Then), yes(d.LegalHold))
+					}
+					if ask.After = client.Next(page.Body.Next); ask.After == "" {
+						break
+					}
+				}
+				if asJSON {
+					return nil
+				}
+				return t.flush()
+			})
+		},
+	}
+	at.flags(cmd)
+	me.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
