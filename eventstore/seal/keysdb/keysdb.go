@@ -44,6 +44,11 @@ type engine interface {
 	// again reports whether a batch that was not committed may simply be run again.
 	again(err error) bool
 	scrub(ctx context.Context) error
+	// tables is a query for the names of all tables, in one order.
+	tables() string
+	// renumber is a statement after which rows get numbers above those that a table
+	// holds; "" where that goes without saying.
+	renumber(table string) string
 	close() error
 }
 

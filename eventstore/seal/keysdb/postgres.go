@@ -91,4 +91,12 @@ func (e *postgresEngine) scrub(ctx context.Context) error {
 	return pgdb.Vacuum(ctx, e.writer, schema, scrubPatience)
 }
 
+func (e *postgresEngine) tables() string {
+	return `SELECT tablename::text FROM pg_tables WHERE schemaname = '` + schema + `' ORDER BY tablename`
+}
+
+func (e *postgresEngine) renumber(table string) string {
+	return `SELECT setval(pg_get_serial_sequence('` + table + `', 'id'), (SELECT COALESCE(max(id), 0) + 1 FROM ` + table + `), false)`
+}
+
 func (e *postgresEngine) close() error { return errors.Join(e.reader.Close(), e.writer.Close()) }

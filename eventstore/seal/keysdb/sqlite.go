@@ -63,4 +63,10 @@ func (e sqliteEngine) again(error) bool { return false }
 // scrub moves every change out of the write-ahead log and empties it.
 func (e sqliteEngine) scrub(ctx context.Context) error { return e.db.Truncate(ctx) }
 
+func (e sqliteEngine) tables() string {
+	return `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name`
+}
+
+func (e sqliteEngine) renumber(string) string { return "" }
+
 func (e sqliteEngine) close() error { return e.db.Close() }

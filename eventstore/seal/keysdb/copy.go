@@ -1,0 +1,250 @@
+package keysdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Errors of a copy.
+var (
+	// ErrInUse: a copy needs a database that nothing was kept in, or one that a copy
+	// before it did not finish.
+	ErrInUse = errors.New("keysdb: the database is in use already; a copy needs an empty one")
+	// ErrUnfinished: a copy into the database was not finished, so what it holds is not
+	// all there is.
+	ErrUnfinished = errors.New("keysdb: a copy into this database was not finished")
+	// ErrSteps: the two databases do not have the same tables.
+	ErrSteps = errors.New("keysdb: the databases are of different versions")
+)
+
+// copying is the mark of a copy under way: the table is there until it is finished.
+const copying = "copying"
+
+// Row is one row of a table, by column. A value is nil, an int64, a string or a []byte.
+type Row map[string]any
+
+// Change returns the rows of a table, at least one, as they are to be in the target of
+// a copy. It may keep and change them.
+type Change func(ctx context.Context, table string, rows []Row) ([]Row, error)
+
+// copyRows is how many rows are read, changed and written at once; copyStep how many
+// of them share a statement.
+const copyRows, copyStep = 1000, 20
+
+// Unfinished reports whether a copy into the database was begun and not finished.
+func (db *DB) Unfinished(ctx context.Context) (bool, error) {
+	tables, err := db.tables(ctx)
+	return slices.Contains(tables, copying), err
+}
+
+// BeginCopy marks an empty database as the target of a copy, or takes up one that
+// was marked before. Whoever opens it until [Copy] has ended finds it [DB.Unfinished].
+// It returns ErrInUse for a database that holds something else. Then the caller
+// migrates it as it does every database of the kind.
+func (db *DB) BeginCopy(ctx context.Context) error {
+	tables, err := db.tables(ctx)
+	switch {
+	case err != nil:
+		return err
+	case slices.Contains(tables, copying):
+		return nil
+	case len(tables) > 0:
+		return ErrInUse
+	}
+	_, err = Do(ctx, db, func(tx *Tx) (int64, error) {
+		return tx.Exec(`CREATE TABLE IF NOT EXISTS copying (id INTEGER PRIMARY KEY)`)
+	})
+	return err
+}
+
+// Copy brings every row of from into to, which BeginCopy has marked, after it
+// removed what a copy before it may have left there. change, if not nil, returns the
+// rows of a table as they are to be in the target; progress, if not nil, is told how many of
+// how many rows are there. Nothing may change either database meanwhile. Stopped, it is
+// begun again from the start.
+func Copy(ctx context.Context, from, to *DB, change Change, progress func(done, total int64)) error {
+	if marked, err := to.Unfinished(ctx); err != nil {
+		return fmt.Errorf("copy keys: %w", err)
+	} else if !marked {
+		return fmt.Errorf("copy keys: %w", ErrInUse)
+	}
+	if err := sameSteps(ctx, from, to); err != nil {
+		return fmt.Errorf("copy keys: %w", err)
+	}
+	tables, err := from.contents(ctx)
+	if err != nil {
+		return fmt.Errorf("copy keys: %w", err)
+	}
+	c := copier{from: from, to: to, change: change, progress: progress}
+	for _, table := range tables {
+		n, err := from.count(ctx, table)
+		if err != nil {
+			return fmt.Errorf("copy keys: %w", err)
+		}
+		c.total += n
+	}
+	for _, table := range tables {
+		if err := c.table(ctx, table); err != nil {
+			return fmt.Errorf("copy keys: table %s: %w", table, err)
+		}
+	}
+	if err := to.Scrub(ctx); err != nil {
+		return fmt.Errorf("copy keys: %w", err)
+	}
+	_, err = Do(ctx, to, func(tx *Tx) (int64, error) { return tx.Exec(`DROP TABLE copying`) })
+	return err
+}
+
+type copier struct {
+	from, to    *DB
+	change      Change
+	progress    func(done, total int64)
+	done, total int64
+}
+
+// table copies the rows of one table. A table is read once, in the order of its
+// rows' numbers where they have some.
+func (c *copier) table(ctx context.Context, name string) error {
+	if _, err := Do(ctx, c.to, func(tx *Tx) (int64, error) { return tx.Exec(`DELETE FROM ` + name) }); err != nil {
+		return err
+	}
+	columns, err := c.from.columns(ctx, name)
+	if err != nil {
+		return err
+	}
+	query, numbered := `SELECT * FROM `+name, slices.Contains(columns, "id")
+	if numbered {
+		query += ` ORDER BY id`
+	}
+	rows, err := c.from.reads.db.QueryxContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	batch := make([]Row, 0, copyRows)
+	for rows.Next() {
+		row := make(Row, len(columns))
+		if err := rows.MapScan(row); err != nil {
+			return err
+		}
+		if batch = append(batch, row); len(batch) == copyRows {
+			if err := c.write(ctx, name, columns, batch); err != nil {
+				return err
+			}
+			batch = batch[:0]
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	if err := c.write(ctx, name, columns, batch); err != nil {
+		return err
+	}
+	if renumber := c.to.engine.renumber(name); renumber != "" && numbered {
+		_, err = Do(ctx, c.to, func(tx *Tx) (int64, error) { return tx.Exec(renumber) })
+	}
+	return err
+}
+
+func (c *copier) write(ctx context.Context, table string, columns []string, rows []Row) (err error) {
+	if len(rows) == 0 {
+		return nil
+	}
+	read := int64(len(rows))
+	if c.change != nil {
+		if rows, err = c.change(ctx, table, rows); err != nil {
+			return err
+		}
+	}
+	one := "(" + strings.Repeat("?, ", len(columns)-1) + "?)"
+	insert := func(n int) string {
+		return `INSERT INTO ` + table + ` (` + strings.Join(columns, ", ") + `) VALUES ` + strings.Repeat(one+", ", n-1) + one
+	}
+	_, err = Do(ctx, c.to, func(tx *Tx) (int64, error) {
+		for rest := range slices.Chunk(rows, copyStep) {
+			groups := [][]Row{rest}
+			if len(rest) < copyStep { // one by one, so that few statements are prepared
+				groups = slices.Collect(slices.Chunk(rest, 1))
+			}
+			for _, group := range groups {
+				args := make([]any, 0, len(group)*len(columns))
+				for _, row := range group {
+					for _, column := range columns {
+						args = append(args, row[column])
+					}
+				}
+				if _, err := tx.Exec(insert(len(group)), args...); err != nil {
+					return 0, err
+				}
+			}
+		}
+		return int64(len(rows)), nil
+	})
+	if err != nil {
+		return err
+	}
+	c.done += read
+	if c.progress != nil {
+		c.progress(c.done, c.total)
+	}
+	return nil
+}
+
+// tables lists what is in the database.
+func (db *DB) tables(ctx context.Context) (names []string, err error) {
+	err = db.writes.db.SelectContext(ctx, &names, db.engine.tables())
+	return names, err
+}
+
+// contents lists the tables but for those about the database itself.
+func (db *DB) contents(ctx context.Context) ([]string, error) {
+	names, err := db.tables(ctx)
+	return slices.DeleteFunc(names, func(name string) bool { return name == "schema_versions" || name == copying }), err
+}
+
+func (db *DB) columns(ctx context.Context, table string) ([]string, error) {
+	rows, err := db.reads.db.QueryxContext(ctx, `SELECT * FROM `+table+` LIMIT 0`)
+	if err != nil {
+		return nil, err
+	}
+	columns, err := rows.Columns()
+	return columns, errors.Join(err, rows.Close())
+}
+
+func (db *DB) count(ctx context.Context, table string) (n int64, err error) {
+	err = db.reads.db.GetContext(ctx, &n, `SELECT count(*) FROM `+table)
+	return n, err
+}
+
+// sameSteps refuses databases whose components are not at the same step.
+func sameSteps(ctx context.Context, from, to *DB) error {
+	steps := func(db *DB) (map[string]int, error) {
+		var rows []struct {
+			Component string
+			Version   int
+		}
+		err := db.writes.db.SelectContext(ctx, &rows, `SELECT component, version FROM schema_versions`)
+		all := make(map[string]int, len(rows))
+		for _, row := range rows {
+			all[row.Component] = row.Version
+		}
+		return all, err
+	}
+	a, err := steps(from)
+	if err != nil {
+		return err
+	}
+	b, err := steps(to)
+	if err != nil {
+		return err
+	}
+	for component, version := range a {
+		if b[component] != version {
+			return fmt.Errorf("%w: %s", ErrSteps, component)
+		}
+	}
+	return nil
+}
