@@ -96,13 +96,18 @@ type Ring struct {
 
 // OpenRing opens the ring in db, which stays the caller's to close, after the
 // ring. On first start it makes the deployment's keys. It needs the key-encryption
-// key at once.
+// key at once. A database that a copy did not finish is refused (keysdb.ErrUnfinished).
 func OpenRing(ctx context.Context, db *keysdb.DB, kek KEK, cfg Config) (*Ring, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	if err := db.Migrate(ctx, "seal", migrations); err != nil {
+	if unfinished, err := db.Unfinished(ctx); err != nil {
+		return nil, err
+	} else if unfinished { // keys that a copy has not brought yet would be taken for unknown
+		return nil, keysdb.ErrUnfinished
+	}
+	if err := Migrate(ctx, db); err != nil {
 		return nil, err
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))

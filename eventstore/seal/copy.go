@@ -1,0 +1,96 @@
+package seal
+
+import (
+	"context"
+	"fmt"
+
+	"coffre/domain"
+	"coffre/eventstore/seal/keysdb"
+)
+
+// Migrate makes the ring's tables, or brings them up to date, and puts nothing into
+// them: for the target of a copy. [OpenRing] does the same first.
+func Migrate(ctx context.Context, db *keysdb.DB) error { return db.Migrate(ctx, "seal", migrations) }
+
+// Rewrapping is what [keysdb.Copy] does to a ring's rows when the copy has a
+// key-encryption key of its own: what from wrapped is wrapped by to, a thousand keys
+// at a time; each key is in this process's memory for that moment. How far from was
+// rotated, and which of its backups were verified, says nothing about to and stays
+// behind. An error wraps ErrRefused when a key does not open: then the ring is
+// damaged, or from is not its key.
+func Rewrapping(from, to KEK) keysdb.Change {
+	return func(ctx context.Context, table string, rows []keysdb.Row) ([]keysdb.Row, error) {
+		switch table {
+		case "rotations", "key_backups":
+			return nil, nil
+		case "subjects":
+			return rows, rewrapRows(ctx, from, to, rows, func(row keysdb.Row) ([]byte, error) {
+				id, ok := row["citizen"].([]byte)
+				if !ok {
+					return nil, errRow
+				}
+				citizen, err := citizenID(id)
+				return dekAAD(domain.CitizenID{UUID: citizen.UUID}), err
+			})
+		case "deployment_keys":
+			return rows, rewrapRows(ctx, from, to, rows, func(row keysdb.Row) ([]byte, error) {
+				name, named := row["name"].(string)
+				version, numbered := row["version"].(int64)
+				if !named || !numbered {
+					return nil, errRow
+				}
+				return deploymentAAD(name, int(version)), nil
+			})
+		}
+		return rows, nil
+	}
+}
+
+var errRow = fmt.Errorf("a row of the key ring is not what it should be: %w", ErrRefused)
+
+// rewrapRows replaces what rows hold in wrapped, and the version it is wrapped by.
+func rewrapRows(ctx context.Context, from, to KEK, rows []keysdb.Row, aad func(keysdb.Row) ([]byte, error)) error {
+	var items []UnwrapItem
+	var of []keysdb.Row // the row of each item
+	for _, row := range rows {
+		wrapped, ok := row["wrapped"].([]byte)
+		if !ok || len(wrapped) == 0 { // destroyed
+			continue
+		}
+		use, err := aad(row)
+		if err != nil {
+			return err
+		}
+		items, of = append(items, UnwrapItem{Wrapped: wrapped, AAD: use}), append(of, row)
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	plain, err := from.Unwrap(ctx, items)
+	if err != nil {
+		return fmt.Errorf("unwrap for the copy: %w", err)
+	}
+	again := make([]WrapItem, len(items))
+	defer func() {
+		for _, p := range plain {
+			clear(p.Plain)
+		}
+	}()
+	for i, p := range plain {
+		if p.Err != nil {
+			return fmt.Errorf("unwrap for the copy: %w", p.Err)
+		}
+		again[i] = WrapItem{Plain: p.Plain, AAD: items[i].AAD}
+	}
+	wrapped, err := to.Wrap(ctx, again)
+	if err != nil {
+		return fmt.Errorf("wrap for the copy: %w", err)
+	}
+	for i, w := range wrapped {
+		if w.Err != nil {
+			return fmt.Errorf("wrap for the copy: %w", w.Err)
+		}
+		of[i]["wrapped"], of[i]["kek_version"] = w.Bytes, int64(w.Version)
+	}
+	return nil
+}
