@@ -44,7 +44,9 @@ func peek(c net.Conn) socket {
 		return ended
 	}
 	state := silent
-	err = raw.Read(func(fd uintptr) bool {
+	// Control, and not Read, which waits for whoever reads the connection: the driver
+	// leaves a reader behind when the server was slow to take what it wrote.
+	err = raw.Control(func(fd uintptr) {
 		var one [1]byte
 		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		switch {
@@ -53,7 +55,6 @@ func peek(c net.Conn) socket {
 		case err == nil, !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR):
 			state = ended
 		}
-		return true
 	})
 	if err != nil {
 		return ended
