@@ -16,14 +16,18 @@ func Migrate(ctx context.Context, db *keysdb.DB) error { return db.Migrate(ctx, 
 // key-encryption key of its own: what from wrapped is wrapped by to, a thousand keys
 // at a time; each key is in this process's memory for that moment. How far from was
 // rotated, and which of its backups were verified, says nothing about to and stays
-// behind. An error wraps ErrRefused when a key does not open: then the ring is
+// behind; when something destroyed comes back in no copy is counted anew, which holds
+// only if from and its own copies are destroyed once the copy is in use. An error wraps ErrRefused when a key does not open: then the ring is
 // damaged, or from is not its key.
 func Rewrapping(from, to KEK) keysdb.Change {
 	return func(ctx context.Context, table string, rows []keysdb.Row) ([]keysdb.Row, error) {
 		switch table {
 		case "rotations", "key_backups":
 			return nil, nil
+		case "stream_keys":
+			forgetVersions(rows)
 		case "subjects":
+			forgetVersions(rows)
 			return rows, rewrapRows(ctx, from, to, rows, func(row keysdb.Row) ([]byte, error) {
 				id, ok := row["citizen"].([]byte)
 				if !ok {
@@ -43,6 +47,14 @@ func Rewrapping(from, to KEK) keysdb.Change {
 			})
 		}
 		return rows, nil
+	}
+}
+
+// forgetVersions removes by what version of the former key something destroyed was
+// wrapped: see [Ring.SubjectDestruction].
+func forgetVersions(rows []keysdb.Row) {
+	for _, row := range rows {
+		row["destroyed_version"] = int64(0)
 	}
 }
 

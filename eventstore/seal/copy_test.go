@@ -85,6 +85,12 @@ func TestRingCopied(t *testing.T) {
 	if err != nil || !isNew || fresh.UUID == uuid.Nil {
 		t.Fatalf("a new citizen: %v, %v", isNew, err)
 	}
+	_, err = other.Rotate(ctx)
+	check(t, err)
+	if d, err := copied.SubjectDestruction(ctx, citizens[0]); err != nil || d.WrappedBy != 2 || !d.TrimmedAt.IsZero() {
+		t.Fatalf("what the former keeper's version says of a destruction came along: %+v, %v", d, err)
+	}
+	check(t, copied.RewrapAll(ctx, nil))
 	status, err := copied.Status(ctx)
 	if err != nil || status.Active+status.Pending != n || status.Destroyed != 1 || status.Behind() != 0 {
 		t.Fatalf("%+v, %v", status, err)
