@@ -12,6 +12,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/eventstore"
+	"coffre/eventstore/seal"
 	"coffre/handlers/api/wire"
 	"coffre/projections"
 )
@@ -60,6 +61,7 @@ var (
 	errUnknown    = domain.NewError(domain.Unavailable, "outcomeUnknown", "it may or may not have been recorded; repeat it with the same key")
 	errModelsAway = domain.NewError(domain.Unavailable, "readModelUnavailable", "what you ask is being made ready; try again")
 	errKeysAway   = domain.NewError(domain.Unavailable, "keysUnavailable", "the keys cannot be reached now")
+	errNoIdentity = domain.NewError(domain.Unavailable, "identityNotConfigured", "this server was given no login to do that with; its operator can")
 	errTooSlow    = domain.NewError(domain.Unavailable, "tooSlow", "it took too long; try again")
 	errNotReady   = domain.NewError(domain.Unavailable, "notReady", "this process does not take requests now")
 	errDiskFull   = domain.NewError(domain.Full, "storageFull", "there is no room to record it")
@@ -87,6 +89,7 @@ var infrastructure = []struct {
 	{eventstore.ErrOutcomeUnknown, errUnknown, time.Second},
 	{projections.ErrNotReady, errModelsAway, time.Second},
 	{eventstore.ErrErased, errErased, 0},
+	{seal.ErrNoIdentity, errNoIdentity, time.Minute},
 	{eventstore.ErrKeysUnavailable, errKeysAway, 5 * time.Second},
 	{context.DeadlineExceeded, errTooSlow, time.Second},
 }
