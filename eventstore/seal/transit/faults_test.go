@@ -537,6 +537,42 @@ func TestNothingSecretIsTold(t *testing.T) {
 	}
 }
 
+// Vault's own audit log and files hold no key that passed, no token, and not what
+// unseals it.
+func TestNothingSecretIsAudited(t *testing.T) {
+	s := vaulttest.Start(t)
+	audit := s.Audit(t)
+	cfg := s.Config(t)
+	sent := counting(&cfg)
+	k := s.Keeper(t, cfg)
+	item := wrapped(t, k)
+	opens(t, k, item)
+	secretID, err := os.ReadFile(cfg.Application.(transit.AppRole).SecretIDFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trail, err := os.ReadFile(audit)
+	if err != nil || !bytes.Contains(trail, []byte("coffre/decrypt/kek")) {
+		t.Fatal("the audit log tells of no decryption: this test sees nothing", err)
+	}
+	secrets := append(sent.tokens(), strings.TrimSpace(string(secretID)), base64.StdEncoding.EncodeToString(plainKey), string(plainKey), s.Admin().Token(), s.UnsealKey())
+	err = filepath.WalkDir(s.Dir(), func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		for _, secret := range secrets {
+			if len(secret) < 8 || bytes.Contains(b, []byte(secret)) {
+				t.Errorf("%s holds a secret of %d bytes", d.Name(), len(secret))
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer

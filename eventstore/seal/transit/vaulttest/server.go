@@ -370,6 +370,9 @@ func (s *Server) Audit(t testing.TB) string {
 	return path
 }
 
+// UnsealKey is what opens the server, for tests that look for it elsewhere.
+func (s *Server) UnsealKey() string { return s.unsealKey }
+
 // Dir is the folder of everything the server stores and writes.
 func (s *Server) Dir() string { return s.dir }
 
