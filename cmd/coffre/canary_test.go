@@ -21,6 +21,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/domaintest"
 	"coffre/eventstore"
+	"coffre/eventstore/seal/transit/vaulttest"
 )
 
 // The canary: after the demo and the import of every real record, no file of the
@@ -299,6 +300,31 @@ func TestCanary(t *testing.T) {
 	f.in("the log", p.logs.Bytes(), hits)
 	for canary, where := range hits { // invented or public test data, so it may be shown
 		t.Errorf("%q stands in %s", canary, where)
+	}
+}
+
+// With the keys in Vault nothing is found either, in what Vault stores, logs and
+// audits least of all.
+func TestCanaryInVault(t *testing.T) {
+	found, paths := readImport(t)
+	if paths == nil {
+		return
+	}
+	s := vaulttest.Start(t)
+	audit := s.Audit(t)
+	p := play(t, found, paths, vaultOptions{Vault: vaultOf(t, s)})
+	innocent(t, found)
+	f, hits := newFinder(found), map[string]string{}
+	if files := f.below(t, hits, p.dir, p.temp, s.Dir()); files < 10 {
+		t.Fatalf("looked into %d files only", files)
+	}
+	f.in("the log", p.logs.Bytes(), hits)
+	for canary, where := range hits { // invented or public test data, so it may be shown
+		t.Errorf("%q stands in %s", canary, where)
+	}
+	trail, err := os.ReadFile(audit)
+	if err != nil || bytes.Count(trail, []byte("coffre/decrypt/kek")) < 10 {
+		t.Fatal("Vault's audit log tells of no decryption: this test sees nothing", err)
 	}
 }
 

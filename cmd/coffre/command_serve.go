@@ -24,6 +24,8 @@ type serveOptions struct {
 	WebhookSecretFile string
 
 	Kurrent kurrentOptions
+
+	Vault *VaultConfig // from the environment; nil: keys lie in a file
 }
 
 func newServe(p *program) *cobra.Command {
@@ -32,7 +34,10 @@ func newServe(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve --data DIR (--dev | --oidc-issuer URL)", Short: "Serve the vault over HTTP",
 		Long: `Serves the vault of a data directory and makes the directory when it is not there.
-Keys lie in a file beside the data, which is for trying out: only loopback is served.`,
+Keys lie in a file beside the data, which is for trying out: only loopback is served.
+
+With COFFRE_VAULT_ADDR the keys lie in HashiCorp Vault, and with --oidc-issuer any
+address may be served then; deploy/vault/README.md names the other variables.`,
 		Example: `  coffre serve --dev --data data
   coffre serve --dev --listen 127.0.0.1:8080 --data data --registry my-registry
   coffre serve --data data --oidc-issuer https://login.example --webhook-url https://hooks.example/coffre \
@@ -41,6 +46,11 @@ Keys lie in a file beside the data, which is for trying out: only loopback is se
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Data = dataDir(data)
+			config, err := FromEnv(p.env)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			o.Vault = config.Vault
 			if err := o.check(); err != nil {
 				return err
 			}
@@ -75,8 +85,12 @@ func (o serveOptions) check() error {
 	if err != nil {
 		return usage("--listen is HOST:PORT, such as 127.0.0.1:8080")
 	}
-	if !loopback(host) {
+	switch {
+	case loopback(host):
+	case o.Vault == nil:
 		return usage("--listen %s: with the keys in a file only loopback is served, such as 127.0.0.1", o.Listen)
+	case o.OIDCIssuer == "":
+		return usage("--listen %s: the tokens of `coffre token` are for loopback; others need --oidc-issuer", o.Listen)
 	}
 	for flag, address := range map[string]string{"oidc-issuer": o.OIDCIssuer, "webhook-url": o.WebhookURL} {
 		if address != "" && !safeAddress(address) {
@@ -100,6 +114,9 @@ func safeAddress(address string) bool {
 
 // whatToTry is what a person who started a server may do next.
 func whatToTry(o serveOptions, address string) string {
+	if !o.Dev {
+		return fmt.Sprintf("Coffre serves http://%s, data in %s. Ctrl-C ends it.\n", address, o.Data)
+	}
 	return fmt.Sprintf(`Coffre serves http://%[1]s, data in %[2]s. Try, in another terminal:
 
   coffre demo --data %[2]s

@@ -22,6 +22,7 @@ const (
 	socketFile   = "control.sock"
 	devKeyFile   = "dev-token.key" // signs the tokens of `coffre token`, for development only
 	kekFile      = "kek.json"      // seal/localkek
+	vaultMark    = "keys.vault"    // says that the keys lie in Vault
 	exportFolder = "exports"
 	shredFile    = "shred.list" // destroyed keys; kept apart from backups
 )

@@ -55,7 +55,11 @@ func newProgram(t terminal) *program {
 	return &program{terminal: t, now: time.Now, patience: takeOver, serve: serve, open: func(ctx context.Context, dir dataDir) (runningVault, error) {
 		// Faults only: what becomes of the command is told by the command.
 		faults := slog.New(slog.NewTextHandler(t.Err, &slog.HandlerOptions{Level: slog.LevelError}))
-		return openVault(ctx, dir, vaultOptions{Logger: faults})
+		config, err := FromEnv(t.env)
+		if err != nil {
+			return nil, err
+		}
+		return openVault(ctx, dir, vaultOptions{Logger: faults, Vault: config.Vault})
 	}}
 }
 

@@ -31,7 +31,7 @@ func newMetrics(v *opened) *metrics {
 		}, []string{"operation"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, projectionMetrics{v})
+		m.requests, m.duration, projectionMetrics{v}, keeperMetrics{v})
 	return m
 }
 
@@ -80,5 +80,26 @@ func (p projectionMetrics) Collect(out chan<- prometheus.Metric) {
 		}
 		out <- prometheus.MustNewConstMetric(lagMetric, prometheus.GaugeValue, float64(s.Lag), s.Name)
 		out <- prometheus.MustNewConstMetric(upMetric, prometheus.GaugeValue, running, s.Name)
+	}
+}
+
+var (
+	loginMetric   = prometheus.NewDesc("coffre_vault_logged_in", "1 while this identity has a token of Vault that has not ended.", []string{"identity"}, nil)
+	breakerMetric = prometheus.NewDesc("coffre_vault_breaker_open", "1 while calls of this identity to Vault are not sent, because those before failed.", []string{"identity"}, nil)
+)
+
+// keeperMetrics tell how the logins at Vault stand, without asking it.
+type keeperMetrics struct{ v *opened }
+
+func (keeperMetrics) Describe(out chan<- *prometheus.Desc) {
+	out <- loginMetric
+	out <- breakerMetric
+}
+
+func (k keeperMetrics) Collect(out chan<- prometheus.Metric) {
+	number := map[bool]float64{true: 1}
+	for _, s := range k.v.keeper.states() {
+		out <- prometheus.MustNewConstMetric(loginMetric, prometheus.GaugeValue, number[s.LoggedIn], s.Identity)
+		out <- prometheus.MustNewConstMetric(breakerMetric, prometheus.GaugeValue, number[s.Open], s.Identity)
 	}
 }

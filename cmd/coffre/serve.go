@@ -33,7 +33,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	defer func() { err = errors.Join(err, release()) }()
 
 	logger := slog.New(slog.NewJSONHandler(t.Err, nil))
-	vo := vaultOptions{Logger: logger, Gather: gather, OIDCIssuer: o.OIDCIssuer, OIDCAudience: o.OIDCAudience}
+	vo := vaultOptions{Logger: logger, Gather: gather, OIDCIssuer: o.OIDCIssuer, OIDCAudience: o.OIDCAudience, Vault: o.Vault}
 	if o.Registry != "" {
 		vo.Registry = os.DirFS(o.Registry)
 	}
@@ -70,7 +70,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 		server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
 		go func() { stopped <- server.Serve(l) }()
 	}
-	fmt.Fprint(t.Err, banner, whatToTry(o, public.Addr().String()))
+	fmt.Fprint(t.Err, o.banner(), whatToTry(o, public.Addr().String()))
 	if kurrent != "" {
 		fmt.Fprintf(t.Err, "KurrentDB's clients read the log, sealed, at %s\n", kurrent)
 	}
@@ -122,7 +122,20 @@ func spareProcessors(asked string) {
 var processors = runtime.GOMAXPROCS(0)
 
 // banner says loudly what this is.
-const banner = `
+func (o serveOptions) banner() string {
+	if o.Vault == nil {
+		return `
   *** COFFRE FOR TRYING OUT: keys lie in a file beside the data, and serves this machine only. ***
 
 `
+	}
+	text := "\nCoffre with its keys in Vault at " + o.Vault.Address + ".\n"
+	for _, part := range []struct {
+		role, without string
+	}{{o.Vault.Rotator.Role, "Keys cannot be rotated from here"}, {o.Vault.Destroyer.Role, "Nobody can be erased from here"}} {
+		if part.role == "" {
+			text += part.without + ": no login for it is configured.\n"
+		}
+	}
+	return text + "\n"
+}

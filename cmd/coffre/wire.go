@@ -21,7 +21,6 @@ import (
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
-	"coffre/eventstore/seal/localkek"
 	"coffre/eventstore/seal/shred"
 	"coffre/eventstore/sqlite"
 	"coffre/eventstore/sqlite/sqlitedb"
@@ -47,6 +46,7 @@ type vaultOptions struct {
 	Webhook                  *webhookOptions // nil: nobody is told
 	// Gather is how long the log waits for company before it syncs few appends.
 	Gather time.Duration
+	Vault  *VaultConfig // nil: keys lie in a file beside the data
 	// Sealing, when set, stands before what the log and the answers seal and open with:
 	// tests show with it what would be seen if nothing were sealed.
 	Sealing func(eventstore.Sealer) eventstore.Sealer
@@ -57,6 +57,7 @@ type opened struct {
 	handler http.Handler
 	control http.Handler // the same for the control socket, where this directory's own tokens count
 	core    *api.Vault
+	keeper  keeper
 	store   *sqlite.Store
 	ring    *seal.Ring
 	runner  *projections.Runner
@@ -104,17 +105,16 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 		return nil, err
 	}
 	onClose(v.store.Close)
-	kek, err := localkek.Open(dir.file(kekFile))
-	if err != nil {
+	if v.keeper, err = openKeeper(ctx, dir, o.Vault, o.Logger); err != nil {
 		return nil, err
 	}
-	onClose(kek.Close)
+	onClose(v.keeper.close)
 	keys, err := keysdb.Open(ctx, dir.file("keys.db"), sqlitedb.Options{})
 	if err != nil {
 		return nil, err
 	}
 	onClose(keys.Close)
-	if v.ring, err = seal.OpenRing(ctx, keys, kek, seal.Config{}); err != nil {
+	if v.ring, err = seal.OpenRing(ctx, keys, v.keeper, seal.Config{}); err != nil {
 		return nil, err
 	}
 	onClose(v.ring.Close)
@@ -145,10 +145,10 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 		return nil, fmt.Errorf("export folder: %w", err)
 	}
 	v.core = &api.Vault{
-		Log: log, Keys: v.ring, Rotator: kek, Signer: kek, Destroyer: kek, Codec: codec.Catalog, Sealer: sealer, Requests: table,
+		Log: log, Keys: v.ring, Rotator: v.keeper.rotator, Signer: v.keeper.signer, Destroyer: v.keeper.destroyer, Codec: codec.Catalog, Sealer: sealer, Requests: table,
 		Words: &vocabulary.Holder{}, Runner: v.runner,
 		Wallets: wallets, ConsentLog: consents, AccessLog: accesses, Evidence: held, Erasures: forgotten,
-		Shreds: shreds, Keeper: "a file beside the data", Exports: dir.file(exportFolder), // this process is alone: EraseAfter is 0
+		Shreds: shreds, Keeper: v.keeper.name, Exports: dir.file(exportFolder), // this process is alone: EraseAfter is 0
 		Now: time.Now, NewID: uuid.New, Slog: o.Logger,
 	}
 
@@ -229,7 +229,8 @@ func authenticators(dir dataDir, o vaultOptions, ring *seal.Ring) (own, provider
 }
 
 // ready says whether requests should be sent here: every read model answers and
-// the process is not leaving.
+// the process is not leaving. Keys that are away are no reason: withdrawals,
+// revocations and metadata go on without them; health and metrics tell.
 func (v *opened) ready(ctx context.Context) error {
 	select {
 	case <-v.gone:
@@ -249,11 +250,14 @@ func (v *opened) ready(ctx context.Context) error {
 }
 
 // health says what clients may expect: everything, or less while a read model is
-// built, stopped or far behind.
+// built, stopped or far behind, or the keys are away.
 func (v *opened) health(ctx context.Context) api.HealthStatus {
 	all, err := v.runner.Status(ctx)
 	if err != nil {
 		return api.HealthStatusDOWN
+	}
+	if !v.keeper.well(ctx) {
+		return api.HealthStatusDEGRADED
 	}
 	for _, s := range all {
 		if s.State != projections.Live && s.State != projections.CatchingUp {

@@ -157,23 +157,23 @@ func (k *Keeper) PublicKey(ctx context.Context, keyID string) (ed25519.PublicKey
 	return k.application.publicKey(ctx, keyID)
 }
 
-// Certificates returns the signer of certificates of erasure, the destroyer's.
-func (k *Keeper) Certificates() seal.Signer { return certificates{k} }
+// Certificates returns the signer of certificates of erasure, the destroyer's; nil
+// when there is none.
+func (k *Keeper) Certificates() seal.Signer {
+	if k.destroyer == nil {
+		return nil
+	}
+	return certificates{k.destroyer}
+}
 
-type certificates struct{ k *Keeper }
+type certificates struct{ *client }
 
 func (c certificates) Sign(ctx context.Context, message []byte) ([]byte, string, error) {
-	if c.k.destroyer == nil {
-		return nil, "", missing(destroyer)
-	}
-	return c.k.destroyer.sign(ctx, message)
+	return c.sign(ctx, message)
 }
 
 func (c certificates) PublicKey(ctx context.Context, keyID string) (ed25519.PublicKey, string, error) {
-	if c.k.destroyer == nil {
-		return nil, "", missing(destroyer)
-	}
-	return c.k.destroyer.publicKey(ctx, keyID)
+	return c.publicKey(ctx, keyID)
 }
 
 // State tells how one identity stands with Vault, without a call.

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestConfigFromEnv(t *testing.T) {
+	from := func(pairs ...string) func(string) string {
+		return func(name string) string {
+			for i := 0; i < len(pairs); i += 2 {
+				if "COFFRE_VAULT_"+pairs[i] == name {
+					return pairs[i+1]
+				}
+			}
+			return ""
+		}
+	}
+	if c, err := FromEnv(from()); err != nil || c.Vault != nil {
+		t.Fatal(c.Vault, err)
+	}
+	c, err := FromEnv(from("ADDR", "https://v:8200", "ROLE", "r", "SECRET_ID_FILE", "/run/s"))
+	if err != nil || c.Vault.Auth != "approle" || c.Vault.Application != (Identity{Role: "r", SecretIDFile: "/run/s"}) {
+		t.Fatalf("%+v, %v", c.Vault, err)
+	}
+	if k := c.Vault.keeper(); k.Application == nil || k.Rotator != nil || k.Destroyer != nil {
+		t.Fatalf("%+v", k)
+	}
+	c, err = FromEnv(from("ADDR", "https://v:8200", "AUTH", "kubernetes", "ROLE", "coffre", "ROTATOR_ROLE", "coffre-rotator"))
+	if err != nil || c.Vault.keeper().Rotator == nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		pairs []string
+		says  []string
+	}{
+		{[]string{"ROLE", "r"}, []string{"COFFRE_VAULT_ROLE", "COFFRE_VAULT_ADDR"}},
+		{[]string{"DESTROYER_TOKEN_FILE", "r"}, []string{"COFFRE_VAULT_DESTROYER_TOKEN_FILE"}},
+		{[]string{"ADDR", "https://v"}, []string{"COFFRE_VAULT_ROLE is not set"}},
+		{[]string{"ADDR", "https://v", "AUTH", "ldap", "TIMEOUT", "soon", "ROTATOR_SECRET_ID_FILE", "f", "DESTROYER_ROLE", "d", "DESTROYER_TOKEN_FILE", "t"},
+			[]string{"COFFRE_VAULT_AUTH", "COFFRE_VAULT_TIMEOUT", "COFFRE_VAULT_ROLE", "COFFRE_VAULT_ROTATOR_ROLE"}},
+		{[]string{"ADDR", "https://v", "ROLE", "r"}, []string{"COFFRE_VAULT_SECRET_ID_FILE"}},
+		{[]string{"ADDR", "https://v", "AUTH", "kubernetes", "ROLE", "r", "SECRET_ID_FILE", "f"}, []string{"COFFRE_VAULT_TOKEN_FILE for kubernetes"}},
+	} {
+		_, err := FromEnv(from(tc.pairs...))
+		if err == nil {
+			t.Errorf("%v: taken", tc.pairs)
+			continue
+		}
+		for _, part := range tc.says {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%v: %v does not tell %q", tc.pairs, err, part)
+			}
+		}
+	}
+}
+
+// Beyond loopback only with keys in Vault and a provider that vouches for callers.
+func TestWhereToListen(t *testing.T) {
+	vault := &VaultConfig{Address: "https://v:8200"}
+	const everywhere, here = "0.0.0.0:8080", "127.0.0.1:8080"
+	for _, tc := range []struct {
+		o       serveOptions
+		refused string
+	}{
+		{serveOptions{Listen: here, Dev: true}, ""},
+		{serveOptions{Listen: here, Dev: true, Vault: vault}, ""},
+		{serveOptions{Listen: everywhere, Dev: true}, "keys in a file"},
+		{serveOptions{Listen: everywhere, OIDCIssuer: "https://i"}, "keys in a file"},
+		{serveOptions{Listen: everywhere, Dev: true, Vault: vault}, "--oidc-issuer"},
+		{serveOptions{Listen: everywhere, OIDCIssuer: "https://i", Vault: vault}, ""},
+		{serveOptions{Listen: everywhere, OIDCIssuer: "http://i.example", Vault: vault}, "--oidc-issuer"},
+	} {
+		err := tc.o.check()
+		if (err == nil) != (tc.refused == "") || err != nil && !strings.Contains(err.Error(), tc.refused) {
+			t.Errorf("%+v: %v, want %q", tc.o, err, tc.refused)
+		}
+	}
+}

@@ -1,0 +1,338 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"coffre/cmd/coffre/client"
+	"coffre/domain"
+	"coffre/eventstore/seal/transit/vaulttest"
+	"coffre/handlers/api"
+	"coffre/handlers/api/token"
+)
+
+// vaultOf is the configuration for a Vault of the tests, with all its identities.
+func vaultOf(t *testing.T, s *vaulttest.Server) *VaultConfig {
+	t.Helper()
+	identity := func(name string) Identity {
+		login := s.Login(t, name)
+		return Identity{Role: login.RoleID, SecretIDFile: login.SecretIDFile}
+	}
+	return &VaultConfig{
+		Address: s.Address, CAFile: s.CAFile, Timeout: 20 * time.Second, // as slow as a busy machine
+		Application: identity(vaulttest.Application), Rotator: identity(vaulttest.Rotator), Destroyer: identity(vaulttest.Destroyer),
+	}
+}
+
+// inVault is a program over a directory whose keys lie in Vault, with what it opened.
+type inVault struct {
+	vault
+	t      *testing.T
+	dir    string
+	opened *opened
+	logs   *bytes.Buffer
+}
+
+func openInVault(t *testing.T, cfg *VaultConfig) *inVault {
+	t.Helper()
+	v := &inVault{t: t, dir: t.TempDir(), logs: &bytes.Buffer{}}
+	p := newProgram(terminal{In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: &bytes.Buffer{}})
+	p.open = func(ctx context.Context, dir dataDir) (_ runningVault, err error) {
+		v.opened, err = openVault(ctx, dir, vaultOptions{Vault: cfg, Logger: slog.New(slog.NewJSONHandler(v.logs, nil))})
+		return v.opened, err
+	}
+	var err error
+	if v.vault, err = p.connect(t.Context(), where{data: v.dir}, true); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func (v *inVault) citizen(i invented) *client.Client {
+	return v.as(token.Grant{Role: domain.RoleCitizen, SSIN: i.ssin})
+}
+
+func (v *inVault) issue(to invented, reference string) (api.DocumentReceipt, error) {
+	r, err := client.Read[api.DocumentReceipt](v.as(token.Grant{Role: domain.RoleIssuer, Organisation: homeAffairs}).IssueDocument(v.t.Context(),
+		api.IssueDocumentParams{IdempotencyKey: key()}, api.DocumentIssue{
+			SSIN: to.wire(), DocumentType: householdComposition, SourceReference: reference, ValidFrom: "2025-01-01",
+			Content: content(map[string]any{"asOf": "2026-01-01", "householdSize": 3, "members": []any{map[string]any{"relation": "partner"}}}),
+		}))
+	return r.Body, err
+}
+
+// page returns a page of the edge, such as /metrics.
+func (v *inVault) page(path string) (int, string) {
+	w := httptest.NewRecorder()
+	v.opened.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w.Code, w.Body.String()
+}
+
+// keysAway fails the test unless err says to come back when the keys are there.
+func keysAway(t *testing.T, what string, err error) {
+	t.Helper()
+	var no *client.Refusal
+	if !errors.As(err, &no) || no.Status != http.StatusServiceUnavailable || no.Slug() != "keysUnavailable" || no.RetryAfter <= 0 {
+		t.Errorf("%s: %v, want 503 keysUnavailable with Retry-After", what, err)
+	}
+}
+
+// TestVaultGoesAndComesBack tells one life with the keys in a real Vault, which is
+// sealed in the middle of it.
+func TestVaultGoesAndComesBack(t *testing.T) {
+	ctx := t.Context()
+	s := vaulttest.Start(t)
+	v := openInVault(t, vaultOf(t, s))
+	f := inventFamily(time.Now())
+	mother := v.citizen(f.mother)
+	rail := v.as(token.Grant{Role: domain.RoleConsumer, Organisation: railways})
+	household, err := v.issue(f.mother, "slice-mother")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := who{}.id(ctx, mother)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant := func() (domain.ConsentID, error) {
+		r, err := client.Read[api.ConsentReceiptShort](mother.GrantConsent(ctx, api.GrantConsentParams{IdempotencyKey: key()}, api.ConsentGrant{
+			Consumer: railways, Purpose: familyDiscount, DocumentTypes: []domain.DocumentType{householdComposition}, Fields: []domain.Field{"householdSize"},
+			ShownText: api.ShownText{Text: consentText, Language: "en", Version: "1"},
+		}))
+		return r.Body.ConsentID, err
+	}
+	read := func(consent domain.ConsentID) error {
+		r, err := client.Read[api.AccessAnswer](rail.AccessDocument(ctx, household.DocumentID, api.AccessDocumentParams{IdempotencyKey: key()}, api.AccessRequest{
+			Purpose: familyDiscount, ConsentID: consent, CaseReference: "slice-case",
+		}))
+		if err == nil && !strings.Contains(string(r.Body.Content), "householdSize") {
+			t.Error("the access shows nothing")
+		}
+		return err
+	}
+	wallet := func() error {
+		w, err := client.Read[api.Wallet](mother.GetWallet(ctx, id, api.GetWalletParams{}))
+		if err == nil && (len(w.Body.Items) != 1 || !strings.Contains(string(w.Body.Items[0].Content), "householdSize")) {
+			t.Errorf("the wallet shows %d documents", len(w.Body.Items))
+		}
+		return err
+	}
+	consent, err := grant()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []error{read(consent), wallet()} {
+		if step != nil {
+			t.Fatal(step)
+		}
+	}
+	if code, _ := v.page("/readyz"); code != http.StatusOK {
+		t.Errorf("/readyz: %d", code)
+	}
+	if _, body := v.page(api.Base + "/health"); !strings.Contains(body, string(api.HealthStatusUP)) {
+		t.Errorf("health: %s", body)
+	}
+	if _, body := v.page("/metrics"); strings.Count(body, "coffre_vault_logged_in{") != 3 || !strings.Contains(body, `coffre_vault_breaker_open{identity="application"} 0`) {
+		t.Error("the metrics do not tell how Vault is")
+	}
+
+	s.Seal(t)
+	if err := wallet(); err != nil {
+		t.Errorf("what is warm needs no Vault: %v", err)
+	}
+	v.opened.ring.Forget(id) // as another process, or this one after a while
+	_, err = v.issue(f.aunt, "slice-aunt")
+	keysAway(t, "issue to somebody new", err)
+	_, err = v.issue(f.mother, "slice-again")
+	keysAway(t, "issue another", err)
+	keysAway(t, "wallet", wallet())
+	keysAway(t, "access", read(consent))
+	_, err = grant()
+	keysAway(t, "grant", err)
+	for range 5 { // now nobody is even asked
+		keysAway(t, "wallet", wallet())
+	}
+	if v.opened.health(ctx) != api.HealthStatusDEGRADED {
+		t.Error("the health is not degraded")
+	}
+	if _, body := v.page("/metrics"); !strings.Contains(body, `coffre_vault_breaker_open{identity="application"} 1`) {
+		t.Error("the metrics do not tell that the breaker is open")
+	}
+	if code, _ := v.page("/readyz"); code != http.StatusOK {
+		t.Errorf("/readyz: %d, and withdrawals need this process", code)
+	}
+	// What needs no key goes on.
+	if _, err := client.Read[api.ConsentReceiptShort](mother.WithdrawConsent(ctx, consent, api.WithdrawConsentParams{IdempotencyKey: key()})); err != nil {
+		t.Errorf("withdraw: %v", err)
+	}
+	issuer := v.as(token.Grant{Role: domain.RoleIssuer, Organisation: homeAffairs})
+	if _, err := client.Read[api.DocumentReceipt](issuer.RevokeDocument(ctx, household.DocumentID, api.RevokeDocumentParams{IdempotencyKey: key(), IfMatch: `"1"`}, api.DocumentRevocation{Reason: "issuedInError"})); err != nil {
+		t.Errorf("revoke: %v", err)
+	}
+	if _, err := client.Read[api.AccessLog](mother.GetAccessLog(ctx, id, api.GetAccessLogParams{})); err != nil {
+		t.Errorf("access log: %v", err)
+	}
+	if _, err := client.Read[api.Erasure](mother.RequestErasure(ctx, api.RequestErasureParams{IdempotencyKey: key()}, api.ErasureRequest{CitizenID: id, Scope: api.ErasureScopeCitizen, Reason: "citizenRequest"})); err != nil {
+		t.Errorf("request an erasure: %v", err)
+	}
+
+	s.Unseal(t)
+	eventually(t, wallet)
+	eventually(t, func() error { _, err := v.issue(f.aunt, "slice-aunt"); return err })
+	eventually(t, func() error { _, err := grant(); return err })
+	if v.opened.health(ctx) != api.HealthStatusUP {
+		t.Error("the health is not up again")
+	}
+	if err := v.close(); err != nil {
+		t.Fatal(err)
+	}
+	words := map[string]bool{"slice-mother": true, "slice-aunt": true, "slice-again": true, "slice-case": true, "householdSize\":3": true, f.mother.ssin.Reveal(): true, f.aunt.ssin.Reveal(): true, consentText: true}
+	hits := map[string]string{}
+	finder := newFinder(words)
+	if files := finder.below(t, hits, v.dir, s.Dir()); files < 8 {
+		t.Fatalf("looked into %d files only", files)
+	}
+	finder.in("the log", v.logs.Bytes(), hits)
+	for word, where := range hits {
+		t.Errorf("%q stands in %s", word, where)
+	}
+}
+
+// eventually asks again until it works: a breaker closes after a while.
+func eventually(t *testing.T, call func() error) {
+	t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		err := call()
+		var no *client.Refusal
+		if err == nil {
+			return
+		}
+		if !errors.As(err, &no) || no.Status != http.StatusServiceUnavailable {
+			t.Fatalf("on the way back: %v", err)
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatalf("it does not come back: %v", err)
+		case <-ticker.C:
+		}
+	}
+}
+
+// The rotator rotates and the destroyer certifies, each by a login of its own;
+// without one the answer is 503, and nothing is done in another's name.
+func TestIdentitiesOfVault(t *testing.T) {
+	ctx := t.Context()
+	s := vaulttest.Start(t)
+	all := vaultOf(t, s)
+	alone := *all
+	alone.Rotator, alone.Destroyer = Identity{}, Identity{}
+	for _, cfg := range []*VaultConfig{&alone, all} {
+		v := openInVault(t, cfg)
+		f := inventFamily(time.Now())
+		if _, err := v.issue(f.aunt, "slice-aunt"); err != nil {
+			t.Fatal(err)
+		}
+		aunt := v.citizen(f.aunt)
+		id, err := who{}.id(ctx, aunt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked, err := client.Read[api.Erasure](aunt.RequestErasure(ctx, api.RequestErasureParams{IdempotencyKey: key()}, api.ErasureRequest{CitizenID: id, Scope: api.ErasureScopeCitizen, Reason: "citizenRequest"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		operator, officer := v.as(asOperator), v.as(token.Grant{Role: domain.RolePrivacyOfficer})
+		before, err := client.Read[api.KeyState](operator.GetKeys(ctx))
+		if err != nil || before.Body.Provider != "Vault" {
+			t.Fatal(before.Body.Provider, err)
+		}
+		_, rotated := client.Read[api.KeyState](operator.RotateKeys(ctx, api.RotateKeysParams{IdempotencyKey: key()}))
+		_, approved := client.Read[api.Erasure](officer.ApproveErasure(ctx, asked.Body.ErasureID, api.ApproveErasureParams{IdempotencyKey: key()}))
+		if cfg == &alone {
+			for slug, err := range map[string]error{"identityNotConfigured": rotated, "destroyerMissing": approved} {
+				var no *client.Refusal
+				if !errors.As(err, &no) || no.Status != http.StatusServiceUnavailable || no.Slug() != slug || no.RetryAfter <= 0 {
+					t.Errorf("without a login for it: %v, want %s", err, slug)
+				}
+			}
+			if e, err := client.Read[api.Erasure](officer.GetErasure(ctx, asked.Body.ErasureID, api.GetErasureParams{})); err != nil || e.Body.State != api.ErasureStateRequested {
+				t.Errorf("the erasure is %s, %v", e.Body.State, err)
+			}
+		} else {
+			if rotated != nil || approved != nil {
+				t.Fatal(rotated, approved)
+			}
+			eventually(t, func() error {
+				return poll(ctx, func() (bool, time.Time, error) {
+					e, err := client.Read[api.Erasure](officer.GetErasure(ctx, asked.Body.ErasureID, api.GetErasureParams{}))
+					return e.Body.State == api.ErasureStateKeysDestroyed || e.Body.State == api.ErasureStateFinal, time.Time{}, err
+				})
+			})
+			var c client.Reply[api.ErasureCertificate]
+			eventually(t, func() (err error) {
+				c, err = client.Read[api.ErasureCertificate](officer.GetErasureCertificate(ctx, asked.Body.ErasureID))
+				return err
+			})
+			if !strings.HasPrefix(c.Body.SigningKey, "vault-erasure-v1-") {
+				t.Errorf("the certificate is signed by %q", c.Body.SigningKey)
+			}
+		}
+		if err := v.close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A directory keeps the keeper it was made with, and nothing of it is changed by
+// whoever comes with another.
+func TestKeepersAreNotMixed(t *testing.T) {
+	s := vaulttest.Start(t)
+	cfg := vaultOf(t, s)
+	open := func(dir dataDir, cfg *VaultConfig) error {
+		v, err := openVault(t.Context(), dir, vaultOptions{Vault: cfg})
+		if err != nil {
+			return err
+		}
+		return v.Close()
+	}
+	inFile, inVault := dataDir(t.TempDir()), dataDir(t.TempDir())
+	for range 2 {
+		if err := errors.Join(open(inFile, nil), open(inVault, cfg)); err != nil {
+			t.Fatal(err)
+		}
+		if err := open(inFile, cfg); !errors.Is(err, errKeysInFile) {
+			t.Errorf("a directory with a key file, opened with Vault: %v", err)
+		}
+		if err := open(inVault, nil); !errors.Is(err, errKeysInVault) {
+			t.Errorf("a directory with its keys in Vault, opened without: %v", err)
+		}
+		if there, err := isThere(inVault.file(kekFile)); there || err != nil {
+			t.Error("a key file was made", err)
+		}
+	}
+	// A copy without the mark says so too, and one whose key file was lost.
+	if err := os.Remove(inVault.file(vaultMark)); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(inVault, nil); !errors.Is(err, errKeysInVault) {
+		t.Error(err)
+	}
+	if err := open(inVault, cfg); err != nil {
+		t.Error(err)
+	}
+	// Another Vault, or another mount of it, has not the key.
+	s.Fresh(t)
+	if err := open(inVault, cfg); err == nil || !strings.Contains(err.Error(), "is not the one of this database") {
+		t.Errorf("another Vault's key: %v", err)
+	}
+}
