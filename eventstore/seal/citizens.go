@@ -37,46 +37,48 @@ func (r *Ring) resolve(ctx context.Context, ssin domain.SSIN) (domain.CitizenID,
 	if err := r.leased(ctx); err != nil {
 		return domain.CitizenID{}, 0, err
 	}
-	blind := r.blind(r.peppers[0], ssin)
-	if citizen, ok := r.numbers.get(blind); ok {
-		return citizen, active, nil
-	}
-	gen := r.gen.Load()
-	// One statement, so that known and unknown take the same way.
-	const query = `SELECT s.citizen, s.state FROM subject_ssins n JOIN subjects s ON s.citizen = n.citizen WHERE n.blind = ?
-		UNION ALL SELECT NULL, 0 FROM suppressions WHERE ssin = ? AND (until = 0 OR until > ?)`
 	suppression := r.suppression(ssin)
-	for i, pepper := range r.peppers {
-		if i > 0 {
-			blind = r.blind(pepper, ssin)
+	for {
+		p := r.peppers.Load()
+		blind := blindOf(p.look(), ssin)
+		if citizen, ok := r.numbers.get(blind); ok {
+			return citizen, active, nil
 		}
+		gen := r.gen.Load()
+		// One statement, so that known and unknown take the same way, and so that the
+		// number is looked for under the pepper of that very moment.
+		const query = `SELECT e.pepper_epoch, f.citizen, f.state FROM ring_state e LEFT JOIN (
+				SELECT 1 AS rank, s.citizen, s.state FROM subject_ssins n JOIN subjects s ON s.citizen = n.citizen WHERE n.blind = ?
+				UNION ALL SELECT 2, NULL, 0 FROM suppressions WHERE ssin = ? AND (until = 0 OR until > ?)
+			) f ON 1 = 1 WHERE e.id = 1 ORDER BY f.rank LIMIT 1`
+		var epoch int64
 		var id []byte
-		var st state
-		found, err := r.row(ctx, query, []any{blind[:], suppression[:], r.micros()}, &id, &st)
+		var st *state
+		found, err := r.row(ctx, query, []any{blind[:], suppression[:], r.micros()}, &epoch, &id, &st)
 		switch {
 		case err != nil:
 			return domain.CitizenID{}, 0, unavailable(ctx, "resolve citizen", err)
 		case !found:
+			return domain.CitizenID{}, 0, fmt.Errorf("resolve citizen: the key ring has no state: %w", eventstore.ErrTampered)
+		case epoch != p.epoch:
+			if err := r.readPeppers(ctx); err != nil {
+				return domain.CitizenID{}, 0, err
+			}
 			continue
+		case st == nil:
+			return domain.CitizenID{}, 0, ErrUnknown
 		case !st.usable():
-			return domain.CitizenID{}, st, eventstore.ErrErased
+			return domain.CitizenID{}, *st, eventstore.ErrErased
 		}
 		citizen, err := citizenID(id)
 		if err != nil {
 			return domain.CitizenID{}, 0, err
 		}
-		if st == active && i == 0 {
+		if *st == active {
 			r.numbers.put(blind, citizen, r.unmoved(gen))
 		}
-		return citizen, st, nil
+		return citizen, *st, nil
 	}
-	return domain.CitizenID{}, 0, ErrUnknown
-}
-
-// blind is the index an SSIN is found by: nobody can compute it, or try all
-// numbers, without the pepper.
-func (r *Ring) blind(pepper DeploymentKey, ssin domain.SSIN) [32]byte {
-	return pepper.MAC([]byte("ssin/v1\x00"), []byte(ssin.Reveal()))
 }
 
 // suppression is what is left of the SSIN of an erased person.
@@ -153,10 +155,6 @@ func (r *Ring) enroll(ctx context.Context, ssin domain.SSIN, rule suppressionRul
 	mine := domain.CitizenID{UUID: fresh}
 	dek := newKey()
 	defer clear(dek[:])
-	wrapped, err := r.wraps.one(ctx, &WrapItem{Plain: bytes.Clone(dek[:]), AAD: dekAAD(mine)})
-	if err != nil {
-		return domain.CitizenID{}, false, fmt.Errorf("wrap data key: %w", err)
-	}
 	gen := r.gen.Load()
 	subject, err := newSubject(mine, dek[:], gen)
 	if err != nil {
@@ -166,43 +164,23 @@ func (r *Ring) enroll(ctx context.Context, ssin domain.SSIN, rule suppressionRul
 	if err != nil {
 		return domain.CitizenID{}, false, err
 	}
-	blinds := make([][32]byte, len(r.peppers))
-	for i, pepper := range r.peppers {
-		blinds[i] = r.blind(pepper, ssin)
+	var got enrolled
+	for attempt := 0; ; attempt++ {
+		wrapped, err := r.wraps.one(ctx, &WrapItem{Plain: bytes.Clone(dek[:]), AAD: dekAAD(mine)})
+		if err != nil {
+			return domain.CitizenID{}, false, fmt.Errorf("wrap data key: %w", err)
+		}
+		if got, err = r.storeSubject(ctx, mine, wrapped, ssin, sealed, rule); err != nil {
+			return domain.CitizenID{}, false, unavailable(ctx, "enroll citizen", err)
+		}
+		if !got.stale {
+			break
+		}
+		if err := r.catchUp(ctx, attempt); err != nil {
+			return domain.CitizenID{}, false, err
+		}
 	}
-	suppression, now := r.suppression(ssin), r.micros()
-
-	type answer struct {
-		id      []byte
-		st      state
-		refusal error
-	}
-	got, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (a answer, err error) {
-		for _, blind := range blinds {
-			switch err := tx.Row(`SELECT s.citizen, s.state FROM subject_ssins n JOIN subjects s ON s.citizen = n.citizen WHERE n.blind = ?`,
-				[]any{blind[:]}, &a.id, &a.st); {
-			case err == nil:
-				return a, nil // another was faster
-			case !errors.Is(err, sql.ErrNoRows):
-				return a, err
-			}
-		}
-		if err := rule(tx, suppression, now); err != nil {
-			var refusal *domain.Error
-			if errors.As(err, &refusal) { // it wrote nothing: an answer, not an error
-				return answer{refusal: refusal}, nil
-			}
-			return a, err
-		}
-		if _, err := tx.Exec(`INSERT INTO subjects (citizen, state, wrapped, kek_version, created) VALUES (?, ?, ?, ?, ?)`,
-			mine.UUID[:], pending, wrapped.Bytes, wrapped.Version, now); err != nil {
-			return a, err
-		}
-		return answer{id: mine.UUID[:], st: pending}, insertSSIN(tx, blinds[0], r.peppers[0].Version, mine, sealed, suppression)
-	})
 	switch {
-	case err != nil:
-		return domain.CitizenID{}, false, unavailable(ctx, "enroll citizen", err)
 	case got.refusal != nil:
 		return domain.CitizenID{}, false, got.refusal
 	case !got.st.usable():
@@ -218,10 +196,59 @@ func (r *Ring) enroll(ctx context.Context, ssin domain.SSIN, rule suppressionRul
 	return citizen, got.st == pending, nil
 }
 
-func insertSSIN(tx *keysdb.Tx, blind [32]byte, pepper int, citizen domain.CitizenID, sealed []byte, suppression [32]byte) error {
-	_, err := tx.Exec(`INSERT INTO subject_ssins (blind, pepper_version, citizen, sealed, suppression) VALUES (?, ?, ?, ?, ?)`,
-		blind[:], pepper, citizen.UUID[:], sealed, suppression[:])
-	return err
+// enrolled is what the transaction of an enrolment answers.
+type enrolled struct {
+	id      []byte
+	st      state
+	refusal error
+	stale   bool // this process was behind: nothing was written
+}
+
+func (r *Ring) storeSubject(ctx context.Context, mine domain.CitizenID, wrapped Wrapped, ssin domain.SSIN, sealed []byte, rule suppressionRule) (enrolled, error) {
+	blinds := r.blinds(ssin)
+	suppression, now := r.suppression(ssin), r.micros()
+	return keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (a enrolled, err error) {
+		at, err := stateIn(tx)
+		if err != nil || at.epoch != blinds.epoch || wrapped.Version < at.floor {
+			return enrolled{stale: true}, err
+		}
+		for _, blind := range blinds.of {
+			switch err := tx.Row(`SELECT s.citizen, s.state FROM subject_ssins n JOIN subjects s ON s.citizen = n.citizen WHERE n.blind = ?`,
+				[]any{blind.hash[:]}, &a.id, &a.st); {
+			case err == nil:
+				return a, nil // another was faster
+			case !errors.Is(err, sql.ErrNoRows):
+				return a, err
+			}
+		}
+		if err := rule(tx, suppression, now); err != nil {
+			var refusal *domain.Error
+			if errors.As(err, &refusal) { // it wrote nothing: an answer, not an error
+				return enrolled{refusal: refusal}, nil
+			}
+			return a, err
+		}
+		if _, err := tx.Exec(`INSERT INTO subjects (citizen, state, wrapped, kek_version, created) VALUES (?, ?, ?, ?, ?)`,
+			mine.UUID[:], pending, wrapped.Bytes, wrapped.Version, now); err != nil {
+			return a, err
+		}
+		return enrolled{id: mine.UUID[:], st: pending}, insertSSIN(tx, blinds.of, mine, sealed, suppression)
+	})
+}
+
+// insertSSIN adds a number, as the latest of the citizen, under every pepper in use.
+func insertSSIN(tx *keysdb.Tx, blinds []blindIndex, citizen domain.CitizenID, sealed []byte, suppression [32]byte) error {
+	var ordinal int64
+	if err := tx.Row(`SELECT coalesce(max(ordinal), 0) + 1 FROM subject_ssins WHERE citizen = ?`, []any{citizen.UUID[:]}, &ordinal); err != nil {
+		return err
+	}
+	for _, b := range blinds {
+		if _, err := tx.Exec(`INSERT INTO subject_ssins (blind, pepper_version, citizen, sealed, suppression, ordinal) VALUES (?, ?, ?, ?, ?, ?)`,
+			b.hash[:], b.pepper, citizen.UUID[:], sealed, suppression[:], ordinal); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Activate says that citizen.registered of a pending citizen is in the log. It is
@@ -319,12 +346,29 @@ func (r *Ring) AddSSIN(ctx context.Context, citizen domain.CitizenID, ssin domai
 	if err != nil {
 		return err
 	}
-	blinds := make([][32]byte, len(r.peppers))
-	for i, pepper := range r.peppers {
-		blinds[i] = r.blind(pepper, ssin)
+	for attempt := 0; ; attempt++ {
+		refusal, err := r.addSSIN(ctx, citizen, ssin, sealed)
+		switch {
+		case err != nil:
+			return unavailable(ctx, "add number", err)
+		case !errors.Is(refusal, errStale):
+			return refusal
+		}
+		if err := r.catchUp(ctx, attempt); err != nil {
+			return err
+		}
 	}
+}
+
+func (r *Ring) addSSIN(ctx context.Context, citizen domain.CitizenID, ssin domain.SSIN, sealed []byte) (refusal, err error) {
+	blinds := r.blinds(ssin)
 	suppression, now := r.suppression(ssin), r.micros()
-	refusal, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (refusal error, err error) {
+	return keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (refusal error, err error) {
+		if at, err := stateIn(tx); err != nil {
+			return nil, err
+		} else if at.epoch != blinds.epoch {
+			return errStale, nil
+		}
 		if st, err := stateOf(tx, citizen); err != nil {
 			return nil, err
 		} else if st == 0 {
@@ -337,9 +381,9 @@ func (r *Ring) AddSSIN(ctx context.Context, citizen domain.CitizenID, ssin domai
 		} else if err != nil {
 			return nil, err
 		}
-		for _, blind := range blinds {
+		for _, blind := range blinds.of {
 			var id []byte
-			err := tx.Row(`SELECT citizen FROM subject_ssins WHERE blind = ?`, []any{blind[:]}, &id)
+			err := tx.Row(`SELECT citizen FROM subject_ssins WHERE blind = ?`, []any{blind.hash[:]}, &id)
 			switch {
 			case errors.Is(err, sql.ErrNoRows):
 				continue
@@ -349,16 +393,12 @@ func (r *Ring) AddSSIN(ctx context.Context, citizen domain.CitizenID, ssin domai
 				return ErrSSINTaken, nil
 			}
 			// A former number that is the latest again goes to the end.
-			if _, err := tx.Exec(`DELETE FROM subject_ssins WHERE blind = ?`, blind[:]); err != nil {
+			if _, err := tx.Exec(`DELETE FROM subject_ssins WHERE blind = ?`, blind.hash[:]); err != nil {
 				return nil, err
 			}
 		}
-		return nil, insertSSIN(tx, blinds[0], r.peppers[0].Version, citizen, sealed, suppression)
+		return nil, insertSSIN(tx, blinds.of, citizen, sealed, suppression)
 	})
-	if err != nil {
-		return unavailable(ctx, "add number", err)
-	}
-	return refusal
 }
 
 // stateOf is 0 for a citizen who is not in the ring.
@@ -377,7 +417,7 @@ func (r *Ring) SSINOf(ctx context.Context, citizen domain.CitizenID) (domain.SSI
 		return domain.SSIN{}, err
 	}
 	var sealed []byte
-	found, err := r.row(ctx, `SELECT sealed FROM subject_ssins WHERE citizen = ? ORDER BY id DESC LIMIT 1`, []any{citizen.UUID[:]}, &sealed)
+	found, err := r.row(ctx, `SELECT sealed FROM subject_ssins WHERE citizen = ? ORDER BY ordinal DESC LIMIT 1`, []any{citizen.UUID[:]}, &sealed)
 	switch {
 	case err != nil:
 		return domain.SSIN{}, unavailable(ctx, "read number", err)

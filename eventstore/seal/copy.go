@@ -26,6 +26,10 @@ func Rewrapping(from, to KEK) keysdb.Change {
 			return nil, nil
 		case "stream_keys":
 			forgetVersions(rows)
+		case "ring_state":
+			for _, row := range rows {
+				row["kek_floor"] = int64(1)
+			}
 		case "subjects":
 			forgetVersions(rows)
 			return rows, rewrapRows(ctx, from, to, rows, func(row keysdb.Row) ([]byte, error) {

@@ -87,29 +87,14 @@ func (r *Ring) openDeploymentKeys(ctx context.Context) error {
 			return unavailable(ctx, "read deployment keys", err)
 		}
 	}
-	items := make([]UnwrapItem, len(rows))
-	for i, row := range rows {
-		items[i] = UnwrapItem{Wrapped: row.Wrapped, AAD: deploymentAAD(row.Name, row.Version)}
-	}
-	plain, err := r.kek.Unwrap(ctx, items)
+	keys, err := r.unwrapDeployment(ctx, rows)
 	if err != nil {
-		return unavailable(ctx, "unwrap deployment keys", err)
+		return err
 	}
 	r.deployment = map[string]DeploymentKey{}
 	for i, row := range rows { // by version, descending
-		if plain[i].Err != nil {
-			return fmt.Errorf("the key-encryption key is not the one of this database (deployment key %s): %w", row.Name, plain[i].Err)
-		}
-		if len(plain[i].Plain) != keySize {
-			return fmt.Errorf("deployment key %s: %w", row.Name, ErrRefused)
-		}
-		k := DeploymentKey{Version: row.Version, secret: key(plain[i].Plain)}
-		clear(plain[i].Plain)
 		if _, newer := r.deployment[row.Name]; !newer {
-			r.deployment[row.Name] = k
-		}
-		if row.Name == pepperKey {
-			r.peppers = append(r.peppers, k)
+			r.deployment[row.Name] = keys[i]
 		}
 	}
 	for _, name := range deploymentNames {
@@ -118,6 +103,48 @@ func (r *Ring) openDeploymentKeys(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// unwrapDeployment opens deployment keys, in order. A row that was wrapped again and
+// whose former version was retired since it was read is read once more.
+func (r *Ring) unwrapDeployment(ctx context.Context, rows []deploymentRow) ([]DeploymentKey, error) {
+	keys := make([]DeploymentKey, len(rows))
+	for again := false; ; again = true {
+		items := make([]UnwrapItem, len(rows))
+		for i, row := range rows {
+			items[i] = UnwrapItem{Wrapped: row.Wrapped, AAD: deploymentAAD(row.Name, row.Version)}
+		}
+		plain, err := r.kek.Unwrap(ctx, items)
+		if err != nil {
+			return nil, unavailable(ctx, "unwrap deployment keys", err)
+		}
+		retired := false
+		for i, row := range rows {
+			defer clear(plain[i].Plain)
+			switch {
+			case errors.Is(plain[i].Err, ErrRetired) && !again:
+				retired = true
+			case plain[i].Err != nil:
+				return nil, fmt.Errorf("the key-encryption key is not the one of this database (deployment key %s): %w", row.Name, plain[i].Err)
+			case len(plain[i].Plain) != keySize:
+				return nil, fmt.Errorf("deployment key %s: %w", row.Name, ErrRefused)
+			default:
+				keys[i] = DeploymentKey{Version: row.Version, secret: key(plain[i].Plain)}
+			}
+		}
+		if !retired {
+			return keys, nil
+		}
+		for i := range rows {
+			found, err := r.row(ctx, `SELECT wrapped FROM deployment_keys WHERE name = ? AND version = ?`, []any{rows[i].Name, rows[i].Version}, &rows[i].Wrapped)
+			if err != nil {
+				return nil, unavailable(ctx, "read deployment keys", err)
+			}
+			if !found {
+				return nil, fmt.Errorf("deployment key %s: %w", rows[i].Name, ErrUnknown)
+			}
+		}
+	}
 }
 
 // noSubjects returns an error when a key without which nobody is found again is
@@ -148,33 +175,45 @@ func (r *Ring) deploymentRows(ctx context.Context) ([]deploymentRow, error) {
 
 func (r *Ring) makeDeploymentKeys(ctx context.Context, names []string) error {
 	const first = 1
-	items := make([]WrapItem, len(names))
-	for i, name := range names {
-		k := newKey()
-		items[i] = WrapItem{Plain: k[:], AAD: deploymentAAD(name, first)}
-		defer clear(k[:])
-	}
-	wrapped, err := r.kek.Wrap(ctx, items)
-	if err != nil {
-		return unavailable(ctx, "wrap deployment keys", err)
-	}
-	for _, w := range wrapped {
-		if w.Err != nil {
-			return keeperError(w.Err)
-		}
-	}
-	now := r.micros()
-	_, err = keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (struct{}, error) {
+	for attempt := 0; attempt < maxStale; attempt++ {
+		items := make([]WrapItem, len(names))
 		for i, name := range names {
-			if _, err := tx.Exec(`INSERT INTO deployment_keys (name, version, wrapped, kek_version, created) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name, version) DO NOTHING`,
-				name, first, wrapped[i].Bytes, wrapped[i].Version, now); err != nil {
-				return struct{}{}, err
+			k := newKey()
+			items[i] = WrapItem{Plain: k[:], AAD: deploymentAAD(name, first)}
+			defer clear(k[:])
+		}
+		wrapped, err := r.kek.Wrap(ctx, items)
+		if err != nil {
+			return unavailable(ctx, "wrap deployment keys", err)
+		}
+		for _, w := range wrapped {
+			if w.Err != nil {
+				return keeperError(w.Err)
 			}
 		}
-		return struct{}{}, nil
-	})
-	if err != nil && !errors.Is(err, eventstore.ErrOutcomeUnknown) {
-		return unavailable(ctx, "store deployment keys", err)
+		now := r.micros()
+		stale, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (stale bool, err error) {
+			at, err := stateIn(tx)
+			if err != nil {
+				return false, err
+			}
+			for i, name := range names {
+				if wrapped[i].Version < at.floor {
+					return true, nil
+				}
+				if _, err := tx.Exec(`INSERT INTO deployment_keys (name, version, wrapped, kek_version, created) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name, version) DO NOTHING`,
+					name, first, wrapped[i].Bytes, wrapped[i].Version, now); err != nil {
+					return false, err
+				}
+			}
+			return false, nil
+		})
+		if err != nil && !errors.Is(err, eventstore.ErrOutcomeUnknown) {
+			return unavailable(ctx, "store deployment keys", err)
+		}
+		if !stale {
+			return nil // on an unknown outcome the caller reads what is there
+		}
 	}
-	return nil // on an unknown outcome the caller reads what is there
+	return errStale
 }

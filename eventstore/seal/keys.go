@@ -81,6 +81,25 @@ func (r *Ring) using(ctx context.Context, citizen domain.CitizenID, use func(*su
 func (r *Ring) readSubjects(ctx context.Context, citizens []domain.CitizenID) []loaded[*subject] {
 	ctx, cancel := r.patient(ctx)
 	defer cancel()
+	out := r.readSubjectsOnce(ctx, citizens)
+	// A key that was wrapped again, and whose former version was retired, between the
+	// reading of its row and the unwrapping is there under the latest version.
+	var retired []domain.CitizenID
+	var of []int
+	for i := range out {
+		if errors.Is(out[i].err, ErrRetired) {
+			retired, of = append(retired, citizens[i]), append(of, i)
+		}
+	}
+	if len(retired) > 0 {
+		for n, again := range r.readSubjectsOnce(ctx, retired) {
+			out[of[n]] = again
+		}
+	}
+	return out
+}
+
+func (r *Ring) readSubjectsOnce(ctx context.Context, citizens []domain.CitizenID) []loaded[*subject] {
 	out := make([]loaded[*subject], len(citizens))
 	index := make(map[domain.CitizenID]int, len(citizens))
 	args := make([]any, len(citizens))

@@ -50,8 +50,10 @@ func (r *Ring) keepLease(ctx context.Context) {
 			return
 		case <-ticker.C:
 			attempt, cancel := context.WithTimeout(ctx, r.cfg.Lease/3)
-			// An error is met again by whoever needs a key once the lease has ended.
+			// An error is met again by whoever needs a key once the lease has ended, and
+			// by whoever uses a pepper of a former step.
 			_ = r.read(attempt)
+			_ = r.readPeppers(attempt)
 			cancel()
 		}
 	}

@@ -74,8 +74,9 @@ type Ring struct {
 	kek KEK
 	cfg Config
 
-	deployment map[string]DeploymentKey // by name, the latest version
-	peppers    []DeploymentKey          // all versions, latest first
+	deployment map[string]DeploymentKey // by name, the latest version; the pepper apart
+	peppers    atomic.Pointer[peppers]
+	peppering  sync.Mutex // held while peppers are read
 
 	lease    lease
 	gen      atomic.Uint64 // counts what was destroyed or forgotten; guards the caches
@@ -120,6 +121,10 @@ func OpenRing(ctx context.Context, db *keysdb.DB, kek KEK, cfg Config) (*Ring, e
 	r.loadStreams = newLoader(background, r.readStreams)
 	r.wraps = newLoader(background, r.wrapBatch)
 	if err := r.openDeploymentKeys(ctx); err != nil {
+		stop()
+		return nil, err
+	}
+	if err := r.readPeppers(ctx); err != nil {
 		stop()
 		return nil, err
 	}

@@ -2,8 +2,8 @@ package seal
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 
 	"coffre/domain"
 	"coffre/eventstore"
@@ -82,6 +82,25 @@ func (r *Ring) Status(ctx context.Context) (Status, error) {
 	return s, nil
 }
 
+// older counts what is wrapped by a version below one: a statement per table, of
+// which each takes the version as its parameter.
+var older = []string{
+	`SELECT count(*) FROM subjects WHERE kek_version < ? AND wrapped IS NOT NULL`,
+	`SELECT count(*) FROM deployment_keys WHERE kek_version < ?`,
+}
+
+// olderThan counts everything that is wrapped by a version below oldest.
+func (r *Ring) olderThan(ctx context.Context, oldest int) (n int, err error) {
+	for _, query := range older {
+		var some int
+		if _, err := r.row(ctx, query, []any{oldest}, &some); err != nil {
+			return 0, unavailable(ctx, "count wrapped keys", err)
+		}
+		n += some
+	}
+	return n, nil
+}
+
 // keyRow is one wrapped key on its way to the latest version.
 type keyRow struct {
 	id      int64
@@ -91,24 +110,29 @@ type keyRow struct {
 }
 
 // RewrapAll moves every wrapped key to the latest version of the key-encryption
-// key, a thousand at a time, while the ring is in use. It may be stopped and called
-// again: it moves what is left. progress, if not nil, is told after each batch how
-// many of how many keys are done. Keys that do not open are left and counted in an
-// error that wraps ErrRefused; all others are moved.
+// key, a thousand at a time, while the ring is in use, and then records that nothing
+// is wrapped by an older one any more. It may be stopped and called again: it moves
+// what is left. progress, if not nil, is told after each batch how many of how many
+// keys are done. Keys that do not open are left and counted in an error that wraps
+// ErrRefused; all others are moved.
 func (r *Ring) RewrapAll(ctx context.Context, progress func(done, total int)) error {
 	versions, err := r.kek.Versions(ctx)
 	if err != nil {
 		return unavailable(ctx, "rewrap", err)
 	}
 	latest := versions.Latest
-	total := 0
-	if _, err := r.row(ctx, `SELECT (SELECT count(*) FROM subjects WHERE kek_version < ? AND wrapped IS NOT NULL) + (SELECT count(*) FROM deployment_keys WHERE kek_version < ?)`,
-		[]any{latest, latest}, &total); err != nil {
-		return unavailable(ctx, "rewrap", err)
+	// From here on nothing is stored that an older version wrapped, so that one pass is
+	// enough, and what it leaves cannot grow again.
+	if err := r.raiseFloor(ctx, latest); err != nil {
+		return err
 	}
-	done, refused := 0, 0
-	report := func(moved, bad int) {
-		done, refused = done+moved+bad, refused+bad
+	total, err := r.olderThan(ctx, latest)
+	if err != nil {
+		return err
+	}
+	done := 0
+	report := func(moved int) {
+		done += moved
 		if progress != nil {
 			progress(done, total)
 		}
@@ -116,34 +140,76 @@ func (r *Ring) RewrapAll(ctx context.Context, progress func(done, total int)) er
 	if err := r.rewrapDeploymentKeys(ctx, latest, report); err != nil {
 		return err
 	}
-	// The database stores one batch while the keeper rewraps the next.
-	stored := make(chan error, 1)
-	stored <- nil
-	for after := int64(0); ; {
-		batch, err := r.subjectsBehind(ctx, latest, after)
-		if err == nil && len(batch) > 0 {
+	if err := r.rewrapSubjects(ctx, latest, report); err != nil {
+		return unavailable(ctx, "rewrap", err)
+	}
+	left, err := r.olderThan(ctx, latest)
+	switch {
+	case err != nil:
+		return err
+	case left > 0:
+		return fmt.Errorf("%d keys were not rewrapped: %w", left, ErrRefused)
+	}
+	if err := r.scrub(ctx); err != nil {
+		return err
+	}
+	return r.noteRewrapped(ctx, latest)
+}
+
+func (r *Ring) raiseFloor(ctx context.Context, version int) error {
+	_, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`UPDATE ring_state SET kek_floor = ? WHERE id = 1 AND kek_floor < ?`, version, version)
+	})
+	return unavailable(ctx, "raise floor", err)
+}
+
+// rewrapSubjects is a pipeline: the database reads a batch and stores another while
+// the keeper rewraps a third.
+func (r *Ring) rewrapSubjects(ctx context.Context, latest int, report func(moved int)) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop(nil)
+	read, rewrapped := make(chan []keyRow, 1), make(chan []keyRow, 1)
+	all.Go(func() {
+		defer close(read)
+		for after := int64(0); ; {
+			batch, err := r.subjectsBehind(ctx, latest, after)
+			if err != nil {
+				stop(err)
+			}
+			if err != nil || len(batch) == 0 {
+				return
+			}
 			after = batch[len(batch)-1].id
-			err = r.rewrap(ctx, batch)
-		}
-		if before := <-stored; before != nil || err != nil {
-			return unavailable(ctx, "rewrap", errors.Join(err, before))
-		}
-		if len(batch) == 0 {
-			break
-		}
-		bad := 0
-		for _, row := range batch {
-			if row.next.Err != nil {
-				bad++
+			select {
+			case read <- batch:
+			case <-ctx.Done():
+				return
 			}
 		}
-		report(len(batch)-bad, bad)
-		go func() { stored <- r.storeRewrapped(ctx, batch) }()
+	})
+	all.Go(func() {
+		defer close(rewrapped)
+		for batch := range read {
+			if err := r.rewrap(ctx, batch); err != nil {
+				stop(err)
+				return
+			}
+			select {
+			case rewrapped <- batch:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	for batch := range rewrapped {
+		if err := r.storeRewrapped(ctx, batch); err != nil {
+			return err
+		}
+		report(len(batch))
 	}
-	if refused > 0 {
-		return fmt.Errorf("%d keys were not rewrapped: %w", refused, ErrRefused)
-	}
-	return r.scrub(ctx)
+	return context.Cause(ctx)
 }
 
 func (r *Ring) subjectsBehind(ctx context.Context, latest int, after int64) ([]keyRow, error) {
@@ -195,7 +261,7 @@ func (r *Ring) storeRewrapped(ctx context.Context, batch []keyRow) error {
 	return err
 }
 
-func (r *Ring) rewrapDeploymentKeys(ctx context.Context, latest int, report func(moved, bad int)) error {
+func (r *Ring) rewrapDeploymentKeys(ctx context.Context, latest int, report func(moved int)) error {
 	var batch []keyRow
 	var names []string
 	var versions []int
@@ -232,6 +298,6 @@ func (r *Ring) rewrapDeploymentKeys(ctx context.Context, latest int, report func
 	if err != nil {
 		return unavailable(ctx, "rewrap deployment keys", err)
 	}
-	report(len(batch), 0)
+	report(len(batch))
 	return nil
 }

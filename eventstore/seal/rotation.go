@@ -2,9 +2,11 @@ package seal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/seal/keysdb"
 )
@@ -21,6 +23,158 @@ type Rotation struct {
 	Rewrapped time.Time // nothing was wrapped by an older one any more
 	Retired   time.Time // it opens nothing any more
 	Trimmed   time.Time // it is destroyed: at this time or before
+}
+
+// Refusals of a step that comes too early.
+var (
+	ErrNotRewrapped = domain.NewError(domain.Conflict, "keysNotRewrapped", "keys are still wrapped by an older version of the key-encryption key: rotate has to end first")
+	ErrNoBackup     = domain.NewError(domain.Conflict, "keyBackupMissing", "no backup of the key ring that was taken after every key was wrapped again has been restored for a test")
+	ErrNotRetired   = domain.NewError(domain.Conflict, "keysNotRetired", "the older versions of the key-encryption key are still in use: retire has to come first")
+)
+
+// Rotate makes a new latest version of the key-encryption key and returns it.
+// [Ring.RewrapAll] comes next.
+func (r *Ring) Rotate(ctx context.Context, rotator Rotator) (int, error) {
+	version, err := rotator.Rotate(ctx)
+	if err != nil {
+		return 0, unavailable(ctx, "rotate", err)
+	}
+	now := r.micros()
+	return version, r.note(ctx, func(tx *keysdb.Tx) error {
+		_, err := tx.Exec(`INSERT INTO rotations (version, rotated, rewrapped, retired, trimmed) VALUES (?, ?, 0, 0, 0) ON CONFLICT (version) DO NOTHING`, version, now)
+		return err
+	})
+}
+
+func (r *Ring) note(ctx context.Context, run func(*keysdb.Tx) error) error {
+	_, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (struct{}, error) { return struct{}{}, run(tx) })
+	return unavailable(ctx, "note rotation", err)
+}
+
+func (r *Ring) noteRewrapped(ctx context.Context, version int) error {
+	now := r.micros()
+	return r.note(ctx, func(tx *keysdb.Tx) error {
+		_, err := tx.Exec(`INSERT INTO rotations (version, rotated, rewrapped, retired, trimmed) VALUES (?, 0, ?, 0, 0)
+			ON CONFLICT (version) DO UPDATE SET rewrapped = excluded.rewrapped WHERE rotations.rewrapped = 0`, version, now)
+		return err
+	})
+}
+
+// Retire has the key-encryption key refuse every version below the latest. It
+// returns ErrNotRewrapped while one of them wraps something, ErrNoBackup without a
+// restored copy of the ring that needs none of them, and nil when it was done before.
+func (r *Ring) Retire(ctx context.Context, rotator Rotator) error {
+	versions, err := r.kek.Versions(ctx)
+	if err != nil {
+		return unavailable(ctx, "retire", err)
+	}
+	if versions.MinDecryption < versions.Latest {
+		if err := r.dispensable(ctx, versions.Latest); err != nil {
+			return err
+		}
+		if err := rotator.SetMinDecryption(ctx, versions.Latest); err != nil {
+			return unavailable(ctx, "retire", err)
+		}
+	}
+	return r.noteEnd(ctx, versions.Latest, `INSERT INTO rotations (version, rotated, rewrapped, retired, trimmed) VALUES (?, 0, 0, ?, 0)
+		ON CONFLICT (version) DO UPDATE SET retired = excluded.retired WHERE rotations.retired = 0`)
+}
+
+// Trim destroys every version that was retired, for good. It returns ErrNotRetired
+// when the latest is not the only one in use, what [Ring.Retire] returns when a
+// retired one is needed after all, and nil when it was done before.
+func (r *Ring) Trim(ctx context.Context, rotator Rotator) error {
+	versions, err := r.kek.Versions(ctx)
+	if err != nil {
+		return unavailable(ctx, "trim", err)
+	}
+	if versions.MinAvailable < versions.MinDecryption {
+		if err := r.dispensable(ctx, versions.MinDecryption); err != nil {
+			return err
+		}
+		if err := rotator.Trim(ctx, versions.MinDecryption); err != nil {
+			return unavailable(ctx, "trim", err)
+		}
+	} else if versions.MinDecryption < versions.Latest {
+		return ErrNotRetired
+	}
+	return r.noteEnd(ctx, versions.MinDecryption, `INSERT INTO rotations (version, rotated, rewrapped, retired, trimmed) VALUES (?, 0, 0, 0, ?)
+		ON CONFLICT (version) DO UPDATE SET trimmed = excluded.trimmed WHERE rotations.trimmed = 0`)
+}
+
+// noteEnd records the end of every version below oldest.
+func (r *Ring) noteEnd(ctx context.Context, oldest int, insert string) error {
+	now := r.micros()
+	return r.note(ctx, func(tx *keysdb.Tx) error {
+		for version := 1; version < oldest; version++ {
+			if _, err := tx.Exec(insert, version, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// dispensable returns nil when nothing needs a version below oldest: neither a row
+// here, nor the copy that would be restored. Once true it stays true: the floor keeps
+// older versions out.
+func (r *Ring) dispensable(ctx context.Context, oldest int) error {
+	var rewrapped int64
+	var floor int
+	if _, err := r.row(ctx, `SELECT kek_floor, (SELECT coalesce(min(rewrapped), 0) FROM rotations WHERE version >= ? AND rewrapped > 0) FROM ring_state WHERE id = 1`,
+		[]any{oldest}, &floor, &rewrapped); err != nil {
+		return unavailable(ctx, "read rotation", err)
+	}
+	n, err := r.olderThan(ctx, oldest)
+	switch {
+	case err != nil:
+		return err
+	case n > 0 || rewrapped == 0 || floor < oldest:
+		return ErrNotRewrapped
+	}
+	var one int
+	found, err := r.row(ctx, `SELECT 1 FROM key_backups WHERE taken >= ? AND oldest_version >= ? LIMIT 1`, []any{rewrapped, oldest}, &one)
+	if err == nil && !found {
+		return ErrNoBackup
+	}
+	return unavailable(ctx, "read backups", err)
+}
+
+// Step is what a rotation of the key-encryption key waits for.
+type Step string
+
+// The steps of a rotation, in order.
+const (
+	StepRotate Step = "rotate" // nothing is under way
+	StepRewrap Step = "rewrap"
+	StepBackUp Step = "backUp"
+	StepRetire Step = "retire"
+	StepTrim   Step = "trim"
+)
+
+// NextStep tells what comes next. It counts the whole ring: seconds for millions of
+// citizens.
+func (r *Ring) NextStep(ctx context.Context) (Step, error) {
+	versions, err := r.kek.Versions(ctx)
+	if err != nil {
+		return "", unavailable(ctx, "read versions", err)
+	}
+	oldest, step := versions.Latest, StepRetire
+	switch {
+	case versions.MinAvailable == versions.Latest:
+		return StepRotate, nil
+	case versions.MinDecryption == versions.Latest:
+		step = StepTrim
+	}
+	switch err := r.dispensable(ctx, oldest); {
+	case errors.Is(err, ErrNotRewrapped):
+		return StepRewrap, nil
+	case errors.Is(err, ErrNoBackup):
+		return StepBackUp, nil
+	case err != nil:
+		return "", err
+	}
+	return step, nil
 }
 
 // Rotations returns what the ring knows of each version of the key-encryption key,

@@ -121,6 +121,23 @@ CREATE TABLE signing_keys (
 	noted   INTEGER NOT NULL,
 	PRIMARY KEY (purpose, key_id)
 ) STRICT;
+`, `
+-- What every change that makes a row asks in its own transaction, and what every
+-- search for a number reads with it: a process that is behind finds out at once.
+CREATE TABLE ring_state (
+	id           INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+	kek_floor    INTEGER NOT NULL, -- nothing is stored that an older version wraps
+	pepper_epoch INTEGER NOT NULL, -- counts the steps of pepper rotations
+	pepper_phase INTEGER NOT NULL,
+	pepper       INTEGER NOT NULL, -- version of the pepper
+	next_pepper  INTEGER NOT NULL  -- of the one that replaces it; 0 for none
+) STRICT;
+INSERT INTO ring_state (id, kek_floor, pepper_epoch, pepper_phase, pepper, next_pepper) VALUES (1, 1, 0, 1, 1, 0);
+
+-- While the pepper is replaced a number has two rows. ordinal is what they share:
+-- the latest number of a citizen has the highest.
+ALTER TABLE subject_ssins ADD COLUMN ordinal INTEGER NOT NULL DEFAULT 0;
+UPDATE subject_ssins SET ordinal = id;
 `}
 
 // state of a subject: pending until citizen.registered is in the log, then active;

@@ -93,6 +93,7 @@ type Keeper struct {
 	mu     sync.Mutex
 	calls  map[string]int
 	before func(method string) error
+	after  func(method string)
 }
 
 // Calls returns how often a method was called.
@@ -108,6 +109,23 @@ func (k *Keeper) Before(f func(method string) error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.before = f
+}
+
+// After makes every later call tell f, without holding a lock, once it had its
+// effect and before it answers; nil ends it.
+func (k *Keeper) After(f func(method string)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.after = f
+}
+
+func (k *Keeper) answering(method string) {
+	k.mu.Lock()
+	after := k.after
+	k.mu.Unlock()
+	if after != nil {
+		after(method)
+	}
 }
 
 func (k *Keeper) called(method string) error {
@@ -126,6 +144,7 @@ func (k *Keeper) Wrap(ctx context.Context, items []seal.WrapItem) ([]seal.Wrappe
 	if err := k.called("Wrap"); err != nil {
 		return nil, err
 	}
+	defer k.answering("Wrap")
 	return k.Keys.Wrap(ctx, items)
 }
 
@@ -134,6 +153,7 @@ func (k *Keeper) Unwrap(ctx context.Context, items []seal.UnwrapItem) ([]seal.Un
 	if err := k.called("Unwrap"); err != nil {
 		return nil, err
 	}
+	defer k.answering("Unwrap")
 	return k.Keys.Unwrap(ctx, items)
 }
 
@@ -142,6 +162,7 @@ func (k *Keeper) Rewrap(ctx context.Context, items []seal.UnwrapItem) ([]seal.Wr
 	if err := k.called("Rewrap"); err != nil {
 		return nil, err
 	}
+	defer k.answering("Rewrap")
 	return k.Keys.Rewrap(ctx, items)
 }
 

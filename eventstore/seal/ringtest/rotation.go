@@ -1,0 +1,638 @@
+package ringtest
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/keysdb"
+)
+
+// backUp notes a copy of the ring as it is now.
+func (e *env) backUp(t testing.TB) {
+	t.Helper()
+	s, err := e.ring.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	NoteBackup(t, e.ring, time.Now().Add(time.Second), s.Oldest())
+}
+
+// NoteBackup notes a copy of the ring that was taken then and needs that version.
+func NoteBackup(t testing.TB, r *seal.Ring, taken time.Time, oldest int) {
+	t.Helper()
+	sum := [32]byte{1}
+	id := uuid.New()
+	copy(sum[1:], id[:])
+	if err := r.NoteBackup(t.Context(), seal.BackupNote{Taken: taken, Verified: taken, OldestVersion: oldest, SHA256: sum}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (e *env) next(t *testing.T, want seal.Step) {
+	t.Helper()
+	if step, err := e.ring.NextStep(t.Context()); err != nil || step != want {
+		t.Fatalf("next is %q, %v; want %q", step, err, want)
+	}
+}
+
+// rotate takes a rotation to its end.
+func (e *env) rotate(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	_, err := e.ring.Rotate(ctx, e.kek)
+	check(t, err)
+	check(t, e.ring.RewrapAll(ctx, nil))
+	e.backUp(t)
+	check(t, e.ring.Retire(ctx, e.kek))
+	check(t, e.ring.Trim(ctx, e.kek))
+}
+
+func rotationInOrder(t *testing.T, e *env) {
+	ctx := t.Context()
+	c, p := Citizen(t, e.ring, 1), place(stream(t))
+	part := sealed(t, e.ring, c, p, "x")
+	e.next(t, seal.StepRotate)
+	check(t, e.ring.Retire(ctx, e.kek)) // there is nothing to retire
+	check(t, e.ring.Trim(ctx, e.kek))
+
+	for round := 2; round <= 3; round++ {
+		if version, err := e.ring.Rotate(ctx, e.kek); err != nil || version != round {
+			t.Fatal(version, err)
+		}
+		e.next(t, seal.StepRewrap)
+		e.backUp(t) // before the rewrap: it does not count
+		wants(t, e.ring.Retire(ctx, e.kek), seal.ErrNotRewrapped)
+		wants(t, e.ring.Trim(ctx, e.kek), seal.ErrNotRetired)
+		check(t, e.ring.RewrapAll(ctx, nil))
+		e.next(t, seal.StepBackUp)
+		wants(t, e.ring.Retire(ctx, e.kek), seal.ErrNoBackup)
+		e.backUp(t)
+		e.next(t, seal.StepRetire)
+		wants(t, e.ring.Trim(ctx, e.kek), seal.ErrNotRetired)
+		for range 2 {
+			check(t, e.ring.Retire(ctx, e.kek))
+			e.next(t, seal.StepTrim)
+		}
+		if trimmed, err := e.ring.Trimmed(ctx); err != nil || len(trimmed) != round-2 {
+			t.Fatal(trimmed, err)
+		}
+		for range 2 {
+			check(t, e.ring.Trim(ctx, e.kek))
+			e.next(t, seal.StepRotate)
+		}
+		check(t, e.ring.Retire(ctx, e.kek))
+		if v, err := e.kek.Versions(ctx); err != nil || v != (seal.Versions{Latest: round, MinDecryption: round, MinAvailable: round}) {
+			t.Fatal(v, err)
+		}
+		opens(t, e.process(t, seal.Config{}), p, part, "x")
+	}
+	all, err := e.ring.Rotations(ctx)
+	if err != nil || len(all) != 3 || !all[0].Rotated.IsZero() || all[1].Rotated.IsZero() || all[1].Rewrapped.Before(all[1].Rotated) ||
+		all[1].Retired.Before(all[1].Rewrapped) || all[1].Trimmed.Before(all[1].Retired) || !all[2].Retired.IsZero() || !all[2].Trimmed.IsZero() {
+		t.Fatalf("%+v %v", all, err)
+	}
+	trimmed, err := e.ring.Trimmed(ctx)
+	if err != nil || len(trimmed) != 2 || trimmed[0].Version != 1 || trimmed[1].Version != 2 || !trimmed[1].At.Equal(all[1].Trimmed) {
+		t.Fatal(trimmed, err)
+	}
+}
+
+func rotationBackup(t *testing.T, e *env) {
+	ctx := t.Context()
+	hands := &clock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	r := e.process(t, seal.Config{Now: hands.Now})
+	_, err := r.Rotate(ctx, e.kek)
+	check(t, err)
+	check(t, r.RewrapAll(ctx, nil))
+	NoteBackup(t, r, hands.Now().Add(-time.Microsecond), 2) // taken before the end of the rewrap
+	wants(t, r.Retire(ctx, e.kek), seal.ErrNoBackup)
+	NoteBackup(t, r, hands.Now().Add(time.Hour), 1) // needs what would be destroyed
+	wants(t, r.Retire(ctx, e.kek), seal.ErrNoBackup)
+	check(t, e.kek.SetMinDecryption(ctx, 2)) // past the ring
+	wants(t, r.Trim(ctx, e.kek), seal.ErrNoBackup)
+	NoteBackup(t, r, hands.Now(), 2)
+	check(t, r.Trim(ctx, e.kek))
+
+	// Something is wrapped by an older version after all.
+	_, err = r.Rotate(ctx, e.kek)
+	check(t, err)
+	check(t, r.RewrapAll(ctx, nil))
+	NoteBackup(t, r, hands.Now(), 3)
+	check(t, r.Retire(ctx, e.kek))
+	for _, table := range []string{"deployment_keys", "subjects"} {
+		Citizen(t, r, 1)
+		for _, version := range []int{2, 3} {
+			_, err := keysdb.Do(ctx, e.db, func(tx *keysdb.Tx) (int64, error) {
+				return tx.Exec(`UPDATE `+table+` SET kek_version = ?`, version)
+			})
+			check(t, err)
+			if version == 2 {
+				wants(t, r.Trim(ctx, e.kek), seal.ErrNotRewrapped)
+			}
+		}
+	}
+	check(t, r.Trim(ctx, e.kek))
+}
+
+// once runs f at the first call of the method, between its effect and its answer or
+// before either.
+func once(method string, f func()) func(string) {
+	var done atomic.Bool
+	return func(called string) {
+		if called == method && done.CompareAndSwap(false, true) {
+			f()
+		}
+	}
+}
+
+func wrappedBeforeRotation(t *testing.T, e *env) {
+	ctx := t.Context()
+	e.kek.After(once("Wrap", func() { e.rotate(t) }))
+	c := Citizen(t, e.ring, 1) // its key was wrapped by a version that is destroyed when it is stored
+	e.kek.After(nil)
+	if s, err := e.ring.Status(ctx); err != nil || s.Behind() != 0 || s.ByVersion[1] != 0 {
+		t.Fatalf("%+v %v", s, err)
+	}
+	if number, err := e.process(t, seal.Config{}).SSINOf(ctx, c); err != nil || number != SSIN(1) {
+		t.Fatal(err)
+	}
+	e.kek.After(once("Wrap", func() { e.rotate(t) }))
+	check(t, e.ring.BeginPepper(ctx))
+	e.kek.After(nil)
+	e.process(t, seal.Config{})
+}
+
+func readBeforeRotation(t *testing.T, e *env) {
+	c, p := Citizen(t, e.ring, 1), place(stream(t))
+	part := sealed(t, e.ring, c, p, "x")
+	other := e.process(t, seal.Config{})
+	rotate := once("Unwrap", func() { e.rotate(t) })
+	e.kek.Before(func(method string) error { rotate(method); return nil })
+	opens(t, other, p, part, "x") // its row was read before
+	rotate = once("Unwrap", func() { e.rotate(t) })
+	opens(t, e.process(t, seal.Config{}), p, part, "x") // and those of the deployment
+	e.kek.Before(nil)
+	if v, err := e.kek.Versions(t.Context()); err != nil || v.MinAvailable != 3 {
+		t.Fatal(v, err)
+	}
+}
+
+// load has people enrolled, found and read through several processes until stop is
+// called, which returns how often each was done. Nothing may fail.
+func (e *env) load(t *testing.T, rings ...*seal.Ring) (stop func() int) {
+	var done, people atomic.Int64
+	ended := make(chan struct{})
+	var wg sync.WaitGroup
+	for worker, r := range rings {
+		wg.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+				}
+				n := 1_000_000*(worker+1) + int(people.Add(1))
+				c, isNew, err := r.Enroll(t.Context(), SSIN(n))
+				if err != nil || !isNew {
+					t.Error(isNew, err)
+					return
+				}
+				p := place(eventstore.Stream("document-" + uuid.NewString()))
+				part, err := seal.Sealer{Ring: r}.Seal(t.Context(), c, p, []byte("x"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, reader := range rings {
+					reader.Forget(c)
+					if _, err := (seal.Sealer{Ring: reader}).Open(t.Context(), nil, p, part); err != nil {
+						t.Error(err)
+					}
+					if got, err := reader.Resolve(t.Context(), SSIN(n)); err != nil || got != c {
+						t.Error("a citizen is not found:", err)
+					}
+					if number, err := reader.SSINOf(t.Context(), c); err != nil || number != SSIN(n) {
+						t.Error(err)
+					}
+				}
+				done.Add(1)
+			}
+		})
+	}
+	return func() int {
+		close(ended)
+		wg.Wait()
+		return int(done.Load())
+	}
+}
+
+func rotationUnderLoad(t *testing.T, e *env) {
+	other := e.process(t, seal.Config{Subjects: 16})
+	stop := e.load(t, e.ring, other, e.ring, other)
+	for range 5 {
+		e.rotate(t)
+		e.replacePepper(t, e.ring)
+	}
+	if n := stop(); n == 0 {
+		t.Error("nothing was done meanwhile")
+	}
+	if s, err := e.ring.Status(t.Context()); err != nil || s.Behind() != 0 || s.Oldest() != 6 {
+		t.Fatalf("%+v %v", s, err)
+	}
+}
+
+// replacePepper takes a rotation of the pepper to its end, through any of the rings.
+func (e *env) replacePepper(t *testing.T, rings ...*seal.Ring) {
+	t.Helper()
+	ctx := t.Context()
+	any := func() *seal.Ring { return rings[rand.IntN(len(rings))] }
+	check(t, any().BeginPepper(ctx))
+	again := func(step func() error) { // while somebody is being erased
+		t.Helper()
+		err := step()
+		for n := 0; n < 1000 && errors.Is(err, seal.ErrPepperIncomplete); n++ {
+			err = step()
+		}
+		check(t, err)
+	}
+	again(func() error { return any().BackfillPepper(ctx, nil) })
+	again(func() error { return any().SwitchPepper(ctx) })
+	check(t, any().DropPepper(ctx, nil))
+}
+
+// indexes counts the rows by pepper.
+func (e *env) indexes(t *testing.T) map[int]int {
+	t.Helper()
+	s, err := e.db.Read(`SELECT pepper_version, count(*) AS n FROM subject_ssins GROUP BY pepper_version`)
+	check(t, err)
+	var rows []struct {
+		Version int `db:"pepper_version"`
+		N       int `db:"n"`
+	}
+	check(t, s.Select(&rows))
+	out := map[int]int{}
+	for _, row := range rows {
+		out[row.Version] = row.N
+	}
+	return out
+}
+
+func pepperReplaced(t *testing.T, e *env) {
+	ctx := t.Context()
+	const n = 1200 // more than a batch
+	citizens := make([]domain.CitizenID, n)
+	var wg sync.WaitGroup
+	for worker := range 40 {
+		wg.Go(func() {
+			for i := worker; i < n; i += 40 {
+				var err error
+				if citizens[i], _, err = e.ring.Enroll(ctx, SSIN(i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	other := e.process(t, seal.Config{})
+	check(t, e.ring.BeginPepper(ctx))
+	told, calls := 0, e.kek.Calls("Unwrap")
+	check(t, other.BackfillPepper(ctx, func(done, total int) {
+		told = done
+		if total != n {
+			t.Errorf("total %d", total)
+		}
+	}))
+	if told != n {
+		t.Errorf("told of %d", told)
+	}
+	if got := e.kek.Calls("Unwrap") - calls; got > n/seal.MaxBatch+2 {
+		t.Errorf("%d numbers took %d calls to the keeper", n, got)
+	}
+	check(t, e.ring.SwitchPepper(ctx))
+	check(t, other.DropPepper(ctx, nil))
+	if rows := e.indexes(t); len(rows) != 1 || rows[2] != n {
+		t.Fatal(rows)
+	}
+	if s, err := e.ring.PepperStatus(ctx); err != nil || s != (seal.PepperStatus{Phase: seal.PepperSettled, Version: 2}) {
+		t.Fatalf("%+v %v", s, err)
+	}
+	row, err := e.db.Read(`SELECT count(*) FROM deployment_keys WHERE name = 'pepper'`)
+	check(t, err)
+	var peppers int
+	if err := row.Get(&peppers); err != nil || peppers != 1 {
+		t.Fatal("the old pepper is still there", err)
+	}
+	for _, r := range []*seal.Ring{e.ring, other, e.process(t, seal.Config{})} {
+		for i, c := range citizens {
+			if got, err := r.Resolve(ctx, SSIN(i)); err != nil || got != c {
+				t.Fatal(i, err)
+			}
+		}
+		_, err := r.Resolve(ctx, SSIN(n))
+		wants(t, err, seal.ErrUnknown)
+	}
+}
+
+func pepperInOrder(t *testing.T, e *env) {
+	ctx := t.Context()
+	c := Citizen(t, e.ring, 1)
+	phase := func(want seal.PepperPhase, version, missing, left int) {
+		t.Helper()
+		if s, err := e.ring.PepperStatus(ctx); err != nil || s != (seal.PepperStatus{Phase: want, Version: version, Missing: missing, Left: left}) {
+			t.Fatalf("%+v %v", s, err)
+		}
+		if got, err := e.ring.Resolve(ctx, SSIN(1)); err != nil || got != c {
+			t.Fatal(err)
+		}
+	}
+	phase(seal.PepperSettled, 1, 0, 0)
+	wants(t, e.ring.BackfillPepper(ctx, nil), seal.ErrPepperPhase)
+	wants(t, e.ring.SwitchPepper(ctx), seal.ErrPepperPhase)
+	check(t, e.ring.DropPepper(ctx, nil)) // nothing is left of a former one
+
+	check(t, e.ring.BeginPepper(ctx))
+	phase(seal.PepperDoubled, 1, 1, 0)
+	wants(t, e.ring.BeginPepper(ctx), seal.ErrPepperUnderWay)
+	if err := e.ring.SwitchPepper(ctx); err == nil {
+		t.Fatal("switched to an index that misses a citizen")
+	}
+	wants(t, e.ring.DropPepper(ctx, nil), seal.ErrPepperPhase)
+	for range 2 {
+		check(t, e.ring.BackfillPepper(ctx, nil))
+		phase(seal.PepperDoubled, 1, 0, 0)
+	}
+	for range 2 {
+		check(t, e.ring.SwitchPepper(ctx))
+		phase(seal.PepperSwitched, 2, 0, 0)
+	}
+	wants(t, e.ring.BeginPepper(ctx), seal.ErrPepperUnderWay)
+	check(t, e.ring.BackfillPepper(ctx, nil))
+	for range 2 {
+		check(t, e.ring.DropPepper(ctx, nil))
+		phase(seal.PepperSettled, 2, 0, 0)
+	}
+	e.replacePepper(t, e.ring)
+	phase(seal.PepperSettled, 3, 0, 0)
+}
+
+// pepperBehind: a process that saw no step since the one before, or none at all,
+// enrols nobody twice and misses nobody.
+func pepperBehind(t *testing.T, e *env) {
+	ctx := t.Context()
+	taker := Citizen(t, e.ring, 9_999)
+	early := Citizen(t, e.ring, 0)
+	steps := []func() error{
+		func() error { return e.ring.BeginPepper(ctx) },
+		func() error { return e.ring.BackfillPepper(ctx, nil) },
+		func() error { return e.ring.SwitchPepper(ctx) },
+		func() error { return e.ring.DropPepper(ctx, nil) },
+	}
+	for after := range len(steps) + 1 { // how many steps of the rotation the other saw
+		for to := after; to <= len(steps); to++ {
+			for _, first := range []string{"enrolled here", "enrolled there", "enrolled at once", "resolve", "number"} {
+				for _, s := range steps[:after] {
+					check(t, s())
+				}
+				behind := e.process(t, seal.Config{})
+				n := 1 + after*1000 + to*100
+				was := Citizen(t, e.ring, n)
+				goOn := func() {
+					for _, s := range steps[after:to] {
+						check(t, s())
+					}
+				}
+				if first != "enrolled at once" {
+					goOn()
+				}
+				same := func(a, b domain.CitizenID, err error) {
+					t.Helper()
+					if err != nil || a != b {
+						t.Fatalf("seen %d steps of %d, %s: two citizens for one person, or none: %v", after, to, first, err)
+					}
+				}
+				switch first {
+				case "enrolled here":
+					c := Citizen(t, e.ring, n+1)
+					again, _, err := behind.Enroll(ctx, SSIN(n+1))
+					same(c, again, err)
+				case "enrolled there":
+					c := Citizen(t, behind, n+2)
+					again, _, err := e.ring.Enroll(ctx, SSIN(n+2))
+					same(c, again, err)
+				case "enrolled at once": // the other has looked, and has its key, and has stored nothing
+					var c domain.CitizenID
+					e.kek.After(once("Wrap", func() { goOn(); c = Citizen(t, e.ring, n+4) }))
+					got, _, err := behind.Enroll(ctx, SSIN(n+4))
+					e.kek.After(nil)
+					same(c, got, err)
+				case "resolve":
+					got, err := behind.Resolve(ctx, SSIN(n))
+					same(was, got, err)
+					got, err = behind.Resolve(ctx, SSIN(0))
+					same(early, got, err)
+				case "number":
+					wants(t, behind.AddSSIN(ctx, taker, SSIN(n)), seal.ErrSSINTaken)
+					check(t, behind.AddSSIN(ctx, was, SSIN(n+3)))
+					got, err := e.ring.Resolve(ctx, SSIN(n+3))
+					same(was, got, err)
+					wants(t, e.ring.AddSSIN(ctx, taker, SSIN(n+3)), seal.ErrSSINTaken)
+					check(t, behind.AddSSIN(ctx, was, SSIN(n)))
+				}
+				if to > 0 && to < len(steps) {
+					for _, s := range []func() error{steps[1], steps[2], steps[3]} {
+						check(t, s())
+					}
+				}
+			}
+		}
+	}
+}
+
+func pepperErasing(t *testing.T, e *env) {
+	ctx := t.Context()
+	stays, goes, gone := Citizen(t, e.ring, 1), Citizen(t, e.ring, 2), Citizen(t, e.ring, 3)
+	check(t, e.ring.BeginErase(ctx, goes))
+	check(t, e.ring.BeginPepper(ctx))
+	// Destroyed between the reading of the number and the storing of its index.
+	e.ring.Forget(gone)
+	erase := once("Unwrap", func() { e.erase(t, gone, seal.Suppression{}) })
+	e.kek.Before(func(method string) error { erase(method); return nil })
+	if err := e.ring.BackfillPepper(ctx, nil); err == nil {
+		t.Fatal("a citizen who is being erased was opened, or forgotten")
+	}
+	e.kek.Before(nil)
+	if s, err := e.ring.PepperStatus(ctx); err != nil || s.Missing != 1 || s.Waiting != 1 {
+		t.Fatalf("%+v %v", s, err)
+	}
+	if err := e.ring.SwitchPepper(ctx); err == nil {
+		t.Fatal("switched to an index that misses a citizen")
+	}
+	for _, n := range []int{2, 3} {
+		_, _, err := e.ring.Enroll(ctx, SSIN(n))
+		wants(t, err, seal.ErrCitizenErased)
+	}
+	_, _, err := e.ring.EnrollNewLife(ctx, SSIN(2))
+	wants(t, err, seal.ErrCitizenErased)
+	check(t, e.ring.DestroySubject(ctx, goes, seal.Suppression{}))
+	check(t, e.ring.BackfillPepper(ctx, nil))
+	check(t, e.ring.SwitchPepper(ctx))
+	check(t, e.ring.BeginErase(ctx, stays)) // in the later steps everyone has both
+	_, err = e.ring.Resolve(ctx, SSIN(1))
+	wants(t, err, eventstore.ErrErased)
+	check(t, e.ring.DropPepper(ctx, nil))
+	check(t, e.ring.DestroySubject(ctx, stays, seal.Suppression{}))
+	if rows := e.indexes(t); len(rows) != 0 {
+		t.Fatal("numbers of the erased are left", rows)
+	}
+	for _, n := range []int{1, 2, 3} {
+		_, _, err := e.ring.Enroll(ctx, SSIN(n))
+		wants(t, err, seal.ErrCitizenErased)
+	}
+}
+
+func pepperNumbers(t *testing.T, e *env) {
+	ctx := t.Context()
+	c := Citizen(t, e.ring, 1)
+	latest := func(want int) {
+		t.Helper()
+		if number, err := e.ring.SSINOf(ctx, c); err != nil || number != SSIN(want) {
+			t.Fatal("not the latest number", err)
+		}
+	}
+	check(t, e.ring.AddSSIN(ctx, c, SSIN(2)))
+	check(t, e.ring.BeginPepper(ctx))
+	check(t, e.ring.AddSSIN(ctx, c, SSIN(3)))
+	check(t, e.ring.BackfillPepper(ctx, nil)) // 1 and 2 come after 3
+	latest(3)
+	check(t, e.ring.AddSSIN(ctx, c, SSIN(1))) // a former number is the latest again
+	latest(1)
+	check(t, e.ring.SwitchPepper(ctx))
+	latest(1)
+	check(t, e.ring.AddSSIN(ctx, c, SSIN(2)))
+	check(t, e.ring.DropPepper(ctx, nil))
+	latest(2)
+	if rows := e.indexes(t); len(rows) != 1 || rows[2] != 3 {
+		t.Fatal(rows)
+	}
+	for _, n := range []int{1, 2, 3} {
+		if got, err := e.ring.Resolve(ctx, SSIN(n)); err != nil || got != c {
+			t.Fatal(n, err)
+		}
+	}
+}
+
+// pepperRaces: two processes enrol, find, renumber and erase the same few people
+// while peppers are replaced through either. What each was told holds for both.
+func pepperRaces(t *testing.T, e *env) {
+	ctx := t.Context()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rings := []*seal.Ring{e.ring, e.process(t, seal.Config{Subjects: 16})}
+	const people = 12
+	type life struct {
+		sync.Mutex
+		citizen domain.CitizenID // zero before the first enrolment
+		erased  bool
+		taken   sync.RWMutex // held for writing while the person is erased
+	}
+	lives := make([]life, people)
+	ended := make(chan struct{})
+	var wg sync.WaitGroup
+	var acts atomic.Int64
+	for worker := range 6 {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(seed, uint64(worker)))
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+				}
+				acts.Add(1)
+				n := random.IntN(people)
+				r, l := rings[random.IntN(2)], &lives[n]
+				if random.IntN(400) == 0 { // gone for good; nobody else is at it
+					l.taken.Lock()
+					if !l.citizen.IsZero() && !l.erased {
+						l.erased = true
+						if err := errors.Join(r.BeginErase(ctx, l.citizen), r.DestroySubject(ctx, l.citizen, seal.Suppression{})); err != nil {
+							t.Error(err)
+						}
+						for _, other := range rings { // as after the lease
+							other.Forget(l.citizen)
+						}
+					}
+					l.taken.Unlock()
+					continue
+				}
+				l.taken.RLock()
+				l.Lock()
+				known := l.citizen
+				l.Unlock()
+				var got domain.CitizenID
+				var err error
+				switch random.IntN(4) {
+				case 0:
+					if got, err = r.Resolve(ctx, SSIN(n)); known.IsZero() && errors.Is(err, seal.ErrUnknown) {
+						got, err = known, nil
+					}
+				case 1, 2:
+					got, _, err = r.Enroll(ctx, SSIN(n))
+				case 3:
+					got = known
+					if !known.IsZero() && !l.erased {
+						err = r.AddSSIN(ctx, known, SSIN(n))
+					}
+				}
+				switch l.Lock(); {
+				case l.erased:
+					if !known.IsZero() && err != nil && !errors.Is(err, seal.ErrCitizenErased) && !errors.Is(err, eventstore.ErrErased) {
+						t.Errorf("person %d, erased: %v", n, err)
+					} else if err == nil && got != known {
+						t.Errorf("person %d lives again", n)
+					}
+				case err != nil:
+					t.Errorf("person %d: %v", n, err)
+				case l.citizen.IsZero():
+					l.citizen = got
+				case !got.IsZero() && got != l.citizen:
+					t.Errorf("person %d is two citizens", n)
+				}
+				l.Unlock()
+				l.taken.RUnlock()
+			}
+		})
+	}
+	for range 8 {
+		e.replacePepper(t, rings...)
+	}
+	close(ended)
+	wg.Wait()
+	t.Logf("%d acts", acts.Load())
+	living := 0
+	for n := range lives {
+		if l := &lives[n]; !l.citizen.IsZero() && !l.erased {
+			living++
+			for _, r := range append(rings, e.process(t, seal.Config{})) {
+				if got, err := r.Resolve(ctx, SSIN(n)); err != nil || got != l.citizen {
+					t.Errorf("person %d: %v", n, err)
+				}
+			}
+		}
+	}
+	if rows := e.indexes(t); len(rows) > 1 || rows[9] != living {
+		t.Errorf("%v for %d people", rows, living)
+	}
+	if acts.Load() < 100 {
+		t.Error("too little happened for a race")
+	}
+}
