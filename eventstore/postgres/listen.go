@@ -14,13 +14,14 @@ import (
 type listener struct {
 	store  *Store
 	config *pgx.ConnConfig
+	poll   time.Duration
 	life   context.Context
 	end    context.CancelFunc
 	ended  chan struct{}
 }
 
-func newListener(s *Store, c *pgx.ConnConfig) *listener {
-	l := &listener{store: s, config: c, ended: make(chan struct{})}
+func newListener(s *Store, c *pgx.ConnConfig, poll time.Duration) *listener {
+	l := &listener{store: s, config: c, poll: poll, ended: make(chan struct{})}
 	l.life, l.end = context.WithCancel(context.Background())
 	return l
 }
@@ -90,7 +91,7 @@ func (l *listener) look(conn *pgx.Conn) error {
 
 // sleep returns when there may be something new.
 func (l *listener) sleep(conn *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(l.life, pollEvery)
+	ctx, cancel := context.WithTimeout(l.life, l.poll)
 	defer cancel()
 	for {
 		told, err := conn.WaitForNotification(ctx)

@@ -71,7 +71,8 @@ type Options struct {
 	// still end at it with *eventstore.Corrupt.
 	ServeDamaged bool
 
-	answer time.Duration // for tests; 0 means LockTimeout and answerMargin
+	// For tests; 0 means LockTimeout and answerMargin, and pollEvery.
+	answer, poll time.Duration
 }
 
 // Store is an eventstore.Store. Its methods may be called concurrently.
@@ -154,7 +155,7 @@ func open(ctx context.Context, dsn string, o Options) (_ *Store, err error) {
 	if err := s.verifyTail(ctx, o.ServeDamaged); err != nil {
 		return nil, errors.Join(err, s.sequencer.disconnect())
 	}
-	s.listener = newListener(s, listen)
+	s.listener = newListener(s, listen, cmp.Or(o.poll, pollEvery))
 	go s.sequencer.run()
 	go s.listener.run()
 	return s, nil
