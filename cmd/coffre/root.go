@@ -52,7 +52,7 @@ func newRoot(p *program) (root *cobra.Command, started *bool) {
 	root.AddCommand(
 		newServe(p), newDemo(p), newToken(p),
 		newRegistry(p), newDocuments(p), newWallet(p), newConsents(p), newMandates(p), newErase(p),
-		newAudit(p), newExport(p), newProjections(p), newKeys(p),
+		newAudit(p), newExport(p), newProjections(p), newKeys(p), newStore(p),
 		newHealth(p), newBench(p), newVersion(p),
 	)
 	root.SetIn(p.In)

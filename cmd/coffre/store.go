@@ -1,0 +1,107 @@
+package main
+
+import (
+	"cmp"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"coffre/eventstore/postgres"
+)
+
+// storeVariable holds the address of the log, with a password if need be.
+const storeVariable = "COFFRE_STORE"
+
+func newStore(p *program) *cobra.Command {
+	return group("store", "Prepare the database that keeps the log",
+		`  coffre store prepare --store postgres://owner@db.example/vault --role coffre`,
+		newStorePrepare(p))
+}
+
+// storeAddress returns where the log is: as typed, without a password, or as the
+// variable says.
+func (t terminal) storeAddress(typed string) (string, error) {
+	if u, err := url.Parse(typed); err == nil {
+		if _, secret := u.User.Password(); secret || u.Query().Has("password") {
+			return "", usage("a password among the arguments is seen by everybody on this machine: write it to the file that PGPASSFILE names, or the whole address into %s", storeVariable)
+		}
+	}
+	address := cmp.Or(typed, t.env(storeVariable))
+	if address == "" {
+		return "", usage("--store is missing, and %s is not set", storeVariable)
+	}
+	return address, nil
+}
+
+// preparedStore is what --json shows.
+type preparedStore struct {
+	Server   string   `json:"server"`
+	Database string   `json:"database"`
+	Before   int      `json:"formBefore"`
+	After    int      `json:"form"`
+	Role     string   `json:"role,omitzero"`
+	RoleMade bool     `json:"roleMade"`
+	Doubts   []string `json:"doubts"`
+}
+
+func newStorePrepare(p *program) *cobra.Command {
+	var store, role string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "prepare", Short: "Make the log's tables in PostgreSQL, or bring them up to this program",
+		Long: `Makes the tables of the log, or brings those of an older release to this one's form, as
+their owner; gives the application's role the right to read and append, and no other; and
+says what it found. It may be repeated, and run by several at once; a vault of the release
+before goes on working. The owner's address comes from --store or, with its password,
+from ` + storeVariable + `; a password comes from PGPASSWORD or PGPASSFILE as well.`,
+		Example: `  coffre store prepare --store postgres://owner@db.example/vault --role coffre
+  coffre store prepare --role coffre --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			address, err := p.storeAddress(store)
+			if err != nil {
+				return err
+			}
+			if scheme, _, _ := strings.Cut(address, "://"); scheme != "postgres" && scheme != "postgresql" {
+				return usage("the log's address begins with postgres://")
+			}
+			done, err := postgres.Prepare(cmd.Context(), address, postgres.PrepareOptions{Role: role})
+			if err != nil {
+				return err
+			}
+			return p.printPrepared(asJSON, done)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&store, "store", "", "`address` of the database, of the log's owner, without a password (default: "+storeVariable+")")
+	f.StringVar(&role, "role", "", "`role` of the vault, made if there is none; without it nobody's rights change")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func (p *program) printPrepared(asJSON bool, done postgres.Prepared) error {
+	if asJSON {
+		return p.printJSON(preparedStore{
+			Server: done.Server, Database: done.Database, Before: done.Before, After: done.After,
+			Role: done.Role, RoleMade: done.RoleMade, Doubts: append([]string{}, done.Doubts...),
+		})
+	}
+	found := "nothing"
+	if done.Before > 0 {
+		found = "form " + strconv.Itoa(done.Before)
+	}
+	facts := []string{"server", "PostgreSQL " + done.Server, "database", done.Database, "found", found, "now", "form " + strconv.Itoa(done.After)}
+	if done.Role != "" {
+		may := "reads and appends"
+		if done.RoleMade {
+			may += "; made without a password: set one with \\password in psql"
+		}
+		facts = append(facts, "role", done.Role+" "+may)
+	}
+	for _, doubt := range done.Doubts {
+		facts = append(facts, "note", doubt)
+	}
+	return p.facts(facts...)
+}
