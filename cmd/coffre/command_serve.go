@@ -42,7 +42,7 @@ address may be served then; deploy/vault/README.md names the other variables.`,
   coffre serve --dev --listen 127.0.0.1:8080 --data data --registry my-registry
   coffre serve --data data --oidc-issuer https://login.example --webhook-url https://hooks.example/coffre \
       --webhook-secret-file webhook.key
-  coffre serve --dev --data data --kurrent-listen 127.0.0.1:2113   for auditors' tools`,
+  coffre serve --dev --data data --kurrent-listen 127.0.0.1:2113    for auditors' tools`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Data = dataDir(data)

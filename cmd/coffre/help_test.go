@@ -96,7 +96,9 @@ func TestExamplesAreRight(t *testing.T) {
 			}
 			examples++
 			line, _, _ = strings.Cut(line, "    ") // what it does
-			line, _, _ = strings.Cut(line, " > ")
+			for _, shells := range []string{" > ", " < ", " | "} {
+				line, _, _ = strings.Cut(line, shells)
+			}
 			fresh, _ := newRoot(newProgram(terminal{}))
 			found2, rest, err := fresh.Find(strings.Fields(line))
 			if err != nil {
