@@ -53,10 +53,10 @@ func TestFencedRunnerCannotCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	var n int64
-	if err := d.db.Reader.Get(&n, `SELECT count(*) FROM seen`); err != nil {
+	if err := d.reader.Get(&n, `SELECT count(*) FROM seen`); err != nil {
 		t.Fatal(err)
 	}
-	at, err := readCheckpoint(t.Context(), d.db.Reader)
+	at, err := readCheckpoint(t.Context(), d.reader)
 	if err != nil || at != d.at || n != at.Next {
 		t.Fatalf("%d rows at %v, want them equal (%v)", n, at, err)
 	}
@@ -68,7 +68,7 @@ func TestBuildingWritesEachPageOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.discard()
+	defer d.discard(context.Background())
 	var mode, level string
 	if err := d.tx.conn.GetContext(t.Context(), &mode, `PRAGMA journal_mode`); err != nil {
 		t.Fatal(err)

@@ -108,21 +108,21 @@ type build struct {
 func (b *build) run(ctx context.Context) error {
 	t := b.t
 	schema := t.p.Schema()
-	db, err := t.files.create(ctx, schema)
+	db, err := t.models.create(ctx, schema)
 	if err != nil {
 		return err
 	}
 	t.update(func() { t.built = 0 })
 	for p := range b.pages {
 		if err := db.apply(ctx, 0, t.p, t.wanted, p.items, p.after); err != nil {
-			return errors.Join(err, db.discard())
+			return errors.Join(err, db.discard(ctx))
 		}
 		t.update(func() { t.built = p.after.Next })
 	}
 	if ctx.Err() != nil {
-		return errors.Join(ctx.Err(), db.discard())
+		return errors.Join(ctx.Err(), db.discard(ctx))
 	}
-	ready, err := t.files.finish(ctx, db, schema)
+	ready, err := t.models.finish(ctx, db, schema)
 	if err != nil {
 		return err
 	}

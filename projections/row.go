@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -16,16 +17,40 @@ const directReaders = 2
 
 // Row is one row of [View.Each]. Its columns count from 0, and what they return
 // without copying is valid until the visitor returns.
-type Row struct{ s *sqlite3.Stmt }
+type Row struct {
+	s    *sqlite3.Stmt
+	wire [][]byte // of PostgreSQL, in the binary form; nil when s is set
+}
 
 // Int64 returns a whole number; 0 for none.
-func (r Row) Int64(column int) int64 { return r.s.ColumnInt64(column) }
+func (r Row) Int64(column int) int64 {
+	if r.s != nil {
+		return r.s.ColumnInt64(column)
+	}
+	switch b := r.wire[column]; len(b) {
+	case 8:
+		return int64(binary.BigEndian.Uint64(b))
+	case 4:
+		return int64(int32(binary.BigEndian.Uint32(b)))
+	}
+	return 0
+}
 
 // Bytes returns a BYTEA without copying it; nil for none.
-func (r Row) Bytes(column int) []byte { return r.s.ColumnRawBlob(column) }
+func (r Row) Bytes(column int) []byte {
+	if r.s != nil {
+		return r.s.ColumnRawBlob(column)
+	}
+	return r.wire[column]
+}
 
 // Text returns a TEXT without copying it; empty for none.
-func (r Row) Text(column int) []byte { return r.s.ColumnRawText(column) }
+func (r Row) Text(column int) []byte {
+	if r.s != nil {
+		return r.s.ColumnRawText(column)
+	}
+	return r.wire[column]
+}
 
 // Each calls row for each row of a query, in order, until it returns an error. It is
 // for the queries that run most, past database/sql, which would copy every column.
@@ -37,13 +62,7 @@ func (v *View) Each(ctx context.Context, query string, args []any, row func(Row)
 		return err
 	}
 	defer db.users.Done()
-	select {
-	case c := <-db.direct:
-		defer func() { db.direct <- c }()
-		return c.each(ctx, db.path, query, args, row)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return told(ctx, db.each(ctx, query, args, row))
 }
 
 // direct is one connection with its prepared statements; it opens when first used.
@@ -76,7 +95,7 @@ func (c *direct) each(ctx context.Context, path, query string, args []any, row f
 		}
 	}
 	for s.Step() {
-		if err := row(Row{s}); err != nil {
+		if err := row(Row{s: s}); err != nil {
 			return err
 		}
 	}

@@ -25,13 +25,16 @@ const (
 	retryFirst, retryMost = 50 * time.Millisecond, 5 * time.Second
 )
 
-// Options of a Runner. Dir, Store and Codec are required.
+// Options of a Runner. Dir or Postgres, Store and Codec are required.
 type Options struct {
 	// Dir is where the read models' files are; it is made when it is missing. One
 	// process at a time owns it.
-	Dir   string
-	Store eventstore.Store
-	Codec eventstore.Codec
+	Dir string
+	// Postgres, when it is set, is where the read models are instead, and the Lease. It
+	// is closed after Run has returned.
+	Postgres *Postgres
+	Store    eventstore.Store
+	Codec    eventstore.Codec
 	// Leaves tells the number of the log's last leaf to Status; default DenseLeaves.
 	Leaves eventstore.LeafIndex
 	// Lease is asked before a projection runs; default Sole.
@@ -86,6 +89,9 @@ type Status struct {
 func New(o Options, all ...Projection) (*Runner, error) {
 	if o.Lease == nil {
 		o.Lease = Sole{}
+		if o.Postgres != nil {
+			o.Lease = o.Postgres
+		}
 	}
 	if o.Leaves == nil {
 		o.Leaves = eventstore.DenseLeaves{}
@@ -102,6 +108,9 @@ func New(o Options, all ...Projection) (*Runner, error) {
 			return nil, fmt.Errorf("projections: two are named %s", p.Name())
 		}
 		r.tasks = append(r.tasks, newTask(r, p))
+	}
+	if o.Postgres != nil {
+		return r, nil
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("read models: %w", err)
@@ -135,12 +144,13 @@ func (r *Runner) Run(ctx context.Context) error {
 	if len(missing) > 0 {
 		wg.Go(func() {
 			for pause := retryFirst; ctx.Err() == nil; pause = min(2*pause, retryMost) {
-				err := r.rebuild(ctx, missing)
+				ours := slices.DeleteFunc(slices.Clone(missing), func(t *task) bool { return !t.ours(ctx) })
+				err := r.rebuild(ctx, ours)
 				missing = slices.DeleteFunc(missing, func(t *task) bool { return !t.missing() })
 				if len(missing) == 0 {
 					return
 				}
-				if ctx.Err() == nil {
+				if ctx.Err() == nil && err != nil {
 					r.o.Logger.Error("read models could not be built; trying again", "err", err)
 				}
 				sleep(ctx, pause, nil)

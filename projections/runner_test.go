@@ -123,6 +123,10 @@ func appendRaw(t testing.TB, s eventstore.Store, stream eventstore.Stream, typ, 
 }
 
 func TestPoisonStopsOneProjectionAndSaysWhere(t *testing.T) {
+	projectiontest.OnEach(t, poisonStopsOneProjectionAndSaysWhere)
+}
+
+func poisonStopsOneProjectionAndSaysWhere(t *testing.T, place func(testing.TB) string) {
 	for _, c := range []struct {
 		name  string
 		cause error
@@ -146,7 +150,7 @@ func TestPoisonStopsOneProjectionAndSaysWhere(t *testing.T) {
 				}
 				return nil
 			}
-			dir := t.TempDir()
+			dir := place(t)
 			r := projectiontest.Start(t, w, dir, ill, well)
 			r.CaughtUp(t)
 			history(t, w, 5)
@@ -195,10 +199,14 @@ func TestPoisonStopsOneProjectionAndSaysWhere(t *testing.T) {
 }
 
 func TestWhatCannotBeToldPoisonsThoseItConcerns(t *testing.T) {
+	projectiontest.OnEach(t, whatCannotBeToldPoisonsThoseItConcerns)
+}
+
+func whatCannotBeToldPoisonsThoseItConcerns(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	history(t, w, 2)
 	first, second := documents("first"), &tally{name: "second", categories: []string{"consent"}}
-	r := projectiontest.Start(t, w, t.TempDir(), first, second)
+	r := projectiontest.Start(t, w, place(t), first, second)
 	r.CaughtUp(t)
 	appendRaw(t, w, "document-x", "document.issued/99", `{}`)
 	head := appendRaw(t, w, "consent-x", "consent.refused/1", `{"consent":"00000000-0000-4000-8000-000000000003","at":"2026-03-01T12:30:15Z"}`)
@@ -235,12 +243,16 @@ func (d damaged) ReadAll(ctx context.Context, after eventstore.Position, limit i
 }
 
 func TestDamagedRecordPoisonsThoseItConcerns(t *testing.T) {
+	projectiontest.OnEach(t, damagedRecordPoisonsThoseItConcerns)
+}
+
+func damagedRecordPoisonsThoseItConcerns(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	history(t, w, 2)
 	bad := appendRaw(t, w, "consent-x", "consent.refused/1", `{}`)
 	history(t, w, 2)
 	first, second := documents("first"), &tally{name: "second", categories: []string{"consent", "document"}}
-	r := projectiontest.Start(t, damaged{w, bad}, t.TempDir(), first, second)
+	r := projectiontest.Start(t, damaged{w, bad}, place(t), first, second)
 	head, err := w.Head(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -258,6 +270,10 @@ func TestDamagedRecordPoisonsThoseItConcerns(t *testing.T) {
 }
 
 func TestLeavesCountOurCategoriesOnly(t *testing.T) {
+	projectiontest.OnEach(t, leavesCountOurCategoriesOnly)
+}
+
+func leavesCountOurCategoriesOnly(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	appendRaw(t, w, "$stats-1", "statistics", `not ours`)
 	history(t, w, 1)
@@ -265,7 +281,7 @@ func TestLeavesCountOurCategoriesOnly(t *testing.T) {
 	appendRaw(t, w, "registry", "registry.published/99", `{}`) // ours, and wanted by nobody here
 	history(t, w, 1)
 	p := documents("tally")
-	dir := t.TempDir()
+	dir := place(t)
 	for range 2 {
 		r := projectiontest.Start(t, w, dir, p)
 		r.CaughtUp(t)
@@ -277,6 +293,10 @@ func TestLeavesCountOurCategoriesOnly(t *testing.T) {
 }
 
 func TestTroubleWithTheMediumPasses(t *testing.T) {
+	projectiontest.OnEach(t, troubleWithTheMediumPasses)
+}
+
+func troubleWithTheMediumPasses(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	p := documents("tally")
 	failed := map[int64]bool{}
@@ -288,7 +308,7 @@ func TestTroubleWithTheMediumPasses(t *testing.T) {
 		return nil
 	}
 	history(t, w, 3)
-	r := projectiontest.Start(t, w, t.TempDir(), p)
+	r := projectiontest.Start(t, w, place(t), p)
 	r.CaughtUp(t)
 	history(t, w, 4)
 	r.CaughtUp(t)
@@ -491,10 +511,14 @@ func TestRebuildBesideLive(t *testing.T) {
 }
 
 func TestReadersNeverNoticeARebuild(t *testing.T) {
+	projectiontest.OnEach(t, readersNeverNoticeARebuild)
+}
+
+func readersNeverNoticeARebuild(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	history(t, w, 50)
 	p := documents("tally")
-	r := projectiontest.Start(t, w, t.TempDir(), p)
+	r := projectiontest.Start(t, w, place(t), p)
 	r.CaughtUp(t)
 	ctx, stop := context.WithCancel(t.Context())
 	var readers sync.WaitGroup
@@ -666,10 +690,14 @@ func TestWatchdogNoticesWhatNobodyAnnounced(t *testing.T) {
 }
 
 func TestWaitForEndsWithItsContextAndWithTheRunner(t *testing.T) {
+	projectiontest.OnEach(t, waitForEndsWithItsContextAndWithTheRunner)
+}
+
+func waitForEndsWithItsContextAndWithTheRunner(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	history(t, w, 1)
 	p := documents("tally")
-	r := projectiontest.Start(t, w, t.TempDir(), p)
+	r := projectiontest.Start(t, w, place(t), p)
 	r.CaughtUp(t)
 	beyond := eventstore.Position{Commit: 1 << 40, Prepare: 1 << 40}
 	if err := r.WaitFor(t.Context(), "nobody", beyond); !errors.Is(err, projections.ErrUnknown) {

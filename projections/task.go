@@ -16,18 +16,22 @@ type task struct {
 	name   string
 	p      Projection
 	wanted map[string]bool
-	files  files
+	models models
+	shared *schemas // models, where several processes share them; else nil
+	lease  string   // its name
 	r      *Runner
 	log    *slog.Logger
 
-	db    *database // nil until there is one
-	token int64
+	db      *database // nil until there is one
+	token   int64
+	patrols time.Time // the last one
 
 	mu       sync.Mutex
 	at       Checkpoint
 	state    State
 	failed   error // why it does not go on: *Poisoned, ErrOvertaken, or ErrNotReady when it has ended
 	ended    bool
+	leading  bool  // it holds the lease
 	built    int64 // next leaf of the generation being built; -1 when there is none
 	stalls   int
 	waiting  int           // callers of waitFor
@@ -41,7 +45,8 @@ type task struct {
 func newTask(r *Runner, p Projection) *task {
 	t := &task{
 		name: p.Name(), p: p, r: r, wanted: map[string]bool{},
-		files:   files{r.o.Dir, p.Name(), p.Version()},
+		models:  files{r.o.Dir, p.Name(), p.Version()},
+		lease:   p.Name(),
 		log:     r.o.Logger.With("projection", p.Name()),
 		state:   Starting,
 		built:   -1,
@@ -51,12 +56,19 @@ func newTask(r *Runner, p Projection) *task {
 	for _, c := range p.Categories() {
 		t.wanted[c] = true
 	}
+	if r.o.Postgres != nil {
+		t.shared = &schemas{r.o.Postgres, p.Name(), p.Version()}
+		t.models, t.lease = *t.shared, t.shared.lease()
+	}
 	return t
 }
 
 // open finds the tables in force; none when they must be built.
 func (t *task) open(ctx context.Context) error {
-	db, err := t.files.openLatest(ctx)
+	if t.shared != nil {
+		return nil // whoever waits for the lease looks
+	}
+	db, err := t.models.openLatest(ctx)
 	if err != nil || db == nil {
 		return err
 	}
@@ -66,9 +78,9 @@ func (t *task) open(ctx context.Context) error {
 	}
 	if db.at.Position.Compare(head) > 0 {
 		t.log.Warn("building anew", "err", ErrAhead)
-		return db.discard()
+		return db.discard(ctx)
 	}
-	if err := t.files.drop(db.path, true); err != nil {
+	if err := t.models.drop(ctx, db, true); err != nil {
 		return errors.Join(err, db.close())
 	}
 	t.serve(db)
@@ -100,7 +112,7 @@ func (t *task) run(ctx context.Context) {
 		}
 	})
 	for ctx.Err() == nil {
-		held, token, release, err := t.r.o.Lease.Acquire(ctx, t.name)
+		held, token, release, err := t.acquire(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
 				t.log.Error("no lease", "err", err)
@@ -110,7 +122,9 @@ func (t *task) run(ctx context.Context) {
 		}
 		t.token = token
 		if err := t.refresh(held); err == nil {
+			t.update(func() { t.leading = true })
 			t.follow(held)
+			t.update(func() { t.leading = false })
 		} else if held.Err() == nil {
 			t.log.Error("cannot read the checkpoint", "err", err)
 			sleep(ctx, jittered(retryMost), nil)
@@ -121,6 +135,9 @@ func (t *task) run(ctx context.Context) {
 
 // refresh learns how far whoever held the lease before has come.
 func (t *task) refresh(ctx context.Context) error {
+	if t.shared != nil {
+		return t.takeOver(ctx)
+	}
 	if t.db == nil {
 		return nil
 	}
@@ -142,6 +159,8 @@ func (t *task) follow(ctx context.Context) {
 		took, err := t.step(ctx)
 		switch {
 		case ctx.Err() != nil:
+		case t.shared != nil && errors.Is(err, ErrOvertaken):
+			return // another generation is in force, or another runner at work: look again
 		case err != nil && hopeless(err):
 			t.fail(err)
 		case err != nil:
@@ -164,6 +183,9 @@ func (t *task) step(ctx context.Context) (took int64, err error) {
 	t.mu.Lock()
 	stopped := t.failed != nil
 	t.mu.Unlock()
+	if err := t.patrol(ctx); err != nil {
+		return 0, err
+	}
 	if t.db == nil {
 		return 0, nil
 	}
@@ -216,6 +238,7 @@ func (t *task) fail(err error) {
 	var poisoned *Poisoned
 	if errors.As(err, &poisoned) {
 		t.log.Error("poisoned", "leaf", poisoned.Leaf, "type", poisoned.Type, "err", poisoned.Err)
+		t.tell(poisoned)
 	} else {
 		t.log.Error("stopped", "err", err)
 	}
@@ -336,6 +359,16 @@ func (t *task) missing() bool {
 
 // offer hands a finished generation to the task and returns once it is in force.
 func (t *task) offer(ctx context.Context, db *database) error {
+	if t.shared != nil {
+		if err := t.promote(ctx, db); err != nil {
+			return errors.Join(err, db.discard(ctx))
+		}
+		defer func() { // the lock of its users is held until others of this process have it
+			if err := db.close(); err != nil {
+				t.log.Warn("new read model", "err", err)
+			}
+		}()
+	}
 	answer := make(chan error, 1)
 	t.mu.Lock()
 	ended, unclaimed := t.ended, t.next
@@ -346,11 +379,14 @@ func (t *task) offer(ctx context.Context, db *database) error {
 		}
 	}
 	t.mu.Unlock()
+	if ended && t.shared != nil {
+		return nil // it is in force for others
+	}
 	if ended {
 		return errors.Join(ErrNotReady, db.close())
 	}
-	if unclaimed != nil { // from a caller who gave up
-		if err := unclaimed.discard(); err != nil {
+	if unclaimed != nil && t.shared == nil { // from a caller who gave up
+		if err := unclaimed.discard(ctx); err != nil {
 			t.log.Warn("former read model", "err", err)
 		}
 	}
@@ -372,6 +408,12 @@ func (t *task) exchange(ctx context.Context) {
 	if next == nil {
 		return
 	}
+	if t.shared != nil {
+		err := t.adopt(ctx)
+		t.update(func() { t.built = -1 })
+		answer <- err
+		return
+	}
 	for t.db != nil && next.at.Position.Compare(t.db.at.Position) < 0 {
 		items, to, err := t.r.feed.batch(ctx, next.at)
 		switch {
@@ -387,27 +429,32 @@ func (t *task) exchange(ctx context.Context) {
 			continue
 		}
 		if err != nil {
-			answer <- errors.Join(err, next.discard())
+			answer <- errors.Join(err, next.discard(ctx))
 			return
 		}
 	}
+	t.replace(ctx, next)
+	answer <- nil
+}
+
+// replace puts other tables in force and drops the former ones.
+func (t *task) replace(ctx context.Context, next *database) {
 	former := t.serve(next)
 	t.update(func() { t.failed, t.state, t.built = nil, CatchingUp, -1 })
-	answer <- nil
 	if former == nil {
-		t.dropAllBut(next)
+		t.dropAllBut(ctx, next)
 		return
 	}
 	t.r.closing.Go(func() { // once the readers that are still at it have finished
 		if err := former.close(); err != nil {
 			t.log.Warn("former read model", "err", err)
 		}
-		t.dropAllBut(next)
+		t.dropAllBut(ctx, next)
 	})
 }
 
-func (t *task) dropAllBut(db *database) {
-	if err := t.files.drop(db.path, false); err != nil {
+func (t *task) dropAllBut(ctx context.Context, db *database) {
+	if err := t.models.drop(ctx, db, false); err != nil {
 		t.log.Warn("former read model", "err", err)
 	}
 }
@@ -417,6 +464,9 @@ func (t *task) close() {
 	t.mu.Lock()
 	next := t.next
 	t.next = nil
+	if t.shared != nil {
+		next = nil // its builder's
+	}
 	t.mu.Unlock()
 	for _, db := range []*database{t.p.View().exchange(nil), next} {
 		if db == nil {

@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/jmoiron/sqlx"
+
+	"coffre/eventstore/postgres/pgdb"
 )
 
 // View is where the queries of one projection run: on the tables in force, which
@@ -42,14 +44,23 @@ func (v *View) Query(ctx context.Context, query string, args ...any) (*Rows, err
 	s, err := db.reading(ctx, query)
 	if err != nil {
 		db.users.Done()
-		return nil, err
+		return nil, told(ctx, err)
 	}
 	rows, err := s.QueryxContext(ctx, args...)
 	if err != nil {
 		db.users.Done()
-		return nil, err
+		return nil, told(ctx, err)
 	}
 	return &Rows{rows, db}, nil
+}
+
+// told says that the tables cannot be asked where PostgreSQL is away, or dropped
+// them before this process followed to the next ones.
+func told(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() == nil && (pgdb.Away(err) || pgdb.Missing(err)) {
+		return fmt.Errorf("%w: %w", ErrNotReady, err)
+	}
+	return err
 }
 
 // Get reads the first row of a query into dest and reports whether there was one.
@@ -60,7 +71,7 @@ func (v *View) Get(ctx context.Context, query string, args []any, dest ...any) (
 	}
 	defer rows.Close()
 	if !rows.Next() {
-		return false, rows.Err()
+		return false, told(ctx, rows.Err())
 	}
 	if err := rows.Scan(dest...); err != nil {
 		return false, err
@@ -81,7 +92,7 @@ func (v *View) Select(ctx context.Context, query string, args []any, row func(sc
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return err
+		return told(ctx, err)
 	}
 	return rows.Close()
 }
@@ -94,7 +105,7 @@ func (v *View) Checkpoint(ctx context.Context) (Checkpoint, error) {
 		return Checkpoint{}, err
 	}
 	defer db.users.Done()
-	return readCheckpoint(ctx, db.db.Reader)
+	return readCheckpoint(ctx, db.reader)
 }
 
 func (v *View) acquire() (*database, error) {
@@ -123,7 +134,7 @@ func (d *database) reading(ctx context.Context, query string) (*sqlx.Stmt, error
 	if s != nil {
 		return s, nil
 	}
-	s, err := d.db.Reader.PreparexContext(ctx, d.db.Reader.Rebind(query))
+	s, err := d.reader.PreparexContext(ctx, d.reader.Rebind(query))
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}

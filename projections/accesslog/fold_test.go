@@ -71,13 +71,15 @@ func tell(t testing.TB, v any) string {
 	return string(b)
 }
 
-func TestLogEqualsAFold(t *testing.T) {
+func TestLogEqualsAFold(t *testing.T) { projectiontest.OnEach(t, logEqualsAFold) }
+
+func logEqualsAFold(t *testing.T, place func(testing.TB) string) {
 	outcomes := map[accesslog.Outcome]int{}
 	for seed := range uint64(3) {
 		w := projectiontest.NewWorld()
 		story := projectiontest.NewStory(w, 300+seed)
 		log := accesslog.New()
-		r := projectiontest.Start(t, w, t.TempDir(), log)
+		r := projectiontest.Start(t, w, place(t), log)
 		for range 4 {
 			story.Tell(t, 50)
 			r.CaughtUp(t)
@@ -211,12 +213,14 @@ func compareCounters(t *testing.T, w *projectiontest.World, log *accesslog.Log) 
 	}
 }
 
-func TestCaseReferenceOpens(t *testing.T) {
+func TestCaseReferenceOpens(t *testing.T) { projectiontest.OnEach(t, caseReferenceOpens) }
+
+func caseReferenceOpens(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	story := projectiontest.NewStory(w, 33)
 	story.Tell(t, 80)
 	log := accesslog.New()
-	projectiontest.Start(t, w, t.TempDir(), log).CaughtUp(t)
+	projectiontest.Start(t, w, place(t), log).CaughtUp(t)
 	opened := 0
 	for _, who := range story.Citizens {
 		all, err := log.Of(t.Context(), who, projections.Latest, accesslog.Filter{}, projections.Latest, 100)

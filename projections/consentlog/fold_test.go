@@ -93,13 +93,15 @@ func tell(t testing.TB, v any) string {
 	return string(b)
 }
 
-func TestLogEqualsAFold(t *testing.T) {
+func TestLogEqualsAFold(t *testing.T) { projectiontest.OnEach(t, logEqualsAFold) }
+
+func logEqualsAFold(t *testing.T, place func(testing.TB) string) {
 	compared := 0
 	for seed := range uint64(3) {
 		w := projectiontest.NewWorld()
 		story := projectiontest.NewStory(w, 200+seed)
 		log := consentlog.New()
-		r := projectiontest.Start(t, w, t.TempDir(), log)
+		r := projectiontest.Start(t, w, place(t), log)
 		for range 4 {
 			story.Tell(t, 50)
 			r.CaughtUp(t)
@@ -190,12 +192,14 @@ func compareAll(t *testing.T, w *projectiontest.World, log *consentlog.Log, end 
 	return n
 }
 
-func TestOpenConsentsOfACitizen(t *testing.T) {
+func TestOpenConsentsOfACitizen(t *testing.T) { projectiontest.OnEach(t, openConsentsOfACitizen) }
+
+func openConsentsOfACitizen(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	story := projectiontest.NewStory(w, 31)
 	story.Tell(t, 150)
 	log := consentlog.New()
-	projectiontest.Start(t, w, t.TempDir(), log).CaughtUp(t)
+	projectiontest.Start(t, w, place(t), log).CaughtUp(t)
 	_, consents := fold(w.Recorded(), projections.Latest, story.Now)
 	open := 0
 	for _, who := range story.Citizens {
@@ -224,12 +228,14 @@ func TestOpenConsentsOfACitizen(t *testing.T) {
 }
 
 // What a citizen was shown opens as long as its key lives (rule C-5), and is gone after.
-func TestShown(t *testing.T) {
+func TestShown(t *testing.T) { projectiontest.OnEach(t, shown) }
+
+func shown(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	story := projectiontest.NewStory(w, 32)
 	story.Tell(t, 80)
 	log := consentlog.New()
-	r := projectiontest.Start(t, w, t.TempDir(), log)
+	r := projectiontest.Start(t, w, place(t), log)
 	r.CaughtUp(t)
 	opened := map[domain.CitizenID]domain.ConsentID{}
 	for _, e := range w.Recorded() {
@@ -273,6 +279,10 @@ func TestShown(t *testing.T) {
 }
 
 func TestStateAtTheLeafOfTheLastUse(t *testing.T) {
+	projectiontest.OnEach(t, stateAtTheLeafOfTheLastUse)
+}
+
+func stateAtTheLeafOfTheLastUse(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	who, id := domain.CitizenID{UUID: uuid.New()}, domain.ConsentID{UUID: uuid.New()}
 	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
@@ -283,7 +293,7 @@ func TestStateAtTheLeafOfTheLastUse(t *testing.T) {
 	w.Record(t, s, who, access.Authorized{Access: domain.AccessID{UUID: uuid.New()}, Citizen: who, Kind: access.KindDocument, Role: domain.RoleConsumer, Consent: id, Attempt: 1, At: now})
 	w.Record(t, s, who, consent.Withdrawn{Consent: id, Reason: "citizen", At: now})
 	log := consentlog.New()
-	projectiontest.Start(t, w, t.TempDir(), log).CaughtUp(t)
+	projectiontest.Start(t, w, place(t), log).CaughtUp(t)
 	for leaf, want := range []consentlog.State{consentlog.IsRequested, consentlog.IsGranted, consentlog.IsExhausted, consentlog.IsWithdrawn} {
 		if c, ok, err := log.Consent(t.Context(), id, int64(leaf), now); err != nil || !ok || c.State != want {
 			t.Errorf("at leaf %d: %s, want %s (%v)", leaf, c.State, want, err)

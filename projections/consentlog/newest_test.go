@@ -10,9 +10,11 @@ import (
 )
 
 // Newest shows what Decisions does, the other way round, page by page.
-func TestNewest(t *testing.T) {
+func TestNewest(t *testing.T) { projectiontest.OnEach(t, newest) }
+
+func newest(t *testing.T, place func(testing.TB) string) {
 	w, l := projectiontest.NewWorld(), consentlog.New()
-	running := projectiontest.Start(t, w.Store, t.TempDir(), l)
+	running := projectiontest.Start(t, w.Store, place(t), l)
 	projectiontest.NewStory(w, 3).Tell(t, 200)
 	running.CaughtUp(t)
 	all, err := l.Decisions(t.Context(), projections.Latest, consentlog.Filter{}, "", -1, 1000)

@@ -59,9 +59,11 @@ func TestProjection(t *testing.T) {
 	})
 }
 
-func TestQueries(t *testing.T) {
+func TestQueries(t *testing.T) { projectiontest.OnEach(t, queries) }
+
+func queries(t *testing.T, place func(testing.TB) string) {
 	w, model := projectiontest.NewWorld(), erasures.New()
-	running := projectiontest.Start(t, w.Store, t.TempDir(), model)
+	running := projectiontest.Start(t, w.Store, place(t), model)
 	var unfinished, provisional []int
 	for _, e := range history() {
 		record(t, w, e)

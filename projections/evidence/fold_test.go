@@ -95,13 +95,15 @@ func tell(t testing.TB, v any) string {
 	return string(b)
 }
 
-func TestEvidenceEqualsAFold(t *testing.T) {
+func TestEvidenceEqualsAFold(t *testing.T) { projectiontest.OnEach(t, evidenceEqualsAFold) }
+
+func evidenceEqualsAFold(t *testing.T, place func(testing.TB) string) {
 	yes, no, shown := 0, 0, 0
 	for seed := range uint64(5) {
 		w := projectiontest.NewWorld()
 		story := projectiontest.NewStory(w, 400+seed)
 		v := evidence.New()
-		r := projectiontest.Start(t, w, t.TempDir(), v)
+		r := projectiontest.Start(t, w, place(t), v)
 		for range 4 {
 			story.Tell(t, 50)
 			r.CaughtUp(t)
@@ -180,7 +182,9 @@ func TestStatusOnADay(t *testing.T) {
 }
 
 // The last use of a limited consent ends it; a repeat of the same access is no use.
-func TestRepeatOfAnAccessIsNoUse(t *testing.T) {
+func TestRepeatOfAnAccessIsNoUse(t *testing.T) { projectiontest.OnEach(t, repeatOfAnAccessIsNoUse) }
+
+func repeatOfAnAccessIsNoUse(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	who, id := domain.CitizenID{UUID: uuid.New()}, domain.ConsentID{UUID: uuid.New()}
 	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
@@ -189,7 +193,7 @@ func TestRepeatOfAnAccessIsNoUse(t *testing.T) {
 		Consumer: consumer, Purpose: "socialBenefit", Types: projectiontest.Types, Until: now.AddDate(0, 1, 0), Limits: consent.Limits{Uses: 2},
 	}})
 	v := evidence.New()
-	r := projectiontest.Start(t, w, t.TempDir(), v)
+	r := projectiontest.Start(t, w, place(t), v)
 	first, second := domain.AccessID{UUID: uuid.New()}, domain.AccessID{UUID: uuid.New()}
 	for _, step := range []struct {
 		access  domain.AccessID

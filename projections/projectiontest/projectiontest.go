@@ -7,6 +7,7 @@ package projectiontest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -17,10 +18,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"coffre/domain/citizen"
 	"coffre/domain/document"
 	"coffre/eventstore"
 	"coffre/eventstore/codec"
+	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/projections"
 )
@@ -35,12 +39,31 @@ type Running struct {
 	stop func()
 }
 
-// Start runs projections over a store in a directory until Stop or the test's end.
-func Start(t testing.TB, store eventstore.Store, dir string, all ...projections.Projection) *Running {
+// OnEach runs a test for read models in files and for those on a PostgreSQL. place
+// makes an empty place, for Start.
+func OnEach(t *testing.T, test func(t *testing.T, place func(testing.TB) string)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, func(t testing.TB) string { return t.TempDir() }) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		test(t, func(t testing.TB) string { return pgtest.Shared(t).Database(t) })
+	})
+}
+
+// Start runs projections over a store until Stop or the test's end. place is a
+// directory, or the address of a PostgreSQL.
+func Start(t testing.TB, store eventstore.Store, place string, all ...projections.Projection) *Running {
 	t.Helper()
-	r, err := projections.New(projections.Options{
-		Dir: dir, Store: store, Codec: codec.Catalog, Logger: slog.New(slog.DiscardHandler),
-	}, all...)
+	o := projections.Options{Store: store, Codec: codec.Catalog, Logger: slog.New(slog.DiscardHandler)}
+	closed := func() error { return nil }
+	if onPostgres(place) {
+		p, err := projections.OpenPostgres(context.Background(), place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Postgres, closed = p, p.Close
+	} else {
+		o.Dir = place
+	}
+	r, err := projections.New(o, all...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,13 +71,13 @@ func Start(t testing.TB, store eventstore.Store, dir string, all ...projections.
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
 	stopped := false
-	running := &Running{Runner: r, Dir: dir, stop: func() {
+	running := &Running{Runner: r, Dir: place, stop: func() {
 		if stopped {
 			return
 		}
 		stopped = true
 		cancel()
-		if err := <-done; err != nil {
+		if err := errors.Join(<-done, closed()); err != nil {
 			t.Error(err)
 		}
 	}}
@@ -75,9 +98,9 @@ func (r *Running) CaughtUp(t testing.TB) {
 	}
 }
 
-// Run checks a read model against a history. New returns a new one each time.
-// The history needs at least one event that puts a row in each table, one
-// citizen.key-destroyed and one document.content-destroyed.
+// Run checks a read model against a history, in a file and on a PostgreSQL. New
+// returns a new one each time. The history needs at least one event that puts a row
+// in each table, one citizen.key-destroyed and one document.content-destroyed.
 func Run(t *testing.T, fresh func() projections.Projection, history func(t testing.TB, w *World)) {
 	t.Helper()
 	w := NewWorld()
@@ -85,19 +108,23 @@ func Run(t *testing.T, fresh func() projections.Projection, history func(t testi
 	if len(w.recorded) < 10 {
 		t.Fatalf("a history of %d events proves nothing", len(w.recorded))
 	}
+	OnEach(t, func(t *testing.T, place func(testing.TB) string) { run(t, w, place, fresh) })
+}
+
+func run(t *testing.T, w *World, place func(testing.TB) string, fresh func() projections.Projection) {
 	p := fresh()
-	want := keptUp(t, w, fresh())
+	want := keptUp(t, w, place(t), fresh())
 	t.Logf("%d events; tables: %s", len(w.recorded), want.counts())
 
 	t.Run("replay equals kept up", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := place(t)
 		r := Start(t, w, dir, fresh())
 		r.CaughtUp(t)
 		r.Stop()
 		want.same(t, Dump(t, dir, p.Name()))
 	})
 	t.Run("rebuilt equals kept up", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := place(t)
 		r := Start(t, w, dir, fresh())
 		r.CaughtUp(t)
 		before := generation(t, dir, p.Name())
@@ -111,8 +138,13 @@ func Run(t *testing.T, fresh func() projections.Projection, history func(t testi
 		want.same(t, Dump(t, dir, p.Name()))
 	})
 	t.Run("restarted at every position", func(t *testing.T) {
-		dir := t.TempDir()
-		for _, e := range w.recorded {
+		dir := place(t)
+		step := 1
+		if onPostgres(dir) {
+			step = 7 // a start takes ten connections
+		}
+		for i := 0; i < len(w.recorded)+step-1; i += step {
+			e := w.recorded[min(i, len(w.recorded)-1)]
 			r := Start(t, until{w, e.Position}, dir, fresh())
 			r.CaughtUp(t)
 			r.Stop()
@@ -120,8 +152,12 @@ func Run(t *testing.T, fresh func() projections.Projection, history func(t testi
 		want.same(t, Dump(t, dir, p.Name()))
 	})
 	t.Run("caught up from every position", func(t *testing.T) {
-		for i := 0; i < len(w.recorded); i += 1 + len(w.recorded)/20 {
-			dir := t.TempDir()
+		often := 20
+		if onPostgres(place(t)) {
+			often = 4
+		}
+		for i := 0; i < len(w.recorded); i += 1 + len(w.recorded)/often {
+			dir := place(t)
 			r := Start(t, until{w, w.recorded[i].Position}, dir, fresh())
 			r.CaughtUp(t)
 			r.Stop()
@@ -132,7 +168,7 @@ func Run(t *testing.T, fresh func() projections.Projection, history func(t testi
 		}
 	})
 	t.Run("late duplicates count once", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := place(t)
 		half := w.recorded[len(w.recorded)/2].Position
 		for _, store := range []eventstore.Store{stutter{until{w, half}}, stutter{w}} {
 			r := Start(t, store, dir, fresh())
@@ -141,15 +177,14 @@ func Run(t *testing.T, fresh func() projections.Projection, history func(t testi
 		}
 		want.same(t, Dump(t, dir, p.Name()))
 	})
-	t.Run("what was erased is nowhere", func(t *testing.T) { erased(t, w, fresh) })
+	t.Run("what was erased is nowhere", func(t *testing.T) { erased(t, w, place(t), fresh) })
 }
 
 // keptUp shows the history to a live model, one event after the other, and
 // returns what it ends with. Each table must have held something on the way.
-func keptUp(t *testing.T, w *World, p projections.Projection) Tables {
+func keptUp(t *testing.T, w *World, dir string, p projections.Projection) Tables {
 	t.Helper()
 	live := NewWorld()
-	dir := t.TempDir()
 	r := Start(t, live, dir, p)
 	r.CaughtUp(t)
 	held := map[string]bool{}
@@ -182,7 +217,7 @@ func keptUp(t *testing.T, w *World, p projections.Projection) Tables {
 
 // erased checks that the sealed parts of erased citizens and documents leave the
 // files, in a live model and in a rebuilt one.
-func erased(t *testing.T, w *World, fresh func() projections.Projection) {
+func erased(t *testing.T, w *World, dir string, fresh func() projections.Projection) {
 	gone := map[int64]bool{} // leaves whose sealed part must not be found
 	citizens, documents := 0, 0
 	for _, e := range w.recorded {
@@ -211,7 +246,6 @@ func erased(t *testing.T, w *World, fresh func() projections.Projection) {
 			}
 		}
 	}
-	dir := t.TempDir()
 	r := Start(t, until{w, w.recorded[first-1].Position}, dir, fresh())
 	r.CaughtUp(t)
 	r.Stop()
@@ -249,12 +283,16 @@ func erased(t *testing.T, w *World, fresh func() projections.Projection) {
 	}
 }
 
-// found reports whether a piece of the sealed part stands in a file of the directory.
+// found reports whether a piece of the sealed part stands in a file of the
+// directory, or in a table.
 func found(t testing.TB, dir string, sealed []byte) bool {
 	t.Helper()
 	const piece = 16
 	if len(sealed) < 2*piece {
 		return false
+	}
+	if onPostgres(dir) {
+		return foundInTables(t, dir, sealed)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil || len(files) == 0 {
@@ -283,6 +321,9 @@ type Tables map[string][]string
 // Dump reads the tables of the named projection's generation in force.
 func Dump(t testing.TB, dir, name string) Tables {
 	t.Helper()
+	if onPostgres(dir) {
+		return dumpSchema(t, dir, generation(t, dir, name))
+	}
 	db, err := sqlitedb.Open(context.Background(), generation(t, dir, name), sqlitedb.Options{Readers: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -294,32 +335,42 @@ func Dump(t testing.TB, dir, name string) Tables {
 	}
 	tables := Tables{}
 	for _, table := range names {
-		rows, err := db.Reader.Queryx(`SELECT * FROM ` + table)
+		tables[table] = dumpTable(t, db.Reader, table)
+	}
+	return tables
+}
+
+func dumpTable(t testing.TB, db *sqlx.DB, table string) []string {
+	t.Helper()
+	rows, err := db.Queryx(`SELECT * FROM ` + table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	all := []string{}
+	for rows.Next() {
+		values, err := rows.SliceScan()
 		if err != nil {
 			t.Fatal(err)
 		}
-		tables[table] = []string{}
-		for rows.Next() {
-			values, err := rows.SliceScan()
-			if err != nil {
-				t.Fatal(err)
+		var line strings.Builder
+		for i, v := range values {
+			if columns, _ := rows.Columns(); columns[i] == "fence" {
+				continue // whose it is says nothing of what is shown
 			}
-			var line strings.Builder
-			for _, v := range values {
-				if b, ok := v.([]byte); ok {
-					fmt.Fprintf(&line, "x'%x'|", b)
-				} else {
-					fmt.Fprintf(&line, "%v|", v)
-				}
+			if b, ok := v.([]byte); ok {
+				fmt.Fprintf(&line, "x'%x'|", b)
+			} else {
+				fmt.Fprintf(&line, "%v|", v)
 			}
-			tables[table] = append(tables[table], line.String())
 		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
-		slices.Sort(tables[table])
+		all = append(all, line.String())
 	}
-	return tables
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(all)
+	return all
 }
 
 func (want Tables) counts() string {
@@ -351,9 +402,12 @@ func (want Tables) same(t testing.TB, got Tables) {
 	}
 }
 
-// generation returns the path of the file in force.
+// generation returns the path of the file, or the name of the schema, in force.
 func generation(t testing.TB, dir, name string) string {
 	t.Helper()
+	if onPostgres(dir) {
+		return schemaOf(t, dir, name)
+	}
 	files, err := filepath.Glob(filepath.Join(dir, name+".v*.g*.db"))
 	if err != nil || len(files) == 0 {
 		t.Fatal("there is no read model ", name, err)

@@ -158,13 +158,15 @@ func line(d *wallet.Document, m *wallet.Mandate) string {
 }
 
 // Live and rebuilt wallets show at every leaf what the naive fold to it shows.
-func TestWalletsEqualAFold(t *testing.T) {
+func TestWalletsEqualAFold(t *testing.T) { projectiontest.OnEach(t, walletsEqualAFold) }
+
+func walletsEqualAFold(t *testing.T, place func(testing.TB) string) {
 	shown := 0
 	for seed := range uint64(4) {
 		w := projectiontest.NewWorld()
 		story := projectiontest.NewStory(w, 100+seed)
 		live := wallet.New()
-		dir := t.TempDir()
+		dir := place(t)
 		r := projectiontest.Start(t, w, dir, live)
 		for range 4 { // so that it is fed in several batches
 			story.Tell(t, 40)
@@ -273,11 +275,15 @@ func compareAll(t *testing.T, w *projectiontest.World, wallets *wallet.Wallets) 
 }
 
 func TestIssuerGetsTheSourceReferenceBack(t *testing.T) {
+	projectiontest.OnEach(t, issuerGetsTheSourceReferenceBack)
+}
+
+func issuerGetsTheSourceReferenceBack(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	story := projectiontest.NewStory(w, 3)
 	story.Tell(t, 60)
 	wallets := wallet.New()
-	projectiontest.Start(t, w, t.TempDir(), wallets).CaughtUp(t)
+	projectiontest.Start(t, w, place(t), wallets).CaughtUp(t)
 	checked := 0
 	for _, issuer := range projectiontest.Issuers {
 		all, err := wallets.IssuedBy(t.Context(), issuer, projections.Latest, wallet.IssuedFilter{State: wallet.Active}, -1, 100)
@@ -340,6 +346,10 @@ func TestInForce(t *testing.T) {
 // A mandate ends to exist with either of its two persons; the documents of the one
 // who remains do not.
 func TestErasedRepresentativeIsInNobodysWallet(t *testing.T) {
+	projectiontest.OnEach(t, erasedRepresentativeIsInNobodysWallet)
+}
+
+func erasedRepresentativeIsInNobodysWallet(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	story := projectiontest.NewStory(w, 1)
 	story.Tell(t, 0)
@@ -351,7 +361,7 @@ func TestErasedRepresentativeIsInNobodysWallet(t *testing.T) {
 		Scope: mandate.Scope{Actions: []mandate.Action{mandate.Read}}, Personal: &mandate.GrantedPersonal{Until: "2031-01-01"}})
 	accepted := w.Record(t, s, child, mandate.Accepted{Mandate: id})
 	wallets := wallet.New()
-	r := projectiontest.Start(t, w, t.TempDir(), wallets)
+	r := projectiontest.Start(t, w, place(t), wallets)
 	r.CaughtUp(t)
 	held := func(who domain.CitizenID, asOf int64) (ids []domain.DocumentID) {
 		if err := wallets.Of(t.Context(), who, asOf, func(h *wallet.Held) error {

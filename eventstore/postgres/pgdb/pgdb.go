@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -237,7 +238,10 @@ func Translate(statements string) string {
 }
 
 // broken is what a statement ends with when its connection does.
-var broken = []error{pgconn.ErrConnClosed, driver.ErrBadConn, sql.ErrConnDone, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed}
+var broken = []error{
+	pgconn.ErrConnClosed, driver.ErrBadConn, sql.ErrConnDone, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+	os.ErrDeadlineExceeded, context.DeadlineExceeded,
+}
 
 // Code returns the SQLSTATE of a server's error; "" for other errors.
 func Code(err error) string {
@@ -270,8 +274,11 @@ func Away(err error) bool {
 	code := Code(err)
 	if code == "" {
 		// A connection that broke, was refused, or took longer than its context allowed.
-		var network net.Error
-		return errors.As(err, &network) || pgconn.SafeToRetry(err) || slices.ContainsFunc(broken, func(known error) bool { return errors.Is(err, known) })
+		// Not every net.Error: SQLite's are such, too.
+		var operation *net.OpError
+		var refused *pgconn.ConnectError
+		return errors.As(err, &operation) || errors.As(err, &refused) || pgconn.SafeToRetry(err) ||
+			slices.ContainsFunc(broken, func(known error) bool { return errors.Is(err, known) })
 	}
 	switch code[:2] {
 	case "08", // connection

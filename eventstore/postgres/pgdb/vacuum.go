@@ -37,12 +37,9 @@ func Vacuum(ctx context.Context, db *sqlx.DB, schema string, patience time.Durat
 	if err := unseen(ctx, conn, patience); err != nil {
 		return err
 	}
-	var tables []string
-	if err := conn.SelectContext(ctx, &tables, `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = $1 ORDER BY 1`, schema); err != nil {
-		return fmt.Errorf("vacuum: %w", err)
-	}
-	if len(tables) == 0 {
-		return nil
+	tables, err := Tables(ctx, conn, schema)
+	if err != nil || len(tables) == 0 {
+		return err
 	}
 	// A table of millions takes longer than a statement may; the context bounds it.
 	if _, err := conn.ExecContext(ctx, `SET statement_timeout = 0`); err != nil {
@@ -54,6 +51,15 @@ func Vacuum(ctx context.Context, db *sqlx.DB, schema string, patience time.Durat
 		return fmt.Errorf("vacuum: %w", err)
 	}
 	return nil
+}
+
+// Tables returns the names of the schema's tables, each with the schema's, quoted.
+func Tables(ctx context.Context, q sqlx.QueryerContext, schema string) ([]string, error) {
+	var tables []string
+	if err := sqlx.SelectContext(ctx, q, &tables, `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = $1 ORDER BY 1`, schema); err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	return tables, nil
 }
 
 // unseen waits until no client's snapshot is older than now.

@@ -1,0 +1,228 @@
+package pgdb
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// How soon a lock passes to another process when its holder is gone: the server
+// drops it with the connection, at once when the process dies and within keep-alive
+// when its machine does; whoever waits asks every askAgain.
+const (
+	askAgain    = 500 * time.Millisecond
+	watchEvery  = time.Second     // a holder looks whether it still holds
+	watchAnswer = 3 * time.Second // and takes no answer for a no
+)
+
+// Session is one connection on which this process holds locks by name: they end
+// with it, whatever becomes of the process. Its methods may be called concurrently.
+type Session struct {
+	db   *sqlx.DB
+	stop context.CancelFunc
+	done chan struct{}
+
+	mu     sync.Mutex // one statement at a time
+	conn   *sqlx.Conn // nil until there is one, and after it broke
+	lost   context.Context
+	lose   context.CancelFunc
+	held   map[string]bool
+	shares map[string]int
+}
+
+// OpenSession returns a session that connects when first used.
+func OpenSession(dsn string, o Options) (*Session, error) {
+	o.Conns = 1
+	db, err := Open(dsn, o)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Session{db: db, stop: stop, done: make(chan struct{}), held: map[string]bool{}, shares: map[string]int{}}
+	go s.watch(ctx)
+	return s, nil
+}
+
+// Close gives every lock back.
+func (s *Session) Close() error {
+	s.stop()
+	<-s.done
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken()
+	return s.db.Close()
+}
+
+// Hold waits until this process alone holds the lock, or for ctx. then, if not nil,
+// runs on the connection that holds it. The context it returns ends when the lock is
+// lost; release gives it back and is called exactly once.
+func (s *Session) Hold(ctx context.Context, name string, then func(context.Context, *sqlx.Conn) error) (held context.Context, release func(), err error) {
+	for {
+		held, release, err := s.try(ctx, name, then)
+		if held != nil || err != nil {
+			return held, release, err
+		}
+		timer := time.NewTimer(askAgain/2 + rand.N(askAgain))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+const (
+	takeLock   = `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`
+	dropLock   = `SELECT pg_advisory_unlock(hashtextextended($1, 0))`
+	shareLock  = `SELECT pg_try_advisory_lock_shared(hashtextextended($1, 0))`
+	unshareOne = `SELECT pg_advisory_unlock_shared(hashtextextended($1, 0))`
+)
+
+// try returns nothing at all when somebody else holds the lock.
+func (s *Session) try(ctx context.Context, name string, then func(context.Context, *sqlx.Conn) error) (context.Context, func(), error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// The server would give it to the same session twice.
+	if s.held[name] || s.shares[name] > 0 {
+		return nil, nil, nil
+	}
+	got, err := s.ask(ctx, takeLock, name)
+	if err != nil || !got {
+		return nil, nil, err
+	}
+	if then != nil {
+		if err := then(ctx, s.conn); err != nil {
+			_, back := s.ask(context.WithoutCancel(ctx), dropLock, name)
+			return nil, nil, errors.Join(err, back)
+		}
+	}
+	s.held[name] = true
+	held, cancel := context.WithCancel(ctx)
+	lost := s.lost
+	unhook := context.AfterFunc(lost, cancel)
+	return held, func() {
+		unhook()
+		cancel()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if lost == s.lost { // else it went with its connection
+			delete(s.held, name)
+			// An error is of the connection, and the lock ends with that.
+			_, _ = s.ask(context.WithoutCancel(ctx), dropLock, name)
+		}
+	}, nil
+}
+
+// Share takes the lock together with others who share it, or returns false while
+// somebody holds it alone. A connection that broke is replaced, and the share taken
+// again, if nobody was faster.
+func (s *Session) Share(ctx context.Context, name string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shares[name] == 0 {
+		if got, err := s.ask(ctx, shareLock, name); err != nil || !got {
+			return false, err
+		}
+	}
+	s.shares[name]++
+	return true, nil
+}
+
+// Unshare ends one Share.
+func (s *Session) Unshare(ctx context.Context, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shares[name]--; s.shares[name] > 0 {
+		return
+	}
+	delete(s.shares, name)
+	if s.conn != nil {
+		_, _ = s.ask(ctx, unshareOne, name) // as in try
+	}
+}
+
+// Alone runs do while nobody shares or holds the lock; it reports whether it ran.
+func (s *Session) Alone(ctx context.Context, name string, do func() error) (bool, error) {
+	held, release, err := s.try(ctx, name, nil)
+	if err != nil || held == nil {
+		return false, err
+	}
+	defer release()
+	return true, do()
+}
+
+// ask runs one of the statements above, with the mutex held.
+func (s *Session) ask(ctx context.Context, query, name string) (yes bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, watchAnswer)
+	defer cancel()
+	if err := s.connect(ctx); err != nil {
+		return false, err
+	}
+	if err := s.conn.GetContext(ctx, &yes, query, name); err != nil {
+		s.broken() // the driver closes a connection whose statement was given up
+		return false, fmt.Errorf("ask for a lock: %w", err)
+	}
+	return yes, nil
+}
+
+func (s *Session) connect(ctx context.Context) error {
+	if s.conn != nil {
+		return nil
+	}
+	conn, err := s.db.Connx(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	for name := range s.shares {
+		if err := conn.GetContext(ctx, new(bool), shareLock, name); err != nil {
+			return errors.Join(fmt.Errorf("ask for a lock: %w", err), conn.Close())
+		}
+	}
+	s.conn = conn
+	s.lost, s.lose = context.WithCancel(context.Background())
+	return nil
+}
+
+// broken ends the connection and all locks.
+func (s *Session) broken() {
+	if s.conn == nil {
+		return
+	}
+	s.lose()
+	// Out of the pool, too: what it may still hold must end with it.
+	_ = s.conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = s.conn.Close()
+	s.conn = nil
+	s.lost = nil
+	clear(s.held)
+}
+
+// watch notices that the connection, and with it every lock, is gone.
+func (s *Session) watch(ctx context.Context) {
+	defer close(s.done)
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		s.mu.Lock()
+		if s.conn != nil {
+			_, _ = s.ask(ctx, `SELECT $1::text IS NOT NULL`, "")
+		} else if len(s.shares) > 0 {
+			connecting, cancel := context.WithTimeout(ctx, watchAnswer)
+			_ = s.connect(connecting)
+			cancel()
+		}
+		s.mu.Unlock()
+	}
+}
