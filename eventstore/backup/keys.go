@@ -1,5 +1,3 @@
-// Package backup writes what a vault is into one encrypted archive, and reads it
-// back.
 package backup
 
 import (
