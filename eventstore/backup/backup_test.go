@@ -94,7 +94,7 @@ func sample(t testing.TB, to ...age.Recipient) (archive []byte, m backup.Manifes
 	if err := folder.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	for _, unfinished := range []string{".tmp", "half.part"} {
+	for _, unfinished := range []string{".tmp", "unfinished-1"} {
 		if err := os.WriteFile(filepath.Join(string(folder), unfinished), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // Folder is attachments that lie as files below one folder. One that is not there
-// holds none. Names that begin with a dot or end in ".part" are being written.
+// holds none. Files whose names begin with a dot or "unfinished-" are being written.
 type Folder string
 
 // Walk implements [Blobs].
@@ -28,7 +28,7 @@ func (f Folder) Walk(ctx context.Context, each func(name string, size int64, ope
 			return ctx.Err()
 		case name == "." || d.IsDir():
 			return nil
-		case !d.Type().IsRegular() || strings.HasPrefix(d.Name(), ".") || strings.HasSuffix(name, ".part"):
+		case !d.Type().IsRegular() || strings.HasPrefix(d.Name(), ".") || strings.HasPrefix(d.Name(), "unfinished-"):
 			return nil
 		}
 		info, err := d.Info()

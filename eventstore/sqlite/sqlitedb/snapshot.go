@@ -17,7 +17,7 @@ import (
 )
 
 // Snapshot copies one state of a database while others go on writing to it. What
-// was deleted is not in the copy, nor in free pages of it. From Take to Close it
+// was deleted is not in the copy, nor in free pages of it. From Take to Release it
 // holds on to that state: the write-ahead log grows and [DB.Truncate] fails. It is
 // for one goroutine at a time.
 type Snapshot struct {
@@ -42,16 +42,25 @@ func OpenSnapshot(ctx context.Context, path string, o Options) (*Snapshot, error
 // Take chooses the state: all that is committed now. Taken again, it lets go of the
 // former one.
 func (s *Snapshot) Take() error {
-	if !s.conn.GetAutocommit() {
-		if err := s.conn.Exec(`ROLLBACK`); err != nil {
-			return fmt.Errorf("take a snapshot: %w", err)
-		}
+	if err := s.Release(); err != nil {
+		return err
 	}
 	if err := s.conn.Exec(`BEGIN`); err != nil {
 		return fmt.Errorf("take a snapshot: %w", err)
 	}
 	if _, err := text(s.conn, `SELECT count(*) FROM sqlite_schema`); err != nil { // the first read is what fixes it
 		return fmt.Errorf("take a snapshot: %w", err)
+	}
+	return nil
+}
+
+// Release lets go of the state, if one was taken.
+func (s *Snapshot) Release() error {
+	if s.conn.GetAutocommit() {
+		return nil
+	}
+	if err := s.conn.Exec(`ROLLBACK`); err != nil {
+		return fmt.Errorf("let go of a snapshot: %w", err)
 	}
 	return nil
 }
@@ -77,7 +86,7 @@ func (s *Snapshot) ended(err error) error {
 	return err
 }
 
-// Close lets go of the state.
+// Close lets go of the state and of the database.
 func (s *Snapshot) Close() error { return s.conn.Close() }
 
 // What WriteTo writes, all numbers as varints: the form, the application's id and

@@ -1,0 +1,98 @@
+package seal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/ncruces/go-sqlite3"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/sqlite/sqlitedb"
+)
+
+// KeyVersions are versions of the key-encryption key under which keys are wrapped;
+// 0 and 0 when there is none.
+type KeyVersions struct{ Oldest, Latest int }
+
+// VersionsIn returns the versions that whoever opens this copy of a key database
+// needs.
+func VersionsIn(s *sqlitedb.Snapshot) (v KeyVersions, err error) {
+	_, err = s.First(`SELECT min(v), max(v) FROM (SELECT kek_version AS v FROM subjects WHERE wrapped IS NOT NULL UNION ALL SELECT kek_version FROM deployment_keys)`,
+		func(row *sqlite3.Stmt) { v = KeyVersions{row.ColumnInt(0), row.ColumnInt(1)} })
+	if err != nil {
+		return v, fmt.Errorf("versions of wrapped keys: %w", err)
+	}
+	return v, nil
+}
+
+// Restored is a restored key ring that nothing is served from yet. What has to be done
+// to it before it may be needs no key-encryption key: whoever shreds need not be able
+// to decrypt (rule E-2). Its methods are for one goroutine at a time.
+type Restored struct{ ring *Ring }
+
+// OpenRestored takes the ring in db, which stays the caller's to close.
+func OpenRestored(ctx context.Context, db *keysdb.DB) (*Restored, error) {
+	if err := db.Migrate(ctx, "seal", migrations); err != nil {
+		return nil, err
+	}
+	r := &Ring{db: db, cfg: Config{Now: time.Now}}
+	r.subjects = newCache[domain.CitizenID](1, (*subject).zero)
+	r.streams = newCache[eventstore.Stream](1, func(*contentKey) {})
+	r.numbers = newCache[[32]byte](1, func(domain.CitizenID) {})
+	r.refs = newCache[refKey](1, func(domain.CitizenRef) {})
+	return &Restored{r}, nil
+}
+
+// ReapplyDestroyed is [Ring.ReapplyDestroyed].
+func (c *Restored) ReapplyDestroyed(ctx context.Context, citizens []DestroyedSubject, streams []DestroyedStream) error {
+	return c.ring.ReapplyDestroyed(ctx, citizens, streams)
+}
+
+// Missing is [Ring.Missing].
+func (c *Restored) Missing(ctx context.Context, citizens []domain.CitizenID) ([]domain.CitizenID, error) {
+	return c.ring.Missing(ctx, citizens)
+}
+
+// MissingStreams counts the streams whose records are sealed under a key that the
+// ring does not have. A destroyed key is not missing.
+func (c *Restored) MissingStreams(ctx context.Context, keys map[eventstore.Stream]uuid.UUID) (missing int, err error) {
+	for stream, id := range keys {
+		var st int
+		var held []byte
+		found, err := c.ring.row(ctx, `SELECT state, key_id FROM stream_keys WHERE stream = ?`, []any{string(stream)}, &st, &held)
+		if err != nil {
+			return 0, unavailable(ctx, "read stream keys", err)
+		}
+		if !found || st != keyDestroyed && string(held) != string(id[:]) {
+			missing++
+		}
+	}
+	return missing, nil
+}
+
+// Destroyed reports whether the content key of a stream was destroyed.
+func (c *Restored) Destroyed(ctx context.Context, stream eventstore.Stream) (bool, error) {
+	var one int
+	found, err := c.ring.row(ctx, `SELECT 1 FROM stream_keys WHERE stream = ? AND state = ?`, []any{string(stream), keyDestroyed}, &one)
+	return found, unavailable(ctx, "read stream keys", err)
+}
+
+// Check lets the database compare its indexes with its tables and both with the form
+// of the file.
+func (c *Restored) Check(ctx context.Context) error {
+	var said string
+	if _, err := c.ring.row(ctx, `PRAGMA integrity_check(1)`, nil, &said); err != nil {
+		return unavailable(ctx, "check the key database", err)
+	}
+	if said != "ok" {
+		return fmt.Errorf("the key database's structure is damaged: %s", said)
+	}
+	return nil
+}
+
+// Scrub removes what was destroyed from the write-ahead log, whoever destroyed it.
+func (c *Restored) Scrub(ctx context.Context) error { return c.ring.scrub(ctx) }
