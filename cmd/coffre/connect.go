@@ -50,11 +50,16 @@ type where struct {
 }
 
 func (w *where) flags(cmd *cobra.Command) {
+	w.optional(cmd)
+	cmd.MarkFlagsOneRequired("data", "url")
+}
+
+// optional is flags for a command that may ask none.
+func (w *where) optional(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&w.data, "data", "", "the vault's data `directory` on this machine")
 	f.StringVar(&w.url, "url", "", "a vault elsewhere, as `https://host` (needs --token-file)")
 	f.StringVar(&w.tokenFile, "token-file", "", "`file` with the bearer token for --url; - is standard input")
-	cmd.MarkFlagsOneRequired("data", "url")
 	cmd.MarkFlagsMutuallyExclusive("data", "url")
 	cmd.MarkFlagsRequiredTogether("url", "token-file")
 	_ = cmd.MarkFlagDirname("data") // only for a flag that is not there

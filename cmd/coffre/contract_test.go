@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -134,6 +136,9 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, operator, "/projections/wallet/rebuild", "", nil)
 	r.get(t, operator, "/keys")
 	r.post(t, operator, "/keys/rotate", "", nil)
+	id, _ := ageKey(t)
+	taken := r.post(t, operator, "/backups", `{"recipients":["`+id.Recipient().String()+`"]}`, nil)
+	r.post(t, operator, "/backups/reportVerified", fmt.Sprintf(`{"sha256":"%x"}`, sha256.Sum256(taken.Body.Bytes())), &struct{}{})
 	r.get(t, operator, "/registry")
 	r.get(t, operator, "/health")
 	r.post(t, operator, "/registry", registryBody(t), nil)

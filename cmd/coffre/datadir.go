@@ -23,7 +23,10 @@ const (
 	devKeyFile   = "dev-token.key" // signs the tokens of `coffre token`, for development only
 	kekFile      = "kek.json"      // seal/localkek
 	vaultMark    = "keys.vault"    // says that the keys lie in Vault
+	keysFile     = "keys.db"       // seal/keysdb
+	reactorsFile = "reactors.db"   // what was sent to whom
 	exportFolder = "exports"
+	blobsFolder  = "blobs"      // attachments, encrypted
 	shredFile    = "shred.list" // destroyed keys; kept apart from backups
 )
 

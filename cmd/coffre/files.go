@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"coffre/eventstore/sqlite/sqlitedb"
 )
 
 // maxSecret bounds a file that holds a token or a number, in bytes.
@@ -47,6 +49,9 @@ func writeWhole(path string, write func(io.Writer) error) (err error) {
 		return fmt.Errorf("write %s: %w", path, cause(err))
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
+		return fmt.Errorf("write %s: %w", path, cause(err))
+	}
+	if err := sqlitedb.SyncDir(filepath.Dir(path), ""); err != nil {
 		return fmt.Errorf("write %s: %w", path, cause(err))
 	}
 	return nil

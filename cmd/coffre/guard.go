@@ -24,12 +24,18 @@ const guardPage = 10_000 // events between two marks
 // errOldKeys: what the log names cannot be opened with this key ring.
 var errOldKeys = errors.New("the key ring is older than the log: it does not know citizens that the log names; restore the newest copy of keys.db")
 
+// keyRing is what the guard asks of a key ring that is to be served, or was restored.
+type keyRing interface {
+	ReapplyDestroyed(context.Context, []seal.DestroyedSubject, []seal.DestroyedStream) error
+	Missing(context.Context, []domain.CitizenID) ([]domain.CitizenID, error)
+}
+
 // guard compares the log with the key ring, from where it last ended: it refuses
 // a ring that lacks a citizen of the log, and destroys again the keys that the log
 // and the shred list say were destroyed (design.md section 6, rule E-3). It runs
 // before anything is
 // served.
-func guard(ctx context.Context, log *eventstore.Log, db *keysdb.DB, ring *seal.Ring, shreds *shred.List) error {
+func guard(ctx context.Context, log *eventstore.Log, db *keysdb.DB, ring keyRing, shreds *shred.List) error {
 	citizens, streams, err := shreds.Read()
 	if err == nil {
 		err = ring.ReapplyDestroyed(ctx, citizens, streams)
@@ -70,7 +76,7 @@ func guard(ctx context.Context, log *eventstore.Log, db *keysdb.DB, ring *seal.R
 }
 
 // guardSome looks at one page of the log and returns where it ends.
-func guardSome(ctx context.Context, log *eventstore.Log, ring *seal.Ring, after eventstore.Position) (eventstore.Position, error) {
+func guardSome(ctx context.Context, log *eventstore.Log, ring keyRing, after eventstore.Position) (eventstore.Position, error) {
 	var named []domain.CitizenID
 	var subjects []seal.DestroyedSubject
 	var streams []seal.DestroyedStream

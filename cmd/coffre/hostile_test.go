@@ -105,7 +105,7 @@ func malform(rng *rand.Rand, body []byte) []byte {
 	case 6:
 		return []byte(strings.ToUpper(string(body))) // case variants
 	case 7:
-		return []byte(strings.ReplaceAll(string(body), `:"`, `:null,"x":"`))
+		return []byte(strings.Replace(string(body), `":`, `":null,"x":`, 1))
 	case 8:
 		return append([]byte("\ufeff"), body...) // byte order mark
 	case 9:

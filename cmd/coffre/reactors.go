@@ -23,7 +23,7 @@ const reach = 5 * time.Second
 // react starts what follows from events: what a death ends, and the operator's
 // webhook when one is configured.
 func react(ctx context.Context, dir dataDir, o vaultOptions, log *eventstore.Log, core *api.Vault, runner *projections.Runner, keep func(string, func(context.Context) error)) (stop func() error, err error) {
-	db, err := reactors.Open(ctx, dir.file("reactors.db"), sqlitedb.Options{})
+	db, err := reactors.Open(ctx, dir.file(reactorsFile), sqlitedb.Options{})
 	if err != nil {
 		return nil, err
 	}

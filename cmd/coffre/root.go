@@ -21,7 +21,8 @@ hold them and decide about their use, and every reading is on record.`
 {{.Example}}
 
 Usage:
-  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
+  {{if index .Annotations "runs"}}{{.UseLine}}
+  {{end}}{{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
 {{if .HasAvailableSubCommands}}
 Commands:{{range .Commands}}{{if .IsAvailableCommand}}
   {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}
@@ -35,6 +36,9 @@ Flags:
 Try '{{.CommandPath}} --help'.
 `
 )
+
+// runsItself annotates a command that has others and does something without them.
+const runsItself = "runs"
 
 // newRoot returns the tree of commands, and whether one of them came to run: an
 // error before that is one of usage.
@@ -52,7 +56,7 @@ func newRoot(p *program) (root *cobra.Command, started *bool) {
 	root.AddCommand(
 		newServe(p), newDemo(p), newToken(p),
 		newRegistry(p), newDocuments(p), newWallet(p), newConsents(p), newMandates(p), newErase(p),
-		newAudit(p), newExport(p), newProjections(p), newKeys(p), newStore(p),
+		newAudit(p), newExport(p), newProjections(p), newKeys(p), newBackup(p), newRestore(p), newStore(p),
 		newHealth(p), newBench(p), newVersion(p),
 	)
 	root.SetIn(p.In)

@@ -22,6 +22,14 @@ type versions struct {
 	Platform string `json:"platform"`
 }
 
+// name is the program in a word, with its revision when it is known.
+func (v versions) name() string {
+	if v.Revision == "" {
+		return "coffre " + v.Version
+	}
+	return "coffre " + v.Version + " " + v.Revision
+}
+
 func newVersion(p *program) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{

@@ -93,6 +93,9 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 	if o.Registry == nil {
 		o.Registry = samples.Files
 	}
+	if err := dir.restoredWhole(); err != nil {
+		return nil, err
+	}
 	v := &opened{failed: make(chan error, 8), gone: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -109,7 +112,7 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 		return nil, err
 	}
 	onClose(v.keeper.close)
-	keys, err := keysdb.Open(ctx, dir.file("keys.db"), sqlitedb.Options{})
+	keys, err := keysdb.Open(ctx, dir.file(keysFile), sqlitedb.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +156,10 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 	}
 
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	if v.core.Backups, err = newBackups(ctx, background, dir, keys); err != nil {
+		stop()
+		return nil, err
+	}
 	var running sync.WaitGroup
 	onClose(func() error { stop(); running.Wait(); return nil })
 	keep := func(what string, run func(context.Context) error) {

@@ -790,6 +790,33 @@ type AccessRequest struct {
 // ActorRole defines model for ActorRole.
 type ActorRole string
 
+// AgeRecipient a public key as age-keygen prints it
+type AgeRecipient = string
+
+// BackupCreate Example: {"recipients":["age1am7276m2dhz9s2s8xe4v77aru3azm3mxu2c29zgr3jp9xqc30cjsc6uh7v"]}
+type BackupCreate struct {
+	Recipients []AgeRecipient `json:"recipients"`
+}
+
+// BackupNote defines model for BackupNote.
+type BackupNote struct {
+	// OldestKeyVersion of the key-encryption key that it needs
+	OldestKeyVersion int `json:"oldestKeyVersion,omitempty,omitzero"`
+
+	// Sha256 the SHA-256 of a file, in hexadecimal digits
+	Sha256 FileDigest `json:"sha256"`
+
+	// TakenAt the moment whose state it holds
+	TakenAt    time.Time `json:"takenAt"`
+	VerifiedAt time.Time `json:"verifiedAt"`
+}
+
+// BackupReport Example: {"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
+type BackupReport struct {
+	// Sha256 the SHA-256 of a file, in hexadecimal digits
+	Sha256 FileDigest `json:"sha256"`
+}
+
 // CaseReference the caller's file number; kept sealed
 //
 // Example: 2026/4711
@@ -1814,6 +1841,9 @@ type ExportKind string
 // Example: birthDate
 type Field = domain.Field
 
+// FileDigest the SHA-256 of a file, in hexadecimal digits
+type FileDigest = string
+
 // Frequency defines model for Frequency.
 type Frequency struct {
 	// Per a rolling day, 7 days or 30 days
@@ -2592,6 +2622,12 @@ type Until = time.Time
 // Example: 2026-03-01
 type ValidAt = Date
 
+// ReportVerifiedBackupParams defines parameters for ReportVerifiedBackup.
+type ReportVerifiedBackupParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ReplaceSSINParams defines parameters for ReplaceSSIN.
 type ReplaceSSINParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
@@ -2964,6 +3000,12 @@ type PublishRegistryParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// CreateBackupJSONRequestBody defines body for CreateBackup for application/json ContentType.
+type CreateBackupJSONRequestBody = BackupCreate
+
+// ReportVerifiedBackupJSONRequestBody defines body for ReportVerifiedBackup for application/json ContentType.
+type ReportVerifiedBackupJSONRequestBody = BackupReport
+
 // GetCitizenJSONRequestBody defines body for GetCitizen for application/json ContentType.
 type GetCitizenJSONRequestBody = CitizenGet
 
@@ -3035,6 +3077,12 @@ type PublishRegistryJSONRequestBody = RegistryFiles
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// CreateBackup Take a backup of everything, encrypted
+	// (POST /backups)
+	CreateBackup(w http.ResponseWriter, r *http.Request)
+	// ReportVerifiedBackup Say that a backup was restored for a test and is good
+	// (POST /backups/reportVerified)
+	ReportVerifiedBackup(w http.ResponseWriter, r *http.Request, params ReportVerifiedBackupParams)
 	// GetCitizen How the caller names a citizen from now on
 	// (POST /citizens/get)
 	GetCitizen(w http.ResponseWriter, r *http.Request)
@@ -3195,6 +3243,65 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// CreateBackup operation middleware
+func (siw *ServerInterfaceWrapper) CreateBackup(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateBackup(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReportVerifiedBackup operation middleware
+func (siw *ServerInterfaceWrapper) ReportVerifiedBackup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReportVerifiedBackupParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReportVerifiedBackup(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // GetCitizen operation middleware
 func (siw *ServerInterfaceWrapper) GetCitizen(w http.ResponseWriter, r *http.Request) {
@@ -6075,6 +6182,8 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/projections/{projectionName}/rebuild", wrapper.RebuildProjection)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/keys", wrapper.GetKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotate", wrapper.RotateKeys)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups", wrapper.CreateBackup)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups/reportVerified", wrapper.ReportVerifiedBackup)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/registry", wrapper.GetRegistry)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/registry", wrapper.PublishRegistry)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/health", wrapper.GetHealth)
@@ -6083,6 +6192,99 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type CreateBackupRequestObject struct {
+	Body *CreateBackupJSONRequestBody
+}
+
+type CreateBackupResponseObject interface {
+	VisitCreateBackupResponse(w http.ResponseWriter) error
+}
+
+type CreateBackup200ResponseHeaders struct {
+	CoffrePosition     PositionToken
+	ContentDisposition string
+}
+
+type CreateBackup200ApplicationOctetStreamResponse struct {
+	Body          io.Reader
+	Headers       CreateBackup200ResponseHeaders
+	ContentLength int64
+}
+
+func (response CreateBackup200ApplicationOctetStreamResponse) VisitCreateBackupResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type CreateBackupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateBackupdefaultApplicationProblemPlusJSONResponse) VisitCreateBackupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportVerifiedBackupRequestObject struct {
+	Params ReportVerifiedBackupParams
+	Body   *ReportVerifiedBackupJSONRequestBody
+}
+
+type ReportVerifiedBackupResponseObject interface {
+	VisitReportVerifiedBackupResponse(w http.ResponseWriter) error
+}
+
+type ReportVerifiedBackup200JSONResponse BackupNote
+
+func (response ReportVerifiedBackup200JSONResponse) VisitReportVerifiedBackupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportVerifiedBackupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReportVerifiedBackupdefaultApplicationProblemPlusJSONResponse) VisitReportVerifiedBackupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type GetCitizenRequestObject struct {
 	Body *GetCitizenJSONRequestBody
@@ -8409,6 +8611,12 @@ func (response GetSigningKeysdefaultApplicationProblemPlusJSONResponse) VisitGet
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// CreateBackup Take a backup of everything, encrypted
+	// (POST /backups)
+	CreateBackup(ctx context.Context, request CreateBackupRequestObject) (CreateBackupResponseObject, error)
+	// ReportVerifiedBackup Say that a backup was restored for a test and is good
+	// (POST /backups/reportVerified)
+	ReportVerifiedBackup(ctx context.Context, request ReportVerifiedBackupRequestObject) (ReportVerifiedBackupResponseObject, error)
 	// GetCitizen How the caller names a citizen from now on
 	// (POST /citizens/get)
 	GetCitizen(ctx context.Context, request GetCitizenRequestObject) (GetCitizenResponseObject, error)
@@ -8598,6 +8806,70 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictHTTPServerOptions
+}
+
+// CreateBackup operation middleware
+func (sh *strictHandler) CreateBackup(w http.ResponseWriter, r *http.Request) {
+	var request CreateBackupRequestObject
+
+	var body CreateBackupJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateBackup(ctx, request.(CreateBackupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateBackup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateBackupResponseObject); ok {
+		if err := validResponse.VisitCreateBackupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReportVerifiedBackup operation middleware
+func (sh *strictHandler) ReportVerifiedBackup(w http.ResponseWriter, r *http.Request, params ReportVerifiedBackupParams) {
+	var request ReportVerifiedBackupRequestObject
+
+	request.Params = params
+
+	var body ReportVerifiedBackupJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReportVerifiedBackup(ctx, request.(ReportVerifiedBackupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReportVerifiedBackup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReportVerifiedBackupResponseObject); ok {
+		if err := validResponse.VisitReportVerifiedBackupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // GetCitizen operation middleware

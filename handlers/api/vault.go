@@ -57,7 +57,8 @@ type Vault struct {
 	// Retentions are those that the operator states for copies of the key ring and of its
 	// keeper. nil: none is stated, and no certificate is final (rule E-3).
 	Retentions *citizen.Retentions
-	Exports    string // folder of export files, readable by its owner only
+	Exports    string  // folder of export files, readable by its owner only
+	Backups    Backups // nil: the databases are backed up by their own tools
 
 	Now   func() time.Time
 	NewID func() uuid.UUID // random

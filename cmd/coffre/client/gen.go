@@ -10,6 +10,21 @@ import (
 	. "coffre/handlers/api"
 )
 
+// CreateBackup: Take a backup of everything, encrypted.
+func (c *Client) CreateBackup(ctx context.Context, body CreateBackupJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/backups"}
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// ReportVerifiedBackup: Say that a backup was restored for a test and is good.
+func (c *Client) ReportVerifiedBackup(ctx context.Context, params ReportVerifiedBackupParams, body ReportVerifiedBackupJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/backups/reportVerified"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
 // GetCitizen: How the caller names a citizen from now on.
 func (c *Client) GetCitizen(ctx context.Context, body GetCitizenJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/citizens/get"}

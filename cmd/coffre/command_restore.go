@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"coffre/eventstore/backup"
+)
+
+func newRestore(p *program) *cobra.Command {
+	var key identityFile
+	var asJSON, noList, sure bool
+	var data, list, kek string
+	cmd := &cobra.Command{
+		Use: "restore FILE --data DIR --identity-file KEY (--shred-list FILE | --no-shred-list)", Short: "Make a vault of a backup, and keep erased what was erased",
+		Long: `Makes a data directory of a backup. The directory is empty or not there; until all is done
+nothing opens it, and a restore that was interrupted is run again. The keys on the shred list,
+the newest there is, are destroyed before anything can be served, and so is every key whose
+destruction the log tells of; then every record is read again and compared with the backup.
+
+What happened after the backup was taken is lost: documents, consents, erasures and their
+certificates, and whoever was given a receipt has it for nothing. Compare the last event with
+what else you know before you serve.
+
+The key-encryption key is not in a backup. One that lies in a file is put in place with
+--kek-file.`,
+		Example: `  coffre restore coffre.age --data data --identity-file backup.key --shred-list kept-apart/shred.list --kek-file kept-apart/kek.json
+  coffre restore coffre.age --data data --identity-file backup.key --no-shred-list --yes`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			with, err := p.identities(key)
+			if err != nil {
+				return err
+			}
+			if noList && !sure {
+				if err := p.confirm("Whoever was erased since the backup will be readable again. Type erased to go on: ", "erased"); err != nil {
+					return err
+				}
+			}
+			dir := dataDir(data)
+			release, err := dir.own()
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, release()) }()
+			found, _, sum, err := p.readBackup(cmd.Context(), args[0], &restoring{dir: dir, with: with, shreds: list, kek: kek})
+			if err != nil {
+				return err
+			}
+			return p.printRestored(asJSON, restoreDone{
+				Directory: data, SHA256: sum, Manifest: found.Manifest, Shredded: found.Shredded, Unlisted: found.Unlisted, Removed: found.Removed,
+				ShredList: list != "", KeyFile: kek != "",
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&data, "data", "", "`directory` to make")
+	f.StringVar(&key.name, "identity-file", "", "`file` with the secret key that opens it, AGE-SECRET-KEY-...; - is standard input")
+	f.StringVar(&list, "shred-list", "", "`file` with the newest list of destroyed keys")
+	f.BoolVar(&noList, "no-shred-list", false, "there is none: nobody was erased since, or you answer for it")
+	f.StringVar(&kek, "kek-file", "", "`file` with the key-encryption key, when it lies in one")
+	f.BoolVar(&sure, "yes", false, "do not ask")
+	required(cmd, "data", "identity-file")
+	cmd.MarkFlagsOneRequired("shred-list", "no-shred-list")
+	cmd.MarkFlagsMutuallyExclusive("shred-list", "no-shred-list")
+	_ = cmd.MarkFlagDirname("data") // only for flags that are not there
+	for _, name := range []string{"identity-file", "shred-list", "kek-file"} {
+		_ = cmd.MarkFlagFilename(name)
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// restoreDone is a vault that was restored.
+type restoreDone struct {
+	Directory string          `json:"directory"`
+	SHA256    backup.Sum      `json:"sha256"` // of the backup
+	Manifest  backup.Manifest `json:"manifest"`
+	ShredList bool            `json:"shredList"` // one was applied
+	Shredded  int             `json:"shredded"`  // lines of it
+	Unlisted  int             `json:"unlisted"`  // destructions that the log told of and the list did not
+	Removed   int             `json:"removedAttachments"`
+	KeyFile   bool            `json:"keyFile"`
+}
+
+func (p *program) printRestored(asJSON bool, done restoreDone) error {
+	m := done.Manifest
+	fmt.Fprintf(p.Err, "%s the vault is as it was at %s, with %d events, the last of %s. Whatever happened later is lost.\n",
+		p.colour(p.Err, bold, "RESTORED:"), day(m.Taken), m.Log.Records, orNone(day(m.Log.At)))
+	if !done.ShredList {
+		fmt.Fprintln(p.Err, p.colour(p.Err, red, "No shred list was applied: whoever was erased since the backup can be read again."))
+	}
+	if done.Unlisted > 0 {
+		fmt.Fprintf(p.Err, "The log tells of %d destroyed keys that the shred list lacked. They are destroyed and on it now; was it the newest list?\n", done.Unlisted)
+	}
+	if !done.KeyFile {
+		fmt.Fprintf(p.Err, "The key-encryption key must be there, in versions %d to %d, before the vault is served.\n", m.Keys.Oldest, m.Keys.Latest)
+	}
+	facts := append([]string{"directory", done.Directory, "backup's sha256", fmt.Sprintf("%x", done.SHA256)}, manifestFacts(m)...)
+	return p.print(asJSON, done, append(facts, "lines of the shred list", strconv.Itoa(done.Shredded), "destroyed by the log", strconv.Itoa(done.Unlisted), "attachments removed", strconv.Itoa(done.Removed))...)
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "never"
+	}
+	return s
+}

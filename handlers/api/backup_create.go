@@ -1,0 +1,106 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"filippo.io/age"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/backup"
+)
+
+// Backups takes backups of everything that does not follow from something else.
+// Its methods may be called concurrently.
+type Backups interface {
+	// Begin chooses the moment: now. It returns ErrBackupUnderWay while another backup
+	// is open. ctx bounds Begin only.
+	Begin(ctx context.Context, to []age.Recipient) (TakenBackup, error)
+	// Find returns the backup of that hash, when this vault made one.
+	Find(ctx context.Context, sum backup.Sum) (made backup.Made, found bool, err error)
+}
+
+// TakenBackup is the state of one moment, for one goroutine.
+type TakenBackup interface {
+	io.WriterTo // the archive; once
+	// End is the position of the last event in it.
+	End() eventstore.Position
+	// Close lets go of the state.
+	Close() error
+}
+
+var (
+	// ErrBackupUnderWay refuses a second backup at the same time.
+	ErrBackupUnderWay = domain.NewError(domain.Conflict, "backupUnderWay", "a backup is being taken; one at a time")
+	errBackupElse     = domain.NewError(domain.Conflict, "backupElsewhere", "the databases of this vault are backed up by their own tools, PostgreSQL by pg_basebackup and its archive, KurrentDB by its file copy; see deploy/runbooks/backup.md")
+	errBackupUnknown  = domain.NewError(domain.Conflict, "backupUnknown", "this vault made no such backup")
+)
+
+// CreateBackup implements POST /backups.
+func (v *Vault) CreateBackup(ctx context.Context, r CreateBackupRequestObject) (CreateBackupResponseObject, error) {
+	if v.Backups == nil {
+		return nil, errBackupElse
+	}
+	to, err := backup.ParseRecipients(r.Body.Recipients)
+	if err != nil {
+		return nil, BadInput("/recipients", "recipient", "age1... as age-keygen prints it; all of one kind")
+	}
+	taken, err := v.Backups.Begin(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	at, err := v.position(ctx, taken.End())
+	if err != nil {
+		return nil, errors.Join(err, taken.Close())
+	}
+	return &backupContent{v, ctx, taken, at}, nil
+}
+
+// backupContent sends a backup of any size in constant memory: it takes as long as
+// the reader goes on reading.
+type backupContent struct {
+	v     *Vault
+	ctx   context.Context // for the log only
+	taken TakenBackup
+	at    PositionToken
+}
+
+// VisitCreateBackupResponse implements CreateBackupResponseObject. An answer that
+// cannot be finished is cut off: what came of it must not pass for a whole one.
+func (c *backupContent) VisitCreateBackupResponse(w http.ResponseWriter) error {
+	h := w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="coffre-%s.age"`, c.v.Now().UTC().Format("20060102T150405Z")))
+	h.Set("Coffre-Position", c.at)
+	n, err := c.taken.WriteTo(&patientWriter{w: w, control: http.NewResponseController(w)})
+	err = errors.Join(err, c.taken.Close())
+	if err == nil {
+		c.v.Slog.InfoContext(c.ctx, "a backup was taken", slog.Int64("bytes", n), slog.String("subject", c.v.auditSubject(CallFrom(c.ctx).Subject)))
+		return nil
+	}
+	if n == 0 {
+		return fmt.Errorf("take a backup: %w", err)
+	}
+	c.v.Slog.ErrorContext(c.ctx, "a backup was cut off", slog.Int64("bytes", n), slog.Any("error", err))
+	panic(http.ErrAbortHandler)
+}
+
+// patientWriter gives each piece of an answer its own time.
+type patientWriter struct {
+	w       io.Writer
+	control *http.ResponseController
+}
+
+func (p *patientWriter) Write(b []byte) (int, error) {
+	// Not every writer has deadlines; then its own limits hold.
+	if err := p.control.SetWriteDeadline(time.Now().Add(sendWithin)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, fmt.Errorf("send: %w", err)
+	}
+	return p.w.Write(b)
+}

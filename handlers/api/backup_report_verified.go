@@ -1,0 +1,38 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"coffre/eventstore/backup"
+	"coffre/eventstore/seal"
+)
+
+// ReportVerifiedBackup implements POST /backups/reportVerified.
+func (v *Vault) ReportVerifiedBackup(ctx context.Context, r ReportVerifiedBackupRequestObject) (ReportVerifiedBackupResponseObject, error) {
+	if v.Backups == nil {
+		return nil, errBackupElse
+	}
+	var sum backup.Sum
+	if err := sum.UnmarshalText([]byte(r.Body.Sha256)); err != nil {
+		return nil, BadInput("/sha256", "digest", "the SHA-256 of the file, in hexadecimal digits")
+	}
+	type noted struct {
+		Taken, Verified time.Time
+		Oldest          int
+	}
+	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (noted, error) {
+		made, found, err := v.Backups.Find(ctx, sum)
+		if err != nil {
+			return noted{}, err
+		} else if !found {
+			return noted{}, errBackupUnknown
+		}
+		n := seal.BackupNote{Taken: made.Taken, Verified: in.at, OldestVersion: made.Oldest, SHA256: sum}
+		return noted{n.Taken, n.Verified, n.OldestVersion}, v.Keys.NoteBackup(ctx, n)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ReportVerifiedBackup200JSONResponse{Sha256: r.Body.Sha256, TakenAt: done.Taken, VerifiedAt: done.Verified, OldestKeyVersion: done.Oldest}, nil
+}
