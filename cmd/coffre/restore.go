@@ -313,7 +313,7 @@ func (r *restoring) judge(ctx context.Context) (err error) {
 	if err := list(shreds, missedCitizens, missedStreams); err != nil {
 		return err
 	}
-	if err := errors.Join(ring.Check(ctx), ring.Scrub(ctx)); err != nil {
+	if err := errors.Join(ring.Check(ctx), ring.Settle(ctx)); err != nil {
 		return err
 	}
 	r.step("unwrap")

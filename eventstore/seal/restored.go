@@ -36,10 +36,10 @@ type Restored struct{ ring *Ring }
 
 // OpenRestored takes the ring in db, which stays the caller's to close.
 func OpenRestored(ctx context.Context, db *keysdb.DB) (*Restored, error) {
-	if err := db.Migrate(ctx, "seal", migrations); err != nil {
+	if err := Migrate(ctx, db); err != nil {
 		return nil, err
 	}
-	r := &Ring{db: db, cfg: Config{Now: time.Now}}
+	r := &Ring{db: db, kek: noKEK{}, cfg: Config{Now: time.Now}}
 	r.subjects = newCache[domain.CitizenID](1, (*subject).zero)
 	r.streams = newCache[eventstore.Stream](1, func(*contentKey) {})
 	r.numbers = newCache[[32]byte](1, func(domain.CitizenID) {})
@@ -94,5 +94,30 @@ func (c *Restored) Check(ctx context.Context) error {
 	return nil
 }
 
-// Scrub removes what was destroyed from the write-ahead log, whoever destroyed it.
-func (c *Restored) Scrub(ctx context.Context) error { return c.ring.scrub(ctx) }
+// Settle ends what was done to the ring: what was destroyed is in no file any more,
+// and of whatever is destroyed in it the version that wrapped it counts as unknown,
+// hence as the newest there is when somebody asks (see [Destruction]): a copy from
+// before says less than was true.
+func (c *Restored) Settle(ctx context.Context) error {
+	_, err := keysdb.Do(ctx, c.ring.db, func(tx *keysdb.Tx) (struct{}, error) {
+		if _, err := tx.Exec(`UPDATE subjects SET destroyed_version = 0 WHERE state = ?`, destroyed); err != nil {
+			return struct{}{}, err
+		}
+		_, err := tx.Exec(`UPDATE stream_keys SET destroyed_version = 0 WHERE state = ?`, keyDestroyed)
+		return struct{}{}, err
+	})
+	if err != nil {
+		return unavailable(ctx, "settle a restored ring", err)
+	}
+	return c.ring.scrub(ctx)
+}
+
+// noKEK is where there is no key-encryption key. Nothing asks it to wrap.
+type noKEK struct{}
+
+var errNoKEK = fmt.Errorf("no key-encryption key: %w", eventstore.ErrKeysUnavailable)
+
+func (noKEK) Wrap(context.Context, []WrapItem) ([]Wrapped, error)       { return nil, errNoKEK }
+func (noKEK) Unwrap(context.Context, []UnwrapItem) ([]Unwrapped, error) { return nil, errNoKEK }
+func (noKEK) Rewrap(context.Context, []UnwrapItem) ([]Wrapped, error)   { return nil, errNoKEK }
+func (noKEK) Versions(context.Context) (Versions, error)                { return Versions{}, nil }
