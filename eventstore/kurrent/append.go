@@ -289,8 +289,11 @@ func judge(b eventstore.Batch, err error) verdict {
 // written is the answer to an append that succeeded now.
 func (s *Store) written(ctx context.Context, b eventstore.Batch, after eventstore.Revision, result *esdb.WriteResult) (eventstore.Appended, error) {
 	last := after + eventstore.Revision(len(b.Records))
+	if result.NextExpectedVersion != uint64(last) { // what the client says when it was told nothing
+		return eventstore.Appended{}, eventstore.ErrOutcomeUnknown
+	}
 	at := eventstore.Position{Commit: result.CommitPosition, Prepare: result.PreparePosition}
-	if len(b.Records) > 1 { // servers differ in which of the batch's positions they answer with
+	if len(b.Records) > 1 || at.IsZero() { // servers differ in which of the batch's positions they answer with
 		var err error
 		if at, err = s.there(ctx, b, after+1); err != nil || at.IsZero() {
 			return eventstore.Appended{}, eventstore.ErrOutcomeUnknown // it happened; where will be read

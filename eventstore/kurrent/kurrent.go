@@ -43,6 +43,7 @@ const (
 	reservedShare   = 8  // one place in so many is kept free for eventstore.Reserved
 	pageRecords     = 512
 	pageBytes       = 1 << 20 // the record that exceeds it still belongs to the page
+	readTries       = 3       // of a read whose connection is lost
 	knownStreams    = 4096    // streams whose ids are remembered, for Any and StreamExists
 	knownIDs        = 10_000  // ids of one stream that are remembered
 )
@@ -224,7 +225,19 @@ type page struct {
 func (s *Store) fetch(ctx context.Context, count uint64, begin func(context.Context, *esdb.Client, *time.Duration) (*esdb.ReadStream, error)) (page, error) {
 	alive, cancel := s.alive(ctx)
 	defer cancel()
-	p, err := use(alive, s.link, func(ctx context.Context, client *esdb.Client) (page, error) {
+	for try := 1; ; try++ {
+		p, err := s.fetchOnce(alive, count, begin)
+		switch {
+		case err == nil:
+			return p, nil
+		case !errors.Is(err, errLost) || try == readTries:
+			return page{}, s.reading(ctx, err)
+		}
+	}
+}
+
+func (s *Store) fetchOnce(ctx context.Context, count uint64, begin func(context.Context, *esdb.Client, *time.Duration) (*esdb.ReadStream, error)) (page, error) {
+	return use(ctx, s.link, func(ctx context.Context, client *esdb.Client) (page, error) {
 		deadline := callTimeout
 		var p page
 		events, err := begin(ctx, client, &deadline)
@@ -253,10 +266,6 @@ func (s *Store) fetch(ctx context.Context, count uint64, begin func(context.Cont
 		}
 		return page{}, err
 	})
-	if err == nil {
-		return p, nil
-	}
-	return page{}, s.reading(ctx, err)
 }
 
 // reading is the port's error for one of a read.

@@ -77,17 +77,14 @@ func newLink(config esdb.Configuration, patience time.Duration) *link {
 func (l *link) run() {
 	rest := shortRest
 	for l.life.Err() == nil {
-		began := time.Now()
 		if s := l.connect(); s != nil {
+			rest = shortRest
 			select {
 			case <-s.lost:
 			case <-l.life.Done():
 			}
 			l.withdraw()
 			s.retire()
-		}
-		if time.Since(began) > longRest {
-			rest = shortRest
 		}
 		pause := time.NewTimer(rest/2 + rand.N(rest))
 		select {
