@@ -1,9 +1,12 @@
 package storetest_test
 
 import (
+	"net"
 	"testing"
 
 	"coffre/eventstore"
+	"coffre/eventstore/kurrent"
+	"coffre/eventstore/kurrentwire"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/postgres"
 	"coffre/eventstore/postgres/pgtest"
@@ -47,5 +50,28 @@ func TestAllStoresAgree(t *testing.T) {
 			dsn := pgtest.Shared(t).Database(t)
 			return func() (eventstore.Store, error) { return postgres.Open(t.Context(), dsn, postgres.Options{}) }
 		}),
+		"kurrent": reopening(func(t testing.TB) func() (eventstore.Store, error) {
+			address := served(t, memory.New())
+			return func() (eventstore.Store, error) { return kurrent.Open(t.Context(), address, kurrent.Options{}) }
+		}),
 	})
+}
+
+// served offers a store to KurrentDB's clients until the test ends, and returns where.
+func served(t testing.TB, s eventstore.Store) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := kurrentwire.New(kurrentwire.Options{Store: s, Append: true})
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	t.Cleanup(func() {
+		server.Close()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return "esdb://" + l.Addr().String() + "?tls=false"
 }

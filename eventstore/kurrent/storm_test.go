@@ -1,0 +1,53 @@
+package kurrent_test
+
+import (
+	"testing"
+
+	"coffre/eventstore"
+	"coffre/eventstore/faulty/faultnet"
+	"coffre/eventstore/kurrent"
+	"coffre/eventstore/memory"
+	"coffre/eventstore/sqlite"
+	"coffre/eventstore/storetest"
+)
+
+// TestStormSoak lets the server restart and the network break while stores are
+// opened anew, over memory and over SQLite.
+func TestStormSoak(t *testing.T) {
+	for name, inner := range map[string]func(testing.TB) eventstore.Store{
+		"memory": func(testing.TB) eventstore.Store { return memory.New() },
+		"sqlite": func(t testing.TB) eventstore.Store {
+			s, err := sqlite.Open(t.Context(), t.TempDir(), sqlite.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { s.Close() })
+			return s
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &restarting{t: t, store: inner(t), addr: "127.0.0.1:0"}
+			r.start()
+			defer r.stop()
+			p, err := faultnet.New(r.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			opening := func(t testing.TB) eventstore.Store { return open(t, p.Addr(), kurrent.Options{}) }
+			storetest.Storm{
+				Harness: storetest.Harness{
+					Open: opening,
+					Reopen: func(t testing.TB, s eventstore.Store) eventstore.Store {
+						s.Close()
+						return opening(t)
+					},
+				},
+				Disturb: []func(testing.TB){
+					func(testing.TB) { r.stop(); r.start() },
+					func(testing.TB) { p.Cut() },
+				},
+			}.Run(t)
+		})
+	}
+}
