@@ -1,0 +1,228 @@
+package leaves_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"coffre/eventstore"
+	"coffre/eventstore/leaves"
+	"coffre/eventstore/memory"
+	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/eventstore/storetest"
+)
+
+// gappy is a store whose positions leave gaps, as KurrentDB's do: those of every
+// third record of another store are its own, each a thousand from the next.
+type gappy struct{ eventstore.Store }
+
+func spread(p eventstore.Position) eventstore.Position {
+	return eventstore.Position{Commit: p.Commit*1000 + 7, Prepare: p.Prepare*1000 + 5}
+}
+
+func (g gappy) ReadAll(ctx context.Context, after eventstore.Position, limit int) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		for r, err := range g.Store.ReadAll(ctx, eventstore.Position{Commit: after.Commit / 1000, Prepare: after.Commit / 1000}, 1<<30) {
+			if err == nil && r.Position.Commit%3 != 0 {
+				continue
+			}
+			r.Position = spread(r.Position)
+			if limit--; limit < 0 || !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+func (g gappy) Head(ctx context.Context) (eventstore.Position, error) {
+	var head eventstore.Position
+	for r, err := range g.ReadAll(ctx, head, 1<<30) {
+		if err != nil {
+			return head, err
+		}
+		head = r.Position
+	}
+	return head, nil
+}
+
+func (g gappy) Wait(ctx context.Context, after eventstore.Position) error {
+	return g.Store.Wait(ctx, eventstore.Position{Commit: after.Commit / 1000, Prepare: after.Commit / 1000})
+}
+
+func fill(t testing.TB, s eventstore.Store, name eventstore.Stream, n int) {
+	t.Helper()
+	for ; n > 0; n -= eventstore.MaxBatch {
+		records := storetest.Records(min(n, eventstore.MaxBatch))
+		if _, err := s.Append(t.Context(), eventstore.Batch{Stream: name, Expected: eventstore.Any, Records: records}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func open(t testing.TB, path string, s eventstore.Store) *leaves.Index {
+	t.Helper()
+	x, err := leaves.Open(t.Context(), path, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { x.Close() })
+	return x
+}
+
+// mustMap demands that leaf n is the n-th record, both ways, and what lies between.
+func mustMap(t *testing.T, x *leaves.Index, s eventstore.Store) {
+	t.Helper()
+	n := int64(0)
+	leafOf := func(p eventstore.Position) int64 {
+		t.Helper()
+		leaf, err := x.Leaf(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return leaf
+	}
+	if leaf := leafOf(eventstore.Position{}); leaf != -1 {
+		t.Fatalf("before everything lies leaf %d", leaf)
+	}
+	var head eventstore.Position
+	for r, err := range s.ReadAll(t.Context(), eventstore.Position{}, 1<<30) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		head = r.Position
+		if p, err := x.Position(t.Context(), n); err != nil || p != head {
+			t.Fatalf("leaf %d lies at %v, %v, want %v", n, p, err, head)
+		}
+		before, after := head, head
+		before.Prepare--
+		after.Prepare++
+		if a, b, c := leafOf(before), leafOf(head), leafOf(after); a != n-1 || b != n || c != n {
+			t.Fatalf("around record %d lie leaves %d, %d, %d", n, a, b, c)
+		}
+		n++
+	}
+	for _, leaf := range []int64{n, n + 100} {
+		if p, err := x.Position(t.Context(), leaf); err != nil || p.Compare(head) <= 0 {
+			t.Fatalf("a leaf beyond the log lies at %v, %v", p, err)
+		}
+	}
+	for _, leaf := range []int64{-1, -100} {
+		if p, err := x.Position(t.Context(), leaf); err != nil || !p.IsZero() {
+			t.Fatalf("a leaf before the log lies at %v, %v", p, err)
+		}
+	}
+	if leaf := leafOf(eventstore.Position{Commit: 1 << 63, Prepare: 1 << 63}); leaf != n-1 {
+		t.Fatalf("the last leaf is %d, want %d", leaf, n-1)
+	}
+}
+
+func TestNumbersInOrderAndKeepsThem(t *testing.T) {
+	inner := memory.New()
+	s, path := gappy{inner}, filepath.Join(t.TempDir(), "leaves.db")
+	x := open(t, path, s)
+	mustMap(t, x, s)
+	for range 3 { // a later life goes on where an earlier one ended
+		fill(t, inner, "consent-1", 400)
+		mustMap(t, x, s)
+		if err := x.Verify(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		fill(t, inner, "consent-2", 100)
+		if err := x.Close(); err != nil {
+			t.Fatal(err)
+		}
+		x = open(t, path, s)
+		mustMap(t, x, s)
+	}
+	// An index made from nothing has the same numbers.
+	mustMap(t, open(t, filepath.Join(t.TempDir(), "other.db"), s), s)
+}
+
+func TestManyAskWhileTheLogGrows(t *testing.T) {
+	inner := memory.New()
+	s := gappy{inner}
+	x := open(t, filepath.Join(t.TempDir(), "leaves.db"), s)
+	running, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- x.Run(running) }()
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for range 30 {
+				if _, err := inner.Append(t.Context(), eventstore.Batch{Stream: eventstore.Stream(fmt.Sprintf("consent-%d", i)), Expected: eventstore.Any, Records: storetest.Records(5)}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		wg.Go(func() {
+			for range 60 {
+				head, err := s.Head(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				leaf, err := x.Leaf(t.Context(), head)
+				if err != nil {
+					t.Error(err)
+				}
+				if p, err := x.Position(t.Context(), leaf); err != nil || p != head {
+					t.Errorf("leaf %d of %v lies at %v, %v", leaf, head, p, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+	mustMap(t, x, s)
+}
+
+func TestAnotherLogIsRefused(t *testing.T) {
+	for what, other := range map[string]func(*memory.Store){
+		"empty":         func(*memory.Store) {},
+		"shorter":       func(s *memory.Store) { fill(t, s, "consent-1", 30) },
+		"other records": func(s *memory.Store) { fill(t, s, "consent-1", 400) },
+	} {
+		inner, path := memory.New(), filepath.Join(t.TempDir(), "leaves.db")
+		fill(t, inner, "consent-1", 300)
+		x := open(t, path, gappy{inner})
+		if _, err := x.Leaf(t.Context(), eventstore.Position{Commit: 1 << 62}); err != nil {
+			t.Fatal(err)
+		}
+		if err := x.Close(); err != nil {
+			t.Fatal(err)
+		}
+		changed := memory.New()
+		other(changed)
+		if _, err := leaves.Open(t.Context(), path, gappy{changed}); !errors.Is(err, leaves.ErrOtherLog) {
+			t.Errorf("%s: %v, want ErrOtherLog", what, err)
+		}
+		open(t, path, gappy{inner}) // refusing it changed nothing
+	}
+}
+
+// What nobody may do through SQL either.
+func TestRowsStay(t *testing.T) {
+	inner, path := memory.New(), filepath.Join(t.TempDir(), "leaves.db")
+	fill(t, inner, "consent-1", 30)
+	x := open(t, path, gappy{inner})
+	if _, err := x.Leaf(t.Context(), eventstore.Position{Commit: 1 << 62}); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqlitedb.Open(t.Context(), path, sqlitedb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, statement := range []string{`UPDATE leaves SET commit_position = 1`, `DELETE FROM leaves`, `REPLACE INTO leaves SELECT * FROM leaves`} {
+		if _, err := db.Writer.Exec(statement); err == nil {
+			t.Errorf("%s was done", statement)
+		}
+	}
+	mustMap(t, x, gappy{inner})
+}
