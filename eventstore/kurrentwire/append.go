@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -22,7 +23,10 @@ import (
 // maxAppend bounds the bytes of one append, which the server holds in memory.
 const maxAppend = 16 << 20
 
-var errNotOurs = errors.New("the event is not a record of this log")
+var (
+	errNotOurs = errors.New("the event is not a record of this log")
+	errSystem  = errors.New("there are no settings here")
+)
 
 // proposal is an append as it comes in.
 type proposal struct {
@@ -55,6 +59,8 @@ func (s *Server) Append(stream streams.Streams_AppendServer) error {
 	switch {
 	case !s.o.Append:
 		return refuse(stream, codes.PermissionDenied, "this log is for reading", exceptionKey, accessDenied)
+	case errors.Is(p.bad, errSystem):
+		return refuse(stream, codes.PermissionDenied, p.bad.Error(), exceptionKey, accessDenied)
 	case errors.Is(p.bad, eventstore.ErrTooLarge):
 		return refuse(stream, codes.InvalidArgument, "the append is too large", exceptionKey, tooLargeKey, tooLargeSizeKey, strconv.Itoa(maxAppend))
 	case p.bad != nil:
@@ -97,7 +103,11 @@ func (p *proposal) take(req *streams.AppendReq) {
 }
 
 func (p *proposal) begin(o *streams.AppendReq_Options) error {
-	name, ours := kurrentform.ParseStream(string(o.GetStreamIdentifier().GetStreamName()))
+	called := string(o.GetStreamIdentifier().GetStreamName())
+	if strings.HasPrefix(called, "$") {
+		return errSystem
+	}
+	name, ours := kurrentform.ParseStream(called)
 	if !ours || p.batch.Stream != "" {
 		return errNotOurs
 	}

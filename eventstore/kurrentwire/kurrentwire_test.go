@@ -424,6 +424,8 @@ func TestAppendTakesRecordsOnly(t *testing.T) {
 	if _, err := c.AppendToStream(t.Context(), "consent-2", esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, good); err == nil {
 		t.Error("a record of another stream was appended")
 	}
+	_, err := c.SetStreamMetadata(t.Context(), "consent-1", esdb.AppendToStreamOptions{}, esdb.StreamMetadata{})
+	mustCode(t, "set metadata", err, esdb.ErrorCodeAccessDenied)
 	done, err := c.AppendToStream(t.Context(), "consent-1", esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, good)
 	if err != nil || done.NextExpectedVersion != 0 || done.CommitPosition != 1 {
 		t.Fatalf("%+v, %v", done, err)
