@@ -46,6 +46,11 @@ func Ours(category string) bool {
 	return false
 }
 
+// Categories are those of Coffre's streams, for stores that are shared with others.
+func Categories() []string {
+	return []string{"citizen", "document", "consent", "access", "mandate", "refusal", "registry", "audit"}
+}
+
 // Projection is a read model as the runner sees it.
 type Projection interface {
 	// Name is the noun of the question, of lower-case letters only: it is part of
