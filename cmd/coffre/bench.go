@@ -37,6 +37,7 @@ var targets = []target{
 	{"T5", "rebuild of all read models", (*bench).rebuilding},
 	{"T6", "T1 and T3 in a large vault", (*bench).growth},
 	{"T7", "bytes on disk and in memory", (*bench).sizes},
+	{"T12", "appends and reads through the KurrentDB store, T13 of its tail", (*bench).kurrentClient},
 	{"T20", "start, binary, build", (*bench).starts},
 }
 

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/uuid"
+
+	"coffre/eventstore"
+	"coffre/eventstore/kurrent"
+	"coffre/eventstore/kurrentform"
+	"coffre/eventstore/kurrentwire"
+	"coffre/eventstore/memory"
+)
+
+const (
+	kurrentFlavour = "the bare client on the same endpoint"
+	kurrentEvents  = 50_000 // that a tailing reader reads
+	kurrentStreams = 1000   // of one event each, for reads by stream
+)
+
+// kurrentBench is an endpoint that speaks KurrentDB's protocol over memory, so that
+// next to nothing but the clients is measured, with the store and the bare client
+// beside each other on it.
+type kurrentBench struct {
+	store   *kurrent.Store
+	client  *esdb.Client
+	server  *kurrentwire.Server
+	served  chan error
+	names   []eventstore.Stream
+	payload []byte
+}
+
+func openKurrentBench(ctx context.Context) (_ *kurrentBench, err error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	k := &kurrentBench{
+		server:  kurrentwire.New(kurrentwire.Options{Store: memory.New(), Append: true, Logger: slog.New(slog.DiscardHandler)}),
+		served:  make(chan error, 1),
+		payload: make([]byte, benchPayload),
+	}
+	go func() { k.served <- k.server.Serve(l) }()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, k.Close())
+		}
+	}()
+	address := "esdb://" + l.Addr().String() + "?tls=false"
+	if k.store, err = kurrent.Open(ctx, address, kurrent.Options{}); err != nil {
+		return nil, err
+	}
+	config, err := esdb.ParseConnectionString(address)
+	if err != nil {
+		return nil, err
+	}
+	config.Logger = nil
+	k.client, err = esdb.NewClient(config)
+	return k, err
+}
+
+func (k *kurrentBench) Close() error {
+	var errs []error
+	if k.store != nil {
+		errs = append(errs, k.store.Close())
+	}
+	if k.client != nil {
+		errs = append(errs, k.client.Close())
+	}
+	k.server.Close()
+	return errors.Join(append(errs, <-k.served)...)
+}
+
+func (k *kurrentBench) record() eventstore.Record {
+	return eventstore.Record{
+		ID: uuid.New(), Type: "document.issued/1", Time: time.Now().UTC().Truncate(time.Microsecond),
+		Meta: []byte(`{"actor":{"role":"issuer","org":"0206731645"}}`), Clear: []byte(`{"documentType":"marriageCertificate"}`), Sealed: k.payload,
+	}
+}
+
+func newDocument() eventstore.Stream { return eventstore.Stream("document-" + uuid.NewString()) }
+
+func (k *kurrentBench) append(ctx context.Context, name eventstore.Stream, records ...eventstore.Record) error {
+	_, err := k.store.Append(ctx, eventstore.Batch{Stream: name, Expected: eventstore.NoStream, Records: records})
+	return err
+}
+
+// fill appends what is read later.
+func (k *kurrentBench) fill(ctx context.Context) error {
+	for range kurrentStreams {
+		k.names = append(k.names, newDocument())
+	}
+	for _, name := range k.names {
+		if err := k.append(ctx, name, k.record()); err != nil {
+			return err
+		}
+	}
+	for n := kurrentStreams; n < kurrentEvents; n += eventstore.MaxBatch {
+		records := make([]eventstore.Record, eventstore.MaxBatch)
+		for i := range records {
+			records[i] = k.record()
+		}
+		if err := k.append(ctx, newDocument(), records...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kurrentClient is T12 and T13 for KurrentDB: what the store adds to its client.
+func (b *bench) kurrentClient(ctx context.Context) (err error) {
+	k, err := openKurrentBench(ctx)
+	if err != nil {
+		return fmt.Errorf("endpoint: %w", err)
+	}
+	defer func() { err = errors.Join(err, k.Close()) }()
+	if err := k.fill(ctx); err != nil {
+		return fmt.Errorf("fill: %w", err)
+	}
+
+	// The bare client reads what is there before the appends make it more.
+	got, err := b.compare(ctx, "T13kurrent", k.bareTail, k.tail)
+	if err == nil {
+		err = b.tell(measure{"T13.kurrent", got.subject, "events/s", kurrentFlavour, got.baseline, got.ratio, ">= 0.5"})
+	}
+	if err != nil {
+		return err
+	}
+	got, err = b.compare(ctx, "T12reads", k.during(b.span, k.bareRead), k.during(b.span, k.read))
+	if err == nil {
+		err = b.tell(measure{"T12.reads", got.subject, "1/s", kurrentFlavour, got.baseline, got.ratio, ">= 0.8"})
+	}
+	if err != nil {
+		return err
+	}
+	got, err = b.compare(ctx, "T12appends", k.during(b.span, k.bareAppend()), k.during(b.span, func(ctx context.Context, _ int) error {
+		return k.append(ctx, newDocument(), k.record())
+	}))
+	if err != nil {
+		return err
+	}
+	return b.tell(measure{"T12.appends", got.subject, "events/s", kurrentFlavour, got.baseline, got.ratio, ">= 0.8"})
+}
+
+func (k *kurrentBench) during(span time.Duration, op func(context.Context, int) error) side {
+	return func(ctx context.Context) (float64, error) { return load(ctx, benchCallers, span, op) }
+}
+
+// bareAppend sends the same bytes each time to a new stream, which needs no hash.
+func (k *kurrentBench) bareAppend() func(context.Context, int) error {
+	r := k.record()
+	r.Stream = newDocument()
+	data, metadata := kurrentform.Encode(&r)
+	return func(ctx context.Context, _ int) error {
+		_, err := k.client.AppendToStream(ctx, string(newDocument()), esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}},
+			esdb.EventData{EventID: uuid.New(), EventType: r.Type, ContentType: esdb.ContentTypeBinary, Data: data, Metadata: metadata})
+		return err
+	}
+}
+
+func (k *kurrentBench) name() eventstore.Stream { return k.names[rand.IntN(len(k.names))] }
+
+func (k *kurrentBench) read(ctx context.Context, _ int) error {
+	for _, err := range k.store.ReadStream(ctx, k.name(), 0) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *kurrentBench) bareRead(ctx context.Context, _ int) error {
+	events, err := k.client.ReadStream(ctx, string(k.name()), esdb.ReadStreamOptions{From: esdb.Start{}}, 512)
+	_, err = drained(events, err)
+	return err
+}
+
+// tail reads the log from its start, as a reader that catches up does.
+func (k *kurrentBench) tail(ctx context.Context) (float64, error) {
+	began, n := time.Now(), 0
+	for _, err := range k.store.ReadAll(ctx, eventstore.Position{}, kurrentEvents) {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return float64(n) / time.Since(began).Seconds(), nil
+}
+
+func (k *kurrentBench) bareTail(ctx context.Context) (float64, error) {
+	began := time.Now()
+	events, err := k.client.ReadAll(ctx, esdb.ReadAllOptions{From: esdb.Start{}}, kurrentEvents)
+	n, err := drained(events, err)
+	return float64(n) / time.Since(began).Seconds(), err
+}
+
+// drained reads to the end.
+func drained(events *esdb.ReadStream, err error) (n int, _ error) {
+	if err != nil {
+		return 0, err
+	}
+	defer events.Close()
+	for {
+		if _, err := events.Recv(); errors.Is(err, io.EOF) {
+			return n, nil
+		} else if err != nil {
+			return n, err
+		}
+		n++
+	}
+}
