@@ -16,17 +16,22 @@ const storeVariable = "COFFRE_STORE"
 
 func newStore(p *program) *cobra.Command {
 	return group("store", "Prepare the database that keeps the log",
-		`  coffre store prepare --store postgres://owner@db.example/vault --role coffre`,
+		`  coffre store prepare --store postgres://owner@db.example/vault --role coffre
+  coffre store prepare --store esdb://kurrent.example:2113 --credentials-file admin.txt --role coffre`,
 		newStorePrepare(p))
 }
 
 // storeAddress returns where the log is: as typed, without a password, or as the
 // variable says.
 func (t terminal) storeAddress(typed string) (string, error) {
-	if u, err := url.Parse(typed); err == nil {
-		if _, secret := u.User.Password(); secret || u.Query().Has("password") {
-			return "", usage("a password among the arguments is seen by everybody on this machine: write it to the file that PGPASSFILE names, or the whole address into %s", storeVariable)
-		}
+	u, err := url.Parse(typed)
+	secret := err != nil && strings.Contains(typed, "@") // such as KurrentDB's addresses of several hosts
+	if err == nil {
+		_, secret = u.User.Password()
+		secret = secret || u.Query().Has("password")
+	}
+	if secret {
+		return "", usage("a password among the arguments is seen by everybody on this machine: write it to the file that PGPASSFILE names, or the whole address into %s", storeVariable)
 	}
 	address := cmp.Or(typed, t.env(storeVariable))
 	if address == "" {
@@ -48,24 +53,37 @@ type preparedStore struct {
 
 func newStorePrepare(p *program) *cobra.Command {
 	var store, role string
+	var k kurrentStore
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "prepare", Short: "Make the log's tables in PostgreSQL, or bring them up to this program",
+		Use: "prepare", Short: "Make the log's tables in PostgreSQL, or set what it needs in KurrentDB",
 		Long: `Makes the tables of the log, or brings those of an older release to this one's form, as
 their owner; gives the application's role the right to read and append, and no other; and
 says what it found. It may be repeated, and run by several at once; a vault of the release
 before goes on working. The owner's address comes from --store or, with its password,
-from ` + storeVariable + `; a password comes from PGPASSWORD or PGPASSFILE as well.`,
+from ` + storeVariable + `; a password comes from PGPASSWORD or PGPASSFILE as well.
+
+In KurrentDB, as one of its administrators: lets the vault's user read $all; with --alone lets
+only that user and administrators read and append, and only administrators delete and truncate;
+lifts what somebody told the server to forget of the log's streams; and says what it found.`,
 		Example: `  coffre store prepare --store postgres://owner@db.example/vault --role coffre
-  coffre store prepare --role coffre --json`,
+  coffre store prepare --role coffre --json
+  coffre store prepare --store esdb+discover://kurrent.example:2113 --credentials-file admin.txt --role coffre --alone`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			address, err := p.storeAddress(store)
 			if err != nil {
 				return err
 			}
-			if scheme, _, _ := strings.Cut(address, "://"); scheme != "postgres" && scheme != "postgresql" {
-				return usage("the log's address begins with postgres://")
+			switch scheme, _, _ := strings.Cut(address, "://"); scheme {
+			case "esdb", "esdb+discover":
+				return p.prepareKurrent(cmd.Context(), address, role, k, asJSON)
+			case "postgres", "postgresql":
+			default:
+				return usage("the log's address begins with postgres:// or esdb://")
+			}
+			if k != (kurrentStore{}) {
+				return usage("--credentials-file, --insecure and --alone are for KurrentDB")
 			}
 			done, err := postgres.Prepare(cmd.Context(), address, postgres.PrepareOptions{Role: role})
 			if err != nil {
@@ -76,7 +94,8 @@ from ` + storeVariable + `; a password comes from PGPASSWORD or PGPASSFILE as we
 	}
 	f := cmd.Flags()
 	f.StringVar(&store, "store", "", "`address` of the database, of the log's owner, without a password (default: "+storeVariable+")")
-	f.StringVar(&role, "role", "", "`role` of the vault, made if there is none; without it nobody's rights change")
+	f.StringVar(&role, "role", "", "`role` of the vault, in PostgreSQL made if there is none; without it nobody's rights change")
+	k.flags(cmd)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

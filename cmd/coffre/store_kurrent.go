@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"coffre/eventstore/kurrent"
+	"coffre/projections"
+)
+
+// kurrentStore says how a KurrentDB server that holds the log is asked.
+type kurrentStore struct {
+	Credentials string // file with NAME:PASSWORD; "": those of the address, or none
+	Insecure    bool
+	Alone       bool
+}
+
+func (k *kurrentStore) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&k.Credentials, "credentials-file", "", "`file` with who asks KurrentDB, one line NAME:PASSWORD")
+	f.BoolVar(&k.Insecure, "insecure", false, "ask KurrentDB without TLS, where the address says so, in a network that nobody else is in")
+	f.BoolVar(&k.Alone, "alone", false, "the KurrentDB server is for the vault alone: set everybody's rights")
+	_ = cmd.MarkFlagFilename("credentials-file") // only for a flag that is not there
+}
+
+// options returns how the store is opened.
+func (k kurrentStore) options() (kurrent.Options, error) {
+	o := kurrent.Options{Categories: projections.Categories(), Insecure: k.Insecure}
+	if k.Credentials == "" {
+		return o, nil
+	}
+	text, err := os.ReadFile(k.Credentials)
+	if err != nil {
+		return o, fmt.Errorf("--credentials-file: %w", err)
+	}
+	name, password, ok := strings.Cut(strings.TrimRight(string(text), "\r\n"), ":")
+	if !ok || name == "" || password == "" || strings.ContainsAny(password, "\r\n") {
+		return o, errors.New("--credentials-file: the file has one line NAME:PASSWORD, and nothing else")
+	}
+	o.Name, o.Password = name, password
+	return o, nil
+}
+
+// preparedKurrent is what --json shows.
+type preparedKurrent struct {
+	Server  string   `json:"server"`
+	Records int      `json:"records"`
+	ReadAll []string `json:"mayReadAll"`
+	Append  []string `json:"mayAppend"`
+	Done    []string `json:"done"`
+	Doubts  []string `json:"doubts"`
+}
+
+func (p *program) prepareKurrent(ctx context.Context, address, role string, k kurrentStore, asJSON bool) error {
+	if k.Alone && role == "" {
+		return usage("--alone needs --role: somebody must be left who may append")
+	}
+	o, err := k.options()
+	if err != nil {
+		return err
+	}
+	found, err := kurrent.Prepare(ctx, address, o, kurrent.PrepareOptions{User: role, Alone: k.Alone})
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return p.printJSON(preparedKurrent{
+			Server: "KurrentDB", Records: found.Records, ReadAll: found.ReadAll, Append: append([]string{}, found.Streams...),
+			Done: append([]string{}, found.Done...), Doubts: append([]string{}, found.Doubts...),
+		})
+	}
+	may := strings.Join(found.Streams, ", ")
+	if may == "" {
+		may = "as the server has it by default"
+	}
+	facts := []string{"server", "KurrentDB", "records", strconv.Itoa(found.Records), "may read $all", strings.Join(found.ReadAll, ", "), "may append", may}
+	for _, done := range found.Done {
+		facts = append(facts, "done", done)
+	}
+	for _, doubt := range found.Doubts {
+		facts = append(facts, "note", doubt)
+	}
+	return p.facts(facts...)
+}
