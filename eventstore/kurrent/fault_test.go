@@ -97,15 +97,11 @@ func TestCutAfterCommit(t *testing.T) {
 	acknowledged := make([][]uuid.UUID, writers)
 	for i := range writers {
 		wg.Go(func() {
-			name := eventstore.Stream(fmt.Sprintf("consent-%d", i%5)) // most streams have more than one writer
 			for n := range soak(12, 200) {
 				records := storetest.Records(1 + n%3)
-				e := eventstore.Any
-				own := eventstore.Stream(fmt.Sprintf("document-%d-%d", i, n))
+				name, e := eventstore.Stream(fmt.Sprintf("consent-%d", i%5)), eventstore.Any // with more than one writer
 				if n%2 == 0 {
-					e, name = eventstore.NoStream, own
-				} else {
-					name = eventstore.Stream(fmt.Sprintf("consent-%d", i%5))
+					name, e = eventstore.Stream(fmt.Sprintf("document-%d-%d", i, n)), eventstore.NoStream
 				}
 				done, err := s.Append(t.Context(), eventstore.Batch{Stream: name, Expected: e, Records: records})
 				if errors.Is(err, eventstore.ErrOutcomeUnknown) { // settled by the caller, as the port says

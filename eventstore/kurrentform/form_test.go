@@ -76,7 +76,7 @@ func TestNothingChangedPasses(t *testing.T) {
 		r := anyRecord(t)
 		data, metadata := kurrentform.Encode(&r)
 		stream, revision, typ := r.Stream, r.Revision, r.Type
-		switch rapid.IntRange(0, 6).Draw(t, "what") {
+		switch rapid.IntRange(0, 8).Draw(t, "what") {
 		case 0:
 			data[rapid.IntRange(0, len(data)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
 		case 1:
@@ -91,6 +91,10 @@ func TestNothingChangedPasses(t *testing.T) {
 			revision ^= 1
 		case 6:
 			typ += "x"
+		case 7:
+			data = append(data, 0)
+		case 8:
+			metadata = append(metadata, ' ')
 		}
 		if got, err := kurrentform.Decode(stream, revision, typ, data, metadata); !errors.Is(err, kurrentform.ErrForm) {
 			t.Fatalf("changed, it reads as %+v, %v", got, err)
