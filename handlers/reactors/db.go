@@ -12,6 +12,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"coffre/eventstore"
+	"coffre/eventstore/postgres/pgdb"
 	"coffre/eventstore/sqlite/sqlitedb"
 )
 
@@ -56,11 +57,17 @@ CREATE TABLE IF NOT EXISTS reactor_poison (
 // DB is what reactors remember: positions, what was handled, what was set aside,
 // and the tables of the reactors themselves. Its methods may be called concurrently.
 type DB struct {
-	sql *sqlitedb.DB
+	sql   pools
+	words func(statements string) string // from SQLite's to the database's
+	close func() error
 
 	mu    sync.Mutex
 	turns map[string]chan struct{} // one token each, held by who consumes
 }
+
+// pools of connections. Statements go through Rebind: they are the same in a file
+// and on PostgreSQL.
+type pools struct{ Writer, Reader *sqlx.DB }
 
 // Open opens or creates the database at path. o tunes the file, as for every
 // database of ours.
@@ -69,7 +76,8 @@ func Open(ctx context.Context, path string, o sqlitedb.Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{sql: db, turns: map[string]chan struct{}{}}
+	as := func(statements string) string { return statements }
+	d := &DB{sql: pools{db.Writer, db.Reader}, words: as, close: db.Close, turns: map[string]chan struct{}{}}
 	if err := d.migrate(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -82,16 +90,70 @@ func (db *DB) migrate(ctx context.Context) error {
 		return fmt.Errorf("read the version of the reactors' database: %w", err)
 	}
 	if version > schemaVersion {
-		return fmt.Errorf("the reactors' database has version %d, this program knows %d", version, schemaVersion)
+		return newer(version)
 	}
 	return db.Ensure(ctx, schema+fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion))
 }
 
-// Ensure runs the statements of a reactor that keeps tables of its own here. They
-// must say IF NOT EXISTS.
+func newer(version int) error {
+	return fmt.Errorf("the reactors' database has version %d, this program knows %d", version, schemaVersion)
+}
+
+const (
+	pgSchema  = "coffre_reactors"
+	pgReaders = 2
+	pgWriters = 2
+)
+
+// OpenPostgres opens the reactors' tables in the PostgreSQL that dsn names, in the
+// schema coffre_reactors, and makes what is missing. Several processes may have them
+// open; whoever keeps an effect from happening twice in two at once is the caller,
+// who lets one at a time react.
+func OpenPostgres(ctx context.Context, dsn string) (*DB, error) {
+	writer, err := pgdb.Open(dsn, pgdb.Options{Schema: pgSchema, Name: "coffre reactors", Conns: pgWriters})
+	if err != nil {
+		return nil, err
+	}
+	reader, err := pgdb.Open(dsn, pgdb.Options{Schema: pgSchema, Name: "coffre reactors", Conns: pgReaders, ReadOnly: true})
+	if err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	d := &DB{sql: pools{writer, reader}, turns: map[string]chan struct{}{}}
+	d.close = func() error { return errors.Join(reader.Close(), writer.Close()) }
+	d.words = func(statements string) string {
+		// Of several processes that start at once one makes the tables.
+		return `SELECT pg_advisory_xact_lock(hashtextextended('coffre reactors', 0));` + pgdb.Translate(statements)
+	}
+	if err = pgdb.Prepare(ctx, writer, pgSchema); err == nil {
+		err = d.migratePostgres(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the reactors' database: %w", err), d.close())
+	}
+	return d, nil
+}
+
+func (db *DB) migratePostgres(ctx context.Context) error {
+	if err := db.Ensure(ctx, schema+fmt.Sprintf(`
+		CREATE TABLE IF NOT EXISTS reactor_version (version INTEGER NOT NULL);
+		INSERT INTO reactor_version (version) SELECT %d WHERE NOT EXISTS (SELECT 1 FROM reactor_version);`, schemaVersion)); err != nil {
+		return err
+	}
+	var version int
+	if err := db.sql.Writer.GetContext(ctx, &version, `SELECT version FROM reactor_version`); err != nil {
+		return fmt.Errorf("read the version of the reactors' database: %w", err)
+	}
+	if version > schemaVersion {
+		return newer(version)
+	}
+	return nil
+}
+
+// Ensure runs the statements of a reactor that keeps tables of its own here, written
+// in SQLite's words. They must say IF NOT EXISTS.
 func (db *DB) Ensure(ctx context.Context, statements string) error {
 	return db.Write(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, statements); err != nil {
+		if _, err := tx.ExecContext(ctx, db.words(statements)); err != nil {
 			return fmt.Errorf("prepare tables: %w", err)
 		}
 		return nil
@@ -99,14 +161,14 @@ func (db *DB) Ensure(ctx context.Context, statements string) error {
 }
 
 // Close closes the database. Routers and subscribers over it are closed first.
-func (db *DB) Close() error { return db.sql.Close() }
+func (db *DB) Close() error { return db.close() }
 
-// Reader returns connections that cannot write.
+// Reader returns connections that cannot write. Statements go through its Rebind.
 func (db *DB) Reader() *sqlx.DB { return db.sql.Reader }
 
 // Write runs do in one transaction, which is durable when Write returns nil and
-// left no trace when it does not. A transaction that could not begin or commit
-// wraps ErrLater.
+// left no trace when it does not. Its statements go through its Rebind. A transaction
+// that could not begin or commit wraps ErrLater.
 func (db *DB) Write(ctx context.Context, do func(tx *sqlx.Tx) error) error {
 	tx, err := db.sql.Writer.BeginTxx(ctx, nil)
 	if err != nil {
@@ -124,7 +186,7 @@ func (db *DB) Write(ctx context.Context, do func(tx *sqlx.Tx) error) error {
 
 // Prune forgets which events were handled before the time given.
 func (db *DB) Prune(ctx context.Context, before time.Time) error {
-	if _, err := db.sql.Writer.ExecContext(ctx, `DELETE FROM reactor_done WHERE done_at < ?`, before.UnixMicro()); err != nil {
+	if _, err := db.sql.Writer.ExecContext(ctx, db.sql.Writer.Rebind(`DELETE FROM reactor_done WHERE done_at < ?`), before.UnixMicro()); err != nil {
 		return fmt.Errorf("prune: %w", err)
 	}
 	return nil
@@ -144,9 +206,9 @@ func (db *DB) position(ctx context.Context, reactor, topic string, first func() 
 	if p, err = first(); err != nil {
 		return p, err
 	}
-	_, err = db.sql.Writer.ExecContext(ctx, `
+	_, err = db.sql.Writer.ExecContext(ctx, db.sql.Writer.Rebind(`
 		INSERT INTO reactor_positions (reactor, topic, log_commit, log_prepare, moved_at) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT DO NOTHING`,
+		ON CONFLICT DO NOTHING`),
 		reactor, topic, int64(p.Commit), int64(p.Prepare), time.Now().UnixMicro())
 	if err != nil {
 		return p, fmt.Errorf("keep the first position: %w", err)
@@ -159,8 +221,8 @@ func (db *DB) stored(ctx context.Context, reactor, topic string) (eventstore.Pos
 		Commit  int64 `db:"log_commit"`
 		Prepare int64 `db:"log_prepare"`
 	}
-	err := db.sql.Writer.GetContext(ctx, &at, `
-		SELECT log_commit, log_prepare FROM reactor_positions WHERE reactor = ? AND topic = ?`, reactor, topic)
+	err := db.sql.Writer.GetContext(ctx, &at, db.sql.Writer.Rebind(`
+		SELECT log_commit, log_prepare FROM reactor_positions WHERE reactor = ? AND topic = ?`), reactor, topic)
 	if err != nil {
 		return eventstore.Position{}, fmt.Errorf("read position: %w", err)
 	}
@@ -169,9 +231,9 @@ func (db *DB) stored(ctx context.Context, reactor, topic string) (eventstore.Pos
 
 // move compares and swaps the position.
 func (db *DB) move(ctx context.Context, reactor, topic string, from, to eventstore.Position) error {
-	done, err := db.sql.Writer.ExecContext(ctx, `
+	done, err := db.sql.Writer.ExecContext(ctx, db.sql.Writer.Rebind(`
 		UPDATE reactor_positions SET log_commit = ?, log_prepare = ?, moved_at = ?
-		WHERE reactor = ? AND topic = ? AND log_commit = ? AND log_prepare = ?`,
+		WHERE reactor = ? AND topic = ? AND log_commit = ? AND log_prepare = ?`),
 		int64(to.Commit), int64(to.Prepare), time.Now().UnixMicro(),
 		reactor, topic, int64(from.Commit), int64(from.Prepare))
 	if err != nil {
@@ -206,7 +268,7 @@ func (db *DB) turn(ctx context.Context, reactor, topic string) (leave func(), er
 // handled reports whether the reactor's effect of that event is stored.
 func (db *DB) handled(ctx context.Context, reactor string, event uuid.UUID) (bool, error) {
 	var n int
-	err := db.sql.Reader.GetContext(ctx, &n, `SELECT count(*) FROM reactor_done WHERE reactor = ? AND event = ?`, reactor, event[:])
+	err := db.sql.Reader.GetContext(ctx, &n, db.sql.Reader.Rebind(`SELECT count(*) FROM reactor_done WHERE reactor = ? AND event = ?`), reactor, event[:])
 	if err != nil {
 		return false, fmt.Errorf("%w: look for a repetition: %w", ErrLater, err)
 	}
@@ -225,8 +287,8 @@ func (db *DB) once(ctx context.Context, r Reactor, n Notice) error {
 	}
 	repeated := false
 	err = db.Write(ctx, func(tx *sqlx.Tx) error {
-		mark, err := tx.ExecContext(ctx, `
-			INSERT INTO reactor_done (reactor, event, done_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+		mark, err := tx.ExecContext(ctx, tx.Rebind(`
+			INSERT INTO reactor_done (reactor, event, done_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`),
 			r.Name, n.ID[:], time.Now().UnixMicro())
 		if err != nil {
 			return fmt.Errorf("%w: mark as handled: %w", ErrLater, err)

@@ -51,9 +51,9 @@ func (r poisonRow) poison() (Poison, error) {
 // reactor or, with "", for all.
 func (db *DB) Poisoned(ctx context.Context, reactor string, limit int) ([]Poison, error) {
 	var rows []poisonRow
-	err := db.sql.Reader.SelectContext(ctx, &rows, `
+	err := db.sql.Reader.SelectContext(ctx, &rows, db.sql.Reader.Rebind(`
 		SELECT reactor, leaf, event, type, reason, attempts, at FROM reactor_poison
-		WHERE ? IN ('', reactor) ORDER BY leaf, reactor LIMIT ?`, reactor, limit)
+		WHERE ? IN ('', reactor) ORDER BY leaf, reactor LIMIT ?`), reactor, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list what was set aside: %w", err)
 	}
@@ -68,10 +68,10 @@ func (db *DB) Poisoned(ctx context.Context, reactor string, limit int) ([]Poison
 
 // setAside keeps p; attempts of the same event add up.
 func (db *DB) setAside(ctx context.Context, p Poison) error {
-	_, err := db.sql.Writer.ExecContext(ctx, `
+	_, err := db.sql.Writer.ExecContext(ctx, db.sql.Writer.Rebind(`
 		INSERT INTO reactor_poison (reactor, leaf, event, type, reason, attempts, at) VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (reactor, leaf) DO UPDATE SET
-			reason = excluded.reason, attempts = attempts + excluded.attempts, at = excluded.at`,
+			reason = excluded.reason, attempts = reactor_poison.attempts + excluded.attempts, at = excluded.at`),
 		p.Reactor, p.Leaf, p.Event[:], p.Type, p.Reason, p.Attempts, time.Now().UnixMicro())
 	if err != nil {
 		return fmt.Errorf("%w: set aside: %w", ErrLater, err)
@@ -82,9 +82,9 @@ func (db *DB) setAside(ctx context.Context, p Poison) error {
 // aside returns what was set aside at that leaf.
 func (db *DB) aside(ctx context.Context, reactor string, leaf int64) (Poison, error) {
 	var row poisonRow
-	err := db.sql.Reader.GetContext(ctx, &row, `
+	err := db.sql.Reader.GetContext(ctx, &row, db.sql.Reader.Rebind(`
 		SELECT reactor, leaf, event, type, reason, attempts, at FROM reactor_poison
-		WHERE reactor = ? AND leaf = ?`, reactor, leaf)
+		WHERE reactor = ? AND leaf = ?`), reactor, leaf)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Poison{}, ErrNotSetAside
 	}
@@ -95,7 +95,7 @@ func (db *DB) aside(ctx context.Context, reactor string, leaf int64) (Poison, er
 }
 
 func (db *DB) takeBack(ctx context.Context, reactor string, leaf int64) error {
-	if _, err := db.sql.Writer.ExecContext(ctx, `DELETE FROM reactor_poison WHERE reactor = ? AND leaf = ?`, reactor, leaf); err != nil {
+	if _, err := db.sql.Writer.ExecContext(ctx, db.sql.Writer.Rebind(`DELETE FROM reactor_poison WHERE reactor = ? AND leaf = ?`), reactor, leaf); err != nil {
 		return fmt.Errorf("take back what was set aside: %w", err)
 	}
 	return nil

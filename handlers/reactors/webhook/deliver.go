@@ -135,19 +135,19 @@ func (w *Webhook) due(ctx context.Context, now time.Time) (ready []due, next tim
 	if status.Resume.After(now) {
 		return nil, status.Resume, nil
 	}
-	err = w.o.DB.Reader().SelectContext(ctx, &ready, `
+	err = w.o.DB.Reader().SelectContext(ctx, &ready, w.o.DB.Reader().Rebind(`
 		SELECT event, document, body, attempts FROM webhook_deliveries AS d
 		WHERE state = 'pending' AND next_at <= ? AND NOT EXISTS (
 			SELECT 1 FROM webhook_deliveries AS earlier
 			WHERE earlier.state = 'pending' AND earlier.document = d.document
 			AND earlier.change < d.change AND earlier.next_at <= ?)
-		ORDER BY next_at, change LIMIT ?`, now.UnixMicro(), now.UnixMicro(), 2*workers)
+		ORDER BY next_at, change LIMIT ?`), now.UnixMicro(), now.UnixMicro(), 2*workers)
 	if err != nil {
 		return nil, next, fmt.Errorf("find what is due: %w", err)
 	}
 	var first int64
-	err = w.o.DB.Reader().GetContext(ctx, &first, `
-		SELECT coalesce(min(next_at), 0) FROM webhook_deliveries WHERE state = 'pending' AND next_at > ?`, now.UnixMicro())
+	err = w.o.DB.Reader().GetContext(ctx, &first, w.o.DB.Reader().Rebind(`
+		SELECT coalesce(min(next_at), 0) FROM webhook_deliveries WHERE state = 'pending' AND next_at > ?`), now.UnixMicro())
 	if err != nil {
 		return nil, next, fmt.Errorf("find what is due next: %w", err)
 	}
@@ -279,17 +279,17 @@ func (w *Webhook) record(ctx context.Context, d due, a answer) error {
 		next = resume
 	}
 	err := w.o.DB.Write(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `
-			UPDATE webhook_deliveries SET state = ?, attempts = ?, next_at = ?, reason = ?, changed_at = ? WHERE event = ?`,
+		if _, err := tx.ExecContext(ctx, tx.Rebind(`
+			UPDATE webhook_deliveries SET state = ?, attempts = ?, next_at = ?, reason = ?, changed_at = ? WHERE event = ?`),
 			state, attempts, next.UnixMicro(), a.reason, now.UnixMicro(), d.Event); err != nil {
 			return err
 		}
 		switch {
 		case a.gone:
-			_, err := tx.ExecContext(ctx, `UPDATE webhook_endpoints SET disabled_at = ? WHERE url = ? AND disabled_at = 0`, now.UnixMicro(), w.endpoint)
+			_, err := tx.ExecContext(ctx, tx.Rebind(`UPDATE webhook_endpoints SET disabled_at = ? WHERE url = ? AND disabled_at = 0`), now.UnixMicro(), w.endpoint)
 			return err
 		case a.holdOff > 0:
-			_, err := tx.ExecContext(ctx, `UPDATE webhook_endpoints SET resume_at = max(resume_at, ?) WHERE url = ?`, resume.UnixMicro(), w.endpoint)
+			_, err := tx.ExecContext(ctx, tx.Rebind(`UPDATE webhook_endpoints SET resume_at = ? WHERE url = ? AND resume_at < ?`), resume.UnixMicro(), w.endpoint, resume.UnixMicro())
 			return err
 		}
 		return nil
@@ -311,7 +311,7 @@ func (w *Webhook) record(ctx context.Context, d due, a answer) error {
 // prune forgets deliveries that arrived long ago.
 func (w *Webhook) prune(ctx context.Context, now time.Time) {
 	err := w.o.DB.Write(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM webhook_deliveries WHERE state = 'delivered' AND changed_at < ?`, now.Add(-keepDelivered).UnixMicro())
+		_, err := tx.ExecContext(ctx, tx.Rebind(`DELETE FROM webhook_deliveries WHERE state = 'delivered' AND changed_at < ?`), now.Add(-keepDelivered).UnixMicro())
 		return err
 	})
 	if err != nil && ctx.Err() == nil {

@@ -122,7 +122,7 @@ func New(ctx context.Context, o Options) (*Webhook, error) {
 		w.signers = append(w.signers, signer)
 	}
 	err := o.DB.Write(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO webhook_endpoints (url, disabled_at, resume_at) VALUES (?, 0, 0) ON CONFLICT DO NOTHING`, w.endpoint)
+		_, err := tx.ExecContext(ctx, tx.Rebind(`INSERT INTO webhook_endpoints (url, disabled_at, resume_at) VALUES (?, 0, 0) ON CONFLICT DO NOTHING`), w.endpoint)
 		return err
 	})
 	if err != nil {
@@ -144,15 +144,20 @@ func (w *Webhook) enqueue(ctx context.Context, n reactors.Notice) (reactors.Effe
 	}
 	return reactors.Effect{
 		Store: func(ctx context.Context, tx *sqlx.Tx) error {
-			now := time.Now().UnixMicro()
-			_, err := tx.ExecContext(ctx, `
-				INSERT INTO webhook_deliveries (event, document, change, body, state, attempts, next_at, reason, created_at, changed_at)
-				VALUES (?, ?, ?, ?, 'pending', 0, ?, '', ?, ?) ON CONFLICT DO NOTHING`,
-				n.ID[:], document[:], change, body, now, now, now)
-			return err
+			return insert(ctx, tx, n.ID, document, change, body)
 		},
 		Stored: w.signal,
 	}, nil
+}
+
+// insert keeps a notice to be sent, once however often it is made.
+func insert(ctx context.Context, tx *sqlx.Tx, event, document uuid.UUID, change int64, body []byte) error {
+	now := time.Now().UnixMicro()
+	_, err := tx.ExecContext(ctx, tx.Rebind(`
+		INSERT INTO webhook_deliveries (event, document, change, body, state, attempts, next_at, reason, created_at, changed_at)
+		VALUES (?, ?, ?, ?, 'pending', 0, ?, '', ?, ?) ON CONFLICT DO NOTHING`),
+		event[:], document[:], change, body, now, now, now)
+	return err
 }
 
 func (w *Webhook) signal() {
@@ -192,9 +197,9 @@ func (w *Webhook) Deliveries(ctx context.Context, s State, limit int) ([]Deliver
 		Reason          string
 		Changed         int64 `db:"changed_at"`
 	}
-	err := w.o.DB.Reader().SelectContext(ctx, &rows, `
+	err := w.o.DB.Reader().SelectContext(ctx, &rows, w.o.DB.Reader().Rebind(`
 		SELECT event, document, state, attempts, next_at, reason, changed_at FROM webhook_deliveries
-		WHERE state = ? ORDER BY changed_at LIMIT ?`, s, limit)
+		WHERE state = ? ORDER BY changed_at LIMIT ?`), s, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list deliveries: %w", err)
 	}
@@ -231,8 +236,8 @@ func (w *Webhook) ReplayFailed(ctx context.Context) (int64, error) {
 func (w *Webhook) restart(ctx context.Context, which string, arg any) (n int64, err error) {
 	err = w.o.DB.Write(ctx, func(tx *sqlx.Tx) error {
 		now := time.Now().UnixMicro()
-		done, err := tx.ExecContext(ctx, `
-			UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = ?, changed_at = ? WHERE `+which, now, now, arg)
+		done, err := tx.ExecContext(ctx, tx.Rebind(`
+			UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = ?, changed_at = ? WHERE `+which), now, now, arg)
 		if err != nil {
 			return err
 		}
@@ -264,12 +269,12 @@ func (w *Webhook) Status(ctx context.Context) (Status, error) {
 		Failed   int64
 		Oldest   int64
 	}
-	err := w.o.DB.Reader().GetContext(ctx, &row, `
+	err := w.o.DB.Reader().GetContext(ctx, &row, w.o.DB.Reader().Rebind(`
 		SELECT disabled_at, resume_at,
 			(SELECT count(*) FROM webhook_deliveries WHERE state = 'pending') AS pending,
 			(SELECT count(*) FROM webhook_deliveries WHERE state = 'failed') AS failed,
 			(SELECT coalesce(min(created_at), 0) FROM webhook_deliveries WHERE state = 'pending') AS oldest
-		FROM webhook_endpoints WHERE url = ?`, w.endpoint)
+		FROM webhook_endpoints WHERE url = ?`), w.endpoint)
 	if err != nil {
 		return Status{}, fmt.Errorf("status of the webhook: %w", err)
 	}
@@ -297,7 +302,7 @@ func (w *Webhook) Enable(ctx context.Context) error {
 // mark changes the endpoint's row.
 func (w *Webhook) mark(ctx context.Context, set string, value int64) error {
 	err := w.o.DB.Write(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE webhook_endpoints SET `+set+` WHERE url = ?`, value, w.endpoint)
+		_, err := tx.ExecContext(ctx, tx.Rebind(`UPDATE webhook_endpoints SET `+set+` WHERE url = ?`), value, w.endpoint)
 		return err
 	})
 	if err != nil {
