@@ -1,0 +1,474 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/domain/registry"
+	"coffre/eventstore"
+	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/keysdb"
+	"coffre/handlers/api/wire"
+)
+
+var stated = &citizen.Retentions{Backups: 30, Archives: 7, Snapshots: 14}
+
+// trim makes another version of the key-encryption key, wraps everything by it and
+// destroys the versions before it; the ring finds that at the clock's time.
+func (tv *testVault) trim(t testing.TB) {
+	t.Helper()
+	ctx := t.Context()
+	latest, err := tv.Keeper.Rotate(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(tv.Keys.RewrapAll(ctx, nil), tv.Keeper.SetMinDecryption(ctx, latest), tv.Keeper.Trim(ctx, latest)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keysdb.Do(ctx, tv.KeysDB, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`INSERT INTO rotations (version, rotated, rewrapped, retired, trimmed) VALUES (?, 0, 0, 0, ?)`, latest-1, tv.Clock.Now().UnixMicro())
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// later moves the clock and has the vault look what is final.
+func (tv *testVault) later(t testing.TB, d time.Duration) {
+	t.Helper()
+	tv.Clock.Advance(d)
+	if err := tv.finaliseErasures(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tv.caughtUp(t)
+}
+
+const aDay = 24 * time.Hour
+
+// E-3: the second certificate comes only after the trim and after every stated
+// retention, and names them; until then the first one says after which day, once
+// that is known.
+func TestErasureBecomesFinal(t *testing.T) {
+	for _, scope := range []ErasureScope{ErasureScopeCitizen, ErasureScopeDocument} {
+		t.Run(string(scope), func(t *testing.T) {
+			tv := newVault(t)
+			tv.restart(func(v *Vault) { v.Retentions = stated })
+			doc := tv.household(t, 1)
+			ana := tv.person(t, 1)
+			one := domain.DocumentID{}
+			if scope == ErasureScopeDocument {
+				one = doc
+			}
+			// The ring has the system's clock; the vault's begins where the ring's is.
+			tv.Clock.Advance(time.Since(tv.Clock.Now()))
+			id := tv.erase(t, ana, one)
+			tv.resting(t)
+			destroyed := domain.BelgianDate(tv.Clock.Now())
+			provisional := func(when string, after domain.Date) {
+				t.Helper()
+				c, served := tv.certificateOf(t, id)
+				if c.State != ErasureStateKeysDestroyed || c.FinalAfter != after || len(c.Copies) != 0 || !c.FinalAt.IsZero() || c.Remains[len(c.Remains)-1].Until != after {
+					t.Errorf("E-3 %s: %s, final after %q, want %q", when, c.State, c.FinalAfter, after)
+				}
+				verifiesOffline(t, tv, c, served)
+				if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+					t.Errorf("E-3 %s: it is %s", when, state)
+				}
+			}
+			provisional("at once", "")
+			tv.later(t, 100*aDay)
+			provisional("without a trim, however late", "")
+			tv.trim(t)
+			trimmed := domain.BelgianDate(tv.Clock.Now())
+			tv.later(t, 0)
+			provisional("right after the trim", trimmed.AddDays(stated.Snapshots))
+			tv.later(t, 14*aDay)
+			provisional("on the last day of a snapshot", trimmed.AddDays(stated.Snapshots))
+			tv.later(t, aDay)
+
+			c, served := tv.certificateOf(t, id)
+			want := []CopiesGone{
+				{Kind: CopyKindBackups, Days: 30, Until: destroyed.AddDays(30)},
+				{Kind: CopyKindArchives, Days: 7, Until: destroyed.AddDays(7)},
+				{Kind: CopyKindSnapshots, Days: 14, Until: trimmed.AddDays(14)},
+			}
+			if c.State != ErasureStateFinal || !slices.Equal(c.Copies, want) || c.Trimmed.WrappedBy != 1 || c.Trimmed.OldestVersion != 2 ||
+				domain.BelgianDate(c.Trimmed.TrimmedAt) != trimmed || c.FinalAt.IsZero() || c.FinalAfter != want[2].Until {
+				t.Fatalf("E-3 %+v", c)
+			}
+			for _, r := range c.Remains {
+				if strings.Contains(r.What, "copies of the key") {
+					t.Error("E-3 a final certificate speaks of copies that are kept")
+				}
+			}
+			verifiesOffline(t, tv, c, served)
+			if state := tv.erasureState(t, id); state != ErasureStateFinal {
+				t.Errorf("E-3 it is %s", state)
+			}
+			// Once, for ever, and whatever is stated later.
+			tv.restart(func(v *Vault) { v.Retentions = &citizen.Retentions{Backups: 3000} })
+			tv.resting(t)
+			tv.later(t, aDay)
+			if _, again := tv.certificateOf(t, id); !bytes.Equal(again, served) {
+				t.Error("E-3 a final certificate changed")
+			}
+			if n := len(recorded[citizen.ErasureFinalised](t, tv)); n != 1 {
+				t.Errorf("E-3 final %d times", n)
+			}
+		})
+	}
+}
+
+// E-3: where no retentions are stated nothing is ever called final.
+func TestErasureIsNotFinalWithoutStatedRetentions(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	id := tv.erase(t, tv.person(t, 1), domain.DocumentID{})
+	tv.resting(t)
+	tv.trim(t)
+	tv.later(t, 10_000*aDay)
+	if c, _ := tv.certificateOf(t, id); c.State != ErasureStateKeysDestroyed || c.FinalAfter != "" {
+		t.Errorf("E-3 %s after %s", c.State, c.FinalAfter)
+	}
+}
+
+// E-2: without a destroyer nothing is approved, destroyed or certified, and all of
+// it goes on when there is one.
+func TestErasureNeedsADestroyer(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	destroyer := tv.Destroyer
+	tv.restart(func(v *Vault) { v.Destroyer = nil })
+	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{}) // needs nobody
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slug := problemOf(tv.approve(t, officer, id)); slug != "destroyerMissing" {
+		t.Errorf("E-2 approved without a destroyer: %q", slug)
+	}
+	tv.restart(func(v *Vault) { v.Destroyer = destroyer })
+	if err := tv.approve(t, officer, id); err != nil {
+		t.Fatal(err)
+	}
+	tv.resting(t)
+	tv.restart(func(v *Vault) { v.Destroyer = nil })
+	if _, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), GetErasureCertificateRequestObject{ErasureID: id}); problemOf(err) != "destroyerMissing" {
+		t.Errorf("E-2 certified without a destroyer: %v", err)
+	}
+}
+
+// E-2: what was approved waits for a start that has a destroyer.
+func TestApprovedErasureWaitsForADestroyer(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tv.rest()
+	if err := tv.approve(t, officer, id); err != nil {
+		t.Fatal(err)
+	}
+	destroyer := tv.Destroyer
+	tv.restart(func(v *Vault) { v.Destroyer = nil })
+	tv.resting(t)
+	if state := tv.erasureState(t, id); state != ErasureStateApproved {
+		t.Errorf("E-2 it is %s", state)
+	}
+	tv.restart(func(v *Vault) { v.Destroyer = destroyer })
+	tv.resting(t)
+	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+		t.Errorf("E-2 it is %s", state)
+	}
+}
+
+// Certificates verify with the keys that are served, after these changed too, and
+// say so of the current ones only.
+func TestSigningKeysAreServed(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	id := tv.erase(t, tv.person(t, 1), domain.DocumentID{})
+	tv.resting(t)
+	_, served := tv.certificateOf(t, id)
+	former := tv.Destroyer
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tv.restart(func(v *Vault) { v.Destroyer = another{former, private} })
+	tv.resting(t)
+	keys := func() []SigningKey {
+		t.Helper()
+		answer, err := tv.GetSigningKeys(tv.as(t, Caller{}, "getSigningKeys", nil), GetSigningKeysRequestObject{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.(GetSigningKeys200JSONResponse).Keys
+	}
+	all := keys()
+	if len(all) != 3 || all[0].Purpose != SigningPurposeErasure || all[0].Current || !all[1].Current || all[2].Purpose != SigningPurposeLog || !all[2].Current {
+		t.Fatalf("%+v", all)
+	}
+	name, err := SigningKeyOf(served)
+	if err != nil || name != all[0].SigningKeyID {
+		t.Fatal(name, err)
+	}
+	if _, err := ReadCertificate(served, all[0].PublicKey); err != nil {
+		t.Errorf("E-3 after the signing key changed: %v", err)
+	}
+	if _, err := ReadCertificate(served, all[1].PublicKey); !errors.Is(err, ErrCertificate) {
+		t.Errorf("E-3 under another key: %v", err)
+	}
+	tv.restart(func(v *Vault) { v.Destroyer, v.Signer = away{}, away{} })
+	for _, k := range keys() {
+		if k.Current {
+			t.Error("current, and its keeper is away")
+		}
+	}
+}
+
+// another is a signer with a key of its own.
+type another struct {
+	seal.Signer
+	private ed25519.PrivateKey
+}
+
+func (a another) Sign(_ context.Context, message []byte) ([]byte, string, error) {
+	return ed25519.Sign(a.private, message), "another", nil
+}
+
+func (a another) PublicKey(context.Context, string) (ed25519.PublicKey, string, error) {
+	return a.private.Public().(ed25519.PublicKey), "another", nil
+}
+
+// away is a signer that cannot be reached.
+type away struct{}
+
+func (away) Sign(context.Context, []byte) ([]byte, string, error) {
+	return nil, "", eventstore.ErrKeysUnavailable
+}
+
+func (away) PublicKey(context.Context, string) (ed25519.PublicKey, string, error) {
+	return nil, "", eventstore.ErrKeysUnavailable
+}
+
+// E-3: a certificate that is signed and says too little, or contradicts itself, is
+// none.
+func TestCertificateMustSayAll(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	person := func(subject string, role ActorRole) EventActor { return EventActor{Role: role, Subject: subject} }
+	whole := func() ErasureCertificate {
+		return ErasureCertificate{
+			ErasureID: domain.ErasureID{UUID: uuid.UUID{1}}, CitizenID: domain.CitizenID{UUID: uuid.UUID{2}}, Scope: ErasureScopeCitizen,
+			State: ErasureStateFinal, Keys: []string{"k"}, UnreadableEvents: 1, Digest: make([]byte, 32),
+			Record: LeafReference{Leaf: 4, LeafHash: make([]byte, 32)}, DestroyedAt: noon,
+			Approvers: []EventActor{person("one", ActorRoleCitizen), person("two", ActorRolePrivacyOfficer)},
+			Remains:   []RemainingFact{{What: "w", Why: "y"}}, FinalAfter: "2026-07-15", FinalAt: noon.AddDate(0, 0, 31), SigningKey: "k",
+			Trimmed: TrimmedKeys{WrappedBy: 1, OldestVersion: 2, TrimmedAt: noon},
+			Copies: []CopiesGone{
+				{Kind: CopyKindBackups, Days: 30, Until: "2026-07-15"}, {Kind: CopyKindArchives, Days: 0, Until: "2026-06-15"}, {Kind: CopyKindSnapshots, Days: 1, Until: "2026-06-16"},
+			},
+		}
+	}
+	read := func(c ErasureCertificate) error {
+		message, err := signedForm(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Signature = ed25519.Sign(private, message)
+		var served bytes.Buffer
+		if err := wire.NewEncoder(&served).Encode(c); err != nil {
+			t.Fatal(err)
+		}
+		_, err = ReadCertificate(served.Bytes(), public)
+		return err
+	}
+	if err := read(whole()); err != nil {
+		t.Fatal(err)
+	}
+	first := func(c *ErasureCertificate) {
+		c.State, c.FinalAt, c.FinalAfter, c.Copies, c.Trimmed = ErasureStateKeysDestroyed, time.Time{}, "", nil, TrimmedKeys{}
+	}
+	c := whole()
+	if first(&c); read(c) != nil {
+		t.Fatal("E-3 the first certificate")
+	}
+	for name, spoil := range map[string]func(*ErasureCertificate){
+		"no erasure":                   func(c *ErasureCertificate) { c.ErasureID = domain.ErasureID{} },
+		"nobody":                       func(c *ErasureCertificate) { c.CitizenID = domain.CitizenID{} },
+		"no scope":                     func(c *ErasureCertificate) { c.Scope = "" },
+		"one document, unnamed":        func(c *ErasureCertificate) { c.Scope = ErasureScopeDocument },
+		"no digest":                    func(c *ErasureCertificate) { c.Digest = nil },
+		"events without keys":          func(c *ErasureCertificate) { c.Keys = nil },
+		"no record":                    func(c *ErasureCertificate) { c.Record = LeafReference{} },
+		"no time":                      func(c *ErasureCertificate) { c.DestroyedAt = time.Time{} },
+		"nothing remains":              func(c *ErasureCertificate) { c.Remains = nil },
+		"nobody approved":              func(c *ErasureCertificate) { c.Approvers = c.Approvers[:1] },
+		"one person":                   func(c *ErasureCertificate) { c.Approvers[0] = c.Approvers[1] },
+		"a citizen approved":           func(c *ErasureCertificate) { c.Approvers[1].Role = ActorRoleCitizen },
+		"only started":                 func(c *ErasureCertificate) { c.State = ErasureStateStarted },
+		"final, and no trim":           func(c *ErasureCertificate) { c.Trimmed = TrimmedKeys{} },
+		"final, and the version there": func(c *ErasureCertificate) { c.Trimmed.OldestVersion = 1 },
+		"final, and no snapshots":      func(c *ErasureCertificate) { c.Copies[2].Kind = CopyKindBackups },
+		"final, and one kind only":     func(c *ErasureCertificate) { c.Copies = c.Copies[:1] },
+		"final too early":              func(c *ErasureCertificate) { c.FinalAt = noon.AddDate(0, 0, 30) },
+		"copies kept longer":           func(c *ErasureCertificate) { c.Copies[0].Until = "2026-07-16" },
+		"snapshots counted wrongly":    func(c *ErasureCertificate) { c.Copies[2].Days = 2 },
+		"not final, with copies":       func(c *ErasureCertificate) { c.State = ErasureStateKeysDestroyed },
+	} {
+		c := whole()
+		spoil(&c)
+		if err := read(c); !errors.Is(err, ErrCertificateSays) {
+			t.Errorf("E-3 %s: %v", name, err)
+		}
+	}
+	for _, text := range []string{"", "null", "[]", `{"signature":1}`, `{"a":1,"a":2}`, `{} {}`} {
+		if _, err := ReadCertificate([]byte(text), public); !errors.Is(err, ErrCertificateForm) && !errors.Is(err, ErrCertificate) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// E-3: against another log, or one that was changed or cut, a certificate does not hold.
+func TestCertificateAgainstTheLog(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	tv.household(t, 2)
+	tv.resting(t)
+	id := tv.erase(t, tv.person(t, 1), domain.DocumentID{})
+	tv.resting(t)
+	c, _ := tv.certificateOf(t, id)
+	events := tv.events(t)
+	mine := slices.IndexFunc(events, func(e Event) bool { return e.Type == "document.issued" })
+	record := int(c.Record.Leaf)
+	audit := func(all []Event) error {
+		a := NewCertificateAudit(c)
+		for _, e := range all {
+			if err := a.Next(e); err != nil {
+				return err
+			}
+		}
+		_, _, err := a.End()
+		return err
+	}
+	if err := audit(events); err != nil {
+		t.Fatal(err)
+	}
+	change := func(at int, f func(*Event)) []Event {
+		all := slices.Clone(events)
+		f(&all[at])
+		return all
+	}
+	for name, all := range map[string][]Event{
+		"without an event":         slices.Delete(slices.Clone(events), mine, mine+1),
+		"without the record":       slices.Delete(slices.Clone(events), record, record+1),
+		"cut":                      events[:record],
+		"in another order":         change(mine, func(e *Event) { e.Cursor = events[mine+1].Cursor }),
+		"an event at another time": change(mine, func(e *Event) { e.RecordedAt = e.RecordedAt.Add(time.Microsecond) }),
+		"other facts":              change(mine, func(e *Event) { e.Facts = ClearFacts(`{}`) }),
+		"another stream":           change(mine, func(e *Event) { e.Stream += "0" }),
+		"other metadata":           change(mine, func(e *Event) { e.MetadataHash = make([]byte, 32) }),
+		"no metadata":              change(mine, func(e *Event) { e.MetadataHash = nil }),
+		"a changed record":         change(record, func(e *Event) { e.Facts = ClearFacts(`{}`) }),
+		"another ciphertext":       change(mine, func(e *Event) { e.Sealed = append(slices.Clone(e.Sealed), 0) }),
+		"a cursor that is none":    change(mine, func(e *Event) { e.Cursor = "x" }),
+		"a record of another kind": change(record, func(e *Event) { e.Type = "citizen.erasure-started" }),
+		"nothing":                  nil,
+	} {
+		if err := audit(all); !errors.Is(err, ErrCertificateLog) {
+			t.Errorf("E-3 %s: %v", name, err)
+		}
+	}
+}
+
+// What retention lets go is listed with ids, types, rules and clear days, page by
+// page, and nothing of it is erased; what is personal is judged and not told.
+func TestDueErasures(t *testing.T) {
+	tv := newVault(t, func(r *registry.Registry) {
+		for i := range r.DocumentTypes {
+			if d := &r.DocumentTypes[i]; d.Name == "isiPlusCard" {
+				d.Retention.Years = 1
+			}
+		}
+	})
+	tv.childCard(t, 3) // until the end of 2028, which is personal
+	first, second := tv.household(t, 1), tv.household(t, 2)
+	tv.diploma(t, 1)
+	gone := tv.household(t, 4)
+	tv.hold(t, tv.person(t, 2))
+	list := func(size int32) (all []DueErasure) {
+		t.Helper()
+		for p := (ListDueErasuresParams{PageSize: size}); ; {
+			answer, err := tv.ListDueErasures(tv.as(t, operator, "listDueErasures", nil), ListDueErasuresRequestObject{Params: p})
+			if err != nil {
+				t.Fatal(err)
+			}
+			page := DueErasures(answer.(ListDueErasures200JSONResponse))
+			if len(page.Items) > int(size) {
+				t.Fatalf("%d on a page of %d", len(page.Items), size)
+			}
+			all = append(all, page.Items...)
+			if page.Next == "" {
+				return all
+			}
+			p.After = page.Next[strings.Index(page.Next, "after=")+len("after="):]
+			p.After, _, _ = strings.Cut(p.After, "&")
+		}
+	}
+	if due := list(50); len(due) != 0 {
+		t.Fatalf("due today: %+v", due)
+	}
+	tv.erase(t, tv.person(t, 4), gone)
+	tv.resting(t)
+	tv.Clock.Advance(5*365*aDay + 2*aDay) // household compositions are kept for five years from issue
+	due := list(1)
+	if len(due) != 3 {
+		t.Fatalf("%+v", due)
+	}
+	card, one, held := due[0], due[1], due[2]
+	if card.DocumentType != "isiPlusCard" || card.Since != "" || card.Rule != "socialSecurity" || card.Then != RetentionEndDestroy {
+		t.Errorf("%+v", card)
+	}
+	if one.DocumentID != first || one.Since != "2031-06-15" || one.Rule != "useOnly" || one.LegalHold || one.CitizenID != tv.person(t, 1) {
+		t.Errorf("%+v", one)
+	}
+	if held.DocumentID != second || !held.LegalHold {
+		t.Errorf("%+v", held)
+	}
+	// The keys of a page come in one call, however many there are.
+	for n := range 20 {
+		tv.childCard(t, 100+n)
+	}
+	tv.Clock.Advance(4 * 365 * aDay)
+	for n := range 20 {
+		tv.Keys.Forget(tv.person(t, 100+n))
+	}
+	before := tv.Keeper.Calls("Unwrap")
+	if due := list(200); len(due) != 23 {
+		t.Errorf("%d are due", len(due))
+	}
+	if calls := tv.Keeper.Calls("Unwrap") - before; calls > 2 {
+		t.Errorf("%d calls for one page", calls)
+	}
+	tv.Keys.Forget(tv.person(t, 100))
+	tv.Keeper.Before(func(string) error { return eventstore.ErrKeysUnavailable })
+	defer tv.Keeper.Before(nil)
+	if _, err := tv.ListDueErasures(tv.as(t, operator, "listDueErasures", nil), ListDueErasuresRequestObject{}); problemOf(err) != "keysUnavailable" {
+		t.Errorf("judged without keys: %v", err)
+	}
+}
