@@ -1,0 +1,222 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"coffre/handlers/api"
+)
+
+// erasing is a vault on disk with three documents, imported from one file, of two
+// persons.
+type erasing struct {
+	*shell
+	dir, file, person string
+}
+
+const erasedSSIN, otherSSIN = ssinA, ssinB
+
+func newErasing(t *testing.T) *erasing {
+	t.Helper()
+	e := &erasing{shell: onDisk(t), dir: t.TempDir(), person: file(t, "ssin.txt", erasedSSIN)}
+	var lines strings.Builder
+	for i, ssin := range []string{erasedSSIN, otherSSIN, erasedSSIN} {
+		fmt.Fprintf(&lines, `{"ssin":"%s","documentType":"householdComposition","sourceReference":"night-%d","validFrom":"2026-01-01","content":{"address":{"municipality":"Canaryville","postalCode":"1000"},"asOf":"2026-01-01","householdSize":4,"members":[{"relation":"child"}]}}`+"\n", ssin, i)
+	}
+	e.file = file(t, "night.jsonl", lines.String())
+	if got := e.must(0, e.at("documents", "import", "--org", "0308356862", e.file)...); !strings.HasPrefix(got.out, "3 lines: 3 issued") {
+		t.Fatal(got.out)
+	}
+	return e
+}
+
+// at adds the directory to a command.
+func (e *erasing) at(args ...string) []string { return append(args, "--data", e.dir) }
+
+// request asks for the person's erasure and returns its id.
+func (e *erasing) request() string {
+	e.t.Helper()
+	var asked api.Erasure
+	e.decode(e.must(0, e.at("erase", "request", "--ssin-file", e.person, "--json")...).out, &asked)
+	return asked.ErasureID.String()
+}
+
+// finish waits until the keys are destroyed, however often the vault is opened.
+func (e *erasing) finish(id string) {
+	e.t.Helper()
+	for e.t.Context().Err() == nil {
+		var now api.Erasure
+		e.decode(e.must(0, e.at("erase", "status", "--json", id)...).out, &now)
+		if now.State == api.ErasureStateKeysDestroyed {
+			return
+		}
+	}
+}
+
+func (e *erasing) erase() string {
+	e.t.Helper()
+	id := e.request()
+	e.must(0, e.at("erase", "approve", "--yes", id)...)
+	e.finish(id)
+	return id
+}
+
+func (e *erasing) decode(text string, into any) {
+	e.t.Helper()
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// E-4: an issuer who sends the same file every night resurrects nobody: each line of
+// an erased person is refused, the others are as before, and nothing is recorded.
+func TestNightlyImportResurrectsNobody(t *testing.T) {
+	e := newErasing(t)
+	e.erase()
+	before := replayed(t, e.shell, e.dir)
+	for range 2 {
+		got := e.must(exitRefused, e.at("documents", "import", "--org", "0308356862", e.file)...)
+		if got.out != "3 lines: 0 issued, 1 unchanged, 2 refused\n" {
+			t.Errorf("E-4 %q", got.out)
+		}
+		for _, line := range []string{"line 1", "line 3"} {
+			if !strings.Contains(got.err, line+": refused: urn:problem-type:coffre:citizenErased") {
+				t.Errorf("E-4 %s is answered: %q", line, got.err)
+			}
+		}
+	}
+	if after := replayed(t, e.shell, e.dir); !reflect.DeepEqual(before, after) {
+		t.Errorf("E-4 something was recorded: %v, before it %v", after, before)
+	}
+}
+
+// E-3: a certificate is checked with its bytes and a key that one trusts, and against
+// the log; what does not hold ends with 3, what cannot be asked with 2.
+func TestEraseVerify(t *testing.T) {
+	e := newErasing(t)
+	id := e.erase()
+	certificate := e.must(0, e.at("erase", "certificate", "--json", id)...).out
+	bundle := e.must(0, e.at("erase", "keys", "--json")...).out
+	log := e.must(0, e.at("audit", "replay", "--json")...).out
+	var keys api.SigningKeys
+	e.decode(bundle, &keys)
+	key := base64.StdEncoding.EncodeToString(keys.Keys[0].PublicKey)
+	for _, k := range keys.Keys {
+		if k.Purpose == api.SigningPurposeErasure {
+			key = base64.StdEncoding.EncodeToString(k.PublicKey)
+		}
+	}
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger := base64.StdEncoding.EncodeToString(public)
+	good, all, whole := file(t, "certificate.json", certificate), file(t, "keys.json", bundle), file(t, "log.jsonl", log)
+	var cut strings.Builder
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, `"type":"document.issued"`) {
+			cut.WriteString(line)
+		}
+	}
+	changed := strings.Replace(certificate, `"scope":"citizen"`, `"scope":"document"`, 1)
+	strange := strings.ReplaceAll(bundle, `"signingKeyId":"`, `"signingKeyId":"other-`)
+	if changed == certificate || strange == bundle {
+		t.Fatal("nothing was changed")
+	}
+	// From here on there is no vault to ask.
+	if err := os.RemoveAll(e.dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name string
+		code int
+		args []string
+		said string
+	}{
+		{"by the bundle", 0, []string{good, "--key", all}, "holds"},
+		{"by one key", 0, []string{good, "--key", key}, "holds"},
+		{"by a file with the key", 0, []string{good, "--key", "@" + file(t, "key", key+"\n")}, "holds"},
+		{"against the log", 0, []string{good, "--key", all, "--events", whole}, "holds what the certificate says"},
+		{"as JSON", 0, []string{good, "--key", all, "--events", whole, "--json"}, `"compared":true`},
+		{"under another key", exitTamper, []string{good, "--key", stranger}, "signature does not hold"},
+		{"by a bundle without its key", exitTamper, []string{good, "--key", file(t, "strange", strange)}, "not among those"},
+		{"changed", exitTamper, []string{file(t, "changed", changed), "--key", all}, "signature does not hold"},
+		{"no certificate", exitTamper, []string{file(t, "none", "{}"), "--key", key}, "does not hold"},
+		{"against a log that was cut", exitTamper, []string{good, "--key", all, "--events", file(t, "cut", cut.String())}, "0 of 2"},
+		{"against nothing", exitTamper, []string{good, "--key", all, "--events", file(t, "empty", "")}, "is not there"},
+		{"against what is no log", exitUsage, []string{good, "--key", all, "--events", file(t, "text", "secret\n")}, "line 1 is not an event"},
+		{"without a key", exitUsage, []string{good}, "key"},
+		{"by what is no key", exitUsage, []string{good, "--key", file(t, "nokey", "secret")}, "--key is"},
+		{"by a key that is nowhere", exitUsage, []string{good, "--key", "@nowhere"}, "--key is"},
+		{"a file that is nowhere", exitUsage, []string{"nowhere", "--key", all}, "certificate"},
+	} {
+		got := e.must(tc.code, append([]string{"erase", "verify"}, tc.args...)...)
+		if !strings.Contains(got.out+got.err, tc.said) || strings.Contains(got.out+got.err, "secret") {
+			t.Errorf("E-3 %s: out %q, err %q", tc.name, got.out, got.err)
+		}
+	}
+	if _, err := os.Stat(e.dir); !os.IsNotExist(err) {
+		t.Error("verify touched the vault's directory")
+	}
+}
+
+// E-3: a copy of the key ring from before an erasure brings nothing back: every start
+// destroys again what the shred list names, and what the log names without one.
+func TestRestoredKeyRingIsShreddedAgain(t *testing.T) {
+	for _, list := range []bool{true, false} {
+		t.Run(fmt.Sprintf("shred list %t", list), func(t *testing.T) {
+			e := newErasing(t)
+			older := map[string][]byte{}
+			for _, suffix := range []string{"", "-wal", "-shm"} {
+				b, err := os.ReadFile(filepath.Join(e.dir, "keys.db"+suffix))
+				if err == nil {
+					older[suffix] = b
+				} else if suffix == "" {
+					t.Fatal(err)
+				}
+			}
+			id := e.erase()
+			before := e.must(0, e.at("erase", "certificate", "--json", id)...).out
+			for range 2 { // the second start has nothing left to do, and does not mind
+				for _, suffix := range []string{"", "-wal", "-shm"} {
+					name := filepath.Join(e.dir, "keys.db"+suffix)
+					if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
+						t.Fatal(err)
+					}
+					if b, kept := older[suffix]; kept {
+						if err := os.WriteFile(name, b, 0o600); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				if !list {
+					if err := os.Remove(filepath.Join(e.dir, shredFile)); err != nil && !os.IsNotExist(err) {
+						t.Fatal(err)
+					}
+				}
+				if got := e.must(exitFailed, e.at("wallet", "show", "--ssin-file", e.person)...); strings.Contains(got.out+got.err, "Canaryville") {
+					t.Error("E-3 the restored ring opens what was erased")
+				}
+				got := e.must(exitRefused, e.at("documents", "import", "--org", "0308356862", e.file)...)
+				if got.out != "3 lines: 0 issued, 1 unchanged, 2 refused\n" || strings.Count(got.err, "citizenErased") != 2 {
+					t.Errorf("E-4 after the restore: %q %q", got.out, got.err)
+				}
+				if after := e.must(0, e.at("erase", "certificate", "--json", id)...).out; after != before {
+					t.Error("E-3 the certificate changed")
+				}
+				if got := replayed(t, e.shell, e.dir)["citizen.key-destroyed"]; got != 1.0 {
+					t.Errorf("E-3 recorded %v times", got)
+				}
+			}
+		})
+	}
+}
