@@ -5,14 +5,17 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"coffre/eventstore/seal/ringtest"
 	"coffre/handlers/api"
 )
 
@@ -218,5 +221,61 @@ func TestRestoredKeyRingIsShreddedAgain(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// E-3: a server that is killed while it erases, at whatever moment, goes on when it is
+// started again: there is one record and one certificate that holds, and the log too.
+func TestKillServeWhileErasing(t *testing.T) {
+	rounds := 6
+	if os.Getenv("COFFRE_SOAK") == "1" {
+		rounds = 60
+	}
+	seed := mathrand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := mathrand.New(mathrand.NewPCG(seed, 1))
+	d := newDrill(t)
+	e := &erasing{shell: onDisk(t), dir: string(d.dir)}
+	server, err := d.start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := 0
+	for n := range rounds {
+		ssin := ringtest.SSIN(n).Reveal()
+		e.person = file(t, "ssin.txt", ssin)
+		line := fmt.Sprintf(`{"ssin":"%s","documentType":"householdComposition","sourceReference":"kill","validFrom":"2026-01-01","content":{"address":{"municipality":"Canaryville","postalCode":"1000"},"asOf":"2026-01-01","householdSize":4,"members":[{"relation":"child"}]}}`, ssin)
+		night := file(t, "night.jsonl", line+"\n")
+		e.must(0, e.at("documents", "import", "--org", "0308356862", night)...)
+		id := e.request()
+		e.must(0, e.at("erase", "approve", "--yes", id)...)
+		select {
+		case <-time.After(time.Duration(rng.Int64N(int64(6 * time.Millisecond)))): // a moment of the erasure, whichever
+		case <-server.ended:
+		}
+		server.kill()
+		if server, err = d.start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var now api.Erasure
+		e.decode(e.must(0, e.at("erase", "status", "--json", id)...).out, &now)
+		if now.State != api.ErasureStateKeysDestroyed {
+			cut++
+		}
+		e.finish(id)
+		certificate := file(t, "certificate.json", e.must(0, e.at("erase", "certificate", "--json", id)...).out)
+		keys := file(t, "keys.json", e.must(0, e.at("erase", "keys", "--json")...).out)
+		log := file(t, "log.jsonl", e.must(0, e.at("audit", "replay", "--json")...).out)
+		if got := e.must(0, "erase", "verify", certificate, "--key", keys, "--events", log); !strings.Contains(got.out, "events now unreadable  1") {
+			t.Errorf("E-3 %s", got.out)
+		}
+		e.must(exitRefused, e.at("documents", "import", "--org", "0308356862", night)...)
+		if got := replayed(t, e.shell, e.dir); got["citizen.key-destroyed"] != float64(n+1) || got["citizen.erasure-started"] != float64(n+1) || got["document.issued"] != float64(n+1) {
+			t.Fatalf("E-3 after %d erasures the log has %v", n+1, got)
+		}
+	}
+	t.Logf("%d of %d were not done when the server was back", cut, rounds)
+	if err := server.terminate(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -85,9 +85,15 @@ var noon = time.Date(2026, time.June, 15, 10, 0, 0, 0, time.UTC)
 func newVault(t testing.TB, change ...func(*registry.Registry)) *testVault {
 	t.Helper()
 	dir := t.TempDir()
+	return newVaultOn(t, dir, ringtest.OpenDB(t, dir), change...)
+}
+
+// newVaultOn is newVault over a database of keys.
+func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registry.Registry)) *testVault {
+	t.Helper()
 	tv := &testVault{
 		Store: faulty.New(memory.New(), nil), Keeper: ringtest.OpenKeeper(t, dir),
-		KeysDB: ringtest.OpenDB(t, dir), Clock: &testClock{now: noon},
+		KeysDB: db, Clock: &testClock{now: noon},
 	}
 	ring := ringtest.OpenRing(t, tv.KeysDB, tv.Keeper, seal.Config{})
 	table, err := requests.Open(t.Context(), tv.KeysDB, ring.DeploymentKey(seal.RequestKey).MAC, tv.Clock.Now)
@@ -137,6 +143,23 @@ func (tv *testVault) restart(change ...func(*Vault)) {
 		c(tv.Vault)
 	}
 	tv.begin()
+}
+
+// over ends the process and starts another one with nothing in memory of the keys,
+// over a database opened anew.
+func (tv *testVault) over(t testing.TB, db *keysdb.DB) {
+	t.Helper()
+	ring := ringtest.OpenRing(t, db, tv.Keeper, seal.Config{})
+	table, err := requests.Open(t.Context(), db, ring.DeploymentKey(seal.RequestKey).MAC, tv.Clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer := seal.Sealer{Ring: ring}
+	tv.KeysDB = db
+	tv.restart(func(v *Vault) {
+		v.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: sealer, Now: tv.Clock.Now})
+		v.Keys, v.Sealer, v.Requests = ring, sealer, table
+	})
 }
 
 func (tv *testVault) publish(t testing.TB, change ...func(*registry.Registry)) {

@@ -1,0 +1,136 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/eventstore"
+	"coffre/eventstore/faulty"
+	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/seal/ringtest"
+	"coffre/eventstore/sqlite/sqlitedb"
+)
+
+// E-3: whoever dies at any call that changes the database of keys, and so between
+// any two steps of an erasure, is resumed by the next process: nothing opens, the log
+// is what it was, there is one record and one certificate.
+func TestErasureResumesAfterADeathAtAnyCall(t *testing.T) {
+	for _, scope := range []ErasureScope{ErasureScopeCitizen, ErasureScopeDocument} {
+		t.Run(string(scope), func(t *testing.T) {
+			every := 5 // so many calls lie between two deaths
+			if os.Getenv("COFFRE_SOAK") == "1" {
+				every = 1
+			}
+			n := 0
+			for died := true; died && !t.Failed(); n += every {
+				t.Run(strconv.Itoa(n), func(t *testing.T) { died = dieAt(t, scope, n) })
+			}
+			if n < 30 {
+				t.Errorf("E-3 only %d calls: this proves little", n)
+			}
+			t.Logf("died at one call in %d, of %d", every, n)
+		})
+	}
+}
+
+// dieAt has the database of keys err from its n-th change on, as if the process were
+// dead, and reports whether the erasure came so far.
+func dieAt(t *testing.T, scope ErasureScope, n int) (died bool) {
+	t.Helper()
+	medium, dir := ringtest.NewMedium(t), t.TempDir()
+	open := func() *keysdb.DB {
+		t.Helper()
+		db, err := keysdb.Open(t.Context(), filepath.Join(dir, "keys.db"), sqlitedb.Options{VFS: medium.Name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() }) // a dead one errs
+		return db
+	}
+	tv := newVaultOn(t, dir, open())
+	heard := tv.hear()
+	doc := tv.household(t, 1)
+	ana := tv.person(t, 1)
+	tv.household(t, 2)
+	tv.resting(t)
+	one := domain.DocumentID{}
+	if scope == ErasureScopeDocument {
+		one = doc
+	}
+	id, err := tv.askErasure(t, citizenCaller(ana), ana, one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tv.rest() // so that the destroyer waits for its death
+	if err := tv.approve(t, officer, id); err != nil {
+		t.Fatal(err)
+	}
+	before, sealed := hashes(tv.log(t)), tv.about(t, ana)
+	medium.BreakAfter(n)
+	tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
+		if c.Method == faulty.Append && medium.Broken() {
+			return faulty.Fault{Before: eventstore.ErrUnavailable} // the dead append nothing
+		}
+		return faulty.Fault{}
+	})
+	tv.restart()
+	worked := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { worked <- tv.Worked(ctx) }()
+	for ended := false; !ended; {
+		select {
+		case message := <-heard:
+			ended = message == triedAgain
+		case err := <-worked:
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended = true
+		}
+	}
+	died = medium.Broken()
+	tv.rest()
+	medium.BreakAfter(-1)
+	tv.Store.SetRule(nil)
+
+	tv.over(t, open())
+	tv.resting(t)
+	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+		t.Fatalf("E-3 dead at call %d: it is %s", n, state)
+	}
+	if after := hashes(tv.log(t)); len(after) < len(before) || !slices.Equal(after[:len(before)], before) {
+		t.Errorf("E-3 dead at call %d: the log changed", n)
+	}
+	for _, r := range sealed {
+		if err := tv.open(t, r); !errors.Is(err, eventstore.ErrErased) {
+			t.Errorf("E-3 dead at call %d: %s opens, or: %v", n, r.Type, err)
+		}
+	}
+	for _, r := range tv.about(t, tv.person(t, 2)) {
+		if err := tv.open(t, r); err != nil {
+			t.Errorf("E-3 dead at call %d: %s of somebody else: %v", n, r.Type, err)
+		}
+	}
+	if scope == ErasureScopeCitizen && len(recorded[citizen.KeyDestroyed](t, tv)) != 1 || scope == ErasureScopeDocument && len(recorded[citizen.ErasureCompleted](t, tv)) != 1 {
+		t.Errorf("E-3 dead at call %d: not recorded once", n)
+	}
+	citizensGone, streamsGone, err := tv.Shreds.Read()
+	if err != nil || len(citizensGone)+len(streamsGone) == 0 {
+		t.Errorf("E-3 dead at call %d: not on the shred list, %v", n, err)
+	}
+	c, served := tv.certificateOf(t, id)
+	if c.UnreadableEvents != int64(len(sealed)) || !bytes.Equal(c.Digest, digestOf(sealed)) {
+		t.Errorf("E-3 dead at call %d: %d events, want %d", n, c.UnreadableEvents, len(sealed))
+	}
+	verifiesOffline(t, tv, c, served)
+	return died
+}
