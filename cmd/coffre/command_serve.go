@@ -7,6 +7,8 @@ import (
 	"net/url"
 
 	"github.com/spf13/cobra"
+
+	"coffre/domain/citizen"
 )
 
 // serveOptions is how a server is to run, checked.
@@ -25,7 +27,8 @@ type serveOptions struct {
 
 	Kurrent kurrentOptions
 
-	Vault *VaultConfig // from the environment; nil: keys lie in a file
+	Vault      *VaultConfig        // from the environment; nil: keys lie in a file
+	Retentions *citizen.Retentions // from the environment; nil: not stated
 }
 
 func newServe(p *program) *cobra.Command {
@@ -37,7 +40,11 @@ func newServe(p *program) *cobra.Command {
 Keys lie in a file beside the data, which is for trying out: only loopback is served.
 
 With COFFRE_VAULT_ADDR the keys lie in HashiCorp Vault, and with --oidc-issuer any
-address may be served then; deploy/vault/README.md names the other variables.`,
+address may be served then; deploy/vault/README.md names the other variables.
+
+COFFRE_BACKUP_DAYS, COFFRE_ARCHIVE_DAYS and COFFRE_SNAPSHOT_DAYS state for how long copies are
+kept of the key ring, of its write-ahead log and of Vault; certificates of erasure become
+final by them, and never without.`,
 		Example: `  coffre serve --dev --data data
   coffre serve --dev --listen 127.0.0.1:8080 --data data --registry my-registry
   coffre serve --data data --oidc-issuer https://login.example --webhook-url https://hooks.example/coffre \
@@ -50,7 +57,7 @@ address may be served then; deploy/vault/README.md names the other variables.`,
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			o.Vault = config.Vault
+			o.Vault, o.Retentions = config.Vault, config.Retentions
 			if err := o.check(); err != nil {
 				return err
 			}

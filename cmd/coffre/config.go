@@ -3,14 +3,22 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
+	"coffre/domain/citizen"
 	"coffre/eventstore/seal/transit"
 )
 
 // Config is what the environment says. No secret is among it: secrets lie in files.
 type Config struct {
 	Vault *VaultConfig // nil: keys lie in a file beside the data
+
+	// For how many whole days copies are kept, which a final certificate of erasure names
+	// (rule E-3): COFFRE_BACKUP_DAYS of the key ring, COFFRE_ARCHIVE_DAYS of its write-ahead
+	// log, COFFRE_SNAPSHOT_DAYS of Vault; 0 where none are made. All three or none; none
+	// stated: no certificate is ever final.
+	Retentions *citizen.Retentions
 }
 
 // VaultConfig says where Vault is and who we are there; deploy/vault/README.md.
@@ -46,7 +54,38 @@ func FromEnv(lookup func(string) string) (Config, error) {
 	if err == nil && vault.Address != "" {
 		c.Vault = &vault
 	}
-	return c, err
+	var wrong error
+	c.Retentions, wrong = retentionsFromEnv(lookup)
+	return c, errors.Join(err, wrong)
+}
+
+func retentionsFromEnv(lookup func(string) string) (*citizen.Retentions, error) {
+	var r citizen.Retentions
+	var wrong []error
+	stated, missing := 0, []error(nil)
+	for _, one := range []struct {
+		name string
+		to   *int
+	}{{"COFFRE_BACKUP_DAYS", &r.Backups}, {"COFFRE_ARCHIVE_DAYS", &r.Archives}, {"COFFRE_SNAPSHOT_DAYS", &r.Snapshots}} {
+		text := lookup(one.name)
+		if text == "" {
+			missing = append(missing, fmt.Errorf("%s is not set: all retentions are stated, or none", one.name))
+			continue
+		}
+		stated++
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 || n > citizen.MaxRetention {
+			wrong = append(wrong, fmt.Errorf("%s is a number of days, from 0 to %d", one.name, citizen.MaxRetention))
+		}
+		*one.to = n
+	}
+	if stated > 0 {
+		wrong = append(wrong, missing...)
+	}
+	if stated == 0 || len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
+	}
+	return &r, nil
 }
 
 // Variables that only count with COFFRE_VAULT_ADDR.

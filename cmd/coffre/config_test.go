@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"coffre/domain/citizen"
 )
 
 func TestConfigFromEnv(t *testing.T) {
@@ -51,6 +53,26 @@ func TestConfigFromEnv(t *testing.T) {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("%v: %v does not tell %q", tc.pairs, err, part)
 			}
+		}
+	}
+}
+
+// E-3: retentions are stated whole, or not at all.
+func TestRetentionsFromEnv(t *testing.T) {
+	from := func(backups, archives, snapshots string) (Config, error) {
+		return FromEnv(func(name string) string {
+			return map[string]string{"COFFRE_BACKUP_DAYS": backups, "COFFRE_ARCHIVE_DAYS": archives, "COFFRE_SNAPSHOT_DAYS": snapshots}[name]
+		})
+	}
+	if c, err := from("", "", ""); err != nil || c.Retentions != nil {
+		t.Errorf("E-3 %+v %v", c.Retentions, err)
+	}
+	if c, err := from("30", "0", "14"); err != nil || *c.Retentions != (citizen.Retentions{Backups: 30, Archives: 0, Snapshots: 14}) {
+		t.Errorf("E-3 %+v %v", c.Retentions, err)
+	}
+	for _, bad := range [][3]string{{"30", "", ""}, {"30", "7", "soon"}, {"-1", "7", "14"}, {"30", "7", "99999"}, {"1.5", "7", "14"}} {
+		if c, err := from(bad[0], bad[1], bad[2]); err == nil || c.Retentions != nil || !strings.Contains(err.Error(), "_DAYS") {
+			t.Errorf("E-3 %v: %+v %v", bad, c.Retentions, err)
 		}
 	}
 }

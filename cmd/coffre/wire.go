@@ -16,6 +16,7 @@ import (
 
 	samples "coffre/deploy/registry"
 	"coffre/domain"
+	"coffre/domain/citizen"
 	"coffre/eventstore"
 	"coffre/eventstore/codec"
 	"coffre/eventstore/requests"
@@ -47,6 +48,8 @@ type vaultOptions struct {
 	// Gather is how long the log waits for company before it syncs few appends.
 	Gather time.Duration
 	Vault  *VaultConfig // nil: keys lie in a file beside the data
+	// Retentions are those stated for copies of keys; nil: none, and no erasure is final.
+	Retentions *citizen.Retentions
 	// Sealing, when set, stands before what the log and the answers seal and open with:
 	// tests show with it what would be seen if nothing were sealed.
 	Sealing func(eventstore.Sealer) eventstore.Sealer
@@ -151,7 +154,7 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 		Log: log, Keys: v.ring, Rotator: v.keeper.rotator, Signer: v.keeper.signer, Destroyer: v.keeper.destroyer, Codec: codec.Catalog, Sealer: sealer, Requests: table,
 		Words: &vocabulary.Holder{}, Runner: v.runner,
 		Wallets: wallets, ConsentLog: consents, AccessLog: accesses, Evidence: held, Erasures: forgotten,
-		Shreds: shreds, Keeper: v.keeper.name, Exports: dir.file(exportFolder), // this process is alone: EraseAfter is 0
+		Shreds: shreds, Retentions: o.Retentions, Keeper: v.keeper.name, Exports: dir.file(exportFolder), // this process is alone: EraseAfter is 0
 		Now: time.Now, NewID: uuid.New, Slog: o.Logger,
 	}
 
