@@ -135,6 +135,9 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.get(t, operator, "/projections")
 	r.post(t, operator, "/projections/wallet/rebuild", "", nil)
 	r.get(t, operator, "/keys")
+	r.post(t, operator, "/keys/retire", "", nil) // nothing is old yet
+	r.post(t, operator, "/keys/trim", "", nil)
+	r.post(t, operator, "/keys/rotatePepper", "", nil)
 	r.post(t, operator, "/keys/rotate", "", nil)
 	id, _ := ageKey(t)
 	taken := r.post(t, operator, "/backups", `{"recipients":["`+id.Recipient().String()+`"]}`, nil)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"time"
@@ -16,7 +17,7 @@ func newKeys(p *program) *cobra.Command {
 	return group("keys", "See and rotate the keys",
 		`  coffre keys status --data data
   coffre keys rotate --data data`,
-		newKeysStatus(p), newKeysRotate(p))
+		newKeysStatus(p), newKeysRotate(p), newKeysRetire(p), newKeysTrim(p))
 }
 
 func newKeysStatus(p *program) *cobra.Command {
@@ -47,56 +48,177 @@ func (p *program) printKeys(asJSON bool, k api.KeyState) error {
 	}
 	if err := p.facts(
 		"where", k.Provider, "data keys", strconv.FormatInt(k.DataKeys, 10), "content keys", strconv.FormatInt(k.ContentKeys, 10),
-		"destroyed", strconv.FormatInt(k.DestroyedKeys, 10), "rotation", string(k.Rotation.State),
+		"destroyed", strconv.FormatInt(k.DestroyedKeys, 10), "rotation", string(k.Rotation.State), "next step", nextSteps[k.NextStep],
+		"backup taken", day(k.LastBackup.TakenAt), "pepper", pepperFacts(k.Pepper),
 	); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(p.Out); err != nil {
 		return err
 	}
-	t := p.table("KEK VERSION", "CURRENT", "MADE", "WRAPS")
+	t := p.table("KEK VERSION", "CURRENT", "MADE", "WRAPS", "RETIRED", "DESTROYED")
 	for _, kek := range k.KeyEncryptionKeys {
-		t.row(strconv.Itoa(kek.Version), yes(kek.Current), day(kek.CreatedAt), strconv.FormatInt(kek.Wraps, 10))
+		t.row(strconv.Itoa(kek.Version), yes(kek.Current), day(kek.CreatedAt), strconv.FormatInt(kek.Wraps, 10), day(kek.RetiredAt), day(kek.TrimmedAt))
 	}
 	return t.flush()
 }
 
+// nextSteps says what an operator does next.
+var nextSteps = map[api.RotationStep]string{
+	api.RotationStepRotate: "none; rotate begins a rotation",
+	api.RotationStepRewrap: "the keys are wrapped again",
+	api.RotationStepBackUp: "take a backup and verify it",
+	api.RotationStepRetire: "retire the older versions",
+	api.RotationStepTrim:   "trim what was retired",
+}
+
+func pepperFacts(p api.PepperState) string {
+	said := fmt.Sprintf("version %d, %s", p.Version, p.Phase)
+	switch {
+	case p.Waiting > 0:
+		return fmt.Sprintf("%s; %d numbers to index, %d of them wait for an erasure to end", said, p.ToIndex, p.Waiting)
+	case p.ToIndex > 0:
+		return fmt.Sprintf("%s; %d numbers to index", said, p.ToIndex)
+	case p.ToDrop > 0:
+		return fmt.Sprintf("%s; %d entries to drop", said, p.ToDrop)
+	}
+	return said
+}
+
 func newKeysRotate(p *program) *cobra.Command {
 	var at where
-	var asJSON bool
+	var asJSON, pepper bool
 	cmd := &cobra.Command{
 		Use: "rotate", Short: "Make a new key-encryption key and wrap every data key again",
-		Example: `  coffre keys rotate --data data`,
-		Args:    cobra.NoArgs,
+		Long: `Make a new key-encryption key and wrap every data key again, while the vault is in
+use. The older versions still open what is in backups, until retire and trim.
+
+With --pepper: replace the key that people are found by their number under.`,
+		Example: `  coffre keys rotate --data data
+  coffre keys rotate --data data --pepper`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
-				ctx := cmd.Context()
-				begun, err := client.Read[api.KeyState](c.RotateKeys(ctx, api.RotateKeysParams{IdempotencyKey: uuid.New()}))
-				if err != nil {
-					return err
+				if pepper {
+					return p.rotatePepper(cmd.Context(), c, asJSON)
 				}
-				state, shown := begun.Body, int64(0)
-				bar := p.progress(state.DataKeys, "wrap data keys", false)
-				defer bar.done()
-				if err := poll(ctx, func() (bool, time.Time, error) {
-					now, err := client.Read[api.KeyState](c.GetKeys(ctx))
-					if err != nil {
-						return false, time.Time{}, err
-					}
-					state = now.Body
-					bar.add(max(0, state.RotationDone-shown))
-					shown = max(shown, state.RotationDone)
-					return finished(state.Rotation)
-				}); err != nil {
-					return err
-				}
-				bar.done()
-				return p.printKeys(asJSON, state)
+				return p.rotateKeys(cmd.Context(), c, asJSON)
 			})
 		},
 	}
 	at.flags(cmd)
 	jsonFlag(cmd, &asJSON)
+	cmd.Flags().BoolVar(&pepper, "pepper", false, "replace the pepper and not the key-encryption key")
+	return cmd
+}
+
+func (p *program) rotateKeys(ctx context.Context, c *client.Client, asJSON bool) error {
+	begun, err := client.Read[api.KeyState](c.RotateKeys(ctx, api.RotateKeysParams{IdempotencyKey: uuid.New()}))
+	if err != nil {
+		return err
+	}
+	done := func(k api.KeyState) int64 { return k.RotationDone }
+	task := func(k api.KeyState) api.TaskStatus { return k.Rotation }
+	return p.follow(ctx, c, asJSON, p.progress(begun.Body.DataKeys, "wrap data keys", false), done, task)
+}
+
+func (p *program) rotatePepper(ctx context.Context, c *client.Client, asJSON bool) error {
+	begun, err := client.Read[api.KeyState](c.RotatePepper(ctx, api.RotatePepperParams{IdempotencyKey: uuid.New()}))
+	if err != nil {
+		return err
+	}
+	// Each number is indexed once and dropped once.
+	total := begun.Body.Pepper.ToIndex
+	done := func(k api.KeyState) int64 {
+		switch k.Pepper.Phase {
+		case api.PepperPhaseDoubled:
+			return max(0, total-k.Pepper.ToIndex)
+		case api.PepperPhaseSwitched:
+			return total
+		case api.PepperPhaseDropping:
+			return max(total, 2*total-k.Pepper.ToDrop)
+		}
+		return 2 * total
+	}
+	task := func(k api.KeyState) api.TaskStatus { return k.Pepper.Rotation }
+	return p.follow(ctx, c, asJSON, p.progress(2*total, "index numbers", false), done, task)
+}
+
+// follow shows how far a rotation is until it ends.
+func (p *program) follow(ctx context.Context, c *client.Client, asJSON bool, bar progress, done func(api.KeyState) int64, task func(api.KeyState) api.TaskStatus) error {
+	defer bar.done()
+	var state api.KeyState
+	shown := int64(0)
+	if err := poll(ctx, func() (bool, time.Time, error) {
+		now, err := client.Read[api.KeyState](c.GetKeys(ctx))
+		if err != nil {
+			return false, time.Time{}, err
+		}
+		state = now.Body
+		bar.add(max(0, done(state)-shown))
+		shown = max(shown, done(state))
+		return finished(task(state))
+	}); err != nil {
+		return err
+	}
+	bar.done()
+	return p.printKeys(asJSON, state)
+}
+
+func newKeysRetire(p *program) *cobra.Command {
+	var at where
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "retire", Short: "Refuse the older versions of the key-encryption key",
+		Long: `Refuse the older versions of the key-encryption key. It is refused itself while one
+of them wraps a key, and without a backup that was taken after the last rotation and
+restored for a test. Nothing is destroyed yet.`,
+		Example: `  coffre keys retire --data data`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
+				state, err := client.Read[api.KeyState](c.RetireKeys(cmd.Context(), api.RetireKeysParams{IdempotencyKey: uuid.New()}))
+				if err != nil {
+					return err
+				}
+				return p.printKeys(asJSON, state.Body)
+			})
+		},
+	}
+	at.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func newKeysTrim(p *program) *cobra.Command {
+	var at where
+	var asJSON, sure bool
+	cmd := &cobra.Command{
+		Use: "trim", Short: "Destroy the retired versions of the key-encryption key, for good",
+		Long: `Destroy the retired versions of the key-encryption key, for good: whatever copy is
+still wrapped by one of them opens nowhere any more. On a terminal it asks; elsewhere
+--yes says that you are sure.`,
+		Example: `  coffre keys trim --data data
+  coffre keys trim --data data --yes`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !sure {
+				if err := p.confirm("This destroys versions of the key-encryption key for good. Type trim to go on: ", "trim"); err != nil {
+					return err
+				}
+			}
+			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
+				state, err := client.Read[api.KeyState](c.TrimKeys(cmd.Context(), api.TrimKeysParams{IdempotencyKey: uuid.New()}))
+				if err != nil {
+					return err
+				}
+				return p.printKeys(asJSON, state.Body)
+			})
+		},
+	}
+	at.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	cmd.Flags().BoolVar(&sure, "yes", false, "do not ask")
 	return cmd
 }
 

@@ -240,8 +240,17 @@ func TestCommandsOfEveryRole(t *testing.T) {
 	}
 	before := one("keys", "status")
 	after := one("keys", "rotate")
-	if kek := after["keyEncryptionKeys"].([]any)[0].(map[string]any); before["dataKeys"] != 2.0 || kek["version"] != 2.0 || kek["current"] != true {
+	if kek := after["keyEncryptionKeys"].([]any)[1].(map[string]any); before["dataKeys"] != 2.0 || after["nextStep"] != "backUp" || kek["version"] != 2.0 || kek["current"] != true {
 		t.Errorf("keys before %v, after %v", before, after)
+	}
+	if got := s.must(exitFailed, "keys", "retire", "--data", dir); !strings.Contains(got.err, "restored for a test") {
+		t.Errorf("retired: %s%s", got.out, got.err)
+	}
+	if got := s.must(exitFailed, "keys", "trim", "--data", dir, "--yes"); !strings.Contains(got.err, "retire has to come first") {
+		t.Errorf("trimmed: %s%s", got.out, got.err)
+	}
+	if pepper := one("keys", "rotate", "--pepper")["pepper"].(map[string]any); pepper["version"] != 2.0 || pepper["phase"] != "settled" {
+		t.Errorf("pepper: %v", pepper)
 	}
 	if got := s.must(0, "keys", "status", "--data", dir).out; !strings.Contains(got, "KEK VERSION") {
 		t.Errorf("keys: %s", got)

@@ -74,6 +74,7 @@ func (v *Vault) Resume(ctx context.Context) error {
 		v.tidy(ctx),
 		v.resumeExports(),
 		v.resumeRewrap(ctx),
+		v.resumePepper(ctx),
 	)
 }
 

@@ -489,6 +489,30 @@ func (e MandateState) Valid() bool {
 	}
 }
 
+// Defines values for PepperPhase.
+const (
+	PepperPhaseDoubled  PepperPhase = "doubled"
+	PepperPhaseDropping PepperPhase = "dropping"
+	PepperPhaseSettled  PepperPhase = "settled"
+	PepperPhaseSwitched PepperPhase = "switched"
+)
+
+// Valid indicates whether the value is a known member of the PepperPhase enum.
+func (e PepperPhase) Valid() bool {
+	switch e {
+	case PepperPhaseDoubled:
+		return true
+	case PepperPhaseDropping:
+		return true
+	case PepperPhaseSettled:
+		return true
+	case PepperPhaseSwitched:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProjectionState.
 const (
 	ProjectionStateCatchingUp ProjectionState = "catchingUp"
@@ -543,6 +567,33 @@ func (e RetentionEnd) Valid() bool {
 	case RetentionEndArchive:
 		return true
 	case RetentionEndDestroy:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RotationStep.
+const (
+	RotationStepBackUp RotationStep = "backUp"
+	RotationStepRetire RotationStep = "retire"
+	RotationStepRewrap RotationStep = "rewrap"
+	RotationStepRotate RotationStep = "rotate"
+	RotationStepTrim   RotationStep = "trim"
+)
+
+// Valid indicates whether the value is a known member of the RotationStep enum.
+func (e RotationStep) Valid() bool {
+	switch e {
+	case RotationStepBackUp:
+		return true
+	case RotationStepRetire:
+		return true
+	case RotationStepRewrap:
+		return true
+	case RotationStepRotate:
+		return true
+	case RotationStepTrim:
 		return true
 	default:
 		return false
@@ -1948,10 +1999,27 @@ type IssueLocation string
 // JSONSchema a JSON Schema, as the registry holds it
 type JSONSchema = json.RawMessage
 
+// KeyBackup a copy of the key ring that was restored for a test
+type KeyBackup struct {
+	// OldestVersion of the key-encryption key
+	OldestVersion int       `json:"oldestVersion"`
+	TakenAt       time.Time `json:"takenAt"`
+	VerifiedAt    time.Time `json:"verifiedAt"`
+}
+
 // KeyEncryptionKey defines model for KeyEncryptionKey.
 type KeyEncryptionKey struct {
 	CreatedAt time.Time `json:"createdAt,omitempty,omitzero"`
 	Current   bool      `json:"current"`
+
+	// RetiredAt from then on it opened nothing
+	RetiredAt time.Time `json:"retiredAt,omitempty,omitzero"`
+
+	// RewrappedAt from then on nothing was wrapped by an older one
+	RewrappedAt time.Time `json:"rewrappedAt,omitempty,omitzero"`
+
+	// TrimmedAt it was destroyed then or before
+	TrimmedAt time.Time `json:"trimmedAt,omitempty,omitzero"`
 	Version   int       `json:"version"`
 
 	// Wraps how many data keys it wraps
@@ -1967,7 +2035,15 @@ type KeyState struct {
 	DataKeys          int64              `json:"dataKeys"`
 	DestroyedKeys     int64              `json:"destroyedKeys,omitempty,omitzero"`
 	KeyEncryptionKeys []KeyEncryptionKey `json:"keyEncryptionKeys"`
-	PepperVersion     int                `json:"pepperVersion,omitempty,omitzero"`
+
+	// LastBackup a copy of the key ring that was restored for a test
+	LastBackup KeyBackup `json:"lastBackup,omitempty,omitzero"`
+
+	// NextStep what a rotation of the key-encryption key waits for; rotate: none is under way
+	NextStep RotationStep `json:"nextStep"`
+
+	// Pepper how people are found, and how far the pepper is replaced
+	Pepper PepperState `json:"pepper"`
 
 	// Provider where the key-encryption key lives
 	Provider string     `json:"provider"`
@@ -2125,6 +2201,27 @@ type MultiLanguage struct {
 	En string `json:"en,omitempty,omitzero"`
 	Fr string `json:"fr,omitempty,omitzero"`
 	Nl string `json:"nl,omitempty,omitzero"`
+}
+
+// PepperPhase defines model for PepperPhase.
+type PepperPhase string
+
+// PepperState how people are found, and how far the pepper is replaced
+type PepperState struct {
+	Phase    PepperPhase `json:"phase"`
+	Rotation TaskStatus  `json:"rotation,omitempty,omitzero"`
+
+	// ToDrop entries of the former pepper that are left
+	ToDrop int64 `json:"toDrop,omitempty,omitzero"`
+
+	// ToIndex numbers not found under the new pepper yet
+	ToIndex int64 `json:"toIndex,omitempty,omitzero"`
+
+	// Version that people are looked for under
+	Version int `json:"version"`
+
+	// Waiting of them, those whose erasure has begun and has to end first
+	Waiting int64 `json:"waiting,omitempty,omitzero"`
 }
 
 // PositionToken Example: AAAAAAAAACo
@@ -2381,6 +2478,9 @@ type ReportDocument struct {
 
 // RetentionEnd what the registry says should happen then
 type RetentionEnd string
+
+// RotationStep what a rotation of the key-encryption key waits for; rotate: none is under way
+type RotationStep string
 
 // ShownText what the citizen was shown; kept sealed
 type ShownText struct {
@@ -2940,8 +3040,26 @@ type CreateExportParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// RetireKeysParams defines parameters for RetireKeys.
+type RetireKeysParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // RotateKeysParams defines parameters for RotateKeys.
 type RotateKeysParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RotatePepperParams defines parameters for RotatePepper.
+type RotatePepperParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// TrimKeysParams defines parameters for TrimKeys.
+type TrimKeysParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -3203,9 +3321,18 @@ type ServerInterface interface {
 	// GetKeys The state of the keys; never a key
 	// (GET /keys)
 	GetKeys(w http.ResponseWriter, r *http.Request)
+	// RetireKeys Refuse the older versions of the key-encryption key
+	// (POST /keys/retire)
+	RetireKeys(w http.ResponseWriter, r *http.Request, params RetireKeysParams)
 	// RotateKeys Make a new key-encryption key and wrap every data key again
 	// (POST /keys/rotate)
 	RotateKeys(w http.ResponseWriter, r *http.Request, params RotateKeysParams)
+	// RotatePepper Replace the pepper that people are found under, step by step
+	// (POST /keys/rotatePepper)
+	RotatePepper(w http.ResponseWriter, r *http.Request, params RotatePepperParams)
+	// TrimKeys Destroy the retired versions of the key-encryption key, for good
+	// (POST /keys/trim)
+	TrimKeys(w http.ResponseWriter, r *http.Request, params TrimKeysParams)
 	// ListMandates Mandates in which the calling citizen represents or is represented
 	// (GET /mandates)
 	ListMandates(w http.ResponseWriter, r *http.Request, params ListMandatesParams)
@@ -5564,6 +5691,51 @@ func (siw *ServerInterfaceWrapper) GetKeys(w http.ResponseWriter, r *http.Reques
 	handler.ServeHTTP(w, r)
 }
 
+// RetireKeys operation middleware
+func (siw *ServerInterfaceWrapper) RetireKeys(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetireKeysParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RetireKeys(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // RotateKeys operation middleware
 func (siw *ServerInterfaceWrapper) RotateKeys(w http.ResponseWriter, r *http.Request) {
 
@@ -5600,6 +5772,96 @@ func (siw *ServerInterfaceWrapper) RotateKeys(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RotateKeys(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotatePepper operation middleware
+func (siw *ServerInterfaceWrapper) RotatePepper(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotatePepperParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotatePepper(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TrimKeys operation middleware
+func (siw *ServerInterfaceWrapper) TrimKeys(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TrimKeysParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TrimKeys(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6184,6 +6446,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotate", wrapper.RotateKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups", wrapper.CreateBackup)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups/reportVerified", wrapper.ReportVerifiedBackup)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/retire", wrapper.RetireKeys)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/trim", wrapper.TrimKeys)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotatePepper", wrapper.RotatePepper)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/registry", wrapper.GetRegistry)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/registry", wrapper.PublishRegistry)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/health", wrapper.GetHealth)
@@ -8137,6 +8402,45 @@ func (response GetKeysdefaultApplicationProblemPlusJSONResponse) VisitGetKeysRes
 	return err
 }
 
+type RetireKeysRequestObject struct {
+	Params RetireKeysParams
+}
+
+type RetireKeysResponseObject interface {
+	VisitRetireKeysResponse(w http.ResponseWriter) error
+}
+
+type RetireKeys200JSONResponse KeyState
+
+func (response RetireKeys200JSONResponse) VisitRetireKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetireKeysdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetireKeysdefaultApplicationProblemPlusJSONResponse) VisitRetireKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RotateKeysRequestObject struct {
 	Params RotateKeysParams
 }
@@ -8173,6 +8477,92 @@ type RotateKeysdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RotateKeysdefaultApplicationProblemPlusJSONResponse) VisitRotateKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotatePepperRequestObject struct {
+	Params RotatePepperParams
+}
+
+type RotatePepperResponseObject interface {
+	VisitRotatePepperResponse(w http.ResponseWriter) error
+}
+
+type RotatePepper202ResponseHeaders struct {
+	Location string
+}
+
+type RotatePepper202JSONResponse struct {
+	Body    KeyState
+	Headers RotatePepper202ResponseHeaders
+}
+
+func (response RotatePepper202JSONResponse) VisitRotatePepperResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotatePepperdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotatePepperdefaultApplicationProblemPlusJSONResponse) VisitRotatePepperResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TrimKeysRequestObject struct {
+	Params TrimKeysParams
+}
+
+type TrimKeysResponseObject interface {
+	VisitTrimKeysResponse(w http.ResponseWriter) error
+}
+
+type TrimKeys200JSONResponse KeyState
+
+func (response TrimKeys200JSONResponse) VisitTrimKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TrimKeysdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TrimKeysdefaultApplicationProblemPlusJSONResponse) VisitTrimKeysResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8737,9 +9127,18 @@ type StrictServerInterface interface {
 	// GetKeys The state of the keys; never a key
 	// (GET /keys)
 	GetKeys(ctx context.Context, request GetKeysRequestObject) (GetKeysResponseObject, error)
+	// RetireKeys Refuse the older versions of the key-encryption key
+	// (POST /keys/retire)
+	RetireKeys(ctx context.Context, request RetireKeysRequestObject) (RetireKeysResponseObject, error)
 	// RotateKeys Make a new key-encryption key and wrap every data key again
 	// (POST /keys/rotate)
 	RotateKeys(ctx context.Context, request RotateKeysRequestObject) (RotateKeysResponseObject, error)
+	// RotatePepper Replace the pepper that people are found under, step by step
+	// (POST /keys/rotatePepper)
+	RotatePepper(ctx context.Context, request RotatePepperRequestObject) (RotatePepperResponseObject, error)
+	// TrimKeys Destroy the retired versions of the key-encryption key, for good
+	// (POST /keys/trim)
+	TrimKeys(ctx context.Context, request TrimKeysRequestObject) (TrimKeysResponseObject, error)
 	// ListMandates Mandates in which the calling citizen represents or is represented
 	// (GET /mandates)
 	ListMandates(ctx context.Context, request ListMandatesRequestObject) (ListMandatesResponseObject, error)
@@ -10064,6 +10463,32 @@ func (sh *strictHandler) GetKeys(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// RetireKeys operation middleware
+func (sh *strictHandler) RetireKeys(w http.ResponseWriter, r *http.Request, params RetireKeysParams) {
+	var request RetireKeysRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RetireKeys(ctx, request.(RetireKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetireKeys")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RetireKeysResponseObject); ok {
+		if err := validResponse.VisitRetireKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // RotateKeys operation middleware
 func (sh *strictHandler) RotateKeys(w http.ResponseWriter, r *http.Request, params RotateKeysParams) {
 	var request RotateKeysRequestObject
@@ -10083,6 +10508,58 @@ func (sh *strictHandler) RotateKeys(w http.ResponseWriter, r *http.Request, para
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RotateKeysResponseObject); ok {
 		if err := validResponse.VisitRotateKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotatePepper operation middleware
+func (sh *strictHandler) RotatePepper(w http.ResponseWriter, r *http.Request, params RotatePepperParams) {
+	var request RotatePepperRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotatePepper(ctx, request.(RotatePepperRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotatePepper")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotatePepperResponseObject); ok {
+		if err := validResponse.VisitRotatePepperResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TrimKeys operation middleware
+func (sh *strictHandler) TrimKeys(w http.ResponseWriter, r *http.Request, params TrimKeysParams) {
+	var request TrimKeysRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TrimKeys(ctx, request.(TrimKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TrimKeys")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TrimKeysResponseObject); ok {
+		if err := validResponse.VisitTrimKeysResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"coffre/domain"
+	"coffre/eventstore/seal"
 )
 
 var errRotating = domain.NewError(domain.Conflict, "rotationUnderWay", "the keys are still being wrapped again after the last rotation")
@@ -16,21 +17,25 @@ const rotation = "wrap keys again"
 
 // RotateKeys implements POST /keys/rotate: a new version of the key-encryption key
 // at once, every data key wrapped by it in the background. What it wrapped before
-// still opens; no former version is retired here.
+// still opens, until RetireKeys.
 func (v *Vault) RotateKeys(ctx context.Context, r RotateKeysRequestObject) (RotateKeysResponseObject, error) {
 	type rotated struct{ Version int }
 	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (rotated, error) {
 		s, err := v.Keys.Status(ctx)
+		if err != nil {
+			return rotated{}, err
+		}
+		next, err := v.Keys.NextStep(ctx)
 		switch {
 		case err != nil:
 			return rotated{}, err
-		case in.settle && s.Behind() > 0: // the first attempt rotated
+		case in.settle && next == seal.StepRewrap: // the first attempt rotated
 			v.wrapAgain()
 			return rotated{s.Versions.Latest}, nil
 		case v.tasks.busy(rotation):
 			return rotated{}, errRotating
 		}
-		version, err := v.Rotator.Rotate(ctx)
+		version, err := v.Keys.Rotate(ctx, v.Rotator)
 		if err != nil {
 			return rotated{}, err
 		}
@@ -59,10 +64,11 @@ func (v *Vault) wrapAgain() {
 	})
 }
 
-// resumeRewrap goes on with what a former process had not wrapped again.
+// resumeRewrap goes on with what a former process had not wrapped again, or had not
+// noted to be.
 func (v *Vault) resumeRewrap(ctx context.Context) error {
-	s, err := v.Keys.Status(ctx)
-	if err == nil && s.Behind() > 0 {
+	next, err := v.Keys.NextStep(ctx)
+	if err == nil && next == seal.StepRewrap {
 		v.wrapAgain()
 	}
 	return err

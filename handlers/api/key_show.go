@@ -4,6 +4,8 @@ import (
 	"context"
 	"maps"
 	"slices"
+
+	"coffre/eventstore/seal"
 )
 
 // GetKeys implements GET /keys: which keys there are, never a key.
@@ -24,14 +26,54 @@ func (v *Vault) keyState(ctx context.Context) (KeyState, error) {
 		Provider: v.Keeper, KeyEncryptionKeys: []KeyEncryptionKey{}, DataKeys: int64(s.Pending + s.Active + s.Erasing),
 		ContentKeys: int64(s.Streams), DestroyedKeys: int64(s.Destroyed),
 	}
-	if _, listed := s.ByVersion[s.Versions.Latest]; !listed {
-		s.ByVersion[s.Versions.Latest] = 0
+	courses, err := v.Keys.Rotations(ctx)
+	if err != nil {
+		return KeyState{}, err
+	}
+	course := map[int]seal.Rotation{}
+	for _, c := range courses {
+		course[c.Version] = c
+	}
+	// What may still be needed, and what is gone for good.
+	for version := s.Versions.MinAvailable; version <= s.Versions.Latest; version++ {
+		s.ByVersion[version] += 0
+	}
+	for version := range course {
+		s.ByVersion[version] += 0
 	}
 	for _, version := range slices.Sorted(maps.Keys(s.ByVersion)) {
+		c := course[version]
 		state.KeyEncryptionKeys = append(state.KeyEncryptionKeys, KeyEncryptionKey{
 			Version: version, Current: version == s.Versions.Latest, Wraps: int64(s.ByVersion[version]),
+			CreatedAt: c.Rotated, RewrappedAt: c.Rewrapped, RetiredAt: c.Retired, TrimmedAt: c.Trimmed,
 		})
 	}
+	next, err := v.Keys.NextStep(ctx)
+	if err != nil {
+		return KeyState{}, err
+	}
+	state.NextStep = RotationStep(next)
+	backup, found, err := v.Keys.LastBackup(ctx)
+	if err != nil {
+		return KeyState{}, err
+	}
+	if found {
+		state.LastBackup = KeyBackup{TakenAt: backup.Taken, VerifiedAt: backup.Verified, OldestVersion: backup.OldestVersion}
+	}
+	pepper, err := v.Keys.PepperStatus(ctx)
+	if err != nil {
+		return KeyState{}, err
+	}
+	state.Pepper = PepperState{
+		Version: pepper.Version, Phase: pepperPhases[pepper.Phase],
+		ToIndex: int64(pepper.Missing), Waiting: int64(pepper.Waiting), ToDrop: int64(pepper.Left),
+	}
+	state.Pepper.Rotation, _ = v.repepper.status(v.Now())
 	state.Rotation, state.RotationDone = v.rewrap.status(v.Now())
 	return state, nil
+}
+
+var pepperPhases = map[seal.PepperPhase]PepperPhase{
+	seal.PepperSettled: PepperPhaseSettled, seal.PepperDoubled: PepperPhaseDoubled,
+	seal.PepperSwitched: PepperPhaseSwitched, seal.PepperDropping: PepperPhaseDropping,
 }

@@ -3,11 +3,13 @@ package api
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
 	"coffre/domain"
 	"coffre/domain/registry"
+	"coffre/eventstore/seal/ringtest"
 )
 
 var operator = officeCaller(domain.RoleOperator)
@@ -46,14 +48,71 @@ func TestKeysRotate(t *testing.T) {
 	tv.restart() // a new process goes on with it
 	tv.resting(t)
 	after := tv.keys(t)
-	if after.Rotation.State != TaskStateDone || after.RotationDone == 0 || len(after.KeyEncryptionKeys) != 1 || after.KeyEncryptionKeys[0].Version != 2 {
+	if after.Rotation.State != TaskStateDone || after.RotationDone == 0 || len(after.KeyEncryptionKeys) != 2 || after.KeyEncryptionKeys[0].Wraps != 0 || after.KeyEncryptionKeys[1].RewrappedAt.IsZero() {
 		t.Errorf("%+v", after)
+	}
+
+	retire := func() error {
+		_, err := tv.RetireKeys(tv.as(t, operator, "retireKeys", nil), RetireKeysRequestObject{Params: RetireKeysParams{IdempotencyKey: uuid.New()}})
+		return err
+	}
+	trim := func() error {
+		_, err := tv.TrimKeys(tv.as(t, operator, "trimKeys", nil), TrimKeysRequestObject{Params: TrimKeysParams{IdempotencyKey: uuid.New()}})
+		return err
+	}
+	if after.NextStep != RotationStepBackUp || problemOf(retire()) != "keyBackupMissing" || problemOf(trim()) != "keysNotRetired" {
+		t.Errorf("without a backup: next is %q", after.NextStep)
+	}
+	ringtest.NoteBackup(t, tv.Keys, time.Now().Add(time.Hour), 2)
+	if s := tv.keys(t); s.NextStep != RotationStepRetire || s.LastBackup.OldestVersion != 2 || problemOf(trim()) != "keysNotRetired" {
+		t.Errorf("%+v", s)
+	}
+	for range 2 {
+		if err := retire(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := tv.keys(t); s.NextStep != RotationStepTrim || s.KeyEncryptionKeys[0].RetiredAt.IsZero() || !s.KeyEncryptionKeys[0].TrimmedAt.IsZero() {
+		t.Errorf("%+v", s)
+	}
+	for range 2 {
+		if err := trim(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := tv.keys(t); s.NextStep != RotationStepRotate || s.KeyEncryptionKeys[0].TrimmedAt.IsZero() || !s.KeyEncryptionKeys[1].RetiredAt.IsZero() {
+		t.Errorf("%+v", s)
 	}
 	tv.Keys.Forget(ana)
 	for _, r := range tv.about(t, ana) {
 		if err := tv.open(t, r); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestPepperIsReplaced(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	tv.rest()
+	request := RotatePepperRequestObject{Params: RotatePepperParams{IdempotencyKey: uuid.New()}}
+	for range 2 { // the second time by its key
+		answer, err := tv.RotatePepper(tv.as(t, operator, "rotatePepper", nil), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := answer.(RotatePepper202JSONResponse).Body.Pepper; p.Phase != PepperPhaseDoubled || p.Version != 1 || p.ToIndex != 1 || p.Rotation.State != TaskStateProcessing {
+			t.Fatalf("%+v", p)
+		}
+	}
+	tv.restart() // a new process goes on with it
+	tv.resting(t)
+	if p := tv.keys(t).Pepper; p.Phase != PepperPhaseSettled || p.Version != 2 || p.Rotation.State != TaskStateDone {
+		t.Errorf("%+v", p)
+	}
+	if got := tv.person(t, 1); got != ana {
+		t.Error("she is not found any more")
 	}
 }
 

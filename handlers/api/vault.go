@@ -70,6 +70,7 @@ type Vault struct {
 	reach    reach        // whom consumers reached today
 	tasks    tasks        // that go on after their request was answered
 	rewrap   progress     // of the rotation under way, or the last one
+	repepper progress     // of the pepper's
 	shown    shownRegistry
 	signing  notedKeys // signing keys that are remembered
 }

@@ -356,9 +356,30 @@ func (c *Client) GetKeys(ctx context.Context) (*http.Response, error) {
 	return c.do(ctx, r)
 }
 
+// RetireKeys: Refuse the older versions of the key-encryption key.
+func (c *Client) RetireKeys(ctx context.Context, params RetireKeysParams) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/keys/retire"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	return c.do(ctx, r)
+}
+
 // RotateKeys: Make a new key-encryption key and wrap every data key again.
 func (c *Client) RotateKeys(ctx context.Context, params RotateKeysParams) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/keys/rotate"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	return c.do(ctx, r)
+}
+
+// RotatePepper: Replace the pepper that people are found under, step by step.
+func (c *Client) RotatePepper(ctx context.Context, params RotatePepperParams) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/keys/rotatePepper"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	return c.do(ctx, r)
+}
+
+// TrimKeys: Destroy the retired versions of the key-encryption key, for good.
+func (c *Client) TrimKeys(ctx context.Context, params TrimKeysParams) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/keys/trim"}
 	r.head("Idempotency-Key", params.IdempotencyKey, true)
 	return c.do(ctx, r)
 }

@@ -1,0 +1,20 @@
+package api
+
+import "context"
+
+// RetireKeys implements POST /keys/retire: from here on the key-encryption key
+// refuses what an older version wrapped. The ring says what is missing.
+func (v *Vault) RetireKeys(ctx context.Context, r RetireKeysRequestObject) (RetireKeysResponseObject, error) {
+	type retired struct{}
+	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, _ intent) (retired, error) {
+		return retired{}, v.Keys.Retire(ctx, v.Rotator)
+	})
+	if err != nil {
+		return nil, err
+	}
+	state, err := v.keyState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return RetireKeys200JSONResponse(state), nil
+}

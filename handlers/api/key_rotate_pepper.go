@@ -1,0 +1,66 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"coffre/eventstore/seal"
+)
+
+// pepperRotation names the task that replaces the pepper; there is one at a time.
+const pepperRotation = "replace the pepper"
+
+// RotatePepper implements POST /keys/rotatePepper: a new pepper at once, the rest
+// in the background. Asked again meanwhile, it is the same rotation.
+func (v *Vault) RotatePepper(ctx context.Context, r RotatePepperRequestObject) (RotatePepperResponseObject, error) {
+	type begun struct{}
+	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (begun, error) {
+		// The first attempt may have begun; another process may be at it.
+		if err := v.Keys.BeginPepper(ctx); err != nil && !errors.Is(err, seal.ErrPepperUnderWay) {
+			return begun{}, err
+		}
+		if !v.tasks.busy(pepperRotation) {
+			v.replacePepper()
+		}
+		return begun{}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	state, err := v.keyState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return RotatePepper202JSONResponse{state, RotatePepper202ResponseHeaders{Base + "/keys"}}, nil
+}
+
+// replacePepper takes the rotation of the pepper to its end, from wherever it is.
+func (v *Vault) replacePepper() {
+	v.repepper.begin()
+	v.tasks.put(pepperRotation, func(ctx context.Context) error {
+		err := v.Keys.BackfillPepper(ctx, nil)
+		if err == nil {
+			err = v.Keys.SwitchPepper(ctx)
+		}
+		if err == nil {
+			err = v.Keys.DropPepper(ctx, nil)
+		}
+		if errors.Is(err, seal.ErrPepperPhase) { // another process has ended it
+			err = nil
+		}
+		if ctx.Err() != nil {
+			return err // the next start goes on
+		}
+		v.repepper.end(v.Now(), err)
+		return err
+	})
+}
+
+// resumePepper goes on with what a former process had not ended.
+func (v *Vault) resumePepper(ctx context.Context) error {
+	s, err := v.Keys.PepperStatus(ctx)
+	if err == nil && s.Phase != seal.PepperSettled {
+		v.replacePepper()
+	}
+	return err
+}
