@@ -37,7 +37,9 @@ var targets = []target{
 	{"T5", "rebuild of all read models", (*bench).rebuilding},
 	{"T6", "T1 and T3 in a large vault", (*bench).growth},
 	{"T7", "bytes on disk and in memory", (*bench).sizes},
+	{"T10", "sealed appends, 64 callers, PostgreSQL", (*bench).postgresAppends},
 	{"T12", "appends and reads through the KurrentDB store, T13 of its tail", (*bench).kurrentClient},
+	{"T13", "a tailing reader", (*bench).tailing},
 	{"T20", "start, binary, build", (*bench).starts},
 }
 
@@ -50,6 +52,7 @@ type bench struct {
 	full    bool
 	asJSON  bool
 	profile string // folder for CPU profiles of the subjects; "": none
+	server  string // address of a PostgreSQL to work on; "": none
 
 	largeDir dataDir // see large; "": not filled yet
 }
@@ -76,11 +79,14 @@ func newBench(p *program) *cobra.Command {
 nothing around it, taking turns within one run: only the ratios mean anything elsewhere.
 It prints first how often this disk syncs and this processor hashes. It works in a new
 directory that it removes, and needs no network. The default takes some six minutes;
---full adds a vault of a million events and a build from nothing, which needs the sources.`,
+--full adds a vault of a million events and a build from nothing, which needs the sources.
+What needs PostgreSQL is measured on the server that --postgres or ` + benchVariable + `
+names, in a database made for it and dropped, and left out without one.`,
 		Example: `  coffre bench
   coffre bench --only T1,T3 --rounds 9
   coffre bench --full --json > figures.jsonl
-  coffre bench --dir /srv/coffre --only T1`,
+  coffre bench --dir /srv/coffre --only T1
+  coffre bench --postgres postgres://maker@127.0.0.1/postgres --only T10,T13`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if b.rounds < 1 || b.rounds > 1000 {
@@ -95,6 +101,9 @@ directory that it removes, and needs no network. The default takes some six minu
 					return err
 				}
 			}
+			if b.server, err = b.address("postgres", b.server, benchVariable); err != nil {
+				return err
+			}
 			if b.dir, err = os.MkdirTemp(dir, "coffre-bench-"); err != nil {
 				return fmt.Errorf("a directory to work in: %w", err)
 			}
@@ -108,6 +117,7 @@ directory that it removes, and needs no network. The default takes some six minu
 	f.BoolVar(&b.full, "full", false, "also what takes long: a million events, a build from nothing")
 	f.StringVar(&dir, "dir", "", "work below this `directory`, on the disk to be measured (default: the system's for temporary files)")
 	f.StringVar(&b.profile, "profile", "", "write CPU profiles of what is measured to this `directory`")
+	f.StringVar(&b.server, "postgres", "", "`address` of a PostgreSQL, of a role that may create databases, without a password (default: "+benchVariable+")")
 	jsonFlag(cmd, &b.asJSON)
 	return cmd
 }

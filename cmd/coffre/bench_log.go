@@ -73,20 +73,27 @@ func (b *bench) newWriter(ctx context.Context, name string, events int) (_ *writ
 	if err != nil {
 		return nil, err
 	}
+	w, err := warm(ctx, l, events)
+	if err != nil {
+		return nil, err
+	}
+	if w.raw, err = newRawLog(ctx, dir.file("raw.db"), l.store, w.streams[0], events); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
+
+// warm gives each caller streams with keys in memory. It closes l when it fails.
+func warm(ctx context.Context, l *sealedLog, events int) (*writer, error) {
 	w := &writer{sealedLog: l}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, w.Close())
-		}
-	}()
-	if w.holders, err = l.enrol(ctx, events, benchCallers); err != nil {
-		return nil, err
+	var err error
+	if w.holders, err = l.enrol(ctx, events, benchCallers); err == nil {
+		w.streams, err = l.issue(ctx, w.holders, warmEach)
 	}
-	if w.streams, err = l.issue(ctx, w.holders, warmEach); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
 	}
-	w.raw, err = newRawLog(ctx, dir.file("raw.db"), l.store, w.streams[0], events)
-	return w, err
+	return w, nil
 }
 
 func (w *writer) Close() error {
@@ -140,7 +147,7 @@ CREATE TABLE events (position INTEGER PRIMARY KEY, stream INTEGER NOT NULL, revi
 	time INTEGER NOT NULL, id BLOB NOT NULL, sum BLOB NOT NULL, meta BLOB, clear BLOB, sealed BLOB, UNIQUE (stream, revision)) STRICT;`
 
 // newRawLog makes the file and fills it with so many rows like the first of a stream.
-func newRawLog(ctx context.Context, path string, store *sqlite.Store, like eventstore.Stream, rows int) (_ *rawLog, err error) {
+func newRawLog(ctx context.Context, path string, store eventstore.Store, like eventstore.Stream, rows int) (_ *rawLog, err error) {
 	r := &rawLog{}
 	for record, err := range store.ReadStream(ctx, like, 0) {
 		if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"coffre/domain"
 	"coffre/eventstore/codec"
+	"coffre/eventstore/postgres/pgtest"
 )
 
 func TestBenchmarksPayloadIsWhatTheTargetsSay(t *testing.T) {
@@ -72,4 +74,27 @@ func TestBenchTellsOneObjectToALine(t *testing.T) {
 	}
 	s.must(exitUsage, "bench", "--only", "T99")
 	s.must(exitUsage, "bench", "--rounds", "0")
+}
+
+// On PostgreSQL it works in a database of its own, which it drops again.
+func TestBenchOnPostgreSQL(t *testing.T) {
+	server := pgtest.Shared(t)
+	super := server.Superuser(t, "postgres://x/postgres")
+	s := inEnvironment(t, map[string]string{benchVariable: super})
+	got := s.must(0, "bench", "--only", "T10", "--rounds", "1", "--json", "--dir", t.TempDir())
+	if !strings.Contains(got.out, `"name":"T10"`) {
+		t.Error(got.out)
+	}
+	db, err := sql.Open("pgx", super)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var left int
+	if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_database WHERE datname LIKE 'coffre_bench_%'`).Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d databases are left, %v", left, err)
+	}
+	if told := inEnvironment(t, nil).must(0, "bench", "--only", "T10", "--rounds", "1", "--dir", t.TempDir()); !strings.Contains(told.err, "left out") {
+		t.Errorf("without a server: %q", told.err)
+	}
 }

@@ -78,7 +78,7 @@ func benchMeta(by eventstore.Reference) eventstore.Meta {
 
 // sealedLog is the writing side alone: log and keys, without server and read models.
 type sealedLog struct {
-	store   *sqlite.Store
+	store   eventstore.Store
 	ring    *seal.Ring
 	sealer  seal.Sealer
 	log     *eventstore.Log
@@ -94,17 +94,22 @@ func (l *sealedLog) Close() error {
 }
 
 // openLog opens the writing side of a directory as openVault does.
-func openLog(ctx context.Context, dir dataDir) (_ *sealedLog, err error) {
-	l := &sealedLog{}
+func openLog(ctx context.Context, dir dataDir) (*sealedLog, error) {
+	store, err := sqlite.Open(ctx, string(dir), sqlite.Options{Gather: gather})
+	if err != nil {
+		return nil, err
+	}
+	return sealOver(ctx, store, dir)
+}
+
+// sealOver puts the keys of a directory over a store, which it closes.
+func sealOver(ctx context.Context, store eventstore.Store, dir dataDir) (_ *sealedLog, err error) {
+	l := &sealedLog{store: store, closers: []func() error{store.Close}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	if l.store, err = sqlite.Open(ctx, string(dir), sqlite.Options{Gather: gather}); err != nil {
-		return nil, err
-	}
-	l.closers = append(l.closers, l.store.Close)
 	kek, err := localkek.Open(dir.file(kekFile))
 	if err != nil {
 		return nil, err

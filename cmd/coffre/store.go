@@ -21,23 +21,19 @@ func newStore(p *program) *cobra.Command {
 		newStorePrepare(p))
 }
 
-// storeAddress returns where the log is: as typed, without a password, or as the
-// variable says.
-func (t terminal) storeAddress(typed string) (string, error) {
+// address returns where a database is: as typed after a flag, without a password, or
+// as the variable says; "" when neither does.
+func (t terminal) address(flag, typed, variable string) (string, error) {
 	u, err := url.Parse(typed)
-	secret := err != nil && strings.Contains(typed, "@") // such as KurrentDB's addresses of several hosts
+	secret := err != nil && strings.Contains(typed, "@") // such as addresses of several hosts
 	if err == nil {
 		_, secret = u.User.Password()
 		secret = secret || u.Query().Has("password")
 	}
 	if secret {
-		return "", usage("a password among the arguments is seen by everybody on this machine: write it to the file that PGPASSFILE names, or the whole address into %s", storeVariable)
+		return "", usage("a password among the arguments (--%s) is seen by everybody on this machine: write it to the file that PGPASSFILE names, or the whole address into %s", flag, variable)
 	}
-	address := cmp.Or(typed, t.env(storeVariable))
-	if address == "" {
-		return "", usage("--store is missing, and %s is not set", storeVariable)
-	}
-	return address, nil
+	return cmp.Or(typed, t.env(variable)), nil
 }
 
 // preparedStore is what --json shows.
@@ -71,7 +67,7 @@ lifts what somebody told the server to forget of the log's streams; and says wha
   coffre store prepare --store esdb+discover://kurrent.example:2113 --credentials-file admin.txt --role coffre --alone`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			address, err := p.storeAddress(store)
+			address, err := p.address("store", store, storeVariable)
 			if err != nil {
 				return err
 			}
@@ -79,6 +75,8 @@ lifts what somebody told the server to forget of the log's streams; and says wha
 			case "esdb", "esdb+discover":
 				return p.prepareKurrent(cmd.Context(), address, role, k, asJSON)
 			case "postgres", "postgresql":
+			case "":
+				return usage("--store is missing, and %s is not set", storeVariable)
 			default:
 				return usage("the log's address begins with postgres:// or esdb://")
 			}
