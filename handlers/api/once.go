@@ -11,9 +11,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/requests"
 )
+
+var errNilKey = domain.NewError(domain.Invalid, "nilIdempotencyKey", "the nil UUID is no Idempotency-Key; choose one at random for each request")
 
 // once runs a request that changes something at most once per Idempotency-Key.
 // The result is kept for repetitions, so it holds ids, versions and states only,
@@ -29,6 +32,9 @@ func once[R any](ctx context.Context, v *Vault, key uuid.UUID, do func(context.C
 // nothing: it judges the request and makes keys, and appends nothing.
 func onceAhead[R any](ctx context.Context, v *Vault, key uuid.UUID, ahead func(context.Context, intent), do func(context.Context, intent) (R, error)) (R, error) {
 	var result R
+	if key == uuid.Nil { // of the contract's form, and what a client sends that forgot to choose one
+		return result, errNilKey
+	}
 	in := v.intend(ctx)
 	request := requestOf(in.call, key)
 	outcome, err := v.begin(ctx, request, in, ahead)

@@ -43,6 +43,22 @@ func TestAKeyReusedAfterAWeekIsAnother(t *testing.T) {
 	}
 }
 
+// A client that forgot to choose a key is told, before anything happens.
+func TestTheNilKeyIsNone(t *testing.T) {
+	tv := newVault(t)
+	id := tv.household(t, 1)
+	body := DocumentSuspension{Reason: "underReview"}
+	_, err := tv.SuspendDocument(tv.as(t, issuer(homeAffairs), "suspendDocument", body), SuspendDocumentRequestObject{
+		DocumentID: id, Params: SuspendDocumentParams{IfMatch: `"1"`}, Body: &body,
+	})
+	if !errors.Is(err, errNilKey) {
+		t.Fatalf("%v, want %v", err, errNilKey)
+	}
+	if n := len(recorded[document.Suspended](t, tv)); n != 0 {
+		t.Fatalf("suspended %d times", n)
+	}
+}
+
 // The keys of two officers of one organisation are their own.
 func TestOwnersOfKeys(t *testing.T) {
 	officer := func(subject string) *Call {
