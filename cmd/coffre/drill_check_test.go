@@ -31,7 +31,7 @@ func (d *drill) check(t *testing.T) {
 	if err := d.sound(ctx); err != nil {
 		t.Fatal(err)
 	}
-	v, err := openVault(ctx, d.dir, vaultOptions{})
+	v, err := openVault(ctx, d.dir, d.options)
 	if err != nil {
 		t.Fatal(err)
 	}

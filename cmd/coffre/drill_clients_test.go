@@ -173,12 +173,17 @@ func (c *drillClient) note(what func(*promised)) {
 
 // change updates or revokes a document, after which it must have that version.
 func (c *drillClient) change(ctx context.Context, id domain.DocumentID, how string, version int, body string) error {
+	return c.changing(ctx, id, how, version, call{body: body})
+}
+
+func (c *drillClient) changing(ctx context.Context, id domain.DocumentID, how string, version int, what call) error {
 	replaced := version
 	if how == "update" {
 		replaced--
 	}
 	var got api.DocumentReceipt
-	err := c.settle(ctx, call{grant: drillIssuer, path: "/documents/" + id.String() + "/" + how, ifMatch: fmt.Sprintf(`"%d"`, replaced), body: body}, http.StatusOK, &got)
+	what.grant, what.path, what.ifMatch = drillIssuer, "/documents/"+id.String()+"/"+how, fmt.Sprintf(`"%d"`, replaced)
+	err := c.settle(ctx, what, http.StatusOK, &got)
 	if err != nil {
 		return err
 	}
@@ -193,17 +198,32 @@ func (c *drillClient) change(ctx context.Context, id domain.DocumentID, how stri
 	return nil
 }
 
-// permit is the life of a consent: granted, used, and mostly withdrawn while
-// somebody reads under it.
-func (c *drillClient) permit(ctx context.Context, person int, document domain.DocumentID, version int) error {
+func (c *drillClient) grant(ctx context.Context, person int) (domain.ConsentID, error) {
 	var got api.ConsentReceiptShort
 	err := c.settle(ctx, call{grant: drillCitizen(person), path: "/consents", body: `{"consumer":"` + string(railways) + `","purpose":"familyDiscount","documentTypes":["householdComposition"],` +
 		`"shownText":{"text":"You allow it.","language":"en","version":"1"}}`}, http.StatusCreated, &got)
+	if err == nil {
+		c.note(func(t *promised) { t.consents[got.ConsentID] = permission{person: person} })
+	}
+	return got.ConsentID, err
+}
+
+func (c *drillClient) withdraw(ctx context.Context, person int, id domain.ConsentID, pass bool) error {
+	var got api.ConsentReceiptShort
+	err := c.settle(ctx, call{grant: drillCitizen(person), path: "/consents/" + id.String() + "/withdraw", pass: pass}, http.StatusOK, &got)
+	if err == nil {
+		c.note(func(t *promised) { t.consents[id] = permission{person, true} })
+	}
+	return err
+}
+
+// permit is the life of a consent: granted, used, and mostly withdrawn while
+// somebody reads under it.
+func (c *drillClient) permit(ctx context.Context, person int, document domain.DocumentID, version int) error {
+	id, err := c.grant(ctx, person)
 	if err != nil {
 		return err
 	}
-	id := got.ConsentID
-	c.note(func(t *promised) { t.consents[id] = permission{person: person} })
 	for range c.rng.IntN(3) {
 		if err := c.access(ctx, document, id, version, true, false); err != nil {
 			return err
@@ -214,9 +234,7 @@ func (c *drillClient) permit(ctx context.Context, person int, document domain.Do
 	}
 	reading := make(chan error, 1)
 	go func() { reading <- c.access(ctx, document, id, version, true, true) }()
-	err = c.settle(ctx, call{grant: drillCitizen(person), path: "/consents/" + id.String() + "/withdraw"}, http.StatusOK, &got)
-	if err == nil {
-		c.note(func(t *promised) { t.consents[id] = permission{person, true} })
+	if err = c.withdraw(ctx, person, id, false); err == nil {
 		err = c.access(ctx, document, id, version, false, true)
 	}
 	return errors.Join(<-reading, err)

@@ -138,10 +138,14 @@ type drill struct {
 	people         atomic.Int64
 	longest        time.Duration // from a start until the server was ready
 
+	env     []string     // of the server, beside the test's own
+	options vaultOptions // to open what it left
+
 	mu      sync.Mutex
 	now     *serving
 	changed chan struct{} // closed when now is another
 	told    promised
+	waits   []time.Duration // until an answer that somebody should come back later
 }
 
 // promised is what the clients were told.
@@ -206,7 +210,7 @@ func (d *drill) launch() (*serving, error) {
 	}
 	s := &serving{address: make(chan string, 1), ended: make(chan struct{})}
 	s.cmd = exec.Command(program, "serve", "--dev", "--listen", "127.0.0.1:0", "--data", string(d.dir))
-	s.cmd.Env = append(os.Environ(), asProgram+"=1")
+	s.cmd.Env = slices.Concat(os.Environ(), d.env, []string{asProgram + "=1"})
 	if _, err := s.cmd.StdinPipe(); err != nil { // its end is closed when we end, however
 		return nil, err
 	}
@@ -342,6 +346,7 @@ type call struct {
 	path, ifMatch string
 	body          string
 	key           uuid.UUID
+	pass          bool // it must be answered now, whatever is away
 }
 
 // reply is an answer, whole.
@@ -349,6 +354,7 @@ type reply struct {
 	status int
 	body   []byte
 	by     *serving
+	later  string // when to come back
 }
 
 // ask sends a call until it is answered.
@@ -372,11 +378,19 @@ func (d *drill) ask(ctx context.Context, c call) (reply, error) {
 		if d.fuse.Add(-1) == 0 {
 			d.blown <- struct{}{}
 		}
+		sent := time.Now()
 		r, err = d.send(ctx, s, c, bearer)
+		busy := err == nil && (r.status == http.StatusServiceUnavailable || r.status == http.StatusTooManyRequests)
 		switch {
+		case busy && (r.later == "" || c.pass) && !d.leaving.Load():
+			return false, time.Time{}, fmt.Errorf("%s was answered %d, to come back after %q: %s", c.path, r.status, r.later, r.body)
+		case busy:
+			d.mu.Lock()
+			d.waits = append(d.waits, time.Since(sent))
+			d.mu.Unlock()
+			return d.leaving.Load(), time.Time{}, nil
 		case err == nil:
-			busy := r.status == http.StatusServiceUnavailable || r.status == http.StatusTooManyRequests
-			return !busy || d.leaving.Load(), time.Time{}, nil
+			return true, time.Time{}, nil
 		case s.killed.Load():
 			failed = s
 			return false, time.Time{}, nil
@@ -415,5 +429,5 @@ func (d *drill) send(ctx context.Context, s *serving, c call, bearer string) (re
 	if err != nil {
 		return reply{}, errors.Join(errCut, err)
 	}
-	return reply{answer.StatusCode, body, s}, nil
+	return reply{answer.StatusCode, body, s, answer.Header.Get("Retry-After")}, nil
 }
