@@ -37,6 +37,20 @@ func (r *rig) post(t *testing.T, g token.Grant, path, body string, into any) *ht
 	return w
 }
 
+// upload uploads a file and returns its id.
+func (r *rig) upload(t *testing.T, g token.Grant, content string) string {
+	t.Helper()
+	req := httptest.NewRequest(http.MethodPost, api.Base+"/attachments", strings.NewReader(content))
+	req.Header.Set("Content-Type", "application/pdf")
+	req.Header.Set("Idempotency-Key", uuid.NewString())
+	w := r.ask(req, r.bearer(t, g))
+	var got struct{ AttachmentID string }
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusCreated {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	return got.AttachmentID
+}
+
 // citizen returns who has a number.
 func (r *rig) citizen(t *testing.T, ssin string) domain.CitizenID {
 	t.Helper()
@@ -64,8 +78,10 @@ const (
 func (r *rig) settle(t *testing.T, ssin, representative string, reference string) holdings {
 	t.Helper()
 	var doc struct{ DocumentID string }
-	r.post(t, grantFor(domain.RoleIssuer, orgA, domain.CitizenID{}), "/documents",
-		`{"ssin":"`+ssin+`","documentType":"marriageCertificate","sourceReference":"`+reference+`","validFrom":"2020-01-02","content":{"certificateNumber":"4711","country":"BE","date":"2020-01-02"}}`, &doc)
+	issuer := grantFor(domain.RoleIssuer, orgA, domain.CitizenID{})
+	file := r.upload(t, issuer, apitest.PDF)
+	r.post(t, issuer, "/documents",
+		`{"ssin":"`+ssin+`","documentType":"marriageCertificate","sourceReference":"`+reference+`","validFrom":"2020-01-02","attachments":["`+file+`"],"content":{"certificateNumber":"4711","country":"BE","date":"2020-01-02"}}`, &doc)
 	id := r.citizen(t, ssin)
 	me := grantFor(domain.RoleCitizen, "", id)
 	var given struct{ ConsentID string }
@@ -76,7 +92,7 @@ func (r *rig) settle(t *testing.T, ssin, representative string, reference string
 	r.post(t, me, "/erasures", `{"citizenId":"`+id.String()+`","scope":"document","documentId":"`+doc.DocumentID+`","reason":"citizenRequest"}`, &erasure)
 	return holdings{
 		"documentId": doc.DocumentID, "citizenId": id.String(), "consentId": given.ConsentID, "consentRequestId": given.ConsentID,
-		"mandateId": mandate.MandateID, "erasureId": erasure.ErasureID,
+		"attachmentId": file, "mandateId": mandate.MandateID, "erasureId": erasure.ErasureID,
 	}
 }
 

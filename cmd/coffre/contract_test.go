@@ -109,6 +109,16 @@ func restOfTheContract(t *testing.T, r *rig) {
 
 	r.get(t, issuer, "/documents/"+things["documentId"])
 	r.get(t, issuer, "/documents/"+things["documentId"]+"/versions")
+	r.get(t, issuer, "/documents/"+things["documentId"]+"/attachments/"+things["attachmentId"])
+	paper := r.upload(t, grantFor(domain.RoleIssuer, "0220916609", domain.CitizenID{}), apitest.PDF)
+	var diploma struct{ DocumentID string }
+	r.post(t, grantFor(domain.RoleIssuer, "0220916609", domain.CitizenID{}), "/documents",
+		`{"ssin":"`+ssinA+`","documentType":"diploma","sourceReference":"rest","validFrom":"2006-07-01","attachments":["`+paper+`"],"content":{"title":"Master","institution":"University","awardedOn":"2006-06-30","level":7}}`, &diploma)
+	bosa := grantFor(domain.RoleConsumer, "0671516647", domain.CitizenID{})
+	if w := r.post(t, bosa, "/documents/"+diploma.DocumentID+"/attachments/"+paper+"/access",
+		`{"purpose":"recruitment","procedure":"publicJobApplication","legalBasis":"publicTask","deliberation":"EX-26/050"}`, nil); w.Body.String() != apitest.PDF {
+		t.Errorf("%q", w.Body)
+	}
 	r.post(t, issuer, "/documents/query", `{}`, &struct{}{})
 	r.post(t, grantFor(domain.RoleConsumer, "0203430576", domain.CitizenID{}), "/consents/validate",
 		`{"ssin":"`+ssinA+`","documentType":"householdComposition","purpose":"familyDiscount","consentId":"`+things["consentId"]+`"}`, &struct{}{})

@@ -26,7 +26,7 @@ const (
 	keysFile     = "keys.db"       // seal/keysdb
 	reactorsFile = "reactors.db"   // what was sent to whom
 	exportFolder = "exports"
-	blobsFolder  = "blobs"      // attachments, encrypted
+	blobsFolder  = "blobs"      // sealed files of documents, unless they are kept elsewhere
 	shredFile    = "shred.list" // destroyed keys; kept apart from backups
 )
 

@@ -18,6 +18,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/eventstore"
+	"coffre/eventstore/blob/folder"
 	"coffre/eventstore/codec"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
@@ -150,11 +151,15 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 	if err := os.MkdirAll(dir.file(exportFolder), 0o700); err != nil {
 		return nil, fmt.Errorf("export folder: %w", err)
 	}
+	files, err := folder.Open(dir.file(blobsFolder))
+	if err != nil {
+		return nil, err
+	}
 	v.core = &api.Vault{
 		Log: log, Keys: v.ring, Rotator: v.keeper.rotator, Signer: v.keeper.signer, Destroyer: v.keeper.destroyer, Codec: codec.Catalog, Sealer: sealer, Requests: table,
 		Words: &vocabulary.Holder{}, Runner: v.runner,
 		Wallets: wallets, ConsentLog: consents, AccessLog: accesses, Evidence: held, Erasures: forgotten,
-		Shreds: shreds, Retentions: o.Retentions, Keeper: v.keeper.name, Exports: dir.file(exportFolder), // this process is alone: EraseAfter is 0
+		Shreds: shreds, Retentions: o.Retentions, Keeper: v.keeper.name, Blobs: files, Exports: dir.file(exportFolder), // this process is alone: EraseAfter is 0
 		Now: time.Now, NewID: uuid.New, Slog: o.Logger,
 	}
 

@@ -131,6 +131,23 @@ type fileRow struct {
 	state                     attachmentState
 }
 
+// OwnsFiles returns ErrUnknown unless all of these files were uploaded whole by the
+// issuer and are still there.
+func (r *Ring) OwnsFiles(ctx context.Context, issuer domain.Organisation, ids []domain.AttachmentID) error {
+	for _, id := range ids {
+		var one int
+		found, err := r.row(ctx, `SELECT 1 FROM attachments WHERE attachment = ? AND issuer = ? AND state IN (?, ?, ?)`,
+			[]any{id.UUID[:], string(issuer), unclaimed, reserved, claimed}, &one)
+		switch {
+		case err != nil:
+			return unavailable(ctx, "look for files", err)
+		case !found:
+			return ErrUnknown
+		}
+	}
+	return nil
+}
+
 // ReserveFiles makes files of the issuer the stream's, durably and all of them or
 // none, so that no other document can name them until [Ring.ReleaseFiles]. It
 // returns them in the order asked for. It returns ErrUnknown when one of them is not

@@ -39,6 +39,9 @@ type Call struct {
 	// Body is the request's body as it came, for the idempotency check. It may be
 	// kept; it must not be changed.
 	Body []byte
+	// Length is the bytes of a body that was left to the use case to read, a file; 0
+	// for every other. The use case puts its SHA-256 in Body's place.
+	Length int64
 	// Target is the path and the If-Match the body is meant for.
 	Target string
 }

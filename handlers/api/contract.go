@@ -31,7 +31,8 @@ type operation struct {
 	path    []parameter
 	query   map[string]parameter
 	header  []parameter
-	body    *shape // nil: the call takes none
+	body    *shape   // nil: the call takes none
+	files   []string // media types of a body that the use case reads itself; nil: it is JSON, or none
 	maxBody int64
 }
 
@@ -135,7 +136,9 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *o
 			o.header = append(o.header, p)
 		}
 	}
-	if op.RequestBody != nil {
+	if types, ok := op.Extensions["x-media-types"].([]any); ok {
+		o.files = stringsOf(types)
+	} else if op.RequestBody != nil {
 		o.body = c.shape(op.RequestBody.Value.Content["application/json"].Schema)
 	}
 	return o

@@ -41,6 +41,7 @@ type reading struct {
 	procedure     domain.Procedure
 	fields        []domain.Field
 	predicate     registry.PredicateName
+	attachment    domain.AttachmentID // one file, and nothing else
 	caseReference string
 	seen          bool // its key was met before (rule A-8)
 }
@@ -151,8 +152,14 @@ func (r reading) question(in intent, f findings) access.Question {
 		Kind: access.KindDocument, Document: f.document.state.On(domain.BelgianDate(in.at)),
 		Purpose: r.purpose, Procedure: r.procedure, Fields: r.fields, Predicate: r.predicate,
 	}
-	if r.predicate != "" {
+	switch {
+	case r.predicate != "":
 		q.Kind = access.KindPredicate
+	case !r.attachment.IsZero():
+		q.Kind = access.KindAttachment
+		if n := len(f.document.state.Versions); n > 0 && slices.Contains(f.document.state.Versions[n-1].Attachments, r.attachment) {
+			q.Attachment = r.attachment
+		}
 	}
 	if t, known := in.words.DocumentType(r.typeOf(f)); known {
 		q.Type = *t
@@ -230,10 +237,11 @@ func (v *Vault) survey(ctx context.Context, in intent, r reading) (findings, err
 // disclosed is a reading that was authorised, and what came out of it.
 type disclosed struct {
 	authorized access.Authorized
-	position   eventstore.Position // of the authorisation
-	findings   findings            // as they were read again
-	content    Content             // the fields covered
-	holds      bool                // the predicate's answer
+	position   eventstore.Position   // of the authorisation
+	findings   findings              // as they were read again
+	content    Content               // the fields covered
+	files      []document.Attachment // of the version, when they are covered
+	holds      bool                  // the predicate's answer
 }
 
 // disclose takes all steps for one document. When an access was authorised, it
@@ -318,12 +326,12 @@ func (v *Vault) lookAgain(ctx context.Context, in intent, r reading, a access.Au
 	r.seen = false // judged once
 	if r.consent.IsZero() {
 		cmd := r.byLaw(in, f)
-		cmd.Document = ofVersion(cmd.Document, a.Version)
+		cmd.Document, cmd.Attachment = ofVersion(cmd.Document, a.Version), a.Attachment
 		_, err = cmd.Decide(access.State{})
 		return f, err
 	}
 	use := r.use(in, f)
-	use.Document = ofVersion(use.Document, a.Version)
+	use.Document, use.Attachment = ofVersion(use.Document, a.Version), a.Attachment
 	now := f.consent
 	now.Memory = access.Memory{}.Add(a) // this access counts already
 	return f, use.Validate(now)
@@ -342,11 +350,15 @@ func ofVersion(s document.Snapshot, version int) document.Snapshot {
 // (rule A-2). What cannot be opened is recorded as failed.
 func (v *Vault) open(ctx context.Context, in intent, d *disclosed) error {
 	a := d.authorized
-	content, err := v.contentOf(ctx, d.findings.document, a.Version)
+	content, files, err := v.contentOf(ctx, d.findings.document, a.Version)
+	if err == nil && slices.Contains(a.Fields, registry.Attachments) {
+		d.files = files
+	}
 	if err == nil {
-		if a.Kind == access.KindPredicate {
+		switch a.Kind {
+		case access.KindPredicate:
 			d.holds, err = in.words.Predicate(a.Type, registry.PredicateName(a.Predicate), content, domain.BelgianDate(in.at))
-		} else {
+		case access.KindDocument:
 			d.content, err = only(content, a.Fields)
 		}
 	}
@@ -356,22 +368,22 @@ func (v *Vault) open(ctx context.Context, in intent, d *disclosed) error {
 	return err
 }
 
-// contentOf opens the content of one version.
-func (v *Vault) contentOf(ctx context.Context, d attested, version int) (domain.JSON, error) {
+// contentOf opens the content of one version, and what there is to know of its files.
+func (v *Vault) contentOf(ctx context.Context, d attested, version int) (domain.JSON, []document.Attachment, error) {
 	if version < 1 || version > len(d.contents) {
-		return nil, fmt.Errorf("document has no version %d", version)
+		return nil, nil, fmt.Errorf("document has no version %d", version)
 	}
 	opened, err := v.Log.Open(ctx, d.contents[version-1])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	switch f := opened.(type) {
 	case document.Issued:
-		return f.Personal.Content, nil
+		return f.Personal.Content, f.Personal.Attachments, nil
 	case document.Updated:
-		return f.Personal.Content, nil
+		return f.Personal.Content, f.Personal.Attachments, nil
 	}
-	return nil, fmt.Errorf("%T holds no content", opened)
+	return nil, nil, fmt.Errorf("%T holds no content", opened)
 }
 
 var errContent = errors.New("a content is not a JSON object") // the cause would quote it

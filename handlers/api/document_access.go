@@ -81,6 +81,7 @@ func (d disclosed) answer(in intent) AccessAnswer {
 	answer := AccessAnswer{
 		AccessID: a.Access, DocumentID: a.Document, DocumentType: a.Type, Issuer: s.Issuer, Version: a.Version,
 		State: DocumentState(s.StatusAt(domain.BelgianDate(in.at))), AuthorizedAt: a.At, DataLife: d.dataLife(), Content: d.content,
+		Attachments: attachmentsShown(a.Document, d.files),
 	}
 	if a.Attempt > 1 {
 		answer.Attempt = a.Attempt

@@ -67,6 +67,9 @@ func (v *Vault) draft(ctx context.Context, in intent, body *DocumentIssue) draft
 	if err == nil {
 		err = in.judgeAlone(body, t, content)
 	}
+	if err == nil {
+		err = v.ownFiles(ctx, in, body.Attachments)
+	}
 	if err != nil {
 		return draft{refused: err}
 	}
@@ -92,7 +95,11 @@ func (v *Vault) issue(ctx context.Context, in intent, body *DocumentIssue, d dra
 	if err != nil {
 		return issued{}, err
 	}
-	tag, err := v.Keys.ContentTag(ctx, subject.id, content)
+	files, err := v.attach(ctx, in, id, body.Attachments)
+	if err != nil {
+		return issued{}, err
+	}
+	tag, err := v.Keys.ContentTag(ctx, subject.id, tagged(content, files))
 	if err != nil {
 		return issued{}, err
 	}
@@ -104,9 +111,10 @@ func (v *Vault) issue(ctx context.Context, in intent, body *DocumentIssue, d dra
 	write.Fresh = true // most are issued once
 	result, err := documents.Transact(ctx, v.Log, write, document.Issue{
 		Document: id, Citizen: subject.id, Type: *t, SourceReference: body.SourceReference,
-		ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, Tag: tag, By: in.actor, At: in.at,
+		ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, Attachments: files, Tag: tag, By: in.actor, At: in.at,
 	})
 	if err == nil {
+		v.claim(ctx, result.State, body.Attachments)
 		err = v.stillOpen(ctx, subject.id, id)
 	}
 	if err != nil {
@@ -158,8 +166,13 @@ func (in intent) judgeAlone(body *DocumentIssue, t *registry.DocumentType, conte
 	if slices.Contains(body.Parents, body.SSIN) {
 		return mandate.ErrSelf
 	}
+	files := make([]document.Attachment, len(body.Attachments))
+	for i, id := range body.Attachments {
+		files[i].ID = id
+	}
 	_, err := document.Issue{
-		Type: *t, SourceReference: body.SourceReference, ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, By: in.actor, At: in.at,
+		Attachments: files,
+		Type:        *t, SourceReference: body.SourceReference, ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, By: in.actor, At: in.at,
 	}.Decide(document.State{})
 	if errors.Is(err, document.ErrUnknownType) { // retired since: what was issued before is answered still
 		return nil

@@ -25,7 +25,7 @@ type viewed struct {
 // GetDocument implements GET /documents/{id} for its issuer and its holders.
 func (v *Vault) GetDocument(ctx context.Context, r GetDocumentRequestObject) (GetDocumentResponseObject, error) {
 	in := v.intend(ctx)
-	d, err := v.view(ctx, in, r.DocumentID, access.KindReadBack, access.KindDocument)
+	d, err := v.view(ctx, in, r.DocumentID, viewing{asIssuer: access.KindReadBack, asRepresentative: access.KindDocument})
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (v *Vault) GetDocument(ctx context.Context, r GetDocumentRequestObject) (Ge
 		Issuer: s.Issuer, IssuerName: in.words.Label(vocabulary.KindOrganisation, string(s.Issuer), lang),
 		State: DocumentState(s.StatusAt(domain.BelgianDate(in.at))), IssuedAt: s.IssuedAt, ChangedAt: d.changed,
 		ValidFrom: item.ValidFrom, ValidUntil: item.ValidUntil, EffectiveFrom: item.EffectiveFrom,
-		Reason: s.Revocation.Reason, Content: item.Content,
+		Reason: s.Revocation.Reason, Content: item.Content, Attachments: item.Attachments,
 	}
 	if in.call.Role == domain.RoleIssuer {
 		first, err := v.firstPart(ctx, d.attested)
@@ -75,10 +75,17 @@ func (s shown) VisitGetDocumentResponse(w http.ResponseWriter) error {
 	return nil
 }
 
+// viewing says what an issuer or a representative reads, as it is recorded. With an
+// attachment it is that file, of whichever version.
+type viewing struct {
+	asIssuer, asRepresentative access.Kind
+	attachment                 domain.AttachmentID
+}
+
 // view takes the steps of rule A-1 for somebody who reads without a consumer's
 // basis: the issuer what it issued, a holder what they hold, a representative
 // under a mandate. To everybody else there is no such document.
-func (v *Vault) view(ctx context.Context, in intent, id domain.DocumentID, asIssuer, asRepresentative access.Kind) (viewed, error) {
+func (v *Vault) view(ctx context.Context, in intent, id domain.DocumentID, what viewing) (viewed, error) {
 	a, err := v.attested(ctx, id)
 	if err != nil {
 		return viewed{}, err
@@ -86,13 +93,16 @@ func (v *Vault) view(ctx context.Context, in intent, id domain.DocumentID, asIss
 	if !a.state.Exists() || in.call.Role == domain.RoleIssuer && a.state.Issuer != in.call.Organisation { // before anything is opened
 		return viewed{}, errNoResource
 	}
+	if !what.attachment.IsZero() && !a.state.Names(what.attachment) {
+		return viewed{}, errNoResource
+	}
 	if in.call.Role == domain.RoleCitizen && a.state.Citizen == in.call.Citizen {
 		return v.own(ctx, a)
 	}
 	var judge func(attested, domain.AccessID) (accessCommand, eventstore.Write, error)
 	if in.call.Role == domain.RoleIssuer {
-		judge = v.readBack(ctx, in, asIssuer)
-	} else if judge, err = v.readFor(ctx, in, a, asRepresentative); err != nil {
+		judge = v.readBack(ctx, in, what)
+	} else if judge, err = v.readFor(ctx, in, a, what); err != nil {
 		return viewed{}, err
 	}
 	if a, err = v.withDates(ctx, a); err != nil {
@@ -144,19 +154,19 @@ func (v *Vault) own(ctx context.Context, a attested) (viewed, error) {
 	return viewed{attested: a}, err
 }
 
-func (v *Vault) readBack(ctx context.Context, in intent, kind access.Kind) func(attested, domain.AccessID) (accessCommand, eventstore.Write, error) {
+func (v *Vault) readBack(ctx context.Context, in intent, what viewing) func(attested, domain.AccessID) (accessCommand, eventstore.Write, error) {
 	return func(a attested, id domain.AccessID) (accessCommand, eventstore.Write, error) {
 		person, err := v.meet(ctx, a.state.Citizen)
 		if err != nil {
 			return nil, eventstore.Write{}, err
 		}
 		w := v.accessWrite(in, accessStream(a.state.Citizen, in.at), a.state.Citizen, []eventstore.Reference{a.at, person.at})
-		return access.AuthorizeReadBack{Access: id, Kind: kind, Document: a.state.On(domain.BelgianDate(in.at)), By: in.actor, At: in.at}, w, nil
+		return access.AuthorizeReadBack{Access: id, Kind: what.asIssuer, Document: a.state.On(domain.BelgianDate(in.at)), Attachment: what.attachment, By: in.actor, At: in.at}, w, nil
 	}
 }
 
 // readFor finds the mandate under which the citizen may read the document.
-func (v *Vault) readFor(ctx context.Context, in intent, a attested, kind access.Kind) (func(attested, domain.AccessID) (accessCommand, eventstore.Write, error), error) {
+func (v *Vault) readFor(ctx context.Context, in intent, a attested, what viewing) (func(attested, domain.AccessID) (accessCommand, eventstore.Write, error), error) {
 	acting, err := v.actFor(ctx, in, a.state.Citizen, mandate.Read)
 	if err != nil {
 		return nil, err
@@ -181,7 +191,7 @@ func (v *Vault) readFor(ctx context.Context, in intent, a attested, kind access.
 		w := v.accessWrite(in, accessStream(a.state.Citizen, in.at), a.state.Citizen, []eventstore.Reference{a.at, person.at, at})
 		w.Meta.Actor = acting.by
 		return access.AuthorizeByMandate{
-			Access: id, Citizen: a.state.Citizen, Kind: kind, Type: t, Document: a.state.On(domain.BelgianDate(in.at)),
+			Access: id, Citizen: a.state.Citizen, Kind: what.asRepresentative, Type: t, Document: a.state.On(domain.BelgianDate(in.at)), Attachment: what.attachment,
 			Mandate: holds, Standing: person.standing, By: acting.by, At: in.at,
 		}, forCitizen(w, a.state.Citizen), nil
 	}, nil
@@ -200,9 +210,9 @@ func (v *Vault) versionItem(ctx context.Context, a attested, version int) (Docum
 	}
 	switch f := opened.(type) {
 	case document.Issued:
-		item.Content = Content(f.Personal.Content)
+		item.Content, item.Attachments = Content(f.Personal.Content), attachmentsShown(a.state.Document, f.Personal.Attachments)
 	case document.Updated:
-		item.Content, item.Reason = Content(f.Personal.Content), f.Reason
+		item.Content, item.Attachments, item.Reason = Content(f.Personal.Content), attachmentsShown(a.state.Document, f.Personal.Attachments), f.Reason
 	}
 	item.EffectiveFrom = a.state.Versions[version-1].EffectiveFrom
 	item.ValidFrom, item.ValidUntil, _ = a.state.Validity(version)

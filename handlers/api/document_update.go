@@ -11,7 +11,7 @@ import (
 
 // UpdateDocument implements POST /documents/{id}/update: rules D-1, D-3, D-5, D-6.
 func (v *Vault) UpdateDocument(ctx context.Context, r UpdateDocumentRequestObject) (UpdateDocumentResponseObject, error) {
-	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, v.attest, func(ctx context.Context, in intent, s document.State) (documentCommand, error) {
+	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, v.claiming(r.Body.Attachments), func(ctx context.Context, in intent, s document.State) (documentCommand, error) {
 		if err := in.reason(registry.ReasonUpdate, r.Body.Reason); err != nil {
 			return nil, err
 		}
@@ -26,10 +26,17 @@ func (v *Vault) UpdateDocument(ctx context.Context, r UpdateDocumentRequestObjec
 		if subject.standing == citizen.Erasing || subject.standing == citizen.Erased {
 			return nil, citizen.ErrErased
 		}
-		tag, err := v.Keys.ContentTag(ctx, s.Citizen, content)
+		if err := v.ownFiles(ctx, in, r.Body.Attachments); err != nil {
+			return nil, err
+		}
+		files, err := v.attach(ctx, in, r.DocumentID, r.Body.Attachments)
+		if err != nil {
+			return nil, err
+		}
+		tag, err := v.Keys.ContentTag(ctx, s.Citizen, tagged(content, files))
 		return document.Update{
 			Expected: versionOf(r.Params.IfMatch), Reason: r.Body.Reason, EffectiveFrom: r.Body.EffectiveFrom,
-			ValidFrom: r.Body.ValidFrom, ValidUntil: r.Body.ValidUntil, Content: content, Tag: tag, By: in.actor, At: in.at,
+			ValidFrom: r.Body.ValidFrom, ValidUntil: r.Body.ValidUntil, Content: content, Attachments: files, Tag: tag, By: in.actor, At: in.at,
 		}, err
 	})
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 // GetDocumentVersions implements GET /documents/{id}/versions, oldest first.
 func (v *Vault) GetDocumentVersions(ctx context.Context, r GetDocumentVersionsRequestObject) (GetDocumentVersionsResponseObject, error) {
 	in := v.intend(ctx)
-	d, err := v.view(ctx, in, r.DocumentID, access.KindVersions, access.KindVersions)
+	d, err := v.view(ctx, in, r.DocumentID, viewing{asIssuer: access.KindVersions, asRepresentative: access.KindVersions})
 	if err != nil {
 		return nil, err
 	}

@@ -171,6 +171,7 @@ func (v *Vault) erase(ctx context.Context, id domain.CitizenID, e citizen.Erasur
 		err = v.eraseCitizen(ctx, id, e)
 	}
 	if err == nil {
+		v.tasks.put("files", v.tidyFiles) // which nobody can open any more
 		v.Slog.InfoContext(ctx, "an erasure is done", slog.String("erasure", e.ID.String()))
 	}
 	return err

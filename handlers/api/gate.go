@@ -91,6 +91,9 @@ func (o *operation) admitBody(w http.ResponseWriter, r *http.Request) ([]byte, e
 	if encoding := r.Header["Content-Encoding"]; len(encoding) > 0 {
 		return nil, errMediaType
 	}
+	if o.files != nil {
+		return nil, o.admitFile(w, r)
+	}
 	if o.body == nil {
 		var one [1]byte
 		if n, _ := r.Body.Read(one[:]); n > 0 {
@@ -117,6 +120,32 @@ func (o *operation) admitBody(w http.ResponseWriter, r *http.Request) ([]byte, e
 	}
 	r.Body = wire.NewBody(b)
 	return b, nil
+}
+
+// admitFile holds a file to its type and size; nobody has read it yet.
+func (o *operation) admitFile(w http.ResponseWriter, r *http.Request) error {
+	switch header := r.Header["Content-Type"]; {
+	case len(header) != 1 || !slices.Contains(o.files, mediaTypeOf(header[0])):
+		return errFileType
+	case r.ContentLength < 0:
+		return errNoLength
+	case r.ContentLength == 0:
+		return badRequest(InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: IssueLocationBody})
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, o.maxBody)
+	CallFrom(r.Context()).Length = r.ContentLength
+	return nil
+}
+
+// mediaTypeOf returns the type of a file whose header says nothing else of it than
+// that it is UTF-8, or "".
+func mediaTypeOf(header string) string {
+	media, params, err := mime.ParseMediaType(header)
+	charset, given := params["charset"]
+	if err != nil || len(params) > 1 || len(params) == 1 && !(given && strings.EqualFold(charset, "utf-8")) {
+		return ""
+	}
+	return media
 }
 
 func isJSON(header []string) bool {

@@ -20,7 +20,7 @@ func TestGateAdmitsExamples(t *testing.T) {
 	e := newEdge(t)
 	for _, c := range calls(t) {
 		w := e.send(c.Request(c.Body))
-		if len(e.reached) != 1 || e.reached[0] != c.OperationID || !bytes.Equal(e.body, c.Body) {
+		if len(e.reached) != 1 || e.reached[0] != c.OperationID || c.Schema != nil && !bytes.Equal(e.body, c.Body) {
 			t.Errorf("%s: %d %s", c.OperationID, w.Code, w.Body)
 		}
 	}
@@ -132,7 +132,7 @@ func smuggled(t testing.TB, c call) map[string]string {
 func TestGateRefusesSmuggling(t *testing.T) {
 	e, routes, tried := newEdge(t), 0, 0
 	for _, c := range calls(t) {
-		if c.Body == nil {
+		if c.Schema == nil { // no body, or a file
 			continue
 		}
 		routes++
@@ -166,6 +166,9 @@ func TestGateBodies(t *testing.T) {
 			if c.Method == "POST" {
 				refused(t, e.send(c.Request([]byte(canary))), 400, belgif+"badRequest")
 			}
+			continue
+		}
+		if c.Schema == nil {
 			continue
 		}
 		for _, media := range []string{"", "text/plain", "application/json; charset=utf-16", "application/json; charset=utf-8; q=1", "application/jsonx", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/merge-patch+json"} {
@@ -208,6 +211,55 @@ func TestGateBodies(t *testing.T) {
 		r = c.Request(c.Body)
 		r.ContentLength += 5 // the connection ends before the body does
 		refused(t, e.send(r), 400, belgif+"badRequest")
+	}
+}
+
+// A file comes with one type that there is, with its length, plain, and not too
+// large; the gate does not read it.
+func TestGateFiles(t *testing.T) {
+	e, files := newEdge(t), 0
+	for _, c := range calls(t) {
+		if c.Body == nil || c.Schema != nil {
+			continue
+		}
+		files++
+		for _, media := range []string{"", "text/html", "application/json", "image/svg+xml", "application/octet-stream", "application/pdf; charset=latin1", "application/pdf; a=b", "application/pdf; charset=utf-8; a=b", "*/*"} {
+			r := c.Request(c.Body)
+			r.Header.Set("Content-Type", media)
+			refused(t, e.send(r), 415, coffre+"unsupportedMediaType")
+		}
+		for _, media := range []string{"application/pdf", "Application/PDF", "image/png", "image/jpeg", "application/xml;charset=UTF-8"} {
+			r := c.Request(c.Body)
+			r.Header.Set("Content-Type", media)
+			if e.send(r); len(e.reached) != 1 {
+				t.Errorf("%s refused", media)
+			}
+		}
+		r := c.Request(c.Body)
+		r.Header.Add("Content-Type", "image/png")
+		refused(t, e.send(r), 415, coffre)
+		r = c.Request(c.Body)
+		r.Header.Set("Content-Encoding", "gzip")
+		refused(t, e.send(r), 415, coffre)
+		r = c.Request(c.Body)
+		r.ContentLength = -1
+		refused(t, e.send(r), 411, coffre+"lengthRequired")
+		refused(t, e.send(c.Request([]byte{})), 400, belgif+"badRequest")
+		for _, more := range []int64{1, 1 << 40} {
+			r = c.Request(c.Body)
+			r.ContentLength = 10<<20 + more
+			if p := refused(t, e.send(r), 413, belgif+"payloadTooLarge"); p.Limit != 10<<20 {
+				t.Errorf("limit %d", p.Limit)
+			}
+		}
+		r = c.Request(c.Body)
+		r.ContentLength = 10 << 20
+		if e.send(r); len(e.reached) != 1 {
+			t.Error("a file of the allowed size refused")
+		}
+	}
+	if files != 1 {
+		t.Errorf("%d calls take a file", files)
 	}
 }
 
@@ -398,7 +450,7 @@ func TestGatePointsAtTheMember(t *testing.T) {
 func FuzzGate(f *testing.F) {
 	all := calls(f)
 	for _, c := range all {
-		if c.Body != nil {
+		if c.Schema != nil {
 			f.Add(c.OperationID, c.Body)
 		}
 	}
@@ -408,8 +460,8 @@ func FuzzGate(f *testing.F) {
 		if i := slices.IndexFunc(all, func(c call) bool { return c.OperationID == which }); i >= 0 {
 			c = all[i]
 		}
-		if c.Body == nil {
-			t.Skip("takes no body")
+		if c.Schema == nil {
+			t.Skip("takes no JSON")
 		}
 		w := e.send(c.Request(body))
 		if len(e.reached) == 0 {

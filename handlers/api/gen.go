@@ -658,6 +658,9 @@ func (e TaskState) Valid() bool {
 type AccessAnswer struct {
 	AccessID AccessID `json:"accessId"`
 
+	// Attachments where the basis covers them; read each by an access of its own
+	Attachments []Attachment `json:"attachments,omitempty,omitzero"`
+
 	// Attempt above 1 when the same access is answered again
 	Attempt      int       `json:"attempt,omitempty,omitzero"`
 	AuthorizedAt time.Time `json:"authorizedAt"`
@@ -843,6 +846,66 @@ type ActorRole string
 
 // AgeRecipient a public key as age-keygen prints it
 type AgeRecipient = string
+
+// Attachment defines model for Attachment.
+type Attachment struct {
+	// AttachmentID a file, uploaded or of a document
+	AttachmentID AttachmentID `json:"attachmentId"`
+
+	// Href a reference within this API
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// MediaType application/pdf, application/xml, image/jpeg or image/png
+	MediaType MediaType `json:"mediaType"`
+
+	// Size bytes
+	Size FileSize `json:"size"`
+}
+
+// AttachmentAccessRequest Example: {"caseReference":"2026/4711","deliberation":"21/008","legalBasis":"06.1e","purpose":"socialBenefit"}
+type AttachmentAccessRequest struct {
+	// CaseReference the caller's file number; kept sealed
+	//
+	// Example: 2026/4711
+	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
+	ConsentID     ConsentID     `json:"consentId,omitempty,omitzero"`
+
+	// Deliberation the number under which an authorisation was published
+	//
+	// Example: 21/008
+	Deliberation Deliberation `json:"deliberation,omitempty,omitzero"`
+
+	// LegalBasis a code of GDPR art. 6, as in the registry
+	//
+	// Example: 06.1e
+	LegalBasis LegalBasis `json:"legalBasis,omitempty,omitzero"`
+
+	// Procedure Example: childBenefit
+	Procedure Procedure `json:"procedure,omitempty,omitzero"`
+
+	// Purpose Example: socialBenefit
+	Purpose Purpose `json:"purpose"`
+}
+
+// AttachmentID a file, uploaded or of a document
+type AttachmentID = domain.AttachmentID
+
+// AttachmentReceipt defines model for AttachmentReceipt.
+type AttachmentReceipt struct {
+	// AttachmentID a file, uploaded or of a document
+	AttachmentID AttachmentID `json:"attachmentId"`
+
+	// KeptUntil name it in a document before this
+	KeptUntil time.Time `json:"keptUntil"`
+
+	// MediaType application/pdf, application/xml, image/jpeg or image/png
+	MediaType MediaType `json:"mediaType"`
+
+	// Size bytes
+	Size FileSize `json:"size"`
+}
 
 // BackupCreate Example: {"recipients":["age1am7276m2dhz9s2s8xe4v77aru3azm3mxu2c29zgr3jp9xqc30cjsc6uh7v"]}
 type BackupCreate struct {
@@ -1223,7 +1286,8 @@ type Deliberation = domain.Deliberation
 
 // Document defines model for Document.
 type Document struct {
-	ChangedAt time.Time `json:"changedAt,omitempty,omitzero"`
+	Attachments []Attachment `json:"attachments,omitempty,omitzero"`
+	ChangedAt   time.Time    `json:"changedAt,omitempty,omitzero"`
 
 	// CitizenID a citizen, for the citizen and the log only
 	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
@@ -1292,6 +1356,9 @@ type DocumentID = domain.DocumentID
 
 // DocumentIssue Example: {"content":{"birthDate":"1953-08-02","name":"An Example"},"documentType":"isiPlusCard","sourceReference":"isi-4711","ssin":"53480200724","validFrom":"2026-03-01","validUntil":"2036-12-31"}
 type DocumentIssue struct {
+	// Attachments files that were uploaded
+	Attachments []AttachmentID `json:"attachments,omitempty,omitzero"`
+
 	// Content the facts, as the type's JSON Schema in the registry says
 	Content Content `json:"content"`
 
@@ -1400,6 +1467,9 @@ type DocumentType = domain.DocumentType
 
 // DocumentUpdate Example: {"content":{"birthDate":"1953-08-02","name":"An Other Example"},"effectiveFrom":"2026-04-01","validFrom":"2026-03-01","validUntil":"2036-12-31"}
 type DocumentUpdate struct {
+	// Attachments of the new version, whole: files that were uploaded, or that the document has already
+	Attachments []AttachmentID `json:"attachments,omitempty,omitzero"`
+
 	// Content the facts, as the type's JSON Schema in the registry says
 	Content Content `json:"content"`
 
@@ -1429,6 +1499,8 @@ type DocumentVersion = int
 
 // DocumentVersionItem defines model for DocumentVersionItem.
 type DocumentVersionItem struct {
+	Attachments []Attachment `json:"attachments,omitempty,omitzero"`
+
 	// Content the facts, as the type's JSON Schema in the registry says
 	Content Content `json:"content,omitempty,omitzero"`
 
@@ -1895,6 +1967,9 @@ type Field = domain.Field
 // FileDigest the SHA-256 of a file, in hexadecimal digits
 type FileDigest = string
 
+// FileSize bytes
+type FileSize = int64
+
 // Frequency defines model for Frequency.
 type Frequency struct {
 	// Per a rolling day, 7 days or 30 days
@@ -2194,6 +2269,9 @@ type Mandates struct {
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
 }
+
+// MediaType application/pdf, application/xml, image/jpeg or image/png
+type MediaType = string
 
 // MultiLanguage defines model for MultiLanguage.
 type MultiLanguage struct {
@@ -2629,6 +2707,8 @@ type Wallet struct {
 
 // WalletItem defines model for WalletItem.
 type WalletItem struct {
+	Attachments []Attachment `json:"attachments,omitempty,omitzero"`
+
 	// Content the facts, as the type's JSON Schema in the registry says
 	Content Content `json:"content,omitempty,omitzero"`
 
@@ -2714,6 +2794,9 @@ type OfCitizen = CitizenID
 // PageSize defines model for PageSize.
 type PageSize = int32
 
+// Range Example: bytes=0-65535
+type Range = string
+
 // Until defines model for Until.
 type Until = time.Time
 
@@ -2721,6 +2804,12 @@ type Until = time.Time
 //
 // Example: 2026-03-01
 type ValidAt = Date
+
+// UploadAttachmentParams defines parameters for UploadAttachment.
+type UploadAttachmentParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
 
 // ReportVerifiedBackupParams defines parameters for ReportVerifiedBackup.
 type ReportVerifiedBackupParams struct {
@@ -2933,6 +3022,21 @@ type GetDocumentParams struct {
 type AccessDocumentParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetAttachmentParams defines parameters for GetAttachment.
+type GetAttachmentParams struct {
+	// Range one range of bytes (RFC 9110); anything else is as if it were absent
+	Range Range `json:"Range,omitempty,omitzero"`
+}
+
+// AccessAttachmentParams defines parameters for AccessAttachment.
+type AccessAttachmentParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// Range one range of bytes (RFC 9110); anything else is as if it were absent
+	Range Range `json:"Range,omitempty,omitzero"`
 }
 
 // ReinstateDocumentParams defines parameters for ReinstateDocument.
@@ -3163,6 +3267,9 @@ type QueryDocumentsJSONRequestBody = DocumentQuery
 // AccessDocumentJSONRequestBody defines body for AccessDocument for application/json ContentType.
 type AccessDocumentJSONRequestBody = AccessRequest
 
+// AccessAttachmentJSONRequestBody defines body for AccessAttachment for application/json ContentType.
+type AccessAttachmentJSONRequestBody = AttachmentAccessRequest
+
 // ReinstateDocumentJSONRequestBody defines body for ReinstateDocument for application/json ContentType.
 type ReinstateDocumentJSONRequestBody = DocumentReinstatement
 
@@ -3195,6 +3302,9 @@ type PublishRegistryJSONRequestBody = RegistryFiles
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// UploadAttachment Upload a file that a document is going to name
+	// (POST /attachments)
+	UploadAttachment(w http.ResponseWriter, r *http.Request, params UploadAttachmentParams)
 	// CreateBackup Take a backup of everything, encrypted
 	// (POST /backups)
 	CreateBackup(w http.ResponseWriter, r *http.Request)
@@ -3270,6 +3380,12 @@ type ServerInterface interface {
 	// AccessDocument Read a document under a basis
 	// (POST /documents/{documentId}/access)
 	AccessDocument(w http.ResponseWriter, r *http.Request, documentID DocumentID, params AccessDocumentParams)
+	// GetAttachment A file of a document, for its issuer and its holders
+	// (GET /documents/{documentId}/attachments/{attachmentId})
+	GetAttachment(w http.ResponseWriter, r *http.Request, documentID DocumentID, attachmentID AttachmentID, params GetAttachmentParams)
+	// AccessAttachment Read a file of a document's current version under a basis
+	// (POST /documents/{documentId}/attachments/{attachmentId}/access)
+	AccessAttachment(w http.ResponseWriter, r *http.Request, documentID DocumentID, attachmentID AttachmentID, params AccessAttachmentParams)
 	// ReinstateDocument End a suspension
 	// (POST /documents/{documentId}/reinstate)
 	ReinstateDocument(w http.ResponseWriter, r *http.Request, documentID DocumentID, params ReinstateDocumentParams)
@@ -3370,6 +3486,51 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// UploadAttachment operation middleware
+func (siw *ServerInterfaceWrapper) UploadAttachment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UploadAttachmentParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UploadAttachment(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // CreateBackup operation middleware
 func (siw *ServerInterfaceWrapper) CreateBackup(w http.ResponseWriter, r *http.Request) {
@@ -4818,6 +4979,147 @@ func (siw *ServerInterfaceWrapper) AccessDocument(w http.ResponseWriter, r *http
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.AccessDocument(w, r, documentID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetAttachment operation middleware
+func (siw *ServerInterfaceWrapper) GetAttachment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "documentId" -------------
+	var documentID DocumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "documentId", r.PathValue("documentId"), &documentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "documentId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "attachmentId" -------------
+	var attachmentID AttachmentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "attachmentId", r.PathValue("attachmentId"), &attachmentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "attachmentId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAttachmentParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Range" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
+		var Range Range
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Range", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Range", valueList[0], &Range, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Range", Err: err})
+			return
+		}
+
+		params.Range = Range
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAttachment(w, r, documentID, attachmentID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AccessAttachment operation middleware
+func (siw *ServerInterfaceWrapper) AccessAttachment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "documentId" -------------
+	var documentID DocumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "documentId", r.PathValue("documentId"), &documentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "documentId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "attachmentId" -------------
+	var attachmentID AttachmentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "attachmentId", r.PathValue("attachmentId"), &attachmentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "attachmentId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AccessAttachmentParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Range" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
+		var Range Range
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Range", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Range", valueList[0], &Range, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Range", Err: err})
+			return
+		}
+
+		params.Range = Range
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AccessAttachment(w, r, documentID, attachmentID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6406,6 +6708,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/suspend", wrapper.SuspendDocument)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/reinstate", wrapper.ReinstateDocument)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/access", wrapper.AccessDocument)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/attachments", wrapper.UploadAttachment)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/documents/{documentId}/attachments/{attachmentId}", wrapper.GetAttachment)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/attachments/{attachmentId}/access", wrapper.AccessAttachment)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/get", wrapper.GetCitizen)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/reportDeath", wrapper.ReportDeath)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/replaceSsin", wrapper.ReplaceSSIN)
@@ -6457,6 +6762,47 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type UploadAttachmentRequestObject struct {
+	Params      UploadAttachmentParams
+	ContentType string
+	Body        io.Reader
+}
+
+type UploadAttachmentResponseObject interface {
+	VisitUploadAttachmentResponse(w http.ResponseWriter) error
+}
+
+type UploadAttachment201JSONResponse AttachmentReceipt
+
+func (response UploadAttachment201JSONResponse) VisitUploadAttachmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadAttachmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UploadAttachmentdefaultApplicationProblemPlusJSONResponse) VisitUploadAttachmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type CreateBackupRequestObject struct {
 	Body *CreateBackupJSONRequestBody
@@ -7575,6 +7921,459 @@ type AccessDocumentdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response AccessDocumentdefaultApplicationProblemPlusJSONResponse) VisitAccessDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAttachmentRequestObject struct {
+	DocumentID   DocumentID   `json:"documentId"`
+	AttachmentID AttachmentID `json:"attachmentId"`
+	Params       GetAttachmentParams
+}
+
+type GetAttachmentResponseObject interface {
+	VisitGetAttachmentResponse(w http.ResponseWriter) error
+}
+
+type GetAttachment200ResponseHeaders struct {
+	AcceptRanges       string
+	ContentDisposition string
+}
+
+type GetAttachment200ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       GetAttachment200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetAttachment200ApplicationPdfResponse) VisitGetAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAttachment200ApplicationXMLResponse struct {
+	Body          io.Reader
+	Headers       GetAttachment200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetAttachment200ApplicationXMLResponse) VisitGetAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/xml")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAttachment200ImageJpegResponse struct {
+	Body          io.Reader
+	Headers       GetAttachment200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetAttachment200ImageJpegResponse) VisitGetAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "image/jpeg")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAttachment200ImagePngResponse struct {
+	Body          io.Reader
+	Headers       GetAttachment200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetAttachment200ImagePngResponse) VisitGetAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "image/png")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAttachment206ResponseHeaders struct {
+	AcceptRanges       string
+	ContentDisposition string
+	ContentRange       string
+}
+
+type GetAttachment206ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       GetAttachment206ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetAttachment206ApplicationPdfResponse) VisitGetAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("Content-Range", fmt.Sprint(response.Headers.ContentRange))
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAttachment206ApplicationXMLResponse struct {
+	Body          io.Reader
+	Headers       GetAttachment206ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetAttachment206ApplicationXMLResponse) VisitGetAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/xml")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("Content-Range", fmt.Sprint(response.Headers.ContentRange))
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAttachment206ImageJpegResponse struct {
+	Body          io.Reader
+	Headers       GetAttachment206ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetAttachment206ImageJpegResponse) VisitGetAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "image/jpeg")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("Content-Range", fmt.Sprint(response.Headers.ContentRange))
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAttachment206ImagePngResponse struct {
+	Body          io.Reader
+	Headers       GetAttachment206ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetAttachment206ImagePngResponse) VisitGetAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "image/png")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("Content-Range", fmt.Sprint(response.Headers.ContentRange))
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAttachmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAttachmentdefaultApplicationProblemPlusJSONResponse) VisitGetAttachmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AccessAttachmentRequestObject struct {
+	DocumentID   DocumentID   `json:"documentId"`
+	AttachmentID AttachmentID `json:"attachmentId"`
+	Params       AccessAttachmentParams
+	Body         *AccessAttachmentJSONRequestBody
+}
+
+type AccessAttachmentResponseObject interface {
+	VisitAccessAttachmentResponse(w http.ResponseWriter) error
+}
+
+type AccessAttachment200ResponseHeaders struct {
+	AcceptRanges       string
+	ContentDisposition string
+}
+
+type AccessAttachment200ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       AccessAttachment200ResponseHeaders
+	ContentLength int64
+}
+
+func (response AccessAttachment200ApplicationPdfResponse) VisitAccessAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type AccessAttachment200ApplicationXMLResponse struct {
+	Body          io.Reader
+	Headers       AccessAttachment200ResponseHeaders
+	ContentLength int64
+}
+
+func (response AccessAttachment200ApplicationXMLResponse) VisitAccessAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/xml")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type AccessAttachment200ImageJpegResponse struct {
+	Body          io.Reader
+	Headers       AccessAttachment200ResponseHeaders
+	ContentLength int64
+}
+
+func (response AccessAttachment200ImageJpegResponse) VisitAccessAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "image/jpeg")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type AccessAttachment200ImagePngResponse struct {
+	Body          io.Reader
+	Headers       AccessAttachment200ResponseHeaders
+	ContentLength int64
+}
+
+func (response AccessAttachment200ImagePngResponse) VisitAccessAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "image/png")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type AccessAttachment206ResponseHeaders struct {
+	AcceptRanges       string
+	ContentDisposition string
+	ContentRange       string
+}
+
+type AccessAttachment206ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       AccessAttachment206ResponseHeaders
+	ContentLength int64
+}
+
+func (response AccessAttachment206ApplicationPdfResponse) VisitAccessAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("Content-Range", fmt.Sprint(response.Headers.ContentRange))
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type AccessAttachment206ApplicationXMLResponse struct {
+	Body          io.Reader
+	Headers       AccessAttachment206ResponseHeaders
+	ContentLength int64
+}
+
+func (response AccessAttachment206ApplicationXMLResponse) VisitAccessAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/xml")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("Content-Range", fmt.Sprint(response.Headers.ContentRange))
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type AccessAttachment206ImageJpegResponse struct {
+	Body          io.Reader
+	Headers       AccessAttachment206ResponseHeaders
+	ContentLength int64
+}
+
+func (response AccessAttachment206ImageJpegResponse) VisitAccessAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "image/jpeg")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("Content-Range", fmt.Sprint(response.Headers.ContentRange))
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type AccessAttachment206ImagePngResponse struct {
+	Body          io.Reader
+	Headers       AccessAttachment206ResponseHeaders
+	ContentLength int64
+}
+
+func (response AccessAttachment206ImagePngResponse) VisitAccessAttachmentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "image/png")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("Content-Range", fmt.Sprint(response.Headers.ContentRange))
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type AccessAttachmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AccessAttachmentdefaultApplicationProblemPlusJSONResponse) VisitAccessAttachmentResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -9001,6 +9800,9 @@ func (response GetSigningKeysdefaultApplicationProblemPlusJSONResponse) VisitGet
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// UploadAttachment Upload a file that a document is going to name
+	// (POST /attachments)
+	UploadAttachment(ctx context.Context, request UploadAttachmentRequestObject) (UploadAttachmentResponseObject, error)
 	// CreateBackup Take a backup of everything, encrypted
 	// (POST /backups)
 	CreateBackup(ctx context.Context, request CreateBackupRequestObject) (CreateBackupResponseObject, error)
@@ -9076,6 +9878,12 @@ type StrictServerInterface interface {
 	// AccessDocument Read a document under a basis
 	// (POST /documents/{documentId}/access)
 	AccessDocument(ctx context.Context, request AccessDocumentRequestObject) (AccessDocumentResponseObject, error)
+	// GetAttachment A file of a document, for its issuer and its holders
+	// (GET /documents/{documentId}/attachments/{attachmentId})
+	GetAttachment(ctx context.Context, request GetAttachmentRequestObject) (GetAttachmentResponseObject, error)
+	// AccessAttachment Read a file of a document's current version under a basis
+	// (POST /documents/{documentId}/attachments/{attachmentId}/access)
+	AccessAttachment(ctx context.Context, request AccessAttachmentRequestObject) (AccessAttachmentResponseObject, error)
 	// ReinstateDocument End a suspension
 	// (POST /documents/{documentId}/reinstate)
 	ReinstateDocument(ctx context.Context, request ReinstateDocumentRequestObject) (ReinstateDocumentResponseObject, error)
@@ -9205,6 +10013,35 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictHTTPServerOptions
+}
+
+// UploadAttachment operation middleware
+func (sh *strictHandler) UploadAttachment(w http.ResponseWriter, r *http.Request, params UploadAttachmentParams) {
+	var request UploadAttachmentRequestObject
+
+	request.Params = params
+	request.ContentType = r.Header.Get("Content-Type")
+
+	request.Body = r.Body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UploadAttachment(ctx, request.(UploadAttachmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UploadAttachment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UploadAttachmentResponseObject); ok {
+		if err := validResponse.VisitUploadAttachmentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // CreateBackup operation middleware
@@ -9962,6 +10799,69 @@ func (sh *strictHandler) AccessDocument(w http.ResponseWriter, r *http.Request, 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(AccessDocumentResponseObject); ok {
 		if err := validResponse.VisitAccessDocumentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAttachment operation middleware
+func (sh *strictHandler) GetAttachment(w http.ResponseWriter, r *http.Request, documentID DocumentID, attachmentID AttachmentID, params GetAttachmentParams) {
+	var request GetAttachmentRequestObject
+
+	request.DocumentID = documentID
+	request.AttachmentID = attachmentID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAttachment(ctx, request.(GetAttachmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAttachment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAttachmentResponseObject); ok {
+		if err := validResponse.VisitGetAttachmentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AccessAttachment operation middleware
+func (sh *strictHandler) AccessAttachment(w http.ResponseWriter, r *http.Request, documentID DocumentID, attachmentID AttachmentID, params AccessAttachmentParams) {
+	var request AccessAttachmentRequestObject
+
+	request.DocumentID = documentID
+	request.AttachmentID = attachmentID
+	request.Params = params
+
+	var body AccessAttachmentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AccessAttachment(ctx, request.(AccessAttachmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AccessAttachment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AccessAttachmentResponseObject); ok {
+		if err := validResponse.VisitAccessAttachmentResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -12,6 +12,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/eventstore"
+	"coffre/eventstore/blob"
 	"coffre/eventstore/seal"
 	"coffre/handlers/api/wire"
 	"coffre/projections"
@@ -68,8 +69,11 @@ var (
 	errErased     = domain.NewError(domain.Gone, "erased", "it was erased")
 	errMethod     = &refusal{Problem: Problem{Type: coffre + "methodNotAllowed", Title: "Method Not Allowed", Status: http.StatusMethodNotAllowed}}
 	errMediaType  = &refusal{Problem: Problem{Type: coffre + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a body is application/json in UTF-8 without content coding"}}
+	errFileType   = &refusal{Problem: Problem{Type: coffre + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a file is PDF, XML, JPEG or PNG, without content coding"}}
+	errNoLength   = &refusal{Problem: Problem{Type: coffre + "lengthRequired", Title: "Length Required", Status: http.StatusLengthRequired, Detail: "a file comes with its length"}}
 	errTargetSize = &refusal{Problem: Problem{Type: coffre + "uriTooLong", Title: "URI Too Long", Status: http.StatusRequestURITooLong}}
 	errPermission = &refusal{Problem: Problem{Type: belgif + "missingPermission", Title: "Missing Permission", Status: http.StatusForbidden, Detail: "your role may not do this"}}
+	errFilesAway  = domain.NewError(domain.Unavailable, "filesUnavailable", "files cannot be stored or read now")
 	errLarge      = domain.NewError(domain.Invalid, "tooLarge", "what would be recorded is too large")
 )
 
@@ -91,6 +95,7 @@ var infrastructure = []struct {
 	{eventstore.ErrErased, errErased, 0},
 	{seal.ErrNoIdentity, errNoIdentity, time.Minute},
 	{eventstore.ErrKeysUnavailable, errKeysAway, 5 * time.Second},
+	{blob.ErrUnavailable, errFilesAway, 5 * time.Second},
 	{context.DeadlineExceeded, errTooSlow, time.Second},
 }
 
@@ -101,6 +106,7 @@ const shortest = time.Second
 type refusal struct {
 	Problem
 	challenge string // error of WWW-Authenticate; "-" for none
+	size      int64  // of a file of which a range was asked that it does not have; else 0
 }
 
 func (e *refusal) Error() string { return e.Type }
@@ -166,8 +172,12 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
-	for _, name := range []string{"Etag", "Location", "Coffre-Position", "Content-Length", "Content-Disposition", "Content-Language"} {
+	for _, name := range []string{"Etag", "Location", "Coffre-Position", "Content-Length", "Content-Disposition", "Accept-Ranges", "Content-Language"} {
 		h.Del(name)
+	}
+	var edge *refusal
+	if errors.As(err, &edge) && edge.size > 0 {
+		h.Set("Content-Range", "bytes */"+strconv.FormatInt(edge.size, 10))
 	}
 	if challenge != "" {
 		value := `Bearer realm="coffre"`

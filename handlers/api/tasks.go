@@ -181,7 +181,7 @@ const tidied = time.Hour
 // tidy removes exports and answers to requests that are too old to be asked for.
 func (v *Vault) tidy(ctx context.Context) error {
 	_, err := v.Requests.Purge(ctx)
-	return errors.Join(err, v.removeOldExports())
+	return errors.Join(err, v.removeOldExports(), v.tidyFiles(ctx))
 }
 
 // perform runs one task to its end. A refusal is an end: somebody has to act first.

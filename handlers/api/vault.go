@@ -15,6 +15,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/eventstore/blob"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/shred"
@@ -57,8 +58,9 @@ type Vault struct {
 	// Retentions are those that the operator states for copies of the key ring and of its
 	// keeper. nil: none is stated, and no certificate is final (rule E-3).
 	Retentions *citizen.Retentions
-	Exports    string  // folder of export files, readable by its owner only
-	Backups    Backups // nil: the databases are backed up by their own tools
+	Blobs      blob.Store // sealed files of documents
+	Exports    string     // folder of export files, readable by its owner only
+	Backups    Backups    // nil: the databases are backed up by their own tools
 
 	Now   func() time.Time
 	NewID func() uuid.UUID // random

@@ -19,8 +19,10 @@ import (
 	"coffre/domain/mandate"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/eventstore/blob/folder"
 	"coffre/eventstore/codec"
 	"coffre/eventstore/faulty"
+	"coffre/eventstore/faulty/faultyblob"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
@@ -53,6 +55,7 @@ type testVault struct {
 	Store  *faulty.Store // a memory store, until a rule says otherwise
 	Keeper *ringtest.Keeper
 	KeysDB *keysdb.DB
+	Files  *faultyblob.Store // a folder, until a rule says otherwise
 	Clock  *testClock
 
 	running *projectiontest.Running
@@ -95,17 +98,22 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 		Store: faulty.New(memory.New(), nil), Keeper: ringtest.OpenKeeper(t, dir),
 		KeysDB: db, Clock: &testClock{now: noon},
 	}
-	ring := ringtest.OpenRing(t, tv.KeysDB, tv.Keeper, seal.Config{})
+	ring := ringtest.OpenRing(t, tv.KeysDB, tv.Keeper, seal.Config{Now: tv.Clock.Now})
 	table, err := requests.Open(t.Context(), tv.KeysDB, ring.DeploymentKey(seal.RequestKey).MAC, tv.Clock.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
+	files, err := folder.Open(filepath.Join(dir, "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tv.Files = faultyblob.New(files, nil)
 	sealer := seal.Sealer{Ring: ring}
 	v := &Vault{
 		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: sealer, Now: tv.Clock.Now}),
 		Keys: ring, Codec: codec.Catalog, Sealer: sealer, Requests: table, Words: new(vocabulary.Holder),
 		Wallets: wallet.New(), ConsentLog: consentlog.New(), AccessLog: accesslog.New(), Evidence: evidence.New(), Erasures: erasures.New(),
-		Rotator: tv.Keeper, Signer: tv.Keeper, Destroyer: tv.Keeper, Keeper: "a test's", Shreds: shred.Open(filepath.Join(dir, "shred.list")), Exports: t.TempDir(),
+		Rotator: tv.Keeper, Signer: tv.Keeper, Destroyer: tv.Keeper, Keeper: "a test's", Shreds: shred.Open(filepath.Join(dir, "shred.list")), Blobs: tv.Files, Exports: t.TempDir(),
 		Now: tv.Clock.Now, NewID: uuid.New, Slog: slog.New(slog.DiscardHandler),
 	}
 	tv.Vault = v
@@ -136,7 +144,7 @@ func (tv *testVault) restart(change ...func(*Vault)) {
 	tv.Vault = &Vault{
 		Log: was.Log, Keys: was.Keys, Codec: was.Codec, Sealer: was.Sealer, Requests: was.Requests, Words: was.Words, Runner: was.Runner,
 		Wallets: was.Wallets, ConsentLog: was.ConsentLog, AccessLog: was.AccessLog, Evidence: was.Evidence, Erasures: was.Erasures,
-		Rotator: was.Rotator, Signer: was.Signer, Destroyer: was.Destroyer, Retentions: was.Retentions, Keeper: was.Keeper, Shreds: was.Shreds, Exports: was.Exports, EraseAfter: was.EraseAfter,
+		Rotator: was.Rotator, Signer: was.Signer, Destroyer: was.Destroyer, Retentions: was.Retentions, Keeper: was.Keeper, Shreds: was.Shreds, Blobs: was.Blobs, Exports: was.Exports, EraseAfter: was.EraseAfter,
 		Now: was.Now, NewID: was.NewID, Slog: was.Slog,
 	}
 	for _, c := range change {

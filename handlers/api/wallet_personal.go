@@ -2,21 +2,24 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
 
 	"coffre/domain"
+	"coffre/domain/document"
 )
 
 // personalPart is the personal part of document.issued or document.updated, as
 // much of it as a wallet shows. Content shares the memory it was read from.
 type personalPart struct {
 	content                              []byte
+	attachments                          []document.Attachment
 	effectiveFrom, validFrom, validUntil domain.Date
 	gone                                 bool // its key was destroyed
 }
 
-// splitPersonal reads a personal part without decoding the content, which is
-// JSON that the vault itself wrote. ok is false for anything that is not an object
-// of the members there are.
+// splitPersonal reads a personal part without decoding the content, which is JSON
+// that the vault itself wrote. ok is false for anything that is not an object of the
+// members there are.
 func splitPersonal(b []byte) (p personalPart, ok bool) {
 	if len(b) < 2 || b[0] != '{' {
 		return p, false
@@ -39,6 +42,8 @@ func splitPersonal(b []byte) (p personalPart, ok bool) {
 				return p, false
 			}
 			p.content = value
+		case "attachments":
+			ok = json.Unmarshal(value, &p.attachments) == nil
 		case "effectiveFrom":
 			p.effectiveFrom, ok = dateIn(value)
 		case "validFrom":
@@ -84,12 +89,13 @@ func stringEnd(b []byte) (int, bool) {
 	return 0, false
 }
 
-// valueEnd returns the index behind the JSON string or object that b begins with.
+// valueEnd returns the index behind the JSON string, object or array that b begins
+// with.
 func valueEnd(b []byte) (int, bool) {
 	if len(b) == 0 || b[0] == '"' {
 		return stringEnd(b)
 	}
-	if b[0] != '{' {
+	if b[0] != '{' && b[0] != '[' {
 		return 0, false
 	}
 	depth := 0

@@ -407,6 +407,7 @@ func (p *walletPage) item(d *wallet.Document, part personalPart, from, until, ef
 		p.out = append(p.out, `,"content":`...)
 		p.out = append(p.out, part.content...)
 	}
+	p.attachments(d, part)
 	p.whoMayRead(d)
 	if p.bare || a.self() {
 		p.member("heldAs", string(HeldAsSubject))

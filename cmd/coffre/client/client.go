@@ -71,6 +71,13 @@ func (c *Client) IssueDocumentLine(ctx context.Context, params api.IssueDocument
 	return c.do(ctx, r)
 }
 
+// File is the body of a call that takes a file as it is.
+type File struct {
+	MediaType string
+	Size      int64 // bytes of Content
+	Content   io.Reader
+}
+
 // request is one call on its way.
 type request struct {
 	method, path string
@@ -134,7 +141,11 @@ func text(value any) string {
 
 func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 	var body io.Reader
-	if r.body != nil {
+	file, isFile := r.body.(File)
+	media := "application/json"
+	if isFile {
+		body, media = io.NopCloser(file.Content), file.MediaType // its owner closes it
+	} else if r.body != nil {
 		b, ok := r.body.(jsontext.Value)
 		if !ok {
 			var err error
@@ -156,7 +167,10 @@ func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 		req.Header[name] = values
 	}
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", media)
+	}
+	if isFile {
+		req.ContentLength = file.Size
 	}
 	if c.Token != nil {
 		token, err := c.Token()

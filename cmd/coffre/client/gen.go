@@ -10,6 +10,14 @@ import (
 	. "coffre/handlers/api"
 )
 
+// UploadAttachment: Upload a file that a document is going to name.
+func (c *Client) UploadAttachment(ctx context.Context, params UploadAttachmentParams, body File) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/attachments"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
 // CreateBackup: Take a backup of everything, encrypted.
 func (c *Client) CreateBackup(ctx context.Context, body CreateBackupJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/backups"}
@@ -220,6 +228,22 @@ func (c *Client) GetDocument(ctx context.Context, documentID DocumentID, params 
 func (c *Client) AccessDocument(ctx context.Context, documentID DocumentID, params AccessDocumentParams, body AccessDocumentJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: fmt.Sprintf("/documents/%s/access", text(documentID))}
 	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// GetAttachment: A file of a document, for its issuer and its holders.
+func (c *Client) GetAttachment(ctx context.Context, documentID DocumentID, attachmentID AttachmentID, params GetAttachmentParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: fmt.Sprintf("/documents/%s/attachments/%s", text(documentID), text(attachmentID))}
+	r.head("Range", params.Range, false)
+	return c.do(ctx, r)
+}
+
+// AccessAttachment: Read a file of a document's current version under a basis.
+func (c *Client) AccessAttachment(ctx context.Context, documentID DocumentID, attachmentID AttachmentID, params AccessAttachmentParams, body AccessAttachmentJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/documents/%s/attachments/%s/access", text(documentID), text(attachmentID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.head("Range", params.Range, false)
 	r.body = body
 	return c.do(ctx, r)
 }

@@ -26,6 +26,16 @@ import (
 // ID fills every identifier in the paths of Calls.
 const ID = "0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44"
 
+// PDF is a file for a call that takes one.
+const PDF = "%PDF-1.7\ntrailer<<>>\n%%EOF\n"
+
+// registerFiles has the judge of requests read files as they are.
+var registerFiles = sync.OnceFunc(func() {
+	for _, media := range []string{"application/pdf", "application/xml", "image/jpeg", "image/png"} {
+		openapi3filter.RegisterBodyDecoder(media, openapi3filter.FileBodyDecoder)
+	}
+})
+
 // Document parses a contract.
 func Document(t testing.TB, contract []byte) *openapi3.T {
 	t.Helper()
@@ -43,7 +53,7 @@ type Call struct {
 	Pattern      string // as http.ServeMux knows it
 	Roles        []string
 	Header       http.Header
-	Body         []byte              // the schema's example; nil when the call takes none
+	Body         []byte              // the schema's example, or a file; nil when the call takes none
 	Schema       *openapi3.SchemaRef // of the body
 }
 
@@ -72,7 +82,10 @@ func Calls(t testing.TB, contract []byte) []Call {
 			for _, role := range roles {
 				c.Roles = append(c.Roles, role.(string))
 			}
-			if op.RequestBody != nil {
+			if types, ok := op.Extensions["x-media-types"].([]any); ok {
+				c.Header.Set("Content-Type", types[0].(string))
+				c.Body = []byte(PDF)
+			} else if op.RequestBody != nil {
 				c.Schema = op.RequestBody.Value.Content["application/json"].Schema
 				c.Header.Set("Content-Type", "application/json")
 				c.Body = example(t, c.Schema.Value)
@@ -122,6 +135,7 @@ type Validator struct {
 // outside the contract pass as they are.
 func Validating(t testing.TB, contract []byte, h http.Handler) *Validator {
 	t.Helper()
+	registerFiles()
 	router, err := legacy.NewRouter(Document(t, contract))
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+
+	"coffre/domain"
+	"coffre/domain/document"
+	"coffre/eventstore"
+	"coffre/eventstore/seal"
+	"coffre/projections/wallet"
+)
+
+// A document takes its files in this order: they are the issuer's (ownFiles, before
+// anybody is registered), they are reserved for this document alone (attach), the
+// event that holds their keys is durable, they are claimed (claim), which destroys the
+// only other copy of each key. Whoever dies in between is settled by tidyFiles.
+
+var errUnknownFile = domain.NewError(domain.Invalid, "unknownAttachment", "an attachment was not uploaded by you, was removed because no document named it in time, or is part of another document")
+
+func (v *Vault) ownFiles(ctx context.Context, in intent, names []domain.AttachmentID) error {
+	err := v.Keys.OwnsFiles(ctx, in.actor.Organisation, names)
+	if errors.Is(err, seal.ErrUnknown) {
+		return errUnknownFile
+	}
+	return err
+}
+
+// attach reserves the files that a document is about to name and returns what its
+// event has to hold of them. Those that it holds already come from its own events.
+func (v *Vault) attach(ctx context.Context, in intent, id domain.DocumentID, names []domain.AttachmentID) ([]document.Attachment, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	files, err := v.Keys.ReserveFiles(ctx, in.actor.Organisation, documentStream(id), names)
+	if errors.Is(err, seal.ErrUnknown) {
+		return nil, errUnknownFile
+	} else if err != nil {
+		return nil, err
+	}
+	var has attested
+	all := make([]document.Attachment, len(files))
+	for i, f := range files {
+		all[i] = document.Attachment{ID: f.ID, Type: document.MediaType(f.Type), Size: f.Size, Digest: f.Digest, Key: f.Key}
+		if f.Key != nil {
+			continue
+		}
+		if has.contents == nil {
+			if has, err = v.attested(ctx, id); err != nil {
+				return nil, err
+			}
+		}
+		if all[i], err = v.fileOf(ctx, has, f.ID); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// fileOf opens what a document's events say of one of its files.
+func (v *Vault) fileOf(ctx context.Context, d attested, id domain.AttachmentID) (document.Attachment, error) {
+	for i, version := range d.state.Versions {
+		if !slices.Contains(version.Attachments, id) {
+			continue
+		}
+		_, files, err := v.contentOf(ctx, d, i+1)
+		if err != nil {
+			return document.Attachment{}, err
+		}
+		for _, f := range files {
+			if f.ID == id {
+				return f, nil
+			}
+		}
+	}
+	return document.Attachment{}, document.ErrNoAttachment
+}
+
+// tagged is what a content tag covers: the content and, where there are files, the
+// type and the SHA-256 of each, so that another file is another content (rule D-4).
+func tagged(content domain.JSON, files []document.Attachment) []byte {
+	out := slices.Clip([]byte(content))
+	for _, f := range files {
+		out = append(append(append(append(out, 0), f.Type...), 0), f.Digest...) // no zero byte stands in JSON
+	}
+	return out
+}
+
+// claim ends the other copy of the keys of files whose event is durable. When that
+// fails it is done later: the document is issued all the same.
+func (v *Vault) claim(ctx context.Context, s document.State, names []domain.AttachmentID) {
+	held := slices.DeleteFunc(slices.Clone(names), func(id domain.AttachmentID) bool { return !s.Names(id) })
+	if len(held) == 0 {
+		return
+	}
+	if err := v.Keys.ClaimFiles(ctx, documentStream(s.Document), held); err != nil {
+		v.Slog.WarnContext(ctx, "files are claimed later", slog.Any("error", err))
+	}
+}
+
+// claiming is attest that claims the files an update names.
+func (v *Vault) claiming(names []domain.AttachmentID) documentAppend {
+	return func(ctx context.Context, l *eventstore.Log, w eventstore.Write, cmd documentCommand) (eventstore.Result[document.State, document.Event], error) {
+		result, err := v.attest(ctx, l, w, cmd)
+		if result.State.Exists() { // it is recorded, even when an erasure does not let it be told
+			v.claim(ctx, result.State, names)
+		}
+		return result, err
+	}
+}
+
+// attachmentsShown lists files without what opens them.
+func attachmentsShown(id domain.DocumentID, files []document.Attachment) []Attachment {
+	var all []Attachment
+	for _, f := range files {
+		all = append(all, Attachment{Href: attachmentHref(id, f.ID), AttachmentID: f.ID, MediaType: string(f.Type), Size: f.Size})
+	}
+	return all
+}
+
+func attachmentHref(document domain.DocumentID, id domain.AttachmentID) Href {
+	return fmt.Sprintf("%s/attachments/%s", documentHref(document), id)
+}
+
+// attachments writes the list of a document's files into a wallet.
+func (p *walletPage) attachments(d *wallet.Document, part personalPart) {
+	if len(part.attachments) == 0 {
+		return
+	}
+	p.out = append(p.out, `,"attachments":[`...)
+	for i, f := range part.attachments {
+		if i > 0 {
+			p.out = append(p.out, ',')
+		}
+		p.out = append(p.out, `{"href":"`...)
+		p.out = append(p.out, attachmentHref(d.Document, f.ID)...)
+		p.out = append(p.out, `","attachmentId":"`...)
+		p.id(f.ID.UUID)
+		p.out = append(p.out, '"')
+		p.member("mediaType", string(f.Type))
+		p.out = append(p.out, `,"size":`...)
+		p.out = append(strconv.AppendInt(p.out, f.Size, 10), '}')
+	}
+	p.out = append(p.out, ']')
+}
