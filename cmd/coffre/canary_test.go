@@ -233,7 +233,33 @@ func play(t *testing.T, c canaries, paths []string, o vaultOptions) *played {
 	for _, path := range paths {
 		command("documents", "import", path)
 	}
+	attached(t, c, command)
 	return p
+}
+
+// attached uploads a file that tells of everybody, twice, and issues a document that
+// names one of them.
+func attached(t *testing.T, c canaries, command func(...string) []byte) {
+	t.Helper()
+	dir, text := t.TempDir(), "%PDF-1.7\n"
+	for s := range c {
+		text += s + "\n"
+	}
+	path, line := filepath.Join(dir, "all.pdf"), filepath.Join(dir, "document.jsonl")
+	if err := os.WriteFile(path, []byte(text+"%%EOF\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var file struct{ AttachmentID, MediaType string }
+	for range 2 {
+		if err := json.Unmarshal(command("documents", "attach", path, "--json"), &file); err != nil || file.MediaType != "application/pdf" {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(line, []byte(`{"ssin":"`+ssinA+`","documentType":"marriageCertificate","sourceReference":"attached","validFrom":"2020-01-02","attachments":["`+
+		file.AttachmentID+`"],"content":{"certificateNumber":"4711","country":"BE","date":"2020-01-02"}}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command("documents", "import", line)
 }
 
 // people collects the demo's invented persons.

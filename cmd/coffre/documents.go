@@ -19,10 +19,10 @@ import (
 const defaultIssuer = "0206731645"
 
 func newDocuments(p *program) *cobra.Command {
-	cmd := group("documents", "Issue documents from a file, and see one",
+	cmd := group("documents", "Issue documents from a file, and see one with its files",
 		`  coffre documents import --data data cards.jsonl
   coffre documents show --data data 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44`,
-		newDocumentsImport(p), newDocumentsShow(p))
+		newDocumentsImport(p), newDocumentsShow(p), newDocumentsAttach(p), newDocumentsDownload(p))
 	cmd.SuggestFor = []string{"document", "docs", "import"}
 	return cmd
 }
@@ -90,10 +90,14 @@ record and the citizen sees it.`,
 }
 
 func (p *program) printDocument(d api.Document) error {
-	if err := p.facts("document", d.DocumentID.String(), "type", string(d.DocumentType), "label", d.Label, "issuer", strings.TrimSpace(string(d.Issuer)+" "+d.IssuerName),
+	facts := []string{"document", d.DocumentID.String(), "type", string(d.DocumentType), "label", d.Label, "issuer", strings.TrimSpace(string(d.Issuer) + " " + d.IssuerName),
 		"version", strconv.Itoa(d.Version), "state", string(d.State), "reason", string(d.Reason),
 		"valid from", string(d.ValidFrom), "valid until", string(d.ValidUntil), "effective from", string(d.EffectiveFrom),
-		"issued", day(d.IssuedAt), "changed", day(d.ChangedAt)); err != nil || len(d.Content) == 0 {
+		"issued", day(d.IssuedAt), "changed", day(d.ChangedAt)}
+	for _, a := range d.Attachments {
+		facts = append(facts, "attachment", fmt.Sprintf("%s %s, %d bytes", a.AttachmentID, a.MediaType, a.Size))
+	}
+	if err := p.facts(facts...); err != nil || len(d.Content) == 0 {
 		return err
 	}
 	var content any
