@@ -1,0 +1,154 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/eventstore/seal/ringtest"
+	"coffre/handlers/api"
+)
+
+// busy has documents of new citizens issued and read until stop is called, which
+// returns how many were. Whatever goes on meanwhile, each answer is a success.
+func (r *rig) busy(t *testing.T) (stop func() int) {
+	var people, done atomic.Int64
+	ended := make(chan struct{})
+	var workers sync.WaitGroup
+	bearer := r.bearer(t, attestor)
+	do := func(method, path, body string, into any) bool {
+		req := httptest.NewRequest(method, path, strings.NewReader(body))
+		if body != "" {
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Idempotency-Key", uuid.NewString())
+		}
+		w := r.ask(req, bearer)
+		if w.Code >= 300 {
+			t.Errorf("%s: %d %s", method, w.Code, w.Body)
+			return false
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), into); err != nil {
+			t.Error(err)
+			return false
+		}
+		return true
+	}
+	for range 4 {
+		workers.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+				}
+				ssin := ringtest.SSIN(int(people.Add(1))).Reveal()
+				var issued struct{ DocumentID string }
+				var shown struct {
+					Content map[string]any
+				}
+				if !do(http.MethodPost, api.Base+"/documents", identity(ssin, "load"), &issued) ||
+					!do(http.MethodPost, api.Base+"/documents", identity(ssin, "again"), &issued) ||
+					!do(http.MethodGet, api.Base+"/documents/"+issued.DocumentID, "", &shown) {
+					return
+				}
+				if shown.Content["birthdate"] != "1971-02-25" {
+					t.Error("what was issued does not come back")
+				}
+				done.Add(1)
+			}
+		})
+	}
+	return func() int {
+		close(ended)
+		workers.Wait()
+		return int(done.Load())
+	}
+}
+
+// until asks for the state of the keys until it is as wished.
+func (r *rig) until(t *testing.T, wished func(api.KeyState) bool) {
+	t.Helper()
+	if err := poll(t.Context(), func() (bool, time.Time, error) {
+		var s api.KeyState
+		if err := json.Unmarshal(r.get(t, asOperator, "/keys").Body.Bytes(), &s); err != nil {
+			return false, time.Time{}, err
+		}
+		return wished(s), time.Time{}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// While both keys are replaced, to the end, no request fails.
+func TestRotationUnderLoad(t *testing.T) {
+	r := newRig(t)
+	stop := r.busy(t)
+	for version := 2; version <= 4; version++ {
+		r.post(t, asOperator, "/keys/rotate", "", nil)
+		r.until(t, func(s api.KeyState) bool {
+			return s.Rotation.State == api.TaskStateDone && s.NextStep == api.RotationStepBackUp
+		})
+		ringtest.NoteBackup(t, r.ring, time.Now(), version)
+		r.post(t, asOperator, "/keys/retire", "", nil)
+		r.post(t, asOperator, "/keys/trim", "", nil)
+		r.post(t, asOperator, "/keys/rotatePepper", "", nil)
+		r.until(t, func(s api.KeyState) bool {
+			return s.Pepper.Rotation.State == api.TaskStateDone && s.Pepper.Phase == api.PepperPhaseSettled
+		})
+	}
+	if n := stop(); n == 0 {
+		t.Error("nothing was done meanwhile")
+	}
+	r.until(t, func(s api.KeyState) bool {
+		if s.NextStep != api.RotationStepRotate || s.Pepper.Version != 4 || !s.KeyEncryptionKeys[len(s.KeyEncryptionKeys)-1].Current {
+			t.Errorf("%+v", s)
+		}
+		return true
+	})
+}
+
+// An operator's year: rotate, back up and verify, retire, trim; everything opens.
+func TestRotationByHand(t *testing.T) {
+	dir := t.TempDir()
+	r := rigOn(t, dataDir(dir))
+	var issued struct{ DocumentID string }
+	if err := json.Unmarshal(r.issue(t, uuid.New(), ssinA, "a").Body.Bytes(), &issued); err != nil {
+		t.Fatal(err)
+	}
+	r.close(t)
+	id, key := ageKey(t)
+	s := &shell{t: t}
+	backUp := func(name string) {
+		t.Helper()
+		s.must(0, "backup", "--data", dir, "--out", filepath.Join(t.TempDir(), name), "--recipient", id.Recipient().String(), "--verify", "--identity-file", key)
+	}
+	backUp("early.age") // needs what would be destroyed
+	s.must(0, "keys", "rotate", "--data", dir)
+	if got := s.must(exitFailed, "keys", "retire", "--data", dir); !strings.Contains(got.err, "restored for a test") {
+		t.Error(got.err)
+	}
+	backUp("late.age")
+	if got := s.must(exitFailed, "keys", "trim", "--data", dir, "--yes"); !strings.Contains(got.err, "retire has to come first") {
+		t.Error(got.err)
+	}
+	s.must(0, "keys", "retire", "--data", dir)
+	s.must(0, "keys", "trim", "--data", dir, "--yes")
+	s.must(0, "keys", "rotate", "--data", dir, "--pepper")
+	if got := s.must(0, "keys", "status", "--data", dir).out; !strings.Contains(got, "version 2, settled") || !strings.Contains(got, "none; rotate begins") {
+		t.Error(got)
+	}
+	r = rigOn(t, dataDir(dir))
+	defer r.close(t)
+	r.get(t, attestor, "/documents/"+issued.DocumentID)
+	if w := r.issue(t, uuid.New(), ssinA, "a"); w.Code != http.StatusOK {
+		t.Errorf("the same document again: %d %s", w.Code, w.Body)
+	}
+}
