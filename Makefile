@@ -9,7 +9,7 @@ BELGIF  ?= $(if $(wildcard ../shared/data/belgif),--belgif ../shared/data/belgif
 CI_TIMEOUT ?= 12m
 FUZZTIME   ?= 30s
 
-.PHONY: run demo test check soak interop bench fuzz build generate clean
+.PHONY: run demo test check servers soak interop bench fuzz build generate clean
 
 ## run: build and serve Coffre on this machine, data under $(DATA)
 run: build
@@ -30,14 +30,19 @@ check:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-## test: everything that needs only Go (and a C compiler for the race detector)
-test: check
+## servers: the real Vault and S3 servers of the tests, built once from their Go modules
+## and kept in the user's cache (five minutes the first time, nothing after it)
+servers:
+	@$(GO) test -timeout 30m -run ServerIsBuilt ./eventstore/seal/transit/vaulttest ./eventstore/blob/s3/s3test
+
+## test: everything that needs only Go, a C compiler for the race detector, and PostgreSQL's server
+test: check servers
 	$(GO) test -race -timeout $(CI_TIMEOUT) ./...
 
 ## soak: the long versions: many kills, long outages
 soak:
-	COFFRE_SOAK=1 $(GO) test -timeout 20m ./eventstore/... ./handlers/reactors/...
-	COFFRE_SOAK=1 $(GO) test -timeout 20m ./cmd/coffre -run Kill
+	COFFRE_SOAK=1 $(GO) test -timeout 25m ./eventstore/... ./handlers/reactors/...
+	COFFRE_SOAK=1 $(GO) test -timeout 25m ./cmd/coffre -run 'Kill|Gone|Drill'
 
 ## interop: what needs more than Go (Maven, Node, a browser)
 interop:
