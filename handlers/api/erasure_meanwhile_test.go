@@ -1,0 +1,271 @@
+package api
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/citizen"
+	"coffre/eventstore"
+	"coffre/eventstore/codec"
+	"coffre/eventstore/requests"
+	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/ringtest"
+	"coffre/projections"
+	"coffre/projections/wallet"
+)
+
+// A-1, E-3: an access that is on record when the erasure comes is withheld: no byte of
+// the document leaves, of one document or of the whole citizen, under either basis.
+func TestErasureAgainstDisclosure(t *testing.T) {
+	for _, scope := range []ErasureScope{ErasureScopeCitizen, ErasureScopeDocument} {
+		for _, law := range []bool{true, false} {
+			tv := newVault(t)
+			id := tv.household(t, 1)
+			ana := tv.person(t, 1)
+			body := allowance
+			if !law {
+				body = AccessRequest{Purpose: "schoolAllowance", ConsentID: tv.consentTo(t, ana, ConsentGrant{})}
+			}
+			one := domain.DocumentID{}
+			if scope == ErasureScopeDocument {
+				one = id
+			}
+			tv.afterAppend(t, func() {
+				tv.Store.SetRule(nil)
+				tv.erase(t, ana, one)
+				if err := tv.Worked(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			got, err := tv.read(t, consumer(flanders), id, uuid.New(), body)
+			if err == nil || got.Content != nil {
+				t.Errorf("A-1 %s, by law %t: %+v left", scope, law, got)
+			}
+			tv.resting(t)
+			outcomes := recorded[access.Disclosed](t, tv)
+			if len(outcomes) != 1 || outcomes[0].Outcome != access.Withheld {
+				t.Errorf("A-1 %s, by law %t: %v, recorded as %+v", scope, law, err, outcomes)
+			}
+		}
+	}
+}
+
+// E-3: what opens a whole person's documents, and is on record when the erasure
+// comes, tells nothing of them any more.
+func TestErasureAgainstAReport(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	tv.afterAppend(t, func() {
+		tv.Store.SetRule(nil)
+		tv.erase(t, ana, domain.DocumentID{})
+		if err := tv.Worked(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	report, err := tv.reportOn(t, officer, ana, uuid.New())
+	if err == nil || len(report.Documents) > 0 {
+		t.Errorf("E-3 a report shows what was erased: %+v", report.Documents)
+	}
+}
+
+// E-3: read models that are rebuilt while an erasure is under way end as those that
+// were kept up: nothing sealed of the citizen is in a wallet, and the erasure is done.
+func TestErasureAgainstRebuilding(t *testing.T) {
+	tv := newVault(t)
+	gone, stays := tv.household(t, 1), tv.household(t, 2)
+	ana, bob := tv.person(t, 1), tv.person(t, 2)
+	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tv.rest()
+	if err := tv.approve(t, officer, id); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{tv.Wallets.Name(), tv.Evidence.Name(), tv.Erasures.Name(), tv.AccessLog.Name()} {
+		if _, err := tv.RebuildProjection(tv.as(t, operator, "rebuildProjection", name), RebuildProjectionRequestObject{
+			ProjectionName: name, Params: RebuildProjectionParams{IdempotencyKey: uuid.New()},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tv.goOnErasing(ana, citizen.State{Erasures: []citizen.Erasure{{ID: id, Scope: citizen.WholeCitizen, Step: citizen.Approved}}})
+	tv.begin() // both at once
+	tv.resting(t)
+	tv.restart() // what found the read models not ready is found again
+	tv.resting(t)
+	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+		t.Errorf("E-3 it is %s", state)
+	}
+	if _, known, err := tv.Wallets.Document(t.Context(), gone, projections.Latest); err != nil || known {
+		t.Errorf("E-3 the wallet still has it, %v", err)
+	}
+	shown := 0
+	if err := tv.Wallets.Of(t.Context(), ana, projections.Latest, func(*wallet.Held) error { shown++; return nil }); err != nil || shown > 0 {
+		t.Errorf("E-3 %d documents in the wallet, %v", shown, err)
+	}
+	if d, known, err := tv.Wallets.Document(t.Context(), stays, projections.Latest); err != nil || !known || d.Citizen != bob || d.Sealed == nil {
+		t.Errorf("E-3 somebody else's left the wallet, %v", err)
+	}
+}
+
+// E-3: an export that is made while an erasure is under way holds what one made
+// before or after it holds, ids and codes, and nothing that was sealed.
+func TestErasureAgainstAnExport(t *testing.T) {
+	tv := newVault(t)
+	tv.decisions(t)
+	ana := tv.person(t, 1)
+	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tv.rest()
+	if err := tv.approve(t, officer, id); err != nil {
+		t.Fatal(err)
+	}
+	file := tv.export(t, ExportCreate{Format: ExportFormatCsv})
+	tv.begin() // both wait
+	tv.resting(t)
+	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+		t.Errorf("E-3 it is %s", state)
+	}
+	content := tv.fetch(t, file).Body.String()
+	if strings.Count(content, "withdrawn") != 3 || strings.Contains(strings.ToLower(content), "canary") {
+		t.Errorf("E-3 the export holds %q", content)
+	}
+}
+
+// process is another process on the same log and keys, with a clock of its own.
+func (tv *testVault) process(t testing.TB, clock *testClock) *testVault {
+	t.Helper()
+	ring := ringtest.OpenRing(t, tv.KeysDB, tv.Keeper, seal.Config{Now: clock.Now})
+	table, err := requests.Open(t.Context(), tv.KeysDB, ring.DeploymentKey(seal.RequestKey).MAC, tv.Clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, was, sealer := *tv, tv.Vault, seal.Sealer{Ring: ring}
+	other.rest = func() {}
+	other.Vault = &Vault{
+		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: sealer, Now: tv.Clock.Now}),
+		Keys: ring, Codec: was.Codec, Sealer: sealer, Requests: table, Words: was.Words, Runner: was.Runner,
+		Wallets: was.Wallets, ConsentLog: was.ConsentLog, AccessLog: was.AccessLog, Evidence: was.Evidence, Erasures: was.Erasures,
+		Rotator: was.Rotator, Signer: was.Signer, Destroyer: was.Destroyer, Keeper: was.Keeper, Shreds: was.Shreds, Exports: was.Exports,
+		Now: was.Now, NewID: was.NewID, Slog: was.Slog,
+	}
+	return &other
+}
+
+// E-3: another process that has the keys in memory, and is not told, opens and seals
+// nothing once its lease has run out, and never again.
+func TestErasureAgainstAProcessThatHasTheKeys(t *testing.T) {
+	tv := newVault(t)
+	doc := tv.household(t, 1)
+	ana := tv.person(t, 1)
+	tv.resting(t)
+	clock := &testClock{now: time.Now()}
+	other := tv.process(t, clock)
+	sealed := tv.about(t, ana)
+	for _, r := range sealed {
+		if err := other.open(t, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clock.Advance(seal.MaxLease) // it stalls while the erasure waits that long
+	tv.erase(t, ana, domain.DocumentID{})
+	tv.resting(t)
+	for range 2 {
+		for _, r := range sealed {
+			if err := other.open(t, r); !errors.Is(err, eventstore.ErrErased) {
+				t.Errorf("E-3 %s opens elsewhere, or: %v", r.Type, err)
+			}
+		}
+		if _, err := other.Sealer.Seal(t.Context(), ana, sealed[0].Place(), []byte("canary")); !errors.Is(err, eventstore.ErrErased) {
+			t.Errorf("E-4 sealed elsewhere: %v", err)
+		}
+		if _, err := other.update(t, homeAffairs, doc, etag(1), household); problemOf(err) == "" {
+			t.Error("E-4 updated elsewhere")
+		}
+		clock.Advance(time.Hour)
+	}
+}
+
+// E-1, E-4: what another process had sealed before it stalled, and appends when the
+// erasure is over, is refused to its issuer and opens nowhere; the certificate holds
+// against the log that has it, and says that it came too late.
+func TestErasureAgainstAStalledProcess(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		scope ErasureScope
+		do    func(*testVault, domain.DocumentID) error
+		said  []string
+	}{
+		{"issue", ErasureScopeCitizen, func(other *testVault, _ domain.DocumentID) error {
+			return other.tryIssue(t, flanders, DocumentIssue{SSIN: ssin(1), DocumentType: "diploma", Content: Content(diplomaContent)})
+		}, []string{"citizenErased"}},
+		{"update", ErasureScopeCitizen, func(other *testVault, id domain.DocumentID) error {
+			_, err := other.update(t, homeAffairs, id, etag(1), household)
+			return err
+		}, []string{"citizenErased"}},
+		{"update of the document that goes", ErasureScopeDocument, func(other *testVault, id domain.DocumentID) error {
+			_, err := other.update(t, homeAffairs, id, etag(1), household)
+			return err
+		}, []string{"documentErased"}}, // it lands behind the record, so it is decided again
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tv := newVault(t)
+			doc := tv.household(t, 1)
+			ana := tv.person(t, 1)
+			tv.resting(t)
+			one := domain.DocumentID{}
+			if tc.scope == ErasureScopeDocument {
+				one = doc
+			}
+			other := tv.process(t, &testClock{now: time.Now()})
+			var id domain.ErasureID
+			var before int
+			tv.before(1, func() {
+				before = len(tv.about(t, ana))
+				id = tv.erase(t, ana, one)
+				if err := tv.Worked(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			said := problemOf(tc.do(other, doc))
+			known := false
+			for _, want := range tc.said {
+				known = known || said == want
+			}
+			if !known {
+				t.Errorf("E-4 it was answered %q, want %v", said, tc.said)
+			}
+			tv.resting(t)
+			for _, r := range tv.about(t, ana) {
+				if err := tv.open(t, r); !errors.Is(err, eventstore.ErrErased) {
+					t.Errorf("E-3 %s opens, or: %v", r.Type, err)
+				}
+			}
+			c, _ := tv.certificateOf(t, id)
+			if c.UnreadableEvents != int64(before) {
+				t.Errorf("E-3 %d events, want %d", c.UnreadableEvents, before)
+			}
+			audit := NewCertificateAudit(c)
+			for _, e := range tv.events(t) {
+				if err := audit.Next(e); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n, later, err := audit.End()
+			if err != nil || n != c.UnreadableEvents || later != int64(len(tv.about(t, ana))-before) {
+				t.Errorf("E-3 against the log: %d and %d later, %v", n, later, err)
+			}
+			t.Logf("%d events came too late", later)
+		})
+	}
+}
