@@ -191,11 +191,14 @@ func (s *Store) there(ctx context.Context, b eventstore.Batch, first eventstore.
 // tries one can succeed. It returns a conflict when the stream is somewhere else,
 // which after such a try may be its own doing.
 func (s *Store) write(ctx context.Context, b eventstore.Batch, after eventstore.Revision) (eventstore.Appended, error) {
-	events := make([]esdb.EventData, len(b.Records))
+	events, size := make([]esdb.EventData, len(b.Records)), 0
 	for i, r := range b.Records {
 		r.Stream, r.Revision = b.Stream, after+1+eventstore.Revision(i)
 		data, metadata := kurrentform.Encode(&r)
 		events[i] = esdb.EventData{EventID: uuid.New(), EventType: r.Type, ContentType: esdb.ContentTypeBinary, Data: data, Metadata: metadata}
+		if size += len(data) + len(metadata) + 2*len(r.Type); size > s.o.MaxAppend { // as the server counts
+			return eventstore.Appended{}, fmt.Errorf("the server's limit of an append: %w", eventstore.ErrTooLarge)
+		}
 	}
 	var expected esdb.ExpectedRevision = esdb.NoStream{}
 	if after >= 0 {

@@ -63,7 +63,7 @@ func TestStoreOverSlowNetworkSoak(t *testing.T) {
 	storetest.Run(t, storetest.Harness{Open: func(t testing.TB) eventstore.Store {
 		p := proxied(t, memory.New())
 		p.Delay(time.Millisecond)
-		return open(t, p.Addr(), kurrent.Options{})
+		return open(t, p.Addr(), kurrent.Options{MaxAppend: 16 << 20})
 	}})
 }
 

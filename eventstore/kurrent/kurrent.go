@@ -39,6 +39,7 @@ const (
 	callTimeout     = 10 * time.Second // of one call to the server
 	defaultPatience = 5 * time.Second
 	defaultQueue    = 4096
+	defaultAppend   = 1 << 20
 	defaultInFlight = 64 // a server may take a hundred calls on one connection, reads among them
 	reservedShare   = 8  // one place in so many is kept free for eventstore.Reserved
 	pageRecords     = 512
@@ -70,6 +71,10 @@ type Options struct {
 	MaxQueued int
 	// InFlight bounds the appends on the wire; 0 means 64.
 	InFlight int
+	// MaxAppend is how many bytes the server takes in one append, its MaxAppendSize; 0
+	// means 1 MiB, its default. A larger batch is refused with eventstore.ErrTooLarge:
+	// the server's own refusal may get lost on the way.
+	MaxAppend int
 }
 
 // Store is an eventstore.Store. Its methods may be called concurrently.
@@ -106,6 +111,9 @@ func Open(ctx context.Context, address string, o Options) (*Store, error) {
 	}
 	if o.MaxQueued <= 0 {
 		o.MaxQueued = defaultQueue
+	}
+	if o.MaxAppend <= 0 {
+		o.MaxAppend = defaultAppend
 	}
 	known, err := lru.New[eventstore.Stream, *contents](knownStreams)
 	if err != nil {

@@ -50,7 +50,7 @@ func open(t testing.TB, address string, o kurrent.Options) *kurrent.Store {
 func harness(inner func(t testing.TB) eventstore.Store) storetest.Harness {
 	addresses := map[eventstore.Store]string{}
 	at := func(t testing.TB, address string) eventstore.Store {
-		s := open(t, address, kurrent.Options{})
+		s := open(t, address, kurrent.Options{MaxAppend: 16 << 20})
 		addresses[s] = address
 		return s
 	}

@@ -207,7 +207,7 @@ func (w *preparing) rights(ctx context.Context) error {
 			if err := m.set(userStreams, want); err != nil {
 				return err
 			}
-			if err := w.write(ctx, settings, "update-default-acl", at, m); err != nil {
+			if err := w.write(ctx, settings, settings, at, m); err != nil {
 				return err
 			}
 			w.found.Done = append(w.found.Done, fmt.Sprintf("of all users only %s and administrators may read and append, and only administrators may delete and truncate", w.o.User))

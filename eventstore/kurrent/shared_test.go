@@ -134,3 +134,26 @@ func TestTruncatedStream(t *testing.T) {
 		}
 	}
 }
+
+// What the server would refuse for its size is refused before, and truly.
+func TestServersLimit(t *testing.T) {
+	inner := memory.New()
+	s := opened(t, serve(t, inner), kurrent.Options{})
+	large := storetest.Records(3)
+	for i := range large {
+		large[i].Sealed = make([]byte, 400<<10)
+	}
+	for _, e := range []eventstore.Expected{eventstore.NoStream, eventstore.Any} {
+		if _, err := s.Append(t.Context(), eventstore.Batch{Stream: "consent-1", Expected: e, Records: large}); !errors.Is(err, eventstore.ErrTooLarge) {
+			t.Errorf("expecting %d: %v", e, err)
+		}
+	}
+	if head, err := inner.Head(t.Context()); err != nil || !head.IsZero() {
+		t.Fatalf("%v, %v", head, err)
+	}
+	largest := storetest.Records(1)
+	largest[0].Meta, largest[0].Clear, largest[0].Sealed = make([]byte, eventstore.MaxEvent), nil, nil // the form that costs most
+	if _, err := s.Append(t.Context(), eventstore.Batch{Stream: "consent-1", Expected: eventstore.NoStream, Records: largest}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -34,7 +34,7 @@ func TestStormSoak(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer p.Close()
-			opening := func(t testing.TB) eventstore.Store { return open(t, p.Addr(), kurrent.Options{}) }
+			opening := func(t testing.TB) eventstore.Store { return open(t, p.Addr(), kurrent.Options{MaxAppend: 16 << 20}) }
 			storetest.Storm{
 				Harness: storetest.Harness{
 					Open: opening,

@@ -27,7 +27,7 @@ type tail struct {
 
 	mu        sync.Mutex
 	head      eventstore.Position // the last record of ours that anybody here saw
-	clean     eventstore.Position // between head and here nothing is ours
+	clean     eventstore.Position // up to here the log was read, and after head nothing was ours
 	grown     chan struct{}       // closed and replaced when head grows or the store closes
 	waiters   int
 	following bool
@@ -206,21 +206,19 @@ func (t *tail) listen(ctx context.Context, client *esdb.Client, from eventstore.
 	}
 	defer subscription.Close()
 	for {
-		var at eventstore.Position
-		switch e := subscription.Recv(); {
-		case e.SubscriptionDropped != nil:
+		e := subscription.Recv()
+		if e.SubscriptionDropped != nil {
 			return e.SubscriptionDropped.Error
-		case e.CheckPointReached != nil: // the pair, never the commit alone
-			at = eventstore.Position{Commit: e.CheckPointReached.Commit, Prepare: e.CheckPointReached.Prepare}
-		case e.EventAppeared != nil && e.EventAppeared.OriginalEvent() != nil:
-			at = place(e.EventAppeared.OriginalEvent())
-			if _, ours := t.s.ours(e.EventAppeared.OriginalEvent().StreamID); ours {
-				t.saw(at)
-			}
-		default:
+		}
+		// Checkpoints are passed over: servers have told some past the last event, and
+		// whoever began there missed what came. Where to begin is found out by reading.
+		if e.EventAppeared == nil || e.EventAppeared.OriginalEvent() == nil {
 			continue
 		}
-		t.looked(at)
+		if _, ours := t.s.ours(e.EventAppeared.OriginalEvent().StreamID); !ours {
+			continue
+		}
+		t.saw(place(e.EventAppeared.OriginalEvent()))
 		select {
 		case news <- struct{}{}:
 		default:
