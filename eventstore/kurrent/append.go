@@ -59,32 +59,10 @@ func (s *Store) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appe
 	s.mu.Unlock()
 	defer s.appending.Done()
 
-	// The caller may go while the client still reads what it was given.
-	b.Records = owned(b.Records)
 	if b.Expected == eventstore.Any || b.Expected == eventstore.StreamExists {
 		return s.appendAnywhere(ctx, b)
 	}
 	return s.appendAt(ctx, b, eventstore.Revision(b.Expected))
-}
-
-// owned copies what the records point to.
-func owned(records []eventstore.Record) []eventstore.Record {
-	size := 0
-	for _, r := range records {
-		size += r.Size()
-	}
-	buf := make([]byte, 0, size)
-	keep := func(part []byte) []byte {
-		start := len(buf)
-		buf = append(buf, part...)
-		return buf[start:len(buf):len(buf)]
-	}
-	copies := make([]eventstore.Record, len(records))
-	for i, r := range records {
-		r.Meta, r.Clear, r.Sealed = keep(r.Meta), keep(r.Clear), keep(r.Sealed)
-		copies[i] = r
-	}
-	return copies
 }
 
 // appendAt appends after the revision that the batch expects.
@@ -194,7 +172,7 @@ func (s *Store) write(ctx context.Context, b eventstore.Batch, after eventstore.
 	events, size := make([]esdb.EventData, len(b.Records)), 0
 	for i, r := range b.Records {
 		r.Stream, r.Revision = b.Stream, after+1+eventstore.Revision(i)
-		data, metadata := kurrentform.Encode(&r)
+		data, metadata := kurrentform.Encode(&r) // copies, because the client may still read when the caller has gone
 		events[i] = esdb.EventData{EventID: uuid.New(), EventType: r.Type, ContentType: esdb.ContentTypeBinary, Data: data, Metadata: metadata}
 		if size += len(data) + len(metadata) + 2*len(r.Type); size > s.o.MaxAppend { // as the server counts
 			return eventstore.Appended{}, fmt.Errorf("the server's limit of an append: %w", eventstore.ErrTooLarge)
