@@ -27,6 +27,7 @@ type serveOptions struct {
 
 	Kurrent kurrentOptions
 
+	Blobs      *BlobsConfig        // from the environment; nil: files lie in a folder
 	Vault      *VaultConfig        // from the environment; nil: keys lie in a file
 	Retentions *citizen.Retentions // from the environment; nil: not stated
 }
@@ -41,6 +42,11 @@ Keys lie in a file beside the data, which is for trying out: only loopback is se
 
 With COFFRE_VAULT_ADDR the keys lie in HashiCorp Vault, and with --oidc-issuer any
 address may be served then; deploy/vault/README.md names the other variables.
+
+With COFFRE_BLOBS=s3://BUCKET the sealed files of documents lie in a bucket, else in a folder
+beside the data; COFFRE_BLOBS_ENDPOINT, COFFRE_BLOBS_REGION, COFFRE_BLOBS_ACCESS_KEY,
+COFFRE_BLOBS_SECRET_KEY_FILE and COFFRE_BLOBS_CA_FILE say how to reach it. A bucket is backed
+up by its own tools; one that keeps versions is refused.
 
 COFFRE_BACKUP_DAYS, COFFRE_ARCHIVE_DAYS and COFFRE_SNAPSHOT_DAYS state for how long copies are
 kept of the key ring, of its write-ahead log and of Vault; certificates of erasure become
@@ -57,7 +63,7 @@ final by them, and never without.`,
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			o.Vault, o.Retentions = config.Vault, config.Retentions
+			o.Vault, o.Blobs, o.Retentions = config.Vault, config.Blobs, config.Retentions
 			if err := o.check(); err != nil {
 				return err
 			}

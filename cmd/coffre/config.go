@@ -13,6 +13,7 @@ import (
 // Config is what the environment says. No secret is among it: secrets lie in files.
 type Config struct {
 	Vault *VaultConfig // nil: keys lie in a file beside the data
+	Blobs *BlobsConfig // nil: files of documents lie in a folder beside the data
 
 	// For how many whole days copies are kept, which a final certificate of erasure names
 	// (rule E-3): COFFRE_BACKUP_DAYS of the key ring, COFFRE_ARCHIVE_DAYS of its write-ahead
@@ -54,9 +55,10 @@ func FromEnv(lookup func(string) string) (Config, error) {
 	if err == nil && vault.Address != "" {
 		c.Vault = &vault
 	}
-	var wrong error
+	var wrong, wrongBlobs error
 	c.Retentions, wrong = retentionsFromEnv(lookup)
-	return c, errors.Join(err, wrong)
+	c.Blobs, wrongBlobs = blobsFromEnv(lookup)
+	return c, errors.Join(err, wrong, wrongBlobs)
 }
 
 func retentionsFromEnv(lookup func(string) string) (*citizen.Retentions, error) {

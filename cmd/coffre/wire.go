@@ -18,7 +18,6 @@ import (
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/eventstore"
-	"coffre/eventstore/blob/folder"
 	"coffre/eventstore/codec"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
@@ -49,6 +48,7 @@ type vaultOptions struct {
 	// Gather is how long the log waits for company before it syncs few appends.
 	Gather time.Duration
 	Vault  *VaultConfig // nil: keys lie in a file beside the data
+	Blobs  *BlobsConfig // nil: files of documents lie in a folder beside the data
 	// Retentions are those stated for copies of keys; nil: none, and no erasure is final.
 	Retentions *citizen.Retentions
 	// Sealing, when set, stands before what the log and the answers seal and open with:
@@ -151,10 +151,11 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 	if err := os.MkdirAll(dir.file(exportFolder), 0o700); err != nil {
 		return nil, fmt.Errorf("export folder: %w", err)
 	}
-	files, err := folder.Open(dir.file(blobsFolder))
+	files, closeFiles, err := openBlobs(ctx, dir, o.Blobs)
 	if err != nil {
 		return nil, err
 	}
+	onClose(closeFiles)
 	v.core = &api.Vault{
 		Log: log, Keys: v.ring, Rotator: v.keeper.rotator, Signer: v.keeper.signer, Destroyer: v.keeper.destroyer, Codec: codec.Catalog, Sealer: sealer, Requests: table,
 		Words: &vocabulary.Holder{}, Runner: v.runner,

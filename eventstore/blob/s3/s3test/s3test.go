@@ -46,6 +46,7 @@ const (
 type Server struct {
 	url    string
 	roots  *x509.CertPool
+	ca     []byte
 	secret string
 	admin  *minio.Client
 }
@@ -132,7 +133,7 @@ func (s *Server) certify(dir string) (cert, key string, err error) {
 	}
 	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	public := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	s.roots = x509.NewCertPool()
+	s.ca, s.roots = public, x509.NewCertPool()
 	s.roots.AppendCertsFromPEM(public)
 	return cert, key, errors.Join(os.WriteFile(cert, public, 0o600),
 		os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600))
@@ -183,6 +184,9 @@ func (s *Server) Bucket(t testing.TB) s3.Options {
 	}
 	return s3.Options{Endpoint: s.url, Region: region, Bucket: name, Prefix: "blobs/", AccessKey: "tester", SecretKey: s.secret, RootCAs: s.roots}
 }
+
+// CA is the certificate that vouches for the server, in PEM.
+func (s *Server) CA() []byte { return s.ca }
 
 // KeepVersions has a bucket keep what is deleted from it.
 func (s *Server) KeepVersions(t testing.TB, bucket string) {

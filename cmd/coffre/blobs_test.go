@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/eventstore/blob/s3"
+	"coffre/eventstore/blob/s3/s3test"
+	"coffre/handlers/api"
+	"coffre/handlers/api/apitest"
+	"coffre/handlers/api/token"
+)
+
+func TestBlobsFromEnv(t *testing.T) {
+	from := func(pairs ...string) func(string) string {
+		return func(name string) string {
+			for i := 0; i < len(pairs); i += 2 {
+				if "COFFRE_BLOBS"+pairs[i] == name {
+					return pairs[i+1]
+				}
+			}
+			return ""
+		}
+	}
+	whole := []string{"", "s3://files/coffre/", "_ENDPOINT", "https://s3.example", "_REGION", "eu", "_ACCESS_KEY", "a", "_SECRET_KEY_FILE", "/run/s", "_CA_FILE", "/run/ca"}
+	c, err := FromEnv(from(whole...))
+	if want := (BlobsConfig{Bucket: "files", Prefix: "coffre/", Endpoint: "https://s3.example", Region: "eu", AccessKey: "a", SecretKeyFile: "/run/s", CAFile: "/run/ca"}); err != nil || *c.Blobs != want {
+		t.Errorf("%+v %v", c.Blobs, err)
+	}
+	if c, err := FromEnv(from()); err != nil || c.Blobs != nil {
+		t.Errorf("%+v %v", c.Blobs, err)
+	}
+	for _, tc := range []struct {
+		pairs []string
+		says  []string
+	}{
+		{[]string{"_ENDPOINT", "https://s3.example"}, []string{"COFFRE_BLOBS is not"}},
+		{[]string{"", "s3://files"}, []string{"COFFRE_BLOBS_ENDPOINT", "COFFRE_BLOBS_ACCESS_KEY", "COFFRE_BLOBS_SECRET_KEY_FILE"}},
+		{append([]string{"", "/var/files"}, whole[2:]...), []string{"s3://BUCKET"}},
+		{append([]string{"", "s3://"}, whole[2:]...), []string{"s3://BUCKET"}},
+		{append([]string{"", "s3://files/prefix"}, whole[2:]...), []string{"s3://BUCKET"}},
+	} {
+		_, err := FromEnv(from(tc.pairs...))
+		for _, says := range tc.says {
+			if err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("%q: %v", tc.pairs[:2], err)
+			}
+		}
+	}
+}
+
+// A vault that keeps its files in a bucket, from upload to erasure of a document; a
+// process that is not told of the bucket does not start on its directory.
+func TestFilesInABucket(t *testing.T) {
+	server := s3test.Start(t)
+	bucket := server.Bucket(t)
+	ca, secret := filepath.Join(t.TempDir(), "ca.pem"), filepath.Join(t.TempDir(), "secret")
+	if err := errors.Join(os.WriteFile(ca, server.CA(), 0o600), os.WriteFile(secret, []byte(bucket.SecretKey+"\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	config := &BlobsConfig{Bucket: bucket.Bucket, Prefix: bucket.Prefix, Endpoint: bucket.Endpoint, Region: bucket.Region, AccessKey: bucket.AccessKey, SecretKeyFile: secret, CAFile: ca}
+	dir := dataDir(t.TempDir())
+	v, err := openVault(t.Context(), dir, vaultOptions{Blobs: config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := token.OpenDevKey(dir.file(devKeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{opened: v, dir: dir, key: key}
+	issuer := grantFor(domain.RoleIssuer, orgA, domain.CitizenID{})
+	file := r.upload(t, issuer, apitest.PDF)
+	var doc struct{ DocumentID string }
+	r.post(t, issuer, "/documents", `{"ssin":"`+ssinA+`","documentType":"isiPlusCard","sourceReference":"bucket","validFrom":"2026-01-01","attachments":["`+file+
+		`"],"content":{"birthDate":"1985-07-30","cardNumber":"0123456789","insurer":"A Mutual","name":"A Name"}}`, &doc)
+	me := grantFor(domain.RoleCitizen, "", r.citizen(t, ssinA))
+	if got := r.get(t, me, "/documents/"+doc.DocumentID+"/attachments/"+file); got.Body.String() != apitest.PDF {
+		t.Errorf("%q", got.Body)
+	}
+	if all := server.Objects(t, bucket.Bucket); len(all) != 1 || all[0] != bucket.Prefix+file {
+		t.Errorf("%q", all)
+	}
+	if there, err := isThere(dir.file(blobsFolder)); err != nil || there {
+		t.Errorf("a folder of files was made: %t %v", there, err)
+	}
+	var erasure struct{ ErasureID string }
+	r.post(t, me, "/erasures", `{"citizenId":"`+me.Citizen.String()+`","scope":"document","documentId":"`+doc.DocumentID+`","reason":"citizenRequest"}`, &erasure)
+	r.post(t, grantFor(domain.RolePrivacyOfficer, "", domain.CitizenID{}), "/erasures/"+erasure.ErasureID+"/approve", "", nil)
+	if err := v.core.Worked(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if all := server.Objects(t, bucket.Bucket); len(all) != 0 {
+		t.Errorf("erased and still there: %q", all)
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openVault(t.Context(), dir, vaultOptions{}); !errors.Is(err, errBlobsElsewhere) {
+		t.Errorf("%v", err)
+	}
+	missing := *config
+	missing.Bucket = "nobody-has-it"
+	if _, err := openVault(t.Context(), dir, vaultOptions{Blobs: &missing}); !errors.Is(err, s3.ErrBucket) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Over a real connection: the limit to the byte, bodies that break off, ranges, and
+// an answer that is cut off rather than told falsely.
+func TestFilesOverHTTP(t *testing.T) {
+	r := newRig(t)
+	srv := httptest.NewUnstartedServer(nil)
+	srv.Config = api.NewHTTPServer(r.Handler())
+	srv.Start()
+	t.Cleanup(srv.Close)
+	bearer := r.bearer(t, grantFor(domain.RoleIssuer, orgA, domain.CitizenID{}))
+	pdf := func(size int) []byte {
+		return append(append([]byte("%PDF-"), bytes.Repeat([]byte{'x'}, size-10)...), "%%EOF"...)
+	}
+	call := func(method, path string, body io.Reader, header ...string) (*http.Response, []byte, error) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, srv.URL+api.Base+path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+bearer)
+		req.Header.Set("Idempotency-Key", uuid.NewString())
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		resp, err := srv.Client().Do(req)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		return resp, b, err
+	}
+	stored := func() (n int) {
+		t.Helper()
+		all, err := filepath.Glob(filepath.Join(r.dir.file(blobsFolder), "*", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	for _, tc := range []struct {
+		body   io.Reader
+		status int
+	}{
+		{bytes.NewReader(pdf(10 << 20)), 201},
+		{bytes.NewReader(pdf(10<<20 + 1)), 413},
+		{bytes.NewReader(nil), 400},
+		{io.MultiReader(bytes.NewReader(pdf(100))), 411}, // in chunks, without its length
+	} {
+		resp, b, err := call("POST", "/attachments", tc.body, "Content-Type", "application/pdf")
+		if err == nil && resp.StatusCode != tc.status {
+			t.Errorf("%d %s, want %d", resp.StatusCode, b, tc.status)
+		} else if err != nil && tc.status != 413 { // who is refused may be cut off while sending
+			t.Error(err)
+		}
+	}
+	if n := stored(); n != 1 {
+		t.Errorf("%d files are stored", n)
+	}
+
+	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "POST %s/attachments HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nIdempotency-Key: %s\r\nContent-Type: application/pdf\r\nContent-Length: 5000\r\n\r\n%s",
+		api.Base, bearer, uuid.NewString(), pdf(4000))
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 400 ")) {
+		t.Errorf("%.80s %v", answer, err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := stored(); n != 1 {
+		t.Errorf("%d files are stored after one that broke off", n)
+	}
+
+	content := pdf(300_000)
+	file := r.upload(t, grantFor(domain.RoleIssuer, orgA, domain.CitizenID{}), string(content))
+	var doc struct{ DocumentID string }
+	r.post(t, grantFor(domain.RoleIssuer, orgA, domain.CitizenID{}), "/documents", `{"ssin":"`+ssinA+`","documentType":"marriageCertificate","sourceReference":"http","validFrom":"2020-01-02","attachments":["`+
+		file+`"],"content":{"certificateNumber":"4711","country":"BE","date":"2020-01-02"}}`, &doc)
+	path := "/documents/" + doc.DocumentID + "/attachments/" + file
+	if resp, b, err := call("GET", path, nil); err != nil || resp.StatusCode != 200 || !bytes.Equal(b, content) || resp.Header.Get("X-Content-Type-Options") != "nosniff" || resp.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%v", err)
+	}
+	if resp, b, err := call("GET", path, nil, "Range", "bytes=100000-200000"); err != nil || resp.StatusCode != 206 || !bytes.Equal(b, content[100_000:200_001]) {
+		t.Errorf("%v", err)
+	}
+	if resp, b, err := call("GET", path, nil, "Range", "bytes=300000-"); err != nil || resp.StatusCode != 416 || resp.Header.Get("Content-Range") != "bytes */300000" || resp.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%v %s", err, b)
+	}
+
+	sealed := filepath.Join(r.dir.file(blobsFolder), file[:2], file)
+	f, err := os.OpenFile(sealed, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("tampered"), 200_000); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	resp, b, err := call("GET", path, nil)
+	if !errors.Is(err, io.ErrUnexpectedEOF) || resp.StatusCode != 200 || !bytes.HasPrefix(content, b) || len(b) > 3*64<<10 {
+		t.Errorf("a tampered file: %d bytes, %v", len(b), err)
+	}
+}
