@@ -13,8 +13,10 @@ import (
 	"coffre/eventstore/kurrentform"
 )
 
-// page bounds the records held for one client.
-const page = 256
+const (
+	page  = 256  // records held for one client at most
+	short = 1023 // up to this revision the end of a stream is found by reading it
+)
 
 // reading is one Read call: a read that ends, or a subscription.
 type reading struct {
@@ -109,51 +111,63 @@ func from(o *streams.ReadReq_Options_StreamOptions) (first eventstore.Revision, 
 func (r *reading) readStream(o *streams.ReadReq_Options_StreamOptions, backwards bool) error {
 	name := o.GetStreamIdentifier()
 	s, ours := kurrentform.ParseStream(string(name.GetStreamName()))
-	last := eventstore.Revision(-1)
-	if ours {
+	there := false
+	if ours { // KurrentDB's own streams are not: there are none here
 		var err error
-		if last, err = r.last(s); err != nil {
+		first, end := from(o)
+		if backwards {
+			there, err = r.streamBackwards(s, first, end)
+		} else {
+			there, err = r.streamForwards(s, first, end)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if last < 0 { // KurrentDB's own streams as well: there are none here
-		return r.out.Send(&streams.ReadResp{Content: &streams.ReadResp_StreamNotFound_{
-			StreamNotFound: &streams.ReadResp_StreamNotFound{StreamIdentifier: name},
-		}})
+	if there {
+		return nil
 	}
-	first, end := from(o)
-	switch {
-	case !backwards && end:
-		return nil // from the end on there is nothing
-	case !backwards:
-		return r.streamForwards(s, first)
-	case end, first > last:
-		first = last
-	}
-	return r.streamBackwards(s, first)
+	return r.out.Send(&streams.ReadResp{Content: &streams.ReadResp_StreamNotFound_{
+		StreamNotFound: &streams.ReadResp_StreamNotFound{StreamIdentifier: name},
+	}})
 }
 
-// last returns the revision of the stream's last record, -1 when there is none. It
-// looks at some thirty records however long the stream is.
+// has reports whether the stream has a record at or after a revision.
+func (r *reading) has(s eventstore.Stream, revision eventstore.Revision) (bool, error) {
+	found, err := collect(r.s.o.Store.ReadStream(r.ctx, s, revision), 1)
+	return len(found) > 0, err
+}
+
+// last returns the revision of the stream's last record, -1 when there is none. A
+// Store reads forwards only: a short stream is read, in a long one the end is looked
+// for.
 func (r *reading) last(s eventstore.Stream) (eventstore.Revision, error) {
-	reaches := func(revision eventstore.Revision) (bool, error) {
-		found, err := collect(r.s.o.Store.ReadStream(r.ctx, s, revision), 1)
-		return len(found) > 0, err
+	low := eventstore.Revision(-1) // is there
+	for record, err := range r.s.o.Store.ReadStream(r.ctx, s, 0) {
+		if err != nil {
+			return -1, err
+		}
+		if low = record.Revision; low == short {
+			break
+		}
 	}
-	low, high := eventstore.Revision(-1), eventstore.Revision(0) // low is there, high may not be
+	if low < short {
+		return low, nil
+	}
+	high := 2 * low // may not be there
 	for {
-		there, err := reaches(high)
+		there, err := r.has(s, high)
 		if err != nil {
 			return -1, err
 		}
 		if !there {
 			break
 		}
-		low, high = high, 2*high+1
+		low, high = high, 2*high
 	}
 	for low+1 < high {
 		middle := low + (high-low)/2
-		there, err := reaches(middle)
+		there, err := r.has(s, middle)
 		if err != nil {
 			return -1, err
 		}
@@ -166,38 +180,54 @@ func (r *reading) last(s eventstore.Stream) (eventstore.Revision, error) {
 	return low, nil
 }
 
-func (r *reading) streamForwards(s eventstore.Stream, first eventstore.Revision) error {
-	for record, err := range r.s.o.Store.ReadStream(r.ctx, s, first) {
-		if err != nil {
-			return err
+// streamForwards sends records from a revision on and tells whether the stream is
+// there. From the end on there is nothing to send.
+func (r *reading) streamForwards(s eventstore.Stream, first eventstore.Revision, end bool) (there bool, _ error) {
+	if !end && r.count > 0 {
+		for record, err := range r.s.o.Store.ReadStream(r.ctx, s, first) {
+			if err != nil {
+				return true, err
+			}
+			there = true
+			if err := r.send(&record); err != nil {
+				return true, err
+			}
+			if r.count--; r.count == 0 {
+				break
+			}
 		}
-		if r.count == 0 {
-			return nil
-		}
-		if err := r.send(&record); err != nil {
-			return err
-		}
-		r.count--
 	}
-	return nil
+	if there || first == 0 && !end && r.count > 0 {
+		return there, nil
+	}
+	return r.has(s, 0)
 }
 
-func (r *reading) streamBackwards(s eventstore.Stream, last eventstore.Revision) error {
+// streamBackwards sends records from a revision, or the end, down, and tells whether
+// the stream is there.
+func (r *reading) streamBackwards(s eventstore.Stream, from eventstore.Revision, end bool) (there bool, _ error) {
+	last, err := r.last(s)
+	if err != nil || last < 0 {
+		return false, err
+	}
+	if !end {
+		last = min(last, from)
+	}
 	for last >= 0 && r.count > 0 {
 		n := int(min(page, r.count, uint64(last)+1))
 		found, err := collect(r.s.o.Store.ReadStream(r.ctx, s, last-eventstore.Revision(n)+1), n)
 		if err != nil {
-			return err
+			return true, err
 		}
 		for i := range slices.Backward(found) {
 			if err := r.send(&found[i]); err != nil {
-				return err
+				return true, err
 			}
 			r.count--
 		}
 		last -= eventstore.Revision(n)
 	}
-	return nil
+	return true, nil
 }
 
 // before returns a position that lies before p and not before any record that does.
