@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +22,8 @@ import (
 const (
 	// settleWithin bounds how long an append whose outcome is unknown is tried again.
 	settleWithin = 20 * time.Second
-	unknownTries = 5 // of an append that fails in a way nobody has a name for
+	lookBehind   = 16 // events beyond a batch's own that a look at a stream's end takes in
+	unknownTries = 5  // of an append that fails in a way nobody has a name for
 )
 
 // Append implements eventstore.Store. A batch of more than one record costs a second
@@ -70,6 +72,9 @@ func (s *Store) appendAt(ctx context.Context, b eventstore.Batch, after eventsto
 	if after > lastRevision-eventstore.MaxBatch {
 		return eventstore.Appended{}, s.wrong(ctx, b)
 	}
+	if end, known := s.ends.Get(b.Stream); known && end > after { // streams do not shrink
+		return s.settled(ctx, b, after, conflict{})
+	}
 	done, err := s.write(ctx, b, after)
 	if err == nil {
 		s.remember(b, after)
@@ -78,15 +83,58 @@ func (s *Store) appendAt(ctx context.Context, b eventstore.Batch, after eventsto
 	if !ok {
 		return done, err
 	}
-	found, err := s.there(ctx, b, after+1)
+	return s.settled(ctx, b, after, moved)
+}
+
+// settled tells what became of a batch whose stream is at another revision: it is
+// there already, or it never will be.
+func (s *Store) settled(ctx context.Context, b eventstore.Batch, after eventstore.Revision, moved conflict) (eventstore.Appended, error) {
+	// One look at the stream's end is enough, unless it has gone far beyond.
+	p, err := s.streamPage(ctx, b.Stream, esdb.End{}, esdb.Backwards, uint64(len(b.Records))+lookBehind)
 	if err != nil {
 		return eventstore.Appended{}, moved.or(err)
 	}
-	if found.IsZero() {
-		return eventstore.Appended{}, s.wrong(ctx, b)
+	actual := eventstore.Revision(-1)
+	if len(p.events) > 0 {
+		actual = eventstore.Revision(p.events[0].EventNumber)
+		s.ends.Add(b.Stream, actual)
 	}
 	last := after + eventstore.Revision(len(b.Records))
-	return eventstore.Appended{First: after + 1, Last: last, Position: found, Repeated: true}, nil
+	var at eventstore.Position
+	switch {
+	case actual < last:
+	case eventstore.Revision(p.events[len(p.events)-1].EventNumber) > after+1:
+		at, err = s.there(ctx, b, after+1)
+	default:
+		slices.Reverse(p.events)
+		first := after + 1 - eventstore.Revision(p.events[0].EventNumber)
+		at, err = matching(b, p.events[first:], after+1)
+	}
+	switch {
+	case err != nil:
+		return eventstore.Appended{}, moved.or(err)
+	case at.IsZero():
+		return eventstore.Appended{}, &eventstore.WrongRevision{Stream: b.Stream, Expected: b.Expected, Actual: actual}
+	}
+	return eventstore.Appended{First: after + 1, Last: last, Position: at, Repeated: true}, nil
+}
+
+// matching returns the position of the batch's last record if the events from the
+// first on, which is at that revision, are its records; else the zero position.
+func matching(b eventstore.Batch, events []*esdb.RecordedEvent, first eventstore.Revision) (eventstore.Position, error) {
+	for i, want := range b.Records {
+		if i == len(events) {
+			return eventstore.Position{}, nil
+		}
+		r, err := record(b.Stream, events[i])
+		if err != nil || r.Revision != first+eventstore.Revision(i) || r.ID != want.ID {
+			return eventstore.Position{}, err
+		}
+		if i == len(b.Records)-1 {
+			return r.Position, nil
+		}
+	}
+	return eventstore.Position{}, nil
 }
 
 // appendAnywhere appends after whatever is there, unless the ids are.
@@ -318,8 +366,10 @@ func (s *Store) refresh(ctx context.Context, name eventstore.Stream, c *contents
 	return nil
 }
 
-// remember adds what was appended, where the stream is known up to there.
+// remember notes what was appended: where the stream ends now and, where it is known
+// up to there, its ids.
 func (s *Store) remember(b eventstore.Batch, after eventstore.Revision) {
+	s.ends.Add(b.Stream, after+eventstore.Revision(len(b.Records)))
 	c, ok := s.known.Peek(b.Stream)
 	if !ok || c.last != after {
 		return

@@ -46,6 +46,7 @@ const (
 	pageBytes       = 1 << 20 // the record that exceeds it still belongs to the page
 	readTries       = 3       // of a read whose connection is lost
 	knownStreams    = 4096    // streams whose ids are remembered, for Any and StreamExists
+	knownEnds       = 16_384  // streams whose ends are remembered
 	knownIDs        = 10_000  // ids of one stream that are remembered
 )
 
@@ -85,6 +86,7 @@ type Store struct {
 	flight  chan struct{} // a token for each append on the wire
 	turns   keyed         // one append to a stream at a time
 	known   *lru.Cache[eventstore.Stream, *contents]
+	ends    *lru.Cache[eventstore.Stream, eventstore.Revision] // of a record that is surely there; changed by who has the stream's turn
 	tail    *tail
 
 	mu        sync.Mutex
@@ -119,8 +121,12 @@ func Open(ctx context.Context, address string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	ends, err := lru.New[eventstore.Stream, eventstore.Revision](knownEnds)
+	if err != nil {
+		return nil, err
+	}
 	s := &Store{
-		o: o, known: known,
+		o: o, known: known, ends: ends,
 		waiting: places{most: o.MaxQueued, end: make(chan struct{})},
 		flight:  make(chan struct{}, o.InFlight),
 		link:    newLink(*config, o.Patience),
