@@ -61,6 +61,8 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"keys away: nothing is sealed", keeperAway},
 		{"prefetch asks once per thousand", prefetch},
 		{"warm: neither keeper nor database", warm},
+		{"many who miss one key load it once", singleFlight},
+		{"a destroyed key is remembered: neither keeper nor database", destroyedIsWarm},
 		{"a file belongs to one document", filesOfOneDocument},
 		{"a reservation is settled", reservationSettled},
 		{"a file that nobody names is dropped", filesDropped},
@@ -803,6 +805,54 @@ func warm(t *testing.T, e *env) {
 		check(t, err)
 	}
 	refusesToSeal(t, e.ring, c, stream(t), eventstore.ErrKeysUnavailable)
+}
+
+func singleFlight(t *testing.T, e *env) {
+	c := Citizen(t, e.ring, 1)
+	p := place(stream(t))
+	part := sealed(t, e.ring, c, p, "x")
+	other := e.process(t, seal.Config{})
+	calls := e.kek.Calls("Unwrap")
+	var asking sync.WaitGroup // the keeper answers when all have come
+	asking.Add(64)
+	e.kek.Before(func(string) error { asking.Wait(); return nil })
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			asking.Done()
+			var err error
+			if i%2 == 0 {
+				_, err = (seal.Sealer{Ring: other}).Open(t.Context(), nil, p, part)
+			} else {
+				_, err = other.ContentTag(t.Context(), c, nil)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	e.kek.Before(nil)
+	if got := e.kek.Calls("Unwrap") - calls; got != 1 {
+		t.Errorf("one key took %d calls to the keeper", got)
+	}
+}
+
+func destroyedIsWarm(t *testing.T, e *env) {
+	ctx := t.Context()
+	c, keeps := Citizen(t, e.ring, 1), Citizen(t, e.ring, 2)
+	p, one := place(stream(t)), place(stream(t))
+	part, ofOne := sealed(t, e.ring, c, p, "x"), sealed(t, e.ring, keeps, one, "x")
+	e.erase(t, c, seal.Suppression{})
+	check(t, e.ring.DestroyStreamKeys(ctx, one.Stream))
+	for range 2 {
+		refuses(t, e.ring, p, part, eventstore.ErrErased)
+		refuses(t, e.ring, one, ofOne, eventstore.ErrErased)
+		_, err := e.ring.ContentTag(ctx, c, nil)
+		wants(t, err, eventstore.ErrErased)
+		e.kek.Before(func(string) error { return errAway }) // the second time from memory alone
+		check(t, e.db.Close())
+	}
 }
 
 func rewrapAll(t *testing.T, e *env) {
