@@ -77,6 +77,14 @@ func TestKillServeUnderLoad(t *testing.T) {
 			}
 		})
 	}
+	rotations := 0
+	clients.Go(func() {
+		var err error
+		if rotations, err = d.rotate(ctx); err != nil && ctx.Err() == nil {
+			t.Error(err)
+			fail(err)
+		}
+	})
 	underLoad := func(least, most int) (*serving, error) {
 		s, err := d.start(ctx)
 		if err != nil {
@@ -117,11 +125,34 @@ func TestKillServeUnderLoad(t *testing.T) {
 	if t.Failed() {
 		t.FailNow()
 	}
-	t.Logf("%d requests, %d of them repeated after a kill; longest start %s", d.sent.Load(), d.repeated.Load(), d.longest)
+	t.Logf("%d requests, %d of them repeated after a kill; longest start %s; keys rotated %d times", d.sent.Load(), d.repeated.Load(), d.longest, rotations)
 	if d.repeated.Load() == 0 {
 		t.Error("no kill left a request without an answer")
 	}
 	d.check(t)
+}
+
+// rotate replaces the key-encryption key and the pepper, over and over, until the
+// server is told to end, and returns how often both were asked for.
+func (d *drill) rotate(ctx context.Context) (n int, err error) {
+	for !d.leaving.Load() {
+		for _, path := range []string{"/keys/rotate", "/keys/rotatePepper"} {
+			r, err := d.ask(ctx, call{grant: asOperator, path: path, key: uuid.New()})
+			switch {
+			case errors.Is(err, errLeft):
+				return n, nil
+			case err != nil:
+				return n, err
+			case r.status == http.StatusConflict: // the former one is still under way
+			case r.status == http.StatusAccepted:
+				n++
+			case r.status == http.StatusServiceUnavailable && d.leaving.Load():
+			default:
+				return n, fmt.Errorf("%s was answered %d: %s", path, r.status, r.body)
+			}
+		}
+	}
+	return n, nil
 }
 
 // drill is one directory, the server on it and what its clients were told.
