@@ -55,7 +55,7 @@ func Rewrapping(from, to KEK) keysdb.Change {
 }
 
 // forgetVersions removes by what version of the former key something destroyed was
-// wrapped: see [Ring.SubjectDestruction].
+// wrapped: see [Ring.Destructions].
 func forgetVersions(rows []keysdb.Row) {
 	for _, row := range rows {
 		row["destroyed_version"] = int64(0)

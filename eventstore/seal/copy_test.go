@@ -87,7 +87,11 @@ func TestRingCopied(t *testing.T) {
 	}
 	_, err = other.Rotate(ctx)
 	check(t, err)
-	if d, err := copied.SubjectDestruction(ctx, citizens[0]); err != nil || d.WrappedBy != 2 || !d.TrimmedAt.IsZero() {
+	known, err := copied.Destructions(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := known.Subject(ctx, citizens[0]); err != nil || d.WrappedBy != 2 || !d.TrimmedAt.IsZero() {
 		t.Fatalf("what the former keeper's version says of a destruction came along: %+v, %v", d, err)
 	}
 	check(t, copied.RewrapAll(ctx, nil))

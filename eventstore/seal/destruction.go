@@ -23,29 +23,50 @@ type Destruction struct {
 	TrimmedAt time.Time
 }
 
-// SubjectDestruction returns what is known of a citizen's destroyed key. It returns
-// ErrUnknown unless it is destroyed.
-func (r *Ring) SubjectDestruction(ctx context.Context, citizen domain.CitizenID) (Destruction, error) {
-	return r.destruction(ctx, `subjects`, `citizen = ? AND state = ?`, citizen.UUID[:], destroyed)
+// Destructions answers for many keys, with one question to the keeper of the
+// key-encryption key. It is as of when it was made.
+type Destructions struct {
+	ring     *Ring
+	versions Versions
+	trimmed  map[int]time.Time // when a version was found to be gone
 }
 
-// StreamDestruction returns what is known of a stream's destroyed content key. It
-// returns ErrUnknown unless it is destroyed.
-func (r *Ring) StreamDestruction(ctx context.Context, stream eventstore.Stream) (Destruction, error) {
-	return r.destruction(ctx, `stream_keys`, `stream = ? AND state = ?`, string(stream), keyDestroyed)
-}
-
-func (r *Ring) destruction(ctx context.Context, table, which string, args ...any) (Destruction, error) {
+// Destructions asks which versions of the key-encryption key are gone.
+func (r *Ring) Destructions(ctx context.Context) (*Destructions, error) {
 	versions, err := r.kek.Versions(ctx)
 	if err != nil {
-		return Destruction{}, unavailable(ctx, "read versions", err)
+		return nil, unavailable(ctx, "read versions", err)
 	}
+	trimmed, err := r.Trimmed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := &Destructions{ring: r, versions: versions, trimmed: make(map[int]time.Time, len(trimmed))}
+	for _, t := range trimmed {
+		all.trimmed[t.Version] = t.At
+	}
+	return all, nil
+}
+
+// Subject returns what is known of a citizen's destroyed key. It returns ErrUnknown
+// unless it is destroyed.
+func (d *Destructions) Subject(ctx context.Context, citizen domain.CitizenID) (Destruction, error) {
+	return d.of(ctx, `subjects`, `citizen = ? AND state = ?`, citizen.UUID[:], destroyed)
+}
+
+// Stream returns what is known of a stream's destroyed content key. It returns
+// ErrUnknown unless it is destroyed.
+func (d *Destructions) Stream(ctx context.Context, stream eventstore.Stream) (Destruction, error) {
+	return d.of(ctx, `stream_keys`, `stream = ? AND state = ?`, string(stream), keyDestroyed)
+}
+
+func (d *Destructions) of(ctx context.Context, table, which string, args ...any) (Destruction, error) {
+	r := d.ring
 	var at int64
 	var version int
-	query := `SELECT destroyed, destroyed_version FROM ` + table + ` WHERE ` + which
-	found, err := r.row(ctx, query, args, &at, &version)
+	found, err := r.row(ctx, `SELECT destroyed, destroyed_version FROM `+table+` WHERE `+which, args, &at, &version)
 	if err == nil && found && version == 0 { // from before this was kept: count from now on
-		at, version = r.micros(), versions.Latest
+		at, version = r.micros(), d.versions.Latest
 		_, err = keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (int64, error) {
 			return tx.Exec(`UPDATE `+table+` SET destroyed = ?, destroyed_version = ? WHERE destroyed_version = 0 AND `+which, append([]any{at, version}, args...)...)
 		})
@@ -56,20 +77,11 @@ func (r *Ring) destruction(ctx context.Context, table, which string, args ...any
 	case !found:
 		return Destruction{}, ErrUnknown
 	}
-	d := Destruction{At: moment(at), WrappedBy: version, Oldest: versions.MinAvailable}
-	if d.Oldest <= version {
-		return d, nil
+	known := Destruction{At: moment(at), WrappedBy: version, Oldest: d.versions.MinAvailable}
+	if known.Oldest > version {
+		known.TrimmedAt = d.trimmed[version] // older ones went before, or with it
 	}
-	trimmed, err := r.Trimmed(ctx)
-	if err != nil {
-		return Destruction{}, err
-	}
-	for _, t := range trimmed {
-		if t.Version == version { // older ones went before, or with it
-			d.TrimmedAt = t.At
-		}
-	}
-	return d, nil
+	return known, nil
 }
 
 // SigningKey is a public key that signed something.

@@ -82,7 +82,11 @@ func (v *Vault) leafReference(ctx context.Context, r eventstore.Record) (LeafRef
 func (v *Vault) certifyCopies(ctx context.Context, c *ErasureCertificate, e erasures.Erasure) error {
 	copies := inBackups
 	if v.Retentions != nil {
-		d, err := v.destruction(ctx, e)
+		known, err := v.Keys.Destructions(ctx)
+		if err != nil {
+			return err
+		}
+		d, err := destruction(ctx, known, e)
 		if err != nil {
 			return err
 		}

@@ -28,18 +28,25 @@ func (v *Vault) finaliseErasures(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(provisional) == 0 {
+		return nil
+	}
+	known, err := v.Keys.Destructions(ctx)
+	if err != nil {
+		return err
+	}
 	var failed error
 	for _, e := range provisional {
-		if err := v.finaliseErasure(ctx, e); err != nil {
+		if err := v.finaliseErasure(ctx, known, e); err != nil {
 			failed = errors.Join(failed, err)
 		}
 	}
 	return failed
 }
 
-func (v *Vault) finaliseErasure(ctx context.Context, e erasures.Erasure) error {
+func (v *Vault) finaliseErasure(ctx context.Context, known *seal.Destructions, e erasures.Erasure) error {
 	at := v.moment()
-	d, err := v.destruction(ctx, e)
+	d, err := destruction(ctx, known, e)
 	if err != nil {
 		return err
 	}
@@ -60,13 +67,13 @@ func (v *Vault) finaliseErasure(ctx context.Context, e erasures.Erasure) error {
 }
 
 // destruction is what the key ring knows of the keys that an erasure destroyed.
-func (v *Vault) destruction(ctx context.Context, e erasures.Erasure) (citizen.Destruction, error) {
+func destruction(ctx context.Context, known *seal.Destructions, e erasures.Erasure) (citizen.Destruction, error) {
 	var d seal.Destruction
 	var err error
 	if e.Scope == citizen.OneDocument {
-		d, err = v.Keys.StreamDestruction(ctx, documentStream(e.Document))
+		d, err = known.Stream(ctx, documentStream(e.Document))
 	} else {
-		d, err = v.Keys.SubjectDestruction(ctx, e.Citizen)
+		d, err = known.Subject(ctx, e.Citizen)
 	}
 	return citizen.Destruction{At: d.At, WrappedBy: d.WrappedBy, OldestVersion: d.Oldest, TrimmedAt: d.TrimmedAt}, err
 }

@@ -1022,14 +1022,28 @@ func (e *env) trim(t *testing.T, n int, noted time.Time) (oldest int) {
 	return oldest
 }
 
+func (e *env) destroyedSubject(t *testing.T, id domain.CitizenID) (seal.Destruction, error) {
+	t.Helper()
+	all, err := e.ring.Destructions(t.Context())
+	check(t, err)
+	return all.Subject(t.Context(), id)
+}
+
+func (e *env) destroyedStream(t *testing.T, name eventstore.Stream) (seal.Destruction, error) {
+	t.Helper()
+	all, err := e.ring.Destructions(t.Context())
+	check(t, err)
+	return all.Stream(t.Context(), name)
+}
+
 func destructions(t *testing.T, e *env) {
 	ctx := t.Context()
 	gone, keeps := Citizen(t, e.ring, 1), Citizen(t, e.ring, 2)
 	s := stream(t)
 	sealed(t, e.ring, keeps, place(s), "x")
-	_, err := e.ring.SubjectDestruction(ctx, gone)
+	_, err := e.destroyedSubject(t, gone)
 	wants(t, err, seal.ErrUnknown)
-	_, err = e.ring.StreamDestruction(ctx, s)
+	_, err = e.destroyedStream(t, s)
 	wants(t, err, seal.ErrUnknown)
 
 	noted := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -1041,8 +1055,8 @@ func destructions(t *testing.T, e *env) {
 	both := func() (of [2]seal.Destruction) {
 		t.Helper()
 		for i, ask := range []func() (seal.Destruction, error){
-			func() (seal.Destruction, error) { return e.ring.SubjectDestruction(ctx, gone) },
-			func() (seal.Destruction, error) { return e.ring.StreamDestruction(ctx, s) },
+			func() (seal.Destruction, error) { return e.destroyedSubject(t, gone) },
+			func() (seal.Destruction, error) { return e.destroyedStream(t, s) },
 		} {
 			var err error
 			of[i], err = ask()
@@ -1078,12 +1092,12 @@ func destructions(t *testing.T, e *env) {
 	check(t, err)
 	check(t, e.ring.ReapplyDestroyed(ctx, []seal.DestroyedSubject{{Citizen: again}, {Citizen: unknown}}, []seal.DestroyedStream{{Stream: other, Citizen: keeps}, {Stream: strange, Citizen: keeps}}))
 	for _, id := range []domain.CitizenID{again, unknown} {
-		if d, err := e.ring.SubjectDestruction(ctx, id); err != nil || d.WrappedBy != newest || d.At.Before(began) {
+		if d, err := e.destroyedSubject(t, id); err != nil || d.WrappedBy != newest || d.At.Before(began) {
 			t.Errorf("%+v %v", d, err)
 		}
 	}
 	for _, name := range []eventstore.Stream{other, strange} {
-		if d, err := e.ring.StreamDestruction(ctx, name); err != nil || d.WrappedBy != newest || d.At.Before(began) {
+		if d, err := e.destroyedStream(t, name); err != nil || d.WrappedBy != newest || d.At.Before(began) {
 			t.Errorf("%+v %v", d, err)
 		}
 	}
@@ -1093,11 +1107,11 @@ func destructions(t *testing.T, e *env) {
 		return tx.Exec(`UPDATE subjects SET destroyed = 0, destroyed_version = 0`)
 	})
 	check(t, err)
-	d, err := e.ring.SubjectDestruction(ctx, gone)
+	d, err := e.destroyedSubject(t, gone)
 	if err != nil || d.WrappedBy != newest || d.At.Before(first[0].At) {
 		t.Fatalf("%+v %v", d, err)
 	}
-	if settled, err := e.ring.SubjectDestruction(ctx, gone); err != nil || settled != d {
+	if settled, err := e.destroyedSubject(t, gone); err != nil || settled != d {
 		t.Fatalf("%+v %v", settled, err)
 	}
 }
