@@ -30,15 +30,22 @@ type serveOptions struct {
 	Blobs      *BlobsConfig        // from the environment; nil: files lie in a folder
 	Vault      *VaultConfig        // from the environment; nil: keys lie in a file
 	Retentions *citizen.Retentions // from the environment; nil: not stated
+	Stores     StoresConfig        // from the flags and the environment
 }
 
 func newServe(p *program) *cobra.Command {
 	var o serveOptions
 	var data string
+	var at StoresConfig
 	cmd := &cobra.Command{
 		Use: "serve --data DIR (--dev | --oidc-issuer URL)", Short: "Serve the vault over HTTP",
 		Long: `Serves the vault of a data directory and makes the directory when it is not there.
 Keys lie in a file beside the data, which is for trying out: only loopback is served.
+
+With the events, the read models and the keys in a PostgreSQL several processes share
+the load, each with a data directory of its own for what concerns it alone; any of them
+may end. Addresses come from the flags or from COFFRE_STORE, COFFRE_READMODELS and
+COFFRE_KEYS, passwords from the variables, PGPASSWORD or PGPASSFILE.
 
 With COFFRE_VAULT_ADDR the keys lie in HashiCorp Vault, and with --oidc-issuer any
 address may be served then; deploy/vault/README.md names the other variables.
@@ -55,6 +62,7 @@ final by them, and never without.`,
   coffre serve --dev --listen 127.0.0.1:8080 --data data --registry my-registry
   coffre serve --data data --oidc-issuer https://login.example --webhook-url https://hooks.example/coffre \
       --webhook-secret-file webhook.key
+  coffre serve --data run-1 --store postgres://coffre@db.example/vault --oidc-issuer https://login.example
   coffre serve --dev --data data --kurrent-listen 127.0.0.1:2113    for auditors' tools`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,6 +72,9 @@ final by them, and never without.`,
 				return &exitError{exitUsage, err}
 			}
 			o.Vault, o.Blobs, o.Retentions = config.Vault, config.Blobs, config.Retentions
+			if o.Stores, err = at.over(config.Stores); err != nil {
+				return err
+			}
 			if err := o.check(); err != nil {
 				return err
 			}
@@ -80,6 +91,9 @@ final by them, and never without.`,
 	f.StringVar(&o.OIDCAudience, "oidc-audience", "coffre", "the `audience` its tokens must name")
 	f.StringVar(&o.WebhookURL, "webhook-url", "", "`URL` that is told of changes, signed as Standard Webhooks say")
 	f.StringVar(&o.WebhookSecretFile, "webhook-secret-file", "", "`file` with the webhook's secret, whsec_...")
+	f.StringVar(&at.Log, "store", "", "`address` of the events: sqlite:DIR or postgres://... without a password (default: the data directory)")
+	f.StringVar(&at.ReadModels, "readmodels", "", "`address` of the read models (default: where the events are)")
+	f.StringVar(&at.Keys, "keys", "", "`address` of the key ring and what goes with it (default: where the read models are)")
 	o.Kurrent.flags(cmd)
 	required(cmd, "data")
 	cmd.MarkFlagsOneRequired("dev", "oidc-issuer")

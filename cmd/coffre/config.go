@@ -12,8 +12,9 @@ import (
 
 // Config is what the environment says. No secret is among it: secrets lie in files.
 type Config struct {
-	Vault *VaultConfig // nil: keys lie in a file beside the data
-	Blobs *BlobsConfig // nil: files of documents lie in a folder beside the data
+	Vault  *VaultConfig // nil: keys lie in a file beside the data
+	Blobs  *BlobsConfig // nil: files of documents lie in a folder beside the data
+	Stores StoresConfig
 
 	// For how many whole days copies are kept, which a final certificate of erasure names
 	// (rule E-3): COFFRE_BACKUP_DAYS of the key ring, COFFRE_ARCHIVE_DAYS of its write-ahead
@@ -55,10 +56,11 @@ func FromEnv(lookup func(string) string) (Config, error) {
 	if err == nil && vault.Address != "" {
 		c.Vault = &vault
 	}
-	var wrong, wrongBlobs error
+	var wrong, wrongBlobs, wrongStores error
 	c.Retentions, wrong = retentionsFromEnv(lookup)
 	c.Blobs, wrongBlobs = blobsFromEnv(lookup)
-	return c, errors.Join(err, wrong, wrongBlobs)
+	c.Stores, wrongStores = storesFromEnv(lookup)
+	return c, errors.Join(err, wrong, wrongBlobs, wrongStores)
 }
 
 func retentionsFromEnv(lookup func(string) string) (*citizen.Retentions, error) {

@@ -59,7 +59,7 @@ func newProgram(t terminal) *program {
 		if err != nil {
 			return nil, err
 		}
-		return openVault(ctx, dir, vaultOptions{Logger: faults, Vault: config.Vault, Blobs: config.Blobs, Retentions: config.Retentions})
+		return openVault(ctx, dir, vaultOptions{Logger: faults, Vault: config.Vault, Blobs: config.Blobs, Retentions: config.Retentions, Stores: config.Stores})
 	}}
 }
 

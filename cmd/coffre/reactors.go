@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"coffre/domain"
 	"coffre/eventstore"
-	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/api"
 	"coffre/handlers/reactors"
 	"coffre/handlers/reactors/ends"
@@ -20,28 +20,34 @@ import (
 // is delivered again.
 const reach = 5 * time.Second
 
-// react starts what follows from events: what a death ends, and the operator's
-// webhook when one is configured.
-func react(ctx context.Context, dir dataDir, o vaultOptions, log *eventstore.Log, core *api.Vault, runner *projections.Runner, keep func(string, func(context.Context) error)) (stop func() error, err error) {
-	db, err := reactors.Open(ctx, dir.file(reactorsFile), sqlitedb.Options{})
-	if err != nil {
-		return nil, err
-	}
+// react does what follows from events until ctx ends: what a death ends, and the
+// operator's webhook when one is configured.
+func react(ctx context.Context, db *reactors.DB, o vaultOptions, log *eventstore.Log, core *api.Vault, runner *projections.Runner) error {
 	all := []reactors.Reactor{endsOf(log, core, runner).Reactor()}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var sending sync.WaitGroup
+	defer sending.Wait()
 	if o.Webhook != nil {
 		hook, err := o.Webhook.open(ctx, db, log, o.Logger)
 		if err != nil {
-			return db.Close, err
+			return err
 		}
 		all = append(all, hook.Reactor())
-		keep("webhook", hook.Run)
+		sending.Go(func() {
+			if err := hook.Run(ctx); err != nil && ctx.Err() == nil {
+				o.Logger.Error("the webhook stopped", "err", err)
+				stop()
+			}
+		})
 	}
 	router, err := reactors.NewRouter(reactors.RouterOptions{DB: db, Log: log, Reactors: all, Logger: o.Logger})
 	if err != nil {
-		return db.Close, err
+		stop()
+		return err
 	}
-	keep("reactors", router.Run)
-	return db.Close, nil
+	defer stop() // before the wait
+	return router.Run(ctx)
 }
 
 func endsOf(log *eventstore.Log, core *api.Vault, runner *projections.Runner) ends.Ends {

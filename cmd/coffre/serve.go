@@ -33,7 +33,10 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	defer func() { err = errors.Join(err, release()) }()
 
 	logger := slog.New(slog.NewJSONHandler(t.Err, nil))
-	vo := vaultOptions{Logger: logger, Gather: gather, OIDCIssuer: o.OIDCIssuer, OIDCAudience: o.OIDCAudience, Vault: o.Vault, Blobs: o.Blobs, Retentions: o.Retentions}
+	vo := vaultOptions{
+		Logger: logger, Gather: gather, OIDCIssuer: o.OIDCIssuer, OIDCAudience: o.OIDCAudience,
+		Vault: o.Vault, Blobs: o.Blobs, Retentions: o.Retentions, Stores: o.Stores,
+	}
 	if o.Registry != "" {
 		vo.Registry = os.DirFS(o.Registry)
 	}

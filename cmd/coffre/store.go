@@ -21,17 +21,25 @@ func newStore(p *program) *cobra.Command {
 		newStorePrepare(p))
 }
 
+func typedPassword(flag, variable string) error {
+	return usage("a password among the arguments (--%s) is seen by everybody on this machine: write it to the file that PGPASSFILE names, or the whole address into %s", flag, variable)
+}
+
+// hasPassword reports whether an address holds a password, or may.
+func hasPassword(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return strings.Contains(address, "@") // such as addresses of several hosts
+	}
+	_, secret := u.User.Password()
+	return secret || u.Query().Has("password")
+}
+
 // address returns where a database is: as typed after a flag, without a password, or
 // as the variable says; "" when neither does.
 func (t terminal) address(flag, typed, variable string) (string, error) {
-	u, err := url.Parse(typed)
-	secret := err != nil && strings.Contains(typed, "@") // such as addresses of several hosts
-	if err == nil {
-		_, secret = u.User.Password()
-		secret = secret || u.Query().Has("password")
-	}
-	if secret {
-		return "", usage("a password among the arguments (--%s) is seen by everybody on this machine: write it to the file that PGPASSFILE names, or the whole address into %s", flag, variable)
+	if hasPassword(typed) {
+		return "", typedPassword(flag, variable)
 	}
 	return cmp.Or(typed, t.env(variable)), nil
 }

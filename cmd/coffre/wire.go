@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -21,10 +20,7 @@ import (
 	"coffre/eventstore/codec"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
-	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/shred"
-	"coffre/eventstore/sqlite"
-	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/api"
 	"coffre/handlers/api/token"
 	"coffre/projections"
@@ -49,6 +45,7 @@ type vaultOptions struct {
 	Gather time.Duration
 	Vault  *VaultConfig // nil: keys lie in a file beside the data
 	Blobs  *BlobsConfig // nil: files of documents lie in a folder beside the data
+	Stores StoresConfig
 	// Retentions are those stated for copies of keys; nil: none, and no erasure is final.
 	Retentions *citizen.Retentions
 	// Sealing, when set, stands before what the log and the answers seal and open with:
@@ -62,7 +59,7 @@ type opened struct {
 	control http.Handler // the same for the control socket, where this directory's own tokens count
 	core    *api.Vault
 	keeper  keeper
-	store   *sqlite.Store
+	store   eventstore.Store
 	ring    *seal.Ring
 	runner  *projections.Runner
 	failed  chan error     // a part that had to go on has stopped
@@ -108,19 +105,19 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 	}()
 	onClose := func(f func() error) { v.closers = append(v.closers, f) }
 
-	if v.store, err = sqlite.Open(ctx, string(dir), sqlite.Options{Gather: o.Gather}); err != nil {
+	places, err := openStores(ctx, dir, o, onClose)
+	if err != nil {
 		return nil, err
 	}
-	onClose(v.store.Close)
+	v.store = places.log
 	if v.keeper, err = openKeeper(ctx, dir, o.Vault, o.Logger); err != nil {
 		return nil, err
 	}
 	onClose(v.keeper.close)
-	keys, err := keysdb.Open(ctx, dir.file(keysFile), sqlitedb.Options{})
-	if err != nil {
+	if err := places.openKeys(ctx); err != nil {
 		return nil, err
 	}
-	onClose(keys.Close)
+	keys := places.keys
 	if v.ring, err = seal.OpenRing(ctx, keys, v.keeper, seal.Config{}); err != nil {
 		return nil, err
 	}
@@ -129,7 +126,14 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 	if err != nil {
 		return nil, err
 	}
-	if err := table.EndLeases(ctx); err != nil { // this process is alone, so whoever held one is dead
+	if places.shared() {
+		process, err := dir.process()
+		if err != nil {
+			return nil, err
+		}
+		table = table.HeldBy(process)
+	}
+	if err := table.EndLeases(ctx); err != nil { // everybody's, where this process is alone
 		return nil, err
 	}
 	var sealer eventstore.Sealer = seal.Sealer{Ring: v.ring}
@@ -143,9 +147,12 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 	}
 
 	wallets, consents, accesses, held, forgotten := wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New()
-	v.runner, err = projections.New(projections.Options{Dir: dir.file("readmodels"), Store: v.store, Codec: codec.Catalog, Logger: o.Logger},
-		wallets, consents, accesses, held, forgotten)
+	models, err := places.openModels(ctx)
 	if err != nil {
+		return nil, err
+	}
+	models.Store, models.Codec, models.Logger = v.store, codec.Catalog, o.Logger
+	if v.runner, err = projections.New(models, wallets, consents, accesses, held, forgotten); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(dir.file(exportFolder), 0o700); err != nil {
@@ -160,14 +167,22 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 		Log: log, Keys: v.ring, Rotator: v.keeper.rotator, Signer: v.keeper.signer, Destroyer: v.keeper.destroyer, Codec: codec.Catalog, Sealer: sealer, Requests: table,
 		Words: &vocabulary.Holder{}, Runner: v.runner,
 		Wallets: wallets, ConsentLog: consents, AccessLog: accesses, Evidence: held, Erasures: forgotten,
-		Shreds: shreds, Retentions: o.Retentions, Keeper: v.keeper.name, Blobs: files, Exports: dir.file(exportFolder), // this process is alone: EraseAfter is 0
+		Shreds: shreds, Retentions: o.Retentions, Keeper: v.keeper.name, Blobs: files, Exports: dir.file(exportFolder),
 		Now: time.Now, NewID: uuid.New, Slog: o.Logger,
 	}
 
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	if v.core.Backups, err = newBackups(ctx, background, dir, keys); err != nil {
-		stop()
+	if places.shared() {
+		v.core.EraseAfter = v.ring.Lease()
+	}
+	if err := places.openReactors(ctx); err != nil {
 		return nil, err
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	if places.inOneDirectory() { // else the databases have tools of their own
+		if v.core.Backups, err = newBackups(ctx, background, dir, keys); err != nil {
+			stop()
+			return nil, err
+		}
 	}
 	var running sync.WaitGroup
 	onClose(func() error { stop(); running.Wait(); return nil })
@@ -185,15 +200,14 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 	keep("registry", v.core.ServeNewestRegistry)
 	keep("accesses", func(ctx context.Context) error { v.core.Background(ctx); return nil })
 	keep("work", v.core.Work)
-
-	stopReacting, err := react(background, dir, o, log, v.core, v.runner, keep)
-	if stopReacting != nil {
-		closers := len(v.closers) - 1 // the database outlives the reactors
-		v.closers = slices.Insert(v.closers, closers, stopReacting)
+	if places.shared() {
+		keep("inheritance", func(ctx context.Context) error { return inTurn(ctx, places.lease, "work", v.core.Inherit) })
 	}
-	if err != nil {
-		return nil, err
-	}
+	keep("reactors", func(ctx context.Context) error {
+		return inTurn(ctx, places.lease, "reactors", func(ctx context.Context) error {
+			return react(ctx, places.reactors, o, log, v.core, v.runner)
+		})
+	})
 
 	own, provider, err := authenticators(dir, o, v.ring)
 	if err != nil {

@@ -145,6 +145,14 @@ func (v *Vault) Work(ctx context.Context) error {
 	return nil
 }
 
+// Inherit resumes, until ctx ends, what other processes left undone that are there no
+// more. Of several processes one at a time does it. [Vault.Work] is at work.
+func (v *Vault) Inherit(ctx context.Context) error {
+	v.tasks.put("resume", v.Resume)
+	<-ctx.Done()
+	return nil
+}
+
 func (v *Vault) performAll(ctx context.Context) {
 	tidy := time.NewTicker(tidied)
 	defer tidy.Stop()

@@ -1,0 +1,284 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/eventstore"
+	"coffre/eventstore/postgres"
+	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/sqlite"
+	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/handlers/reactors"
+	"coffre/projections"
+)
+
+// StoresConfig says where the vault keeps what it knows. Each is sqlite:DIR, or
+// postgres://user@host:port/database, whose password comes from PGPASSWORD or
+// PGPASSFILE if it is not in the variable.
+type StoresConfig struct {
+	Log        string // COFFRE_STORE: the events; default the data directory
+	ReadModels string // COFFRE_READMODELS: default where the events are
+	Keys       string // COFFRE_KEYS: the key ring, requests and reactors; default where the read models are
+}
+
+const (
+	onSQLite      = "sqlite:"
+	processFile   = "process"   // the id of the process that owns this directory
+	askAgain      = time.Second // for a lease, after the database was away
+	keysVariable  = "COFFRE_KEYS"
+	modelVariable = "COFFRE_READMODELS"
+)
+
+// storesFromEnv reads the addresses and reports all that is wrong with them, without
+// repeating one.
+func storesFromEnv(lookup func(string) string) (StoresConfig, error) {
+	c := StoresConfig{Log: lookup(storeVariable), ReadModels: lookup(modelVariable), Keys: lookup(keysVariable)}
+	var wrong []error
+	for _, one := range []struct{ name, address string }{{storeVariable, c.Log}, {modelVariable, c.ReadModels}, {keysVariable, c.Keys}} {
+		if !knownPlace(one.address) {
+			wrong = append(wrong, fmt.Errorf("%s is sqlite:DIR or postgres://user@host:port/database", one.name))
+		}
+	}
+	return c, errors.Join(wrong...)
+}
+
+// over returns what the flags say, and the environment where they say nothing.
+func (c StoresConfig) over(env StoresConfig) (StoresConfig, error) {
+	for _, one := range []struct {
+		flag, typed, variable string
+		to                    *string
+	}{{"store", c.Log, storeVariable, &env.Log}, {"readmodels", c.ReadModels, modelVariable, &env.ReadModels}, {"keys", c.Keys, keysVariable, &env.Keys}} {
+		switch {
+		case one.typed == "":
+			continue
+		case !knownPlace(one.typed):
+			return env, usage("--%s is sqlite:DIR or postgres://user@host:port/database", one.flag)
+		case onPostgres(one.typed) && hasPassword(one.typed):
+			return env, typedPassword(one.flag, one.variable)
+		}
+		*one.to = one.typed
+	}
+	return env, nil
+}
+
+func knownPlace(address string) bool {
+	dir, file := strings.CutPrefix(address, onSQLite)
+	return address == "" || file && dir != "" || onPostgres(address)
+}
+
+func onPostgres(address string) bool {
+	return strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://")
+}
+
+// in fills in what is not said, for a vault of that directory.
+func (c StoresConfig) in(dir dataDir) StoresConfig {
+	if c.Log == "" {
+		c.Log = onSQLite + string(dir)
+	}
+	if c.ReadModels == "" {
+		c.ReadModels = c.Log
+	}
+	if c.Keys == "" {
+		c.Keys = c.ReadModels
+	}
+	return c
+}
+
+// directories returns those that the addresses name.
+func (c StoresConfig) directories() []dataDir {
+	var all []dataDir
+	for _, address := range []string{c.Log, c.ReadModels, c.Keys} {
+		if dir, file := strings.CutPrefix(address, onSQLite); file {
+			all = append(all, dataDir(dir))
+		}
+	}
+	return all
+}
+
+// errAloneKeys: processes that share a log and not its keys would each make their own.
+var errAloneKeys = errors.New("with the events in PostgreSQL the keys must be there, too, or every process would have keys of its own: set " + keysVariable)
+
+// stores are the databases of one vault.
+type stores struct {
+	at       StoresConfig
+	dir      dataDir
+	logger   *slog.Logger
+	onClose  func(func() error)
+	log      eventstore.Store
+	keys     *keysdb.DB
+	reactors *reactors.DB
+	postgres *projections.Postgres // where the read models are; nil: in files
+	lease    projections.Lease     // of what only one process may do
+}
+
+// openStores opens the log; the rest is opened when its turn comes. A directory
+// beside dir belongs to this process until onClose's functions have run.
+func openStores(ctx context.Context, dir dataDir, o vaultOptions, onClose func(func() error)) (*stores, error) {
+	s := &stores{at: o.Stores.in(dir), dir: dir, logger: o.Logger, onClose: onClose, lease: projections.Sole{}}
+	if onPostgres(s.at.Log) && !onPostgres(s.at.Keys) {
+		return nil, errAloneKeys
+	}
+	owned := map[dataDir]bool{dir: true}
+	for _, other := range s.at.directories() {
+		if owned[other] {
+			continue
+		}
+		owned[other] = true
+		release, err := other.own()
+		if err != nil {
+			return nil, err
+		}
+		onClose(release)
+	}
+	var err error
+	if onPostgres(s.at.Log) {
+		s.log, err = postgres.Open(ctx, s.at.Log, postgres.Options{Gather: o.Gather})
+	} else {
+		s.log, err = sqlite.Open(ctx, strings.TrimPrefix(s.at.Log, onSQLite), sqlite.Options{Gather: o.Gather})
+	}
+	if err != nil {
+		return nil, err
+	}
+	onClose(s.log.Close)
+	return s, nil
+}
+
+// shared reports whether other processes may use the same keys.
+func (s *stores) shared() bool { return onPostgres(s.at.Keys) }
+
+// folder returns the one for files of that part, when it lies in files.
+func (s *stores) folder(address string) dataDir {
+	if dir, file := strings.CutPrefix(address, onSQLite); file {
+		return dataDir(dir)
+	}
+	return s.dir
+}
+
+func (s *stores) openKeys(ctx context.Context) (err error) {
+	if !s.shared() {
+		s.keys, err = keysdb.Open(ctx, s.folder(s.at.Keys).file(keysFile), sqlitedb.Options{})
+	} else {
+		var doubts []string
+		s.keys, doubts, err = keysdb.OpenPostgres(ctx, s.at.Keys)
+		for _, doubt := range doubts {
+			s.logger.WarnContext(ctx, doubt)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	s.onClose(s.keys.Close)
+	return nil
+}
+
+// openModels says where the read models are, and opens what gives leases to one of
+// several processes.
+func (s *stores) openModels(ctx context.Context) (o projections.Options, err error) {
+	if onPostgres(s.at.ReadModels) {
+		if s.postgres, err = projections.OpenPostgres(ctx, s.at.ReadModels); err != nil {
+			return o, err
+		}
+		s.onClose(s.postgres.Close)
+	} else {
+		o.Dir = s.folder(s.at.ReadModels).file("readmodels")
+	}
+	o.Postgres = s.postgres
+	if !s.shared() {
+		return o, nil
+	}
+	if s.at.Keys == s.at.ReadModels {
+		s.lease = s.postgres
+		return o, nil
+	}
+	leases, err := projections.OpenPostgres(ctx, s.at.Keys)
+	if err != nil {
+		return o, err
+	}
+	s.onClose(leases.Close)
+	s.lease = leases
+	return o, nil
+}
+
+// openReactors opens what the reactors remember, beside the keys.
+func (s *stores) openReactors(ctx context.Context) (err error) {
+	if s.shared() {
+		s.reactors, err = reactors.OpenPostgres(ctx, s.at.Keys)
+	} else {
+		s.reactors, err = reactors.Open(ctx, s.folder(s.at.Keys).file(reactorsFile), sqlitedb.Options{})
+	}
+	if err != nil {
+		return err
+	}
+	s.onClose(s.reactors.Close)
+	return nil
+}
+
+// inOneDirectory reports whether the data directory holds everything, so that a
+// backup of it is a backup of the vault.
+func (s *stores) inOneDirectory() bool {
+	whole := onSQLite + string(s.dir)
+	return s.at == StoresConfig{whole, whole, whole}
+}
+
+// process returns the id of the process that owns the directory, the same after
+// every start.
+func (d dataDir) process() (uuid.UUID, error) {
+	text, err := os.ReadFile(d.file(processFile))
+	if err == nil {
+		id, err := uuid.Parse(strings.TrimSpace(string(text)))
+		if err == nil {
+			return id, nil
+		}
+		// Cut off by a crash: leases under the former id end with their time.
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return uuid.Nil, fmt.Errorf("data directory: %w", err)
+	}
+	id, err := uuid.NewRandom()
+	if err == nil {
+		err = os.WriteFile(d.file(processFile), []byte(id.String()+"\n"), 0o600)
+	}
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("data directory: %w", err)
+	}
+	return id, nil
+}
+
+// inTurn runs something that only one of the processes may do at a time, again each
+// time this one's turn comes, until ctx ends.
+func inTurn(ctx context.Context, lease projections.Lease, name string, run func(context.Context) error) error {
+	for {
+		held, _, release, err := lease.Acquire(ctx, name)
+		if ctx.Err() != nil {
+			if err == nil {
+				release()
+			}
+			return nil
+		}
+		if err != nil {
+			timer := time.NewTimer(askAgain)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+			timer.Stop()
+			continue
+		}
+		err = run(held)
+		lost := held.Err() != nil
+		release()
+		if ctx.Err() != nil || err != nil && !lost {
+			return err
+		}
+		if !lost {
+			return nil // it has ended by itself
+		}
+	}
+}

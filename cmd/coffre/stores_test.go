@@ -1,0 +1,69 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestStoresFromEnv(t *testing.T) {
+	from := func(pairs ...string) func(string) string {
+		return func(name string) string {
+			for i := 0; i < len(pairs); i += 2 {
+				if pairs[i] == name {
+					return pairs[i+1]
+				}
+			}
+			return ""
+		}
+	}
+	file, pg, other := "sqlite:d", "postgres://u:secret-word@h/d", "postgres://u@other/d"
+	for _, tc := range []struct {
+		pairs []string
+		want  StoresConfig
+	}{
+		{nil, StoresConfig{file, file, file}},
+		{[]string{storeVariable, pg}, StoresConfig{pg, pg, pg}},
+		{[]string{modelVariable, pg}, StoresConfig{file, pg, pg}},
+		{[]string{storeVariable, pg, keysVariable, other}, StoresConfig{pg, pg, other}},
+		{[]string{storeVariable, pg, modelVariable, "sqlite:m", keysVariable, other}, StoresConfig{pg, "sqlite:m", other}},
+	} {
+		c, err := storesFromEnv(from(tc.pairs...))
+		if got := c.in("d"); err != nil || got != tc.want {
+			t.Errorf("%d variables: another place, %v", len(tc.pairs)/2, err)
+		}
+	}
+	for _, bad := range []string{"secret-word", "sqlite:", "mysql://u:secret-word@h/d", "http://secret-word"} {
+		_, err := storesFromEnv(from(storeVariable, bad, keysVariable, bad))
+		if err == nil || !strings.Contains(err.Error(), storeVariable) || !strings.Contains(err.Error(), keysVariable) || strings.Contains(err.Error(), "secret-word") {
+			t.Errorf("%v", err)
+		}
+	}
+	// What is typed counts before the variable, and holds no password.
+	if c, err := (StoresConfig{Log: other}).over(StoresConfig{Log: pg, Keys: pg}); err != nil || c != (StoresConfig{Log: other, Keys: pg}) {
+		t.Error(err)
+	}
+	for _, typed := range []string{pg, "postgres://u@h/d?password=secret-word", "elsewhere"} {
+		if _, err := (StoresConfig{Keys: typed}).over(StoresConfig{}); err == nil || strings.Contains(err.Error(), "secret-word") {
+			t.Errorf("taken, or told: %v", err)
+		}
+	}
+}
+
+// Processes that share a log would each make keys of their own.
+func TestLogInPostgreSQLNeedsKeysThere(t *testing.T) {
+	_, err := openStores(t.Context(), dataDir(t.TempDir()), vaultOptions{Stores: StoresConfig{Log: "postgres://h/d", Keys: "sqlite:k"}}, func(func() error) {})
+	if err != errAloneKeys {
+		t.Fatal(err)
+	}
+}
+
+func TestProcessKeepsItsID(t *testing.T) {
+	dir := dataDir(t.TempDir())
+	first, err := dir.process()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := dir.process(); err != nil || again != first {
+		t.Fatal(again, err)
+	}
+}
