@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,6 +32,8 @@ type serveOptions struct {
 	Vault      *VaultConfig        // from the environment; nil: keys lie in a file
 	Retentions *citizen.Retentions // from the environment; nil: not stated
 	Stores     StoresConfig        // from the flags and the environment
+
+	Notice time.Duration // how long requests are still taken after the process was told to end
 }
 
 func newServe(p *program) *cobra.Command {
@@ -75,6 +78,9 @@ final by them, and never without.`,
 			if o.Stores, err = at.over(config.Stores); err != nil {
 				return err
 			}
+			if !cmd.Flags().Changed("leave-notice") && onPostgres(o.Stores.in(o.Data).Keys) {
+				o.Notice = notice
+			}
 			if err := o.check(); err != nil {
 				return err
 			}
@@ -94,6 +100,7 @@ final by them, and never without.`,
 	f.StringVar(&at.Log, "store", "", "`address` of the events: sqlite:DIR or postgres://... without a password (default: the data directory)")
 	f.StringVar(&at.ReadModels, "readmodels", "", "`address` of the read models (default: where the events are)")
 	f.StringVar(&at.Keys, "keys", "", "`address` of the key ring and what goes with it (default: where the read models are)")
+	f.DurationVar(&o.Notice, "leave-notice", 0, "how `long` requests are still taken after /readyz says that the process leaves (default: 5s where processes share the keys, else 0)")
 	o.Kurrent.flags(cmd)
 	required(cmd, "data")
 	cmd.MarkFlagsOneRequired("dev", "oidc-issuer")
@@ -113,6 +120,8 @@ func (o serveOptions) check() error {
 		return usage("--listen is HOST:PORT, such as 127.0.0.1:8080")
 	}
 	switch {
+	case o.Notice < 0 || o.Notice > time.Minute:
+		return usage("--leave-notice is a duration up to 1m")
 	case loopback(host):
 	case o.Vault == nil:
 		return usage("--listen %s: with the keys in a file only loopback is served, such as 127.0.0.1", o.Listen)

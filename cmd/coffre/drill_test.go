@@ -234,13 +234,16 @@ type serving struct {
 }
 
 // launch starts a server on the directory.
-func (d *drill) launch() (*serving, error) {
+func (d *drill) launch() (*serving, error) { return d.launchIn(d.dir) }
+
+// launchIn starts a server on a directory, with these among its arguments.
+func (d *drill) launchIn(dir dataDir, more ...string) (*serving, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	s := &serving{address: make(chan string, 1), ended: make(chan struct{})}
-	s.cmd = exec.Command(program, "serve", "--dev", "--listen", "127.0.0.1:0", "--data", string(d.dir))
+	s.cmd = exec.Command(program, append([]string{"serve", "--dev", "--listen", "127.0.0.1:0", "--data", string(dir)}, more...)...)
 	s.cmd.Env = slices.Concat(os.Environ(), d.env, []string{asProgram + "=1"})
 	if _, err := s.cmd.StdinPipe(); err != nil { // its end is closed when we end, however
 		return nil, err
@@ -287,24 +290,8 @@ func (d *drill) start(ctx context.Context) (*serving, error) {
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case address, ok := <-s.address:
-		if !ok {
-			<-s.ended
-			return nil, fmt.Errorf("the server ended at its start: %w\n%s", s.err, strings.Join(s.said, "\n"))
-		}
-		s.url = "http://" + address
-	case <-ctx.Done():
-		return nil, fmt.Errorf("the server does not start: %w", context.Cause(ctx))
-	}
-	if err := poll(ctx, func() (bool, time.Time, error) {
-		answer, err := d.http.Get(s.url + "/readyz")
-		if err != nil {
-			return false, time.Time{}, err
-		}
-		return answer.StatusCode == http.StatusOK, time.Time{}, answer.Body.Close()
-	}); err != nil {
-		return nil, fmt.Errorf("the server does not become ready: %w", err)
+	if err := d.awaitReady(ctx, s); err != nil {
+		return nil, err
 	}
 	d.longest = max(d.longest, time.Since(began))
 	d.mu.Lock()
@@ -313,6 +300,30 @@ func (d *drill) start(ctx context.Context) (*serving, error) {
 	close(d.changed)
 	d.changed = make(chan struct{})
 	return s, nil
+}
+
+// awaitReady returns once the server has said where it is and that it is ready.
+func (d *drill) awaitReady(ctx context.Context, s *serving) error {
+	select {
+	case address, ok := <-s.address:
+		if !ok {
+			<-s.ended
+			return fmt.Errorf("the server ended at its start: %w\n%s", s.err, strings.Join(s.said, "\n"))
+		}
+		s.url = "http://" + address
+	case <-ctx.Done():
+		return fmt.Errorf("the server does not start: %w", context.Cause(ctx))
+	}
+	if err := poll(ctx, func() (bool, time.Time, error) {
+		answer, err := d.http.Get(s.url + "/readyz")
+		if err != nil {
+			return false, time.Time{}, err
+		}
+		return answer.StatusCode == http.StatusOK, time.Time{}, answer.Body.Close()
+	}); err != nil {
+		return fmt.Errorf("the server does not become ready: %w", err)
+	}
+	return nil
 }
 
 // kill ends the server as nothing else does, and waits for its end.

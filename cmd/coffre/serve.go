@@ -19,6 +19,9 @@ import (
 const (
 	// drain is how long requests under way may take to end.
 	drain = 20 * time.Second
+	// notice is how long a process that others replace goes on answering after /readyz
+	// said no: whoever sends requests here has to see it first.
+	notice = 5 * time.Second
 	// gather is how long the log waits for company; measured for many HTTP clients.
 	gather = 700 * time.Microsecond
 )
@@ -84,6 +87,13 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	case err = <-stopped:
 	}
 	v.leave()
+	if err == nil && o.Notice > 0 {
+		select {
+		case <-time.After(o.Notice):
+		case err = <-v.failed:
+		case err = <-stopped:
+		}
+	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
 	for server := range servers {

@@ -173,6 +173,9 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 
 	if places.shared() {
 		v.core.EraseAfter = v.ring.Lease()
+		if o.Blobs == nil {
+			o.Logger.WarnContext(ctx, "files of documents lie in this process's directory, where others do not find them: with several processes set COFFRE_BLOBS")
+		}
 	}
 	if err := places.openReactors(ctx); err != nil {
 		return nil, err

@@ -88,8 +88,14 @@ func (v *Vault) FollowRegistry(ctx context.Context, files, belgif fs.FS) error {
 	}
 	in := v.intend(ctx)
 	in.actor = domain.Actor{Role: domain.RoleSystem}
-	_, err = v.publish(ctx, in, all)
-	return err
+	if _, err = v.publish(ctx, in, all); !errors.Is(err, registry.ErrNotAllowed) {
+		return err
+	}
+	// Another process that started at the same time was faster.
+	if state, _, err = registries.Load(ctx, v.Log, registry.StreamName); err != nil {
+		return err
+	}
+	return v.Words.Apply(registry.Published(state))
 }
 
 // ServeNewestRegistry looks until ctx ends whether another process published.
