@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
 
@@ -102,7 +103,9 @@ var _ eventstore.Store = (*Store)(nil)
 // synchronous_commit), and, unless told otherwise, a log whose last records are
 // damaged, with *eventstore.Corrupt.
 //
-// Connections must not come from a pool that changes them between transactions.
+// An address may name several servers, host1:5432,host2:5432: the one that is not a
+// replica is used. Connections must not come from a pool that changes them between
+// transactions.
 func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	s, err := open(ctx, dsn, o)
 	if err != nil {
@@ -185,6 +188,10 @@ func config(dsn, name string, lock time.Duration) (*pgx.ConnConfig, error) {
 		return nil, err
 	}
 	c.ConnectTimeout = connectWithin
+	if c.ValidateConnect == nil {
+		// Of several hosts only the one that is written to has all that was acknowledged.
+		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
 	c.RuntimeParams["lock_timeout"] = fmt.Sprint(lock.Milliseconds())
 	return c, nil
 }

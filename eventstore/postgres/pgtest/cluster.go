@@ -47,8 +47,25 @@ type cluster struct {
 	once   sync.Once
 }
 
-func newCluster() (_ *cluster, err error) {
-	c := &cluster{password: rand.Text()}
+func newCluster() (*cluster, error) {
+	return (&cluster{password: rand.Text()}).made((*cluster).init)
+}
+
+// standby returns a cluster that follows c.
+func (c *cluster) standby() (*cluster, error) {
+	return (&cluster{password: c.password}).made(func(s *cluster) error {
+		copying := s.command(filepath.Join(s.bin, "pg_basebackup"), "-D", s.data(), "-h", "127.0.0.1", "-p", strconv.Itoa(c.port),
+			"-U", superuser, "-c", "fast", "--no-sync", "--write-recovery-conf")
+		copying.Env = append(copying.Env, "PGPASSWORD="+c.password)
+		if err := run(copying); err != nil {
+			return err
+		}
+		return s.configure("primary_conninfo = 'host=127.0.0.1 port=%d user=%s password=%s application_name=standby'\n", c.port, superuser, c.password)
+	})
+}
+
+// made makes the directory and the processes of c, whose files fill makes.
+func (c *cluster) made(fill func(*cluster) error) (_ *cluster, err error) {
 	if c.bin, err = binaries(); err != nil {
 		return nil, err
 	}
@@ -66,7 +83,10 @@ func newCluster() (_ *cluster, err error) {
 	if err := c.keep(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(c.dir))
 	}
-	if err := c.init(); err != nil {
+	if err = fill(c); err == nil {
+		err = c.start()
+	}
+	if err != nil {
 		c.remove()
 		return nil, err
 	}
@@ -86,7 +106,7 @@ func (c *cluster) keep() error {
 	return c.keeper.Start()
 }
 
-// init makes the files and starts the server on a port that was free.
+// init makes the files of a new server.
 func (c *cluster) init() error {
 	secret := filepath.Join(c.dir, "password")
 	err := os.WriteFile(secret, []byte(c.password+"\n"), 0o600)
@@ -100,15 +120,23 @@ func (c *cluster) init() error {
 		"-E", "UTF8", "--locale=C", "--no-sync", "--pwfile", secret)); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(c.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	return c.configure("%s", settings)
+}
+
+// configure adds lines to the server's settings; of two for one setting the last counts.
+func (c *cluster) configure(format string, args ...any) error {
+	f, err := os.OpenFile(filepath.Join(c.data(), "postgresql.auto.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, "%sunix_socket_directories = '%s'\n", settings, c.dir)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
+	_, err = fmt.Fprintf(f, format, args...)
+	return errors.Join(err, f.Close())
+}
+
+// start starts the server on a port that was free.
+func (c *cluster) start() error {
 	const attempts = 5 // somebody else may take the port before the server does
+	var err error
 	for range attempts {
 		if c.port, err = freePort(); err != nil {
 			return err
@@ -126,7 +154,7 @@ func (c *cluster) addr() string { return net.JoinHostPort("127.0.0.1", strconv.I
 // control runs pg_ctl and waits until what it was told is done.
 func (c *cluster) control(args ...string) error {
 	// 60 s: a loaded machine recovers slowly.
-	all := []string{"-D", c.data(), "-w", "-t", "60", "-s", "-l", filepath.Join(c.dir, "log"), "-o", "-p " + strconv.Itoa(c.port)}
+	all := []string{"-D", c.data(), "-w", "-t", "60", "-s", "-l", filepath.Join(c.dir, "log"), "-o", fmt.Sprintf("-p %d -k %s", c.port, c.dir)}
 	if err := run(c.command(filepath.Join(c.bin, "pg_ctl"), append(all, args...)...)); err != nil {
 		log, _ := os.ReadFile(filepath.Join(c.dir, "log"))
 		return fmt.Errorf("%w\n%s", err, log[max(0, len(log)-2000):])

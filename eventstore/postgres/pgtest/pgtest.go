@@ -72,10 +72,42 @@ func start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	return serving(c), nil
+}
+
+func serving(c *cluster) *Server {
 	return &Server{cluster: c, super: url.URL{
 		Scheme: "postgres", User: url.UserPassword(superuser, c.password), Host: c.addr(), Path: "/postgres",
 		RawQuery: "sslmode=disable",
-	}}, nil
+	}}
+}
+
+// Standby starts a server that follows s and, from then on, confirms every commit of
+// s before it is acknowledged.
+func (s *Server) Standby(t testing.TB) *Server {
+	t.Helper()
+	if s.cluster == nil {
+		t.Fatal("pgtest: a server that was given is not followed; use Start")
+	}
+	c, err := s.cluster.standby()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.remove)
+	s.Exec(t, `ALTER SYSTEM SET synchronous_standby_names = 'standby'`)
+	s.Exec(t, `SELECT pg_reload_conf()`)
+	return serving(c)
+}
+
+// Promote makes a standby the one that is written to.
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	// It would wait for a standby of its own.
+	if err := s.cluster.configure("synchronous_standby_names = ''\n"); err != nil {
+		t.Fatal(err)
+	}
+	s.control(t, "promote")
+	s.Exec(t, `SELECT pg_reload_conf()`)
 }
 
 // need ends a test that has no server. That the machine has no PostgreSQL is a
