@@ -37,11 +37,16 @@ var targets = []target{
 	{"T5", "rebuild of all read models", (*bench).rebuilding},
 	{"T6", "T1 and T3 in a large vault", (*bench).growth},
 	{"T7", "bytes on disk and in memory", (*bench).sizes},
+	{"T8", "T1 with keys in Vault", (*bench).appendsInVault},
+	{"T9", "prefetch and rotation of 100,000 keys in Vault", (*bench).keysInVault},
 	{"T10", "sealed appends, 64 callers, PostgreSQL", (*bench).postgresAppends},
 	{"T12", "appends and reads through the KurrentDB store, T13 of its tail", (*bench).kurrentClient},
 	{"T13", "a tailing reader", (*bench).tailing},
 	{"T20", "start, binary, build", (*bench).starts},
 }
+
+// needVault are the targets that are left out where no Vault is configured.
+var needVault = []string{"T8", "T9"}
 
 // bench is one run of the command.
 type bench struct {
@@ -51,8 +56,10 @@ type bench struct {
 	span    time.Duration
 	full    bool
 	asJSON  bool
-	profile string // folder for CPU profiles of the subjects; "": none
-	server  string // address of a PostgreSQL to work on; "": none
+	profile string       // folder for CPU profiles of the subjects; "": none
+	server  string       // address of a PostgreSQL to work on; "": none
+	vault   *VaultConfig // nil: there is none
+	people  int          // citizens of T9
 
 	largeDir dataDir // see large; "": not filled yet
 }
@@ -81,7 +88,10 @@ It prints first how often this disk syncs and this processor hashes. It works in
 directory that it removes, and needs no network. The default takes some six minutes;
 --full adds a vault of a million events and a build from nothing, which needs the sources.
 What needs PostgreSQL is measured on the server that --postgres or ` + benchVariable + `
-names, in a database made for it and dropped, and left out without one.`,
+names, in a database made for it and dropped, and left out without one.
+
+T8 and T9 need a HashiCorp Vault for trying out, which COFFRE_VAULT_ADDR and what goes
+with it name, and rotate its key; without one they are left out.`,
 		Example: `  coffre bench
   coffre bench --only T1,T3 --rounds 9
   coffre bench --full --json > figures.jsonl
@@ -89,8 +99,16 @@ names, in a database made for it and dropped, and left out without one.`,
   coffre bench --postgres postgres://maker@127.0.0.1/postgres --only T10,T13`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			config, err := FromEnv(b.env)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			b.vault = config.Vault
 			if b.rounds < 1 || b.rounds > 1000 {
 				return usage("--rounds is from 1 to 1000")
+			}
+			if b.people < 1 || b.people > 10*manyCitizens {
+				return usage("--citizens is from 1 to %d", 10*manyCitizens)
 			}
 			names := make([]string, len(targets))
 			for i, t := range targets {
@@ -116,6 +134,7 @@ names, in a database made for it and dropped, and left out without one.`,
 	f.IntVar(&b.rounds, "rounds", benchRounds, "how often both sides take turns")
 	f.BoolVar(&b.full, "full", false, "also what takes long: a million events, a build from nothing")
 	f.StringVar(&dir, "dir", "", "work below this `directory`, on the disk to be measured (default: the system's for temporary files)")
+	f.IntVar(&b.people, "citizens", manyCitizens, "how many `citizens` T9 has")
 	f.StringVar(&b.profile, "profile", "", "write CPU profiles of what is measured to this `directory`")
 	f.StringVar(&b.server, "postgres", "", "`address` of a PostgreSQL, of a role that may create databases, without a password (default: "+benchVariable+")")
 	jsonFlag(cmd, &b.asJSON)
@@ -130,7 +149,14 @@ func (b *bench) all(ctx context.Context, only []string) error {
 	}
 	var failed []error
 	for _, t := range targets {
-		if len(only) > 0 && !slices.Contains(only, t.name) {
+		named := slices.Contains(only, t.name)
+		if len(only) > 0 && !named {
+			continue
+		}
+		if b.vault == nil && slices.Contains(needVault, t.name) {
+			if named {
+				failed = append(failed, fmt.Errorf("%s (%s): %w", t.name, t.what, errNoVault))
+			}
 			continue
 		}
 		if err := t.run(b, ctx); err != nil {

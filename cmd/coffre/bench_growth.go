@@ -52,7 +52,7 @@ func (b *bench) growth(ctx context.Context) error {
 func (b *bench) growingLog(ctx context.Context) (err error) {
 	var ratios [2]float64
 	for i, events := range []int{smallVault, b.largeEvents()} {
-		w, err := b.newWriter(ctx, "T6-"+human(float64(events)), events)
+		w, err := b.newWriter(ctx, "T6-"+human(float64(events)), events, nil)
 		if err != nil {
 			return err
 		}

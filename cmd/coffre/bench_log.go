@@ -29,7 +29,7 @@ const (
 // of it, into streams whose keys exist; and, in a line of its own, into new streams,
 // whose keys must be durable first.
 func (b *bench) appends(ctx context.Context) (err error) {
-	w, err := b.newWriter(ctx, "T1", 0)
+	w, err := b.newWriter(ctx, "T1", 0, nil)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,9 @@ type writer struct {
 	turn    [benchCallers]int
 }
 
-func (b *bench) newWriter(ctx context.Context, name string, events int) (_ *writer, err error) {
+// newWriter fills a new log with so many events first; its keys lie in Vault unless
+// that is nil.
+func (b *bench) newWriter(ctx context.Context, name string, events int, vault *VaultConfig) (_ *writer, err error) {
 	dir, err := b.folder(name)
 	if err != nil {
 		return nil, err
@@ -69,7 +71,7 @@ func (b *bench) newWriter(ctx context.Context, name string, events int) (_ *writ
 			return nil, fmt.Errorf("fill: %w", err)
 		}
 	}
-	l, err := openLog(ctx, dir)
+	l, err := openLog(ctx, dir, vault)
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +256,7 @@ func (b *bench) bytesPerEvent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := openLog(ctx, dir)
+	l, err := openLog(ctx, dir, nil)
 	if err != nil {
 		return err
 	}

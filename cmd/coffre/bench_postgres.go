@@ -107,7 +107,7 @@ func (b *bench) newPostgresWriter(ctx context.Context, name string) (_ *postgres
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := sealOver(ctx, store, dir)
+	l, err := sealOver(ctx, store, dir, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -199,7 +199,7 @@ func (b *bench) tailSQLite(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	l, err := openLog(ctx, dir)
+	l, err := openLog(ctx, dir, nil)
 	if err != nil {
 		return err
 	}

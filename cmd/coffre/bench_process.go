@@ -87,6 +87,7 @@ func startServing(ctx context.Context, dir dataDir) (_ *process, err error) {
 		return nil, err
 	}
 	p := &process{cmd: exec.CommandContext(ctx, program, "serve", "--dev", "--listen", "127.0.0.1:0", "--data", string(dir)), text: make(chan error, 1)}
+	p.cmd.Env = withoutVault()
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(os.Interrupt) }
 	words, err := p.cmd.StderrPipe()
 	if err != nil {

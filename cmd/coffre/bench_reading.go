@@ -304,7 +304,7 @@ type granted struct {
 // consented fills a directory with citizens, their documents, and a consent for
 // each document.
 func consented(ctx context.Context, dir dataDir) (all []granted, err error) {
-	l, err := openLog(ctx, dir)
+	l, err := openLog(ctx, dir, nil)
 	if err != nil {
 		return nil, err
 	}

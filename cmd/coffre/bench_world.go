@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -17,7 +18,6 @@ import (
 	"coffre/eventstore/codec"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
-	"coffre/eventstore/seal/localkek"
 	"coffre/eventstore/sqlite"
 	"coffre/eventstore/sqlite/sqlitedb"
 )
@@ -94,27 +94,27 @@ func (l *sealedLog) Close() error {
 }
 
 // openLog opens the writing side of a directory as openVault does.
-func openLog(ctx context.Context, dir dataDir) (*sealedLog, error) {
+func openLog(ctx context.Context, dir dataDir, vault *VaultConfig) (*sealedLog, error) {
 	store, err := sqlite.Open(ctx, string(dir), sqlite.Options{Gather: gather})
 	if err != nil {
 		return nil, err
 	}
-	return sealOver(ctx, store, dir)
+	return sealOver(ctx, store, dir, vault)
 }
 
 // sealOver puts the keys of a directory over a store, which it closes.
-func sealOver(ctx context.Context, store eventstore.Store, dir dataDir) (_ *sealedLog, err error) {
+func sealOver(ctx context.Context, store eventstore.Store, dir dataDir, vault *VaultConfig) (_ *sealedLog, err error) {
 	l := &sealedLog{store: store, closers: []func() error{store.Close}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	kek, err := localkek.Open(dir.file(kekFile))
+	kek, err := openKeeper(ctx, dir, vault, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
-	l.closers = append(l.closers, kek.Close)
+	l.closers = append(l.closers, kek.close)
 	keys, err := keysdb.Open(ctx, dir.file("keys.db"), sqlitedb.Options{})
 	if err != nil {
 		return nil, err
@@ -178,7 +178,7 @@ func (l *sealedLog) issue(ctx context.Context, holders []domain.CitizenID, each 
 // populate fills a new directory with a vault of about so many events: citizens
 // with documentsEach documents each.
 func populate(ctx context.Context, dir dataDir, events int) (err error) {
-	l, err := openLog(ctx, dir)
+	l, err := openLog(ctx, dir, nil)
 	if err != nil {
 		return err
 	}
