@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -207,7 +208,8 @@ func (c *client) unavailable(doing string, why error) error {
 }
 
 // exchange tries twice at most: a broken connection may have been an old one, and a
-// refused token may have ended.
+// refused token may have ended. What must not happen twice is not tried again once
+// it may have happened.
 func (c *client) exchange(ctx context.Context, path string, in any, accept int, out any) (status int, err error) {
 	method, body := http.MethodGet, []byte(nil)
 	if in != nil {
@@ -226,7 +228,7 @@ func (c *client) exchange(ctx context.Context, path string, in any, accept int, 
 	for again := true; ; again = false {
 		status, answer, err := send(ctx, s.api, method, path, body)
 		switch {
-		case again && errors.Is(err, errCut) && ctx.Err() == nil:
+		case again && errors.Is(err, errCut) && ctx.Err() == nil && !strings.HasSuffix(path, rotatePath):
 			continue
 		case err != nil:
 			return 0, err

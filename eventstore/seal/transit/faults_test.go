@@ -183,13 +183,34 @@ func TestVaultComesAndGoes(t *testing.T) {
 	}
 }
 
-// One reset connection is nobody's business: it may have been an old one.
+// One reset connection is nobody's business: it may have been an old one. Only what
+// must not happen twice is left to whoever asked.
 func TestBrokenConnectionIsTriedAgain(t *testing.T) {
 	s := vaulttest.Shared(t)
 	k := s.Keeper(t, s.Config(t))
+	item := wrapped(t, k)
 	for range 5 {
-		opens(t, k, wrapped(t, k))
 		s.Proxy.Cut()
+		lost := s.Proxy.LoseReply("")
+		opens(t, k, item)
+		<-lost
+	}
+	if _, err := k.Rotate(t.Context()); err != nil { // so that its connection is warm
+		t.Fatal(err)
+	}
+	for version := 2; ; {
+		lost := s.Proxy.LoseReply("")
+		_, err := k.Rotate(t.Context())
+		<-lost
+		v, failed := k.Versions(t.Context())
+		if failed != nil || v.Latest > version+1 {
+			t.Fatalf("at version %d after %d: %v", v.Latest, version, failed)
+		}
+		if err != nil { // the reply to the rotation itself was lost
+			away(t, err)
+			return
+		}
+		version = v.Latest
 	}
 }
 
@@ -245,7 +266,8 @@ func TestBreakerCountsVaultsFailuresOnly(t *testing.T) {
 	opens(t, k, item)
 }
 
-// Tokens of two seconds: nobody notices that they end.
+// Tokens of two seconds: nobody notices that they end, whether calls are made or
+// not.
 func TestTokensEnd(t *testing.T) {
 	s := vaulttest.Shared(t)
 	s.TokenLife(t, "2s", "2s")
@@ -253,9 +275,48 @@ func TestTokensEnd(t *testing.T) {
 	sent := counting(&cfg)
 	k := s.Keeper(t, cfg)
 	item := wrapped(t, k)
-	for sent.to(approleLogin) < 3*len(k.States()) {
+	for sent.to(approleLogin) < 2*len(k.States()) {
 		opens(t, k, item)
 	}
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for seen := sent.to(approleLogin); sent.to(approleLogin) < seen+len(k.States()); {
+		select {
+		case <-ticker.C:
+		case <-t.Context().Done():
+			t.Fatal("an idle keeper does not log in again")
+		}
+	}
+	opens(t, k, item)
+}
+
+// Who leaves while the breaker tries whether Vault is back has not seen that it is.
+func TestLeavingCallerClosesNoBreaker(t *testing.T) {
+	s := vaulttest.Shared(t)
+	cfg := s.Config(t)
+	cfg.OpenFor = time.Second
+	cfg.Rotator, cfg.Destroyer = nil, nil
+	k := s.Keeper(t, cfg)
+	item := wrapped(t, k)
+	s.Proxy.Blackhole()
+	transit.SetTimeout(k, 50*time.Millisecond)
+	for !k.States()[0].Open {
+		away(t, unwrapOne(t, k, item))
+	}
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		_, err := k.Unwrap(ctx, items(item))
+		<-ctx.Done()
+		cancel()
+		if !errors.Is(err, eventstore.ErrKeysUnavailable) {
+			break // it was let through, and left
+		}
+	}
+	away(t, unwrapOne(t, k, item))
+	if !k.States()[0].Open {
+		t.Error("one call that left closed the breaker")
+	}
+	s.Proxy.Heal()
 }
 
 // A token that somebody revoked is replaced.
@@ -373,6 +434,14 @@ func TestEnvironmentIsIgnored(t *testing.T) {
 	t.Setenv("VAULT_TOKEN", "s.of-somebody-else")
 	t.Setenv("VAULT_NAMESPACE", "elsewhere")
 	t.Setenv("VAULT_MAX_RETRIES", "9")
+	cfg.Transport = func(inner http.RoundTripper) http.RoundTripper {
+		return tripper(func(q *http.Request) (*http.Response, error) {
+			if q.Header.Get("X-Vault-Namespace") != "" || strings.Contains(q.Header.Get("X-Vault-Token"), "somebody-else") {
+				t.Errorf("%s is asked in another's name", q.URL.Path)
+			}
+			return inner.RoundTrip(q)
+		})
+	}
 	k := s.Keeper(t, cfg)
 	opens(t, k, wrapped(t, k))
 }

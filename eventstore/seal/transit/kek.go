@@ -200,8 +200,10 @@ func (c *client) configure(ctx context.Context, doing, path string, in any) erro
 	return err
 }
 
+const rotatePath = "/rotate"
+
 func (c *client) rotate(ctx context.Context) (int, error) {
-	if err := c.configure(ctx, "rotate", "/rotate", struct{}{}); err != nil {
+	if err := c.configure(ctx, "rotate", rotatePath, struct{}{}); err != nil {
 		return 0, err
 	}
 	v, err := c.versions(ctx)

@@ -218,6 +218,9 @@ func TestCertificates(t *testing.T) {
 		t.Fatal("one key signs checkpoints and certificates")
 	}
 	s.Write(t, "coffre/keys/erasure/rotate", map[string]any{})
+	if again := signs(t, k.Certificates()); again != first {
+		t.Fatalf("signed by %s while %s was the one it knew", again, first)
+	}
 	second := signs(t, s.Keeper(t, s.Config(t)).Certificates())
 	if first == second {
 		t.Fatal("a rotated key has the name of the one before")
