@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 
+	"coffre/domain"
 	"coffre/eventstore/seal"
 )
 
 // pepperRotation names the task that replaces the pepper; there is one at a time.
 const pepperRotation = "replace the pepper"
+
+var errRepepper = domain.NewError(domain.Unavailable, "pepperRotationFailed", "not every number is found under the new pepper yet; it is tried again, and the server's log says why")
 
 // RotatePepper implements POST /keys/rotatePepper: a new pepper at once, the rest
 // in the background. Asked again meanwhile, it is the same rotation.

@@ -69,6 +69,9 @@ func (v *Vault) keyState(ctx context.Context) (KeyState, error) {
 		ToIndex: int64(pepper.Missing), Waiting: int64(pepper.Waiting), ToDrop: int64(pepper.Left),
 	}
 	state.Pepper.Rotation, _ = v.repepper.status(v.Now())
+	if state.Pepper.Rotation.State == TaskStateFailed {
+		state.Pepper.Rotation.Problem = taskProblem(errRepepper)
+	}
 	state.Rotation, state.RotationDone = v.rewrap.status(v.Now())
 	return state, nil
 }
