@@ -158,6 +158,20 @@ func TestReadsStreams(t *testing.T) {
 	}
 }
 
+// The end of a stream is found however long it is.
+func TestEndOfLongStreams(t *testing.T) {
+	s := memory.New()
+	c := client(t, "esdb://"+start(t, kurrentwire.Options{Store: s})+"?tls=false")
+	for n := 0; n < 5000; n += 250 {
+		add(t, s, "consent-1", storetest.Records(250))
+		if n < 750 || n%1000 == 0 || n == 4750 {
+			last := n + 249
+			events, err := c.ReadStream(t.Context(), "consent-1", esdb.ReadStreamOptions{Direction: esdb.Backwards, From: esdb.End{}}, 300)
+			mustBe(t, fmt.Sprint(last), revisions(drain(t, events, err)), span(last, max(last-299, 0)))
+		}
+	}
+}
+
 func TestReadsAll(t *testing.T) {
 	s := filled(t, 600)
 	c := client(t, "esdb://"+start(t, kurrentwire.Options{Store: s})+"?tls=false")
@@ -383,6 +397,17 @@ func TestTypedErrors(t *testing.T) {
 		}
 		_, err = events.Recv()
 		mustCode(t, name, err, esdb.ErrorCodeResourceNotFound)
+		events.Close()
+	}
+	for _, o := range []esdb.ReadStreamOptions{
+		{From: esdb.Revision(5)}, {From: esdb.End{}}, {Direction: esdb.Backwards, From: esdb.End{}}, {Direction: esdb.Backwards, From: esdb.Revision(5)},
+	} {
+		events, err := c.ReadStream(t.Context(), "consent-absent", o, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = events.Recv()
+		mustCode(t, fmt.Sprintf("absent, %+v", o), err, esdb.ErrorCodeResourceNotFound)
 		events.Close()
 	}
 	_, err := c.AppendToStream(t.Context(), "consent-1", esdb.AppendToStreamOptions{}, event())
