@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,8 +16,11 @@ import (
 
 	"coffre/eventstore"
 	"coffre/eventstore/kurrentform"
+	"coffre/eventstore/kurrentwire"
 	"coffre/eventstore/kurrentwire/certtest"
 	"coffre/eventstore/memory"
+	"coffre/eventstore/storetest"
+	"coffre/projections"
 )
 
 func TestKurrentFlags(t *testing.T) {
@@ -148,4 +153,63 @@ func TestKurrentIsOffUnlessAsked(t *testing.T) {
 		t.Fatalf("offered at %q, %v", where, err)
 	}
 	end()
+}
+
+// TestVaultOnKurrent plays the demo on a vault whose events are behind KurrentDB's
+// protocol, twice with a new process in between, beside others' events: the story
+// comes out, leaves are counted over ours alone, and the index belongs to this log.
+func TestVaultOnKurrent(t *testing.T) {
+	inner := memory.New()
+	foreign := func() {
+		t.Helper()
+		if _, err := inner.Append(t.Context(), eventstore.Batch{Stream: "orders-1", Expected: eventstore.Any, Records: storetest.Records(50)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	foreign()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := kurrentwire.New(kurrentwire.Options{Store: inner, Append: true})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	defer func() {
+		server.Close()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}()
+	dir := t.TempDir()
+	o := vaultOptions{Stores: StoresConfig{Log: "esdb://" + l.Addr().String() + "?tls=false"}}
+	s := &shell{t: t, adapt: func(p *program) {
+		p.open = func(ctx context.Context, dir dataDir) (runningVault, error) { return openVault(ctx, dir, o) }
+	}}
+	for range 2 {
+		if told := s.must(0, "demo", "--data", dir); !strings.Contains(told.out, "steps, each as it must be.") {
+			t.Errorf("%s", told.out)
+		}
+		foreign()
+	}
+	v, err := openVault(t.Context(), dataDir(dir), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	ours := int64(0)
+	for r, err := range inner.ReadAll(t.Context(), eventstore.Position{}, 1<<30) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if projections.Ours(r.Stream.Category()) {
+			ours++
+		}
+	}
+	head, err := v.core.Log.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if leaf, err := v.core.Log.Leaves().Leaf(t.Context(), head); err != nil || leaf != ours-1 || head.Commit <= uint64(ours) {
+		t.Errorf("the last leaf is %d, %v, of %d records of ours up to position %d", leaf, err, ours, head.Commit)
+	}
 }

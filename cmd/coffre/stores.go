@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/eventstore"
+	"coffre/eventstore/kurrent"
+	"coffre/eventstore/leaves"
 	"coffre/eventstore/postgres"
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/sqlite"
@@ -22,15 +24,16 @@ import (
 
 // StoresConfig says where the vault keeps what it knows. Each is sqlite:DIR, or
 // postgres://user@host:port/database, whose password comes from PGPASSWORD or
-// PGPASSFILE if it is not in the variable.
+// PGPASSFILE if it is not in the variable; the events may be in KurrentDB.
 type StoresConfig struct {
-	Log        string // COFFRE_STORE: the events; default the data directory
-	ReadModels string // COFFRE_READMODELS: default where the events are
+	Log        string // COFFRE_STORE: the events, also esdb://...; default the data directory
+	ReadModels string // COFFRE_READMODELS: default where the events are, or the data directory
 	Keys       string // COFFRE_KEYS: the key ring, requests and reactors; default where the read models are
 }
 
 const (
 	onSQLite      = "sqlite:"
+	leavesFile    = "leaves.db" // numbers of the events in KurrentDB
 	processFile   = "process"   // the id of the process that owns this directory
 	askAgain      = time.Second // for a lease, after the database was away
 	keysVariable  = "COFFRE_KEYS"
@@ -43,7 +46,7 @@ func storesFromEnv(lookup func(string) string) (StoresConfig, error) {
 	c := StoresConfig{Log: lookup(storeVariable), ReadModels: lookup(modelVariable), Keys: lookup(keysVariable)}
 	var wrong []error
 	for _, one := range []struct{ name, address string }{{storeVariable, c.Log}, {modelVariable, c.ReadModels}, {keysVariable, c.Keys}} {
-		if !knownPlace(one.address) {
+		if !knownPlace(one.address) && !(one.name == storeVariable && onKurrent(one.address)) {
 			wrong = append(wrong, fmt.Errorf("%s is sqlite:DIR or postgres://user@host:port/database", one.name))
 		}
 	}
@@ -59,6 +62,10 @@ func (c StoresConfig) over(env StoresConfig) (StoresConfig, error) {
 		switch {
 		case one.typed == "":
 			continue
+		case one.flag == "store" && onKurrent(one.typed):
+			if hasPassword(one.typed) {
+				return env, typedPassword(one.flag, one.variable)
+			}
 		case !knownPlace(one.typed):
 			return env, usage("--%s is sqlite:DIR or postgres://user@host:port/database", one.flag)
 		case onPostgres(one.typed) && hasPassword(one.typed):
@@ -78,12 +85,20 @@ func onPostgres(address string) bool {
 	return strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://")
 }
 
+func onKurrent(address string) bool {
+	return strings.HasPrefix(address, "esdb://") || strings.HasPrefix(address, "esdb+discover://")
+}
+
 // in fills in what is not said, for a vault of that directory.
 func (c StoresConfig) in(dir dataDir) StoresConfig {
 	if c.Log == "" {
 		c.Log = onSQLite + string(dir)
 	}
-	if c.ReadModels == "" {
+	switch {
+	case c.ReadModels != "":
+	case onKurrent(c.Log):
+		c.ReadModels = onSQLite + string(dir)
+	default:
 		c.ReadModels = c.Log
 	}
 	if c.Keys == "" {
@@ -113,6 +128,7 @@ type stores struct {
 	logger   *slog.Logger
 	onClose  func(func() error)
 	log      eventstore.Store
+	leaves   *leaves.Index // nil: the log's positions count its leaves
 	keys     *keysdb.DB
 	reactors *reactors.DB
 	postgres *projections.Postgres // where the read models are; nil: in files
@@ -139,9 +155,15 @@ func openStores(ctx context.Context, dir dataDir, o vaultOptions, onClose func(f
 		onClose(release)
 	}
 	var err error
-	if onPostgres(s.at.Log) {
+	switch {
+	case onPostgres(s.at.Log):
 		s.log, err = postgres.Open(ctx, s.at.Log, postgres.Options{Gather: o.Gather})
-	} else {
+	case onKurrent(s.at.Log):
+		if !s.shared() {
+			s.logger.WarnContext(ctx, "the events are in KurrentDB and the keys in this process's directory: no other process may use these events")
+		}
+		return s, s.openKurrent(ctx)
+	default:
 		s.log, err = sqlite.Open(ctx, strings.TrimPrefix(s.at.Log, onSQLite), sqlite.Options{Gather: o.Gather})
 	}
 	if err != nil {
@@ -149,6 +171,29 @@ func openStores(ctx context.Context, dir dataDir, o vaultOptions, onClose func(f
 	}
 	onClose(s.log.Close)
 	return s, nil
+}
+
+// openKurrent opens the log in KurrentDB, and what numbers its leaves.
+func (s *stores) openKurrent(ctx context.Context) error {
+	log, err := kurrent.Open(ctx, s.at.Log, kurrent.Options{Categories: projections.Categories()})
+	if err != nil {
+		return err
+	}
+	s.log = log
+	s.onClose(log.Close)
+	if s.leaves, err = leaves.Open(ctx, s.dir.file(leavesFile), log); err != nil {
+		return err
+	}
+	s.onClose(s.leaves.Close)
+	return nil
+}
+
+// leafIndex says which leaf lies where in the log.
+func (s *stores) leafIndex() eventstore.LeafIndex {
+	if s.leaves == nil {
+		return eventstore.DenseLeaves{}
+	}
+	return s.leaves
 }
 
 // shared reports whether other processes may use the same keys.

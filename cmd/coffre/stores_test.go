@@ -26,6 +26,8 @@ func TestStoresFromEnv(t *testing.T) {
 		{[]string{modelVariable, pg}, StoresConfig{file, pg, pg}},
 		{[]string{storeVariable, pg, keysVariable, other}, StoresConfig{pg, pg, other}},
 		{[]string{storeVariable, pg, modelVariable, "sqlite:m", keysVariable, other}, StoresConfig{pg, "sqlite:m", other}},
+		{[]string{storeVariable, "esdb://u:secret-word@h:2113"}, StoresConfig{"esdb://u:secret-word@h:2113", file, file}},
+		{[]string{storeVariable, "esdb+discover://h", modelVariable, pg}, StoresConfig{"esdb+discover://h", pg, pg}},
 	} {
 		c, err := storesFromEnv(from(tc.pairs...))
 		if got := c.in("d"); err != nil || got != tc.want {
@@ -37,6 +39,12 @@ func TestStoresFromEnv(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), storeVariable) || !strings.Contains(err.Error(), keysVariable) || strings.Contains(err.Error(), "secret-word") {
 			t.Errorf("%v", err)
 		}
+	}
+	if _, err := storesFromEnv(from(keysVariable, "esdb://h")); err == nil {
+		t.Error("keys in KurrentDB")
+	}
+	if _, err := (StoresConfig{Log: "esdb://u:secret-word@h"}).over(StoresConfig{}); err == nil || strings.Contains(err.Error(), "secret-word") {
+		t.Errorf("taken, or told: %v", err)
 	}
 	// What is typed counts before the variable, and holds no password.
 	if c, err := (StoresConfig{Log: other}).over(StoresConfig{Log: pg, Keys: pg}); err != nil || c != (StoresConfig{Log: other, Keys: pg}) {

@@ -140,7 +140,7 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 	if o.Sealing != nil {
 		sealer = o.Sealing(sealer)
 	}
-	log := eventstore.NewLog(eventstore.Options{Store: v.store, Codec: codec.Catalog, Sealer: sealer})
+	log := eventstore.NewLog(eventstore.Options{Store: v.store, Codec: codec.Catalog, Sealer: sealer, Leaves: places.leafIndex()})
 	shreds := shred.Open(dir.file(shredFile))
 	if err := guard(ctx, log, keys, v.ring, shreds); err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 	if err != nil {
 		return nil, err
 	}
-	models.Store, models.Codec, models.Logger = v.store, codec.Catalog, o.Logger
+	models.Store, models.Codec, models.Logger, models.Leaves = v.store, codec.Catalog, o.Logger, places.leafIndex()
 	if v.runner, err = projections.New(models, wallets, consents, accesses, held, forgotten); err != nil {
 		return nil, err
 	}
@@ -197,6 +197,9 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 		})
 	}
 	keep("read models", v.runner.Run)
+	if places.leaves != nil {
+		keep("leaves", places.leaves.Run)
+	}
 	if err := v.core.FollowRegistry(ctx, o.Registry, o.Belgif); err != nil {
 		return nil, err
 	}
