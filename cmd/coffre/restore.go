@@ -280,7 +280,7 @@ func (r *restoring) judge(ctx context.Context) (err error) {
 	if err := ring.ReapplyDestroyed(ctx, citizens, streams); err != nil {
 		return err
 	}
-	store, err := sqlite.Open(ctx, string(r.dir), sqlite.Options{})
+	store, err := sqlite.Open(ctx, string(r.dir), sqlite.Options{ServeDamaged: true}) // verify says more
 	if err != nil {
 		return err
 	}

@@ -201,8 +201,9 @@ func TestForeignArchive(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		whole := w.Close()
 		_, ending := io.WriteString(sealed, behind)
-		if err := errors.Join(w.Close(), ending, sealed.Close()); err != nil {
+		if err := errors.Join(whole, ending, sealed.Close()); err != nil {
 			t.Fatal(err)
 		}
 		_, err = backup.Read(t.Context(), &b, []age.Identity{id}, newTaken())
@@ -210,6 +211,9 @@ func TestForeignArchive(t *testing.T) {
 	}
 	if err := read("", lead, end); err != nil {
 		t.Fatalf("the least archive: %v", err)
+	}
+	if err := read("x", lead, end); !errors.Is(err, backup.ErrDamaged) {
+		t.Errorf("something behind the end: %v", err)
 	}
 	blob := func(name string) member { return member{blobs(name), "x", tar.TypeReg} }
 	for what, members := range map[string][]member{
