@@ -33,6 +33,7 @@ import (
 	"coffre/eventstore/sqlite"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/api"
+	"coffre/handlers/api/apitest"
 	"coffre/handlers/api/token"
 )
 
@@ -78,14 +79,18 @@ func ageKey(t *testing.T) (id *age.X25519Identity, file string) {
 var attestor = grantFor(domain.RoleIssuer, socialSecurity, domain.CitizenID{})
 
 // identity is a request for a document, the same each time.
-func identity(ssin, reference string) string {
-	return `{"ssin":"` + ssin + `","documentType":"identityData","sourceReference":"` + reference + `","validFrom":"2024-01-01","content":{"given_name":"Given","family_name":"4711-` + reference + `","birthdate":"1971-02-25"}}`
+func identity(ssin, reference string, files ...string) string {
+	ids := ""
+	if len(files) > 0 {
+		ids = `"attachments":["` + strings.Join(files, `","`) + `"],`
+	}
+	return `{"ssin":"` + ssin + `","documentType":"identityData","sourceReference":"` + reference + `","validFrom":"2024-01-01",` + ids + `"content":{"given_name":"Given","family_name":"4711-` + reference + `","birthdate":"1971-02-25"}}`
 }
 
-// issue issues an attestation of identity.
-func (r *rig) issue(t *testing.T, key uuid.UUID, ssin, reference string) *httptest.ResponseRecorder {
+// issue issues an attestation of identity with the files of those ids.
+func (r *rig) issue(t *testing.T, key uuid.UUID, ssin, reference string, files ...string) *httptest.ResponseRecorder {
 	t.Helper()
-	req := httptest.NewRequest(http.MethodPost, api.Base+"/documents", strings.NewReader(identity(ssin, reference)))
+	req := httptest.NewRequest(http.MethodPost, api.Base+"/documents", strings.NewReader(identity(ssin, reference, files...)))
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", key.String())
 	return r.ask(req, r.bearer(t, attestor))
@@ -128,9 +133,10 @@ type yesterday struct {
 	kek     string              // kept apart
 
 	a, b    domain.CitizenID
-	a1      string // documents
-	b1, b2  string // b1 is erased since
-	later   string // of b, issued since
+	a1      string            // documents
+	b1, b2  string            // b1 is erased since
+	later   string            // of b, issued since
+	files   map[string]string // the file of a document, by reference
 	first   uuid.UUID
 	answer  string // to the first request
 	records int64  // in the log when the backup was taken
@@ -152,10 +158,14 @@ func newYesterday(t *testing.T) *yesterday {
 		}
 		return d.DocumentID
 	}
-	first := r.issue(t, y.first, ssinA, "a1")
+	y.files = map[string]string{}
+	for _, reference := range []string{"a1", "b1", "b2"} {
+		y.files[reference] = r.upload(t, attestor, apitest.PDF)
+	}
+	first := r.issue(t, y.first, ssinA, "a1", y.files["a1"])
 	y.answer = first.Body.String()
 	y.a1 = document(first)
-	y.b1, y.b2 = document(r.issue(t, uuid.New(), ssinB, "b1")), document(r.issue(t, uuid.New(), ssinB, "b2"))
+	y.b1, y.b2 = document(r.issue(t, uuid.New(), ssinB, "b1", y.files["b1"])), document(r.issue(t, uuid.New(), ssinB, "b2", y.files["b2"]))
 	y.a, y.b = r.citizen(t, ssinA), r.citizen(t, ssinB)
 	head, err := r.store.Head(t.Context())
 	if err != nil {
@@ -216,7 +226,7 @@ func TestRestoreKeepsErasedWhatWasErased(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.out), &done); err != nil {
 		t.Fatal(err)
 	}
-	if done.Manifest.Log.Records != y.records || !done.ShredList || done.Shredded != 2 || done.Unlisted != 0 || !strings.Contains(got.err, fmt.Sprintf("with %d events", y.records)) || !strings.Contains(got.err, "is lost") {
+	if done.Manifest.Log.Records != y.records || !done.ShredList || done.Shredded != 2 || done.Unlisted != 0 || done.Manifest.Blobs.Count != 3 || done.Removed != 2 || !strings.Contains(got.err, fmt.Sprintf("with %d events", y.records)) || !strings.Contains(got.err, "is lost") {
 		t.Errorf("%+v\n%s", done, got.err)
 	}
 	if was, is := readFile(t, y.list), readFile(t, to.file(shredFile)); was != is {
@@ -244,13 +254,28 @@ func TestRestoreKeepsErasedWhatWasErased(t *testing.T) {
 	if w := r.get(t, attestor, "/documents/"+y.b2); !strings.Contains(w.Body.String(), "4711-b2") {
 		t.Errorf("%s", w.Body)
 	}
+	if w := r.get(t, attestor, "/documents/"+y.b2+"/attachments/"+y.files["b2"]); w.Body.String() != apitest.PDF {
+		t.Errorf("the file of what was not erased: %q", w.Body)
+	}
+	left := 0
+	if err := filepath.WalkDir(to.file(blobsFolder), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			left++
+			if d.Name() != y.files["b2"] {
+				t.Errorf("the file %s is still there", d.Name())
+			}
+		}
+		return err
+	}); err != nil || left != 1 {
+		t.Errorf("%d files, %v", left, err)
+	}
 	if w := r.issue(t, uuid.New(), ssinA, "again"); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "citizenErased") {
 		t.Errorf("issuing to who was erased: %d %s", w.Code, w.Body)
 	}
 	if w := r.issue(t, uuid.New(), ssinB, "again"); w.Code != http.StatusCreated {
 		t.Errorf("issuing to somebody else: %d %s", w.Code, w.Body)
 	}
-	if w := r.issue(t, y.first, ssinA, "a1"); w.Body.String() != y.answer {
+	if w := r.issue(t, y.first, ssinA, "a1", y.files["a1"]); w.Body.String() != y.answer {
 		t.Errorf("the first request, repeated: %d %s, was %s", w.Code, w.Body, y.answer)
 	}
 	if w := r.issue(t, y.first, ssinB, "other"); w.Code != http.StatusUnprocessableEntity {
@@ -440,8 +465,8 @@ func (y *yesterday) altered(t *testing.T, alter func(dir dataDir)) []byte {
 		t.Fatal(err)
 	}
 	alter(dir)
-	c := backup.Contents{Manifest: m, Now: time.Now}
-	c.Manifest.Parts = nil
+	c := backup.Contents{Manifest: m, Now: time.Now, Blobs: backup.Folder(dir.file(blobsFolder))}
+	c.Manifest.Parts, c.Manifest.Blobs = nil, backup.BlobTotal{}
 	for name, path := range map[string]string{keysPart: keysFile, reactorsPart: reactorsFile, eventsPart: sqlite.FileName} {
 		s, err := sqlitedb.OpenSnapshot(t.Context(), dir.file(path), sqlitedb.Options{})
 		if err != nil {
