@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -44,7 +45,12 @@ type inVault struct {
 
 func openInVault(t *testing.T, cfg *VaultConfig) *inVault {
 	t.Helper()
-	v := &inVault{t: t, dir: t.TempDir(), logs: &bytes.Buffer{}}
+	return openInVaultAt(t, t.TempDir(), cfg)
+}
+
+func openInVaultAt(t *testing.T, dir string, cfg *VaultConfig) *inVault {
+	t.Helper()
+	v := &inVault{t: t, dir: dir, logs: &bytes.Buffer{}}
 	p := newProgram(terminal{In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: &bytes.Buffer{}})
 	p.open = func(ctx context.Context, dir dataDir) (_ runningVault, err error) {
 		v.opened, err = openVault(ctx, dir, vaultOptions{Vault: cfg, Logger: slog.New(slog.NewJSONHandler(v.logs, nil))})
@@ -291,6 +297,79 @@ func TestIdentitiesOfVault(t *testing.T) {
 		if err := v.close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Yesterday's copies of everything come back, Vault's too: the erased stay erased,
+// the others read, and the copies say nothing to whoever has them.
+func TestEverythingOfYesterdayComesBack(t *testing.T) {
+	ctx := t.Context()
+	s := vaulttest.Start(t)
+	cfg := vaultOf(t, s)
+	v := openInVault(t, cfg)
+	f := inventFamily(time.Now())
+	for _, i := range []invented{f.aunt, f.mother} {
+		if _, err := v.issue(i, "drill-"+i.given); err != nil {
+			t.Fatal(err)
+		}
+	}
+	auntsID, err := who{}.id(ctx, v.citizen(f.aunt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mothersID, err := who{}.id(ctx, v.citizen(f.mother))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, identity := ageKey(t)
+	archive := filepath.Join(t.TempDir(), "yesterday.age")
+	sh := &shell{t: t} // the directory's owner runs in this process, and is asked by its socket
+	sh.must(0, "backup", "--data", v.dir, "--out", archive, "--recipient", id.Recipient().String())
+	snapshot := s.Snapshot(t)
+
+	if _, err := client.Read[api.KeyState](v.as(asOperator).RotateKeys(ctx, api.RotateKeysParams{IdempotencyKey: key()})); err != nil {
+		t.Fatal(err)
+	}
+	asked, err := client.Read[api.Erasure](v.citizen(f.aunt).RequestErasure(ctx, api.RequestErasureParams{IdempotencyKey: key()}, api.ErasureRequest{CitizenID: auntsID, Scope: api.ErasureScopeCitizen, Reason: "citizenRequest"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	officer := v.as(token.Grant{Role: domain.RolePrivacyOfficer})
+	if _, err := client.Read[api.Erasure](officer.ApproveErasure(ctx, asked.Body.ErasureID, api.ApproveErasureParams{IdempotencyKey: key()})); err != nil {
+		t.Fatal(err)
+	}
+	if err := poll(ctx, func() (bool, time.Time, error) {
+		e, err := client.Read[api.Erasure](officer.GetErasure(ctx, asked.Body.ErasureID, api.GetErasureParams{}))
+		return e.Body.State == api.ErasureStateKeysDestroyed || e.Body.State == api.ErasureStateFinal, time.Time{}, err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s.Restore(t, snapshot)
+	restored := filepath.Join(t.TempDir(), "restored")
+	sh.must(0, "restore", archive, "--data", restored, "--identity-file", identity, "--shred-list", dataDir(v.dir).file(shredFile))
+	again := openInVaultAt(t, restored, cfg)
+	w, err := client.Read[api.Wallet](again.citizen(f.mother).GetWallet(ctx, mothersID, api.GetWalletParams{}))
+	if err != nil || len(w.Body.Items) != 1 || !strings.Contains(string(w.Body.Items[0].Content), "householdSize") {
+		t.Errorf("who was not erased reads %d documents: %v", len(w.Body.Items), err)
+	}
+	var no *client.Refusal
+	if _, err := again.issue(f.aunt, "drill-"+f.aunt.given); !errors.As(err, &no) || no.Slug() != "citizenErased" {
+		t.Errorf("issuing to who was erased: %v", err)
+	}
+	if err := again.close(); err != nil {
+		t.Fatal(err)
+	}
+	hits := map[string]string{}
+	words := map[string]bool{"drill-" + f.aunt.given: true, "drill-" + f.mother.given: true, f.aunt.ssin.Reveal(): true, f.mother.ssin.Reveal(): true}
+	if files := newFinder(words).below(t, hits, v.dir, restored, filepath.Dir(archive), s.Dir()); files < 15 {
+		t.Fatalf("looked into %d files only", files)
+	}
+	for word, where := range hits {
+		t.Errorf("%q stands in %s", word, where)
 	}
 }
 
