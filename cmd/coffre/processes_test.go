@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/eventstore/kurrentwire"
+	"coffre/eventstore/memory"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/seal/transit/vaulttest"
 	"coffre/handlers/api"
@@ -157,7 +160,35 @@ func (f *fleet) shows(t *testing.T, s *serving, id domain.DocumentID, at string,
 // sent to all at once makes one document, what one has written another shows, and
 // when any is killed the others go on.
 func TestSeveralProcessesOnOnePostgreSQL(t *testing.T) {
+	newFleet(t, 3).sharesOneVault(t)
+}
+
+// The same with the events behind KurrentDB's protocol, where each process numbers
+// the leaves for itself.
+func TestSeveralProcessesOnOneKurrentDB(t *testing.T) {
 	f := newFleet(t, 3)
+	_, database, _ := strings.Cut(f.env[0], "=")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := kurrentwire.New(kurrentwire.Options{Store: memory.New(), Append: true})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	t.Cleanup(func() {
+		server.Close()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	f.env[0] = storeVariable + "=esdb://" + l.Addr().String() + "?tls=false"
+	f.env = append(f.env, modelVariable+"="+database, keysVariable+"="+database)
+	f.sharesOneVault(t)
+}
+
+// sharesOneVault plays what three processes of one vault must do.
+func (f *fleet) sharesOneVault(t *testing.T) {
+	t.Helper()
 	f.start(t, 0, 1, 2)
 
 	for n := range 8 {
