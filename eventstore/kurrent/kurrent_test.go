@@ -70,7 +70,8 @@ func TestStoreOverMemory(t *testing.T) {
 	storetest.Run(t, harness(func(testing.TB) eventstore.Store { return memory.New() }))
 }
 
-func TestStoreOverSQLiteSoak(t *testing.T) {
+func TestStoreOverSQLite(t *testing.T) {
+	t.Setenv("COFFRE_SOAK", "") // the soak is over memory, where nothing but this store is slow
 	storetest.Run(t, harness(func(t testing.TB) eventstore.Store {
 		s, err := sqlite.Open(t.Context(), t.TempDir(), sqlite.Options{})
 		if err != nil {

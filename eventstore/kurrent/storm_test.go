@@ -2,6 +2,7 @@ package kurrent_test
 
 import (
 	"testing"
+	"time"
 
 	"coffre/eventstore"
 	"coffre/eventstore/faulty/faultnet"
@@ -34,6 +35,7 @@ func TestStormSoak(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer p.Close()
+			slow := false
 			opening := func(t testing.TB) eventstore.Store { return open(t, p.Addr(), kurrent.Options{MaxAppend: 16 << 20}) }
 			storetest.Storm{
 				Harness: storetest.Harness{
@@ -46,6 +48,13 @@ func TestStormSoak(t *testing.T) {
 				Disturb: []func(testing.TB){
 					func(testing.TB) { r.stop(); r.start() },
 					func(testing.TB) { p.Cut() },
+					func(testing.TB) {
+						if slow = !slow; slow {
+							p.Delay(2 * time.Millisecond)
+						} else {
+							p.Heal()
+						}
+					},
 				},
 			}.Run(t)
 		})
