@@ -18,7 +18,7 @@ func TestFailover(t *testing.T) {
 	primary := pgtest.Start(t)
 	dsn := primary.Database(t)
 	standby := primary.Standby(t)
-	s := openStore(t, pgtest.Via(t, dsn, primary.Addr()+","+standby.Addr()), Options{})
+	s := openStore(t, pgtest.Via(t, dsn, standby.Addr()+","+primary.Addr()), Options{})
 
 	var mu sync.Mutex
 	acknowledged := map[eventstore.Stream]eventstore.Appended{}
