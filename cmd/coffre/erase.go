@@ -231,6 +231,9 @@ func certified(c api.ErasureCertificate) []string {
 	facts := []string{"erasure", c.ErasureID.String(), "of", string(c.Scope), "citizen", c.CitizenID.String(), "state", string(c.State),
 		"keys destroyed", strconv.Itoa(len(c.Keys)), "at", day(c.DestroyedAt), "on record in leaf", strconv.FormatInt(c.Record.Leaf, 10),
 		"events now unreadable", strconv.FormatInt(c.UnreadableEvents, 10), "digest over them", fmt.Sprintf("%x", c.Digest)}
+	if c.UnreadableAttachments > 0 {
+		facts = append(facts, "files now unreadable", strconv.FormatInt(c.UnreadableAttachments, 10))
+	}
 	if c.State == api.ErasureStateFinal {
 		facts = append(facts, "key versions trimmed", fmt.Sprintf("up to %d, by %s", c.Trimmed.WrappedBy, day(c.Trimmed.TrimmedAt)))
 		for _, k := range c.Copies {

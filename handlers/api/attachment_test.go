@@ -825,6 +825,10 @@ func TestFilesAreErased(t *testing.T) {
 					t.Errorf("%s reads it still", who.Role)
 				}
 			}
+			answer, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), GetErasureCertificateRequestObject{ErasureID: erasure})
+			if err != nil || answer.(GetErasureCertificate200JSONResponse).UnreadableAttachments != 1 {
+				t.Errorf("the certificate does not say so: %v", err)
+			}
 			tv.Files.SetRule(nil)
 			tv.restart()
 			tv.resting(t)

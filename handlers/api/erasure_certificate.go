@@ -51,6 +51,9 @@ func (v *Vault) certificate(ctx context.Context, of domain.CitizenID, id domain.
 			return ErasureCertificate{}, err
 		}
 	}
+	if c.UnreadableAttachments, err = v.unreadableFiles(ctx, of, c.Keys); err != nil {
+		return ErasureCertificate{}, err
+	}
 	if c.Record, err = v.leafReference(ctx, record); err != nil {
 		return ErasureCertificate{}, err
 	}
@@ -64,6 +67,31 @@ func (v *Vault) certificate(ctx context.Context, of domain.CitizenID, id domain.
 		return ErasureCertificate{}, err
 	}
 	return c, v.sign(ctx, &c)
+}
+
+// unreadableFiles counts the files of the documents that these keys sealed.
+func (v *Vault) unreadableFiles(ctx context.Context, of domain.CitizenID, keys []string) (n int64, err error) {
+	all, err := v.Keys.StreamKeys(ctx, of)
+	if err != nil {
+		return 0, err
+	}
+	for _, k := range all {
+		if k.Stream.Category() != "document" || !slices.Contains(keys, k.ID.String()) {
+			continue
+		}
+		state, _, err := documents.Load(ctx, v.Log, k.Stream)
+		if err != nil {
+			return 0, err
+		}
+		seen := map[domain.AttachmentID]bool{}
+		for _, version := range state.Versions {
+			for _, id := range version.Attachments {
+				seen[id] = true
+			}
+		}
+		n += int64(len(seen))
+	}
+	return n, nil
 }
 
 // leafReference names where in the log a record stands. Until the log has a tree over

@@ -1696,8 +1696,11 @@ type ErasureCertificate struct {
 	State      ErasureState `json:"state"`
 
 	// Trimmed the versions of the key-encryption key that could open what was erased are destroyed
-	Trimmed          TrimmedKeys `json:"trimmed,omitempty,omitzero"`
-	UnreadableEvents int64       `json:"unreadableEvents"`
+	Trimmed TrimmedKeys `json:"trimmed,omitempty,omitzero"`
+
+	// UnreadableAttachments files whose keys stood in those events, and which are removed
+	UnreadableAttachments int64 `json:"unreadableAttachments,omitempty,omitzero"`
+	UnreadableEvents      int64 `json:"unreadableEvents"`
 }
 
 // ErasureID defines model for ErasureId.
