@@ -170,9 +170,12 @@ func (tv *testVault) left(t testing.TB, want ...domain.AttachmentID) {
 			t.Errorf("the key ring does not know a stored file (%v)", err)
 		}
 	}
-	doomed, err := tv.Keys.Doomed(t.Context(), 100)
-	if err != nil || len(doomed) > 0 {
-		t.Errorf("%d files are still to be removed, %v", len(doomed), err)
+	rows, err := keysdb.Do(t.Context(), tv.KeysDB, func(tx *keysdb.Tx) (n int, err error) {
+		err = tx.Row(`SELECT count(*) FROM attachments`, nil, &n)
+		return n, err
+	})
+	if err != nil || rows != len(want) {
+		t.Errorf("the key ring knows %d files, want %d (%v)", rows, len(want), err)
 	}
 }
 
