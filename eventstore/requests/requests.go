@@ -112,13 +112,19 @@ CREATE TABLE requests (
 ALTER TABLE requests ADD COLUMN holder BLOB; -- the process that handles it; NULL for one that is alone
 `}
 
+// Migrate makes the table in db, or brings it up to date, and puts nothing into it:
+// for the target of a copy. [Open] does the same first.
+func Migrate(ctx context.Context, db *keysdb.DB) error {
+	return db.Migrate(ctx, "requests", migrations)
+}
+
 // Open returns the table in db. mac is an HMAC-SHA256 under the deployment's
 // request key (seal.RequestKey); now is the clock, nil for time.Now.
 func Open(ctx context.Context, db *keysdb.DB, mac func(parts ...[]byte) [32]byte, now func() time.Time) (*Table, error) {
 	if now == nil {
 		now = time.Now
 	}
-	if err := db.Migrate(ctx, "requests", migrations); err != nil {
+	if err := Migrate(ctx, db); err != nil {
 		return nil, err
 	}
 	return &Table{db: db, mac: mac, now: now}, nil

@@ -105,25 +105,20 @@ type copier struct {
 	done, total int64
 }
 
-// table copies the rows of one table. A table is read once, in the order of its
-// rows' numbers where they have some.
+// table copies the rows of one table, with their numbers.
 func (c *copier) table(ctx context.Context, name string) error {
 	if _, err := Do(ctx, c.to, func(tx *Tx) (int64, error) { return tx.Exec(`DELETE FROM ` + name) }); err != nil {
 		return err
 	}
-	columns, err := c.from.columns(ctx, name)
-	if err != nil {
-		return err
-	}
-	query, numbered := `SELECT * FROM `+name, slices.Contains(columns, "id")
-	if numbered {
-		query += ` ORDER BY id`
-	}
-	rows, err := c.from.reads.db.QueryxContext(ctx, query)
+	rows, err := c.from.reads.db.QueryxContext(ctx, `SELECT * FROM `+name)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return err
+	}
 	batch := make([]Row, 0, copyRows)
 	for rows.Next() {
 		row := make(Row, len(columns))
@@ -143,10 +138,7 @@ func (c *copier) table(ctx context.Context, name string) error {
 	if err := c.write(ctx, name, columns, batch); err != nil {
 		return err
 	}
-	if renumber := c.to.engine.renumber(name); renumber != "" && numbered {
-		_, err = Do(ctx, c.to, func(tx *Tx) (int64, error) { return tx.Exec(renumber) })
-	}
-	return err
+	return c.to.engine.renumber(ctx, name)
 }
 
 func (c *copier) write(ctx context.Context, table string, columns []string, rows []Row) (err error) {
@@ -203,15 +195,6 @@ func (db *DB) tables(ctx context.Context) (names []string, err error) {
 func (db *DB) contents(ctx context.Context) ([]string, error) {
 	names, err := db.tables(ctx)
 	return slices.DeleteFunc(names, func(name string) bool { return name == "schema_versions" || name == copying }), err
-}
-
-func (db *DB) columns(ctx context.Context, table string) ([]string, error) {
-	rows, err := db.reads.db.QueryxContext(ctx, `SELECT * FROM `+table+` LIMIT 0`)
-	if err != nil {
-		return nil, err
-	}
-	columns, err := rows.Columns()
-	return columns, errors.Join(err, rows.Close())
 }
 
 func (db *DB) count(ctx context.Context, table string) (n int64, err error) {

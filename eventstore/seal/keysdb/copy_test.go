@@ -14,7 +14,7 @@ import (
 
 var copySteps = []string{`
 CREATE TABLE keys (
-	id      INTEGER PRIMARY KEY,
+	n       INTEGER PRIMARY KEY,
 	name    TEXT NOT NULL UNIQUE,
 	wrapped BLOB
 ) STRICT;
@@ -22,14 +22,14 @@ CREATE TABLE words (word TEXT NOT NULL PRIMARY KEY, n INTEGER NOT NULL) STRICT;
 `}
 
 type keyRow struct {
-	ID      int64
+	N       int64
 	Name    string
 	Wrapped []byte
 }
 
 func keyRows(t *testing.T, db *keysdb.DB) (rows []keyRow) {
 	t.Helper()
-	s, err := db.Read(`SELECT id, name, wrapped FROM keys ORDER BY id`)
+	s, err := db.Read(`SELECT n, name, wrapped FROM keys ORDER BY n`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func fill(t *testing.T, db *keysdb.DB, n int) {
 			if i%7 != 0 {
 				wrapped = []byte{0, byte(i), 0xff}
 			}
-			if _, err := tx.Exec(`INSERT INTO keys (id, name, wrapped) VALUES (?, ?, ?)`, 3*i+5, string(rune('a'+i%26))+string(rune(0x4e00+i)), wrapped); err != nil {
+			if _, err := tx.Exec(`INSERT INTO keys (n, name, wrapped) VALUES (?, ?, ?)`, 3*i+5, string(rune('a'+i%26))+string(rune(0x4e00+i)), wrapped); err != nil {
 				return 0, err
 			}
 		}
@@ -154,7 +154,7 @@ func TestCopyStopped(t *testing.T) {
 		}
 		// Meanwhile something was destroyed in the source: it must not survive in the target.
 		if _, err := keysdb.Do(t.Context(), from, func(tx *keysdb.Tx) (int64, error) {
-			return tx.Exec(`UPDATE keys SET wrapped = NULL WHERE id < 500`)
+			return tx.Exec(`UPDATE keys SET wrapped = NULL WHERE n < 500`)
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -176,8 +176,8 @@ func TestCopyStopped(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, row := range keyRows(t, to) {
-			if want := row.ID >= 500 && i%7 != 0; want != (string(row.Wrapped) == "anew") || !want && row.Wrapped != nil {
-				t.Fatalf("row %d holds %d bytes", row.ID, len(row.Wrapped))
+			if want := row.N >= 500 && i%7 != 0; want != (string(row.Wrapped) == "anew") || !want && row.Wrapped != nil {
+				t.Fatalf("row %d holds %d bytes", row.N, len(row.Wrapped))
 			}
 		}
 	})

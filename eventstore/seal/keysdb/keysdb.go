@@ -46,9 +46,8 @@ type engine interface {
 	scrub(ctx context.Context) error
 	// tables is a query for the names of all tables, in one order.
 	tables() string
-	// renumber is a statement after which rows get numbers above those that a table
-	// holds; "" where that goes without saying.
-	renumber(table string) string
+	// renumber lets new rows of a table get numbers above those that it holds.
+	renumber(ctx context.Context, table string) error
 	close() error
 }
 

@@ -95,8 +95,18 @@ func (e *postgresEngine) tables() string {
 	return `SELECT tablename::text FROM pg_tables WHERE schemaname = '` + schema + `' ORDER BY tablename`
 }
 
-func (e *postgresEngine) renumber(table string) string {
-	return `SELECT setval(pg_get_serial_sequence('` + table + `', 'id'), (SELECT COALESCE(max(id), 0) + 1 FROM ` + table + `), false)`
+func (e *postgresEngine) renumber(ctx context.Context, table string) error {
+	var columns []string
+	if err := e.writer.SelectContext(ctx, &columns, `SELECT column_name::text FROM information_schema.columns
+		WHERE table_schema = $1 AND table_name = $2 AND is_identity = 'YES'`, schema, table); err != nil {
+		return err
+	}
+	for _, column := range columns {
+		if _, err := e.writer.ExecContext(ctx, `SELECT setval(pg_get_serial_sequence($1, $2), (SELECT COALESCE(max(`+column+`), 0) + 1 FROM `+table+`), false)`, table, column); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *postgresEngine) close() error { return errors.Join(e.reader.Close(), e.writer.Close()) }

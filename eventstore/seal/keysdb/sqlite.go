@@ -67,6 +67,6 @@ func (e sqliteEngine) tables() string {
 	return `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name`
 }
 
-func (e sqliteEngine) renumber(string) string { return "" }
+func (e sqliteEngine) renumber(context.Context, string) error { return nil } // goes without saying
 
 func (e sqliteEngine) close() error { return e.db.Close() }
