@@ -15,10 +15,11 @@ import (
 const storeVariable = "COFFRE_STORE"
 
 func newStore(p *program) *cobra.Command {
-	return group("store", "Prepare the database that keeps the log",
+	return group("store", "Prepare the database that keeps the log, and copy a vault to others",
 		`  coffre store prepare --store postgres://owner@db.example/vault --role coffre
-  coffre store prepare --store esdb://kurrent.example:2113 --credentials-file admin.txt --role coffre`,
-		newStorePrepare(p))
+  coffre store prepare --store esdb://kurrent.example:2113 --credentials-file admin.txt --role coffre
+  coffre store copy --from sqlite:data --to postgres://coffre@db.example/vault --to-data run`,
+		newStorePrepare(p), newStoreCopy(p))
 }
 
 func typedPassword(flag, variable string) error {

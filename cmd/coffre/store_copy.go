@@ -1,0 +1,371 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"coffre/eventstore"
+	"coffre/eventstore/backup"
+	"coffre/eventstore/blob"
+	"coffre/eventstore/codec"
+	"coffre/eventstore/requests"
+	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/seal/shred"
+	"coffre/eventstore/sqlite"
+	"coffre/eventstore/storecopy"
+)
+
+// A copy goes: the mark in the target's key ring → events → attachments → the shred
+// list → the key ring, under the target's own keeper → the mark goes → everything is
+// read and compared. As long as the mark is there nothing opens the target as a vault.
+// Stopped at any step it is begun again: what is there already is passed over.
+
+// copyEnd is one of the two vaults of a copy.
+type copyEnd struct {
+	data dataDir // its files, and its control socket when it is served
+	at   StoresConfig
+}
+
+// copied is what --json shows.
+type copied struct {
+	Leaves      int64  `json:"leaves"`
+	Copied      int64  `json:"copied"` // of the leaves, by this call
+	Digest      string `json:"digest"` // SHA-256 over the leaf hashes
+	Attachments int64  `json:"attachments"`
+	Rewrapped   bool   `json:"rewrapped"` // the target's keeper is another
+}
+
+func newStoreCopy(p *program) *cobra.Command {
+	var fromData, toData string
+	var from, to StoresConfig
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "copy", Short: "Bring a whole vault to other databases, keys and all",
+		Long: `Copies events, key ring, requests, attachments and the shred list of a vault that nobody
+serves: ids, times and order are kept, so leaves and proofs are the same. The target's keys
+lie in Vault where one is configured (COFFRE_VAULT_ADDR), else in a key file; where that is
+another keeper than the source's every key is wrapped again. The target is empty, or one that
+a copy before did not finish; until the end it does not open. In the end both are read and
+compared. Stopped, run it again: it goes on.
+
+Read models are not copied: the target builds them. Reactors begin at the end of the copied
+log, so let them catch up first. Destroy the source, its key file and its backups when the
+target is in use: what is erased afterwards is erased in the target only.`,
+		Example: `  coffre store copy --from sqlite:data --to postgres://coffre@db.example/vault --to-data run
+  coffre store copy --from-data run --from postgres://coffre@db.example/vault --to sqlite:copy
+  coffre store copy --from sqlite:data --to esdb://kurrent.example:2113 --to-keys postgres://coffre@db.example/vault --to-data run`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := FromEnv(p.env)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			source, err := endOf("from", fromData, from, StoresConfig{})
+			if err != nil {
+				return err
+			}
+			target, err := endOf("to", toData, to, config.Stores)
+			if err != nil {
+				return err
+			}
+			done, err := p.copyVault(cmd.Context(), source, target, config)
+			if err != nil {
+				return err
+			}
+			return p.printCopied(asJSON, done)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&from.Log, "from", "", "`address` of the source's events: sqlite:DIR, postgres://... or esdb://... without a password")
+	f.StringVar(&fromData, "from-data", "", "the source's data `directory` (default: the one of --from)")
+	f.StringVar(&from.Keys, "from-keys", "", "`address` of the source's key ring (default: where the events are, or the data directory)")
+	f.StringVar(&to.Log, "to", "", "`address` of the target's events (default: "+storeVariable+")")
+	f.StringVar(&toData, "to-data", "", "the target's data `directory` (default: the one of --to)")
+	f.StringVar(&to.Keys, "to-keys", "", "`address` of the target's key ring (default: "+keysVariable+", or where the events are, or the data directory)")
+	for _, name := range []string{"from-data", "to-data"} {
+		_ = cmd.MarkFlagDirname(name) // only for a flag that is not there
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// endOf makes one end of a copy of what was typed after the flags of that name.
+func endOf(name, data string, typed, env StoresConfig) (copyEnd, error) {
+	at, err := typed.over(env)
+	if err != nil {
+		return copyEnd{}, err
+	}
+	if dir, file := strings.CutPrefix(at.Log, onSQLite); data == "" && file {
+		data = dir
+	}
+	if data == "" {
+		return copyEnd{}, usage("--%s-data is missing: where the vault's own files lie", name)
+	}
+	return copyEnd{dataDir(data), at.in(dataDir(data))}, nil
+}
+
+// exists refuses a source that is no vault, before opening it would make one of it.
+func (e copyEnd) exists() error {
+	path := string(e.data)
+	if dir, file := strings.CutPrefix(e.at.Log, onSQLite); file {
+		path = dataDir(dir).file(sqlite.FileName)
+	}
+	there, err := isThere(path)
+	if err == nil && !there {
+		err = fmt.Errorf("there is no vault in %s", e.data)
+	}
+	return err
+}
+
+// openEnd is one end of a copy while it is open.
+type openEnd struct {
+	*stores
+	keeper keeper
+	blobs  blob.Store
+	bucket bool // the blobs lie in the configured bucket
+}
+
+// open opens one end. Its functions onClose run in any case.
+func (e copyEnd) open(ctx context.Context, config Config, logger *slog.Logger, onClose func(func() error)) (o openEnd, err error) {
+	release, err := e.data.own()
+	if err != nil {
+		return o, fmt.Errorf("%s: %w", e.data, err)
+	}
+	onClose(release)
+	if err := e.data.restoredWhole(); err != nil {
+		return o, err
+	}
+	if o.stores, err = openStores(ctx, e.data, vaultOptions{Stores: e.at, Logger: logger}, onClose); err != nil {
+		return o, err
+	}
+	vault := config.Vault
+	if inFile, err := isThere(e.data.file(kekFile)); err != nil {
+		return o, err
+	} else if inFile { // a directory keeps the keeper it was made with
+		vault = nil
+	}
+	if o.keeper, err = openKeeper(ctx, e.data, vault, logger); err != nil {
+		return o, err
+	}
+	onClose(o.keeper.close)
+	if err := o.openKeys(ctx); err != nil {
+		return o, err
+	}
+	files := config.Blobs
+	if local, err := isThere(e.data.file(blobsFolder)); err != nil {
+		return o, err
+	} else if local {
+		files = nil
+	}
+	o.bucket = files != nil
+	var closeFiles func() error
+	if o.blobs, closeFiles, err = openBlobs(ctx, e.data, files); err != nil {
+		return o, err
+	}
+	onClose(closeFiles)
+	return o, nil
+}
+
+var (
+	errSameVault = errors.New("the source and the target are the same")
+	errNoSource  = errors.New("there is no vault to copy: its key ring is empty")
+)
+
+func (p *program) copyVault(ctx context.Context, source, target copyEnd, config Config) (done copied, err error) {
+	if source.data == target.data || source.at.Log == target.at.Log || source.at.Keys == target.at.Keys {
+		return done, usage("%v", errSameVault)
+	}
+	if err := source.exists(); err != nil {
+		return done, err
+	}
+	var closers []func() error
+	defer func() {
+		for i := len(closers) - 1; i >= 0; i-- {
+			err = errors.Join(err, closers[i]())
+		}
+	}()
+	onClose := func(f func() error) { closers = append(closers, f) }
+	logger := slog.New(slog.NewTextHandler(p.Err, &slog.HandlerOptions{Level: slog.LevelError}))
+	// The source first: a directory that is no vault must not make one of the target.
+	from, err := source.open(ctx, config, logger, onClose)
+	if err != nil {
+		return done, err
+	}
+	to, err := target.open(ctx, config, logger, onClose)
+	if err != nil {
+		return done, err
+	}
+	if err := to.keys.BeginCopy(ctx); err != nil {
+		return done, err
+	}
+	for _, keys := range []*keysdb.DB{from.keys, to.keys} {
+		if err := migrateKeys(ctx, keys); err != nil {
+			return done, err
+		}
+	}
+	done.Rewrapped = from.keeper.vault == nil || to.keeper.vault == nil
+
+	log, err := p.copyLog(ctx, from.log, to.log)
+	if err != nil {
+		return done, err
+	}
+	done.Leaves, done.Copied, done.Digest = log.Leaves, log.Copied, fmt.Sprintf("%x", log.Digest)
+	if done.Attachments, err = p.copyBlobs(ctx, from, to); err != nil {
+		return done, err
+	}
+	if err := copyFile(target.data.file(shredFile), source.data.file(shredFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return done, fmt.Errorf("copy the shred list: %w", err)
+	}
+	bar := progress{}
+	told := int64(0)
+	change := keysChange(from.keeper, to.keeper, done.Rewrapped)
+	err = keysdb.Copy(ctx, from.keys, to.keys, change, func(n, total int64) {
+		if told == 0 {
+			bar = p.progress(total, "keys", false)
+		}
+		bar.add(n - told)
+		told = n
+	})
+	bar.done()
+	if err != nil {
+		return done, err
+	}
+	return done, to.check(ctx, target.data)
+}
+
+// migrateKeys brings every component's tables in a key database up to date.
+func migrateKeys(ctx context.Context, db *keysdb.DB) error {
+	if _, err := backup.OpenLedger(ctx, db); err != nil {
+		return err
+	}
+	return errors.Join(seal.Migrate(ctx, db), requests.Migrate(ctx, db), db.Migrate(ctx, "guard", guardTables))
+}
+
+// keysChange leaves behind what only means something beside the source: how far its
+// log was compared, and under another keeper its backups.
+func keysChange(from, to seal.KEK, rewrap bool) keysdb.Change {
+	under := func(_ context.Context, _ string, rows []keysdb.Row) ([]keysdb.Row, error) { return rows, nil }
+	if rewrap {
+		under = seal.Rewrapping(from, to)
+	}
+	return func(ctx context.Context, table string, rows []keysdb.Row) ([]keysdb.Row, error) {
+		if table == "guard" || table == "backups_made" && rewrap {
+			return nil, nil
+		}
+		return under(ctx, table, rows)
+	}
+}
+
+func (p *program) copyLog(ctx context.Context, from, to eventstore.Store) (storecopy.Result, error) {
+	head, err := from.Head(ctx)
+	if err != nil {
+		return storecopy.Result{}, err
+	}
+	if head.IsZero() {
+		return storecopy.Result{}, errNoSource
+	}
+	total := int64(-1)
+	if head.Commit == head.Prepare && head.Commit < 1<<40 { // the positions count the records
+		total = 2 * int64(head.Commit)
+	}
+	bar := p.progress(total, "events", false)
+	defer bar.done()
+	const step = 256
+	return storecopy.Log(ctx, from, to, func(leaves int64) {
+		if leaves%step == 0 {
+			bar.add(step)
+		}
+	})
+}
+
+// copyBlobs brings every blob to the target, unless both have the same bucket, and
+// compares what is there.
+func (p *program) copyBlobs(ctx context.Context, from, to openEnd) (n int64, err error) {
+	if from.bucket && to.bucket {
+		return 0, nil
+	}
+	bar := p.progress(-1, "attachments", true)
+	defer bar.done()
+	err = from.blobs.Walk(ctx, func(i blob.Info) error {
+		n++
+		bar.add(i.Size)
+		content, err := from.blobs.Open(ctx, i.Name, 0)
+		if err != nil {
+			return err
+		}
+		err = to.blobs.Put(ctx, i.Name, content, i.Size)
+		if err = errors.Join(ignore(err, blob.ErrExists), content.Close()); err != nil {
+			return err
+		}
+		return sameBlob(ctx, from.blobs, to.blobs, i)
+	})
+	if err != nil {
+		return n, fmt.Errorf("copy the attachments: %w", err)
+	}
+	return n, nil
+}
+
+func ignore(err, expected error) error {
+	if errors.Is(err, expected) {
+		return nil
+	}
+	return err
+}
+
+var errOtherBlob = errors.New("the target has other bytes under the same name")
+
+func sameBlob(ctx context.Context, a, b blob.Store, i blob.Info) error {
+	var sums [2][]byte
+	for n, s := range []blob.Store{a, b} {
+		content, err := s.Open(ctx, i.Name, 0)
+		if err != nil {
+			return err
+		}
+		sum := sha256.New()
+		_, err = io.Copy(sum, content)
+		if err = errors.Join(err, content.Close()); err != nil {
+			return err
+		}
+		sums[n] = sum.Sum(nil)
+	}
+	if !bytes.Equal(sums[0], sums[1]) {
+		return errOtherBlob
+	}
+	return nil
+}
+
+// check opens the target's key ring as a start of the vault does: it knows every
+// citizen of the log, and what the log or the shred list says was destroyed, is.
+func (o openEnd) check(ctx context.Context, dir dataDir) (err error) {
+	ring, err := seal.OpenRing(ctx, o.keys, o.keeper, seal.Config{})
+	if err != nil {
+		return fmt.Errorf("open the copied key ring: %w", err)
+	}
+	defer func() { err = errors.Join(err, ring.Close()) }()
+	log := eventstore.NewLog(eventstore.Options{Store: o.log, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring}})
+	return guard(ctx, log, o.keys, ring, shred.Open(dir.file(shredFile)))
+}
+
+func (p *program) printCopied(asJSON bool, done copied) error {
+	if asJSON {
+		return p.printJSON(done)
+	}
+	keys := "as they were"
+	if done.Rewrapped {
+		keys = "wrapped again by the target's keeper"
+	}
+	return p.facts("leaves", strconv.FormatInt(done.Leaves, 10), "copied now", strconv.FormatInt(done.Copied, 10),
+		"digest over the leaves", done.Digest, "attachments", strconv.FormatInt(done.Attachments, 10), "keys", keys,
+		"compared", "every leaf and attachment is the same")
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/postgres/pgtest"
+	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/seal/localkek"
+	"coffre/eventstore/seal/transit/vaulttest"
+	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/handlers/api"
+	"coffre/handlers/api/token"
+)
+
+// seen is what people and auditors see of a vault, as it is answered.
+func seen(t *testing.T, dir dataDir, o vaultOptions, people []domain.SSIN) (wallets []string, log string) {
+	t.Helper()
+	v, err := openVault(t.Context(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := v.runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	key, err := token.OpenDevKey(dir.file(devKeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{opened: v, dir: dir, key: key}
+	for _, ssin := range people {
+		id, err := v.ring.Resolve(t.Context(), ssin)
+		if errors.Is(err, eventstore.ErrErased) {
+			wallets = append(wallets, "erased")
+			continue
+		} else if err != nil {
+			wallets = append(wallets, err.Error()) // never known
+			continue
+		}
+		var w api.Wallet
+		wallets = append(wallets, r.read(t, token.Grant{Role: domain.RoleCitizen, SSIN: ssin},
+			httptest.NewRequest(http.MethodGet, api.Base+"/citizens/"+id.String()+"/wallet", nil), &w))
+	}
+	var text strings.Builder
+	for after := ""; ; {
+		var page api.Events
+		text.WriteString(r.read(t, token.Grant{Role: domain.RoleAuditor, Subject: "copy"},
+			httptest.NewRequest(http.MethodGet, api.Base+"/events?limit=100"+after, nil), &page))
+		if page.Next == "" {
+			return wallets, text.String()
+		}
+		_, cursor, _ := strings.Cut(string(page.Next), "after=")
+		cursor, _, _ = strings.Cut(cursor, "&")
+		after = "&after=" + cursor
+	}
+}
+
+// numbers returns the national numbers that the demo tells of.
+func numbers(t *testing.T, out string) (people []domain.SSIN) {
+	t.Helper()
+	known := map[string]bool{}
+	var walk func(any)
+	walk = func(value any) {
+		switch v := value.(type) {
+		case map[string]any:
+			if text, ok := v["ssin"].(string); ok && !known[text] {
+				known[text] = true
+				if ssin, err := domain.ParseSSIN(text); err == nil {
+					people = append(people, ssin)
+				}
+			}
+			for _, one := range v {
+				walk(one)
+			}
+		case []any:
+			for _, one := range v {
+				walk(one)
+			}
+		}
+	}
+	for line := range strings.Lines(out) {
+		var step any
+		if err := json.Unmarshal([]byte(line), &step); err != nil {
+			t.Fatal(err)
+		}
+		walk(step)
+	}
+	if len(people) < 4 {
+		t.Fatalf("the demo tells of %d people", len(people))
+	}
+	return people
+}
+
+// TestCopyFromTheLaptopToProductionAndBack takes a vault with its keys in a file to
+// PostgreSQL with its keys in Vault, and from there into files again.
+func TestCopyFromTheLaptopToProductionAndBack(t *testing.T) {
+	laptop, run, back := dataDir(t.TempDir()), dataDir(t.TempDir()), dataDir(filepath.Join(t.TempDir(), "back"))
+	people := numbers(t, (&shell{t: t}).must(0, "demo", "--json", "--data", string(laptop)).out)
+	wallets, log := seen(t, laptop, vaultOptions{}, people)
+	if joined := strings.Join(wallets, ""); !strings.Contains(joined, `"content"`) || !strings.Contains(joined, "erased") {
+		t.Fatalf("the demo's wallets hold too little for this test: %s", joined)
+	}
+
+	address, err := url.Parse(pgtest.Shared(t).Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := address.User.Password()
+	t.Setenv("PGPASSWORD", password)
+	address.User = url.User(address.User.Username())
+	pg := address.String()
+	vault := vaultOf(t, vaulttest.Shared(t))
+	inVault := &shell{t: t, adapt: func(p *program) {
+		env := map[string]string{
+			"COFFRE_VAULT_ADDR": vault.Address, "COFFRE_VAULT_CA_FILE": vault.CAFile, "COFFRE_VAULT_TIMEOUT": vault.Timeout.String(),
+			"COFFRE_VAULT_ROLE": vault.Application.Role, "COFFRE_VAULT_SECRET_ID_FILE": vault.Application.SecretIDFile,
+		}
+		p.Getenv = func(name string) string { return env[name] }
+	}}
+	answer := func(args ...string) (c copied) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(inVault.must(0, append([]string{"store", "copy", "--json"}, args...)...).out), &c); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+
+	there := answer("--from", "sqlite:"+string(laptop), "--to", pg, "--to-data", string(run))
+	if there.Copied != there.Leaves || there.Leaves < 40 || !there.Rewrapped {
+		t.Fatalf("%+v", there)
+	}
+	same := func(where string, dir dataDir, o vaultOptions) {
+		t.Helper()
+		gotWallets, gotLog := seen(t, dir, o, people)
+		for i := range wallets {
+			if gotWallets[i] != wallets[i] {
+				t.Errorf("%s: a wallet differs:\n%s\n%s", where, gotWallets[i], wallets[i])
+			}
+		}
+		// Looking at a vault is on record in it, so the ends of the logs are their own.
+		if !strings.HasPrefix(gotLog, log[:len(log)/2]) {
+			t.Errorf("%s: the log differs", where)
+		}
+	}
+	same("in PostgreSQL", run, vaultOptions{Vault: vault, Stores: StoresConfig{Log: pg}})
+
+	// One that is in use is not copied over.
+	if got := inVault.must(exitFailed, "store", "copy", "--from", "sqlite:"+string(laptop), "--to", pg, "--to-data", string(run)); !strings.Contains(got.err, "empty") {
+		t.Errorf("copied over a vault: %s", got.err)
+	}
+	for _, bad := range [][]string{
+		{"--from", "sqlite:" + string(laptop), "--to", "sqlite:" + string(laptop)},
+		{"--from", "sqlite:" + string(laptop), "--to", pg}, // where are its own files?
+		{"--from", "sqlite:" + string(laptop), "--to", "mysql://h/d", "--to-data", "x"},
+		{"--from", "sqlite:" + string(laptop), "--to", "postgres://u:word@h/d", "--to-data", "x"},
+	} {
+		if got := inVault.must(exitUsage, append([]string{"store", "copy"}, bad...)...); strings.Contains(got.err, "word@") {
+			t.Errorf("a password was told: %s", got.err)
+		}
+	}
+
+	home := answer("--from", pg, "--from-data", string(run), "--to", "sqlite:"+string(back))
+	if home.Rewrapped || home.Leaves < there.Leaves {
+		t.Fatalf("%+v", home)
+	}
+	same("back in files", back, vaultOptions{Vault: vault})
+}
+
+// A target whose copy was not finished is no vault yet.
+func TestUnfinishedCopyDoesNotOpen(t *testing.T) {
+	dir := dataDir(t.TempDir())
+	kek, err := localkek.Open(dir.file(kekFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kek.Close(); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keysdb.Open(t.Context(), dir.file(keysFile), sqlitedb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.BeginCopy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&shell{t: t}).must(exitFailed, "keys", "status", "--data", string(dir)); !strings.Contains(err.err, "not finished") {
+		t.Errorf("opened: %s", err.err)
+	}
+	if err := (&shell{t: t}).must(exitFailed, "store", "copy", "--from", "sqlite:"+t.TempDir(), "--to", "sqlite:"+string(dir)); !strings.Contains(err.err, "no vault") {
+		t.Errorf("copied from nothing: %s", err.err)
+	}
+}
