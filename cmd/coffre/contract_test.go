@@ -128,6 +128,8 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, friend, "/mandates/"+things["mandateId"]+"/accept", "", nil)
 	r.post(t, me, "/mandates/"+things["mandateId"]+"/end", `{}`, &struct{}{})
 	r.get(t, me, "/mandates")
+	r.get(t, operator, "/signingKeys")
+	r.get(t, officer, "/dueErasures")
 	r.post(t, me, "/citizens/"+a.String()+"/subjectAccessReport", `{}`, &struct{}{})
 
 	consumer := grantFor(domain.RoleConsumer, "0203430576", domain.CitizenID{})
