@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -370,6 +371,44 @@ func TestEverythingOfYesterdayComesBack(t *testing.T) {
 	}
 	for word, where := range hits {
 		t.Errorf("%q stands in %s", word, where)
+	}
+}
+
+// An operator's year with Vault: rotate, back up and verify, retire, trim; what was
+// trimmed is gone from Vault, and everything opens.
+func TestRotationInVault(t *testing.T) {
+	ctx := t.Context()
+	s := vaulttest.Start(t)
+	v := openInVault(t, vaultOf(t, s))
+	f := inventFamily(time.Now())
+	if _, err := v.issue(f.mother, "slice-mother"); err != nil {
+		t.Fatal(err)
+	}
+	mother := v.citizen(f.mother)
+	id, err := who{}.id(ctx, mother)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipient, identity := ageKey(t)
+	sh := &shell{t: t} // the directory's owner runs in this process, and is asked by its socket
+	sh.must(0, "keys", "rotate", "--data", v.dir)
+	if got := sh.must(exitFailed, "keys", "retire", "--data", v.dir); !strings.Contains(got.err, "restored for a test") {
+		t.Error(got.err)
+	}
+	sh.must(0, "backup", "--data", v.dir, "--out", filepath.Join(t.TempDir(), "late.age"), "--recipient", recipient.Recipient().String(), "--verify", "--identity-file", identity)
+	sh.must(0, "keys", "retire", "--data", v.dir)
+	sh.must(0, "keys", "trim", "--data", v.dir, "--yes")
+	key, err := s.Admin().Logical().ReadWithContext(ctx, "coffre/keys/kek")
+	if err != nil || fmt.Sprintf("%v %v %v", key.Data["latest_version"], key.Data["min_decryption_version"], key.Data["min_available_version"]) != "2 2 2" {
+		t.Errorf("Vault's key is at %v, %v", key, err)
+	}
+	v.opened.ring.Forget(id)
+	w, err := client.Read[api.Wallet](mother.GetWallet(ctx, id, api.GetWalletParams{}))
+	if err != nil || len(w.Body.Items) != 1 || !strings.Contains(string(w.Body.Items[0].Content), "householdSize") {
+		t.Errorf("%d documents, %v", len(w.Body.Items), err)
+	}
+	if err := v.close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
