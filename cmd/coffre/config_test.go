@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -73,6 +74,19 @@ func TestRetentionsFromEnv(t *testing.T) {
 	for _, bad := range [][3]string{{"30", "", ""}, {"30", "7", "soon"}, {"-1", "7", "14"}, {"30", "7", "99999"}, {"1.5", "7", "14"}} {
 		if c, err := from(bad[0], bad[1], bad[2]); err == nil || c.Retentions != nil || !strings.Contains(err.Error(), "_DAYS") {
 			t.Errorf("E-3 %v: %+v %v", bad, c.Retentions, err)
+		}
+	}
+}
+
+// The guide names every variable there is.
+func TestVaultsVariablesAreExplained(t *testing.T) {
+	guide, err := os.ReadFile("../../deploy/vault/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(vaultVariables, "ADDR") {
+		if !strings.Contains(string(guide), "`COFFRE_VAULT_"+name+"`") {
+			t.Errorf("deploy/vault/README.md does not explain COFFRE_VAULT_%s", name)
 		}
 	}
 }
