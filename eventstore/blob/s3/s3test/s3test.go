@@ -12,7 +12,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
@@ -25,15 +24,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"coffre/eventstore/blob/s3"
+	"coffre/eventstore/testserver"
 )
 
 const (
@@ -85,7 +83,7 @@ func start(t testing.TB) (*Server, error) {
 		cmd := exec.Command(binary, "--quiet", "--region", region, "--port", address, "--cert", cert, "--key", key,
 			"posix", "--sidecar", filepath.Join(dir, "meta"), "--versioning-dir", filepath.Join(dir, "versions"), filepath.Join(dir, "objects"))
 		cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY=tester", "ROOT_SECRET_KEY="+s.secret)
-		cmd.SysProcAttr = dieWithUs()
+		cmd.SysProcAttr = testserver.DieWithUs()
 		var said bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &said, &said
 		if err := cmd.Start(); err != nil {
@@ -216,99 +214,12 @@ func (s *Server) Add(t testing.TB, bucket, name string) {
 	}
 }
 
-// moduleRoot finds the folder of the project's go.mod from a test's folder.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		b, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && bytes.HasPrefix(b, []byte("module coffre\n")) {
-			return dir, nil
-		}
-		above := filepath.Dir(dir)
-		if above == dir {
-			return "", errors.New("this is no folder of the project")
-		}
-		dir = above
-	}
-}
+// module is the server's own.
+var module = testserver.Module{Name: "s3server", Folder: "eventstore/blob/s3/s3server", Target: command}
 
 // Binary returns the path of the server's binary, after building it where there is
-// none. Of several processes that ask at once one builds.
-func Binary(ctx context.Context) (string, error) {
-	path, err := binary(ctx)
-	if err != nil {
-		return "", fmt.Errorf("S3 server for tests: %w", err)
-	}
-	return path, nil
-}
-
-func binary(ctx context.Context) (string, error) {
-	root, err := moduleRoot()
-	if err != nil {
-		return "", err
-	}
-	source := filepath.Join(root, "eventstore", "blob", "s3", "s3server")
-	sum := sha256.New()
-	fmt.Fprintln(sum, runtime.GOOS, runtime.GOARCH)
-	for _, name := range []string{"go.mod", "go.sum"} {
-		b, err := os.ReadFile(filepath.Join(source, name))
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintln(sum, name, len(b))
-		sum.Write(b)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir() // a service account without a home
-	}
-	dir := filepath.Join(cache, "coffre")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "s3server-"+hex.EncodeToString(sum.Sum(nil)[:8]))
-	if built(path) {
-		return path, nil
-	}
-	lock := flock.New(path + ".lock")
-	if _, err := lock.TryLockContext(ctx, time.Second); err != nil {
-		return "", fmt.Errorf("wait for who builds it: %w", err)
-	}
-	defer lock.Close()
-	if built(path) {
-		return path, nil
-	}
-	return path, build(ctx, source, path)
-}
-
-func built(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular() && info.Mode()&0o100 != 0
-}
-
-// build compiles a copy of the module, so that the tree stays as it is, and puts the
-// binary into place whole.
-func build(ctx context.Context, source, path string) error {
-	dir, err := os.MkdirTemp("", "s3server")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if err := os.CopyFS(dir, os.DirFS(source)); err != nil {
-		return err
-	}
-	fresh := path + ".new"
-	cmd := exec.CommandContext(ctx, "go", "build", "-mod=mod", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", fresh, command)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build it (go build in %s; it needs Go's module proxy and a minute): %w\n%s", source, err, out[max(0, len(out)-4000):])
-	}
-	return os.Rename(fresh, path)
-}
+// none, which takes about a minute.
+func Binary(ctx context.Context) (string, error) { return module.Binary(ctx) }
 
 func (s *Server) transport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()

@@ -20,6 +20,7 @@ import (
 	vault "github.com/hashicorp/vault/api"
 
 	"coffre/eventstore/faulty/faultnet"
+	"coffre/eventstore/testserver"
 )
 
 // Server is a Vault server that was initialised, unsealed and provisioned. One
@@ -105,7 +106,7 @@ func Shared(t testing.TB) *Server {
 
 func start(ctx context.Context) (_ *Server, err error) {
 	s := &Server{}
-	if s.root, err = moduleRoot(); err != nil {
+	if s.root, err = testserver.Root(); err != nil {
 		return nil, err
 	}
 	if s.binary, err = Binary(ctx); err != nil {
@@ -153,6 +154,12 @@ func (s *Server) listen() string          { return fmt.Sprintf("127.0.0.1:%d", s
 func (s *Server) log() []byte {
 	b, _ := os.ReadFile(s.file("log"))
 	return tail(b)
+}
+
+// tail is the end of a long output.
+func tail(out []byte) []byte {
+	const most = 4000
+	return out[max(0, len(out)-most):]
 }
 
 // bootSomewhere boots on ports that stay the server's. They lie below those the
@@ -217,7 +224,7 @@ func (s *Server) boot(ctx context.Context) error {
 	}
 	defer out.Close()
 	cmd := exec.Command(s.binary, "server", "-config="+s.file("config.hcl"))
-	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = s.dir, out, out, dieWithUs()
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = s.dir, out, out, testserver.DieWithUs()
 	cmd.Env = s.environment()
 	ended, started := make(chan struct{}), make(chan error, 1)
 	go func() {
