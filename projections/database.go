@@ -48,7 +48,8 @@ type database struct {
 	reader     *sqlx.DB
 	generation int64
 	building   bool
-	tx         *Tx // over the pinned writing connection; nil while there is none
+	asText     bool // statements run within the transaction, see Tx
+	tx         *Tx  // over the pinned writing connection; nil while there is none
 	at         Checkpoint
 
 	users sync.WaitGroup // readers between acquire and Close
@@ -107,6 +108,14 @@ func (d *database) commit(ctx context.Context, token int64, to Checkpoint, apply
 	tx, err := d.tx.conn.BeginTxx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return d.torn(err)
+	}
+	if d.asText {
+		d.tx.within = tx
+		defer func() {
+			if d.tx != nil {
+				d.tx.within = nil
+			}
+		}()
 	}
 	done := false
 	defer func() {

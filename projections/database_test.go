@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"coffre/eventstore"
+	"coffre/eventstore/postgres/pgtest"
 )
 
 func TestFencedRunnerCannotCommit(t *testing.T) {
@@ -78,5 +79,42 @@ func TestBuildingWritesEachPageOnce(t *testing.T) {
 	}
 	if mode != "memory" || level != "0" {
 		t.Fatalf("journal %s, synchronous %s", mode, level)
+	}
+}
+
+// A commit whose context has ended before its first statement ends, too: the driver
+// then takes the connection for a bad one, under a transaction.
+func TestCancelledCommitOnPostgreSQL(t *testing.T) {
+	p, err := OpenPostgres(t.Context(), pgtest.Shared(t).Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	s := schemas{p, "tally", 1}
+	d, err := s.create(t.Context(), Schema{Tables: `CREATE TABLE seen (leaf BIGINT PRIMARY KEY);`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.discard(context.Background())
+	to := func(n uint64) Checkpoint {
+		return Checkpoint{eventstore.Position{Commit: n, Prepare: n}, int64(n)}
+	}
+	insert := func(tx *Tx) error {
+		_, err := tx.Exec(context.Background(), `INSERT INTO seen VALUES (?)`, d.at.Next)
+		return err
+	}
+	if err := d.commit(t.Context(), 0, to(1), insert); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := d.commit(ctx, 0, to(2), insert); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := d.commit(t.Context(), 0, to(2), insert); err != nil {
+		t.Fatal("nothing works after it", err)
+	}
+	if at, err := readCheckpoint(t.Context(), d.reader); err != nil || at != to(2) {
+		t.Fatal(at, err)
 	}
 }

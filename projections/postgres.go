@@ -149,7 +149,7 @@ func (s schemas) open(ctx context.Context, generation int64) (*database, error) 
 	if err != nil {
 		return nil, errors.Join(err, m.close())
 	}
-	return &database{medium: m, reader: m.reader, generation: generation, statements: map[string]*sqlx.Stmt{}}, nil
+	return &database{medium: m, reader: m.reader, generation: generation, asText: true, statements: map[string]*sqlx.Stmt{}}, nil
 }
 
 func (s schemas) create(ctx context.Context, schema Schema) (*database, error) {

@@ -286,3 +286,53 @@ func TestOlderLogOnPostgreSQL(t *testing.T) {
 		t.Fatal(got)
 	}
 }
+
+// A runner that is stopped, or whose connection ends, within a transaction gives it
+// up: nothing waits for ever, and nothing is half there.
+func TestStoppedWithinATransaction(t *testing.T) {
+	server := pgtest.Shared(t)
+	dsn := server.Database(t)
+	super, err := sqlx.Open("pgx", server.Superuser(t, dsn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer super.Close()
+	w := projectiontest.NewWorld()
+	p := documents("tally")
+	torn := map[int64]bool{}
+	p.before = func(tx *projections.Tx, leaf int64) error {
+		if leaf%3 != 2 || torn[leaf] || tx.Building() {
+			return nil
+		}
+		torn[leaf] = true
+		_, err := super.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+		return err
+	}
+	r := projectiontest.Start(t, w, dsn, p)
+	waitAll(t, w, "tally", r)
+	for range 4 {
+		history(t, w, 2)
+		waitAll(t, w, "tally", r)
+	}
+	if got := p.leaves(t); !slices.Equal(got, upTo(16)) || len(torn) < 3 {
+		t.Fatal(got, torn)
+	}
+	// And by its context, while a statement waits for a lock of somebody else's.
+	schema := projectiontest.Schemas(t, dsn, "tally")[0]
+	tx, err := super.Beginx()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.Exec(`LOCK TABLE ` + schema + `.seen`); err != nil {
+		t.Fatal(err)
+	}
+	history(t, w, 1)
+	stopped := make(chan struct{})
+	go func() { r.Stop(); close(stopped) }()
+	select {
+	case <-stopped:
+	case <-time.After(3 * takeOver):
+		t.Fatal("it waits for ever")
+	}
+}

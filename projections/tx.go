@@ -17,28 +17,66 @@ type Tx struct {
 	prepared map[string]*sqlx.Stmt
 	building bool
 	scrub    bool
+
+	// within, where it is set, is the transaction that runs the statements as texts, and
+	// texts are these with their parameters as PostgreSQL writes them. pgx prepares each
+	// once; and database/sql waits for itself when a connection breaks under a
+	// statement that is prepared on it and not on its transaction.
+	within *sqlx.Tx
+	texts  map[string]string
+}
+
+// text returns the query as the database writes it.
+func (t *Tx) text(query string) string {
+	text := t.texts[query]
+	if text == "" {
+		text = t.within.Rebind(query)
+		if t.texts == nil {
+			t.texts = map[string]string{}
+		}
+		t.texts[query] = text
+	}
+	return text
 }
 
 // Exec runs a statement and returns how many rows it changed.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	s, err := t.prepare(ctx, query)
-	if err != nil {
-		return 0, err
-	}
-	result, err := s.ExecContext(ctx, args...)
+	result, err := t.exec(ctx, query, args)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
 }
 
+func (t *Tx) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
+	if t.within != nil {
+		return t.within.ExecContext(ctx, t.text(query), args...)
+	}
+	s, err := t.prepare(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.ExecContext(ctx, args...)
+}
+
+func (t *Tx) row(ctx context.Context, query string, args []any) (*sqlx.Row, error) {
+	if t.within != nil {
+		return t.within.QueryRowxContext(ctx, t.text(query), args...), nil
+	}
+	s, err := t.prepare(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryRowxContext(ctx, args...), nil
+}
+
 // Get reads the first row of a query into dest and reports whether there was one.
 func (t *Tx) Get(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
-	s, err := t.prepare(ctx, query)
+	row, err := t.row(ctx, query, args)
 	if err != nil {
 		return false, err
 	}
-	if err := s.QueryRowxContext(ctx, args...).Scan(dest...); err != nil {
+	if err := row.Scan(dest...); err != nil {
 		if errors.Is(err, sql.ErrNoRows) {
 			return false, nil
 		}
