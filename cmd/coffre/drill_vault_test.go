@@ -111,6 +111,14 @@ func TestVaultGoneUnderLoad(t *testing.T) {
 	t.Logf("%d requests, of which %d were told to come back: after %v by the median, %v at 99 of 100, %v at most",
 		d.sent.Load(), len(d.waits), at(0.5), at(0.99), at(1))
 	d.check(t)
+	words, hits := map[string]bool{"You allow it.": true}, map[string]string{}
+	for _, person := range d.told.holders() {
+		words[benchSSIN(person).Reveal()] = true
+	}
+	newFinder(words).below(t, hits, string(d.dir))
+	for word, where := range hits { // invented, so it may be shown
+		t.Errorf("%q stands in %s", word, where)
+	}
 }
 
 // takenBack is what can be taken back without a key.

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -453,120 +452,5 @@ func TestKeepersAreNotMixed(t *testing.T) {
 	s.Fresh(t)
 	if err := open(inVault, cfg); err == nil || !strings.Contains(err.Error(), "is not the one of this database") {
 		t.Errorf("another Vault's key: %v", err)
-	}
-}
-
-// TestKillVaultUnderLoad kills Vault while clients issue and withdraw, and brings it
-// back: in the soak after a minute. What was acknowledged is there and opens; who was
-// refused was told to come back; withdrawals never failed.
-func TestKillVaultUnderLoad(t *testing.T) {
-	const workers = 8
-	away := time.Duration(0)
-	if os.Getenv("COFFRE_SOAK") == "1" {
-		away = time.Minute
-	}
-	ctx := t.Context()
-	s := vaulttest.Start(t)
-	cfg := vaultOf(t, s)
-	cfg.Timeout = 0 // as it is by default: it is the one that must answer within a second
-	v := openInVault(t, cfg)
-	f := inventFamily(time.Now())
-	eventually(t, func() error { _, err := v.issue(f.mother, "drill-mother"); return err })
-	mother := v.citizen(f.mother)
-	var consents []domain.ConsentID
-	for range 40 {
-		eventually(t, func() error {
-			r, err := client.Read[api.ConsentReceiptShort](mother.GrantConsent(ctx, api.GrantConsentParams{IdempotencyKey: key()}, api.ConsentGrant{
-				Consumer: railways, Purpose: familyDiscount, DocumentTypes: []domain.DocumentType{householdComposition},
-				ShownText: api.ShownText{Text: consentText, Language: "en", Version: "1"},
-			}))
-			if err == nil {
-				consents = append(consents, r.Body.ConsentID)
-			}
-			return err
-		})
-	}
-
-	var mu sync.Mutex
-	issued := map[domain.DocumentID]bool{}
-	refused, after, longest := 0, 0, time.Duration(0)
-	back, enough, stop := false, make(chan struct{}), make(chan struct{})
-	var all sync.WaitGroup
-	for worker := range workers {
-		all.Go(func() {
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				person := invented{ssin: benchSSIN(worker*100_000 + n)} // always somebody new, who needs a key
-				began := time.Now()
-				r, err := v.issue(person, "drill-person")
-				took := time.Since(began)
-				mu.Lock()
-				switch {
-				case err == nil:
-					issued[r.DocumentID] = true
-					if back {
-						after++
-					}
-				default:
-					var no *client.Refusal // for keys, or because all is slow: come back
-					if !errors.As(err, &no) || no.Status != http.StatusServiceUnavailable || no.RetryAfter <= 0 {
-						t.Errorf("issue: %v, want 503 with Retry-After", err)
-					}
-					refused, longest = refused+1, max(longest, took)
-				}
-				if after > 5*workers {
-					select {
-					case <-enough:
-					default:
-						close(enough)
-					}
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	s.Kill(t)
-	ended := time.Now().Add(away)
-	for n := 0; n < len(consents) || time.Now().Before(ended); n++ {
-		_, err := client.Read[api.ConsentReceiptShort](mother.WithdrawConsent(ctx, consents[n%len(consents)], api.WithdrawConsentParams{IdempotencyKey: key()}))
-		var no *client.Refusal
-		if err != nil && (n < len(consents) || !errors.As(err, &no) || no.Status >= http.StatusInternalServerError) {
-			t.Errorf("withdrawal %d while Vault is gone: %v", n, err)
-		}
-	}
-	s.Boot(t)
-	s.Unseal(t)
-	mu.Lock()
-	back = true
-	mu.Unlock()
-	select {
-	case <-enough:
-	case <-ctx.Done():
-		t.Error("it does not come back")
-	}
-	close(stop)
-	all.Wait()
-	t.Logf("%d issued, %d refused, the longest refusal took %v", len(issued), refused, longest)
-	if refused == 0 || len(issued) == 0 {
-		t.Errorf("%d issued and %d refused: this drill shows nothing", len(issued), refused)
-	}
-	issuer := v.as(token.Grant{Role: domain.RoleIssuer, Organisation: homeAffairs})
-	for id := range issued {
-		d, err := client.Read[api.Document](issuer.GetDocument(ctx, id, api.GetDocumentParams{}))
-		if err != nil || !strings.Contains(string(d.Body.Content), "householdSize") {
-			t.Fatalf("an acknowledged document does not open: %v", err)
-		}
-	}
-	if err := v.close(); err != nil {
-		t.Fatal(err)
-	}
-	hits := map[string]string{}
-	newFinder(map[string]bool{"drill-person": true, "drill-mother": true, f.mother.ssin.Reveal(): true, consentText: true}).below(t, hits, v.dir)
-	for word, where := range hits {
-		t.Errorf("%q stands in %s", word, where)
 	}
 }
