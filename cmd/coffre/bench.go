@@ -40,6 +40,7 @@ var targets = []target{
 	{"T8", "T1 with keys in Vault", (*bench).appendsInVault},
 	{"T9", "prefetch and rotation of 100,000 keys in Vault", (*bench).keysInVault},
 	{"T10", "sealed appends, 64 callers, PostgreSQL", (*bench).postgresAppends},
+	{"T11", "POST /documents, three processes on one PostgreSQL, 64 clients each", (*bench).severalProcesses},
 	{"T12", "appends and reads through the KurrentDB store, T13 of its tail", (*bench).kurrentClient},
 	{"T13", "a tailing reader", (*bench).tailing},
 	{"T20", "start, binary, build", (*bench).starts},
@@ -96,7 +97,7 @@ with it name, and rotate its key; without one they are left out.`,
   coffre bench --only T1,T3 --rounds 9
   coffre bench --full --json > figures.jsonl
   coffre bench --dir /srv/coffre --only T1
-  coffre bench --postgres postgres://maker@127.0.0.1/postgres --only T10,T13`,
+  coffre bench --postgres postgres://maker@127.0.0.1/postgres --only T10,T11,T13`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			config, err := FromEnv(b.env)

@@ -81,13 +81,14 @@ type process struct {
 
 var servedAddress = regexp.MustCompile(`http://(127\.0\.0\.1:[0-9]+)`)
 
-func startServing(ctx context.Context, dir dataDir) (_ *process, err error) {
+// startServing starts one, with that in its environment.
+func startServing(ctx context.Context, dir dataDir, env ...string) (_ *process, err error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	p := &process{cmd: exec.CommandContext(ctx, program, "serve", "--dev", "--listen", "127.0.0.1:0", "--data", string(dir)), text: make(chan error, 1)}
-	p.cmd.Env = withoutVault()
+	p.cmd.Env = append(withoutVault(), env...)
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(os.Interrupt) }
 	words, err := p.cmd.StderrPipe()
 	if err != nil {

@@ -208,7 +208,11 @@ func (q recorded1000) send(ctx context.Context) error {
 	return errors.Join(err, answer.Body.Close())
 }
 
-// withoutVault is this process's environment for one whose keys lie in a file.
+// withoutVault is this process's environment for one that has everything, keys too, in
+// its directory.
 func withoutVault() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "COFFRE_VAULT_") })
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return strings.HasPrefix(v, "COFFRE_VAULT_") || slices.Contains([]string{storeVariable, modelVariable, keysVariable}, name)
+	})
 }
