@@ -192,6 +192,32 @@ func TestErasureLeavesKeysInUseUnderAHold(t *testing.T) {
 	}
 }
 
+// E-3: a hold that lands when a document's key is gone already comes too late: what
+// happened is put on record, by whoever resumes it.
+func TestErasureOfADocumentIsRecordedUnderAHoldThatCameTooLate(t *testing.T) {
+	tv := newVault(t)
+	heard := tv.hear()
+	tv.restart(func(v *Vault) { v.EraseAfter = time.Hour })
+	doc := tv.household(t, 1)
+	ana := tv.person(t, 1)
+	id := tv.erase(t, ana, doc)
+	heard.await(t, "an erasure waits until no process can hold a key")
+	if gone, err := tv.contentGone(t.Context(), ana, doc); err != nil || !gone {
+		t.Fatal("the key is still there: this proves nothing", err)
+	}
+	held := raced{citizen.LegalHoldPlaced{Citizen: ana, Hold: domain.HoldID{UUID: uuid.New()}, Reason: "litigation", At: noon}}
+	if _, err := citizens.Insist(t.Context(), tv.Log, eventstore.Write{Stream: citizenStream(ana)}, held); err != nil {
+		t.Fatal(err)
+	}
+	tv.restart(func(v *Vault) { v.EraseAfter = 0 })
+	tv.resting(t)
+	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+		t.Fatalf("E-3 the key is gone, and it is %s", state)
+	}
+	c, served := tv.certificateOf(t, id)
+	verifiesOffline(t, tv, c, served)
+}
+
 // E-1: while keys are away nothing is judged, rather than judged wrongly.
 func TestErasureIsNotJudgedWithoutKeys(t *testing.T) {
 	tv := newVault(t, func(r *registry.Registry) {

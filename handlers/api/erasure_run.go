@@ -230,8 +230,13 @@ func (v *Vault) begun(ctx context.Context, id domain.CitizenID, e citizen.Erasur
 	if err != nil || fate != seal.InUse || e.Scope == citizen.WholeCitizen {
 		return fate != seal.InUse, err
 	}
+	return v.contentGone(ctx, id, e.Document)
+}
+
+// contentGone reports whether the content key of a citizen's document is destroyed.
+func (v *Vault) contentGone(ctx context.Context, id domain.CitizenID, d domain.DocumentID) (bool, error) {
 	keys, err := v.Keys.StreamKeys(ctx, id)
-	return slices.ContainsFunc(keys, func(k seal.StreamKey) bool { return k.Destroyed && k.Stream == documentStream(e.Document) }), err
+	return slices.ContainsFunc(keys, func(k seal.StreamKey) bool { return k.Destroyed && k.Stream == documentStream(d) }), err
 }
 
 // startOf returns when an erasure started, and where the log says so.
@@ -310,7 +315,11 @@ func (v *Vault) withdrawKeys(ctx context.Context, id domain.CitizenID, e domain.
 
 func (v *Vault) eraseDocument(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
 	stream := documentStream(e.Document)
-	if err := v.mayDestroy(ctx, id, e.ID); err != nil {
+	gone, err := v.contentGone(ctx, id, e.Document)
+	if err == nil && !gone { // what is gone is put on record, whatever came since
+		err = v.mayDestroy(ctx, id, e.ID)
+	}
+	if err != nil {
 		return err
 	}
 	if err := v.Keys.DestroyStreamKeys(ctx, stream); err != nil {
