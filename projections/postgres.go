@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS runners (
 
 const (
 	controlConns = 2
-	modelReaders = 3 // connections of one model's queries in one process
+	modelReaders = 2 // connections of one model's queries in one process
 	dropTime     = time.Minute
 	cleanWait    = 200 * time.Millisecond // for queries of the moment; for longer ones it is put off
 )

@@ -142,23 +142,39 @@ func (r *Runner) Run(ctx context.Context) error {
 		wg.Go(func() { t.run(ctx) })
 	}
 	if len(missing) > 0 {
-		wg.Go(func() {
-			for pause := retryFirst; ctx.Err() == nil; pause = min(2*pause, retryMost) {
-				ours := slices.DeleteFunc(slices.Clone(missing), func(t *task) bool { return !t.ours(ctx) })
-				err := r.rebuild(ctx, ours)
-				missing = slices.DeleteFunc(missing, func(t *task) bool { return !t.missing() })
-				if len(missing) == 0 {
-					return
-				}
-				if ctx.Err() == nil && err != nil {
-					r.o.Logger.Error("read models could not be built; trying again", "err", err)
-				}
-				sleep(ctx, pause, nil)
-			}
-		})
+		wg.Go(func() { r.buildMissing(ctx, missing) })
 	}
 	wg.Wait()
 	return nil
+}
+
+// buildMissing builds tables that are not there. Where processes share them it goes on
+// until ctx ends, for they may be withdrawn, and who is to build them may die.
+func (r *Runner) buildMissing(ctx context.Context, missing []*task) {
+	for pause := retryFirst; ctx.Err() == nil; {
+		ours := slices.DeleteFunc(slices.Clone(missing), func(t *task) bool { return !t.ours(ctx) })
+		var err error
+		if len(ours) > 0 {
+			err = r.rebuild(ctx, ours)
+		}
+		if r.o.Postgres == nil {
+			missing = slices.DeleteFunc(missing, func(t *task) bool { return !t.missing() })
+		}
+		switch {
+		case len(missing) == 0:
+			return
+		case err != nil && ctx.Err() == nil:
+			r.o.Logger.Error("read models could not be built; trying again", "err", err)
+			sleep(ctx, pause, nil)
+			pause = min(2*pause, retryMost)
+		case r.o.Postgres != nil:
+			pause = retryFirst
+			sleep(ctx, lookIdle, nil)
+		default:
+			pause = retryFirst
+			sleep(ctx, pause, nil)
+		}
+	}
 }
 
 func (r *Runner) close() {

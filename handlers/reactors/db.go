@@ -101,8 +101,8 @@ func newer(version int) error {
 
 const (
 	pgSchema  = "coffre_reactors"
-	pgReaders = 2
-	pgWriters = 2
+	pgReaders = 1
+	pgWriters = 1 // as in a file
 )
 
 // OpenPostgres opens the reactors' tables in the PostgreSQL that dsn names, in the
