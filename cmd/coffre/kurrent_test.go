@@ -159,6 +159,26 @@ func TestKurrentIsOffUnlessAsked(t *testing.T) {
 	end()
 }
 
+// onWire offers a store behind KurrentDB's protocol until the test ends, appends and
+// all, and returns its address.
+func onWire(t *testing.T, s eventstore.Store) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := kurrentwire.New(kurrentwire.Options{Store: s, Append: true})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	t.Cleanup(func() {
+		server.Close()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return "esdb://" + l.Addr().String() + "?tls=false"
+}
+
 // TestVaultOnKurrent plays the demo on a vault whose events are behind KurrentDB's
 // protocol, twice with a new process in between, beside others' events: the story
 // comes out, leaves are counted over ours alone, and the index belongs to this log.
@@ -171,21 +191,8 @@ func TestVaultOnKurrent(t *testing.T) {
 		}
 	}
 	foreign()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := kurrentwire.New(kurrentwire.Options{Store: inner, Append: true})
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	defer func() {
-		server.Close()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	}()
 	dir := t.TempDir()
-	o := vaultOptions{Stores: StoresConfig{Log: "esdb://" + l.Addr().String() + "?tls=false"}}
+	o := vaultOptions{Stores: StoresConfig{Log: onWire(t, inner)}}
 	s := &shell{t: t, adapt: func(p *program) {
 		p.open = func(ctx context.Context, dir dataDir) (runningVault, error) { return openVault(ctx, dir, o) }
 	}}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -18,7 +17,6 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
-	"coffre/eventstore/kurrentwire"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/seal/transit/vaulttest"
@@ -168,20 +166,7 @@ func TestSeveralProcessesOnOnePostgreSQL(t *testing.T) {
 func TestSeveralProcessesOnOneKurrentDB(t *testing.T) {
 	f := newFleet(t, 3)
 	_, database, _ := strings.Cut(f.env[0], "=")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := kurrentwire.New(kurrentwire.Options{Store: memory.New(), Append: true})
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	t.Cleanup(func() {
-		server.Close()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	f.env[0] = storeVariable + "=esdb://" + l.Addr().String() + "?tls=false"
+	f.env[0] = storeVariable + "=" + onWire(t, memory.New())
 	f.env = append(f.env, modelVariable+"="+database, keysVariable+"="+database)
 	f.sharesOneVault(t)
 }

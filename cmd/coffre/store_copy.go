@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -26,10 +27,11 @@ import (
 	"coffre/eventstore/storecopy"
 )
 
-// A copy goes: the mark in the target's key ring → events → attachments → the shred
-// list → the key ring, under the target's own keeper → the mark goes → everything is
-// read and compared. As long as the mark is there nothing opens the target as a vault.
-// Stopped at any step it is begun again: what is there already is passed over.
+// A copy goes: the mark in the target's key ring → events, then read and compared →
+// attachments, each compared → the shred list → the key ring, under the target's own
+// keeper → the source must be where it was → the mark goes → the key ring is opened
+// and compared with the log. As long as the mark is there nothing opens the target as
+// a vault. Stopped at any step it is begun again: what is there already is passed over.
 
 // copyEnd is one of the two vaults of a copy.
 type copyEnd struct {
@@ -179,7 +181,10 @@ func (e copyEnd) open(ctx context.Context, config Config, logger *slog.Logger, o
 
 var (
 	errSameVault = errors.New("the source and the target are the same")
-	errNoSource  = errors.New("there is no vault to copy: its key ring is empty")
+	errNoSource  = errors.New("there is no vault to copy: its log is empty")
+	// errSourceGrew: with the source in PostgreSQL or KurrentDB no lock of a directory
+	// keeps other processes away.
+	errSourceGrew = errors.New("something was written to the source meanwhile: stop every process that serves it, and run the copy again")
 )
 
 func (p *program) copyVault(ctx context.Context, source, target copyEnd, config Config) (done copied, err error) {
@@ -202,6 +207,18 @@ func (p *program) copyVault(ctx context.Context, source, target copyEnd, config 
 	if err != nil {
 		return done, err
 	}
+	if half, err := from.keys.Unfinished(ctx); err != nil {
+		return done, err
+	} else if half {
+		return done, fmt.Errorf("the source: %w", keysdb.ErrUnfinished)
+	}
+	head, err := from.log.Head(ctx)
+	if err != nil {
+		return done, err
+	}
+	if head.IsZero() {
+		return done, errNoSource
+	}
 	to, err := target.open(ctx, config, logger, onClose)
 	if err != nil {
 		return done, err
@@ -216,7 +233,10 @@ func (p *program) copyVault(ctx context.Context, source, target copyEnd, config 
 	}
 	done.Rewrapped = from.keeper.vault == nil || to.keeper.vault == nil
 
-	log, err := p.copyLog(ctx, from.log, to.log)
+	log, err := p.copyLog(ctx, from, to.log, head)
+	if errors.Is(err, storecopy.ErrDiverged) { // it may have grown behind what was copied
+		err = cmp.Or(from.stayed(ctx, head), err)
+	}
 	if err != nil {
 		return done, err
 	}
@@ -239,6 +259,12 @@ func (p *program) copyVault(ctx context.Context, source, target copyEnd, config 
 	})
 	bar.done()
 	if err != nil {
+		return done, err
+	}
+	if err := from.stayed(ctx, head); err != nil {
+		return done, err
+	}
+	if err := to.keys.EndCopy(ctx); err != nil {
 		return done, err
 	}
 	return done, to.check(ctx, target.data)
@@ -267,26 +293,30 @@ func keysChange(from, to seal.KEK, rewrap bool) keysdb.Change {
 	}
 }
 
-func (p *program) copyLog(ctx context.Context, from, to eventstore.Store) (storecopy.Result, error) {
-	head, err := from.Head(ctx)
+// copyLog copies the events up to head, the last one of the source.
+func (p *program) copyLog(ctx context.Context, from openEnd, to eventstore.Store, head eventstore.Position) (storecopy.Result, error) {
+	last, err := from.leafIndex().Leaf(ctx, head)
 	if err != nil {
 		return storecopy.Result{}, err
 	}
-	if head.IsZero() {
-		return storecopy.Result{}, errNoSource
-	}
-	total := int64(-1)
-	if head.Commit == head.Prepare && head.Commit < 1<<40 { // the positions count the records
-		total = 2 * int64(head.Commit)
-	}
+	total := 2 * (last + 1) // copied, then compared
 	bar := p.progress(total, "events", false)
 	defer bar.done()
 	const step = 256
-	return storecopy.Log(ctx, from, to, func(leaves int64) {
+	return storecopy.Log(ctx, from.log, to, func(leaves int64) {
 		if leaves%step == 0 {
 			bar.add(step)
 		}
 	})
+}
+
+// stayed tells whether the source's last event is still the one at head.
+func (o openEnd) stayed(ctx context.Context, head eventstore.Position) error {
+	now, err := o.log.Head(ctx)
+	if err == nil && now != head {
+		err = errSourceGrew
+	}
+	return err
 }
 
 // copyBlobs brings every blob to the target, unless both have the same bucket, and

@@ -1,22 +1,29 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"coffre/domain"
 	"coffre/eventstore"
+	"coffre/eventstore/faulty"
+	"coffre/eventstore/memory"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/localkek"
 	"coffre/eventstore/seal/transit/vaulttest"
 	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/eventstore/storetest"
 	"coffre/handlers/api"
 	"coffre/handlers/api/token"
 )
@@ -177,6 +184,106 @@ func TestCopyFromTheLaptopToProductionAndBack(t *testing.T) {
 		t.Fatalf("%+v", home)
 	}
 	same("back in files", back, vaultOptions{Vault: vault})
+}
+
+// TestCopyToKurrentDBKilledHalfWay takes a vault to KurrentDB. The first copy is killed
+// with an append on its way; the second goes on. What the first left is no vault, and
+// no source. Then the vault goes back into files, and to another KurrentDB while
+// somebody writes to the source.
+func TestCopyToKurrentDBKilledHalfWay(t *testing.T) {
+	laptop, run, back := dataDir(t.TempDir()), dataDir(t.TempDir()), dataDir(filepath.Join(t.TempDir(), "back"))
+	s := &shell{t: t}
+	people := numbers(t, s.must(0, "demo", "--json", "--data", string(laptop)).out)
+	wallets, _ := seen(t, laptop, vaultOptions{}, people)
+	answer := func(args ...string) (c copied) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(s.must(0, append([]string{"store", "copy", "--json"}, args...)...).out), &c); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	reached, killed := make(chan struct{}), make(chan struct{})
+	const cut = 20 // the append that is on its way
+	inner := memory.New()
+	kurrent := onWire(t, faulty.New(inner, func(c faulty.Call) faulty.Fault {
+		if c == (faulty.Call{Method: faulty.Append, N: cut}) {
+			close(reached)
+			<-killed // and then it has its effect
+		}
+		return faulty.Fault{}
+	}))
+	there := []string{"--from", "sqlite:" + string(laptop), "--to", kurrent, "--to-data", string(run)}
+
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := exec.CommandContext(t.Context(), program, append([]string{"store", "copy"}, there...)...)
+	first.Env = append(os.Environ(), asProgram+"=1")
+	if _, err := first.StdinPipe(); err != nil { // its end is closed when we end, however
+		t.Fatal(err)
+	}
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- first.Wait() }()
+	select {
+	case <-reached:
+	case err := <-ended:
+		t.Fatalf("ended before it was killed: %v", err)
+	}
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	close(killed)
+
+	o := vaultOptions{Stores: StoresConfig{Log: kurrent}}
+	if v, err := openVault(t.Context(), run, o); !errors.Is(err, keysdb.ErrUnfinished) {
+		if err == nil {
+			err = v.Close()
+		}
+		t.Fatalf("half a vault opened: %v", err)
+	}
+	if got := s.must(exitFailed, "store", "copy", "--from", kurrent, "--from-data", string(run), "--to", "sqlite:"+string(back)); !strings.Contains(got.err, "not finished") {
+		t.Errorf("half a vault was copied: %s", got.err)
+	}
+	rest := answer(there...)
+	if rest.Copied <= 0 || rest.Copied > rest.Leaves-cut+1 {
+		t.Errorf("the second copy did not go on where the first was: %+v", rest)
+	}
+	same := func(where string, dir dataDir, o vaultOptions) {
+		t.Helper()
+		got, _ := seen(t, dir, o, people)
+		if !slices.Equal(got, wallets) {
+			t.Errorf("%s: the wallets differ", where)
+		}
+	}
+	same("in KurrentDB", run, o)
+
+	home := answer("--from", kurrent, "--from-data", string(run), "--to", "sqlite:"+string(back))
+	if home.Rewrapped == false || home.Leaves != home.Copied || home.Leaves < rest.Leaves {
+		t.Errorf("%+v", home)
+	}
+	same("back in files", back, vaultOptions{})
+
+	other := dataDir(t.TempDir())
+	busy := []string{"--from", kurrent, "--from-data", string(run), "--to-data", string(other), "--to", onWire(t, faulty.New(memory.New(), func(c faulty.Call) faulty.Fault {
+		if c == (faulty.Call{Method: faulty.Append, N: 5}) {
+			batch := eventstore.Batch{Stream: "document-0193a3e0-8f4b-7c1d-9a55-0e9f6a3b7c21", Expected: eventstore.NoStream, Records: storetest.Records(1)}
+			if _, err := inner.Append(context.Background(), batch); err != nil {
+				t.Error(err)
+			}
+		}
+		return faulty.Fault{}
+	}))}
+	if got := s.must(exitFailed, append([]string{"store", "copy"}, busy...)...); !strings.Contains(got.err, "written to the source") {
+		t.Errorf("copied a vault that somebody writes to: %s", got.err)
+	}
+	if again := answer(busy...); again.Leaves != home.Leaves+1 {
+		t.Errorf("%+v", again)
+	}
 }
 
 // A target whose copy was not finished is no vault yet.

@@ -53,6 +53,7 @@ func TestRingCopied(t *testing.T) {
 	check(t, seal.Migrate(ctx, to))
 	wraps := other.Calls("Wrap")
 	check(t, keysdb.Copy(ctx, from, to, seal.Rewrapping(kek, other), nil))
+	check(t, to.EndCopy(ctx))
 	if calls := other.Calls("Wrap") - wraps; calls > 4 {
 		t.Errorf("%d keys were wrapped in %d calls", n, calls)
 	}

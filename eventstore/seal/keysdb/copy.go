@@ -41,7 +41,7 @@ func (db *DB) Unfinished(ctx context.Context) (bool, error) {
 }
 
 // BeginCopy marks an empty database as the target of a copy, or takes up one that
-// was marked before. Whoever opens it until [Copy] has ended finds it [DB.Unfinished].
+// was marked before. Whoever opens it until [DB.EndCopy] finds it [DB.Unfinished].
 // It returns ErrInUse for a database that holds something else. Then the caller
 // migrates it as it does every database of the kind.
 func (db *DB) BeginCopy(ctx context.Context) error {
@@ -60,8 +60,15 @@ func (db *DB) BeginCopy(ctx context.Context) error {
 	return err
 }
 
+// EndCopy takes the mark away: all there is has been brought.
+func (db *DB) EndCopy(ctx context.Context) error {
+	_, err := Do(ctx, db, func(tx *Tx) (int64, error) { return tx.Exec(`DROP TABLE copying`) })
+	return err
+}
+
 // Copy brings every row of from into to, which BeginCopy has marked, after it
-// removed what a copy before it may have left there. change, if not nil, returns the
+// removed what a copy before it may have left there. It returns ErrUnfinished
+// for a source that a copy did not finish. change, if not nil, returns the
 // rows of a table as they are to be in the target; progress, if not nil, is told how many of
 // how many rows are there. Nothing may change either database meanwhile. Stopped, it is
 // begun again from the start.
@@ -70,6 +77,11 @@ func Copy(ctx context.Context, from, to *DB, change Change, progress func(done, 
 		return fmt.Errorf("copy keys: %w", err)
 	} else if !marked {
 		return fmt.Errorf("copy keys: %w", ErrInUse)
+	}
+	if half, err := from.Unfinished(ctx); err != nil {
+		return fmt.Errorf("copy keys: %w", err)
+	} else if half { // its end would be taken for the end of all keys
+		return fmt.Errorf("copy keys: the source: %w", ErrUnfinished)
 	}
 	if err := sameSteps(ctx, from, to); err != nil {
 		return fmt.Errorf("copy keys: %w", err)
@@ -94,8 +106,7 @@ func Copy(ctx context.Context, from, to *DB, change Change, progress func(done, 
 	if err := to.Scrub(ctx); err != nil {
 		return fmt.Errorf("copy keys: %w", err)
 	}
-	_, err = Do(ctx, to, func(tx *Tx) (int64, error) { return tx.Exec(`DROP TABLE copying`) })
-	return err
+	return nil
 }
 
 type copier struct {

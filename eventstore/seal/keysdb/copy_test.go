@@ -99,6 +99,12 @@ func TestCopy(t *testing.T) {
 		if done != 2346 || total != 2346 {
 			t.Fatalf("told of %d of %d rows", done, total)
 		}
+		if unfinished, err := to.Unfinished(t.Context()); err != nil || !unfinished {
+			t.Fatalf("unfinished %v, %v, before the end", unfinished, err)
+		}
+		if err := to.EndCopy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		if !reflect.DeepEqual(keyRows(t, from), keyRows(t, to)) {
 			t.Fatal("the rows differ")
 		}
@@ -192,6 +198,17 @@ func onEachTarget(t *testing.T, test func(*testing.T, *keysdb.DB)) {
 	t.Run("PostgreSQL", func(t *testing.T) {
 		db, _, err := keysdb.OpenPostgres(t.Context(), pgtest.Shared(t).Database(t))
 		test(t, target(t, db, err))
+	})
+}
+
+// What a copy did not finish is no source: the target would be taken for whole.
+func TestCopyOfAnUnfinishedCopy(t *testing.T) {
+	onEachTarget(t, func(t *testing.T, half *keysdb.DB) {
+		to, err := keysdb.Open(t.Context(), filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{})
+		target(t, to, err)
+		if err := keysdb.Copy(t.Context(), half, to, nil, nil); !errors.Is(err, keysdb.ErrUnfinished) {
+			t.Fatal(err)
+		}
 	})
 }
 
