@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"coffre/eventstore"
@@ -185,6 +186,9 @@ var (
 	// errSourceGrew: with the source in PostgreSQL or KurrentDB no lock of a directory
 	// keeps other processes away.
 	errSourceGrew = errors.New("something was written to the source meanwhile: stop every process that serves it, and run the copy again")
+	// errNoFiles: with the log in PostgreSQL or KurrentDB any directory can be named as
+	// the source's, and an empty one has no files.
+	errNoFiles = errors.New("files that the source knows are not where it should keep them: name its own directory, or the bucket it uses")
 )
 
 func (p *program) copyVault(ctx context.Context, source, target copyEnd, config Config) (done copied, err error) {
@@ -320,14 +324,23 @@ func (o openEnd) stayed(ctx context.Context, head eventstore.Position) error {
 }
 
 // copyBlobs brings every blob to the target, unless both have the same bucket, and
-// compares what is there.
+// compares what is there. It refuses a source that lacks a file it knows.
 func (p *program) copyBlobs(ctx context.Context, from, to openEnd) (n int64, err error) {
-	if from.bucket && to.bucket {
-		return 0, nil
+	files, err := seal.StoredFiles(ctx, from.keys)
+	if err != nil {
+		return 0, fmt.Errorf("copy the attachments: %w", err)
+	}
+	lacking := make(map[uuid.UUID]bool, len(files))
+	for _, file := range files {
+		lacking[file.UUID] = true
 	}
 	bar := p.progress(-1, "attachments", true)
 	defer bar.done()
 	err = from.blobs.Walk(ctx, func(i blob.Info) error {
+		delete(lacking, i.Name)
+		if from.bucket && to.bucket {
+			return nil
+		}
 		n++
 		bar.add(i.Size)
 		content, err := from.blobs.Open(ctx, i.Name, 0)
@@ -342,6 +355,9 @@ func (p *program) copyBlobs(ctx context.Context, from, to openEnd) (n int64, err
 	})
 	if err != nil {
 		return n, fmt.Errorf("copy the attachments: %w", err)
+	}
+	if len(lacking) > 0 {
+		return n, fmt.Errorf("%w (%d of them)", errNoFiles, len(lacking))
 	}
 	return n, nil
 }

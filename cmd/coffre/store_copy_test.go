@@ -25,6 +25,7 @@ import (
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/eventstore/storetest"
 	"coffre/handlers/api"
+	"coffre/handlers/api/apitest"
 	"coffre/handlers/api/token"
 )
 
@@ -311,5 +312,40 @@ func TestUnfinishedCopyDoesNotOpen(t *testing.T) {
 	}
 	if err := (&shell{t: t}).must(exitFailed, "store", "copy", "--from", "sqlite:"+t.TempDir(), "--to", "sqlite:"+string(dir)); !strings.Contains(err.err, "no vault") {
 		t.Errorf("copied from nothing: %s", err.err)
+	}
+}
+
+// A copy brings the files of documents, those of what was erased apart, and is refused
+// by a source that lacks one: its files lie elsewhere.
+func TestCopyBringsTheFiles(t *testing.T) {
+	y := newYesterday(t)
+	s := &shell{t: t}
+	to, lacking := dataDir(filepath.Join(t.TempDir(), "copy")), dataDir(filepath.Join(t.TempDir(), "lacking"))
+	var done copied
+	if err := json.Unmarshal([]byte(s.must(0, "store", "copy", "--json", "--from", "sqlite:"+string(y.dir), "--to", "sqlite:"+string(to)).out), &done); err != nil {
+		t.Fatal(err)
+	}
+	if done.Attachments != 1 {
+		t.Errorf("%+v", done)
+	}
+	r := rigOn(t, to)
+	if w := r.get(t, attestor, "/documents/"+y.b2+"/attachments/"+y.files["b2"]); w.Body.String() != apitest.PDF {
+		t.Errorf("the file of what was not erased: %d %q", w.Code, w.Body)
+	}
+	for path, want := range map[string]int{"/documents/" + y.a1: 410, "/documents/" + y.b1: 410, "/documents/" + y.later: 200} {
+		if code := r.status(t, attestor, path); code != want {
+			t.Errorf("%s: %d, want %d", path, code, want)
+		}
+	}
+	r.close(t)
+
+	if err := os.RemoveAll(y.dir.file(blobsFolder)); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.must(exitFailed, "store", "copy", "--from", "sqlite:"+string(y.dir), "--to", "sqlite:"+string(lacking)); !strings.Contains(got.err, "files") {
+		t.Errorf("copied without its files: %s", got.err)
+	}
+	if _, err := openVault(t.Context(), lacking, vaultOptions{}); !errors.Is(err, keysdb.ErrUnfinished) {
+		t.Errorf("the target opens, or: %v", err)
 	}
 }

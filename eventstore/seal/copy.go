@@ -54,6 +54,27 @@ func Rewrapping(from, to KEK) keysdb.Change {
 	}
 }
 
+// StoredFiles lists the files whose bytes have to be where files are kept: those that
+// were uploaded whole, without the ones that nobody can open any more.
+func StoredFiles(ctx context.Context, db *keysdb.DB) (files []domain.AttachmentID, err error) {
+	s, err := db.Read(`SELECT attachment FROM attachments WHERE state IN (?, ?, ?) AND stream NOT IN (SELECT stream FROM stream_keys WHERE state = ?)`)
+	if err != nil {
+		return nil, err
+	}
+	var ids [][]byte
+	if err := s.SelectContext(ctx, &ids, unclaimed, reserved, claimed, keyDestroyed); err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		file, err := attachmentID(id)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
 // forgetVersions removes by what version of the former key something destroyed was
 // wrapped: see [Ring.Destructions].
 func forgetVersions(rows []keysdb.Row) {
