@@ -41,16 +41,25 @@ func Vacuum(ctx context.Context, db *sqlx.DB, schema string, patience time.Durat
 	if err != nil || len(tables) == 0 {
 		return err
 	}
-	// A table of millions takes longer than a statement may; the context bounds it.
-	if _, err := conn.ExecContext(ctx, `SET statement_timeout = 0`); err != nil {
-		return fmt.Errorf("vacuum: %w", err)
-	}
-	_, err = conn.ExecContext(ctx, `VACUUM `+strings.Join(tables, ", "))
-	_, back := conn.ExecContext(context.WithoutCancel(ctx), `SET statement_timeout = `+millis(statementTimeout))
-	if err = errors.Join(err, back); err != nil {
+	err = Unbounded(ctx, conn, func() error {
+		_, err := conn.ExecContext(ctx, `VACUUM `+strings.Join(tables, ", "))
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("vacuum: %w", err)
 	}
 	return nil
+}
+
+// Unbounded runs f, whose statements on conn may take as long as ctx allows: a table of
+// millions takes longer than a statement may elsewhere.
+func Unbounded(ctx context.Context, conn *sqlx.Conn, f func() error) error {
+	if _, err := conn.ExecContext(ctx, `SET statement_timeout = 0`); err != nil {
+		return err
+	}
+	err := f()
+	_, back := conn.ExecContext(context.WithoutCancel(ctx), `SET statement_timeout = `+millis(statementTimeout))
+	return errors.Join(err, back)
 }
 
 // Tables returns the names of the schema's tables, each with the schema's, quoted.

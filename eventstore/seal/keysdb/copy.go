@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/jmoiron/sqlx"
 )
 
 // Errors of a copy.
@@ -121,7 +123,21 @@ func (c *copier) table(ctx context.Context, name string) error {
 	if _, err := Do(ctx, c.to, func(tx *Tx) (int64, error) { return tx.Exec(`DELETE FROM ` + name) }); err != nil {
 		return err
 	}
-	rows, err := c.from.reads.db.QueryxContext(ctx, `SELECT * FROM `+name)
+	conn, err := c.from.reads.db.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	// One statement reads it all, and lasts as long as the target takes to write it.
+	err = c.from.engine.unbounded(ctx, conn, func() error { return c.rows(ctx, conn, name) })
+	if err = errors.Join(err, conn.Close()); err != nil {
+		return err
+	}
+	return c.to.engine.renumber(ctx, name)
+}
+
+// rows reads a table's rows on conn and writes them to the target.
+func (c *copier) rows(ctx context.Context, conn *sqlx.Conn, name string) error {
+	rows, err := conn.QueryxContext(ctx, `SELECT * FROM `+name)
 	if err != nil {
 		return err
 	}
@@ -146,10 +162,7 @@ func (c *copier) table(ctx context.Context, name string) error {
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return err
 	}
-	if err := c.write(ctx, name, columns, batch); err != nil {
-		return err
-	}
-	return c.to.engine.renumber(ctx, name)
+	return c.write(ctx, name, columns, batch)
 }
 
 func (c *copier) write(ctx context.Context, table string, columns []string, rows []Row) (err error) {

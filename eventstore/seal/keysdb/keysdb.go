@@ -48,6 +48,8 @@ type engine interface {
 	tables() string
 	// renumber lets new rows of a table get numbers above those that it holds.
 	renumber(ctx context.Context, table string) error
+	// unbounded runs f, whose statements on conn may take as long as ctx allows.
+	unbounded(ctx context.Context, conn *sqlx.Conn, f func() error) error
 	close() error
 }
 

@@ -109,4 +109,8 @@ func (e *postgresEngine) renumber(ctx context.Context, table string) error {
 	return nil
 }
 
+func (e *postgresEngine) unbounded(ctx context.Context, conn *sqlx.Conn, f func() error) error {
+	return pgdb.Unbounded(ctx, conn, f)
+}
+
 func (e *postgresEngine) close() error { return errors.Join(e.reader.Close(), e.writer.Close()) }

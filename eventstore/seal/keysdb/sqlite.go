@@ -69,4 +69,6 @@ func (e sqliteEngine) tables() string {
 
 func (e sqliteEngine) renumber(context.Context, string) error { return nil } // goes without saying
 
+func (e sqliteEngine) unbounded(_ context.Context, _ *sqlx.Conn, f func() error) error { return f() }
+
 func (e sqliteEngine) close() error { return e.db.Close() }
