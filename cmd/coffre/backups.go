@@ -1,17 +1,21 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"slices"
 	"time"
 
 	"filippo.io/age"
 
 	"coffre/eventstore"
 	"coffre/eventstore/backup"
+	"coffre/eventstore/blob"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/sqlite"
@@ -35,17 +39,18 @@ const (
 type backups struct {
 	dir    dataDir
 	keys   *keysdb.DB
+	files  backup.Blobs
 	ledger *backup.Ledger
 	life   context.Context // ends with the vault
 	busy   chan struct{}   // holds a token while a backup is open
 }
 
-func newBackups(ctx, life context.Context, dir dataDir, keys *keysdb.DB) (*backups, error) {
+func newBackups(ctx, life context.Context, dir dataDir, keys *keysdb.DB, files backup.Blobs) (*backups, error) {
 	ledger, err := backup.OpenLedger(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
-	return &backups{dir: dir, keys: keys, ledger: ledger, life: life, busy: make(chan struct{}, 1)}, nil
+	return &backups{dir: dir, keys: keys, files: files, ledger: ledger, life: life, busy: make(chan struct{}, 1)}, nil
 }
 
 // Find implements api.Backups.
@@ -100,6 +105,39 @@ func (b *backups) Begin(ctx context.Context, to []age.Recipient) (_ api.TakenBac
 	return t, nil
 }
 
+// filesOf gives a backup the files of a vault, under the names they have in a folder,
+// where a restore puts them.
+func filesOf(dir dataDir, files blob.Store, inBucket bool) backup.Blobs {
+	if inBucket {
+		return bucketFiles{files}
+	}
+	return backup.Folder(dir.file(blobsFolder))
+}
+
+type bucketFiles struct{ blob.Store }
+
+// Walk implements backup.Blobs.
+func (f bucketFiles) Walk(ctx context.Context, each func(name string, size int64, open func() (io.ReadCloser, error)) error) error {
+	var all []blob.Info
+	if err := f.Store.Walk(ctx, func(i blob.Info) error { all = append(all, i); return nil }); err != nil {
+		return err
+	}
+	slices.SortFunc(all, func(a, b blob.Info) int { return bytes.Compare(a.Name[:], b.Name[:]) })
+	for _, i := range all {
+		name := i.Name.String()
+		if err := each(name[:2]+"/"+name, i.Size, func() (io.ReadCloser, error) {
+			content, err := f.Open(ctx, i.Name, 0)
+			if errors.Is(err, blob.ErrNotFound) { // removed meanwhile
+				err = fs.ErrNotExist
+			}
+			return content, err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // takenBackup is one state, until Close.
 type takenBackup struct {
 	b        *backups
@@ -122,7 +160,7 @@ func (t *takenBackup) WriteTo(w io.Writer) (int64, error) {
 	out := &counted{w: w}
 	sum := sha256.New()
 	m, err := backup.Write(t.b.life, io.MultiWriter(out, sum), t.to, backup.Contents{
-		Manifest: t.manifest, Now: time.Now, Blobs: backup.Folder(t.b.dir.file(blobsFolder)),
+		Manifest: t.manifest, Now: time.Now, Blobs: t.b.files,
 		Parts: []backup.Source{
 			{Name: keysPart, WriterTo: once(t.keyRing)},
 			{Name: reactorsPart, WriterTo: once(t.reactors)},

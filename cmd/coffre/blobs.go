@@ -5,10 +5,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
 
+	"coffre/eventstore/backup"
 	"coffre/eventstore/blob"
 	"coffre/eventstore/blob/folder"
 	"coffre/eventstore/blob/s3"
@@ -58,7 +60,10 @@ func blobsFromEnv(lookup func(string) string) (*BlobsConfig, error) {
 // that is told nothing of it does not look for them, and miss them, beside the data.
 const blobsMark = "blobs.s3"
 
-var errBlobsElsewhere = errors.New("the files of this directory's documents lie in a bucket; set COFFRE_BLOBS")
+var (
+	errBlobsElsewhere = errors.New("the files of this directory's documents lie in a bucket; set COFFRE_BLOBS")
+	errBlobsHere      = errors.New("the files of this directory's documents lie in its folder " + blobsFolder + ", and COFFRE_BLOBS is set: unset it, or bring the vault to another directory by `coffre store copy`")
+)
 
 // openBlobs opens the store of files; the caller closes it.
 func openBlobs(ctx context.Context, dir dataDir, config *BlobsConfig) (_ blob.Store, closeStore func() error, err error) {
@@ -72,6 +77,11 @@ func openBlobs(ctx context.Context, dir dataDir, config *BlobsConfig) (_ blob.St
 		}
 		s, err := folder.Open(dir.file(blobsFolder))
 		return s, func() error { return nil }, err
+	}
+	if here, err := dir.keepsFiles(); err != nil {
+		return nil, nil, err
+	} else if here {
+		return nil, nil, errBlobsHere
 	}
 	o := s3.Options{Endpoint: config.Endpoint, Region: config.Region, Bucket: config.Bucket, Prefix: config.Prefix, AccessKey: config.AccessKey}
 	secret, err := readSmall(config.SecretKeyFile)
@@ -99,6 +109,18 @@ func openBlobs(ctx context.Context, dir dataDir, config *BlobsConfig) (_ blob.St
 		return nil, nil, errors.Join(fmt.Errorf("data directory: %w", cause(err)), s.Close())
 	}
 	return s, s.Close, nil
+}
+
+// keepsFiles reports whether any file lies in the directory's own folder for them.
+func (d dataDir) keepsFiles() (here bool, err error) {
+	err = backup.Folder(d.file(blobsFolder)).Walk(context.Background(), func(string, int64, func() (io.ReadCloser, error)) error {
+		here = true
+		return fs.SkipAll
+	})
+	if err != nil {
+		return false, fmt.Errorf("data directory: %w", cause(err))
+	}
+	return here, nil
 }
 
 // maxPEM bounds a file of certificates, in bytes.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"filippo.io/age"
 	"github.com/google/uuid"
 
 	"coffre/domain"
@@ -96,6 +97,18 @@ func TestFilesInABucket(t *testing.T) {
 	if there, err := isThere(dir.file(blobsFolder)); err != nil || there {
 		t.Errorf("a folder of files was made: %t %v", there, err)
 	}
+	id, identity := ageKey(t)
+	archive, restored := filepath.Join(t.TempDir(), "bucket.age"), dataDir(filepath.Join(t.TempDir(), "restored"))
+	taken, err := v.core.Backups.Begin(t.Context(), []age.Recipient{id.Recipient()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var backedUp bytes.Buffer
+	_, err = taken.WriteTo(&backedUp)
+	if err := errors.Join(err, taken.Close(), os.WriteFile(archive, backedUp.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+
 	var erasure struct{ ErasureID string }
 	r.post(t, me, "/erasures", `{"citizenId":"`+me.Citizen.String()+`","scope":"document","documentId":"`+doc.DocumentID+`","reason":"citizenRequest"}`, &erasure)
 	r.post(t, grantFor(domain.RolePrivacyOfficer, "", domain.CitizenID{}), "/erasures/"+erasure.ErasureID+"/approve", "", nil)
@@ -110,6 +123,17 @@ func TestFilesInABucket(t *testing.T) {
 	}
 	if _, err := openVault(t.Context(), dir, vaultOptions{}); !errors.Is(err, errBlobsElsewhere) {
 		t.Errorf("%v", err)
+	}
+	// A backup has the files, too, and a restore puts them beside the data: there they
+	// are read, and not looked for in a bucket.
+	(&shell{t: t}).must(0, "restore", archive, "--data", string(restored), "--identity-file", identity, "--no-shred-list", "--yes", "--kek-file", dir.file(kekFile))
+	again := rigOn(t, restored)
+	if got := again.get(t, me, "/documents/"+doc.DocumentID+"/attachments/"+file); got.Body.String() != apitest.PDF {
+		t.Errorf("restored: %d %q", got.Code, got.Body)
+	}
+	again.close(t)
+	if _, err := openVault(t.Context(), restored, vaultOptions{Blobs: config}); !errors.Is(err, errBlobsHere) {
+		t.Errorf("files beside the data are not looked at: %v", err)
 	}
 	missing := *config
 	missing.Bucket = "nobody-has-it"

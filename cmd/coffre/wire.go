@@ -182,7 +182,7 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	if places.inOneDirectory() { // else the databases have tools of their own
-		if v.core.Backups, err = newBackups(ctx, background, dir, keys); err != nil {
+		if v.core.Backups, err = newBackups(ctx, background, dir, keys, filesOf(dir, files, o.Blobs != nil)); err != nil {
 			stop()
 			return nil, err
 		}
