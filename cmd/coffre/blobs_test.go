@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -134,6 +136,18 @@ func TestFilesInABucket(t *testing.T) {
 	again.close(t)
 	if _, err := openVault(t.Context(), restored, vaultOptions{Blobs: config}); !errors.Is(err, errBlobsHere) {
 		t.Errorf("files beside the data are not looked at: %v", err)
+	}
+	// A folder from before the bucket, with nothing in it, is not taken for the files.
+	if err := os.Mkdir(dir.file(blobsFolder), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var closers []func() error
+	source, err := copyEnd{dir, StoresConfig{}.in(dir)}.open(t.Context(), Config{Blobs: config}, slog.New(slog.DiscardHandler), func(f func() error) { closers = append(closers, f) })
+	for _, f := range slices.Backward(closers) {
+		err = errors.Join(err, f())
+	}
+	if err != nil || !source.bucket {
+		t.Errorf("a copy looks for files in the folder: %v", err)
 	}
 	missing := *config
 	missing.Bucket = "nobody-has-it"

@@ -166,9 +166,15 @@ func (e copyEnd) open(ctx context.Context, config Config, logger *slog.Logger, o
 		return o, err
 	}
 	files := config.Blobs
-	if local, err := isThere(e.data.file(blobsFolder)); err != nil {
+	local, err := isThere(e.data.file(blobsFolder))
+	if err != nil {
 		return o, err
-	} else if local {
+	}
+	elsewhere, err := isThere(e.data.file(blobsMark))
+	if err != nil {
+		return o, err
+	}
+	if local && !elsewhere { // a folder from before the bucket is empty
 		files = nil
 	}
 	o.bucket = files != nil
