@@ -80,7 +80,7 @@ func safeURL(raw string) error {
 
 // Key implements Keys.
 func (d *Discovered) Key(ctx context.Context, id string) (jose.JSONWebKey, error) {
-	key, found, fresh, usable := d.look(id)
+	key, found, fresh, _ := d.look(id)
 	if found && fresh {
 		return key, nil
 	}
@@ -96,8 +96,9 @@ func (d *Discovered) Key(ctx context.Context, id string) (jose.JSONWebKey, error
 		case <-ctx.Done():
 			return jose.JSONWebKey{}, ctx.Err()
 		}
-		key, found, _, usable = d.look(id)
 	}
+	// Also when nothing was due: another's fetch may have landed since the first look.
+	key, found, _, usable := d.look(id)
 	switch {
 	case !usable:
 		return jose.JSONWebKey{}, ErrProviderAway
