@@ -235,6 +235,17 @@ func (r *Runner) Status(ctx context.Context) ([]Status, error) {
 	return all, nil
 }
 
+// Starting names the projections that nobody is answered from yet: their tables are
+// still to be opened. It asks nothing of the log.
+func (r *Runner) Starting() (names []string) {
+	for _, t := range r.tasks {
+		if s := t.status(-1); s.State == Starting {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 // sleep waits for d, for ctx or for hurry.
 func sleep(ctx context.Context, d time.Duration, hurry <-chan struct{}) {
 	timer := time.NewTimer(d)

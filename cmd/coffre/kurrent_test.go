@@ -14,12 +14,14 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
+	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/kurrentform"
 	"coffre/eventstore/kurrentwire"
 	"coffre/eventstore/kurrentwire/certtest"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/storetest"
+	"coffre/handlers/api/token"
 	"coffre/projections"
 )
 
@@ -163,6 +165,13 @@ func TestKurrentIsOffUnlessAsked(t *testing.T) {
 // all, and returns its address.
 func onWire(t *testing.T, s eventstore.Store) string {
 	t.Helper()
+	address, _ := onWireUntil(t, s)
+	return address
+}
+
+// onWireUntil is onWire until end is called.
+func onWireUntil(t *testing.T, s eventstore.Store) (address string, end func()) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +185,7 @@ func onWire(t *testing.T, s eventstore.Store) string {
 			t.Error(err)
 		}
 	})
-	return "esdb://" + l.Addr().String() + "?tls=false"
+	return "esdb://" + l.Addr().String() + "?tls=false", server.Close
 }
 
 // TestVaultOnKurrent plays the demo on a vault whose events are behind KurrentDB's
@@ -222,5 +231,40 @@ func TestVaultOnKurrent(t *testing.T) {
 	}
 	if leaf, err := v.core.Log.Leaves().Leaf(t.Context(), head); err != nil || leaf != ours-1 || head.Commit <= uint64(ours) {
 		t.Errorf("the last leaf is %d, %v, of %d records of ours up to position %d", leaf, err, ours, head.Commit)
+	}
+}
+
+// With the log away metadata are answered, so the process stays in service.
+func TestServesMetadataWithoutTheLog(t *testing.T) {
+	address, end := onWireUntil(t, memory.New())
+	dir := dataDir(t.TempDir())
+	v, err := openVault(t.Context(), dir, vaultOptions{Stores: StoresConfig{Log: address}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	key, err := token.OpenDevKey(dir.file(devKeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{opened: v, dir: dir, key: key}
+	r.settle(t, ssinB, ssinA, "away-b") // who represents A is known
+	things := r.settle(t, ssinA, ssinB, "away-a")
+	if err := v.runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	if _, err := v.core.Log.Head(t.Context()); !errors.Is(err, eventstore.ErrUnavailable) {
+		t.Fatalf("the log is not away: %v", err)
+	}
+	me := grantFor(domain.RoleCitizen, "", r.citizen(t, ssinA))
+	for _, path := range []string{"/citizens/" + things["citizenId"] + "/wallet", "/consents/" + things["consentId"]} {
+		r.get(t, me, path)
+	}
+	if err := v.ready(t.Context()); err != nil {
+		t.Errorf("it is taken out of service: %v", err)
+	}
+	if v.leave(); v.ready(t.Context()) == nil {
+		t.Error("it leaves and stays in service")
 	}
 }

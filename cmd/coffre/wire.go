@@ -266,21 +266,16 @@ func authenticators(dir dataDir, o vaultOptions, ring *seal.Ring) (own, provider
 
 // ready says whether requests should be sent here: every read model answers and
 // the process is not leaving. Keys that are away are no reason: withdrawals,
-// revocations and metadata go on without them; health and metrics tell.
-func (v *opened) ready(ctx context.Context) error {
+// revocations and metadata go on without them; health and metrics tell. Nor is the
+// log: metadata go on without it, and no other process has another one.
+func (v *opened) ready(context.Context) error {
 	select {
 	case <-v.gone:
 		return errors.New("the process is stopping")
 	default:
 	}
-	all, err := v.runner.Status(ctx)
-	if err != nil {
-		return err
-	}
-	for _, s := range all {
-		if s.State == projections.Starting {
-			return fmt.Errorf("read model %s is being opened", s.Name)
-		}
+	if names := v.runner.Starting(); len(names) > 0 {
+		return fmt.Errorf("read model %s is being opened", names[0])
 	}
 	return nil
 }
