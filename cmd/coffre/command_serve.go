@@ -75,7 +75,7 @@ final by them, and never without.`,
 				return &exitError{exitUsage, err}
 			}
 			o.Vault, o.Blobs, o.Retentions = config.Vault, config.Blobs, config.Retentions
-			if o.Stores, err = at.over(config.Stores); err != nil {
+			if o.Stores, err = at.over(config.Stores, ownPlaces); err != nil {
 				return err
 			}
 			if !cmd.Flags().Changed("leave-notice") && onPostgres(o.Stores.in(o.Data).Keys) {

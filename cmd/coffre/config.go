@@ -59,7 +59,7 @@ func FromEnv(lookup func(string) string) (Config, error) {
 	var wrong, wrongBlobs, wrongStores error
 	c.Retentions, wrong = retentionsFromEnv(lookup)
 	c.Blobs, wrongBlobs = blobsFromEnv(lookup)
-	c.Stores, wrongStores = storesFromEnv(lookup)
+	c.Stores, wrongStores = storesFromEnv(lookup, ownPlaces)
 	return c, errors.Join(err, wrong, wrongBlobs, wrongStores)
 }
 

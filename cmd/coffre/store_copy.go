@@ -49,6 +49,17 @@ type copied struct {
 	Rewrapped   bool   `json:"rewrapped"` // the target's keeper is another
 }
 
+const (
+	fromVariable     = "COFFRE_FROM"
+	fromKeysVariable = "COFFRE_FROM_KEYS"
+)
+
+// How the ends of a copy are said; read models are none of its business.
+var (
+	sourcePlaces = [3]placeNames{{"from", fromVariable}, {}, {"from-keys", fromKeysVariable}}
+	targetPlaces = [3]placeNames{{"to", storeVariable}, {}, {"to-keys", keysVariable}}
+)
+
 func newStoreCopy(p *program) *cobra.Command {
 	var fromData, toData string
 	var from, to StoresConfig
@@ -74,11 +85,15 @@ target is in use: what is erased afterwards is erased in the target only.`,
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			source, err := endOf("from", fromData, from, StoresConfig{})
+			lies, err := storesFromEnv(p.env, sourcePlaces)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			source, err := endOf("from", fromData, from, lies, sourcePlaces)
 			if err != nil {
 				return err
 			}
-			target, err := endOf("to", toData, to, config.Stores)
+			target, err := endOf("to", toData, to, config.Stores, targetPlaces)
 			if err != nil {
 				return err
 			}
@@ -90,9 +105,9 @@ target is in use: what is erased afterwards is erased in the target only.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&from.Log, "from", "", "`address` of the source's events: sqlite:DIR, postgres://... or esdb://... without a password")
+	f.StringVar(&from.Log, "from", "", "`address` of the source's events: sqlite:DIR, postgres://... or esdb://... without a password (default: "+fromVariable+")")
 	f.StringVar(&fromData, "from-data", "", "the source's data `directory` (default: the one of --from)")
-	f.StringVar(&from.Keys, "from-keys", "", "`address` of the source's key ring (default: where the events are, or the data directory)")
+	f.StringVar(&from.Keys, "from-keys", "", "`address` of the source's key ring (default: "+fromKeysVariable+", or where the events are, or the data directory)")
 	f.StringVar(&to.Log, "to", "", "`address` of the target's events (default: "+storeVariable+")")
 	f.StringVar(&toData, "to-data", "", "the target's data `directory` (default: the one of --to)")
 	f.StringVar(&to.Keys, "to-keys", "", "`address` of the target's key ring (default: "+keysVariable+", or where the events are, or the data directory)")
@@ -104,8 +119,8 @@ target is in use: what is erased afterwards is erased in the target only.`,
 }
 
 // endOf makes one end of a copy of what was typed after the flags of that name.
-func endOf(name, data string, typed, env StoresConfig) (copyEnd, error) {
-	at, err := typed.over(env)
+func endOf(name, data string, typed, env StoresConfig, names [3]placeNames) (copyEnd, error) {
+	at, err := typed.over(env, names)
 	if err != nil {
 		return copyEnd{}, err
 	}

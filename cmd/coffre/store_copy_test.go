@@ -215,11 +215,11 @@ func TestCopyToKurrentDBKilledHalfWay(t *testing.T) {
 	}))
 	there := []string{"--from", "sqlite:" + string(laptop), "--to", kurrent, "--to-data", string(run)}
 
-	program, err := os.Executable()
+	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := exec.CommandContext(t.Context(), program, append([]string{"store", "copy"}, there...)...)
+	first := exec.CommandContext(t.Context(), binary, append([]string{"store", "copy"}, there...)...)
 	first.Env = append(os.Environ(), asProgram+"=1")
 	if _, err := first.StdinPipe(); err != nil { // its end is closed when we end, however
 		t.Fatal(err)
@@ -263,7 +263,14 @@ func TestCopyToKurrentDBKilledHalfWay(t *testing.T) {
 	}
 	same("in KurrentDB", run, o)
 
-	home := answer("--from", kurrent, "--from-data", string(run), "--to", "sqlite:"+string(back))
+	// Where the source's address holds a password it is in the environment.
+	env := map[string]string{}
+	s.adapt = func(p *program) { p.Getenv = func(name string) string { return env[name] } }
+	if got := s.must(exitUsage, "store", "copy", "--from", "esdb://vault:word@h:2113", "--from-data", string(run), "--to", "sqlite:"+string(back)); !strings.Contains(got.err, fromVariable) || strings.Contains(got.err, "vault:word") || strings.Contains(got.err, storeVariable) {
+		t.Errorf("the way for a password is told wrong: %s", got.err)
+	}
+	env[fromVariable] = strings.Replace(kurrent, "esdb://", "esdb://vault:word@", 1)
+	home := answer("--from-data", string(run), "--to", "sqlite:"+string(back))
 	if home.Rewrapped == false || home.Leaves != home.Copied || home.Leaves < rest.Leaves {
 		t.Errorf("%+v", home)
 	}

@@ -42,34 +42,42 @@ const (
 
 // storesFromEnv reads the addresses and reports all that is wrong with them, without
 // repeating one.
-func storesFromEnv(lookup func(string) string) (StoresConfig, error) {
-	c := StoresConfig{Log: lookup(storeVariable), ReadModels: lookup(modelVariable), Keys: lookup(keysVariable)}
+func storesFromEnv(lookup func(string) string, names [3]placeNames) (StoresConfig, error) {
+	c := StoresConfig{Log: lookup(names[0].variable), ReadModels: lookup(names[1].variable), Keys: lookup(names[2].variable)}
 	var wrong []error
-	for _, one := range []struct{ name, address string }{{storeVariable, c.Log}, {modelVariable, c.ReadModels}, {keysVariable, c.Keys}} {
-		if !knownPlace(one.address) && !(one.name == storeVariable && onKurrent(one.address)) {
-			wrong = append(wrong, fmt.Errorf("%s is sqlite:DIR or postgres://user@host:port/database", one.name))
+	for i, address := range []string{c.Log, c.ReadModels, c.Keys} {
+		if !knownPlace(address) && !(i == 0 && onKurrent(address)) {
+			wrong = append(wrong, fmt.Errorf("%s is sqlite:DIR or postgres://user@host:port/database", names[i].variable))
 		}
 	}
 	return c, errors.Join(wrong...)
 }
 
+// placeNames are the flag and the variable that say one of the places, and so how
+// errors call it.
+type placeNames struct{ flag, variable string }
+
+// ownPlaces are those of a command on one vault: of the log, the read models, the keys.
+var ownPlaces = [3]placeNames{{"store", storeVariable}, {"readmodels", modelVariable}, {"keys", keysVariable}}
+
 // over returns what the flags say, and the environment where they say nothing.
-func (c StoresConfig) over(env StoresConfig) (StoresConfig, error) {
-	for _, one := range []struct {
-		flag, typed, variable string
-		to                    *string
-	}{{"store", c.Log, storeVariable, &env.Log}, {"readmodels", c.ReadModels, modelVariable, &env.ReadModels}, {"keys", c.Keys, keysVariable, &env.Keys}} {
+func (c StoresConfig) over(env StoresConfig, names [3]placeNames) (StoresConfig, error) {
+	for i, one := range []struct {
+		typed string
+		to    *string
+	}{{c.Log, &env.Log}, {c.ReadModels, &env.ReadModels}, {c.Keys, &env.Keys}} {
+		flag, variable := names[i].flag, names[i].variable
 		switch {
 		case one.typed == "":
 			continue
-		case one.flag == "store" && onKurrent(one.typed):
+		case i == 0 && onKurrent(one.typed):
 			if hasPassword(one.typed) {
-				return env, typedPassword(one.flag, one.variable)
+				return env, typedPassword(flag, variable)
 			}
 		case !knownPlace(one.typed):
-			return env, usage("--%s is sqlite:DIR or postgres://user@host:port/database", one.flag)
+			return env, usage("--%s is sqlite:DIR or postgres://user@host:port/database", flag)
 		case onPostgres(one.typed) && hasPassword(one.typed):
-			return env, typedPassword(one.flag, one.variable)
+			return env, typedPassword(flag, variable)
 		}
 		*one.to = one.typed
 	}
