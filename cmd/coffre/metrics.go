@@ -31,7 +31,10 @@ func newMetrics(v *opened) *metrics {
 		}, []string{"operation"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, projectionMetrics{v}, keeperMetrics{v})
+		m.requests, m.duration, projectionMetrics{v}, keeperMetrics{v},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
+		}, func() float64 { return float64(v.damaged.Load()) }))
 	return m
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -62,6 +63,7 @@ type opened struct {
 	store   eventstore.Store
 	ring    *seal.Ring
 	runner  *projections.Runner
+	damaged atomic.Int64   // records that the scrubber found last
 	failed  chan error     // a part that had to go on has stopped
 	closers []func() error // in the order of opening
 	leaving sync.Once
@@ -208,6 +210,11 @@ func openVault(ctx context.Context, dir dataDir, o vaultOptions) (_ *opened, err
 	keep("work", v.core.Work)
 	if places.shared() {
 		keep("inheritance", func(ctx context.Context) error { return inTurn(ctx, places.lease, "work", v.core.Inherit) })
+	}
+	if own, ok := v.store.(scrubber); ok { // else the server verifies its own
+		keep("scrubber", func(ctx context.Context) error {
+			return inTurn(ctx, places.lease, "scrubber", func(ctx context.Context) error { return scrub(ctx, own, o.Logger, &v.damaged) })
+		})
 	}
 	keep("reactors", func(ctx context.Context) error {
 		return inTurn(ctx, places.lease, "reactors", func(ctx context.Context) error {
