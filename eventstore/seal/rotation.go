@@ -238,6 +238,35 @@ func (r *Ring) NoteBackup(ctx context.Context, n BackupNote) error {
 	return unavailable(ctx, "note backup", err)
 }
 
+// ErrReportedOtherwise refuses a second moment for one backup.
+var ErrReportedOtherwise = domain.NewError(domain.Conflict, "backupReportedOtherwise", "this backup is noted already, as taken at another moment")
+
+// NoteBackupElsewhere is [Ring.NoteBackup] for a copy that nobody here has read: its
+// OldestVersion is set to the version by which every key was wrapped when the copy was
+// taken, as the ring recorded that (the first, when none was yet). It returns what is
+// noted, which for a copy known already is its first note, and ErrReportedOtherwise when
+// that one says another Taken.
+func (r *Ring) NoteBackupElsewhere(ctx context.Context, n BackupNote) (BackupNote, error) {
+	// What is rewrapped later is noted with a later time, so this stays the answer.
+	if _, err := r.row(ctx, `SELECT coalesce(max(version), 1) FROM rotations WHERE rewrapped > 0 AND rewrapped <= ?`,
+		[]any{n.Taken.UnixMicro()}, &n.OldestVersion); err != nil {
+		return BackupNote{}, unavailable(ctx, "read rotations", err)
+	}
+	if err := r.NoteBackup(ctx, n); err != nil {
+		return BackupNote{}, err
+	}
+	var taken, verified int64
+	if _, err := r.row(ctx, `SELECT taken, verified, oldest_version FROM key_backups WHERE sha256 = ?`, []any{n.SHA256[:]},
+		&taken, &verified, &n.OldestVersion); err != nil {
+		return BackupNote{}, unavailable(ctx, "read backups", err)
+	}
+	if taken != n.Taken.UnixMicro() {
+		return BackupNote{}, ErrReportedOtherwise
+	}
+	n.Taken, n.Verified = moment(taken), moment(verified)
+	return n, nil
+}
+
 // LastBackup returns the newest copy that was restored for a test, if any. Times
 // are to the microsecond, UTC.
 func (r *Ring) LastBackup(ctx context.Context) (BackupNote, bool, error) {

@@ -72,6 +72,7 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"backups of the ring are remembered", backups},
 		{"a rotation goes in its order", rotationInOrder},
 		{"a rotation is not ended without a backup that needs no older version", rotationBackup},
+		{"a copy that nobody here has read needs what the ring recorded", rotationElsewhere},
 		{"a key wrapped before a rotation is not stored after it", wrappedBeforeRotation},
 		{"a key read before a rotation opens after it", readBeforeRotation},
 		{"rotation under load", rotationUnderLoad},

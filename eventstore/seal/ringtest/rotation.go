@@ -106,6 +106,52 @@ func rotationInOrder(t *testing.T, e *env) {
 	}
 }
 
+func rotationElsewhere(t *testing.T, e *env) {
+	ctx := t.Context()
+	hands := &clock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	start, last := hands.Now(), byte(0)
+	r := e.process(t, seal.Config{Now: hands.Now})
+	report := func(taken time.Time) int {
+		t.Helper()
+		last++
+		n, err := r.NoteBackupElsewhere(ctx, seal.BackupNote{Taken: taken, Verified: taken, OldestVersion: 99, SHA256: [32]byte{last}})
+		check(t, err)
+		return n.OldestVersion
+	}
+	for round := 2; round <= 3; round++ {
+		hands.advance(time.Hour)
+		_, err := r.Rotate(ctx, e.kek)
+		check(t, err)
+		if got := report(hands.Now()); got != round-1 {
+			t.Fatalf("while version %d wraps: %d", round-1, got)
+		}
+		hands.advance(time.Hour)
+		check(t, r.RewrapAll(ctx, nil))
+		if got := report(hands.Now().Add(-time.Microsecond)); got != round-1 {
+			t.Fatalf("before the end of the rewrap: %d", got)
+		}
+		if got := report(start); got != 1 {
+			t.Fatalf("before any rotation: %d", got)
+		}
+		wants(t, r.Retire(ctx, e.kek), seal.ErrNoBackup)
+		if got := report(hands.Now()); got != round {
+			t.Fatalf("after the rewrap: %d, not %d", got, round)
+		}
+		check(t, r.Retire(ctx, e.kek))
+		check(t, r.Trim(ctx, e.kek))
+	}
+	// The first note of a copy stays.
+	again := seal.BackupNote{Taken: hands.Now(), Verified: hands.Now().Add(time.Hour), SHA256: [32]byte{last}}
+	if n, err := r.NoteBackupElsewhere(ctx, again); err != nil || n.OldestVersion != 3 || !n.Verified.Equal(hands.Now()) {
+		t.Fatalf("%+v %v", n, err)
+	}
+	again.Taken = start
+	_, err := r.NoteBackupElsewhere(ctx, again)
+	wants(t, err, seal.ErrReportedOtherwise)
+	_, err = r.NoteBackupElsewhere(ctx, seal.BackupNote{Taken: start, Verified: start})
+	wants(t, err, eventstore.ErrInvalid)
+}
+
 func rotationBackup(t *testing.T, e *env) {
 	ctx := t.Context()
 	hands := &clock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
