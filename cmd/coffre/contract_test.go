@@ -154,6 +154,8 @@ func restOfTheContract(t *testing.T, r *rig) {
 	id, _ := ageKey(t)
 	taken := r.post(t, operator, "/backups", `{"recipients":["`+id.Recipient().String()+`"]}`, nil)
 	r.post(t, operator, "/backups/reportVerified", fmt.Sprintf(`{"sha256":"%x"}`, sha256.Sum256(taken.Body.Bytes())), &struct{}{})
+	r.core.Backups = nil // as where the databases have tools of their own
+	r.post(t, operator, "/backups/reportElsewhere", fmt.Sprintf(`{"takenAt":"2026-03-01T02:00:00Z","sha256":"%x"}`, sha256.Sum256([]byte("a manifest"))), &struct{}{})
 	r.get(t, operator, "/registry")
 	r.get(t, operator, "/health")
 	r.post(t, operator, "/registry", registryBody(t), nil)

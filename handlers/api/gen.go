@@ -912,6 +912,15 @@ type BackupCreate struct {
 	Recipients []AgeRecipient `json:"recipients"`
 }
 
+// BackupElsewhere Example: {"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","takenAt":"2026-03-01T02:00:00Z"}
+type BackupElsewhere struct {
+	// Sha256 the SHA-256 of a file, in hexadecimal digits
+	Sha256 FileDigest `json:"sha256"`
+
+	// TakenAt a moment that is not after the state that it holds: when it was begun on the primary server, or the moment up to which its archive was restored
+	TakenAt time.Time `json:"takenAt"`
+}
+
 // BackupNote defines model for BackupNote.
 type BackupNote struct {
 	// OldestKeyVersion of the key-encryption key that it needs
@@ -2814,6 +2823,12 @@ type UploadAttachmentParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ReportBackupElsewhereParams defines parameters for ReportBackupElsewhere.
+type ReportBackupElsewhereParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ReportVerifiedBackupParams defines parameters for ReportVerifiedBackup.
 type ReportVerifiedBackupParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
@@ -3228,6 +3243,9 @@ type PublishRegistryParams struct {
 // CreateBackupJSONRequestBody defines body for CreateBackup for application/json ContentType.
 type CreateBackupJSONRequestBody = BackupCreate
 
+// ReportBackupElsewhereJSONRequestBody defines body for ReportBackupElsewhere for application/json ContentType.
+type ReportBackupElsewhereJSONRequestBody = BackupElsewhere
+
 // ReportVerifiedBackupJSONRequestBody defines body for ReportVerifiedBackup for application/json ContentType.
 type ReportVerifiedBackupJSONRequestBody = BackupReport
 
@@ -3311,6 +3329,9 @@ type ServerInterface interface {
 	// CreateBackup Take a backup of everything, encrypted
 	// (POST /backups)
 	CreateBackup(w http.ResponseWriter, r *http.Request)
+	// ReportBackupElsewhere Say that a backup by the database's own tools was restored for a test and is good
+	// (POST /backups/reportElsewhere)
+	ReportBackupElsewhere(w http.ResponseWriter, r *http.Request, params ReportBackupElsewhereParams)
 	// ReportVerifiedBackup Say that a backup was restored for a test and is good
 	// (POST /backups/reportVerified)
 	ReportVerifiedBackup(w http.ResponseWriter, r *http.Request, params ReportVerifiedBackupParams)
@@ -3540,6 +3561,51 @@ func (siw *ServerInterfaceWrapper) CreateBackup(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CreateBackup(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReportBackupElsewhere operation middleware
+func (siw *ServerInterfaceWrapper) ReportBackupElsewhere(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReportBackupElsewhereParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReportBackupElsewhere(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6754,6 +6820,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotate", wrapper.RotateKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups", wrapper.CreateBackup)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups/reportVerified", wrapper.ReportVerifiedBackup)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups/reportElsewhere", wrapper.ReportBackupElsewhere)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/retire", wrapper.RetireKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/trim", wrapper.TrimKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotatePepper", wrapper.RotatePepper)
@@ -6849,6 +6916,46 @@ type CreateBackupdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CreateBackupdefaultApplicationProblemPlusJSONResponse) VisitCreateBackupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportBackupElsewhereRequestObject struct {
+	Params ReportBackupElsewhereParams
+	Body   *ReportBackupElsewhereJSONRequestBody
+}
+
+type ReportBackupElsewhereResponseObject interface {
+	VisitReportBackupElsewhereResponse(w http.ResponseWriter) error
+}
+
+type ReportBackupElsewhere200JSONResponse BackupNote
+
+func (response ReportBackupElsewhere200JSONResponse) VisitReportBackupElsewhereResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportBackupElsewheredefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReportBackupElsewheredefaultApplicationProblemPlusJSONResponse) VisitReportBackupElsewhereResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -9809,6 +9916,9 @@ type StrictServerInterface interface {
 	// CreateBackup Take a backup of everything, encrypted
 	// (POST /backups)
 	CreateBackup(ctx context.Context, request CreateBackupRequestObject) (CreateBackupResponseObject, error)
+	// ReportBackupElsewhere Say that a backup by the database's own tools was restored for a test and is good
+	// (POST /backups/reportElsewhere)
+	ReportBackupElsewhere(ctx context.Context, request ReportBackupElsewhereRequestObject) (ReportBackupElsewhereResponseObject, error)
 	// ReportVerifiedBackup Say that a backup was restored for a test and is good
 	// (POST /backups/reportVerified)
 	ReportVerifiedBackup(ctx context.Context, request ReportVerifiedBackupRequestObject) (ReportVerifiedBackupResponseObject, error)
@@ -10071,6 +10181,39 @@ func (sh *strictHandler) CreateBackup(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CreateBackupResponseObject); ok {
 		if err := validResponse.VisitCreateBackupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReportBackupElsewhere operation middleware
+func (sh *strictHandler) ReportBackupElsewhere(w http.ResponseWriter, r *http.Request, params ReportBackupElsewhereParams) {
+	var request ReportBackupElsewhereRequestObject
+
+	request.Params = params
+
+	var body ReportBackupElsewhereJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReportBackupElsewhere(ctx, request.(ReportBackupElsewhereRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReportBackupElsewhere")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReportBackupElsewhereResponseObject); ok {
+		if err := validResponse.VisitReportBackupElsewhereResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +92,82 @@ func TestKeysRotate(t *testing.T) {
 		}
 	}
 }
+
+// Where the database's own tools make the backups, an operator's word ends a rotation,
+// and no word of theirs says which version a backup needs.
+func TestReportBackupElsewhere(t *testing.T) {
+	tv := newVault(t)
+	var said bytes.Buffer
+	tv.restart(func(v *Vault) { v.Slog = slog.New(slog.NewTextHandler(&said, nil)) })
+	tv.household(t, 1)
+	report := func(key uuid.UUID, taken time.Time, sum string) (BackupNote, error) {
+		body := BackupElsewhere{TakenAt: taken, Sha256: sum}
+		answer, err := tv.ReportBackupElsewhere(tv.as(t, operator, "reportBackupElsewhere", body),
+			ReportBackupElsewhereRequestObject{Params: ReportBackupElsewhereParams{IdempotencyKey: key}, Body: &body})
+		if err != nil {
+			return BackupNote{}, err
+		}
+		return BackupNote(answer.(ReportBackupElsewhere200JSONResponse)), nil
+	}
+	retire := func() error {
+		_, err := tv.RetireKeys(tv.as(t, operator, "retireKeys", nil), RetireKeysRequestObject{Params: RetireKeysParams{IdempotencyKey: uuid.New()}})
+		return err
+	}
+	sum := func(digit string) string { return strings.Repeat(digit, 64) }
+
+	if _, err := tv.RotateKeys(tv.as(t, operator, "rotateKeys", nil), RotateKeysRequestObject{Params: RotateKeysParams{IdempotencyKey: uuid.New()}}); err != nil {
+		t.Fatal(err)
+	}
+	tv.resting(t)
+	rewrapped := tv.keys(t).KeyEncryptionKeys[1].RewrappedAt
+	tv.Clock.Advance(time.Hour)
+	for name, bad := range map[string]struct {
+		taken time.Time
+		sum   string
+	}{
+		"the future": {tv.Clock.Now().Add(time.Microsecond), sum("a")}, "no time": {time.Time{}, sum("a")},
+		"no digest": {rewrapped, sum("0")}, "a short digest": {rewrapped, "aa"},
+	} {
+		if _, err := report(uuid.New(), bad.taken, bad.sum); problemOf(err) != "badRequest" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n, err := report(uuid.New(), rewrapped.Add(-time.Microsecond), sum("b")); err != nil || n.OldestKeyVersion != 1 {
+		t.Errorf("too early: %+v, %v", n, err)
+	}
+	if problemOf(retire()) != "keyBackupMissing" {
+		t.Error("a backup from before the rewrap counts")
+	}
+	if _, err := report(uuid.New(), rewrapped, sum("b")); problemOf(err) != "backupReportedOtherwise" {
+		t.Errorf("another moment for one backup: %v", err)
+	}
+	key := uuid.New()
+	for range 2 { // the second time by its key
+		if n, err := report(key, rewrapped, sum("c")); err != nil || n.OldestKeyVersion != 2 || !n.TakenAt.Equal(rewrapped) || !n.VerifiedAt.Equal(tv.Clock.Now()) || n.Sha256 != sum("c") {
+			t.Fatalf("%+v, %v", n, err)
+		}
+	}
+	if err := retire(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tv.TrimKeys(tv.as(t, operator, "trimKeys", nil), TrimKeysRequestObject{Params: TrimKeysParams{IdempotencyKey: uuid.New()}}); err != nil {
+		t.Fatal(err)
+	}
+	if s := tv.keys(t); s.NextStep != RotationStepRotate || s.KeyEncryptionKeys[0].TrimmedAt.IsZero() {
+		t.Errorf("%+v", s)
+	}
+	if log := said.String(); strings.Count(log, "reported as good") != 2 || !strings.Contains(log, sum("c")) || strings.Contains(log, operator.Subject) {
+		t.Error(log)
+	}
+
+	tv.restart(func(v *Vault) { v.Backups = noBackups{} })
+	if _, err := report(uuid.New(), rewrapped, sum("d")); problemOf(err) != "backupsTakenHere" {
+		t.Errorf("where the vault takes them itself: %v", err)
+	}
+}
+
+// noBackups stands for what takes backups, and is not asked.
+type noBackups struct{ Backups }
 
 func TestPepperIsReplaced(t *testing.T) {
 	tv := newVault(t)

@@ -25,6 +25,14 @@ func (c *Client) CreateBackup(ctx context.Context, body CreateBackupJSONRequestB
 	return c.do(ctx, r)
 }
 
+// ReportBackupElsewhere: Say that a backup by the database's own tools was restored for a test and is good.
+func (c *Client) ReportBackupElsewhere(ctx context.Context, params ReportBackupElsewhereParams, body ReportBackupElsewhereJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/backups/reportElsewhere"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
 // ReportVerifiedBackup: Say that a backup was restored for a test and is good.
 func (c *Client) ReportVerifiedBackup(ctx context.Context, params ReportVerifiedBackupParams, body ReportVerifiedBackupJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/backups/reportVerified"}

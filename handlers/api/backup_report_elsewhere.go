@@ -1,0 +1,46 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"coffre/domain"
+	"coffre/eventstore/backup"
+	"coffre/eventstore/seal"
+)
+
+var errBackupsHere = domain.NewError(domain.Conflict, "backupsTakenHere", "this vault takes its backups itself, and knows which are good: coffre backup, then coffre backup verify")
+
+// ReportBackupElsewhere implements POST /backups/reportElsewhere: an operator answers
+// for a backup that the vault has not seen. What it needs is the ring's word.
+func (v *Vault) ReportBackupElsewhere(ctx context.Context, r ReportBackupElsewhereRequestObject) (ReportBackupElsewhereResponseObject, error) {
+	if v.Backups != nil {
+		return nil, errBackupsHere
+	}
+	var sum backup.Sum
+	if err := sum.UnmarshalText([]byte(r.Body.Sha256)); err != nil || sum == (backup.Sum{}) {
+		return nil, BadInput("/sha256", "digest", "the SHA-256 of the backup or of its manifest, in hexadecimal digits")
+	}
+	type noted struct {
+		Taken, Verified time.Time
+		Oldest          int
+	}
+	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (noted, error) {
+		taken := r.Body.TakenAt.UTC().Truncate(time.Microsecond)
+		if taken.After(in.at) || taken.UnixMicro() <= 0 {
+			return noted{}, BadInput("/takenAt", "takenAt", "a moment in the past, from 1970")
+		}
+		n, err := v.Keys.NoteBackupElsewhere(ctx, seal.BackupNote{Taken: taken, Verified: in.at, SHA256: sum})
+		if err != nil {
+			return noted{}, err
+		}
+		v.Slog.InfoContext(ctx, "a backup made elsewhere was reported as good", slog.Time("taken", n.Taken), slog.Int("oldestKeyVersion", n.OldestVersion),
+			slog.String("sha256", r.Body.Sha256), slog.String("subject", v.auditSubject(in.call.Subject)))
+		return noted{n.Taken, n.Verified, n.OldestVersion}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ReportBackupElsewhere200JSONResponse{Sha256: r.Body.Sha256, TakenAt: done.Taken, VerifiedAt: done.Verified, OldestKeyVersion: done.Oldest}, nil
+}
