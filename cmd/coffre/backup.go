@@ -77,7 +77,7 @@ is not. With --verify the backup is read again as "backup verify" does.`,
 	required(cmd, "out")
 	_ = cmd.MarkFlagFilename("out") // only for a flag that is not there
 	jsonFlag(cmd, &asJSON)
-	cmd.AddCommand(newBackupVerify(p))
+	cmd.AddCommand(newBackupVerify(p), newBackupReport(p))
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/seal/ringtest"
 	"coffre/handlers/api"
 )
@@ -150,5 +152,53 @@ func TestRotationByHand(t *testing.T) {
 	r.get(t, attestor, "/documents/"+issued.DocumentID)
 	if w := r.issue(t, uuid.New(), ssinA, "a"); w.Code != http.StatusOK {
 		t.Errorf("the same document again: %d %s", w.Code, w.Body)
+	}
+}
+
+// The same where the database's own tools make the backups: the operator answers for
+// one, and only for one that was taken late enough.
+func TestRotationByHandOnPostgreSQL(t *testing.T) {
+	dir := t.TempDir()
+	database := StoresConfig{Log: pgtest.Shared(t).Database(t)}
+	s := &shell{t: t, adapt: func(p *program) {
+		p.open = func(ctx context.Context, dir dataDir) (runningVault, error) {
+			return openVault(ctx, dir, vaultOptions{Stores: database})
+		}
+	}}
+	report := func(taken time.Time, digit string) []string {
+		return []string{"backup", "report", "--data", dir, "--taken", taken.Format(time.RFC3339Nano), "--sha256", strings.Repeat(digit, 64)}
+	}
+	s.must(0, "keys", "status", "--data", dir) // there is a vault
+	early := time.Now()
+	s.must(0, "keys", "rotate", "--data", dir)
+	s.must(0, append(report(early, "a"), "--yes")...)
+	if got := s.must(exitFailed, "keys", "retire", "--data", dir); !strings.Contains(got.err, "restored for a test") {
+		t.Error(got.err)
+	}
+	late := time.Now()
+	if got := s.must(exitUsage, report(late, "b")...); !strings.Contains(got.err, "--yes") {
+		t.Error(got.err)
+	}
+	s.must(exitUsage, append(report(late, "x"), "--yes")...)
+	s.must(exitFailed, append(report(late.Add(time.Hour), "B"), "--yes")...)
+	var noted api.BackupNote
+	if err := json.Unmarshal([]byte(s.must(0, append(report(late, "B"), "--yes", "--json")...).out), &noted); err != nil {
+		t.Fatal(err)
+	}
+	if noted.OldestKeyVersion != 2 || noted.Sha256 != strings.Repeat("b", 64) || noted.VerifiedAt.Before(noted.TakenAt) {
+		t.Errorf("%+v", noted)
+	}
+	s.must(0, "keys", "retire", "--data", dir)
+	s.must(0, "keys", "trim", "--data", dir, "--yes")
+	if got := s.must(0, "keys", "status", "--data", dir).out; !strings.Contains(got, "none; rotate begins") {
+		t.Error(got)
+	}
+}
+
+// A vault that knows which of its backups are good takes nobody's word.
+func TestBackupReportIsForOtherTools(t *testing.T) {
+	got := (&shell{t: t}).must(exitFailed, "backup", "report", "--data", t.TempDir(), "--taken", "2026-03-01T02:00:00Z", "--sha256", strings.Repeat("a", 64), "--yes")
+	if !strings.Contains(got.err, "coffre backup verify") {
+		t.Error(got.err)
 	}
 }
