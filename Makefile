@@ -6,7 +6,7 @@ LISTEN  ?= 127.0.0.1:8080
 # The labels of the Belgian code lists, where they lie beside the project.
 BELGIF  ?= $(if $(wildcard ../shared/data/belgif),--belgif ../shared/data/belgif)
 # CI_TIMEOUT bounds one package's tests, so that a hang names itself.
-CI_TIMEOUT ?= 12m
+CI_TIMEOUT ?= 20m
 FUZZTIME   ?= 30s
 
 .PHONY: run demo test check servers soak interop bench fuzz build generate clean
