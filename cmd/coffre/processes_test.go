@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -319,6 +320,14 @@ func TestRollingRestart(t *testing.T) {
 			mu.Lock()
 			f.all[n] = s
 			mu.Unlock()
+			// Whoever rolls on waits until the balancer sends requests to the new one.
+			if err := poll(t.Context(), func() (bool, time.Time, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				return slices.Contains(ready, s), time.Time{}, nil
+			}); err != nil {
+				t.Fatal(err)
+			}
 			if sent.Load() == before {
 				t.Error("nothing was asked meanwhile: this shows nothing")
 			}
