@@ -28,13 +28,18 @@ import (
 // vault, no log and no temporary file holds a name, a number, a birth date or what
 // follows from it, in any of the forms bytes are written in.
 
-const shortest = 6 // bytes of a canary; shorter ones would be found by chance
+const (
+	shortest = 6 // bytes of a canary; shorter ones would be found by chance
+	// shortestNumber is that of one of nothing but digits: any shorter number stands
+	// somewhere in the fractions of seconds of a thousand events or of an audit log.
+	shortestNumber = 9
+)
 
 // canaries are the strings to look for.
 type canaries map[string]bool
 
 func (c canaries) add(s string) {
-	if len(s) >= shortest {
+	if len(s) >= shortestNumber || len(s) >= shortest && strings.Trim(s, "0123456789") != "" {
 		c[s] = true
 	}
 }
