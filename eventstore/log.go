@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,7 +38,7 @@ type Log struct {
 	now    func() time.Time
 	leaves LeafIndex
 
-	locks  keyedMutex
+	locks  Turns
 	folded *lru.Cache[Stream, any] // of snapshot[S], see transact.go
 }
 
@@ -198,46 +197,4 @@ func (l *Log) record(ctx context.Context, s Stream, citizen domain.CitizenID, me
 		return Record{}, fmt.Errorf("seal %s: %w", typ, err)
 	}
 	return r, nil
-}
-
-// keyedMutex is one lock per stream, kept only while somebody holds or awaits it.
-type keyedMutex struct {
-	mu   sync.Mutex
-	held map[Stream]*turn
-}
-
-type turn struct {
-	free    chan struct{} // holds one token when nobody has the lock
-	waiters int
-}
-
-// lock waits for s or for ctx, and returns how to let go.
-func (k *keyedMutex) lock(ctx context.Context, s Stream) (unlock func(), err error) {
-	k.mu.Lock()
-	if k.held == nil {
-		k.held = map[Stream]*turn{}
-	}
-	t := k.held[s]
-	if t == nil {
-		t = &turn{free: make(chan struct{}, 1)}
-		t.free <- struct{}{}
-		k.held[s] = t
-	}
-	t.waiters++
-	k.mu.Unlock()
-
-	leave := func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if t.waiters--; t.waiters == 0 {
-			delete(k.held, s)
-		}
-	}
-	select {
-	case <-t.free:
-		return func() { t.free <- struct{}{}; leave() }, nil
-	case <-ctx.Done():
-		leave()
-		return nil, ctx.Err()
-	}
 }

@@ -75,7 +75,7 @@ func (k Kind[S, E]) Load(ctx context.Context, l *Log, s Stream) (state S, last R
 func (k Kind[S, E]) Transact(ctx context.Context, l *Log, w Write, cmd Command[S, E]) (Result[S, E], error) {
 	ctx, cancel := withPatience(ctx)
 	defer cancel()
-	unlock, err := l.locks.lock(ctx, w.Stream)
+	unlock, err := l.locks.Take(ctx, nil, w.Stream)
 	if err != nil {
 		return Result[S, E]{}, tooLong(err)
 	}

@@ -39,7 +39,7 @@ func (s *Store) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appe
 		return eventstore.Appended{}, err
 	}
 	defer s.waiting.leave()
-	leave, err := s.turns.turn(ctx, s.waiting.end, b.Stream)
+	leave, err := s.turns.Take(ctx, s.waiting.end, b.Stream)
 	if err != nil {
 		return eventstore.Appended{}, err
 	}
@@ -421,49 +421,4 @@ func (p *places) close() {
 	defer p.mu.Unlock()
 	p.ended = true
 	close(p.end)
-}
-
-// keyed gives each stream to one append at a time.
-type keyed struct {
-	mu   sync.Mutex
-	held map[eventstore.Stream]*turn
-}
-
-type turn struct {
-	free    chan struct{} // holds one token when nobody has the stream
-	waiters int
-}
-
-// turn waits for the stream, for ctx, or for closed, and returns how to leave it.
-func (k *keyed) turn(ctx context.Context, closed <-chan struct{}, s eventstore.Stream) (leave func(), err error) {
-	k.mu.Lock()
-	if k.held == nil {
-		k.held = map[eventstore.Stream]*turn{}
-	}
-	t := k.held[s]
-	if t == nil {
-		t = &turn{free: make(chan struct{}, 1)}
-		t.free <- struct{}{}
-		k.held[s] = t
-	}
-	t.waiters++
-	k.mu.Unlock()
-
-	gone := func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if t.waiters--; t.waiters == 0 {
-			delete(k.held, s)
-		}
-	}
-	select {
-	case <-t.free:
-		return func() { t.free <- struct{}{}; gone() }, nil
-	case <-closed:
-		gone()
-		return nil, eventstore.ErrClosed
-	case <-ctx.Done():
-		gone()
-		return nil, ctx.Err()
-	}
 }

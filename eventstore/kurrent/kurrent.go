@@ -82,9 +82,9 @@ type Options struct {
 type Store struct {
 	o       Options
 	link    *link
-	waiting places        // for appends
-	flight  chan struct{} // a token for each append on the wire
-	turns   keyed         // one append to a stream at a time
+	waiting places           // for appends
+	flight  chan struct{}    // a token for each append on the wire
+	turns   eventstore.Turns // one append to a stream at a time
 	known   *lru.Cache[eventstore.Stream, *contents]
 	ends    *lru.Cache[eventstore.Stream, eventstore.Revision] // of a record that is surely there; changed by who has the stream's turn
 	tail    *tail
