@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 
 // adapters are wired by cmd, and nobody else but tests knows which there are.
 var adapters = []string{
-	"eventstore/memory", "eventstore/sqlite", "eventstore/postgres", "eventstore/kurrent", "eventstore/kurrentwire", "eventstore/leaves",
+	"eventstore/memory", "eventstore/sqlite", "eventstore/postgres", "eventstore/kurrent", "eventstore/kurrent/wire", "eventstore/leaves",
 	"eventstore/seal/localkek", "eventstore/seal/transit", "eventstore/blob/folder", "eventstore/blob/s3",
 }
 

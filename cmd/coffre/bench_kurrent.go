@@ -16,8 +16,8 @@ import (
 
 	"coffre/eventstore"
 	"coffre/eventstore/kurrent"
-	"coffre/eventstore/kurrentform"
-	"coffre/eventstore/kurrentwire"
+	"coffre/eventstore/kurrent/form"
+	"coffre/eventstore/kurrent/wire"
 	"coffre/eventstore/memory"
 )
 
@@ -34,7 +34,7 @@ const (
 type kurrentBench struct {
 	store   *kurrent.Store
 	client  *esdb.Client
-	server  *kurrentwire.Server
+	server  *wire.Server
 	served  chan error
 	names   []eventstore.Stream
 	payload []byte
@@ -46,7 +46,7 @@ func openKurrentBench(ctx context.Context) (_ *kurrentBench, err error) {
 		return nil, err
 	}
 	k := &kurrentBench{
-		server:  kurrentwire.New(kurrentwire.Options{Store: memory.New(), Append: true, Logger: slog.New(slog.DiscardHandler)}),
+		server:  wire.New(wire.Options{Store: memory.New(), Append: true, Logger: slog.New(slog.DiscardHandler)}),
 		served:  make(chan error, 1),
 		payload: make([]byte, benchPayload),
 	}
@@ -185,7 +185,7 @@ func (k *kurrentBench) bareAppends(span time.Duration) side {
 		records := k.ready()
 		events := make([]esdb.EventData, len(records))
 		for i := range records {
-			data, metadata := kurrentform.Encode(&records[i])
+			data, metadata := form.Encode(&records[i])
 			events[i] = esdb.EventData{EventID: uuid.New(), EventType: records[i].Type, ContentType: esdb.ContentTypeBinary, Data: data, Metadata: metadata}
 		}
 		var next atomic.Int64

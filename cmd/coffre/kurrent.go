@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coffre/eventstore"
-	"coffre/eventstore/kurrentwire"
+	"coffre/eventstore/kurrent/wire"
 )
 
 // kurrentOptions say how the log is offered to KurrentDB's clients, for reading.
@@ -65,18 +65,18 @@ func (o kurrentOptions) offer(ctx context.Context, store eventstore.Store, logge
 	if o.Listen == "" {
 		return "", func() {}, nil
 	}
-	wire := kurrentwire.Options{Store: store, Logger: logger}
+	offered := wire.Options{Store: store, Logger: logger}
 	options := "tls=false"
 	if o.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
 		if err != nil {
 			return "", nil, fmt.Errorf("--kurrent-cert: %w", err)
 		}
-		wire.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+		offered.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 		options = "tls=true"
 	}
 	if o.UsersFile != "" {
-		if wire.Allow, err = readUsers(o.UsersFile); err != nil {
+		if offered.Allow, err = readUsers(o.UsersFile); err != nil {
 			return "", nil, err
 		}
 	}
@@ -84,7 +84,7 @@ func (o kurrentOptions) offer(ctx context.Context, store eventstore.Store, logge
 	if err != nil {
 		return "", nil, fmt.Errorf("listen for KurrentDB's clients: %w", err)
 	}
-	server := kurrentwire.New(wire)
+	server := wire.New(offered)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

@@ -16,9 +16,9 @@ import (
 
 	"coffre/domain"
 	"coffre/eventstore"
-	"coffre/eventstore/kurrentform"
-	"coffre/eventstore/kurrentwire"
-	"coffre/eventstore/kurrentwire/certtest"
+	"coffre/eventstore/kurrent/form"
+	"coffre/eventstore/kurrent/wire"
+	"coffre/eventstore/kurrent/wire/certtest"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/storetest"
 	"coffre/handlers/api/token"
@@ -132,7 +132,7 @@ func TestKurrentTellsNothingPersonal(t *testing.T) {
 		}
 		n++
 		r := e.Event
-		if _, err := kurrentform.Decode(eventstore.Stream(r.StreamID), eventstore.Revision(r.EventNumber), r.EventType, r.Data, r.UserMetadata); err != nil {
+		if _, err := form.Decode(eventstore.Stream(r.StreamID), eventstore.Revision(r.EventNumber), r.EventType, r.Data, r.UserMetadata); err != nil {
 			t.Fatalf("record %d: %v", n, err)
 		}
 		f.in(r.EventType, bytes.Join([][]byte{[]byte(r.StreamID), []byte(r.EventType), r.UserMetadata, r.Data}, []byte("\n")), hits)
@@ -176,7 +176,7 @@ func onWireUntil(t *testing.T, s eventstore.Store) (address string, end func()) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := kurrentwire.New(kurrentwire.Options{Store: s, Append: true})
+	server := wire.New(wire.Options{Store: s, Append: true})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	t.Cleanup(func() {

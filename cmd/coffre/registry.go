@@ -18,7 +18,7 @@ import (
 	"coffre/domain"
 	"coffre/handlers/api"
 	"coffre/handlers/api/token"
-	"coffre/projections/registry"
+	"coffre/projections/vocabulary"
 )
 
 func newRegistry(p *program) *cobra.Command {
@@ -67,7 +67,7 @@ again.`,
 
 // registryFiles returns the files of a registry, checked, as one object by path.
 func registryFiles(from fs.FS) (api.RegistryFiles, error) {
-	if _, err := registry.Load(from, nil); err != nil {
+	if _, err := vocabulary.Load(from, nil); err != nil {
 		return nil, err
 	}
 	files := make(map[string]jsontext.Value)

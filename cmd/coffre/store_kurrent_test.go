@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"coffre/eventstore/kurrentwire"
+	"coffre/eventstore/kurrent/wire"
 	"coffre/eventstore/memory"
 )
 
@@ -16,7 +16,7 @@ func TestStorePrepareKurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := kurrentwire.New(kurrentwire.Options{Store: memory.New(), Append: true})
+	server := wire.New(wire.Options{Store: memory.New(), Append: true})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	defer func() {

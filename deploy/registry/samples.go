@@ -3,12 +3,12 @@
 // the binary, so that a first start needs nothing beside it.
 //
 // Invariant: what is in Files loads without a mistake; a test of
-// projections/registry keeps it so.
+// projections/vocabulary keeps it so.
 package samples
 
 import "embed"
 
-// Files is laid out as projections/registry.Load reads it.
+// Files is laid out as projections/vocabulary.Load reads it.
 //
 //go:embed *.json documentTypes/*.json organisations/*.json
 var Files embed.FS

@@ -74,7 +74,7 @@ func (m Mistake) Unwrap() error { return m.Err }
 //   - R-10 an organisation says where citizens can ask; a consumer has a daily quota
 //
 // That schemas are valid and declare the fields named is judged where JSON is
-// understood, in projections/registry.
+// understood, in projections/vocabulary.
 func Check(r Registry) []Mistake {
 	c := checker{have: make(map[Place]bool)}
 	for _, list := range words(r) {

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"coffre/eventstore"
-	"coffre/eventstore/kurrentform"
+	"coffre/eventstore/kurrent/form"
 )
 
 const (
@@ -220,7 +220,7 @@ func (s *Store) write(ctx context.Context, b eventstore.Batch, after eventstore.
 	events, size := make([]esdb.EventData, len(b.Records)), 0
 	for i, r := range b.Records {
 		r.Stream, r.Revision = b.Stream, after+1+eventstore.Revision(i)
-		data, metadata := kurrentform.Encode(&r) // copies, because the client may still read when the caller has gone
+		data, metadata := form.Encode(&r) // copies, because the client may still read when the caller has gone
 		events[i] = esdb.EventData{EventID: uuid.New(), EventType: r.Type, ContentType: esdb.ContentTypeBinary, Data: data, Metadata: metadata}
 		if size += len(data) + len(metadata) + 2*len(r.Type); size > s.o.MaxAppend { // as the server counts
 			return eventstore.Appended{}, fmt.Errorf("the server's limit of an append: %w", eventstore.ErrTooLarge)
@@ -236,7 +236,7 @@ func (s *Store) write(ctx context.Context, b eventstore.Batch, after eventstore.
 	for try := 1; ; try++ {
 		result, err := use(settle, s.link, func(ctx context.Context, client *esdb.Client) (*esdb.WriteResult, error) {
 			deadline := callTimeout
-			return client.AppendToStream(ctx, kurrentform.StreamName(b.Stream), esdb.AppendToStreamOptions{ExpectedRevision: expected, Deadline: &deadline}, events...)
+			return client.AppendToStream(ctx, form.StreamName(b.Stream), esdb.AppendToStreamOptions{ExpectedRevision: expected, Deadline: &deadline}, events...)
 		})
 		if err == nil {
 			return s.written(ctx, b, after, result)

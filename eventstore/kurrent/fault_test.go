@@ -19,7 +19,7 @@ import (
 	"coffre/eventstore/faulty"
 	"coffre/eventstore/faulty/faultnet"
 	"coffre/eventstore/kurrent"
-	"coffre/eventstore/kurrentwire"
+	"coffre/eventstore/kurrent/wire"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/storetest"
 )
@@ -258,7 +258,7 @@ type restarting struct {
 	t      testing.TB
 	store  eventstore.Store
 	addr   string
-	server *kurrentwire.Server
+	server *wire.Server
 	served chan error
 }
 
@@ -269,7 +269,7 @@ func (r *restarting) start() {
 		return
 	}
 	r.addr = l.Addr().String()
-	r.server, r.served = kurrentwire.New(kurrentwire.Options{Store: r.store, Append: true}), make(chan error, 1)
+	r.server, r.served = wire.New(wire.Options{Store: r.store, Append: true}), make(chan error, 1)
 	go func() { r.served <- r.server.Serve(l) }()
 }
 

@@ -1,7 +1,7 @@
 // Package kurrent keeps the event log in KurrentDB (EventStoreDB), through its
 // official client. It scales out: any number of vault processes may append and read.
 //
-// A record lies there as package kurrentform says. Every append names the exact
+// A record lies there as package form says. Every append names the exact
 // revision it follows, so that KurrentDB's own rules about repetition, which are not
 // the port's, never apply: whether a batch is there already is found out by reading.
 // Appends to one stream wait for each other; those to different streams go at the
@@ -32,7 +32,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"coffre/eventstore"
-	"coffre/eventstore/kurrentform"
+	"coffre/eventstore/kurrent/form"
 )
 
 const (
@@ -183,7 +183,7 @@ func (s *Store) ours(name string) (eventstore.Stream, bool) {
 	if name == "" || name[0] == '$' {
 		return "", false
 	}
-	stream, ok := kurrentform.ParseStream(name)
+	stream, ok := form.ParseStream(name)
 	return stream, ok && (len(s.o.Categories) == 0 || slices.Contains(s.o.Categories, stream.Category()))
 }
 
@@ -194,7 +194,7 @@ func place(e *esdb.RecordedEvent) eventstore.Position {
 
 // record returns the record that an event of one of our streams is.
 func record(stream eventstore.Stream, e *esdb.RecordedEvent) (eventstore.Record, error) {
-	r, err := kurrentform.Decode(stream, eventstore.Revision(e.EventNumber), e.EventType, e.Data, e.UserMetadata)
+	r, err := form.Decode(stream, eventstore.Revision(e.EventNumber), e.EventType, e.Data, e.UserMetadata)
 	if err != nil {
 		return r, &eventstore.Corrupt{Stream: stream, Revision: eventstore.Revision(e.EventNumber), Position: place(e)}
 	}
@@ -309,7 +309,7 @@ func codeOf(err error) esdb.ErrorCode {
 // streamPage reads events of one stream.
 func (s *Store) streamPage(ctx context.Context, name eventstore.Stream, from esdb.StreamPosition, direction esdb.Direction, count uint64) (page, error) {
 	p, err := s.fetch(ctx, count, func(ctx context.Context, client *esdb.Client, deadline *time.Duration) (*esdb.ReadStream, error) {
-		return client.ReadStream(ctx, kurrentform.StreamName(name), esdb.ReadStreamOptions{Direction: direction, From: from, Deadline: deadline}, count)
+		return client.ReadStream(ctx, form.StreamName(name), esdb.ReadStreamOptions{Direction: direction, From: from, Deadline: deadline}, count)
 	})
 	if corrupt, ok := errors.AsType[*eventstore.Corrupt](err); ok {
 		corrupt.Stream = name
@@ -483,7 +483,7 @@ func (s *Store) filterOf() *esdb.SubscriptionFilter {
 	}
 	prefixes := make([]string, len(s.o.Categories))
 	for i, c := range s.o.Categories {
-		prefixes[i] = strings.TrimSuffix(kurrentform.StreamName(eventstore.Stream(c+"-")), "-")
+		prefixes[i] = strings.TrimSuffix(form.StreamName(eventstore.Stream(c+"-")), "-")
 	}
 	return &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: prefixes}
 }

@@ -6,7 +6,7 @@ import (
 
 	"coffre/eventstore"
 	"coffre/eventstore/kurrent"
-	"coffre/eventstore/kurrentwire"
+	"coffre/eventstore/kurrent/wire"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/sqlite"
 	"coffre/eventstore/storetest"
@@ -23,9 +23,9 @@ func serve(t testing.TB, s eventstore.Store) (address string) {
 	return l.Addr().String()
 }
 
-func serveOn(t testing.TB, l net.Listener, s eventstore.Store) *kurrentwire.Server {
+func serveOn(t testing.TB, l net.Listener, s eventstore.Store) *wire.Server {
 	t.Helper()
-	server := kurrentwire.New(kurrentwire.Options{Store: s, Append: true})
+	server := wire.New(wire.Options{Store: s, Append: true})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	t.Cleanup(func() {

@@ -9,7 +9,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
 	"coffre/eventstore"
-	"coffre/eventstore/kurrentwire"
+	"coffre/eventstore/kurrent/wire"
 	"coffre/eventstore/memory"
 )
 
@@ -20,7 +20,7 @@ func TestCallThatNeverEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := kurrentwire.New(kurrentwire.Options{Store: memory.New()})
+	server := wire.New(wire.Options{Store: memory.New()})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	defer func() {

@@ -13,7 +13,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
 	"coffre/eventstore"
-	"coffre/eventstore/kurrentform"
+	"coffre/eventstore/kurrent/form"
 )
 
 const (
@@ -284,7 +284,7 @@ func (w *preparing) truncation(ctx context.Context) error {
 
 // lift removes the limits from a stream's metadata.
 func (w *preparing) lift(ctx context.Context, stream eventstore.Stream) error {
-	name := "$$" + kurrentform.StreamName(stream)
+	name := "$$" + form.StreamName(stream)
 	data, at, err := w.last(ctx, name)
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 
 	"coffre/eventstore"
 	"coffre/eventstore/kurrent"
-	"coffre/eventstore/kurrentform"
+	"coffre/eventstore/kurrent/form"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/storetest"
 )
@@ -111,7 +111,7 @@ func TestTruncatedStream(t *testing.T) {
 			for _, revision := range revisions {
 				r := storetest.Records(1)[0]
 				r.Stream, r.Revision = "consent-1", eventstore.Revision(revision)
-				data, metadata := kurrentform.Encode(&r)
+				data, metadata := form.Encode(&r)
 				if err := out.Send(readEvent(func(e *streams.ReadResp_ReadEvent_RecordedEvent) {
 					e.StreamRevision, e.Data, e.CustomMetadata, e.Metadata["type"] = revision, data, metadata, r.Type
 				})); err != nil {

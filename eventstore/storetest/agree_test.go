@@ -6,7 +6,7 @@ import (
 
 	"coffre/eventstore"
 	"coffre/eventstore/kurrent"
-	"coffre/eventstore/kurrentwire"
+	"coffre/eventstore/kurrent/wire"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/postgres"
 	"coffre/eventstore/postgres/pgtest"
@@ -64,7 +64,7 @@ func served(t testing.TB, s eventstore.Store) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := kurrentwire.New(kurrentwire.Options{Store: s, Append: true})
+	server := wire.New(wire.Options{Store: s, Append: true})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	t.Cleanup(func() {

@@ -15,7 +15,7 @@ import (
 	"coffre/eventstore"
 	"coffre/projections"
 	"coffre/projections/accesslog"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 )
 
 // GetAccessLog implements GET /citizens/{id}/accessLog, newest first: for the

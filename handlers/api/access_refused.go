@@ -9,7 +9,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/access"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 )
 
 const (

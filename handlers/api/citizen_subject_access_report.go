@@ -12,7 +12,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/projections"
 	"coffre/projections/accesslog"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 )
 
 // What a report about a citizen is made under: the right of access.

@@ -14,7 +14,7 @@ import (
 	"coffre/eventstore"
 	"coffre/projections"
 	"coffre/projections/consentlog"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 )
 
 // consentPage is what one page of consents shows.

@@ -16,7 +16,7 @@ import (
 	"coffre/handlers/api/wire"
 	"coffre/projections"
 	"coffre/projections/consentlog"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 )
 
 // GetConsentReceipt implements GET /consents/{id}/receipt: what was consented to, in

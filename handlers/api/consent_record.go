@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"coffre/projections/consentlog"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 )
 
 // The consent record and receipt of ISO/IEC TS 27560:2023, in the standard's own

@@ -8,7 +8,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/consent"
 	"coffre/domain/document"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 )
 
 var errUnknownField = domain.NewError(domain.Invalid, "unknownField", "for this purpose these types of document offer no such field")

@@ -16,7 +16,7 @@ import (
 	"coffre/domain/document"
 	"coffre/domain/registry"
 	"coffre/eventstore"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 )
 
 // A disclosure takes its steps in one order, rule A-1: look at what it relies

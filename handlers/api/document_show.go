@@ -12,7 +12,7 @@ import (
 	"coffre/domain/mandate"
 	"coffre/domain/registry"
 	"coffre/eventstore"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 )
 
 // viewed is a document that its issuer or one of its holders reads. Authorized is

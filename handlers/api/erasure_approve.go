@@ -10,7 +10,7 @@ import (
 	"coffre/eventstore"
 	"coffre/projections"
 	"coffre/projections/erasures"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 	"coffre/projections/wallet"
 )
 

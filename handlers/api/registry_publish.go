@@ -15,7 +15,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/registry"
 	"coffre/eventstore"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 )
 
 // lookForRegistry is how often a process asks whether another one published.

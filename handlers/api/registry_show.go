@@ -9,7 +9,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/registry"
 	"coffre/eventstore"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 )
 
 // shownRegistry keeps the answer for the version in force: everybody may ask. The

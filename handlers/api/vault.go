@@ -24,7 +24,7 @@ import (
 	"coffre/projections/consentlog"
 	"coffre/projections/erasures"
 	"coffre/projections/evidence"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 	"coffre/projections/wallet"
 )
 

@@ -35,7 +35,7 @@ import (
 	"coffre/projections/erasures"
 	"coffre/projections/evidence"
 	"coffre/projections/projectiontest"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 	"coffre/projections/wallet"
 )
 

@@ -20,7 +20,7 @@ import (
 	"coffre/domain/mandate"
 	"coffre/eventstore"
 	"coffre/projections"
-	vocabulary "coffre/projections/registry"
+	"coffre/projections/vocabulary"
 	"coffre/projections/wallet"
 )
 

@@ -20,7 +20,7 @@ import (
 	"coffre/domain/document"
 	"coffre/eventstore"
 	"coffre/projections"
-	"coffre/projections/readers"
+	"coffre/projections/grants"
 )
 
 // Evidence is the projection and its queries, which may be called concurrently.
@@ -47,7 +47,7 @@ func (v *Evidence) View() *projections.View { return &v.view }
 // one state, from leaf to leaf.
 func (v *Evidence) Schema() projections.Schema {
 	return projections.Schema{
-		Tables: readers.Schema.Tables + `
+		Tables: grants.Schema.Tables + `
 CREATE TABLE held (
 	from_leaf BIGINT PRIMARY KEY,
 	to_leaf BIGINT NOT NULL,
@@ -67,10 +67,10 @@ CREATE TABLE held (
 );
 CREATE INDEX held_document ON held (document, to_leaf);
 `,
-		Indexes: readers.Schema.Indexes + `
+		Indexes: grants.Schema.Indexes + `
 CREATE INDEX held_citizen ON held (citizen, to_leaf, from_leaf);
 `,
-		Settle: readers.Schema.Settle + `
+		Settle: grants.Schema.Settle + `
 DELETE FROM held WHERE citizen IN (SELECT citizen FROM erased);
 `,
 	}
@@ -125,13 +125,13 @@ func (v *Evidence) Apply(ctx context.Context, tx *projections.Tx, e eventstore.E
 		return err
 	case citizen.KeyDestroyed:
 		tx.Scrub()
-		if err := readers.Apply(ctx, tx, e, leaf); err != nil || tx.Building() {
+		if err := grants.Apply(ctx, tx, e, leaf); err != nil || tx.Building() {
 			return err // Settle removes the rows when their index is there
 		}
 		_, err := tx.Exec(ctx, vanish, f.Citizen.UUID[:])
 		return err
 	}
-	return readers.Apply(ctx, tx, e, leaf)
+	return grants.Apply(ctx, tx, e, leaf)
 }
 
 func changeState(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf int64, s State, from domain.Date) error {
@@ -240,8 +240,8 @@ func (v *Evidence) Held(ctx context.Context, citizen domain.CitizenID, asOf int6
 
 // Consents returns the consents a citizen gave a consumer that stand at a leaf; their
 // ends are the caller's to judge.
-func (v *Evidence) Consents(ctx context.Context, citizen domain.CitizenID, consumer domain.Organisation, asOf int64) ([]readers.Reader, error) {
-	all, err := readers.With(ctx, &v.view, citizen, consumer, asOf)
+func (v *Evidence) Consents(ctx context.Context, citizen domain.CitizenID, consumer domain.Organisation, asOf int64) ([]grants.Reader, error) {
+	all, err := grants.With(ctx, &v.view, citizen, consumer, asOf)
 	if err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
@@ -255,5 +255,5 @@ func (v *Evidence) HasConsent(ctx context.Context, citizen domain.CitizenID, con
 	if err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(all, func(r readers.Reader) bool { return now.Before(r.Terms.Until) }), nil
+	return slices.ContainsFunc(all, func(r grants.Reader) bool { return now.Before(r.Terms.Until) }), nil
 }

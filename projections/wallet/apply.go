@@ -11,7 +11,7 @@ import (
 	"coffre/domain/mandate"
 	"coffre/eventstore"
 	"coffre/projections"
-	"coffre/projections/readers"
+	"coffre/projections/grants"
 )
 
 const (
@@ -103,7 +103,7 @@ func (w *Wallets) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Ev
 	case citizen.KeyDestroyed:
 		return erase(ctx, tx, e, f.Citizen, leaf)
 	}
-	return readers.Apply(ctx, tx, e, leaf)
+	return grants.Apply(ctx, tx, e, leaf)
 }
 
 func changeState(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf int64, at time.Time, s DocumentState, reason domain.ReasonCode, from domain.Date) error {
@@ -122,7 +122,7 @@ func closed(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf,
 
 func erase(ctx context.Context, tx *projections.Tx, e eventstore.Event, id domain.CitizenID, leaf int64) error {
 	tx.Scrub()
-	if err := readers.Apply(ctx, tx, e, leaf); err != nil || tx.Building() {
+	if err := grants.Apply(ctx, tx, e, leaf); err != nil || tx.Building() {
 		return err // Settle removes the rows when their indexes are there
 	}
 	for _, statement := range vanish {

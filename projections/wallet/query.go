@@ -14,7 +14,7 @@ import (
 	"coffre/domain/mandate"
 	"coffre/eventstore"
 	"coffre/projections"
-	"coffre/projections/readers"
+	"coffre/projections/grants"
 )
 
 const documentColumns = `v.document, v.citizen, v.type, v.issuer, v.version, v.state, v.reason,
@@ -278,7 +278,7 @@ func (w *Wallets) mandates(ctx context.Context, query string, id uuid.UUID, asOf
 // Readers returns the consents that let consumers read documents of a citizen at a
 // leaf; none from the death of the citizen.
 func (w *Wallets) Readers(ctx context.Context, citizen domain.CitizenID, asOf int64) ([]Reader, error) {
-	all, err := readers.Of(ctx, &w.view, citizen, asOf)
+	all, err := grants.Of(ctx, &w.view, citizen, asOf)
 	if err != nil {
 		return nil, fmt.Errorf("wallet: %w", err)
 	}

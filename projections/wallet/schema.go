@@ -2,7 +2,7 @@ package wallet
 
 import (
 	"coffre/projections"
-	"coffre/projections/readers"
+	"coffre/projections/grants"
 )
 
 // Rows of versions are one version of a document in one state: a new version or
@@ -10,7 +10,7 @@ import (
 // since 1970, dates yyyy-MM-dd or empty, ids sixteen bytes; "for ever" in a leaf
 // column is projections.Latest.
 var schema = projections.Schema{
-	Tables: readers.Schema.Tables + `
+	Tables: grants.Schema.Tables + `
 CREATE TABLE versions (
 	from_leaf BIGINT PRIMARY KEY,
 	to_leaf BIGINT NOT NULL,
@@ -58,13 +58,13 @@ CREATE TABLE mandates (
 );
 CREATE INDEX mandates_mandate ON mandates (mandate);
 `,
-	Indexes: readers.Schema.Indexes + `
+	Indexes: grants.Schema.Indexes + `
 CREATE INDEX versions_citizen ON versions (citizen, to_leaf, from_leaf);
 CREATE INDEX versions_issuer ON versions (issuer, issued_leaf);
 CREATE INDEX mandates_representative ON mandates (representative, to_leaf);
 CREATE INDEX mandates_citizen ON mandates (citizen, to_leaf);
 `,
-	Settle: readers.Schema.Settle + `
+	Settle: grants.Schema.Settle + `
 DELETE FROM versions WHERE citizen IN (SELECT citizen FROM erased);
 DELETE FROM mandates WHERE citizen IN (SELECT citizen FROM erased) OR representative IN (SELECT citizen FROM erased);
 `,

@@ -20,7 +20,7 @@ import (
 	"coffre/domain/mandate"
 	"coffre/eventstore"
 	"coffre/projections"
-	"coffre/projections/readers"
+	"coffre/projections/grants"
 )
 
 // Wallets is the projection and its queries, which may be called concurrently.
@@ -135,7 +135,7 @@ func (m *Mandate) Allows(a mandate.Action, t domain.DocumentType) bool {
 
 // Reader is a consent that lets a consumer read. It covers a document d when
 // r.Covers(d.Document, d.Type, d.IssuedLeaf).
-type Reader = readers.Reader
+type Reader = grants.Reader
 
 func has[T comparable](all []T, one T) bool {
 	for _, x := range all {

@@ -1,0 +1,92 @@
+package wire_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"testing"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+
+	"coffre/eventstore/kurrent/wire"
+	"coffre/eventstore/kurrent/wire/certtest"
+)
+
+func certificate(t *testing.T, f certtest.Files) *tls.Config {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}}
+}
+
+func onlyAuditor(name, password string) bool { return name == "auditor" && password == "p:ss" }
+
+func TestTLSAndPasswords(t *testing.T) {
+	f := certtest.Make(t)
+	address := start(t, wire.Options{Store: filled(t, 3), TLS: certificate(t, f), Allow: onlyAuditor})
+	for _, scheme := range []string{"esdb", "esdb+discover"} {
+		for user, known := range map[string]bool{"auditor:p%3Ass@": true, "auditor:wrong@": false, "other:p%3Ass@": false, "": false} {
+			c := client(t, scheme+"://"+user+address+"?tlsCAFile="+url.QueryEscape(f.CA))
+			events, err := c.ReadAll(t.Context(), esdb.ReadAllOptions{From: esdb.Start{}}, 10)
+			if known {
+				mustBe(t, user, commits(drain(t, events, err)), span(1, 3))
+				continue
+			}
+			if err == nil {
+				_, err = events.Recv()
+			}
+			mustCode(t, scheme+" "+user, err, esdb.ErrorCodeUnauthenticated)
+			_, err = c.DeleteStream(t.Context(), "consent-1", esdb.DeleteStreamOptions{})
+			mustCode(t, scheme+" "+user+" delete", err, esdb.ErrorCodeUnauthenticated)
+			_, err = c.SubscribeToAll(t.Context(), esdb.SubscribeToAllOptions{From: esdb.Start{}})
+			mustCode(t, scheme+" "+user+" subscribe", err, esdb.ErrorCodeUnauthenticated)
+		}
+	}
+	pool := x509.NewCertPool()
+	pem, err := os.ReadFile(f.CA)
+	if err != nil || !pool.AppendCertsFromPEM(pem) {
+		t.Fatal(err)
+	}
+	web := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	resp, err := web.Get("https://" + address + "/subscriptions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusNotFound {
+		t.Errorf("HTTP/1 over TLS: %d", resp.StatusCode)
+	}
+}
+
+func TestOffLoopbackOnlyInPrivate(t *testing.T) {
+	secured := certificate(t, certtest.Make(t))
+	for what, o := range map[string]wire.Options{
+		"nothing": {}, "passwords only": {Allow: onlyAuditor}, "TLS only": {TLS: secured},
+	} {
+		l, err := net.Listen("tcp", "0.0.0.0:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Store = filled(t, 1)
+		if err := wire.New(o).Serve(l); !errors.Is(err, wire.ErrNotPrivate) {
+			t.Errorf("%s: %v, want ErrNotPrivate", what, err)
+		}
+	}
+	l, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := wire.New(wire.Options{Store: filled(t, 1), TLS: secured, Allow: onlyAuditor})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	server.Close()
+	if err := <-served; err != nil {
+		t.Errorf("with both: %v", err)
+	}
+}

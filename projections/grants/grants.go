@@ -1,0 +1,204 @@
+// Package grants keeps, inside a read model that needs it, which consents let
+// which consumers read: the part that wallet and evidence have in common.
+//
+// Invariant: a row stands from its grant to its withdrawal or last use, or is gone
+// with its citizen. Expiry is never written: it is the clock's.
+package grants
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/citizen"
+	"coffre/domain/consent"
+	"coffre/eventstore"
+	"coffre/projections"
+)
+
+// Schema of the tables grants, limited, deaths and erased, to be joined with that of
+// the read model around them.
+var Schema = projections.Schema{
+	Tables: `
+CREATE TABLE grants (
+	from_leaf BIGINT PRIMARY KEY,
+	to_leaf BIGINT NOT NULL,
+	consent BYTEA NOT NULL,
+	citizen BYTEA NOT NULL,
+	consumer TEXT NOT NULL,
+	granted_at BIGINT NOT NULL,
+	terms TEXT NOT NULL
+);
+CREATE INDEX grants_consent ON grants (consent);
+
+CREATE TABLE limited (
+	consent BYTEA PRIMARY KEY,
+	citizen BYTEA NOT NULL,
+	uses_left BIGINT NOT NULL
+);
+
+CREATE TABLE deaths (citizen BYTEA PRIMARY KEY, leaf BIGINT NOT NULL);
+CREATE TABLE erased (citizen BYTEA PRIMARY KEY, leaf BIGINT NOT NULL);
+`,
+	Indexes: `
+CREATE INDEX grants_citizen ON grants (citizen, to_leaf);
+CREATE INDEX limited_citizen ON limited (citizen);
+`,
+	Settle: `
+DELETE FROM grants WHERE citizen IN (SELECT citizen FROM erased);
+DELETE FROM limited WHERE citizen IN (SELECT citizen FROM erased);
+DELETE FROM deaths WHERE citizen IN (SELECT citizen FROM erased);
+`,
+}
+
+const (
+	insertGrant = `INSERT INTO grants (from_leaf, to_leaf, consent, citizen, consumer, granted_at, terms)
+		SELECT ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM erased WHERE citizen = ?)`
+	endGrant = `UPDATE grants SET to_leaf = ? WHERE consent = ? AND to_leaf = ?`
+
+	insertLimited = `INSERT INTO limited (consent, citizen, uses_left) SELECT ?, ?, ?
+		WHERE NOT EXISTS (SELECT 1 FROM limited WHERE consent = ?)`
+	useLimited = `UPDATE limited SET uses_left = uses_left - 1 WHERE consent = ?`
+	dropUsedUp = `DELETE FROM limited WHERE consent = ? AND uses_left <= 0`
+
+	insertDeath = `INSERT INTO deaths (citizen, leaf) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM deaths WHERE citizen = ?)
+		AND NOT EXISTS (SELECT 1 FROM erased WHERE citizen = ?)`
+	insertErased = `INSERT INTO erased (citizen, leaf) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM erased WHERE citizen = ?)`
+
+	selectStanding = `SELECT g.consent, g.citizen, g.terms, g.granted_at, g.from_leaf FROM grants g
+		WHERE g.citizen = ? AND g.to_leaf > ? AND g.from_leaf <= ?
+		AND NOT EXISTS (SELECT 1 FROM deaths d WHERE d.citizen = g.citizen AND d.leaf <= ?)`
+	selectOf   = selectStanding + ` ORDER BY g.from_leaf`
+	selectWith = selectStanding + ` AND g.consumer = ? ORDER BY g.from_leaf`
+)
+
+var vanish = []string{
+	`DELETE FROM grants WHERE citizen = ?`,
+	`DELETE FROM limited WHERE citizen = ?`,
+	`DELETE FROM deaths WHERE citizen = ?`,
+}
+
+// Apply takes in what concerns these tables. After citizen.key-destroyed the read
+// model around them removes its own rows of the citizen, unless it is being built.
+func Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64) error {
+	switch f := e.Data.(type) {
+	case consent.Granted:
+		return grant(ctx, tx, f, leaf)
+	case consent.Withdrawn:
+		_, err := tx.Exec(ctx, endGrant, leaf, f.Consent.UUID[:], projections.Latest)
+		return err
+	case access.Authorized:
+		return used(ctx, tx, f, leaf)
+	case citizen.Deceased:
+		id := f.Citizen.UUID[:]
+		_, err := tx.Exec(ctx, insertDeath, id, leaf, id, id)
+		return err
+	case citizen.KeyDestroyed:
+		id := f.Citizen.UUID[:]
+		if _, err := tx.Exec(ctx, insertErased, id, leaf, id); err != nil || tx.Building() {
+			return err // Settle removes the rows when their indexes are there
+		}
+		for _, statement := range vanish {
+			if _, err := tx.Exec(ctx, statement, id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func grant(ctx context.Context, tx *projections.Tx, f consent.Granted, leaf int64) error {
+	terms, err := json.Marshal(f.Terms)
+	if err != nil {
+		return err
+	}
+	id, of := f.Consent.UUID[:], f.Citizen.UUID[:]
+	n, err := tx.Exec(ctx, insertGrant, leaf, projections.Latest, id, of, string(f.Terms.Consumer), f.At.UnixMicro(), string(terms), of)
+	if err != nil || n == 0 || f.Terms.Limits.Uses == 0 {
+		return err
+	}
+	_, err = tx.Exec(ctx, insertLimited, id, of, f.Terms.Limits.Uses, id)
+	return err
+}
+
+// used ends a grant with its last use. A repeat of the same access is no use.
+func used(ctx context.Context, tx *projections.Tx, f access.Authorized, leaf int64) error {
+	if f.Consent.IsZero() || f.Attempt > 1 {
+		return nil
+	}
+	id := f.Consent.UUID[:]
+	if n, err := tx.Exec(ctx, useLimited, id); err != nil || n == 0 {
+		return err
+	}
+	if n, err := tx.Exec(ctx, dropUsedUp, id); err != nil || n == 0 {
+		return err
+	}
+	_, err := tx.Exec(ctx, endGrant, leaf, id, projections.Latest)
+	return err
+}
+
+// Reader is a consent that lets a consumer read: granted, neither withdrawn nor used
+// up at the leaf asked for. Whether it has expired is the caller's to judge, by
+// Terms.Until.
+type Reader struct {
+	Consent     domain.ConsentID
+	Citizen     domain.CitizenID
+	Terms       consent.Terms
+	GrantedAt   time.Time
+	GrantedLeaf int64
+}
+
+// Covers reports whether the consent is about a document: by its id, or by its type
+// if it was issued before (rule C-2), that is at a leaf below that of the grant.
+func (r *Reader) Covers(id domain.DocumentID, t domain.DocumentType, issuedLeaf int64) bool {
+	for _, d := range r.Terms.Documents {
+		if d == id {
+			return true
+		}
+	}
+	for _, own := range r.Terms.Types {
+		if own == t && issuedLeaf < r.GrantedLeaf {
+			return true
+		}
+	}
+	return false
+}
+
+var errTerms = errors.New("a consent's terms do not decode") // the cause would quote them
+
+// Of returns the consents of a citizen that stand at a leaf, in the order of their
+// grants; none from the citizen's death.
+func Of(ctx context.Context, v *projections.View, of domain.CitizenID, asOf int64) ([]Reader, error) {
+	at := projections.At(asOf)
+	return standing(ctx, v, selectOf, of.UUID[:], at, at, at)
+}
+
+// With is Of for one consumer.
+func With(ctx context.Context, v *projections.View, of domain.CitizenID, consumer domain.Organisation, asOf int64) ([]Reader, error) {
+	at := projections.At(asOf)
+	return standing(ctx, v, selectWith, of.UUID[:], at, at, at, string(consumer))
+}
+
+func standing(ctx context.Context, v *projections.View, query string, args ...any) ([]Reader, error) {
+	all := []Reader{}
+	err := v.Select(ctx, query, args, func(scan func(...any) error) error {
+		var r Reader
+		var id, of, terms []byte
+		var granted int64
+		if err := scan(&id, &of, &terms, &granted, &r.GrantedLeaf); err != nil {
+			return err
+		}
+		if json.Unmarshal(terms, &r.Terms) != nil {
+			return errTerms
+		}
+		copy(r.Consent.UUID[:], id)
+		copy(r.Citizen.UUID[:], of)
+		r.GrantedAt = time.UnixMicro(granted).UTC()
+		all = append(all, r)
+		return nil
+	})
+	return all, err
+}

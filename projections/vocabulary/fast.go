@@ -1,0 +1,495 @@
+package vocabulary
+
+import (
+	"bytes"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+
+	"coffre/domain"
+)
+
+// formats are those that are asserted, each with its rule. Both ways to judge a
+// content use them; the schema library would ignore a format it does not know,
+// so others are refused.
+var formats = map[string]func(string) bool{
+	"date": func(s string) bool {
+		_, err := domain.ParseDate(s)
+		return err == nil
+	},
+	"date-time": func(s string) bool { // RFC 3339: the offset is not left out
+		return new(time.Time).UnmarshalText([]byte(s)) == nil // stricter than time.Parse
+	},
+	"email": func(s string) bool {
+		local, host, ok := strings.Cut(s, "@")
+		return ok && local != "" && len(local) <= 64 && host != "" && !strings.ContainsAny(s, " \t\r\n<>()\",;:\\") &&
+			!strings.Contains(host, "@") && !strings.HasPrefix(host, ".") && !strings.HasSuffix(host, ".")
+	},
+	"uri": func(s string) bool {
+		u, err := url.Parse(s)
+		return err == nil && u.IsAbs() && !strings.ContainsAny(s, " \t\r\n")
+	},
+	"uuid": func(s string) bool {
+		_, err := uuid.Parse(s)
+		return err == nil && len(s) == 36
+	},
+}
+
+// rule is one schema, made ready to judge content in the form of RFC 8785
+// without decoding it. It is the fast way to "yes": what a rule accepts, the
+// schema library accepts (a test compares them). What it does not accept, for
+// whatever reason, the library judges and explains.
+type rule struct {
+	types      string // first bytes of the JSON types allowed, 'i' for integer; "" allows all
+	values     [][]byte
+	ref        *rule
+	anyOf      []*rule
+	oneOf      []*rule
+	properties map[string]*rule
+	object     bool // properties or required are judged
+	closed     bool
+	required   []string
+	items      *rule
+	minItems   int
+	maxItems   int
+	unique     bool
+	minLength  int
+	maxLength  int
+	pattern    *regexp.Regexp
+	format     func(string) bool
+	minimum    *float64
+	maximum    *float64
+	undecided  bool // uses what only the library judges
+}
+
+// maxRuleDepth ends references that run in circles.
+const maxRuleDepth = 4 * MaxDepth
+
+// compileRule makes the rule of a schema that compileType accepted.
+func compileRule(root any) *rule {
+	c := ruleCompiler{defs: make(map[string]*rule)}
+	all, _ := root.(map[string]any)
+	defs, _ := all["$defs"].(map[string]any)
+	for name := range defs { // first, so that definitions can refer to each other
+		c.defs["#/$defs/"+name] = new(rule)
+	}
+	for name, def := range defs {
+		c.fill(c.defs["#/$defs/"+name], def)
+	}
+	r := new(rule)
+	c.fill(r, root)
+	return r
+}
+
+type ruleCompiler struct{ defs map[string]*rule }
+
+func (c *ruleCompiler) rule(schema any) *rule {
+	r := new(rule)
+	c.fill(r, schema)
+	return r
+}
+
+func (c *ruleCompiler) fill(r *rule, schema any) {
+	s, _ := schema.(map[string]any)
+	r.maxItems, r.maxLength = MaxContent, MaxContent
+	for key, value := range s {
+		switch key {
+		case "type":
+			r.types = typesOf(value)
+		case "const":
+			r.values = append(r.values, c.literal(r, value))
+		case "enum":
+			list, _ := value.([]any)
+			for _, v := range list {
+				r.values = append(r.values, c.literal(r, v))
+			}
+		case "$ref":
+			name, _ := value.(string)
+			r.ref = c.defs[name]
+			r.undecided = r.undecided || r.ref == nil
+		case "anyOf":
+			r.anyOf = c.list(value)
+		case "oneOf":
+			r.oneOf = c.list(value)
+		case "properties":
+			r.object, r.properties = true, make(map[string]*rule)
+			members, _ := value.(map[string]any)
+			for name, sub := range members {
+				r.properties[name] = c.rule(sub)
+			}
+		case "required":
+			r.object = true
+			list, _ := value.([]any)
+			for _, name := range list {
+				text, _ := name.(string)
+				r.required = append(r.required, text)
+			}
+		case "additionalProperties":
+			r.object, r.closed = true, true
+		case "items":
+			r.items = c.rule(value)
+		case "minItems":
+			r.minItems = count(value)
+		case "maxItems":
+			r.maxItems = count(value)
+		case "uniqueItems":
+			r.unique = value == true
+		case "minLength":
+			r.minLength = count(value)
+		case "maxLength":
+			r.maxLength = count(value)
+		case "pattern":
+			text, _ := value.(string)
+			r.pattern = regexp.MustCompile(text) // the library compiled it the same way
+		case "format":
+			name, _ := value.(string)
+			r.format = formats[name]
+		case "minimum":
+			r.minimum = bound(value)
+		case "maximum":
+			r.maximum = bound(value)
+		case "dependentRequired":
+			r.undecided = true
+		}
+	}
+	// A value in two lists at once, or two of const and enum, are rare enough.
+	_, both := s["const"]
+	if _, enum := s["enum"]; both && enum || r.unique && r.items == nil {
+		r.undecided = true
+	}
+}
+
+func (c *ruleCompiler) list(value any) []*rule {
+	subs, _ := value.([]any)
+	rules := make([]*rule, len(subs))
+	for i, sub := range subs {
+		rules[i] = c.rule(sub)
+	}
+	return rules
+}
+
+// literal returns a constant as it stands in canonical content.
+func (c *ruleCompiler) literal(r *rule, v any) []byte {
+	switch v := v.(type) {
+	case nil:
+		return []byte("null")
+	case bool:
+		return strconv.AppendBool(nil, v)
+	case float64:
+		return jsontext.AppendFloat(nil, v, 64)
+	case string:
+		if b, err := jsontext.AppendQuote(nil, v); err == nil {
+			return b
+		}
+	}
+	r.undecided = true
+	return nil
+}
+
+func typesOf(value any) string {
+	list, ok := value.([]any)
+	if !ok {
+		list = []any{value}
+	}
+	var types []byte
+	for _, t := range list {
+		switch t {
+		case "object":
+			types = append(types, '{')
+		case "array":
+			types = append(types, '[')
+		case "string":
+			types = append(types, '"')
+		case "number":
+			types = append(types, '0')
+		case "integer":
+			types = append(types, 'i')
+		case "boolean":
+			types = append(types, 't')
+		case "null":
+			types = append(types, 'n')
+		}
+	}
+	return string(types)
+}
+
+func count(value any) int {
+	f, _ := value.(float64)
+	return int(f)
+}
+
+func bound(value any) *float64 {
+	f, _ := value.(float64)
+	return &f
+}
+
+// check returns raw in the form of RFC 8785 when it is surely a content of the
+// rule within the limits.
+func (r *rule) check(raw []byte) (domain.JSON, bool) {
+	if len(raw) > MaxContent || !plain(raw) {
+		return nil, false
+	}
+	canonical, err := canonicalize(raw)
+	if err != nil {
+		return nil, false
+	}
+	rest, ok := r.accepts(canonical, 0)
+	return canonical, ok && len(rest) == 0
+}
+
+// plain reports whether raw, if it is JSON at all, is nowhere too deep and has
+// only numbers that keep their digits: up to 15, without exponent.
+func plain(raw []byte) bool {
+	depth, number := 0, 0
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '"':
+			i += stringEnd(raw[i:]) - 1
+			number = 0
+		case c == '{' || c == '[':
+			if depth++; depth > MaxDepth {
+				return false
+			}
+			number = 0
+		case c == '}' || c == ']':
+			depth--
+			number = 0
+		case c >= '0' && c <= '9' || c == '-' || c == '.':
+			if number++; number > 15 {
+				return false
+			}
+		case (c == 'e' || c == 'E') && number > 0:
+			return false
+		default:
+			number = 0
+		}
+	}
+	return true
+}
+
+// accepts judges one canonical value at the beginning of b and returns what
+// follows it. ok is false when the rule does not hold or cannot tell.
+func (r *rule) accepts(b []byte, depth int) (rest []byte, ok bool) {
+	if r.undecided || depth > maxRuleDepth || len(b) == 0 {
+		return nil, false
+	}
+	kind := b[0]
+	switch {
+	case kind == 'f':
+		kind = 't'
+	case kind == '-' || kind >= '0' && kind <= '9':
+		kind = '0'
+	}
+	switch kind {
+	case '{':
+		rest, ok = r.acceptsObject(b[1:], depth)
+	case '[':
+		rest, ok = r.acceptsArray(b[1:], depth)
+	case '"':
+		rest, ok = r.acceptsString(b)
+	case '0':
+		rest, kind, ok = r.acceptsNumber(b)
+	default: // true, false, null
+		end := bytes.IndexAny(b, ",]}")
+		if end < 0 {
+			end = len(b)
+		}
+		rest, ok = b[end:], true
+	}
+	if !ok || r.types != "" && strings.IndexByte(r.types, kind) < 0 && (kind != 'i' || strings.IndexByte(r.types, '0') < 0) {
+		return nil, false
+	}
+	value := b[:len(b)-len(rest)]
+	if r.values != nil && !slices.ContainsFunc(r.values, func(v []byte) bool { return bytes.Equal(v, value) }) {
+		return nil, false
+	}
+	if r.ref != nil {
+		if _, ok := r.ref.accepts(value, depth+1); !ok {
+			return nil, false
+		}
+	}
+	if r.anyOf != nil && matches(r.anyOf, value, depth) == 0 {
+		return nil, false
+	}
+	if r.oneOf != nil && !r.exactlyOne(value, depth) {
+		return nil, false
+	}
+	return rest, true
+}
+
+func matches(rules []*rule, value []byte, depth int) (n int) {
+	for _, r := range rules {
+		if _, ok := r.accepts(value, depth+1); ok {
+			n++
+		}
+	}
+	return n
+}
+
+// exactlyOne is careful: a "no" of a rule may mean that it cannot tell, so the
+// others must be of types that the value does not have.
+func (r *rule) exactlyOne(value []byte, depth int) bool {
+	for _, sub := range r.oneOf {
+		if sub.undecided || sub.ref != nil || sub.anyOf != nil || sub.oneOf != nil || sub.object || sub.items != nil || sub.pattern != nil {
+			return false
+		}
+	}
+	return matches(r.oneOf, value, depth) == 1
+}
+
+func (r *rule) acceptsObject(b []byte, depth int) (rest []byte, ok bool) {
+	found := 0
+	for len(b) > 0 && b[0] != '}' {
+		if b[0] == ',' {
+			b = b[1:]
+		}
+		end := stringEnd(b)
+		name := b[1 : end-1]
+		if bytes.IndexByte(name, '\\') >= 0 {
+			return nil, false // no schema of ours has such a name
+		}
+		b = b[end+1:] // and the colon
+		sub := r.properties[string(name)]
+		switch {
+		case sub != nil:
+			if b, ok = sub.accepts(b, depth+1); !ok {
+				return nil, false
+			}
+		case r.closed:
+			return nil, false
+		default:
+			b = skip(b)
+		}
+		for _, n := range r.required {
+			if n == string(name) {
+				found++
+				break
+			}
+		}
+	}
+	if len(b) == 0 || found != len(r.required) {
+		return nil, false
+	}
+	return b[1:], true
+}
+
+func (r *rule) acceptsArray(b []byte, depth int) (rest []byte, ok bool) {
+	var items [][]byte
+	n := 0
+	for len(b) > 0 && b[0] != ']' {
+		if b[0] == ',' {
+			b = b[1:]
+		}
+		item := b
+		if r.items == nil {
+			b = skip(b)
+		} else if b, ok = r.items.accepts(b, depth+1); !ok {
+			return nil, false
+		}
+		n++
+		if r.unique {
+			item = item[:len(item)-len(b)]
+			if n > 64 || slices.ContainsFunc(items, func(o []byte) bool { return bytes.Equal(o, item) }) {
+				return nil, false
+			}
+			items = append(items, item)
+		}
+	}
+	if len(b) == 0 || n < r.minItems || n > r.maxItems {
+		return nil, false
+	}
+	return b[1:], true
+}
+
+func (r *rule) acceptsString(b []byte) (rest []byte, ok bool) {
+	end := stringEnd(b)
+	if r.minLength == 0 && r.maxLength == MaxContent && r.pattern == nil && r.format == nil {
+		return b[end:], true
+	}
+	text := b[1 : end-1]
+	if bytes.IndexByte(text, '\\') >= 0 {
+		var err error
+		if text, err = jsontext.AppendUnquote(nil, b[:end]); err != nil {
+			return nil, false
+		}
+	}
+	if n := utf8.RuneCount(text); n < r.minLength || n > r.maxLength {
+		return nil, false
+	}
+	if r.pattern != nil && !r.pattern.Match(text) || r.format != nil && !r.format(string(text)) {
+		return nil, false
+	}
+	return b[end:], true
+}
+
+// acceptsNumber also says what kind of number it is: 'i' or '0'.
+func (r *rule) acceptsNumber(b []byte) (rest []byte, kind byte, ok bool) {
+	end := 0
+	kind = 'i'
+	for end < len(b) && b[end] != ',' && b[end] != ']' && b[end] != '}' {
+		if b[end] == '.' || b[end] == 'e' {
+			kind = '0'
+		}
+		end++
+	}
+	if kind == '0' && strings.IndexByte(r.types, 'i') >= 0 {
+		return nil, kind, false // 1e21 is an integer too: the library tells
+	}
+	if r.minimum != nil || r.maximum != nil {
+		f, err := strconv.ParseFloat(string(b[:end]), 64)
+		if err != nil || r.minimum != nil && f < *r.minimum || r.maximum != nil && f > *r.maximum {
+			return nil, kind, false
+		}
+	}
+	return b[end:], kind, true
+}
+
+// stringEnd returns where the string that b begins with ends, its quotes included.
+func stringEnd(b []byte) int {
+	for i := 1; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(b)
+}
+
+// skip returns what follows the value that b begins with.
+func skip(b []byte) []byte {
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			i += stringEnd(b[i:]) - 1
+		case '{', '[':
+			depth++
+			continue
+		case '}', ']':
+			if depth == 0 {
+				return b[i:]
+			}
+			depth--
+		case ',', ':':
+			if depth == 0 {
+				return b[i:]
+			}
+			continue
+		default:
+			continue
+		}
+		if depth == 0 {
+			return b[i+1:]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package vocabulary_test
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	samples "coffre/deploy/registry"
+	"coffre/domain/registry"
+	. "coffre/projections/vocabulary"
+)
+
+// sampleFiles is a copy of the sample files to change.
+func sampleFiles(t *testing.T) fstest.MapFS {
+	t.Helper()
+	files := make(fstest.MapFS)
+	err := fs.WalkDir(samples.Files, ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(samples.Files, file)
+		files[file] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	return files
+}
+
+func replace(t *testing.T, files fstest.MapFS, file, old, by string) {
+	t.Helper()
+	was := string(files[file].Data)
+	now := strings.Replace(was, old, by, 1)
+	if was == now {
+		t.Fatalf("%s does not hold %q", file, old)
+	}
+	files[file] = &fstest.MapFile{Data: []byte(now)}
+}
+
+func TestOrderOfFilesSaysNothing(t *testing.T) {
+	files := sampleFiles(t)
+	want, err := Load(files, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files["organisations/zz.json"] = files["organisations/0203430576.json"]
+	delete(files, "organisations/0203430576.json")
+	files["README.md"] = &fstest.MapFile{Data: []byte("not read")}
+	replace(t, files, "documentTypes/diploma.json", `"schema": {`, `"schema":{   `)
+	got, err := Load(files, nil)
+	if err != nil || !got.Equal(want) {
+		t.Errorf("the same words in other places differ: %v", err)
+	}
+}
+
+// Every mistake is told, with the file it is in.
+func TestLoadTellsEveryMistake(t *testing.T) {
+	files := sampleFiles(t)
+	replace(t, files, "purposes.json", `"code": "socialTariff"`, `"kode": "socialTariff"`)
+	replace(t, files, "organisations/0203430576.json", `"dailyQuota"`, `"dailyQuotas"`)
+	replace(t, files, "documentTypes/diploma.json", `{`, `{"name": "x", `)
+	files["documentTypes/broken.json"] = &fstest.MapFile{Data: []byte(`{`)}
+	files["colours.json"] = &fstest.MapFile{Data: []byte(`{"items": []}`)}
+	files["documentTypes/old/diploma.json"] = &fstest.MapFile{Data: []byte(`{}`)}
+	_, err := Load(files, nil)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, file := range []string{"purposes.json", "organisations/0203430576.json", "documentTypes/diploma.json", "documentTypes/broken.json", "colours.json", "documentTypes/old/diploma.json"} {
+		if !strings.Contains("\n"+err.Error(), "\n"+file+": ") {
+			t.Errorf("nothing is told of %s:\n%v", file, err)
+		}
+	}
+}
+
+func TestLoadTellsBrokenRulesWithTheirFile(t *testing.T) {
+	files := sampleFiles(t)
+	replace(t, files, "reasons.json", `"nl": "Verloren", `, ``)
+	replace(t, files, "organisations/0203430576.json", `"carSharing"`, `"carShare"`)
+	replace(t, files, "documentTypes/diploma.json", `"fields": ["title", "level"]`, `"fields": ["titel", "level"]`)
+	replace(t, files, "languages.json", `"code": "de"`, `"code": "da"`)
+	_, err := Load(files, nil)
+	for file, want := range map[string]error{
+		"reasons.json": registry.ErrLabel, "organisations/0203430576.json": registry.ErrUnresolved,
+		"documentTypes/diploma.json": ErrSchema, "languages.json": registry.ErrUnresolved,
+	} {
+		if !errors.Is(err, want) || !strings.Contains("\n"+err.Error(), "\n"+file+": ") {
+			t.Errorf("%s: %v is not told:\n%v", file, want, err)
+		}
+	}
+}
+
+func TestBelgianCodesMustExist(t *testing.T) {
+	triple := func(scheme, code, label string) string {
+		return `<http://vocab.belgif.be/auth/` + scheme + `/` + code + `#id> <http://www.w3.org/2004/02/skos/core#prefLabel> ` + label + " .\n"
+	}
+	var all strings.Builder
+	for _, code := range []string{"01", "02", "03", "04", "05"} {
+		all.WriteString(triple("gdpr-juridical", code, `"\u00e9tiquette `+code+`"@fr`))
+	}
+	belgif := fstest.MapFS{"gdpr-juridical.nt": {Data: []byte(all.String())}}
+	if _, err := Load(samples.Files, belgif); err == nil || !strings.Contains(err.Error(), `gdpr-juridical.nt: has no code "06"`) {
+		t.Errorf("err = %v", err)
+	}
+	belgif["gdpr-juridical.nt"].Data = append(belgif["gdpr-juridical.nt"].Data, triple("gdpr-juridical", "06", `"six"@fr`)...)
+	r, err := Load(samples.Files, belgif)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.LegalBases[0].Labels; got.FR != "étiquette 01" || got.NL != "Toestemming" {
+		t.Errorf("labels %+v", got)
+	}
+	belgif["gdpr-juridical.nt"].Data = []byte("nonsense\n")
+	if _, err := Load(samples.Files, belgif); err == nil || !strings.Contains(err.Error(), "gdpr-juridical.nt: line 1: ") {
+		t.Errorf("err = %v", err)
+	}
+}
