@@ -113,6 +113,19 @@ func (v *Vault) told(in intent, a access.Authorized, what access.Outcome, why er
 	}
 }
 
+// recordOnceAnswered has accesses recorded as delivered once the answer was handed to
+// the network, those that are zero left out. After an answer that broke off they stay
+// without an outcome: they may have been disclosed.
+func (v *Vault) recordOnceAnswered(in intent, all ...access.Authorized) {
+	in.call.OnAnswered(func(whole bool) {
+		for _, a := range all {
+			if whole {
+				v.looked(in, a)
+			}
+		}
+	})
+}
+
 // withhold implements the second half of rule A-1: an authorised access after
 // which something no longer allowed it. That it was withheld is on record before
 // the refusal is answered; after a fault, it is recorded as failed.

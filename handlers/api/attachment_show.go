@@ -81,20 +81,22 @@ const piece = 64 << 10
 
 // sentFile is a file, or a range of it, on its way to a reader in constant memory.
 type sentFile struct {
-	v          *Vault
-	in         intent
-	authorized access.Authorized
+	v  *Vault
+	in intent
 	document.Attachment
 	file           *seal.OpenedFile
 	begin          []byte // its first bytes, opened before the answer began
 	from, to, left int64  // to is not in it; left to be read after begin
 	ranged         bool
+	unsent         error // why it did not go to its end, if it did not
 }
+
+var errUnsent = errors.New("a file was not sent to its end")
 
 // sendFile opens the beginning of what was asked for, so that what cannot be read is
 // refused before the answer begins.
 func (v *Vault) sendFile(ctx context.Context, in intent, a access.Authorized, f document.Attachment, header string) (*sentFile, error) {
-	s := &sentFile{v: v, in: in, authorized: a, Attachment: f}
+	s := &sentFile{v: v, in: in, Attachment: f, unsent: errUnsent}
 	var err error
 	if s.from, s.to, s.ranged, err = rangeOf(header, f.Size); err != nil {
 		v.failed(in, a, err)
@@ -113,6 +115,13 @@ func (v *Vault) sendFile(ctx context.Context, in intent, a access.Authorized, f 
 		return nil, err
 	}
 	s.left = s.to - s.from - int64(len(s.begin))
+	in.call.OnAnswered(func(whole bool) {
+		if whole {
+			v.looked(in, a)
+		} else {
+			v.failed(in, a, s.unsent)
+		}
+	})
 	return s, nil
 }
 
@@ -139,11 +148,10 @@ func (s *sentFile) send(w http.ResponseWriter) (err error) {
 	defer func() {
 		err = errors.Join(err, s.file.Close())
 		if err != nil {
-			s.v.failed(s.in, s.authorized, err)
+			s.unsent = err
 			s.v.Slog.Warn("a file was not sent to its end", slog.String("operation", s.in.call.Operation), slog.String("trace", s.in.call.Trace.String()), slog.Any("error", err))
 			panic(http.ErrAbortHandler)
 		}
-		s.v.looked(s.in, s.authorized)
 	}()
 	h := w.Header()
 	h.Set("Content-Type", string(s.Type))

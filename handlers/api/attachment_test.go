@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -87,9 +88,11 @@ func (tv *testVault) issueFiled(t testing.TB, by domain.Organisation, key uuid.U
 	return DocumentReceipt{}, false, err
 }
 
-// sent sends an answer and reports whether it was cut off.
-func sent(send func(http.ResponseWriter) error) (w *httptest.ResponseRecorder, cut bool) {
+// sent sends the answer to a call, as the server does, and reports whether it was cut
+// off.
+func sent(ctx context.Context, send func(http.ResponseWriter) error) (w *httptest.ResponseRecorder, cut bool) {
 	w = httptest.NewRecorder()
+	defer func() { CallFrom(ctx).Answered(!cut) }()
 	defer func() {
 		if p := recover(); p != nil {
 			if p != http.ErrAbortHandler {
@@ -107,11 +110,12 @@ func sent(send func(http.ResponseWriter) error) (w *httptest.ResponseRecorder, c
 // download gets a file as a holder or an issuer.
 func (tv *testVault) download(t testing.TB, who Caller, id domain.DocumentID, file domain.AttachmentID, ranges string) (*httptest.ResponseRecorder, bool, error) {
 	t.Helper()
-	answer, err := tv.GetAttachment(tv.as(t, who, "getAttachment", nil), GetAttachmentRequestObject{DocumentID: id, AttachmentID: file, Params: GetAttachmentParams{Range: ranges}})
+	ctx := tv.as(t, who, "getAttachment", nil)
+	answer, err := tv.GetAttachment(ctx, GetAttachmentRequestObject{DocumentID: id, AttachmentID: file, Params: GetAttachmentParams{Range: ranges}})
 	if err != nil {
 		return nil, false, err
 	}
-	w, cut := sent(answer.VisitGetAttachmentResponse)
+	w, cut := sent(ctx, answer.VisitGetAttachmentResponse)
 	return w, cut, nil
 }
 
@@ -126,7 +130,7 @@ func (tv *testVault) take(t testing.TB, who Caller, id domain.DocumentID, file d
 	if err != nil {
 		return nil, err
 	}
-	w, cut := sent(answer.VisitAccessAttachmentResponse)
+	w, cut := sent(ctx, answer.VisitAccessAttachmentResponse)
 	if cut {
 		t.Fatal("the answer was cut off")
 	}
@@ -188,16 +192,14 @@ func TestAFileAndItsDocument(t *testing.T) {
 
 	shows := func(who Caller) {
 		t.Helper()
-		answer, err := tv.GetDocument(tv.as(t, who, "getDocument", nil), GetDocumentRequestObject{DocumentID: id})
-		if err != nil || !slices.Equal(answer.(shown).Body.Attachments, want) {
+		ctx := tv.as(t, who, "getDocument", nil)
+		answer, err := tv.GetDocument(ctx, GetDocumentRequestObject{DocumentID: id})
+		if err != nil || !slices.Equal(answer.(GetDocument200JSONResponse).Body.Attachments, want) {
 			t.Fatalf("%v %+v", err, answer)
 		}
-		w := httptest.NewRecorder()
-		if err := answer.VisitGetDocumentResponse(w); err != nil {
-			t.Fatal(err)
-		}
+		written(t, ctx, answer.VisitGetDocumentResponse)
 		versions, err := tv.GetDocumentVersions(tv.as(t, who, "getDocumentVersions", nil), GetDocumentVersionsRequestObject{DocumentID: id})
-		if err != nil || !slices.Equal(versions.(versionsShown).Items[0].Attachments, want) {
+		if err != nil || !slices.Equal(versions.(GetDocumentVersions200JSONResponse).Items[0].Attachments, want) {
 			t.Fatalf("%v %+v", err, versions)
 		}
 	}
@@ -672,7 +674,7 @@ func TestFilesAreContent(t *testing.T) {
 		t.Fatal(err)
 	}
 	var counts []int
-	for _, item := range answer.(versionsShown).Items {
+	for _, item := range answer.(GetDocumentVersions200JSONResponse).Items {
 		counts = append(counts, len(item.Attachments))
 	}
 	if !slices.Equal(counts, []int{1, 2, 1}) {
@@ -935,7 +937,8 @@ func TestFilesAreNotHeld(t *testing.T) {
 	}
 	runtime.ReadMemStats(&after)
 	held := int64(after.TotalAlloc)
-	answer, err := tv.GetAttachment(tv.as(t, issuer(flanders), "getAttachment", nil), GetAttachmentRequestObject{DocumentID: receipt.DocumentID, AttachmentID: got.AttachmentID})
+	ctx := tv.as(t, issuer(flanders), "getAttachment", nil)
+	answer, err := tv.GetAttachment(ctx, GetAttachmentRequestObject{DocumentID: receipt.DocumentID, AttachmentID: got.AttachmentID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -943,6 +946,7 @@ func TestFilesAreNotHeld(t *testing.T) {
 	if err := answer.VisitGetAttachmentResponse(w); err != nil || w.n != size {
 		t.Fatal(err, w.n)
 	}
+	CallFrom(ctx).Answered(true)
 	runtime.ReadMemStats(&after)
 	if in, out := between.TotalAlloc-before.TotalAlloc, int64(after.TotalAlloc)-held; in > 2<<20 || out > 2<<20 {
 		t.Errorf("10 MiB took %d bytes of memory on the way in and %d on the way out", in, out)

@@ -44,6 +44,9 @@ type Call struct {
 	Length int64
 	// Target is the path and the If-Match the body is meant for.
 	Target string
+
+	onAnswered []func(whole bool)
+	problem    bool // was, or would have been, the answer
 }
 
 type callKey struct{}

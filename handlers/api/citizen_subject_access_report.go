@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 
 	"coffre/domain"
@@ -59,24 +58,8 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r SubjectAccessReportRe
 	if err != nil {
 		return nil, v.withhold(ctx, in, authorized, err)
 	}
-	answer := SubjectAccessReport200JSONResponse{report, SubjectAccessReport200ResponseHeaders{done.At}}
-	return reportShown{answer, func() { v.told(in, authorized, access.Delivered, nil) }}, nil
-}
-
-// reportShown is an answer whose delivery is recorded once it was handed to the
-// network.
-type reportShown struct {
-	SubjectAccessReport200JSONResponse
-	then func()
-}
-
-// VisitSubjectAccessReportResponse writes the answer.
-func (s reportShown) VisitSubjectAccessReportResponse(w http.ResponseWriter) error {
-	if err := s.SubjectAccessReport200JSONResponse.VisitSubjectAccessReportResponse(w); err != nil {
-		return err
-	}
-	s.then()
-	return nil
+	v.recordOnceAnswered(in, authorized)
+	return SubjectAccessReport200JSONResponse{report, SubjectAccessReport200ResponseHeaders{done.At}}, nil
 }
 
 // authorizeReport records that what the vault holds of a citizen is about to be

@@ -13,15 +13,15 @@ import (
 func (tv *testVault) reportOn(t testing.TB, by Caller, of domain.CitizenID, key uuid.UUID) (SubjectAccessReport, error) {
 	t.Helper()
 	body := SubjectAccessRequest{Lang: "fr"}
-	answer, err := tv.SubjectAccessReport(tv.as(t, by, "subjectAccessReport", body), SubjectAccessReportRequestObject{
+	ctx := tv.as(t, by, "subjectAccessReport", body)
+	answer, err := tv.SubjectAccessReport(ctx, SubjectAccessReportRequestObject{
 		CitizenID: of, Params: SubjectAccessReportParams{IdempotencyKey: key}, Body: &body,
 	})
 	if err != nil {
 		return SubjectAccessReport{}, err
 	}
-	shown := answer.(reportShown)
-	shown.then()
-	return shown.Body, nil
+	written(t, ctx, answer.VisitSubjectAccessReportResponse)
+	return answer.(SubjectAccessReport200JSONResponse).Body, nil
 }
 
 // Everything of the citizen is in the report, and nothing of others; that it was

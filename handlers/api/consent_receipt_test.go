@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
@@ -17,16 +16,14 @@ import (
 
 func (tv *testVault) receipt(t testing.TB, who Caller, id domain.ConsentID, format ReceiptFormat) (string, error) {
 	t.Helper()
-	answer, err := tv.GetConsentReceipt(tv.as(t, who, "getConsentReceipt", nil), GetConsentReceiptRequestObject{
+	ctx := tv.as(t, who, "getConsentReceipt", nil)
+	answer, err := tv.GetConsentReceipt(ctx, GetConsentReceiptRequestObject{
 		ConsentID: id, Params: GetConsentReceiptParams{Format: format},
 	})
 	if err != nil {
 		return "", err
 	}
-	w := httptest.NewRecorder()
-	if err := answer.VisitGetConsentReceiptResponse(w); err != nil {
-		t.Fatal(err)
-	}
+	w := written(t, ctx, answer.VisitGetConsentReceiptResponse)
 	return w.Body.String(), nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,7 +30,8 @@ var allowance = AccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTas
 // read makes one access and returns the answer as it went over the wire.
 func (tv *testVault) read(t testing.TB, who Caller, id domain.DocumentID, key uuid.UUID, body AccessRequest) (AccessAnswer, error) {
 	t.Helper()
-	answer, err := tv.AccessDocument(tv.as(t, who, "accessDocument", body), AccessDocumentRequestObject{
+	ctx := tv.as(t, who, "accessDocument", body)
+	answer, err := tv.AccessDocument(ctx, AccessDocumentRequestObject{
 		DocumentID: id, Params: AccessDocumentParams{IdempotencyKey: key}, Body: &body,
 	})
 	if err != nil {
@@ -40,10 +40,7 @@ func (tv *testVault) read(t testing.TB, who Caller, id domain.DocumentID, key uu
 		}
 		return AccessAnswer{}, err
 	}
-	w := httptest.NewRecorder()
-	if err := answer.VisitAccessDocumentResponse(w); err != nil {
-		t.Fatal(err)
-	}
+	w := written(t, ctx, answer.VisitAccessDocumentResponse)
 	var got AccessAnswer
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 		t.Fatal(err)

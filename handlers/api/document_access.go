@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 
 	"coffre/domain"
 	"coffre/domain/access"
@@ -40,10 +39,8 @@ func (v *Vault) AccessDocument(ctx context.Context, r AccessDocumentRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return delivered{
-		AccessDocument200JSONResponse: AccessDocument200JSONResponse{d.answer(in), AccessDocument200ResponseHeaders{at, etag(d.authorized.Version)}},
-		then:                          func() { v.told(in, d.authorized, access.Delivered, nil) },
-	}, nil
+	v.recordOnceAnswered(in, d.authorized)
+	return AccessDocument200JSONResponse{d.answer(in), AccessDocument200ResponseHeaders{at, etag(d.authorized.Version)}}, nil
 }
 
 // keepKey remembers the key of an access that was authorised; that of one that
@@ -56,22 +53,6 @@ func (v *Vault) keepKey(claim requests.Claim, d disclosed, err error) error {
 		return nil
 	}
 	return v.Requests.Abandon(claim)
-}
-
-// delivered is an answer that is recorded as disclosed once it was handed to the
-// network.
-type delivered struct {
-	AccessDocument200JSONResponse
-	then func()
-}
-
-// VisitAccessDocumentResponse writes the answer.
-func (d delivered) VisitAccessDocumentResponse(w http.ResponseWriter) error {
-	if err := d.AccessDocument200JSONResponse.VisitAccessDocumentResponse(w); err != nil {
-		return err
-	}
-	d.then()
-	return nil
 }
 
 // answer is what the consumer gets. Dates that are personal are not among the

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"coffre/domain"
 	"coffre/domain/access"
@@ -57,22 +56,8 @@ func (v *Vault) GetDocument(ctx context.Context, r GetDocumentRequestObject) (Ge
 	} else {
 		answer.CitizenID = s.Citizen
 	}
-	return shown{GetDocument200JSONResponse{answer, GetDocument200ResponseHeaders{etag(version)}}, func() { v.looked(in, d.authorized) }}, nil
-}
-
-// shown is an answer whose delivery is recorded once it was handed to the network.
-type shown struct {
-	GetDocument200JSONResponse
-	then func()
-}
-
-// VisitGetDocumentResponse writes the answer.
-func (s shown) VisitGetDocumentResponse(w http.ResponseWriter) error {
-	if err := s.GetDocument200JSONResponse.VisitGetDocumentResponse(w); err != nil {
-		return err
-	}
-	s.then()
-	return nil
+	v.recordOnceAnswered(in, d.authorized)
+	return GetDocument200JSONResponse{answer, GetDocument200ResponseHeaders{etag(version)}}, nil
 }
 
 // viewing says what an issuer or a representative reads, as it is recorded. With an

@@ -272,13 +272,13 @@ func (tv *testVault) keysAway(away bool) {
 
 func (tv *testVault) show(t testing.TB, who Caller, id domain.DocumentID) (Document, error) {
 	t.Helper()
-	answer, err := tv.GetDocument(tv.as(t, who, "getDocument", nil), GetDocumentRequestObject{DocumentID: id})
+	ctx := tv.as(t, who, "getDocument", nil)
+	answer, err := tv.GetDocument(ctx, GetDocumentRequestObject{DocumentID: id})
 	if err != nil {
 		return Document{}, err
 	}
-	s := answer.(shown)
-	s.then()
-	return s.Body, nil
+	written(t, ctx, answer.VisitGetDocumentResponse)
+	return answer.(GetDocument200JSONResponse).Body, nil
 }
 
 func TestReadingADocument(t *testing.T) {
@@ -406,7 +406,7 @@ func TestVersionsAndReconciliation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	items := answer.(versionsShown).Items
+	items := answer.(GetDocumentVersions200JSONResponse).Items
 	if len(items) != 2 || string(items[0].Content) != identity || string(items[1].Content) != identity2 || items[1].EffectiveFrom != "2026-06-01" {
 		t.Fatal(items)
 	}

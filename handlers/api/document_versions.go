@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 
 	"coffre/domain"
 	"coffre/domain/access"
@@ -33,21 +32,6 @@ func (v *Vault) GetDocumentVersions(ctx context.Context, r GetDocumentVersionsRe
 		}
 		answer.Items = append(answer.Items, item)
 	}
-	return versionsShown{GetDocumentVersions200JSONResponse(answer), func() { v.looked(in, d.authorized) }}, nil
-}
-
-// versionsShown is an answer whose delivery is recorded once it was handed to
-// the network.
-type versionsShown struct {
-	GetDocumentVersions200JSONResponse
-	then func()
-}
-
-// VisitGetDocumentVersionsResponse writes the answer.
-func (s versionsShown) VisitGetDocumentVersionsResponse(w http.ResponseWriter) error {
-	if err := s.GetDocumentVersions200JSONResponse.VisitGetDocumentVersionsResponse(w); err != nil {
-		return err
-	}
-	s.then()
-	return nil
+	v.recordOnceAnswered(in, d.authorized)
+	return GetDocumentVersions200JSONResponse(answer), nil
 }

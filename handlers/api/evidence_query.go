@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"net/http"
 
 	"github.com/google/uuid"
 
@@ -75,13 +74,12 @@ func (v *Vault) QueryEvidence(ctx context.Context, r QueryEvidenceRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	return gathered{evidenceAnswer(needs), func() {
-		for _, n := range needs {
-			if n.item.Outcome == EvidenceOutcomeHeld {
-				v.told(in, n.got.authorized, access.Delivered, nil)
-			}
+	for _, n := range needs {
+		if n.item.Outcome == EvidenceOutcomeHeld {
+			v.recordOnceAnswered(in, n.got.authorized)
 		}
-	}}, nil
+	}
+	return evidenceAnswer(needs), nil
 }
 
 // distinct is what a citizen counts as for the quota. Somebody the vault does not
@@ -273,20 +271,4 @@ func evidenceAnswer(needs []*need) QueryEvidence200JSONResponse {
 		}
 	}
 	return QueryEvidence200JSONResponse(answer)
-}
-
-// gathered is an answer whose accesses are recorded as disclosed once it was
-// handed to the network.
-type gathered struct {
-	QueryEvidence200JSONResponse
-	then func()
-}
-
-// VisitQueryEvidenceResponse writes the answer.
-func (g gathered) VisitQueryEvidenceResponse(w http.ResponseWriter) error {
-	if err := g.QueryEvidence200JSONResponse.VisitQueryEvidenceResponse(w); err != nil {
-		return err
-	}
-	g.then()
-	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -21,17 +20,15 @@ import (
 // evidenceOf makes an evidence query and returns the answer as it went over the wire.
 func (tv *testVault) evidenceOf(t testing.TB, who domain.Organisation, body EvidenceQuery) (EvidenceAnswer, error) {
 	t.Helper()
-	answer, err := tv.QueryEvidence(tv.as(t, consumer(who), "queryEvidence", body), QueryEvidenceRequestObject{Body: &body})
+	ctx := tv.as(t, consumer(who), "queryEvidence", body)
+	answer, err := tv.QueryEvidence(ctx, QueryEvidenceRequestObject{Body: &body})
 	if err != nil {
 		if answer != nil {
 			t.Fatal("an answer and an error")
 		}
 		return EvidenceAnswer{}, err
 	}
-	w := httptest.NewRecorder()
-	if err := answer.VisitQueryEvidenceResponse(w); err != nil {
-		t.Fatal(err)
-	}
+	w := written(t, ctx, answer.VisitQueryEvidenceResponse)
 	var got EvidenceAnswer
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 		t.Fatal(err)

@@ -155,6 +155,7 @@ func RetryAfter(err error, after time.Duration) error { return waiting{err, afte
 // the only one that logs a request's fault. A fault is hidden.
 func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	call := CallFrom(r.Context())
+	call.problem = true
 	p, challenge, wait, known := describe(err)
 	if !known {
 		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {

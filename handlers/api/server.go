@@ -236,7 +236,10 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 			w.Header().Set("Content-Language", string(call.Language))
 			w.Header().Set("Vary", "Accept-Language")
 		}
+		returned := false // and did not panic
+		defer func() { call.Answered(returned && !call.problem) }()
 		h(w, r)
+		returned = true
 	})
 }
 

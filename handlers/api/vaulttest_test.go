@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -228,6 +230,18 @@ func (tv *testVault) as(t testing.TB, who Caller, operation string, request any)
 		t.Fatal(err)
 	}
 	return WithCall(t.Context(), &Call{Caller: who, Trace: uuid.New(), Operation: operation, Received: tv.Clock.Now(), Language: "en", Body: body})
+}
+
+// written writes the answer to a call, as the server does.
+func written(t testing.TB, ctx context.Context, visit func(http.ResponseWriter) error) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	err := visit(w)
+	CallFrom(ctx).Answered(err == nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
 }
 
 // caughtUp waits until the read models show all that is in the log.

@@ -46,6 +46,7 @@ func (v *Vault) GetWallet(ctx context.Context, r GetWalletRequestObject) (GetWal
 		page.giveBack()
 		return nil, err
 	}
+	v.recordOnceAnswered(in, page.looked...)
 	return page, nil
 }
 
@@ -115,9 +116,6 @@ func (p *walletPage) VisitGetWalletResponse(w http.ResponseWriter) error {
 	p.giveBack()
 	if err != nil {
 		return fmt.Errorf("write the wallet: %w", err)
-	}
-	for _, a := range p.looked {
-		p.v.looked(p.in, a)
 	}
 	return nil
 }

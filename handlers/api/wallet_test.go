@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,17 +30,15 @@ import (
 // strictly, and the bytes.
 func (tv *testVault) wallet(t testing.TB, who Caller, whose domain.CitizenID, p GetWalletParams) (Wallet, string, error) {
 	t.Helper()
-	answer, err := tv.GetWallet(tv.as(t, who, "getWallet", nil), GetWalletRequestObject{CitizenID: whose, Params: p})
+	ctx := tv.as(t, who, "getWallet", nil)
+	answer, err := tv.GetWallet(ctx, GetWalletRequestObject{CitizenID: whose, Params: p})
 	if err != nil {
 		if answer != nil {
 			t.Fatal("an answer and an error")
 		}
 		return Wallet{}, "", err
 	}
-	w := httptest.NewRecorder()
-	if err := answer.VisitGetWalletResponse(w); err != nil {
-		t.Fatal(err)
-	}
+	w := written(t, ctx, answer.VisitGetWalletResponse)
 	if w.Header().Get("Content-Length") != strconv.Itoa(w.Body.Len()) || w.Header().Get("Content-Type") != "application/json" {
 		t.Errorf("headers %v for %d bytes", w.Header(), w.Body.Len())
 	}
@@ -106,10 +103,7 @@ func TestOwnWallet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := httptest.NewRecorder()
-		if err := answer.VisitGetWalletResponse(w); err != nil {
-			t.Fatal(err)
-		}
+		w := written(t, ctx, answer.VisitGetWalletResponse)
 		var got Wallet
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Items[0].IssuerName != "SPF Intérieur" || !strings.HasSuffix(got.Self, "/wallet?lang=fr") {
 			t.Errorf("%v %s", err, w.Body)
