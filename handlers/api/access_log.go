@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
-	"strconv"
-	"time"
 
 	"coffre/domain"
 	"coffre/domain/access"
@@ -26,12 +23,9 @@ func (v *Vault) GetAccessLog(ctx context.Context, r GetAccessLogRequestObject) (
 	if err := v.seen(ctx, p.CoffreMinPosition, v.AccessLog.Name()); err != nil {
 		return nil, err
 	}
-	before := projections.Latest
-	if p.After != "" {
-		var err error
-		if before, err = leafOf(p.After); err != nil {
-			return nil, err
-		}
+	before, err := leafFrom(p.After, projections.Latest)
+	if err != nil {
+		return nil, err
 	}
 	in := v.intend(ctx)
 	a, looked, err := v.openAccessLog(ctx, in, r.CitizenID)
@@ -39,7 +33,8 @@ func (v *Vault) GetAccessLog(ctx context.Context, r GetAccessLogRequestObject) (
 		return nil, err
 	}
 	size := pageSize(p.PageSize)
-	page := AccessLog{Self: accessLogHref(r.CitizenID, p, p.After), Items: []AccessLogItem{}, PageSize: size}
+	links := accessLogLinks(r.CitizenID, p)
+	page := AccessLog{Self: links.at(p.After), Items: []AccessLogItem{}, PageSize: size}
 	filter := accesslog.Filter{From: p.From, Until: p.Until}
 	if len(p.Organization) == 1 {
 		filter.Consumer = p.Organization[0]
@@ -53,7 +48,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r GetAccessLogRequestObject) (
 			e := &entries[i]
 			if asksFor(p, e) && concerns(a, e) {
 				if len(page.Items) == size {
-					page.Next = accessLogHref(r.CitizenID, p, leafToken(before))
+					page.Next = links.at(leafToken(before))
 					v.looked(in, looked)
 					return GetAccessLog200JSONResponse(page), nil
 				}
@@ -67,7 +62,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r GetAccessLogRequestObject) (
 		}
 		seen += len(entries)
 		if len(entries) == maxPage && seen >= scanned {
-			page.Next = accessLogHref(r.CitizenID, p, leafToken(before))
+			page.Next = links.at(leafToken(before))
 		}
 		if len(entries) < maxPage || page.Next != "" {
 			v.looked(in, looked)
@@ -127,9 +122,9 @@ func (v *Vault) accessItem(ctx context.Context, in intent, a acting, e *accesslo
 	if e.Purpose != "" {
 		item.PurposeLabel = words.Label(vocabulary.KindPurpose, string(e.Purpose), lang)
 	}
-	item.Href = accessLogHref(e.Citizen, GetAccessLogParams{AccessID: e.Access}, "")
+	item.Href = accessLogLinks(e.Citizen, GetAccessLogParams{AccessID: e.Access}).at("")
 	if e.Access.IsZero() {
-		item.Href = accessLogHref(e.Citizen, GetAccessLogParams{PageSize: 1}, leafToken(e.Leaf+1))
+		item.Href = accessLogLinks(e.Citizen, GetAccessLogParams{PageSize: 1}).at(leafToken(e.Leaf + 1))
 	}
 	if !a.self() || e.Sealed == nil {
 		return item, nil
@@ -156,32 +151,8 @@ func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (CaseRefe
 	return a.Personal.CaseReference, nil
 }
 
-func accessLogHref(id domain.CitizenID, p GetAccessLogParams, cursor string) Href {
-	q := url.Values{}
-	if !p.AccessID.IsZero() {
-		q.Set("accessId", p.AccessID.String())
-	}
-	for _, t := range p.DocumentType {
-		q.Add("documentType", string(t))
-	}
-	for _, o := range p.Organization {
-		q.Add("organization", string(o))
-	}
-	if !p.From.IsZero() {
-		q.Set("from", p.From.Format(time.RFC3339Nano))
-	}
-	if !p.Until.IsZero() {
-		q.Set("until", p.Until.Format(time.RFC3339Nano))
-	}
-	if p.PageSize != 0 {
-		q.Set("pageSize", strconv.Itoa(int(p.PageSize)))
-	}
-	if cursor != "" {
-		q.Set("after", cursor)
-	}
-	href := Base + "/citizens/" + id.String() + "/accessLog"
-	if len(q) == 0 {
-		return href
-	}
-	return href + "?" + q.Encode()
+func accessLogLinks(id domain.CitizenID, p GetAccessLogParams) pageLinks {
+	return linksTo(Base+"/citizens/"+id.String()+"/accessLog").id("accessId", p.AccessID).
+		texts("documentType", asStrings(p.DocumentType)).texts("organization", asStrings(p.Organization)).
+		time("from", p.From).time("until", p.Until).number("pageSize", p.PageSize)
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
-	"strconv"
 
 	"coffre/domain"
 	"coffre/domain/consent"
@@ -68,15 +66,12 @@ func (v *Vault) consents(ctx context.Context, p consentPage, also func(*consentl
 
 // consentsOf is a page of a citizen's consents, newest first.
 func (v *Vault) consentsOf(ctx context.Context, in intent, p consentPage, also func(*consentlog.Consent) bool) (Consents, error) {
-	before := projections.Latest
-	if p.cursor != "" {
-		var err error
-		if before, err = leafOf(p.cursor); err != nil {
-			return Consents{}, err
-		}
+	before, err := leafFrom(p.cursor, projections.Latest)
+	if err != nil {
+		return Consents{}, err
 	}
 	if p.whose.IsZero() && in.actor.Citizen.IsZero() { // somebody the vault does not know has nothing
-		return Consents{Self: p.href(p.cursor), Items: []Consent{}, PageSize: pageSize(p.size)}, nil
+		return Consents{Self: p.links().at(p.cursor), Items: []Consent{}, PageSize: pageSize(p.size)}, nil
 	}
 	a, err := v.actFor(ctx, in, p.whose, mandate.Read)
 	if err != nil {
@@ -91,7 +86,7 @@ func (v *Vault) consentsOf(ctx context.Context, in intent, p consentPage, also f
 		return Consents{}, err
 	}
 	size := pageSize(p.size)
-	page := Consents{Self: p.href(p.cursor), Items: []Consent{}, PageSize: size}
+	page := Consents{Self: p.links().at(p.cursor), Items: []Consent{}, PageSize: size}
 	for i := range slices.Backward(all) {
 		c := &all[i]
 		if c.FirstLeaf >= before || !p.wants(c, also) {
@@ -105,7 +100,7 @@ func (v *Vault) consentsOf(ctx context.Context, in intent, p consentPage, also f
 			continue
 		}
 		if len(page.Items) == size {
-			page.Next = p.href(leafToken(before))
+			page.Next = p.links().at(leafToken(before))
 			break
 		}
 		item := consentItem(in.words, in.call.Language, c)
@@ -122,12 +117,12 @@ func (v *Vault) consentsWith(ctx context.Context, in intent, p consentPage, also
 	if !p.whose.IsZero() {
 		return Consents{}, errNoResource // a consumer knows nobody by that id
 	}
-	from, err := after(p.cursor)
+	from, err := leafFrom(p.cursor, -1)
 	if err != nil {
 		return Consents{}, err
 	}
 	size := pageSize(p.size)
-	page := Consents{Self: p.href(p.cursor), Items: []Consent{}, PageSize: size}
+	page := Consents{Self: p.links().at(p.cursor), Items: []Consent{}, PageSize: size}
 	for looked := 0; ; {
 		batch, err := v.ConsentLog.Consents(ctx, projections.Latest, in.at, consentlog.Filter{Consumer: in.actor.Organisation}, "", from, maxPage)
 		if err != nil {
@@ -137,7 +132,7 @@ func (v *Vault) consentsWith(ctx context.Context, in intent, p consentPage, also
 			c := &batch[i]
 			if answered(c) && p.wants(c, also) {
 				if len(page.Items) == size {
-					page.Next = p.href(leafToken(from))
+					page.Next = p.links().at(leafToken(from))
 					return page, nil
 				}
 				item, err := v.consentForConsumer(ctx, in, c)
@@ -152,7 +147,7 @@ func (v *Vault) consentsWith(ctx context.Context, in intent, p consentPage, also
 		case len(batch) < maxPage:
 			return page, nil
 		case looked >= scanned:
-			page.Next = p.href(leafToken(from))
+			page.Next = p.links().at(leafToken(from))
 			return page, nil
 		}
 	}
@@ -167,24 +162,8 @@ func (p consentPage) wants(c *consentlog.Consent, also func(*consentlog.Consent)
 	return (also == nil || also(c)) && (len(p.states) == 0 || slices.Contains(p.states, ConsentState(c.State)))
 }
 
-func (p consentPage) href(cursor Cursor) Href {
-	q := url.Values{}
-	if !p.whose.IsZero() {
-		q.Set("citizenId", p.whose.String())
-	}
-	for _, s := range p.states {
-		q.Add("state", string(s))
-	}
-	if p.size != 0 {
-		q.Set("pageSize", strconv.Itoa(int(p.size)))
-	}
-	if cursor != "" {
-		q.Set("after", cursor)
-	}
-	if len(q) == 0 {
-		return p.path
-	}
-	return p.path + "?" + q.Encode()
+func (p consentPage) links() pageLinks {
+	return linksTo(p.path).id("citizenId", p.whose).texts("state", asStrings(p.states)).number("pageSize", p.size)
 }
 
 // theirs reports whether a consent is about types that who acts has to do with.

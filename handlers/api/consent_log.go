@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"net/url"
-	"strconv"
 
 	"coffre/domain"
 	"coffre/projections"
@@ -18,15 +16,13 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r QueryConsentLogRequestObj
 	if err := v.seen(ctx, p.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
 		return nil, err
 	}
-	before := projections.Latest
-	if p.After != "" {
-		var err error
-		if before, err = leafOf(p.After); err != nil {
-			return nil, err
-		}
+	before, err := leafFrom(p.After, projections.Latest)
+	if err != nil {
+		return nil, err
 	}
 	size := pageSize(p.PageSize)
-	page := ConsentLog{Self: consentLogHref(p, p.After), Items: []ConsentLogItem{}, PageSize: size}
+	links := linksTo(Base+"/consentLog/query").number("pageSize", p.PageSize)
+	page := ConsentLog{Self: links.at(p.After), Items: []ConsentLogItem{}, PageSize: size}
 	f := consentlog.Filter{Citizen: body.CitizenID, Consumer: body.Consumer, Purpose: body.Purpose, From: body.From, Until: body.Until}
 	if !body.SSIN.IsZero() {
 		id, err := v.named(ctx, CallFrom(ctx), body.SSIN, domain.CitizenRef{})
@@ -48,7 +44,7 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r QueryConsentLogRequestObj
 	}
 	for i, d := range found {
 		if i == size {
-			page.Next = consentLogHref(p, leafToken(found[i-1].Leaf))
+			page.Next = links.at(leafToken(found[i-1].Leaf))
 			break
 		}
 		item, err := v.decisionItem(ctx, d)
@@ -58,18 +54,4 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r QueryConsentLogRequestObj
 		page.Items = append(page.Items, item)
 	}
 	return QueryConsentLog200JSONResponse(page), nil
-}
-
-func consentLogHref(p QueryConsentLogParams, cursor Cursor) Href {
-	q := url.Values{}
-	if p.PageSize != 0 {
-		q.Set("pageSize", strconv.Itoa(int(p.PageSize)))
-	}
-	if cursor != "" {
-		q.Set("after", cursor)
-	}
-	if len(q) == 0 {
-		return Base + "/consentLog/query"
-	}
-	return Base + "/consentLog/query?" + q.Encode()
 }

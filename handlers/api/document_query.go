@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
-	"strconv"
 
 	"coffre/domain"
 	"coffre/domain/document"
@@ -27,12 +25,13 @@ func (v *Vault) QueryDocuments(ctx context.Context, r QueryDocumentsRequestObjec
 	if err := v.seen(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
-	cursor, err := after(p.After)
+	cursor, err := leafFrom(p.After, -1)
 	if err != nil {
 		return nil, err
 	}
 	filter := wallet.IssuedFilter{Type: q.DocumentType}
-	page := HeldDocuments{Self: documentQueryHref(p, p.After), Items: []HeldDocument{}, PageSize: pageSize(p.PageSize)}
+	links := linksTo(Base+"/documents/query").number("pageSize", p.PageSize)
+	page := HeldDocuments{Self: links.at(p.After), Items: []HeldDocument{}, PageSize: pageSize(p.PageSize)}
 	if !q.SSIN.IsZero() || !q.CitizenRef.IsZero() {
 		if filter.Citizen, err = v.named(ctx, call, q.SSIN, q.CitizenRef); err != nil {
 			return nil, err
@@ -56,12 +55,12 @@ func (v *Vault) QueryDocuments(ctx context.Context, r QueryDocumentsRequestObjec
 	for i := range held {
 		h := &held[i]
 		if len(page.Items) == page.PageSize {
-			page.Next = documentQueryHref(p, leafToken(cursor))
+			page.Next = links.at(leafToken(cursor))
 			break
 		}
 		cursor = h.IssuedLeaf
 		if i == reconciled-1 {
-			page.Next = documentQueryHref(p, leafToken(cursor))
+			page.Next = links.at(leafToken(cursor))
 		}
 		state := heldState(&h.Document, today)
 		if len(q.State) > 0 && !slices.Contains(q.State, state) || h.ChangedAt.Before(q.ChangedFrom) {
@@ -123,18 +122,4 @@ func heldState(d *wallet.Document, today domain.Date) DocumentState {
 		return DocumentStateExpired
 	}
 	return DocumentStateValid
-}
-
-func documentQueryHref(p QueryDocumentsParams, cursor string) string {
-	q := url.Values{}
-	if p.PageSize != 0 {
-		q.Set("pageSize", strconv.Itoa(int(p.PageSize)))
-	}
-	if cursor != "" {
-		q.Set("after", cursor)
-	}
-	if len(q) == 0 {
-		return Base + "/documents/query"
-	}
-	return Base + "/documents/query?" + q.Encode()
 }

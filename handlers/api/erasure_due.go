@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"strconv"
 	"strings"
 
 	"coffre/domain"
@@ -27,7 +25,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r ListDueErasuresRequestObj
 	if err := v.seen(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
-	cursor, err := after(p.After)
+	cursor, err := leafFrom(p.After, -1)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +33,8 @@ func (v *Vault) ListDueErasures(ctx context.Context, r ListDueErasuresRequestObj
 	if err != nil {
 		return nil, err
 	}
-	page := DueErasures{Self: dueHref(p, p.After), Items: []DueErasure{}, PageSize: pageSize(p.PageSize)}
+	links := linksTo(Base+"/dueErasures").number("pageSize", p.PageSize)
+	page := DueErasures{Self: links.at(p.After), Items: []DueErasure{}, PageSize: pageSize(p.PageSize)}
 	words, today := v.Words.Current(), domain.BelgianDate(v.Now())
 	var sealed []eventstore.Stream
 	for i := range held {
@@ -48,7 +47,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r ListDueErasuresRequestObj
 	}
 	for i := range held {
 		if len(page.Items) == page.PageSize {
-			page.Next = dueHref(p, leafToken(cursor))
+			page.Next = links.at(leafToken(cursor))
 			break
 		}
 		cursor = held[i].FromLeaf
@@ -65,7 +64,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r ListDueErasuresRequestObj
 		}
 	}
 	if page.Next == "" && len(held) == dueScan {
-		page.Next = dueHref(p, leafToken(cursor))
+		page.Next = links.at(leafToken(cursor))
 	}
 	return ListDueErasures200JSONResponse(page), nil
 }
@@ -99,18 +98,4 @@ func (v *Vault) dueErasure(ctx context.Context, d *wallet.Document, retention re
 		item.Since = since
 	}
 	return item, true, nil
-}
-
-func dueHref(p ListDueErasuresParams, after string) string {
-	q := url.Values{}
-	if after != "" {
-		q.Set("after", after)
-	}
-	if p.PageSize != 0 {
-		q.Set("pageSize", strconv.Itoa(int(p.PageSize)))
-	}
-	if len(q) == 0 {
-		return Base + "/dueErasures"
-	}
-	return Base + "/dueErasures?" + q.Encode()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,9 +18,6 @@ import (
 
 const (
 	defaultEvents = 100
-	// scanned bounds the records one call looks at, so that a rare type costs many
-	// short calls instead of one endless one; next leads on from there.
-	scanned = 20_000
 	// auditRange is how many leaves one audit.log-read covers.
 	auditRange = 100_000
 )
@@ -30,12 +26,9 @@ const (
 // sealed, so that replay needs no key. Reading is recorded first.
 func (v *Vault) ListEvents(ctx context.Context, r ListEventsRequestObject) (ListEventsResponseObject, error) {
 	p := r.Params
-	after := int64(-1)
-	if p.After != "" {
-		var err error
-		if after, err = leafOf(p.After); err != nil {
-			return nil, err
-		}
+	after, err := leafFrom(p.After, -1)
+	if err != nil {
+		return nil, err
 	}
 	if err := v.recordLogRead(ctx, after+1, p); err != nil {
 		return nil, err
@@ -48,7 +41,8 @@ func (v *Vault) ListEvents(ctx context.Context, r ListEventsRequestObject) (List
 	if limit == 0 {
 		limit = defaultEvents
 	}
-	page := Events{Self: eventsHref(p, p.After), Items: []Event{}}
+	links := linksTo(Base+"/events").number("limit", p.Limit).texts("category", p.Category).texts("type", p.Type).text("stream", p.Stream)
+	page := Events{Self: links.at(p.After), Items: []Event{}}
 	leaf, more := after, false
 	for record, err := range v.Log.Store().ReadAll(ctx, position, scanned) {
 		if err != nil {
@@ -73,7 +67,7 @@ func (v *Vault) ListEvents(ctx context.Context, r ListEventsRequestObject) (List
 		page.Items = append(page.Items, item)
 	}
 	if more {
-		page.Next = eventsHref(p, leafToken(leaf))
+		page.Next = links.at(leafToken(leaf))
 	}
 	return ListEvents200JSONResponse(page), nil
 }
@@ -117,29 +111,6 @@ func eventItem(r eventstore.Record, leaf int64) (Event, error) {
 
 func eventActor(m eventstore.Meta) EventActor {
 	return EventActor{Role: ActorRole(m.Actor.Role), Organization: m.Actor.Organisation, CitizenID: m.Actor.Citizen, Subject: m.Actor.Subject}
-}
-
-func eventsHref(p ListEventsParams, after string) string {
-	q := url.Values{}
-	if after != "" {
-		q.Set("after", after)
-	}
-	if p.Limit != 0 {
-		q.Set("limit", strconv.Itoa(int(p.Limit)))
-	}
-	for _, c := range p.Category {
-		q.Add("category", c)
-	}
-	for _, t := range p.Type {
-		q.Add("type", t)
-	}
-	if p.Stream != "" {
-		q.Set("stream", p.Stream)
-	}
-	if len(q) == 0 {
-		return Base + "/events"
-	}
-	return Base + "/events?" + q.Encode()
 }
 
 // recordLogRead records, before anything is handed out, that somebody reads the

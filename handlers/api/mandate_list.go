@@ -3,9 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"slices"
-	"strconv"
 
 	"coffre/domain"
 	"coffre/domain/mandate"
@@ -14,27 +12,6 @@ import (
 	"coffre/projections/wallet"
 )
 
-const (
-	defaultPage = 50
-	maxPage     = 200
-)
-
-// pageSize is how many items a caller gets at most.
-func pageSize(asked PageSize) int {
-	if asked == 0 {
-		return defaultPage
-	}
-	return min(int(asked), maxPage)
-}
-
-// after reads a cursor; the first page begins before leaf 0.
-func after(cursor After) (int64, error) {
-	if cursor == "" {
-		return -1, nil
-	}
-	return leafOf(cursor)
-}
-
 // ListMandates implements GET /mandates: in which the calling citizen represents
 // or is represented, oldest first.
 func (v *Vault) ListMandates(ctx context.Context, r ListMandatesRequestObject) (ListMandatesResponseObject, error) {
@@ -42,7 +19,7 @@ func (v *Vault) ListMandates(ctx context.Context, r ListMandatesRequestObject) (
 	if err := v.seen(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
-	from, err := after(p.After)
+	from, err := leafFrom(p.After, -1)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +28,8 @@ func (v *Vault) ListMandates(ctx context.Context, r ListMandatesRequestObject) (
 		return nil, err
 	}
 	today, limit := domain.BelgianDate(v.Now()), pageSize(p.PageSize)
-	page := Mandates{Self: mandatesHref(p, p.After), Items: []Mandate{}, PageSize: limit}
+	links := linksTo(Base+"/mandates").id("mandateId", p.MandateID).texts("state", asStrings(p.State)).number("pageSize", p.PageSize)
+	page := Mandates{Self: links.at(p.After), Items: []Mandate{}, PageSize: limit}
 	for _, m := range all {
 		if m.GrantedLeaf <= from || !p.MandateID.IsZero() && p.MandateID != m.Mandate {
 			continue
@@ -61,7 +39,7 @@ func (v *Vault) ListMandates(ctx context.Context, r ListMandatesRequestObject) (
 			continue
 		}
 		if len(page.Items) == limit {
-			page.Next = mandatesHref(p, leafToken(from))
+			page.Next = links.at(leafToken(from))
 			break
 		}
 		page.Items, from = append(page.Items, item), m.GrantedLeaf
@@ -132,24 +110,4 @@ func (v *Vault) openedEnd(ctx context.Context, m wallet.Mandate) (mandate.Grante
 		return mandate.GrantedPersonal{}, fmt.Errorf("%s holds no end of a mandate", m.Place.Type)
 	}
 	return *granted.Personal, nil
-}
-
-func mandatesHref(p ListMandatesParams, cursor string) string {
-	q := url.Values{}
-	if !p.MandateID.IsZero() {
-		q.Set("mandateId", p.MandateID.String())
-	}
-	for _, s := range p.State {
-		q.Add("state", string(s))
-	}
-	if p.PageSize != 0 {
-		q.Set("pageSize", strconv.Itoa(int(p.PageSize)))
-	}
-	if cursor != "" {
-		q.Set("after", cursor)
-	}
-	if len(q) == 0 {
-		return Base + "/mandates"
-	}
-	return Base + "/mandates?" + q.Encode()
 }

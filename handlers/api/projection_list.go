@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/url"
 
 	"coffre/projections"
 )
@@ -22,12 +21,7 @@ func (v *Vault) ListProjections(ctx context.Context, r ListProjectionsRequestObj
 	return ListProjections200JSONResponse(page), nil
 }
 
-func projectionHref(name string) Href {
-	if name == "" {
-		return Base + "/projections"
-	}
-	return Base + "/projections?" + url.Values{"name": {name}}.Encode()
-}
+func projectionHref(name string) Href { return linksTo(Base+"/projections").text("name", name).at("") }
 
 func projectionItem(s projections.Status) Projection {
 	item := Projection{

@@ -173,20 +173,6 @@ func (v *Vault) position(ctx context.Context, p eventstore.Position) (PositionTo
 	return leafToken(leaf), nil
 }
 
-func leafToken(leaf int64) string {
-	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(leaf)))
-}
-
-var errBadToken = domain.NewError(domain.Invalid, "unknownPosition", "positions and cursors come only from an answer of the vault")
-
-func leafOf(token string) (int64, error) {
-	b, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(b) != 8 || b[0]&0x80 != 0 {
-		return 0, errBadToken
-	}
-	return int64(binary.BigEndian.Uint64(b)), nil
-}
-
 // patience is how long a read waits for the position it must see (design: 2 s).
 const patience = 2 * time.Second
 

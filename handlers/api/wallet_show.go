@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"sync"
@@ -481,19 +480,6 @@ func (p *walletPage) id(id uuid.UUID) {
 }
 
 func walletHref(id domain.CitizenID, asked GetWalletParams) Href {
-	q := url.Values{}
-	if !asked.AsOf.IsZero() {
-		q.Set("asOf", asked.AsOf.Format(time.RFC3339Nano))
-	}
-	if asked.ValidAt != "" {
-		q.Set("validAt", string(asked.ValidAt))
-	}
-	if asked.Lang != "" {
-		q.Set("lang", string(asked.Lang))
-	}
-	href := Base + "/citizens/" + id.String() + "/wallet"
-	if len(q) == 0 {
-		return href
-	}
-	return href + "?" + q.Encode()
+	return linksTo(Base+"/citizens/"+id.String()+"/wallet").time("asOf", asked.AsOf).
+		text("validAt", string(asked.ValidAt)).text("lang", string(asked.Lang)).at("")
 }
