@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"sync"
 	"time"
 
@@ -104,9 +103,6 @@ func (p *progress) end(at time.Time, err error) {
 	}
 }
 
-// pollAfter is when it is worth looking again.
-const pollAfter = time.Second
-
 func (p *progress) status(now time.Time) (TaskStatus, int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,9 +117,3 @@ func (p *progress) status(now time.Time) (TaskStatus, int64) {
 }
 
 var errRewrap = domain.NewError(domain.Unavailable, "rotationFailed", "not every key could be wrapped again; it is tried again, and the server's log says why")
-
-// taskProblem is a refusal as the status of a task shows it.
-func taskProblem(said *domain.Error) Problem {
-	status := statuses[said.Code]
-	return Problem{Type: coffre + said.Slug, Title: http.StatusText(status), Status: status, Detail: said.Detail}
-}
