@@ -2,14 +2,12 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/mandate"
-	"coffre/eventstore"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/vocabulary"
@@ -137,15 +135,13 @@ func (v *Vault) accessItem(ctx context.Context, in intent, a acting, e *accesslo
 // caseReference opens the consumer's file number for the citizen. Without keys
 // the entry is shown without.
 func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (CaseReference, error) {
-	opened, err := eventstore.OpenPart(ctx, v.Codec, v.Sealer, e.Place, []byte(`{}`), e.Sealed)
+	a, err := openKept[access.Authorized](ctx, v, e.Place, e.Sealed)
 	switch {
-	case errors.Is(err, eventstore.ErrErased), errors.Is(err, eventstore.ErrKeysUnavailable):
+	case withoutKey(err):
 		return "", nil
 	case err != nil:
 		return "", err
-	}
-	a, ok := opened.(access.Authorized)
-	if !ok || a.Personal == nil {
+	case a.Personal == nil:
 		return "", fmt.Errorf("%s holds no case reference", e.Place.Type)
 	}
 	return a.Personal.CaseReference, nil

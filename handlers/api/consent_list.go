@@ -245,14 +245,14 @@ func (v *Vault) showTexts(ctx context.Context, item *Consent) error {
 		return err
 	}
 	for _, part := range parts {
-		opened, err := eventstore.OpenPart(ctx, v.Codec, v.Sealer, part.Place, []byte(`{}`), part.Sealed)
+		shown, err := openKept[consent.Event](ctx, v, part.Place, part.Sealed)
 		switch {
-		case errors.Is(err, eventstore.ErrErased), errors.Is(err, eventstore.ErrKeysUnavailable):
+		case withoutKey(err):
 			continue
 		case err != nil:
 			return err
 		}
-		switch f := opened.(type) {
+		switch f := shown.(type) {
 		case consent.Requested:
 			item.Message = f.Personal.Message
 		case consent.Granted:

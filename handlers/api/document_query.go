@@ -89,15 +89,13 @@ func (v *Vault) heldItem(ctx context.Context, call *Call, h *wallet.Issued, stat
 	if h.FirstSealed == nil {
 		return item, nil
 	}
-	opened, err := eventstore.OpenPart(ctx, v.Codec, v.Sealer, h.First, []byte(`{}`), h.FirstSealed)
+	first, err := openKept[document.Issued](ctx, v, h.First, h.FirstSealed)
 	switch {
 	case errors.Is(err, eventstore.ErrErased):
 		return item, nil
 	case err != nil:
 		return HeldDocument{}, err
-	}
-	first, ok := opened.(document.Issued)
-	if !ok || first.Personal == nil {
+	case first.Personal == nil:
 		return HeldDocument{}, fmt.Errorf("%s is no issue of a document", h.First.Type)
 	}
 	item.SourceReference = first.Personal.SourceReference

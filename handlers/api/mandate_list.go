@@ -7,7 +7,6 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/mandate"
-	"coffre/eventstore"
 	"coffre/projections"
 	"coffre/projections/wallet"
 )
@@ -101,12 +100,11 @@ func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer domain
 
 // openedEnd opens the sealed end of a mandate.
 func (v *Vault) openedEnd(ctx context.Context, m wallet.Mandate) (mandate.GrantedPersonal, error) {
-	opened, err := eventstore.OpenPart(ctx, v.Codec, v.Sealer, m.Place, []byte(`{}`), m.Sealed)
-	if err != nil {
+	granted, err := openKept[mandate.Granted](ctx, v, m.Place, m.Sealed)
+	switch {
+	case err != nil:
 		return mandate.GrantedPersonal{}, err
-	}
-	granted, ok := opened.(mandate.Granted)
-	if !ok || granted.Personal == nil {
+	case granted.Personal == nil:
 		return mandate.GrantedPersonal{}, fmt.Errorf("%s holds no end of a mandate", m.Place.Type)
 	}
 	return *granted.Personal, nil

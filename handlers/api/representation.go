@@ -111,7 +111,7 @@ func (v *Vault) inForce(ctx context.Context, in intent, m wallet.Mandate) (manda
 	switch {
 	case err == nil:
 		end = &opened
-	case !errors.Is(err, eventstore.ErrErased) && !errors.Is(err, eventstore.ErrKeysUnavailable):
+	case !withoutKey(err):
 		return mandate.InForce{}, "", err
 	}
 	return v.stillInForce(ctx, in, m.Mandate, end)

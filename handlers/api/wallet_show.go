@@ -362,12 +362,12 @@ func (p *walletPage) open(d *wallet.Document) (personalPart, error) {
 	if p.bare || d.Destroyed || d.Sealed == nil {
 		return personalPart{}, nil
 	}
-	plain, err := p.v.Sealer.Open(p.ctx, p.plain[:0], d.Place, d.Sealed)
+	plain, err := p.v.openKeptBytes(p.ctx, p.plain[:0], d.Place, d.Sealed)
 	if errors.Is(err, eventstore.ErrErased) {
 		return personalPart{gone: true}, nil
 	}
 	if err != nil {
-		return personalPart{}, fmt.Errorf("open %s: %w", d.Place.Type, err)
+		return personalPart{}, err
 	}
 	p.plain = plain
 	part, ok := splitPersonal(plain)
