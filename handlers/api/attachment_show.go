@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"coffre/domain"
 	"coffre/domain/access"
@@ -165,13 +164,9 @@ func (s *sentFile) send(w http.ResponseWriter) (err error) {
 		status = http.StatusPartialContent
 	}
 	w.WriteHeader(status)
-	control := http.NewResponseController(w)
+	out := patiently(w)
 	for next := s.begin; ; {
-		// Not every writer has deadlines; then its own limits hold.
-		if err := control.SetWriteDeadline(time.Now().Add(sendWithin)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return fmt.Errorf("send a file: %w", err)
-		}
-		if _, err := w.Write(next); err != nil {
+		if _, err := out.Write(next); err != nil {
 			return fmt.Errorf("send a file: %w", err)
 		}
 		if s.left == 0 {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"filippo.io/age"
 
@@ -78,7 +77,7 @@ func (c *backupContent) VisitCreateBackupResponse(w http.ResponseWriter) error {
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="coffre-%s.age"`, c.v.Now().UTC().Format("20060102T150405Z")))
 	h.Set("Coffre-Position", c.at)
-	n, err := c.taken.WriteTo(&patientWriter{w: w, control: http.NewResponseController(w)})
+	n, err := c.taken.WriteTo(patiently(w))
 	err = errors.Join(err, c.taken.Close())
 	if err == nil {
 		c.v.Slog.InfoContext(c.ctx, "a backup was taken", slog.Int64("bytes", n), slog.String("subject", c.v.auditSubject(CallFrom(c.ctx).Subject)))
@@ -89,18 +88,4 @@ func (c *backupContent) VisitCreateBackupResponse(w http.ResponseWriter) error {
 	}
 	c.v.Slog.ErrorContext(c.ctx, "a backup was cut off", slog.Int64("bytes", n), slog.Any("error", err))
 	panic(http.ErrAbortHandler)
-}
-
-// patientWriter gives each piece of an answer its own time.
-type patientWriter struct {
-	w       io.Writer
-	control *http.ResponseController
-}
-
-func (p *patientWriter) Write(b []byte) (int, error) {
-	// Not every writer has deadlines; then its own limits hold.
-	if err := p.control.SetWriteDeadline(time.Now().Add(sendWithin)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return 0, fmt.Errorf("send: %w", err)
-	}
-	return p.w.Write(b)
 }

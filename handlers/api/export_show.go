@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -74,9 +72,6 @@ type exportContent struct {
 	file *os.File
 }
 
-// sendWithin bounds the time for one piece of a file.
-const sendWithin = time.Minute
-
 var mediaTypes = map[ExportFormat]string{ExportFormatCsv: "text/csv", ExportFormatJsonl: "application/jsonl"}
 
 // VisitGetExportContentResponse implements GetExportContentResponseObject.
@@ -89,17 +84,9 @@ func (c *exportContent) VisitGetExportContentResponse(w http.ResponseWriter) (er
 		h.Set("Content-Length", fmt.Sprint(info.Size()))
 	}
 	w.WriteHeader(http.StatusOK)
-	control := http.NewResponseController(w)
-	for pieces := bufio.NewReaderSize(c.file, 1<<20); ; {
-		// Not every writer has deadlines; then its own limits hold.
-		if err := control.SetWriteDeadline(time.Now().Add(sendWithin)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return fmt.Errorf("send an export: %w", err)
-		}
-		switch _, err := io.CopyN(w, pieces, 1<<20); {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return fmt.Errorf("send an export: %w", err)
-		}
+	// The file as nothing but a reader: as itself it would choose pieces of its own.
+	if _, err := io.CopyBuffer(patiently(w), struct{ io.Reader }{c.file}, make([]byte, 1<<20)); err != nil {
+		return fmt.Errorf("send an export: %w", err)
 	}
+	return nil
 }
