@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write docs/rules.md anew")
 const rulesFile = "docs/rules.md"
 
 // rules are the rules that hold in every path, as the specification numbers them;
-// P-*, R-*, A-8 and the parts of M-1 are numbered here.
+// P-*, R-*, A-8, C-7 and the parts of M-1 are numbered here.
 var rules = []struct{ id, says string }{
 	{"D-1", "A document has one issuer; only it updates, suspends, reinstates and revokes."},
 	{"D-2", "Revocation is final, has a reason, and is effective from the day of issue at the earliest."},
@@ -34,6 +34,7 @@ var rules = []struct{ id, says string }{
 	{"C-4", "A withdrawal stops every disclosure whose access is not yet recorded."},
 	{"C-5", "What the citizen was shown, its language and version, is kept sealed."},
 	{"C-6", "Withdrawing never answers busy and is as easy as granting."},
+	{"C-7", "Only the living consent."},
 	{"A-1", "No content leaves before its access is durable; then all it relied on is read again, and what no longer allows it is withheld and recorded as such."},
 	{"A-2", "Only the fields the basis covers."},
 	{"A-3", "Refusals are recorded, without payload."},

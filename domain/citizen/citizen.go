@@ -77,6 +77,15 @@ const (
 	Erased  Standing = "erased"
 )
 
+// Writable returns ErrErased for a person whose erasure has started: nothing new is
+// recorded of them (rule E-4).
+func (s Standing) Writable() error {
+	if s == Erasing || s == Erased {
+		return ErrErased
+	}
+	return nil
+}
+
 var (
 	ErrUnknown = domain.NewError(domain.NotFound, "citizenNotFound", "no such citizen")
 	ErrErased  = domain.NewError(domain.Conflict, "citizenErased", "this person's data was erased, or is being erased; only a new registration on a legal basis can follow")
@@ -106,13 +115,11 @@ func (s State) Standing() Standing {
 // writable refuses what may not be written of nobody, or of somebody whose
 // erasure has started (rule E-4).
 func (s State) writable() error {
-	switch s.Standing() {
-	case "":
+	standing := s.Standing()
+	if standing == "" {
 		return ErrUnknown
-	case Erasing, Erased:
-		return ErrErased
 	}
-	return nil
+	return standing.Writable()
 }
 
 // Erasure returns one request for erasure.

@@ -49,7 +49,7 @@ var (
 
 	terms     = Terms{Consumer: org, Purpose: "loan", Types: []domain.DocumentType{"isiPlusCard"}, Until: year}
 	shown     = Shown{Text: "You allow", Language: "en", Version: "1"}
-	grant     = Grant{Consent: id, Citizen: ana, Terms: terms, Shown: shown, Registrations: registered, By: self, At: noon}
+	grant     = Grant{Consent: id, Citizen: ana, Terms: terms, Shown: shown, Registrations: registered, Standing: citizen.Living, By: self, At: noon}
 	granted   = Granted{Consent: id, Citizen: ana, Terms: terms, At: noon, Personal: &GrantedPersonal{Shown: shown}}
 	request   = Request{Consent: id, Citizen: ana, Terms: terms, Message: "please", Registrations: registered, By: consumer, At: noon}
 	requested = Requested{Consent: id, Citizen: ana, Terms: terms, At: noon, Personal: &RequestedPersonal{Message: "please"}}
@@ -113,6 +113,12 @@ func TestRules(t *testing.T) {
 		{Name: "C-1 what was granted is withdrawn, not refused", Given: []Event{granted}, When: refuse, Err: ErrAlreadyDecided},
 		{Name: "C-1 granted once", Given: []Event{granted}, When: grant, Err: ErrAlreadyDecided},
 		{Name: "C-1 refused is not granted", Given: []Event{requested, refused}, When: answer, Err: ErrAlreadyDecided},
+
+		{Name: "C-7 a citizen who died grants nothing", When: asking(func(c *Grant) { c.Standing = citizen.Dead }), Err: ErrNotYours},
+		{Name: "C-7 a citizen who died grants nothing that was asked", Given: []Event{requested}, When: with(answer, func(c *Grant) { c.Standing = citizen.Dead }), Err: ErrNotYours},
+		{Name: "C-7 nobody known grants nothing", When: asking(func(c *Grant) { c.Standing = "" }), Err: ErrNotYours},
+		{Name: "E-4 a citizen being erased grants nothing", When: asking(func(c *Grant) { c.Standing = citizen.Erasing }), Err: citizen.ErrErased},
+		{Name: "E-4 an erased citizen grants nothing", When: asking(func(c *Grant) { c.Standing = citizen.Erased }), Err: citizen.ErrErased},
 
 		{Name: "C-2 a consumer asks", When: request, Then: []Event{requested}},
 		{Name: "C-2 asked without a word", When: with(request, func(c *Request) { c.Message = "" }), Then: []Event{with(requested, func(e *Requested) { e.Personal = nil })}},

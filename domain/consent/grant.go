@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"coffre/domain"
+	"coffre/domain/citizen"
 	"coffre/domain/mandate"
 	"coffre/domain/registry"
 )
@@ -21,18 +22,25 @@ type Grant struct {
 	Longest       time.Duration           // 0: one year
 	Held          []Held                  // the citizen's documents that the terms name
 	Registrations []registry.Registration // the consumer's, in the registry in force
+	Standing      citizen.Standing        // the citizen's, by their own stream
 	Mandate       mandate.InForce         // when a representative acts
 	By            domain.Actor
 	At            time.Time
 }
 
-// Decide implements C-1, C-2 and C-5. To strangers a request does not exist.
+// Decide implements C-1, C-2, C-5 and C-7. To strangers a request does not exist.
 func (c Grant) Decide(s State) ([]Event, error) {
-	citizen, stranger := c.Citizen, ErrNotYours
-	if s.Phase != None {
-		citizen, stranger = s.Citizen, ErrNotFound
+	if err := c.Standing.Writable(); err != nil { // E-4
+		return nil, err
 	}
-	if _, ok := agent(c.By, citizen, c.Mandate, nil); !ok || citizen != c.Citizen { // C-1
+	if c.Standing != citizen.Living { // C-7
+		return nil, ErrNotYours
+	}
+	whose, stranger := c.Citizen, ErrNotYours
+	if s.Phase != None {
+		whose, stranger = s.Citizen, ErrNotFound
+	}
+	if _, ok := agent(c.By, whose, c.Mandate, nil); !ok || whose != c.Citizen { // C-1
 		return nil, stranger
 	}
 	var terms Terms
@@ -54,13 +62,13 @@ func (c Grant) Decide(s State) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	under, ok := agent(c.By, citizen, c.Mandate, types) // C-1
+	under, ok := agent(c.By, whose, c.Mandate, types) // C-1
 	switch {
 	case !ok:
 		return nil, stranger
 	case c.Shown.Text == "" || c.Shown.Language == "" || c.Shown.Version == "": // C-5
 		return nil, ErrNotShown
 	}
-	return []Event{Granted{Consent: c.Consent, Citizen: citizen, Terms: terms.cloned(), Mandate: under, At: c.At,
+	return []Event{Granted{Consent: c.Consent, Citizen: whose, Terms: terms.cloned(), Mandate: under, At: c.At,
 		Personal: &GrantedPersonal{Shown: c.Shown}}}, nil
 }

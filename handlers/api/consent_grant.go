@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"coffre/domain"
-	"coffre/domain/citizen"
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
@@ -63,13 +62,8 @@ func (v *Vault) grant(ctx context.Context, in intent, id domain.ConsentID, whose
 		return decidedConsent{}, err
 	}
 	person, err := v.meet(ctx, a.citizen)
-	switch {
-	case err != nil:
+	if err != nil {
 		return decidedConsent{}, err
-	case person.standing == citizen.Erasing || person.standing == citizen.Erased:
-		return decidedConsent{}, citizen.ErrErased
-	case person.standing != citizen.Living:
-		return decidedConsent{}, consent.ErrNotYours
 	}
 	types := about.Types
 	for _, h := range held {
@@ -79,7 +73,7 @@ func (v *Vault) grant(ctx context.Context, in intent, id domain.ConsentID, whose
 		Consent: id, Citizen: a.citizen, Terms: terms,
 		Shown: consent.Shown{Text: shown.Text, Language: shown.Language, Version: shown.Version},
 		Held:  held, Registrations: registrationsOf(in.words, about.Consumer),
-		Mandate: a.under(types), By: a.by, At: in.at,
+		Standing: person.standing, Mandate: a.under(types), By: a.by, At: in.at,
 	}
 	result, err := consents.Transact(ctx, v.Log, a.write(in.write(0, consentStream(id), a.citizen, person.at)), cmd)
 	if err != nil {

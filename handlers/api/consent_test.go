@@ -12,6 +12,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/access"
+	"coffre/domain/citizen"
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
@@ -283,6 +284,25 @@ func TestRequestingConsent(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// C-7, E-4: somebody who died, or who was erased, gives no consent.
+func TestOnlyTheLivingConsent(t *testing.T) {
+	tv := newVault(t)
+	for n := 1; n <= 3; n++ {
+		tv.household(t, n)
+	}
+	tv.reportDeath(t, 2)
+	gone := tv.person(t, 3)
+	tv.erase(t, gone, domain.DocumentID{})
+	tv.resting(t)
+	for who, want := range map[domain.CitizenID]string{
+		tv.person(t, 1): "", tv.person(t, 2): slugOf(consent.ErrNotYours), gone: slugOf(citizen.ErrErased),
+	} {
+		if _, err := tv.grantAs(t, citizenCaller(who), household1); slugOf(err) != want {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
 }
 
 func TestListingConsents(t *testing.T) {

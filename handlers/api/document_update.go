@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 
-	"coffre/domain/citizen"
 	"coffre/domain/document"
 	"coffre/domain/registry"
 	"coffre/eventstore"
@@ -23,8 +22,8 @@ func (v *Vault) UpdateDocument(ctx context.Context, r UpdateDocumentRequestObjec
 		if err != nil {
 			return nil, err
 		}
-		if subject.standing == citizen.Erasing || subject.standing == citizen.Erased {
-			return nil, citizen.ErrErased
+		if err := subject.standing.Writable(); err != nil { // before files are judged and keys made
+			return nil, err
 		}
 		if err := v.ownFiles(ctx, in, r.Body.Attachments); err != nil {
 			return nil, err

@@ -47,8 +47,8 @@ func (v *Vault) enroll(ctx context.Context, in intent, step int, ssin SSIN) (per
 		}
 	}
 	p, err := v.meet(ctx, id)
-	if err == nil && (p.standing == citizen.Erasing || p.standing == citizen.Erased) {
-		err = citizen.ErrErased
+	if err == nil {
+		err = p.standing.Writable()
 	}
 	return p, err
 }
@@ -59,11 +59,11 @@ func (v *Vault) enroll(ctx context.Context, in intent, step int, ssin SSIN) (per
 // log, and judges it (rule E-1).
 func (v *Vault) stillOpen(ctx context.Context, of domain.CitizenID, d domain.DocumentID) error {
 	state, _, err := citizens.Load(ctx, v.Log, citizenStream(of))
-	switch {
-	case err != nil || !state.Closed(d):
+	if err != nil || !state.Closed(d) {
 		return err
-	case state.Standing() == citizen.Erasing || state.Standing() == citizen.Erased:
-		return citizen.ErrErased
+	}
+	if err := state.Standing().Writable(); err != nil {
+		return err
 	}
 	return document.ErrContentDestroyed
 }
