@@ -199,7 +199,7 @@ func (p *program) backup(ctx context.Context, c *client.Client, words []string, 
 	}
 	defer content.Close()
 	bar := p.progress(-1, "backup", true)
-	defer bar.done()
+	defer bar.Done()
 	return done, writeWhole(out, func(w io.Writer) error {
 		sum := sha256.New()
 		if done.Size, err = io.Copy(io.MultiWriter(w, sum, barWriter{bar}), content); err != nil {
@@ -214,7 +214,7 @@ func (p *program) backup(ctx context.Context, c *client.Client, words []string, 
 type barWriter struct{ bar progress }
 
 func (b barWriter) Write(p []byte) (int, error) {
-	b.bar.add(int64(len(p)))
+	b.bar.Add(int64(len(p)))
 	return len(p), nil
 }
 
@@ -246,14 +246,14 @@ func (p *program) readBackup(ctx context.Context, file string, r *restoring) (fo
 	}
 	hash := sha256.New()
 	bar := p.progress(size, "read", true)
-	defer func() { bar.done() }()
+	defer func() { bar.Done() }()
 	shown := int64(0)
 	r.show = func(n, of int64) {
 		if shown == 0 {
-			bar.done()
+			bar.Done()
 			bar = p.progress(of, "verify records", false)
 		}
-		bar.add(n - shown)
+		bar.Add(n - shown)
 		shown = n
 	}
 	found, err = r.run(ctx, io.TeeReader(f, io.MultiWriter(hash, barWriter{bar})))

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/spf13/cobra"
 )
 
 const (
@@ -49,20 +47,40 @@ var targets = []target{
 // needVault are the targets that are left out where no Vault is configured.
 var needVault = []string{"T8", "T9"}
 
-// bench is one run of the command.
-type bench struct {
-	*program
-	dir     string // where its data are, gone afterwards
-	rounds  int
-	span    time.Duration
-	full    bool
-	asJSON  bool
-	profile string       // folder for CPU profiles of the subjects; "": none
-	server  string       // address of a PostgreSQL to work on; "": none
-	vault   *VaultConfig // nil: there is none
-	people  int          // citizens of T9
+// benchOptions say what is measured, and how.
+type benchOptions struct {
+	Out, Err io.Writer
+	JSON     func(any) error // prints a measure for machines; nil: it is told to people
 
+	Dir        string // where the data are, gone afterwards
+	Rounds     int
+	Full       bool         // also what takes long
+	Profile    string       // folder for CPU profiles of the subjects; "": none
+	Postgres   string       // address of a PostgreSQL to work on; "": none
+	Vault      *VaultConfig // nil: there is none
+	Citizens   int          // of T9
+	Processors string       // GOMAXPROCS as the operator set it; "": twice the processors
+}
+
+// bench is one run.
+type bench struct {
+	benchOptions
+	span     time.Duration
 	largeDir dataDir // see large; "": not filled yet
+}
+
+// targetNames returns the names of all targets in the order they run.
+func targetNames() []string {
+	names := make([]string, len(targets))
+	for i, t := range targets {
+		names[i] = t.name
+	}
+	return names
+}
+
+// runBench measures the targets of those names, or all.
+func runBench(ctx context.Context, o benchOptions, only []string) error {
+	return (&bench{benchOptions: o, span: benchSpan}).all(ctx, only)
 }
 
 // measure is one line of the result. A ratio is the median of the rounds' ratios,
@@ -77,74 +95,9 @@ type measure struct {
 	Target        string  `json:"target,omitzero"` // of the ratio, or of the value where there is none
 }
 
-func newBench(p *program) *cobra.Command {
-	b := &bench{program: p, span: benchSpan}
-	var only []string
-	var dir string
-	cmd := &cobra.Command{
-		Use: "bench", Short: "Measure this machine and this program side by side",
-		Long: `Measures what Coffre promises, each figure beside a baseline that does the same work with
-nothing around it, taking turns within one run: only the ratios mean anything elsewhere.
-It prints first how often this disk syncs and this processor hashes. It works in a new
-directory that it removes, and needs no network. The default takes some six minutes;
---full adds a vault of a million events and a build from nothing, which needs the sources.
-What needs PostgreSQL is measured on the server that --postgres or ` + benchVariable + `
-names, in a database made for it and dropped, and left out without one.
-
-T8 and T9 need a HashiCorp Vault for trying out, which COFFRE_VAULT_ADDR and what goes
-with it name, and rotate its key; without one they are left out.`,
-		Example: `  coffre bench
-  coffre bench --only T1,T3 --rounds 9
-  coffre bench --full --json > figures.jsonl
-  coffre bench --dir /srv/coffre --only T1
-  coffre bench --postgres postgres://maker@127.0.0.1/postgres --only T10,T11,T13`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			config, err := FromEnv(b.env)
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			b.vault = config.Vault
-			if b.rounds < 1 || b.rounds > 1000 {
-				return usage("--rounds is from 1 to 1000")
-			}
-			if b.people < 1 || b.people > 10*manyCitizens {
-				return usage("--citizens is from 1 to %d", 10*manyCitizens)
-			}
-			names := make([]string, len(targets))
-			for i, t := range targets {
-				names[i] = t.name
-			}
-			for _, name := range only {
-				if err := oneOf("only", name, names...); err != nil {
-					return err
-				}
-			}
-			if b.server, err = b.address("postgres", b.server, benchVariable); err != nil {
-				return err
-			}
-			if b.dir, err = os.MkdirTemp(dir, "coffre-bench-"); err != nil {
-				return fmt.Errorf("a directory to work in: %w", err)
-			}
-			defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
-			return b.all(cmd.Context(), only)
-		},
-	}
-	f := cmd.Flags()
-	f.StringSliceVar(&only, "only", nil, "only these `targets`, with commas between")
-	f.IntVar(&b.rounds, "rounds", benchRounds, "how often both sides take turns")
-	f.BoolVar(&b.full, "full", false, "also what takes long: a million events, a build from nothing")
-	f.StringVar(&dir, "dir", "", "work below this `directory`, on the disk to be measured (default: the system's for temporary files)")
-	f.IntVar(&b.people, "citizens", manyCitizens, "how many `citizens` T9 has")
-	f.StringVar(&b.profile, "profile", "", "write CPU profiles of what is measured to this `directory`")
-	f.StringVar(&b.server, "postgres", "", "`address` of a PostgreSQL, of a role that may create databases, without a password (default: "+benchVariable+")")
-	jsonFlag(cmd, &b.asJSON)
-	return cmd
-}
-
 // all runs the chosen targets; one that fails is told, and the others go on.
 func (b *bench) all(ctx context.Context, only []string) error {
-	spareProcessors(b.env("GOMAXPROCS")) // as a server has it
+	spareProcessors(b.Processors) // as a server has it
 	if err := b.machine(ctx); err != nil {
 		return err
 	}
@@ -154,7 +107,7 @@ func (b *bench) all(ctx context.Context, only []string) error {
 		if len(only) > 0 && !named {
 			continue
 		}
-		if b.vault == nil && slices.Contains(needVault, t.name) {
+		if b.Vault == nil && slices.Contains(needVault, t.name) {
 			if named {
 				failed = append(failed, fmt.Errorf("%s (%s): %w", t.name, t.what, errNoVault))
 			}
@@ -172,9 +125,9 @@ func (b *bench) all(ctx context.Context, only []string) error {
 
 // tell prints one measure as soon as it is known.
 func (b *bench) tell(m measure) error {
-	if b.asJSON {
+	if b.JSON != nil {
 		m.Value, m.BaselineValue, m.Ratio = rounded(m.Value), rounded(m.BaselineValue), rounded(m.Ratio)
-		return b.printJSON(m)
+		return b.JSON(m)
 	}
 	line := fmt.Sprintf("%-14s %10s %-9s", m.Name, human(m.Value), m.Unit)
 	if m.Baseline != "" {
@@ -217,6 +170,6 @@ func human(v float64) string { return strconv.FormatFloat(rounded(v), 'f', -1, 6
 
 // folder makes a new folder for one part of the run.
 func (b *bench) folder(name string) (dataDir, error) {
-	dir := dataDir(filepath.Join(b.dir, name))
+	dir := dataDir(filepath.Join(b.Dir, name))
 	return dir, dir.create()
 }

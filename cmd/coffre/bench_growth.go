@@ -12,14 +12,14 @@ const (
 
 // largeEvents is how many events a large vault has, and largeName how it is called.
 func (b *bench) largeEvents() int {
-	if b.full {
+	if b.Full {
 		return 1_000_000
 	}
 	return 100_000
 }
 
 func (b *bench) largeName() string {
-	if b.full {
+	if b.Full {
 		return "1M"
 	}
 	return "100k"

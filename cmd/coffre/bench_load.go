@@ -25,7 +25,7 @@ type compared struct{ subject, baseline, ratio float64 } // medians
 // the one with the round of the other beside it.
 func (b *bench) compare(ctx context.Context, name string, baseline, subject side) (compared, error) {
 	var base, subj, ratio []float64
-	for round := range b.rounds {
+	for round := range b.Rounds {
 		lower, err := b.turn(ctx, "", baseline)
 		if err != nil {
 			return compared{}, fmt.Errorf("baseline: %w", err)
@@ -42,7 +42,7 @@ func (b *bench) compare(ctx context.Context, name string, baseline, subject side
 // repeat measures a subject that has no baseline of its own.
 func (b *bench) repeat(ctx context.Context, name string, subject side) (float64, error) {
 	var all []float64
-	for round := range b.rounds {
+	for round := range b.Rounds {
 		got, err := b.turn(ctx, fmt.Sprintf("%s-%d.pprof", name, round), subject)
 		if err != nil {
 			return 0, err
@@ -58,8 +58,8 @@ func (b *bench) turn(ctx context.Context, profile string, s side) (rate float64,
 		return 0, err
 	}
 	runtime.GC()
-	if b.profile != "" && profile != "" {
-		f, err := os.Create(filepath.Join(b.profile, profile))
+	if b.Profile != "" && profile != "" {
+		f, err := os.Create(filepath.Join(b.Profile, profile))
 		if err != nil {
 			return 0, fmt.Errorf("profile: %w", err)
 		}
@@ -119,7 +119,7 @@ func drive(ctx context.Context, callers int, more func(begun int64) bool, op fun
 
 // machine tells what the machine can do, before anything else is measured.
 func (b *bench) machine(ctx context.Context) error {
-	path := filepath.Join(b.dir, "fsync")
+	path := filepath.Join(b.Dir, "fsync")
 	f, err := os.Create(path)
 	if err != nil {
 		return err

@@ -29,13 +29,16 @@ const (
 	rawPage    = 1000   // rows of one raw SELECT
 )
 
+// errNoAddress: what was given for a PostgreSQL is not one.
+var errNoAddress = errors.New("--postgres is not an address")
+
 // database makes a database on the server, and tells how to drop it.
 func (b *bench) database(ctx context.Context) (dsn string, drop func() error, err error) {
-	u, err := url.Parse(b.server)
+	u, err := url.Parse(b.Postgres)
 	if err != nil {
-		return "", nil, usage("--postgres is not an address")
+		return "", nil, errNoAddress
 	}
-	admin, err := pgx.Connect(ctx, b.server)
+	admin, err := pgx.Connect(ctx, b.Postgres)
 	if err != nil {
 		return "", nil, err
 	}
@@ -53,7 +56,7 @@ func (b *bench) database(ctx context.Context) (dsn string, drop func() error, er
 
 // postgresAppends is T10: T1 with the log in PostgreSQL.
 func (b *bench) postgresAppends(ctx context.Context) (err error) {
-	if b.server == "" {
+	if b.Postgres == "" {
 		return b.leftOut("T10")
 	}
 	w, drop, err := b.newPostgresWriter(ctx, "T10")
@@ -185,7 +188,7 @@ func (b *bench) tailing(ctx context.Context) error {
 	if err := b.tailSQLite(ctx); err != nil {
 		return fmt.Errorf("SQLite: %w", err)
 	}
-	if b.server == "" {
+	if b.Postgres == "" {
 		return b.leftOut("T13.postgres")
 	}
 	if err := b.tailPostgres(ctx); err != nil {

@@ -44,7 +44,7 @@ func (b *bench) residentMemory(ctx context.Context) (err error) {
 		return err
 	}
 	known := issuer{bearer: bearer}
-	if _, err := load(ctx, benchCallers, time.Duration(b.rounds)*b.span, func(ctx context.Context, caller int) error {
+	if _, err := load(ctx, benchCallers, time.Duration(b.Rounds)*b.span, func(ctx context.Context, caller int) error {
 		return known.issue(ctx, p.site, caller)
 	}); err != nil {
 		return err
@@ -176,7 +176,7 @@ func (b *bench) starts(ctx context.Context) error {
 	if err := b.tell(measure{Name: "T20.startEmpty", Value: empty, Unit: "s", Target: "<= 1"}); err != nil {
 		return err
 	}
-	if err := b.startLarge(ctx); err != nil || !b.full {
+	if err := b.startLarge(ctx); err != nil || !b.Full {
 		return err
 	}
 	return b.build(ctx)

@@ -17,7 +17,7 @@ const benchProcesses = 3
 // severalProcesses is T11: T2 with three processes on one PostgreSQL, each with 64
 // clients, beside one of them with 64.
 func (b *bench) severalProcesses(ctx context.Context) (err error) {
-	if b.server == "" {
+	if b.Postgres == "" {
 		return b.leftOut("T11")
 	}
 	dsn, drop, err := b.database(ctx)

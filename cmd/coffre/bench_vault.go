@@ -36,7 +36,7 @@ func (b *bench) appendsInVault(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, inFile.Close()) }()
-	inVault, err := b.newWriter(ctx, "T8vault", 0, b.vault)
+	inVault, err := b.newWriter(ctx, "T8vault", 0, b.Vault)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (b *bench) keysInVault(ctx context.Context) (err error) {
 		return err
 	}
 	var seen recorder
-	cfg := b.vault.keeper()
+	cfg := b.Vault.keeper()
 	cfg.Transport, cfg.Timeout = seen.wrap, time.Minute
 	k, err := transit.Open(ctx, cfg)
 	if err != nil {
@@ -68,13 +68,13 @@ func (b *bench) keysInVault(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	ring := func() (*seal.Ring, error) { return seal.OpenRing(ctx, db, k, seal.Config{Subjects: b.people}) }
+	ring := func() (*seal.Ring, error) { return seal.OpenRing(ctx, db, k, seal.Config{Subjects: b.Citizens}) }
 	r, err := ring()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	citizens := make([]domain.CitizenID, b.people)
+	citizens := make([]domain.CitizenID, b.Citizens)
 	err = inParallel(ctx, len(citizens), func(ctx context.Context, i int) (err error) {
 		citizens[i], _, err = r.Enroll(ctx, benchSSIN(i))
 		return err
@@ -92,7 +92,7 @@ func (b *bench) keysInVault(ctx context.Context) (err error) {
 		seen.forget()
 		began := time.Now()
 		err = cold.Prefetch(ctx, citizens)
-		return float64(b.people) / time.Since(began).Seconds(), err
+		return float64(b.Citizens) / time.Since(began).Seconds(), err
 	}
 	rotate := func(ctx context.Context) (rate float64, err error) {
 		if _, err := k.Rotate(ctx); err != nil {
@@ -101,7 +101,7 @@ func (b *bench) keysInVault(ctx context.Context) (err error) {
 		seen.forget()
 		began := time.Now()
 		err = r.RewrapAll(ctx, nil)
-		return float64(b.people) / time.Since(began).Seconds(), err
+		return float64(b.Citizens) / time.Since(began).Seconds(), err
 	}
 	for _, one := range []struct {
 		name, unit string
@@ -112,7 +112,7 @@ func (b *bench) keysInVault(ctx context.Context) (err error) {
 		if _, err := one.subject(ctx); err != nil { // so that there is something to replay
 			return fmt.Errorf("%s: %w", one.name, err)
 		}
-		got, err := b.compare(ctx, one.name, func(ctx context.Context) (float64, error) { return seen.replay(ctx, one.act, one.calls, b.people) }, one.subject)
+		got, err := b.compare(ctx, one.name, func(ctx context.Context) (float64, error) { return seen.replay(ctx, one.act, one.calls, b.Citizens) }, one.subject)
 		if err != nil {
 			return fmt.Errorf("%s: %w", one.name, err)
 		}

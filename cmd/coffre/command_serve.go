@@ -26,7 +26,7 @@ type serveOptions struct {
 	WebhookURL        string // "": none
 	WebhookSecretFile string
 
-	Kurrent kurrentOptions
+	Kurrent kurrentFlags
 
 	Blobs      *BlobsConfig        // from the environment; nil: files lie in a folder
 	Vault      *VaultConfig        // from the environment; nil: keys lie in a file
@@ -75,7 +75,7 @@ final by them, and never without.`,
 				return &exitError{exitUsage, err}
 			}
 			o.Vault, o.Blobs, o.Retentions = config.Vault, config.Blobs, config.Retentions
-			if o.Stores, err = at.over(config.Stores, ownPlaces); err != nil {
+			if o.Stores, err = typedOver(at, config.Stores, ownPlaces); err != nil {
 				return err
 			}
 			if !cmd.Flags().Changed("leave-notice") && onPostgres(o.Stores.in(o.Data).Keys) {

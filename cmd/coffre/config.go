@@ -59,7 +59,7 @@ func FromEnv(lookup func(string) string) (Config, error) {
 	var wrong, wrongBlobs, wrongStores error
 	c.Retentions, wrong = retentionsFromEnv(lookup)
 	c.Blobs, wrongBlobs = blobsFromEnv(lookup)
-	c.Stores, wrongStores = storesFromEnv(lookup, ownPlaces)
+	c.Stores, wrongStores = storesFromEnv(lookup, [3]string{storeVariable, modelVariable, keysVariable})
 	return c, errors.Join(err, wrong, wrongBlobs, wrongStores)
 }
 

@@ -66,8 +66,8 @@ func (w *where) optional(cmd *cobra.Command) {
 	_ = cmd.MarkFlagFilename("token-file")
 }
 
-// vault is a vault that commands can ask.
-type vault interface {
+// connection is a vault that commands can ask.
+type connection interface {
 	// as returns a client in that role; a vault elsewhere knows the role by the token
 	// it was given.
 	as(token.Grant) *client.Client
@@ -75,7 +75,7 @@ type vault interface {
 }
 
 // connect finds the vault. One that is not there is made when mayCreate.
-func (p *program) connect(ctx context.Context, w where, mayCreate bool) (vault, error) {
+func (p *program) connect(ctx context.Context, w where, mayCreate bool) (connection, error) {
 	if w.url != "" {
 		return p.connectRemote(w)
 	}
@@ -103,7 +103,7 @@ var (
 	errToken = errors.New("the token file holds no token")
 )
 
-func (p *program) connectRemote(w where) (vault, error) {
+func (p *program) connectRemote(w where) (connection, error) {
 	u, err := url.Parse(w.url)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, &exitError{exitUsage, errURL}
@@ -178,7 +178,7 @@ type local struct {
 	stop func() error // ends what we opened ourselves; nil: the directory is another's
 }
 
-func (p *program) connectLocal(ctx context.Context, dir dataDir) (vault, error) {
+func (p *program) connectLocal(ctx context.Context, dir dataDir) (connection, error) {
 	if err := dir.create(); err != nil {
 		return nil, err
 	}
@@ -281,7 +281,7 @@ func (p *program) openHere(ctx context.Context, dir dataDir, release func() erro
 func (l *local) caughtUp(ctx context.Context) error {
 	operator := l.as(asOperator)
 	var bar progress
-	defer func() { bar.done() }()
+	defer func() { bar.Done() }()
 	var first, last int64 = -1, 0
 	return poll(ctx, func() (bool, time.Time, error) {
 		all, err := client.Read[api.Projections](operator.ListProjections(ctx, api.ListProjectionsParams{}))
@@ -298,7 +298,7 @@ func (l *local) caughtUp(ctx context.Context) error {
 			first, last = behind, behind
 			bar = l.p.progress(first, "read models", false)
 		}
-		bar.add(max(0, last-behind))
+		bar.Add(max(0, last-behind))
 		last = behind
 		return behind == 0, time.Time{}, nil
 	})

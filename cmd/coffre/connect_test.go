@@ -101,7 +101,7 @@ func TestVaultOfAnotherProcessIsAskedByItsSocket(t *testing.T) {
 func TestOwnerWhoGoes(t *testing.T) {
 	dir := t.TempDir()
 	var opened atomic.Int32
-	connect := func() vault {
+	connect := func() connection {
 		p := newProgram(terminal{Out: io.Discard, Err: io.Discard})
 		answering(t, healthy(t)).adapt(p)
 		open := p.open
@@ -115,14 +115,14 @@ func TestOwnerWhoGoes(t *testing.T) {
 		}
 		return v
 	}
-	ask := func(v vault) {
+	ask := func(v connection) {
 		t.Helper()
 		if h, err := client.Read[api.Health](v.as(asOperator).GetHealth(t.Context())); err != nil || h.Body.Status != api.HealthStatusUP {
 			t.Errorf("%v, %v", h.Body, err)
 		}
 	}
 	first, second, third := connect(), connect(), connect()
-	for _, v := range []vault{first, second, third} {
+	for _, v := range []connection{first, second, third} {
 		ask(v)
 	}
 	if n := opened.Load(); n != 1 {

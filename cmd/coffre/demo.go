@@ -45,7 +45,7 @@ A step that does not come out as it must ends the story with exit code 1.`,
 // demo is a story being played.
 type demo struct {
 	p      *program
-	v      vault
+	v      connection
 	asJSON bool
 	family family
 

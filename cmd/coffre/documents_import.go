@@ -109,7 +109,7 @@ func (i *importer) file(ctx context.Context, name string) (err error) {
 		in = f
 	}
 	i.bar = i.p.progress(size, name, true)
-	defer i.bar.done()
+	defer i.bar.Done()
 
 	group, ctx := errgroup.WithContext(ctx)
 	// Lines about one citizen go to one worker, so they keep their order.
@@ -185,7 +185,7 @@ func (i *importer) read(name string, in io.Reader, each func(line) error) error 
 func (i *importer) advance(n int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.bar.add(int64(n))
+	i.bar.Add(int64(n))
 }
 
 // issue sends one line until the vault says yes or no.

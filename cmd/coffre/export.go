@@ -95,19 +95,19 @@ func (p *program) export(ctx context.Context, c *client.Client, ask api.ExportCr
 	}
 	file := begun.Body
 	bar := p.progress(-1, "export", false)
-	defer bar.done()
+	defer bar.Done()
 	if err := poll(ctx, func() (bool, time.Time, error) {
 		now, err := client.Read[api.Export](c.GetExport(ctx, file.ExportID))
 		if err != nil {
 			return false, time.Time{}, err
 		}
-		bar.add(max(0, now.Body.Rows-file.Rows))
+		bar.Add(max(0, now.Body.Rows-file.Rows))
 		file = now.Body
 		return finished(file.Status)
 	}); err != nil {
 		return api.Export{}, err
 	}
-	bar.done()
+	bar.Done()
 	content, err := client.Stream(c.GetExportContent(ctx, file.ExportID))
 	if err != nil {
 		return api.Export{}, err

@@ -146,7 +146,7 @@ func (p *program) rotatePepper(ctx context.Context, c *client.Client, asJSON boo
 
 // follow shows how far a rotation is until it ends.
 func (p *program) follow(ctx context.Context, c *client.Client, asJSON bool, bar progress, done func(api.KeyState) int64, task func(api.KeyState) api.TaskStatus) error {
-	defer bar.done()
+	defer bar.Done()
 	var state api.KeyState
 	shown := int64(0)
 	if err := poll(ctx, func() (bool, time.Time, error) {
@@ -155,13 +155,13 @@ func (p *program) follow(ctx context.Context, c *client.Client, asJSON bool, bar
 			return false, time.Time{}, err
 		}
 		state = now.Body
-		bar.add(max(0, done(state)-shown))
+		bar.Add(max(0, done(state)-shown))
 		shown = max(shown, done(state))
 		return finished(task(state))
 	}); err != nil {
 		return err
 	}
-	bar.done()
+	bar.Done()
 	return p.printKeys(asJSON, state)
 }
 

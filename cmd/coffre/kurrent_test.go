@@ -27,22 +27,22 @@ import (
 
 func TestKurrentFlags(t *testing.T) {
 	for _, tc := range []struct {
-		o    kurrentOptions
+		o    kurrentListener
 		says string // "": fine
 	}{
-		{kurrentOptions{}, ""},
-		{kurrentOptions{Listen: "127.0.0.1:2113"}, ""},
-		{kurrentOptions{Listen: "localhost:2113"}, ""},
-		{kurrentOptions{Listen: "[::1]:2113", CertFile: "c", KeyFile: "k"}, ""},
-		{kurrentOptions{Listen: "0.0.0.0:2113", CertFile: "c", KeyFile: "k", UsersFile: "u"}, ""},
-		{kurrentOptions{Listen: "0.0.0.0:2113"}, "off loopback"},
-		{kurrentOptions{Listen: ":2113", CertFile: "c", KeyFile: "k"}, "off loopback"},
-		{kurrentOptions{Listen: "vault.example:2113", UsersFile: "u"}, "off loopback"},
-		{kurrentOptions{Listen: "127.0.0.1"}, "HOST:PORT"},
-		{kurrentOptions{Listen: "127.0.0.1:2113", UsersFile: "u"}, "over TLS only"},
-		{kurrentOptions{CertFile: "c", KeyFile: "k"}, "go with"},
+		{kurrentListener{}, ""},
+		{kurrentListener{Listen: "127.0.0.1:2113"}, ""},
+		{kurrentListener{Listen: "localhost:2113"}, ""},
+		{kurrentListener{Listen: "[::1]:2113", CertFile: "c", KeyFile: "k"}, ""},
+		{kurrentListener{Listen: "0.0.0.0:2113", CertFile: "c", KeyFile: "k", UsersFile: "u"}, ""},
+		{kurrentListener{Listen: "0.0.0.0:2113"}, "off loopback"},
+		{kurrentListener{Listen: ":2113", CertFile: "c", KeyFile: "k"}, "off loopback"},
+		{kurrentListener{Listen: "vault.example:2113", UsersFile: "u"}, "off loopback"},
+		{kurrentListener{Listen: "127.0.0.1"}, "HOST:PORT"},
+		{kurrentListener{Listen: "127.0.0.1:2113", UsersFile: "u"}, "over TLS only"},
+		{kurrentListener{CertFile: "c", KeyFile: "k"}, "go with"},
 	} {
-		switch err := tc.o.check(); {
+		switch err := (kurrentFlags{tc.o}).check(); {
 		case tc.says == "" && err != nil:
 			t.Errorf("%+v: %v", tc.o, err)
 		case tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)):
@@ -100,7 +100,7 @@ func TestKurrentTellsNothingPersonal(t *testing.T) {
 	}
 	var logged bytes.Buffer
 	failed := make(chan error, 1)
-	o := kurrentOptions{Listen: "127.0.0.1:0", CertFile: files.Cert, KeyFile: files.Key, UsersFile: users}
+	o := kurrentListener{Listen: "127.0.0.1:0", CertFile: files.Cert, KeyFile: files.Key, UsersFile: users}
 	where, end, err := o.offer(t.Context(), v.core.Log.Store(), slog.New(slog.NewJSONHandler(&logged, nil)), failed)
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +154,7 @@ func TestKurrentTellsNothingPersonal(t *testing.T) {
 }
 
 func TestKurrentIsOffUnlessAsked(t *testing.T) {
-	where, end, err := kurrentOptions{}.offer(t.Context(), memory.New(), slog.New(slog.DiscardHandler), nil)
+	where, end, err := kurrentListener{}.offer(t.Context(), memory.New(), slog.New(slog.DiscardHandler), nil)
 	if where != "" || err != nil {
 		t.Fatalf("offered at %q, %v", where, err)
 	}

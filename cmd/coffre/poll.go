@@ -40,7 +40,7 @@ var errStopped = errors.New("the read model stopped; the server's log says at wh
 // followRebuild waits until a rebuilt read model is the live one.
 func (p *program) followRebuild(ctx context.Context, c *client.Client, one api.Projection, asJSON bool) error {
 	bar := p.progress(100, "rebuild "+one.Name, false)
-	defer bar.done()
+	defer bar.Done()
 	shown := 0
 	before := one.Version
 	err := poll(ctx, func() (bool, time.Time, error) {
@@ -52,7 +52,7 @@ func (p *program) followRebuild(ctx context.Context, c *client.Client, one api.P
 			return false, time.Time{}, fmt.Errorf("the vault no longer names the read model %s", one.Name)
 		}
 		now := all.Body.Items[0]
-		bar.add(int64(max(0, now.Rebuilding-shown)))
+		bar.Add(int64(max(0, now.Rebuilding-shown)))
 		shown = max(shown, now.Rebuilding)
 		one = now
 		switch now.State {
@@ -63,7 +63,7 @@ func (p *program) followRebuild(ctx context.Context, c *client.Client, one api.P
 		}
 		return true, time.Time{}, nil
 	})
-	bar.done()
+	bar.Done()
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -22,8 +21,6 @@ const (
 	// notice is how long a process that others replace goes on answering after /readyz
 	// said no: whoever sends requests here has to see it first.
 	notice = 5 * time.Second
-	// gather is how long the log waits for company; measured for many HTTP clients.
-	gather = 700 * time.Microsecond
 )
 
 // serve runs a server until ctx ends or a part of it that must go on stops.
@@ -119,20 +116,6 @@ func webhookOf(o serveOptions) (*webhookOptions, error) {
 	}
 	return &webhookOptions{URL: o.WebhookURL, Secret: secret, Dev: o.Dev}, nil
 }
-
-// spareProcessors lets twice as many threads run Go code as there are processors,
-// unless the operator said how many. A goroutine that comes back from syncing the
-// disk, for which everybody waits, else queues behind all who have work to do; so
-// the system shares the processors out, and it goes on at once. On two cores with 64
-// callers it is worth a fifth to a third (docs/performance.md).
-func spareProcessors(asked string) {
-	if asked == "" {
-		runtime.GOMAXPROCS(2 * processors)
-	}
-}
-
-// processors this process may use, by what the system grants it.
-var processors = runtime.GOMAXPROCS(0)
 
 // banner says loudly what this is.
 func (o serveOptions) banner() string {

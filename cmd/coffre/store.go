@@ -7,12 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"coffre/eventstore/postgres"
 )
-
-// storeVariable holds the address of the log, with a password if need be.
-const storeVariable = "COFFRE_STORE"
 
 func newStore(p *program) *cobra.Command {
 	return group("store", "Prepare the database that keeps the log, and copy a vault to others",
@@ -92,7 +87,7 @@ lifts what somebody told the server to forget of the log's streams; and says wha
 			if k != (kurrentStore{}) {
 				return usage("--credentials-file, --insecure and --alone are for KurrentDB")
 			}
-			done, err := postgres.Prepare(cmd.Context(), address, postgres.PrepareOptions{Role: role})
+			done, err := preparePostgres(cmd.Context(), address, role)
 			if err != nil {
 				return err
 			}
@@ -107,7 +102,7 @@ lifts what somebody told the server to forget of the log's streams; and says wha
 	return cmd
 }
 
-func (p *program) printPrepared(asJSON bool, done postgres.Prepared) error {
+func (p *program) printPrepared(asJSON bool, done preparedPostgres) error {
 	if asJSON {
 		return p.printJSON(preparedStore{
 			Server: done.Server, Database: done.Database, Before: done.Before, After: done.After,

@@ -9,9 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"coffre/eventstore/kurrent"
-	"coffre/projections"
 )
 
 // kurrentStore says how a KurrentDB server that holds the log is asked.
@@ -29,9 +26,9 @@ func (k *kurrentStore) flags(cmd *cobra.Command) {
 	_ = cmd.MarkFlagFilename("credentials-file") // only for a flag that is not there
 }
 
-// options returns how the store is opened.
-func (k kurrentStore) options() (kurrent.Options, error) {
-	o := kurrent.Options{Categories: projections.Categories(), Insecure: k.Insecure}
+// preparation returns how the server is asked to prepare itself for that user.
+func (k kurrentStore) preparation(role string) (kurrentPreparation, error) {
+	o := kurrentPreparation{User: role, Insecure: k.Insecure, Alone: k.Alone}
 	if k.Credentials == "" {
 		return o, nil
 	}
@@ -47,8 +44,8 @@ func (k kurrentStore) options() (kurrent.Options, error) {
 	return o, nil
 }
 
-// preparedKurrent is what --json shows.
-type preparedKurrent struct {
+// preparedServer is what --json shows.
+type preparedServer struct {
 	Server  string   `json:"server"`
 	Records int      `json:"records"`
 	ReadAll []string `json:"mayReadAll"`
@@ -61,16 +58,16 @@ func (p *program) prepareKurrent(ctx context.Context, address, role string, k ku
 	if k.Alone && role == "" {
 		return usage("--alone needs --role: somebody must be left who may append")
 	}
-	o, err := k.options()
+	o, err := k.preparation(role)
 	if err != nil {
 		return err
 	}
-	found, err := kurrent.Prepare(ctx, address, o, kurrent.PrepareOptions{User: role, Alone: k.Alone})
+	found, err := prepareKurrent(ctx, address, o)
 	if err != nil {
 		return err
 	}
 	if asJSON {
-		return p.printJSON(preparedKurrent{
+		return p.printJSON(preparedServer{
 			Server: "KurrentDB", Records: found.Records, ReadAll: found.ReadAll, Append: append([]string{}, found.Streams...),
 			Done: append([]string{}, found.Done...), Doubts: append([]string{}, found.Doubts...),
 		})

@@ -32,67 +32,51 @@ type StoresConfig struct {
 }
 
 const (
-	onSQLite      = "sqlite:"
-	leavesFile    = "leaves.db" // numbers of the events in KurrentDB
-	processFile   = "process"   // the id of the process that owns this directory
-	askAgain      = time.Second // for a lease, after the database was away
-	keysVariable  = "COFFRE_KEYS"
-	modelVariable = "COFFRE_READMODELS"
+	onSQLite    = "sqlite:"
+	leavesFile  = "leaves.db" // numbers of the events in KurrentDB
+	processFile = "process"   // the id of the process that owns this directory
+	askAgain    = time.Second // for a lease, after the database was away
 )
 
-// storesFromEnv reads the addresses and reports all that is wrong with them, without
-// repeating one.
-func storesFromEnv(lookup func(string) string, names [3]placeNames) (StoresConfig, error) {
-	c := StoresConfig{Log: lookup(names[0].variable), ReadModels: lookup(names[1].variable), Keys: lookup(names[2].variable)}
+// Variables that hold addresses, with a password if need be.
+const (
+	storeVariable = "COFFRE_STORE"
+	modelVariable = "COFFRE_READMODELS"
+	keysVariable  = "COFFRE_KEYS"
+)
+
+// storesFromEnv reads the addresses of the log, the read models and the keys from the
+// variables of those names, and reports all that is wrong with them, without repeating
+// one.
+func storesFromEnv(lookup func(string) string, variables [3]string) (StoresConfig, error) {
+	c := StoresConfig{Log: lookup(variables[0]), ReadModels: lookup(variables[1]), Keys: lookup(variables[2])}
 	var wrong []error
 	for i, address := range []string{c.Log, c.ReadModels, c.Keys} {
 		if !knownPlace(address) && !(i == 0 && onKurrent(address)) {
-			wrong = append(wrong, fmt.Errorf("%s is sqlite:DIR or postgres://user@host:port/database", names[i].variable))
+			wrong = append(wrong, fmt.Errorf("%s is sqlite:DIR or postgres://user@host:port/database", variables[i]))
 		}
 	}
 	return c, errors.Join(wrong...)
 }
 
-// placeNames are the flag and the variable that say one of the places, and so how
-// errors call it.
-type placeNames struct{ flag, variable string }
-
-// ownPlaces are those of a command on one vault: of the log, the read models, the keys.
-var ownPlaces = [3]placeNames{{"store", storeVariable}, {"readmodels", modelVariable}, {"keys", keysVariable}}
-
-// over returns what the flags say, and the environment where they say nothing.
-func (c StoresConfig) over(env StoresConfig, names [3]placeNames) (StoresConfig, error) {
-	for i, one := range []struct {
-		typed string
-		to    *string
-	}{{c.Log, &env.Log}, {c.ReadModels, &env.ReadModels}, {c.Keys, &env.Keys}} {
-		flag, variable := names[i].flag, names[i].variable
-		switch {
-		case one.typed == "":
-			continue
-		case i == 0 && onKurrent(one.typed):
-			if hasPassword(one.typed) {
-				return env, typedPassword(flag, variable)
-			}
-		case !knownPlace(one.typed):
-			return env, usage("--%s is sqlite:DIR or postgres://user@host:port/database", flag)
-		case onPostgres(one.typed) && hasPassword(one.typed):
-			return env, typedPassword(flag, variable)
-		}
-		*one.to = one.typed
-	}
-	return env, nil
+// sqliteDir returns the directory that an address of SQLite names.
+func sqliteDir(address string) (dir dataDir, ok bool) {
+	name, ok := strings.CutPrefix(address, onSQLite)
+	return dataDir(name), ok
 }
 
+// knownPlace reports whether read models and keys can be at an address.
 func knownPlace(address string) bool {
-	dir, file := strings.CutPrefix(address, onSQLite)
+	dir, file := sqliteDir(address)
 	return address == "" || file && dir != "" || onPostgres(address)
 }
 
+// onPostgres reports whether an address is of a PostgreSQL.
 func onPostgres(address string) bool {
 	return strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://")
 }
 
+// onKurrent reports whether an address is of a KurrentDB.
 func onKurrent(address string) bool {
 	return strings.HasPrefix(address, "esdb://") || strings.HasPrefix(address, "esdb+discover://")
 }
@@ -119,8 +103,8 @@ func (c StoresConfig) in(dir dataDir) StoresConfig {
 func (c StoresConfig) directories() []dataDir {
 	var all []dataDir
 	for _, address := range []string{c.Log, c.ReadModels, c.Keys} {
-		if dir, file := strings.CutPrefix(address, onSQLite); file {
-			all = append(all, dataDir(dir))
+		if dir, file := sqliteDir(address); file {
+			all = append(all, dir)
 		}
 	}
 	return all
@@ -209,8 +193,8 @@ func (s *stores) shared() bool { return onPostgres(s.at.Keys) }
 
 // folder returns the one for files of that part, when it lies in files.
 func (s *stores) folder(address string) dataDir {
-	if dir, file := strings.CutPrefix(address, onSQLite); file {
-		return dataDir(dir)
+	if dir, file := sqliteDir(address); file {
+		return dir
 	}
 	return s.dir
 }

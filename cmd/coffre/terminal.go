@@ -147,7 +147,13 @@ func (t terminal) progress(total int64, what string, bytes bool) progress {
 	)}
 }
 
-func (p progress) add(n int64) {
+// bars is progress for whoever knows nothing of a terminal.
+func (t terminal) bars(total int64, what string, bytes bool) bar {
+	return t.progress(total, what, bytes)
+}
+
+// Add moves the bar by n units.
+func (p progress) Add(n int64) {
 	if p.bar != nil {
 		_ = p.bar.Add64(n) // a bar that cannot be drawn is no reason to stop
 	}
@@ -161,7 +167,8 @@ func (p progress) clear() {
 	}
 }
 
-func (p progress) done() {
+// Done takes the bar away.
+func (p progress) Done() {
 	if p.bar != nil {
 		_ = p.bar.Finish()
 	}

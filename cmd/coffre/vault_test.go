@@ -36,7 +36,7 @@ func vaultOf(t *testing.T, s *vaulttest.Server) *VaultConfig {
 
 // inVault is a program over a directory whose keys lie in Vault, with what it opened.
 type inVault struct {
-	vault
+	connection
 	t      *testing.T
 	dir    string
 	opened *opened
@@ -57,7 +57,7 @@ func openInVaultAt(t *testing.T, dir string, cfg *VaultConfig) *inVault {
 		return v.opened, err
 	}
 	var err error
-	if v.vault, err = p.connect(t.Context(), where{data: v.dir}, true); err != nil {
+	if v.connection, err = p.connect(t.Context(), where{data: v.dir}, true); err != nil {
 		t.Fatal(err)
 	}
 	return v

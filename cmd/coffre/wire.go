@@ -33,6 +33,10 @@ import (
 	"coffre/projections/wallet"
 )
 
+// gather is how long the log of a server waits for company; measured for many HTTP
+// clients.
+const gather = 700 * time.Microsecond
+
 // vaultOptions say how a vault on this machine is opened. The zero value is right
 // for a command that opens a directory for a moment.
 type vaultOptions struct {

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func newBench(p *program) *cobra.Command {
+	o := benchOptions{Out: p.Out, Err: p.Err}
+	var only []string
+	var dir string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "bench", Short: "Measure this machine and this program side by side",
+		Long: `Measures what Coffre promises, each figure beside a baseline that does the same work with
+nothing around it, taking turns within one run: only the ratios mean anything elsewhere.
+It prints first how often this disk syncs and this processor hashes. It works in a new
+directory that it removes, and needs no network. The default takes some six minutes;
+--full adds a vault of a million events and a build from nothing, which needs the sources.
+What needs PostgreSQL is measured on the server that --postgres or ` + benchVariable + `
+names, in a database made for it and dropped, and left out without one.
+
+T8 and T9 need a HashiCorp Vault for trying out, which COFFRE_VAULT_ADDR and what goes
+with it name, and rotate its key; without one they are left out.`,
+		Example: `  coffre bench
+  coffre bench --only T1,T3 --rounds 9
+  coffre bench --full --json > figures.jsonl
+  coffre bench --dir /srv/coffre --only T1
+  coffre bench --postgres postgres://maker@127.0.0.1/postgres --only T10,T11,T13`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			config, err := FromEnv(p.env)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			o.Vault = config.Vault
+			if o.Rounds < 1 || o.Rounds > 1000 {
+				return usage("--rounds is from 1 to 1000")
+			}
+			if o.Citizens < 1 || o.Citizens > 10*manyCitizens {
+				return usage("--citizens is from 1 to %d", 10*manyCitizens)
+			}
+			for _, name := range only {
+				if err := oneOf("only", name, targetNames()...); err != nil {
+					return err
+				}
+			}
+			if o.Postgres, err = p.address("postgres", o.Postgres, benchVariable); err != nil {
+				return err
+			}
+			if o.Dir, err = os.MkdirTemp(dir, "coffre-bench-"); err != nil {
+				return fmt.Errorf("a directory to work in: %w", err)
+			}
+			defer func() { err = errors.Join(err, os.RemoveAll(o.Dir)) }()
+			if asJSON {
+				o.JSON = func(m any) error { return p.printJSON(m) }
+			}
+			o.Processors = p.env("GOMAXPROCS")
+			if err = runBench(cmd.Context(), o, only); errors.Is(err, errNoAddress) {
+				return &exitError{exitUsage, errNoAddress}
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&only, "only", nil, "only these `targets`, with commas between")
+	f.IntVar(&o.Rounds, "rounds", benchRounds, "how often both sides take turns")
+	f.BoolVar(&o.Full, "full", false, "also what takes long: a million events, a build from nothing")
+	f.StringVar(&dir, "dir", "", "work below this `directory`, on the disk to be measured (default: the system's for temporary files)")
+	f.IntVar(&o.Citizens, "citizens", manyCitizens, "how many `citizens` T9 has")
+	f.StringVar(&o.Profile, "profile", "", "write CPU profiles of what is measured to this `directory`")
+	f.StringVar(&o.Postgres, "postgres", "", "`address` of a PostgreSQL, of a role that may create databases, without a password (default: "+benchVariable+")")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
