@@ -167,7 +167,7 @@ func newYesterday(t *testing.T) *yesterday {
 	y.a1 = document(first)
 	y.b1, y.b2 = document(r.issue(t, uuid.New(), ssinB, "b1", y.files["b1"])), document(r.issue(t, uuid.New(), ssinB, "b2", y.files["b2"]))
 	y.a, y.b = r.citizen(t, ssinA), r.citizen(t, ssinB)
-	head, err := r.store.Head(t.Context())
+	head, err := r.core.Log.Store().Head(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func newYesterday(t *testing.T) *yesterday {
 func (r *rig) sealedOpens(t *testing.T, stream string) error {
 	t.Helper()
 	sealed := 0
-	for record, err := range r.store.ReadStream(t.Context(), eventstore.Stream(stream), 0) {
+	for record, err := range r.core.Log.Store().ReadStream(t.Context(), eventstore.Stream(stream), 0) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -639,7 +639,7 @@ func TestBackupOverHTTP(t *testing.T) {
 				t.Errorf("the answer ends as if it were whole: %v", p)
 			}
 		}()
-		r.handler.ServeHTTP(&brokenAnswer{ResponseRecorder: httptest.NewRecorder()}, req)
+		r.Handler().ServeHTTP(&brokenAnswer{ResponseRecorder: httptest.NewRecorder()}, req)
 	}()
 	if w := ask(body); w.Code != 200 {
 		t.Errorf("after one that was cut off: %d %s", w.Code, w.Body)

@@ -2,17 +2,12 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	"coffre/domain"
 	"coffre/eventstore/codec"
-	"coffre/eventstore/postgres/pgtest"
 )
 
 func TestBenchmarksPayloadIsWhatTheTargetsSay(t *testing.T) {
@@ -54,47 +49,5 @@ func TestLoadEndsAtTheFirstError(t *testing.T) {
 	n := make(chan int, 100)
 	if _, err := times(t.Context(), 8, 20, func(_ context.Context, caller int) error { n <- caller; return nil }); err != nil || len(n) != 20 {
 		t.Error(len(n), err)
-	}
-}
-
-// TestBenchTellsOneObjectToALine runs the shortest of the targets once.
-func TestBenchTellsOneObjectToALine(t *testing.T) {
-	s := &shell{t: t}
-	got := s.must(0, "bench", "--only", "T1", "--rounds", "1", "--json", "--dir", t.TempDir())
-	names := map[string]measure{}
-	for _, line := range strings.Split(strings.TrimSpace(got.out), "\n") {
-		var m measure
-		if err := json.Unmarshal([]byte(line), &m, json.RejectUnknownMembers(true)); err != nil {
-			t.Fatalf("%s: %v", line, err)
-		}
-		names[m.Name] = m
-	}
-	if m := names["T1"]; m.Value <= 0 || m.BaselineValue <= 0 || m.Ratio <= 0 || m.Target == "" || names["machine.fsync"].Value <= 0 || names["machine.sha256"].Value <= 0 {
-		t.Errorf("%+v", names)
-	}
-	s.must(exitUsage, "bench", "--only", "T99")
-	s.must(exitUsage, "bench", "--rounds", "0")
-}
-
-// On PostgreSQL it works in a database of its own, which it drops again.
-func TestBenchOnPostgreSQL(t *testing.T) {
-	server := pgtest.Shared(t)
-	super := server.Superuser(t, "postgres://x/postgres")
-	s := inEnvironment(t, map[string]string{benchVariable: super})
-	got := s.must(0, "bench", "--only", "T10", "--rounds", "1", "--json", "--dir", t.TempDir())
-	if !strings.Contains(got.out, `"name":"T10"`) {
-		t.Error(got.out)
-	}
-	db, err := sql.Open("pgx", super)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	var left int
-	if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_database WHERE datname LIKE 'coffre_bench_%'`).Scan(&left); err != nil || left != 0 {
-		t.Errorf("%d databases are left, %v", left, err)
-	}
-	if told := inEnvironment(t, nil).must(0, "bench", "--only", "T10", "--rounds", "1", "--dir", t.TempDir()); !strings.Contains(told.err, "left out") {
-		t.Errorf("without a server: %q", told.err)
 	}
 }

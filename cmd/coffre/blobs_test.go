@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 
 	"filippo.io/age"
@@ -25,44 +23,6 @@ import (
 	"coffre/handlers/api/apitest"
 	"coffre/handlers/api/token"
 )
-
-func TestBlobsFromEnv(t *testing.T) {
-	from := func(pairs ...string) func(string) string {
-		return func(name string) string {
-			for i := 0; i < len(pairs); i += 2 {
-				if "COFFRE_BLOBS"+pairs[i] == name {
-					return pairs[i+1]
-				}
-			}
-			return ""
-		}
-	}
-	whole := []string{"", "s3://files/coffre/", "_ENDPOINT", "https://s3.example", "_REGION", "eu", "_ACCESS_KEY", "a", "_SECRET_KEY_FILE", "/run/s", "_CA_FILE", "/run/ca"}
-	c, err := FromEnv(from(whole...))
-	if want := (BlobsConfig{Bucket: "files", Prefix: "coffre/", Endpoint: "https://s3.example", Region: "eu", AccessKey: "a", SecretKeyFile: "/run/s", CAFile: "/run/ca"}); err != nil || *c.Blobs != want {
-		t.Errorf("%+v %v", c.Blobs, err)
-	}
-	if c, err := FromEnv(from()); err != nil || c.Blobs != nil {
-		t.Errorf("%+v %v", c.Blobs, err)
-	}
-	for _, tc := range []struct {
-		pairs []string
-		says  []string
-	}{
-		{[]string{"_ENDPOINT", "https://s3.example"}, []string{"COFFRE_BLOBS is not"}},
-		{[]string{"", "s3://files"}, []string{"COFFRE_BLOBS_ENDPOINT", "COFFRE_BLOBS_ACCESS_KEY", "COFFRE_BLOBS_SECRET_KEY_FILE"}},
-		{append([]string{"", "/var/files"}, whole[2:]...), []string{"s3://BUCKET"}},
-		{append([]string{"", "s3://"}, whole[2:]...), []string{"s3://BUCKET"}},
-		{append([]string{"", "s3://files/prefix"}, whole[2:]...), []string{"s3://BUCKET"}},
-	} {
-		_, err := FromEnv(from(tc.pairs...))
-		for _, says := range tc.says {
-			if err == nil || !strings.Contains(err.Error(), says) {
-				t.Errorf("%q: %v", tc.pairs[:2], err)
-			}
-		}
-	}
-}
 
 // A vault that keeps its files in a bucket, from upload to erasure of a document; a
 // process that is not told of the bucket does not start on its directory.
@@ -96,8 +56,8 @@ func TestFilesInABucket(t *testing.T) {
 	if all := server.Objects(t, bucket.Bucket); len(all) != 1 || all[0] != bucket.Prefix+file {
 		t.Errorf("%q", all)
 	}
-	if there, err := isThere(dir.file(blobsFolder)); err != nil || there {
-		t.Errorf("a folder of files was made: %t %v", there, err)
+	if _, err := os.Stat(dir.file(blobsFolder)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a folder of files was made: %v", err)
 	}
 	id, identity := ageKey(t)
 	archive, restored := filepath.Join(t.TempDir(), "bucket.age"), dataDir(filepath.Join(t.TempDir(), "restored"))
@@ -136,18 +96,6 @@ func TestFilesInABucket(t *testing.T) {
 	again.close(t)
 	if _, err := openVault(t.Context(), restored, vaultOptions{Blobs: config}); !errors.Is(err, errBlobsHere) {
 		t.Errorf("files beside the data are not looked at: %v", err)
-	}
-	// A folder from before the bucket, with nothing in it, is not taken for the files.
-	if err := os.Mkdir(dir.file(blobsFolder), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	var closers []func() error
-	source, err := copyEnd{dir, StoresConfig{}.in(dir)}.open(t.Context(), Config{Blobs: config}, slog.New(slog.DiscardHandler), func(f func() error) { closers = append(closers, f) })
-	for _, f := range slices.Backward(closers) {
-		err = errors.Join(err, f())
-	}
-	if err != nil || !source.bucket {
-		t.Errorf("a copy looks for files in the folder: %v", err)
 	}
 	missing := *config
 	missing.Bucket = "nobody-has-it"

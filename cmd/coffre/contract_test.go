@@ -75,7 +75,7 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &rig{opened: o, dir: dataDir(dir), key: key}
-	o.handler = v.validator
+	r.front = v.validator
 	restOfTheContract(t, r)
 	note()
 	for _, c := range apitest.Calls(t, api.Contract()) {

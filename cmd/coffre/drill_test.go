@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -46,6 +47,9 @@ func TestMain(m *testing.M) {
 	}()
 	main()
 }
+
+// drillAddress is where a process says that it serves.
+var drillAddress = regexp.MustCompile(`http://(127\.0\.0\.1:[0-9]+)`)
 
 const (
 	drillClients = 16
@@ -261,7 +265,7 @@ func (d *drill) launchIn(dir dataDir, more ...string) (*serving, error) {
 		lines := bufio.NewScanner(words)
 		for lines.Scan() {
 			s.said = append(s.said, lines.Text())
-			if found := servedAddress.FindStringSubmatch(lines.Text()); found != nil && len(s.address) == 0 {
+			if found := drillAddress.FindStringSubmatch(lines.Text()); found != nil && len(s.address) == 0 {
 				s.address <- found[1]
 			}
 		}

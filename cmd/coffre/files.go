@@ -65,3 +65,16 @@ func cause(err error) error {
 	}
 	return err
 }
+
+// copyFile makes a copy that only its owner can read.
+func copyFile(to, from string) error {
+	f, err := os.Open(from)
+	if err != nil {
+		return cause(err)
+	}
+	defer f.Close() // it was only read
+	return writeWhole(to, func(w io.Writer) error {
+		_, err := io.Copy(w, f)
+		return err
+	})
+}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,35 +49,6 @@ func TestKurrentFlags(t *testing.T) {
 			t.Errorf("%+v: %v", tc.o, err)
 		case tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)):
 			t.Errorf("%+v: %v, want %q", tc.o, err, tc.says)
-		}
-	}
-}
-
-func TestKurrentUsers(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "users")
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, text := range []string{"", "\n", "auditor", "auditor:", ":secret", "auditor:secret\n\n"} {
-		write(text)
-		if _, err := readUsers(file); !errors.Is(err, errUsers) {
-			t.Errorf("%q: %v", text, err)
-		}
-	}
-	write("auditor:s:cret\r\nother:x")
-	allow, err := readUsers(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for pair, want := range map[[2]string]bool{
-		{"auditor", "s:cret"}: true, {"other", "x"}: true,
-		{"auditor", "x"}: false, {"auditor", ""}: false, {"", ""}: false, {"other", "x\r"}: false,
-	} {
-		if got := allow(pair[0], pair[1]); got != want {
-			t.Errorf("%q: %t", pair, got)
 		}
 	}
 }
@@ -151,14 +124,6 @@ func TestKurrentTellsNothingPersonal(t *testing.T) {
 			t.Errorf("%s: %v, want access denied", what, err)
 		}
 	}
-}
-
-func TestKurrentIsOffUnlessAsked(t *testing.T) {
-	where, end, err := kurrentListener{}.offer(t.Context(), memory.New(), slog.New(slog.DiscardHandler), nil)
-	if where != "" || err != nil {
-		t.Fatalf("offered at %q, %v", where, err)
-	}
-	end()
 }
 
 // onWire offers a store behind KurrentDB's protocol until the test ends, appends and
@@ -261,10 +226,17 @@ func TestServesMetadataWithoutTheLog(t *testing.T) {
 	for _, path := range []string{"/citizens/" + things["citizenId"] + "/wallet", "/consents/" + things["consentId"]} {
 		r.get(t, me, path)
 	}
-	if err := v.ready(t.Context()); err != nil {
-		t.Errorf("it is taken out of service: %v", err)
+	if code := r.ready(); code != http.StatusOK {
+		t.Errorf("it is taken out of service: %d", code)
 	}
-	if v.leave(); v.ready(t.Context()) == nil {
+	if v.leave(); r.ready() == http.StatusOK {
 		t.Error("it leaves and stays in service")
 	}
+}
+
+// ready asks whether requests should be sent here.
+func (r *rig) ready() int {
+	w := httptest.NewRecorder()
+	r.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	return w.Code
 }

@@ -239,19 +239,6 @@ func (r *restoring) beside() error {
 	return nil
 }
 
-// copyFile makes a copy that only its owner can read.
-func copyFile(to, from string) error {
-	f, err := os.Open(from)
-	if err != nil {
-		return cause(err)
-	}
-	defer f.Close() // it was only read
-	return writeWhole(to, func(w io.Writer) error {
-		_, err := io.Copy(w, f)
-		return err
-	})
-}
-
 // judge destroys what has to be destroyed and reads all that is left.
 func (r *restoring) judge(ctx context.Context) (err error) {
 	versions, err := versionsIn(ctx, r.dir)

@@ -53,7 +53,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, v.Close()) }()
-	kurrent, endKurrent, err := o.Kurrent.offer(ctx, v.core.Log.Store(), logger, v.failed)
+	kurrent, endKurrent, err := v.OfferKurrent(ctx, o.Kurrent.kurrentListener)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen: %w", err), control.Close())
 	}
-	servers := map[*http.Server]net.Listener{api.NewHTTPServer(v.control): control, api.NewHTTPServer(v.Handler()): public}
+	servers := map[*http.Server]net.Listener{api.NewHTTPServer(v.Control()): control, api.NewHTTPServer(v.Handler()): public}
 	stopped := make(chan error, len(servers))
 	for server, l := range servers {
 		server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
@@ -80,14 +80,14 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 
 	select {
 	case <-ctx.Done():
-	case err = <-v.failed:
+	case err = <-v.Failed():
 	case err = <-stopped:
 	}
 	v.leave()
 	if err == nil && o.Notice > 0 {
 		select {
 		case <-time.After(o.Notice):
-		case err = <-v.failed:
+		case err = <-v.Failed():
 		case err = <-stopped:
 		}
 	}

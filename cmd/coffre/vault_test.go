@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -79,7 +80,7 @@ func (v *inVault) issue(to invented, reference string) (api.DocumentReceipt, err
 // page returns a page of the edge, such as /metrics.
 func (v *inVault) page(path string) (int, string) {
 	w := httptest.NewRecorder()
-	v.opened.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	v.opened.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w.Code, w.Body.String()
 }
 
@@ -434,7 +435,7 @@ func TestKeepersAreNotMixed(t *testing.T) {
 		if err := open(inVault, nil); !errors.Is(err, errKeysInVault) {
 			t.Errorf("a directory with its keys in Vault, opened without: %v", err)
 		}
-		if there, err := isThere(inVault.file(kekFile)); there || err != nil {
+		if _, err := os.Stat(inVault.file(kekFile)); !errors.Is(err, fs.ErrNotExist) {
 			t.Error("a key file was made", err)
 		}
 	}

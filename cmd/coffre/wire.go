@@ -77,6 +77,19 @@ type opened struct {
 // Handler answers the whole API.
 func (v *opened) Handler() http.Handler { return v.handler }
 
+// Control answers the same on the control socket, where this directory's own tokens
+// count.
+func (v *opened) Control() http.Handler { return v.control }
+
+// Failed tells of a part that had to go on and has stopped.
+func (v *opened) Failed() <-chan error { return v.failed }
+
+// OfferKurrent offers the log to KurrentDB's clients until end is called. Where is the
+// connection string; "" when it is not offered.
+func (v *opened) OfferKurrent(ctx context.Context, l kurrentListener) (where string, end func(), err error) {
+	return l.offer(ctx, v.store, v.core.Slog, v.failed)
+}
+
 // Close stops everything, last opened first. What was acknowledged stays.
 func (v *opened) Close() error {
 	v.leave()

@@ -41,10 +41,10 @@ func TestOwnTokensCountOnTheControlSocketOnly(t *testing.T) {
 		h.ServeHTTP(w, r)
 		return w.Code
 	}
-	if code := ask(v.control); code != http.StatusOK {
+	if code := ask(v.Control()); code != http.StatusOK {
 		t.Errorf("on the control socket: %d", code)
 	}
-	if code := ask(v.handler); code != http.StatusUnauthorized && code != http.StatusServiceUnavailable {
+	if code := ask(v.Handler()); code != http.StatusUnauthorized && code != http.StatusServiceUnavailable {
 		t.Errorf("for everybody: %d", code)
 	}
 }
