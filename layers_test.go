@@ -31,7 +31,12 @@ var mayImport = map[string][]string{
 	"docs":        {},
 }
 
-// adapters are wired by cmd, and nobody else but tests knows which there are.
+// mayWire are the folders that may import adapters: where vaults are put together, and
+// the benchmarks, which measure adapters bare.
+var mayWire = []string{"cmd/coffre/vault", "cmd/coffre/bench"}
+
+// adapters are wired by cmd/coffre/vault, and nobody else but benchmarks and tests knows
+// which there are.
 var adapters = []string{
 	"eventstore/memory", "eventstore/sqlite", "eventstore/postgres", "eventstore/kurrent", "eventstore/kurrent/wire", "eventstore/leaves",
 	"eventstore/seal/localkek", "eventstore/seal/transit", "eventstore/blob/folder", "eventstore/blob/s3",
@@ -161,8 +166,8 @@ func importing(s source, allowed []string, imp string) string {
 		return s.folder() + " must not import " + imp
 	case inModule && strings.HasPrefix(ours, "domain/") && s.in("eventstore") && !s.in("eventstore/codec") && !isTestHelper:
 		return "only eventstore/codec knows the kinds of event; it must not import " + imp
-	case inModule && under(adapters) && !under(shared) && !s.in("cmd") && !under([]string{path.Dir(s.path)}) && !isTestHelper && !sameAdapter(s, ours):
-		return "only cmd may import the adapter " + imp
+	case inModule && under(adapters) && !under(shared) && !s.in(mayWire...) && !under([]string{path.Dir(s.path)}) && !isTestHelper && !sameAdapter(s, ours):
+		return "only cmd/coffre/vault and benchmarks may import the adapter " + imp
 	case inModule && strings.HasSuffix(path.Base(ours), "test") && !isTestHelper:
 		return "what helps tests does not ship: " + imp
 	case imp == "database/sql" && s.in("domain", "handlers") && !s.in(ownTables):
@@ -202,6 +207,8 @@ func TestLayersSayNo(t *testing.T) {
 		{"handlers/api/x.go", `package x; import "coffre/cmd/coffre"`},
 		{"handlers/api/x.go", `package x; import "coffre/eventstore/seal/localkek"`},
 		{"handlers/api/x.go", `package x; import "coffre/eventstore/blob/folder"`},
+		{"cmd/coffre/x.go", `package x; import "coffre/eventstore/sqlite"`},
+		{"cmd/coffre/client/x.go", `package x; import "coffre/eventstore/seal/transit"`},
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), tc.path, tc.src, 0)
 		if err != nil {
@@ -214,7 +221,9 @@ func TestLayersSayNo(t *testing.T) {
 	for _, tc := range []struct{ path, src string }{
 		{"domain/consent/x.go", `package x; import ("coffre/domain"; "time"; "github.com/google/uuid"); var d = time.Hour; var n = uuid.Nil`},
 		{"eventstore/codec/x.go", `package x; import "coffre/domain/consent"`},
-		{"cmd/coffre/x.go", `package x; import ("coffre/eventstore/sqlite"; "database/sql")`},
+		{"cmd/coffre/x.go", `package x; import ("coffre/eventstore/sqlite/sqlitedb"; "database/sql")`},
+		{"cmd/coffre/vault/x.go", `package x; import ("coffre/eventstore/sqlite"; "database/sql")`},
+		{"cmd/coffre/bench/x.go", `package x; import "coffre/eventstore/kurrent"`},
 		{"eventstore/sqlite/x.go", `package x; import "coffre/eventstore/sqlite/sqlitedb"`},
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), tc.path, tc.src, 0)

@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
+	"coffre/cmd/coffre/files"
+	"coffre/cmd/coffre/vault"
 	"coffre/eventstore/backup"
 	"coffre/handlers/api"
 )
@@ -140,7 +142,7 @@ func (p *program) recipients(r recipients) ([]string, error) {
 	if r.file != "" {
 		f, err := os.Open(r.file)
 		if err != nil {
-			return nil, fmt.Errorf("recipients file: %w", cause(err))
+			return nil, fmt.Errorf("recipients file: %w", files.Cause(err))
 		}
 		defer f.Close() // it was only read
 		more, err := backup.ReadRecipients(f)
@@ -174,7 +176,7 @@ func (p *program) identities(i identityFile) ([]age.Identity, error) {
 	}
 	f, err := os.Open(i.name)
 	if err != nil {
-		return nil, fmt.Errorf("identity file: %w", cause(err))
+		return nil, fmt.Errorf("identity file: %w", files.Cause(err))
 	}
 	defer f.Close() // it was only read
 	return backup.ReadIdentities(f)
@@ -200,7 +202,7 @@ func (p *program) backup(ctx context.Context, c *client.Client, words []string, 
 	defer content.Close()
 	bar := p.progress(-1, "backup", true)
 	defer bar.Done()
-	return done, writeWhole(out, func(w io.Writer) error {
+	return done, files.WriteWhole(out, func(w io.Writer) error {
 		sum := sha256.New()
 		if done.Size, err = io.Copy(io.MultiWriter(w, sum, barWriter{bar}), content); err != nil {
 			return fmt.Errorf("fetch the backup: %w", err)
@@ -223,10 +225,10 @@ func (p *program) verifyBackup(ctx context.Context, file string, with []age.Iden
 	done.File = file
 	dir, err := os.MkdirTemp(scratch, "coffre-verify-*") // 0700
 	if err != nil {
-		return done, fmt.Errorf("scratch directory: %w", cause(err))
+		return done, fmt.Errorf("scratch directory: %w", files.Cause(err))
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	found, size, sum, err := p.readBackup(ctx, file, &restoring{dir: dataDir(dir), with: with, scratch: true})
+	found, size, sum, err := p.readBackup(ctx, file, &vault.Restore{Dir: vault.DataDir(dir), Identities: with, Scratch: true})
 	if err != nil {
 		return done, err
 	}
@@ -235,10 +237,10 @@ func (p *program) verifyBackup(ctx context.Context, file string, with []age.Iden
 }
 
 // readBackup runs a restore with what a person sees of it.
-func (p *program) readBackup(ctx context.Context, file string, r *restoring) (found restoredVault, size int64, sum backup.Sum, err error) {
+func (p *program) readBackup(ctx context.Context, file string, r *vault.Restore) (found vault.Restored, size int64, sum backup.Sum, err error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return found, 0, sum, fmt.Errorf("backup: %w", cause(err))
+		return found, 0, sum, fmt.Errorf("backup: %w", files.Cause(err))
 	}
 	defer f.Close() // it was only read
 	if info, err := f.Stat(); err == nil {
@@ -248,7 +250,7 @@ func (p *program) readBackup(ctx context.Context, file string, r *restoring) (fo
 	bar := p.progress(size, "read", true)
 	defer func() { bar.Done() }()
 	shown := int64(0)
-	r.show = func(n, of int64) {
+	r.Show = func(n, of int64) {
 		if shown == 0 {
 			bar.Done()
 			bar = p.progress(of, "verify records", false)
@@ -256,7 +258,7 @@ func (p *program) readBackup(ctx context.Context, file string, r *restoring) (fo
 		bar.Add(n - shown)
 		shown = n
 	}
-	found, err = r.run(ctx, io.TeeReader(f, io.MultiWriter(hash, barWriter{bar})))
+	found, err = r.Run(ctx, io.TeeReader(f, io.MultiWriter(hash, barWriter{bar})))
 	if errors.Is(err, backup.ErrDamaged) {
 		err = &exitError{exitTamper, err}
 	}

@@ -24,6 +24,8 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	"coffre/cmd/coffre/files"
+	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/backup"
@@ -38,20 +40,20 @@ import (
 )
 
 // rigOn is a rig on a directory that the test closes itself.
-func rigOn(t *testing.T, dir dataDir) *rig {
+func rigOn(t *testing.T, dir vault.DataDir) *rig {
 	t.Helper()
-	v, err := openVault(t.Context(), dir, vaultOptions{})
+	v, err := vault.Open(t.Context(), dir, vault.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := token.OpenDevKey(dir.file(devKeyFile))
+	key, err := token.OpenDevKey(dir.File(vault.DevKeyFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := v.runner.CatchUp(t.Context()); err != nil {
+	if err := v.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return &rig{opened: v, dir: dir, key: key}
+	return &rig{Instance: v, dir: dir, key: key}
 }
 
 func (r *rig) close(t *testing.T) {
@@ -101,7 +103,7 @@ func (r *rig) erase(t *testing.T, ask string, c domain.CitizenID) {
 	t.Helper()
 	var e struct{ ErasureID string }
 	r.post(t, grantFor(domain.RoleCitizen, "", c), "/erasures", ask, &e)
-	if err := r.runner.CatchUp(t.Context()); err != nil {
+	if err := r.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	second := token.Grant{Role: domain.RolePrivacyOfficer, Subject: "second"}
@@ -125,7 +127,7 @@ func (r *rig) status(t *testing.T, g token.Grant, path string) int {
 // yesterday is a vault with two citizens, a backup of it, and what happened since:
 // one citizen and one document of the other were erased.
 type yesterday struct {
-	dir     dataDir
+	dir     vault.DataDir
 	archive string
 	key     string              // identity file
 	id      *age.X25519Identity // in it
@@ -144,7 +146,7 @@ type yesterday struct {
 
 func newYesterday(t *testing.T) *yesterday {
 	t.Helper()
-	y := &yesterday{dir: dataDir(t.TempDir()), archive: filepath.Join(t.TempDir(), "yesterday.age"), first: uuid.New()}
+	y := &yesterday{dir: vault.DataDir(t.TempDir()), archive: filepath.Join(t.TempDir(), "yesterday.age"), first: uuid.New()}
 	y.id, y.key = ageKey(t)
 	r := rigOn(t, y.dir)
 	document := func(w *httptest.ResponseRecorder) string {
@@ -167,7 +169,7 @@ func newYesterday(t *testing.T) *yesterday {
 	y.a1 = document(first)
 	y.b1, y.b2 = document(r.issue(t, uuid.New(), ssinB, "b1", y.files["b1"])), document(r.issue(t, uuid.New(), ssinB, "b2", y.files["b2"]))
 	y.a, y.b = r.citizen(t, ssinA), r.citizen(t, ssinB)
-	head, err := r.core.Log.Store().Head(t.Context())
+	head, err := r.Core.Log.Store().Head(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,8 +187,8 @@ func newYesterday(t *testing.T) *yesterday {
 
 	kept := t.TempDir()
 	y.list, y.kek = filepath.Join(kept, "list"), filepath.Join(kept, "kek")
-	for to, from := range map[string]string{y.list: y.dir.file(shredFile), y.kek: y.dir.file(kekFile)} {
-		if err := copyFile(to, from); err != nil {
+	for to, from := range map[string]string{y.list: y.dir.File(vault.ShredFile), y.kek: y.dir.File(vault.KEKFile)} {
+		if err := files.Copy(to, from); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -197,7 +199,7 @@ func newYesterday(t *testing.T) *yesterday {
 func (r *rig) sealedOpens(t *testing.T, stream string) error {
 	t.Helper()
 	sealed := 0
-	for record, err := range r.core.Log.Store().ReadStream(t.Context(), eventstore.Stream(stream), 0) {
+	for record, err := range r.Core.Log.Store().ReadStream(t.Context(), eventstore.Stream(stream), 0) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,7 +207,7 @@ func (r *rig) sealedOpens(t *testing.T, stream string) error {
 			continue
 		}
 		sealed++
-		if _, err := (seal.Sealer{Ring: r.ring}).Open(t.Context(), nil, record.Place(), record.Sealed); err != nil {
+		if _, err := (seal.Sealer{Ring: r.Ring}).Open(t.Context(), nil, record.Place(), record.Sealed); err != nil {
 			return err
 		}
 	}
@@ -219,7 +221,7 @@ func (r *rig) sealedOpens(t *testing.T, stream string) error {
 // was erased since stays erased; everybody else reads.
 func TestRestoreKeepsErasedWhatWasErased(t *testing.T) {
 	y := newYesterday(t)
-	to := dataDir(filepath.Join(t.TempDir(), "restored"))
+	to := vault.DataDir(filepath.Join(t.TempDir(), "restored"))
 	s := &shell{t: t}
 	got := s.must(0, "restore", y.archive, "--data", string(to), "--identity-file", y.key, "--shred-list", y.list, "--kek-file", y.kek, "--json")
 	var done restoreDone
@@ -229,10 +231,10 @@ func TestRestoreKeepsErasedWhatWasErased(t *testing.T) {
 	if done.Manifest.Log.Records != y.records || !done.ShredList || done.Shredded != 2 || done.Unlisted != 0 || done.Manifest.Blobs.Count != 3 || done.Removed != 2 || !strings.Contains(got.err, fmt.Sprintf("with %d events", y.records)) || !strings.Contains(got.err, "is lost") {
 		t.Errorf("%+v\n%s", done, got.err)
 	}
-	if was, is := readFile(t, y.list), readFile(t, to.file(shredFile)); was != is {
+	if was, is := readFile(t, y.list), readFile(t, to.File(vault.ShredFile)); was != is {
 		t.Error("the restored directory has another shred list")
 	}
-	if info, err := os.Stat(to.file(keysFile + "-wal")); err == nil && info.Size() > 0 {
+	if info, err := os.Stat(to.File(vault.KeysFile + "-wal")); err == nil && info.Size() > 0 {
 		t.Error("the write-ahead log of the key ring was not emptied")
 	}
 
@@ -258,7 +260,7 @@ func TestRestoreKeepsErasedWhatWasErased(t *testing.T) {
 		t.Errorf("the file of what was not erased: %q", w.Body)
 	}
 	left := 0
-	if err := filepath.WalkDir(to.file(blobsFolder), func(path string, d fs.DirEntry, err error) error {
+	if err := filepath.WalkDir(to.File(vault.BlobsFolder), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			left++
 			if d.Name() != y.files["b2"] {
@@ -309,7 +311,7 @@ func TestRestoreWithoutOrWithAnOldList(t *testing.T) {
 	if !strings.Contains(got.err, "can be read again") {
 		t.Error(got.err)
 	}
-	r := rigOn(t, dataDir(to))
+	r := rigOn(t, vault.DataDir(to))
 	if code := r.status(t, attestor, "/documents/"+y.a1); code != 200 {
 		t.Errorf("%d", code) // so the other test's 410 comes of the list
 	}
@@ -321,12 +323,12 @@ func TestRestoreWithoutOrWithAnOldList(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	again := dataDir(filepath.Join(t.TempDir(), "restored"))
+	again := vault.DataDir(filepath.Join(t.TempDir(), "restored"))
 	got = s.must(0, "restore", today, "--data", string(again), "--identity-file", y.key, "--shred-list", empty, "--kek-file", y.kek)
 	if !strings.Contains(got.err, "2 destroyed keys that the shred list lacked") {
 		t.Error(got.err)
 	}
-	citizens, streams, err := shred.Open(again.file(shredFile)).Read()
+	citizens, streams, err := shred.Open(again.File(vault.ShredFile)).Read()
 	if err != nil || len(citizens) != 1 || citizens[0].Citizen != y.a || len(streams) != 1 || string(streams[0].Stream) != "document-"+y.b1 {
 		t.Error(citizens, streams, err)
 	}
@@ -340,8 +342,8 @@ type killed struct{}
 func TestRestoreKilledAtEachStep(t *testing.T) {
 	y := newYesterday(t)
 	with := []age.Identity{y.id}
-	restoreUntil := func(dir dataDir, stop string) (steps []string, ended bool, err error) {
-		release, err := dir.own()
+	restoreUntil := func(dir vault.DataDir, stop string) (steps []string, ended bool, err error) {
+		release, err := dir.Own()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -358,27 +360,27 @@ func TestRestoreKilledAtEachStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		r := &restoring{dir: dir, with: with, shreds: y.list, kek: y.kek, at: func(step string) {
+		r := &vault.Restore{Dir: dir, Identities: with, ShredList: y.list, KEKFile: y.kek, BeforeStep: func(step string) {
 			steps = append(steps, step)
 			if step == stop {
 				panic(killed{})
 			}
 		}}
-		_, err = r.run(t.Context(), f)
+		_, err = r.Run(t.Context(), f)
 		return steps, true, err
 	}
-	all, ended, err := restoreUntil(dataDir(t.TempDir()), "")
+	all, ended, err := restoreUntil(vault.DataDir(t.TempDir()), "")
 	if err != nil || !ended || len(all) < 8 {
 		t.Fatal(all, ended, err)
 	}
 	for i, stop := range all {
-		dir := dataDir(t.TempDir())
+		dir := vault.DataDir(t.TempDir())
 		if steps, ended, err := restoreUntil(dir, stop); ended || err != nil || len(steps) != i+1 {
 			t.Fatalf("%s: %v %t %v", stop, steps, ended, err)
 		}
 		if stop != "mark" { // before the first there is only an empty directory
 			for range 2 {
-				if v, err := openVault(t.Context(), dir, vaultOptions{}); !errors.Is(err, errUnfinishedRestore) {
+				if v, err := vault.Open(t.Context(), dir, vault.Options{}); !errors.Is(err, vault.ErrUnfinishedRestore) {
 					if v != nil {
 						v.Close()
 					}
@@ -412,11 +414,11 @@ func TestRestoreOfADamagedArchive(t *testing.T) {
 	n := 0
 	refused := func(t interface{ Fatalf(string, ...any) }, b []byte, what string) {
 		n++
-		dir := dataDir(filepath.Join(parent, fmt.Sprint(n)))
-		if err := dir.create(); err != nil {
+		dir := vault.DataDir(filepath.Join(parent, fmt.Sprint(n)))
+		if err := dir.Create(); err != nil {
 			t.Fatalf("%v", err)
 		}
-		_, err := (&restoring{dir: dir, with: []age.Identity{y.id}, shreds: y.list}).run(context.Background(), bytes.NewReader(b))
+		_, err := (&vault.Restore{Dir: dir, Identities: []age.Identity{y.id}, ShredList: y.list}).Run(context.Background(), bytes.NewReader(b))
 		if !errors.Is(err, backup.ErrDamaged) && !errors.Is(err, backup.ErrNotForUs) {
 			t.Fatalf("%s: %v", what, err)
 		}
@@ -452,23 +454,23 @@ func TestRestoreOfADamagedArchive(t *testing.T) {
 }
 
 // altered returns the archive with one of its parts made from other databases.
-func (y *yesterday) altered(t *testing.T, alter func(dir dataDir)) []byte {
+func (y *yesterday) altered(t *testing.T, alter func(dir vault.DataDir)) []byte {
 	t.Helper()
-	dir := dataDir(t.TempDir())
+	dir := vault.DataDir(t.TempDir())
 	f, err := os.Open(y.archive)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	m, err := backup.Read(t.Context(), f, []age.Identity{y.id}, &restoreTarget{dir: dir})
+	m, err := backup.Read(t.Context(), f, []age.Identity{y.id}, &vault.RestoreTarget{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
 	alter(dir)
-	c := backup.Contents{Manifest: m, Now: time.Now, Blobs: backup.Folder(dir.file(blobsFolder))}
+	c := backup.Contents{Manifest: m, Now: time.Now, Blobs: backup.Folder(dir.File(vault.BlobsFolder))}
 	c.Manifest.Parts, c.Manifest.Blobs = nil, backup.BlobTotal{}
-	for name, path := range map[string]string{keysPart: keysFile, reactorsPart: reactorsFile, eventsPart: sqlite.FileName} {
-		s, err := sqlitedb.OpenSnapshot(t.Context(), dir.file(path), sqlitedb.Options{})
+	for name, path := range map[string]string{"keys": vault.KeysFile, "reactors": vault.ReactorsFile, "events": sqlite.FileName} {
+		s, err := sqlitedb.OpenSnapshot(t.Context(), dir.File(path), sqlitedb.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -490,13 +492,13 @@ func (y *yesterday) altered(t *testing.T, alter func(dir dataDir)) []byte {
 func TestRestoreReadsEverything(t *testing.T) {
 	y := newYesterday(t)
 	run := func(archive []byte) error {
-		_, err := (&restoring{dir: dataDir(t.TempDir()), with: []age.Identity{y.id}, shreds: y.list, kek: y.kek}).run(t.Context(), bytes.NewReader(archive))
+		_, err := (&vault.Restore{Dir: vault.DataDir(t.TempDir()), Identities: []age.Identity{y.id}, ShredList: y.list, KEKFile: y.kek}).Run(t.Context(), bytes.NewReader(archive))
 		return err
 	}
-	statement := func(path, sql string) func(dataDir) {
-		return func(dir dataDir) {
+	statement := func(path, sql string) func(vault.DataDir) {
+		return func(dir vault.DataDir) {
 			t.Helper()
-			db, err := sqlitedb.Open(t.Context(), dir.file(path), sqlitedb.Options{})
+			db, err := sqlitedb.Open(t.Context(), dir.File(path), sqlitedb.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -508,31 +510,31 @@ func TestRestoreReadsEverything(t *testing.T) {
 			}
 		}
 	}
-	if err := run(y.altered(t, func(dataDir) {})); err != nil {
+	if err := run(y.altered(t, func(vault.DataDir) {})); err != nil {
 		t.Fatalf("as it was: %v", err)
 	}
 	const drop = `DROP TRIGGER events_are_never_changed; DROP TRIGGER events_are_never_deleted; `
-	for what, alter := range map[string]func(dataDir){
-		"a content key is missing":    statement(keysFile, `DELETE FROM stream_keys WHERE stream = 'document-`+y.b2+`'`),
-		"a content key is another":    statement(keysFile, `UPDATE stream_keys SET key_id = zeroblob(16) WHERE stream = 'document-`+y.b2+`'`),
-		"a citizen is missing":        statement(keysFile, fmt.Sprintf(`DELETE FROM subjects WHERE citizen = x'%x'`, y.b.UUID[:])),
-		"keys of another version":     statement(keysFile, `UPDATE subjects SET kek_version = 7 WHERE wrapped IS NOT NULL`),
+	for what, alter := range map[string]func(vault.DataDir){
+		"a content key is missing":    statement(vault.KeysFile, `DELETE FROM stream_keys WHERE stream = 'document-`+y.b2+`'`),
+		"a content key is another":    statement(vault.KeysFile, `UPDATE stream_keys SET key_id = zeroblob(16) WHERE stream = 'document-`+y.b2+`'`),
+		"a citizen is missing":        statement(vault.KeysFile, fmt.Sprintf(`DELETE FROM subjects WHERE citizen = x'%x'`, y.b.UUID[:])),
+		"keys of another version":     statement(vault.KeysFile, `UPDATE subjects SET kek_version = 7 WHERE wrapped IS NOT NULL`),
 		"a record was changed":        statement(sqlite.FileName, drop+`UPDATE events SET clear = x'7b7d' WHERE position = 3`),
 		"the last record is missing":  statement(sqlite.FileName, drop+`DELETE FROM events WHERE position = (SELECT max(position) FROM events)`),
 		"a record between is missing": statement(sqlite.FileName, drop+`DELETE FROM events WHERE position = 2`),
 	} {
 		want := backup.ErrDamaged
 		if what == "a citizen is missing" {
-			want = errOldKeys
+			want = vault.ErrOldKeys
 		}
 		if err := run(y.altered(t, alter)); !errors.Is(err, want) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	other := dataDir(t.TempDir())
+	other := vault.DataDir(t.TempDir())
 	rigOn(t, other).close(t)
-	_, err := (&restoring{dir: dataDir(t.TempDir()), with: []age.Identity{y.id}, shreds: y.list, kek: other.file(kekFile)}).run(t.Context(), strings.NewReader(readFile(t, y.archive)))
-	if !errors.Is(err, errOtherKEK) {
+	_, err := (&vault.Restore{Dir: vault.DataDir(t.TempDir()), Identities: []age.Identity{y.id}, ShredList: y.list, KEKFile: other.File(vault.KEKFile)}).Run(t.Context(), strings.NewReader(readFile(t, y.archive)))
+	if !errors.Is(err, vault.ErrOtherKEK) {
 		t.Errorf("with another vault's key file: %v", err)
 	}
 }
@@ -541,7 +543,7 @@ func TestRestoreReadsEverything(t *testing.T) {
 // that it did not make it says so.
 func TestBackupIsVerifiedAndReported(t *testing.T) {
 	dir := t.TempDir()
-	r := rigOn(t, dataDir(dir))
+	r := rigOn(t, vault.DataDir(dir))
 	r.issue(t, uuid.New(), ssinA, "a")
 	r.close(t)
 	id, key := ageKey(t)
@@ -575,15 +577,15 @@ func TestBackupIsVerifiedAndReported(t *testing.T) {
 	if got := s.must(0, "backup", "verify", out, "--identity-file", secondKey, "--data", dir); !strings.Contains(got.out, "needs key versions") {
 		t.Error(got.out)
 	}
-	r = rigOn(t, dataDir(dir))
-	note, found, err := r.ring.LastBackup(t.Context())
+	r = rigOn(t, vault.DataDir(dir))
+	note, found, err := r.Ring.LastBackup(t.Context())
 	if err != nil || !found || note.SHA256 != done.SHA256 || note.OldestVersion != 1 || !note.Taken.Equal(done.Manifest.Taken) || note.Verified.Before(note.Taken) {
 		t.Errorf("%+v %t %v", note, found, err)
 	}
 	r.close(t)
 
 	other := t.TempDir()
-	rigOn(t, dataDir(other)).close(t)
+	rigOn(t, vault.DataDir(other)).close(t)
 	if got := s.must(exitFailed, "backup", "verify", out, "--identity-file", key, "--data", other); !strings.Contains(got.err, "made no such backup") {
 		t.Error(got.err)
 	}
@@ -616,7 +618,7 @@ func TestBackupOverHTTP(t *testing.T) {
 	if w.Code != 200 || w.Header().Get("Content-Type") != "application/octet-stream" || w.Header().Get("Coffre-Position") == "" || !strings.HasPrefix(w.Body.String(), "age-encryption.org/v1") {
 		t.Fatalf("%d %v", w.Code, w.Header())
 	}
-	open, err := r.core.Backups.Begin(t.Context(), []age.Recipient{id.Recipient()})
+	open, err := r.Core.Backups.Begin(t.Context(), []age.Recipient{id.Recipient()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -645,7 +647,7 @@ func TestBackupOverHTTP(t *testing.T) {
 		t.Errorf("after one that was cut off: %d %s", w.Code, w.Body)
 	}
 
-	r.core.Backups = nil
+	r.Core.Backups = nil
 	if w := ask(body); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "pg_basebackup") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -667,7 +669,7 @@ func (b *brokenAnswer) Write(p []byte) (int, error) {
 // A backup that is written while somebody is erased holds them, or not; restored with
 // the list of afterwards it does not (R23, E-3). The erasure ends once it is written.
 func TestBackupDuringAnErasure(t *testing.T) {
-	dir := dataDir(t.TempDir())
+	dir := vault.DataDir(t.TempDir())
 	r := rigOn(t, dir)
 	var d struct{ DocumentID string }
 	if err := json.Unmarshal(r.issue(t, uuid.New(), ssinA, "a").Body.Bytes(), &d); err != nil {
@@ -675,19 +677,19 @@ func TestBackupDuringAnErasure(t *testing.T) {
 	}
 	a := r.citizen(t, ssinA)
 	id, key := ageKey(t)
-	taken, err := r.core.Backups.Begin(t.Context(), []age.Recipient{id.Recipient()})
+	taken, err := r.Core.Backups.Begin(t.Context(), []age.Recipient{id.Recipient()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var e struct{ ErasureID string }
 	r.post(t, grantFor(domain.RoleCitizen, "", a), "/erasures", `{"citizenId":"`+a.String()+`","scope":"citizen","reason":"citizenRequest"}`, &e)
-	if err := r.runner.CatchUp(t.Context()); err != nil {
+	if err := r.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	second := token.Grant{Role: domain.RolePrivacyOfficer, Subject: "second"}
 	r.post(t, second, "/erasures/"+e.ErasureID+"/approve", "", nil)
 	archive := filepath.Join(t.TempDir(), "coffre.age")
-	if err := writeWhole(archive, func(w io.Writer) error { _, err := taken.WriteTo(w); return err }); err != nil {
+	if err := files.WriteWhole(archive, func(w io.Writer) error { _, err := taken.WriteTo(w); return err }); err != nil {
 		t.Fatal(err)
 	}
 	if err := taken.Close(); err != nil {
@@ -704,9 +706,9 @@ func TestBackupDuringAnErasure(t *testing.T) {
 		t.Errorf("after the erasure: %v", err)
 	}
 	r.close(t)
-	for _, list := range [][]string{{"--shred-list", dir.file(shredFile)}, {"--no-shred-list", "--yes"}} {
-		to := dataDir(filepath.Join(t.TempDir(), "restored"))
-		(&shell{t: t}).must(0, append([]string{"restore", archive, "--data", string(to), "--identity-file", key, "--kek-file", dir.file(kekFile)}, list...)...)
+	for _, list := range [][]string{{"--shred-list", dir.File(vault.ShredFile)}, {"--no-shred-list", "--yes"}} {
+		to := vault.DataDir(filepath.Join(t.TempDir(), "restored"))
+		(&shell{t: t}).must(0, append([]string{"restore", archive, "--data", string(to), "--identity-file", key, "--kek-file", dir.File(vault.KEKFile)}, list...)...)
 		r := rigOn(t, to)
 		if err := r.sealedOpens(t, "document-"+d.DocumentID); errors.Is(err, eventstore.ErrErased) != (list[0] == "--shred-list") {
 			t.Errorf("restored with %s: %v", list[0], err)
@@ -761,8 +763,8 @@ func TestBackupUnderLoad(t *testing.T) {
 	}
 	clients.Wait()
 	for _, one := range all {
-		to := dataDir(filepath.Join(t.TempDir(), "restored"))
-		s.must(0, "restore", one.archive, "--data", string(to), "--identity-file", key, "--no-shred-list", "--yes", "--kek-file", d.dir.file(kekFile))
+		to := vault.DataDir(filepath.Join(t.TempDir(), "restored"))
+		s.must(0, "restore", one.archive, "--data", string(to), "--identity-file", key, "--no-shred-list", "--yes", "--kek-file", d.dir.File(vault.KEKFile))
 		if len(one.told) == 0 {
 			t.Fatal("nobody was told anything before the backup")
 		}
@@ -779,7 +781,7 @@ func TestBackupUnderLoad(t *testing.T) {
 
 // acknowledged compares a restored log with what clients were told before, and what
 // the key database says was answered with the log.
-func acknowledged(t *testing.T, dir dataDir, told map[domain.DocumentID]paper) {
+func acknowledged(t *testing.T, dir vault.DataDir, told map[domain.DocumentID]paper) {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), string(dir), sqlite.Options{})
 	if err != nil {
@@ -798,7 +800,7 @@ func acknowledged(t *testing.T, dir dataDir, told map[domain.DocumentID]paper) {
 			t.Errorf("a document at version %d was acknowledged before the backup, and %d events are in it", p.version, there["document-"+doc.String()])
 		}
 	}
-	db, err := keysdb.Open(t.Context(), dir.file(keysFile), sqlitedb.Options{})
+	db, err := keysdb.Open(t.Context(), dir.File(vault.KeysFile), sqlitedb.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -832,7 +834,7 @@ func acknowledged(t *testing.T, dir dataDir, told map[domain.DocumentID]paper) {
 // What the archive holds, decrypted, has nothing personal in it.
 func TestBackupHoldsNothingPersonal(t *testing.T) {
 	found := canaries{}
-	p := play(t, found, nil, vaultOptions{})
+	p := play(t, found, nil, vault.Options{})
 	innocent(t, found)
 	id, _ := ageKey(t)
 	out := filepath.Join(t.TempDir(), "coffre.age")
@@ -850,7 +852,7 @@ func TestBackupHoldsNothingPersonal(t *testing.T) {
 		t.Fatalf("%d bytes, %v", len(b), err)
 	}
 	f.in("what is in the archive", b, hits)
-	if _, err := backup.Read(t.Context(), strings.NewReader(readFile(t, out)), []age.Identity{id}, &restoreTarget{dir: dataDir(clear)}); err != nil {
+	if _, err := backup.Read(t.Context(), strings.NewReader(readFile(t, out)), []age.Identity{id}, &vault.RestoreTarget{Dir: vault.DataDir(clear)}); err != nil {
 		t.Fatal(err)
 	}
 	if files := f.below(t, hits, clear); files < 3 {
@@ -859,7 +861,7 @@ func TestBackupHoldsNothingPersonal(t *testing.T) {
 	for canary, where := range hits {
 		t.Errorf("%q stands in %s", canary, where)
 	}
-	for _, secret := range []string{kekFile, shredFile, devKeyFile} { // these are kept apart
+	for _, secret := range []string{vault.KEKFile, vault.ShredFile, vault.DevKeyFile} { // these are kept apart
 		if held := strings.TrimSpace(readFileIf(t, filepath.Join(p.dir, secret))); held != "" && bytes.Contains(b, []byte(held)) {
 			t.Errorf("%s is in the archive", secret)
 		}

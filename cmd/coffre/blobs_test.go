@@ -16,6 +16,7 @@ import (
 	"filippo.io/age"
 	"github.com/google/uuid"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/eventstore/blob/s3"
 	"coffre/eventstore/blob/s3/s3test"
@@ -33,17 +34,17 @@ func TestFilesInABucket(t *testing.T) {
 	if err := errors.Join(os.WriteFile(ca, server.CA(), 0o600), os.WriteFile(secret, []byte(bucket.SecretKey+"\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	config := &BlobsConfig{Bucket: bucket.Bucket, Prefix: bucket.Prefix, Endpoint: bucket.Endpoint, Region: bucket.Region, AccessKey: bucket.AccessKey, SecretKeyFile: secret, CAFile: ca}
-	dir := dataDir(t.TempDir())
-	v, err := openVault(t.Context(), dir, vaultOptions{Blobs: config})
+	config := &vault.BlobsConfig{Bucket: bucket.Bucket, Prefix: bucket.Prefix, Endpoint: bucket.Endpoint, Region: bucket.Region, AccessKey: bucket.AccessKey, SecretKeyFile: secret, CAFile: ca}
+	dir := vault.DataDir(t.TempDir())
+	v, err := vault.Open(t.Context(), dir, vault.Options{Blobs: config})
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := token.OpenDevKey(dir.file(devKeyFile))
+	key, err := token.OpenDevKey(dir.File(vault.DevKeyFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{opened: v, dir: dir, key: key}
+	r := &rig{Instance: v, dir: dir, key: key}
 	issuer := grantFor(domain.RoleIssuer, orgA, domain.CitizenID{})
 	file := r.upload(t, issuer, apitest.PDF)
 	var doc struct{ DocumentID string }
@@ -56,12 +57,12 @@ func TestFilesInABucket(t *testing.T) {
 	if all := server.Objects(t, bucket.Bucket); len(all) != 1 || all[0] != bucket.Prefix+file {
 		t.Errorf("%q", all)
 	}
-	if _, err := os.Stat(dir.file(blobsFolder)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(dir.File(vault.BlobsFolder)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a folder of files was made: %v", err)
 	}
 	id, identity := ageKey(t)
-	archive, restored := filepath.Join(t.TempDir(), "bucket.age"), dataDir(filepath.Join(t.TempDir(), "restored"))
-	taken, err := v.core.Backups.Begin(t.Context(), []age.Recipient{id.Recipient()})
+	archive, restored := filepath.Join(t.TempDir(), "bucket.age"), vault.DataDir(filepath.Join(t.TempDir(), "restored"))
+	taken, err := v.Core.Backups.Begin(t.Context(), []age.Recipient{id.Recipient()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,7 @@ func TestFilesInABucket(t *testing.T) {
 	var erasure struct{ ErasureID string }
 	r.post(t, me, "/erasures", `{"citizenId":"`+me.Citizen.String()+`","scope":"document","documentId":"`+doc.DocumentID+`","reason":"citizenRequest"}`, &erasure)
 	r.post(t, grantFor(domain.RolePrivacyOfficer, "", domain.CitizenID{}), "/erasures/"+erasure.ErasureID+"/approve", "", nil)
-	if err := v.core.Worked(t.Context()); err != nil {
+	if err := v.Core.Worked(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if all := server.Objects(t, bucket.Bucket); len(all) != 0 {
@@ -83,23 +84,23 @@ func TestFilesInABucket(t *testing.T) {
 	if err := v.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openVault(t.Context(), dir, vaultOptions{}); !errors.Is(err, errBlobsElsewhere) {
+	if _, err := vault.Open(t.Context(), dir, vault.Options{}); !errors.Is(err, vault.ErrBlobsElsewhere) {
 		t.Errorf("%v", err)
 	}
 	// A backup has the files, too, and a restore puts them beside the data: there they
 	// are read, and not looked for in a bucket.
-	(&shell{t: t}).must(0, "restore", archive, "--data", string(restored), "--identity-file", identity, "--no-shred-list", "--yes", "--kek-file", dir.file(kekFile))
+	(&shell{t: t}).must(0, "restore", archive, "--data", string(restored), "--identity-file", identity, "--no-shred-list", "--yes", "--kek-file", dir.File(vault.KEKFile))
 	again := rigOn(t, restored)
 	if got := again.get(t, me, "/documents/"+doc.DocumentID+"/attachments/"+file); got.Body.String() != apitest.PDF {
 		t.Errorf("restored: %d %q", got.Code, got.Body)
 	}
 	again.close(t)
-	if _, err := openVault(t.Context(), restored, vaultOptions{Blobs: config}); !errors.Is(err, errBlobsHere) {
+	if _, err := vault.Open(t.Context(), restored, vault.Options{Blobs: config}); !errors.Is(err, vault.ErrBlobsHere) {
 		t.Errorf("files beside the data are not looked at: %v", err)
 	}
 	missing := *config
 	missing.Bucket = "nobody-has-it"
-	if _, err := openVault(t.Context(), dir, vaultOptions{Blobs: &missing}); !errors.Is(err, s3.ErrBucket) {
+	if _, err := vault.Open(t.Context(), dir, vault.Options{Blobs: &missing}); !errors.Is(err, s3.ErrBucket) {
 		t.Errorf("%v", err)
 	}
 }
@@ -137,7 +138,7 @@ func TestFilesOverHTTP(t *testing.T) {
 	}
 	stored := func() (n int) {
 		t.Helper()
-		all, err := filepath.Glob(filepath.Join(r.dir.file(blobsFolder), "*", "*"))
+		all, err := filepath.Glob(filepath.Join(r.dir.File(vault.BlobsFolder), "*", "*"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +200,7 @@ func TestFilesOverHTTP(t *testing.T) {
 		t.Errorf("%v %s", err, b)
 	}
 
-	sealed := filepath.Join(r.dir.file(blobsFolder), file[:2], file)
+	sealed := filepath.Join(r.dir.File(vault.BlobsFolder), file[:2], file)
 	f, err := os.OpenFile(sealed, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)

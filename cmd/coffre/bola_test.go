@@ -58,7 +58,7 @@ func (r *rig) citizen(t *testing.T, ssin string) domain.CitizenID {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := r.ring.Resolve(t.Context(), number)
+	id, err := r.Ring.Resolve(t.Context(), number)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestNobodyLearnsOfOthersThings(t *testing.T) {
 		`{"ssin":"`+ssinC+`","documentType":"marriageCertificate","sourceReference":"bola-c","validFrom":"2020-01-02","content":{"certificateNumber":"4712","country":"BE","date":"2020-01-02"}}`, &struct{}{})
 	mine := r.settle(t, ssinA, ssinC, "bola-a")
 	theirs := r.settle(t, ssinB, ssinA, "bola-b")
-	if err := r.runner.CatchUp(t.Context()); err != nil {
+	if err := r.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	nothing := holdings{}

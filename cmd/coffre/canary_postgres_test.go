@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/eventstore/postgres/pgtest"
 )
 
@@ -27,7 +28,7 @@ func TestCanaryOnPostgreSQL(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer super.Close()
-	p := play(t, found, paths, vaultOptions{Stores: StoresConfig{Log: dsn}})
+	p := play(t, found, paths, vault.Options{Stores: vault.StoresConfig{Log: dsn}})
 	innocent(t, found)
 	f, hits := newFinder(found), map[string]string{}
 	f.below(t, hits, p.dir, p.temp)

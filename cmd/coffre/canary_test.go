@@ -18,6 +18,7 @@ import (
 	"testing"
 	"unicode/utf16"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/domain/domaintest"
 	"coffre/eventstore"
@@ -209,7 +210,7 @@ type played struct {
 
 // play runs the demo and the import on a vault in a folder of its own, and adds
 // the demo's invented people to the canaries.
-func play(t *testing.T, c canaries, paths []string, o vaultOptions) *played {
+func play(t *testing.T, c canaries, paths []string, o vault.Options) *played {
 	t.Helper()
 	p := &played{dir: t.TempDir(), temp: t.TempDir()}
 	t.Setenv("TMPDIR", p.temp)
@@ -218,7 +219,7 @@ func play(t *testing.T, c canaries, paths []string, o vaultOptions) *played {
 		t.Helper()
 		var out, errs bytes.Buffer
 		program := newProgram(terminal{In: strings.NewReader(""), Out: &out, Err: &errs, Getenv: func(string) string { return "" }})
-		program.open = func(ctx context.Context, dir dataDir) (runningVault, error) { return openVault(ctx, dir, o) }
+		program.open = func(ctx context.Context, dir vault.DataDir) (runningVault, error) { return vault.Open(ctx, dir, o) }
 		if code := program.run(t.Context(), append(args, "--data", p.dir)); code != 0 {
 			t.Fatalf("coffre %s: exit %d\n%s%s", args[0], code, out.Bytes(), errs.Bytes())
 		}
@@ -307,7 +308,7 @@ func innocent(t *testing.T, c canaries) {
 func play0(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	v, err := openVault(t.Context(), dataDir(dir), vaultOptions{})
+	v, err := vault.Open(t.Context(), vault.DataDir(dir), vault.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,7 +323,7 @@ func TestCanary(t *testing.T) {
 	if paths == nil {
 		return
 	}
-	p := play(t, found, paths, vaultOptions{})
+	p := play(t, found, paths, vault.Options{})
 	innocent(t, found)
 	f, hits := newFinder(found), map[string]string{}
 	if files := f.below(t, hits, p.dir, p.temp); files < 5 {
@@ -343,7 +344,7 @@ func TestCanaryInVault(t *testing.T) {
 	}
 	s := vaulttest.Start(t)
 	audit := s.Audit(t)
-	p := play(t, found, paths, vaultOptions{Vault: vaultOf(t, s)})
+	p := play(t, found, paths, vault.Options{Transit: vaultOf(t, s)})
 	innocent(t, found)
 	f, hits := newFinder(found), map[string]string{}
 	if files := f.below(t, hits, p.dir, p.temp, s.Dir()); files < 10 {
@@ -379,7 +380,7 @@ func TestCanaryDiesWithoutSealing(t *testing.T) {
 		return
 	}
 	innocent(t, found)
-	p := play(t, found, paths, vaultOptions{Sealing: func(s eventstore.Sealer) eventstore.Sealer { return unsealed{s} }})
+	p := play(t, found, paths, vault.Options{Sealing: func(s eventstore.Sealer) eventstore.Sealer { return unsealed{s} }})
 	hits := map[string]string{}
 	newFinder(found).below(t, hits, p.dir)
 	if len(hits) < len(found)/2 {

@@ -6,10 +6,13 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/bench"
+	"coffre/cmd/coffre/vault"
 )
 
 func newBench(p *program) *cobra.Command {
-	o := benchOptions{Out: p.Out, Err: p.Err}
+	o := bench.Options{Out: p.Out, Err: p.Err}
 	var only []string
 	var dir string
 	var asJSON bool
@@ -20,7 +23,7 @@ nothing around it, taking turns within one run: only the ratios mean anything el
 It prints first how often this disk syncs and this processor hashes. It works in a new
 directory that it removes, and needs no network. The default takes some six minutes;
 --full adds a vault of a million events and a build from nothing, which needs the sources.
-What needs PostgreSQL is measured on the server that --postgres or ` + benchVariable + `
+What needs PostgreSQL is measured on the server that --postgres or ` + bench.PostgresVariable + `
 names, in a database made for it and dropped, and left out without one.
 
 T8 and T9 need a HashiCorp Vault for trying out, which COFFRE_VAULT_ADDR and what goes
@@ -32,23 +35,23 @@ with it name, and rotate its key; without one they are left out.`,
   coffre bench --postgres postgres://maker@127.0.0.1/postgres --only T10,T11,T13`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			config, err := FromEnv(p.env)
+			config, err := vault.FromEnv(p.env)
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			o.Vault = config.Vault
+			o.Transit = config.Transit
 			if o.Rounds < 1 || o.Rounds > 1000 {
 				return usage("--rounds is from 1 to 1000")
 			}
-			if o.Citizens < 1 || o.Citizens > 10*manyCitizens {
-				return usage("--citizens is from 1 to %d", 10*manyCitizens)
+			if o.Citizens < 1 || o.Citizens > 10*bench.ManyCitizens {
+				return usage("--citizens is from 1 to %d", 10*bench.ManyCitizens)
 			}
 			for _, name := range only {
-				if err := oneOf("only", name, targetNames()...); err != nil {
+				if err := oneOf("only", name, bench.Targets()...); err != nil {
 					return err
 				}
 			}
-			if o.Postgres, err = p.address("postgres", o.Postgres, benchVariable); err != nil {
+			if o.Postgres, err = p.address("postgres", o.Postgres, bench.PostgresVariable); err != nil {
 				return err
 			}
 			if o.Dir, err = os.MkdirTemp(dir, "coffre-bench-"); err != nil {
@@ -59,20 +62,20 @@ with it name, and rotate its key; without one they are left out.`,
 				o.JSON = func(m any) error { return p.printJSON(m) }
 			}
 			o.Processors = p.env("GOMAXPROCS")
-			if err = runBench(cmd.Context(), o, only); errors.Is(err, errNoAddress) {
-				return &exitError{exitUsage, errNoAddress}
+			if err = bench.Run(cmd.Context(), o, only); errors.Is(err, bench.ErrNoAddress) {
+				return &exitError{exitUsage, bench.ErrNoAddress}
 			}
 			return err
 		},
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&only, "only", nil, "only these `targets`, with commas between")
-	f.IntVar(&o.Rounds, "rounds", benchRounds, "how often both sides take turns")
+	f.IntVar(&o.Rounds, "rounds", bench.Rounds, "how often both sides take turns")
 	f.BoolVar(&o.Full, "full", false, "also what takes long: a million events, a build from nothing")
 	f.StringVar(&dir, "dir", "", "work below this `directory`, on the disk to be measured (default: the system's for temporary files)")
-	f.IntVar(&o.Citizens, "citizens", manyCitizens, "how many `citizens` T9 has")
+	f.IntVar(&o.Citizens, "citizens", bench.ManyCitizens, "how many `citizens` T9 has")
 	f.StringVar(&o.Profile, "profile", "", "write CPU profiles of what is measured to this `directory`")
-	f.StringVar(&o.Postgres, "postgres", "", "`address` of a PostgreSQL, of a role that may create databases, without a password (default: "+benchVariable+")")
+	f.StringVar(&o.Postgres, "postgres", "", "`address` of a PostgreSQL, of a role that may create databases, without a password (default: "+bench.PostgresVariable+")")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

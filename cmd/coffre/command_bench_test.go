@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"coffre/cmd/coffre/bench"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/seal/transit/vaulttest"
 )
@@ -15,9 +16,9 @@ import (
 func TestBenchTellsOneObjectToALine(t *testing.T) {
 	s := &shell{t: t}
 	got := s.must(0, "bench", "--only", "T1", "--rounds", "1", "--json", "--dir", t.TempDir())
-	names := map[string]measure{}
+	names := map[string]bench.Measure{}
 	for _, line := range strings.Split(strings.TrimSpace(got.out), "\n") {
-		var m measure
+		var m bench.Measure
 		if err := json.Unmarshal([]byte(line), &m, json.RejectUnknownMembers(true)); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
@@ -34,7 +35,7 @@ func TestBenchTellsOneObjectToALine(t *testing.T) {
 func TestBenchOnPostgreSQL(t *testing.T) {
 	server := pgtest.Shared(t)
 	super := server.Superuser(t, "postgres://x/postgres")
-	s := inEnvironment(t, map[string]string{benchVariable: super})
+	s := inEnvironment(t, map[string]string{bench.PostgresVariable: super})
 	got := s.must(0, "bench", "--only", "T10", "--rounds", "1", "--json", "--dir", t.TempDir())
 	if !strings.Contains(got.out, `"name":"T10"`) {
 		t.Error(got.out)
@@ -65,7 +66,7 @@ func TestBenchWithVault(t *testing.T) {
 	sh := &shell{t: t, adapt: func(p *program) { p.Getenv = func(name string) string { return env[name] } }}
 	var names []string
 	for line := range strings.Lines(sh.must(0, "bench", "--only", "T8,T9", "--rounds", "1", "--citizens", "3000", "--json").out) {
-		var m measure
+		var m bench.Measure
 		if err := json.Unmarshal([]byte(line), &m); err != nil {
 			t.Fatal(err)
 		}

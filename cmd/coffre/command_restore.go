@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/eventstore/backup"
 )
 
@@ -40,13 +41,13 @@ The key-encryption key is not in a backup. One that lies in a file is put in pla
 					return err
 				}
 			}
-			dir := dataDir(data)
-			release, err := dir.own()
+			dir := vault.DataDir(data)
+			release, err := dir.Own()
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, release()) }()
-			found, _, sum, err := p.readBackup(cmd.Context(), args[0], &restoring{dir: dir, with: with, shreds: list, kek: kek})
+			found, _, sum, err := p.readBackup(cmd.Context(), args[0], &vault.Restore{Dir: dir, Identities: with, ShredList: list, KEKFile: kek})
 			if err != nil {
 				return err
 			}

@@ -9,12 +9,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/domain/citizen"
 )
 
 // serveOptions is how a server is to run, checked.
 type serveOptions struct {
-	Data     dataDir
+	Data     vault.DataDir
 	Listen   string // host:port
 	Dev      bool   // tokens of `coffre token` count
 	Registry string // folder to publish when the log has no registry; "": the one in the binary
@@ -28,10 +29,10 @@ type serveOptions struct {
 
 	Kurrent kurrentFlags
 
-	Blobs      *BlobsConfig        // from the environment; nil: files lie in a folder
-	Vault      *VaultConfig        // from the environment; nil: keys lie in a file
-	Retentions *citizen.Retentions // from the environment; nil: not stated
-	Stores     StoresConfig        // from the flags and the environment
+	Blobs      *vault.BlobsConfig   // from the environment; nil: files lie in a folder
+	Vault      *vault.TransitConfig // from the environment; nil: keys lie in a file
+	Retentions *citizen.Retentions  // from the environment; nil: not stated
+	Stores     vault.StoresConfig   // from the flags and the environment
 
 	Notice time.Duration // how long requests are still taken after the process was told to end
 }
@@ -39,7 +40,7 @@ type serveOptions struct {
 func newServe(p *program) *cobra.Command {
 	var o serveOptions
 	var data string
-	var at StoresConfig
+	var at vault.StoresConfig
 	cmd := &cobra.Command{
 		Use: "serve --data DIR (--dev | --oidc-issuer URL)", Short: "Serve the vault over HTTP",
 		Long: `Serves the vault of a data directory and makes the directory when it is not there.
@@ -69,16 +70,16 @@ final by them, and never without.`,
   coffre serve --dev --data data --kurrent-listen 127.0.0.1:2113    for auditors' tools`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Data = dataDir(data)
-			config, err := FromEnv(p.env)
+			o.Data = vault.DataDir(data)
+			config, err := vault.FromEnv(p.env)
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			o.Vault, o.Blobs, o.Retentions = config.Vault, config.Blobs, config.Retentions
+			o.Vault, o.Blobs, o.Retentions = config.Transit, config.Blobs, config.Retentions
 			if o.Stores, err = typedOver(at, config.Stores, ownPlaces); err != nil {
 				return err
 			}
-			if !cmd.Flags().Changed("leave-notice") && onPostgres(o.Stores.in(o.Data).Keys) {
+			if !cmd.Flags().Changed("leave-notice") && vault.OnPostgres(o.Stores.In(o.Data).Keys) {
 				o.Notice = notice
 			}
 			if err := o.check(); err != nil {

@@ -3,23 +3,25 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"coffre/cmd/coffre/vault"
 )
 
 // Beyond loopback only with keys in Vault and a provider that vouches for callers.
 func TestWhereToListen(t *testing.T) {
-	vault := &VaultConfig{Address: "https://v:8200"}
+	transit := &vault.TransitConfig{Address: "https://v:8200"}
 	const everywhere, here = "0.0.0.0:8080", "127.0.0.1:8080"
 	for _, tc := range []struct {
 		o       serveOptions
 		refused string
 	}{
 		{serveOptions{Listen: here, Dev: true}, ""},
-		{serveOptions{Listen: here, Dev: true, Vault: vault}, ""},
+		{serveOptions{Listen: here, Dev: true, Vault: transit}, ""},
 		{serveOptions{Listen: everywhere, Dev: true}, "keys in a file"},
 		{serveOptions{Listen: everywhere, OIDCIssuer: "https://i"}, "keys in a file"},
-		{serveOptions{Listen: everywhere, Dev: true, Vault: vault}, "--oidc-issuer"},
-		{serveOptions{Listen: everywhere, OIDCIssuer: "https://i", Vault: vault}, ""},
-		{serveOptions{Listen: everywhere, OIDCIssuer: "http://i.example", Vault: vault}, "--oidc-issuer"},
+		{serveOptions{Listen: everywhere, Dev: true, Vault: transit}, "--oidc-issuer"},
+		{serveOptions{Listen: everywhere, OIDCIssuer: "https://i", Vault: transit}, ""},
+		{serveOptions{Listen: everywhere, OIDCIssuer: "http://i.example", Vault: transit}, "--oidc-issuer"},
 	} {
 		err := tc.o.check()
 		if (err == nil) != (tc.refused == "") || err != nil && !strings.Contains(err.Error(), tc.refused) {

@@ -15,11 +15,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coffre/cmd/coffre/client"
+	"coffre/cmd/coffre/files"
+	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/handlers/api"
 	"coffre/handlers/api/token"
-
-	"coffre/cmd/coffre/client"
 )
 
 // Times of a connection.
@@ -40,7 +41,7 @@ type runningVault interface {
 }
 
 // opener starts the vault of a data directory that this process owns.
-type opener func(context.Context, dataDir) (runningVault, error)
+type opener func(context.Context, vault.DataDir) (runningVault, error)
 
 // where says which vault a command asks.
 type where struct {
@@ -79,9 +80,9 @@ func (p *program) connect(ctx context.Context, w where, mayCreate bool) (connect
 	if w.url != "" {
 		return p.connectRemote(w)
 	}
-	dir := dataDir(w.data)
+	dir := vault.DataDir(w.data)
 	if !mayCreate {
-		there, err := dir.exists()
+		there, err := dir.Exists()
 		if err != nil {
 			return nil, err
 		}
@@ -145,11 +146,11 @@ func (p *program) readSecret(name string) (string, error) {
 	var b []byte
 	var err error
 	if name == "-" {
-		b, err = readSome(p.In, maxSecret)
+		b, err = files.ReadAtMost(p.In, files.MaxSecret)
 	} else {
 		var f *os.File
 		if f, err = os.Open(name); err == nil {
-			b, err = readSome(f, maxSecret)
+			b, err = files.ReadAtMost(f, files.MaxSecret)
 			err = errors.Join(err, f.Close())
 		}
 	}
@@ -169,7 +170,7 @@ func httpClient(t http.RoundTripper) *http.Client {
 // become the owner.
 type local struct {
 	p    *program
-	dir  dataDir
+	dir  vault.DataDir
 	key  *token.DevKey
 	http *http.Client
 	seen client.Position
@@ -178,11 +179,11 @@ type local struct {
 	stop func() error // ends what we opened ourselves; nil: the directory is another's
 }
 
-func (p *program) connectLocal(ctx context.Context, dir dataDir) (connection, error) {
-	if err := dir.create(); err != nil {
+func (p *program) connectLocal(ctx context.Context, dir vault.DataDir) (connection, error) {
+	if err := dir.Create(); err != nil {
 		return nil, err
 	}
-	key, err := token.OpenDevKey(dir.file(devKeyFile))
+	key, err := token.OpenDevKey(dir.File(vault.DevKeyFile))
 	if err != nil {
 		return nil, err
 	}
@@ -216,35 +217,35 @@ func (l *local) reach(ctx context.Context) (net.Conn, error) {
 	patience := time.NewTimer(l.p.patience)
 	defer patience.Stop()
 	for {
-		conn, err := l.dir.dial(ctx)
-		if err == nil || errors.Is(err, errSocketPath) {
+		conn, err := l.dir.Dial(ctx)
+		if err == nil || errors.Is(err, vault.ErrSocketPath) {
 			return conn, err
 		}
 		err = l.takeOver(ctx)
 		if err == nil { // however long that took
-			return l.dir.dial(ctx)
+			return l.dir.Dial(ctx)
 		}
-		if !errors.Is(err, errOwned) {
+		if !errors.Is(err, vault.ErrOwned) {
 			return nil, err
 		}
 		select { // its owner starts, or stops; either ends
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-patience.C:
-			return nil, fmt.Errorf("%w and does not answer on its control socket", errOwned)
+			return nil, fmt.Errorf("%w and does not answer on its control socket", vault.ErrOwned)
 		case <-time.After(takeOverBy):
 		}
 	}
 }
 
-// takeOver opens the vault in this process. errOwned: another process has it.
+// takeOver opens the vault in this process. ErrOwned: another process has it.
 func (l *local) takeOver(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stop != nil {
-		return errOwned // by us, and about to listen no more
+		return vault.ErrOwned // by us, and about to listen no more
 	}
-	release, err := l.dir.own()
+	release, err := l.dir.Own()
 	if err != nil {
 		return err
 	}
@@ -254,12 +255,12 @@ func (l *local) takeOver(ctx context.Context) error {
 
 // openHere opens the vault in this process and lets the control socket lead to
 // it, for us and for whoever comes while we run.
-func (p *program) openHere(ctx context.Context, dir dataDir, release func() error) (stop func() error, err error) {
+func (p *program) openHere(ctx context.Context, dir vault.DataDir, release func() error) (stop func() error, err error) {
 	v, err := p.open(ctx, dir)
 	if err != nil {
 		return nil, errors.Join(err, release())
 	}
-	l, err := dir.listen(ctx)
+	l, err := dir.Listen(ctx)
 	if err != nil {
 		return nil, errors.Join(err, v.Close(), release())
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"coffre/cmd/coffre/client"
+	"coffre/cmd/coffre/vault"
 	"coffre/handlers/api"
 )
 
@@ -35,10 +36,10 @@ func TestVaultIsOpenedHereWhenNobodyOwnsIt(t *testing.T) {
 			t.Errorf("out %q", got.out)
 		}
 	}
-	if _, err := os.Lstat(dataDir(dir).file(socketFile)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(vault.DataDir(dir).File(vault.SocketFile)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the control socket is left: %v", err)
 	}
-	release, err := dataDir(dir).own()
+	release, err := vault.DataDir(dir).Own()
 	if err != nil {
 		t.Fatalf("the directory is still owned: %v", err)
 	}
@@ -53,15 +54,15 @@ func TestVaultOfAnotherProcessIsAskedByItsSocket(t *testing.T) {
 		"path that a socket's address cannot hold": filepath.Join(t.TempDir(), strings.Repeat("deep/", 30)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			release, err := dataDir(dir).own()
+			release, err := vault.DataDir(dir).Own()
 			if err != nil {
 				t.Fatal(err)
 			}
 			// What a process that was killed left behind must not be in the way.
-			if err := os.WriteFile(dataDir(dir).file(socketFile), nil, 0o600); err != nil {
+			if err := os.WriteFile(vault.DataDir(dir).File(vault.SocketFile), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			l, err := dataDir(dir).listen(t.Context())
+			l, err := vault.DataDir(dir).Listen(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,7 +84,7 @@ func TestVaultOfAnotherProcessIsAskedByItsSocket(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			info, err := os.Stat(dataDir(dir).file(socketFile))
+			info, err := os.Stat(vault.DataDir(dir).File(vault.SocketFile))
 			if err != nil || info.Mode().Perm() != 0o600 || info.Mode()&fs.ModeSocket == 0 {
 				t.Errorf("control socket: %v, %v", info.Mode(), err)
 			}
@@ -105,7 +106,7 @@ func TestOwnerWhoGoes(t *testing.T) {
 		p := newProgram(terminal{Out: io.Discard, Err: io.Discard})
 		answering(t, healthy(t)).adapt(p)
 		open := p.open
-		p.open = func(ctx context.Context, d dataDir) (runningVault, error) {
+		p.open = func(ctx context.Context, d vault.DataDir) (runningVault, error) {
 			opened.Add(1)
 			return open(ctx, d)
 		}
@@ -143,7 +144,7 @@ func TestOwnerWhoGoes(t *testing.T) {
 
 func TestOwnerWhoDoesNotAnswer(t *testing.T) {
 	dir := t.TempDir()
-	release, err := dataDir(dir).own()
+	release, err := vault.DataDir(dir).Own()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,21 +154,21 @@ func TestOwnerWhoDoesNotAnswer(t *testing.T) {
 		}
 	}()
 	got := (&shell{t: t}).must(exitFailed, "health", "--data", dir)
-	if !strings.Contains(got.err, errOwned.Error()) {
+	if !strings.Contains(got.err, vault.ErrOwned.Error()) {
 		t.Errorf("err %q", got.err)
 	}
-	if got := (&shell{t: t}).must(exitFailed, "serve", "--dev", "--data", dir, "--listen", "127.0.0.1:0"); !strings.Contains(got.err, errOwned.Error()) {
+	if got := (&shell{t: t}).must(exitFailed, "serve", "--dev", "--data", dir, "--listen", "127.0.0.1:0"); !strings.Contains(got.err, vault.ErrOwned.Error()) {
 		t.Errorf("a second server: %q", got.err)
 	}
 }
 
 func TestDirectoryIsGivenBackWhenTheSocketCannotBe(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dataDir(dir).file(socketFile), "in the way"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(vault.DataDir(dir).File(vault.SocketFile), "in the way"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	answering(t, healthy(t)).must(exitFailed, "health", "--data", dir)
-	release, err := dataDir(dir).own()
+	release, err := vault.DataDir(dir).Own()
 	if err != nil {
 		t.Fatalf("the directory is still owned: %v", err)
 	}

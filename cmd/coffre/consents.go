@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
+	"coffre/cmd/coffre/files"
 	"coffre/domain"
 	"coffre/handlers/api"
 )
@@ -158,10 +159,10 @@ func shownText(file string, g api.ConsentGrant) (string, error) {
 	if file != "" {
 		f, err := os.Open(file)
 		if err != nil {
-			return "", fmt.Errorf("text file: %w", cause(err))
+			return "", fmt.Errorf("text file: %w", files.Cause(err))
 		}
 		defer f.Close()
-		b, err := readSome(f, maxShown)
+		b, err := files.ReadAtMost(f, maxShown)
 		if err != nil {
 			return "", fmt.Errorf("text file: %w", err)
 		}

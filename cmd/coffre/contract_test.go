@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"coffre/cmd/coffre/vault"
 	samples "coffre/deploy/registry"
 	"coffre/domain"
 	"coffre/handlers/api"
@@ -23,7 +24,7 @@ import (
 // judged is a vault whose every answer is held against the contract by a reader
 // of OpenAPI that is not ours.
 type judged struct {
-	*opened
+	*vault.Instance
 	validator *apitest.Validator
 }
 
@@ -35,8 +36,8 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 	dir := t.TempDir()
 	var v judged
 	program := newProgram(terminal{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard, Getenv: func(string) string { return "" }})
-	program.open = func(ctx context.Context, d dataDir) (runningVault, error) {
-		o, err := openVault(ctx, d, vaultOptions{})
+	program.open = func(ctx context.Context, d vault.DataDir) (runningVault, error) {
+		o, err := vault.Open(ctx, d, vault.Options{})
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +58,7 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 	note()
 
 	// The rest, on the same data.
-	o, err := openVault(t.Context(), dataDir(dir), vaultOptions{})
+	o, err := vault.Open(t.Context(), vault.DataDir(dir), vault.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,15 +67,15 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if err := o.runner.CatchUp(t.Context()); err != nil {
+	if err := o.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	v = judged{o, apitest.Validating(t, api.Contract(), o.Handler())}
-	key, err := token.OpenDevKey(dataDir(dir).file(devKeyFile))
+	key, err := token.OpenDevKey(vault.DataDir(dir).File(vault.DevKeyFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{opened: o, dir: dataDir(dir), key: key}
+	r := &rig{Instance: o, dir: vault.DataDir(dir), key: key}
 	r.front = v.validator
 	restOfTheContract(t, r)
 	note()
@@ -101,7 +102,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	issuer, officer, operator := grantFor(domain.RoleIssuer, orgA, domain.CitizenID{}), grantFor(domain.RolePrivacyOfficer, "", domain.CitizenID{}), grantFor(domain.RoleOperator, "", domain.CitizenID{})
 	r.settle(t, ssinB, ssinA, "rest-b") // so that a representative is known
 	things := r.settle(t, ssinA, ssinB, "rest-a")
-	if err := r.runner.CatchUp(t.Context()); err != nil {
+	if err := r.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	a, b := r.citizen(t, ssinA), r.citizen(t, ssinB)
@@ -154,7 +155,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	id, _ := ageKey(t)
 	taken := r.post(t, operator, "/backups", `{"recipients":["`+id.Recipient().String()+`"]}`, nil)
 	r.post(t, operator, "/backups/reportVerified", fmt.Sprintf(`{"sha256":"%x"}`, sha256.Sum256(taken.Body.Bytes())), &struct{}{})
-	r.core.Backups = nil // as where the databases have tools of their own
+	r.Core.Backups = nil // as where the databases have tools of their own
 	r.post(t, operator, "/backups/reportElsewhere", fmt.Sprintf(`{"takenAt":"2026-03-01T02:00:00Z","sha256":"%x"}`, sha256.Sum256([]byte("a manifest"))), &struct{}{})
 	r.get(t, operator, "/registry")
 	r.get(t, operator, "/health")

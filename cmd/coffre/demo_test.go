@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"coffre/cmd/coffre/vault"
 )
 
 // TestDemo plays the story twice on one directory, once for people and once for a
@@ -51,7 +53,7 @@ func TestDemoSeesWhatIsWrong(t *testing.T) {
 			s := onDisk(t)
 			s.adapt = func(p *program) {
 				open := p.open
-				p.open = func(ctx context.Context, dir dataDir) (runningVault, error) {
+				p.open = func(ctx context.Context, dir vault.DataDir) (runningVault, error) {
 					v, err := open(ctx, dir)
 					if err != nil {
 						return nil, err

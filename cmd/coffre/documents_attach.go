@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
+	"coffre/cmd/coffre/files"
 	"coffre/domain"
 	"coffre/domain/document"
 	"coffre/handlers/api"
@@ -53,12 +54,12 @@ nowhere.`,
 			}
 			f, err := os.Open(args[0])
 			if err != nil {
-				return fmt.Errorf("read %s: %w", args[0], cause(err))
+				return fmt.Errorf("read %s: %w", args[0], files.Cause(err))
 			}
 			defer func() { err = errors.Join(err, f.Close()) }()
 			info, err := f.Stat()
 			if err != nil {
-				return fmt.Errorf("read %s: %w", args[0], cause(err))
+				return fmt.Errorf("read %s: %w", args[0], files.Cause(err))
 			}
 			return p.asks(cmd.Context(), at, g, func(c *client.Client) error {
 				r, err := client.Read[api.AttachmentReceipt](c.UploadAttachment(cmd.Context(), api.UploadAttachmentParams{IdempotencyKey: uuid.New()},
@@ -116,14 +117,14 @@ sees it.`,
 				defer func() { err = errors.Join(err, body.Close()) }()
 				copied := func(w io.Writer) error {
 					if _, err := io.Copy(w, body); err != nil {
-						return fmt.Errorf("download the file: %w", cause(err))
+						return fmt.Errorf("download the file: %w", files.Cause(err))
 					}
 					return nil
 				}
 				if out == "-" {
 					return copied(p.Out)
 				}
-				return writeWhole(out, copied)
+				return files.WriteWhole(out, copied)
 			})
 		},
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"coffre/cmd/coffre/client"
+	"coffre/cmd/coffre/files"
 	"coffre/handlers/api"
 )
 
@@ -53,7 +54,7 @@ reason, never with what it says.`,
 			}
 			for _, name := range args { // before a vault is made for them
 				if _, err := os.Stat(name); name != "-" && err != nil {
-					return fmt.Errorf("%s: %w", name, cause(err))
+					return fmt.Errorf("%s: %w", name, files.Cause(err))
 				}
 			}
 			v, err := p.connect(cmd.Context(), at, true)
@@ -100,7 +101,7 @@ func (i *importer) file(ctx context.Context, name string) (err error) {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, cause(err))
+			return fmt.Errorf("%s: %w", name, files.Cause(err))
 		}
 		defer f.Close()
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
@@ -162,7 +163,7 @@ func (i *importer) read(name string, in io.Reader, each func(line) error) error 
 			i.advance(len(b))
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("read %s: %w", name, cause(err))
+			return fmt.Errorf("read %s: %w", name, files.Cause(err))
 		}
 		body := bytes.TrimSpace(b)
 		switch l := (line{file: name, number: number}); {

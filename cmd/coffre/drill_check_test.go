@@ -13,7 +13,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/cmd/coffre/bench"
 	"coffre/cmd/coffre/client"
+	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/citizen"
@@ -31,7 +33,7 @@ func (d *drill) check(t *testing.T) {
 	if err := d.sound(ctx); err != nil {
 		t.Fatal(err)
 	}
-	v, err := openVault(ctx, d.dir, d.options)
+	v, err := vault.Open(ctx, d.dir, d.options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,15 +42,15 @@ func (d *drill) check(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if err := v.runner.CatchUp(ctx); err != nil {
+	if err := v.Runner.CatchUp(ctx); err != nil {
 		t.Fatal(err)
 	}
 	logged := readLogged(t, v)
 	logged.compare(t, d.told)
 
-	r := &rig{opened: v, dir: d.dir, key: d.key}
+	r := &rig{Instance: v, dir: d.dir, key: d.key}
 	before := d.shown(t, r)
-	if err := v.runner.Rebuild(ctx); err != nil {
+	if err := v.Runner.Rebuild(ctx); err != nil {
 		t.Fatal(err)
 	}
 	after := d.shown(t, r)
@@ -86,7 +88,7 @@ type logged struct {
 	lateUses, outOfTurn, repeated int
 }
 
-func readLogged(t *testing.T, v *opened) logged {
+func readLogged(t *testing.T, v *vault.Instance) logged {
 	t.Helper()
 	l := logged{
 		map[domain.CitizenID]int{}, map[domain.DocumentID]int{}, map[domain.DocumentID]int{}, map[domain.DocumentID]int{},
@@ -94,7 +96,7 @@ func readLogged(t *testing.T, v *opened) logged {
 		map[domain.AccessID]domain.ConsentID{}, 0, 0, 0,
 	}
 	seen := map[uuid.UUID]bool{}
-	for e, err := range v.core.Log.ReadAll(t.Context(), eventstore.Position{}, math.MaxInt) {
+	for e, err := range v.Core.Log.ReadAll(t.Context(), eventstore.Position{}, math.MaxInt) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +203,7 @@ func (d *drill) shown(t *testing.T, r *rig) []string {
 	var all []string
 	documents := 0
 	for _, person := range d.told.holders() {
-		id := r.citizen(t, benchSSIN(person).Reveal())
+		id := r.citizen(t, bench.SSIN(person).Reveal())
 		var w api.Wallet
 		all = append(all, r.read(t, drillCitizen(person), httptest.NewRequest(http.MethodGet, api.Base+"/citizens/"+id.String()+"/wallet", nil), &w))
 		documents += len(w.Items)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/cmd/coffre/bench"
 	"coffre/domain"
 	"coffre/handlers/api"
 	"coffre/handlers/api/token"
@@ -86,7 +87,7 @@ var (
 )
 
 func drillCitizen(person int) token.Grant {
-	return token.Grant{Role: domain.RoleCitizen, SSIN: benchSSIN(person)}
+	return token.Grant{Role: domain.RoleCitizen, SSIN: bench.SSIN(person)}
 }
 
 // household is the content of a version; no two are alike.
@@ -148,7 +149,7 @@ func named(r reply) (thing struct{ DocumentID, ConsentID string }) {
 func (c *drillClient) issue(ctx context.Context, person int) (domain.DocumentID, error) {
 	c.issued++
 	body := fmt.Sprintf(`{"ssin":"%s","documentType":"householdComposition","sourceReference":"%s-%d","validFrom":"2026-01-01","content":%s}`,
-		benchSSIN(person).Reveal(), c.name, c.issued, household(1))
+		bench.SSIN(person).Reveal(), c.name, c.issued, household(1))
 	var got api.DocumentReceipt
 	if err := c.settle(ctx, call{grant: drillIssuer, path: "/documents", body: body}, http.StatusCreated, &got); err != nil {
 		return got.DocumentID, err

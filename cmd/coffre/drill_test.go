@@ -22,6 +22,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/handlers/api"
 	"coffre/handlers/api/token"
@@ -162,7 +163,7 @@ func (d *drill) rotate(ctx context.Context) (n int, err error) {
 // drill is one directory, the server on it and what its clients were told.
 type drill struct {
 	t    *testing.T
-	dir  dataDir
+	dir  vault.DataDir
 	key  *token.DevKey
 	http *http.Client
 
@@ -173,8 +174,8 @@ type drill struct {
 	people         atomic.Int64
 	longest        time.Duration // from a start until the server was ready
 
-	env     []string     // of the server, beside the test's own
-	options vaultOptions // to open what it left
+	env     []string      // of the server, beside the test's own
+	options vault.Options // to open what it left
 
 	mu      sync.Mutex
 	now     *serving
@@ -211,8 +212,8 @@ func (p promised) holders() []int {
 }
 
 func newDrill(t *testing.T) *drill {
-	dir := dataDir(t.TempDir())
-	key, err := token.OpenDevKey(dir.file(devKeyFile))
+	dir := vault.DataDir(t.TempDir())
+	key, err := token.OpenDevKey(dir.File(vault.DevKeyFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +242,7 @@ type serving struct {
 func (d *drill) launch() (*serving, error) { return d.launchIn(d.dir) }
 
 // launchIn starts a server on a directory, with these among its arguments.
-func (d *drill) launchIn(dir dataDir, more ...string) (*serving, error) {
+func (d *drill) launchIn(dir vault.DataDir, more ...string) (*serving, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/cmd/coffre/bench"
 	"coffre/domain"
 	"coffre/eventstore/seal/transit/vaulttest"
 )
@@ -31,10 +32,10 @@ func TestVaultGoneUnderLoad(t *testing.T) {
 	long := os.Getenv("COFFRE_SOAK") == "1"
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	vault := vaulttest.Start(t)
-	cfg := vaultOf(t, vault)
+	server := vaulttest.Start(t)
+	cfg := vaultOf(t, server)
 	d := newDrill(t)
-	d.options.Vault = cfg
+	d.options.Transit = cfg
 	d.env = []string{
 		"COFFRE_VAULT_ADDR=" + cfg.Address, "COFFRE_VAULT_CA_FILE=" + cfg.CAFile,
 		"COFFRE_VAULT_ROLE=" + cfg.Application.Role, "COFFRE_VAULT_SECRET_ID_FILE=" + cfg.Application.SecretIDFile,
@@ -68,7 +69,7 @@ func TestVaultGoneUnderLoad(t *testing.T) {
 		if err := d.burn(ctx, 200); err != nil {
 			return err
 		}
-		vault.Kill(t)
+		server.Kill(t)
 		if long {
 			back := time.NewTimer(outage)
 			defer back.Stop()
@@ -80,8 +81,8 @@ func TestVaultGoneUnderLoad(t *testing.T) {
 		return d.turnedAway(ctx, turned)
 	}()
 	if err == nil {
-		vault.Boot(t)
-		vault.Unseal(t)
+		server.Boot(t)
+		server.Unseal(t)
 		d.mu.Lock()
 		issued := len(d.told.documents)
 		d.mu.Unlock()
@@ -113,7 +114,7 @@ func TestVaultGoneUnderLoad(t *testing.T) {
 	d.check(t)
 	words, hits := map[string]bool{"You allow it.": true}, map[string]string{}
 	for _, person := range d.told.holders() {
-		words[benchSSIN(person).Reveal()] = true
+		words[bench.SSIN(person).Reveal()] = true
 	}
 	newFinder(words).below(t, hits, string(d.dir))
 	for word, where := range hits { // invented, so it may be shown

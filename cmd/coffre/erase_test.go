@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/eventstore/seal/ringtest"
 	"coffre/handlers/api"
 )
@@ -202,7 +203,7 @@ func TestRestoredKeyRingIsShreddedAgain(t *testing.T) {
 					}
 				}
 				if !list {
-					if err := os.Remove(filepath.Join(e.dir, shredFile)); err != nil && !os.IsNotExist(err) {
+					if err := os.Remove(filepath.Join(e.dir, vault.ShredFile)); err != nil && !os.IsNotExist(err) {
 						t.Fatal(err)
 					}
 				}

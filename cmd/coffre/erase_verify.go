@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
+	"coffre/cmd/coffre/files"
 	"coffre/handlers/api"
 )
 
@@ -107,13 +108,13 @@ const maxCertificate, maxKeys = 64 << 20, 1 << 20
 // readFile reads a whole file; - is standard input.
 func (p *program) readFile(name string, limit int64) ([]byte, error) {
 	if name == "-" {
-		return readSome(p.In, limit)
+		return files.ReadAtMost(p.In, limit)
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	b, err := readSome(f, limit)
+	b, err := files.ReadAtMost(f, limit)
 	return b, errors.Join(err, f.Close())
 }
 
@@ -130,7 +131,7 @@ func (p *program) trusted(key string, certificate []byte) (ed25519.PublicKey, er
 	}
 	b, err := p.readFile(name, maxKeys)
 	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("%w: %w", errNoKey, cause(err))}
+		return nil, &exitError{exitUsage, fmt.Errorf("%w: %w", errNoKey, files.Cause(err))}
 	}
 	if k := publicKey(b); k != nil {
 		return k, nil
@@ -188,7 +189,7 @@ func (p *program) audit(v *verified, events string) (err error) {
 	if events != "-" {
 		f, err := os.Open(events)
 		if err != nil {
-			return &exitError{exitUsage, fmt.Errorf("events: %w", cause(err))}
+			return &exitError{exitUsage, fmt.Errorf("events: %w", files.Cause(err))}
 		}
 		defer f.Close() // it was only read
 		in = f
@@ -198,7 +199,7 @@ func (p *program) audit(v *verified, events string) (err error) {
 	for n := 1; ; n++ {
 		line, err := lines.ReadBytes('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("events: %w", cause(err))
+			return fmt.Errorf("events: %w", files.Cause(err))
 		}
 		if len(bytes.TrimSpace(line)) > 0 {
 			var e api.Event

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
+	"coffre/cmd/coffre/files"
 	"coffre/domain"
 	"coffre/handlers/api"
 )
@@ -126,5 +127,5 @@ func (p *program) export(ctx context.Context, c *client.Client, ask api.ExportCr
 	if out == "-" {
 		return file, fetch(p.Out)
 	}
-	return file, writeWhole(out, fetch)
+	return file, files.WriteWhole(out, fetch)
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/vault"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -170,9 +172,9 @@ func TestUsageMistakesAreCode2(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := &shell{t: t, adapt: func(p *program) {
 				p.serve = func(context.Context, terminal, serveOptions) error { t.Error("it serves"); return nil }
-				p.open = func(context.Context, dataDir) (runningVault, error) {
+				p.open = func(context.Context, vault.DataDir) (runningVault, error) {
 					t.Error("it opens a vault")
-					return nil, errOwned
+					return nil, vault.ErrOwned
 				}
 			}}
 			got := s.must(exitUsage, c.args...)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/handlers/api"
 	"coffre/handlers/api/apitest"
@@ -19,16 +20,16 @@ import (
 
 // rig is a real vault with tokens, without a network.
 type rig struct {
-	*opened
-	dir   dataDir
+	*vault.Instance
+	dir   vault.DataDir
 	key   *token.DevKey
 	front http.Handler // asked instead of the vault's own; nil: that one
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	dir := dataDir(t.TempDir())
-	v, err := openVault(t.Context(), dir, vaultOptions{})
+	dir := vault.DataDir(t.TempDir())
+	v, err := vault.Open(t.Context(), dir, vault.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,12 +38,12 @@ func newRig(t *testing.T) *rig {
 			t.Error(err)
 		}
 	})
-	key, err := token.OpenDevKey(dir.file(devKeyFile))
+	key, err := token.OpenDevKey(dir.File(vault.DevKeyFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{opened: v, dir: dir, key: key}
-	if err := v.runner.CatchUp(t.Context()); err != nil {
+	r := &rig{Instance: v, dir: dir, key: key}
+	if err := v.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -135,7 +136,7 @@ func TestMalformedRequests(t *testing.T) {
 	if len(calls) < 15 {
 		t.Fatalf("only %d operations with a body", len(calls))
 	}
-	before, err := r.core.Log.Store().Head(t.Context())
+	before, err := r.Core.Log.Store().Head(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +163,7 @@ func TestMalformedRequests(t *testing.T) {
 	if grown := int64(high.HeapAlloc) - int64(low.HeapAlloc); grown > 8<<20 {
 		t.Errorf("the heap grew by %d bytes over %d refused requests", grown, requests*4/5)
 	}
-	after, err := r.core.Log.Store().Head(t.Context())
+	after, err := r.Core.Log.Store().Head(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

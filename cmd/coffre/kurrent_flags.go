@@ -4,10 +4,12 @@ import (
 	"net"
 
 	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/vault"
 )
 
 // kurrentFlags say how the log is offered to KurrentDB's clients, for reading.
-type kurrentFlags struct{ kurrentListener }
+type kurrentFlags struct{ vault.KurrentListener }
 
 func (o *kurrentFlags) flags(cmd *cobra.Command) {
 	f := cmd.Flags()

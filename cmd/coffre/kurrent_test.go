@@ -16,6 +16,7 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/kurrent/form"
@@ -29,20 +30,20 @@ import (
 
 func TestKurrentFlags(t *testing.T) {
 	for _, tc := range []struct {
-		o    kurrentListener
+		o    vault.KurrentListener
 		says string // "": fine
 	}{
-		{kurrentListener{}, ""},
-		{kurrentListener{Listen: "127.0.0.1:2113"}, ""},
-		{kurrentListener{Listen: "localhost:2113"}, ""},
-		{kurrentListener{Listen: "[::1]:2113", CertFile: "c", KeyFile: "k"}, ""},
-		{kurrentListener{Listen: "0.0.0.0:2113", CertFile: "c", KeyFile: "k", UsersFile: "u"}, ""},
-		{kurrentListener{Listen: "0.0.0.0:2113"}, "off loopback"},
-		{kurrentListener{Listen: ":2113", CertFile: "c", KeyFile: "k"}, "off loopback"},
-		{kurrentListener{Listen: "vault.example:2113", UsersFile: "u"}, "off loopback"},
-		{kurrentListener{Listen: "127.0.0.1"}, "HOST:PORT"},
-		{kurrentListener{Listen: "127.0.0.1:2113", UsersFile: "u"}, "over TLS only"},
-		{kurrentListener{CertFile: "c", KeyFile: "k"}, "go with"},
+		{vault.KurrentListener{}, ""},
+		{vault.KurrentListener{Listen: "127.0.0.1:2113"}, ""},
+		{vault.KurrentListener{Listen: "localhost:2113"}, ""},
+		{vault.KurrentListener{Listen: "[::1]:2113", CertFile: "c", KeyFile: "k"}, ""},
+		{vault.KurrentListener{Listen: "0.0.0.0:2113", CertFile: "c", KeyFile: "k", UsersFile: "u"}, ""},
+		{vault.KurrentListener{Listen: "0.0.0.0:2113"}, "off loopback"},
+		{vault.KurrentListener{Listen: ":2113", CertFile: "c", KeyFile: "k"}, "off loopback"},
+		{vault.KurrentListener{Listen: "vault.example:2113", UsersFile: "u"}, "off loopback"},
+		{vault.KurrentListener{Listen: "127.0.0.1"}, "HOST:PORT"},
+		{vault.KurrentListener{Listen: "127.0.0.1:2113", UsersFile: "u"}, "over TLS only"},
+		{vault.KurrentListener{CertFile: "c", KeyFile: "k"}, "go with"},
 	} {
 		switch err := (kurrentFlags{tc.o}).check(); {
 		case tc.says == "" && err != nil:
@@ -60,9 +61,9 @@ func TestKurrentTellsNothingPersonal(t *testing.T) {
 	if paths == nil {
 		return
 	}
-	p := play(t, found, paths, vaultOptions{})
+	p := play(t, found, paths, vault.Options{})
 	innocent(t, found)
-	v, err := openVault(t.Context(), dataDir(p.dir), vaultOptions{})
+	v, err := vault.Open(t.Context(), vault.DataDir(p.dir), vault.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,8 +74,8 @@ func TestKurrentTellsNothingPersonal(t *testing.T) {
 	}
 	var logged bytes.Buffer
 	failed := make(chan error, 1)
-	o := kurrentListener{Listen: "127.0.0.1:0", CertFile: files.Cert, KeyFile: files.Key, UsersFile: users}
-	where, end, err := o.offer(t.Context(), v.core.Log.Store(), slog.New(slog.NewJSONHandler(&logged, nil)), failed)
+	o := vault.KurrentListener{Listen: "127.0.0.1:0", CertFile: files.Cert, KeyFile: files.Key, UsersFile: users}
+	where, end, err := o.Offer(t.Context(), v.Core.Log.Store(), slog.New(slog.NewJSONHandler(&logged, nil)), failed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +111,7 @@ func TestKurrentTellsNothingPersonal(t *testing.T) {
 		}
 		f.in(r.EventType, bytes.Join([][]byte{[]byte(r.StreamID), []byte(r.EventType), r.UserMetadata, r.Data}, []byte("\n")), hits)
 	}
-	if head, err := v.core.Log.Head(t.Context()); err != nil || uint64(n) != head.Commit || n < 300 {
+	if head, err := v.Core.Log.Head(t.Context()); err != nil || uint64(n) != head.Commit || n < 300 {
 		t.Fatalf("%d of %d records, %v", n, head.Commit, err)
 	}
 	f.in("the log", logged.Bytes(), hits)
@@ -166,9 +167,9 @@ func TestVaultOnKurrent(t *testing.T) {
 	}
 	foreign()
 	dir := t.TempDir()
-	o := vaultOptions{Stores: StoresConfig{Log: onWire(t, inner)}}
+	o := vault.Options{Stores: vault.StoresConfig{Log: onWire(t, inner)}}
 	s := &shell{t: t, adapt: func(p *program) {
-		p.open = func(ctx context.Context, dir dataDir) (runningVault, error) { return openVault(ctx, dir, o) }
+		p.open = func(ctx context.Context, dir vault.DataDir) (runningVault, error) { return vault.Open(ctx, dir, o) }
 	}}
 	for range 2 {
 		if told := s.must(0, "demo", "--data", dir); !strings.Contains(told.out, "steps, each as it must be.") {
@@ -176,7 +177,7 @@ func TestVaultOnKurrent(t *testing.T) {
 		}
 		foreign()
 	}
-	v, err := openVault(t.Context(), dataDir(dir), o)
+	v, err := vault.Open(t.Context(), vault.DataDir(dir), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,11 +191,11 @@ func TestVaultOnKurrent(t *testing.T) {
 			ours++
 		}
 	}
-	head, err := v.core.Log.Head(t.Context())
+	head, err := v.Core.Log.Head(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if leaf, err := v.core.Log.Leaves().Leaf(t.Context(), head); err != nil || leaf != ours-1 || head.Commit <= uint64(ours) {
+	if leaf, err := v.Core.Log.Leaves().Leaf(t.Context(), head); err != nil || leaf != ours-1 || head.Commit <= uint64(ours) {
 		t.Errorf("the last leaf is %d, %v, of %d records of ours up to position %d", leaf, err, ours, head.Commit)
 	}
 }
@@ -202,24 +203,24 @@ func TestVaultOnKurrent(t *testing.T) {
 // With the log away metadata are answered, so the process stays in service.
 func TestServesMetadataWithoutTheLog(t *testing.T) {
 	address, end := onWireUntil(t, memory.New())
-	dir := dataDir(t.TempDir())
-	v, err := openVault(t.Context(), dir, vaultOptions{Stores: StoresConfig{Log: address}})
+	dir := vault.DataDir(t.TempDir())
+	v, err := vault.Open(t.Context(), dir, vault.Options{Stores: vault.StoresConfig{Log: address}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer v.Close()
-	key, err := token.OpenDevKey(dir.file(devKeyFile))
+	key, err := token.OpenDevKey(dir.File(vault.DevKeyFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{opened: v, dir: dir, key: key}
+	r := &rig{Instance: v, dir: dir, key: key}
 	r.settle(t, ssinB, ssinA, "away-b") // who represents A is known
 	things := r.settle(t, ssinA, ssinB, "away-a")
-	if err := v.runner.CatchUp(t.Context()); err != nil {
+	if err := v.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	end()
-	if _, err := v.core.Log.Head(t.Context()); !errors.Is(err, eventstore.ErrUnavailable) {
+	if _, err := v.Core.Log.Head(t.Context()); !errors.Is(err, eventstore.ErrUnavailable) {
 		t.Fatalf("the log is not away: %v", err)
 	}
 	me := grantFor(domain.RoleCitizen, "", r.citizen(t, ssinA))
@@ -229,7 +230,7 @@ func TestServesMetadataWithoutTheLog(t *testing.T) {
 	if code := r.ready(); code != http.StatusOK {
 		t.Errorf("it is taken out of service: %d", code)
 	}
-	if v.leave(); r.ready() == http.StatusOK {
+	if v.Leave(); r.ready() == http.StatusOK {
 		t.Error("it leaves and stays in service")
 	}
 }

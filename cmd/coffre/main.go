@@ -19,6 +19,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"coffre/cmd/coffre/vault"
 )
 
 // Exit codes, for scripts.
@@ -52,14 +54,14 @@ type program struct {
 }
 
 func newProgram(t terminal) *program {
-	return &program{terminal: t, now: time.Now, patience: takeOver, serve: serve, open: func(ctx context.Context, dir dataDir) (runningVault, error) {
+	return &program{terminal: t, now: time.Now, patience: takeOver, serve: serve, open: func(ctx context.Context, dir vault.DataDir) (runningVault, error) {
 		// Faults only: what becomes of the command is told by the command.
 		faults := slog.New(slog.NewTextHandler(t.Err, &slog.HandlerOptions{Level: slog.LevelError}))
-		config, err := FromEnv(t.env)
+		config, err := vault.FromEnv(t.env)
 		if err != nil {
 			return nil, err
 		}
-		return openVault(ctx, dir, vaultOptions{Logger: faults, Vault: config.Vault, Blobs: config.Blobs, Retentions: config.Retentions, Stores: config.Stores})
+		return vault.Open(ctx, dir, vault.Options{Logger: faults, Transit: config.Transit, Blobs: config.Blobs, Retentions: config.Retentions, Stores: config.Stores})
 	}}
 }
 

@@ -17,6 +17,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/cmd/coffre/bench"
+	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/postgres/pgtest"
@@ -33,27 +35,27 @@ const takeOverIn = 10 * time.Second
 
 type fleet struct {
 	*drill
-	dirs []dataDir
+	dirs []vault.DataDir
 	all  []*serving // by directory; nil while none is running
 }
 
 func newFleet(t *testing.T, size int) *fleet {
 	t.Helper()
 	f := &fleet{drill: newDrill(t), all: make([]*serving, size)}
-	vault := vaultOf(t, vaulttest.Shared(t))
+	transit := vaultOf(t, vaulttest.Shared(t))
 	f.env = []string{
-		storeVariable + "=" + pgtest.Shared(t).Database(t),
-		"COFFRE_VAULT_ADDR=" + vault.Address, "COFFRE_VAULT_CA_FILE=" + vault.CAFile, "COFFRE_VAULT_TIMEOUT=" + vault.Timeout.String(),
-		"COFFRE_VAULT_ROLE=" + vault.Application.Role, "COFFRE_VAULT_SECRET_ID_FILE=" + vault.Application.SecretIDFile,
+		vault.StoreVariable + "=" + pgtest.Shared(t).Database(t),
+		"COFFRE_VAULT_ADDR=" + transit.Address, "COFFRE_VAULT_CA_FILE=" + transit.CAFile, "COFFRE_VAULT_TIMEOUT=" + transit.Timeout.String(),
+		"COFFRE_VAULT_ROLE=" + transit.Application.Role, "COFFRE_VAULT_SECRET_ID_FILE=" + transit.Application.SecretIDFile,
 	}
 	// The tokens of `coffre token` are the directory's own, so all have the same key.
-	key, err := os.ReadFile(f.dir.file(devKeyFile))
+	key, err := os.ReadFile(f.dir.File(vault.DevKeyFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range size {
-		dir := dataDir(t.TempDir())
-		if err := os.WriteFile(dir.file(devKeyFile), key, 0o600); err != nil {
+		dir := vault.DataDir(t.TempDir())
+		if err := os.WriteFile(dir.File(vault.DevKeyFile), key, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		f.dirs = append(f.dirs, dir)
@@ -116,7 +118,7 @@ func (f *fleet) post(ctx context.Context, s *serving, c call, minimum string) (r
 // issueTo is a request that makes a document of a person.
 func issueTo(person int, reference string) call {
 	return call{grant: drillIssuer, path: "/documents", key: uuid.New(), body: fmt.Sprintf(
-		`{"ssin":"%s","documentType":"householdComposition","sourceReference":"%s","validFrom":"2026-01-01","content":%s}`, benchSSIN(person).Reveal(), reference, household(1))}
+		`{"ssin":"%s","documentType":"householdComposition","sourceReference":"%s","validFrom":"2026-01-01","content":%s}`, bench.SSIN(person).Reveal(), reference, household(1))}
 }
 
 // issue has a process make a document, and returns its id and position.
@@ -167,8 +169,8 @@ func TestSeveralProcessesOnOnePostgreSQL(t *testing.T) {
 func TestSeveralProcessesOnOneKurrentDB(t *testing.T) {
 	f := newFleet(t, 3)
 	_, database, _ := strings.Cut(f.env[0], "=")
-	f.env[0] = storeVariable + "=" + onWire(t, memory.New())
-	f.env = append(f.env, modelVariable+"="+database, keysVariable+"="+database)
+	f.env[0] = vault.StoreVariable + "=" + onWire(t, memory.New())
+	f.env = append(f.env, vault.ReadModelsVariable+"="+database, vault.KeysVariable+"="+database)
 	f.sharesOneVault(t)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/seal/ringtest"
 	"coffre/handlers/api"
@@ -98,7 +99,7 @@ func TestRotationUnderLoad(t *testing.T) {
 		r.until(t, func(s api.KeyState) bool {
 			return s.Rotation.State == api.TaskStateDone && s.NextStep == api.RotationStepBackUp
 		})
-		ringtest.NoteBackup(t, r.ring, time.Now(), version)
+		ringtest.NoteBackup(t, r.Ring, time.Now(), version)
 		r.post(t, asOperator, "/keys/retire", "", nil)
 		r.post(t, asOperator, "/keys/trim", "", nil)
 		r.post(t, asOperator, "/keys/rotatePepper", "", nil)
@@ -120,7 +121,7 @@ func TestRotationUnderLoad(t *testing.T) {
 // An operator's year: rotate, back up and verify, retire, trim; everything opens.
 func TestRotationByHand(t *testing.T) {
 	dir := t.TempDir()
-	r := rigOn(t, dataDir(dir))
+	r := rigOn(t, vault.DataDir(dir))
 	var issued struct{ DocumentID string }
 	if err := json.Unmarshal(r.issue(t, uuid.New(), ssinA, "a").Body.Bytes(), &issued); err != nil {
 		t.Fatal(err)
@@ -147,7 +148,7 @@ func TestRotationByHand(t *testing.T) {
 	if got := s.must(0, "keys", "status", "--data", dir).out; !strings.Contains(got, "version 2, settled") || !strings.Contains(got, "none; rotate begins") {
 		t.Error(got)
 	}
-	r = rigOn(t, dataDir(dir))
+	r = rigOn(t, vault.DataDir(dir))
 	defer r.close(t)
 	r.get(t, attestor, "/documents/"+issued.DocumentID)
 	if w := r.issue(t, uuid.New(), ssinA, "a"); w.Code != http.StatusOK {
@@ -159,10 +160,10 @@ func TestRotationByHand(t *testing.T) {
 // one, and only for one that was taken late enough.
 func TestRotationByHandOnPostgreSQL(t *testing.T) {
 	dir := t.TempDir()
-	database := StoresConfig{Log: pgtest.Shared(t).Database(t)}
+	database := vault.StoresConfig{Log: pgtest.Shared(t).Database(t)}
 	s := &shell{t: t, adapt: func(p *program) {
-		p.open = func(ctx context.Context, dir dataDir) (runningVault, error) {
-			return openVault(ctx, dir, vaultOptions{Stores: database})
+		p.open = func(ctx context.Context, dir vault.DataDir) (runningVault, error) {
+			return vault.Open(ctx, dir, vault.Options{Stores: database})
 		}
 	}}
 	report := func(taken time.Time, digit string) []string {

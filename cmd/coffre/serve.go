@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/handlers/api"
 	"coffre/handlers/reactors/webhook"
 )
@@ -25,17 +26,17 @@ const (
 
 // serve runs a server until ctx ends or a part of it that must go on stops.
 func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
-	spareProcessors(t.env("GOMAXPROCS"))
-	release, err := o.Data.own()
+	vault.SpareProcessors(t.env("GOMAXPROCS"))
+	release, err := o.Data.Own()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
 
 	logger := slog.New(slog.NewJSONHandler(t.Err, nil))
-	vo := vaultOptions{
-		Logger: logger, Gather: gather, OIDCIssuer: o.OIDCIssuer, OIDCAudience: o.OIDCAudience,
-		Vault: o.Vault, Blobs: o.Blobs, Retentions: o.Retentions, Stores: o.Stores,
+	vo := vault.Options{
+		Logger: logger, Gather: vault.Gather, OIDCIssuer: o.OIDCIssuer, OIDCAudience: o.OIDCAudience,
+		Transit: o.Vault, Blobs: o.Blobs, Retentions: o.Retentions, Stores: o.Stores,
 	}
 	if o.Registry != "" {
 		vo.Registry = os.DirFS(o.Registry)
@@ -48,18 +49,18 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 			return err
 		}
 	}
-	v, err := openVault(ctx, o.Data, vo)
+	v, err := vault.Open(ctx, o.Data, vo)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, v.Close()) }()
-	kurrent, endKurrent, err := v.OfferKurrent(ctx, o.Kurrent.kurrentListener)
+	kurrent, endKurrent, err := v.OfferKurrent(ctx, o.Kurrent.KurrentListener)
 	if err != nil {
 		return err
 	}
 	defer endKurrent()
 
-	control, err := o.Data.listen(ctx)
+	control, err := o.Data.Listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	case err = <-v.Failed():
 	case err = <-stopped:
 	}
-	v.leave()
+	v.Leave()
 	if err == nil && o.Notice > 0 {
 		select {
 		case <-time.After(o.Notice):
@@ -105,7 +106,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 }
 
 // webhookOf reads the secret's file; what it holds is never shown.
-func webhookOf(o serveOptions) (*webhookOptions, error) {
+func webhookOf(o serveOptions) (*vault.WebhookOptions, error) {
 	text, err := os.ReadFile(o.WebhookSecretFile)
 	if err != nil {
 		return nil, fmt.Errorf("webhook secret: %w", err)
@@ -114,7 +115,7 @@ func webhookOf(o serveOptions) (*webhookOptions, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &webhookOptions{URL: o.WebhookURL, Secret: secret, Dev: o.Dev}, nil
+	return &vault.WebhookOptions{URL: o.WebhookURL, Secret: secret, Dev: o.Dev}, nil
 }
 
 // banner says loudly what this is.

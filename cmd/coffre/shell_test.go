@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/handlers/api"
 )
 
@@ -66,7 +67,7 @@ func (f fake) Close() error          { return nil }
 // models, which a command waits for, are up to date.
 func answering(t *testing.T, h http.HandlerFunc) *shell {
 	return &shell{t: t, adapt: func(p *program) {
-		p.open = func(context.Context, dataDir) (runningVault, error) {
+		p.open = func(context.Context, vault.DataDir) (runningVault, error) {
 			return fake{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/vault/v1/projections" {
 					answer(t, w, 200, api.Projections{Items: []api.Projection{{Name: "wallet", State: api.ProjectionStateLive}}})

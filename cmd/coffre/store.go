@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/vault"
 )
 
 func newStore(p *program) *cobra.Command {
@@ -61,7 +63,7 @@ func newStorePrepare(p *program) *cobra.Command {
 their owner; gives the application's role the right to read and append, and no other; and
 says what it found. It may be repeated, and run by several at once; a vault of the release
 before goes on working. The owner's address comes from --store or, with its password,
-from ` + storeVariable + `; a password comes from PGPASSWORD or PGPASSFILE as well.
+from ` + vault.StoreVariable + `; a password comes from PGPASSWORD or PGPASSFILE as well.
 
 In KurrentDB, as one of its administrators: lets the vault's user read $all; with --alone lets
 only that user and administrators read and append, and only administrators delete and truncate;
@@ -71,7 +73,7 @@ lifts what somebody told the server to forget of the log's streams; and says wha
   coffre store prepare --store esdb+discover://kurrent.example:2113 --credentials-file admin.txt --role coffre --alone`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			address, err := p.address("store", store, storeVariable)
+			address, err := p.address("store", store, vault.StoreVariable)
 			if err != nil {
 				return err
 			}
@@ -80,14 +82,14 @@ lifts what somebody told the server to forget of the log's streams; and says wha
 				return p.prepareKurrent(cmd.Context(), address, role, k, asJSON)
 			case "postgres", "postgresql":
 			case "":
-				return usage("--store is missing, and %s is not set", storeVariable)
+				return usage("--store is missing, and %s is not set", vault.StoreVariable)
 			default:
 				return usage("the log's address begins with postgres:// or esdb://")
 			}
 			if k != (kurrentStore{}) {
 				return usage("--credentials-file, --insecure and --alone are for KurrentDB")
 			}
-			done, err := preparePostgres(cmd.Context(), address, role)
+			done, err := vault.PreparePostgres(cmd.Context(), address, role)
 			if err != nil {
 				return err
 			}
@@ -95,14 +97,14 @@ lifts what somebody told the server to forget of the log's streams; and says wha
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&store, "store", "", "`address` of the database, of the log's owner, without a password (default: "+storeVariable+")")
+	f.StringVar(&store, "store", "", "`address` of the database, of the log's owner, without a password (default: "+vault.StoreVariable+")")
 	f.StringVar(&role, "role", "", "`role` of the vault, in PostgreSQL made if there is none; without it nobody's rights change")
 	k.flags(cmd)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
-func (p *program) printPrepared(asJSON bool, done preparedPostgres) error {
+func (p *program) printPrepared(asJSON bool, done vault.PreparedPostgres) error {
 	if asJSON {
 		return p.printJSON(preparedStore{
 			Server: done.Server, Database: done.Database, Before: done.Before, After: done.After,

@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/vault"
 )
 
 const (
@@ -16,12 +18,12 @@ const (
 // How the ends of a copy are said; read models are none of its business.
 var (
 	sourcePlaces = [3]placeNames{{"from", fromVariable}, {}, {"from-keys", fromKeysVariable}}
-	targetPlaces = [3]placeNames{{"to", storeVariable}, {}, {"to-keys", keysVariable}}
+	targetPlaces = [3]placeNames{{"to", vault.StoreVariable}, {}, {"to-keys", vault.KeysVariable}}
 )
 
 func newStoreCopy(p *program) *cobra.Command {
 	var fromData, toData string
-	var from, to StoresConfig
+	var from, to vault.StoresConfig
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "copy", Short: "Bring a whole vault to other databases, keys and all",
@@ -40,11 +42,11 @@ target is in use: what is erased afterwards is erased in the target only.`,
   coffre store copy --from sqlite:data --to esdb://kurrent.example:2113 --to-keys postgres://coffre@db.example/vault --to-data run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := FromEnv(p.env)
+			config, err := vault.FromEnv(p.env)
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			lies, err := storesFromEnv(p.env, variables(sourcePlaces))
+			lies, err := vault.StoresFromEnv(p.env, variables(sourcePlaces))
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
@@ -57,8 +59,8 @@ target is in use: what is erased afterwards is erased in the target only.`,
 				return err
 			}
 			logger := slog.New(slog.NewTextHandler(p.Err, &slog.HandlerOptions{Level: slog.LevelError}))
-			done, err := copying{source, target, config, logger, p.bars}.run(cmd.Context())
-			if errors.Is(err, errSameVault) {
+			done, err := vault.Copy{Source: source, Target: target, Config: config, Logger: logger, Progress: p.bars}.Run(cmd.Context())
+			if errors.Is(err, vault.ErrSameVault) {
 				return &exitError{exitUsage, err}
 			}
 			if err != nil {
@@ -71,9 +73,9 @@ target is in use: what is erased afterwards is erased in the target only.`,
 	f.StringVar(&from.Log, "from", "", "`address` of the source's events: sqlite:DIR, postgres://... or esdb://... without a password (default: "+fromVariable+")")
 	f.StringVar(&fromData, "from-data", "", "the source's data `directory` (default: the one of --from)")
 	f.StringVar(&from.Keys, "from-keys", "", "`address` of the source's key ring (default: "+fromKeysVariable+", or where the events are, or the data directory)")
-	f.StringVar(&to.Log, "to", "", "`address` of the target's events (default: "+storeVariable+")")
+	f.StringVar(&to.Log, "to", "", "`address` of the target's events (default: "+vault.StoreVariable+")")
 	f.StringVar(&toData, "to-data", "", "the target's data `directory` (default: the one of --to)")
-	f.StringVar(&to.Keys, "to-keys", "", "`address` of the target's key ring (default: "+keysVariable+", or where the events are, or the data directory)")
+	f.StringVar(&to.Keys, "to-keys", "", "`address` of the target's key ring (default: "+vault.KeysVariable+", or where the events are, or the data directory)")
 	for _, name := range []string{"from-data", "to-data"} {
 		_ = cmd.MarkFlagDirname(name) // only for a flag that is not there
 	}
@@ -82,21 +84,21 @@ target is in use: what is erased afterwards is erased in the target only.`,
 }
 
 // endOf makes one end of a copy of what was typed after the flags of that name.
-func endOf(name, data string, typed, env StoresConfig, names [3]placeNames) (copyEnd, error) {
+func endOf(name, data string, typed, env vault.StoresConfig, names [3]placeNames) (vault.CopyEnd, error) {
 	at, err := typedOver(typed, env, names)
 	if err != nil {
-		return copyEnd{}, err
+		return vault.CopyEnd{}, err
 	}
-	if dir, file := sqliteDir(at.Log); data == "" && file {
+	if dir, file := vault.SQLiteDir(at.Log); data == "" && file {
 		data = string(dir)
 	}
 	if data == "" {
-		return copyEnd{}, usage("--%s-data is missing: where the vault's own files lie", name)
+		return vault.CopyEnd{}, usage("--%s-data is missing: where the vault's own files lie", name)
 	}
-	return copyEnd{dataDir(data), at.in(dataDir(data))}, nil
+	return vault.CopyEnd{Dir: vault.DataDir(data), At: at.In(vault.DataDir(data))}, nil
 }
 
-func (p *program) printCopied(asJSON bool, done copied) error {
+func (p *program) printCopied(asJSON bool, done vault.Copied) error {
 	if asJSON {
 		return p.printJSON(done)
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/faulty"
@@ -30,9 +31,9 @@ import (
 )
 
 // seen is what people and auditors see of a vault, as it is answered.
-func seen(t *testing.T, dir dataDir, o vaultOptions, people []domain.SSIN) (wallets []string, log string) {
+func seen(t *testing.T, dir vault.DataDir, o vault.Options, people []domain.SSIN) (wallets []string, log string) {
 	t.Helper()
-	v, err := openVault(t.Context(), dir, o)
+	v, err := vault.Open(t.Context(), dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,16 +42,16 @@ func seen(t *testing.T, dir dataDir, o vaultOptions, people []domain.SSIN) (wall
 			t.Error(err)
 		}
 	}()
-	if err := v.runner.CatchUp(t.Context()); err != nil {
+	if err := v.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	key, err := token.OpenDevKey(dir.file(devKeyFile))
+	key, err := token.OpenDevKey(dir.File(vault.DevKeyFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{opened: v, dir: dir, key: key}
+	r := &rig{Instance: v, dir: dir, key: key}
 	for _, ssin := range people {
-		id, err := v.ring.Resolve(t.Context(), ssin)
+		id, err := v.Ring.Resolve(t.Context(), ssin)
 		if errors.Is(err, eventstore.ErrErased) {
 			wallets = append(wallets, "erased")
 			continue
@@ -115,9 +116,9 @@ func numbers(t *testing.T, out string) (people []domain.SSIN) {
 // TestCopyFromTheLaptopToProductionAndBack takes a vault with its keys in a file to
 // PostgreSQL with its keys in Vault, and from there into files again.
 func TestCopyFromTheLaptopToProductionAndBack(t *testing.T) {
-	laptop, run, back := dataDir(t.TempDir()), dataDir(t.TempDir()), dataDir(filepath.Join(t.TempDir(), "back"))
+	laptop, run, back := vault.DataDir(t.TempDir()), vault.DataDir(t.TempDir()), vault.DataDir(filepath.Join(t.TempDir(), "back"))
 	people := numbers(t, (&shell{t: t}).must(0, "demo", "--json", "--data", string(laptop)).out)
-	wallets, log := seen(t, laptop, vaultOptions{}, people)
+	wallets, log := seen(t, laptop, vault.Options{}, people)
 	if joined := strings.Join(wallets, ""); !strings.Contains(joined, `"content"`) || !strings.Contains(joined, "erased") {
 		t.Fatalf("the demo's wallets hold too little for this test: %s", joined)
 	}
@@ -130,15 +131,15 @@ func TestCopyFromTheLaptopToProductionAndBack(t *testing.T) {
 	t.Setenv("PGPASSWORD", password)
 	address.User = url.User(address.User.Username())
 	pg := address.String()
-	vault := vaultOf(t, vaulttest.Shared(t))
+	transit := vaultOf(t, vaulttest.Shared(t))
 	inVault := &shell{t: t, adapt: func(p *program) {
 		env := map[string]string{
-			"COFFRE_VAULT_ADDR": vault.Address, "COFFRE_VAULT_CA_FILE": vault.CAFile, "COFFRE_VAULT_TIMEOUT": vault.Timeout.String(),
-			"COFFRE_VAULT_ROLE": vault.Application.Role, "COFFRE_VAULT_SECRET_ID_FILE": vault.Application.SecretIDFile,
+			"COFFRE_VAULT_ADDR": transit.Address, "COFFRE_VAULT_CA_FILE": transit.CAFile, "COFFRE_VAULT_TIMEOUT": transit.Timeout.String(),
+			"COFFRE_VAULT_ROLE": transit.Application.Role, "COFFRE_VAULT_SECRET_ID_FILE": transit.Application.SecretIDFile,
 		}
 		p.Getenv = func(name string) string { return env[name] }
 	}}
-	answer := func(args ...string) (c copied) {
+	answer := func(args ...string) (c vault.Copied) {
 		t.Helper()
 		if err := json.Unmarshal([]byte(inVault.must(0, append([]string{"store", "copy", "--json"}, args...)...).out), &c); err != nil {
 			t.Fatal(err)
@@ -150,7 +151,7 @@ func TestCopyFromTheLaptopToProductionAndBack(t *testing.T) {
 	if there.Copied != there.Leaves || there.Leaves < 40 || !there.Rewrapped {
 		t.Fatalf("%+v", there)
 	}
-	same := func(where string, dir dataDir, o vaultOptions) {
+	same := func(where string, dir vault.DataDir, o vault.Options) {
 		t.Helper()
 		gotWallets, gotLog := seen(t, dir, o, people)
 		for i := range wallets {
@@ -163,7 +164,7 @@ func TestCopyFromTheLaptopToProductionAndBack(t *testing.T) {
 			t.Errorf("%s: the log differs", where)
 		}
 	}
-	same("in PostgreSQL", run, vaultOptions{Vault: vault, Stores: StoresConfig{Log: pg}})
+	same("in PostgreSQL", run, vault.Options{Transit: transit, Stores: vault.StoresConfig{Log: pg}})
 
 	// One that is in use is not copied over.
 	if got := inVault.must(exitFailed, "store", "copy", "--from", "sqlite:"+string(laptop), "--to", pg, "--to-data", string(run)); !strings.Contains(got.err, "empty") {
@@ -184,7 +185,7 @@ func TestCopyFromTheLaptopToProductionAndBack(t *testing.T) {
 	if home.Rewrapped || home.Leaves < there.Leaves {
 		t.Fatalf("%+v", home)
 	}
-	same("back in files", back, vaultOptions{Vault: vault})
+	same("back in files", back, vault.Options{Transit: transit})
 }
 
 // TestCopyToKurrentDBKilledHalfWay takes a vault to KurrentDB. The first copy is killed
@@ -192,11 +193,11 @@ func TestCopyFromTheLaptopToProductionAndBack(t *testing.T) {
 // no source. Then the vault goes back into files, and to another KurrentDB while
 // somebody writes to the source.
 func TestCopyToKurrentDBKilledHalfWay(t *testing.T) {
-	laptop, run, back := dataDir(t.TempDir()), dataDir(t.TempDir()), dataDir(filepath.Join(t.TempDir(), "back"))
+	laptop, run, back := vault.DataDir(t.TempDir()), vault.DataDir(t.TempDir()), vault.DataDir(filepath.Join(t.TempDir(), "back"))
 	s := &shell{t: t}
 	people := numbers(t, s.must(0, "demo", "--json", "--data", string(laptop)).out)
-	wallets, _ := seen(t, laptop, vaultOptions{}, people)
-	answer := func(args ...string) (c copied) {
+	wallets, _ := seen(t, laptop, vault.Options{}, people)
+	answer := func(args ...string) (c vault.Copied) {
 		t.Helper()
 		if err := json.Unmarshal([]byte(s.must(0, append([]string{"store", "copy", "--json"}, args...)...).out), &c); err != nil {
 			t.Fatal(err)
@@ -240,8 +241,8 @@ func TestCopyToKurrentDBKilledHalfWay(t *testing.T) {
 	<-ended
 	close(killed)
 
-	o := vaultOptions{Stores: StoresConfig{Log: kurrent}}
-	if v, err := openVault(t.Context(), run, o); !errors.Is(err, keysdb.ErrUnfinished) {
+	o := vault.Options{Stores: vault.StoresConfig{Log: kurrent}}
+	if v, err := vault.Open(t.Context(), run, o); !errors.Is(err, keysdb.ErrUnfinished) {
 		if err == nil {
 			err = v.Close()
 		}
@@ -254,7 +255,7 @@ func TestCopyToKurrentDBKilledHalfWay(t *testing.T) {
 	if rest.Copied <= 0 || rest.Copied > rest.Leaves-cut+1 {
 		t.Errorf("the second copy did not go on where the first was: %+v", rest)
 	}
-	same := func(where string, dir dataDir, o vaultOptions) {
+	same := func(where string, dir vault.DataDir, o vault.Options) {
 		t.Helper()
 		got, _ := seen(t, dir, o, people)
 		if !slices.Equal(got, wallets) {
@@ -266,7 +267,7 @@ func TestCopyToKurrentDBKilledHalfWay(t *testing.T) {
 	// Where the source's address holds a password it is in the environment.
 	env := map[string]string{}
 	s.adapt = func(p *program) { p.Getenv = func(name string) string { return env[name] } }
-	if got := s.must(exitUsage, "store", "copy", "--from", "esdb://vault:word@h:2113", "--from-data", string(run), "--to", "sqlite:"+string(back)); !strings.Contains(got.err, fromVariable) || strings.Contains(got.err, "vault:word") || strings.Contains(got.err, storeVariable) {
+	if got := s.must(exitUsage, "store", "copy", "--from", "esdb://vault:word@h:2113", "--from-data", string(run), "--to", "sqlite:"+string(back)); !strings.Contains(got.err, fromVariable) || strings.Contains(got.err, "vault:word") || strings.Contains(got.err, vault.StoreVariable) {
 		t.Errorf("the way for a password is told wrong: %s", got.err)
 	}
 	env[fromVariable] = strings.Replace(kurrent, "esdb://", "esdb://vault:word@", 1)
@@ -274,9 +275,9 @@ func TestCopyToKurrentDBKilledHalfWay(t *testing.T) {
 	if home.Rewrapped == false || home.Leaves != home.Copied || home.Leaves < rest.Leaves {
 		t.Errorf("%+v", home)
 	}
-	same("back in files", back, vaultOptions{})
+	same("back in files", back, vault.Options{})
 
-	other := dataDir(t.TempDir())
+	other := vault.DataDir(t.TempDir())
 	busy := []string{"--from", kurrent, "--from-data", string(run), "--to-data", string(other), "--to", onWire(t, faulty.New(memory.New(), func(c faulty.Call) faulty.Fault {
 		if c == (faulty.Call{Method: faulty.Append, N: 5}) {
 			batch := eventstore.Batch{Stream: "document-0193a3e0-8f4b-7c1d-9a55-0e9f6a3b7c21", Expected: eventstore.NoStream, Records: storetest.Records(1)}
@@ -296,15 +297,15 @@ func TestCopyToKurrentDBKilledHalfWay(t *testing.T) {
 
 // A target whose copy was not finished is no vault yet.
 func TestUnfinishedCopyDoesNotOpen(t *testing.T) {
-	dir := dataDir(t.TempDir())
-	kek, err := localkek.Open(dir.file(kekFile))
+	dir := vault.DataDir(t.TempDir())
+	kek, err := localkek.Open(dir.File(vault.KEKFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := kek.Close(); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := keysdb.Open(t.Context(), dir.file(keysFile), sqlitedb.Options{})
+	keys, err := keysdb.Open(t.Context(), dir.File(vault.KeysFile), sqlitedb.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,8 +328,8 @@ func TestUnfinishedCopyDoesNotOpen(t *testing.T) {
 func TestCopyBringsTheFiles(t *testing.T) {
 	y := newYesterday(t)
 	s := &shell{t: t}
-	to, lacking := dataDir(filepath.Join(t.TempDir(), "copy")), dataDir(filepath.Join(t.TempDir(), "lacking"))
-	var done copied
+	to, lacking := vault.DataDir(filepath.Join(t.TempDir(), "copy")), vault.DataDir(filepath.Join(t.TempDir(), "lacking"))
+	var done vault.Copied
 	if err := json.Unmarshal([]byte(s.must(0, "store", "copy", "--json", "--from", "sqlite:"+string(y.dir), "--to", "sqlite:"+string(to)).out), &done); err != nil {
 		t.Fatal(err)
 	}
@@ -346,13 +347,13 @@ func TestCopyBringsTheFiles(t *testing.T) {
 	}
 	r.close(t)
 
-	if err := os.RemoveAll(y.dir.file(blobsFolder)); err != nil {
+	if err := os.RemoveAll(y.dir.File(vault.BlobsFolder)); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.must(exitFailed, "store", "copy", "--from", "sqlite:"+string(y.dir), "--to", "sqlite:"+string(lacking)); !strings.Contains(got.err, "files") {
 		t.Errorf("copied without its files: %s", got.err)
 	}
-	if _, err := openVault(t.Context(), lacking, vaultOptions{}); !errors.Is(err, keysdb.ErrUnfinished) {
+	if _, err := vault.Open(t.Context(), lacking, vault.Options{}); !errors.Is(err, keysdb.ErrUnfinished) {
 		t.Errorf("the target opens, or: %v", err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/vault"
 )
 
 // kurrentStore says how a KurrentDB server that holds the log is asked.
@@ -27,8 +29,8 @@ func (k *kurrentStore) flags(cmd *cobra.Command) {
 }
 
 // preparation returns how the server is asked to prepare itself for that user.
-func (k kurrentStore) preparation(role string) (kurrentPreparation, error) {
-	o := kurrentPreparation{User: role, Insecure: k.Insecure, Alone: k.Alone}
+func (k kurrentStore) preparation(role string) (vault.KurrentPreparation, error) {
+	o := vault.KurrentPreparation{User: role, Insecure: k.Insecure, Alone: k.Alone}
 	if k.Credentials == "" {
 		return o, nil
 	}
@@ -62,7 +64,7 @@ func (p *program) prepareKurrent(ctx context.Context, address, role string, k ku
 	if err != nil {
 		return err
 	}
-	found, err := prepareKurrent(ctx, address, o)
+	found, err := vault.PrepareKurrent(ctx, address, o)
 	if err != nil {
 		return err
 	}

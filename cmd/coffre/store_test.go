@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/eventstore"
 	"coffre/eventstore/postgres"
 	"coffre/eventstore/postgres/pgtest"
@@ -27,7 +28,7 @@ func TestStorePrepare(t *testing.T) {
 	}
 	password, _ := u.User.Password()
 	role := "app_" + u.User.Username()
-	s := inEnvironment(t, map[string]string{storeVariable: owner})
+	s := inEnvironment(t, map[string]string{vault.StoreVariable: owner})
 
 	first := s.must(0, "store", "prepare", "--role", role)
 	for _, want := range []string{"PostgreSQL", "nothing", "form 1", role, "password", "synchronous_standby_names"} {
@@ -73,7 +74,7 @@ func TestStoreAddressKeepsSecrets(t *testing.T) {
 		"postgres://owner:canary@127.0.0.1:1/vault?connect_timeout=1", // nobody listens
 		"postgres://owner:canary@127.0.0.1:1/vault?sslmode=nonsense",
 	} {
-		got := inEnvironment(t, map[string]string{storeVariable: address}).must(1, "store", "prepare")
+		got := inEnvironment(t, map[string]string{vault.StoreVariable: address}).must(1, "store", "prepare")
 		if strings.Contains(got.out+got.err, "canary") {
 			t.Errorf("the password is repeated: %s", got.err)
 		}

@@ -1,11 +1,13 @@
 package main
 
+import "coffre/cmd/coffre/vault"
+
 // placeNames are the flag and the variable that say one of the places, and so how
 // errors call it.
 type placeNames struct{ flag, variable string }
 
 // ownPlaces are those of a command on one vault: of the log, the read models, the keys.
-var ownPlaces = [3]placeNames{{"store", storeVariable}, {"readmodels", modelVariable}, {"keys", keysVariable}}
+var ownPlaces = [3]placeNames{{"store", vault.StoreVariable}, {"readmodels", vault.ReadModelsVariable}, {"keys", vault.KeysVariable}}
 
 // variables returns those of the places.
 func variables(names [3]placeNames) [3]string {
@@ -14,7 +16,7 @@ func variables(names [3]placeNames) [3]string {
 
 // typedOver returns the places that flags say, and those of the environment where the
 // flags say nothing.
-func typedOver(typed, env StoresConfig, names [3]placeNames) (StoresConfig, error) {
+func typedOver(typed, env vault.StoresConfig, names [3]placeNames) (vault.StoresConfig, error) {
 	for i, one := range []struct {
 		typed string
 		to    *string
@@ -23,13 +25,13 @@ func typedOver(typed, env StoresConfig, names [3]placeNames) (StoresConfig, erro
 		switch {
 		case one.typed == "":
 			continue
-		case i == 0 && onKurrent(one.typed):
+		case i == 0 && vault.OnKurrent(one.typed):
 			if hasPassword(one.typed) {
 				return env, typedPassword(flag, variable)
 			}
-		case !knownPlace(one.typed):
+		case !vault.KnownPlace(one.typed):
 			return env, usage("--%s is sqlite:DIR or postgres://user@host:port/database", flag)
-		case onPostgres(one.typed) && hasPassword(one.typed):
+		case vault.OnPostgres(one.typed) && hasPassword(one.typed):
 			return env, typedPassword(flag, variable)
 		}
 		*one.to = one.typed

@@ -12,6 +12,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+
+	"coffre/cmd/coffre/vault"
 )
 
 // terminal is where a command reads and writes: data on Out, words on Err.
@@ -148,7 +150,7 @@ func (t terminal) progress(total int64, what string, bytes bool) progress {
 }
 
 // bars is progress for whoever knows nothing of a terminal.
-func (t terminal) bars(total int64, what string, bytes bool) bar {
+func (t terminal) bars(total int64, what string, bytes bool) vault.Bar {
 	return t.progress(total, what, bytes)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/handlers/api"
 	"coffre/handlers/api/token"
@@ -54,11 +55,11 @@ token goes to standard output.`,
 					return usage("--scopes: those of role %s are %s", g.Role, strings.Join(api.Scopes(g.Role), ", "))
 				}
 			}
-			d := dataDir(dir)
-			if err := d.create(); err != nil {
+			d := vault.DataDir(dir)
+			if err := d.Create(); err != nil {
 				return err
 			}
-			key, err := token.OpenDevKey(d.file(devKeyFile))
+			key, err := token.OpenDevKey(d.File(vault.DevKeyFile))
 			if err != nil {
 				return err
 			}

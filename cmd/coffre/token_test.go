@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/handlers/api"
 	"coffre/handlers/api/token"
@@ -15,7 +16,7 @@ import (
 func TestTokenOfEveryRole(t *testing.T) {
 	dir := t.TempDir()
 	citizen := domain.CitizenID{UUID: key()}
-	release, err := dataDir(dir).own() // as a server does; a token must not wait for it
+	release, err := vault.DataDir(dir).Own() // as a server does; a token must not wait for it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +25,7 @@ func TestTokenOfEveryRole(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	devKey, err := token.OpenDevKey(dataDir(dir).file(devKeyFile))
+	devKey, err := token.OpenDevKey(vault.DataDir(dir).File(vault.DevKeyFile))
 	if err != nil {
 		t.Fatal(err)
 	}

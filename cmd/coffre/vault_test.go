@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"coffre/cmd/coffre/client"
+	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/eventstore/seal/transit/vaulttest"
 	"coffre/handlers/api"
@@ -23,13 +24,13 @@ import (
 )
 
 // vaultOf is the configuration for a Vault of the tests, with all its identities.
-func vaultOf(t *testing.T, s *vaulttest.Server) *VaultConfig {
+func vaultOf(t *testing.T, s *vaulttest.Server) *vault.TransitConfig {
 	t.Helper()
-	identity := func(name string) Identity {
+	identity := func(name string) vault.TransitLogin {
 		login := s.Login(t, name)
-		return Identity{Role: login.RoleID, SecretIDFile: login.SecretIDFile}
+		return vault.TransitLogin{Role: login.RoleID, SecretIDFile: login.SecretIDFile}
 	}
-	return &VaultConfig{
+	return &vault.TransitConfig{
 		Address: s.Address, CAFile: s.CAFile, Timeout: 20 * time.Second, // as slow as a busy machine
 		Application: identity(vaulttest.Application), Rotator: identity(vaulttest.Rotator), Destroyer: identity(vaulttest.Destroyer),
 	}
@@ -40,21 +41,21 @@ type inVault struct {
 	connection
 	t      *testing.T
 	dir    string
-	opened *opened
+	opened *vault.Instance
 	logs   *bytes.Buffer
 }
 
-func openInVault(t *testing.T, cfg *VaultConfig) *inVault {
+func openInVault(t *testing.T, cfg *vault.TransitConfig) *inVault {
 	t.Helper()
 	return openInVaultAt(t, t.TempDir(), cfg)
 }
 
-func openInVaultAt(t *testing.T, dir string, cfg *VaultConfig) *inVault {
+func openInVaultAt(t *testing.T, dir string, cfg *vault.TransitConfig) *inVault {
 	t.Helper()
 	v := &inVault{t: t, dir: dir, logs: &bytes.Buffer{}}
 	p := newProgram(terminal{In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: &bytes.Buffer{}})
-	p.open = func(ctx context.Context, dir dataDir) (_ runningVault, err error) {
-		v.opened, err = openVault(ctx, dir, vaultOptions{Vault: cfg, Logger: slog.New(slog.NewJSONHandler(v.logs, nil))})
+	p.open = func(ctx context.Context, dir vault.DataDir) (_ runningVault, err error) {
+		v.opened, err = vault.Open(ctx, dir, vault.Options{Transit: cfg, Logger: slog.New(slog.NewJSONHandler(v.logs, nil))})
 		return v.opened, err
 	}
 	var err error
@@ -156,7 +157,7 @@ func TestVaultGoesAndComesBack(t *testing.T) {
 	if err := wallet(); err != nil {
 		t.Errorf("what is warm needs no Vault: %v", err)
 	}
-	v.opened.ring.Forget(id) // as another process, or this one after a while
+	v.opened.Ring.Forget(id) // as another process, or this one after a while
 	_, err = v.issue(f.aunt, "slice-aunt")
 	keysAway(t, "issue to somebody new", err)
 	_, err = v.issue(f.mother, "slice-again")
@@ -168,7 +169,7 @@ func TestVaultGoesAndComesBack(t *testing.T) {
 	for range 5 { // now nobody is even asked
 		keysAway(t, "wallet", wallet())
 	}
-	if v.opened.health(ctx) != api.HealthStatusDEGRADED {
+	if v.opened.Health(ctx) != api.HealthStatusDEGRADED {
 		t.Error("the health is not degraded")
 	}
 	if _, body := v.page("/metrics"); !strings.Contains(body, `coffre_vault_breaker_open{identity="application"} 1`) {
@@ -196,7 +197,7 @@ func TestVaultGoesAndComesBack(t *testing.T) {
 	eventually(t, wallet)
 	eventually(t, func() error { _, err := v.issue(f.aunt, "slice-aunt"); return err })
 	eventually(t, func() error { _, err := grant(); return err })
-	if v.opened.health(ctx) != api.HealthStatusUP {
+	if v.opened.Health(ctx) != api.HealthStatusUP {
 		t.Error("the health is not up again")
 	}
 	if err := v.close(); err != nil {
@@ -243,8 +244,8 @@ func TestIdentitiesOfVault(t *testing.T) {
 	s := vaulttest.Start(t)
 	all := vaultOf(t, s)
 	alone := *all
-	alone.Rotator, alone.Destroyer = Identity{}, Identity{}
-	for _, cfg := range []*VaultConfig{&alone, all} {
+	alone.Rotator, alone.Destroyer = vault.TransitLogin{}, vault.TransitLogin{}
+	for _, cfg := range []*vault.TransitConfig{&alone, all} {
 		v := openInVault(t, cfg)
 		f := inventFamily(time.Now())
 		if _, err := v.issue(f.aunt, "slice-aunt"); err != nil {
@@ -351,7 +352,7 @@ func TestEverythingOfYesterdayComesBack(t *testing.T) {
 
 	s.Restore(t, snapshot)
 	restored := filepath.Join(t.TempDir(), "restored")
-	sh.must(0, "restore", archive, "--data", restored, "--identity-file", identity, "--shred-list", dataDir(v.dir).file(shredFile))
+	sh.must(0, "restore", archive, "--data", restored, "--identity-file", identity, "--shred-list", vault.DataDir(v.dir).File(vault.ShredFile))
 	again := openInVaultAt(t, restored, cfg)
 	w, err := client.Read[api.Wallet](again.citizen(f.mother).GetWallet(ctx, mothersID, api.GetWalletParams{}))
 	if err != nil || len(w.Body.Items) != 1 || !strings.Contains(string(w.Body.Items[0].Content), "householdSize") {
@@ -402,7 +403,7 @@ func TestRotationInVault(t *testing.T) {
 	if err != nil || fmt.Sprintf("%v %v %v", key.Data["latest_version"], key.Data["min_decryption_version"], key.Data["min_available_version"]) != "2 2 2" {
 		t.Errorf("Vault's key is at %v, %v", key, err)
 	}
-	v.opened.ring.Forget(id)
+	v.opened.Ring.Forget(id)
 	w, err := client.Read[api.Wallet](mother.GetWallet(ctx, id, api.GetWalletParams{}))
 	if err != nil || len(w.Body.Items) != 1 || !strings.Contains(string(w.Body.Items[0].Content), "householdSize") {
 		t.Errorf("%d documents, %v", len(w.Body.Items), err)
@@ -417,33 +418,33 @@ func TestRotationInVault(t *testing.T) {
 func TestKeepersAreNotMixed(t *testing.T) {
 	s := vaulttest.Start(t)
 	cfg := vaultOf(t, s)
-	open := func(dir dataDir, cfg *VaultConfig) error {
-		v, err := openVault(t.Context(), dir, vaultOptions{Vault: cfg})
+	open := func(dir vault.DataDir, cfg *vault.TransitConfig) error {
+		v, err := vault.Open(t.Context(), dir, vault.Options{Transit: cfg})
 		if err != nil {
 			return err
 		}
 		return v.Close()
 	}
-	inFile, inVault := dataDir(t.TempDir()), dataDir(t.TempDir())
+	inFile, inVault := vault.DataDir(t.TempDir()), vault.DataDir(t.TempDir())
 	for range 2 {
 		if err := errors.Join(open(inFile, nil), open(inVault, cfg)); err != nil {
 			t.Fatal(err)
 		}
-		if err := open(inFile, cfg); !errors.Is(err, errKeysInFile) {
+		if err := open(inFile, cfg); !errors.Is(err, vault.ErrKeysInFile) {
 			t.Errorf("a directory with a key file, opened with Vault: %v", err)
 		}
-		if err := open(inVault, nil); !errors.Is(err, errKeysInVault) {
+		if err := open(inVault, nil); !errors.Is(err, vault.ErrKeysInTransit) {
 			t.Errorf("a directory with its keys in Vault, opened without: %v", err)
 		}
-		if _, err := os.Stat(inVault.file(kekFile)); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(inVault.File(vault.KEKFile)); !errors.Is(err, fs.ErrNotExist) {
 			t.Error("a key file was made", err)
 		}
 	}
 	// A copy without the mark says so too, and one whose key file was lost.
-	if err := os.Remove(inVault.file(vaultMark)); err != nil {
+	if err := os.Remove(inVault.File(vault.TransitMark)); err != nil {
 		t.Fatal(err)
 	}
-	if err := open(inVault, nil); !errors.Is(err, errKeysInVault) {
+	if err := open(inVault, nil); !errors.Is(err, vault.ErrKeysInTransit) {
 		t.Error(err)
 	}
 	if err := open(inVault, cfg); err != nil {

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/vault"
+)
 
 func newVersion(p *program) *cobra.Command {
 	var asJSON bool
@@ -10,7 +14,7 @@ func newVersion(p *program) *cobra.Command {
   coffre version --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			v, err := readVersions(cmd.Context())
+			v, err := vault.ReadVersions(cmd.Context())
 			if err != nil {
 				return err
 			}

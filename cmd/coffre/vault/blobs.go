@@ -1,0 +1,140 @@
+package vault
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"coffre/cmd/coffre/files"
+	"coffre/eventstore/backup"
+	"coffre/eventstore/blob"
+	"coffre/eventstore/blob/folder"
+	"coffre/eventstore/blob/s3"
+)
+
+// BlobsConfig says which bucket keeps the sealed files of documents.
+type BlobsConfig struct {
+	Bucket        string // COFFRE_BLOBS: s3://BUCKET or s3://BUCKET/PREFIX/; unset: a folder beside the data
+	Prefix        string // of COFFRE_BLOBS; default none
+	Endpoint      string // COFFRE_BLOBS_ENDPOINT: https://host[:port], or http on loopback; required
+	Region        string // COFFRE_BLOBS_REGION; default none
+	AccessKey     string // COFFRE_BLOBS_ACCESS_KEY: the name that goes with the secret; required
+	SecretKeyFile string // COFFRE_BLOBS_SECRET_KEY_FILE: file with the secret; required
+	CAFile        string // COFFRE_BLOBS_CA_FILE: PEM certificates to trust; default the system's
+}
+
+// blobsFromEnv reads what the environment says of the files' store; nil: nothing.
+func blobsFromEnv(lookup func(string) string) (*BlobsConfig, error) {
+	b := BlobsConfig{
+		Endpoint: lookup("COFFRE_BLOBS_ENDPOINT"), Region: lookup("COFFRE_BLOBS_REGION"), AccessKey: lookup("COFFRE_BLOBS_ACCESS_KEY"),
+		SecretKeyFile: lookup("COFFRE_BLOBS_SECRET_KEY_FILE"), CAFile: lookup("COFFRE_BLOBS_CA_FILE"),
+	}
+	where := lookup("COFFRE_BLOBS")
+	if where == "" {
+		if b != (BlobsConfig{}) {
+			return nil, errors.New("COFFRE_BLOBS_… is set, and COFFRE_BLOBS is not: files would lie in a folder")
+		}
+		return nil, nil
+	}
+	var wrong []error
+	bucket, ok := strings.CutPrefix(where, "s3://")
+	if b.Bucket, b.Prefix, _ = strings.Cut(bucket, "/"); !ok || b.Bucket == "" || b.Prefix != "" && !strings.HasSuffix(b.Prefix, "/") {
+		wrong = append(wrong, errors.New("COFFRE_BLOBS is s3://BUCKET or s3://BUCKET/PREFIX/"))
+	}
+	for name, value := range map[string]string{"ENDPOINT": b.Endpoint, "ACCESS_KEY": b.AccessKey, "SECRET_KEY_FILE": b.SecretKeyFile} {
+		if value == "" {
+			wrong = append(wrong, fmt.Errorf("COFFRE_BLOBS_%s is needed with COFFRE_BLOBS", name))
+		}
+	}
+	if len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
+	}
+	return &b, nil
+}
+
+// blobsMark says in a data directory that its files lie elsewhere, so that a process
+// that is told nothing of it does not look for them, and miss them, beside the data.
+const blobsMark = "blobs.s3"
+
+var (
+	ErrBlobsElsewhere = errors.New("the files of this directory's documents lie in a bucket; set COFFRE_BLOBS")
+	ErrBlobsHere      = errors.New("the files of this directory's documents lie in its folder " + BlobsFolder + ", and COFFRE_BLOBS is set: unset it, or bring the vault to another directory by `coffre store copy`")
+)
+
+// openBlobs opens the store of files; the caller closes it.
+func openBlobs(ctx context.Context, dir DataDir, config *BlobsConfig) (_ blob.Store, closeStore func() error, err error) {
+	marked, err := isThere(dir.File(blobsMark))
+	if err != nil {
+		return nil, nil, err
+	}
+	if config == nil {
+		if marked {
+			return nil, nil, ErrBlobsElsewhere
+		}
+		s, err := folder.Open(dir.File(BlobsFolder))
+		return s, func() error { return nil }, err
+	}
+	if here, err := dir.keepsFiles(); err != nil {
+		return nil, nil, err
+	} else if here {
+		return nil, nil, ErrBlobsHere
+	}
+	o := s3.Options{Endpoint: config.Endpoint, Region: config.Region, Bucket: config.Bucket, Prefix: config.Prefix, AccessKey: config.AccessKey}
+	secret, err := readSmall(config.SecretKeyFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("COFFRE_BLOBS_SECRET_KEY_FILE: %w", err)
+	}
+	if o.SecretKey = strings.TrimSpace(string(secret)); o.SecretKey == "" {
+		return nil, nil, errors.New("COFFRE_BLOBS_SECRET_KEY_FILE: it holds no secret")
+	}
+	if config.CAFile != "" {
+		pem, err := readSmall(config.CAFile)
+		o.RootCAs = x509.NewCertPool()
+		if err == nil && !o.RootCAs.AppendCertsFromPEM(pem) {
+			err = errors.New("it holds no certificate")
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("COFFRE_BLOBS_CA_FILE: %w", err)
+		}
+	}
+	s, err := s3.Open(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := os.WriteFile(dir.File(blobsMark), []byte("The files of this directory's documents lie in a bucket.\n"), 0o600); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("data directory: %w", files.Cause(err)), s.Close())
+	}
+	return s, s.Close, nil
+}
+
+// keepsFiles reports whether any file lies in the directory's own folder for them.
+func (d DataDir) keepsFiles() (here bool, err error) {
+	err = backup.Folder(d.File(BlobsFolder)).Walk(context.Background(), func(string, int64, func() (io.ReadCloser, error)) error {
+		here = true
+		return fs.SkipAll
+	})
+	if err != nil {
+		return false, fmt.Errorf("data directory: %w", files.Cause(err))
+	}
+	return here, nil
+}
+
+// maxPEM bounds a file of certificates, in bytes.
+const maxPEM = 1 << 20
+
+// readSmall reads a small file whole.
+func readSmall(path string) (_ []byte, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.New("there is no such file")
+	} else if err != nil {
+		return nil, files.Cause(err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return files.ReadAtMost(f, maxPEM)
+}

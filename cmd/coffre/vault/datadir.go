@@ -1,0 +1,148 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/gofrs/flock"
+)
+
+// DataDir is the folder of one vault on one machine. One process owns it.
+type DataDir string
+
+const (
+	lockFile     = "lock"
+	SocketFile   = "control.sock"
+	DevKeyFile   = "dev-token.key" // signs the tokens of `coffre token`, for development only
+	KEKFile      = "kek.json"      // seal/localkek
+	TransitMark  = "keys.vault"    // says that the keys lie in Vault
+	KeysFile     = "keys.db"       // seal/keysdb
+	ReactorsFile = "reactors.db"   // what was sent to whom
+	exportFolder = "exports"
+	BlobsFolder  = "blobs"      // sealed files of documents, unless they are kept elsewhere
+	ShredFile    = "shred.list" // destroyed keys; kept apart from backups
+)
+
+func (d DataDir) File(name string) string { return filepath.Join(string(d), name) }
+
+// ErrOwned: another process has the folder; go through its control socket.
+var ErrOwned = errors.New("another coffre process owns the data directory")
+
+// Create makes the folder, readable by its owner only.
+func (d DataDir) Create() error {
+	if err := os.MkdirAll(string(d), 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	return nil
+}
+
+// Exists reports whether the folder is there.
+func (d DataDir) Exists() (bool, error) {
+	info, err := os.Stat(string(d))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("data directory: %w", err)
+	case !info.IsDir():
+		return false, errors.New("data directory: it is a file")
+	}
+	return true, nil
+}
+
+// Own takes the folder for this process until release is called or the process
+// ends, however it ends.
+func (d DataDir) Own() (release func() error, err error) {
+	if err := d.Create(); err != nil {
+		return nil, err
+	}
+	lock := flock.New(d.File(lockFile), flock.SetPermissions(0o600))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock the data directory: %w", err)
+	}
+	if !ok {
+		return nil, ErrOwned
+	}
+	return lock.Unlock, nil
+}
+
+// Listen opens the folder's control socket, for its owner only: who holds the
+// lock may call it, and finds what a killed owner left gone. Closing the
+// listener removes the socket.
+func (d DataDir) Listen(ctx context.Context) (net.Listener, error) {
+	path, release, err := d.socket()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(d.File(SocketFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		release()
+		return nil, fmt.Errorf("remove the old control socket: %w", err)
+	}
+	private := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) {
+			_ = syscall.Fchmod(int(fd), 0o600) // where it counts before bind: Linux; elsewhere the folder protects it
+		})
+	}}
+	l, err := private.Listen(ctx, "unix", path)
+	if err == nil {
+		err = os.Chmod(d.File(SocketFile), 0o600)
+	}
+	if err != nil {
+		release()
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return &controlSocket{Listener: l, release: release}, nil
+}
+
+type controlSocket struct {
+	net.Listener
+	release func()
+}
+
+func (c *controlSocket) Close() error {
+	defer c.release()
+	return c.Listener.Close()
+}
+
+// Dial connects to the control socket.
+func (d DataDir) Dial(ctx context.Context) (net.Conn, error) {
+	path, release, err := d.socket()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return (&net.Dialer{}).DialContext(ctx, "unix", path)
+}
+
+// maxSocketPath is what a socket's address can hold on Linux and macOS, less the
+// byte that ends it.
+const maxSocketPath = 103
+
+var ErrSocketPath = errors.New("control socket: the path of the data directory is too long; use a shorter one")
+
+// socket returns a path of the control socket that is short enough for a socket's
+// address, good until release.
+func (d DataDir) socket() (path string, release func(), err error) {
+	if path = d.File(SocketFile); len(path) <= maxSocketPath {
+		return path, func() {}, nil
+	}
+	folder, err := os.Open(string(d))
+	if err != nil {
+		return "", nil, fmt.Errorf("control socket: %w", err)
+	}
+	release = func() { _ = folder.Close() } // it was only read
+	path = filepath.Join("/proc/self/fd", strconv.Itoa(int(folder.Fd())), SocketFile)
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		release()
+		return "", nil, ErrSocketPath
+	}
+	return path, release, nil
+}

@@ -1,0 +1,122 @@
+package vault
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/domain/document"
+	"coffre/eventstore"
+	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/seal/shred"
+)
+
+// guardTables holds up to where the log was compared with the key ring. It lies
+// beside the ring, so that a copy of the ring from before brings its own mark.
+var guardTables = []string{`CREATE TABLE guard (one INTEGER PRIMARY KEY CHECK (one = 1), commit_position INTEGER NOT NULL, prepare_position INTEGER NOT NULL) STRICT;`}
+
+const guardPage = 10_000 // events between two marks
+
+// ErrOldKeys: what the log names cannot be opened with this key ring.
+var ErrOldKeys = errors.New("the key ring is older than the log: it does not know citizens that the log names; restore the newest copy of keys.db")
+
+// keyRing is what the guard asks of a key ring that is to be served, or was restored.
+type keyRing interface {
+	ReapplyDestroyed(context.Context, []seal.DestroyedSubject, []seal.DestroyedStream) error
+	Missing(context.Context, []domain.CitizenID) ([]domain.CitizenID, error)
+}
+
+// guard compares the log with the key ring, from where it last ended: it refuses
+// a ring that lacks a citizen of the log, and destroys again the keys that the log
+// and the shred list say were destroyed (design.md section 6, rule E-3). It runs
+// before anything is
+// served.
+func guard(ctx context.Context, log *eventstore.Log, db *keysdb.DB, ring keyRing, shreds *shred.List) error {
+	citizens, streams, err := shreds.Read()
+	if err == nil {
+		err = ring.ReapplyDestroyed(ctx, citizens, streams)
+	}
+	if err != nil {
+		return fmt.Errorf("destroy again what the shred list names: %w", err)
+	}
+	if err := db.Migrate(ctx, "guard", guardTables); err != nil {
+		return err
+	}
+	mark, err := keysdb.Do(ctx, db, func(tx *keysdb.Tx) (p eventstore.Position, err error) {
+		var commit, prepare int64
+		err = tx.Row(`SELECT commit_position, prepare_position FROM guard`, nil, &commit, &prepare)
+		if errors.Is(err, sql.ErrNoRows) {
+			return eventstore.Position{}, nil
+		}
+		return eventstore.Position{Commit: uint64(commit), Prepare: uint64(prepare)}, err
+	})
+	if err != nil {
+		return fmt.Errorf("read the mark of the guard: %w", err)
+	}
+	for {
+		next, err := guardSome(ctx, log, ring, mark)
+		if err != nil {
+			return err
+		}
+		if next == mark {
+			return nil
+		}
+		mark = next
+		if _, err := keysdb.Do(ctx, db, func(tx *keysdb.Tx) (int64, error) {
+			return tx.Exec(`INSERT INTO guard VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET commit_position = excluded.commit_position, prepare_position = excluded.prepare_position`,
+				int64(mark.Commit), int64(mark.Prepare))
+		}); err != nil {
+			return fmt.Errorf("keep the mark of the guard: %w", err)
+		}
+	}
+}
+
+// guardSome looks at one page of the log and returns where it ends.
+func guardSome(ctx context.Context, log *eventstore.Log, ring keyRing, after eventstore.Position) (eventstore.Position, error) {
+	var named []domain.CitizenID
+	var subjects []seal.DestroyedSubject
+	var streams []seal.DestroyedStream
+	for r, err := range log.Store().ReadAll(ctx, after, guardPage) {
+		if err != nil {
+			return after, fmt.Errorf("compare the log with the key ring: %w", err)
+		}
+		after = r.Position
+		switch r.Type { // the few that matter are decoded, and no others
+		case "citizen.registered/1", "citizen.key-destroyed/1", "document.content-destroyed/1":
+		default:
+			continue
+		}
+		data, err := log.Decode(r)
+		if err != nil {
+			return after, err
+		}
+		switch e := data.(type) {
+		case citizen.Registered:
+			named = append(named, e.Citizen)
+		case citizen.KeyDestroyed:
+			subjects = append(subjects, seal.DestroyedSubject{Citizen: e.Citizen})
+		case document.ContentDestroyed:
+			state, _, err := (eventstore.Kind[document.State, document.Event]{Evolve: document.Evolve}).Load(ctx, log, r.Stream)
+			if err != nil {
+				return after, err
+			}
+			streams = append(streams, seal.DestroyedStream{Stream: r.Stream, Citizen: state.Citizen})
+		}
+	}
+	// First what was destroyed: of such a citizen a ring need not know more.
+	if err := ring.ReapplyDestroyed(ctx, subjects, streams); err != nil {
+		return after, fmt.Errorf("destroy again what the log says was destroyed: %w", err)
+	}
+	missing, err := ring.Missing(ctx, named)
+	if err != nil {
+		return after, fmt.Errorf("compare the log with the key ring: %w", err)
+	}
+	if len(missing) > 0 {
+		return after, fmt.Errorf("%w (%d of them)", ErrOldKeys, len(missing))
+	}
+	return after, nil
+}

@@ -1,0 +1,114 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/localkek"
+	"coffre/eventstore/seal/transit"
+)
+
+// Keeper is who keeps the key-encryption key and the signing keys.
+type Keeper struct {
+	seal.KEK
+	rotator   seal.Rotator
+	signer    seal.Signer     // of the log
+	destroyer seal.Signer     // of certificates of erasure; nil: there is none
+	name      string          // as operators read it
+	transit   *transit.Keeper // nil: a file
+	Close     func() error
+}
+
+// Errors of a directory whose keys are elsewhere. Nothing was changed.
+var (
+	ErrKeysInFile    = errors.New("the keys of this data directory lie in its file " + KEKFile + ", and a Vault is configured: unset COFFRE_VAULT_ADDR, or take another directory")
+	ErrKeysInTransit = errors.New("the keys of this data directory lie in Vault: set COFFRE_VAULT_ADDR and what goes with it (deploy/vault/README.md)")
+)
+
+// OpenKeeper opens Vault where one is configured, else the key file. A directory
+// keeps the keeper it was made with.
+func OpenKeeper(ctx context.Context, dir DataDir, vault *TransitConfig, logger *slog.Logger) (Keeper, error) {
+	inFile, err := isThere(dir.File(KEKFile))
+	if err != nil {
+		return Keeper{}, err
+	}
+	if vault != nil {
+		if inFile {
+			return Keeper{}, ErrKeysInFile
+		}
+		return openTransitKeeper(ctx, dir, *vault, logger)
+	}
+	marked, err := isThere(dir.File(TransitMark))
+	if err != nil {
+		return Keeper{}, err
+	}
+	ring, err := isThere(dir.File("keys.db"))
+	if err != nil {
+		return Keeper{}, err
+	}
+	if marked || ring && !inFile {
+		return Keeper{}, ErrKeysInTransit
+	}
+	kek, err := localkek.Open(dir.File(KEKFile))
+	if err != nil {
+		return Keeper{}, err
+	}
+	return Keeper{KEK: kek, rotator: kek, signer: kek, destroyer: kek, name: "a file beside the data", Close: kek.Close}, nil
+}
+
+func openTransitKeeper(ctx context.Context, dir DataDir, vault TransitConfig, logger *slog.Logger) (Keeper, error) {
+	cfg := vault.Adapter()
+	cfg.Logger = logger
+	k, err := transit.Open(ctx, cfg)
+	if err != nil {
+		return Keeper{}, err
+	}
+	if err := os.WriteFile(dir.File(TransitMark), []byte("The keys of this directory lie in Vault.\n"), 0o600); err != nil {
+		return Keeper{}, errors.Join(fmt.Errorf("data directory: %w", err), k.Close())
+	}
+	for _, missing := range k.Missing() {
+		logger.WarnContext(ctx, "no login at Vault is configured: what needs it is answered 503", "identity", missing)
+	}
+	return Keeper{KEK: k, rotator: k, signer: k, destroyer: k.Certificates(), name: "Vault", transit: k, Close: k.Close}, nil
+}
+
+func isThere(path string) (bool, error) {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("data directory: %w", err)
+	}
+	return true, nil
+}
+
+// states tells how the keeper's logins stand; none for a file.
+func (k Keeper) states() []transit.State {
+	if k.transit == nil {
+		return nil
+	}
+	return k.transit.States()
+}
+
+// well reports whether keys can be used now, by asking; the breaker sees to it that
+// this costs little while Vault is away.
+func (k Keeper) well(ctx context.Context) bool {
+	if k.transit == nil {
+		return true
+	}
+	if _, err := k.Versions(ctx); err != nil {
+		return false
+	}
+	for _, s := range k.states() {
+		if !s.Well() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,90 @@
+package vault
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+
+	"coffre/eventstore"
+	"coffre/eventstore/kurrent/wire"
+)
+
+// KurrentListener says how the log is offered to KurrentDB's clients, for reading.
+type KurrentListener struct {
+	Listen    string // host:port; "": not at all
+	CertFile  string
+	KeyFile   string
+	UsersFile string // lines NAME:PASSWORD; "": everybody, on loopback
+}
+
+// Offer serves the log to KurrentDB's clients until end is called. Failed is told
+// when it stops by itself. Where is the connection string; "" when it is not offered.
+func (o KurrentListener) Offer(ctx context.Context, store eventstore.Store, logger *slog.Logger, failed chan<- error) (where string, end func(), err error) {
+	if o.Listen == "" {
+		return "", func() {}, nil
+	}
+	offered := wire.Options{Store: store, Logger: logger}
+	options := "tls=false"
+	if o.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		if err != nil {
+			return "", nil, fmt.Errorf("--kurrent-cert: %w", err)
+		}
+		offered.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+		options = "tls=true"
+	}
+	if o.UsersFile != "" {
+		if offered.Allow, err = readUsers(o.UsersFile); err != nil {
+			return "", nil, err
+		}
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
+	if err != nil {
+		return "", nil, fmt.Errorf("listen for KurrentDB's clients: %w", err)
+	}
+	server := wire.New(offered)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if err := server.Serve(l); err != nil {
+			failed <- fmt.Errorf("KurrentDB's protocol: %w", err)
+		}
+	}()
+	return "esdb://" + l.Addr().String() + "?" + options, func() { server.Close(); <-served }, nil
+}
+
+var errUsers = errors.New("--kurrent-users: the file has a line NAME:PASSWORD for each who may read, and nothing else")
+
+// readUsers returns who may come in. What the file holds is never shown.
+func readUsers(file string) (func(name, password string) bool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--kurrent-users: %w", err)
+	}
+	var known [][sha256.Size]byte // hashes, so that comparing takes as long for all
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimRight(line, "\r\n")
+		name, password, ok := strings.Cut(line, ":")
+		if !ok || name == "" || password == "" {
+			return nil, errUsers
+		}
+		known = append(known, sha256.Sum256([]byte(line)))
+	}
+	if len(known) == 0 {
+		return nil, errUsers
+	}
+	return func(name, password string) bool {
+		asked, found := sha256.Sum256([]byte(name+":"+password)), 0
+		for _, k := range known {
+			found |= subtle.ConstantTimeCompare(asked[:], k[:])
+		}
+		return found == 1
+	}, nil
+}

@@ -1,0 +1,108 @@
+package vault
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics are what an operator sees. Labels hold operations, statuses and names
+// of read models: nothing of a caller or a citizen.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+func newMetrics(v *Instance) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "coffre_requests_total", Help: "Requests answered, by operation of the contract and status.",
+		}, []string{"operation", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "coffre_request_duration_seconds", Help: "Time from a request's head to the end of its answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"operation"}),
+	}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		m.requests, m.duration, projectionMetrics{v}, keeperMetrics{v},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
+		}, func() float64 { return float64(v.damaged.Load()) }))
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// observe counts one request; an operation the contract does not name is "none".
+func (m *metrics) observe(operation string, status int, took time.Duration) {
+	if operation == "" {
+		operation = "none"
+	}
+	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
+	m.duration.WithLabelValues(operation).Observe(took.Seconds())
+}
+
+var (
+	leafMetric = prometheus.NewDesc("coffre_log_leaves", "Events in the log.", nil, nil)
+	lagMetric  = prometheus.NewDesc("coffre_projection_lag_events", "Events a read model has not taken in yet.", []string{"projection"}, nil)
+	upMetric   = prometheus.NewDesc("coffre_projection_running", "1 while a read model follows the log, 0 when it was stopped by an event or a fault.", []string{"projection"}, nil)
+)
+
+// projectionMetrics asks the runner when it is scraped.
+type projectionMetrics struct{ v *Instance }
+
+func (projectionMetrics) Describe(out chan<- *prometheus.Desc) {
+	out <- leafMetric
+	out <- lagMetric
+	out <- upMetric
+}
+
+func (p projectionMetrics) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	all, err := p.v.Runner.Status(ctx)
+	if err != nil {
+		return // the log cannot be read; the scrape says so by what is missing
+	}
+	for i, s := range all {
+		if i == 0 {
+			out <- prometheus.MustNewConstMetric(leafMetric, prometheus.GaugeValue, float64(s.HeadLeaf+1))
+		}
+		running := 1.0
+		if s.PoisonedLeaf >= 0 || s.State == "stopped" {
+			running = 0
+		}
+		out <- prometheus.MustNewConstMetric(lagMetric, prometheus.GaugeValue, float64(s.Lag), s.Name)
+		out <- prometheus.MustNewConstMetric(upMetric, prometheus.GaugeValue, running, s.Name)
+	}
+}
+
+var (
+	loginMetric   = prometheus.NewDesc("coffre_vault_logged_in", "1 while this identity has a token of Vault that has not ended.", []string{"identity"}, nil)
+	breakerMetric = prometheus.NewDesc("coffre_vault_breaker_open", "1 while calls of this identity to Vault are not sent, because those before failed.", []string{"identity"}, nil)
+)
+
+// keeperMetrics tell how the logins at Vault stand, without asking it.
+type keeperMetrics struct{ v *Instance }
+
+func (keeperMetrics) Describe(out chan<- *prometheus.Desc) {
+	out <- loginMetric
+	out <- breakerMetric
+}
+
+func (k keeperMetrics) Collect(out chan<- prometheus.Metric) {
+	number := map[bool]float64{true: 1}
+	for _, s := range k.v.keeper.states() {
+		out <- prometheus.MustNewConstMetric(loginMetric, prometheus.GaugeValue, number[s.LoggedIn], s.Identity)
+		out <- prometheus.MustNewConstMetric(breakerMetric, prometheus.GaugeValue, number[s.Open], s.Identity)
+	}
+}

@@ -1,0 +1,321 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/eventstore"
+	"coffre/eventstore/kurrent"
+	"coffre/eventstore/leaves"
+	"coffre/eventstore/postgres"
+	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/sqlite"
+	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/handlers/reactors"
+	"coffre/projections"
+)
+
+// StoresConfig says where the vault keeps what it knows. Each is sqlite:DIR, or
+// postgres://user@host:port/database, whose password comes from PGPASSWORD or
+// PGPASSFILE if it is not in the variable; the events may be in KurrentDB.
+type StoresConfig struct {
+	Log        string // COFFRE_STORE: the events, also esdb://...; default the data directory
+	ReadModels string // COFFRE_READMODELS: default where the events are, or the data directory
+	Keys       string // COFFRE_KEYS: the key ring, requests and reactors; default where the read models are
+}
+
+const (
+	onSQLite    = "sqlite:"
+	leavesFile  = "leaves.db" // numbers of the events in KurrentDB
+	processFile = "process"   // the id of the process that owns this directory
+	askAgain    = time.Second // for a lease, after the database was away
+)
+
+// Variables that hold addresses, with a password if need be.
+const (
+	StoreVariable      = "COFFRE_STORE"
+	ReadModelsVariable = "COFFRE_READMODELS"
+	KeysVariable       = "COFFRE_KEYS"
+)
+
+// StoresFromEnv reads the addresses of the log, the read models and the keys from the
+// variables of those names, and reports all that is wrong with them, without repeating
+// one.
+func StoresFromEnv(lookup func(string) string, variables [3]string) (StoresConfig, error) {
+	c := StoresConfig{Log: lookup(variables[0]), ReadModels: lookup(variables[1]), Keys: lookup(variables[2])}
+	var wrong []error
+	for i, address := range []string{c.Log, c.ReadModels, c.Keys} {
+		if !KnownPlace(address) && !(i == 0 && OnKurrent(address)) {
+			wrong = append(wrong, fmt.Errorf("%s is sqlite:DIR or postgres://user@host:port/database", variables[i]))
+		}
+	}
+	return c, errors.Join(wrong...)
+}
+
+// SQLiteDir returns the directory that an address of SQLite names.
+func SQLiteDir(address string) (dir DataDir, ok bool) {
+	name, ok := strings.CutPrefix(address, onSQLite)
+	return DataDir(name), ok
+}
+
+// KnownPlace reports whether read models and keys can be at an address.
+func KnownPlace(address string) bool {
+	dir, file := SQLiteDir(address)
+	return address == "" || file && dir != "" || OnPostgres(address)
+}
+
+// OnPostgres reports whether an address is of a PostgreSQL.
+func OnPostgres(address string) bool {
+	return strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://")
+}
+
+// OnKurrent reports whether an address is of a KurrentDB.
+func OnKurrent(address string) bool {
+	return strings.HasPrefix(address, "esdb://") || strings.HasPrefix(address, "esdb+discover://")
+}
+
+// In fills in what is not said, for a vault of that directory.
+func (c StoresConfig) In(dir DataDir) StoresConfig {
+	if c.Log == "" {
+		c.Log = onSQLite + string(dir)
+	}
+	switch {
+	case c.ReadModels != "":
+	case OnKurrent(c.Log):
+		c.ReadModels = onSQLite + string(dir)
+	default:
+		c.ReadModels = c.Log
+	}
+	if c.Keys == "" {
+		c.Keys = c.ReadModels
+	}
+	return c
+}
+
+// directories returns those that the addresses name.
+func (c StoresConfig) directories() []DataDir {
+	var all []DataDir
+	for _, address := range []string{c.Log, c.ReadModels, c.Keys} {
+		if dir, file := SQLiteDir(address); file {
+			all = append(all, dir)
+		}
+	}
+	return all
+}
+
+// errAloneKeys: processes that share a log and not its keys would each make their own.
+var errAloneKeys = errors.New("with the events in PostgreSQL the keys must be there, too, or every process would have keys of its own: set " + KeysVariable)
+
+// stores are the databases of one vault.
+type stores struct {
+	at       StoresConfig
+	dir      DataDir
+	logger   *slog.Logger
+	onClose  func(func() error)
+	log      eventstore.Store
+	leaves   *leaves.Index // nil: the log's positions count its leaves
+	keys     *keysdb.DB
+	reactors *reactors.DB
+	postgres *projections.Postgres // where the read models are; nil: in files
+	lease    projections.Lease     // of what only one process may do
+}
+
+// openStores opens the log; the rest is opened when its turn comes. A directory
+// beside dir belongs to this process until onClose's functions have run.
+func openStores(ctx context.Context, dir DataDir, o Options, onClose func(func() error)) (*stores, error) {
+	s := &stores{at: o.Stores.In(dir), dir: dir, logger: o.Logger, onClose: onClose, lease: projections.Sole{}}
+	if OnPostgres(s.at.Log) && !OnPostgres(s.at.Keys) {
+		return nil, errAloneKeys
+	}
+	owned := map[DataDir]bool{dir: true}
+	for _, other := range s.at.directories() {
+		if owned[other] {
+			continue
+		}
+		owned[other] = true
+		release, err := other.Own()
+		if err != nil {
+			return nil, err
+		}
+		onClose(release)
+	}
+	var err error
+	switch {
+	case OnPostgres(s.at.Log):
+		s.log, err = postgres.Open(ctx, s.at.Log, postgres.Options{Gather: o.Gather})
+	case OnKurrent(s.at.Log):
+		if !s.shared() {
+			s.logger.WarnContext(ctx, "the events are in KurrentDB and the keys in this process's directory: no other process may use these events")
+		}
+		return s, s.openKurrent(ctx)
+	default:
+		s.log, err = sqlite.Open(ctx, strings.TrimPrefix(s.at.Log, onSQLite), sqlite.Options{Gather: o.Gather})
+	}
+	if err != nil {
+		return nil, err
+	}
+	onClose(s.log.Close)
+	return s, nil
+}
+
+// openKurrent opens the log in KurrentDB, and what numbers its leaves.
+func (s *stores) openKurrent(ctx context.Context) error {
+	log, err := kurrent.Open(ctx, s.at.Log, kurrent.Options{Categories: projections.Categories()})
+	if err != nil {
+		return err
+	}
+	s.log = log
+	s.onClose(log.Close)
+	if s.leaves, err = leaves.Open(ctx, s.dir.File(leavesFile), log); err != nil {
+		return err
+	}
+	s.onClose(s.leaves.Close)
+	return nil
+}
+
+// leafIndex says which leaf lies where in the log.
+func (s *stores) leafIndex() eventstore.LeafIndex {
+	if s.leaves == nil {
+		return eventstore.DenseLeaves{}
+	}
+	return s.leaves
+}
+
+// shared reports whether other processes may use the same keys.
+func (s *stores) shared() bool { return OnPostgres(s.at.Keys) }
+
+// folder returns the one for files of that part, when it lies in files.
+func (s *stores) folder(address string) DataDir {
+	if dir, file := SQLiteDir(address); file {
+		return dir
+	}
+	return s.dir
+}
+
+func (s *stores) openKeys(ctx context.Context) (err error) {
+	if !s.shared() {
+		s.keys, err = keysdb.Open(ctx, s.folder(s.at.Keys).File(KeysFile), sqlitedb.Options{})
+	} else {
+		var doubts []string
+		s.keys, doubts, err = keysdb.OpenPostgres(ctx, s.at.Keys)
+		for _, doubt := range doubts {
+			s.logger.WarnContext(ctx, doubt)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	s.onClose(s.keys.Close)
+	return nil
+}
+
+// openModels says where the read models are, and opens what gives leases to one of
+// several processes.
+func (s *stores) openModels(ctx context.Context) (o projections.Options, err error) {
+	if OnPostgres(s.at.ReadModels) {
+		if s.postgres, err = projections.OpenPostgres(ctx, s.at.ReadModels); err != nil {
+			return o, err
+		}
+		s.onClose(s.postgres.Close)
+	} else {
+		o.Dir = s.folder(s.at.ReadModels).File("readmodels")
+	}
+	o.Postgres = s.postgres
+	if !s.shared() {
+		return o, nil
+	}
+	if s.at.Keys == s.at.ReadModels {
+		s.lease = s.postgres
+		return o, nil
+	}
+	leases, err := projections.OpenPostgres(ctx, s.at.Keys)
+	if err != nil {
+		return o, err
+	}
+	s.onClose(leases.Close)
+	s.lease = leases
+	return o, nil
+}
+
+// openReactors opens what the reactors remember, beside the keys.
+func (s *stores) openReactors(ctx context.Context) (err error) {
+	if s.shared() {
+		s.reactors, err = reactors.OpenPostgres(ctx, s.at.Keys)
+	} else {
+		s.reactors, err = reactors.Open(ctx, s.folder(s.at.Keys).File(ReactorsFile), sqlitedb.Options{})
+	}
+	if err != nil {
+		return err
+	}
+	s.onClose(s.reactors.Close)
+	return nil
+}
+
+// inOneDirectory reports whether the data directory holds everything, so that a
+// backup of it is a backup of the vault.
+func (s *stores) inOneDirectory() bool {
+	whole := onSQLite + string(s.dir)
+	return s.at == StoresConfig{whole, whole, whole}
+}
+
+// process returns the id of the process that owns the directory, the same after
+// every start.
+func (d DataDir) process() (uuid.UUID, error) {
+	text, err := os.ReadFile(d.File(processFile))
+	if err == nil {
+		id, err := uuid.Parse(strings.TrimSpace(string(text)))
+		if err == nil {
+			return id, nil
+		}
+		// Cut off by a crash: leases under the former id end with their time.
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return uuid.Nil, fmt.Errorf("data directory: %w", err)
+	}
+	id, err := uuid.NewRandom()
+	if err == nil {
+		err = os.WriteFile(d.File(processFile), []byte(id.String()+"\n"), 0o600)
+	}
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("data directory: %w", err)
+	}
+	return id, nil
+}
+
+// inTurn runs something that only one of the processes may do at a time, again each
+// time this one's turn comes, until ctx ends.
+func inTurn(ctx context.Context, lease projections.Lease, name string, run func(context.Context) error) error {
+	for {
+		held, _, release, err := lease.Acquire(ctx, name)
+		if ctx.Err() != nil {
+			if err == nil {
+				release()
+			}
+			return nil
+		}
+		if err != nil {
+			timer := time.NewTimer(askAgain)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+			timer.Stop()
+			continue
+		}
+		err = run(held)
+		lost := held.Err() != nil
+		release()
+		if ctx.Err() != nil || err != nil && !lost {
+			return err
+		}
+		if !lost {
+			return nil // it has ended by itself
+		}
+	}
+}
