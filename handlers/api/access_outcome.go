@@ -163,10 +163,10 @@ func reasonOf(why error) domain.ReasonCode {
 	return "internalServerError"
 }
 
-// Background records refusals and outcomes until ctx ends, and then what still
+// recordAccesses records refusals and outcomes until ctx ends, and then what still
 // waits, within a few seconds. It runs once; without it refusals wait and outcomes
 // are lost when there is no more room.
-func (v *Vault) Background(ctx context.Context) {
+func (v *Vault) recordAccesses(ctx context.Context) {
 	lasting := context.WithoutCancel(ctx)
 	var work sync.WaitGroup
 	for range outcomeWorkers {

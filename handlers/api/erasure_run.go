@@ -62,10 +62,11 @@ func due(s citizen.State, e citizen.Erasure) bool {
 	return (e.Step == citizen.Approved || e.Step == citizen.Started) && s.Standing() != citizen.Erased
 }
 
-// Resume takes up what a former process left undone: registrations whose key is
+// resume takes up what a former process left undone: registrations whose key is
 // durable and whose event may be missing, approved or started erasures and those that
-// became final, unfinished exports, keys still to be wrapped again. The read models' runner must be at work.
-func (v *Vault) Resume(ctx context.Context) error {
+// became final, unfinished exports, keys still to be wrapped again. The read models'
+// runner must be at work.
+func (v *Vault) resume(ctx context.Context) error {
 	return errors.Join( // what one part cannot do keeps no other back
 		v.registerPending(ctx),
 		v.resumeErasures(ctx),

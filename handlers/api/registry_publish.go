@@ -72,9 +72,9 @@ func (v *Vault) publish(ctx context.Context, in intent, all registry.Registry) (
 	return result, v.Words.Apply(registry.Published(result.State))
 }
 
-// FollowRegistry serves the registry in the log. Into an empty log it publishes
+// followRegistry serves the registry in the log. Into an empty log it publishes
 // what files hold, with the labels of the Belgian vocabularies where they are given.
-func (v *Vault) FollowRegistry(ctx context.Context, files, belgif fs.FS) error {
+func (v *Vault) followRegistry(ctx context.Context, files, belgif fs.FS) error {
 	state, _, err := registries.Load(ctx, v.Log, registry.StreamName)
 	if err != nil {
 		return err
@@ -98,8 +98,8 @@ func (v *Vault) FollowRegistry(ctx context.Context, files, belgif fs.FS) error {
 	return v.Words.Apply(registry.Published(state))
 }
 
-// ServeNewestRegistry looks until ctx ends whether another process published.
-func (v *Vault) ServeNewestRegistry(ctx context.Context) error {
+// serveNewestRegistry looks until ctx ends whether another process published.
+func (v *Vault) serveNewestRegistry(ctx context.Context) error {
 	tick := time.NewTicker(lookForRegistry)
 	defer tick.Stop()
 	for {

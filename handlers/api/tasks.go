@@ -20,7 +20,7 @@ const (
 )
 
 // tasks is the work that goes on after its request was answered: erasures,
-// exports, rotation, rebuilding. It remembers nothing for ever: Resume finds after
+// exports, rotation, rebuilding. It remembers nothing for ever: resume finds after
 // a start what was left undone. Of one name one runs at a time. The zero value is
 // empty; it may be used concurrently.
 type tasks struct {
@@ -136,19 +136,19 @@ func (v *Vault) Worked(ctx context.Context) error {
 	}
 }
 
-// Work resumes what an earlier process left undone, runs tasks, removes what is too
-// old and tells which erasures are final until ctx ends, and returns nil when those that ran have stopped. It runs
-// once, with the read models' runner at work.
-func (v *Vault) Work(ctx context.Context) error {
-	v.tasks.put("resume", v.Resume)
+// work resumes what an earlier process left undone, runs tasks, removes what is too
+// old and tells which erasures are final until ctx ends, and returns nil when those
+// that ran have stopped. It runs once, with the read models' runner at work.
+func (v *Vault) work(ctx context.Context) error {
+	v.tasks.put("resume", v.resume)
 	v.performAll(ctx)
 	return nil
 }
 
-// Inherit resumes, until ctx ends, what other processes left undone that are there no
-// more. Of several processes one at a time does it. [Vault.Work] is at work.
-func (v *Vault) Inherit(ctx context.Context) error {
-	v.tasks.put("resume", v.Resume)
+// inherit resumes, until ctx ends, what other processes left undone that are there no
+// more. Of several processes one at a time does it. [Vault.work] runs beside it.
+func (v *Vault) inherit(ctx context.Context) error {
+	v.tasks.put("resume", v.resume)
 	<-ctx.Done()
 	return nil
 }

@@ -131,10 +131,10 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 func (tv *testVault) begin() {
 	v := tv.Vault
 	ctx, cancel := context.WithCancel(context.Background())
-	v.tasks.put("resume", v.Resume) // as Work does, so that who waits from here on waits for it
+	v.tasks.put("resume", v.resume) // as work does, so that who waits from here on waits for it
 	var all sync.WaitGroup
-	all.Go(func() { v.Background(ctx) })
-	all.Go(func() { _ = v.Work(ctx) }) // it returns nil
+	all.Go(func() { v.recordAccesses(ctx) })
+	all.Go(func() { _ = v.work(ctx) }) // it returns nil
 	tv.rest = func() { cancel(); all.Wait() }
 }
 

@@ -227,14 +227,21 @@ func Open(ctx context.Context, dir DataDir, o Options) (_ *Instance, err error) 
 	if places.leaves != nil {
 		keep("leaves", places.leaves.Run)
 	}
-	if err := v.Core.FollowRegistry(ctx, o.Registry, o.Belgif); err != nil {
-		return nil, err
-	}
-	keep("registry", v.Core.ServeNewestRegistry)
-	keep("accesses", func(ctx context.Context) error { v.Core.Background(ctx); return nil })
-	keep("work", v.Core.Work)
+	begun := make(chan error, 1)
+	work := api.RunOptions{Registry: o.Registry, Belgif: o.Belgif, Begun: func(err error) { begun <- err }}
 	if places.shared() {
-		keep("inheritance", func(ctx context.Context) error { return inTurn(ctx, places.lease, "work", v.Core.Inherit) })
+		work.InTurn = func(ctx context.Context, name string, run func(context.Context) error) error {
+			return inTurn(ctx, places.lease, name, run)
+		}
+	}
+	keep("core", func(ctx context.Context) error { return v.Core.Run(ctx, work) })
+	select {
+	case err := <-begun:
+		if err != nil {
+			return nil, err
+		}
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 	if own, ok := v.store.(scrubber); ok { // else the server verifies its own
 		keep("scrubber", func(ctx context.Context) error {
