@@ -1,6 +1,8 @@
 package vault
 
 import (
+	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -27,5 +29,34 @@ func TestOpenWithoutARegistry(t *testing.T) {
 	}
 	if err := v.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A part that fails is told, and the others go on until the instance is closed.
+func TestRunTellsWhichPartFailed(t *testing.T) {
+	v := &Instance{failed: make(chan error, 1)}
+	ctx, cancel := context.WithCancel(t.Context())
+	broken, ended := errors.New("broken"), make(chan bool, 1)
+	ran := make(chan struct{})
+	go func() {
+		defer close(ran)
+		v.run(ctx, []part{
+			{"goes on", func(ctx context.Context) error { <-ctx.Done(); ended <- true; return ctx.Err() }},
+			{"fails", func(context.Context) error { return broken }},
+			{"ends", func(context.Context) error { return nil }},
+		})
+	}()
+	if err := <-v.Failed(); !errors.Is(err, broken) || err.Error() != "fails: broken" {
+		t.Errorf("told %v", err)
+	}
+	if len(ended) > 0 {
+		t.Error("the part that goes on was stopped")
+	}
+	cancel()
+	<-ran
+	select {
+	case err := <-v.Failed():
+		t.Errorf("a part that was told to end failed: %v", err)
+	default:
 	}
 }

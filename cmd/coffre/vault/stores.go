@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -35,7 +34,6 @@ const (
 	onSQLite    = "sqlite:"
 	leavesFile  = "leaves.db" // numbers of the events in KurrentDB
 	processFile = "process"   // the id of the process that owns this directory
-	askAgain    = time.Second // for a lease, after the database was away
 )
 
 // Variables that hold addresses, with a password if need be.
@@ -286,36 +284,4 @@ func (d DataDir) process() (uuid.UUID, error) {
 		return uuid.Nil, fmt.Errorf("data directory: %w", err)
 	}
 	return id, nil
-}
-
-// inTurn runs something that only one of the processes may do at a time, again each
-// time this one's turn comes, until ctx ends.
-func inTurn(ctx context.Context, lease projections.Lease, name string, run func(context.Context) error) error {
-	for {
-		held, _, release, err := lease.Acquire(ctx, name)
-		if ctx.Err() != nil {
-			if err == nil {
-				release()
-			}
-			return nil
-		}
-		if err != nil {
-			timer := time.NewTimer(askAgain)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-			}
-			timer.Stop()
-			continue
-		}
-		err = run(held)
-		lost := held.Err() != nil
-		release()
-		if ctx.Err() != nil || err != nil && !lost {
-			return err
-		}
-		if !lost {
-			return nil // it has ended by itself
-		}
-	}
 }

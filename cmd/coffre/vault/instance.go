@@ -1,0 +1,98 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"coffre/eventstore"
+	"coffre/eventstore/seal"
+	"coffre/handlers/api"
+	"coffre/projections"
+)
+
+// Instance is everything of one data directory, put together and running.
+type Instance struct {
+	handler http.Handler
+	control http.Handler // the same for the control socket, where this directory's own tokens count
+	Core    *api.Vault
+	keeper  Keeper
+	store   eventstore.Store
+	Ring    *seal.Ring
+	Runner  *projections.Runner
+	damaged atomic.Int64   // records that the scrubber found last
+	failed  chan error     // a part that had to go on has stopped
+	closers []func() error // in the order of opening
+	leaving sync.Once
+	gone    chan struct{} // closed when no more requests should be sent here
+}
+
+// Handler answers the whole API.
+func (v *Instance) Handler() http.Handler { return v.handler }
+
+// Control answers the same on the control socket, where this directory's own tokens
+// count.
+func (v *Instance) Control() http.Handler { return v.control }
+
+// Failed tells of a part that had to go on and has stopped.
+func (v *Instance) Failed() <-chan error { return v.failed }
+
+// OfferKurrent offers the log to KurrentDB's clients until end is called. Where is the
+// connection string; "" when it is not offered.
+func (v *Instance) OfferKurrent(ctx context.Context, l KurrentListener) (where string, end func(), err error) {
+	return l.Offer(ctx, v.store, v.Core.Slog, v.failed)
+}
+
+// Close stops everything, last opened first. What was acknowledged stays.
+func (v *Instance) Close() error {
+	v.Leave()
+	var errs []error
+	for i := len(v.closers) - 1; i >= 0; i-- {
+		errs = append(errs, v.closers[i]())
+	}
+	v.closers = nil
+	return errors.Join(errs...)
+}
+
+// onClose has Close call f, before what was opened earlier is closed.
+func (v *Instance) onClose(f func() error) { v.closers = append(v.closers, f) }
+
+// Leave says that no more requests should come; those under way are answered.
+func (v *Instance) Leave() { v.leaving.Do(func() { close(v.gone) }) }
+
+// ready says whether requests should be sent here: every read model answers and
+// the process is not leaving. Keys that are away are no reason: withdrawals,
+// revocations and metadata go on without them; health and metrics tell. Nor is the
+// log: metadata go on without it, and no other process has another one.
+func (v *Instance) ready(context.Context) error {
+	select {
+	case <-v.gone:
+		return errors.New("the process is stopping")
+	default:
+	}
+	if names := v.Runner.Starting(); len(names) > 0 {
+		return fmt.Errorf("read model %s is being opened", names[0])
+	}
+	return nil
+}
+
+// Health says what clients may expect: everything, or less while a read model is
+// built, stopped or far behind, or the keys are away.
+func (v *Instance) Health(ctx context.Context) api.HealthStatus {
+	all, err := v.Runner.Status(ctx)
+	if err != nil {
+		return api.HealthStatusDOWN
+	}
+	if !v.keeper.well(ctx) {
+		return api.HealthStatusDEGRADED
+	}
+	for _, s := range all {
+		if s.State != projections.Live && s.State != projections.CatchingUp {
+			return api.HealthStatusDEGRADED
+		}
+	}
+	return api.HealthStatusUP
+}

@@ -1,0 +1,116 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"coffre/handlers/api"
+	"coffre/projections"
+)
+
+// part is something that goes on for as long as the instance.
+type part struct {
+	name string
+	run  func(context.Context) error
+}
+
+// run runs the parts until ctx ends and all have stopped. A part that fails is told by
+// Failed, and the others go on, so that requests under way can be answered.
+func (v *Instance) run(ctx context.Context, parts []part) {
+	var all sync.WaitGroup
+	for _, p := range parts {
+		all.Go(func() {
+			if err := p.run(ctx); err != nil && ctx.Err() == nil {
+				v.failed <- fmt.Errorf("%s: %w", p.name, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// start starts the background work, which Close ends, and waits until the registry is
+// served.
+func (a *assembly) start(ctx context.Context) error {
+	begun, ended := make(chan error, 1), make(chan struct{})
+	parts := a.background(func(err error) { begun <- err })
+	go func() {
+		defer close(ended)
+		a.run(a.life, parts)
+	}()
+	a.onClose(func() error { a.end(); <-ended; return nil })
+	select {
+	case err := <-begun:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// background returns the parts of this vault. What only one of several processes may do
+// waits for its turn.
+func (a *assembly) background(begun func(error)) []part {
+	work := api.RunOptions{Registry: a.o.Registry, Belgif: a.o.Belgif, Begun: begun}
+	if a.places.shared() {
+		work.InTurn = a.inTurn
+	}
+	parts := []part{
+		{"read models", a.Runner.Run},
+		{"core", func(ctx context.Context) error { return a.Core.Run(ctx, work) }},
+		{"reactors", func(ctx context.Context) error {
+			return a.inTurn(ctx, "reactors", func(ctx context.Context) error {
+				return react(ctx, a.places.reactors, a.o, a.log, a.Core, a.Runner)
+			})
+		}},
+	}
+	if a.places.leaves != nil {
+		parts = append(parts, part{"leaves", a.places.leaves.Run})
+	}
+	if own, ok := a.store.(scrubber); ok { // else the server verifies its own
+		parts = append(parts, part{"scrubber", func(ctx context.Context) error {
+			return a.inTurn(ctx, "scrubber", func(ctx context.Context) error { return scrub(ctx, own, a.o.Logger, &a.damaged) })
+		}})
+	}
+	return parts
+}
+
+// inTurn runs something in this process's turn, under the lease of that name.
+func (a *assembly) inTurn(ctx context.Context, name string, run func(context.Context) error) error {
+	return inTurn(ctx, a.places.lease, name, run)
+}
+
+// askAgain is how long to wait for a lease after the database was away.
+const askAgain = time.Second
+
+// inTurn runs something that only one of the processes may do at a time, again each
+// time this one holds the lease of that name, until ctx ends.
+func inTurn(ctx context.Context, lease projections.Lease, name string, run func(context.Context) error) error {
+	for {
+		held, _, release, err := lease.Acquire(ctx, name)
+		if ctx.Err() != nil {
+			if err == nil {
+				release()
+			}
+			return nil
+		}
+		if err != nil {
+			timer := time.NewTimer(askAgain)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+			timer.Stop()
+			continue
+		}
+		err = run(held)
+		lost := held.Err() != nil
+		release()
+		if ctx.Err() != nil || err != nil && !lost {
+			return err
+		}
+		if !lost {
+			return nil // it has ended by itself
+		}
+	}
+}
