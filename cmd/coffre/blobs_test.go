@@ -30,10 +30,7 @@ import (
 func TestFilesInABucket(t *testing.T) {
 	server := s3test.Start(t)
 	bucket := server.Bucket(t)
-	ca, secret := filepath.Join(t.TempDir(), "ca.pem"), filepath.Join(t.TempDir(), "secret")
-	if err := errors.Join(os.WriteFile(ca, server.CA(), 0o600), os.WriteFile(secret, []byte(bucket.SecretKey+"\n"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
+	ca, secret := server.Files(t, bucket)
 	config := &vault.BlobsConfig{Bucket: bucket.Bucket, Prefix: bucket.Prefix, Endpoint: bucket.Endpoint, Region: bucket.Region, AccessKey: bucket.AccessKey, SecretKeyFile: secret, CAFile: ca}
 	dir := vault.DataDir(t.TempDir())
 	v, err := vault.Open(t.Context(), dir, vault.Options{Blobs: config})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -15,10 +14,7 @@ import (
 func TestCopyLooksForFilesInTheBucket(t *testing.T) {
 	server := s3test.Start(t)
 	bucket := server.Bucket(t)
-	ca, secret := filepath.Join(t.TempDir(), "ca.pem"), filepath.Join(t.TempDir(), "secret")
-	if err := errors.Join(os.WriteFile(ca, server.CA(), 0o600), os.WriteFile(secret, []byte(bucket.SecretKey+"\n"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
+	ca, secret := server.Files(t, bucket)
 	config := &BlobsConfig{Bucket: bucket.Bucket, Prefix: bucket.Prefix, Endpoint: bucket.Endpoint, Region: bucket.Region, AccessKey: bucket.AccessKey, SecretKeyFile: secret, CAFile: ca}
 	dir := DataDir(t.TempDir())
 	v, err := Open(t.Context(), dir, Options{Blobs: config})

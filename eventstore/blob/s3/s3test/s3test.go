@@ -183,8 +183,17 @@ func (s *Server) Bucket(t testing.TB) s3.Options {
 	return s3.Options{Endpoint: s.url, Region: region, Bucket: name, Prefix: "blobs/", AccessKey: "tester", SecretKey: s.secret, RootCAs: s.roots}
 }
 
-// CA is the certificate that vouches for the server, in PEM.
-func (s *Server) CA() []byte { return s.ca }
+// Files writes the files that a configuration names: the authority of the server's
+// certificate, and the secret that goes with a bucket.
+func (s *Server) Files(t testing.TB, bucket s3.Options) (ca, secret string) {
+	t.Helper()
+	dir := t.TempDir()
+	ca, secret = filepath.Join(dir, "ca.pem"), filepath.Join(dir, "secret")
+	if err := errors.Join(os.WriteFile(ca, s.ca, 0o600), os.WriteFile(secret, []byte(bucket.SecretKey+"\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return ca, secret
+}
 
 // KeepVersions has a bucket keep what is deleted from it.
 func (s *Server) KeepVersions(t testing.TB, bucket string) {
