@@ -124,7 +124,7 @@ where the vault's directory might lie.`,
 	return cmd
 }
 
-// recipients are whom a backup is for.
+// recipients are the public keys that can open a backup, as flags name them.
 type recipients struct {
 	words []string
 	file  string
@@ -157,7 +157,8 @@ func (p *program) recipients(r recipients) ([]string, error) {
 	return words, nil
 }
 
-// identityFile is what opens a backup, and where that may be tried.
+// identityFile names the file with the secret key that opens a backup, and the directory
+// to restore it in for a test.
 type identityFile struct{ name, scratch string }
 
 func (i *identityFile) flags(cmd *cobra.Command, requiredFlag string) {

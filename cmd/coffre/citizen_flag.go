@@ -31,7 +31,7 @@ var (
 	errUnknown   = errors.New("the vault does not know this person")
 )
 
-// grant is who a token made here says the citizen is.
+// grant returns the grant of a token for this citizen.
 func (w who) grant(p *program) (token.Grant, error) {
 	g := token.Grant{Role: domain.RoleCitizen}
 	switch {

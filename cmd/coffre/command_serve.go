@@ -13,7 +13,7 @@ import (
 	"coffre/domain/citizen"
 )
 
-// serveOptions is how a server is to run, checked.
+// serveOptions are the flags and the configuration of a server; check finds mistakes.
 type serveOptions struct {
 	Data     vault.DataDir
 	Listen   string // host:port
@@ -149,7 +149,7 @@ func safeAddress(address string) bool {
 	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()))
 }
 
-// whatToTry is what a person who started a server may do next.
+// whatToTry returns the commands that a person who started a server may type next.
 func whatToTry(o serveOptions, address string) string {
 	if !o.Dev {
 		return fmt.Sprintf("Coffre serves http://%s, data in %s. Ctrl-C ends it.\n", address, o.Data)

@@ -133,7 +133,7 @@ func (p *program) connectRemote(w where) (connection, error) {
 	}}, nil
 }
 
-// pathUnder is what the contract adds to a URL that may name its base already.
+// pathUnder returns the contract's base path, or nothing for a URL that ends with it.
 func pathUnder(u *url.URL) string {
 	if strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), api.Base) {
 		return ""

@@ -29,7 +29,7 @@ func (i invented) MarshalJSON() ([]byte, error) {
 
 func (i invented) wire() wire.SSIN { return wire.SSIN{SSIN: i.ssin} }
 
-// family is who the demonstration is about.
+// family is the parents, the child and the aunt that the demonstration is about.
 type family struct {
 	mother, father, child, aunt invented
 	tag                         string // makes this run's references its own

@@ -38,7 +38,7 @@ const (
 	healthInsuranceCard  domain.DocumentType = "europeanHealthInsuranceCard"
 )
 
-// story is what later chapters need of earlier ones.
+// story holds the ids and answers that later chapters need of earlier ones.
 type story struct {
 	mother, child, aunt domain.CitizenID
 	card, household     api.DocumentReceipt
@@ -224,7 +224,7 @@ func (d *demo) onlyOnce(ctx context.Context) error {
 	return d.tell("The railways try the same in Flanders' name: without a basis of their own they learn nothing.", nil, isRefused(err, "noBasis"))
 }
 
-// consentText is what the mother is shown.
+// consentText is the text that the mother is shown when she consents.
 const consentText = "You let Belgian Railways read how many people live in your household, to give you a family discount. You may withdraw this at any moment."
 
 func (d *demo) consent(ctx context.Context) error {

@@ -89,7 +89,7 @@ type importer struct {
 	lines, issued, unchanged, refused int
 }
 
-// line is one of a file.
+// line is a line of a file that is imported.
 type line struct {
 	file   string
 	number int
@@ -241,7 +241,7 @@ func (i *importer) count(status int) {
 	}
 }
 
-// refused is how a refused line is told to a machine.
+// refused is a refused line as --json prints it.
 type refused struct {
 	File   string `json:"file,omitempty"`
 	Line   int    `json:"line"`

@@ -226,7 +226,7 @@ func (p *program) printCertificate(c api.ErasureCertificate) error {
 	return t.flush()
 }
 
-// certified is what a certificate says, for people.
+// certified returns the facts of a certificate, for people.
 func certified(c api.ErasureCertificate) []string {
 	facts := []string{"erasure", c.ErasureID.String(), "of", string(c.Scope), "citizen", c.CitizenID.String(), "state", string(c.State),
 		"keys destroyed", strconv.Itoa(len(c.Keys)), "at", day(c.DestroyedAt), "on record in leaf", strconv.FormatInt(c.Record.Leaf, 10),

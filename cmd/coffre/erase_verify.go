@@ -173,7 +173,7 @@ func publicKey(text []byte) ed25519.PublicKey {
 	return k
 }
 
-// verified is what is told of a certificate that holds.
+// verified is a certificate that holds, as --json prints it.
 type verified struct {
 	Holds       bool                   `json:"holds"`
 	Erasure     uuid.UUID              `json:"erasureId"`

@@ -42,7 +42,7 @@ func (t terminal) address(flag, typed, variable string) (string, error) {
 	return cmp.Or(typed, t.env(variable)), nil
 }
 
-// preparedStore is what --json shows.
+// preparedStore is a prepared PostgreSQL as --json prints it.
 type preparedStore struct {
 	Server   string   `json:"server"`
 	Database string   `json:"database"`

@@ -46,7 +46,7 @@ func (k kurrentStore) preparation(role string) (vault.KurrentPreparation, error)
 	return o, nil
 }
 
-// preparedServer is what --json shows.
+// preparedServer is a prepared KurrentDB server as --json prints it.
 type preparedServer struct {
 	Server  string   `json:"server"`
 	Records int      `json:"records"`

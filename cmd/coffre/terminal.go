@@ -16,7 +16,7 @@ import (
 	"coffre/cmd/coffre/vault"
 )
 
-// terminal is where a command reads and writes: data on Out, words on Err.
+// terminal is the input and output of a command: data on Out, words on Err.
 type terminal struct {
 	In     io.Reader
 	Out    io.Writer

@@ -27,7 +27,7 @@ const (
 	span    = 1200 * time.Millisecond // of one round of one side
 )
 
-// target is one figure Coffre promises, and how it is found.
+// target is a figure that Coffre promises, with the function that measures it.
 type target struct {
 	name string
 	what string
@@ -70,7 +70,7 @@ type Options struct {
 	Processors string               // GOMAXPROCS as the operator set it; "": twice the processors
 }
 
-// bench is one run.
+// bench measures the chosen targets once, in the order of the table.
 type bench struct {
 	Options
 	span     time.Duration
@@ -91,7 +91,7 @@ func Run(ctx context.Context, o Options, only []string) error {
 	return (&bench{Options: o, span: span}).all(ctx, only)
 }
 
-// Measure is one line of the result. A ratio is the median of the rounds' ratios,
+// Measure is a line of the result. A ratio is the median of the rounds' ratios,
 // so that what disturbs the machine for some rounds disturbs both sides of them.
 type Measure struct {
 	Name          string  `json:"name"`

@@ -18,7 +18,7 @@ import (
 // side does work for a while and returns how many times a second it did.
 type side func(ctx context.Context) (rate float64, err error)
 
-// compared is what several rounds of two sides gave.
+// compared is the result of several rounds of two sides.
 type compared struct{ subject, baseline, ratio float64 } // medians
 
 // compare lets the baseline and the subject take turns, and pairs each round of

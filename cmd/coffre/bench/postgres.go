@@ -30,7 +30,7 @@ const (
 	rawPage    = 1000   // rows of one raw SELECT
 )
 
-// ErrNoAddress: what was given for a PostgreSQL is not one.
+// ErrNoAddress says that the address given for a PostgreSQL cannot be read.
 var ErrNoAddress = errors.New("--postgres is not an address")
 
 // database makes a database on the server, and tells how to drop it.

@@ -13,7 +13,7 @@ import (
 	"coffre/handlers/api/token"
 )
 
-// processCount share one PostgreSQL in T11.
+// processCount is how many processes share one PostgreSQL in T11.
 const processCount = 3
 
 // severalProcesses is T11: T2 with three processes on one PostgreSQL, each with 64

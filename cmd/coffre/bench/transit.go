@@ -27,7 +27,7 @@ const (
 	inVaultKeys   = "Vault's own answer to the same requests, replayed and dropped"
 )
 
-// errNoVault: T8 and T9 measure nothing without one.
+// errNoVault says that T8 and T9 measure a Vault and none is configured.
 var errNoVault = errors.New("it needs a Vault for trying out: set COFFRE_VAULT_ADDR and what goes with it (deploy/vault/README.md)")
 
 // appendsInVault is T8: T1 with keys in Vault beside T1 with keys in a file.

@@ -23,7 +23,7 @@ import (
 	"coffre/eventstore/sqlite/sqlitedb"
 )
 
-// What a benchmark's documents are: diplomas, as the sample registry has them.
+// Documents of a benchmark are diplomas, as the sample registry has them.
 const (
 	documentType  domain.DocumentType = "diploma"
 	issuerNumber  domain.Organisation = "0316380841"
@@ -31,8 +31,8 @@ const (
 	documentsEach                     = 10 // documents in a wallet
 )
 
-// content is the content of a diploma, in the form of RFC 8785, of such a
-// length that the personal part of document.issued has payload bytes.
+// content returns the content of a diploma, in the form of RFC 8785, of such a length
+// that the personal part of document.issued has as many bytes as payload says.
 var content = sync.OnceValue(func() domain.JSON {
 	content := func(wide int) domain.JSON {
 		title := strings.Repeat("ë", wide) + strings.Repeat("t", 300-wide) // two bytes each, and one
@@ -69,7 +69,7 @@ func SSIN(n int) domain.SSIN {
 	return ssin
 }
 
-// meta is what is recorded with each event of a benchmark.
+// meta returns the metadata of each event of a benchmark.
 func meta(by eventstore.Reference) eventstore.Meta {
 	return eventstore.Meta{
 		Actor:       domain.Actor{Role: domain.RoleIssuer, Organisation: issuerNumber, Subject: "aGFzaGhhc2hoYXNoaGFzaA"},
@@ -94,7 +94,7 @@ func (l *sealedLog) Close() error {
 	return errors.Join(errs...)
 }
 
-// openLog opens the writing side of a directory as Open does.
+// openLog opens the writing side of a directory as vault.Open does.
 func openLog(ctx context.Context, dir vault.DataDir, keeper *vault.TransitConfig) (*sealedLog, error) {
 	store, err := sqlite.Open(ctx, string(dir), sqlite.Options{Gather: vault.Gather})
 	if err != nil {
@@ -192,7 +192,8 @@ func populate(ctx context.Context, dir vault.DataDir, events int) (err error) {
 	return err
 }
 
-// inParallel calls do for each index from 0 to n-1, callers at a time.
+// inParallel calls do for each index from 0 to n-1, with as many callers at a time as
+// the benchmarks have.
 func inParallel(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

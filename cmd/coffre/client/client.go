@@ -78,7 +78,7 @@ type File struct {
 	Content   io.Reader
 }
 
-// request is one call on its way.
+// request is a call that is not sent yet.
 type request struct {
 	method, path string
 	values       url.Values
@@ -114,7 +114,7 @@ func (r *request) head(name string, value any, required bool) {
 	r.waits = r.waits || name == "Coffre-Min-Position"
 }
 
-// text is how the contract writes a parameter. It panics for a type that it has
+// text returns a parameter as the contract writes it. It panics for a type that it has
 // no parameter of: a broken program.
 func text(value any) string {
 	if t, ok := value.(time.Time); ok {

@@ -31,11 +31,10 @@ const (
 	eventsPart   = "events"
 )
 
-// backups takes backups of a data directory that is served (design.md section 6,
-// "Order"). The states of the databases are chosen while nothing can be written to
-// the key ring: so the log in an archive names no citizen and no stream whose key is
-// not in it, no request is remembered as done whose events are not in it, and the
-// reactors are nowhere that the log is not.
+// backups takes backups of a data directory that is served. The states of the databases
+// are chosen while nothing can be written to the key ring: so the log in an archive names
+// no citizen and no stream whose key is not in it, no request is remembered as done whose
+// events are not in it, and the reactors are nowhere that the log is not.
 type backups struct {
 	dir    DataDir
 	keys   *keysdb.DB
@@ -138,7 +137,7 @@ func (f bucketFiles) Walk(ctx context.Context, each func(name string, size int64
 	return nil
 }
 
-// takenBackup is one state, until Close.
+// takenBackup holds the chosen state of the databases, until Close.
 type takenBackup struct {
 	b        *backups
 	to       []age.Recipient

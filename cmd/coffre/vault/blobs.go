@@ -61,6 +61,7 @@ func blobsFromEnv(lookup func(string) string) (*BlobsConfig, error) {
 // that is told nothing of it does not look for them, and miss them, beside the data.
 const blobsMark = "blobs.s3"
 
+// Errors of a directory whose files lie where the configuration does not look for them.
 var (
 	ErrBlobsElsewhere = errors.New("the files of this directory's documents lie in a bucket; set COFFRE_BLOBS")
 	ErrBlobsHere      = errors.New("the files of this directory's documents lie in its folder " + BlobsFolder + ", and COFFRE_BLOBS is set: unset it, or bring the vault to another directory by `coffre store copy`")

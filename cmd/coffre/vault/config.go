@@ -10,7 +10,7 @@ import (
 	"coffre/eventstore/seal/transit"
 )
 
-// Config is what the environment says. No secret is among it: secrets lie in files.
+// Config is the configuration that the environment holds. No secret is among it: secrets lie in files.
 type Config struct {
 	Transit *TransitConfig // nil: keys lie in a file beside the data
 	Blobs   *BlobsConfig   // nil: files of documents lie in a folder beside the data
@@ -23,7 +23,8 @@ type Config struct {
 	Retentions *citizen.Retentions
 }
 
-// TransitConfig says where Vault is and who we are there; deploy/vault/README.md.
+// TransitConfig says where HashiCorp's Vault is, whose Transit engine keeps the keys, and
+// which identities log in there; deploy/vault/README.md explains each variable.
 type TransitConfig struct {
 	Address    string // COFFRE_VAULT_ADDR: https://host:port, or http on loopback; unset: no Vault
 	Namespace  string // COFFRE_VAULT_NAMESPACE: of Vault Enterprise; default none
@@ -42,7 +43,7 @@ type TransitConfig struct {
 	Destroyer   TransitLogin // COFFRE_VAULT_DESTROYER_ROLE …; unset: approving an erasure answers 503
 }
 
-// TransitLogin is one login at Vault.
+// TransitLogin is an identity that logs in at Vault.
 type TransitLogin struct {
 	Role         string // …_ROLE: an AppRole's role id, or the name of a Kubernetes role
 	SecretIDFile string // …_SECRET_ID_FILE: file with the AppRole's secret id
@@ -148,7 +149,7 @@ func transitFromEnv(lookup func(string) string) (TransitConfig, error) {
 	return v, errors.Join(wrong...)
 }
 
-// keeper is the configuration of the adapter.
+// Adapter returns the configuration of the adapter to Vault.
 func (v TransitConfig) Adapter() transit.Config {
 	return transit.Config{
 		Address: v.Address, Namespace: v.Namespace, Mount: v.Mount, CAFile: v.CAFile, ServerName: v.ServerName,

@@ -26,19 +26,19 @@ import (
 	"coffre/eventstore/storecopy"
 )
 
-// A copy goes: the mark in the target's key ring → events, then read and compared →
+// A copy of a vault goes: the mark in the target's key ring → events, then read and compared →
 // attachments, each compared → the shred list → the key ring, under the target's own
 // keeper → the source must be where it was → the mark goes → the key ring is opened
 // and compared with the log. As long as the mark is there nothing opens the target as
 // a vault. Stopped at any step it is begun again: what is there already is passed over.
 
-// CopyEnd is one of the two vaults of a copy.
+// CopyEnd is the source or the target of a copy.
 type CopyEnd struct {
 	Dir DataDir // its files, and its control socket when it is served
 	At  StoresConfig
 }
 
-// Copied is what --json shows.
+// Copied is the result of a copy.
 type Copied struct {
 	Leaves      int64  `json:"leaves"`
 	Copied      int64  `json:"copied"` // of the leaves, by this call
@@ -60,7 +60,7 @@ func (e CopyEnd) exists() error {
 	return err
 }
 
-// openEnd is one end of a copy while it is open.
+// openEnd is the source or the target of a copy while it is open.
 type openEnd struct {
 	*stores
 	keeper Keeper
@@ -116,6 +116,7 @@ func (e CopyEnd) open(ctx context.Context, config Config, logger *slog.Logger, o
 }
 
 var (
+	// ErrSameVault says that a vault would be copied over itself.
 	ErrSameVault = errors.New("the source and the target are the same")
 	errNoSource  = errors.New("there is no vault to copy: its log is empty")
 	// errSourceGrew: with the source in PostgreSQL or KurrentDB no lock of a directory
@@ -126,8 +127,8 @@ var (
 	errNoFiles = errors.New("files that the source knows are not where it should keep them: name its own directory, or the bucket it uses")
 )
 
-// Progress shows how far a step of total units has come, -1 when that is not known;
-// bytes tells that the units are bytes.
+// Progress shows how far a step of a copy has come, of total units, or -1 when that is
+// not known; bytes tells that the units are bytes.
 type Progress func(total int64, step string, bytes bool) Bar
 
 // Bar is the progress of one step.
@@ -136,7 +137,7 @@ type Bar interface {
 	Done()
 }
 
-// Copy is a copy of the vault source to target.
+// Copy brings the vault Source to Target, keys and all. All fields are required.
 type Copy struct {
 	Source, Target CopyEnd
 	Config         Config // of both keepers and of the files

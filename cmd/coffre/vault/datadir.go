@@ -14,9 +14,11 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// DataDir is the folder of one vault on one machine. One process owns it.
+// DataDir is the folder of one vault on one machine, owned by one process at a time.
 type DataDir string
 
+// Names of files in a data directory. They are for ever: a directory is opened by later
+// releases, too.
 const (
 	lockFile     = "lock"
 	SocketFile   = "control.sock"
@@ -30,9 +32,10 @@ const (
 	ShredFile    = "shred.list" // destroyed keys; kept apart from backups
 )
 
+// File returns the path of a file of that name in the folder.
 func (d DataDir) File(name string) string { return filepath.Join(string(d), name) }
 
-// ErrOwned: another process has the folder; go through its control socket.
+// ErrOwned says that another process has the folder; its control socket leads to it.
 var ErrOwned = errors.New("another coffre process owns the data directory")
 
 // Create makes the folder, readable by its owner only.
@@ -74,8 +77,8 @@ func (d DataDir) Own() (release func() error, err error) {
 	return lock.Unlock, nil
 }
 
-// Listen opens the folder's control socket, for its owner only: who holds the
-// lock may call it, and finds what a killed owner left gone. Closing the
+// Listen opens the folder's control socket, which only the folder's owner can reach.
+// The caller holds the lock; a socket that a killed owner left is removed. Closing the
 // listener removes the socket.
 func (d DataDir) Listen(ctx context.Context) (net.Listener, error) {
 	path, release, err := d.socket()
@@ -126,6 +129,8 @@ func (d DataDir) Dial(ctx context.Context) (net.Conn, error) {
 // byte that ends it.
 const maxSocketPath = 103
 
+// ErrSocketPath says that the folder's path does not fit into a socket's address, and
+// that this system offers no shorter one.
 var ErrSocketPath = errors.New("control socket: the path of the data directory is too long; use a shorter one")
 
 // socket returns a path of the control socket that is short enough for a socket's

@@ -21,10 +21,11 @@ var guardTables = []string{`CREATE TABLE guard (one INTEGER PRIMARY KEY CHECK (o
 
 const guardPage = 10_000 // events between two marks
 
-// ErrOldKeys: what the log names cannot be opened with this key ring.
+// ErrOldKeys says that the key ring is a copy from before: the log names citizens whose
+// keys it lacks.
 var ErrOldKeys = errors.New("the key ring is older than the log: it does not know citizens that the log names; restore the newest copy of keys.db")
 
-// keyRing is what the guard asks of a key ring that is to be served, or was restored.
+// keyRing is a key ring that is to be served or was restored, as the guard asks it.
 type keyRing interface {
 	ReapplyDestroyed(context.Context, []seal.DestroyedSubject, []seal.DestroyedStream) error
 	Missing(context.Context, []domain.CitizenID) ([]domain.CitizenID, error)
@@ -32,7 +33,7 @@ type keyRing interface {
 
 // guard compares the log with the key ring, from where it last ended: it refuses
 // a ring that lacks a citizen of the log, and destroys again the keys that the log
-// and the shred list say were destroyed (design.md section 6, rule E-3). It runs
+// and the shred list say were destroyed (rule E-3). It runs
 // before anything is
 // served.
 func guard(ctx context.Context, log *eventstore.Log, db *keysdb.DB, ring keyRing, shreds *shred.List) error {

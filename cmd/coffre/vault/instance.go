@@ -14,15 +14,18 @@ import (
 	"coffre/projections"
 )
 
-// Instance is everything of one data directory, put together and running.
+// Instance is a vault that runs: everything of one data directory, put together. Requests
+// go to its handlers; the core, the key ring and the read models' runner are there for
+// benchmarks and tests.
 type Instance struct {
+	Core   *api.Vault
+	Ring   *seal.Ring
+	Runner *projections.Runner
+
 	handler http.Handler
 	control http.Handler // the same for the control socket, where this directory's own tokens count
-	Core    *api.Vault
 	keeper  Keeper
 	store   eventstore.Store
-	Ring    *seal.Ring
-	Runner  *projections.Runner
 	damaged atomic.Int64   // records that the scrubber found last
 	failed  chan error     // a part that had to go on has stopped
 	closers []func() error // in the order of opening
@@ -30,18 +33,19 @@ type Instance struct {
 	gone    chan struct{} // closed when no more requests should be sent here
 }
 
-// Handler answers the whole API.
+// Handler answers the whole contract.
 func (v *Instance) Handler() http.Handler { return v.handler }
 
 // Control answers the same on the control socket, where this directory's own tokens
 // count.
 func (v *Instance) Control() http.Handler { return v.control }
 
-// Failed tells of a part that had to go on and has stopped.
+// Failed tells of a part of the background work that had to go on and has stopped; the
+// process should end then.
 func (v *Instance) Failed() <-chan error { return v.failed }
 
-// OfferKurrent offers the log to KurrentDB's clients until end is called. Where is the
-// connection string; "" when it is not offered.
+// OfferKurrent offers the log to KurrentDB's clients until end is called, and returns the
+// connection string, "" when the log is not offered.
 func (v *Instance) OfferKurrent(ctx context.Context, l KurrentListener) (where string, end func(), err error) {
 	return l.Offer(ctx, v.store, v.Core.Slog, v.failed)
 }
@@ -60,7 +64,7 @@ func (v *Instance) Close() error {
 // onClose has Close call f, before what was opened earlier is closed.
 func (v *Instance) onClose(f func() error) { v.closers = append(v.closers, f) }
 
-// Leave says that no more requests should come; those under way are answered.
+// Leave makes /readyz say no, so that no more requests come; they are still answered.
 func (v *Instance) Leave() { v.leaving.Do(func() { close(v.gone) }) }
 
 // ready says whether requests should be sent here: every read model answers and

@@ -13,7 +13,8 @@ import (
 	"coffre/eventstore/seal/transit"
 )
 
-// Keeper is who keeps the key-encryption key and the signing keys.
+// Keeper holds the key-encryption key and the signing keys: Vault, or a file beside the
+// data.
 type Keeper struct {
 	seal.KEK
 	rotator   seal.Rotator

@@ -24,8 +24,8 @@ type KurrentListener struct {
 	UsersFile string // lines NAME:PASSWORD; "": everybody, on loopback
 }
 
-// Offer serves the log to KurrentDB's clients until end is called. Failed is told
-// when it stops by itself. Where is the connection string; "" when it is not offered.
+// Offer serves the log to KurrentDB's clients until end is called; failed is told when
+// it stops by itself. The connection string is where; "" when the log is not offered.
 func (o KurrentListener) Offer(ctx context.Context, store eventstore.Store, logger *slog.Logger, failed chan<- error) (where string, end func(), err error) {
 	if o.Listen == "" {
 		return "", func() {}, nil

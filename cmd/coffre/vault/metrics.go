@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics are what an operator sees. Labels hold operations, statuses and names
+// metrics are the figures that an operator scrapes. Labels hold operations, statuses and names
 // of read models: nothing of a caller or a citizen.
 type metrics struct {
 	registry *prometheus.Registry

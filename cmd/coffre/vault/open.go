@@ -41,8 +41,8 @@ import (
 // clients.
 const Gather = 700 * time.Microsecond
 
-// Options say how a vault on this machine is opened. The zero value is right
-// for a command that opens a directory for a moment.
+// Options say how the vault of a data directory is opened. The zero value is right for a
+// command that opens a directory for a moment.
 type Options struct {
 	Logger   *slog.Logger // default: nothing is logged
 	Registry fs.FS        // published when the log holds none; default: the samples

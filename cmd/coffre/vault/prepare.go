@@ -8,7 +8,7 @@ import (
 	"coffre/projections"
 )
 
-// PreparedPostgres is what was found and done in a PostgreSQL.
+// PreparedPostgres tells what a preparation found and did in a PostgreSQL.
 type PreparedPostgres = postgres.Prepared
 
 // PreparePostgres makes the tables of the log or brings them to this release's form,
@@ -25,12 +25,12 @@ type KurrentPreparation struct {
 	Alone          bool   // the server is for the vault alone
 }
 
-// preparedKurrent is what was found and done in a KurrentDB server.
-type preparedKurrent = kurrent.Prepared
+// PreparedKurrent tells what a preparation found and did in a KurrentDB server.
+type PreparedKurrent = kurrent.Prepared
 
 // PrepareKurrent gives the vault's user the rights it needs and lifts what the server
 // was told to forget of the log.
-func PrepareKurrent(ctx context.Context, address string, p KurrentPreparation) (preparedKurrent, error) {
+func PrepareKurrent(ctx context.Context, address string, p KurrentPreparation) (PreparedKurrent, error) {
 	o := kurrent.Options{Categories: projections.Categories(), Insecure: p.Insecure, Name: p.Name, Password: p.Password}
 	return kurrent.Prepare(ctx, address, o, kurrent.PrepareOptions{User: p.User, Alone: p.Alone})
 }

@@ -29,10 +29,10 @@ import (
 	"coffre/eventstore/sqlite/sqlitedb"
 )
 
-// A restore goes: the marker → parts and attachments, as they come out of the archive
-// → the key file and the shred list beside them → every key on the list, and every key
-// whose destruction is in the log, is destroyed → everything is read and compared with
-// the manifest → the marker goes. As long as the marker lies in a directory nothing
+// A restore of a backup goes: the marker → parts and attachments, as they come out of
+// the archive → the key file and the shred list beside them → every key on the list, and
+// every key whose destruction is in the log, is destroyed → everything is read and
+// compared with the manifest → the marker goes. As long as the marker lies in a directory nothing
 // opens it as a vault, so whatever ends a restore leaves nothing that could be served
 // by mistake; restoring again begins anew.
 
@@ -40,17 +40,19 @@ import (
 const restoreMarker = "restore.unfinished"
 
 var (
+	// ErrUnfinishedRestore says that the directory is no vault: its restore was interrupted.
 	ErrUnfinishedRestore = errors.New("the data directory was not restored to the end; run `coffre restore` on it again")
 	errNotEmpty          = errors.New("restore: the directory is not empty; name one that is, or that is not there")
 	errOtherLog          = fmt.Errorf("%w: the log is not the one its manifest tells of", backup.ErrDamaged)
-	ErrOtherKEK          = errors.New("restore: the key file does not open the key ring of this backup")
-	errNoKeys            = fmt.Errorf("%w: keys are missing that its log names", backup.ErrDamaged)
+	// ErrOtherKEK says that the key file put beside a backup is not the one of its vault.
+	ErrOtherKEK = errors.New("restore: the key file does not open the key ring of this backup")
+	errNoKeys   = fmt.Errorf("%w: keys are missing that its log names", backup.ErrDamaged)
 )
 
 // restoredFiles are the files and folders that a restore makes.
 var restoredFiles = []string{KeysFile, ReactorsFile, sqlite.FileName, "events.reserve", BlobsFolder, KEKFile, ShredFile}
 
-// Restore is one restore into a directory that this process owns.
+// Restore makes a vault of a backup, in a directory that this process owns.
 type Restore struct {
 	Dir        DataDir
 	Identities []age.Identity
@@ -62,7 +64,8 @@ type Restore struct {
 	found      Restored
 }
 
-// Restored is what a restore found.
+// Restored is the result of a restore: what the archive said of itself, and what was
+// destroyed or removed again.
 type Restored struct {
 	backup.Manifest
 	Shredded int // keys that the list named
@@ -196,7 +199,7 @@ func (r *Restore) fill(ctx context.Context, archive io.Reader) error {
 	return r.unmark()
 }
 
-// RestoreTarget makes files of an archive's parts.
+// RestoreTarget makes files in a data directory of the parts of an archive.
 type RestoreTarget struct {
 	Dir   DataDir
 	parts []string

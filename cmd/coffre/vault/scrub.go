@@ -9,7 +9,7 @@ import (
 	"coffre/eventstore"
 )
 
-// The scrubber (design.md section 7): a start verifies the end of the log only, so
+// The scrubber verifies the whole log: a start verifies the end of the log only, so
 // what lies before is read once a day, slowly, against the checksums.
 const (
 	scrubFirst     = time.Hour // after a start, when there is more to do

@@ -108,7 +108,8 @@ func (c StoresConfig) directories() []DataDir {
 	return all
 }
 
-// errAloneKeys: processes that share a log and not its keys would each make their own.
+// errAloneKeys says that processes which share a log and not its keys would each make
+// keys of their own.
 var errAloneKeys = errors.New("with the events in PostgreSQL the keys must be there, too, or every process would have keys of its own: set " + KeysVariable)
 
 // stores are the databases of one vault.

@@ -11,7 +11,7 @@ import (
 	_ "github.com/ncruces/go-sqlite3/driver" // to ask the SQLite in this binary its version
 )
 
-// Versions is what this binary is made of.
+// Versions are those of this program and of the parts it is built of.
 type Versions struct {
 	Version  string `json:"version"`            // of the module
 	Revision string `json:"revision,omitempty"` // of the sources, if the build knew
