@@ -23,14 +23,14 @@ type Codec interface {
 }
 
 // Event is a record whose clear part was decoded. Its personal part stays sealed
-// until [Log.Open].
+// until [OpenEvent].
 type Event struct {
 	Record
 	Data any // a value of one of the types in codec.Catalog
 }
 
-// Log is a Store that speaks domain events. Make it with [NewLog]; its methods
-// may be called concurrently.
+// Log is a Store that speaks domain events. It seals personal parts and cannot open
+// them. Make it with [NewLog]; its methods may be called concurrently.
 type Log struct {
 	store  Store
 	codec  Codec
@@ -157,25 +157,6 @@ func (e *Undecodable) Error() string {
 }
 
 func (e *Undecodable) Unwrap() error { return e.Err }
-
-// Open decrypts the personal part of e and returns the event with it, or the
-// event as it is when it has none. It returns ErrErased when the key was
-// destroyed. Opening is a disclosure: callers record the access first.
-func (l *Log) Open(ctx context.Context, e Event) (any, error) {
-	if e.Sealed == nil {
-		return e.Data, nil
-	}
-	return OpenPart(ctx, l.codec, l.sealer, e.Place(), e.Clear, e.Sealed)
-}
-
-// OpenPart is Open for those who kept a copy of a record's parts, as read models do.
-func OpenPart(ctx context.Context, c Codec, s Sealer, p Place, clear, sealed []byte) (any, error) {
-	personal, err := s.Open(ctx, nil, p, sealed)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", p.Type, err)
-	}
-	return c.Decode(p.Type, clear, personal)
-}
 
 // Place returns where the record's sealed part belongs.
 func (r Record) Place() Place { return Place{Stream: r.Stream, ID: r.ID, Type: r.Type} }

@@ -326,17 +326,17 @@ func TestNothingIsStoredInClear(t *testing.T) {
 		if e.Data.(mandate.Granted).Personal != nil {
 			t.Fatal("opened without being asked")
 		}
-		opened, err := l.Open(t.Context(), e)
+		opened, err := eventstore.OpenEvent(t.Context(), x, codec.Catalog, e)
 		if err != nil || opened.(mandate.Granted).Personal.Until != "2031-05-06" {
 			t.Fatal(opened, err)
 		}
 		moved := e
 		moved.ID = uuid.New()
-		if _, err := l.Open(t.Context(), moved); !errors.Is(err, eventstore.ErrTampered) {
+		if _, err := eventstore.OpenEvent(t.Context(), x, codec.Catalog, moved); !errors.Is(err, eventstore.ErrTampered) {
 			t.Fatal("opened elsewhere: ", err)
 		}
 		x.erased.Store(true)
-		if _, err := l.Open(t.Context(), e); !errors.Is(err, eventstore.ErrErased) {
+		if _, err := eventstore.OpenEvent(t.Context(), x, codec.Catalog, e); !errors.Is(err, eventstore.ErrErased) {
 			t.Fatal(err)
 		}
 	}

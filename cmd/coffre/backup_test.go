@@ -207,7 +207,7 @@ func (r *rig) sealedOpens(t *testing.T, stream string) error {
 			continue
 		}
 		sealed++
-		if _, err := (seal.Sealer{Ring: r.Ring}).Open(t.Context(), nil, record.Place(), record.Sealed); err != nil {
+		if _, err := (seal.Opener{Ring: r.Ring}).Open(t.Context(), nil, record.Place(), record.Sealed); err != nil {
 			return err
 		}
 	}
@@ -578,7 +578,7 @@ func TestBackupIsVerifiedAndReported(t *testing.T) {
 		t.Error(got.out)
 	}
 	r = rigOn(t, vault.DataDir(dir))
-	note, found, err := r.Ring.LastBackup(t.Context())
+	note, found, err := r.Ring.Ledger().LastBackup(t.Context())
 	if err != nil || !found || note.SHA256 != done.SHA256 || note.OldestVersion != 1 || !note.Taken.Equal(done.Manifest.Taken) || note.Verified.Before(note.Taken) {
 		t.Errorf("%+v %t %v", note, found, err)
 	}

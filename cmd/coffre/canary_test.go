@@ -362,7 +362,10 @@ func TestCanaryInVault(t *testing.T) {
 
 // unsealed is what a broken program would be: it makes the keys, and writes what
 // it should seal.
-type unsealed struct{ eventstore.Sealer }
+type unsealed struct {
+	eventstore.Sealer
+	eventstore.Opener
+}
 
 func (u unsealed) Seal(ctx context.Context, c domain.CitizenID, p eventstore.Place, plain []byte) ([]byte, error) {
 	_, err := u.Sealer.Seal(ctx, c, p, plain)
@@ -380,7 +383,9 @@ func TestCanaryDiesWithoutSealing(t *testing.T) {
 		return
 	}
 	innocent(t, found)
-	p := play(t, found, paths, vault.Options{Sealing: func(s eventstore.Sealer) eventstore.Sealer { return unsealed{s} }})
+	p := play(t, found, paths, vault.Options{Sealing: func(s eventstore.Sealer, o eventstore.Opener) (eventstore.Sealer, eventstore.Opener) {
+		return unsealed{s, o}, unsealed{s, o}
+	}})
 	hits := map[string]string{}
 	newFinder(found).below(t, hits, p.dir)
 	if len(hits) < len(found)/2 {

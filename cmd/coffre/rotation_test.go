@@ -99,7 +99,7 @@ func TestRotationUnderLoad(t *testing.T) {
 		r.until(t, func(s api.KeyState) bool {
 			return s.Rotation.State == api.TaskStateDone && s.NextStep == api.RotationStepBackUp
 		})
-		ringtest.NoteBackup(t, r.Ring, time.Now(), version)
+		ringtest.NoteBackup(t, r.Ring.Ledger(), time.Now(), version)
 		r.post(t, asOperator, "/keys/retire", "", nil)
 		r.post(t, asOperator, "/keys/trim", "", nil)
 		r.post(t, asOperator, "/keys/rotatePepper", "", nil)

@@ -19,7 +19,7 @@ func benchPlace() eventstore.Place {
 func BenchmarkSealWarm(b *testing.B) {
 	r := ringtest.New(b)
 	c, p, plain := ringtest.Citizen(b, r, 1), benchPlace(), make([]byte, 1<<10)
-	s := seal.Sealer{Ring: r}
+	s := seal.Sealer{Ring: r.Ring}
 	b.SetBytes(int64(len(plain)))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -32,7 +32,7 @@ func BenchmarkSealWarm(b *testing.B) {
 func BenchmarkOpenWarm(b *testing.B) {
 	r := ringtest.New(b)
 	c, p, plain := ringtest.Citizen(b, r, 1), benchPlace(), make([]byte, 1<<10)
-	s := seal.Sealer{Ring: r}
+	s := seal.Sealer{Ring: r.Ring}
 	part, err := s.Seal(b.Context(), c, p, plain)
 	if err != nil {
 		b.Fatal(err)
@@ -41,7 +41,7 @@ func BenchmarkOpenWarm(b *testing.B) {
 	b.SetBytes(int64(len(plain)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Open(b.Context(), dst, p, part); err != nil {
+		if _, err := (seal.Opener{Ring: r.Ring}).Open(b.Context(), dst, p, part); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -51,14 +51,14 @@ func BenchmarkOpenWarm(b *testing.B) {
 func BenchmarkOpenCold(b *testing.B) {
 	r := ringtest.New(b)
 	c, p := ringtest.Citizen(b, r, 1), benchPlace()
-	s := seal.Sealer{Ring: r}
+	s := seal.Sealer{Ring: r.Ring}
 	part, err := s.Seal(b.Context(), c, p, make([]byte, 1<<10))
 	if err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		r.Forget(c)
-		if _, err := s.Open(b.Context(), nil, p, part); err != nil {
+		r.Ring.Forget(c)
+		if _, err := (seal.Opener{Ring: r.Ring}).Open(b.Context(), nil, p, part); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -71,7 +71,7 @@ func BenchmarkSealNewStream64Callers(b *testing.B) {
 	for i := range citizens {
 		citizens[i] = ringtest.Citizen(b, r, i)
 	}
-	s, plain := seal.Sealer{Ring: r}, make([]byte, 1<<10)
+	s, plain := seal.Sealer{Ring: r.Ring}, make([]byte, 1<<10)
 	var caller atomic.Int64
 	b.SetParallelism(32)
 	b.ResetTimer()
@@ -129,7 +129,7 @@ func BenchmarkPrefetch1000(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		for _, c := range citizens {
-			r.Forget(c)
+			r.Ring.Forget(c)
 		}
 		b.StartTimer()
 		if err := r.Prefetch(b.Context(), citizens); err != nil {

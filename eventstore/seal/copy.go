@@ -8,10 +8,6 @@ import (
 	"coffre/eventstore/seal/keysdb"
 )
 
-// Migrate makes the ring's tables, or brings them up to date, and puts nothing into
-// them: for the target of a copy. [OpenRing] does the same first.
-func Migrate(ctx context.Context, db *keysdb.DB) error { return db.Migrate(ctx, "seal", migrations) }
-
 // Rewrapping is what [keysdb.Copy] does to a ring's rows when the copy has a
 // key-encryption key of its own: what from wrapped is wrapped by to, a thousand keys
 // at a time; each key is in this process's memory for that moment. How far from was
@@ -54,29 +50,8 @@ func Rewrapping(from, to KEK) keysdb.Change {
 	}
 }
 
-// StoredFiles lists the files whose bytes have to be where files are kept: those that
-// were uploaded whole, without the ones that nobody can open any more.
-func StoredFiles(ctx context.Context, db *keysdb.DB) (files []domain.AttachmentID, err error) {
-	s, err := db.Read(`SELECT attachment FROM attachments WHERE state IN (?, ?, ?) AND stream NOT IN (SELECT stream FROM stream_keys WHERE state = ?)`)
-	if err != nil {
-		return nil, err
-	}
-	var ids [][]byte
-	if err := s.SelectContext(ctx, &ids, unclaimed, reserved, claimed, keyDestroyed); err != nil {
-		return nil, err
-	}
-	for _, id := range ids {
-		file, err := attachmentID(id)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, file)
-	}
-	return files, nil
-}
-
 // forgetVersions removes by what version of the former key something destroyed was
-// wrapped: see [Ring.Destructions].
+// wrapped: see [Ledger.Destructions].
 func forgetVersions(rows []keysdb.Row) {
 	for _, row := range rows {
 		row["destroyed_version"] = int64(0)

@@ -30,7 +30,7 @@ func TestRingCopied(t *testing.T) {
 	}
 	sealed := map[int][]byte{}
 	for i := range 20 {
-		part, err := seal.Sealer{Ring: r}.Seal(ctx, citizens[i], place(i), []byte("secret"))
+		part, err := seal.Sealer{Ring: r.Ring}.Seal(ctx, citizens[i], place(i), []byte("secret"))
 		check(t, err)
 		sealed[i] = part
 	}
@@ -65,7 +65,7 @@ func TestRingCopied(t *testing.T) {
 		}
 	}
 	for i := 1; i < len(sealed); i++ {
-		plain, err := seal.Sealer{Ring: copied}.Open(ctx, nil, place(i), sealed[i])
+		plain, err := seal.Opener{Ring: copied.Ring}.Open(ctx, nil, place(i), sealed[i])
 		if err != nil || string(plain) != "secret" {
 			t.Fatalf("part %d: %q, %v", i, plain, err)
 		}
@@ -73,7 +73,7 @@ func TestRingCopied(t *testing.T) {
 	if again, err := copied.Ref(ctx, "0206731645", citizens[3]); err != nil || again != ref {
 		t.Fatalf("the reference became %v, %v", again, err)
 	}
-	if _, err := (seal.Sealer{Ring: copied}).Open(ctx, nil, place(0), sealed[0]); !errors.Is(err, eventstore.ErrErased) {
+	if _, err := (seal.Opener{Ring: copied.Ring}).Open(ctx, nil, place(0), sealed[0]); !errors.Is(err, eventstore.ErrErased) {
 		t.Fatalf("an erased citizen's part: %v", err)
 	}
 	if _, _, err := copied.Enroll(ctx, ringtest.SSIN(0)); !errors.Is(err, seal.ErrCitizenErased) {

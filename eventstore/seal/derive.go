@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -179,3 +180,26 @@ func contentKeyAAD(stream eventstore.Stream, id uuid.UUID) []byte {
 
 // dekAAD binds a wrapped DEK to its citizen (design.md section 6).
 func dekAAD(citizen domain.CitizenID) []byte { return citizen.UUID[:] }
+
+// DocumentID is the id of the document that this issuer, type and source
+// reference make for the citizen (rule D-4): the same each time, and nobody can compute
+// it without the citizen's key.
+func (r *Ring) DocumentID(ctx context.Context, citizen domain.CitizenID, issuer domain.Organisation, typ domain.DocumentType, sourceReference string) (domain.DocumentID, error) {
+	var id domain.DocumentID
+	err := r.using(ctx, citizen, func(s *subject) error {
+		id.UUID = s.documentID.documentUUID(issuer, typ, sourceReference)
+		return nil
+	})
+	return id, err
+}
+
+// ContentTag tells equal contents of one citizen apart from others (rule D-4).
+// canonical is the content in the form of RFC 8785.
+func (r *Ring) ContentTag(ctx context.Context, citizen domain.CitizenID, canonical []byte) (tag [16]byte, err error) {
+	err = r.using(ctx, citizen, func(s *subject) error {
+		sum := s.contentTag.mac(canonical)
+		copy(tag[:], sum[:])
+		return nil
+	})
+	return tag, err
+}

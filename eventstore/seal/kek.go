@@ -63,8 +63,8 @@ type Versions struct {
 	MinAvailable  int // older ones are destroyed
 }
 
-// Rotator changes the versions of a [KEK]; design.md section 6, "Rotation".
-type Rotator interface {
+// KEKRotator changes the versions of a [KEK]; design.md section 6, "Rotation".
+type KEKRotator interface {
 	// Rotate makes a new latest version, durably, and returns it.
 	Rotate(ctx context.Context) (int, error)
 

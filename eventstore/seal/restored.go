@@ -47,9 +47,9 @@ func OpenRestored(ctx context.Context, db *keysdb.DB) (*Restored, error) {
 	return &Restored{r}, nil
 }
 
-// ReapplyDestroyed is [Ring.ReapplyDestroyed].
+// ReapplyDestroyed is [Destroyer.ReapplyDestroyed].
 func (c *Restored) ReapplyDestroyed(ctx context.Context, citizens []DestroyedSubject, streams []DestroyedStream) error {
-	return c.ring.ReapplyDestroyed(ctx, citizens, streams)
+	return (&Destroyer{c.ring}).ReapplyDestroyed(ctx, citizens, streams)
 }
 
 // Missing is [Ring.Missing].

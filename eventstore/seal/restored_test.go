@@ -90,10 +90,10 @@ func TestRestoredRingIsShreddedWithoutItsKEK(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ring.Close()
-	if _, err := (seal.Sealer{Ring: ring}).Open(ctx, nil, place, sealed); !errors.Is(err, eventstore.ErrErased) {
+	if _, err := (seal.Opener{Ring: ring}).Open(ctx, nil, place, sealed); !errors.Is(err, eventstore.ErrErased) {
 		t.Error(err)
 	}
-	known, err := ring.Destructions(ctx)
+	known, err := ring.Ledger().Destructions(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

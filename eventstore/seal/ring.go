@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,6 +90,8 @@ type Ring struct {
 	loadSubjects *loader[domain.CitizenID, *subject]
 	loadStreams  *loader[eventstore.Stream, *contentKey]
 	wraps        *loader[*WrapItem, Wrapped] // keys of one's own: this one only gathers
+
+	destroyerTaken, rotatorTaken atomic.Bool
 
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
@@ -234,3 +237,30 @@ func keeperError(err error) error {
 
 // now in microseconds since 1970, as the database keeps times.
 func (r *Ring) micros() int64 { return r.cfg.Now().UnixMicro() }
+
+// unmoved reports, when asked, whether nothing was forgotten since gen.
+func (r *Ring) unmoved(gen uint64) func() bool {
+	return func() bool { return r.gen.Load() == gen }
+}
+
+// rowsIn runs query with a list of parameters after it. The list is filled up to
+// one of few lengths with its last element, so that few statements are prepared.
+func (r *Ring) rowsIn(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
+	for _, length := range []int{1, 10, 100, MaxBatch} {
+		if len(args) > length {
+			continue
+		}
+		for len(args) < length {
+			args = append(args, args[len(args)-1])
+		}
+		return r.rows(ctx, query+"("+strings.Repeat("?,", length-1)+"?)", args, each)
+	}
+	return fmt.Errorf("%d parameters: %w", len(args), ErrBatch)
+}
+
+func (r *Ring) scrub(ctx context.Context) error {
+	if err := r.db.Scrub(ctx); err != nil {
+		return unavailable(ctx, "remove destroyed keys from the write-ahead log", err)
+	}
+	return nil
+}

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -134,7 +135,7 @@ func TestSealedBytesAreAsDocumented(t *testing.T) {
 	kek := &spy{Keeper: ringtest.OpenKeeper(t, dir)}
 	r := ringtest.OpenRing(t, db, kek, seal.Config{})
 	c, p := ringtest.Citizen(t, r, 1), place(1)
-	part, err := seal.Sealer{Ring: r}.Seal(t.Context(), c, p, []byte("secret"))
+	part, err := seal.Sealer{Ring: r.Ring}.Seal(t.Context(), c, p, []byte("secret"))
 	check(t, err)
 	dek := kek.plain[len(kek.plain)-1]
 	if _, plain := readIndependently(t, dek, wrappedContentKey(t, db, p), p, part); string(plain) != "secret" {
@@ -152,14 +153,15 @@ func TestNoKeyAndNoNumberOnDisk(t *testing.T) {
 	kek := &spy{Keeper: ringtest.OpenKeeper(t, dir)}
 	db, err := keysdb.Open(t.Context(), filepath.Join(dir, "keys.db"), sqlitedb.Options{})
 	check(t, err)
-	r, err := seal.OpenRing(t.Context(), db, kek, seal.Config{})
+	opened, err := seal.OpenRing(t.Context(), db, kek, seal.Config{})
 	check(t, err)
+	r := ringtest.TakeAll(t, opened, kek)
 	secrets := map[string][]byte{}
 	const n = 40
 	var doomed [][]byte // wrapped keys of those who will be erased
 	for i := range n {
 		c, p := ringtest.Citizen(t, r, i), place(i)
-		part, err := seal.Sealer{Ring: r}.Seal(t.Context(), c, p, []byte("secret"))
+		part, err := seal.Sealer{Ring: r.Ring}.Seal(t.Context(), c, p, []byte("secret"))
 		check(t, err)
 		wrapped := wrappedContentKey(t, db, p)
 		secrets[fmt.Sprint("content key ", i)], _ = readIndependently(t, kek.plain[len(kek.plain)-1], wrapped, p, part)
@@ -224,10 +226,11 @@ func TestKilledAtEveryCall(t *testing.T) {
 		kek := ringtest.OpenKeeper(t, dir)
 		db, err := keysdb.Open(t.Context(), filepath.Join(dir, "keys.db"), sqlitedb.Options{VFS: medium.Name})
 		check(t, err)
-		r, err := seal.OpenRing(t.Context(), db, kek, seal.Config{})
+		opened, err := seal.OpenRing(t.Context(), db, kek, seal.Config{})
 		check(t, err)
+		r := ringtest.TakeAll(t, opened, kek)
 		early := ringtest.Citizen(t, r, 1)
-		s := seal.Sealer{Ring: r}
+		s := seal.Sealer{Ring: r.Ring}
 		ofEarly, err := s.Seal(t.Context(), early, place(1), []byte("early"))
 		check(t, err)
 
@@ -251,18 +254,18 @@ func TestKilledAtEveryCall(t *testing.T) {
 		db.Close()
 
 		again := ringtest.OpenRing(t, ringtest.OpenDB(t, dir), kek, seal.Config{})
-		s = seal.Sealer{Ring: again}
+		s = seal.Sealer{Ring: again.Ring}
 		if enrolled == nil {
 			if c, err := again.Resolve(t.Context(), ringtest.SSIN(2)); err != nil || c != late {
 				t.Fatalf("call %d: an enrolment is lost: %v", n, err)
 			}
 		}
 		if unsealed == nil {
-			if got, err := s.Open(t.Context(), nil, place(2), ofLate); err != nil || string(got) != "late" {
+			if got, err := seal.Opener(s).Open(t.Context(), nil, place(2), ofLate); err != nil || string(got) != "late" {
 				t.Fatalf("call %d: sealed with a key that is lost: %v", n, err)
 			}
 		}
-		got, err := s.Open(t.Context(), nil, place(1), ofEarly)
+		got, err := seal.Opener(s).Open(t.Context(), nil, place(1), ofEarly)
 		if begun == nil && !errors.Is(err, eventstore.ErrErased) {
 			t.Fatalf("call %d: opened after the erasure began: %v", n, err)
 		}
@@ -277,7 +280,7 @@ func TestKilledAtEveryCall(t *testing.T) {
 		// Resumed: the rows are whole or gone, never half.
 		check(t, again.BeginErase(t.Context(), early))
 		check(t, again.DestroySubject(t.Context(), early, seal.Suppression{Basis: "06.1c"}))
-		if _, err := s.Open(t.Context(), nil, place(1), ofEarly); !errors.Is(err, eventstore.ErrErased) {
+		if _, err := seal.Opener(s).Open(t.Context(), nil, place(1), ofEarly); !errors.Is(err, eventstore.ErrErased) {
 			t.Fatal(err)
 		}
 		if s, ok, err := again.Suppressed(t.Context(), ringtest.SSIN(1)); err != nil || !ok || s.Basis != "06.1c" {
@@ -301,13 +304,13 @@ func TestLeaseInTime(t *testing.T) {
 		kek := ringtest.OpenKeeper(t, dir)
 		one, other := ringtest.OpenRing(t, db, kek, seal.Config{}), ringtest.OpenRing(t, db, kek, seal.Config{})
 		c, bystander := ringtest.Citizen(t, one, 1), ringtest.Citizen(t, one, 2)
-		ofC, err := seal.Sealer{Ring: one}.Seal(t.Context(), c, place(1), []byte("secret"))
+		ofC, err := seal.Sealer{Ring: one.Ring}.Seal(t.Context(), c, place(1), []byte("secret"))
 		check(t, err)
-		ofBystander, err := seal.Sealer{Ring: one}.Seal(t.Context(), bystander, place(2), []byte("secret"))
+		ofBystander, err := seal.Sealer{Ring: one.Ring}.Seal(t.Context(), bystander, place(2), []byte("secret"))
 		check(t, err)
 		opens := func(n int, part []byte, want error) {
 			t.Helper()
-			if _, err := (seal.Sealer{Ring: other}).Open(t.Context(), nil, place(n), part); !errors.Is(err, want) {
+			if _, err := (seal.Opener{Ring: other.Ring}).Open(t.Context(), nil, place(n), part); !errors.Is(err, want) {
 				t.Fatalf("%v, want %v", err, want)
 			}
 		}
@@ -339,14 +342,14 @@ func TestLoadThatBeganBeforeTheDestruction(t *testing.T) {
 		db, kek := ringtest.OpenDB(t, dir), ringtest.OpenKeeper(t, dir)
 		first := ringtest.OpenRing(t, db, kek, seal.Config{})
 		c := ringtest.Citizen(t, first, 1)
-		part, err := seal.Sealer{Ring: first}.Seal(t.Context(), c, place(1), []byte("secret"))
+		part, err := seal.Sealer{Ring: first.Ring}.Seal(t.Context(), c, place(1), []byte("secret"))
 		check(t, err)
 		r := ringtest.OpenRing(t, db, kek, seal.Config{}) // nothing in memory
 		gate := make(chan struct{})
 		kek.Before(func(string) error { <-gate; return nil })
 		results := make(chan error, 2)
 		open := func() {
-			_, err := seal.Sealer{Ring: r}.Open(t.Context(), nil, place(1), part)
+			_, err := seal.Opener{Ring: r.Ring}.Open(t.Context(), nil, place(1), part)
 			results <- err
 		}
 		go open()
@@ -377,12 +380,12 @@ func TestLeaseEndsWhileOpening(t *testing.T) {
 		return start
 	}
 	r := ringtest.OpenRing(t, db, kek, seal.Config{Now: now})
-	c, s := ringtest.Citizen(t, r, 1), seal.Sealer{Ring: r}
+	c, s := ringtest.Citizen(t, r, 1), seal.Sealer{Ring: r.Ring}
 	part, err := s.Seal(t.Context(), c, place(1), []byte("secret"))
 	check(t, err)
 	check(t, db.Close()) // the lease cannot be renewed
 	for i, use := range []func() error{
-		func() error { _, err := s.Open(t.Context(), nil, place(1), part); return err },
+		func() error { _, err := seal.Opener(s).Open(t.Context(), nil, place(1), part); return err },
 		func() error { _, err := s.Seal(t.Context(), c, place(1), nil); return err },
 		func() error { _, err := r.ContentTag(t.Context(), c, nil); return err },
 	} {
@@ -443,7 +446,7 @@ func TestConfig(t *testing.T) {
 
 func TestPlacesThatAreNone(t *testing.T) {
 	r := ringtest.New(t)
-	c, s := ringtest.Citizen(t, r, 1), seal.Sealer{Ring: r}
+	c, s := ringtest.Citizen(t, r, 1), seal.Sealer{Ring: r.Ring}
 	good := place(1)
 	part, err := s.Seal(t.Context(), c, good, nil)
 	check(t, err)
@@ -460,7 +463,7 @@ func TestPlacesThatAreNone(t *testing.T) {
 		if _, err := s.Seal(t.Context(), c, p, nil); !errors.Is(err, eventstore.ErrInvalid) {
 			t.Error(err)
 		}
-		if _, err := s.Open(t.Context(), nil, p, part); !errors.Is(err, eventstore.ErrInvalid) {
+		if _, err := seal.Opener(s).Open(t.Context(), nil, p, part); !errors.Is(err, eventstore.ErrInvalid) {
 			t.Error(err)
 		}
 	}
@@ -470,7 +473,7 @@ func TestPlacesThatAreNone(t *testing.T) {
 // another kind than tampering.
 func FuzzOpen(f *testing.F) {
 	r := ringtest.New(f)
-	c, s, p := ringtest.Citizen(f, r, 1), seal.Sealer{Ring: r}, place(1)
+	c, s, p := ringtest.Citizen(f, r, 1), seal.Sealer{Ring: r.Ring}, place(1)
 	good, err := s.Seal(f.Context(), c, p, []byte("secret"))
 	if err != nil {
 		f.Fatal(err)
@@ -487,8 +490,38 @@ func FuzzOpen(f *testing.F) {
 		}
 		p := p
 		p.Type = typ
-		if got, err := s.Open(t.Context(), nil, p, sealed); !errors.Is(err, eventstore.ErrTampered) || got != nil {
+		if got, err := seal.Opener(s).Open(t.Context(), nil, p, sealed); !errors.Is(err, eventstore.ErrTampered) || got != nil {
 			t.Fatalf("opened %d bytes: %v", len(got), err)
 		}
 	})
+}
+
+// The authority to destroy and the one to rotate are given out once, and the ring
+// itself has neither.
+func TestAuthoritiesAreTakenOnce(t *testing.T) {
+	dir := t.TempDir()
+	kek := ringtest.OpenKeeper(t, dir)
+	r := ringtest.OpenRing(t, ringtest.OpenDB(t, dir), kek, seal.Config{}) // takes both
+	if d, err := r.TakeDestroyer(); !errors.Is(err, seal.ErrTaken) || d != nil {
+		t.Errorf("a second destroyer was given out: %v", err)
+	}
+	if again, err := r.TakeRotator(kek); !errors.Is(err, seal.ErrTaken) || again != nil {
+		t.Errorf("a second rotator was given out: %v", err)
+	}
+	ring := reflect.TypeFor[*seal.Ring]()
+	for _, authority := range []reflect.Type{reflect.TypeFor[*seal.Destroyer](), reflect.TypeFor[*seal.Rotator](), reflect.TypeFor[seal.Opener]()} {
+		if authority.NumMethod() == 0 {
+			t.Fatalf("%v does nothing: this test looks at the wrong type", authority)
+		}
+		for i := range authority.NumMethod() {
+			if name := authority.Method(i).Name; hasMethod(ring, name) {
+				t.Errorf("whoever holds the ring may %s", name)
+			}
+		}
+	}
+}
+
+func hasMethod(t reflect.Type, name string) bool {
+	_, has := t.MethodByName(name)
+	return has
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // finish takes what is under way to its end, as a process does that starts.
-func finish(t *testing.T, r *seal.Ring, rotator seal.Rotator) error {
+func finish(t *testing.T, r *ringtest.Ring) error {
 	ctx := t.Context()
 	for {
 		step, err := r.NextStep(ctx)
@@ -31,9 +31,9 @@ func finish(t *testing.T, r *seal.Ring, rotator seal.Rotator) error {
 			s, _ := r.Status(ctx)
 			err = r.NoteBackup(ctx, seal.BackupNote{Taken: now, Verified: now, OldestVersion: s.Oldest(), SHA256: [32]byte{byte(s.Oldest())}})
 		case seal.StepRetire:
-			err = r.Retire(ctx, rotator)
+			err = r.Retire(ctx)
 		case seal.StepTrim:
-			err = r.Trim(ctx, rotator)
+			err = r.Trim(ctx)
 		case seal.StepRotate:
 			s, err := r.PepperStatus(ctx)
 			if err != nil || s.Phase == seal.PepperSettled {
@@ -47,7 +47,7 @@ func finish(t *testing.T, r *seal.Ring, rotator seal.Rotator) error {
 	}
 }
 
-func replacePepper(ctx context.Context, r *seal.Ring) error {
+func replacePepper(ctx context.Context, r *ringtest.Ring) error {
 	if err := r.BackfillPepper(ctx, nil); err != nil {
 		return err
 	}
@@ -58,17 +58,17 @@ func replacePepper(ctx context.Context, r *seal.Ring) error {
 }
 
 // rotateAll replaces the key-encryption key, then the pepper.
-func rotateAll(t *testing.T, r *seal.Ring, rotator seal.Rotator) error {
-	if _, err := r.Rotate(t.Context(), rotator); err != nil {
+func rotateAll(t *testing.T, r *ringtest.Ring) error {
+	if _, err := r.Rotate(t.Context()); err != nil {
 		return err
 	}
-	if err := finish(t, r, rotator); err != nil {
+	if err := finish(t, r); err != nil {
 		return err
 	}
 	if err := r.BeginPepper(t.Context()); err != nil {
 		return err
 	}
-	return finish(t, r, rotator)
+	return finish(t, r)
 }
 
 // world is some people whom no rotation may lose.
@@ -77,23 +77,23 @@ type world struct {
 	parts    [][]byte
 }
 
-func settle(t *testing.T, r *seal.Ring) (w world) {
+func settle(t *testing.T, r *ringtest.Ring) (w world) {
 	for n := range 3 {
 		c := ringtest.Citizen(t, r, n)
-		part, err := seal.Sealer{Ring: r}.Seal(t.Context(), c, place(n), []byte("secret"))
+		part, err := seal.Sealer{Ring: r.Ring}.Seal(t.Context(), c, place(n), []byte("secret"))
 		check(t, err)
 		w.citizens, w.parts = append(w.citizens, c), append(w.parts, part)
 	}
 	return w
 }
 
-func (w world) whole(t *testing.T, r *seal.Ring, at int) {
+func (w world) whole(t *testing.T, r *ringtest.Ring, at int) {
 	t.Helper()
 	for n, c := range w.citizens {
 		if got, err := r.Resolve(t.Context(), ringtest.SSIN(n)); err != nil || got != c {
 			t.Fatalf("call %d: a citizen is lost: %v", at, err)
 		}
-		if _, err := (seal.Sealer{Ring: r}).Open(t.Context(), nil, place(n), w.parts[n]); err != nil {
+		if _, err := (seal.Opener{Ring: r.Ring}).Open(t.Context(), nil, place(n), w.parts[n]); err != nil {
 			t.Fatalf("call %d: %v", at, err)
 		}
 	}
@@ -107,11 +107,12 @@ func TestRotationKilledAtEveryCall(t *testing.T) {
 		kek := ringtest.OpenKeeper(t, dir)
 		db, err := keysdb.Open(t.Context(), filepath.Join(dir, "keys.db"), sqlitedb.Options{VFS: medium.Name})
 		check(t, err)
-		r, err := seal.OpenRing(t.Context(), db, kek, seal.Config{})
+		opened, err := seal.OpenRing(t.Context(), db, kek, seal.Config{})
 		check(t, err)
+		r := ringtest.TakeAll(t, opened, kek)
 		w := settle(t, r)
 		medium.BreakAfter(n)
-		err = rotateAll(t, r, kek)
+		err = rotateAll(t, r)
 		broken := medium.Broken()
 		if err != nil && !errors.Is(err, eventstore.ErrKeysUnavailable) {
 			t.Fatalf("call %d: %v", n, err)
@@ -122,11 +123,11 @@ func TestRotationKilledAtEveryCall(t *testing.T) {
 
 		again := ringtest.OpenRing(t, ringtest.OpenDB(t, dir), kek, seal.Config{})
 		w.whole(t, again, n)
-		if err := finish(t, again, kek); err != nil {
+		if err := finish(t, again); err != nil {
 			t.Fatalf("call %d: not ended: %v", n, err)
 		}
 		w.whole(t, again, n)
-		check(t, rotateAll(t, again, kek))
+		check(t, rotateAll(t, again))
 		w.whole(t, again, n)
 		v, err := kek.Versions(t.Context())
 		if s, statusErr := again.PepperStatus(t.Context()); errors.Join(err, statusErr) != nil || s.Phase != seal.PepperSettled || v.MinAvailable != v.Latest {
@@ -203,14 +204,14 @@ func TestRotationWithAKeeperThatDies(t *testing.T) {
 			m := &mortal{Keeper: kek, left: 1 << 30, effect: effect}
 			r := ringtest.OpenRing(t, db, m, seal.Config{}) // its keys are not in memory
 			m.left = n
-			err := rotateAll(t, r, m)
+			err := rotateAll(t, r)
 			died := m.left <= 0
 			if died != (err != nil) || err != nil && !errors.Is(err, eventstore.ErrKeysUnavailable) {
 				t.Fatalf("call %d: %v", n, err)
 			}
 			again := ringtest.OpenRing(t, db, kek, seal.Config{})
 			w.whole(t, again, n)
-			if err := finish(t, again, kek); err != nil {
+			if err := finish(t, again); err != nil {
 				t.Fatalf("call %d: not ended: %v", n, err)
 			}
 			w.whole(t, again, n)

@@ -1,5 +1,15 @@
 package seal
 
+import (
+	"context"
+
+	"coffre/eventstore/seal/keysdb"
+)
+
+// Migrate makes the ring's tables, or brings them up to date, and puts nothing into
+// them: for the target of a copy. [OpenRing] does the same first.
+func Migrate(ctx context.Context, db *keysdb.DB) error { return db.Migrate(ctx, "seal", migrations) }
+
 // migrations of the ring's tables; steps are added, never edited. Identifiers and
 // keys are raw bytes, times are microseconds since 1970 UTC.
 //
@@ -139,18 +149,3 @@ INSERT INTO ring_state (id, kek_floor, pepper_epoch, pepper_phase, pepper, next_
 ALTER TABLE subject_ssins ADD COLUMN ordinal INTEGER NOT NULL DEFAULT 0;
 UPDATE subject_ssins SET ordinal = id;
 `}
-
-// state of a subject: pending until citizen.registered is in the log, then active;
-// erasing from the decision to destroy on, when nothing is sealed or opened any
-// more; destroyed when the keys are gone. It never goes back.
-type state int
-
-const (
-	pending   state = 1
-	active    state = 2
-	erasing   state = 3
-	destroyed state = 4
-)
-
-// usable reports whether keys of a subject in this state may seal and open.
-func (s state) usable() bool { return s == pending || s == active }

@@ -17,7 +17,14 @@ import (
 // is in memory it asks neither the database nor the key-encryption key.
 type Sealer struct{ Ring *Ring }
 
-var _ eventstore.Sealer = Sealer{}
+// Opener implements eventstore.Opener with the keys of a ring. Once a stream's key
+// is in memory it asks neither the database nor the key-encryption key.
+type Opener struct{ Ring *Ring }
+
+var (
+	_ eventstore.Sealer = Sealer{}
+	_ eventstore.Opener = Opener{}
+)
 
 // The header of a sealed part and what it is bound to: docs/log-format.md, "Sealed
 // part". For ever.
@@ -92,39 +99,8 @@ func (s Sealer) Seal(ctx context.Context, citizen domain.CitizenID, p eventstore
 	}
 }
 
-// MakeStreamKey sees to it that the citizen's stream has a durable key, for a caller
-// who has other work to wait for before Seal needs one. Its errors are those of Seal.
-func (r *Ring) MakeStreamKey(ctx context.Context, citizen domain.CitizenID, stream eventstore.Stream) error {
-	_, err := r.sealingKey(ctx, citizen, stream)
-	return err
-}
-
-// sealingKey returns the key of the citizen's stream and makes it if need be.
-func (r *Ring) sealingKey(ctx context.Context, citizen domain.CitizenID, stream eventstore.Stream) (*contentKey, error) {
-	if err := r.leased(ctx); err != nil {
-		return nil, err
-	}
-	k, ok := r.streams.get(stream)
-	if !ok {
-		return r.makeContentKey(ctx, citizen, stream)
-	}
-	switch {
-	case k.citizen != citizen:
-		return nil, ErrOtherCitizen
-	case k.aead == nil:
-		return nil, eventstore.ErrErased
-	}
-	return k, nil
-}
-
-// settled reports that the lease still holds and nothing was forgotten since gen:
-// what was sealed or opened meanwhile may be used.
-func (r *Ring) settled(gen uint64) bool {
-	return r.gen.Load() == gen && r.lease.covers(r.cfg.Now(), r.cfg.Lease)
-}
-
-// Open implements eventstore.Sealer. dst may not overlap sealed.
-func (s Sealer) Open(ctx context.Context, dst []byte, p eventstore.Place, sealed []byte) ([]byte, error) {
+// Open implements eventstore.Opener. dst may not overlap sealed.
+func (o Opener) Open(ctx context.Context, dst []byte, p eventstore.Place, sealed []byte) ([]byte, error) {
 	id, ok := KeyID(sealed)
 	if !ok {
 		return nil, fmt.Errorf("no sealed part: %w", eventstore.ErrTampered)
@@ -133,8 +109,8 @@ func (s Sealer) Open(ctx context.Context, dst []byte, p eventstore.Place, sealed
 		return nil, err
 	}
 	for {
-		gen := s.Ring.gen.Load()
-		k, err := s.Ring.contentKey(ctx, p.Stream)
+		gen := o.Ring.gen.Load()
+		k, err := o.Ring.contentKey(ctx, p.Stream)
 		switch {
 		case errors.Is(err, ErrUnknown):
 			return nil, fmt.Errorf("the stream has no key: %w", eventstore.ErrTampered)
@@ -150,9 +126,15 @@ func (s Sealer) Open(ctx context.Context, dst []byte, p eventstore.Place, sealed
 		if err != nil {
 			return nil, eventstore.ErrTampered
 		}
-		if s.Ring.settled(gen) {
+		if o.Ring.settled(gen) {
 			return out, nil
 		}
 		clear(out[len(dst):])
 	}
+}
+
+// settled reports that the lease still holds and nothing was forgotten since gen:
+// what was sealed or opened meanwhile may be used.
+func (r *Ring) settled(gen uint64) bool {
+	return r.gen.Load() == gen && r.lease.covers(r.cfg.Now(), r.cfg.Lease)
 }

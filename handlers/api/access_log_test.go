@@ -100,9 +100,9 @@ func TestAccessLog(t *testing.T) {
 		}
 	})
 	t.Run("without keys, without the case reference", func(t *testing.T) {
-		sealer := tv.Sealer
-		tv.Sealer = keysAway{}
-		defer func() { tv.Sealer = sealer }()
+		opener := tv.Opener
+		tv.Opener = keysAway{}
+		defer func() { tv.Opener = opener }()
 		got, err := tv.accessesOf(t, me, who, GetAccessLogParams{})
 		if err != nil || len(got.Items) != 3 || got.Items[2].CaseReference != "" {
 			t.Errorf("%+v, %v", got, err)

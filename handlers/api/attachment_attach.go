@@ -23,7 +23,7 @@ import (
 var errUnknownFile = domain.NewError(domain.Invalid, "unknownAttachment", "an attachment was not uploaded by you, was removed because no document named it in time, or is part of another document")
 
 func (v *Vault) ownFiles(ctx context.Context, in intent, names []domain.AttachmentID) error {
-	err := v.Keys.OwnsFiles(ctx, in.actor.Organisation, names)
+	err := v.Keys.Files().Own(ctx, in.actor.Organisation, names)
 	if errors.Is(err, seal.ErrUnknown) {
 		return errUnknownFile
 	}
@@ -36,7 +36,7 @@ func (v *Vault) attach(ctx context.Context, in intent, id domain.DocumentID, nam
 	if len(names) == 0 {
 		return nil, nil
 	}
-	files, err := v.Keys.ReserveFiles(ctx, in.actor.Organisation, documentStream(id), names)
+	files, err := v.Keys.Files().Reserve(ctx, in.actor.Organisation, documentStream(id), names)
 	if errors.Is(err, seal.ErrUnknown) {
 		return nil, errUnknownFile
 	} else if err != nil {
@@ -97,7 +97,7 @@ func (v *Vault) claim(ctx context.Context, s document.State, names []domain.Atta
 	if len(held) == 0 {
 		return
 	}
-	if err := v.Keys.ClaimFiles(ctx, documentStream(s.Document), held); err != nil {
+	if err := v.Keys.Files().Claim(ctx, documentStream(s.Document), held); err != nil {
 		v.Slog.WarnContext(ctx, "files are claimed later", slog.Any("error", err))
 	}
 }

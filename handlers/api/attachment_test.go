@@ -169,7 +169,7 @@ func (tv *testVault) left(t testing.TB, want ...domain.AttachmentID) {
 		}
 	}
 	for _, id := range stored {
-		known, err := tv.Keys.KnowsFile(t.Context(), domain.AttachmentID{UUID: id})
+		known, err := tv.Keys.Files().Knows(t.Context(), domain.AttachmentID{UUID: id})
 		if err != nil || !known {
 			t.Errorf("the key ring does not know a stored file (%v)", err)
 		}
@@ -531,7 +531,7 @@ func TestFilesAreOfTheirType(t *testing.T) {
 	if n := len(blobtest.Names(t, tv.Files)); n != 14 { // those that fit, both ways
 		t.Errorf("%d files are stored", n)
 	}
-	doomed, err := tv.Keys.Doomed(t.Context(), 100)
+	doomed, err := tv.Keys.Files().Doomed(t.Context(), 100)
 	if err != nil || len(doomed) != 0 {
 		t.Errorf("%d files are still to be removed, %v", len(doomed), err)
 	}
@@ -697,7 +697,7 @@ func TestFilesAreContent(t *testing.T) {
 func TestOneKeyOfAFile(t *testing.T) {
 	tv := newVault(t)
 	id, file := tv.filed(t, 1, aPDF)
-	files, err := tv.Keys.ReserveFiles(t.Context(), homeAffairs, documentStream(id), []domain.AttachmentID{file})
+	files, err := tv.Keys.Files().Reserve(t.Context(), homeAffairs, documentStream(id), []domain.AttachmentID{file})
 	if err != nil || files[0].Key != nil {
 		t.Errorf("the key ring has a key still (%v)", err)
 	}
@@ -779,21 +779,21 @@ func TestAClaimIsMadeUpFor(t *testing.T) {
 		t.Error("a claimed file has a key here")
 	}
 	tv.putFileKey(t, file, was)
-	if _, err := tv.Keys.ReserveFiles(t.Context(), flanders, stream, []domain.AttachmentID{lost}); err != nil {
+	if _, err := tv.Keys.Files().Reserve(t.Context(), flanders, stream, []domain.AttachmentID{lost}); err != nil {
 		t.Fatal(err)
 	}
 	tv.Clock.Advance(reservedFor + time.Second)
 	tv.restart()
 	tv.resting(t)
-	held, err := tv.Keys.Reserved(t.Context(), tv.Clock.Now().Add(time.Hour), 10)
+	held, err := tv.Keys.Files().Reserved(t.Context(), tv.Clock.Now().Add(time.Hour), 10)
 	if err != nil || len(held) != 0 {
 		t.Errorf("%d reservations are left, %v", len(held), err)
 	}
-	files, err := tv.Keys.ReserveFiles(t.Context(), flanders, documentStream(receipt.DocumentID), []domain.AttachmentID{file})
+	files, err := tv.Keys.Files().Reserve(t.Context(), flanders, documentStream(receipt.DocumentID), []domain.AttachmentID{file})
 	if err != nil || files[0].Key != nil {
 		t.Errorf("the file was not claimed (%v)", err)
 	}
-	if _, err := tv.Keys.ReserveFiles(t.Context(), flanders, documentStream(domain.DocumentID{UUID: uuid.New()}), []domain.AttachmentID{lost}); err != nil {
+	if _, err := tv.Keys.Files().Reserve(t.Context(), flanders, documentStream(domain.DocumentID{UUID: uuid.New()}), []domain.AttachmentID{lost}); err != nil {
 		t.Errorf("the other was not released: %v", err)
 	}
 }

@@ -27,7 +27,7 @@ func (v *Vault) UploadAttachment(ctx context.Context, r UploadAttachmentRequestO
 	id, kind := domain.AttachmentID{UUID: v.NewID()}, document.MediaType(mediaTypeOf(r.ContentType))
 	// Durable before anything is sealed with it; from here on nothing is left over for
 	// ever, whenever this process ends.
-	key, err := v.Keys.MakeFile(ctx, id, call.Organisation, string(kind))
+	key, err := v.Keys.Files().Make(ctx, id, call.Organisation, string(kind))
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (v *Vault) UploadAttachment(ctx context.Context, r UploadAttachmentRequestO
 	}
 	call.Body = file.sum.Sum(nil)
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (uploaded, error) {
-		err := v.Keys.KeepFile(ctx, seal.File{ID: id, Issuer: call.Organisation, Type: string(kind), Size: file.size, Key: key, Digest: call.Body})
+		err := v.Keys.Files().Keep(ctx, seal.File{ID: id, Issuer: call.Organisation, Type: string(kind), Size: file.size, Key: key, Digest: call.Body})
 		return uploaded{AttachmentReceipt{AttachmentID: id, MediaType: string(kind), Size: file.size, KeptUntil: in.at.Add(unclaimedFor)}}, err
 	})
 	if err != nil && !undecided(err) || err == nil && done.Receipt.AttachmentID != id {
@@ -70,7 +70,7 @@ const dropWithin = 5 * time.Second
 func (v *Vault) drop(ctx context.Context, id domain.AttachmentID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropWithin)
 	defer cancel()
-	err := v.Keys.DoomFiles(ctx, id)
+	err := v.Keys.Files().Doom(ctx, id)
 	if err == nil {
 		err = v.removeFile(ctx, id)
 	}
@@ -84,7 +84,7 @@ func (v *Vault) removeFile(ctx context.Context, id domain.AttachmentID) error {
 	if err := v.Blobs.Delete(ctx, id.UUID); err != nil {
 		return fmt.Errorf("remove a file: %w", err)
 	}
-	return v.Keys.ForgetFile(ctx, id)
+	return v.Keys.Files().Forget(ctx, id)
 }
 
 const (
@@ -99,13 +99,13 @@ const (
 // become claims where the log has the event; files that no document names in time,
 // and those of erased documents, are removed.
 func (v *Vault) tidyFiles(ctx context.Context) error {
-	return errors.Join(v.settleReservations(ctx), v.Keys.DoomStale(ctx, v.Now().Add(-unclaimedFor)), v.removeDoomed(ctx))
+	return errors.Join(v.settleReservations(ctx), v.Keys.Files().DoomStale(ctx, v.Now().Add(-unclaimedFor)), v.removeDoomed(ctx))
 }
 
 func (v *Vault) settleReservations(ctx context.Context) error {
 	before := v.Now().Add(-reservedFor)
 	for {
-		held, err := v.Keys.Reserved(ctx, before, filesAtOnce)
+		held, err := v.Keys.Files().Reserved(ctx, before, filesAtOnce)
 		if err != nil || len(held) == 0 {
 			return err
 		}
@@ -115,9 +115,9 @@ func (v *Vault) settleReservations(ctx context.Context) error {
 				return err
 			}
 			if state.Names(f.ID) {
-				err = v.Keys.ClaimFiles(ctx, f.Stream, []domain.AttachmentID{f.ID})
+				err = v.Keys.Files().Claim(ctx, f.Stream, []domain.AttachmentID{f.ID})
 			} else {
-				err = v.Keys.ReleaseFile(ctx, f, before)
+				err = v.Keys.Files().Release(ctx, f, before)
 			}
 			if err != nil {
 				return err
@@ -128,7 +128,7 @@ func (v *Vault) settleReservations(ctx context.Context) error {
 
 func (v *Vault) removeDoomed(ctx context.Context) error {
 	for {
-		doomed, err := v.Keys.Doomed(ctx, filesAtOnce)
+		doomed, err := v.Keys.Files().Doomed(ctx, filesAtOnce)
 		if err != nil || len(doomed) == 0 {
 			return err
 		}

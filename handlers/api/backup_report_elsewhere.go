@@ -31,7 +31,7 @@ func (v *Vault) ReportBackupElsewhere(ctx context.Context, r ReportBackupElsewhe
 		if taken.After(in.at) || taken.UnixMicro() <= 0 {
 			return noted{}, BadInput("/takenAt", "takenAt", "a moment in the past, from 1970")
 		}
-		n, err := v.Keys.NoteBackupElsewhere(ctx, seal.BackupNote{Taken: taken, Verified: in.at, SHA256: sum})
+		n, err := v.Keys.Ledger().NoteBackupElsewhere(ctx, seal.BackupNote{Taken: taken, Verified: in.at, SHA256: sum})
 		if err != nil {
 			return noted{}, err
 		}

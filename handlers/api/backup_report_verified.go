@@ -29,7 +29,7 @@ func (v *Vault) ReportVerifiedBackup(ctx context.Context, r ReportVerifiedBackup
 			return noted{}, errBackupUnknown
 		}
 		n := seal.BackupNote{Taken: made.Taken, Verified: in.at, OldestVersion: made.Oldest, SHA256: sum}
-		return noted{n.Taken, n.Verified, n.OldestVersion}, v.Keys.NoteBackup(ctx, n)
+		return noted{n.Taken, n.Verified, n.OldestVersion}, v.Keys.Ledger().NoteBackup(ctx, n)
 	})
 	if err != nil {
 		return nil, err

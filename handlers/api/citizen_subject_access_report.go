@@ -9,6 +9,7 @@ import (
 	"coffre/domain/access"
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
+	"coffre/eventstore"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/vocabulary"
@@ -125,7 +126,7 @@ func (v *Vault) reportNumbers(ctx context.Context, _ intent, r *SubjectAccessRep
 		if _, replaced := e.Data.(citizen.SSINReplaced); !replaced {
 			continue
 		}
-		opened, err := v.Log.Open(ctx, e)
+		opened, err := eventstore.OpenEvent(ctx, v.Opener, v.Codec, e)
 		if err != nil {
 			return err
 		}

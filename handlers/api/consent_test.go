@@ -272,7 +272,7 @@ func TestRequestingConsent(t *testing.T) {
 	t.Run("E-4 an erased person is asked for as an unknown one", func(t *testing.T) {
 		tv.household(t, 5)
 		gone := tv.person(t, 5)
-		if err := tv.Keys.BeginErase(t.Context(), gone); err != nil {
+		if err := tv.Destroyer.BeginErase(t.Context(), gone); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := tv.Keys.Resolve(t.Context(), ssin(5).SSIN); !errors.Is(err, eventstore.ErrErased) && !errors.Is(err, seal.ErrUnknown) {

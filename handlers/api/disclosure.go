@@ -107,7 +107,7 @@ func (v *Vault) withDatesBut(ctx context.Context, a attested, unreadable ...erro
 	}
 	dates := make(map[int]document.Dates, len(a.contents))
 	for i, e := range a.contents {
-		opened, err := v.Log.Open(ctx, e)
+		opened, err := eventstore.OpenEvent(ctx, v.Opener, v.Codec, e)
 		switch {
 		case slices.ContainsFunc(unreadable, func(reason error) bool { return errors.Is(err, reason) }):
 			continue
@@ -373,7 +373,7 @@ func (v *Vault) contentOf(ctx context.Context, d attested, version int) (domain.
 	if version < 1 || version > len(d.contents) {
 		return nil, nil, fmt.Errorf("document has no version %d", version)
 	}
-	opened, err := v.Log.Open(ctx, d.contents[version-1])
+	opened, err := eventstore.OpenEvent(ctx, v.Opener, v.Codec, d.contents[version-1])
 	if err != nil {
 		return nil, nil, err
 	}

@@ -270,7 +270,7 @@ func TestAuthoriseThenOpen(t *testing.T) {
 	t.Run("A-1 what cannot be opened is recorded as failed", func(t *testing.T) {
 		tv := newVault(t)
 		id := tv.household(t, 1)
-		tv.Sealer = nil // nothing in these use cases opens past the log
+		tv.Opener = keysAway{}
 		tv.Vault.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: tv.Codec, Sealer: keysAway{}, Now: tv.Clock.Now})
 		body := allowance
 		body.CaseReference = ""

@@ -189,7 +189,7 @@ func (v *Vault) versionItem(ctx context.Context, a attested, version int) (Docum
 	}
 	e := a.contents[version-1]
 	item := DocumentVersionItem{Href: versionHref(a.state.Document, version), Version: version, RecordedAt: e.Time}
-	opened, err := v.Log.Open(ctx, e)
+	opened, err := eventstore.OpenEvent(ctx, v.Opener, v.Codec, e)
 	if err != nil {
 		return DocumentVersionItem{}, err
 	}
@@ -206,7 +206,7 @@ func (v *Vault) versionItem(ctx context.Context, a attested, version int) (Docum
 
 // firstPart opens what was issued first.
 func (v *Vault) firstPart(ctx context.Context, a attested) (document.IssuedPersonal, error) {
-	opened, err := v.Log.Open(ctx, a.contents[0])
+	opened, err := eventstore.OpenEvent(ctx, v.Opener, v.Codec, a.contents[0])
 	if err != nil {
 		return document.IssuedPersonal{}, err
 	}

@@ -17,7 +17,7 @@ import (
 // ApproveErasure implements POST /erasures/{id}/approve: the second of two persons
 // (rule E-1). The destroyer does the rest.
 func (v *Vault) ApproveErasure(ctx context.Context, r ApproveErasureRequestObject) (ApproveErasureResponseObject, error) {
-	if v.Destroyer == nil {
+	if v.CertificateSigner == nil {
 		return nil, errNoDestroyer
 	}
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (asked, error) {

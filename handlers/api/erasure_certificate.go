@@ -37,7 +37,7 @@ func (v *Vault) certificate(ctx context.Context, of domain.CitizenID, id domain.
 		return ErasureCertificate{}, err
 	case s.DoneAt.IsZero():
 		return ErasureCertificate{}, citizen.ErrNotDestroyed
-	case v.Destroyer == nil:
+	case v.CertificateSigner == nil:
 		return ErasureCertificate{}, errNoDestroyer
 	}
 	c := ErasureCertificate{
@@ -110,7 +110,7 @@ func (v *Vault) leafReference(ctx context.Context, r eventstore.Record) (LeafRef
 func (v *Vault) certifyCopies(ctx context.Context, c *ErasureCertificate, e erasures.Erasure) error {
 	copies := inBackups
 	if v.Retentions != nil {
-		known, err := v.Keys.Destructions(ctx)
+		known, err := v.Keys.Ledger().Destructions(ctx)
 		if err != nil {
 			return err
 		}
@@ -179,7 +179,7 @@ var inBackups = RemainingFact{
 
 // sign puts the signature into a certificate.
 func (v *Vault) sign(ctx context.Context, c *ErasureCertificate) error {
-	key, err := v.signingKey(ctx, SigningPurposeErasure, v.Destroyer)
+	key, err := v.signingKey(ctx, SigningPurposeErasure, v.CertificateSigner)
 	if err != nil {
 		return fmt.Errorf("sign the certificate: %w", err)
 	}
@@ -188,7 +188,7 @@ func (v *Vault) sign(ctx context.Context, c *ErasureCertificate) error {
 	if err != nil {
 		return err
 	}
-	signature, signer, err := v.Destroyer.Sign(ctx, message)
+	signature, signer, err := v.CertificateSigner.Sign(ctx, message)
 	switch {
 	case err != nil:
 		return fmt.Errorf("sign the certificate: %w", err)

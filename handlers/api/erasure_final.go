@@ -31,7 +31,7 @@ func (v *Vault) finaliseErasures(ctx context.Context) error {
 	if len(provisional) == 0 {
 		return nil
 	}
-	known, err := v.Keys.Destructions(ctx)
+	known, err := v.Keys.Ledger().Destructions(ctx)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (tv *testVault) trim(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(tv.Keys.RewrapAll(ctx, nil), tv.Keeper.SetMinDecryption(ctx, latest), tv.Keeper.Trim(ctx, latest)); err != nil {
+	if err := errors.Join(tv.Rotator.RewrapAll(ctx, nil), tv.Keeper.SetMinDecryption(ctx, latest), tv.Keeper.Trim(ctx, latest)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := keysdb.Do(ctx, tv.KeysDB, func(tx *keysdb.Tx) (int64, error) {
@@ -148,8 +148,8 @@ func TestErasureNeedsADestroyer(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
-	destroyer := tv.Destroyer
-	tv.restart(func(v *Vault) { v.Destroyer = nil })
+	destroyer := tv.CertificateSigner
+	tv.restart(func(v *Vault) { v.CertificateSigner = nil })
 	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{}) // needs nobody
 	if err != nil {
 		t.Fatal(err)
@@ -157,12 +157,12 @@ func TestErasureNeedsADestroyer(t *testing.T) {
 	if slug := problemOf(tv.approve(t, officer, id)); slug != "destroyerMissing" {
 		t.Errorf("E-2 approved without a destroyer: %q", slug)
 	}
-	tv.restart(func(v *Vault) { v.Destroyer = destroyer })
+	tv.restart(func(v *Vault) { v.CertificateSigner = destroyer })
 	if err := tv.approve(t, officer, id); err != nil {
 		t.Fatal(err)
 	}
 	tv.resting(t)
-	tv.restart(func(v *Vault) { v.Destroyer = nil })
+	tv.restart(func(v *Vault) { v.CertificateSigner = nil })
 	if _, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), GetErasureCertificateRequestObject{ErasureID: id}); problemOf(err) != "destroyerMissing" {
 		t.Errorf("E-2 certified without a destroyer: %v", err)
 	}
@@ -181,13 +181,13 @@ func TestApprovedErasureWaitsForADestroyer(t *testing.T) {
 	if err := tv.approve(t, officer, id); err != nil {
 		t.Fatal(err)
 	}
-	destroyer := tv.Destroyer
-	tv.restart(func(v *Vault) { v.Destroyer = nil })
+	destroyer := tv.CertificateSigner
+	tv.restart(func(v *Vault) { v.CertificateSigner = nil })
 	tv.resting(t)
 	if state := tv.erasureState(t, id); state != ErasureStateApproved {
 		t.Errorf("E-2 it is %s", state)
 	}
-	tv.restart(func(v *Vault) { v.Destroyer = destroyer })
+	tv.restart(func(v *Vault) { v.CertificateSigner = destroyer })
 	tv.resting(t)
 	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
 		t.Errorf("E-2 it is %s", state)
@@ -202,12 +202,12 @@ func TestSigningKeysAreServed(t *testing.T) {
 	id := tv.erase(t, tv.person(t, 1), domain.DocumentID{})
 	tv.resting(t)
 	_, served := tv.certificateOf(t, id)
-	former := tv.Destroyer
+	former := tv.CertificateSigner
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tv.restart(func(v *Vault) { v.Destroyer = another{former, private} })
+	tv.restart(func(v *Vault) { v.CertificateSigner = another{former, private} })
 	tv.resting(t)
 	keys := func() []SigningKey {
 		t.Helper()
@@ -234,7 +234,7 @@ func TestSigningKeysAreServed(t *testing.T) {
 	if _, err := ReadCertificate(served, all[1].PublicKey); !errors.Is(err, ErrCertificate) {
 		t.Errorf("E-3 under another key: %v", err)
 	}
-	tv.restart(func(v *Vault) { v.Destroyer, v.Signer = away{}, away{} })
+	tv.restart(func(v *Vault) { v.CertificateSigner, v.Signer = away{}, away{} })
 	for _, k := range keys() {
 		if k.Current {
 			t.Error("current, and its keeper is away")

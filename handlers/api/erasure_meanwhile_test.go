@@ -150,13 +150,13 @@ func (tv *testVault) process(t testing.TB, clock *testClock) *testVault {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, was, sealer := *tv, tv.Vault, seal.Sealer{Ring: ring}
+	other, was := *tv, tv.Vault
 	other.rest = func() {}
 	other.Vault = &Vault{
-		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: sealer, Now: tv.Clock.Now}),
-		Keys: ring, Codec: was.Codec, Sealer: sealer, Requests: table, Words: was.Words, Runner: was.Runner,
+		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now}),
+		Keys: ring.Ring, Codec: was.Codec, Opener: seal.Opener{Ring: ring.Ring}, Requests: table, Words: was.Words, Runner: was.Runner,
 		Wallets: was.Wallets, ConsentLog: was.ConsentLog, AccessLog: was.AccessLog, Evidence: was.Evidence, Erasures: was.Erasures,
-		Rotator: was.Rotator, Signer: was.Signer, Destroyer: was.Destroyer, Keeper: was.Keeper, Shreds: was.Shreds, Exports: was.Exports,
+		Rotator: ring.Rotator, Destroyer: ring.Destroyer, Signer: was.Signer, CertificateSigner: was.CertificateSigner, Keeper: was.Keeper, Shreds: was.Shreds, Exports: was.Exports,
 		Now: was.Now, NewID: was.NewID, Slog: was.Slog,
 	}
 	return &other
@@ -186,7 +186,7 @@ func TestErasureAgainstAProcessThatHasTheKeys(t *testing.T) {
 				t.Errorf("E-3 %s opens elsewhere, or: %v", r.Type, err)
 			}
 		}
-		if _, err := other.Sealer.Seal(t.Context(), ana, sealed[0].Place(), []byte("canary")); !errors.Is(err, eventstore.ErrErased) {
+		if _, err := (seal.Sealer{Ring: other.Keys}).Seal(t.Context(), ana, sealed[0].Place(), []byte("canary")); !errors.Is(err, eventstore.ErrErased) {
 			t.Errorf("E-4 sealed elsewhere: %v", err)
 		}
 		if _, err := other.update(t, homeAffairs, doc, etag(1), household); problemOf(err) == "" {

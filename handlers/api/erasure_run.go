@@ -27,10 +27,10 @@ import (
 //	approved → citizen.erasure-started  at the revision the judgement saw: no hold slips in before it
 //	         → the duties are judged again, on the log up to that start: an issuer who was told that
 //	           a document is recorded had it recorded before. If one stands: citizen.erasure-stopped
-//	         → Ring.BeginErase          from here nobody uses the keys, other processes for a lease more
+//	         → Destroyer.BeginErase     from here nobody uses the keys, other processes for a lease more
 //	         → the lease runs out
 //	         → the stream is folded again: a hold that raced with the start still stops it
-//	         → Ring.DestroySubject      the keys are gone, durably
+//	         → Destroyer.DestroySubject the keys are gone, durably
 //	         → the shred list           so that no restored copy brings them back
 //	         → citizen.key-destroyed    what is gone is on record; read models forget
 //
@@ -45,7 +45,7 @@ func erasing(id domain.CitizenID) string { return "erase " + id.String() }
 // goOnErasing sets the destroyer to work when something of the citizen may be erased.
 // Without a destroyer it waits for a start that has one.
 func (v *Vault) goOnErasing(id domain.CitizenID, s citizen.State) {
-	if v.Destroyer == nil {
+	if v.CertificateSigner == nil {
 		return
 	}
 	for _, e := range s.Erasures {
@@ -277,7 +277,7 @@ func (v *Vault) eraseCitizen(ctx context.Context, id domain.CitizenID, e citizen
 		}
 	}
 	gone := seal.DestroyedSubject{Citizen: id, Suppression: seal.Suppression{Basis: suppressionBasis}}
-	if err := v.Keys.DestroySubject(ctx, id, gone.Suppression); err != nil {
+	if err := v.Destroyer.DestroySubject(ctx, id, gone.Suppression); err != nil {
 		return fmt.Errorf("destroy keys: %w", err)
 	}
 	at := v.moment()
@@ -305,7 +305,7 @@ func (v *Vault) withdrawKeys(ctx context.Context, id domain.CitizenID, e domain.
 	if err := v.mayDestroy(ctx, id, e); err != nil { // a hold that is there already finds the keys in use
 		return err
 	}
-	if err := v.Keys.BeginErase(ctx, id); err != nil {
+	if err := v.Destroyer.BeginErase(ctx, id); err != nil {
 		return fmt.Errorf("begin erasure: %w", err)
 	}
 	if err := v.leaseRunsOut(ctx); err != nil {
@@ -323,7 +323,7 @@ func (v *Vault) eraseDocument(ctx context.Context, id domain.CitizenID, e citize
 	if err != nil {
 		return err
 	}
-	if err := v.Keys.DestroyStreamKeys(ctx, stream); err != nil {
+	if err := v.Destroyer.DestroyStreamKeys(ctx, stream); err != nil {
 		return fmt.Errorf("destroy content key: %w", err)
 	}
 	at := v.moment()

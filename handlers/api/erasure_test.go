@@ -145,7 +145,7 @@ func (tv *testVault) about(t testing.TB, id domain.CitizenID) []eventstore.Recor
 
 func (tv *testVault) open(t testing.TB, r eventstore.Record) error {
 	t.Helper()
-	_, err := tv.Sealer.Open(t.Context(), nil, r.Place(), r.Sealed)
+	_, err := tv.Opener.Open(t.Context(), nil, r.Place(), r.Sealed)
 	return err
 }
 
@@ -371,7 +371,7 @@ func (tv *testVault) events(t testing.TB) []Event {
 // key, and that no other bytes pass.
 func verifiesOffline(t testing.TB, tv *testVault, c ErasureCertificate, served []byte) {
 	t.Helper()
-	key, _, err := tv.Destroyer.PublicKey(t.Context(), c.SigningKey)
+	key, _, err := tv.CertificateSigner.PublicKey(t.Context(), c.SigningKey)
 	if err != nil {
 		t.Fatal(err)
 	}

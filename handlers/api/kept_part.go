@@ -11,7 +11,7 @@ import (
 // openKept opens a sealed part that a read model keeps, as the event it belongs to.
 // The event's part in clear is not kept with it, so only what is personal counts.
 func openKept[E any](ctx context.Context, v *Vault, place eventstore.Place, sealed []byte) (event E, err error) {
-	opened, err := eventstore.OpenPart(ctx, v.Codec, v.Sealer, place, []byte(`{}`), sealed)
+	opened, err := eventstore.OpenPart(ctx, v.Opener, v.Codec, place, []byte(`{}`), sealed)
 	if err != nil {
 		return event, err
 	}
@@ -25,7 +25,7 @@ func openKept[E any](ctx context.Context, v *Vault, place eventstore.Place, seal
 // openKeptBytes opens a sealed part that a read model keeps into the room of dst, and
 // leaves it as it was encoded.
 func (v *Vault) openKeptBytes(ctx context.Context, dst []byte, place eventstore.Place, sealed []byte) ([]byte, error) {
-	plain, err := v.Sealer.Open(ctx, dst, place, sealed)
+	plain, err := v.Opener.Open(ctx, dst, place, sealed)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", place.Type, err)
 	}

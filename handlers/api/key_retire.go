@@ -7,7 +7,7 @@ import "context"
 func (v *Vault) RetireKeys(ctx context.Context, r RetireKeysRequestObject) (RetireKeysResponseObject, error) {
 	type retired struct{}
 	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, _ intent) (retired, error) {
-		return retired{}, v.Keys.Retire(ctx, v.Rotator)
+		return retired{}, v.Rotator.Retire(ctx)
 	})
 	if err != nil {
 		return nil, err

@@ -20,11 +20,11 @@ const rotation = "wrap keys again"
 func (v *Vault) RotateKeys(ctx context.Context, r RotateKeysRequestObject) (RotateKeysResponseObject, error) {
 	type rotated struct{ Version int }
 	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (rotated, error) {
-		s, err := v.Keys.Status(ctx)
+		s, err := v.Keys.Ledger().Status(ctx)
 		if err != nil {
 			return rotated{}, err
 		}
-		next, err := v.Keys.NextStep(ctx)
+		next, err := v.Keys.Ledger().NextStep(ctx)
 		switch {
 		case err != nil:
 			return rotated{}, err
@@ -34,7 +34,7 @@ func (v *Vault) RotateKeys(ctx context.Context, r RotateKeysRequestObject) (Rota
 		case v.tasks.busy(rotation):
 			return rotated{}, errRotating
 		}
-		version, err := v.Keys.Rotate(ctx, v.Rotator)
+		version, err := v.Rotator.Rotate(ctx)
 		if err != nil {
 			return rotated{}, err
 		}
@@ -54,7 +54,7 @@ func (v *Vault) RotateKeys(ctx context.Context, r RotateKeysRequestObject) (Rota
 func (v *Vault) wrapAgain() {
 	v.rewrap.begin()
 	v.tasks.put(rotation, func(ctx context.Context) error {
-		err := v.Keys.RewrapAll(ctx, v.rewrap.report)
+		err := v.Rotator.RewrapAll(ctx, v.rewrap.report)
 		if ctx.Err() != nil {
 			return err // the next start goes on
 		}
@@ -66,7 +66,7 @@ func (v *Vault) wrapAgain() {
 // resumeRewrap goes on with what a former process had not wrapped again, or had not
 // noted to be.
 func (v *Vault) resumeRewrap(ctx context.Context) error {
-	next, err := v.Keys.NextStep(ctx)
+	next, err := v.Keys.Ledger().NextStep(ctx)
 	if err == nil && next == seal.StepRewrap {
 		v.wrapAgain()
 	}

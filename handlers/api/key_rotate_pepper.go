@@ -19,7 +19,7 @@ func (v *Vault) RotatePepper(ctx context.Context, r RotatePepperRequestObject) (
 	type begun struct{}
 	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (begun, error) {
 		// The first attempt may have begun; another process may be at it.
-		if err := v.Keys.BeginPepper(ctx); err != nil && !errors.Is(err, seal.ErrPepperUnderWay) {
+		if err := v.Rotator.BeginPepper(ctx); err != nil && !errors.Is(err, seal.ErrPepperUnderWay) {
 			return begun{}, err
 		}
 		if !v.tasks.busy(pepperRotation) {
@@ -41,12 +41,12 @@ func (v *Vault) RotatePepper(ctx context.Context, r RotatePepperRequestObject) (
 func (v *Vault) replacePepper() {
 	v.repepper.begin()
 	v.tasks.put(pepperRotation, func(ctx context.Context) error {
-		err := v.Keys.BackfillPepper(ctx, nil)
+		err := v.Rotator.BackfillPepper(ctx, nil)
 		if err == nil {
-			err = v.Keys.SwitchPepper(ctx)
+			err = v.Rotator.SwitchPepper(ctx)
 		}
 		if err == nil {
-			err = v.Keys.DropPepper(ctx, nil)
+			err = v.Rotator.DropPepper(ctx, nil)
 		}
 		if errors.Is(err, seal.ErrPepperPhase) { // another process has ended it
 			err = nil
@@ -61,7 +61,7 @@ func (v *Vault) replacePepper() {
 
 // resumePepper goes on with what a former process had not ended.
 func (v *Vault) resumePepper(ctx context.Context) error {
-	s, err := v.Keys.PepperStatus(ctx)
+	s, err := v.Keys.Ledger().PepperStatus(ctx)
 	if err == nil && s.Phase != seal.PepperSettled {
 		v.replacePepper()
 	}

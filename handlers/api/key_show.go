@@ -18,7 +18,7 @@ func (v *Vault) GetKeys(ctx context.Context, _ GetKeysRequestObject) (GetKeysRes
 }
 
 func (v *Vault) keyState(ctx context.Context) (KeyState, error) {
-	s, err := v.Keys.Status(ctx)
+	s, err := v.Keys.Ledger().Status(ctx)
 	if err != nil {
 		return KeyState{}, err
 	}
@@ -26,7 +26,7 @@ func (v *Vault) keyState(ctx context.Context) (KeyState, error) {
 		Provider: v.Keeper, KeyEncryptionKeys: []KeyEncryptionKey{}, DataKeys: int64(s.Pending + s.Active + s.Erasing),
 		ContentKeys: int64(s.Streams), DestroyedKeys: int64(s.Destroyed),
 	}
-	courses, err := v.Keys.Rotations(ctx)
+	courses, err := v.Keys.Ledger().Rotations(ctx)
 	if err != nil {
 		return KeyState{}, err
 	}
@@ -48,19 +48,19 @@ func (v *Vault) keyState(ctx context.Context) (KeyState, error) {
 			CreatedAt: c.Rotated, RewrappedAt: c.Rewrapped, RetiredAt: c.Retired, TrimmedAt: c.Trimmed,
 		})
 	}
-	next, err := v.Keys.NextStep(ctx)
+	next, err := v.Keys.Ledger().NextStep(ctx)
 	if err != nil {
 		return KeyState{}, err
 	}
 	state.NextStep = RotationStep(next)
-	backup, found, err := v.Keys.LastBackup(ctx)
+	backup, found, err := v.Keys.Ledger().LastBackup(ctx)
 	if err != nil {
 		return KeyState{}, err
 	}
 	if found {
 		state.LastBackup = KeyBackup{TakenAt: backup.Taken, VerifiedAt: backup.Verified, OldestVersion: backup.OldestVersion}
 	}
-	pepper, err := v.Keys.PepperStatus(ctx)
+	pepper, err := v.Keys.Ledger().PepperStatus(ctx)
 	if err != nil {
 		return KeyState{}, err
 	}

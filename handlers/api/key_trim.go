@@ -7,7 +7,7 @@ import "context"
 func (v *Vault) TrimKeys(ctx context.Context, r TrimKeysRequestObject) (TrimKeysResponseObject, error) {
 	type trimmed struct{}
 	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, _ intent) (trimmed, error) {
-		return trimmed{}, v.Keys.Trim(ctx, v.Rotator)
+		return trimmed{}, v.Rotator.Trim(ctx)
 	})
 	if err != nil {
 		return nil, err

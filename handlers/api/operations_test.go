@@ -65,7 +65,7 @@ func TestKeysRotate(t *testing.T) {
 	if after.NextStep != RotationStepBackUp || problemOf(retire()) != "keyBackupMissing" || problemOf(trim()) != "keysNotRetired" {
 		t.Errorf("without a backup: next is %q", after.NextStep)
 	}
-	ringtest.NoteBackup(t, tv.Keys, time.Now().Add(time.Hour), 2)
+	ringtest.NoteBackup(t, tv.Keys.Ledger(), time.Now().Add(time.Hour), 2)
 	if s := tv.keys(t); s.NextStep != RotationStepRetire || s.LastBackup.OldestVersion != 2 || problemOf(trim()) != "keysNotRetired" {
 		t.Errorf("%+v", s)
 	}

@@ -44,7 +44,7 @@ func (v *Vault) signingKey(ctx context.Context, purpose SigningPurpose, s seal.S
 	}
 	k := seal.SigningKey{Purpose: string(purpose), ID: id, Public: public}
 	if name := k.Purpose + " " + id; !v.signing.has(name) {
-		if err := v.Keys.NoteSigningKey(ctx, k); err != nil {
+		if err := v.Keys.Ledger().NoteSigningKey(ctx, k); err != nil {
 			return seal.SigningKey{}, err
 		}
 		v.signing.add(name)
@@ -64,7 +64,7 @@ func (v *Vault) currentKeys(ctx context.Context) ([]seal.SigningKey, error) {
 	for _, one := range []struct {
 		purpose SigningPurpose
 		signer  seal.Signer
-	}{{SigningPurposeErasure, v.Destroyer}, {SigningPurposeLog, v.Signer}} {
+	}{{SigningPurposeErasure, v.CertificateSigner}, {SigningPurposeLog, v.Signer}} {
 		if one.signer == nil {
 			continue
 		}
@@ -87,7 +87,7 @@ func (v *Vault) GetSigningKeys(ctx context.Context, _ GetSigningKeysRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	all, err := v.Keys.SigningKeys(ctx)
+	all, err := v.Keys.Ledger().SigningKeys(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -35,10 +35,9 @@ import (
 type Vault struct {
 	Log      *eventstore.Log
 	Keys     *seal.Ring
-	Rotator  seal.Rotator
 	Signer   seal.Signer // of the log
 	Codec    eventstore.Codec
-	Sealer   eventstore.Sealer
+	Opener   eventstore.Opener
 	Requests *requests.Table
 	Words    *vocabulary.Holder
 	Runner   *projections.Runner
@@ -49,12 +48,14 @@ type Vault struct {
 	Evidence   *evidence.Evidence
 	Erasures   *erasures.Erasures
 
+	Destroyer  *seal.Destroyer
+	Rotator    *seal.Rotator
 	Shreds     *shred.List   // of destroyed keys
 	EraseAfter time.Duration // how long other processes may still use a key: seal.Ring.Lease; 0 when there are none
 	Keeper     string        // where the key-encryption key lives, as operators read it
-	// Destroyer signs certificates of erasure, which nothing else of the application can
+	// CertificateSigner signs certificates of erasure, which nothing else of the application can
 	// (rule E-2). nil: nothing is erased here.
-	Destroyer seal.Signer
+	CertificateSigner seal.Signer
 	// Retentions are those that the operator states for copies of the key ring and of its
 	// keeper. nil: none is stated, and no certificate is final (rule E-3).
 	Retentions *citizen.Retentions

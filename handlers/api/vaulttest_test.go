@@ -110,12 +110,12 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 		t.Fatal(err)
 	}
 	tv.Files = faultyblob.New(files, nil)
-	sealer := seal.Sealer{Ring: ring}
+	sealer := seal.Sealer{Ring: ring.Ring}
 	v := &Vault{
 		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: sealer, Now: tv.Clock.Now}),
-		Keys: ring, Codec: codec.Catalog, Sealer: sealer, Requests: table, Words: new(vocabulary.Holder),
+		Keys: ring.Ring, Codec: codec.Catalog, Opener: seal.Opener{Ring: ring.Ring}, Requests: table, Words: new(vocabulary.Holder),
 		Wallets: wallet.New(), ConsentLog: consentlog.New(), AccessLog: accesslog.New(), Evidence: evidence.New(), Erasures: erasures.New(),
-		Rotator: tv.Keeper, Signer: tv.Keeper, Destroyer: tv.Keeper, Keeper: "a test's", Shreds: shred.Open(filepath.Join(dir, "shred.list")), Blobs: tv.Files, Exports: t.TempDir(),
+		Rotator: ring.Rotator, Destroyer: ring.Destroyer, Signer: tv.Keeper, CertificateSigner: tv.Keeper, Keeper: "a test's", Shreds: shred.Open(filepath.Join(dir, "shred.list")), Blobs: tv.Files, Exports: t.TempDir(),
 		Now: tv.Clock.Now, NewID: uuid.New, Slog: slog.New(slog.DiscardHandler),
 	}
 	tv.Vault = v
@@ -144,9 +144,9 @@ func (tv *testVault) restart(change ...func(*Vault)) {
 	tv.rest()
 	was := tv.Vault
 	tv.Vault = &Vault{
-		Log: was.Log, Keys: was.Keys, Codec: was.Codec, Sealer: was.Sealer, Requests: was.Requests, Words: was.Words, Runner: was.Runner,
+		Log: was.Log, Keys: was.Keys, Codec: was.Codec, Opener: was.Opener, Requests: was.Requests, Words: was.Words, Runner: was.Runner,
 		Wallets: was.Wallets, ConsentLog: was.ConsentLog, AccessLog: was.AccessLog, Evidence: was.Evidence, Erasures: was.Erasures,
-		Rotator: was.Rotator, Signer: was.Signer, Destroyer: was.Destroyer, Retentions: was.Retentions, Keeper: was.Keeper, Shreds: was.Shreds, Blobs: was.Blobs, Exports: was.Exports, EraseAfter: was.EraseAfter,
+		Rotator: was.Rotator, Signer: was.Signer, CertificateSigner: was.CertificateSigner, Destroyer: was.Destroyer, Retentions: was.Retentions, Keeper: was.Keeper, Shreds: was.Shreds, Blobs: was.Blobs, Exports: was.Exports, EraseAfter: was.EraseAfter,
 		Now: was.Now, NewID: was.NewID, Slog: was.Slog,
 	}
 	for _, c := range change {
@@ -164,11 +164,10 @@ func (tv *testVault) over(t testing.TB, db *keysdb.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealer := seal.Sealer{Ring: ring}
 	tv.KeysDB = db
 	tv.restart(func(v *Vault) {
-		v.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: sealer, Now: tv.Clock.Now})
-		v.Keys, v.Sealer, v.Requests = ring, sealer, table
+		v.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now})
+		v.Keys, v.Opener, v.Destroyer, v.Rotator, v.Requests = ring.Ring, seal.Opener{Ring: ring.Ring}, ring.Destroyer, ring.Rotator, table
 	})
 }
 

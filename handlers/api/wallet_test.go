@@ -134,9 +134,9 @@ func TestOwnWallet(t *testing.T) {
 	})
 	t.Run("without keys nothing is shown as if it were all", func(t *testing.T) {
 		tv := &testVault{Vault: tv.Vault, Clock: tv.Clock}
-		sealer := tv.Sealer
-		defer func() { tv.Sealer = sealer }()
-		tv.Sealer = keysAway{}
+		opener := tv.Opener
+		defer func() { tv.Opener = opener }()
+		tv.Opener = keysAway{}
 		if _, _, err := tv.wallet(t, me, who, GetWalletParams{}); !errors.Is(err, eventstore.ErrKeysUnavailable) {
 			t.Error(err)
 		}
@@ -289,9 +289,9 @@ func TestRepresentatives(t *testing.T) {
 		tv.Store.SetRule(nil)
 	})
 	t.Run("M-1.9 a mandate whose end cannot be opened shows nothing", func(t *testing.T) {
-		sealer := tv.Sealer
-		tv.Sealer = exceptMandates{sealer}
-		defer func() { tv.Sealer = sealer }()
+		opener := tv.Opener
+		tv.Opener = exceptMandates{opener}
+		defer func() { tv.Opener = opener }()
 		before := len(looks())
 		got, _, err := tv.wallet(t, me, parent, GetWalletParams{})
 		if err != nil || len(got.Items) != 1 {
@@ -343,13 +343,13 @@ func TestRepresentatives(t *testing.T) {
 }
 
 // exceptMandates opens everything but the ends of mandates.
-type exceptMandates struct{ eventstore.Sealer }
+type exceptMandates struct{ eventstore.Opener }
 
 func (s exceptMandates) Open(ctx context.Context, dst []byte, p eventstore.Place, sealed []byte) ([]byte, error) {
 	if p.Stream.Category() == "mandate" {
 		return nil, eventstore.ErrKeysUnavailable
 	}
-	return s.Sealer.Open(ctx, dst, p, sealed)
+	return s.Opener.Open(ctx, dst, p, sealed)
 }
 
 func TestManyRepresentatives(t *testing.T) {

@@ -82,7 +82,7 @@ func (w *World) Open(t testing.TB, p eventstore.Place, sealed []byte, personal a
 	}
 }
 
-// Keys is an eventstore.Sealer with one key per citizen. The zero value is ready.
+// Keys is an eventstore.Sealer and Opener with one key per citizen. The zero value is ready.
 type Keys struct {
 	mu   sync.Mutex
 	dead map[domain.CitizenID]bool
@@ -90,7 +90,10 @@ type Keys struct {
 	of   map[eventstore.Stream]domain.CitizenID
 }
 
-var _ eventstore.Sealer = (*Keys)(nil)
+var (
+	_ eventstore.Sealer = (*Keys)(nil)
+	_ eventstore.Opener = (*Keys)(nil)
+)
 
 // Seal implements eventstore.Sealer.
 func (k *Keys) Seal(_ context.Context, citizen domain.CitizenID, p eventstore.Place, plain []byte) ([]byte, error) {
@@ -121,7 +124,7 @@ func (k *Keys) Seal(_ context.Context, citizen domain.CitizenID, p eventstore.Pl
 	return key.Seal(nonce, nonce, plain, place(p)), nil
 }
 
-// Open implements eventstore.Sealer.
+// Open implements eventstore.Opener.
 func (k *Keys) Open(_ context.Context, dst []byte, p eventstore.Place, sealed []byte) ([]byte, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

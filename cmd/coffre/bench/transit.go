@@ -75,6 +75,10 @@ func (b *bench) keysInVault(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
+	rotator, err := r.TakeRotator(k)
+	if err != nil {
+		return err
+	}
 	citizens := make([]domain.CitizenID, b.Citizens)
 	err = inParallel(ctx, len(citizens), func(ctx context.Context, i int) (err error) {
 		citizens[i], _, err = r.Enroll(ctx, SSIN(i))
@@ -101,7 +105,7 @@ func (b *bench) keysInVault(ctx context.Context) (err error) {
 		}
 		seen.forget()
 		began := time.Now()
-		err = r.RewrapAll(ctx, nil)
+		err = rotator.RewrapAll(ctx, nil)
 		return float64(b.Citizens) / time.Since(began).Seconds(), err
 	}
 	for _, one := range []struct {

@@ -356,6 +356,10 @@ func (o openEnd) check(ctx context.Context, dir DataDir) (err error) {
 		return fmt.Errorf("open the copied key ring: %w", err)
 	}
 	defer func() { err = errors.Join(err, ring.Close()) }()
+	destroyer, err := ring.TakeDestroyer()
+	if err != nil {
+		return err
+	}
 	log := eventstore.NewLog(eventstore.Options{Store: o.log, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring}})
-	return guard(ctx, log, o.keys, ring, shred.Open(dir.File(ShredFile)))
+	return guard(ctx, log, o.keys, servedRing{ring, destroyer}, shred.Open(dir.File(ShredFile)))
 }

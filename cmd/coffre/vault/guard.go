@@ -31,6 +31,12 @@ type keyRing interface {
 	Missing(context.Context, []domain.CitizenID) ([]domain.CitizenID, error)
 }
 
+// servedRing is a key ring that is to be served, with the authority to destroy.
+type servedRing struct {
+	*seal.Ring
+	*seal.Destroyer
+}
+
 // guard compares the log with the key ring, from where it last ended: it refuses
 // a ring that lacks a citizen of the log, and destroys again the keys that the log
 // and the shred list say were destroyed (rule E-3). It runs

@@ -17,9 +17,9 @@ import (
 // data.
 type Keeper struct {
 	seal.KEK
-	rotator   seal.Rotator
+	rotator   seal.KEKRotator
 	signer    seal.Signer     // of the log
-	destroyer seal.Signer     // of certificates of erasure; nil: there is none
+	certifier seal.Signer     // of certificates of erasure; nil: there is none
 	name      string          // as operators read it
 	transit   *transit.Keeper // nil: a file
 	Close     func() error
@@ -59,7 +59,7 @@ func OpenKeeper(ctx context.Context, dir DataDir, vault *TransitConfig, logger *
 	if err != nil {
 		return Keeper{}, err
 	}
-	return Keeper{KEK: kek, rotator: kek, signer: kek, destroyer: kek, name: "a file beside the data", Close: kek.Close}, nil
+	return Keeper{KEK: kek, rotator: kek, signer: kek, certifier: kek, name: "a file beside the data", Close: kek.Close}, nil
 }
 
 func openTransitKeeper(ctx context.Context, dir DataDir, vault TransitConfig, logger *slog.Logger) (Keeper, error) {
@@ -75,7 +75,7 @@ func openTransitKeeper(ctx context.Context, dir DataDir, vault TransitConfig, lo
 	for _, missing := range k.Missing() {
 		logger.WarnContext(ctx, "no login at Vault is configured: what needs it is answered 503", "identity", missing)
 	}
-	return Keeper{KEK: k, rotator: k, signer: k, destroyer: k.Certificates(), name: "Vault", transit: k, Close: k.Close}, nil
+	return Keeper{KEK: k, rotator: k, signer: k, certifier: k.Certificates(), name: "Vault", transit: k, Close: k.Close}, nil
 }
 
 func isThere(path string) (bool, error) {

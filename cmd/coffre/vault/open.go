@@ -57,9 +57,9 @@ type Options struct {
 	Stores  StoresConfig
 	// Retentions are those stated for copies of keys; nil: none, and no erasure is final.
 	Retentions *citizen.Retentions
-	// Sealing, when set, stands before what the log and the answers seal and open with:
+	// Sealing, when set, stands before what the log seals with and the answers open with:
 	// tests show with it what would be seen if nothing were sealed.
-	Sealing func(eventstore.Sealer) eventstore.Sealer
+	Sealing func(eventstore.Sealer, eventstore.Opener) (eventstore.Sealer, eventstore.Opener)
 }
 
 // Open puts the vault of a directory together, which the caller owns, and starts it.
@@ -102,12 +102,15 @@ type assembly struct {
 	end    context.CancelFunc
 	places *stores
 
-	sealer   eventstore.Sealer
-	requests *requests.Table
-	shreds   *shred.List
-	log      *eventstore.Log
-	models   readModels
-	files    blob.Store
+	sealer    eventstore.Sealer
+	opener    eventstore.Opener
+	destroyer *seal.Destroyer
+	rotator   *seal.Rotator
+	requests  *requests.Table
+	shreds    *shred.List
+	log       *eventstore.Log
+	models    readModels
+	files     blob.Store
 }
 
 // readModels are all there are.
@@ -156,9 +159,15 @@ func (a *assembly) openKeys(ctx context.Context) (err error) {
 		return err
 	}
 	a.onClose(a.Ring.Close)
-	a.sealer = seal.Sealer{Ring: a.Ring}
+	if a.destroyer, err = a.Ring.TakeDestroyer(); err != nil {
+		return err
+	}
+	if a.rotator, err = a.Ring.TakeRotator(a.keeper.rotator); err != nil {
+		return err
+	}
+	a.sealer, a.opener = seal.Sealer{Ring: a.Ring}, seal.Opener{Ring: a.Ring}
 	if a.o.Sealing != nil {
-		a.sealer = a.o.Sealing(a.sealer)
+		a.sealer, a.opener = a.o.Sealing(a.sealer, a.opener)
 	}
 	a.requests, err = requests.Open(ctx, a.places.keys, a.Ring.DeploymentKey(seal.RequestKey).MAC, nil)
 	if err != nil {
@@ -178,7 +187,7 @@ func (a *assembly) openKeys(ctx context.Context) (err error) {
 func (a *assembly) openLog(ctx context.Context) error {
 	a.log = eventstore.NewLog(eventstore.Options{Store: a.store, Codec: codec.Catalog, Sealer: a.sealer, Leaves: a.places.leafIndex()})
 	a.shreds = shred.Open(a.dir.File(ShredFile))
-	return guard(ctx, a.log, a.places.keys, a.Ring, a.shreds)
+	return guard(ctx, a.log, a.places.keys, servedRing{a.Ring, a.destroyer}, a.shreds)
 }
 
 // openReadModels opens the read models; they follow the log when the instance runs.
@@ -210,7 +219,8 @@ func (a *assembly) openFiles(ctx context.Context) error {
 // makeCore makes what answers the contract of what was opened.
 func (a *assembly) makeCore(ctx context.Context) error {
 	a.Core = &api.Vault{
-		Log: a.log, Keys: a.Ring, Rotator: a.keeper.rotator, Signer: a.keeper.signer, Destroyer: a.keeper.destroyer, Codec: codec.Catalog, Sealer: a.sealer, Requests: a.requests,
+		Log: a.log, Keys: a.Ring, Rotator: a.rotator, Destroyer: a.destroyer, Signer: a.keeper.signer, CertificateSigner: a.keeper.certifier,
+		Codec: codec.Catalog, Opener: a.opener, Requests: a.requests,
 		Words: &vocabulary.Holder{}, Runner: a.Runner,
 		Wallets: a.models.wallets, ConsentLog: a.models.consents, AccessLog: a.models.accesses, Evidence: a.models.evidence, Erasures: a.models.forgotten,
 		Shreds: a.shreds, Retentions: a.o.Retentions, Keeper: a.keeper.name, Blobs: a.files, Exports: a.dir.File(exportFolder),

@@ -16,7 +16,7 @@ import (
 // Keys is everything a keeper offers.
 type Keys interface {
 	seal.KEK
-	seal.Rotator
+	seal.KEKRotator
 	seal.Signer
 }
 
@@ -138,18 +138,18 @@ func (k *Keeper) Versions(ctx context.Context) (seal.Versions, error) {
 	return through(k, Versions, func() (seal.Versions, error) { return k.inner.Versions(ctx) })
 }
 
-// Rotate implements seal.Rotator.
+// Rotate implements seal.KEKRotator.
 func (k *Keeper) Rotate(ctx context.Context) (int, error) {
 	return through(k, Rotate, func() (int, error) { return k.inner.Rotate(ctx) })
 }
 
-// SetMinDecryption implements seal.Rotator.
+// SetMinDecryption implements seal.KEKRotator.
 func (k *Keeper) SetMinDecryption(ctx context.Context, oldest int) error {
 	_, err := through(k, SetMinDecryption, func() (struct{}, error) { return struct{}{}, k.inner.SetMinDecryption(ctx, oldest) })
 	return err
 }
 
-// Trim implements seal.Rotator.
+// Trim implements seal.KEKRotator.
 func (k *Keeper) Trim(ctx context.Context, oldest int) error {
 	_, err := through(k, Trim, func() (struct{}, error) { return struct{}{}, k.inner.Trim(ctx, oldest) })
 	return err

@@ -1,4 +1,4 @@
-// Package keystest is the contract of seal.KEK, seal.Rotator and seal.Signer as
+// Package keystest is the contract of seal.KEK, seal.KEKRotator and seal.Signer as
 // tests: every keeper of the key-encryption key runs it, and so does every wrapper
 // around one.
 package keystest
@@ -19,7 +19,7 @@ import (
 // Keys is everything a keeper offers.
 type Keys interface {
 	seal.KEK
-	seal.Rotator
+	seal.KEKRotator
 	seal.Signer
 }
 

@@ -24,7 +24,7 @@ import (
 	"coffre/eventstore/seal"
 )
 
-// KEK implements seal.KEK, seal.Rotator and seal.Signer over a key file. One
+// KEK implements seal.KEK, seal.KEKRotator and seal.Signer over a key file. One
 // process owns a file at a time: the lock of the data directory sees to it.
 type KEK struct {
 	path string
@@ -36,9 +36,9 @@ type KEK struct {
 }
 
 var (
-	_ seal.KEK     = (*KEK)(nil)
-	_ seal.Rotator = (*KEK)(nil)
-	_ seal.Signer  = (*KEK)(nil)
+	_ seal.KEK        = (*KEK)(nil)
+	_ seal.KEKRotator = (*KEK)(nil)
+	_ seal.Signer     = (*KEK)(nil)
 )
 
 // keys is what the file holds.
@@ -242,7 +242,7 @@ func (k *KEK) Versions(ctx context.Context) (seal.Versions, error) {
 	return seal.Versions{Latest: k.keys.latest, MinDecryption: k.keys.minDecryption, MinAvailable: k.keys.minAvailable}, nil
 }
 
-// Rotate implements seal.Rotator.
+// Rotate implements seal.KEKRotator.
 func (k *KEK) Rotate(ctx context.Context) (int, error) {
 	version := 0
 	err := k.change(ctx, func(next *keys) error {
@@ -257,7 +257,7 @@ func (k *KEK) Rotate(ctx context.Context) (int, error) {
 	return version, err
 }
 
-// SetMinDecryption implements seal.Rotator.
+// SetMinDecryption implements seal.KEKRotator.
 func (k *KEK) SetMinDecryption(ctx context.Context, oldest int) error {
 	return k.change(ctx, func(next *keys) error {
 		if oldest < next.minAvailable || oldest > next.latest {
@@ -268,7 +268,7 @@ func (k *KEK) SetMinDecryption(ctx context.Context, oldest int) error {
 	})
 }
 
-// Trim implements seal.Rotator.
+// Trim implements seal.KEKRotator.
 func (k *KEK) Trim(ctx context.Context, oldest int) error {
 	return k.change(ctx, func(next *keys) error {
 		if oldest < next.minAvailable || oldest > next.minDecryption {

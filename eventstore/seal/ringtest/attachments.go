@@ -23,9 +23,9 @@ func (e *env) upload(t *testing.T) seal.File {
 	sum := sha256.Sum256(f.ID.UUID[:])
 	f.Digest = sum[:]
 	var err error
-	f.Key, err = e.ring.MakeFile(t.Context(), f.ID, f.Issuer, f.Type)
+	f.Key, err = e.ring.Files.Make(t.Context(), f.ID, f.Issuer, f.Type)
 	check(t, err)
-	check(t, e.ring.KeepFile(t.Context(), f))
+	check(t, e.ring.Files.Keep(t.Context(), f))
 	return f
 }
 
@@ -42,7 +42,7 @@ func (e *env) reserve(t *testing.T, s eventstore.Stream, want error, files ...se
 	for i, f := range files {
 		ids[i] = f.ID
 	}
-	got, err := e.ring.ReserveFiles(t.Context(), organisation, s, ids)
+	got, err := e.ring.Files.Reserve(t.Context(), organisation, s, ids)
 	wants(t, err, want)
 	return got
 }
@@ -57,14 +57,14 @@ func filesOfOneDocument(t *testing.T, e *env) {
 	}
 	e.reserve(t, stream(t), seal.ErrUnknown, mine)
 	e.reserve(t, stream(t), seal.ErrUnknown, other, mine) // all or none
-	if _, err := e.ring.ReserveFiles(t.Context(), "0314595348", stream(t), []domain.AttachmentID{other.ID}); err != seal.ErrUnknown {
+	if _, err := e.ring.Files.Reserve(t.Context(), "0314595348", stream(t), []domain.AttachmentID{other.ID}); err != seal.ErrUnknown {
 		t.Fatalf("another organisation took it: %v", err)
 	}
 	e.reserve(t, stream(t), seal.ErrUnknown, seal.File{ID: domain.AttachmentID{UUID: uuid.New()}})
 	e.reserve(t, stream(t), nil, other) // not taken by those who were refused
 
 	for range 2 {
-		check(t, e.ring.ClaimFiles(t.Context(), s, []domain.AttachmentID{mine.ID}))
+		check(t, e.ring.Files.Claim(t.Context(), s, []domain.AttachmentID{mine.ID}))
 	}
 	if got := e.reserve(t, s, nil, mine); got[0].Key != nil || got[0].Digest != nil {
 		t.Fatal("a claimed file has a key here still")
@@ -84,20 +84,20 @@ func reservationSettled(t *testing.T, e *env) {
 	if held, err := e.ring.Reserved(t.Context(), before, 10); err != nil || len(held) != 0 {
 		t.Fatalf("%v %v", held, err)
 	}
-	check(t, e.ring.ReleaseFile(t.Context(), seal.Reservation{ID: f.ID, Stream: s}, before)) // too young: somebody may be at it
+	check(t, e.ring.Files.Release(t.Context(), seal.Reservation{ID: f.ID, Stream: s}, before)) // too young: somebody may be at it
 	e.reserve(t, stream(t), seal.ErrUnknown, f)
 	held, err := e.ring.Reserved(t.Context(), later(), 10)
 	if err != nil || len(held) != 1 || held[0].ID != f.ID || held[0].Stream != s {
 		t.Fatalf("%v %v", held, err)
 	}
-	check(t, e.ring.ReleaseFile(t.Context(), held[0], later()))
+	check(t, e.ring.Files.Release(t.Context(), held[0], later()))
 	e.reserve(t, stream(t), nil, f)
 }
 
 func filesDropped(t *testing.T, e *env) {
 	ctx := t.Context()
 	half := seal.File{ID: domain.AttachmentID{UUID: uuid.New()}, Issuer: organisation, Type: "image/png"}
-	key, err := e.ring.MakeFile(ctx, half.ID, organisation, half.Type)
+	key, err := e.ring.Files.Make(ctx, half.ID, organisation, half.Type)
 	check(t, err)
 	e.reserve(t, stream(t), seal.ErrUnknown, half) // not uploaded yet
 	kept, dropped := e.upload(t), e.upload(t)
@@ -105,7 +105,7 @@ func filesDropped(t *testing.T, e *env) {
 	if got := e.doomed(t); len(got) != 0 {
 		t.Fatalf("%d young files are doomed", len(got))
 	}
-	check(t, e.ring.DoomFiles(ctx, dropped.ID))
+	check(t, e.ring.Files.Doom(ctx, dropped.ID))
 	e.reserve(t, stream(t), seal.ErrUnknown, dropped)
 	check(t, e.ring.DoomStale(ctx, later()))
 	if got := e.doomed(t); len(got) != 3 {
@@ -113,16 +113,16 @@ func filesDropped(t *testing.T, e *env) {
 	}
 	e.reserve(t, stream(t), seal.ErrUnknown, kept)
 	half.Key, half.Digest = key, make([]byte, sha256.Size)
-	wants(t, e.ring.KeepFile(ctx, half), seal.ErrUnknown) // an upload that ends too late
+	wants(t, e.ring.Files.Keep(ctx, half), seal.ErrUnknown) // an upload that ends too late
 	for _, id := range e.doomed(t) {
-		check(t, e.ring.ForgetFile(ctx, id))
-		if known, err := e.ring.KnowsFile(ctx, id); err != nil || known {
+		check(t, e.ring.Files.Forget(ctx, id))
+		if known, err := e.ring.Files.Knows(ctx, id); err != nil || known {
 			t.Fatal(known, err)
 		}
 	}
 	live := e.upload(t)
-	check(t, e.ring.ForgetFile(ctx, live.ID)) // only what is doomed
-	if known, err := e.ring.KnowsFile(ctx, live.ID); err != nil || !known {
+	check(t, e.ring.Files.Forget(ctx, live.ID)) // only what is doomed
+	if known, err := e.ring.Files.Knows(ctx, live.ID); err != nil || !known {
 		t.Fatal(known, err)
 	}
 }
@@ -137,7 +137,7 @@ func filesErased(t *testing.T, e *env) {
 	}
 	held, about, other := e.upload(t), e.upload(t), e.upload(t)
 	e.reserve(t, first, nil, held, about)
-	check(t, e.ring.ClaimFiles(ctx, first, []domain.AttachmentID{held.ID}))
+	check(t, e.ring.Files.Claim(ctx, first, []domain.AttachmentID{held.ID}))
 	e.reserve(t, second, nil, other)
 	check(t, e.ring.DestroyStreamKeys(ctx, first))
 	if got := e.doomed(t); len(got) != 2 || got[0] != held.ID || got[1] != about.ID {

@@ -98,11 +98,11 @@ type env struct {
 	another func() *keysdb.DB
 	db      *keysdb.DB // of ring
 	kek     *Keeper
-	ring    *seal.Ring
+	ring    *Ring
 }
 
 // process opens one more ring over the same keys.
-func (e *env) process(t *testing.T, cfg seal.Config) *seal.Ring {
+func (e *env) process(t *testing.T, cfg seal.Config) *Ring {
 	t.Helper()
 	return OpenRing(t, e.another(), e.kek, cfg)
 }
@@ -118,33 +118,33 @@ func stream(t *testing.T) eventstore.Stream {
 	return eventstore.Stream("document-" + uuid.NewString())
 }
 
-func sealed(t *testing.T, r *seal.Ring, c domain.CitizenID, p eventstore.Place, plain string) []byte {
+func sealed(t *testing.T, r *Ring, c domain.CitizenID, p eventstore.Place, plain string) []byte {
 	t.Helper()
-	out, err := seal.Sealer{Ring: r}.Seal(t.Context(), c, p, []byte(plain))
+	out, err := seal.Sealer{Ring: r.Ring}.Seal(t.Context(), c, p, []byte(plain))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
 }
 
-func opens(t *testing.T, r *seal.Ring, p eventstore.Place, part []byte, want string) {
+func opens(t *testing.T, r *Ring, p eventstore.Place, part []byte, want string) {
 	t.Helper()
-	got, err := seal.Sealer{Ring: r}.Open(t.Context(), []byte("before "), p, part)
+	got, err := seal.Opener{Ring: r.Ring}.Open(t.Context(), []byte("before "), p, part)
 	if err != nil || string(got) != "before "+want {
 		t.Fatalf("opened %d bytes: %v", len(got), err)
 	}
 }
 
-func refuses(t *testing.T, r *seal.Ring, p eventstore.Place, part []byte, want error) {
+func refuses(t *testing.T, r *Ring, p eventstore.Place, part []byte, want error) {
 	t.Helper()
-	if got, err := (seal.Sealer{Ring: r}).Open(t.Context(), nil, p, part); !errors.Is(err, want) || got != nil {
+	if got, err := (seal.Opener{Ring: r.Ring}).Open(t.Context(), nil, p, part); !errors.Is(err, want) || got != nil {
 		t.Fatalf("opened %d bytes with %v, want %v", len(got), err, want)
 	}
 }
 
-func refusesToSeal(t *testing.T, r *seal.Ring, c domain.CitizenID, s eventstore.Stream, want error) {
+func refusesToSeal(t *testing.T, r *Ring, c domain.CitizenID, s eventstore.Stream, want error) {
 	t.Helper()
-	if got, err := (seal.Sealer{Ring: r}).Seal(t.Context(), c, place(s), []byte("x")); !errors.Is(err, want) || got != nil {
+	if got, err := (seal.Sealer{Ring: r.Ring}).Seal(t.Context(), c, place(s), []byte("x")); !errors.Is(err, want) || got != nil {
 		t.Fatalf("sealed %d bytes with %v, want %v", len(got), err, want)
 	}
 }
@@ -177,7 +177,7 @@ func found(t *testing.T, e *env) {
 	if err != nil || !isNew || c.IsZero() {
 		t.Fatal(isNew, err)
 	}
-	for _, r := range []*seal.Ring{e.ring, e.process(t, seal.Config{})} {
+	for _, r := range []*Ring{e.ring, e.process(t, seal.Config{})} {
 		if again, err := r.Resolve(ctx, SSIN(1)); err != nil || again != c {
 			t.Fatal("not found again", err)
 		}
@@ -317,7 +317,7 @@ func references(t *testing.T, e *env) {
 func derived(t *testing.T, e *env) {
 	ctx := t.Context()
 	a, b := Citizen(t, e.ring, 1), Citizen(t, e.ring, 2)
-	id := func(r *seal.Ring, c domain.CitizenID, issuer domain.Organisation, typ domain.DocumentType, ref string) domain.DocumentID {
+	id := func(r *Ring, c domain.CitizenID, issuer domain.Organisation, typ domain.DocumentType, ref string) domain.DocumentID {
 		t.Helper()
 		got, err := r.DocumentID(ctx, c, issuer, typ, ref)
 		check(t, err)
@@ -423,7 +423,7 @@ func oneKey(t *testing.T, e *env) {
 			if i%2 == 1 {
 				r = other
 			}
-			part, err := seal.Sealer{Ring: r}.Seal(t.Context(), c, place(s), []byte("x"))
+			part, err := seal.Sealer{Ring: r.Ring}.Seal(t.Context(), c, place(s), []byte("x"))
 			if err != nil {
 				t.Error(err)
 				return
@@ -460,7 +460,7 @@ func erased(t *testing.T, e *env) {
 	wants(t, e.ring.DestroySubject(ctx, c, seal.Suppression{}), seal.ErrNotErasing)
 	opens(t, e.ring, p, part, "secret")
 
-	gone := func(r *seal.Ring) {
+	gone := func(r *Ring) {
 		t.Helper()
 		refuses(t, r, p, part, eventstore.ErrErased)
 		refusesToSeal(t, r, c, p.Stream, eventstore.ErrErased)
@@ -509,7 +509,7 @@ func streamDestroyed(t *testing.T, e *env) {
 	opens(t, e.ring, p, part, "secret")
 	for range 2 {
 		check(t, e.ring.DestroyStreamKeys(ctx, p.Stream))
-		for _, r := range []*seal.Ring{e.ring, e.process(t, seal.Config{})} {
+		for _, r := range []*Ring{e.ring, e.process(t, seal.Config{})} {
 			refuses(t, r, p, part, eventstore.ErrErased)
 			refusesToSeal(t, r, c, p.Stream, eventstore.ErrErased)
 			opens(t, r, other, kept, "kept")
@@ -588,11 +588,11 @@ func destroyRaces(t *testing.T, e *env) {
 				}
 			})
 		}
-		sealer := seal.Sealer{Ring: e.ring}
+		sealer := seal.Sealer{Ring: e.ring.Ring}
 		loop(func() error { _, err := sealer.Seal(ctx, c, place(p.Stream), []byte("x")); return err })
-		loop(func() error { _, err := sealer.Open(ctx, nil, p, part); return err })
+		loop(func() error { _, err := (seal.Opener{Ring: e.ring.Ring}).Open(ctx, nil, p, part); return err })
 		loop(func() error { return e.ring.PrefetchStreams(ctx, []eventstore.Stream{p.Stream}) })
-		loop(func() error { e.ring.Forget(c); return e.ring.Prefetch(ctx, []domain.CitizenID{c}) })
+		loop(func() error { e.ring.Ring.Forget(c); return e.ring.Prefetch(ctx, []domain.CitizenID{c}) })
 		loop(func() error { _, err := e.ring.ContentTag(ctx, c, nil); return err })
 		var err error
 		if round%2 == 0 {
@@ -623,7 +623,7 @@ func restored(t *testing.T, e *env) {
 	streams := []seal.DestroyedStream{{Stream: pb.Stream, Citizen: bystander}, {Stream: neverStream, Citizen: bystander}}
 	for range 2 {
 		check(t, e.ring.ReapplyDestroyed(ctx, citizens, streams))
-		for _, r := range []*seal.Ring{e.ring, e.process(t, seal.Config{})} {
+		for _, r := range []*Ring{e.ring, e.process(t, seal.Config{})} {
 			refuses(t, r, pc, ofC, eventstore.ErrErased)
 			refuses(t, r, pd, ofD, eventstore.ErrErased)
 			refuses(t, r, pb, ofB, eventstore.ErrErased)
@@ -734,7 +734,7 @@ func keeperAway(t *testing.T, e *env) {
 
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	_, err = seal.Sealer{Ring: other}.Seal(cancelled, c, place(stream(t)), nil)
+	_, err = seal.Sealer{Ring: other.Ring}.Seal(cancelled, c, place(stream(t)), nil)
 	wants(t, err, context.Canceled)
 	check(t, other.Close())
 	refuses(t, other, p, part, eventstore.ErrKeysUnavailable)
@@ -756,7 +756,7 @@ func prefetch(t *testing.T, e *env) {
 					return
 				}
 				places[i] = place(stream(t))
-				if parts[i], err = (seal.Sealer{Ring: e.ring}).Seal(ctx, citizens[i], places[i], []byte("x")); err != nil {
+				if parts[i], err = (seal.Sealer{Ring: e.ring.Ring}).Seal(ctx, citizens[i], places[i], []byte("x")); err != nil {
 					t.Error(err)
 					return
 				}
@@ -823,7 +823,7 @@ func singleFlight(t *testing.T, e *env) {
 			asking.Done()
 			var err error
 			if i%2 == 0 {
-				_, err = (seal.Sealer{Ring: other}).Open(t.Context(), nil, p, part)
+				_, err = (seal.Opener{Ring: other.Ring}).Open(t.Context(), nil, p, part)
 			} else {
 				_, err = other.ContentTag(t.Context(), c, nil)
 			}
@@ -957,7 +957,7 @@ func backups(t *testing.T, e *env) {
 	for _, n := range []seal.BackupNote{good, good, older} {
 		check(t, e.ring.NoteBackup(ctx, n))
 	}
-	for _, r := range []*seal.Ring{e.ring, e.process(t, seal.Config{})} {
+	for _, r := range []*Ring{e.ring, e.process(t, seal.Config{})} {
 		if got, found, err := r.LastBackup(ctx); err != nil || !found || got != good {
 			t.Fatal(got, found, err)
 		}
@@ -986,7 +986,7 @@ func smallCaches(t *testing.T, e *env) {
 		wg.Go(func() {
 			for i := range n {
 				j := (i*7 + worker) % n
-				if got, err := (seal.Sealer{Ring: r}).Open(t.Context(), nil, places[j], parts[j]); err != nil || string(got) != "x" {
+				if got, err := (seal.Opener{Ring: r.Ring}).Open(t.Context(), nil, places[j], parts[j]); err != nil || string(got) != "x" {
 					t.Error(err)
 				}
 				if _, err := r.ContentTag(t.Context(), citizens[j], nil); err != nil {

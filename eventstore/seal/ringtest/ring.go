@@ -17,7 +17,7 @@ import (
 
 // New returns a ring over a database and a key file in a directory of its own;
 // all end with the test.
-func New(t testing.TB) *seal.Ring {
+func New(t testing.TB) *Ring {
 	t.Helper()
 	dir := t.TempDir()
 	return OpenRing(t, OpenDB(t, dir), OpenKeeper(t, dir), seal.Config{})
@@ -54,8 +54,36 @@ func OpenPostgres(t testing.TB, dsn string) *keysdb.DB {
 	return db
 }
 
+// Ring is a ring with every authority over it: its tests rotate and destroy.
+type Ring struct {
+	*seal.Ring
+	seal.Ledger
+	seal.Files
+	*seal.Destroyer
+	*seal.Rotator
+}
+
+// TakeAll takes every authority over a ring, whose keeper also rotates. The ring stays
+// the caller's to close.
+func TakeAll(t testing.TB, r *seal.Ring, kek seal.KEK) *Ring {
+	t.Helper()
+	keeper, ok := kek.(seal.KEKRotator)
+	if !ok {
+		t.Fatal("this keeper does not rotate")
+	}
+	destroyer, err := r.TakeDestroyer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotator, err := r.TakeRotator(keeper)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Ring{r, r.Ledger(), r.Files(), destroyer, rotator}
+}
+
 // OpenRing opens a ring until the test ends.
-func OpenRing(t testing.TB, db *keysdb.DB, kek seal.KEK, cfg seal.Config) *seal.Ring {
+func OpenRing(t testing.TB, db *keysdb.DB, kek seal.KEK, cfg seal.Config) *Ring {
 	t.Helper()
 	r, err := seal.OpenRing(t.Context(), db, kek, cfg)
 	if err != nil {
@@ -66,7 +94,7 @@ func OpenRing(t testing.TB, db *keysdb.DB, kek seal.KEK, cfg seal.Config) *seal.
 			t.Error(err)
 		}
 	})
-	return r
+	return TakeAll(t, r, kek)
 }
 
 // OpenKeeper opens the key file in dir until the test ends.
@@ -178,7 +206,7 @@ func SSIN(n int) domain.SSIN {
 }
 
 // Citizen enrols and activates the n-th person.
-func Citizen(t testing.TB, r *seal.Ring, n int) domain.CitizenID {
+func Citizen(t testing.TB, r *Ring, n int) domain.CitizenID {
 	t.Helper()
 	citizen, _, err := r.Enroll(t.Context(), SSIN(n))
 	if err != nil {

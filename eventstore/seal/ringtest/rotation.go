@@ -23,16 +23,16 @@ func (e *env) backUp(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	NoteBackup(t, e.ring, time.Now().Add(time.Second), s.Oldest())
+	NoteBackup(t, e.ring.Ledger, time.Now().Add(time.Second), s.Oldest())
 }
 
 // NoteBackup notes a copy of the ring that was taken then and needs that version.
-func NoteBackup(t testing.TB, r *seal.Ring, taken time.Time, oldest int) {
+func NoteBackup(t testing.TB, l seal.Ledger, taken time.Time, oldest int) {
 	t.Helper()
 	sum := [32]byte{1}
 	id := uuid.New()
 	copy(sum[1:], id[:])
-	if err := r.NoteBackup(t.Context(), seal.BackupNote{Taken: taken, Verified: taken, OldestVersion: oldest, SHA256: sum}); err != nil {
+	if err := l.NoteBackup(t.Context(), seal.BackupNote{Taken: taken, Verified: taken, OldestVersion: oldest, SHA256: sum}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -48,12 +48,12 @@ func (e *env) next(t *testing.T, want seal.Step) {
 func (e *env) rotate(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
-	_, err := e.ring.Rotate(ctx, e.kek)
+	_, err := e.ring.Rotate(ctx)
 	check(t, err)
 	check(t, e.ring.RewrapAll(ctx, nil))
 	e.backUp(t)
-	check(t, e.ring.Retire(ctx, e.kek))
-	check(t, e.ring.Trim(ctx, e.kek))
+	check(t, e.ring.Retire(ctx))
+	check(t, e.ring.Trim(ctx))
 }
 
 func rotationInOrder(t *testing.T, e *env) {
@@ -61,35 +61,35 @@ func rotationInOrder(t *testing.T, e *env) {
 	c, p := Citizen(t, e.ring, 1), place(stream(t))
 	part := sealed(t, e.ring, c, p, "x")
 	e.next(t, seal.StepRotate)
-	check(t, e.ring.Retire(ctx, e.kek)) // there is nothing to retire
-	check(t, e.ring.Trim(ctx, e.kek))
+	check(t, e.ring.Retire(ctx)) // there is nothing to retire
+	check(t, e.ring.Trim(ctx))
 
 	for round := 2; round <= 3; round++ {
-		if version, err := e.ring.Rotate(ctx, e.kek); err != nil || version != round {
+		if version, err := e.ring.Rotate(ctx); err != nil || version != round {
 			t.Fatal(version, err)
 		}
 		e.next(t, seal.StepRewrap)
 		e.backUp(t) // before the rewrap: it does not count
-		wants(t, e.ring.Retire(ctx, e.kek), seal.ErrNotRewrapped)
-		wants(t, e.ring.Trim(ctx, e.kek), seal.ErrNotRetired)
+		wants(t, e.ring.Retire(ctx), seal.ErrNotRewrapped)
+		wants(t, e.ring.Trim(ctx), seal.ErrNotRetired)
 		check(t, e.ring.RewrapAll(ctx, nil))
 		e.next(t, seal.StepBackUp)
-		wants(t, e.ring.Retire(ctx, e.kek), seal.ErrNoBackup)
+		wants(t, e.ring.Retire(ctx), seal.ErrNoBackup)
 		e.backUp(t)
 		e.next(t, seal.StepRetire)
-		wants(t, e.ring.Trim(ctx, e.kek), seal.ErrNotRetired)
+		wants(t, e.ring.Trim(ctx), seal.ErrNotRetired)
 		for range 2 {
-			check(t, e.ring.Retire(ctx, e.kek))
+			check(t, e.ring.Retire(ctx))
 			e.next(t, seal.StepTrim)
 		}
 		if trimmed, err := e.ring.Trimmed(ctx); err != nil || len(trimmed) != round-2 {
 			t.Fatal(trimmed, err)
 		}
 		for range 2 {
-			check(t, e.ring.Trim(ctx, e.kek))
+			check(t, e.ring.Trim(ctx))
 			e.next(t, seal.StepRotate)
 		}
-		check(t, e.ring.Retire(ctx, e.kek))
+		check(t, e.ring.Retire(ctx))
 		if v, err := e.kek.Versions(ctx); err != nil || v != (seal.Versions{Latest: round, MinDecryption: round, MinAvailable: round}) {
 			t.Fatal(v, err)
 		}
@@ -120,7 +120,7 @@ func rotationElsewhere(t *testing.T, e *env) {
 	}
 	for round := 2; round <= 3; round++ {
 		hands.advance(time.Hour)
-		_, err := r.Rotate(ctx, e.kek)
+		_, err := r.Rotate(ctx)
 		check(t, err)
 		if got := report(hands.Now()); got != round-1 {
 			t.Fatalf("while version %d wraps: %d", round-1, got)
@@ -133,12 +133,12 @@ func rotationElsewhere(t *testing.T, e *env) {
 		if got := report(start); got != 1 {
 			t.Fatalf("before any rotation: %d", got)
 		}
-		wants(t, r.Retire(ctx, e.kek), seal.ErrNoBackup)
+		wants(t, r.Retire(ctx), seal.ErrNoBackup)
 		if got := report(hands.Now()); got != round {
 			t.Fatalf("after the rewrap: %d, not %d", got, round)
 		}
-		check(t, r.Retire(ctx, e.kek))
-		check(t, r.Trim(ctx, e.kek))
+		check(t, r.Retire(ctx))
+		check(t, r.Trim(ctx))
 	}
 	// The first note of a copy stays.
 	again := seal.BackupNote{Taken: hands.Now(), Verified: hands.Now().Add(time.Hour), SHA256: [32]byte{last}}
@@ -156,24 +156,24 @@ func rotationBackup(t *testing.T, e *env) {
 	ctx := t.Context()
 	hands := &clock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
 	r := e.process(t, seal.Config{Now: hands.Now})
-	_, err := r.Rotate(ctx, e.kek)
+	_, err := r.Rotate(ctx)
 	check(t, err)
 	check(t, r.RewrapAll(ctx, nil))
-	NoteBackup(t, r, hands.Now().Add(-time.Microsecond), 2) // taken before the end of the rewrap
-	wants(t, r.Retire(ctx, e.kek), seal.ErrNoBackup)
-	NoteBackup(t, r, hands.Now().Add(time.Hour), 1) // needs what would be destroyed
-	wants(t, r.Retire(ctx, e.kek), seal.ErrNoBackup)
+	NoteBackup(t, r.Ledger, hands.Now().Add(-time.Microsecond), 2) // taken before the end of the rewrap
+	wants(t, r.Retire(ctx), seal.ErrNoBackup)
+	NoteBackup(t, r.Ledger, hands.Now().Add(time.Hour), 1) // needs what would be destroyed
+	wants(t, r.Retire(ctx), seal.ErrNoBackup)
 	check(t, e.kek.SetMinDecryption(ctx, 2)) // past the ring
-	wants(t, r.Trim(ctx, e.kek), seal.ErrNoBackup)
-	NoteBackup(t, r, hands.Now(), 2)
-	check(t, r.Trim(ctx, e.kek))
+	wants(t, r.Trim(ctx), seal.ErrNoBackup)
+	NoteBackup(t, r.Ledger, hands.Now(), 2)
+	check(t, r.Trim(ctx))
 
 	// Something is wrapped by an older version after all.
-	_, err = r.Rotate(ctx, e.kek)
+	_, err = r.Rotate(ctx)
 	check(t, err)
 	check(t, r.RewrapAll(ctx, nil))
-	NoteBackup(t, r, hands.Now(), 3)
-	check(t, r.Retire(ctx, e.kek))
+	NoteBackup(t, r.Ledger, hands.Now(), 3)
+	check(t, r.Retire(ctx))
 	for _, table := range []string{"deployment_keys", "subjects"} {
 		Citizen(t, r, 1)
 		for _, version := range []int{2, 3} {
@@ -182,11 +182,11 @@ func rotationBackup(t *testing.T, e *env) {
 			})
 			check(t, err)
 			if version == 2 {
-				wants(t, r.Trim(ctx, e.kek), seal.ErrNotRewrapped)
+				wants(t, r.Trim(ctx), seal.ErrNotRewrapped)
 			}
 		}
 	}
-	check(t, r.Trim(ctx, e.kek))
+	check(t, r.Trim(ctx))
 }
 
 // once runs f at the first call of the method, between its effect and its answer or
@@ -234,7 +234,7 @@ func readBeforeRotation(t *testing.T, e *env) {
 
 // load has people enrolled, found and read through several processes until stop is
 // called, which returns how often each was done. Nothing may fail.
-func (e *env) load(t *testing.T, rings ...*seal.Ring) (stop func() int) {
+func (e *env) load(t *testing.T, rings ...*Ring) (stop func() int) {
 	var done, people atomic.Int64
 	ended := make(chan struct{})
 	var wg sync.WaitGroup
@@ -253,14 +253,14 @@ func (e *env) load(t *testing.T, rings ...*seal.Ring) (stop func() int) {
 					return
 				}
 				p := place(eventstore.Stream("document-" + uuid.NewString()))
-				part, err := seal.Sealer{Ring: r}.Seal(t.Context(), c, p, []byte("x"))
+				part, err := seal.Sealer{Ring: r.Ring}.Seal(t.Context(), c, p, []byte("x"))
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				for _, reader := range rings {
-					reader.Forget(c)
-					if _, err := (seal.Sealer{Ring: reader}).Open(t.Context(), nil, p, part); err != nil {
+					reader.Ring.Forget(c)
+					if _, err := (seal.Opener{Ring: reader.Ring}).Open(t.Context(), nil, p, part); err != nil {
 						t.Error(err)
 					}
 					if got, err := reader.Resolve(t.Context(), SSIN(n)); err != nil || got != c {
@@ -297,10 +297,10 @@ func rotationUnderLoad(t *testing.T, e *env) {
 }
 
 // replacePepper takes a rotation of the pepper to its end, through any of the rings.
-func (e *env) replacePepper(t *testing.T, rings ...*seal.Ring) {
+func (e *env) replacePepper(t *testing.T, rings ...*Ring) {
 	t.Helper()
 	ctx := t.Context()
-	any := func() *seal.Ring { return rings[rand.IntN(len(rings))] }
+	any := func() *Ring { return rings[rand.IntN(len(rings))] }
 	check(t, any().BeginPepper(ctx))
 	again := func(step func() error) { // while somebody is being erased
 		t.Helper()
@@ -377,7 +377,7 @@ func pepperReplaced(t *testing.T, e *env) {
 	if err := row.Get(&peppers); err != nil || peppers != 1 {
 		t.Fatal("the old pepper is still there", err)
 	}
-	for _, r := range []*seal.Ring{e.ring, other, e.process(t, seal.Config{})} {
+	for _, r := range []*Ring{e.ring, other, e.process(t, seal.Config{})} {
 		for i, c := range citizens {
 			if got, err := r.Resolve(ctx, SSIN(i)); err != nil || got != c {
 				t.Fatal(i, err)
@@ -509,7 +509,7 @@ func pepperErasing(t *testing.T, e *env) {
 	check(t, e.ring.BeginErase(ctx, goes))
 	check(t, e.ring.BeginPepper(ctx))
 	// Destroyed between the reading of the number and the storing of its index.
-	e.ring.Forget(gone)
+	e.ring.Ring.Forget(gone)
 	erase := once("Unwrap", func() { e.erase(t, gone, seal.Suppression{}) })
 	e.kek.Before(func(method string) error { erase(method); return nil })
 	if err := e.ring.BackfillPepper(ctx, nil); err == nil {
@@ -582,7 +582,7 @@ func pepperRaces(t *testing.T, e *env) {
 	ctx := t.Context()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	rings := []*seal.Ring{e.ring, e.process(t, seal.Config{Subjects: 16})}
+	rings := []*Ring{e.ring, e.process(t, seal.Config{Subjects: 16})}
 	const people = 12
 	type life struct {
 		sync.Mutex
@@ -614,7 +614,7 @@ func pepperRaces(t *testing.T, e *env) {
 							t.Error(err)
 						}
 						for _, other := range rings { // as after the lease
-							other.Forget(l.citizen)
+							other.Ring.Forget(l.citizen)
 						}
 					}
 					l.taken.Unlock()

@@ -109,13 +109,13 @@ func TestRestoredCopyIsShreddedAgain(t *testing.T) {
 	ring := ringtest.New(t) // as it was before the erasure
 	id := ringtest.Citizen(t, ring, 1)
 	p := eventstore.Place{Stream: "document-" + eventstore.Stream(uuid.NewString()), ID: uuid.New(), Type: "document.issued/1"}
-	part, err := seal.Sealer{Ring: ring}.Seal(t.Context(), id, p, []byte("secret"))
+	part, err := seal.Sealer{Ring: ring.Ring}.Seal(t.Context(), id, p, []byte("secret"))
 	check(t, err)
 	l := shred.Open(filepath.Join(t.TempDir(), "shredded.jsonl"))
 	check(t, l.AddCitizen(seal.DestroyedSubject{Citizen: id}, noon))
 	citizens, streams := read(t, l)
 	check(t, ring.ReapplyDestroyed(t.Context(), citizens, streams))
-	if _, err := (seal.Sealer{Ring: ring}).Open(t.Context(), nil, p, part); err == nil {
+	if _, err := (seal.Opener{Ring: ring.Ring}).Open(t.Context(), nil, p, part); err == nil {
 		t.Error("it opens again")
 	}
 }

@@ -81,7 +81,7 @@ func signs(t *testing.T, s seal.Signer) string {
 }
 
 // enrolMany enrols n people, many at a time, so that few calls wrap their keys.
-func enrolMany(t *testing.T, r *seal.Ring, n int) []domain.CitizenID {
+func enrolMany(t *testing.T, r *ringtest.Ring, n int) []domain.CitizenID {
 	t.Helper()
 	citizens := make([]domain.CitizenID, n)
 	const workers = 64

@@ -31,7 +31,7 @@ const (
 	erasureKey = "erasure" // ed25519, signs certificates of erasure
 )
 
-// Keeper implements seal.KEK, seal.Rotator and seal.Signer (for checkpoints of the
+// Keeper implements seal.KEK, seal.KEKRotator and seal.Signer (for checkpoints of the
 // log) over one mount of Vault. What it has no identity for answers an error that
 // wraps seal.ErrNoIdentity and eventstore.ErrKeysUnavailable.
 type Keeper struct {
@@ -39,9 +39,9 @@ type Keeper struct {
 }
 
 var (
-	_ seal.KEK     = (*Keeper)(nil)
-	_ seal.Rotator = (*Keeper)(nil)
-	_ seal.Signer  = (*Keeper)(nil)
+	_ seal.KEK        = (*Keeper)(nil)
+	_ seal.KEKRotator = (*Keeper)(nil)
+	_ seal.Signer     = (*Keeper)(nil)
 )
 
 // Open logs in every configured identity and checks what it may do and which keys
@@ -123,7 +123,7 @@ func (k *Keeper) Versions(ctx context.Context) (seal.Versions, error) {
 	return k.application.versions(ctx)
 }
 
-// Rotate implements seal.Rotator.
+// Rotate implements seal.KEKRotator.
 func (k *Keeper) Rotate(ctx context.Context) (int, error) {
 	if k.rotator == nil {
 		return 0, missing(rotator)
@@ -131,7 +131,7 @@ func (k *Keeper) Rotate(ctx context.Context) (int, error) {
 	return k.rotator.rotate(ctx)
 }
 
-// SetMinDecryption implements seal.Rotator.
+// SetMinDecryption implements seal.KEKRotator.
 func (k *Keeper) SetMinDecryption(ctx context.Context, oldest int) error {
 	if k.rotator == nil {
 		return missing(rotator)
@@ -139,7 +139,7 @@ func (k *Keeper) SetMinDecryption(ctx context.Context, oldest int) error {
 	return k.rotator.setMinDecryption(ctx, oldest)
 }
 
-// Trim implements seal.Rotator.
+// Trim implements seal.KEKRotator.
 func (k *Keeper) Trim(ctx context.Context, oldest int) error {
 	if k.rotator == nil {
 		return missing(rotator)

@@ -17,27 +17,30 @@ import (
 // repeated, and whoever dies between two goes on with the next; none needs the
 // key-encryption key, so the destroyer need not be able to decrypt (rule E-2).
 
-// Suppression remembers that a person was erased, as an HMAC of their numbers
-// under a key of its own (rule E-4).
-type Suppression struct {
-	Until time.Time         // zero: without end
-	Basis domain.LegalBasis // why it may be remembered
-}
+// Destroyer destroys keys, which cannot be undone: those of citizens and those of
+// streams. A ring has one, which the wiring takes ([Ring.TakeDestroyer]) and gives to
+// the work that erases; nothing else of the program can destroy a key of a citizen.
+// All methods may be called concurrently.
+type Destroyer struct{ ring *Ring }
 
-func (s Suppression) until() int64 {
-	if s.Until.IsZero() {
-		return 0
+// ErrTaken: the authority over a ring was given out already.
+var ErrTaken = errors.New("seal: this authority over the ring was taken already")
+
+// TakeDestroyer returns the ring's destroyer the first time, and ErrTaken after that.
+func (r *Ring) TakeDestroyer() (*Destroyer, error) {
+	if r.destroyerTaken.Swap(true) {
+		return nil, fmt.Errorf("destroyer: %w", ErrTaken)
 	}
-	return s.Until.UnixMicro()
+	return &Destroyer{r}, nil
 }
 
 // BeginErase ends every use of the citizen's keys, durably: in this process before
 // it returns, elsewhere within [Ring.Lease]. Nothing is destroyed yet. It returns
 // ErrUnknown for a citizen who is not in the ring, nil when it was begun or done
 // before.
-func (r *Ring) BeginErase(ctx context.Context, citizen domain.CitizenID) error {
-	now := r.micros()
-	known, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (bool, error) {
+func (d *Destroyer) BeginErase(ctx context.Context, citizen domain.CitizenID) error {
+	now := d.ring.micros()
+	known, err := keysdb.Do(ctx, d.ring.db, func(tx *keysdb.Tx) (bool, error) {
 		st, err := stateOf(tx, citizen)
 		if err != nil || !st.usable() {
 			return st != 0, err
@@ -53,7 +56,7 @@ func (r *Ring) BeginErase(ctx context.Context, citizen domain.CitizenID) error {
 	if !known {
 		return ErrUnknown
 	}
-	r.Forget(citizen)
+	d.ring.Forget(citizen)
 	return nil
 }
 
@@ -87,9 +90,9 @@ func announce(tx *keysdb.Tx, now int64, citizen []byte, stream any) error {
 // error after the first of these (somebody still reads an older state) leaves the
 // keys destroyed and is mended by calling again. It returns ErrNotErasing unless
 // BeginErase came before, ErrUnknown, or nil when it was done before.
-func (r *Ring) DestroySubject(ctx context.Context, citizen domain.CitizenID, s Suppression) error {
-	now := r.micros()
-	before, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (state, error) {
+func (d *Destroyer) DestroySubject(ctx context.Context, citizen domain.CitizenID, s Suppression) error {
+	now := d.ring.micros()
+	before, err := keysdb.Do(ctx, d.ring.db, func(tx *keysdb.Tx) (state, error) {
 		st, err := stateOf(tx, citizen)
 		if err != nil || st != erasing {
 			return st, err
@@ -104,15 +107,8 @@ func (r *Ring) DestroySubject(ctx context.Context, citizen domain.CitizenID, s S
 	case before.usable():
 		return ErrNotErasing
 	}
-	r.Forget(citizen)
-	return r.scrub(ctx)
-}
-
-func (r *Ring) scrub(ctx context.Context) error {
-	if err := r.db.Scrub(ctx); err != nil {
-		return unavailable(ctx, "remove destroyed keys from the write-ahead log", err)
-	}
-	return nil
+	d.ring.Forget(citizen)
+	return d.ring.scrub(ctx)
 }
 
 // destroySubject overwrites each key where it lies before it empties the row.
@@ -163,9 +159,9 @@ const wrappedContentKey = 12 + keySize + 16
 // DestroyStreamKeys destroys the content keys of streams (retention,
 // rectification), as DestroySubject does. Elsewhere they may be used until the
 // lease ends. It returns ErrUnknown, and destroys none, when one of them has no key.
-func (r *Ring) DestroyStreamKeys(ctx context.Context, streams ...eventstore.Stream) error {
-	now := r.micros()
-	known, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (bool, error) {
+func (d *Destroyer) DestroyStreamKeys(ctx context.Context, streams ...eventstore.Stream) error {
+	now := d.ring.micros()
+	known, err := keysdb.Do(ctx, d.ring.db, func(tx *keysdb.Tx) (bool, error) {
 		for _, stream := range streams {
 			var st int
 			err := tx.Row(`SELECT state FROM stream_keys WHERE stream = ?`, []any{string(stream)}, &st)
@@ -188,8 +184,8 @@ func (r *Ring) DestroyStreamKeys(ctx context.Context, streams ...eventstore.Stre
 	if !known {
 		return ErrUnknown
 	}
-	r.forget(nil, streams)
-	return r.scrub(ctx)
+	d.ring.forget(nil, streams)
+	return d.ring.scrub(ctx)
 }
 
 func destroyStream(tx *keysdb.Tx, now int64, floor int, stream eventstore.Stream) error {
@@ -211,121 +207,4 @@ func destroyStream(tx *keysdb.Tx, now int64, floor int, stream eventstore.Stream
 		return err
 	}
 	return announce(tx, now, nil, string(stream))
-}
-
-// Suppressed returns what is remembered of an erased person's number, if anything.
-func (r *Ring) Suppressed(ctx context.Context, ssin domain.SSIN) (Suppression, bool, error) {
-	hash := r.suppression(ssin)
-	var until int64
-	var basis string
-	found, err := r.row(ctx, `SELECT until, basis FROM suppressions WHERE ssin = ? AND (until = 0 OR until > ?)`, []any{hash[:], r.micros()}, &until, &basis)
-	if err != nil || !found {
-		return Suppression{}, false, unavailable(ctx, "read suppression", err)
-	}
-	s := Suppression{Basis: domain.LegalBasis(basis)}
-	if until != 0 {
-		s.Until = time.UnixMicro(until).UTC()
-	}
-	return s, true, nil
-}
-
-// DestroyedSubject is a destruction that the log or the shred list knows of.
-type DestroyedSubject struct {
-	Citizen     domain.CitizenID
-	Suppression Suppression
-}
-
-// DestroyedStream is a content key that the log or the shred list says is destroyed.
-type DestroyedStream struct {
-	Stream  eventstore.Stream
-	Citizen domain.CitizenID
-}
-
-// ReapplyDestroyed makes the ring agree with every destruction the log and the
-// shred list know: a copy restored from before one must not bring a key back (rule
-// E-3). It is called before anything is served. A citizen or stream that the copy does
-// not know at all is marked destroyed, so that no key is ever made for it; the
-// suppression of such a citizen cannot be put back, for the ring never saw the
-// number.
-func (r *Ring) ReapplyDestroyed(ctx context.Context, citizens []DestroyedSubject, streams []DestroyedStream) error {
-	if len(citizens)+len(streams) == 0 {
-		return nil
-	}
-	// A restored copy may say less than what was true when the key was destroyed, so
-	// what is destroyed again counts as wrapped by the newest version there is.
-	versions, err := r.kek.Versions(ctx)
-	if err != nil {
-		return unavailable(ctx, "destroy keys again", err)
-	}
-	changed := false
-	for len(citizens) > 0 {
-		n := min(len(citizens), MaxBatch)
-		some, err := reapply(ctx, r, citizens[:n], func(tx *keysdb.Tx, d DestroyedSubject) (bool, error) {
-			return reapplySubject(tx, r.micros(), versions.Latest, d)
-		})
-		if err != nil {
-			return unavailable(ctx, "destroy keys again", err)
-		}
-		changed = changed || some
-		citizens = citizens[n:]
-	}
-	for len(streams) > 0 {
-		n := min(len(streams), MaxBatch)
-		some, err := reapply(ctx, r, streams[:n], func(tx *keysdb.Tx, d DestroyedStream) (bool, error) {
-			return reapplyStream(tx, r.micros(), versions.Latest, d)
-		})
-		if err != nil {
-			return unavailable(ctx, "destroy content keys again", err)
-		}
-		changed = changed || some
-		streams = streams[n:]
-	}
-	if !changed {
-		return nil
-	}
-	r.forgetAll()
-	return r.scrub(ctx)
-}
-
-func reapply[T any](ctx context.Context, r *Ring, items []T, one func(*keysdb.Tx, T) (bool, error)) (bool, error) {
-	return keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (changed bool, err error) {
-		for _, item := range items {
-			c, err := one(tx, item)
-			if err != nil {
-				return false, err
-			}
-			changed = changed || c
-		}
-		return changed, nil
-	})
-}
-
-func reapplySubject(tx *keysdb.Tx, now int64, latest int, d DestroyedSubject) (changed bool, err error) {
-	st, err := stateOf(tx, d.Citizen)
-	switch {
-	case err != nil || st == destroyed:
-		return false, err
-	case st == 0:
-		_, err = tx.Exec(`INSERT INTO subjects (citizen, state, wrapped, kek_version, created, destroyed_version, destroyed) VALUES (?, ?, NULL, 0, ?, ?, ?)`,
-			d.Citizen.UUID[:], destroyed, now, latest, now)
-		return true, err
-	}
-	return true, destroySubject(tx, now, latest, d.Citizen, d.Suppression)
-}
-
-func reapplyStream(tx *keysdb.Tx, now int64, latest int, d DestroyedStream) (changed bool, err error) {
-	if len(d.Stream) == 0 || len(d.Stream) > eventstore.MaxStreamName {
-		return false, fmt.Errorf("stream name: %w", eventstore.ErrInvalid)
-	}
-	var st int
-	err = tx.Row(`SELECT state FROM stream_keys WHERE stream = ?`, []any{string(d.Stream)}, &st)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		_, err = tx.Exec(`INSERT INTO stream_keys (stream, citizen, key_id, state, wrapped, destroyed_version, destroyed) VALUES (?, ?, ?, ?, NULL, ?, ?)`,
-			string(d.Stream), d.Citizen.UUID[:], make([]byte, 16), keyDestroyed, latest, now)
-		return true, err
-	case err != nil || st == keyDestroyed:
-		return false, err
-	}
-	return true, destroyStream(tx, now, latest, d.Stream)
 }

@@ -2,8 +2,6 @@ package seal
 
 import (
 	"context"
-	"crypto/ed25519"
-	"fmt"
 	"time"
 
 	"coffre/domain"
@@ -32,16 +30,16 @@ type Destructions struct {
 }
 
 // Destructions asks which versions of the key-encryption key are gone.
-func (r *Ring) Destructions(ctx context.Context) (*Destructions, error) {
-	versions, err := r.kek.Versions(ctx)
+func (l Ledger) Destructions(ctx context.Context) (*Destructions, error) {
+	versions, err := l.ring.kek.Versions(ctx)
 	if err != nil {
 		return nil, unavailable(ctx, "read versions", err)
 	}
-	trimmed, err := r.Trimmed(ctx)
+	trimmed, err := l.Trimmed(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all := &Destructions{ring: r, versions: versions, trimmed: make(map[int]time.Time, len(trimmed))}
+	all := &Destructions{ring: l.ring, versions: versions, trimmed: make(map[int]time.Time, len(trimmed))}
 	for _, t := range trimmed {
 		all.trimmed[t.Version] = t.At
 	}
@@ -77,43 +75,9 @@ func (d *Destructions) of(ctx context.Context, table, which string, args ...any)
 	case !found:
 		return Destruction{}, ErrUnknown
 	}
-	known := Destruction{At: moment(at), WrappedBy: version, Oldest: d.versions.MinAvailable}
+	known := Destruction{At: timeOf(at), WrappedBy: version, Oldest: d.versions.MinAvailable}
 	if known.Oldest > version {
 		known.TrimmedAt = d.trimmed[version] // older ones went before, or with it
 	}
 	return known, nil
-}
-
-// SigningKey is a public key that signed something.
-type SigningKey struct {
-	Purpose string // what it signs
-	ID      string
-	Public  ed25519.PublicKey
-}
-
-// NoteSigningKey records durably a public key, so that what it signed can be verified
-// when the keeper has another. Recording it again does nothing.
-func (r *Ring) NoteSigningKey(ctx context.Context, k SigningKey) error {
-	if k.Purpose == "" || k.ID == "" || len(k.Public) != ed25519.PublicKeySize {
-		return fmt.Errorf("note signing key: %w", eventstore.ErrInvalid)
-	}
-	_, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`INSERT INTO signing_keys (purpose, key_id, public, noted) VALUES (?, ?, ?, ?) ON CONFLICT (purpose, key_id) DO NOTHING`,
-			k.Purpose, k.ID, []byte(k.Public), r.micros())
-	})
-	return unavailable(ctx, "note signing key", err)
-}
-
-// SigningKeys returns every public key that was noted, by purpose and age.
-func (r *Ring) SigningKeys(ctx context.Context) ([]SigningKey, error) {
-	var all []SigningKey
-	err := r.rows(ctx, `SELECT purpose, key_id, public FROM signing_keys ORDER BY purpose, noted, key_id`, nil, func(scan func(...any) error) error {
-		var k SigningKey
-		var public []byte
-		err := scan(&k.Purpose, &k.ID, &public)
-		k.Public = public
-		all = append(all, k)
-		return err
-	})
-	return all, unavailable(ctx, "read signing keys", err)
 }

@@ -10,97 +10,6 @@ import (
 	"coffre/eventstore/seal/keysdb"
 )
 
-// Status counts what the ring holds.
-type Status struct {
-	Versions   Versions    // of the key-encryption key
-	ByVersion  map[int]int // DEKs and deployment keys by the version they are wrapped by
-	Pending    int         // citizens, by state
-	Active     int
-	Erasing    int
-	Destroyed  int
-	Streams    int // live content keys
-	Suppressed int // numbers
-}
-
-// Behind counts the keys that RewrapAll would move.
-func (s Status) Behind() (n int) {
-	for version, count := range s.ByVersion {
-		if version < s.Versions.Latest {
-			n += count
-		}
-	}
-	return n
-}
-
-// Oldest is the oldest version of the key-encryption key that something is wrapped
-// by.
-func (s Status) Oldest() int {
-	oldest := s.Versions.Latest
-	for version, count := range s.ByVersion {
-		if count > 0 {
-			oldest = min(oldest, version)
-		}
-	}
-	return oldest
-}
-
-// Status reads the whole ring: seconds for millions of citizens.
-func (r *Ring) Status(ctx context.Context) (Status, error) {
-	s := Status{ByVersion: map[int]int{}}
-	var err error
-	if s.Versions, err = r.kek.Versions(ctx); err != nil {
-		return Status{}, unavailable(ctx, "read versions", err)
-	}
-	err = r.rows(ctx, `SELECT state, kek_version, count(*) FROM subjects GROUP BY state, kek_version
-		UNION ALL SELECT 0, kek_version, count(*) FROM deployment_keys GROUP BY kek_version`, nil, func(scan func(...any) error) error {
-		var st state
-		var version, n int
-		if err := scan(&st, &version, &n); err != nil {
-			return err
-		}
-		switch st {
-		case pending:
-			s.Pending += n
-		case active:
-			s.Active += n
-		case erasing:
-			s.Erasing += n
-		case destroyed:
-			s.Destroyed += n
-			return nil // has no key
-		}
-		s.ByVersion[version] += n
-		return nil
-	})
-	if err == nil {
-		_, err = r.row(ctx, `SELECT (SELECT count(*) FROM stream_keys WHERE state = ?), (SELECT count(*) FROM suppressions WHERE until = 0 OR until > ?)`,
-			[]any{keyLive, r.micros()}, &s.Streams, &s.Suppressed)
-	}
-	if err != nil {
-		return Status{}, unavailable(ctx, "read status", err)
-	}
-	return s, nil
-}
-
-// older counts what is wrapped by a version below one: a statement per table, of
-// which each takes the version as its parameter.
-var older = []string{
-	`SELECT count(*) FROM subjects WHERE kek_version < ? AND wrapped IS NOT NULL`,
-	`SELECT count(*) FROM deployment_keys WHERE kek_version < ?`,
-}
-
-// olderThan counts everything that is wrapped by a version below oldest.
-func (r *Ring) olderThan(ctx context.Context, oldest int) (n int, err error) {
-	for _, query := range older {
-		var some int
-		if _, err := r.row(ctx, query, []any{oldest}, &some); err != nil {
-			return 0, unavailable(ctx, "count wrapped keys", err)
-		}
-		n += some
-	}
-	return n, nil
-}
-
 // keyRow is one wrapped key on its way to the latest version.
 type keyRow struct {
 	id      int64
@@ -115,8 +24,8 @@ type keyRow struct {
 // what is left. progress, if not nil, is told after each batch how many of how many
 // keys are done. Keys that do not open are left and counted in an error that wraps
 // ErrRefused; all others are moved.
-func (r *Ring) RewrapAll(ctx context.Context, progress func(done, total int)) error {
-	versions, err := r.kek.Versions(ctx)
+func (r *Rotator) RewrapAll(ctx context.Context, progress func(done, total int)) error {
+	versions, err := r.ring.kek.Versions(ctx)
 	if err != nil {
 		return unavailable(ctx, "rewrap", err)
 	}
@@ -126,7 +35,7 @@ func (r *Ring) RewrapAll(ctx context.Context, progress func(done, total int)) er
 	if err := r.raiseFloor(ctx, latest); err != nil {
 		return err
 	}
-	total, err := r.olderThan(ctx, latest)
+	total, err := r.ring.olderThan(ctx, latest)
 	if err != nil {
 		return err
 	}
@@ -143,21 +52,21 @@ func (r *Ring) RewrapAll(ctx context.Context, progress func(done, total int)) er
 	if err := r.rewrapSubjects(ctx, latest, report); err != nil {
 		return unavailable(ctx, "rewrap", err)
 	}
-	left, err := r.olderThan(ctx, latest)
+	left, err := r.ring.olderThan(ctx, latest)
 	switch {
 	case err != nil:
 		return err
 	case left > 0:
 		return fmt.Errorf("%d keys were not rewrapped: %w", left, ErrRefused)
 	}
-	if err := r.scrub(ctx); err != nil {
+	if err := r.ring.scrub(ctx); err != nil {
 		return err
 	}
 	return r.noteRewrapped(ctx, latest)
 }
 
-func (r *Ring) raiseFloor(ctx context.Context, version int) error {
-	_, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (int64, error) {
+func (r *Rotator) raiseFloor(ctx context.Context, version int) error {
+	_, err := keysdb.Do(ctx, r.ring.db, func(tx *keysdb.Tx) (int64, error) {
 		return tx.Exec(`UPDATE ring_state SET kek_floor = ? WHERE id = 1 AND kek_floor < ?`, version, version)
 	})
 	return unavailable(ctx, "raise floor", err)
@@ -165,7 +74,7 @@ func (r *Ring) raiseFloor(ctx context.Context, version int) error {
 
 // rewrapSubjects is a pipeline: the database reads a batch and stores another while
 // the keeper rewraps a third.
-func (r *Ring) rewrapSubjects(ctx context.Context, latest int, report func(moved int)) error {
+func (r *Rotator) rewrapSubjects(ctx context.Context, latest int, report func(moved int)) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -212,9 +121,9 @@ func (r *Ring) rewrapSubjects(ctx context.Context, latest int, report func(moved
 	return context.Cause(ctx)
 }
 
-func (r *Ring) subjectsBehind(ctx context.Context, latest int, after int64) ([]keyRow, error) {
+func (r *Rotator) subjectsBehind(ctx context.Context, latest int, after int64) ([]keyRow, error) {
 	var batch []keyRow
-	err := r.rows(ctx, `SELECT id, citizen, wrapped FROM subjects WHERE id > ? AND kek_version < ? AND wrapped IS NOT NULL ORDER BY id LIMIT ?`,
+	err := r.ring.rows(ctx, `SELECT id, citizen, wrapped FROM subjects WHERE id > ? AND kek_version < ? AND wrapped IS NOT NULL ORDER BY id LIMIT ?`,
 		[]any{after, latest, MaxBatch}, func(scan func(...any) error) error {
 			var row keyRow
 			if err := scan(&row.id, &row.aad, &row.wrapped); err != nil {
@@ -228,12 +137,12 @@ func (r *Ring) subjectsBehind(ctx context.Context, latest int, after int64) ([]k
 	return batch, err
 }
 
-func (r *Ring) rewrap(ctx context.Context, batch []keyRow) error {
+func (r *Rotator) rewrap(ctx context.Context, batch []keyRow) error {
 	items := make([]UnwrapItem, len(batch))
 	for i, row := range batch {
 		items[i] = UnwrapItem{Wrapped: row.wrapped, AAD: row.aad}
 	}
-	wrapped, err := r.kek.Rewrap(ctx, items)
+	wrapped, err := r.ring.kek.Rewrap(ctx, items)
 	if err != nil {
 		return err
 	}
@@ -245,8 +154,8 @@ func (r *Ring) rewrap(ctx context.Context, batch []keyRow) error {
 
 // storeRewrapped replaces only what is still the key that was rewrapped: one that
 // was destroyed meanwhile stays destroyed.
-func (r *Ring) storeRewrapped(ctx context.Context, batch []keyRow) error {
-	_, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (struct{}, error) {
+func (r *Rotator) storeRewrapped(ctx context.Context, batch []keyRow) error {
+	_, err := keysdb.Do(ctx, r.ring.db, func(tx *keysdb.Tx) (struct{}, error) {
 		for _, row := range batch {
 			if row.next.Err != nil {
 				continue
@@ -261,11 +170,11 @@ func (r *Ring) storeRewrapped(ctx context.Context, batch []keyRow) error {
 	return err
 }
 
-func (r *Ring) rewrapDeploymentKeys(ctx context.Context, latest int, report func(moved int)) error {
+func (r *Rotator) rewrapDeploymentKeys(ctx context.Context, latest int, report func(moved int)) error {
 	var batch []keyRow
 	var names []string
 	var versions []int
-	err := r.rows(ctx, `SELECT name, version, wrapped FROM deployment_keys WHERE kek_version < ? ORDER BY name, version LIMIT ?`, []any{latest, MaxBatch},
+	err := r.ring.rows(ctx, `SELECT name, version, wrapped FROM deployment_keys WHERE kek_version < ? ORDER BY name, version LIMIT ?`, []any{latest, MaxBatch},
 		func(scan func(...any) error) error {
 			var row keyRow
 			var name string
@@ -286,7 +195,7 @@ func (r *Ring) rewrapDeploymentKeys(ctx context.Context, latest int, report func
 			return fmt.Errorf("deployment key %s: %w: %w", names[i], eventstore.ErrKeysUnavailable, row.next.Err)
 		}
 	}
-	_, err = keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (struct{}, error) {
+	_, err = keysdb.Do(ctx, r.ring.db, func(tx *keysdb.Tx) (struct{}, error) {
 		for i, row := range batch {
 			if _, err := tx.Exec(`UPDATE deployment_keys SET wrapped = ?, kek_version = ? WHERE name = ? AND version = ? AND wrapped = ?`,
 				row.next.Bytes, row.next.Version, names[i], versions[i], row.wrapped); err != nil {
@@ -300,4 +209,13 @@ func (r *Ring) rewrapDeploymentKeys(ctx context.Context, latest int, report func
 	}
 	report(len(batch))
 	return nil
+}
+
+func (r *Rotator) noteRewrapped(ctx context.Context, version int) error {
+	now := r.ring.micros()
+	return r.note(ctx, func(tx *keysdb.Tx) error {
+		_, err := tx.Exec(`INSERT INTO rotations (version, rotated, rewrapped, retired, trimmed) VALUES (?, 0, ?, 0, 0)
+			ON CONFLICT (version) DO UPDATE SET rewrapped = excluded.rewrapped WHERE rotations.rewrapped = 0`, version, now)
+		return err
+	})
 }

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -28,154 +27,6 @@ const (
 	keyLive      = 1
 	keyDestroyed = 2
 )
-
-// unmoved reports, when asked, whether nothing was forgotten since gen.
-func (r *Ring) unmoved(gen uint64) func() bool {
-	return func() bool { return r.gen.Load() == gen }
-}
-
-// subject returns the citizen's keys, under a valid lease.
-func (r *Ring) subject(ctx context.Context, citizen domain.CitizenID) (*subject, error) {
-	if err := r.leased(ctx); err != nil {
-		return nil, err
-	}
-	s, ok := r.subjects.get(citizen)
-	for !ok {
-		var err error
-		if s, err = r.loadSubjects.one(ctx, citizen); err != nil {
-			return nil, err
-		}
-		// A load that began before something was forgotten may have seen it still
-		// there: ask again.
-		ok = s.gen == r.gen.Load()
-	}
-	if s.erased {
-		return nil, eventstore.ErrErased
-	}
-	return s, nil
-}
-
-// using calls use with the citizen's keys, again if they left memory meanwhile,
-// and returns its result only if the keys were not destroyed meanwhile.
-func (r *Ring) using(ctx context.Context, citizen domain.CitizenID, use func(*subject) error) error {
-	for {
-		gen := r.gen.Load()
-		s, err := r.subject(ctx, citizen)
-		if err != nil {
-			return err
-		}
-		var result error
-		if !s.with(func() { result = use(s) }) {
-			continue
-		}
-		if r.gen.Load() != gen || !r.lease.covers(r.cfg.Now(), r.cfg.Lease) {
-			if _, err := r.subject(ctx, citizen); err != nil {
-				return err
-			}
-		}
-		return result
-	}
-}
-
-// readSubjects reads and unwraps DEKs into the cache.
-func (r *Ring) readSubjects(ctx context.Context, citizens []domain.CitizenID) []loaded[*subject] {
-	ctx, cancel := r.patient(ctx)
-	defer cancel()
-	out := r.readSubjectsOnce(ctx, citizens)
-	// A key that was wrapped again, and whose former version was retired, between the
-	// reading of its row and the unwrapping is there under the latest version.
-	var retired []domain.CitizenID
-	var of []int
-	for i := range out {
-		if errors.Is(out[i].err, ErrRetired) {
-			retired, of = append(retired, citizens[i]), append(of, i)
-		}
-	}
-	if len(retired) > 0 {
-		for n, again := range r.readSubjectsOnce(ctx, retired) {
-			out[of[n]] = again
-		}
-	}
-	return out
-}
-
-func (r *Ring) readSubjectsOnce(ctx context.Context, citizens []domain.CitizenID) []loaded[*subject] {
-	out := make([]loaded[*subject], len(citizens))
-	index := make(map[domain.CitizenID]int, len(citizens))
-	args := make([]any, len(citizens))
-	for i, citizen := range citizens {
-		out[i].err = ErrUnknown
-		index[citizen] = i
-		args[i] = citizen.UUID[:]
-	}
-	gen := r.gen.Load()
-	var items []UnwrapItem
-	var of []int // the citizen of each item
-	err := r.rowsIn(ctx, `SELECT citizen, state, wrapped FROM subjects WHERE citizen IN `, args, func(scan func(...any) error) error {
-		var id, wrapped []byte
-		var st state
-		if err := scan(&id, &st, &wrapped); err != nil {
-			return err
-		}
-		citizen, err := citizenID(id)
-		if err != nil {
-			return err
-		}
-		i := index[citizen]
-		if !st.usable() {
-			out[i] = loaded[*subject]{value: &subject{citizen: citizen, gen: gen, erased: true}}
-			return nil
-		}
-		items = append(items, UnwrapItem{Wrapped: wrapped, AAD: dekAAD(citizen)})
-		of = append(of, i)
-		return nil
-	})
-	var plain []Unwrapped
-	if err == nil && len(items) > 0 {
-		plain, err = r.kek.Unwrap(ctx, items)
-	}
-	if err != nil {
-		for i := range out {
-			out[i] = loaded[*subject]{err: fmt.Errorf("read data keys: %w: %w", eventstore.ErrKeysUnavailable, err)}
-		}
-		return out
-	}
-	for n, i := range of {
-		out[i].value, out[i].err = unwrapped(citizens[i], plain[n], gen)
-	}
-	for i := range out {
-		if out[i].err == nil {
-			r.subjects.put(citizens[i], out[i].value, r.unmoved(gen))
-		}
-	}
-	return out
-}
-
-func unwrapped(citizen domain.CitizenID, u Unwrapped, gen uint64) (*subject, error) {
-	if u.Err != nil {
-		return nil, keeperError(u.Err)
-	}
-	defer clear(u.Plain)
-	if len(u.Plain) != keySize {
-		return nil, keeperError(ErrRefused)
-	}
-	return newSubject(citizen, u.Plain, gen)
-}
-
-// rowsIn runs query with a list of parameters after it. The list is filled up to
-// one of few lengths with its last element, so that few statements are prepared.
-func (r *Ring) rowsIn(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
-	for _, length := range []int{1, 10, 100, MaxBatch} {
-		if len(args) > length {
-			continue
-		}
-		for len(args) < length {
-			args = append(args, args[len(args)-1])
-		}
-		return r.rows(ctx, query+"("+strings.Repeat("?,", length-1)+"?)", args, each)
-	}
-	return fmt.Errorf("%d parameters: %w", len(args), ErrBatch)
-}
 
 // contentKey returns the key of a stream, under a valid lease.
 func (r *Ring) contentKey(ctx context.Context, stream eventstore.Stream) (*contentKey, error) {
@@ -248,30 +99,6 @@ func (r *Ring) readStreams(ctx context.Context, streams []eventstore.Stream) []l
 		}
 	}
 	return out
-}
-
-// subjectsOf returns the keys of many citizens, from memory where they are there.
-func (r *Ring) subjectsOf(ctx context.Context, citizens []domain.CitizenID) (map[domain.CitizenID]loaded[*subject], error) {
-	out := make(map[domain.CitizenID]loaded[*subject], len(citizens))
-	var missing []domain.CitizenID
-	for _, citizen := range citizens {
-		if _, seen := out[citizen]; seen {
-			continue
-		}
-		s, ok := r.subjects.get(citizen)
-		if !ok {
-			missing = append(missing, citizen)
-		}
-		out[citizen] = loaded[*subject]{value: s}
-	}
-	results, err := r.loadSubjects.many(ctx, missing)
-	if err != nil {
-		return nil, err
-	}
-	for i, citizen := range missing {
-		out[citizen] = results[i]
-	}
-	return out, nil
 }
 
 func openContentKey(stream eventstore.Stream, row streamRow, subjects map[domain.CitizenID]loaded[*subject], gen uint64) (*contentKey, error) {
@@ -367,24 +194,29 @@ func (r *Ring) makeContentKey(ctx context.Context, citizen domain.CitizenID, str
 	}
 }
 
-// Prefetch brings the keys of citizens into memory with about one call to the
-// key-encryption key per thousand. Citizens that are unknown or erased are passed
-// over: whoever opens something of theirs is told. Beyond [Config.Subjects] the
-// first ones leave again.
-func (r *Ring) Prefetch(ctx context.Context, citizens []domain.CitizenID) error {
+// MakeStreamKey sees to it that the citizen's stream has a durable key, for a caller
+// who has other work to wait for before Seal needs one. Its errors are those of Seal.
+func (r *Ring) MakeStreamKey(ctx context.Context, citizen domain.CitizenID, stream eventstore.Stream) error {
+	_, err := r.sealingKey(ctx, citizen, stream)
+	return err
+}
+
+// sealingKey returns the key of the citizen's stream and makes it if need be.
+func (r *Ring) sealingKey(ctx context.Context, citizen domain.CitizenID, stream eventstore.Stream) (*contentKey, error) {
 	if err := r.leased(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	subjects, err := r.subjectsOf(ctx, citizens)
-	if err != nil {
-		return err
+	k, ok := r.streams.get(stream)
+	if !ok {
+		return r.makeContentKey(ctx, citizen, stream)
 	}
-	for _, s := range subjects {
-		if s.err != nil && !errors.Is(s.err, ErrUnknown) {
-			return s.err
-		}
+	switch {
+	case k.citizen != citizen:
+		return nil, ErrOtherCitizen
+	case k.aead == nil:
+		return nil, eventstore.ErrErased
 	}
-	return nil
+	return k, nil
 }
 
 // PrefetchStreams brings the content keys of streams into memory, and their

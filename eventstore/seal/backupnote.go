@@ -1,0 +1,78 @@
+package seal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/seal/keysdb"
+)
+
+// BackupNote says that a copy of the key ring is good.
+type BackupNote struct {
+	Taken         time.Time // when the copy was begun
+	Verified      time.Time // when it had been restored elsewhere and read; not before Taken
+	OldestVersion int       // the oldest version of the key-encryption key it needs, from 1: see [Status.Oldest] of the restored copy
+	SHA256        [32]byte  // of the copy's bytes
+}
+
+// NoteBackup records durably a copy that was restored for a test. Recording it
+// again does nothing. It returns an error that wraps eventstore.ErrInvalid for a note
+// that proves nothing.
+func (l Ledger) NoteBackup(ctx context.Context, n BackupNote) error {
+	if n.Taken.IsZero() || n.Verified.Before(n.Taken) || n.OldestVersion < 1 || n.SHA256 == [32]byte{} {
+		return fmt.Errorf("note of a backup: %w", eventstore.ErrInvalid)
+	}
+	_, err := keysdb.Do(ctx, l.ring.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`INSERT INTO key_backups (sha256, taken, verified, oldest_version) VALUES (?, ?, ?, ?) ON CONFLICT (sha256) DO NOTHING`,
+			n.SHA256[:], n.Taken.UnixMicro(), n.Verified.UnixMicro(), n.OldestVersion)
+	})
+	return unavailable(ctx, "note backup", err)
+}
+
+// ErrReportedOtherwise refuses a second moment for one backup.
+var ErrReportedOtherwise = domain.NewError(domain.Conflict, "backupReportedOtherwise", "this backup is noted already, as taken at another moment")
+
+// NoteBackupElsewhere is [Ledger.NoteBackup] for a copy that nobody here has read: its
+// OldestVersion is set to the version by which every key was wrapped when the copy was
+// taken, as the ring recorded that (the first, when none was yet). It returns what is
+// noted, which for a copy known already is its first note, and ErrReportedOtherwise when
+// that one says another Taken.
+func (l Ledger) NoteBackupElsewhere(ctx context.Context, n BackupNote) (BackupNote, error) {
+	// What is rewrapped later is noted with a later time, so this stays the answer.
+	if _, err := l.ring.row(ctx, `SELECT coalesce(max(version), 1) FROM rotations WHERE rewrapped > 0 AND rewrapped <= ?`,
+		[]any{n.Taken.UnixMicro()}, &n.OldestVersion); err != nil {
+		return BackupNote{}, unavailable(ctx, "read rotations", err)
+	}
+	if err := l.NoteBackup(ctx, n); err != nil {
+		return BackupNote{}, err
+	}
+	var taken, verified int64
+	if _, err := l.ring.row(ctx, `SELECT taken, verified, oldest_version FROM key_backups WHERE sha256 = ?`, []any{n.SHA256[:]},
+		&taken, &verified, &n.OldestVersion); err != nil {
+		return BackupNote{}, unavailable(ctx, "read backups", err)
+	}
+	if taken != n.Taken.UnixMicro() {
+		return BackupNote{}, ErrReportedOtherwise
+	}
+	n.Taken, n.Verified = timeOf(taken), timeOf(verified)
+	return n, nil
+}
+
+// LastBackup returns the newest copy that was restored for a test, if any. Times
+// are to the microsecond, UTC.
+func (l Ledger) LastBackup(ctx context.Context) (BackupNote, bool, error) {
+	var n BackupNote
+	var sum []byte
+	var taken, verified int64
+	found, err := l.ring.row(ctx, `SELECT sha256, taken, verified, oldest_version FROM key_backups ORDER BY taken DESC, verified DESC, sha256 LIMIT 1`, nil,
+		&sum, &taken, &verified, &n.OldestVersion)
+	if err != nil || !found {
+		return BackupNote{}, false, unavailable(ctx, "read backups", err)
+	}
+	copy(n.SHA256[:], sum)
+	n.Taken, n.Verified = timeOf(taken), timeOf(verified)
+	return n, true, nil
+}

@@ -1,0 +1,165 @@
+package seal
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/seal/keysdb"
+)
+
+// Refusals of the ring.
+var (
+	// ErrCitizenErased answers rule E-4: erased stays erased.
+	ErrCitizenErased = domain.NewError(domain.Conflict, "citizenErased", "this person was erased; only a lawful new registration may follow")
+	// ErrNotErased: a new life is for a person who was erased.
+	ErrNotErased = domain.NewError(domain.Conflict, "citizenNotErased", "this person was not erased, so no new registration is needed")
+	// ErrSSINTaken: a replacement number already belongs to another person.
+	ErrSSINTaken = domain.NewError(domain.Conflict, "ssinTaken", "the number belongs to another person in the vault")
+)
+
+// Enroll returns the citizen with that number and makes one, with a key of their
+// own, when there is none. isNew is set until [Ring.Activate]: the caller then
+// appends citizen.registered at NoStream, which only one of several succeeds in,
+// and activates. It returns ErrCitizenErased for an erased person (rule E-4).
+func (r *Ring) Enroll(ctx context.Context, ssin domain.SSIN) (citizen domain.CitizenID, isNew bool, err error) {
+	citizen, st, err := r.resolve(ctx, ssin)
+	switch {
+	case errors.Is(err, eventstore.ErrErased):
+		return domain.CitizenID{}, false, ErrCitizenErased
+	case errors.Is(err, ErrUnknown):
+		return r.enroll(ctx, ssin, stillSuppressed)
+	}
+	return citizen, st == pending, err
+}
+
+// EnrollNewLife lifts the suppression of an erased person, on a basis that the
+// caller has checked and puts into citizen.registered, and makes a citizen with an
+// independent id and key. Asked again it answers as Enroll does. It returns
+// ErrNotErased for a number that is not suppressed, and ErrCitizenErased while the
+// former erasure is not done.
+func (r *Ring) EnrollNewLife(ctx context.Context, ssin domain.SSIN) (citizen domain.CitizenID, isNew bool, err error) {
+	citizen, st, err := r.resolve(ctx, ssin)
+	switch {
+	case errors.Is(err, eventstore.ErrErased) && st == erasing:
+		return domain.CitizenID{}, false, ErrCitizenErased
+	case errors.Is(err, eventstore.ErrErased), errors.Is(err, ErrUnknown):
+		return r.enroll(ctx, ssin, liftSuppression)
+	}
+	return citizen, st == pending, err
+}
+
+func (r *Ring) enroll(ctx context.Context, ssin domain.SSIN, rule suppressionRule) (domain.CitizenID, bool, error) {
+	fresh, err := uuid.NewRandom()
+	if err != nil {
+		return domain.CitizenID{}, false, fmt.Errorf("make citizen id: %w", err)
+	}
+	mine := domain.CitizenID{UUID: fresh}
+	dek := newKey()
+	defer clear(dek[:])
+	gen := r.gen.Load()
+	subject, err := newSubject(mine, dek[:], gen)
+	if err != nil {
+		return domain.CitizenID{}, false, err
+	}
+	sealed, err := subject.sealSSIN(ssin)
+	if err != nil {
+		return domain.CitizenID{}, false, err
+	}
+	var got enrolled
+	for attempt := 0; ; attempt++ {
+		wrapped, err := r.wraps.one(ctx, &WrapItem{Plain: bytes.Clone(dek[:]), AAD: dekAAD(mine)})
+		if err != nil {
+			return domain.CitizenID{}, false, fmt.Errorf("wrap data key: %w", err)
+		}
+		if got, err = r.storeSubject(ctx, mine, wrapped, ssin, sealed, rule); err != nil {
+			return domain.CitizenID{}, false, unavailable(ctx, "enroll citizen", err)
+		}
+		if !got.stale {
+			break
+		}
+		if err := r.catchUp(ctx, attempt); err != nil {
+			return domain.CitizenID{}, false, err
+		}
+	}
+	switch {
+	case got.refusal != nil:
+		return domain.CitizenID{}, false, got.refusal
+	case !got.st.usable():
+		return domain.CitizenID{}, false, ErrCitizenErased
+	}
+	citizen, err := citizenID(got.id)
+	if err != nil {
+		return domain.CitizenID{}, false, err
+	}
+	if citizen != mine || !r.subjects.put(mine, subject, r.unmoved(gen)) {
+		subject.zero()
+	}
+	return citizen, got.st == pending, nil
+}
+
+// enrolled is what the transaction of an enrolment answers.
+type enrolled struct {
+	id      []byte
+	st      state
+	refusal error
+	stale   bool // this process was behind: nothing was written
+}
+
+func (r *Ring) storeSubject(ctx context.Context, mine domain.CitizenID, wrapped Wrapped, ssin domain.SSIN, sealed []byte, rule suppressionRule) (enrolled, error) {
+	blinds := r.blinds(ssin)
+	suppression, now := r.suppression(ssin), r.micros()
+	return keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (a enrolled, err error) {
+		at, err := stateIn(tx)
+		if err != nil || at.epoch != blinds.epoch || wrapped.Version < at.floor {
+			return enrolled{stale: true}, err
+		}
+		for _, blind := range blinds.of {
+			switch err := tx.Row(`SELECT s.citizen, s.state FROM subject_ssins n JOIN subjects s ON s.citizen = n.citizen WHERE n.blind = ?`,
+				[]any{blind.hash[:]}, &a.id, &a.st); {
+			case err == nil:
+				return a, nil // another was faster
+			case !errors.Is(err, sql.ErrNoRows):
+				return a, err
+			}
+		}
+		if err := rule(tx, suppression, now); err != nil {
+			var refusal *domain.Error
+			if errors.As(err, &refusal) { // it wrote nothing: an answer, not an error
+				return enrolled{refusal: refusal}, nil
+			}
+			return a, err
+		}
+		if _, err := tx.Exec(`INSERT INTO subjects (citizen, state, wrapped, kek_version, created) VALUES (?, ?, ?, ?, ?)`,
+			mine.UUID[:], pending, wrapped.Bytes, wrapped.Version, now); err != nil {
+			return a, err
+		}
+		return enrolled{id: mine.UUID[:], st: pending}, insertSSIN(tx, blinds.of, mine, sealed, suppression)
+	})
+}
+
+// Activate says that citizen.registered of a pending citizen is in the log. It is
+// not awaited: a crash may lose it, and then [Ring.Pending] still names the citizen.
+func (r *Ring) Activate(citizen domain.CitizenID) error {
+	err := r.db.Post(func(tx *keysdb.Tx) error {
+		_, err := tx.Exec(`UPDATE subjects SET state = ? WHERE citizen = ? AND state = ?`, active, citizen.UUID[:], pending)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("activate citizen: %w: %w", eventstore.ErrKeysUnavailable, err)
+	}
+	return nil
+}
+
+// Pending returns the citizens whose registration was not confirmed. At start the
+// caller looks whether citizen.registered is in the log, appends it where it is
+// not, and activates each.
+func (r *Ring) Pending(ctx context.Context) ([]domain.CitizenID, error) {
+	return r.inState(ctx, pending)
+}

@@ -1,0 +1,125 @@
+package seal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/seal/keysdb"
+)
+
+// fileRow is a file as stored.
+type fileRow struct {
+	issuer, mediaType, stream string
+	wrapped                   []byte
+	size                      int64
+	state                     attachmentState
+}
+
+// Reserve makes files of the issuer the stream's, durably and all of them or
+// none, so that no other document can name them until [Files.Release]. It
+// returns them in the order asked for. It returns ErrUnknown when one of them is not
+// there, is not the issuer's, or belongs to another stream.
+func (fs Files) Reserve(ctx context.Context, issuer domain.Organisation, stream eventstore.Stream, ids []domain.AttachmentID) ([]File, error) {
+	now := fs.ring.micros()
+	rows, err := keysdb.Do(ctx, fs.ring.db, func(tx *keysdb.Tx) ([]fileRow, error) {
+		rows := make([]fileRow, len(ids))
+		for i, id := range ids {
+			row := &rows[i]
+			err := tx.Row(`SELECT issuer, type, size, state, stream, wrapped FROM attachments WHERE attachment = ?`, []any{id.UUID[:]},
+				&row.issuer, &row.mediaType, &row.size, &row.state, &row.stream, &row.wrapped)
+			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+				return nil, err
+			}
+			free := row.state == unclaimed
+			ours := (row.state == reserved || row.state == claimed) && row.stream == string(stream)
+			if row.issuer != string(issuer) || !free && !ours {
+				return nil, nil
+			}
+		}
+		for _, id := range ids {
+			if _, err := tx.Exec(`UPDATE attachments SET state = ?, stream = ?, changed = ? WHERE attachment = ? AND state IN (?, ?)`,
+				reserved, string(stream), now, id.UUID[:], unclaimed, reserved); err != nil {
+				return nil, err
+			}
+		}
+		return rows, nil
+	})
+	switch {
+	case err != nil:
+		return nil, unavailable(ctx, "reserve files", err)
+	case rows == nil && len(ids) > 0:
+		return nil, ErrUnknown
+	}
+	files := make([]File, len(ids))
+	for i, row := range rows {
+		files[i] = File{ID: ids[i], Issuer: issuer, Type: row.mediaType, Size: row.size}
+		if row.state == claimed {
+			continue
+		}
+		if files[i].Key, files[i].Digest, err = fs.openKey(ids[i], issuer, row.wrapped); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+// Claim records that an event of the stream holds the keys of files, and
+// overwrites those here. Files that are not reserved for it stay as they are, so it
+// may be repeated.
+func (fs Files) Claim(ctx context.Context, stream eventstore.Stream, ids []domain.AttachmentID) error {
+	now := fs.ring.micros()
+	_, err := keysdb.Do(ctx, fs.ring.db, func(tx *keysdb.Tx) (struct{}, error) {
+		for _, id := range ids {
+			for _, wrapped := range []any{make([]byte, wrappedFile), nil} { // overwritten where it lies, then gone
+				if _, err := tx.Exec(`UPDATE attachments SET wrapped = ?, changed = ? WHERE attachment = ? AND stream = ? AND state = ?`,
+					wrapped, now, id.UUID[:], string(stream), reserved); err != nil {
+					return struct{}{}, err
+				}
+			}
+			if _, err := tx.Exec(`UPDATE attachments SET state = ? WHERE attachment = ? AND stream = ? AND state = ?`,
+				claimed, id.UUID[:], string(stream), reserved); err != nil {
+				return struct{}{}, err
+			}
+		}
+		return struct{}{}, nil
+	})
+	return unavailable(ctx, "claim files", err)
+}
+
+// Reservation is a file that a stream's event may hold, or may not.
+type Reservation struct {
+	ID     domain.AttachmentID
+	Stream eventstore.Stream
+}
+
+// Reserved lists at most limit reservations made before a moment.
+func (fs Files) Reserved(ctx context.Context, before time.Time, limit int) ([]Reservation, error) {
+	var out []Reservation
+	err := fs.ring.rows(ctx, `SELECT attachment, stream FROM attachments WHERE state = ? AND changed < ? ORDER BY id LIMIT ?`, []any{reserved, before.UnixMicro(), limit},
+		func(scan func(...any) error) error {
+			var id []byte
+			var stream string
+			if err := scan(&id, &stream); err != nil {
+				return err
+			}
+			parsed, err := attachmentID(id)
+			out = append(out, Reservation{parsed, eventstore.Stream(stream)})
+			return err
+		})
+	return out, unavailable(ctx, "read reservations", err)
+}
+
+// Release lets other documents name a file that was reserved before a moment;
+// the caller has seen that no event of the stream holds it.
+func (fs Files) Release(ctx context.Context, f Reservation, before time.Time) error {
+	now := fs.ring.micros()
+	_, err := keysdb.Do(ctx, fs.ring.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`UPDATE attachments SET state = ?, stream = '', changed = ? WHERE attachment = ? AND stream = ? AND state = ? AND changed < ?`,
+			unclaimed, now, f.ID.UUID[:], string(f.Stream), reserved, before.UnixMicro())
+	})
+	return unavailable(ctx, "release a file", err)
+}

@@ -1,0 +1,44 @@
+package seal
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+
+	"coffre/eventstore"
+	"coffre/eventstore/seal/keysdb"
+)
+
+// SigningKey is a public key that signed something.
+type SigningKey struct {
+	Purpose string // what it signs
+	ID      string
+	Public  ed25519.PublicKey
+}
+
+// NoteSigningKey records durably a public key, so that what it signed can be verified
+// when the keeper has another. Recording it again does nothing.
+func (l Ledger) NoteSigningKey(ctx context.Context, k SigningKey) error {
+	if k.Purpose == "" || k.ID == "" || len(k.Public) != ed25519.PublicKeySize {
+		return fmt.Errorf("note signing key: %w", eventstore.ErrInvalid)
+	}
+	_, err := keysdb.Do(ctx, l.ring.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`INSERT INTO signing_keys (purpose, key_id, public, noted) VALUES (?, ?, ?, ?) ON CONFLICT (purpose, key_id) DO NOTHING`,
+			k.Purpose, k.ID, []byte(k.Public), l.ring.micros())
+	})
+	return unavailable(ctx, "note signing key", err)
+}
+
+// SigningKeys returns every public key that was noted, by purpose and age.
+func (l Ledger) SigningKeys(ctx context.Context) ([]SigningKey, error) {
+	var all []SigningKey
+	err := l.ring.rows(ctx, `SELECT purpose, key_id, public FROM signing_keys ORDER BY purpose, noted, key_id`, nil, func(scan func(...any) error) error {
+		var k SigningKey
+		var public []byte
+		err := scan(&k.Purpose, &k.ID, &public)
+		k.Public = public
+		all = append(all, k)
+		return err
+	})
+	return all, unavailable(ctx, "read signing keys", err)
+}

@@ -1,0 +1,182 @@
+package seal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"coffre/domain"
+	"coffre/eventstore"
+)
+
+// subject returns the citizen's keys, under a valid lease.
+func (r *Ring) subject(ctx context.Context, citizen domain.CitizenID) (*subject, error) {
+	if err := r.leased(ctx); err != nil {
+		return nil, err
+	}
+	s, ok := r.subjects.get(citizen)
+	for !ok {
+		var err error
+		if s, err = r.loadSubjects.one(ctx, citizen); err != nil {
+			return nil, err
+		}
+		// A load that began before something was forgotten may have seen it still
+		// there: ask again.
+		ok = s.gen == r.gen.Load()
+	}
+	if s.erased {
+		return nil, eventstore.ErrErased
+	}
+	return s, nil
+}
+
+// using calls use with the citizen's keys, again if they left memory meanwhile,
+// and returns its result only if the keys were not destroyed meanwhile.
+func (r *Ring) using(ctx context.Context, citizen domain.CitizenID, use func(*subject) error) error {
+	for {
+		gen := r.gen.Load()
+		s, err := r.subject(ctx, citizen)
+		if err != nil {
+			return err
+		}
+		var result error
+		if !s.with(func() { result = use(s) }) {
+			continue
+		}
+		if r.gen.Load() != gen || !r.lease.covers(r.cfg.Now(), r.cfg.Lease) {
+			if _, err := r.subject(ctx, citizen); err != nil {
+				return err
+			}
+		}
+		return result
+	}
+}
+
+// readSubjects reads and unwraps DEKs into the cache.
+func (r *Ring) readSubjects(ctx context.Context, citizens []domain.CitizenID) []loaded[*subject] {
+	ctx, cancel := r.patient(ctx)
+	defer cancel()
+	out := r.readSubjectsOnce(ctx, citizens)
+	// A key that was wrapped again, and whose former version was retired, between the
+	// reading of its row and the unwrapping is there under the latest version.
+	var retired []domain.CitizenID
+	var of []int
+	for i := range out {
+		if errors.Is(out[i].err, ErrRetired) {
+			retired, of = append(retired, citizens[i]), append(of, i)
+		}
+	}
+	if len(retired) > 0 {
+		for n, again := range r.readSubjectsOnce(ctx, retired) {
+			out[of[n]] = again
+		}
+	}
+	return out
+}
+
+func (r *Ring) readSubjectsOnce(ctx context.Context, citizens []domain.CitizenID) []loaded[*subject] {
+	out := make([]loaded[*subject], len(citizens))
+	index := make(map[domain.CitizenID]int, len(citizens))
+	args := make([]any, len(citizens))
+	for i, citizen := range citizens {
+		out[i].err = ErrUnknown
+		index[citizen] = i
+		args[i] = citizen.UUID[:]
+	}
+	gen := r.gen.Load()
+	var items []UnwrapItem
+	var of []int // the citizen of each item
+	err := r.rowsIn(ctx, `SELECT citizen, state, wrapped FROM subjects WHERE citizen IN `, args, func(scan func(...any) error) error {
+		var id, wrapped []byte
+		var st state
+		if err := scan(&id, &st, &wrapped); err != nil {
+			return err
+		}
+		citizen, err := citizenID(id)
+		if err != nil {
+			return err
+		}
+		i := index[citizen]
+		if !st.usable() {
+			out[i] = loaded[*subject]{value: &subject{citizen: citizen, gen: gen, erased: true}}
+			return nil
+		}
+		items = append(items, UnwrapItem{Wrapped: wrapped, AAD: dekAAD(citizen)})
+		of = append(of, i)
+		return nil
+	})
+	var plain []Unwrapped
+	if err == nil && len(items) > 0 {
+		plain, err = r.kek.Unwrap(ctx, items)
+	}
+	if err != nil {
+		for i := range out {
+			out[i] = loaded[*subject]{err: fmt.Errorf("read data keys: %w: %w", eventstore.ErrKeysUnavailable, err)}
+		}
+		return out
+	}
+	for n, i := range of {
+		out[i].value, out[i].err = unwrapped(citizens[i], plain[n], gen)
+	}
+	for i := range out {
+		if out[i].err == nil {
+			r.subjects.put(citizens[i], out[i].value, r.unmoved(gen))
+		}
+	}
+	return out
+}
+
+func unwrapped(citizen domain.CitizenID, u Unwrapped, gen uint64) (*subject, error) {
+	if u.Err != nil {
+		return nil, keeperError(u.Err)
+	}
+	defer clear(u.Plain)
+	if len(u.Plain) != keySize {
+		return nil, keeperError(ErrRefused)
+	}
+	return newSubject(citizen, u.Plain, gen)
+}
+
+// subjectsOf returns the keys of many citizens, from memory where they are there.
+func (r *Ring) subjectsOf(ctx context.Context, citizens []domain.CitizenID) (map[domain.CitizenID]loaded[*subject], error) {
+	out := make(map[domain.CitizenID]loaded[*subject], len(citizens))
+	var missing []domain.CitizenID
+	for _, citizen := range citizens {
+		if _, seen := out[citizen]; seen {
+			continue
+		}
+		s, ok := r.subjects.get(citizen)
+		if !ok {
+			missing = append(missing, citizen)
+		}
+		out[citizen] = loaded[*subject]{value: s}
+	}
+	results, err := r.loadSubjects.many(ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+	for i, citizen := range missing {
+		out[citizen] = results[i]
+	}
+	return out, nil
+}
+
+// Prefetch brings the keys of citizens into memory with about one call to the
+// key-encryption key per thousand. Citizens that are unknown or erased are passed
+// over: whoever opens something of theirs is told. Beyond [Config.Subjects] the
+// first ones leave again.
+func (r *Ring) Prefetch(ctx context.Context, citizens []domain.CitizenID) error {
+	if err := r.leased(ctx); err != nil {
+		return err
+	}
+	subjects, err := r.subjectsOf(ctx, citizens)
+	if err != nil {
+		return err
+	}
+	for _, s := range subjects {
+		if s.err != nil && !errors.Is(s.err, ErrUnknown) {
+			return s.err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package seal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"coffre/domain"
+	"coffre/eventstore/seal/keysdb"
+)
+
+// Suppression remembers that a person was erased, as an HMAC of their numbers
+// under a key of its own (rule E-4).
+type Suppression struct {
+	Until time.Time         // zero: without end
+	Basis domain.LegalBasis // why it may be remembered
+}
+
+func (s Suppression) until() int64 {
+	if s.Until.IsZero() {
+		return 0
+	}
+	return s.Until.UnixMicro()
+}
+
+// Suppressed returns what is remembered of an erased person's number, if anything.
+func (r *Ring) Suppressed(ctx context.Context, ssin domain.SSIN) (Suppression, bool, error) {
+	hash := r.suppression(ssin)
+	var until int64
+	var basis string
+	found, err := r.row(ctx, `SELECT until, basis FROM suppressions WHERE ssin = ? AND (until = 0 OR until > ?)`, []any{hash[:], r.micros()}, &until, &basis)
+	if err != nil || !found {
+		return Suppression{}, false, unavailable(ctx, "read suppression", err)
+	}
+	s := Suppression{Basis: domain.LegalBasis(basis)}
+	if until != 0 {
+		s.Until = time.UnixMicro(until).UTC()
+	}
+	return s, true, nil
+}
+
+// suppression is what is left of the SSIN of an erased person.
+func (r *Ring) suppression(ssin domain.SSIN) [32]byte {
+	return r.deployment[suppressionKey].MAC([]byte("ssin/v1\x00"), []byte(ssin.Reveal()))
+}
+
+// suppressionRule is what an enrolment does about a suppression, in its transaction.
+type suppressionRule func(tx *keysdb.Tx, ssin [32]byte, now int64) error
+
+func stillSuppressed(tx *keysdb.Tx, ssin [32]byte, now int64) error {
+	var one int
+	err := tx.Row(`SELECT 1 FROM suppressions WHERE ssin = ? AND (until = 0 OR until > ?)`, []any{ssin[:], now}, &one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return ErrCitizenErased
+}
+
+func liftSuppression(tx *keysdb.Tx, ssin [32]byte, now int64) error {
+	n, err := tx.Exec(`DELETE FROM suppressions WHERE ssin = ?`, ssin[:])
+	if err == nil && n == 0 {
+		return ErrNotErased
+	}
+	return err
+}
