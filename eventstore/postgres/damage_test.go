@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/postgres/pgtest"
 )
 
@@ -48,7 +49,7 @@ func TestDamageIsMet(t *testing.T) {
 
 			var corrupt *eventstore.Corrupt
 			n, err := readAll(t.Context(), s)
-			if !errors.As(err, &corrupt) || corrupt.Position != position(5) || n != 4 {
+			if !errors.As(err, &corrupt) || corrupt.Position != dense.Position(5) || n != 4 {
 				t.Errorf("reading all: %d records, then %v", n, err)
 			}
 			n = 0
@@ -66,7 +67,7 @@ func TestDamageIsMet(t *testing.T) {
 				}
 			}
 			damaged, err := s.Verify(t.Context(), eventstore.Position{}, nil)
-			if err != nil || len(damaged) != 1 || damaged[0].Position != position(5) {
+			if err != nil || len(damaged) != 1 || damaged[0].Position != dense.Position(5) {
 				t.Errorf("verify: %v, %v", damaged, err)
 			}
 			found := 0

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/storetest"
 )
@@ -64,7 +65,7 @@ func TestFailover(t *testing.T) {
 					<-time.After(5 * time.Millisecond)
 					break
 				}
-				if r.Position != position(int64(after.Commit)+1) {
+				if r.Position != dense.Position(int64(after.Commit)+1) {
 					tailed <- fmt.Errorf("%v follows %v", r.Position, after)
 					return
 				}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/proof"
 	"coffre/eventstore/queue"
 )
@@ -276,7 +277,7 @@ func (q *sequencer) repeated(ctx context.Context, b *eventstore.Batch, s *planne
 		if eventstore.Revision(n) != min(last, s.head.revision)-first+1 {
 			return wrong, -1, nil
 		}
-		done.Position = position(at)
+		done.Position = dense.Position(at)
 	}
 	row := -1
 	for ; n < len(b.Records); n++ {
@@ -295,7 +296,7 @@ func (q *sequencer) keep(p *plan, last int64) {
 	first := last - int64(q.rows.len()) + 1
 	for i, row := range p.at {
 		if row >= 0 {
-			p.answers[i].Appended.Position = position(first + int64(row))
+			p.answers[i].Appended.Position = dense.Position(first + int64(row))
 		}
 	}
 	for _, s := range p.streams {

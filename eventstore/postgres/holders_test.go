@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/postgres/pgtest"
 )
 
@@ -100,7 +101,7 @@ func TestOpenTransactionsOfOthers(t *testing.T) {
 
 			h.release()
 			done := mustAppend(t, s, b)
-			if done.Repeated != c.appends || done.Position != position(3) {
+			if done.Repeated != c.appends || done.Position != dense.Position(3) {
 				t.Errorf("afterwards: %+v", done)
 			}
 			if n, err := readAll(t.Context(), s); err != nil || n != 3 {

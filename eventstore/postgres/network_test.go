@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/faulty/faultnet"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/storetest"
@@ -125,7 +126,7 @@ func TestLostAnswerIsSettledByIDs(t *testing.T) {
 		want += 3
 		for _, again := range []eventstore.Store{s, straight} {
 			done, err := again.Append(t.Context(), b)
-			if err != nil || !done.Repeated || done.First != head+1 || done.Position != position(int64(want)) {
+			if err != nil || !done.Repeated || done.First != head+1 || done.Position != dense.Position(int64(want)) {
 				t.Fatalf("%s, repeated: %+v, %v, want the place at %d", name, done, err, want)
 			}
 		}
@@ -302,7 +303,7 @@ func TestNotificationNeedsNoPolling(t *testing.T) {
 		if err := reading.Wait(t.Context(), head); err != nil {
 			t.Fatal(err)
 		}
-		if got := position(reading.head.Load()); got != done.Position {
+		if got := dense.Position(reading.head.Load()); got != done.Position {
 			t.Fatalf("the head is %v, want %v", got, done.Position)
 		}
 		head = done.Position

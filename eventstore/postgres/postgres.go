@@ -32,6 +32,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/postgres/pgdb"
 	"coffre/eventstore/queue"
 )
@@ -210,7 +211,7 @@ func (s *Store) Head(ctx context.Context) (eventstore.Position, error) {
 	if err != nil {
 		return eventstore.Position{}, err
 	}
-	return position(head), nil
+	return dense.Position(head), nil
 }
 
 // Wait implements eventstore.Store. It waits on while the server is away.
@@ -222,7 +223,7 @@ func (s *Store) Wait(ctx context.Context, after eventstore.Position) error {
 		if err := s.usable(ctx); err != nil {
 			return err
 		}
-		if next(after) <= s.head.Load() {
+		if dense.Next(after) <= s.head.Load() {
 			return nil
 		}
 		select {
@@ -277,19 +278,4 @@ func (s *Store) Close() error {
 		s.closeErr = s.readers.Close()
 	})
 	return s.closeErr
-}
-
-// position is where the n-th record lies; commit and prepare are one here.
-func position(n int64) eventstore.Position {
-	return eventstore.Position{Commit: uint64(n), Prepare: uint64(n)}
-}
-
-// next is the number of the first record after p.
-func next(p eventstore.Position) int64 {
-	const most = 1<<63 - 2
-	n := int64(min(p.Commit, most))
-	if n > 0 && position(n).Compare(p) > 0 {
-		return n
-	}
-	return n + 1
 }

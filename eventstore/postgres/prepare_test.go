@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/postgres/pgdb"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/storetest"
@@ -127,7 +128,7 @@ func TestNothingIsChangedOrDeleted(t *testing.T) {
 			}
 		}
 	}
-	if head, err := s.Head(t.Context()); err != nil || head != position(1) {
+	if head, err := s.Head(t.Context()); err != nil || head != dense.Position(1) {
 		t.Fatalf("%v, %v", head, err)
 	}
 }

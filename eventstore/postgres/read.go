@@ -5,13 +5,14 @@ import (
 	"database/sql"
 	"fmt"
 	"iter"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/postgres/pgdb"
-	"coffre/eventstore/proof"
 )
 
 // A page is read at once and its connection given back before the first record is
@@ -65,29 +66,7 @@ func (o opaque) Error() string { return o.err.Error() }
 
 // ReadAll implements eventstore.Store.
 func (s *Store) ReadAll(ctx context.Context, after eventstore.Position, limit int) iter.Seq2[eventstore.Record, error] {
-	return func(yield func(eventstore.Record, error) bool) {
-		at, size := next(after), pageRecords
-		for left, more := int64(limit), true; more && left > 0; {
-			want := int(min(left, int64(size)))
-			page, cut, err := s.page(ctx, at, want)
-			if !emit(ctx, page, err, yield) {
-				return
-			}
-			at += int64(len(page))
-			left -= int64(len(page))
-			more = cut || len(page) == want
-			size = pageSize(len(page), cut)
-		}
-	}
-}
-
-// pageSize returns how many records to ask for next: after a page that was cut for
-// its bytes hardly more than fitted, because the rest was sent for nothing.
-func pageSize(fitted int, cut bool) int {
-	if cut {
-		return min(fitted+1, pageRecords)
-	}
-	return pageRecords
+	return dense.Page(s.page).Records(ctx, dense.Next(after), int64(limit), pageRecords)
 }
 
 // page reads up to n records from first on, at least one if there is one, and tells
@@ -99,7 +78,7 @@ func (s *Store) page(ctx context.Context, first int64, n int) (page []eventstore
 		expected := first
 		rows, err := s.readers.QueryContext(ctx, columns+`, stream FROM events WHERE position >= $1 ORDER BY position LIMIT $2`, first, n)
 		if err != nil {
-			return unreadable(err, &eventstore.Corrupt{Revision: -1, Position: position(first)})
+			return unreadable(err, &eventstore.Corrupt{Revision: -1, Position: dense.Position(first)})
 		}
 		defer rows.Close()
 		for size := 0; rows.Next(); expected++ {
@@ -111,13 +90,13 @@ func (s *Store) page(ctx context.Context, first int64, n int) (page []eventstore
 			if err != nil {
 				return err
 			}
-			if !intact || r.Position != position(expected) {
-				return &eventstore.Corrupt{Stream: r.Stream, Revision: r.Revision, Position: position(expected)}
+			if !intact || r.Position != dense.Position(expected) {
+				return &eventstore.Corrupt{Stream: r.Stream, Revision: r.Revision, Position: dense.Position(expected)}
 			}
 			page = append(page, r)
 			size += r.Size()
 		}
-		return unreadable(rows.Err(), &eventstore.Corrupt{Revision: -1, Position: position(expected)})
+		return unreadable(rows.Err(), &eventstore.Corrupt{Revision: -1, Position: dense.Position(expected)})
 	})
 	return page, cut, err
 }
@@ -125,25 +104,19 @@ func (s *Store) page(ctx context.Context, first int64, n int) (page []eventstore
 // ReadStream implements eventstore.Store.
 func (s *Store) ReadStream(ctx context.Context, name eventstore.Stream, from eventstore.Revision) iter.Seq2[eventstore.Record, error] {
 	return func(yield func(eventstore.Record, error) bool) {
-		at, size := max(from, 0), pageRecords
-		end := int64(1<<63 - 1) // a stream of one page needs no bound
-		for more := true; more; {
-			page, cut, err := s.streamPage(ctx, name, at, end, size)
-			if !emit(ctx, page, err, yield) {
-				return
-			}
-			at += eventstore.Revision(len(page))
-			more = cut || len(page) == size
-			size = pageSize(len(page), cut)
-			if more && end == 1<<63-1 { // writers must not keep a reader going
+		first := int64(max(from, 0))
+		end := int64(math.MaxInt64) // a stream of one page needs no bound
+		pages := dense.Page(func(ctx context.Context, at int64, n int) ([]eventstore.Record, bool, error) {
+			if at > first && end == math.MaxInt64 { // writers must not keep a reader going
 				head, err := s.Head(ctx)
 				if err != nil {
-					yield(eventstore.Record{}, err)
-					return
+					return nil, false, err
 				}
 				end = int64(head.Commit)
 			}
-		}
+			return s.streamPage(ctx, name, eventstore.Revision(at), end, n)
+		})
+		pages.Records(ctx, first, math.MaxInt64, pageRecords)(yield)
 	}
 }
 
@@ -178,23 +151,6 @@ func (s *Store) streamPage(ctx context.Context, name eventstore.Stream, from eve
 	return page, cut, err
 }
 
-// emit yields a page and the error that ended it. It reports whether to go on.
-func emit(ctx context.Context, page []eventstore.Record, err error, yield func(eventstore.Record, error) bool) bool {
-	for _, r := range page {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-			break
-		}
-		if !yield(r, nil) {
-			return false
-		}
-	}
-	if err != nil {
-		yield(eventstore.Record{}, err)
-	}
-	return err == nil
-}
-
 // unreadable turns what PostgreSQL says of a damaged file into the port's word.
 func unreadable(err error, at *eventstore.Corrupt) error {
 	switch pgdb.Code(err) {
@@ -205,8 +161,7 @@ func unreadable(err error, at *eventstore.Corrupt) error {
 }
 
 // record copies the record out of the row that rows stands on, and tells whether it
-// is what was appended. A name that is not given is the row's last column. The parts
-// share one allocation, but no room to grow into each other.
+// is what was appended. A name that is not given is the row's last column.
 func record(rows *sql.Rows, name eventstore.Stream) (r eventstore.Record, intact bool, err error) {
 	var at, micros int64
 	var kind, id, sum, meta, clear, sealed, stream sql.RawBytes
@@ -217,7 +172,7 @@ func record(rows *sql.Rows, name eventstore.Stream) (r eventstore.Record, intact
 	if err := rows.Scan(into...); err != nil {
 		return r, false, fmt.Errorf("read a record: %w", err)
 	}
-	r.Position = position(at)
+	r.Position = dense.Position(at)
 	r.Stream = name
 	if name == "" {
 		r.Stream = eventstore.Stream(stream)
@@ -226,15 +181,6 @@ func record(rows *sql.Rows, name eventstore.Stream) (r eventstore.Record, intact
 	r.Time = time.UnixMicro(micros).UTC()
 	var idErr error
 	r.ID, idErr = uuid.FromBytes(id)
-	buf := make([]byte, 0, len(meta)+len(clear)+len(sealed))
-	keep := func(b []byte) []byte {
-		if len(b) == 0 {
-			return nil
-		}
-		start := len(buf)
-		buf = append(buf, b...)
-		return buf[start:len(buf):len(buf)]
-	}
-	r.Meta, r.Clear, r.Sealed = keep(meta), keep(clear), keep(sealed)
-	return r, idErr == nil && len(sum) == len(proof.Hash{}) && proof.LeafHash(&r) == proof.Hash(sum), nil
+	dense.SetParts(&r, meta, clear, sealed)
+	return r, idErr == nil && dense.Intact(&r, sum), nil
 }

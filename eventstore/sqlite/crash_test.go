@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/faulty/faultfs"
 	"coffre/eventstore/storetest"
 )
@@ -115,7 +116,7 @@ func (l *ledger) check(t *testing.T, s *Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, twice := there[r.ID]; twice || r.Position != position(expected) {
+		if _, twice := there[r.ID]; twice || r.Position != dense.Position(expected) {
 			t.Fatalf("record %d is at %v, twice: %t", expected, r.Position, twice)
 		}
 		there[r.ID] = r

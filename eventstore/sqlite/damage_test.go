@@ -14,6 +14,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/eventstore/storetest"
 )
@@ -326,7 +327,7 @@ func TestVerifyFindsNothingInAWholeLog(t *testing.T) {
 	if damaged, err := s.Verify(t.Context(), eventstore.Position{}, nil); err != nil || len(damaged) > 0 {
 		t.Fatal(damaged, err)
 	}
-	if damaged, err := s.Verify(t.Context(), position(3), nil); err != nil || len(damaged) > 0 {
+	if damaged, err := s.Verify(t.Context(), dense.Position(3), nil); err != nil || len(damaged) > 0 {
 		t.Fatal(damaged, err)
 	}
 	if err := s.Scrub(t.Context(), 1<<20, func(c *eventstore.Corrupt) { t.Error(c) }); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 )
 
 const (
@@ -90,5 +91,5 @@ func (q *sequencer) repeated(h *head, b *eventstore.Batch, first eventstore.Revi
 	if n < len(b.Records) {
 		return eventstore.Appended{}, wrong
 	}
-	return eventstore.Appended{First: first, Last: last, Position: position(at), Repeated: true}, nil
+	return eventstore.Appended{First: first, Last: last, Position: dense.Position(at), Repeated: true}, nil
 }

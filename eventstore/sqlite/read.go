@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/ncruces/go-sqlite3"
 
 	"coffre/eventstore"
-	"coffre/eventstore/proof"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/sqlite/sqlitedb"
 )
 
@@ -75,22 +76,23 @@ func (s *Store) borrow(ctx context.Context, f func(*reader) error) error {
 // ReadAll implements eventstore.Store.
 func (s *Store) ReadAll(ctx context.Context, after eventstore.Position, limit int) iter.Seq2[eventstore.Record, error] {
 	return func(yield func(eventstore.Record, error) bool) {
-		at := next(after)
 		end := s.head.Load()
-		if int64(limit) <= end-at { // in this order it cannot overflow
-			end = at + int64(limit) - 1
+		s.pages(end).Records(ctx, dense.Next(after), int64(limit), pageRecords)(yield)
+	}
+}
+
+// pages reads by pages what lies up to number end, which was acknowledged.
+func (s *Store) pages(end int64) dense.Page {
+	return func(ctx context.Context, first int64, n int) ([]eventstore.Record, bool, error) {
+		if first > end {
+			return nil, false, s.usable(ctx)
 		}
-		if err := s.usable(ctx); err != nil {
-			yield(eventstore.Record{}, err)
-			return
+		last := end
+		if int64(n) <= end-first { // in this order it cannot overflow
+			last = first + int64(n) - 1
 		}
-		for at <= end {
-			page, err := s.page(ctx, at, min(end, at+pageRecords-1))
-			if !emit(ctx, page, err, yield) {
-				return
-			}
-			at += int64(len(page))
-		}
+		page, err := s.page(ctx, first, last)
+		return page, err == nil && int64(len(page)) <= last-first, err
 	}
 }
 
@@ -109,19 +111,19 @@ func (s *Store) page(ctx context.Context, first, last int64) (page []eventstore.
 			if r.all.Err() != nil {
 				break
 			}
-			if !intact || found.Position != position(expected) {
+			if !intact || found.Position != dense.Position(expected) {
 				r.all.Reset()
-				return &eventstore.Corrupt{Stream: found.Stream, Revision: found.Revision, Position: position(expected)}
+				return &eventstore.Corrupt{Stream: found.Stream, Revision: found.Revision, Position: dense.Position(expected)}
 			}
 			page = append(page, found)
 			size += found.Size()
 			expected++
 		}
 		if err := ended(r.all); err != nil {
-			return unreadable(err, &eventstore.Corrupt{Revision: -1, Position: position(expected)})
+			return unreadable(err, &eventstore.Corrupt{Revision: -1, Position: dense.Position(expected)})
 		}
 		if size < pageBytes && expected <= last {
-			return &eventstore.Corrupt{Revision: -1, Position: position(expected)}
+			return &eventstore.Corrupt{Revision: -1, Position: dense.Position(expected)}
 		}
 		return nil
 	})
@@ -131,27 +133,23 @@ func (s *Store) page(ctx context.Context, first, last int64) (page []eventstore.
 // ReadStream implements eventstore.Store.
 func (s *Store) ReadStream(ctx context.Context, name eventstore.Stream, from eventstore.Revision) iter.Seq2[eventstore.Record, error] {
 	return func(yield func(eventstore.Record, error) bool) {
-		at, head := max(from, 0), s.head.Load()
-		if end, known := s.ends.Get(name); known && at > end { // of what was acknowledged there is no more
+		first, head := max(from, 0), s.head.Load()
+		if end, known := s.ends.Get(name); known && first > end { // of what was acknowledged there is no more
 			if err := s.usable(ctx); err != nil {
 				yield(eventstore.Record{}, err)
 			}
 			return
 		}
-		for more := true; more; {
-			var page []eventstore.Record
-			var err error
-			page, more, err = s.streamPage(ctx, name, at, head)
-			if !emit(ctx, page, err, yield) {
-				return
-			}
-			at += eventstore.Revision(len(page))
-		}
+		pages := dense.Page(func(ctx context.Context, at int64, n int) ([]eventstore.Record, bool, error) {
+			return s.streamPage(ctx, name, eventstore.Revision(at), head, n)
+		})
+		pages.Records(ctx, int64(first), math.MaxInt64, pageRecords)(yield)
 	}
 }
 
-// streamPage reads a page of a stream, and tells whether there may be more.
-func (s *Store) streamPage(ctx context.Context, name eventstore.Stream, from eventstore.Revision, head int64) (page []eventstore.Record, more bool, err error) {
+// streamPage reads up to n records of a stream, and tells whether it left some out for
+// their bytes.
+func (s *Store) streamPage(ctx context.Context, name eventstore.Stream, from eventstore.Revision, head int64, n int) (page []eventstore.Record, cut bool, err error) {
 	err = s.borrow(ctx, func(r *reader) error {
 		words := s.words.Load()
 		number, err := r.number(name, words)
@@ -177,7 +175,7 @@ func (s *Store) streamPage(ctx context.Context, name eventstore.Stream, from eve
 			page = append(page, found)
 			size += found.Size()
 			from++
-			if more = len(page) == pageRecords || size >= pageBytes; more {
+			if cut = size >= pageBytes; cut || len(page) == n {
 				break
 			}
 		}
@@ -186,7 +184,7 @@ func (s *Store) streamPage(ctx context.Context, name eventstore.Stream, from eve
 		}
 		return nil
 	})
-	return page, more && err == nil, err
+	return page, cut && err == nil, err
 }
 
 // number returns the number that stands for a stream; 0 when it is not there.
@@ -200,23 +198,6 @@ func (r *reader) number(name eventstore.Stream, w *words) (number int64, err err
 	return number, ended(r.findStream)
 }
 
-// emit yields a page and the error that ended it. It reports whether to go on.
-func emit(ctx context.Context, page []eventstore.Record, err error, yield func(eventstore.Record, error) bool) bool {
-	for _, r := range page {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-			break
-		}
-		if !yield(r, nil) {
-			return false
-		}
-	}
-	if err != nil {
-		yield(eventstore.Record{}, err)
-	}
-	return err == nil
-}
-
 // unreadable turns what SQLite says of a damaged file into the port's word for it.
 func unreadable(err error, at *eventstore.Corrupt) error {
 	if damage(err) {
@@ -226,27 +207,16 @@ func unreadable(err error, at *eventstore.Corrupt) error {
 }
 
 // record copies the record out of the row s stands on, and tells whether it is what
-// was appended. The parts share one allocation, but no room to grow into each other.
+// was appended.
 func record(row *sqlite3.Stmt, w *words, name eventstore.Stream) (r eventstore.Record, intact bool) {
 	r.Stream = name
-	r.Position = position(row.ColumnInt64(0))
+	r.Position = dense.Position(row.ColumnInt64(0))
 	r.Revision = eventstore.Revision(row.ColumnInt64(1))
 	r.Type = w.at(row.ColumnInt64(2))
 	r.Time = time.UnixMicro(row.ColumnInt64(3)).UTC()
 	id, idErr := uuid.FromBytes(row.ColumnRawBlob(4))
 	r.ID = id
-	var sum proof.Hash
-	n := copy(sum[:], row.ColumnRawBlob(5))
-	meta, clear, sealed := row.ColumnRawBlob(6), row.ColumnRawBlob(7), row.ColumnRawBlob(8)
-	buf := make([]byte, 0, len(meta)+len(clear)+len(sealed))
-	keep := func(b []byte) []byte {
-		if len(b) == 0 {
-			return nil
-		}
-		start := len(buf)
-		buf = append(buf, b...)
-		return buf[start:len(buf):len(buf)]
-	}
-	r.Meta, r.Clear, r.Sealed = keep(meta), keep(clear), keep(sealed)
-	return r, idErr == nil && n == len(sum) && proof.LeafHash(&r) == sum
+	sum := row.ColumnRawBlob(5)
+	dense.SetParts(&r, row.ColumnRawBlob(6), row.ColumnRawBlob(7), row.ColumnRawBlob(8))
+	return r, idErr == nil && dense.Intact(&r, sum)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/proof"
 	"coffre/eventstore/queue"
 )
@@ -333,7 +334,7 @@ func (q *sequencer) insert(r *queue.Request, h *head) (eventstore.Appended, erro
 		}
 		h.revision = record.Revision
 	}
-	return eventstore.Appended{First: first, Last: h.revision, Position: position(q.last)}, nil
+	return eventstore.Appended{First: first, Last: h.revision, Position: dense.Position(q.last)}, nil
 }
 
 func (q *sequencer) insertName(name eventstore.Stream) error {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/faulty/faultfs"
 	"coffre/eventstore/storetest"
 )
@@ -293,7 +294,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatalf("%d records, want 1", n)
 	}
 	fsys.SetRule(func(faultfs.Op) faultfs.Fault { return faultfs.Pass })
-	if done, err := s.Append(t.Context(), some("consent-1", eventstore.Any)); err != nil || done.First != 1 || done.Position != position(2) {
+	if done, err := s.Append(t.Context(), some("consent-1", eventstore.Any)); err != nil || done.First != 1 || done.Position != dense.Position(2) {
 		t.Fatalf("once there is room: %+v, %v", done, err)
 	}
 	if err := s.Close(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/proof"
 	"coffre/eventstore/sqlite/sqlitedb"
 )
@@ -43,10 +44,10 @@ func (s Snapshot) Head() (h Head, err error) {
 		sized = copy(h.Last[:], row.ColumnRawBlob(2)) == len(h.Last)
 	})
 	if err == nil && !sized {
-		err = &eventstore.Corrupt{Revision: -1, Position: position(h.Records)}
+		err = &eventstore.Corrupt{Revision: -1, Position: dense.Position(h.Records)}
 	}
 	if err != nil {
-		return Head{}, fmt.Errorf("event log: %w", unreadable(err, &eventstore.Corrupt{Revision: -1, Position: position(h.Records)}))
+		return Head{}, fmt.Errorf("event log: %w", unreadable(err, &eventstore.Corrupt{Revision: -1, Position: dense.Position(h.Records)}))
 	}
 	return h, nil
 }

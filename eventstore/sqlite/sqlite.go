@@ -25,6 +25,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"coffre/eventstore"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/sqlite/sqlitedb"
 )
 
@@ -173,7 +174,7 @@ func (s *Store) Head(ctx context.Context) (eventstore.Position, error) {
 	if err := s.usable(ctx); err != nil {
 		return eventstore.Position{}, err
 	}
-	return position(s.head.Load()), nil
+	return dense.Position(s.head.Load()), nil
 }
 
 // Wait implements eventstore.Store.
@@ -187,7 +188,7 @@ func (s *Store) Wait(ctx context.Context, after eventstore.Position) error {
 		if err := s.usable(ctx); err != nil {
 			return err
 		}
-		if next(after) <= s.head.Load() {
+		if dense.Next(after) <= s.head.Load() {
 			return nil
 		}
 		select {
@@ -241,19 +242,4 @@ func closeConn(c *sqlite3.Conn) error {
 		s.Close()
 	}
 	return c.Close()
-}
-
-// position is where the n-th record lies; commit and prepare are one here.
-func position(n int64) eventstore.Position {
-	return eventstore.Position{Commit: uint64(n), Prepare: uint64(n)}
-}
-
-// next is the number of the first record after p.
-func next(p eventstore.Position) int64 {
-	const most = 1<<63 - 2
-	n := int64(min(p.Commit, most))
-	if n > 0 && position(n).Compare(p) > 0 {
-		return n
-	}
-	return n + 1
 }
