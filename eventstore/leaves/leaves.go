@@ -4,7 +4,7 @@
 //
 // The numbers are those in which the store yields its records, so every process
 // that keeps an index of its own has the same ones. With each it keeps the record's
-// leaf hash: [Index.Verify] tells whether the store still holds what was numbered.
+// leaf hash: [Index.Scrub] tells whether the store still holds what was numbered.
 //
 // Invariant: leaf n is the record that the store yields after n others, its row is
 // durable before anybody is told, and no row is changed or removed.
@@ -96,12 +96,23 @@ func Open(ctx context.Context, path string, store eventstore.Store) (*Index, err
 		}
 	}
 	if err == nil {
-		err = x.compare(ctx, max(x.last.Leaf-tail, -1)+1, nil)
+		err = x.compareTail(ctx)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("leaves: %w", errors.Join(err, db.Close()))
 	}
 	return x, nil
+}
+
+// compareTail compares the last rows with the store.
+func (x *Index) compareTail(ctx context.Context) error {
+	var changed *eventstore.Corrupt
+	report := func(c *eventstore.Corrupt) { changed = c }
+	err := x.compare(ctx, max(x.last.Leaf-tail, -1)+1, x.last.Leaf, report, func() error { return nil })
+	if err == nil && changed != nil {
+		return fmt.Errorf("%w: %w", ErrOtherLog, changed)
+	}
+	return err
 }
 
 func (x *Index) migrate(ctx context.Context) (err error) {
@@ -259,30 +270,48 @@ func (x *Index) Run(ctx context.Context) error {
 	}
 }
 
-// Verify compares every row with the store and returns ErrOtherLog at the first that
-// is not what the store yields there. Progress, when not nil, is told now and then
-// how many of how many were compared.
-func (x *Index) Verify(ctx context.Context, progress func(done, total int64)) error {
+// Scrub compares every row that there is when it begins with the store, slowly: it
+// rests between pages so long that it reads about perSecond records a second (at least
+// 1). It reports each record that is not what was numbered, and the first row whose
+// record is not there or lies elsewhere, behind which nothing can be compared. It
+// returns ctx's error when ctx ends first. Others are numbered meanwhile.
+func (x *Index) Scrub(ctx context.Context, perSecond int, report func(*eventstore.Corrupt)) error {
 	select {
 	case <-x.turn:
-		defer func() { x.turn <- struct{}{} }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return x.compare(ctx, 0, progress)
+	last := x.last.Leaf
+	x.turn <- struct{}{}
+	rest := time.NewTicker(max(time.Second*page/time.Duration(max(perSecond, 1)), time.Millisecond))
+	defer rest.Stop()
+	err := x.compare(ctx, 0, last, report, func() error {
+		select {
+		case <-rest.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	if err != nil && !errors.Is(err, ErrOtherLog) { // which was reported
+		return fmt.Errorf("scrub leaves: %w", err)
+	}
+	return nil
 }
 
-// compare compares rows from first on with the store. The caller has the turn.
-func (x *Index) compare(ctx context.Context, first int64, progress func(done, total int64)) error {
+// compare compares the rows from first to last with the store. It reports what is not
+// what was numbered and returns ErrOtherLog at the first row whose record is not where
+// it was. pause is called after each page.
+func (x *Index) compare(ctx context.Context, first, last int64, report func(*eventstore.Corrupt), pause func() error) error {
 	before := none
 	if first > 0 {
 		if err := x.db.Reader.GetContext(ctx, &before, `SELECT * FROM leaves WHERE leaf = ?`, first-1); err != nil {
 			return fmt.Errorf("read leaf %d: %w", first-1, err)
 		}
 	}
-	for before.Leaf < x.last.Leaf {
+	for before.Leaf < last {
 		var rows []row
-		if err := x.db.Reader.SelectContext(ctx, &rows, `SELECT * FROM leaves WHERE leaf > ? ORDER BY leaf LIMIT ?`, before.Leaf, page); err != nil {
+		if err := x.db.Reader.SelectContext(ctx, &rows, `SELECT * FROM leaves WHERE leaf BETWEEN ? AND ? ORDER BY leaf`, before.Leaf+1, min(before.Leaf+page, last)); err != nil {
 			return fmt.Errorf("read leaves: %w", err)
 		}
 		n := 0
@@ -290,18 +319,23 @@ func (x *Index) compare(ctx context.Context, first int64, progress func(done, to
 			if err != nil {
 				return fmt.Errorf("read the log: %w", err)
 			}
-			hash := proof.LeafHash(&r)
-			if rows[n].Leaf != before.Leaf+1+int64(n) || r.Position != rows[n].position() || string(rows[n].Hash) != string(hash[:]) {
-				return fmt.Errorf("%w (leaf %d)", ErrOtherLog, rows[n].Leaf)
+			if rows[n].Leaf != before.Leaf+1+int64(n) || r.Position != rows[n].position() {
+				break
+			}
+			if hash := proof.LeafHash(&r); string(rows[n].Hash) != string(hash[:]) {
+				report(&eventstore.Corrupt{Stream: r.Stream, Revision: r.Revision, Position: r.Position})
 			}
 			n++
+		}
+		if n < len(rows) {
+			report(&eventstore.Corrupt{Revision: -1, Position: rows[n].position()})
 		}
 		if n == 0 || n < len(rows) {
 			return fmt.Errorf("%w (leaf %d is not there)", ErrOtherLog, before.Leaf+1+int64(n))
 		}
 		before = rows[n-1]
-		if progress != nil {
-			progress(before.Leaf+1-first, x.last.Leaf+1-first)
+		if err := pause(); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -128,8 +129,8 @@ func TestNumbersInOrderAndKeepsThem(t *testing.T) {
 	for range 3 { // a later life goes on where an earlier one ended
 		fill(t, inner, "consent-1", 400)
 		mustMap(t, x, s)
-		if err := x.Verify(t.Context(), nil); err != nil {
-			t.Fatal(err)
+		if found, err := scrubbed(t, x); err != nil || len(found) > 0 {
+			t.Fatal(found, err)
 		}
 		fill(t, inner, "consent-2", 100)
 		if err := x.Close(); err != nil {
@@ -203,6 +204,83 @@ func TestAnotherLogIsRefused(t *testing.T) {
 			t.Errorf("%s: %v, want ErrOtherLog", what, err)
 		}
 		open(t, path, gappy{inner}) // refusing it changed nothing
+	}
+}
+
+func scrubbed(t *testing.T, x *leaves.Index) (found []eventstore.Corrupt, err error) {
+	err = x.Scrub(t.Context(), 1<<20, func(c *eventstore.Corrupt) { found = append(found, *c) })
+	return found, err
+}
+
+// changed is a store that, once told to, no longer yields what it did.
+type changed struct {
+	eventstore.Store
+	records map[uint64]func(*eventstore.Record) // by position; nil: the record is gone
+	cut     uint64                              // the first position that is gone with all after it; 0: none
+}
+
+func (c *changed) ReadAll(ctx context.Context, after eventstore.Position, limit int) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		for r, err := range c.Store.ReadAll(ctx, after, 1<<30) {
+			change, is := c.records[r.Position.Commit]
+			if is && change == nil || c.cut > 0 && r.Position.Commit >= c.cut {
+				continue
+			}
+			if is {
+				change(&r)
+			}
+			if limit--; limit < 0 || !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// What changed long before the end is met by the scrubber, not by a start.
+func TestScrubNamesWhatWasChanged(t *testing.T) {
+	inner := memory.New()
+	for range 5 {
+		fill(t, inner, "consent-1", 400)
+	}
+	store, path := &changed{Store: inner}, filepath.Join(t.TempDir(), "leaves.db")
+	x := open(t, path, store)
+	if _, err := x.Leaf(t.Context(), eventstore.Position{Commit: 1 << 62}); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, inner, "consent-2", 10) // not numbered yet, and not compared
+	alter := func(r *eventstore.Record) { r.Clear = []byte(`{"else":1}`) }
+	for what, test := range map[string]struct {
+		records map[uint64]func(*eventstore.Record)
+		cut     uint64
+		want    []uint64
+	}{
+		"nothing":            {nil, 0, nil},
+		"two records":        {map[uint64]func(*eventstore.Record){5: alter, 1500: alter}, 0, []uint64{5, 1500}},
+		"a record is gone":   {map[uint64]func(*eventstore.Record){5: alter, 7: nil, 9: alter}, 0, []uint64{5, 7}},
+		"the end is gone":    {nil, 1990, []uint64{1990}},
+		"a page's end":       {nil, 1025, []uint64{1025}},
+		"everything is gone": {nil, 1, []uint64{1}},
+	} {
+		store.records, store.cut = test.records, test.cut
+		found, err := scrubbed(t, x)
+		var at []uint64
+		for _, c := range found {
+			at = append(at, c.Position.Commit)
+		}
+		if err != nil || !slices.Equal(at, test.want) {
+			t.Errorf("%s: found %v, %v, want %v", what, at, err, test.want)
+		}
+	}
+	store.records, store.cut = map[uint64]func(*eventstore.Record){5: alter}, 0
+	open(t, path, store)
+	store.records = map[uint64]func(*eventstore.Record){1999: alter}
+	if _, err := leaves.Open(t.Context(), path, store); !errors.Is(err, leaves.ErrOtherLog) {
+		t.Errorf("a start after the end was changed: %v, want ErrOtherLog", err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	store.records = map[uint64]func(*eventstore.Record){5: alter}
+	if err := x.Scrub(ctx, 1, func(*eventstore.Corrupt) { stop() }); !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 

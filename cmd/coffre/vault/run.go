@@ -67,9 +67,9 @@ func (a *assembly) background(begun func(error)) []part {
 	if a.places.leaves != nil {
 		parts = append(parts, part{"leaves", a.places.leaves.Run})
 	}
-	if own, ok := a.store.(scrubber); ok { // else the server verifies its own
+	if whole := scrubberOf(a.store, a.places.leaves); whole != nil {
 		parts = append(parts, part{"scrubber", func(ctx context.Context) error {
-			return a.inTurn(ctx, "scrubber", func(ctx context.Context) error { return scrub(ctx, own, a.o.Logger, &a.damaged) })
+			return a.inTurn(ctx, "scrubber", func(ctx context.Context) error { return scrub(ctx, whole, a.o.Logger, &a.damaged) })
 		}})
 	}
 	return parts

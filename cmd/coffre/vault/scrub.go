@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"coffre/eventstore"
+	"coffre/eventstore/leaves"
 )
 
 // The scrubber verifies the whole log: a start verifies the end of the log only, so
@@ -17,9 +18,22 @@ const (
 	scrubPerSecond = 2000 // records: a million in some eight minutes
 )
 
-// scrubber is a store that can verify itself.
+// scrubber verifies a log: a store does that itself, or the index of its leaves.
 type scrubber interface {
 	Scrub(ctx context.Context, perSecond int, report func(*eventstore.Corrupt)) error
+}
+
+// scrubberOf returns who verifies the log: the store where it keeps checksums, else the
+// index of its leaves, for a server that verifies what it holds does not know whether
+// that is what was numbered; nil when there is neither.
+func scrubberOf(store eventstore.Store, index *leaves.Index) scrubber {
+	if own, ok := store.(scrubber); ok {
+		return own
+	}
+	if index != nil {
+		return index
+	}
+	return nil
 }
 
 // scrub verifies the log again and again until ctx ends, tells of each damaged

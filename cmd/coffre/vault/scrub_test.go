@@ -12,6 +12,10 @@ import (
 	"time"
 
 	"coffre/eventstore"
+	"coffre/eventstore/kurrent"
+	"coffre/eventstore/leaves"
+	"coffre/eventstore/memory"
+	"coffre/eventstore/sqlite"
 )
 
 // rounds is a store that finds, round by round, what it was told to.
@@ -69,4 +73,17 @@ func TestScrub(t *testing.T) {
 			t.Errorf("%d rounds", len(r.times))
 		}
 	})
+}
+
+func TestScrubberOf(t *testing.T) {
+	index := new(leaves.Index)
+	if got := scrubberOf(new(sqlite.Store), nil); got == nil {
+		t.Error("a store with checksums is not verified")
+	}
+	if got := scrubberOf(new(kurrent.Store), index); got != scrubber(index) {
+		t.Errorf("a store whose leaves are numbered is verified by %T", got)
+	}
+	if got := scrubberOf(memory.New(), nil); got != nil {
+		t.Errorf("a store that keeps nothing is verified by %T", got)
+	}
 }
