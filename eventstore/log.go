@@ -38,7 +38,7 @@ type Log struct {
 	now    func() time.Time
 	leaves LeafIndex
 
-	locks  Turns
+	locks  StreamLocks
 	folded *lru.Cache[Stream, any] // of snapshot[S], see transact.go
 }
 

@@ -35,7 +35,7 @@ func evolve(c counter, e mandate.Event) counter {
 	return c
 }
 
-var kind = eventstore.Kind[counter, mandate.Event]{Evolve: evolve}
+var kind = eventstore.Decider[counter, mandate.Event]{Evolve: evolve}
 
 type decide func(counter) ([]mandate.Event, error)
 
@@ -169,8 +169,8 @@ func TestConcurrentWritersAllSeeEachOther(t *testing.T) {
 	}
 }
 
-// A withdrawal takes no turn: it passes while the stream's turn is held.
-func TestInsistTakesNoTurn(t *testing.T) {
+// A withdrawal takes no lock: it passes while another holds the stream's.
+func TestTransactReservedTakesNoLock(t *testing.T) {
 	store := memory.New()
 	l := newLog(store, &xor{})
 	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
@@ -192,7 +192,7 @@ func TestInsistTakesNoTurn(t *testing.T) {
 		done <- err
 	}()
 	<-deciding
-	if _, err := kind.Insist(t.Context(), l, eventstore.Write{Stream: stream}, decide(func(counter) ([]mandate.Event, error) {
+	if _, err := kind.TransactReserved(t.Context(), l, eventstore.Write{Stream: stream}, decide(func(counter) ([]mandate.Event, error) {
 		return []mandate.Event{mandate.Ended{At: noon}}, nil
 	})); err != nil {
 		t.Fatal(err)

@@ -12,9 +12,10 @@ import (
 	"coffre/domain"
 )
 
-// Kind is a kind of stream: how its events fold into a state. Evolve must not
-// change what its input shares: states are kept and handed to several callers.
-type Kind[S, E any] struct {
+// Decider runs commands on the streams of one category, whose events fold into a state
+// by Evolve. Evolve must not change what its input shares: states are kept and handed
+// to several callers.
+type Decider[S, E any] struct {
 	Evolve func(S, E) S
 }
 
@@ -62,35 +63,35 @@ type snapshot[S any] struct {
 
 // Load returns the state of s, reading what was appended since it was last
 // folded here. The state is shared: do not change what it points to.
-func (k Kind[S, E]) Load(ctx context.Context, l *Log, s Stream) (state S, last Revision, err error) {
-	snap, err := k.refresh(ctx, l, s)
+func (d Decider[S, E]) Load(ctx context.Context, l *Log, s Stream) (state S, last Revision, err error) {
+	snap, err := d.refresh(ctx, l, s)
 	return snap.state, snap.revision, err
 }
 
 // Transact is the write side of one stream: load, fold, decide, seal, append at
 // the revision folded, and again if another writer came first, until ctx's
-// deadline. Within a process the writers of one stream take turns. Refusals are
+// deadline. Within a process one writer at a time has a stream's lock. Refusals are
 // decided on the newest state. After an append with an unknown outcome the
 // stream itself is asked, by event id.
-func (k Kind[S, E]) Transact(ctx context.Context, l *Log, w Write, cmd Command[S, E]) (Result[S, E], error) {
+func (d Decider[S, E]) Transact(ctx context.Context, l *Log, w Write, cmd Command[S, E]) (Result[S, E], error) {
 	ctx, cancel := withPatience(ctx)
 	defer cancel()
-	unlock, err := l.locks.Take(ctx, nil, w.Stream)
+	unlock, err := l.locks.Lock(ctx, nil, w.Stream)
 	if err != nil {
 		return Result[S, E]{}, tooLong(err)
 	}
 	defer unlock()
-	return k.attempt(ctx, l, w, cmd, Ordinary)
+	return d.attempt(ctx, l, w, cmd, Ordinary)
 }
 
-// Insist is Transact for what must not starve (withdrawal, revocation,
-// suspension, holds, requests for erasure): it takes no turn and appends whatever
+// TransactReserved is Transact for what must not starve (withdrawal, revocation,
+// suspension, holds, requests for erasure): it takes no lock and appends whatever
 // revision the stream has by then, in the store's reserved share. The command
 // only judges permission, and Evolve copes with any interleaving.
-func (k Kind[S, E]) Insist(ctx context.Context, l *Log, w Write, cmd Command[S, E]) (Result[S, E], error) {
+func (d Decider[S, E]) TransactReserved(ctx context.Context, l *Log, w Write, cmd Command[S, E]) (Result[S, E], error) {
 	ctx, cancel := withPatience(ctx)
 	defer cancel()
-	return k.attempt(ctx, l, w, cmd, Reserved)
+	return d.attempt(ctx, l, w, cmd, Reserved)
 }
 
 func withPatience(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -107,7 +108,7 @@ func tooLong(err error) error {
 	return err
 }
 
-func (k Kind[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command[S, E], class Class) (Result[S, E], error) {
+func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command[S, E], class Class) (Result[S, E], error) {
 	var none Result[S, E]
 	if w.ID == nil {
 		fresh := make([]uuid.UUID, 0, 2)
@@ -122,19 +123,19 @@ func (k Kind[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command[S,
 	if err != nil {
 		return none, err
 	}
-	snap, cached := k.cached(l, w.Stream)
+	snap, cached := d.cached(l, w.Stream)
 	if !cached && w.Fresh && class == Ordinary {
 		cached = true // a guess, like any state that is remembered
 	}
 	if !cached || class == Reserved {
-		if snap, err = k.refresh(ctx, l, w.Stream); err != nil {
+		if snap, err = d.refresh(ctx, l, w.Stream); err != nil {
 			return none, tooLong(err)
 		}
 		cached = false
 	}
 	for try := 0; ; try++ {
 		if w.Settle {
-			if found, err := k.find(ctx, l, w); err != nil || found != nil {
+			if found, err := d.find(ctx, l, w); err != nil || found != nil {
 				if err != nil {
 					return none, tooLong(err)
 				}
@@ -146,7 +147,7 @@ func (k Kind[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command[S,
 		if (err != nil || len(events) == 0) && cached {
 			// The state was remembered; another process may have moved on. A "no" and a
 			// "nothing to do" are answers only on the newest state.
-			if snap, err = k.refresh(ctx, l, w.Stream); err != nil {
+			if snap, err = d.refresh(ctx, l, w.Stream); err != nil {
 				return none, tooLong(err)
 			}
 			cached = false
@@ -177,7 +178,7 @@ func (k Kind[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command[S,
 			// We met ourselves: what was written then counts, and what came after it.
 			w.Settle = true
 		case err == nil:
-			after := k.fold(snap, events)
+			after := d.fold(snap, events)
 			if at.First == snap.revision+1 {
 				l.folded.Add(w.Stream, after)
 			} else {
@@ -196,7 +197,7 @@ func (k Kind[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command[S,
 				return none, tooLong(err)
 			}
 		}
-		if snap, err = k.refresh(ctx, l, w.Stream); err != nil {
+		if snap, err = d.refresh(ctx, l, w.Stream); err != nil {
 			return none, tooLong(err)
 		}
 		cached = false
@@ -214,16 +215,16 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (k Kind[S, E]) fold(s snapshot[S], events []E) snapshot[S] {
+func (d Decider[S, E]) fold(s snapshot[S], events []E) snapshot[S] {
 	for _, e := range events {
-		s.state = k.Evolve(s.state, e)
+		s.state = d.Evolve(s.state, e)
 		s.revision++
 	}
 	return s
 }
 
 // cached returns what is remembered of the stream, which may be behind.
-func (k Kind[S, E]) cached(l *Log, s Stream) (snapshot[S], bool) {
+func (d Decider[S, E]) cached(l *Log, s Stream) (snapshot[S], bool) {
 	if v, ok := l.folded.Get(s); ok {
 		if snap, ok := v.(snapshot[S]); ok {
 			return snap, true
@@ -233,8 +234,8 @@ func (k Kind[S, E]) cached(l *Log, s Stream) (snapshot[S], bool) {
 }
 
 // refresh folds what was appended since the remembered state.
-func (k Kind[S, E]) refresh(ctx context.Context, l *Log, s Stream) (snapshot[S], error) {
-	snap, _ := k.cached(l, s)
+func (d Decider[S, E]) refresh(ctx context.Context, l *Log, s Stream) (snapshot[S], error) {
+	snap, _ := d.cached(l, s)
 	from := snap.revision
 	for e, err := range l.Read(ctx, s, snap.revision+1) {
 		if err != nil {
@@ -244,7 +245,7 @@ func (k Kind[S, E]) refresh(ctx context.Context, l *Log, s Stream) (snapshot[S],
 		if !ok {
 			return snap, fmt.Errorf("%s does not belong in a stream of %s", e.Type, s.Category())
 		}
-		snap.state, snap.revision = k.Evolve(snap.state, fact), e.Revision
+		snap.state, snap.revision = d.Evolve(snap.state, fact), e.Revision
 	}
 	if snap.revision > from {
 		l.folded.Add(s, snap)
@@ -255,7 +256,7 @@ func (k Kind[S, E]) refresh(ctx context.Context, l *Log, s Stream) (snapshot[S],
 // find looks in the whole stream for the events of a write that may have
 // happened before; nil means it did not. The state is the one right after them, so
 // that whoever repeats a request is answered as the first time.
-func (k Kind[S, E]) find(ctx context.Context, l *Log, w Write) (*Result[S, E], error) {
+func (d Decider[S, E]) find(ctx context.Context, l *Log, w Write) (*Result[S, E], error) {
 	r, now := Result[S, E]{Repeated: true}, *new(S)
 	for e, err := range l.Read(ctx, w.Stream, 0) {
 		if err != nil {
@@ -265,7 +266,7 @@ func (k Kind[S, E]) find(ctx context.Context, l *Log, w Write) (*Result[S, E], e
 		if !ok {
 			return nil, fmt.Errorf("%s does not belong in a stream of %s", e.Type, w.Stream.Category())
 		}
-		now = k.Evolve(now, fact)
+		now = d.Evolve(now, fact)
 		if e.ID == w.ID(len(r.Events)) {
 			r.Events = append(r.Events, fact)
 			r.State, r.Revision, r.Position = now, e.Revision, e.Position

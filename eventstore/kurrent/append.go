@@ -39,11 +39,11 @@ func (s *Store) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appe
 		return eventstore.Appended{}, err
 	}
 	defer s.waiting.leave()
-	leave, err := s.turns.Take(ctx, s.waiting.end, b.Stream)
+	unlock, err := s.locks.Lock(ctx, s.waiting.end, b.Stream)
 	if err != nil {
 		return eventstore.Appended{}, err
 	}
-	defer leave()
+	defer unlock()
 	select {
 	case s.flight <- struct{}{}:
 		defer func() { <-s.flight }()
@@ -333,7 +333,7 @@ func (s *Store) written(ctx context.Context, b eventstore.Batch, after eventstor
 }
 
 // contents is what is known of a stream: its ids up to a revision. A contents is
-// used by whoever has the stream's turn.
+// used by whoever holds the stream's lock.
 type contents struct {
 	ids  map[uuid.UUID]eventstore.Revision
 	last eventstore.Revision

@@ -82,11 +82,11 @@ type Options struct {
 type Store struct {
 	o       Options
 	link    *link
-	waiting places           // for appends
-	flight  chan struct{}    // a token for each append on the wire
-	turns   eventstore.Turns // one append to a stream at a time
+	waiting places                 // for appends
+	flight  chan struct{}          // a token for each append on the wire
+	locks   eventstore.StreamLocks // one append to a stream at a time
 	known   *lru.Cache[eventstore.Stream, *contents]
-	ends    *lru.Cache[eventstore.Stream, eventstore.Revision] // of a record that is surely there; changed by who has the stream's turn
+	ends    *lru.Cache[eventstore.Stream, eventstore.Revision] // of a record that is surely there; changed by whoever holds the stream's lock
 	tail    *tail
 
 	mu        sync.Mutex

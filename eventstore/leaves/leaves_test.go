@@ -278,6 +278,7 @@ func TestScrubNamesWhatWasChanged(t *testing.T) {
 		t.Errorf("a start after the end was changed: %v, want ErrOtherLog", err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	store.records = map[uint64]func(*eventstore.Record){5: alter}
 	if err := x.Scrub(ctx, 1, func(*eventstore.Corrupt) { stop() }); !errors.Is(err, context.Canceled) {
 		t.Error(err)

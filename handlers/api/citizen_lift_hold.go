@@ -11,7 +11,7 @@ import (
 func (v *Vault) LiftHold(ctx context.Context, r LiftHoldRequestObject) (LiftHoldResponseObject, error) {
 	type lifted struct{ At PositionToken }
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (lifted, error) {
-		result, err := citizens.Insist(ctx, v.Log, in.write(0, citizenStream(r.CitizenID), r.CitizenID), citizen.LiftHold{
+		result, err := citizens.TransactReserved(ctx, v.Log, in.write(0, citizenStream(r.CitizenID), r.CitizenID), citizen.LiftHold{
 			Hold: r.LegalHoldID, By: in.actor, At: in.at,
 		})
 		if err != nil {

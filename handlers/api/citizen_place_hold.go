@@ -23,7 +23,7 @@ func (v *Vault) PlaceHold(ctx context.Context, r PlaceHoldRequestObject) (PlaceH
 			return placed{}, err
 		}
 		hold := domain.HoldID{UUID: uuid.NewSHA1(key, []byte(owner(in.call)))}
-		result, err := citizens.Insist(ctx, v.Log, in.write(0, citizenStream(r.CitizenID), r.CitizenID), citizen.PlaceHold{
+		result, err := citizens.TransactReserved(ctx, v.Log, in.write(0, citizenStream(r.CitizenID), r.CitizenID), citizen.PlaceHold{
 			Hold: hold, Reason: r.Body.Reason, CaseReference: r.Body.CaseReference, By: in.actor, At: in.at,
 		})
 		if err != nil {

@@ -16,7 +16,7 @@ func (v *Vault) WithdrawConsent(ctx context.Context, r WithdrawConsentRequestObj
 			return decidedConsent{}, err
 		}
 		w := a.write(in.write(0, consentStream(r.ConsentID), a.citizen))
-		result, err := consents.Insist(ctx, v.Log, w, consent.Withdraw{Mandate: under, By: a.by, At: in.at})
+		result, err := consents.TransactReserved(ctx, v.Log, w, consent.Withdraw{Mandate: under, By: a.by, At: in.at})
 		if err != nil {
 			return decidedConsent{}, err
 		}

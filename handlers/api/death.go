@@ -34,7 +34,7 @@ func (c Consequence) write(v *Vault, s eventstore.Stream) (eventstore.Write, dom
 // that does not stand any more, or was never given, is left as it is.
 func (v *Vault) WithdrawForDeath(ctx context.Context, id domain.ConsentID, c Consequence) error {
 	w, by, at := c.write(v, consentStream(id))
-	_, err := consents.Insist(ctx, v.Log, w, consent.Withdraw{By: by, At: at})
+	_, err := consents.TransactReserved(ctx, v.Log, w, consent.Withdraw{By: by, At: at})
 	if errors.Is(err, consent.ErrNotGranted) {
 		return nil
 	}
@@ -44,7 +44,7 @@ func (v *Vault) WithdrawForDeath(ctx context.Context, id domain.ConsentID, c Con
 // EndForDeath ends a mandate because one of its sides died (rule M-1.8).
 func (v *Vault) EndForDeath(ctx context.Context, id domain.MandateID, c Consequence) error {
 	w, by, at := c.write(v, mandateStream(id))
-	_, err := mandates.Insist(ctx, v.Log, w, mandate.End{Reason: mandate.Death, By: by, At: at})
+	_, err := mandates.TransactReserved(ctx, v.Log, w, mandate.End{Reason: mandate.Death, By: by, At: at})
 	return err
 }
 

@@ -79,7 +79,7 @@ func (tv *testVault) withdraw(t testing.TB, who domain.CitizenID, id domain.Cons
 // takeBack revokes a document, past the use case.
 func (tv *testVault) takeBack(t testing.TB, by domain.Organisation, id domain.DocumentID) {
 	t.Helper()
-	_, err := documents.Insist(t.Context(), tv.Log, eventstore.Write{Stream: documentStream(id)},
+	_, err := documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: documentStream(id)},
 		document.Revoke{Reason: "issuedInError", By: domain.Actor{Role: domain.RoleIssuer, Organisation: by}, At: tv.Clock.Now()})
 	if err != nil {
 		t.Error(err)
@@ -221,7 +221,7 @@ func TestAuthoriseThenOpen(t *testing.T) {
 			tv.takeBack(t, homeAffairs, id)
 		}},
 		"A-1 a suspension in between": {law: true, reason: "documentSuspended", change: func(t *testing.T, tv *testVault, id domain.DocumentID, _ domain.ConsentID) {
-			if _, err := documents.Insist(t.Context(), tv.Log, eventstore.Write{Stream: documentStream(id)}, document.Suspend{
+			if _, err := documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: documentStream(id)}, document.Suspend{
 				Reason: "underInvestigation", By: domain.Actor{Role: domain.RoleIssuer, Organisation: homeAffairs}, At: tv.Clock.Now(),
 			}); err != nil {
 				t.Error(err)

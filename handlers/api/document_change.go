@@ -19,7 +19,7 @@ type changed struct {
 type (
 	documentCommand = eventstore.Command[document.State, document.Event]
 
-	// documentAppend is documents.Transact, or documents.Insist for what must not starve.
+	// documentAppend is documents.Transact, or documents.TransactReserved for what must not starve.
 	documentAppend func(context.Context, *eventstore.Log, eventstore.Write, documentCommand) (eventstore.Result[document.State, document.Event], error)
 )
 

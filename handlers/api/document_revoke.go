@@ -10,7 +10,7 @@ import (
 // RevokeDocument implements POST /documents/{id}/revoke: rules D-1, D-2. It needs
 // no key.
 func (v *Vault) RevokeDocument(ctx context.Context, r RevokeDocumentRequestObject) (RevokeDocumentResponseObject, error) {
-	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, documents.Insist, func(_ context.Context, in intent, _ document.State) (documentCommand, error) {
+	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, documents.TransactReserved, func(_ context.Context, in intent, _ document.State) (documentCommand, error) {
 		return document.Revoke{
 			Expected: versionOf(r.Params.IfMatch), Reason: r.Body.Reason, EffectiveFrom: r.Body.EffectiveFrom, By: in.actor, At: in.at,
 		}, in.reason(registry.ReasonRevocation, r.Body.Reason)

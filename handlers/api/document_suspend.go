@@ -10,7 +10,7 @@ import (
 // SuspendDocument implements POST /documents/{id}/suspend: rules D-1, D-2. It
 // needs no key.
 func (v *Vault) SuspendDocument(ctx context.Context, r SuspendDocumentRequestObject) (SuspendDocumentResponseObject, error) {
-	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, documents.Insist, func(_ context.Context, in intent, _ document.State) (documentCommand, error) {
+	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, documents.TransactReserved, func(_ context.Context, in intent, _ document.State) (documentCommand, error) {
 		return document.Suspend{Expected: versionOf(r.Params.IfMatch), Reason: r.Body.Reason, By: in.actor, At: in.at},
 			in.reason(registry.ReasonSuspension, r.Body.Reason)
 	})

@@ -176,7 +176,7 @@ func TestErasureLeavesKeysInUseUnderAHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	heard.await(t, triedAgain) // the start is recorded, and the destroyer pauses
-	if _, err := citizens.Insist(t.Context(), tv.Log, eventstore.Write{Stream: citizenStream(ana)}, raced{citizen.LegalHoldPlaced{Citizen: ana, Hold: hold, Reason: "litigation", At: noon}}); err != nil {
+	if _, err := citizens.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: citizenStream(ana)}, raced{citizen.LegalHoldPlaced{Citizen: ana, Hold: hold, Reason: "litigation", At: noon}}); err != nil {
 		t.Fatal(err)
 	}
 	heard.await(t, "a task waits for somebody")
@@ -206,7 +206,7 @@ func TestErasureOfADocumentIsRecordedUnderAHoldThatCameTooLate(t *testing.T) {
 		t.Fatal("the key is still there: this proves nothing", err)
 	}
 	held := raced{citizen.LegalHoldPlaced{Citizen: ana, Hold: domain.HoldID{UUID: uuid.New()}, Reason: "litigation", At: noon}}
-	if _, err := citizens.Insist(t.Context(), tv.Log, eventstore.Write{Stream: citizenStream(ana)}, held); err != nil {
+	if _, err := citizens.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: citizenStream(ana)}, held); err != nil {
 		t.Fatal(err)
 	}
 	tv.restart(func(v *Vault) { v.EraseAfter = 0 })

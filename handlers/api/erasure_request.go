@@ -50,7 +50,7 @@ func (v *Vault) requestErasure(ctx context.Context, in intent, id domain.Erasure
 			return asked{}, citizen.ErrNothingToErase
 		}
 	}
-	result, err := citizens.Insist(ctx, v.Log, in.write(0, citizenStream(body.CitizenID), body.CitizenID), citizen.RequestErasure{
+	result, err := citizens.TransactReserved(ctx, v.Log, in.write(0, citizenStream(body.CitizenID), body.CitizenID), citizen.RequestErasure{
 		Erasure: id, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, By: in.actor, At: in.at,
 	})
 	if err != nil {

@@ -645,7 +645,7 @@ func TestErasureWaitsAndLooksAgain(t *testing.T) {
 		t.Fatalf("E-3 %s %v", state.Standing(), err)
 	}
 	hold := domain.HoldID{UUID: uuid.New()}
-	if _, err := citizens.Insist(t.Context(), tv.Log, eventstore.Write{Stream: citizenStream(ana)}, raced{citizen.LegalHoldPlaced{Citizen: ana, Hold: hold, Reason: "litigation", At: noon}}); err != nil {
+	if _, err := citizens.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: citizenStream(ana)}, raced{citizen.LegalHoldPlaced{Citizen: ana, Hold: hold, Reason: "litigation", At: noon}}); err != nil {
 		t.Fatal(err)
 	}
 	tv.restart(func(v *Vault) { v.EraseAfter = 0 })

@@ -205,7 +205,7 @@ func TestEvidenceOutcomes(t *testing.T) {
 			tv := newVault(t)
 			id := tv.issue(t, homeAffairs, DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", Content: Content(household), ValidFrom: test.from, ValidUntil: test.until})
 			if test.change != nil {
-				if _, err := documents.Insist(t.Context(), tv.Log, eventstore.Write{Stream: documentStream(id)}, test.change); err != nil {
+				if _, err := documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: documentStream(id)}, test.change); err != nil {
 					t.Fatal(err)
 				}
 			}

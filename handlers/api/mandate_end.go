@@ -14,7 +14,7 @@ func (v *Vault) EndMandate(ctx context.Context, r EndMandateRequestObject) (EndM
 		if err := in.reason(registry.ReasonMandateEnd, r.Body.Reason); err != nil {
 			return mandated{}, err
 		}
-		result, err := mandates.Insist(ctx, v.Log, in.write(0, mandateStream(r.MandateID), noCitizen), mandate.End{Reason: r.Body.Reason, By: in.actor, At: in.at})
+		result, err := mandates.TransactReserved(ctx, v.Log, in.write(0, mandateStream(r.MandateID), noCitizen), mandate.End{Reason: r.Body.Reason, By: in.actor, At: in.at})
 		if err != nil {
 			return mandated{}, err
 		}

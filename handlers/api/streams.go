@@ -16,14 +16,14 @@ import (
 
 // The kinds of streams, each with how its events fold.
 var (
-	citizens   = eventstore.Kind[citizen.State, citizen.Event]{Evolve: citizen.Evolve}
-	documents  = eventstore.Kind[document.State, document.Event]{Evolve: document.Evolve}
-	consents   = eventstore.Kind[consent.State, consent.Event]{Evolve: consent.Evolve}
-	accesses   = eventstore.Kind[access.State, access.Event]{Evolve: access.Evolve}
-	refusals   = eventstore.Kind[access.RefusalState, access.RefusalEvent]{Evolve: access.EvolveRefusals}
-	mandates   = eventstore.Kind[mandate.State, mandate.Event]{Evolve: mandate.Evolve}
-	registries = eventstore.Kind[registry.State, registry.Event]{Evolve: registry.Evolve}
-	audits     = eventstore.Kind[audit.State, audit.Event]{Evolve: audit.Evolve}
+	citizens   = eventstore.Decider[citizen.State, citizen.Event]{Evolve: citizen.Evolve}
+	documents  = eventstore.Decider[document.State, document.Event]{Evolve: document.Evolve}
+	consents   = eventstore.Decider[consent.State, consent.Event]{Evolve: consent.Evolve}
+	accesses   = eventstore.Decider[access.State, access.Event]{Evolve: access.Evolve}
+	refusals   = eventstore.Decider[access.RefusalState, access.RefusalEvent]{Evolve: access.EvolveRefusals}
+	mandates   = eventstore.Decider[mandate.State, mandate.Event]{Evolve: mandate.Evolve}
+	registries = eventstore.Decider[registry.State, registry.Event]{Evolve: registry.Evolve}
+	audits     = eventstore.Decider[audit.State, audit.Event]{Evolve: audit.Evolve}
 )
 
 func citizenStream(id domain.CitizenID) eventstore.Stream {

@@ -333,7 +333,7 @@ func (tv *testVault) mandateOf(t testing.TB, representative, represented domain.
 // endMandate ends a mandate, past every use case.
 func (tv *testVault) endMandate(t testing.TB, id domain.MandateID, by domain.Actor, reason domain.ReasonCode) {
 	t.Helper()
-	if _, err := mandates.Insist(t.Context(), tv.Log, eventstore.Write{Stream: mandateStream(id)}, mandate.End{Reason: reason, By: by, At: tv.Clock.Now()}); err != nil {
+	if _, err := mandates.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: mandateStream(id)}, mandate.End{Reason: reason, By: by, At: tv.Clock.Now()}); err != nil {
 		t.Fatal(err)
 	}
 }

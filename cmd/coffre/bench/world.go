@@ -138,7 +138,7 @@ func (l *sealedLog) put(ctx context.Context, s eventstore.Stream, holder domain.
 }
 
 // counting folds any stream to the number of its events.
-var counting = eventstore.Kind[int, any]{Evolve: func(n int, _ any) int { return n + 1 }}
+var counting = eventstore.Decider[int, any]{Evolve: func(n int, _ any) int { return n + 1 }}
 
 // recorded is a command that always happens.
 type recorded []any

@@ -107,7 +107,7 @@ func guardSome(ctx context.Context, log *eventstore.Log, ring keyRing, after eve
 		case citizen.KeyDestroyed:
 			subjects = append(subjects, seal.DestroyedSubject{Citizen: e.Citizen})
 		case document.ContentDestroyed:
-			state, _, err := (eventstore.Kind[document.State, document.Event]{Evolve: document.Evolve}).Load(ctx, log, r.Stream)
+			state, _, err := (eventstore.Decider[document.State, document.Event]{Evolve: document.Evolve}).Load(ctx, log, r.Stream)
 			if err != nil {
 				return after, err
 			}
