@@ -35,7 +35,7 @@ func evolve(c counter, e mandate.Event) counter {
 	return c
 }
 
-var kind = eventstore.Decider[counter, mandate.Event]{Evolve: evolve}
+var counters = eventstore.Decider[counter, mandate.Event]{Evolve: evolve}
 
 type decide func(counter) ([]mandate.Event, error)
 
@@ -108,7 +108,7 @@ func TestTransactDecidesOnTheNewestState(t *testing.T) {
 	one, other := newLog(store, &xor{}), newLog(store, &xor{}) // two processes on one store
 	for i := range 5 {
 		for _, l := range []*eventstore.Log{one, other} {
-			r, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept))
+			r, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,16 +132,16 @@ func TestARefusalIsDecidedOnTheNewestState(t *testing.T) {
 		}
 		return []mandate.Event{mandate.Ended{At: noon}}, nil
 	})
-	if _, err := kind.Transact(t.Context(), one, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
+	if _, err := counters.Transact(t.Context(), one, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := kind.Transact(t.Context(), one, eventstore.Write{Stream: stream}, onlyAfterTwo); !errors.Is(err, errNo) {
+	if _, err := counters.Transact(t.Context(), one, eventstore.Write{Stream: stream}, onlyAfterTwo); !errors.Is(err, errNo) {
 		t.Fatal(err)
 	}
-	if _, err := kind.Transact(t.Context(), other, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
+	if _, err := counters.Transact(t.Context(), other, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := kind.Transact(t.Context(), one, eventstore.Write{Stream: stream}, onlyAfterTwo); err != nil {
+	if _, err := counters.Transact(t.Context(), one, eventstore.Write{Stream: stream}, onlyAfterTwo); err != nil {
 		t.Fatal("refused on a stale state: ", err)
 	}
 }
@@ -153,7 +153,7 @@ func TestConcurrentWritersAllSeeEachOther(t *testing.T) {
 	var seen sync.Map
 	for i := range 64 {
 		wg.Go(func() {
-			r, err := kind.Transact(t.Context(), logs[i%2], eventstore.Write{Stream: stream}, decide(accept))
+			r, err := counters.Transact(t.Context(), logs[i%2], eventstore.Write{Stream: stream}, decide(accept))
 			if err != nil {
 				t.Error(err)
 				return
@@ -173,13 +173,13 @@ func TestConcurrentWritersAllSeeEachOther(t *testing.T) {
 func TestTransactReservedTakesNoLock(t *testing.T) {
 	store := memory.New()
 	l := newLog(store, &xor{})
-	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
+	if _, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
 		t.Fatal(err)
 	}
 	deciding, release, done := make(chan struct{}), make(chan struct{}), make(chan error)
 	tries := 0
 	go func() {
-		_, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(func(c counter) ([]mandate.Event, error) {
+		_, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(func(c counter) ([]mandate.Event, error) {
 			if tries++; tries == 1 {
 				close(deciding)
 				<-release
@@ -192,7 +192,7 @@ func TestTransactReservedTakesNoLock(t *testing.T) {
 		done <- err
 	}()
 	<-deciding
-	if _, err := kind.TransactReserved(t.Context(), l, eventstore.Write{Stream: stream}, decide(func(counter) ([]mandate.Event, error) {
+	if _, err := counters.TransactReserved(t.Context(), l, eventstore.Write{Stream: stream}, decide(func(counter) ([]mandate.Event, error) {
 		return []mandate.Event{mandate.Ended{At: noon}}, nil
 	})); err != nil {
 		t.Fatal(err)
@@ -209,14 +209,14 @@ func TestARepeatedWriteMeetsItself(t *testing.T) {
 	two := decide(func(counter) ([]mandate.Event, error) {
 		return []mandate.Event{mandate.Accepted{At: noon}, mandate.Ended{At: noon}}, nil
 	})
-	first, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream, ID: id}, two)
+	first, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream, ID: id}, two)
 	if err != nil || first.Repeated {
 		t.Fatal(first, err)
 	}
-	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
+	if _, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
 		t.Fatal(err)
 	}
-	again, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream, ID: id, Settle: true}, two)
+	again, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream, ID: id, Settle: true}, two)
 	if err != nil || !again.Repeated || len(again.Events) != 2 || again.Position != first.Position {
 		t.Fatal(again, err)
 	}
@@ -241,7 +241,7 @@ func (c *readCounter) ReadStream(ctx context.Context, s eventstore.Stream, from 
 func TestAFreshStreamIsTriedFirst(t *testing.T) {
 	c := &readCounter{Store: memory.New()}
 	first := eventstore.Write{Stream: stream, ID: func(int) uuid.UUID { return uuid.UUID{1} }, Fresh: true}
-	r, err := kind.Transact(t.Context(), newLog(c, &xor{}), first, decide(accept))
+	r, err := counters.Transact(t.Context(), newLog(c, &xor{}), first, decide(accept))
 	if err != nil || r.State.accepted != 1 || c.reads != 0 {
 		t.Fatal(r, c.reads, err)
 	}
@@ -252,14 +252,14 @@ func TestAFreshStreamIsTriedFirst(t *testing.T) {
 		}
 		return accept(c)
 	})
-	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream, Fresh: true}, notTwice); !errors.Is(err, errNo) {
+	if _, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream, Fresh: true}, notTwice); !errors.Is(err, errNo) {
 		t.Fatal("decided on a guess: ", err)
 	}
-	if r, err = kind.Transact(t.Context(), newLog(c, &xor{}), eventstore.Write{Stream: stream, Fresh: true}, decide(accept)); err != nil || r.State.accepted != 2 {
+	if r, err = counters.Transact(t.Context(), newLog(c, &xor{}), eventstore.Write{Stream: stream, Fresh: true}, decide(accept)); err != nil || r.State.accepted != 2 {
 		t.Fatal(r, err)
 	}
 	// The first write again, after all that came since: its place, and the state it left.
-	r, err = kind.Transact(t.Context(), newLog(c, &xor{}), first, decide(accept))
+	r, err = counters.Transact(t.Context(), newLog(c, &xor{}), first, decide(accept))
 	if err != nil || !r.Repeated || r.Position.Commit != 1 || r.State.accepted != 1 {
 		t.Fatal(r, err)
 	}
@@ -286,7 +286,7 @@ func TestAnUnknownOutcomeIsSettledByID(t *testing.T) {
 	c := &cutter{Store: memory.New()}
 	l := newLog(c, &xor{})
 	c.cut.Store(true)
-	r, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept))
+	r, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept))
 	if err != nil || !r.Repeated || r.State.accepted != 1 {
 		t.Fatal(r, err)
 	}
@@ -302,18 +302,18 @@ func TestNothingIsStoredInClear(t *testing.T) {
 	grant := mandate.Granted{Citizen: ana, Kind: mandate.ParentOfMinor, At: noon, Personal: &mandate.GrantedPersonal{Until: "2031-05-06"}}
 	granting := decide(func(counter) ([]mandate.Event, error) { return []mandate.Event{grant}, nil })
 
-	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, granting); err == nil {
+	if _, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream}, granting); err == nil {
 		t.Fatal("a personal part was stored without a key's owner")
 	}
 	x.down.Store(true)
-	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream, Citizen: ana}, granting); !errors.Is(err, eventstore.ErrKeysUnavailable) {
+	if _, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream, Citizen: ana}, granting); !errors.Is(err, eventstore.ErrKeysUnavailable) {
 		t.Fatal(err)
 	}
 	if head, err := store.Head(t.Context()); err != nil || !head.IsZero() {
 		t.Fatal("stored while the keys were away", head, err)
 	}
 	x.down.Store(false)
-	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream, Citizen: ana}, granting); err != nil {
+	if _, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream, Citizen: ana}, granting); err != nil {
 		t.Fatal(err)
 	}
 	for e, err := range l.Read(t.Context(), stream, 0) {
@@ -347,7 +347,7 @@ func TestBusyOnlyAtTheDeadline(t *testing.T) {
 	l := newLog(memory.New(), &xor{})
 	ctx, cancel := context.WithCancel(t.Context())
 	deciding := make(chan struct{})
-	go kind.Transact(ctx, l, eventstore.Write{Stream: stream}, decide(func(counter) ([]mandate.Event, error) {
+	go counters.Transact(ctx, l, eventstore.Write{Stream: stream}, decide(func(counter) ([]mandate.Event, error) {
 		close(deciding)
 		<-ctx.Done()
 		return nil, errNo
@@ -355,12 +355,12 @@ func TestBusyOnlyAtTheDeadline(t *testing.T) {
 	<-deciding
 	short, stop := context.WithDeadline(t.Context(), time.Now())
 	defer stop()
-	_, err := kind.Transact(short, l, eventstore.Write{Stream: stream}, decide(accept))
+	_, err := counters.Transact(short, l, eventstore.Write{Stream: stream}, decide(accept))
 	if !errors.Is(err, eventstore.ErrBusy) {
 		t.Fatal(err)
 	}
 	cancel()
-	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
+	if _, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -368,7 +368,7 @@ func TestBusyOnlyAtTheDeadline(t *testing.T) {
 func TestMetadata(t *testing.T) {
 	l := newLog(memory.New(), &xor{})
 	meta := eventstore.Meta{Actor: domain.Actor{Role: domain.RoleCitizen, Citizen: ana}, Registry: 3, BasedOn: []eventstore.Reference{eventstore.At(stream, 4)}}
-	if _, err := kind.Transact(t.Context(), l, eventstore.Write{Stream: stream, Meta: meta}, decide(accept)); err != nil {
+	if _, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream, Meta: meta}, decide(accept)); err != nil {
 		t.Fatal(err)
 	}
 	for e, err := range l.Read(t.Context(), stream, 0) {

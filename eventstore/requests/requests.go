@@ -56,12 +56,13 @@ type Request struct {
 	Class     eventstore.Class // Reserved for what must pass under overload (rule C-6)
 }
 
-// Kind says what a caller of Begin must do.
-type Kind int
+// Standing says how a request stands when it comes, and so what the caller of Begin
+// must do.
+type Standing int
 
 const (
 	// Fresh: go ahead, then Finish or Abandon.
-	Fresh Kind = iota + 1
+	Fresh Standing = iota + 1
 	// Unfinished: an earlier attempt ended without a word. Look for the events' ids in
 	// the log before deciding anything, then Finish or Abandon.
 	Unfinished
@@ -71,11 +72,11 @@ const (
 
 // Outcome is the answer of Begin.
 type Outcome struct {
-	Kind   Kind
-	Claim  Claim     // for Finish and Abandon; zero for a Repeat
-	Status int       // of the first answer, for a Repeat
-	Result []byte    // what Finish was given, for a Repeat
-	Since  time.Time // when the key was first used
+	Standing Standing
+	Claim    Claim     // for Finish and Abandon; zero for a Repeat
+	Status   int       // of the first answer, for a Repeat
+	Result   []byte    // what Finish was given, for a Repeat
+	Since    time.Time // when the key was first used
 }
 
 // Claim is the right to finish one attempt. A later attempt ends it.
@@ -181,7 +182,7 @@ func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
 			return answer{}, err
 		}
 		if n == 1 {
-			return answer{outcome: Outcome{Kind: Fresh, Claim: Claim{id, 1}, Since: micros(now.UnixMicro())}}, nil
+			return answer{outcome: Outcome{Standing: Fresh, Claim: Claim{id, 1}, Since: micros(now.UnixMicro())}}, nil
 		}
 		var former row
 		if err := tx.Row(`SELECT body, created, lease, attempt, status, result FROM requests WHERE id = ?`, []any{id[:]},
@@ -189,10 +190,10 @@ func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
 			return answer{}, err
 		}
 		outcome, refusal := former.judge(id, body, now)
-		if refusal != nil || outcome.Kind == Repeat {
+		if refusal != nil || outcome.Standing == Repeat {
 			return answer{outcome, refusal}, nil
 		}
-		if outcome.Kind == Unfinished {
+		if outcome.Standing == Unfinished {
 			_, err = tx.Exec(`UPDATE requests SET lease = ?, attempt = ?, holder = ? WHERE id = ?`, until, outcome.Claim.attempt, t.held(), id[:])
 			return answer{outcome: outcome}, err
 		}
@@ -218,15 +219,15 @@ func (f row) judge(id [idSize]byte, body [32]byte, now time.Time) (Outcome, erro
 	since := micros(f.created)
 	switch {
 	case now.Sub(since) >= Life:
-		return Outcome{Kind: Fresh, Claim: Claim{id, f.attempt + 1}, Since: micros(now.UnixMicro())}, nil
+		return Outcome{Standing: Fresh, Claim: Claim{id, f.attempt + 1}, Since: micros(now.UnixMicro())}, nil
 	case !hmac.Equal(f.body, body[:]):
 		return Outcome{}, ErrKeyReuse
 	case f.status.Valid:
-		return Outcome{Kind: Repeat, Status: int(f.status.Int64), Result: f.result, Since: since}, nil
+		return Outcome{Standing: Repeat, Status: int(f.status.Int64), Result: f.result, Since: since}, nil
 	case now.UnixMicro() < f.lease:
 		return Outcome{}, ErrInFlight
 	}
-	return Outcome{Kind: Unfinished, Claim: Claim{id, f.attempt + 1}, Since: since}, nil
+	return Outcome{Standing: Unfinished, Claim: Claim{id, f.attempt + 1}, Since: since}, nil
 }
 
 func micros(t int64) time.Time { return time.UnixMicro(t).UTC() }

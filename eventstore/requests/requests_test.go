@@ -88,19 +88,19 @@ func request(key uuid.UUID) requests.Request {
 	return requests.Request{Owner: "0206731645", Operation: "issueDocument", Key: key, Body: []byte(`{"ssin":"85073003328"}`), Lease: lease}
 }
 
-func begin(t *testing.T, e *env, r requests.Request, want requests.Kind) requests.Outcome {
+func begin(t *testing.T, e *env, r requests.Request, want requests.Standing) requests.Outcome {
 	t.Helper()
 	o, err := e.table.Begin(t.Context(), r)
-	if err != nil || o.Kind != want {
-		t.Fatalf("kind %d, want %d: %v", o.Kind, want, err)
+	if err != nil || o.Standing != want {
+		t.Fatalf("standing %d, want %d: %v", o.Standing, want, err)
 	}
 	return o
 }
 
 func refused(t *testing.T, e *env, r requests.Request, want error) {
 	t.Helper()
-	if o, err := e.table.Begin(t.Context(), r); !errors.Is(err, want) || o.Kind != 0 {
-		t.Fatalf("kind %d and %v, want %v", o.Kind, err, want)
+	if o, err := e.table.Begin(t.Context(), r); !errors.Is(err, want) || o.Standing != 0 {
+		t.Fatalf("standing %d and %v, want %v", o.Standing, err, want)
 	}
 }
 
@@ -296,11 +296,11 @@ func raceForOneKey(t *testing.T, e *env) {
 }
 
 // race counts the kinds of 64 concurrent attempts; 0 stands for in flight.
-func race(t *testing.T, e *env, r requests.Request) map[requests.Kind]int {
+func race(t *testing.T, e *env, r requests.Request) map[requests.Standing]int {
 	t.Helper()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	outcomes := map[requests.Kind]int{}
+	outcomes := map[requests.Standing]int{}
 	for range 64 {
 		wg.Go(func() {
 			o, err := e.table.Begin(t.Context(), r)
@@ -309,7 +309,7 @@ func race(t *testing.T, e *env, r requests.Request) map[requests.Kind]int {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			outcomes[o.Kind]++
+			outcomes[o.Standing]++
 		})
 	}
 	wg.Wait()
@@ -457,9 +457,9 @@ func TestTwoProcesses(t *testing.T) {
 			wg.Go(func() {
 				o, err := both[i%2].table.Begin(context.Background(), r)
 				switch {
-				case errors.Is(err, requests.ErrInFlight), err == nil && o.Kind == requests.Repeat:
-				case err != nil || o.Kind != requests.Fresh:
-					t.Errorf("kind %d: %v", o.Kind, err)
+				case errors.Is(err, requests.ErrInFlight), err == nil && o.Standing == requests.Repeat:
+				case err != nil || o.Standing != requests.Fresh:
+					t.Errorf("standing %d: %v", o.Standing, err)
 				default:
 					went.Add(1)
 					if err := both[i%2].table.Finish(o.Claim, 201, []byte("ids")); err != nil {

@@ -181,7 +181,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 			if counts[faultfs.Write] < 20 || counts[faultfs.Sync] < 5 || counts[faultfs.SyncDir] == 0 {
 				t.Fatalf("only %v calls: the medium was hardly used", counts)
 			}
-			for kind, faults := range map[faultfs.Kind][]faultfs.Fault{
+			for kind, faults := range map[faultfs.Change][]faultfs.Fault{
 				faultfs.Write:    {faultfs.Fail, faultfs.Short, faultfs.Full, faultfs.Crash, faultfs.CrashAfter},
 				faultfs.Sync:     {faultfs.Fail, faultfs.Crash, faultfs.CrashAfter},
 				faultfs.Truncate: {faultfs.Fail, faultfs.Crash, faultfs.CrashAfter},
@@ -218,7 +218,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 type run struct {
 	from   string // a copy of this directory is opened
 	rounds int
-	kind   faultfs.Kind
+	kind   faultfs.Change
 	n      int // 0 for no fault
 	fault  faultfs.Fault
 	cut    uint64 // 0: the power cut takes all that was not synced; else the seed of what survives
@@ -230,7 +230,7 @@ func (r *run) String() string {
 }
 
 func (r *run) rule(op faultfs.Op) faultfs.Fault {
-	if op.Kind != r.kind || op.N != r.n {
+	if op.Change != r.kind || op.N != r.n {
 		return faultfs.Pass
 	}
 	r.fired.Store(true)
@@ -239,7 +239,7 @@ func (r *run) rule(op faultfs.Op) faultfs.Fault {
 
 // play opens the store, works, closes, takes the power away and checks what is
 // left. It returns the calls made until then.
-func (r *run) play(t *testing.T, l *ledger) map[faultfs.Kind]int {
+func (r *run) play(t *testing.T, l *ledger) map[faultfs.Change]int {
 	t.Helper()
 	dir := t.TempDir()
 	copyFiles(t, r.from, dir)

@@ -35,7 +35,7 @@ func openHeld(t *testing.T, o Options) *held {
 	}
 	h.Store = s
 	h.fsys.SetRule(func(op faultfs.Op) faultfs.Fault {
-		if op.Kind == faultfs.Sync {
+		if op.Change == faultfs.Sync {
 			select {
 			case h.entered <- struct{}{}:
 			default:
@@ -275,7 +275,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	full := func(op faultfs.Op) faultfs.Fault {
-		if op.Kind == faultfs.Write && op.Grows {
+		if op.Change == faultfs.Write && op.Grows {
 			return faultfs.Full
 		}
 		return faultfs.Pass
@@ -334,7 +334,7 @@ func TestErrorsCarryNoRecord(t *testing.T) {
 	}
 	defer s.Close()
 	fsys.SetRule(func(op faultfs.Op) faultfs.Fault {
-		if op.Kind == faultfs.Sync {
+		if op.Change == faultfs.Sync {
 			return faultfs.Fail
 		}
 		return faultfs.Pass
@@ -388,7 +388,7 @@ func refusedAtWrite(t *testing.T, already, n int) bool {
 	}
 	var writes atomic.Int64 // to the log only: the last append's checkpoint may still be going on
 	fsys.SetRule(func(op faultfs.Op) faultfs.Fault {
-		if op.Kind == faultfs.Write && strings.HasSuffix(op.File, "-wal") && writes.Add(1) == int64(n) {
+		if op.Change == faultfs.Write && strings.HasSuffix(op.File, "-wal") && writes.Add(1) == int64(n) {
 			return faultfs.Full
 		}
 		return faultfs.Pass

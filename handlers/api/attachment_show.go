@@ -48,9 +48,9 @@ func (v *Vault) AccessAttachment(ctx context.Context, r AccessAttachmentRequestO
 		basis:    basis{consent: b.ConsentID, legalBasis: b.LegalBasis, deliberation: b.Deliberation},
 		document: r.DocumentID, attachment: r.AttachmentID,
 		access:  domain.AccessID{UUID: requests.EventID(request.Owner, request.Operation, request.Key, 0)},
-		purpose: b.Purpose, procedure: b.Procedure, caseReference: b.CaseReference, seen: begun.Kind == requests.Repeat,
+		purpose: b.Purpose, procedure: b.Procedure, caseReference: b.CaseReference, seen: begun.Standing == requests.Repeat,
 	})
-	if begun.Kind != requests.Repeat {
+	if begun.Standing != requests.Repeat {
 		if kept := v.keepKey(begun.Claim, d, err); kept != nil && err == nil {
 			err = kept
 		}

@@ -25,9 +25,9 @@ func (v *Vault) AccessDocument(ctx context.Context, r AccessDocumentRequestObjec
 		basis:    basis{consent: b.ConsentID, legalBasis: b.LegalBasis, deliberation: b.Deliberation},
 		document: r.DocumentID, access: domain.AccessID{UUID: requests.EventID(request.Owner, request.Operation, request.Key, 0)},
 		purpose: b.Purpose, procedure: b.Procedure, fields: b.Fields, predicate: registry.PredicateName(b.Predicate.Name),
-		caseReference: b.CaseReference, seen: begun.Kind == requests.Repeat,
+		caseReference: b.CaseReference, seen: begun.Standing == requests.Repeat,
 	})
-	if begun.Kind != requests.Repeat {
+	if begun.Standing != requests.Repeat {
 		if kept := v.keepKey(begun.Claim, d, err); kept != nil && err == nil {
 			err = kept
 		}

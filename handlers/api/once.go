@@ -41,13 +41,13 @@ func onceAhead[R any](ctx context.Context, v *Vault, key uuid.UUID, ahead func(c
 	switch {
 	case err != nil:
 		return result, err
-	case outcome.Kind == requests.Repeat:
+	case outcome.Standing == requests.Repeat:
 		if err := json.Unmarshal(outcome.Result, &result); err != nil {
 			return result, fmt.Errorf("kept answer of %s: not readable", in.call.Operation)
 		}
 		return result, nil
 	}
-	in.settle = outcome.Kind == requests.Unfinished
+	in.settle = outcome.Standing == requests.Unfinished
 	// A key is forgotten after a week and may then name another request, so the moment
 	// at which it was first used goes into the ids.
 	since := binary.BigEndian.AppendUint64(nil, uint64(outcome.Since.UnixMicro()))

@@ -23,30 +23,30 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs"
 )
 
-// Kind is what is done to the medium.
-type Kind int
+// Change is what a call does to the medium.
+type Change int
 
 const (
-	Write Kind = iota
+	Write Change = iota
 	Sync
 	Truncate
 	Create
 	Delete
 	SyncDir
 	Rename
-	kinds
+	changes
 )
 
-func (k Kind) String() string {
-	return [...]string{"write", "sync", "truncate", "create", "delete", "sync of directory", "rename"}[k]
+func (c Change) String() string {
+	return [...]string{"write", "sync", "truncate", "create", "delete", "sync of directory", "rename"}[c]
 }
 
 // Op is one call that changes the medium or its promises.
 type Op struct {
-	Kind  Kind
-	N     int    // 1 for the first of its kind
-	File  string // base name
-	Grows bool   // a write beyond the end of the file
+	Change Change
+	N      int    // 1 for the first of its sort
+	File   string // base name
+	Grows  bool   // a write beyond the end of the file
 }
 
 // Fault is what happens to a call.
@@ -64,10 +64,10 @@ const (
 // Rule decides about each call. It may block; it is called by several goroutines.
 type Rule func(Op) Fault
 
-// At is a rule for one call: the n-th of its kind.
-func At(kind Kind, n int, fault Fault) Rule {
+// At is a rule for one call: the n-th of its sort.
+func At(change Change, n int, fault Fault) Rule {
 	return func(op Op) Fault {
-		if op.Kind == kind && op.N == n {
+		if op.Change == change && op.N == n {
 			return fault
 		}
 		return Pass
@@ -84,7 +84,7 @@ type FS struct {
 
 	mu      sync.Mutex
 	dead    bool
-	counts  [kinds]int
+	counts  [changes]int
 	entries map[string]*entry // by path
 }
 
@@ -126,12 +126,12 @@ func New(t testing.TB) *FS {
 func (fsys *FS) SetRule(r Rule) { fsys.rule.Store(&r) }
 
 // Counts returns how many calls of each kind there were.
-func (fsys *FS) Counts() map[Kind]int {
+func (fsys *FS) Counts() map[Change]int {
 	fsys.mu.Lock()
 	defer fsys.mu.Unlock()
-	counts := map[Kind]int{}
-	for kind, n := range fsys.counts {
-		counts[Kind(kind)] = n
+	counts := map[Change]int{}
+	for change, n := range fsys.counts {
+		counts[Change(change)] = n
 	}
 	return counts
 }
@@ -202,14 +202,14 @@ func resize(b []byte, size int64) []byte {
 var errDead = errors.New("faultfs: the machine is off")
 
 // decide asks the rule about a call. It returns the fault, or errDead.
-func (fsys *FS) decide(kind Kind, path string, grows bool) (Fault, error) {
+func (fsys *FS) decide(change Change, path string, grows bool) (Fault, error) {
 	fsys.mu.Lock()
 	if fsys.dead {
 		fsys.mu.Unlock()
 		return Fail, errDead
 	}
-	fsys.counts[kind]++
-	op := Op{Kind: kind, N: fsys.counts[kind], File: filepath.Base(path), Grows: grows}
+	fsys.counts[change]++
+	op := Op{Change: change, N: fsys.counts[change], File: filepath.Base(path), Grows: grows}
 	fsys.mu.Unlock()
 
 	fault := (*fsys.rule.Load())(op)
