@@ -1,7 +1,7 @@
 // Package eventstore keeps what happened: an append-only log of records whose
 // personal part is sealed.
 //
-// It has two faces. A [Store] moves records and knows nothing of their meaning;
+// The package has two faces. A [Store] moves records and knows nothing of their meaning;
 // adapters implement it and storetest says what that takes. A [Log] wraps a
 // Store for the rest of the program: it decides, encodes, seals and appends, and
 // reads back in the same order.
@@ -121,7 +121,8 @@ type Appended struct {
 	Repeated    bool     // the same records were there already; nothing was written
 }
 
-// Store is the port adapters implement. All methods may be called concurrently.
+// Store is the port to an append-only log of records, which one adapter per database
+// implements. All methods may be called concurrently.
 type Store interface {
 	// Append writes the batch durably (it survives a power cut once Append
 	// returned nil), or nothing. The store keeps no reference to the batch.

@@ -52,9 +52,9 @@ var (
 	// ErrDamaged: the file is no archive, or not as it was written: changed, cut off, or
 	// with something behind it.
 	ErrDamaged = errors.New("backup: the file is not a whole backup: damaged, cut off, or none")
-	// ErrNotForUs: none of the identities opens it.
+	// ErrNotForUs: none of the identities opens the archive.
 	ErrNotForUs = errors.New("backup: none of these identities opens the file")
-	// ErrNewer: a later version of Coffre wrote it.
+	// ErrNewer: a later version of Coffre wrote the archive.
 	ErrNewer = errors.New("backup: the file was written by a newer version of Coffre")
 )
 
@@ -100,7 +100,7 @@ type BlobTotal struct {
 	SHA256 Sum   `json:"sha256"`
 }
 
-// Manifest says what an archive holds.
+// Manifest describes the contents of an archive.
 type Manifest struct {
 	Format   int       `json:"format"`
 	Software string    `json:"software"` // that wrote it
@@ -133,7 +133,7 @@ type Blobs interface {
 	Walk(ctx context.Context, each func(name string, size int64, open func() (io.ReadCloser, error)) error) error
 }
 
-// Contents is what goes into an archive. Software, Taken, Log and Keys of the
+// Contents are the parts and attachments that go into an archive. Software, Taken, Log and Keys of the
 // manifest are the caller's to fill.
 type Contents struct {
 	Manifest Manifest

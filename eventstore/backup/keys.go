@@ -15,7 +15,7 @@ const (
 	maxKeyFile    = 64 << 10
 )
 
-// ErrRecipient: what was named is no recipient that age knows as age1...
+// ErrRecipient: a named recipient is none that age knows as age1...
 var ErrRecipient = errors.New("backup: a recipient is age1... as age-keygen prints it")
 
 // ErrMixed: one recipient in the former style would undo what the others promise.

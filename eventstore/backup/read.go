@@ -18,7 +18,7 @@ import (
 	"coffre/eventstore/sqlite/sqlitedb"
 )
 
-// Target takes what an archive holds, as it comes. Until Read returned nil none of it
+// Target takes the parts and attachments of an archive in the order in which they come. Until Read returned nil none of it
 // may be used: that the file was cut off shows at its end only.
 type Target interface {
 	// Part takes one part, to the end of r. It returns ErrUnknownPart for one that it
@@ -28,7 +28,7 @@ type Target interface {
 	Blob(ctx context.Context, name string, size int64, r io.Reader) error
 }
 
-// ErrUnknownPart: an archive holds what this program knows nothing of.
+// ErrUnknownPart: an archive holds a part that this program does not know.
 var ErrUnknownPart = fmt.Errorf("%w: it has a part that this program does not know", ErrNewer)
 
 // Read opens an archive with one of the identities, gives it to into, and returns

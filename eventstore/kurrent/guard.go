@@ -11,17 +11,19 @@ import (
 // number. What log.Fatalf does first is to write; so whoever writes for the standard
 // logger stops it there, by a panic that [walled] turns into an error.
 
-// malformed is the panic in place of the end of the process.
+// malformed is the panic that stands in for the end of the process.
 type malformed struct{}
 
 func (malformed) Error() string {
 	return "kurrent: the server sent an event whose time is not a number"
 }
 
-// fatal is how what the client says then begins, after the logger's own prefix.
+// fatal is the beginning of the line that the client logs before it ends the process,
+// after the logger's own prefix.
 var fatal = []byte("Failed to parse created date as int")
 
-// guarding writes on what it is given, but for that.
+// guarding is a writer of the log that passes lines on and panics at one that would end
+// the process.
 type guarding struct{ inner io.Writer }
 
 func (g *guarding) Write(b []byte) (int, error) {

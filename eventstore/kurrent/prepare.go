@@ -34,7 +34,7 @@ type PrepareOptions struct {
 	Alone bool
 }
 
-// Prepared tells what Prepare found and did.
+// Prepared is the report of what [Prepare] found and did.
 type Prepared struct {
 	Records int      // of the log that were found
 	Head    bool     // whether there is any
@@ -51,7 +51,7 @@ type Prepared struct {
 // ErrAloneWithoutUser: nobody would be left who may use the streams.
 var ErrAloneWithoutUser = errors.New("kurrent: who is alone on the server must be named")
 
-// acl is who may do what, as KurrentDB writes it; a role may stand for a list of one.
+// acl is an access control list as KurrentDB writes it; a role may stand for a list of one.
 type acl struct {
 	Read      roles `json:"$r,omitempty"`
 	Write     roles `json:"$w,omitempty"`

@@ -20,7 +20,7 @@ const (
 	window    = 256 // events between two checkpoints of the server
 )
 
-// tail knows how far the log goes, and wakes who waits for more. It follows the log
+// tail knows how far the log goes, and wakes callers that wait for more. It follows the log
 // by a subscription while somebody waits; what this process appends it learns at once.
 type tail struct {
 	s *Store

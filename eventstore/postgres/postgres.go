@@ -8,7 +8,7 @@
 // reads in order ever skips a late one. The lock is taken last, after everything
 // that needs no order.
 //
-// What a stream's head is, a sequencer remembers and may be wrong about, because
+// A sequencer remembers the heads of streams and may be wrong about them, because
 // others write too. The index over stream and revision is the judge: where it
 // objects the batch is done again with the lock taken first.
 //

@@ -28,7 +28,7 @@ type PrepareOptions struct {
 	LockTimeout time.Duration
 }
 
-// Prepared tells what Prepare found and did.
+// Prepared is the report of what [Prepare] found and did.
 type Prepared struct {
 	Server   string // its version
 	Database string

@@ -1,6 +1,5 @@
 // Package requests makes a repeated request answer as the first did: a caller who
-// saw no answer sends the same Idempotency-Key again, and nothing happens twice
-// (design.md section 5).
+// saw no answer sends the same Idempotency-Key again, and nothing happens twice.
 //
 // A row is durable before the request appends anything. It holds keyed digests and
 // the ids of what was made, never the body, nor who sent it in clear.
@@ -61,12 +60,12 @@ type Request struct {
 type Standing int
 
 const (
-	// Fresh: go ahead, then Finish or Abandon.
+	// Fresh: the request comes for the first time. Go ahead, then Finish or Abandon.
 	Fresh Standing = iota + 1
 	// Unfinished: an earlier attempt ended without a word. Look for the events' ids in
 	// the log before deciding anything, then Finish or Abandon.
 	Unfinished
-	// Repeat: answer what Result says.
+	// Repeat: the request was answered before. Answer what Result says.
 	Repeat
 )
 
@@ -79,7 +78,7 @@ type Outcome struct {
 	Since    time.Time // when the key was first used
 }
 
-// Claim is the right to finish one attempt. A later attempt ends it.
+// Claim is the right to finish one attempt of a request. A later attempt ends it.
 type Claim struct {
 	id      [idSize]byte
 	attempt int64

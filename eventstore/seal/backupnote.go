@@ -10,7 +10,8 @@ import (
 	"coffre/eventstore/seal/keysdb"
 )
 
-// BackupNote says that a copy of the key ring is good.
+// BackupNote is the record that a copy of the key ring was restored for a test and is
+// good.
 type BackupNote struct {
 	Taken         time.Time // when the copy was begun
 	Verified      time.Time // when it had been restored elsewhere and read; not before Taken
@@ -32,7 +33,7 @@ func (l Ledger) NoteBackup(ctx context.Context, n BackupNote) error {
 	return unavailable(ctx, "note backup", err)
 }
 
-// ErrReportedOtherwise refuses a second moment for one backup.
+// ErrReportedOtherwise refuses a second time of taking for one backup.
 var ErrReportedOtherwise = domain.NewError(domain.Conflict, "backupReportedOtherwise", "this backup is noted already, as taken at another moment")
 
 // NoteBackupElsewhere is [Ledger.NoteBackup] for a copy that nobody here has read: its

@@ -178,7 +178,7 @@ func contentKeyAAD(stream eventstore.Stream, id uuid.UUID) []byte {
 	return append(aad, stream...)
 }
 
-// dekAAD binds a wrapped DEK to its citizen (design.md section 6).
+// dekAAD binds a wrapped DEK to its citizen.
 func dekAAD(citizen domain.CitizenID) []byte { return citizen.UUID[:] }
 
 // DocumentID is the id of the document that this issuer, type and source

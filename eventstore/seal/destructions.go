@@ -29,7 +29,8 @@ type Destructions struct {
 	trimmed  map[int]time.Time // when a version was found to be gone
 }
 
-// Destructions asks which versions of the key-encryption key are gone.
+// Destructions returns what is known of destroyed keys, after asking which versions of
+// the key-encryption key are gone.
 func (l Ledger) Destructions(ctx context.Context) (*Destructions, error) {
 	versions, err := l.ring.kek.Versions(ctx)
 	if err != nil {

@@ -42,7 +42,7 @@ type Files struct{ ring *Ring }
 // Files returns the ring's keys of files.
 func (r *Ring) Files() Files { return Files{r} }
 
-// File is one that was uploaded and that a document may name.
+// File is an uploaded file that a document may name.
 type File struct {
 	ID     domain.AttachmentID
 	Issuer domain.Organisation

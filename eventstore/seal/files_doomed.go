@@ -30,7 +30,7 @@ func (fs Files) Doom(ctx context.Context, ids ...domain.AttachmentID) error {
 	return unavailable(ctx, "drop files", err)
 }
 
-// DoomStale overwrites the keys of files that were made before a moment and that no
+// DoomStale overwrites the keys of files that were made before the given time and that no
 // document has named, and of those whose document's key was destroyed. It then
 // removes what is left of the keys in the write-ahead log.
 func (fs Files) DoomStale(ctx context.Context, before time.Time) error {

@@ -96,7 +96,7 @@ type Reservation struct {
 	Stream eventstore.Stream
 }
 
-// Reserved lists at most limit reservations made before a moment.
+// Reserved lists at most limit reservations made before the given time.
 func (fs Files) Reserved(ctx context.Context, before time.Time, limit int) ([]Reservation, error) {
 	var out []Reservation
 	err := fs.ring.rows(ctx, `SELECT attachment, stream FROM attachments WHERE state = ? AND changed < ? ORDER BY id LIMIT ?`, []any{reserved, before.UnixMicro(), limit},
@@ -113,7 +113,7 @@ func (fs Files) Reserved(ctx context.Context, before time.Time, limit int) ([]Re
 	return out, unavailable(ctx, "read reservations", err)
 }
 
-// Release lets other documents name a file that was reserved before a moment;
+// Release lets other documents name a file that was reserved before the given time;
 // the caller has seen that no event of the stream holds it.
 func (fs Files) Release(ctx context.Context, f Reservation, before time.Time) error {
 	now := fs.ring.micros()

@@ -63,7 +63,8 @@ type Versions struct {
 	MinAvailable  int // older ones are destroyed
 }
 
-// KEKRotator changes the versions of a [KEK]; design.md section 6, "Rotation".
+// KEKRotator changes the versions of a [KEK]. Its login at the keeper is not that of the
+// process that seals and opens.
 type KEKRotator interface {
 	// Rotate makes a new latest version, durably, and returns it.
 	Rotate(ctx context.Context) (int, error)

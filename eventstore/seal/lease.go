@@ -12,7 +12,7 @@ import (
 	"coffre/eventstore"
 )
 
-// lease says until when keys in memory may be used. One lease covers them all: the
+// lease is the time during which keys in memory may be used. One lease covers them all: the
 // database keeps a numbered list of what was destroyed, and renewing means to read on
 // in it and to forget what it names.
 type lease struct {
@@ -145,8 +145,8 @@ func (r *Ring) apply(ctx context.Context, last uint64) error {
 	return nil
 }
 
-// Forget drops what is in memory of a citizen; it comes back from the database
-// when it is still there.
+// Forget drops a citizen's keys from memory; they come back from the database when they
+// are still there.
 func (r *Ring) Forget(citizen domain.CitizenID) {
 	r.forget([]domain.CitizenID{citizen}, nil)
 }

@@ -75,8 +75,8 @@ const (
 	StepTrim   Step = "trim"
 )
 
-// NextStep tells what comes next. It counts the whole ring: seconds for millions of
-// citizens.
+// NextStep returns the step that the rotation of the key-encryption key waits for. It
+// counts the whole ring: seconds for millions of citizens.
 func (l Ledger) NextStep(ctx context.Context) (Step, error) {
 	versions, err := l.ring.kek.Versions(ctx)
 	if err != nil {

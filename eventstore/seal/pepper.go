@@ -43,7 +43,7 @@ var errStale = errors.New("seal: the keys were rotated meanwhile")
 // maxStale bounds how often in a row one call may find itself behind.
 const maxStale = 10
 
-// peppers is what numbers are found by, as of one epoch. It is never changed.
+// peppers are the secrets under which numbers are indexed, as of one epoch. It is never changed.
 type peppers struct {
 	epoch int64
 	phase PepperPhase

@@ -340,7 +340,8 @@ type PepperStatus struct {
 	Left    int // rows of the old pepper that are still there, once it is used no more
 }
 
-// PepperStatus reads all numbers while a pepper is replaced: seconds for millions.
+// PepperStatus returns how far the rotation of the pepper is. It reads all numbers while
+// one is under way: seconds for millions.
 func (l Ledger) PepperStatus(ctx context.Context) (PepperStatus, error) {
 	s, err := l.ring.pepperState(ctx)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"coffre/eventstore/sqlite/sqlitedb"
 )
 
-// KeyVersions are versions of the key-encryption key under which keys are wrapped;
-// 0 and 0 when there is none.
+// KeyVersions are the oldest and the latest version of the key-encryption key that wraps
+// a key; 0 and 0 when none is wrapped.
 type KeyVersions struct{ Oldest, Latest int }
 
 // VersionsIn returns the versions that whoever opens this copy of a key database
@@ -29,9 +29,9 @@ func VersionsIn(s *sqlitedb.Snapshot) (v KeyVersions, err error) {
 	return v, nil
 }
 
-// Restored is a restored key ring that nothing is served from yet. What has to be done
-// to it before it may be needs no key-encryption key: whoever shreds need not be able
-// to decrypt (rule E-2). Its methods are for one goroutine at a time.
+// Restored is a restored key ring from which nothing is served yet. Shredding it again
+// needs no key-encryption key, because whoever shreds need not be able to decrypt (rule
+// E-2). Its methods are for one goroutine at a time.
 type Restored struct{ ring *Ring }
 
 // OpenRestored takes the ring in db, which stays the caller's to close.
@@ -81,7 +81,7 @@ func (c *Restored) Destroyed(ctx context.Context, stream eventstore.Stream) (boo
 	return found, unavailable(ctx, "read stream keys", err)
 }
 
-// Check lets the database compare its indexes with its tables and both with the form
+// Check has the database compare its indexes with its tables and both with the form
 // of the file.
 func (c *Restored) Check(ctx context.Context) error {
 	var said string
@@ -94,7 +94,7 @@ func (c *Restored) Check(ctx context.Context) error {
 	return nil
 }
 
-// Settle ends what was done to the ring: what was destroyed is in no file any more,
+// Settle ends the shredding of a restored ring: what was destroyed is in no file any more,
 // and of whatever is destroyed in it the version that wrapped it counts as unknown,
 // hence as the newest there is when somebody asks (see [Destruction]): a copy from
 // before says less than was true.
@@ -112,7 +112,7 @@ func (c *Restored) Settle(ctx context.Context) error {
 	return c.ring.scrub(ctx)
 }
 
-// noKEK is where there is no key-encryption key. Nothing asks it to wrap.
+// noKEK stands in for a key-encryption key where there is none. Nothing asks it to wrap.
 type noKEK struct{}
 
 var errNoKEK = fmt.Errorf("no key-encryption key: %w", eventstore.ErrKeysUnavailable)

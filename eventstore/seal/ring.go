@@ -15,7 +15,8 @@ import (
 	"coffre/eventstore/seal/keysdb"
 )
 
-// MaxLease bounds [Config.Lease]; design.md section 6, "Cache".
+// MaxLease bounds [Config.Lease], and with it how long a key that another process has
+// destroyed may still be used here.
 const MaxLease = 30 * time.Second
 
 // Config tunes a [Ring]. The zero value is right.

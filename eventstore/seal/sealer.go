@@ -64,7 +64,8 @@ func appendAAD(dst []byte, p eventstore.Place, keyID uuid.UUID) []byte {
 	return append(dst, keyID[:]...)
 }
 
-// errPlace: a place that is no place, whose length prefixes could run over.
+// errPlace: a place without a stream or a type, or with one whose length its prefix could
+// not hold.
 var errPlace = fmt.Errorf("seal: place: %w", eventstore.ErrInvalid)
 
 func checkPlace(p eventstore.Place) error {

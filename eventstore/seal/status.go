@@ -38,7 +38,7 @@ func (s Status) Oldest() int {
 	return oldest
 }
 
-// Status reads the whole ring: seconds for millions of citizens.
+// Status counts the keys of the whole ring: seconds for millions of citizens.
 func (l Ledger) Status(ctx context.Context) (Status, error) {
 	s := Status{ByVersion: map[int]int{}}
 	var err error

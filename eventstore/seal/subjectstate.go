@@ -53,7 +53,7 @@ func (r *Ring) Erasing(ctx context.Context) ([]domain.CitizenID, error) {
 	return r.inState(ctx, erasing)
 }
 
-// Fate says what became of a citizen's keys.
+// Fate is the state of a citizen's keys as the work that erases needs it.
 type Fate int
 
 const (

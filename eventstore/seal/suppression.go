@@ -10,7 +10,7 @@ import (
 	"coffre/eventstore/seal/keysdb"
 )
 
-// Suppression remembers that a person was erased, as an HMAC of their numbers
+// Suppression is the memory that a person was erased, kept as an HMAC of their numbers
 // under a key of its own (rule E-4).
 type Suppression struct {
 	Until time.Time         // zero: without end

@@ -28,14 +28,14 @@ const (
 // more than the source.
 var ErrDiverged = errors.New("storecopy: the logs differ")
 
-// Diverged tells from which leaf on two logs differ. It wraps [ErrDiverged].
+// Diverged is the error that names the leaf from which on two logs differ. It wraps [ErrDiverged].
 type Diverged struct{ Leaf int64 }
 
 func (d *Diverged) Error() string { return fmt.Sprintf("%v from leaf %d on", ErrDiverged, d.Leaf) }
 
 func (d *Diverged) Unwrap() error { return ErrDiverged }
 
-// Result says what both logs hold.
+// Result is the extent of what both logs hold.
 type Result struct {
 	Copied int64 // records that this call appended
 	Leaves int64 // records that both hold

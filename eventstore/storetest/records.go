@@ -18,7 +18,7 @@ const (
 	stream2 = eventstore.Stream("document-0198f6a0-0000-7000-8000-000000000002")
 )
 
-// Records returns n records nothing knows yet, whose bytes say which they are.
+// Records returns n new records, whose bytes tell them apart.
 func Records(n int) []eventstore.Record {
 	records := make([]eventstore.Record, n)
 	for i := range records {

@@ -41,7 +41,7 @@ func stormLasts() time.Duration {
 	return 10 * time.Second
 }
 
-// Run lets it rage.
+// Run runs the storm against the store.
 func (w Storm) Run(t *testing.T) {
 	s := &storm{t: t, current: w.Open(t), there: map[uuid.UUID]eventstore.Position{}}
 	defer func() { s.store().Close() }()

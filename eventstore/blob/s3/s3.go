@@ -169,7 +169,7 @@ func (s *Store) Put(ctx context.Context, name uuid.UUID, content io.Reader, size
 	return unavailable(ctx, err)
 }
 
-// source hands a content on. It sees whether more follows than was said before it
+// source hands the content of a blob on. It sees whether more follows than was said before it
 // gives the last byte, so that the server does not get all that it waits for.
 type source struct {
 	from  *bufio.Reader

@@ -31,8 +31,8 @@ import (
 // that the tests run on is 15.
 const MinVersion = 140000
 
-// Waits. A session that hangs in a transaction is ended by the server, so that it
-// delays others for no longer than that.
+// Bounds of every wait. A session that hangs in a transaction is ended by the server, so
+// that it delays others for no longer than that.
 const (
 	connectTimeout   = 5 * time.Second
 	statementTimeout = 30 * time.Second

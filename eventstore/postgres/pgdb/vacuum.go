@@ -10,7 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// ErrSeen: somebody still looks at an older state of the database, so that what
+// ErrSeen: a session still reads an older state of the database, so that what
 // was deleted since cannot be removed yet.
 var ErrSeen = errors.New("pgdb: a session still sees what was deleted")
 
@@ -21,10 +21,9 @@ const vacuumPoll = 20 * time.Millisecond
 // for that until patience is over and then returns ErrSeen. The role owns the
 // tables.
 //
-// What it cannot do: free space inside a page, and the write-ahead log and its
-// archives, keep the bytes until they are written over. What was there is wrapped or
-// sealed, and the version of the key-encryption key it needs is destroyed by trim
-// (design.md section 6).
+// Free space inside a page, and the write-ahead log and its archives, keep the bytes
+// until they are written over: Vacuum cannot reach these. What was there is wrapped or
+// sealed, and the version of the key-encryption key it needs is destroyed by trim.
 func Vacuum(ctx context.Context, db *sqlx.DB, schema string, patience time.Duration) error {
 	if !schemaName.MatchString(schema) {
 		return ErrName

@@ -112,7 +112,7 @@ const maxLine = 4 << 10
 // off. Somebody must look: a destruction may be missing.
 var errDamaged = errors.New("shred list: a line is damaged")
 
-// Read returns everything on the list, for [seal.Ring.ReapplyDestroyed]; nothing
+// Read returns everything on the list, for [seal.Destroyer.ReapplyDestroyed]; nothing
 // when there is no file. A line cut off by a crash was never acknowledged and is
 // passed over.
 func (l *List) Read() (citizens []seal.DestroyedSubject, streams []seal.DestroyedStream, err error) {

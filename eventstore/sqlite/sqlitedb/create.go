@@ -52,7 +52,8 @@ func create(ctx context.Context, path string, o Options) error {
 	return SyncDir(filepath.Dir(path), o.VFS)
 }
 
-// Medium is what this package does to directories itself. A test's file system
+// Medium is the part of a file system that this package uses past SQLite: what it does
+// to directories. A test's file system
 // implements it beside vfs.VFS, to see it and to break it.
 type Medium interface {
 	SyncDir(dir string) error
