@@ -68,7 +68,7 @@ func fill(b *testing.B, store eventstore.Store, citizens int) (events int) {
 		add("consent", c.UUID, 200, consent.Granted{Consent: c, Citizen: who, At: at, Terms: consent.Terms{Consumer: "0308357753", Purpose: "housingAllowance", Types: []domain.DocumentType{"isiPlusCard"}, Until: at.AddDate(1, 0, 0)}})
 		for range 3 {
 			a := domain.AccessID{UUID: uuid.New()}
-			add("consent", c.UUID, 90, access.Authorized{Access: a, Citizen: who, Kind: access.KindDocument, Role: domain.RoleConsumer, Consumer: "0308357753", Document: domain.DocumentID{UUID: uuid.New()}, Version: 1, Type: "isiPlusCard", Purpose: "housingAllowance", Procedure: "housingApplication", Consent: c, Attempt: 1, At: at})
+			add("consent", c.UUID, 90, access.Authorized{Access: a, Citizen: who, Kind: access.OpenedDocument, Role: domain.RoleConsumer, Consumer: "0308357753", Document: domain.DocumentID{UUID: uuid.New()}, Version: 1, Type: "isiPlusCard", Purpose: "housingAllowance", Procedure: "housingApplication", Consent: c, Attempt: 1, At: at})
 			add("access", who.UUID, 0, access.Disclosed{Access: a, Citizen: who, Outcome: access.Delivered, Attempt: 1, At: at})
 		}
 	}

@@ -60,7 +60,7 @@ type Memory struct{ accesses []remembered }
 
 type remembered struct {
 	access     domain.AccessID
-	kind       Kind
+	kind       Opened
 	document   domain.DocumentID
 	attachment domain.AttachmentID
 	version    int

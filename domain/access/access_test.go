@@ -45,15 +45,15 @@ var (
 		},
 	}
 	held   = document.Snapshot{Document: card, Citizen: ana, Type: "isiPlusCard", Issuer: source, IssuedAt: noon.AddDate(-1, 0, 0), Version: 2, Status: document.Valid}
-	byLaw  = AuthorizeByLaw{Access: first, Citizen: ana, Question: Question{Kind: KindDocument, Type: kind, Document: held, Purpose: "benefit"}, LegalBasis: "06.1e", Deliberation: "21/008", Registrations: []registry.Registration{{Purpose: "benefit", Types: []domain.DocumentType{"isiPlusCard"}, Procedures: []domain.Procedure{"vote", "loan"}, Bases: []registry.Basis{{LegalBasis: "06.1e", Deliberation: "21/008"}}}}, Standing: citizen.Living, CaseReference: "c", By: consumer, At: noon}
-	lawful = Authorized{Access: first, Citizen: ana, Kind: KindDocument, Role: domain.RoleConsumer, Consumer: org, Document: card, Version: 2, Type: "isiPlusCard",
+	byLaw  = AuthorizeByLaw{Access: first, Citizen: ana, Question: Question{Kind: OpenedDocument, Type: kind, Document: held, Purpose: "benefit"}, LegalBasis: "06.1e", Deliberation: "21/008", Registrations: []registry.Registration{{Purpose: "benefit", Types: []domain.DocumentType{"isiPlusCard"}, Procedures: []domain.Procedure{"vote", "loan"}, Bases: []registry.Basis{{LegalBasis: "06.1e", Deliberation: "21/008"}}}}, Standing: citizen.Living, CaseReference: "c", By: consumer, At: noon}
+	lawful = Authorized{Access: first, Citizen: ana, Kind: OpenedDocument, Role: domain.RoleConsumer, Consumer: org, Document: card, Version: 2, Type: "isiPlusCard",
 		Purpose: "benefit", LegalBasis: "06.1e", Deliberation: "21/008", Fields: []domain.Field{"name", "birthDate"}, Attempt: 1, At: noon, Personal: &AuthorizedPersonal{CaseReference: "c"}}
 	inForce = mandate.InForce{ID: paper, Citizen: ana, Representative: bob, Kind: mandate.ParentOfMinor, Scope: mandate.Scope{Actions: []mandate.Action{mandate.Read}}, Until: "2030-01-01"}
-	acting  = AuthorizeByMandate{Access: first, Citizen: ana, Kind: KindWallet, Mandate: inForce, Standing: citizen.Living, By: parent, At: noon}
-	acted   = Authorized{Access: first, Citizen: ana, Kind: KindWallet, Role: domain.RoleRepresentative, Reader: bob, Mandate: paper, Attempt: 1, At: noon}
-	back    = AuthorizeReadBack{Access: first, Kind: KindReadBack, Document: held, By: issuer, At: noon}
-	wasBack = Authorized{Access: first, Citizen: ana, Kind: KindReadBack, Role: domain.RoleIssuer, Consumer: source, Document: card, Version: 2, Type: "isiPlusCard", Attempt: 1, At: noon}
-	report  = AuthorizeReport{Access: first, Citizen: ana, Kind: KindSubjectAccessReport, LegalBasis: "06.1c", Standing: citizen.Living, By: self, At: noon}
+	acting  = AuthorizeByMandate{Access: first, Citizen: ana, Kind: OpenedWallet, Mandate: inForce, Standing: citizen.Living, By: parent, At: noon}
+	acted   = Authorized{Access: first, Citizen: ana, Kind: OpenedWallet, Role: domain.RoleRepresentative, Reader: bob, Mandate: paper, Attempt: 1, At: noon}
+	back    = AuthorizeReadBack{Access: first, Kind: OpenedReadBack, Document: held, By: issuer, At: noon}
+	wasBack = Authorized{Access: first, Citizen: ana, Kind: OpenedReadBack, Role: domain.RoleIssuer, Consumer: source, Document: card, Version: 2, Type: "isiPlusCard", Attempt: 1, At: noon}
+	report  = AuthorizeReport{Access: first, Citizen: ana, Kind: OpenedSubjectAccessReport, LegalBasis: "06.1c", Standing: citizen.Living, By: self, At: noon}
 	outcome = RecordOutcome{Access: first, Citizen: ana, Outcome: Delivered, Attempt: 1, At: noon}
 )
 
@@ -68,16 +68,16 @@ func status(s document.Status) AuthorizeByLaw {
 func TestRules(t *testing.T) {
 	told := func(f func(*Authorized)) []Event { return []Event{with(lawful, f)} }
 	predicate := func(f func(*AuthorizeByLaw)) AuthorizeByLaw {
-		return law(func(c *AuthorizeByLaw) { c.Kind, c.Predicate = KindPredicate, "ageOver18"; f(c) })
+		return law(func(c *AuthorizeByLaw) { c.Kind, c.Predicate = OpenedPredicate, "ageOver18"; f(c) })
 	}
 	file := func(f func(*AuthorizeByLaw)) AuthorizeByLaw {
 		return law(func(c *AuthorizeByLaw) {
-			c.Kind, c.Attachment = KindAttachment, scan
+			c.Kind, c.Attachment = OpenedAttachment, scan
 			c.Type.Minimum = []registry.Minimum{{Purpose: "benefit", Fields: []domain.Field{"name", registry.Attachments}}}
 			f(c)
 		})
 	}
-	answered := told(func(e *Authorized) { e.Kind, e.Predicate, e.Fields = KindPredicate, "ageOver18", nil })
+	answered := told(func(e *Authorized) { e.Kind, e.Predicate, e.Fields = OpenedPredicate, "ageOver18", nil })
 	domaintest.Run(t, Evolve, []domaintest.Scenario[State, Event]{
 		{Name: "A-1 a disclosure is told afterwards", When: outcome, Then: []Event{Disclosed{Access: first, Citizen: ana, Outcome: Delivered, Attempt: 1, At: noon}}},
 		{Name: "A-1 what was withheld is told with its reason", Given: []Event{lawful}, When: with(outcome, func(c *RecordOutcome) { c.Outcome, c.Reason = Withheld, "documentRevoked" }),
@@ -94,7 +94,7 @@ func TestRules(t *testing.T) {
 		{Name: "A-2 a procedure without its own minimum", When: law(func(c *AuthorizeByLaw) { c.Procedure = "loan" }), Then: told(func(e *Authorized) { e.Procedure = "loan" })},
 		{Name: "A-2 a predicate of a procedure", When: predicate(func(c *AuthorizeByLaw) { c.Procedure = "vote" }),
 			Then: told(func(e *Authorized) {
-				e.Kind, e.Predicate, e.Fields, e.Procedure = KindPredicate, "ageOver18", nil, "vote"
+				e.Kind, e.Predicate, e.Fields, e.Procedure = OpenedPredicate, "ageOver18", nil, "vote"
 			})},
 		{Name: "A-2 a predicate on a field that is covered", When: predicate(func(*AuthorizeByLaw) {}), Then: answered},
 		{Name: "A-2 a predicate on a field that is not", When: predicate(func(c *AuthorizeByLaw) { c.Predicate = "named" }), Err: ErrNotCovered},
@@ -102,16 +102,16 @@ func TestRules(t *testing.T) {
 		{Name: "A-2 fields or a predicate, not both", When: predicate(func(c *AuthorizeByLaw) { c.Fields = []domain.Field{"name"} }), Err: ErrQuestion},
 		{Name: "A-2 files are covered when the purpose names them", When: file(func(*AuthorizeByLaw) {}),
 			Then: told(func(e *Authorized) {
-				e.Kind, e.Attachment, e.Fields = KindAttachment, scan, []domain.Field{registry.Attachments}
+				e.Kind, e.Attachment, e.Fields = OpenedAttachment, scan, []domain.Field{registry.Attachments}
 			})},
 		{Name: "A-2 files are not covered by other fields", When: file(func(c *AuthorizeByLaw) { c.Type.Minimum = kind.Minimum }), Err: ErrNotCovered},
 		{Name: "A-2 a file is not asked with fields", When: file(func(c *AuthorizeByLaw) { c.Fields = []domain.Field{"name"} }), Err: ErrQuestion},
 		{Name: "A-2 a document's content is not asked with a file", When: law(func(c *AuthorizeByLaw) { c.Attachment = scan }), Err: ErrQuestion},
 		{Name: "A-6 with a basis: the document has no such file", When: file(func(c *AuthorizeByLaw) { c.Attachment = domain.AttachmentID{} }), Err: document.ErrNoAttachment},
 		{Name: "A-6 without a basis nothing is said of files", When: file(func(c *AuthorizeByLaw) { c.Registrations, c.Attachment = nil, domain.AttachmentID{} }), Err: ErrNoBasis},
-		{Name: "A-8 the same access of another file", Given: []Event{with(lawful, func(e *Authorized) { e.Kind, e.Attachment = KindAttachment, scan })},
+		{Name: "A-8 the same access of another file", Given: []Event{with(lawful, func(e *Authorized) { e.Kind, e.Attachment = OpenedAttachment, scan })},
 			When: file(func(c *AuthorizeByLaw) { c.Attachment = domain.AttachmentID{UUID: uuid.UUID{10}} }), Err: ErrAlreadyUsed},
-		{Name: "A-2 no other kind is asked so", When: law(func(c *AuthorizeByLaw) { c.Kind = KindWallet }), Err: ErrQuestion},
+		{Name: "A-2 no other kind is asked so", When: law(func(c *AuthorizeByLaw) { c.Kind = OpenedWallet }), Err: ErrQuestion},
 
 		{Name: "A-4 no purpose", When: law(func(c *AuthorizeByLaw) { c.Purpose = "" }), Err: ErrNoBasis},
 		{Name: "A-4 no legal basis", When: law(func(c *AuthorizeByLaw) { c.LegalBasis = "" }), Err: ErrNoBasis},
@@ -148,45 +148,45 @@ func TestRules(t *testing.T) {
 		{Name: "A-8 no longer held", Given: []Event{lawful}, When: status(document.IsRevoked), Err: document.ErrRevoked},
 
 		{Name: "M-1.2 a representative looks at the wallet", When: acting, Then: []Event{acted}},
-		{Name: "M-1.2 a representative reads a document", When: with(acting, func(c *AuthorizeByMandate) { c.Kind, c.Document, c.Type = KindDocument, held, kind }),
+		{Name: "M-1.2 a representative reads a document", When: with(acting, func(c *AuthorizeByMandate) { c.Kind, c.Document, c.Type = OpenedDocument, held, kind }),
 			Then: []Event{with(acted, func(e *Authorized) {
-				e.Kind, e.Document, e.Version, e.Type = KindDocument, card, 2, "isiPlusCard"
+				e.Kind, e.Document, e.Version, e.Type = OpenedDocument, card, 2, "isiPlusCard"
 			})}},
 		{Name: "M-1.2 not for whom it is not", When: with(acting, func(c *AuthorizeByMandate) { c.Citizen = bob }), Err: ErrNoBasis},
 		{Name: "M-1.2 not in another role", When: with(acting, func(c *AuthorizeByMandate) { c.By.Role = domain.RoleCitizen }), Err: ErrNoBasis},
 		{Name: "M-1.2 not without mandate", When: with(acting, func(c *AuthorizeByMandate) { c.Mandate = mandate.InForce{} }), Err: ErrNoBasis},
 		{Name: "M-1.2 not what is out of scope", When: with(acting, func(c *AuthorizeByMandate) {
-			c.Kind, c.Document, c.Type, c.Mandate.Scope.Types = KindDocument, held, kind, []domain.DocumentType{"diploma"}
+			c.Kind, c.Document, c.Type, c.Mandate.Scope.Types = OpenedDocument, held, kind, []domain.DocumentType{"diploma"}
 		}), Err: ErrNoBasis},
 		{Name: "M-1.2 not another's document", When: with(acting, func(c *AuthorizeByMandate) {
-			c.Kind, c.Document, c.Type, c.Document.Citizen = KindDocument, held, kind, bob
+			c.Kind, c.Document, c.Type, c.Document.Citizen = OpenedDocument, held, kind, bob
 		}), Err: ErrNoBasis},
 		{Name: "M-1.6 not what parents do not hold", When: with(acting, func(c *AuthorizeByMandate) {
-			c.Kind, c.Document, c.Type = KindDocument, held, kind
+			c.Kind, c.Document, c.Type = OpenedDocument, held, kind
 			c.Type.Holders.ParentsUntil = 0
 		}), Err: ErrNoBasis},
 		{Name: "M-1.8 not after the citizen's death", When: with(acting, func(c *AuthorizeByMandate) { c.Standing = citizen.Dead }), Err: ErrNoBasis},
 		{Name: "E-3 a representative reads nothing erased", When: with(acting, func(c *AuthorizeByMandate) {
-			c.Kind, c.Document, c.Type = KindVersions, held, kind
+			c.Kind, c.Document, c.Type = OpenedVersions, held, kind
 			c.Document.Status = document.IsErased
 		}), Err: ErrDocumentGone},
 		{Name: "M-1.2 a wallet is not a document", When: with(acting, func(c *AuthorizeByMandate) { c.Document = held }), Err: ErrQuestion},
-		{Name: "M-1.2 nothing else is read so", When: with(acting, func(c *AuthorizeByMandate) { c.Kind = KindExport }), Err: ErrQuestion},
+		{Name: "M-1.2 nothing else is read so", When: with(acting, func(c *AuthorizeByMandate) { c.Kind = OpenedExport }), Err: ErrQuestion},
 
 		{Name: "D-1 an issuer reads back", When: back, Then: []Event{wasBack}},
-		{Name: "D-1 an issuer reads versions", When: with(back, func(c *AuthorizeReadBack) { c.Kind = KindVersions }), Then: []Event{with(wasBack, func(e *Authorized) { e.Kind = KindVersions })}},
+		{Name: "D-1 an issuer reads versions", When: with(back, func(c *AuthorizeReadBack) { c.Kind = OpenedVersions }), Then: []Event{with(wasBack, func(e *Authorized) { e.Kind = OpenedVersions })}},
 		{Name: "D-1 not what another issued", When: with(back, func(c *AuthorizeReadBack) { c.By.Organisation = org }), Err: ErrNoBasis},
 		{Name: "D-1 not as a consumer", When: with(back, func(c *AuthorizeReadBack) { c.By.Role = domain.RoleConsumer }), Err: ErrNoBasis},
-		{Name: "D-1 nothing else is read back", When: with(back, func(c *AuthorizeReadBack) { c.Kind = KindExport }), Err: ErrQuestion},
+		{Name: "D-1 nothing else is read back", When: with(back, func(c *AuthorizeReadBack) { c.Kind = OpenedExport }), Err: ErrQuestion},
 		{Name: "E-3 nothing erased is read back", When: with(back, func(c *AuthorizeReadBack) { c.Document.Status = document.IsErased }), Err: ErrDocumentGone},
 
-		{Name: "A-6 a citizen's own report", When: report, Then: []Event{Authorized{Access: first, Citizen: ana, Kind: KindSubjectAccessReport, Role: domain.RoleCitizen, LegalBasis: "06.1c", Attempt: 1, At: noon}}},
-		{Name: "A-6 an officer's export", When: with(report, func(c *AuthorizeReport) { c.By, c.Kind = officer, KindExport }),
-			Then: []Event{Authorized{Access: first, Citizen: ana, Kind: KindExport, Role: domain.RolePrivacyOfficer, LegalBasis: "06.1c", Attempt: 1, At: noon}}},
+		{Name: "A-6 a citizen's own report", When: report, Then: []Event{Authorized{Access: first, Citizen: ana, Kind: OpenedSubjectAccessReport, Role: domain.RoleCitizen, LegalBasis: "06.1c", Attempt: 1, At: noon}}},
+		{Name: "A-6 an officer's export", When: with(report, func(c *AuthorizeReport) { c.By, c.Kind = officer, OpenedExport }),
+			Then: []Event{Authorized{Access: first, Citizen: ana, Kind: OpenedExport, Role: domain.RolePrivacyOfficer, LegalBasis: "06.1c", Attempt: 1, At: noon}}},
 		{Name: "A-6 no report about another", When: with(report, func(c *AuthorizeReport) { c.Citizen = bob }), Err: ErrNoBasis},
-		{Name: "A-6 a citizen exports nothing", When: with(report, func(c *AuthorizeReport) { c.Kind = KindExport }), Err: ErrNoBasis},
+		{Name: "A-6 a citizen exports nothing", When: with(report, func(c *AuthorizeReport) { c.Kind = OpenedExport }), Err: ErrNoBasis},
 		{Name: "A-6 a report has a basis", When: with(report, func(c *AuthorizeReport) { c.LegalBasis = "" }), Err: ErrNoBasis},
-		{Name: "A-6 a report is of no other kind", When: with(report, func(c *AuthorizeReport) { c.By, c.Kind = officer, KindDocument }), Err: ErrQuestion},
+		{Name: "A-6 a report is of no other kind", When: with(report, func(c *AuthorizeReport) { c.By, c.Kind = officer, OpenedDocument }), Err: ErrQuestion},
 		{Name: "A-6 no report of nobody", When: with(report, func(c *AuthorizeReport) { c.Standing = "" }), Err: ErrNoBasis},
 		{Name: "E-3 no report of the erased", When: with(report, func(c *AuthorizeReport) { c.Standing = citizen.Erased }), Err: ErrDocumentGone},
 		{Name: "A-1 an outcome changes nothing remembered", Given: []Event{lawful, Disclosed{Access: first, Citizen: ana, Outcome: Delivered, Attempt: 1, At: noon}}, When: byLaw, Then: told(func(e *Authorized) { e.Attempt = 2 })},

@@ -15,10 +15,10 @@ import (
 type AuthorizeByMandate struct {
 	Access     domain.AccessID
 	Citizen    domain.CitizenID
-	Kind       Kind                  // KindWallet, KindDocument, KindVersions or KindAttachment
+	Kind       Opened                // OpenedWallet, OpenedDocument, OpenedVersions or OpenedAttachment
 	Type       registry.DocumentType // of the document; zero for a wallet
 	Document   document.Snapshot     // of today; zero for a wallet
-	Attachment domain.AttachmentID   // for KindAttachment
+	Attachment domain.AttachmentID   // for OpenedAttachment
 	Mandate    mandate.InForce
 	Standing   citizen.Standing // the represented person's
 	By         domain.Actor
@@ -32,15 +32,15 @@ func (c AuthorizeByMandate) Decide(State) ([]Event, error) {
 		return nil, ErrNoBasis
 	case c.Standing != citizen.Living: // M-1.8
 		return nil, ErrNoBasis
-	case (c.Kind == KindAttachment) == c.Attachment.IsZero():
+	case (c.Kind == OpenedAttachment) == c.Attachment.IsZero():
 		return nil, ErrQuestion
 	}
 	switch c.Kind {
-	case KindWallet:
+	case OpenedWallet:
 		if !c.Document.Document.IsZero() {
 			return nil, ErrQuestion
 		}
-	case KindDocument, KindVersions, KindAttachment:
+	case OpenedDocument, OpenedVersions, OpenedAttachment:
 		if c.Document.Citizen != c.Citizen || c.Document.Type != c.Type.Name || !c.Mandate.Holds(c.Type, domain.BelgianDate(c.At)) {
 			return nil, ErrNoBasis
 		}

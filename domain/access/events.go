@@ -13,19 +13,19 @@ type Event interface{ AccessEvent() }
 // RefusalEvent is the fact of a refusal stream, refusal-{organisation}-{yyyymmdd}.
 type RefusalEvent interface{ RefusalEvent() }
 
-// Kind says what was opened.
-type Kind string
+// Opened says what was opened.
+type Opened string
 
 const (
-	KindDocument            Kind = "document"            // the content a basis covers
-	KindPredicate           Kind = "predicate"           // one question answered from the content
-	KindWallet              Kind = "wallet"              // a representative looked at the wallet
-	KindReadBack            Kind = "readBack"            // the issuer read what it issued
-	KindVersions            Kind = "versions"            // earlier versions were read
-	KindAttachment          Kind = "attachment"          // a file of the document
-	KindSubjectAccessReport Kind = "subjectAccessReport" // GDPR art. 15
-	KindExport              Kind = "export"              // opened into a file
-	KindDelivery            Kind = "delivery"            // a reactor opened it to send it
+	OpenedDocument            Opened = "document"            // the content a basis covers
+	OpenedPredicate           Opened = "predicate"           // one question answered from the content
+	OpenedWallet              Opened = "wallet"              // a representative looked at the wallet
+	OpenedReadBack            Opened = "readBack"            // the issuer read what it issued
+	OpenedVersions            Opened = "versions"            // earlier versions were read
+	OpenedAttachment          Opened = "attachment"          // a file of the document
+	OpenedSubjectAccessReport Opened = "subjectAccessReport" // GDPR art. 15
+	OpenedExport              Opened = "export"              // opened into a file
+	OpenedDelivery            Opened = "delivery"            // a reactor opened it to send it
 )
 
 // Authorized: this disclosure was lawful when decided, and is on record before a
@@ -34,13 +34,13 @@ const (
 type Authorized struct {
 	Access   domain.AccessID     `json:"access"`
 	Citizen  domain.CitizenID    `json:"citizen"`
-	Kind     Kind                `json:"kind"`
+	Kind     Opened              `json:"kind"`
 	Role     domain.Role         `json:"role"`
 	Consumer domain.Organisation `json:"consumer,omitempty"`
 	// Reader is the representative who reads for the citizen, when Mandate is the basis.
 	Reader       domain.CitizenID    `json:"reader,omitzero"`
 	Document     domain.DocumentID   `json:"document,omitzero"`
-	Attachment   domain.AttachmentID `json:"attachment,omitzero"` // for KindAttachment
+	Attachment   domain.AttachmentID `json:"attachment,omitzero"` // for OpenedAttachment
 	Version      int                 `json:"version,omitempty"`
 	Type         domain.DocumentType `json:"type,omitempty"`
 	Purpose      domain.Purpose      `json:"purpose,omitempty"`

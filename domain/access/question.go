@@ -19,14 +19,14 @@ var (
 // Question is what a reader asks about one document, with what the vault knows
 // of it.
 type Question struct {
-	Kind      Kind                  // KindDocument, KindPredicate or KindAttachment
+	Kind      Opened                // OpenedDocument, OpenedPredicate or OpenedAttachment
 	Type      registry.DocumentType // as the registry in force has it; zero when there is no such document
 	Document  document.Snapshot     // of today; zero when nothing is held
 	Purpose   domain.Purpose
 	Procedure domain.Procedure       // may be absent
-	Fields    []domain.Field         // for KindDocument; none: all that are covered
-	Predicate registry.PredicateName // for KindPredicate
-	// Attachment is for KindAttachment; the caller saw that the document has it, or
+	Fields    []domain.Field         // for OpenedDocument; none: all that are covered
+	Predicate registry.PredicateName // for OpenedPredicate
+	// Attachment is for OpenedAttachment; the caller saw that the document has it, or
 	// leaves it absent.
 	Attachment domain.AttachmentID
 }
@@ -39,7 +39,7 @@ func (q Question) Covered(limit []domain.Field) ([]domain.Field, error) {
 	within := func(f domain.Field) bool { return len(limit) == 0 || slices.Contains(limit, f) }
 	least := q.minimum()
 	switch {
-	case q.Kind == KindPredicate && q.Predicate != "" && len(q.Fields) == 0:
+	case q.Kind == OpenedPredicate && q.Predicate != "" && len(q.Fields) == 0:
 		for _, p := range q.Type.Predicates {
 			learnt := slices.Contains(least.Predicates, p.Name) || slices.Contains(least.Fields, p.AgeAtLeast.Field)
 			if p.Name == q.Predicate && learnt && within(p.AgeAtLeast.Field) {
@@ -47,12 +47,12 @@ func (q Question) Covered(limit []domain.Field) ([]domain.Field, error) {
 			}
 		}
 		return nil, ErrNotCovered
-	case q.Kind == KindAttachment && q.Predicate == "" && len(q.Fields) == 0:
+	case q.Kind == OpenedAttachment && q.Predicate == "" && len(q.Fields) == 0:
 		if !slices.Contains(least.Fields, registry.Attachments) || !within(registry.Attachments) {
 			return nil, ErrNotCovered
 		}
 		return []domain.Field{registry.Attachments}, nil
-	case q.Kind == KindDocument && q.Predicate == "" && q.Attachment.IsZero():
+	case q.Kind == OpenedDocument && q.Predicate == "" && q.Attachment.IsZero():
 		var fields []domain.Field
 		for _, f := range least.Fields {
 			if within(f) && (len(q.Fields) == 0 || slices.Contains(q.Fields, f)) {
@@ -97,7 +97,7 @@ func (q Question) Held() error {
 		switch {
 		case q.Document.Version == 0:
 			return ErrUnreadable
-		case q.Kind == KindAttachment && q.Attachment.IsZero():
+		case q.Kind == OpenedAttachment && q.Attachment.IsZero():
 			return document.ErrNoAttachment
 		}
 		return nil

@@ -10,9 +10,9 @@ import (
 // AuthorizeReadBack lets an issuer read what it issued. It needs no other basis.
 type AuthorizeReadBack struct {
 	Access     domain.AccessID
-	Kind       Kind // KindReadBack, KindVersions or KindAttachment
+	Kind       Opened // OpenedReadBack, OpenedVersions or OpenedAttachment
 	Document   document.Snapshot
-	Attachment domain.AttachmentID // for KindAttachment
+	Attachment domain.AttachmentID // for OpenedAttachment
 	By         domain.Actor
 	At         time.Time
 }
@@ -22,7 +22,7 @@ func (c AuthorizeReadBack) Decide(State) ([]Event, error) {
 	switch {
 	case c.By.Role != domain.RoleIssuer || c.By.Organisation.IsZero() || c.By.Organisation != c.Document.Issuer:
 		return nil, ErrNoBasis
-	case c.Kind != KindReadBack && c.Kind != KindVersions && c.Kind != KindAttachment, (c.Kind == KindAttachment) == c.Attachment.IsZero():
+	case c.Kind != OpenedReadBack && c.Kind != OpenedVersions && c.Kind != OpenedAttachment, (c.Kind == OpenedAttachment) == c.Attachment.IsZero():
 		return nil, ErrQuestion
 	case c.Document.Status == document.IsErased:
 		return nil, ErrDocumentGone

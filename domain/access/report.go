@@ -12,7 +12,7 @@ import (
 type AuthorizeReport struct {
 	Access     domain.AccessID
 	Citizen    domain.CitizenID
-	Kind       Kind // KindSubjectAccessReport or KindExport
+	Kind       Opened // OpenedSubjectAccessReport or OpenedExport
 	Purpose    domain.Purpose
 	LegalBasis domain.LegalBasis
 	Standing   citizen.Standing
@@ -25,9 +25,9 @@ type AuthorizeReport struct {
 func (c AuthorizeReport) Decide(State) ([]Event, error) {
 	officer := c.By.Role == domain.RolePrivacyOfficer
 	switch {
-	case c.LegalBasis == "", !officer && (c.Kind != KindSubjectAccessReport || !c.By.IsSelf(c.Citizen)):
+	case c.LegalBasis == "", !officer && (c.Kind != OpenedSubjectAccessReport || !c.By.IsSelf(c.Citizen)):
 		return nil, ErrNoBasis
-	case c.Kind != KindSubjectAccessReport && c.Kind != KindExport:
+	case c.Kind != OpenedSubjectAccessReport && c.Kind != OpenedExport:
 		return nil, ErrQuestion
 	}
 	switch c.Standing {

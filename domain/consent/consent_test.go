@@ -58,9 +58,9 @@ var (
 	refused   = Refused{Consent: id, At: noon}
 	withdraw  = Withdraw{By: self, At: noon}
 	withdrawn = Withdrawn{Consent: id, Reason: ByCitizen, At: noon}
-	use       = Use{Access: accessID(1), Question: access.Question{Kind: access.KindDocument, Type: kind, Document: held, Purpose: "loan"},
+	use       = Use{Access: accessID(1), Question: access.Question{Kind: access.OpenedDocument, Type: kind, Document: held, Purpose: "loan"},
 		Standing: citizen.Living, CaseReference: "c", By: consumer, At: noon.Add(time.Hour)}
-	used = access.Authorized{Access: accessID(1), Citizen: ana, Kind: access.KindDocument, Role: domain.RoleConsumer, Consumer: org, Document: card, Version: 1,
+	used = access.Authorized{Access: accessID(1), Citizen: ana, Kind: access.OpenedDocument, Role: domain.RoleConsumer, Consumer: org, Document: card, Version: 1,
 		Type: "isiPlusCard", Purpose: "loan", Consent: id, Fields: []domain.Field{"name", "birthDate"}, Attempt: 1, At: noon.Add(time.Hour), Personal: &access.AuthorizedPersonal{CaseReference: "c"}}
 )
 
@@ -209,9 +209,9 @@ func TestRules(t *testing.T) {
 			Then: []Event{with(used, func(e *access.Authorized) { e.Fields = []domain.Field{"name"} })}},
 		{Name: "A-2 a field the citizen did not agree to", Given: []Event{given(func(t *Terms) { t.Fields = []domain.Field{"name"} })}, When: using(func(c *Use) { c.Fields = []domain.Field{"birthDate"} }), Err: access.ErrNotCovered},
 		{Name: "A-2 a predicate on a field the citizen did not agree to", Given: []Event{given(func(t *Terms) { t.Fields = []domain.Field{"name"} })},
-			When: using(func(c *Use) { c.Kind, c.Predicate = access.KindPredicate, "ageOver18" }), Err: access.ErrNotCovered},
-		{Name: "A-2 a predicate", Given: []Event{granted}, When: using(func(c *Use) { c.Kind, c.Predicate = access.KindPredicate, "ageOver18" }),
-			Then: []Event{with(used, func(e *access.Authorized) { e.Kind, e.Predicate, e.Fields = access.KindPredicate, "ageOver18", nil })}},
+			When: using(func(c *Use) { c.Kind, c.Predicate = access.OpenedPredicate, "ageOver18" }), Err: access.ErrNotCovered},
+		{Name: "A-2 a predicate", Given: []Event{granted}, When: using(func(c *Use) { c.Kind, c.Predicate = access.OpenedPredicate, "ageOver18" }),
+			Then: []Event{with(used, func(e *access.Authorized) { e.Kind, e.Predicate, e.Fields = access.OpenedPredicate, "ageOver18", nil })}},
 		{Name: "A-6 another citizen's document is not there", Given: []Event{granted}, When: using(func(c *Use) { c.Document.Citizen = bob }), Err: access.ErrNoBasis},
 		{Name: "A-6 an expired consent says nothing of what is held", Given: []Event{granted}, When: using(func(c *Use) { c.At, c.Document.Status = year, document.IsRevoked }), Err: ErrExpired},
 		{Name: "A-6 nor does one used up", Given: []Event{one, used}, When: using(func(c *Use) { c.Access, c.Document = accessID(2), document.Snapshot{} }), Err: ErrExhausted},

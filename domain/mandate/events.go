@@ -10,12 +10,12 @@ import (
 // for the represented person and holds nothing personal of the representative.
 type Event interface{ MandateEvent() }
 
-// Kind of representation.
-type Kind string
+// Ground is why one person represents another.
+type Ground string
 
 const (
-	ParentOfMinor  Kind = "parentOfMinor"  // from the authentic source; ends at 18
-	Representation Kind = "representation" // granted by the represented citizen
+	ParentOfMinor  Ground = "parentOfMinor"  // from the authentic source; ends at 18
+	Representation Ground = "representation" // granted by the represented citizen
 )
 
 // Action a representative may take.
@@ -37,7 +37,7 @@ type Granted struct {
 	Mandate        domain.MandateID    `json:"mandate"`
 	Citizen        domain.CitizenID    `json:"citizen"` // the represented person
 	Representative domain.CitizenID    `json:"representative"`
-	Kind           Kind                `json:"kind"`
+	Kind           Ground              `json:"kind"`
 	Scope          Scope               `json:"scope"`
 	Source         domain.Organisation `json:"source,omitempty"` // the authentic source, when it granted
 	At             time.Time           `json:"at"`

@@ -23,7 +23,7 @@ type Grant struct {
 	Mandate        domain.MandateID
 	Citizen        domain.CitizenID
 	Representative domain.CitizenID
-	Kind           Kind
+	Kind           Ground
 	Scope          Scope
 	// Until is the first day on which it no longer holds; for a parent the child's
 	// eighteenth birthday, from the authentic source's facts.

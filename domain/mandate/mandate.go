@@ -37,7 +37,7 @@ type State struct {
 	Mandate        domain.MandateID
 	Citizen        domain.CitizenID // the represented person
 	Representative domain.CitizenID
-	Kind           Kind
+	Kind           Ground
 	Scope          Scope
 	Source         domain.Organisation
 	Accepted       bool
@@ -82,7 +82,7 @@ type InForce struct {
 	ID             domain.MandateID
 	Citizen        domain.CitizenID
 	Representative domain.CitizenID
-	Kind           Kind
+	Kind           Ground
 	Scope          Scope
 	Until          domain.Date // opened; never to be logged or stored in clear
 }

@@ -81,7 +81,7 @@ func (o updatedV1) today() any {
 type authorizedV1 struct {
 	Access       domain.AccessID     `json:"access"`
 	Citizen      domain.CitizenID    `json:"citizen"`
-	Kind         access.Kind         `json:"kind"`
+	Kind         access.Opened       `json:"kind"`
 	Role         domain.Role         `json:"role"`
 	Consumer     domain.Organisation `json:"consumer,omitempty"`
 	Reader       domain.CitizenID    `json:"reader,omitzero"`

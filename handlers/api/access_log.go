@@ -112,13 +112,13 @@ func (v *Vault) accessItem(ctx context.Context, in intent, a acting, e *accesslo
 		item.Kind, item.Attempts = AccessKindDocument, e.Count
 	}
 	if e.Consumer != "" {
-		item.OrganizationName = words.Label(vocabulary.KindOrganisation, string(e.Consumer), lang)
+		item.OrganizationName = words.Label(vocabulary.Organisations, string(e.Consumer), lang)
 	}
 	if e.Type != "" {
-		item.Label = words.Label(vocabulary.KindDocumentType, string(e.Type), lang)
+		item.Label = words.Label(vocabulary.DocumentTypes, string(e.Type), lang)
 	}
 	if e.Purpose != "" {
-		item.PurposeLabel = words.Label(vocabulary.KindPurpose, string(e.Purpose), lang)
+		item.PurposeLabel = words.Label(vocabulary.Purposes, string(e.Purpose), lang)
 	}
 	item.Href = accessLogLinks(e.Citizen, GetAccessLogParams{AccessID: e.Access}).at("")
 	if e.Access.IsZero() {

@@ -22,7 +22,7 @@ import (
 // document's issuer and its holders, with the steps of rule A-1.
 func (v *Vault) GetAttachment(ctx context.Context, r GetAttachmentRequestObject) (GetAttachmentResponseObject, error) {
 	in := v.intend(ctx)
-	d, err := v.view(ctx, in, r.DocumentID, viewing{access.KindAttachment, access.KindAttachment, r.AttachmentID})
+	d, err := v.view(ctx, in, r.DocumentID, viewing{access.OpenedAttachment, access.OpenedAttachment, r.AttachmentID})
 	if err != nil {
 		return nil, err
 	}

@@ -234,7 +234,7 @@ func TestAFileAndItsDocument(t *testing.T) {
 	tv.resting(t)
 	all := recorded[access.Authorized](t, tv)
 	last := all[len(all)-1]
-	if len(all) != before+1 || last.Kind != access.KindAttachment || last.Attachment != file || last.Document != id || last.Consumer != homeAffairs {
+	if len(all) != before+1 || last.Kind != access.OpenedAttachment || last.Attachment != file || last.Document != id || last.Consumer != homeAffairs {
 		t.Errorf("the issuer's reading: %+v", last)
 	}
 	told := recorded[access.Disclosed](t, tv)
@@ -266,7 +266,7 @@ func TestARepresentativeReadsAFile(t *testing.T) {
 	}
 	tv.resting(t)
 	all := recorded[access.Authorized](t, tv)
-	if last := all[len(all)-1]; last.Kind != access.KindAttachment || last.Attachment != file || last.Reader != parent {
+	if last := all[len(all)-1]; last.Kind != access.OpenedAttachment || last.Attachment != file || last.Reader != parent {
 		t.Errorf("%+v", last)
 	}
 }
@@ -347,7 +347,7 @@ func TestAConsumerReadsAFile(t *testing.T) {
 			if m == faultyblob.Open {
 				opened++
 				last := recorded[access.Authorized](t, tv)
-				if a := last[len(last)-1]; a.Kind != access.KindAttachment || a.Attachment != file || a.Consumer != flanders {
+				if a := last[len(last)-1]; a.Kind != access.OpenedAttachment || a.Attachment != file || a.Consumer != flanders {
 					t.Errorf("a file is opened and its access is not on record: %+v", a)
 				}
 			}

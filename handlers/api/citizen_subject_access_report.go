@@ -39,7 +39,7 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r SubjectAccessReportRe
 			return recorded{}, err
 		}
 		in = now
-		if authorized, err = v.authorizeReport(ctx, in, person, access.KindSubjectAccessReport); err != nil {
+		if authorized, err = v.authorizeReport(ctx, in, person, access.OpenedSubjectAccessReport); err != nil {
 			return recorded{}, hidden(err)
 		}
 		head, err := v.Log.Head(ctx)
@@ -65,7 +65,7 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r SubjectAccessReportRe
 
 // authorizeReport records that what the vault holds of a citizen is about to be
 // opened into a file (rules ).
-func (v *Vault) authorizeReport(ctx context.Context, in intent, who person, kind access.Kind) (access.Authorized, error) {
+func (v *Vault) authorizeReport(ctx context.Context, in intent, who person, kind access.Opened) (access.Authorized, error) {
 	w := in.write(0, accessStream(who.id, in.at), who.id, who.at)
 	result, err := accesses.Transact(ctx, v.Log, w, access.AuthorizeReport{
 		Access: domain.AccessID{UUID: v.NewID()}, Citizen: who.id, Kind: kind, Purpose: rightOfAccess, LegalBasis: byLegalDuty,
@@ -173,8 +173,8 @@ func (v *Vault) reportDocuments(ctx context.Context, in intent, r *SubjectAccess
 func (v *Vault) reportDocument(ctx context.Context, in intent, d attested) (ReportDocument, error) {
 	s, lang := d.state, in.call.Language
 	item := ReportDocument{
-		DocumentID: s.Document, DocumentType: s.Type, Label: in.words.Label(vocabulary.KindDocumentType, string(s.Type), lang),
-		Issuer: s.Issuer, IssuerName: in.words.Label(vocabulary.KindOrganisation, string(s.Issuer), lang),
+		DocumentID: s.Document, DocumentType: s.Type, Label: in.words.Label(vocabulary.DocumentTypes, string(s.Type), lang),
+		Issuer: s.Issuer, IssuerName: in.words.Label(vocabulary.Organisations, string(s.Issuer), lang),
 		State: DocumentState(s.StatusAt(domain.BelgianDate(in.at))), Versions: []DocumentVersionItem{},
 	}
 	if t, known := in.words.DocumentType(s.Type); known {
@@ -248,7 +248,7 @@ func (v *Vault) reportMandates(ctx context.Context, in intent, r *SubjectAccessR
 
 // retentionIn says how long documents of a type are kept, and why.
 func retentionIn(words *vocabulary.View, r registry.Retention, lang domain.Language) string {
-	why := words.Label(vocabulary.KindReason(registry.ReasonRetention), string(r.Rule), lang)
+	why := words.Label(vocabulary.Reasons(registry.ReasonRetention), string(r.Rule), lang)
 	return fmt.Sprintf(retentionSays[lang][r.From], r.Years, why)
 }
 

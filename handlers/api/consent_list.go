@@ -285,8 +285,8 @@ func consentItem(words *vocabulary.View, lang domain.Language, c *consentlog.Con
 	t := c.Terms
 	return Consent{
 		Href: consentHref(c.Consent), ConsentID: c.Consent, State: ConsentState(c.State), Uses: c.Uses,
-		Consumer: t.Consumer, ConsumerName: words.Label(vocabulary.KindOrganisation, string(t.Consumer), lang),
-		Purpose: t.Purpose, PurposeLabel: words.Label(vocabulary.KindPurpose, string(t.Purpose), lang),
+		Consumer: t.Consumer, ConsumerName: words.Label(vocabulary.Organisations, string(t.Consumer), lang),
+		Purpose: t.Purpose, PurposeLabel: words.Label(vocabulary.Purposes, string(t.Purpose), lang),
 		Documents: t.Documents, DocumentTypes: t.Types, Fields: t.Fields, Limits: limitsShown(t.Limits),
 		RequestedAt: c.RequestedAt, GrantedAt: c.GrantedAt, EndedAt: c.EndedAt, Until: t.Until,
 	}

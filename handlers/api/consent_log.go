@@ -34,11 +34,11 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r QueryConsentLogRequestObj
 		}
 		f.Citizen = id
 	}
-	var kinds []consentlog.Kind
+	var acts []consentlog.Act
 	for _, d := range body.Decision {
-		kinds = append(kinds, consentlog.Kind(d))
+		acts = append(acts, consentlog.Act(d))
 	}
-	found, err := v.ConsentLog.Newest(ctx, f, kinds, before, size+1)
+	found, err := v.ConsentLog.Newest(ctx, f, acts, before, size+1)
 	if err != nil {
 		return nil, err
 	}

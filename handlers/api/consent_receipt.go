@@ -67,7 +67,7 @@ func (v *Vault) readReceipt(ctx context.Context, in intent, c *consentlog.Consen
 		if err != nil || person.standing == citizen.Erased || person.standing == citizen.Erasing {
 			return access.Authorized{}, err // what they were shown is gone
 		}
-		return v.authorizeReport(ctx, in, person, access.KindExport)
+		return v.authorizeReport(ctx, in, person, access.OpenedExport)
 	}
 	a, err := v.actFor(ctx, in, c.Citizen, mandate.Read)
 	if err != nil {
@@ -118,7 +118,7 @@ func (v *Vault) receiptFacts(ctx context.Context, in intent, c *consentlog.Conse
 		}
 		f.types = append(f.types, t)
 		for _, category := range t.Categories {
-			label, list := in.words.Label(vocabulary.KindCategory, string(category), f.lang), &f.plain
+			label, list := in.words.Label(vocabulary.DataCategories, string(category), f.lang), &f.plain
 			if special[category] {
 				list = &f.sensitive
 			}
@@ -131,11 +131,11 @@ func (v *Vault) receiptFacts(ctx context.Context, in intent, c *consentlog.Conse
 }
 
 func (f receiptFacts) purpose() string {
-	return f.words.Label(vocabulary.KindPurpose, string(f.Terms.Purpose), f.lang)
+	return f.words.Label(vocabulary.Purposes, string(f.Terms.Purpose), f.lang)
 }
 
 func (f receiptFacts) controller() string {
-	return f.words.Label(vocabulary.KindOrganisation, string(f.Terms.Consumer), f.lang)
+	return f.words.Label(vocabulary.Organisations, string(f.Terms.Consumer), f.lang)
 }
 
 // categories are the purpose's, by the Belgian vocabulary of finalities.
@@ -143,7 +143,7 @@ func (f receiptFacts) categories() []string {
 	all := []string{}
 	if p, known := f.words.Purpose(f.Terms.Purpose); known {
 		for _, code := range p.Finalities {
-			all = append(all, f.words.Label(vocabulary.KindFinality, string(code), f.lang))
+			all = append(all, f.words.Label(vocabulary.Finalities, string(code), f.lang))
 		}
 	}
 	return all

@@ -137,7 +137,7 @@ func TestWhoReadsAReceipt(t *testing.T) {
 	if err != nil || !strings.Contains(got, "You allow canary to read") {
 		t.Errorf("C-5 an officer: %s %v", got, err)
 	}
-	if all := recorded[access.Authorized](t, tv); len(all) != 1 || all[0].Kind != access.KindExport || all[0].Role != domain.RolePrivacyOfficer || all[0].Citizen != ana {
+	if all := recorded[access.Authorized](t, tv); len(all) != 1 || all[0].Kind != access.OpenedExport || all[0].Role != domain.RolePrivacyOfficer || all[0].Citizen != ana {
 		t.Errorf("A-1 %+v", all)
 	}
 	tv.erase(t, ana, domain.DocumentID{})

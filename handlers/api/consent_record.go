@@ -125,7 +125,7 @@ func (f receiptFacts) iso27560() isoConsent {
 		Events: f.isoEvents(subject, consumer),
 	}
 	for _, t := range f.types {
-		information := isoInformation{Type: f.words.Label(vocabulary.KindDocumentType, string(t.Name), f.lang)}
+		information := isoInformation{Type: f.words.Label(vocabulary.DocumentTypes, string(t.Name), f.lang)}
 		for _, field := range f.Terms.Fields {
 			information.Attributes = append(information.Attributes, string(field))
 		}

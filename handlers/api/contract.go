@@ -45,7 +45,7 @@ type parameter struct {
 
 // shape is one schema of the contract, compiled for reading a request once.
 type shape struct {
-	kind     kind
+	kind     valueType
 	members  map[string]member // of an object
 	required []string          // its members that must be there
 	choices  []choice          // x-exactly-one-of
@@ -71,10 +71,11 @@ type member struct {
 	index int // its bit among the members of one object
 }
 
-type kind uint8
+// valueType is what JSON value a shape takes.
+type valueType uint8
 
 const (
-	object kind = iota + 1
+	object valueType = iota + 1
 	array
 	text
 	integer

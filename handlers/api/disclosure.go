@@ -149,14 +149,14 @@ func (v *Vault) look(ctx context.Context, r reading) (findings, error) {
 // question is what is asked, with what is known of the document today.
 func (r reading) question(in intent, f findings) access.Question {
 	q := access.Question{
-		Kind: access.KindDocument, Document: f.document.state.On(domain.BelgianDate(in.at)),
+		Kind: access.OpenedDocument, Document: f.document.state.On(domain.BelgianDate(in.at)),
 		Purpose: r.purpose, Procedure: r.procedure, Fields: r.fields, Predicate: r.predicate,
 	}
 	switch {
 	case r.predicate != "":
-		q.Kind = access.KindPredicate
+		q.Kind = access.OpenedPredicate
 	case !r.attachment.IsZero():
-		q.Kind = access.KindAttachment
+		q.Kind = access.OpenedAttachment
 		if n := len(f.document.state.Versions); n > 0 && slices.Contains(f.document.state.Versions[n-1].Attachments, r.attachment) {
 			q.Attachment = r.attachment
 		}
@@ -356,9 +356,9 @@ func (v *Vault) open(ctx context.Context, in intent, d *disclosed) error {
 	}
 	if err == nil {
 		switch a.Kind {
-		case access.KindPredicate:
+		case access.OpenedPredicate:
 			d.holds, err = in.words.Predicate(a.Type, registry.PredicateName(a.Predicate), content, domain.BelgianDate(in.at))
-		case access.KindDocument:
+		case access.OpenedDocument:
 			d.content, err = only(content, a.Fields)
 		}
 	}

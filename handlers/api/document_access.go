@@ -67,7 +67,7 @@ func (d disclosed) answer(in intent) AccessAnswer {
 	if a.Attempt > 1 {
 		answer.Attempt = a.Attempt
 	}
-	if a.Kind == access.KindPredicate {
+	if a.Kind == access.OpenedPredicate {
 		answer.Predicate = PredicateAnswer{Name: a.Predicate, Holds: d.holds}
 	}
 	dates := clearDates(s, a.Version)

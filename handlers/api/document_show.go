@@ -24,7 +24,7 @@ type viewed struct {
 // GetDocument implements GET /documents/{id} for its issuer and its holders.
 func (v *Vault) GetDocument(ctx context.Context, r GetDocumentRequestObject) (GetDocumentResponseObject, error) {
 	in := v.intend(ctx)
-	d, err := v.view(ctx, in, r.DocumentID, viewing{asIssuer: access.KindReadBack, asRepresentative: access.KindDocument})
+	d, err := v.view(ctx, in, r.DocumentID, viewing{asIssuer: access.OpenedReadBack, asRepresentative: access.OpenedDocument})
 	if err != nil {
 		return nil, err
 	}
@@ -37,8 +37,8 @@ func (v *Vault) GetDocument(ctx context.Context, r GetDocumentRequestObject) (Ge
 	s, lang := d.state, in.call.Language
 	answer := Document{
 		Href: documentHref(s.Document), DocumentID: s.Document, DocumentType: s.Type, Version: version,
-		Label:  in.words.Label(vocabulary.KindDocumentType, string(s.Type), lang),
-		Issuer: s.Issuer, IssuerName: in.words.Label(vocabulary.KindOrganisation, string(s.Issuer), lang),
+		Label:  in.words.Label(vocabulary.DocumentTypes, string(s.Type), lang),
+		Issuer: s.Issuer, IssuerName: in.words.Label(vocabulary.Organisations, string(s.Issuer), lang),
 		State: DocumentState(s.StatusAt(domain.BelgianDate(in.at))), IssuedAt: s.IssuedAt, ChangedAt: d.changed,
 		ValidFrom: item.ValidFrom, ValidUntil: item.ValidUntil, EffectiveFrom: item.EffectiveFrom,
 		Reason: s.Revocation.Reason, Content: item.Content, Attachments: item.Attachments,
@@ -63,7 +63,7 @@ func (v *Vault) GetDocument(ctx context.Context, r GetDocumentRequestObject) (Ge
 // viewing says what an issuer or a representative reads, as it is recorded. With an
 // attachment it is that file, of whichever version.
 type viewing struct {
-	asIssuer, asRepresentative access.Kind
+	asIssuer, asRepresentative access.Opened
 	attachment                 domain.AttachmentID
 }
 

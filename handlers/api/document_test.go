@@ -301,7 +301,7 @@ func TestReadingADocument(t *testing.T) {
 			t.Fatal(d, err)
 		}
 		all := recorded[access.Authorized](t, tv)
-		if len(all) != 1 || all[0].Kind != access.KindReadBack || all[0].Consumer != socialSecurity {
+		if len(all) != 1 || all[0].Kind != access.OpenedReadBack || all[0].Consumer != socialSecurity {
 			t.Fatal(all)
 		}
 	})

@@ -10,7 +10,7 @@ import (
 // GetDocumentVersions implements GET /documents/{id}/versions, oldest first.
 func (v *Vault) GetDocumentVersions(ctx context.Context, r GetDocumentVersionsRequestObject) (GetDocumentVersionsResponseObject, error) {
 	in := v.intend(ctx)
-	d, err := v.view(ctx, in, r.DocumentID, viewing{asIssuer: access.KindVersions, asRepresentative: access.KindVersions})
+	d, err := v.view(ctx, in, r.DocumentID, viewing{asIssuer: access.OpenedVersions, asRepresentative: access.OpenedVersions})
 	if err != nil {
 		return nil, err
 	}

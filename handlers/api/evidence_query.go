@@ -258,7 +258,7 @@ func (n *need) answer() {
 	dates := clearDates(n.got.findings.document.state, a.Version)
 	n.item.AccessID, n.item.Version, n.item.Content = a.Access, a.Version, n.got.content
 	n.item.ValidFrom, n.item.ValidUntil = dates.ValidFrom, dates.ValidUntil
-	if a.Kind == access.KindPredicate {
+	if a.Kind == access.OpenedPredicate {
 		n.item.Predicate = PredicateAnswer{Name: a.Predicate, Holds: n.got.holds}
 	}
 }

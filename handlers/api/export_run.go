@@ -313,7 +313,7 @@ func (v *Vault) decisionItem(ctx context.Context, d consentlog.Decision) (Consen
 		return ConsentLogItem{}, errors.Join(err, errNoTerms(known))
 	}
 	item := ConsentLogItem{
-		Href: consentHref(d.Consent), ConsentID: d.Consent, Decision: ConsentDecision(d.Kind), At: d.At, CitizenID: d.Citizen,
+		Href: consentHref(d.Consent), ConsentID: d.Consent, Decision: ConsentDecision(d.Act), At: d.At, CitizenID: d.Citizen,
 		Consumer: d.Consumer, Purpose: d.Purpose, Documents: c.Terms.Documents, DocumentTypes: c.Terms.Types, Fields: c.Terms.Fields,
 		Until: d.Until, Limits: limitsShown(c.Terms.Limits), MandateID: d.Mandate, Reason: d.Reason, Role: decidedBy(d),
 	}
@@ -331,7 +331,7 @@ func errNoTerms(known bool) error {
 // nobody's.
 func decidedBy(d consentlog.Decision) ActorRole {
 	switch {
-	case d.Kind == consentlog.Requested:
+	case d.Act == consentlog.Requested:
 		return ActorRoleConsumer
 	case !d.Mandate.IsZero():
 		return ActorRoleRepresentative

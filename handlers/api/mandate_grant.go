@@ -52,7 +52,7 @@ func (v *Vault) grantMandate(ctx context.Context, in intent, key uuid.UUID, body
 		}
 	}
 	command := mandate.Grant{
-		Mandate: domain.MandateID{UUID: uuid.NewSHA1(key, []byte(owner(in.call)))}, Kind: mandate.Kind(body.Kind),
+		Mandate: domain.MandateID{UUID: uuid.NewSHA1(key, []byte(owner(in.call)))}, Kind: mandate.Ground(body.Kind),
 		Scope: mandate.Scope{Types: body.DocumentTypes}, Until: body.Until, Sources: in.sources(), By: in.actor, At: in.at,
 	}
 	for _, a := range body.Actions {

@@ -155,7 +155,7 @@ func (v *Vault) lookFor(ctx context.Context, in intent, a acting, m mandate.InFo
 	w := a.write(in.write(0, accessStream(a.citizen, in.at), a.citizen, person.at))
 	w.ID, w.Settle = nil, false
 	looked := access.AuthorizeByMandate{
-		Access: domain.AccessID{UUID: v.NewID()}, Citizen: a.citizen, Kind: access.KindWallet,
+		Access: domain.AccessID{UUID: v.NewID()}, Citizen: a.citizen, Kind: access.OpenedWallet,
 		Mandate: m, Standing: person.standing, By: a.by, At: in.at,
 	}
 	result, err := accesses.Transact(ctx, v.Log, w, looked)

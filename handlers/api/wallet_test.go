@@ -250,7 +250,7 @@ func TestRepresentatives(t *testing.T) {
 			t.Errorf("%+v", item)
 		}
 		all := looks()
-		if len(all) != 1 || all[0].Kind != access.KindWallet || all[0].Role != domain.RoleRepresentative || all[0].Reader != parent || all[0].Citizen != kid || all[0].Mandate != item.MandateID {
+		if len(all) != 1 || all[0].Kind != access.OpenedWallet || all[0].Role != domain.RoleRepresentative || all[0].Reader != parent || all[0].Citizen != kid || all[0].Mandate != item.MandateID {
 			t.Errorf("%+v", all)
 		}
 		for e, err := range tv.Log.Read(t.Context(), accessStream(kid, tv.Clock.Now()), 0) {

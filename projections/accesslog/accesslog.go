@@ -61,14 +61,14 @@ const (
 )
 
 // Refusal is the Kind of entries that were refused.
-const Refusal access.Kind = "refusal"
+const Refusal access.Opened = "refusal"
 
 // Entry is one attempt to read something of a citizen.
 type Entry struct {
 	Leaf    int64 // of the authorisation or refusal: the entry's place in the log
 	Citizen domain.CitizenID
 	At      time.Time
-	Kind    access.Kind
+	Kind    access.Opened
 	Outcome Outcome
 	Reason  domain.ReasonCode // of a refusal or of what was withheld
 	Count   int               // above 1 for refusals that were recorded together

@@ -70,14 +70,14 @@ func (l *Log) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event,
 	return nil // of no interest to this log
 }
 
-func begun(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64, c domain.ConsentID, of domain.CitizenID, terms consent.Terms, m domain.MandateID, at time.Time, kind Kind) error {
+func begun(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64, c domain.ConsentID, of domain.CitizenID, terms consent.Terms, m domain.MandateID, at time.Time, act Act) error {
 	words, err := json.Marshal(terms)
 	if err != nil {
 		return err
 	}
 	id, citizen, until, never := c.UUID[:], of.UUID[:], terms.Until.UnixMicro(), projections.Latest
 	var n int64
-	switch kind {
+	switch act {
 	case Requested:
 		_, err = tx.Exec(ctx, insertRequested, leaf, id, citizen, string(terms.Consumer), string(terms.Purpose),
 			leaf, at.UnixMicro(), until, string(words), never, never)
@@ -91,22 +91,22 @@ func begun(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, insertDecision, leaf, id, citizen, string(terms.Consumer), string(terms.Purpose), string(kind), at.UnixMicro(), until, optional(m)); err != nil {
+	if _, err := tx.Exec(ctx, insertDecision, leaf, id, citizen, string(terms.Consumer), string(terms.Purpose), string(act), at.UnixMicro(), until, optional(m)); err != nil {
 		return err
 	}
 	if e.Sealed == nil {
 		return nil
 	}
-	_, err = tx.Exec(ctx, insertShown, leaf, id, citizen, string(kind), string(e.Stream), e.ID[:], e.Type, e.Sealed, citizen)
+	_, err = tx.Exec(ctx, insertShown, leaf, id, citizen, string(act), string(e.Stream), e.ID[:], e.Type, e.Sealed, citizen)
 	return err
 }
 
-func ended(ctx context.Context, tx *projections.Tx, leaf int64, c domain.ConsentID, m domain.MandateID, at time.Time, kind Kind, reason domain.ReasonCode) error {
+func ended(ctx context.Context, tx *projections.Tx, leaf int64, c domain.ConsentID, m domain.MandateID, at time.Time, act Act, reason domain.ReasonCode) error {
 	id := c.UUID[:]
-	if _, err := tx.Exec(ctx, insertEnd, leaf, string(kind), at.UnixMicro(), optional(m), string(reason), id); err != nil {
+	if _, err := tx.Exec(ctx, insertEnd, leaf, string(act), at.UnixMicro(), optional(m), string(reason), id); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, endConsent, leaf, at.UnixMicro(), string(kind), optional(m), string(reason), id, projections.Latest)
+	_, err := tx.Exec(ctx, endConsent, leaf, at.UnixMicro(), string(act), optional(m), string(reason), id, projections.Latest)
 	return err
 }
 

@@ -41,14 +41,14 @@ func (l *Log) Categories() []string { return []string{"consent", "citizen"} }
 // View implements projections.Projection.
 func (l *Log) View() *projections.View { return &l.view }
 
-// Kind of decision.
-type Kind string
+// Act is what was done about a consent.
+type Act string
 
 const (
-	Requested Kind = "requested"
-	Granted   Kind = "granted"
-	Refused   Kind = "refused"
-	Withdrawn Kind = "withdrawn"
+	Requested Act = "requested"
+	Granted   Act = "granted"
+	Refused   Act = "refused"
+	Withdrawn Act = "withdrawn"
 )
 
 // Decision is one line of the log.
@@ -58,7 +58,7 @@ type Decision struct {
 	Citizen  domain.CitizenID
 	Consumer domain.Organisation
 	Purpose  domain.Purpose
-	Kind     Kind
+	Act      Act
 	At       time.Time
 	Until    time.Time         // end of the consent as far as known at the decision, exclusive
 	Mandate  domain.MandateID  // under which a representative decided
@@ -104,7 +104,7 @@ type Use struct {
 // what the citizen was shown (rule C-5).
 type Shown struct {
 	Leaf   int64
-	Kind   Kind
+	Act    Act
 	Place  eventstore.Place
 	Sealed []byte
 }

@@ -27,15 +27,15 @@ func fold(all []projectiontest.Recorded, upTo int64, now time.Time) (decisions [
 		}
 		return nil
 	}
-	end := func(e projectiontest.Recorded, id domain.ConsentID, kind consentlog.Kind, m domain.MandateID, reason domain.ReasonCode, at time.Time) {
+	end := func(e projectiontest.Recorded, id domain.ConsentID, act consentlog.Act, m domain.MandateID, reason domain.ReasonCode, at time.Time) {
 		c := of(id)
 		if c == nil {
 			return
 		}
 		decisions = append(decisions, consentlog.Decision{Leaf: e.Leaf, Consent: id, Citizen: c.Citizen, Consumer: c.Terms.Consumer, Purpose: c.Terms.Purpose,
-			Kind: kind, At: at, Until: c.Terms.Until, Mandate: m, Reason: reason})
+			Act: act, At: at, Until: c.Terms.Until, Mandate: m, Reason: reason})
 		if c.EndedLeaf == projections.Latest {
-			c.EndedLeaf, c.EndedAt, c.State, c.Reason, c.EndMandate = e.Leaf, at, consentlog.State(kind), reason, m
+			c.EndedLeaf, c.EndedAt, c.State, c.Reason, c.EndMandate = e.Leaf, at, consentlog.State(act), reason, m
 		}
 	}
 	for _, e := range all {
@@ -45,12 +45,12 @@ func fold(all []projectiontest.Recorded, upTo int64, now time.Time) (decisions [
 		switch f := e.Data.(type) {
 		case consent.Requested:
 			decisions = append(decisions, consentlog.Decision{Leaf: e.Leaf, Consent: f.Consent, Citizen: f.Citizen, Consumer: f.Terms.Consumer, Purpose: f.Terms.Purpose,
-				Kind: consentlog.Requested, At: f.At, Until: f.Terms.Until})
+				Act: consentlog.Requested, At: f.At, Until: f.Terms.Until})
 			consents = append(consents, &consentlog.Consent{Consent: f.Consent, Citizen: f.Citizen, Terms: f.Terms, RequestedAt: f.At, RequestedLeaf: e.Leaf, FirstLeaf: e.Leaf,
 				GrantedLeaf: projections.Latest, EndedLeaf: projections.Latest})
 		case consent.Granted:
 			decisions = append(decisions, consentlog.Decision{Leaf: e.Leaf, Consent: f.Consent, Citizen: f.Citizen, Consumer: f.Terms.Consumer, Purpose: f.Terms.Purpose,
-				Kind: consentlog.Granted, At: f.At, Until: f.Terms.Until, Mandate: f.Mandate})
+				Act: consentlog.Granted, At: f.At, Until: f.Terms.Until, Mandate: f.Mandate})
 			c := of(f.Consent)
 			if c == nil {
 				c = &consentlog.Consent{Consent: f.Consent, Citizen: f.Citizen, FirstLeaf: e.Leaf, RequestedLeaf: projections.Latest, EndedLeaf: projections.Latest}
@@ -135,16 +135,16 @@ func compareAll(t *testing.T, w *projectiontest.World, log *consentlog.Log, end 
 				return (f.Citizen.IsZero() || f.Citizen == citizen) && (f.Consumer == "" || f.Consumer == consumer) && (f.Purpose == "" || f.Purpose == purpose) &&
 					!at.Before(f.From) && (f.Until.IsZero() || at.Before(f.Until))
 			}
-			for _, kind := range []consentlog.Kind{"", consentlog.Granted, consentlog.Withdrawn} {
+			for _, act := range []consentlog.Act{"", consentlog.Granted, consentlog.Withdrawn} {
 				want := []consentlog.Decision{}
 				for _, d := range decisions {
-					if fits(d.Citizen, d.Consumer, d.Purpose, d.At) && (kind == "" || kind == d.Kind) {
+					if fits(d.Citizen, d.Consumer, d.Purpose, d.At) && (act == "" || act == d.Act) {
 						want = append(want, d)
 					}
 				}
 				got := []consentlog.Decision{}
 				for cursor := int64(-1); ; cursor = got[len(got)-1].Leaf {
-					page, err := log.Decisions(t.Context(), leaf, f, kind, cursor, 9)
+					page, err := log.Decisions(t.Context(), leaf, f, act, cursor, 9)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -153,10 +153,10 @@ func compareAll(t *testing.T, w *projectiontest.World, log *consentlog.Log, end 
 					}
 				}
 				if tell(t, got) != tell(t, want) {
-					t.Fatalf("at leaf %d %+v %s:\n%s\nwant\n%s", leaf, f, kind, tell(t, got), tell(t, want))
+					t.Fatalf("at leaf %d %+v %s:\n%s\nwant\n%s", leaf, f, act, tell(t, got), tell(t, want))
 				}
 				exported := []consentlog.Decision{}
-				for d, err := range log.Export(t.Context(), leaf, f, kind) {
+				for d, err := range log.Export(t.Context(), leaf, f, act) {
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -250,7 +250,7 @@ func shown(t *testing.T, place func(testing.TB) string) {
 		last := all[len(all)-1]
 		var p consent.GrantedPersonal
 		w.Open(t, last.Place, last.Sealed, &p)
-		if last.Kind != consentlog.Granted || p.Shown.Text == "" {
+		if last.Act != consentlog.Granted || p.Shown.Text == "" {
 			t.Fatalf("%+v", last)
 		}
 		uses, err := log.Uses(t.Context(), f.Consent, -1)
@@ -290,7 +290,7 @@ func stateAtTheLeafOfTheLastUse(t *testing.T, place func(testing.TB) string) {
 	terms := consent.Terms{Consumer: projectiontest.Consumers[0], Purpose: "socialBenefit", Types: projectiontest.Types, Until: now.AddDate(0, 1, 0), Limits: consent.Limits{Uses: 1}}
 	w.Record(t, s, who, consent.Requested{Consent: id, Citizen: who, At: now, Terms: terms})
 	w.Record(t, s, who, consent.Granted{Consent: id, Citizen: who, At: now, Terms: terms})
-	w.Record(t, s, who, access.Authorized{Access: domain.AccessID{UUID: uuid.New()}, Citizen: who, Kind: access.KindDocument, Role: domain.RoleConsumer, Consent: id, Attempt: 1, At: now})
+	w.Record(t, s, who, access.Authorized{Access: domain.AccessID{UUID: uuid.New()}, Citizen: who, Kind: access.OpenedDocument, Role: domain.RoleConsumer, Consent: id, Attempt: 1, At: now})
 	w.Record(t, s, who, consent.Withdrawn{Consent: id, Reason: "citizen", At: now})
 	log := consentlog.New()
 	projectiontest.Start(t, w, place(t), log).CaughtUp(t)

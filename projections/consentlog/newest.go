@@ -2,17 +2,17 @@ package consentlog
 
 import "context"
 
-// Newest returns at most limit decisions, newest first, of these kinds or of all
+// Newest returns at most limit decisions, newest first, of these acts or of all
 // when none is given, from before the leaf given as cursor; projections.Latest to
 // begin. The last one's Leaf is the next cursor.
-func (l *Log) Newest(ctx context.Context, f Filter, kinds []Kind, cursor int64, limit int) ([]Decision, error) {
+func (l *Log) Newest(ctx context.Context, f Filter, acts []Act, cursor int64, limit int) ([]Decision, error) {
 	query := `SELECT leaf, consent, citizen, consumer, purpose, kind, at, until_at, mandate, reason FROM decisions WHERE leaf < ?`
 	where, args := f.conditions("at")
 	args = append([]any{cursor}, args...)
-	if len(kinds) > 0 {
+	if len(acts) > 0 {
 		where += ` AND kind IN (?, ?, ?, ?)` // the same text for one to four of them
-		for i := range len(allKinds) {
-			args = append(args, string(kinds[min(i, len(kinds)-1)]))
+		for i := range len(allActs) {
+			args = append(args, string(acts[min(i, len(acts)-1)]))
 		}
 	}
 	all := make([]Decision, 0, min(limit, exportPage))
@@ -23,4 +23,4 @@ func (l *Log) Newest(ctx context.Context, f Filter, kinds []Kind, cursor int64, 
 	return all, nil
 }
 
-var allKinds = []Kind{Requested, Granted, Refused, Withdrawn}
+var allActs = []Act{Requested, Granted, Refused, Withdrawn}

@@ -22,11 +22,11 @@ func newest(t *testing.T, place func(testing.TB) string) {
 		t.Fatalf("%d decisions, %v", len(all), err)
 	}
 	slices.Reverse(all)
-	for _, kinds := range [][]consentlog.Kind{nil, {consentlog.Granted}, {consentlog.Requested, consentlog.Withdrawn, consentlog.Refused}} {
-		want := slices.DeleteFunc(slices.Clone(all), func(d consentlog.Decision) bool { return len(kinds) > 0 && !slices.Contains(kinds, d.Kind) })
+	for _, acts := range [][]consentlog.Act{nil, {consentlog.Granted}, {consentlog.Requested, consentlog.Withdrawn, consentlog.Refused}} {
+		want := slices.DeleteFunc(slices.Clone(all), func(d consentlog.Decision) bool { return len(acts) > 0 && !slices.Contains(acts, d.Act) })
 		var got []consentlog.Decision
 		for cursor := projections.Latest; ; {
-			page, err := l.Newest(t.Context(), consentlog.Filter{}, kinds, cursor, 3)
+			page, err := l.Newest(t.Context(), consentlog.Filter{}, acts, cursor, 3)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -36,7 +36,7 @@ func newest(t *testing.T, place func(testing.TB) string) {
 			cursor = page[2].Leaf
 		}
 		if len(want) == 0 || !slices.Equal(got, want) {
-			t.Errorf("%v: %d decisions, want %d", kinds, len(got), len(want))
+			t.Errorf("%v: %d decisions, want %d", acts, len(got), len(want))
 		}
 	}
 	of, err := l.Newest(t.Context(), consentlog.Filter{Citizen: all[0].Citizen}, nil, projections.Latest, 1000)

@@ -16,12 +16,12 @@ import (
 
 var errTerms = errors.New("a consent's terms do not decode") // the cause would quote them
 
-// Decisions returns at most limit decisions up to a leaf, in log order, of one kind
-// or of all when kind is "", from behind the leaf given as cursor; -1 to begin. The
+// Decisions returns at most limit decisions up to a leaf, in log order, of one act
+// or of all when act is "", from behind the leaf given as cursor; -1 to begin. The
 // last one's Leaf is the next cursor.
-func (l *Log) Decisions(ctx context.Context, asOf int64, f Filter, kind Kind, cursor int64, limit int) ([]Decision, error) {
+func (l *Log) Decisions(ctx context.Context, asOf int64, f Filter, act Act, cursor int64, limit int) ([]Decision, error) {
 	all := make([]Decision, 0, min(limit, exportPage))
-	err := l.decisions(ctx, asOf, f, kind, cursor, limit, func(d *Decision) { all = append(all, *d) })
+	err := l.decisions(ctx, asOf, f, act, cursor, limit, func(d *Decision) { all = append(all, *d) })
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ const exportPage = 1000
 // Export yields all decisions that Decisions would, in constant memory and without
 // keeping the tables from moving on: an error ends it. What is recorded after it
 // began, it does not show.
-func (l *Log) Export(ctx context.Context, asOf int64, f Filter, kind Kind) iter.Seq2[Decision, error] {
+func (l *Log) Export(ctx context.Context, asOf int64, f Filter, act Act) iter.Seq2[Decision, error] {
 	return func(yield func(Decision, error) bool) {
 		now, err := l.view.Checkpoint(ctx)
 		if err != nil {
@@ -45,7 +45,7 @@ func (l *Log) Export(ctx context.Context, asOf int64, f Filter, kind Kind) iter.
 		page := make([]Decision, 0, exportPage)
 		for cursor := int64(-1); asOf >= 0; cursor = page[len(page)-1].Leaf {
 			page = page[:0]
-			err := l.decisions(ctx, asOf, f, kind, cursor, exportPage, func(d *Decision) { page = append(page, *d) })
+			err := l.decisions(ctx, asOf, f, act, cursor, exportPage, func(d *Decision) { page = append(page, *d) })
 			if err != nil {
 				yield(Decision{}, err)
 				return
@@ -62,13 +62,13 @@ func (l *Log) Export(ctx context.Context, asOf int64, f Filter, kind Kind) iter.
 	}
 }
 
-func (l *Log) decisions(ctx context.Context, asOf int64, f Filter, kind Kind, cursor int64, limit int, visit func(*Decision)) error {
+func (l *Log) decisions(ctx context.Context, asOf int64, f Filter, act Act, cursor int64, limit int, visit func(*Decision)) error {
 	query := `SELECT leaf, consent, citizen, consumer, purpose, kind, at, until_at, mandate, reason FROM decisions WHERE leaf > ? AND leaf <= ?`
 	where, args := f.conditions("at")
 	args = append([]any{cursor, projections.At(asOf)}, args...)
-	if kind != "" {
+	if act != "" {
 		where += ` AND kind = ?`
-		args = append(args, string(kind))
+		args = append(args, string(act))
 	}
 	return l.selectDecisions(ctx, query+where+` ORDER BY leaf LIMIT ?`, append(args, limit), visit)
 }
@@ -79,7 +79,7 @@ func (l *Log) selectDecisions(ctx context.Context, query string, args []any, vis
 	var at, until int64
 	err := l.view.Select(ctx, query, args, func(scan func(...any) error) error {
 		d, mandate = Decision{}, nil
-		if err := scan(&d.Leaf, &id, &of, &d.Consumer, &d.Purpose, &d.Kind, &at, &until, &mandate, &d.Reason); err != nil {
+		if err := scan(&d.Leaf, &id, &of, &d.Consumer, &d.Purpose, &d.Act, &at, &until, &mandate, &d.Reason); err != nil {
 			return err
 		}
 		copy(d.Consent.UUID[:], id)
@@ -250,7 +250,7 @@ func (l *Log) Shown(ctx context.Context, id domain.ConsentID) ([]Shown, error) {
 			var s Shown
 			var stream string
 			var event []byte
-			if err := scan(&s.Leaf, &s.Kind, &stream, &event, &s.Place.Type, &s.Sealed); err != nil {
+			if err := scan(&s.Leaf, &s.Act, &stream, &event, &s.Place.Type, &s.Sealed); err != nil {
 				return err
 			}
 			s.Place.Stream = eventstore.Stream(stream)

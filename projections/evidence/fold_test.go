@@ -200,7 +200,7 @@ func repeatOfAnAccessIsNoUse(t *testing.T, place func(testing.TB) string) {
 		attempt int
 		want    bool
 	}{{first, 1, true}, {first, 2, true}, {first, 3, true}, {second, 1, false}} {
-		w.Record(t, s, who, access.Authorized{Access: step.access, Citizen: who, Kind: access.KindDocument, Role: domain.RoleConsumer, Consumer: consumer, Consent: id, Attempt: step.attempt, At: now})
+		w.Record(t, s, who, access.Authorized{Access: step.access, Citizen: who, Kind: access.OpenedDocument, Role: domain.RoleConsumer, Consumer: consumer, Consent: id, Attempt: step.attempt, At: now})
 		r.CaughtUp(t)
 		if got, err := v.HasConsent(t.Context(), who, consumer, now); err != nil || got != step.want {
 			t.Fatalf("after attempt %d: %t, want %t (%v)", step.attempt, got, step.want, err)

@@ -234,7 +234,7 @@ func (s *Story) access(t testing.TB) {
 		})
 		return
 	}
-	a := access.Authorized{Access: domain.AccessID{UUID: s.id()}, Kind: access.KindDocument, Role: domain.RoleConsumer, Attempt: 1, At: s.Now}
+	a := access.Authorized{Access: domain.AccessID{UUID: s.id()}, Kind: access.OpenedDocument, Role: domain.RoleConsumer, Attempt: 1, At: s.Now}
 	if s.Random.IntN(6) == 0 && len(s.accesses) > 0 {
 		a = any1(s.Random, s.accesses) // once more
 		a.Attempt++
@@ -262,9 +262,9 @@ func (s *Story) access(t testing.TB) {
 		s.authorize(t, stream("consent", c.id.UUID), a)
 		return
 	case s.Random.IntN(4) == 0:
-		a.Role, a.Kind, a.Consumer, a.Reader, a.Mandate = domain.RoleRepresentative, access.KindWallet, "", s.someone(), domain.MandateID{UUID: s.id()}
+		a.Role, a.Kind, a.Consumer, a.Reader, a.Mandate = domain.RoleRepresentative, access.OpenedWallet, "", s.someone(), domain.MandateID{UUID: s.id()}
 	case s.Random.IntN(4) == 0:
-		a.Role, a.Kind = domain.RoleIssuer, access.KindReadBack
+		a.Role, a.Kind = domain.RoleIssuer, access.OpenedReadBack
 	default:
 		a.LegalBasis, a.Deliberation, a.Fields = "06.1c", "22/042", []domain.Field{"number"}
 	}
@@ -335,7 +335,7 @@ func (s *Story) Erase(t testing.TB, id domain.CitizenID) {
 	late := &asked{id: domain.ConsentID{UUID: s.id()}, citizen: id, terms: consent.Terms{Consumer: Consumers[0], Purpose: Purposes[0], Types: Types, Until: s.Now.AddDate(0, 6, 0)}}
 	late.terms.Limits.Uses = 3
 	s.grant(t, late)
-	s.World.Record(t, stream("consent", late.id.UUID), id, access.Authorized{Access: domain.AccessID{UUID: s.id()}, Citizen: id, Kind: access.KindDocument,
+	s.World.Record(t, stream("consent", late.id.UUID), id, access.Authorized{Access: domain.AccessID{UUID: s.id()}, Citizen: id, Kind: access.OpenedDocument,
 		Role: domain.RoleConsumer, Consumer: Consumers[0], Consent: late.id, Attempt: 1, At: s.Now, Personal: &access.AuthorizedPersonal{CaseReference: "case " + s.id().String()}})
 	mandateID := domain.MandateID{UUID: s.id()}
 	s.World.Record(t, stream("mandate", mandateID.UUID), id, mandate.Granted{Mandate: mandateID, Citizen: id, Representative: s.someone(), Kind: mandate.ParentOfMinor, At: s.Now,

@@ -5,23 +5,23 @@ import (
 	"coffre/domain/registry"
 )
 
-// Kind is a kind of word that has a label.
-type Kind string
+// WordList names a list of words that have labels.
+type WordList string
 
 const (
-	KindOrganisation Kind = "organisations"
-	KindDocumentType Kind = "documentTypes"
-	KindPredicate    Kind = "predicates"
-	KindProcedure    Kind = "procedures"
-	KindPurpose      Kind = "purposes"
-	KindFinality     Kind = "finalities"
-	KindLegalBasis   Kind = "legalBases"
-	KindCategory     Kind = "dataCategories"
-	KindLanguage     Kind = "languages"
+	Organisations  WordList = "organisations"
+	DocumentTypes  WordList = "documentTypes"
+	Predicates     WordList = "predicates"
+	Procedures     WordList = "procedures"
+	Purposes       WordList = "purposes"
+	Finalities     WordList = "finalities"
+	LegalBases     WordList = "legalBases"
+	DataCategories WordList = "dataCategories"
+	Languages      WordList = "languages"
 )
 
-// KindReason is the kind of the reasons of one kind.
-func KindReason(k registry.ReasonKind) Kind { return Kind("reasons/" + k) }
+// Reasons names the list of the reasons of one kind.
+func Reasons(k registry.ReasonKind) WordList { return WordList("reasons/" + k) }
 
 // FallbackLanguage is spoken when a language is asked for that Coffre does not speak.
 const FallbackLanguage domain.Language = "en"
@@ -29,8 +29,8 @@ const FallbackLanguage domain.Language = "en"
 // Label returns what a word is called in a language: in English for a language
 // that Coffre does not speak, and the code itself for a word it does not know,
 // so that old records always read as something.
-func (v *View) Label(k Kind, code string, lang domain.Language) string {
-	w, ok := v.words[wordKey{string(k), code}]
+func (v *View) Label(list WordList, code string, lang domain.Language) string {
+	w, ok := v.words[wordKey{string(list), code}]
 	if !ok {
 		return code
 	}

@@ -98,7 +98,7 @@ func TestBelgianLabelsReplaceShortOnes(t *testing.T) {
 	}
 	own, changed := sampleView(t), 0
 	for _, c := range r.Categories {
-		if v.Label(KindCategory, string(c.Code), "fr") != own.Label(KindCategory, string(c.Code), "fr") {
+		if v.Label(DataCategories, string(c.Code), "fr") != own.Label(DataCategories, string(c.Code), "fr") {
 			changed++
 		}
 	}
@@ -106,7 +106,7 @@ func TestBelgianLabelsReplaceShortOnes(t *testing.T) {
 		t.Errorf("only %d of %d categories got their Belgian label", changed, len(r.Categories))
 	}
 	for _, code := range []string{"consent", "publicTask"} {
-		if v.Label(KindLegalBasis, code, "nl") == own.Label(KindLegalBasis, code, "nl") {
+		if v.Label(LegalBases, code, "nl") == own.Label(LegalBases, code, "nl") {
 			t.Errorf("%s kept its own label", code)
 		}
 	}

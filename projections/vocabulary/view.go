@@ -137,7 +137,7 @@ func (v *View) index() {
 		v.words[wordKey{"dataCategories", string(c.Code)}] = wordFacts{c.Labels, c.Retired}
 	}
 	for _, r := range v.all.Reasons {
-		v.words[wordKey{string(KindReason(r.Kind)), string(r.Code)}] = wordFacts{r.Labels, r.Retired}
+		v.words[wordKey{string(Reasons(r.Kind)), string(r.Code)}] = wordFacts{r.Labels, r.Retired}
 	}
 	for _, l := range v.all.Languages {
 		v.words[wordKey{"languages", string(l.Code)}] = wordFacts{l.Labels, false}
@@ -186,7 +186,7 @@ func (v *View) LegalBasis(code domain.LegalBasis) (*registry.LegalBasis, bool) {
 
 // Reason reports whether a reason of that kind may be given now.
 func (v *View) Reason(kind registry.ReasonKind, code domain.ReasonCode) bool {
-	w, ok := v.words[wordKey{string(KindReason(kind)), string(code)}]
+	w, ok := v.words[wordKey{string(Reasons(kind)), string(code)}]
 	return ok && !w.retired
 }
 

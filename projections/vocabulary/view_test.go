@@ -223,21 +223,21 @@ func TestAgePredicates(t *testing.T) {
 func TestLabelsFallBack(t *testing.T) {
 	v := sampleView(t)
 	for _, c := range []struct {
-		kind Kind
+		list WordList
 		code string
 		lang domain.Language
 		want string
 	}{
-		{KindDocumentType, "diploma", "nl", "Diploma"}, {KindDocumentType, "diploma", "fr", "Diplôme"}, {KindDocumentType, "diploma", "de", "Diplom"},
-		{KindDocumentType, "drivingLicence", "pt", "Driving licence"}, {KindDocumentType, "passport", "nl", "passport"},
-		{KindOrganisation, string(onss), "fr", "Office national de sécurité sociale"}, {KindPurpose, "socialTariff", "de", "Sozialtarif für Energie"},
-		{KindProcedure, "socialTariffGrant", "en", "Grant of the social tariff"}, {KindLegalBasis, "consent", "fr", "Consentement"},
-		{KindCategory, "G3", "en", "Family members"}, {KindFinality, "B2_01", "nl", "Toelagen"}, {KindLanguage, "de", "en", "German"},
-		{KindPredicate, "ageOver18", "nl", "Minstens 18 jaar"},
-		{KindReason(registry.ReasonRevocation), "stolen", "nl", "Gestolen"}, {KindReason(registry.ReasonErasure), "stolen", "nl", "stolen"},
+		{DocumentTypes, "diploma", "nl", "Diploma"}, {DocumentTypes, "diploma", "fr", "Diplôme"}, {DocumentTypes, "diploma", "de", "Diplom"},
+		{DocumentTypes, "drivingLicence", "pt", "Driving licence"}, {DocumentTypes, "passport", "nl", "passport"},
+		{Organisations, string(onss), "fr", "Office national de sécurité sociale"}, {Purposes, "socialTariff", "de", "Sozialtarif für Energie"},
+		{Procedures, "socialTariffGrant", "en", "Grant of the social tariff"}, {LegalBases, "consent", "fr", "Consentement"},
+		{DataCategories, "G3", "en", "Family members"}, {Finalities, "B2_01", "nl", "Toelagen"}, {Languages, "de", "en", "German"},
+		{Predicates, "ageOver18", "nl", "Minstens 18 jaar"},
+		{Reasons(registry.ReasonRevocation), "stolen", "nl", "Gestolen"}, {Reasons(registry.ReasonErasure), "stolen", "nl", "stolen"},
 	} {
-		if got := v.Label(c.kind, c.code, c.lang); got != c.want {
-			t.Errorf("%s %s in %s: %q", c.kind, c.code, c.lang, got)
+		if got := v.Label(c.list, c.code, c.lang); got != c.want {
+			t.Errorf("%s %s in %s: %q", c.list, c.code, c.lang, got)
 		}
 	}
 }
@@ -272,7 +272,7 @@ func TestOtherQuestions(t *testing.T) {
 
 func TestHolderServesTheHighestVersion(t *testing.T) {
 	var h Holder
-	if v := h.Current(); v.Version() != 0 || v.MayIssue(onss, card) || v.Label(KindPurpose, "x", "nl") != "x" {
+	if v := h.Current(); v.Version() != 0 || v.MayIssue(onss, card) || v.Label(Purposes, "x", "nl") != "x" {
 		t.Fatal("the first view allows something")
 	}
 	r := sampleView(t).Registry()

@@ -105,7 +105,7 @@ type Mandate struct {
 	Mandate        domain.MandateID
 	Citizen        domain.CitizenID // the represented person
 	Representative domain.CitizenID
-	Kind           mandate.Kind
+	Kind           mandate.Ground
 	Scope          mandate.Scope
 	Source         domain.Organisation // the authentic source, when it granted
 

@@ -126,7 +126,7 @@ func aYear(ctx context.Context, store eventstore.Store) error {
 	var uses [3]domain.AccessID
 	for i := range uses {
 		uses[i].UUID = uuid.New()
-		errs = append(errs, event(90, access.Authorized{Access: uses[i], Citizen: who, Kind: access.KindDocument, Role: domain.RoleConsumer, Consumer: "0308357753",
+		errs = append(errs, event(90, access.Authorized{Access: uses[i], Citizen: who, Kind: access.OpenedDocument, Role: domain.RoleConsumer, Consumer: "0308357753",
 			Document: documents[0], Version: 1, Type: documentType, Purpose: "recruitment", Consent: consentID, Attempt: 1, At: at}))
 	}
 	stream("access", who.UUID)
