@@ -26,6 +26,7 @@ import (
 	"coffre/projections/accesslog"
 	"coffre/projections/consentlog"
 	"coffre/projections/evidence"
+	"coffre/projections/projectiontest"
 	"coffre/projections/wallet"
 )
 
@@ -90,7 +91,8 @@ func BenchmarkRebuild(b *testing.B) {
 	events := fill(b, store, 3000)
 	dir := b.TempDir()
 	all := everyProjection()
-	r, err := projections.New(projections.Options{Dir: dir, Store: store, Codec: codec.Catalog, Logger: slog.New(slog.DiscardHandler)}, all...)
+	medium, _ := projectiontest.OpenMedium(b, dir)
+	r, err := projections.New(projections.Options{Medium: medium, Store: store, Codec: codec.Catalog, Logger: slog.New(slog.DiscardHandler)}, all...)
 	if err != nil {
 		b.Fatal(err)
 	}

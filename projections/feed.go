@@ -77,6 +77,24 @@ func (f *feed) page(ctx context.Context, from Checkpoint) (*page, error) {
 	return p, nil
 }
 
+// batch returns what follows a checkpoint, as one page and those remembered behind it.
+func (f *feed) batch(ctx context.Context, from Checkpoint) ([]item, Checkpoint, error) {
+	p, err := f.page(ctx, from)
+	if err != nil {
+		return nil, from, err
+	}
+	items, to, bytes := p.items, p.after, p.bytes
+	for to.Next-from.Next < pageEvents/2 && bytes < pageBytes/2 && to != from {
+		more := f.remembered(to)
+		if more == nil {
+			break
+		}
+		items = append(items[:len(items):len(items)], more.items...)
+		to, bytes = more.after, bytes+more.bytes
+	}
+	return items, to, nil
+}
+
 // remembered is page, but nil when it would have to read.
 func (f *feed) remembered(from Checkpoint) *page {
 	select {

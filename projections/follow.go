@@ -4,219 +4,198 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
-// How often a process that does not run a projection looks how far it is: often
-// while somebody waits for it.
+// How often a process that does not run a projection asks how far it is: often while
+// somebody waits for it; and how often it asks for the lease.
 const (
-	lookWaited = 15 * time.Millisecond
-	lookIdle   = 500 * time.Millisecond
-	tellTime   = 5 * time.Second
+	pollWaited = 15 * time.Millisecond
+	pollIdle   = 500 * time.Millisecond
+	reportTime = 5 * time.Second
 )
 
-// acquire waits for the lease. Where processes share the tables it follows them
-// meanwhile, so that this one's readers see what another one's runner does.
-func (t *task) acquire(ctx context.Context) (held context.Context, token int64, release func(), err error) {
-	if t.shared == nil {
-		return t.r.o.Lease.Acquire(ctx, t.lease)
-	}
-	acquired := make(chan struct{})
-	go func() {
-		defer close(acquired)
-		held, token, release, err = t.r.o.Lease.Acquire(ctx, t.lease)
-	}()
-	var looked time.Time
+// acquire waits for the lease. Meanwhile it follows the process that has it, so that
+// this one's readers see what another one's runner does.
+func (t *task) acquire(ctx context.Context) (*Lease, error) {
+	var askAgain, observed time.Time
+	running := false
 	for {
-		if time.Since(looked) >= lookIdle {
-			looked = time.Now()
-			if err := t.look(ctx); err != nil && ctx.Err() == nil {
+		if !time.Now().Before(askAgain) {
+			lease, err := t.model.TryAcquire(ctx)
+			if lease != nil || err != nil {
+				return lease, err
+			}
+			askAgain = time.Now().Add(pollIdle/2 + rand.N(pollIdle))
+		}
+		if time.Since(observed) >= pollIdle {
+			observed = time.Now()
+			var err error
+			if running, err = t.observe(ctx); err != nil && ctx.Err() == nil {
 				t.log.Warn("cannot follow the read model", "err", err)
 			}
-		} else if err := t.lookAgain(ctx); err != nil {
-			looked = time.Time{}
+		} else if running {
+			if err := t.reloadCheckpoint(ctx); err != nil {
+				observed = time.Time{}
+			}
 		}
-		select {
-		case <-acquired:
-			return held, token, release, err
-		default:
-		}
-		t.exchange(ctx)
+		t.switchOver(ctx)
 		t.mu.Lock()
-		pause := lookIdle
+		pause := min(pollIdle, max(time.Until(askAgain), 0))
 		if t.waiting > 0 {
-			pause = lookWaited
+			pause = min(pause, pollWaited)
 		}
 		t.mu.Unlock()
-		timer := time.NewTimer(pause)
-		select {
-		case <-acquired:
-		case <-timer.C:
-		case <-t.hurry:
+		sleep(ctx, pause, t.awaited)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
-		timer.Stop()
 	}
 }
 
-// look follows another process's runner: to the generation in force, and as far as it
-// has come or to where it stopped.
-func (t *task) look(ctx context.Context) error {
-	generation, stopped, err := t.shared.observe(ctx)
+// observe follows another process's runner: to the generation in force, and as far as
+// it has come or to where it stopped. It reports whether the tables may move on.
+func (t *task) observe(ctx context.Context) (running bool, err error) {
+	generation, stopped, err := t.model.InForce(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if generation != 0 && (t.db == nil || t.db.generation != generation) {
-		if err := t.adopt(ctx); err != nil {
-			return err
+	if errors.Is(stopped, ErrOvertaken) {
+		if !t.hasFailed() {
+			t.fail(stopped)
 		}
+		return false, nil
 	}
-	if t.db == nil {
-		return nil
+	if err := t.openInForce(ctx, generation); err != nil {
+		return false, err
 	}
-	if err := t.lookAgain(ctx); err != nil {
-		return err
+	if t.current == nil {
+		return false, nil
+	}
+	if err := t.reloadCheckpoint(ctx); err != nil {
+		return true, err
 	}
 	t.update(func() {
 		t.failed, t.state = nil, Live
 		if stopped != nil {
-			t.failed, t.state = stopped, PoisonedAt
+			t.failed, t.state = stopped, stateOf(stopped)
 		}
 	})
-	return nil
+	return true, nil
 }
 
-// lookAgain learns how far the tables in force have come.
-func (t *task) lookAgain(ctx context.Context) error {
-	if t.db == nil {
+func (t *task) hasFailed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failed != nil
+}
+
+// reloadCheckpoint learns how far the tables in force have come.
+func (t *task) reloadCheckpoint(ctx context.Context) error {
+	if t.current == nil {
 		return nil
 	}
-	at, err := readCheckpoint(ctx, t.db.reader)
+	at, err := ReadCheckpoint(ctx, t.current.Reader())
 	if err != nil {
 		return err
 	}
+	t.current.at = at
 	if at != t.at {
-		t.db.at = at
 		t.update(func() { t.at = at })
 	}
 	return nil
 }
 
-// adopt opens the generation in force for this process's readers.
-func (t *task) adopt(ctx context.Context) error {
-	next, err := t.models.openLatest(ctx)
-	if err != nil || next == nil {
+// replacedBy reports whether the generation, 0 for none, is another one than this
+// process's readers are answered from.
+func (t *task) replacedBy(generation int64) bool {
+	return generation != 0 && (t.current == nil || t.current.Generation() != generation)
+}
+
+// openInForce answers this process's readers from the generation in force.
+func (t *task) openInForce(ctx context.Context, generation int64) error {
+	if !t.replacedBy(generation) {
+		return nil
+	}
+	tables, err := t.model.Open(ctx)
+	if err != nil || tables == nil {
 		return err
 	}
-	if t.db != nil && t.db.generation == next.generation {
+	next, err := openGeneration(ctx, tables)
+	if err != nil {
+		return err
+	}
+	if !t.replacedBy(next.Generation()) {
 		return next.close()
 	}
 	t.replace(ctx, next)
 	return nil
 }
 
-// takeOver gets ready to run, with the lease held. Tables that show more than the
-// log holds are withdrawn: they are built anew.
+// takeOver gets ready to run, with the lease held: it learns how far the former holder
+// has come. Tables that show more than the log holds are withdrawn: they are built anew.
 func (t *task) takeOver(ctx context.Context) error {
-	generation, _, err := t.shared.observe(ctx)
+	generation, _, err := t.model.InForce(ctx)
 	if err != nil {
 		return err
 	}
-	if generation != 0 && (t.db == nil || t.db.generation != generation) {
-		if err := t.adopt(ctx); err != nil {
-			return err
-		}
+	if err := t.openInForce(ctx, generation); err != nil {
+		return err
 	}
 	t.update(func() { t.failed = nil })
-	if t.db == nil {
+	if t.current == nil {
 		return nil
 	}
-	if err := t.lookAgain(ctx); err != nil {
+	if err := t.reloadCheckpoint(ctx); err != nil {
 		return err
 	}
+	ahead, err := t.aheadOfLog(ctx, t.current)
+	if err != nil || !ahead {
+		return err
+	}
+	return t.withdraw(ctx, t.current)
+}
+
+// aheadOfLog reports whether tables show more than the log holds, which happens when an
+// older log was put back.
+func (t *task) aheadOfLog(ctx context.Context, g *generation) (bool, error) {
 	head, err := t.r.o.Store.Head(ctx)
 	if err != nil {
-		return fmt.Errorf("head of the log: %w", err)
+		return false, fmt.Errorf("head of the log: %w", err)
 	}
-	if t.db.at.Position.Compare(head) <= 0 {
-		return nil
-	}
-	t.log.Warn("building anew", "err", ErrAhead)
-	if err := t.shared.withdraw(ctx, t.db.generation); err != nil {
-		return err
-	}
-	former := t.p.View().exchange(nil)
-	t.update(func() { t.db, t.at, t.state = nil, Checkpoint{}, Starting })
-	return former.discard(ctx)
+	return g.at.Position.Compare(head) > 0, nil
 }
 
-// patrol looks from time to time, with the lease held, whether another process has
+// withdraw takes tables that are ahead of the log out of force and deletes them.
+func (t *task) withdraw(ctx context.Context, g *generation) error {
+	t.log.Warn("building anew", "err", ErrAhead)
+	if err := t.model.Withdraw(ctx, g.Generation()); err != nil {
+		return err
+	}
+	if g == t.current {
+		t.p.View().exchange(nil)
+		t.update(func() { t.current, t.at, t.state = nil, Checkpoint{}, Starting })
+	}
+	return g.discard(ctx)
+}
+
+// checkInForce asks from time to time, with the lease held, whether another process has
 // put a generation in force (ErrOvertaken), and drops what nobody uses any more.
-func (t *task) patrol(ctx context.Context) error {
-	if t.shared == nil || time.Since(t.patrols) < watchdog/2 {
+func (t *task) checkInForce(ctx context.Context) error {
+	if time.Since(t.checked) < watchdog/2 {
 		return nil
 	}
-	generation, _, err := t.shared.observe(ctx)
+	generation, _, err := t.model.InForce(ctx)
 	if err != nil {
 		return err
 	}
-	if generation != 0 && (t.db == nil || t.db.generation != generation) {
+	if t.replacedBy(generation) {
 		return ErrOvertaken
 	}
-	if t.db != nil {
-		t.dropAllBut(ctx, t.db)
+	if t.current != nil {
+		t.drop(ctx, t.current)
 	}
-	t.patrols = time.Now()
+	t.checked = time.Now()
 	return nil
-}
-
-// ours reports whether this process is to build tables that are missing: with the
-// lease, and if nobody else did meanwhile. It waits a moment for the lease, so that
-// models that are missing together are built together.
-func (t *task) ours(ctx context.Context) bool {
-	if t.shared == nil {
-		return t.missing()
-	}
-	for patience := lookIdle; patience > 0 && ctx.Err() == nil; patience -= lookWaited {
-		t.mu.Lock()
-		leading, there := t.leading, t.db != nil || t.failed != nil
-		t.mu.Unlock()
-		if leading || there {
-			return leading && !there
-		}
-		sleep(ctx, lookWaited, nil)
-	}
-	return false
-}
-
-// promote puts a generation that this process has built in force for all, once it
-// shows no less than the former one did.
-func (t *task) promote(ctx context.Context, next *database) error {
-	for {
-		err := t.shared.promote(ctx, next)
-		if !errors.Is(err, errBehind) {
-			return err
-		}
-		items, to, err := t.r.feed.batch(ctx, next.at)
-		switch {
-		case err != nil:
-			return fmt.Errorf("catch up before the switch: %w", err)
-		case to == next.at:
-			return fmt.Errorf("%w: it ends before what was shown already", ErrAhead)
-		}
-		if err := next.apply(ctx, 0, t.p, t.wanted, items, to); err != nil {
-			return fmt.Errorf("catch up before the switch: %w", err)
-		}
-	}
-}
-
-// tell says to the other processes that the projection stopped.
-func (t *task) tell(at *Poisoned) {
-	if t.shared == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), tellTime)
-	defer cancel()
-	if err := t.shared.stopped(ctx, t.token, at); err != nil {
-		t.log.Warn("others do not hear of it", "err", err)
-	}
 }

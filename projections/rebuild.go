@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// ahead is how many pages the reader of a rebuild may be before the slowest writer.
-const ahead = 2
+// pagesAhead is how many pages the reader of a rebuild may be before the slowest writer.
+const pagesAhead = 2
 
 // Rebuild builds the named projections, or all when none is named, anew from the
 // log beside those in force, switches their readers over and drops the former
@@ -31,7 +31,7 @@ func (r *Runner) Rebuild(ctx context.Context, names ...string) error {
 
 func (r *Runner) rebuild(ctx context.Context, tasks []*task) error {
 	select {
-	case <-r.opened: // before, the start would take a new build for an interrupted one
+	case <-r.started: // before, the start would take a new build for an interrupted one
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -44,7 +44,7 @@ func (r *Runner) rebuild(ctx context.Context, tasks []*task) error {
 	errs := make([]error, len(tasks))
 	var wg sync.WaitGroup
 	for i, t := range tasks {
-		b := &build{t: t, pages: make(chan *page, ahead)}
+		b := &build{t: t, pages: make(chan *page, pagesAhead)}
 		builds = append(builds, b)
 		wg.Go(func() {
 			err := b.run(ctx)
@@ -107,22 +107,21 @@ type build struct {
 // run writes the pages into new tables, finishes them and has them put in force.
 func (b *build) run(ctx context.Context) error {
 	t := b.t
-	schema := t.p.Schema()
-	db, err := t.models.create(ctx, schema)
+	g, err := createGeneration(ctx, t.model, t.p)
 	if err != nil {
 		return err
 	}
 	t.update(func() { t.built = 0 })
 	for p := range b.pages {
-		if err := db.apply(ctx, 0, t.p, t.wanted, p.items, p.after); err != nil {
-			return errors.Join(err, db.discard(ctx))
+		if err := g.apply(ctx, 0, t.p, t.wanted, p.items, p.after); err != nil {
+			return errors.Join(err, g.discard(ctx))
 		}
 		t.update(func() { t.built = p.after.Next })
 	}
 	if ctx.Err() != nil {
-		return errors.Join(ctx.Err(), db.discard(ctx))
+		return errors.Join(ctx.Err(), g.discard(ctx))
 	}
-	ready, err := t.models.finish(ctx, db, schema)
+	ready, err := g.finish(ctx, t.model, t.p)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -25,20 +24,14 @@ const (
 	retryFirst, retryMost = 50 * time.Millisecond, 5 * time.Second
 )
 
-// Options of a Runner. Dir or Postgres, Store and Codec are required.
+// Options of a Runner. Medium, Store and Codec are required.
 type Options struct {
-	// Dir is where the read models' files are; it is made when it is missing. One
-	// process at a time owns it.
-	Dir string
-	// Postgres, when it is set, is where the read models are instead, and the Lease. It
-	// is closed after Run has returned.
-	Postgres *Postgres
-	Store    eventstore.Store
-	Codec    eventstore.Codec
+	// Medium is where the read models are. If it is closed, then after Run has returned.
+	Medium Medium
+	Store  eventstore.Store
+	Codec  eventstore.Codec
 	// Leaves tells the number of the log's last leaf to Status; default DenseLeaves.
 	Leaves eventstore.LeafIndex
-	// Lease is asked before a projection runs; default Sole.
-	Lease Lease
 	// Logger hears of poison, stalls and trouble with the medium; default slog.Default.
 	Logger *slog.Logger
 }
@@ -50,7 +43,7 @@ type Runner struct {
 	feed  *feed
 	tasks []*task
 
-	opened     chan struct{}  // closed when Run knows which tables there are
+	started    chan struct{}  // closed when every model has started
 	rebuilding sync.Mutex     // one rebuild at a time
 	closing    sync.WaitGroup // of former tables, by their readers
 }
@@ -87,19 +80,13 @@ type Status struct {
 
 // New returns a Runner for these projections, whose names differ.
 func New(o Options, all ...Projection) (*Runner, error) {
-	if o.Lease == nil {
-		o.Lease = Sole{}
-		if o.Postgres != nil {
-			o.Lease = o.Postgres
-		}
-	}
 	if o.Leaves == nil {
 		o.Leaves = eventstore.DenseLeaves{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	r := &Runner{o: o, feed: newFeed(o.Store, o.Codec, all), opened: make(chan struct{})}
+	r := &Runner{o: o, feed: newFeed(o.Store, o.Codec, all), started: make(chan struct{})}
 	for _, p := range all {
 		if err := check(p); err != nil {
 			return nil, err
@@ -108,12 +95,6 @@ func New(o Options, all ...Projection) (*Runner, error) {
 			return nil, fmt.Errorf("projections: two are named %s", p.Name())
 		}
 		r.tasks = append(r.tasks, newTask(r, p))
-	}
-	if o.Postgres != nil {
-		return r, nil
-	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("read models: %w", err)
 	}
 	return r, nil
 }
@@ -126,17 +107,17 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer r.close()
 	var missing []*task
 	for _, t := range r.tasks {
-		if err := t.open(ctx); err != nil {
+		if err := t.start(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("open %s: %w", t.name, err)
 		}
-		if t.db == nil {
+		if t.current == nil {
 			missing = append(missing, t)
 		}
 	}
-	close(r.opened)
+	close(r.started)
 	var wg sync.WaitGroup
 	for _, t := range r.tasks {
 		wg.Go(func() { t.run(ctx) })
@@ -148,32 +129,24 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
-// buildMissing builds tables that are not there. Where processes share them it goes on
-// until ctx ends, for they may be withdrawn, and who is to build them may die.
+// buildMissing builds the tables of tasks that have none, each while this process holds
+// its lease. It goes on until ctx ends, for tables may be withdrawn, and the process
+// that is to build them may die.
 func (r *Runner) buildMissing(ctx context.Context, missing []*task) {
 	for pause := retryFirst; ctx.Err() == nil; {
-		ours := slices.DeleteFunc(slices.Clone(missing), func(t *task) bool { return !t.ours(ctx) })
+		ours := slices.DeleteFunc(slices.Clone(missing), func(t *task) bool { return !t.mayBuild(ctx) })
 		var err error
 		if len(ours) > 0 {
 			err = r.rebuild(ctx, ours)
 		}
-		if r.o.Postgres == nil {
-			missing = slices.DeleteFunc(missing, func(t *task) bool { return !t.missing() })
-		}
-		switch {
-		case len(missing) == 0:
-			return
-		case err != nil && ctx.Err() == nil:
+		if err != nil && ctx.Err() == nil {
 			r.o.Logger.Error("read models could not be built; trying again", "err", err)
 			sleep(ctx, pause, nil)
 			pause = min(2*pause, retryMost)
-		case r.o.Postgres != nil:
-			pause = retryFirst
-			sleep(ctx, lookIdle, nil)
-		default:
-			pause = retryFirst
-			sleep(ctx, pause, nil)
+			continue
 		}
+		pause = retryFirst
+		sleep(ctx, pollIdle, nil)
 	}
 }
 
@@ -201,7 +174,7 @@ func (r *Runner) WaitFor(ctx context.Context, name string, p eventstore.Position
 	if t == nil {
 		return ErrUnknown
 	}
-	return t.waitFor(ctx, p)
+	return t.waitForPosition(ctx, p)
 }
 
 // CatchUp waits until every projection shows what the log holds now.
@@ -211,7 +184,7 @@ func (r *Runner) CatchUp(ctx context.Context) error {
 		return fmt.Errorf("head of the log: %w", err)
 	}
 	for _, t := range r.tasks {
-		if err := t.waitFor(ctx, head); err != nil {
+		if err := t.waitForPosition(ctx, head); err != nil {
 			return err
 		}
 	}
@@ -246,69 +219,22 @@ func (r *Runner) Starting() (names []string) {
 	return names
 }
 
-// sleep waits for d, for ctx or for hurry.
-func sleep(ctx context.Context, d time.Duration, hurry <-chan struct{}) {
+// sleep waits for d, for ctx or for wake.
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-	case <-hurry:
+	case <-wake:
 	}
 }
 
 // jittered spreads retries of several projections a little.
 func jittered(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
-// apply takes one page's items in, in one transaction. When an event is at fault,
-// what lies before it is taken in all the same, and *Poisoned is returned.
-func (d *database) apply(ctx context.Context, token int64, p Projection, wanted map[string]bool, items []item, to Checkpoint) error {
-	bad := -1
-	var cause error
-	err := d.commit(ctx, token, to, func(tx *Tx) error {
-		for i := range items {
-			if !wanted[items[i].event.Stream.Category()] {
-				continue
-			}
-			err := items[i].err
-			if err == nil {
-				err = applied(ctx, p, tx, &items[i])
-			}
-			if err != nil {
-				if ctx.Err() == nil && !transient(err) {
-					bad, cause = i, err
-				}
-				return err
-			}
-		}
-		return nil
-	})
-	if bad < 0 || cause == nil {
-		return err
-	}
-	poisoned := &Poisoned{Name: p.Name(), Leaf: items[bad].leaf, Type: items[bad].event.Type, Err: cause}
-	if bad > 0 {
-		before := Checkpoint{items[bad-1].event.Position, items[bad-1].leaf + 1}
-		if err := d.apply(ctx, token, p, wanted, items[:bad], before); err != nil {
-			return err
-		}
-	}
-	return poisoned
-}
-
-// applied turns a projection's panic into an error: a mistake in a read model must
-// not take the writing side down with it.
-func applied(ctx context.Context, p Projection, tx *Tx, it *item) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic of type %T", r)
-		}
-	}()
-	return p.Apply(ctx, tx, it.event, it.leaf)
-}
-
-// hopeless reports whether a task must stop at this error.
-func hopeless(err error) bool {
+// permanent reports whether a task must stop at this error.
+func permanent(err error) bool {
 	var poisoned *Poisoned
 	return errors.As(err, &poisoned) || errors.Is(err, ErrOvertaken) || errors.Is(err, ErrAhead)
 }

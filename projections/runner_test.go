@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/ncruces/go-sqlite3"
 
 	"coffre/domain"
@@ -296,6 +297,9 @@ func TestTroubleWithTheMediumPasses(t *testing.T) {
 	projectiontest.OnEach(t, troubleWithTheMediumPasses)
 }
 
+// full is what each medium says when its disk is.
+var full = errors.Join(sqlite3.FULL, &pgconn.PgError{Code: "53100"})
+
 func troubleWithTheMediumPasses(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	p := documents("tally")
@@ -303,7 +307,7 @@ func troubleWithTheMediumPasses(t *testing.T, place func(testing.TB) string) {
 	p.before = func(_ *projections.Tx, leaf int64) error {
 		if leaf%4 == 3 && !failed[leaf] {
 			failed[leaf] = true
-			return fmt.Errorf("write: %w", sqlite3.FULL)
+			return fmt.Errorf("write: %w", full)
 		}
 		return nil
 	}
@@ -637,7 +641,8 @@ func TestAllAreRebuiltFromOneReading(t *testing.T) {
 	history(t, w, 20)
 	c := &counting{Codec: codec.Catalog}
 	all := []projections.Projection{documents("one"), documents("two"), documents("three")}
-	r, err := projections.New(projections.Options{Dir: t.TempDir(), Store: w, Codec: c}, all...)
+	medium, _ := projectiontest.OpenMedium(t, t.TempDir())
+	r, err := projections.New(projections.Options{Medium: medium, Store: w, Codec: c}, all...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -727,7 +732,8 @@ func TestNewRefusesWhatCannotRun(t *testing.T) {
 		"twice the same": {documents("a"), documents("a")},
 		"no such stream": {&tally{name: "a", categories: []string{"nonsense"}}},
 	} {
-		if _, err := projections.New(projections.Options{Dir: t.TempDir(), Store: projectiontest.NewWorld(), Codec: codec.Catalog}, all...); err == nil {
+		medium, _ := projectiontest.OpenMedium(t, t.TempDir())
+		if _, err := projections.New(projections.Options{Medium: medium, Store: projectiontest.NewWorld(), Codec: codec.Catalog}, all...); err == nil {
 			t.Errorf("%s passes", name)
 		}
 	}

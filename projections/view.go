@@ -6,8 +6,6 @@ import (
 	"sync"
 
 	"github.com/jmoiron/sqlx"
-
-	"coffre/eventstore/postgres/pgdb"
 )
 
 // View is where the queries of one projection run: on the tables in force, which
@@ -15,13 +13,13 @@ import (
 // answers ErrNotReady. Its methods may be called concurrently.
 type View struct {
 	mu      sync.RWMutex
-	current *database
+	current *generation
 }
 
 // Rows of a query. Close them: the tables cannot be dropped before.
 type Rows struct {
 	*sqlx.Rows
-	from *database
+	from *generation
 }
 
 // Close ends the query. A second Close does nothing.
@@ -34,33 +32,24 @@ func (r *Rows) Close() error {
 	return err
 }
 
-// Query runs a statement, prepared once per database and kept, so its text must be
+// Query runs a statement, prepared once per generation and kept, so its text must be
 // one of a few constants.
 func (v *View) Query(ctx context.Context, query string, args ...any) (*Rows, error) {
-	db, err := v.acquire()
+	g, err := v.acquire()
 	if err != nil {
 		return nil, err
 	}
-	s, err := db.reading(ctx, query)
+	s, err := g.statement(ctx, query)
 	if err != nil {
-		db.users.Done()
-		return nil, told(ctx, err)
+		g.users.Done()
+		return nil, g.queryError(ctx, err)
 	}
 	rows, err := s.QueryxContext(ctx, args...)
 	if err != nil {
-		db.users.Done()
-		return nil, told(ctx, err)
+		g.users.Done()
+		return nil, g.queryError(ctx, err)
 	}
-	return &Rows{rows, db}, nil
-}
-
-// told says that the tables cannot be asked where PostgreSQL is away, or dropped
-// them before this process followed to the next ones.
-func told(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() == nil && (pgdb.Away(err) || pgdb.Missing(err)) {
-		return fmt.Errorf("%w: %w", ErrNotReady, err)
-	}
-	return err
+	return &Rows{rows, g}, nil
 }
 
 // Get reads the first row of a query into dest and reports whether there was one.
@@ -71,7 +60,7 @@ func (v *View) Get(ctx context.Context, query string, args []any, dest ...any) (
 	}
 	defer rows.Close()
 	if !rows.Next() {
-		return false, told(ctx, rows.Err())
+		return false, rows.from.queryError(ctx, rows.Err())
 	}
 	if err := rows.Scan(dest...); err != nil {
 		return false, err
@@ -92,23 +81,36 @@ func (v *View) Select(ctx context.Context, query string, args []any, row func(sc
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return told(ctx, err)
+		return rows.from.queryError(ctx, err)
 	}
 	return rows.Close()
+}
+
+// Each calls row for each row of a query, in order, until it returns an error. It is
+// for the queries that run most, past database/sql, which would copy every column.
+// The text is one of a few constants; args are int64, string, []byte or nil. row must
+// be quick: it holds one of few connections.
+func (v *View) Each(ctx context.Context, query string, args []any, row func(Row) error) error {
+	g, err := v.acquire()
+	if err != nil {
+		return err
+	}
+	defer g.users.Done()
+	return g.queryError(ctx, g.Each(ctx, query, args, row))
 }
 
 // Checkpoint returns how far the tables in force have come. A query that begins
 // later sees at least that much.
 func (v *View) Checkpoint(ctx context.Context) (Checkpoint, error) {
-	db, err := v.acquire()
+	g, err := v.acquire()
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	defer db.users.Done()
-	return readCheckpoint(ctx, db.reader)
+	defer g.users.Done()
+	return ReadCheckpoint(ctx, g.Reader())
 }
 
-func (v *View) acquire() (*database, error) {
+func (v *View) acquire() (*generation, error) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	if v.current == nil {
@@ -119,30 +121,22 @@ func (v *View) acquire() (*database, error) {
 }
 
 // exchange points the view at other tables and returns the former ones.
-func (v *View) exchange(to *database) (former *database) {
+func (v *View) exchange(to *generation) (former *generation) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	former, v.current = v.current, to
 	return former
 }
 
-// reading returns a prepared statement for the reader pool.
-func (d *database) reading(ctx context.Context, query string) (*sqlx.Stmt, error) {
-	d.mu.RLock()
-	s := d.statements[query]
-	d.mu.RUnlock()
-	if s != nil {
-		return s, nil
+// queryError adds ErrNotReady when the medium is away, or dropped the tables before
+// this process followed to the next ones.
+func (g *generation) queryError(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
 	}
-	s, err := d.reader.PreparexContext(ctx, d.reader.Rebind(query))
-	if err != nil {
-		return nil, fmt.Errorf("prepare: %w", err)
+	switch g.Fault(err) {
+	case Away, Dropped:
+		return fmt.Errorf("%w: %w", ErrNotReady, err)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if first := d.statements[query]; first != nil {
-		return first, s.Close()
-	}
-	d.statements[query] = s
-	return s, nil
+	return err
 }

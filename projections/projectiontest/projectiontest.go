@@ -27,6 +27,8 @@ import (
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/projections"
+	"coffre/projections/pgmodels"
+	"coffre/projections/sqlitemodels"
 )
 
 // patience is how long a test waits before it calls a read model stuck.
@@ -48,21 +50,29 @@ func OnEach(t *testing.T, test func(t *testing.T, place func(testing.TB) string)
 	})
 }
 
+// OpenMedium opens the medium in a place as OnEach makes it, until closed is called.
+func OpenMedium(t testing.TB, place string) (medium projections.Medium, closed func() error) {
+	t.Helper()
+	if onPostgres(place) {
+		m, err := pgmodels.Open(context.Background(), place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m, m.Close
+	}
+	m, err := sqlitemodels.Open(place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, func() error { return nil }
+}
+
 // Start runs projections over a store until Stop or the test's end. place is a
 // directory, or the address of a PostgreSQL.
 func Start(t testing.TB, store eventstore.Store, place string, all ...projections.Projection) *Running {
 	t.Helper()
-	o := projections.Options{Store: store, Codec: codec.Catalog, Logger: slog.New(slog.DiscardHandler)}
-	closed := func() error { return nil }
-	if onPostgres(place) {
-		p, err := projections.OpenPostgres(context.Background(), place)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.Postgres, closed = p, p.Close
-	} else {
-		o.Dir = place
-	}
+	medium, closed := OpenMedium(t, place)
+	o := projections.Options{Medium: medium, Store: store, Codec: codec.Catalog, Logger: slog.New(slog.DiscardHandler)}
 	r, err := projections.New(o, all...)
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ import (
 	"coffre/projections/accesslog"
 	"coffre/projections/consentlog"
 	"coffre/projections/evidence"
+	"coffre/projections/sqlitemodels"
 	"coffre/projections/wallet"
 )
 
@@ -48,7 +49,11 @@ func (b *bench) rebuilding(ctx context.Context) (err error) {
 	}
 	models := []projections.Projection{wallet.New(), consentlog.New(), accesslog.New(), evidence.New()}
 	folder := dir.File("readmodels")
-	r, err := projections.New(projections.Options{Dir: folder, Store: store, Codec: codec.Catalog, Logger: slog.New(slog.DiscardHandler)}, models...)
+	medium, err := sqlitemodels.Open(folder)
+	if err != nil {
+		return err
+	}
+	r, err := projections.New(projections.Options{Medium: medium, Store: store, Codec: codec.Catalog, Logger: slog.New(slog.DiscardHandler)}, models...)
 	if err != nil {
 		return err
 	}

@@ -193,11 +193,11 @@ func (a *assembly) openLog(ctx context.Context) error {
 // openReadModels opens the read models; they follow the log when the instance runs.
 func (a *assembly) openReadModels(ctx context.Context) error {
 	a.models = readModels{wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New()}
-	o, err := a.places.openModels(ctx)
+	medium, err := a.places.openModels(ctx)
 	if err != nil {
 		return err
 	}
-	o.Store, o.Codec, o.Logger, o.Leaves = a.store, codec.Catalog, a.o.Logger, a.places.leafIndex()
+	o := projections.Options{Medium: medium, Store: a.store, Codec: codec.Catalog, Logger: a.o.Logger, Leaves: a.places.leafIndex()}
 	a.Runner, err = projections.New(o, a.models.wallets, a.models.consents, a.models.accesses, a.models.evidence, a.models.forgotten)
 	return err
 }

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"coffre/eventstore/postgres/pgdb"
 	"coffre/handlers/api"
-	"coffre/projections"
 )
 
 // part is something that goes on for as long as the instance.
@@ -77,17 +77,21 @@ func (a *assembly) background(begun func(error)) []part {
 
 // inTurn runs something in this process's turn, under the lease of that name.
 func (a *assembly) inTurn(ctx context.Context, name string, run func(context.Context) error) error {
-	return inTurn(ctx, a.places.lease, name, run)
+	return inTurn(ctx, a.places.leases, name, run)
 }
 
 // askAgain is how long to wait for a lease after the database was away.
 const askAgain = time.Second
 
 // inTurn runs something that only one of the processes may do at a time, again each
-// time this one holds the lease of that name, until ctx ends.
-func inTurn(ctx context.Context, lease projections.Lease, name string, run func(context.Context) error) error {
+// time this one holds the lease of that name, until ctx ends. Without leases no other
+// process is there.
+func inTurn(ctx context.Context, leases *pgdb.Session, name string, run func(context.Context) error) error {
+	if leases == nil {
+		return run(ctx)
+	}
 	for {
-		held, _, release, err := lease.Acquire(ctx, name)
+		held, release, err := leases.Acquire(ctx, name)
 		if ctx.Err() != nil {
 			if err == nil {
 				release()

@@ -14,11 +14,14 @@ import (
 	"coffre/eventstore/kurrent"
 	"coffre/eventstore/leaves"
 	"coffre/eventstore/postgres"
+	"coffre/eventstore/postgres/pgdb"
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/sqlite"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/reactors"
 	"coffre/projections"
+	"coffre/projections/pgmodels"
+	"coffre/projections/sqlitemodels"
 )
 
 // StoresConfig says where the vault keeps what it knows. Each is sqlite:DIR, or
@@ -122,14 +125,13 @@ type stores struct {
 	leaves   *leaves.Index // nil: the log's positions count its leaves
 	keys     *keysdb.DB
 	reactors *reactors.DB
-	postgres *projections.Postgres // where the read models are; nil: in files
-	lease    projections.Lease     // of what only one process may do
+	leases   *pgdb.Session // of what only one process may do; nil: there is no other
 }
 
 // openStores opens the log; the rest is opened when its turn comes. A directory
 // beside dir belongs to this process until onClose's functions have run.
 func openStores(ctx context.Context, dir DataDir, o Options, onClose func(func() error)) (*stores, error) {
-	s := &stores{at: o.Stores.In(dir), dir: dir, logger: o.Logger, onClose: onClose, lease: projections.Sole{}}
+	s := &stores{at: o.Stores.In(dir), dir: dir, logger: o.Logger, onClose: onClose}
 	if OnPostgres(s.at.Log) && !OnPostgres(s.at.Keys) {
 		return nil, errAloneKeys
 	}
@@ -215,32 +217,37 @@ func (s *stores) openKeys(ctx context.Context) (err error) {
 	return nil
 }
 
-// openModels says where the read models are, and opens what gives leases to one of
+// openModels opens what the read models lie in, and what gives leases to one of
 // several processes.
-func (s *stores) openModels(ctx context.Context) (o projections.Options, err error) {
-	if OnPostgres(s.at.ReadModels) {
-		if s.postgres, err = projections.OpenPostgres(ctx, s.at.ReadModels); err != nil {
-			return o, err
+func (s *stores) openModels(ctx context.Context) (projections.Medium, error) {
+	if !OnPostgres(s.at.ReadModels) {
+		if err := s.openLeases(); err != nil {
+			return nil, err
 		}
-		s.onClose(s.postgres.Close)
-	} else {
-		o.Dir = s.folder(s.at.ReadModels).File("readmodels")
+		return sqlitemodels.Open(s.folder(s.at.ReadModels).File("readmodels"))
 	}
-	o.Postgres = s.postgres
-	if !s.shared() {
-		return o, nil
-	}
-	if s.at.Keys == s.at.ReadModels {
-		s.lease = s.postgres
-		return o, nil
-	}
-	leases, err := projections.OpenPostgres(ctx, s.at.Keys)
+	medium, err := pgmodels.Open(ctx, s.at.ReadModels)
 	if err != nil {
-		return o, err
+		return nil, err
 	}
-	s.onClose(leases.Close)
-	s.lease = leases
-	return o, nil
+	s.onClose(medium.Close)
+	if s.at.Keys == s.at.ReadModels {
+		s.leases = medium.Session()
+		return medium, nil
+	}
+	return medium, s.openLeases()
+}
+
+// openLeases opens a session for leases of its own, beside the keys.
+func (s *stores) openLeases() (err error) {
+	if !s.shared() {
+		return nil
+	}
+	if s.leases, err = pgdb.OpenSession(s.at.Keys); err != nil {
+		return err
+	}
+	s.onClose(s.leases.Close)
+	return nil
 }
 
 // openReactors opens what the reactors remember, beside the keys.

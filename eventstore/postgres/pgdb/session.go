@@ -14,7 +14,7 @@ import (
 
 // How soon a lock passes to another process when its holder is gone: the server
 // drops it with the connection, at once when the process dies and within keep-alive
-// when its machine does; whoever waits asks every askAgain.
+// when its machine does; whoever waits for a lease asks every askAgain.
 const (
 	askAgain    = 500 * time.Millisecond
 	watchEvery  = time.Second     // a holder looks whether it still holds
@@ -37,9 +37,9 @@ type Session struct {
 }
 
 // OpenSession returns a session that connects when first used.
-func OpenSession(dsn string, o Options) (*Session, error) {
-	o.Conns = 1
-	db, err := Open(dsn, o)
+func OpenSession(dsn string) (*Session, error) {
+	// The locks need no table of ours.
+	db, err := Open(dsn, Options{Schema: "pg_catalog", Name: "coffre locks", Conns: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -59,12 +59,12 @@ func (s *Session) Close() error {
 	return s.db.Close()
 }
 
-// Hold waits until this process alone holds the lock, or for ctx. then, if not nil,
-// runs on the connection that holds it. The context it returns ends when the lock is
-// lost; release gives it back and is called exactly once.
-func (s *Session) Hold(ctx context.Context, name string, then func(context.Context, *sqlx.Conn) error) (held context.Context, release func(), err error) {
+// Acquire waits until this process holds the named lease, which of all processes on the
+// database one holds at a time, or for ctx. The context it returns ends when the lease
+// is lost; release gives it back and is called exactly once.
+func (s *Session) Acquire(ctx context.Context, name string) (held context.Context, release func(), err error) {
 	for {
-		held, release, err := s.try(ctx, name, then)
+		held, release, err := s.TryAcquire(ctx, name, nil)
 		if held != nil || err != nil {
 			return held, release, err
 		}
@@ -76,6 +76,16 @@ func (s *Session) Hold(ctx context.Context, name string, then func(context.Conte
 			return nil, nil, ctx.Err()
 		}
 	}
+}
+
+// TryAcquire is Acquire without waiting: it returns nothing at all when another process
+// holds the lease. then, if not nil, runs on the connection that holds it.
+func (s *Session) TryAcquire(ctx context.Context, name string, then func(context.Context, *sqlx.Conn) error) (held context.Context, release func(), err error) {
+	held, release, err = s.try(ctx, "coffre lease "+name, then)
+	if err != nil {
+		return nil, nil, fmt.Errorf("lease of %s: %w", name, err)
+	}
+	return held, release, nil
 }
 
 const (

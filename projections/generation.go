@@ -1,0 +1,231 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"coffre/eventstore"
+)
+
+// generation is one generation of a read model at work: its tables, how far they have
+// come, and what their readers share.
+type generation struct {
+	Tables
+	at       Checkpoint
+	building bool
+
+	users sync.WaitGroup // readers between View.acquire and the end of their query
+	mu    sync.RWMutex
+	// statements are prepared on the reader pool, by text.
+	statements map[string]*sqlx.Stmt
+	unscrubbed bool // bytes of deleted rows are still there
+	scrubAgain time.Time
+}
+
+// commitTime bounds a transaction of thousands of events, whatever it waits for.
+const commitTime = 5 * time.Minute
+
+const checkpointTable = `CREATE TABLE checkpoint (
+	name TEXT NOT NULL, version BIGINT NOT NULL, fence BIGINT NOT NULL,
+	commit_position BIGINT NOT NULL, prepare_position BIGINT NOT NULL, next_leaf BIGINT NOT NULL);`
+
+// openGeneration wraps tables in force. A former process may have left bytes of rows
+// that it deleted.
+func openGeneration(ctx context.Context, tables Tables) (*generation, error) {
+	g := &generation{Tables: tables, statements: map[string]*sqlx.Stmt{}, unscrubbed: true}
+	var err error
+	if g.at, err = ReadCheckpoint(ctx, tables.Reader()); err != nil {
+		return nil, errors.Join(err, tables.Close())
+	}
+	return g, nil
+}
+
+// createGeneration makes empty tables for the projection. The name holds letters only.
+func createGeneration(ctx context.Context, model Model, p Projection) (*generation, error) {
+	first := fmt.Sprintf(`INSERT INTO checkpoint VALUES ('%s', %d, 0, 0, 0, 0);`, p.Name(), p.Version())
+	tables, err := model.Create(ctx, checkpointTable+p.Schema().Tables+first)
+	if err != nil {
+		return nil, err
+	}
+	return &generation{Tables: tables, building: true}, nil
+}
+
+// finish makes a generation that was built ready for readers.
+func (g *generation) finish(ctx context.Context, model Model, p Projection) (*generation, error) {
+	tables, err := model.Finish(ctx, g.Tables, p.Schema())
+	if err != nil {
+		return nil, err
+	}
+	return &generation{Tables: tables, at: g.at, statements: map[string]*sqlx.Stmt{}, unscrubbed: g.unscrubbed}, nil
+}
+
+// commit moves the checkpoint and runs apply, in one transaction; on any error
+// neither happens. The swap compares the whole checkpoint, so that of two runners
+// one gets ErrOvertaken; and the token, so that it is the newer one that stays. It
+// comes first: a loser must not take what the winner wrote for a poisonous event.
+// Whether a commit happened whose connection broke, the next swap tells.
+func (g *generation) commit(ctx context.Context, token int64, to Checkpoint, apply func(*Tx) error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, commitTime)
+	defer cancel()
+	transaction, err := g.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	done := false
+	defer func() {
+		if !done {
+			if ctx.Err() != nil {
+				err = ctx.Err() // the driver tells it in words of its own
+			}
+			err = errors.Join(err, transaction.Rollback())
+		}
+	}()
+	n, err := transaction.Exec(ctx, `UPDATE checkpoint SET fence = ?, commit_position = ?, prepare_position = ?, next_leaf = ?
+		WHERE fence <= ? AND commit_position = ? AND prepare_position = ? AND next_leaf = ?`,
+		token, int64(to.Position.Commit), int64(to.Position.Prepare), to.Next,
+		token, int64(g.at.Position.Commit), int64(g.at.Position.Prepare), g.at.Next)
+	if err != nil && g.Fault(err) == Dropped {
+		return ErrOvertaken // the generation was replaced and dropped
+	}
+	if err != nil {
+		return err
+	}
+	if n != 1 {
+		return ErrOvertaken
+	}
+	tx := &Tx{transaction: transaction, building: g.building}
+	if err := apply(tx); err != nil {
+		return err
+	}
+	done = true
+	if err := transaction.Commit(); err != nil {
+		return err
+	}
+	g.at = to
+	g.unscrubbed = g.unscrubbed || tx.scrub
+	return nil
+}
+
+// apply takes one page's items in, in one transaction. When an event is at fault,
+// what lies before it is taken in all the same, and *Poisoned is returned.
+func (g *generation) apply(ctx context.Context, token int64, p Projection, wanted map[string]bool, items []item, to Checkpoint) error {
+	bad := -1
+	var cause error
+	err := g.commit(ctx, token, to, func(tx *Tx) error {
+		for i := range items {
+			if !wanted[items[i].event.Stream.Category()] {
+				continue
+			}
+			err := items[i].err
+			if err == nil {
+				err = applyRecovered(ctx, p, tx, &items[i])
+			}
+			if err != nil {
+				if ctx.Err() == nil && !g.transient(err) {
+					bad, cause = i, err
+				}
+				return err
+			}
+		}
+		return nil
+	})
+	if bad < 0 || cause == nil {
+		return err
+	}
+	poisoned := &Poisoned{Name: p.Name(), Leaf: items[bad].leaf, Type: items[bad].event.Type, Err: cause}
+	if bad > 0 {
+		before := Checkpoint{items[bad-1].event.Position, items[bad-1].leaf + 1}
+		if err := g.apply(ctx, token, p, wanted, items[:bad], before); err != nil {
+			return err
+		}
+	}
+	return poisoned
+}
+
+// applyRecovered turns a projection's panic into an error: a mistake in a read model
+// must not take the writing side down with it.
+func applyRecovered(ctx context.Context, p Projection, tx *Tx, it *item) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic of type %T", r)
+		}
+	}()
+	return p.Apply(ctx, tx, it.event, it.leaf)
+}
+
+// transient reports whether an error is about the medium or the caller's time, not
+// about what was written: it may pass, and says nothing against the event.
+func (g *generation) transient(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	fault := g.Fault(err)
+	return fault == Passing || fault == Away
+}
+
+// scrub removes bytes of deleted rows when an erasure asked for it. While a reader
+// still sees them it is put off to the next call.
+func (g *generation) scrub(ctx context.Context) error {
+	if !g.unscrubbed || g.building || time.Now().Before(g.scrubAgain) {
+		return nil
+	}
+	done, err := g.Clean(ctx)
+	if err != nil {
+		return fmt.Errorf("scrub read model: %w", err)
+	}
+	if g.unscrubbed = !done; g.unscrubbed {
+		g.scrubAgain = time.Now().Add(time.Second)
+	}
+	return nil
+}
+
+// ReadCheckpoint reads the checkpoint of a generation's tables, for this package and
+// for adapters.
+func ReadCheckpoint(ctx context.Context, q sqlx.QueryerContext) (Checkpoint, error) {
+	var commit, prepare, next int64
+	err := q.QueryRowxContext(ctx, `SELECT commit_position, prepare_position, next_leaf FROM checkpoint`).Scan(&commit, &prepare, &next)
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("read model: checkpoint: %w", err)
+	}
+	return Checkpoint{eventstore.Position{Commit: uint64(commit), Prepare: uint64(prepare)}, next}, nil
+}
+
+// statement returns a prepared statement for the reader pool.
+func (g *generation) statement(ctx context.Context, query string) (*sqlx.Stmt, error) {
+	g.mu.RLock()
+	s := g.statements[query]
+	g.mu.RUnlock()
+	if s != nil {
+		return s, nil
+	}
+	s, err := g.Reader().PreparexContext(ctx, g.Reader().Rebind(query))
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if first := g.statements[query]; first != nil {
+		return first, s.Close()
+	}
+	g.statements[query] = s
+	return s, nil
+}
+
+// close waits for readers and closes everything.
+func (g *generation) close() error {
+	g.users.Wait()
+	for _, s := range g.statements {
+		_ = s.Close() // it ends with the pool in any case
+	}
+	return g.Close()
+}
+
+// discard closes and deletes tables that are not in force.
+func (g *generation) discard(ctx context.Context) error {
+	return errors.Join(g.close(), g.Remove(context.WithoutCancel(ctx)))
+}

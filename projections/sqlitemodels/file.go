@@ -1,0 +1,206 @@
+package sqlitemodels
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/ncruces/go-sqlite3"
+
+	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/projections"
+)
+
+// file is one generation, opened.
+type file struct {
+	db         *sqlitedb.DB
+	path       string
+	generation int64
+	pragmas    string       // of the connection that writes
+	direct     chan *direct // the connections of Each that are free
+	closed     func()       // called once the file is closed
+
+	conn     *sqlx.Conn            // the one that writes; nil until it is needed
+	prepared map[string]*sqlx.Stmt // on conn, by text
+}
+
+func newFile(db *sqlitedb.DB, path string, generation int64, pragmas string) *file {
+	return &file{db: db, path: path, generation: generation, pragmas: pragmas, direct: make(chan *direct, directReaders), prepared: map[string]*sqlx.Stmt{}, closed: func() {}}
+}
+
+func (f *file) Generation() int64 { return f.generation }
+func (f *file) Reader() *sqlx.DB  { return f.db.Reader }
+
+// writer takes the writing connection for good.
+func (f *file) writer(ctx context.Context) (*sqlx.Conn, error) {
+	if f.conn != nil {
+		return f.conn, nil
+	}
+	conn, err := f.db.Writer.Connx(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.ExecContext(ctx, f.pragmas); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	f.conn = conn
+	return conn, nil
+}
+
+// releaseWriter gives the writing connection up.
+func (f *file) releaseWriter() error {
+	if f.conn == nil {
+		return nil
+	}
+	var all error
+	for _, s := range f.prepared {
+		all = errors.Join(all, s.Close())
+	}
+	all = errors.Join(all, f.conn.Close())
+	f.conn = nil
+	clear(f.prepared)
+	return all
+}
+
+// Begin implements projections.Tables.
+func (f *file) Begin(ctx context.Context) (projections.Transaction, error) {
+	conn, err := f.writer(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open read model: %w", err)
+	}
+	// A transaction that ended by itself with ctx would leave the statements after it
+	// to commit one by one.
+	tx, err := conn.BeginTxx(context.WithoutCancel(ctx), nil)
+	if err != nil {
+		return nil, f.checkWriter(err)
+	}
+	return &transaction{f, tx}, nil
+}
+
+// checkWriter gives the writing connection up if err says that it broke.
+func (f *file) checkWriter(err error) error {
+	if fault(err) == projections.Away {
+		_ = f.releaseWriter() // it is gone, whatever it says
+	}
+	return err
+}
+
+// transaction runs statements that are prepared on the writing connection.
+type transaction struct {
+	f  *file
+	tx *sqlx.Tx
+}
+
+func (t *transaction) prepare(ctx context.Context, query string) (*sqlx.Stmt, error) {
+	if s := t.f.prepared[query]; s != nil {
+		return s, nil
+	}
+	if t.f.conn == nil {
+		return nil, sql.ErrConnDone
+	}
+	s, err := t.f.conn.PreparexContext(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	t.f.prepared[query] = s
+	return s, nil
+}
+
+func (t *transaction) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	s, err := t.prepare(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	result, err := s.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+func (t *transaction) Get(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
+	s, err := t.prepare(ctx, query)
+	if err != nil {
+		return false, err
+	}
+	err = s.QueryRowxContext(ctx, args...).Scan(dest...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (t *transaction) Commit() error { return t.f.checkWriter(t.tx.Commit()) }
+
+func (t *transaction) Rollback() error {
+	err := t.tx.Rollback()
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return t.f.checkWriter(err)
+}
+
+// Clean implements projections.Tables: it empties the write-ahead log.
+func (f *file) Clean(ctx context.Context) (bool, error) {
+	conn, err := f.writer(ctx)
+	if err != nil {
+		return false, err
+	}
+	var busy, frames, moved int
+	err = conn.QueryRowxContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &frames, &moved)
+	if errors.Is(err, sqlite3.BUSY) || errors.Is(err, sqlite3.LOCKED) {
+		return false, nil
+	}
+	return busy == 0, err
+}
+
+// passing are the codes of SQLite that are about the file system or the moment.
+var passing = []sqlite3.ErrorCode{
+	sqlite3.BUSY, sqlite3.LOCKED, sqlite3.NOMEM, sqlite3.INTERRUPT, sqlite3.IOERR,
+	sqlite3.FULL, sqlite3.CANTOPEN, sqlite3.PROTOCOL, sqlite3.READONLY, sqlite3.PERM,
+}
+
+// Fault implements projections.Tables.
+func (f *file) Fault(err error) projections.Fault { return fault(err) }
+
+func fault(err error) projections.Fault {
+	for _, gone := range []error{driver.ErrBadConn, sql.ErrConnDone, context.DeadlineExceeded} {
+		if errors.Is(err, gone) {
+			return projections.Away
+		}
+	}
+	for _, code := range passing {
+		if errors.Is(err, code) {
+			return projections.Passing
+		}
+	}
+	return projections.NoFault
+}
+
+// Close implements projections.Tables.
+func (f *file) Close() error {
+	err := f.releaseWriter()
+	for range len(f.direct) { // all are free: no reader is left
+		err = errors.Join(err, (<-f.direct).close())
+	}
+	err = errors.Join(err, f.db.Close())
+	f.closed()
+	return err
+}
+
+// Remove implements projections.Tables.
+func (f *file) Remove(context.Context) error {
+	var all error
+	for _, beside := range []string{"", ".new"} { // where sqlitedb begins a file
+		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+			if err := os.Remove(f.path + beside + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+				all = errors.Join(all, fmt.Errorf("drop read model: %w", err))
+			}
+		}
+	}
+	return all
+}

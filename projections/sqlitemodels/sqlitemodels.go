@@ -1,0 +1,374 @@
+// Package sqlitemodels keeps read models in SQLite files of one directory, which one
+// process at a time owns.
+//
+// Each generation is a file of its own, NAME.vVERSION.gGENERATION.db. A rebuild writes
+// the next generation under the suffix .building, syncs it and renames it. After a
+// restart the highest sound generation is in force. Files of a build that was
+// interrupted, of lower generations and of other versions are dropped.
+// docs/decisions/0003-read-models.md says why.
+//
+// Invariant: a file with the suffix .db was complete and durable when it got its name.
+package sqlitemodels
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/projections"
+)
+
+const (
+	liveSuffix     = ".db"
+	buildingSuffix = ".building"
+)
+
+// Bytes of page cache for each connection: little for the live files, since
+// several are open; more where random index entries are written in bulk.
+const (
+	liveCache  = 8 << 20
+	buildCache = 32 << 20
+)
+
+// Pragmas of the connection that writes. A live file syncs at checkpoints only: losing
+// its last commits in a power cut costs a little catching up and never consistency.
+// Its only writer waits for nobody but, in Clean, for readers: not for long. A file
+// being built has one connection, no reader and nothing to survive a crash: without a
+// write-ahead log each page is written once.
+const (
+	livePragmas  = `PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=50`
+	buildPragmas = `PRAGMA journal_mode=MEMORY; PRAGMA locking_mode=EXCLUSIVE`
+)
+
+// Medium is a directory of read models.
+type Medium struct{ dir string }
+
+var _ projections.Medium = Medium{}
+
+// Open returns the medium in a directory, which it makes when it is missing.
+func Open(dir string) (Medium, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Medium{}, fmt.Errorf("read models: %w", err)
+	}
+	return Medium{dir}, nil
+}
+
+// Model implements projections.Medium.
+func (m Medium) Model(name string, version int) projections.Model {
+	return &model{dir: m.dir, name: name, version: version, opened: map[int64][]*file{}}
+}
+
+// model is one projection's files of one version.
+type model struct {
+	dir     string
+	name    string
+	version int
+
+	mu      sync.Mutex
+	opened  map[int64][]*file // the complete generations that are open
+	inForce int64
+	// overtaken: another runner wrote to the generation in force, though this process
+	// owns the directory. This one writes there no more.
+	overtaken bool
+}
+
+var filePattern = regexp.MustCompile(`^([a-z]+)\.v([0-9]+)\.g([0-9]{6,})(\.db|\.building)((?:\.new)?(?:-wal|-shm|-journal)?)$`)
+
+// generations returns the numbers of the complete generations of this version,
+// highest first, and the highest number any file of the projection bears.
+func (m *model) generations() (complete []int64, highest int64, err error) {
+	entries, err := os.ReadDir(m.dir)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read models: %w", err)
+	}
+	for _, e := range entries {
+		part := filePattern.FindStringSubmatch(e.Name())
+		if part == nil || part[1] != m.name {
+			continue
+		}
+		generation, _ := strconv.ParseInt(part[3], 10, 64)
+		highest = max(highest, generation)
+		if part[2] == strconv.Itoa(m.version) && part[4] == liveSuffix && part[5] == "" {
+			complete = append(complete, generation)
+		}
+	}
+	slices.Sort(complete)
+	slices.Reverse(complete)
+	return complete, highest, nil
+}
+
+func (m *model) path(generation int64, suffix string) string {
+	return filepath.Join(m.dir, fmt.Sprintf("%s.v%d.g%06d%s", m.name, m.version, generation, suffix))
+}
+
+// Start implements projections.Generations: it puts the highest sound generation in
+// force.
+func (m *model) Start(ctx context.Context) (projections.Tables, error) {
+	complete, _, err := m.generations()
+	if err != nil {
+		return nil, err
+	}
+	for _, generation := range complete {
+		f, err := m.openLive(ctx, generation)
+		if err == nil {
+			m.putInForce(generation)
+			if err := m.drop(generation, true); err != nil {
+				return nil, errors.Join(err, f.Close())
+			}
+			return f, nil
+		}
+		// A read model is made from the log alone, so a damaged one is simply left
+		// behind; trouble with the medium is not damage.
+		if ctx.Err() != nil || fault(err) != projections.NoFault {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// Open implements projections.Generations.
+func (m *model) Open(ctx context.Context) (projections.Tables, error) {
+	m.mu.Lock()
+	generation := m.inForce
+	m.mu.Unlock()
+	if generation == 0 {
+		return nil, nil
+	}
+	f, err := m.openLive(ctx, generation)
+	if err != nil {
+		return nil, err // never a *file that is nil within an interface
+	}
+	return f, nil
+}
+
+func (m *model) putInForce(generation int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.inForce, m.overtaken = generation, false
+}
+
+// openLive opens a complete generation.
+func (m *model) openLive(ctx context.Context, generation int64) (*file, error) {
+	path := m.path(generation, liveSuffix)
+	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{SecureDelete: true, Cache: liveCache})
+	if err != nil {
+		return nil, err
+	}
+	f := newFile(db, path, generation, livePragmas)
+	m.mu.Lock()
+	m.opened[generation] = append(m.opened[generation], f)
+	m.mu.Unlock()
+	f.closed = func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.opened[generation] = slices.DeleteFunc(m.opened[generation], func(o *file) bool { return o == f })
+	}
+	for range directReaders {
+		f.direct <- &direct{}
+	}
+	if err := m.check(ctx, f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (m *model) isOpen(generation int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.opened[generation]) > 0
+}
+
+// check refuses a file that holds another read model, and empties the write-ahead
+// log, where what was erased before a crash may still stand.
+func (m *model) check(ctx context.Context, f *file) error {
+	conn, err := f.writer(ctx)
+	if err != nil {
+		return fmt.Errorf("open read model: %w", err)
+	}
+	var name string
+	var version int
+	if err := conn.QueryRowxContext(ctx, `SELECT name, version FROM checkpoint`).Scan(&name, &version); err != nil {
+		return fmt.Errorf("read model: checkpoint: %w", err)
+	}
+	if name != m.name || version != m.version {
+		return errors.New("read model: the file holds another one")
+	}
+	if _, err := projections.ReadCheckpoint(ctx, conn); err != nil {
+		return err
+	}
+	_, err = f.Clean(ctx)
+	return err
+}
+
+// Create implements projections.Generations: until Finish, a crash leaves a file that
+// is thrown away.
+func (m *model) Create(ctx context.Context, statements string) (projections.Tables, error) {
+	_, highest, err := m.generations()
+	if err != nil {
+		return nil, err
+	}
+	f := newFile(nil, m.path(highest+1, buildingSuffix), highest+1, buildPragmas)
+	if f.db, err = sqlitedb.Open(ctx, f.path, sqlitedb.Options{SecureDelete: true, Volatile: true, Cache: buildCache}); err != nil {
+		return nil, errors.Join(err, f.Remove(ctx))
+	}
+	conn, err := f.writer(ctx)
+	if err == nil {
+		_, err = conn.ExecContext(ctx, dialect(statements))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("create read model: %w", err), f.Close(), f.Remove(ctx))
+	}
+	return f, nil
+}
+
+// dialect puts a schema into SQLite's words: only INTEGER makes a key the row's own
+// number there, where BIGINT would cost an index.
+func dialect(schema string) string {
+	return strings.ReplaceAll(schema, "BIGINT PRIMARY KEY", "INTEGER PRIMARY KEY")
+}
+
+// Finish implements projections.Generations: a restart finds the generation in force
+// from here on.
+func (m *model) Finish(ctx context.Context, built projections.Tables, schema projections.Schema) (projections.Tables, error) {
+	f := built.(*file)
+	conn, err := f.writer(ctx)
+	for _, step := range []string{schema.Indexes, `BEGIN IMMEDIATE;` + schema.Settle + `COMMIT`} {
+		if err == nil {
+			_, err = conn.ExecContext(ctx, step)
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("finish read model: %w", err)
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = syncFile(f.path)
+	}
+	final := m.path(f.generation, liveSuffix)
+	if err == nil {
+		if err = os.Rename(f.path, final); err != nil {
+			err = fmt.Errorf("switch read model: %w", err)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Remove(ctx))
+	}
+	if err := sqlitedb.SyncDir(m.dir, ""); err != nil {
+		return nil, err
+	}
+	live, err := m.openLive(ctx, f.generation)
+	if err != nil {
+		return nil, err
+	}
+	return live, nil
+}
+
+func syncFile(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("sync read model: %w", err)
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
+
+// Promote implements projections.Generations. The runner that calls it, which alone
+// writes here, does not move the former generation meanwhile.
+func (m *model) Promote(ctx context.Context, next projections.Tables, at projections.Checkpoint) error {
+	var former *file
+	m.mu.Lock()
+	if open := m.opened[m.inForce]; len(open) > 0 {
+		former = open[0]
+	}
+	m.mu.Unlock()
+	if former != nil {
+		shown, err := projections.ReadCheckpoint(ctx, former.db.Reader)
+		if err != nil {
+			return fmt.Errorf("switch read model: %w", err)
+		}
+		if at.Position.Compare(shown.Position) < 0 {
+			return projections.ErrBehind
+		}
+	}
+	m.putInForce(next.Generation())
+	return nil
+}
+
+// Withdraw implements projections.Generations.
+func (m *model) Withdraw(_ context.Context, generation int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.inForce == generation {
+		m.inForce = 0
+	}
+	return nil
+}
+
+// Drop implements projections.Generations.
+func (m *model) Drop(_ context.Context, kept int64) error { return m.drop(kept, false) }
+
+// drop removes the projection's files that a complete generation replaces. At the
+// start of a process it also removes what an interrupted build left, which nobody
+// writes to then.
+func (m *model) drop(kept int64, starting bool) error {
+	entries, err := os.ReadDir(m.dir)
+	if err != nil {
+		return fmt.Errorf("read models: %w", err)
+	}
+	var all error
+	removed := false
+	for _, e := range entries {
+		part := filePattern.FindStringSubmatch(e.Name())
+		if part == nil || part[1] != m.name {
+			continue
+		}
+		generation, _ := strconv.ParseInt(part[3], 10, 64)
+		if generation == kept || m.isOpen(generation) || generation > kept && !(starting && part[4] == buildingSuffix) {
+			continue
+		}
+		removed = true
+		if err := os.Remove(filepath.Join(m.dir, e.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+			all = errors.Join(all, fmt.Errorf("drop read model: %w", err))
+		}
+	}
+	if removed {
+		all = errors.Join(all, sqlitedb.SyncDir(m.dir, ""))
+	}
+	return all
+}
+
+// TryAcquire implements projections.Turns: the process that owns the directory has
+// every lease there, until it is found not to be alone.
+func (m *model) TryAcquire(ctx context.Context) (*projections.Lease, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.overtaken {
+		return nil, nil
+	}
+	return &projections.Lease{Held: ctx, Release: func() {}}, ctx.Err()
+}
+
+// InForce implements projections.Turns.
+func (m *model) InForce(context.Context) (generation int64, stopped error, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.overtaken {
+		stopped = projections.ErrOvertaken
+	}
+	return m.inForce, stopped, nil
+}
+
+// Report implements projections.Turns. No other process follows; but a runner that was
+// overtaken here gets no second turn before a rebuild.
+func (m *model) Report(_ context.Context, _ int64, stopped error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.overtaken = m.overtaken || errors.Is(stopped, projections.ErrOvertaken)
+	return nil
+}
