@@ -40,6 +40,13 @@ var mayWire = []string{"cmd/coffre/vault", "cmd/coffre/bench"}
 var adapters = []string{
 	"eventstore/memory", "eventstore/sqlite", "eventstore/postgres", "eventstore/kurrent", "eventstore/kurrent/wire", "eventstore/leaves",
 	"eventstore/seal/localkek", "eventstore/seal/transit", "eventstore/blob/folder", "eventstore/blob/s3",
+	"projections/sqlitemodels", "projections/pgmodels",
+}
+
+// drivers speak to one database: the read side does so in its adapters only.
+var drivers = []string{
+	"github.com/ncruces/", "modernc.org/", "github.com/mattn/go-sqlite3", "github.com/jackc/", "github.com/lib/pq",
+	module + "eventstore/sqlite", module + "eventstore/postgres",
 }
 
 // shared lie under an adapter's folder and are none: they open SQLite files, and
@@ -166,16 +173,22 @@ func importing(s source, allowed []string, imp string) string {
 		return s.folder() + " must not import " + imp
 	case inModule && strings.HasPrefix(ours, "domain/") && s.in("eventstore") && !s.in("eventstore/codec") && !isTestHelper:
 		return "only eventstore/codec knows the kinds of event; it must not import " + imp
-	case inModule && under(adapters) && !under(shared) && !s.in(mayWire...) && !under([]string{path.Dir(s.path)}) && !isTestHelper && !sameAdapter(s, ours):
+	case inModule && under(adapters) && !under(shared) && !s.in(mayWire...) && !isTestHelper && !sameAdapter(s, ours):
 		return "only cmd/coffre/vault and benchmarks may import the adapter " + imp
 	case inModule && strings.HasSuffix(path.Base(ours), "test") && !isTestHelper:
 		return "what helps tests does not ship: " + imp
+	case s.in("projections") && !s.in(adapters...) && !isTestHelper && isDriver(imp):
+		return "read models know a medium, not its driver: " + imp
 	case imp == "database/sql" && s.in("domain", "handlers") && !s.in(ownTables):
 		return "handlers ask read models, not databases"
 	case !inModule && s.isRule() && !slices.Contains(pureImports, imp):
 		return "the domain is pure: it must not import " + imp
 	}
 	return ""
+}
+
+func isDriver(imp string) bool {
+	return slices.ContainsFunc(drivers, func(d string) bool { return strings.HasPrefix(imp, d) })
 }
 
 // sameAdapter: the parts of one adapter may import each other.
@@ -200,9 +213,19 @@ func TestLayersSayNo(t *testing.T) {
 		{"domain/x.go", `package x; func f() { go f() }`},
 		{"eventstore/x.go", `package x; import "coffre/projections/wallet"`},
 		{"eventstore/seal/x.go", `package x; import "coffre/domain/consent"`},
+		{"eventstore/x.go", `package x; import "coffre/eventstore/sqlite"`},
 		{"eventstore/proof/x.go", `package x; import "coffre/eventstore/sqlite"`},
 		{"projections/wallet/x.go", `package x; import "coffre/handlers/api"`},
 		{"projections/wallet/x.go", `package x; import "coffre/eventstore/memory"`},
+		{"projections/x.go", `package x; import "coffre/projections/sqlitemodels"`},
+		{"projections/x.go", `package x; import "coffre/eventstore/sqlite/sqlitedb"`},
+		{"projections/x.go", `package x; import "coffre/eventstore/postgres/pgdb"`},
+		{"projections/x.go", `package x; import "github.com/ncruces/go-sqlite3"`},
+		{"projections/wallet/x.go", `package x; import "github.com/jackc/pgx/v5"`},
+		{"projections/wallet/x.go", `package x; import "coffre/projections/pgmodels"`},
+		{"projections/sqlitemodels/x.go", `package x; import "coffre/projections/pgmodels"`},
+		{"handlers/api/x.go", `package x; import "coffre/projections/sqlitemodels"`},
+		{"cmd/coffre/x.go", `package x; import "coffre/projections/pgmodels"`},
 		{"handlers/api/x.go", `package x; import "database/sql"`},
 		{"handlers/api/x.go", `package x; import "coffre/cmd/coffre"`},
 		{"handlers/api/x.go", `package x; import "coffre/eventstore/seal/localkek"`},
@@ -225,6 +248,10 @@ func TestLayersSayNo(t *testing.T) {
 		{"cmd/coffre/vault/x.go", `package x; import ("coffre/eventstore/sqlite"; "database/sql")`},
 		{"cmd/coffre/bench/x.go", `package x; import "coffre/eventstore/kurrent"`},
 		{"eventstore/sqlite/x.go", `package x; import "coffre/eventstore/sqlite/sqlitedb"`},
+		{"projections/sqlitemodels/x.go", `package x; import ("coffre/projections"; "coffre/eventstore/sqlite/sqlitedb"; "github.com/ncruces/go-sqlite3")`},
+		{"projections/pgmodels/x.go", `package x; import ("coffre/eventstore/postgres/pgdb"; "github.com/jackc/pgx/v5")`},
+		{"projections/x.go", `package x; import ("database/sql"; "github.com/jmoiron/sqlx")`},
+		{"cmd/coffre/vault/x.go", `package x; import ("coffre/projections/sqlitemodels"; "coffre/projections/pgmodels")`},
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), tc.path, tc.src, 0)
 		if err != nil {
