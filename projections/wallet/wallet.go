@@ -25,8 +25,8 @@ import (
 
 // Wallets is the projection and its queries, which may be called concurrently.
 type Wallets struct {
-	view  projections.View
-	words words
+	view    projections.View
+	strings interner
 }
 
 var _ projections.Projection = (*Wallets)(nil)
@@ -49,7 +49,7 @@ func (w *Wallets) Categories() []string { return []string{"document", "mandate",
 // View implements projections.Projection.
 func (w *Wallets) View() *projections.View { return &w.view }
 
-// DocumentState of a document, without regard to dates.
+// DocumentState is the state of a document, without regard to dates.
 type DocumentState string
 
 const (
@@ -89,7 +89,7 @@ type Document struct {
 	Sealed []byte
 }
 
-// Known reports whether the row is still what the vault knows.
+// Known reports whether nothing has replaced the row since.
 func (d *Document) Known() bool { return d.ToLeaf == projections.Latest }
 
 // Held is a document as one of its holders sees it. Mandate is nil when the holder
@@ -100,7 +100,7 @@ type Held struct {
 	Mandate *Mandate
 }
 
-// Mandate as the vault knows it. Leaves are projections.Latest for what has not happened.
+// Mandate is the power of one citizen to act for another, as the vault knows it. Leaves are projections.Latest for what has not happened.
 type Mandate struct {
 	Mandate        domain.MandateID
 	Citizen        domain.CitizenID // the represented person
