@@ -21,7 +21,7 @@ const (
 type item struct {
 	leaf  int64
 	event eventstore.Event
-	err   error // why the event cannot be told: undecodable or damaged
+	err   error // why the event cannot be taken in: undecodable or damaged
 }
 
 // page is a stretch of the log, read and decoded once for all projections. It is
@@ -77,7 +77,7 @@ func (f *feed) page(ctx context.Context, from Checkpoint) (*page, error) {
 	return p, nil
 }
 
-// batch returns what follows a checkpoint, as one page and those remembered behind it.
+// batch returns what follows a checkpoint: one page, and the remembered ones behind it.
 func (f *feed) batch(ctx context.Context, from Checkpoint) ([]item, Checkpoint, error) {
 	p, err := f.page(ctx, from)
 	if err != nil {
@@ -95,7 +95,7 @@ func (f *feed) batch(ctx context.Context, from Checkpoint) ([]item, Checkpoint, 
 	return items, to, nil
 }
 
-// remembered is page, but nil when it would have to read.
+// remembered returns a page that was read before; nil when it would have to be read.
 func (f *feed) remembered(from Checkpoint) *page {
 	select {
 	case <-f.turn:
@@ -117,7 +117,7 @@ func (f *feed) keep(from Checkpoint, p *page) {
 	}
 }
 
-// read makes one page. A record that cannot be told becomes an item with an error,
+// read makes one page. A record that cannot be decoded becomes an item with an error,
 // and reading goes on behind it.
 func (f *feed) read(ctx context.Context, from Checkpoint) (*page, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)

@@ -19,8 +19,8 @@ import (
 	"coffre/eventstore"
 )
 
-// Latest as the leaf of a query means all that the read model has seen. Read
-// models also write it where a row has no end yet.
+// Latest, as the leaf of a query, stands for everything that the read model has taken
+// in. Read models also write it where a row has no end yet.
 const Latest int64 = math.MaxInt64
 
 // newest is the leaf of a query about now: a query at leaf L sees the rows with
@@ -46,12 +46,13 @@ func Ours(category string) bool {
 	return false
 }
 
-// Categories are those of Coffre's streams, for stores that are shared with others.
+// Categories lists the categories of Coffre's streams, for stores that are shared with
+// others.
 func Categories() []string {
 	return []string{"citizen", "document", "consent", "access", "mandate", "refusal", "registry", "audit"}
 }
 
-// Projection is a read model as the runner sees it.
+// Projection is one read model: its tables, and the function that takes an event in.
 type Projection interface {
 	// Name is the noun of the question, of lower-case letters only: it is part of
 	// file names and shown to operators.
@@ -80,8 +81,8 @@ type Projection interface {
 	View() *View
 }
 
-// Schema of one read model, as statements that end with a semicolon, in words
-// SQLite and PostgreSQL share: BIGINT, TEXT, BYTEA. A column that holds the leaf of
+// Schema is the tables of one read model, as statements that end with a semicolon, in
+// words that SQLite and PostgreSQL share: BIGINT, TEXT, BYTEA. A column that holds the leaf of
 // the event that made the row is "from_leaf BIGINT PRIMARY KEY".
 type Schema struct {
 	// Tables creates the tables and the indexes that Apply itself needs.
@@ -107,7 +108,8 @@ var (
 	ErrAhead = errors.New("projections: the read model is ahead of the log")
 )
 
-// Poisoned: a projection stopped at an event that it cannot take in. Others go on.
+// Poisoned is the error of a projection that stopped at an event which it cannot take
+// in. Other projections go on.
 type Poisoned struct {
 	Name string
 	Leaf int64
@@ -127,7 +129,7 @@ type Checkpoint struct {
 	Next     int64 // number of the next leaf; equals the number of leaves taken in
 }
 
-// check reports what is wrong with a projection; a program with such a one is broken.
+// check returns an error for a projection with which no program may run.
 func check(p Projection) error {
 	name := p.Name()
 	if name == "" {

@@ -24,7 +24,7 @@ const (
 	retryFirst, retryMost = 50 * time.Millisecond, 5 * time.Second
 )
 
-// Options of a Runner. Medium, Store and Codec are required.
+// Options are the parts of a Runner. Medium, Store and Codec are required.
 type Options struct {
 	// Medium is where the read models are. If it is closed, then after Run has returned.
 	Medium Medium
@@ -48,7 +48,7 @@ type Runner struct {
 	closing    sync.WaitGroup // of former tables, by their readers
 }
 
-// State of a projection.
+// State is what a projection is doing.
 type State string
 
 const (
@@ -60,7 +60,7 @@ const (
 	Stopped    State = "stopped" // overtaken by another runner, or closed
 )
 
-// Status of one projection. It tells nothing of what events hold.
+// Status is how one projection is. It holds nothing of what events hold.
 type Status struct {
 	Name    string `json:"name"`
 	Version int    `json:"version"`
@@ -191,7 +191,7 @@ func (r *Runner) CatchUp(ctx context.Context) error {
 	return nil
 }
 
-// Status tells how each projection is, in the order they were given to New.
+// Status returns the status of each projection, in the order they were given to New.
 func (r *Runner) Status(ctx context.Context) ([]Status, error) {
 	head, err := r.o.Store.Head(ctx)
 	if err != nil {
@@ -208,8 +208,8 @@ func (r *Runner) Status(ctx context.Context) ([]Status, error) {
 	return all, nil
 }
 
-// Starting names the projections that nobody is answered from yet: their tables are
-// still to be opened. It asks nothing of the log.
+// Starting names the projections that answer nobody yet: their tables are still to be
+// opened. It asks nothing of the log.
 func (r *Runner) Starting() (names []string) {
 	for _, t := range r.tasks {
 		if s := t.status(-1); s.State == Starting {

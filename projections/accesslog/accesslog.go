@@ -49,7 +49,7 @@ func (l *Log) Categories() []string { return []string{"access", "consent", "refu
 // View implements projections.Projection.
 func (l *Log) View() *projections.View { return &l.view }
 
-// Outcome of an entry.
+// Outcome is what became of the access that an entry records.
 type Outcome string
 
 const (
@@ -101,7 +101,7 @@ type Entry struct {
 	Sealed []byte
 }
 
-// Filter narrows Of; absent members do not.
+// Filter narrows Of to the members that it names.
 type Filter struct {
 	Consumer domain.Organisation
 	Document domain.DocumentID

@@ -45,13 +45,13 @@ const (
 func (l *Log) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64) error {
 	switch f := e.Data.(type) {
 	case consent.Requested:
-		return begun(ctx, tx, e, leaf, f.Consent, f.Citizen, f.Terms, domain.MandateID{}, f.At, Requested)
+		return recordBeginning(ctx, tx, e, leaf, f.Consent, f.Citizen, f.Terms, domain.MandateID{}, f.At, Requested)
 	case consent.Granted:
-		return begun(ctx, tx, e, leaf, f.Consent, f.Citizen, f.Terms, f.Mandate, f.At, Granted)
+		return recordBeginning(ctx, tx, e, leaf, f.Consent, f.Citizen, f.Terms, f.Mandate, f.At, Granted)
 	case consent.Refused:
-		return ended(ctx, tx, leaf, f.Consent, f.Mandate, f.At, Refused, "")
+		return recordEnd(ctx, tx, leaf, f.Consent, f.Mandate, f.At, Refused, "")
 	case consent.Withdrawn:
-		return ended(ctx, tx, leaf, f.Consent, f.Mandate, f.At, Withdrawn, f.Reason)
+		return recordEnd(ctx, tx, leaf, f.Consent, f.Mandate, f.At, Withdrawn, f.Reason)
 	case access.Authorized:
 		if f.Consent.IsZero() || f.Attempt > 1 { // a repeat of the same access is no use
 			return nil
@@ -70,7 +70,7 @@ func (l *Log) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event,
 	return nil // of no interest to this log
 }
 
-func begun(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64, c domain.ConsentID, of domain.CitizenID, terms consent.Terms, m domain.MandateID, at time.Time, act Act) error {
+func recordBeginning(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64, c domain.ConsentID, of domain.CitizenID, terms consent.Terms, m domain.MandateID, at time.Time, act Act) error {
 	words, err := json.Marshal(terms)
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func begun(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int
 	return err
 }
 
-func ended(ctx context.Context, tx *projections.Tx, leaf int64, c domain.ConsentID, m domain.MandateID, at time.Time, act Act, reason domain.ReasonCode) error {
+func recordEnd(ctx context.Context, tx *projections.Tx, leaf int64, c domain.ConsentID, m domain.MandateID, at time.Time, act Act, reason domain.ReasonCode) error {
 	id := c.UUID[:]
 	if _, err := tx.Exec(ctx, insertEnd, leaf, string(act), at.UnixMicro(), optional(m), string(reason), id); err != nil {
 		return err

@@ -65,7 +65,7 @@ type Decision struct {
 	Reason   domain.ReasonCode // of a withdrawal
 }
 
-// State of a consent at a leaf and a time.
+// State is how far a consent had come at a leaf and a time.
 type State string
 
 const (
@@ -109,7 +109,7 @@ type Shown struct {
 	Sealed []byte
 }
 
-// Filter narrows a query; absent members do not.
+// Filter narrows a query to the members that it names.
 type Filter struct {
 	Citizen  domain.CitizenID
 	Consumer domain.Organisation

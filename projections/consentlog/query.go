@@ -131,18 +131,18 @@ func (l *Log) Consents(ctx context.Context, asOf int64, now time.Time, f Filter,
 	return l.consents(ctx, asOf, now, where, args, cursor, limit)
 }
 
-// most is the limit of queries about one citizen or one consent.
-const most = 1 << 20
+// maxRows is the limit of queries about one citizen or one consent.
+const maxRows = 1 << 20
 
 // Of returns all consents of a citizen as they were at a leaf and a time.
 func (l *Log) Of(ctx context.Context, citizen domain.CitizenID, asOf int64, now time.Time) ([]Consent, error) {
-	return l.Consents(ctx, asOf, now, Filter{Citizen: citizen}, "", -1, most)
+	return l.Consents(ctx, asOf, now, Filter{Citizen: citizen}, "", -1, maxRows)
 }
 
 // OpenOf returns the citizen's consents and requests that may still have effect:
 // neither refused, withdrawn nor expired. A consent that is used up is among them.
 func (l *Log) OpenOf(ctx context.Context, citizen domain.CitizenID, now time.Time) ([]Consent, error) {
-	return l.consents(ctx, projections.Latest, now, ` AND citizen = ? AND state IN ('requested', 'granted', 'exhausted')`, []any{citizen.UUID[:]}, -1, most)
+	return l.consents(ctx, projections.Latest, now, ` AND citizen = ? AND state IN ('requested', 'granted', 'exhausted')`, []any{citizen.UUID[:]}, -1, maxRows)
 }
 
 // Consent returns one consent as it was at a leaf and a time; ok is false when it
@@ -157,7 +157,7 @@ func (l *Log) Consent(ctx context.Context, id domain.ConsentID, asOf int64, now 
 
 func (l *Log) consents(ctx context.Context, asOf int64, now time.Time, where string, args []any, cursor int64, limit int) ([]Consent, error) {
 	at := projections.At(asOf)
-	query := selectTold + ` WHERE from_leaf > ? AND from_leaf <= ?` + where + ` ORDER BY from_leaf LIMIT ?`
+	query := selectWithState + ` WHERE from_leaf > ? AND from_leaf <= ?` + where + ` ORDER BY from_leaf LIMIT ?`
 	args = append(append([]any{at, at, now.UnixMicro(), at, at, at, cursor, at}, args...), limit)
 	all := []Consent{}
 	err := l.view.Select(ctx, query, args, func(scan func(...any) error) error {
@@ -173,8 +173,8 @@ func (l *Log) consents(ctx context.Context, asOf int64, now time.Time, where str
 	return all, nil
 }
 
-// selectTold tells each consent with its state at a leaf and a time.
-const selectTold = `SELECT from_leaf, consent, citizen, requested_leaf, requested_at, requested_terms,
+// selectWithState selects each consent with its state at a leaf and a time.
+const selectWithState = `SELECT from_leaf, consent, citizen, requested_leaf, requested_at, requested_terms,
 	granted_leaf, granted_at, granted_terms, granted_mandate, ended_leaf, ended_at, ended_mandate, reason, used, state
 FROM (SELECT c.*, CASE
 		WHEN ended_leaf <= ? THEN ended_as

@@ -2,7 +2,7 @@
 // types of document does this citizen hold, and are they valid? It also tells
 // whether a consumer has any consent of a citizen, which is asked first (rule A-6).
 //
-// It holds no content. Dates that are sealed are told by the wallet's rows only.
+// It holds no content. Dates that are sealed stand in the wallet's rows only.
 // Queries take a leaf as asOf; negative or projections.Latest means everything seen
 // so far.
 //
@@ -113,7 +113,7 @@ func (v *Evidence) Apply(ctx context.Context, tx *projections.Tx, e eventstore.E
 		return err
 	case document.Updated:
 		n, err := tx.Exec(ctx, insertUpdated, leaf, f.Version, string(f.ValidFrom), string(f.ValidUntil), string(f.EffectiveFrom), f.Document.UUID[:], forEver, forEver)
-		return closed(ctx, tx, f.Document, leaf, n, err)
+		return endReplaced(ctx, tx, f.Document, leaf, n, err)
 	case document.Revoked:
 		return changeState(ctx, tx, f.Document, leaf, Revoked, f.EffectiveFrom)
 	case document.Suspended:
@@ -136,11 +136,11 @@ func (v *Evidence) Apply(ctx context.Context, tx *projections.Tx, e eventstore.E
 
 func changeState(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf int64, s State, from domain.Date) error {
 	n, err := tx.Exec(ctx, insertState, leaf, string(s), string(from), id.UUID[:], projections.Latest)
-	return closed(ctx, tx, id, leaf, n, err)
+	return endReplaced(ctx, tx, id, leaf, n, err)
 }
 
-// closed ends the row that a new one has just replaced.
-func closed(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf, inserted int64, err error) error {
+// endReplaced ends the row that a new one has just replaced.
+func endReplaced(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf, inserted int64, err error) error {
 	if err != nil || inserted == 0 {
 		return err
 	}
@@ -148,7 +148,7 @@ func closed(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf,
 	return err
 }
 
-// State of a document, without regard to dates.
+// State is the state of a document, without regard to dates.
 type State string
 
 const (
@@ -179,7 +179,7 @@ type Holding struct {
 	IssuedLeaf, FromLeaf int64
 }
 
-// Status of a holding on a day.
+// Status is what a holding is worth as evidence on a day.
 type Status string
 
 const (
@@ -192,7 +192,7 @@ const (
 	SealedStatus Status = "sealed" // in force, but for dates that only the opened part tells
 )
 
-// On returns the status on a day.
+// On returns the status of the holding on a day.
 func (h *Holding) On(day domain.Date) Status {
 	switch {
 	case h.Destroyed:

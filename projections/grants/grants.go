@@ -91,7 +91,7 @@ func Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int
 		_, err := tx.Exec(ctx, endGrant, leaf, f.Consent.UUID[:], projections.Latest)
 		return err
 	case access.Authorized:
-		return used(ctx, tx, f, leaf)
+		return endUsedUp(ctx, tx, f, leaf)
 	case citizen.Deceased:
 		id := f.Citizen.UUID[:]
 		_, err := tx.Exec(ctx, insertDeath, id, leaf, id, id)
@@ -124,8 +124,8 @@ func grant(ctx context.Context, tx *projections.Tx, f consent.Granted, leaf int6
 	return err
 }
 
-// used ends a grant with its last use. A repeat of the same access is no use.
-func used(ctx context.Context, tx *projections.Tx, f access.Authorized, leaf int64) error {
+// endUsedUp ends a grant with its last use. A repeat of the same access is no use.
+func endUsedUp(ctx context.Context, tx *projections.Tx, f access.Authorized, leaf int64) error {
 	if f.Consent.IsZero() || f.Attempt > 1 {
 		return nil
 	}
@@ -173,16 +173,16 @@ var errTerms = errors.New("a consent's terms do not decode") // the cause would 
 // grants; none from the citizen's death.
 func Of(ctx context.Context, v *projections.View, of domain.CitizenID, asOf int64) ([]Reader, error) {
 	at := projections.At(asOf)
-	return standing(ctx, v, selectOf, of.UUID[:], at, at, at)
+	return selectReaders(ctx, v, selectOf, of.UUID[:], at, at, at)
 }
 
-// With is Of for one consumer.
+// With returns those consents of a citizen that [Of] returns and that name the consumer.
 func With(ctx context.Context, v *projections.View, of domain.CitizenID, consumer domain.Organisation, asOf int64) ([]Reader, error) {
 	at := projections.At(asOf)
-	return standing(ctx, v, selectWith, of.UUID[:], at, at, at, string(consumer))
+	return selectReaders(ctx, v, selectWith, of.UUID[:], at, at, at, string(consumer))
 }
 
-func standing(ctx context.Context, v *projections.View, query string, args ...any) ([]Reader, error) {
+func selectReaders(ctx context.Context, v *projections.View, query string, args ...any) ([]Reader, error) {
 	all := []Reader{}
 	err := v.Select(ctx, query, args, func(scan func(...any) error) error {
 		var r Reader

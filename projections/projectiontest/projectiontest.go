@@ -1,4 +1,5 @@
-// Package projectiontest says what every read model must do, whatever it shows.
+// Package projectiontest is the contract of every read model, whatever it shows ([Run]),
+// and of the media that keep them ([RunMedium]).
 //
 // Invariant: it refuses to pass on nothing. A history that leaves a table empty, or
 // that erases nothing, fails.

@@ -35,13 +35,13 @@ type Story struct {
 	Now      time.Time
 	Citizens []domain.CitizenID // alive to the vault
 
-	documents []*told
-	consents  []*asked
-	mandates  []*lent
+	documents []*someDocument
+	consents  []*someConsent
+	mandates  []*someMandate
 	accesses  []access.Authorized
 }
 
-type told struct {
+type someDocument struct {
 	id        domain.DocumentID
 	citizen   domain.CitizenID
 	version   int
@@ -49,7 +49,7 @@ type told struct {
 	destroyed bool
 }
 
-type asked struct {
+type someConsent struct {
 	id      domain.ConsentID
 	citizen domain.CitizenID
 	terms   consent.Terms
@@ -57,7 +57,7 @@ type asked struct {
 	uses    int
 }
 
-type lent struct {
+type someMandate struct {
 	id      domain.MandateID
 	citizen domain.CitizenID
 	state   string
@@ -132,10 +132,10 @@ func (s *Story) register(t testing.TB) {
 
 // Issue gives the citizen a document.
 func (s *Story) Issue(t testing.TB, of domain.CitizenID) domain.DocumentID {
-	d := &told{id: domain.DocumentID{UUID: s.id()}, citizen: of, version: 1, state: "active"}
+	d := &someDocument{id: domain.DocumentID{UUID: s.id()}, citizen: of, version: 1, state: "active"}
 	s.documents = append(s.documents, d)
 	f := document.Issued{
-		Document: d.id, Citizen: of, Type: any1(s.Random, Types), Issuer: any1(s.Random, Issuers),
+		Document: d.id, Citizen: of, Type: oneOf(s.Random, Types), Issuer: oneOf(s.Random, Issuers),
 		ValidFrom: "2026-01-01", At: s.Now,
 		Personal: &document.IssuedPersonal{SourceReference: "ref-" + s.id().String(), Content: s.content()},
 	}
@@ -190,11 +190,11 @@ func (s *Story) consent(t testing.TB) {
 		s.grant(t, c)
 		return
 	}
-	c := &asked{id: domain.ConsentID{UUID: s.id()}, citizen: s.someone(), state: "requested", terms: consent.Terms{
-		Consumer: any1(s.Random, Consumers), Purpose: any1(s.Random, Purposes), Until: s.Now.AddDate(0, 0, 1+s.Random.IntN(90)),
+	c := &someConsent{id: domain.ConsentID{UUID: s.id()}, citizen: s.someone(), state: "requested", terms: consent.Terms{
+		Consumer: oneOf(s.Random, Consumers), Purpose: oneOf(s.Random, Purposes), Until: s.Now.AddDate(0, 0, 1+s.Random.IntN(90)),
 	}}
 	if s.Random.IntN(2) == 0 {
-		c.terms.Types = []domain.DocumentType{any1(s.Random, Types)}
+		c.terms.Types = []domain.DocumentType{oneOf(s.Random, Types)}
 	} else if d := pick(s.Random, s.documents); d != nil && d.citizen == c.citizen {
 		c.terms.Documents = []domain.DocumentID{d.id}
 	} else {
@@ -212,7 +212,7 @@ func (s *Story) consent(t testing.TB) {
 		Personal: &consent.RequestedPersonal{Message: "please " + s.id().String()}})
 }
 
-func (s *Story) grant(t testing.TB, c *asked) {
+func (s *Story) grant(t testing.TB, c *someConsent) {
 	c.state = "granted"
 	s.World.Record(t, stream("consent", c.id.UUID), c.citizen, consent.Granted{Consent: c.id, Citizen: c.citizen, Terms: c.terms, At: s.Now,
 		Personal: &consent.GrantedPersonal{Shown: consent.Shown{Text: "text " + s.id().String(), Language: "nl", Version: "1"}}})
@@ -227,16 +227,16 @@ func (s *Story) withdraw(t testing.TB) {
 
 func (s *Story) access(t testing.TB) {
 	if len(s.accesses) > 0 && s.Random.IntN(2) == 0 {
-		a := any1(s.Random, s.accesses)
+		a := oneOf(s.Random, s.accesses)
 		s.World.Record(t, month(a.Citizen, s.Now), a.Citizen, access.Disclosed{
 			Access: a.Access, Citizen: a.Citizen, Attempt: a.Attempt, At: s.Now,
-			Outcome: any1(s.Random, []access.Outcome{access.Delivered, access.Withheld, access.Failed}),
+			Outcome: oneOf(s.Random, []access.Outcome{access.Delivered, access.Withheld, access.Failed}),
 		})
 		return
 	}
 	a := access.Authorized{Access: domain.AccessID{UUID: s.id()}, Kind: access.OpenedDocument, Role: domain.RoleConsumer, Attempt: 1, At: s.Now}
 	if s.Random.IntN(6) == 0 && len(s.accesses) > 0 {
-		a = any1(s.Random, s.accesses) // once more
+		a = oneOf(s.Random, s.accesses) // once more
 		a.Attempt++
 		a.At = s.Now
 		if a.Consent.IsZero() {
@@ -254,7 +254,7 @@ func (s *Story) access(t testing.TB) {
 	} else {
 		a.Citizen = s.someone()
 	}
-	a.Purpose, a.Consumer = any1(s.Random, Purposes), any1(s.Random, Consumers)
+	a.Purpose, a.Consumer = oneOf(s.Random, Purposes), oneOf(s.Random, Consumers)
 	switch c := pick(s.Random, s.consents); {
 	case c != nil && c.state == "granted" && (c.terms.Limits.Uses == 0 || c.uses < c.terms.Limits.Uses):
 		c.uses++
@@ -290,7 +290,7 @@ func (s *Story) erasedNow(id domain.CitizenID) bool {
 }
 
 func (s *Story) refuse(t testing.TB) {
-	f := access.Refused{Consumer: any1(s.Random, Consumers), Purpose: any1(s.Random, Purposes), Reason: "noBasis", Count: 1 + s.Random.IntN(3), At: s.Now}
+	f := access.Refused{Consumer: oneOf(s.Random, Consumers), Purpose: oneOf(s.Random, Purposes), Reason: "noBasis", Count: 1 + s.Random.IntN(3), At: s.Now}
 	if s.Random.IntN(4) > 0 {
 		f.Citizen = s.someone()
 	}
@@ -308,13 +308,13 @@ func (s *Story) mandate(t testing.TB) {
 		s.World.Record(t, stream("mandate", m.id.UUID), m.citizen, mandate.Ended{Mandate: m.id, Reason: "byCitizen", At: s.Now})
 		return
 	}
-	m := &lent{id: domain.MandateID{UUID: s.id()}, citizen: s.someone(), state: "granted"}
+	m := &someMandate{id: domain.MandateID{UUID: s.id()}, citizen: s.someone(), state: "granted"}
 	s.mandates = append(s.mandates, m)
 	f := mandate.Granted{Mandate: m.id, Citizen: m.citizen, Representative: s.someone(), Kind: mandate.Representation, At: s.Now,
 		Scope: mandate.Scope{Actions: []mandate.Action{mandate.Read}}, Personal: &mandate.GrantedPersonal{Until: "2030-05-05"}}
 	switch s.Random.IntN(4) {
 	case 0:
-		f.Scope.Types = []domain.DocumentType{any1(s.Random, Types)}
+		f.Scope.Types = []domain.DocumentType{oneOf(s.Random, Types)}
 	case 1:
 		f.Scope.Actions = []mandate.Action{mandate.Consent}
 	}
@@ -332,7 +332,7 @@ func (s *Story) Erase(t testing.TB, id domain.CitizenID) {
 	}
 	s.World.Record(t, stream("citizen", id.UUID), id, citizen.KeyDestroyed{Citizen: id, Erasure: domain.ErasureID{UUID: s.id()}, Keys: []string{"k"}, At: s.Now})
 	s.Issue(t, id)
-	late := &asked{id: domain.ConsentID{UUID: s.id()}, citizen: id, terms: consent.Terms{Consumer: Consumers[0], Purpose: Purposes[0], Types: Types, Until: s.Now.AddDate(0, 6, 0)}}
+	late := &someConsent{id: domain.ConsentID{UUID: s.id()}, citizen: id, terms: consent.Terms{Consumer: Consumers[0], Purpose: Purposes[0], Types: Types, Until: s.Now.AddDate(0, 6, 0)}}
 	late.terms.Limits.Uses = 3
 	s.grant(t, late)
 	s.World.Record(t, stream("consent", late.id.UUID), id, access.Authorized{Access: domain.AccessID{UUID: s.id()}, Citizen: id, Kind: access.OpenedDocument,
@@ -363,9 +363,9 @@ func month(of domain.CitizenID, at time.Time) eventstore.Stream {
 	return eventstore.Stream("access-" + of.String() + "-" + at.Format("200601"))
 }
 
-func any1[T any](r *rand.Rand, all []T) T { return all[r.IntN(len(all))] }
+func oneOf[T any](r *rand.Rand, all []T) T { return all[r.IntN(len(all))] }
 
-// pick returns one of them, or the zero value when there is none.
+// pick returns a random element, or the zero value when there is none.
 func pick[T any](r *rand.Rand, all []T) (one T) {
 	if len(all) == 0 {
 		return one

@@ -51,7 +51,7 @@ const (
 	endMandate    = `UPDATE mandates SET to_leaf = ?, ended_at = ?, reason = ? WHERE mandate = ? AND to_leaf = ?`
 )
 
-// vanish removes every row of an erased citizen.
+// vanish lists the statements that remove every row of an erased citizen.
 var vanish = []string{
 	`DELETE FROM versions WHERE citizen = ?`,
 	`DELETE FROM mandates WHERE citizen = ?`,
@@ -72,7 +72,7 @@ func (w *Wallets) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Ev
 		n, err := tx.Exec(ctx, insertUpdated, leaf, micros(f.At), f.Version, string(f.Reason),
 			string(f.ValidFrom), string(f.ValidUntil), string(f.EffectiveFrom),
 			string(e.Stream), e.ID[:], e.Type, blob(e.Sealed), f.Document.UUID[:], forEver)
-		return closed(ctx, tx, f.Document, leaf, n, err)
+		return endReplaced(ctx, tx, f.Document, leaf, n, err)
 	case document.Revoked:
 		return changeState(ctx, tx, f.Document, leaf, f.At, Revoked, f.Reason, f.EffectiveFrom)
 	case document.Suspended:
@@ -108,11 +108,11 @@ func (w *Wallets) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Ev
 
 func changeState(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf int64, at time.Time, s DocumentState, reason domain.ReasonCode, from domain.Date) error {
 	n, err := tx.Exec(ctx, insertState, leaf, micros(at), string(s), string(reason), string(from), id.UUID[:], forEver)
-	return closed(ctx, tx, id, leaf, n, err)
+	return endReplaced(ctx, tx, id, leaf, n, err)
 }
 
-// closed ends the row that a new one has just replaced.
-func closed(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf, inserted int64, err error) error {
+// endReplaced ends the row that a new one has just replaced.
+func endReplaced(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf, inserted int64, err error) error {
 	if err != nil || inserted == 0 {
 		return err
 	}
