@@ -7,10 +7,7 @@ import (
 	"coffre/domain"
 )
 
-var (
-	ErrNoErasure    = domain.NewError(domain.NotFound, "erasureNotFound", "no such request for erasure")
-	ErrSecondPerson = domain.NewError(domain.Forbidden, "secondPersonNeeded", "who asked for an erasure cannot approve it")
-)
+var ErrSecondPerson = domain.NewError(domain.Forbidden, "secondPersonNeeded", "who asked for an erasure cannot approve it")
 
 // ApproveErasure is a second person's agreement to an erasure.
 type ApproveErasure struct {
@@ -39,10 +36,7 @@ func (c ApproveErasure) Decide(s State) ([]Event, error) {
 	case e.Step >= Approved:
 		return nil, nil
 	}
-	if err := s.writable(); err != nil {
-		return nil, err
-	}
-	if err := s.obstacles(e, c.Kept, c.At); err != nil {
+	if err := s.mayErase(e, c.Kept, c.At); err != nil {
 		return nil, err
 	}
 	return []Event{ErasureApproved{Citizen: s.Citizen, Erasure: c.Erasure, At: c.At}}, nil

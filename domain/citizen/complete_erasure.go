@@ -16,19 +16,9 @@ type CompleteErasure struct {
 
 // Decide implements E-3 as far as the order of the steps.
 func (c CompleteErasure) Decide(s State) ([]Event, error) {
-	if !isEraser(c.By) {
-		return nil, ErrNotEraser
-	}
-	e, known := s.Erasure(c.Erasure)
-	switch {
-	case !known:
-		return nil, ErrNoErasure
-	case e.Scope != OneDocument:
-		return nil, ErrScope
-	case e.Step >= Done:
-		return nil, nil
-	case e.Step < Started:
-		return nil, ErrNotStarted
+	_, due, err := s.dueForEraser(c.Erasure, c.By, eraserStep{scope: OneDocument, after: Started, refusal: ErrNotStarted, reaches: Done})
+	if err != nil || !due {
+		return nil, err
 	}
 	return []Event{ErasureCompleted{Citizen: s.Citizen, Erasure: c.Erasure, At: c.At}}, nil
 }

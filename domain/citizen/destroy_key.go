@@ -7,8 +7,6 @@ import (
 	"coffre/domain"
 )
 
-var ErrNotStarted = domain.NewError(domain.Conflict, "erasureNotStarted", "this erasure has not started")
-
 // MayDestroy is asked on a fresh fold, after the leases have run out and before
 // the first key is destroyed: a hold that was being placed while the erasure
 // started still stops it (rule E-1). Lifting that hold lets it go on.
@@ -20,10 +18,7 @@ func (s State) MayDestroy(id domain.ErasureID) error {
 	case e.Step != Started:
 		return ErrNotStarted
 	}
-	if holds := s.holds(); len(holds) > 0 {
-		return &Obstacles{Holds: holds}
-	}
-	return nil
+	return s.noHold()
 }
 
 // DestroyKey records that all keys of a citizen are gone. Holds are not judged
@@ -39,19 +34,9 @@ type DestroyKey struct {
 
 // Decide implements E-3 as far as the order of the steps.
 func (c DestroyKey) Decide(s State) ([]Event, error) {
-	if !isEraser(c.By) {
-		return nil, ErrNotEraser
-	}
-	e, known := s.Erasure(c.Erasure)
-	switch {
-	case !known:
-		return nil, ErrNoErasure
-	case e.Scope != WholeCitizen:
-		return nil, ErrScope
-	case e.Step >= Done:
-		return nil, nil
-	case e.Step < Started:
-		return nil, ErrNotStarted
+	_, due, err := s.dueForEraser(c.Erasure, c.By, eraserStep{scope: WholeCitizen, after: Started, refusal: ErrNotStarted, reaches: Done})
+	if err != nil || !due {
+		return nil, err
 	}
 	return []Event{KeyDestroyed{Citizen: s.Citizen, Erasure: c.Erasure, Keys: slices.Clone(c.Keys),
 		Unreadable: c.Unreadable, Digest: slices.Clone(c.Digest), At: c.At}}, nil

@@ -42,17 +42,9 @@ type FinaliseErasure struct {
 
 // Decide implements the last part of E-3.
 func (c FinaliseErasure) Decide(s State) ([]Event, error) {
-	if !isEraser(c.By) {
-		return nil, ErrNotEraser
-	}
-	e, known := s.Erasure(c.Erasure)
-	switch {
-	case !known:
-		return nil, ErrNoErasure
-	case e.Step == Final:
-		return nil, nil
-	case e.Step < Done:
-		return nil, ErrNotDestroyed
+	_, due, err := s.dueForEraser(c.Erasure, c.By, eraserStep{after: Done, refusal: ErrNotDestroyed, reaches: Final})
+	if err != nil || !due {
+		return nil, err
 	}
 	d := c.Destruction
 	last, trimmed := FinalAfter(d, c.Retentions)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"coffre/domain"
 	"coffre/domain/registry"
@@ -104,15 +103,8 @@ func (e Erasure) covers(d domain.DocumentID) bool {
 	return e.Scope == WholeCitizen || e.Document == d
 }
 
-// obstacles judges an erasure by the holds and by the duties to keep. A single
-// document must be among those kept: what is not known is not judged.
-func (s State) obstacles(e Erasure, kept []Kept, at time.Time) error {
-	o := &Obstacles{Holds: s.holds(), Duties: e.duties(kept, domain.BelgianDate(at))}
-	switch {
-	case len(o.Holds)+len(o.Duties) > 0:
-		return o
-	case e.Scope == OneDocument && !slices.ContainsFunc(kept, func(k Kept) bool { return e.covers(k.Document) }):
-		return ErrNothingToErase
-	}
-	return nil
+// coversAny reports whether the erasure would destroy the key of one of the
+// documents; that of a citizen always has a key to destroy.
+func (e Erasure) coversAny(kept []Kept) bool {
+	return e.Scope == WholeCitizen || slices.ContainsFunc(kept, func(k Kept) bool { return e.covers(k.Document) })
 }

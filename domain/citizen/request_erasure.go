@@ -43,8 +43,8 @@ func (c RequestErasure) Decide(s State) ([]Event, error) {
 	case c.Reason == "":
 		return nil, ErrReasonMissing
 	}
-	if holds := s.holds(); len(holds) > 0 {
-		return nil, &Obstacles{Holds: holds}
+	if err := s.noHold(); err != nil {
+		return nil, err
 	}
 	return []Event{ErasureRequested{Citizen: s.Citizen, Erasure: c.Erasure, Scope: c.Scope, Document: c.Document, Reason: c.Reason, At: c.At}}, nil
 }

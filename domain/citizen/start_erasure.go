@@ -6,10 +6,7 @@ import (
 	"coffre/domain"
 )
 
-var (
-	ErrNotApproved = domain.NewError(domain.Conflict, "erasureNotApproved", "no second person approved this erasure")
-	ErrNotEraser   = domain.NewError(domain.Forbidden, "notEraser", "only the vault's destroyer may do this")
-)
+var ErrNotApproved = domain.NewError(domain.Conflict, "erasureNotApproved", "no second person approved this erasure")
 
 // StartErasure is the point of no return. It is appended at the revision its
 // decision saw, so no hold slips in before it unseen.
@@ -22,29 +19,12 @@ type StartErasure struct {
 
 // Decide implements E-1 and E-2.
 func (c StartErasure) Decide(s State) ([]Event, error) {
-	if !isEraser(c.By) {
-		return nil, ErrNotEraser
-	}
-	e, known := s.Erasure(c.Erasure)
-	switch {
-	case !known:
-		return nil, ErrNoErasure
-	case e.Step >= Started:
-		return nil, nil
-	case e.Step < Approved:
-		return nil, ErrNotApproved
-	}
-	if err := s.writable(); err != nil {
+	e, due, err := s.dueForEraser(c.Erasure, c.By, eraserStep{after: Approved, refusal: ErrNotApproved, reaches: Started})
+	if err != nil || !due {
 		return nil, err
 	}
-	if err := s.obstacles(e, c.Kept, c.At); err != nil {
+	if err := s.mayErase(e, c.Kept, c.At); err != nil {
 		return nil, err
 	}
 	return []Event{ErasureStarted{Citizen: s.Citizen, Erasure: c.Erasure, At: c.At}}, nil
-}
-
-// isEraser implements E-2's part in the rules: the destroyer acts as Coffre
-// itself or as an operator, never as who asks or approves.
-func isEraser(by domain.Actor) bool {
-	return by.Role == domain.RoleSystem || by.Role == domain.RoleOperator
 }

@@ -25,17 +25,9 @@ type StopErasure struct {
 // Decide implements E-1. No events and no refusal mean that the erasure goes on, or
 // was stopped before.
 func (c StopErasure) Decide(s State) ([]Event, error) {
-	if !isEraser(c.By) {
-		return nil, ErrNotEraser
-	}
-	e, known := s.Erasure(c.Erasure)
-	switch {
-	case !known:
-		return nil, ErrNoErasure
-	case e.Step < Started:
-		return nil, ErrNotStarted
-	case e.Step > Started:
-		return nil, nil
+	e, due, err := s.dueForEraser(c.Erasure, c.By, eraserStep{after: Started, refusal: ErrNotStarted, reaches: Stopped})
+	if err != nil || !due {
+		return nil, err
 	}
 	var duties []StandingDuty
 	for _, d := range e.duties(c.Kept, domain.BelgianDate(c.StartedAt)) {
