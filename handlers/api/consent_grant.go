@@ -72,7 +72,7 @@ func (v *Vault) grant(ctx context.Context, in intent, id domain.ConsentID, whose
 	cmd := consent.Grant{
 		Consent: id, Citizen: a.citizen, Terms: terms,
 		Shown: consent.Shown{Text: shown.Text, Language: shown.Language, Version: shown.Version},
-		Held:  held, Registrations: registrationsOf(in.words, about.Consumer),
+		Held:  held, Registrations: in.words.Registrations(about.Consumer),
 		Standing: person.standing, Mandate: a.under(types), By: a.by, At: in.at,
 	}
 	result, err := consents.Transact(ctx, v.Log, a.write(in.write(0, consentStream(id), a.citizen, person.at)), cmd)

@@ -21,7 +21,7 @@ func (v *Vault) RequestConsent(ctx context.Context, r RequestConsentRequestObjec
 		b := r.Body
 		cmd := consent.Request{
 			Consent: newConsent(in), Message: b.Message, By: in.actor, At: in.at,
-			Registrations: registrationsOf(in.words, in.actor.Organisation),
+			Registrations: in.words.Registrations(in.actor.Organisation),
 			Terms: consent.Terms{
 				Consumer: in.actor.Organisation, Purpose: b.Purpose, Types: b.DocumentTypes,
 				Fields: b.Fields, Until: moment(b.Until), Limits: limitsOf(b.Limits),

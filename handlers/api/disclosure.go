@@ -16,7 +16,6 @@ import (
 	"coffre/domain/document"
 	"coffre/domain/registry"
 	"coffre/eventstore"
-	"coffre/projections/vocabulary"
 )
 
 // A disclosure takes its steps in one order, rule A-1: look at what it relies
@@ -187,7 +186,7 @@ func (r reading) use(in intent, f findings) consent.Use {
 func (r reading) byLaw(in intent, f findings) access.AuthorizeByLaw {
 	return access.AuthorizeByLaw{
 		Access: r.access, Citizen: f.citizen.id, Question: r.question(in, f), LegalBasis: r.legalBasis, Deliberation: r.deliberation,
-		Registrations: registrationsOf(in.words, in.actor.Organisation), Standing: f.citizen.standing,
+		Registrations: in.words.Registrations(in.actor.Organisation), Standing: f.citizen.standing,
 		CaseReference: r.caseReference, Seen: r.seen, By: in.actor, At: in.at,
 	}
 }
@@ -195,10 +194,8 @@ func (r reading) byLaw(in intent, f findings) access.AuthorizeByLaw {
 // established implements A-6: whether there is a basis at all, by clear facts,
 // before anything of what is held is judged or opened.
 func (r reading) established(in intent, f findings) error {
-	if r.procedure != "" {
-		if p, known := in.words.Procedure(r.procedure); !known || p.Retired {
-			return access.ErrNoBasis
-		}
+	if r.procedure != "" && !in.words.ProcedureInUse(r.procedure) {
+		return access.ErrNoBasis
 	}
 	var err error
 	if r.consent.IsZero() {
@@ -420,25 +417,4 @@ func only(content domain.JSON, fields []domain.Field) (Content, error) {
 		return nil, errContent
 	}
 	return append(out, '}'), nil
-}
-
-// registrationsOf returns what a consumer is registered for, less all that the
-// registry has retired.
-func registrationsOf(words *vocabulary.View, o domain.Organisation) []registry.Registration {
-	org, known := words.Organisation(o)
-	if !known || org.Retired {
-		return nil
-	}
-	var inUse []registry.Registration
-	for _, r := range org.Registrations {
-		if p, known := words.Purpose(r.Purpose); !known || p.Retired {
-			continue
-		}
-		r.Bases = slices.DeleteFunc(slices.Clone(r.Bases), func(b registry.Basis) bool {
-			known, is := words.LegalBasis(b.LegalBasis)
-			return !is || known.Retired
-		})
-		inUse = append(inUse, r)
-	}
-	return inUse
 }

@@ -47,13 +47,7 @@ type View struct {
 
 type documentType struct {
 	registry.DocumentType
-	schema  *contentSchema
-	minimum map[use]*registry.Minimum
-}
-
-type use struct {
-	purpose   domain.Purpose
-	procedure domain.Procedure
+	schema *contentSchema
 }
 
 type wordKey struct{ kind, code string }
@@ -88,15 +82,12 @@ func Compile(p registry.Published) (*View, error) {
 		mistakes = append(mistakes, ErrTooLarge)
 	}
 	for i := range v.all.DocumentTypes {
-		t := &documentType{DocumentType: v.all.DocumentTypes[i], minimum: make(map[use]*registry.Minimum)}
+		t := &documentType{DocumentType: v.all.DocumentTypes[i]}
 		if len(t.Schema) > 0 { // an absent one was told by Check
 			var err error
 			if t.schema, err = compileType(&t.DocumentType); err != nil {
 				mistakes = append(mistakes, err)
 			}
-		}
-		for j, m := range t.Minimum {
-			t.minimum[use{m.Purpose, m.Procedure}] = &t.Minimum[j]
 		}
 		v.types[t.Name] = t
 	}
@@ -218,75 +209,31 @@ func (v *View) Issues(o domain.Organisation) []domain.DocumentType {
 	return all
 }
 
-// LawfulBasis reports whether the registry knows a basis by law: the consumer is
-// registered for the purpose and the type under that legal basis and
-// deliberation (rule A-4), and none of these is retired but the type.
-func (v *View) LawfulBasis(o domain.Organisation, purpose domain.Purpose, basis domain.LegalBasis, number domain.Deliberation, name domain.DocumentType) bool {
-	b := v.bases[basis]
-	return b != nil && !b.Retired && v.registered(o, purpose, name, func(r *registry.Registration) bool {
-		return slices.Contains(r.Bases, registry.Basis{LegalBasis: basis, Deliberation: number})
-	})
-}
-
-// MayAskConsent reports whether the consumer may ask citizens to consent to the
-// purpose for the type (rule C-2).
-func (v *View) MayAskConsent(o domain.Organisation, purpose domain.Purpose, name domain.DocumentType) bool {
-	return v.registered(o, purpose, name, func(r *registry.Registration) bool { return r.Consent })
-}
-
-// MayRunProcedure reports whether the consumer may ask about the type in the
-// procedure for the purpose.
-func (v *View) MayRunProcedure(o domain.Organisation, purpose domain.Purpose, p domain.Procedure, name domain.DocumentType) bool {
-	proc := v.procedures[p]
-	return proc != nil && !proc.Retired && v.registered(o, purpose, name, func(r *registry.Registration) bool {
-		return slices.Contains(r.Procedures, p)
-	})
-}
-
-// registered reports whether a registration of the consumer for the purpose and
-// the type satisfies also.
-func (v *View) registered(o domain.Organisation, purpose domain.Purpose, name domain.DocumentType, also func(*registry.Registration) bool) bool {
-	org, p := v.orgs[o], v.purposes[purpose]
-	if org == nil || p == nil || org.Retired || p.Retired || v.types[name] == nil {
-		return false
-	}
-	for i := range org.Registrations {
-		r := &org.Registrations[i]
-		if r.Purpose == purpose && slices.Contains(r.Types, name) && also(r) {
-			return true
-		}
-	}
-	return false
-}
-
-// Fields returns the fields of a type that may be learnt for a purpose in a
-// procedure ("" when there is none): those stated for the procedure, else those
-// stated for the purpose whatever the procedure, else none (rule A-2).
-func (v *View) Fields(name domain.DocumentType, purpose domain.Purpose, p domain.Procedure) []domain.Field {
-	if m := v.minimum(name, purpose, p); m != nil {
-		return m.Fields
-	}
-	return nil
-}
-
-// Predicates returns the questions that may be answered from a type, chosen as
-// Fields are.
-func (v *View) Predicates(name domain.DocumentType, purpose domain.Purpose, p domain.Procedure) []registry.PredicateName {
-	if m := v.minimum(name, purpose, p); m != nil {
-		return m.Predicates
-	}
-	return nil
-}
-
-func (v *View) minimum(name domain.DocumentType, purpose domain.Purpose, p domain.Procedure) *registry.Minimum {
-	t := v.types[name]
-	if t == nil {
+// Registrations returns what a consumer is registered for, less all that is retired:
+// the consumer, a purpose, a legal basis (rules A-4 and C-2).
+func (v *View) Registrations(consumer domain.Organisation) []registry.Registration {
+	org := v.orgs[consumer]
+	if org == nil || org.Retired {
 		return nil
 	}
-	if m := t.minimum[use{purpose, p}]; m != nil {
-		return m
+	var inUse []registry.Registration
+	for _, r := range org.Registrations {
+		if p := v.purposes[r.Purpose]; p == nil || p.Retired {
+			continue
+		}
+		r.Bases = slices.DeleteFunc(slices.Clone(r.Bases), func(b registry.Basis) bool {
+			basis := v.bases[b.LegalBasis]
+			return basis == nil || basis.Retired
+		})
+		inUse = append(inUse, r)
 	}
-	return t.minimum[use{purpose, ""}]
+	return inUse
+}
+
+// ProcedureInUse reports whether something may be asked for in the procedure now.
+func (v *View) ProcedureInUse(code domain.Procedure) bool {
+	p := v.procedures[code]
+	return p != nil && !p.Retired
 }
 
 // Quota is how many distinct citizens the organisation may read per day
