@@ -112,30 +112,37 @@ func (s sites) add(text, place string) {
 
 func (s sites) of(id string) []string { return slices.Sorted(maps.Keys(s[id])) }
 
-// survey reads every Go file for the rules that code and tests name.
-func survey(t *testing.T) (code, told, tests sites) {
-	code, told, tests = make(sites), make(sites), make(sites)
+// survey reads every Go file for the rules that code and tests name. Code is what
+// production runs; a rule that other code of the same packages names is in unrun.
+func survey(t *testing.T) (code, told, tests, unrun sites) {
+	code, told, tests, unrun = make(sites), make(sites), make(sites), make(sites)
+	run := reachOf(t, production)
+	if len(run.folders) < 20 || len(run.places) < 1000 {
+		t.Fatalf("production reaches %d declarations of %d packages only", len(run.places), len(run.folders))
+	}
 	for _, isTest := range []bool{false, true} {
 		for _, p := range goFiles(t, isTest) {
 			if p == "rules_test.go" || strings.HasPrefix(p, "domain/domaintest/") || strings.HasSuffix(p, "/gen.go") {
 				continue
 			}
 			file := parse(t, token.NewFileSet(), p)
-			if file.Doc != nil && !isTest {
+			if file.Doc != nil && !isTest && run.folders[path.Dir(p)] {
 				told.add(file.Doc.Text(), "package "+path.Dir(p))
 			}
 			for _, d := range file.Decls {
 				name := declared(d)
-				place := fmt.Sprintf("%s `%s`", path.Dir(p), name)
 				switch {
-				case !isTest:
-					comments(file, d, func(text string) { code.add(text, fmt.Sprintf("%s `%s`", p, name)) })
+				case !isTest && run.places[place(p, d)]:
+					comments(file, d, func(text string) { code.add(text, place(p, d)) })
+				case !isTest && run.folders[path.Dir(p)]:
+					comments(file, d, func(text string) { unrun.add(text, place(p, d)) })
+				case !isTest: // packages that only tests import decide nothing
 				case strings.HasPrefix(name, "Test") || strings.HasPrefix(name, "Fuzz"):
-					comments(file, d, func(text string) { tests.add(text, place) })
+					comments(file, d, func(text string) { tests.add(text, place(path.Dir(p), d)) })
 					ast.Inspect(d, func(n ast.Node) bool {
 						if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
 							if text, err := strconv.Unquote(lit.Value); err == nil {
-								tests.add(text, place)
+								tests.add(text, place(path.Dir(p), d))
 							}
 						}
 						return true
@@ -144,7 +151,7 @@ func survey(t *testing.T) (code, told, tests sites) {
 			}
 		}
 	}
-	return code, told, tests
+	return code, told, tests, unrun
 }
 
 // comments calls f with every comment of a declaration: its own and those inside.
@@ -198,13 +205,14 @@ func declared(d ast.Decl) string {
 	return "import"
 }
 
-// Every rule is decided somewhere and tested somewhere, nobody names a rule that
-// is none, and docs/rules.md says where.
+// Every rule is decided in code that production runs and tested somewhere, nobody
+// names a rule that is none, no comment claims a rule for code that nothing runs, and
+// docs/rules.md says where.
 func TestRulesTable(t *testing.T) {
-	code, told, tests := survey(t)
+	code, told, tests, unrun := survey(t)
 	var doc strings.Builder
 	doc.WriteString("# The rules, where they are decided and what tests them\n\n" +
-		"Made from the comments and test names of the code; `go test -run TestRulesTable . -update` makes it anew.\n\n" +
+		"Made from the comments of the code that production runs and from the names of tests; `go test -run TestRulesTable . -update` makes it anew.\n\n" +
 		"| rule | says | decided in | tested by |\n|---|---|---|---|\n")
 	known := make(map[string]bool)
 	for _, r := range rules {
@@ -215,9 +223,12 @@ func TestRulesTable(t *testing.T) {
 		}
 		proofs := tests.of(r.id)
 		outside := slices.ContainsFunc(proofs, func(p string) bool { return !strings.HasPrefix(p, "domain/") })
+		for _, p := range unrun.of(r.id) {
+			t.Errorf("%s names %s, but production never comes there", p, r.id)
+		}
 		switch {
 		case len(places) == 0:
-			t.Errorf("%s is decided nowhere", r.id)
+			t.Errorf("%s is decided nowhere that production comes to", r.id)
 		case len(proofs) == 0:
 			t.Errorf("%s has no test", r.id)
 		case slices.Contains(beyond, r.id) && !outside:
