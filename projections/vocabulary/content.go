@@ -52,11 +52,17 @@ func (v *View) CheckContent(name domain.DocumentType, raw []byte) (domain.JSON, 
 	if canonical, ok := t.schema.fast.check(raw); ok {
 		return canonical, nil, nil
 	}
+	return t.schema.checkByLibrary(raw)
+}
+
+// checkByLibrary is CheckContent by the schema library alone, which explains what it
+// refuses.
+func (s *contentSchema) checkByLibrary(raw []byte) (domain.JSON, []Issue, error) {
 	value, err := decode(raw)
 	if err != nil {
 		return nil, []Issue{issueOf(err)}, ErrContent
 	}
-	if err := t.schema.compiled.Validate(value); err != nil {
+	if err := s.compiled.Validate(value); err != nil {
 		return nil, issues(err), ErrContent
 	}
 	canonical, err := canonicalize(raw)

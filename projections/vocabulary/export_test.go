@@ -21,3 +21,8 @@ func (v *View) Judged(name domain.DocumentType, raw []byte) (fast, slow bool) {
 	value, err := decode(raw)
 	return fast, err == nil && s.compiled.Validate(value) == nil
 }
+
+// CheckByLibrary is CheckContent without its fast way.
+func (v *View) CheckByLibrary(name domain.DocumentType, raw []byte) (domain.JSON, []Issue, error) {
+	return v.types[name].schema.checkByLibrary(raw)
+}
