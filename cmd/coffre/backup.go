@@ -17,7 +17,7 @@ import (
 	"coffre/cmd/coffre/files"
 	"coffre/cmd/coffre/vault"
 	"coffre/eventstore/backup"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 func newBackup(p *program) *cobra.Command {
@@ -196,7 +196,7 @@ type backupDone struct {
 // backup takes one and writes it to out.
 func (p *program) backup(ctx context.Context, c *client.Client, words []string, out string) (done backupDone, err error) {
 	done.File = out
-	content, err := client.Stream(c.CreateBackup(ctx, api.BackupCreate{Recipients: words}))
+	content, err := client.Stream(c.CreateBackup(ctx, contract.BackupCreate{Recipients: words}))
 	if err != nil {
 		return done, err
 	}
@@ -273,7 +273,7 @@ func report(ctx context.Context, c *client.Client, done *backupDone) error {
 	if err != nil {
 		return err
 	}
-	if _, err := client.Read[api.BackupNote](c.ReportVerifiedBackup(ctx, api.ReportVerifiedBackupParams{IdempotencyKey: uuid.New()}, api.BackupReport{Sha256: string(text)})); err != nil {
+	if _, err := client.Read[contract.BackupNote](c.ReportVerifiedBackup(ctx, contract.ReportVerifiedBackupParams{IdempotencyKey: uuid.New()}, contract.BackupReport{Sha256: string(text)})); err != nil {
 		return err
 	}
 	done.Reported = true

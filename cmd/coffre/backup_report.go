@@ -8,7 +8,7 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/eventstore/backup"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 func newBackupReport(p *program) *cobra.Command {
@@ -47,8 +47,8 @@ asks; elsewhere --yes says that you are sure.`,
 				}
 			}
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
-				noted, err := client.Read[api.BackupNote](c.ReportBackupElsewhere(cmd.Context(), api.ReportBackupElsewhereParams{IdempotencyKey: uuid.New()},
-					api.BackupElsewhere{TakenAt: when, Sha256: string(text)}))
+				noted, err := client.Read[contract.BackupNote](c.ReportBackupElsewhere(cmd.Context(), contract.ReportBackupElsewhereParams{IdempotencyKey: uuid.New()},
+					contract.BackupElsewhere{TakenAt: when, Sha256: string(text)}))
 				if err != nil {
 					return err
 				}

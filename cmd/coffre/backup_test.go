@@ -34,9 +34,9 @@ import (
 	"coffre/eventstore/seal/shred"
 	"coffre/eventstore/sqlite"
 	"coffre/eventstore/sqlite/sqlitedb"
-	"coffre/handlers/api"
 	"coffre/handlers/api/apitest"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // rigOn is a rig on a directory that the test closes itself.
@@ -92,7 +92,7 @@ func identity(ssin, reference string, files ...string) string {
 // issue issues an attestation of identity with the files of those ids.
 func (r *rig) issue(t *testing.T, key uuid.UUID, ssin, reference string, files ...string) *httptest.ResponseRecorder {
 	t.Helper()
-	req := httptest.NewRequest(http.MethodPost, api.Base+"/documents", strings.NewReader(identity(ssin, reference, files...)))
+	req := httptest.NewRequest(http.MethodPost, contract.Base+"/documents", strings.NewReader(identity(ssin, reference, files...)))
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", key.String())
 	return r.ask(req, r.bearer(t, attestor))
@@ -109,11 +109,11 @@ func (r *rig) erase(t *testing.T, ask string, c domain.CitizenID) {
 	second := token.Grant{Role: domain.RolePrivacyOfficer, Subject: "second"}
 	r.post(t, second, "/erasures/"+e.ErasureID+"/approve", "", nil)
 	if err := poll(t.Context(), func() (bool, time.Time, error) {
-		var now struct{ State api.ErasureState }
+		var now struct{ State contract.ErasureState }
 		if err := json.Unmarshal(r.get(t, second, "/erasures/"+e.ErasureID).Body.Bytes(), &now); err != nil {
 			return false, time.Time{}, err
 		}
-		return now.State == api.ErasureStateKeysDestroyed || now.State == api.ErasureStateFinal, time.Time{}, nil
+		return now.State == contract.ErasureStateKeysDestroyed || now.State == contract.ErasureStateFinal, time.Time{}, nil
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func (r *rig) erase(t *testing.T, ask string, c domain.CitizenID) {
 
 func (r *rig) status(t *testing.T, g token.Grant, path string) int {
 	t.Helper()
-	return r.ask(httptest.NewRequest(http.MethodGet, api.Base+path, nil), r.bearer(t, g)).Code
+	return r.ask(httptest.NewRequest(http.MethodGet, contract.Base+path, nil), r.bearer(t, g)).Code
 }
 
 // yesterday is a vault with two citizens, a backup of it, and what happened since:
@@ -610,7 +610,7 @@ func TestBackupOverHTTP(t *testing.T) {
 	body := `{"recipients":["` + id.Recipient().String() + `"]}`
 	operator := grantFor(domain.RoleOperator, "", domain.CitizenID{})
 	ask := func(body string) *httptest.ResponseRecorder {
-		req := httptest.NewRequest(http.MethodPost, api.Base+"/backups", strings.NewReader(body))
+		req := httptest.NewRequest(http.MethodPost, contract.Base+"/backups", strings.NewReader(body))
 		req.Header.Set("Content-Type", "application/json")
 		return r.ask(req, r.bearer(t, operator))
 	}
@@ -632,7 +632,7 @@ func TestBackupOverHTTP(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 
-	req := httptest.NewRequest(http.MethodPost, api.Base+"/backups", strings.NewReader(body))
+	req := httptest.NewRequest(http.MethodPost, contract.Base+"/backups", strings.NewReader(body))
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+r.bearer(t, operator))
 	func() {
@@ -696,9 +696,9 @@ func TestBackupDuringAnErasure(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := poll(t.Context(), func() (bool, time.Time, error) {
-		var now struct{ State api.ErasureState }
+		var now struct{ State contract.ErasureState }
 		err := json.Unmarshal(r.get(t, second, "/erasures/"+e.ErasureID).Body.Bytes(), &now)
-		return now.State == api.ErasureStateKeysDestroyed, time.Time{}, err
+		return now.State == contract.ErasureStateKeysDestroyed, time.Time{}, err
 	}); err != nil {
 		t.Fatal(err)
 	}

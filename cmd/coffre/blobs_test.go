@@ -23,6 +23,7 @@ import (
 	"coffre/handlers/api"
 	"coffre/handlers/api/apitest"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // A vault that keeps its files in a bucket, from upload to erasure of a document; a
@@ -116,7 +117,7 @@ func TestFilesOverHTTP(t *testing.T) {
 	}
 	call := func(method, path string, body io.Reader, header ...string) (*http.Response, []byte, error) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, srv.URL+api.Base+path, body)
+		req, err := http.NewRequestWithContext(t.Context(), method, srv.URL+contract.Base+path, body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +167,7 @@ func TestFilesOverHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Fprintf(conn, "POST %s/attachments HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nIdempotency-Key: %s\r\nContent-Type: application/pdf\r\nContent-Length: 5000\r\n\r\n%s",
-		api.Base, bearer, uuid.NewString(), pdf(4000))
+		contract.Base, bearer, uuid.NewString(), pdf(4000))
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}

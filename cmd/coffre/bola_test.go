@@ -12,15 +12,15 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
-	"coffre/handlers/api"
 	"coffre/handlers/api/apitest"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // post sends a JSON body with a fresh key and decodes the answer.
 func (r *rig) post(t *testing.T, g token.Grant, path, body string, into any) *httptest.ResponseRecorder {
 	t.Helper()
-	req := httptest.NewRequest(http.MethodPost, api.Base+path, strings.NewReader(body))
+	req := httptest.NewRequest(http.MethodPost, contract.Base+path, strings.NewReader(body))
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -40,7 +40,7 @@ func (r *rig) post(t *testing.T, g token.Grant, path, body string, into any) *ht
 // upload uploads a file and returns its id.
 func (r *rig) upload(t *testing.T, g token.Grant, content string) string {
 	t.Helper()
-	req := httptest.NewRequest(http.MethodPost, api.Base+"/attachments", strings.NewReader(content))
+	req := httptest.NewRequest(http.MethodPost, contract.Base+"/attachments", strings.NewReader(content))
 	req.Header.Set("Content-Type", "application/pdf")
 	req.Header.Set("Idempotency-Key", uuid.NewString())
 	w := r.ask(req, r.bearer(t, g))
@@ -139,7 +139,7 @@ func TestNobodyLearnsOfOthersThings(t *testing.T) {
 		"consumer": grantFor(domain.RoleConsumer, "0367303762", domain.CitizenID{}),
 	}
 	driven := 0
-	for _, c := range apitest.Calls(t, api.Contract()) {
+	for _, c := range apitest.Calls(t, contract.YAML()) {
 		for _, role := range c.Roles {
 			stranger, ok := strangers[role]
 			if !ok {

@@ -10,8 +10,8 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/domain"
-	"coffre/handlers/api"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // who says which citizen a command is about: by id, or by a number that stands
@@ -66,7 +66,7 @@ func (w who) id(ctx context.Context, c *client.Client) (domain.CitizenID, error)
 	if w.citizen != "" {
 		return citizenID(w.citizen)
 	}
-	me, err := client.Read[api.Citizen](c.GetCitizen(ctx, api.CitizenGet{}))
+	me, err := client.Read[contract.Citizen](c.GetCitizen(ctx, contract.CitizenGet{}))
 	if err != nil {
 		return domain.CitizenID{}, err
 	}

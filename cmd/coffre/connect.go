@@ -21,6 +21,7 @@ import (
 	"coffre/domain"
 	"coffre/handlers/api"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // Times of a connection.
@@ -135,10 +136,10 @@ func (p *program) connectRemote(w where) (connection, error) {
 
 // pathUnder returns the contract's base path, or nothing for a URL that ends with it.
 func pathUnder(u *url.URL) string {
-	if strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), api.Base) {
+	if strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), contract.Base) {
 		return ""
 	}
-	return api.Base
+	return contract.Base
 }
 
 // readSecret reads a small file that holds one word; - is standard input.
@@ -285,13 +286,13 @@ func (l *local) caughtUp(ctx context.Context) error {
 	defer func() { bar.Done() }()
 	var first, last int64 = -1, 0
 	return poll(ctx, func() (bool, time.Time, error) {
-		all, err := client.Read[api.Projections](operator.ListProjections(ctx, api.ListProjectionsParams{}))
+		all, err := client.Read[contract.Projections](operator.ListProjections(ctx, contract.ListProjectionsParams{}))
 		if err != nil {
 			return false, time.Time{}, err
 		}
 		var behind int64
 		for _, one := range all.Body.Items {
-			if one.State != api.ProjectionStateStopped {
+			if one.State != contract.ProjectionStateStopped {
 				behind += one.Behind
 			}
 		}
@@ -323,7 +324,7 @@ func (l *local) as(g token.Grant) *client.Client {
 	var bearer string
 	var renew time.Time
 	return &client.Client{
-		Base: "http://vault" + api.Base, HTTP: l.http, Seen: &l.seen,
+		Base: "http://vault" + contract.Base, HTTP: l.http, Seen: &l.seen,
 		Token: func() (string, error) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -16,7 +16,7 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/cmd/coffre/vault"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 func healthy(t *testing.T) http.HandlerFunc {
@@ -24,7 +24,7 @@ func healthy(t *testing.T) http.HandlerFunc {
 		if r.Method != http.MethodGet || r.URL.Path != "/vault/v1/health" {
 			t.Errorf("asked for %s %s", r.Method, r.URL.Path)
 		}
-		answer(t, w, 200, api.Health{Status: api.HealthStatusUP})
+		answer(t, w, 200, contract.Health{Status: contract.HealthStatusUP})
 	}
 }
 
@@ -118,7 +118,7 @@ func TestOwnerWhoGoes(t *testing.T) {
 	}
 	ask := func(v connection) {
 		t.Helper()
-		if h, err := client.Read[api.Health](v.as(asOperator).GetHealth(t.Context())); err != nil || h.Body.Status != api.HealthStatusUP {
+		if h, err := client.Read[contract.Health](v.as(asOperator).GetHealth(t.Context())); err != nil || h.Body.Status != contract.HealthStatusUP {
 			t.Errorf("%v, %v", h.Body, err)
 		}
 	}
@@ -194,7 +194,7 @@ func TestVaultElsewhere(t *testing.T) {
 		authorization = append(authorization, r.Header.Get("Authorization"))
 		switch r.URL.Path {
 		case "/vault/v1/projections":
-			answer(t, w, 200, api.Projections{Items: []api.Projection{{Name: "wallet", Version: 1, State: api.ProjectionStateLive, Applied: 7}}})
+			answer(t, w, 200, contract.Projections{Items: []contract.Projection{{Name: "wallet", Version: 1, State: contract.ProjectionStateLive, Applied: 7}}})
 		default:
 			http.Redirect(w, r, "http://"+r.Host+"/elsewhere", http.StatusFound)
 		}
@@ -247,7 +247,7 @@ func TestVaultThatIsAway(t *testing.T) {
 
 func TestHealthThatIsDown(t *testing.T) {
 	s := answering(t, func(w http.ResponseWriter, _ *http.Request) {
-		answer(t, w, 503, api.Health{Status: api.HealthStatusDOWN})
+		answer(t, w, 503, contract.Health{Status: contract.HealthStatusDOWN})
 	})
 	if got := s.must(exitFailed, "health", "--data", t.TempDir(), "--json"); got.out != `{"status":"DOWN"}`+"\n" {
 		t.Errorf("out %q", got.out)

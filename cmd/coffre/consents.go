@@ -14,7 +14,7 @@ import (
 	"coffre/cmd/coffre/client"
 	"coffre/cmd/coffre/files"
 	"coffre/domain"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 func newConsents(p *program) *cobra.Command {
@@ -64,10 +64,10 @@ func newConsentsList(p *program) *cobra.Command {
 	return cmd
 }
 
-func allConsents(ctx context.Context, c *client.Client, id domain.CitizenID) ([]api.Consent, error) {
-	var all []api.Consent
-	for ask := (api.ListConsentsParams{CitizenID: id, PageSize: 200}); ; {
-		page, err := client.Read[api.Consents](c.ListConsents(ctx, ask))
+func allConsents(ctx context.Context, c *client.Client, id domain.CitizenID) ([]contract.Consent, error) {
+	var all []contract.Consent
+	for ask := (contract.ListConsentsParams{CitizenID: id, PageSize: 200}); ; {
+		page, err := client.Read[contract.Consents](c.ListConsents(ctx, ask))
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +100,7 @@ func newConsentsGrant(p *program) *cobra.Command {
 			if err := oneOf("lang", lang, languages...); err != nil {
 				return err
 			}
-			body := api.ConsentGrant{Consumer: org, Purpose: domain.Purpose(purpose)}
+			body := contract.ConsentGrant{Consumer: org, Purpose: domain.Purpose(purpose)}
 			for _, d := range documents {
 				id, err := parseID("--document", d)
 				if err != nil {
@@ -122,9 +122,9 @@ func newConsentsGrant(p *program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			body.ShownText = api.ShownText{Text: text, Language: domain.Language(lang), Version: textVersion}
+			body.ShownText = contract.ShownText{Text: text, Language: domain.Language(lang), Version: textVersion}
 			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, _ domain.CitizenID) error {
-				r, err := client.Read[api.ConsentReceiptShort](c.GrantConsent(cmd.Context(), api.GrantConsentParams{IdempotencyKey: uuid.New()}, body))
+				r, err := client.Read[contract.ConsentReceiptShort](c.GrantConsent(cmd.Context(), contract.GrantConsentParams{IdempotencyKey: uuid.New()}, body))
 				if err != nil {
 					return err
 				}
@@ -155,7 +155,7 @@ func newConsentsGrant(p *program) *cobra.Command {
 // maxShown bounds the text a citizen was shown, in bytes; the contract counts 20,000 characters.
 const maxShown = 80_000
 
-func shownText(file string, g api.ConsentGrant) (string, error) {
+func shownText(file string, g contract.ConsentGrant) (string, error) {
 	if file != "" {
 		f, err := os.Open(file)
 		if err != nil {
@@ -179,7 +179,7 @@ func shownText(file string, g api.ConsentGrant) (string, error) {
 	return text + " You may withdraw this at any moment.", nil
 }
 
-func (p *program) printConsent(asJSON bool, r api.ConsentReceiptShort) error {
+func (p *program) printConsent(asJSON bool, r contract.ConsentReceiptShort) error {
 	return p.print(asJSON, r, "consent", r.ConsentID.String(), "state", string(r.State), "until", day(r.Until))
 }
 
@@ -197,7 +197,7 @@ func newConsentsWithdraw(p *program) *cobra.Command {
 				return err
 			}
 			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, _ domain.CitizenID) error {
-				r, err := client.Read[api.ConsentReceiptShort](c.WithdrawConsent(cmd.Context(), domain.ConsentID{UUID: id}, api.WithdrawConsentParams{IdempotencyKey: uuid.New()}))
+				r, err := client.Read[contract.ConsentReceiptShort](c.WithdrawConsent(cmd.Context(), domain.ConsentID{UUID: id}, contract.WithdrawConsentParams{IdempotencyKey: uuid.New()}))
 				if err != nil {
 					return err
 				}

@@ -16,9 +16,9 @@ import (
 	"coffre/cmd/coffre/vault"
 	samples "coffre/deploy/registry"
 	"coffre/domain"
-	"coffre/handlers/api"
 	"coffre/handlers/api/apitest"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // judged is a vault whose every answer is held against the contract by a reader
@@ -41,7 +41,7 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		v = judged{o, apitest.Validating(t, api.Contract(), o.Handler())}
+		v = judged{o, apitest.Validating(t, contract.YAML(), o.Handler())}
 		return v, nil
 	}
 	if code := program.run(t.Context(), []string{"demo", "--data", dir}); code != 0 {
@@ -49,7 +49,7 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	note := func() {
-		for _, c := range apitest.Calls(t, api.Contract()) {
+		for _, c := range apitest.Calls(t, contract.YAML()) {
 			for status := range v.validator.Seen(c.OperationID) {
 				seen[c.OperationID] = seen[c.OperationID] || status < 300
 			}
@@ -70,7 +70,7 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 	if err := o.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	v = judged{o, apitest.Validating(t, api.Contract(), o.Handler())}
+	v = judged{o, apitest.Validating(t, contract.YAML(), o.Handler())}
 	key, err := token.OpenDevKey(vault.DataDir(dir).File(vault.DevKeyFile))
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 	r.front = v.validator
 	restOfTheContract(t, r)
 	note()
-	for _, c := range apitest.Calls(t, api.Contract()) {
+	for _, c := range apitest.Calls(t, contract.YAML()) {
 		if !seen[c.OperationID] {
 			t.Errorf("%s never succeeded", c.OperationID)
 		}
@@ -89,7 +89,7 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 // get asks and returns the answer, which must be a success.
 func (r *rig) get(t *testing.T, g token.Grant, path string) *httptest.ResponseRecorder {
 	t.Helper()
-	w := r.ask(httptest.NewRequest(http.MethodGet, api.Base+path, nil), r.bearer(t, g))
+	w := r.ask(httptest.NewRequest(http.MethodGet, contract.Base+path, nil), r.bearer(t, g))
 	if w.Code >= 300 {
 		t.Fatalf("GET %s: %d %s", path, w.Code, w.Body)
 	}

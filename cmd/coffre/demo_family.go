@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"coffre/domain"
-	"coffre/handlers/api/wire"
+	"coffre/handlers/contract/wire"
 )
 
 // invented is a person who does not exist.

@@ -14,8 +14,8 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/domain"
-	"coffre/handlers/api"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // The organisations of the story and what they may do, as deploy/registry has it.
@@ -41,16 +41,16 @@ const (
 // story holds the ids and answers that later chapters need of earlier ones.
 type story struct {
 	mother, child, aunt domain.CitizenID
-	card, household     api.DocumentReceipt
-	auntsCard           api.DocumentIssue
-	read                api.AccessAnswer // by the railways
-	before              []api.Event      // the log as an auditor saw it before anybody was forgotten
+	card, household     contract.DocumentReceipt
+	auntsCard           contract.DocumentIssue
+	read                contract.AccessAnswer // by the railways
+	before              []contract.Event      // the log as an auditor saw it before anybody was forgotten
 }
 
 func key() uuid.UUID { return uuid.New() }
 
 // content encodes what a document attests.
-func content(v map[string]any) api.Content {
+func content(v map[string]any) contract.Content {
 	b, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // maps of words and numbers only
@@ -59,9 +59,9 @@ func content(v map[string]any) api.Content {
 }
 
 // issueOne issues a document and tells it.
-func (d *demo) issueOne(ctx context.Context, issuer domain.Organisation, said string, body api.DocumentIssue) (api.DocumentReceipt, error) {
+func (d *demo) issueOne(ctx context.Context, issuer domain.Organisation, said string, body contract.DocumentIssue) (contract.DocumentReceipt, error) {
 	body.SourceReference = d.family.tag + "-" + body.SourceReference
-	r, err := client.Read[api.DocumentReceipt](d.issuer(issuer).IssueDocument(ctx, api.IssueDocumentParams{IdempotencyKey: key()}, body))
+	r, err := client.Read[contract.DocumentReceipt](d.issuer(issuer).IssueDocument(ctx, contract.IssueDocumentParams{IdempotencyKey: key()}, body))
 	return r.Body, d.tell(said, known{"documentId": r.Body.DocumentID, "documentType": body.DocumentType, "content": body.Content}, done(err),
 		must(r.Status == 201, "the answer is %d, and must be 201", r.Status), must(r.Body.Version == 1, "its version is %d", r.Body.Version))
 }
@@ -74,29 +74,29 @@ func (d *demo) issue(ctx context.Context) (err error) {
 		return err
 	}
 	for _, i := range []invented{mother, father} {
-		if _, err := d.issueOne(ctx, socialSecurity, "Social Security attests the identity of "+i.name()+".", api.DocumentIssue{
+		if _, err := d.issueOne(ctx, socialSecurity, "Social Security attests the identity of "+i.name()+".", contract.DocumentIssue{
 			SSIN: i.wire(), DocumentType: identityData, SourceReference: "identity-" + i.given, ValidFrom: "2024-01-01",
 			Content: content(map[string]any{"given_name": i.given, "family_name": i.family, "birthdate": i.born, "nationalities": []string{"BE"}}),
 		}); err != nil {
 			return err
 		}
 	}
-	card := api.DocumentIssue{
+	card := contract.DocumentIssue{
 		SSIN: child.wire(), DocumentType: isiPlusCard, SourceReference: "card", ValidFrom: child.born, ValidUntil: child.born.EndOfYear(12),
 		Content: content(map[string]any{"name": child.name(), "birthDate": child.born, "cardNumber": digits(14)}),
-		Parents: []api.SSIN{mother.wire(), father.wire()},
+		Parents: []contract.SSIN{mother.wire(), father.wire()},
 	}
 	if d.card, err = d.issueOne(ctx, socialSecurity, child.given+" gets an ISI+ card. It names both parents, and each may act for her.", card); err != nil {
 		return err
 	}
 	card.SourceReference = f.tag + "-" + card.SourceReference
-	again, err := client.Read[api.DocumentReceipt](d.issuer(socialSecurity).IssueDocument(ctx, api.IssueDocumentParams{IdempotencyKey: key()}, card))
+	again, err := client.Read[contract.DocumentReceipt](d.issuer(socialSecurity).IssueDocument(ctx, contract.IssueDocumentParams{IdempotencyKey: key()}, card))
 	if err := d.tell("Issued a second time, the same card is found again and nothing is recorded.", nil, done(err),
 		must(again.Status == 200, "the answer is %d, and must be 200", again.Status),
 		must(again.Body.DocumentID == d.card.DocumentID, "it became another document")); err != nil {
 		return err
 	}
-	if d.household, err = d.issueOne(ctx, homeAffairs, "Home Affairs attests with whom "+mother.given+" lives, without the others' names.", api.DocumentIssue{
+	if d.household, err = d.issueOne(ctx, homeAffairs, "Home Affairs attests with whom "+mother.given+" lives, without the others' names.", contract.DocumentIssue{
 		SSIN: mother.wire(), DocumentType: householdComposition, SourceReference: "household", ValidFrom: "2025-01-01",
 		Content: content(map[string]any{"asOf": "2025-01-01", "householdSize": 3, "members": []any{
 			map[string]any{"relation": "partner"}, map[string]any{"relation": "child", "minor": true},
@@ -104,13 +104,13 @@ func (d *demo) issue(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	if _, err = d.issueOne(ctx, flanders, "Flanders attests "+father.given+"'s diploma.", api.DocumentIssue{
+	if _, err = d.issueOne(ctx, flanders, "Flanders attests "+father.given+"'s diploma.", contract.DocumentIssue{
 		SSIN: father.wire(), DocumentType: diploma, SourceReference: "diploma", ValidFrom: "2006-07-01",
 		Content: content(map[string]any{"title": "Master of Invented Arts", "institution": "University of Nowhere", "awardedOn": "2006-06-30", "level": 7}),
 	}); err != nil {
 		return err
 	}
-	d.auntsCard = api.DocumentIssue{
+	d.auntsCard = contract.DocumentIssue{
 		SSIN: aunt.wire(), DocumentType: healthInsuranceCard, SourceReference: "ehic", ValidFrom: "2025-01-01", ValidUntil: "2030-06-30",
 		Content: content(map[string]any{
 			"document_number": "8005600001" + digits(10), "issuing_country": "BE", "issuing_authority": map[string]any{"id": "BE-1"},
@@ -124,21 +124,21 @@ func (d *demo) issue(ctx context.Context) (err error) {
 
 // me asks the vault how it names a person.
 func (d *demo) me(ctx context.Context, i invented) (domain.CitizenID, error) {
-	r, err := client.Read[api.Citizen](d.citizen(i).GetCitizen(ctx, api.CitizenGet{}))
+	r, err := client.Read[contract.Citizen](d.citizen(i).GetCitizen(ctx, contract.CitizenGet{}))
 	return r.Body.CitizenID, err
 }
 
-func (d *demo) wallet(ctx context.Context, i invented, id domain.CitizenID) (api.Wallet, error) {
-	r, err := client.Read[api.Wallet](d.citizen(i).GetWallet(ctx, id, api.GetWalletParams{Lang: "en"}))
+func (d *demo) wallet(ctx context.Context, i invented, id domain.CitizenID) (contract.Wallet, error) {
+	r, err := client.Read[contract.Wallet](d.citizen(i).GetWallet(ctx, id, contract.GetWalletParams{Lang: "en"}))
 	return r.Body, err
 }
 
 // held returns what a wallet holds of a document.
-func held(w api.Wallet, id domain.DocumentID) api.WalletItem {
-	if i := slices.IndexFunc(w.Items, func(i api.WalletItem) bool { return i.DocumentID == id }); i >= 0 {
+func held(w contract.Wallet, id domain.DocumentID) contract.WalletItem {
+	if i := slices.IndexFunc(w.Items, func(i contract.WalletItem) bool { return i.DocumentID == id }); i >= 0 {
 		return w.Items[i]
 	}
-	return api.WalletItem{}
+	return contract.WalletItem{}
 }
 
 func (d *demo) wallets(ctx context.Context) (err error) {
@@ -152,12 +152,12 @@ func (d *demo) wallets(ctx context.Context) (err error) {
 	if err := d.tell(fmt.Sprintf("%s opens her wallet: her own documents, and the card of %s.", f.mother.given, f.child.given),
 		known{"citizenId": d.mother, "documents": len(w.Items)}, done(err),
 		must(len(w.Items) == 3, "she sees %d documents, and must see 3", len(w.Items)),
-		must(card.HeldAs == api.HeldAsRepresentative, "she does not hold the card for her child"),
+		must(card.HeldAs == contract.HeldAsRepresentative, "she does not hold the card for her child"),
 		must(strings.Contains(string(card.Content), f.child.name()), "the card does not say whose it is"),
-		must(card.State == api.DocumentStateValid, "the card is %s", card.State)); err != nil {
+		must(card.State == contract.DocumentStateValid, "the card is %s", card.State)); err != nil {
 		return err
 	}
-	opened, err := client.Read[api.Document](d.citizen(f.mother).GetDocument(ctx, d.card.DocumentID, api.GetDocumentParams{Lang: "en"}))
+	opened, err := client.Read[contract.Document](d.citizen(f.mother).GetDocument(ctx, d.card.DocumentID, contract.GetDocumentParams{Lang: "en"}))
 	if err := d.tell("She opens the card. She acts for another there, so that is on record.", nil, done(err),
 		must(strings.Contains(string(opened.Body.Content), f.child.name()), "the card does not say whose it is")); err != nil {
 		return err
@@ -168,7 +168,7 @@ func (d *demo) wallets(ctx context.Context) (err error) {
 	}
 	w, err = d.wallet(ctx, f.father, father)
 	if err := d.tell(fmt.Sprintf("%s holds the same card by himself, whatever %s does.", f.father.given, f.mother.given), known{"citizenId": father}, done(err),
-		must(held(w, d.card.DocumentID).HeldAs == api.HeldAsRepresentative, "he does not see the card")); err != nil {
+		must(held(w, d.card.DocumentID).HeldAs == contract.HeldAsRepresentative, "he does not see the card")); err != nil {
 		return err
 	}
 	if d.aunt, err = d.me(ctx, f.aunt); err != nil {
@@ -176,23 +176,23 @@ func (d *demo) wallets(ctx context.Context) (err error) {
 	}
 	w, err = d.wallet(ctx, f.aunt, d.aunt)
 	if err := d.tell(f.aunt.given+" sees her own card and nobody else's.", known{"citizenId": d.aunt}, done(err),
-		must(len(w.Items) == 1 && w.Items[0].HeldAs == api.HeldAsSubject, "she sees %d documents", len(w.Items))); err != nil {
+		must(len(w.Items) == 1 && w.Items[0].HeldAs == contract.HeldAsSubject, "she sees %d documents", len(w.Items))); err != nil {
 		return err
 	}
-	_, err = client.Read[api.Wallet](d.citizen(f.aunt).GetWallet(ctx, d.mother, api.GetWalletParams{}))
+	_, err = client.Read[contract.Wallet](d.citizen(f.aunt).GetWallet(ctx, d.mother, contract.GetWalletParams{}))
 	return d.tell(f.aunt.given+" asks for "+f.mother.given+"'s wallet, and does not even learn that there is one.", nil, isRefused(err, "resourceNotFound"))
 }
 
 // evidence asks, for the school allowance, what the vault knows of a person.
-func (d *demo) evidence(ctx context.Context, of invented, by domain.Organisation, basis domain.Deliberation, types ...domain.DocumentType) (api.EvidenceAnswer, error) {
-	q := api.EvidenceQuery{
+func (d *demo) evidence(ctx context.Context, of invented, by domain.Organisation, basis domain.Deliberation, types ...domain.DocumentType) (contract.EvidenceAnswer, error) {
+	q := contract.EvidenceQuery{
 		SSIN: of.wire(), Procedure: schoolEnrolment, Purpose: schoolAllowance, LegalBasis: publicTask, Deliberation: basis,
 		CaseReference: "school-" + d.family.tag,
 	}
 	for _, t := range types {
-		q.Needs = append(q.Needs, api.EvidenceNeed{DocumentType: t})
+		q.Needs = append(q.Needs, contract.EvidenceNeed{DocumentType: t})
 	}
-	r, err := client.Read[api.EvidenceAnswer](d.consumer(by).QueryEvidence(ctx, api.QueryEvidenceParams{}, q))
+	r, err := client.Read[contract.EvidenceAnswer](d.consumer(by).QueryEvidence(ctx, contract.QueryEvidenceParams{}, q))
 	return r.Body, err
 }
 
@@ -204,7 +204,7 @@ func (d *demo) onlyOnce(ctx context.Context) error {
 	}
 	if err := d.tell(fmt.Sprintf("The school allowance of %s: by law, Flanders gets her name and day of birth from the vault instead of a form.", f.child.given),
 		known{"accessId": a.Items[0].AccessID, "notAsked": a.NotAsked},
-		must(a.Items[0].Outcome == api.EvidenceOutcomeHeld, "the card is %s", a.Items[0].Outcome),
+		must(a.Items[0].Outcome == contract.EvidenceOutcomeHeld, "the card is %s", a.Items[0].Outcome),
 		must(strings.Contains(string(a.Items[0].Content), f.child.name()), "the name is missing"),
 		must(!strings.Contains(string(a.Items[0].Content), "cardNumber"), "it got more than the procedure needs"),
 		must(!a.Items[0].AccessID.IsZero(), "no access is on record")); err != nil {
@@ -215,8 +215,8 @@ func (d *demo) onlyOnce(ctx context.Context) error {
 		return d.tell("Flanders asks the vault about the mother.", nil, done(err), must(false, "there are %d answers, and must be 2", len(a.Items)))
 	}
 	if err := d.tell(fmt.Sprintf("Of %s it learns how many live in the household; she has no ISI+ card, and it says so.", f.mother.given), known{"notAsked": a.NotAsked},
-		must(a.Items[0].Outcome == api.EvidenceOutcomeHeld && strings.Contains(string(a.Items[0].Content), "householdSize"), "the household is %s", a.Items[0].Outcome),
-		must(a.Items[1].Outcome == api.EvidenceOutcomeNotHeld, "the card is %s, and must be notHeld", a.Items[1].Outcome),
+		must(a.Items[0].Outcome == contract.EvidenceOutcomeHeld && strings.Contains(string(a.Items[0].Content), "householdSize"), "the household is %s", a.Items[0].Outcome),
+		must(a.Items[1].Outcome == contract.EvidenceOutcomeNotHeld, "the card is %s, and must be notHeld", a.Items[1].Outcome),
 		must(a.NotAsked == 1, "%d questions were spared, and must be 1", a.NotAsked)); err != nil {
 		return err
 	}
@@ -230,7 +230,7 @@ const consentText = "You let Belgian Railways read how many people live in your 
 func (d *demo) consent(ctx context.Context) error {
 	f := d.family
 	mother, rail := d.citizen(f.mother), d.consumer(railways)
-	asked, err := client.Read[api.ConsentReceiptShort](rail.RequestConsent(ctx, api.RequestConsentParams{IdempotencyKey: key()}, api.ConsentAsk{
+	asked, err := client.Read[contract.ConsentReceiptShort](rail.RequestConsent(ctx, contract.RequestConsentParams{IdempotencyKey: key()}, contract.ConsentAsk{
 		SSIN: f.mother.wire(), Purpose: familyDiscount, DocumentTypes: []domain.DocumentType{householdComposition}, Fields: []domain.Field{"householdSize"},
 		Message: "For your family discount.",
 	}))
@@ -238,8 +238,8 @@ func (d *demo) consent(ctx context.Context) error {
 		return err
 	}
 	id := asked.Body.ConsentID
-	read := func() (api.AccessAnswer, error) {
-		r, err := client.Read[api.AccessAnswer](rail.AccessDocument(ctx, d.household.DocumentID, api.AccessDocumentParams{IdempotencyKey: key()}, api.AccessRequest{
+	read := func() (contract.AccessAnswer, error) {
+		r, err := client.Read[contract.AccessAnswer](rail.AccessDocument(ctx, d.household.DocumentID, contract.AccessDocumentParams{IdempotencyKey: key()}, contract.AccessRequest{
 			Purpose: familyDiscount, ConsentID: id, CaseReference: "discount-" + f.tag,
 		}))
 		return r.Body, err
@@ -248,14 +248,14 @@ func (d *demo) consent(ctx context.Context) error {
 	if err := d.tell("They try before she answers, and are refused.", nil, must(err != nil, "it was allowed")); err != nil {
 		return err
 	}
-	waiting, err := client.Read[api.Consents](mother.ListConsentRequests(ctx, api.ListConsentRequestsParams{CitizenID: d.mother}))
+	waiting, err := client.Read[contract.Consents](mother.ListConsentRequests(ctx, contract.ListConsentRequestsParams{CitizenID: d.mother}))
 	if err == nil {
-		_, err = client.Read[api.ConsentReceiptShort](mother.GrantConsentRequest(ctx, id, api.GrantConsentRequestParams{IdempotencyKey: key()}, api.ConsentRequestGrant{
-			ShownText: api.ShownText{Text: consentText, Language: "en", Version: "1"},
+		_, err = client.Read[contract.ConsentReceiptShort](mother.GrantConsentRequest(ctx, id, contract.GrantConsentRequestParams{IdempotencyKey: key()}, contract.ConsentRequestGrant{
+			ShownText: contract.ShownText{Text: consentText, Language: "en", Version: "1"},
 		}))
 	}
 	if err := d.tell(f.mother.given+" sees the request and says yes. What she was shown is kept with it.", nil, done(err),
-		must(slices.ContainsFunc(waiting.Body.Items, func(c api.Consent) bool { return c.ConsentID == id }), "she does not see the request")); err != nil {
+		must(slices.ContainsFunc(waiting.Body.Items, func(c contract.Consent) bool { return c.ConsentID == id }), "she does not see the request")); err != nil {
 		return err
 	}
 	d.read, err = read()
@@ -264,7 +264,7 @@ func (d *demo) consent(ctx context.Context) error {
 		must(!strings.Contains(string(d.read.Content), "members"), "they got more than she allowed")); err != nil {
 		return err
 	}
-	_, err = client.Read[api.ConsentReceiptShort](mother.WithdrawConsent(ctx, id, api.WithdrawConsentParams{IdempotencyKey: key()}))
+	_, err = client.Read[contract.ConsentReceiptShort](mother.WithdrawConsent(ctx, id, contract.WithdrawConsentParams{IdempotencyKey: key()}))
 	if err := d.tell(f.mother.given+" withdraws her consent.", nil, done(err)); err != nil {
 		return err
 	}
@@ -273,27 +273,27 @@ func (d *demo) consent(ctx context.Context) error {
 		return err
 	}
 	all, err := allConsents(ctx, mother, d.mother)
-	at := slices.IndexFunc(all, func(c api.Consent) bool { return c.ConsentID == id })
+	at := slices.IndexFunc(all, func(c contract.Consent) bool { return c.ConsentID == id })
 	return d.tell("Her list of consents says what became of it.", nil, done(err),
-		must(at >= 0 && all[at].State == api.ConsentStateWithdrawn, "the consent is not shown as withdrawn"))
+		must(at >= 0 && all[at].State == contract.ConsentStateWithdrawn, "the consent is not shown as withdrawn"))
 }
 
 func (d *demo) change(ctx context.Context) error {
 	f := d.family
 	affairs, social := d.issuer(homeAffairs), d.issuer(socialSecurity)
-	update := api.DocumentUpdate{
+	update := contract.DocumentUpdate{
 		EffectiveFrom: domain.BelgianDate(d.p.now()), Reason: "changed", ValidFrom: "2025-01-01",
 		Content: content(map[string]any{"asOf": domain.BelgianDate(d.p.now()), "householdSize": 4, "members": []any{
 			map[string]any{"relation": "partner"}, map[string]any{"relation": "child", "minor": true}, map[string]any{"relation": "child", "minor": true},
 		}}),
 	}
-	r, err := client.Read[api.DocumentReceipt](affairs.UpdateDocument(ctx, d.household.DocumentID, api.UpdateDocumentParams{IdempotencyKey: key(), IfMatch: `"1"`}, update))
+	r, err := client.Read[contract.DocumentReceipt](affairs.UpdateDocument(ctx, d.household.DocumentID, contract.UpdateDocumentParams{IdempotencyKey: key(), IfMatch: `"1"`}, update))
 	if err := d.tell("A second child is born: Home Affairs replace version 1 of the household by version 2.", nil, done(err),
 		must(r.Body.Version == 2, "its version is %d", r.Body.Version)); err != nil {
 		return err
 	}
 	update.Reason = "corrected"
-	_, err = client.Read[api.DocumentReceipt](affairs.UpdateDocument(ctx, d.household.DocumentID, api.UpdateDocumentParams{IdempotencyKey: key(), IfMatch: `"1"`}, update))
+	_, err = client.Read[contract.DocumentReceipt](affairs.UpdateDocument(ctx, d.household.DocumentID, contract.UpdateDocumentParams{IdempotencyKey: key(), IfMatch: `"1"`}, update))
 	if err := d.tell("A colleague who had not seen that tries to replace version 1 too, and loses (412).", nil, isRefused(err, "documentVersionStale")); err != nil {
 		return err
 	}
@@ -301,49 +301,49 @@ func (d *demo) change(ctx context.Context) error {
 	if err != nil {
 		return d.tell(f.father.given+" logs in.", nil, done(err))
 	}
-	sees := func(said string, state api.DocumentState, reason domain.ReasonCode) error {
+	sees := func(said string, state contract.DocumentState, reason domain.ReasonCode) error {
 		w, err := d.wallet(ctx, f.father, father)
 		item := held(w, d.card.DocumentID)
 		return d.tell(said, nil, done(err), must(item.State == state, "he sees it as %q, and must see %q", item.State, state),
 			must(reason == "" || item.Reason == reason, "he sees the reason %q, and must see %q", item.Reason, reason))
 	}
-	s, err := client.Read[api.DocumentReceipt](social.SuspendDocument(ctx, d.card.DocumentID, api.SuspendDocumentParams{IdempotencyKey: key(), IfMatch: `"1"`}, api.DocumentSuspension{Reason: "reportedLost"}))
-	if err := d.tell("The card is reported lost: Social Security suspend it.", nil, done(err), must(s.Body.State == api.DocumentStateSuspended, "it is %s", s.Body.State)); err != nil {
+	s, err := client.Read[contract.DocumentReceipt](social.SuspendDocument(ctx, d.card.DocumentID, contract.SuspendDocumentParams{IdempotencyKey: key(), IfMatch: `"1"`}, contract.DocumentSuspension{Reason: "reportedLost"}))
+	if err := d.tell("The card is reported lost: Social Security suspend it.", nil, done(err), must(s.Body.State == contract.DocumentStateSuspended, "it is %s", s.Body.State)); err != nil {
 		return err
 	}
-	if err := sees(f.father.given+" sees at once that it is suspended.", api.DocumentStateSuspended, "reportedLost"); err != nil {
+	if err := sees(f.father.given+" sees at once that it is suspended.", contract.DocumentStateSuspended, "reportedLost"); err != nil {
 		return err
 	}
 	a, err := d.evidence(ctx, f.child, flanders, deliberation, isiPlusCard)
 	if err := d.tell("Flanders ask again, and are told not to rely on it; nothing of it is disclosed.", nil, done(err),
-		must(len(a.Items) == 1 && a.Items[0].Outcome == api.EvidenceOutcomeSuspended && len(a.Items[0].Content) == 0, "the answer is not `suspended` without content")); err != nil {
+		must(len(a.Items) == 1 && a.Items[0].Outcome == contract.EvidenceOutcomeSuspended && len(a.Items[0].Content) == 0, "the answer is not `suspended` without content")); err != nil {
 		return err
 	}
-	s, err = client.Read[api.DocumentReceipt](social.ReinstateDocument(ctx, d.card.DocumentID, api.ReinstateDocumentParams{IdempotencyKey: key(), IfMatch: s.Header.Get("ETag")}, api.DocumentReinstatement{Reason: "found"}))
-	if err := d.tell("It turns up under a car seat and is valid again.", nil, done(err), must(s.Body.State == api.DocumentStateValid, "it is %s", s.Body.State)); err != nil {
+	s, err = client.Read[contract.DocumentReceipt](social.ReinstateDocument(ctx, d.card.DocumentID, contract.ReinstateDocumentParams{IdempotencyKey: key(), IfMatch: s.Header.Get("ETag")}, contract.DocumentReinstatement{Reason: "found"}))
+	if err := d.tell("It turns up under a car seat and is valid again.", nil, done(err), must(s.Body.State == contract.DocumentStateValid, "it is %s", s.Body.State)); err != nil {
 		return err
 	}
-	s, err = client.Read[api.DocumentReceipt](social.RevokeDocument(ctx, d.card.DocumentID, api.RevokeDocumentParams{IdempotencyKey: key(), IfMatch: s.Header.Get("ETag")}, api.DocumentRevocation{Reason: "lost"}))
-	if err := d.tell("Then it is lost for good: Social Security revoke it. That is final.", nil, done(err), must(s.Body.State == api.DocumentStateRevoked, "it is %s", s.Body.State)); err != nil {
+	s, err = client.Read[contract.DocumentReceipt](social.RevokeDocument(ctx, d.card.DocumentID, contract.RevokeDocumentParams{IdempotencyKey: key(), IfMatch: s.Header.Get("ETag")}, contract.DocumentRevocation{Reason: "lost"}))
+	if err := d.tell("Then it is lost for good: Social Security revoke it. That is final.", nil, done(err), must(s.Body.State == contract.DocumentStateRevoked, "it is %s", s.Body.State)); err != nil {
 		return err
 	}
-	if err := sees(f.father.given+" sees that it is revoked, and why.", api.DocumentStateRevoked, "lost"); err != nil {
+	if err := sees(f.father.given+" sees that it is revoked, and why.", contract.DocumentStateRevoked, "lost"); err != nil {
 		return err
 	}
-	_, err = client.Read[api.DocumentReceipt](social.ReinstateDocument(ctx, d.card.DocumentID, api.ReinstateDocumentParams{IdempotencyKey: key(), IfMatch: s.Header.Get("ETag")}, api.DocumentReinstatement{Reason: "found"}))
+	_, err = client.Read[contract.DocumentReceipt](social.ReinstateDocument(ctx, d.card.DocumentID, contract.ReinstateDocumentParams{IdempotencyKey: key(), IfMatch: s.Header.Get("ETag")}, contract.DocumentReinstatement{Reason: "found"}))
 	return d.tell("Nobody can bring it back.", nil, isRefused(err, "documentRevoked"))
 }
 
 func (d *demo) accessLog(ctx context.Context) error {
 	f := d.family
-	mine, err := client.Read[api.AccessLog](d.citizen(f.mother).GetAccessLog(ctx, d.mother, api.GetAccessLogParams{Lang: "en"}))
-	by := func(o domain.Organisation) api.AccessLogItem {
-		if i := slices.IndexFunc(mine.Body.Items, func(i api.AccessLogItem) bool {
-			return i.Organization == o && i.Outcome == api.AccessOutcomeDisclosed
+	mine, err := client.Read[contract.AccessLog](d.citizen(f.mother).GetAccessLog(ctx, d.mother, contract.GetAccessLogParams{Lang: "en"}))
+	by := func(o domain.Organisation) contract.AccessLogItem {
+		if i := slices.IndexFunc(mine.Body.Items, func(i contract.AccessLogItem) bool {
+			return i.Organization == o && i.Outcome == contract.AccessOutcomeDisclosed
 		}); i >= 0 {
 			return mine.Body.Items[i]
 		}
-		return api.AccessLogItem{}
+		return contract.AccessLogItem{}
 	}
 	rail, law := by(railways), by(flanders)
 	if err := d.tell(fmt.Sprintf("%s reads her access log: who read what, when and why.", f.mother.given), known{"entries": len(mine.Body.Items)}, done(err),
@@ -359,16 +359,18 @@ func (d *demo) accessLog(ctx context.Context) error {
 		must(law.LegalBasis == publicTask && law.Deliberation == deliberation, "the log does not say why")); err != nil {
 		return err
 	}
-	hers, err := client.Read[api.AccessLog](d.citizen(f.mother).GetAccessLog(ctx, d.child, api.GetAccessLogParams{Lang: "en"}))
-	has := func(is func(api.AccessLogItem) bool) bool { return slices.ContainsFunc(hers.Body.Items, is) }
+	hers, err := client.Read[contract.AccessLog](d.citizen(f.mother).GetAccessLog(ctx, d.child, contract.GetAccessLogParams{Lang: "en"}))
+	has := func(is func(contract.AccessLogItem) bool) bool { return slices.ContainsFunc(hers.Body.Items, is) }
 	return d.tell(fmt.Sprintf("She reads %s's too, as far as the card goes: Flanders by law, and herself under her mandate.", f.child.given), known{"entries": len(hers.Body.Items)}, done(err),
-		must(has(func(i api.AccessLogItem) bool { return i.Organization == flanders && i.DocumentType == isiPlusCard }), "Flanders' reading is missing"),
-		must(has(func(i api.AccessLogItem) bool {
-			return i.ReaderCitizenID == d.mother && !i.MandateID.IsZero() && i.Role == api.ActorRoleRepresentative
+		must(has(func(i contract.AccessLogItem) bool {
+			return i.Organization == flanders && i.DocumentType == isiPlusCard
+		}), "Flanders' reading is missing"),
+		must(has(func(i contract.AccessLogItem) bool {
+			return i.ReaderCitizenID == d.mother && !i.MandateID.IsZero() && i.Role == contract.ActorRoleRepresentative
 		}), "her own reading under the mandate is missing"))
 }
 
-func name(i api.AccessLogItem) string {
+func name(i contract.AccessLogItem) string {
 	if i.OrganizationName != "" {
 		return i.OrganizationName
 	}
@@ -377,7 +379,7 @@ func name(i api.AccessLogItem) string {
 
 func (d *demo) officer(ctx context.Context) error {
 	officer := d.v.as(token.Grant{Role: domain.RolePrivacyOfficer, Subject: "demo-officer"})
-	file, err := d.p.exportTo(ctx, officer, api.ExportCreate{Kind: api.ExportKindConsentLog, Format: api.ExportFormatJsonl, Consumer: railways, Purpose: familyDiscount}, func(lines []byte) []check {
+	file, err := d.p.exportTo(ctx, officer, contract.ExportCreate{Kind: contract.ExportKindConsentLog, Format: contract.ExportFormatJsonl, Consumer: railways, Purpose: familyDiscount}, func(lines []byte) []check {
 		var decisions []string
 		for line := range strings.Lines(string(lines)) {
 			var one struct {
@@ -401,12 +403,12 @@ func (d *demo) officer(ctx context.Context) error {
 
 // exported is a file that was made and looked at.
 type exported struct {
-	export api.Export
+	export contract.Export
 	checks []check
 }
 
 // exportTo makes an export and lets look judge it.
-func (p *program) exportTo(ctx context.Context, c *client.Client, ask api.ExportCreate, look func([]byte) []check) (exported, error) {
+func (p *program) exportTo(ctx context.Context, c *client.Client, ask contract.ExportCreate, look func([]byte) []check) (exported, error) {
 	var out strings.Builder
 	quiet := &program{terminal: terminal{Out: &out, Err: io.Discard}, now: p.now}
 	e, err := quiet.export(ctx, c, ask, "-")
@@ -432,55 +434,55 @@ func (d *demo) forget(ctx context.Context) error {
 	if err != nil {
 		return d.tell(f.father.given+" logs in.", nil, done(err))
 	}
-	e, err := client.Read[api.Erasure](d.citizen(f.father).RequestErasure(ctx, api.RequestErasureParams{IdempotencyKey: key()}, api.ErasureRequest{
-		CitizenID: father, Scope: api.ErasureScopeCitizen, Reason: "citizenRequest",
+	e, err := client.Read[contract.Erasure](d.citizen(f.father).RequestErasure(ctx, contract.RequestErasureParams{IdempotencyKey: key()}, contract.ErasureRequest{
+		CitizenID: father, Scope: contract.ErasureScopeCitizen, Reason: "citizenRequest",
 	}))
 	if err == nil {
-		_, err = client.Read[api.Erasure](officer.ApproveErasure(ctx, e.Body.ErasureID, api.ApproveErasureParams{IdempotencyKey: key()}))
+		_, err = client.Read[contract.Erasure](officer.ApproveErasure(ctx, e.Body.ErasureID, contract.ApproveErasureParams{IdempotencyKey: key()}))
 	}
 	if err := d.tell(f.father.given+" asks to be forgotten; a diploma must be kept by law, and the refusal says so.", nil, isRefused(err, "retentionDuty")); err != nil {
 		return err
 	}
-	asks := api.ErasureRequest{CitizenID: d.aunt, Scope: api.ErasureScopeCitizen, Reason: "citizenRequest"}
+	asks := contract.ErasureRequest{CitizenID: d.aunt, Scope: contract.ErasureScopeCitizen, Reason: "citizenRequest"}
 	aunt := d.citizen(f.aunt)
-	e, err = client.Read[api.Erasure](aunt.RequestErasure(ctx, api.RequestErasureParams{IdempotencyKey: key()}, asks))
-	if err := d.tell(f.aunt.given+" asks to be forgotten.", known{"erasureId": e.Body.ErasureID}, done(err), must(e.Body.State == api.ErasureStateRequested, "it is %s", e.Body.State)); err != nil {
+	e, err = client.Read[contract.Erasure](aunt.RequestErasure(ctx, contract.RequestErasureParams{IdempotencyKey: key()}, asks))
+	if err := d.tell(f.aunt.given+" asks to be forgotten.", known{"erasureId": e.Body.ErasureID}, done(err), must(e.Body.State == contract.ErasureStateRequested, "it is %s", e.Body.State)); err != nil {
 		return err
 	}
 	id := e.Body.ErasureID
-	_, err = client.Read[api.Erasure](officer.ApproveErasure(ctx, id, api.ApproveErasureParams{IdempotencyKey: key()}))
+	_, err = client.Read[contract.Erasure](officer.ApproveErasure(ctx, id, contract.ApproveErasureParams{IdempotencyKey: key()}))
 	if err := d.tell("A second person, the privacy officer, approves.", nil, done(err)); err != nil {
 		return err
 	}
 	wait, cancel := context.WithTimeout(ctx, forgetting)
 	defer cancel()
 	err = poll(wait, func() (bool, time.Time, error) {
-		now, err := client.Read[api.Erasure](officer.GetErasure(ctx, id, api.GetErasureParams{}))
-		return now.Body.State == api.ErasureStateKeysDestroyed || now.Body.State == api.ErasureStateFinal, time.Time{}, err
+		now, err := client.Read[contract.Erasure](officer.GetErasure(ctx, id, contract.GetErasureParams{}))
+		return now.Body.State == contract.ErasureStateKeysDestroyed || now.Body.State == contract.ErasureStateFinal, time.Time{}, err
 	})
 	if err := d.tell("Her keys are destroyed: nobody can read what the log holds of her.", nil, done(err)); err != nil {
 		return err
 	}
-	c, err := client.Read[api.ErasureCertificate](officer.GetErasureCertificate(ctx, id))
+	c, err := client.Read[contract.ErasureCertificate](officer.GetErasureCertificate(ctx, id))
 	if err := d.tell(fmt.Sprintf("The certificate says so: keys destroyed: %d, events that can no longer be read: %d, what stays, and why. It is signed.", len(c.Body.Keys), c.Body.UnreadableEvents),
 		known{"keys": len(c.Body.Keys), "unreadableEvents": c.Body.UnreadableEvents}, done(err),
 		must(len(c.Body.Signature) > 0, "it is not signed"), must(c.Body.UnreadableEvents > 0, "it counts no event"),
 		must(len(c.Body.Remains) > 0, "it does not say what stays")); err != nil {
 		return err
 	}
-	w, err := client.Read[api.Wallet](d.v.as(token.Grant{Role: domain.RoleCitizen, Citizen: d.aunt}).GetWallet(ctx, d.aunt, api.GetWalletParams{}))
+	w, err := client.Read[contract.Wallet](d.v.as(token.Grant{Role: domain.RoleCitizen, Citizen: d.aunt}).GetWallet(ctx, d.aunt, contract.GetWalletParams{}))
 	var no *client.Refusal
 	if err := d.tell("Her wallet is empty.", nil, must(errors.As(err, &no) || err == nil && len(w.Body.Items) == 0, "it holds %d documents", len(w.Body.Items))); err != nil {
 		return err
 	}
-	_, err = client.Read[api.DocumentReceipt](d.issuer(socialSecurity).IssueDocument(ctx, api.IssueDocumentParams{IdempotencyKey: key()}, d.auntsCard))
+	_, err = client.Read[contract.DocumentReceipt](d.issuer(socialSecurity).IssueDocument(ctx, contract.IssueDocumentParams{IdempotencyKey: key()}, d.auntsCard))
 	return d.tell("Social Security issue her card again: forgotten stays forgotten, and the vault says so.", nil, isRefused(err, "citizenErased"))
 }
 
 // log reads the whole log as an auditor does.
-func (d *demo) log(ctx context.Context) (told, []api.Event, error) {
-	var all []api.Event
-	sum, err := replay{}.run(ctx, d.auditor(), func(e api.Event) error { all = append(all, e); return nil })
+func (d *demo) log(ctx context.Context) (told, []contract.Event, error) {
+	var all []contract.Event
+	sum, err := replay{}.run(ctx, d.auditor(), func(e contract.Event) error { all = append(all, e); return nil })
 	return sum, all, err
 }
 
@@ -496,19 +498,19 @@ func (d *demo) replay(ctx context.Context) error {
 		must(sum.Types["document.issued"] >= 6 && sum.Types["consent.withdrawn"] >= 1 && sum.Types["citizen.key-destroyed"] >= 1, "events of this story are missing")); err != nil {
 		return err
 	}
-	same := len(events) > len(d.before) && slices.EqualFunc(d.before, events[:len(d.before)], func(a, b api.Event) bool {
+	same := len(events) > len(d.before) && slices.EqualFunc(d.before, events[:len(d.before)], func(a, b contract.Event) bool {
 		return a.EventID == b.EventID && string(a.Facts) == string(b.Facts) && string(a.Sealed) == string(b.Sealed)
 	})
 	if err := d.tell("All that was there before is there still, byte for byte.", nil, must(same, "it differs")); err != nil {
 		return err
 	}
-	hers, err := replay{citizen: d.aunt}.run(ctx, d.auditor(), func(api.Event) error { return nil })
+	hers, err := replay{citizen: d.aunt}.run(ctx, d.auditor(), func(contract.Event) error { return nil })
 	return d.tell(fmt.Sprintf("What happened to citizen %s is still told, %d events, only not what was in it.", short(d.aunt.String()), hers.Events), nil, done(err),
 		must(hers.Types["document.issued"] == 1 && hers.Types["citizen.key-destroyed"] == 1, "her events are not all there"))
 }
 
 // consecutive reports whether every stream has all its revisions, in order.
-func consecutive(events []api.Event) bool {
+func consecutive(events []contract.Event) bool {
 	next := make(map[string]int64)
 	for _, e := range events {
 		if e.Revision != next[e.Stream] {

@@ -18,7 +18,7 @@ import (
 	"coffre/cmd/coffre/files"
 	"coffre/domain"
 	"coffre/domain/document"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 // fileTypes are the types of the files that documents have, by the ends of their
@@ -62,7 +62,7 @@ nowhere.`,
 				return fmt.Errorf("read %s: %w", args[0], files.Cause(err))
 			}
 			return p.asks(cmd.Context(), at, g, func(c *client.Client) error {
-				r, err := client.Read[api.AttachmentReceipt](c.UploadAttachment(cmd.Context(), api.UploadAttachmentParams{IdempotencyKey: uuid.New()},
+				r, err := client.Read[contract.AttachmentReceipt](c.UploadAttachment(cmd.Context(), contract.UploadAttachmentParams{IdempotencyKey: uuid.New()},
 					client.File{MediaType: string(media), Size: info.Size(), Content: f}))
 				if err != nil {
 					return err
@@ -110,7 +110,7 @@ sees it.`,
 				return err
 			}
 			return p.asks(cmd.Context(), at, g, func(c *client.Client) (err error) {
-				body, err := client.Stream(c.GetAttachment(cmd.Context(), domain.DocumentID{UUID: id}, domain.AttachmentID{UUID: file}, api.GetAttachmentParams{}))
+				body, err := client.Stream(c.GetAttachment(cmd.Context(), domain.DocumentID{UUID: id}, domain.AttachmentID{UUID: file}, contract.GetAttachmentParams{}))
 				if err != nil {
 					return err
 				}

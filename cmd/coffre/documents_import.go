@@ -21,6 +21,7 @@ import (
 	"coffre/cmd/coffre/client"
 	"coffre/cmd/coffre/files"
 	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 // How an import asks.
@@ -168,7 +169,7 @@ func (i *importer) read(name string, in io.Reader, each func(line) error) error 
 		body := bytes.TrimSpace(b)
 		switch l := (line{file: name, number: number}); {
 		case tooLong:
-			i.refuse(l, &client.Refusal{Problem: api.Problem{
+			i.refuse(l, &client.Refusal{Problem: contract.Problem{
 				Type: "urn:problem-type:belgif:payloadTooLarge", Detail: fmt.Sprintf("a line has at most %d bytes", maxLine),
 			}})
 		case len(body) > 0:
@@ -194,10 +195,10 @@ func (i *importer) issue(ctx context.Context, l line) error {
 	// Random, not made from the line: the vault keeps keys in clear, and a hash of
 	// personal data must not lie there. Sending a line again in another run finds the
 	// document that is there (rule D-4).
-	params := api.IssueDocumentParams{IdempotencyKey: uuid.New()}
+	params := contract.IssueDocumentParams{IdempotencyKey: uuid.New()}
 	wait := firstWait
 	for try := 0; ; try++ {
-		r, err := client.Read[api.DocumentReceipt](i.c.IssueDocumentLine(ctx, params, l.body))
+		r, err := client.Read[contract.DocumentReceipt](i.c.IssueDocumentLine(ctx, params, l.body))
 		if err == nil {
 			i.count(r.Status)
 			return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 // lines returns n lines about some citizens, in turn.
@@ -67,9 +67,9 @@ func (r *register) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case status != 0:
 		refuse(r.t, w, status, slug, "no")
 	case known:
-		answer(r.t, w, 200, api.DocumentReceipt{Version: 1, State: api.DocumentStateValid})
+		answer(r.t, w, 200, contract.DocumentReceipt{Version: 1, State: contract.DocumentStateValid})
 	default:
-		answer(r.t, w, 201, api.DocumentReceipt{Version: 1, State: api.DocumentStateValid})
+		answer(r.t, w, 201, contract.DocumentReceipt{Version: 1, State: contract.DocumentStateValid})
 	}
 }
 

@@ -23,8 +23,8 @@ import (
 	"coffre/domain/document"
 	"coffre/eventstore"
 	"coffre/eventstore/sqlite"
-	"coffre/handlers/api"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // check compares the directory that the drill left with what its clients were told.
@@ -204,12 +204,12 @@ func (d *drill) shown(t *testing.T, r *rig) []string {
 	documents := 0
 	for _, person := range d.told.holders() {
 		id := r.citizen(t, bench.SSIN(person).Reveal())
-		var w api.Wallet
-		all = append(all, r.read(t, drillCitizen(person), httptest.NewRequest(http.MethodGet, api.Base+"/citizens/"+id.String()+"/wallet", nil), &w))
+		var w contract.Wallet
+		all = append(all, r.read(t, drillCitizen(person), httptest.NewRequest(http.MethodGet, contract.Base+"/citizens/"+id.String()+"/wallet", nil), &w))
 		documents += len(w.Items)
 		for _, item := range w.Items {
 			p := d.told.documents[item.DocumentID]
-			if p.person != person || p.version != item.Version || p.revoked != (item.State == api.DocumentStateRevoked) {
+			if p.person != person || p.version != item.Version || p.revoked != (item.State == contract.DocumentStateRevoked) {
 				t.Errorf("the wallet shows document %s as version %d, %s", item.DocumentID, item.Version, item.State)
 			}
 		}
@@ -217,10 +217,10 @@ func (d *drill) shown(t *testing.T, r *rig) []string {
 	if documents != len(d.told.documents) {
 		t.Errorf("the wallets hold %d documents, want %d", documents, len(d.told.documents))
 	}
-	decided := map[api.ConsentDecision]map[domain.ConsentID]bool{}
+	decided := map[contract.ConsentDecision]map[domain.ConsentID]bool{}
 	for after := ""; ; {
-		var page api.ConsentLog
-		ask := httptest.NewRequest(http.MethodPost, api.Base+"/consentLog/query?pageSize=100"+after, strings.NewReader("{}"))
+		var page contract.ConsentLog
+		ask := httptest.NewRequest(http.MethodPost, contract.Base+"/consentLog/query?pageSize=100"+after, strings.NewReader("{}"))
 		ask.Header.Set("Content-Type", "application/json")
 		all = append(all, r.read(t, token.Grant{Role: domain.RolePrivacyOfficer, Subject: "drill"}, ask, &page))
 		for _, item := range page.Items {
@@ -235,7 +235,7 @@ func (d *drill) shown(t *testing.T, r *rig) []string {
 		after = "&after=" + client.Next(page.Next)
 	}
 	for id, p := range d.told.consents {
-		if !decided[api.ConsentDecisionGranted][id] || decided[api.ConsentDecisionWithdrawn][id] != p.withdrawn {
+		if !decided[contract.ConsentDecisionGranted][id] || decided[contract.ConsentDecisionWithdrawn][id] != p.withdrawn {
 			t.Errorf("the consent log does not tell of consent %s what the citizen was told", id)
 		}
 	}

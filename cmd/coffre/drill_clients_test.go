@@ -13,8 +13,8 @@ import (
 
 	"coffre/cmd/coffre/bench"
 	"coffre/domain"
-	"coffre/handlers/api"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // drillClient lives the lives of documents, one after the other.
@@ -150,7 +150,7 @@ func (c *drillClient) issue(ctx context.Context, person int) (domain.DocumentID,
 	c.issued++
 	body := fmt.Sprintf(`{"ssin":"%s","documentType":"householdComposition","sourceReference":"%s-%d","validFrom":"2026-01-01","content":%s}`,
 		bench.SSIN(person).Reveal(), c.name, c.issued, household(1))
-	var got api.DocumentReceipt
+	var got contract.DocumentReceipt
 	if err := c.settle(ctx, call{grant: drillIssuer, path: "/documents", body: body}, http.StatusCreated, &got); err != nil {
 		return got.DocumentID, err
 	}
@@ -158,7 +158,7 @@ func (c *drillClient) issue(ctx context.Context, person int) (domain.DocumentID,
 	if c.rng.IntN(4) > 0 {
 		return got.DocumentID, nil
 	}
-	var same api.DocumentReceipt // the source says it once more, as another request
+	var same contract.DocumentReceipt // the source says it once more, as another request
 	err := c.settle(ctx, call{grant: drillIssuer, path: "/documents", body: body}, http.StatusOK, &same)
 	if err == nil && same.DocumentID != got.DocumentID {
 		err = errors.New("one source reference became two documents")
@@ -182,7 +182,7 @@ func (c *drillClient) changing(ctx context.Context, id domain.DocumentID, how st
 	if how == "update" {
 		replaced--
 	}
-	var got api.DocumentReceipt
+	var got contract.DocumentReceipt
 	what.grant, what.path, what.ifMatch = drillIssuer, "/documents/"+id.String()+"/"+how, fmt.Sprintf(`"%d"`, replaced)
 	err := c.settle(ctx, what, http.StatusOK, &got)
 	if err != nil {
@@ -200,7 +200,7 @@ func (c *drillClient) changing(ctx context.Context, id domain.DocumentID, how st
 }
 
 func (c *drillClient) grant(ctx context.Context, person int) (domain.ConsentID, error) {
-	var got api.ConsentReceiptShort
+	var got contract.ConsentReceiptShort
 	err := c.settle(ctx, call{grant: drillCitizen(person), path: "/consents", body: `{"consumer":"` + string(railways) + `","purpose":"familyDiscount","documentTypes":["householdComposition"],` +
 		`"shownText":{"text":"You allow it.","language":"en","version":"1"}}`}, http.StatusCreated, &got)
 	if err == nil {
@@ -210,7 +210,7 @@ func (c *drillClient) grant(ctx context.Context, person int) (domain.ConsentID, 
 }
 
 func (c *drillClient) withdraw(ctx context.Context, person int, id domain.ConsentID, pass bool) error {
-	var got api.ConsentReceiptShort
+	var got contract.ConsentReceiptShort
 	err := c.settle(ctx, call{grant: drillCitizen(person), path: "/consents/" + id.String() + "/withdraw", pass: pass}, http.StatusOK, &got)
 	if err == nil {
 		c.note(func(t *promised) { t.consents[id] = permission{person, true} })
@@ -251,7 +251,7 @@ func (c *drillClient) access(ctx context.Context, document domain.DocumentID, un
 	}
 	switch {
 	case mayRead && r.status == http.StatusOK:
-		var got api.AccessAnswer
+		var got contract.AccessAnswer
 		if err := json.Unmarshal(r.body, &got); err != nil {
 			return err
 		}

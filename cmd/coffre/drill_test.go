@@ -26,6 +26,7 @@ import (
 	"coffre/domain"
 	"coffre/handlers/api"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // The drill: the program as it is shipped, under load, killed again and again on
@@ -452,7 +453,7 @@ func (d *drill) ask(ctx context.Context, c call) (reply, error) {
 // send sends a call once.
 func (d *drill) send(ctx context.Context, s *serving, c call, bearer string) (reply, error) {
 	// The body is of no type that net/http would send again by itself.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+api.Base+c.path, io.NopCloser(strings.NewReader(c.body)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+contract.Base+c.path, io.NopCloser(strings.NewReader(c.body)))
 	if err != nil {
 		return reply{}, err
 	}

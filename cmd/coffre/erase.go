@@ -14,8 +14,8 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/domain"
-	"coffre/handlers/api"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 func newErase(p *program) *cobra.Command {
@@ -40,17 +40,17 @@ func newEraseRequest(p *program) *cobra.Command {
   coffre erase request --data data --ssin-file ssin.txt --reason rectification --document 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ask := api.ErasureRequest{Scope: api.ErasureScopeCitizen, Reason: domain.ReasonCode(reason)}
+			ask := contract.ErasureRequest{Scope: contract.ErasureScopeCitizen, Reason: domain.ReasonCode(reason)}
 			if document != "" {
 				id, err := parseID("--document", document)
 				if err != nil {
 					return err
 				}
-				ask.Scope, ask.DocumentID = api.ErasureScopeDocument, domain.DocumentID{UUID: id}
+				ask.Scope, ask.DocumentID = contract.ErasureScopeDocument, domain.DocumentID{UUID: id}
 			}
 			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, id domain.CitizenID) error {
 				ask.CitizenID = id
-				e, err := client.Read[api.Erasure](c.RequestErasure(cmd.Context(), api.RequestErasureParams{IdempotencyKey: uuid.New()}, ask))
+				e, err := client.Read[contract.Erasure](c.RequestErasure(cmd.Context(), contract.RequestErasureParams{IdempotencyKey: uuid.New()}, ask))
 				if err != nil {
 					return err
 				}
@@ -66,7 +66,7 @@ func newEraseRequest(p *program) *cobra.Command {
 	return cmd
 }
 
-func (p *program) printErasure(asJSON bool, e api.Erasure) error {
+func (p *program) printErasure(asJSON bool, e contract.Erasure) error {
 	citizen, document := "", ""
 	if !e.CitizenID.IsZero() {
 		citizen = e.CitizenID.String()
@@ -79,7 +79,7 @@ func (p *program) printErasure(asJSON bool, e api.Erasure) error {
 		"final", day(e.FinalAt), "the law obliges to keep", strings.Join(dutiesOf(e), ", "))
 }
 
-func dutiesOf(e api.Erasure) (all []string) {
+func dutiesOf(e contract.Erasure) (all []string) {
 	for _, d := range e.Duties {
 		all = append(all, fmt.Sprintf("document %s (%s, rule %s)", d.DocumentID, d.DocumentType, d.Rule))
 	}
@@ -119,7 +119,7 @@ elsewhere --yes says that you are sure.`,
 				}
 			}
 			return p.asks(cmd.Context(), at, me.grant(), func(c *client.Client) error {
-				e, err := client.Read[api.Erasure](c.ApproveErasure(cmd.Context(), domain.ErasureID{UUID: id}, api.ApproveErasureParams{IdempotencyKey: uuid.New()}))
+				e, err := client.Read[contract.Erasure](c.ApproveErasure(cmd.Context(), domain.ErasureID{UUID: id}, contract.ApproveErasureParams{IdempotencyKey: uuid.New()}))
 				if err != nil {
 					return err
 				}
@@ -161,7 +161,7 @@ func newEraseStatus(p *program) *cobra.Command {
 				return err
 			}
 			return p.asks(cmd.Context(), at, me.grant(), func(c *client.Client) error {
-				e, err := client.Read[api.Erasure](c.GetErasure(cmd.Context(), domain.ErasureID{UUID: id}, api.GetErasureParams{}))
+				e, err := client.Read[contract.Erasure](c.GetErasure(cmd.Context(), domain.ErasureID{UUID: id}, contract.GetErasureParams{}))
 				if err != nil {
 					return err
 				}
@@ -198,7 +198,7 @@ func newEraseCertificate(p *program) *cobra.Command {
 				if asJSON {
 					return p.printJSON(r.Body)
 				}
-				var certificate api.ErasureCertificate
+				var certificate contract.ErasureCertificate
 				if json.Unmarshal(r.Body, &certificate) != nil {
 					return errCertificate
 				}
@@ -214,7 +214,7 @@ func newEraseCertificate(p *program) *cobra.Command {
 
 var errCertificate = errors.New("the certificate is not what the contract says")
 
-func (p *program) printCertificate(c api.ErasureCertificate) error {
+func (p *program) printCertificate(c contract.ErasureCertificate) error {
 	if err := p.facts(certified(c)...); err != nil || len(c.Remains) == 0 {
 		return err
 	}
@@ -227,14 +227,14 @@ func (p *program) printCertificate(c api.ErasureCertificate) error {
 }
 
 // certified returns the facts of a certificate, for people.
-func certified(c api.ErasureCertificate) []string {
+func certified(c contract.ErasureCertificate) []string {
 	facts := []string{"erasure", c.ErasureID.String(), "of", string(c.Scope), "citizen", c.CitizenID.String(), "state", string(c.State),
 		"keys destroyed", strconv.Itoa(len(c.Keys)), "at", day(c.DestroyedAt), "on record in leaf", strconv.FormatInt(c.Record.Leaf, 10),
 		"events now unreadable", strconv.FormatInt(c.UnreadableEvents, 10), "digest over them", fmt.Sprintf("%x", c.Digest)}
 	if c.UnreadableAttachments > 0 {
 		facts = append(facts, "files now unreadable", strconv.FormatInt(c.UnreadableAttachments, 10))
 	}
-	if c.State == api.ErasureStateFinal {
+	if c.State == contract.ErasureStateFinal {
 		facts = append(facts, "key versions trimmed", fmt.Sprintf("up to %d, by %s", c.Trimmed.WrappedBy, day(c.Trimmed.TrimmedAt)))
 		for _, k := range c.Copies {
 			facts = append(facts, string(k.Kind)+" kept until", fmt.Sprintf("%s (%d days)", k.Until, k.Days))

@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 func newEraseDue(p *program) *cobra.Command {
@@ -21,8 +21,8 @@ personal is told: where the days of validity are personal, no day is.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, me.grant(), func(c *client.Client) error {
 				t := p.table("DOCUMENT", "TYPE", "CITIZEN", "SINCE", "RULE", "THEN", "LEGAL HOLD")
-				for ask := (api.ListDueErasuresParams{PageSize: 200}); ; {
-					page, err := client.Read[api.DueErasures](c.ListDueErasures(cmd.Context(), ask))
+				for ask := (contract.ListDueErasuresParams{PageSize: 200}); ; {
+					page, err := client.Read[contract.DueErasures](c.ListDueErasures(cmd.Context(), ask))
 					if err != nil {
 						return err
 					}

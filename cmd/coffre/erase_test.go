@@ -17,7 +17,7 @@ import (
 
 	"coffre/cmd/coffre/vault"
 	"coffre/eventstore/seal/ringtest"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 // erasing is a vault on disk with three documents, imported from one file, of two
@@ -49,7 +49,7 @@ func (e *erasing) at(args ...string) []string { return append(args, "--data", e.
 // request asks for the person's erasure and returns its id.
 func (e *erasing) request() string {
 	e.t.Helper()
-	var asked api.Erasure
+	var asked contract.Erasure
 	e.decode(e.must(0, e.at("erase", "request", "--ssin-file", e.person, "--json")...).out, &asked)
 	return asked.ErasureID.String()
 }
@@ -58,9 +58,9 @@ func (e *erasing) request() string {
 func (e *erasing) finish(id string) {
 	e.t.Helper()
 	for e.t.Context().Err() == nil {
-		var now api.Erasure
+		var now contract.Erasure
 		e.decode(e.must(0, e.at("erase", "status", "--json", id)...).out, &now)
-		if now.State == api.ErasureStateKeysDestroyed {
+		if now.State == contract.ErasureStateKeysDestroyed {
 			return
 		}
 	}
@@ -111,11 +111,11 @@ func TestEraseVerify(t *testing.T) {
 	certificate := e.must(0, e.at("erase", "certificate", "--json", id)...).out
 	bundle := e.must(0, e.at("erase", "keys", "--json")...).out
 	log := e.must(0, e.at("audit", "replay", "--json")...).out
-	var keys api.SigningKeys
+	var keys contract.SigningKeys
 	e.decode(bundle, &keys)
 	key := base64.StdEncoding.EncodeToString(keys.Keys[0].PublicKey)
 	for _, k := range keys.Keys {
-		if k.Purpose == api.SigningPurposeErasure {
+		if k.Purpose == contract.SigningPurposeErasure {
 			key = base64.StdEncoding.EncodeToString(k.PublicKey)
 		}
 	}
@@ -258,9 +258,9 @@ func TestKillServeWhileErasing(t *testing.T) {
 		if server, err = d.start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		var now api.Erasure
+		var now contract.Erasure
 		e.decode(e.must(0, e.at("erase", "status", "--json", id)...).out, &now)
-		if now.State != api.ErasureStateKeysDestroyed {
+		if now.State != contract.ErasureStateKeysDestroyed {
 			cut++
 		}
 		e.finish(id)

@@ -21,6 +21,7 @@ import (
 	"coffre/cmd/coffre/client"
 	"coffre/cmd/coffre/files"
 	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 func newEraseKeys(p *program) *cobra.Command {
@@ -35,7 +36,7 @@ connection they trust, and keeps them: a certificate cannot vouch for its own ke
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
-				all, err := client.Read[api.SigningKeys](c.GetSigningKeys(cmd.Context()))
+				all, err := client.Read[contract.SigningKeys](c.GetSigningKeys(cmd.Context()))
 				if err != nil {
 					return err
 				}
@@ -136,7 +137,7 @@ func (p *program) trusted(key string, certificate []byte) (ed25519.PublicKey, er
 	if k := publicKey(b); k != nil {
 		return k, nil
 	}
-	var bundle api.SigningKeys
+	var bundle contract.SigningKeys
 	if json.Unmarshal(b, &bundle) != nil || len(bundle.Keys) == 0 {
 		return nil, &exitError{exitUsage, errNoKey}
 	}
@@ -145,7 +146,7 @@ func (p *program) trusted(key string, certificate []byte) (ed25519.PublicKey, er
 		return nil, &exitError{exitTamper, err}
 	}
 	for _, k := range bundle.Keys {
-		if k.SigningKeyID == id && k.Purpose == api.SigningPurposeErasure {
+		if k.SigningKeyID == id && k.Purpose == contract.SigningPurposeErasure {
 			return k.PublicKey, nil
 		}
 	}
@@ -175,12 +176,12 @@ func publicKey(text []byte) ed25519.PublicKey {
 
 // verified is a certificate that holds, as --json prints it.
 type verified struct {
-	Holds       bool                   `json:"holds"`
-	Erasure     uuid.UUID              `json:"erasureId"`
-	State       api.ErasureState       `json:"state"`
-	Compared    bool                   `json:"compared"`        // with the log
-	Later       int64                  `json:"later,omitempty"` // events that came too late and were refused
-	Certificate api.ErasureCertificate `json:"certificate"`
+	Holds       bool                        `json:"holds"`
+	Erasure     uuid.UUID                   `json:"erasureId"`
+	State       contract.ErasureState       `json:"state"`
+	Compared    bool                        `json:"compared"`        // with the log
+	Later       int64                       `json:"later,omitempty"` // events that came too late and were refused
+	Certificate contract.ErasureCertificate `json:"certificate"`
 }
 
 // audit compares the certificate with the log.
@@ -202,7 +203,7 @@ func (p *program) audit(v *verified, events string) (err error) {
 			return fmt.Errorf("events: %w", files.Cause(err))
 		}
 		if len(bytes.TrimSpace(line)) > 0 {
-			var e api.Event
+			var e contract.Event
 			if json.Unmarshal(line, &e) != nil {
 				return &exitError{exitUsage, fmt.Errorf("events: line %d is not an event", n)}
 			}

@@ -16,7 +16,7 @@ import (
 	"coffre/cmd/coffre/client"
 	"coffre/cmd/coffre/files"
 	"coffre/domain"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 func newExport(p *program) *cobra.Command {
@@ -42,7 +42,7 @@ In CSV, values that a spreadsheet would take for a formula are neutralised.`,
 			if err := oneOf("format", format, "csv", "jsonl"); err != nil {
 				return err
 			}
-			ask := api.ExportCreate{Kind: api.ExportKindConsentLog, Format: api.ExportFormat(format), Purpose: domain.Purpose(purpose), Reason: domain.ReasonCode(reason)}
+			ask := contract.ExportCreate{Kind: contract.ExportKindConsentLog, Format: contract.ExportFormat(format), Purpose: domain.Purpose(purpose), Reason: domain.ReasonCode(reason)}
 			var err error
 			if ask.From, err = moment("from", from); err != nil {
 				return err
@@ -89,16 +89,16 @@ In CSV, values that a spreadsheet would take for a formula are neutralised.`,
 var errHash = errors.New("the file that came is not the one the vault made: its hash differs")
 
 // export has a file made, waits for it and writes it to out.
-func (p *program) export(ctx context.Context, c *client.Client, ask api.ExportCreate, out string) (api.Export, error) {
-	begun, err := client.Read[api.Export](c.CreateExport(ctx, api.CreateExportParams{IdempotencyKey: uuid.New()}, ask))
+func (p *program) export(ctx context.Context, c *client.Client, ask contract.ExportCreate, out string) (contract.Export, error) {
+	begun, err := client.Read[contract.Export](c.CreateExport(ctx, contract.CreateExportParams{IdempotencyKey: uuid.New()}, ask))
 	if err != nil {
-		return api.Export{}, err
+		return contract.Export{}, err
 	}
 	file := begun.Body
 	bar := p.progress(-1, "export", false)
 	defer bar.Done()
 	if err := poll(ctx, func() (bool, time.Time, error) {
-		now, err := client.Read[api.Export](c.GetExport(ctx, file.ExportID))
+		now, err := client.Read[contract.Export](c.GetExport(ctx, file.ExportID))
 		if err != nil {
 			return false, time.Time{}, err
 		}
@@ -106,12 +106,12 @@ func (p *program) export(ctx context.Context, c *client.Client, ask api.ExportCr
 		file = now.Body
 		return finished(file.Status)
 	}); err != nil {
-		return api.Export{}, err
+		return contract.Export{}, err
 	}
 	bar.Done()
 	content, err := client.Stream(c.GetExportContent(ctx, file.ExportID))
 	if err != nil {
-		return api.Export{}, err
+		return contract.Export{}, err
 	}
 	defer content.Close()
 	fetch := func(w io.Writer) error {

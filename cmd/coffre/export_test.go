@@ -13,24 +13,24 @@ import (
 
 	"github.com/google/uuid"
 
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 const exportID = "0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44"
 
 // exports plays the making of one file, that is ready when it was looked at twice.
-func exports(t *testing.T, content, sum string, end api.TaskState) http.HandlerFunc {
+func exports(t *testing.T, content, sum string, end contract.TaskState) http.HandlerFunc {
 	looks := 0
 	return func(w http.ResponseWriter, r *http.Request) {
-		e := api.Export{ExportID: uuid.MustParse(exportID), Kind: api.ExportKindConsentLog, Format: api.ExportFormatCsv}
+		e := contract.Export{ExportID: uuid.MustParse(exportID), Kind: contract.ExportKindConsentLog, Format: contract.ExportFormatCsv}
 		switch r.Method + " " + r.URL.Path {
 		case "POST /vault/v1/exports":
-			e.Status = api.TaskStatus{State: api.TaskStateProcessing}
+			e.Status = contract.TaskStatus{State: contract.TaskStateProcessing}
 			answer(t, w, 202, e)
 		case "GET /vault/v1/exports/" + exportID:
-			e.Status = api.TaskStatus{State: api.TaskStateProcessing, PollAfter: time.Now().Add(time.Millisecond)}
+			e.Status = contract.TaskStatus{State: contract.TaskStateProcessing, PollAfter: time.Now().Add(time.Millisecond)}
 			if looks++; looks > 1 {
-				e.Status = api.TaskStatus{State: end, Problem: api.Problem{Type: "urn:problem-type:coffre:storageFull", Detail: "no room"}}
+				e.Status = contract.TaskStatus{State: end, Problem: contract.Problem{Type: "urn:problem-type:coffre:storageFull", Detail: "no room"}}
 				e.Rows, e.Sha256 = 1, sum
 			}
 			answer(t, w, 200, e)
@@ -50,7 +50,7 @@ func TestExportIsWholeOrNotThere(t *testing.T) {
 
 	dir := t.TempDir()
 	out := filepath.Join(dir, "consents.csv")
-	got := answering(t, exports(t, content, sum, api.TaskStateDone)).must(0, "export", "consentLog", "--data", t.TempDir(), "--out", out)
+	got := answering(t, exports(t, content, sum, contract.TaskStateDone)).must(0, "export", "consentLog", "--data", t.TempDir(), "--out", out)
 	if !strings.Contains(got.out, sum) || strings.Contains(got.out, "granted") {
 		t.Errorf("out %q", got.out)
 	}
@@ -63,11 +63,11 @@ func TestExportIsWholeOrNotThere(t *testing.T) {
 	}
 
 	// Another file than the vault made: the one that is there stays.
-	got = answering(t, exports(t, "something else", sum, api.TaskStateDone)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", out)
+	got = answering(t, exports(t, "something else", sum, contract.TaskStateDone)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", out)
 	if b, err := os.ReadFile(out); err != nil || string(b) != content || !strings.Contains(got.err, errHash.Error()) {
 		t.Errorf("the file holds %q, %v; err %q", b, err, got.err)
 	}
-	got = answering(t, exports(t, content, sum, api.TaskStateFailed)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", out)
+	got = answering(t, exports(t, content, sum, contract.TaskStateFailed)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", out)
 	if !strings.Contains(got.err, "storageFull: no room") {
 		t.Errorf("err %q", got.err)
 	}
@@ -75,11 +75,11 @@ func TestExportIsWholeOrNotThere(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 
-	got = answering(t, exports(t, content, sum, api.TaskStateDone)).must(0, "export", "consentLog", "--data", t.TempDir(), "--out", "-")
+	got = answering(t, exports(t, content, sum, contract.TaskStateDone)).must(0, "export", "consentLog", "--data", t.TempDir(), "--out", "-")
 	if got.out != content || !strings.Contains(got.err, sum) {
 		t.Errorf("out %q, err %q", got.out, got.err)
 	}
-	got = answering(t, exports(t, content, sum, api.TaskStateDone)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", filepath.Join(dir, "no", "where.csv"))
+	got = answering(t, exports(t, content, sum, contract.TaskStateDone)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", filepath.Join(dir, "no", "where.csv"))
 	if !strings.Contains(got.err, fs.ErrNotExist.Error()) && !strings.Contains(got.err, "no such file") {
 		t.Errorf("err %q", got.err)
 	}

@@ -4,8 +4,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
-	"coffre/handlers/api"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 func newHealth(p *program) *cobra.Command {
@@ -30,7 +30,7 @@ func newHealth(p *program) *cobra.Command {
 				if down {
 					resp.StatusCode = 200
 				}
-				h, err := client.Read[api.Health](resp, nil)
+				h, err := client.Read[contract.Health](resp, nil)
 				if err != nil {
 					return err
 				}

@@ -16,6 +16,7 @@ import (
 	"coffre/handlers/api"
 	"coffre/handlers/api/apitest"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // rig is a real vault with tokens, without a network.
@@ -126,7 +127,7 @@ func TestMalformedRequests(t *testing.T) {
 	r := newRig(t)
 	var calls []apitest.Call
 	bearers := map[string]string{}
-	for _, c := range apitest.Calls(t, api.Contract()) {
+	for _, c := range apitest.Calls(t, contract.YAML()) {
 		if c.Schema != nil && len(c.Roles) > 0 && string(c.Body) != "{}" {
 			calls = append(calls, c)
 			role := domain.Role(c.Roles[0])

@@ -15,8 +15,8 @@ import (
 	"coffre/cmd/coffre/client"
 	"coffre/domain"
 	"coffre/domain/domaintest"
-	"coffre/handlers/api"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // attested is what a line of an import file says.
@@ -30,14 +30,14 @@ type attested struct {
 }
 
 // state is what the document is worth on a day.
-func (a attested) state(today domain.Date) api.DocumentState {
+func (a attested) state(today domain.Date) contract.DocumentState {
 	switch {
 	case today.Before(a.ValidFrom):
-		return api.DocumentStateNotYetValid
+		return contract.DocumentStateNotYetValid
 	case !a.ValidUntil.IsZero() && a.ValidUntil.Before(today):
-		return api.DocumentStateExpired
+		return contract.DocumentStateExpired
 	}
-	return api.DocumentStateValid
+	return contract.DocumentStateValid
 }
 
 // minor reports whether the person that an ISI+ card is about is under 18.
@@ -127,12 +127,12 @@ func TestRealDocumentsReachEveryWallet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w, err := client.Read[api.Wallet](me.GetWallet(t.Context(), id, api.GetWalletParams{}))
+		w, err := client.Read[contract.Wallet](me.GetWallet(t.Context(), id, contract.GetWalletParams{}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		compare(t, w.Body, api.HeldAsSubject, own[number], today)
-		compare(t, w.Body, api.HeldAsRepresentative, others[number], today)
+		compare(t, w.Body, contract.HeldAsSubject, own[number], today)
+		compare(t, w.Body, contract.HeldAsRepresentative, others[number], today)
 	}
 }
 
@@ -147,9 +147,9 @@ func replayed(t *testing.T, s *shell, dir string) map[string]any {
 
 // compare holds what a wallet shows of one kind to what was attested. Failures do
 // not name anybody.
-func compare(t *testing.T, w api.Wallet, as api.HeldAs, want []attested, today domain.Date) {
+func compare(t *testing.T, w contract.Wallet, as contract.HeldAs, want []attested, today domain.Date) {
 	t.Helper()
-	var got []api.WalletItem
+	var got []contract.WalletItem
 	for _, i := range w.Items {
 		if i.HeldAs == as {
 			got = append(got, i)
@@ -160,7 +160,7 @@ func compare(t *testing.T, w api.Wallet, as api.HeldAs, want []attested, today d
 		return
 	}
 	for _, a := range want {
-		if !slices.ContainsFunc(got, func(i api.WalletItem) bool {
+		if !slices.ContainsFunc(got, func(i contract.WalletItem) bool {
 			var content map[string]any
 			return json.Unmarshal(i.Content, &content) == nil && reflect.DeepEqual(content, a.Content) &&
 				string(i.DocumentType) == a.DocumentType && i.ValidFrom == a.ValidFrom && i.ValidUntil == a.ValidUntil &&

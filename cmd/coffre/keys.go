@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 func newKeys(p *program) *cobra.Command {
@@ -29,7 +29,7 @@ func newKeysStatus(p *program) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
-				state, err := client.Read[api.KeyState](c.GetKeys(cmd.Context()))
+				state, err := client.Read[contract.KeyState](c.GetKeys(cmd.Context()))
 				if err != nil {
 					return err
 				}
@@ -42,7 +42,7 @@ func newKeysStatus(p *program) *cobra.Command {
 	return cmd
 }
 
-func (p *program) printKeys(asJSON bool, k api.KeyState) error {
+func (p *program) printKeys(asJSON bool, k contract.KeyState) error {
 	if asJSON {
 		return p.printJSON(k)
 	}
@@ -64,15 +64,15 @@ func (p *program) printKeys(asJSON bool, k api.KeyState) error {
 }
 
 // nextSteps says what an operator does next.
-var nextSteps = map[api.RotationStep]string{
-	api.RotationStepRotate: "none; rotate begins a rotation",
-	api.RotationStepRewrap: "the keys are wrapped again",
-	api.RotationStepBackUp: "take a backup and verify it",
-	api.RotationStepRetire: "retire the older versions",
-	api.RotationStepTrim:   "trim what was retired",
+var nextSteps = map[contract.RotationStep]string{
+	contract.RotationStepRotate: "none; rotate begins a rotation",
+	contract.RotationStepRewrap: "the keys are wrapped again",
+	contract.RotationStepBackUp: "take a backup and verify it",
+	contract.RotationStepRetire: "retire the older versions",
+	contract.RotationStepTrim:   "trim what was retired",
 }
 
-func pepperFacts(p api.PepperState) string {
+func pepperFacts(p contract.PepperState) string {
 	said := fmt.Sprintf("version %d, %s", p.Version, p.Phase)
 	switch {
 	case p.Waiting > 0:
@@ -113,44 +113,44 @@ With --pepper: replace the key that people are found by their number under.`,
 }
 
 func (p *program) rotateKeys(ctx context.Context, c *client.Client, asJSON bool) error {
-	begun, err := client.Read[api.KeyState](c.RotateKeys(ctx, api.RotateKeysParams{IdempotencyKey: uuid.New()}))
+	begun, err := client.Read[contract.KeyState](c.RotateKeys(ctx, contract.RotateKeysParams{IdempotencyKey: uuid.New()}))
 	if err != nil {
 		return err
 	}
-	done := func(k api.KeyState) int64 { return k.RotationDone }
-	task := func(k api.KeyState) api.TaskStatus { return k.Rotation }
+	done := func(k contract.KeyState) int64 { return k.RotationDone }
+	task := func(k contract.KeyState) contract.TaskStatus { return k.Rotation }
 	return p.follow(ctx, c, asJSON, p.progress(begun.Body.DataKeys, "wrap data keys", false), done, task)
 }
 
 func (p *program) rotatePepper(ctx context.Context, c *client.Client, asJSON bool) error {
-	begun, err := client.Read[api.KeyState](c.RotatePepper(ctx, api.RotatePepperParams{IdempotencyKey: uuid.New()}))
+	begun, err := client.Read[contract.KeyState](c.RotatePepper(ctx, contract.RotatePepperParams{IdempotencyKey: uuid.New()}))
 	if err != nil {
 		return err
 	}
 	// Each number is indexed once and dropped once.
 	total := begun.Body.Pepper.ToIndex
-	done := func(k api.KeyState) int64 {
+	done := func(k contract.KeyState) int64 {
 		switch k.Pepper.Phase {
-		case api.PepperPhaseDoubled:
+		case contract.PepperPhaseDoubled:
 			return max(0, total-k.Pepper.ToIndex)
-		case api.PepperPhaseSwitched:
+		case contract.PepperPhaseSwitched:
 			return total
-		case api.PepperPhaseDropping:
+		case contract.PepperPhaseDropping:
 			return max(total, 2*total-k.Pepper.ToDrop)
 		}
 		return 2 * total
 	}
-	task := func(k api.KeyState) api.TaskStatus { return k.Pepper.Rotation }
+	task := func(k contract.KeyState) contract.TaskStatus { return k.Pepper.Rotation }
 	return p.follow(ctx, c, asJSON, p.progress(2*total, "index numbers", false), done, task)
 }
 
 // follow shows how far a rotation is until it ends.
-func (p *program) follow(ctx context.Context, c *client.Client, asJSON bool, bar progress, done func(api.KeyState) int64, task func(api.KeyState) api.TaskStatus) error {
+func (p *program) follow(ctx context.Context, c *client.Client, asJSON bool, bar progress, done func(contract.KeyState) int64, task func(contract.KeyState) contract.TaskStatus) error {
 	defer bar.Done()
-	var state api.KeyState
+	var state contract.KeyState
 	shown := int64(0)
 	if err := poll(ctx, func() (bool, time.Time, error) {
-		now, err := client.Read[api.KeyState](c.GetKeys(ctx))
+		now, err := client.Read[contract.KeyState](c.GetKeys(ctx))
 		if err != nil {
 			return false, time.Time{}, err
 		}
@@ -177,7 +177,7 @@ restored for a test. Nothing is destroyed yet.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
-				state, err := client.Read[api.KeyState](c.RetireKeys(cmd.Context(), api.RetireKeysParams{IdempotencyKey: uuid.New()}))
+				state, err := client.Read[contract.KeyState](c.RetireKeys(cmd.Context(), contract.RetireKeysParams{IdempotencyKey: uuid.New()}))
 				if err != nil {
 					return err
 				}
@@ -208,7 +208,7 @@ still wrapped by one of them opens nowhere any more. On a terminal it asks; else
 				}
 			}
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
-				state, err := client.Read[api.KeyState](c.TrimKeys(cmd.Context(), api.TrimKeysParams{IdempotencyKey: uuid.New()}))
+				state, err := client.Read[contract.KeyState](c.TrimKeys(cmd.Context(), contract.TrimKeysParams{IdempotencyKey: uuid.New()}))
 				if err != nil {
 					return err
 				}
@@ -223,11 +223,11 @@ still wrapped by one of them opens nowhere any more. On a terminal it asks; else
 }
 
 // finished tells poll whether a task is over.
-func finished(s api.TaskStatus) (bool, time.Time, error) {
+func finished(s contract.TaskStatus) (bool, time.Time, error) {
 	switch s.State {
-	case api.TaskStateProcessing:
+	case contract.TaskStateProcessing:
 		return false, s.PollAfter, nil
-	case api.TaskStateFailed:
+	case contract.TaskStateFailed:
 		return false, time.Time{}, &client.Refusal{Problem: s.Problem}
 	}
 	return true, time.Time{}, nil

@@ -5,7 +5,7 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/domain"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 func newMandates(p *program) *cobra.Command {
@@ -25,9 +25,9 @@ func newMandatesList(p *program) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			return p.asCitizen(ctx, at, person, func(c *client.Client, _ domain.CitizenID) error {
-				var all []api.Mandate
-				for ask := (api.ListMandatesParams{PageSize: 200}); ; {
-					page, err := client.Read[api.Mandates](c.ListMandates(ctx, ask))
+				var all []contract.Mandate
+				for ask := (contract.ListMandatesParams{PageSize: 200}); ; {
+					page, err := client.Read[contract.Mandates](c.ListMandates(ctx, ask))
 					if err != nil {
 						return err
 					}
@@ -42,7 +42,7 @@ func newMandatesList(p *program) *cobra.Command {
 				t := p.table("MANDATE", "KIND", "STATE", "AS", "OTHER PARTY", "MAY", "TYPES", "UNTIL")
 				for _, m := range all {
 					other := m.RepresentativeCitizenID
-					if m.HeldAs == api.HeldAsRepresentative {
+					if m.HeldAs == contract.HeldAsRepresentative {
 						other = m.CitizenID
 					}
 					party := other.String()

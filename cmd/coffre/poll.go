@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"coffre/cmd/coffre/client"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 // Times between two looks at something that takes a while.
@@ -38,13 +38,13 @@ func poll(ctx context.Context, look func() (done bool, again time.Time, err erro
 var errStopped = errors.New("the read model stopped; the server's log says at which event")
 
 // followRebuild waits until a rebuilt read model is the live one.
-func (p *program) followRebuild(ctx context.Context, c *client.Client, one api.Projection, asJSON bool) error {
+func (p *program) followRebuild(ctx context.Context, c *client.Client, one contract.Projection, asJSON bool) error {
 	bar := p.progress(100, "rebuild "+one.Name, false)
 	defer bar.Done()
 	shown := 0
 	before := one.Version
 	err := poll(ctx, func() (bool, time.Time, error) {
-		all, err := client.Read[api.Projections](c.ListProjections(ctx, api.ListProjectionsParams{Name: one.Name}))
+		all, err := client.Read[contract.Projections](c.ListProjections(ctx, contract.ListProjectionsParams{Name: one.Name}))
 		if err != nil {
 			return false, time.Time{}, err
 		}
@@ -56,9 +56,9 @@ func (p *program) followRebuild(ctx context.Context, c *client.Client, one api.P
 		shown = max(shown, now.Rebuilding)
 		one = now
 		switch now.State {
-		case api.ProjectionStateStopped:
+		case contract.ProjectionStateStopped:
 			return false, time.Time{}, errStopped
-		case api.ProjectionStateRebuilding:
+		case contract.ProjectionStateRebuilding:
 			return false, time.Time{}, nil
 		}
 		return true, time.Time{}, nil

@@ -24,6 +24,7 @@ import (
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/seal/transit/vaulttest"
 	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 // The fleet: several processes of the program as it is shipped, each with a
@@ -94,7 +95,7 @@ func (f *fleet) post(ctx context.Context, s *serving, c call, minimum string) (r
 	if err != nil {
 		return reply{}, nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+api.Base+c.path, io.NopCloser(strings.NewReader(c.body)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+contract.Base+c.path, io.NopCloser(strings.NewReader(c.body)))
 	if err != nil {
 		return reply{}, nil, err
 	}
@@ -125,7 +126,7 @@ func issueTo(person int, reference string) call {
 func (f *fleet) issue(t *testing.T, s *serving, person int, reference string) (domain.DocumentID, string) {
 	t.Helper()
 	r, h, err := f.post(t.Context(), s, issueTo(person, reference), "")
-	var got api.DocumentReceipt
+	var got contract.DocumentReceipt
 	if err == nil {
 		err = json.Unmarshal(r.body, &got)
 	}
@@ -195,7 +196,7 @@ func (f *fleet) sharesOneVault(t *testing.T) {
 					if r.status != http.StatusCreated {
 						return false, time.Time{}, fmt.Errorf("%d %s", r.status, r.body)
 					}
-					var got api.DocumentReceipt
+					var got contract.DocumentReceipt
 					err = json.Unmarshal(r.body, &got)
 					ids[i] = got.DocumentID
 					return true, time.Time{}, err

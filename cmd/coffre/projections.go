@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 func newProjections(p *program) *cobra.Command {
@@ -27,7 +27,7 @@ func newProjectionsStatus(p *program) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
-				all, err := client.Read[api.Projections](c.ListProjections(cmd.Context(), api.ListProjectionsParams{}))
+				all, err := client.Read[contract.Projections](c.ListProjections(cmd.Context(), contract.ListProjectionsParams{}))
 				if err != nil {
 					return err
 				}
@@ -40,14 +40,14 @@ func newProjectionsStatus(p *program) *cobra.Command {
 	return cmd
 }
 
-func (p *program) printProjections(asJSON bool, all []api.Projection) error {
+func (p *program) printProjections(asJSON bool, all []contract.Projection) error {
 	if asJSON {
 		return printLines(p, all)
 	}
 	t := p.table("NAME", "VERSION", "STATE", "EVENTS", "BEHIND", "REBUILT")
 	for _, one := range all {
 		rebuilt := ""
-		if one.State == api.ProjectionStateRebuilding {
+		if one.State == contract.ProjectionStateRebuilding {
 			rebuilt = strconv.Itoa(one.Rebuilding) + "%"
 		}
 		t.row(one.Name, strconv.Itoa(one.Version), string(one.State), strconv.FormatInt(one.Applied, 10), strconv.FormatInt(one.Behind, 10), rebuilt)
@@ -64,7 +64,7 @@ func newProjectionsRebuild(p *program) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
-				begun, err := client.Read[api.Projection](c.RebuildProjection(cmd.Context(), args[0], api.RebuildProjectionParams{IdempotencyKey: uuid.New()}))
+				begun, err := client.Read[contract.Projection](c.RebuildProjection(cmd.Context(), args[0], contract.RebuildProjectionParams{IdempotencyKey: uuid.New()}))
 				if err != nil {
 					return err
 				}

@@ -16,8 +16,8 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/domain"
-	"coffre/handlers/api"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 	"coffre/projections/vocabulary"
 )
 
@@ -48,7 +48,7 @@ again.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, v.close()) }()
-			r, err := client.Read[api.RegistryReceipt](v.as(asOperator).PublishRegistry(cmd.Context(), api.PublishRegistryParams{IdempotencyKey: uuid.New()}, files))
+			r, err := client.Read[contract.RegistryReceipt](v.as(asOperator).PublishRegistry(cmd.Context(), contract.PublishRegistryParams{IdempotencyKey: uuid.New()}, files))
 			if err != nil {
 				return err
 			}
@@ -66,7 +66,7 @@ again.`,
 }
 
 // registryFiles returns the files of a registry, checked, as one object by path.
-func registryFiles(from fs.FS) (api.RegistryFiles, error) {
+func registryFiles(from fs.FS) (contract.RegistryFiles, error) {
 	if _, err := vocabulary.Load(from, nil); err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func newRegistryShow(p *program) *cobra.Command {
 				return err
 			}
 			return p.asks(cmd.Context(), at, token.Grant{Role: domain.RoleOperator}, func(c *client.Client) error {
-				r, err := client.Read[api.Registry](c.GetRegistry(cmd.Context()))
+				r, err := client.Read[contract.Registry](c.GetRegistry(cmd.Context()))
 				if err != nil {
 					return err
 				}
@@ -127,11 +127,11 @@ func langFlag(cmd *cobra.Command, lang *string) {
 	complete(cmd, "lang", languages...)
 }
 
-func label(m api.MultiLanguage, lang string) string {
+func label(m contract.MultiLanguage, lang string) string {
 	return map[string]string{"nl": m.Nl, "fr": m.Fr, "de": m.De, "en": m.En}[lang]
 }
 
-func (p *program) printRegistry(r api.Registry, lang string) error {
+func (p *program) printRegistry(r contract.Registry, lang string) error {
 	fmt.Fprintf(p.Out, "Registry version %d, %s\n\n", r.Version, day(r.PublishedAt)) // the tables tell of an error
 	t := p.table("DOCUMENT TYPE", "LABEL", "ISSUERS")
 	for _, d := range r.DocumentTypes {

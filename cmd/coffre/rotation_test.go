@@ -17,7 +17,7 @@ import (
 	"coffre/cmd/coffre/vault"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/seal/ringtest"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 // busy has documents of new citizens issued and read until stop is called, which
@@ -57,9 +57,9 @@ func (r *rig) busy(t *testing.T) (stop func() int) {
 				var shown struct {
 					Content map[string]any
 				}
-				if !do(http.MethodPost, api.Base+"/documents", identity(ssin, "load"), &issued) ||
-					!do(http.MethodPost, api.Base+"/documents", identity(ssin, "again"), &issued) ||
-					!do(http.MethodGet, api.Base+"/documents/"+issued.DocumentID, "", &shown) {
+				if !do(http.MethodPost, contract.Base+"/documents", identity(ssin, "load"), &issued) ||
+					!do(http.MethodPost, contract.Base+"/documents", identity(ssin, "again"), &issued) ||
+					!do(http.MethodGet, contract.Base+"/documents/"+issued.DocumentID, "", &shown) {
 					return
 				}
 				if shown.Content["birthdate"] != "1971-02-25" {
@@ -77,10 +77,10 @@ func (r *rig) busy(t *testing.T) (stop func() int) {
 }
 
 // until asks for the state of the keys until it is as wished.
-func (r *rig) until(t *testing.T, wished func(api.KeyState) bool) {
+func (r *rig) until(t *testing.T, wished func(contract.KeyState) bool) {
 	t.Helper()
 	if err := poll(t.Context(), func() (bool, time.Time, error) {
-		var s api.KeyState
+		var s contract.KeyState
 		if err := json.Unmarshal(r.get(t, asOperator, "/keys").Body.Bytes(), &s); err != nil {
 			return false, time.Time{}, err
 		}
@@ -96,22 +96,22 @@ func TestRotationUnderLoad(t *testing.T) {
 	stop := r.busy(t)
 	for version := 2; version <= 4; version++ {
 		r.post(t, asOperator, "/keys/rotate", "", nil)
-		r.until(t, func(s api.KeyState) bool {
-			return s.Rotation.State == api.TaskStateDone && s.NextStep == api.RotationStepBackUp
+		r.until(t, func(s contract.KeyState) bool {
+			return s.Rotation.State == contract.TaskStateDone && s.NextStep == contract.RotationStepBackUp
 		})
 		ringtest.NoteBackup(t, r.Ring.Ledger(), time.Now(), version)
 		r.post(t, asOperator, "/keys/retire", "", nil)
 		r.post(t, asOperator, "/keys/trim", "", nil)
 		r.post(t, asOperator, "/keys/rotatePepper", "", nil)
-		r.until(t, func(s api.KeyState) bool {
-			return s.Pepper.Rotation.State == api.TaskStateDone && s.Pepper.Phase == api.PepperPhaseSettled
+		r.until(t, func(s contract.KeyState) bool {
+			return s.Pepper.Rotation.State == contract.TaskStateDone && s.Pepper.Phase == contract.PepperPhaseSettled
 		})
 	}
 	if n := stop(); n == 0 {
 		t.Error("nothing was done meanwhile")
 	}
-	r.until(t, func(s api.KeyState) bool {
-		if s.NextStep != api.RotationStepRotate || s.Pepper.Version != 4 || !s.KeyEncryptionKeys[len(s.KeyEncryptionKeys)-1].Current {
+	r.until(t, func(s contract.KeyState) bool {
+		if s.NextStep != contract.RotationStepRotate || s.Pepper.Version != 4 || !s.KeyEncryptionKeys[len(s.KeyEncryptionKeys)-1].Current {
 			t.Errorf("%+v", s)
 		}
 		return true
@@ -182,7 +182,7 @@ func TestRotationByHandOnPostgreSQL(t *testing.T) {
 	}
 	s.must(exitUsage, append(report(late, "x"), "--yes")...)
 	s.must(exitFailed, append(report(late.Add(time.Hour), "B"), "--yes")...)
-	var noted api.BackupNote
+	var noted contract.BackupNote
 	if err := json.Unmarshal([]byte(s.must(0, append(report(late, "B"), "--yes", "--json")...).out), &noted); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"coffre/cmd/coffre/vault"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 // shell types commands, as a person would.
@@ -70,7 +70,7 @@ func answering(t *testing.T, h http.HandlerFunc) *shell {
 		p.open = func(context.Context, vault.DataDir) (runningVault, error) {
 			return fake{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/vault/v1/projections" {
-					answer(t, w, 200, api.Projections{Items: []api.Projection{{Name: "wallet", State: api.ProjectionStateLive}}})
+					answer(t, w, 200, contract.Projections{Items: []contract.Projection{{Name: "wallet", State: contract.ProjectionStateLive}}})
 					return
 				}
 				h(w, r)
@@ -93,7 +93,7 @@ func refuse(t *testing.T, w http.ResponseWriter, status int, slug, detail string
 	t.Helper()
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	if err := json.MarshalWrite(w, api.Problem{Type: "urn:problem-type:coffre:" + slug, Title: "No", Status: status, Detail: detail}); err != nil {
+	if err := json.MarshalWrite(w, contract.Problem{Type: "urn:problem-type:coffre:" + slug, Title: "No", Status: status, Detail: detail}); err != nil {
 		t.Error(err)
 	}
 }

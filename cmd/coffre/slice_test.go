@@ -12,8 +12,8 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/domain"
-	"coffre/handlers/api"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // TestSlice walks one path through every layer, on the real wiring: an
@@ -29,8 +29,8 @@ func TestSlice(t *testing.T) {
 	f := inventFamily(p.now())
 	anna, other := f.aunt, f.mother
 	issuer := v.as(token.Grant{Role: domain.RoleIssuer, Organisation: socialSecurity})
-	issue := func(to invented, title string) (api.DocumentReceipt, error) {
-		r, err := client.Read[api.DocumentReceipt](issuer.IssueDocument(ctx, api.IssueDocumentParams{IdempotencyKey: key()}, api.DocumentIssue{
+	issue := func(to invented, title string) (contract.DocumentReceipt, error) {
+		r, err := client.Read[contract.DocumentReceipt](issuer.IssueDocument(ctx, contract.IssueDocumentParams{IdempotencyKey: key()}, contract.DocumentIssue{
 			SSIN: to.wire(), DocumentType: identityData, SourceReference: "slice-" + title, ValidFrom: "2024-01-01",
 			Content: content(map[string]any{"given_name": to.given, "family_name": to.family, "birthdate": to.born}),
 		}))
@@ -49,40 +49,40 @@ func TestSlice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := client.Read[api.Wallet](as(anna).GetWallet(ctx, id, api.GetWalletParams{}))
+	w, err := client.Read[contract.Wallet](as(anna).GetWallet(ctx, id, contract.GetWalletParams{}))
 	if err != nil || len(w.Body.Items) != 1 || !strings.Contains(string(w.Body.Items[0].Content), anna.family) {
 		t.Fatalf("the citizen sees %d documents, %v", len(w.Body.Items), err)
 	}
 	var no *client.Refusal
-	if _, err := client.Read[api.Wallet](as(other).GetWallet(ctx, id, api.GetWalletParams{})); !errors.As(err, &no) || no.Status != 404 {
+	if _, err := client.Read[contract.Wallet](as(other).GetWallet(ctx, id, contract.GetWalletParams{})); !errors.As(err, &no) || no.Status != 404 {
 		t.Errorf("another citizen's answer is %v, want 404", err)
 	}
-	if _, err := client.Read[api.Document](as(other).GetDocument(ctx, issued.DocumentID, api.GetDocumentParams{})); !errors.As(err, &no) || no.Status != 404 {
+	if _, err := client.Read[contract.Document](as(other).GetDocument(ctx, issued.DocumentID, contract.GetDocumentParams{})); !errors.As(err, &no) || no.Status != 404 {
 		t.Errorf("another citizen's answer is %v, want 404", err)
 	}
 
-	asked, err := client.Read[api.Erasure](as(anna).RequestErasure(ctx, api.RequestErasureParams{IdempotencyKey: key()}, api.ErasureRequest{CitizenID: id, Scope: api.ErasureScopeCitizen, Reason: "citizenRequest"}))
+	asked, err := client.Read[contract.Erasure](as(anna).RequestErasure(ctx, contract.RequestErasureParams{IdempotencyKey: key()}, contract.ErasureRequest{CitizenID: id, Scope: contract.ErasureScopeCitizen, Reason: "citizenRequest"}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	officer := v.as(token.Grant{Role: domain.RolePrivacyOfficer})
-	if _, err := client.Read[api.Erasure](officer.ApproveErasure(ctx, asked.Body.ErasureID, api.ApproveErasureParams{IdempotencyKey: key()})); err != nil {
+	if _, err := client.Read[contract.Erasure](officer.ApproveErasure(ctx, asked.Body.ErasureID, contract.ApproveErasureParams{IdempotencyKey: key()})); err != nil {
 		t.Fatal(err)
 	}
 	if err := poll(ctx, func() (bool, time.Time, error) {
-		e, err := client.Read[api.Erasure](officer.GetErasure(ctx, asked.Body.ErasureID, api.GetErasureParams{}))
-		return e.Body.State == api.ErasureStateKeysDestroyed || e.Body.State == api.ErasureStateFinal, time.Time{}, err
+		e, err := client.Read[contract.Erasure](officer.GetErasure(ctx, asked.Body.ErasureID, contract.GetErasureParams{}))
+		return e.Body.State == contract.ErasureStateKeysDestroyed || e.Body.State == contract.ErasureStateFinal, time.Time{}, err
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Read[api.Document](issuer.GetDocument(ctx, issued.DocumentID, api.GetDocumentParams{})); !errors.As(err, &no) || no.Status != 410 {
+	if _, err := client.Read[contract.Document](issuer.GetDocument(ctx, issued.DocumentID, contract.GetDocumentParams{})); !errors.As(err, &no) || no.Status != 410 {
 		t.Errorf("the issuer's answer after the erasure is %v, want 410", err)
 	}
 	if _, err := issue(anna, "again"); !errors.As(err, &no) || no.Slug() != "citizenErased" {
 		t.Errorf("issuing to an erased person: %v", err)
 	}
 	var types []string
-	if _, err := (replay{citizen: id}).run(ctx, v.as(asAuditor), func(e api.Event) error { types = append(types, e.Type); return nil }); err != nil {
+	if _, err := (replay{citizen: id}).run(ctx, v.as(asAuditor), func(e contract.Event) error { types = append(types, e.Type); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"citizen.registered", "document.issued", "citizen.erasure-requested", "citizen.erasure-approved", "citizen.erasure-started", "citizen.key-destroyed"} {

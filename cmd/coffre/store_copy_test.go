@@ -25,9 +25,9 @@ import (
 	"coffre/eventstore/seal/transit/vaulttest"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/eventstore/storetest"
-	"coffre/handlers/api"
 	"coffre/handlers/api/apitest"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // seen is what people and auditors see of a vault, as it is answered.
@@ -59,15 +59,15 @@ func seen(t *testing.T, dir vault.DataDir, o vault.Options, people []domain.SSIN
 			wallets = append(wallets, err.Error()) // never known
 			continue
 		}
-		var w api.Wallet
+		var w contract.Wallet
 		wallets = append(wallets, r.read(t, token.Grant{Role: domain.RoleCitizen, SSIN: ssin},
-			httptest.NewRequest(http.MethodGet, api.Base+"/citizens/"+id.String()+"/wallet", nil), &w))
+			httptest.NewRequest(http.MethodGet, contract.Base+"/citizens/"+id.String()+"/wallet", nil), &w))
 	}
 	var text strings.Builder
 	for after := ""; ; {
-		var page api.Events
+		var page contract.Events
 		text.WriteString(r.read(t, token.Grant{Role: domain.RoleAuditor, Subject: "copy"},
-			httptest.NewRequest(http.MethodGet, api.Base+"/events?limit=100"+after, nil), &page))
+			httptest.NewRequest(http.MethodGet, contract.Base+"/events?limit=100"+after, nil), &page))
 		if page.Next == "" {
 			return wallets, text.String()
 		}

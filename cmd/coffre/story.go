@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 // facts are the clear facts of an event, as they are stored.
@@ -194,7 +194,7 @@ func readWhat(f facts) string {
 }
 
 // sentence tells an event in one line, with the stream and revision it is at.
-func sentence(e api.Event) string {
+func sentence(e contract.Event) string {
 	var f facts
 	if json.Unmarshal(e.Facts, &f) != nil {
 		f = nil
@@ -217,7 +217,7 @@ func sentence(e api.Event) string {
 }
 
 // actor names who did it.
-func actor(e api.Event) string {
+func actor(e contract.Event) string {
 	switch {
 	case !e.Actor.Organization.IsZero():
 		return string(e.Actor.Organization)
@@ -225,11 +225,11 @@ func actor(e api.Event) string {
 		return "citizen " + short(e.Actor.CitizenID.String())
 	}
 	switch e.Actor.Role {
-	case api.ActorRolePrivacyOfficer:
+	case contract.ActorRolePrivacyOfficer:
 		return "a privacy officer"
-	case api.ActorRoleAuditor:
+	case contract.ActorRoleAuditor:
 		return "an auditor"
-	case api.ActorRoleOperator:
+	case contract.ActorRoleOperator:
 		return "an operator"
 	}
 	return "the vault"

@@ -19,8 +19,8 @@ import (
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/eventstore/seal/transit/vaulttest"
-	"coffre/handlers/api"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // vaultOf is the configuration for a Vault of the tests, with all its identities.
@@ -69,9 +69,9 @@ func (v *inVault) citizen(i invented) *client.Client {
 	return v.as(token.Grant{Role: domain.RoleCitizen, SSIN: i.ssin})
 }
 
-func (v *inVault) issue(to invented, reference string) (api.DocumentReceipt, error) {
-	r, err := client.Read[api.DocumentReceipt](v.as(token.Grant{Role: domain.RoleIssuer, Organisation: homeAffairs}).IssueDocument(v.t.Context(),
-		api.IssueDocumentParams{IdempotencyKey: key()}, api.DocumentIssue{
+func (v *inVault) issue(to invented, reference string) (contract.DocumentReceipt, error) {
+	r, err := client.Read[contract.DocumentReceipt](v.as(token.Grant{Role: domain.RoleIssuer, Organisation: homeAffairs}).IssueDocument(v.t.Context(),
+		contract.IssueDocumentParams{IdempotencyKey: key()}, contract.DocumentIssue{
 			SSIN: to.wire(), DocumentType: householdComposition, SourceReference: reference, ValidFrom: "2025-01-01",
 			Content: content(map[string]any{"asOf": "2026-01-01", "householdSize": 3, "members": []any{map[string]any{"relation": "partner"}}}),
 		}))
@@ -112,14 +112,14 @@ func TestVaultGoesAndComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	grant := func() (domain.ConsentID, error) {
-		r, err := client.Read[api.ConsentReceiptShort](mother.GrantConsent(ctx, api.GrantConsentParams{IdempotencyKey: key()}, api.ConsentGrant{
+		r, err := client.Read[contract.ConsentReceiptShort](mother.GrantConsent(ctx, contract.GrantConsentParams{IdempotencyKey: key()}, contract.ConsentGrant{
 			Consumer: railways, Purpose: familyDiscount, DocumentTypes: []domain.DocumentType{householdComposition}, Fields: []domain.Field{"householdSize"},
-			ShownText: api.ShownText{Text: consentText, Language: "en", Version: "1"},
+			ShownText: contract.ShownText{Text: consentText, Language: "en", Version: "1"},
 		}))
 		return r.Body.ConsentID, err
 	}
 	read := func(consent domain.ConsentID) error {
-		r, err := client.Read[api.AccessAnswer](rail.AccessDocument(ctx, household.DocumentID, api.AccessDocumentParams{IdempotencyKey: key()}, api.AccessRequest{
+		r, err := client.Read[contract.AccessAnswer](rail.AccessDocument(ctx, household.DocumentID, contract.AccessDocumentParams{IdempotencyKey: key()}, contract.AccessRequest{
 			Purpose: familyDiscount, ConsentID: consent, CaseReference: "slice-case",
 		}))
 		if err == nil && !strings.Contains(string(r.Body.Content), "householdSize") {
@@ -128,7 +128,7 @@ func TestVaultGoesAndComesBack(t *testing.T) {
 		return err
 	}
 	wallet := func() error {
-		w, err := client.Read[api.Wallet](mother.GetWallet(ctx, id, api.GetWalletParams{}))
+		w, err := client.Read[contract.Wallet](mother.GetWallet(ctx, id, contract.GetWalletParams{}))
 		if err == nil && (len(w.Body.Items) != 1 || !strings.Contains(string(w.Body.Items[0].Content), "householdSize")) {
 			t.Errorf("the wallet shows %d documents", len(w.Body.Items))
 		}
@@ -146,7 +146,7 @@ func TestVaultGoesAndComesBack(t *testing.T) {
 	if code, _ := v.page("/readyz"); code != http.StatusOK {
 		t.Errorf("/readyz: %d", code)
 	}
-	if _, body := v.page(api.Base + "/health"); !strings.Contains(body, string(api.HealthStatusUP)) {
+	if _, body := v.page(contract.Base + "/health"); !strings.Contains(body, string(contract.HealthStatusUP)) {
 		t.Errorf("health: %s", body)
 	}
 	if _, body := v.page("/metrics"); strings.Count(body, "coffre_vault_logged_in{") != 3 || !strings.Contains(body, `coffre_vault_breaker_open{identity="application"} 0`) {
@@ -169,7 +169,7 @@ func TestVaultGoesAndComesBack(t *testing.T) {
 	for range 5 { // now nobody is even asked
 		keysAway(t, "wallet", wallet())
 	}
-	if v.opened.Health(ctx) != api.HealthStatusDEGRADED {
+	if v.opened.Health(ctx) != contract.HealthStatusDEGRADED {
 		t.Error("the health is not degraded")
 	}
 	if _, body := v.page("/metrics"); !strings.Contains(body, `coffre_vault_breaker_open{identity="application"} 1`) {
@@ -179,17 +179,17 @@ func TestVaultGoesAndComesBack(t *testing.T) {
 		t.Errorf("/readyz: %d, and withdrawals need this process", code)
 	}
 	// What needs no key goes on.
-	if _, err := client.Read[api.ConsentReceiptShort](mother.WithdrawConsent(ctx, consent, api.WithdrawConsentParams{IdempotencyKey: key()})); err != nil {
+	if _, err := client.Read[contract.ConsentReceiptShort](mother.WithdrawConsent(ctx, consent, contract.WithdrawConsentParams{IdempotencyKey: key()})); err != nil {
 		t.Errorf("withdraw: %v", err)
 	}
 	issuer := v.as(token.Grant{Role: domain.RoleIssuer, Organisation: homeAffairs})
-	if _, err := client.Read[api.DocumentReceipt](issuer.RevokeDocument(ctx, household.DocumentID, api.RevokeDocumentParams{IdempotencyKey: key(), IfMatch: `"1"`}, api.DocumentRevocation{Reason: "issuedInError"})); err != nil {
+	if _, err := client.Read[contract.DocumentReceipt](issuer.RevokeDocument(ctx, household.DocumentID, contract.RevokeDocumentParams{IdempotencyKey: key(), IfMatch: `"1"`}, contract.DocumentRevocation{Reason: "issuedInError"})); err != nil {
 		t.Errorf("revoke: %v", err)
 	}
-	if _, err := client.Read[api.AccessLog](mother.GetAccessLog(ctx, id, api.GetAccessLogParams{})); err != nil {
+	if _, err := client.Read[contract.AccessLog](mother.GetAccessLog(ctx, id, contract.GetAccessLogParams{})); err != nil {
 		t.Errorf("access log: %v", err)
 	}
-	if _, err := client.Read[api.Erasure](mother.RequestErasure(ctx, api.RequestErasureParams{IdempotencyKey: key()}, api.ErasureRequest{CitizenID: id, Scope: api.ErasureScopeCitizen, Reason: "citizenRequest"})); err != nil {
+	if _, err := client.Read[contract.Erasure](mother.RequestErasure(ctx, contract.RequestErasureParams{IdempotencyKey: key()}, contract.ErasureRequest{CitizenID: id, Scope: contract.ErasureScopeCitizen, Reason: "citizenRequest"})); err != nil {
 		t.Errorf("request an erasure: %v", err)
 	}
 
@@ -197,7 +197,7 @@ func TestVaultGoesAndComesBack(t *testing.T) {
 	eventually(t, wallet)
 	eventually(t, func() error { _, err := v.issue(f.aunt, "slice-aunt"); return err })
 	eventually(t, func() error { _, err := grant(); return err })
-	if v.opened.Health(ctx) != api.HealthStatusUP {
+	if v.opened.Health(ctx) != contract.HealthStatusUP {
 		t.Error("the health is not up again")
 	}
 	if err := v.close(); err != nil {
@@ -256,17 +256,17 @@ func TestIdentitiesOfVault(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		asked, err := client.Read[api.Erasure](aunt.RequestErasure(ctx, api.RequestErasureParams{IdempotencyKey: key()}, api.ErasureRequest{CitizenID: id, Scope: api.ErasureScopeCitizen, Reason: "citizenRequest"}))
+		asked, err := client.Read[contract.Erasure](aunt.RequestErasure(ctx, contract.RequestErasureParams{IdempotencyKey: key()}, contract.ErasureRequest{CitizenID: id, Scope: contract.ErasureScopeCitizen, Reason: "citizenRequest"}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		operator, officer := v.as(asOperator), v.as(token.Grant{Role: domain.RolePrivacyOfficer})
-		before, err := client.Read[api.KeyState](operator.GetKeys(ctx))
+		before, err := client.Read[contract.KeyState](operator.GetKeys(ctx))
 		if err != nil || before.Body.Provider != "Vault" {
 			t.Fatal(before.Body.Provider, err)
 		}
-		_, rotated := client.Read[api.KeyState](operator.RotateKeys(ctx, api.RotateKeysParams{IdempotencyKey: key()}))
-		_, approved := client.Read[api.Erasure](officer.ApproveErasure(ctx, asked.Body.ErasureID, api.ApproveErasureParams{IdempotencyKey: key()}))
+		_, rotated := client.Read[contract.KeyState](operator.RotateKeys(ctx, contract.RotateKeysParams{IdempotencyKey: key()}))
+		_, approved := client.Read[contract.Erasure](officer.ApproveErasure(ctx, asked.Body.ErasureID, contract.ApproveErasureParams{IdempotencyKey: key()}))
 		if cfg == &alone {
 			for slug, err := range map[string]error{"identityNotConfigured": rotated, "destroyerMissing": approved} {
 				var no *client.Refusal
@@ -274,7 +274,7 @@ func TestIdentitiesOfVault(t *testing.T) {
 					t.Errorf("without a login for it: %v, want %s", err, slug)
 				}
 			}
-			if e, err := client.Read[api.Erasure](officer.GetErasure(ctx, asked.Body.ErasureID, api.GetErasureParams{})); err != nil || e.Body.State != api.ErasureStateRequested {
+			if e, err := client.Read[contract.Erasure](officer.GetErasure(ctx, asked.Body.ErasureID, contract.GetErasureParams{})); err != nil || e.Body.State != contract.ErasureStateRequested {
 				t.Errorf("the erasure is %s, %v", e.Body.State, err)
 			}
 		} else {
@@ -283,13 +283,13 @@ func TestIdentitiesOfVault(t *testing.T) {
 			}
 			eventually(t, func() error {
 				return poll(ctx, func() (bool, time.Time, error) {
-					e, err := client.Read[api.Erasure](officer.GetErasure(ctx, asked.Body.ErasureID, api.GetErasureParams{}))
-					return e.Body.State == api.ErasureStateKeysDestroyed || e.Body.State == api.ErasureStateFinal, time.Time{}, err
+					e, err := client.Read[contract.Erasure](officer.GetErasure(ctx, asked.Body.ErasureID, contract.GetErasureParams{}))
+					return e.Body.State == contract.ErasureStateKeysDestroyed || e.Body.State == contract.ErasureStateFinal, time.Time{}, err
 				})
 			})
-			var c client.Reply[api.ErasureCertificate]
+			var c client.Reply[contract.ErasureCertificate]
 			eventually(t, func() (err error) {
-				c, err = client.Read[api.ErasureCertificate](officer.GetErasureCertificate(ctx, asked.Body.ErasureID))
+				c, err = client.Read[contract.ErasureCertificate](officer.GetErasureCertificate(ctx, asked.Body.ErasureID))
 				return err
 			})
 			if !strings.HasPrefix(c.Body.SigningKey, "vault-erasure-v1-") {
@@ -329,20 +329,20 @@ func TestEverythingOfYesterdayComesBack(t *testing.T) {
 	sh.must(0, "backup", "--data", v.dir, "--out", archive, "--recipient", id.Recipient().String())
 	snapshot := s.Snapshot(t)
 
-	if _, err := client.Read[api.KeyState](v.as(asOperator).RotateKeys(ctx, api.RotateKeysParams{IdempotencyKey: key()})); err != nil {
+	if _, err := client.Read[contract.KeyState](v.as(asOperator).RotateKeys(ctx, contract.RotateKeysParams{IdempotencyKey: key()})); err != nil {
 		t.Fatal(err)
 	}
-	asked, err := client.Read[api.Erasure](v.citizen(f.aunt).RequestErasure(ctx, api.RequestErasureParams{IdempotencyKey: key()}, api.ErasureRequest{CitizenID: auntsID, Scope: api.ErasureScopeCitizen, Reason: "citizenRequest"}))
+	asked, err := client.Read[contract.Erasure](v.citizen(f.aunt).RequestErasure(ctx, contract.RequestErasureParams{IdempotencyKey: key()}, contract.ErasureRequest{CitizenID: auntsID, Scope: contract.ErasureScopeCitizen, Reason: "citizenRequest"}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	officer := v.as(token.Grant{Role: domain.RolePrivacyOfficer})
-	if _, err := client.Read[api.Erasure](officer.ApproveErasure(ctx, asked.Body.ErasureID, api.ApproveErasureParams{IdempotencyKey: key()})); err != nil {
+	if _, err := client.Read[contract.Erasure](officer.ApproveErasure(ctx, asked.Body.ErasureID, contract.ApproveErasureParams{IdempotencyKey: key()})); err != nil {
 		t.Fatal(err)
 	}
 	if err := poll(ctx, func() (bool, time.Time, error) {
-		e, err := client.Read[api.Erasure](officer.GetErasure(ctx, asked.Body.ErasureID, api.GetErasureParams{}))
-		return e.Body.State == api.ErasureStateKeysDestroyed || e.Body.State == api.ErasureStateFinal, time.Time{}, err
+		e, err := client.Read[contract.Erasure](officer.GetErasure(ctx, asked.Body.ErasureID, contract.GetErasureParams{}))
+		return e.Body.State == contract.ErasureStateKeysDestroyed || e.Body.State == contract.ErasureStateFinal, time.Time{}, err
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +354,7 @@ func TestEverythingOfYesterdayComesBack(t *testing.T) {
 	restored := filepath.Join(t.TempDir(), "restored")
 	sh.must(0, "restore", archive, "--data", restored, "--identity-file", identity, "--shred-list", vault.DataDir(v.dir).File(vault.ShredFile))
 	again := openInVaultAt(t, restored, cfg)
-	w, err := client.Read[api.Wallet](again.citizen(f.mother).GetWallet(ctx, mothersID, api.GetWalletParams{}))
+	w, err := client.Read[contract.Wallet](again.citizen(f.mother).GetWallet(ctx, mothersID, contract.GetWalletParams{}))
 	if err != nil || len(w.Body.Items) != 1 || !strings.Contains(string(w.Body.Items[0].Content), "householdSize") {
 		t.Errorf("who was not erased reads %d documents: %v", len(w.Body.Items), err)
 	}
@@ -404,7 +404,7 @@ func TestRotationInVault(t *testing.T) {
 		t.Errorf("Vault's key is at %v, %v", key, err)
 	}
 	v.opened.Ring.Forget(id)
-	w, err := client.Read[api.Wallet](mother.GetWallet(ctx, id, api.GetWalletParams{}))
+	w, err := client.Read[contract.Wallet](mother.GetWallet(ctx, id, contract.GetWalletParams{}))
 	if err != nil || len(w.Body.Items) != 1 || !strings.Contains(string(w.Body.Items[0].Content), "householdSize") {
 		t.Errorf("%d documents, %v", len(w.Body.Items), err)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/domain"
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 func newWallet(p *program) *cobra.Command {
@@ -29,7 +29,7 @@ func newWalletShow(p *program) *cobra.Command {
   coffre wallet show --data data --ssin-file ssin.txt --valid-at 2026-12-31 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ask := api.GetWalletParams{Lang: domain.Language(lang)}
+			ask := contract.GetWalletParams{Lang: domain.Language(lang)}
 			if err := oneOf("lang", lang, languages...); err != nil {
 				return err
 			}
@@ -41,7 +41,7 @@ func newWalletShow(p *program) *cobra.Command {
 				return err
 			}
 			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, id domain.CitizenID) error {
-				w, err := client.Read[api.Wallet](c.GetWallet(cmd.Context(), id, ask))
+				w, err := client.Read[contract.Wallet](c.GetWallet(cmd.Context(), id, ask))
 				if err != nil {
 					return err
 				}
@@ -61,7 +61,7 @@ func newWalletShow(p *program) *cobra.Command {
 	return cmd
 }
 
-func (p *program) printWallet(w api.Wallet) error {
+func (p *program) printWallet(w contract.Wallet) error {
 	if err := p.facts("citizen", w.CitizenID.String(), "documents", strconv.Itoa(len(w.Items))); err != nil || len(w.Items) == 0 {
 		return err
 	}
@@ -71,7 +71,7 @@ func (p *program) printWallet(w api.Wallet) error {
 		if name == "" {
 			name = string(d.DocumentType)
 		}
-		if d.HeldAs == api.HeldAsRepresentative {
+		if d.HeldAs == contract.HeldAsRepresentative {
 			name += " (of " + d.RepresentedCitizenID.String()[:8] + ")"
 		}
 		issuer := d.IssuerName

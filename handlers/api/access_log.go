@@ -8,6 +8,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/mandate"
+	"coffre/handlers/contract"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/vocabulary"
@@ -16,7 +17,7 @@ import (
 // GetAccessLog implements GET /citizens/{id}/accessLog, newest first: for the
 // citizen, which no record is made of, for who represents them within the mandate,
 // and for privacy officers, whose reading is recorded as one of the log.
-func (v *Vault) GetAccessLog(ctx context.Context, r GetAccessLogRequestObject) (GetAccessLogResponseObject, error) {
+func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequestObject) (contract.GetAccessLogResponseObject, error) {
 	p := r.Params
 	if err := v.seen(ctx, p.CoffreMinPosition, v.AccessLog.Name()); err != nil {
 		return nil, err
@@ -32,7 +33,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r GetAccessLogRequestObject) (
 	}
 	size := pageSize(p.PageSize)
 	links := accessLogLinks(r.CitizenID, p)
-	page := AccessLog{Self: links.at(p.After), Items: []AccessLogItem{}, PageSize: size}
+	page := contract.AccessLog{Self: links.at(p.After), Items: []contract.AccessLogItem{}, PageSize: size}
 	filter := accesslog.Filter{From: p.From, Until: p.Until}
 	if len(p.Organization) == 1 {
 		filter.Consumer = p.Organization[0]
@@ -48,7 +49,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r GetAccessLogRequestObject) (
 				if len(page.Items) == size {
 					page.Next = links.at(leafToken(before))
 					v.looked(in, looked)
-					return GetAccessLog200JSONResponse(page), nil
+					return contract.GetAccessLog200JSONResponse(page), nil
 				}
 				item, err := v.accessItem(ctx, in, a, e)
 				if err != nil {
@@ -64,7 +65,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r GetAccessLogRequestObject) (
 		}
 		if len(entries) < maxPage || page.Next != "" {
 			v.looked(in, looked)
-			return GetAccessLog200JSONResponse(page), nil
+			return contract.GetAccessLog200JSONResponse(page), nil
 		}
 	}
 }
@@ -73,7 +74,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r GetAccessLogRequestObject) (
 // acts for nobody.
 func (v *Vault) openAccessLog(ctx context.Context, in intent, whose domain.CitizenID) (acting, access.Authorized, error) {
 	if in.actor.Role == domain.RolePrivacyOfficer {
-		return acting{by: in.actor}, access.Authorized{}, v.recordLogRead(ctx, 0, ListEventsParams{Category: []StreamCategory{"access"}, Stream: string(citizenStream(whose))})
+		return acting{by: in.actor}, access.Authorized{}, v.recordLogRead(ctx, 0, contract.ListEventsParams{Category: []contract.StreamCategory{"access"}, Stream: string(citizenStream(whose))})
 	}
 	if whose.IsZero() {
 		return acting{}, access.Authorized{}, errNoResource
@@ -87,7 +88,7 @@ func (v *Vault) openAccessLog(ctx context.Context, in intent, whose domain.Citiz
 }
 
 // asksFor reports whether a call asked for the entry.
-func asksFor(p GetAccessLogParams, e *accesslog.Entry) bool {
+func asksFor(p contract.GetAccessLogParams, e *accesslog.Entry) bool {
 	return (p.AccessID.IsZero() || p.AccessID == e.Access) &&
 		(len(p.DocumentType) == 0 || slices.Contains(p.DocumentType, e.Type)) &&
 		(len(p.Organization) == 0 || slices.Contains(p.Organization, e.Consumer))
@@ -99,17 +100,17 @@ func concerns(a acting, e *accesslog.Entry) bool {
 	return a.by.Role != domain.RoleRepresentative || a.covers(e.Type)
 }
 
-func (v *Vault) accessItem(ctx context.Context, in intent, a acting, e *accesslog.Entry) (AccessLogItem, error) {
+func (v *Vault) accessItem(ctx context.Context, in intent, a acting, e *accesslog.Entry) (contract.AccessLogItem, error) {
 	words, lang := in.words, in.call.Language
-	item := AccessLogItem{
-		AccessID: e.Access, At: e.At, Kind: AccessKind(e.Kind), Role: ActorRole(e.Role), Outcome: AccessOutcome(e.Outcome),
+	item := contract.AccessLogItem{
+		AccessID: e.Access, At: e.At, Kind: contract.AccessKind(e.Kind), Role: contract.ActorRole(e.Role), Outcome: contract.AccessOutcome(e.Outcome),
 		Organization: e.Consumer, ReaderCitizenID: e.Reader, MandateID: e.Mandate,
 		DocumentID: e.Document, DocumentType: e.Type, Version: e.Version, Fields: e.Fields, Predicate: e.Predicate,
 		Purpose: e.Purpose, Procedure: e.Procedure, ConsentID: e.Consent, LegalBasis: e.LegalBasis, Deliberation: e.Deliberation,
 		Reason: e.Reason, Attempts: e.Attempt,
 	}
 	if e.Kind == accesslog.Refusal {
-		item.Kind, item.Attempts = AccessKindDocument, e.Count
+		item.Kind, item.Attempts = contract.AccessKindDocument, e.Count
 	}
 	if e.Consumer != "" {
 		item.OrganizationName = words.Label(vocabulary.Organisations, string(e.Consumer), lang)
@@ -120,9 +121,9 @@ func (v *Vault) accessItem(ctx context.Context, in intent, a acting, e *accesslo
 	if e.Purpose != "" {
 		item.PurposeLabel = words.Label(vocabulary.Purposes, string(e.Purpose), lang)
 	}
-	item.Href = accessLogLinks(e.Citizen, GetAccessLogParams{AccessID: e.Access}).at("")
+	item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{AccessID: e.Access}).at("")
 	if e.Access.IsZero() {
-		item.Href = accessLogLinks(e.Citizen, GetAccessLogParams{PageSize: 1}).at(leafToken(e.Leaf + 1))
+		item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{PageSize: 1}).at(leafToken(e.Leaf + 1))
 	}
 	if !a.self() || e.Sealed == nil {
 		return item, nil
@@ -134,7 +135,7 @@ func (v *Vault) accessItem(ctx context.Context, in intent, a acting, e *accesslo
 
 // caseReference opens the consumer's file number for the citizen. Without keys
 // the entry is shown without.
-func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (CaseReference, error) {
+func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (contract.CaseReference, error) {
 	a, err := openKept[access.Authorized](ctx, v, e.Place, e.Sealed)
 	switch {
 	case withoutKey(err):
@@ -147,8 +148,8 @@ func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (CaseRefe
 	return a.Personal.CaseReference, nil
 }
 
-func accessLogLinks(id domain.CitizenID, p GetAccessLogParams) pageLinks {
-	return linksTo(Base+"/citizens/"+id.String()+"/accessLog").id("accessId", p.AccessID).
+func accessLogLinks(id domain.CitizenID, p contract.GetAccessLogParams) pageLinks {
+	return linksTo(contract.Base+"/citizens/"+id.String()+"/accessLog").id("accessId", p.AccessID).
 		texts("documentType", asStrings(p.DocumentType)).texts("organization", asStrings(p.Organization)).
 		time("from", p.From).time("until", p.Until).number("pageSize", p.PageSize)
 }

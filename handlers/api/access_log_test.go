@@ -11,15 +11,16 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/audit"
+	"coffre/handlers/contract"
 )
 
-func (tv *testVault) accessesOf(t testing.TB, who Caller, whose domain.CitizenID, p GetAccessLogParams) (AccessLog, error) {
+func (tv *testVault) accessesOf(t testing.TB, who Caller, whose domain.CitizenID, p contract.GetAccessLogParams) (contract.AccessLog, error) {
 	t.Helper()
-	answer, err := tv.GetAccessLog(tv.as(t, who, "getAccessLog", nil), GetAccessLogRequestObject{CitizenID: whose, Params: p})
+	answer, err := tv.GetAccessLog(tv.as(t, who, "getAccessLog", nil), contract.GetAccessLogRequestObject{CitizenID: whose, Params: p})
 	if err != nil {
-		return AccessLog{}, err
+		return contract.AccessLog{}, err
 	}
-	return AccessLog(answer.(GetAccessLog200JSONResponse)), nil
+	return contract.AccessLog(answer.(contract.GetAccessLog200JSONResponse)), nil
 }
 
 func TestAccessLog(t *testing.T) {
@@ -33,8 +34,8 @@ func TestAccessLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	tv.Clock.Advance(time.Hour)
-	c := tv.consentTo(t, who, ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []DocumentType{"isiPlusCard"}})
-	second, err := tv.read(t, consumer(railways), card, uuid.New(), AccessRequest{Purpose: "ageVerification", ConsentID: c, Predicate: Predicate{Name: "ageOver12"}})
+	c := tv.consentTo(t, who, contract.ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentType{"isiPlusCard"}})
+	second, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: c, Predicate: contract.Predicate{Name: "ageOver12"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func TestAccessLog(t *testing.T) {
 
 	t.Run("A-1 A-3 the citizen sees who, what, why and what came of it", func(t *testing.T) {
 		before := len(recorded[any](t, tv))
-		got, err := tv.accessesOf(t, me, who, GetAccessLogParams{})
+		got, err := tv.accessesOf(t, me, who, contract.GetAccessLogParams{})
 		if err != nil || len(got.Items) != 3 {
 			t.Fatalf("%+v, %v", got, err)
 		}
@@ -65,9 +66,9 @@ func TestAccessLog(t *testing.T) {
 		}
 	})
 	t.Run("page by page, and filtered", func(t *testing.T) {
-		var p GetAccessLogParams
+		var p contract.GetAccessLogParams
 		p.PageSize = 1
-		var seen []AccessID
+		var seen []contract.AccessID
 		for {
 			got, err := tv.accessesOf(t, me, who, p)
 			if err != nil || len(got.Items) != 1 {
@@ -84,15 +85,15 @@ func TestAccessLog(t *testing.T) {
 			t.Errorf("%v", seen)
 		}
 		for name, test := range map[string]struct {
-			p GetAccessLogParams
+			p contract.GetAccessLogParams
 			n int
 		}{
-			"one access":    {GetAccessLogParams{AccessID: first.AccessID}, 1},
-			"a type":        {GetAccessLogParams{DocumentType: []DocumentType{"isiPlusCard"}}, 1},
-			"an issuer":     {GetAccessLogParams{Organization: []EnterpriseNumber{flanders}}, 1},
-			"organisations": {GetAccessLogParams{Organization: []EnterpriseNumber{flanders, railways}}, 2},
-			"until":         {GetAccessLogParams{Until: noon.Add(time.Minute)}, 1},
-			"from":          {GetAccessLogParams{From: noon.Add(time.Minute)}, 2},
+			"one access":    {contract.GetAccessLogParams{AccessID: first.AccessID}, 1},
+			"a type":        {contract.GetAccessLogParams{DocumentType: []contract.DocumentType{"isiPlusCard"}}, 1},
+			"an issuer":     {contract.GetAccessLogParams{Organization: []contract.EnterpriseNumber{flanders}}, 1},
+			"organisations": {contract.GetAccessLogParams{Organization: []contract.EnterpriseNumber{flanders, railways}}, 2},
+			"until":         {contract.GetAccessLogParams{Until: noon.Add(time.Minute)}, 1},
+			"from":          {contract.GetAccessLogParams{From: noon.Add(time.Minute)}, 2},
 		} {
 			if got, err := tv.accessesOf(t, me, who, test.p); err != nil || len(got.Items) != test.n {
 				t.Errorf("%s: %+v, %v", name, got, err)
@@ -103,13 +104,13 @@ func TestAccessLog(t *testing.T) {
 		opener := tv.Opener
 		tv.Opener = keysAway{}
 		defer func() { tv.Opener = opener }()
-		got, err := tv.accessesOf(t, me, who, GetAccessLogParams{})
+		got, err := tv.accessesOf(t, me, who, contract.GetAccessLogParams{})
 		if err != nil || len(got.Items) != 3 || got.Items[2].CaseReference != "" {
 			t.Errorf("%+v, %v", got, err)
 		}
 	})
 	t.Run("a privacy officer reads on record, and no case reference", func(t *testing.T) {
-		got, err := tv.accessesOf(t, officeCaller(domain.RolePrivacyOfficer), who, GetAccessLogParams{})
+		got, err := tv.accessesOf(t, officeCaller(domain.RolePrivacyOfficer), who, contract.GetAccessLogParams{})
 		if err != nil || len(got.Items) != 3 || got.Items[2].CaseReference != "" {
 			t.Errorf("%+v, %v", got, err)
 		}
@@ -118,7 +119,7 @@ func TestAccessLog(t *testing.T) {
 		}
 	})
 	t.Run("M-1.2 A-1 a representative sees what the mandate is about, on record", func(t *testing.T) {
-		got, err := tv.accessesOf(t, citizenCaller(tv.person(t, 2)), who, GetAccessLogParams{})
+		got, err := tv.accessesOf(t, citizenCaller(tv.person(t, 2)), who, contract.GetAccessLogParams{})
 		if err != nil || len(got.Items) != 1 || got.Items[0].AccessID != second.AccessID {
 			t.Errorf("%+v, %v", got, err)
 		}
@@ -129,7 +130,7 @@ func TestAccessLog(t *testing.T) {
 	t.Run("A-6 somebody else's is not there", func(t *testing.T) {
 		tv.household(t, 3)
 		for _, whose := range []domain.CitizenID{who, {UUID: uuid.New()}, {}} {
-			if _, err := tv.accessesOf(t, citizenCaller(tv.person(t, 3)), whose, GetAccessLogParams{}); !whose.IsZero() && !errors.Is(err, errNoResource) || whose.IsZero() && err == nil {
+			if _, err := tv.accessesOf(t, citizenCaller(tv.person(t, 3)), whose, contract.GetAccessLogParams{}); !whose.IsZero() && !errors.Is(err, errNoResource) || whose.IsZero() && err == nil {
 				t.Errorf("%v", err)
 			}
 		}

@@ -9,16 +9,18 @@ import (
 	"slices"
 	"testing"
 
+	"coffre/handlers/contract"
+
 	"github.com/google/uuid"
 )
 
 // showing is an API of one operation that works.
 type showing struct {
-	StrictServerInterface
-	show func(context.Context) (GetDocumentResponseObject, error)
+	contract.StrictServerInterface
+	show func(context.Context) (contract.GetDocumentResponseObject, error)
 }
 
-func (s showing) GetDocument(ctx context.Context, _ GetDocumentRequestObject) (GetDocumentResponseObject, error) {
+func (s showing) GetDocument(ctx context.Context, _ contract.GetDocumentRequestObject) (contract.GetDocumentResponseObject, error) {
 	return s.show(ctx)
 }
 
@@ -44,10 +46,10 @@ func (s *severed) Write(b []byte) (int, error) {
 // A use case is told, once, whether its whole answer was handed to the network,
 // however the answer ends.
 func TestOnAnswered(t *testing.T) {
-	good := GetDocument200JSONResponse{Document{Href: "/somewhere"}, GetDocument200ResponseHeaders{`"1"`}}
+	good := contract.GetDocument200JSONResponse{Body: contract.Document{Href: "/somewhere"}, Headers: contract.GetDocument200ResponseHeaders{ETag: `"1"`}}
 	for _, tc := range []struct {
 		name   string
-		answer GetDocumentResponseObject
+		answer contract.GetDocumentResponseObject
 		err    error
 		takes  int // bytes until the connection breaks
 		whole  bool
@@ -55,7 +57,7 @@ func TestOnAnswered(t *testing.T) {
 		{name: "written", answer: good, takes: 1 << 20, whole: true},
 		{name: "the connection breaks at once", answer: good},
 		{name: "the connection breaks on the way", answer: good, takes: 10},
-		{name: "it cannot be encoded", answer: GetDocument200JSONResponse{Body: Document{Content: Content("{")}}, takes: 1 << 20},
+		{name: "it cannot be encoded", answer: contract.GetDocument200JSONResponse{Body: contract.Document{Content: contract.Content("{")}}, takes: 1 << 20},
 		{name: "a refusal", err: errNoResource, takes: 1 << 20},
 		{name: "a fault", err: errors.New("a disk is gone"), takes: 1 << 20},
 		{name: "nobody is there any more", err: context.Canceled, takes: 1 << 20},
@@ -72,7 +74,7 @@ func TestOnAnswered(t *testing.T) {
 					}
 				}
 			}
-			h := newServer().Handler(showing{show: func(ctx context.Context) (GetDocumentResponseObject, error) {
+			h := newServer().Handler(showing{show: func(ctx context.Context) (contract.GetDocumentResponseObject, error) {
 				call = CallFrom(ctx)
 				call.OnAnswered(say("first"))
 				call.OnAnswered(say("second"))
@@ -83,7 +85,7 @@ func TestOnAnswered(t *testing.T) {
 				cancel()
 			}
 			defer cancel()
-			r := httptest.NewRequestWithContext(ctx, "GET", documentHref(DocumentID{UUID: uuid.New()}), nil)
+			r := httptest.NewRequestWithContext(ctx, "GET", documentHref(contract.DocumentID{UUID: uuid.New()}), nil)
 			r.Header.Set("Authorization", "Bearer issuer")
 			func() {
 				defer func() {

@@ -12,6 +12,7 @@ import (
 	"coffre/domain/document"
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
 	"coffre/projections/wallet"
 )
 
@@ -114,15 +115,15 @@ func (v *Vault) claiming(names []domain.AttachmentID) documentAppend {
 }
 
 // attachmentsShown lists files without what opens them.
-func attachmentsShown(id domain.DocumentID, files []document.Attachment) []Attachment {
-	var all []Attachment
+func attachmentsShown(id domain.DocumentID, files []document.Attachment) []contract.Attachment {
+	var all []contract.Attachment
 	for _, f := range files {
-		all = append(all, Attachment{Href: attachmentHref(id, f.ID), AttachmentID: f.ID, MediaType: string(f.Type), Size: f.Size})
+		all = append(all, contract.Attachment{Href: attachmentHref(id, f.ID), AttachmentID: f.ID, MediaType: string(f.Type), Size: f.Size})
 	}
 	return all
 }
 
-func attachmentHref(document domain.DocumentID, id domain.AttachmentID) Href {
+func attachmentHref(document domain.DocumentID, id domain.AttachmentID) contract.Href {
 	return fmt.Sprintf("%s/attachments/%s", documentHref(document), id)
 }
 

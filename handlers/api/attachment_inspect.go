@@ -13,6 +13,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/document"
+	"coffre/handlers/contract"
 )
 
 var errFileContent = domain.NewError(domain.Invalid, "fileContent", "the content is not a whole file of the type that is said, or has something around it")
@@ -83,7 +84,7 @@ func brokenOff(err error) error {
 	if errors.As(err, &large) {
 		return tooLarge(large.Limit)
 	}
-	return badRequest(InputValidationIssue{Type: issueSchema, Title: "The body ended before its time", In: IssueLocationBody})
+	return badRequest(contract.InputValidationIssue{Type: issueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody})
 }
 
 // saw reports whether what came so far may still be of the type.

@@ -16,11 +16,12 @@ import (
 	"coffre/eventstore/blob"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
 )
 
 // GetAttachment implements GET /documents/{id}/attachments/{attachmentId} for the
 // document's issuer and its holders, with the steps of rule A-1.
-func (v *Vault) GetAttachment(ctx context.Context, r GetAttachmentRequestObject) (GetAttachmentResponseObject, error) {
+func (v *Vault) GetAttachment(ctx context.Context, r contract.GetAttachmentRequestObject) (contract.GetAttachmentResponseObject, error) {
 	in := v.intend(ctx)
 	d, err := v.view(ctx, in, r.DocumentID, viewing{access.OpenedAttachment, access.OpenedAttachment, r.AttachmentID})
 	if err != nil {
@@ -36,7 +37,7 @@ func (v *Vault) GetAttachment(ctx context.Context, r GetAttachmentRequestObject)
 
 // AccessAttachment implements POST /documents/{id}/attachments/{attachmentId}/access:
 // rules, for one file of the current version.
-func (v *Vault) AccessAttachment(ctx context.Context, r AccessAttachmentRequestObject) (AccessAttachmentResponseObject, error) {
+func (v *Vault) AccessAttachment(ctx context.Context, r contract.AccessAttachmentRequestObject) (contract.AccessAttachmentResponseObject, error) {
 	in := v.intend(ctx)
 	request := requestOf(in.call, r.Params.IdempotencyKey)
 	begun, err := v.Requests.Begin(ctx, request)
@@ -216,5 +217,5 @@ func position(digits string) (int64, bool) {
 
 // unsatisfiable is the answer to a range that begins behind the end.
 func unsatisfiable(size int64) error {
-	return &refusal{Problem: Problem{Type: coffre + "rangeNotSatisfiable", Title: "Range Not Satisfiable", Status: http.StatusRequestedRangeNotSatisfiable}, size: size}
+	return &refusal{Problem: contract.Problem{Type: coffre + "rangeNotSatisfiable", Title: "Range Not Satisfiable", Status: http.StatusRequestedRangeNotSatisfiable}, size: size}
 }

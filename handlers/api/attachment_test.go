@@ -27,6 +27,7 @@ import (
 	"coffre/eventstore/faulty"
 	"coffre/eventstore/faulty/faultyblob"
 	"coffre/eventstore/seal/keysdb"
+	"coffre/handlers/contract"
 )
 
 // Files of each type, as small as they get, with a canary where one fits.
@@ -47,17 +48,17 @@ func largePDF(size int) []byte {
 }
 
 // tryUpload uploads a file through the use case.
-func (tv *testVault) tryUpload(t testing.TB, by domain.Organisation, key uuid.UUID, kind string, content io.Reader, size int64) (AttachmentReceipt, error) {
+func (tv *testVault) tryUpload(t testing.TB, by domain.Organisation, key uuid.UUID, kind string, content io.Reader, size int64) (contract.AttachmentReceipt, error) {
 	t.Helper()
 	ctx := tv.as(t, issuer(by), "uploadAttachment", nil)
 	CallFrom(ctx).Length = size
-	answer, err := tv.UploadAttachment(ctx, UploadAttachmentRequestObject{
-		Params: UploadAttachmentParams{IdempotencyKey: key}, ContentType: kind, Body: content,
+	answer, err := tv.UploadAttachment(ctx, contract.UploadAttachmentRequestObject{
+		Params: contract.UploadAttachmentParams{IdempotencyKey: key}, ContentType: kind, Body: content,
 	})
 	if err != nil {
-		return AttachmentReceipt{}, err
+		return contract.AttachmentReceipt{}, err
 	}
-	return AttachmentReceipt(answer.(UploadAttachment201JSONResponse)), nil
+	return contract.AttachmentReceipt(answer.(contract.UploadAttachment201JSONResponse)), nil
 }
 
 func (tv *testVault) upload(t testing.TB, by domain.Organisation, content []byte) domain.AttachmentID {
@@ -70,22 +71,22 @@ func (tv *testVault) upload(t testing.TB, by domain.Organisation, content []byte
 }
 
 // paper is a diploma about to be issued.
-func paper(n int, files ...domain.AttachmentID) DocumentIssue {
-	return DocumentIssue{SSIN: ssin(n), DocumentType: "diploma", SourceReference: "paper", ValidFrom: "2026-01-01", Attachments: files,
-		Content: Content(`{"title":"Master of Arts","institution":"University","awardedOn":"2006-06-30","level":7}`)}
+func paper(n int, files ...domain.AttachmentID) contract.DocumentIssue {
+	return contract.DocumentIssue{SSIN: ssin(n), DocumentType: "diploma", SourceReference: "paper", ValidFrom: "2026-01-01", Attachments: files,
+		Content: contract.Content(`{"title":"Master of Arts","institution":"University","awardedOn":"2006-06-30","level":7}`)}
 }
 
 // issueFiled issues a document and returns its receipt; isNew is false for a repetition.
-func (tv *testVault) issueFiled(t testing.TB, by domain.Organisation, key uuid.UUID, body DocumentIssue) (got DocumentReceipt, isNew bool, err error) {
+func (tv *testVault) issueFiled(t testing.TB, by domain.Organisation, key uuid.UUID, body contract.DocumentIssue) (got contract.DocumentReceipt, isNew bool, err error) {
 	t.Helper()
-	answer, err := tv.IssueDocument(tv.as(t, issuer(by), "issueDocument", body), IssueDocumentRequestObject{Params: IssueDocumentParams{IdempotencyKey: key}, Body: &body})
+	answer, err := tv.IssueDocument(tv.as(t, issuer(by), "issueDocument", body), contract.IssueDocumentRequestObject{Params: contract.IssueDocumentParams{IdempotencyKey: key}, Body: &body})
 	switch a := answer.(type) {
-	case IssueDocument201JSONResponse:
+	case contract.IssueDocument201JSONResponse:
 		return a.Body, true, err
-	case IssueDocument200JSONResponse:
+	case contract.IssueDocument200JSONResponse:
 		return a.Body, false, err
 	}
-	return DocumentReceipt{}, false, err
+	return contract.DocumentReceipt{}, false, err
 }
 
 // sent sends the answer to a call, as the server does, and reports whether it was cut
@@ -111,7 +112,7 @@ func sent(ctx context.Context, send func(http.ResponseWriter) error) (w *httptes
 func (tv *testVault) download(t testing.TB, who Caller, id domain.DocumentID, file domain.AttachmentID, ranges string) (*httptest.ResponseRecorder, bool, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "getAttachment", nil)
-	answer, err := tv.GetAttachment(ctx, GetAttachmentRequestObject{DocumentID: id, AttachmentID: file, Params: GetAttachmentParams{Range: ranges}})
+	answer, err := tv.GetAttachment(ctx, contract.GetAttachmentRequestObject{DocumentID: id, AttachmentID: file, Params: contract.GetAttachmentParams{Range: ranges}})
 	if err != nil {
 		return nil, false, err
 	}
@@ -120,12 +121,12 @@ func (tv *testVault) download(t testing.TB, who Caller, id domain.DocumentID, fi
 }
 
 // take gets a file as a consumer.
-func (tv *testVault) take(t testing.TB, who Caller, id domain.DocumentID, file domain.AttachmentID, key uuid.UUID, ranges string, body AttachmentAccessRequest) (*httptest.ResponseRecorder, error) {
+func (tv *testVault) take(t testing.TB, who Caller, id domain.DocumentID, file domain.AttachmentID, key uuid.UUID, ranges string, body contract.AttachmentAccessRequest) (*httptest.ResponseRecorder, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "accessAttachment", body)
 	CallFrom(ctx).Target = attachmentHref(id, file)
-	answer, err := tv.AccessAttachment(ctx, AccessAttachmentRequestObject{
-		DocumentID: id, AttachmentID: file, Params: AccessAttachmentParams{IdempotencyKey: key, Range: ranges}, Body: &body,
+	answer, err := tv.AccessAttachment(ctx, contract.AccessAttachmentRequestObject{
+		DocumentID: id, AttachmentID: file, Params: contract.AccessAttachmentParams{IdempotencyKey: key, Range: ranges}, Body: &body,
 	})
 	if err != nil {
 		return nil, err
@@ -153,7 +154,7 @@ func withFiles(r *registry.Registry) {
 func (tv *testVault) filed(t testing.TB, n int, content []byte) (domain.DocumentID, domain.AttachmentID) {
 	t.Helper()
 	file := tv.upload(t, homeAffairs, content)
-	return tv.issue(t, homeAffairs, DocumentIssue{SSIN: ssin(n), DocumentType: "householdComposition", Content: Content(household), Attachments: []domain.AttachmentID{file}}), file
+	return tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(n), DocumentType: "householdComposition", Content: contract.Content(household), Attachments: []domain.AttachmentID{file}}), file
 }
 
 // left fails unless nothing is left of any file but those, claimed.
@@ -188,24 +189,24 @@ func TestAFileAndItsDocument(t *testing.T) {
 	content := largePDF(200_000)
 	id, file := tv.filed(t, 1, content)
 	me := citizenCaller(tv.person(t, 1))
-	want := []Attachment{{Href: attachmentHref(id, file), AttachmentID: file, MediaType: "application/pdf", Size: 200_000}}
+	want := []contract.Attachment{{Href: attachmentHref(id, file), AttachmentID: file, MediaType: "application/pdf", Size: 200_000}}
 
 	shows := func(who Caller) {
 		t.Helper()
 		ctx := tv.as(t, who, "getDocument", nil)
-		answer, err := tv.GetDocument(ctx, GetDocumentRequestObject{DocumentID: id})
-		if err != nil || !slices.Equal(answer.(GetDocument200JSONResponse).Body.Attachments, want) {
+		answer, err := tv.GetDocument(ctx, contract.GetDocumentRequestObject{DocumentID: id})
+		if err != nil || !slices.Equal(answer.(contract.GetDocument200JSONResponse).Body.Attachments, want) {
 			t.Fatalf("%v %+v", err, answer)
 		}
 		written(t, ctx, answer.VisitGetDocumentResponse)
-		versions, err := tv.GetDocumentVersions(tv.as(t, who, "getDocumentVersions", nil), GetDocumentVersionsRequestObject{DocumentID: id})
-		if err != nil || !slices.Equal(versions.(GetDocumentVersions200JSONResponse).Items[0].Attachments, want) {
+		versions, err := tv.GetDocumentVersions(tv.as(t, who, "getDocumentVersions", nil), contract.GetDocumentVersionsRequestObject{DocumentID: id})
+		if err != nil || !slices.Equal(versions.(contract.GetDocumentVersions200JSONResponse).Items[0].Attachments, want) {
 			t.Fatalf("%v %+v", err, versions)
 		}
 	}
 	shows(me)
 	shows(issuer(homeAffairs))
-	page, _, err := tv.wallet(t, me, me.Citizen, GetWalletParams{})
+	page, _, err := tv.wallet(t, me, me.Citizen, contract.GetWalletParams{})
 	if err != nil || len(page.Items) != 1 || !slices.Equal(page.Items[0].Attachments, want) {
 		t.Errorf("the wallet shows %+v", page.Items)
 	}
@@ -257,8 +258,8 @@ func TestAFileAndItsDocument(t *testing.T) {
 func TestARepresentativeReadsAFile(t *testing.T) {
 	tv := newVault(t)
 	file := tv.upload(t, socialSecurity, aPDF)
-	id := tv.issue(t, socialSecurity, DocumentIssue{SSIN: ssin(1), DocumentType: "isiPlusCard", Content: Content(childCard), ValidUntil: "2028-12-31",
-		Parents: []SSIN{ssin(2)}, Attachments: []domain.AttachmentID{file}})
+	id := tv.issue(t, socialSecurity, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "isiPlusCard", Content: contract.Content(childCard), ValidUntil: "2028-12-31",
+		Parents: []contract.SSIN{ssin(2)}, Attachments: []domain.AttachmentID{file}})
 	parent := tv.person(t, 2)
 	w, _, err := tv.download(t, citizenCaller(parent), id, file, "bytes=0-3")
 	if err != nil || w.Body.String() != "%PDF" {
@@ -327,7 +328,7 @@ func TestAConsumerReadsAFile(t *testing.T) {
 	content := largePDF(100_000)
 	id, file := tv.filed(t, 1, content)
 	who := tv.person(t, 1)
-	byLaw := AttachmentAccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
+	byLaw := contract.AttachmentAccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
 
 	t.Run("A-2 the answer to an access lists files that the basis covers", func(t *testing.T) {
 		got, err := tv.read(t, consumer(flanders), id, uuid.New(), allowance)
@@ -335,7 +336,7 @@ func TestAConsumerReadsAFile(t *testing.T) {
 			t.Errorf("%v %+v", err, got)
 		}
 		narrow := allowance
-		narrow.Fields = []Field{"householdSize"}
+		narrow.Fields = []contract.Field{"householdSize"}
 		if got, err = tv.read(t, consumer(flanders), id, uuid.New(), narrow); err != nil || got.Attachments != nil {
 			t.Errorf("%v %+v", err, got)
 		}
@@ -409,8 +410,8 @@ func TestAConsumerReadsAFile(t *testing.T) {
 		}
 	})
 	t.Run("C-4 under a consent, until it is withdrawn", func(t *testing.T) {
-		given := tv.consentTo(t, who, ConsentGrant{Limits: ConsentLimits{Uses: 2}})
-		under := AttachmentAccessRequest{Purpose: "schoolAllowance", ConsentID: given}
+		given := tv.consentTo(t, who, contract.ConsentGrant{Limits: contract.ConsentLimits{Uses: 2}})
+		under := contract.AttachmentAccessRequest{Purpose: "schoolAllowance", ConsentID: given}
 		key := uuid.New()
 		for range 2 {
 			if w, err := tv.take(t, consumer(flanders), id, file, key, "bytes=0-3", under); err != nil || w.Body.String() != "%PDF" {
@@ -429,8 +430,8 @@ func TestAConsumerReadsAFile(t *testing.T) {
 		if _, err := tv.take(t, consumer(flanders), id, file, key, "", under); slugOf(err) != "consentWithdrawn" {
 			t.Errorf("%v", err)
 		}
-		narrow := tv.consentTo(t, who, ConsentGrant{Fields: []Field{"householdSize"}})
-		if _, err := tv.take(t, consumer(flanders), id, file, uuid.New(), "", AttachmentAccessRequest{Purpose: "schoolAllowance", ConsentID: narrow}); slugOf(err) != "fieldsNotCovered" {
+		narrow := tv.consentTo(t, who, contract.ConsentGrant{Fields: []contract.Field{"householdSize"}})
+		if _, err := tv.take(t, consumer(flanders), id, file, uuid.New(), "", contract.AttachmentAccessRequest{Purpose: "schoolAllowance", ConsentID: narrow}); slugOf(err) != "fieldsNotCovered" {
 			t.Errorf("A-2: %v", err)
 		}
 	})
@@ -458,7 +459,7 @@ func TestAConsumerReadsAFile(t *testing.T) {
 func TestAFileThatNoPurposeCovers(t *testing.T) {
 	tv := newVault(t)
 	id, file := tv.filed(t, 1, aPDF)
-	_, err := tv.take(t, consumer(flanders), id, file, uuid.New(), "", AttachmentAccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"})
+	_, err := tv.take(t, consumer(flanders), id, file, uuid.New(), "", contract.AttachmentAccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"})
 	if slugOf(err) != "fieldsNotCovered" {
 		t.Errorf("A-2: %v", err)
 	}
@@ -561,7 +562,7 @@ func TestAnUploadThatBreaksOff(t *testing.T) {
 func TestAnUploadIsDoneOnce(t *testing.T) {
 	tv := newVault(t)
 	key := uuid.New()
-	try := func(by domain.Organisation, content []byte) (AttachmentReceipt, error) {
+	try := func(by domain.Organisation, content []byte) (contract.AttachmentReceipt, error) {
 		return tv.tryUpload(t, by, key, "application/pdf", bytes.NewReader(content), int64(len(content)))
 	}
 	first, err := try(homeAffairs, aPDF)
@@ -593,7 +594,7 @@ func TestAFileThatNobodyNamesIsRemoved(t *testing.T) {
 	tv.restart()
 	tv.resting(t)
 	tv.left(t, kept, young)
-	if _, _, err := tv.issueFiled(t, homeAffairs, uuid.New(), DocumentIssue{SSIN: ssin(2), DocumentType: "householdComposition", Content: Content(household),
+	if _, _, err := tv.issueFiled(t, homeAffairs, uuid.New(), contract.DocumentIssue{SSIN: ssin(2), DocumentType: "householdComposition", Content: contract.Content(household),
 		SourceReference: "late", ValidFrom: "2026-01-01", Attachments: []domain.AttachmentID{forgotten}}); slugOf(err) != "unknownAttachment" {
 		t.Errorf("%v", err)
 	}
@@ -618,7 +619,7 @@ func TestFilesOfOthersAreNotNamed(t *testing.T) {
 	twice := paper(4, tv.upload(t, flanders, aPDF))
 	twice.Attachments = append(twice.Attachments, twice.Attachments[0])
 	for name, tc := range map[string]struct {
-		body DocumentIssue
+		body contract.DocumentIssue
 		want string
 	}{
 		"another organisation's":      {paper(4, theirs), "unknownAttachment"},
@@ -656,10 +657,10 @@ func TestFilesAreContent(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	update := func(tag EntityTag, files ...domain.AttachmentID) error {
-		body := DocumentUpdate{EffectiveFrom: "2026-04-01", Content: paper(1).Content, Attachments: files}
-		_, err := tv.UpdateDocument(tv.as(t, issuer(flanders), "updateDocument", body), UpdateDocumentRequestObject{
-			DocumentID: receipt.DocumentID, Params: UpdateDocumentParams{IdempotencyKey: uuid.New(), IfMatch: tag}, Body: &body})
+	update := func(tag contract.EntityTag, files ...domain.AttachmentID) error {
+		body := contract.DocumentUpdate{EffectiveFrom: "2026-04-01", Content: paper(1).Content, Attachments: files}
+		_, err := tv.UpdateDocument(tv.as(t, issuer(flanders), "updateDocument", body), contract.UpdateDocumentRequestObject{
+			DocumentID: receipt.DocumentID, Params: contract.UpdateDocumentParams{IdempotencyKey: uuid.New(), IfMatch: tag}, Body: &body})
 		return err
 	}
 	if err := update(`"1"`, second, first); err != nil { // one that it has, one that is new
@@ -669,12 +670,12 @@ func TestFilesAreContent(t *testing.T) {
 		t.Fatal(err)
 	}
 	tv.caughtUp(t)
-	answer, err := tv.GetDocumentVersions(tv.as(t, issuer(flanders), "getDocumentVersions", nil), GetDocumentVersionsRequestObject{DocumentID: receipt.DocumentID})
+	answer, err := tv.GetDocumentVersions(tv.as(t, issuer(flanders), "getDocumentVersions", nil), contract.GetDocumentVersionsRequestObject{DocumentID: receipt.DocumentID})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var counts []int
-	for _, item := range answer.(GetDocumentVersions200JSONResponse).Items {
+	for _, item := range answer.(contract.GetDocumentVersions200JSONResponse).Items {
 		counts = append(counts, len(item.Attachments))
 	}
 	if !slices.Equal(counts, []int{1, 2, 1}) {
@@ -732,10 +733,10 @@ func TestCrashPointsOfAFile(t *testing.T) {
 			tv.resting(t)
 			key, issueKey := uuid.New(), uuid.New()
 			p.set(tv)
-			try := func() (DocumentReceipt, domain.AttachmentID, error) {
+			try := func() (contract.DocumentReceipt, domain.AttachmentID, error) {
 				got, err := tv.tryUpload(t, flanders, key, "application/pdf", bytes.NewReader(aPDF), int64(len(aPDF)))
 				if err != nil {
-					return DocumentReceipt{}, domain.AttachmentID{}, err
+					return contract.DocumentReceipt{}, domain.AttachmentID{}, err
 				}
 				receipt, _, err := tv.issueFiled(t, flanders, issueKey, paper(1, got.AttachmentID))
 				return receipt, got.AttachmentID, err
@@ -818,7 +819,7 @@ func TestFilesAreErased(t *testing.T) {
 				one = domain.DocumentID{}
 			}
 			erasure := tv.erase(t, me, one)
-			for tv.erasureState(t, erasure) != ErasureStateKeysDestroyed { // the removal of the file is tried again for ever
+			for tv.erasureState(t, erasure) != contract.ErasureStateKeysDestroyed { // the removal of the file is tried again for ever
 				tv.caughtUp(t)
 			}
 			// The bytes are there still; nobody opens them.
@@ -830,8 +831,8 @@ func TestFilesAreErased(t *testing.T) {
 					t.Errorf("%s reads it still", who.Role)
 				}
 			}
-			answer, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), GetErasureCertificateRequestObject{ErasureID: erasure})
-			if err != nil || answer.(GetErasureCertificate200JSONResponse).UnreadableAttachments != 1 {
+			answer, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), contract.GetErasureCertificateRequestObject{ErasureID: erasure})
+			if err != nil || answer.(contract.GetErasureCertificate200JSONResponse).UnreadableAttachments != 1 {
 				t.Errorf("the certificate does not say so: %v", err)
 			}
 			tv.Files.SetRule(nil)
@@ -938,7 +939,7 @@ func TestFilesAreNotHeld(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	held := int64(after.TotalAlloc)
 	ctx := tv.as(t, issuer(flanders), "getAttachment", nil)
-	answer, err := tv.GetAttachment(ctx, GetAttachmentRequestObject{DocumentID: receipt.DocumentID, AttachmentID: got.AttachmentID})
+	answer, err := tv.GetAttachment(ctx, contract.GetAttachmentRequestObject{DocumentID: receipt.DocumentID, AttachmentID: got.AttachmentID})
 	if err != nil {
 		t.Fatal(err)
 	}

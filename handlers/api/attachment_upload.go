@@ -11,18 +11,19 @@ import (
 	"coffre/domain/document"
 	"coffre/eventstore/blob"
 	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
 )
 
 // unclaimedFor is how long a file waits for a document to name it.
 const unclaimedFor = 24 * time.Hour
 
 // uploaded is what is kept of an answer to POST /attachments.
-type uploaded struct{ Receipt AttachmentReceipt }
+type uploaded struct{ Receipt contract.AttachmentReceipt }
 
 // UploadAttachment implements POST /attachments: the file is sealed and stored while
 // it comes in. Whether the request is a repetition shows only at its end, for a key
 // names the file; then what was stored a second time is dropped.
-func (v *Vault) UploadAttachment(ctx context.Context, r UploadAttachmentRequestObject) (UploadAttachmentResponseObject, error) {
+func (v *Vault) UploadAttachment(ctx context.Context, r contract.UploadAttachmentRequestObject) (contract.UploadAttachmentResponseObject, error) {
 	call := CallFrom(ctx)
 	id, kind := domain.AttachmentID{UUID: v.NewID()}, document.MediaType(mediaTypeOf(r.ContentType))
 	// Durable before anything is sealed with it; from here on nothing is left over for
@@ -51,7 +52,7 @@ func (v *Vault) UploadAttachment(ctx context.Context, r UploadAttachmentRequestO
 	call.Body = file.sum.Sum(nil)
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (uploaded, error) {
 		err := v.Keys.Files().Keep(ctx, seal.File{ID: id, Issuer: call.Organisation, Type: string(kind), Size: file.size, Key: key, Digest: call.Body})
-		return uploaded{AttachmentReceipt{AttachmentID: id, MediaType: string(kind), Size: file.size, KeptUntil: in.at.Add(unclaimedFor)}}, err
+		return uploaded{contract.AttachmentReceipt{AttachmentID: id, MediaType: string(kind), Size: file.size, KeptUntil: in.at.Add(unclaimedFor)}}, err
 	})
 	if err != nil && !undecided(err) || err == nil && done.Receipt.AttachmentID != id {
 		v.drop(ctx, id)
@@ -59,7 +60,7 @@ func (v *Vault) UploadAttachment(ctx context.Context, r UploadAttachmentRequestO
 	if err != nil {
 		return nil, err
 	}
-	return UploadAttachment201JSONResponse(done.Receipt), nil
+	return contract.UploadAttachment201JSONResponse(done.Receipt), nil
 }
 
 // dropWithin bounds what is done about a file whose upload came to nothing; what it

@@ -13,6 +13,7 @@ import (
 	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/backup"
+	"coffre/handlers/contract"
 )
 
 // Backups takes backups of everything that does not follow from something else.
@@ -42,7 +43,7 @@ var (
 )
 
 // CreateBackup implements POST /backups.
-func (v *Vault) CreateBackup(ctx context.Context, r CreateBackupRequestObject) (CreateBackupResponseObject, error) {
+func (v *Vault) CreateBackup(ctx context.Context, r contract.CreateBackupRequestObject) (contract.CreateBackupResponseObject, error) {
 	if v.Backups == nil {
 		return nil, errBackupElse
 	}
@@ -67,7 +68,7 @@ type backupContent struct {
 	v     *Vault
 	ctx   context.Context // for the log only
 	taken TakenBackup
-	at    PositionToken
+	at    contract.PositionToken
 }
 
 // VisitCreateBackupResponse implements CreateBackupResponseObject. An answer that

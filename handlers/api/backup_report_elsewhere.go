@@ -8,13 +8,14 @@ import (
 	"coffre/domain"
 	"coffre/eventstore/backup"
 	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
 )
 
 var errBackupsHere = domain.NewError(domain.Conflict, "backupsTakenHere", "this vault takes its backups itself, and knows which are good: coffre backup, then coffre backup verify")
 
 // ReportBackupElsewhere implements POST /backups/reportElsewhere: an operator answers
 // for a backup that the vault has not seen. What it needs is the ring's word.
-func (v *Vault) ReportBackupElsewhere(ctx context.Context, r ReportBackupElsewhereRequestObject) (ReportBackupElsewhereResponseObject, error) {
+func (v *Vault) ReportBackupElsewhere(ctx context.Context, r contract.ReportBackupElsewhereRequestObject) (contract.ReportBackupElsewhereResponseObject, error) {
 	if v.Backups != nil {
 		return nil, errBackupsHere
 	}
@@ -42,5 +43,5 @@ func (v *Vault) ReportBackupElsewhere(ctx context.Context, r ReportBackupElsewhe
 	if err != nil {
 		return nil, err
 	}
-	return ReportBackupElsewhere200JSONResponse{Sha256: r.Body.Sha256, TakenAt: done.Taken, VerifiedAt: done.Verified, OldestKeyVersion: done.Oldest}, nil
+	return contract.ReportBackupElsewhere200JSONResponse{Sha256: r.Body.Sha256, TakenAt: done.Taken, VerifiedAt: done.Verified, OldestKeyVersion: done.Oldest}, nil
 }

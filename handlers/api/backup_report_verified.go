@@ -6,10 +6,11 @@ import (
 
 	"coffre/eventstore/backup"
 	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
 )
 
 // ReportVerifiedBackup implements POST /backups/reportVerified.
-func (v *Vault) ReportVerifiedBackup(ctx context.Context, r ReportVerifiedBackupRequestObject) (ReportVerifiedBackupResponseObject, error) {
+func (v *Vault) ReportVerifiedBackup(ctx context.Context, r contract.ReportVerifiedBackupRequestObject) (contract.ReportVerifiedBackupResponseObject, error) {
 	if v.Backups == nil {
 		return nil, errBackupElse
 	}
@@ -34,5 +35,5 @@ func (v *Vault) ReportVerifiedBackup(ctx context.Context, r ReportVerifiedBackup
 	if err != nil {
 		return nil, err
 	}
-	return ReportVerifiedBackup200JSONResponse{Sha256: r.Body.Sha256, TakenAt: done.Taken, VerifiedAt: done.Verified, OldestKeyVersion: done.Oldest}, nil
+	return contract.ReportVerifiedBackup200JSONResponse{Sha256: r.Body.Sha256, TakenAt: done.Taken, VerifiedAt: done.Verified, OldestKeyVersion: done.Oldest}, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/access"
+	"coffre/handlers/contract"
 )
 
 var errWhose = domain.NewError(domain.Invalid, "ssinMissing", "an organisation names the citizen by number; a citizen names nobody")
@@ -13,7 +14,7 @@ var errWhose = domain.NewError(domain.Invalid, "ssinMissing", "an organisation n
 // now on. An organisation without a basis for the person, and one that asks for a
 // person the vault does not know, get the same 404 (rule A-6). Whom a consumer asks
 // about counts for its quota, known or not (rule A-7).
-func (v *Vault) GetCitizen(ctx context.Context, r GetCitizenRequestObject) (GetCitizenResponseObject, error) {
+func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObject) (contract.GetCitizenResponseObject, error) {
 	call := CallFrom(ctx)
 	if call.Role == domain.RoleCitizen {
 		switch {
@@ -22,7 +23,7 @@ func (v *Vault) GetCitizen(ctx context.Context, r GetCitizenRequestObject) (GetC
 		case call.Citizen.IsZero():
 			return nil, errNoResource
 		}
-		return GetCitizen200JSONResponse{CitizenID: call.Citizen}, nil
+		return contract.GetCitizen200JSONResponse{CitizenID: call.Citizen}, nil
 	}
 	if r.Body.SSIN.IsZero() {
 		return nil, errWhose
@@ -53,7 +54,7 @@ func (v *Vault) GetCitizen(ctx context.Context, r GetCitizenRequestObject) (GetC
 	if err != nil {
 		return nil, err
 	}
-	return GetCitizen200JSONResponse{CitizenRef: ref}, nil
+	return contract.GetCitizen200JSONResponse{CitizenRef: ref}, nil
 }
 
 // mayName reports whether an organisation has anything to do with a citizen: as

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"coffre/domain/registry"
+	"coffre/handlers/contract"
 )
 
 // A consumer by law could otherwise try every number there is.
@@ -13,8 +14,8 @@ func TestCitizensAskedForByNumberCount(t *testing.T) {
 	tv.household(t, 2)
 	get := func(by Caller, n int) string {
 		t.Helper()
-		body := CitizenGet{SSIN: ssin(n)}
-		_, err := tv.GetCitizen(tv.as(t, by, "getCitizen", body), GetCitizenRequestObject{Body: &body})
+		body := contract.CitizenGet{SSIN: ssin(n)}
+		_, err := tv.GetCitizen(tv.as(t, by, "getCitizen", body), contract.GetCitizenRequestObject{Body: &body})
 		return slugOf(err)
 	}
 	for i, step := range []struct {

@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"coffre/domain/citizen"
+	"coffre/handlers/contract"
 )
 
 // LiftHold implements POST /citizens/{id}/legalHolds/{id}/lift (rule P-4). An
 // erasure that only waited for it goes on.
-func (v *Vault) LiftHold(ctx context.Context, r LiftHoldRequestObject) (LiftHoldResponseObject, error) {
-	type lifted struct{ At PositionToken }
+func (v *Vault) LiftHold(ctx context.Context, r contract.LiftHoldRequestObject) (contract.LiftHoldResponseObject, error) {
+	type lifted struct{ At contract.PositionToken }
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (lifted, error) {
 		result, err := citizens.TransactReserved(ctx, v.Log, in.write(0, citizenStream(r.CitizenID), r.CitizenID), citizen.LiftHold{
 			Hold: r.LegalHoldID, By: in.actor, At: in.at,
@@ -24,5 +25,5 @@ func (v *Vault) LiftHold(ctx context.Context, r LiftHoldRequestObject) (LiftHold
 	if err != nil {
 		return nil, err
 	}
-	return LiftHold204Response{LiftHold204ResponseHeaders{done.At}}, nil
+	return contract.LiftHold204Response{Headers: contract.LiftHold204ResponseHeaders{CoffrePosition: done.At}}, nil
 }

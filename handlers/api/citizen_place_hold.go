@@ -8,14 +8,15 @@ import (
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
+	"coffre/handlers/contract"
 )
 
 // PlaceHold implements POST /citizens/{id}/legalHolds (rules P-4, E-1). Without a
 // case reference it works while no key can be had.
-func (v *Vault) PlaceHold(ctx context.Context, r PlaceHoldRequestObject) (PlaceHoldResponseObject, error) {
+func (v *Vault) PlaceHold(ctx context.Context, r contract.PlaceHoldRequestObject) (contract.PlaceHoldResponseObject, error) {
 	type placed struct {
-		Hold LegalHold
-		At   PositionToken
+		Hold contract.LegalHold
+		At   contract.PositionToken
 	}
 	key := r.Params.IdempotencyKey
 	done, err := once(ctx, v, key, func(ctx context.Context, in intent) (placed, error) {
@@ -30,10 +31,10 @@ func (v *Vault) PlaceHold(ctx context.Context, r PlaceHoldRequestObject) (PlaceH
 			return placed{}, err
 		}
 		at, err := v.position(ctx, result.Position)
-		return placed{LegalHold{LegalHoldID: hold, Reason: r.Body.Reason, PlacedAt: in.at}, at}, err
+		return placed{contract.LegalHold{LegalHoldID: hold, Reason: r.Body.Reason, PlacedAt: in.at}, at}, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return PlaceHold201JSONResponse{done.Hold, PlaceHold201ResponseHeaders{done.At}}, nil
+	return contract.PlaceHold201JSONResponse{Body: done.Hold, Headers: contract.PlaceHold201ResponseHeaders{CoffrePosition: done.At}}, nil
 }

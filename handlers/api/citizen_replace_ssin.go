@@ -5,12 +5,13 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/handlers/contract"
 )
 
 // ReplaceSSIN implements POST /citizens/replaceSsin (rule P-3). The former number
 // keeps finding the person.
-func (v *Vault) ReplaceSSIN(ctx context.Context, r ReplaceSSINRequestObject) (ReplaceSSINResponseObject, error) {
-	at, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (PositionToken, error) {
+func (v *Vault) ReplaceSSIN(ctx context.Context, r contract.ReplaceSSINRequestObject) (contract.ReplaceSSINResponseObject, error) {
+	at, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (contract.PositionToken, error) {
 		id, err := v.named(ctx, in.call, r.Body.SSIN, domain.CitizenRef{})
 		if err != nil {
 			return "", err
@@ -39,5 +40,5 @@ func (v *Vault) ReplaceSSIN(ctx context.Context, r ReplaceSSINRequestObject) (Re
 	if err != nil {
 		return nil, err
 	}
-	return ReplaceSSIN204Response{ReplaceSSIN204ResponseHeaders{at}}, nil
+	return contract.ReplaceSSIN204Response{Headers: contract.ReplaceSSIN204ResponseHeaders{CoffrePosition: at}}, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/handlers/contract"
 )
 
 // identityType is the document type whose authentic sources also tell who died
@@ -22,8 +23,8 @@ func (in intent) sources() []domain.Organisation {
 
 // ReportDeath implements POST /citizens/reportDeath (rule P-2). A reactor ends
 // mandates and consents; from the answer on nothing is decided in favour of one.
-func (v *Vault) ReportDeath(ctx context.Context, r ReportDeathRequestObject) (ReportDeathResponseObject, error) {
-	at, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (PositionToken, error) {
+func (v *Vault) ReportDeath(ctx context.Context, r contract.ReportDeathRequestObject) (contract.ReportDeathResponseObject, error) {
+	at, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (contract.PositionToken, error) {
 		id, err := v.named(ctx, in.call, r.Body.SSIN, domain.CitizenRef{})
 		if err != nil {
 			return "", err
@@ -39,5 +40,5 @@ func (v *Vault) ReportDeath(ctx context.Context, r ReportDeathRequestObject) (Re
 	if err != nil {
 		return nil, err
 	}
-	return ReportDeath204Response{ReportDeath204ResponseHeaders{at}}, nil
+	return contract.ReportDeath204Response{Headers: contract.ReportDeath204ResponseHeaders{CoffrePosition: at}}, nil
 }

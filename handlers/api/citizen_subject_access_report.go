@@ -10,6 +10,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/vocabulary"
@@ -25,12 +26,12 @@ const (
 // the vault holds about a citizen (GDPR art. 15), for them or for a privacy
 // officer. That it is made is on record before anything is opened (rule A-1). The
 // same key does not make it again (rule A-8): who did not get it asks anew.
-func (v *Vault) SubjectAccessReport(ctx context.Context, r SubjectAccessReportRequestObject) (SubjectAccessReportResponseObject, error) {
+func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAccessReportRequestObject) (contract.SubjectAccessReportResponseObject, error) {
 	call := CallFrom(ctx)
 	if call.Role == domain.RoleCitizen && call.Citizen != r.CitizenID {
 		return nil, errNoResource
 	}
-	type recorded struct{ At PositionToken }
+	type recorded struct{ At contract.PositionToken }
 	var in intent
 	var authorized access.Authorized
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, now intent) (recorded, error) {
@@ -60,7 +61,7 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r SubjectAccessReportRe
 		return nil, v.withhold(ctx, in, authorized, err)
 	}
 	v.recordOnceAnswered(in, authorized)
-	return SubjectAccessReport200JSONResponse{report, SubjectAccessReport200ResponseHeaders{done.At}}, nil
+	return contract.SubjectAccessReport200JSONResponse{Body: report, Headers: contract.SubjectAccessReport200ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
 // authorizeReport records that what the vault holds of a citizen is about to be
@@ -88,34 +89,34 @@ func (in intent) speaking(lang domain.Language) intent {
 }
 
 // report opens all there is about a citizen, as the log has it now.
-func (v *Vault) report(ctx context.Context, in intent, id domain.CitizenID) (SubjectAccessReport, error) {
+func (v *Vault) report(ctx context.Context, in intent, id domain.CitizenID) (contract.SubjectAccessReport, error) {
 	if err := v.abreast(ctx, v.Wallets.Name(), v.ConsentLog.Name(), v.AccessLog.Name()); err != nil {
-		return SubjectAccessReport{}, err
+		return contract.SubjectAccessReport{}, err
 	}
 	person, err := v.meet(ctx, id)
 	switch {
 	case err != nil:
-		return SubjectAccessReport{}, err
+		return contract.SubjectAccessReport{}, err
 	case person.standing != citizen.Living && person.standing != citizen.Dead: // it changed since
-		return SubjectAccessReport{}, access.ErrDocumentGone
+		return contract.SubjectAccessReport{}, access.ErrDocumentGone
 	}
-	r := SubjectAccessReport{CreatedAt: in.at, CitizenID: id, Rights: rightsIn[in.call.Language]}
-	for _, part := range []func(context.Context, intent, *SubjectAccessReport) error{
+	r := contract.SubjectAccessReport{CreatedAt: in.at, CitizenID: id, Rights: rightsIn[in.call.Language]}
+	for _, part := range []func(context.Context, intent, *contract.SubjectAccessReport) error{
 		v.reportNumbers, v.reportDocuments, v.reportConsents, v.reportAccesses, v.reportMandates,
 	} {
 		if err := part(ctx, in, &r); err != nil {
-			return SubjectAccessReport{}, err
+			return contract.SubjectAccessReport{}, err
 		}
 	}
 	return r, nil
 }
 
 // reportNumbers tells every number the person is found by, the latest last.
-func (v *Vault) reportNumbers(ctx context.Context, _ intent, r *SubjectAccessReport) error {
+func (v *Vault) reportNumbers(ctx context.Context, _ intent, r *contract.SubjectAccessReport) error {
 	add := func(digits string) error {
 		n, err := domain.ParseSSIN(digits)
-		if err == nil && !slices.Contains(r.SSIN, SSIN{SSIN: n}) {
-			r.SSIN = append(r.SSIN, SSIN{SSIN: n})
+		if err == nil && !slices.Contains(r.SSIN, contract.SSIN{SSIN: n}) {
+			r.SSIN = append(r.SSIN, contract.SSIN{SSIN: n})
 		}
 		return err
 	}
@@ -142,13 +143,13 @@ func (v *Vault) reportNumbers(ctx context.Context, _ intent, r *SubjectAccessRep
 	if err != nil {
 		return err
 	}
-	latest := SSIN{SSIN: now}
-	r.SSIN = append(slices.DeleteFunc(r.SSIN, func(n SSIN) bool { return n == latest }), latest)
+	latest := contract.SSIN{SSIN: now}
+	r.SSIN = append(slices.DeleteFunc(r.SSIN, func(n contract.SSIN) bool { return n == latest }), latest)
 	return nil
 }
 
-func (v *Vault) reportDocuments(ctx context.Context, in intent, r *SubjectAccessReport) error {
-	r.Documents = []ReportDocument{}
+func (v *Vault) reportDocuments(ctx context.Context, in intent, r *contract.SubjectAccessReport) error {
+	r.Documents = []contract.ReportDocument{}
 	held, err := v.documentsOf(ctx, r.CitizenID)
 	if err != nil {
 		return err
@@ -170,12 +171,12 @@ func (v *Vault) reportDocuments(ctx context.Context, in intent, r *SubjectAccess
 	return nil
 }
 
-func (v *Vault) reportDocument(ctx context.Context, in intent, d attested) (ReportDocument, error) {
+func (v *Vault) reportDocument(ctx context.Context, in intent, d attested) (contract.ReportDocument, error) {
 	s, lang := d.state, in.call.Language
-	item := ReportDocument{
+	item := contract.ReportDocument{
 		DocumentID: s.Document, DocumentType: s.Type, Label: in.words.Label(vocabulary.DocumentTypes, string(s.Type), lang),
 		Issuer: s.Issuer, IssuerName: in.words.Label(vocabulary.Organisations, string(s.Issuer), lang),
-		State: DocumentState(s.StatusAt(domain.BelgianDate(in.at))), Versions: []DocumentVersionItem{},
+		State: contract.DocumentState(s.StatusAt(domain.BelgianDate(in.at))), Versions: []contract.DocumentVersionItem{},
 	}
 	if t, known := in.words.DocumentType(s.Type); known {
 		item.Categories, item.Retention = t.Categories, retentionIn(in.words, t.Retention, lang)
@@ -185,21 +186,21 @@ func (v *Vault) reportDocument(ctx context.Context, in intent, d attested) (Repo
 	}
 	first, err := v.firstPart(ctx, d)
 	if err != nil {
-		return ReportDocument{}, err
+		return contract.ReportDocument{}, err
 	}
 	item.SourceReference = first.SourceReference
 	for version := 1; version <= len(d.contents); version++ {
 		one, err := v.versionItem(ctx, d, version)
 		if err != nil {
-			return ReportDocument{}, err
+			return contract.ReportDocument{}, err
 		}
 		item.Versions = append(item.Versions, one)
 	}
 	return item, nil
 }
 
-func (v *Vault) reportConsents(ctx context.Context, in intent, r *SubjectAccessReport) error {
-	r.Consents = []Consent{}
+func (v *Vault) reportConsents(ctx context.Context, in intent, r *contract.SubjectAccessReport) error {
+	r.Consents = []contract.Consent{}
 	all, err := v.ConsentLog.Of(ctx, r.CitizenID, projections.Latest, in.at)
 	if err != nil {
 		return err
@@ -215,8 +216,8 @@ func (v *Vault) reportConsents(ctx context.Context, in intent, r *SubjectAccessR
 	return nil
 }
 
-func (v *Vault) reportAccesses(ctx context.Context, in intent, r *SubjectAccessReport) error {
-	r.Accesses = []AccessLogItem{}
+func (v *Vault) reportAccesses(ctx context.Context, in intent, r *contract.SubjectAccessReport) error {
+	r.Accesses = []contract.AccessLogItem{}
 	// The citizen is told all, whoever has the report made.
 	a := acting{by: domain.Actor{Role: domain.RoleCitizen, Citizen: r.CitizenID}, citizen: r.CitizenID}
 	for before := projections.Latest; ; {
@@ -237,8 +238,8 @@ func (v *Vault) reportAccesses(ctx context.Context, in intent, r *SubjectAccessR
 	}
 }
 
-func (v *Vault) reportMandates(ctx context.Context, in intent, r *SubjectAccessReport) error {
-	r.Mandates = []Mandate{}
+func (v *Vault) reportMandates(ctx context.Context, in intent, r *contract.SubjectAccessReport) error {
+	r.Mandates = []contract.Mandate{}
 	all, err := v.mandatesOf(ctx, r.CitizenID)
 	for _, m := range all {
 		r.Mandates = append(r.Mandates, v.mandateItem(ctx, m, r.CitizenID, domain.BelgianDate(in.at)))

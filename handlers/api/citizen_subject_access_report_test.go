@@ -8,20 +8,21 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/handlers/contract"
 )
 
-func (tv *testVault) reportOn(t testing.TB, by Caller, of domain.CitizenID, key uuid.UUID) (SubjectAccessReport, error) {
+func (tv *testVault) reportOn(t testing.TB, by Caller, of domain.CitizenID, key uuid.UUID) (contract.SubjectAccessReport, error) {
 	t.Helper()
-	body := SubjectAccessRequest{Lang: "fr"}
+	body := contract.SubjectAccessRequest{Lang: "fr"}
 	ctx := tv.as(t, by, "subjectAccessReport", body)
-	answer, err := tv.SubjectAccessReport(ctx, SubjectAccessReportRequestObject{
-		CitizenID: of, Params: SubjectAccessReportParams{IdempotencyKey: key}, Body: &body,
+	answer, err := tv.SubjectAccessReport(ctx, contract.SubjectAccessReportRequestObject{
+		CitizenID: of, Params: contract.SubjectAccessReportParams{IdempotencyKey: key}, Body: &body,
 	})
 	if err != nil {
-		return SubjectAccessReport{}, err
+		return contract.SubjectAccessReport{}, err
 	}
 	written(t, ctx, answer.VisitSubjectAccessReportResponse)
-	return answer.(SubjectAccessReport200JSONResponse).Body, nil
+	return answer.(contract.SubjectAccessReport200JSONResponse).Body, nil
 }
 
 // Everything of the citizen is in the report, and nothing of others; that it was
@@ -38,7 +39,7 @@ func TestSubjectAccessReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	switch {
-	case !slices.Equal(r.SSIN, []SSIN{ssin(1)}):
+	case !slices.Equal(r.SSIN, []contract.SSIN{ssin(1)}):
 		t.Error("not every number")
 	case len(r.Documents) != 1 || len(r.Documents[0].Versions) != 1 || !strings.Contains(string(r.Documents[0].Versions[0].Content), "Canaryville"):
 		t.Errorf("documents %+v", r.Documents)
@@ -46,9 +47,9 @@ func TestSubjectAccessReport(t *testing.T) {
 		t.Errorf("document %+v", r.Documents[0])
 	case len(r.Consents) != 1 || r.Consents[0].ShownText.Text == "":
 		t.Errorf("consents %+v", r.Consents)
-	case len(r.Mandates) != 1 || r.Mandates[0].HeldAs != HeldAsRepresentative:
+	case len(r.Mandates) != 1 || r.Mandates[0].HeldAs != contract.HeldAsRepresentative:
 		t.Errorf("mandates %+v", r.Mandates)
-	case len(r.Accesses) != 1 || r.Accesses[0].Kind != AccessKindSubjectAccessReport:
+	case len(r.Accesses) != 1 || r.Accesses[0].Kind != contract.AccessKindSubjectAccessReport:
 		t.Errorf("A-1 accesses %+v", r.Accesses)
 	case r.Rights == "":
 		t.Error("no rights")
@@ -63,7 +64,7 @@ func TestSubjectAccessReport(t *testing.T) {
 	if _, err := tv.reportOn(t, officer, domain.CitizenID{UUID: uuid.New()}, uuid.New()); problemOf(err) != "resourceNotFound" {
 		t.Errorf("A-6 nobody of that id: %v", err)
 	}
-	if again, err := tv.reportOn(t, officer, ana, uuid.New()); err != nil || len(again.Accesses) != 2 || again.Accesses[1].Outcome != AccessOutcomeDisclosed {
+	if again, err := tv.reportOn(t, officer, ana, uuid.New()); err != nil || len(again.Accesses) != 2 || again.Accesses[1].Outcome != contract.AccessOutcomeDisclosed {
 		t.Errorf("A-1 an officer: %+v %v", again.Accesses, err)
 	}
 }

@@ -7,12 +7,13 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 )
 
 type consentResult = eventstore.Result[consent.State, consent.Event]
 
 // GrantConsent implements POST /consents: rules C-1, C-2 and C-5.
-func (v *Vault) GrantConsent(ctx context.Context, r GrantConsentRequestObject) (GrantConsentResponseObject, error) {
+func (v *Vault) GrantConsent(ctx context.Context, r contract.GrantConsentRequestObject) (contract.GrantConsentResponseObject, error) {
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (decidedConsent, error) {
 		b := r.Body
 		terms := consent.Terms{
@@ -24,12 +25,12 @@ func (v *Vault) GrantConsent(ctx context.Context, r GrantConsentRequestObject) (
 	if err != nil {
 		return nil, err
 	}
-	return GrantConsent201JSONResponse{done.Receipt, GrantConsent201ResponseHeaders{done.At, done.Receipt.Href}}, nil
+	return contract.GrantConsent201JSONResponse{Body: done.Receipt, Headers: contract.GrantConsent201ResponseHeaders{CoffrePosition: done.At, Location: done.Receipt.Href}}, nil
 }
 
 // GrantConsentRequest implements POST /consentRequests/{id}/grant: as asked for,
 // or narrower.
-func (v *Vault) GrantConsentRequest(ctx context.Context, r GrantConsentRequestRequestObject) (GrantConsentRequestResponseObject, error) {
+func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsentRequestRequestObject) (contract.GrantConsentRequestResponseObject, error) {
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (decidedConsent, error) {
 		asked, _, err := consents.Load(ctx, v.Log, consentStream(r.ConsentRequestID))
 		if err != nil {
@@ -44,12 +45,12 @@ func (v *Vault) GrantConsentRequest(ctx context.Context, r GrantConsentRequestRe
 	if err != nil {
 		return nil, err
 	}
-	return GrantConsentRequest200JSONResponse{done.Receipt, GrantConsentRequest200ResponseHeaders{done.At}}, nil
+	return contract.GrantConsentRequest200JSONResponse{Body: done.Receipt, Headers: contract.GrantConsentRequest200ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
 // grant records a consent with the citizen's own terms or choices. About says
 // what it is about: the terms themselves, or those asked for.
-func (v *Vault) grant(ctx context.Context, in intent, id domain.ConsentID, whose domain.CitizenID, terms, about consent.Terms, shown ShownText) (decidedConsent, error) {
+func (v *Vault) grant(ctx context.Context, in intent, id domain.ConsentID, whose domain.CitizenID, terms, about consent.Terms, shown contract.ShownText) (decidedConsent, error) {
 	a, err := v.actFor(ctx, in, whose, mandate.Consent)
 	if err != nil {
 		return decidedConsent{}, err

@@ -10,6 +10,7 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 	"coffre/projections"
 	"coffre/projections/consentlog"
 	"coffre/projections/vocabulary"
@@ -18,31 +19,31 @@ import (
 // consentPage is what one page of consents shows.
 type consentPage struct {
 	path   string
-	whose  domain.CitizenID // as the query names them
-	states []ConsentState   // none: all
-	cursor Cursor
-	size   PageSize
-	min    CoffreMinPosition
+	whose  domain.CitizenID        // as the query names them
+	states []contract.ConsentState // none: all
+	cursor contract.Cursor
+	size   contract.PageSize
+	min    contract.CoffreMinPosition
 }
 
 // ListConsents implements GET /consents: a citizen's, newest first; a consumer's
 // own, oldest first. Requests that nobody answered are not among a consumer's,
 // for they would tell whom the vault knows (rule A-6).
-func (v *Vault) ListConsents(ctx context.Context, r ListConsentsRequestObject) (ListConsentsResponseObject, error) {
+func (v *Vault) ListConsents(ctx context.Context, r contract.ListConsentsRequestObject) (contract.ListConsentsResponseObject, error) {
 	p := r.Params
-	page, err := v.consents(ctx, consentPage{Base + "/consents", p.CitizenID, p.State, p.After, p.PageSize, p.CoffreMinPosition}, nil)
+	page, err := v.consents(ctx, consentPage{contract.Base + "/consents", p.CitizenID, p.State, p.After, p.PageSize, p.CoffreMinPosition}, nil)
 	if err != nil {
 		return nil, err
 	}
-	return ListConsents200JSONResponse(page), nil
+	return contract.ListConsents200JSONResponse(page), nil
 }
 
 // ListConsentRequests implements GET /consentRequests: those that wait for a
 // citizen; those of a consumer that were answered.
-func (v *Vault) ListConsentRequests(ctx context.Context, r ListConsentRequestsRequestObject) (ListConsentRequestsResponseObject, error) {
+func (v *Vault) ListConsentRequests(ctx context.Context, r contract.ListConsentRequestsRequestObject) (contract.ListConsentRequestsResponseObject, error) {
 	p := r.Params
 	waits := func(c *consentlog.Consent) bool { return c.RequestedLeaf != projections.Latest }
-	page := consentPage{Base + "/consentRequests", p.CitizenID, nil, p.After, p.PageSize, p.CoffreMinPosition}
+	page := consentPage{contract.Base + "/consentRequests", p.CitizenID, nil, p.After, p.PageSize, p.CoffreMinPosition}
 	if CallFrom(ctx).Role == domain.RoleCitizen {
 		waits = func(c *consentlog.Consent) bool { return c.State == consentlog.IsRequested }
 	}
@@ -50,12 +51,12 @@ func (v *Vault) ListConsentRequests(ctx context.Context, r ListConsentRequestsRe
 	if err != nil {
 		return nil, err
 	}
-	return ListConsentRequests200JSONResponse(found), nil
+	return contract.ListConsentRequests200JSONResponse(found), nil
 }
 
-func (v *Vault) consents(ctx context.Context, p consentPage, also func(*consentlog.Consent) bool) (Consents, error) {
+func (v *Vault) consents(ctx context.Context, p consentPage, also func(*consentlog.Consent) bool) (contract.Consents, error) {
 	if err := v.seen(ctx, p.min, v.ConsentLog.Name()); err != nil {
-		return Consents{}, err
+		return contract.Consents{}, err
 	}
 	in := v.intend(ctx)
 	if in.actor.Role == domain.RoleConsumer {
@@ -65,28 +66,28 @@ func (v *Vault) consents(ctx context.Context, p consentPage, also func(*consentl
 }
 
 // consentsOf is a page of a citizen's consents, newest first.
-func (v *Vault) consentsOf(ctx context.Context, in intent, p consentPage, also func(*consentlog.Consent) bool) (Consents, error) {
+func (v *Vault) consentsOf(ctx context.Context, in intent, p consentPage, also func(*consentlog.Consent) bool) (contract.Consents, error) {
 	before, err := leafFrom(p.cursor, projections.Latest)
 	if err != nil {
-		return Consents{}, err
+		return contract.Consents{}, err
 	}
 	if p.whose.IsZero() && in.actor.Citizen.IsZero() { // somebody the vault does not know has nothing
-		return Consents{Self: p.links().at(p.cursor), Items: []Consent{}, PageSize: pageSize(p.size)}, nil
+		return contract.Consents{Self: p.links().at(p.cursor), Items: []contract.Consent{}, PageSize: pageSize(p.size)}, nil
 	}
 	a, err := v.actFor(ctx, in, p.whose, mandate.Read)
 	if err != nil {
-		return Consents{}, err
+		return contract.Consents{}, err
 	}
 	looked, err := v.lookFor(ctx, in, a, a.under(nil))
 	if err != nil {
-		return Consents{}, err
+		return contract.Consents{}, err
 	}
 	all, err := v.ConsentLog.Of(ctx, a.citizen, projections.Latest, in.at)
 	if err != nil {
-		return Consents{}, err
+		return contract.Consents{}, err
 	}
 	size := pageSize(p.size)
-	page := Consents{Self: p.links().at(p.cursor), Items: []Consent{}, PageSize: size}
+	page := contract.Consents{Self: p.links().at(p.cursor), Items: []contract.Consent{}, PageSize: size}
 	for i := range slices.Backward(all) {
 		c := &all[i]
 		if c.FirstLeaf >= before || !p.wants(c, also) {
@@ -95,7 +96,7 @@ func (v *Vault) consentsOf(ctx context.Context, in intent, p consentPage, also f
 		mine, err := v.theirs(ctx, a, c.Terms)
 		switch {
 		case err != nil:
-			return Consents{}, err
+			return contract.Consents{}, err
 		case !mine:
 			continue
 		}
@@ -113,20 +114,20 @@ func (v *Vault) consentsOf(ctx context.Context, in intent, p consentPage, also f
 
 // consentsWith is a page of a consumer's own consents, oldest first. It names the
 // citizens as the consumer knows them.
-func (v *Vault) consentsWith(ctx context.Context, in intent, p consentPage, also func(*consentlog.Consent) bool) (Consents, error) {
+func (v *Vault) consentsWith(ctx context.Context, in intent, p consentPage, also func(*consentlog.Consent) bool) (contract.Consents, error) {
 	if !p.whose.IsZero() {
-		return Consents{}, errNoResource // a consumer knows nobody by that id
+		return contract.Consents{}, errNoResource // a consumer knows nobody by that id
 	}
 	from, err := leafFrom(p.cursor, -1)
 	if err != nil {
-		return Consents{}, err
+		return contract.Consents{}, err
 	}
 	size := pageSize(p.size)
-	page := Consents{Self: p.links().at(p.cursor), Items: []Consent{}, PageSize: size}
+	page := contract.Consents{Self: p.links().at(p.cursor), Items: []contract.Consent{}, PageSize: size}
 	for looked := 0; ; {
 		batch, err := v.ConsentLog.Consents(ctx, projections.Latest, in.at, consentlog.Filter{Consumer: in.actor.Organisation}, "", from, maxPage)
 		if err != nil {
-			return Consents{}, err
+			return contract.Consents{}, err
 		}
 		for i := range batch {
 			c := &batch[i]
@@ -137,7 +138,7 @@ func (v *Vault) consentsWith(ctx context.Context, in intent, p consentPage, also
 				}
 				item, err := v.consentForConsumer(ctx, in, c)
 				if err != nil {
-					return Consents{}, err
+					return contract.Consents{}, err
 				}
 				page.Items = append(page.Items, item)
 			}
@@ -159,7 +160,7 @@ func answered(c *consentlog.Consent) bool {
 }
 
 func (p consentPage) wants(c *consentlog.Consent, also func(*consentlog.Consent) bool) bool {
-	return (also == nil || also(c)) && (len(p.states) == 0 || slices.Contains(p.states, ConsentState(c.State)))
+	return (also == nil || also(c)) && (len(p.states) == 0 || slices.Contains(p.states, contract.ConsentState(c.State)))
 }
 
 func (p consentPage) links() pageLinks {
@@ -180,7 +181,7 @@ func (v *Vault) theirs(ctx context.Context, a acting, t consent.Terms) (bool, er
 
 // GetConsent implements GET /consents/{id}: for its citizen, with what they were
 // shown; for its consumer once it was answered; for privacy officers.
-func (v *Vault) GetConsent(ctx context.Context, r GetConsentRequestObject) (GetConsentResponseObject, error) {
+func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObject) (contract.GetConsentResponseObject, error) {
 	if err := v.seen(ctx, r.Params.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
 		return nil, err
 	}
@@ -192,7 +193,7 @@ func (v *Vault) GetConsent(ctx context.Context, r GetConsentRequestObject) (GetC
 	case !known:
 		return nil, consent.ErrNotFound
 	}
-	var item Consent
+	var item contract.Consent
 	switch in.actor.Role {
 	case domain.RoleConsumer:
 		if c.Terms.Consumer != in.actor.Organisation || !answered(&c) {
@@ -208,30 +209,30 @@ func (v *Vault) GetConsent(ctx context.Context, r GetConsentRequestObject) (GetC
 	if err != nil {
 		return nil, err
 	}
-	return GetConsent200JSONResponse(item), nil
+	return contract.GetConsent200JSONResponse(item), nil
 }
 
 // consentForCitizen shows a consent to its citizen, or to who represents them.
-func (v *Vault) consentForCitizen(ctx context.Context, in intent, c *consentlog.Consent) (Consent, error) {
+func (v *Vault) consentForCitizen(ctx context.Context, in intent, c *consentlog.Consent) (contract.Consent, error) {
 	a, err := v.actFor(ctx, in, c.Citizen, mandate.Read)
 	if err != nil {
-		return Consent{}, err
+		return contract.Consent{}, err
 	}
 	mine, err := v.theirs(ctx, a, c.Terms)
 	switch {
 	case err != nil:
-		return Consent{}, err
+		return contract.Consent{}, err
 	case !mine:
-		return Consent{}, consent.ErrNotFound
+		return contract.Consent{}, consent.ErrNotFound
 	}
 	looked, err := v.lookFor(ctx, in, a, a.under(c.Terms.Types))
 	if err != nil {
-		return Consent{}, err
+		return contract.Consent{}, err
 	}
 	item := consentItem(in.words, in.call.Language, c)
 	item.CitizenID, item.MandateID = c.Citizen, c.Mandate
 	if err := v.showTexts(ctx, &item); err != nil {
-		return Consent{}, err
+		return contract.Consent{}, err
 	}
 	v.looked(in, looked)
 	return item, nil
@@ -239,7 +240,7 @@ func (v *Vault) consentForCitizen(ctx context.Context, in intent, c *consentlog.
 
 // showTexts opens what the citizen was told and shown (rule C-5). Without keys
 // the consent is shown without.
-func (v *Vault) showTexts(ctx context.Context, item *Consent) error {
+func (v *Vault) showTexts(ctx context.Context, item *contract.Consent) error {
 	parts, err := v.ConsentLog.Shown(ctx, item.ConsentID)
 	if err != nil {
 		return err
@@ -257,7 +258,7 @@ func (v *Vault) showTexts(ctx context.Context, item *Consent) error {
 			item.Message = f.Personal.Message
 		case consent.Granted:
 			shown := f.Personal.Shown
-			item.ShownText = ShownText{Text: shown.Text, Language: shown.Language, Version: shown.Version}
+			item.ShownText = contract.ShownText{Text: shown.Text, Language: shown.Language, Version: shown.Version}
 		default:
 			return fmt.Errorf("%s was not shown to a citizen", part.Place.Type)
 		}
@@ -267,24 +268,24 @@ func (v *Vault) showTexts(ctx context.Context, item *Consent) error {
 
 // consentForConsumer shows a consent to its consumer, who knows the citizen by a
 // reference of their own, and none once they were erased.
-func (v *Vault) consentForConsumer(ctx context.Context, in intent, c *consentlog.Consent) (Consent, error) {
+func (v *Vault) consentForConsumer(ctx context.Context, in intent, c *consentlog.Consent) (contract.Consent, error) {
 	item := consentItem(in.words, in.call.Language, c)
 	ref, err := v.Keys.Ref(ctx, in.actor.Organisation, c.Citizen)
 	switch {
 	case errors.Is(err, eventstore.ErrErased):
-		item.State = ConsentStateErased
+		item.State = contract.ConsentStateErased
 	case err != nil:
-		return Consent{}, err
+		return contract.Consent{}, err
 	}
 	item.CitizenRef = ref
 	return item, nil
 }
 
 // consentItem is what everybody who may see a consent sees of it.
-func consentItem(words *vocabulary.View, lang domain.Language, c *consentlog.Consent) Consent {
+func consentItem(words *vocabulary.View, lang domain.Language, c *consentlog.Consent) contract.Consent {
 	t := c.Terms
-	return Consent{
-		Href: consentHref(c.Consent), ConsentID: c.Consent, State: ConsentState(c.State), Uses: c.Uses,
+	return contract.Consent{
+		Href: consentHref(c.Consent), ConsentID: c.Consent, State: contract.ConsentState(c.State), Uses: c.Uses,
 		Consumer: t.Consumer, ConsumerName: words.Label(vocabulary.Organisations, string(t.Consumer), lang),
 		Purpose: t.Purpose, PurposeLabel: words.Label(vocabulary.Purposes, string(t.Purpose), lang),
 		Documents: t.Documents, DocumentTypes: t.Types, Fields: t.Fields, Limits: limitsShown(t.Limits),

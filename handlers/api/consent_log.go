@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"coffre/domain"
+	"coffre/handlers/contract"
 	"coffre/projections"
 	"coffre/projections/consentlog"
 )
@@ -11,7 +12,7 @@ import (
 // QueryConsentLog implements POST /consentLog/query: every decision about consents,
 // newest first. A person whom the vault does not know, or has erased, decided
 // nothing.
-func (v *Vault) QueryConsentLog(ctx context.Context, r QueryConsentLogRequestObject) (QueryConsentLogResponseObject, error) {
+func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogRequestObject) (contract.QueryConsentLogResponseObject, error) {
 	p, body := r.Params, r.Body
 	if err := v.seen(ctx, p.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
 		return nil, err
@@ -21,8 +22,8 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r QueryConsentLogRequestObj
 		return nil, err
 	}
 	size := pageSize(p.PageSize)
-	links := linksTo(Base+"/consentLog/query").number("pageSize", p.PageSize)
-	page := ConsentLog{Self: links.at(p.After), Items: []ConsentLogItem{}, PageSize: size}
+	links := linksTo(contract.Base+"/consentLog/query").number("pageSize", p.PageSize)
+	page := contract.ConsentLog{Self: links.at(p.After), Items: []contract.ConsentLogItem{}, PageSize: size}
 	f := consentlog.Filter{Citizen: body.CitizenID, Consumer: body.Consumer, Purpose: body.Purpose, From: body.From, Until: body.Until}
 	if !body.SSIN.IsZero() {
 		id, err := v.named(ctx, CallFrom(ctx), body.SSIN, domain.CitizenRef{})
@@ -30,7 +31,7 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r QueryConsentLogRequestObj
 		case err != nil:
 			return nil, err
 		case id.IsZero(), !f.Citizen.IsZero() && f.Citizen != id:
-			return QueryConsentLog200JSONResponse(page), nil
+			return contract.QueryConsentLog200JSONResponse(page), nil
 		}
 		f.Citizen = id
 	}
@@ -53,5 +54,5 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r QueryConsentLogRequestObj
 		}
 		page.Items = append(page.Items, item)
 	}
-	return QueryConsentLog200JSONResponse(page), nil
+	return contract.QueryConsentLog200JSONResponse(page), nil
 }

@@ -13,7 +13,8 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/domain/registry"
-	"coffre/handlers/api/wire"
+	"coffre/handlers/contract"
+	"coffre/handlers/contract/wire"
 	"coffre/projections"
 	"coffre/projections/consentlog"
 	"coffre/projections/vocabulary"
@@ -22,7 +23,7 @@ import (
 // GetConsentReceipt implements GET /consents/{id}/receipt: what was consented to, in
 // the words of a standard, with what the citizen was shown (rule C-5). Who reads
 // it for the citizen, or as a privacy officer, is on record before it is opened.
-func (v *Vault) GetConsentReceipt(ctx context.Context, r GetConsentReceiptRequestObject) (GetConsentReceiptResponseObject, error) {
+func (v *Vault) GetConsentReceipt(ctx context.Context, r contract.GetConsentReceiptRequestObject) (contract.GetConsentReceiptResponseObject, error) {
 	in := v.intend(ctx)
 	c, known, err := v.ConsentLog.Consent(ctx, r.ConsentID, projections.Latest, in.at)
 	switch {
@@ -35,7 +36,7 @@ func (v *Vault) GetConsentReceipt(ctx context.Context, r GetConsentReceiptReques
 	if err != nil {
 		return nil, err
 	}
-	text := Consent{ConsentID: c.Consent}
+	text := contract.Consent{ConsentID: c.Consent}
 	if err := v.showTexts(ctx, &text); err != nil {
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func (v *Vault) GetConsentReceipt(ctx context.Context, r GetConsentReceiptReques
 		return nil, err
 	}
 	var out bytes.Buffer
-	if r.Params.Format == ReceiptFormatIso27560 {
+	if r.Params.Format == contract.ReceiptFormatIso27560 {
 		err = wire.NewEncoder(&out).Encode(facts.iso27560())
 	} else {
 		err = wire.NewEncoder(&out).Encode(facts.kantara())
@@ -92,12 +93,12 @@ type receiptFacts struct {
 	words     *vocabulary.View
 	consumer  registry.Organisation
 	types     []*registry.DocumentType
-	shown     ShownText
+	shown     contract.ShownText
 	sensitive []string // labels of special categories
 	plain     []string // labels of the others
 }
 
-func (v *Vault) receiptFacts(ctx context.Context, in intent, c *consentlog.Consent, shown ShownText) (receiptFacts, error) {
+func (v *Vault) receiptFacts(ctx context.Context, in intent, c *consentlog.Consent, shown contract.ShownText) (receiptFacts, error) {
 	f := receiptFacts{Consent: c, lang: in.call.Language, words: in.words, shown: shown}
 	f.consumer.Number = c.Terms.Consumer
 	if o, known := in.words.Organisation(c.Terms.Consumer); known {
@@ -193,9 +194,9 @@ type kantaraReceipt struct {
 	Sensitive        bool                `json:"sensitive"`
 	Special          []string            `json:"spiCat"`
 
-	State   string    `json:"state"`
-	EndedAt time.Time `json:"endedAt,omitzero"`
-	Shown   ShownText `json:"shownText,omitzero"`
+	State   string             `json:"state"`
+	EndedAt time.Time          `json:"endedAt,omitzero"`
+	Shown   contract.ShownText `json:"shownText,omitzero"`
 }
 
 // kantaraController needs an address and a phone number, which the registry does

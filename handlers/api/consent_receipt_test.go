@@ -12,13 +12,14 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/domaintest"
+	"coffre/handlers/contract"
 )
 
-func (tv *testVault) receipt(t testing.TB, who Caller, id domain.ConsentID, format ReceiptFormat) (string, error) {
+func (tv *testVault) receipt(t testing.TB, who Caller, id domain.ConsentID, format contract.ReceiptFormat) (string, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "getConsentReceipt", nil)
-	answer, err := tv.GetConsentReceipt(ctx, GetConsentReceiptRequestObject{
-		ConsentID: id, Params: GetConsentReceiptParams{Format: format},
+	answer, err := tv.GetConsentReceipt(ctx, contract.GetConsentReceiptRequestObject{
+		ConsentID: id, Params: contract.GetConsentReceiptParams{Format: format},
 	})
 	if err != nil {
 		return "", err
@@ -59,7 +60,7 @@ func TestKantaraReceiptIsValid(t *testing.T) {
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
 	id := tv.consentTo(t, ana, discount)
-	got, err := tv.receipt(t, citizenCaller(ana), id, ReceiptFormatKantara)
+	got, err := tv.receipt(t, citizenCaller(ana), id, contract.ReceiptFormatKantara)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +96,7 @@ func TestISO27560Receipt(t *testing.T) {
 		t.Fatal(err)
 	}
 	tv.caughtUp(t)
-	got, err := tv.receipt(t, citizenCaller(ana), id, ReceiptFormatIso27560)
+	got, err := tv.receipt(t, citizenCaller(ana), id, contract.ReceiptFormatIso27560)
 	if err != nil {
 		t.Fatal(err)
 	}

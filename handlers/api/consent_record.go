@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"coffre/handlers/contract"
 	"coffre/projections/consentlog"
 	"coffre/projections/vocabulary"
 )
@@ -51,8 +52,8 @@ type isoProcessing struct {
 // isoNotice is what the citizen was shown; without text when it was erased or
 // cannot be opened now.
 type isoNotice struct {
-	URL  string    `json:"url"`
-	Text ShownText `json:"shown,omitzero"`
+	URL  string             `json:"url"`
+	Text contract.ShownText `json:"shown,omitzero"`
 }
 
 type isoPurpose struct {

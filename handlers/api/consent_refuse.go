@@ -6,10 +6,11 @@ import (
 	"coffre/domain"
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
+	"coffre/handlers/contract"
 )
 
 // RefuseConsentRequest implements POST /consentRequests/{id}/refuse (rule C-1).
-func (v *Vault) RefuseConsentRequest(ctx context.Context, r RefuseConsentRequestRequestObject) (RefuseConsentRequestResponseObject, error) {
+func (v *Vault) RefuseConsentRequest(ctx context.Context, r contract.RefuseConsentRequestRequestObject) (contract.RefuseConsentRequestResponseObject, error) {
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (decidedConsent, error) {
 		a, under, err := v.decideOn(ctx, in, r.ConsentRequestID)
 		if err != nil {
@@ -25,7 +26,7 @@ func (v *Vault) RefuseConsentRequest(ctx context.Context, r RefuseConsentRequest
 	if err != nil {
 		return nil, err
 	}
-	return RefuseConsentRequest200JSONResponse{done.Receipt, RefuseConsentRequest200ResponseHeaders{done.At}}, nil
+	return contract.RefuseConsentRequest200JSONResponse{Body: done.Receipt, Headers: contract.RefuseConsentRequest200ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
 // decideOn tells as what a citizen decides on a consent that exists. For their

@@ -10,13 +10,14 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/consent"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 )
 
 // RequestConsent implements POST /consentRequests: rule C-2. The answer is the
 // same whether the vault knows the person or not, and so is the work: one fact is
 // made durable either way, the request or that there is nobody to ask. The
 // consumer sees the request again once the citizen answered it.
-func (v *Vault) RequestConsent(ctx context.Context, r RequestConsentRequestObject) (RequestConsentResponseObject, error) {
+func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentRequestObject) (contract.RequestConsentResponseObject, error) {
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (decidedConsent, error) {
 		b := r.Body
 		cmd := consent.Request{
@@ -49,12 +50,12 @@ func (v *Vault) RequestConsent(ctx context.Context, r RequestConsentRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return RequestConsent202JSONResponse{done.Receipt, RequestConsent202ResponseHeaders{done.At}}, nil
+	return contract.RequestConsent202JSONResponse{Body: done.Receipt, Headers: contract.RequestConsent202ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
 // ask records the request of a living person; of anybody else that a consumer
 // asked for somebody who cannot be asked.
-func (v *Vault) ask(ctx context.Context, in intent, ssin SSIN, cmd consent.Request) (eventstore.Position, error) {
+func (v *Vault) ask(ctx context.Context, in intent, ssin contract.SSIN, cmd consent.Request) (eventstore.Position, error) {
 	id, err := v.named(ctx, in.call, ssin, domain.CitizenRef{})
 	if err != nil {
 		return eventstore.Position{}, err

@@ -8,6 +8,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/consent"
 	"coffre/domain/document"
+	"coffre/handlers/contract"
 	"coffre/projections/vocabulary"
 )
 
@@ -15,8 +16,8 @@ var errUnknownField = domain.NewError(domain.Invalid, "unknownField", "for this 
 
 // decidedConsent is what is kept of an answer about a consent.
 type decidedConsent struct {
-	Receipt ConsentReceiptShort
-	At      PositionToken
+	Receipt contract.ConsentReceiptShort
+	At      contract.PositionToken
 }
 
 // consentName is the index of the id that a request gives a new consent, apart
@@ -25,11 +26,13 @@ const consentName = 1 << 20
 
 func newConsent(in intent) domain.ConsentID { return domain.ConsentID{UUID: in.id(consentName)} }
 
-func consentHref(id domain.ConsentID) Href { return Base + "/consents/" + id.String() }
+func consentHref(id domain.ConsentID) contract.Href {
+	return contract.Base + "/consents/" + id.String()
+}
 
 // consentReceipt says where a consent stands.
-func consentReceipt(id domain.ConsentID, s consent.State) ConsentReceiptShort {
-	return ConsentReceiptShort{Href: consentHref(id), ConsentID: id, State: ConsentState(s.Phase), Until: s.Terms.Until}
+func consentReceipt(id domain.ConsentID, s consent.State) contract.ConsentReceiptShort {
+	return contract.ConsentReceiptShort{Href: consentHref(id), ConsentID: id, State: contract.ConsentState(s.Phase), Until: s.Terms.Until}
 }
 
 // decided makes the answer of a decision about a consent.
@@ -39,17 +42,17 @@ func (v *Vault) decided(ctx context.Context, id domain.ConsentID, done consentRe
 }
 
 // limits of the contract are those of the rules.
-func limitsOf(l ConsentLimits) consent.Limits {
+func limitsOf(l contract.ConsentLimits) consent.Limits {
 	return consent.Limits{
 		Uses: l.Uses, DataLife: l.DataLife,
 		Frequency: consent.Frequency{Uses: l.Frequency.Uses, Per: consent.Period(l.Frequency.Per)},
 	}
 }
 
-func limitsShown(l consent.Limits) ConsentLimits {
-	return ConsentLimits{
+func limitsShown(l consent.Limits) contract.ConsentLimits {
+	return contract.ConsentLimits{
 		Uses: l.Uses, DataLife: l.DataLife,
-		Frequency: Frequency{Uses: l.Frequency.Uses, Per: FrequencyPeriod(l.Frequency.Per)},
+		Frequency: contract.Frequency{Uses: l.Frequency.Uses, Per: contract.FrequencyPeriod(l.Frequency.Per)},
 	}
 }
 

@@ -18,66 +18,67 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/faulty"
 	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
 )
 
-var shownToAll = ShownText{Text: "You allow canary to read", Language: "fr", Version: "7"}
+var shownToAll = contract.ShownText{Text: "You allow canary to read", Language: "fr", Version: "7"}
 
-func (tv *testVault) grantAs(t testing.TB, who Caller, body ConsentGrant) (ConsentReceiptShort, error) {
+func (tv *testVault) grantAs(t testing.TB, who Caller, body contract.ConsentGrant) (contract.ConsentReceiptShort, error) {
 	t.Helper()
-	if body.ShownText == (ShownText{}) {
+	if body.ShownText == (contract.ShownText{}) {
 		body.ShownText = shownToAll
 	}
-	answer, err := tv.GrantConsent(tv.as(t, who, "grantConsent", body), GrantConsentRequestObject{Params: GrantConsentParams{IdempotencyKey: uuid.New()}, Body: &body})
+	answer, err := tv.GrantConsent(tv.as(t, who, "grantConsent", body), contract.GrantConsentRequestObject{Params: contract.GrantConsentParams{IdempotencyKey: uuid.New()}, Body: &body})
 	if err != nil {
-		return ConsentReceiptShort{}, err
+		return contract.ConsentReceiptShort{}, err
 	}
 	tv.caughtUp(t)
-	return answer.(GrantConsent201JSONResponse).Body, nil
+	return answer.(contract.GrantConsent201JSONResponse).Body, nil
 }
 
-func (tv *testVault) askAs(t testing.TB, who Caller, body ConsentAsk) (RequestConsent202JSONResponse, error) {
+func (tv *testVault) askAs(t testing.TB, who Caller, body contract.ConsentAsk) (contract.RequestConsent202JSONResponse, error) {
 	t.Helper()
-	answer, err := tv.RequestConsent(tv.as(t, who, "requestConsent", body), RequestConsentRequestObject{Params: RequestConsentParams{IdempotencyKey: uuid.New()}, Body: &body})
+	answer, err := tv.RequestConsent(tv.as(t, who, "requestConsent", body), contract.RequestConsentRequestObject{Params: contract.RequestConsentParams{IdempotencyKey: uuid.New()}, Body: &body})
 	if err != nil {
-		return RequestConsent202JSONResponse{}, err
+		return contract.RequestConsent202JSONResponse{}, err
 	}
 	tv.caughtUp(t)
-	return answer.(RequestConsent202JSONResponse), nil
+	return answer.(contract.RequestConsent202JSONResponse), nil
 }
 
-func (tv *testVault) consent(t testing.TB, who Caller, id domain.ConsentID) (Consent, error) {
+func (tv *testVault) consent(t testing.TB, who Caller, id domain.ConsentID) (contract.Consent, error) {
 	t.Helper()
-	answer, err := tv.GetConsent(tv.as(t, who, "getConsent", nil), GetConsentRequestObject{ConsentID: id})
+	answer, err := tv.GetConsent(tv.as(t, who, "getConsent", nil), contract.GetConsentRequestObject{ConsentID: id})
 	if err != nil {
-		return Consent{}, err
+		return contract.Consent{}, err
 	}
-	return Consent(answer.(GetConsent200JSONResponse)), nil
+	return contract.Consent(answer.(contract.GetConsent200JSONResponse)), nil
 }
 
-func (tv *testVault) requests(t testing.TB, who Caller, p ListConsentRequestsParams) []ConsentID {
+func (tv *testVault) requests(t testing.TB, who Caller, p contract.ListConsentRequestsParams) []contract.ConsentID {
 	t.Helper()
-	answer, err := tv.ListConsentRequests(tv.as(t, who, "listConsentRequests", nil), ListConsentRequestsRequestObject{Params: p})
+	answer, err := tv.ListConsentRequests(tv.as(t, who, "listConsentRequests", nil), contract.ListConsentRequestsRequestObject{Params: p})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ids []ConsentID
-	for _, c := range answer.(ListConsentRequests200JSONResponse).Items {
+	var ids []contract.ConsentID
+	for _, c := range answer.(contract.ListConsentRequests200JSONResponse).Items {
 		ids = append(ids, c.ConsentID)
 	}
 	return ids
 }
 
-var household1 = ConsentGrant{Consumer: flanders, Purpose: "schoolAllowance", DocumentTypes: []DocumentType{"householdComposition"}}
+var household1 = contract.ConsentGrant{Consumer: flanders, Purpose: "schoolAllowance", DocumentTypes: []contract.DocumentType{"householdComposition"}}
 
 func TestGrantingConsent(t *testing.T) {
 	tv := newVault(t)
 	home, other := tv.household(t, 1), tv.household(t, 2)
 	who := tv.person(t, 1)
 	me := citizenCaller(who)
-	with := func(change func(*ConsentGrant)) ConsentGrant { g := household1; change(&g); return g }
+	with := func(change func(*contract.ConsentGrant)) contract.ConsentGrant { g := household1; change(&g); return g }
 
 	t.Run("C-2 C-5 granted, and what was shown comes back to the citizen alone", func(t *testing.T) {
-		receipt, err := tv.grantAs(t, me, with(func(g *ConsentGrant) { g.Limits = ConsentLimits{Uses: 3, DataLife: 10} }))
+		receipt, err := tv.grantAs(t, me, with(func(g *contract.ConsentGrant) { g.Limits = contract.ConsentLimits{Uses: 3, DataLife: 10} }))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,11 +90,11 @@ func TestGrantingConsent(t *testing.T) {
 			t.Errorf("%+v, %v", mine, err)
 		}
 		theirs, err := tv.consent(t, consumer(flanders), receipt.ConsentID)
-		if err != nil || theirs.ShownText != (ShownText{}) || !theirs.CitizenID.IsZero() || theirs.CitizenRef.IsZero() || theirs.State != "granted" {
+		if err != nil || theirs.ShownText != (contract.ShownText{}) || !theirs.CitizenID.IsZero() || theirs.CitizenRef.IsZero() || theirs.State != "granted" {
 			t.Errorf("%+v, %v", theirs, err)
 		}
 		office, err := tv.consent(t, officeCaller(domain.RolePrivacyOfficer), receipt.ConsentID)
-		if err != nil || office.ShownText != (ShownText{}) || office.CitizenID != who {
+		if err != nil || office.ShownText != (contract.ShownText{}) || office.CitizenID != who {
 			t.Errorf("%+v, %v", office, err)
 		}
 		for _, nobody := range []Caller{consumer(railways), citizenCaller(tv.person(t, 2))} {
@@ -104,14 +105,16 @@ func TestGrantingConsent(t *testing.T) {
 	})
 	for _, test := range []struct {
 		name, slug string
-		body       ConsentGrant
+		body       contract.ConsentGrant
 	}{
-		{"C-2 a consumer not registered for that", "consumerNotRegistered", with(func(g *ConsentGrant) { g.Consumer = economy })},
-		{"C-2 a purpose that the registry does not know", "consumerNotRegistered", with(func(g *ConsentGrant) { g.Purpose = "canary" })},
-		{"C-2 a field that the purpose does not offer", "unknownField", with(func(g *ConsentGrant) { g.Fields = []Field{"address"} })},
-		{"C-2 longer than a year", "consentPeriod", with(func(g *ConsentGrant) { g.Until = noon.AddDate(1, 0, 1) })},
-		{"C-2 somebody else's document", "documentNotFound", with(func(g *ConsentGrant) { g.DocumentTypes, g.Documents = nil, []DocumentID{home, other} })},
-		{"C-2 a document that does not exist", "documentNotFound", with(func(g *ConsentGrant) { g.DocumentTypes, g.Documents = nil, []DocumentID{{UUID: uuid.New()}} })},
+		{"C-2 a consumer not registered for that", "consumerNotRegistered", with(func(g *contract.ConsentGrant) { g.Consumer = economy })},
+		{"C-2 a purpose that the registry does not know", "consumerNotRegistered", with(func(g *contract.ConsentGrant) { g.Purpose = "canary" })},
+		{"C-2 a field that the purpose does not offer", "unknownField", with(func(g *contract.ConsentGrant) { g.Fields = []contract.Field{"address"} })},
+		{"C-2 longer than a year", "consentPeriod", with(func(g *contract.ConsentGrant) { g.Until = noon.AddDate(1, 0, 1) })},
+		{"C-2 somebody else's document", "documentNotFound", with(func(g *contract.ConsentGrant) { g.DocumentTypes, g.Documents = nil, []contract.DocumentID{home, other} })},
+		{"C-2 a document that does not exist", "documentNotFound", with(func(g *contract.ConsentGrant) {
+			g.DocumentTypes, g.Documents = nil, []contract.DocumentID{{UUID: uuid.New()}}
+		})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if _, err := tv.grantAs(t, me, test.body); slugOf(err) != test.slug {
@@ -120,7 +123,7 @@ func TestGrantingConsent(t *testing.T) {
 		})
 	}
 	t.Run("C-1 nobody consents for a person they do not represent", func(t *testing.T) {
-		if _, err := tv.grantAs(t, me, with(func(g *ConsentGrant) { g.CitizenID = tv.person(t, 2) })); !errors.Is(err, errNoResource) {
+		if _, err := tv.grantAs(t, me, with(func(g *contract.ConsentGrant) { g.CitizenID = tv.person(t, 2) })); !errors.Is(err, errNoResource) {
 			t.Error(err)
 		}
 		if _, err := tv.grantAs(t, citizenCaller(domain.CitizenID{}), household1); err == nil {
@@ -128,11 +131,11 @@ func TestGrantingConsent(t *testing.T) {
 		}
 	})
 	t.Run("C-2 by document, and no other is covered", func(t *testing.T) {
-		receipt, err := tv.grantAs(t, me, with(func(g *ConsentGrant) { g.DocumentTypes, g.Documents = nil, []DocumentID{home} }))
+		receipt, err := tv.grantAs(t, me, with(func(g *contract.ConsentGrant) { g.DocumentTypes, g.Documents = nil, []contract.DocumentID{home} }))
 		if err != nil {
 			t.Fatal(err)
 		}
-		body := AccessRequest{Purpose: "schoolAllowance", ConsentID: receipt.ConsentID}
+		body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: receipt.ConsentID}
 		if _, err := tv.read(t, consumer(flanders), home, uuid.New(), body); err != nil {
 			t.Error(err)
 		}
@@ -172,7 +175,7 @@ func TestRequestingConsent(t *testing.T) {
 	tv.household(t, 1)
 	who := tv.person(t, 1)
 	me := citizenCaller(who)
-	ask := ConsentAsk{SSIN: ssin(1), Purpose: "schoolAllowance", DocumentTypes: []DocumentType{"householdComposition"}, Message: "canary: we need this"}
+	ask := contract.ConsentAsk{SSIN: ssin(1), Purpose: "schoolAllowance", DocumentTypes: []contract.DocumentType{"householdComposition"}, Message: "canary: we need this"}
 
 	t.Run("A-6 the same answer whether the person is known or not", func(t *testing.T) {
 		var answers []string
@@ -195,7 +198,7 @@ func TestRequestingConsent(t *testing.T) {
 		if answers[0] != answers[1] || appends[0] != 1 || appends[1] != 1 {
 			t.Errorf("%q with %v facts", answers, appends)
 		}
-		if got := tv.requests(t, consumer(flanders), ListConsentRequestsParams{}); len(got) != 0 {
+		if got := tv.requests(t, consumer(flanders), contract.ListConsentRequestsParams{}); len(got) != 0 {
 			t.Errorf("unanswered requests are listed to the consumer: %v", got)
 		}
 		for _, r := range recorded[consent.Requested](t, tv) {
@@ -210,7 +213,7 @@ func TestRequestingConsent(t *testing.T) {
 		}
 	})
 	t.Run("C-2 the citizen sees it, with the message, and grants it narrower", func(t *testing.T) {
-		waiting := tv.requests(t, me, ListConsentRequestsParams{})
+		waiting := tv.requests(t, me, contract.ListConsentRequestsParams{})
 		if len(waiting) != 1 {
 			t.Fatalf("%v wait", waiting)
 		}
@@ -218,32 +221,32 @@ func TestRequestingConsent(t *testing.T) {
 		if err != nil || shown.Message != ask.Message || shown.State != "requested" {
 			t.Errorf("%+v, %v", shown, err)
 		}
-		grant := func(who Caller, body ConsentRequestGrant) error {
+		grant := func(who Caller, body contract.ConsentRequestGrant) error {
 			body.ShownText = shownToAll
-			_, err := tv.GrantConsentRequest(tv.as(t, who, "grantConsentRequest", body), GrantConsentRequestRequestObject{
-				ConsentRequestID: waiting[0], Params: GrantConsentRequestParams{IdempotencyKey: uuid.New()}, Body: &body,
+			_, err := tv.GrantConsentRequest(tv.as(t, who, "grantConsentRequest", body), contract.GrantConsentRequestRequestObject{
+				ConsentRequestID: waiting[0], Params: contract.GrantConsentRequestParams{IdempotencyKey: uuid.New()}, Body: &body,
 			})
 			return err
 		}
 		tv.household(t, 2)
-		if err := grant(citizenCaller(tv.person(t, 2)), ConsentRequestGrant{}); slugStatus(err) != 404 {
+		if err := grant(citizenCaller(tv.person(t, 2)), contract.ConsentRequestGrant{}); slugStatus(err) != 404 {
 			t.Errorf("C-1 by somebody else: %v", err)
 		}
-		if err := grant(me, ConsentRequestGrant{Until: shown.Until.Add(time.Hour)}); !errors.Is(err, consent.ErrWider) {
+		if err := grant(me, contract.ConsentRequestGrant{Until: shown.Until.Add(time.Hour)}); !errors.Is(err, consent.ErrWider) {
 			t.Error(err)
 		}
-		if err := grant(me, ConsentRequestGrant{Fields: []Field{"householdSize"}, Limits: ConsentLimits{Uses: 1}}); err != nil {
+		if err := grant(me, contract.ConsentRequestGrant{Fields: []contract.Field{"householdSize"}, Limits: contract.ConsentLimits{Uses: 1}}); err != nil {
 			t.Fatal(err)
 		}
-		if err := grant(me, ConsentRequestGrant{}); !errors.Is(err, consent.ErrAlreadyDecided) {
+		if err := grant(me, contract.ConsentRequestGrant{}); !errors.Is(err, consent.ErrAlreadyDecided) {
 			t.Error(err)
 		}
 		tv.caughtUp(t)
 		got, err := tv.consent(t, consumer(flanders), waiting[0])
-		if err != nil || got.State != "granted" || !slices.Equal(got.Fields, []Field{"householdSize"}) || got.Message != "" {
+		if err != nil || got.State != "granted" || !slices.Equal(got.Fields, []contract.Field{"householdSize"}) || got.Message != "" {
 			t.Errorf("%+v, %v", got, err)
 		}
-		if listed := tv.requests(t, consumer(flanders), ListConsentRequestsParams{}); len(listed) != 1 {
+		if listed := tv.requests(t, consumer(flanders), contract.ListConsentRequestsParams{}); len(listed) != 1 {
 			t.Errorf("the consumer's answered requests: %v", listed)
 		}
 	})
@@ -253,8 +256,8 @@ func TestRequestingConsent(t *testing.T) {
 			t.Fatal(err)
 		}
 		refuse := func(who Caller) error {
-			_, err := tv.RefuseConsentRequest(tv.as(t, who, "refuseConsentRequest", nil), RefuseConsentRequestRequestObject{
-				ConsentRequestID: a.Body.ConsentID, Params: RefuseConsentRequestParams{IdempotencyKey: uuid.New()},
+			_, err := tv.RefuseConsentRequest(tv.as(t, who, "refuseConsentRequest", nil), contract.RefuseConsentRequestRequestObject{
+				ConsentRequestID: a.Body.ConsentID, Params: contract.RefuseConsentRequestParams{IdempotencyKey: uuid.New()},
 			})
 			return err
 		}
@@ -310,7 +313,7 @@ func TestListingConsents(t *testing.T) {
 	tv.household(t, 1)
 	tv.household(t, 2)
 	me := citizenCaller(tv.person(t, 1))
-	var mine []ConsentID
+	var mine []contract.ConsentID
 	for range 5 {
 		tv.Clock.Advance(time.Minute)
 		receipt, err := tv.grantAs(t, me, household1)
@@ -326,14 +329,14 @@ func TestListingConsents(t *testing.T) {
 		t.Fatal(err)
 	}
 	tv.caughtUp(t)
-	pages := func(who Caller, p ListConsentsParams) (ids []ConsentID) {
+	pages := func(who Caller, p contract.ListConsentsParams) (ids []contract.ConsentID) {
 		t.Helper()
 		for range 20 {
-			answer, err := tv.ListConsents(tv.as(t, who, "listConsents", nil), ListConsentsRequestObject{Params: p})
+			answer, err := tv.ListConsents(tv.as(t, who, "listConsents", nil), contract.ListConsentsRequestObject{Params: p})
 			if err != nil {
 				t.Fatal(err)
 			}
-			page := answer.(ListConsents200JSONResponse)
+			page := answer.(contract.ListConsents200JSONResponse)
 			for _, c := range page.Items {
 				ids = append(ids, c.ConsentID)
 			}
@@ -351,22 +354,22 @@ func TestListingConsents(t *testing.T) {
 	}
 	newest := slices.Clone(mine)
 	slices.Reverse(newest)
-	if got := pages(me, ListConsentsParams{PageSize: 2}); !slices.Equal(got, newest) {
+	if got := pages(me, contract.ListConsentsParams{PageSize: 2}); !slices.Equal(got, newest) {
 		t.Errorf("%v, want %v", got, newest)
 	}
-	if got := pages(me, ListConsentsParams{PageSize: 2, State: []ConsentState{"granted"}}); !slices.Equal(got, newest[:4]) {
+	if got := pages(me, contract.ListConsentsParams{PageSize: 2, State: []contract.ConsentState{"granted"}}); !slices.Equal(got, newest[:4]) {
 		t.Errorf("granted: %v", got)
 	}
-	if got := pages(consumer(flanders), ListConsentsParams{PageSize: 4}); len(got) != 6 || !slices.Equal(got[:5], mine) {
+	if got := pages(consumer(flanders), contract.ListConsentsParams{PageSize: 4}); len(got) != 6 || !slices.Equal(got[:5], mine) {
 		t.Errorf("the consumer's: %v", got)
 	}
-	if got := pages(consumer(railways), ListConsentsParams{}); len(got) != 0 {
+	if got := pages(consumer(railways), contract.ListConsentsParams{}); len(got) != 0 {
 		t.Errorf("another consumer's: %v", got)
 	}
-	if _, err := tv.ListConsents(tv.as(t, consumer(flanders), "listConsents", nil), ListConsentsRequestObject{Params: ListConsentsParams{CitizenID: tv.person(t, 1)}}); !errors.Is(err, errNoResource) {
+	if _, err := tv.ListConsents(tv.as(t, consumer(flanders), "listConsents", nil), contract.ListConsentsRequestObject{Params: contract.ListConsentsParams{CitizenID: tv.person(t, 1)}}); !errors.Is(err, errNoResource) {
 		t.Errorf("A-6 a consumer names a citizen by id: %v", err)
 	}
-	if _, err := tv.ListConsents(tv.as(t, me, "listConsents", nil), ListConsentsRequestObject{Params: ListConsentsParams{After: "nonsense"}}); slugStatus(err) != 400 {
+	if _, err := tv.ListConsents(tv.as(t, me, "listConsents", nil), contract.ListConsentsRequestObject{Params: contract.ListConsentsParams{After: "nonsense"}}); slugStatus(err) != 400 {
 		t.Errorf("a cursor of nobody's: %v", err)
 	}
 }
@@ -377,7 +380,7 @@ func TestConsentByRepresentative(t *testing.T) {
 	tv.household(t, 1)
 	kid, parent := tv.person(t, 1), tv.person(t, 2)
 	me := citizenCaller(parent)
-	body := ConsentGrant{CitizenID: kid, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []DocumentType{"isiPlusCard"}}
+	body := contract.ConsentGrant{CitizenID: kid, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentType{"isiPlusCard"}}
 
 	receipt, err := tv.grantAs(t, me, body)
 	if err != nil {
@@ -397,7 +400,7 @@ func TestConsentByRepresentative(t *testing.T) {
 	})
 	t.Run("M-1.2 beyond the mandate's types there is none", func(t *testing.T) {
 		wide := body
-		wide.Consumer, wide.Purpose, wide.DocumentTypes = flanders, "schoolAllowance", []DocumentType{"isiPlusCard", "householdComposition"}
+		wide.Consumer, wide.Purpose, wide.DocumentTypes = flanders, "schoolAllowance", []contract.DocumentType{"isiPlusCard", "householdComposition"}
 		if _, err := tv.grantAs(t, me, wide); !errors.Is(err, consent.ErrNotYours) {
 			t.Error(err)
 		}
@@ -408,11 +411,11 @@ func TestConsentByRepresentative(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := len(recorded[access.Authorized](t, tv))
-		answer, err := tv.ListConsents(tv.as(t, me, "listConsents", nil), ListConsentsRequestObject{Params: ListConsentsParams{CitizenID: kid}})
+		answer, err := tv.ListConsents(tv.as(t, me, "listConsents", nil), contract.ListConsentsRequestObject{Params: contract.ListConsentsParams{CitizenID: kid}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		page := answer.(ListConsents200JSONResponse)
+		page := answer.(contract.ListConsents200JSONResponse)
 		if len(page.Items) != 1 || page.Items[0].ConsentID != receipt.ConsentID {
 			t.Errorf("%+v", page.Items)
 		}
@@ -438,7 +441,7 @@ func TestConsentByRepresentative(t *testing.T) {
 		if err := tv.withdraw(t, parent, second.ConsentID); slugStatus(err) != 404 {
 			t.Errorf("%v", err)
 		}
-		if _, err := tv.read(t, consumer(railways), card, uuid.New(), AccessRequest{Purpose: "ageVerification", ConsentID: second.ConsentID, Predicate: Predicate{Name: "ageOver12"}}); err != nil {
+		if _, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: second.ConsentID, Predicate: contract.Predicate{Name: "ageOver12"}}); err != nil {
 			t.Errorf("what was granted in time stands: %v", err)
 		}
 	})
@@ -449,17 +452,17 @@ func TestValidating(t *testing.T) {
 	home := tv.household(t, 1)
 	card := tv.childCard(t, 3)
 	who := tv.person(t, 1)
-	c := tv.consentTo(t, who, ConsentGrant{Limits: ConsentLimits{Uses: 2}})
-	validate := func(who domain.Organisation, body ConsentValidation) ConsentJudgement {
+	c := tv.consentTo(t, who, contract.ConsentGrant{Limits: contract.ConsentLimits{Uses: 2}})
+	validate := func(who domain.Organisation, body contract.ConsentValidation) contract.ConsentJudgement {
 		t.Helper()
-		answer, err := tv.ValidateConsent(tv.as(t, consumer(who), "validateConsent", body), ValidateConsentRequestObject{Body: &body})
+		answer, err := tv.ValidateConsent(tv.as(t, consumer(who), "validateConsent", body), contract.ValidateConsentRequestObject{Body: &body})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ConsentJudgement(answer.(ValidateConsent200JSONResponse))
+		return contract.ConsentJudgement(answer.(contract.ValidateConsent200JSONResponse))
 	}
 	t.Run("C-3 lawful, by document and by type, and no use counted", func(t *testing.T) {
-		for _, body := range []ConsentValidation{
+		for _, body := range []contract.ConsentValidation{
 			{DocumentID: home, Purpose: "schoolAllowance", ConsentID: c},
 			{SSIN: ssin(1), DocumentType: "householdComposition", Purpose: "schoolAllowance", ConsentID: c},
 			{SSIN: ssin(1), DocumentType: "householdComposition", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"},
@@ -475,20 +478,20 @@ func TestValidating(t *testing.T) {
 		}
 	})
 	t.Run("A-6 A-3 why not, recorded, and the same for whom the vault does not know", func(t *testing.T) {
-		byLaw := func(n int) ConsentValidation {
-			return ConsentValidation{SSIN: ssin(n), DocumentType: "identityData", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
+		byLaw := func(n int) contract.ConsentValidation {
+			return contract.ConsentValidation{SSIN: ssin(n), DocumentType: "identityData", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
 		}
-		for name, body := range map[string]ConsentValidation{
+		for name, body := range map[string]contract.ConsentValidation{
 			"nothing held":     byLaw(1),
 			"nobody":           byLaw(999),
 			"other's consent":  {SSIN: ssin(3), DocumentType: "householdComposition", Purpose: "schoolAllowance", ConsentID: c},
 			"nobody's consent": {SSIN: ssin(999), DocumentType: "householdComposition", Purpose: "schoolAllowance", ConsentID: c},
 		} {
-			if got := validate(flanders, body); got != (ConsentJudgement{Reason: "noBasis"}) {
+			if got := validate(flanders, body); got != (contract.ConsentJudgement{Reason: "noBasis"}) {
 				t.Errorf("%s: %+v", name, got)
 			}
 		}
-		if got := validate(flanders, ConsentValidation{DocumentID: home, Purpose: "housingAllowance", ConsentID: c}); got.Lawful || got.Reason != "consentOtherPurpose" {
+		if got := validate(flanders, contract.ConsentValidation{DocumentID: home, Purpose: "housingAllowance", ConsentID: c}); got.Lawful || got.Reason != "consentOtherPurpose" {
 			t.Errorf("%+v", got)
 		}
 		tv.resting(t)
@@ -499,8 +502,8 @@ func TestValidating(t *testing.T) {
 	t.Run("a fault is no judgement", func(t *testing.T) {
 		tv.Store.SetRule(faulty.At(faulty.ReadStream, 1, faulty.Fault{Before: eventstore.ErrUnavailable}))
 		defer tv.Store.SetRule(nil)
-		body := ConsentValidation{DocumentID: home, Purpose: "schoolAllowance", ConsentID: c}
-		if answer, err := tv.ValidateConsent(tv.as(t, consumer(flanders), "validateConsent", body), ValidateConsentRequestObject{Body: &body}); err == nil {
+		body := contract.ConsentValidation{DocumentID: home, Purpose: "schoolAllowance", ConsentID: c}
+		if answer, err := tv.ValidateConsent(tv.as(t, consumer(flanders), "validateConsent", body), contract.ValidateConsentRequestObject{Body: &body}); err == nil {
 			t.Errorf("%+v", answer)
 		}
 	})

@@ -7,13 +7,14 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/registry"
+	"coffre/handlers/contract"
 	"coffre/projections"
 )
 
 // ValidateConsent implements POST /consents/validate: would this access be lawful
 // now, and why not. It takes the first steps of a disclosure and no other: no
 // content is opened and no use counted; a refusal is recorded (rule A-3).
-func (v *Vault) ValidateConsent(ctx context.Context, r ValidateConsentRequestObject) (ValidateConsentResponseObject, error) {
+func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentRequestObject) (contract.ValidateConsentResponseObject, error) {
 	in, b := v.intend(ctx), r.Body
 	asked := reading{
 		basis: basis{consent: b.ConsentID, legalBasis: b.LegalBasis, deliberation: b.Deliberation},
@@ -44,7 +45,7 @@ func (v *Vault) ValidateConsent(ctx context.Context, r ValidateConsentRequestObj
 			return nil, why
 		}
 	}
-	answer := ConsentJudgement{Lawful: why == nil}
+	answer := contract.ConsentJudgement{Lawful: why == nil}
 	if why != nil {
 		answer.Reason = string(reasonOf(why))
 	}
@@ -53,7 +54,7 @@ func (v *Vault) ValidateConsent(ctx context.Context, r ValidateConsentRequestObj
 		answer.UsesLeft, _ = f.consent.UsesLeft()
 	}
 	_ = v.refused(in, asked.asked(f), why) // the answer says it in its own way
-	return ValidateConsent200JSONResponse(answer), nil
+	return contract.ValidateConsent200JSONResponse(answer), nil
 }
 
 // candidates are the documents of that type that a person holds; for one the

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"coffre/domain/registry"
+	"coffre/handlers/contract"
 )
 
 // Who holds what is learnt by asking whether a reading would be lawful, too: each
@@ -12,23 +13,23 @@ func TestValidatingQuota(t *testing.T) {
 	tv := newVault(t, func(r *registry.Registry) { organisation(t, r, flanders).DailyQuota = 2 })
 	home := tv.household(t, 1)
 	tv.household(t, 2)
-	validate := func(body ConsentValidation) string {
+	validate := func(body contract.ConsentValidation) string {
 		t.Helper()
 		body.Purpose, body.LegalBasis, body.Deliberation = "schoolAllowance", "publicTask", "EX-26/010"
-		answer, err := tv.ValidateConsent(tv.as(t, consumer(flanders), "validateConsent", body), ValidateConsentRequestObject{Body: &body})
+		answer, err := tv.ValidateConsent(tv.as(t, consumer(flanders), "validateConsent", body), contract.ValidateConsentRequestObject{Body: &body})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ConsentJudgement(answer.(ValidateConsent200JSONResponse)).Reason
+		return contract.ConsentJudgement(answer.(contract.ValidateConsent200JSONResponse)).Reason
 	}
-	byNumber := func(n int) ConsentValidation {
-		return ConsentValidation{SSIN: ssin(n), DocumentType: "householdComposition"}
+	byNumber := func(n int) contract.ConsentValidation {
+		return contract.ConsentValidation{SSIN: ssin(n), DocumentType: "householdComposition"}
 	}
 	for i, step := range []struct {
-		body   ConsentValidation
+		body   contract.ConsentValidation
 		reason string
 	}{
-		{byNumber(998), "noBasis"}, {byNumber(1), ""}, {ConsentValidation{DocumentID: home}, ""}, {byNumber(998), "noBasis"}, {byNumber(1), ""},
+		{byNumber(998), "noBasis"}, {byNumber(1), ""}, {contract.ConsentValidation{DocumentID: home}, ""}, {byNumber(998), "noBasis"}, {byNumber(1), ""},
 		{byNumber(999), "dailyQuotaExceeded"}, {byNumber(2), "dailyQuotaExceeded"}, {byNumber(1), ""},
 	} {
 		if got := validate(step.body); got != step.reason {

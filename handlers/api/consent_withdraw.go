@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"coffre/domain/consent"
+	"coffre/handlers/contract"
 )
 
 // WithdrawConsent implements POST /consents/{id}/withdraw: rules C-1, C-4 and
 // C-6. It takes no turn behind those who read under the consent, and the citizen
 // needs no key for it.
-func (v *Vault) WithdrawConsent(ctx context.Context, r WithdrawConsentRequestObject) (WithdrawConsentResponseObject, error) {
+func (v *Vault) WithdrawConsent(ctx context.Context, r contract.WithdrawConsentRequestObject) (contract.WithdrawConsentResponseObject, error) {
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (decidedConsent, error) {
 		a, under, err := v.decideOn(ctx, in, r.ConsentID)
 		if err != nil {
@@ -25,5 +26,5 @@ func (v *Vault) WithdrawConsent(ctx context.Context, r WithdrawConsentRequestObj
 	if err != nil {
 		return nil, err
 	}
-	return WithdrawConsent200JSONResponse{done.Receipt, WithdrawConsent200ResponseHeaders{done.At}}, nil
+	return contract.WithdrawConsent200JSONResponse{Body: done.Receipt, Headers: contract.WithdrawConsent200ResponseHeaders{CoffrePosition: done.At}}, nil
 }

@@ -12,13 +12,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"coffre/domain"
+	"coffre/handlers/contract"
 )
-
-// Base is where the contract's paths begin.
-const Base = "/vault/v1"
-
-//go:embed openapi.yaml
-var contractYAML []byte
 
 // operation is what the contract says of one call, ready to be held to it.
 type operation struct {
@@ -83,10 +78,10 @@ const (
 	free // an object whose members another schema judges
 )
 
-// contract returns the operations, by pattern; nobody changes them. It panics
+// operations returns the operations, by pattern; nobody changes them. It panics
 // when the embedded contract says what this package cannot hold callers to: a
 // broken program.
-var contract = sync.OnceValue(compile)
+var operations = sync.OnceValue(compile)
 
 func compile() map[string]*operation {
 	doc, err := openapi3.NewLoader().LoadFromData(contractYAML)
@@ -108,7 +103,7 @@ type compiler struct{ shapes map[*openapi3.Schema]*shape }
 
 func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *openapi3.Operation) *operation {
 	o := &operation{
-		id: op.OperationID, pattern: method + " " + Base + path, summary: op.Summary,
+		id: op.OperationID, pattern: method + " " + contract.Base + path, summary: op.Summary,
 		public:  op.Security != nil && len(*op.Security) == 0,
 		query:   make(map[string]parameter),
 		maxBody: MaxBody,
@@ -248,7 +243,7 @@ func stringsOf(in []any) []string {
 // Patterns lists what the contract serves, in order: "GET /vault/v1/health".
 func Patterns() []string {
 	var all []string
-	for pattern := range contract() {
+	for pattern := range operations() {
 		all = append(all, pattern)
 	}
 	slices.SortFunc(all, func(a, b string) int {
@@ -262,7 +257,7 @@ func Patterns() []string {
 // Scopes lists every scope that role can use, in order.
 func Scopes(role domain.Role) []string {
 	var all []string
-	for _, op := range contract() {
+	for _, op := range operations() {
 		if slices.Contains(op.roles, role) && !slices.Contains(all, op.scope) {
 			all = append(all, op.scope)
 		}
@@ -270,6 +265,3 @@ func Scopes(role domain.Role) []string {
 	slices.Sort(all)
 	return all
 }
-
-// Contract returns the contract as it is served, for tests and tools.
-func Contract() []byte { return slices.Clone(contractYAML) }

@@ -16,6 +16,7 @@ import (
 	"coffre/domain/document"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 )
 
 // A disclosure takes its steps in one order, rule A-1: look at what it relies
@@ -236,7 +237,7 @@ type disclosed struct {
 	authorized access.Authorized
 	position   eventstore.Position   // of the authorisation
 	findings   findings              // as they were read again
-	content    Content               // the fields covered
+	content    contract.Content      // the fields covered
 	files      []document.Attachment // of the version, when they are covered
 	holds      bool                  // the predicate's answer
 }
@@ -386,12 +387,12 @@ func (v *Vault) contentOf(ctx context.Context, d attested, version int) (domain.
 var errContent = errors.New("a content is not a JSON object") // the cause would quote it
 
 // only returns the content with no other top-level members than these.
-func only(content domain.JSON, fields []domain.Field) (Content, error) {
+func only(content domain.JSON, fields []domain.Field) (contract.Content, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(content))
 	if t, err := dec.ReadToken(); err != nil || t.Kind() != '{' {
 		return nil, errContent
 	}
-	out := append(make(Content, 0, len(content)), '{')
+	out := append(make(contract.Content, 0, len(content)), '{')
 	for dec.PeekKind() == '"' {
 		name, err := dec.ReadToken()
 		if err != nil {

@@ -20,28 +20,29 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/eventstore/faulty"
+	"coffre/handlers/contract"
 	"coffre/projections/accesslog"
 )
 
 // allowance is how flanders reads household compositions by law; a consent is
 // given to the same organisation for the same purpose.
-var allowance = AccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "2026/4711-canary"}
+var allowance = contract.AccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "2026/4711-canary"}
 
 // read makes one access and returns the answer as it went over the wire.
-func (tv *testVault) read(t testing.TB, who Caller, id domain.DocumentID, key uuid.UUID, body AccessRequest) (AccessAnswer, error) {
+func (tv *testVault) read(t testing.TB, who Caller, id domain.DocumentID, key uuid.UUID, body contract.AccessRequest) (contract.AccessAnswer, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "accessDocument", body)
-	answer, err := tv.AccessDocument(ctx, AccessDocumentRequestObject{
-		DocumentID: id, Params: AccessDocumentParams{IdempotencyKey: key}, Body: &body,
+	answer, err := tv.AccessDocument(ctx, contract.AccessDocumentRequestObject{
+		DocumentID: id, Params: contract.AccessDocumentParams{IdempotencyKey: key}, Body: &body,
 	})
 	if err != nil {
 		if answer != nil {
 			t.Fatal("an answer and an error")
 		}
-		return AccessAnswer{}, err
+		return contract.AccessAnswer{}, err
 	}
 	w := written(t, ctx, answer.VisitAccessDocumentResponse)
-	var got AccessAnswer
+	var got contract.AccessAnswer
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
@@ -49,29 +50,29 @@ func (tv *testVault) read(t testing.TB, who Caller, id domain.DocumentID, key uu
 }
 
 // consentTo grants a consent through the use case and returns its id.
-func (tv *testVault) consentTo(t testing.TB, who domain.CitizenID, body ConsentGrant) domain.ConsentID {
+func (tv *testVault) consentTo(t testing.TB, who domain.CitizenID, body contract.ConsentGrant) domain.ConsentID {
 	t.Helper()
 	if body.Consumer == "" {
 		body.Consumer, body.Purpose = flanders, "schoolAllowance"
 	}
 	if body.Documents == nil && body.DocumentTypes == nil {
-		body.DocumentTypes = []DocumentType{"householdComposition"}
+		body.DocumentTypes = []contract.DocumentType{"householdComposition"}
 	}
-	body.ShownText = ShownText{Text: "You allow canary to read", Language: "en", Version: "1"}
-	answer, err := tv.GrantConsent(tv.as(t, citizenCaller(who), "grantConsent", body), GrantConsentRequestObject{
-		Params: GrantConsentParams{IdempotencyKey: uuid.New()}, Body: &body,
+	body.ShownText = contract.ShownText{Text: "You allow canary to read", Language: "en", Version: "1"}
+	answer, err := tv.GrantConsent(tv.as(t, citizenCaller(who), "grantConsent", body), contract.GrantConsentRequestObject{
+		Params: contract.GrantConsentParams{IdempotencyKey: uuid.New()}, Body: &body,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	tv.caughtUp(t)
-	return answer.(GrantConsent201JSONResponse).Body.ConsentID
+	return answer.(contract.GrantConsent201JSONResponse).Body.ConsentID
 }
 
 func (tv *testVault) withdraw(t testing.TB, who domain.CitizenID, id domain.ConsentID) error {
 	t.Helper()
-	_, err := tv.WithdrawConsent(tv.as(t, citizenCaller(who), "withdrawConsent", id), WithdrawConsentRequestObject{
-		ConsentID: id, Params: WithdrawConsentParams{IdempotencyKey: uuid.New()},
+	_, err := tv.WithdrawConsent(tv.as(t, citizenCaller(who), "withdrawConsent", id), contract.WithdrawConsentRequestObject{
+		ConsentID: id, Params: contract.WithdrawConsentParams{IdempotencyKey: uuid.New()},
 	})
 	return err
 }
@@ -124,31 +125,31 @@ func TestAccess(t *testing.T) {
 	})
 	t.Run("A-2 only the fields asked for, and none beyond the basis", func(t *testing.T) {
 		body := allowance
-		body.Fields = []Field{"householdSize"}
+		body.Fields = []contract.Field{"householdSize"}
 		got, err := tv.read(t, consumer(flanders), id, uuid.New(), body)
 		if err != nil || string(got.Content) != `{"householdSize":4}` {
 			t.Errorf("content %s, %v", got.Content, err)
 		}
-		body.Fields = []Field{"householdSize", "address"}
+		body.Fields = []contract.Field{"householdSize", "address"}
 		if _, err := tv.read(t, consumer(flanders), id, uuid.New(), body); !errors.Is(err, access.ErrNotCovered) {
 			t.Errorf("err %v", err)
 		}
 	})
 	t.Run("A-2 a consent narrows further", func(t *testing.T) {
-		c := tv.consentTo(t, who, ConsentGrant{Fields: []Field{"householdSize"}, Limits: ConsentLimits{DataLife: 30}})
-		got, err := tv.read(t, consumer(flanders), id, uuid.New(), AccessRequest{Purpose: "schoolAllowance", ConsentID: c})
+		c := tv.consentTo(t, who, contract.ConsentGrant{Fields: []contract.Field{"householdSize"}, Limits: contract.ConsentLimits{DataLife: 30}})
+		got, err := tv.read(t, consumer(flanders), id, uuid.New(), contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c})
 		if err != nil || string(got.Content) != `{"householdSize":4}` || got.DataLife != 30 {
 			t.Errorf("%+v, %v", got, err)
 		}
 	})
 	t.Run("A-2 a predicate tells yes or no and nothing else", func(t *testing.T) {
 		card := tv.childCard(t, 2)
-		c := tv.consentTo(t, tv.person(t, 2), ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []DocumentType{"isiPlusCard"}})
-		got, err := tv.read(t, consumer(railways), card, uuid.New(), AccessRequest{Purpose: "ageVerification", ConsentID: c, Predicate: Predicate{Name: "ageOver12"}})
+		c := tv.consentTo(t, tv.person(t, 2), contract.ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentType{"isiPlusCard"}})
+		got, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: c, Predicate: contract.Predicate{Name: "ageOver12"}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Content != nil || got.Predicate != (PredicateAnswer{Name: "ageOver12", Holds: false}) {
+		if got.Content != nil || got.Predicate != (contract.PredicateAnswer{Name: "ageOver12", Holds: false}) {
 			t.Errorf("%+v", got)
 		}
 		if got.ValidFrom != "" || got.ValidUntil != "" {
@@ -190,8 +191,8 @@ func TestAuthoriseThenOpen(t *testing.T) {
 	t.Run("A-1 no byte without a durable access", func(t *testing.T) {
 		tv := newVault(t)
 		id := tv.household(t, 1)
-		c := tv.consentTo(t, tv.person(t, 1), ConsentGrant{})
-		for name, body := range map[string]AccessRequest{"by law": allowance, "by consent": {Purpose: "schoolAllowance", ConsentID: c}} {
+		c := tv.consentTo(t, tv.person(t, 1), contract.ConsentGrant{})
+		for name, body := range map[string]contract.AccessRequest{"by law": allowance, "by consent": {Purpose: "schoolAllowance", ConsentID: c}} {
 			for _, fault := range []faulty.Fault{{Before: eventstore.ErrUnavailable}, {Before: away}, {After: away}} {
 				tv.Store.SetRule(faulty.At(faulty.Append, 1, fault))
 				got, err := tv.read(t, consumer(flanders), id, uuid.New(), body)
@@ -231,8 +232,8 @@ func TestAuthoriseThenOpen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tv := newVault(t)
 			id := tv.household(t, 1)
-			c := tv.consentTo(t, tv.person(t, 1), ConsentGrant{})
-			body := AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
+			c := tv.consentTo(t, tv.person(t, 1), contract.ConsentGrant{})
+			body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
 			if test.law {
 				body = allowance
 			}
@@ -297,7 +298,7 @@ func (keysAway) Open(context.Context, []byte, eventstore.Place, []byte) ([]byte,
 
 // crowd starts n readers that read until they are refused. Begun is closed once n
 // reads were answered; wait returns the refusals when all are done.
-func (tv *testVault) crowd(t *testing.T, n int, id domain.DocumentID, body AccessRequest, reads *atomic.Int64) (begun chan struct{}, wait func() []string) {
+func (tv *testVault) crowd(t *testing.T, n int, id domain.DocumentID, body contract.AccessRequest, reads *atomic.Int64) (begun chan struct{}, wait func() []string) {
 	t.Helper()
 	var all sync.WaitGroup
 	begun = make(chan struct{})
@@ -324,9 +325,9 @@ func TestManyReaders(t *testing.T) {
 		tv := newVault(t)
 		id := tv.household(t, 1)
 		who := tv.person(t, 1)
-		c := tv.consentTo(t, who, ConsentGrant{})
+		c := tv.consentTo(t, who, contract.ConsentGrant{})
 		var reads atomic.Int64
-		begun, wait := tv.crowd(t, readers, id, AccessRequest{Purpose: "schoolAllowance", ConsentID: c}, &reads)
+		begun, wait := tv.crowd(t, readers, id, contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}, &reads)
 		<-begun
 		if err := tv.withdraw(t, who, c); err != nil {
 			t.Fatalf("the withdrawal: %v", err)
@@ -392,9 +393,9 @@ func TestManyReaders(t *testing.T) {
 	t.Run("C-3 of 64 readers a limit of 5 uses admits 5", func(t *testing.T) {
 		tv := newVault(t)
 		id := tv.household(t, 1)
-		c := tv.consentTo(t, tv.person(t, 1), ConsentGrant{Limits: ConsentLimits{Uses: 5}})
+		c := tv.consentTo(t, tv.person(t, 1), contract.ConsentGrant{Limits: contract.ConsentLimits{Uses: 5}})
 		var reads atomic.Int64
-		_, wait := tv.crowd(t, readers, id, AccessRequest{Purpose: "schoolAllowance", ConsentID: c}, &reads)
+		_, wait := tv.crowd(t, readers, id, contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}, &reads)
 		for _, slug := range wait() {
 			if slug != "consentExhausted" {
 				t.Errorf("a reader was told %s", slug)
@@ -407,8 +408,8 @@ func TestManyReaders(t *testing.T) {
 	t.Run("C-3 a frequency holds among readers, and opens again", func(t *testing.T) {
 		tv := newVault(t)
 		id := tv.household(t, 1)
-		c := tv.consentTo(t, tv.person(t, 1), ConsentGrant{Limits: ConsentLimits{Frequency: Frequency{Uses: 2, Per: "day"}}})
-		body := AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
+		c := tv.consentTo(t, tv.person(t, 1), contract.ConsentGrant{Limits: contract.ConsentLimits{Frequency: contract.Frequency{Uses: 2, Per: "day"}}})
+		body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
 		var reads atomic.Int64
 		_, wait := tv.crowd(t, 8, id, body, &reads)
 		for _, slug := range wait() {
@@ -432,34 +433,37 @@ func TestNoBasis(t *testing.T) {
 	other := tv.household(t, 2)
 	card := tv.childCard(t, 3)
 	who := tv.person(t, 1)
-	c := tv.consentTo(t, who, ConsentGrant{})
+	c := tv.consentTo(t, who, contract.ConsentGrant{})
 	tv.Clock.Advance(time.Minute)
 	later := tv.household(t, 1)
 	gone := tv.household(t, 4)
 	tv.takeBack(t, homeAffairs, gone)
-	under := AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
-	with := func(r AccessRequest, change func(*AccessRequest)) AccessRequest { change(&r); return r }
+	under := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
+	with := func(r contract.AccessRequest, change func(*contract.AccessRequest)) contract.AccessRequest {
+		change(&r)
+		return r
+	}
 	for _, test := range []struct {
 		name string
 		who  domain.Organisation
 		id   domain.DocumentID
-		body AccessRequest
+		body contract.AccessRequest
 	}{
 		{"A-6 a document that does not exist, by law", flanders, domain.DocumentID{UUID: uuid.New()}, allowance},
 		{"A-6 a document that does not exist, by consent", flanders, domain.DocumentID{UUID: uuid.New()}, under},
-		{"A-6 no such consent", flanders, id, with(under, func(r *AccessRequest) { r.ConsentID = domain.ConsentID{UUID: uuid.New()} })},
+		{"A-6 no such consent", flanders, id, with(under, func(r *contract.AccessRequest) { r.ConsentID = domain.ConsentID{UUID: uuid.New()} })},
 		{"A-6 another consumer's consent", railways, id, under},
 		{"A-6 the consent of another citizen", flanders, other, under},
-		{"A-6 the consent of another citizen, fields beyond it", flanders, other, with(under, func(r *AccessRequest) { r.Fields = []Field{"address"} })},
+		{"A-6 the consent of another citizen, fields beyond it", flanders, other, with(under, func(r *contract.AccessRequest) { r.Fields = []contract.Field{"address"} })},
 		{"C-2 a document issued after the grant", flanders, later, under},
 		{"A-6 a type that the consent does not name", flanders, card, under},
-		{"A-4 another deliberation", flanders, id, with(allowance, func(r *AccessRequest) { r.Deliberation = "EX-26/999" })},
-		{"A-4 another legal basis", flanders, id, with(allowance, func(r *AccessRequest) { r.LegalBasis = "legalObligation" })},
-		{"A-4 another purpose", flanders, id, with(allowance, func(r *AccessRequest) { r.Purpose = "socialTariff" })},
+		{"A-4 another deliberation", flanders, id, with(allowance, func(r *contract.AccessRequest) { r.Deliberation = "EX-26/999" })},
+		{"A-4 another legal basis", flanders, id, with(allowance, func(r *contract.AccessRequest) { r.LegalBasis = "legalObligation" })},
+		{"A-4 another purpose", flanders, id, with(allowance, func(r *contract.AccessRequest) { r.Purpose = "socialTariff" })},
 		{"A-4 a consumer that may only ask for consent", railways, id, allowance},
 		{"A-6 revoked or not, without a basis", railways, gone, allowance},
-		{"A-4 a procedure that is not the consumer's", flanders, id, with(allowance, func(r *AccessRequest) { r.Procedure = "socialTariffGrant" })},
-		{"A-4 a procedure that the registry does not know", flanders, id, with(under, func(r *AccessRequest) { r.Procedure = "canary" })},
+		{"A-4 a procedure that is not the consumer's", flanders, id, with(allowance, func(r *contract.AccessRequest) { r.Procedure = "socialTariffGrant" })},
+		{"A-4 a procedure that the registry does not know", flanders, id, with(under, func(r *contract.AccessRequest) { r.Procedure = "canary" })},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := len(recorded[access.Authorized](t, tv))
@@ -476,7 +480,7 @@ func TestNoBasis(t *testing.T) {
 		})
 	}
 	t.Run("A-6 unknown and refused read the same streams", func(t *testing.T) {
-		count := func(id domain.DocumentID, body AccessRequest) (reads int64) {
+		count := func(id domain.DocumentID, body contract.AccessRequest) (reads int64) {
 			var n atomic.Int64
 			tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
 				if c.Method == faulty.ReadStream {
@@ -505,17 +509,17 @@ func TestNoBasis(t *testing.T) {
 	})
 	t.Run("C-3 why a consent does not hold is told to its consumer", func(t *testing.T) {
 		for slug, test := range map[string]struct {
-			grant ConsentGrant
+			grant contract.ConsentGrant
 			spoil func(domain.ConsentID)
-			body  AccessRequest
+			body  contract.AccessRequest
 		}{
-			"consentOtherPurpose": {body: AccessRequest{Purpose: "housingAllowance"}},
+			"consentOtherPurpose": {body: contract.AccessRequest{Purpose: "housingAllowance"}},
 			"consentWithdrawn": {spoil: func(c domain.ConsentID) {
 				if err := tv.withdraw(t, who, c); err != nil {
 					t.Fatal(err)
 				}
-			}, body: AccessRequest{Purpose: "schoolAllowance"}},
-			"consentExpired": {grant: ConsentGrant{Until: noon.Add(time.Hour)}, spoil: func(domain.ConsentID) { tv.Clock.Advance(time.Hour) }, body: AccessRequest{Purpose: "schoolAllowance"}},
+			}, body: contract.AccessRequest{Purpose: "schoolAllowance"}},
+			"consentExpired": {grant: contract.ConsentGrant{Until: noon.Add(time.Hour)}, spoil: func(domain.ConsentID) { tv.Clock.Advance(time.Hour) }, body: contract.AccessRequest{Purpose: "schoolAllowance"}},
 		} {
 			c := tv.consentTo(t, who, test.grant)
 			if test.spoil != nil {
@@ -563,8 +567,8 @@ func TestRepeat(t *testing.T) {
 	tv := newVault(t)
 	id := tv.household(t, 1)
 	who := tv.person(t, 1)
-	c := tv.consentTo(t, who, ConsentGrant{Limits: ConsentLimits{Uses: 1}})
-	body, key := AccessRequest{Purpose: "schoolAllowance", ConsentID: c}, uuid.New()
+	c := tv.consentTo(t, who, contract.ConsentGrant{Limits: contract.ConsentLimits{Uses: 1}})
+	body, key := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}, uuid.New()
 	first, err := tv.read(t, consumer(flanders), id, key, body)
 	if err != nil {
 		t.Fatal(err)
@@ -584,7 +588,7 @@ func TestRepeat(t *testing.T) {
 	})
 	t.Run("A-8 the key with another body is refused", func(t *testing.T) {
 		other := body
-		other.Fields = []Field{"householdSize"}
+		other.Fields = []contract.Field{"householdSize"}
 		if _, err := tv.read(t, consumer(flanders), id, key, other); slugOf(err) != "idempotencyKeyReused" {
 			t.Error(err)
 		}
@@ -599,8 +603,8 @@ func TestRepeat(t *testing.T) {
 	})
 	t.Run("A-8 a repetition is judged by what holds then", func(t *testing.T) {
 		key := uuid.New()
-		c := tv.consentTo(t, who, ConsentGrant{})
-		body := AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
+		c := tv.consentTo(t, who, contract.ConsentGrant{})
+		body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
 		if _, err := tv.read(t, consumer(flanders), id, key, body); err != nil {
 			t.Fatal(err)
 		}
@@ -613,8 +617,8 @@ func TestRepeat(t *testing.T) {
 	})
 	t.Run("A-8 C-3 an access that many others followed is not a new one", func(t *testing.T) {
 		const others = 64 // as many as a stream's state remembers
-		c := tv.consentTo(t, who, ConsentGrant{Limits: ConsentLimits{Uses: others + 1}})
-		body, key := AccessRequest{Purpose: "schoolAllowance", ConsentID: c}, uuid.New()
+		c := tv.consentTo(t, who, contract.ConsentGrant{Limits: contract.ConsentLimits{Uses: others + 1}})
+		body, key := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}, uuid.New()
 		tv.afterAppend(t, func() { // between the authorisation and the second look
 			for range others {
 				if _, err := tv.read(t, consumer(flanders), id, uuid.New(), body); err != nil {

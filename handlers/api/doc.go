@@ -6,5 +6,3 @@
 // its caller's role may call it, and every byte of its parameters and body fits
 // the contract, read once and strictly.
 package api
-
-//go:generate go tool oapi-codegen -config oapi-codegen.yaml -o gen.go openapi.yaml

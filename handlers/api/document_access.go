@@ -8,12 +8,13 @@ import (
 	"coffre/domain/document"
 	"coffre/domain/registry"
 	"coffre/eventstore/requests"
+	"coffre/handlers/contract"
 )
 
 // AccessDocument implements POST /documents/{id}/access: rules. The
 // key names the access; it answers nothing by itself: a repetition is judged
 // again, by what holds then.
-func (v *Vault) AccessDocument(ctx context.Context, r AccessDocumentRequestObject) (AccessDocumentResponseObject, error) {
+func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentRequestObject) (contract.AccessDocumentResponseObject, error) {
 	in := v.intend(ctx)
 	request := requestOf(in.call, r.Params.IdempotencyKey)
 	begun, err := v.Requests.Begin(ctx, request)
@@ -40,7 +41,7 @@ func (v *Vault) AccessDocument(ctx context.Context, r AccessDocumentRequestObjec
 		return nil, err
 	}
 	v.recordOnceAnswered(in, d.authorized)
-	return AccessDocument200JSONResponse{d.answer(in), AccessDocument200ResponseHeaders{at, etag(d.authorized.Version)}}, nil
+	return contract.AccessDocument200JSONResponse{Body: d.answer(in), Headers: contract.AccessDocument200ResponseHeaders{CoffrePosition: at, ETag: etag(d.authorized.Version)}}, nil
 }
 
 // keepKey remembers the key of an access that was authorised; that of one that
@@ -57,18 +58,18 @@ func (v *Vault) keepKey(claim requests.Claim, d disclosed, err error) error {
 
 // answer is what the consumer gets. Dates that are personal are not among the
 // fields that a basis covers, so they stay out (rule A-2).
-func (d disclosed) answer(in intent) AccessAnswer {
+func (d disclosed) answer(in intent) contract.AccessAnswer {
 	a, s := d.authorized, d.findings.document.state
-	answer := AccessAnswer{
+	answer := contract.AccessAnswer{
 		AccessID: a.Access, DocumentID: a.Document, DocumentType: a.Type, Issuer: s.Issuer, Version: a.Version,
-		State: DocumentState(s.StatusAt(domain.BelgianDate(in.at))), AuthorizedAt: a.At, DataLife: d.dataLife(), Content: d.content,
+		State: contract.DocumentState(s.StatusAt(domain.BelgianDate(in.at))), AuthorizedAt: a.At, DataLife: d.dataLife(), Content: d.content,
 		Attachments: attachmentsShown(a.Document, d.files),
 	}
 	if a.Attempt > 1 {
 		answer.Attempt = a.Attempt
 	}
 	if a.Kind == access.OpenedPredicate {
-		answer.Predicate = PredicateAnswer{Name: a.Predicate, Holds: d.holds}
+		answer.Predicate = contract.PredicateAnswer{Name: a.Predicate, Holds: d.holds}
 	}
 	dates := clearDates(s, a.Version)
 	answer.ValidFrom, answer.ValidUntil, answer.EffectiveFrom = dates.ValidFrom, dates.ValidUntil, dates.EffectiveFrom

@@ -8,12 +8,13 @@ import (
 	"coffre/domain"
 	"coffre/domain/document"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 )
 
 // changed is what is kept of an answer to a change of a document.
 type changed struct {
-	Receipt DocumentReceipt
-	At      PositionToken
+	Receipt contract.DocumentReceipt
+	At      contract.PositionToken
 }
 
 type (

@@ -13,6 +13,7 @@ import (
 	"coffre/domain/mandate"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 )
 
 // Steps of issuing: each has event ids of its own.
@@ -25,13 +26,13 @@ const (
 // issued is what is kept of an answer to POST /documents.
 type issued struct {
 	New     bool
-	Receipt DocumentReceipt
-	At      PositionToken
+	Receipt contract.DocumentReceipt
+	At      contract.PositionToken
 }
 
 // IssueDocument implements POST /documents: rules D-1, D-4, D-5, D-6 and, for
 // parents that the source names, M-1.
-func (v *Vault) IssueDocument(ctx context.Context, r IssueDocumentRequestObject) (IssueDocumentResponseObject, error) {
+func (v *Vault) IssueDocument(ctx context.Context, r contract.IssueDocumentRequestObject) (contract.IssueDocumentResponseObject, error) {
 	var d draft
 	done, err := onceAhead(ctx, v, r.Params.IdempotencyKey,
 		func(ctx context.Context, in intent) { d = v.draft(ctx, in, r.Body) },
@@ -40,9 +41,9 @@ func (v *Vault) IssueDocument(ctx context.Context, r IssueDocumentRequestObject)
 	case err != nil:
 		return nil, err
 	case done.New:
-		return IssueDocument201JSONResponse{done.Receipt, IssueDocument201ResponseHeaders{done.At, etag(done.Receipt.Version), done.Receipt.Href}}, nil
+		return contract.IssueDocument201JSONResponse{Body: done.Receipt, Headers: contract.IssueDocument201ResponseHeaders{CoffrePosition: done.At, ETag: etag(done.Receipt.Version), Location: done.Receipt.Href}}, nil
 	}
-	return IssueDocument200JSONResponse{done.Receipt, IssueDocument200ResponseHeaders{done.At, etag(done.Receipt.Version), done.Receipt.Href}}, nil
+	return contract.IssueDocument200JSONResponse{Body: done.Receipt, Headers: contract.IssueDocument200ResponseHeaders{CoffrePosition: done.At, ETag: etag(done.Receipt.Version), Location: done.Receipt.Href}}, nil
 }
 
 // draft is a document as far as it can be judged before anybody knows whether the
@@ -55,7 +56,7 @@ type draft struct {
 
 // draft implements D-1 and D-5. For a citizen the vault knows it also makes the key
 // of the document, which then becomes durable together with the request.
-func (v *Vault) draft(ctx context.Context, in intent, body *DocumentIssue) draft {
+func (v *Vault) draft(ctx context.Context, in intent, body *contract.DocumentIssue) draft {
 	t, known := in.words.DocumentType(body.DocumentType)
 	switch {
 	case !known:
@@ -82,7 +83,7 @@ func (v *Vault) draft(ctx context.Context, in intent, body *DocumentIssue) draft
 	return draft{kind: t, content: content}
 }
 
-func (v *Vault) issue(ctx context.Context, in intent, body *DocumentIssue, d draft) (issued, error) {
+func (v *Vault) issue(ctx context.Context, in intent, body *contract.DocumentIssue, d draft) (issued, error) {
 	if d.refused != nil {
 		return issued{}, d.refused
 	}
@@ -145,11 +146,11 @@ func (in intent) checkedContent(name domain.DocumentType, raw []byte) (domain.JS
 	if err == nil || len(issues) == 0 {
 		return content, err
 	}
-	list := make([]InputValidationIssue, len(issues))
+	list := make([]contract.InputValidationIssue, len(issues))
 	for i, issue := range issues {
-		list[i] = InputValidationIssue{
+		list[i] = contract.InputValidationIssue{
 			Type: issueSchema, Title: "The content does not satisfy its schema", Detail: issue.Keyword,
-			In: IssueLocationBody, Name: "/content" + issue.Pointer,
+			In: contract.IssueLocationBody, Name: "/content" + issue.Pointer,
 		}
 	}
 	return nil, badInputs(list)
@@ -159,7 +160,7 @@ var errBirthDate = domain.NewError(domain.Invalid, "birthDateMissing", "a parent
 
 // judgeAlone judges what is wrong with a document whoever it is about, so that a
 // refusal registers nobody (rules D-6, M-1.4).
-func (in intent) judgeAlone(body *DocumentIssue, t *registry.DocumentType, content domain.JSON) error {
+func (in intent) judgeAlone(body *contract.DocumentIssue, t *registry.DocumentType, content domain.JSON) error {
 	if _, ok := in.words.BirthDate(t.Name, content); !ok && len(body.Parents) > 0 {
 		return errBirthDate
 	}
@@ -191,7 +192,7 @@ type namedParent struct {
 // none. A mandate's id is made of both citizens' ids, so that naming the parent
 // again changes nothing. They are judged before the document is recorded, which is
 // not issued when one of them is refused.
-func (v *Vault) parents(ctx context.Context, in intent, child person, numbers []SSIN, t *registry.DocumentType, content domain.JSON) ([]namedParent, error) {
+func (v *Vault) parents(ctx context.Context, in intent, child person, numbers []contract.SSIN, t *registry.DocumentType, content domain.JSON) ([]namedParent, error) {
 	var all []namedParent
 	for i, ssin := range numbers {
 		born, ok := in.words.BirthDate(t.Name, content)
@@ -226,12 +227,12 @@ func (v *Vault) parents(ctx context.Context, in intent, child person, numbers []
 }
 
 // documentReceipt tells an issuer where its document stands today.
-func (v *Vault) documentReceipt(ctx context.Context, in intent, s document.State) (DocumentReceipt, error) {
+func (v *Vault) documentReceipt(ctx context.Context, in intent, s document.State) (contract.DocumentReceipt, error) {
 	ref, err := v.Keys.Ref(ctx, in.actor.Organisation, s.Citizen)
 	if err != nil {
-		return DocumentReceipt{}, err
+		return contract.DocumentReceipt{}, err
 	}
-	return DocumentReceipt{
+	return contract.DocumentReceipt{
 		Href: documentHref(s.Document), DocumentID: s.Document, CitizenRef: ref,
 		Version: s.Current(), State: receiptState(s, domain.BelgianDate(in.at)),
 	}, nil
@@ -239,11 +240,13 @@ func (v *Vault) documentReceipt(ctx context.Context, in intent, s document.State
 
 // receiptState is the state by what is in clear: where the dates are sealed, a
 // document that was neither revoked nor suspended counts as valid to its issuer.
-func receiptState(s document.State, today domain.Date) DocumentState {
+func receiptState(s document.State, today domain.Date) contract.DocumentState {
 	if status := s.StatusAt(today); status != document.UnknownDates {
-		return DocumentState(status)
+		return contract.DocumentState(status)
 	}
-	return DocumentStateValid
+	return contract.DocumentStateValid
 }
 
-func documentHref(id domain.DocumentID) Href { return fmt.Sprintf("%s/documents/%s", Base, id) }
+func documentHref(id domain.DocumentID) contract.Href {
+	return fmt.Sprintf("%s/documents/%s", contract.Base, id)
+}

@@ -8,21 +8,22 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/document"
 	"coffre/domain/mandate"
+	"coffre/handlers/contract"
 )
 
 // What is refused leaves no document behind; what is wrong with the document
 // itself registers nobody either.
 func TestRefusedIssueLeavesNothing(t *testing.T) {
 	tv := newVault(t)
-	good := DocumentIssue{SSIN: ssin(1), DocumentType: "isiPlusCard", SourceReference: "card", ValidFrom: "2026-01-01", ValidUntil: "2028-12-31", Content: Content(childCard)}
-	with := func(f func(*DocumentIssue)) DocumentIssue { b := good; f(&b); return b }
-	home := DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", SourceReference: "home", ValidFrom: "2026-01-01", Content: Content(household), Parents: []SSIN{ssin(2)}}
+	good := contract.DocumentIssue{SSIN: ssin(1), DocumentType: "isiPlusCard", SourceReference: "card", ValidFrom: "2026-01-01", ValidUntil: "2028-12-31", Content: contract.Content(childCard)}
+	with := func(f func(*contract.DocumentIssue)) contract.DocumentIssue { b := good; f(&b); return b }
+	home := contract.DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", SourceReference: "home", ValidFrom: "2026-01-01", Content: contract.Content(household), Parents: []contract.SSIN{ssin(2)}}
 	for name, body := range map[string]struct {
-		DocumentIssue
+		contract.DocumentIssue
 		slug string
 	}{
-		"D-6 it ends before it begins":      {with(func(b *DocumentIssue) { b.ValidUntil = "2025-12-31" }), "invalidValidity"},
-		"M-1.4 a child its own parent":      {with(func(b *DocumentIssue) { b.Parents = []SSIN{ssin(2), ssin(1)} }), "mandateToSelf"},
+		"D-6 it ends before it begins":      {with(func(b *contract.DocumentIssue) { b.ValidUntil = "2025-12-31" }), "invalidValidity"},
+		"M-1.4 a child its own parent":      {with(func(b *contract.DocumentIssue) { b.Parents = []contract.SSIN{ssin(2), ssin(1)} }), "mandateToSelf"},
 		"M-1.6 parents without a birth day": {home, "birthDateMissing"},
 	} {
 		by := socialSecurity
@@ -38,7 +39,7 @@ func TestRefusedIssueLeavesNothing(t *testing.T) {
 	}
 	tv.household(t, 3)
 	tv.reportDeath(t, 3)
-	if _, _, err := tv.issueAs(t, socialSecurity, uuid.New(), with(func(b *DocumentIssue) { b.Parents = []SSIN{ssin(2), ssin(3)} })); slugOf(err) != "mandateAmongLiving" {
+	if _, _, err := tv.issueAs(t, socialSecurity, uuid.New(), with(func(b *contract.DocumentIssue) { b.Parents = []contract.SSIN{ssin(2), ssin(3)} })); slugOf(err) != "mandateAmongLiving" {
 		t.Errorf("M-1.8 a dead parent: %v", err)
 	}
 	if d, m := len(recorded[document.Issued](t, tv)), len(recorded[mandate.Granted](t, tv)); d != 1 || m != 0 {

@@ -9,6 +9,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/document"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 	"coffre/projections"
 	"coffre/projections/wallet"
 )
@@ -20,7 +21,7 @@ const reconciled = 1000
 // QueryDocuments implements POST /documents/query: what the vault holds of the
 // calling issuer, in the order of issue. It opens the issuer's own references and
 // nothing else; where a content was erased there is none.
-func (v *Vault) QueryDocuments(ctx context.Context, r QueryDocumentsRequestObject) (QueryDocumentsResponseObject, error) {
+func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsRequestObject) (contract.QueryDocumentsResponseObject, error) {
 	call, p, q := CallFrom(ctx), r.Params, r.Body
 	if err := v.seen(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
@@ -30,14 +31,14 @@ func (v *Vault) QueryDocuments(ctx context.Context, r QueryDocumentsRequestObjec
 		return nil, err
 	}
 	filter := wallet.IssuedFilter{Type: q.DocumentType}
-	links := linksTo(Base+"/documents/query").number("pageSize", p.PageSize)
-	page := HeldDocuments{Self: links.at(p.After), Items: []HeldDocument{}, PageSize: pageSize(p.PageSize)}
+	links := linksTo(contract.Base+"/documents/query").number("pageSize", p.PageSize)
+	page := contract.HeldDocuments{Self: links.at(p.After), Items: []contract.HeldDocument{}, PageSize: pageSize(p.PageSize)}
 	if !q.SSIN.IsZero() || !q.CitizenRef.IsZero() {
 		if filter.Citizen, err = v.named(ctx, call, q.SSIN, q.CitizenRef); err != nil {
 			return nil, err
 		}
 		if filter.Citizen.IsZero() {
-			return QueryDocuments200JSONResponse(page), nil
+			return contract.QueryDocuments200JSONResponse(page), nil
 		}
 	}
 	held, err := v.Wallets.IssuedBy(ctx, call.Organisation, projections.Latest, filter, cursor, reconciled)
@@ -74,15 +75,15 @@ func (v *Vault) QueryDocuments(ctx context.Context, r QueryDocumentsRequestObjec
 			page.Items = append(page.Items, item)
 		}
 	}
-	return QueryDocuments200JSONResponse(page), nil
+	return contract.QueryDocuments200JSONResponse(page), nil
 }
 
-func (v *Vault) heldItem(ctx context.Context, call *Call, h *wallet.Issued, state DocumentState) (HeldDocument, error) {
+func (v *Vault) heldItem(ctx context.Context, call *Call, h *wallet.Issued, state contract.DocumentState) (contract.HeldDocument, error) {
 	ref, err := v.Keys.Ref(ctx, call.Organisation, h.Citizen)
 	if err != nil && !errors.Is(err, eventstore.ErrErased) {
-		return HeldDocument{}, err
+		return contract.HeldDocument{}, err
 	}
-	item := HeldDocument{
+	item := contract.HeldDocument{
 		Href: documentHref(h.Document.Document), DocumentID: h.Document.Document, CitizenRef: ref, DocumentType: h.Type,
 		Version: h.Version, State: state, IssuedAt: h.IssuedAt, ChangedAt: h.ChangedAt,
 	}
@@ -94,9 +95,9 @@ func (v *Vault) heldItem(ctx context.Context, call *Call, h *wallet.Issued, stat
 	case errors.Is(err, eventstore.ErrErased):
 		return item, nil
 	case err != nil:
-		return HeldDocument{}, err
+		return contract.HeldDocument{}, err
 	case first.Personal == nil:
-		return HeldDocument{}, fmt.Errorf("%s is no issue of a document", h.First.Type)
+		return contract.HeldDocument{}, fmt.Errorf("%s is no issue of a document", h.First.Type)
 	}
 	item.SourceReference = first.Personal.SourceReference
 	return item, nil
@@ -104,20 +105,20 @@ func (v *Vault) heldItem(ctx context.Context, call *Call, h *wallet.Issued, stat
 
 // heldState is a document's state on a day by what its row tells in clear: where
 // the dates are sealed, one neither revoked nor suspended counts as valid.
-func heldState(d *wallet.Document, today domain.Date) DocumentState {
+func heldState(d *wallet.Document, today domain.Date) contract.DocumentState {
 	switch {
 	case d.Destroyed:
-		return DocumentStateErased
+		return contract.DocumentStateErased
 	case d.State == wallet.Revoked && !today.Before(d.RevokedFrom):
-		return DocumentStateRevoked
+		return contract.DocumentStateRevoked
 	case d.State == wallet.Suspended:
-		return DocumentStateSuspended
+		return contract.DocumentStateSuspended
 	case d.PersonalValidity:
-		return DocumentStateValid
+		return contract.DocumentStateValid
 	case today.Before(d.ValidFrom):
-		return DocumentStateNotYetValid
+		return contract.DocumentStateNotYetValid
 	case d.ValidUntil != "" && d.ValidUntil.Before(today):
-		return DocumentStateExpired
+		return contract.DocumentStateExpired
 	}
-	return DocumentStateValid
+	return contract.DocumentStateValid
 }

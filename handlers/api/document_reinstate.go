@@ -5,10 +5,11 @@ import (
 
 	"coffre/domain/document"
 	"coffre/domain/registry"
+	"coffre/handlers/contract"
 )
 
 // ReinstateDocument implements POST /documents/{id}/reinstate: rules D-1, D-2.
-func (v *Vault) ReinstateDocument(ctx context.Context, r ReinstateDocumentRequestObject) (ReinstateDocumentResponseObject, error) {
+func (v *Vault) ReinstateDocument(ctx context.Context, r contract.ReinstateDocumentRequestObject) (contract.ReinstateDocumentResponseObject, error) {
 	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, documents.Transact, func(_ context.Context, in intent, _ document.State) (documentCommand, error) {
 		return document.Reinstate{Expected: versionOf(r.Params.IfMatch), Reason: r.Body.Reason, By: in.actor, At: in.at},
 			in.reason(registry.ReasonReinstatement, r.Body.Reason)
@@ -16,5 +17,5 @@ func (v *Vault) ReinstateDocument(ctx context.Context, r ReinstateDocumentReques
 	if err != nil {
 		return nil, err
 	}
-	return ReinstateDocument200JSONResponse{done.Receipt, ReinstateDocument200ResponseHeaders{done.At, etag(done.Receipt.Version)}}, nil
+	return contract.ReinstateDocument200JSONResponse{Body: done.Receipt, Headers: contract.ReinstateDocument200ResponseHeaders{CoffrePosition: done.At, ETag: etag(done.Receipt.Version)}}, nil
 }

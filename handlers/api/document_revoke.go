@@ -5,11 +5,12 @@ import (
 
 	"coffre/domain/document"
 	"coffre/domain/registry"
+	"coffre/handlers/contract"
 )
 
 // RevokeDocument implements POST /documents/{id}/revoke: rules D-1, D-2. It needs
 // no key.
-func (v *Vault) RevokeDocument(ctx context.Context, r RevokeDocumentRequestObject) (RevokeDocumentResponseObject, error) {
+func (v *Vault) RevokeDocument(ctx context.Context, r contract.RevokeDocumentRequestObject) (contract.RevokeDocumentResponseObject, error) {
 	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, documents.TransactReserved, func(_ context.Context, in intent, _ document.State) (documentCommand, error) {
 		return document.Revoke{
 			Expected: versionOf(r.Params.IfMatch), Reason: r.Body.Reason, EffectiveFrom: r.Body.EffectiveFrom, By: in.actor, At: in.at,
@@ -18,5 +19,5 @@ func (v *Vault) RevokeDocument(ctx context.Context, r RevokeDocumentRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return RevokeDocument200JSONResponse{done.Receipt, RevokeDocument200ResponseHeaders{done.At, etag(done.Receipt.Version)}}, nil
+	return contract.RevokeDocument200JSONResponse{Body: done.Receipt, Headers: contract.RevokeDocument200ResponseHeaders{CoffrePosition: done.At, ETag: etag(done.Receipt.Version)}}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"coffre/domain/mandate"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 	"coffre/projections/vocabulary"
 )
 
@@ -22,7 +23,7 @@ type viewed struct {
 }
 
 // GetDocument implements GET /documents/{id} for its issuer and its holders.
-func (v *Vault) GetDocument(ctx context.Context, r GetDocumentRequestObject) (GetDocumentResponseObject, error) {
+func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestObject) (contract.GetDocumentResponseObject, error) {
 	in := v.intend(ctx)
 	d, err := v.view(ctx, in, r.DocumentID, viewing{asIssuer: access.OpenedReadBack, asRepresentative: access.OpenedDocument})
 	if err != nil {
@@ -35,11 +36,11 @@ func (v *Vault) GetDocument(ctx context.Context, r GetDocumentRequestObject) (Ge
 		return nil, err
 	}
 	s, lang := d.state, in.call.Language
-	answer := Document{
+	answer := contract.Document{
 		Href: documentHref(s.Document), DocumentID: s.Document, DocumentType: s.Type, Version: version,
 		Label:  in.words.Label(vocabulary.DocumentTypes, string(s.Type), lang),
 		Issuer: s.Issuer, IssuerName: in.words.Label(vocabulary.Organisations, string(s.Issuer), lang),
-		State: DocumentState(s.StatusAt(domain.BelgianDate(in.at))), IssuedAt: s.IssuedAt, ChangedAt: d.changed,
+		State: contract.DocumentState(s.StatusAt(domain.BelgianDate(in.at))), IssuedAt: s.IssuedAt, ChangedAt: d.changed,
 		ValidFrom: item.ValidFrom, ValidUntil: item.ValidUntil, EffectiveFrom: item.EffectiveFrom,
 		Reason: s.Revocation.Reason, Content: item.Content, Attachments: item.Attachments,
 	}
@@ -57,7 +58,7 @@ func (v *Vault) GetDocument(ctx context.Context, r GetDocumentRequestObject) (Ge
 		answer.CitizenID = s.Citizen
 	}
 	v.recordOnceAnswered(in, d.authorized)
-	return GetDocument200JSONResponse{answer, GetDocument200ResponseHeaders{etag(version)}}, nil
+	return contract.GetDocument200JSONResponse{Body: answer, Headers: contract.GetDocument200ResponseHeaders{ETag: etag(version)}}, nil
 }
 
 // viewing says what an issuer or a representative reads, as it is recorded. With an
@@ -183,21 +184,21 @@ func (v *Vault) readFor(ctx context.Context, in intent, a attested, what viewing
 }
 
 // versionItem opens one version. The content of one whose key is gone is absent.
-func (v *Vault) versionItem(ctx context.Context, a attested, version int) (DocumentVersionItem, error) {
+func (v *Vault) versionItem(ctx context.Context, a attested, version int) (contract.DocumentVersionItem, error) {
 	if version < 1 || version > len(a.contents) {
-		return DocumentVersionItem{}, errNoResource
+		return contract.DocumentVersionItem{}, errNoResource
 	}
 	e := a.contents[version-1]
-	item := DocumentVersionItem{Href: versionHref(a.state.Document, version), Version: version, RecordedAt: e.Time}
+	item := contract.DocumentVersionItem{Href: versionHref(a.state.Document, version), Version: version, RecordedAt: e.Time}
 	opened, err := eventstore.OpenEvent(ctx, v.Opener, v.Codec, e)
 	if err != nil {
-		return DocumentVersionItem{}, err
+		return contract.DocumentVersionItem{}, err
 	}
 	switch f := opened.(type) {
 	case document.Issued:
-		item.Content, item.Attachments = Content(f.Personal.Content), attachmentsShown(a.state.Document, f.Personal.Attachments)
+		item.Content, item.Attachments = contract.Content(f.Personal.Content), attachmentsShown(a.state.Document, f.Personal.Attachments)
 	case document.Updated:
-		item.Content, item.Attachments, item.Reason = Content(f.Personal.Content), attachmentsShown(a.state.Document, f.Personal.Attachments), f.Reason
+		item.Content, item.Attachments, item.Reason = contract.Content(f.Personal.Content), attachmentsShown(a.state.Document, f.Personal.Attachments), f.Reason
 	}
 	item.EffectiveFrom = a.state.Versions[version-1].EffectiveFrom
 	item.ValidFrom, item.ValidUntil, _ = a.state.Validity(version)
@@ -217,6 +218,6 @@ func (v *Vault) firstPart(ctx context.Context, a attested) (document.IssuedPerso
 	return *first.Personal, nil
 }
 
-func versionHref(id domain.DocumentID, version int) Href {
+func versionHref(id domain.DocumentID, version int) contract.Href {
 	return fmt.Sprintf("%s/versions?version=%d", documentHref(id), version)
 }

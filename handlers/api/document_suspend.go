@@ -5,11 +5,12 @@ import (
 
 	"coffre/domain/document"
 	"coffre/domain/registry"
+	"coffre/handlers/contract"
 )
 
 // SuspendDocument implements POST /documents/{id}/suspend: rules D-1, D-2. It
 // needs no key.
-func (v *Vault) SuspendDocument(ctx context.Context, r SuspendDocumentRequestObject) (SuspendDocumentResponseObject, error) {
+func (v *Vault) SuspendDocument(ctx context.Context, r contract.SuspendDocumentRequestObject) (contract.SuspendDocumentResponseObject, error) {
 	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, documents.TransactReserved, func(_ context.Context, in intent, _ document.State) (documentCommand, error) {
 		return document.Suspend{Expected: versionOf(r.Params.IfMatch), Reason: r.Body.Reason, By: in.actor, At: in.at},
 			in.reason(registry.ReasonSuspension, r.Body.Reason)
@@ -17,5 +18,5 @@ func (v *Vault) SuspendDocument(ctx context.Context, r SuspendDocumentRequestObj
 	if err != nil {
 		return nil, err
 	}
-	return SuspendDocument200JSONResponse{done.Receipt, SuspendDocument200ResponseHeaders{done.At, etag(done.Receipt.Version)}}, nil
+	return contract.SuspendDocument200JSONResponse{Body: done.Receipt, Headers: contract.SuspendDocument200ResponseHeaders{CoffrePosition: done.At, ETag: etag(done.Receipt.Version)}}, nil
 }

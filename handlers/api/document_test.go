@@ -18,40 +18,41 @@ import (
 	"coffre/domain/mandate"
 	"coffre/eventstore"
 	"coffre/eventstore/requests"
+	"coffre/handlers/contract"
 )
 
 // issueAs asks to issue and returns whether it was new.
-func (tv *testVault) issueAs(t testing.TB, by domain.Organisation, key uuid.UUID, body DocumentIssue) (isNew bool, receipt DocumentReceipt, err error) {
+func (tv *testVault) issueAs(t testing.TB, by domain.Organisation, key uuid.UUID, body contract.DocumentIssue) (isNew bool, receipt contract.DocumentReceipt, err error) {
 	t.Helper()
-	answer, err := tv.IssueDocument(tv.as(t, issuer(by), "issueDocument", body), IssueDocumentRequestObject{
-		Params: IssueDocumentParams{IdempotencyKey: key}, Body: &body,
+	answer, err := tv.IssueDocument(tv.as(t, issuer(by), "issueDocument", body), contract.IssueDocumentRequestObject{
+		Params: contract.IssueDocumentParams{IdempotencyKey: key}, Body: &body,
 	})
 	switch a := answer.(type) {
-	case IssueDocument201JSONResponse:
+	case contract.IssueDocument201JSONResponse:
 		return true, a.Body, err
-	case IssueDocument200JSONResponse:
+	case contract.IssueDocument200JSONResponse:
 		return false, a.Body, err
 	}
-	return false, DocumentReceipt{}, err
+	return false, contract.DocumentReceipt{}, err
 }
 
-func (tv *testVault) update(t testing.TB, by domain.Organisation, id domain.DocumentID, tag EntityTag, content string) (DocumentReceipt, error) {
+func (tv *testVault) update(t testing.TB, by domain.Organisation, id domain.DocumentID, tag contract.EntityTag, content string) (contract.DocumentReceipt, error) {
 	t.Helper()
-	body := DocumentUpdate{EffectiveFrom: "2026-06-01", Content: Content(content)}
-	answer, err := tv.UpdateDocument(tv.as(t, issuer(by), "updateDocument", body), UpdateDocumentRequestObject{
-		DocumentID: id, Params: UpdateDocumentParams{IdempotencyKey: uuid.New(), IfMatch: tag}, Body: &body,
+	body := contract.DocumentUpdate{EffectiveFrom: "2026-06-01", Content: contract.Content(content)}
+	answer, err := tv.UpdateDocument(tv.as(t, issuer(by), "updateDocument", body), contract.UpdateDocumentRequestObject{
+		DocumentID: id, Params: contract.UpdateDocumentParams{IdempotencyKey: uuid.New(), IfMatch: tag}, Body: &body,
 	})
 	if err != nil {
-		return DocumentReceipt{}, err
+		return contract.DocumentReceipt{}, err
 	}
-	return answer.(UpdateDocument200JSONResponse).Body, nil
+	return answer.(contract.UpdateDocument200JSONResponse).Body, nil
 }
 
 const identity2 = `{"birthdate":"1980-02-29","family_name":"Canary","given_name":"Clara","nationalities":["BE"]}`
 
 func TestIssuing(t *testing.T) {
 	tv := newVault(t)
-	body := DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "one", ValidFrom: "2026-01-01", Content: Content(identity)}
+	body := contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "one", ValidFrom: "2026-01-01", Content: contract.Content(identity)}
 	_, first, err := tv.issueAs(t, homeAffairs, uuid.New(), body)
 	if err != nil {
 		t.Fatal(err)
@@ -67,14 +68,14 @@ func TestIssuing(t *testing.T) {
 	})
 	t.Run("D-4 members in another order are the same content", func(t *testing.T) {
 		other := body
-		other.Content = Content(`{"nationalities":["BE"],"given_name":"Carla", "family_name":"Canary","birthdate":"1980-02-29"}`)
+		other.Content = contract.Content(`{"nationalities":["BE"],"given_name":"Carla", "family_name":"Canary","birthdate":"1980-02-29"}`)
 		if isNew, _, err := tv.issueAs(t, homeAffairs, uuid.New(), other); err != nil || isNew {
 			t.Fatal(isNew, err)
 		}
 	})
 	t.Run("D-4 other content is refused and names the update", func(t *testing.T) {
 		other := body
-		other.Content = Content(identity2)
+		other.Content = contract.Content(identity2)
 		if _, _, err := tv.issueAs(t, homeAffairs, uuid.New(), other); !errors.Is(err, document.ErrAlreadyIssued) {
 			t.Fatal(err)
 		}
@@ -94,7 +95,7 @@ func TestIssuing(t *testing.T) {
 	})
 	t.Run("D-5 content satisfies the schema, and the refusal does not repeat it", func(t *testing.T) {
 		other := body
-		other.SourceReference, other.Content = "two", Content(`{"birthdate":"canary","given_name":"Canary"}`)
+		other.SourceReference, other.Content = "two", contract.Content(`{"birthdate":"canary","given_name":"Canary"}`)
 		_, _, err := tv.issueAs(t, homeAffairs, uuid.New(), other)
 		problem, _, _, known := describe(err)
 		if !known || problem.Status != 400 || len(problem.Issues) == 0 {
@@ -125,7 +126,7 @@ func TestIssuing(t *testing.T) {
 func TestAKeyAnswersOnce(t *testing.T) {
 	tv := newVault(t)
 	key := uuid.New()
-	body := DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "one", ValidFrom: "2026-01-01", Content: Content(identity)}
+	body := contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "one", ValidFrom: "2026-01-01", Content: contract.Content(identity)}
 	isNew, first, err := tv.issueAs(t, homeAffairs, key, body)
 	if err != nil || !isNew {
 		t.Fatal(isNew, err)
@@ -147,7 +148,7 @@ func TestAKeyAnswersOnce(t *testing.T) {
 // answer than the first, or that it is in flight.
 func TestOneKeySixtyFourTimesAtOnce(t *testing.T) {
 	tv := newVault(t)
-	key, body := uuid.New(), DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "one", ValidFrom: "2026-01-01", Content: Content(identity)}
+	key, body := uuid.New(), contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "one", ValidFrom: "2026-01-01", Content: contract.Content(identity)}
 	var wg sync.WaitGroup
 	for range 64 {
 		wg.Go(func() {
@@ -168,7 +169,7 @@ func TestFirstDocumentsOfOnePersonAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 32 {
 		wg.Go(func() {
-			body := DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: string(rune('a' + i)), ValidFrom: "2026-01-01", Content: Content(identity)}
+			body := contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: string(rune('a' + i)), ValidFrom: "2026-01-01", Content: contract.Content(identity)}
 			if _, _, err := tv.issueAs(t, homeAffairs, uuid.New(), body); err != nil {
 				t.Error(err)
 			}
@@ -185,7 +186,7 @@ func TestFirstDocumentsOfOnePersonAtOnce(t *testing.T) {
 
 func TestSixtyFourWriters(t *testing.T) {
 	tv := newVault(t)
-	id := tv.issue(t, homeAffairs, DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", Content: Content(identity)})
+	id := tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", Content: contract.Content(identity)})
 	t.Run("D-3 of 64 updates of one version one wins, the others get 412", func(t *testing.T) {
 		for version := 1; version <= 3; version++ {
 			var won atomic.Int32
@@ -213,7 +214,7 @@ func TestSixtyFourWriters(t *testing.T) {
 		}
 	})
 	t.Run("D-3 a tag that is none of ours matches nothing", func(t *testing.T) {
-		for _, tag := range []EntityTag{`"0"`, `"canary"`, `"-1"`, `"04"`} {
+		for _, tag := range []contract.EntityTag{`"0"`, `"canary"`, `"-1"`, `"04"`} {
 			if _, err := tv.update(t, homeAffairs, id, tag, identity); !errors.Is(err, document.ErrStale) {
 				t.Errorf("%s: %v", tag, err)
 			}
@@ -221,11 +222,11 @@ func TestSixtyFourWriters(t *testing.T) {
 	})
 }
 
-func (tv *testVault) revoke(t testing.TB, by domain.Organisation, id domain.DocumentID, tag EntityTag) error {
+func (tv *testVault) revoke(t testing.TB, by domain.Organisation, id domain.DocumentID, tag contract.EntityTag) error {
 	t.Helper()
-	body := DocumentRevocation{Reason: "issuedInError"}
-	_, err := tv.RevokeDocument(tv.as(t, issuer(by), "revokeDocument", body), RevokeDocumentRequestObject{
-		DocumentID: id, Params: RevokeDocumentParams{IdempotencyKey: uuid.New(), IfMatch: tag}, Body: &body,
+	body := contract.DocumentRevocation{Reason: "issuedInError"}
+	_, err := tv.RevokeDocument(tv.as(t, issuer(by), "revokeDocument", body), contract.RevokeDocumentRequestObject{
+		DocumentID: id, Params: contract.RevokeDocumentParams{IdempotencyKey: uuid.New(), IfMatch: tag}, Body: &body,
 	})
 	return err
 }
@@ -239,9 +240,9 @@ func TestRevoking(t *testing.T) {
 		}
 	})
 	t.Run("a reason that the registry does not know is refused", func(t *testing.T) {
-		body := DocumentRevocation{Reason: "canary"}
-		_, err := tv.RevokeDocument(tv.as(t, issuer(homeAffairs), "revokeDocument", body), RevokeDocumentRequestObject{
-			DocumentID: id, Params: RevokeDocumentParams{IdempotencyKey: uuid.New(), IfMatch: `"1"`}, Body: &body,
+		body := contract.DocumentRevocation{Reason: "canary"}
+		_, err := tv.RevokeDocument(tv.as(t, issuer(homeAffairs), "revokeDocument", body), contract.RevokeDocumentRequestObject{
+			DocumentID: id, Params: contract.RevokeDocumentParams{IdempotencyKey: uuid.New(), IfMatch: `"1"`}, Body: &body,
 		})
 		if !errors.Is(err, errReason) {
 			t.Fatal(err)
@@ -270,15 +271,15 @@ func (tv *testVault) keysAway(away bool) {
 	})
 }
 
-func (tv *testVault) show(t testing.TB, who Caller, id domain.DocumentID) (Document, error) {
+func (tv *testVault) show(t testing.TB, who Caller, id domain.DocumentID) (contract.Document, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "getDocument", nil)
-	answer, err := tv.GetDocument(ctx, GetDocumentRequestObject{DocumentID: id})
+	answer, err := tv.GetDocument(ctx, contract.GetDocumentRequestObject{DocumentID: id})
 	if err != nil {
-		return Document{}, err
+		return contract.Document{}, err
 	}
 	written(t, ctx, answer.VisitGetDocumentResponse)
-	return answer.(GetDocument200JSONResponse).Body, nil
+	return answer.(contract.GetDocument200JSONResponse).Body, nil
 }
 
 func TestReadingADocument(t *testing.T) {
@@ -357,8 +358,8 @@ func TestReadingADocument(t *testing.T) {
 
 func (tv *testVault) reportDeath(t testing.TB, n int) {
 	t.Helper()
-	body := DeathReport{SSIN: ssin(n), Date: "2026-06-14"}
-	_, err := tv.ReportDeath(tv.as(t, issuer(homeAffairs), "reportDeath", body), ReportDeathRequestObject{Params: ReportDeathParams{IdempotencyKey: uuid.New()}, Body: &body})
+	body := contract.DeathReport{SSIN: ssin(n), Date: "2026-06-14"}
+	_, err := tv.ReportDeath(tv.as(t, issuer(homeAffairs), "reportDeath", body), contract.ReportDeathRequestObject{Params: contract.ReportDeathParams{IdempotencyKey: uuid.New()}, Body: &body})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -368,8 +369,8 @@ func (tv *testVault) reportDeath(t testing.TB, n int) {
 // all the same.
 func TestParentsOfAnAdult(t *testing.T) {
 	tv := newVault(t)
-	body := DocumentIssue{SSIN: ssin(1), DocumentType: "isiPlusCard", SourceReference: "adult", ValidFrom: "2020-01-01", Parents: []SSIN{ssin(2)},
-		Content: Content(`{"birthDate":"2000-04-05","name":"Canary Grown"}`)}
+	body := contract.DocumentIssue{SSIN: ssin(1), DocumentType: "isiPlusCard", SourceReference: "adult", ValidFrom: "2020-01-01", Parents: []contract.SSIN{ssin(2)},
+		Content: contract.Content(`{"birthDate":"2000-04-05","name":"Canary Grown"}`)}
 	if _, _, err := tv.issueAs(t, socialSecurity, uuid.New(), body); err != nil {
 		t.Fatal(err)
 	}
@@ -396,48 +397,48 @@ func TestMandateEndsAtEighteen(t *testing.T) {
 
 func TestVersionsAndReconciliation(t *testing.T) {
 	tv := newVault(t)
-	id := tv.issue(t, homeAffairs, DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "canary-1", Content: Content(identity)})
+	id := tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "canary-1", Content: contract.Content(identity)})
 	if _, err := tv.update(t, homeAffairs, id, `"1"`, identity2); err != nil {
 		t.Fatal(err)
 	}
 	tv.household(t, 1)
 	tv.caughtUp(t)
-	answer, err := tv.GetDocumentVersions(tv.as(t, issuer(homeAffairs), "getDocumentVersions", nil), GetDocumentVersionsRequestObject{DocumentID: id})
+	answer, err := tv.GetDocumentVersions(tv.as(t, issuer(homeAffairs), "getDocumentVersions", nil), contract.GetDocumentVersionsRequestObject{DocumentID: id})
 	if err != nil {
 		t.Fatal(err)
 	}
-	items := answer.(GetDocumentVersions200JSONResponse).Items
+	items := answer.(contract.GetDocumentVersions200JSONResponse).Items
 	if len(items) != 2 || string(items[0].Content) != identity || string(items[1].Content) != identity2 || items[1].EffectiveFrom != "2026-06-01" {
 		t.Fatal(items)
 	}
-	query := func(body DocumentQuery, cursor string, size int) HeldDocuments {
+	query := func(body contract.DocumentQuery, cursor string, size int) contract.HeldDocuments {
 		t.Helper()
-		answer, err := tv.QueryDocuments(tv.as(t, issuer(homeAffairs), "queryDocuments", body), QueryDocumentsRequestObject{
-			Params: QueryDocumentsParams{After: cursor, PageSize: int32(size)}, Body: &body,
+		answer, err := tv.QueryDocuments(tv.as(t, issuer(homeAffairs), "queryDocuments", body), contract.QueryDocumentsRequestObject{
+			Params: contract.QueryDocumentsParams{After: cursor, PageSize: int32(size)}, Body: &body,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return HeldDocuments(answer.(QueryDocuments200JSONResponse))
+		return contract.HeldDocuments(answer.(contract.QueryDocuments200JSONResponse))
 	}
-	all := query(DocumentQuery{}, "", 0)
+	all := query(contract.DocumentQuery{}, "", 0)
 	if len(all.Items) != 2 || all.Items[0].SourceReference != "canary-1" || all.Items[0].Version != 2 || all.Next != "" {
 		t.Fatalf("%+v", all)
 	}
-	first := query(DocumentQuery{}, "", 1)
+	first := query(contract.DocumentQuery{}, "", 1)
 	if len(first.Items) != 1 || first.Next == "" {
 		t.Fatalf("%+v", first)
 	}
-	if second := query(DocumentQuery{}, cursorIn(t, first.Next), 1); len(second.Items) != 1 || second.Items[0].DocumentID == first.Items[0].DocumentID {
+	if second := query(contract.DocumentQuery{}, cursorIn(t, first.Next), 1); len(second.Items) != 1 || second.Items[0].DocumentID == first.Items[0].DocumentID {
 		t.Fatalf("%+v", second)
 	}
-	if one := query(DocumentQuery{SourceReference: []string{"canary-1"}, SSIN: ssin(1)}, "", 0); len(one.Items) != 1 {
+	if one := query(contract.DocumentQuery{SourceReference: []string{"canary-1"}, SSIN: ssin(1)}, "", 0); len(one.Items) != 1 {
 		t.Fatalf("%+v", one)
 	}
-	if none := query(DocumentQuery{SSIN: ssin(77)}, "", 0); len(none.Items) != 0 {
+	if none := query(contract.DocumentQuery{SSIN: ssin(77)}, "", 0); len(none.Items) != 0 {
 		t.Fatalf("%+v", none)
 	}
-	if none := query(DocumentQuery{State: []DocumentState{DocumentStateRevoked}}, "", 0); len(none.Items) != 0 {
+	if none := query(contract.DocumentQuery{State: []contract.DocumentState{contract.DocumentStateRevoked}}, "", 0); len(none.Items) != 0 {
 		t.Fatalf("%+v", none)
 	}
 }
@@ -446,13 +447,13 @@ func TestVersionsAndReconciliation(t *testing.T) {
 func TestNamingACitizen(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
-	get := func(who Caller, n int) (Citizen, error) {
-		body := CitizenGet{SSIN: ssin(n)}
-		answer, err := tv.GetCitizen(tv.as(t, who, "getCitizen", body), GetCitizenRequestObject{Body: &body})
+	get := func(who Caller, n int) (contract.Citizen, error) {
+		body := contract.CitizenGet{SSIN: ssin(n)}
+		answer, err := tv.GetCitizen(tv.as(t, who, "getCitizen", body), contract.GetCitizenRequestObject{Body: &body})
 		if err != nil {
-			return Citizen{}, err
+			return contract.Citizen{}, err
 		}
-		return Citizen(answer.(GetCitizen200JSONResponse)), nil
+		return contract.Citizen(answer.(contract.GetCitizen200JSONResponse)), nil
 	}
 	mine, err := get(issuer(homeAffairs), 1)
 	if err != nil || mine.CitizenRef.IsZero() || !mine.CitizenID.IsZero() {
@@ -476,14 +477,14 @@ func TestReplacedNumber(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	id := tv.person(t, 1)
-	body := SSINReplacement{SSIN: ssin(1), ReplacedBy: ssin(2)}
-	if _, err := tv.ReplaceSSIN(tv.as(t, issuer(homeAffairs), "replaceSsin", body), ReplaceSSINRequestObject{Params: ReplaceSSINParams{IdempotencyKey: uuid.New()}, Body: &body}); err != nil {
+	body := contract.SSINReplacement{SSIN: ssin(1), ReplacedBy: ssin(2)}
+	if _, err := tv.ReplaceSSIN(tv.as(t, issuer(homeAffairs), "replaceSsin", body), contract.ReplaceSSINRequestObject{Params: contract.ReplaceSSINParams{IdempotencyKey: uuid.New()}, Body: &body}); err != nil {
 		t.Fatal(err)
 	}
 	if tv.person(t, 1) != id || tv.person(t, 2) != id {
 		t.Fatal("the numbers find two persons")
 	}
-	if _, err := tv.ReplaceSSIN(tv.as(t, issuer(socialSecurity), "replaceSsin", body), ReplaceSSINRequestObject{Params: ReplaceSSINParams{IdempotencyKey: uuid.New()}, Body: &body}); err != nil && slugOf(err) != "notAuthenticSource" {
+	if _, err := tv.ReplaceSSIN(tv.as(t, issuer(socialSecurity), "replaceSsin", body), contract.ReplaceSSINRequestObject{Params: contract.ReplaceSSINParams{IdempotencyKey: uuid.New()}, Body: &body}); err != nil && slugOf(err) != "notAuthenticSource" {
 		t.Fatal(err)
 	}
 }
@@ -514,39 +515,39 @@ func TestWhatADeathEnds(t *testing.T) {
 func TestMandatesListed(t *testing.T) {
 	tv := newVault(t)
 	tv.childCard(t, 3, 1, 2)
-	list := func(n int) []Mandate {
+	list := func(n int) []contract.Mandate {
 		t.Helper()
-		answer, err := tv.ListMandates(tv.as(t, citizenCaller(tv.person(t, n)), "listMandates", nil), ListMandatesRequestObject{})
+		answer, err := tv.ListMandates(tv.as(t, citizenCaller(tv.person(t, n)), "listMandates", nil), contract.ListMandatesRequestObject{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return answer.(ListMandates200JSONResponse).Items
+		return answer.(contract.ListMandates200JSONResponse).Items
 	}
-	if child := list(3); len(child) != 2 || child[0].HeldAs != HeldAsSubject || child[0].Until != "2034-04-05" || child[0].State != MandateStateAccepted {
+	if child := list(3); len(child) != 2 || child[0].HeldAs != contract.HeldAsSubject || child[0].Until != "2034-04-05" || child[0].State != contract.MandateStateAccepted {
 		t.Fatalf("%+v", child)
 	}
-	if parent := list(1); len(parent) != 1 || parent[0].HeldAs != HeldAsRepresentative {
+	if parent := list(1); len(parent) != 1 || parent[0].HeldAs != contract.HeldAsRepresentative {
 		t.Fatalf("%+v", parent)
 	}
 	// A citizen lets somebody act for them; it holds once that person agrees.
 	me, friend := tv.person(t, 1), tv.person(t, 2)
-	body := MandateGrant{RepresentativeSSIN: ssin(2), Kind: MandateKindRepresentation, Actions: []MandateAction{MandateActionRead}, Until: "2027-01-01"}
-	answer, err := tv.GrantMandate(tv.as(t, citizenCaller(me), "grantMandate", body), GrantMandateRequestObject{Params: GrantMandateParams{IdempotencyKey: uuid.New()}, Body: &body})
+	body := contract.MandateGrant{RepresentativeSSIN: ssin(2), Kind: contract.MandateKindRepresentation, Actions: []contract.MandateAction{contract.MandateActionRead}, Until: "2027-01-01"}
+	answer, err := tv.GrantMandate(tv.as(t, citizenCaller(me), "grantMandate", body), contract.GrantMandateRequestObject{Params: contract.GrantMandateParams{IdempotencyKey: uuid.New()}, Body: &body})
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := answer.(GrantMandate201JSONResponse).Body.MandateID
+	id := answer.(contract.GrantMandate201JSONResponse).Body.MandateID
 	t.Run("A-6 a representative nobody knows is answered and recorded as one who is known", func(t *testing.T) {
 		before := len(recorded[mandate.Granted](t, tv))
 		other := body
 		other.RepresentativeSSIN = ssin(99)
-		answer, err := tv.GrantMandate(tv.as(t, citizenCaller(me), "grantMandate", other), GrantMandateRequestObject{Params: GrantMandateParams{IdempotencyKey: uuid.New()}, Body: &other})
-		if err != nil || answer.(GrantMandate201JSONResponse).Body.State != MandateStateGranted || len(recorded[mandate.Granted](t, tv)) != before+1 {
+		answer, err := tv.GrantMandate(tv.as(t, citizenCaller(me), "grantMandate", other), contract.GrantMandateRequestObject{Params: contract.GrantMandateParams{IdempotencyKey: uuid.New()}, Body: &other})
+		if err != nil || answer.(contract.GrantMandate201JSONResponse).Body.State != contract.MandateStateGranted || len(recorded[mandate.Granted](t, tv)) != before+1 {
 			t.Fatal(answer, err)
 		}
 	})
 	accept := func(who domain.CitizenID) error {
-		_, err := tv.AcceptMandate(tv.as(t, citizenCaller(who), "acceptMandate", nil), AcceptMandateRequestObject{MandateID: id, Params: AcceptMandateParams{IdempotencyKey: uuid.New()}})
+		_, err := tv.AcceptMandate(tv.as(t, citizenCaller(who), "acceptMandate", nil), contract.AcceptMandateRequestObject{MandateID: id, Params: contract.AcceptMandateParams{IdempotencyKey: uuid.New()}})
 		return err
 	}
 	if err := accept(me); slugOf(err) != "mandateNotFound" {
@@ -555,12 +556,12 @@ func TestMandatesListed(t *testing.T) {
 	if err := accept(friend); err != nil {
 		t.Fatal(err)
 	}
-	end := MandateEnd{}
-	if _, err := tv.EndMandate(tv.as(t, citizenCaller(me), "endMandate", end), EndMandateRequestObject{MandateID: id, Params: EndMandateParams{IdempotencyKey: uuid.New()}, Body: &end}); err != nil {
+	end := contract.MandateEnd{}
+	if _, err := tv.EndMandate(tv.as(t, citizenCaller(me), "endMandate", end), contract.EndMandateRequestObject{MandateID: id, Params: contract.EndMandateParams{IdempotencyKey: uuid.New()}, Body: &end}); err != nil {
 		t.Fatal(err)
 	}
 	tv.caughtUp(t)
-	if mine := list(1); mine[1].State != MandateStateEnded || mine[1].Reason != mandate.ByCitizen {
+	if mine := list(1); mine[1].State != contract.MandateStateEnded || mine[1].Reason != mandate.ByCitizen {
 		t.Fatalf("%+v", mine[1])
 	}
 }
@@ -568,16 +569,16 @@ func TestMandatesListed(t *testing.T) {
 func TestTheLogForAuditors(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
-	page := func(p ListEventsParams) Events {
+	page := func(p contract.ListEventsParams) contract.Events {
 		t.Helper()
-		answer, err := tv.ListEvents(tv.as(t, officeCaller(domain.RoleAuditor), "listEvents", nil), ListEventsRequestObject{Params: p})
+		answer, err := tv.ListEvents(tv.as(t, officeCaller(domain.RoleAuditor), "listEvents", nil), contract.ListEventsRequestObject{Params: p})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return Events(answer.(ListEvents200JSONResponse))
+		return contract.Events(answer.(contract.ListEvents200JSONResponse))
 	}
-	var all []Event
-	for p := (ListEventsParams{Limit: 1}); ; {
+	var all []contract.Event
+	for p := (contract.ListEventsParams{Limit: 1}); ; {
 		e := page(p)
 		all = append(all, e.Items...)
 		if e.Next == "" {
@@ -592,18 +593,18 @@ func TestTheLogForAuditors(t *testing.T) {
 	if types["registry.published"] != 1 || types["citizen.registered"] != 1 || types["document.issued"] != 1 || types["audit.log-read"] != 1 {
 		t.Fatal("one reading in one session is recorded once: ", types)
 	}
-	only := page(ListEventsParams{Type: []string{"document.issued"}})
+	only := page(contract.ListEventsParams{Type: []string{"document.issued"}})
 	if len(only.Items) != 1 || only.Items[0].Sealed == nil || only.Items[0].Actor.Organization != homeAffairs || len(only.Items[0].BasedOn) != 1 {
 		t.Fatalf("%+v", only.Items)
 	}
-	if other := page(ListEventsParams{Category: []string{"mandate"}}); len(other.Items) != 0 {
+	if other := page(contract.ListEventsParams{Category: []string{"mandate"}}); len(other.Items) != 0 {
 		t.Fatal(other.Items)
 	}
 }
 
 func TestReadYourWrites(t *testing.T) {
 	tv := newVault(t)
-	_, _, err := tv.issueAs(t, homeAffairs, uuid.New(), DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "x", ValidFrom: "2026-01-01", Content: Content(identity)})
+	_, _, err := tv.issueAs(t, homeAffairs, uuid.New(), contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "x", ValidFrom: "2026-01-01", Content: contract.Content(identity)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -656,13 +657,13 @@ func TestSomebodyUnknownHasNothing(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	nobody := tv.as(t, Caller{Role: domain.RoleCitizen, Subject: "new"}, "list", nil)
-	if a, err := tv.ListMandates(nobody, ListMandatesRequestObject{}); err != nil || len(a.(ListMandates200JSONResponse).Items) != 0 {
+	if a, err := tv.ListMandates(nobody, contract.ListMandatesRequestObject{}); err != nil || len(a.(contract.ListMandates200JSONResponse).Items) != 0 {
 		t.Error(a, err)
 	}
-	if a, err := tv.ListConsents(nobody, ListConsentsRequestObject{}); err != nil || len(a.(ListConsents200JSONResponse).Items) != 0 {
+	if a, err := tv.ListConsents(nobody, contract.ListConsentsRequestObject{}); err != nil || len(a.(contract.ListConsents200JSONResponse).Items) != 0 {
 		t.Error(a, err)
 	}
-	if a, err := tv.ListConsentRequests(nobody, ListConsentRequestsRequestObject{}); err != nil || len(a.(ListConsentRequests200JSONResponse).Items) != 0 {
+	if a, err := tv.ListConsentRequests(nobody, contract.ListConsentRequestsRequestObject{}); err != nil || len(a.(contract.ListConsentRequests200JSONResponse).Items) != 0 {
 		t.Error(a, err)
 	}
 }

@@ -6,10 +6,11 @@ import (
 	"coffre/domain/document"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 )
 
 // UpdateDocument implements POST /documents/{id}/update: rules D-1, D-3, D-5, D-6.
-func (v *Vault) UpdateDocument(ctx context.Context, r UpdateDocumentRequestObject) (UpdateDocumentResponseObject, error) {
+func (v *Vault) UpdateDocument(ctx context.Context, r contract.UpdateDocumentRequestObject) (contract.UpdateDocumentResponseObject, error) {
 	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, v.claiming(r.Body.Attachments), func(ctx context.Context, in intent, s document.State) (documentCommand, error) {
 		if err := in.reason(registry.ReasonUpdate, r.Body.Reason); err != nil {
 			return nil, err
@@ -41,7 +42,7 @@ func (v *Vault) UpdateDocument(ctx context.Context, r UpdateDocumentRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return UpdateDocument200JSONResponse{done.Receipt, UpdateDocument200ResponseHeaders{done.At, etag(done.Receipt.Version)}}, nil
+	return contract.UpdateDocument200JSONResponse{Body: done.Receipt, Headers: contract.UpdateDocument200ResponseHeaders{CoffrePosition: done.At, ETag: etag(done.Receipt.Version)}}, nil
 }
 
 // attest appends what gives a document other content, and refuses it all the same

@@ -5,18 +5,19 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/access"
+	"coffre/handlers/contract"
 )
 
 // GetDocumentVersions implements GET /documents/{id}/versions, oldest first.
-func (v *Vault) GetDocumentVersions(ctx context.Context, r GetDocumentVersionsRequestObject) (GetDocumentVersionsResponseObject, error) {
+func (v *Vault) GetDocumentVersions(ctx context.Context, r contract.GetDocumentVersionsRequestObject) (contract.GetDocumentVersionsResponseObject, error) {
 	in := v.intend(ctx)
 	d, err := v.view(ctx, in, r.DocumentID, viewing{asIssuer: access.OpenedVersions, asRepresentative: access.OpenedVersions})
 	if err != nil {
 		return nil, err
 	}
-	answer := DocumentVersions{
+	answer := contract.DocumentVersions{
 		Self: documentHref(r.DocumentID) + "/versions", DocumentID: r.DocumentID,
-		State: DocumentState(d.state.StatusAt(domain.BelgianDate(in.at))), Items: []DocumentVersionItem{},
+		State: contract.DocumentState(d.state.StatusAt(domain.BelgianDate(in.at))), Items: []contract.DocumentVersionItem{},
 	}
 	if r.Params.Version != 0 {
 		answer.Self = versionHref(r.DocumentID, r.Params.Version)
@@ -33,5 +34,5 @@ func (v *Vault) GetDocumentVersions(ctx context.Context, r GetDocumentVersionsRe
 		answer.Items = append(answer.Items, item)
 	}
 	v.recordOnceAnswered(in, d.authorized)
-	return GetDocumentVersions200JSONResponse(answer), nil
+	return contract.GetDocumentVersions200JSONResponse(answer), nil
 }

@@ -8,6 +8,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 	"coffre/projections"
 	"coffre/projections/erasures"
 	"coffre/projections/vocabulary"
@@ -16,7 +17,7 @@ import (
 
 // ApproveErasure implements POST /erasures/{id}/approve: the second of two persons
 // (rule E-1). The destroyer does the rest.
-func (v *Vault) ApproveErasure(ctx context.Context, r ApproveErasureRequestObject) (ApproveErasureResponseObject, error) {
+func (v *Vault) ApproveErasure(ctx context.Context, r contract.ApproveErasureRequestObject) (contract.ApproveErasureResponseObject, error) {
 	if v.CertificateSigner == nil {
 		return nil, errNoDestroyer
 	}
@@ -26,7 +27,7 @@ func (v *Vault) ApproveErasure(ctx context.Context, r ApproveErasureRequestObjec
 	if err != nil {
 		return nil, explained(err)
 	}
-	return ApproveErasure202JSONResponse{done.Erasure, ApproveErasure202ResponseHeaders{done.At, done.Erasure.Href}}, nil
+	return contract.ApproveErasure202JSONResponse{Body: done.Erasure, Headers: contract.ApproveErasure202ResponseHeaders{CoffrePosition: done.At, Location: done.Erasure.Href}}, nil
 }
 
 func (v *Vault) approveErasure(ctx context.Context, in intent, id domain.ErasureID) (asked, error) {

@@ -12,13 +12,14 @@ import (
 	"coffre/domain/document"
 	"coffre/eventstore"
 	"coffre/eventstore/proof"
-	"coffre/handlers/api/wire"
+	"coffre/handlers/contract"
+	"coffre/handlers/contract/wire"
 	"coffre/projections/erasures"
 )
 
 // GetErasureCertificate implements GET /erasures/{id}/certificate (rule E-3). It is
 // made from the log each time: the same facts, the same bytes, the same signature.
-func (v *Vault) GetErasureCertificate(ctx context.Context, r GetErasureCertificateRequestObject) (GetErasureCertificateResponseObject, error) {
+func (v *Vault) GetErasureCertificate(ctx context.Context, r contract.GetErasureCertificateRequestObject) (contract.GetErasureCertificateResponseObject, error) {
 	e, err := v.erasure(ctx, r.ErasureID)
 	if err != nil {
 		return nil, err
@@ -27,35 +28,35 @@ func (v *Vault) GetErasureCertificate(ctx context.Context, r GetErasureCertifica
 	if err != nil {
 		return nil, err
 	}
-	return GetErasureCertificate200JSONResponse(c), nil
+	return contract.GetErasureCertificate200JSONResponse(c), nil
 }
 
-func (v *Vault) certificate(ctx context.Context, of domain.CitizenID, id domain.ErasureID) (ErasureCertificate, error) {
+func (v *Vault) certificate(ctx context.Context, of domain.CitizenID, id domain.ErasureID) (contract.ErasureCertificate, error) {
 	s, err := v.erasureSteps(ctx, of, id)
 	switch {
 	case err != nil:
-		return ErasureCertificate{}, err
+		return contract.ErasureCertificate{}, err
 	case s.DoneAt.IsZero():
-		return ErasureCertificate{}, citizen.ErrNotDestroyed
+		return contract.ErasureCertificate{}, citizen.ErrNotDestroyed
 	case v.CertificateSigner == nil:
-		return ErasureCertificate{}, errNoDestroyer
+		return contract.ErasureCertificate{}, errNoDestroyer
 	}
-	c := ErasureCertificate{
-		ErasureID: id, CitizenID: of, Scope: ErasureScope(s.Scope), DocumentID: s.Document, State: ErasureStateKeysDestroyed,
+	c := contract.ErasureCertificate{
+		ErasureID: id, CitizenID: of, Scope: contract.ErasureScope(s.Scope), DocumentID: s.Document, State: contract.ErasureStateKeysDestroyed,
 		Keys: s.destroyed.Keys, UnreadableEvents: s.destroyed.Unreadable, Digest: s.destroyed.Digest, DestroyedAt: s.DoneAt,
-		Approvers: []EventActor{actorItem(s.requestedBy), actorItem(s.approvedBy)},
+		Approvers: []contract.EventActor{actorItem(s.requestedBy), actorItem(s.approvedBy)},
 	}
 	record := s.destroyedIn
 	if s.Scope == citizen.OneDocument {
 		if record, err = v.certifyDocument(ctx, &c); err != nil {
-			return ErasureCertificate{}, err
+			return contract.ErasureCertificate{}, err
 		}
 	}
 	if c.UnreadableAttachments, err = v.unreadableFiles(ctx, of, c.Keys); err != nil {
-		return ErasureCertificate{}, err
+		return contract.ErasureCertificate{}, err
 	}
 	if c.Record, err = v.leafReference(ctx, record); err != nil {
-		return ErasureCertificate{}, err
+		return contract.ErasureCertificate{}, err
 	}
 	c.Remains = slices.Clone(remains[s.Scope])
 	if s.FinalAt.IsZero() {
@@ -64,7 +65,7 @@ func (v *Vault) certificate(ctx context.Context, of domain.CitizenID, id domain.
 		certifyFinal(&c, s.final)
 	}
 	if err != nil {
-		return ErasureCertificate{}, err
+		return contract.ErasureCertificate{}, err
 	}
 	return c, v.sign(ctx, &c)
 }
@@ -96,18 +97,18 @@ func (v *Vault) unreadableFiles(ctx context.Context, of domain.CitizenID, keys [
 
 // leafReference names where in the log a record stands. Until the log has a tree over
 // its leaves this is what ties a certificate to one log.
-func (v *Vault) leafReference(ctx context.Context, r eventstore.Record) (LeafReference, error) {
+func (v *Vault) leafReference(ctx context.Context, r eventstore.Record) (contract.LeafReference, error) {
 	leaf, err := v.Log.Leaves().Leaf(ctx, r.Position)
 	if err != nil {
-		return LeafReference{}, fmt.Errorf("leaf of a record: %w", err)
+		return contract.LeafReference{}, fmt.Errorf("leaf of a record: %w", err)
 	}
 	hash := proof.LeafHash(&r)
-	return LeafReference{Leaf: leaf, LeafHash: hash[:]}, nil
+	return contract.LeafReference{Leaf: leaf, LeafHash: hash[:]}, nil
 }
 
 // certifyCopies says what is not final yet: copies of the keys, and until when, once
 // it is known (rule E-3).
-func (v *Vault) certifyCopies(ctx context.Context, c *ErasureCertificate, e erasures.Erasure) error {
+func (v *Vault) certifyCopies(ctx context.Context, c *contract.ErasureCertificate, e erasures.Erasure) error {
 	copies := inBackups
 	if v.Retentions != nil {
 		known, err := v.Keys.Ledger().Destructions(ctx)
@@ -127,20 +128,20 @@ func (v *Vault) certifyCopies(ctx context.Context, c *ErasureCertificate, e eras
 }
 
 // certifyFinal makes a certificate the second and last one.
-func certifyFinal(c *ErasureCertificate, f citizen.ErasureFinalised) {
-	c.State, c.FinalAt = ErasureStateFinal, f.At
+func certifyFinal(c *contract.ErasureCertificate, f citizen.ErasureFinalised) {
+	c.State, c.FinalAt = contract.ErasureStateFinal, f.At
 	c.FinalAfter = max(f.Backups.Until, f.Archives.Until, f.Snapshots.Until)
-	c.Trimmed = TrimmedKeys{WrappedBy: f.WrappedBy, OldestVersion: f.OldestVersion, TrimmedAt: f.TrimmedAt}
-	c.Copies = []CopiesGone{
-		{Kind: CopyKindBackups, Days: f.Backups.Days, Until: f.Backups.Until},
-		{Kind: CopyKindArchives, Days: f.Archives.Days, Until: f.Archives.Until},
-		{Kind: CopyKindSnapshots, Days: f.Snapshots.Days, Until: f.Snapshots.Until},
+	c.Trimmed = contract.TrimmedKeys{WrappedBy: f.WrappedBy, OldestVersion: f.OldestVersion, TrimmedAt: f.TrimmedAt}
+	c.Copies = []contract.CopiesGone{
+		{Kind: contract.CopyKindBackups, Days: f.Backups.Days, Until: f.Backups.Until},
+		{Kind: contract.CopyKindArchives, Days: f.Archives.Days, Until: f.Archives.Until},
+		{Kind: contract.CopyKindSnapshots, Days: f.Snapshots.Days, Until: f.Snapshots.Until},
 	}
 }
 
 // certifyDocument puts into a certificate what document.content-destroyed says, and
 // returns that record.
-func (v *Vault) certifyDocument(ctx context.Context, c *ErasureCertificate) (eventstore.Record, error) {
+func (v *Vault) certifyDocument(ctx context.Context, c *contract.ErasureCertificate) (eventstore.Record, error) {
 	for e, err := range v.Log.Read(ctx, documentStream(c.DocumentID), 0) {
 		if err != nil {
 			return eventstore.Record{}, fmt.Errorf("read document: %w", err)
@@ -153,13 +154,13 @@ func (v *Vault) certifyDocument(ctx context.Context, c *ErasureCertificate) (eve
 	return eventstore.Record{}, citizen.ErrNotDestroyed
 }
 
-func actorItem(a domain.Actor) EventActor {
-	return EventActor{Role: ActorRole(a.Role), Organization: a.Organisation, CitizenID: a.Citizen, Subject: a.Subject}
+func actorItem(a domain.Actor) contract.EventActor {
+	return contract.EventActor{Role: contract.ActorRole(a.Role), Organization: a.Organisation, CitizenID: a.Citizen, Subject: a.Subject}
 }
 
 // remains says what an erasure leaves, why, and until when. None of it is called
 // anonymous: it is pseudonymous personal data.
-var remains = map[citizen.Scope][]RemainingFact{
+var remains = map[citizen.Scope][]contract.RemainingFact{
 	citizen.OneDocument: {
 		{What: "the document's facts in clear in the log: ids, type, issuer, versions, reasons, times; its sealed parts, which no key opens", Why: accountability},
 	},
@@ -172,14 +173,14 @@ var remains = map[citizen.Scope][]RemainingFact{
 
 const accountability = "accountability, and legal claims (GDPR art. 5(2) and 17(3)(b) and (e))"
 
-var inBackups = RemainingFact{
+var inBackups = contract.RemainingFact{
 	What: "copies of the key database made before, as long as they are kept",
 	Why:  "backups; the list of destroyed keys shreds a restored copy before it is used",
 }
 
 // sign puts the signature into a certificate.
-func (v *Vault) sign(ctx context.Context, c *ErasureCertificate) error {
-	key, err := v.signingKey(ctx, SigningPurposeErasure, v.CertificateSigner)
+func (v *Vault) sign(ctx context.Context, c *contract.ErasureCertificate) error {
+	key, err := v.signingKey(ctx, contract.SigningPurposeErasure, v.CertificateSigner)
 	if err != nil {
 		return fmt.Errorf("sign the certificate: %w", err)
 	}
@@ -203,7 +204,7 @@ var errSigner = errors.New("the signing key was replaced meanwhile")
 
 // signedForm is what a certificate's signature is over: the RFC 8785 form of the
 // object without the member signature.
-func signedForm(c ErasureCertificate) ([]byte, error) {
+func signedForm(c contract.ErasureCertificate) ([]byte, error) {
 	var encoded bytes.Buffer
 	if err := wire.NewEncoder(&encoded).Encode(c); err != nil {
 		return nil, fmt.Errorf("encode the certificate: %w", err)

@@ -17,13 +17,14 @@ import (
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/ringtest"
 	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/handlers/contract"
 )
 
 // E-3: whoever dies at any call that changes the database of keys, and so between
 // any two steps of an erasure, is resumed by the next process: nothing opens, the log
 // is what it was, there is one record and one certificate.
 func TestErasureResumesAfterADeathAtAnyCall(t *testing.T) {
-	for _, scope := range []ErasureScope{ErasureScopeCitizen, ErasureScopeDocument} {
+	for _, scope := range []contract.ErasureScope{contract.ErasureScopeCitizen, contract.ErasureScopeDocument} {
 		t.Run(string(scope), func(t *testing.T) {
 			every := 5 // so many calls lie between two deaths
 			if os.Getenv("COFFRE_SOAK") == "1" {
@@ -43,7 +44,7 @@ func TestErasureResumesAfterADeathAtAnyCall(t *testing.T) {
 
 // dieAt has the database of keys err from its n-th change on, as if the process were
 // dead, and reports whether the erasure came so far.
-func dieAt(t *testing.T, scope ErasureScope, n int) (died bool) {
+func dieAt(t *testing.T, scope contract.ErasureScope, n int) (died bool) {
 	t.Helper()
 	medium, dir := ringtest.NewMedium(t), t.TempDir()
 	open := func() *keysdb.DB {
@@ -62,7 +63,7 @@ func dieAt(t *testing.T, scope ErasureScope, n int) (died bool) {
 	tv.household(t, 2)
 	tv.resting(t)
 	one := domain.DocumentID{}
-	if scope == ErasureScopeDocument {
+	if scope == contract.ErasureScopeDocument {
 		one = doc
 	}
 	id, err := tv.askErasure(t, citizenCaller(ana), ana, one)
@@ -104,7 +105,7 @@ func dieAt(t *testing.T, scope ErasureScope, n int) (died bool) {
 
 	tv.over(t, open())
 	tv.resting(t)
-	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Fatalf("E-3 dead at call %d: it is %s", n, state)
 	}
 	if after := hashes(tv.log(t)); len(after) < len(before) || !slices.Equal(after[:len(before)], before) {
@@ -120,7 +121,7 @@ func dieAt(t *testing.T, scope ErasureScope, n int) (died bool) {
 			t.Errorf("E-3 dead at call %d: %s of somebody else: %v", n, r.Type, err)
 		}
 	}
-	if scope == ErasureScopeCitizen && len(recorded[citizen.KeyDestroyed](t, tv)) != 1 || scope == ErasureScopeDocument && len(recorded[citizen.ErasureCompleted](t, tv)) != 1 {
+	if scope == contract.ErasureScopeCitizen && len(recorded[citizen.KeyDestroyed](t, tv)) != 1 || scope == contract.ErasureScopeDocument && len(recorded[citizen.ErasureCompleted](t, tv)) != 1 {
 		t.Errorf("E-3 dead at call %d: not recorded once", n)
 	}
 	citizensGone, streamsGone, err := tv.Shreds.Read()

@@ -10,6 +10,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 	"coffre/projections/wallet"
 )
 
@@ -20,7 +21,7 @@ const dueScan = 1000
 // ListDueErasures implements GET /dueErasures: what retention no longer asks to keep.
 // It changes nothing. Sealed dates on which a retention depends are opened for the
 // judgement, a page at once, and not told.
-func (v *Vault) ListDueErasures(ctx context.Context, r ListDueErasuresRequestObject) (ListDueErasuresResponseObject, error) {
+func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresRequestObject) (contract.ListDueErasuresResponseObject, error) {
 	p := r.Params
 	if err := v.seen(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
@@ -33,8 +34,8 @@ func (v *Vault) ListDueErasures(ctx context.Context, r ListDueErasuresRequestObj
 	if err != nil {
 		return nil, err
 	}
-	links := linksTo(Base+"/dueErasures").number("pageSize", p.PageSize)
-	page := DueErasures{Self: links.at(p.After), Items: []DueErasure{}, PageSize: pageSize(p.PageSize)}
+	links := linksTo(contract.Base+"/dueErasures").number("pageSize", p.PageSize)
+	page := contract.DueErasures{Self: links.at(p.After), Items: []contract.DueErasure{}, PageSize: pageSize(p.PageSize)}
 	words, today := v.Words.Current(), domain.BelgianDate(v.Now())
 	var sealed []eventstore.Stream
 	for i := range held {
@@ -66,33 +67,33 @@ func (v *Vault) ListDueErasures(ctx context.Context, r ListDueErasuresRequestObj
 	if page.Next == "" && len(held) == dueScan {
 		page.Next = links.at(leafToken(cursor))
 	}
-	return ListDueErasures200JSONResponse(page), nil
+	return contract.ListDueErasures200JSONResponse(page), nil
 }
 
 // dueErasure judges one document. One that is being erased is not due any more.
-func (v *Vault) dueErasure(ctx context.Context, d *wallet.Document, retention registry.Retention, today domain.Date) (DueErasure, bool, error) {
+func (v *Vault) dueErasure(ctx context.Context, d *wallet.Document, retention registry.Retention, today domain.Date) (contract.DueErasure, bool, error) {
 	kept := citizen.Kept{Document: d.Document, Type: d.Type, Issued: domain.BelgianDate(d.IssuedAt), Retention: retention}
 	if retention.From == registry.FromEnd {
 		a, err := v.attested(ctx, d.Document)
 		if err != nil {
-			return DueErasure{}, false, err
+			return contract.DueErasure{}, false, err
 		}
 		if a, err = v.withDatesBut(ctx, a, eventstore.ErrErased); err != nil {
-			return DueErasure{}, false, err
+			return contract.DueErasure{}, false, err
 		}
 		kept.Ended = a.state.EndedBy(today)
 	}
 	since, due := kept.Due(today)
 	if !due {
-		return DueErasure{}, false, nil
+		return contract.DueErasure{}, false, nil
 	}
 	state, _, err := citizens.Load(ctx, v.Log, citizenStream(d.Citizen))
 	if err != nil || state.Closed(d.Document) {
-		return DueErasure{}, false, err
+		return contract.DueErasure{}, false, err
 	}
-	item := DueErasure{
+	item := contract.DueErasure{
 		Href: documentHref(d.Document), DocumentID: d.Document, CitizenID: d.Citizen, DocumentType: d.Type,
-		Rule: retention.Rule, Then: RetentionEnd(strings.ToLower(string(retention.Then))), LegalHold: state.OnHold(),
+		Rule: retention.Rule, Then: contract.RetentionEnd(strings.ToLower(string(retention.Then))), LegalHold: state.OnHold(),
 	}
 	if !d.PersonalValidity || retention.From == registry.FromIssue {
 		item.Since = since

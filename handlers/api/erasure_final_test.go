@@ -19,7 +19,8 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
-	"coffre/handlers/api/wire"
+	"coffre/handlers/contract"
+	"coffre/handlers/contract/wire"
 )
 
 var stated = &citizen.Retentions{Backups: 30, Archives: 7, Snapshots: 14}
@@ -59,14 +60,14 @@ const aDay = 24 * time.Hour
 // retention, and names them; until then the first one says after which day, once
 // that is known.
 func TestErasureBecomesFinal(t *testing.T) {
-	for _, scope := range []ErasureScope{ErasureScopeCitizen, ErasureScopeDocument} {
+	for _, scope := range []contract.ErasureScope{contract.ErasureScopeCitizen, contract.ErasureScopeDocument} {
 		t.Run(string(scope), func(t *testing.T) {
 			tv := newVault(t)
 			tv.restart(func(v *Vault) { v.Retentions = stated })
 			doc := tv.household(t, 1)
 			ana := tv.person(t, 1)
 			one := domain.DocumentID{}
-			if scope == ErasureScopeDocument {
+			if scope == contract.ErasureScopeDocument {
 				one = doc
 			}
 			// The ring has the system's clock; the vault's begins where the ring's is.
@@ -77,11 +78,11 @@ func TestErasureBecomesFinal(t *testing.T) {
 			provisional := func(when string, after domain.Date) {
 				t.Helper()
 				c, served := tv.certificateOf(t, id)
-				if c.State != ErasureStateKeysDestroyed || c.FinalAfter != after || len(c.Copies) != 0 || !c.FinalAt.IsZero() || c.Remains[len(c.Remains)-1].Until != after {
+				if c.State != contract.ErasureStateKeysDestroyed || c.FinalAfter != after || len(c.Copies) != 0 || !c.FinalAt.IsZero() || c.Remains[len(c.Remains)-1].Until != after {
 					t.Errorf("E-3 %s: %s, final after %q, want %q", when, c.State, c.FinalAfter, after)
 				}
 				verifiesOffline(t, tv, c, served)
-				if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+				if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 					t.Errorf("E-3 %s: it is %s", when, state)
 				}
 			}
@@ -97,12 +98,12 @@ func TestErasureBecomesFinal(t *testing.T) {
 			tv.later(t, aDay)
 
 			c, served := tv.certificateOf(t, id)
-			want := []CopiesGone{
-				{Kind: CopyKindBackups, Days: 30, Until: destroyed.AddDays(30)},
-				{Kind: CopyKindArchives, Days: 7, Until: destroyed.AddDays(7)},
-				{Kind: CopyKindSnapshots, Days: 14, Until: trimmed.AddDays(14)},
+			want := []contract.CopiesGone{
+				{Kind: contract.CopyKindBackups, Days: 30, Until: destroyed.AddDays(30)},
+				{Kind: contract.CopyKindArchives, Days: 7, Until: destroyed.AddDays(7)},
+				{Kind: contract.CopyKindSnapshots, Days: 14, Until: trimmed.AddDays(14)},
 			}
-			if c.State != ErasureStateFinal || !slices.Equal(c.Copies, want) || c.Trimmed.WrappedBy != 1 || c.Trimmed.OldestVersion != 2 ||
+			if c.State != contract.ErasureStateFinal || !slices.Equal(c.Copies, want) || c.Trimmed.WrappedBy != 1 || c.Trimmed.OldestVersion != 2 ||
 				domain.BelgianDate(c.Trimmed.TrimmedAt) != trimmed || c.FinalAt.IsZero() || c.FinalAfter != want[2].Until {
 				t.Fatalf("E-3 %+v", c)
 			}
@@ -112,7 +113,7 @@ func TestErasureBecomesFinal(t *testing.T) {
 				}
 			}
 			verifiesOffline(t, tv, c, served)
-			if state := tv.erasureState(t, id); state != ErasureStateFinal {
+			if state := tv.erasureState(t, id); state != contract.ErasureStateFinal {
 				t.Errorf("E-3 it is %s", state)
 			}
 			// Once, for ever, and whatever is stated later.
@@ -137,7 +138,7 @@ func TestErasureIsNotFinalWithoutStatedRetentions(t *testing.T) {
 	tv.resting(t)
 	tv.trim(t)
 	tv.later(t, 10_000*aDay)
-	if c, _ := tv.certificateOf(t, id); c.State != ErasureStateKeysDestroyed || c.FinalAfter != "" {
+	if c, _ := tv.certificateOf(t, id); c.State != contract.ErasureStateKeysDestroyed || c.FinalAfter != "" {
 		t.Errorf("E-3 %s after %s", c.State, c.FinalAfter)
 	}
 }
@@ -163,7 +164,7 @@ func TestErasureNeedsADestroyer(t *testing.T) {
 	}
 	tv.resting(t)
 	tv.restart(func(v *Vault) { v.CertificateSigner = nil })
-	if _, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), GetErasureCertificateRequestObject{ErasureID: id}); problemOf(err) != "destroyerMissing" {
+	if _, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), contract.GetErasureCertificateRequestObject{ErasureID: id}); problemOf(err) != "destroyerMissing" {
 		t.Errorf("E-2 certified without a destroyer: %v", err)
 	}
 }
@@ -184,12 +185,12 @@ func TestApprovedErasureWaitsForADestroyer(t *testing.T) {
 	destroyer := tv.CertificateSigner
 	tv.restart(func(v *Vault) { v.CertificateSigner = nil })
 	tv.resting(t)
-	if state := tv.erasureState(t, id); state != ErasureStateApproved {
+	if state := tv.erasureState(t, id); state != contract.ErasureStateApproved {
 		t.Errorf("E-2 it is %s", state)
 	}
 	tv.restart(func(v *Vault) { v.CertificateSigner = destroyer })
 	tv.resting(t)
-	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Errorf("E-2 it is %s", state)
 	}
 }
@@ -209,19 +210,19 @@ func TestSigningKeysAreServed(t *testing.T) {
 	}
 	tv.restart(func(v *Vault) { v.CertificateSigner = another{former, private} })
 	tv.resting(t)
-	keys := func() []SigningKey {
+	keys := func() []contract.SigningKey {
 		t.Helper()
-		answer, err := tv.GetSigningKeys(tv.as(t, Caller{}, "getSigningKeys", nil), GetSigningKeysRequestObject{})
+		answer, err := tv.GetSigningKeys(tv.as(t, Caller{}, "getSigningKeys", nil), contract.GetSigningKeysRequestObject{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return answer.(GetSigningKeys200JSONResponse).Keys
+		return answer.(contract.GetSigningKeys200JSONResponse).Keys
 	}
 	all := keys()
 	if len(all) == 3 && all[0].Current { // of one purpose by the clock, which may be set back
 		all[0], all[1] = all[1], all[0]
 	}
-	if len(all) != 3 || all[0].Purpose != SigningPurposeErasure || all[0].Current || !all[1].Current || all[2].Purpose != SigningPurposeLog || !all[2].Current {
+	if len(all) != 3 || all[0].Purpose != contract.SigningPurposeErasure || all[0].Current || !all[1].Current || all[2].Purpose != contract.SigningPurposeLog || !all[2].Current {
 		t.Fatalf("%+v", all)
 	}
 	name, err := SigningKeyOf(served)
@@ -274,21 +275,23 @@ func TestCertificateMustSayAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	person := func(subject string, role ActorRole) EventActor { return EventActor{Role: role, Subject: subject} }
-	whole := func() ErasureCertificate {
-		return ErasureCertificate{
-			ErasureID: domain.ErasureID{UUID: uuid.UUID{1}}, CitizenID: domain.CitizenID{UUID: uuid.UUID{2}}, Scope: ErasureScopeCitizen,
-			State: ErasureStateFinal, Keys: []string{"k"}, UnreadableEvents: 1, Digest: make([]byte, 32),
-			Record: LeafReference{Leaf: 4, LeafHash: make([]byte, 32)}, DestroyedAt: noon,
-			Approvers: []EventActor{person("one", ActorRoleCitizen), person("two", ActorRolePrivacyOfficer)},
-			Remains:   []RemainingFact{{What: "w", Why: "y"}}, FinalAfter: "2026-07-15", FinalAt: noon.AddDate(0, 0, 31), SigningKey: "k",
-			Trimmed: TrimmedKeys{WrappedBy: 1, OldestVersion: 2, TrimmedAt: noon},
-			Copies: []CopiesGone{
-				{Kind: CopyKindBackups, Days: 30, Until: "2026-07-15"}, {Kind: CopyKindArchives, Days: 0, Until: "2026-06-15"}, {Kind: CopyKindSnapshots, Days: 1, Until: "2026-06-16"},
+	person := func(subject string, role contract.ActorRole) contract.EventActor {
+		return contract.EventActor{Role: role, Subject: subject}
+	}
+	whole := func() contract.ErasureCertificate {
+		return contract.ErasureCertificate{
+			ErasureID: domain.ErasureID{UUID: uuid.UUID{1}}, CitizenID: domain.CitizenID{UUID: uuid.UUID{2}}, Scope: contract.ErasureScopeCitizen,
+			State: contract.ErasureStateFinal, Keys: []string{"k"}, UnreadableEvents: 1, Digest: make([]byte, 32),
+			Record: contract.LeafReference{Leaf: 4, LeafHash: make([]byte, 32)}, DestroyedAt: noon,
+			Approvers: []contract.EventActor{person("one", contract.ActorRoleCitizen), person("two", contract.ActorRolePrivacyOfficer)},
+			Remains:   []contract.RemainingFact{{What: "w", Why: "y"}}, FinalAfter: "2026-07-15", FinalAt: noon.AddDate(0, 0, 31), SigningKey: "k",
+			Trimmed: contract.TrimmedKeys{WrappedBy: 1, OldestVersion: 2, TrimmedAt: noon},
+			Copies: []contract.CopiesGone{
+				{Kind: contract.CopyKindBackups, Days: 30, Until: "2026-07-15"}, {Kind: contract.CopyKindArchives, Days: 0, Until: "2026-06-15"}, {Kind: contract.CopyKindSnapshots, Days: 1, Until: "2026-06-16"},
 			},
 		}
 	}
-	read := func(c ErasureCertificate) error {
+	read := func(c contract.ErasureCertificate) error {
 		message, err := signedForm(c)
 		if err != nil {
 			t.Fatal(err)
@@ -304,35 +307,35 @@ func TestCertificateMustSayAll(t *testing.T) {
 	if err := read(whole()); err != nil {
 		t.Fatal(err)
 	}
-	first := func(c *ErasureCertificate) {
-		c.State, c.FinalAt, c.FinalAfter, c.Copies, c.Trimmed = ErasureStateKeysDestroyed, time.Time{}, "", nil, TrimmedKeys{}
+	first := func(c *contract.ErasureCertificate) {
+		c.State, c.FinalAt, c.FinalAfter, c.Copies, c.Trimmed = contract.ErasureStateKeysDestroyed, time.Time{}, "", nil, contract.TrimmedKeys{}
 	}
 	c := whole()
 	if first(&c); read(c) != nil {
 		t.Fatal("E-3 the first certificate")
 	}
-	for name, spoil := range map[string]func(*ErasureCertificate){
-		"no erasure":                   func(c *ErasureCertificate) { c.ErasureID = domain.ErasureID{} },
-		"nobody":                       func(c *ErasureCertificate) { c.CitizenID = domain.CitizenID{} },
-		"no scope":                     func(c *ErasureCertificate) { c.Scope = "" },
-		"one document, unnamed":        func(c *ErasureCertificate) { c.Scope = ErasureScopeDocument },
-		"no digest":                    func(c *ErasureCertificate) { c.Digest = nil },
-		"events without keys":          func(c *ErasureCertificate) { c.Keys = nil },
-		"no record":                    func(c *ErasureCertificate) { c.Record = LeafReference{} },
-		"no time":                      func(c *ErasureCertificate) { c.DestroyedAt = time.Time{} },
-		"nothing remains":              func(c *ErasureCertificate) { c.Remains = nil },
-		"nobody approved":              func(c *ErasureCertificate) { c.Approvers = c.Approvers[:1] },
-		"one person":                   func(c *ErasureCertificate) { c.Approvers[0] = c.Approvers[1] },
-		"a citizen approved":           func(c *ErasureCertificate) { c.Approvers[1].Role = ActorRoleCitizen },
-		"only started":                 func(c *ErasureCertificate) { c.State = ErasureStateStarted },
-		"final, and no trim":           func(c *ErasureCertificate) { c.Trimmed = TrimmedKeys{} },
-		"final, and the version there": func(c *ErasureCertificate) { c.Trimmed.OldestVersion = 1 },
-		"final, and no snapshots":      func(c *ErasureCertificate) { c.Copies[2].Kind = CopyKindBackups },
-		"final, and one kind only":     func(c *ErasureCertificate) { c.Copies = c.Copies[:1] },
-		"final too early":              func(c *ErasureCertificate) { c.FinalAt = noon.AddDate(0, 0, 30) },
-		"copies kept longer":           func(c *ErasureCertificate) { c.Copies[0].Until = "2026-07-16" },
-		"snapshots counted wrongly":    func(c *ErasureCertificate) { c.Copies[2].Days = 2 },
-		"not final, with copies":       func(c *ErasureCertificate) { c.State = ErasureStateKeysDestroyed },
+	for name, spoil := range map[string]func(*contract.ErasureCertificate){
+		"no erasure":                   func(c *contract.ErasureCertificate) { c.ErasureID = domain.ErasureID{} },
+		"nobody":                       func(c *contract.ErasureCertificate) { c.CitizenID = domain.CitizenID{} },
+		"no scope":                     func(c *contract.ErasureCertificate) { c.Scope = "" },
+		"one document, unnamed":        func(c *contract.ErasureCertificate) { c.Scope = contract.ErasureScopeDocument },
+		"no digest":                    func(c *contract.ErasureCertificate) { c.Digest = nil },
+		"events without keys":          func(c *contract.ErasureCertificate) { c.Keys = nil },
+		"no record":                    func(c *contract.ErasureCertificate) { c.Record = contract.LeafReference{} },
+		"no time":                      func(c *contract.ErasureCertificate) { c.DestroyedAt = time.Time{} },
+		"nothing remains":              func(c *contract.ErasureCertificate) { c.Remains = nil },
+		"nobody approved":              func(c *contract.ErasureCertificate) { c.Approvers = c.Approvers[:1] },
+		"one person":                   func(c *contract.ErasureCertificate) { c.Approvers[0] = c.Approvers[1] },
+		"a citizen approved":           func(c *contract.ErasureCertificate) { c.Approvers[1].Role = contract.ActorRoleCitizen },
+		"only started":                 func(c *contract.ErasureCertificate) { c.State = contract.ErasureStateStarted },
+		"final, and no trim":           func(c *contract.ErasureCertificate) { c.Trimmed = contract.TrimmedKeys{} },
+		"final, and the version there": func(c *contract.ErasureCertificate) { c.Trimmed.OldestVersion = 1 },
+		"final, and no snapshots":      func(c *contract.ErasureCertificate) { c.Copies[2].Kind = contract.CopyKindBackups },
+		"final, and one kind only":     func(c *contract.ErasureCertificate) { c.Copies = c.Copies[:1] },
+		"final too early":              func(c *contract.ErasureCertificate) { c.FinalAt = noon.AddDate(0, 0, 30) },
+		"copies kept longer":           func(c *contract.ErasureCertificate) { c.Copies[0].Until = "2026-07-16" },
+		"snapshots counted wrongly":    func(c *contract.ErasureCertificate) { c.Copies[2].Days = 2 },
+		"not final, with copies":       func(c *contract.ErasureCertificate) { c.State = contract.ErasureStateKeysDestroyed },
 	} {
 		c := whole()
 		spoil(&c)
@@ -357,9 +360,9 @@ func TestCertificateAgainstTheLog(t *testing.T) {
 	tv.resting(t)
 	c, _ := tv.certificateOf(t, id)
 	events := tv.events(t)
-	mine := slices.IndexFunc(events, func(e Event) bool { return e.Type == "document.issued" })
+	mine := slices.IndexFunc(events, func(e contract.Event) bool { return e.Type == "document.issued" })
 	record := int(c.Record.Leaf)
-	audit := func(all []Event) error {
+	audit := func(all []contract.Event) error {
 		a := NewCertificateAudit(c)
 		for _, e := range all {
 			if err := a.Next(e); err != nil {
@@ -372,25 +375,25 @@ func TestCertificateAgainstTheLog(t *testing.T) {
 	if err := audit(events); err != nil {
 		t.Fatal(err)
 	}
-	change := func(at int, f func(*Event)) []Event {
+	change := func(at int, f func(*contract.Event)) []contract.Event {
 		all := slices.Clone(events)
 		f(&all[at])
 		return all
 	}
-	for name, all := range map[string][]Event{
+	for name, all := range map[string][]contract.Event{
 		"without an event":         slices.Delete(slices.Clone(events), mine, mine+1),
 		"without the record":       slices.Delete(slices.Clone(events), record, record+1),
 		"cut":                      events[:record],
-		"in another order":         change(mine, func(e *Event) { e.Cursor = events[mine+1].Cursor }),
-		"an event at another time": change(mine, func(e *Event) { e.RecordedAt = e.RecordedAt.Add(time.Microsecond) }),
-		"other facts":              change(mine, func(e *Event) { e.Facts = ClearFacts(`{}`) }),
-		"another stream":           change(mine, func(e *Event) { e.Stream += "0" }),
-		"other metadata":           change(mine, func(e *Event) { e.MetadataHash = make([]byte, 32) }),
-		"no metadata":              change(mine, func(e *Event) { e.MetadataHash = nil }),
-		"a changed record":         change(record, func(e *Event) { e.Facts = ClearFacts(`{}`) }),
-		"another ciphertext":       change(mine, func(e *Event) { e.Sealed = append(slices.Clone(e.Sealed), 0) }),
-		"a cursor that is none":    change(mine, func(e *Event) { e.Cursor = "x" }),
-		"a record of another kind": change(record, func(e *Event) { e.Type = "citizen.erasure-started" }),
+		"in another order":         change(mine, func(e *contract.Event) { e.Cursor = events[mine+1].Cursor }),
+		"an event at another time": change(mine, func(e *contract.Event) { e.RecordedAt = e.RecordedAt.Add(time.Microsecond) }),
+		"other facts":              change(mine, func(e *contract.Event) { e.Facts = contract.ClearFacts(`{}`) }),
+		"another stream":           change(mine, func(e *contract.Event) { e.Stream += "0" }),
+		"other metadata":           change(mine, func(e *contract.Event) { e.MetadataHash = make([]byte, 32) }),
+		"no metadata":              change(mine, func(e *contract.Event) { e.MetadataHash = nil }),
+		"a changed record":         change(record, func(e *contract.Event) { e.Facts = contract.ClearFacts(`{}`) }),
+		"another ciphertext":       change(mine, func(e *contract.Event) { e.Sealed = append(slices.Clone(e.Sealed), 0) }),
+		"a cursor that is none":    change(mine, func(e *contract.Event) { e.Cursor = "x" }),
+		"a record of another kind": change(record, func(e *contract.Event) { e.Type = "citizen.erasure-started" }),
 		"nothing":                  nil,
 	} {
 		if err := audit(all); !errors.Is(err, ErrCertificateLog) {
@@ -414,14 +417,14 @@ func TestDueErasures(t *testing.T) {
 	tv.diploma(t, 1)
 	gone := tv.household(t, 4)
 	tv.hold(t, tv.person(t, 2))
-	list := func(size int32) (all []DueErasure) {
+	list := func(size int32) (all []contract.DueErasure) {
 		t.Helper()
-		for p := (ListDueErasuresParams{PageSize: size}); ; {
-			answer, err := tv.ListDueErasures(tv.as(t, operator, "listDueErasures", nil), ListDueErasuresRequestObject{Params: p})
+		for p := (contract.ListDueErasuresParams{PageSize: size}); ; {
+			answer, err := tv.ListDueErasures(tv.as(t, operator, "listDueErasures", nil), contract.ListDueErasuresRequestObject{Params: p})
 			if err != nil {
 				t.Fatal(err)
 			}
-			page := DueErasures(answer.(ListDueErasures200JSONResponse))
+			page := contract.DueErasures(answer.(contract.ListDueErasures200JSONResponse))
 			if len(page.Items) > int(size) {
 				t.Fatalf("%d on a page of %d", len(page.Items), size)
 			}
@@ -444,7 +447,7 @@ func TestDueErasures(t *testing.T) {
 		t.Fatalf("%+v", due)
 	}
 	card, one, held := due[0], due[1], due[2]
-	if card.DocumentType != "isiPlusCard" || card.Since != "" || card.Rule != "socialSecurity" || card.Then != RetentionEndDestroy {
+	if card.DocumentType != "isiPlusCard" || card.Since != "" || card.Rule != "socialSecurity" || card.Then != contract.RetentionEndDestroy {
 		t.Errorf("%+v", card)
 	}
 	if one.DocumentID != first || one.Since != "2031-06-15" || one.Rule != "useOnly" || one.LegalHold || one.CitizenID != tv.person(t, 1) {
@@ -471,7 +474,7 @@ func TestDueErasures(t *testing.T) {
 	tv.Keys.Forget(tv.person(t, 100))
 	tv.Keeper.Before(func(string) error { return eventstore.ErrKeysUnavailable })
 	defer tv.Keeper.Before(nil)
-	if _, err := tv.ListDueErasures(tv.as(t, operator, "listDueErasures", nil), ListDueErasuresRequestObject{}); problemOf(err) != "keysUnavailable" {
+	if _, err := tv.ListDueErasures(tv.as(t, operator, "listDueErasures", nil), contract.ListDueErasuresRequestObject{}); problemOf(err) != "keysUnavailable" {
 		t.Errorf("judged without keys: %v", err)
 	}
 }

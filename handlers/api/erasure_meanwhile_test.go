@@ -16,6 +16,7 @@ import (
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/ringtest"
+	"coffre/handlers/contract"
 	"coffre/projections"
 	"coffre/projections/wallet"
 )
@@ -23,17 +24,17 @@ import (
 // A-1, E-3: an access that is on record when the erasure comes is withheld: no byte of
 // the document leaves, of one document or of the whole citizen, under either basis.
 func TestErasureAgainstDisclosure(t *testing.T) {
-	for _, scope := range []ErasureScope{ErasureScopeCitizen, ErasureScopeDocument} {
+	for _, scope := range []contract.ErasureScope{contract.ErasureScopeCitizen, contract.ErasureScopeDocument} {
 		for _, law := range []bool{true, false} {
 			tv := newVault(t)
 			id := tv.household(t, 1)
 			ana := tv.person(t, 1)
 			body := allowance
 			if !law {
-				body = AccessRequest{Purpose: "schoolAllowance", ConsentID: tv.consentTo(t, ana, ConsentGrant{})}
+				body = contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: tv.consentTo(t, ana, contract.ConsentGrant{})}
 			}
 			one := domain.DocumentID{}
-			if scope == ErasureScopeDocument {
+			if scope == contract.ErasureScopeDocument {
 				one = id
 			}
 			tv.afterAppend(t, func() {
@@ -90,8 +91,8 @@ func TestErasureAgainstRebuilding(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{tv.Wallets.Name(), tv.Evidence.Name(), tv.Erasures.Name(), tv.AccessLog.Name()} {
-		if _, err := tv.RebuildProjection(tv.as(t, operator, "rebuildProjection", name), RebuildProjectionRequestObject{
-			ProjectionName: name, Params: RebuildProjectionParams{IdempotencyKey: uuid.New()},
+		if _, err := tv.RebuildProjection(tv.as(t, operator, "rebuildProjection", name), contract.RebuildProjectionRequestObject{
+			ProjectionName: name, Params: contract.RebuildProjectionParams{IdempotencyKey: uuid.New()},
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +102,7 @@ func TestErasureAgainstRebuilding(t *testing.T) {
 	tv.resting(t)
 	tv.restart() // what found the read models not ready is found again
 	tv.resting(t)
-	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Errorf("E-3 it is %s", state)
 	}
 	if _, known, err := tv.Wallets.Document(t.Context(), gone, projections.Latest); err != nil || known {
@@ -130,10 +131,10 @@ func TestErasureAgainstAnExport(t *testing.T) {
 	if err := tv.approve(t, officer, id); err != nil {
 		t.Fatal(err)
 	}
-	file := tv.export(t, ExportCreate{Format: ExportFormatCsv})
+	file := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})
 	tv.begin() // both wait
 	tv.resting(t)
-	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Errorf("E-3 it is %s", state)
 	}
 	content := tv.fetch(t, file).Body.String()
@@ -202,18 +203,18 @@ func TestErasureAgainstAProcessThatHasTheKeys(t *testing.T) {
 func TestErasureAgainstAStalledProcess(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
-		scope ErasureScope
+		scope contract.ErasureScope
 		do    func(*testVault, domain.DocumentID) error
 		said  []string
 	}{
-		{"issue", ErasureScopeCitizen, func(other *testVault, _ domain.DocumentID) error {
-			return other.tryIssue(t, flanders, DocumentIssue{SSIN: ssin(1), DocumentType: "diploma", Content: Content(diplomaContent)})
+		{"issue", contract.ErasureScopeCitizen, func(other *testVault, _ domain.DocumentID) error {
+			return other.tryIssue(t, flanders, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "diploma", Content: contract.Content(diplomaContent)})
 		}, []string{"citizenErased"}},
-		{"update", ErasureScopeCitizen, func(other *testVault, id domain.DocumentID) error {
+		{"update", contract.ErasureScopeCitizen, func(other *testVault, id domain.DocumentID) error {
 			_, err := other.update(t, homeAffairs, id, etag(1), household)
 			return err
 		}, []string{"citizenErased"}},
-		{"update of the document that goes", ErasureScopeDocument, func(other *testVault, id domain.DocumentID) error {
+		{"update of the document that goes", contract.ErasureScopeDocument, func(other *testVault, id domain.DocumentID) error {
 			_, err := other.update(t, homeAffairs, id, etag(1), household)
 			return err
 		}, []string{"documentErased"}}, // it lands behind the record, so it is decided again
@@ -224,7 +225,7 @@ func TestErasureAgainstAStalledProcess(t *testing.T) {
 			ana := tv.person(t, 1)
 			tv.resting(t)
 			one := domain.DocumentID{}
-			if tc.scope == ErasureScopeDocument {
+			if tc.scope == contract.ErasureScopeDocument {
 				one = doc
 			}
 			other := tv.process(t, &testClock{now: time.Now()})

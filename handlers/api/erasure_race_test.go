@@ -13,6 +13,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/eventstore/faulty"
+	"coffre/handlers/contract"
 )
 
 const diplomaContent = `{"title":"Canary of Arts","institution":"Canary University","awardedOn":"2006-06-30","level":7}`
@@ -29,11 +30,11 @@ func (tv *testVault) before(n int64, meanwhile func()) {
 	})
 }
 
-func (tv *testVault) tryIssue(t testing.TB, by domain.Organisation, body DocumentIssue) error {
+func (tv *testVault) tryIssue(t testing.TB, by domain.Organisation, body contract.DocumentIssue) error {
 	t.Helper()
 	body.SourceReference, body.ValidFrom = "ref-"+uuid.NewString(), "2026-01-01"
-	_, err := tv.IssueDocument(tv.as(t, issuer(by), "issueDocument", body), IssueDocumentRequestObject{
-		Params: IssueDocumentParams{IdempotencyKey: uuid.New()}, Body: &body,
+	_, err := tv.IssueDocument(tv.as(t, issuer(by), "issueDocument", body), contract.IssueDocumentRequestObject{
+		Params: contract.IssueDocumentParams{IdempotencyKey: uuid.New()}, Body: &body,
 	})
 	return err
 }
@@ -50,7 +51,7 @@ func TestErasureJudgesWhatIsIssuedMeanwhile(t *testing.T) {
 	}
 	issued := make(chan error, 1)
 	tv.before(2, func() { // the first is the approval, the second citizen.erasure-started
-		issued <- tv.tryIssue(t, flanders, DocumentIssue{SSIN: ssin(1), DocumentType: "diploma", Content: Content(diplomaContent)})
+		issued <- tv.tryIssue(t, flanders, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "diploma", Content: contract.Content(diplomaContent)})
 	})
 	if err := tv.approve(t, officer, id); err != nil {
 		t.Fatal(err)
@@ -63,7 +64,7 @@ func TestErasureJudgesWhatIsIssuedMeanwhile(t *testing.T) {
 	if len(stopped) != 1 || stopped[0].Erasure != id || len(stopped[0].Duties) != 1 || stopped[0].Duties[0].Type != "diploma" || stopped[0].Duties[0].Rule != "archiveAct" {
 		t.Errorf("E-1 %+v", stopped)
 	}
-	if state := tv.erasureState(t, id); state != ErasureStateStopped {
+	if state := tv.erasureState(t, id); state != contract.ErasureStateStopped {
 		t.Errorf("E-1 it is %s", state)
 	}
 	if len(recorded[citizen.KeyDestroyed](t, tv)) != 0 {
@@ -93,23 +94,23 @@ func TestErasureRefusesWhatLandsLater(t *testing.T) {
 	} {
 		for _, change := range []struct {
 			name  string
-			scope ErasureScope
+			scope contract.ErasureScope
 			do    func(*testVault, domain.DocumentID) error
 			said  string
 		}{
-			{"issue", ErasureScopeCitizen, func(tv *testVault, _ domain.DocumentID) error {
-				return tv.tryIssue(t, flanders, DocumentIssue{SSIN: ssin(1), DocumentType: "diploma", Content: Content(diplomaContent)})
+			{"issue", contract.ErasureScopeCitizen, func(tv *testVault, _ domain.DocumentID) error {
+				return tv.tryIssue(t, flanders, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "diploma", Content: contract.Content(diplomaContent)})
 			}, "citizenErased"},
-			{"update", ErasureScopeCitizen, func(tv *testVault, id domain.DocumentID) error {
+			{"update", contract.ErasureScopeCitizen, func(tv *testVault, id domain.DocumentID) error {
 				_, err := tv.update(t, homeAffairs, id, etag(1), household)
 				return err
 			}, "citizenErased"},
-			{"update of the document that goes", ErasureScopeDocument, func(tv *testVault, id domain.DocumentID) error {
+			{"update of the document that goes", contract.ErasureScopeDocument, func(tv *testVault, id domain.DocumentID) error {
 				_, err := tv.update(t, homeAffairs, id, etag(1), household)
 				return err
 			}, "documentErased"},
 		} {
-			if change.scope == ErasureScopeDocument && landing.lease == 0 {
+			if change.scope == contract.ErasureScopeDocument && landing.lease == 0 {
 				continue // within one process an erasure's last word on a document waits for its turn
 			}
 			t.Run(change.name+" "+landing.name, func(t *testing.T) {
@@ -120,7 +121,7 @@ func TestErasureRefusesWhatLandsLater(t *testing.T) {
 				ana := tv.person(t, 1)
 				tv.resting(t)
 				one := domain.DocumentID{}
-				if change.scope == ErasureScopeDocument {
+				if change.scope == contract.ErasureScopeDocument {
 					one = doc
 				}
 				var erasure domain.ErasureID
@@ -142,7 +143,7 @@ func TestErasureRefusesWhatLandsLater(t *testing.T) {
 				}
 				tv.restart(func(v *Vault) { v.EraseAfter = 0 })
 				tv.resting(t)
-				if state := tv.erasureState(t, erasure); state != ErasureStateKeysDestroyed {
+				if state := tv.erasureState(t, erasure); state != contract.ErasureStateKeysDestroyed {
 					t.Fatalf("E-4 it is %s", state)
 				}
 				for _, r := range tv.about(t, ana) {
@@ -187,7 +188,7 @@ func TestErasureLeavesKeysInUseUnderAHold(t *testing.T) {
 	}
 	tv.lift(t, ana, hold)
 	tv.resting(t)
-	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Errorf("E-1 the hold was lifted, and it is %s", state)
 	}
 }
@@ -211,7 +212,7 @@ func TestErasureOfADocumentIsRecordedUnderAHoldThatCameTooLate(t *testing.T) {
 	}
 	tv.restart(func(v *Vault) { v.EraseAfter = 0 })
 	tv.resting(t)
-	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Fatalf("E-3 the key is gone, and it is %s", state)
 	}
 	c, served := tv.certificateOf(t, id)

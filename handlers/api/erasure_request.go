@@ -12,18 +12,19 @@ import (
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
+	"coffre/handlers/contract"
 	"coffre/projections/erasures"
 )
 
 // asked is what is kept of an answer about an erasure.
 type asked struct {
-	Erasure Erasure
-	At      PositionToken
+	Erasure contract.Erasure
+	At      contract.PositionToken
 }
 
 // RequestErasure implements POST /erasures: the first of two persons (rule E-1).
 // It works while no key can be had.
-func (v *Vault) RequestErasure(ctx context.Context, r RequestErasureRequestObject) (RequestErasureResponseObject, error) {
+func (v *Vault) RequestErasure(ctx context.Context, r contract.RequestErasureRequestObject) (contract.RequestErasureResponseObject, error) {
 	key := r.Params.IdempotencyKey
 	done, err := once(ctx, v, key, func(ctx context.Context, in intent) (asked, error) {
 		return v.requestErasure(ctx, in, domain.ErasureID{UUID: uuid.NewSHA1(key, []byte(owner(in.call)))}, r.Body)
@@ -31,10 +32,10 @@ func (v *Vault) RequestErasure(ctx context.Context, r RequestErasureRequestObjec
 	if err != nil {
 		return nil, explained(err)
 	}
-	return RequestErasure202JSONResponse{done.Erasure, RequestErasure202ResponseHeaders{done.At, done.Erasure.Href}}, nil
+	return contract.RequestErasure202JSONResponse{Body: done.Erasure, Headers: contract.RequestErasure202ResponseHeaders{CoffrePosition: done.At, Location: done.Erasure.Href}}, nil
 }
 
-func (v *Vault) requestErasure(ctx context.Context, in intent, id domain.ErasureID, body *ErasureRequest) (asked, error) {
+func (v *Vault) requestErasure(ctx context.Context, in intent, id domain.ErasureID, body *contract.ErasureRequest) (asked, error) {
 	if in.call.Role == domain.RoleCitizen && in.call.Citizen != body.CitizenID {
 		return asked{}, errNoResource
 	}
@@ -83,34 +84,36 @@ func explained(err error) error {
 		why = append(why, fmt.Sprintf("legal hold %s stands (%s)", h.ID, h.Reason))
 	}
 	status := statuses[said.Code]
-	return &refusal{Problem: Problem{
+	return &refusal{Problem: contract.Problem{
 		Type: coffre + said.Slug, Title: http.StatusText(status), Status: status,
 		Detail: said.Detail + ": " + strings.Join(why, "; "),
 	}}
 }
 
-func erasureHref(id domain.ErasureID) Href { return fmt.Sprintf("%s/erasures/%s", Base, id) }
+func erasureHref(id domain.ErasureID) contract.Href {
+	return fmt.Sprintf("%s/erasures/%s", contract.Base, id)
+}
 
 // erasureItem shows an erasure.
-func erasureItem(e erasures.Erasure) Erasure {
-	item := Erasure{
-		Href: erasureHref(e.Erasure), ErasureID: e.Erasure, CitizenID: e.Citizen, Scope: ErasureScope(e.Scope), DocumentID: e.Document,
-		State: ErasureStateRequested, Reason: e.Reason, RequestedAt: e.RequestedAt, ApprovedAt: e.ApprovedAt, StoppedAt: e.StoppedAt, KeysDestroyedAt: e.DoneAt, FinalAt: e.FinalAt,
+func erasureItem(e erasures.Erasure) contract.Erasure {
+	item := contract.Erasure{
+		Href: erasureHref(e.Erasure), ErasureID: e.Erasure, CitizenID: e.Citizen, Scope: contract.ErasureScope(e.Scope), DocumentID: e.Document,
+		State: contract.ErasureStateRequested, Reason: e.Reason, RequestedAt: e.RequestedAt, ApprovedAt: e.ApprovedAt, StoppedAt: e.StoppedAt, KeysDestroyedAt: e.DoneAt, FinalAt: e.FinalAt,
 	}
 	if !e.DoneAt.IsZero() {
 		item.Certificate = item.Href + "/certificate"
 	}
 	switch {
 	case !e.FinalAt.IsZero():
-		item.State = ErasureStateFinal
+		item.State = contract.ErasureStateFinal
 	case !e.DoneAt.IsZero():
-		item.State = ErasureStateKeysDestroyed
+		item.State = contract.ErasureStateKeysDestroyed
 	case !e.StoppedAt.IsZero():
-		item.State = ErasureStateStopped
+		item.State = contract.ErasureStateStopped
 	case !e.StartedAt.IsZero():
-		item.State = ErasureStateStarted
+		item.State = contract.ErasureStateStarted
 	case !e.ApprovedAt.IsZero():
-		item.State = ErasureStateApproved
+		item.State = contract.ErasureStateApproved
 	}
 	return item
 }

@@ -5,12 +5,13 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/handlers/contract"
 	"coffre/projections/erasures"
 )
 
 // GetErasure implements GET /erasures/{id}: how far it is, for the citizen and for
 // privacy officers.
-func (v *Vault) GetErasure(ctx context.Context, r GetErasureRequestObject) (GetErasureResponseObject, error) {
+func (v *Vault) GetErasure(ctx context.Context, r contract.GetErasureRequestObject) (contract.GetErasureResponseObject, error) {
 	if err := v.seen(ctx, r.Params.CoffreMinPosition, v.Erasures.Name()); err != nil {
 		return nil, err
 	}
@@ -19,16 +20,16 @@ func (v *Vault) GetErasure(ctx context.Context, r GetErasureRequestObject) (GetE
 		return nil, err
 	}
 	item := erasureItem(e)
-	if item.State == ErasureStateStopped {
+	if item.State == contract.ErasureStateStopped {
 		s, err := v.erasureSteps(ctx, e.Citizen, e.Erasure)
 		if err != nil {
 			return nil, err
 		}
 		for _, d := range s.duties {
-			item.Duties = append(item.Duties, DutyToKeep{DocumentID: d.Document, DocumentType: d.Type, Rule: d.Rule})
+			item.Duties = append(item.Duties, contract.DutyToKeep{DocumentID: d.Document, DocumentType: d.Type, Rule: d.Rule})
 		}
 	}
-	return GetErasure200JSONResponse(item), nil
+	return contract.GetErasure200JSONResponse(item), nil
 }
 
 // erasure finds a request that the caller may know of. What the read model does

@@ -26,7 +26,8 @@ import (
 	"coffre/eventstore/proof"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/shred"
-	"coffre/handlers/api/wire"
+	"coffre/handlers/contract"
+	"coffre/handlers/contract/wire"
 )
 
 var (
@@ -36,23 +37,23 @@ var (
 
 func (tv *testVault) askErasure(t testing.TB, by Caller, of domain.CitizenID, one domain.DocumentID) (domain.ErasureID, error) {
 	t.Helper()
-	body := ErasureRequest{CitizenID: of, Scope: ErasureScopeCitizen, Reason: "citizenRequest"}
+	body := contract.ErasureRequest{CitizenID: of, Scope: contract.ErasureScopeCitizen, Reason: "citizenRequest"}
 	if !one.IsZero() {
-		body.Scope, body.DocumentID = ErasureScopeDocument, one
+		body.Scope, body.DocumentID = contract.ErasureScopeDocument, one
 	}
-	answer, err := tv.RequestErasure(tv.as(t, by, "requestErasure", body), RequestErasureRequestObject{
-		Params: RequestErasureParams{IdempotencyKey: uuid.New()}, Body: &body,
+	answer, err := tv.RequestErasure(tv.as(t, by, "requestErasure", body), contract.RequestErasureRequestObject{
+		Params: contract.RequestErasureParams{IdempotencyKey: uuid.New()}, Body: &body,
 	})
 	if err != nil {
 		return domain.ErasureID{}, err
 	}
-	return answer.(RequestErasure202JSONResponse).Body.ErasureID, nil
+	return answer.(contract.RequestErasure202JSONResponse).Body.ErasureID, nil
 }
 
 func (tv *testVault) approve(t testing.TB, by Caller, id domain.ErasureID) error {
 	t.Helper()
-	_, err := tv.ApproveErasure(tv.as(t, by, "approveErasure", id), ApproveErasureRequestObject{
-		ErasureID: id, Params: ApproveErasureParams{IdempotencyKey: uuid.New()},
+	_, err := tv.ApproveErasure(tv.as(t, by, "approveErasure", id), contract.ApproveErasureRequestObject{
+		ErasureID: id, Params: contract.ApproveErasureParams{IdempotencyKey: uuid.New()},
 	})
 	return err
 }
@@ -70,31 +71,31 @@ func (tv *testVault) erase(t testing.TB, of domain.CitizenID, one domain.Documen
 	return id
 }
 
-func (tv *testVault) erasureState(t testing.TB, id domain.ErasureID) ErasureState {
+func (tv *testVault) erasureState(t testing.TB, id domain.ErasureID) contract.ErasureState {
 	t.Helper()
-	answer, err := tv.GetErasure(tv.as(t, officer, "getErasure", nil), GetErasureRequestObject{ErasureID: id})
+	answer, err := tv.GetErasure(tv.as(t, officer, "getErasure", nil), contract.GetErasureRequestObject{ErasureID: id})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer.(GetErasure200JSONResponse).State
+	return answer.(contract.GetErasure200JSONResponse).State
 }
 
 func (tv *testVault) hold(t testing.TB, of domain.CitizenID) domain.HoldID {
 	t.Helper()
-	body := LegalHoldPlace{Reason: "litigation", CaseReference: "canary-case"}
-	answer, err := tv.PlaceHold(tv.as(t, officer, "placeHold", body), PlaceHoldRequestObject{
-		CitizenID: of, Params: PlaceHoldParams{IdempotencyKey: uuid.New()}, Body: &body,
+	body := contract.LegalHoldPlace{Reason: "litigation", CaseReference: "canary-case"}
+	answer, err := tv.PlaceHold(tv.as(t, officer, "placeHold", body), contract.PlaceHoldRequestObject{
+		CitizenID: of, Params: contract.PlaceHoldParams{IdempotencyKey: uuid.New()}, Body: &body,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer.(PlaceHold201JSONResponse).Body.LegalHoldID
+	return answer.(contract.PlaceHold201JSONResponse).Body.LegalHoldID
 }
 
 func (tv *testVault) lift(t testing.TB, of domain.CitizenID, hold domain.HoldID) {
 	t.Helper()
-	if _, err := tv.LiftHold(tv.as(t, officer, "liftHold", hold), LiftHoldRequestObject{
-		CitizenID: of, LegalHoldID: hold, Params: LiftHoldParams{IdempotencyKey: uuid.New()},
+	if _, err := tv.LiftHold(tv.as(t, officer, "liftHold", hold), contract.LiftHoldRequestObject{
+		CitizenID: of, LegalHoldID: hold, Params: contract.LiftHoldParams{IdempotencyKey: uuid.New()},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -102,8 +103,8 @@ func (tv *testVault) lift(t testing.TB, of domain.CitizenID, hold domain.HoldID)
 
 func (tv *testVault) diploma(t testing.TB, n int) domain.DocumentID {
 	t.Helper()
-	return tv.issue(t, flanders, DocumentIssue{SSIN: ssin(n), DocumentType: "diploma",
-		Content: Content(`{"title":"Canary of Arts","institution":"Canary University","awardedOn":"2006-06-30","level":7}`)})
+	return tv.issue(t, flanders, contract.DocumentIssue{SSIN: ssin(n), DocumentType: "diploma",
+		Content: contract.Content(`{"title":"Canary of Arts","institution":"Canary University","awardedOn":"2006-06-30","level":7}`)})
 }
 
 // log returns every record.
@@ -157,13 +158,13 @@ func digestOf(records []eventstore.Record) []byte {
 	return sum.Sum(nil)
 }
 
-func (tv *testVault) certificateOf(t testing.TB, id domain.ErasureID) (ErasureCertificate, []byte) {
+func (tv *testVault) certificateOf(t testing.TB, id domain.ErasureID) (contract.ErasureCertificate, []byte) {
 	t.Helper()
-	answer, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), GetErasureCertificateRequestObject{ErasureID: id})
+	answer, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), contract.GetErasureCertificateRequestObject{ErasureID: id})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := ErasureCertificate(answer.(GetErasureCertificate200JSONResponse))
+	c := contract.ErasureCertificate(answer.(contract.GetErasureCertificate200JSONResponse))
 	var served bytes.Buffer
 	if err := wire.NewEncoder(&served).Encode(c); err != nil {
 		t.Fatal(err)
@@ -196,7 +197,7 @@ func TestErasureIsRefused(t *testing.T) {
 	if slug := problemOf(err); slug != "retentionDuty" || !strings.Contains(detailOf(err), diploma.String()) || !strings.Contains(detailOf(err), "archiveAct") {
 		t.Errorf("E-1 a duty to keep stands: %s %q", slug, detailOf(err))
 	}
-	if state := tv.erasureState(t, id); state != ErasureStateRequested {
+	if state := tv.erasureState(t, id); state != contract.ErasureStateRequested {
 		t.Errorf("E-1 refused, and it is %s", state)
 	}
 	tv.resting(t)
@@ -221,7 +222,7 @@ func TestErasureOfOneDocumentBesideADuty(t *testing.T) {
 	}
 	done := tv.erase(t, ana, household)
 	tv.resting(t)
-	if state := tv.erasureState(t, done); state != ErasureStateKeysDestroyed {
+	if state := tv.erasureState(t, done); state != contract.ErasureStateKeysDestroyed {
 		t.Errorf("E-1 another document's duty stood in the way: %s", state)
 	}
 }
@@ -246,7 +247,7 @@ func TestErasureNeedsASecondPerson(t *testing.T) {
 		t.Errorf("E-1 who asked approves: %s", slug)
 	}
 	ask := func(who Caller) string {
-		_, err := tv.GetErasure(tv.as(t, who, "getErasure", nil), GetErasureRequestObject{ErasureID: id})
+		_, err := tv.GetErasure(tv.as(t, who, "getErasure", nil), contract.GetErasureRequestObject{ErasureID: id})
 		return problemOf(err)
 	}
 	if ask(citizenCaller(bob)) != "resourceNotFound" || ask(citizenCaller(ana)) != "" {
@@ -277,7 +278,7 @@ func TestErasureOfACitizen(t *testing.T) {
 
 	id := tv.erase(t, ana, domain.DocumentID{})
 	tv.resting(t)
-	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Fatalf("it is %s", state)
 	}
 	for _, r := range sealed {
@@ -302,7 +303,7 @@ func TestErasureOfACitizen(t *testing.T) {
 	if err != nil || len(c.Keys) != len(keys) || len(keys) == 0 {
 		t.Errorf("E-3 %d keys in the certificate, %d in the ring, %v", len(c.Keys), len(keys), err)
 	}
-	if len(c.Approvers) != 2 || c.Approvers[0].CitizenID != ana || c.Approvers[1].Role != ActorRolePrivacyOfficer || len(c.Remains) == 0 {
+	if len(c.Approvers) != 2 || c.Approvers[0].CitizenID != ana || c.Approvers[1].Role != contract.ActorRolePrivacyOfficer || len(c.Remains) == 0 {
 		t.Errorf("E-3 %+v", c)
 	}
 	verifiesOffline(t, tv, c, served)
@@ -310,9 +311,9 @@ func TestErasureOfACitizen(t *testing.T) {
 		t.Error("E-3 a second look gives another certificate")
 	}
 
-	body := DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", SourceReference: "anew", ValidFrom: "2026-01-01", Content: Content(household)}
-	_, err = tv.IssueDocument(tv.as(t, issuer(homeAffairs), "issueDocument", body), IssueDocumentRequestObject{
-		Params: IssueDocumentParams{IdempotencyKey: uuid.New()}, Body: &body,
+	body := contract.DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", SourceReference: "anew", ValidFrom: "2026-01-01", Content: contract.Content(household)}
+	_, err = tv.IssueDocument(tv.as(t, issuer(homeAffairs), "issueDocument", body), contract.IssueDocumentRequestObject{
+		Params: contract.IssueDocumentParams{IdempotencyKey: uuid.New()}, Body: &body,
 	})
 	if slug := problemOf(err); slug != "citizenErased" {
 		t.Errorf("E-4 issued again: %s", slug)
@@ -341,21 +342,21 @@ func TestErasureOfACitizen(t *testing.T) {
 }
 
 // events returns the whole log as an auditor gets it.
-func (tv *testVault) events(t testing.TB) []Event {
+func (tv *testVault) events(t testing.TB) []contract.Event {
 	t.Helper()
 	auditor := officeCaller(domain.RoleAuditor)
-	var all []Event
-	for p := (ListEventsParams{Limit: 1000}); ; {
-		answer, err := tv.ListEvents(tv.as(t, auditor, "listEvents", nil), ListEventsRequestObject{Params: p})
+	var all []contract.Event
+	for p := (contract.ListEventsParams{Limit: 1000}); ; {
+		answer, err := tv.ListEvents(tv.as(t, auditor, "listEvents", nil), contract.ListEventsRequestObject{Params: p})
 		if err != nil {
 			t.Fatal(err)
 		}
-		page := Events(answer.(ListEvents200JSONResponse))
+		page := contract.Events(answer.(contract.ListEvents200JSONResponse))
 		var served bytes.Buffer // as it leaves the vault
 		if err := wire.NewEncoder(&served).Encode(page); err != nil {
 			t.Fatal(err)
 		}
-		page = Events{}
+		page = contract.Events{}
 		if err := json.Unmarshal(served.Bytes(), &page); err != nil {
 			t.Fatal(err)
 		}
@@ -369,7 +370,7 @@ func (tv *testVault) events(t testing.TB) []Event {
 
 // verifiesOffline checks a certificate with nothing but its bytes and the public
 // key, and that no other bytes pass.
-func verifiesOffline(t testing.TB, tv *testVault, c ErasureCertificate, served []byte) {
+func verifiesOffline(t testing.TB, tv *testVault, c contract.ErasureCertificate, served []byte) {
 	t.Helper()
 	key, _, err := tv.CertificateSigner.PublicKey(t.Context(), c.SigningKey)
 	if err != nil {
@@ -425,7 +426,7 @@ func TestErasureOfOneDocument(t *testing.T) {
 		}
 	}
 	c, served := tv.certificateOf(t, id)
-	if c.Scope != ErasureScopeDocument || c.DocumentID != gone || len(c.Keys) != 1 || c.UnreadableEvents != int64(len(lost)) || !bytes.Equal(c.Digest, digestOf(lost)) {
+	if c.Scope != contract.ErasureScopeDocument || c.DocumentID != gone || len(c.Keys) != 1 || c.UnreadableEvents != int64(len(lost)) || !bytes.Equal(c.Digest, digestOf(lost)) {
 		t.Errorf("E-3 %+v", c)
 	}
 	verifiesOffline(t, tv, c, served)
@@ -492,7 +493,7 @@ func (tv *testVault) hear() signal {
 // E-3: whoever dies at any append of an erasure, before it or after it, is
 // resumed: the same facts, once each, and a certificate that says the same.
 func TestErasureResumes(t *testing.T) {
-	for _, scope := range []ErasureScope{ErasureScopeCitizen, ErasureScopeDocument} {
+	for _, scope := range []contract.ErasureScope{contract.ErasureScopeCitizen, contract.ErasureScopeDocument} {
 		for step := 1; ; step++ {
 			broke := resumedAt(t, scope, step, faulty.Fault{Before: eventstore.ErrUnavailable})
 			resumedAt(t, scope, step, faulty.Fault{After: eventstore.ErrOutcomeUnknown})
@@ -507,7 +508,7 @@ func TestErasureResumes(t *testing.T) {
 }
 
 // resumedAt reports whether the n-th append happened at all.
-func resumedAt(t *testing.T, scope ErasureScope, n int, f faulty.Fault) (broke bool) {
+func resumedAt(t *testing.T, scope contract.ErasureScope, n int, f faulty.Fault) (broke bool) {
 	t.Helper()
 	tv := newVault(t)
 	heard := tv.hear()
@@ -516,7 +517,7 @@ func resumedAt(t *testing.T, scope ErasureScope, n int, f faulty.Fault) (broke b
 	tv.resting(t)
 	sealed := tv.about(t, ana)
 	var one domain.DocumentID
-	if scope == ErasureScopeDocument {
+	if scope == contract.ErasureScopeDocument {
 		one = gone
 	}
 	id, err := tv.askErasure(t, citizenCaller(ana), ana, one)
@@ -575,7 +576,7 @@ func resumedAt(t *testing.T, scope ErasureScope, n int, f faulty.Fault) (broke b
 	tv.Store.SetRule(nil)
 	tv.restart()
 	tv.resting(t)
-	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Fatalf("E-3 %s, dead at append %d: it is %s", scope, n, state)
 	}
 	c, served := tv.certificateOf(t, id)
@@ -588,7 +589,7 @@ func resumedAt(t *testing.T, scope ErasureScope, n int, f faulty.Fault) (broke b
 		types[r.Type]++
 	}
 	want := map[string]int{"citizen.erasure-started/1": 1, "citizen.key-destroyed/1": 1}
-	if scope == ErasureScopeDocument {
+	if scope == contract.ErasureScopeDocument {
 		want = map[string]int{"citizen.erasure-started/1": 1, "document.content-destroyed/1": 1, "citizen.erasure-completed/1": 1}
 	}
 	for name, count := range want {
@@ -654,15 +655,15 @@ func TestErasureWaitsAndLooksAgain(t *testing.T) {
 	if erasing, err := tv.Keys.Erasing(t.Context()); err != nil || !slices.Equal(erasing, []domain.CitizenID{ana}) {
 		t.Errorf("E-1 destroyed under a hold: %v %v", erasing, err)
 	}
-	if state := tv.erasureState(t, id); state != ErasureStateStarted {
+	if state := tv.erasureState(t, id); state != contract.ErasureStateStarted {
 		t.Errorf("E-1 it is %s", state)
 	}
-	if _, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), GetErasureCertificateRequestObject{ErasureID: id}); problemOf(err) != "erasureNotDone" {
+	if _, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), contract.GetErasureCertificateRequestObject{ErasureID: id}); problemOf(err) != "erasureNotDone" {
 		t.Errorf("E-3 a certificate before its time: %v", err)
 	}
 	tv.lift(t, ana, hold)
 	tv.resting(t)
-	if state := tv.erasureState(t, id); state != ErasureStateKeysDestroyed {
+	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Errorf("E-1 the hold was lifted, and it is %s", state)
 	}
 }
@@ -676,7 +677,7 @@ func (r raced) Decide(citizen.State) ([]citizen.Event, error) { return []citizen
 func TestErasureOfADocumentThenOfTheCitizen(t *testing.T) {
 	tv := newVault(t)
 	gone := tv.household(t, 1)
-	tv.issue(t, socialSecurity, DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", Content: Content(identity)})
+	tv.issue(t, socialSecurity, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", Content: contract.Content(identity)})
 	ana := tv.person(t, 1)
 	tv.erase(t, ana, gone)
 	tv.resting(t)
@@ -738,9 +739,9 @@ func TestErasureRequestIsMadeOnce(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
-	body := ErasureRequest{CitizenID: ana, Scope: ErasureScopeCitizen, Reason: "citizenRequest"}
-	request := RequestErasureRequestObject{Params: RequestErasureParams{IdempotencyKey: uuid.New()}, Body: &body}
-	var answers []RequestErasureResponseObject
+	body := contract.ErasureRequest{CitizenID: ana, Scope: contract.ErasureScopeCitizen, Reason: "citizenRequest"}
+	request := contract.RequestErasureRequestObject{Params: contract.RequestErasureParams{IdempotencyKey: uuid.New()}, Body: &body}
+	var answers []contract.RequestErasureResponseObject
 	for range 2 {
 		answer, err := tv.RequestErasure(tv.as(t, citizenCaller(ana), "requestErasure", body), request)
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/proof"
 	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
 )
 
 // What can be wrong with a certificate of erasure. All but the first mean that it
@@ -77,48 +78,48 @@ func SigningKeyOf(certificate []byte) (string, error) {
 
 // ReadCertificate returns what a certificate says, once VerifyCertificate holds and it
 // says all that it must (rules E-1, E-3).
-func ReadCertificate(certificate []byte, key ed25519.PublicKey) (ErasureCertificate, error) {
+func ReadCertificate(certificate []byte, key ed25519.PublicKey) (contract.ErasureCertificate, error) {
 	if err := VerifyCertificate(certificate, key); err != nil {
-		return ErasureCertificate{}, err
+		return contract.ErasureCertificate{}, err
 	}
-	var c ErasureCertificate
+	var c contract.ErasureCertificate
 	if json.Unmarshal(certificate, &c) != nil {
-		return ErasureCertificate{}, ErrCertificateForm
+		return contract.ErasureCertificate{}, ErrCertificateForm
 	}
-	whole := !c.ErasureID.IsZero() && !c.CitizenID.IsZero() && (c.Scope == ErasureScopeCitizen) == c.DocumentID.IsZero() && c.Scope.Valid() &&
+	whole := !c.ErasureID.IsZero() && !c.CitizenID.IsZero() && (c.Scope == contract.ErasureScopeCitizen) == c.DocumentID.IsZero() && c.Scope.Valid() &&
 		len(c.Digest) == sha256.Size && c.UnreadableEvents >= 0 && (len(c.Keys) > 0 || c.UnreadableEvents == 0) &&
 		len(c.Record.LeafHash) == sha256.Size && c.Record.Leaf >= 0 && !c.DestroyedAt.IsZero() && len(c.Remains) > 0
-	if !whole || !twoPersons(c.Approvers) || !c.saysOfCopies() {
-		return ErasureCertificate{}, ErrCertificateSays
+	if !whole || !twoPersons(c.Approvers) || !saysOfCopies(c) {
+		return contract.ErasureCertificate{}, ErrCertificateSays
 	}
 	return c, nil
 }
 
 // twoPersons reports whether somebody asked and somebody else approved (rule E-1).
-func twoPersons(of []EventActor) bool {
-	return len(of) == 2 && of[1].Role == ActorRolePrivacyOfficer && of[1].Subject != "" && of[0].Subject != of[1].Subject &&
+func twoPersons(of []contract.EventActor) bool {
+	return len(of) == 2 && of[1].Role == contract.ActorRolePrivacyOfficer && of[1].Subject != "" && of[0].Subject != of[1].Subject &&
 		(of[0].Subject != "" || !of[0].CitizenID.IsZero())
 }
 
 // saysOfCopies reports whether a certificate says of copies what its state calls for:
 // the final one what kinds there were, and until when, and that it came later.
-func (c ErasureCertificate) saysOfCopies() bool {
+func saysOfCopies(c contract.ErasureCertificate) bool {
 	switch c.State {
-	case ErasureStateKeysDestroyed:
+	case contract.ErasureStateKeysDestroyed:
 		return c.FinalAt.IsZero() && len(c.Copies) == 0
-	case ErasureStateFinal:
+	case contract.ErasureStateFinal:
 	default:
 		return false
 	}
-	kinds := map[CopyKind]bool{}
-	from := map[CopyKind]domain.Date{CopyKindSnapshots: domain.BelgianDate(c.Trimmed.TrimmedAt)}
+	kinds := map[contract.CopyKind]bool{}
+	from := map[contract.CopyKind]domain.Date{contract.CopyKindSnapshots: domain.BelgianDate(c.Trimmed.TrimmedAt)}
 	for _, one := range c.Copies {
 		kinds[one.Kind] = true
 		if day, known := from[one.Kind]; known && one.Until != day.AddDays(one.Days) || one.Until.IsZero() || c.FinalAfter.Before(one.Until) {
 			return false
 		}
 	}
-	return len(c.Copies) == 3 && kinds[CopyKindBackups] && kinds[CopyKindArchives] && kinds[CopyKindSnapshots] &&
+	return len(c.Copies) == 3 && kinds[contract.CopyKindBackups] && kinds[contract.CopyKindArchives] && kinds[contract.CopyKindSnapshots] &&
 		c.Trimmed.WrappedBy > 0 && c.Trimmed.OldestVersion > c.Trimmed.WrappedBy && !c.Trimmed.TrimmedAt.IsZero() &&
 		c.FinalAfter.Before(domain.BelgianDate(c.FinalAt)) && !c.FinalAt.Before(c.DestroyedAt)
 }
@@ -126,7 +127,7 @@ func (c ErasureCertificate) saysOfCopies() bool {
 // CertificateAudit compares a certificate with the log, event by event in its order.
 // It needs no key: the sealed parts name the keys that sealed them.
 type CertificateAudit struct {
-	c      ErasureCertificate
+	c      contract.ErasureCertificate
 	keys   map[string]bool
 	sum    hash.Hash
 	last   int64
@@ -136,7 +137,7 @@ type CertificateAudit struct {
 }
 
 // NewCertificateAudit begins to compare a certificate that ReadCertificate returned.
-func NewCertificateAudit(c ErasureCertificate) *CertificateAudit {
+func NewCertificateAudit(c contract.ErasureCertificate) *CertificateAudit {
 	a := &CertificateAudit{c: c, keys: make(map[string]bool, len(c.Keys)), sum: sha256.New(), last: -1}
 	for _, k := range c.Keys {
 		a.keys[k] = true
@@ -146,7 +147,7 @@ func NewCertificateAudit(c ErasureCertificate) *CertificateAudit {
 
 // Next takes the next event, as GET /events gives it. Events that are left out are
 // missed at the end, if the certificate is about them.
-func (a *CertificateAudit) Next(e Event) error {
+func (a *CertificateAudit) Next(e contract.Event) error {
 	leaf, err := leafOf(e.Cursor)
 	if err != nil || leaf <= a.last {
 		return fmt.Errorf("%w: its events are not in their order", ErrCertificateLog)
@@ -194,7 +195,7 @@ func (a *CertificateAudit) End() (unreadable, later int64, err error) {
 }
 
 // leafHashOf computes an event's leaf hash from what is served of it.
-func leafHashOf(e Event) (proof.Hash, error) {
+func leafHashOf(e contract.Event) (proof.Hash, error) {
 	if len(e.MetadataHash) != sha256.Size {
 		return proof.Hash{}, fmt.Errorf("%w: an event without the hash of its metadata", ErrCertificateLog)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"coffre/domain/audit"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 	"coffre/projections"
 )
 
@@ -24,7 +25,7 @@ const (
 
 // ListEvents implements GET /events: the log in its order, personal parts
 // sealed, so that replay needs no key. Reading is recorded first.
-func (v *Vault) ListEvents(ctx context.Context, r ListEventsRequestObject) (ListEventsResponseObject, error) {
+func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObject) (contract.ListEventsResponseObject, error) {
 	p := r.Params
 	after, err := leafFrom(p.After, -1)
 	if err != nil {
@@ -41,8 +42,8 @@ func (v *Vault) ListEvents(ctx context.Context, r ListEventsRequestObject) (List
 	if limit == 0 {
 		limit = defaultEvents
 	}
-	links := linksTo(Base+"/events").number("limit", p.Limit).texts("category", p.Category).texts("type", p.Type).text("stream", p.Stream)
-	page := Events{Self: links.at(p.After), Items: []Event{}}
+	links := linksTo(contract.Base+"/events").number("limit", p.Limit).texts("category", p.Category).texts("type", p.Type).text("stream", p.Stream)
+	page := contract.Events{Self: links.at(p.After), Items: []contract.Event{}}
 	leaf, more := after, false
 	for record, err := range v.Log.Store().ReadAll(ctx, position, scanned) {
 		if err != nil {
@@ -69,53 +70,53 @@ func (v *Vault) ListEvents(ctx context.Context, r ListEventsRequestObject) (List
 	if more {
 		page.Next = links.at(leafToken(leaf))
 	}
-	return ListEvents200JSONResponse(page), nil
+	return contract.ListEvents200JSONResponse(page), nil
 }
 
-func wanted(r eventstore.Record, p ListEventsParams) bool {
+func wanted(r eventstore.Record, p contract.ListEventsParams) bool {
 	name, _, _ := strings.Cut(r.Type, "/")
 	return (len(p.Category) == 0 || slices.Contains(p.Category, r.Stream.Category())) &&
 		(len(p.Type) == 0 || slices.Contains(p.Type, name)) &&
 		(p.Stream == "" || p.Stream == string(r.Stream))
 }
 
-func eventItem(r eventstore.Record, leaf int64) (Event, error) {
+func eventItem(r eventstore.Record, leaf int64) (contract.Event, error) {
 	meta, err := r.Metadata()
 	if err != nil {
-		return Event{}, err
+		return contract.Event{}, err
 	}
 	name, form, _ := strings.Cut(r.Type, "/")
 	number, err := strconv.Atoi(form)
 	if err != nil {
-		return Event{}, fmt.Errorf("form of %s: not a number", name)
+		return contract.Event{}, fmt.Errorf("form of %s: not a number", name)
 	}
 	metadata := sha256.Sum256(r.Meta)
-	e := Event{
-		Href: fmt.Sprintf("%s/events?after=%s&limit=1", Base, leafToken(leaf-1)), Cursor: leafToken(leaf),
+	e := contract.Event{
+		Href: fmt.Sprintf("%s/events?after=%s&limit=1", contract.Base, leafToken(leaf-1)), Cursor: leafToken(leaf),
 		EventID: r.ID, Stream: string(r.Stream), Revision: int64(r.Revision), Type: name, Form: number, RecordedAt: r.Time,
 		Actor: eventActor(meta), OnBehalfOf: meta.OnBehalfOf, CorrelationID: meta.Correlation, CausationID: meta.Causation,
-		RegistryVersion: meta.Registry, Facts: ClearFacts(r.Clear), MetadataHash: metadata[:], Sealed: r.Sealed,
+		RegistryVersion: meta.Registry, Facts: contract.ClearFacts(r.Clear), MetadataHash: metadata[:], Sealed: r.Sealed,
 	}
 	if leaf == 0 {
-		e.Href = Base + "/events?limit=1"
+		e.Href = contract.Base + "/events?limit=1"
 	}
 	for _, ref := range meta.BasedOn {
 		stream, revision, ok := ref.Split()
 		if !ok {
-			return Event{}, fmt.Errorf("basedOn of %s: not a reference", name)
+			return contract.Event{}, fmt.Errorf("basedOn of %s: not a reference", name)
 		}
-		e.BasedOn = append(e.BasedOn, StreamRevision{Stream: string(stream), Revision: int64(revision)})
+		e.BasedOn = append(e.BasedOn, contract.StreamRevision{Stream: string(stream), Revision: int64(revision)})
 	}
 	return e, nil
 }
 
-func eventActor(m eventstore.Meta) EventActor {
-	return EventActor{Role: ActorRole(m.Actor.Role), Organization: m.Actor.Organisation, CitizenID: m.Actor.Citizen, Subject: m.Actor.Subject}
+func eventActor(m eventstore.Meta) contract.EventActor {
+	return contract.EventActor{Role: contract.ActorRole(m.Actor.Role), Organization: m.Actor.Organisation, CitizenID: m.Actor.Citizen, Subject: m.Actor.Subject}
 }
 
 // recordLogRead records, before anything is handed out, that somebody reads the
 // log: once per person, session and range of leaves.
-func (v *Vault) recordLogRead(ctx context.Context, from int64, p ListEventsParams) error {
+func (v *Vault) recordLogRead(ctx context.Context, from int64, p contract.ListEventsParams) error {
 	in := v.intend(ctx)
 	from -= from % auditRange
 	what := fmt.Sprint(from, p.Category, p.Type, p.Stream)

@@ -13,6 +13,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
 	"coffre/projections"
 	"coffre/projections/evidence"
 )
@@ -20,7 +21,7 @@ import (
 // need is one question of an evidence query on its way to its answer.
 type need struct {
 	reading
-	item  EvidenceItem
+	item  contract.EvidenceItem
 	found findings // of the document that answers best
 	got   disclosed
 }
@@ -29,7 +30,7 @@ type need struct {
 // all needs and whatever is held (rule A-6). Of what is valid now, all accesses
 // are on record before the first content is opened (rule A-1); with presenceOnly
 // nothing is opened and nothing recorded.
-func (v *Vault) QueryEvidence(ctx context.Context, r QueryEvidenceRequestObject) (QueryEvidenceResponseObject, error) {
+func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceRequestObject) (contract.QueryEvidenceResponseObject, error) {
 	if err := v.seen(ctx, r.Params.CoffreMinPosition, v.Evidence.Name()); err != nil {
 		return nil, err
 	}
@@ -41,7 +42,7 @@ func (v *Vault) QueryEvidence(ctx context.Context, r QueryEvidenceRequestObject)
 	needs := make([]*need, len(b.Needs))
 	for i, n := range b.Needs {
 		needs[i] = &need{
-			item: EvidenceItem{DocumentType: n.DocumentType, Outcome: EvidenceOutcomeNotHeld},
+			item: contract.EvidenceItem{DocumentType: n.DocumentType, Outcome: contract.EvidenceOutcomeNotHeld},
 			reading: reading{
 				basis:        basis{consent: b.ConsentID, legalBasis: b.LegalBasis, deliberation: b.Deliberation},
 				documentType: n.DocumentType, access: domain.AccessID{UUID: v.NewID()},
@@ -75,7 +76,7 @@ func (v *Vault) QueryEvidence(ctx context.Context, r QueryEvidenceRequestObject)
 		return nil, err
 	}
 	for _, n := range needs {
-		if n.item.Outcome == EvidenceOutcomeHeld {
+		if n.item.Outcome == contract.EvidenceOutcomeHeld {
 			v.recordOnceAnswered(in, n.got.authorized)
 		}
 	}
@@ -85,7 +86,7 @@ func (v *Vault) QueryEvidence(ctx context.Context, r QueryEvidenceRequestObject)
 // distinct is what a citizen counts as for the quota. Somebody the vault does not
 // know counts, too, under an id of this moment's making, so that a quota used up
 // tells nothing.
-func (v *Vault) distinct(whose domain.CitizenID, ssin SSIN, ref domain.CitizenRef) domain.CitizenID {
+func (v *Vault) distinct(whose domain.CitizenID, ssin contract.SSIN, ref domain.CitizenRef) domain.CitizenID {
 	if !whose.IsZero() {
 		return whose
 	}
@@ -128,7 +129,7 @@ func (v *Vault) gather(ctx context.Context, in intent, whose domain.CitizenID, n
 		if err := v.choose(ctx, in, n, held, after, used); err != nil {
 			return v.refused(in, n.asked(n.found), err)
 		}
-		if n.item.Outcome != EvidenceOutcomeHeld || n.consent.IsZero() {
+		if n.item.Outcome != contract.EvidenceOutcomeHeld || n.consent.IsZero() {
 			continue
 		}
 		events, err := n.use(in, n.found).Decide(n.found.consent)
@@ -184,13 +185,13 @@ func (v *Vault) choose(ctx context.Context, in intent, n *need, held []evidence.
 // nearest orders what a document is worth, the last one best.
 var nearest = []struct {
 	status  document.Status
-	outcome EvidenceOutcome
+	outcome contract.EvidenceOutcome
 }{
-	{document.IsRevoked, EvidenceOutcomeRevoked},
-	{document.Expired, EvidenceOutcomeExpired},
-	{document.NotYetValid, EvidenceOutcomeNotYetValid},
-	{document.IsSuspended, EvidenceOutcomeSuspended},
-	{document.Valid, EvidenceOutcomeHeld},
+	{document.IsRevoked, contract.EvidenceOutcomeRevoked},
+	{document.Expired, contract.EvidenceOutcomeExpired},
+	{document.NotYetValid, contract.EvidenceOutcomeNotYetValid},
+	{document.IsSuspended, contract.EvidenceOutcomeSuspended},
+	{document.Valid, contract.EvidenceOutcomeHeld},
 }
 
 // discloseNeeds authorises every access, reads again, and opens. It returns where
@@ -199,7 +200,7 @@ var nearest = []struct {
 func (v *Vault) discloseNeeds(ctx context.Context, in intent, needs []*need) (eventstore.Position, error) {
 	var last eventstore.Position
 	for _, n := range needs {
-		if n.item.Outcome != EvidenceOutcomeHeld {
+		if n.item.Outcome != contract.EvidenceOutcomeHeld {
 			continue
 		}
 		got, err := v.authorize(ctx, in, n.reading, n.found)
@@ -209,7 +210,7 @@ func (v *Vault) discloseNeeds(ctx context.Context, in intent, needs []*need) (ev
 		n.got, last = got, got.position
 	}
 	for _, n := range needs {
-		if n.item.Outcome != EvidenceOutcomeHeld {
+		if n.item.Outcome != contract.EvidenceOutcomeHeld {
 			continue
 		}
 		var err error
@@ -218,9 +219,9 @@ func (v *Vault) discloseNeeds(ctx context.Context, in intent, needs []*need) (ev
 		case err == nil:
 			continue
 		case errors.Is(err, document.ErrRevoked):
-			n.item.Outcome = EvidenceOutcomeRevoked
+			n.item.Outcome = contract.EvidenceOutcomeRevoked
 		case errors.Is(err, access.ErrSuspended):
-			n.item.Outcome = EvidenceOutcomeSuspended
+			n.item.Outcome = contract.EvidenceOutcomeSuspended
 		default:
 			return last, v.giveUp(ctx, in, needs, err)
 		}
@@ -229,7 +230,7 @@ func (v *Vault) discloseNeeds(ctx context.Context, in intent, needs []*need) (ev
 		}
 	}
 	for _, n := range needs {
-		if n.item.Outcome != EvidenceOutcomeHeld {
+		if n.item.Outcome != contract.EvidenceOutcomeHeld {
 			continue
 		}
 		if err := v.open(ctx, in, &n.got); err != nil {
@@ -245,7 +246,7 @@ func (v *Vault) discloseNeeds(ctx context.Context, in intent, needs []*need) (ev
 func (v *Vault) giveUp(ctx context.Context, in intent, needs []*need, why error) error {
 	all := []error{why}
 	for _, n := range needs {
-		if a := n.got.authorized; n.item.Outcome == EvidenceOutcomeHeld && !a.Access.IsZero() {
+		if a := n.got.authorized; n.item.Outcome == contract.EvidenceOutcomeHeld && !a.Access.IsZero() {
 			all = append(all, v.recordWithheld(ctx, in, a, why))
 		}
 	}
@@ -259,16 +260,16 @@ func (n *need) answer() {
 	n.item.AccessID, n.item.Version, n.item.Content = a.Access, a.Version, n.got.content
 	n.item.ValidFrom, n.item.ValidUntil = dates.ValidFrom, dates.ValidUntil
 	if a.Kind == access.OpenedPredicate {
-		n.item.Predicate = PredicateAnswer{Name: a.Predicate, Holds: n.got.holds}
+		n.item.Predicate = contract.PredicateAnswer{Name: a.Predicate, Holds: n.got.holds}
 	}
 }
 
-func evidenceAnswer(needs []*need) QueryEvidence200JSONResponse {
-	answer := EvidenceAnswer{Self: Base + "/evidence/query", Items: make([]EvidenceItem, len(needs))}
+func evidenceAnswer(needs []*need) contract.QueryEvidence200JSONResponse {
+	answer := contract.EvidenceAnswer{Self: contract.Base + "/evidence/query", Items: make([]contract.EvidenceItem, len(needs))}
 	for i, n := range needs {
-		if answer.Items[i] = n.item; n.item.Outcome == EvidenceOutcomeHeld {
+		if answer.Items[i] = n.item; n.item.Outcome == contract.EvidenceOutcomeHeld {
 			answer.NotAsked++
 		}
 	}
-	return QueryEvidence200JSONResponse(answer)
+	return contract.QueryEvidence200JSONResponse(answer)
 }

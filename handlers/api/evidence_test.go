@@ -15,28 +15,29 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/eventstore/faulty"
+	"coffre/handlers/contract"
 )
 
 // evidenceOf makes an evidence query and returns the answer as it went over the wire.
-func (tv *testVault) evidenceOf(t testing.TB, who domain.Organisation, body EvidenceQuery) (EvidenceAnswer, error) {
+func (tv *testVault) evidenceOf(t testing.TB, who domain.Organisation, body contract.EvidenceQuery) (contract.EvidenceAnswer, error) {
 	t.Helper()
 	ctx := tv.as(t, consumer(who), "queryEvidence", body)
-	answer, err := tv.QueryEvidence(ctx, QueryEvidenceRequestObject{Body: &body})
+	answer, err := tv.QueryEvidence(ctx, contract.QueryEvidenceRequestObject{Body: &body})
 	if err != nil {
 		if answer != nil {
 			t.Fatal("an answer and an error")
 		}
-		return EvidenceAnswer{}, err
+		return contract.EvidenceAnswer{}, err
 	}
 	w := written(t, ctx, answer.VisitQueryEvidenceResponse)
-	var got EvidenceAnswer
+	var got contract.EvidenceAnswer
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
 	return got, nil
 }
 
-func outcomesIn(a EvidenceAnswer) string {
+func outcomesIn(a contract.EvidenceAnswer) string {
 	var all []string
 	for _, item := range a.Items {
 		all = append(all, string(item.Outcome))
@@ -47,14 +48,14 @@ func outcomesIn(a EvidenceAnswer) string {
 func TestEvidence(t *testing.T) {
 	tv := newVault(t)
 	home := tv.household(t, 1)
-	tv.issue(t, homeAffairs, DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", Content: Content(identity)})
+	tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", Content: contract.Content(identity)})
 	tv.childCard(t, 1)
 	who := tv.person(t, 1)
-	query := EvidenceQuery{
+	query := contract.EvidenceQuery{
 		SSIN: ssin(1), Procedure: "schoolEnrolmentAllowance", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010",
-		Needs: []EvidenceNeed{{DocumentType: "householdComposition"}, {DocumentType: "identityData"}, {DocumentType: "isiPlusCard"}}, CaseReference: "canary 7",
+		Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}, {DocumentType: "identityData"}, {DocumentType: "isiPlusCard"}}, CaseReference: "canary 7",
 	}
-	with := func(change func(*EvidenceQuery)) EvidenceQuery { q := query; change(&q); return q }
+	with := func(change func(*contract.EvidenceQuery)) contract.EvidenceQuery { q := query; change(&q); return q }
 
 	t.Run("A-2 the minimum of each type, on record before", func(t *testing.T) {
 		got, err := tv.evidenceOf(t, flanders, query)
@@ -92,9 +93,9 @@ func TestEvidence(t *testing.T) {
 	})
 	t.Run("presence only opens and records nothing", func(t *testing.T) {
 		before := len(recorded[any](t, tv))
-		got, err := tv.evidenceOf(t, flanders, with(func(q *EvidenceQuery) {
+		got, err := tv.evidenceOf(t, flanders, with(func(q *contract.EvidenceQuery) {
 			q.PresenceOnly = true
-			q.Needs = append(q.Needs[:3:3], EvidenceNeed{DocumentType: "householdComposition", Fields: []Field{"members"}})
+			q.Needs = append(q.Needs[:3:3], contract.EvidenceNeed{DocumentType: "householdComposition", Fields: []contract.Field{"members"}})
 		}))
 		if err != nil || outcomesIn(got) != "held held held held" || got.Items[0].Content != nil || !got.Items[0].AccessID.IsZero() {
 			t.Errorf("%+v, %v", got, err)
@@ -104,10 +105,12 @@ func TestEvidence(t *testing.T) {
 		}
 	})
 	t.Run("A-6 the basis first: one need without it and nothing is told", func(t *testing.T) {
-		for slug, q := range map[string]EvidenceQuery{
-			"noBasis": with(func(q *EvidenceQuery) { q.Needs = append(q.Needs[:1:1], EvidenceNeed{DocumentType: "diploma"}) }),
-			"fieldsNotCovered": with(func(q *EvidenceQuery) {
-				q.Needs = []EvidenceNeed{{DocumentType: "householdComposition", Fields: []Field{"address"}}}
+		for slug, q := range map[string]contract.EvidenceQuery{
+			"noBasis": with(func(q *contract.EvidenceQuery) {
+				q.Needs = append(q.Needs[:1:1], contract.EvidenceNeed{DocumentType: "diploma"})
+			}),
+			"fieldsNotCovered": with(func(q *contract.EvidenceQuery) {
+				q.Needs = []contract.EvidenceNeed{{DocumentType: "householdComposition", Fields: []contract.Field{"address"}}}
 			}),
 		} {
 			for _, n := range []int{1, 2, 999} {
@@ -122,10 +125,10 @@ func TestEvidence(t *testing.T) {
 		}
 	})
 	t.Run("A-6 by law, a person unknown and one who holds nothing are alike", func(t *testing.T) {
-		tv.issue(t, homeAffairs, DocumentIssue{SSIN: ssin(3), DocumentType: "identityData", Content: Content(identity)})
+		tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(3), DocumentType: "identityData", Content: contract.Content(identity)})
 		texts := map[string]bool{}
 		for _, n := range []int{3, 999} {
-			got, err := tv.evidenceOf(t, flanders, with(func(q *EvidenceQuery) { q.SSIN, q.Needs = ssin(n), q.Needs[:1] }))
+			got, err := tv.evidenceOf(t, flanders, with(func(q *contract.EvidenceQuery) { q.SSIN, q.Needs = ssin(n), q.Needs[:1] }))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,8 +140,10 @@ func TestEvidence(t *testing.T) {
 	})
 	t.Run("C-2 A-6 under a consent, of its citizen alone", func(t *testing.T) {
 		tv.Clock.Advance(time.Minute)
-		c := tv.consentTo(t, who, ConsentGrant{DocumentTypes: []DocumentType{"householdComposition", "identityData"}, Limits: ConsentLimits{Uses: 2}})
-		q := with(func(q *EvidenceQuery) { q.LegalBasis, q.Deliberation, q.ConsentID, q.Needs = "", "", c, q.Needs[:2] })
+		c := tv.consentTo(t, who, contract.ConsentGrant{DocumentTypes: []contract.DocumentType{"householdComposition", "identityData"}, Limits: contract.ConsentLimits{Uses: 2}})
+		q := with(func(q *contract.EvidenceQuery) {
+			q.LegalBasis, q.Deliberation, q.ConsentID, q.Needs = "", "", c, q.Needs[:2]
+		})
 		for _, n := range []int{3, 999} {
 			q.SSIN = ssin(n)
 			if _, err := tv.evidenceOf(t, flanders, q); !errors.Is(err, access.ErrNoBasis) {
@@ -147,7 +152,7 @@ func TestEvidence(t *testing.T) {
 		}
 		q.SSIN = ssin(1)
 		three := q
-		three.Needs = append(q.Needs[:2:2], EvidenceNeed{DocumentType: "householdComposition"})
+		three.Needs = append(q.Needs[:2:2], contract.EvidenceNeed{DocumentType: "householdComposition"})
 		before := len(recorded[access.Authorized](t, tv))
 		if _, err := tv.evidenceOf(t, flanders, three); !errors.Is(err, consent.ErrExhausted) || len(recorded[access.Authorized](t, tv)) != before {
 			t.Errorf("C-3 three uses of two: %v", err)
@@ -186,24 +191,24 @@ func TestEvidence(t *testing.T) {
 
 func TestEvidenceOutcomes(t *testing.T) {
 	by := domain.Actor{Role: domain.RoleIssuer, Organisation: homeAffairs}
-	query := EvidenceQuery{
+	query := contract.EvidenceQuery{
 		SSIN: ssin(1), Procedure: "housingAllowanceRequest", Purpose: "housingAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/011",
-		Needs: []EvidenceNeed{{DocumentType: "householdComposition"}},
+		Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}},
 	}
 	for _, test := range []struct {
-		want        EvidenceOutcome
+		want        contract.EvidenceOutcome
 		from, until domain.Date
 		change      documentCommand
 	}{
-		{EvidenceOutcomeHeld, "2026-01-01", "", nil},
-		{EvidenceOutcomeNotYetValid, "2027-01-01", "", nil},
-		{EvidenceOutcomeExpired, "2026-01-01", "2026-02-01", nil},
-		{EvidenceOutcomeSuspended, "2026-01-01", "", document.Suspend{Reason: "underInvestigation", By: by, At: noon}},
-		{EvidenceOutcomeRevoked, "2026-01-01", "", document.Revoke{Reason: "issuedInError", By: by, At: noon}},
+		{contract.EvidenceOutcomeHeld, "2026-01-01", "", nil},
+		{contract.EvidenceOutcomeNotYetValid, "2027-01-01", "", nil},
+		{contract.EvidenceOutcomeExpired, "2026-01-01", "2026-02-01", nil},
+		{contract.EvidenceOutcomeSuspended, "2026-01-01", "", document.Suspend{Reason: "underInvestigation", By: by, At: noon}},
+		{contract.EvidenceOutcomeRevoked, "2026-01-01", "", document.Revoke{Reason: "issuedInError", By: by, At: noon}},
 	} {
 		t.Run("D-6 "+string(test.want), func(t *testing.T) {
 			tv := newVault(t)
-			id := tv.issue(t, homeAffairs, DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", Content: Content(household), ValidFrom: test.from, ValidUntil: test.until})
+			id := tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", Content: contract.Content(household), ValidFrom: test.from, ValidUntil: test.until})
 			if test.change != nil {
 				if _, err := documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: documentStream(id)}, test.change); err != nil {
 					t.Fatal(err)
@@ -213,14 +218,14 @@ func TestEvidenceOutcomes(t *testing.T) {
 			if err != nil || outcomesIn(got) != string(test.want) || got.Items[0].DocumentID != id {
 				t.Fatalf("%+v, %v", got, err)
 			}
-			if held := test.want == EvidenceOutcomeHeld; held != (got.Items[0].Content != nil) || held != (len(recorded[access.Authorized](t, tv)) == 1) {
+			if held := test.want == contract.EvidenceOutcomeHeld; held != (got.Items[0].Content != nil) || held != (len(recorded[access.Authorized](t, tv)) == 1) {
 				t.Errorf("%+v", got)
 			}
-			if test.want == EvidenceOutcomeHeld {
+			if test.want == contract.EvidenceOutcomeHeld {
 				return
 			}
 			good := tv.household(t, 1) // the one that is good for something is chosen
-			if got, err := tv.evidenceOf(t, flanders, query); err != nil || got.Items[0].DocumentID != good || got.Items[0].Outcome != EvidenceOutcomeHeld {
+			if got, err := tv.evidenceOf(t, flanders, query); err != nil || got.Items[0].DocumentID != good || got.Items[0].Outcome != contract.EvidenceOutcomeHeld {
 				t.Errorf("%+v, %v", got, err)
 			}
 		})
@@ -230,9 +235,9 @@ func TestEvidenceOutcomes(t *testing.T) {
 func TestEvidenceQuota(t *testing.T) {
 	tv := newVault(t, func(r *registry.Registry) { organisation(t, r, flanders).DailyQuota = 2 })
 	tv.household(t, 1)
-	query := EvidenceQuery{
+	query := contract.EvidenceQuery{
 		Procedure: "schoolEnrolmentAllowance", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010",
-		Needs: []EvidenceNeed{{DocumentType: "householdComposition"}}, PresenceOnly: true,
+		Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}}, PresenceOnly: true,
 	}
 	t.Run("A-7 A-6 presence counts, and who is unknown counts as well", func(t *testing.T) {
 		for _, test := range []struct {

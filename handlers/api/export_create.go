@@ -10,15 +10,16 @@ import (
 
 	"coffre/domain/audit"
 	"coffre/domain/registry"
+	"coffre/handlers/contract"
 	"coffre/projections/consentlog"
 )
 
 // CreateExport implements POST /exports. That it is made is on record before there
 // is a file; the file is made in the background.
-func (v *Vault) CreateExport(ctx context.Context, r CreateExportRequestObject) (CreateExportResponseObject, error) {
+func (v *Vault) CreateExport(ctx context.Context, r contract.CreateExportRequestObject) (contract.CreateExportResponseObject, error) {
 	type created struct {
 		Export uuid.UUID
-		At     PositionToken
+		At     contract.PositionToken
 	}
 	key := r.Params.IdempotencyKey
 	done, err := once(ctx, v, key, func(ctx context.Context, in intent) (created, error) {
@@ -34,7 +35,7 @@ func (v *Vault) CreateExport(ctx context.Context, r CreateExportRequestObject) (
 			return created{}, fmt.Errorf("record the export: %w", err)
 		}
 		m := manifest{
-			Export: id, Kind: r.Body.Kind, Format: r.Body.Format, State: TaskStateProcessing, Created: in.at,
+			Export: id, Kind: r.Body.Kind, Format: r.Body.Format, State: contract.TaskStateProcessing, Created: in.at,
 			Filter: consentlog.Filter{Consumer: r.Body.Consumer, Purpose: r.Body.Purpose, From: r.Body.From, Until: r.Body.Until},
 		}
 		if err := v.keepManifest(m); err != nil {
@@ -52,11 +53,11 @@ func (v *Vault) CreateExport(ctx context.Context, r CreateExportRequestObject) (
 		return nil, err
 	}
 	item := v.exportItem(m)
-	return CreateExport202JSONResponse{item, CreateExport202ResponseHeaders{done.At, item.Href}}, nil
+	return contract.CreateExport202JSONResponse{Body: item, Headers: contract.CreateExport202ResponseHeaders{CoffrePosition: done.At, Location: item.Href}}, nil
 }
 
 // exportWords refuses what the registry has no word for: it is recorded in clear.
-func (in intent) exportWords(body *ExportCreate) error {
+func (in intent) exportWords(body *contract.ExportCreate) error {
 	if body.Consumer != "" {
 		if _, known := in.words.Organisation(body.Consumer); !known {
 			return errUnknownWord

@@ -21,7 +21,8 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain/consent"
-	"coffre/handlers/api/wire"
+	"coffre/handlers/contract"
+	"coffre/handlers/contract/wire"
 	"coffre/projections"
 	"coffre/projections/consentlog"
 )
@@ -33,15 +34,15 @@ import (
 
 // manifest is what is kept of an export.
 type manifest struct {
-	Export    uuid.UUID         `json:"export"`
-	Kind      ExportKind        `json:"kind"`
-	Format    ExportFormat      `json:"format"`
-	Filter    consentlog.Filter `json:"filter"`
-	State     TaskState         `json:"state"`
-	Created   time.Time         `json:"created"`
-	Completed time.Time         `json:"completed,omitzero"`
-	Rows      int64             `json:"rows"`
-	Sha256    string            `json:"sha256,omitempty"`
+	Export    uuid.UUID             `json:"export"`
+	Kind      contract.ExportKind   `json:"kind"`
+	Format    contract.ExportFormat `json:"format"`
+	Filter    consentlog.Filter     `json:"filter"`
+	State     contract.TaskState    `json:"state"`
+	Created   time.Time             `json:"created"`
+	Completed time.Time             `json:"completed,omitzero"`
+	Rows      int64                 `json:"rows"`
+	Sha256    string                `json:"sha256,omitempty"`
 }
 
 func (v *Vault) exportFile(m manifest) string {
@@ -116,7 +117,7 @@ func (v *Vault) manifests() ([]manifest, error) {
 func (v *Vault) resumeExports() error {
 	all, err := v.manifests()
 	for _, m := range all {
-		if m.State == TaskStateProcessing {
+		if m.State == contract.TaskStateProcessing {
 			v.makeExport(m)
 		}
 	}
@@ -153,10 +154,10 @@ func (v *Vault) makeExport(m manifest) {
 		case errors.Is(err, errBehind):
 			return err
 		}
-		m.State, m.Completed, m.Rows, m.Sha256 = TaskStateDone, v.moment(), rows, sum
+		m.State, m.Completed, m.Rows, m.Sha256 = contract.TaskStateDone, v.moment(), rows, sum
 		if err != nil {
 			v.Slog.ErrorContext(ctx, "an export failed", slog.String("export", m.Export.String()), slog.Any("error", err))
-			m.State, m.Rows, m.Sha256 = TaskStateFailed, 0, ""
+			m.State, m.Rows, m.Sha256 = contract.TaskStateFailed, 0, ""
 		}
 		return v.keepManifest(m)
 	})
@@ -219,19 +220,19 @@ func writeWhole(path string, write func(io.Writer) error) (err error) {
 
 // rows writes an export line by line.
 type rows interface {
-	write(ConsentLogItem) error
+	write(contract.ConsentLogItem) error
 	end() error
 }
 
-var rowWriters = map[ExportFormat]func(io.Writer) rows{
-	ExportFormatCsv:   newCSVRows,
-	ExportFormatJsonl: func(w io.Writer) rows { return jsonRows{wire.NewEncoder(w)} },
+var rowWriters = map[contract.ExportFormat]func(io.Writer) rows{
+	contract.ExportFormatCsv:   newCSVRows,
+	contract.ExportFormatJsonl: func(w io.Writer) rows { return jsonRows{wire.NewEncoder(w)} },
 }
 
 // jsonRows writes one JSON object a line, in the words of the contract.
 type jsonRows struct{ *wire.Encoder }
 
-func (j jsonRows) write(item ConsentLogItem) error { return j.Encode(item) }
+func (j jsonRows) write(item contract.ConsentLogItem) error { return j.Encode(item) }
 
 func (j jsonRows) end() error { return nil }
 
@@ -250,7 +251,7 @@ func newCSVRows(w io.Writer) rows {
 	return out
 }
 
-func (c csvRows) write(i ConsentLogItem) error {
+func (c csvRows) write(i contract.ConsentLogItem) error {
 	frequency := ""
 	if i.Limits.Frequency.Uses > 0 {
 		frequency = fmt.Sprintf("%d per %s", i.Limits.Frequency.Uses, i.Limits.Frequency.Per)
@@ -307,13 +308,13 @@ func spaced[T any](words []T) string {
 }
 
 // decisionItem is a line of the consent log: what was decided, by whom, about what.
-func (v *Vault) decisionItem(ctx context.Context, d consentlog.Decision) (ConsentLogItem, error) {
+func (v *Vault) decisionItem(ctx context.Context, d consentlog.Decision) (contract.ConsentLogItem, error) {
 	c, known, err := v.ConsentLog.Consent(ctx, d.Consent, d.Leaf, d.At)
 	if err != nil || !known {
-		return ConsentLogItem{}, errors.Join(err, errNoTerms(known))
+		return contract.ConsentLogItem{}, errors.Join(err, errNoTerms(known))
 	}
-	item := ConsentLogItem{
-		Href: consentHref(d.Consent), ConsentID: d.Consent, Decision: ConsentDecision(d.Act), At: d.At, CitizenID: d.Citizen,
+	item := contract.ConsentLogItem{
+		Href: consentHref(d.Consent), ConsentID: d.Consent, Decision: contract.ConsentDecision(d.Act), At: d.At, CitizenID: d.Citizen,
 		Consumer: d.Consumer, Purpose: d.Purpose, Documents: c.Terms.Documents, DocumentTypes: c.Terms.Types, Fields: c.Terms.Fields,
 		Until: d.Until, Limits: limitsShown(c.Terms.Limits), MandateID: d.Mandate, Reason: d.Reason, Role: decidedBy(d),
 	}
@@ -329,14 +330,14 @@ func errNoTerms(known bool) error {
 
 // decidedBy is in which role a decision was taken. The end of a consent by death is
 // nobody's.
-func decidedBy(d consentlog.Decision) ActorRole {
+func decidedBy(d consentlog.Decision) contract.ActorRole {
 	switch {
 	case d.Act == consentlog.Requested:
-		return ActorRoleConsumer
+		return contract.ActorRoleConsumer
 	case !d.Mandate.IsZero():
-		return ActorRoleRepresentative
+		return contract.ActorRoleRepresentative
 	case d.Reason == consent.ByDeath:
-		return ActorRoleSystem
+		return contract.ActorRoleSystem
 	}
-	return ActorRoleCitizen
+	return contract.ActorRoleCitizen
 }

@@ -12,31 +12,32 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/handlers/contract"
 )
 
 // GetExport implements GET /exports/{id}: how far it is. Exports are the office's:
 // any privacy officer may follow one.
-func (v *Vault) GetExport(_ context.Context, r GetExportRequestObject) (GetExportResponseObject, error) {
+func (v *Vault) GetExport(_ context.Context, r contract.GetExportRequestObject) (contract.GetExportResponseObject, error) {
 	m, err := v.manifest(r.ExportID)
 	if err != nil {
 		return nil, err
 	}
-	return GetExport200JSONResponse(v.exportItem(m)), nil
+	return contract.GetExport200JSONResponse(v.exportItem(m)), nil
 }
 
-func exportHref(id uuid.UUID) Href { return fmt.Sprintf("%s/exports/%s", Base, id) }
+func exportHref(id uuid.UUID) contract.Href { return fmt.Sprintf("%s/exports/%s", contract.Base, id) }
 
-func (v *Vault) exportItem(m manifest) Export {
-	item := Export{
+func (v *Vault) exportItem(m manifest) contract.Export {
+	item := contract.Export{
 		Href: exportHref(m.Export), ExportID: m.Export, Kind: m.Kind, Format: m.Format, Rows: m.Rows, Sha256: m.Sha256,
-		Status: TaskStatus{State: m.State, Completed: m.Completed},
+		Status: contract.TaskStatus{State: m.State, Completed: m.Completed},
 	}
 	switch m.State {
-	case TaskStateProcessing:
+	case contract.TaskStateProcessing:
 		item.Status.PollAfter = v.Now().UTC().Add(pollAfter)
-	case TaskStateFailed:
+	case contract.TaskStateFailed:
 		item.Status.Problem = taskProblem(errExport)
-	case TaskStateDone:
+	case contract.TaskStateDone:
 		item.Content = item.Href + "/content"
 	}
 	return item
@@ -48,12 +49,12 @@ var (
 )
 
 // GetExportContent implements GET /exports/{id}/content.
-func (v *Vault) GetExportContent(_ context.Context, r GetExportContentRequestObject) (GetExportContentResponseObject, error) {
+func (v *Vault) GetExportContent(_ context.Context, r contract.GetExportContentRequestObject) (contract.GetExportContentResponseObject, error) {
 	m, err := v.manifest(r.ExportID)
 	switch {
 	case err != nil:
 		return nil, err
-	case m.State != TaskStateDone:
+	case m.State != contract.TaskStateDone:
 		return nil, errExportUndue
 	}
 	f, err := os.Open(v.exportFile(m))
@@ -72,7 +73,7 @@ type exportContent struct {
 	file *os.File
 }
 
-var mediaTypes = map[ExportFormat]string{ExportFormatCsv: "text/csv", ExportFormatJsonl: "application/jsonl"}
+var mediaTypes = map[contract.ExportFormat]string{contract.ExportFormatCsv: "text/csv", contract.ExportFormatJsonl: "application/jsonl"}
 
 // VisitGetExportContentResponse implements GetExportContentResponseObject.
 func (c *exportContent) VisitGetExportContentResponse(w http.ResponseWriter) (err error) {

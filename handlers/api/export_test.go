@@ -17,32 +17,33 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain/audit"
+	"coffre/handlers/contract"
 )
 
-func (tv *testVault) export(t testing.TB, body ExportCreate) uuid.UUID {
+func (tv *testVault) export(t testing.TB, body contract.ExportCreate) uuid.UUID {
 	t.Helper()
-	body.Kind = ExportKindConsentLog
-	answer, err := tv.CreateExport(tv.as(t, officer, "createExport", body), CreateExportRequestObject{
-		Params: CreateExportParams{IdempotencyKey: uuid.New()}, Body: &body,
+	body.Kind = contract.ExportKindConsentLog
+	answer, err := tv.CreateExport(tv.as(t, officer, "createExport", body), contract.CreateExportRequestObject{
+		Params: contract.CreateExportParams{IdempotencyKey: uuid.New()}, Body: &body,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer.(CreateExport202JSONResponse).Body.ExportID
+	return answer.(contract.CreateExport202JSONResponse).Body.ExportID
 }
 
-func (tv *testVault) exported(t testing.TB, id uuid.UUID) (Export, error) {
+func (tv *testVault) exported(t testing.TB, id uuid.UUID) (contract.Export, error) {
 	t.Helper()
-	answer, err := tv.GetExport(tv.as(t, officer, "getExport", nil), GetExportRequestObject{ExportID: id})
+	answer, err := tv.GetExport(tv.as(t, officer, "getExport", nil), contract.GetExportRequestObject{ExportID: id})
 	if err != nil {
-		return Export{}, err
+		return contract.Export{}, err
 	}
-	return Export(answer.(GetExport200JSONResponse)), nil
+	return contract.Export(answer.(contract.GetExport200JSONResponse)), nil
 }
 
 func (tv *testVault) fetch(t testing.TB, id uuid.UUID) *httptest.ResponseRecorder {
 	t.Helper()
-	answer, err := tv.GetExportContent(tv.as(t, officer, "getExportContent", nil), GetExportContentRequestObject{ExportID: id})
+	answer, err := tv.GetExportContent(tv.as(t, officer, "getExportContent", nil), contract.GetExportContentRequestObject{ExportID: id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,7 @@ func (tv *testVault) fetch(t testing.TB, id uuid.UUID) *httptest.ResponseRecorde
 }
 
 // discount is a consent that railways may have.
-var discount = ConsentGrant{Consumer: railways, Purpose: "familyDiscount"}
+var discount = contract.ConsentGrant{Consumer: railways, Purpose: "familyDiscount"}
 
 // decisions makes a few lines of the consent log: granted and withdrawn.
 func (tv *testVault) decisions(t testing.TB) {
@@ -73,13 +74,13 @@ func (tv *testVault) decisions(t testing.TB) {
 func TestExportCSV(t *testing.T) {
 	tv := newVault(t)
 	tv.decisions(t)
-	id := tv.export(t, ExportCreate{Format: ExportFormatCsv, Consumer: railways})
+	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv, Consumer: railways})
 	if made := recorded[audit.ExportCreated](t, tv); len(made) != 1 || made[0].Export != id || made[0].Consumer != railways {
 		t.Errorf("on record: %+v", made)
 	}
 	tv.resting(t)
 	done, err := tv.exported(t, id)
-	if err != nil || done.Status.State != TaskStateDone || done.Rows != 6 || done.Status.Completed.IsZero() {
+	if err != nil || done.Status.State != contract.TaskStateDone || done.Rows != 6 || done.Status.Completed.IsZero() {
 		t.Fatalf("%+v %v", done, err)
 	}
 	w := tv.fetch(t, id)
@@ -115,12 +116,12 @@ func TestExportCSV(t *testing.T) {
 func TestExportJSONL(t *testing.T) {
 	tv := newVault(t)
 	tv.decisions(t)
-	id := tv.export(t, ExportCreate{Format: ExportFormatJsonl, From: noon.Add(30 * time.Second)})
+	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatJsonl, From: noon.Add(30 * time.Second)})
 	tv.resting(t)
 	w := tv.fetch(t, id)
 	var n int
 	for line := range bytes.Lines(w.Body.Bytes()) {
-		var item ConsentLogItem
+		var item contract.ConsentLogItem
 		if err := json.Unmarshal(line, &item); err != nil || item.CitizenID.IsZero() || item.At.Before(noon.Add(30*time.Second)) {
 			t.Fatalf("%s %v", line, err)
 		}
@@ -142,7 +143,7 @@ func TestCSVIsInert(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		rows := newCSVRows(&out)
-		if err := rows.write(ConsentLogItem{Purpose: Purpose(value)}); err != nil {
+		if err := rows.write(contract.ConsentLogItem{Purpose: contract.Purpose(value)}); err != nil {
 			t.Fatal(err)
 		}
 		if err := rows.end(); err != nil {
@@ -160,19 +161,19 @@ func TestExportSurvivesARestart(t *testing.T) {
 	tv := newVault(t)
 	tv.decisions(t)
 	tv.rest()
-	id := tv.export(t, ExportCreate{Format: ExportFormatCsv})
+	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})
 	if err := os.WriteFile(filepath.Join(tv.Exports, id.String()+".csv.part"), []byte("half a li"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if now, err := tv.exported(t, id); err != nil || now.Status.State != TaskStateProcessing || now.Status.PollAfter.IsZero() {
+	if now, err := tv.exported(t, id); err != nil || now.Status.State != contract.TaskStateProcessing || now.Status.PollAfter.IsZero() {
 		t.Fatalf("%+v %v", now, err)
 	}
-	if _, err := tv.GetExportContent(tv.as(t, officer, "getExportContent", nil), GetExportContentRequestObject{ExportID: id}); problemOf(err) != "exportNotDone" {
+	if _, err := tv.GetExportContent(tv.as(t, officer, "getExportContent", nil), contract.GetExportContentRequestObject{ExportID: id}); problemOf(err) != "exportNotDone" {
 		t.Errorf("%v", err)
 	}
 	tv.restart()
 	tv.resting(t)
-	if now, err := tv.exported(t, id); err != nil || now.Status.State != TaskStateDone || now.Rows != 6 {
+	if now, err := tv.exported(t, id); err != nil || now.Status.State != contract.TaskStateDone || now.Rows != 6 {
 		t.Errorf("%+v %v", now, err)
 	}
 	if files, err := os.ReadDir(tv.Exports); err != nil || len(files) != 2 {
@@ -182,7 +183,7 @@ func TestExportSurvivesARestart(t *testing.T) {
 
 func TestExportsGrowOld(t *testing.T) {
 	tv := newVault(t)
-	id := tv.export(t, ExportCreate{Format: ExportFormatCsv})
+	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})
 	tv.resting(t)
 	tv.Clock.Advance(exportLife - time.Minute)
 	tv.fetch(t, id)
@@ -200,20 +201,20 @@ func TestExportsGrowOld(t *testing.T) {
 func TestExportThatCannotBeMade(t *testing.T) {
 	tv := newVault(t)
 	tv.rest()
-	id := tv.export(t, ExportCreate{Format: ExportFormatCsv})
+	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})
 	if err := os.Mkdir(filepath.Join(tv.Exports, id.String()+".csv.part"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	tv.restart()
 	tv.resting(t)
-	if now, err := tv.exported(t, id); err != nil || now.Status.State != TaskStateFailed || now.Status.Problem.Type != coffre+"exportFailed" {
+	if now, err := tv.exported(t, id); err != nil || now.Status.State != contract.TaskStateFailed || now.Status.Problem.Type != coffre+"exportFailed" {
 		t.Errorf("%+v %v", now, err)
 	}
 	if _, err := tv.exported(t, uuid.New()); problemOf(err) != "resourceNotFound" {
 		t.Errorf("an export nobody asked for: %v", err)
 	}
-	body := ExportCreate{Kind: ExportKindConsentLog, Format: ExportFormatCsv, Purpose: "=evil"}
-	if _, err := tv.CreateExport(tv.as(t, officer, "createExport", body), CreateExportRequestObject{Params: CreateExportParams{IdempotencyKey: uuid.New()}, Body: &body}); problemOf(err) == "" {
+	body := contract.ExportCreate{Kind: contract.ExportKindConsentLog, Format: contract.ExportFormatCsv, Purpose: "=evil"}
+	if _, err := tv.CreateExport(tv.as(t, officer, "createExport", body), contract.CreateExportRequestObject{Params: contract.CreateExportParams{IdempotencyKey: uuid.New()}, Body: &body}); problemOf(err) == "" {
 		t.Error("a purpose the registry does not know is recorded in clear")
 	}
 }
@@ -221,19 +222,19 @@ func TestExportThatCannotBeMade(t *testing.T) {
 func TestConsentLogNewestFirst(t *testing.T) {
 	tv := newVault(t)
 	tv.decisions(t)
-	var seen []ConsentLogItem
-	ask := func(body ConsentLogQuery, after Cursor) ConsentLog {
+	var seen []contract.ConsentLogItem
+	ask := func(body contract.ConsentLogQuery, after contract.Cursor) contract.ConsentLog {
 		t.Helper()
-		answer, err := tv.QueryConsentLog(tv.as(t, officer, "queryConsentLog", body), QueryConsentLogRequestObject{
-			Params: QueryConsentLogParams{After: after, PageSize: 4}, Body: &body,
+		answer, err := tv.QueryConsentLog(tv.as(t, officer, "queryConsentLog", body), contract.QueryConsentLogRequestObject{
+			Params: contract.QueryConsentLogParams{After: after, PageSize: 4}, Body: &body,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ConsentLog(answer.(QueryConsentLog200JSONResponse))
+		return contract.ConsentLog(answer.(contract.QueryConsentLog200JSONResponse))
 	}
-	for cursor := Cursor(""); ; {
-		page := ask(ConsentLogQuery{SSIN: ssin(1)}, cursor)
+	for cursor := contract.Cursor(""); ; {
+		page := ask(contract.ConsentLogQuery{SSIN: ssin(1)}, cursor)
 		seen = append(seen, page.Items...)
 		if page.Next == "" {
 			break
@@ -241,13 +242,13 @@ func TestConsentLogNewestFirst(t *testing.T) {
 		_, query, _ := strings.Cut(page.Next, "after=")
 		cursor, _, _ = strings.Cut(query, "&")
 	}
-	if len(seen) != 6 || !slices.IsSortedFunc(seen, func(a, b ConsentLogItem) int { return b.At.Compare(a.At) }) || seen[0].Decision != ConsentDecisionWithdrawn {
+	if len(seen) != 6 || !slices.IsSortedFunc(seen, func(a, b contract.ConsentLogItem) int { return b.At.Compare(a.At) }) || seen[0].Decision != contract.ConsentDecisionWithdrawn {
 		t.Errorf("%+v", seen)
 	}
-	if page := ask(ConsentLogQuery{Decision: []ConsentDecision{ConsentDecisionGranted}}, ""); len(page.Items) != 3 {
+	if page := ask(contract.ConsentLogQuery{Decision: []contract.ConsentDecision{contract.ConsentDecisionGranted}}, ""); len(page.Items) != 3 {
 		t.Errorf("%d granted", len(page.Items))
 	}
-	if page := ask(ConsentLogQuery{SSIN: ssin(2)}, ""); len(page.Items) != 0 {
+	if page := ask(contract.ConsentLogQuery{SSIN: ssin(2)}, ""); len(page.Items) != 0 {
 		t.Error("somebody unknown decided something")
 	}
 }

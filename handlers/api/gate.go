@@ -17,7 +17,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"coffre/handlers/api/wire"
+	"coffre/handlers/contract"
+	"coffre/handlers/contract/wire"
 )
 
 // The gate holds a request to the contract before any use case sees it: its
@@ -40,13 +41,13 @@ func (o *operation) admit(w http.ResponseWriter, r *http.Request) ([]byte, error
 		values := r.Header[p.name]
 		switch {
 		case len(values) == 0 && p.required:
-			return nil, badRequest(InputValidationIssue{Type: issueRequired, Title: "Required input is missing", In: IssueLocationHeader, Name: p.name})
+			return nil, badRequest(contract.InputValidationIssue{Type: issueRequired, Title: "Required input is missing", In: contract.IssueLocationHeader, Name: p.name})
 		case len(values) == 0:
 		case len(values) > 1:
-			return nil, badRequest(InputValidationIssue{Type: issueInvalid, Title: "Given more than once", In: IssueLocationHeader, Name: p.name})
+			return nil, badRequest(contract.InputValidationIssue{Type: issueInvalid, Title: "Given more than once", In: contract.IssueLocationHeader, Name: p.name})
 		default:
 			if v := p.shape.judge(values[0]); v != nil {
-				return nil, v.at(IssueLocationHeader, p.name)
+				return nil, v.at(contract.IssueLocationHeader, p.name)
 			}
 		}
 	}
@@ -59,25 +60,25 @@ func (o *operation) admitQuery(raw string) error {
 	}
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		return badRequest(InputValidationIssue{Type: issueSchema, Title: "The query cannot be read", In: IssueLocationQuery})
+		return badRequest(contract.InputValidationIssue{Type: issueSchema, Title: "The query cannot be read", In: contract.IssueLocationQuery})
 	}
 	for name, values := range query {
 		p, known := o.query[name]
 		if !known {
-			return badRequest(InputValidationIssue{Type: issueUnknown, Title: "Unknown query parameter", In: IssueLocationQuery})
+			return badRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "Unknown query parameter", In: contract.IssueLocationQuery})
 		}
 		s := p.shape
 		if p.many {
 			if s.bounded && int64(len(values)) > s.max {
-				return badRequest(InputValidationIssue{Type: issueSchema, Title: "Too many values", In: IssueLocationQuery, Name: name})
+				return badRequest(contract.InputValidationIssue{Type: issueSchema, Title: "Too many values", In: contract.IssueLocationQuery, Name: name})
 			}
 			s = s.item
 		} else if len(values) > 1 {
-			return badRequest(InputValidationIssue{Type: issueUnknown, Title: "Given more than once", In: IssueLocationQuery, Name: name})
+			return badRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "Given more than once", In: contract.IssueLocationQuery, Name: name})
 		}
 		for _, value := range values {
 			if v := s.judge(value); v != nil {
-				return v.at(IssueLocationQuery, name)
+				return v.at(contract.IssueLocationQuery, name)
 			}
 		}
 	}
@@ -97,7 +98,7 @@ func (o *operation) admitBody(w http.ResponseWriter, r *http.Request) ([]byte, e
 	if o.body == nil {
 		var one [1]byte
 		if n, _ := r.Body.Read(one[:]); n > 0 {
-			return nil, badRequest(InputValidationIssue{Type: issueUnknown, Title: "This call takes no body", In: IssueLocationBody})
+			return nil, badRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "This call takes no body", In: contract.IssueLocationBody})
 		}
 		r.Body = http.NoBody
 		return nil, nil
@@ -111,12 +112,12 @@ func (o *operation) admitBody(w http.ResponseWriter, r *http.Request) ([]byte, e
 	case errors.As(err, &large):
 		return nil, tooLarge(o.maxBody)
 	case err != nil:
-		return nil, badRequest(InputValidationIssue{Type: issueSchema, Title: "The body ended before its time", In: IssueLocationBody})
+		return nil, badRequest(contract.InputValidationIssue{Type: issueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody})
 	case len(b) == 0:
-		return nil, badRequest(InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: IssueLocationBody})
+		return nil, badRequest(contract.InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: contract.IssueLocationBody})
 	}
 	if v := o.body.read(b); v != nil {
-		return nil, v.at(IssueLocationBody, v.pointer())
+		return nil, v.at(contract.IssueLocationBody, v.pointer())
 	}
 	r.Body = wire.NewBody(b)
 	return b, nil
@@ -130,7 +131,7 @@ func (o *operation) admitFile(w http.ResponseWriter, r *http.Request) error {
 	case r.ContentLength < 0:
 		return errNoLength
 	case r.ContentLength == 0:
-		return badRequest(InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: IssueLocationBody})
+		return badRequest(contract.InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: contract.IssueLocationBody})
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, o.maxBody)
 	CallFrom(r.Context()).Length = r.ContentLength
@@ -197,10 +198,10 @@ func (v *violation) pointer() string {
 	return b.String()
 }
 
-func (v *violation) at(in IssueLocation, name string) error {
-	issue := InputValidationIssue{Type: v.issue, Title: v.title, In: in, Name: name}
+func (v *violation) at(in contract.IssueLocation, name string) error {
+	issue := contract.InputValidationIssue{Type: v.issue, Title: v.title, In: in, Name: name}
 	for _, input := range v.inputs {
-		issue.Inputs = append(issue.Inputs, InputReference{In: in, Name: name + "/" + input})
+		issue.Inputs = append(issue.Inputs, contract.InputReference{In: in, Name: name + "/" + input})
 	}
 	return badRequest(issue)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"coffre/handlers/contract"
+
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -146,7 +148,7 @@ func TestGateRefusesSmuggling(t *testing.T) {
 				if len(e.reached) > 0 {
 					t.Error("reached the operation")
 				}
-				if len(p.Issues) != 1 || p.Issues[0].In != IssueLocationBody || !strings.Contains(p.Issues[0].Type, ":input-validation:") {
+				if len(p.Issues) != 1 || p.Issues[0].In != contract.IssueLocationBody || !strings.Contains(p.Issues[0].Type, ":input-validation:") {
 					t.Errorf("issues %+v", p.Issues)
 				}
 			})
@@ -190,7 +192,7 @@ func TestGateBodies(t *testing.T) {
 		r.Header.Set("Content-Encoding", "gzip")
 		refused(t, e.send(r), 415, coffre)
 
-		limit := contract()[c.Pattern].maxBody
+		limit := operations()[c.Pattern].maxBody
 		large := bytes.Repeat([]byte{' '}, int(limit)+1)
 		copy(large, c.Body)
 		for _, known := range []bool{true, false} {
@@ -285,7 +287,7 @@ func TestGateParameters(t *testing.T) {
 			t.Errorf("%s: an unknown header refused", c.OperationID)
 		}
 		for _, name := range []string{"Idempotency-Key", "If-Match", "Coffre-Min-Position"} {
-			if slices.ContainsFunc(contract()[c.Pattern].header, func(p parameter) bool { return p.name == name }) {
+			if slices.ContainsFunc(operations()[c.Pattern].header, func(p parameter) bool { return p.name == name }) {
 				for _, value := range []string{canary, "", "*", anID + anID, strings.ToUpper(anID), `W/"1"`, "../" + canary} {
 					if name == "Coffre-Min-Position" && !strings.ContainsAny(value, `*"/`) && value != "" {
 						continue
@@ -293,7 +295,7 @@ func TestGateParameters(t *testing.T) {
 					r := c.Request(c.Body)
 					r.Header.Set(name, value)
 					p := refused(t, e.send(r), 400, belgif+"badRequest")
-					if len(p.Issues) != 1 || p.Issues[0].In != IssueLocationHeader || p.Issues[0].Name != name {
+					if len(p.Issues) != 1 || p.Issues[0].In != contract.IssueLocationHeader || p.Issues[0].Name != name {
 						t.Errorf("%s: issues %+v", c.OperationID, p.Issues)
 					}
 				}
@@ -311,24 +313,24 @@ func TestGateParameters(t *testing.T) {
 			}
 		}
 	}
-	wallet := Base + "/citizens/" + anID + "/wallet?"
+	wallet := contract.Base + "/citizens/" + anID + "/wallet?"
 	for target, name := range map[string]string{
 		wallet + "lang=nl&lang=fr": "", wallet + "lang=": "lang", wallet + "lang=it": "lang", wallet + "validAt=2026-02-30": "validAt",
 		wallet + "asOf=2026-01-01T00:00:00": "asOf", wallet + "asOf=2026-01-01": "asOf", wallet + "asOf=now": "asOf", wallet + "validAt=%00": "validAt",
-		Base + "/citizens/" + anID + "/accessLog?pageSize=1&pageSize=9999": "", Base + "/citizens/" + anID + "/accessLog?pageSize=0": "pageSize",
-		Base + "/citizens/" + anID + "/accessLog?pageSize=1000000000": "pageSize", Base + "/citizens/" + anID + "/accessLog?pageSize=%2B5": "pageSize",
-		Base + "/citizens/" + anID + "/accessLog?pageSize=1e2": "pageSize", Base + "/citizens/" + anID + "/accessLog?after=a'--": "after",
-		Base + "/citizens/" + anID + "/accessLog?" + strings.Repeat("documentType=a&", 20) + "documentType=a": "documentType",
-		Base + "/citizens/" + anID + "/accessLog?organization=0206731646":                                     "organization",
+		contract.Base + "/citizens/" + anID + "/accessLog?pageSize=1&pageSize=9999": "", contract.Base + "/citizens/" + anID + "/accessLog?pageSize=0": "pageSize",
+		contract.Base + "/citizens/" + anID + "/accessLog?pageSize=1000000000": "pageSize", contract.Base + "/citizens/" + anID + "/accessLog?pageSize=%2B5": "pageSize",
+		contract.Base + "/citizens/" + anID + "/accessLog?pageSize=1e2": "pageSize", contract.Base + "/citizens/" + anID + "/accessLog?after=a'--": "after",
+		contract.Base + "/citizens/" + anID + "/accessLog?" + strings.Repeat("documentType=a&", 20) + "documentType=a": "documentType",
+		contract.Base + "/citizens/" + anID + "/accessLog?organization=0206731646":                                     "organization",
 	} {
 		r := httptest.NewRequest("GET", target, nil)
 		r.Header.Set("Authorization", "Bearer citizen")
 		p := refused(t, e.send(r), 400, belgif+"badRequest")
-		if name != "" && (p.Issues[0].Name != name || p.Issues[0].In != IssueLocationQuery) {
+		if name != "" && (p.Issues[0].Name != name || p.Issues[0].In != contract.IssueLocationQuery) {
 			t.Errorf("%s: issues %+v", target, p.Issues)
 		}
 	}
-	r := httptest.NewRequest("GET", Base+"/citizens/"+anID+"/accessLog?documentType=isiPlusCard&documentType=diploma&pageSize=200&organization=0206731645", nil)
+	r := httptest.NewRequest("GET", contract.Base+"/citizens/"+anID+"/accessLog?documentType=isiPlusCard&documentType=diploma&pageSize=200&organization=0206731645", nil)
 	r.Header.Set("Authorization", "Bearer citizen")
 	if w := e.send(r); len(e.reached) != 1 {
 		t.Errorf("several values refused: %s", w.Body)
@@ -367,15 +369,15 @@ func TestGatePaths(t *testing.T) {
 		}
 	}
 	for _, method := range []string{"PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT", "get", "X"} {
-		w := e.send(httptest.NewRequest(method, Base+"/consents", nil))
+		w := e.send(httptest.NewRequest(method, contract.Base+"/consents", nil))
 		if w.Code != 405 || w.Header().Get("Allow") != "GET, POST" || len(e.reached) > 0 {
 			t.Errorf("%s: %d %v", method, w.Code, w.Header())
 		}
 	}
-	if w := e.send(httptest.NewRequest("GET", Base+"/documents", nil)); w.Code != 405 || w.Header().Get("Allow") != "POST" {
+	if w := e.send(httptest.NewRequest("GET", contract.Base+"/documents", nil)); w.Code != 405 || w.Header().Get("Allow") != "POST" {
 		t.Errorf("GET /documents: %d", w.Code)
 	}
-	r := httptest.NewRequest("GET", Base+"/health?"+strings.Repeat("a", MaxTarget), nil)
+	r := httptest.NewRequest("GET", contract.Base+"/health?"+strings.Repeat("a", MaxTarget), nil)
 	refused(t, e.send(r), 414, coffre+"uriTooLong")
 }
 
@@ -428,7 +430,7 @@ func TestGatePointsAtTheMember(t *testing.T) {
 	e := newEdge(t)
 	i := slices.IndexFunc(calls(t), func(c call) bool { return c.OperationID == "issueDocument" })
 	c := calls(t)[i]
-	for body, want := range map[string]InputValidationIssue{
+	for body, want := range map[string]contract.InputValidationIssue{
 		strings.Replace(string(c.Body), "53480200724", "53480200725", 1):                   {Type: issueStructure, Name: "/ssin"},
 		strings.Replace(string(c.Body), "2026-03-01", "2026-02-29", 1):                     {Type: issueStructure, Name: "/validFrom"},
 		strings.Replace(string(c.Body), `"content"`, `"parents":["1"],"content"`, 1):       {Type: issueStructure, Name: "/parents/0"},
@@ -487,7 +489,7 @@ func FuzzQuery(f *testing.F) {
 	f.Add("after=%ff;x")
 	e := newEdge(f)
 	f.Fuzz(func(t *testing.T, query string) {
-		r := httptest.NewRequest("GET", Base+"/citizens/"+anID+"/accessLog", nil)
+		r := httptest.NewRequest("GET", contract.Base+"/citizens/"+anID+"/accessLog", nil)
 		r.URL.RawQuery = query
 		r.Header.Set("Authorization", "Bearer citizen")
 		w := e.send(r)
@@ -496,7 +498,7 @@ func FuzzQuery(f *testing.F) {
 		}
 		if len(e.reached) == 1 {
 			for name, values := range r.URL.Query() {
-				if op := contract()["GET "+Base+"/citizens/{citizenId}/accessLog"]; !op.query[name].many && len(values) > 1 || op.query[name].shape == nil {
+				if op := operations()["GET "+contract.Base+"/citizens/{citizenId}/accessLog"]; !op.query[name].many && len(values) > 1 || op.query[name].shape == nil {
 					t.Fatalf("admitted %q", query)
 				}
 			}
@@ -508,7 +510,7 @@ func BenchmarkGate(b *testing.B) {
 	all := calls(b)
 	c := all[slices.IndexFunc(all, func(c call) bool { return c.OperationID == "issueDocument" })]
 	body := []byte(strings.Replace(string(c.Body), `"An Example"`, `"`+strings.Repeat("An Example ", 80)+`"`, 1))
-	shape := contract()[c.Pattern].body
+	shape := operations()[c.Pattern].body
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {

@@ -16,6 +16,7 @@ import (
 	"coffre/domain"
 	"coffre/handlers/api/apitest"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // believing is an Authenticator that takes a role's name for a token.
@@ -52,7 +53,7 @@ func newEdge(t testing.TB) *edge {
 		Auth: believing{}, Now: time.Now, NewID: uuid.New,
 		Slog: slog.New(slog.NewTextHandler(e.log, nil)),
 	}
-	rt := &routes{s: e.Server, mux: http.NewServeMux(), contract: contract()}
+	rt := &routes{s: e.Server, mux: http.NewServeMux(), contract: operations()}
 	for pattern, op := range rt.contract {
 		rt.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			e.reached = append(e.reached, op.id)
@@ -98,9 +99,9 @@ func calls(t testing.TB) []call {
 
 // refused fails the test unless w is a problem of that status, of a type that
 // begins so, and says nothing it should not.
-func refused(t testing.TB, w *httptest.ResponseRecorder, status int, problemType string) Problem {
+func refused(t testing.TB, w *httptest.ResponseRecorder, status int, problemType string) contract.Problem {
 	t.Helper()
-	var p Problem
+	var p contract.Problem
 	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
 		t.Fatalf("not a problem: %v: %d %s", err, w.Code, w.Body)
 	}

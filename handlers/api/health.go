@@ -5,28 +5,30 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"coffre/handlers/contract"
 )
 
 // healthCache keeps the last answer for a second, so that asking costs nothing.
 type healthCache struct {
 	mu     sync.Mutex
 	at     time.Time
-	status HealthStatus
+	status contract.HealthStatus
 }
 
 // GetHealth implements the contract's /health: what clients may expect, and no
 // word about what the vault is made of.
-func (s *Server) GetHealth(ctx context.Context, _ GetHealthRequestObject) (GetHealthResponseObject, error) {
+func (s *Server) GetHealth(ctx context.Context, _ contract.GetHealthRequestObject) (contract.GetHealthResponseObject, error) {
 	status := s.healthNow(ctx)
-	if status == HealthStatusDOWN {
-		return GetHealth503JSONResponse{Status: status}, nil
+	if status == contract.HealthStatusDOWN {
+		return contract.GetHealth503JSONResponse{Status: status}, nil
 	}
-	return GetHealth200JSONResponse{Status: status}, nil
+	return contract.GetHealth200JSONResponse{Status: status}, nil
 }
 
-func (s *Server) healthNow(ctx context.Context) HealthStatus {
+func (s *Server) healthNow(ctx context.Context) contract.HealthStatus {
 	if s.Health == nil {
-		return HealthStatusUP
+		return contract.HealthStatusUP
 	}
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
@@ -38,7 +40,7 @@ func (s *Server) healthNow(ctx context.Context) HealthStatus {
 
 // serveHealth is the same at the root of the host.
 func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
-	answer, err := s.GetHealth(r.Context(), GetHealthRequestObject{})
+	answer, err := s.GetHealth(r.Context(), contract.GetHealthRequestObject{})
 	if err == nil {
 		err = answer.VisitGetHealthResponse(w)
 	}

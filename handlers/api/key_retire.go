@@ -1,10 +1,14 @@
 package api
 
-import "context"
+import (
+	"context"
+
+	"coffre/handlers/contract"
+)
 
 // RetireKeys implements POST /keys/retire: from here on the key-encryption key
 // refuses what an older version wrapped. The ring says what is missing.
-func (v *Vault) RetireKeys(ctx context.Context, r RetireKeysRequestObject) (RetireKeysResponseObject, error) {
+func (v *Vault) RetireKeys(ctx context.Context, r contract.RetireKeysRequestObject) (contract.RetireKeysResponseObject, error) {
 	type retired struct{}
 	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, _ intent) (retired, error) {
 		return retired{}, v.Rotator.Retire(ctx)
@@ -16,5 +20,5 @@ func (v *Vault) RetireKeys(ctx context.Context, r RetireKeysRequestObject) (Reti
 	if err != nil {
 		return nil, err
 	}
-	return RetireKeys200JSONResponse(state), nil
+	return contract.RetireKeys200JSONResponse(state), nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"coffre/domain"
 	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
 )
 
 var errRotating = domain.NewError(domain.Conflict, "rotationUnderWay", "the keys are still being wrapped again after the last rotation")
@@ -17,7 +18,7 @@ const rotation = "wrap keys again"
 // RotateKeys implements POST /keys/rotate: a new version of the key-encryption key
 // at once, every data key wrapped by it in the background. What it wrapped before
 // still opens, until RetireKeys.
-func (v *Vault) RotateKeys(ctx context.Context, r RotateKeysRequestObject) (RotateKeysResponseObject, error) {
+func (v *Vault) RotateKeys(ctx context.Context, r contract.RotateKeysRequestObject) (contract.RotateKeysResponseObject, error) {
 	type rotated struct{ Version int }
 	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (rotated, error) {
 		s, err := v.Keys.Ledger().Status(ctx)
@@ -48,7 +49,7 @@ func (v *Vault) RotateKeys(ctx context.Context, r RotateKeysRequestObject) (Rota
 	if err != nil {
 		return nil, err
 	}
-	return RotateKeys202JSONResponse{state, RotateKeys202ResponseHeaders{Base + "/keys"}}, nil
+	return contract.RotateKeys202JSONResponse{Body: state, Headers: contract.RotateKeys202ResponseHeaders{Location: contract.Base + "/keys"}}, nil
 }
 
 func (v *Vault) wrapAgain() {
@@ -77,7 +78,7 @@ func (v *Vault) resumeRewrap(ctx context.Context) error {
 // it may be used concurrently.
 type progress struct {
 	mu       sync.Mutex
-	state    TaskState
+	state    contract.TaskState
 	done     int64
 	finished time.Time
 }
@@ -85,7 +86,7 @@ type progress struct {
 func (p *progress) begin() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.state, p.done, p.finished = TaskStateProcessing, 0, time.Time{}
+	p.state, p.done, p.finished = contract.TaskStateProcessing, 0, time.Time{}
 }
 
 func (p *progress) report(done, _ int) {
@@ -97,20 +98,20 @@ func (p *progress) report(done, _ int) {
 func (p *progress) end(at time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.state, p.finished = TaskStateDone, at.UTC()
+	p.state, p.finished = contract.TaskStateDone, at.UTC()
 	if err != nil {
-		p.state = TaskStateFailed
+		p.state = contract.TaskStateFailed
 	}
 }
 
-func (p *progress) status(now time.Time) (TaskStatus, int64) {
+func (p *progress) status(now time.Time) (contract.TaskStatus, int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := TaskStatus{State: p.state, Completed: p.finished}
+	s := contract.TaskStatus{State: p.state, Completed: p.finished}
 	switch p.state {
-	case TaskStateProcessing:
+	case contract.TaskStateProcessing:
 		s.PollAfter = now.UTC().Add(pollAfter)
-	case TaskStateFailed:
+	case contract.TaskStateFailed:
 		s.Problem = taskProblem(errRewrap)
 	}
 	return s, p.done

@@ -6,6 +6,7 @@ import (
 
 	"coffre/domain"
 	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
 )
 
 // pepperRotation names the task that replaces the pepper; there is one at a time.
@@ -15,7 +16,7 @@ var errRepepper = domain.NewError(domain.Unavailable, "pepperRotationFailed", "n
 
 // RotatePepper implements POST /keys/rotatePepper: a new pepper at once, the rest
 // in the background. Asked again meanwhile, it is the same rotation.
-func (v *Vault) RotatePepper(ctx context.Context, r RotatePepperRequestObject) (RotatePepperResponseObject, error) {
+func (v *Vault) RotatePepper(ctx context.Context, r contract.RotatePepperRequestObject) (contract.RotatePepperResponseObject, error) {
 	type begun struct{}
 	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (begun, error) {
 		// The first attempt may have begun; another process may be at it.
@@ -34,7 +35,7 @@ func (v *Vault) RotatePepper(ctx context.Context, r RotatePepperRequestObject) (
 	if err != nil {
 		return nil, err
 	}
-	return RotatePepper202JSONResponse{state, RotatePepper202ResponseHeaders{Base + "/keys"}}, nil
+	return contract.RotatePepper202JSONResponse{Body: state, Headers: contract.RotatePepper202ResponseHeaders{Location: contract.Base + "/keys"}}, nil
 }
 
 // replacePepper takes the rotation of the pepper to its end, from wherever it is.

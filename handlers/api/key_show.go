@@ -6,29 +6,30 @@ import (
 	"slices"
 
 	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
 )
 
 // GetKeys implements GET /keys: which keys there are, never a key.
-func (v *Vault) GetKeys(ctx context.Context, _ GetKeysRequestObject) (GetKeysResponseObject, error) {
+func (v *Vault) GetKeys(ctx context.Context, _ contract.GetKeysRequestObject) (contract.GetKeysResponseObject, error) {
 	state, err := v.keyState(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return GetKeys200JSONResponse(state), nil
+	return contract.GetKeys200JSONResponse(state), nil
 }
 
-func (v *Vault) keyState(ctx context.Context) (KeyState, error) {
+func (v *Vault) keyState(ctx context.Context) (contract.KeyState, error) {
 	s, err := v.Keys.Ledger().Status(ctx)
 	if err != nil {
-		return KeyState{}, err
+		return contract.KeyState{}, err
 	}
-	state := KeyState{
-		Provider: v.Keeper, KeyEncryptionKeys: []KeyEncryptionKey{}, DataKeys: int64(s.Pending + s.Active + s.Erasing),
+	state := contract.KeyState{
+		Provider: v.Keeper, KeyEncryptionKeys: []contract.KeyEncryptionKey{}, DataKeys: int64(s.Pending + s.Active + s.Erasing),
 		ContentKeys: int64(s.Streams), DestroyedKeys: int64(s.Destroyed),
 	}
 	courses, err := v.Keys.Ledger().Rotations(ctx)
 	if err != nil {
-		return KeyState{}, err
+		return contract.KeyState{}, err
 	}
 	course := map[int]seal.Rotation{}
 	for _, c := range courses {
@@ -43,40 +44,40 @@ func (v *Vault) keyState(ctx context.Context) (KeyState, error) {
 	}
 	for _, version := range slices.Sorted(maps.Keys(s.ByVersion)) {
 		c := course[version]
-		state.KeyEncryptionKeys = append(state.KeyEncryptionKeys, KeyEncryptionKey{
+		state.KeyEncryptionKeys = append(state.KeyEncryptionKeys, contract.KeyEncryptionKey{
 			Version: version, Current: version == s.Versions.Latest, Wraps: int64(s.ByVersion[version]),
 			CreatedAt: c.Rotated, RewrappedAt: c.Rewrapped, RetiredAt: c.Retired, TrimmedAt: c.Trimmed,
 		})
 	}
 	next, err := v.Keys.Ledger().NextStep(ctx)
 	if err != nil {
-		return KeyState{}, err
+		return contract.KeyState{}, err
 	}
-	state.NextStep = RotationStep(next)
+	state.NextStep = contract.RotationStep(next)
 	backup, found, err := v.Keys.Ledger().LastBackup(ctx)
 	if err != nil {
-		return KeyState{}, err
+		return contract.KeyState{}, err
 	}
 	if found {
-		state.LastBackup = KeyBackup{TakenAt: backup.Taken, VerifiedAt: backup.Verified, OldestVersion: backup.OldestVersion}
+		state.LastBackup = contract.KeyBackup{TakenAt: backup.Taken, VerifiedAt: backup.Verified, OldestVersion: backup.OldestVersion}
 	}
 	pepper, err := v.Keys.Ledger().PepperStatus(ctx)
 	if err != nil {
-		return KeyState{}, err
+		return contract.KeyState{}, err
 	}
-	state.Pepper = PepperState{
+	state.Pepper = contract.PepperState{
 		Version: pepper.Version, Phase: pepperPhases[pepper.Phase],
 		ToIndex: int64(pepper.Missing), Waiting: int64(pepper.Waiting), ToDrop: int64(pepper.Left),
 	}
 	state.Pepper.Rotation, _ = v.repepper.status(v.Now())
-	if state.Pepper.Rotation.State == TaskStateFailed {
+	if state.Pepper.Rotation.State == contract.TaskStateFailed {
 		state.Pepper.Rotation.Problem = taskProblem(errRepepper)
 	}
 	state.Rotation, state.RotationDone = v.rewrap.status(v.Now())
 	return state, nil
 }
 
-var pepperPhases = map[seal.PepperPhase]PepperPhase{
-	seal.PepperSettled: PepperPhaseSettled, seal.PepperDoubled: PepperPhaseDoubled,
-	seal.PepperSwitched: PepperPhaseSwitched, seal.PepperDropping: PepperPhaseDropping,
+var pepperPhases = map[seal.PepperPhase]contract.PepperPhase{
+	seal.PepperSettled: contract.PepperPhaseSettled, seal.PepperDoubled: contract.PepperPhaseDoubled,
+	seal.PepperSwitched: contract.PepperPhaseSwitched, seal.PepperDropping: contract.PepperPhaseDropping,
 }

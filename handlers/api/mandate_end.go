@@ -5,11 +5,12 @@ import (
 
 	"coffre/domain/mandate"
 	"coffre/domain/registry"
+	"coffre/handlers/contract"
 )
 
 // EndMandate implements POST /mandates/{id}/end (rule M-1.7). It needs no key and
 // waits for nobody.
-func (v *Vault) EndMandate(ctx context.Context, r EndMandateRequestObject) (EndMandateResponseObject, error) {
+func (v *Vault) EndMandate(ctx context.Context, r contract.EndMandateRequestObject) (contract.EndMandateResponseObject, error) {
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (mandated, error) {
 		if err := in.reason(registry.ReasonMandateEnd, r.Body.Reason); err != nil {
 			return mandated{}, err
@@ -24,5 +25,5 @@ func (v *Vault) EndMandate(ctx context.Context, r EndMandateRequestObject) (EndM
 	if err != nil {
 		return nil, err
 	}
-	return EndMandate200JSONResponse{done.Receipt, EndMandate200ResponseHeaders{done.At}}, nil
+	return contract.EndMandate200JSONResponse{Body: done.Receipt, Headers: contract.EndMandate200ResponseHeaders{CoffrePosition: done.At}}, nil
 }

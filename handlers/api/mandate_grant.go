@@ -10,12 +10,13 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 )
 
 // mandated is what is kept of an answer to a change of a mandate.
 type mandated struct {
-	Receipt MandateReceipt
-	At      PositionToken
+	Receipt contract.MandateReceipt
+	At      contract.PositionToken
 }
 
 var errRepresented = domain.NewError(domain.Invalid, "ssinUnexpected", "an authentic source names the represented person by number; a citizen grants for themselves")
@@ -24,14 +25,14 @@ var errRepresented = domain.NewError(domain.Invalid, "ssinUnexpected", "an authe
 // names a representative the vault does not know gets what they get for one it
 // knows, here and later, so that nobody learns of whom it holds something: that
 // mandate is for nobody, and never accepted.
-func (v *Vault) GrantMandate(ctx context.Context, r GrantMandateRequestObject) (GrantMandateResponseObject, error) {
+func (v *Vault) GrantMandate(ctx context.Context, r contract.GrantMandateRequestObject) (contract.GrantMandateResponseObject, error) {
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (mandated, error) {
 		return v.grantMandate(ctx, in, r.Params.IdempotencyKey, r.Body)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return GrantMandate201JSONResponse{done.Receipt, GrantMandate201ResponseHeaders{done.At}}, nil
+	return contract.GrantMandate201JSONResponse{Body: done.Receipt, Headers: contract.GrantMandate201ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
 // Steps of granting a mandate.
@@ -41,7 +42,7 @@ const (
 	stepMandate
 )
 
-func (v *Vault) grantMandate(ctx context.Context, in intent, key uuid.UUID, body *MandateGrant) (mandated, error) {
+func (v *Vault) grantMandate(ctx context.Context, in intent, key uuid.UUID, body *contract.MandateGrant) (mandated, error) {
 	citizenAsks := in.call.Role == domain.RoleCitizen
 	if citizenAsks != body.SSIN.IsZero() {
 		return mandated{}, errRepresented
@@ -104,7 +105,7 @@ const mandateOfNobody = 1 << 20
 
 // judgeAlone judges a mandate as between two living persons of whom nothing is
 // known, the representative being nobody.
-func judgeAlone(c mandate.Grant, represented, representative SSIN, nobody domain.CitizenID) error {
+func judgeAlone(c mandate.Grant, represented, representative contract.SSIN, nobody domain.CitizenID) error {
 	c.Citizen, c.Representative = c.By.Citizen, nobody
 	switch {
 	case represented == representative:
@@ -119,15 +120,17 @@ func judgeAlone(c mandate.Grant, represented, representative SSIN, nobody domain
 
 var errUnknownWord = domain.NewError(domain.Invalid, "unknownWord", "the registry does not know this code")
 
-func mandateReceipt(s mandate.State) MandateReceipt {
-	state := MandateStateGranted
+func mandateReceipt(s mandate.State) contract.MandateReceipt {
+	state := contract.MandateStateGranted
 	switch {
 	case s.Ended:
-		state = MandateStateEnded
+		state = contract.MandateStateEnded
 	case s.Accepted:
-		state = MandateStateAccepted
+		state = contract.MandateStateAccepted
 	}
-	return MandateReceipt{Href: mandateHref(s.Mandate), MandateID: s.Mandate, State: state}
+	return contract.MandateReceipt{Href: mandateHref(s.Mandate), MandateID: s.Mandate, State: state}
 }
 
-func mandateHref(id domain.MandateID) Href { return fmt.Sprintf("%s/mandates?mandateId=%s", Base, id) }
+func mandateHref(id domain.MandateID) contract.Href {
+	return fmt.Sprintf("%s/mandates?mandateId=%s", contract.Base, id)
+}

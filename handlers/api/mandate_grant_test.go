@@ -8,15 +8,16 @@ import (
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/domain/mandate"
+	"coffre/handlers/contract"
 )
 
-func (tv *testVault) grantMandate(t testing.TB, who Caller, body MandateGrant) (MandateReceipt, error) {
+func (tv *testVault) grantMandate(t testing.TB, who Caller, body contract.MandateGrant) (contract.MandateReceipt, error) {
 	t.Helper()
-	answer, err := tv.GrantMandate(tv.as(t, who, "grantMandate", body), GrantMandateRequestObject{Params: GrantMandateParams{IdempotencyKey: uuid.New()}, Body: &body})
+	answer, err := tv.GrantMandate(tv.as(t, who, "grantMandate", body), contract.GrantMandateRequestObject{Params: contract.GrantMandateParams{IdempotencyKey: uuid.New()}, Body: &body})
 	if err != nil {
-		return MandateReceipt{}, err
+		return contract.MandateReceipt{}, err
 	}
-	return answer.(GrantMandate201JSONResponse).Body, nil
+	return answer.(contract.GrantMandate201JSONResponse).Body, nil
 }
 
 // A citizen who names a representative learns nothing of that person, whatever is
@@ -28,12 +29,12 @@ func TestMandateTellsNobodyWhomTheVaultKnows(t *testing.T) {
 	tv.household(t, 3) // known, and dead
 	tv.reportDeath(t, 3)
 	me := citizenCaller(tv.person(t, 1))
-	good := MandateGrant{Kind: MandateKindRepresentation, Actions: []MandateAction{MandateActionRead}, Until: "2027-01-01"}
-	with := func(f func(*MandateGrant)) MandateGrant { b := good; f(&b); return b }
-	for name, body := range map[string]MandateGrant{
-		"that has ended":           with(func(b *MandateGrant) { b.Until = "2020-01-01" }),
-		"with an action twice":     with(func(b *MandateGrant) { b.Actions = append(b.Actions, MandateActionRead) }),
-		"that only a source gives": with(func(b *MandateGrant) { b.Kind = MandateKindParentOfMinor }),
+	good := contract.MandateGrant{Kind: contract.MandateKindRepresentation, Actions: []contract.MandateAction{contract.MandateActionRead}, Until: "2027-01-01"}
+	with := func(f func(*contract.MandateGrant)) contract.MandateGrant { b := good; f(&b); return b }
+	for name, body := range map[string]contract.MandateGrant{
+		"that has ended":           with(func(b *contract.MandateGrant) { b.Until = "2020-01-01" }),
+		"with an action twice":     with(func(b *contract.MandateGrant) { b.Actions = append(b.Actions, contract.MandateActionRead) }),
+		"that only a source gives": with(func(b *contract.MandateGrant) { b.Kind = contract.MandateKindParentOfMinor }),
 		"that is good":             good,
 	} {
 		slugs := map[int]string{}
@@ -55,20 +56,20 @@ func TestMandateTellsNobodyWhomTheVaultKnows(t *testing.T) {
 		}
 	}
 	tv.caughtUp(t)
-	answer, err := tv.ListMandates(tv.as(t, me, "listMandates", nil), ListMandatesRequestObject{})
+	answer, err := tv.ListMandates(tv.as(t, me, "listMandates", nil), contract.ListMandatesRequestObject{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	listed := answer.(ListMandates200JSONResponse).Items
+	listed := answer.(contract.ListMandates200JSONResponse).Items
 	if len(listed) != 3 {
 		t.Fatalf("A-6 of three mandates %d are listed", len(listed))
 	}
 	for _, m := range listed {
-		if !m.RepresentativeCitizenID.IsZero() || m.State != MandateStateGranted {
+		if !m.RepresentativeCitizenID.IsZero() || m.State != contract.MandateStateGranted {
 			t.Errorf("A-6 %+v", m)
 		}
-		end := MandateEnd{}
-		if _, err := tv.EndMandate(tv.as(t, me, "endMandate", end), EndMandateRequestObject{MandateID: m.MandateID, Params: EndMandateParams{IdempotencyKey: uuid.New()}, Body: &end}); err != nil {
+		end := contract.MandateEnd{}
+		if _, err := tv.EndMandate(tv.as(t, me, "endMandate", end), contract.EndMandateRequestObject{MandateID: m.MandateID, Params: contract.EndMandateParams{IdempotencyKey: uuid.New()}, Body: &end}); err != nil {
 			t.Errorf("M-1.7 %v", err)
 		}
 	}
@@ -78,15 +79,15 @@ func TestMandateTellsNobodyWhomTheVaultKnows(t *testing.T) {
 // people by granting what it may not grant.
 func TestRefusedMandateRegistersNobody(t *testing.T) {
 	tv := newVault(t)
-	body := MandateGrant{SSIN: ssin(1), RepresentativeSSIN: ssin(2), Kind: MandateKindParentOfMinor, Actions: []MandateAction{MandateActionRead}, Until: "2034-04-05"}
+	body := contract.MandateGrant{SSIN: ssin(1), RepresentativeSSIN: ssin(2), Kind: contract.MandateKindParentOfMinor, Actions: []contract.MandateAction{contract.MandateActionRead}, Until: "2034-04-05"}
 	for name, test := range map[string]struct {
 		by   domain.Organisation
 		slug string
-		body MandateGrant
+		body contract.MandateGrant
 	}{
 		"by another than the source": {flanders, "mayNotGrantMandate", body},
-		"that has ended":             {homeAffairs, "citizenNotMinor", func() MandateGrant { b := body; b.Until = "2020-01-01"; return b }()},
-		"over oneself":               {homeAffairs, "mandateToSelf", func() MandateGrant { b := body; b.RepresentativeSSIN = b.SSIN; return b }()},
+		"that has ended":             {homeAffairs, "citizenNotMinor", func() contract.MandateGrant { b := body; b.Until = "2020-01-01"; return b }()},
+		"over oneself":               {homeAffairs, "mandateToSelf", func() contract.MandateGrant { b := body; b.RepresentativeSSIN = b.SSIN; return b }()},
 	} {
 		if _, err := tv.grantMandate(t, issuer(test.by), test.body); slugOf(err) != test.slug {
 			t.Errorf("%s: %v", name, err)

@@ -7,13 +7,14 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/mandate"
+	"coffre/handlers/contract"
 	"coffre/projections"
 	"coffre/projections/wallet"
 )
 
 // ListMandates implements GET /mandates: in which the calling citizen represents
 // or is represented, oldest first.
-func (v *Vault) ListMandates(ctx context.Context, r ListMandatesRequestObject) (ListMandatesResponseObject, error) {
+func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequestObject) (contract.ListMandatesResponseObject, error) {
 	call, p := CallFrom(ctx), r.Params
 	if err := v.seen(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
@@ -27,8 +28,8 @@ func (v *Vault) ListMandates(ctx context.Context, r ListMandatesRequestObject) (
 		return nil, err
 	}
 	today, limit := domain.BelgianDate(v.Now()), pageSize(p.PageSize)
-	links := linksTo(Base+"/mandates").id("mandateId", p.MandateID).texts("state", asStrings(p.State)).number("pageSize", p.PageSize)
-	page := Mandates{Self: links.at(p.After), Items: []Mandate{}, PageSize: limit}
+	links := linksTo(contract.Base+"/mandates").id("mandateId", p.MandateID).texts("state", asStrings(p.State)).number("pageSize", p.PageSize)
+	page := contract.Mandates{Self: links.at(p.After), Items: []contract.Mandate{}, PageSize: limit}
 	for _, m := range all {
 		if m.GrantedLeaf <= from || !p.MandateID.IsZero() && p.MandateID != m.Mandate {
 			continue
@@ -43,7 +44,7 @@ func (v *Vault) ListMandates(ctx context.Context, r ListMandatesRequestObject) (
 		}
 		page.Items, from = append(page.Items, item), m.GrantedLeaf
 	}
-	return ListMandates200JSONResponse(page), nil
+	return contract.ListMandates200JSONResponse(page), nil
 }
 
 // mandatesOf returns the mandates on either side of which a citizen stands, in
@@ -64,36 +65,36 @@ func (v *Vault) mandatesOf(ctx context.Context, id domain.CitizenID) ([]wallet.M
 
 // mandateItem shows a mandate to one of its two sides. Its end is shown when it
 // can be opened.
-func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer domain.CitizenID, today domain.Date) Mandate {
-	item := Mandate{
-		Href: mandateHref(m.Mandate), MandateID: m.Mandate, Kind: MandateKind(m.Kind), State: MandateStateGranted,
-		HeldAs: HeldAsSubject, CitizenID: m.Citizen,
+func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer domain.CitizenID, today domain.Date) contract.Mandate {
+	item := contract.Mandate{
+		Href: mandateHref(m.Mandate), MandateID: m.Mandate, Kind: contract.MandateKind(m.Kind), State: contract.MandateStateGranted,
+		HeldAs: contract.HeldAsSubject, CitizenID: m.Citizen,
 		DocumentTypes: m.Scope.Types, Source: m.Source, GrantedAt: m.GrantedAt, Reason: m.Reason,
 	}
 	if m.Representative == viewer {
-		item.HeldAs = HeldAsRepresentative
+		item.HeldAs = contract.HeldAsRepresentative
 	}
 	// Until they accept, the represented person is not told whom the vault knows by
 	// the number they gave, or whether anybody (rule A-6).
-	if item.HeldAs == HeldAsRepresentative || m.AcceptedLeaf != projections.Latest {
+	if item.HeldAs == contract.HeldAsRepresentative || m.AcceptedLeaf != projections.Latest {
 		item.RepresentativeCitizenID = m.Representative
 	}
 	for _, a := range m.Scope.Actions {
-		item.Actions = append(item.Actions, MandateAction(a))
+		item.Actions = append(item.Actions, contract.MandateAction(a))
 	}
 	if opened, err := v.openedEnd(ctx, m); err == nil {
 		item.Until = opened.Until
 	}
 	if m.AcceptedLeaf != projections.Latest {
-		item.AcceptedAt, item.State = m.AcceptedAt, MandateStateAccepted
+		item.AcceptedAt, item.State = m.AcceptedAt, contract.MandateStateAccepted
 	}
 	switch {
 	case m.EndedLeaf != projections.Latest:
-		item.EndedAt, item.State = m.EndedAt, MandateStateEnded
+		item.EndedAt, item.State = m.EndedAt, contract.MandateStateEnded
 	case m.DeathLeaf != projections.Latest:
-		item.Reason, item.State = mandate.Death, MandateStateEnded
+		item.Reason, item.State = mandate.Death, contract.MandateStateEnded
 	case item.Until != "" && !today.Before(item.Until):
-		item.State = MandateStateExpired
+		item.State = contract.MandateStateExpired
 	}
 	return item
 }

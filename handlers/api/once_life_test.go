@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/eventstore/requests"
+	"coffre/handlers/contract"
 )
 
 // The keys of requests are remembered for a week, and not for ever.
@@ -14,7 +15,7 @@ func TestOldRequestsAreForgotten(t *testing.T) {
 	tv.household(t, 1)
 	tv.Clock.Advance(requests.Life - 1)
 	key := uuid.New()
-	body := DocumentIssue{SSIN: ssin(2), DocumentType: "householdComposition", SourceReference: "two", ValidFrom: "2026-01-01", Content: Content(household)}
+	body := contract.DocumentIssue{SSIN: ssin(2), DocumentType: "householdComposition", SourceReference: "two", ValidFrom: "2026-01-01", Content: contract.Content(household)}
 	if _, _, err := tv.issueAs(t, homeAffairs, key, body); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/document"
 	"coffre/eventstore/requests"
+	"coffre/handlers/contract"
 )
 
 // After a week a key is a new one: what it asks for then happens, even where the
@@ -20,9 +21,9 @@ func TestAKeyReusedAfterAWeekIsAnother(t *testing.T) {
 	key := uuid.New()
 	suspend := func() {
 		t.Helper()
-		body := DocumentSuspension{Reason: "underReview"}
-		_, err := tv.SuspendDocument(tv.as(t, issuer(homeAffairs), "suspendDocument", body), SuspendDocumentRequestObject{
-			DocumentID: id, Params: SuspendDocumentParams{IdempotencyKey: key, IfMatch: `"1"`}, Body: &body,
+		body := contract.DocumentSuspension{Reason: "underReview"}
+		_, err := tv.SuspendDocument(tv.as(t, issuer(homeAffairs), "suspendDocument", body), contract.SuspendDocumentRequestObject{
+			DocumentID: id, Params: contract.SuspendDocumentParams{IdempotencyKey: key, IfMatch: `"1"`}, Body: &body,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -30,9 +31,9 @@ func TestAKeyReusedAfterAWeekIsAnother(t *testing.T) {
 	}
 	suspend()
 	suspend() // the first answer again
-	body := DocumentReinstatement{}
-	if _, err := tv.ReinstateDocument(tv.as(t, issuer(homeAffairs), "reinstateDocument", body), ReinstateDocumentRequestObject{
-		DocumentID: id, Params: ReinstateDocumentParams{IdempotencyKey: uuid.New(), IfMatch: `"1"`}, Body: &body,
+	body := contract.DocumentReinstatement{}
+	if _, err := tv.ReinstateDocument(tv.as(t, issuer(homeAffairs), "reinstateDocument", body), contract.ReinstateDocumentRequestObject{
+		DocumentID: id, Params: contract.ReinstateDocumentParams{IdempotencyKey: uuid.New(), IfMatch: `"1"`}, Body: &body,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -47,9 +48,9 @@ func TestAKeyReusedAfterAWeekIsAnother(t *testing.T) {
 func TestTheNilKeyIsNone(t *testing.T) {
 	tv := newVault(t)
 	id := tv.household(t, 1)
-	body := DocumentSuspension{Reason: "underReview"}
-	_, err := tv.SuspendDocument(tv.as(t, issuer(homeAffairs), "suspendDocument", body), SuspendDocumentRequestObject{
-		DocumentID: id, Params: SuspendDocumentParams{IfMatch: `"1"`}, Body: &body,
+	body := contract.DocumentSuspension{Reason: "underReview"}
+	_, err := tv.SuspendDocument(tv.as(t, issuer(homeAffairs), "suspendDocument", body), contract.SuspendDocumentRequestObject{
+		DocumentID: id, Params: contract.SuspendDocumentParams{IfMatch: `"1"`}, Body: &body,
 	})
 	if !errors.Is(err, errNilKey) {
 		t.Fatalf("%v, want %v", err, errNilKey)

@@ -12,17 +12,18 @@ import (
 	"coffre/domain"
 	"coffre/domain/registry"
 	"coffre/eventstore/seal/ringtest"
+	"coffre/handlers/contract"
 )
 
 var operator = officeCaller(domain.RoleOperator)
 
-func (tv *testVault) keys(t testing.TB) KeyState {
+func (tv *testVault) keys(t testing.TB) contract.KeyState {
 	t.Helper()
-	answer, err := tv.GetKeys(tv.as(t, operator, "getKeys", nil), GetKeysRequestObject{})
+	answer, err := tv.GetKeys(tv.as(t, operator, "getKeys", nil), contract.GetKeysRequestObject{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return KeyState(answer.(GetKeys200JSONResponse))
+	return contract.KeyState(answer.(contract.GetKeys200JSONResponse))
 }
 
 func TestKeysRotate(t *testing.T) {
@@ -34,39 +35,39 @@ func TestKeysRotate(t *testing.T) {
 		t.Fatalf("%+v", before)
 	}
 	tv.rest() // so that it is under way
-	request := RotateKeysRequestObject{Params: RotateKeysParams{IdempotencyKey: uuid.New()}}
+	request := contract.RotateKeysRequestObject{Params: contract.RotateKeysParams{IdempotencyKey: uuid.New()}}
 	for range 2 { // the second time by its key
 		answer, err := tv.RotateKeys(tv.as(t, operator, "rotateKeys", nil), request)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := answer.(RotateKeys202JSONResponse).Body; s.Rotation.State != TaskStateProcessing || !s.KeyEncryptionKeys[1].Current || s.KeyEncryptionKeys[1].Version != 2 {
+		if s := answer.(contract.RotateKeys202JSONResponse).Body; s.Rotation.State != contract.TaskStateProcessing || !s.KeyEncryptionKeys[1].Current || s.KeyEncryptionKeys[1].Version != 2 {
 			t.Fatalf("%+v", s)
 		}
 	}
-	if _, err := tv.RotateKeys(tv.as(t, operator, "rotateKeys", nil), RotateKeysRequestObject{Params: RotateKeysParams{IdempotencyKey: uuid.New()}}); problemOf(err) != "rotationUnderWay" {
+	if _, err := tv.RotateKeys(tv.as(t, operator, "rotateKeys", nil), contract.RotateKeysRequestObject{Params: contract.RotateKeysParams{IdempotencyKey: uuid.New()}}); problemOf(err) != "rotationUnderWay" {
 		t.Errorf("%v", err)
 	}
 	tv.restart() // a new process goes on with it
 	tv.resting(t)
 	after := tv.keys(t)
-	if after.Rotation.State != TaskStateDone || after.RotationDone == 0 || len(after.KeyEncryptionKeys) != 2 || after.KeyEncryptionKeys[0].Wraps != 0 || after.KeyEncryptionKeys[1].RewrappedAt.IsZero() {
+	if after.Rotation.State != contract.TaskStateDone || after.RotationDone == 0 || len(after.KeyEncryptionKeys) != 2 || after.KeyEncryptionKeys[0].Wraps != 0 || after.KeyEncryptionKeys[1].RewrappedAt.IsZero() {
 		t.Errorf("%+v", after)
 	}
 
 	retire := func() error {
-		_, err := tv.RetireKeys(tv.as(t, operator, "retireKeys", nil), RetireKeysRequestObject{Params: RetireKeysParams{IdempotencyKey: uuid.New()}})
+		_, err := tv.RetireKeys(tv.as(t, operator, "retireKeys", nil), contract.RetireKeysRequestObject{Params: contract.RetireKeysParams{IdempotencyKey: uuid.New()}})
 		return err
 	}
 	trim := func() error {
-		_, err := tv.TrimKeys(tv.as(t, operator, "trimKeys", nil), TrimKeysRequestObject{Params: TrimKeysParams{IdempotencyKey: uuid.New()}})
+		_, err := tv.TrimKeys(tv.as(t, operator, "trimKeys", nil), contract.TrimKeysRequestObject{Params: contract.TrimKeysParams{IdempotencyKey: uuid.New()}})
 		return err
 	}
-	if after.NextStep != RotationStepBackUp || problemOf(retire()) != "keyBackupMissing" || problemOf(trim()) != "keysNotRetired" {
+	if after.NextStep != contract.RotationStepBackUp || problemOf(retire()) != "keyBackupMissing" || problemOf(trim()) != "keysNotRetired" {
 		t.Errorf("without a backup: next is %q", after.NextStep)
 	}
 	ringtest.NoteBackup(t, tv.Keys.Ledger(), time.Now().Add(time.Hour), 2)
-	if s := tv.keys(t); s.NextStep != RotationStepRetire || s.LastBackup.OldestVersion != 2 || problemOf(trim()) != "keysNotRetired" {
+	if s := tv.keys(t); s.NextStep != contract.RotationStepRetire || s.LastBackup.OldestVersion != 2 || problemOf(trim()) != "keysNotRetired" {
 		t.Errorf("%+v", s)
 	}
 	for range 2 {
@@ -74,7 +75,7 @@ func TestKeysRotate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s := tv.keys(t); s.NextStep != RotationStepTrim || s.KeyEncryptionKeys[0].RetiredAt.IsZero() || !s.KeyEncryptionKeys[0].TrimmedAt.IsZero() {
+	if s := tv.keys(t); s.NextStep != contract.RotationStepTrim || s.KeyEncryptionKeys[0].RetiredAt.IsZero() || !s.KeyEncryptionKeys[0].TrimmedAt.IsZero() {
 		t.Errorf("%+v", s)
 	}
 	for range 2 {
@@ -82,7 +83,7 @@ func TestKeysRotate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s := tv.keys(t); s.NextStep != RotationStepRotate || s.KeyEncryptionKeys[0].TrimmedAt.IsZero() || !s.KeyEncryptionKeys[1].RetiredAt.IsZero() {
+	if s := tv.keys(t); s.NextStep != contract.RotationStepRotate || s.KeyEncryptionKeys[0].TrimmedAt.IsZero() || !s.KeyEncryptionKeys[1].RetiredAt.IsZero() {
 		t.Errorf("%+v", s)
 	}
 	tv.Keys.Forget(ana)
@@ -100,22 +101,22 @@ func TestReportBackupElsewhere(t *testing.T) {
 	var said bytes.Buffer
 	tv.restart(func(v *Vault) { v.Slog = slog.New(slog.NewTextHandler(&said, nil)) })
 	tv.household(t, 1)
-	report := func(key uuid.UUID, taken time.Time, sum string) (BackupNote, error) {
-		body := BackupElsewhere{TakenAt: taken, Sha256: sum}
+	report := func(key uuid.UUID, taken time.Time, sum string) (contract.BackupNote, error) {
+		body := contract.BackupElsewhere{TakenAt: taken, Sha256: sum}
 		answer, err := tv.ReportBackupElsewhere(tv.as(t, operator, "reportBackupElsewhere", body),
-			ReportBackupElsewhereRequestObject{Params: ReportBackupElsewhereParams{IdempotencyKey: key}, Body: &body})
+			contract.ReportBackupElsewhereRequestObject{Params: contract.ReportBackupElsewhereParams{IdempotencyKey: key}, Body: &body})
 		if err != nil {
-			return BackupNote{}, err
+			return contract.BackupNote{}, err
 		}
-		return BackupNote(answer.(ReportBackupElsewhere200JSONResponse)), nil
+		return contract.BackupNote(answer.(contract.ReportBackupElsewhere200JSONResponse)), nil
 	}
 	retire := func() error {
-		_, err := tv.RetireKeys(tv.as(t, operator, "retireKeys", nil), RetireKeysRequestObject{Params: RetireKeysParams{IdempotencyKey: uuid.New()}})
+		_, err := tv.RetireKeys(tv.as(t, operator, "retireKeys", nil), contract.RetireKeysRequestObject{Params: contract.RetireKeysParams{IdempotencyKey: uuid.New()}})
 		return err
 	}
 	sum := func(digit string) string { return strings.Repeat(digit, 64) }
 
-	if _, err := tv.RotateKeys(tv.as(t, operator, "rotateKeys", nil), RotateKeysRequestObject{Params: RotateKeysParams{IdempotencyKey: uuid.New()}}); err != nil {
+	if _, err := tv.RotateKeys(tv.as(t, operator, "rotateKeys", nil), contract.RotateKeysRequestObject{Params: contract.RotateKeysParams{IdempotencyKey: uuid.New()}}); err != nil {
 		t.Fatal(err)
 	}
 	tv.resting(t)
@@ -150,10 +151,10 @@ func TestReportBackupElsewhere(t *testing.T) {
 	if err := retire(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tv.TrimKeys(tv.as(t, operator, "trimKeys", nil), TrimKeysRequestObject{Params: TrimKeysParams{IdempotencyKey: uuid.New()}}); err != nil {
+	if _, err := tv.TrimKeys(tv.as(t, operator, "trimKeys", nil), contract.TrimKeysRequestObject{Params: contract.TrimKeysParams{IdempotencyKey: uuid.New()}}); err != nil {
 		t.Fatal(err)
 	}
-	if s := tv.keys(t); s.NextStep != RotationStepRotate || s.KeyEncryptionKeys[0].TrimmedAt.IsZero() {
+	if s := tv.keys(t); s.NextStep != contract.RotationStepRotate || s.KeyEncryptionKeys[0].TrimmedAt.IsZero() {
 		t.Errorf("%+v", s)
 	}
 	if log := said.String(); strings.Count(log, "reported as good") != 2 || !strings.Contains(log, sum("c")) || strings.Contains(log, operator.Subject) {
@@ -174,19 +175,19 @@ func TestPepperIsReplaced(t *testing.T) {
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
 	tv.rest()
-	request := RotatePepperRequestObject{Params: RotatePepperParams{IdempotencyKey: uuid.New()}}
+	request := contract.RotatePepperRequestObject{Params: contract.RotatePepperParams{IdempotencyKey: uuid.New()}}
 	for range 2 { // the second time by its key
 		answer, err := tv.RotatePepper(tv.as(t, operator, "rotatePepper", nil), request)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p := answer.(RotatePepper202JSONResponse).Body.Pepper; p.Phase != PepperPhaseDoubled || p.Version != 1 || p.ToIndex != 1 || p.Rotation.State != TaskStateProcessing {
+		if p := answer.(contract.RotatePepper202JSONResponse).Body.Pepper; p.Phase != contract.PepperPhaseDoubled || p.Version != 1 || p.ToIndex != 1 || p.Rotation.State != contract.TaskStateProcessing {
 			t.Fatalf("%+v", p)
 		}
 	}
 	tv.restart() // a new process goes on with it
 	tv.resting(t)
-	if p := tv.keys(t).Pepper; p.Phase != PepperPhaseSettled || p.Version != 2 || p.Rotation.State != TaskStateDone {
+	if p := tv.keys(t).Pepper; p.Phase != contract.PepperPhaseSettled || p.Version != 2 || p.Rotation.State != contract.TaskStateDone {
 		t.Errorf("%+v", p)
 	}
 	if got := tv.person(t, 1); got != ana {
@@ -197,26 +198,26 @@ func TestPepperIsReplaced(t *testing.T) {
 func TestProjectionsAreRebuilt(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
-	list := func(name string) []Projection {
+	list := func(name string) []contract.Projection {
 		t.Helper()
-		answer, err := tv.ListProjections(tv.as(t, operator, "listProjections", nil), ListProjectionsRequestObject{Params: ListProjectionsParams{Name: name}})
+		answer, err := tv.ListProjections(tv.as(t, operator, "listProjections", nil), contract.ListProjectionsRequestObject{Params: contract.ListProjectionsParams{Name: name}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return answer.(ListProjections200JSONResponse).Items
+		return answer.(contract.ListProjections200JSONResponse).Items
 	}
-	if all := list(""); len(all) != 5 || all[0].State != ProjectionStateLive || all[0].Applied != 3 || all[0].Behind != 0 || all[0].Position == "" {
+	if all := list(""); len(all) != 5 || all[0].State != contract.ProjectionStateLive || all[0].Applied != 3 || all[0].Behind != 0 || all[0].Position == "" {
 		t.Fatalf("%+v", all)
 	}
 	rebuild := func(name string) error {
-		_, err := tv.RebuildProjection(tv.as(t, operator, "rebuildProjection", nil), RebuildProjectionRequestObject{ProjectionName: name, Params: RebuildProjectionParams{IdempotencyKey: uuid.New()}})
+		_, err := tv.RebuildProjection(tv.as(t, operator, "rebuildProjection", nil), contract.RebuildProjectionRequestObject{ProjectionName: name, Params: contract.RebuildProjectionParams{IdempotencyKey: uuid.New()}})
 		return err
 	}
 	if err := rebuild("wallet"); err != nil {
 		t.Fatal(err)
 	}
 	tv.resting(t)
-	if one := list("wallet"); len(one) != 1 || one[0].State != ProjectionStateLive || one[0].Applied != 3 {
+	if one := list("wallet"); len(one) != 1 || one[0].State != contract.ProjectionStateLive || one[0].Applied != 3 {
 		t.Errorf("%+v", one)
 	}
 	if problemOf(rebuild("nothing")) != "resourceNotFound" || len(list("nothing")) != 0 {
@@ -226,13 +227,13 @@ func TestProjectionsAreRebuilt(t *testing.T) {
 
 func TestRegistryIsShown(t *testing.T) {
 	tv := newVault(t)
-	show := func() GetRegistry200JSONResponse {
+	show := func() contract.GetRegistry200JSONResponse {
 		t.Helper()
-		answer, err := tv.GetRegistry(tv.as(t, Caller{}, "getRegistry", nil), GetRegistryRequestObject{})
+		answer, err := tv.GetRegistry(tv.as(t, Caller{}, "getRegistry", nil), contract.GetRegistryRequestObject{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return answer.(GetRegistry200JSONResponse)
+		return answer.(contract.GetRegistry200JSONResponse)
 	}
 	first := show()
 	if first.Headers.ETag != `"1"` || len(first.Body.DocumentTypes) != 9 || len(schemaless(first.Body)) != 0 || !first.Body.PublishedAt.Equal(noon) || len(first.Body.Reasons) == 0 {
@@ -245,7 +246,7 @@ func TestRegistryIsShown(t *testing.T) {
 }
 
 // schemaless returns the types without a schema.
-func schemaless(r Registry) (names []string) {
+func schemaless(r contract.Registry) (names []string) {
 	for _, t := range r.DocumentTypes {
 		if !strings.HasPrefix(string(t.Schema), "{") {
 			names = append(names, string(t.DocumentType))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"coffre/domain"
+	"coffre/handlers/contract"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 )
 
 // pageSize is how many items a caller gets at most.
-func pageSize(asked PageSize) int {
+func pageSize(asked contract.PageSize) int {
 	if asked == 0 {
 		return defaultPage
 	}
@@ -39,7 +40,7 @@ type pageLinks struct {
 func linksTo(path string) pageLinks { return pageLinks{path, url.Values{}} }
 
 // at returns the address of the page behind a cursor, which is "" for the first.
-func (l pageLinks) at(cursor Cursor) Href {
+func (l pageLinks) at(cursor contract.Cursor) contract.Href {
 	q := l.asked
 	if cursor != "" {
 		q = maps.Clone(q)
@@ -105,7 +106,7 @@ func asStrings[T ~string](codes []T) []string {
 
 // leafFrom returns the leaf that a cursor stands for; first when there is no cursor,
 // which asks for the first page.
-func leafFrom(cursor Cursor, first int64) (int64, error) {
+func leafFrom(cursor contract.Cursor, first int64) (int64, error) {
 	if cursor == "" {
 		return first, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/handlers/contract"
 )
 
 // Every list says where its page is, with all that was asked of it and nothing else,
@@ -19,7 +20,7 @@ func TestSelfOfAPage(t *testing.T) {
 	me, cursor := citizenCaller(who), leafToken(3)
 	id := uuid.MustParse("11111111-2222-4333-8444-555555555555")
 	from, until := time.Date(2026, 1, 2, 3, 4, 5, 60_000_000, time.FixedZone("", 3600)), noon
-	self := func(who Caller, operation string, ask func(ctx context.Context) (Href, error)) Href {
+	self := func(who Caller, operation string, ask func(ctx context.Context) (contract.Href, error)) contract.Href {
 		t.Helper()
 		href, err := ask(tv.as(t, who, operation, nil))
 		if err != nil {
@@ -27,107 +28,107 @@ func TestSelfOfAPage(t *testing.T) {
 		}
 		return href
 	}
-	accessLog := func(p GetAccessLogParams) Href {
-		return self(me, "getAccessLog", func(ctx context.Context) (Href, error) {
-			got, err := tv.GetAccessLog(ctx, GetAccessLogRequestObject{CitizenID: who, Params: p})
-			page, _ := got.(GetAccessLog200JSONResponse)
+	accessLog := func(p contract.GetAccessLogParams) contract.Href {
+		return self(me, "getAccessLog", func(ctx context.Context) (contract.Href, error) {
+			got, err := tv.GetAccessLog(ctx, contract.GetAccessLogRequestObject{CitizenID: who, Params: p})
+			page, _ := got.(contract.GetAccessLog200JSONResponse)
 			return page.Self, err
 		})
 	}
-	listConsents := func(p ListConsentsParams) Href {
-		return self(me, "listConsents", func(ctx context.Context) (Href, error) {
-			got, err := tv.ListConsents(ctx, ListConsentsRequestObject{Params: p})
-			page, _ := got.(ListConsents200JSONResponse)
+	listConsents := func(p contract.ListConsentsParams) contract.Href {
+		return self(me, "listConsents", func(ctx context.Context) (contract.Href, error) {
+			got, err := tv.ListConsents(ctx, contract.ListConsentsRequestObject{Params: p})
+			page, _ := got.(contract.ListConsents200JSONResponse)
 			return page.Self, err
 		})
 	}
-	consentRequests := func(p ListConsentRequestsParams) Href {
-		return self(me, "listConsentRequests", func(ctx context.Context) (Href, error) {
-			got, err := tv.ListConsentRequests(ctx, ListConsentRequestsRequestObject{Params: p})
-			page, _ := got.(ListConsentRequests200JSONResponse)
+	consentRequests := func(p contract.ListConsentRequestsParams) contract.Href {
+		return self(me, "listConsentRequests", func(ctx context.Context) (contract.Href, error) {
+			got, err := tv.ListConsentRequests(ctx, contract.ListConsentRequestsRequestObject{Params: p})
+			page, _ := got.(contract.ListConsentRequests200JSONResponse)
 			return page.Self, err
 		})
 	}
-	listMandates := func(p ListMandatesParams) Href {
-		return self(me, "listMandates", func(ctx context.Context) (Href, error) {
-			got, err := tv.ListMandates(ctx, ListMandatesRequestObject{Params: p})
-			page, _ := got.(ListMandates200JSONResponse)
+	listMandates := func(p contract.ListMandatesParams) contract.Href {
+		return self(me, "listMandates", func(ctx context.Context) (contract.Href, error) {
+			got, err := tv.ListMandates(ctx, contract.ListMandatesRequestObject{Params: p})
+			page, _ := got.(contract.ListMandates200JSONResponse)
 			return page.Self, err
 		})
 	}
-	events := func(p ListEventsParams) Href {
-		return self(officeCaller(domain.RoleAuditor), "listEvents", func(ctx context.Context) (Href, error) {
-			got, err := tv.ListEvents(ctx, ListEventsRequestObject{Params: p})
-			page, _ := got.(ListEvents200JSONResponse)
+	events := func(p contract.ListEventsParams) contract.Href {
+		return self(officeCaller(domain.RoleAuditor), "listEvents", func(ctx context.Context) (contract.Href, error) {
+			got, err := tv.ListEvents(ctx, contract.ListEventsRequestObject{Params: p})
+			page, _ := got.(contract.ListEvents200JSONResponse)
 			return page.Self, err
 		})
 	}
-	due := func(p ListDueErasuresParams) Href {
-		return self(officeCaller(domain.RolePrivacyOfficer), "listDueErasures", func(ctx context.Context) (Href, error) {
-			got, err := tv.ListDueErasures(ctx, ListDueErasuresRequestObject{Params: p})
-			page, _ := got.(ListDueErasures200JSONResponse)
+	due := func(p contract.ListDueErasuresParams) contract.Href {
+		return self(officeCaller(domain.RolePrivacyOfficer), "listDueErasures", func(ctx context.Context) (contract.Href, error) {
+			got, err := tv.ListDueErasures(ctx, contract.ListDueErasuresRequestObject{Params: p})
+			page, _ := got.(contract.ListDueErasures200JSONResponse)
 			return page.Self, err
 		})
 	}
-	consentLog := func(p QueryConsentLogParams) Href {
-		return self(officeCaller(domain.RolePrivacyOfficer), "queryConsentLog", func(ctx context.Context) (Href, error) {
-			got, err := tv.QueryConsentLog(ctx, QueryConsentLogRequestObject{Params: p, Body: &ConsentLogQuery{}})
-			page, _ := got.(QueryConsentLog200JSONResponse)
+	consentLog := func(p contract.QueryConsentLogParams) contract.Href {
+		return self(officeCaller(domain.RolePrivacyOfficer), "queryConsentLog", func(ctx context.Context) (contract.Href, error) {
+			got, err := tv.QueryConsentLog(ctx, contract.QueryConsentLogRequestObject{Params: p, Body: &contract.ConsentLogQuery{}})
+			page, _ := got.(contract.QueryConsentLog200JSONResponse)
 			return page.Self, err
 		})
 	}
-	heldDocuments := func(p QueryDocumentsParams) Href {
-		return self(issuer(homeAffairs), "queryDocuments", func(ctx context.Context) (Href, error) {
-			got, err := tv.QueryDocuments(ctx, QueryDocumentsRequestObject{Params: p, Body: &DocumentQuery{}})
-			page, _ := got.(QueryDocuments200JSONResponse)
+	heldDocuments := func(p contract.QueryDocumentsParams) contract.Href {
+		return self(issuer(homeAffairs), "queryDocuments", func(ctx context.Context) (contract.Href, error) {
+			got, err := tv.QueryDocuments(ctx, contract.QueryDocumentsRequestObject{Params: p, Body: &contract.DocumentQuery{}})
+			page, _ := got.(contract.QueryDocuments200JSONResponse)
 			return page.Self, err
 		})
 	}
-	walletOf := func(p GetWalletParams) Href {
+	walletOf := func(p contract.GetWalletParams) contract.Href {
 		got, _, err := tv.wallet(t, me, who, p)
 		if err != nil {
 			t.Error(err)
 		}
 		return got.Self
 	}
-	projectionsOf := func(p ListProjectionsParams) Href {
-		return self(officeCaller(domain.RoleOperator), "listProjections", func(ctx context.Context) (Href, error) {
-			got, err := tv.ListProjections(ctx, ListProjectionsRequestObject{Params: p})
-			page, _ := got.(ListProjections200JSONResponse)
+	projectionsOf := func(p contract.ListProjectionsParams) contract.Href {
+		return self(officeCaller(domain.RoleOperator), "listProjections", func(ctx context.Context) (contract.Href, error) {
+			got, err := tv.ListProjections(ctx, contract.ListProjectionsRequestObject{Params: p})
+			page, _ := got.(contract.ListProjections200JSONResponse)
 			return page.Self, err
 		})
 	}
-	got := []Href{
-		accessLog(GetAccessLogParams{}),
-		accessLog(GetAccessLogParams{
-			AccessID: AccessID{UUID: id}, DocumentType: []DocumentType{"isiPlusCard", "childCard"}, Organization: []EnterpriseNumber{flanders, railways},
+	got := []contract.Href{
+		accessLog(contract.GetAccessLogParams{}),
+		accessLog(contract.GetAccessLogParams{
+			AccessID: contract.AccessID{UUID: id}, DocumentType: []contract.DocumentType{"isiPlusCard", "childCard"}, Organization: []contract.EnterpriseNumber{flanders, railways},
 			From: from, Until: until, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0),
 		}),
-		listConsents(ListConsentsParams{}),
-		listConsents(ListConsentsParams{
-			CitizenID: who, State: []ConsentState{"withdrawn", "granted"}, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0),
+		listConsents(contract.ListConsentsParams{}),
+		listConsents(contract.ListConsentsParams{
+			CitizenID: who, State: []contract.ConsentState{"withdrawn", "granted"}, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0),
 		}),
-		consentRequests(ListConsentRequestsParams{}),
-		consentRequests(ListConsentRequestsParams{CitizenID: who, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0)}),
-		listMandates(ListMandatesParams{}),
-		listMandates(ListMandatesParams{
-			MandateID: MandateID{UUID: id}, State: []MandateState{"granted", "accepted"}, After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0),
+		consentRequests(contract.ListConsentRequestsParams{}),
+		consentRequests(contract.ListConsentRequestsParams{CitizenID: who, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0)}),
+		listMandates(contract.ListMandatesParams{}),
+		listMandates(contract.ListMandatesParams{
+			MandateID: contract.MandateID{UUID: id}, State: []contract.MandateState{"granted", "accepted"}, After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0),
 		}),
-		events(ListEventsParams{}),
-		events(ListEventsParams{After: cursor, Limit: 7, Category: []string{"document", "citizen"}, Type: []string{"document.issued", "a b"}, Stream: "document-" + id.String()}),
-		due(ListDueErasuresParams{}),
-		due(ListDueErasuresParams{After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0)}),
-		consentLog(QueryConsentLogParams{}),
-		consentLog(QueryConsentLogParams{After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0)}),
-		heldDocuments(QueryDocumentsParams{}),
-		heldDocuments(QueryDocumentsParams{After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0)}),
-		walletOf(GetWalletParams{}),
-		walletOf(GetWalletParams{AsOf: until, ValidAt: "2026-06-01", Lang: "fr", CoffreMinPosition: leafToken(0)}),
-		projectionsOf(ListProjectionsParams{}),
-		projectionsOf(ListProjectionsParams{Name: "wallet"}),
+		events(contract.ListEventsParams{}),
+		events(contract.ListEventsParams{After: cursor, Limit: 7, Category: []string{"document", "citizen"}, Type: []string{"document.issued", "a b"}, Stream: "document-" + id.String()}),
+		due(contract.ListDueErasuresParams{}),
+		due(contract.ListDueErasuresParams{After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0)}),
+		consentLog(contract.QueryConsentLogParams{}),
+		consentLog(contract.QueryConsentLogParams{After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0)}),
+		heldDocuments(contract.QueryDocumentsParams{}),
+		heldDocuments(contract.QueryDocumentsParams{After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0)}),
+		walletOf(contract.GetWalletParams{}),
+		walletOf(contract.GetWalletParams{AsOf: until, ValidAt: "2026-06-01", Lang: "fr", CoffreMinPosition: leafToken(0)}),
+		projectionsOf(contract.ListProjectionsParams{}),
+		projectionsOf(contract.ListProjectionsParams{Name: "wallet"}),
 	}
 	mine := "/vault/v1/citizens/" + who.String()
-	want := []Href{
+	want := []contract.Href{
 		mine + "/accessLog",
 		mine + "/accessLog?accessId=11111111-2222-4333-8444-555555555555&after=AAAAAAAAAAM&documentType=isiPlusCard&documentType=childCard&from=2026-01-02T03%3A04%3A05.06%2B01%3A00&organization=0316380841&organization=0203430576&pageSize=7&until=2026-06-15T10%3A00%3A00Z",
 		"/vault/v1/consents",
@@ -163,8 +164,8 @@ func TestSelfOfAPage(t *testing.T) {
 func TestLinksToPages(t *testing.T) {
 	links := linksTo("/list").text("a", "1").texts("b", []string{"2", "3"})
 	for _, tc := range []struct {
-		cursor Cursor
-		want   Href
+		cursor contract.Cursor
+		want   contract.Href
 	}{{"x", "/list?a=1&after=x&b=2&b=3"}, {"y", "/list?a=1&after=y&b=2&b=3"}, {"", "/list?a=1&b=2&b=3"}} {
 		if got := links.at(tc.cursor); got != tc.want {
 			t.Errorf("%q, want %q", got, tc.want)

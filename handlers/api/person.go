@@ -9,6 +9,7 @@ import (
 	"coffre/domain/document"
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
 )
 
 // person is a citizen as one request met them.
@@ -33,7 +34,7 @@ func (v *Vault) meet(ctx context.Context, id domain.CitizenID) (person, error) {
 // does not know them. The key is durable before anything is sealed with it; a
 // key without a registration, left by a crash, is registered here. An erased
 // person is refused (rule E-4).
-func (v *Vault) enroll(ctx context.Context, in intent, step int, ssin SSIN) (person, error) {
+func (v *Vault) enroll(ctx context.Context, in intent, step int, ssin contract.SSIN) (person, error) {
 	id, pending, err := v.Keys.Enroll(ctx, ssin.SSIN)
 	if err != nil {
 		return person{}, err
@@ -72,7 +73,7 @@ func (v *Vault) stillOpen(ctx context.Context, of domain.CitizenID, d domain.Doc
 // reference; exactly one is given, which the contract's gate has seen to. For a
 // person the vault does not know, or has erased, it returns the zero id and no
 // error: who asks must not learn which.
-func (v *Vault) named(ctx context.Context, c *Call, ssin SSIN, ref domain.CitizenRef) (domain.CitizenID, error) {
+func (v *Vault) named(ctx context.Context, c *Call, ssin contract.SSIN, ref domain.CitizenRef) (domain.CitizenID, error) {
 	var id domain.CitizenID
 	var err error
 	if ref.IsZero() {
@@ -88,7 +89,7 @@ func (v *Vault) named(ctx context.Context, c *Call, ssin SSIN, ref domain.Citize
 
 // known returns the person with that number as they stand; somebody of no standing,
 // when the vault does not know them or has erased them.
-func (v *Vault) known(ctx context.Context, c *Call, ssin SSIN) (person, error) {
+func (v *Vault) known(ctx context.Context, c *Call, ssin contract.SSIN) (person, error) {
 	id, err := v.named(ctx, c, ssin, domain.CitizenRef{})
 	if err != nil {
 		return person{}, err

@@ -14,7 +14,8 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/blob"
 	"coffre/eventstore/seal"
-	"coffre/handlers/api/wire"
+	"coffre/handlers/contract"
+	"coffre/handlers/contract/wire"
 	"coffre/projections"
 )
 
@@ -67,12 +68,12 @@ var (
 	errNotReady   = domain.NewError(domain.Unavailable, "notReady", "this process does not take requests now")
 	errDiskFull   = domain.NewError(domain.Full, "storageFull", "there is no room to record it")
 	errErased     = domain.NewError(domain.Gone, "erased", "it was erased")
-	errMethod     = &refusal{Problem: Problem{Type: coffre + "methodNotAllowed", Title: "Method Not Allowed", Status: http.StatusMethodNotAllowed}}
-	errMediaType  = &refusal{Problem: Problem{Type: coffre + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a body is application/json in UTF-8 without content coding"}}
-	errFileType   = &refusal{Problem: Problem{Type: coffre + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a file is PDF, XML, JPEG or PNG, without content coding"}}
-	errNoLength   = &refusal{Problem: Problem{Type: coffre + "lengthRequired", Title: "Length Required", Status: http.StatusLengthRequired, Detail: "a file comes with its length"}}
-	errTargetSize = &refusal{Problem: Problem{Type: coffre + "uriTooLong", Title: "URI Too Long", Status: http.StatusRequestURITooLong}}
-	errPermission = &refusal{Problem: Problem{Type: belgif + "missingPermission", Title: "Missing Permission", Status: http.StatusForbidden, Detail: "your role may not do this"}}
+	errMethod     = &refusal{Problem: contract.Problem{Type: coffre + "methodNotAllowed", Title: "Method Not Allowed", Status: http.StatusMethodNotAllowed}}
+	errMediaType  = &refusal{Problem: contract.Problem{Type: coffre + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a body is application/json in UTF-8 without content coding"}}
+	errFileType   = &refusal{Problem: contract.Problem{Type: coffre + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a file is PDF, XML, JPEG or PNG, without content coding"}}
+	errNoLength   = &refusal{Problem: contract.Problem{Type: coffre + "lengthRequired", Title: "Length Required", Status: http.StatusLengthRequired, Detail: "a file comes with its length"}}
+	errTargetSize = &refusal{Problem: contract.Problem{Type: coffre + "uriTooLong", Title: "URI Too Long", Status: http.StatusRequestURITooLong}}
+	errPermission = &refusal{Problem: contract.Problem{Type: belgif + "missingPermission", Title: "Missing Permission", Status: http.StatusForbidden, Detail: "your role may not do this"}}
 	errFilesAway  = domain.NewError(domain.Unavailable, "filesUnavailable", "files cannot be stored or read now")
 	errLarge      = domain.NewError(domain.Invalid, "tooLarge", "what would be recorded is too large")
 )
@@ -104,19 +105,19 @@ const shortest = time.Second
 
 // refusal is a problem of the edge itself, with all its members.
 type refusal struct {
-	Problem
+	contract.Problem
 	challenge string // error of WWW-Authenticate; "-" for none
 	size      int64  // of a file of which a range was asked that it does not have; else 0
 }
 
 func (e *refusal) Error() string { return e.Type }
 
-func badRequest(issue InputValidationIssue) error {
-	return badInputs([]InputValidationIssue{issue})
+func badRequest(issue contract.InputValidationIssue) error {
+	return badInputs([]contract.InputValidationIssue{issue})
 }
 
-func badInputs(issues []InputValidationIssue) error {
-	return &refusal{Problem: Problem{
+func badInputs(issues []contract.InputValidationIssue) error {
+	return &refusal{Problem: contract.Problem{
 		Type: belgif + "badRequest", Title: "Bad Request", Status: http.StatusBadRequest,
 		Detail: "the input is not valid", Issues: issues,
 	}}
@@ -125,19 +126,19 @@ func badInputs(issues []InputValidationIssue) error {
 // BadInput refuses a member of the body that only a use case can judge. Pointer
 // is a JSON Pointer made of the contract's names.
 func BadInput(pointer, slug, detail string) error {
-	return badRequest(InputValidationIssue{Type: issueOurs + slug, Title: "Invalid input", Detail: detail, In: IssueLocationBody, Name: pointer})
+	return badRequest(contract.InputValidationIssue{Type: issueOurs + slug, Title: "Invalid input", Detail: detail, In: contract.IssueLocationBody, Name: pointer})
 }
 
 func tooLarge(limit int64) error {
-	return &refusal{Problem: Problem{Type: belgif + "payloadTooLarge", Title: "Payload Too Large", Status: http.StatusRequestEntityTooLarge, Limit: limit}}
+	return &refusal{Problem: contract.Problem{Type: belgif + "payloadTooLarge", Title: "Payload Too Large", Status: http.StatusRequestEntityTooLarge, Limit: limit}}
 }
 
 func unauthenticated(slug, title, challenge string) error {
-	return &refusal{Problem: Problem{Type: belgif + slug, Title: title, Status: http.StatusUnauthorized}, challenge: challenge}
+	return &refusal{Problem: contract.Problem{Type: belgif + slug, Title: title, Status: http.StatusUnauthorized}, challenge: challenge}
 }
 
 func missingScope(scope string) error {
-	return &refusal{Problem: Problem{Type: belgif + "missingScope", Title: "Missing Scope", Status: http.StatusForbidden, RequiredScopes: []string{scope}}, challenge: "insufficient_scope"}
+	return &refusal{Problem: contract.Problem{Type: belgif + "missingScope", Title: "Missing Scope", Status: http.StatusForbidden, RequiredScopes: []string{scope}}, challenge: "insufficient_scope"}
 }
 
 // waiting is an error with the time after which to try again.
@@ -201,7 +202,7 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // describe returns what to answer to an error; known is false for a fault.
-func describe(err error) (p Problem, challenge string, wait time.Duration, known bool) {
+func describe(err error) (p contract.Problem, challenge string, wait time.Duration, known bool) {
 	var edge *refusal
 	var said *domain.Error
 	var later waiting
@@ -221,10 +222,10 @@ func describe(err error) (p Problem, challenge string, wait time.Duration, known
 		}
 	}
 	if said == nil {
-		return Problem{Type: belgif + "internalServerError", Title: "Internal Server Error", Status: http.StatusInternalServerError}, "", 0, false
+		return contract.Problem{Type: belgif + "internalServerError", Title: "Internal Server Error", Status: http.StatusInternalServerError}, "", 0, false
 	}
 	status := statuses[said.Code]
-	p = Problem{Type: coffre + said.Slug, Title: http.StatusText(status), Status: status, Detail: said.Detail}
+	p = contract.Problem{Type: coffre + said.Slug, Title: http.StatusText(status), Status: status, Detail: said.Detail}
 	if standard[said.Slug] {
 		p.Type = belgif + said.Slug
 	}
@@ -234,7 +235,7 @@ func describe(err error) (p Problem, challenge string, wait time.Duration, known
 			p.Type, p.Detail = belgif+errNoResource.Slug, errNoResource.Detail
 		}
 	case domain.Invalid:
-		p.Issues = []InputValidationIssue{{Type: issueOurs + said.Slug, Title: "Invalid input", Detail: said.Detail}}
+		p.Issues = []contract.InputValidationIssue{{Type: issueOurs + said.Slug, Title: "Invalid input", Detail: said.Detail}}
 		p.Type, p.Detail = belgif+"badRequest", "the input is not valid"
 	case domain.Unauthenticated:
 		challenge = "invalid_token"

@@ -12,6 +12,7 @@ import (
 
 	"coffre/domain"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 )
 
 // Every refusal code has one status; a missing line would answer 0.
@@ -36,7 +37,7 @@ func (e *edge) fail(t testing.TB, err error) *httptest.ResponseRecorder {
 	t.Helper()
 	e.log.Reset()
 	e.do = func(w http.ResponseWriter, r *http.Request) { e.problem(w, r, err) }
-	r := httptest.NewRequest("GET", Base+"/health", nil)
+	r := httptest.NewRequest("GET", contract.Base+"/health", nil)
 	r.Header.Set("BelGov-Trace-Id", "theirs")
 	return e.send(r)
 }
@@ -115,7 +116,7 @@ func TestFaultsAreHidden(t *testing.T) {
 func TestPanics(t *testing.T) {
 	e := newEdge(t)
 	e.do = func(http.ResponseWriter, *http.Request) { panic("citizen " + canary) }
-	refused(t, e.send(httptest.NewRequest("GET", Base+"/health", nil)), 500, belgif+"internalServerError")
+	refused(t, e.send(httptest.NewRequest("GET", contract.Base+"/health", nil)), 500, belgif+"internalServerError")
 	if strings.Contains(e.log.String(), canary) || !strings.Contains(e.log.String(), "TestPanics") {
 		t.Errorf("logged: %s", e.log)
 	}
@@ -125,7 +126,7 @@ func TestPanics(t *testing.T) {
 			t.Error("an aborted answer was completed")
 		}
 	}()
-	e.send(httptest.NewRequest("GET", Base+"/health", nil))
+	e.send(httptest.NewRequest("GET", contract.Base+"/health", nil))
 }
 
 // An answer that has begun is not followed by a problem; headers of an answer
@@ -137,7 +138,7 @@ func TestProblemAfterHeaders(t *testing.T) {
 		w.Header().Set("Location", "/x")
 		e.problem(w, r, errors.New("late"))
 	}
-	w := e.send(httptest.NewRequest("GET", Base+"/health", nil))
+	w := e.send(httptest.NewRequest("GET", contract.Base+"/health", nil))
 	if refused(t, w, 500, belgif); w.Header().Get("ETag")+w.Header().Get("Location") != "" {
 		t.Errorf("kept %v", w.Header())
 	}
@@ -147,7 +148,7 @@ func TestProblemAfterHeaders(t *testing.T) {
 		}
 		e.problem(w, r, errors.New("late"))
 	}
-	if w := e.send(httptest.NewRequest("GET", Base+"/health", nil)); w.Code != 200 || w.Body.String() != "half" {
+	if w := e.send(httptest.NewRequest("GET", contract.Base+"/health", nil)); w.Code != 200 || w.Body.String() != "half" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
@@ -160,7 +161,7 @@ func TestClientLeft(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	e.send(httptest.NewRequestWithContext(ctx, "GET", Base+"/health", nil))
+	e.send(httptest.NewRequestWithContext(ctx, "GET", contract.Base+"/health", nil))
 	if e.log.Len() > 0 {
 		t.Errorf("logged %s", e.log)
 	}

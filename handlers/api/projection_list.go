@@ -3,43 +3,46 @@ package api
 import (
 	"context"
 
+	"coffre/handlers/contract"
 	"coffre/projections"
 )
 
 // ListProjections implements GET /projections: every read model and how far it is.
-func (v *Vault) ListProjections(ctx context.Context, r ListProjectionsRequestObject) (ListProjectionsResponseObject, error) {
+func (v *Vault) ListProjections(ctx context.Context, r contract.ListProjectionsRequestObject) (contract.ListProjectionsResponseObject, error) {
 	all, err := v.Runner.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
-	page := Projections{Self: projectionHref(r.Params.Name), Items: []Projection{}}
+	page := contract.Projections{Self: projectionHref(r.Params.Name), Items: []contract.Projection{}}
 	for _, s := range all {
 		if r.Params.Name == "" || r.Params.Name == s.Name {
 			page.Items = append(page.Items, projectionItem(s))
 		}
 	}
-	return ListProjections200JSONResponse(page), nil
+	return contract.ListProjections200JSONResponse(page), nil
 }
 
-func projectionHref(name string) Href { return linksTo(Base+"/projections").text("name", name).at("") }
+func projectionHref(name string) contract.Href {
+	return linksTo(contract.Base+"/projections").text("name", name).at("")
+}
 
-func projectionItem(s projections.Status) Projection {
-	item := Projection{
-		Href: projectionHref(s.Name), Name: s.Name, Version: s.Version, State: ProjectionStateCatchingUp, Applied: s.Leaf + 1, Behind: s.Lag,
+func projectionItem(s projections.Status) contract.Projection {
+	item := contract.Projection{
+		Href: projectionHref(s.Name), Name: s.Name, Version: s.Version, State: contract.ProjectionStateCatchingUp, Applied: s.Leaf + 1, Behind: s.Lag,
 	}
 	if s.Leaf >= 0 {
 		item.Position = leafToken(s.Leaf)
 	}
 	switch s.State {
 	case projections.Live:
-		item.State = ProjectionStateLive
+		item.State = contract.ProjectionStateLive
 	case projections.Rebuilding:
-		item.State = ProjectionStateRebuilding
+		item.State = contract.ProjectionStateRebuilding
 		if s.HeadLeaf >= 0 {
 			item.Rebuilding = int(100 * min(s.RebuiltTo+1, s.HeadLeaf+1) / (s.HeadLeaf + 1))
 		}
 	case projections.PoisonedAt, projections.Stopped:
-		item.State = ProjectionStateStopped
+		item.State = contract.ProjectionStateStopped
 	}
 	if s.PoisonedLeaf >= 0 {
 		item.StoppedAt = leafToken(s.PoisonedLeaf)

@@ -4,13 +4,14 @@ import (
 	"context"
 	"slices"
 
+	"coffre/handlers/contract"
 	"coffre/projections"
 )
 
 // RebuildProjection implements POST /projections/{name}/rebuild: beside the live
 // one, which answers until the new one is ready. Asked again meanwhile, it is the
 // same rebuild.
-func (v *Vault) RebuildProjection(ctx context.Context, r RebuildProjectionRequestObject) (RebuildProjectionResponseObject, error) {
+func (v *Vault) RebuildProjection(ctx context.Context, r contract.RebuildProjectionRequestObject) (contract.RebuildProjectionResponseObject, error) {
 	type begun struct{}
 	name := r.ProjectionName
 	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, _ intent) (begun, error) {
@@ -30,7 +31,7 @@ func (v *Vault) RebuildProjection(ctx context.Context, r RebuildProjectionReques
 	if err != nil {
 		return nil, err
 	}
-	return RebuildProjection202JSONResponse{projectionItem(s), RebuildProjection202ResponseHeaders{projectionHref(name)}}, nil
+	return contract.RebuildProjection202JSONResponse{Body: projectionItem(s), Headers: contract.RebuildProjection202ResponseHeaders{Location: projectionHref(name)}}, nil
 }
 
 func (v *Vault) projection(ctx context.Context, name string) (projections.Status, error) {

@@ -15,6 +15,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 	"coffre/projections/vocabulary"
 )
 
@@ -24,11 +25,11 @@ const lookForRegistry = 2 * time.Second
 // PublishRegistry implements POST /registry (rules ). The body holds
 // the files of a registry directory by path. They are compiled first, so that
 // nothing is published that a process could not serve.
-func (v *Vault) PublishRegistry(ctx context.Context, r PublishRegistryRequestObject) (PublishRegistryResponseObject, error) {
+func (v *Vault) PublishRegistry(ctx context.Context, r contract.PublishRegistryRequestObject) (contract.PublishRegistryResponseObject, error) {
 	type published struct {
 		New     bool
-		Receipt RegistryReceipt
-		At      PositionToken
+		Receipt contract.RegistryReceipt
+		At      contract.PositionToken
 	}
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (published, error) {
 		files, err := filesOf(*r.Body)
@@ -50,9 +51,9 @@ func (v *Vault) PublishRegistry(ctx context.Context, r PublishRegistryRequestObj
 	case err != nil:
 		return nil, err
 	case done.New:
-		return PublishRegistry201JSONResponse{done.Receipt, PublishRegistry201ResponseHeaders{done.At}}, nil
+		return contract.PublishRegistry201JSONResponse{Body: done.Receipt, Headers: contract.PublishRegistry201ResponseHeaders{CoffrePosition: done.At}}, nil
 	}
-	return PublishRegistry200JSONResponse{done.Receipt, PublishRegistry200ResponseHeaders{done.At}}, nil
+	return contract.PublishRegistry200JSONResponse{Body: done.Receipt, Headers: contract.PublishRegistry200ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
 func (v *Vault) publish(ctx context.Context, in intent, all registry.Registry) (eventstore.Result[registry.State, registry.Event], error) {
@@ -149,7 +150,7 @@ func filesOf(body []byte) (fs.FS, error) {
 // registryMistakes answers with every mistake in a registry, each with its place;
 // another error it leaves as it is. Nothing in a registry is personal.
 func registryMistakes(err error) error {
-	var issues []InputValidationIssue
+	var issues []contract.InputValidationIssue
 	var walk func(error)
 	walk = func(err error) {
 		var mistake registry.Mistake
@@ -165,7 +166,7 @@ func registryMistakes(err error) error {
 			} else if !errors.As(err, &refusal) {
 				return
 			}
-			issues = append(issues, InputValidationIssue{Type: issueOurs + refusal.Slug, Title: refusal.Detail, Detail: err.Error(), In: IssueLocationBody})
+			issues = append(issues, contract.InputValidationIssue{Type: issueOurs + refusal.Slug, Title: refusal.Detail, Detail: err.Error(), In: contract.IssueLocationBody})
 		}
 	}
 	walk(err)
@@ -175,6 +176,6 @@ func registryMistakes(err error) error {
 	return badInputs(issues)
 }
 
-func registryReceipt(s registry.State) RegistryReceipt {
-	return RegistryReceipt{Version: s.Version, DocumentTypes: len(s.Registry.DocumentTypes), Organizations: len(s.Registry.Organisations)}
+func registryReceipt(s registry.State) contract.RegistryReceipt {
+	return contract.RegistryReceipt{Version: s.Version, DocumentTypes: len(s.Registry.DocumentTypes), Organizations: len(s.Registry.Organisations)}
 }

@@ -9,6 +9,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 	"coffre/projections/vocabulary"
 )
 
@@ -16,12 +17,12 @@ import (
 // zero value is empty; it may be used concurrently.
 type shownRegistry struct {
 	mu  sync.Mutex
-	now Registry
+	now contract.Registry
 }
 
 // GetRegistry implements GET /registry: the words in force. Retired ones are not
 // among them; answers that still need them carry their labels.
-func (v *Vault) GetRegistry(ctx context.Context, _ GetRegistryRequestObject) (GetRegistryResponseObject, error) {
+func (v *Vault) GetRegistry(ctx context.Context, _ contract.GetRegistryRequestObject) (contract.GetRegistryResponseObject, error) {
 	words := v.Words.Current()
 	if words.Version() == 0 {
 		return nil, errNoResource
@@ -35,7 +36,7 @@ func (v *Vault) GetRegistry(ctx context.Context, _ GetRegistryRequestObject) (Ge
 		}
 		v.shown.now = registryItem(words, at)
 	}
-	return GetRegistry200JSONResponse{v.shown.now, GetRegistry200ResponseHeaders{etag(int(v.shown.now.Version))}}, nil
+	return contract.GetRegistry200JSONResponse{Body: v.shown.now, Headers: contract.GetRegistry200ResponseHeaders{ETag: etag(int(v.shown.now.Version))}}, nil
 }
 
 // published tells when a version was recorded: each is one event of its stream.
@@ -49,19 +50,19 @@ func (v *Vault) published(ctx context.Context, version domain.RegistryVersion) (
 	return time.Time{}, nil
 }
 
-func registryItem(words *vocabulary.View, at time.Time) Registry {
+func registryItem(words *vocabulary.View, at time.Time) contract.Registry {
 	all := words.Registry()
-	item := Registry{
+	item := contract.Registry{
 		Version: words.Version(), PublishedAt: at,
-		DocumentTypes: []RegistryDocumentType{}, Organizations: []RegistryOrganization{}, Purposes: []RegistryCode{},
+		DocumentTypes: []contract.RegistryDocumentType{}, Organizations: []contract.RegistryOrganization{}, Purposes: []contract.RegistryCode{},
 	}
 	for _, t := range all.DocumentTypes {
 		if t.Retired {
 			continue
 		}
-		one := RegistryDocumentType{
+		one := contract.RegistryDocumentType{
 			DocumentType: t.Name, Labels: labels(t.Labels), Issuers: t.Issuers, Categories: t.Categories,
-			ValidityIsPersonal: t.ValidityIsPersonal, Schema: JSONSchema(t.Schema),
+			ValidityIsPersonal: t.ValidityIsPersonal, Schema: contract.JSONSchema(t.Schema),
 		}
 		for _, p := range t.Predicates {
 			one.Predicates = append(one.Predicates, string(p.Name))
@@ -72,7 +73,7 @@ func registryItem(words *vocabulary.View, at time.Time) Registry {
 		if o.Retired {
 			continue
 		}
-		one := RegistryOrganization{EnterpriseNumber: o.Number, Labels: labels(o.Names)}
+		one := contract.RegistryOrganization{EnterpriseNumber: o.Number, Labels: labels(o.Names)}
 		seen := make(map[domain.Purpose]bool)
 		for _, r := range o.Registrations {
 			if !seen[r.Purpose] {
@@ -82,9 +83,9 @@ func registryItem(words *vocabulary.View, at time.Time) Registry {
 		}
 		item.Organizations = append(item.Organizations, one)
 	}
-	add := func(to *[]RegistryCode, code string, l registry.Labels, retired bool) {
+	add := func(to *[]contract.RegistryCode, code string, l registry.Labels, retired bool) {
 		if !retired {
-			*to = append(*to, RegistryCode{code, labels(l)})
+			*to = append(*to, contract.RegistryCode{Code: code, Labels: labels(l)})
 		}
 	}
 	for _, p := range all.Purposes {
@@ -105,6 +106,6 @@ func registryItem(words *vocabulary.View, at time.Time) Registry {
 	return item
 }
 
-func labels(l registry.Labels) MultiLanguage {
-	return MultiLanguage{De: l.DE, En: l.EN, Fr: l.FR, Nl: l.NL}
+func labels(l registry.Labels) contract.MultiLanguage {
+	return contract.MultiLanguage{De: l.DE, En: l.EN, Fr: l.FR, Nl: l.NL}
 }

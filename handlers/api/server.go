@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"coffre/handlers/contract"
+
 	"github.com/google/uuid"
 )
 
@@ -26,7 +28,7 @@ type Server struct {
 
 	// Health tells what the vault can do for its clients now. It is asked at most
 	// once a second and must answer from memory. nil: always up.
-	Health func(context.Context) HealthStatus
+	Health func(context.Context) contract.HealthStatus
 	// Ready reports why the process should get no requests; nil: it always should.
 	Ready func(context.Context) error
 	// Metrics answers GET /metrics; nil: there is none.
@@ -40,28 +42,28 @@ type Server struct {
 
 // Uncontracted lists what is served and not in the contract, each for its reason.
 var Uncontracted = []string{
-	"GET /metrics",                      // for the operator's Prometheus, not for clients
-	"GET /livez",                        // for the platform: is the process alive
-	"GET /readyz",                       // for the platform: send it requests
-	"GET /health",                       // the contract's /health where the REST guide's readers look first
-	"GET " + Base + "/doc",              // what there is, for people
-	"GET " + Base + "/doc/openapi.yaml", // the contract itself
+	"GET /metrics",                  // for the operator's Prometheus, not for clients
+	"GET /livez",                    // for the platform: is the process alive
+	"GET /readyz",                   // for the platform: send it requests
+	"GET /health",                   // the contract's /health where the REST guide's readers look first
+	"GET " + contract.Base + "/doc", // what there is, for people
+	"GET " + contract.Base + "/doc/openapi.yaml", // the contract itself
 }
 
 // Handler returns the whole API: ops behind the gate, deny by default. It panics
 // when the contract and the generated routes disagree: a broken program.
-func (s *Server) Handler(ops StrictServerInterface) http.Handler {
-	rt := &routes{s: s, mux: http.NewServeMux(), contract: contract()}
-	strictOps := NewStrictHandlerWithOptions(ops, nil, StrictHTTPServerOptions{
+func (s *Server) Handler(ops contract.StrictServerInterface) http.Handler {
+	rt := &routes{s: s, mux: http.NewServeMux(), contract: operations()}
+	strictOps := contract.NewStrictHandlerWithOptions(ops, nil, contract.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, _ error) {
-			s.problem(w, r, badRequest(InputValidationIssue{Type: issueSchema, Title: "The body does not fit its schema", In: IssueLocationBody}))
+			s.problem(w, r, badRequest(contract.InputValidationIssue{Type: issueSchema, Title: "The body does not fit its schema", In: contract.IssueLocationBody}))
 		},
 		ResponseErrorHandlerFunc: s.problem,
 	})
-	HandlerWithOptions(strictOps, StdHTTPServerOptions{
-		BaseURL: Base, BaseRouter: rt,
+	contract.HandlerWithOptions(strictOps, contract.StdHTTPServerOptions{
+		BaseURL: contract.Base, BaseRouter: rt,
 		ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, _ error) {
-			s.problem(w, r, badRequest(InputValidationIssue{Type: issueSchema, Title: "A parameter does not fit its schema"}))
+			s.problem(w, r, badRequest(contract.InputValidationIssue{Type: issueSchema, Title: "A parameter does not fit its schema"}))
 		},
 	})
 	for pattern := range rt.contract {
@@ -72,8 +74,8 @@ func (s *Server) Handler(ops StrictServerInterface) http.Handler {
 	rt.open("GET /health", http.HandlerFunc(s.serveHealth))
 	rt.open("GET /livez", http.HandlerFunc(s.serveLive))
 	rt.open("GET /readyz", http.HandlerFunc(s.serveReady))
-	rt.open("GET "+Base+"/doc", http.HandlerFunc(rt.serveDoc))
-	rt.open("GET "+Base+"/doc/openapi.yaml", http.HandlerFunc(serveContract))
+	rt.open("GET "+contract.Base+"/doc", http.HandlerFunc(rt.serveDoc))
+	rt.open("GET "+contract.Base+"/doc/openapi.yaml", http.HandlerFunc(serveContract))
 	if s.Metrics != nil {
 		rt.open("GET /metrics", s.Metrics)
 	}
@@ -292,6 +294,9 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte("ready\n")) // nothing to do about a client that left
 }
+
+// contractYAML is the contract as it is served; nobody changes it.
+var contractYAML = contract.YAML()
 
 var contractTag = func() string {
 	sum := sha256.Sum256(contractYAML)

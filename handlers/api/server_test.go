@@ -15,15 +15,16 @@ import (
 
 	"coffre/domain"
 	"coffre/handlers/api/apitest"
+	"coffre/handlers/contract"
 )
 
 // whole is the real handler over operations that all fail but health.
 type whole struct {
-	StrictServerInterface
+	contract.StrictServerInterface
 	s *Server
 }
 
-func (h whole) GetHealth(ctx context.Context, r GetHealthRequestObject) (GetHealthResponseObject, error) {
+func (h whole) GetHealth(ctx context.Context, r contract.GetHealthRequestObject) (contract.GetHealthResponseObject, error) {
 	return h.s.GetHealth(ctx, r)
 }
 
@@ -141,7 +142,7 @@ func TestCall(t *testing.T) {
 		t.Errorf("outside a request: %+v", outside)
 	}
 	for _, bad := range []string{"", "a b", strings.Repeat("a", 37), "a\r\nX: y", "é"} {
-		r := httptest.NewRequest("GET", Base+"/health", nil)
+		r := httptest.NewRequest("GET", contract.Base+"/health", nil)
 		r.Header["Belgov-Trace-Id"] = []string{bad}
 		if w := e.send(r); w.Header().Get("BelGov-Related-Trace-Id") != "" {
 			t.Errorf("repeated the trace id %q", bad)
@@ -162,14 +163,14 @@ func get(h http.Handler, path string, header ...string) *httptest.ResponseRecord
 func TestHealthAndDocumentation(t *testing.T) {
 	s, now := newServer(), time.Unix(1000, 0)
 	s.Now = func() time.Time { return now }
-	status, asked := HealthStatusUP, 0
-	s.Health = func(context.Context) HealthStatus { asked++; return status }
+	status, asked := contract.HealthStatusUP, 0
+	s.Health = func(context.Context) contract.HealthStatus { asked++; return status }
 	notReady := errors.New("catching up")
 	s.Ready = func(context.Context) error { return notReady }
 	s.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) })
 	h := s.Handler(whole{s: s})
 
-	for _, path := range []string{"/health", Base + "/health"} {
+	for _, path := range []string{"/health", contract.Base + "/health"} {
 		if w := get(h, path); w.Code != 200 || w.Body.String() != `{"status":"UP"}`+"\n" || w.Header().Get("Content-Type") != "application/json" {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
@@ -177,11 +178,11 @@ func TestHealthAndDocumentation(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("asked %d times within a second", asked)
 	}
-	status, now = HealthStatusDOWN, now.Add(time.Second)
+	status, now = contract.HealthStatusDOWN, now.Add(time.Second)
 	if w := get(h, "/health"); w.Code != 503 || !strings.Contains(w.Body.String(), "DOWN") {
 		t.Errorf("down: %d %s", w.Code, w.Body)
 	}
-	status, now = HealthStatusDEGRADED, now.Add(-time.Hour) // the clock went back
+	status, now = contract.HealthStatusDEGRADED, now.Add(-time.Hour) // the clock went back
 	if w := get(h, "/health"); w.Code != 200 || !strings.Contains(w.Body.String(), "DEGRADED") {
 		t.Errorf("degraded: %d %s", w.Code, w.Body)
 	}
@@ -192,17 +193,17 @@ func TestHealthAndDocumentation(t *testing.T) {
 	if notReady = nil; get(h, "/readyz").Code != 200 || get(h, "/metrics").Code != 200 {
 		t.Error("not ready, or no metrics")
 	}
-	w := get(h, Base+"/doc/openapi.yaml")
+	w := get(h, contract.Base+"/doc/openapi.yaml")
 	if w.Code != 200 || w.Body.String() != string(contractYAML) || w.Header().Get("Content-Type") != "application/yaml" {
 		t.Errorf("contract %d", w.Code)
 	}
-	if w := get(h, Base+"/doc/openapi.yaml", "If-None-Match", w.Header().Get("ETag")); w.Code != 304 || w.Body.Len() > 0 {
+	if w := get(h, contract.Base+"/doc/openapi.yaml", "If-None-Match", w.Header().Get("ETag")); w.Code != 304 || w.Body.Len() > 0 {
 		t.Errorf("contract again %d", w.Code)
 	}
-	if w := get(h, Base+"/doc"); w.Code != 200 || strings.Count(w.Body.String(), "<tr>") != len(Patterns())+1 {
+	if w := get(h, contract.Base+"/doc"); w.Code != 200 || strings.Count(w.Body.String(), "<tr>") != len(Patterns())+1 {
 		t.Errorf("doc %d %s", w.Code, w.Body)
 	}
-	for _, path := range []string{"/", "/metricsx", Base, Base + "/", Base + "/doc/", "/favicon.ico", "/debug/pprof/"} {
+	for _, path := range []string{"/", "/metricsx", contract.Base, contract.Base + "/", contract.Base + "/doc/", "/favicon.ico", "/debug/pprof/"} {
 		refused(t, get(h, path), 404, belgif+"resourceNotFound")
 	}
 	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"} {
@@ -214,32 +215,32 @@ func TestHealthAndDocumentation(t *testing.T) {
 
 // Through the generated code: parameters and bodies arrive as what they are.
 type echo struct {
-	StrictServerInterface
-	issued  *DocumentIssue
-	wallet  GetWalletRequestObject
-	log     GetAccessLogRequestObject
-	updated UpdateDocumentRequestObject
+	contract.StrictServerInterface
+	issued  *contract.DocumentIssue
+	wallet  contract.GetWalletRequestObject
+	log     contract.GetAccessLogRequestObject
+	updated contract.UpdateDocumentRequestObject
 }
 
-func (e *echo) IssueDocument(_ context.Context, r IssueDocumentRequestObject) (IssueDocumentResponseObject, error) {
+func (e *echo) IssueDocument(_ context.Context, r contract.IssueDocumentRequestObject) (contract.IssueDocumentResponseObject, error) {
 	e.issued = r.Body
-	return IssueDocument201JSONResponse{
-		Body:    DocumentReceipt{Href: "/x", DocumentID: DocumentID{UUID: uuid.MustParse(anID)}, Version: 1, State: DocumentStateValid},
-		Headers: IssueDocument201ResponseHeaders{Location: "/x", ETag: `"1"`, CoffrePosition: "AAA"},
+	return contract.IssueDocument201JSONResponse{
+		Body:    contract.DocumentReceipt{Href: "/x", DocumentID: contract.DocumentID{UUID: uuid.MustParse(anID)}, Version: 1, State: contract.DocumentStateValid},
+		Headers: contract.IssueDocument201ResponseHeaders{Location: "/x", ETag: `"1"`, CoffrePosition: "AAA"},
 	}, nil
 }
 
-func (e *echo) GetWallet(_ context.Context, r GetWalletRequestObject) (GetWalletResponseObject, error) {
+func (e *echo) GetWallet(_ context.Context, r contract.GetWalletRequestObject) (contract.GetWalletResponseObject, error) {
 	e.wallet = r
-	return GetWallet200JSONResponse{Self: "/x"}, nil
+	return contract.GetWallet200JSONResponse{Self: "/x"}, nil
 }
 
-func (e *echo) GetAccessLog(_ context.Context, r GetAccessLogRequestObject) (GetAccessLogResponseObject, error) {
+func (e *echo) GetAccessLog(_ context.Context, r contract.GetAccessLogRequestObject) (contract.GetAccessLogResponseObject, error) {
 	e.log = r
 	return nil, domain.NewError(domain.NotFound, "x", "y")
 }
 
-func (e *echo) UpdateDocument(_ context.Context, r UpdateDocumentRequestObject) (UpdateDocumentResponseObject, error) {
+func (e *echo) UpdateDocument(_ context.Context, r contract.UpdateDocumentRequestObject) (contract.UpdateDocumentResponseObject, error) {
 	e.updated = r
 	return nil, errors.New("fault")
 }
@@ -322,7 +323,7 @@ func TestLanguage(t *testing.T) {
 		{"", "", "nl"}, {"", "fr-BE", "fr"}, {"", "it, de-BE;q=0.7, fr;q=0.5", "de"}, {"", "fr;q=0.1,en ; q=0.9", "en"}, {"", "*", "nl"},
 		{"lang=de", "fr", "de"}, {"", "fr;q=2,en;q=x", "nl"}, {"", "fr;q=0", "nl"}, {"", strings.Repeat("x,", 1000) + "EN", "en"}, {"", ";;;,,", "nl"},
 	} {
-		r := httptest.NewRequest("GET", Base+"/citizens/"+anID+"/wallet?"+tc.query, nil)
+		r := httptest.NewRequest("GET", contract.Base+"/citizens/"+anID+"/wallet?"+tc.query, nil)
 		r.Header.Set("Authorization", "Bearer citizen")
 		if tc.header != "" {
 			r.Header.Set("Accept-Language", tc.header)
@@ -332,12 +333,12 @@ func TestLanguage(t *testing.T) {
 		}
 	}
 	e.do = func(w http.ResponseWriter, r *http.Request) { e.problem(w, r, errNoResource) }
-	r := httptest.NewRequest("GET", Base+"/citizens/"+anID+"/wallet", nil)
+	r := httptest.NewRequest("GET", contract.Base+"/citizens/"+anID+"/wallet", nil)
 	r.Header.Set("Authorization", "Bearer citizen")
 	if w := e.send(r); w.Header().Get("Content-Language") != "" {
 		t.Error("a problem is in English")
 	}
-	if got := contract()["POST "+Base+"/registry"].maxBody; got != 4<<20 {
+	if got := operations()["POST "+contract.Base+"/registry"].maxBody; got != 4<<20 {
 		t.Errorf("x-max-body-bytes is %d", got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
 )
 
 // notedKeys are the signing keys that are on record, so that each is noted once. The
@@ -37,7 +38,7 @@ func (n *notedKeys) add(id string) {
 
 // signingKey returns the key that a signer uses now, having noted it for whoever
 // verifies later.
-func (v *Vault) signingKey(ctx context.Context, purpose SigningPurpose, s seal.Signer) (seal.SigningKey, error) {
+func (v *Vault) signingKey(ctx context.Context, purpose contract.SigningPurpose, s seal.Signer) (seal.SigningKey, error) {
 	public, id, err := s.PublicKey(ctx, "")
 	if err != nil {
 		return seal.SigningKey{}, err
@@ -62,9 +63,9 @@ func (v *Vault) noteSigningKeys(ctx context.Context) error {
 func (v *Vault) currentKeys(ctx context.Context) ([]seal.SigningKey, error) {
 	var all []seal.SigningKey
 	for _, one := range []struct {
-		purpose SigningPurpose
+		purpose contract.SigningPurpose
 		signer  seal.Signer
-	}{{SigningPurposeErasure, v.CertificateSigner}, {SigningPurposeLog, v.Signer}} {
+	}{{contract.SigningPurposeErasure, v.CertificateSigner}, {contract.SigningPurposeLog, v.Signer}} {
 		if one.signer == nil {
 			continue
 		}
@@ -82,7 +83,7 @@ func (v *Vault) currentKeys(ctx context.Context) ([]seal.SigningKey, error) {
 
 // GetSigningKeys implements GET /signingKeys: every public key that ever signed for
 // this vault. It works, without saying which sign now, while their keepers are away.
-func (v *Vault) GetSigningKeys(ctx context.Context, _ GetSigningKeysRequestObject) (GetSigningKeysResponseObject, error) {
+func (v *Vault) GetSigningKeys(ctx context.Context, _ contract.GetSigningKeysRequestObject) (contract.GetSigningKeysResponseObject, error) {
 	current, err := v.currentKeys(ctx)
 	if err != nil {
 		return nil, err
@@ -91,17 +92,17 @@ func (v *Vault) GetSigningKeys(ctx context.Context, _ GetSigningKeysRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	page := SigningKeys{Self: Base + "/signingKeys", Keys: []SigningKey{}}
+	page := contract.SigningKeys{Self: contract.Base + "/signingKeys", Keys: []contract.SigningKey{}}
 	for _, k := range all {
-		page.Keys = append(page.Keys, SigningKey{
-			SigningKeyID: k.ID, Purpose: SigningPurpose(k.Purpose), Algorithm: SigningKeyAlgorithmEd25519, PublicKey: k.Public,
+		page.Keys = append(page.Keys, contract.SigningKey{
+			SigningKeyID: k.ID, Purpose: contract.SigningPurpose(k.Purpose), Algorithm: contract.SigningKeyAlgorithmEd25519, PublicKey: k.Public,
 			Current: slices.ContainsFunc(current, func(c seal.SigningKey) bool {
 				return c.Purpose == k.Purpose && c.ID == k.ID && bytes.Equal(c.Public, k.Public)
 			}),
 		})
 	}
-	slices.SortStableFunc(page.Keys, func(a, b SigningKey) int { return cmp.Compare(a.Purpose, b.Purpose) })
-	return GetSigningKeys200JSONResponse(page), nil
+	slices.SortStableFunc(page.Keys, func(a, b contract.SigningKey) int { return cmp.Compare(a.Purpose, b.Purpose) })
+	return contract.GetSigningKeys200JSONResponse(page), nil
 }
 
 // errNoDestroyer: nothing here can sign that something was erased (rule E-2).

@@ -19,6 +19,7 @@ import (
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/shred"
+	"coffre/handlers/contract"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/consentlog"
@@ -160,7 +161,7 @@ func owner(c *Call) string {
 }
 
 // position makes the token a caller may send back to see this write.
-func (v *Vault) position(ctx context.Context, p eventstore.Position) (PositionToken, error) {
+func (v *Vault) position(ctx context.Context, p eventstore.Position) (contract.PositionToken, error) {
 	if p.IsZero() {
 		var err error
 		if p, err = v.Log.Head(ctx); err != nil {
@@ -181,7 +182,7 @@ const patience = 2 * time.Second
 var ErrLagging = domain.NewError(domain.Stale, "projectionLagging", "what you wrote is not visible yet; ask again")
 
 // seen waits until the read models have the position the caller must see.
-func (v *Vault) seen(ctx context.Context, token CoffreMinPosition, names ...string) error {
+func (v *Vault) seen(ctx context.Context, token contract.CoffreMinPosition, names ...string) error {
 	if token == "" {
 		return nil
 	}
@@ -226,10 +227,10 @@ func (v *Vault) shows(ctx context.Context, p eventstore.Position, late *domain.E
 }
 
 // etag is a document's version as an entity tag.
-func etag(version int) EntityTag { return fmt.Sprintf(`"%d"`, version) }
+func etag(version int) contract.EntityTag { return fmt.Sprintf(`"%d"`, version) }
 
 // versionOf reads what etag wrote; anything else matches no version.
-func versionOf(tag EntityTag) int {
+func versionOf(tag contract.EntityTag) int {
 	var n int
 	if _, err := fmt.Sscanf(tag, `"%d"`, &n); err != nil || n < 1 || etag(n) != tag {
 		return -1

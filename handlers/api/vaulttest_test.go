@@ -31,6 +31,7 @@ import (
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/ringtest"
 	"coffre/eventstore/seal/shred"
+	"coffre/handlers/contract"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/consentlog"
@@ -262,7 +263,7 @@ func (tv *testVault) resting(t testing.TB) {
 }
 
 // ssin is the number of the n-th test person, and person their id, once known.
-func ssin(n int) SSIN { return SSIN{SSIN: ringtest.SSIN(n)} }
+func ssin(n int) contract.SSIN { return contract.SSIN{SSIN: ringtest.SSIN(n)} }
 
 func (tv *testVault) person(t testing.TB, n int) domain.CitizenID {
 	t.Helper()
@@ -282,7 +283,7 @@ const (
 )
 
 // issue issues a document through the use case and waits until it is shown.
-func (tv *testVault) issue(t testing.TB, by domain.Organisation, body DocumentIssue) domain.DocumentID {
+func (tv *testVault) issue(t testing.TB, by domain.Organisation, body contract.DocumentIssue) domain.DocumentID {
 	t.Helper()
 	if body.SourceReference == "" {
 		body.SourceReference = "ref-" + uuid.NewString()
@@ -290,24 +291,24 @@ func (tv *testVault) issue(t testing.TB, by domain.Organisation, body DocumentIs
 	if body.ValidFrom == "" {
 		body.ValidFrom = "2026-01-01"
 	}
-	answer, err := tv.IssueDocument(tv.as(t, issuer(by), "issueDocument", body), IssueDocumentRequestObject{
-		Params: IssueDocumentParams{IdempotencyKey: uuid.New()}, Body: &body,
+	answer, err := tv.IssueDocument(tv.as(t, issuer(by), "issueDocument", body), contract.IssueDocumentRequestObject{
+		Params: contract.IssueDocumentParams{IdempotencyKey: uuid.New()}, Body: &body,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	tv.caughtUp(t)
-	return answer.(IssueDocument201JSONResponse).Body.DocumentID
+	return answer.(contract.IssueDocument201JSONResponse).Body.DocumentID
 }
 
 func (tv *testVault) household(t testing.TB, n int) domain.DocumentID {
 	t.Helper()
-	return tv.issue(t, homeAffairs, DocumentIssue{SSIN: ssin(n), DocumentType: "householdComposition", Content: Content(household)})
+	return tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(n), DocumentType: "householdComposition", Content: contract.Content(household)})
 }
 
 func (tv *testVault) childCard(t testing.TB, child int, parents ...int) domain.DocumentID {
 	t.Helper()
-	body := DocumentIssue{SSIN: ssin(child), DocumentType: "isiPlusCard", Content: Content(childCard), ValidUntil: "2028-12-31"}
+	body := contract.DocumentIssue{SSIN: ssin(child), DocumentType: "isiPlusCard", Content: contract.Content(childCard), ValidUntil: "2028-12-31"}
 	for _, p := range parents {
 		body.Parents = append(body.Parents, ssin(p))
 	}

@@ -18,6 +18,7 @@ import (
 	"coffre/domain/access"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
+	"coffre/handlers/contract"
 	"coffre/projections"
 	"coffre/projections/vocabulary"
 	"coffre/projections/wallet"
@@ -28,7 +29,7 @@ import (
 // for others, and somebody else's whole wallet, only after one (rule A-1); an
 // auditor sees no content. The answer is written as it is found: contents go from
 // the sealed bytes into it and nowhere else.
-func (v *Vault) GetWallet(ctx context.Context, r GetWalletRequestObject) (GetWalletResponseObject, error) {
+func (v *Vault) GetWallet(ctx context.Context, r contract.GetWalletRequestObject) (contract.GetWalletResponseObject, error) {
 	in := v.intend(ctx)
 	if err := v.seen(ctx, r.Params.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
@@ -121,7 +122,7 @@ func (p *walletPage) VisitGetWalletResponse(w http.ResponseWriter) error {
 
 // travel goes to the moment asked about. Without validAt it is the day on which
 // the vault knew what it knew.
-func (p *walletPage) travel(asked GetWalletParams) error {
+func (p *walletPage) travel(asked contract.GetWalletParams) error {
 	if !asked.AsOf.IsZero() {
 		leaf, err := p.v.leafAt(p.ctx, asked.AsOf)
 		if err != nil {
@@ -145,7 +146,7 @@ func (p *walletPage) travel(asked GetWalletParams) error {
 func (p *walletPage) enter() (err error) {
 	if p.in.actor.Role == domain.RoleAuditor {
 		p.bare = true
-		return p.v.recordLogRead(p.ctx, 0, ListEventsParams{Category: []StreamCategory{"document"}, Stream: string(citizenStream(p.whose))})
+		return p.v.recordLogRead(p.ctx, 0, contract.ListEventsParams{Category: []contract.StreamCategory{"document"}, Stream: string(citizenStream(p.whose))})
 	}
 	if p.whose.IsZero() {
 		return errNoResource
@@ -162,7 +163,7 @@ func (p *walletPage) enter() (err error) {
 }
 
 // write writes the whole answer.
-func (p *walletPage) write(asked GetWalletParams) error {
+func (p *walletPage) write(asked contract.GetWalletParams) error {
 	p.out = append(p.out, `{"self":`...)
 	p.text(walletHref(p.whose, asked))
 	p.out = append(p.out, `,"citizenId":"`...)
@@ -340,20 +341,20 @@ func (p *walletPage) onDay(d *wallet.Document) (*wallet.Document, dated, bool, e
 
 // status is what the document is worth on the day. To who sees no dates it counts
 // as valid unless something in clear says otherwise.
-func (p *walletPage) status(d *wallet.Document, part personalPart, state wallet.DocumentState, from, until domain.Date) DocumentState {
+func (p *walletPage) status(d *wallet.Document, part personalPart, state wallet.DocumentState, from, until domain.Date) contract.DocumentState {
 	switch {
 	case d.Destroyed || part.gone:
-		return DocumentStateErased
+		return contract.DocumentStateErased
 	case state == wallet.Revoked:
-		return DocumentStateRevoked
+		return contract.DocumentStateRevoked
 	case state == wallet.Suspended:
-		return DocumentStateSuspended
+		return contract.DocumentStateSuspended
 	case from != "" && p.day < from:
-		return DocumentStateNotYetValid
+		return contract.DocumentStateNotYetValid
 	case until != "" && until < p.day:
-		return DocumentStateExpired
+		return contract.DocumentStateExpired
 	}
-	return DocumentStateValid
+	return contract.DocumentStateValid
 }
 
 // open opens the sealed part of a row, which stays valid until the next one is
@@ -378,12 +379,12 @@ func (p *walletPage) open(d *wallet.Document) (personalPart, error) {
 }
 
 // item writes one document, with the members of the contract's WalletItem.
-func (p *walletPage) item(d *wallet.Document, part personalPart, from, until, effective domain.Date, state DocumentState, a acting) {
+func (p *walletPage) item(d *wallet.Document, part personalPart, from, until, effective domain.Date, state contract.DocumentState, a acting) {
 	if p.items++; p.items > 1 {
 		p.out = append(p.out, ',')
 	}
 	p.out = append(p.out, `{"href":"`...)
-	p.out = append(p.out, Base...)
+	p.out = append(p.out, contract.Base...)
 	p.out = append(p.out, `/documents/`...)
 	p.id(d.Document.UUID)
 	p.out = append(p.out, `","documentId":"`...)
@@ -407,9 +408,9 @@ func (p *walletPage) item(d *wallet.Document, part personalPart, from, until, ef
 	p.attachments(d, part)
 	p.whoMayRead(d)
 	if p.bare || a.self() {
-		p.member("heldAs", string(HeldAsSubject))
+		p.member("heldAs", string(contract.HeldAsSubject))
 	} else {
-		p.member("heldAs", string(HeldAsRepresentative))
+		p.member("heldAs", string(contract.HeldAsRepresentative))
 		p.member("representedCitizenId", d.Citizen.String())
 		p.member("mandateId", a.under([]domain.DocumentType{d.Type}).ID.String())
 	}
@@ -479,7 +480,7 @@ func (p *walletPage) id(id uuid.UUID) {
 	}
 }
 
-func walletHref(id domain.CitizenID, asked GetWalletParams) Href {
-	return linksTo(Base+"/citizens/"+id.String()+"/wallet").time("asOf", asked.AsOf).
+func walletHref(id domain.CitizenID, asked contract.GetWalletParams) contract.Href {
+	return linksTo(contract.Base+"/citizens/"+id.String()+"/wallet").time("asOf", asked.AsOf).
 		text("validAt", string(asked.ValidAt)).text("lang", string(asked.Lang)).at("")
 }

@@ -23,26 +23,27 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/codec"
 	"coffre/eventstore/faulty"
-	"coffre/handlers/api/wire"
+	"coffre/handlers/contract"
+	"coffre/handlers/contract/wire"
 )
 
 // wallet asks for a wallet and returns it as it went over the wire, read back
 // strictly, and the bytes.
-func (tv *testVault) wallet(t testing.TB, who Caller, whose domain.CitizenID, p GetWalletParams) (Wallet, string, error) {
+func (tv *testVault) wallet(t testing.TB, who Caller, whose domain.CitizenID, p contract.GetWalletParams) (contract.Wallet, string, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "getWallet", nil)
-	answer, err := tv.GetWallet(ctx, GetWalletRequestObject{CitizenID: whose, Params: p})
+	answer, err := tv.GetWallet(ctx, contract.GetWalletRequestObject{CitizenID: whose, Params: p})
 	if err != nil {
 		if answer != nil {
 			t.Fatal("an answer and an error")
 		}
-		return Wallet{}, "", err
+		return contract.Wallet{}, "", err
 	}
 	w := written(t, ctx, answer.VisitGetWalletResponse)
 	if w.Header().Get("Content-Length") != strconv.Itoa(w.Body.Len()) || w.Header().Get("Content-Type") != "application/json" {
 		t.Errorf("headers %v for %d bytes", w.Header(), w.Body.Len())
 	}
-	var got Wallet
+	var got contract.Wallet
 	if err := wire.Unmarshal(w.Body.Bytes(), &got); err != nil {
 		t.Fatalf("not a wallet: %s", w.Body)
 	}
@@ -64,10 +65,10 @@ func TestOwnWallet(t *testing.T) {
 	who := tv.person(t, 1)
 	me := citizenCaller(who)
 	tv.Clock.Advance(time.Minute)
-	c := tv.consentTo(t, who, ConsentGrant{})
+	c := tv.consentTo(t, who, contract.ConsentGrant{})
 
 	t.Run("A-1 shows everything, and makes no record", func(t *testing.T) {
-		got, _, err := tv.wallet(t, me, who, GetWalletParams{})
+		got, _, err := tv.wallet(t, me, who, contract.GetWalletParams{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +77,7 @@ func TestOwnWallet(t *testing.T) {
 		}
 		first, second := got.Items[0], got.Items[1]
 		if first.DocumentID != home || string(first.Content) != household || first.Label != "Household composition" || first.IssuerName != "FPS Home Affairs" ||
-			first.State != "valid" || first.Version != 1 || first.ValidFrom != "2026-01-01" || first.HeldAs != HeldAsSubject || first.Href != documentHref(home) {
+			first.State != "valid" || first.Version != 1 || first.ValidFrom != "2026-01-01" || first.HeldAs != contract.HeldAsSubject || first.Href != documentHref(home) {
 			t.Errorf("%+v", first)
 		}
 		if second.DocumentID != card || second.ValidUntil != "2028-12-31" || string(second.Content) != childCard || len(second.WhoMayRead) != 0 {
@@ -91,7 +92,7 @@ func TestOwnWallet(t *testing.T) {
 			t.Fatal(err)
 		}
 		tv.caughtUp(t)
-		got, _, err := tv.wallet(t, me, who, GetWalletParams{})
+		got, _, err := tv.wallet(t, me, who, contract.GetWalletParams{})
 		if err != nil || len(got.Items[0].WhoMayRead) != 0 {
 			t.Errorf("%+v, %v", got.Items[0].WhoMayRead, err)
 		}
@@ -99,12 +100,12 @@ func TestOwnWallet(t *testing.T) {
 	t.Run("in the language asked for, escaped where need be", func(t *testing.T) {
 		ctx := tv.as(t, me, "getWallet", nil)
 		CallFrom(ctx).Language = "fr"
-		answer, err := tv.GetWallet(ctx, GetWalletRequestObject{CitizenID: who, Params: GetWalletParams{Lang: "fr"}})
+		answer, err := tv.GetWallet(ctx, contract.GetWalletRequestObject{CitizenID: who, Params: contract.GetWalletParams{Lang: "fr"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		w := written(t, ctx, answer.VisitGetWalletResponse)
-		var got Wallet
+		var got contract.Wallet
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Items[0].IssuerName != "SPF Intérieur" || !strings.HasSuffix(got.Self, "/wallet?lang=fr") {
 			t.Errorf("%v %s", err, w.Body)
 		}
@@ -112,16 +113,16 @@ func TestOwnWallet(t *testing.T) {
 	t.Run("A-6 somebody else's is not there", func(t *testing.T) {
 		tv.household(t, 2)
 		for _, whose := range []domain.CitizenID{tv.person(t, 2), {UUID: uuid.New()}, {}} {
-			if _, _, err := tv.wallet(t, me, whose, GetWalletParams{}); !errors.Is(err, errNoResource) {
+			if _, _, err := tv.wallet(t, me, whose, contract.GetWalletParams{}); !errors.Is(err, errNoResource) {
 				t.Errorf("%v", err)
 			}
 		}
-		if _, _, err := tv.wallet(t, citizenCaller(domain.CitizenID{}), who, GetWalletParams{}); !errors.Is(err, errNoResource) {
+		if _, _, err := tv.wallet(t, citizenCaller(domain.CitizenID{}), who, contract.GetWalletParams{}); !errors.Is(err, errNoResource) {
 			t.Errorf("a person unknown to the vault: %v", err)
 		}
 	})
 	t.Run("an auditor sees no content and leaves a record", func(t *testing.T) {
-		got, text, err := tv.wallet(t, officeCaller(domain.RoleAuditor), who, GetWalletParams{})
+		got, text, err := tv.wallet(t, officeCaller(domain.RoleAuditor), who, contract.GetWalletParams{})
 		if err != nil || len(got.Items) != 2 {
 			t.Fatalf("%+v, %v", got, err)
 		}
@@ -137,7 +138,7 @@ func TestOwnWallet(t *testing.T) {
 		opener := tv.Opener
 		defer func() { tv.Opener = opener }()
 		tv.Opener = keysAway{}
-		if _, _, err := tv.wallet(t, me, who, GetWalletParams{}); !errors.Is(err, eventstore.ErrKeysUnavailable) {
+		if _, _, err := tv.wallet(t, me, who, contract.GetWalletParams{}); !errors.Is(err, eventstore.ErrKeysUnavailable) {
 			t.Error(err)
 		}
 	})
@@ -152,7 +153,7 @@ func TestOwnWallet(t *testing.T) {
 			t.Fatal(err)
 		}
 		tv.caughtUp(t)
-		if got, _, err := tv.wallet(t, me, who, GetWalletParams{}); err != nil || len(got.Items) != 0 {
+		if got, _, err := tv.wallet(t, me, who, contract.GetWalletParams{}); err != nil || len(got.Items) != 0 {
 			t.Errorf("%+v, %v", got, err)
 		}
 	})
@@ -177,7 +178,7 @@ func TestWalletInTime(t *testing.T) {
 	updated := change(document.Update{
 		Expected: 1, EffectiveFrom: "2026-07-01", Content: domain.JSON(`{"asOf":"2026-07-01","householdSize":5,"members":[]}`), Tag: document.Tag{1}, By: by, At: issued,
 	})
-	show := func(p GetWalletParams) WalletItem {
+	show := func(p contract.GetWalletParams) contract.WalletItem {
 		t.Helper()
 		got, _, err := tv.wallet(t, me, who, p)
 		if err != nil || len(got.Items) != 1 {
@@ -186,39 +187,39 @@ func TestWalletInTime(t *testing.T) {
 		return got.Items[0]
 	}
 	t.Run("D-3 an update that applies later is not shown as in force", func(t *testing.T) {
-		if item := show(GetWalletParams{}); item.Version != 1 || string(item.Content) != household {
+		if item := show(contract.GetWalletParams{}); item.Version != 1 || string(item.Content) != household {
 			t.Errorf("%+v", item)
 		}
-		if item := show(GetWalletParams{ValidAt: "2026-07-01"}); item.Version != 2 || item.EffectiveFrom != "2026-07-01" || item.ValidFrom != "2026-01-01" || item.State != "valid" {
+		if item := show(contract.GetWalletParams{ValidAt: "2026-07-01"}); item.Version != 2 || item.EffectiveFrom != "2026-07-01" || item.ValidFrom != "2026-01-01" || item.State != "valid" {
 			t.Errorf("%+v", item)
 		}
 	})
 	t.Run("D-6 not yet valid is shown as such", func(t *testing.T) {
-		if item := show(GetWalletParams{ValidAt: "2025-12-31"}); item.State != "notYetValid" {
+		if item := show(contract.GetWalletParams{ValidAt: "2025-12-31"}); item.State != "notYetValid" {
 			t.Errorf("%+v", item)
 		}
 	})
 	revoked := change(document.Revoke{Reason: "issuedInError", EffectiveFrom: "2026-08-01", By: by, At: tv.Clock.Now()})
 	t.Run("D-2 a revocation counts from its day", func(t *testing.T) {
-		if item := show(GetWalletParams{}); item.State != "valid" {
+		if item := show(contract.GetWalletParams{}); item.State != "valid" {
 			t.Errorf("%+v", item)
 		}
-		if item := show(GetWalletParams{ValidAt: "2026-08-01"}); item.State != "revoked" || item.Reason != "issuedInError" {
+		if item := show(contract.GetWalletParams{ValidAt: "2026-08-01"}); item.State != "revoked" || item.Reason != "issuedInError" {
 			t.Errorf("%+v", item)
 		}
 	})
 	t.Run("asOf shows what was known then", func(t *testing.T) {
-		if item := show(GetWalletParams{AsOf: revoked.Add(-time.Minute), ValidAt: "2026-08-01"}); item.State != "valid" || item.Version != 2 {
+		if item := show(contract.GetWalletParams{AsOf: revoked.Add(-time.Minute), ValidAt: "2026-08-01"}); item.State != "valid" || item.Version != 2 {
 			t.Errorf("%+v", item)
 		}
-		if item := show(GetWalletParams{AsOf: revoked, ValidAt: "2026-08-01"}); item.State != "revoked" {
+		if item := show(contract.GetWalletParams{AsOf: revoked, ValidAt: "2026-08-01"}); item.State != "revoked" {
 			t.Errorf("%+v", item)
 		}
-		got, _, err := tv.wallet(t, me, who, GetWalletParams{AsOf: issued.Add(-time.Minute)})
+		got, _, err := tv.wallet(t, me, who, contract.GetWalletParams{AsOf: issued.Add(-time.Minute)})
 		if err != nil || len(got.Items) != 0 || got.AsOf.IsZero() {
 			t.Errorf("%+v, %v", got, err)
 		}
-		if _, _, err := tv.wallet(t, me, who, GetWalletParams{AsOf: tv.Clock.Now().Add(time.Second)}); !errors.Is(err, errNotSettled) {
+		if _, _, err := tv.wallet(t, me, who, contract.GetWalletParams{AsOf: tv.Clock.Now().Add(time.Second)}); !errors.Is(err, errNotSettled) {
 			t.Errorf("the future: %v", err)
 		}
 	})
@@ -238,7 +239,7 @@ func TestRepresentatives(t *testing.T) {
 	looks := func() []access.Authorized { return recorded[access.Authorized](t, tv) }
 
 	t.Run("M-1.5 A-1 their own wallet shows the child's card, on record once per request", func(t *testing.T) {
-		got, text, err := tv.wallet(t, me, parent, GetWalletParams{})
+		got, text, err := tv.wallet(t, me, parent, contract.GetWalletParams{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +247,7 @@ func TestRepresentatives(t *testing.T) {
 			t.Fatalf("%s", text)
 		}
 		item := got.Items[1]
-		if item.DocumentID != card || item.HeldAs != HeldAsRepresentative || item.RepresentedCitizenID != kid || item.MandateID != tv.mandateOf(t, parent, kid) {
+		if item.DocumentID != card || item.HeldAs != contract.HeldAsRepresentative || item.RepresentedCitizenID != kid || item.MandateID != tv.mandateOf(t, parent, kid) {
 			t.Errorf("%+v", item)
 		}
 		all := looks()
@@ -263,8 +264,8 @@ func TestRepresentatives(t *testing.T) {
 		}
 	})
 	t.Run("M-1.2 the child's wallet shows what the mandate covers", func(t *testing.T) {
-		got, _, err := tv.wallet(t, me, kid, GetWalletParams{})
-		if err != nil || len(got.Items) != 1 || got.Items[0].DocumentID != card || got.Items[0].HeldAs != HeldAsRepresentative {
+		got, _, err := tv.wallet(t, me, kid, contract.GetWalletParams{})
+		if err != nil || len(got.Items) != 1 || got.Items[0].DocumentID != card || got.Items[0].HeldAs != contract.HeldAsRepresentative {
 			t.Fatalf("%+v, %v", got, err)
 		}
 		if len(looks()) != 2 {
@@ -272,17 +273,17 @@ func TestRepresentatives(t *testing.T) {
 		}
 	})
 	t.Run("A-6 to a stranger the child is not there", func(t *testing.T) {
-		if _, _, err := tv.wallet(t, citizenCaller(tv.person(t, stranger)), kid, GetWalletParams{}); !errors.Is(err, errNoResource) {
+		if _, _, err := tv.wallet(t, citizenCaller(tv.person(t, stranger)), kid, contract.GetWalletParams{}); !errors.Is(err, errNoResource) {
 			t.Error(err)
 		}
-		if _, _, err := tv.wallet(t, citizenCaller(kid), parent, GetWalletParams{}); !errors.Is(err, errNoResource) {
+		if _, _, err := tv.wallet(t, citizenCaller(kid), parent, contract.GetWalletParams{}); !errors.Is(err, errNoResource) {
 			t.Error(err)
 		}
 	})
 	t.Run("A-1 nothing of the child is shown when it cannot be recorded", func(t *testing.T) {
 		for _, whose := range []domain.CitizenID{parent, kid} {
 			tv.Store.SetRule(faulty.At(faulty.Append, 1, faulty.Fault{Before: eventstore.ErrUnavailable}))
-			if _, text, err := tv.wallet(t, me, whose, GetWalletParams{}); !errors.Is(err, eventstore.ErrUnavailable) || text != "" {
+			if _, text, err := tv.wallet(t, me, whose, contract.GetWalletParams{}); !errors.Is(err, eventstore.ErrUnavailable) || text != "" {
 				t.Errorf("%s, %v", text, err)
 			}
 		}
@@ -293,11 +294,11 @@ func TestRepresentatives(t *testing.T) {
 		tv.Opener = exceptMandates{opener}
 		defer func() { tv.Opener = opener }()
 		before := len(looks())
-		got, _, err := tv.wallet(t, me, parent, GetWalletParams{})
+		got, _, err := tv.wallet(t, me, parent, contract.GetWalletParams{})
 		if err != nil || len(got.Items) != 1 {
 			t.Errorf("%+v, %v", got, err)
 		}
-		if _, _, err := tv.wallet(t, me, kid, GetWalletParams{}); !errors.Is(err, mandate.ErrUnreadable) {
+		if _, _, err := tv.wallet(t, me, kid, contract.GetWalletParams{}); !errors.Is(err, mandate.ErrUnreadable) {
 			t.Error(err)
 		}
 		if len(looks()) != before {
@@ -307,7 +308,7 @@ func TestRepresentatives(t *testing.T) {
 	t.Run("A-1 M-1.7 a mandate that ends in between shows nothing, and that is on record", func(t *testing.T) {
 		id := tv.mandateOf(t, parent, kid)
 		tv.afterAppend(t, func() { tv.endMandate(t, id, source, mandate.Decision) })
-		got, text, err := tv.wallet(t, me, parent, GetWalletParams{})
+		got, text, err := tv.wallet(t, me, parent, contract.GetWalletParams{})
 		if err != nil || len(got.Items) != 1 || strings.Contains(text, "Canary Child") {
 			t.Fatalf("%s, %v", text, err)
 		}
@@ -319,21 +320,21 @@ func TestRepresentatives(t *testing.T) {
 		}
 		tv.Store.SetRule(nil)
 		tv.caughtUp(t)
-		if _, _, err := tv.wallet(t, me, kid, GetWalletParams{}); !errors.Is(err, errNoResource) {
+		if _, _, err := tv.wallet(t, me, kid, contract.GetWalletParams{}); !errors.Is(err, errNoResource) {
 			t.Error(err)
 		}
 	})
 	t.Run("M-1.5 the other parent's stands, M-1.6 until the child is 18", func(t *testing.T) {
 		other := tv.person(t, father)
-		if got, _, err := tv.wallet(t, citizenCaller(other), other, GetWalletParams{}); err != nil || len(got.Items) != 1 {
+		if got, _, err := tv.wallet(t, citizenCaller(other), other, contract.GetWalletParams{}); err != nil || len(got.Items) != 1 {
 			t.Errorf("%+v, %v", got, err)
 		}
 		tv.Clock.Advance(time.Date(2034, 4, 5, 0, 0, 0, 0, time.UTC).Sub(tv.Clock.Now()))
 		before := len(looks())
-		if got, _, err := tv.wallet(t, citizenCaller(other), other, GetWalletParams{}); err != nil || len(got.Items) != 0 {
+		if got, _, err := tv.wallet(t, citizenCaller(other), other, contract.GetWalletParams{}); err != nil || len(got.Items) != 0 {
 			t.Errorf("%+v, %v", got, err)
 		}
-		if _, _, err := tv.wallet(t, citizenCaller(other), kid, GetWalletParams{}); !errors.Is(err, errNoResource) {
+		if _, _, err := tv.wallet(t, citizenCaller(other), kid, contract.GetWalletParams{}); !errors.Is(err, errNoResource) {
 			t.Error(err)
 		}
 		if len(looks()) != before {
@@ -365,7 +366,7 @@ func TestManyRepresentatives(t *testing.T) {
 		for range readers {
 			all.Go(func() {
 				for {
-					if _, _, err := tv.wallet(t, citizenCaller(parent), kid, GetWalletParams{}); err != nil {
+					if _, _, err := tv.wallet(t, citizenCaller(parent), kid, contract.GetWalletParams{}); err != nil {
 						if slug := slugOf(err); slug != "resourceNotFound" && slug != "mandateNotInForce" && slug != "noBasis" {
 							t.Errorf("told %s", slug)
 						}

@@ -17,7 +17,8 @@ import (
 	"coffre/domain"
 	"coffre/handlers/api"
 	"coffre/handlers/api/token"
-	"coffre/handlers/api/wire"
+	"coffre/handlers/contract"
+	"coffre/handlers/contract/wire"
 )
 
 const knownCitizens = 1000
@@ -89,7 +90,7 @@ func (i *issuer) issue(ctx context.Context, to *site, person int) error {
 // decodeOnly is the baseline of T2: one typed, strict decode.
 func decodeOnly(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, api.MaxBody))
-	var in api.DocumentIssue
+	var in contract.DocumentIssue
 	if err == nil {
 		err = wire.Unmarshal(body, &in)
 	}
@@ -99,7 +100,7 @@ func decodeOnly(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Location", api.Base+"/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44")
+	h.Set("Location", contract.Base+"/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44")
 	w.WriteHeader(http.StatusCreated)
 	_, _ = io.WriteString(w, `{"href":"/vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44","documentId":"0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44","citizenRef":"0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44","version":1,"state":"valid"}`)
 }
@@ -186,7 +187,7 @@ func listen(h http.Handler) (*site, error) {
 
 // at is a server that runs already.
 func at(address string) *site {
-	return &site{url: "http://" + address + api.Base, client: &http.Client{Transport: &http.Transport{
+	return &site{url: "http://" + address + contract.Base, client: &http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: callers, MaxConnsPerHost: callers, DisableCompression: true,
 	}}}
 }

@@ -18,6 +18,7 @@ import (
 	"coffre/domain"
 	"coffre/handlers/api"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // sizes is T7.
@@ -120,7 +121,7 @@ func startServing(ctx context.Context, dir vault.DataDir, env ...string) (_ *pro
 		return nil, errors.New("the server ended at its start")
 	}
 	p.site = at(served)
-	ready := strings.TrimSuffix(p.site.url, api.Base) + "/readyz"
+	ready := strings.TrimSuffix(p.site.url, contract.Base) + "/readyz"
 	for {
 		answer, err := p.site.client.Get(ready)
 		if err != nil {

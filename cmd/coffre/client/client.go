@@ -1,12 +1,12 @@
 // Package client calls a vault over its HTTP contract. gen.go has one method for
-// each operation of handlers/api/openapi.yaml; Read decodes their answers.
+// each operation of handlers/contract/openapi.yaml; Read decodes their answers.
 //
 // Invariant: everything the command line asks of a vault goes through here, so
 // what the contract does not offer, it cannot do. Nothing of a request or an
 // answer stands in an error but what a problem says.
 package client
 
-//go:generate go tool oapi-codegen -config oapi-codegen.yaml -o gen.go ../../../handlers/api/openapi.yaml
+//go:generate go tool oapi-codegen -config oapi-codegen.yaml -o gen.go ../../../handlers/contract/openapi.yaml
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 // maxAnswer bounds what is read of one answer, in bytes. A page of 1,000 events
@@ -65,7 +65,7 @@ func (p *Position) set(position string) {
 
 // IssueDocumentLine is IssueDocument with a body as it was written by somebody
 // else, so that the vault judges every byte of it.
-func (c *Client) IssueDocumentLine(ctx context.Context, params api.IssueDocumentParams, line []byte) (*http.Response, error) {
+func (c *Client) IssueDocumentLine(ctx context.Context, params contract.IssueDocumentParams, line []byte) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/documents", body: jsontext.Value(line)}
 	r.head("Idempotency-Key", params.IdempotencyKey, true)
 	return c.do(ctx, r)
@@ -252,14 +252,14 @@ const blank = "about:blank"
 
 // Refusal is the vault's no (RFC 9457).
 type Refusal struct {
-	api.Problem
+	contract.Problem
 	RetryAfter time.Duration // 0: not said
 }
 
 func problem(resp *http.Response, body []byte) *Refusal {
 	p := &Refusal{}
 	if json.Unmarshal(body, &p.Problem) != nil || p.Type == "" {
-		p.Problem = api.Problem{Type: blank, Title: http.StatusText(resp.StatusCode)}
+		p.Problem = contract.Problem{Type: blank, Title: http.StatusText(resp.StatusCode)}
 	}
 	p.Status = resp.StatusCode
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s >= 0 {

@@ -14,6 +14,7 @@ import (
 
 	"coffre/domain"
 	"coffre/handlers/api"
+	"coffre/handlers/contract"
 )
 
 // wire plays the vault's side of the line.
@@ -31,13 +32,13 @@ func says(status int, header http.Header, body string) *http.Response {
 // TestEveryOperationOfTheContract calls every generated method: each reaches one
 // operation, and none is left out.
 func TestEveryOperationOfTheContract(t *testing.T) {
-	contract := http.NewServeMux()
+	routes := http.NewServeMux()
 	for _, pattern := range api.Patterns() {
-		contract.HandleFunc(pattern, func(http.ResponseWriter, *http.Request) {})
+		routes.HandleFunc(pattern, func(http.ResponseWriter, *http.Request) {})
 	}
 	reached := make(map[string]bool)
-	c := &Client{Base: "http://vault" + api.Base, HTTP: &http.Client{Transport: wire(func(r *http.Request) (*http.Response, error) {
-		_, pattern := contract.Handler(r)
+	c := &Client{Base: "http://vault" + contract.Base, HTTP: &http.Client{Transport: wire(func(r *http.Request) (*http.Response, error) {
+		_, pattern := routes.Handler(r)
 		if pattern == "" {
 			t.Errorf("%s %s is not in the contract", r.Method, r.URL)
 		}
@@ -56,7 +57,7 @@ func TestEveryOperationOfTheContract(t *testing.T) {
 			if v.Kind() == reflect.String {
 				v.SetString("x")
 			}
-			if v.Type() == reflect.TypeFor[api.RegistryFiles]() {
+			if v.Type() == reflect.TypeFor[contract.RegistryFiles]() {
 				v.SetBytes([]byte("{}"))
 			}
 			fill(v)
@@ -79,7 +80,7 @@ func fill(v reflect.Value) {
 		return
 	}
 	for i := range v.NumField() {
-		if f := v.Field(i); f.Type() == reflect.TypeFor[api.Content]() {
+		if f := v.Field(i); f.Type() == reflect.TypeFor[contract.Content]() {
 			f.SetBytes([]byte("{}"))
 		}
 	}
@@ -93,7 +94,7 @@ func TestParameters(t *testing.T) {
 	})}}
 	citizen := domain.CitizenID{UUID: uuid.MustParse("0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44")}
 	at := time.Date(2026, 3, 1, 12, 0, 0, 5000, time.FixedZone("", 3600))
-	if _, err := c.GetAccessLog(t.Context(), citizen, api.GetAccessLogParams{DocumentType: []domain.DocumentType{"a", "b"}, From: at, PageSize: 7, Lang: "fr"}); err != nil {
+	if _, err := c.GetAccessLog(t.Context(), citizen, contract.GetAccessLogParams{DocumentType: []domain.DocumentType{"a", "b"}, From: at, PageSize: 7, Lang: "fr"}); err != nil {
 		t.Fatal(err)
 	}
 	if want := "/vault/v1/citizens/" + citizen.String() + "/accessLog"; got.URL.Path != want {
@@ -105,7 +106,7 @@ func TestParameters(t *testing.T) {
 	if got.Header.Get("Authorization") != "Bearer t" || got.Header.Get("Coffre-Min-Position") != "" || got.Body != nil {
 		t.Errorf("header %v", got.Header)
 	}
-	if _, err := c.IssueDocumentLine(t.Context(), api.IssueDocumentParams{IdempotencyKey: citizen.UUID}, []byte(`{"a":1,"a":2} junk`)); err != nil {
+	if _, err := c.IssueDocumentLine(t.Context(), contract.IssueDocumentParams{IdempotencyKey: citizen.UUID}, []byte(`{"a":1,"a":2} junk`)); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := io.ReadAll(got.Body); err != nil || string(b) != `{"a":1,"a":2} junk` || got.Header.Get("Idempotency-Key") != citizen.String() || got.Header.Get("Content-Type") != "application/json" {
@@ -130,10 +131,10 @@ func TestReadsSeeEarlierWrites(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	ask(reader.GetWallet(t.Context(), domain.CitizenID{}, api.GetWalletParams{}))
-	ask(writer.WithdrawConsent(t.Context(), domain.ConsentID{}, api.WithdrawConsentParams{}))
-	ask(reader.GetWallet(t.Context(), domain.CitizenID{}, api.GetWalletParams{}))
-	ask(reader.GetWallet(t.Context(), domain.CitizenID{}, api.GetWalletParams{CoffreMinPosition: "mine"}))
+	ask(reader.GetWallet(t.Context(), domain.CitizenID{}, contract.GetWalletParams{}))
+	ask(writer.WithdrawConsent(t.Context(), domain.ConsentID{}, contract.WithdrawConsentParams{}))
+	ask(reader.GetWallet(t.Context(), domain.CitizenID{}, contract.GetWalletParams{}))
+	ask(reader.GetWallet(t.Context(), domain.CitizenID{}, contract.GetWalletParams{CoffreMinPosition: "mine"}))
 	ask(reader.GetRegistry(t.Context())) // does not wait, says the contract
 	if want := []string{"", "", "p1", "mine", ""}; !reflect.DeepEqual(waited, want) {
 		t.Errorf("waited for %q, want %q", waited, want)
@@ -141,7 +142,7 @@ func TestReadsSeeEarlierWrites(t *testing.T) {
 }
 
 func TestAnswers(t *testing.T) {
-	good, err := Read[api.Health](says(200, nil, `{"status":"UP","later":{"members":1}}`), nil)
+	good, err := Read[contract.Health](says(200, nil, `{"status":"UP","later":{"members":1}}`), nil)
 	if err != nil || good.Body.Status != "UP" || good.Status != 200 {
 		t.Errorf("%+v, %v", good, err)
 	}
@@ -149,7 +150,7 @@ func TestAnswers(t *testing.T) {
 		t.Error(err)
 	}
 	for _, body := range []string{`{"status":7}`, `{"status":"secret"`, `secret`, `{"status":"a","status":"b"}`} {
-		if _, err := Read[api.Health](says(200, nil, body), nil); !errors.Is(err, errAnswer) || strings.Contains(err.Error(), "secret") {
+		if _, err := Read[contract.Health](says(200, nil, body), nil); !errors.Is(err, errAnswer) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
@@ -157,7 +158,7 @@ func TestAnswers(t *testing.T) {
 		"issues":[{"in":"body","name":"/content/a","detail":"type"},{"in":"query","name":"lang","title":"Unknown"}]}`
 	for _, read := range []func() error{
 		func() error {
-			_, err := Read[api.Health](says(403, http.Header{"Retry-After": {"3"}}, problem), nil)
+			_, err := Read[contract.Health](says(403, http.Header{"Retry-After": {"3"}}, problem), nil)
 			return err
 		},
 		func() error { _, err := Stream(says(403, http.Header{"Retry-After": {"3"}}, problem), nil); return err },
@@ -169,10 +170,10 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	var no *Refusal
-	if _, err := Read[api.Health](says(502, nil, "<html>secret"), nil); !errors.As(err, &no) || no.Error() != "Bad Gateway" {
+	if _, err := Read[contract.Health](says(502, nil, "<html>secret"), nil); !errors.As(err, &no) || no.Error() != "Bad Gateway" {
 		t.Errorf("%v", err)
 	}
-	if _, err := Read[api.Health](nil, context.Canceled); !errors.Is(err, context.Canceled) {
+	if _, err := Read[contract.Health](nil, context.Canceled); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	body, err := Stream(says(200, nil, "content"), nil)

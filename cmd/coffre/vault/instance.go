@@ -11,6 +11,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
 	"coffre/handlers/api"
+	"coffre/handlers/contract"
 	"coffre/projections"
 )
 
@@ -85,18 +86,18 @@ func (v *Instance) ready(context.Context) error {
 
 // Health says what clients may expect: everything, or less while a read model is
 // built, stopped or far behind, or the keys are away.
-func (v *Instance) Health(ctx context.Context) api.HealthStatus {
+func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
 	all, err := v.Runner.Status(ctx)
 	if err != nil {
-		return api.HealthStatusDOWN
+		return contract.HealthStatusDOWN
 	}
 	if !v.keeper.well(ctx) {
-		return api.HealthStatusDEGRADED
+		return contract.HealthStatusDEGRADED
 	}
 	for _, s := range all {
 		if s.State != projections.Live && s.State != projections.CatchingUp {
-			return api.HealthStatusDEGRADED
+			return contract.HealthStatusDEGRADED
 		}
 	}
-	return api.HealthStatusUP
+	return contract.HealthStatusUP
 }

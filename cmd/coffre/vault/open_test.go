@@ -9,6 +9,7 @@ import (
 	"coffre/domain"
 	"coffre/handlers/api"
 	"coffre/handlers/api/token"
+	"coffre/handlers/contract"
 )
 
 // Where a provider vouches for callers, the tokens of the directory's own key
@@ -35,7 +36,7 @@ func TestOwnTokensCountOnTheControlSocketOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask := func(h http.Handler) int {
-		r := httptest.NewRequest(http.MethodGet, api.Base+"/projections", nil)
+		r := httptest.NewRequest(http.MethodGet, contract.Base+"/projections", nil)
 		r.Header.Set("Authorization", "Bearer "+bearer)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

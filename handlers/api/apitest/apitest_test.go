@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"coffre/handlers/api"
 	"coffre/handlers/api/apitest"
+	"coffre/handlers/contract"
 )
 
 // listener is a testing.TB that notes complaints instead of failing.
@@ -26,7 +26,7 @@ const receipt = `{"href":"/x","consentId":"` + apitest.ID + `","state":"withdraw
 // Each way to break the contract is complained about, and keeping it is not.
 func TestValidatingComplains(t *testing.T) {
 	var withdraw, list apitest.Call
-	calls := apitest.Calls(t, api.Contract())
+	calls := apitest.Calls(t, contract.YAML())
 	for _, c := range calls {
 		switch c.OperationID {
 		case "withdrawConsent":
@@ -71,7 +71,7 @@ func TestValidatingComplains(t *testing.T) {
 		"accepted a bad query":     {list, answers(200, plain, `{"self":"/x","items":[]}`), "pageSize=0", "refuses"},
 	} {
 		l := &listener{TB: t}
-		v := apitest.Validating(l, api.Contract(), tc.h)
+		v := apitest.Validating(l, contract.YAML(), tc.h)
 		r := tc.call.Request(tc.call.Body)
 		r.URL.RawQuery = tc.query
 		w := httptest.NewRecorder()
@@ -84,7 +84,7 @@ func TestValidatingComplains(t *testing.T) {
 		}
 	}
 	l := &listener{TB: t}
-	v := apitest.Validating(l, api.Contract(), answers(200, "text/plain", "alive"))
+	v := apitest.Validating(l, contract.YAML(), answers(200, "text/plain", "alive"))
 	v.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/livez", nil))
 	if len(l.said) > 0 {
 		t.Errorf("a path outside the contract: %v", l.said)

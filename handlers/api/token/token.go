@@ -28,7 +28,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"coffre/domain"
-	"coffre/handlers/api/wire"
+	"coffre/handlers/contract/wire"
 )
 
 // Caller is who a token belongs to and what it lets them do.

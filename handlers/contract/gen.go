@@ -2,7 +2,7 @@
 
 //lint:file-ignore ST1005 the generator words its errors so; none of them is shown
 
-package api
+package contract
 
 import (
 	"bytes"
@@ -16,9 +16,9 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
-	"coffre/handlers/api/wire"
-	json "coffre/handlers/api/wire"
-	runtime "coffre/handlers/api/wire"
+	"coffre/handlers/contract/wire"
+	json "coffre/handlers/contract/wire"
+	runtime "coffre/handlers/contract/wire"
 )
 
 // Defines values for AccessKind.
