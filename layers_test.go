@@ -43,6 +43,18 @@ var adapters = []string{
 	"projections/sqlitemodels", "projections/pgmodels",
 }
 
+// rooms are the parts of handlers, by who may see plaintext and who may destroy: what
+// each may import of this module besides the domain. A room knows those below it only.
+var rooms = map[string][]string{
+	"handlers/contract": {"handlers/contract"},
+	"handlers/edge":     {"handlers/contract", "handlers/edge"},
+	"handlers/api":      {"eventstore", "projections", "handlers/contract", "handlers/edge", "handlers/api"},
+	"handlers/reactors": {"eventstore", "handlers/reactors"},
+}
+
+// mayAnswer lists what a part of cmd may import of handlers, where it is less than all.
+var mayAnswer = map[string][]string{"cmd/coffre/client": {"handlers/contract"}}
+
 // drivers speak to one database: the read side does so in its adapters only.
 var drivers = []string{
 	"github.com/ncruces/", "modernc.org/", "github.com/mattn/go-sqlite3", "github.com/jackc/", "github.com/lib/pq",
@@ -171,6 +183,8 @@ func importing(s source, allowed []string, imp string) string {
 	switch {
 	case inModule && !slices.Contains(allowed, to):
 		return s.folder() + " must not import " + imp
+	case inModule && to != "domain" && !inRoom(s, ours):
+		return "this part of handlers must not know " + imp
 	case inModule && strings.HasPrefix(ours, "domain/") && s.in("eventstore") && !s.in("eventstore/codec") && !isTestHelper:
 		return "only eventstore/codec knows the kinds of event; it must not import " + imp
 	case inModule && under(adapters) && !under(shared) && !s.in(mayWire...) && !isTestHelper && !sameAdapter(s, ours):
@@ -192,6 +206,25 @@ func isDriver(imp string) bool {
 }
 
 // sameAdapter: the parts of one adapter may import each other.
+// inRoom reports whether a file of handlers, or of a part of cmd that may know less than
+// all of them, may import a package of this module.
+func inRoom(s source, ours string) bool {
+	within := func(list []string) bool {
+		return slices.ContainsFunc(list, func(a string) bool { return ours == a || strings.HasPrefix(ours, a+"/") })
+	}
+	for room, allowed := range rooms {
+		if s.in(room) {
+			return within(allowed)
+		}
+	}
+	for part, allowed := range mayAnswer {
+		if s.in(part) {
+			return !strings.HasPrefix(ours, "handlers/") || within(allowed)
+		}
+	}
+	return s.folder() != "handlers"
+}
+
 func sameAdapter(s source, ours string) bool {
 	return slices.ContainsFunc(adapters, func(a string) bool {
 		return s.in(a) && (ours == a || strings.HasPrefix(ours, a+"/"))
@@ -226,6 +259,12 @@ func TestLayersSayNo(t *testing.T) {
 		{"projections/sqlitemodels/x.go", `package x; import "coffre/projections/pgmodels"`},
 		{"handlers/api/x.go", `package x; import "coffre/projections/sqlitemodels"`},
 		{"cmd/coffre/x.go", `package x; import "coffre/projections/pgmodels"`},
+		{"handlers/contract/x.go", `package x; import "coffre/handlers/edge"`},
+		{"handlers/edge/x.go", `package x; import "coffre/eventstore"`},
+		{"handlers/edge/x.go", `package x; import "coffre/handlers/api"`},
+		{"handlers/newroom/x.go", `package x; import "coffre/eventstore"`},
+		{"handlers/reactors/x.go", `package x; import "coffre/handlers/api"`},
+		{"cmd/coffre/client/x.go", `package x; import "coffre/handlers/edge"`},
 		{"handlers/api/x.go", `package x; import "database/sql"`},
 		{"handlers/api/x.go", `package x; import "coffre/cmd/coffre"`},
 		{"handlers/api/x.go", `package x; import "coffre/eventstore/seal/localkek"`},

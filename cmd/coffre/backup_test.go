@@ -34,9 +34,9 @@ import (
 	"coffre/eventstore/seal/shred"
 	"coffre/eventstore/sqlite"
 	"coffre/eventstore/sqlite/sqlitedb"
-	"coffre/handlers/api/apitest"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/apitest"
+	"coffre/handlers/edge/token"
 )
 
 // rigOn is a rig on a directory that the test closes itself.

@@ -20,10 +20,10 @@ import (
 	"coffre/domain"
 	"coffre/eventstore/blob/s3"
 	"coffre/eventstore/blob/s3/s3test"
-	"coffre/handlers/api"
-	"coffre/handlers/api/apitest"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
+	"coffre/handlers/edge/apitest"
+	"coffre/handlers/edge/token"
 )
 
 // A vault that keeps its files in a bucket, from upload to erasure of a document; a
@@ -108,7 +108,7 @@ func TestFilesInABucket(t *testing.T) {
 func TestFilesOverHTTP(t *testing.T) {
 	r := newRig(t)
 	srv := httptest.NewUnstartedServer(nil)
-	srv.Config = api.NewHTTPServer(r.Handler())
+	srv.Config = edge.NewHTTPServer(r.Handler())
 	srv.Start()
 	t.Cleanup(srv.Close)
 	bearer := r.bearer(t, grantFor(domain.RoleIssuer, orgA, domain.CitizenID{}))

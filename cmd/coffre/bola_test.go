@@ -12,9 +12,9 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
-	"coffre/handlers/api/apitest"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/apitest"
+	"coffre/handlers/edge/token"
 )
 
 // post sends a JSON body with a fresh key and decodes the answer.

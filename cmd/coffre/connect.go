@@ -19,9 +19,9 @@ import (
 	"coffre/cmd/coffre/files"
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
-	"coffre/handlers/api"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
+	"coffre/handlers/edge/token"
 )
 
 // Times of a connection.
@@ -265,7 +265,7 @@ func (p *program) openHere(ctx context.Context, dir vault.DataDir, release func(
 	if err != nil {
 		return nil, errors.Join(err, v.Close(), release())
 	}
-	server := api.NewHTTPServer(v.Handler())
+	server := edge.NewHTTPServer(v.Handler())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	return func() error {
@@ -318,7 +318,7 @@ func (l *local) close() error {
 
 func (l *local) as(g token.Grant) *client.Client {
 	if g.Scopes == nil {
-		g.Scopes = api.Scopes(g.Role)
+		g.Scopes = edge.Scopes(g.Role)
 	}
 	var mu sync.Mutex
 	var bearer string

@@ -16,9 +16,9 @@ import (
 	"coffre/cmd/coffre/vault"
 	samples "coffre/deploy/registry"
 	"coffre/domain"
-	"coffre/handlers/api/apitest"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/apitest"
+	"coffre/handlers/edge/token"
 )
 
 // judged is a vault whose every answer is held against the contract by a reader

@@ -9,7 +9,7 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/domain"
-	"coffre/handlers/api/token"
+	"coffre/handlers/edge/token"
 )
 
 func newDemo(p *program) *cobra.Command {

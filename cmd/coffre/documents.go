@@ -10,8 +10,8 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/domain"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/token"
 )
 
 // defaultIssuer may issue every type that the example files for import use; see

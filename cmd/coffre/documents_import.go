@@ -20,14 +20,14 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/cmd/coffre/files"
-	"coffre/handlers/api"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // How an import asks.
 const (
 	inFlight  = 8                // requests at a time
-	maxLine   = api.MaxBody      // bytes
+	maxLine   = edge.MaxBody     // bytes
 	retries   = 8                // of one line, when the vault is busy or away
 	firstWait = time.Second / 4  // before the first of them; it doubles
 	lastWait  = 30 * time.Second // at most, whatever the vault asks for

@@ -23,8 +23,8 @@ import (
 	"coffre/domain/document"
 	"coffre/eventstore"
 	"coffre/eventstore/sqlite"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/token"
 )
 
 // check compares the directory that the drill left with what its clients were told.

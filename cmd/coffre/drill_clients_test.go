@@ -13,8 +13,8 @@ import (
 
 	"coffre/cmd/coffre/bench"
 	"coffre/domain"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/token"
 )
 
 // drillClient lives the lives of documents, one after the other.

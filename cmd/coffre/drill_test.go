@@ -24,9 +24,9 @@ import (
 
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
-	"coffre/handlers/api"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
+	"coffre/handlers/edge/token"
 )
 
 // The drill: the program as it is shipped, under load, killed again and again on
@@ -409,7 +409,7 @@ type reply struct {
 func (d *drill) ask(ctx context.Context, c call) (reply, error) {
 	var r reply
 	var failed *serving
-	c.grant.Scopes = api.Scopes(c.grant.Role)
+	c.grant.Scopes = edge.Scopes(c.grant.Role)
 	bearer, err := d.key.Mint(c.grant, time.Now(), 12*time.Hour)
 	if err != nil {
 		return r, err

@@ -13,10 +13,10 @@ import (
 
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
-	"coffre/handlers/api"
-	"coffre/handlers/api/apitest"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
+	"coffre/handlers/edge/apitest"
+	"coffre/handlers/edge/token"
 )
 
 // rig is a real vault with tokens, without a network.
@@ -54,7 +54,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) bearer(t *testing.T, g token.Grant) string {
 	t.Helper()
 	if g.Scopes == nil {
-		g.Scopes = api.Scopes(g.Role)
+		g.Scopes = edge.Scopes(g.Role)
 	}
 	bearer, err := r.key.Mint(g, time.Now(), 10*time.Minute)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"coffre/cmd/coffre/client"
 	"coffre/domain"
 	"coffre/domain/domaintest"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/token"
 )
 
 // attested is what a line of an import file says.

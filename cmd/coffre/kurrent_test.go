@@ -24,7 +24,7 @@ import (
 	"coffre/eventstore/kurrent/wire/certtest"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/storetest"
-	"coffre/handlers/api/token"
+	"coffre/handlers/edge/token"
 	"coffre/projections"
 )
 

@@ -23,8 +23,8 @@ import (
 	"coffre/eventstore/memory"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/seal/transit/vaulttest"
-	"coffre/handlers/api"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // The fleet: several processes of the program as it is shipped, each with a
@@ -90,7 +90,7 @@ func (f *fleet) start(t *testing.T, numbers ...int) {
 
 // post sends one request to one process, once, and returns its whole answer.
 func (f *fleet) post(ctx context.Context, s *serving, c call, minimum string) (reply, http.Header, error) {
-	c.grant.Scopes = api.Scopes(c.grant.Role)
+	c.grant.Scopes = edge.Scopes(c.grant.Role)
 	bearer, err := f.key.Mint(c.grant, time.Now(), time.Hour)
 	if err != nil {
 		return reply{}, nil, err

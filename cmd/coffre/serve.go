@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"coffre/cmd/coffre/vault"
-	"coffre/handlers/api"
+	"coffre/handlers/edge"
 	"coffre/handlers/reactors/webhook"
 )
 
@@ -68,7 +68,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen: %w", err), control.Close())
 	}
-	servers := map[*http.Server]net.Listener{api.NewHTTPServer(v.Control()): control, api.NewHTTPServer(v.Handler()): public}
+	servers := map[*http.Server]net.Listener{edge.NewHTTPServer(v.Control()): control, edge.NewHTTPServer(v.Handler()): public}
 	stopped := make(chan error, len(servers))
 	for server, l := range servers {
 		server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)

@@ -25,9 +25,9 @@ import (
 	"coffre/eventstore/seal/transit/vaulttest"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/eventstore/storetest"
-	"coffre/handlers/api/apitest"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/apitest"
+	"coffre/handlers/edge/token"
 )
 
 // seen is what people and auditors see of a vault, as it is answered.

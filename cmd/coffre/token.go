@@ -10,8 +10,8 @@ import (
 
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
-	"coffre/handlers/api"
-	"coffre/handlers/api/token"
+	"coffre/handlers/edge"
+	"coffre/handlers/edge/token"
 )
 
 // tokenRoles are the roles a person or program can have, as a token names them.
@@ -48,11 +48,11 @@ token goes to standard output.`,
 			}
 			g.Subject, g.Scopes = subject, scopes
 			if len(scopes) == 0 {
-				g.Scopes = api.Scopes(g.Role)
+				g.Scopes = edge.Scopes(g.Role)
 			}
 			for _, s := range g.Scopes {
-				if !slices.Contains(api.Scopes(g.Role), s) {
-					return usage("--scopes: those of role %s are %s", g.Role, strings.Join(api.Scopes(g.Role), ", "))
+				if !slices.Contains(edge.Scopes(g.Role), s) {
+					return usage("--scopes: those of role %s are %s", g.Role, strings.Join(edge.Scopes(g.Role), ", "))
 				}
 			}
 			d := vault.DataDir(dir)

@@ -9,8 +9,8 @@ import (
 
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
-	"coffre/handlers/api"
-	"coffre/handlers/api/token"
+	"coffre/handlers/edge"
+	"coffre/handlers/edge/token"
 )
 
 func TestTokenOfEveryRole(t *testing.T) {
@@ -49,7 +49,7 @@ func TestTokenOfEveryRole(t *testing.T) {
 			t.Errorf("%s: %v", role, err)
 			continue
 		}
-		if caller.Role != domain.Role(role) || caller.Subject != "somebody" || !slices.Equal(caller.Scopes, api.Scopes(domain.Role(role))) ||
+		if caller.Role != domain.Role(role) || caller.Subject != "somebody" || !slices.Equal(caller.Scopes, edge.Scopes(domain.Role(role))) ||
 			time.Until(caller.Expires) > 5*time.Minute {
 			t.Errorf("%s: the token says %+v", role, caller)
 		}

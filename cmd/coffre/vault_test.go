@@ -19,8 +19,8 @@ import (
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/eventstore/seal/transit/vaulttest"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/token"
 )
 
 // vaultOf is the configuration for a Vault of the tests, with all its identities.

@@ -9,6 +9,7 @@ import (
 	"coffre/domain/access"
 	"coffre/domain/mandate"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/vocabulary"
@@ -22,7 +23,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 	if err := v.seen(ctx, p.CoffreMinPosition, v.AccessLog.Name()); err != nil {
 		return nil, err
 	}
-	before, err := leafFrom(p.After, projections.Latest)
+	before, err := edge.LeafFrom(p.After, projections.Latest)
 	if err != nil {
 		return nil, err
 	}
@@ -31,15 +32,15 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(p.PageSize)
+	size := edge.PageSize(p.PageSize)
 	links := accessLogLinks(r.CitizenID, p)
-	page := contract.AccessLog{Self: links.at(p.After), Items: []contract.AccessLogItem{}, PageSize: size}
+	page := contract.AccessLog{Self: links.At(p.After), Items: []contract.AccessLogItem{}, PageSize: size}
 	filter := accesslog.Filter{From: p.From, Until: p.Until}
 	if len(p.Organization) == 1 {
 		filter.Consumer = p.Organization[0]
 	}
 	for seen := 0; ; {
-		entries, err := v.AccessLog.Of(ctx, r.CitizenID, projections.Latest, filter, before, maxPage)
+		entries, err := v.AccessLog.Of(ctx, r.CitizenID, projections.Latest, filter, before, edge.MaxPage)
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +48,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 			e := &entries[i]
 			if asksFor(p, e) && concerns(a, e) {
 				if len(page.Items) == size {
-					page.Next = links.at(leafToken(before))
+					page.Next = links.At(edge.LeafToken(before))
 					v.looked(in, looked)
 					return contract.GetAccessLog200JSONResponse(page), nil
 				}
@@ -60,10 +61,10 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 			before = e.Leaf
 		}
 		seen += len(entries)
-		if len(entries) == maxPage && seen >= scanned {
-			page.Next = links.at(leafToken(before))
+		if len(entries) == edge.MaxPage && seen >= edge.Scanned {
+			page.Next = links.At(edge.LeafToken(before))
 		}
-		if len(entries) < maxPage || page.Next != "" {
+		if len(entries) < edge.MaxPage || page.Next != "" {
 			v.looked(in, looked)
 			return contract.GetAccessLog200JSONResponse(page), nil
 		}
@@ -77,7 +78,7 @@ func (v *Vault) openAccessLog(ctx context.Context, in intent, whose domain.Citiz
 		return acting{by: in.actor}, access.Authorized{}, v.recordLogRead(ctx, 0, contract.ListEventsParams{Category: []contract.StreamCategory{"access"}, Stream: string(citizenStream(whose))})
 	}
 	if whose.IsZero() {
-		return acting{}, access.Authorized{}, errNoResource
+		return acting{}, access.Authorized{}, edge.ErrNoResource
 	}
 	a, err := v.actFor(ctx, in, whose, mandate.Read)
 	if err != nil {
@@ -121,9 +122,9 @@ func (v *Vault) accessItem(ctx context.Context, in intent, a acting, e *accesslo
 	if e.Purpose != "" {
 		item.PurposeLabel = words.Label(vocabulary.Purposes, string(e.Purpose), lang)
 	}
-	item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{AccessID: e.Access}).at("")
+	item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{AccessID: e.Access}).At("")
 	if e.Access.IsZero() {
-		item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{PageSize: 1}).at(leafToken(e.Leaf + 1))
+		item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{PageSize: 1}).At(edge.LeafToken(e.Leaf + 1))
 	}
 	if !a.self() || e.Sealed == nil {
 		return item, nil
@@ -148,8 +149,8 @@ func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (contract
 	return a.Personal.CaseReference, nil
 }
 
-func accessLogLinks(id domain.CitizenID, p contract.GetAccessLogParams) pageLinks {
-	return linksTo(contract.Base+"/citizens/"+id.String()+"/accessLog").id("accessId", p.AccessID).
-		texts("documentType", asStrings(p.DocumentType)).texts("organization", asStrings(p.Organization)).
-		time("from", p.From).time("until", p.Until).number("pageSize", p.PageSize)
+func accessLogLinks(id domain.CitizenID, p contract.GetAccessLogParams) edge.PageLinks {
+	return edge.LinksTo(contract.Base+"/citizens/"+id.String()+"/accessLog").Id("accessId", p.AccessID).
+		Texts("documentType", edge.AsStrings(p.DocumentType)).Texts("organization", edge.AsStrings(p.Organization)).
+		Time("from", p.From).Time("until", p.Until).Number("pageSize", p.PageSize)
 }

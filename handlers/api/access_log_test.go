@@ -12,9 +12,10 @@ import (
 	"coffre/domain/access"
 	"coffre/domain/audit"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
-func (tv *testVault) accessesOf(t testing.TB, who Caller, whose domain.CitizenID, p contract.GetAccessLogParams) (contract.AccessLog, error) {
+func (tv *testVault) accessesOf(t testing.TB, who edge.Caller, whose domain.CitizenID, p contract.GetAccessLogParams) (contract.AccessLog, error) {
 	t.Helper()
 	answer, err := tv.GetAccessLog(tv.as(t, who, "getAccessLog", nil), contract.GetAccessLogRequestObject{CitizenID: whose, Params: p})
 	if err != nil {
@@ -130,7 +131,7 @@ func TestAccessLog(t *testing.T) {
 	t.Run("A-6 somebody else's is not there", func(t *testing.T) {
 		tv.household(t, 3)
 		for _, whose := range []domain.CitizenID{who, {UUID: uuid.New()}, {}} {
-			if _, err := tv.accessesOf(t, citizenCaller(tv.person(t, 3)), whose, contract.GetAccessLogParams{}); !whose.IsZero() && !errors.Is(err, errNoResource) || whose.IsZero() && err == nil {
+			if _, err := tv.accessesOf(t, citizenCaller(tv.person(t, 3)), whose, contract.GetAccessLogParams{}); !whose.IsZero() && !errors.Is(err, edge.ErrNoResource) || whose.IsZero() && err == nil {
 				t.Errorf("%v", err)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/eventstore"
+	"coffre/handlers/edge"
 )
 
 const (
@@ -155,10 +156,8 @@ func reasonOf(why error) domain.ReasonCode {
 	if errors.As(why, &said) {
 		return domain.ReasonCode(said.Slug)
 	}
-	for _, i := range infrastructure {
-		if errors.Is(why, i.fault) {
-			return domain.ReasonCode(i.says.Slug)
-		}
+	if fault, ok := edge.FaultOf(why, Faults); ok {
+		return domain.ReasonCode(fault.Says.Slug)
 	}
 	return "internalServerError"
 }

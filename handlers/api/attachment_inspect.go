@@ -14,6 +14,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/document"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 var errFileContent = domain.NewError(domain.Invalid, "fileContent", "the content is not a whole file of the type that is said, or has something around it")
@@ -82,9 +83,9 @@ func (i *inspected) Read(p []byte) (int, error) {
 func brokenOff(err error) error {
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
-		return tooLarge(large.Limit)
+		return edge.TooLarge(large.Limit)
 	}
-	return badRequest(contract.InputValidationIssue{Type: issueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody})
+	return edge.BadRequest(contract.InputValidationIssue{Type: edge.IssueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody})
 }
 
 // saw reports whether what came so far may still be of the type.

@@ -17,6 +17,7 @@ import (
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // GetAttachment implements GET /documents/{id}/attachments/{attachmentId} for the
@@ -165,7 +166,7 @@ func (s *sentFile) send(w http.ResponseWriter) (err error) {
 		status = http.StatusPartialContent
 	}
 	w.WriteHeader(status)
-	out := patiently(w)
+	out := edge.Patiently(w)
 	for next := s.begin; ; {
 		if _, err := out.Write(next); err != nil {
 			return fmt.Errorf("send a file: %w", err)
@@ -217,5 +218,5 @@ func position(digits string) (int64, bool) {
 
 // unsatisfiable is the answer to a range that begins behind the end.
 func unsatisfiable(size int64) error {
-	return &refusal{Problem: contract.Problem{Type: coffre + "rangeNotSatisfiable", Title: "Range Not Satisfiable", Status: http.StatusRequestedRangeNotSatisfiable}, size: size}
+	return &edge.Refusal{Problem: contract.Problem{Type: edge.Coffre + "rangeNotSatisfiable", Title: "Range Not Satisfiable", Status: http.StatusRequestedRangeNotSatisfiable}, Size: size}
 }

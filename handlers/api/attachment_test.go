@@ -28,6 +28,7 @@ import (
 	"coffre/eventstore/faulty/faultyblob"
 	"coffre/eventstore/seal/keysdb"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // Files of each type, as small as they get, with a canary where one fits.
@@ -51,7 +52,7 @@ func largePDF(size int) []byte {
 func (tv *testVault) tryUpload(t testing.TB, by domain.Organisation, key uuid.UUID, kind string, content io.Reader, size int64) (contract.AttachmentReceipt, error) {
 	t.Helper()
 	ctx := tv.as(t, issuer(by), "uploadAttachment", nil)
-	CallFrom(ctx).Length = size
+	edge.CallFrom(ctx).Length = size
 	answer, err := tv.UploadAttachment(ctx, contract.UploadAttachmentRequestObject{
 		Params: contract.UploadAttachmentParams{IdempotencyKey: key}, ContentType: kind, Body: content,
 	})
@@ -93,7 +94,7 @@ func (tv *testVault) issueFiled(t testing.TB, by domain.Organisation, key uuid.U
 // off.
 func sent(ctx context.Context, send func(http.ResponseWriter) error) (w *httptest.ResponseRecorder, cut bool) {
 	w = httptest.NewRecorder()
-	defer func() { CallFrom(ctx).Answered(!cut) }()
+	defer func() { edge.CallFrom(ctx).Answered(!cut) }()
 	defer func() {
 		if p := recover(); p != nil {
 			if p != http.ErrAbortHandler {
@@ -109,7 +110,7 @@ func sent(ctx context.Context, send func(http.ResponseWriter) error) (w *httptes
 }
 
 // download gets a file as a holder or an issuer.
-func (tv *testVault) download(t testing.TB, who Caller, id domain.DocumentID, file domain.AttachmentID, ranges string) (*httptest.ResponseRecorder, bool, error) {
+func (tv *testVault) download(t testing.TB, who edge.Caller, id domain.DocumentID, file domain.AttachmentID, ranges string) (*httptest.ResponseRecorder, bool, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "getAttachment", nil)
 	answer, err := tv.GetAttachment(ctx, contract.GetAttachmentRequestObject{DocumentID: id, AttachmentID: file, Params: contract.GetAttachmentParams{Range: ranges}})
@@ -121,10 +122,10 @@ func (tv *testVault) download(t testing.TB, who Caller, id domain.DocumentID, fi
 }
 
 // take gets a file as a consumer.
-func (tv *testVault) take(t testing.TB, who Caller, id domain.DocumentID, file domain.AttachmentID, key uuid.UUID, ranges string, body contract.AttachmentAccessRequest) (*httptest.ResponseRecorder, error) {
+func (tv *testVault) take(t testing.TB, who edge.Caller, id domain.DocumentID, file domain.AttachmentID, key uuid.UUID, ranges string, body contract.AttachmentAccessRequest) (*httptest.ResponseRecorder, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "accessAttachment", body)
-	CallFrom(ctx).Target = attachmentHref(id, file)
+	edge.CallFrom(ctx).Target = attachmentHref(id, file)
 	answer, err := tv.AccessAttachment(ctx, contract.AccessAttachmentRequestObject{
 		DocumentID: id, AttachmentID: file, Params: contract.AccessAttachmentParams{IdempotencyKey: key, Range: ranges}, Body: &body,
 	})
@@ -191,7 +192,7 @@ func TestAFileAndItsDocument(t *testing.T) {
 	me := citizenCaller(tv.person(t, 1))
 	want := []contract.Attachment{{Href: attachmentHref(id, file), AttachmentID: file, MediaType: "application/pdf", Size: 200_000}}
 
-	shows := func(who Caller) {
+	shows := func(who edge.Caller) {
 		t.Helper()
 		ctx := tv.as(t, who, "getDocument", nil)
 		answer, err := tv.GetDocument(ctx, contract.GetDocumentRequestObject{DocumentID: id})
@@ -242,7 +243,7 @@ func TestAFileAndItsDocument(t *testing.T) {
 	if got := told[len(told)-1]; got.Access != last.Access || got.Outcome != access.Delivered {
 		t.Errorf("%+v", got)
 	}
-	for name, who := range map[string]Caller{"another citizen": citizenCaller(domain.CitizenID{UUID: uuid.New()}), "another issuer": issuer(flanders)} {
+	for name, who := range map[string]edge.Caller{"another citizen": citizenCaller(domain.CitizenID{UUID: uuid.New()}), "another issuer": issuer(flanders)} {
 		if _, _, err := tv.download(t, who, id, file, ""); slugOf(err) != "resourceNotFound" {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -302,9 +303,9 @@ func TestRanges(t *testing.T) {
 		{"lines=0-1", 200, 0, 200_000},
 	} {
 		w, cut, err := tv.download(t, me, id, file, tc.header)
-		var said *refusal
+		var said *edge.Refusal
 		if tc.status == 416 {
-			if !errors.As(err, &said) || said.Status != 416 || said.size != 200_000 {
+			if !errors.As(err, &said) || said.Status != 416 || said.Size != 200_000 {
 				t.Errorf("%s: %v", tc.header, err)
 			}
 			continue
@@ -437,7 +438,7 @@ func TestAConsumerReadsAFile(t *testing.T) {
 	})
 	t.Run("A-6 without a basis", func(t *testing.T) {
 		for name, tc := range map[string]struct {
-			who  Caller
+			who  edge.Caller
 			id   domain.DocumentID
 			file domain.AttachmentID
 		}{
@@ -826,7 +827,7 @@ func TestFilesAreErased(t *testing.T) {
 			if _, there := blobtest.Names(t, tv.Files)[file.UUID]; !there {
 				t.Error("the file is gone, so this proves nothing")
 			}
-			for _, who := range []Caller{citizenCaller(me), issuer(homeAffairs)} {
+			for _, who := range []edge.Caller{citizenCaller(me), issuer(homeAffairs)} {
 				if _, _, err := tv.download(t, who, id, file, ""); err == nil {
 					t.Errorf("%s reads it still", who.Role)
 				}
@@ -947,7 +948,7 @@ func TestFilesAreNotHeld(t *testing.T) {
 	if err := answer.VisitGetAttachmentResponse(w); err != nil || w.n != size {
 		t.Fatal(err, w.n)
 	}
-	CallFrom(ctx).Answered(true)
+	edge.CallFrom(ctx).Answered(true)
 	runtime.ReadMemStats(&after)
 	if in, out := between.TotalAlloc-before.TotalAlloc, int64(after.TotalAlloc)-held; in > 2<<20 || out > 2<<20 {
 		t.Errorf("10 MiB took %d bytes of memory on the way in and %d on the way out", in, out)

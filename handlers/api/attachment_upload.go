@@ -12,6 +12,7 @@ import (
 	"coffre/eventstore/blob"
 	"coffre/eventstore/seal"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // unclaimedFor is how long a file waits for a document to name it.
@@ -24,8 +25,8 @@ type uploaded struct{ Receipt contract.AttachmentReceipt }
 // it comes in. Whether the request is a repetition shows only at its end, for a key
 // names the file; then what was stored a second time is dropped.
 func (v *Vault) UploadAttachment(ctx context.Context, r contract.UploadAttachmentRequestObject) (contract.UploadAttachmentResponseObject, error) {
-	call := CallFrom(ctx)
-	id, kind := domain.AttachmentID{UUID: v.NewID()}, document.MediaType(mediaTypeOf(r.ContentType))
+	call := edge.CallFrom(ctx)
+	id, kind := domain.AttachmentID{UUID: v.NewID()}, document.MediaType(edge.MediaTypeOf(r.ContentType))
 	// Durable before anything is sealed with it; from here on nothing is left over for
 	// ever, whenever this process ends.
 	key, err := v.Keys.Files().Make(ctx, id, call.Organisation, string(kind))
@@ -93,7 +94,7 @@ const (
 	filesAtOnce = 100
 	// reservedFor is after how long a reservation that no event followed is no request's
 	// any more.
-	reservedFor = 2 * MaxTime
+	reservedFor = 2 * edge.MaxTime
 )
 
 // tidyFiles settles what requests and processes that ended early left: reservations

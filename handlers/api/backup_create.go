@@ -14,6 +14,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/backup"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // Backups takes backups of everything that does not follow from something else.
@@ -49,7 +50,7 @@ func (v *Vault) CreateBackup(ctx context.Context, r contract.CreateBackupRequest
 	}
 	to, err := backup.ParseRecipients(r.Body.Recipients)
 	if err != nil {
-		return nil, BadInput("/recipients", "recipient", "age1... as age-keygen prints it; all of one kind")
+		return nil, edge.BadInput("/recipients", "recipient", "age1... as age-keygen prints it; all of one kind")
 	}
 	taken, err := v.Backups.Begin(ctx, to)
 	if err != nil {
@@ -78,10 +79,10 @@ func (c *backupContent) VisitCreateBackupResponse(w http.ResponseWriter) error {
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="coffre-%s.age"`, c.v.Now().UTC().Format("20060102T150405Z")))
 	h.Set("Coffre-Position", c.at)
-	n, err := c.taken.WriteTo(patiently(w))
+	n, err := c.taken.WriteTo(edge.Patiently(w))
 	err = errors.Join(err, c.taken.Close())
 	if err == nil {
-		c.v.Slog.InfoContext(c.ctx, "a backup was taken", slog.Int64("bytes", n), slog.String("subject", c.v.auditSubject(CallFrom(c.ctx).Subject)))
+		c.v.Slog.InfoContext(c.ctx, "a backup was taken", slog.Int64("bytes", n), slog.String("subject", c.v.auditSubject(edge.CallFrom(c.ctx).Subject)))
 		return nil
 	}
 	if n == 0 {

@@ -9,6 +9,7 @@ import (
 	"coffre/eventstore/backup"
 	"coffre/eventstore/seal"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 var errBackupsHere = domain.NewError(domain.Conflict, "backupsTakenHere", "this vault takes its backups itself, and knows which are good: coffre backup, then coffre backup verify")
@@ -21,7 +22,7 @@ func (v *Vault) ReportBackupElsewhere(ctx context.Context, r contract.ReportBack
 	}
 	var sum backup.Sum
 	if err := sum.UnmarshalText([]byte(r.Body.Sha256)); err != nil || sum == (backup.Sum{}) {
-		return nil, BadInput("/sha256", "digest", "the SHA-256 of the backup or of its manifest, in hexadecimal digits")
+		return nil, edge.BadInput("/sha256", "digest", "the SHA-256 of the backup or of its manifest, in hexadecimal digits")
 	}
 	type noted struct {
 		Taken, Verified time.Time
@@ -30,7 +31,7 @@ func (v *Vault) ReportBackupElsewhere(ctx context.Context, r contract.ReportBack
 	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (noted, error) {
 		taken := r.Body.TakenAt.UTC().Truncate(time.Microsecond)
 		if taken.After(in.at) || taken.UnixMicro() <= 0 {
-			return noted{}, BadInput("/takenAt", "takenAt", "a moment in the past, from 1970")
+			return noted{}, edge.BadInput("/takenAt", "takenAt", "a moment in the past, from 1970")
 		}
 		n, err := v.Keys.Ledger().NoteBackupElsewhere(ctx, seal.BackupNote{Taken: taken, Verified: in.at, SHA256: sum})
 		if err != nil {

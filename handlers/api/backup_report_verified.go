@@ -7,6 +7,7 @@ import (
 	"coffre/eventstore/backup"
 	"coffre/eventstore/seal"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // ReportVerifiedBackup implements POST /backups/reportVerified.
@@ -16,7 +17,7 @@ func (v *Vault) ReportVerifiedBackup(ctx context.Context, r contract.ReportVerif
 	}
 	var sum backup.Sum
 	if err := sum.UnmarshalText([]byte(r.Body.Sha256)); err != nil {
-		return nil, BadInput("/sha256", "digest", "the SHA-256 of the file, in hexadecimal digits")
+		return nil, edge.BadInput("/sha256", "digest", "the SHA-256 of the file, in hexadecimal digits")
 	}
 	type noted struct {
 		Taken, Verified time.Time

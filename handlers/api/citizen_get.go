@@ -6,6 +6,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 var errWhose = domain.NewError(domain.Invalid, "ssinMissing", "an organisation names the citizen by number; a citizen names nobody")
@@ -15,13 +16,13 @@ var errWhose = domain.NewError(domain.Invalid, "ssinMissing", "an organisation n
 // person the vault does not know, get the same 404 (rule A-6). Whom a consumer asks
 // about counts for its quota, known or not (rule A-7).
 func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObject) (contract.GetCitizenResponseObject, error) {
-	call := CallFrom(ctx)
+	call := edge.CallFrom(ctx)
 	if call.Role == domain.RoleCitizen {
 		switch {
 		case !r.Body.SSIN.IsZero():
 			return nil, errWhose
 		case call.Citizen.IsZero():
-			return nil, errNoResource
+			return nil, edge.ErrNoResource
 		}
 		return contract.GetCitizen200JSONResponse{CitizenID: call.Citizen}, nil
 	}
@@ -37,7 +38,7 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 	case err != nil:
 		return nil, err
 	case !allowed:
-		return nil, errNoResource
+		return nil, edge.ErrNoResource
 	}
 	if call.Role == domain.RoleConsumer {
 		in := v.intend(ctx)
@@ -48,7 +49,7 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 		turn.kept() // they learn whether the vault knows the person
 	}
 	if id.IsZero() {
-		return nil, errNoResource
+		return nil, edge.ErrNoResource
 	}
 	ref, err := v.Keys.Ref(ctx, call.Organisation, id)
 	if err != nil {
@@ -60,7 +61,7 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 // mayName reports whether an organisation has anything to do with a citizen: as
 // an issuer of their documents, as a consumer by law or by a consent of theirs.
 // It asks the same questions for a person the vault does not know.
-func (v *Vault) mayName(ctx context.Context, call *Call, id domain.CitizenID) (bool, error) {
+func (v *Vault) mayName(ctx context.Context, call *edge.Call, id domain.CitizenID) (bool, error) {
 	words := v.Words.Current()
 	if call.Role == domain.RoleIssuer {
 		return len(words.Issues(call.Organisation)) > 0, nil

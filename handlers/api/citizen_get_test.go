@@ -5,6 +5,7 @@ import (
 
 	"coffre/domain/registry"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // A consumer by law could otherwise try every number there is.
@@ -12,7 +13,7 @@ func TestCitizensAskedForByNumberCount(t *testing.T) {
 	tv := newVault(t, func(r *registry.Registry) { organisation(t, r, flanders).DailyQuota = 2 })
 	tv.household(t, 1)
 	tv.household(t, 2)
-	get := func(by Caller, n int) string {
+	get := func(by edge.Caller, n int) string {
 		t.Helper()
 		body := contract.CitizenGet{SSIN: ssin(n)}
 		_, err := tv.GetCitizen(tv.as(t, by, "getCitizen", body), contract.GetCitizenRequestObject{Body: &body})

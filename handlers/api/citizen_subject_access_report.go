@@ -11,6 +11,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/vocabulary"
@@ -27,9 +28,9 @@ const (
 // officer. That it is made is on record before anything is opened (rule A-1). The
 // same key does not make it again (rule A-8): who did not get it asks anew.
 func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAccessReportRequestObject) (contract.SubjectAccessReportResponseObject, error) {
-	call := CallFrom(ctx)
+	call := edge.CallFrom(ctx)
 	if call.Role == domain.RoleCitizen && call.Citizen != r.CitizenID {
-		return nil, errNoResource
+		return nil, edge.ErrNoResource
 	}
 	type recorded struct{ At contract.PositionToken }
 	var in intent
@@ -82,7 +83,7 @@ func (v *Vault) authorizeReport(ctx context.Context, in intent, who person, kind
 func (in intent) speaking(lang domain.Language) intent {
 	call := *in.call
 	if call.Language = lang; lang == "" {
-		call.Language = languages[0]
+		call.Language = edge.Languages[0]
 	}
 	in.call = &call
 	return in
@@ -221,7 +222,7 @@ func (v *Vault) reportAccesses(ctx context.Context, in intent, r *contract.Subje
 	// The citizen is told all, whoever has the report made.
 	a := acting{by: domain.Actor{Role: domain.RoleCitizen, Citizen: r.CitizenID}, citizen: r.CitizenID}
 	for before := projections.Latest; ; {
-		page, err := v.AccessLog.Of(ctx, r.CitizenID, projections.Latest, accesslog.Filter{}, before, maxPage)
+		page, err := v.AccessLog.Of(ctx, r.CitizenID, projections.Latest, accesslog.Filter{}, before, edge.MaxPage)
 		if err != nil {
 			return err
 		}
@@ -232,7 +233,7 @@ func (v *Vault) reportAccesses(ctx context.Context, in intent, r *contract.Subje
 			}
 			r.Accesses, before = append(r.Accesses, item), page[i].Leaf
 		}
-		if len(page) < maxPage {
+		if len(page) < edge.MaxPage {
 			return nil
 		}
 	}

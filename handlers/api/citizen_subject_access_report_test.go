@@ -9,9 +9,10 @@ import (
 
 	"coffre/domain"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
-func (tv *testVault) reportOn(t testing.TB, by Caller, of domain.CitizenID, key uuid.UUID) (contract.SubjectAccessReport, error) {
+func (tv *testVault) reportOn(t testing.TB, by edge.Caller, of domain.CitizenID, key uuid.UUID) (contract.SubjectAccessReport, error) {
 	t.Helper()
 	body := contract.SubjectAccessRequest{Lang: "fr"}
 	ctx := tv.as(t, by, "subjectAccessReport", body)

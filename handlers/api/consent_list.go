@@ -11,6 +11,7 @@ import (
 	"coffre/domain/mandate"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/consentlog"
 	"coffre/projections/vocabulary"
@@ -44,7 +45,7 @@ func (v *Vault) ListConsentRequests(ctx context.Context, r contract.ListConsentR
 	p := r.Params
 	waits := func(c *consentlog.Consent) bool { return c.RequestedLeaf != projections.Latest }
 	page := consentPage{contract.Base + "/consentRequests", p.CitizenID, nil, p.After, p.PageSize, p.CoffreMinPosition}
-	if CallFrom(ctx).Role == domain.RoleCitizen {
+	if edge.CallFrom(ctx).Role == domain.RoleCitizen {
 		waits = func(c *consentlog.Consent) bool { return c.State == consentlog.IsRequested }
 	}
 	found, err := v.consents(ctx, page, waits)
@@ -67,12 +68,12 @@ func (v *Vault) consents(ctx context.Context, p consentPage, also func(*consentl
 
 // consentsOf is a page of a citizen's consents, newest first.
 func (v *Vault) consentsOf(ctx context.Context, in intent, p consentPage, also func(*consentlog.Consent) bool) (contract.Consents, error) {
-	before, err := leafFrom(p.cursor, projections.Latest)
+	before, err := edge.LeafFrom(p.cursor, projections.Latest)
 	if err != nil {
 		return contract.Consents{}, err
 	}
 	if p.whose.IsZero() && in.actor.Citizen.IsZero() { // somebody the vault does not know has nothing
-		return contract.Consents{Self: p.links().at(p.cursor), Items: []contract.Consent{}, PageSize: pageSize(p.size)}, nil
+		return contract.Consents{Self: p.links().At(p.cursor), Items: []contract.Consent{}, PageSize: edge.PageSize(p.size)}, nil
 	}
 	a, err := v.actFor(ctx, in, p.whose, mandate.Read)
 	if err != nil {
@@ -86,8 +87,8 @@ func (v *Vault) consentsOf(ctx context.Context, in intent, p consentPage, also f
 	if err != nil {
 		return contract.Consents{}, err
 	}
-	size := pageSize(p.size)
-	page := contract.Consents{Self: p.links().at(p.cursor), Items: []contract.Consent{}, PageSize: size}
+	size := edge.PageSize(p.size)
+	page := contract.Consents{Self: p.links().At(p.cursor), Items: []contract.Consent{}, PageSize: size}
 	for i := range slices.Backward(all) {
 		c := &all[i]
 		if c.FirstLeaf >= before || !p.wants(c, also) {
@@ -101,7 +102,7 @@ func (v *Vault) consentsOf(ctx context.Context, in intent, p consentPage, also f
 			continue
 		}
 		if len(page.Items) == size {
-			page.Next = p.links().at(leafToken(before))
+			page.Next = p.links().At(edge.LeafToken(before))
 			break
 		}
 		item := consentItem(in.words, in.call.Language, c)
@@ -116,16 +117,16 @@ func (v *Vault) consentsOf(ctx context.Context, in intent, p consentPage, also f
 // citizens as the consumer knows them.
 func (v *Vault) consentsWith(ctx context.Context, in intent, p consentPage, also func(*consentlog.Consent) bool) (contract.Consents, error) {
 	if !p.whose.IsZero() {
-		return contract.Consents{}, errNoResource // a consumer knows nobody by that id
+		return contract.Consents{}, edge.ErrNoResource // a consumer knows nobody by that id
 	}
-	from, err := leafFrom(p.cursor, -1)
+	from, err := edge.LeafFrom(p.cursor, -1)
 	if err != nil {
 		return contract.Consents{}, err
 	}
-	size := pageSize(p.size)
-	page := contract.Consents{Self: p.links().at(p.cursor), Items: []contract.Consent{}, PageSize: size}
+	size := edge.PageSize(p.size)
+	page := contract.Consents{Self: p.links().At(p.cursor), Items: []contract.Consent{}, PageSize: size}
 	for looked := 0; ; {
-		batch, err := v.ConsentLog.Consents(ctx, projections.Latest, in.at, consentlog.Filter{Consumer: in.actor.Organisation}, "", from, maxPage)
+		batch, err := v.ConsentLog.Consents(ctx, projections.Latest, in.at, consentlog.Filter{Consumer: in.actor.Organisation}, "", from, edge.MaxPage)
 		if err != nil {
 			return contract.Consents{}, err
 		}
@@ -133,7 +134,7 @@ func (v *Vault) consentsWith(ctx context.Context, in intent, p consentPage, also
 			c := &batch[i]
 			if answered(c) && p.wants(c, also) {
 				if len(page.Items) == size {
-					page.Next = p.links().at(leafToken(from))
+					page.Next = p.links().At(edge.LeafToken(from))
 					return page, nil
 				}
 				item, err := v.consentForConsumer(ctx, in, c)
@@ -145,10 +146,10 @@ func (v *Vault) consentsWith(ctx context.Context, in intent, p consentPage, also
 			from = c.FirstLeaf
 		}
 		switch looked += len(batch); {
-		case len(batch) < maxPage:
+		case len(batch) < edge.MaxPage:
 			return page, nil
-		case looked >= scanned:
-			page.Next = p.links().at(leafToken(from))
+		case looked >= edge.Scanned:
+			page.Next = p.links().At(edge.LeafToken(from))
 			return page, nil
 		}
 	}
@@ -163,8 +164,8 @@ func (p consentPage) wants(c *consentlog.Consent, also func(*consentlog.Consent)
 	return (also == nil || also(c)) && (len(p.states) == 0 || slices.Contains(p.states, contract.ConsentState(c.State)))
 }
 
-func (p consentPage) links() pageLinks {
-	return linksTo(p.path).id("citizenId", p.whose).texts("state", asStrings(p.states)).number("pageSize", p.size)
+func (p consentPage) links() edge.PageLinks {
+	return edge.LinksTo(p.path).Id("citizenId", p.whose).Texts("state", edge.AsStrings(p.states)).Number("pageSize", p.size)
 }
 
 // theirs reports whether a consent is about types that who acts has to do with.

@@ -5,6 +5,7 @@ import (
 
 	"coffre/domain"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/consentlog"
 )
@@ -17,16 +18,16 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogR
 	if err := v.seen(ctx, p.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
 		return nil, err
 	}
-	before, err := leafFrom(p.After, projections.Latest)
+	before, err := edge.LeafFrom(p.After, projections.Latest)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(p.PageSize)
-	links := linksTo(contract.Base+"/consentLog/query").number("pageSize", p.PageSize)
-	page := contract.ConsentLog{Self: links.at(p.After), Items: []contract.ConsentLogItem{}, PageSize: size}
+	size := edge.PageSize(p.PageSize)
+	links := edge.LinksTo(contract.Base+"/consentLog/query").Number("pageSize", p.PageSize)
+	page := contract.ConsentLog{Self: links.At(p.After), Items: []contract.ConsentLogItem{}, PageSize: size}
 	f := consentlog.Filter{Citizen: body.CitizenID, Consumer: body.Consumer, Purpose: body.Purpose, From: body.From, Until: body.Until}
 	if !body.SSIN.IsZero() {
-		id, err := v.named(ctx, CallFrom(ctx), body.SSIN, domain.CitizenRef{})
+		id, err := v.named(ctx, edge.CallFrom(ctx), body.SSIN, domain.CitizenRef{})
 		switch {
 		case err != nil:
 			return nil, err
@@ -45,7 +46,7 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogR
 	}
 	for i, d := range found {
 		if i == size {
-			page.Next = links.at(leafToken(found[i-1].Leaf))
+			page.Next = links.At(edge.LeafToken(found[i-1].Leaf))
 			break
 		}
 		item, err := v.decisionItem(ctx, d)

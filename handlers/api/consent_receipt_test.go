@@ -13,9 +13,10 @@ import (
 	"coffre/domain/access"
 	"coffre/domain/domaintest"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
-func (tv *testVault) receipt(t testing.TB, who Caller, id domain.ConsentID, format contract.ReceiptFormat) (string, error) {
+func (tv *testVault) receipt(t testing.TB, who edge.Caller, id domain.ConsentID, format contract.ReceiptFormat) (string, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "getConsentReceipt", nil)
 	answer, err := tv.GetConsentReceipt(ctx, contract.GetConsentReceiptRequestObject{

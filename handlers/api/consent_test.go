@@ -19,11 +19,12 @@ import (
 	"coffre/eventstore/faulty"
 	"coffre/eventstore/seal"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 var shownToAll = contract.ShownText{Text: "You allow canary to read", Language: "fr", Version: "7"}
 
-func (tv *testVault) grantAs(t testing.TB, who Caller, body contract.ConsentGrant) (contract.ConsentReceiptShort, error) {
+func (tv *testVault) grantAs(t testing.TB, who edge.Caller, body contract.ConsentGrant) (contract.ConsentReceiptShort, error) {
 	t.Helper()
 	if body.ShownText == (contract.ShownText{}) {
 		body.ShownText = shownToAll
@@ -36,7 +37,7 @@ func (tv *testVault) grantAs(t testing.TB, who Caller, body contract.ConsentGran
 	return answer.(contract.GrantConsent201JSONResponse).Body, nil
 }
 
-func (tv *testVault) askAs(t testing.TB, who Caller, body contract.ConsentAsk) (contract.RequestConsent202JSONResponse, error) {
+func (tv *testVault) askAs(t testing.TB, who edge.Caller, body contract.ConsentAsk) (contract.RequestConsent202JSONResponse, error) {
 	t.Helper()
 	answer, err := tv.RequestConsent(tv.as(t, who, "requestConsent", body), contract.RequestConsentRequestObject{Params: contract.RequestConsentParams{IdempotencyKey: uuid.New()}, Body: &body})
 	if err != nil {
@@ -46,7 +47,7 @@ func (tv *testVault) askAs(t testing.TB, who Caller, body contract.ConsentAsk) (
 	return answer.(contract.RequestConsent202JSONResponse), nil
 }
 
-func (tv *testVault) consent(t testing.TB, who Caller, id domain.ConsentID) (contract.Consent, error) {
+func (tv *testVault) consent(t testing.TB, who edge.Caller, id domain.ConsentID) (contract.Consent, error) {
 	t.Helper()
 	answer, err := tv.GetConsent(tv.as(t, who, "getConsent", nil), contract.GetConsentRequestObject{ConsentID: id})
 	if err != nil {
@@ -55,7 +56,7 @@ func (tv *testVault) consent(t testing.TB, who Caller, id domain.ConsentID) (con
 	return contract.Consent(answer.(contract.GetConsent200JSONResponse)), nil
 }
 
-func (tv *testVault) requests(t testing.TB, who Caller, p contract.ListConsentRequestsParams) []contract.ConsentID {
+func (tv *testVault) requests(t testing.TB, who edge.Caller, p contract.ListConsentRequestsParams) []contract.ConsentID {
 	t.Helper()
 	answer, err := tv.ListConsentRequests(tv.as(t, who, "listConsentRequests", nil), contract.ListConsentRequestsRequestObject{Params: p})
 	if err != nil {
@@ -97,7 +98,7 @@ func TestGrantingConsent(t *testing.T) {
 		if err != nil || office.ShownText != (contract.ShownText{}) || office.CitizenID != who {
 			t.Errorf("%+v, %v", office, err)
 		}
-		for _, nobody := range []Caller{consumer(railways), citizenCaller(tv.person(t, 2))} {
+		for _, nobody := range []edge.Caller{consumer(railways), citizenCaller(tv.person(t, 2))} {
 			if _, err := tv.consent(t, nobody, receipt.ConsentID); slugStatus(err) != 404 {
 				t.Errorf("A-6 to a stranger: %v", err)
 			}
@@ -123,7 +124,7 @@ func TestGrantingConsent(t *testing.T) {
 		})
 	}
 	t.Run("C-1 nobody consents for a person they do not represent", func(t *testing.T) {
-		if _, err := tv.grantAs(t, me, with(func(g *contract.ConsentGrant) { g.CitizenID = tv.person(t, 2) })); !errors.Is(err, errNoResource) {
+		if _, err := tv.grantAs(t, me, with(func(g *contract.ConsentGrant) { g.CitizenID = tv.person(t, 2) })); !errors.Is(err, edge.ErrNoResource) {
 			t.Error(err)
 		}
 		if _, err := tv.grantAs(t, citizenCaller(domain.CitizenID{}), household1); err == nil {
@@ -166,7 +167,7 @@ func TestGrantingConsent(t *testing.T) {
 
 // slugStatus is the HTTP status of a refusal.
 func slugStatus(err error) int {
-	p, _, _, _ := describe(err)
+	p, _, _, _ := edge.Describe(err, Faults)
 	return p.Status
 }
 
@@ -221,7 +222,7 @@ func TestRequestingConsent(t *testing.T) {
 		if err != nil || shown.Message != ask.Message || shown.State != "requested" {
 			t.Errorf("%+v, %v", shown, err)
 		}
-		grant := func(who Caller, body contract.ConsentRequestGrant) error {
+		grant := func(who edge.Caller, body contract.ConsentRequestGrant) error {
 			body.ShownText = shownToAll
 			_, err := tv.GrantConsentRequest(tv.as(t, who, "grantConsentRequest", body), contract.GrantConsentRequestRequestObject{
 				ConsentRequestID: waiting[0], Params: contract.GrantConsentRequestParams{IdempotencyKey: uuid.New()}, Body: &body,
@@ -255,7 +256,7 @@ func TestRequestingConsent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		refuse := func(who Caller) error {
+		refuse := func(who edge.Caller) error {
 			_, err := tv.RefuseConsentRequest(tv.as(t, who, "refuseConsentRequest", nil), contract.RefuseConsentRequestRequestObject{
 				ConsentRequestID: a.Body.ConsentID, Params: contract.RefuseConsentRequestParams{IdempotencyKey: uuid.New()},
 			})
@@ -329,7 +330,7 @@ func TestListingConsents(t *testing.T) {
 		t.Fatal(err)
 	}
 	tv.caughtUp(t)
-	pages := func(who Caller, p contract.ListConsentsParams) (ids []contract.ConsentID) {
+	pages := func(who edge.Caller, p contract.ListConsentsParams) (ids []contract.ConsentID) {
 		t.Helper()
 		for range 20 {
 			answer, err := tv.ListConsents(tv.as(t, who, "listConsents", nil), contract.ListConsentsRequestObject{Params: p})
@@ -366,7 +367,7 @@ func TestListingConsents(t *testing.T) {
 	if got := pages(consumer(railways), contract.ListConsentsParams{}); len(got) != 0 {
 		t.Errorf("another consumer's: %v", got)
 	}
-	if _, err := tv.ListConsents(tv.as(t, consumer(flanders), "listConsents", nil), contract.ListConsentsRequestObject{Params: contract.ListConsentsParams{CitizenID: tv.person(t, 1)}}); !errors.Is(err, errNoResource) {
+	if _, err := tv.ListConsents(tv.as(t, consumer(flanders), "listConsents", nil), contract.ListConsentsRequestObject{Params: contract.ListConsentsParams{CitizenID: tv.person(t, 1)}}); !errors.Is(err, edge.ErrNoResource) {
 		t.Errorf("A-6 a consumer names a citizen by id: %v", err)
 	}
 	if _, err := tv.ListConsents(tv.as(t, me, "listConsents", nil), contract.ListConsentsRequestObject{Params: contract.ListConsentsParams{After: "nonsense"}}); slugStatus(err) != 400 {

@@ -21,6 +21,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/faulty"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections/accesslog"
 )
 
@@ -29,7 +30,7 @@ import (
 var allowance = contract.AccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "2026/4711-canary"}
 
 // read makes one access and returns the answer as it went over the wire.
-func (tv *testVault) read(t testing.TB, who Caller, id domain.DocumentID, key uuid.UUID, body contract.AccessRequest) (contract.AccessAnswer, error) {
+func (tv *testVault) read(t testing.TB, who edge.Caller, id domain.DocumentID, key uuid.UUID, body contract.AccessRequest) (contract.AccessAnswer, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "accessDocument", body)
 	answer, err := tv.AccessDocument(ctx, contract.AccessDocumentRequestObject{
@@ -471,7 +472,7 @@ func TestNoBasis(t *testing.T) {
 			if !errors.Is(err, access.ErrNoBasis) {
 				t.Errorf("answered %v", err)
 			}
-			if p, _, _, _ := describe(err); p.Status != 404 || p.Type != coffre+"noBasis" {
+			if p, _, _, _ := edge.Describe(err, Faults); p.Status != 404 || p.Type != edge.Coffre+"noBasis" {
 				t.Errorf("problem %+v", p)
 			}
 			if after := len(recorded[access.Authorized](t, tv)); after != before {
@@ -561,7 +562,9 @@ func TestNoBasis(t *testing.T) {
 }
 
 // callContext is the context of the call an intent was made for.
-func (in intent) callContext(t testing.TB) context.Context { return WithCall(t.Context(), in.call) }
+func (in intent) callContext(t testing.TB) context.Context {
+	return edge.WithCall(t.Context(), in.call)
+}
 
 func TestRepeat(t *testing.T) {
 	tv := newVault(t)

@@ -1,8 +1,5 @@
-// Package api is the HTTP edge of the vault, written contract first: openapi.yaml
-// says what may be asked and by whom, gen.go is generated from it, and one file
-// per use case builds a command or asks a read model. A handler decides nothing.
+// Package api answers every call of the contract: one file per use case builds a command
+// or asks a read model, and says the result in the contract's words.
 //
-// Invariant: no request reaches a use case unless the contract names its route,
-// its caller's role may call it, and every byte of its parameters and body fits
-// the contract, read once and strictly.
+// Invariant: a handler decides nothing that the domain decides.
 package api

@@ -9,6 +9,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore/requests"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // AccessDocument implements POST /documents/{id}/access: rules. The
@@ -41,7 +42,7 @@ func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentReq
 		return nil, err
 	}
 	v.recordOnceAnswered(in, d.authorized)
-	return contract.AccessDocument200JSONResponse{Body: d.answer(in), Headers: contract.AccessDocument200ResponseHeaders{CoffrePosition: at, ETag: etag(d.authorized.Version)}}, nil
+	return contract.AccessDocument200JSONResponse{Body: d.answer(in), Headers: contract.AccessDocument200ResponseHeaders{CoffrePosition: at, ETag: edge.Etag(d.authorized.Version)}}, nil
 }
 
 // keepKey remembers the key of an access that was authorised; that of one that

@@ -14,6 +14,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // Steps of issuing: each has event ids of its own.
@@ -41,9 +42,9 @@ func (v *Vault) IssueDocument(ctx context.Context, r contract.IssueDocumentReque
 	case err != nil:
 		return nil, err
 	case done.New:
-		return contract.IssueDocument201JSONResponse{Body: done.Receipt, Headers: contract.IssueDocument201ResponseHeaders{CoffrePosition: done.At, ETag: etag(done.Receipt.Version), Location: done.Receipt.Href}}, nil
+		return contract.IssueDocument201JSONResponse{Body: done.Receipt, Headers: contract.IssueDocument201ResponseHeaders{CoffrePosition: done.At, ETag: edge.Etag(done.Receipt.Version), Location: done.Receipt.Href}}, nil
 	}
-	return contract.IssueDocument200JSONResponse{Body: done.Receipt, Headers: contract.IssueDocument200ResponseHeaders{CoffrePosition: done.At, ETag: etag(done.Receipt.Version), Location: done.Receipt.Href}}, nil
+	return contract.IssueDocument200JSONResponse{Body: done.Receipt, Headers: contract.IssueDocument200ResponseHeaders{CoffrePosition: done.At, ETag: edge.Etag(done.Receipt.Version), Location: done.Receipt.Href}}, nil
 }
 
 // draft is a document as far as it can be judged before anybody knows whether the
@@ -149,11 +150,11 @@ func (in intent) checkedContent(name domain.DocumentType, raw []byte) (domain.JS
 	list := make([]contract.InputValidationIssue, len(issues))
 	for i, issue := range issues {
 		list[i] = contract.InputValidationIssue{
-			Type: issueSchema, Title: "The content does not satisfy its schema", Detail: issue.Keyword,
+			Type: edge.IssueSchema, Title: "The content does not satisfy its schema", Detail: issue.Keyword,
 			In: contract.IssueLocationBody, Name: "/content" + issue.Pointer,
 		}
 	}
-	return nil, badInputs(list)
+	return nil, edge.BadInputs(list)
 }
 
 var errBirthDate = domain.NewError(domain.Invalid, "birthDateMissing", "a parent's mandate ends when the child is 18, and this type of document does not tell the day of birth")

@@ -10,6 +10,7 @@ import (
 	"coffre/domain/document"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/wallet"
 )
@@ -22,17 +23,17 @@ const reconciled = 1000
 // calling issuer, in the order of issue. It opens the issuer's own references and
 // nothing else; where a content was erased there is none.
 func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsRequestObject) (contract.QueryDocumentsResponseObject, error) {
-	call, p, q := CallFrom(ctx), r.Params, r.Body
+	call, p, q := edge.CallFrom(ctx), r.Params, r.Body
 	if err := v.seen(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
-	cursor, err := leafFrom(p.After, -1)
+	cursor, err := edge.LeafFrom(p.After, -1)
 	if err != nil {
 		return nil, err
 	}
 	filter := wallet.IssuedFilter{Type: q.DocumentType}
-	links := linksTo(contract.Base+"/documents/query").number("pageSize", p.PageSize)
-	page := contract.HeldDocuments{Self: links.at(p.After), Items: []contract.HeldDocument{}, PageSize: pageSize(p.PageSize)}
+	links := edge.LinksTo(contract.Base+"/documents/query").Number("pageSize", p.PageSize)
+	page := contract.HeldDocuments{Self: links.At(p.After), Items: []contract.HeldDocument{}, PageSize: edge.PageSize(p.PageSize)}
 	if !q.SSIN.IsZero() || !q.CitizenRef.IsZero() {
 		if filter.Citizen, err = v.named(ctx, call, q.SSIN, q.CitizenRef); err != nil {
 			return nil, err
@@ -56,12 +57,12 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 	for i := range held {
 		h := &held[i]
 		if len(page.Items) == page.PageSize {
-			page.Next = links.at(leafToken(cursor))
+			page.Next = links.At(edge.LeafToken(cursor))
 			break
 		}
 		cursor = h.IssuedLeaf
 		if i == reconciled-1 {
-			page.Next = links.at(leafToken(cursor))
+			page.Next = links.At(edge.LeafToken(cursor))
 		}
 		state := heldState(&h.Document, today)
 		if len(q.State) > 0 && !slices.Contains(q.State, state) || h.ChangedAt.Before(q.ChangedFrom) {
@@ -78,7 +79,7 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 	return contract.QueryDocuments200JSONResponse(page), nil
 }
 
-func (v *Vault) heldItem(ctx context.Context, call *Call, h *wallet.Issued, state contract.DocumentState) (contract.HeldDocument, error) {
+func (v *Vault) heldItem(ctx context.Context, call *edge.Call, h *wallet.Issued, state contract.DocumentState) (contract.HeldDocument, error) {
 	ref, err := v.Keys.Ref(ctx, call.Organisation, h.Citizen)
 	if err != nil && !errors.Is(err, eventstore.ErrErased) {
 		return contract.HeldDocument{}, err

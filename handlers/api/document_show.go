@@ -12,6 +12,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections/vocabulary"
 )
 
@@ -58,7 +59,7 @@ func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestOb
 		answer.CitizenID = s.Citizen
 	}
 	v.recordOnceAnswered(in, d.authorized)
-	return contract.GetDocument200JSONResponse{Body: answer, Headers: contract.GetDocument200ResponseHeaders{ETag: etag(version)}}, nil
+	return contract.GetDocument200JSONResponse{Body: answer, Headers: contract.GetDocument200ResponseHeaders{ETag: edge.Etag(version)}}, nil
 }
 
 // viewing says what an issuer or a representative reads, as it is recorded. With an
@@ -77,10 +78,10 @@ func (v *Vault) view(ctx context.Context, in intent, id domain.DocumentID, what 
 		return viewed{}, err
 	}
 	if !a.state.Exists() || in.call.Role == domain.RoleIssuer && a.state.Issuer != in.call.Organisation { // before anything is opened
-		return viewed{}, errNoResource
+		return viewed{}, edge.ErrNoResource
 	}
 	if !what.attachment.IsZero() && !a.state.Names(what.attachment) {
-		return viewed{}, errNoResource
+		return viewed{}, edge.ErrNoResource
 	}
 	if in.call.Role == domain.RoleCitizen && a.state.Citizen == in.call.Citizen {
 		return v.own(ctx, a)
@@ -127,7 +128,7 @@ type accessCommand = eventstore.Command[access.State, access.Event]
 // hidden makes "no basis" the same as "no such thing" for those who name no basis.
 func hidden(err error) error {
 	if errors.Is(err, access.ErrNoBasis) {
-		return errNoResource
+		return edge.ErrNoResource
 	}
 	return err
 }
@@ -169,7 +170,7 @@ func (v *Vault) readFor(ctx context.Context, in intent, a attested, what viewing
 		}
 		holds, at, err := v.stillInForce(ctx, in, under.ID, &mandate.GrantedPersonal{Until: under.Until})
 		if errors.Is(err, mandate.ErrNotInForce) {
-			err = errNoResource
+			err = edge.ErrNoResource
 		}
 		if err != nil {
 			return nil, eventstore.Write{}, err
@@ -186,7 +187,7 @@ func (v *Vault) readFor(ctx context.Context, in intent, a attested, what viewing
 // versionItem opens one version. The content of one whose key is gone is absent.
 func (v *Vault) versionItem(ctx context.Context, a attested, version int) (contract.DocumentVersionItem, error) {
 	if version < 1 || version > len(a.contents) {
-		return contract.DocumentVersionItem{}, errNoResource
+		return contract.DocumentVersionItem{}, edge.ErrNoResource
 	}
 	e := a.contents[version-1]
 	item := contract.DocumentVersionItem{Href: versionHref(a.state.Document, version), Version: version, RecordedAt: e.Time}

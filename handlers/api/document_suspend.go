@@ -6,17 +6,18 @@ import (
 	"coffre/domain/document"
 	"coffre/domain/registry"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // SuspendDocument implements POST /documents/{id}/suspend: rules D-1, D-2. It
 // needs no key.
 func (v *Vault) SuspendDocument(ctx context.Context, r contract.SuspendDocumentRequestObject) (contract.SuspendDocumentResponseObject, error) {
 	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, documents.TransactReserved, func(_ context.Context, in intent, _ document.State) (documentCommand, error) {
-		return document.Suspend{Expected: versionOf(r.Params.IfMatch), Reason: r.Body.Reason, By: in.actor, At: in.at},
+		return document.Suspend{Expected: edge.VersionOf(r.Params.IfMatch), Reason: r.Body.Reason, By: in.actor, At: in.at},
 			in.reason(registry.ReasonSuspension, r.Body.Reason)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return contract.SuspendDocument200JSONResponse{Body: done.Receipt, Headers: contract.SuspendDocument200ResponseHeaders{CoffrePosition: done.At, ETag: etag(done.Receipt.Version)}}, nil
+	return contract.SuspendDocument200JSONResponse{Body: done.Receipt, Headers: contract.SuspendDocument200ResponseHeaders{CoffrePosition: done.At, ETag: edge.Etag(done.Receipt.Version)}}, nil
 }

@@ -19,6 +19,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/requests"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // issueAs asks to issue and returns whether it was new.
@@ -97,7 +98,7 @@ func TestIssuing(t *testing.T) {
 		other := body
 		other.SourceReference, other.Content = "two", contract.Content(`{"birthdate":"canary","given_name":"Canary"}`)
 		_, _, err := tv.issueAs(t, homeAffairs, uuid.New(), other)
-		problem, _, _, known := describe(err)
+		problem, _, _, known := edge.Describe(err, Faults)
 		if !known || problem.Status != 400 || len(problem.Issues) == 0 {
 			t.Fatal(err)
 		}
@@ -193,7 +194,7 @@ func TestSixtyFourWriters(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 64 {
 				wg.Go(func() {
-					_, err := tv.update(t, homeAffairs, id, etag(version), identity2)
+					_, err := tv.update(t, homeAffairs, id, edge.Etag(version), identity2)
 					switch {
 					case err == nil:
 						won.Add(1)
@@ -271,7 +272,7 @@ func (tv *testVault) keysAway(away bool) {
 	})
 }
 
-func (tv *testVault) show(t testing.TB, who Caller, id domain.DocumentID) (contract.Document, error) {
+func (tv *testVault) show(t testing.TB, who edge.Caller, id domain.DocumentID) (contract.Document, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "getDocument", nil)
 	answer, err := tv.GetDocument(ctx, contract.GetDocumentRequestObject{DocumentID: id})
@@ -348,7 +349,7 @@ func TestReadingADocument(t *testing.T) {
 	})
 	t.Run("strangers and other issuers find nothing", func(t *testing.T) {
 		tv.household(t, 9)
-		for _, who := range []Caller{citizenCaller(tv.person(t, 9)), issuer(homeAffairs), citizenCaller(domain.CitizenID{})} {
+		for _, who := range []edge.Caller{citizenCaller(tv.person(t, 9)), issuer(homeAffairs), citizenCaller(domain.CitizenID{})} {
 			if _, err := tv.show(t, who, card); slugOf(err) != "resourceNotFound" {
 				t.Error(err)
 			}
@@ -447,7 +448,7 @@ func TestVersionsAndReconciliation(t *testing.T) {
 func TestNamingACitizen(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
-	get := func(who Caller, n int) (contract.Citizen, error) {
+	get := func(who edge.Caller, n int) (contract.Citizen, error) {
 		body := contract.CitizenGet{SSIN: ssin(n)}
 		answer, err := tv.GetCitizen(tv.as(t, who, "getCitizen", body), contract.GetCitizenRequestObject{Body: &body})
 		if err != nil {
@@ -619,14 +620,14 @@ func TestReadYourWrites(t *testing.T) {
 	if err := tv.seen(t.Context(), token, tv.Wallets.Name()); err != nil {
 		t.Fatal(err)
 	}
-	for _, bad := range []string{"x", "AAAA", leafToken(-1)} {
-		if err := tv.seen(t.Context(), bad, tv.Wallets.Name()); !errors.Is(err, errBadToken) {
+	for _, bad := range []string{"x", "AAAA", edge.LeafToken(-1)} {
+		if err := tv.seen(t.Context(), bad, tv.Wallets.Name()); !errors.Is(err, edge.ErrBadToken) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
 	ended, stop := context.WithCancel(t.Context())
 	stop()
-	if err := tv.seen(ended, leafToken(1<<40), tv.Wallets.Name()); err == nil {
+	if err := tv.seen(ended, edge.LeafToken(1<<40), tv.Wallets.Name()); err == nil {
 		t.Error("a position beyond the log was seen")
 	}
 }
@@ -656,7 +657,7 @@ func cursorIn(t testing.TB, href string) string {
 func TestSomebodyUnknownHasNothing(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
-	nobody := tv.as(t, Caller{Role: domain.RoleCitizen, Subject: "new"}, "list", nil)
+	nobody := tv.as(t, edge.Caller{Role: domain.RoleCitizen, Subject: "new"}, "list", nil)
 	if a, err := tv.ListMandates(nobody, contract.ListMandatesRequestObject{}); err != nil || len(a.(contract.ListMandates200JSONResponse).Items) != 0 {
 		t.Error(a, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // UpdateDocument implements POST /documents/{id}/update: rules D-1, D-3, D-5, D-6.
@@ -35,14 +36,14 @@ func (v *Vault) UpdateDocument(ctx context.Context, r contract.UpdateDocumentReq
 		}
 		tag, err := v.Keys.ContentTag(ctx, s.Citizen, tagged(content, files))
 		return document.Update{
-			Expected: versionOf(r.Params.IfMatch), Reason: r.Body.Reason, EffectiveFrom: r.Body.EffectiveFrom,
+			Expected: edge.VersionOf(r.Params.IfMatch), Reason: r.Body.Reason, EffectiveFrom: r.Body.EffectiveFrom,
 			ValidFrom: r.Body.ValidFrom, ValidUntil: r.Body.ValidUntil, Content: content, Attachments: files, Tag: tag, By: in.actor, At: in.at,
 		}, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return contract.UpdateDocument200JSONResponse{Body: done.Receipt, Headers: contract.UpdateDocument200ResponseHeaders{CoffrePosition: done.At, ETag: etag(done.Receipt.Version)}}, nil
+	return contract.UpdateDocument200JSONResponse{Body: done.Receipt, Headers: contract.UpdateDocument200ResponseHeaders{CoffrePosition: done.At, ETag: edge.Etag(done.Receipt.Version)}}, nil
 }
 
 // attest appends what gives a document other content, and refuses it all the same

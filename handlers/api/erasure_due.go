@@ -11,6 +11,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections/wallet"
 )
 
@@ -26,7 +27,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 	if err := v.seen(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
-	cursor, err := leafFrom(p.After, -1)
+	cursor, err := edge.LeafFrom(p.After, -1)
 	if err != nil {
 		return nil, err
 	}
@@ -34,8 +35,8 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 	if err != nil {
 		return nil, err
 	}
-	links := linksTo(contract.Base+"/dueErasures").number("pageSize", p.PageSize)
-	page := contract.DueErasures{Self: links.at(p.After), Items: []contract.DueErasure{}, PageSize: pageSize(p.PageSize)}
+	links := edge.LinksTo(contract.Base+"/dueErasures").Number("pageSize", p.PageSize)
+	page := contract.DueErasures{Self: links.At(p.After), Items: []contract.DueErasure{}, PageSize: edge.PageSize(p.PageSize)}
 	words, today := v.Words.Current(), domain.BelgianDate(v.Now())
 	var sealed []eventstore.Stream
 	for i := range held {
@@ -48,7 +49,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 	}
 	for i := range held {
 		if len(page.Items) == page.PageSize {
-			page.Next = links.at(leafToken(cursor))
+			page.Next = links.At(edge.LeafToken(cursor))
 			break
 		}
 		cursor = held[i].FromLeaf
@@ -65,7 +66,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 		}
 	}
 	if page.Next == "" && len(held) == dueScan {
-		page.Next = links.at(leafToken(cursor))
+		page.Next = links.At(edge.LeafToken(cursor))
 	}
 	return contract.ListDueErasures200JSONResponse(page), nil
 }

@@ -21,6 +21,7 @@ import (
 	"coffre/eventstore/seal/keysdb"
 	"coffre/handlers/contract"
 	"coffre/handlers/contract/wire"
+	"coffre/handlers/edge"
 )
 
 var stated = &citizen.Retentions{Backups: 30, Archives: 7, Snapshots: 14}
@@ -212,7 +213,7 @@ func TestSigningKeysAreServed(t *testing.T) {
 	tv.resting(t)
 	keys := func() []contract.SigningKey {
 		t.Helper()
-		answer, err := tv.GetSigningKeys(tv.as(t, Caller{}, "getSigningKeys", nil), contract.GetSigningKeysRequestObject{})
+		answer, err := tv.GetSigningKeys(tv.as(t, edge.Caller{}, "getSigningKeys", nil), contract.GetSigningKeysRequestObject{})
 		if err != nil {
 			t.Fatal(err)
 		}

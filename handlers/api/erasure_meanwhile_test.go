@@ -17,6 +17,7 @@ import (
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/ringtest"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/wallet"
 )
@@ -190,7 +191,7 @@ func TestErasureAgainstAProcessThatHasTheKeys(t *testing.T) {
 		if _, err := (seal.Sealer{Ring: other.Keys}).Seal(t.Context(), ana, sealed[0].Place(), []byte("canary")); !errors.Is(err, eventstore.ErrErased) {
 			t.Errorf("E-4 sealed elsewhere: %v", err)
 		}
-		if _, err := other.update(t, homeAffairs, doc, etag(1), household); problemOf(err) == "" {
+		if _, err := other.update(t, homeAffairs, doc, edge.Etag(1), household); problemOf(err) == "" {
 			t.Error("E-4 updated elsewhere")
 		}
 		clock.Advance(time.Hour)
@@ -211,11 +212,11 @@ func TestErasureAgainstAStalledProcess(t *testing.T) {
 			return other.tryIssue(t, flanders, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "diploma", Content: contract.Content(diplomaContent)})
 		}, []string{"citizenErased"}},
 		{"update", contract.ErasureScopeCitizen, func(other *testVault, id domain.DocumentID) error {
-			_, err := other.update(t, homeAffairs, id, etag(1), household)
+			_, err := other.update(t, homeAffairs, id, edge.Etag(1), household)
 			return err
 		}, []string{"citizenErased"}},
 		{"update of the document that goes", contract.ErasureScopeDocument, func(other *testVault, id domain.DocumentID) error {
-			_, err := other.update(t, homeAffairs, id, etag(1), household)
+			_, err := other.update(t, homeAffairs, id, edge.Etag(1), household)
 			return err
 		}, []string{"documentErased"}}, // it lands behind the record, so it is decided again
 	} {

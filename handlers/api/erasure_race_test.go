@@ -14,6 +14,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/faulty"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 const diplomaContent = `{"title":"Canary of Arts","institution":"Canary University","awardedOn":"2006-06-30","level":7}`
@@ -102,11 +103,11 @@ func TestErasureRefusesWhatLandsLater(t *testing.T) {
 				return tv.tryIssue(t, flanders, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "diploma", Content: contract.Content(diplomaContent)})
 			}, "citizenErased"},
 			{"update", contract.ErasureScopeCitizen, func(tv *testVault, id domain.DocumentID) error {
-				_, err := tv.update(t, homeAffairs, id, etag(1), household)
+				_, err := tv.update(t, homeAffairs, id, edge.Etag(1), household)
 				return err
 			}, "citizenErased"},
 			{"update of the document that goes", contract.ErasureScopeDocument, func(tv *testVault, id domain.DocumentID) error {
-				_, err := tv.update(t, homeAffairs, id, etag(1), household)
+				_, err := tv.update(t, homeAffairs, id, edge.Etag(1), household)
 				return err
 			}, "documentErased"},
 		} {

@@ -13,6 +13,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections/erasures"
 )
 
@@ -37,7 +38,7 @@ func (v *Vault) RequestErasure(ctx context.Context, r contract.RequestErasureReq
 
 func (v *Vault) requestErasure(ctx context.Context, in intent, id domain.ErasureID, body *contract.ErasureRequest) (asked, error) {
 	if in.call.Role == domain.RoleCitizen && in.call.Citizen != body.CitizenID {
-		return asked{}, errNoResource
+		return asked{}, edge.ErrNoResource
 	}
 	if err := in.reason(registry.ReasonErasure, body.Reason); err != nil {
 		return asked{}, err
@@ -83,9 +84,9 @@ func explained(err error) error {
 		said = citizen.ErrLegalHold
 		why = append(why, fmt.Sprintf("legal hold %s stands (%s)", h.ID, h.Reason))
 	}
-	status := statuses[said.Code]
-	return &refusal{Problem: contract.Problem{
-		Type: coffre + said.Slug, Title: http.StatusText(status), Status: status,
+	status := edge.Statuses[said.Code]
+	return &edge.Refusal{Problem: contract.Problem{
+		Type: edge.Coffre + said.Slug, Title: http.StatusText(status), Status: status,
 		Detail: said.Detail + ": " + strings.Join(why, "; "),
 	}}
 }

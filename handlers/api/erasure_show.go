@@ -6,6 +6,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections/erasures"
 )
 
@@ -35,7 +36,7 @@ func (v *Vault) GetErasure(ctx context.Context, r contract.GetErasureRequestObje
 // erasure finds a request that the caller may know of. What the read model does
 // not know it is asked for once more when it has caught up with the log.
 func (v *Vault) erasure(ctx context.Context, id domain.ErasureID) (erasures.Erasure, error) {
-	call := CallFrom(ctx)
+	call := edge.CallFrom(ctx)
 	e, known, err := v.Erasures.Erasure(ctx, id)
 	if err == nil && !known {
 		if err = v.abreast(ctx, v.Erasures.Name()); err == nil {

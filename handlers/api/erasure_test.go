@@ -28,14 +28,15 @@ import (
 	"coffre/eventstore/seal/shred"
 	"coffre/handlers/contract"
 	"coffre/handlers/contract/wire"
+	"coffre/handlers/edge"
 )
 
 var (
 	officer = officeCaller(domain.RolePrivacyOfficer)
-	second  = Caller{Role: domain.RolePrivacyOfficer, Subject: "another officer"}
+	second  = edge.Caller{Role: domain.RolePrivacyOfficer, Subject: "another officer"}
 )
 
-func (tv *testVault) askErasure(t testing.TB, by Caller, of domain.CitizenID, one domain.DocumentID) (domain.ErasureID, error) {
+func (tv *testVault) askErasure(t testing.TB, by edge.Caller, of domain.CitizenID, one domain.DocumentID) (domain.ErasureID, error) {
 	t.Helper()
 	body := contract.ErasureRequest{CitizenID: of, Scope: contract.ErasureScopeCitizen, Reason: "citizenRequest"}
 	if !one.IsZero() {
@@ -50,7 +51,7 @@ func (tv *testVault) askErasure(t testing.TB, by Caller, of domain.CitizenID, on
 	return answer.(contract.RequestErasure202JSONResponse).Body.ErasureID, nil
 }
 
-func (tv *testVault) approve(t testing.TB, by Caller, id domain.ErasureID) error {
+func (tv *testVault) approve(t testing.TB, by edge.Caller, id domain.ErasureID) error {
 	t.Helper()
 	_, err := tv.ApproveErasure(tv.as(t, by, "approveErasure", id), contract.ApproveErasureRequestObject{
 		ErasureID: id, Params: contract.ApproveErasureParams{IdempotencyKey: uuid.New()},
@@ -246,7 +247,7 @@ func TestErasureNeedsASecondPerson(t *testing.T) {
 	if slug := problemOf(tv.approve(t, officer, id)); slug != "secondPersonNeeded" {
 		t.Errorf("E-1 who asked approves: %s", slug)
 	}
-	ask := func(who Caller) string {
+	ask := func(who edge.Caller) string {
 		_, err := tv.GetErasure(tv.as(t, who, "getErasure", nil), contract.GetErasureRequestObject{ErasureID: id})
 		return problemOf(err)
 	}
@@ -720,7 +721,7 @@ func problemOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	p, _, _, known := describe(err)
+	p, _, _, known := edge.Describe(err, Faults)
 	if !known {
 		return "fault: " + err.Error()
 	}
@@ -731,7 +732,7 @@ func detailOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	p, _, _, _ := describe(err)
+	p, _, _, _ := edge.Describe(err, Faults)
 	return p.Detail
 }
 

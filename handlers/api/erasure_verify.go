@@ -17,6 +17,7 @@ import (
 	"coffre/eventstore/proof"
 	"coffre/eventstore/seal"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // What can be wrong with a certificate of erasure. All but the first mean that it
@@ -148,7 +149,7 @@ func NewCertificateAudit(c contract.ErasureCertificate) *CertificateAudit {
 // Next takes the next event, as GET /events gives it. Events that are left out are
 // missed at the end, if the certificate is about them.
 func (a *CertificateAudit) Next(e contract.Event) error {
-	leaf, err := leafOf(e.Cursor)
+	leaf, err := edge.LeafOf(e.Cursor)
 	if err != nil || leaf <= a.last {
 		return fmt.Errorf("%w: its events are not in their order", ErrCertificateLog)
 	}

@@ -14,6 +14,7 @@ import (
 	"coffre/domain/audit"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections"
 )
 
@@ -27,7 +28,7 @@ const (
 // sealed, so that replay needs no key. Reading is recorded first.
 func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObject) (contract.ListEventsResponseObject, error) {
 	p := r.Params
-	after, err := leafFrom(p.After, -1)
+	after, err := edge.LeafFrom(p.After, -1)
 	if err != nil {
 		return nil, err
 	}
@@ -42,10 +43,10 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 	if limit == 0 {
 		limit = defaultEvents
 	}
-	links := linksTo(contract.Base+"/events").number("limit", p.Limit).texts("category", p.Category).texts("type", p.Type).text("stream", p.Stream)
-	page := contract.Events{Self: links.at(p.After), Items: []contract.Event{}}
+	links := edge.LinksTo(contract.Base+"/events").Number("limit", p.Limit).Texts("category", p.Category).Texts("type", p.Type).Text("stream", p.Stream)
+	page := contract.Events{Self: links.At(p.After), Items: []contract.Event{}}
 	leaf, more := after, false
-	for record, err := range v.Log.Store().ReadAll(ctx, position, scanned) {
+	for record, err := range v.Log.Store().ReadAll(ctx, position, edge.Scanned) {
 		if err != nil {
 			return nil, fmt.Errorf("read the log: %w", err)
 		}
@@ -57,7 +58,7 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 			break
 		}
 		leaf++
-		more = leaf-after == scanned
+		more = leaf-after == edge.Scanned
 		if !wanted(record, p) {
 			continue
 		}
@@ -68,7 +69,7 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 		page.Items = append(page.Items, item)
 	}
 	if more {
-		page.Next = links.at(leafToken(leaf))
+		page.Next = links.At(edge.LeafToken(leaf))
 	}
 	return contract.ListEvents200JSONResponse(page), nil
 }
@@ -92,7 +93,7 @@ func eventItem(r eventstore.Record, leaf int64) (contract.Event, error) {
 	}
 	metadata := sha256.Sum256(r.Meta)
 	e := contract.Event{
-		Href: fmt.Sprintf("%s/events?after=%s&limit=1", contract.Base, leafToken(leaf-1)), Cursor: leafToken(leaf),
+		Href: fmt.Sprintf("%s/events?after=%s&limit=1", contract.Base, edge.LeafToken(leaf-1)), Cursor: edge.LeafToken(leaf),
 		EventID: r.ID, Stream: string(r.Stream), Revision: int64(r.Revision), Type: name, Form: number, RecordedAt: r.Time,
 		Actor: eventActor(meta), OnBehalfOf: meta.OnBehalfOf, CorrelationID: meta.Correlation, CausationID: meta.Causation,
 		RegistryVersion: meta.Registry, Facts: contract.ClearFacts(r.Clear), MetadataHash: metadata[:], Sealed: r.Sealed,

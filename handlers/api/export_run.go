@@ -23,6 +23,7 @@ import (
 	"coffre/domain/consent"
 	"coffre/handlers/contract"
 	"coffre/handlers/contract/wire"
+	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/consentlog"
 )
@@ -74,11 +75,11 @@ func (v *Vault) manifest(id uuid.UUID) (manifest, error) {
 	m, err := readManifest(v.manifestFile(id))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return manifest{}, errNoResource
+		return manifest{}, edge.ErrNoResource
 	case err != nil:
 		return manifest{}, err
 	case v.tooOld(m):
-		return manifest{}, errNoResource
+		return manifest{}, edge.ErrNoResource
 	}
 	return m, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"coffre/domain"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // GetExport implements GET /exports/{id}: how far it is. Exports are the office's:
@@ -34,9 +35,9 @@ func (v *Vault) exportItem(m manifest) contract.Export {
 	}
 	switch m.State {
 	case contract.TaskStateProcessing:
-		item.Status.PollAfter = v.Now().UTC().Add(pollAfter)
+		item.Status.PollAfter = v.Now().UTC().Add(edge.PollAfter)
 	case contract.TaskStateFailed:
-		item.Status.Problem = taskProblem(errExport)
+		item.Status.Problem = edge.TaskProblem(errExport)
 	case contract.TaskStateDone:
 		item.Content = item.Href + "/content"
 	}
@@ -59,7 +60,7 @@ func (v *Vault) GetExportContent(_ context.Context, r contract.GetExportContentR
 	}
 	f, err := os.Open(v.exportFile(m))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errNoResource
+		return nil, edge.ErrNoResource
 	} else if err != nil {
 		return nil, fmt.Errorf("open an export: %w", err)
 	}
@@ -86,7 +87,7 @@ func (c *exportContent) VisitGetExportContentResponse(w http.ResponseWriter) (er
 	}
 	w.WriteHeader(http.StatusOK)
 	// The file as nothing but a reader: as itself it would choose pieces of its own.
-	if _, err := io.CopyBuffer(patiently(w), struct{ io.Reader }{c.file}, make([]byte, 1<<20)); err != nil {
+	if _, err := io.CopyBuffer(edge.Patiently(w), struct{ io.Reader }{c.file}, make([]byte, 1<<20)); err != nil {
 		return fmt.Errorf("send an export: %w", err)
 	}
 	return nil

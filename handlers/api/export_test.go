@@ -18,6 +18,7 @@ import (
 
 	"coffre/domain/audit"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 func (tv *testVault) export(t testing.TB, body contract.ExportCreate) uuid.UUID {
@@ -207,7 +208,7 @@ func TestExportThatCannotBeMade(t *testing.T) {
 	}
 	tv.restart()
 	tv.resting(t)
-	if now, err := tv.exported(t, id); err != nil || now.Status.State != contract.TaskStateFailed || now.Status.Problem.Type != coffre+"exportFailed" {
+	if now, err := tv.exported(t, id); err != nil || now.Status.State != contract.TaskStateFailed || now.Status.Problem.Type != edge.Coffre+"exportFailed" {
 		t.Errorf("%+v %v", now, err)
 	}
 	if _, err := tv.exported(t, uuid.New()); problemOf(err) != "resourceNotFound" {

@@ -8,6 +8,7 @@ import (
 	"coffre/domain"
 	"coffre/eventstore/seal"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 var errRotating = domain.NewError(domain.Conflict, "rotationUnderWay", "the keys are still being wrapped again after the last rotation")
@@ -110,9 +111,9 @@ func (p *progress) status(now time.Time) (contract.TaskStatus, int64) {
 	s := contract.TaskStatus{State: p.state, Completed: p.finished}
 	switch p.state {
 	case contract.TaskStateProcessing:
-		s.PollAfter = now.UTC().Add(pollAfter)
+		s.PollAfter = now.UTC().Add(edge.PollAfter)
 	case contract.TaskStateFailed:
-		s.Problem = taskProblem(errRewrap)
+		s.Problem = edge.TaskProblem(errRewrap)
 	}
 	return s, p.done
 }

@@ -7,6 +7,7 @@ import (
 
 	"coffre/eventstore/seal"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // GetKeys implements GET /keys: which keys there are, never a key.
@@ -71,7 +72,7 @@ func (v *Vault) keyState(ctx context.Context) (contract.KeyState, error) {
 	}
 	state.Pepper.Rotation, _ = v.repepper.status(v.Now())
 	if state.Pepper.Rotation.State == contract.TaskStateFailed {
-		state.Pepper.Rotation.Problem = taskProblem(errRepepper)
+		state.Pepper.Rotation.Problem = edge.TaskProblem(errRepepper)
 	}
 	state.Rotation, state.RotationDone = v.rewrap.status(v.Now())
 	return state, nil

@@ -9,9 +9,10 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/mandate"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
-func (tv *testVault) grantMandate(t testing.TB, who Caller, body contract.MandateGrant) (contract.MandateReceipt, error) {
+func (tv *testVault) grantMandate(t testing.TB, who edge.Caller, body contract.MandateGrant) (contract.MandateReceipt, error) {
 	t.Helper()
 	answer, err := tv.GrantMandate(tv.as(t, who, "grantMandate", body), contract.GrantMandateRequestObject{Params: contract.GrantMandateParams{IdempotencyKey: uuid.New()}, Body: &body})
 	if err != nil {
@@ -51,7 +52,7 @@ func TestMandateTellsNobodyWhomTheVaultKnows(t *testing.T) {
 	for _, n := range []int{2, 99} {
 		body := good
 		body.RepresentativeSSIN = ssin(n)
-		if _, err := tv.grantMandate(t, Caller{Role: domain.RoleCitizen, Subject: "new"}, body); slugOf(err) != "mayNotGrantMandate" {
+		if _, err := tv.grantMandate(t, edge.Caller{Role: domain.RoleCitizen, Subject: "new"}, body); slugOf(err) != "mayNotGrantMandate" {
 			t.Errorf("%d: %v", n, err)
 		}
 	}

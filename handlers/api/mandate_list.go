@@ -8,6 +8,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/mandate"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/wallet"
 )
@@ -15,11 +16,11 @@ import (
 // ListMandates implements GET /mandates: in which the calling citizen represents
 // or is represented, oldest first.
 func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequestObject) (contract.ListMandatesResponseObject, error) {
-	call, p := CallFrom(ctx), r.Params
+	call, p := edge.CallFrom(ctx), r.Params
 	if err := v.seen(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
-	from, err := leafFrom(p.After, -1)
+	from, err := edge.LeafFrom(p.After, -1)
 	if err != nil {
 		return nil, err
 	}
@@ -27,9 +28,9 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 	if err != nil {
 		return nil, err
 	}
-	today, limit := domain.BelgianDate(v.Now()), pageSize(p.PageSize)
-	links := linksTo(contract.Base+"/mandates").id("mandateId", p.MandateID).texts("state", asStrings(p.State)).number("pageSize", p.PageSize)
-	page := contract.Mandates{Self: links.at(p.After), Items: []contract.Mandate{}, PageSize: limit}
+	today, limit := domain.BelgianDate(v.Now()), edge.PageSize(p.PageSize)
+	links := edge.LinksTo(contract.Base+"/mandates").Id("mandateId", p.MandateID).Texts("state", edge.AsStrings(p.State)).Number("pageSize", p.PageSize)
+	page := contract.Mandates{Self: links.At(p.After), Items: []contract.Mandate{}, PageSize: limit}
 	for _, m := range all {
 		if m.GrantedLeaf <= from || !p.MandateID.IsZero() && p.MandateID != m.Mandate {
 			continue
@@ -39,7 +40,7 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 			continue
 		}
 		if len(page.Items) == limit {
-			page.Next = links.at(leafToken(from))
+			page.Next = links.At(edge.LeafToken(from))
 			break
 		}
 		page.Items, from = append(page.Items, item), m.GrantedLeaf

@@ -14,6 +14,7 @@ import (
 	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/requests"
+	"coffre/handlers/edge"
 )
 
 var errNilKey = domain.NewError(domain.Invalid, "nilIdempotencyKey", "the nil UUID is no Idempotency-Key; choose one at random for each request")
@@ -92,9 +93,9 @@ func (v *Vault) begin(ctx context.Context, r requests.Request, in intent, ahead 
 const succeeded = 200
 
 // requestOf identifies a call by its key and all that it asks for.
-func requestOf(c *Call, key uuid.UUID) requests.Request {
+func requestOf(c *edge.Call, key uuid.UUID) requests.Request {
 	return requests.Request{
-		Owner: owner(c), Operation: c.Operation, Key: key, Lease: MaxTime,
+		Owner: owner(c), Operation: c.Operation, Key: key, Lease: edge.MaxTime,
 		Body: slices.Concat([]byte(c.Target), []byte{0}, c.Body), Class: insistent[c.Operation],
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"coffre/domain/document"
 	"coffre/eventstore/requests"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // After a week a key is a new one: what it asks for then happens, even where the
@@ -62,13 +63,13 @@ func TestTheNilKeyIsNone(t *testing.T) {
 
 // The keys of two officers of one organisation are their own.
 func TestOwnersOfKeys(t *testing.T) {
-	officer := func(subject string) *Call {
-		return &Call{Caller: Caller{Role: domain.RolePrivacyOfficer, Organisation: homeAffairs, Subject: subject}}
+	officer := func(subject string) *edge.Call {
+		return &edge.Call{Caller: edge.Caller{Role: domain.RolePrivacyOfficer, Organisation: homeAffairs, Subject: subject}}
 	}
 	if owner(officer("a")) == owner(officer("b")) {
 		t.Error("two officers share their keys")
 	}
-	if owner(&Call{Caller: issuer(homeAffairs)}) != "org:"+string(homeAffairs) {
+	if owner(&edge.Call{Caller: issuer(homeAffairs)}) != "org:"+string(homeAffairs) {
 		t.Error("an organisation's keys are not the organisation's")
 	}
 }

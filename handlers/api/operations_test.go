@@ -13,6 +13,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore/seal/ringtest"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 var operator = officeCaller(domain.RoleOperator)
@@ -229,7 +230,7 @@ func TestRegistryIsShown(t *testing.T) {
 	tv := newVault(t)
 	show := func() contract.GetRegistry200JSONResponse {
 		t.Helper()
-		answer, err := tv.GetRegistry(tv.as(t, Caller{}, "getRegistry", nil), contract.GetRegistryRequestObject{})
+		answer, err := tv.GetRegistry(tv.as(t, edge.Caller{}, "getRegistry", nil), contract.GetRegistryRequestObject{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"coffre/domain"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // Every list says where its page is, with all that was asked of it and nothing else,
@@ -17,10 +18,10 @@ func TestSelfOfAPage(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	who := tv.person(t, 1)
-	me, cursor := citizenCaller(who), leafToken(3)
+	me, cursor := citizenCaller(who), edge.LeafToken(3)
 	id := uuid.MustParse("11111111-2222-4333-8444-555555555555")
 	from, until := time.Date(2026, 1, 2, 3, 4, 5, 60_000_000, time.FixedZone("", 3600)), noon
-	self := func(who Caller, operation string, ask func(ctx context.Context) (contract.Href, error)) contract.Href {
+	self := func(who edge.Caller, operation string, ask func(ctx context.Context) (contract.Href, error)) contract.Href {
 		t.Helper()
 		href, err := ask(tv.as(t, who, operation, nil))
 		if err != nil {
@@ -102,28 +103,28 @@ func TestSelfOfAPage(t *testing.T) {
 		accessLog(contract.GetAccessLogParams{}),
 		accessLog(contract.GetAccessLogParams{
 			AccessID: contract.AccessID{UUID: id}, DocumentType: []contract.DocumentType{"isiPlusCard", "childCard"}, Organization: []contract.EnterpriseNumber{flanders, railways},
-			From: from, Until: until, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0),
+			From: from, Until: until, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: edge.LeafToken(0),
 		}),
 		listConsents(contract.ListConsentsParams{}),
 		listConsents(contract.ListConsentsParams{
-			CitizenID: who, State: []contract.ConsentState{"withdrawn", "granted"}, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0),
+			CitizenID: who, State: []contract.ConsentState{"withdrawn", "granted"}, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: edge.LeafToken(0),
 		}),
 		consentRequests(contract.ListConsentRequestsParams{}),
-		consentRequests(contract.ListConsentRequestsParams{CitizenID: who, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0)}),
+		consentRequests(contract.ListConsentRequestsParams{CitizenID: who, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: edge.LeafToken(0)}),
 		listMandates(contract.ListMandatesParams{}),
 		listMandates(contract.ListMandatesParams{
-			MandateID: contract.MandateID{UUID: id}, State: []contract.MandateState{"granted", "accepted"}, After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0),
+			MandateID: contract.MandateID{UUID: id}, State: []contract.MandateState{"granted", "accepted"}, After: cursor, PageSize: 7, CoffreMinPosition: edge.LeafToken(0),
 		}),
 		events(contract.ListEventsParams{}),
 		events(contract.ListEventsParams{After: cursor, Limit: 7, Category: []string{"document", "citizen"}, Type: []string{"document.issued", "a b"}, Stream: "document-" + id.String()}),
 		due(contract.ListDueErasuresParams{}),
-		due(contract.ListDueErasuresParams{After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0)}),
+		due(contract.ListDueErasuresParams{After: cursor, PageSize: 7, CoffreMinPosition: edge.LeafToken(0)}),
 		consentLog(contract.QueryConsentLogParams{}),
-		consentLog(contract.QueryConsentLogParams{After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0)}),
+		consentLog(contract.QueryConsentLogParams{After: cursor, PageSize: 7, CoffreMinPosition: edge.LeafToken(0)}),
 		heldDocuments(contract.QueryDocumentsParams{}),
-		heldDocuments(contract.QueryDocumentsParams{After: cursor, PageSize: 7, CoffreMinPosition: leafToken(0)}),
+		heldDocuments(contract.QueryDocumentsParams{After: cursor, PageSize: 7, CoffreMinPosition: edge.LeafToken(0)}),
 		walletOf(contract.GetWalletParams{}),
-		walletOf(contract.GetWalletParams{AsOf: until, ValidAt: "2026-06-01", Lang: "fr", CoffreMinPosition: leafToken(0)}),
+		walletOf(contract.GetWalletParams{AsOf: until, ValidAt: "2026-06-01", Lang: "fr", CoffreMinPosition: edge.LeafToken(0)}),
 		projectionsOf(contract.ListProjectionsParams{}),
 		projectionsOf(contract.ListProjectionsParams{Name: "wallet"}),
 	}
@@ -162,12 +163,12 @@ func TestSelfOfAPage(t *testing.T) {
 
 // Links to several pages of one list do not change each other.
 func TestLinksToPages(t *testing.T) {
-	links := linksTo("/list").text("a", "1").texts("b", []string{"2", "3"})
+	links := edge.LinksTo("/list").Text("a", "1").Texts("b", []string{"2", "3"})
 	for _, tc := range []struct {
 		cursor contract.Cursor
 		want   contract.Href
 	}{{"x", "/list?a=1&after=x&b=2&b=3"}, {"y", "/list?a=1&after=y&b=2&b=3"}, {"", "/list?a=1&b=2&b=3"}} {
-		if got := links.at(tc.cursor); got != tc.want {
+		if got := links.At(tc.cursor); got != tc.want {
 			t.Errorf("%q, want %q", got, tc.want)
 		}
 	}

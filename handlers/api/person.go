@@ -10,6 +10,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // person is a citizen as one request met them.
@@ -73,7 +74,7 @@ func (v *Vault) stillOpen(ctx context.Context, of domain.CitizenID, d domain.Doc
 // reference; exactly one is given, which the contract's gate has seen to. For a
 // person the vault does not know, or has erased, it returns the zero id and no
 // error: who asks must not learn which.
-func (v *Vault) named(ctx context.Context, c *Call, ssin contract.SSIN, ref domain.CitizenRef) (domain.CitizenID, error) {
+func (v *Vault) named(ctx context.Context, c *edge.Call, ssin contract.SSIN, ref domain.CitizenRef) (domain.CitizenID, error) {
 	var id domain.CitizenID
 	var err error
 	if ref.IsZero() {
@@ -89,7 +90,7 @@ func (v *Vault) named(ctx context.Context, c *Call, ssin contract.SSIN, ref doma
 
 // known returns the person with that number as they stand; somebody of no standing,
 // when the vault does not know them or has erased them.
-func (v *Vault) known(ctx context.Context, c *Call, ssin contract.SSIN) (person, error) {
+func (v *Vault) known(ctx context.Context, c *edge.Call, ssin contract.SSIN) (person, error) {
 	id, err := v.named(ctx, c, ssin, domain.CitizenRef{})
 	if err != nil {
 		return person{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections"
 )
 
@@ -23,7 +24,7 @@ func (v *Vault) ListProjections(ctx context.Context, r contract.ListProjectionsR
 }
 
 func projectionHref(name string) contract.Href {
-	return linksTo(contract.Base+"/projections").text("name", name).at("")
+	return edge.LinksTo(contract.Base+"/projections").Text("name", name).At("")
 }
 
 func projectionItem(s projections.Status) contract.Projection {
@@ -31,7 +32,7 @@ func projectionItem(s projections.Status) contract.Projection {
 		Href: projectionHref(s.Name), Name: s.Name, Version: s.Version, State: contract.ProjectionStateCatchingUp, Applied: s.Leaf + 1, Behind: s.Lag,
 	}
 	if s.Leaf >= 0 {
-		item.Position = leafToken(s.Leaf)
+		item.Position = edge.LeafToken(s.Leaf)
 	}
 	switch s.State {
 	case projections.Live:
@@ -45,7 +46,7 @@ func projectionItem(s projections.Status) contract.Projection {
 		item.State = contract.ProjectionStateStopped
 	}
 	if s.PoisonedLeaf >= 0 {
-		item.StoppedAt = leafToken(s.PoisonedLeaf)
+		item.StoppedAt = edge.LeafToken(s.PoisonedLeaf)
 	}
 	return item
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections"
 )
 
@@ -41,7 +42,7 @@ func (v *Vault) projection(ctx context.Context, name string) (projections.Status
 	}
 	i := slices.IndexFunc(all, func(s projections.Status) bool { return s.Name == name })
 	if i < 0 {
-		return projections.Status{}, errNoResource
+		return projections.Status{}, edge.ErrNoResource
 	}
 	return all[i], nil
 }

@@ -16,6 +16,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections/vocabulary"
 )
 
@@ -166,14 +167,14 @@ func registryMistakes(err error) error {
 			} else if !errors.As(err, &refusal) {
 				return
 			}
-			issues = append(issues, contract.InputValidationIssue{Type: issueOurs + refusal.Slug, Title: refusal.Detail, Detail: err.Error(), In: contract.IssueLocationBody})
+			issues = append(issues, contract.InputValidationIssue{Type: edge.IssueOurs + refusal.Slug, Title: refusal.Detail, Detail: err.Error(), In: contract.IssueLocationBody})
 		}
 	}
 	walk(err)
 	if refusal := (*domain.Error)(nil); len(issues) == 0 || errors.As(err, &refusal) && refusal.Code != domain.Invalid && len(issues) == 1 {
 		return err
 	}
-	return badInputs(issues)
+	return edge.BadInputs(issues)
 }
 
 func registryReceipt(s registry.State) contract.RegistryReceipt {

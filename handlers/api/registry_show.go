@@ -10,6 +10,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections/vocabulary"
 )
 
@@ -25,7 +26,7 @@ type shownRegistry struct {
 func (v *Vault) GetRegistry(ctx context.Context, _ contract.GetRegistryRequestObject) (contract.GetRegistryResponseObject, error) {
 	words := v.Words.Current()
 	if words.Version() == 0 {
-		return nil, errNoResource
+		return nil, edge.ErrNoResource
 	}
 	v.shown.mu.Lock()
 	defer v.shown.mu.Unlock()
@@ -36,7 +37,7 @@ func (v *Vault) GetRegistry(ctx context.Context, _ contract.GetRegistryRequestOb
 		}
 		v.shown.now = registryItem(words, at)
 	}
-	return contract.GetRegistry200JSONResponse{Body: v.shown.now, Headers: contract.GetRegistry200ResponseHeaders{ETag: etag(int(v.shown.now.Version))}}, nil
+	return contract.GetRegistry200JSONResponse{Body: v.shown.now, Headers: contract.GetRegistry200ResponseHeaders{ETag: edge.Etag(int(v.shown.now.Version))}}, nil
 }
 
 // published tells when a version was recorded: each is one event of its stream.

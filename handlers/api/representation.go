@@ -10,6 +10,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
+	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/wallet"
 )
@@ -61,7 +62,7 @@ func (a acting) write(w eventstore.Write) eventstore.Write {
 func (v *Vault) actFor(ctx context.Context, in intent, whose domain.CitizenID, action mandate.Action) (acting, error) {
 	a := acting{by: in.actor, citizen: in.actor.Citizen}
 	if in.actor.Role != domain.RoleCitizen || a.citizen.IsZero() {
-		return acting{}, errNoResource
+		return acting{}, edge.ErrNoResource
 	}
 	if whose.IsZero() || whose == a.citizen {
 		return a, nil
@@ -98,7 +99,7 @@ func (v *Vault) represent(ctx context.Context, in intent, whose domain.CitizenID
 		if unreadable != nil {
 			return acting{}, unreadable
 		}
-		return acting{}, errNoResource
+		return acting{}, edge.ErrNoResource
 	}
 	return a, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"coffre/domain"
+	"coffre/handlers/edge"
 )
 
 const (
@@ -217,7 +218,7 @@ func (v *Vault) perform(ctx context.Context, t task) {
 func (t task) attempt(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic (%T): %s", p, frames(debug.Stack()))
+			err = fmt.Errorf("panic (%T): %s", p, edge.Frames(debug.Stack()))
 		}
 	}()
 	return t.run(ctx)

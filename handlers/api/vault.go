@@ -20,6 +20,7 @@ import (
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/shred"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/consentlog"
@@ -84,7 +85,7 @@ var noCitizen domain.CitizenID
 
 // intent is what one request that changes something brings to each of its writes.
 type intent struct {
-	call   *Call
+	call   *edge.Call
 	actor  domain.Actor
 	at     time.Time // the one moment of the whole request, UTC, whole microseconds
 	words  *vocabulary.View
@@ -124,7 +125,7 @@ func forCitizen(w eventstore.Write, represented domain.CitizenID) eventstore.Wri
 }
 
 // actor names the caller in words that stay in the log for ever.
-func (v *Vault) actor(c *Call) domain.Actor {
+func (v *Vault) actor(c *edge.Call) domain.Actor {
 	return domain.Actor{Role: c.Role, Organisation: c.Organisation, Citizen: c.Citizen, Subject: v.auditSubject(c.Subject)}
 }
 
@@ -140,7 +141,7 @@ func (v *Vault) auditSubject(subject string) string {
 
 // intend begins a change that the idempotency table does not guard.
 func (v *Vault) intend(ctx context.Context) intent {
-	call := CallFrom(ctx)
+	call := edge.CallFrom(ctx)
 	fresh := v.NewID()
 	return intent{
 		call: call, actor: v.actor(call), at: v.Now().UTC().Truncate(time.Microsecond), words: v.Words.Current(),
@@ -150,7 +151,7 @@ func (v *Vault) intend(ctx context.Context) intent {
 
 // owner is whose idempotency keys these are: an organisation's, a citizen's, or
 // those of one officer or operator.
-func owner(c *Call) string {
+func owner(c *edge.Call) string {
 	switch {
 	case c.Role == domain.RoleIssuer, c.Role == domain.RoleConsumer:
 		return "org:" + string(c.Organisation)
@@ -172,7 +173,7 @@ func (v *Vault) position(ctx context.Context, p eventstore.Position) (contract.P
 	if err != nil {
 		return "", fmt.Errorf("position: %w", err)
 	}
-	return leafToken(leaf), nil
+	return edge.LeafToken(leaf), nil
 }
 
 // patience is how long a read waits for the position it must see (design: 2 s).
@@ -186,7 +187,7 @@ func (v *Vault) seen(ctx context.Context, token contract.CoffreMinPosition, name
 	if token == "" {
 		return nil
 	}
-	leaf, err := leafOf(token)
+	leaf, err := edge.LeafOf(token)
 	if err != nil {
 		return err
 	}
@@ -224,16 +225,4 @@ func (v *Vault) shows(ctx context.Context, p eventstore.Position, late *domain.E
 		}
 	}
 	return nil
-}
-
-// etag is a document's version as an entity tag.
-func etag(version int) contract.EntityTag { return fmt.Sprintf(`"%d"`, version) }
-
-// versionOf reads what etag wrote; anything else matches no version.
-func versionOf(tag contract.EntityTag) int {
-	var n int
-	if _, err := fmt.Sscanf(tag, `"%d"`, &n); err != nil || n < 1 || etag(n) != tag {
-		return -1
-	}
-	return n
 }

@@ -32,6 +32,7 @@ import (
 	"coffre/eventstore/seal/ringtest"
 	"coffre/eventstore/seal/shred"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/consentlog"
@@ -205,31 +206,31 @@ func organisation(t testing.TB, r *registry.Registry, number domain.Organisation
 }
 
 // Callers.
-func issuer(o domain.Organisation) Caller {
-	return Caller{Role: domain.RoleIssuer, Organisation: o, Subject: "clerk"}
+func issuer(o domain.Organisation) edge.Caller {
+	return edge.Caller{Role: domain.RoleIssuer, Organisation: o, Subject: "clerk"}
 }
 
-func consumer(o domain.Organisation) Caller {
-	return Caller{Role: domain.RoleConsumer, Organisation: o, Subject: "clerk"}
+func consumer(o domain.Organisation) edge.Caller {
+	return edge.Caller{Role: domain.RoleConsumer, Organisation: o, Subject: "clerk"}
 }
 
-func citizenCaller(id domain.CitizenID) Caller {
-	return Caller{Role: domain.RoleCitizen, Citizen: id, Subject: "login of " + id.String()}
+func citizenCaller(id domain.CitizenID) edge.Caller {
+	return edge.Caller{Role: domain.RoleCitizen, Citizen: id, Subject: "login of " + id.String()}
 }
 
-func officeCaller(role domain.Role) Caller {
-	return Caller{Role: role, Subject: "office " + string(role), Session: uuid.NewSHA1(uuid.Nil, []byte(role))}
+func officeCaller(role domain.Role) edge.Caller {
+	return edge.Caller{Role: role, Subject: "office " + string(role), Session: uuid.NewSHA1(uuid.Nil, []byte(role))}
 }
 
 // as returns the context of a call. What the request asks for goes into the
 // idempotency check; it may be nil.
-func (tv *testVault) as(t testing.TB, who Caller, operation string, request any) context.Context {
+func (tv *testVault) as(t testing.TB, who edge.Caller, operation string, request any) context.Context {
 	t.Helper()
 	body, err := json.Marshal(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return WithCall(t.Context(), &Call{Caller: who, Trace: uuid.New(), Operation: operation, Received: tv.Clock.Now(), Language: "en", Body: body})
+	return edge.WithCall(t.Context(), &edge.Call{Caller: who, Trace: uuid.New(), Operation: operation, Received: tv.Clock.Now(), Language: "en", Body: body})
 }
 
 // written writes the answer to a call, as the server does.
@@ -237,7 +238,7 @@ func written(t testing.TB, ctx context.Context, visit func(http.ResponseWriter) 
 	t.Helper()
 	w := httptest.NewRecorder()
 	err := visit(w)
-	CallFrom(ctx).Answered(err == nil)
+	edge.CallFrom(ctx).Answered(err == nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,7 +357,7 @@ func recorded[E any](t testing.TB, tv *testVault) []E {
 
 // slugOf is the slug of a refusal; "" for no error, the text of any other.
 func slugOf(err error) string {
-	p, _, _, known := describe(err)
+	p, _, _, known := edge.Describe(err, Faults)
 	switch {
 	case err == nil:
 		return ""

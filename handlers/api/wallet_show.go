@@ -19,6 +19,7 @@ import (
 	"coffre/domain/mandate"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/vocabulary"
 	"coffre/projections/wallet"
@@ -129,7 +130,7 @@ func (p *walletPage) travel(asked contract.GetWalletParams) error {
 			return err
 		}
 		if leaf >= 0 {
-			if err := p.v.seen(p.ctx, leafToken(leaf), p.v.Wallets.Name()); err != nil {
+			if err := p.v.seen(p.ctx, edge.LeafToken(leaf), p.v.Wallets.Name()); err != nil {
 				return err
 			}
 		}
@@ -149,7 +150,7 @@ func (p *walletPage) enter() (err error) {
 		return p.v.recordLogRead(p.ctx, 0, contract.ListEventsParams{Category: []contract.StreamCategory{"document"}, Stream: string(citizenStream(p.whose))})
 	}
 	if p.whose.IsZero() {
-		return errNoResource
+		return edge.ErrNoResource
 	}
 	if p.acting, err = p.v.actFor(p.ctx, p.in, p.whose, mandate.Read); err != nil || p.acting.self() {
 		return err
@@ -481,6 +482,6 @@ func (p *walletPage) id(id uuid.UUID) {
 }
 
 func walletHref(id domain.CitizenID, asked contract.GetWalletParams) contract.Href {
-	return linksTo(contract.Base+"/citizens/"+id.String()+"/wallet").time("asOf", asked.AsOf).
-		text("validAt", string(asked.ValidAt)).text("lang", string(asked.Lang)).at("")
+	return edge.LinksTo(contract.Base+"/citizens/"+id.String()+"/wallet").Time("asOf", asked.AsOf).
+		Text("validAt", string(asked.ValidAt)).Text("lang", string(asked.Lang)).At("")
 }

@@ -25,11 +25,12 @@ import (
 	"coffre/eventstore/faulty"
 	"coffre/handlers/contract"
 	"coffre/handlers/contract/wire"
+	"coffre/handlers/edge"
 )
 
 // wallet asks for a wallet and returns it as it went over the wire, read back
 // strictly, and the bytes.
-func (tv *testVault) wallet(t testing.TB, who Caller, whose domain.CitizenID, p contract.GetWalletParams) (contract.Wallet, string, error) {
+func (tv *testVault) wallet(t testing.TB, who edge.Caller, whose domain.CitizenID, p contract.GetWalletParams) (contract.Wallet, string, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "getWallet", nil)
 	answer, err := tv.GetWallet(ctx, contract.GetWalletRequestObject{CitizenID: whose, Params: p})
@@ -99,7 +100,7 @@ func TestOwnWallet(t *testing.T) {
 	})
 	t.Run("in the language asked for, escaped where need be", func(t *testing.T) {
 		ctx := tv.as(t, me, "getWallet", nil)
-		CallFrom(ctx).Language = "fr"
+		edge.CallFrom(ctx).Language = "fr"
 		answer, err := tv.GetWallet(ctx, contract.GetWalletRequestObject{CitizenID: who, Params: contract.GetWalletParams{Lang: "fr"}})
 		if err != nil {
 			t.Fatal(err)
@@ -113,11 +114,11 @@ func TestOwnWallet(t *testing.T) {
 	t.Run("A-6 somebody else's is not there", func(t *testing.T) {
 		tv.household(t, 2)
 		for _, whose := range []domain.CitizenID{tv.person(t, 2), {UUID: uuid.New()}, {}} {
-			if _, _, err := tv.wallet(t, me, whose, contract.GetWalletParams{}); !errors.Is(err, errNoResource) {
+			if _, _, err := tv.wallet(t, me, whose, contract.GetWalletParams{}); !errors.Is(err, edge.ErrNoResource) {
 				t.Errorf("%v", err)
 			}
 		}
-		if _, _, err := tv.wallet(t, citizenCaller(domain.CitizenID{}), who, contract.GetWalletParams{}); !errors.Is(err, errNoResource) {
+		if _, _, err := tv.wallet(t, citizenCaller(domain.CitizenID{}), who, contract.GetWalletParams{}); !errors.Is(err, edge.ErrNoResource) {
 			t.Errorf("a person unknown to the vault: %v", err)
 		}
 	})
@@ -273,10 +274,10 @@ func TestRepresentatives(t *testing.T) {
 		}
 	})
 	t.Run("A-6 to a stranger the child is not there", func(t *testing.T) {
-		if _, _, err := tv.wallet(t, citizenCaller(tv.person(t, stranger)), kid, contract.GetWalletParams{}); !errors.Is(err, errNoResource) {
+		if _, _, err := tv.wallet(t, citizenCaller(tv.person(t, stranger)), kid, contract.GetWalletParams{}); !errors.Is(err, edge.ErrNoResource) {
 			t.Error(err)
 		}
-		if _, _, err := tv.wallet(t, citizenCaller(kid), parent, contract.GetWalletParams{}); !errors.Is(err, errNoResource) {
+		if _, _, err := tv.wallet(t, citizenCaller(kid), parent, contract.GetWalletParams{}); !errors.Is(err, edge.ErrNoResource) {
 			t.Error(err)
 		}
 	})
@@ -320,7 +321,7 @@ func TestRepresentatives(t *testing.T) {
 		}
 		tv.Store.SetRule(nil)
 		tv.caughtUp(t)
-		if _, _, err := tv.wallet(t, me, kid, contract.GetWalletParams{}); !errors.Is(err, errNoResource) {
+		if _, _, err := tv.wallet(t, me, kid, contract.GetWalletParams{}); !errors.Is(err, edge.ErrNoResource) {
 			t.Error(err)
 		}
 	})
@@ -334,7 +335,7 @@ func TestRepresentatives(t *testing.T) {
 		if got, _, err := tv.wallet(t, citizenCaller(other), other, contract.GetWalletParams{}); err != nil || len(got.Items) != 0 {
 			t.Errorf("%+v, %v", got, err)
 		}
-		if _, _, err := tv.wallet(t, citizenCaller(other), kid, contract.GetWalletParams{}); !errors.Is(err, errNoResource) {
+		if _, _, err := tv.wallet(t, citizenCaller(other), kid, contract.GetWalletParams{}); !errors.Is(err, edge.ErrNoResource) {
 			t.Error(err)
 		}
 		if len(looks()) != before {

@@ -15,10 +15,10 @@ import (
 
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
-	"coffre/handlers/api"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
 	"coffre/handlers/contract/wire"
+	"coffre/handlers/edge"
+	"coffre/handlers/edge/token"
 )
 
 const knownCitizens = 1000
@@ -89,7 +89,7 @@ func (i *issuer) issue(ctx context.Context, to *site, person int) error {
 
 // decodeOnly is the baseline of T2: one typed, strict decode.
 func decodeOnly(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, api.MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, edge.MaxBody))
 	var in contract.DocumentIssue
 	if err == nil {
 		err = wire.Unmarshal(body, &in)
@@ -153,7 +153,7 @@ func (v *served) Close() error {
 }
 
 func (v *served) token(g token.Grant) (string, error) {
-	g.Scopes = api.Scopes(g.Role)
+	g.Scopes = edge.Scopes(g.Role)
 	return v.key.Mint(g, time.Now(), 12*time.Hour)
 }
 
@@ -180,7 +180,7 @@ func listen(h http.Handler) (*site, error) {
 		return nil, err
 	}
 	s := at(l.Addr().String())
-	s.server, s.ended = api.NewHTTPServer(h), make(chan error, 1)
+	s.server, s.ended = edge.NewHTTPServer(h), make(chan error, 1)
 	go func() { s.ended <- s.server.Serve(l) }()
 	return s, nil
 }

@@ -16,9 +16,9 @@ import (
 
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
-	"coffre/handlers/api"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
+	"coffre/handlers/edge/token"
 )
 
 // sizes is T7.
@@ -41,7 +41,7 @@ func (b *bench) residentMemory(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	bearer, err := key.Mint(token.Grant{Role: domain.RoleIssuer, Organisation: issuerNumber, Scopes: api.Scopes(domain.RoleIssuer)}, time.Now(), time.Hour)
+	bearer, err := key.Mint(token.Grant{Role: domain.RoleIssuer, Organisation: issuerNumber, Scopes: edge.Scopes(domain.RoleIssuer)}, time.Now(), time.Hour)
 	if err != nil {
 		return err
 	}

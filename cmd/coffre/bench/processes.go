@@ -9,8 +9,8 @@ import (
 	"coffre/cmd/coffre/files"
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
-	"coffre/handlers/api"
-	"coffre/handlers/api/token"
+	"coffre/handlers/edge"
+	"coffre/handlers/edge/token"
 )
 
 // processCount is how many processes share one PostgreSQL in T11.
@@ -50,7 +50,7 @@ func (b *bench) severalProcesses(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	bearer, err := key.Mint(token.Grant{Role: domain.RoleIssuer, Organisation: issuerNumber, Scopes: api.Scopes(domain.RoleIssuer)}, time.Now(), 12*time.Hour)
+	bearer, err := key.Mint(token.Grant{Role: domain.RoleIssuer, Organisation: issuerNumber, Scopes: edge.Scopes(domain.RoleIssuer)}, time.Now(), 12*time.Hour)
 	if err != nil {
 		return err
 	}

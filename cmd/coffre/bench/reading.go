@@ -21,7 +21,7 @@ import (
 	"coffre/domain/consent"
 	"coffre/eventstore"
 	"coffre/eventstore/sqlite/sqlitedb"
-	"coffre/handlers/api/token"
+	"coffre/handlers/edge/token"
 )
 
 const (

@@ -13,8 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
-	"coffre/handlers/api"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // wire plays the vault's side of the line.
@@ -33,7 +33,7 @@ func says(status int, header http.Header, body string) *http.Response {
 // operation, and none is left out.
 func TestEveryOperationOfTheContract(t *testing.T) {
 	routes := http.NewServeMux()
-	for _, pattern := range api.Patterns() {
+	for _, pattern := range edge.Patterns() {
 		routes.HandleFunc(pattern, func(http.ResponseWriter, *http.Request) {})
 	}
 	reached := make(map[string]bool)
@@ -67,7 +67,7 @@ func TestEveryOperationOfTheContract(t *testing.T) {
 			t.Errorf("%s: %v", m.Name, out[1])
 		}
 	}
-	for _, pattern := range api.Patterns() {
+	for _, pattern := range edge.Patterns() {
 		if !reached[pattern] {
 			t.Errorf("no method for %s", pattern)
 		}

@@ -12,7 +12,8 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
 	"coffre/handlers/api"
-	"coffre/handlers/api/token"
+	"coffre/handlers/edge"
+	"coffre/handlers/edge/token"
 )
 
 // makeHandlers makes what answers over HTTP: one for everybody, one for the control
@@ -23,9 +24,9 @@ func (a *assembly) makeHandlers(context.Context) error {
 		return err
 	}
 	m := newMetrics(a.Instance)
-	serving := func(auth api.Authenticator) http.Handler {
-		server := &api.Server{
-			Auth: auth, Now: time.Now, NewID: uuid.New, Slog: a.o.Logger,
+	serving := func(auth edge.Authenticator) http.Handler {
+		server := &edge.Server{
+			Auth: auth, Now: time.Now, NewID: uuid.New, Slog: a.o.Logger, Faults: api.Faults,
 			Health: a.Health, Ready: a.ready, Metrics: m.handler(), Observe: m.observe,
 		}
 		return server.Handler(operations{server, a.Core})
@@ -37,7 +38,7 @@ func (a *assembly) makeHandlers(context.Context) error {
 // operations answers every call of the contract: the edge its health, the vault
 // the rest.
 type operations struct {
-	*api.Server
+	*edge.Server
 	*api.Vault
 }
 

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"coffre/domain"
-	"coffre/handlers/api"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
+	"coffre/handlers/edge/token"
 )
 
 // Where a provider vouches for callers, the tokens of the directory's own key
@@ -31,7 +31,7 @@ func TestOwnTokensCountOnTheControlSocketOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bearer, err := key.Mint(token.Grant{Role: domain.RoleOperator, Subject: "me", Scopes: api.Scopes(domain.RoleOperator)}, time.Now(), time.Minute)
+	bearer, err := key.Mint(token.Grant{Role: domain.RoleOperator, Subject: "me", Scopes: edge.Scopes(domain.RoleOperator)}, time.Now(), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package api
+package edge
 
 import (
 	"bytes"
@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"coffre/handlers/contract"
-
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"coffre/handlers/contract"
 )
 
 // The examples of the contract pass the gate, and arrive as they were sent.
@@ -176,7 +176,7 @@ func TestGateBodies(t *testing.T) {
 		for _, media := range []string{"", "text/plain", "application/json; charset=utf-16", "application/json; charset=utf-8; q=1", "application/jsonx", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/merge-patch+json"} {
 			r := c.Request(c.Body)
 			r.Header.Set("Content-Type", media)
-			refused(t, e.send(r), 415, coffre+"unsupportedMediaType")
+			refused(t, e.send(r), 415, Coffre+"unsupportedMediaType")
 		}
 		for _, media := range []string{"application/json;charset=UTF-8", "Application/JSON; charset=\"utf-8\""} {
 			r := c.Request(c.Body)
@@ -187,10 +187,10 @@ func TestGateBodies(t *testing.T) {
 		}
 		r := c.Request(c.Body)
 		r.Header.Add("Content-Type", "application/json")
-		refused(t, e.send(r), 415, coffre)
+		refused(t, e.send(r), 415, Coffre)
 		r = c.Request(c.Body)
 		r.Header.Set("Content-Encoding", "gzip")
-		refused(t, e.send(r), 415, coffre)
+		refused(t, e.send(r), 415, Coffre)
 
 		limit := operations()[c.Pattern].maxBody
 		large := bytes.Repeat([]byte{' '}, int(limit)+1)
@@ -228,7 +228,7 @@ func TestGateFiles(t *testing.T) {
 		for _, media := range []string{"", "text/html", "application/json", "image/svg+xml", "application/octet-stream", "application/pdf; charset=latin1", "application/pdf; a=b", "application/pdf; charset=utf-8; a=b", "*/*"} {
 			r := c.Request(c.Body)
 			r.Header.Set("Content-Type", media)
-			refused(t, e.send(r), 415, coffre+"unsupportedMediaType")
+			refused(t, e.send(r), 415, Coffre+"unsupportedMediaType")
 		}
 		for _, media := range []string{"application/pdf", "Application/PDF", "image/png", "image/jpeg", "application/xml;charset=UTF-8"} {
 			r := c.Request(c.Body)
@@ -239,13 +239,13 @@ func TestGateFiles(t *testing.T) {
 		}
 		r := c.Request(c.Body)
 		r.Header.Add("Content-Type", "image/png")
-		refused(t, e.send(r), 415, coffre)
+		refused(t, e.send(r), 415, Coffre)
 		r = c.Request(c.Body)
 		r.Header.Set("Content-Encoding", "gzip")
-		refused(t, e.send(r), 415, coffre)
+		refused(t, e.send(r), 415, Coffre)
 		r = c.Request(c.Body)
 		r.ContentLength = -1
-		refused(t, e.send(r), 411, coffre+"lengthRequired")
+		refused(t, e.send(r), 411, Coffre+"lengthRequired")
 		refused(t, e.send(c.Request([]byte{})), 400, belgif+"badRequest")
 		for _, more := range []int64{1, 1 << 40} {
 			r = c.Request(c.Body)
@@ -378,7 +378,7 @@ func TestGatePaths(t *testing.T) {
 		t.Errorf("GET /documents: %d", w.Code)
 	}
 	r := httptest.NewRequest("GET", contract.Base+"/health?"+strings.Repeat("a", MaxTarget), nil)
-	refused(t, e.send(r), 414, coffre+"uriTooLong")
+	refused(t, e.send(r), 414, Coffre+"uriTooLong")
 }
 
 // What x-exactly-one-of says: one group whole, nothing of the others.
@@ -434,8 +434,8 @@ func TestGatePointsAtTheMember(t *testing.T) {
 		strings.Replace(string(c.Body), "53480200724", "53480200725", 1):                   {Type: issueStructure, Name: "/ssin"},
 		strings.Replace(string(c.Body), "2026-03-01", "2026-02-29", 1):                     {Type: issueStructure, Name: "/validFrom"},
 		strings.Replace(string(c.Body), `"content"`, `"parents":["1"],"content"`, 1):       {Type: issueStructure, Name: "/parents/0"},
-		strings.Replace(string(c.Body), `"isi-4711"`, `""`, 1):                             {Type: issueSchema, Name: "/sourceReference"},
-		strings.Replace(string(c.Body), `"isi-4711"`, `"`+strings.Repeat("é", 129)+`"`, 1): {Type: issueSchema, Name: "/sourceReference"},
+		strings.Replace(string(c.Body), `"isi-4711"`, `""`, 1):                             {Type: IssueSchema, Name: "/sourceReference"},
+		strings.Replace(string(c.Body), `"isi-4711"`, `"`+strings.Repeat("é", 129)+`"`, 1): {Type: IssueSchema, Name: "/sourceReference"},
 	} {
 		p := refused(t, e.send(c.Request([]byte(body))), 400, belgif+"badRequest")
 		if got := p.Issues[0]; got.Type != want.Type || got.Name != want.Name {

@@ -1,4 +1,4 @@
-package api
+package edge
 
 import (
 	"net/http"
@@ -8,8 +8,8 @@ import (
 	"coffre/domain"
 )
 
-// languages are those the vault has labels in; the first is the fallback.
-var languages = []domain.Language{"nl", "fr", "de", "en"}
+// Languages are those the vault has labels in; the first is the fallback.
+var Languages = []domain.Language{"nl", "fr", "de", "en"}
 
 // negotiate returns the language of an answer: what the query asks for, else the
 // best of Accept-Language (RFC 9110, section 12.5.4; regions are ignored), else
@@ -18,7 +18,7 @@ func negotiate(r *http.Request) domain.Language {
 	if asked := r.URL.Query().Get("lang"); asked != "" {
 		return domain.Language(asked)
 	}
-	best, weight := languages[0], 0.0
+	best, weight := Languages[0], 0.0
 	for part := range strings.SplitSeq(strings.Join(r.Header["Accept-Language"], ","), ",") {
 		tag, params, _ := strings.Cut(part, ";")
 		q := 1.0
@@ -29,7 +29,7 @@ func negotiate(r *http.Request) domain.Language {
 			}
 		}
 		primary, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(tag)), "-")
-		for _, l := range languages {
+		for _, l := range Languages {
 			if string(l) == primary && q > weight {
 				best, weight = l, q
 			}

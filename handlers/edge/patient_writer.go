@@ -1,4 +1,4 @@
-package api
+package edge
 
 import (
 	"errors"
@@ -18,7 +18,7 @@ type patientWriter struct {
 	control *http.ResponseController
 }
 
-func patiently(w http.ResponseWriter) *patientWriter {
+func Patiently(w http.ResponseWriter) *patientWriter {
 	return &patientWriter{w, http.NewResponseController(w)}
 }
 

@@ -1,4 +1,4 @@
-package api
+package edge
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 	"slices"
 	"testing"
 
-	"coffre/handlers/contract"
-
 	"github.com/google/uuid"
+
+	"coffre/handlers/contract"
 )
 
 // showing is an API of one operation that works.
@@ -58,7 +58,7 @@ func TestOnAnswered(t *testing.T) {
 		{name: "the connection breaks at once", answer: good},
 		{name: "the connection breaks on the way", answer: good, takes: 10},
 		{name: "it cannot be encoded", answer: contract.GetDocument200JSONResponse{Body: contract.Document{Content: contract.Content("{")}}, takes: 1 << 20},
-		{name: "a refusal", err: errNoResource, takes: 1 << 20},
+		{name: "a refusal", err: ErrNoResource, takes: 1 << 20},
 		{name: "a fault", err: errors.New("a disk is gone"), takes: 1 << 20},
 		{name: "nobody is there any more", err: context.Canceled, takes: 1 << 20},
 		{name: "a panic while it is written", answer: visitor(func(http.ResponseWriter) error { panic("broken") }), takes: 1 << 20},
@@ -85,7 +85,7 @@ func TestOnAnswered(t *testing.T) {
 				cancel()
 			}
 			defer cancel()
-			r := httptest.NewRequestWithContext(ctx, "GET", documentHref(contract.DocumentID{UUID: uuid.New()}), nil)
+			r := httptest.NewRequestWithContext(ctx, "GET", contract.Base+"/documents/"+uuid.NewString(), nil)
 			r.Header.Set("Authorization", "Bearer issuer")
 			func() {
 				defer func() {

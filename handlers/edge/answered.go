@@ -1,4 +1,4 @@
-package api
+package edge
 
 // OnAnswered registers what happens once the answer to the call has been written:
 // whole tells whether all of it was handed to the network. It is false when the use

@@ -1,4 +1,4 @@
-package api
+package edge
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
-	"coffre/handlers/api/token"
+	"coffre/handlers/edge/token"
 )
 
 // Caller is who a request comes from, as their token says.

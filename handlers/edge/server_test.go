@@ -1,4 +1,4 @@
-package api
+package edge
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
-	"coffre/handlers/api/apitest"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/apitest"
 )
 
 // whole is the real handler over operations that all fail but health.
@@ -29,7 +29,7 @@ func (h whole) GetHealth(ctx context.Context, r contract.GetHealthRequestObject)
 }
 
 func newServer() *Server {
-	return &Server{Auth: believing{}, Now: time.Now, NewID: uuid.New, Slog: slog.New(slog.DiscardHandler)}
+	return &Server{Auth: believing{}, Now: time.Now, NewID: uuid.New, Slog: slog.New(slog.DiscardHandler), Faults: faults}
 }
 
 // Everything in the contract is served, and everything served is in it or listed.
@@ -189,7 +189,7 @@ func TestHealthAndDocumentation(t *testing.T) {
 	if w := get(h, "/livez"); w.Code != 200 {
 		t.Errorf("livez %d", w.Code)
 	}
-	refused(t, get(h, "/readyz"), 503, coffre+"notReady")
+	refused(t, get(h, "/readyz"), 503, Coffre+"notReady")
 	if notReady = nil; get(h, "/readyz").Code != 200 || get(h, "/metrics").Code != 200 {
 		t.Error("not ready, or no metrics")
 	}
@@ -332,7 +332,7 @@ func TestLanguage(t *testing.T) {
 			t.Errorf("%+v: %q %v", tc, got, w.Header())
 		}
 	}
-	e.do = func(w http.ResponseWriter, r *http.Request) { e.problem(w, r, errNoResource) }
+	e.do = func(w http.ResponseWriter, r *http.Request) { e.problem(w, r, ErrNoResource) }
 	r := httptest.NewRequest("GET", contract.Base+"/citizens/"+anID+"/wallet", nil)
 	r.Header.Set("Authorization", "Bearer citizen")
 	if w := e.send(r); w.Header().Get("Content-Language") != "" {

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"coffre/handlers/api/apitest"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/apitest"
 )
 
 // listener is a testing.TB that notes complaints instead of failing.

@@ -1,4 +1,4 @@
-package api
+package edge
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ import (
 func (o *operation) admit(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	for _, p := range o.path {
 		if p.shape.judge(r.PathValue(p.name)) != nil {
-			return nil, errNoResource // a name that nothing can have
+			return nil, ErrNoResource // a name that nothing can have
 		}
 	}
 	if err := o.admitQuery(r.URL.RawQuery); err != nil {
@@ -41,10 +41,10 @@ func (o *operation) admit(w http.ResponseWriter, r *http.Request) ([]byte, error
 		values := r.Header[p.name]
 		switch {
 		case len(values) == 0 && p.required:
-			return nil, badRequest(contract.InputValidationIssue{Type: issueRequired, Title: "Required input is missing", In: contract.IssueLocationHeader, Name: p.name})
+			return nil, BadRequest(contract.InputValidationIssue{Type: issueRequired, Title: "Required input is missing", In: contract.IssueLocationHeader, Name: p.name})
 		case len(values) == 0:
 		case len(values) > 1:
-			return nil, badRequest(contract.InputValidationIssue{Type: issueInvalid, Title: "Given more than once", In: contract.IssueLocationHeader, Name: p.name})
+			return nil, BadRequest(contract.InputValidationIssue{Type: issueInvalid, Title: "Given more than once", In: contract.IssueLocationHeader, Name: p.name})
 		default:
 			if v := p.shape.judge(values[0]); v != nil {
 				return nil, v.at(contract.IssueLocationHeader, p.name)
@@ -60,21 +60,21 @@ func (o *operation) admitQuery(raw string) error {
 	}
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		return badRequest(contract.InputValidationIssue{Type: issueSchema, Title: "The query cannot be read", In: contract.IssueLocationQuery})
+		return BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The query cannot be read", In: contract.IssueLocationQuery})
 	}
 	for name, values := range query {
 		p, known := o.query[name]
 		if !known {
-			return badRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "Unknown query parameter", In: contract.IssueLocationQuery})
+			return BadRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "Unknown query parameter", In: contract.IssueLocationQuery})
 		}
 		s := p.shape
 		if p.many {
 			if s.bounded && int64(len(values)) > s.max {
-				return badRequest(contract.InputValidationIssue{Type: issueSchema, Title: "Too many values", In: contract.IssueLocationQuery, Name: name})
+				return BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "Too many values", In: contract.IssueLocationQuery, Name: name})
 			}
 			s = s.item
 		} else if len(values) > 1 {
-			return badRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "Given more than once", In: contract.IssueLocationQuery, Name: name})
+			return BadRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "Given more than once", In: contract.IssueLocationQuery, Name: name})
 		}
 		for _, value := range values {
 			if v := s.judge(value); v != nil {
@@ -87,7 +87,7 @@ func (o *operation) admitQuery(raw string) error {
 
 func (o *operation) admitBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > o.maxBody {
-		return nil, tooLarge(o.maxBody)
+		return nil, TooLarge(o.maxBody)
 	}
 	if encoding := r.Header["Content-Encoding"]; len(encoding) > 0 {
 		return nil, errMediaType
@@ -98,7 +98,7 @@ func (o *operation) admitBody(w http.ResponseWriter, r *http.Request) ([]byte, e
 	if o.body == nil {
 		var one [1]byte
 		if n, _ := r.Body.Read(one[:]); n > 0 {
-			return nil, badRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "This call takes no body", In: contract.IssueLocationBody})
+			return nil, BadRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "This call takes no body", In: contract.IssueLocationBody})
 		}
 		r.Body = http.NoBody
 		return nil, nil
@@ -110,11 +110,11 @@ func (o *operation) admitBody(w http.ResponseWriter, r *http.Request) ([]byte, e
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, tooLarge(o.maxBody)
+		return nil, TooLarge(o.maxBody)
 	case err != nil:
-		return nil, badRequest(contract.InputValidationIssue{Type: issueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody})
+		return nil, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody})
 	case len(b) == 0:
-		return nil, badRequest(contract.InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: contract.IssueLocationBody})
+		return nil, BadRequest(contract.InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: contract.IssueLocationBody})
 	}
 	if v := o.body.read(b); v != nil {
 		return nil, v.at(contract.IssueLocationBody, v.pointer())
@@ -126,21 +126,21 @@ func (o *operation) admitBody(w http.ResponseWriter, r *http.Request) ([]byte, e
 // admitFile holds a file to its type and size; nobody has read it yet.
 func (o *operation) admitFile(w http.ResponseWriter, r *http.Request) error {
 	switch header := r.Header["Content-Type"]; {
-	case len(header) != 1 || !slices.Contains(o.files, mediaTypeOf(header[0])):
+	case len(header) != 1 || !slices.Contains(o.files, MediaTypeOf(header[0])):
 		return errFileType
 	case r.ContentLength < 0:
 		return errNoLength
 	case r.ContentLength == 0:
-		return badRequest(contract.InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: contract.IssueLocationBody})
+		return BadRequest(contract.InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: contract.IssueLocationBody})
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, o.maxBody)
 	CallFrom(r.Context()).Length = r.ContentLength
 	return nil
 }
 
-// mediaTypeOf returns the type of a file whose header says nothing else of it than
+// MediaTypeOf returns the type of a file whose header says nothing else of it than
 // that it is UTF-8, or "".
-func mediaTypeOf(header string) string {
+func MediaTypeOf(header string) string {
 	media, params, err := mime.ParseMediaType(header)
 	charset, given := params["charset"]
 	if err != nil || len(params) > 1 || len(params) == 1 && !(given && strings.EqualFold(charset, "utf-8")) {
@@ -203,7 +203,7 @@ func (v *violation) at(in contract.IssueLocation, name string) error {
 	for _, input := range v.inputs {
 		issue.Inputs = append(issue.Inputs, contract.InputReference{In: in, Name: name + "/" + input})
 	}
-	return badRequest(issue)
+	return BadRequest(issue)
 }
 
 var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
@@ -217,7 +217,7 @@ func (s *shape) read(b []byte) *violation {
 		return v
 	}
 	if _, err := dec.ReadToken(); err != io.EOF {
-		return broken(issueSchema, "Something follows the value")
+		return broken(IssueSchema, "Something follows the value")
 	}
 	return nil
 }
@@ -228,7 +228,7 @@ func (s *shape) value(dec *jsontext.Decoder) *violation {
 		if _, err := dec.ReadToken(); err != nil {
 			return malformed
 		}
-		return broken(issueSchema, "null is not a value here; leave the member out")
+		return broken(IssueSchema, "null is not a value here; leave the member out")
 	}
 	switch s.kind {
 	case object:
@@ -281,13 +281,13 @@ func (s *shape) value(dec *jsontext.Decoder) *violation {
 
 // malformed is what every syntax error is called, duplicate names and invalid
 // UTF-8 among them; it is never changed.
-var malformed = broken(issueSchema, "The body is not the JSON this call takes")
+var malformed = broken(IssueSchema, "The body is not the JSON this call takes")
 
 func wrongKind(kind jsontext.Kind) *violation {
 	if kind == jsontext.KindInvalid {
 		return malformed
 	}
-	return broken(issueSchema, "A value of another kind is expected")
+	return broken(IssueSchema, "A value of another kind is expected")
 }
 
 func (s *shape) object(dec *jsontext.Decoder) *violation {
@@ -361,7 +361,7 @@ func (s *shape) array(dec *jsontext.Decoder) *violation {
 	n := int64(0)
 	for ; dec.PeekKind() != ']'; n++ {
 		if s.bounded && n == s.max {
-			return broken(issueSchema, "Too many items")
+			return broken(IssueSchema, "Too many items")
 		}
 		if v := s.item.value(dec); v != nil {
 			if v == malformed {
@@ -374,7 +374,7 @@ func (s *shape) array(dec *jsontext.Decoder) *violation {
 		return malformed
 	}
 	if n < s.min {
-		return broken(issueSchema, "Too few items")
+		return broken(IssueSchema, "Too few items")
 	}
 	return nil
 }
@@ -385,7 +385,7 @@ func (s *shape) judge(value string) *violation {
 		return s.judgeInteger(value)
 	}
 	if !utf8.ValidString(value) {
-		return broken(issueSchema, "The value is not UTF-8")
+		return broken(IssueSchema, "The value is not UTF-8")
 	}
 	return s.judgeText(value)
 }
@@ -393,7 +393,7 @@ func (s *shape) judge(value string) *violation {
 func (s *shape) judgeInteger(value string) *violation {
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || value[0] == '+' || n < s.min || n > s.max {
-		return broken(issueSchema, "A whole number within its range is expected")
+		return broken(IssueSchema, "A whole number within its range is expected")
 	}
 	return nil
 }
@@ -401,19 +401,19 @@ func (s *shape) judgeInteger(value string) *violation {
 func (s *shape) judgeText(value string) *violation {
 	for i := range len(value) {
 		if c := value[i]; c < ' ' && c != '\n' && c != '\t' && c != '\r' || c == 0x7f {
-			return broken(issueSchema, "A control character")
+			return broken(IssueSchema, "A control character")
 		}
 	}
 	if n := int64(utf8.RuneCountInString(value)); n < s.min || s.bounded && n > s.max {
-		return broken(issueSchema, "Too short or too long")
+		return broken(IssueSchema, "Too short or too long")
 	}
 	switch {
 	case len(s.enum) > 0 && !slices.Contains(s.enum, value):
-		return broken(issueSchema, "Not one of the values there are")
+		return broken(IssueSchema, "Not one of the values there are")
 	case s.pattern != nil && !s.pattern.MatchString(value):
-		return broken(issueSchema, "The value does not have its form")
+		return broken(IssueSchema, "The value does not have its form")
 	case s.check != nil && s.check(value) != nil:
-		return broken(cmp.Or(s.issue, issueSchema), "The value does not have its form")
+		return broken(cmp.Or(s.issue, IssueSchema), "The value does not have its form")
 	}
 	return nil
 }
@@ -475,19 +475,19 @@ func plain(raw jsontext.Value) *violation {
 			}
 		case c == '{' || c == '[':
 			if depth++; depth > MaxDepth {
-				return broken(issueSchema, "Too many levels")
+				return broken(IssueSchema, "Too many levels")
 			}
 		case c == '}' || c == ']':
 			depth--
 		case c == 'n':
-			return broken(issueSchema, "null is not a value here; leave the member out")
+			return broken(IssueSchema, "null is not a value here; leave the member out")
 		case c == '-' || '0' <= c && c <= '9':
 			start := i
 			for i+1 < len(raw) && strings.IndexByte("+-.eE0123456789", raw[i+1]) >= 0 {
 				i++
 			}
 			if _, err := strconv.ParseFloat(string(raw[start:i+1]), 64); err != nil {
-				return broken(issueSchema, "A number is out of range")
+				return broken(IssueSchema, "A number is out of range")
 			}
 		}
 	}

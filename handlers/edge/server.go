@@ -1,4 +1,4 @@
-package api
+package edge
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"coffre/handlers/contract"
-
 	"github.com/google/uuid"
+
+	"coffre/handlers/contract"
 )
 
 // Server holds what the HTTP edge needs. Fields are required unless they say
@@ -25,6 +25,9 @@ type Server struct {
 	Now   func() time.Time
 	NewID func() uuid.UUID // random, version 4 or 7
 	Slog  *slog.Logger
+	// Faults are the errors of use cases that stand for a refusal; every other one is
+	// answered 500.
+	Faults []Fault
 
 	// Health tells what the vault can do for its clients now. It is asked at most
 	// once a second and must answer from memory. nil: always up.
@@ -56,14 +59,14 @@ func (s *Server) Handler(ops contract.StrictServerInterface) http.Handler {
 	rt := &routes{s: s, mux: http.NewServeMux(), contract: operations()}
 	strictOps := contract.NewStrictHandlerWithOptions(ops, nil, contract.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, _ error) {
-			s.problem(w, r, badRequest(contract.InputValidationIssue{Type: issueSchema, Title: "The body does not fit its schema", In: contract.IssueLocationBody}))
+			s.problem(w, r, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body does not fit its schema", In: contract.IssueLocationBody}))
 		},
 		ResponseErrorHandlerFunc: s.problem,
 	})
 	contract.HandlerWithOptions(strictOps, contract.StdHTTPServerOptions{
 		BaseURL: contract.Base, BaseRouter: rt,
 		ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, _ error) {
-			s.problem(w, r, badRequest(contract.InputValidationIssue{Type: issueSchema, Title: "A parameter does not fit its schema"}))
+			s.problem(w, r, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "A parameter does not fit its schema"}))
 		},
 	})
 	for pattern := range rt.contract {
@@ -125,7 +128,7 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if p == http.ErrAbortHandler {
 				panic(p)
 			}
-			s.problem(out, r, fmt.Errorf("panic (%T): %s", p, frames(debug.Stack())))
+			s.problem(out, r, fmt.Errorf("panic (%T): %s", p, Frames(debug.Stack())))
 		}
 		if s.Observe != nil {
 			s.Observe(call.Operation, out.status, s.Now().Sub(began))
@@ -135,7 +138,7 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case len(r.RequestURI) > MaxTarget:
 		s.problem(out, r, errTargetSize)
 	case !plainPath(r):
-		s.problem(out, r, errNoResource)
+		s.problem(out, r, ErrNoResource)
 	case r.Method == http.MethodHead: // the contract has none, and the mux would answer as for GET
 		rt.nothing(out, r)
 	default:
@@ -143,9 +146,9 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// frames returns where a panic came from: the lines that name functions, without
+// Frames returns where a panic came from: the lines that name functions, without
 // the arguments that stand in a stack trace.
-func frames(stack []byte) string {
+func Frames(stack []byte) string {
 	var names []string
 	for line := range strings.Lines(string(stack)) {
 		if name, _, found := strings.Cut(line, "("); found && !strings.HasPrefix(line, "\t") {
@@ -204,7 +207,7 @@ func (rt *routes) nothing(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if len(allowed) == 0 {
-		rt.s.problem(w, r, errNoResource)
+		rt.s.problem(w, r, ErrNoResource)
 		return
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))

@@ -1,4 +1,4 @@
-package api
+package edge
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"coffre/domain"
-	"coffre/eventstore"
 	"coffre/handlers/contract"
 )
 
@@ -19,7 +18,7 @@ import (
 func TestEveryCodeHasAStatus(t *testing.T) {
 	used := map[int]domain.Code{}
 	for _, c := range domain.Codes {
-		status := statuses[c]
+		status := Statuses[c]
 		if http.StatusText(status) == "" || status < 400 {
 			t.Errorf("%s: %d", c, status)
 		}
@@ -28,8 +27,8 @@ func TestEveryCodeHasAStatus(t *testing.T) {
 		}
 		used[status] = c
 	}
-	if len(statuses) != len(domain.Codes) {
-		t.Errorf("%d statuses for %d codes", len(statuses), len(domain.Codes))
+	if len(Statuses) != len(domain.Codes) {
+		t.Errorf("%d statuses for %d codes", len(Statuses), len(domain.Codes))
 	}
 }
 
@@ -51,23 +50,20 @@ func TestProblems(t *testing.T) {
 		is     string
 		wait   string
 	}{
-		{wrap(domain.NewError(domain.Conflict, "supersededContent", "was replaced")), 409, coffre + "supersededContent", ""},
-		{wrap(domain.NewError(domain.Gone, "citizenErased", "was erased")), 410, coffre + "citizenErased", ""},
-		{domain.NewError(domain.Stale, "stale", "changed"), 412, coffre + "stale", ""},
-		{domain.NewError(domain.Unprocessable, "keyReused", "other body"), 422, coffre + "keyReused", ""},
-		{domain.NewError(domain.Forbidden, "noBasis", "no basis"), 403, coffre + "noBasis", ""},
+		{wrap(domain.NewError(domain.Conflict, "supersededContent", "was replaced")), 409, Coffre + "supersededContent", ""},
+		{wrap(domain.NewError(domain.Gone, "citizenErased", "was erased")), 410, Coffre + "citizenErased", ""},
+		{domain.NewError(domain.Stale, "stale", "changed"), 412, Coffre + "stale", ""},
+		{domain.NewError(domain.Unprocessable, "keyReused", "other body"), 422, Coffre + "keyReused", ""},
+		{domain.NewError(domain.Forbidden, "noBasis", "no basis"), 403, Coffre + "noBasis", ""},
 		{domain.NewError(domain.Forbidden, "missingPermission", "no"), 403, belgif + "missingPermission", ""},
 		{domain.NewError(domain.NotFound, "documentUnknown", "document of that id"), 404, belgif + "resourceNotFound", ""},
 		{domain.NewError(domain.Invalid, "validityReversed", "from after until"), 400, belgif + "badRequest", ""},
-		{domain.NewError(domain.TooMany, "dailyQuota", "enough"), 429, coffre + "dailyQuota", "1"},
+		{domain.NewError(domain.TooMany, "dailyQuota", "enough"), 429, Coffre + "dailyQuota", "1"},
 		{RetryAfter(domain.NewError(domain.TooMany, "tooManyRequests", "enough"), 90*time.Second), 429, belgif + "tooManyRequests", "90"},
-		{wrap(RetryAfter(domain.NewError(domain.Unavailable, "vaultSealed", "later"), 2500*time.Millisecond)), 503, coffre + "vaultSealed", "3"},
-		{wrap(eventstore.ErrOverloaded), 503, coffre + "overloaded", "1"},
-		{wrap(eventstore.ErrDiskFull), 507, coffre + "storageFull", "60"},
-		{wrap(eventstore.ErrErased), 410, coffre + "erased", ""},
-		{wrap(eventstore.ErrKeysUnavailable), 503, coffre + "keysUnavailable", "5"},
-		{wrap(eventstore.ErrOutcomeUnknown), 503, coffre + "outcomeUnknown", "1"},
-		{wrap(context.DeadlineExceeded), 503, coffre + "tooSlow", "1"},
+		{wrap(RetryAfter(domain.NewError(domain.Unavailable, "vaultSealed", "later"), 2500*time.Millisecond)), 503, Coffre + "vaultSealed", "3"},
+		{wrap(errAway), 503, Coffre + "away", "5"},
+		{wrap(errGone), 410, Coffre + "gone", ""},
+		{wrap(context.DeadlineExceeded), 503, Coffre + "tooSlow", "1"},
 		{BadInput("/content/name", "schema", "does not fit"), 400, belgif + "badRequest", ""},
 	} {
 		w := e.fail(t, tc.err)
@@ -83,7 +79,7 @@ func TestProblems(t *testing.T) {
 		}
 	}
 	p := refused(t, e.fail(t, domain.NewError(domain.Invalid, "validityReversed", "from after until")), 400, belgif)
-	if len(p.Issues) != 1 || p.Issues[0].Type != coffre+"input-validation:validityReversed" || p.Issues[0].Detail != "from after until" {
+	if len(p.Issues) != 1 || p.Issues[0].Type != Coffre+"input-validation:validityReversed" || p.Issues[0].Detail != "from after until" {
 		t.Errorf("issues %+v", p.Issues)
 	}
 }

@@ -1,8 +1,9 @@
-package api
+package edge
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -14,9 +15,9 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
-	"coffre/handlers/api/apitest"
-	"coffre/handlers/api/token"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/apitest"
+	"coffre/handlers/edge/token"
 )
 
 // believing is an Authenticator that takes a role's name for a token.
@@ -36,6 +37,16 @@ func (believing) Authenticate(_ context.Context, bearer string) (Caller, error) 
 	return Caller{}, token.ErrInvalid
 }
 
+// Errors of use cases, as the wiring names them with what they stand for.
+var (
+	errAway = errors.New("away")
+	errGone = errors.New("gone")
+	faults  = []Fault{
+		{errAway, domain.NewError(domain.Unavailable, "away", "come back later"), 5 * time.Second},
+		{errGone, domain.NewError(domain.Gone, "gone", "it is gone"), 0},
+	}
+)
+
 // edge is a server whose operations only note that they were reached.
 type edge struct {
 	http.Handler
@@ -51,7 +62,7 @@ func newEdge(t testing.TB) *edge {
 	e := &edge{log: new(bytes.Buffer)}
 	e.Server = &Server{
 		Auth: believing{}, Now: time.Now, NewID: uuid.New,
-		Slog: slog.New(slog.NewTextHandler(e.log, nil)),
+		Slog: slog.New(slog.NewTextHandler(e.log, nil)), Faults: faults,
 	}
 	rt := &routes{s: e.Server, mux: http.NewServeMux(), contract: operations()}
 	for pattern, op := range rt.contract {

@@ -1,0 +1,130 @@
+package edge
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"maps"
+	"net/url"
+	"strconv"
+	"time"
+
+	"coffre/domain"
+	"coffre/handlers/contract"
+)
+
+const (
+	defaultPage = 50
+	MaxPage     = 200
+
+	// Scanned bounds the records one call looks at, so that a rare type costs many
+	// short calls instead of one endless one; next leads on from there.
+	Scanned = 20_000
+)
+
+// PageSize is how many items a caller gets at most.
+func PageSize(asked contract.PageSize) int {
+	if asked == 0 {
+		return defaultPage
+	}
+	return min(int(asked), MaxPage)
+}
+
+// PageLinks are the addresses of a list's pages: all have its path and what was asked
+// of it, and each a cursor of its own.
+type PageLinks struct {
+	path  string
+	asked url.Values
+}
+
+// LinksTo returns the links of the list at a path, of which nothing was asked yet.
+func LinksTo(path string) PageLinks { return PageLinks{path, url.Values{}} }
+
+// At returns the address of the page behind a cursor, which is "" for the first.
+func (l PageLinks) At(cursor contract.Cursor) contract.Href {
+	q := l.asked
+	if cursor != "" {
+		q = maps.Clone(q)
+		q.Set("after", cursor)
+	}
+	if len(q) == 0 {
+		return l.path
+	}
+	return l.path + "?" + q.Encode()
+}
+
+// Text adds a parameter, unless its value is "".
+func (l PageLinks) Text(name, value string) PageLinks {
+	if value != "" {
+		l.asked.Set(name, value)
+	}
+	return l
+}
+
+// Texts adds a parameter once for each of its values.
+func (l PageLinks) Texts(name string, values []string) PageLinks {
+	for _, value := range values {
+		l.asked.Add(name, value)
+	}
+	return l
+}
+
+// Number adds a parameter, unless its value is 0.
+func (l PageLinks) Number(name string, value int32) PageLinks {
+	if value != 0 {
+		l.asked.Set(name, strconv.Itoa(int(value)))
+	}
+	return l
+}
+
+// Id adds a parameter that is an identifier, unless it is the zero one.
+func (l PageLinks) Id(name string, value interface {
+	IsZero() bool
+	String() string
+}) PageLinks {
+	if !value.IsZero() {
+		l.asked.Set(name, value.String())
+	}
+	return l
+}
+
+// Time adds a parameter that is a moment, unless it is the zero one.
+func (l PageLinks) Time(name string, value time.Time) PageLinks {
+	if !value.IsZero() {
+		l.asked.Set(name, value.Format(time.RFC3339Nano))
+	}
+	return l
+}
+
+// AsStrings returns codes as the strings they are.
+func AsStrings[T ~string](codes []T) []string {
+	all := make([]string, len(codes))
+	for i, c := range codes {
+		all[i] = string(c)
+	}
+	return all
+}
+
+// LeafFrom returns the leaf that a cursor stands for; first when there is no cursor,
+// which asks for the first page.
+func LeafFrom(cursor contract.Cursor, first int64) (int64, error) {
+	if cursor == "" {
+		return first, nil
+	}
+	return LeafOf(cursor)
+}
+
+// LeafToken writes a leaf as a position or a cursor that only leafOf reads.
+func LeafToken(leaf int64) string {
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(leaf)))
+}
+
+var ErrBadToken = domain.NewError(domain.Invalid, "unknownPosition", "positions and cursors come only from an answer of the vault")
+
+// LeafOf reads what leafToken wrote.
+func LeafOf(token string) (int64, error) {
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(b) != 8 || b[0]&0x80 != 0 {
+		return 0, ErrBadToken
+	}
+	return int64(binary.BigEndian.Uint64(b)), nil
+}

@@ -1,0 +1,226 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/handlers/contract"
+	"coffre/handlers/contract/wire"
+)
+
+// Types of problems and of issues: the Belgian guide's, its extension's, ours.
+const (
+	belgif = "urn:problem-type:belgif:"
+	Coffre = "urn:problem-type:coffre:"
+
+	IssueSchema     = belgif + "input-validation:schemaViolation"
+	issueInvalid    = belgif + "input-validation:invalidInput"
+	issueUnknown    = belgif + "input-validation:unknownInput"
+	issueRequired   = "urn:problem-type:belgif-ext:input-validation:requiredInput"
+	issueStructure  = "urn:problem-type:belgif-ext:input-validation:invalidStructure"
+	issueExactlyOne = "urn:problem-type:belgif-ext:input-validation:exactlyOneOfExpected"
+	IssueOurs       = Coffre + "input-validation:"
+)
+
+// Statuses is the one place where a refusal's code becomes an HTTP status.
+var Statuses = map[domain.Code]int{
+	domain.Invalid:         http.StatusBadRequest,
+	domain.Unauthenticated: http.StatusUnauthorized,
+	domain.Forbidden:       http.StatusForbidden,
+	domain.NotFound:        http.StatusNotFound,
+	domain.Conflict:        http.StatusConflict,
+	domain.Gone:            http.StatusGone,
+	domain.Stale:           http.StatusPreconditionFailed,
+	domain.Unprocessable:   http.StatusUnprocessableEntity,
+	domain.TooMany:         http.StatusTooManyRequests,
+	domain.Unavailable:     http.StatusServiceUnavailable,
+	domain.Full:            http.StatusInsufficientStorage,
+}
+
+// standard slugs carry the guide's own type and not one of ours.
+var standard = map[string]bool{
+	"badRequest": true, "noAccessToken": true, "invalidAccessToken": true, "expiredAccessToken": true,
+	"missingScope": true, "missingPermission": true, "resourceNotFound": true, "payloadTooLarge": true,
+	"tooManyRequests": true, "tooManyFailedRequests": true, "internalServerError": true, "serviceUnavailable": true,
+}
+
+// Refusals of the edge.
+var (
+	ErrNoResource = domain.NewError(domain.NotFound, "resourceNotFound", "there is no such thing, or none you may know of")
+	errTooSlow    = domain.NewError(domain.Unavailable, "tooSlow", "it took too long; try again")
+	errNotReady   = domain.NewError(domain.Unavailable, "notReady", "this process does not take requests now")
+	errMethod     = &Refusal{Problem: contract.Problem{Type: Coffre + "methodNotAllowed", Title: "Method Not Allowed", Status: http.StatusMethodNotAllowed}}
+	errMediaType  = &Refusal{Problem: contract.Problem{Type: Coffre + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a body is application/json in UTF-8 without content coding"}}
+	errFileType   = &Refusal{Problem: contract.Problem{Type: Coffre + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a file is PDF, XML, JPEG or PNG, without content coding"}}
+	errNoLength   = &Refusal{Problem: contract.Problem{Type: Coffre + "lengthRequired", Title: "Length Required", Status: http.StatusLengthRequired, Detail: "a file comes with its length"}}
+	errTargetSize = &Refusal{Problem: contract.Problem{Type: Coffre + "uriTooLong", Title: "URI Too Long", Status: http.StatusRequestURITooLong}}
+	errPermission = &Refusal{Problem: contract.Problem{Type: belgif + "missingPermission", Title: "Missing Permission", Status: http.StatusForbidden, Detail: "your role may not do this"}}
+)
+
+// Fault says which refusal stands for an error that callers can wait out, or that is the
+// answer to what they asked.
+type Fault struct {
+	Is         error         // matched with errors.Is
+	Says       *domain.Error // the answer
+	RetryAfter time.Duration // 0: the answer names no wait of its own
+}
+
+// shortest is the Retry-After of an unavailability that names no wait.
+const shortest = time.Second
+
+// Refusal is a problem of the edge itself, with all its members.
+type Refusal struct {
+	contract.Problem
+	challenge string // error of WWW-Authenticate; "-" for none
+	Size      int64  // of a file of which a range was asked that it does not have; else 0
+}
+
+func (e *Refusal) Error() string { return e.Type }
+
+func BadRequest(issue contract.InputValidationIssue) error {
+	return BadInputs([]contract.InputValidationIssue{issue})
+}
+
+func BadInputs(issues []contract.InputValidationIssue) error {
+	return &Refusal{Problem: contract.Problem{
+		Type: belgif + "badRequest", Title: "Bad Request", Status: http.StatusBadRequest,
+		Detail: "the input is not valid", Issues: issues,
+	}}
+}
+
+// BadInput refuses a member of the body that only a use case can judge. Pointer
+// is a JSON Pointer made of the contract's names.
+func BadInput(pointer, slug, detail string) error {
+	return BadRequest(contract.InputValidationIssue{Type: IssueOurs + slug, Title: "Invalid input", Detail: detail, In: contract.IssueLocationBody, Name: pointer})
+}
+
+func TooLarge(limit int64) error {
+	return &Refusal{Problem: contract.Problem{Type: belgif + "payloadTooLarge", Title: "Payload Too Large", Status: http.StatusRequestEntityTooLarge, Limit: limit}}
+}
+
+func unauthenticated(slug, title, challenge string) error {
+	return &Refusal{Problem: contract.Problem{Type: belgif + slug, Title: title, Status: http.StatusUnauthorized}, challenge: challenge}
+}
+
+func missingScope(scope string) error {
+	return &Refusal{Problem: contract.Problem{Type: belgif + "missingScope", Title: "Missing Scope", Status: http.StatusForbidden, RequiredScopes: []string{scope}}, challenge: "insufficient_scope"}
+}
+
+// waiting is an error with the time after which to try again.
+type waiting struct {
+	error
+	after time.Duration
+}
+
+func (w waiting) Unwrap() error { return w.error }
+
+// RetryAfter wraps a refusal with the wait its answer carries, in whole seconds.
+func RetryAfter(err error, after time.Duration) error { return waiting{err, after} }
+
+// problem turns any error into the answer. It is the only place that does, and
+// the only one that logs a request's fault. A fault is hidden.
+func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
+	call := CallFrom(r.Context())
+	call.problem = true
+	p, challenge, wait, known := Describe(err, s.Faults)
+	if !known {
+		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+			return // nobody is there to be answered
+		}
+		s.Slog.ErrorContext(r.Context(), "request failed", slog.String("operation", call.Operation), slog.String("trace", call.Trace.String()), slog.Any("error", err))
+	}
+	if sent, ok := w.(*answer); ok && sent.status != 0 {
+		if known {
+			s.Slog.ErrorContext(r.Context(), "refused after the answer began", slog.String("operation", call.Operation), slog.String("trace", call.Trace.String()), slog.String("type", p.Type))
+		}
+		return
+	}
+	p.Instance = "urn:uuid:" + call.Trace.String()
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	for _, name := range []string{"Etag", "Location", "Coffre-Position", "Content-Length", "Content-Disposition", "Accept-Ranges", "Content-Language"} {
+		h.Del(name)
+	}
+	var edge *Refusal
+	if errors.As(err, &edge) && edge.Size > 0 {
+		h.Set("Content-Range", "bytes */"+strconv.FormatInt(edge.Size, 10))
+	}
+	if challenge != "" {
+		value := `Bearer realm="coffre"`
+		if challenge != "-" {
+			value += `, error="` + challenge + `"`
+		}
+		h.Set("WWW-Authenticate", value)
+	}
+	if wait > 0 {
+		p.RetryAfterSec = int64(math.Ceil(wait.Seconds()))
+		h.Set("Retry-After", strconv.FormatInt(p.RetryAfterSec, 10))
+	}
+	w.WriteHeader(p.Status)
+	if r.Method == http.MethodHead {
+		return
+	}
+	if err := wire.NewEncoder(w).Encode(p); err != nil {
+		s.Slog.DebugContext(r.Context(), "problem not sent", slog.String("trace", call.Trace.String()))
+	}
+}
+
+// FaultOf returns the first fault that an error is; the server's own time limit is the
+// last of them.
+func FaultOf(err error, faults []Fault) (Fault, bool) {
+	for _, f := range faults {
+		if errors.Is(err, f.Is) {
+			return f, true
+		}
+	}
+	return Fault{Says: errTooSlow, RetryAfter: time.Second}, errors.Is(err, context.DeadlineExceeded)
+}
+
+// Describe returns what to answer to an error; known is false for a fault.
+func Describe(err error, faults []Fault) (p contract.Problem, challenge string, wait time.Duration, known bool) {
+	var edge *Refusal
+	var said *domain.Error
+	var later waiting
+	if errors.As(err, &later) {
+		wait = later.after
+	}
+	switch {
+	case errors.As(err, &edge):
+		return edge.Problem, edge.challenge, wait, true
+	case errors.As(err, &said):
+	default:
+		if fault, ok := FaultOf(err, faults); ok {
+			said, wait = fault.Says, max(wait, fault.RetryAfter)
+		}
+	}
+	if said == nil {
+		return contract.Problem{Type: belgif + "internalServerError", Title: "Internal Server Error", Status: http.StatusInternalServerError}, "", 0, false
+	}
+	status := Statuses[said.Code]
+	p = contract.Problem{Type: Coffre + said.Slug, Title: http.StatusText(status), Status: status, Detail: said.Detail}
+	if standard[said.Slug] {
+		p.Type = belgif + said.Slug
+	}
+	switch said.Code {
+	case domain.NotFound: // one answer for all that is not there or not yours
+		if said != access.ErrNoBasis { // which itself is one answer, whatever is held (rule A-6)
+			p.Type, p.Detail = belgif+ErrNoResource.Slug, ErrNoResource.Detail
+		}
+	case domain.Invalid:
+		p.Issues = []contract.InputValidationIssue{{Type: IssueOurs + said.Slug, Title: "Invalid input", Detail: said.Detail}}
+		p.Type, p.Detail = belgif+"badRequest", "the input is not valid"
+	case domain.Unauthenticated:
+		challenge = "invalid_token"
+	case domain.Unavailable, domain.Full, domain.TooMany:
+		wait = max(wait, shortest)
+	}
+	return p, challenge, wait, true
+}
