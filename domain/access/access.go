@@ -39,7 +39,7 @@ var (
 	ErrAlreadyUsed = domain.NewError(domain.Conflict, "accessAlreadyUsed", "this access was answered before and cannot be answered again; ask for a new one")
 )
 
-// State is what is remembered of one citizen's accesses of a month.
+// State remembers one citizen's accesses of a month, as far as rules need them.
 type State struct{ Memory Memory }
 
 // Evolve returns the state after e. It never refuses: e already happened.

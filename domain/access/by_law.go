@@ -66,7 +66,8 @@ func (c AuthorizeByLaw) Basis() ([]domain.Field, error) {
 	return c.Covered(nil)
 }
 
-// held is what comes after the basis: the citizen and the document.
+// held refuses for what the vault holds, which is judged after the basis: the citizen
+// and the document.
 func (c AuthorizeByLaw) held() error {
 	switch c.Standing {
 	case citizen.Living, citizen.Dead:

@@ -28,9 +28,9 @@ const (
 	OpenedDelivery            Opened = "delivery"            // a reactor opened it to send it
 )
 
-// Authorized: this disclosure was lawful when decided, and is on record before a
-// byte leaves (rule A-1). Exactly one of Consent, LegalBasis and Mandate names the
-// basis; an issuer's reading of its own document has none.
+// Authorized records that a disclosure was lawful when decided, before a byte leaves
+// (rule A-1). Exactly one of Consent, LegalBasis and Mandate names the basis; an
+// issuer's reading of its own document has none.
 type Authorized struct {
 	Access   domain.AccessID     `json:"access"`
 	Citizen  domain.CitizenID    `json:"citizen"`
@@ -64,7 +64,7 @@ type AuthorizedPersonal struct {
 	CaseReference string `json:"caseReference,omitempty"`
 }
 
-// Outcome of an authorised access.
+// Outcome says what became of an authorised access.
 type Outcome string
 
 const (
@@ -84,9 +84,9 @@ type Disclosed struct {
 	At      time.Time         `json:"at"`
 }
 
-// Refused: somebody asked and was told no (rule A-3). Citizen is absent when
-// nobody by that number is known. Count is above 1 when refusals of one minute
-// were aggregated.
+// Refused records that somebody asked to read and was refused (rule A-3). Citizen is
+// absent when nobody by that number is known. Count is above 1 when refusals of one
+// minute were aggregated.
 type Refused struct {
 	Consumer  domain.Organisation `json:"consumer"`
 	Citizen   domain.CitizenID    `json:"citizen,omitzero"`

@@ -10,7 +10,7 @@ import (
 // a minute; more are counted together.
 const ApartPerMinute = 30
 
-// RefusalState is what is remembered of an organisation's refusals of a day.
+// RefusalState remembers an organisation's refusals of a day, as far as rules need them.
 type RefusalState struct {
 	Minute   time.Time // the newest minute in which something was recorded
 	Recorded int       // facts recorded in that minute

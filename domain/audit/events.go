@@ -1,7 +1,9 @@
 // Package audit holds the facts about those who look at the vault itself:
 // auditors who read the log and officers who export it.
 //
-// Invariant: they are recorded before anything is handed out, and say nothing
+//	a stream of the month: (empty) --Record--> facts, in order; no fact changes another
+//
+// Invariant: a fact is recorded before anything is handed out, and says nothing
 // about a citizen.
 package audit
 
@@ -16,7 +18,8 @@ import (
 // Event is one of the facts of an audit stream, audit-{yyyymm}.
 type Event interface{ AuditEvent() }
 
-// LogRead: an auditor reads the log; one per person, session and range.
+// LogRead records that an auditor read the log; there is one per person, session and
+// range.
 type LogRead struct {
 	Session  uuid.UUID `json:"session"`
 	FromLeaf int64     `json:"fromLeaf"`
@@ -26,7 +29,7 @@ type LogRead struct {
 	At       time.Time `json:"at"`
 }
 
-// ExportCreated: a file was made of a projection.
+// ExportCreated records that a file was made of a projection.
 type ExportCreated struct {
 	Export   uuid.UUID           `json:"export"`
 	Kind     string              `json:"kind"`   // "consentLog"
@@ -46,11 +49,11 @@ func (ExportCreated) AuditEvent() {}
 // registry, so it never refuses.
 type Record struct{ Event Event }
 
-// State of an audit stream: nothing is remembered.
+// State is that of an audit stream, of which no rule needs to remember anything.
 type State struct{}
 
-// Evolve returns the state after e.
+// Evolve returns the state after an event, which is the state before it.
 func Evolve(s State, _ Event) State { return s }
 
-// Decide implements the command.
+// Decide records the fact, whatever came before.
 func (c Record) Decide(State) ([]Event, error) { return []Event{c.Event}, nil }

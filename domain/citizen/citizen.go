@@ -91,7 +91,7 @@ var (
 	ErrErased  = domain.NewError(domain.Conflict, "citizenErased", "this person's data was erased, or is being erased; only a new registration on a legal basis can follow")
 )
 
-// Standing returns the citizen's.
+// Standing returns how the citizen stands: their whole history in one word.
 func (s State) Standing() Standing {
 	for _, e := range s.Erasures {
 		if e.Scope == WholeCitizen && e.Step >= Done {
@@ -122,7 +122,7 @@ func (s State) writable() error {
 	return standing.Writable()
 }
 
-// Erasure returns one request for erasure.
+// Erasure returns the request for erasure with that id, if there is one.
 func (s State) Erasure(id domain.ErasureID) (Erasure, bool) {
 	i := slices.IndexFunc(s.Erasures, func(e Erasure) bool { return e.ID == id })
 	if i < 0 {
@@ -139,7 +139,7 @@ func (s State) Closed(d domain.DocumentID) bool {
 	})
 }
 
-// Standing holds: those not lifted.
+// holds returns the legal holds that stand: those not lifted.
 func (s State) holds() []Hold {
 	var standing []Hold
 	for _, h := range s.Holds {

@@ -9,9 +9,9 @@ import (
 // Event is one of the facts of a citizen's stream, citizen-{id}.
 type Event interface{ CitizenEvent() }
 
-// Registered: the vault knows this person from now on. NewLife marks the lawful
-// registration of a person who was erased before; it has no link to the former id
-// (rule E-4) and names its basis.
+// Registered records that the vault knows a person from now on. NewLife marks the
+// lawful registration of a person who was erased before; it has no link to the former
+// id (rule E-4) and names its basis.
 type Registered struct {
 	Citizen domain.CitizenID  `json:"citizen"`
 	NewLife bool              `json:"newLife,omitempty"`
@@ -19,7 +19,8 @@ type Registered struct {
 	At      time.Time         `json:"at"`
 }
 
-// Deceased: the authentic source reported the death. Mandates and consents end.
+// Deceased records that the authentic source reported the death. Mandates and consents
+// end.
 type Deceased struct {
 	Citizen domain.CitizenID `json:"citizen"`
 	At      time.Time        `json:"at"`
@@ -32,7 +33,7 @@ type DeceasedPersonal struct {
 	Date domain.Date `json:"date"`
 }
 
-// SSINReplaced: the National Register gave the person another number.
+// SSINReplaced records that the National Register gave the person another number.
 type SSINReplaced struct {
 	Citizen domain.CitizenID `json:"citizen"`
 	At      time.Time        `json:"at"`
@@ -47,7 +48,8 @@ type SSINReplacedPersonal struct {
 	Now    string `json:"now"`
 }
 
-// LegalHoldPlaced: nothing of the citizen may be erased until the hold is lifted.
+// LegalHoldPlaced records that nothing of the citizen may be erased until the hold is
+// lifted.
 type LegalHoldPlaced struct {
 	Citizen domain.CitizenID  `json:"citizen"`
 	Hold    domain.HoldID     `json:"hold"`
@@ -62,14 +64,14 @@ type LegalHoldPersonal struct {
 	CaseReference string `json:"caseReference"`
 }
 
-// LegalHoldLifted: that hold no longer stands.
+// LegalHoldLifted records that a hold no longer stands.
 type LegalHoldLifted struct {
 	Citizen domain.CitizenID `json:"citizen"`
 	Hold    domain.HoldID    `json:"hold"`
 	At      time.Time        `json:"at"`
 }
 
-// Scope of an erasure.
+// Scope says how much an erasure covers.
 type Scope string
 
 const (
@@ -77,7 +79,7 @@ const (
 	OneDocument  Scope = "document" // one content key
 )
 
-// ErasureRequested: the citizen or the law asks that something be forgotten.
+// ErasureRequested records that the citizen or the law asks that something be forgotten.
 type ErasureRequested struct {
 	Citizen  domain.CitizenID  `json:"citizen"`
 	Erasure  domain.ErasureID  `json:"erasure"`
@@ -87,22 +89,23 @@ type ErasureRequested struct {
 	At       time.Time         `json:"at"`
 }
 
-// ErasureApproved: a second person agreed (rule E-1).
+// ErasureApproved records that a second person agreed to an erasure (rule E-1).
 type ErasureApproved struct {
 	Citizen domain.CitizenID `json:"citizen"`
 	Erasure domain.ErasureID `json:"erasure"`
 	At      time.Time        `json:"at"`
 }
 
-// ErasureStarted: from here holds are refused and new writes for the citizen fail.
+// ErasureStarted records the start of an erasure: from here holds are refused and new
+// writes for the citizen fail.
 type ErasureStarted struct {
 	Citizen domain.CitizenID `json:"citizen"`
 	Erasure domain.ErasureID `json:"erasure"`
 	At      time.Time        `json:"at"`
 }
 
-// KeyDestroyed: everything of the citizen is erased; no live process can decrypt
-// what their key sealed.
+// KeyDestroyed records that everything of the citizen is erased; no live process can
+// decrypt what their key sealed.
 type KeyDestroyed struct {
 	Citizen domain.CitizenID `json:"citizen"`
 	Erasure domain.ErasureID `json:"erasure"`
@@ -115,18 +118,19 @@ type KeyDestroyed struct {
 	At         time.Time `json:"at"`
 }
 
-// ErasureCompleted: the erasure of one document is over; document.content-destroyed
-// in the document's stream says what was destroyed. It is a fact of its own, and not
-// a KeyDestroyed, so that nobody takes one document for the whole citizen.
+// ErasureCompleted records that the erasure of one document is over;
+// document.content-destroyed in the document's stream says what was destroyed. It is a
+// fact of its own, and not a KeyDestroyed, so that nobody takes one document for the
+// whole citizen.
 type ErasureCompleted struct {
 	Citizen domain.CitizenID `json:"citizen"`
 	Erasure domain.ErasureID `json:"erasure"`
 	At      time.Time        `json:"at"`
 }
 
-// ErasureStopped: the erasure had started, and then it was found that the law obliges
-// to keep a document, one that was being issued or changed while the erasure was
-// judged. Nothing was destroyed, and everything is as it was before.
+// ErasureStopped records that an erasure had started, and then it was found that the
+// law obliges to keep a document, one that was being issued or changed while the
+// erasure was judged. Nothing was destroyed, and everything is as it was before.
 type ErasureStopped struct {
 	Citizen domain.CitizenID `json:"citizen"`
 	Erasure domain.ErasureID `json:"erasure"`
@@ -143,9 +147,9 @@ type StandingDuty struct {
 	Rule     domain.ReasonCode   `json:"rule"`
 }
 
-// ErasureFinalised: no copy of a key, wherever it was kept, brings back what was
-// erased (rule E-3): the versions of the key-encryption key that could open it are
-// destroyed, and every copy made before is past its stated retention.
+// ErasureFinalised records that no copy of a key, wherever it was kept, brings back
+// what was erased (rule E-3): the versions of the key-encryption key that could open
+// it are destroyed, and every copy made before is past its stated retention.
 type ErasureFinalised struct {
 	Citizen domain.CitizenID `json:"citizen"`
 	Erasure domain.ErasureID `json:"erasure"`

@@ -15,7 +15,7 @@ var (
 // Register makes a person known to the vault.
 type Register struct {
 	Citizen domain.CitizenID
-	// Suppressed: the key ring holds a suppression of this person's number.
+	// Suppressed says that the key ring holds a suppression of this person's number.
 	Suppressed bool
 	NewLife    bool
 	Basis      domain.LegalBasis // for a new life

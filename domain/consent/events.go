@@ -21,7 +21,7 @@ type Terms struct {
 	Limits    Limits                `json:"limits,omitzero"`
 }
 
-// Limits on use; zero members do not limit.
+// Limits bound the use of a consent; zero members do not limit.
 type Limits struct {
 	Uses      int       `json:"uses,omitempty"`     // accesses in all
 	Frequency Frequency `json:"frequency,omitzero"` // accesses per period
@@ -43,7 +43,7 @@ const (
 	Month Period = "month" // 30 × 24 hours
 )
 
-// Requested: a consumer asks the citizen.
+// Requested records that a consumer asks the citizen for their consent.
 type Requested struct {
 	Consent domain.ConsentID `json:"consent"`
 	Citizen domain.CitizenID `json:"citizen"`
@@ -58,7 +58,7 @@ type RequestedPersonal struct {
 	Message string `json:"message,omitempty"`
 }
 
-// Granted: the citizen, or a mandated representative, agrees.
+// Granted records that the citizen, or a mandated representative, agrees.
 type Granted struct {
 	Consent domain.ConsentID `json:"consent"`
 	Citizen domain.CitizenID `json:"citizen"`
@@ -81,14 +81,15 @@ type Shown struct {
 	Version  string          `json:"version"`
 }
 
-// Refused: the citizen says no to a request.
+// Refused records that the citizen says no to a request.
 type Refused struct {
 	Consent domain.ConsentID `json:"consent"`
 	Mandate domain.MandateID `json:"mandate,omitzero"`
 	At      time.Time        `json:"at"`
 }
 
-// Withdrawn: from here no access is authorised (rule C-4).
+// Withdrawn records that the citizen takes the consent back: from here no access is
+// authorised (rule C-4).
 type Withdrawn struct {
 	Consent domain.ConsentID  `json:"consent"`
 	Mandate domain.MandateID  `json:"mandate,omitzero"`

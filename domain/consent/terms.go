@@ -111,7 +111,7 @@ func (f Frequency) sound() bool {
 	return f == Frequency{} || f.Uses > 0 && f.Uses <= MaxFrequency && f.Per.length() > 0
 }
 
-// length of the period; 0 for an unknown one.
+// length returns how long the period is; 0 for an unknown one.
 func (p Period) length() time.Duration {
 	switch p {
 	case Day:

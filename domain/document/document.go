@@ -56,13 +56,13 @@ type Dates struct {
 // Interval of days: From is in it, Until is not; an absent Until is open.
 type Interval struct{ From, Until domain.Date }
 
-// Revocation that stands. The zero value is none.
+// Revocation is the one that stands for a document. The zero value is none.
 type Revocation struct {
 	Reason        domain.ReasonCode
 	EffectiveFrom domain.Date
 }
 
-// IsZero reports whether there is none.
+// IsZero reports whether the document is not revoked.
 func (r Revocation) IsZero() bool { return r == Revocation{} }
 
 // Exists reports whether the document was issued.

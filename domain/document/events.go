@@ -15,7 +15,7 @@ type Event interface{ DocumentEvent() }
 // with the citizen's.
 type Tag [16]byte
 
-// Issued: the authentic source attests these facts about the citizen. It is
+// Issued records that the authentic source attests facts about the citizen. It is
 // version 1 of the document.
 type Issued struct {
 	Document domain.DocumentID   `json:"document"`
@@ -42,11 +42,11 @@ type IssuedPersonal struct {
 	Content         domain.JSON `json:"content"`
 	ValidFrom       domain.Date `json:"validFrom,omitempty"`
 	ValidUntil      domain.Date `json:"validUntil,omitempty"`
-	// Attachments in the order of those in clear.
+	// Attachments stand in the order of those in clear.
 	Attachments []Attachment `json:"attachments,omitempty"`
 }
 
-// Updated replaces the content whole (rule D-3).
+// Updated records a new version, whose content replaces the former whole (rule D-3).
 type Updated struct {
 	Document      domain.DocumentID `json:"document"`
 	Version       int               `json:"version"`  // of the new content, from 2
@@ -71,11 +71,11 @@ type UpdatedPersonal struct {
 	EffectiveFrom domain.Date `json:"effectiveFrom,omitempty"`
 	ValidFrom     domain.Date `json:"validFrom,omitempty"`
 	ValidUntil    domain.Date `json:"validUntil,omitempty"`
-	// Attachments in the order of those in clear.
+	// Attachments stand in the order of those in clear.
 	Attachments []Attachment `json:"attachments,omitempty"`
 }
 
-// Revoked: the issuer takes the document back, for good (rule D-2).
+// Revoked records that the issuer takes the document back, for good (rule D-2).
 type Revoked struct {
 	Document      domain.DocumentID `json:"document"`
 	Reason        domain.ReasonCode `json:"reason"`
@@ -83,21 +83,22 @@ type Revoked struct {
 	At            time.Time         `json:"at"`
 }
 
-// Suspended: the document is not to be relied on until it is reinstated.
+// Suspended records that the document is not to be relied on until it is reinstated.
 type Suspended struct {
 	Document domain.DocumentID `json:"document"`
 	Reason   domain.ReasonCode `json:"reason"`
 	At       time.Time         `json:"at"`
 }
 
-// Reinstated: the suspension is over.
+// Reinstated records that the suspension of a document is over.
 type Reinstated struct {
 	Document domain.DocumentID `json:"document"`
 	Reason   domain.ReasonCode `json:"reason,omitempty"`
 	At       time.Time         `json:"at"`
 }
 
-// ContentDestroyed: the document's content key is gone; its facts in clear stay.
+// ContentDestroyed records that the document's content key is gone; its facts in clear
+// stay.
 type ContentDestroyed struct {
 	Document   domain.DocumentID `json:"document"`
 	Erasure    domain.ErasureID  `json:"erasure"`

@@ -7,7 +7,7 @@ import (
 	"coffre/domain"
 )
 
-// Status of a document on one day.
+// Status says how a document stands on one day.
 type Status string
 
 const (

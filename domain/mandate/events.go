@@ -18,7 +18,7 @@ const (
 	Representation Ground = "representation" // granted by the represented citizen
 )
 
-// Action a representative may take.
+// Action is one of those a representative may take.
 type Action string
 
 const (
@@ -32,7 +32,8 @@ type Scope struct {
 	Actions []Action              `json:"actions"`
 }
 
-// Granted: Representative may act for Citizen within Scope once accepted.
+// Granted records that Representative may act for Citizen within Scope once it is
+// accepted.
 type Granted struct {
 	Mandate        domain.MandateID    `json:"mandate"`
 	Citizen        domain.CitizenID    `json:"citizen"` // the represented person
@@ -51,13 +52,14 @@ type GrantedPersonal struct {
 	Until domain.Date `json:"until,omitempty"` // first day on which it no longer holds; absent: no end
 }
 
-// Accepted: the representative agrees; for parents the authentic source vouches.
+// Accepted records that the representative agrees; for parents the authentic source
+// vouches.
 type Accepted struct {
 	Mandate domain.MandateID `json:"mandate"`
 	At      time.Time        `json:"at"`
 }
 
-// Ended: the mandate holds no longer.
+// Ended records that the mandate holds no longer.
 type Ended struct {
 	Mandate domain.MandateID  `json:"mandate"`
 	Reason  domain.ReasonCode `json:"reason"` // "byCitizen", "byRepresentative", "majority", "death", "decision"

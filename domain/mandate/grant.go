@@ -29,7 +29,7 @@ type Grant struct {
 	// eighteenth birthday, from the authentic source's facts.
 	Until   domain.Date
 	Sources []domain.Organisation // who may say whose parents somebody has, by the registry
-	// What their own streams say of both.
+	// CitizenIs and RepresentativeIs are how both stand by their own streams.
 	CitizenIs, RepresentativeIs citizen.Standing
 	By                          domain.Actor
 	At                          time.Time

@@ -21,7 +21,7 @@ type Publish struct {
 	By domain.Actor // who asks: an operator, or Coffre itself on an empty log
 }
 
-// Published: from here on these words are in force. Nothing in it is personal.
+// Published records that from here on these words are in force. Nothing in it is personal.
 type Published struct {
 	Version  domain.RegistryVersion `json:"version"`
 	Registry Registry               `json:"registry"`
@@ -78,7 +78,7 @@ func removed(old, next Registry) []Mistake {
 	return c.sorted()
 }
 
-// index is the set of all places words stand at.
+// index returns the set of all places that words stand at.
 func index(r Registry) map[Place]bool {
 	all := make(map[Place]bool)
 	for _, list := range words(r) {

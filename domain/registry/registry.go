@@ -13,7 +13,7 @@ package registry
 
 import "coffre/domain"
 
-// StreamName is the one stream of this kind.
+// StreamName is the name of the only stream that holds registries.
 const StreamName = "registry"
 
 // State is the registry in force. The zero value is "none published".

@@ -34,7 +34,7 @@ type Organisation struct {
 	// DailyQuota is how many distinct citizens the organisation may read per day
 	// (rule A-7). A consumer has at least 1; 0 means that it reads nobody.
 	DailyQuota int `json:"dailyQuota,omitzero"`
-	// Retired: it issues and reads no more; what it issued stays.
+	// Retired says that the organisation issues and reads no more; what it issued stays.
 	Retired bool `json:"retired,omitzero"`
 }
 
@@ -75,17 +75,17 @@ type DocumentType struct {
 	// name is refused (rule D-5). Kept in the form of RFC 8785.
 	Schema    domain.JSON `json:"schema"`
 	Retention Retention   `json:"retention"`
-	// ValidityIsPersonal: the dates of validity betray the citizen's age, so they
+	// ValidityIsPersonal says that the dates of validity betray the citizen's age, so they
 	// are sealed with the content.
 	ValidityIsPersonal bool        `json:"validityIsPersonal,omitzero"`
 	Holders            Holders     `json:"holders,omitzero"`
 	Minimum            []Minimum   `json:"minimum,omitempty"`
 	Predicates         []Predicate `json:"predicates,omitempty"`
-	// Retired: no new document is issued; existing ones live on.
+	// Retired says that no new document is issued; existing ones live on.
 	Retired bool `json:"retired,omitzero"`
 }
 
-// RetentionFrom is the moment from which a document's retention runs.
+// RetentionFrom says from which of a document's dates its retention runs.
 type RetentionFrom string
 
 const (
@@ -109,7 +109,8 @@ type Retention struct {
 	// Rule is the reason of kind ReasonRetention that says where the term comes from.
 	Rule domain.ReasonCode `json:"rule"`
 	Then Disposal          `json:"then"`
-	// Duty: the law obliges to keep it, so erasure is refused until then (rule E-1).
+	// Duty says that the law obliges to keep the document, so that erasure is refused
+	// until then (rule E-1).
 	Duty bool `json:"duty,omitzero"`
 }
 
@@ -164,7 +165,7 @@ type AgeAtLeast struct {
 	Years int          `json:"years"` // 1 to MaxYears
 }
 
-// Procedure is an administrative procedure.
+// Procedure is an administrative procedure in which a consumer reads.
 type Procedure struct {
 	Code    domain.Procedure `json:"code"`
 	Labels  Labels           `json:"labels"`
@@ -207,7 +208,7 @@ const ConsentArticle = "6(1)(a)"
 type Category struct {
 	Code   domain.DataCategory `json:"code"`
 	Labels Labels              `json:"labels"`
-	// Sensitive: special category (GDPR art. 9) or criminal data (art. 10).
+	// Sensitive marks a special category (GDPR art. 9) or criminal data (art. 10).
 	Sensitive bool `json:"sensitive,omitzero"`
 	Retired   bool `json:"retired,omitzero"`
 }

@@ -81,7 +81,7 @@ func canonicalize(raw []byte) (domain.JSON, error) {
 	return domain.JSON(c), nil
 }
 
-// What decode refuses. The texts are keywords of issues; nothing is quoted.
+// The errors of decode have keywords of issues as their texts; nothing is quoted.
 var (
 	errJSON   = errors.New("json")
 	errSize   = errors.New("size")

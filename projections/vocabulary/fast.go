@@ -16,9 +16,9 @@ import (
 	"coffre/domain"
 )
 
-// formats are those that are asserted, each with its rule. Both ways to judge a
-// content use them; the schema library would ignore a format it does not know,
-// so others are refused.
+// formats are the formats of JSON Schema that are asserted, each with its check. Both
+// ways to judge a content use them; the schema library would ignore a format it does
+// not know, so others are refused.
 var formats = map[string]func(string) bool{
 	"date": func(s string) bool {
 		_, err := domain.ParseDate(s)

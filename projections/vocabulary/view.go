@@ -135,10 +135,10 @@ func (v *View) index() {
 	}
 }
 
-// Version is the version in force; 0 when none was published.
+// Version returns the version in force; 0 when none was published.
 func (v *View) Version() domain.RegistryVersion { return v.version }
 
-// Registry is everything the view was compiled from.
+// Registry returns everything that the view was compiled from.
 func (v *View) Registry() registry.Registry { return v.all }
 
 // DocumentType returns a type by its name, retired or not (rule D-5: an unknown
@@ -181,7 +181,7 @@ func (v *View) Reason(kind registry.ReasonKind, code domain.ReasonCode) bool {
 	return ok && !w.retired
 }
 
-// Retention says how long documents of the type are kept; false for an unknown type.
+// Retention returns how long documents of the type are kept; false for an unknown type.
 func (v *View) Retention(name domain.DocumentType) (registry.Retention, bool) {
 	t, ok := v.types[name]
 	if !ok {
@@ -236,7 +236,7 @@ func (v *View) ProcedureInUse(code domain.Procedure) bool {
 	return p != nil && !p.Retired
 }
 
-// Quota is how many distinct citizens the organisation may read per day
+// Quota returns how many distinct citizens the organisation may read per day
 // (rule A-7); 0 for one that is unknown or retired.
 func (v *View) Quota(o domain.Organisation) int {
 	if org := v.orgs[o]; org != nil && !org.Retired {
