@@ -16,10 +16,10 @@ type ApproveErasure struct {
 	RequestedBy domain.Actor
 	// Aliases are the approver's subject under every audit key that may have been
 	// current when the request was made: the key rotates.
-	Aliases []string
-	Kept    []Kept // every document whose key the erasure would destroy
-	By      domain.Actor
-	At      time.Time
+	Aliases   []string
+	Documents []RetainedDocument // every document whose key the erasure would destroy
+	By        domain.Actor
+	At        time.Time
 }
 
 // Decide implements E-1. What cannot be compared counts as the same person.
@@ -36,7 +36,7 @@ func (c ApproveErasure) Decide(s State) ([]Event, error) {
 	case e.Step >= Approved:
 		return nil, nil
 	}
-	if err := s.mayErase(e, c.Kept, c.At); err != nil {
+	if err := s.mayErase(e, c.Documents, c.At); err != nil {
 		return nil, err
 	}
 	return []Event{ErasureApproved{Citizen: s.Citizen, Erasure: c.Erasure, At: c.At}}, nil

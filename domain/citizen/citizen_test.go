@@ -53,11 +53,11 @@ var (
 		Backups: CopiesGone{9, "2026-02-28"}, Archives: CopiesGone{0, "2026-02-19"}, Snapshots: CopiesGone{8, "2026-02-27"}, At: noon}
 	died = Deceased{Citizen: ana, At: noon, Personal: &DeceasedPersonal{Date: "2026-02-28"}}
 
-	free   = Kept{Document: card, Type: "isiPlusCard", Issued: "2026-01-01", Retention: registry.Retention{Years: 10, From: registry.FromIssue}}
-	bound  = Kept{Document: card, Type: "isiPlusCard", Issued: "2016-03-02", Retention: registry.Retention{Years: 10, From: registry.FromIssue, Rule: "law", Duty: true}}
-	past   = Kept{Document: card, Type: "isiPlusCard", Issued: "2016-03-01", Retention: bound.Retention}
-	ending = Kept{Document: card, Type: "isiPlusCard", Issued: "1990-01-01", Retention: registry.Retention{Years: 1, From: registry.FromEnd, Rule: "law", Duty: true}}
-	ended  = Kept{Document: card, Type: "isiPlusCard", Issued: "1990-01-01", Ended: "2025-03-01", Retention: ending.Retention}
+	free   = RetainedDocument{Document: card, Type: "isiPlusCard", Issued: "2026-01-01", Retention: registry.Retention{Years: 10, From: registry.FromIssue}}
+	bound  = RetainedDocument{Document: card, Type: "isiPlusCard", Issued: "2016-03-02", Retention: registry.Retention{Years: 10, From: registry.FromIssue, Rule: "law", Duty: true}}
+	past   = RetainedDocument{Document: card, Type: "isiPlusCard", Issued: "2016-03-01", Retention: bound.Retention}
+	ending = RetainedDocument{Document: card, Type: "isiPlusCard", Issued: "1990-01-01", Retention: registry.Retention{Years: 1, From: registry.FromEnd, Rule: "law", Duty: true}}
+	ended  = RetainedDocument{Document: card, Type: "isiPlusCard", Issued: "1990-01-01", Ended: "2025-03-01", Retention: ending.Retention}
 
 	arrive  = Register{Citizen: ana, By: source, At: noon}
 	place   = PlaceHold{Hold: hold, Reason: "litigation", CaseReference: "c", By: officer, At: noon}
@@ -140,13 +140,13 @@ func TestRules(t *testing.T) {
 		{Name: "E-1 a citizen does not approve", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.By = stranger }), Err: ErrNotOfficer},
 		{Name: "E-1 nothing to approve", Given: []Event{born}, When: approve, Err: ErrNoErasure},
 		{Name: "E-1 not approved while a hold stands", Given: []Event{born, requested, held}, When: approve, Err: ErrLegalHold},
-		{Name: "E-1 not approved while a duty to keep stands", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.Kept = []Kept{free, bound} }), Err: ErrRetentionDuty},
-		{Name: "E-1 a duty ends on its day", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.Kept = []Kept{past} }), Then: []Event{approved}},
-		{Name: "E-1 a duty from an end that has not come stands", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.Kept = []Kept{ending} }), Err: ErrRetentionDuty},
-		{Name: "E-1 a duty from an end runs out", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.Kept = []Kept{ended} }), Then: []Event{approved}},
+		{Name: "E-1 not approved while a duty to keep stands", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.Documents = []RetainedDocument{free, bound} }), Err: ErrRetentionDuty},
+		{Name: "E-1 a duty ends on its day", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.Documents = []RetainedDocument{past} }), Then: []Event{approved}},
+		{Name: "E-1 a duty from an end that has not come stands", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.Documents = []RetainedDocument{ending} }), Err: ErrRetentionDuty},
+		{Name: "E-1 a duty from an end runs out", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.Documents = []RetainedDocument{ended} }), Then: []Event{approved}},
 		{Name: "E-1 judged per key: another document's duty does not matter", Given: []Event{born, oneAsked},
 			When: with(approve, func(c *ApproveErasure) {
-				c.Erasure, c.Kept = partial, []Kept{free, with(bound, func(k *Kept) { k.Document = other })}
+				c.Erasure, c.Documents = partial, []RetainedDocument{free, with(bound, func(d *RetainedDocument) { d.Document = other })}
 			}), Then: []Event{oneAgreed}},
 		{Name: "E-1 a document nobody knows is not erased", Given: []Event{born, oneAsked}, When: with(approve, func(c *ApproveErasure) { c.Erasure = partial }), Err: ErrNothingToErase},
 		{Name: "E-1 an approved erasure starts", Given: []Event{born, requested, approved}, When: start, Then: []Event{started}},
@@ -154,7 +154,7 @@ func TestRules(t *testing.T) {
 		{Name: "E-1 nothing starts that was not approved", Given: []Event{born, requested}, When: start, Err: ErrNotApproved},
 		{Name: "E-1 nothing to start", Given: []Event{born}, When: start, Err: ErrNoErasure},
 		{Name: "E-1 a hold placed after the approval stops the start", Given: []Event{born, requested, approved, held}, When: start, Err: ErrLegalHold},
-		{Name: "E-1 a duty found after the approval stops the start", Given: []Event{born, requested, approved}, When: with(start, func(c *StartErasure) { c.Kept = []Kept{bound} }), Err: ErrRetentionDuty},
+		{Name: "E-1 a duty found after the approval stops the start", Given: []Event{born, requested, approved}, When: with(start, func(c *StartErasure) { c.Documents = []RetainedDocument{bound} }), Err: ErrRetentionDuty},
 		{Name: "E-1 holds are refused after the start", Given: []Event{born, requested, approved, started}, When: place, Err: ErrErasureStarted},
 		{Name: "E-1 holds are refused while one document is being erased", Given: []Event{born, oneAsked, oneAgreed, oneBegun}, When: place, Err: ErrErasureStarted},
 		{Name: "E-1 holds are possible again once a document is erased", Given: []Event{born, oneAsked, oneAgreed, oneBegun, oneDone}, When: place, Then: []Event{held}},
@@ -172,15 +172,15 @@ func TestRules(t *testing.T) {
 		{Name: "E-3 nothing ends unasked", Given: []Event{born}, When: done, Err: ErrNoErasure},
 		{Name: "E-3 a citizen's erasure ends with their key only", Given: []Event{born, requested, approved, started}, When: with(done, func(c *CompleteErasure) { c.Erasure = erasure }), Err: ErrScope},
 		{Name: "E-2 an officer does not end an erasure", Given: []Event{born, oneAsked, oneAgreed, oneBegun}, When: with(done, func(c *CompleteErasure) { c.By = officer }), Err: ErrNotEraser},
-		{Name: "E-1 a duty found right after the start stops the erasure", Given: []Event{born, requested, approved, started}, When: with(stop, func(c *StopErasure) { c.Kept = []Kept{free, bound} }),
+		{Name: "E-1 a duty found right after the start stops the erasure", Given: []Event{born, requested, approved, started}, When: with(stop, func(c *StopErasure) { c.Documents = []RetainedDocument{free, bound} }),
 			Then: []Event{with(halted, func(e *ErasureStopped) { e.At = noon.AddDate(1, 0, 0) })}},
-		{Name: "E-1 without a duty it goes on", Given: []Event{born, requested, approved, started}, When: with(stop, func(c *StopErasure) { c.Kept = []Kept{free, past} })},
+		{Name: "E-1 without a duty it goes on", Given: []Event{born, requested, approved, started}, When: with(stop, func(c *StopErasure) { c.Documents = []RetainedDocument{free, past} })},
 		{Name: "E-1 the duty of another document does not stop one document's erasure", Given: []Event{born, oneAsked, oneAgreed, oneBegun},
 			When: with(stop, func(c *StopErasure) {
-				c.Erasure, c.Kept = partial, []Kept{free, with(bound, func(k *Kept) { k.Document = other })}
+				c.Erasure, c.Documents = partial, []RetainedDocument{free, with(bound, func(d *RetainedDocument) { d.Document = other })}
 			})},
-		{Name: "E-1 stopped once", Given: []Event{born, requested, approved, started, halted}, When: with(stop, func(c *StopErasure) { c.Kept = []Kept{bound} })},
-		{Name: "E-1 what is destroyed is not stopped", Given: erased, When: with(stop, func(c *StopErasure) { c.Kept = []Kept{bound} })},
+		{Name: "E-1 stopped once", Given: []Event{born, requested, approved, started, halted}, When: with(stop, func(c *StopErasure) { c.Documents = []RetainedDocument{bound} })},
+		{Name: "E-1 what is destroyed is not stopped", Given: erased, When: with(stop, func(c *StopErasure) { c.Documents = []RetainedDocument{bound} })},
 		{Name: "E-1 nothing stops before the start", Given: []Event{born, requested, approved}, When: stop, Err: ErrNotStarted},
 		{Name: "E-1 nothing to stop", Given: []Event{born}, When: stop, Err: ErrNoErasure},
 		{Name: "E-2 an officer does not stop", Given: []Event{born, requested, approved, started}, When: with(stop, func(c *StopErasure) { c.By = officer }), Err: ErrNotEraser},
@@ -251,7 +251,7 @@ func TestMayDestroy(t *testing.T) {
 
 // E-1: the refusal says which holds and which duties.
 func TestObstaclesSayWhich(t *testing.T) {
-	_, err := with(start, func(c *StartErasure) { c.Kept = []Kept{bound} }).Decide(fold(born, requested, approved, held))
+	_, err := with(start, func(c *StartErasure) { c.Documents = []RetainedDocument{bound} }).Decide(fold(born, requested, approved, held))
 	var o *Obstacles
 	if !errors.As(err, &o) || !errors.Is(err, ErrLegalHold) || !errors.Is(err, ErrRetentionDuty) {
 		t.Fatalf("err = %v", err)
@@ -293,7 +293,7 @@ func TestAnyOrder(t *testing.T) {
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
 			by := pick("by", self, officer, second, system, source)
 			id := rapid.SampledFrom([]domain.ErasureID{erasure, partial}).Draw(t, "erasure")
-			kept := rapid.SampledFrom([][]Kept{nil, {free}, {bound}}).Draw(t, "kept")
+			documents := rapid.SampledFrom([][]RetainedDocument{nil, {free}, {bound}}).Draw(t, "documents")
 			var cmd domaintest.Command[State, Event]
 			switch rapid.IntRange(0, 11).Draw(t, "command") {
 			case 0:
@@ -311,15 +311,15 @@ func TestAnyOrder(t *testing.T) {
 					}
 				})
 			case 5, 6:
-				cmd = with(approve, func(c *ApproveErasure) { c.Erasure, c.Kept = id, kept })
+				cmd = with(approve, func(c *ApproveErasure) { c.Erasure, c.Documents = id, documents })
 			case 7:
-				cmd = with(start, func(c *StartErasure) { c.Erasure, c.Kept = id, kept })
+				cmd = with(start, func(c *StartErasure) { c.Erasure, c.Documents = id, documents })
 			case 8:
 				cmd = with(destroy, func(c *DestroyKey) { c.Erasure = id })
 			case 9:
 				cmd = with(done, func(c *CompleteErasure) { c.Erasure = id })
 			case 10:
-				cmd = with(stop, func(c *StopErasure) { c.Erasure, c.Kept = id, kept })
+				cmd = with(stop, func(c *StopErasure) { c.Erasure, c.Documents = id, documents })
 			case 11:
 				cmd = with(settle, func(c *FinaliseErasure) { c.Erasure = id })
 			}
@@ -342,7 +342,7 @@ func TestAnyOrder(t *testing.T) {
 							t.Fatal("started under a hold")
 						}
 					}
-					if len(kept) > 0 && kept[0].Retention.Duty {
+					if len(documents) > 0 && documents[0].Retention.Duty {
 						t.Fatal("started under a duty to keep")
 					}
 				}
@@ -368,10 +368,10 @@ func TestAnyOrder(t *testing.T) {
 // What retention lets go of is what a duty to keep does not stand for.
 func TestDue(t *testing.T) {
 	for _, tc := range []struct {
-		name  string
-		kept  Kept
-		since domain.Date
-		due   bool
+		name     string
+		document RetainedDocument
+		since    domain.Date
+		due      bool
 	}{
 		{"a term of the registry's own runs", free, "2036-01-01", false},
 		{"a duty runs", bound, "2026-03-02", false},
@@ -379,7 +379,7 @@ func TestDue(t *testing.T) {
 		{"it has not ended", ending, "", false},
 		{"it ended long enough ago", ended, "2026-03-01", true},
 	} {
-		since, due := tc.kept.Due("2026-03-01")
+		since, due := tc.document.Due("2026-03-01")
 		if since != tc.since || due != tc.due {
 			t.Errorf("%s: %s %v", tc.name, since, due)
 		}

@@ -52,15 +52,15 @@ func isEraser(by domain.Actor) bool {
 // person's data is not being erased already, and neither a legal hold nor a duty to
 // keep stands. A single document must be among those given: what is not known is
 // not judged.
-func (s State) mayErase(e Erasure, kept []Kept, at time.Time) error {
+func (s State) mayErase(e Erasure, documents []RetainedDocument, at time.Time) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
-	o := &Obstacles{Holds: s.holds(), Duties: e.duties(kept, domain.BelgianDate(at))}
+	o := &Obstacles{Holds: s.holds(), Duties: e.duties(documents, domain.BelgianDate(at))}
 	switch {
 	case len(o.Holds)+len(o.Duties) > 0:
 		return o
-	case !e.coversAny(kept):
+	case !e.coversAny(documents):
 		return ErrNothingToErase
 	}
 	return nil

@@ -14,8 +14,8 @@ var (
 	ErrRetentionDuty = domain.NewError(domain.Conflict, "retentionDuty", "the law obliges to keep this for now")
 )
 
-// Kept is one document, as far as the duty to keep it is concerned.
-type Kept struct {
+// RetainedDocument is one document, as far as the duty to keep it is concerned.
+type RetainedDocument struct {
 	Document domain.DocumentID
 	Type     domain.DocumentType
 	Issued   domain.Date
@@ -34,25 +34,25 @@ type Duty struct {
 }
 
 // duty implements the retention part of E-1 for one document.
-func (k Kept) duty(today domain.Date) (Duty, bool) {
-	if !k.Retention.Duty {
+func (r RetainedDocument) duty(today domain.Date) (Duty, bool) {
+	if !r.Retention.Duty {
 		return Duty{}, false
 	}
-	from := k.Issued
-	if k.Retention.From == registry.FromEnd {
-		from = k.Ended
+	from := r.Issued
+	if r.Retention.From == registry.FromEnd {
+		from = r.Ended
 	}
-	d := Duty{Document: k.Document, Type: k.Type, Rule: k.Retention.Rule}
+	d := Duty{Document: r.Document, Type: r.Type, Rule: r.Retention.Rule}
 	if !from.IsZero() {
-		d.Until = from.AddYears(k.Retention.Years)
+		d.Until = from.AddYears(r.Retention.Years)
 	}
 	return d, d.Until.IsZero() || today.Before(d.Until)
 }
 
 // Due returns the day since which retention no longer asks to keep the document,
 // whether the law or the registry's own term did; ok is false while it does.
-func (k Kept) Due(today domain.Date) (since domain.Date, ok bool) {
-	since = k.Retention.Until(k.Issued, k.Ended)
+func (r RetainedDocument) Due(today domain.Date) (since domain.Date, ok bool) {
+	since = r.Retention.Until(r.Issued, r.Ended)
 	return since, !since.IsZero() && !today.Before(since)
 }
 
@@ -88,10 +88,10 @@ func (o *Obstacles) Unwrap() []error {
 
 // duties returns the duties to keep that stand in the way of an erasure, judged for
 // each content key it would destroy.
-func (e Erasure) duties(kept []Kept, today domain.Date) []Duty {
+func (e Erasure) duties(documents []RetainedDocument, today domain.Date) []Duty {
 	var all []Duty
-	for _, k := range kept {
-		if d, stands := k.duty(today); stands && e.covers(k.Document) {
+	for _, r := range documents {
+		if d, stands := r.duty(today); stands && e.covers(r.Document) {
 			all = append(all, d)
 		}
 	}
@@ -105,6 +105,6 @@ func (e Erasure) covers(d domain.DocumentID) bool {
 
 // coversAny reports whether the erasure would destroy the key of one of the
 // documents; that of a citizen always has a key to destroy.
-func (e Erasure) coversAny(kept []Kept) bool {
-	return e.Scope == WholeCitizen || slices.ContainsFunc(kept, func(k Kept) bool { return e.covers(k.Document) })
+func (e Erasure) coversAny(documents []RetainedDocument) bool {
+	return e.Scope == WholeCitizen || slices.ContainsFunc(documents, func(r RetainedDocument) bool { return e.covers(r.Document) })
 }

@@ -11,10 +11,10 @@ var ErrNotApproved = domain.NewError(domain.Conflict, "erasureNotApproved", "no 
 // StartErasure is the point of no return. It is appended at the revision its
 // decision saw, so no hold slips in before it unseen.
 type StartErasure struct {
-	Erasure domain.ErasureID
-	Kept    []Kept // every document whose key the erasure would destroy
-	By      domain.Actor
-	At      time.Time
+	Erasure   domain.ErasureID
+	Documents []RetainedDocument // every document whose key the erasure would destroy
+	By        domain.Actor
+	At        time.Time
 }
 
 // Decide implements E-1 and E-2.
@@ -23,7 +23,7 @@ func (c StartErasure) Decide(s State) ([]Event, error) {
 	if err != nil || !due {
 		return nil, err
 	}
-	if err := s.mayErase(e, c.Kept, c.At); err != nil {
+	if err := s.mayErase(e, c.Documents, c.At); err != nil {
 		return nil, err
 	}
 	return []Event{ErasureStarted{Citizen: s.Citizen, Erasure: c.Erasure, At: c.At}}, nil

@@ -16,8 +16,8 @@ import (
 // an erasure after a crash, or beside another process, finds the same one.
 type StopErasure struct {
 	Erasure   domain.ErasureID
-	Kept      []Kept    // every document whose key the erasure would destroy, as it was at the start
-	StartedAt time.Time // when the erasure started: the day on which duties are judged
+	Documents []RetainedDocument // every document whose key the erasure would destroy, as it was at the start
+	StartedAt time.Time          // when the erasure started: the day on which duties are judged
 	By        domain.Actor
 	At        time.Time
 }
@@ -30,7 +30,7 @@ func (c StopErasure) Decide(s State) ([]Event, error) {
 		return nil, err
 	}
 	var duties []StandingDuty
-	for _, d := range e.duties(c.Kept, domain.BelgianDate(c.StartedAt)) {
+	for _, d := range e.duties(c.Documents, domain.BelgianDate(c.StartedAt)) {
 		duties = append(duties, StandingDuty{d.Document, d.Type, d.Rule})
 	}
 	if len(duties) == 0 {

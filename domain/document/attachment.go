@@ -26,7 +26,7 @@ var MediaTypes = []MediaType{PDF, PNG, JPEG, XML}
 var (
 	ErrAttachments = domain.NewError(domain.Invalid, "invalidAttachments", "a version has at most 10 attachments, each named once")
 	// ErrNoAttachment answers alike for one that never was, that was removed for nobody
-	// named it in time, and for somebody else's.
+	// attachmentIDs it in time, and for somebody else's.
 	ErrNoAttachment = domain.NewError(domain.NotFound, "attachmentNotFound", "no such attachment, or it is part of another document")
 )
 
@@ -50,9 +50,9 @@ func (k FileKey) GoString() string { return k.String() }
 // Format prints the placeholder for every verb.
 func (k FileKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.String()) }
 
-// named returns the ids of attachments, or a refusal when there are too many or one
-// stands twice.
-func named(all []Attachment) ([]domain.AttachmentID, error) {
+// attachmentIDs returns the ids of attachments, or a refusal when there are too many
+// or one stands twice.
+func attachmentIDs(all []Attachment) ([]domain.AttachmentID, error) {
 	if len(all) > MaxAttachments {
 		return nil, ErrAttachments
 	}

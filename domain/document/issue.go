@@ -58,7 +58,7 @@ func (c Issue) Decide(s State) ([]Event, error) {
 	case c.ValidFrom.IsZero() || !c.ValidUntil.IsZero() && c.ValidUntil.Before(c.ValidFrom): // D-6
 		return nil, ErrValidity
 	}
-	attachments, err := named(c.Attachments)
+	attachments, err := attachmentIDs(c.Attachments)
 	if err != nil {
 		return nil, err
 	}

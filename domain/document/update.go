@@ -35,7 +35,7 @@ func (c Update) Decide(s State) ([]Event, error) {
 	case !c.ValidUntil.IsZero() && c.ValidUntil.Before(c.ValidFrom), c.ValidFrom.IsZero() && !c.ValidUntil.IsZero(): // D-6
 		return nil, ErrValidity
 	}
-	attachments, err := named(c.Attachments)
+	attachments, err := attachmentIDs(c.Attachments)
 	if err != nil {
 		return nil, err
 	}

@@ -39,12 +39,12 @@ func (v *Vault) approveErasure(ctx context.Context, in intent, id domain.Erasure
 	if err != nil {
 		return asked{}, err
 	}
-	kept, refs, err := v.kept(ctx, in.words, e.Citizen, domain.BelgianDate(in.at))
+	documents, refs, err := v.retentionDuties(ctx, in.words, e.Citizen, domain.BelgianDate(in.at))
 	if err != nil {
 		return asked{}, err
 	}
 	result, err := citizens.Transact(ctx, v.Log, in.write(0, citizenStream(e.Citizen), e.Citizen, refs...), citizen.ApproveErasure{
-		Erasure: id, RequestedBy: steps.requestedBy, Kept: kept, By: in.actor, At: in.at,
+		Erasure: id, RequestedBy: steps.requestedBy, Documents: documents, By: in.actor, At: in.at,
 	})
 	if err != nil {
 		return asked{}, err
@@ -57,22 +57,23 @@ func (v *Vault) approveErasure(ctx context.Context, in intent, id domain.Erasure
 	return asked{erasureItem(e), at}, err
 }
 
-// kept returns, for each document of a citizen whose key is still there, what the
-// duty to keep it depends on, as the documents' own streams have it. What cannot be
-// opened because the keys are away is not judged at all; what is being erased counts
-// as not ended.
-func (v *Vault) kept(ctx context.Context, words *vocabulary.View, id domain.CitizenID, today domain.Date) ([]citizen.Kept, []eventstore.Reference, error) {
-	return v.keptAt(ctx, words, id, today, eventstore.Position{}, eventstore.ErrErased)
+// retentionDuties returns, for each document of a citizen whose key is still there,
+// what the duty to keep it depends on, as the documents' own streams have it. What
+// cannot be opened because the keys are away is not judged at all; what is being erased
+// counts as not ended.
+func (v *Vault) retentionDuties(ctx context.Context, words *vocabulary.View, id domain.CitizenID, today domain.Date) ([]citizen.RetainedDocument, []eventstore.Reference, error) {
+	return v.retentionDutiesAt(ctx, words, id, today, eventstore.Position{}, eventstore.ErrErased)
 }
 
-// keptAt is kept as it was at a position; the zero position stands for now. Dates
-// that cannot be opened for a reason among unreadable count as not there.
-func (v *Vault) keptAt(ctx context.Context, words *vocabulary.View, id domain.CitizenID, today domain.Date, last eventstore.Position, unreadable ...error) ([]citizen.Kept, []eventstore.Reference, error) {
+// retentionDutiesAt returns retentionDuties as they were at a position; the zero
+// position stands for now. Dates that cannot be opened for a reason among unreadable
+// count as not there.
+func (v *Vault) retentionDutiesAt(ctx context.Context, words *vocabulary.View, id domain.CitizenID, today domain.Date, last eventstore.Position, unreadable ...error) ([]citizen.RetainedDocument, []eventstore.Reference, error) {
 	held, err := v.documentsOf(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
-	var kept []citizen.Kept
+	var documents []citizen.RetainedDocument
 	var refs []eventstore.Reference
 	for _, document := range held {
 		d, err := v.attestedUpTo(ctx, document, last)
@@ -91,12 +92,12 @@ func (v *Vault) keptAt(ctx context.Context, words *vocabulary.View, id domain.Ci
 				return nil, nil, err
 			}
 		}
-		kept = append(kept, citizen.Kept{
+		documents = append(documents, citizen.RetainedDocument{
 			Document: document, Type: d.state.Type, Issued: domain.BelgianDate(d.state.IssuedAt), Ended: d.state.EndedBy(today), Retention: retention,
 		})
 		refs = append(refs, d.at)
 	}
-	return kept, refs, nil
+	return documents, refs, nil
 }
 
 // documentsOf returns a citizen's own documents, all that the log holds now.

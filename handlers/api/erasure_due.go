@@ -73,7 +73,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 
 // dueErasure judges one document. One that is being erased is not due any more.
 func (v *Vault) dueErasure(ctx context.Context, d *wallet.Document, retention registry.Retention, today domain.Date) (contract.DueErasure, bool, error) {
-	kept := citizen.Kept{Document: d.Document, Type: d.Type, Issued: domain.BelgianDate(d.IssuedAt), Retention: retention}
+	document := citizen.RetainedDocument{Document: d.Document, Type: d.Type, Issued: domain.BelgianDate(d.IssuedAt), Retention: retention}
 	if retention.From == registry.FromEnd {
 		a, err := v.attested(ctx, d.Document)
 		if err != nil {
@@ -82,9 +82,9 @@ func (v *Vault) dueErasure(ctx context.Context, d *wallet.Document, retention re
 		if a, err = v.withDatesBut(ctx, a, eventstore.ErrErased); err != nil {
 			return contract.DueErasure{}, false, err
 		}
-		kept.Ended = a.state.EndedBy(today)
+		document.Ended = a.state.EndedBy(today)
 	}
-	since, due := kept.Due(today)
+	since, due := document.Due(today)
 	if !due {
 		return contract.DueErasure{}, false, nil
 	}

@@ -189,12 +189,12 @@ func (v *Vault) step(s eventstore.Stream, e domain.ErasureID, name string, based
 
 func (v *Vault) startErasure(ctx context.Context, id domain.CitizenID, e domain.ErasureID) error {
 	at := v.moment()
-	kept, refs, err := v.kept(ctx, v.Words.Current(), id, domain.BelgianDate(at))
+	documents, refs, err := v.retentionDuties(ctx, v.Words.Current(), id, domain.BelgianDate(at))
 	if err != nil {
 		return err
 	}
 	w := v.step(citizenStream(id), e, "started", refs...)
-	_, err = citizens.Transact(ctx, v.Log, w, citizen.StartErasure{Erasure: e, Kept: kept, By: w.Meta.Actor, At: at})
+	_, err = citizens.Transact(ctx, v.Log, w, citizen.StartErasure{Erasure: e, Documents: documents, By: w.Meta.Actor, At: at})
 	return err
 }
 
@@ -210,12 +210,12 @@ func (v *Vault) judgeAgain(ctx context.Context, id domain.CitizenID, e citizen.E
 	if err != nil {
 		return err
 	}
-	kept, refs, err := v.keptAt(ctx, v.Words.Current(), id, domain.BelgianDate(at), position)
+	documents, refs, err := v.retentionDutiesAt(ctx, v.Words.Current(), id, domain.BelgianDate(at), position)
 	if err != nil {
 		return fmt.Errorf("judge an erasure again: %w", err)
 	}
 	w := v.step(citizenStream(id), e.ID, "stopped", refs...)
-	done, err := citizens.Transact(ctx, v.Log, w, citizen.StopErasure{Erasure: e.ID, Kept: kept, StartedAt: at, By: w.Meta.Actor, At: v.moment()})
+	done, err := citizens.Transact(ctx, v.Log, w, citizen.StopErasure{Erasure: e.ID, Documents: documents, StartedAt: at, By: w.Meta.Actor, At: v.moment()})
 	if err != nil {
 		return err
 	}
