@@ -42,21 +42,21 @@ var formats = map[string]func(string) bool{
 	},
 }
 
-// rule is one schema, made ready to judge content in the form of RFC 8785
-// without decoding it. It is the fast way to "yes": what a rule accepts, the
+// acceptor is one schema, made ready to accept content in the form of RFC 8785
+// without decoding it. It is the fast way to "yes": what an acceptor accepts, the
 // schema library accepts (a test compares them). What it does not accept, for
 // whatever reason, the library judges and explains.
-type rule struct {
+type acceptor struct {
 	types      string // first bytes of the JSON types allowed, 'i' for integer; "" allows all
 	values     [][]byte
-	ref        *rule
-	anyOf      []*rule
-	oneOf      []*rule
-	properties map[string]*rule
+	ref        *acceptor
+	anyOf      []*acceptor
+	oneOf      []*acceptor
+	properties map[string]*acceptor
 	object     bool // properties or required are judged
 	closed     bool
 	required   []string
-	items      *rule
+	items      *acceptor
 	minItems   int
 	maxItems   int
 	unique     bool
@@ -69,34 +69,34 @@ type rule struct {
 	undecided  bool // uses what only the library judges
 }
 
-// maxRuleDepth ends references that run in circles.
-const maxRuleDepth = 4 * MaxDepth
+// maxAcceptDepth ends references that run in circles.
+const maxAcceptDepth = 4 * MaxDepth
 
-// compileRule makes the rule of a schema that compileType accepted.
-func compileRule(root any) *rule {
-	c := ruleCompiler{defs: make(map[string]*rule)}
+// compileAcceptor makes the acceptor of a schema that compileType accepted.
+func compileAcceptor(root any) *acceptor {
+	c := acceptorCompiler{defs: make(map[string]*acceptor)}
 	all, _ := root.(map[string]any)
 	defs, _ := all["$defs"].(map[string]any)
 	for name := range defs { // first, so that definitions can refer to each other
-		c.defs["#/$defs/"+name] = new(rule)
+		c.defs["#/$defs/"+name] = new(acceptor)
 	}
 	for name, def := range defs {
 		c.fill(c.defs["#/$defs/"+name], def)
 	}
-	r := new(rule)
+	r := new(acceptor)
 	c.fill(r, root)
 	return r
 }
 
-type ruleCompiler struct{ defs map[string]*rule }
+type acceptorCompiler struct{ defs map[string]*acceptor }
 
-func (c *ruleCompiler) rule(schema any) *rule {
-	r := new(rule)
+func (c *acceptorCompiler) acceptor(schema any) *acceptor {
+	r := new(acceptor)
 	c.fill(r, schema)
 	return r
 }
 
-func (c *ruleCompiler) fill(r *rule, schema any) {
+func (c *acceptorCompiler) fill(r *acceptor, schema any) {
 	s, _ := schema.(map[string]any)
 	r.maxItems, r.maxLength = MaxContent, MaxContent
 	for key, value := range s {
@@ -119,10 +119,10 @@ func (c *ruleCompiler) fill(r *rule, schema any) {
 		case "oneOf":
 			r.oneOf = c.list(value)
 		case "properties":
-			r.object, r.properties = true, make(map[string]*rule)
+			r.object, r.properties = true, make(map[string]*acceptor)
 			members, _ := value.(map[string]any)
 			for name, sub := range members {
-				r.properties[name] = c.rule(sub)
+				r.properties[name] = c.acceptor(sub)
 			}
 		case "required":
 			r.object = true
@@ -134,7 +134,7 @@ func (c *ruleCompiler) fill(r *rule, schema any) {
 		case "additionalProperties":
 			r.object, r.closed = true, true
 		case "items":
-			r.items = c.rule(value)
+			r.items = c.acceptor(value)
 		case "minItems":
 			r.minItems = count(value)
 		case "maxItems":
@@ -166,17 +166,17 @@ func (c *ruleCompiler) fill(r *rule, schema any) {
 	}
 }
 
-func (c *ruleCompiler) list(value any) []*rule {
+func (c *acceptorCompiler) list(value any) []*acceptor {
 	subs, _ := value.([]any)
-	rules := make([]*rule, len(subs))
+	acceptors := make([]*acceptor, len(subs))
 	for i, sub := range subs {
-		rules[i] = c.rule(sub)
+		acceptors[i] = c.acceptor(sub)
 	}
-	return rules
+	return acceptors
 }
 
 // literal returns a constant as it stands in canonical content.
-func (c *ruleCompiler) literal(r *rule, v any) []byte {
+func (c *acceptorCompiler) literal(r *acceptor, v any) []byte {
 	switch v := v.(type) {
 	case nil:
 		return []byte("null")
@@ -231,8 +231,8 @@ func bound(value any) *float64 {
 }
 
 // check returns raw in the form of RFC 8785 when it is surely a content of the
-// rule within the limits.
-func (r *rule) check(raw []byte) (domain.JSON, bool) {
+// schema within the limits.
+func (r *acceptor) check(raw []byte) (domain.JSON, bool) {
 	if len(raw) > MaxContent || !plain(raw) {
 		return nil, false
 	}
@@ -275,9 +275,9 @@ func plain(raw []byte) bool {
 }
 
 // accepts judges one canonical value at the beginning of b and returns what
-// follows it. ok is false when the rule does not hold or cannot tell.
-func (r *rule) accepts(b []byte, depth int) (rest []byte, ok bool) {
-	if r.undecided || depth > maxRuleDepth || len(b) == 0 {
+// follows it. ok is false when the schema does not hold or the acceptor cannot tell.
+func (r *acceptor) accepts(b []byte, depth int) (rest []byte, ok bool) {
+	if r.undecided || depth > maxAcceptDepth || len(b) == 0 {
 		return nil, false
 	}
 	kind := b[0]
@@ -324,8 +324,8 @@ func (r *rule) accepts(b []byte, depth int) (rest []byte, ok bool) {
 	return rest, true
 }
 
-func matches(rules []*rule, value []byte, depth int) (n int) {
-	for _, r := range rules {
+func matches(acceptors []*acceptor, value []byte, depth int) (n int) {
+	for _, r := range acceptors {
 		if _, ok := r.accepts(value, depth+1); ok {
 			n++
 		}
@@ -333,9 +333,9 @@ func matches(rules []*rule, value []byte, depth int) (n int) {
 	return n
 }
 
-// exactlyOne is careful: a "no" of a rule may mean that it cannot tell, so the
+// exactlyOne is careful: a "no" of an acceptor may mean that it cannot tell, so the
 // others must be of types that the value does not have.
-func (r *rule) exactlyOne(value []byte, depth int) bool {
+func (r *acceptor) exactlyOne(value []byte, depth int) bool {
 	for _, sub := range r.oneOf {
 		if sub.undecided || sub.ref != nil || sub.anyOf != nil || sub.oneOf != nil || sub.object || sub.items != nil || sub.pattern != nil {
 			return false
@@ -344,7 +344,7 @@ func (r *rule) exactlyOne(value []byte, depth int) bool {
 	return matches(r.oneOf, value, depth) == 1
 }
 
-func (r *rule) acceptsObject(b []byte, depth int) (rest []byte, ok bool) {
+func (r *acceptor) acceptsObject(b []byte, depth int) (rest []byte, ok bool) {
 	found := 0
 	for len(b) > 0 && b[0] != '}' {
 		if b[0] == ',' {
@@ -380,7 +380,7 @@ func (r *rule) acceptsObject(b []byte, depth int) (rest []byte, ok bool) {
 	return b[1:], true
 }
 
-func (r *rule) acceptsArray(b []byte, depth int) (rest []byte, ok bool) {
+func (r *acceptor) acceptsArray(b []byte, depth int) (rest []byte, ok bool) {
 	var items [][]byte
 	n := 0
 	for len(b) > 0 && b[0] != ']' {
@@ -408,7 +408,7 @@ func (r *rule) acceptsArray(b []byte, depth int) (rest []byte, ok bool) {
 	return b[1:], true
 }
 
-func (r *rule) acceptsString(b []byte) (rest []byte, ok bool) {
+func (r *acceptor) acceptsString(b []byte) (rest []byte, ok bool) {
 	end := stringEnd(b)
 	if r.minLength == 0 && r.maxLength == MaxContent && r.pattern == nil && r.format == nil {
 		return b[end:], true
@@ -430,7 +430,7 @@ func (r *rule) acceptsString(b []byte) (rest []byte, ok bool) {
 }
 
 // acceptsNumber also says what kind of number it is: 'i' or '0'.
-func (r *rule) acceptsNumber(b []byte) (rest []byte, kind byte, ok bool) {
+func (r *acceptor) acceptsNumber(b []byte) (rest []byte, kind byte, ok bool) {
 	end := 0
 	kind = 'i'
 	for end < len(b) && b[end] != ',' && b[end] != ']' && b[end] != '}' {

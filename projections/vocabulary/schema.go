@@ -30,7 +30,7 @@ const schemaDialect = "https://json-schema.org/draft/2020-12/schema"
 // contentSchema is a type's schema, compiled.
 type contentSchema struct {
 	compiled *jsonschema.Schema
-	fast     *rule
+	fast     *acceptor
 }
 
 // typeMistake is what is wrong with a type's schema or what refers to it. It
@@ -87,7 +87,7 @@ func compileType(t *registry.DocumentType) (*contentSchema, error) {
 	if err != nil {
 		return nil, typeMistake{t.Name, fmt.Sprintf("schema: %v", err)} // the library's text; a schema holds nothing of a person
 	}
-	return &contentSchema{compiled, compileRule(raw)}, nil
+	return &contentSchema{compiled, compileAcceptor(raw)}, nil
 }
 
 func compileSchema(raw any) (*jsonschema.Schema, error) {

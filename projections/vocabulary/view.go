@@ -169,12 +169,6 @@ func (v *View) Procedure(code domain.Procedure) (*registry.Procedure, bool) {
 	return p, ok
 }
 
-// LegalBasis returns a legal basis by its code, retired or not.
-func (v *View) LegalBasis(code domain.LegalBasis) (*registry.LegalBasis, bool) {
-	b, ok := v.bases[code]
-	return b, ok
-}
-
 // Reason reports whether a reason of that kind may be given now.
 func (v *View) Reason(kind registry.ReasonKind, code domain.ReasonCode) bool {
 	w, ok := v.words[wordKey{string(Reasons(kind)), string(code)}]

@@ -308,7 +308,7 @@ func TestOtherQuestions(t *testing.T) {
 	if p, ok := v.Purpose("socialTariff"); !ok || len(p.Finalities) == 0 {
 		t.Error("no purpose")
 	}
-	if b, ok := v.LegalBasis("legalObligation"); !ok || b.Article != "6(1)(c)" {
+	if !slices.ContainsFunc(v.Registry().LegalBases, func(b registry.LegalBasis) bool { return b.Code == "legalObligation" && b.Article == "6(1)(c)" }) {
 		t.Error("no legal basis")
 	}
 	if _, ok := v.Procedure("socialTariffGrant"); !ok {
