@@ -89,9 +89,6 @@ type Document struct {
 	Sealed []byte
 }
 
-// Known reports whether nothing has replaced the row since.
-func (d *Document) Known() bool { return d.ToLeaf == projections.Latest }
-
 // Held is a document as one of its holders sees it. Mandate is nil when the holder
 // is the subject. Whether the mandate still holds on a day is the caller's to judge,
 // who opens its end.
