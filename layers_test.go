@@ -46,11 +46,38 @@ var adapters = []string{
 // rooms are the parts of handlers, by who may see plaintext and who may destroy: what
 // each may import of this module besides the domain. A room knows those below it only.
 var rooms = map[string][]string{
-	"handlers/contract": {"handlers/contract"},
-	"handlers/edge":     {"handlers/contract", "handlers/edge"},
-	"handlers/api":      {"eventstore", "projections", "handlers/contract", "handlers/edge", "handlers/api"},
-	"handlers/reactors": {"eventstore", "handlers/reactors"},
+	"handlers/contract":    {"handlers/contract"},
+	"handlers/edge":        {"handlers/contract", "handlers/edge"},
+	"handlers/acting":      {"eventstore", "projections", "handlers/contract", "handlers/edge", "handlers/acting"},
+	"handlers/disclosure":  {"eventstore", "projections", "handlers/contract", "handlers/edge", "handlers/acting", "handlers/disclosure"},
+	"handlers/certificate": {"eventstore", "handlers/contract", "handlers/certificate"},
+	"handlers/work":        {"eventstore", "projections", "handlers/contract", "handlers/edge", "handlers/acting", "handlers/disclosure", "handlers/certificate", "handlers/work"},
+	"handlers/api":         {"eventstore", "projections", "handlers/contract", "handlers/edge", "handlers/acting", "handlers/disclosure", "handlers/work", "handlers/api"},
+	"handlers/reactors":    {"eventstore", "handlers/reactors"},
 }
+
+// wiring is the part of cmd that hands authorities out.
+const wiring = "cmd/coffre/vault"
+
+// authorities are the names by which a file sees plaintext, or destroys and replaces keys:
+// types and functions by their package, methods of the key ring by the name alone. Each may
+// stand where it is made, in the one room that holds it, and in the wiring.
+var authorities = []struct {
+	pkg   string // "" for methods
+	names []string
+	room  string
+	why   string
+}{
+	{module + "eventstore", []string{"Opener", "OpenEvent", "OpenPart"}, "handlers/disclosure", "opens what is personal"},
+	{module + "eventstore/seal", []string{"Opener", "OpenFile"}, "handlers/disclosure", "opens what is personal"},
+	{"", []string{"SSINOf"}, "handlers/disclosure", "gives a national number back"},
+	{module + "eventstore/seal", []string{"Destroyer", "Rotator"}, "handlers/work", "destroys or replaces keys"},
+	{module + "eventstore/seal/shred", []string{"List", "Open"}, "handlers/work", "keeps the list of destroyed keys"},
+	{"", []string{"TakeDestroyer", "TakeRotator"}, wiring, "takes an authority, which is done once"},
+}
+
+// mayRotate measures the rotation bare, in Vault.
+const mayRotate = "cmd/coffre/bench"
 
 // mayAnswer lists what a part of cmd may import of handlers, where it is less than all.
 var mayAnswer = map[string][]string{"cmd/coffre/client": {"handlers/contract"}}
@@ -153,6 +180,7 @@ func layering(s source) (wrong []string) {
 			wrong = append(wrong, why)
 		}
 	}
+	wrong = append(wrong, exceeding(s, names)...)
 	if !s.isRule() {
 		return wrong
 	}
@@ -206,6 +234,31 @@ func isDriver(imp string) bool {
 }
 
 // sameAdapter: the parts of one adapter may import each other.
+// exceeding returns the authorities that a file names and whose room it is not in. names
+// says how the file calls what it imports.
+func exceeding(s source, names map[string]string) (wrong []string) {
+	if s.in("eventstore", wiring) || strings.HasSuffix(path.Dir(s.path), "test") {
+		return nil
+	}
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		sel, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		pkg := ""
+		if x, ok := sel.X.(*ast.Ident); ok {
+			pkg = names[x.Name]
+		}
+		for _, a := range authorities {
+			if (a.pkg == "" || a.pkg == pkg) && slices.Contains(a.names, sel.Sel.Name) && !s.in(a.room) && !(s.in(mayRotate) && sel.Sel.Name == "TakeRotator") {
+				wrong = append(wrong, sel.Sel.Name+" "+a.why+": only "+a.room+" and the wiring may name it")
+			}
+		}
+		return true
+	})
+	return wrong
+}
+
 // inRoom reports whether a file of handlers, or of a part of cmd that may know less than
 // all of them, may import a package of this module.
 func inRoom(s source, ours string) bool {
@@ -262,6 +315,22 @@ func TestLayersSayNo(t *testing.T) {
 		{"handlers/contract/x.go", `package x; import "coffre/handlers/edge"`},
 		{"handlers/edge/x.go", `package x; import "coffre/eventstore"`},
 		{"handlers/edge/x.go", `package x; import "coffre/handlers/api"`},
+		{"handlers/acting/x.go", `package x; import "coffre/handlers/disclosure"`},
+		{"handlers/disclosure/x.go", `package x; import "coffre/handlers/work"`},
+		{"handlers/work/x.go", `package x; import "coffre/handlers/api"`},
+		{"handlers/certificate/x.go", `package x; import "coffre/handlers/edge"`},
+		{"handlers/api/x.go", `package x; import "coffre/handlers/certificate"`},
+		{"handlers/api/x.go", `package x; import "coffre/eventstore"; type v struct{ o eventstore.Opener }`},
+		{"handlers/acting/x.go", `package x; import "coffre/eventstore"; var _, _ = eventstore.OpenEvent(nil, nil, nil, nil)`},
+		{"handlers/work/x.go", `package x; import "coffre/eventstore"; var _, _ = eventstore.OpenPart(nil, nil, nil, nil, nil, nil)`},
+		{"handlers/api/x.go", `package x; import "coffre/eventstore/seal"; var o = seal.Opener{}`},
+		{"handlers/work/x.go", `package x; import keys "coffre/eventstore/seal"; var o = keys.OpenFile`},
+		{"handlers/api/x.go", `package x; func f(v struct{ Keys interface{ SSINOf() } }) { v.Keys.SSINOf() }`},
+		{"handlers/disclosure/x.go", `package x; import "coffre/eventstore/seal"; var d *seal.Destroyer`},
+		{"handlers/api/x.go", `package x; import "coffre/eventstore/seal"; var r *seal.Rotator`},
+		{"handlers/api/x.go", `package x; import "coffre/eventstore/seal/shred"; var l *shred.List`},
+		{"handlers/work/x.go", `package x; func f(ring interface{ TakeDestroyer() }) { ring.TakeDestroyer() }`},
+		{"cmd/coffre/x.go", `package x; func f(ring interface{ TakeRotator() }) { ring.TakeRotator() }`},
 		{"handlers/newroom/x.go", `package x; import "coffre/eventstore"`},
 		{"handlers/reactors/x.go", `package x; import "coffre/handlers/api"`},
 		{"cmd/coffre/client/x.go", `package x; import "coffre/handlers/edge"`},
@@ -282,6 +351,9 @@ func TestLayersSayNo(t *testing.T) {
 	}
 	for _, tc := range []struct{ path, src string }{
 		{"domain/consent/x.go", `package x; import ("coffre/domain"; "time"; "github.com/google/uuid"); var d = time.Hour; var n = uuid.Nil`},
+		{"handlers/disclosure/x.go", `package x; import ("coffre/eventstore"; "coffre/eventstore/seal"); var o eventstore.Opener; var f = seal.OpenFile`},
+		{"handlers/work/x.go", `package x; import ("coffre/eventstore/seal"; "coffre/eventstore/seal/shred"); var d *seal.Destroyer; var r *seal.Rotator; var l *shred.List`},
+		{"cmd/coffre/vault/x.go", `package x; import "coffre/eventstore/seal"; func f(ring *seal.Ring) { _, _ = ring.TakeDestroyer() }`},
 		{"eventstore/codec/x.go", `package x; import "coffre/domain/consent"`},
 		{"cmd/coffre/x.go", `package x; import ("coffre/eventstore/sqlite/sqlitedb"; "database/sql")`},
 		{"cmd/coffre/vault/x.go", `package x; import ("coffre/eventstore/sqlite"; "database/sql")`},
@@ -306,23 +378,24 @@ func TestLayersSayNo(t *testing.T) {
 // domain/consent/grant.go is sent by handlers/api/consent_grant.go or by
 // handlers/reactors/consent_grant.go.
 var handled = map[string]string{
-	"domain/access/by_law.go":            "handlers/api/disclosure.go",
-	"domain/access/by_mandate.go":        "handlers/api/representation.go",
-	"domain/access/read_back.go":         "handlers/api/document_show.go",
+	"domain/access/by_law.go":            "handlers/disclosure/reading.go",
+	"domain/access/by_mandate.go":        "handlers/disclosure/representation.go",
+	"domain/access/read_back.go":         "handlers/disclosure/view.go",
 	"domain/access/report.go":            "handlers/api/citizen_subject_access_report.go",
-	"domain/access/outcome.go":           "handlers/api/access_outcome.go",
-	"domain/access/refusals.go":          "handlers/api/access_refused.go",
+	"domain/access/outcome.go":           "handlers/disclosure/outcome_queue.go",
+	"domain/access/refusals.go":          "handlers/disclosure/refused.go",
 	"domain/audit/events.go":             "handlers/api/event_list.go",
-	"domain/citizen/register.go":         "handlers/api/person.go",
+	"domain/citizen/register.go":         "handlers/acting/person.go",
 	"domain/citizen/request_erasure.go":  "handlers/api/erasure_request.go",
 	"domain/citizen/approve_erasure.go":  "handlers/api/erasure_approve.go",
-	"domain/citizen/start_erasure.go":    "handlers/api/erasure_run.go",
-	"domain/citizen/stop_erasure.go":     "handlers/api/erasure_run.go",
-	"domain/citizen/destroy_key.go":      "handlers/api/erasure_run.go",
-	"domain/citizen/complete_erasure.go": "handlers/api/erasure_run.go",
-	"domain/citizen/finalise_erasure.go": "handlers/api/erasure_final.go",
-	"domain/document/destroy_content.go": "handlers/api/erasure_run.go",
-	"domain/consent/use.go":              "handlers/api/disclosure.go",
+	"domain/citizen/start_erasure.go":    "handlers/work/erasure_run.go",
+	"domain/citizen/stop_erasure.go":     "handlers/work/erasure_run.go",
+	"domain/citizen/destroy_key.go":      "handlers/work/erasure_run.go",
+	"domain/citizen/complete_erasure.go": "handlers/work/erasure_run.go",
+	"domain/citizen/finalise_erasure.go": "handlers/work/erasure_final.go",
+	"domain/document/destroy_content.go": "handlers/work/erasure_run.go",
+	"domain/registry/publish.go":         "handlers/work/registry.go",
+	"domain/consent/use.go":              "handlers/disclosure/reading.go",
 }
 
 // A use case has one name everywhere, and a command that nobody can send is dead.

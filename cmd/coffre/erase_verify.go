@@ -20,7 +20,7 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/cmd/coffre/files"
-	"coffre/handlers/api"
+	"coffre/handlers/certificate"
 	"coffre/handlers/contract"
 )
 
@@ -73,15 +73,15 @@ keys sealed and computes the digest over them.`,
   coffre erase verify - --key MCowBQYDK2VwAyEA... < certificate.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			certificate, err := p.readFile(args[0], maxCertificate)
+			signed, err := p.readFile(args[0], maxCertificate)
 			if err != nil {
 				return &exitError{exitUsage, fmt.Errorf("certificate: %w", err)}
 			}
-			public, err := p.trusted(key, certificate)
+			public, err := p.trusted(key, signed)
 			if err != nil {
 				return err
 			}
-			c, err := api.ReadCertificate(certificate, public)
+			c, err := certificate.ReadCertificate(signed, public)
 			if err != nil {
 				return &exitError{exitTamper, err}
 			}
@@ -123,7 +123,7 @@ var errNoKey = errors.New("--key is the base64 of a public Ed25519 key, or a fil
 
 // trusted returns the public key to verify a certificate with: of several, the one
 // that it names.
-func (p *program) trusted(key string, certificate []byte) (ed25519.PublicKey, error) {
+func (p *program) trusted(key string, signed []byte) (ed25519.PublicKey, error) {
 	name, isFile := strings.CutPrefix(key, "@")
 	if !isFile {
 		if k := publicKey([]byte(key)); k != nil {
@@ -141,7 +141,7 @@ func (p *program) trusted(key string, certificate []byte) (ed25519.PublicKey, er
 	if json.Unmarshal(b, &bundle) != nil || len(bundle.Keys) == 0 {
 		return nil, &exitError{exitUsage, errNoKey}
 	}
-	id, err := api.SigningKeyOf(certificate)
+	id, err := certificate.SigningKeyOf(signed)
 	if err != nil {
 		return nil, &exitError{exitTamper, err}
 	}
@@ -195,7 +195,7 @@ func (p *program) audit(v *verified, events string) (err error) {
 		defer f.Close() // it was only read
 		in = f
 	}
-	audit := api.NewCertificateAudit(v.Certificate)
+	audit := certificate.NewCertificateAudit(v.Certificate)
 	lines := bufio.NewReaderSize(in, 1<<20)
 	for n := 1; ; n++ {
 		line, err := lines.ReadBytes('\n')

@@ -8,7 +8,9 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/mandate"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/accesslog"
@@ -20,14 +22,14 @@ import (
 // and for privacy officers, whose reading is recorded as one of the log.
 func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequestObject) (contract.GetAccessLogResponseObject, error) {
 	p := r.Params
-	if err := v.seen(ctx, p.CoffreMinPosition, v.AccessLog.Name()); err != nil {
+	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.AccessLog.Name()); err != nil {
 		return nil, err
 	}
 	before, err := edge.LeafFrom(p.After, projections.Latest)
 	if err != nil {
 		return nil, err
 	}
-	in := v.intend(ctx)
+	in := v.Intend(ctx)
 	a, looked, err := v.openAccessLog(ctx, in, r.CitizenID)
 	if err != nil {
 		return nil, err
@@ -48,8 +50,8 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 			e := &entries[i]
 			if asksFor(p, e) && concerns(a, e) {
 				if len(page.Items) == size {
-					page.Next = links.At(edge.LeafToken(before))
-					v.looked(in, looked)
+					page.Next = links.At(contract.LeafToken(before))
+					v.RecordDelivered(in, looked)
 					return contract.GetAccessLog200JSONResponse(page), nil
 				}
 				item, err := v.accessItem(ctx, in, a, e)
@@ -62,10 +64,10 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 		}
 		seen += len(entries)
 		if len(entries) == edge.MaxPage && seen >= edge.Scanned {
-			page.Next = links.At(edge.LeafToken(before))
+			page.Next = links.At(contract.LeafToken(before))
 		}
 		if len(entries) < edge.MaxPage || page.Next != "" {
-			v.looked(in, looked)
+			v.RecordDelivered(in, looked)
 			return contract.GetAccessLog200JSONResponse(page), nil
 		}
 	}
@@ -73,18 +75,18 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 
 // openAccessLog lets in who may read a citizen's access log. A privacy officer
 // acts for nobody.
-func (v *Vault) openAccessLog(ctx context.Context, in intent, whose domain.CitizenID) (acting, access.Authorized, error) {
-	if in.actor.Role == domain.RolePrivacyOfficer {
-		return acting{by: in.actor}, access.Authorized{}, v.recordLogRead(ctx, 0, contract.ListEventsParams{Category: []contract.StreamCategory{"access"}, Stream: string(citizenStream(whose))})
+func (v *Vault) openAccessLog(ctx context.Context, in acting.Intent, whose domain.CitizenID) (disclosure.Representation, access.Authorized, error) {
+	if in.Actor.Role == domain.RolePrivacyOfficer {
+		return disclosure.Representation{By: in.Actor}, access.Authorized{}, v.recordLogRead(ctx, 0, contract.ListEventsParams{Category: []contract.StreamCategory{"access"}, Stream: string(acting.CitizenStream(whose))})
 	}
 	if whose.IsZero() {
-		return acting{}, access.Authorized{}, edge.ErrNoResource
+		return disclosure.Representation{}, access.Authorized{}, edge.ErrNoResource
 	}
-	a, err := v.actFor(ctx, in, whose, mandate.Read)
+	a, err := v.ActFor(ctx, in, whose, mandate.Read)
 	if err != nil {
-		return acting{}, access.Authorized{}, err
+		return disclosure.Representation{}, access.Authorized{}, err
 	}
-	looked, err := v.lookFor(ctx, in, a, a.under(nil))
+	looked, err := v.AuthorizeRepresentative(ctx, in, a, a.Under(nil))
 	return a, looked, err
 }
 
@@ -97,12 +99,12 @@ func asksFor(p contract.GetAccessLogParams, e *accesslog.Entry) bool {
 
 // concerns reports whether a representative has to do with the entry: by its type
 // of document; with what is about no type, when their mandate is about every type.
-func concerns(a acting, e *accesslog.Entry) bool {
-	return a.by.Role != domain.RoleRepresentative || a.covers(e.Type)
+func concerns(a disclosure.Representation, e *accesslog.Entry) bool {
+	return a.By.Role != domain.RoleRepresentative || a.Covers(e.Type)
 }
 
-func (v *Vault) accessItem(ctx context.Context, in intent, a acting, e *accesslog.Entry) (contract.AccessLogItem, error) {
-	words, lang := in.words, in.call.Language
+func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.Representation, e *accesslog.Entry) (contract.AccessLogItem, error) {
+	words, lang := in.Words, in.Call.Language
 	item := contract.AccessLogItem{
 		AccessID: e.Access, At: e.At, Kind: contract.AccessKind(e.Kind), Role: contract.ActorRole(e.Role), Outcome: contract.AccessOutcome(e.Outcome),
 		Organization: e.Consumer, ReaderCitizenID: e.Reader, MandateID: e.Mandate,
@@ -124,9 +126,9 @@ func (v *Vault) accessItem(ctx context.Context, in intent, a acting, e *accesslo
 	}
 	item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{AccessID: e.Access}).At("")
 	if e.Access.IsZero() {
-		item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{PageSize: 1}).At(edge.LeafToken(e.Leaf + 1))
+		item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{PageSize: 1}).At(contract.LeafToken(e.Leaf + 1))
 	}
-	if !a.self() || e.Sealed == nil {
+	if !a.Self() || e.Sealed == nil {
 		return item, nil
 	}
 	reference, err := v.caseReference(ctx, e)
@@ -137,9 +139,9 @@ func (v *Vault) accessItem(ctx context.Context, in intent, a acting, e *accesslo
 // caseReference opens the consumer's file number for the citizen. Without keys
 // the entry is shown without.
 func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (contract.CaseReference, error) {
-	a, err := openKept[access.Authorized](ctx, v, e.Place, e.Sealed)
+	a, err := disclosure.OpenKept[access.Authorized](ctx, v.Discloser, e.Place, e.Sealed)
 	switch {
-	case withoutKey(err):
+	case disclosure.WithoutKey(err):
 		return "", nil
 	case err != nil:
 		return "", err

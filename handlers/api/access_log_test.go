@@ -102,9 +102,9 @@ func TestAccessLog(t *testing.T) {
 		}
 	})
 	t.Run("without keys, without the case reference", func(t *testing.T) {
-		opener := tv.Opener
-		tv.Opener = keysAway{}
-		defer func() { tv.Opener = opener }()
+		opener := tv.Opener.Opener
+		tv.Opener.Opener = keysAway{}
+		defer func() { tv.Opener.Opener = opener }()
 		got, err := tv.accessesOf(t, me, who, contract.GetAccessLogParams{})
 		if err != nil || len(got.Items) != 3 || got.Items[2].CaseReference != "" {
 			t.Errorf("%+v, %v", got, err)

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -12,7 +11,9 @@ import (
 	"coffre/domain/document"
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/projections/wallet"
 )
 
@@ -23,8 +24,8 @@ import (
 
 var errUnknownFile = domain.NewError(domain.Invalid, "unknownAttachment", "an attachment was not uploaded by you, was removed because no document named it in time, or is part of another document")
 
-func (v *Vault) ownFiles(ctx context.Context, in intent, names []domain.AttachmentID) error {
-	err := v.Keys.Files().Own(ctx, in.actor.Organisation, names)
+func (v *Vault) ownFiles(ctx context.Context, in acting.Intent, names []domain.AttachmentID) error {
+	err := v.Keys.Files().Own(ctx, in.Actor.Organisation, names)
 	if errors.Is(err, seal.ErrUnknown) {
 		return errUnknownFile
 	}
@@ -33,52 +34,33 @@ func (v *Vault) ownFiles(ctx context.Context, in intent, names []domain.Attachme
 
 // attach reserves the files that a document is about to name and returns what its
 // event has to hold of them. Those that it holds already come from its own events.
-func (v *Vault) attach(ctx context.Context, in intent, id domain.DocumentID, names []domain.AttachmentID) ([]document.Attachment, error) {
+func (v *Vault) attach(ctx context.Context, in acting.Intent, id domain.DocumentID, names []domain.AttachmentID) ([]document.Attachment, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	files, err := v.Keys.Files().Reserve(ctx, in.actor.Organisation, documentStream(id), names)
+	files, err := v.Keys.Files().Reserve(ctx, in.Actor.Organisation, acting.DocumentStream(id), names)
 	if errors.Is(err, seal.ErrUnknown) {
 		return nil, errUnknownFile
 	} else if err != nil {
 		return nil, err
 	}
-	var has attested
+	var has disclosure.Attested
 	all := make([]document.Attachment, len(files))
 	for i, f := range files {
 		all[i] = document.Attachment{ID: f.ID, Type: document.MediaType(f.Type), Size: f.Size, Digest: f.Digest, Key: f.Key}
 		if f.Key != nil {
 			continue
 		}
-		if has.contents == nil {
-			if has, err = v.attested(ctx, id); err != nil {
+		if has.Contents == nil {
+			if has, err = v.Attested(ctx, id); err != nil {
 				return nil, err
 			}
 		}
-		if all[i], err = v.fileOf(ctx, has, f.ID); err != nil {
+		if all[i], err = v.FileOf(ctx, has, f.ID); err != nil {
 			return nil, err
 		}
 	}
 	return all, nil
-}
-
-// fileOf opens what a document's events say of one of its files.
-func (v *Vault) fileOf(ctx context.Context, d attested, id domain.AttachmentID) (document.Attachment, error) {
-	for i, version := range d.state.Versions {
-		if !slices.Contains(version.Attachments, id) {
-			continue
-		}
-		_, files, err := v.contentOf(ctx, d, i+1)
-		if err != nil {
-			return document.Attachment{}, err
-		}
-		for _, f := range files {
-			if f.ID == id {
-				return f, nil
-			}
-		}
-	}
-	return document.Attachment{}, document.ErrNoAttachment
 }
 
 // tagged is what a content tag covers: the content and, where there are files, the
@@ -98,7 +80,7 @@ func (v *Vault) claim(ctx context.Context, s document.State, names []domain.Atta
 	if len(held) == 0 {
 		return
 	}
-	if err := v.Keys.Files().Claim(ctx, documentStream(s.Document), held); err != nil {
+	if err := v.Keys.Files().Claim(ctx, acting.DocumentStream(s.Document), held); err != nil {
 		v.Slog.WarnContext(ctx, "files are claimed later", slog.Any("error", err))
 	}
 }
@@ -118,13 +100,9 @@ func (v *Vault) claiming(names []domain.AttachmentID) documentAppend {
 func attachmentsShown(id domain.DocumentID, files []document.Attachment) []contract.Attachment {
 	var all []contract.Attachment
 	for _, f := range files {
-		all = append(all, contract.Attachment{Href: attachmentHref(id, f.ID), AttachmentID: f.ID, MediaType: string(f.Type), Size: f.Size})
+		all = append(all, contract.Attachment{Href: contract.AttachmentHref(id, f.ID), AttachmentID: f.ID, MediaType: string(f.Type), Size: f.Size})
 	}
 	return all
-}
-
-func attachmentHref(document domain.DocumentID, id domain.AttachmentID) contract.Href {
-	return fmt.Sprintf("%s/attachments/%s", documentHref(document), id)
 }
 
 // attachments writes the list of a document's files into a wallet.
@@ -138,7 +116,7 @@ func (p *walletPage) attachments(d *wallet.Document, part personalPart) {
 			p.out = append(p.out, ',')
 		}
 		p.out = append(p.out, `{"href":"`...)
-		p.out = append(p.out, attachmentHref(d.Document, f.ID)...)
+		p.out = append(p.out, contract.AttachmentHref(d.Document, f.ID)...)
 		p.out = append(p.out, `","attachmentId":"`...)
 		p.id(f.ID.UUID)
 		p.out = append(p.out, '"')

@@ -27,8 +27,10 @@ import (
 	"coffre/eventstore/faulty"
 	"coffre/eventstore/faulty/faultyblob"
 	"coffre/eventstore/seal/keysdb"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
+	"coffre/handlers/work"
 )
 
 // Files of each type, as small as they get, with a canary where one fits.
@@ -125,7 +127,7 @@ func (tv *testVault) download(t testing.TB, who edge.Caller, id domain.DocumentI
 func (tv *testVault) take(t testing.TB, who edge.Caller, id domain.DocumentID, file domain.AttachmentID, key uuid.UUID, ranges string, body contract.AttachmentAccessRequest) (*httptest.ResponseRecorder, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "accessAttachment", body)
-	edge.CallFrom(ctx).Target = attachmentHref(id, file)
+	edge.CallFrom(ctx).Target = contract.AttachmentHref(id, file)
 	answer, err := tv.AccessAttachment(ctx, contract.AccessAttachmentRequestObject{
 		DocumentID: id, AttachmentID: file, Params: contract.AccessAttachmentParams{IdempotencyKey: key, Range: ranges}, Body: &body,
 	})
@@ -190,7 +192,7 @@ func TestAFileAndItsDocument(t *testing.T) {
 	content := largePDF(200_000)
 	id, file := tv.filed(t, 1, content)
 	me := citizenCaller(tv.person(t, 1))
-	want := []contract.Attachment{{Href: attachmentHref(id, file), AttachmentID: file, MediaType: "application/pdf", Size: 200_000}}
+	want := []contract.Attachment{{Href: contract.AttachmentHref(id, file), AttachmentID: file, MediaType: "application/pdf", Size: 200_000}}
 
 	shows := func(who edge.Caller) {
 		t.Helper()
@@ -586,7 +588,7 @@ func TestAFileThatNobodyNamesIsRemoved(t *testing.T) {
 	tv := newVault(t)
 	forgotten := tv.upload(t, homeAffairs, aPDF)
 	id, kept := tv.filed(t, 1, aPDF)
-	tv.Clock.Advance(unclaimedFor - time.Minute)
+	tv.Clock.Advance(work.UnclaimedFor - time.Minute)
 	young := tv.upload(t, homeAffairs, aPDF)
 	tv.restart()
 	tv.resting(t)
@@ -687,7 +689,7 @@ func TestFilesAreContent(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	tv.Clock.Advance(unclaimedFor + time.Hour)
+	tv.Clock.Advance(work.UnclaimedFor + time.Hour)
 	tv.restart()
 	tv.resting(t)
 	tv.restart() // what was reserved in vain is released first, and then too old
@@ -699,7 +701,7 @@ func TestFilesAreContent(t *testing.T) {
 func TestOneKeyOfAFile(t *testing.T) {
 	tv := newVault(t)
 	id, file := tv.filed(t, 1, aPDF)
-	files, err := tv.Keys.Files().Reserve(t.Context(), homeAffairs, documentStream(id), []domain.AttachmentID{file})
+	files, err := tv.Keys.Files().Reserve(t.Context(), homeAffairs, acting.DocumentStream(id), []domain.AttachmentID{file})
 	if err != nil || files[0].Key != nil {
 		t.Errorf("the key ring has a key still (%v)", err)
 	}
@@ -753,7 +755,7 @@ func TestCrashPointsOfAFile(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			tv.Clock.Advance(unclaimedFor + time.Hour)
+			tv.Clock.Advance(work.UnclaimedFor + time.Hour)
 			tv.restart()
 			tv.resting(t)
 			tv.left(t, file)
@@ -770,7 +772,7 @@ func TestAClaimIsMadeUpFor(t *testing.T) {
 	tv := newVault(t)
 	file := tv.upload(t, flanders, aPDF)
 	lost := tv.upload(t, flanders, aPDF)
-	stream := documentStream(domain.DocumentID{UUID: uuid.New()})
+	stream := acting.DocumentStream(domain.DocumentID{UUID: uuid.New()})
 	was := tv.fileKey(t, file)
 	receipt, _, err := tv.issueFiled(t, flanders, uuid.New(), paper(1, file))
 	if err != nil {
@@ -784,18 +786,18 @@ func TestAClaimIsMadeUpFor(t *testing.T) {
 	if _, err := tv.Keys.Files().Reserve(t.Context(), flanders, stream, []domain.AttachmentID{lost}); err != nil {
 		t.Fatal(err)
 	}
-	tv.Clock.Advance(reservedFor + time.Second)
+	tv.Clock.Advance(2*edge.MaxTime + time.Second)
 	tv.restart()
 	tv.resting(t)
 	held, err := tv.Keys.Files().Reserved(t.Context(), tv.Clock.Now().Add(time.Hour), 10)
 	if err != nil || len(held) != 0 {
 		t.Errorf("%d reservations are left, %v", len(held), err)
 	}
-	files, err := tv.Keys.Files().Reserve(t.Context(), flanders, documentStream(receipt.DocumentID), []domain.AttachmentID{file})
+	files, err := tv.Keys.Files().Reserve(t.Context(), flanders, acting.DocumentStream(receipt.DocumentID), []domain.AttachmentID{file})
 	if err != nil || files[0].Key != nil {
 		t.Errorf("the file was not claimed (%v)", err)
 	}
-	if _, err := tv.Keys.Files().Reserve(t.Context(), flanders, documentStream(domain.DocumentID{UUID: uuid.New()}), []domain.AttachmentID{lost}); err != nil {
+	if _, err := tv.Keys.Files().Reserve(t.Context(), flanders, acting.DocumentStream(domain.DocumentID{UUID: uuid.New()}), []domain.AttachmentID{lost}); err != nil {
 		t.Errorf("the other was not released: %v", err)
 	}
 }

@@ -56,7 +56,7 @@ func (v *Vault) CreateBackup(ctx context.Context, r contract.CreateBackupRequest
 	if err != nil {
 		return nil, err
 	}
-	at, err := v.position(ctx, taken.End())
+	at, err := v.PositionToken(ctx, taken.End())
 	if err != nil {
 		return nil, errors.Join(err, taken.Close())
 	}
@@ -82,7 +82,7 @@ func (c *backupContent) VisitCreateBackupResponse(w http.ResponseWriter) error {
 	n, err := c.taken.WriteTo(edge.Patiently(w))
 	err = errors.Join(err, c.taken.Close())
 	if err == nil {
-		c.v.Slog.InfoContext(c.ctx, "a backup was taken", slog.Int64("bytes", n), slog.String("subject", c.v.auditSubject(edge.CallFrom(c.ctx).Subject)))
+		c.v.Slog.InfoContext(c.ctx, "a backup was taken", slog.Int64("bytes", n), slog.String("subject", c.v.AuditSubject(edge.CallFrom(c.ctx).Subject)))
 		return nil
 	}
 	if n == 0 {

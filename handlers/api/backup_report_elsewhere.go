@@ -8,6 +8,7 @@ import (
 	"coffre/domain"
 	"coffre/eventstore/backup"
 	"coffre/eventstore/seal"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 )
@@ -28,17 +29,17 @@ func (v *Vault) ReportBackupElsewhere(ctx context.Context, r contract.ReportBack
 		Taken, Verified time.Time
 		Oldest          int
 	}
-	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (noted, error) {
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (noted, error) {
 		taken := r.Body.TakenAt.UTC().Truncate(time.Microsecond)
-		if taken.After(in.at) || taken.UnixMicro() <= 0 {
+		if taken.After(in.At) || taken.UnixMicro() <= 0 {
 			return noted{}, edge.BadInput("/takenAt", "takenAt", "a moment in the past, from 1970")
 		}
-		n, err := v.Keys.Ledger().NoteBackupElsewhere(ctx, seal.BackupNote{Taken: taken, Verified: in.at, SHA256: sum})
+		n, err := v.Keys.Ledger().NoteBackupElsewhere(ctx, seal.BackupNote{Taken: taken, Verified: in.At, SHA256: sum})
 		if err != nil {
 			return noted{}, err
 		}
 		v.Slog.InfoContext(ctx, "a backup made elsewhere was reported as good", slog.Time("taken", n.Taken), slog.Int("oldestKeyVersion", n.OldestVersion),
-			slog.String("sha256", r.Body.Sha256), slog.String("subject", v.auditSubject(in.call.Subject)))
+			slog.String("sha256", r.Body.Sha256), slog.String("subject", v.AuditSubject(in.Call.Subject)))
 		return noted{n.Taken, n.Verified, n.OldestVersion}, nil
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"coffre/eventstore/backup"
 	"coffre/eventstore/seal"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 )
@@ -23,14 +24,14 @@ func (v *Vault) ReportVerifiedBackup(ctx context.Context, r contract.ReportVerif
 		Taken, Verified time.Time
 		Oldest          int
 	}
-	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (noted, error) {
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (noted, error) {
 		made, found, err := v.Backups.Find(ctx, sum)
 		if err != nil {
 			return noted{}, err
 		} else if !found {
 			return noted{}, errBackupUnknown
 		}
-		n := seal.BackupNote{Taken: made.Taken, Verified: in.at, OldestVersion: made.Oldest, SHA256: sum}
+		n := seal.BackupNote{Taken: made.Taken, Verified: in.At, OldestVersion: made.Oldest, SHA256: sum}
 		return noted{n.Taken, n.Verified, n.OldestVersion}, v.Keys.Ledger().NoteBackup(ctx, n)
 	})
 	if err != nil {

@@ -29,7 +29,7 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 	if r.Body.SSIN.IsZero() {
 		return nil, errWhose
 	}
-	id, err := v.named(ctx, call, r.Body.SSIN, domain.CitizenRef{})
+	id, err := v.Resolve(ctx, call, r.Body.SSIN, domain.CitizenRef{})
 	if err != nil {
 		return nil, err
 	}
@@ -41,12 +41,12 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 		return nil, edge.ErrNoResource
 	}
 	if call.Role == domain.RoleConsumer {
-		in := v.intend(ctx)
-		turn, err := v.admit(ctx, in, v.distinct(id, r.Body.SSIN, domain.CitizenRef{}))
+		in := v.Intend(ctx)
+		turn, err := v.Admit(ctx, in, v.distinct(id, r.Body.SSIN, domain.CitizenRef{}))
 		if err != nil {
-			return nil, v.refused(in, access.Refused{Citizen: id}, err)
+			return nil, v.Refused(in, access.Refused{Citizen: id}, err)
 		}
-		turn.kept() // they learn whether the vault knows the person
+		turn.Kept() // they learn whether the vault knows the person
 	}
 	if id.IsZero() {
 		return nil, edge.ErrNoResource
@@ -77,7 +77,7 @@ func (v *Vault) mayName(ctx context.Context, call *edge.Call, id domain.CitizenI
 	}
 	// A consent of a moment ago counts: the read model first sees all of the log. It is
 	// asked in the same way for a person nobody knows.
-	if err := v.abreast(ctx, v.Evidence.Name()); err != nil {
+	if err := v.WaitForHead(ctx, v.Evidence.Name()); err != nil {
 		return false, err
 	}
 	return v.Evidence.HasConsent(ctx, id, call.Organisation, v.Now())

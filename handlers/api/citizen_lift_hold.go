@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"coffre/domain/citizen"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
 
@@ -11,15 +12,15 @@ import (
 // erasure that only waited for it goes on.
 func (v *Vault) LiftHold(ctx context.Context, r contract.LiftHoldRequestObject) (contract.LiftHoldResponseObject, error) {
 	type lifted struct{ At contract.PositionToken }
-	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (lifted, error) {
-		result, err := citizens.TransactReserved(ctx, v.Log, in.write(0, citizenStream(r.CitizenID), r.CitizenID), citizen.LiftHold{
-			Hold: r.LegalHoldID, By: in.actor, At: in.at,
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (lifted, error) {
+		result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(r.CitizenID), r.CitizenID), citizen.LiftHold{
+			Hold: r.LegalHoldID, By: in.Actor, At: in.At,
 		})
 		if err != nil {
 			return lifted{}, err
 		}
-		v.goOnErasing(r.CitizenID, result.State)
-		at, err := v.position(ctx, result.Position)
+		v.GoOnErasing(r.CitizenID, result.State)
+		at, err := v.PositionToken(ctx, result.Position)
 		return lifted{at}, err
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
 
@@ -19,19 +20,19 @@ func (v *Vault) PlaceHold(ctx context.Context, r contract.PlaceHoldRequestObject
 		At   contract.PositionToken
 	}
 	key := r.Params.IdempotencyKey
-	done, err := once(ctx, v, key, func(ctx context.Context, in intent) (placed, error) {
-		if err := in.reason(registry.ReasonLegalHold, r.Body.Reason); err != nil {
+	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (placed, error) {
+		if err := in.Reason(registry.ReasonLegalHold, r.Body.Reason); err != nil {
 			return placed{}, err
 		}
-		hold := domain.HoldID{UUID: uuid.NewSHA1(key, []byte(owner(in.call)))}
-		result, err := citizens.TransactReserved(ctx, v.Log, in.write(0, citizenStream(r.CitizenID), r.CitizenID), citizen.PlaceHold{
-			Hold: hold, Reason: r.Body.Reason, CaseReference: r.Body.CaseReference, By: in.actor, At: in.at,
+		hold := domain.HoldID{UUID: uuid.NewSHA1(key, []byte(acting.Owner(in.Call)))}
+		result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(r.CitizenID), r.CitizenID), citizen.PlaceHold{
+			Hold: hold, Reason: r.Body.Reason, CaseReference: r.Body.CaseReference, By: in.Actor, At: in.At,
 		})
 		if err != nil {
 			return placed{}, err
 		}
-		at, err := v.position(ctx, result.Position)
-		return placed{contract.LegalHold{LegalHoldID: hold, Reason: r.Body.Reason, PlacedAt: in.at}, at}, err
+		at, err := v.PositionToken(ctx, result.Position)
+		return placed{contract.LegalHold{LegalHoldID: hold, Reason: r.Body.Reason, PlacedAt: in.At}, at}, err
 	})
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
 
@@ -13,8 +14,8 @@ import (
 const identityType domain.DocumentType = "identityData"
 
 // sources are the organisations that may state facts about persons themselves.
-func (in intent) sources() []domain.Organisation {
-	t, known := in.words.DocumentType(identityType)
+func sources(in acting.Intent) []domain.Organisation {
+	t, known := in.Words.DocumentType(identityType)
 	if !known {
 		return nil
 	}
@@ -24,18 +25,18 @@ func (in intent) sources() []domain.Organisation {
 // ReportDeath implements POST /citizens/reportDeath (rule P-2). A reactor ends
 // mandates and consents; from the answer on nothing is decided in favour of one.
 func (v *Vault) ReportDeath(ctx context.Context, r contract.ReportDeathRequestObject) (contract.ReportDeathResponseObject, error) {
-	at, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (contract.PositionToken, error) {
-		id, err := v.named(ctx, in.call, r.Body.SSIN, domain.CitizenRef{})
+	at, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (contract.PositionToken, error) {
+		id, err := v.Resolve(ctx, in.Call, r.Body.SSIN, domain.CitizenRef{})
 		if err != nil {
 			return "", err
 		}
-		result, err := citizens.Transact(ctx, v.Log, in.write(0, citizenStream(id), id), citizen.ReportDeath{
-			Date: r.Body.Date, Sources: in.sources(), By: in.actor, At: in.at,
+		result, err := acting.Citizens.Transact(ctx, v.Log, in.Write(0, acting.CitizenStream(id), id), citizen.ReportDeath{
+			Date: r.Body.Date, Sources: sources(in), By: in.Actor, At: in.At,
 		})
 		if err != nil {
 			return "", err
 		}
-		return v.position(ctx, result.Position)
+		return v.PositionToken(ctx, result.Position)
 	})
 	if err != nil {
 		return nil, err

@@ -3,14 +3,14 @@ package api
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
-	"coffre/eventstore"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/accesslog"
@@ -33,22 +33,22 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAcces
 		return nil, edge.ErrNoResource
 	}
 	type recorded struct{ At contract.PositionToken }
-	var in intent
+	var in acting.Intent
 	var authorized access.Authorized
-	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, now intent) (recorded, error) {
-		person, err := v.meet(ctx, r.CitizenID)
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, now acting.Intent) (recorded, error) {
+		person, err := v.LoadPerson(ctx, r.CitizenID)
 		if err != nil {
 			return recorded{}, err
 		}
 		in = now
 		if authorized, err = v.authorizeReport(ctx, in, person, access.OpenedSubjectAccessReport); err != nil {
-			return recorded{}, hidden(err)
+			return recorded{}, disclosure.Hidden(err)
 		}
 		head, err := v.Log.Head(ctx)
 		if err != nil {
 			return recorded{}, fmt.Errorf("head of the log: %w", err)
 		}
-		at, err := v.position(ctx, head)
+		at, err := v.PositionToken(ctx, head)
 		return recorded{at}, err
 	})
 	switch {
@@ -57,52 +57,52 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAcces
 	case authorized.Access.IsZero(): // this key was used
 		return nil, access.ErrAlreadyUsed
 	}
-	report, err := v.report(ctx, in.speaking(r.Body.Lang), r.CitizenID)
+	report, err := v.report(ctx, speaking(in, r.Body.Lang), r.CitizenID)
 	if err != nil {
-		return nil, v.withhold(ctx, in, authorized, err)
+		return nil, v.Withhold(ctx, in, authorized, err)
 	}
-	v.recordOnceAnswered(in, authorized)
+	v.RecordOnceAnswered(in, authorized)
 	return contract.SubjectAccessReport200JSONResponse{Body: report, Headers: contract.SubjectAccessReport200ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
 // authorizeReport records that what the vault holds of a citizen is about to be
 // opened into a file (rules ).
-func (v *Vault) authorizeReport(ctx context.Context, in intent, who person, kind access.Opened) (access.Authorized, error) {
-	w := in.write(0, accessStream(who.id, in.at), who.id, who.at)
-	result, err := accesses.Transact(ctx, v.Log, w, access.AuthorizeReport{
-		Access: domain.AccessID{UUID: v.NewID()}, Citizen: who.id, Kind: kind, Purpose: rightOfAccess, LegalBasis: byLegalDuty,
-		Standing: who.standing, By: in.actor, At: in.at,
+func (v *Vault) authorizeReport(ctx context.Context, in acting.Intent, who acting.Person, kind access.Opened) (access.Authorized, error) {
+	w := in.Write(0, acting.AccessStream(who.Id, in.At), who.Id, who.At)
+	result, err := acting.Accesses.Transact(ctx, v.Log, w, access.AuthorizeReport{
+		Access: domain.AccessID{UUID: v.NewID()}, Citizen: who.Id, Kind: kind, Purpose: rightOfAccess, LegalBasis: byLegalDuty,
+		Standing: who.Standing, By: in.Actor, At: in.At,
 	})
 	if err != nil {
 		return access.Authorized{}, err
 	}
-	return authorizedIn(result.Events)
+	return disclosure.AuthorizedIn(result.Events)
 }
 
 // speaking returns the intent with the language of its answer.
-func (in intent) speaking(lang domain.Language) intent {
-	call := *in.call
+func speaking(in acting.Intent, lang domain.Language) acting.Intent {
+	call := *in.Call
 	if call.Language = lang; lang == "" {
 		call.Language = edge.Languages[0]
 	}
-	in.call = &call
+	in.Call = &call
 	return in
 }
 
 // report opens all there is about a citizen, as the log has it now.
-func (v *Vault) report(ctx context.Context, in intent, id domain.CitizenID) (contract.SubjectAccessReport, error) {
-	if err := v.abreast(ctx, v.Wallets.Name(), v.ConsentLog.Name(), v.AccessLog.Name()); err != nil {
+func (v *Vault) report(ctx context.Context, in acting.Intent, id domain.CitizenID) (contract.SubjectAccessReport, error) {
+	if err := v.WaitForHead(ctx, v.Wallets.Name(), v.ConsentLog.Name(), v.AccessLog.Name()); err != nil {
 		return contract.SubjectAccessReport{}, err
 	}
-	person, err := v.meet(ctx, id)
+	person, err := v.LoadPerson(ctx, id)
 	switch {
 	case err != nil:
 		return contract.SubjectAccessReport{}, err
-	case person.standing != citizen.Living && person.standing != citizen.Dead: // it changed since
+	case person.Standing != citizen.Living && person.Standing != citizen.Dead: // it changed since
 		return contract.SubjectAccessReport{}, access.ErrDocumentGone
 	}
-	r := contract.SubjectAccessReport{CreatedAt: in.at, CitizenID: id, Rights: rightsIn[in.call.Language]}
-	for _, part := range []func(context.Context, intent, *contract.SubjectAccessReport) error{
+	r := contract.SubjectAccessReport{CreatedAt: in.At, CitizenID: id, Rights: rightsIn[in.Call.Language]}
+	for _, part := range []func(context.Context, acting.Intent, *contract.SubjectAccessReport) error{
 		v.reportNumbers, v.reportDocuments, v.reportConsents, v.reportAccesses, v.reportMandates,
 	} {
 		if err := part(ctx, in, &r); err != nil {
@@ -113,52 +113,24 @@ func (v *Vault) report(ctx context.Context, in intent, id domain.CitizenID) (con
 }
 
 // reportNumbers tells every number the person is found by, the latest last.
-func (v *Vault) reportNumbers(ctx context.Context, _ intent, r *contract.SubjectAccessReport) error {
-	add := func(digits string) error {
-		n, err := domain.ParseSSIN(digits)
-		if err == nil && !slices.Contains(r.SSIN, contract.SSIN{SSIN: n}) {
-			r.SSIN = append(r.SSIN, contract.SSIN{SSIN: n})
-		}
-		return err
+func (v *Vault) reportNumbers(ctx context.Context, _ acting.Intent, r *contract.SubjectAccessReport) error {
+	numbers, err := v.NumbersOf(ctx, r.CitizenID)
+	for _, n := range numbers {
+		r.SSIN = append(r.SSIN, contract.SSIN{SSIN: n})
 	}
-	for e, err := range v.Log.Read(ctx, citizenStream(r.CitizenID), 0) {
-		if err != nil {
-			return fmt.Errorf("read citizen: %w", err)
-		}
-		if _, replaced := e.Data.(citizen.SSINReplaced); !replaced {
-			continue
-		}
-		opened, err := eventstore.OpenEvent(ctx, v.Opener, v.Codec, e)
-		if err != nil {
-			return err
-		}
-		f, ok := opened.(citizen.SSINReplaced)
-		if !ok || f.Personal == nil {
-			return fmt.Errorf("%s holds no number", e.Type)
-		}
-		if err := add(f.Personal.Former); err != nil {
-			return err
-		}
-	}
-	now, err := v.Keys.SSINOf(ctx, r.CitizenID)
-	if err != nil {
-		return err
-	}
-	latest := contract.SSIN{SSIN: now}
-	r.SSIN = append(slices.DeleteFunc(r.SSIN, func(n contract.SSIN) bool { return n == latest }), latest)
-	return nil
+	return err
 }
 
-func (v *Vault) reportDocuments(ctx context.Context, in intent, r *contract.SubjectAccessReport) error {
+func (v *Vault) reportDocuments(ctx context.Context, in acting.Intent, r *contract.SubjectAccessReport) error {
 	r.Documents = []contract.ReportDocument{}
-	held, err := v.documentsOf(ctx, r.CitizenID)
+	held, err := v.DocumentsOf(ctx, r.CitizenID)
 	if err != nil {
 		return err
 	}
 	for _, id := range held {
-		d, err := v.attested(ctx, id)
+		d, err := v.Attested(ctx, id)
 		if err == nil {
-			d, err = v.withDates(ctx, d)
+			d, err = v.WithDates(ctx, d)
 		}
 		if err != nil {
 			return err
@@ -172,25 +144,25 @@ func (v *Vault) reportDocuments(ctx context.Context, in intent, r *contract.Subj
 	return nil
 }
 
-func (v *Vault) reportDocument(ctx context.Context, in intent, d attested) (contract.ReportDocument, error) {
-	s, lang := d.state, in.call.Language
+func (v *Vault) reportDocument(ctx context.Context, in acting.Intent, d disclosure.Attested) (contract.ReportDocument, error) {
+	s, lang := d.State, in.Call.Language
 	item := contract.ReportDocument{
-		DocumentID: s.Document, DocumentType: s.Type, Label: in.words.Label(vocabulary.DocumentTypes, string(s.Type), lang),
-		Issuer: s.Issuer, IssuerName: in.words.Label(vocabulary.Organisations, string(s.Issuer), lang),
-		State: contract.DocumentState(s.StatusAt(domain.BelgianDate(in.at))), Versions: []contract.DocumentVersionItem{},
+		DocumentID: s.Document, DocumentType: s.Type, Label: in.Words.Label(vocabulary.DocumentTypes, string(s.Type), lang),
+		Issuer: s.Issuer, IssuerName: in.Words.Label(vocabulary.Organisations, string(s.Issuer), lang),
+		State: contract.DocumentState(s.StatusAt(domain.BelgianDate(in.At))), Versions: []contract.DocumentVersionItem{},
 	}
-	if t, known := in.words.DocumentType(s.Type); known {
-		item.Categories, item.Retention = t.Categories, retentionIn(in.words, t.Retention, lang)
+	if t, known := in.Words.DocumentType(s.Type); known {
+		item.Categories, item.Retention = t.Categories, retentionIn(in.Words, t.Retention, lang)
 	}
 	if s.Erased {
 		return item, nil
 	}
-	first, err := v.firstPart(ctx, d)
+	first, err := v.FirstPart(ctx, d)
 	if err != nil {
 		return contract.ReportDocument{}, err
 	}
 	item.SourceReference = first.SourceReference
-	for version := 1; version <= len(d.contents); version++ {
+	for version := 1; version <= len(d.Contents); version++ {
 		one, err := v.versionItem(ctx, d, version)
 		if err != nil {
 			return contract.ReportDocument{}, err
@@ -200,14 +172,14 @@ func (v *Vault) reportDocument(ctx context.Context, in intent, d attested) (cont
 	return item, nil
 }
 
-func (v *Vault) reportConsents(ctx context.Context, in intent, r *contract.SubjectAccessReport) error {
+func (v *Vault) reportConsents(ctx context.Context, in acting.Intent, r *contract.SubjectAccessReport) error {
 	r.Consents = []contract.Consent{}
-	all, err := v.ConsentLog.Of(ctx, r.CitizenID, projections.Latest, in.at)
+	all, err := v.ConsentLog.Of(ctx, r.CitizenID, projections.Latest, in.At)
 	if err != nil {
 		return err
 	}
 	for i := range all {
-		item := consentItem(in.words, in.call.Language, &all[i])
+		item := consentItem(in.Words, in.Call.Language, &all[i])
 		item.CitizenID, item.MandateID = all[i].Citizen, all[i].Mandate
 		if err := v.showTexts(ctx, &item); err != nil {
 			return err
@@ -217,10 +189,10 @@ func (v *Vault) reportConsents(ctx context.Context, in intent, r *contract.Subje
 	return nil
 }
 
-func (v *Vault) reportAccesses(ctx context.Context, in intent, r *contract.SubjectAccessReport) error {
+func (v *Vault) reportAccesses(ctx context.Context, in acting.Intent, r *contract.SubjectAccessReport) error {
 	r.Accesses = []contract.AccessLogItem{}
 	// The citizen is told all, whoever has the report made.
-	a := acting{by: domain.Actor{Role: domain.RoleCitizen, Citizen: r.CitizenID}, citizen: r.CitizenID}
+	a := disclosure.Representation{By: domain.Actor{Role: domain.RoleCitizen, Citizen: r.CitizenID}, Citizen: r.CitizenID}
 	for before := projections.Latest; ; {
 		page, err := v.AccessLog.Of(ctx, r.CitizenID, projections.Latest, accesslog.Filter{}, before, edge.MaxPage)
 		if err != nil {
@@ -239,11 +211,11 @@ func (v *Vault) reportAccesses(ctx context.Context, in intent, r *contract.Subje
 	}
 }
 
-func (v *Vault) reportMandates(ctx context.Context, in intent, r *contract.SubjectAccessReport) error {
+func (v *Vault) reportMandates(ctx context.Context, in acting.Intent, r *contract.SubjectAccessReport) error {
 	r.Mandates = []contract.Mandate{}
-	all, err := v.mandatesOf(ctx, r.CitizenID)
+	all, err := v.MandatesOnEitherSide(ctx, r.CitizenID)
 	for _, m := range all {
-		r.Mandates = append(r.Mandates, v.mandateItem(ctx, m, r.CitizenID, domain.BelgianDate(in.at)))
+		r.Mandates = append(r.Mandates, v.mandateItem(ctx, m, r.CitizenID, domain.BelgianDate(in.At)))
 	}
 	return err
 }

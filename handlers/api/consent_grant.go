@@ -7,6 +7,7 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
 
@@ -14,11 +15,11 @@ type consentResult = eventstore.Result[consent.State, consent.Event]
 
 // GrantConsent implements POST /consents: rules C-1, C-2 and C-5.
 func (v *Vault) GrantConsent(ctx context.Context, r contract.GrantConsentRequestObject) (contract.GrantConsentResponseObject, error) {
-	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (decidedConsent, error) {
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (decidedConsent, error) {
 		b := r.Body
 		terms := consent.Terms{
 			Consumer: b.Consumer, Purpose: b.Purpose, Documents: b.Documents, Types: b.DocumentTypes,
-			Fields: b.Fields, Until: moment(b.Until), Limits: limitsOf(b.Limits),
+			Fields: b.Fields, Until: asRecorded(b.Until), Limits: contract.LimitsOf(b.Limits),
 		}
 		return v.grant(ctx, in, newConsent(in), b.CitizenID, terms, terms, b.ShownText)
 	})
@@ -31,15 +32,15 @@ func (v *Vault) GrantConsent(ctx context.Context, r contract.GrantConsentRequest
 // GrantConsentRequest implements POST /consentRequests/{id}/grant: as asked for,
 // or narrower.
 func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsentRequestRequestObject) (contract.GrantConsentRequestResponseObject, error) {
-	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (decidedConsent, error) {
-		asked, _, err := consents.Load(ctx, v.Log, consentStream(r.ConsentRequestID))
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (decidedConsent, error) {
+		asked, _, err := acting.Consents.Load(ctx, v.Log, acting.ConsentStream(r.ConsentRequestID))
 		if err != nil {
 			return decidedConsent{}, err
 		}
 		if asked.Phase == consent.None {
 			return decidedConsent{}, consent.ErrNotFound
 		}
-		choice := consent.Terms{Fields: r.Body.Fields, Until: moment(r.Body.Until), Limits: limitsOf(r.Body.Limits)}
+		choice := consent.Terms{Fields: r.Body.Fields, Until: asRecorded(r.Body.Until), Limits: contract.LimitsOf(r.Body.Limits)}
 		return v.grant(ctx, in, r.ConsentRequestID, asked.Citizen, choice, asked.Terms, r.Body.ShownText)
 	})
 	if err != nil {
@@ -50,19 +51,19 @@ func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsent
 
 // grant records a consent with the citizen's own terms or choices. About says
 // what it is about: the terms themselves, or those asked for.
-func (v *Vault) grant(ctx context.Context, in intent, id domain.ConsentID, whose domain.CitizenID, terms, about consent.Terms, shown contract.ShownText) (decidedConsent, error) {
-	a, err := v.actFor(ctx, in, whose, mandate.Consent)
+func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID, whose domain.CitizenID, terms, about consent.Terms, shown contract.ShownText) (decidedConsent, error) {
+	a, err := v.ActFor(ctx, in, whose, mandate.Consent)
 	if err != nil {
 		return decidedConsent{}, err
 	}
-	held, err := v.heldBy(ctx, a.citizen, about.Documents)
+	held, err := v.heldBy(ctx, a.Citizen, about.Documents)
 	if err != nil {
 		return decidedConsent{}, err
 	}
-	if err := offered(in.words, about.Purpose, about.Types, held, terms.Fields); err != nil {
+	if err := offered(in.Words, about.Purpose, about.Types, held, terms.Fields); err != nil {
 		return decidedConsent{}, err
 	}
-	person, err := v.meet(ctx, a.citizen)
+	person, err := v.LoadPerson(ctx, a.Citizen)
 	if err != nil {
 		return decidedConsent{}, err
 	}
@@ -71,12 +72,12 @@ func (v *Vault) grant(ctx context.Context, in intent, id domain.ConsentID, whose
 		types = append(types[:len(types):len(types)], h.Type)
 	}
 	cmd := consent.Grant{
-		Consent: id, Citizen: a.citizen, Terms: terms,
+		Consent: id, Citizen: a.Citizen, Terms: terms,
 		Shown: consent.Shown{Text: shown.Text, Language: shown.Language, Version: shown.Version},
-		Held:  held, Registrations: in.words.Registrations(about.Consumer),
-		Standing: person.standing, Mandate: a.under(types), By: a.by, At: in.at,
+		Held:  held, Registrations: in.Words.Registrations(about.Consumer),
+		Standing: person.Standing, Mandate: a.Under(types), By: a.By, At: in.At,
 	}
-	result, err := consents.Transact(ctx, v.Log, a.write(in.write(0, consentStream(id), a.citizen, person.at)), cmd)
+	result, err := acting.Consents.Transact(ctx, v.Log, a.Write(in.Write(0, acting.ConsentStream(id), a.Citizen, person.At)), cmd)
 	if err != nil {
 		return decidedConsent{}, err
 	}

@@ -10,7 +10,9 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/consentlog"
@@ -56,34 +58,34 @@ func (v *Vault) ListConsentRequests(ctx context.Context, r contract.ListConsentR
 }
 
 func (v *Vault) consents(ctx context.Context, p consentPage, also func(*consentlog.Consent) bool) (contract.Consents, error) {
-	if err := v.seen(ctx, p.min, v.ConsentLog.Name()); err != nil {
+	if err := v.WaitForToken(ctx, p.min, v.ConsentLog.Name()); err != nil {
 		return contract.Consents{}, err
 	}
-	in := v.intend(ctx)
-	if in.actor.Role == domain.RoleConsumer {
+	in := v.Intend(ctx)
+	if in.Actor.Role == domain.RoleConsumer {
 		return v.consentsWith(ctx, in, p, also)
 	}
 	return v.consentsOf(ctx, in, p, also)
 }
 
 // consentsOf is a page of a citizen's consents, newest first.
-func (v *Vault) consentsOf(ctx context.Context, in intent, p consentPage, also func(*consentlog.Consent) bool) (contract.Consents, error) {
+func (v *Vault) consentsOf(ctx context.Context, in acting.Intent, p consentPage, also func(*consentlog.Consent) bool) (contract.Consents, error) {
 	before, err := edge.LeafFrom(p.cursor, projections.Latest)
 	if err != nil {
 		return contract.Consents{}, err
 	}
-	if p.whose.IsZero() && in.actor.Citizen.IsZero() { // somebody the vault does not know has nothing
+	if p.whose.IsZero() && in.Actor.Citizen.IsZero() { // somebody the vault does not know has nothing
 		return contract.Consents{Self: p.links().At(p.cursor), Items: []contract.Consent{}, PageSize: edge.PageSize(p.size)}, nil
 	}
-	a, err := v.actFor(ctx, in, p.whose, mandate.Read)
+	a, err := v.ActFor(ctx, in, p.whose, mandate.Read)
 	if err != nil {
 		return contract.Consents{}, err
 	}
-	looked, err := v.lookFor(ctx, in, a, a.under(nil))
+	looked, err := v.AuthorizeRepresentative(ctx, in, a, a.Under(nil))
 	if err != nil {
 		return contract.Consents{}, err
 	}
-	all, err := v.ConsentLog.Of(ctx, a.citizen, projections.Latest, in.at)
+	all, err := v.ConsentLog.Of(ctx, a.Citizen, projections.Latest, in.At)
 	if err != nil {
 		return contract.Consents{}, err
 	}
@@ -102,20 +104,20 @@ func (v *Vault) consentsOf(ctx context.Context, in intent, p consentPage, also f
 			continue
 		}
 		if len(page.Items) == size {
-			page.Next = p.links().At(edge.LeafToken(before))
+			page.Next = p.links().At(contract.LeafToken(before))
 			break
 		}
-		item := consentItem(in.words, in.call.Language, c)
+		item := consentItem(in.Words, in.Call.Language, c)
 		item.CitizenID, item.MandateID = c.Citizen, c.Mandate
 		page.Items, before = append(page.Items, item), c.FirstLeaf
 	}
-	v.looked(in, looked)
+	v.RecordDelivered(in, looked)
 	return page, nil
 }
 
 // consentsWith is a page of a consumer's own consents, oldest first. It names the
 // citizens as the consumer knows them.
-func (v *Vault) consentsWith(ctx context.Context, in intent, p consentPage, also func(*consentlog.Consent) bool) (contract.Consents, error) {
+func (v *Vault) consentsWith(ctx context.Context, in acting.Intent, p consentPage, also func(*consentlog.Consent) bool) (contract.Consents, error) {
 	if !p.whose.IsZero() {
 		return contract.Consents{}, edge.ErrNoResource // a consumer knows nobody by that id
 	}
@@ -126,7 +128,7 @@ func (v *Vault) consentsWith(ctx context.Context, in intent, p consentPage, also
 	size := edge.PageSize(p.size)
 	page := contract.Consents{Self: p.links().At(p.cursor), Items: []contract.Consent{}, PageSize: size}
 	for looked := 0; ; {
-		batch, err := v.ConsentLog.Consents(ctx, projections.Latest, in.at, consentlog.Filter{Consumer: in.actor.Organisation}, "", from, edge.MaxPage)
+		batch, err := v.ConsentLog.Consents(ctx, projections.Latest, in.At, consentlog.Filter{Consumer: in.Actor.Organisation}, "", from, edge.MaxPage)
 		if err != nil {
 			return contract.Consents{}, err
 		}
@@ -134,7 +136,7 @@ func (v *Vault) consentsWith(ctx context.Context, in intent, p consentPage, also
 			c := &batch[i]
 			if answered(c) && p.wants(c, also) {
 				if len(page.Items) == size {
-					page.Next = p.links().At(edge.LeafToken(from))
+					page.Next = p.links().At(contract.LeafToken(from))
 					return page, nil
 				}
 				item, err := v.consentForConsumer(ctx, in, c)
@@ -149,7 +151,7 @@ func (v *Vault) consentsWith(ctx context.Context, in intent, p consentPage, also
 		case len(batch) < edge.MaxPage:
 			return page, nil
 		case looked >= edge.Scanned:
-			page.Next = p.links().At(edge.LeafToken(from))
+			page.Next = p.links().At(contract.LeafToken(from))
 			return page, nil
 		}
 	}
@@ -169,25 +171,25 @@ func (p consentPage) links() edge.PageLinks {
 }
 
 // theirs reports whether a consent is about types that who acts has to do with.
-func (v *Vault) theirs(ctx context.Context, a acting, t consent.Terms) (bool, error) {
-	if a.self() {
+func (v *Vault) theirs(ctx context.Context, a disclosure.Representation, t consent.Terms) (bool, error) {
+	if a.Self() {
 		return true, nil
 	}
 	types, err := v.typesIn(ctx, t)
 	if err != nil {
 		return false, err
 	}
-	return !slices.ContainsFunc(types, func(t domain.DocumentType) bool { return !a.covers(t) }), nil
+	return !slices.ContainsFunc(types, func(t domain.DocumentType) bool { return !a.Covers(t) }), nil
 }
 
 // GetConsent implements GET /consents/{id}: for its citizen, with what they were
 // shown; for its consumer once it was answered; for privacy officers.
 func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObject) (contract.GetConsentResponseObject, error) {
-	if err := v.seen(ctx, r.Params.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
+	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
 		return nil, err
 	}
-	in := v.intend(ctx)
-	c, known, err := v.ConsentLog.Consent(ctx, r.ConsentID, projections.Latest, in.at)
+	in := v.Intend(ctx)
+	c, known, err := v.ConsentLog.Consent(ctx, r.ConsentID, projections.Latest, in.At)
 	switch {
 	case err != nil:
 		return nil, err
@@ -195,14 +197,14 @@ func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObje
 		return nil, consent.ErrNotFound
 	}
 	var item contract.Consent
-	switch in.actor.Role {
+	switch in.Actor.Role {
 	case domain.RoleConsumer:
-		if c.Terms.Consumer != in.actor.Organisation || !answered(&c) {
+		if c.Terms.Consumer != in.Actor.Organisation || !answered(&c) {
 			return nil, consent.ErrNotFound
 		}
 		item, err = v.consentForConsumer(ctx, in, &c)
 	case domain.RolePrivacyOfficer:
-		item = consentItem(in.words, in.call.Language, &c)
+		item = consentItem(in.Words, in.Call.Language, &c)
 		item.CitizenID, item.MandateID = c.Citizen, c.Mandate
 	default:
 		item, err = v.consentForCitizen(ctx, in, &c)
@@ -214,8 +216,8 @@ func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObje
 }
 
 // consentForCitizen shows a consent to its citizen, or to who represents them.
-func (v *Vault) consentForCitizen(ctx context.Context, in intent, c *consentlog.Consent) (contract.Consent, error) {
-	a, err := v.actFor(ctx, in, c.Citizen, mandate.Read)
+func (v *Vault) consentForCitizen(ctx context.Context, in acting.Intent, c *consentlog.Consent) (contract.Consent, error) {
+	a, err := v.ActFor(ctx, in, c.Citizen, mandate.Read)
 	if err != nil {
 		return contract.Consent{}, err
 	}
@@ -226,16 +228,16 @@ func (v *Vault) consentForCitizen(ctx context.Context, in intent, c *consentlog.
 	case !mine:
 		return contract.Consent{}, consent.ErrNotFound
 	}
-	looked, err := v.lookFor(ctx, in, a, a.under(c.Terms.Types))
+	looked, err := v.AuthorizeRepresentative(ctx, in, a, a.Under(c.Terms.Types))
 	if err != nil {
 		return contract.Consent{}, err
 	}
-	item := consentItem(in.words, in.call.Language, c)
+	item := consentItem(in.Words, in.Call.Language, c)
 	item.CitizenID, item.MandateID = c.Citizen, c.Mandate
 	if err := v.showTexts(ctx, &item); err != nil {
 		return contract.Consent{}, err
 	}
-	v.looked(in, looked)
+	v.RecordDelivered(in, looked)
 	return item, nil
 }
 
@@ -247,9 +249,9 @@ func (v *Vault) showTexts(ctx context.Context, item *contract.Consent) error {
 		return err
 	}
 	for _, part := range parts {
-		shown, err := openKept[consent.Event](ctx, v, part.Place, part.Sealed)
+		shown, err := disclosure.OpenKept[consent.Event](ctx, v.Discloser, part.Place, part.Sealed)
 		switch {
-		case withoutKey(err):
+		case disclosure.WithoutKey(err):
 			continue
 		case err != nil:
 			return err
@@ -269,9 +271,9 @@ func (v *Vault) showTexts(ctx context.Context, item *contract.Consent) error {
 
 // consentForConsumer shows a consent to its consumer, who knows the citizen by a
 // reference of their own, and none once they were erased.
-func (v *Vault) consentForConsumer(ctx context.Context, in intent, c *consentlog.Consent) (contract.Consent, error) {
-	item := consentItem(in.words, in.call.Language, c)
-	ref, err := v.Keys.Ref(ctx, in.actor.Organisation, c.Citizen)
+func (v *Vault) consentForConsumer(ctx context.Context, in acting.Intent, c *consentlog.Consent) (contract.Consent, error) {
+	item := consentItem(in.Words, in.Call.Language, c)
+	ref, err := v.Keys.Ref(ctx, in.Actor.Organisation, c.Citizen)
 	switch {
 	case errors.Is(err, eventstore.ErrErased):
 		item.State = contract.ConsentStateErased
@@ -286,10 +288,10 @@ func (v *Vault) consentForConsumer(ctx context.Context, in intent, c *consentlog
 func consentItem(words *vocabulary.View, lang domain.Language, c *consentlog.Consent) contract.Consent {
 	t := c.Terms
 	return contract.Consent{
-		Href: consentHref(c.Consent), ConsentID: c.Consent, State: contract.ConsentState(c.State), Uses: c.Uses,
+		Href: contract.ConsentHref(c.Consent), ConsentID: c.Consent, State: contract.ConsentState(c.State), Uses: c.Uses,
 		Consumer: t.Consumer, ConsumerName: words.Label(vocabulary.Organisations, string(t.Consumer), lang),
 		Purpose: t.Purpose, PurposeLabel: words.Label(vocabulary.Purposes, string(t.Purpose), lang),
-		Documents: t.Documents, DocumentTypes: t.Types, Fields: t.Fields, Limits: limitsShown(t.Limits),
+		Documents: t.Documents, DocumentTypes: t.Types, Fields: t.Fields, Limits: contract.LimitsShown(t.Limits),
 		RequestedAt: c.RequestedAt, GrantedAt: c.GrantedAt, EndedAt: c.EndedAt, Until: t.Until,
 	}
 }

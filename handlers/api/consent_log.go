@@ -15,7 +15,7 @@ import (
 // nothing.
 func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogRequestObject) (contract.QueryConsentLogResponseObject, error) {
 	p, body := r.Params, r.Body
-	if err := v.seen(ctx, p.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
+	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
 		return nil, err
 	}
 	before, err := edge.LeafFrom(p.After, projections.Latest)
@@ -27,7 +27,7 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogR
 	page := contract.ConsentLog{Self: links.At(p.After), Items: []contract.ConsentLogItem{}, PageSize: size}
 	f := consentlog.Filter{Citizen: body.CitizenID, Consumer: body.Consumer, Purpose: body.Purpose, From: body.From, Until: body.Until}
 	if !body.SSIN.IsZero() {
-		id, err := v.named(ctx, edge.CallFrom(ctx), body.SSIN, domain.CitizenRef{})
+		id, err := v.Resolve(ctx, edge.CallFrom(ctx), body.SSIN, domain.CitizenRef{})
 		switch {
 		case err != nil:
 			return nil, err
@@ -46,10 +46,10 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogR
 	}
 	for i, d := range found {
 		if i == size {
-			page.Next = links.At(edge.LeafToken(found[i-1].Leaf))
+			page.Next = links.At(contract.LeafToken(found[i-1].Leaf))
 			break
 		}
-		item, err := v.decisionItem(ctx, d)
+		item, err := v.DecisionItem(ctx, d)
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/domain/registry"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/contract/wire"
 	"coffre/projections"
@@ -24,8 +25,8 @@ import (
 // the words of a standard, with what the citizen was shown (rule C-5). Who reads
 // it for the citizen, or as a privacy officer, is on record before it is opened.
 func (v *Vault) GetConsentReceipt(ctx context.Context, r contract.GetConsentReceiptRequestObject) (contract.GetConsentReceiptResponseObject, error) {
-	in := v.intend(ctx)
-	c, known, err := v.ConsentLog.Consent(ctx, r.ConsentID, projections.Latest, in.at)
+	in := v.Intend(ctx)
+	c, known, err := v.ConsentLog.Consent(ctx, r.ConsentID, projections.Latest, in.At)
 	switch {
 	case err != nil:
 		return nil, err
@@ -53,24 +54,24 @@ func (v *Vault) GetConsentReceipt(ctx context.Context, r contract.GetConsentRece
 	if err != nil {
 		return nil, err
 	}
-	v.looked(in, read)
+	v.RecordDelivered(in, read)
 	return receipt(out.Bytes()), nil
 }
 
 // readReceipt admits who may read a consent's receipt, and records who reads it for
 // another. The zero access comes back for the citizen, and where nothing is opened.
-func (v *Vault) readReceipt(ctx context.Context, in intent, c *consentlog.Consent) (access.Authorized, error) {
-	if in.actor.Role == domain.RolePrivacyOfficer {
+func (v *Vault) readReceipt(ctx context.Context, in acting.Intent, c *consentlog.Consent) (access.Authorized, error) {
+	if in.Actor.Role == domain.RolePrivacyOfficer {
 		if c.GrantedAt.IsZero() {
 			return access.Authorized{}, consent.ErrNotGranted
 		}
-		person, err := v.meet(ctx, c.Citizen)
-		if err != nil || person.standing == citizen.Erased || person.standing == citizen.Erasing {
+		person, err := v.LoadPerson(ctx, c.Citizen)
+		if err != nil || person.Standing == citizen.Erased || person.Standing == citizen.Erasing {
 			return access.Authorized{}, err // what they were shown is gone
 		}
 		return v.authorizeReport(ctx, in, person, access.OpenedExport)
 	}
-	a, err := v.actFor(ctx, in, c.Citizen, mandate.Read)
+	a, err := v.ActFor(ctx, in, c.Citizen, mandate.Read)
 	if err != nil {
 		return access.Authorized{}, err
 	}
@@ -83,7 +84,7 @@ func (v *Vault) readReceipt(ctx context.Context, in intent, c *consentlog.Consen
 	case c.GrantedAt.IsZero():
 		return access.Authorized{}, consent.ErrNotGranted
 	}
-	return v.lookFor(ctx, in, a, a.under(c.Terms.Types))
+	return v.AuthorizeRepresentative(ctx, in, a, a.Under(c.Terms.Types))
 }
 
 // receiptFacts is what both standards tell of a consent.
@@ -98,10 +99,10 @@ type receiptFacts struct {
 	plain     []string // labels of the others
 }
 
-func (v *Vault) receiptFacts(ctx context.Context, in intent, c *consentlog.Consent, shown contract.ShownText) (receiptFacts, error) {
-	f := receiptFacts{Consent: c, lang: in.call.Language, words: in.words, shown: shown}
+func (v *Vault) receiptFacts(ctx context.Context, in acting.Intent, c *consentlog.Consent, shown contract.ShownText) (receiptFacts, error) {
+	f := receiptFacts{Consent: c, lang: in.Call.Language, words: in.Words, shown: shown}
 	f.consumer.Number = c.Terms.Consumer
-	if o, known := in.words.Organisation(c.Terms.Consumer); known {
+	if o, known := in.Words.Organisation(c.Terms.Consumer); known {
 		f.consumer = *o
 	}
 	types, err := v.typesIn(ctx, c.Terms)
@@ -109,17 +110,17 @@ func (v *Vault) receiptFacts(ctx context.Context, in intent, c *consentlog.Conse
 		return receiptFacts{}, err
 	}
 	special := make(map[domain.DataCategory]bool)
-	for _, category := range in.words.Registry().Categories {
+	for _, category := range in.Words.Registry().Categories {
 		special[category.Code] = category.Sensitive
 	}
 	for _, name := range types {
-		t, known := in.words.DocumentType(name)
+		t, known := in.Words.DocumentType(name)
 		if !known || slices.Contains(f.types, t) {
 			continue
 		}
 		f.types = append(f.types, t)
 		for _, category := range t.Categories {
-			label, list := in.words.Label(vocabulary.DataCategories, string(category), f.lang), &f.plain
+			label, list := in.Words.Label(vocabulary.DataCategories, string(category), f.lang), &f.plain
 			if special[category] {
 				list = &f.sensitive
 			}

@@ -116,7 +116,7 @@ func (f receiptFacts) iso27560() isoConsent {
 			Purposes:    []isoPurpose{{f.purpose(), f.categories(), "consent (GDPR art. 6(1)(a))"}},
 			Controllers: []string{consumer}, Collection: collected, Method: "read from the vault, each reading on record",
 			Storage: []string{country}, Retention: f.dataLife(), Jurisdiction: country, Recipients: []string{},
-			Withdrawal: "in the wallet, or POST " + consentHref(f.Consent.Consent) + "/withdraw", Rights: rights, Authority: authority.ID,
+			Withdrawal: "in the wallet, or POST " + contract.ConsentHref(f.Consent.Consent) + "/withdraw", Rights: rights, Authority: authority.ID,
 		},
 		Parties: []isoParty{
 			{ID: consumer, Type: "Organisation", Role: "pii_controller", Name: f.controller(), Address: country,

@@ -6,18 +6,20 @@ import (
 	"coffre/domain"
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 )
 
 // RefuseConsentRequest implements POST /consentRequests/{id}/refuse (rule C-1).
 func (v *Vault) RefuseConsentRequest(ctx context.Context, r contract.RefuseConsentRequestRequestObject) (contract.RefuseConsentRequestResponseObject, error) {
-	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (decidedConsent, error) {
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (decidedConsent, error) {
 		a, under, err := v.decideOn(ctx, in, r.ConsentRequestID)
 		if err != nil {
 			return decidedConsent{}, err
 		}
-		w := a.write(in.write(0, consentStream(r.ConsentRequestID), a.citizen))
-		result, err := consents.Transact(ctx, v.Log, w, consent.Refuse{Mandate: under, By: a.by, At: in.at})
+		w := a.Write(in.Write(0, acting.ConsentStream(r.ConsentRequestID), a.Citizen))
+		result, err := acting.Consents.Transact(ctx, v.Log, w, consent.Refuse{Mandate: under, By: a.By, At: in.At})
 		if err != nil {
 			return decidedConsent{}, err
 		}
@@ -32,26 +34,26 @@ func (v *Vault) RefuseConsentRequest(ctx context.Context, r contract.RefuseConse
 // decideOn tells as what a citizen decides on a consent that exists. For their
 // own nothing but its stream is read and no key is needed. A consent that is not
 // theirs to decide on is not there.
-func (v *Vault) decideOn(ctx context.Context, in intent, id domain.ConsentID) (acting, mandate.InForce, error) {
-	state, _, err := consents.Load(ctx, v.Log, consentStream(id))
+func (v *Vault) decideOn(ctx context.Context, in acting.Intent, id domain.ConsentID) (disclosure.Representation, mandate.InForce, error) {
+	state, _, err := acting.Consents.Load(ctx, v.Log, acting.ConsentStream(id))
 	switch {
 	case err != nil:
-		return acting{}, mandate.InForce{}, err
-	case state.Phase == consent.None || in.actor.Citizen.IsZero():
-		return acting{}, mandate.InForce{}, consent.ErrNotFound
+		return disclosure.Representation{}, mandate.InForce{}, err
+	case state.Phase == consent.None || in.Actor.Citizen.IsZero():
+		return disclosure.Representation{}, mandate.InForce{}, consent.ErrNotFound
 	}
-	a, err := v.actFor(ctx, in, state.Citizen, mandate.Consent)
-	if err != nil || a.self() {
+	a, err := v.ActFor(ctx, in, state.Citizen, mandate.Consent)
+	if err != nil || a.Self() {
 		return a, mandate.InForce{}, err
 	}
 	types, err := v.typesIn(ctx, state.Terms)
 	if err != nil {
-		return acting{}, mandate.InForce{}, err
+		return disclosure.Representation{}, mandate.InForce{}, err
 	}
-	under := a.under(types)
+	under := a.Under(types)
 	for _, t := range types {
 		if !under.Covers(t) {
-			return acting{}, mandate.InForce{}, consent.ErrNotFound
+			return disclosure.Representation{}, mandate.InForce{}, consent.ErrNotFound
 		}
 	}
 	return a, under, nil

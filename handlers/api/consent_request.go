@@ -10,7 +10,9 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/consent"
 	"coffre/eventstore"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 )
 
 // RequestConsent implements POST /consentRequests: rule C-2. The answer is the
@@ -18,17 +20,17 @@ import (
 // made durable either way, the request or that there is nobody to ask. The
 // consumer sees the request again once the citizen answered it.
 func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentRequestObject) (contract.RequestConsentResponseObject, error) {
-	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (decidedConsent, error) {
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (decidedConsent, error) {
 		b := r.Body
 		cmd := consent.Request{
-			Consent: newConsent(in), Message: b.Message, By: in.actor, At: in.at,
-			Registrations: in.words.Registrations(in.actor.Organisation),
+			Consent: newConsent(in), Message: b.Message, By: in.Actor, At: in.At,
+			Registrations: in.Words.Registrations(in.Actor.Organisation),
 			Terms: consent.Terms{
-				Consumer: in.actor.Organisation, Purpose: b.Purpose, Types: b.DocumentTypes,
-				Fields: b.Fields, Until: moment(b.Until), Limits: limitsOf(b.Limits),
+				Consumer: in.Actor.Organisation, Purpose: b.Purpose, Types: b.DocumentTypes,
+				Fields: b.Fields, Until: asRecorded(b.Until), Limits: contract.LimitsOf(b.Limits),
 			},
 		}
-		if err := offered(in.words, b.Purpose, b.DocumentTypes, nil, b.Fields); err != nil {
+		if err := offered(in.Words, b.Purpose, b.DocumentTypes, nil, b.Fields); err != nil {
 			return decidedConsent{}, err
 		}
 		// What is wrong with the request itself is told before anybody is looked for.
@@ -44,7 +46,7 @@ func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentReq
 		if err != nil {
 			return decidedConsent{}, err
 		}
-		at, err := v.position(ctx, position)
+		at, err := v.PositionToken(ctx, position)
 		return decidedConsent{consentReceipt(cmd.Consent, state), at}, err
 	})
 	if err != nil {
@@ -55,26 +57,26 @@ func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentReq
 
 // ask records the request of a living person; of anybody else that a consumer
 // asked for somebody who cannot be asked.
-func (v *Vault) ask(ctx context.Context, in intent, ssin contract.SSIN, cmd consent.Request) (eventstore.Position, error) {
-	id, err := v.named(ctx, in.call, ssin, domain.CitizenRef{})
+func (v *Vault) ask(ctx context.Context, in acting.Intent, ssin contract.SSIN, cmd consent.Request) (eventstore.Position, error) {
+	id, err := v.Resolve(ctx, in.Call, ssin, domain.CitizenRef{})
 	if err != nil {
 		return eventstore.Position{}, err
 	}
-	person, err := v.meet(ctx, id)
+	person, err := v.LoadPerson(ctx, id)
 	if err != nil {
 		return eventstore.Position{}, err
 	}
-	if person.standing == citizen.Living {
+	if person.Standing == citizen.Living {
 		cmd.Citizen = id
-		result, err := consents.Transact(ctx, v.Log, in.write(0, consentStream(cmd.Consent), id, person.at), cmd)
+		result, err := acting.Consents.Transact(ctx, v.Log, in.Write(0, acting.ConsentStream(cmd.Consent), id, person.At), cmd)
 		if !errors.Is(err, eventstore.ErrErased) {
 			return result.Position, err
 		}
 	}
-	nobody := inWords(in.words, access.Refused{
-		Consumer: in.actor.Organisation, Purpose: cmd.Terms.Purpose, Reason: domain.ReasonCode(citizen.ErrUnknown.Slug), At: in.at,
+	nobody := disclosure.InWords(in.Words, access.Refused{
+		Consumer: in.Actor.Organisation, Purpose: cmd.Terms.Purpose, Reason: domain.ReasonCode(citizen.ErrUnknown.Slug), At: in.At,
 	})
-	result, err := refusals.Transact(ctx, v.Log, in.write(1, refusalStream(nobody.Consumer, in.at), noCitizen), access.RecordRefusals{Refusals: []access.Refused{nobody}})
+	result, err := acting.Refusals.Transact(ctx, v.Log, in.Write(1, acting.RefusalStream(nobody.Consumer, in.At), acting.NoCitizen), access.RecordRefusals{Refusals: []access.Refused{nobody}})
 	if err != nil {
 		return eventstore.Position{}, fmt.Errorf("record a request to nobody: %w", err)
 	}

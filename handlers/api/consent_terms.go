@@ -8,6 +8,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/consent"
 	"coffre/domain/document"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/projections/vocabulary"
 )
@@ -24,40 +25,21 @@ type decidedConsent struct {
 // from those of its events.
 const consentName = 1 << 20
 
-func newConsent(in intent) domain.ConsentID { return domain.ConsentID{UUID: in.id(consentName)} }
-
-func consentHref(id domain.ConsentID) contract.Href {
-	return contract.Base + "/consents/" + id.String()
-}
+func newConsent(in acting.Intent) domain.ConsentID { return domain.ConsentID{UUID: in.Id(consentName)} }
 
 // consentReceipt says where a consent stands.
 func consentReceipt(id domain.ConsentID, s consent.State) contract.ConsentReceiptShort {
-	return contract.ConsentReceiptShort{Href: consentHref(id), ConsentID: id, State: contract.ConsentState(s.Phase), Until: s.Terms.Until}
+	return contract.ConsentReceiptShort{Href: contract.ConsentHref(id), ConsentID: id, State: contract.ConsentState(s.Phase), Until: s.Terms.Until}
 }
 
 // decided makes the answer of a decision about a consent.
 func (v *Vault) decided(ctx context.Context, id domain.ConsentID, done consentResult) (decidedConsent, error) {
-	at, err := v.position(ctx, done.Position)
+	at, err := v.PositionToken(ctx, done.Position)
 	return decidedConsent{consentReceipt(id, done.State), at}, err
 }
 
-// limits of the contract are those of the rules.
-func limitsOf(l contract.ConsentLimits) consent.Limits {
-	return consent.Limits{
-		Uses: l.Uses, DataLife: l.DataLife,
-		Frequency: consent.Frequency{Uses: l.Frequency.Uses, Per: consent.Period(l.Frequency.Per)},
-	}
-}
-
-func limitsShown(l consent.Limits) contract.ConsentLimits {
-	return contract.ConsentLimits{
-		Uses: l.Uses, DataLife: l.DataLife,
-		Frequency: contract.Frequency{Uses: l.Frequency.Uses, Per: contract.FrequencyPeriod(l.Frequency.Per)},
-	}
-}
-
-// moment is a time of the caller's as it is recorded: UTC, whole microseconds.
-func moment(t time.Time) time.Time {
+// asRecorded is a time of the caller's as it is recorded: UTC, whole microseconds.
+func asRecorded(t time.Time) time.Time {
 	if t.IsZero() {
 		return t
 	}
@@ -69,7 +51,7 @@ func moment(t time.Time) time.Time {
 func (v *Vault) heldBy(ctx context.Context, whose domain.CitizenID, ids []domain.DocumentID) ([]consent.Held, error) {
 	var held []consent.Held
 	for _, id := range ids {
-		state, _, err := documents.Load(ctx, v.Log, documentStream(id))
+		state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(id))
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +99,7 @@ func offered(words *vocabulary.View, purpose domain.Purpose, types []domain.Docu
 func (v *Vault) typesIn(ctx context.Context, t consent.Terms) ([]domain.DocumentType, error) {
 	types := slices.Clone(t.Types)
 	for _, id := range t.Documents {
-		state, _, err := documents.Load(ctx, v.Log, documentStream(id))
+		state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(id))
 		if err != nil {
 			return nil, err
 		}

@@ -16,8 +16,10 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
+	"coffre/eventstore/codec"
 	"coffre/eventstore/faulty"
 	"coffre/eventstore/seal"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 )
@@ -83,7 +85,7 @@ func TestGrantingConsent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if receipt.State != "granted" || !receipt.Until.Equal(noon.AddDate(1, 0, 0)) || receipt.Href != consentHref(receipt.ConsentID) {
+		if receipt.State != "granted" || !receipt.Until.Equal(noon.AddDate(1, 0, 0)) || receipt.Href != contract.ConsentHref(receipt.ConsentID) {
 			t.Errorf("%+v", receipt)
 		}
 		mine, err := tv.consent(t, me, receipt.ConsentID)
@@ -153,7 +155,7 @@ func TestGrantingConsent(t *testing.T) {
 		defer tv.Keeper.Before(nil)
 		log := tv.Log
 		defer func() { tv.Vault.Log = log }()
-		tv.Vault.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: tv.Codec, Sealer: keysAway{}, Now: tv.Clock.Now})
+		tv.Vault.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: keysAway{}, Now: tv.Clock.Now})
 		for range 2 {
 			if err := tv.withdraw(t, who, receipt.ConsentID); err != nil {
 				t.Error(err)
@@ -167,7 +169,7 @@ func TestGrantingConsent(t *testing.T) {
 
 // slugStatus is the HTTP status of a refusal.
 func slugStatus(err error) int {
-	p, _, _, _ := edge.Describe(err, Faults)
+	p, _, _, _ := edge.Describe(err, acting.Faults)
 	return p.Status
 }
 
@@ -276,7 +278,7 @@ func TestRequestingConsent(t *testing.T) {
 	t.Run("E-4 an erased person is asked for as an unknown one", func(t *testing.T) {
 		tv.household(t, 5)
 		gone := tv.person(t, 5)
-		if err := tv.Destroyer.BeginErase(t.Context(), gone); err != nil {
+		if err := tv.Made.Work.Destroyer.BeginErase(t.Context(), gone); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := tv.Keys.Resolve(t.Context(), ssin(5).SSIN); !errors.Is(err, eventstore.ErrErased) && !errors.Is(err, seal.ErrUnknown) {
@@ -392,7 +394,7 @@ func TestConsentByRepresentative(t *testing.T) {
 		if len(granted) != 1 || granted[0].Citizen != kid || granted[0].Mandate != tv.mandateOf(t, parent, kid) {
 			t.Fatalf("%+v", granted)
 		}
-		for e, err := range tv.Log.Read(t.Context(), consentStream(receipt.ConsentID), 0) {
+		for e, err := range tv.Log.Read(t.Context(), acting.ConsentStream(receipt.ConsentID), 0) {
 			meta, failed := e.Metadata()
 			if err != nil || failed != nil || meta.Represents != kid || meta.Actor.Role != domain.RoleRepresentative || meta.Actor.Citizen != parent || len(meta.BasedOn) != 2 {
 				t.Errorf("%+v, %v, %v", meta, err, failed)

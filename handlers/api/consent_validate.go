@@ -7,7 +7,9 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/registry"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/projections"
 )
 
@@ -15,18 +17,18 @@ import (
 // now, and why not. It takes the first steps of a disclosure and no other: no
 // content is opened and no use counted; a refusal is recorded (rule A-3).
 func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentRequestObject) (contract.ValidateConsentResponseObject, error) {
-	in, b := v.intend(ctx), r.Body
-	asked := reading{
-		basis: basis{consent: b.ConsentID, legalBasis: b.LegalBasis, deliberation: b.Deliberation},
+	in, b := v.Intend(ctx), r.Body
+	asked := disclosure.Reading{
+		Basis: disclosure.Basis{Consent: b.ConsentID, LegalBasis: b.LegalBasis, Deliberation: b.Deliberation},
 		// An access that nobody asked for yet, so that the limits on use count.
-		documentType: b.DocumentType, access: domain.AccessID{UUID: v.NewID()},
-		purpose: b.Purpose, procedure: b.Procedure, fields: b.Fields, predicate: registry.PredicateName(b.Predicate.Name),
+		DocumentType: b.DocumentType, Access: domain.AccessID{UUID: v.NewID()},
+		Purpose: b.Purpose, Procedure: b.Procedure, Fields: b.Fields, Predicate: registry.PredicateName(b.Predicate.Name),
 	}
 	candidates := []domain.DocumentID{b.DocumentID}
 	var whose domain.CitizenID
 	if b.DocumentID.IsZero() {
 		var err error
-		if whose, err = v.named(ctx, in.call, b.SSIN, b.CitizenRef); err != nil {
+		if whose, err = v.Resolve(ctx, in.Call, b.SSIN, b.CitizenRef); err != nil {
 			return nil, err
 		}
 		if candidates, err = v.candidates(ctx, whose, b.DocumentType); err != nil {
@@ -34,9 +36,9 @@ func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentR
 		}
 		whose = v.distinct(whose, b.SSIN, b.CitizenRef)
 	}
-	var f findings
+	var f disclosure.Findings
 	var why error
-	for _, asked.document = range candidates {
+	for _, asked.Document = range candidates {
 		if f, why = v.wouldDisclose(ctx, in, asked, whose); why == nil {
 			break
 		}
@@ -47,13 +49,13 @@ func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentR
 	}
 	answer := contract.ConsentJudgement{Lawful: why == nil}
 	if why != nil {
-		answer.Reason = string(reasonOf(why))
+		answer.Reason = string(disclosure.ReasonOf(why))
 	}
 	if !errors.Is(why, access.ErrNoBasis) { // to others the consent is not there
-		answer.Until = f.consent.Terms.Until
-		answer.UsesLeft, _ = f.consent.UsesLeft()
+		answer.Until = f.Consent.Terms.Until
+		answer.UsesLeft, _ = f.Consent.UsesLeft()
 	}
-	_ = v.refused(in, asked.asked(f), why) // the answer says it in its own way
+	_ = v.Refused(in, asked.AsRefused(f), why) // the answer says it in its own way
 	return contract.ValidateConsent200JSONResponse(answer), nil
 }
 
@@ -78,18 +80,18 @@ func (v *Vault) candidates(ctx context.Context, id domain.CitizenID, t domain.Do
 // wouldDisclose judges a reading without recording it. Whoever has a basis learns
 // here what a citizen holds, so the citizen counts for the quota (rule A-7): whose
 // says who, where the document does not.
-func (v *Vault) wouldDisclose(ctx context.Context, in intent, r reading, whose domain.CitizenID) (findings, error) {
-	f, err := v.survey(ctx, in, r)
+func (v *Vault) wouldDisclose(ctx context.Context, in acting.Intent, r disclosure.Reading, whose domain.CitizenID) (disclosure.Findings, error) {
+	f, err := v.EstablishBasis(ctx, in, r)
 	if err != nil {
 		return f, err
 	}
-	if !f.citizen.id.IsZero() {
-		whose = f.citizen.id
+	if !f.Citizen.Id.IsZero() {
+		whose = f.Citizen.Id
 	}
-	turn, err := v.admit(ctx, in, whose)
+	turn, err := v.Admit(ctx, in, whose)
 	if err != nil {
 		return f, err
 	}
-	turn.kept()
-	return f, r.lawful(in, f)
+	turn.Kept()
+	return f, r.Lawful(in, f)
 }

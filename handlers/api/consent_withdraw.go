@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"coffre/domain/consent"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
 
@@ -11,13 +12,13 @@ import (
 // C-6. It takes no turn behind those who read under the consent, and the citizen
 // needs no key for it.
 func (v *Vault) WithdrawConsent(ctx context.Context, r contract.WithdrawConsentRequestObject) (contract.WithdrawConsentResponseObject, error) {
-	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (decidedConsent, error) {
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (decidedConsent, error) {
 		a, under, err := v.decideOn(ctx, in, r.ConsentID)
 		if err != nil {
 			return decidedConsent{}, err
 		}
-		w := a.write(in.write(0, consentStream(r.ConsentID), a.citizen))
-		result, err := consents.TransactReserved(ctx, v.Log, w, consent.Withdraw{Mandate: under, By: a.by, At: in.at})
+		w := a.Write(in.Write(0, acting.ConsentStream(r.ConsentID), a.Citizen))
+		result, err := acting.Consents.TransactReserved(ctx, v.Log, w, consent.Withdraw{Mandate: under, By: a.By, At: in.At})
 		if err != nil {
 			return decidedConsent{}, err
 		}

@@ -8,7 +8,9 @@ import (
 	"coffre/domain/document"
 	"coffre/domain/registry"
 	"coffre/eventstore/requests"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 )
 
@@ -16,18 +18,18 @@ import (
 // key names the access; it answers nothing by itself: a repetition is judged
 // again, by what holds then.
 func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentRequestObject) (contract.AccessDocumentResponseObject, error) {
-	in := v.intend(ctx)
-	request := requestOf(in.call, r.Params.IdempotencyKey)
+	in := v.Intend(ctx)
+	request := acting.RequestOf(in.Call, r.Params.IdempotencyKey)
 	begun, err := v.Requests.Begin(ctx, request)
 	if err != nil {
 		return nil, err
 	}
 	b := r.Body
-	d, err := v.disclose(ctx, in, reading{
-		basis:    basis{consent: b.ConsentID, legalBasis: b.LegalBasis, deliberation: b.Deliberation},
-		document: r.DocumentID, access: domain.AccessID{UUID: requests.EventID(request.Owner, request.Operation, request.Key, 0)},
-		purpose: b.Purpose, procedure: b.Procedure, fields: b.Fields, predicate: registry.PredicateName(b.Predicate.Name),
-		caseReference: b.CaseReference, seen: begun.Standing == requests.Repeat,
+	d, err := v.Disclose(ctx, in, disclosure.Reading{
+		Basis:    disclosure.Basis{Consent: b.ConsentID, LegalBasis: b.LegalBasis, Deliberation: b.Deliberation},
+		Document: r.DocumentID, Access: domain.AccessID{UUID: requests.EventID(request.Owner, request.Operation, request.Key, 0)},
+		Purpose: b.Purpose, Procedure: b.Procedure, Fields: b.Fields, Predicate: registry.PredicateName(b.Predicate.Name),
+		CaseReference: b.CaseReference, Seen: begun.Standing == requests.Repeat,
 	})
 	if begun.Standing != requests.Repeat {
 		if kept := v.keepKey(begun.Claim, d, err); kept != nil && err == nil {
@@ -37,40 +39,40 @@ func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentReq
 	if err != nil {
 		return nil, err
 	}
-	at, err := v.position(ctx, d.position)
+	at, err := v.PositionToken(ctx, d.Position)
 	if err != nil {
 		return nil, err
 	}
-	v.recordOnceAnswered(in, d.authorized)
-	return contract.AccessDocument200JSONResponse{Body: d.answer(in), Headers: contract.AccessDocument200ResponseHeaders{CoffrePosition: at, ETag: edge.Etag(d.authorized.Version)}}, nil
+	v.RecordOnceAnswered(in, d.Authorized)
+	return contract.AccessDocument200JSONResponse{Body: accessAnswer(in, d), Headers: contract.AccessDocument200ResponseHeaders{CoffrePosition: at, ETag: edge.ETag(d.Authorized.Version)}}, nil
 }
 
 // keepKey remembers the key of an access that was authorised; that of one that
 // certainly was not is free again.
-func (v *Vault) keepKey(claim requests.Claim, d disclosed, err error) error {
+func (v *Vault) keepKey(claim requests.Claim, d disclosure.Disclosed, err error) error {
 	switch {
-	case !d.authorized.Access.IsZero():
-		return v.Requests.Finish(claim, succeeded, nil)
-	case undecided(err):
+	case !d.Authorized.Access.IsZero():
+		return v.Requests.Finish(claim, acting.Succeeded, nil)
+	case acting.Undecided(err):
 		return nil
 	}
 	return v.Requests.Abandon(claim)
 }
 
-// answer is what the consumer gets. Dates that are personal are not among the
+// accessAnswer is what the consumer gets. Dates that are personal are not among the
 // fields that a basis covers, so they stay out (rule A-2).
-func (d disclosed) answer(in intent) contract.AccessAnswer {
-	a, s := d.authorized, d.findings.document.state
+func accessAnswer(in acting.Intent, d disclosure.Disclosed) contract.AccessAnswer {
+	a, s := d.Authorized, d.Findings.Document.State
 	answer := contract.AccessAnswer{
 		AccessID: a.Access, DocumentID: a.Document, DocumentType: a.Type, Issuer: s.Issuer, Version: a.Version,
-		State: contract.DocumentState(s.StatusAt(domain.BelgianDate(in.at))), AuthorizedAt: a.At, DataLife: d.dataLife(), Content: d.content,
-		Attachments: attachmentsShown(a.Document, d.files),
+		State: contract.DocumentState(s.StatusAt(domain.BelgianDate(in.At))), AuthorizedAt: a.At, DataLife: dataLife(d), Content: d.Content,
+		Attachments: attachmentsShown(a.Document, d.Files),
 	}
 	if a.Attempt > 1 {
 		answer.Attempt = a.Attempt
 	}
 	if a.Kind == access.OpenedPredicate {
-		answer.Predicate = contract.PredicateAnswer{Name: a.Predicate, Holds: d.holds}
+		answer.Predicate = contract.PredicateAnswer{Name: a.Predicate, Holds: d.Holds}
 	}
 	dates := clearDates(s, a.Version)
 	answer.ValidFrom, answer.ValidUntil, answer.EffectiveFrom = dates.ValidFrom, dates.ValidUntil, dates.EffectiveFrom
@@ -78,11 +80,11 @@ func (d disclosed) answer(in intent) contract.AccessAnswer {
 }
 
 // dataLife is for how many days the consumer may keep it, as the consent says.
-func (d disclosed) dataLife() int {
-	if d.authorized.Consent.IsZero() {
+func dataLife(d disclosure.Disclosed) int {
+	if d.Authorized.Consent.IsZero() {
 		return 0
 	}
-	return d.findings.consent.Terms.Limits.DataLife
+	return d.Findings.Consent.Terms.Limits.DataLife
 }
 
 // clearDates returns the dates of a version that betray nobody's age.

@@ -8,6 +8,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/document"
 	"coffre/eventstore"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
 
@@ -25,21 +26,21 @@ type (
 )
 
 // changeDocument runs the change of a document by its issuer that command makes.
-func (v *Vault) changeDocument(ctx context.Context, key uuid.UUID, id domain.DocumentID, run documentAppend, command func(context.Context, intent, document.State) (documentCommand, error)) (changed, error) {
-	return once(ctx, v, key, func(ctx context.Context, in intent) (changed, error) {
-		stream := documentStream(id)
-		state, _, err := documents.Load(ctx, v.Log, stream)
+func (v *Vault) changeDocument(ctx context.Context, key uuid.UUID, id domain.DocumentID, run documentAppend, command func(context.Context, acting.Intent, document.State) (documentCommand, error)) (changed, error) {
+	return acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (changed, error) {
+		stream := acting.DocumentStream(id)
+		state, _, err := acting.Documents.Load(ctx, v.Log, stream)
 		if err != nil {
 			return changed{}, err
 		}
-		if !state.Exists() || state.Issuer != in.actor.Organisation { // before anything is judged or sealed
+		if !state.Exists() || state.Issuer != in.Actor.Organisation { // before anything is judged or sealed
 			return changed{}, document.ErrNotFound
 		}
 		cmd, err := command(ctx, in, state)
 		if err != nil {
 			return changed{}, err
 		}
-		result, err := run(ctx, v.Log, in.write(0, stream, state.Citizen), cmd)
+		result, err := run(ctx, v.Log, in.Write(0, stream, state.Citizen), cmd)
 		if err != nil {
 			return changed{}, err
 		}
@@ -47,7 +48,7 @@ func (v *Vault) changeDocument(ctx context.Context, key uuid.UUID, id domain.Doc
 		if err != nil {
 			return changed{}, err
 		}
-		at, err := v.position(ctx, result.Position)
+		at, err := v.PositionToken(ctx, result.Position)
 		return changed{receipt, at}, err
 	})
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/google/uuid"
@@ -13,6 +12,7 @@ import (
 	"coffre/domain/mandate"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 )
@@ -35,16 +35,16 @@ type issued struct {
 // parents that the source names, M-1.
 func (v *Vault) IssueDocument(ctx context.Context, r contract.IssueDocumentRequestObject) (contract.IssueDocumentResponseObject, error) {
 	var d draft
-	done, err := onceAhead(ctx, v, r.Params.IdempotencyKey,
-		func(ctx context.Context, in intent) { d = v.draft(ctx, in, r.Body) },
-		func(ctx context.Context, in intent) (issued, error) { return v.issue(ctx, in, r.Body, d) })
+	done, err := acting.OnceAhead(ctx, v.Recorder, r.Params.IdempotencyKey,
+		func(ctx context.Context, in acting.Intent) { d = v.draft(ctx, in, r.Body) },
+		func(ctx context.Context, in acting.Intent) (issued, error) { return v.issue(ctx, in, r.Body, d) })
 	switch {
 	case err != nil:
 		return nil, err
 	case done.New:
-		return contract.IssueDocument201JSONResponse{Body: done.Receipt, Headers: contract.IssueDocument201ResponseHeaders{CoffrePosition: done.At, ETag: edge.Etag(done.Receipt.Version), Location: done.Receipt.Href}}, nil
+		return contract.IssueDocument201JSONResponse{Body: done.Receipt, Headers: contract.IssueDocument201ResponseHeaders{CoffrePosition: done.At, ETag: edge.ETag(done.Receipt.Version), Location: done.Receipt.Href}}, nil
 	}
-	return contract.IssueDocument200JSONResponse{Body: done.Receipt, Headers: contract.IssueDocument200ResponseHeaders{CoffrePosition: done.At, ETag: edge.Etag(done.Receipt.Version), Location: done.Receipt.Href}}, nil
+	return contract.IssueDocument200JSONResponse{Body: done.Receipt, Headers: contract.IssueDocument200ResponseHeaders{CoffrePosition: done.At, ETag: edge.ETag(done.Receipt.Version), Location: done.Receipt.Href}}, nil
 }
 
 // draft is a document as far as it can be judged before anybody knows whether the
@@ -57,17 +57,17 @@ type draft struct {
 
 // draft implements D-1 and D-5. For a citizen the vault knows it also makes the key
 // of the document, which then becomes durable together with the request.
-func (v *Vault) draft(ctx context.Context, in intent, body *contract.DocumentIssue) draft {
-	t, known := in.words.DocumentType(body.DocumentType)
+func (v *Vault) draft(ctx context.Context, in acting.Intent, body *contract.DocumentIssue) draft {
+	t, known := in.Words.DocumentType(body.DocumentType)
 	switch {
 	case !known:
 		return draft{refused: document.ErrUnknownType}
-	case !in.words.MayIssue(in.actor.Organisation, t.Name): // before the content is judged (D-1)
+	case !in.Words.MayIssue(in.Actor.Organisation, t.Name): // before the content is judged (D-1)
 		return draft{refused: document.ErrNotIssuer}
 	}
-	content, err := in.checkedContent(t.Name, body.Content)
+	content, err := checkedContent(in, t.Name, body.Content)
 	if err == nil {
-		err = in.judgeAlone(body, t, content)
+		err = judgeIssue(in, body, t, content)
 	}
 	if err == nil {
 		err = v.ownFiles(ctx, in, body.Attachments)
@@ -77,23 +77,23 @@ func (v *Vault) draft(ctx context.Context, in intent, body *contract.DocumentIss
 	}
 	// What goes wrong from here on is met again where the document is sealed.
 	if citizen, err := v.Keys.Resolve(ctx, body.SSIN.SSIN); err == nil {
-		if id, err := v.Keys.DocumentID(ctx, citizen, in.actor.Organisation, t.Name, body.SourceReference); err == nil {
-			_ = v.Keys.MakeStreamKey(ctx, citizen, documentStream(id))
+		if id, err := v.Keys.DocumentID(ctx, citizen, in.Actor.Organisation, t.Name, body.SourceReference); err == nil {
+			_ = v.Keys.MakeStreamKey(ctx, citizen, acting.DocumentStream(id))
 		}
 	}
 	return draft{kind: t, content: content}
 }
 
-func (v *Vault) issue(ctx context.Context, in intent, body *contract.DocumentIssue, d draft) (issued, error) {
+func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.DocumentIssue, d draft) (issued, error) {
 	if d.refused != nil {
 		return issued{}, d.refused
 	}
 	t, content := d.kind, d.content
-	subject, err := v.enroll(ctx, in, stepRegister, body.SSIN)
+	subject, err := v.Enroll(ctx, in, stepRegister, body.SSIN)
 	if err != nil {
 		return issued{}, err
 	}
-	id, err := v.Keys.DocumentID(ctx, subject.id, in.actor.Organisation, t.Name, body.SourceReference)
+	id, err := v.Keys.DocumentID(ctx, subject.Id, in.Actor.Organisation, t.Name, body.SourceReference)
 	if err != nil {
 		return issued{}, err
 	}
@@ -101,7 +101,7 @@ func (v *Vault) issue(ctx context.Context, in intent, body *contract.DocumentIss
 	if err != nil {
 		return issued{}, err
 	}
-	tag, err := v.Keys.ContentTag(ctx, subject.id, tagged(content, files))
+	tag, err := v.Keys.ContentTag(ctx, subject.Id, tagged(content, files))
 	if err != nil {
 		return issued{}, err
 	}
@@ -109,22 +109,22 @@ func (v *Vault) issue(ctx context.Context, in intent, body *contract.DocumentIss
 	if err != nil {
 		return issued{}, err
 	}
-	write := in.write(stepIssue, documentStream(id), subject.id, subject.at)
+	write := in.Write(stepIssue, acting.DocumentStream(id), subject.Id, subject.At)
 	write.Fresh = true // most are issued once
-	result, err := documents.Transact(ctx, v.Log, write, document.Issue{
-		Document: id, Citizen: subject.id, Type: *t, SourceReference: body.SourceReference,
-		ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, Attachments: files, Tag: tag, By: in.actor, At: in.at,
+	result, err := acting.Documents.Transact(ctx, v.Log, write, document.Issue{
+		Document: id, Citizen: subject.Id, Type: *t, SourceReference: body.SourceReference,
+		ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, Attachments: files, Tag: tag, By: in.Actor, At: in.At,
 	})
 	if err == nil {
 		v.claim(ctx, result.State, body.Attachments)
-		err = v.stillOpen(ctx, subject.id, id)
+		err = v.StillOpen(ctx, subject.Id, id)
 	}
 	if err != nil {
 		return issued{}, err
 	}
 	position := result.Position
 	for _, p := range parents {
-		result, err := mandates.Transact(ctx, v.Log, p.write, p.grant)
+		result, err := acting.Mandates.Transact(ctx, v.Log, p.write, p.grant)
 		if err != nil {
 			return issued{}, err
 		}
@@ -136,14 +136,14 @@ func (v *Vault) issue(ctx context.Context, in intent, body *contract.DocumentIss
 	if err != nil {
 		return issued{}, err
 	}
-	at, err := v.position(ctx, position)
+	at, err := v.PositionToken(ctx, position)
 	return issued{New: len(result.Events) > 0, Receipt: receipt, At: at}, err
 }
 
 // checkedContent implements D-5: the canonical content, or what is wrong with it
 // without repeating it.
-func (in intent) checkedContent(name domain.DocumentType, raw []byte) (domain.JSON, error) {
-	content, issues, err := in.words.CheckContent(name, raw)
+func checkedContent(in acting.Intent, name domain.DocumentType, raw []byte) (domain.JSON, error) {
+	content, issues, err := in.Words.CheckContent(name, raw)
 	if err == nil || len(issues) == 0 {
 		return content, err
 	}
@@ -159,10 +159,10 @@ func (in intent) checkedContent(name domain.DocumentType, raw []byte) (domain.JS
 
 var errBirthDate = domain.NewError(domain.Invalid, "birthDateMissing", "a parent's mandate ends when the child is 18, and this type of document does not tell the day of birth")
 
-// judgeAlone judges what is wrong with a document whoever it is about, so that a
+// judgeIssue judges what is wrong with a document whoever it is about, so that a
 // refusal registers nobody (rules D-6, M-1.4).
-func (in intent) judgeAlone(body *contract.DocumentIssue, t *registry.DocumentType, content domain.JSON) error {
-	if _, ok := in.words.BirthDate(t.Name, content); !ok && len(body.Parents) > 0 {
+func judgeIssue(in acting.Intent, body *contract.DocumentIssue, t *registry.DocumentType, content domain.JSON) error {
+	if _, ok := in.Words.BirthDate(t.Name, content); !ok && len(body.Parents) > 0 {
 		return errBirthDate
 	}
 	if slices.Contains(body.Parents, body.SSIN) {
@@ -174,7 +174,7 @@ func (in intent) judgeAlone(body *contract.DocumentIssue, t *registry.DocumentTy
 	}
 	_, err := document.Issue{
 		Attachments: files,
-		Type:        *t, SourceReference: body.SourceReference, ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, By: in.actor, At: in.at,
+		Type:        *t, SourceReference: body.SourceReference, ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, By: in.Actor, At: in.At,
 	}.Decide(document.State{})
 	if errors.Is(err, document.ErrUnknownType) { // retired since: what was issued before is answered still
 		return nil
@@ -193,26 +193,26 @@ type namedParent struct {
 // none. A mandate's id is made of both citizens' ids, so that naming the parent
 // again changes nothing. They are judged before the document is recorded, which is
 // not issued when one of them is refused.
-func (v *Vault) parents(ctx context.Context, in intent, child person, numbers []contract.SSIN, t *registry.DocumentType, content domain.JSON) ([]namedParent, error) {
+func (v *Vault) parents(ctx context.Context, in acting.Intent, child acting.Person, numbers []contract.SSIN, t *registry.DocumentType, content domain.JSON) ([]namedParent, error) {
 	var all []namedParent
 	for i, ssin := range numbers {
-		born, ok := in.words.BirthDate(t.Name, content)
+		born, ok := in.Words.BirthDate(t.Name, content)
 		if !ok {
 			return nil, errBirthDate
 		}
 		step := stepParent + 2*i
-		parent, err := v.enroll(ctx, in, step, ssin)
+		parent, err := v.Enroll(ctx, in, step, ssin)
 		if err != nil {
 			return nil, err
 		}
-		id := domain.MandateID{UUID: uuid.NewSHA1(child.id.UUID, append(parent.id.UUID[:], t.Name...))}
-		p := namedParent{in.write(step+1, mandateStream(id), child.id, child.at, parent.at), mandate.Grant{
-			Mandate: id, Citizen: child.id, Representative: parent.id, Kind: mandate.ParentOfMinor,
+		id := domain.MandateID{UUID: uuid.NewSHA1(child.Id.UUID, append(parent.Id.UUID[:], t.Name...))}
+		p := namedParent{in.Write(step+1, acting.MandateStream(id), child.Id, child.At, parent.At), mandate.Grant{
+			Mandate: id, Citizen: child.Id, Representative: parent.Id, Kind: mandate.ParentOfMinor,
 			Scope: mandate.Scope{Types: []domain.DocumentType{t.Name}, Actions: []mandate.Action{mandate.Read, mandate.Consent}},
-			Until: born.AddYears(18), Sources: t.Issuers, CitizenIs: child.standing, RepresentativeIs: parent.standing,
-			By: in.actor, At: in.at,
+			Until: born.AddYears(18), Sources: t.Issuers, CitizenIs: child.Standing, RepresentativeIs: parent.Standing,
+			By: in.Actor, At: in.At,
 		}}
-		state, _, err := mandates.Load(ctx, v.Log, p.write.Stream)
+		state, _, err := acting.Mandates.Load(ctx, v.Log, p.write.Stream)
 		if err != nil {
 			return nil, err
 		}
@@ -228,14 +228,14 @@ func (v *Vault) parents(ctx context.Context, in intent, child person, numbers []
 }
 
 // documentReceipt tells an issuer where its document stands today.
-func (v *Vault) documentReceipt(ctx context.Context, in intent, s document.State) (contract.DocumentReceipt, error) {
-	ref, err := v.Keys.Ref(ctx, in.actor.Organisation, s.Citizen)
+func (v *Vault) documentReceipt(ctx context.Context, in acting.Intent, s document.State) (contract.DocumentReceipt, error) {
+	ref, err := v.Keys.Ref(ctx, in.Actor.Organisation, s.Citizen)
 	if err != nil {
 		return contract.DocumentReceipt{}, err
 	}
 	return contract.DocumentReceipt{
-		Href: documentHref(s.Document), DocumentID: s.Document, CitizenRef: ref,
-		Version: s.Current(), State: receiptState(s, domain.BelgianDate(in.at)),
+		Href: contract.DocumentHref(s.Document), DocumentID: s.Document, CitizenRef: ref,
+		Version: s.Current(), State: receiptState(s, domain.BelgianDate(in.At)),
 	}, nil
 }
 
@@ -246,8 +246,4 @@ func receiptState(s document.State, today domain.Date) contract.DocumentState {
 		return contract.DocumentState(status)
 	}
 	return contract.DocumentStateValid
-}
-
-func documentHref(id domain.DocumentID) contract.Href {
-	return fmt.Sprintf("%s/documents/%s", contract.Base, id)
 }

@@ -10,6 +10,7 @@ import (
 	"coffre/domain/document"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/wallet"
@@ -24,7 +25,7 @@ const reconciled = 1000
 // nothing else; where a content was erased there is none.
 func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsRequestObject) (contract.QueryDocumentsResponseObject, error) {
 	call, p, q := edge.CallFrom(ctx), r.Params, r.Body
-	if err := v.seen(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
+	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
 	cursor, err := edge.LeafFrom(p.After, -1)
@@ -35,7 +36,7 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 	links := edge.LinksTo(contract.Base+"/documents/query").Number("pageSize", p.PageSize)
 	page := contract.HeldDocuments{Self: links.At(p.After), Items: []contract.HeldDocument{}, PageSize: edge.PageSize(p.PageSize)}
 	if !q.SSIN.IsZero() || !q.CitizenRef.IsZero() {
-		if filter.Citizen, err = v.named(ctx, call, q.SSIN, q.CitizenRef); err != nil {
+		if filter.Citizen, err = v.Resolve(ctx, call, q.SSIN, q.CitizenRef); err != nil {
 			return nil, err
 		}
 		if filter.Citizen.IsZero() {
@@ -57,12 +58,12 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 	for i := range held {
 		h := &held[i]
 		if len(page.Items) == page.PageSize {
-			page.Next = links.At(edge.LeafToken(cursor))
+			page.Next = links.At(contract.LeafToken(cursor))
 			break
 		}
 		cursor = h.IssuedLeaf
 		if i == reconciled-1 {
-			page.Next = links.At(edge.LeafToken(cursor))
+			page.Next = links.At(contract.LeafToken(cursor))
 		}
 		state := heldState(&h.Document, today)
 		if len(q.State) > 0 && !slices.Contains(q.State, state) || h.ChangedAt.Before(q.ChangedFrom) {
@@ -85,13 +86,13 @@ func (v *Vault) heldItem(ctx context.Context, call *edge.Call, h *wallet.Issued,
 		return contract.HeldDocument{}, err
 	}
 	item := contract.HeldDocument{
-		Href: documentHref(h.Document.Document), DocumentID: h.Document.Document, CitizenRef: ref, DocumentType: h.Type,
+		Href: contract.DocumentHref(h.Document.Document), DocumentID: h.Document.Document, CitizenRef: ref, DocumentType: h.Type,
 		Version: h.Version, State: state, IssuedAt: h.IssuedAt, ChangedAt: h.ChangedAt,
 	}
 	if h.FirstSealed == nil {
 		return item, nil
 	}
-	first, err := openKept[document.Issued](ctx, v, h.First, h.FirstSealed)
+	first, err := disclosure.OpenKept[document.Issued](ctx, v.Discloser, h.First, h.FirstSealed)
 	switch {
 	case errors.Is(err, eventstore.ErrErased):
 		return item, nil

@@ -5,6 +5,7 @@ import (
 
 	"coffre/domain/document"
 	"coffre/domain/registry"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 )
@@ -12,12 +13,12 @@ import (
 // SuspendDocument implements POST /documents/{id}/suspend: rules D-1, D-2. It
 // needs no key.
 func (v *Vault) SuspendDocument(ctx context.Context, r contract.SuspendDocumentRequestObject) (contract.SuspendDocumentResponseObject, error) {
-	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, documents.TransactReserved, func(_ context.Context, in intent, _ document.State) (documentCommand, error) {
-		return document.Suspend{Expected: edge.VersionOf(r.Params.IfMatch), Reason: r.Body.Reason, By: in.actor, At: in.at},
-			in.reason(registry.ReasonSuspension, r.Body.Reason)
+	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, acting.Documents.TransactReserved, func(_ context.Context, in acting.Intent, _ document.State) (documentCommand, error) {
+		return document.Suspend{Expected: edge.VersionOf(r.Params.IfMatch), Reason: r.Body.Reason, By: in.Actor, At: in.At},
+			in.Reason(registry.ReasonSuspension, r.Body.Reason)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return contract.SuspendDocument200JSONResponse{Body: done.Receipt, Headers: contract.SuspendDocument200ResponseHeaders{CoffrePosition: done.At, ETag: edge.Etag(done.Receipt.Version)}}, nil
+	return contract.SuspendDocument200JSONResponse{Body: done.Receipt, Headers: contract.SuspendDocument200ResponseHeaders{CoffrePosition: done.At, ETag: edge.ETag(done.Receipt.Version)}}, nil
 }

@@ -18,8 +18,10 @@ import (
 	"coffre/domain/mandate"
 	"coffre/eventstore"
 	"coffre/eventstore/requests"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
+	"coffre/handlers/work"
 )
 
 // issueAs asks to issue and returns whether it was new.
@@ -98,7 +100,7 @@ func TestIssuing(t *testing.T) {
 		other := body
 		other.SourceReference, other.Content = "two", contract.Content(`{"birthdate":"canary","given_name":"Canary"}`)
 		_, _, err := tv.issueAs(t, homeAffairs, uuid.New(), other)
-		problem, _, _, known := edge.Describe(err, Faults)
+		problem, _, _, known := edge.Describe(err, acting.Faults)
 		if !known || problem.Status != 400 || len(problem.Issues) == 0 {
 			t.Fatal(err)
 		}
@@ -194,7 +196,7 @@ func TestSixtyFourWriters(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 64 {
 				wg.Go(func() {
-					_, err := tv.update(t, homeAffairs, id, edge.Etag(version), identity2)
+					_, err := tv.update(t, homeAffairs, id, edge.ETag(version), identity2)
 					switch {
 					case err == nil:
 						won.Add(1)
@@ -245,7 +247,7 @@ func TestRevoking(t *testing.T) {
 		_, err := tv.RevokeDocument(tv.as(t, issuer(homeAffairs), "revokeDocument", body), contract.RevokeDocumentRequestObject{
 			DocumentID: id, Params: contract.RevokeDocumentParams{IdempotencyKey: uuid.New(), IfMatch: `"1"`}, Body: &body,
 		})
-		if !errors.Is(err, errReason) {
+		if !errors.Is(err, acting.ErrReason) {
 			t.Fatal(err)
 		}
 	})
@@ -495,7 +497,7 @@ func TestWhatADeathEnds(t *testing.T) {
 	tv := newVault(t)
 	tv.childCard(t, 2, 1)
 	m := tv.mandateOf(t, tv.person(t, 1), tv.person(t, 2))
-	c := Consequence{ID: uuid.New(), Causation: uuid.New()}
+	c := work.Consequence{ID: uuid.New(), Causation: uuid.New()}
 	for range 2 {
 		if err := tv.EndForDeath(t.Context(), m, c); err != nil {
 			t.Fatal(err)
@@ -613,21 +615,21 @@ func TestReadYourWrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := tv.position(t.Context(), head)
+	token, err := tv.PositionToken(t.Context(), head)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := tv.seen(t.Context(), token, tv.Wallets.Name()); err != nil {
+	if err := tv.WaitForToken(t.Context(), token, tv.Wallets.Name()); err != nil {
 		t.Fatal(err)
 	}
-	for _, bad := range []string{"x", "AAAA", edge.LeafToken(-1)} {
-		if err := tv.seen(t.Context(), bad, tv.Wallets.Name()); !errors.Is(err, edge.ErrBadToken) {
+	for _, bad := range []string{"x", "AAAA", contract.LeafToken(-1)} {
+		if err := tv.WaitForToken(t.Context(), bad, tv.Wallets.Name()); !errors.Is(err, contract.ErrUnknownPosition) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
 	ended, stop := context.WithCancel(t.Context())
 	stop()
-	if err := tv.seen(ended, edge.LeafToken(1<<40), tv.Wallets.Name()); err == nil {
+	if err := tv.WaitForToken(ended, contract.LeafToken(1<<40), tv.Wallets.Name()); err == nil {
 		t.Error("a position beyond the log was seen")
 	}
 }

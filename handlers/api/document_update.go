@@ -6,25 +6,26 @@ import (
 	"coffre/domain/document"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 )
 
 // UpdateDocument implements POST /documents/{id}/update: rules D-1, D-3, D-5, D-6.
 func (v *Vault) UpdateDocument(ctx context.Context, r contract.UpdateDocumentRequestObject) (contract.UpdateDocumentResponseObject, error) {
-	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, v.claiming(r.Body.Attachments), func(ctx context.Context, in intent, s document.State) (documentCommand, error) {
-		if err := in.reason(registry.ReasonUpdate, r.Body.Reason); err != nil {
+	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, v.claiming(r.Body.Attachments), func(ctx context.Context, in acting.Intent, s document.State) (documentCommand, error) {
+		if err := in.Reason(registry.ReasonUpdate, r.Body.Reason); err != nil {
 			return nil, err
 		}
-		content, err := in.checkedContent(s.Type, r.Body.Content)
+		content, err := checkedContent(in, s.Type, r.Body.Content)
 		if err != nil {
 			return nil, err
 		}
-		subject, err := v.meet(ctx, s.Citizen)
+		subject, err := v.LoadPerson(ctx, s.Citizen)
 		if err != nil {
 			return nil, err
 		}
-		if err := subject.standing.Writable(); err != nil { // before files are judged and keys made
+		if err := subject.Standing.Writable(); err != nil { // before files are judged and keys made
 			return nil, err
 		}
 		if err := v.ownFiles(ctx, in, r.Body.Attachments); err != nil {
@@ -37,21 +38,21 @@ func (v *Vault) UpdateDocument(ctx context.Context, r contract.UpdateDocumentReq
 		tag, err := v.Keys.ContentTag(ctx, s.Citizen, tagged(content, files))
 		return document.Update{
 			Expected: edge.VersionOf(r.Params.IfMatch), Reason: r.Body.Reason, EffectiveFrom: r.Body.EffectiveFrom,
-			ValidFrom: r.Body.ValidFrom, ValidUntil: r.Body.ValidUntil, Content: content, Attachments: files, Tag: tag, By: in.actor, At: in.at,
+			ValidFrom: r.Body.ValidFrom, ValidUntil: r.Body.ValidUntil, Content: content, Attachments: files, Tag: tag, By: in.Actor, At: in.At,
 		}, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return contract.UpdateDocument200JSONResponse{Body: done.Receipt, Headers: contract.UpdateDocument200ResponseHeaders{CoffrePosition: done.At, ETag: edge.Etag(done.Receipt.Version)}}, nil
+	return contract.UpdateDocument200JSONResponse{Body: done.Receipt, Headers: contract.UpdateDocument200ResponseHeaders{CoffrePosition: done.At, ETag: edge.ETag(done.Receipt.Version)}}, nil
 }
 
 // attest appends what gives a document other content, and refuses it all the same
 // when an erasure started meanwhile (rule E-4).
 func (v *Vault) attest(ctx context.Context, l *eventstore.Log, w eventstore.Write, c documentCommand) (eventstore.Result[document.State, document.Event], error) {
-	result, err := documents.Transact(ctx, l, w, c)
+	result, err := acting.Documents.Transact(ctx, l, w, c)
 	if err == nil {
-		err = v.stillOpen(ctx, result.State.Citizen, result.State.Document)
+		err = v.StillOpen(ctx, result.State.Citizen, result.State.Document)
 	}
 	return result, err
 }

@@ -124,7 +124,7 @@ func dieAt(t *testing.T, scope contract.ErasureScope, n int) (died bool) {
 	if scope == contract.ErasureScopeCitizen && len(recorded[citizen.KeyDestroyed](t, tv)) != 1 || scope == contract.ErasureScopeDocument && len(recorded[citizen.ErasureCompleted](t, tv)) != 1 {
 		t.Errorf("E-3 dead at call %d: not recorded once", n)
 	}
-	citizensGone, streamsGone, err := tv.Shreds.Read()
+	citizensGone, streamsGone, err := tv.Made.Work.Shreds.Read()
 	if err != nil || len(citizensGone)+len(streamsGone) == 0 {
 		t.Errorf("E-3 dead at call %d: not on the shred list, %v", n, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 	"coffre/projections/wallet"
@@ -24,7 +25,7 @@ const dueScan = 1000
 // judgement, a page at once, and not told.
 func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresRequestObject) (contract.ListDueErasuresResponseObject, error) {
 	p := r.Params
-	if err := v.seen(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
+	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
 	cursor, err := edge.LeafFrom(p.After, -1)
@@ -49,7 +50,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 	}
 	for i := range held {
 		if len(page.Items) == page.PageSize {
-			page.Next = links.At(edge.LeafToken(cursor))
+			page.Next = links.At(contract.LeafToken(cursor))
 			break
 		}
 		cursor = held[i].FromLeaf
@@ -66,7 +67,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 		}
 	}
 	if page.Next == "" && len(held) == dueScan {
-		page.Next = links.At(edge.LeafToken(cursor))
+		page.Next = links.At(contract.LeafToken(cursor))
 	}
 	return contract.ListDueErasures200JSONResponse(page), nil
 }
@@ -75,25 +76,25 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 func (v *Vault) dueErasure(ctx context.Context, d *wallet.Document, retention registry.Retention, today domain.Date) (contract.DueErasure, bool, error) {
 	document := citizen.RetainedDocument{Document: d.Document, Type: d.Type, Issued: domain.BelgianDate(d.IssuedAt), Retention: retention}
 	if retention.From == registry.FromEnd {
-		a, err := v.attested(ctx, d.Document)
+		a, err := v.Attested(ctx, d.Document)
 		if err != nil {
 			return contract.DueErasure{}, false, err
 		}
-		if a, err = v.withDatesBut(ctx, a, eventstore.ErrErased); err != nil {
+		if a, err = v.WithDatesBut(ctx, a, eventstore.ErrErased); err != nil {
 			return contract.DueErasure{}, false, err
 		}
-		document.Ended = a.state.EndedBy(today)
+		document.Ended = a.State.EndedBy(today)
 	}
 	since, due := document.Due(today)
 	if !due {
 		return contract.DueErasure{}, false, nil
 	}
-	state, _, err := citizens.Load(ctx, v.Log, citizenStream(d.Citizen))
+	state, _, err := acting.Citizens.Load(ctx, v.Log, acting.CitizenStream(d.Citizen))
 	if err != nil || state.Closed(d.Document) {
 		return contract.DueErasure{}, false, err
 	}
 	item := contract.DueErasure{
-		Href: documentHref(d.Document), DocumentID: d.Document, CitizenID: d.Citizen, DocumentType: d.Type,
+		Href: contract.DocumentHref(d.Document), DocumentID: d.Document, CitizenID: d.Citizen, DocumentType: d.Type,
 		Rule: retention.Rule, Then: contract.RetentionEnd(strings.ToLower(string(retention.Then))), LegalHold: state.OnHold(),
 	}
 	if !d.PersonalValidity || retention.From == registry.FromIssue {

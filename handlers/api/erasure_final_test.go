@@ -19,6 +19,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
+	"coffre/handlers/certificate"
 	"coffre/handlers/contract"
 	"coffre/handlers/contract/wire"
 	"coffre/handlers/edge"
@@ -35,7 +36,7 @@ func (tv *testVault) trim(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(tv.Rotator.RewrapAll(ctx, nil), tv.Keeper.SetMinDecryption(ctx, latest), tv.Keeper.Trim(ctx, latest)); err != nil {
+	if err := errors.Join(tv.Made.Work.Rotator.RewrapAll(ctx, nil), tv.Keeper.SetMinDecryption(ctx, latest), tv.Keeper.Trim(ctx, latest)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := keysdb.Do(ctx, tv.KeysDB, func(tx *keysdb.Tx) (int64, error) {
@@ -49,7 +50,7 @@ func (tv *testVault) trim(t testing.TB) {
 func (tv *testVault) later(t testing.TB, d time.Duration) {
 	t.Helper()
 	tv.Clock.Advance(d)
-	if err := tv.finaliseErasures(t.Context()); err != nil {
+	if err := tv.FinaliseErasures(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	tv.caughtUp(t)
@@ -64,7 +65,7 @@ func TestErasureBecomesFinal(t *testing.T) {
 	for _, scope := range []contract.ErasureScope{contract.ErasureScopeCitizen, contract.ErasureScopeDocument} {
 		t.Run(string(scope), func(t *testing.T) {
 			tv := newVault(t)
-			tv.restart(func(v *Vault) { v.Retentions = stated })
+			tv.restart(func(s *settings) { s.Work.Retentions = stated })
 			doc := tv.household(t, 1)
 			ana := tv.person(t, 1)
 			one := domain.DocumentID{}
@@ -118,7 +119,7 @@ func TestErasureBecomesFinal(t *testing.T) {
 				t.Errorf("E-3 it is %s", state)
 			}
 			// Once, for ever, and whatever is stated later.
-			tv.restart(func(v *Vault) { v.Retentions = &citizen.Retentions{Backups: 3000} })
+			tv.restart(func(s *settings) { s.Work.Retentions = &citizen.Retentions{Backups: 3000} })
 			tv.resting(t)
 			tv.later(t, aDay)
 			if _, again := tv.certificateOf(t, id); !bytes.Equal(again, served) {
@@ -150,8 +151,8 @@ func TestErasureNeedsADestroyer(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
-	destroyer := tv.CertificateSigner
-	tv.restart(func(v *Vault) { v.CertificateSigner = nil })
+	destroyer := tv.Made.Work.CertificateSigner
+	tv.restart(func(s *settings) { s.Work.CertificateSigner = nil })
 	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{}) // needs nobody
 	if err != nil {
 		t.Fatal(err)
@@ -159,12 +160,12 @@ func TestErasureNeedsADestroyer(t *testing.T) {
 	if slug := problemOf(tv.approve(t, officer, id)); slug != "destroyerMissing" {
 		t.Errorf("E-2 approved without a destroyer: %q", slug)
 	}
-	tv.restart(func(v *Vault) { v.CertificateSigner = destroyer })
+	tv.restart(func(s *settings) { s.Work.CertificateSigner = destroyer })
 	if err := tv.approve(t, officer, id); err != nil {
 		t.Fatal(err)
 	}
 	tv.resting(t)
-	tv.restart(func(v *Vault) { v.CertificateSigner = nil })
+	tv.restart(func(s *settings) { s.Work.CertificateSigner = nil })
 	if _, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), contract.GetErasureCertificateRequestObject{ErasureID: id}); problemOf(err) != "destroyerMissing" {
 		t.Errorf("E-2 certified without a destroyer: %v", err)
 	}
@@ -183,13 +184,13 @@ func TestApprovedErasureWaitsForADestroyer(t *testing.T) {
 	if err := tv.approve(t, officer, id); err != nil {
 		t.Fatal(err)
 	}
-	destroyer := tv.CertificateSigner
-	tv.restart(func(v *Vault) { v.CertificateSigner = nil })
+	destroyer := tv.Made.Work.CertificateSigner
+	tv.restart(func(s *settings) { s.Work.CertificateSigner = nil })
 	tv.resting(t)
 	if state := tv.erasureState(t, id); state != contract.ErasureStateApproved {
 		t.Errorf("E-2 it is %s", state)
 	}
-	tv.restart(func(v *Vault) { v.CertificateSigner = destroyer })
+	tv.restart(func(s *settings) { s.Work.CertificateSigner = destroyer })
 	tv.resting(t)
 	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Errorf("E-2 it is %s", state)
@@ -204,12 +205,12 @@ func TestSigningKeysAreServed(t *testing.T) {
 	id := tv.erase(t, tv.person(t, 1), domain.DocumentID{})
 	tv.resting(t)
 	_, served := tv.certificateOf(t, id)
-	former := tv.CertificateSigner
+	former := tv.Made.Work.CertificateSigner
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tv.restart(func(v *Vault) { v.CertificateSigner = another{former, private} })
+	tv.restart(func(s *settings) { s.Work.CertificateSigner = another{former, private} })
 	tv.resting(t)
 	keys := func() []contract.SigningKey {
 		t.Helper()
@@ -226,17 +227,17 @@ func TestSigningKeysAreServed(t *testing.T) {
 	if len(all) != 3 || all[0].Purpose != contract.SigningPurposeErasure || all[0].Current || !all[1].Current || all[2].Purpose != contract.SigningPurposeLog || !all[2].Current {
 		t.Fatalf("%+v", all)
 	}
-	name, err := SigningKeyOf(served)
+	name, err := certificate.SigningKeyOf(served)
 	if err != nil || name != all[0].SigningKeyID {
 		t.Fatal(name, err)
 	}
-	if _, err := ReadCertificate(served, all[0].PublicKey); err != nil {
+	if _, err := certificate.ReadCertificate(served, all[0].PublicKey); err != nil {
 		t.Errorf("E-3 after the signing key changed: %v", err)
 	}
-	if _, err := ReadCertificate(served, all[1].PublicKey); !errors.Is(err, ErrCertificate) {
+	if _, err := certificate.ReadCertificate(served, all[1].PublicKey); !errors.Is(err, certificate.ErrCertificate) {
 		t.Errorf("E-3 under another key: %v", err)
 	}
-	tv.restart(func(v *Vault) { v.CertificateSigner, v.Signer = away{}, away{} })
+	tv.restart(func(s *settings) { s.Work.CertificateSigner, s.Work.LogSigner = away{}, away{} })
 	for _, k := range keys() {
 		if k.Current {
 			t.Error("current, and its keeper is away")
@@ -293,7 +294,7 @@ func TestCertificateMustSayAll(t *testing.T) {
 		}
 	}
 	read := func(c contract.ErasureCertificate) error {
-		message, err := signedForm(c)
+		message, err := certificate.SignedForm(c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -302,7 +303,7 @@ func TestCertificateMustSayAll(t *testing.T) {
 		if err := wire.NewEncoder(&served).Encode(c); err != nil {
 			t.Fatal(err)
 		}
-		_, err = ReadCertificate(served.Bytes(), public)
+		_, err = certificate.ReadCertificate(served.Bytes(), public)
 		return err
 	}
 	if err := read(whole()); err != nil {
@@ -340,12 +341,12 @@ func TestCertificateMustSayAll(t *testing.T) {
 	} {
 		c := whole()
 		spoil(&c)
-		if err := read(c); !errors.Is(err, ErrCertificateSays) {
+		if err := read(c); !errors.Is(err, certificate.ErrCertificateSays) {
 			t.Errorf("E-3 %s: %v", name, err)
 		}
 	}
 	for _, text := range []string{"", "null", "[]", `{"signature":1}`, `{"a":1,"a":2}`, `{} {}`} {
-		if _, err := ReadCertificate([]byte(text), public); !errors.Is(err, ErrCertificateForm) && !errors.Is(err, ErrCertificate) {
+		if _, err := certificate.ReadCertificate([]byte(text), public); !errors.Is(err, certificate.ErrCertificateForm) && !errors.Is(err, certificate.ErrCertificate) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -364,7 +365,7 @@ func TestCertificateAgainstTheLog(t *testing.T) {
 	mine := slices.IndexFunc(events, func(e contract.Event) bool { return e.Type == "document.issued" })
 	record := int(c.Record.Leaf)
 	audit := func(all []contract.Event) error {
-		a := NewCertificateAudit(c)
+		a := certificate.NewCertificateAudit(c)
 		for _, e := range all {
 			if err := a.Next(e); err != nil {
 				return err
@@ -397,7 +398,7 @@ func TestCertificateAgainstTheLog(t *testing.T) {
 		"a record of another kind": change(record, func(e *contract.Event) { e.Type = "citizen.erasure-started" }),
 		"nothing":                  nil,
 	} {
-		if err := audit(all); !errors.Is(err, ErrCertificateLog) {
+		if err := audit(all); !errors.Is(err, certificate.ErrCertificateLog) {
 			t.Errorf("E-3 %s: %v", name, err)
 		}
 	}

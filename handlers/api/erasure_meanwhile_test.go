@@ -16,6 +16,7 @@ import (
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/ringtest"
+	"coffre/handlers/certificate"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 	"coffre/projections"
@@ -98,7 +99,7 @@ func TestErasureAgainstRebuilding(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	tv.goOnErasing(ana, citizen.State{Erasures: []citizen.Erasure{{ID: id, Scope: citizen.WholeCitizen, Step: citizen.Approved}}})
+	tv.GoOnErasing(ana, citizen.State{Erasures: []citizen.Erasure{{ID: id, Scope: citizen.WholeCitizen, Step: citizen.Approved}}})
 	tv.begin() // both at once
 	tv.resting(t)
 	tv.restart() // what found the read models not ready is found again
@@ -152,15 +153,15 @@ func (tv *testVault) process(t testing.TB, clock *testClock) *testVault {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, was := *tv, tv.Vault
+	other := *tv
 	other.rest = func() {}
-	other.Vault = &Vault{
-		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now}),
-		Keys: ring.Ring, Codec: was.Codec, Opener: seal.Opener{Ring: ring.Ring}, Requests: table, Words: was.Words, Runner: was.Runner,
-		Wallets: was.Wallets, ConsentLog: was.ConsentLog, AccessLog: was.AccessLog, Evidence: was.Evidence, Erasures: was.Erasures,
-		Rotator: ring.Rotator, Destroyer: ring.Destroyer, Signer: was.Signer, CertificateSigner: was.CertificateSigner, Keeper: was.Keeper, Shreds: was.Shreds, Exports: was.Exports,
-		Now: was.Now, NewID: was.NewID, Slog: was.Slog,
-	}
+	other.Opener = &switchedOpener{seal.Opener{Ring: ring.Ring}}
+	made := &other.Made
+	made.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now})
+	made.Keys, made.Requests = ring.Ring, table
+	made.Disclosure.Opener = other.Opener
+	made.Work.Destroyer, made.Work.Rotator, made.Work.EraseAfter, made.Work.Retentions = ring.Destroyer, ring.Rotator, 0, nil
+	other.Vault = made.vault()
 	return &other
 }
 
@@ -191,7 +192,7 @@ func TestErasureAgainstAProcessThatHasTheKeys(t *testing.T) {
 		if _, err := (seal.Sealer{Ring: other.Keys}).Seal(t.Context(), ana, sealed[0].Place(), []byte("canary")); !errors.Is(err, eventstore.ErrErased) {
 			t.Errorf("E-4 sealed elsewhere: %v", err)
 		}
-		if _, err := other.update(t, homeAffairs, doc, edge.Etag(1), household); problemOf(err) == "" {
+		if _, err := other.update(t, homeAffairs, doc, edge.ETag(1), household); problemOf(err) == "" {
 			t.Error("E-4 updated elsewhere")
 		}
 		clock.Advance(time.Hour)
@@ -212,11 +213,11 @@ func TestErasureAgainstAStalledProcess(t *testing.T) {
 			return other.tryIssue(t, flanders, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "diploma", Content: contract.Content(diplomaContent)})
 		}, []string{"citizenErased"}},
 		{"update", contract.ErasureScopeCitizen, func(other *testVault, id domain.DocumentID) error {
-			_, err := other.update(t, homeAffairs, id, edge.Etag(1), household)
+			_, err := other.update(t, homeAffairs, id, edge.ETag(1), household)
 			return err
 		}, []string{"citizenErased"}},
 		{"update of the document that goes", contract.ErasureScopeDocument, func(other *testVault, id domain.DocumentID) error {
-			_, err := other.update(t, homeAffairs, id, edge.Etag(1), household)
+			_, err := other.update(t, homeAffairs, id, edge.ETag(1), household)
 			return err
 		}, []string{"documentErased"}}, // it lands behind the record, so it is decided again
 	} {
@@ -257,7 +258,7 @@ func TestErasureAgainstAStalledProcess(t *testing.T) {
 			if c.UnreadableEvents != int64(before) {
 				t.Errorf("E-3 %d events, want %d", c.UnreadableEvents, before)
 			}
-			audit := NewCertificateAudit(c)
+			audit := certificate.NewCertificateAudit(c)
 			for _, e := range tv.events(t) {
 				if err := audit.Next(e); err != nil {
 					t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 	"coffre/projections/erasures"
@@ -27,8 +28,8 @@ type asked struct {
 // It works while no key can be had.
 func (v *Vault) RequestErasure(ctx context.Context, r contract.RequestErasureRequestObject) (contract.RequestErasureResponseObject, error) {
 	key := r.Params.IdempotencyKey
-	done, err := once(ctx, v, key, func(ctx context.Context, in intent) (asked, error) {
-		return v.requestErasure(ctx, in, domain.ErasureID{UUID: uuid.NewSHA1(key, []byte(owner(in.call)))}, r.Body)
+	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (asked, error) {
+		return v.requestErasure(ctx, in, domain.ErasureID{UUID: uuid.NewSHA1(key, []byte(acting.Owner(in.Call)))}, r.Body)
 	})
 	if err != nil {
 		return nil, explained(err)
@@ -36,15 +37,15 @@ func (v *Vault) RequestErasure(ctx context.Context, r contract.RequestErasureReq
 	return contract.RequestErasure202JSONResponse{Body: done.Erasure, Headers: contract.RequestErasure202ResponseHeaders{CoffrePosition: done.At, Location: done.Erasure.Href}}, nil
 }
 
-func (v *Vault) requestErasure(ctx context.Context, in intent, id domain.ErasureID, body *contract.ErasureRequest) (asked, error) {
-	if in.call.Role == domain.RoleCitizen && in.call.Citizen != body.CitizenID {
+func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.ErasureID, body *contract.ErasureRequest) (asked, error) {
+	if in.Call.Role == domain.RoleCitizen && in.Call.Citizen != body.CitizenID {
 		return asked{}, edge.ErrNoResource
 	}
-	if err := in.reason(registry.ReasonErasure, body.Reason); err != nil {
+	if err := in.Reason(registry.ReasonErasure, body.Reason); err != nil {
 		return asked{}, err
 	}
 	if !body.DocumentID.IsZero() {
-		state, _, err := documents.Load(ctx, v.Log, documentStream(body.DocumentID))
+		state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(body.DocumentID))
 		switch {
 		case err != nil:
 			return asked{}, err
@@ -52,15 +53,15 @@ func (v *Vault) requestErasure(ctx context.Context, in intent, id domain.Erasure
 			return asked{}, citizen.ErrNothingToErase
 		}
 	}
-	result, err := citizens.TransactReserved(ctx, v.Log, in.write(0, citizenStream(body.CitizenID), body.CitizenID), citizen.RequestErasure{
-		Erasure: id, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, By: in.actor, At: in.at,
+	result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(body.CitizenID), body.CitizenID), citizen.RequestErasure{
+		Erasure: id, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, By: in.Actor, At: in.At,
 	})
 	if err != nil {
 		return asked{}, err
 	}
-	at, err := v.position(ctx, result.Position)
+	at, err := v.PositionToken(ctx, result.Position)
 	return asked{erasureItem(erasures.Erasure{
-		Erasure: id, Citizen: body.CitizenID, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, RequestedAt: in.at,
+		Erasure: id, Citizen: body.CitizenID, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, RequestedAt: in.At,
 	}), at}, err
 }
 
@@ -91,14 +92,10 @@ func explained(err error) error {
 	}}
 }
 
-func erasureHref(id domain.ErasureID) contract.Href {
-	return fmt.Sprintf("%s/erasures/%s", contract.Base, id)
-}
-
 // erasureItem shows an erasure.
 func erasureItem(e erasures.Erasure) contract.Erasure {
 	item := contract.Erasure{
-		Href: erasureHref(e.Erasure), ErasureID: e.Erasure, CitizenID: e.Citizen, Scope: contract.ErasureScope(e.Scope), DocumentID: e.Document,
+		Href: contract.ErasureHref(e.Erasure), ErasureID: e.Erasure, CitizenID: e.Citizen, Scope: contract.ErasureScope(e.Scope), DocumentID: e.Document,
 		State: contract.ErasureStateRequested, Reason: e.Reason, RequestedAt: e.RequestedAt, ApprovedAt: e.ApprovedAt, StoppedAt: e.StoppedAt, KeysDestroyedAt: e.DoneAt, FinalAt: e.FinalAt,
 	}
 	if !e.DoneAt.IsZero() {

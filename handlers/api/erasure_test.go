@@ -26,6 +26,8 @@ import (
 	"coffre/eventstore/proof"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/shred"
+	"coffre/handlers/acting"
+	"coffre/handlers/certificate"
 	"coffre/handlers/contract"
 	"coffre/handlers/contract/wire"
 	"coffre/handlers/edge"
@@ -322,7 +324,7 @@ func TestErasureOfACitizen(t *testing.T) {
 	if _, err := tv.askErasure(t, officer, ana, domain.DocumentID{}); problemOf(err) != "citizenErased" {
 		t.Errorf("E-4 asked again: %v", err)
 	}
-	listed, _, err := tv.Shreds.Read()
+	listed, _, err := tv.Made.Work.Shreds.Read()
 	if err != nil || len(listed) != 1 || listed[0].Citizen != ana {
 		t.Errorf("E-3 the shred list names %v, %v", listed, err)
 	}
@@ -373,18 +375,18 @@ func (tv *testVault) events(t testing.TB) []contract.Event {
 // key, and that no other bytes pass.
 func verifiesOffline(t testing.TB, tv *testVault, c contract.ErasureCertificate, served []byte) {
 	t.Helper()
-	key, _, err := tv.CertificateSigner.PublicKey(t.Context(), c.SigningKey)
+	key, _, err := tv.Made.Work.CertificateSigner.PublicKey(t.Context(), c.SigningKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := VerifyCertificate(served, key); err != nil {
+	if err := certificate.VerifyCertificate(served, key); err != nil {
 		t.Fatalf("E-3 the certificate: %v", err)
 	}
-	read, err := ReadCertificate(served, key)
+	read, err := certificate.ReadCertificate(served, key)
 	if err != nil || read.ErasureID != c.ErasureID || read.State != c.State {
 		t.Fatalf("E-3 the certificate says too little: %v", err)
 	}
-	audit := NewCertificateAudit(read)
+	audit := certificate.NewCertificateAudit(read)
 	for _, e := range tv.events(t) {
 		if err := audit.Next(e); err != nil {
 			t.Fatal(err)
@@ -396,13 +398,13 @@ func verifiesOffline(t testing.TB, tv *testVault, c contract.ErasureCertificate,
 	for i := range served {
 		changed := slices.Clone(served)
 		changed[i] ^= 1
-		if VerifyCertificate(changed, key) == nil {
+		if certificate.VerifyCertificate(changed, key) == nil {
 			t.Fatalf("E-3 the certificate with byte %d changed passes: %q", i, changed[max(0, i-20):min(len(changed), i+20)])
 		}
 	}
 	other := slices.Clone(key)
 	other[0] ^= 1
-	if VerifyCertificate(served, other) == nil || VerifyCertificate(served, nil) == nil {
+	if certificate.VerifyCertificate(served, other) == nil || certificate.VerifyCertificate(served, nil) == nil {
 		t.Error("E-3 the certificate passes under another key")
 	}
 }
@@ -417,7 +419,7 @@ func TestErasureOfOneDocument(t *testing.T) {
 	var lost []eventstore.Record
 	for _, r := range tv.about(t, ana) {
 		err := tv.open(t, r)
-		if r.Stream == documentStream(gone) {
+		if r.Stream == acting.DocumentStream(gone) {
 			lost = append(lost, r)
 			if !errors.Is(err, eventstore.ErrErased) {
 				t.Errorf("E-3 %s opens, or: %v", r.Type, err)
@@ -442,8 +444,8 @@ func TestErasureOfOneDocument(t *testing.T) {
 		t.Errorf("E-3 the other document left the wallet: %v", err)
 	}
 	tv.hold(t, ana) // E-1: possible again
-	_, streams, err := tv.Shreds.Read()
-	if err != nil || len(streams) != 1 || streams[0].Stream != documentStream(gone) {
+	_, streams, err := tv.Made.Work.Shreds.Read()
+	if err != nil || len(streams) != 1 || streams[0].Stream != acting.DocumentStream(gone) {
 		t.Errorf("E-3 the shred list names %v, %v", streams, err)
 	}
 	if _, err := tv.askErasure(t, citizenCaller(ana), ana, gone); problemOf(err) == "" {
@@ -487,7 +489,7 @@ const triedAgain = "a task is tried again"
 // hear gives the vault a log that a test can wait for.
 func (tv *testVault) hear() signal {
 	s := make(signal, 1000)
-	tv.restart(func(v *Vault) { v.Slog = slog.New(s) })
+	tv.restart(func(made *settings) { made.Slog = slog.New(s) })
 	return s
 }
 
@@ -551,7 +553,7 @@ func resumedAt(t *testing.T, scope contract.ErasureScope, n int, f faulty.Fault)
 		t.Fatal(err)
 	}
 	close(approved)
-	tv.restart(func(v *Vault) { v.EraseAfter = time.Nanosecond })
+	tv.restart(func(s *settings) { s.Work.EraseAfter = time.Nanosecond })
 	worked := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -608,8 +610,8 @@ func TestErasureResumesAfterTheKeysAreGone(t *testing.T) {
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
 	sealed := tv.about(t, ana)
-	good := tv.Shreds
-	tv.restart(func(v *Vault) { v.Shreds = shred.Open(filepath.Join(t.TempDir(), "missing", "shred.list")) })
+	good := tv.Made.Work.Shreds
+	tv.restart(func(s *settings) { s.Work.Shreds = shred.Open(filepath.Join(t.TempDir(), "missing", "shred.list")) })
 	id := tv.erase(t, ana, domain.DocumentID{})
 	heard.await(t, triedAgain)
 	if done := recorded[citizen.KeyDestroyed](t, tv); len(done) != 0 {
@@ -620,7 +622,7 @@ func TestErasureResumesAfterTheKeysAreGone(t *testing.T) {
 			t.Errorf("E-3 %s opens, or: %v", r.Type, err)
 		}
 	}
-	tv.restart(func(v *Vault) { v.Shreds = good })
+	tv.restart(func(s *settings) { s.Work.Shreds = good })
 	tv.resting(t)
 	if c, _ := tv.certificateOf(t, id); c.UnreadableEvents != int64(len(sealed)) {
 		t.Errorf("E-3 %d events, want %d", c.UnreadableEvents, len(sealed))
@@ -632,7 +634,7 @@ func TestErasureResumesAfterTheKeysAreGone(t *testing.T) {
 func TestErasureWaitsAndLooksAgain(t *testing.T) {
 	tv := newVault(t)
 	heard := tv.hear()
-	tv.restart(func(v *Vault) { v.EraseAfter = time.Hour })
+	tv.restart(func(s *settings) { s.Work.EraseAfter = time.Hour })
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
 	id := tv.erase(t, ana, domain.DocumentID{})
@@ -643,14 +645,14 @@ func TestErasureWaitsAndLooksAgain(t *testing.T) {
 			t.Errorf("E-3 %s opens while its key is being destroyed, or: %v", r.Type, err)
 		}
 	}
-	if state, _, err := citizens.Load(t.Context(), tv.Log, citizenStream(ana)); err != nil || state.Standing() != citizen.Erasing {
+	if state, _, err := acting.Citizens.Load(t.Context(), tv.Log, acting.CitizenStream(ana)); err != nil || state.Standing() != citizen.Erasing {
 		t.Fatalf("E-3 %s %v", state.Standing(), err)
 	}
 	hold := domain.HoldID{UUID: uuid.New()}
-	if _, err := citizens.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: citizenStream(ana)}, raced{citizen.LegalHoldPlaced{Citizen: ana, Hold: hold, Reason: "litigation", At: noon}}); err != nil {
+	if _, err := acting.Citizens.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.CitizenStream(ana)}, raced{citizen.LegalHoldPlaced{Citizen: ana, Hold: hold, Reason: "litigation", At: noon}}); err != nil {
 		t.Fatal(err)
 	}
-	tv.restart(func(v *Vault) { v.EraseAfter = 0 })
+	tv.restart(func(s *settings) { s.Work.EraseAfter = 0 })
 	heard.await(t, "a task waits for somebody")
 	tv.resting(t)
 	if erasing, err := tv.Keys.Erasing(t.Context()); err != nil || !slices.Equal(erasing, []domain.CitizenID{ana}) {
@@ -682,7 +684,7 @@ func TestErasureOfADocumentThenOfTheCitizen(t *testing.T) {
 	ana := tv.person(t, 1)
 	tv.erase(t, ana, gone)
 	tv.resting(t)
-	rest := slices.DeleteFunc(tv.about(t, ana), func(r eventstore.Record) bool { return r.Stream == documentStream(gone) })
+	rest := slices.DeleteFunc(tv.about(t, ana), func(r eventstore.Record) bool { return r.Stream == acting.DocumentStream(gone) })
 	id := tv.erase(t, ana, domain.DocumentID{})
 	tv.resting(t)
 	if c, _ := tv.certificateOf(t, id); c.UnreadableEvents != int64(len(rest)) || !bytes.Equal(c.Digest, digestOf(rest)) {
@@ -721,7 +723,7 @@ func problemOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	p, _, _, known := edge.Describe(err, Faults)
+	p, _, _, known := edge.Describe(err, acting.Faults)
 	if !known {
 		return "fault: " + err.Error()
 	}
@@ -732,7 +734,7 @@ func detailOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	p, _, _, _ := edge.Describe(err, Faults)
+	p, _, _, _ := edge.Describe(err, acting.Faults)
 	return p.Detail
 }
 

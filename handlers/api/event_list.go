@@ -13,6 +13,7 @@ import (
 
 	"coffre/domain/audit"
 	"coffre/eventstore"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 	"coffre/projections"
@@ -69,7 +70,7 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 		page.Items = append(page.Items, item)
 	}
 	if more {
-		page.Next = links.At(edge.LeafToken(leaf))
+		page.Next = links.At(contract.LeafToken(leaf))
 	}
 	return contract.ListEvents200JSONResponse(page), nil
 }
@@ -93,7 +94,7 @@ func eventItem(r eventstore.Record, leaf int64) (contract.Event, error) {
 	}
 	metadata := sha256.Sum256(r.Meta)
 	e := contract.Event{
-		Href: fmt.Sprintf("%s/events?after=%s&limit=1", contract.Base, edge.LeafToken(leaf-1)), Cursor: edge.LeafToken(leaf),
+		Href: fmt.Sprintf("%s/events?after=%s&limit=1", contract.Base, contract.LeafToken(leaf-1)), Cursor: contract.LeafToken(leaf),
 		EventID: r.ID, Stream: string(r.Stream), Revision: int64(r.Revision), Type: name, Form: number, RecordedAt: r.Time,
 		Actor: eventActor(meta), OnBehalfOf: meta.OnBehalfOf, CorrelationID: meta.Correlation, CausationID: meta.Causation,
 		RegistryVersion: meta.Registry, Facts: contract.ClearFacts(r.Clear), MetadataHash: metadata[:], Sealed: r.Sealed,
@@ -118,18 +119,18 @@ func eventActor(m eventstore.Meta) contract.EventActor {
 // recordLogRead records, before anything is handed out, that somebody reads the
 // log: once per person, session and range of leaves.
 func (v *Vault) recordLogRead(ctx context.Context, from int64, p contract.ListEventsParams) error {
-	in := v.intend(ctx)
+	in := v.Intend(ctx)
 	from -= from % auditRange
 	what := fmt.Sprint(from, p.Category, p.Type, p.Stream)
-	once := uuid.NewSHA1(in.call.Session, []byte(what))
+	once := uuid.NewSHA1(in.Call.Session, []byte(what))
 	if v.audited.has(once) {
 		return nil
 	}
-	e := audit.LogRead{Session: in.call.Session, FromLeaf: from, Stream: p.Stream, At: in.at}
+	e := audit.LogRead{Session: in.Call.Session, FromLeaf: from, Stream: p.Stream, At: in.At}
 	e.Category, e.Type = strings.Join(p.Category, " "), strings.Join(p.Type, " ")
-	w := in.write(0, auditStream(in.at), noCitizen)
+	w := in.Write(0, acting.AuditStream(in.At), acting.NoCitizen)
 	w.ID = func(int) uuid.UUID { return once }
-	if _, err := audits.Transact(ctx, v.Log, w, audit.Record{Event: e}); err != nil {
+	if _, err := acting.Audits.Transact(ctx, v.Log, w, audit.Record{Event: e}); err != nil {
 		return fmt.Errorf("record the reading: %w", err)
 	}
 	v.audited.add(once)

@@ -13,17 +13,19 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/projections"
 	"coffre/projections/evidence"
 )
 
 // need is one question of an evidence query on its way to its answer.
 type need struct {
-	reading
+	disclosure.Reading
 	item  contract.EvidenceItem
-	found findings // of the document that answers best
-	got   disclosed
+	found disclosure.Findings // of the document that answers best
+	got   disclosure.Disclosed
 }
 
 // QueryEvidence implements POST /evidence/query. The basis is judged first, for
@@ -31,11 +33,11 @@ type need struct {
 // are on record before the first content is opened (rule A-1); with presenceOnly
 // nothing is opened and nothing recorded.
 func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceRequestObject) (contract.QueryEvidenceResponseObject, error) {
-	if err := v.seen(ctx, r.Params.CoffreMinPosition, v.Evidence.Name()); err != nil {
+	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.Evidence.Name()); err != nil {
 		return nil, err
 	}
-	in, b := v.intend(ctx), r.Body
-	whose, err := v.named(ctx, in.call, b.SSIN, b.CitizenRef)
+	in, b := v.Intend(ctx), r.Body
+	whose, err := v.Resolve(ctx, in.Call, b.SSIN, b.CitizenRef)
 	if err != nil {
 		return nil, err
 	}
@@ -43,41 +45,41 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 	for i, n := range b.Needs {
 		needs[i] = &need{
 			item: contract.EvidenceItem{DocumentType: n.DocumentType, Outcome: contract.EvidenceOutcomeNotHeld},
-			reading: reading{
-				basis:        basis{consent: b.ConsentID, legalBasis: b.LegalBasis, deliberation: b.Deliberation},
-				documentType: n.DocumentType, access: domain.AccessID{UUID: v.NewID()},
-				purpose: b.Purpose, procedure: b.Procedure, fields: n.Fields, predicate: registry.PredicateName(n.Predicate.Name),
-				caseReference: b.CaseReference,
+			Reading: disclosure.Reading{
+				Basis:        disclosure.Basis{Consent: b.ConsentID, LegalBasis: b.LegalBasis, Deliberation: b.Deliberation},
+				DocumentType: n.DocumentType, Access: domain.AccessID{UUID: v.NewID()},
+				Purpose: b.Purpose, Procedure: b.Procedure, Fields: n.Fields, Predicate: registry.PredicateName(n.Predicate.Name),
+				CaseReference: b.CaseReference,
 			},
 		}
 	}
 	if err := v.evidenceBasis(ctx, in, whose, needs); err != nil {
 		return nil, err
 	}
-	turn, err := v.admit(ctx, in, v.distinct(whose, b.SSIN, b.CitizenRef))
+	turn, err := v.Admit(ctx, in, v.distinct(whose, b.SSIN, b.CitizenRef))
 	if err != nil {
-		return nil, v.refused(in, needs[0].asked(findings{citizen: person{id: whose}}), err)
+		return nil, v.Refused(in, needs[0].AsRefused(disclosure.Findings{Citizen: acting.Person{Id: whose}}), err)
 	}
 	if err := v.gather(ctx, in, whose, needs); err != nil {
-		turn.kept()
+		turn.Kept()
 		return nil, err
 	}
 	if b.PresenceOnly {
-		turn.kept()
+		turn.Kept()
 		return evidenceAnswer(needs), nil
 	}
 	at, err := v.discloseNeeds(ctx, in, needs)
 	if at.IsZero() {
-		turn.kept() // they learnt that nothing is held
+		turn.Kept() // they learnt that nothing is held
 	} else {
-		turn.done(at)
+		turn.Done(at)
 	}
 	if err != nil {
 		return nil, err
 	}
 	for _, n := range needs {
 		if n.item.Outcome == contract.EvidenceOutcomeHeld {
-			v.recordOnceAnswered(in, n.got.authorized)
+			v.RecordOnceAnswered(in, n.got.Authorized)
 		}
 	}
 	return evidenceAnswer(needs), nil
@@ -95,18 +97,18 @@ func (v *Vault) distinct(whose domain.CitizenID, ssin contract.SSIN, ref domain.
 }
 
 // evidenceBasis judges the basis of every need before anything of what is held.
-func (v *Vault) evidenceBasis(ctx context.Context, in intent, whose domain.CitizenID, needs []*need) error {
-	f, err := v.look(ctx, needs[0].reading)
+func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, whose domain.CitizenID, needs []*need) error {
+	f, err := v.LoadFindings(ctx, needs[0].Reading)
 	if err != nil {
 		return err
 	}
-	if f.consent.Citizen != whose {
-		f.consent = consent.State{} // somebody else's is none
+	if f.Consent.Citizen != whose {
+		f.Consent = consent.State{} // somebody else's is none
 	}
-	f.citizen = person{id: whose}
+	f.Citizen = acting.Person{Id: whose}
 	for _, n := range needs {
-		if err := n.established(in, f); err != nil {
-			return v.refused(in, n.asked(f), err)
+		if err := n.Established(in, f); err != nil {
+			return v.Refused(in, n.AsRefused(f), err)
 		}
 	}
 	return nil
@@ -114,10 +116,10 @@ func (v *Vault) evidenceBasis(ctx context.Context, in intent, whose domain.Citiz
 
 // gather finds for each need the document that answers it best, judging what is
 // lawful as if all were disclosed one after the other.
-func (v *Vault) gather(ctx context.Context, in intent, whose domain.CitizenID, needs []*need) error {
+func (v *Vault) gather(ctx context.Context, in acting.Intent, whose domain.CitizenID, needs []*need) error {
 	types := make([]domain.DocumentType, len(needs))
 	for i, n := range needs {
-		types[i] = n.documentType
+		types[i] = n.DocumentType
 	}
 	held, err := v.Evidence.Held(ctx, whose, projections.Latest, types...)
 	if err != nil {
@@ -127,16 +129,16 @@ func (v *Vault) gather(ctx context.Context, in intent, whose domain.CitizenID, n
 	used := false
 	for _, n := range needs {
 		if err := v.choose(ctx, in, n, held, after, used); err != nil {
-			return v.refused(in, n.asked(n.found), err)
+			return v.Refused(in, n.AsRefused(n.found), err)
 		}
-		if n.item.Outcome != contract.EvidenceOutcomeHeld || n.consent.IsZero() {
+		if n.item.Outcome != contract.EvidenceOutcomeHeld || n.Consent.IsZero() {
 			continue
 		}
-		events, err := n.use(in, n.found).Decide(n.found.consent)
+		events, err := n.Use(in, n.found).Decide(n.found.Consent)
 		if err != nil {
-			return v.refused(in, n.asked(n.found), err)
+			return v.Refused(in, n.AsRefused(n.found), err)
 		}
-		after, used = n.found.consent, true
+		after, used = n.found.Consent, true
 		for _, e := range events {
 			after = consent.Evolve(after, e)
 		}
@@ -146,22 +148,22 @@ func (v *Vault) gather(ctx context.Context, in intent, whose domain.CitizenID, n
 
 // choose looks at the documents of a need's type, the newest first, until one is
 // valid; of others it remembers the one that is nearest to that.
-func (v *Vault) choose(ctx context.Context, in intent, n *need, held []evidence.Holding, after consent.State, used bool) error {
+func (v *Vault) choose(ctx context.Context, in acting.Intent, n *need, held []evidence.Holding, after consent.State, used bool) error {
 	best := -1
 	for i := len(held) - 1; i >= 0 && best < len(nearest)-1; i-- {
-		if held[i].Type != n.documentType {
+		if held[i].Type != n.DocumentType {
 			continue
 		}
-		r := n.reading
-		r.document = held[i].Document
-		f, err := v.survey(ctx, in, r)
+		r := n.Reading
+		r.Document = held[i].Document
+		f, err := v.EstablishBasis(ctx, in, r)
 		if used {
-			f.consent = after
+			f.Consent = after
 		}
 		if err == nil {
-			err = r.lawful(in, f)
+			err = r.Lawful(in, f)
 		}
-		status := f.document.state.StatusAt(domain.BelgianDate(in.at))
+		status := f.Document.State.StatusAt(domain.BelgianDate(in.At))
 		switch {
 		case errors.Is(err, access.ErrNoBasis), errors.Is(err, access.ErrDocumentGone):
 			continue // not covered, or not there
@@ -170,14 +172,14 @@ func (v *Vault) choose(ctx context.Context, in intent, n *need, held []evidence.
 		}
 		for rank, o := range nearest {
 			if o.status == status && rank > best {
-				best, n.found, n.document = rank, f, r.document
+				best, n.found, n.Document = rank, f, r.Document
 				n.item.Outcome = o.outcome
 			}
 		}
 	}
 	if best >= 0 {
-		s := n.found.document.state
-		n.item.DocumentID, n.item.Href, n.item.Issuer, n.item.Version = s.Document, documentHref(s.Document), s.Issuer, s.VersionAt(domain.BelgianDate(in.at))
+		s := n.found.Document.State
+		n.item.DocumentID, n.item.Href, n.item.Issuer, n.item.Version = s.Document, contract.DocumentHref(s.Document), s.Issuer, s.VersionAt(domain.BelgianDate(in.At))
 	}
 	return nil
 }
@@ -197,24 +199,24 @@ var nearest = []struct {
 // discloseNeeds authorises every access, reads again, and opens. It returns where
 // the last authorisation is, zero when there is none. An error leaves nothing to
 // answer; what was authorised by then is recorded as withheld or failed.
-func (v *Vault) discloseNeeds(ctx context.Context, in intent, needs []*need) (eventstore.Position, error) {
+func (v *Vault) discloseNeeds(ctx context.Context, in acting.Intent, needs []*need) (eventstore.Position, error) {
 	var last eventstore.Position
 	for _, n := range needs {
 		if n.item.Outcome != contract.EvidenceOutcomeHeld {
 			continue
 		}
-		got, err := v.authorize(ctx, in, n.reading, n.found)
+		got, err := v.Authorize(ctx, in, n.Reading, n.found)
 		if err != nil {
-			return last, v.giveUp(ctx, in, needs, v.refused(in, n.asked(n.found), err))
+			return last, v.giveUp(ctx, in, needs, v.Refused(in, n.AsRefused(n.found), err))
 		}
-		n.got, last = got, got.position
+		n.got, last = got, got.Position
 	}
 	for _, n := range needs {
 		if n.item.Outcome != contract.EvidenceOutcomeHeld {
 			continue
 		}
 		var err error
-		n.got.findings, err = v.lookAgain(ctx, in, n.reading, n.got.authorized)
+		n.got.Findings, err = v.Revalidate(ctx, in, n.Reading, n.got.Authorized)
 		switch {
 		case err == nil:
 			continue
@@ -225,7 +227,7 @@ func (v *Vault) discloseNeeds(ctx context.Context, in intent, needs []*need) (ev
 		default:
 			return last, v.giveUp(ctx, in, needs, err)
 		}
-		if err := v.recordWithheld(ctx, in, n.got.authorized, err); err != nil {
+		if err := v.RecordWithheld(ctx, in, n.got.Authorized, err); err != nil {
 			return last, v.giveUp(ctx, in, needs, err)
 		}
 	}
@@ -233,8 +235,8 @@ func (v *Vault) discloseNeeds(ctx context.Context, in intent, needs []*need) (ev
 		if n.item.Outcome != contract.EvidenceOutcomeHeld {
 			continue
 		}
-		if err := v.open(ctx, in, &n.got); err != nil {
-			n.got.authorized = access.Authorized{} // recorded as failed
+		if err := v.OpenAuthorized(ctx, in, &n.got); err != nil {
+			n.got.Authorized = access.Authorized{} // recorded as failed
 			return last, v.giveUp(ctx, in, needs, err)
 		}
 		n.answer()
@@ -243,11 +245,11 @@ func (v *Vault) discloseNeeds(ctx context.Context, in intent, needs []*need) (ev
 }
 
 // giveUp records that what was authorised and not dealt with yet was withheld.
-func (v *Vault) giveUp(ctx context.Context, in intent, needs []*need, why error) error {
+func (v *Vault) giveUp(ctx context.Context, in acting.Intent, needs []*need, why error) error {
 	all := []error{why}
 	for _, n := range needs {
-		if a := n.got.authorized; n.item.Outcome == contract.EvidenceOutcomeHeld && !a.Access.IsZero() {
-			all = append(all, v.recordWithheld(ctx, in, a, why))
+		if a := n.got.Authorized; n.item.Outcome == contract.EvidenceOutcomeHeld && !a.Access.IsZero() {
+			all = append(all, v.RecordWithheld(ctx, in, a, why))
 		}
 	}
 	return errors.Join(all...)
@@ -255,12 +257,12 @@ func (v *Vault) giveUp(ctx context.Context, in intent, needs []*need, why error)
 
 // answer puts what was disclosed into the item.
 func (n *need) answer() {
-	a := n.got.authorized
-	dates := clearDates(n.got.findings.document.state, a.Version)
-	n.item.AccessID, n.item.Version, n.item.Content = a.Access, a.Version, n.got.content
+	a := n.got.Authorized
+	dates := clearDates(n.got.Findings.Document.State, a.Version)
+	n.item.AccessID, n.item.Version, n.item.Content = a.Access, a.Version, n.got.Content
 	n.item.ValidFrom, n.item.ValidUntil = dates.ValidFrom, dates.ValidUntil
 	if a.Kind == access.OpenedPredicate {
-		n.item.Predicate = contract.PredicateAnswer{Name: a.Predicate, Holds: n.got.holds}
+		n.item.Predicate = contract.PredicateAnswer{Name: a.Predicate, Holds: n.got.Holds}
 	}
 }
 

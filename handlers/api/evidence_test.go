@@ -15,6 +15,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/eventstore/faulty"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
 
@@ -210,7 +211,7 @@ func TestEvidenceOutcomes(t *testing.T) {
 			tv := newVault(t)
 			id := tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", Content: contract.Content(household), ValidFrom: test.from, ValidUntil: test.until})
 			if test.change != nil {
-				if _, err := documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: documentStream(id)}, test.change); err != nil {
+				if _, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(id)}, test.change); err != nil {
 					t.Fatal(err)
 				}
 			}

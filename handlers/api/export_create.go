@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
 	"coffre/domain/audit"
 	"coffre/domain/registry"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/work"
 	"coffre/projections/consentlog"
 )
 
@@ -22,33 +23,33 @@ func (v *Vault) CreateExport(ctx context.Context, r contract.CreateExportRequest
 		At     contract.PositionToken
 	}
 	key := r.Params.IdempotencyKey
-	done, err := once(ctx, v, key, func(ctx context.Context, in intent) (created, error) {
-		if err := in.exportWords(r.Body); err != nil {
+	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (created, error) {
+		if err := exportWords(in, r.Body); err != nil {
 			return created{}, err
 		}
-		id := uuid.NewSHA1(key, []byte(owner(in.call)))
-		result, err := audits.Transact(ctx, v.Log, in.write(0, auditStream(in.at), noCitizen), audit.Record{Event: audit.ExportCreated{
+		id := uuid.NewSHA1(key, []byte(acting.Owner(in.Call)))
+		result, err := acting.Audits.Transact(ctx, v.Log, in.Write(0, acting.AuditStream(in.At), acting.NoCitizen), audit.Record{Event: audit.ExportCreated{
 			Export: id, Kind: string(r.Body.Kind), Format: string(r.Body.Format), Consumer: r.Body.Consumer, Purpose: r.Body.Purpose,
-			From: r.Body.From, Until: r.Body.Until, Reason: r.Body.Reason, At: in.at,
+			From: r.Body.From, Until: r.Body.Until, Reason: r.Body.Reason, At: in.At,
 		}})
 		if err != nil {
 			return created{}, fmt.Errorf("record the export: %w", err)
 		}
-		m := manifest{
-			Export: id, Kind: r.Body.Kind, Format: r.Body.Format, State: contract.TaskStateProcessing, Created: in.at,
+		m := work.Manifest{
+			Export: id, Kind: r.Body.Kind, Format: r.Body.Format, State: contract.TaskStateProcessing, Created: in.At,
 			Filter: consentlog.Filter{Consumer: r.Body.Consumer, Purpose: r.Body.Purpose, From: r.Body.From, Until: r.Body.Until},
 		}
-		if err := v.keepManifest(m); err != nil {
+		if err := v.KeepManifest(m); err != nil {
 			return created{}, err
 		}
-		v.makeExport(m)
-		at, err := v.position(ctx, result.Position)
+		v.MakeExport(m)
+		at, err := v.PositionToken(ctx, result.Position)
 		return created{id, at}, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	m, err := v.manifest(done.Export)
+	m, err := v.Manifest(done.Export)
 	if err != nil {
 		return nil, err
 	}
@@ -57,22 +58,19 @@ func (v *Vault) CreateExport(ctx context.Context, r contract.CreateExportRequest
 }
 
 // exportWords refuses what the registry has no word for: it is recorded in clear.
-func (in intent) exportWords(body *contract.ExportCreate) error {
+func exportWords(in acting.Intent, body *contract.ExportCreate) error {
 	if body.Consumer != "" {
-		if _, known := in.words.Organisation(body.Consumer); !known {
+		if _, known := in.Words.Organisation(body.Consumer); !known {
 			return errUnknownWord
 		}
 	}
 	if body.Purpose != "" {
-		if _, known := in.words.Purpose(body.Purpose); !known {
+		if _, known := in.Words.Purpose(body.Purpose); !known {
 			return errUnknownWord
 		}
 	}
-	if body.Reason != "" && !slices.ContainsFunc(registry.ReasonKinds, func(k registry.ReasonKind) bool { return in.words.Reason(k, body.Reason) }) {
-		return errReason
+	if body.Reason != "" && !slices.ContainsFunc(registry.ReasonKinds, func(k registry.ReasonKind) bool { return in.Words.Reason(k, body.Reason) }) {
+		return acting.ErrReason
 	}
 	return nil
 }
-
-// exportLife is how old exports get.
-const exportLife = 7 * 24 * time.Hour

@@ -9,28 +9,25 @@ import (
 	"net/http"
 	"os"
 
-	"github.com/google/uuid"
-
 	"coffre/domain"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
+	"coffre/handlers/work"
 )
 
 // GetExport implements GET /exports/{id}: how far it is. Exports are the office's:
 // any privacy officer may follow one.
 func (v *Vault) GetExport(_ context.Context, r contract.GetExportRequestObject) (contract.GetExportResponseObject, error) {
-	m, err := v.manifest(r.ExportID)
+	m, err := v.Manifest(r.ExportID)
 	if err != nil {
 		return nil, err
 	}
 	return contract.GetExport200JSONResponse(v.exportItem(m)), nil
 }
 
-func exportHref(id uuid.UUID) contract.Href { return fmt.Sprintf("%s/exports/%s", contract.Base, id) }
-
-func (v *Vault) exportItem(m manifest) contract.Export {
+func (v *Vault) exportItem(m work.Manifest) contract.Export {
 	item := contract.Export{
-		Href: exportHref(m.Export), ExportID: m.Export, Kind: m.Kind, Format: m.Format, Rows: m.Rows, Sha256: m.Sha256,
+		Href: contract.ExportHref(m.Export), ExportID: m.Export, Kind: m.Kind, Format: m.Format, Rows: m.Rows, Sha256: m.Sha256,
 		Status: contract.TaskStatus{State: m.State, Completed: m.Completed},
 	}
 	switch m.State {
@@ -51,14 +48,14 @@ var (
 
 // GetExportContent implements GET /exports/{id}/content.
 func (v *Vault) GetExportContent(_ context.Context, r contract.GetExportContentRequestObject) (contract.GetExportContentResponseObject, error) {
-	m, err := v.manifest(r.ExportID)
+	m, err := v.Manifest(r.ExportID)
 	switch {
 	case err != nil:
 		return nil, err
 	case m.State != contract.TaskStateDone:
 		return nil, errExportUndue
 	}
-	f, err := os.Open(v.exportFile(m))
+	f, err := os.Open(v.ExportFile(m))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, edge.ErrNoResource
 	} else if err != nil {
@@ -70,7 +67,7 @@ func (v *Vault) GetExportContent(_ context.Context, r contract.GetExportContentR
 // exportContent sends a file of any size in constant memory: it takes as long as
 // the reader goes on reading.
 type exportContent struct {
-	manifest
+	work.Manifest
 	file *os.File
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
 
@@ -10,13 +11,13 @@ import (
 // refuses what an older version wrapped. The ring says what is missing.
 func (v *Vault) RetireKeys(ctx context.Context, r contract.RetireKeysRequestObject) (contract.RetireKeysResponseObject, error) {
 	type retired struct{}
-	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, _ intent) (retired, error) {
-		return retired{}, v.Rotator.Retire(ctx)
+	_, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, _ acting.Intent) (retired, error) {
+		return retired{}, v.Retire(ctx)
 	})
 	if err != nil {
 		return nil, err
 	}
-	state, err := v.keyState(ctx)
+	state, err := v.KeyState(ctx)
 	if err != nil {
 		return nil, err
 	}

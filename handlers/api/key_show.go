@@ -2,83 +2,15 @@ package api
 
 import (
 	"context"
-	"maps"
-	"slices"
 
-	"coffre/eventstore/seal"
 	"coffre/handlers/contract"
-	"coffre/handlers/edge"
 )
 
 // GetKeys implements GET /keys: which keys there are, never a key.
 func (v *Vault) GetKeys(ctx context.Context, _ contract.GetKeysRequestObject) (contract.GetKeysResponseObject, error) {
-	state, err := v.keyState(ctx)
+	state, err := v.KeyState(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return contract.GetKeys200JSONResponse(state), nil
-}
-
-func (v *Vault) keyState(ctx context.Context) (contract.KeyState, error) {
-	s, err := v.Keys.Ledger().Status(ctx)
-	if err != nil {
-		return contract.KeyState{}, err
-	}
-	state := contract.KeyState{
-		Provider: v.Keeper, KeyEncryptionKeys: []contract.KeyEncryptionKey{}, DataKeys: int64(s.Pending + s.Active + s.Erasing),
-		ContentKeys: int64(s.Streams), DestroyedKeys: int64(s.Destroyed),
-	}
-	courses, err := v.Keys.Ledger().Rotations(ctx)
-	if err != nil {
-		return contract.KeyState{}, err
-	}
-	course := map[int]seal.Rotation{}
-	for _, c := range courses {
-		course[c.Version] = c
-	}
-	// What may still be needed, and what is gone for good.
-	for version := s.Versions.MinAvailable; version <= s.Versions.Latest; version++ {
-		s.ByVersion[version] += 0
-	}
-	for version := range course {
-		s.ByVersion[version] += 0
-	}
-	for _, version := range slices.Sorted(maps.Keys(s.ByVersion)) {
-		c := course[version]
-		state.KeyEncryptionKeys = append(state.KeyEncryptionKeys, contract.KeyEncryptionKey{
-			Version: version, Current: version == s.Versions.Latest, Wraps: int64(s.ByVersion[version]),
-			CreatedAt: c.Rotated, RewrappedAt: c.Rewrapped, RetiredAt: c.Retired, TrimmedAt: c.Trimmed,
-		})
-	}
-	next, err := v.Keys.Ledger().NextStep(ctx)
-	if err != nil {
-		return contract.KeyState{}, err
-	}
-	state.NextStep = contract.RotationStep(next)
-	backup, found, err := v.Keys.Ledger().LastBackup(ctx)
-	if err != nil {
-		return contract.KeyState{}, err
-	}
-	if found {
-		state.LastBackup = contract.KeyBackup{TakenAt: backup.Taken, VerifiedAt: backup.Verified, OldestVersion: backup.OldestVersion}
-	}
-	pepper, err := v.Keys.Ledger().PepperStatus(ctx)
-	if err != nil {
-		return contract.KeyState{}, err
-	}
-	state.Pepper = contract.PepperState{
-		Version: pepper.Version, Phase: pepperPhases[pepper.Phase],
-		ToIndex: int64(pepper.Missing), Waiting: int64(pepper.Waiting), ToDrop: int64(pepper.Left),
-	}
-	state.Pepper.Rotation, _ = v.repepper.status(v.Now())
-	if state.Pepper.Rotation.State == contract.TaskStateFailed {
-		state.Pepper.Rotation.Problem = edge.TaskProblem(errRepepper)
-	}
-	state.Rotation, state.RotationDone = v.rewrap.status(v.Now())
-	return state, nil
-}
-
-var pepperPhases = map[seal.PepperPhase]contract.PepperPhase{
-	seal.PepperSettled: contract.PepperPhaseSettled, seal.PepperDoubled: contract.PepperPhaseDoubled,
-	seal.PepperSwitched: contract.PepperPhaseSwitched, seal.PepperDropping: contract.PepperPhaseDropping,
 }

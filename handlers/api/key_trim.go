@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
 
@@ -10,13 +11,13 @@ import (
 // brings it back. The ring says what is missing.
 func (v *Vault) TrimKeys(ctx context.Context, r contract.TrimKeysRequestObject) (contract.TrimKeysResponseObject, error) {
 	type trimmed struct{}
-	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, _ intent) (trimmed, error) {
-		return trimmed{}, v.Rotator.Trim(ctx)
+	_, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, _ acting.Intent) (trimmed, error) {
+		return trimmed{}, v.Trim(ctx)
 	})
 	if err != nil {
 		return nil, err
 	}
-	state, err := v.keyState(ctx)
+	state, err := v.KeyState(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -4,17 +4,18 @@ import (
 	"context"
 
 	"coffre/domain/mandate"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
 
 // AcceptMandate implements POST /mandates/{id}/accept (rule M-1.1).
 func (v *Vault) AcceptMandate(ctx context.Context, r contract.AcceptMandateRequestObject) (contract.AcceptMandateResponseObject, error) {
-	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (mandated, error) {
-		result, err := mandates.Transact(ctx, v.Log, in.write(0, mandateStream(r.MandateID), noCitizen), mandate.Accept{By: in.actor, At: in.at})
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (mandated, error) {
+		result, err := acting.Mandates.Transact(ctx, v.Log, in.Write(0, acting.MandateStream(r.MandateID), acting.NoCitizen), mandate.Accept{By: in.Actor, At: in.At})
 		if err != nil {
 			return mandated{}, err
 		}
-		at, err := v.position(ctx, result.Position)
+		at, err := v.PositionToken(ctx, result.Position)
 		return mandated{mandateReceipt(result.State), at}, err
 	})
 	if err != nil {

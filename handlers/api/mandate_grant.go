@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/google/uuid"
 
@@ -10,6 +9,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
 
@@ -26,7 +26,7 @@ var errRepresented = domain.NewError(domain.Invalid, "ssinUnexpected", "an authe
 // knows, here and later, so that nobody learns of whom it holds something: that
 // mandate is for nobody, and never accepted.
 func (v *Vault) GrantMandate(ctx context.Context, r contract.GrantMandateRequestObject) (contract.GrantMandateResponseObject, error) {
-	done, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, in intent) (mandated, error) {
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (mandated, error) {
 		return v.grantMandate(ctx, in, r.Params.IdempotencyKey, r.Body)
 	})
 	if err != nil {
@@ -42,60 +42,60 @@ const (
 	stepMandate
 )
 
-func (v *Vault) grantMandate(ctx context.Context, in intent, key uuid.UUID, body *contract.MandateGrant) (mandated, error) {
-	citizenAsks := in.call.Role == domain.RoleCitizen
+func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUID, body *contract.MandateGrant) (mandated, error) {
+	citizenAsks := in.Call.Role == domain.RoleCitizen
 	if citizenAsks != body.SSIN.IsZero() {
 		return mandated{}, errRepresented
 	}
 	for _, t := range body.DocumentTypes {
-		if _, known := in.words.DocumentType(t); !known {
+		if _, known := in.Words.DocumentType(t); !known {
 			return mandated{}, errUnknownWord
 		}
 	}
 	command := mandate.Grant{
-		Mandate: domain.MandateID{UUID: uuid.NewSHA1(key, []byte(owner(in.call)))}, Kind: mandate.Ground(body.Kind),
-		Scope: mandate.Scope{Types: body.DocumentTypes}, Until: body.Until, Sources: in.sources(), By: in.actor, At: in.at,
+		Mandate: domain.MandateID{UUID: uuid.NewSHA1(key, []byte(acting.Owner(in.Call)))}, Kind: mandate.Ground(body.Kind),
+		Scope: mandate.Scope{Types: body.DocumentTypes}, Until: body.Until, Sources: sources(in), By: in.Actor, At: in.At,
 	}
 	for _, a := range body.Actions {
 		command.Scope.Actions = append(command.Scope.Actions, mandate.Action(a))
 	}
 	// What is wrong with the mandate itself is told before anybody is looked for: then
 	// it says nothing of the persons, and registers none.
-	nobody := person{id: domain.CitizenID{UUID: in.id(mandateOfNobody)}, standing: citizen.Living}
-	if err := judgeAlone(command, body.SSIN, body.RepresentativeSSIN, nobody.id); err != nil {
+	nobody := acting.Person{Id: domain.CitizenID{UUID: in.Id(mandateOfNobody)}, Standing: citizen.Living}
+	if err := judgeMandate(command, body.SSIN, body.RepresentativeSSIN, nobody.Id); err != nil {
 		return mandated{}, err
 	}
-	var represented, representative person
+	var represented, representative acting.Person
 	var err error
 	if citizenAsks {
-		represented, err = v.meet(ctx, in.call.Citizen)
+		represented, err = v.LoadPerson(ctx, in.Call.Citizen)
 	} else {
-		represented, err = v.enroll(ctx, in, stepRepresented, body.SSIN)
+		represented, err = v.Enroll(ctx, in, stepRepresented, body.SSIN)
 	}
 	if err != nil {
 		return mandated{}, err
 	}
 	if citizenAsks {
-		representative, err = v.known(ctx, in.call, body.RepresentativeSSIN)
+		representative, err = v.ResolvePerson(ctx, in.Call, body.RepresentativeSSIN)
 	} else {
-		representative, err = v.enroll(ctx, in, stepRepresentative, body.RepresentativeSSIN)
+		representative, err = v.Enroll(ctx, in, stepRepresentative, body.RepresentativeSSIN)
 	}
 	if err != nil {
 		return mandated{}, err
 	}
-	refs := []eventstore.Reference{represented.at}
-	if citizenAsks && representative.standing != citizen.Living {
+	refs := []eventstore.Reference{represented.At}
+	if citizenAsks && representative.Standing != citizen.Living {
 		representative = nobody
 	} else {
-		refs = append(refs, representative.at)
+		refs = append(refs, representative.At)
 	}
-	command.Citizen, command.CitizenIs = represented.id, represented.standing
-	command.Representative, command.RepresentativeIs = representative.id, representative.standing
-	result, err := mandates.Transact(ctx, v.Log, in.write(stepMandate, mandateStream(command.Mandate), represented.id, refs...), command)
+	command.Citizen, command.CitizenIs = represented.Id, represented.Standing
+	command.Representative, command.RepresentativeIs = representative.Id, representative.Standing
+	result, err := acting.Mandates.Transact(ctx, v.Log, in.Write(stepMandate, acting.MandateStream(command.Mandate), represented.Id, refs...), command)
 	if err != nil {
 		return mandated{}, err
 	}
-	at, err := v.position(ctx, result.Position)
+	at, err := v.PositionToken(ctx, result.Position)
 	return mandated{mandateReceipt(result.State), at}, err
 }
 
@@ -103,9 +103,9 @@ func (v *Vault) grantMandate(ctx context.Context, in intent, key uuid.UUID, body
 // vault does not know, apart from those of a request's events.
 const mandateOfNobody = 1 << 20
 
-// judgeAlone judges a mandate as between two living persons of whom nothing is
+// judgeMandate judges a mandate as between two living persons of whom nothing is
 // known, the representative being nobody.
-func judgeAlone(c mandate.Grant, represented, representative contract.SSIN, nobody domain.CitizenID) error {
+func judgeMandate(c mandate.Grant, represented, representative contract.SSIN, nobody domain.CitizenID) error {
 	c.Citizen, c.Representative = c.By.Citizen, nobody
 	switch {
 	case represented == representative:
@@ -128,9 +128,5 @@ func mandateReceipt(s mandate.State) contract.MandateReceipt {
 	case s.Accepted:
 		state = contract.MandateStateAccepted
 	}
-	return contract.MandateReceipt{Href: mandateHref(s.Mandate), MandateID: s.Mandate, State: state}
-}
-
-func mandateHref(id domain.MandateID) contract.Href {
-	return fmt.Sprintf("%s/mandates?mandateId=%s", contract.Base, id)
+	return contract.MandateReceipt{Href: contract.MandateHref(s.Mandate), MandateID: s.Mandate, State: state}
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"coffre/domain"
@@ -17,14 +16,14 @@ import (
 // or is represented, oldest first.
 func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequestObject) (contract.ListMandatesResponseObject, error) {
 	call, p := edge.CallFrom(ctx), r.Params
-	if err := v.seen(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
+	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
 	from, err := edge.LeafFrom(p.After, -1)
 	if err != nil {
 		return nil, err
 	}
-	all, err := v.mandatesOf(ctx, call.Citizen)
+	all, err := v.MandatesOnEitherSide(ctx, call.Citizen)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +39,7 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 			continue
 		}
 		if len(page.Items) == limit {
-			page.Next = links.At(edge.LeafToken(from))
+			page.Next = links.At(contract.LeafToken(from))
 			break
 		}
 		page.Items, from = append(page.Items, item), m.GrantedLeaf
@@ -48,27 +47,11 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 	return contract.ListMandates200JSONResponse(page), nil
 }
 
-// mandatesOf returns the mandates on either side of which a citizen stands, in
-// the order in which they were granted.
-func (v *Vault) mandatesOf(ctx context.Context, id domain.CitizenID) ([]wallet.Mandate, error) {
-	acting, err := v.Wallets.Represents(ctx, id, projections.Latest)
-	if err != nil {
-		return nil, err
-	}
-	represented, err := v.Wallets.MandatesOf(ctx, id, projections.Latest)
-	if err != nil {
-		return nil, err
-	}
-	all := slices.Concat(acting, represented)
-	slices.SortFunc(all, func(a, b wallet.Mandate) int { return int(a.GrantedLeaf - b.GrantedLeaf) })
-	return all, nil
-}
-
 // mandateItem shows a mandate to one of its two sides. Its end is shown when it
 // can be opened.
 func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer domain.CitizenID, today domain.Date) contract.Mandate {
 	item := contract.Mandate{
-		Href: mandateHref(m.Mandate), MandateID: m.Mandate, Kind: contract.MandateKind(m.Kind), State: contract.MandateStateGranted,
+		Href: contract.MandateHref(m.Mandate), MandateID: m.Mandate, Kind: contract.MandateKind(m.Kind), State: contract.MandateStateGranted,
 		HeldAs: contract.HeldAsSubject, CitizenID: m.Citizen,
 		DocumentTypes: m.Scope.Types, Source: m.Source, GrantedAt: m.GrantedAt, Reason: m.Reason,
 	}
@@ -83,7 +66,7 @@ func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer domain
 	for _, a := range m.Scope.Actions {
 		item.Actions = append(item.Actions, contract.MandateAction(a))
 	}
-	if opened, err := v.openedEnd(ctx, m); err == nil {
+	if opened, err := v.OpenMandateEnd(ctx, m); err == nil {
 		item.Until = opened.Until
 	}
 	if m.AcceptedLeaf != projections.Latest {
@@ -98,16 +81,4 @@ func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer domain
 		item.State = contract.MandateStateExpired
 	}
 	return item
-}
-
-// openedEnd opens the sealed end of a mandate.
-func (v *Vault) openedEnd(ctx context.Context, m wallet.Mandate) (mandate.GrantedPersonal, error) {
-	granted, err := openKept[mandate.Granted](ctx, v, m.Place, m.Sealed)
-	switch {
-	case err != nil:
-		return mandate.GrantedPersonal{}, err
-	case granted.Personal == nil:
-		return mandate.GrantedPersonal{}, fmt.Errorf("%s holds no end of a mandate", m.Place.Type)
-	}
-	return *granted.Personal, nil
 }

@@ -1,17 +1,14 @@
 package api
 
 import (
-	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
-	"coffre/domain"
 	"coffre/domain/document"
 	"coffre/eventstore/requests"
 	"coffre/handlers/contract"
-	"coffre/handlers/edge"
 )
 
 // After a week a key is a new one: what it asks for then happens, even where the
@@ -53,31 +50,10 @@ func TestTheNilKeyIsNone(t *testing.T) {
 	_, err := tv.SuspendDocument(tv.as(t, issuer(homeAffairs), "suspendDocument", body), contract.SuspendDocumentRequestObject{
 		DocumentID: id, Params: contract.SuspendDocumentParams{IfMatch: `"1"`}, Body: &body,
 	})
-	if !errors.Is(err, errNilKey) {
-		t.Fatalf("%v, want %v", err, errNilKey)
+	if slugOf(err) != "nilIdempotencyKey" {
+		t.Fatal(err)
 	}
 	if n := len(recorded[document.Suspended](t, tv)); n != 0 {
 		t.Fatalf("suspended %d times", n)
-	}
-}
-
-// The keys of two officers of one organisation are their own.
-func TestOwnersOfKeys(t *testing.T) {
-	officer := func(subject string) *edge.Call {
-		return &edge.Call{Caller: edge.Caller{Role: domain.RolePrivacyOfficer, Organisation: homeAffairs, Subject: subject}}
-	}
-	if owner(officer("a")) == owner(officer("b")) {
-		t.Error("two officers share their keys")
-	}
-	if owner(&edge.Call{Caller: issuer(homeAffairs)}) != "org:"+string(homeAffairs) {
-		t.Error("an organisation's keys are not the organisation's")
-	}
-}
-
-// A task that panics is tried again like one that fails, and ends nothing else.
-func TestATaskThatPanics(t *testing.T) {
-	broken := task{name: "broken", run: nil}
-	if err := broken.attempt(t.Context()); err == nil || errors.Is(err, t.Context().Err()) && t.Context().Err() != nil {
-		t.Fatal(err)
 	}
 }

@@ -100,7 +100,7 @@ func TestKeysRotate(t *testing.T) {
 func TestReportBackupElsewhere(t *testing.T) {
 	tv := newVault(t)
 	var said bytes.Buffer
-	tv.restart(func(v *Vault) { v.Slog = slog.New(slog.NewTextHandler(&said, nil)) })
+	tv.restart(func(s *settings) { s.Slog = slog.New(slog.NewTextHandler(&said, nil)) })
 	tv.household(t, 1)
 	report := func(key uuid.UUID, taken time.Time, sum string) (contract.BackupNote, error) {
 		body := contract.BackupElsewhere{TakenAt: taken, Sha256: sum}
@@ -162,7 +162,7 @@ func TestReportBackupElsewhere(t *testing.T) {
 		t.Error(log)
 	}
 
-	tv.restart(func(v *Vault) { v.Backups = noBackups{} })
+	tv.restart(func(s *settings) { s.Backups = noBackups{} })
 	if _, err := report(uuid.New(), rewrapped, sum("d")); problemOf(err) != "backupsTakenHere" {
 		t.Errorf("where the vault takes them itself: %v", err)
 	}

@@ -18,7 +18,7 @@ func TestSelfOfAPage(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	who := tv.person(t, 1)
-	me, cursor := citizenCaller(who), edge.LeafToken(3)
+	me, cursor := citizenCaller(who), contract.LeafToken(3)
 	id := uuid.MustParse("11111111-2222-4333-8444-555555555555")
 	from, until := time.Date(2026, 1, 2, 3, 4, 5, 60_000_000, time.FixedZone("", 3600)), noon
 	self := func(who edge.Caller, operation string, ask func(ctx context.Context) (contract.Href, error)) contract.Href {
@@ -103,28 +103,28 @@ func TestSelfOfAPage(t *testing.T) {
 		accessLog(contract.GetAccessLogParams{}),
 		accessLog(contract.GetAccessLogParams{
 			AccessID: contract.AccessID{UUID: id}, DocumentType: []contract.DocumentType{"isiPlusCard", "childCard"}, Organization: []contract.EnterpriseNumber{flanders, railways},
-			From: from, Until: until, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: edge.LeafToken(0),
+			From: from, Until: until, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: contract.LeafToken(0),
 		}),
 		listConsents(contract.ListConsentsParams{}),
 		listConsents(contract.ListConsentsParams{
-			CitizenID: who, State: []contract.ConsentState{"withdrawn", "granted"}, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: edge.LeafToken(0),
+			CitizenID: who, State: []contract.ConsentState{"withdrawn", "granted"}, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: contract.LeafToken(0),
 		}),
 		consentRequests(contract.ListConsentRequestsParams{}),
-		consentRequests(contract.ListConsentRequestsParams{CitizenID: who, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: edge.LeafToken(0)}),
+		consentRequests(contract.ListConsentRequestsParams{CitizenID: who, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: contract.LeafToken(0)}),
 		listMandates(contract.ListMandatesParams{}),
 		listMandates(contract.ListMandatesParams{
-			MandateID: contract.MandateID{UUID: id}, State: []contract.MandateState{"granted", "accepted"}, After: cursor, PageSize: 7, CoffreMinPosition: edge.LeafToken(0),
+			MandateID: contract.MandateID{UUID: id}, State: []contract.MandateState{"granted", "accepted"}, After: cursor, PageSize: 7, CoffreMinPosition: contract.LeafToken(0),
 		}),
 		events(contract.ListEventsParams{}),
 		events(contract.ListEventsParams{After: cursor, Limit: 7, Category: []string{"document", "citizen"}, Type: []string{"document.issued", "a b"}, Stream: "document-" + id.String()}),
 		due(contract.ListDueErasuresParams{}),
-		due(contract.ListDueErasuresParams{After: cursor, PageSize: 7, CoffreMinPosition: edge.LeafToken(0)}),
+		due(contract.ListDueErasuresParams{After: cursor, PageSize: 7, CoffreMinPosition: contract.LeafToken(0)}),
 		consentLog(contract.QueryConsentLogParams{}),
-		consentLog(contract.QueryConsentLogParams{After: cursor, PageSize: 7, CoffreMinPosition: edge.LeafToken(0)}),
+		consentLog(contract.QueryConsentLogParams{After: cursor, PageSize: 7, CoffreMinPosition: contract.LeafToken(0)}),
 		heldDocuments(contract.QueryDocumentsParams{}),
-		heldDocuments(contract.QueryDocumentsParams{After: cursor, PageSize: 7, CoffreMinPosition: edge.LeafToken(0)}),
+		heldDocuments(contract.QueryDocumentsParams{After: cursor, PageSize: 7, CoffreMinPosition: contract.LeafToken(0)}),
 		walletOf(contract.GetWalletParams{}),
-		walletOf(contract.GetWalletParams{AsOf: until, ValidAt: "2026-06-01", Lang: "fr", CoffreMinPosition: edge.LeafToken(0)}),
+		walletOf(contract.GetWalletParams{AsOf: until, ValidAt: "2026-06-01", Lang: "fr", CoffreMinPosition: contract.LeafToken(0)}),
 		projectionsOf(contract.ListProjectionsParams{}),
 		projectionsOf(contract.ListProjectionsParams{Name: "wallet"}),
 	}

@@ -23,16 +23,12 @@ func (v *Vault) ListProjections(ctx context.Context, r contract.ListProjectionsR
 	return contract.ListProjections200JSONResponse(page), nil
 }
 
-func projectionHref(name string) contract.Href {
-	return edge.LinksTo(contract.Base+"/projections").Text("name", name).At("")
-}
-
 func projectionItem(s projections.Status) contract.Projection {
 	item := contract.Projection{
 		Href: projectionHref(s.Name), Name: s.Name, Version: s.Version, State: contract.ProjectionStateCatchingUp, Applied: s.Leaf + 1, Behind: s.Lag,
 	}
 	if s.Leaf >= 0 {
-		item.Position = edge.LeafToken(s.Leaf)
+		item.Position = contract.LeafToken(s.Leaf)
 	}
 	switch s.State {
 	case projections.Live:
@@ -46,7 +42,11 @@ func projectionItem(s projections.Status) contract.Projection {
 		item.State = contract.ProjectionStateStopped
 	}
 	if s.PoisonedLeaf >= 0 {
-		item.StoppedAt = edge.LeafToken(s.PoisonedLeaf)
+		item.StoppedAt = contract.LeafToken(s.PoisonedLeaf)
 	}
 	return item
+}
+
+func projectionHref(name string) contract.Href {
+	return edge.LinksTo(contract.Base+"/projections").Text("name", name).At("")
 }

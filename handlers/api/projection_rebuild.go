@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 	"coffre/projections"
@@ -15,14 +16,11 @@ import (
 func (v *Vault) RebuildProjection(ctx context.Context, r contract.RebuildProjectionRequestObject) (contract.RebuildProjectionResponseObject, error) {
 	type begun struct{}
 	name := r.ProjectionName
-	_, err := once(ctx, v, r.Params.IdempotencyKey, func(ctx context.Context, _ intent) (begun, error) {
+	_, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, _ acting.Intent) (begun, error) {
 		if _, err := v.projection(ctx, name); err != nil {
 			return begun{}, err
 		}
-		task := "rebuild " + name
-		if !v.tasks.busy(task) {
-			v.tasks.put(task, func(ctx context.Context) error { return v.Runner.Rebuild(ctx, name) })
-		}
+		v.Rebuild(name)
 		return begun{}, nil
 	})
 	if err != nil {

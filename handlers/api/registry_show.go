@@ -37,7 +37,7 @@ func (v *Vault) GetRegistry(ctx context.Context, _ contract.GetRegistryRequestOb
 		}
 		v.shown.now = registryItem(words, at)
 	}
-	return contract.GetRegistry200JSONResponse{Body: v.shown.now, Headers: contract.GetRegistry200ResponseHeaders{ETag: edge.Etag(int(v.shown.now.Version))}}, nil
+	return contract.GetRegistry200JSONResponse{Body: v.shown.now, Headers: contract.GetRegistry200ResponseHeaders{ETag: edge.ETag(int(v.shown.now.Version))}}, nil
 }
 
 // published tells when a version was recorded: each is one event of its stream.

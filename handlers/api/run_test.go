@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"testing"
+
+	"coffre/handlers/work"
 )
 
 // What other processes left undone is resumed in this one's turn, under a name that
@@ -16,7 +18,7 @@ func TestRunInheritsInTurn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	run := func(fails bool) {
-		ended <- tv.Run(ctx, RunOptions{
+		ended <- tv.Run(ctx, work.RunOptions{
 			Begun: func(err error) { begun <- err },
 			InTurn: func(ctx context.Context, name string, run func(context.Context) error) error {
 				turns <- name

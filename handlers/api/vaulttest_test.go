@@ -31,8 +31,11 @@ import (
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/ringtest"
 	"coffre/eventstore/seal/shred"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
+	"coffre/handlers/work"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/consentlog"
@@ -56,7 +59,9 @@ const (
 // read models kept up. Its clock moves when the test moves it.
 type testVault struct {
 	*Vault
-	Store  *faulty.Store // a memory store, until a rule says otherwise
+	Made   settings        // what the vault was made of
+	Opener *switchedOpener // of the Made
+	Store  *faulty.Store   // a memory store, until a rule says otherwise
 	Keeper *ringtest.Keeper
 	KeysDB *keysdb.DB
 	Files  *faultyblob.Store // a folder, until a rule says otherwise
@@ -65,6 +70,26 @@ type testVault struct {
 	running *projectiontest.Running
 	rest    func() // ends what runs in the background
 }
+
+// settings are all that a test's vault is made of.
+type settings struct {
+	acting.Recorder
+	Disclosure disclosure.Config
+	Work       work.Config
+	Evidence   *evidence.Evidence
+	Backups    Backups
+}
+
+// vault makes a vault of a copy of the settings.
+func (s settings) vault() *Vault {
+	recorder, disclosing, working := s.Recorder, s.Disclosure, s.Work
+	disclosing.Recorder = &recorder
+	working.Discloser = disclosure.New(disclosing)
+	return &Vault{Worker: work.New(working), Evidence: s.Evidence, Backups: s.Backups}
+}
+
+// switchedOpener is an opener that a test replaces while the vault runs.
+type switchedOpener struct{ eventstore.Opener }
 
 // testClock stands still until it is moved. It may be used concurrently.
 type testClock struct {
@@ -112,48 +137,53 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 		t.Fatal(err)
 	}
 	tv.Files = faultyblob.New(files, nil)
-	sealer := seal.Sealer{Ring: ring.Ring}
-	v := &Vault{
-		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: sealer, Now: tv.Clock.Now}),
-		Keys: ring.Ring, Codec: codec.Catalog, Opener: seal.Opener{Ring: ring.Ring}, Requests: table, Words: new(vocabulary.Holder),
-		Wallets: wallet.New(), ConsentLog: consentlog.New(), AccessLog: accesslog.New(), Evidence: evidence.New(), Erasures: erasures.New(),
-		Rotator: ring.Rotator, Destroyer: ring.Destroyer, Signer: tv.Keeper, CertificateSigner: tv.Keeper, Keeper: "a test's", Shreds: shred.Open(filepath.Join(dir, "shred.list")), Blobs: tv.Files, Exports: t.TempDir(),
+	tv.Opener = &switchedOpener{seal.Opener{Ring: ring.Ring}}
+	m := &tv.Made
+	m.Recorder = acting.Recorder{
+		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now}),
+		Keys: ring.Ring, Requests: table, Words: new(vocabulary.Holder),
 		Now: tv.Clock.Now, NewID: uuid.New, Slog: slog.New(slog.DiscardHandler),
 	}
-	tv.Vault = v
-	tv.running = projectiontest.Start(t, tv.Store, t.TempDir(), v.Wallets, v.ConsentLog, v.AccessLog, v.Evidence, v.Erasures)
-	v.Runner = tv.running.Runner
+	m.Disclosure = disclosure.Config{Opener: tv.Opener, Codec: codec.Catalog, Wallets: wallet.New(), AccessLog: accesslog.New(), Blobs: tv.Files}
+	m.Work = work.Config{
+		Destroyer: ring.Destroyer, Rotator: ring.Rotator, Shreds: shred.Open(filepath.Join(dir, "shred.list")),
+		ConsentLog: consentlog.New(), Erasures: erasures.New(), Exports: t.TempDir(), Keeper: "a test's",
+		LogSigner: tv.Keeper, CertificateSigner: tv.Keeper,
+	}
+	m.Evidence = evidence.New()
+	tv.running = projectiontest.Start(t, tv.Store, t.TempDir(), m.Disclosure.Wallets, m.Work.ConsentLog, m.Disclosure.AccessLog, m.Evidence, m.Work.Erasures)
+	m.Runner = tv.running.Runner
+	tv.Vault = m.vault()
+	tv.publish(t, change...)
 	tv.begin()
 	t.Cleanup(func() { tv.rest() })
-	tv.publish(t, change...)
 	return tv
 }
 
-// begin starts what runs in the background.
+// begin starts what runs in the background. Who waits from here on waits for what a
+// former process left undone, too.
 func (tv *testVault) begin() {
 	v := tv.Vault
 	ctx, cancel := context.WithCancel(context.Background())
-	v.tasks.put("resume", v.resume) // as work does, so that who waits from here on waits for it
-	var all sync.WaitGroup
-	all.Go(func() { v.recordAccesses(ctx) })
-	all.Go(func() { _ = v.work(ctx) }) // it returns nil
-	tv.rest = func() { cancel(); all.Wait() }
+	begun, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = v.Run(ctx, work.RunOptions{Registry: samples.Files, Begun: func(err error) { begun <- err }}) // begun tells
+	}()
+	if err := <-begun; err != nil {
+		panic(err)
+	}
+	tv.rest = func() { cancel(); <-ended }
 }
 
 // restart ends the process, as it were, and starts another one on the same log,
 // keys and folders, set up a little differently.
-func (tv *testVault) restart(change ...func(*Vault)) {
+func (tv *testVault) restart(change ...func(*settings)) {
 	tv.rest()
-	was := tv.Vault
-	tv.Vault = &Vault{
-		Log: was.Log, Keys: was.Keys, Codec: was.Codec, Opener: was.Opener, Requests: was.Requests, Words: was.Words, Runner: was.Runner,
-		Wallets: was.Wallets, ConsentLog: was.ConsentLog, AccessLog: was.AccessLog, Evidence: was.Evidence, Erasures: was.Erasures,
-		Rotator: was.Rotator, Signer: was.Signer, CertificateSigner: was.CertificateSigner, Destroyer: was.Destroyer, Retentions: was.Retentions, Keeper: was.Keeper, Shreds: was.Shreds, Blobs: was.Blobs, Exports: was.Exports, EraseAfter: was.EraseAfter,
-		Now: was.Now, NewID: was.NewID, Slog: was.Slog,
-	}
 	for _, c := range change {
-		c(tv.Vault)
+		c(&tv.Made)
 	}
+	tv.Vault = tv.Made.vault()
 	tv.begin()
 }
 
@@ -167,9 +197,11 @@ func (tv *testVault) over(t testing.TB, db *keysdb.DB) {
 		t.Fatal(err)
 	}
 	tv.KeysDB = db
-	tv.restart(func(v *Vault) {
-		v.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now})
-		v.Keys, v.Opener, v.Destroyer, v.Rotator, v.Requests = ring.Ring, seal.Opener{Ring: ring.Ring}, ring.Destroyer, ring.Rotator, table
+	tv.Opener.Opener = seal.Opener{Ring: ring.Ring}
+	tv.restart(func(s *settings) {
+		s.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now})
+		s.Keys, s.Requests = ring.Ring, table
+		s.Work.Destroyer, s.Work.Rotator = ring.Destroyer, ring.Rotator
 	})
 }
 
@@ -187,7 +219,7 @@ func (tv *testVault) publish(t testing.TB, change ...func(*registry.Registry)) {
 	if next == 1 {
 		cmd.By.Role = domain.RoleSystem
 	}
-	if _, err := registries.Transact(t.Context(), tv.Log, eventstore.Write{Stream: registry.StreamName}, cmd); err != nil {
+	if _, err := acting.Registries.Transact(t.Context(), tv.Log, eventstore.Write{Stream: registry.StreamName}, cmd); err != nil {
 		t.Fatal(err)
 	}
 	if err := tv.Words.Apply(registry.Published{Version: next, Registry: all}); err != nil {
@@ -335,7 +367,7 @@ func (tv *testVault) mandateOf(t testing.TB, representative, represented domain.
 // endMandate ends a mandate, past every use case.
 func (tv *testVault) endMandate(t testing.TB, id domain.MandateID, by domain.Actor, reason domain.ReasonCode) {
 	t.Helper()
-	if _, err := mandates.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: mandateStream(id)}, mandate.End{Reason: reason, By: by, At: tv.Clock.Now()}); err != nil {
+	if _, err := acting.Mandates.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.MandateStream(id)}, mandate.End{Reason: reason, By: by, At: tv.Clock.Now()}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -357,7 +389,7 @@ func recorded[E any](t testing.TB, tv *testVault) []E {
 
 // slugOf is the slug of a refusal; "" for no error, the text of any other.
 func slugOf(err error) string {
-	p, _, _, known := edge.Describe(err, Faults)
+	p, _, _, known := edge.Describe(err, acting.Faults)
 	switch {
 	case err == nil:
 		return ""

@@ -18,7 +18,9 @@ import (
 	"coffre/domain/access"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/vocabulary"
@@ -31,11 +33,11 @@ import (
 // auditor sees no content. The answer is written as it is found: contents go from
 // the sealed bytes into it and nowhere else.
 func (v *Vault) GetWallet(ctx context.Context, r contract.GetWalletRequestObject) (contract.GetWalletResponseObject, error) {
-	in := v.intend(ctx)
-	if err := v.seen(ctx, r.Params.CoffreMinPosition, v.Wallets.Name()); err != nil {
+	in := v.Intend(ctx)
+	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
-	page := &walletPage{v: v, ctx: ctx, in: in, whose: r.CitizenID, lang: in.call.Language, moment: in.at, day: domain.BelgianDate(in.at), leaf: projections.Latest}
+	page := &walletPage{v: v, ctx: ctx, in: in, whose: r.CitizenID, lang: in.Call.Language, knownAt: in.At, day: domain.BelgianDate(in.At), leaf: projections.Latest}
 	if err := page.travel(r.Params); err != nil {
 		return nil, err
 	}
@@ -47,7 +49,7 @@ func (v *Vault) GetWallet(ctx context.Context, r contract.GetWalletRequestObject
 		page.giveBack()
 		return nil, err
 	}
-	v.recordOnceAnswered(in, page.looked...)
+	v.RecordOnceAnswered(in, page.authorized...)
 	return page, nil
 }
 
@@ -55,20 +57,20 @@ func (v *Vault) GetWallet(ctx context.Context, r contract.GetWalletRequestObject
 type walletPage struct {
 	v     *Vault
 	ctx   context.Context
-	in    intent
+	in    acting.Intent
 	whose domain.CitizenID
 	lang  domain.Language
 
 	leaf     int64       // what the vault knew up to there
-	moment   time.Time   // at which it knew that
+	knownAt  time.Time   // at which it knew that
 	day      domain.Date // on which it counts
 	elsewhen bool        // the day was asked for
 	bare     bool        // without content
 
-	acting  acting
-	looked  []access.Authorized // one for each person represented
-	others  map[domain.CitizenID]*heldFor
-	readers []wallet.Reader // of the person whose documents come now
+	acting     disclosure.Representation
+	authorized []access.Authorized // one for each person represented
+	others     map[domain.CitizenID]*heldFor
+	readers    []wallet.Reader // of the person whose documents come now
 
 	*walletBuffers
 	items int
@@ -76,7 +78,7 @@ type walletPage struct {
 
 // heldFor is one person whose documents the caller holds under mandates.
 type heldFor struct {
-	acting  acting
+	acting  disclosure.Representation
 	shown   bool // and on record
 	readers []wallet.Reader
 }
@@ -130,11 +132,11 @@ func (p *walletPage) travel(asked contract.GetWalletParams) error {
 			return err
 		}
 		if leaf >= 0 {
-			if err := p.v.seen(p.ctx, edge.LeafToken(leaf), p.v.Wallets.Name()); err != nil {
+			if err := p.v.WaitForToken(p.ctx, contract.LeafToken(leaf), p.v.Wallets.Name()); err != nil {
 				return err
 			}
 		}
-		p.leaf, p.moment, p.day = leaf, asked.AsOf.UTC(), domain.BelgianDate(asked.AsOf)
+		p.leaf, p.knownAt, p.day = leaf, asked.AsOf.UTC(), domain.BelgianDate(asked.AsOf)
 	}
 	if asked.ValidAt != "" {
 		p.day, p.elsewhen = asked.ValidAt, true
@@ -145,21 +147,21 @@ func (p *walletPage) travel(asked contract.GetWalletParams) error {
 // enter lets in the citizen, who represents them, and auditors, whose reading is
 // recorded as one of the log.
 func (p *walletPage) enter() (err error) {
-	if p.in.actor.Role == domain.RoleAuditor {
+	if p.in.Actor.Role == domain.RoleAuditor {
 		p.bare = true
-		return p.v.recordLogRead(p.ctx, 0, contract.ListEventsParams{Category: []contract.StreamCategory{"document"}, Stream: string(citizenStream(p.whose))})
+		return p.v.recordLogRead(p.ctx, 0, contract.ListEventsParams{Category: []contract.StreamCategory{"document"}, Stream: string(acting.CitizenStream(p.whose))})
 	}
 	if p.whose.IsZero() {
 		return edge.ErrNoResource
 	}
-	if p.acting, err = p.v.actFor(p.ctx, p.in, p.whose, mandate.Read); err != nil || p.acting.self() {
+	if p.acting, err = p.v.ActFor(p.ctx, p.in, p.whose, mandate.Read); err != nil || p.acting.Self() {
 		return err
 	}
-	looked, err := p.v.lookFor(p.ctx, p.in, p.acting, p.acting.under(nil))
+	looked, err := p.v.AuthorizeRepresentative(p.ctx, p.in, p.acting, p.acting.Under(nil))
 	if err != nil {
 		return err
 	}
-	p.looked = append(p.looked, looked)
+	p.authorized = append(p.authorized, looked)
 	return nil
 }
 
@@ -191,11 +193,11 @@ func (p *walletPage) write(asked contract.GetWalletParams) error {
 // held writes one document that the person holds.
 func (p *walletPage) held(h *wallet.Held) error {
 	switch {
-	case h.Mandate != nil && (p.bare || !p.acting.self()):
+	case h.Mandate != nil && (p.bare || !p.acting.Self()):
 		return nil // what they hold for others is for their own eyes
 	case h.Mandate != nil:
 		return p.heldForAnother(h)
-	case !p.bare && !p.acting.self() && !p.holds(p.acting, h.Type):
+	case !p.bare && !p.acting.Self() && !p.holds(p.acting, h.Type):
 		return nil
 	}
 	return p.document(&h.Document, p.acting)
@@ -203,9 +205,9 @@ func (p *walletPage) held(h *wallet.Held) error {
 
 // holds reports whether a representative holds documents of the type on the day
 // of the call.
-func (p *walletPage) holds(a acting, t domain.DocumentType) bool {
-	known, ok := p.in.words.DocumentType(t)
-	return ok && slices.ContainsFunc(a.mandates, func(m mandate.InForce) bool { return m.Holds(*known, domain.BelgianDate(p.in.at)) })
+func (p *walletPage) holds(a disclosure.Representation, t domain.DocumentType) bool {
+	known, ok := p.in.Words.DocumentType(t)
+	return ok && slices.ContainsFunc(a.Mandates, func(m mandate.InForce) bool { return m.Holds(*known, domain.BelgianDate(p.in.At)) })
 }
 
 // heldForAnother writes a document of somebody whom the citizen represents, once
@@ -216,11 +218,11 @@ func (p *walletPage) heldForAnother(h *wallet.Held) error {
 		return err
 	}
 	if !o.shown {
-		looked, err := p.v.lookFor(p.ctx, p.in, o.acting, o.acting.under([]domain.DocumentType{h.Type}))
+		looked, err := p.v.AuthorizeRepresentative(p.ctx, p.in, o.acting, o.acting.Under([]domain.DocumentType{h.Type}))
 		var said *domain.Error
 		switch {
 		case errors.As(err, &said) && said.Code != domain.Unavailable:
-			o.acting.mandates = nil // it ended just now
+			o.acting.Mandates = nil // it ended just now
 			return nil
 		case err != nil:
 			return err
@@ -228,7 +230,7 @@ func (p *walletPage) heldForAnother(h *wallet.Held) error {
 		if o.readers, err = p.v.Wallets.Readers(p.ctx, h.Citizen, p.leaf); err != nil {
 			return err
 		}
-		p.looked, o.shown = append(p.looked, looked), true
+		p.authorized, o.shown = append(p.authorized, looked), true
 	}
 	p.readers = o.readers
 	return p.document(&h.Document, o.acting)
@@ -239,7 +241,7 @@ func (p *walletPage) other(id domain.CitizenID) (*heldFor, error) {
 	if o := p.others[id]; o != nil {
 		return o, nil
 	}
-	a, err := p.v.actFor(p.ctx, p.in, id, mandate.Read)
+	a, err := p.v.ActFor(p.ctx, p.in, id, mandate.Read)
 	var said *domain.Error
 	if err != nil && !errors.As(err, &said) { // a mandate that cannot be read shows nothing (M-1.9)
 		return nil, err
@@ -253,7 +255,7 @@ func (p *walletPage) other(id domain.CitizenID) (*heldFor, error) {
 }
 
 // document writes one document as it counts on the day.
-func (p *walletPage) document(d *wallet.Document, a acting) error {
+func (p *walletPage) document(d *wallet.Document, a disclosure.Representation) error {
 	part, err := p.open(d)
 	if err != nil {
 		return err
@@ -364,7 +366,7 @@ func (p *walletPage) open(d *wallet.Document) (personalPart, error) {
 	if p.bare || d.Destroyed || d.Sealed == nil {
 		return personalPart{}, nil
 	}
-	plain, err := p.v.openKeptBytes(p.ctx, p.plain[:0], d.Place, d.Sealed)
+	plain, err := p.v.OpenKeptBytes(p.ctx, p.plain[:0], d.Place, d.Sealed)
 	if errors.Is(err, eventstore.ErrErased) {
 		return personalPart{gone: true}, nil
 	}
@@ -380,7 +382,7 @@ func (p *walletPage) open(d *wallet.Document) (personalPart, error) {
 }
 
 // item writes one document, with the members of the contract's WalletItem.
-func (p *walletPage) item(d *wallet.Document, part personalPart, from, until, effective domain.Date, state contract.DocumentState, a acting) {
+func (p *walletPage) item(d *wallet.Document, part personalPart, from, until, effective domain.Date, state contract.DocumentState, a disclosure.Representation) {
 	if p.items++; p.items > 1 {
 		p.out = append(p.out, ',')
 	}
@@ -392,9 +394,9 @@ func (p *walletPage) item(d *wallet.Document, part personalPart, from, until, ef
 	p.id(d.Document.UUID)
 	p.out = append(p.out, '"')
 	p.member("documentType", string(d.Type))
-	p.member("label", p.in.words.Label(vocabulary.DocumentTypes, string(d.Type), p.lang))
+	p.member("label", p.in.Words.Label(vocabulary.DocumentTypes, string(d.Type), p.lang))
 	p.member("issuer", string(d.Issuer))
-	p.member("issuerName", p.in.words.Label(vocabulary.Organisations, string(d.Issuer), p.lang))
+	p.member("issuerName", p.in.Words.Label(vocabulary.Organisations, string(d.Issuer), p.lang))
 	p.out = append(p.out, `,"version":`...)
 	p.out = strconv.AppendInt(p.out, int64(d.Version), 10)
 	p.member("state", string(state))
@@ -408,12 +410,12 @@ func (p *walletPage) item(d *wallet.Document, part personalPart, from, until, ef
 	}
 	p.attachments(d, part)
 	p.whoMayRead(d)
-	if p.bare || a.self() {
+	if p.bare || a.Self() {
 		p.member("heldAs", string(contract.HeldAsSubject))
 	} else {
 		p.member("heldAs", string(contract.HeldAsRepresentative))
 		p.member("representedCitizenId", d.Citizen.String())
-		p.member("mandateId", a.under([]domain.DocumentType{d.Type}).ID.String())
+		p.member("mandateId", a.Under([]domain.DocumentType{d.Type}).ID.String())
 	}
 	p.out = append(p.out, '}')
 }
@@ -423,7 +425,7 @@ func (p *walletPage) whoMayRead(d *wallet.Document) {
 	first := true
 	for i := range p.readers {
 		r := &p.readers[i]
-		if !p.moment.Before(r.Terms.Until) || !r.Covers(d.Document, d.Type, d.IssuedLeaf) {
+		if !p.knownAt.Before(r.Terms.Until) || !r.Covers(d.Document, d.Type, d.IssuedLeaf) {
 			continue
 		}
 		if first {
@@ -436,9 +438,9 @@ func (p *walletPage) whoMayRead(d *wallet.Document) {
 		p.id(r.Consent.UUID)
 		p.out = append(p.out, '"')
 		p.member("organization", string(r.Terms.Consumer))
-		p.member("organizationName", p.in.words.Label(vocabulary.Organisations, string(r.Terms.Consumer), p.lang))
+		p.member("organizationName", p.in.Words.Label(vocabulary.Organisations, string(r.Terms.Consumer), p.lang))
 		p.member("purpose", string(r.Terms.Purpose))
-		p.member("purposeLabel", p.in.words.Label(vocabulary.Purposes, string(r.Terms.Purpose), p.lang))
+		p.member("purposeLabel", p.in.Words.Label(vocabulary.Purposes, string(r.Terms.Purpose), p.lang))
 		p.member("until", r.Terms.Until.Format(time.RFC3339Nano))
 		p.out = append(p.out, '}')
 	}

@@ -23,6 +23,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/codec"
 	"coffre/eventstore/faulty"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/contract/wire"
 	"coffre/handlers/edge"
@@ -78,7 +79,7 @@ func TestOwnWallet(t *testing.T) {
 		}
 		first, second := got.Items[0], got.Items[1]
 		if first.DocumentID != home || string(first.Content) != household || first.Label != "Household composition" || first.IssuerName != "FPS Home Affairs" ||
-			first.State != "valid" || first.Version != 1 || first.ValidFrom != "2026-01-01" || first.HeldAs != contract.HeldAsSubject || first.Href != documentHref(home) {
+			first.State != "valid" || first.Version != 1 || first.ValidFrom != "2026-01-01" || first.HeldAs != contract.HeldAsSubject || first.Href != contract.DocumentHref(home) {
 			t.Errorf("%+v", first)
 		}
 		if second.DocumentID != card || second.ValidUntil != "2028-12-31" || string(second.Content) != childCard || len(second.WhoMayRead) != 0 {
@@ -135,10 +136,10 @@ func TestOwnWallet(t *testing.T) {
 		}
 	})
 	t.Run("without keys nothing is shown as if it were all", func(t *testing.T) {
-		tv := &testVault{Vault: tv.Vault, Clock: tv.Clock}
-		opener := tv.Opener
-		defer func() { tv.Opener = opener }()
-		tv.Opener = keysAway{}
+		tv := &testVault{Vault: tv.Vault, Opener: tv.Opener, Clock: tv.Clock}
+		opener := tv.Opener.Opener
+		defer func() { tv.Opener.Opener = opener }()
+		tv.Opener.Opener = keysAway{}
 		if _, _, err := tv.wallet(t, me, who, contract.GetWalletParams{}); !errors.Is(err, eventstore.ErrKeysUnavailable) {
 			t.Error(err)
 		}
@@ -150,7 +151,7 @@ func TestOwnWallet(t *testing.T) {
 			citizen.ErasureStarted{Citizen: who, Erasure: erasure, At: tv.Clock.Now()},
 			citizen.KeyDestroyed{Citizen: who, Erasure: erasure, At: tv.Clock.Now()},
 		}
-		if _, err := citizens.Transact(t.Context(), tv.Log, eventstore.Write{Stream: citizenStream(who)}, facts); err != nil {
+		if _, err := acting.Citizens.Transact(t.Context(), tv.Log, eventstore.Write{Stream: acting.CitizenStream(who)}, facts); err != nil {
 			t.Fatal(err)
 		}
 		tv.caughtUp(t)
@@ -169,7 +170,7 @@ func TestWalletInTime(t *testing.T) {
 	by := domain.Actor{Role: domain.RoleIssuer, Organisation: homeAffairs}
 	change := func(cmd documentCommand) time.Time {
 		tv.Clock.Advance(time.Hour)
-		if _, err := documents.Transact(t.Context(), tv.Log, eventstore.Write{Stream: documentStream(id), Citizen: who}, cmd); err != nil {
+		if _, err := acting.Documents.Transact(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(id), Citizen: who}, cmd); err != nil {
 			t.Fatal(err)
 		}
 		tv.caughtUp(t)
@@ -255,7 +256,7 @@ func TestRepresentatives(t *testing.T) {
 		if len(all) != 1 || all[0].Kind != access.OpenedWallet || all[0].Role != domain.RoleRepresentative || all[0].Reader != parent || all[0].Citizen != kid || all[0].Mandate != item.MandateID {
 			t.Errorf("%+v", all)
 		}
-		for e, err := range tv.Log.Read(t.Context(), accessStream(kid, tv.Clock.Now()), 0) {
+		for e, err := range tv.Log.Read(t.Context(), acting.AccessStream(kid, tv.Clock.Now()), 0) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -291,9 +292,9 @@ func TestRepresentatives(t *testing.T) {
 		tv.Store.SetRule(nil)
 	})
 	t.Run("M-1.9 a mandate whose end cannot be opened shows nothing", func(t *testing.T) {
-		opener := tv.Opener
-		tv.Opener = exceptMandates{opener}
-		defer func() { tv.Opener = opener }()
+		opener := tv.Opener.Opener
+		tv.Opener.Opener = exceptMandates{opener}
+		defer func() { tv.Opener.Opener = opener }()
 		before := len(looks())
 		got, _, err := tv.wallet(t, me, parent, contract.GetWalletParams{})
 		if err != nil || len(got.Items) != 1 {

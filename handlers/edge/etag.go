@@ -6,13 +6,13 @@ import (
 	"coffre/handlers/contract"
 )
 
-// Etag is a document's version as an entity tag.
-func Etag(version int) contract.EntityTag { return fmt.Sprintf(`"%d"`, version) }
+// ETag is a document's version as an entity tag.
+func ETag(version int) contract.EntityTag { return fmt.Sprintf(`"%d"`, version) }
 
 // VersionOf reads what etag wrote; anything else matches no version.
 func VersionOf(tag contract.EntityTag) int {
 	var n int
-	if _, err := fmt.Sscanf(tag, `"%d"`, &n); err != nil || n < 1 || Etag(n) != tag {
+	if _, err := fmt.Sscanf(tag, `"%d"`, &n); err != nil || n < 1 || ETag(n) != tag {
 		return -1
 	}
 	return n

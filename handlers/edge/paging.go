@@ -1,14 +1,11 @@
 package edge
 
 import (
-	"encoding/base64"
-	"encoding/binary"
 	"maps"
 	"net/url"
 	"strconv"
 	"time"
 
-	"coffre/domain"
 	"coffre/handlers/contract"
 )
 
@@ -110,21 +107,5 @@ func LeafFrom(cursor contract.Cursor, first int64) (int64, error) {
 	if cursor == "" {
 		return first, nil
 	}
-	return LeafOf(cursor)
-}
-
-// LeafToken writes a leaf as a position or a cursor that only leafOf reads.
-func LeafToken(leaf int64) string {
-	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(leaf)))
-}
-
-var ErrBadToken = domain.NewError(domain.Invalid, "unknownPosition", "positions and cursors come only from an answer of the vault")
-
-// LeafOf reads what leafToken wrote.
-func LeafOf(token string) (int64, error) {
-	b, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(b) != 8 || b[0]&0x80 != 0 {
-		return 0, ErrBadToken
-	}
-	return int64(binary.BigEndian.Uint64(b)), nil
+	return contract.LeafOf(cursor)
 }

@@ -11,6 +11,7 @@ import (
 	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
+	"coffre/handlers/acting"
 	"coffre/handlers/api"
 	"coffre/handlers/edge"
 	"coffre/handlers/edge/token"
@@ -26,7 +27,7 @@ func (a *assembly) makeHandlers(context.Context) error {
 	m := newMetrics(a.Instance)
 	serving := func(auth edge.Authenticator) http.Handler {
 		server := &edge.Server{
-			Auth: auth, Now: time.Now, NewID: uuid.New, Slog: a.o.Logger, Faults: api.Faults,
+			Auth: auth, Now: time.Now, NewID: uuid.New, Slog: a.o.Logger, Faults: acting.Faults,
 			Health: a.Health, Ready: a.ready, Metrics: m.handler(), Observe: m.observe,
 		}
 		return server.Handler(operations{server, a.Core})

@@ -27,7 +27,10 @@ import (
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/shred"
+	"coffre/handlers/acting"
 	"coffre/handlers/api"
+	"coffre/handlers/disclosure"
+	"coffre/handlers/work"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/consentlog"
@@ -218,20 +221,25 @@ func (a *assembly) openFiles(ctx context.Context) error {
 
 // makeCore makes what answers the contract of what was opened.
 func (a *assembly) makeCore(ctx context.Context) error {
-	a.Core = &api.Vault{
-		Log: a.log, Keys: a.Ring, Rotator: a.rotator, Destroyer: a.destroyer, Signer: a.keeper.signer, CertificateSigner: a.keeper.certifier,
-		Codec: codec.Catalog, Opener: a.opener, Requests: a.requests,
-		Words: &vocabulary.Holder{}, Runner: a.Runner,
-		Wallets: a.models.wallets, ConsentLog: a.models.consents, AccessLog: a.models.accesses, Evidence: a.models.evidence, Erasures: a.models.forgotten,
-		Shreds: a.shreds, Retentions: a.o.Retentions, Keeper: a.keeper.name, Blobs: a.files, Exports: a.dir.File(exportFolder),
+	recorder := &acting.Recorder{
+		Log: a.log, Keys: a.Ring, Requests: a.requests, Words: &vocabulary.Holder{}, Runner: a.Runner,
 		Now: time.Now, NewID: uuid.New, Slog: a.o.Logger,
 	}
+	discloser := disclosure.New(disclosure.Config{
+		Recorder: recorder, Opener: a.opener, Codec: codec.Catalog, Wallets: a.models.wallets, AccessLog: a.models.accesses, Blobs: a.files,
+	})
+	working := work.Config{
+		Discloser: discloser, Destroyer: a.destroyer, Rotator: a.rotator, Shreds: a.shreds,
+		ConsentLog: a.models.consents, Erasures: a.models.forgotten, Exports: a.dir.File(exportFolder), Keeper: a.keeper.name,
+		LogSigner: a.keeper.signer, CertificateSigner: a.keeper.certifier, Retentions: a.o.Retentions,
+	}
 	if a.places.shared() {
-		a.Core.EraseAfter = a.Ring.Lease()
+		working.EraseAfter = a.Ring.Lease()
 		if a.o.Blobs == nil {
 			a.o.Logger.WarnContext(ctx, "files of documents lie in this process's directory, where others do not find them: with several processes set COFFRE_BLOBS")
 		}
 	}
+	a.Core = &api.Vault{Worker: work.New(working), Evidence: a.models.evidence}
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"coffre/handlers/reactors"
 	"coffre/handlers/reactors/ends"
 	"coffre/handlers/reactors/webhook"
+	"coffre/handlers/work"
 	"coffre/projections"
 )
 
@@ -51,8 +52,8 @@ func react(ctx context.Context, db *reactors.DB, o Options, log *eventstore.Log,
 }
 
 func endsOf(log *eventstore.Log, core *api.Vault, runner *projections.Runner) ends.Ends {
-	origin := func(c ends.Cause) api.Consequence {
-		return api.Consequence{ID: c.ID, Causation: c.Event, Correlation: c.Correlation}
+	origin := func(c ends.Cause) work.Consequence {
+		return work.Consequence{ID: c.ID, Causation: c.Event, Correlation: c.Correlation}
 	}
 	return ends.Ends{
 		Reached: func(ctx context.Context, leaf int64) error {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"coffre/eventstore/postgres/pgdb"
-	"coffre/handlers/api"
+	"coffre/handlers/work"
 )
 
 // part is something that goes on for as long as the instance.
@@ -51,7 +51,7 @@ func (a *assembly) start(ctx context.Context) error {
 // background returns the parts of this vault. What only one of several processes may do
 // waits for its turn.
 func (a *assembly) background(begun func(error)) []part {
-	work := api.RunOptions{Registry: a.o.Registry, Belgif: a.o.Belgif, Begun: begun}
+	work := work.RunOptions{Registry: a.o.Registry, Belgif: a.o.Belgif, Begun: begun}
 	if a.places.shared() {
 		work.InTurn = a.inTurn
 	}

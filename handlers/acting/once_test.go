@@ -1,0 +1,21 @@
+package acting
+
+import (
+	"testing"
+
+	"coffre/domain"
+	"coffre/handlers/edge"
+)
+
+// The keys of two officers of one organisation are their own.
+func TestOwnersOfKeys(t *testing.T) {
+	officer := func(subject string) *edge.Call {
+		return &edge.Call{Caller: edge.Caller{Role: domain.RolePrivacyOfficer, Organisation: "0308356862", Subject: subject}}
+	}
+	if Owner(officer("a")) == Owner(officer("b")) {
+		t.Error("two officers share their keys")
+	}
+	if Owner(&edge.Call{Caller: edge.Caller{Role: domain.RoleIssuer, Organisation: "0308356862"}}) != "org:"+"0308356862" {
+		t.Error("an organisation's keys are not the organisation's")
+	}
+}

@@ -1,0 +1,219 @@
+package certificate
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/proof"
+	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
+	"coffre/handlers/contract/wire"
+)
+
+// What can be wrong with a certificate of erasure. All but the first mean that it
+// proves nothing.
+var (
+	// ErrCertificateForm: these are not the bytes of a certificate.
+	ErrCertificateForm = errors.New("not a certificate of erasure")
+	// ErrCertificate: the certificate was not signed with this key, or was changed.
+	ErrCertificate = errors.New("the certificate's signature does not hold")
+	// ErrCertificateSays: it is signed, and does not say what a certificate must say.
+	ErrCertificateSays = errors.New("the certificate contradicts itself, or leaves out what it must say")
+	// ErrCertificateLog: the log that it is compared with is another one, or was changed.
+	ErrCertificateLog = errors.New("the log does not hold what the certificate says of it")
+)
+
+// parted returns the signed form of a certificate, and its signature.
+func parted(certificate []byte) (message, signature []byte, err error) {
+	var members map[string]jsontext.Value
+	if json.Unmarshal(certificate, &members) != nil || members == nil { // it refuses a name that stands twice
+		return nil, nil, ErrCertificateForm
+	}
+	if s, signed := members["signature"]; signed && json.Unmarshal(s, &signature) != nil {
+		return nil, nil, ErrCertificateForm
+	}
+	delete(members, "signature")
+	rest, err := json.Marshal(members)
+	canonical := jsontext.Value(rest)
+	if err != nil || canonical.Canonicalize() != nil {
+		return nil, nil, ErrCertificateForm
+	}
+	return canonical, signature, nil
+}
+
+// VerifyCertificate checks the signature of a certificate of erasure, as it was
+// served, with a public key that its reader trusts: never one that came with it. It
+// needs no vault.
+func VerifyCertificate(certificate []byte, key ed25519.PublicKey) error {
+	message, signature, err := parted(certificate)
+	switch {
+	case err != nil:
+		return err
+	case len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, message, signature):
+		return ErrCertificate
+	}
+	return nil
+}
+
+// SigningKeyOf returns the name of the key that a certificate says it was signed
+// with, which is not verified.
+func SigningKeyOf(certificate []byte) (string, error) {
+	var c struct {
+		SigningKey string `json:"signingKey"`
+	}
+	if json.Unmarshal(certificate, &c) != nil || c.SigningKey == "" {
+		return "", ErrCertificateForm
+	}
+	return c.SigningKey, nil
+}
+
+// ReadCertificate returns what a certificate says, once VerifyCertificate holds and it
+// says all that it must (rules E-1, E-3).
+func ReadCertificate(certificate []byte, key ed25519.PublicKey) (contract.ErasureCertificate, error) {
+	if err := VerifyCertificate(certificate, key); err != nil {
+		return contract.ErasureCertificate{}, err
+	}
+	var c contract.ErasureCertificate
+	if json.Unmarshal(certificate, &c) != nil {
+		return contract.ErasureCertificate{}, ErrCertificateForm
+	}
+	whole := !c.ErasureID.IsZero() && !c.CitizenID.IsZero() && (c.Scope == contract.ErasureScopeCitizen) == c.DocumentID.IsZero() && c.Scope.Valid() &&
+		len(c.Digest) == sha256.Size && c.UnreadableEvents >= 0 && (len(c.Keys) > 0 || c.UnreadableEvents == 0) &&
+		len(c.Record.LeafHash) == sha256.Size && c.Record.Leaf >= 0 && !c.DestroyedAt.IsZero() && len(c.Remains) > 0
+	if !whole || !twoPersons(c.Approvers) || !saysOfCopies(c) {
+		return contract.ErasureCertificate{}, ErrCertificateSays
+	}
+	return c, nil
+}
+
+// twoPersons reports whether somebody asked and somebody else approved (rule E-1).
+func twoPersons(of []contract.EventActor) bool {
+	return len(of) == 2 && of[1].Role == contract.ActorRolePrivacyOfficer && of[1].Subject != "" && of[0].Subject != of[1].Subject &&
+		(of[0].Subject != "" || !of[0].CitizenID.IsZero())
+}
+
+// saysOfCopies reports whether a certificate says of copies what its state calls for:
+// the final one what kinds there were, and until when, and that it came later.
+func saysOfCopies(c contract.ErasureCertificate) bool {
+	switch c.State {
+	case contract.ErasureStateKeysDestroyed:
+		return c.FinalAt.IsZero() && len(c.Copies) == 0
+	case contract.ErasureStateFinal:
+	default:
+		return false
+	}
+	kinds := map[contract.CopyKind]bool{}
+	from := map[contract.CopyKind]domain.Date{contract.CopyKindSnapshots: domain.BelgianDate(c.Trimmed.TrimmedAt)}
+	for _, one := range c.Copies {
+		kinds[one.Kind] = true
+		if day, known := from[one.Kind]; known && one.Until != day.AddDays(one.Days) || one.Until.IsZero() || c.FinalAfter.Before(one.Until) {
+			return false
+		}
+	}
+	return len(c.Copies) == 3 && kinds[contract.CopyKindBackups] && kinds[contract.CopyKindArchives] && kinds[contract.CopyKindSnapshots] &&
+		c.Trimmed.WrappedBy > 0 && c.Trimmed.OldestVersion > c.Trimmed.WrappedBy && !c.Trimmed.TrimmedAt.IsZero() &&
+		c.FinalAfter.Before(domain.BelgianDate(c.FinalAt)) && !c.FinalAt.Before(c.DestroyedAt)
+}
+
+// CertificateAudit compares a certificate with the log, event by event in its order.
+// It needs no key: the sealed parts name the keys that sealed them.
+type CertificateAudit struct {
+	c      contract.ErasureCertificate
+	keys   map[string]bool
+	sum    hash.Hash
+	last   int64
+	events int64
+	later  int64
+	record bool
+}
+
+// NewCertificateAudit begins to compare a certificate that ReadCertificate returned.
+func NewCertificateAudit(c contract.ErasureCertificate) *CertificateAudit {
+	a := &CertificateAudit{c: c, keys: make(map[string]bool, len(c.Keys)), sum: sha256.New(), last: -1}
+	for _, k := range c.Keys {
+		a.keys[k] = true
+	}
+	return a
+}
+
+// Next takes the next event, as GET /events gives it. Events that are left out are
+// missed at the end, if the certificate is about them.
+func (a *CertificateAudit) Next(e contract.Event) error {
+	leaf, err := contract.LeafOf(e.Cursor)
+	if err != nil || leaf <= a.last {
+		return fmt.Errorf("%w: its events are not in their order", ErrCertificateLog)
+	}
+	a.last = leaf
+	id, sealed := seal.KeyID(e.Sealed)
+	ours := sealed && a.keys[id.String()]
+	if !ours && leaf != a.c.Record.Leaf {
+		return nil
+	}
+	leafHash, err := leafHashOf(e)
+	if err != nil {
+		return err
+	}
+	if leaf == a.c.Record.Leaf {
+		if !bytes.Equal(leafHash[:], a.c.Record.LeafHash) || !slices.Contains([]string{"citizen.key-destroyed", "document.content-destroyed"}, e.Type) {
+			return fmt.Errorf("%w: leaf %d is another record", ErrCertificateLog, leaf)
+		}
+		a.record = true
+	}
+	switch {
+	case !ours:
+	case a.events < a.c.UnreadableEvents:
+		a.events++
+		a.sum.Write(leafHash[:])
+	default:
+		a.later++
+	}
+	return nil
+}
+
+// End says what came of it: how many events are unreadable, and how many more were
+// sealed with the same keys and appended when these were gone; their issuers were
+// refused (rule E-4).
+func (a *CertificateAudit) End() (unreadable, later int64, err error) {
+	switch {
+	case !a.record:
+		err = fmt.Errorf("%w: leaf %d, which records the erasure, is not there", ErrCertificateLog, a.c.Record.Leaf)
+	case a.events != a.c.UnreadableEvents:
+		err = fmt.Errorf("%w: %d of %d unreadable events are there", ErrCertificateLog, a.events, a.c.UnreadableEvents)
+	case !bytes.Equal(a.sum.Sum(nil), a.c.Digest):
+		err = fmt.Errorf("%w: the digest over the unreadable events is another", ErrCertificateLog)
+	}
+	return a.events, a.later, err
+}
+
+// leafHashOf computes an event's leaf hash from what is served of it.
+func leafHashOf(e contract.Event) (proof.Hash, error) {
+	if len(e.MetadataHash) != sha256.Size {
+		return proof.Hash{}, fmt.Errorf("%w: an event without the hash of its metadata", ErrCertificateLog)
+	}
+	r := eventstore.Record{
+		ID: e.EventID, Stream: eventstore.Stream(e.Stream), Revision: eventstore.Revision(e.Revision),
+		Type: fmt.Sprintf("%s/%d", e.Type, e.Form), Time: e.RecordedAt, Clear: e.Facts, Sealed: e.Sealed,
+	}
+	return proof.LeafHashOf(&r, proof.Hash(e.MetadataHash)), nil
+}
+
+// SignedForm is what a certificate's signature is over: the RFC 8785 form of the
+// object without the member signature.
+func SignedForm(c contract.ErasureCertificate) ([]byte, error) {
+	var encoded bytes.Buffer
+	if err := wire.NewEncoder(&encoded).Encode(c); err != nil {
+		return nil, fmt.Errorf("encode the certificate: %w", err)
+	}
+	message, _, err := parted(encoded.Bytes())
+	return message, err
+}

@@ -1,0 +1,155 @@
+package contract
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+func readContract(t testing.TB) *openapi3.T {
+	t.Helper()
+	b, err := os.ReadFile("openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+func eachOperation(t testing.TB, doc *openapi3.T, do func(method, path string, item *openapi3.PathItem, op *openapi3.Operation)) {
+	t.Helper()
+	n := 0
+	for _, path := range doc.Paths.InMatchingOrder() {
+		item := doc.Paths.Value(path)
+		for method, op := range item.Operations() {
+			n++
+			do(method, path, item, op)
+		}
+	}
+	if n < 48 {
+		t.Fatalf("only %d operations", n)
+	}
+}
+
+func TestContractIsValid(t *testing.T) {
+	doc := readContract(t)
+	if err := doc.Validate(t.Context(), openapi3.EnableExamplesValidation()); err != nil {
+		t.Fatal(err)
+	}
+	if doc.OpenAPI != "3.0.3" {
+		t.Errorf("version %s", doc.OpenAPI)
+	}
+}
+
+// gen.go is what the contract generates today.
+func TestGeneratedCodeIsCurrent(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "gen.go")
+	cmd := exec.CommandContext(t.Context(), "go", "tool", "oapi-codegen", "-config", "oapi-codegen.yaml", "-o", out, "openapi.yaml")
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	want, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("gen.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("gen.go is not what openapi.yaml generates: run go generate ./handlers/contract")
+	}
+}
+
+// What the Belgian guide and our own rules ask of every operation.
+func TestContractRules(t *testing.T) {
+	doc := readContract(t)
+	lower := regexp.MustCompile(`^[a-z][A-Za-z0-9]*$`)
+	asks := []string{"getCitizen", "queryDocuments", "validateConsent", "queryEvidence", "queryConsentLog", "createBackup"}
+	conditional := []string{"updateDocument", "revokeDocument", "suspendDocument", "reinstateDocument"}
+	roles := []string{"issuer", "consumer", "citizen", "auditor", "privacyOfficer", "operator"}
+	public := []string{"getHealth", "getRegistry", "getSigningKeys"}
+	seen := map[string]bool{}
+	eachOperation(t, doc, func(method, path string, item *openapi3.PathItem, op *openapi3.Operation) {
+		id := op.OperationID
+		if !lower.MatchString(id) || seen[id] {
+			t.Errorf("%s %s: operationId %q", method, path, id)
+		}
+		seen[id] = true
+		for part := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+			if !lower.MatchString(strings.Trim(part, "{}")) {
+				t.Errorf("%s: path segment %q", id, part)
+			}
+		}
+		if len(op.Tags) != 1 || doc.Tags.Get(op.Tags[0]) == nil || op.Summary == "" {
+			t.Errorf("%s: one declared tag and a summary", id)
+		}
+		if d := op.Responses.Default(); d == nil || d.Ref != "#/components/responses/Problem" {
+			t.Errorf("%s: no default problem", id)
+		}
+		params := map[string]*openapi3.Parameter{}
+		for _, p := range slices.Concat(item.Parameters, op.Parameters) {
+			params[p.Value.Name] = p.Value
+			if p.Value.In != "header" && !lower.MatchString(p.Value.Name) {
+				t.Errorf("%s: parameter %q", id, p.Value.Name)
+			}
+			if strings.Contains(strings.ToLower(p.Value.Name), "ssin") {
+				t.Errorf("%s: an SSIN outside the body", id)
+			}
+		}
+		key := params["Idempotency-Key"]
+		if writes := method == "POST" && !slices.Contains(asks, id); writes != (key != nil && key.Required) {
+			t.Errorf("%s: writes %t, Idempotency-Key %t", id, writes, key != nil)
+		}
+		if match := params["If-Match"]; slices.Contains(conditional, id) != (match != nil && match.Required) {
+			t.Errorf("%s: If-Match %t", id, match != nil)
+		}
+		allowed, _ := op.Extensions["x-roles"].([]any)
+		for _, role := range allowed {
+			if !slices.Contains(roles, role.(string)) {
+				t.Errorf("%s: role %v", id, role)
+			}
+		}
+		open := op.Security != nil && len(*op.Security) == 0
+		if open != slices.Contains(public, id) || open == (len(allowed) > 0) {
+			t.Errorf("%s: public %t, roles %v", id, open, allowed)
+		}
+		if !open && (op.Security == nil || len((*op.Security)[0]["CoffreOauth"]) != 1) {
+			t.Errorf("%s: not one scope", id)
+		}
+		if op.RequestBody != nil && !op.RequestBody.Value.Required {
+			t.Errorf("%s: an optional body", id)
+		}
+	})
+}
+
+// Every page has items with a reference each, and says where it is.
+func TestCollections(t *testing.T) {
+	doc, pages := readContract(t), 0
+	for name, s := range doc.Components.Schemas {
+		items := s.Value.Properties["items"]
+		if items == nil {
+			continue
+		}
+		pages++
+		if !slices.Contains(s.Value.Required, "items") || !slices.Contains(s.Value.Required, "self") {
+			t.Errorf("%s: items and self are not required", name)
+		}
+		if items.Value.Items.Value.Properties["href"] == nil {
+			t.Errorf("%s: its items have no href", name)
+		}
+	}
+	if pages < 10 {
+		t.Errorf("only %d pages", pages)
+	}
+}

@@ -1,0 +1,25 @@
+package contract
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+
+	"coffre/domain"
+)
+
+// LeafToken writes a leaf as a position or a cursor that only LeafOf reads.
+func LeafToken(leaf int64) string {
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(leaf)))
+}
+
+// ErrUnknownPosition answers a position or a cursor that the vault did not write.
+var ErrUnknownPosition = domain.NewError(domain.Invalid, "unknownPosition", "positions and cursors come only from an answer of the vault")
+
+// LeafOf reads what LeafToken wrote.
+func LeafOf(token string) (int64, error) {
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(b) != 8 || b[0]&0x80 != 0 {
+		return 0, ErrUnknownPosition
+	}
+	return int64(binary.BigEndian.Uint64(b)), nil
+}

@@ -1,0 +1,42 @@
+package disclosure
+
+import (
+	"coffre/eventstore"
+	"coffre/eventstore/blob"
+	"coffre/handlers/acting"
+	"coffre/projections/accesslog"
+	"coffre/projections/wallet"
+)
+
+// Config is what a Discloser is made of. All members are required.
+type Config struct {
+	Recorder  *acting.Recorder
+	Opener    eventstore.Opener // of personal parts; the Discloser gives it to nobody
+	Codec     eventstore.Codec
+	Wallets   *wallet.Wallets
+	AccessLog *accesslog.Log
+	Blobs     blob.Store // sealed files of documents
+}
+
+// Discloser opens what is personal, for those who may see it: it judges the basis, has
+// the access on record, reads everything again, and opens (rule A-1). It holds the only
+// Opener of the program. Make it with [New]; its methods may be called
+// concurrently.
+type Discloser struct {
+	*acting.Recorder
+
+	Wallets   *wallet.Wallets
+	AccessLog *accesslog.Log
+	Blobs     blob.Store // sealed files of documents
+
+	opener   eventstore.Opener
+	codec    eventstore.Codec
+	refusals refusalBook  // that wait to be recorded
+	outcomes outcomeQueue // of accesses, that wait to be recorded
+	reach    reach        // whom consumers reached today
+}
+
+// New returns a Discloser; [Discloser.Run] has to run beside it.
+func New(c Config) *Discloser {
+	return &Discloser{Recorder: c.Recorder, Wallets: c.Wallets, AccessLog: c.AccessLog, Blobs: c.Blobs, opener: c.Opener, codec: c.Codec}
+}

@@ -1,0 +1,192 @@
+package disclosure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/document"
+	"coffre/eventstore/blob"
+	"coffre/eventstore/seal"
+	"coffre/handlers/acting"
+	"coffre/handlers/contract"
+	"coffre/handlers/edge"
+)
+
+// FileOf opens what a document's events say of one of its files.
+func (dis *Discloser) FileOf(ctx context.Context, d Attested, id domain.AttachmentID) (document.Attachment, error) {
+	for i, version := range d.State.Versions {
+		if !slices.Contains(version.Attachments, id) {
+			continue
+		}
+		opened, err := dis.OpenVersion(ctx, d, i+1)
+		if err != nil {
+			return document.Attachment{}, err
+		}
+		for _, f := range opened.Files {
+			if f.ID == id {
+				return f, nil
+			}
+		}
+	}
+	return document.Attachment{}, document.ErrNoAttachment
+}
+
+// RecordFailed records that nothing came of an access; the subject's own is not recorded.
+func (dis *Discloser) RecordFailed(in acting.Intent, a access.Authorized, why error) {
+	if !a.Access.IsZero() {
+		dis.QueueOutcome(in, a, access.Failed, why)
+	}
+}
+
+// piece is what is held of a file: one sealed package of it.
+const piece = 64 << 10
+
+// sentFile is a file, or a range of it, on its way to a reader in constant memory.
+type sentFile struct {
+	dis *Discloser
+	in  acting.Intent
+	document.Attachment
+	file           *seal.OpenedFile
+	begin          []byte // its first bytes, opened before the answer began
+	from, to, left int64  // to is not in it; left to be read after begin
+	ranged         bool
+	unsent         error // why it did not go to its end, if it did not
+}
+
+var errUnsent = errors.New("a file was not sent to its end")
+
+// SendFile opens the beginning of what was asked for, so that what cannot be read is
+// refused before the answer begins.
+func (dis *Discloser) SendFile(ctx context.Context, in acting.Intent, a access.Authorized, f document.Attachment, header string) (*sentFile, error) {
+	s := &sentFile{dis: dis, in: in, Attachment: f, unsent: errUnsent}
+	var err error
+	if s.from, s.to, s.ranged, err = rangeOf(header, f.Size); err != nil {
+		dis.RecordFailed(in, a, err)
+		return nil, err
+	}
+	// It may take longer than a request may; each piece has a deadline of its own.
+	ctx = context.WithoutCancel(ctx)
+	s.file = seal.OpenFile(f.Key, f.Size, func(offset int64) (io.ReadCloser, error) { return dis.Blobs.Open(ctx, f.ID.UUID, offset) })
+	s.begin = make([]byte, min(s.to-s.from, piece))
+	if _, err = s.file.Seek(s.from, io.SeekStart); err == nil {
+		_, err = io.ReadFull(s.file, s.begin)
+	}
+	if err != nil {
+		err = errors.Join(fileFault(err), s.file.Close())
+		dis.RecordFailed(in, a, err)
+		return nil, err
+	}
+	s.left = s.to - s.from - int64(len(s.begin))
+	in.Call.OnAnswered(func(whole bool) {
+		if whole {
+			dis.RecordDelivered(in, a)
+		} else {
+			dis.RecordFailed(in, a, s.unsent)
+		}
+	})
+	return s, nil
+}
+
+// fileFault is a fault, even where the port has a word for it: a file that a document
+// names is never simply not there.
+func fileFault(err error) error {
+	if errors.Is(err, blob.ErrNotFound) {
+		return errors.New("a document names a file that is not stored")
+	}
+	return err
+}
+
+// VisitGetAttachmentResponse implements GetAttachmentResponseObject.
+func (s *sentFile) VisitGetAttachmentResponse(w http.ResponseWriter) error { return s.send(w) }
+
+// VisitAccessAttachmentResponse implements AccessAttachmentResponseObject.
+func (s *sentFile) VisitAccessAttachmentResponse(w http.ResponseWriter) error { return s.send(w) }
+
+var fileSuffixes = map[document.MediaType]string{document.PDF: "pdf", document.PNG: "png", document.JPEG: "jpg", document.XML: "xml"}
+
+// send writes the answer. What cannot be opened ends the connection, so that no
+// reader takes what came before it for the whole.
+func (s *sentFile) send(w http.ResponseWriter) (err error) {
+	defer func() {
+		err = errors.Join(err, s.file.Close())
+		if err != nil {
+			s.unsent = err
+			s.dis.Slog.Warn("a file was not sent to its end", slog.String("operation", s.in.Call.Operation), slog.String("trace", s.in.Call.Trace.String()), slog.Any("error", err))
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	h := w.Header()
+	h.Set("Content-Type", string(s.Type))
+	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="attachment-%s.%s"`, s.ID, fileSuffixes[s.Type]))
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("Content-Length", strconv.FormatInt(s.to-s.from, 10))
+	status := http.StatusOK
+	if s.ranged {
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", s.from, s.to-1, s.Size))
+		status = http.StatusPartialContent
+	}
+	w.WriteHeader(status)
+	out := edge.Patiently(w)
+	for next := s.begin; ; {
+		if _, err := out.Write(next); err != nil {
+			return fmt.Errorf("send a file: %w", err)
+		}
+		if s.left == 0 {
+			return nil
+		}
+		next = s.begin[:min(s.left, int64(len(s.begin)))]
+		if _, err := io.ReadFull(s.file, next); err != nil {
+			return fileFault(err)
+		}
+		s.left -= int64(len(next))
+	}
+}
+
+// rangeOf reads a Range header (RFC 9110 section 14): to is not in the range. What is
+// not one range of bytes asks for the whole.
+func rangeOf(header string, size int64) (from, to int64, ranged bool, err error) {
+	spec, bytes := strings.CutPrefix(header, "bytes=")
+	first, last, dash := strings.Cut(spec, "-")
+	if !bytes || !dash || strings.Contains(last, ",") {
+		return 0, size, false, nil
+	}
+	a, okA := position(first)
+	b, okB := position(last)
+	switch {
+	case first == "" && okB: // the last b bytes
+		a, b = max(0, size-b), size-1
+	case okA && last == "":
+		b = size - 1
+	case !okA || !okB || b < a:
+		return 0, size, false, nil
+	}
+	if a >= size || first == "" && a == size {
+		return 0, 0, false, unsatisfiable(size)
+	}
+	return a, min(b, size-1) + 1, true, nil
+}
+
+func position(digits string) (int64, bool) {
+	for _, c := range []byte(digits) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	return n, err == nil
+}
+
+// unsatisfiable is the answer to a range that begins behind the end.
+func unsatisfiable(size int64) error {
+	return &edge.Refusal{Problem: contract.Problem{Type: edge.Coffre + "rangeNotSatisfiable", Title: "Range Not Satisfiable", Status: http.StatusRequestedRangeNotSatisfiable}, Size: size}
+}

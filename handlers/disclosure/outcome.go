@@ -1,0 +1,163 @@
+package disclosure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/handlers/acting"
+	"coffre/handlers/edge"
+)
+
+const (
+	// outcomesQueued bounds the outcomes that wait. One that finds no room is lost,
+	// and its access is shown as one that may have been disclosed.
+	outcomesQueued = 4096
+	// outcomeWorkers append at the same time, so that they share a sync of the disk.
+	outcomeWorkers = 16
+	// outcomePatience bounds one append, and all that is left to do at the end.
+	outcomePatience = 5 * time.Second
+)
+
+// outcomeOf makes the fact of what became of an authorised access.
+func (dis *Discloser) outcomeOf(in acting.Intent, a access.Authorized, what access.Outcome, why error) outcome {
+	w := in.Write(0, acting.AccessStream(a.Citizen, in.At), a.Citizen)
+	w.ID, w.Settle = nil, false
+	w.Meta.Represents = represented(a)
+	return outcome{w, access.RecordOutcome{
+		Access: a.Access, Citizen: a.Citizen, Outcome: what, Reason: ReasonOf(why), Attempt: a.Attempt, At: in.At,
+	}}
+}
+
+// represented is for whom a representative read; zero when nobody represented
+// anybody.
+func represented(a access.Authorized) domain.CitizenID {
+	if a.Reader.IsZero() {
+		return domain.CitizenID{}
+	}
+	return a.Citizen
+}
+
+// QueueOutcome records after the answer what became of an access. Nobody waits for it.
+func (dis *Discloser) QueueOutcome(in acting.Intent, a access.Authorized, what access.Outcome, why error) {
+	if !dis.outcomes.put(dis.outcomeOf(in, a, what, why)) {
+		dis.Slog.Warn("no room to record what became of an access", slog.String("access", a.Access.String()))
+	}
+}
+
+// RecordOnceAnswered has accesses recorded as delivered once the answer was handed to
+// the network, those that are zero left out. After an answer that broke off they stay
+// without an outcome: they may have been disclosed.
+func (dis *Discloser) RecordOnceAnswered(in acting.Intent, all ...access.Authorized) {
+	in.Call.OnAnswered(func(whole bool) {
+		for _, a := range all {
+			if whole {
+				dis.RecordDelivered(in, a)
+			}
+		}
+	})
+}
+
+// Withhold implements the second half of rule A-1: an authorised access after
+// which something no longer allowed it. That it was withheld is on record before
+// the refusal is answered; after a fault, it is recorded as failed.
+func (dis *Discloser) Withhold(ctx context.Context, in acting.Intent, a access.Authorized, why error) error {
+	return errors.Join(dis.RecordWithheld(ctx, in, a, why), why) // a fault is told: nothing left, and it is not on record
+}
+
+func (dis *Discloser) RecordWithheld(ctx context.Context, in acting.Intent, a access.Authorized, why error) error {
+	var said *domain.Error
+	if !errors.As(why, &said) {
+		dis.QueueOutcome(in, a, access.Failed, why)
+		return nil
+	}
+	o := dis.outcomeOf(in, a, access.Withheld, why)
+	if _, err := acting.Accesses.Transact(ctx, dis.Log, o.write, o.fact); err != nil {
+		return fmt.Errorf("record what was withheld: %w", err)
+	}
+	return nil
+}
+
+// ReasonOf is the word for why nothing was disclosed: a refusal's slug.
+func ReasonOf(why error) domain.ReasonCode {
+	if why == nil {
+		return ""
+	}
+	var said *domain.Error
+	if errors.As(why, &said) {
+		return domain.ReasonCode(said.Slug)
+	}
+	if fault, ok := edge.FaultOf(why, acting.Faults); ok {
+		return domain.ReasonCode(fault.Says.Slug)
+	}
+	return "internalServerError"
+}
+
+// Run records refusals and outcomes until ctx ends, and then what still
+// waits, within a few seconds. It runs once; without it refusals wait and outcomes
+// are lost when there is no more room.
+func (dis *Discloser) Run(ctx context.Context) {
+	lasting := context.WithoutCancel(ctx)
+	var work sync.WaitGroup
+	for range outcomeWorkers {
+		work.Go(func() { dis.recordOutcomes(ctx) })
+	}
+	tick := time.NewTicker(refusalsHeld)
+	defer tick.Stop()
+	for hurry := dis.refusals.hurry(); ctx.Err() == nil; {
+		select {
+		case <-hurry:
+			dis.recordRefusals(lasting, false)
+		case <-tick.C:
+			dis.recordRefusals(lasting, true)
+		case <-ctx.Done():
+		}
+	}
+	rest, cancel := context.WithTimeout(lasting, outcomePatience)
+	defer cancel()
+	dis.recordRefusals(rest, true)
+	work.Wait()
+}
+
+func (dis *Discloser) recordOutcomes(ctx context.Context) {
+	lasting := context.WithoutCancel(ctx)
+	line := dis.outcomes.lines()
+	for {
+		select {
+		case o := <-line:
+			dis.recordOutcome(lasting, o)
+			continue
+		case <-ctx.Done():
+		}
+		rest, cancel := context.WithTimeout(lasting, outcomePatience)
+		defer cancel()
+		for {
+			select {
+			case o := <-line:
+				dis.recordOutcome(rest, o)
+			default:
+				return
+			}
+		}
+	}
+}
+
+func (dis *Discloser) recordOutcome(ctx context.Context, o outcome) {
+	defer dis.outcomes.done()
+	ctx, cancel := context.WithTimeout(ctx, outcomePatience)
+	defer cancel()
+	if _, err := acting.Accesses.Transact(ctx, dis.Log, o.write, o.fact); err != nil {
+		dis.Slog.WarnContext(ctx, "what became of an access is not on record", slog.String("access", o.fact.Access.String()), slog.Any("error", err))
+	}
+}
+
+// Settle waits until all that was left to the background is recorded.
+func (dis *Discloser) Settle(ctx context.Context) error {
+	dis.recordRefusals(ctx, true)
+	return dis.outcomes.rest(ctx)
+}

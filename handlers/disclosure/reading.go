@@ -1,0 +1,429 @@
+package disclosure
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/consent"
+	"coffre/domain/document"
+	"coffre/domain/registry"
+	"coffre/eventstore"
+	"coffre/handlers/acting"
+	"coffre/handlers/contract"
+)
+
+// A disclosure takes its steps in one order, rule A-1: look at what it relies
+// on, judge the basis and then what is held, record the access durably, look
+// again, and only then open. Whoever discloses for a consumer takes these steps.
+
+// Basis is under what a consumer reads: the citizen's consent, or a legal basis
+// with the deliberation that lets the consumer use it.
+type Basis struct {
+	Consent      domain.ConsentID
+	LegalBasis   domain.LegalBasis
+	Deliberation domain.Deliberation
+}
+
+// Reading is what a consumer asks of one document.
+type Reading struct {
+	Basis
+	Document      domain.DocumentID
+	DocumentType  domain.DocumentType // what the document should be, where a caller says it
+	Access        domain.AccessID
+	Purpose       domain.Purpose
+	Procedure     domain.Procedure
+	Fields        []domain.Field
+	Predicate     registry.PredicateName
+	Attachment    domain.AttachmentID // one file, and nothing else
+	CaseReference string
+	Seen          bool // its key was met before (rule A-8)
+}
+
+// Findings are what the streams say, at one moment, of all that a reading
+// relies on.
+type Findings struct {
+	Document Attested
+	Consent  consent.State
+	Citizen  acting.Person
+}
+
+// Attested is a document as its own stream has it.
+type Attested struct {
+	State    document.State
+	at       eventstore.Reference
+	Contents []eventstore.Event // the one that gave version n at index n-1
+	Changed  time.Time          // when the newest of its facts was recorded
+}
+
+// Attested reads a document's whole stream. One that does not exist is the zero
+// value.
+func (dis *Discloser) Attested(ctx context.Context, id domain.DocumentID) (Attested, error) {
+	return dis.attestedUpTo(ctx, id, eventstore.Position{})
+}
+
+// attestedUpTo is attested as the document was at a position; the zero position
+// stands for now.
+func (dis *Discloser) attestedUpTo(ctx context.Context, id domain.DocumentID, last eventstore.Position) (Attested, error) {
+	var a Attested
+	stream := acting.DocumentStream(id)
+	for e, err := range dis.Log.Read(ctx, stream, 0) {
+		if err != nil {
+			return Attested{}, fmt.Errorf("read document: %w", err)
+		}
+		if !last.IsZero() && e.Position.Compare(last) > 0 {
+			break
+		}
+		fact, ok := e.Data.(document.Event)
+		if !ok {
+			return Attested{}, fmt.Errorf("%s does not belong in a document's stream", e.Type)
+		}
+		a.State, a.at, a.Changed = document.Evolve(a.State, fact), eventstore.At(stream, e.Revision), e.Time
+		switch fact.(type) {
+		case document.Issued, document.Updated:
+			a.Contents = append(a.Contents, e)
+		}
+	}
+	return a, nil
+}
+
+// WithDates opens the dates that are sealed, for the decision only. Those whose
+// key is away or gone stay unreadable, and the rules rely on nothing then.
+func (dis *Discloser) WithDates(ctx context.Context, a Attested) (Attested, error) {
+	return dis.WithDatesBut(ctx, a, eventstore.ErrErased, eventstore.ErrKeysUnavailable)
+}
+
+// WithDatesBut opens the dates that are sealed; those that cannot be opened for one
+// of these reasons stay unreadable.
+func (dis *Discloser) WithDatesBut(ctx context.Context, a Attested, unreadable ...error) (Attested, error) {
+	if !a.State.PersonalValidity {
+		return a, nil
+	}
+	dates := make(map[int]document.Dates, len(a.Contents))
+	for i, e := range a.Contents {
+		opened, err := eventstore.OpenEvent(ctx, dis.opener, dis.codec, e)
+		switch {
+		case slices.ContainsFunc(unreadable, func(reason error) bool { return errors.Is(err, reason) }):
+			continue
+		case err != nil:
+			return Attested{}, err
+		}
+		switch f := opened.(type) {
+		case document.Issued:
+			dates[i+1] = document.Dates{ValidFrom: f.Personal.ValidFrom, ValidUntil: f.Personal.ValidUntil}
+		case document.Updated:
+			dates[i+1] = document.Dates{EffectiveFrom: f.Personal.EffectiveFrom, ValidFrom: f.Personal.ValidFrom, ValidUntil: f.Personal.ValidUntil}
+		}
+	}
+	a.State = a.State.Open(dates)
+	return a, nil
+}
+
+// LoadFindings reads what a reading relies on. It reads as much for what does not exist.
+// A document of somebody else than the citizen who consented is not there.
+func (dis *Discloser) LoadFindings(ctx context.Context, r Reading) (Findings, error) {
+	var f Findings
+	var err error
+	if f.Document, err = dis.Attested(ctx, r.Document); err != nil {
+		return Findings{}, err
+	}
+	whose := f.Document.State.Citizen
+	if !r.Consent.IsZero() {
+		if f.Consent, _, err = acting.Consents.Load(ctx, dis.Log, acting.ConsentStream(r.Consent)); err != nil {
+			return Findings{}, err
+		}
+		if whose = f.Consent.Citizen; whose != f.Document.State.Citizen {
+			f.Document = Attested{}
+		}
+	}
+	f.Citizen, err = dis.LoadPerson(ctx, whose)
+	return f, err
+}
+
+// question is what is asked, with what is known of the document today.
+func (r Reading) question(in acting.Intent, f Findings) access.Question {
+	q := access.Question{
+		Kind: access.OpenedDocument, Document: f.Document.State.On(domain.BelgianDate(in.At)),
+		Purpose: r.Purpose, Procedure: r.Procedure, Fields: r.Fields, Predicate: r.Predicate,
+	}
+	switch {
+	case r.Predicate != "":
+		q.Kind = access.OpenedPredicate
+	case !r.Attachment.IsZero():
+		q.Kind = access.OpenedAttachment
+		if n := len(f.Document.State.Versions); n > 0 && slices.Contains(f.Document.State.Versions[n-1].Attachments, r.Attachment) {
+			q.Attachment = r.Attachment
+		}
+	}
+	if t, known := in.Words.DocumentType(r.typeOf(f)); known {
+		q.Type = *t
+	}
+	return q
+}
+
+// typeOf is the type of the document; when there is none, of what was asked for.
+func (r Reading) typeOf(f Findings) domain.DocumentType {
+	if t := f.Document.State.Type; t != "" {
+		return t
+	}
+	return r.DocumentType
+}
+
+// Use is the command of a reading under a consent.
+func (r Reading) Use(in acting.Intent, f Findings) consent.Use {
+	return consent.Use{
+		Access: r.Access, Question: r.question(in, f), Standing: f.Citizen.Standing,
+		CaseReference: r.CaseReference, Seen: r.Seen, By: in.Actor, At: in.At,
+	}
+}
+
+// byLaw is the command of a reading by law.
+func (r Reading) byLaw(in acting.Intent, f Findings) access.AuthorizeByLaw {
+	return access.AuthorizeByLaw{
+		Access: r.Access, Citizen: f.Citizen.Id, Question: r.question(in, f), LegalBasis: r.LegalBasis, Deliberation: r.Deliberation,
+		Registrations: in.Words.Registrations(in.Actor.Organisation), Standing: f.Citizen.Standing,
+		CaseReference: r.CaseReference, Seen: r.Seen, By: in.Actor, At: in.At,
+	}
+}
+
+// Established implements A-6: whether there is a basis at all, by clear facts,
+// before anything of what is held is judged or opened.
+func (r Reading) Established(in acting.Intent, f Findings) error {
+	if r.Procedure != "" && !in.Words.ProcedureInUse(r.Procedure) {
+		return access.ErrNoBasis
+	}
+	var err error
+	if r.Consent.IsZero() {
+		_, err = r.byLaw(in, f).Basis()
+	} else {
+		_, err = r.Use(in, f).Basis(f.Consent)
+	}
+	if r.typeOf(f) == "" && (err == nil || errors.Is(err, access.ErrNotCovered)) {
+		return access.ErrNoBasis // there is nothing that anything could cover
+	}
+	return err
+}
+
+// Lawful judges the whole reading as it stands, without recording it.
+func (r Reading) Lawful(in acting.Intent, f Findings) error {
+	if r.Consent.IsZero() {
+		_, err := r.byLaw(in, f).Decide(access.State{})
+		return err
+	}
+	return r.Use(in, f).Validate(f.Consent)
+}
+
+// EstablishBasis looks, and judges the basis; sealed dates are opened only when there is one.
+func (dis *Discloser) EstablishBasis(ctx context.Context, in acting.Intent, r Reading) (Findings, error) {
+	f, err := dis.LoadFindings(ctx, r)
+	if err != nil {
+		return f, err
+	}
+	if err := r.Established(in, f); err != nil {
+		return f, err
+	}
+	f.Document, err = dis.WithDates(ctx, f.Document)
+	return f, err
+}
+
+// Disclosed is a reading that was authorised, and what came out of it.
+type Disclosed struct {
+	Authorized access.Authorized
+	Position   eventstore.Position   // of the authorisation
+	Findings   Findings              // as they were read again
+	Content    contract.Content      // the fields covered
+	Files      []document.Attachment // of the version, when they are covered
+	Holds      bool                  // the predicate's answer
+}
+
+// Disclose takes all steps for one document. When an access was authorised, it
+// is in the result even with an error. The caller records that it was delivered.
+func (dis *Discloser) Disclose(ctx context.Context, in acting.Intent, r Reading) (Disclosed, error) {
+	f, err := dis.EstablishBasis(ctx, in, r)
+	if err != nil {
+		return Disclosed{}, dis.Refused(in, r.AsRefused(f), err)
+	}
+	turn, err := dis.Admit(ctx, in, f.Citizen.Id) // A-7
+	if err != nil {
+		return Disclosed{}, dis.Refused(in, r.AsRefused(f), err)
+	}
+	d, err := dis.Authorize(ctx, in, r, f)
+	turn.Done(d.Position)
+	if err != nil {
+		return Disclosed{}, dis.Refused(in, r.AsRefused(f), err)
+	}
+	if d.Findings, err = dis.Revalidate(ctx, in, r, d.Authorized); err != nil {
+		return d, dis.Withhold(ctx, in, d.Authorized, err)
+	}
+	return d, dis.OpenAuthorized(ctx, in, &d)
+}
+
+// AsRefused is a reading as its refusal is recorded.
+func (r Reading) AsRefused(f Findings) access.Refused {
+	return access.Refused{
+		Citizen: f.Citizen.Id, Document: f.Document.State.Document, Type: r.typeOf(f), Purpose: r.Purpose, Procedure: r.Procedure,
+	}
+}
+
+// Authorize records the access durably: under a consent in the consent's own
+// stream, so that the store orders use against withdrawal (rule C-4), by law in
+// the citizen's of the month.
+func (dis *Discloser) Authorize(ctx context.Context, in acting.Intent, r Reading, f Findings) (Disclosed, error) {
+	var d Disclosed
+	var err error
+	basedOn := []eventstore.Reference{f.Document.at, f.Citizen.At}
+	if r.Consent.IsZero() {
+		result, failed := acting.Accesses.Transact(ctx, dis.Log, dis.accessWrite(in, acting.AccessStream(f.Citizen.Id, in.At), f.Citizen.Id, basedOn), r.byLaw(in, f))
+		if failed != nil {
+			return d, failed
+		}
+		d.Position = result.Position
+		d.Authorized, err = AuthorizedIn(result.Events)
+	} else {
+		result, failed := acting.Consents.Transact(ctx, dis.Log, dis.accessWrite(in, acting.ConsentStream(r.Consent), f.Citizen.Id, basedOn), r.Use(in, f))
+		if failed != nil {
+			return d, failed
+		}
+		d.Position = result.Position
+		d.Authorized, err = AuthorizedIn(result.Events)
+	}
+	return d, err
+}
+
+// accessWrite is what is recorded with an access. Each attempt is a fact of its
+// own, so its event's id is fresh; the access's id is what repeats.
+func (dis *Discloser) accessWrite(in acting.Intent, s eventstore.Stream, of domain.CitizenID, basedOn []eventstore.Reference) eventstore.Write {
+	w := in.Write(0, s, of, basedOn...)
+	w.ID, w.Settle = nil, false
+	return w
+}
+
+// AuthorizedIn returns the one access that was authorised.
+func AuthorizedIn[E any](events []E) (access.Authorized, error) {
+	if len(events) == 1 {
+		if a, ok := any(events[0]).(access.Authorized); ok {
+			return a, nil
+		}
+	}
+	return access.Authorized{}, fmt.Errorf("%d events and no access authorised", len(events))
+}
+
+// Revalidate reads everything anew once the access is on record, and judges it
+// again for the version that was authorised (rule A-1).
+func (dis *Discloser) Revalidate(ctx context.Context, in acting.Intent, r Reading, a access.Authorized) (Findings, error) {
+	f, err := dis.EstablishBasis(ctx, in, r)
+	if err != nil {
+		return f, err
+	}
+	r.Seen = false // judged once
+	if r.Consent.IsZero() {
+		cmd := r.byLaw(in, f)
+		cmd.Document, cmd.Attachment = ofVersion(cmd.Document, a.Version), a.Attachment
+		_, err = cmd.Decide(access.State{})
+		return f, err
+	}
+	use := r.Use(in, f)
+	use.Document, use.Attachment = ofVersion(use.Document, a.Version), a.Attachment
+	now := f.Consent
+	now.Memory = access.Memory{}.Add(a) // this access counts already
+	return f, use.Validate(now)
+}
+
+// ofVersion is a document as it is now, with the version that was authorised:
+// an update in between takes nothing away.
+func ofVersion(s document.Snapshot, version int) document.Snapshot {
+	if s.Version != 0 {
+		s.Version = version
+	}
+	return s
+}
+
+// OpenAuthorized opens the authorised version and takes from it what the basis covers
+// (rule A-2). What cannot be opened is recorded as failed.
+func (dis *Discloser) OpenAuthorized(ctx context.Context, in acting.Intent, d *Disclosed) error {
+	a := d.Authorized
+	opened, err := dis.OpenVersion(ctx, d.Findings.Document, a.Version)
+	if err == nil && slices.Contains(a.Fields, registry.Attachments) {
+		d.Files = opened.Files
+	}
+	if err == nil {
+		switch a.Kind {
+		case access.OpenedPredicate:
+			d.Holds, err = in.Words.Predicate(a.Type, registry.PredicateName(a.Predicate), opened.Content, domain.BelgianDate(in.At))
+		case access.OpenedDocument:
+			d.Content, err = only(opened.Content, a.Fields)
+		}
+	}
+	if err != nil {
+		dis.QueueOutcome(in, a, access.Failed, err)
+	}
+	return err
+}
+
+// openedVersion is what is personal of one version of a document.
+type openedVersion struct {
+	Content domain.JSON
+	Files   []document.Attachment
+	Reason  domain.ReasonCode // for the update; "" for what was issued
+}
+
+// OpenVersion opens one version of a document, 1 for what was issued.
+func (dis *Discloser) OpenVersion(ctx context.Context, d Attested, version int) (openedVersion, error) {
+	if version < 1 || version > len(d.Contents) {
+		return openedVersion{}, fmt.Errorf("document has no version %d", version)
+	}
+	opened, err := eventstore.OpenEvent(ctx, dis.opener, dis.codec, d.Contents[version-1])
+	if err != nil {
+		return openedVersion{}, err
+	}
+	switch f := opened.(type) {
+	case document.Issued:
+		return openedVersion{Content: f.Personal.Content, Files: f.Personal.Attachments}, nil
+	case document.Updated:
+		return openedVersion{f.Personal.Content, f.Personal.Attachments, f.Reason}, nil
+	}
+	return openedVersion{}, fmt.Errorf("%T holds no content", opened)
+}
+
+var errContent = errors.New("a content is not a JSON object") // the cause would quote it
+
+// only returns the content with no other top-level members than these.
+func only(content domain.JSON, fields []domain.Field) (contract.Content, error) {
+	dec := jsontext.NewDecoder(bytes.NewReader(content))
+	if t, err := dec.ReadToken(); err != nil || t.Kind() != '{' {
+		return nil, errContent
+	}
+	out := append(make(contract.Content, 0, len(content)), '{')
+	for dec.PeekKind() == '"' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return nil, errContent
+		}
+		field := name.String()
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, errContent
+		}
+		if !slices.Contains(fields, domain.Field(field)) {
+			continue
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		if out, err = jsontext.AppendQuote(out, field); err != nil {
+			return nil, errContent
+		}
+		out = append(append(out, ':'), value...)
+	}
+	if t, err := dec.ReadToken(); err != nil || t.Kind() != '}' {
+		return nil, errContent
+	}
+	return append(out, '}'), nil
+}

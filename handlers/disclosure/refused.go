@@ -1,0 +1,178 @@
+package disclosure
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/handlers/acting"
+	"coffre/projections/vocabulary"
+)
+
+const (
+	// refusalsHeld is how long refusals beyond those recorded apart wait to be
+	// recorded together.
+	refusalsHeld = time.Minute
+	// refusalsKept bounds what waits for one organisation before it is counted
+	// together in memory.
+	refusalsKept = 4 * access.ApartPerMinute
+	// refusalsAtOnce bounds the facts of one append.
+	refusalsAtOnce = 100
+)
+
+// Refused notes that a consumer was told no (rule A-3) and returns the refusal. A
+// fault is no answer and is not noted; neither is what can be had a moment later.
+// Of what was asked for only words of the registry are kept.
+func (dis *Discloser) Refused(in acting.Intent, asked access.Refused, err error) error {
+	var said *domain.Error
+	if !errors.As(err, &said) || said.Code == domain.Unavailable || in.Actor.Role != domain.RoleConsumer {
+		return err
+	}
+	asked.Consumer, asked.Reason, asked.At = in.Actor.Organisation, domain.ReasonCode(said.Slug), in.At
+	dis.refusals.note(InWords(in.Words, asked))
+	return err
+}
+
+// InWords leaves out of a refusal what the registry has no word for: it stands
+// in clear for ever.
+func InWords(words *vocabulary.View, r access.Refused) access.Refused {
+	if _, known := words.DocumentType(r.Type); !known {
+		r.Type = ""
+	}
+	if _, known := words.Purpose(r.Purpose); !known {
+		r.Purpose = ""
+	}
+	if _, known := words.Procedure(r.Procedure); !known {
+		r.Procedure = ""
+	}
+	return r
+}
+
+// refusalBook holds refusals until they are recorded: the first of a minute at
+// once, the others counted together. The zero value is empty; it may be used
+// concurrently. What it holds is bounded for each organisation.
+type refusalBook struct {
+	mu       sync.Mutex
+	of       map[domain.Organisation]*heldRefusals
+	signal   chan struct{}
+	flushing sync.Mutex // one flush at a time, so that order is kept
+}
+
+type heldRefusals struct {
+	minute  time.Time // the newest one in which something was refused
+	noted   int       // in that minute
+	urgent  bool      // something waits that is recorded apart
+	waiting []access.Refused
+}
+
+// hurry tells when something is to be recorded at once.
+func (b *refusalBook) hurry() chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.signal == nil {
+		b.signal = make(chan struct{}, 1)
+	}
+	return b.signal
+}
+
+func (b *refusalBook) note(r access.Refused) {
+	signal := b.hurry()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.of == nil {
+		b.of = make(map[domain.Organisation]*heldRefusals)
+	}
+	h := b.of[r.Consumer]
+	if h == nil {
+		h = new(heldRefusals)
+		b.of[r.Consumer] = h
+	}
+	if minute := r.At.Truncate(time.Minute); minute.After(h.minute) {
+		h.minute, h.noted = minute, 0
+	}
+	h.noted++
+	h.hold(r)
+	if h.noted > access.ApartPerMinute {
+		return
+	}
+	h.urgent = true
+	select {
+	case signal <- struct{}{}:
+	default:
+	}
+}
+
+// hold keeps refusals in bounded memory: what is too much is counted together,
+// whatever the minute if need be.
+func (h *heldRefusals) hold(more ...access.Refused) {
+	h.waiting = append(h.waiting, more...)
+	if len(h.waiting) > refusalsKept {
+		h.waiting = access.Aggregate(access.RefusalState{}, h.waiting)
+	}
+	if len(h.waiting) > refusalsKept {
+		full := access.RefusalState{Minute: h.minute.Add(time.Minute), Recorded: access.ApartPerMinute}
+		h.waiting = access.Aggregate(full, h.waiting)
+	}
+}
+
+// take returns what waits, of all organisations or of those in a hurry.
+func (b *refusalBook) take(all bool) map[domain.Organisation][]access.Refused {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	taken := make(map[domain.Organisation][]access.Refused)
+	for o, h := range b.of {
+		switch {
+		case len(h.waiting) > 0 && (all || h.urgent):
+			taken[o], h.waiting, h.urgent = h.waiting, nil, false
+		case all && len(h.waiting) == 0:
+			delete(b.of, o) // nothing was refused since the last time
+		}
+	}
+	return taken
+}
+
+// putBack keeps what could not be recorded for the next time.
+func (b *refusalBook) putBack(o domain.Organisation, list []access.Refused) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	h := b.of[o]
+	if h == nil {
+		h = new(heldRefusals)
+		b.of[o] = h
+	}
+	later := h.waiting
+	h.waiting = list
+	h.hold(later...)
+}
+
+// recordRefusals records what waits: all of it, or what is recorded apart.
+func (dis *Discloser) recordRefusals(ctx context.Context, all bool) {
+	dis.refusals.flushing.Lock()
+	defer dis.refusals.flushing.Unlock()
+	for o, list := range dis.refusals.take(all) {
+		for len(list) > 0 {
+			n := 1
+			for n < min(len(list), refusalsAtOnce) && acting.RefusalStream(o, list[n].At) == acting.RefusalStream(o, list[0].At) {
+				n++
+			}
+			if err := dis.appendRefusals(ctx, o, list[:n]); err != nil {
+				dis.refusals.putBack(o, list)
+				dis.Slog.WarnContext(ctx, "refusals wait to be recorded", slog.Any("error", err))
+				break
+			}
+			list = list[n:]
+		}
+	}
+}
+
+// appendRefusals records refusals of one organisation on one day.
+func (dis *Discloser) appendRefusals(ctx context.Context, o domain.Organisation, list []access.Refused) error {
+	w := dis.SystemWrite(acting.RefusalStream(o, list[0].At))
+	w.Meta.OnBehalfOf = o
+	_, err := acting.Refusals.Transact(ctx, dis.Log, w, access.RecordRefusals{Refusals: list})
+	return err
+}

@@ -1,0 +1,158 @@
+package disclosure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"coffre/domain"
+	"coffre/domain/access"
+	"coffre/domain/document"
+	"coffre/domain/mandate"
+	"coffre/domain/registry"
+	"coffre/eventstore"
+	"coffre/handlers/acting"
+	"coffre/handlers/edge"
+)
+
+// viewed is a document that its issuer or one of its holders reads. Authorized is
+// zero for the subject, whose own reading is not recorded.
+type viewed struct {
+	Attested
+	Authorized access.Authorized
+}
+
+// Viewing says what an issuer or a representative reads, as it is recorded. With an
+// attachment it is that file, of whichever version.
+type Viewing struct {
+	AsIssuer, AsRepresentative access.Opened
+	Attachment                 domain.AttachmentID
+}
+
+// View takes the steps of rule A-1 for somebody who reads without a consumer's
+// basis: the issuer what it issued, a holder what they hold, a representative
+// under a mandate. To everybody else there is no such document.
+func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.DocumentID, what Viewing) (viewed, error) {
+	a, err := dis.Attested(ctx, id)
+	if err != nil {
+		return viewed{}, err
+	}
+	if !a.State.Exists() || in.Call.Role == domain.RoleIssuer && a.State.Issuer != in.Call.Organisation { // before anything is opened
+		return viewed{}, edge.ErrNoResource
+	}
+	if !what.Attachment.IsZero() && !a.State.Names(what.Attachment) {
+		return viewed{}, edge.ErrNoResource
+	}
+	if in.Call.Role == domain.RoleCitizen && a.State.Citizen == in.Call.Citizen {
+		return dis.viewOwn(ctx, a)
+	}
+	var judge func(Attested, domain.AccessID) (accessCommand, eventstore.Write, error)
+	if in.Call.Role == domain.RoleIssuer {
+		judge = dis.readBack(ctx, in, what)
+	} else if judge, err = dis.readFor(ctx, in, a, what); err != nil {
+		return viewed{}, err
+	}
+	if a, err = dis.WithDates(ctx, a); err != nil {
+		return viewed{}, err
+	}
+	cmd, w, err := judge(a, domain.AccessID{UUID: dis.NewID()})
+	if err != nil {
+		return viewed{}, Hidden(err)
+	}
+	result, err := acting.Accesses.Transact(ctx, dis.Log, w, cmd)
+	if err != nil {
+		return viewed{}, Hidden(err)
+	}
+	authorized, err := AuthorizedIn(result.Events)
+	if err != nil {
+		return viewed{}, err
+	}
+	again, err := dis.Attested(ctx, id)
+	if err == nil {
+		again, err = dis.WithDates(ctx, again)
+	}
+	if err == nil {
+		cmd, _, err = judge(again, authorized.Access)
+	}
+	if err == nil {
+		_, err = cmd.Decide(access.State{})
+	}
+	if err != nil {
+		return viewed{}, Hidden(dis.Withhold(ctx, in, authorized, err))
+	}
+	return viewed{again, authorized}, nil
+}
+
+type accessCommand = eventstore.Command[access.State, access.Event]
+
+// Hidden makes "no basis" the same as "no such thing" for those who name no basis.
+func Hidden(err error) error {
+	if errors.Is(err, access.ErrNoBasis) {
+		return edge.ErrNoResource
+	}
+	return err
+}
+
+func (dis *Discloser) viewOwn(ctx context.Context, a Attested) (viewed, error) {
+	if a.State.Erased {
+		return viewed{}, document.ErrContentDestroyed
+	}
+	a, err := dis.WithDates(ctx, a)
+	return viewed{Attested: a}, err
+}
+
+func (dis *Discloser) readBack(ctx context.Context, in acting.Intent, what Viewing) func(Attested, domain.AccessID) (accessCommand, eventstore.Write, error) {
+	return func(a Attested, id domain.AccessID) (accessCommand, eventstore.Write, error) {
+		person, err := dis.LoadPerson(ctx, a.State.Citizen)
+		if err != nil {
+			return nil, eventstore.Write{}, err
+		}
+		w := dis.accessWrite(in, acting.AccessStream(a.State.Citizen, in.At), a.State.Citizen, []eventstore.Reference{a.at, person.At})
+		return access.AuthorizeReadBack{Access: id, Kind: what.AsIssuer, Document: a.State.On(domain.BelgianDate(in.At)), Attachment: what.Attachment, By: in.Actor, At: in.At}, w, nil
+	}
+}
+
+// readFor finds the mandate under which the citizen may read the document.
+func (dis *Discloser) readFor(ctx context.Context, in acting.Intent, a Attested, what Viewing) (func(Attested, domain.AccessID) (accessCommand, eventstore.Write, error), error) {
+	represents, err := dis.ActFor(ctx, in, a.State.Citizen, mandate.Read)
+	if err != nil {
+		return nil, err
+	}
+	under := represents.Under([]domain.DocumentType{a.State.Type})
+	var t registry.DocumentType
+	if known, ok := in.Words.DocumentType(a.State.Type); ok {
+		t = *known
+	}
+	return func(a Attested, id domain.AccessID) (accessCommand, eventstore.Write, error) {
+		person, err := dis.LoadPerson(ctx, a.State.Citizen)
+		if err != nil {
+			return nil, eventstore.Write{}, err
+		}
+		holds, at, err := dis.stillInForce(ctx, in, under.ID, &mandate.GrantedPersonal{Until: under.Until})
+		if errors.Is(err, mandate.ErrNotInForce) {
+			err = edge.ErrNoResource
+		}
+		if err != nil {
+			return nil, eventstore.Write{}, err
+		}
+		w := dis.accessWrite(in, acting.AccessStream(a.State.Citizen, in.At), a.State.Citizen, []eventstore.Reference{a.at, person.At, at})
+		w.Meta.Actor = represents.By
+		return access.AuthorizeByMandate{
+			Access: id, Citizen: a.State.Citizen, Kind: what.AsRepresentative, Type: t, Document: a.State.On(domain.BelgianDate(in.At)), Attachment: what.Attachment,
+			Mandate: holds, Standing: person.Standing, By: represents.By, At: in.At,
+		}, acting.ForCitizen(w, a.State.Citizen), nil
+	}, nil
+}
+
+// FirstPart opens what was issued first.
+func (dis *Discloser) FirstPart(ctx context.Context, a Attested) (document.IssuedPersonal, error) {
+	opened, err := eventstore.OpenEvent(ctx, dis.opener, dis.codec, a.Contents[0])
+	if err != nil {
+		return document.IssuedPersonal{}, err
+	}
+	first, ok := opened.(document.Issued)
+	if !ok || first.Personal == nil {
+		return document.IssuedPersonal{}, fmt.Errorf("%s is no issue of a document", a.Contents[0].Type)
+	}
+	return *first.Personal, nil
+}

@@ -1,0 +1,89 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/consent"
+	"coffre/domain/mandate"
+	"coffre/eventstore"
+	"coffre/handlers/acting"
+	"coffre/projections"
+	"coffre/projections/wallet"
+)
+
+// Consequence is what an event that follows from another says of its origin.
+type Consequence struct {
+	ID          uuid.UUID // of the event to append: the same at every repetition
+	Causation   uuid.UUID
+	Correlation uuid.UUID
+}
+
+// write is what is recorded when Coffre itself draws the consequence.
+func (c Consequence) write(work *Worker, s eventstore.Stream) (eventstore.Write, domain.Actor, time.Time) {
+	by := domain.Actor{Role: domain.RoleSystem}
+	return eventstore.Write{
+		Stream: s, Settle: true,
+		Meta: eventstore.Meta{Actor: by, Causation: c.Causation, Correlation: c.Correlation, Registry: work.Words.Current().Version()},
+		ID:   func(i int) uuid.UUID { return uuid.NewSHA1(c.ID, []byte{byte(i)}) },
+	}, by, work.Now().UTC().Truncate(time.Microsecond)
+}
+
+// WithdrawForDeath withdraws a consent because the citizen died (rule C-4). One
+// that does not stand any more, or was never given, is left as it is.
+func (work *Worker) WithdrawForDeath(ctx context.Context, id domain.ConsentID, c Consequence) error {
+	w, by, at := c.write(work, acting.ConsentStream(id))
+	_, err := acting.Consents.TransactReserved(ctx, work.Log, w, consent.Withdraw{By: by, At: at})
+	if errors.Is(err, consent.ErrNotGranted) {
+		return nil
+	}
+	return err
+}
+
+// EndForDeath ends a mandate because one of its sides died (rule M-1.8).
+func (work *Worker) EndForDeath(ctx context.Context, id domain.MandateID, c Consequence) error {
+	w, by, at := c.write(work, acting.MandateStream(id))
+	_, err := acting.Mandates.TransactReserved(ctx, work.Log, w, mandate.End{Reason: mandate.Death, By: by, At: at})
+	return err
+}
+
+// OpenConsents returns the consents of a citizen that may still have effect.
+func (work *Worker) OpenConsents(ctx context.Context, id domain.CitizenID) ([]domain.ConsentID, error) {
+	open, err := work.ConsentLog.OpenOf(ctx, id, work.Now())
+	ids := make([]domain.ConsentID, len(open))
+	for i := range open {
+		ids[i] = open[i].Consent
+	}
+	return ids, err
+}
+
+// MandatesOf returns the mandates on either side of which a citizen stands.
+func (work *Worker) MandatesOf(ctx context.Context, id domain.CitizenID) ([]domain.MandateID, error) {
+	all, err := work.MandatesOnEitherSide(ctx, id)
+	ids := make([]domain.MandateID, len(all))
+	for i := range all {
+		ids[i] = all[i].Mandate
+	}
+	return ids, err
+}
+
+// MandatesOnEitherSide returns the mandates on either side of which a citizen stands, in
+// the order in which they were granted.
+func (work *Worker) MandatesOnEitherSide(ctx context.Context, id domain.CitizenID) ([]wallet.Mandate, error) {
+	acting, err := work.Wallets.Represents(ctx, id, projections.Latest)
+	if err != nil {
+		return nil, err
+	}
+	represented, err := work.Wallets.MandatesOf(ctx, id, projections.Latest)
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Concat(acting, represented)
+	slices.SortFunc(all, func(a, b wallet.Mandate) int { return int(a.GrantedLeaf - b.GrantedLeaf) })
+	return all, nil
+}

@@ -1,0 +1,91 @@
+package work
+
+import (
+	"context"
+	"fmt"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/eventstore"
+	"coffre/handlers/acting"
+	"coffre/handlers/edge"
+	"coffre/projections/erasures"
+)
+
+// erasureSteps is an erasure as the citizen's stream has it: who did what when.
+type erasureSteps struct {
+	erasures.Erasure
+	RequestedBy, approvedBy domain.Actor
+	Duties                  []citizen.StandingDuty   // when it was stopped
+	destroyed               citizen.KeyDestroyed     // when the whole citizen was erased
+	destroyedIn             eventstore.Record        // that says so
+	final                   citizen.ErasureFinalised // when it is final
+}
+
+// ErasureSteps reads the facts of one erasure.
+func (work *Worker) ErasureSteps(ctx context.Context, of domain.CitizenID, id domain.ErasureID) (erasureSteps, error) {
+	var s erasureSteps
+	for e, err := range work.Log.Read(ctx, acting.CitizenStream(of), 0) {
+		if err != nil {
+			return erasureSteps{}, fmt.Errorf("read citizen: %w", err)
+		}
+		meta, err := e.Metadata()
+		if err != nil {
+			return erasureSteps{}, err
+		}
+		switch f := e.Data.(type) {
+		case citizen.ErasureRequested:
+			if f.Erasure == id && s.RequestedAt.IsZero() {
+				s.Erasure = erasures.Erasure{Erasure: id, Citizen: of, Scope: f.Scope, Document: f.Document, Reason: f.Reason, RequestedAt: f.At}
+				s.RequestedBy = meta.Actor
+			}
+		case citizen.ErasureApproved:
+			if f.Erasure == id {
+				s.ApprovedAt, s.approvedBy = f.At, meta.Actor
+			}
+		case citizen.ErasureStarted:
+			if f.Erasure == id {
+				s.StartedAt = f.At
+			}
+		case citizen.ErasureStopped:
+			if f.Erasure == id {
+				s.StoppedAt, s.Duties = f.At, f.Duties
+			}
+		case citizen.KeyDestroyed:
+			if f.Erasure == id {
+				s.DoneAt, s.destroyed, s.destroyedIn = f.At, f, e.Record
+			}
+		case citizen.ErasureFinalised:
+			if f.Erasure == id {
+				s.FinalAt, s.final = f.At, f
+			}
+		case citizen.ErasureCompleted:
+			if f.Erasure == id {
+				s.DoneAt = f.At
+			}
+		}
+	}
+	if s.RequestedAt.IsZero() {
+		return erasureSteps{}, citizen.ErrNoErasure
+	}
+	return s, nil
+}
+
+// Erasure finds a request that the caller may know of. What the read model does
+// not know it is asked for once more when it has caught up with the log.
+func (work *Worker) Erasure(ctx context.Context, id domain.ErasureID) (erasures.Erasure, error) {
+	call := edge.CallFrom(ctx)
+	e, known, err := work.Erasures.Erasure(ctx, id)
+	if err == nil && !known {
+		if err = work.WaitForHead(ctx, work.Erasures.Name()); err == nil {
+			e, known, err = work.Erasures.Erasure(ctx, id)
+		}
+	}
+	switch {
+	case err != nil:
+		return erasures.Erasure{}, err
+	case !known, call.Role == domain.RoleCitizen && call.Citizen != e.Citizen:
+		return erasures.Erasure{}, citizen.ErrNoErasure
+	}
+	return e, nil
+}

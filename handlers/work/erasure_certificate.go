@@ -1,0 +1,189 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/domain/document"
+	"coffre/eventstore"
+	"coffre/eventstore/proof"
+	"coffre/handlers/acting"
+	"coffre/handlers/certificate"
+	"coffre/handlers/contract"
+	"coffre/projections/erasures"
+)
+
+func (work *Worker) Certificate(ctx context.Context, of domain.CitizenID, id domain.ErasureID) (contract.ErasureCertificate, error) {
+	s, err := work.ErasureSteps(ctx, of, id)
+	switch {
+	case err != nil:
+		return contract.ErasureCertificate{}, err
+	case s.DoneAt.IsZero():
+		return contract.ErasureCertificate{}, citizen.ErrNotDestroyed
+	case work.certifier == nil:
+		return contract.ErasureCertificate{}, ErrNoDestroyer
+	}
+	c := contract.ErasureCertificate{
+		ErasureID: id, CitizenID: of, Scope: contract.ErasureScope(s.Scope), DocumentID: s.Document, State: contract.ErasureStateKeysDestroyed,
+		Keys: s.destroyed.Keys, UnreadableEvents: s.destroyed.Unreadable, Digest: s.destroyed.Digest, DestroyedAt: s.DoneAt,
+		Approvers: []contract.EventActor{actorItem(s.RequestedBy), actorItem(s.approvedBy)},
+	}
+	record := s.destroyedIn
+	if s.Scope == citizen.OneDocument {
+		if record, err = work.certifyDocument(ctx, &c); err != nil {
+			return contract.ErasureCertificate{}, err
+		}
+	}
+	if c.UnreadableAttachments, err = work.unreadableFiles(ctx, of, c.Keys); err != nil {
+		return contract.ErasureCertificate{}, err
+	}
+	if c.Record, err = work.leafReference(ctx, record); err != nil {
+		return contract.ErasureCertificate{}, err
+	}
+	c.Remains = slices.Clone(remains[s.Scope])
+	if s.FinalAt.IsZero() {
+		err = work.certifyCopies(ctx, &c, s.Erasure)
+	} else {
+		certifyFinal(&c, s.final)
+	}
+	if err != nil {
+		return contract.ErasureCertificate{}, err
+	}
+	return c, work.sign(ctx, &c)
+}
+
+// unreadableFiles counts the files of the documents that these keys sealed.
+func (work *Worker) unreadableFiles(ctx context.Context, of domain.CitizenID, keys []string) (n int64, err error) {
+	all, err := work.Keys.StreamKeys(ctx, of)
+	if err != nil {
+		return 0, err
+	}
+	for _, k := range all {
+		if k.Stream.Category() != "document" || !slices.Contains(keys, k.ID.String()) {
+			continue
+		}
+		state, _, err := acting.Documents.Load(ctx, work.Log, k.Stream)
+		if err != nil {
+			return 0, err
+		}
+		seen := map[domain.AttachmentID]bool{}
+		for _, version := range state.Versions {
+			for _, id := range version.Attachments {
+				seen[id] = true
+			}
+		}
+		n += int64(len(seen))
+	}
+	return n, nil
+}
+
+// leafReference names where in the log a record stands. Until the log has a tree over
+// its leaves this is what ties a certificate to one log.
+func (work *Worker) leafReference(ctx context.Context, r eventstore.Record) (contract.LeafReference, error) {
+	leaf, err := work.Log.Leaves().Leaf(ctx, r.Position)
+	if err != nil {
+		return contract.LeafReference{}, fmt.Errorf("leaf of a record: %w", err)
+	}
+	hash := proof.LeafHash(&r)
+	return contract.LeafReference{Leaf: leaf, LeafHash: hash[:]}, nil
+}
+
+// certifyCopies says what is not final yet: copies of the keys, and until when, once
+// it is known (rule E-3).
+func (work *Worker) certifyCopies(ctx context.Context, c *contract.ErasureCertificate, e erasures.Erasure) error {
+	copies := inBackups
+	if work.retentions != nil {
+		known, err := work.Keys.Ledger().Destructions(ctx)
+		if err != nil {
+			return err
+		}
+		d, err := destruction(ctx, known, e)
+		if err != nil {
+			return err
+		}
+		if last, trimmed := citizen.FinalAfter(d, *work.retentions); trimmed {
+			c.FinalAfter, copies.Until = last, last
+		}
+	}
+	c.Remains = append(c.Remains, copies)
+	return nil
+}
+
+// certifyFinal makes a certificate the second and last one.
+func certifyFinal(c *contract.ErasureCertificate, f citizen.ErasureFinalised) {
+	c.State, c.FinalAt = contract.ErasureStateFinal, f.At
+	c.FinalAfter = max(f.Backups.Until, f.Archives.Until, f.Snapshots.Until)
+	c.Trimmed = contract.TrimmedKeys{WrappedBy: f.WrappedBy, OldestVersion: f.OldestVersion, TrimmedAt: f.TrimmedAt}
+	c.Copies = []contract.CopiesGone{
+		{Kind: contract.CopyKindBackups, Days: f.Backups.Days, Until: f.Backups.Until},
+		{Kind: contract.CopyKindArchives, Days: f.Archives.Days, Until: f.Archives.Until},
+		{Kind: contract.CopyKindSnapshots, Days: f.Snapshots.Days, Until: f.Snapshots.Until},
+	}
+}
+
+// certifyDocument puts into a certificate what document.content-destroyed says, and
+// returns that record.
+func (work *Worker) certifyDocument(ctx context.Context, c *contract.ErasureCertificate) (eventstore.Record, error) {
+	for e, err := range work.Log.Read(ctx, acting.DocumentStream(c.DocumentID), 0) {
+		if err != nil {
+			return eventstore.Record{}, fmt.Errorf("read document: %w", err)
+		}
+		if f, ok := e.Data.(document.ContentDestroyed); ok && f.Erasure == c.ErasureID {
+			c.Keys, c.UnreadableEvents, c.Digest = []string{f.Key}, f.Unreadable, f.Digest
+			return e.Record, nil
+		}
+	}
+	return eventstore.Record{}, citizen.ErrNotDestroyed
+}
+
+func actorItem(a domain.Actor) contract.EventActor {
+	return contract.EventActor{Role: contract.ActorRole(a.Role), Organization: a.Organisation, CitizenID: a.Citizen, Subject: a.Subject}
+}
+
+// remains says what an erasure leaves, why, and until when. None of it is called
+// anonymous: it is pseudonymous personal data.
+var remains = map[citizen.Scope][]contract.RemainingFact{
+	citizen.OneDocument: {
+		{What: "the document's facts in clear in the log: ids, type, issuer, versions, reasons, times; its sealed parts, which no key opens", Why: accountability},
+	},
+	citizen.WholeCitizen: {
+		{What: "the facts in clear in the log: ids, document types, organisations, purposes, reasons, times; the sealed parts, which no key opens", Why: accountability},
+		{What: "the lines of the consent log and the access log, without what was shown and without case references", Why: accountability},
+		{What: "keyed digests of the person's numbers", Why: "so that erased stays erased, by legal obligation (GDPR art. 6(1)(c))"},
+	},
+}
+
+const accountability = "accountability, and legal claims (GDPR art. 5(2) and 17(3)(b) and (e))"
+
+var inBackups = contract.RemainingFact{
+	What: "copies of the key database made before, as long as they are kept",
+	Why:  "backups; the list of destroyed keys shreds a restored copy before it is used",
+}
+
+// sign puts the signature into a certificate.
+func (work *Worker) sign(ctx context.Context, c *contract.ErasureCertificate) error {
+	key, err := work.signingKey(ctx, contract.SigningPurposeErasure, work.certifier)
+	if err != nil {
+		return fmt.Errorf("sign the certificate: %w", err)
+	}
+	c.SigningKey = key.ID
+	message, err := certificate.SignedForm(*c)
+	if err != nil {
+		return err
+	}
+	signature, signer, err := work.certifier.Sign(ctx, message)
+	switch {
+	case err != nil:
+		return fmt.Errorf("sign the certificate: %w", err)
+	case signer != key.ID: // it changed hands between the two calls
+		return fmt.Errorf("sign the certificate: %w", errSigner)
+	}
+	c.Signature = signature
+	return nil
+}
+
+var errSigner = errors.New("the signing key was replaced meanwhile")

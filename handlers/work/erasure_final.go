@@ -1,0 +1,80 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/eventstore/seal"
+	"coffre/handlers/acting"
+	"coffre/projections/erasures"
+)
+
+// finalising names the task that looks which erasures are final.
+const finalising = "finalise erasures"
+
+// FinaliseErasures records of each erasure whose keys are destroyed, once that is so,
+// that no copy brings them back (rule E-3). What one erasure lacks keeps no other back.
+func (work *Worker) FinaliseErasures(ctx context.Context) error {
+	if work.retentions == nil {
+		return nil
+	}
+	if err := work.WaitForHead(ctx, work.Erasures.Name()); err != nil {
+		return err
+	}
+	provisional, err := work.Erasures.Provisional(ctx)
+	if err != nil {
+		return err
+	}
+	if len(provisional) == 0 {
+		return nil
+	}
+	known, err := work.Keys.Ledger().Destructions(ctx)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, e := range provisional {
+		if err := work.finaliseErasure(ctx, known, e); err != nil {
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
+}
+
+func (work *Worker) finaliseErasure(ctx context.Context, known *seal.Destructions, e erasures.Erasure) error {
+	at := work.Timestamp()
+	d, err := destruction(ctx, known, e)
+	if err != nil {
+		return err
+	}
+	if last, trimmed := citizen.FinalAfter(d, *work.retentions); !trimmed || !last.Before(domain.BelgianDate(at)) {
+		return nil
+	}
+	w := work.step(acting.CitizenStream(e.Citizen), e.Erasure, "finalised")
+	done, err := acting.Citizens.Transact(ctx, work.Log, w, citizen.FinaliseErasure{
+		Erasure: e.Erasure, Destruction: d, Retentions: *work.retentions, By: w.Meta.Actor, At: at,
+	})
+	if err != nil {
+		return fmt.Errorf("finalise an erasure: %w", err)
+	}
+	if len(done.Events) > 0 {
+		work.Slog.InfoContext(ctx, "an erasure is final", slog.String("erasure", e.Erasure.String()))
+	}
+	return nil
+}
+
+// destruction is what the key ring knows of the keys that an erasure destroyed.
+func destruction(ctx context.Context, known *seal.Destructions, e erasures.Erasure) (citizen.Destruction, error) {
+	var d seal.Destruction
+	var err error
+	if e.Scope == citizen.OneDocument {
+		d, err = known.Stream(ctx, acting.DocumentStream(e.Document))
+	} else {
+		d, err = known.Subject(ctx, e.Citizen)
+	}
+	return citizen.Destruction{At: d.At, WrappedBy: d.WrappedBy, OldestVersion: d.Oldest, TrimmedAt: d.TrimmedAt}, err
+}

@@ -1,0 +1,437 @@
+package work
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/domain/document"
+	"coffre/eventstore"
+	"coffre/eventstore/proof"
+	"coffre/eventstore/seal"
+	"coffre/handlers/acting"
+)
+
+// The destroyer (rules E-2, E-3). It acts as Coffre itself, never as who asked or
+// approved, and opens nothing but sealed dates on which a duty to keep depends.
+// For a whole citizen:
+//
+//	approved → citizen.erasure-started  at the revision the judgement saw: no hold slips in before it
+//	         → the duties are judged again, on the log up to that start: an issuer who was told that
+//	           a document is recorded had it recorded before. If one stands: citizen.erasure-stopped
+//	         → Destroyer.BeginErase     from here nobody uses the keys, other processes for a lease more
+//	         → the lease runs out
+//	         → the stream is folded again: a hold that raced with the start still stops it
+//	         → Destroyer.DestroySubject the keys are gone, durably
+//	         → the shred list           so that no restored copy brings them back
+//	         → citizen.key-destroyed    what is gone is on record; read models forget
+//
+// For one document the content key is destroyed, then the lease runs out, then
+// document.content-destroyed and citizen.erasure-completed are recorded. Every step
+// may be repeated and every event has one id for ever, so whoever dies between two
+// is resumed at the next start.
+
+// erasing names the task that erases something of a citizen.
+func erasing(id domain.CitizenID) string { return "erase " + id.String() }
+
+// MayDestroyKeys reports whether this vault has a destroyer at all (rule E-2).
+func (work *Worker) MayDestroyKeys() bool { return work.certifier != nil }
+
+// GoOnErasing sets the destroyer to work when something of the citizen may be erased.
+// Without a destroyer it waits for a start that has one.
+func (work *Worker) GoOnErasing(id domain.CitizenID, s citizen.State) {
+	if !work.MayDestroyKeys() {
+		return
+	}
+	for _, e := range s.Erasures {
+		if due(s, e) {
+			work.tasks.put(erasing(id), func(ctx context.Context) error { return work.eraseAll(ctx, id) })
+			return
+		}
+	}
+}
+
+// due reports whether an erasure was approved and can still be done. What single
+// erasures were to do, the whole citizen's has done.
+func due(s citizen.State, e citizen.Erasure) bool {
+	return (e.Step == citizen.Approved || e.Step == citizen.Started) && s.Standing() != citizen.Erased
+}
+
+// resume takes up what a former process left undone: registrations whose key is
+// durable and whose event may be missing, approved or started erasures and those that
+// became final, unfinished exports, keys still to be wrapped again. The read models'
+// runner must be at work.
+func (work *Worker) resume(ctx context.Context) error {
+	return errors.Join( // what one part cannot do keeps no other back
+		work.registerPending(ctx),
+		work.resumeErasures(ctx),
+		work.FinaliseErasures(ctx),
+		work.noteSigningKeys(ctx),
+		work.tidy(ctx),
+		work.resumeExports(),
+		work.resumeRewrap(ctx),
+		work.resumePepper(ctx),
+	)
+}
+
+// registerPending records citizens whom a crash left between key and event. One
+// that a request is just registering is met here too, which does no harm.
+func (work *Worker) registerPending(ctx context.Context) error {
+	pending, err := work.Keys.Pending(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range pending {
+		w := work.SystemWrite(acting.CitizenStream(id))
+		if _, err := acting.Citizens.Transact(ctx, work.Log, w, citizen.Register{Citizen: id, By: w.Meta.Actor, At: work.Timestamp()}); err != nil {
+			return fmt.Errorf("register a pending citizen: %w", err)
+		}
+		if err := work.Keys.Activate(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (work *Worker) resumeErasures(ctx context.Context) error {
+	if err := work.WaitForHead(ctx, work.Erasures.Name()); err != nil {
+		return err
+	}
+	unfinished, err := work.Erasures.Unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	begun, err := work.Keys.Erasing(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range unfinished {
+		begun = append(begun, e.Citizen)
+	}
+	for _, id := range begun {
+		state, _, err := acting.Citizens.Load(ctx, work.Log, acting.CitizenStream(id))
+		if err != nil {
+			return err
+		}
+		work.GoOnErasing(id, state)
+	}
+	return nil
+}
+
+// eraseAll does every erasure of a citizen that was approved: single documents
+// first, so that each has its own record before the citizen's key goes.
+func (work *Worker) eraseAll(ctx context.Context, id domain.CitizenID) error {
+	state, _, err := acting.Citizens.Load(ctx, work.Log, acting.CitizenStream(id))
+	if err != nil {
+		return err
+	}
+	all := slices.Clone(state.Erasures)
+	slices.SortStableFunc(all, func(a, b citizen.Erasure) int {
+		return cmp.Compare(scopeOrder[a.Scope], scopeOrder[b.Scope])
+	})
+	var waits, fault error // one that waits for somebody does not hold up the others
+	for _, e := range all {
+		if !due(state, e) {
+			continue
+		}
+		switch err := work.erase(ctx, id, e); {
+		case err == nil:
+		case waitsForSomebody(err):
+			waits = err
+		default:
+			fault = err
+		}
+	}
+	return cmp.Or(fault, waits)
+}
+
+var scopeOrder = map[citizen.Scope]int{citizen.OneDocument: 0, citizen.WholeCitizen: 1}
+
+func (work *Worker) erase(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
+	if e.Step == citizen.Approved {
+		if err := work.startErasure(ctx, id, e.ID); err != nil {
+			return err
+		}
+	}
+	if err := work.judgeAgain(ctx, id, e); err != nil {
+		return err
+	}
+	work.Slog.InfoContext(ctx, "an erasure is under way", slog.String("erasure", e.ID.String()), slog.String("scope", string(e.Scope)))
+	var err error
+	if e.Scope == citizen.OneDocument {
+		err = work.eraseDocument(ctx, id, e)
+	} else {
+		err = work.eraseCitizen(ctx, id, e)
+	}
+	if err == nil {
+		work.tasks.put("files", work.tidyFiles) // which nobody can open any more
+		work.Slog.InfoContext(ctx, "an erasure is done", slog.String("erasure", e.ID.String()))
+	}
+	return err
+}
+
+// step returns what is recorded with one step of an erasure; it has one event id
+// for ever.
+func (work *Worker) step(s eventstore.Stream, e domain.ErasureID, name string, basedOn ...eventstore.Reference) eventstore.Write {
+	w := work.SystemWrite(s)
+	w.Settle, w.Meta.BasedOn, w.Meta.Correlation = true, basedOn, e.UUID
+	w.ID = func(i int) uuid.UUID { return uuid.NewSHA1(e.UUID, fmt.Append(nil, name, " ", i)) }
+	return w
+}
+
+func (work *Worker) startErasure(ctx context.Context, id domain.CitizenID, e domain.ErasureID) error {
+	at := work.Timestamp()
+	documents, refs, err := work.RetentionDuties(ctx, work.Words.Current(), id, domain.BelgianDate(at))
+	if err != nil {
+		return err
+	}
+	w := work.step(acting.CitizenStream(id), e, "started", refs...)
+	_, err = acting.Citizens.Transact(ctx, work.Log, w, citizen.StartErasure{Erasure: e, Documents: documents, By: w.Meta.Actor, At: at})
+	return err
+}
+
+// judgeAgain stops an erasure that has started when the law obliges to keep a document
+// which the judgement before the start did not see (rule E-1). Once keys are out of
+// use that question was answered.
+func (work *Worker) judgeAgain(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
+	begun, err := work.begun(ctx, id, e)
+	if err != nil || begun {
+		return err
+	}
+	at, position, err := work.startOf(ctx, id, e.ID)
+	if err != nil {
+		return err
+	}
+	documents, refs, err := work.RetentionDutiesAt(ctx, work.Words.Current(), id, domain.BelgianDate(at), position)
+	if err != nil {
+		return fmt.Errorf("judge an erasure again: %w", err)
+	}
+	w := work.step(acting.CitizenStream(id), e.ID, "stopped", refs...)
+	done, err := acting.Citizens.Transact(ctx, work.Log, w, citizen.StopErasure{Erasure: e.ID, Documents: documents, StartedAt: at, By: w.Meta.Actor, At: work.Timestamp()})
+	if err != nil {
+		return err
+	}
+	if now, _ := done.State.Erasure(e.ID); now.Step == citizen.Stopped {
+		return citizen.ErrRetentionDuty
+	}
+	return nil
+}
+
+// begun reports whether keys that the erasure destroys are out of use already.
+func (work *Worker) begun(ctx context.Context, id domain.CitizenID, e citizen.Erasure) (bool, error) {
+	fate, err := work.Keys.FateOf(ctx, id)
+	if err != nil || fate != seal.InUse || e.Scope == citizen.WholeCitizen {
+		return fate != seal.InUse, err
+	}
+	return work.contentGone(ctx, id, e.Document)
+}
+
+// contentGone reports whether the content key of a citizen's document is destroyed.
+func (work *Worker) contentGone(ctx context.Context, id domain.CitizenID, d domain.DocumentID) (bool, error) {
+	keys, err := work.Keys.StreamKeys(ctx, id)
+	return slices.ContainsFunc(keys, func(k seal.StreamKey) bool { return k.Destroyed && k.Stream == acting.DocumentStream(d) }), err
+}
+
+// startOf returns when an erasure started, and where the log says so.
+func (work *Worker) startOf(ctx context.Context, id domain.CitizenID, erasure domain.ErasureID) (time.Time, eventstore.Position, error) {
+	for e, err := range work.Log.Read(ctx, acting.CitizenStream(id), 0) {
+		if err != nil {
+			return time.Time{}, eventstore.Position{}, fmt.Errorf("read citizen: %w", err)
+		}
+		if f, ok := e.Data.(citizen.ErasureStarted); ok && f.Erasure == erasure {
+			return f.At, e.Position, nil
+		}
+	}
+	return time.Time{}, eventstore.Position{}, citizen.ErrNotStarted
+}
+
+// mayDestroy folds the citizen's stream once more (rule E-1).
+func (work *Worker) mayDestroy(ctx context.Context, id domain.CitizenID, e domain.ErasureID) error {
+	state, _, err := acting.Citizens.Load(ctx, work.Log, acting.CitizenStream(id))
+	if err != nil {
+		return err
+	}
+	return state.MayDestroy(e)
+}
+
+// suppressionBasis is why it may be remembered that a person was erased, as an
+// HMAC of their numbers: without it, erased would not stay erased (rule E-4).
+const suppressionBasis domain.LegalBasis = "legalObligation"
+
+func (work *Worker) eraseCitizen(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
+	fate, err := work.Keys.FateOf(ctx, id)
+	if err != nil {
+		return err
+	}
+	if fate != seal.Gone { // what is gone is put on record, whatever came since
+		if err := work.withdrawKeys(ctx, id, e.ID); err != nil {
+			return err
+		}
+	}
+	gone := seal.DestroyedSubject{Citizen: id, Suppression: seal.Suppression{Basis: suppressionBasis}}
+	if err := work.destroyer.DestroySubject(ctx, id, gone.Suppression); err != nil {
+		return fmt.Errorf("destroy keys: %w", err)
+	}
+	at := work.Timestamp()
+	if err := work.shreds.AddCitizen(gone, at); err != nil {
+		return err
+	}
+	streams, keys, err := work.erasedWith(ctx, id, e.ID)
+	if err != nil {
+		return err
+	}
+	lost, err := work.unreadable(ctx, streams)
+	if err != nil {
+		return err
+	}
+	w := work.step(acting.CitizenStream(id), e.ID, "key-destroyed")
+	_, err = acting.Citizens.Transact(ctx, work.Log, w, citizen.DestroyKey{
+		Erasure: e.ID, Keys: keys, Unreadable: lost.events, Digest: lost.digest, By: w.Meta.Actor, At: at,
+	})
+	return err
+}
+
+// withdrawKeys takes the citizen's keys out of use everywhere, and returns nil when
+// they may be destroyed.
+func (work *Worker) withdrawKeys(ctx context.Context, id domain.CitizenID, e domain.ErasureID) error {
+	if err := work.mayDestroy(ctx, id, e); err != nil { // a hold that is there already finds the keys in use
+		return err
+	}
+	if err := work.destroyer.BeginErase(ctx, id); err != nil {
+		return fmt.Errorf("begin erasure: %w", err)
+	}
+	if err := work.leaseRunsOut(ctx); err != nil {
+		return err
+	}
+	return work.mayDestroy(ctx, id, e)
+}
+
+func (work *Worker) eraseDocument(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
+	stream := acting.DocumentStream(e.Document)
+	gone, err := work.contentGone(ctx, id, e.Document)
+	if err == nil && !gone { // what is gone is put on record, whatever came since
+		err = work.mayDestroy(ctx, id, e.ID)
+	}
+	if err != nil {
+		return err
+	}
+	if err := work.destroyer.DestroyStreamKeys(ctx, stream); err != nil {
+		return fmt.Errorf("destroy content key: %w", err)
+	}
+	at := work.Timestamp()
+	if err := work.shreds.AddStream(seal.DestroyedStream{Stream: stream, Citizen: id}, at); err != nil {
+		return err
+	}
+	if err := work.leaseRunsOut(ctx); err != nil {
+		return err
+	}
+	all, err := work.Keys.StreamKeys(ctx, id)
+	if err != nil {
+		return err
+	}
+	key := ""
+	for _, k := range all {
+		if k.Stream == stream {
+			key = k.ID.String()
+		}
+	}
+	lost, err := work.unreadable(ctx, []eventstore.Stream{stream})
+	if err != nil {
+		return err
+	}
+	state, _, err := acting.Citizens.Load(ctx, work.Log, acting.CitizenStream(id))
+	if err != nil {
+		return err
+	}
+	begun, _ := state.Erasure(e.ID)
+	w := work.step(stream, e.ID, "content-destroyed")
+	done, err := acting.Documents.Transact(ctx, work.Log, w, document.DestroyContent{
+		Citizen: id, Erasure: begun, Key: key, Unreadable: lost.events, Digest: lost.digest, By: w.Meta.Actor, At: at,
+	})
+	if err != nil {
+		return err
+	}
+	w = work.step(acting.CitizenStream(id), e.ID, "completed", eventstore.At(stream, done.Revision))
+	_, err = acting.Citizens.Transact(ctx, work.Log, w, citizen.CompleteErasure{Erasure: e.ID, By: w.Meta.Actor, At: at})
+	return err
+}
+
+// leaseRunsOut waits until no other process can hold a key any more (rule E-3).
+func (work *Worker) leaseRunsOut(ctx context.Context) error {
+	if work.eraseAfter <= 0 {
+		return nil
+	}
+	work.Slog.InfoContext(ctx, "an erasure waits until no process can hold a key", slog.Duration("lease", work.eraseAfter))
+	return wait(ctx, work.eraseAfter)
+}
+
+// erasedWith returns the streams whose keys this erasure of a citizen destroyed,
+// and the keys' ids; those of documents that were erased before it are on record
+// elsewhere.
+func (work *Worker) erasedWith(ctx context.Context, id domain.CitizenID, e domain.ErasureID) ([]eventstore.Stream, []string, error) {
+	all, err := work.Keys.StreamKeys(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	var streams []eventstore.Stream
+	keys := []string{}
+	for _, k := range all {
+		if k.Stream.Category() == "document" {
+			state, _, err := acting.Documents.Load(ctx, work.Log, k.Stream)
+			if err != nil {
+				return nil, nil, err
+			}
+			if state.Erased {
+				continue
+			}
+		}
+		streams, keys = append(streams, k.Stream), append(keys, k.ID.String())
+	}
+	return streams, keys, nil
+}
+
+// losses are the events that nobody can read any more.
+type losses struct {
+	events int64
+	digest []byte // SHA-256 over their leaf hashes in log order
+}
+
+// unreadable counts the sealed events of streams up to the end of the log as it is
+// now. Their leaf hashes stand in the log for ever, so anybody can check the digest
+// without a key: it is over the first events, in log order, that the keys sealed.
+func (work *Worker) unreadable(ctx context.Context, streams []eventstore.Stream) (losses, error) {
+	type leaf struct {
+		at   eventstore.Position
+		hash proof.Hash
+	}
+	var all []leaf
+	head, err := work.Log.Head(ctx)
+	if err != nil {
+		return losses{}, fmt.Errorf("head of the log: %w", err)
+	}
+	for _, s := range streams {
+		for r, err := range work.Log.Store().ReadStream(ctx, s, 0) {
+			if err != nil {
+				return losses{}, fmt.Errorf("read %s: %w", s.Category(), err)
+			}
+			if r.Sealed != nil && r.Position.Compare(head) <= 0 {
+				all = append(all, leaf{r.Position, proof.LeafHash(&r)})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b leaf) int { return a.at.Compare(b.at) })
+	sum := sha256.New()
+	for _, l := range all {
+		sum.Write(l.hash[:])
+	}
+	return losses{int64(len(all)), sum.Sum(nil)}, nil
+}

@@ -1,0 +1,94 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"coffre/domain"
+	"coffre/handlers/acting"
+	"coffre/handlers/edge"
+)
+
+// UnclaimedFor is how long a file waits for a document to name it.
+const UnclaimedFor = 24 * time.Hour
+
+// dropWithin bounds what is done about a file whose upload came to nothing; what it
+// leaves undone, [Worker.tidyFiles] does a day later.
+const dropWithin = 5 * time.Second
+
+// Drop removes a file whose upload came to nothing, also when its caller has left.
+func (work *Worker) Drop(ctx context.Context, id domain.AttachmentID) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropWithin)
+	defer cancel()
+	err := work.Keys.Files().Doom(ctx, id)
+	if err == nil {
+		err = work.removeFile(ctx, id)
+	}
+	if err != nil {
+		work.Slog.WarnContext(ctx, "a file that nobody wants is removed later", slog.Any("error", err))
+	}
+}
+
+// removeFile removes the bytes of a doomed file, and then the last trace of it.
+func (work *Worker) removeFile(ctx context.Context, id domain.AttachmentID) error {
+	if err := work.Blobs.Delete(ctx, id.UUID); err != nil {
+		return fmt.Errorf("remove a file: %w", err)
+	}
+	return work.Keys.Files().Forget(ctx, id)
+}
+
+const (
+	// filesAtOnce bounds what one look at the key ring brings.
+	filesAtOnce = 100
+	// reservedFor is after how long a reservation that no event followed is no request's
+	// any more.
+	reservedFor = 2 * edge.MaxTime
+)
+
+// tidyFiles settles what requests and processes that ended early left: reservations
+// become claims where the log has the event; files that no document names in time,
+// and those of erased documents, are removed.
+func (work *Worker) tidyFiles(ctx context.Context) error {
+	return errors.Join(work.settleReservations(ctx), work.Keys.Files().DoomStale(ctx, work.Now().Add(-UnclaimedFor)), work.removeDoomed(ctx))
+}
+
+func (work *Worker) settleReservations(ctx context.Context) error {
+	before := work.Now().Add(-reservedFor)
+	for {
+		held, err := work.Keys.Files().Reserved(ctx, before, filesAtOnce)
+		if err != nil || len(held) == 0 {
+			return err
+		}
+		for _, f := range held {
+			state, _, err := acting.Documents.Load(ctx, work.Log, f.Stream)
+			if err != nil {
+				return err
+			}
+			if state.Names(f.ID) {
+				err = work.Keys.Files().Claim(ctx, f.Stream, []domain.AttachmentID{f.ID})
+			} else {
+				err = work.Keys.Files().Release(ctx, f, before)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (work *Worker) removeDoomed(ctx context.Context) error {
+	for {
+		doomed, err := work.Keys.Files().Doomed(ctx, filesAtOnce)
+		if err != nil || len(doomed) == 0 {
+			return err
+		}
+		for _, id := range doomed {
+			if err := work.removeFile(ctx, id); err != nil {
+				return err
+			}
+		}
+	}
+}

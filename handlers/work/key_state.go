@@ -1,0 +1,75 @@
+package work
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
+	"coffre/handlers/edge"
+)
+
+func (work *Worker) KeyState(ctx context.Context) (contract.KeyState, error) {
+	s, err := work.Keys.Ledger().Status(ctx)
+	if err != nil {
+		return contract.KeyState{}, err
+	}
+	state := contract.KeyState{
+		Provider: work.keeper, KeyEncryptionKeys: []contract.KeyEncryptionKey{}, DataKeys: int64(s.Pending + s.Active + s.Erasing),
+		ContentKeys: int64(s.Streams), DestroyedKeys: int64(s.Destroyed),
+	}
+	courses, err := work.Keys.Ledger().Rotations(ctx)
+	if err != nil {
+		return contract.KeyState{}, err
+	}
+	course := map[int]seal.Rotation{}
+	for _, c := range courses {
+		course[c.Version] = c
+	}
+	// What may still be needed, and what is gone for good.
+	for version := s.Versions.MinAvailable; version <= s.Versions.Latest; version++ {
+		s.ByVersion[version] += 0
+	}
+	for version := range course {
+		s.ByVersion[version] += 0
+	}
+	for _, version := range slices.Sorted(maps.Keys(s.ByVersion)) {
+		c := course[version]
+		state.KeyEncryptionKeys = append(state.KeyEncryptionKeys, contract.KeyEncryptionKey{
+			Version: version, Current: version == s.Versions.Latest, Wraps: int64(s.ByVersion[version]),
+			CreatedAt: c.Rotated, RewrappedAt: c.Rewrapped, RetiredAt: c.Retired, TrimmedAt: c.Trimmed,
+		})
+	}
+	next, err := work.Keys.Ledger().NextStep(ctx)
+	if err != nil {
+		return contract.KeyState{}, err
+	}
+	state.NextStep = contract.RotationStep(next)
+	backup, found, err := work.Keys.Ledger().LastBackup(ctx)
+	if err != nil {
+		return contract.KeyState{}, err
+	}
+	if found {
+		state.LastBackup = contract.KeyBackup{TakenAt: backup.Taken, VerifiedAt: backup.Verified, OldestVersion: backup.OldestVersion}
+	}
+	pepper, err := work.Keys.Ledger().PepperStatus(ctx)
+	if err != nil {
+		return contract.KeyState{}, err
+	}
+	state.Pepper = contract.PepperState{
+		Version: pepper.Version, Phase: pepperPhases[pepper.Phase],
+		ToIndex: int64(pepper.Missing), Waiting: int64(pepper.Waiting), ToDrop: int64(pepper.Left),
+	}
+	state.Pepper.Rotation, _ = work.repepper.status(work.Now())
+	if state.Pepper.Rotation.State == contract.TaskStateFailed {
+		state.Pepper.Rotation.Problem = edge.TaskProblem(errRepepper)
+	}
+	state.Rotation, state.RotationDone = work.rewrap.status(work.Now())
+	return state, nil
+}
+
+var pepperPhases = map[seal.PepperPhase]contract.PepperPhase{
+	seal.PepperSettled: contract.PepperPhaseSettled, seal.PepperDoubled: contract.PepperPhaseDoubled,
+	seal.PepperSwitched: contract.PepperPhaseSwitched, seal.PepperDropping: contract.PepperPhaseDropping,
+}

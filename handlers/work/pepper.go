@@ -1,0 +1,57 @@
+package work
+
+import (
+	"context"
+	"errors"
+
+	"coffre/domain"
+	"coffre/eventstore/seal"
+)
+
+// pepperRotation names the task that replaces the pepper; there is one at a time.
+const pepperRotation = "replace the pepper"
+
+var errRepepper = domain.NewError(domain.Unavailable, "pepperRotationFailed", "not every number is found under the new pepper yet; it is tried again, and the server's log says why")
+
+// BeginPepperRotation begins to replace the pepper, or goes on with a replacement under way.
+func (work *Worker) BeginPepperRotation(ctx context.Context) error {
+	// The first attempt may have begun; another process may be at it.
+	if err := work.rotator.BeginPepper(ctx); err != nil && !errors.Is(err, seal.ErrPepperUnderWay) {
+		return err
+	}
+	if !work.tasks.busy(pepperRotation) {
+		work.replacePepper()
+	}
+	return nil
+}
+
+// replacePepper takes the rotation of the pepper to its end, from wherever it is.
+func (work *Worker) replacePepper() {
+	work.repepper.begin()
+	work.tasks.put(pepperRotation, func(ctx context.Context) error {
+		err := work.rotator.BackfillPepper(ctx, nil)
+		if err == nil {
+			err = work.rotator.SwitchPepper(ctx)
+		}
+		if err == nil {
+			err = work.rotator.DropPepper(ctx, nil)
+		}
+		if errors.Is(err, seal.ErrPepperPhase) { // another process has ended it
+			err = nil
+		}
+		if ctx.Err() != nil {
+			return err // the next start goes on
+		}
+		work.repepper.end(work.Now(), err)
+		return err
+	})
+}
+
+// resumePepper goes on with what a former process had not ended.
+func (work *Worker) resumePepper(ctx context.Context) error {
+	s, err := work.Keys.Ledger().PepperStatus(ctx)
+	if err == nil && s.Phase != seal.PepperSettled {
+		work.replacePepper()
+	}
+	return err
+}

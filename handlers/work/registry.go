@@ -1,0 +1,112 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"coffre/domain"
+	"coffre/domain/registry"
+	"coffre/eventstore"
+	"coffre/handlers/acting"
+	"coffre/handlers/contract"
+	"coffre/handlers/edge"
+	"coffre/projections/vocabulary"
+)
+
+// lookForRegistry is how often a process asks whether another one published.
+const lookForRegistry = 2 * time.Second
+
+func (work *Worker) Publish(ctx context.Context, in acting.Intent, all registry.Registry) (eventstore.Result[registry.State, registry.Event], error) {
+	var none eventstore.Result[registry.State, registry.Event]
+	now, _, err := acting.Registries.Load(ctx, work.Log, registry.StreamName)
+	if err != nil {
+		return none, err
+	}
+	next := registry.Publish{Version: now.Version + 1, Registry: all, By: in.Actor}
+	if _, err := vocabulary.Compile(registry.Published{Version: next.Version, Registry: all}); err != nil {
+		return none, RegistryMistakes(err)
+	}
+	result, err := acting.Registries.Transact(ctx, work.Log, in.Write(0, registry.StreamName, acting.NoCitizen), next)
+	if err != nil {
+		return none, RegistryMistakes(err)
+	}
+	return result, work.Words.Apply(registry.Published(result.State))
+}
+
+// followRegistry serves the registry in the log. Into an empty log it publishes
+// what files hold, with the labels of the Belgian vocabularies where they are given.
+func (work *Worker) followRegistry(ctx context.Context, files, belgif fs.FS) error {
+	state, _, err := acting.Registries.Load(ctx, work.Log, registry.StreamName)
+	if err != nil {
+		return err
+	}
+	if state.Version > 0 {
+		return work.Words.Apply(registry.Published(state))
+	}
+	all, err := vocabulary.Load(files, belgif)
+	if err != nil {
+		return fmt.Errorf("load the registry: %w", err)
+	}
+	in := work.Intend(ctx)
+	in.Actor = domain.Actor{Role: domain.RoleSystem}
+	if _, err = work.Publish(ctx, in, all); !errors.Is(err, registry.ErrNotAllowed) {
+		return err
+	}
+	// Another process that started at the same time was faster.
+	if state, _, err = acting.Registries.Load(ctx, work.Log, registry.StreamName); err != nil {
+		return err
+	}
+	return work.Words.Apply(registry.Published(state))
+}
+
+// serveNewestRegistry looks until ctx ends whether another process published.
+func (work *Worker) serveNewestRegistry(ctx context.Context) error {
+	tick := time.NewTicker(lookForRegistry)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		state, _, err := acting.Registries.Load(ctx, work.Log, registry.StreamName)
+		if err == nil {
+			err = work.Words.Apply(registry.Published(state))
+		}
+		if err != nil && ctx.Err() == nil {
+			work.Slog.ErrorContext(ctx, "the registry cannot be refreshed; the former one is served", "error", err)
+		}
+	}
+}
+
+// RegistryMistakes answers with every mistake in a registry, each with its place;
+// another error it leaves as it is. Nothing in a registry is personal.
+func RegistryMistakes(err error) error {
+	var issues []contract.InputValidationIssue
+	var walk func(error)
+	walk = func(err error) {
+		var mistake registry.Mistake
+		switch e := err.(type) {
+		case interface{ Unwrap() []error }:
+			for _, each := range e.Unwrap() {
+				walk(each)
+			}
+		default:
+			var refusal *domain.Error
+			if errors.As(err, &mistake) {
+				refusal = mistake.Err
+			} else if !errors.As(err, &refusal) {
+				return
+			}
+			issues = append(issues, contract.InputValidationIssue{Type: edge.IssueOurs + refusal.Slug, Title: refusal.Detail, Detail: err.Error(), In: contract.IssueLocationBody})
+		}
+	}
+	walk(err)
+	if refusal := (*domain.Error)(nil); len(issues) == 0 || errors.As(err, &refusal) && refusal.Code != domain.Invalid && len(issues) == 1 {
+		return err
+	}
+	return edge.BadInputs(issues)
+}

@@ -1,0 +1,68 @@
+package work
+
+import (
+	"context"
+
+	"coffre/domain"
+	"coffre/eventstore/seal"
+)
+
+var errRotating = domain.NewError(domain.Conflict, "rotationUnderWay", "the keys are still being wrapped again after the last rotation")
+
+// rotation names the task that wraps every key again; there is one at a time.
+const rotation = "wrap keys again"
+
+// Rotate makes a new version of the key-encryption key, returns its number, and has every
+// data key wrapped by it. tried says that a former attempt may have done so.
+func (work *Worker) Rotate(ctx context.Context, tried bool) (version int, err error) {
+	s, err := work.Keys.Ledger().Status(ctx)
+	if err != nil {
+		return 0, err
+	}
+	next, err := work.Keys.Ledger().NextStep(ctx)
+	switch {
+	case err != nil:
+		return 0, err
+	case tried && next == seal.StepRewrap: // the first attempt rotated
+		work.wrapAgain()
+		return s.Versions.Latest, nil
+	case work.tasks.busy(rotation):
+		return 0, errRotating
+	}
+	if version, err = work.rotator.Rotate(ctx); err != nil {
+		return 0, err
+	}
+	work.wrapAgain()
+	return version, nil
+}
+
+// Retire has the key-encryption key refuse what an older version wrapped.
+func (work *Worker) Retire(ctx context.Context) error { return work.rotator.Retire(ctx) }
+
+// Trim destroys the versions of the key-encryption key that were retired.
+func (work *Worker) Trim(ctx context.Context) error { return work.rotator.Trim(ctx) }
+
+// wrapAgain has every data key wrapped by the newest version, in the background.
+func (work *Worker) wrapAgain() {
+	work.rewrap.begin()
+	work.tasks.put(rotation, func(ctx context.Context) error {
+		err := work.rotator.RewrapAll(ctx, work.rewrap.report)
+		if ctx.Err() != nil {
+			return err // the next start goes on
+		}
+		work.rewrap.end(work.Now(), err)
+		return err
+	})
+}
+
+// resumeRewrap goes on with what a former process had not wrapped again, or had not
+// noted to be.
+func (work *Worker) resumeRewrap(ctx context.Context) error {
+	next, err := work.Keys.Ledger().NextStep(ctx)
+	if err == nil && next == seal.StepRewrap {
+		work.wrapAgain()
+	}
+	return err
+}
+
+var errRewrap = domain.NewError(domain.Unavailable, "rotationFailed", "not every key could be wrapped again; it is tried again, and the server's log says why")

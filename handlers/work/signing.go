@@ -1,0 +1,82 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
+)
+
+// notedKeys are the signing keys that are on record, so that each is noted once. The
+// zero value is empty; it may be used concurrently.
+type notedKeys struct {
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+func (n *notedKeys) has(id string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ids[id]
+}
+
+func (n *notedKeys) add(id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ids == nil {
+		n.ids = make(map[string]bool)
+	}
+	n.ids[id] = true
+}
+
+// signingKey returns the key that a signer uses now, having noted it for whoever
+// verifies later.
+func (work *Worker) signingKey(ctx context.Context, purpose contract.SigningPurpose, s seal.Signer) (seal.SigningKey, error) {
+	public, id, err := s.PublicKey(ctx, "")
+	if err != nil {
+		return seal.SigningKey{}, err
+	}
+	k := seal.SigningKey{Purpose: string(purpose), ID: id, Public: public}
+	if name := k.Purpose + " " + id; !work.signing.has(name) {
+		if err := work.Keys.Ledger().NoteSigningKey(ctx, k); err != nil {
+			return seal.SigningKey{}, err
+		}
+		work.signing.add(name)
+	}
+	return k, nil
+}
+
+// noteSigningKeys remembers what signs now. What cannot be asked is asked later.
+func (work *Worker) noteSigningKeys(ctx context.Context) error {
+	_, err := work.CurrentKeys(ctx)
+	return err
+}
+
+// CurrentKeys returns the keys that sign now, as far as their keepers can be asked.
+func (work *Worker) CurrentKeys(ctx context.Context) ([]seal.SigningKey, error) {
+	var all []seal.SigningKey
+	for _, one := range []struct {
+		purpose contract.SigningPurpose
+		signer  seal.Signer
+	}{{contract.SigningPurposeErasure, work.certifier}, {contract.SigningPurposeLog, work.logSigner}} {
+		if one.signer == nil {
+			continue
+		}
+		k, err := work.signingKey(ctx, one.purpose, one.signer)
+		switch {
+		case errors.Is(err, eventstore.ErrKeysUnavailable):
+		case err != nil:
+			return nil, err
+		default:
+			all = append(all, k)
+		}
+	}
+	return all, nil
+}
+
+// ErrNoDestroyer: nothing here can sign that something was erased (rule E-2).
+var ErrNoDestroyer = domain.NewError(domain.Unavailable, "destroyerMissing", "this vault has no destroyer, which is an identity of its own; an operator has to configure it")

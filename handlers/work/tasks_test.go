@@ -1,0 +1,109 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"coffre/domain/citizen"
+	"coffre/handlers/acting"
+	"coffre/handlers/disclosure"
+)
+
+// Of one name one task runs at a time, and one that is asked for while it runs
+// runs once more.
+func TestTasksOfOneName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &Worker{Discloser: &disclosure.Discloser{Recorder: &acting.Recorder{Slog: slog.New(slog.DiscardHandler)}}}
+		end := v.performing(t)
+		var running, most, ran atomic.Int64
+		gate := make(chan struct{})
+		run := func(context.Context) error {
+			most.Store(max(most.Load(), running.Add(1)))
+			<-gate
+			running.Add(-1)
+			ran.Add(1)
+			return nil
+		}
+		v.tasks.put("one", run)
+		synctest.Wait()
+		for range 5 { // they are one
+			v.tasks.put("one", run)
+		}
+		synctest.Wait()
+		if !v.tasks.busy("one") || v.tasks.busy("other") || running.Load() != 1 {
+			t.Errorf("%d run", running.Load())
+		}
+		close(gate)
+		if err := v.Worked(t.Context()); err != nil || ran.Load() != 2 || most.Load() != 1 || v.tasks.busy("one") {
+			t.Errorf("%d ran, %d at once, %v", ran.Load(), most.Load(), err)
+		}
+		end()
+	})
+}
+
+// A fault is tried again, later and later; a refusal is an end.
+func TestTasksAreTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &Worker{Discloser: &disclosure.Discloser{Recorder: &acting.Recorder{Slog: slog.New(slog.DiscardHandler)}}}
+		end := v.performing(t)
+		var at []time.Duration
+		began := time.Now()
+		v.tasks.put("faulty", func(context.Context) error {
+			if at = append(at, time.Since(began)); len(at) < 4 {
+				return errors.New("away")
+			}
+			return citizen.ErrLegalHold
+		})
+		if err := v.Worked(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(at) != 4 || at[1] != time.Second || at[2] != 3*time.Second || at[3] != 7*time.Second {
+			t.Errorf("tried at %v", at)
+		}
+		v.tasks.put("faulty", func(context.Context) error { return errors.New("away") })
+		synctest.Wait()
+		end() // the process ends in between
+	})
+}
+
+// performing runs tasks, without what a start resumes, until the end.
+func (work *Worker) performing(t *testing.T) (end func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); work.performAll(ctx) }()
+	return func() { cancel(); <-done }
+}
+
+func TestNotMoreTasksAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &Worker{Discloser: &disclosure.Discloser{Recorder: &acting.Recorder{Slog: slog.New(slog.DiscardHandler)}}}
+		end := v.performing(t)
+		gate := make(chan struct{})
+		var running atomic.Int64
+		for _, name := range []string{"a", "b", "c", "d", "e", "f", "g"} {
+			v.tasks.put(name, func(context.Context) error { running.Add(1); <-gate; return nil })
+		}
+		synctest.Wait()
+		if running.Load() != tasksAtOnce {
+			t.Errorf("%d run at once", running.Load())
+		}
+		close(gate)
+		if err := v.Worked(t.Context()); err != nil || running.Load() != 7 {
+			t.Errorf("%d ran, %v", running.Load(), err)
+		}
+		end()
+	})
+}
+
+// A task that panics is tried again like one that fails, and ends nothing else.
+func TestATaskThatPanics(t *testing.T) {
+	broken := task{name: "broken", run: nil}
+	if err := broken.attempt(t.Context()); err == nil || errors.Is(err, t.Context().Err()) && t.Context().Err() != nil {
+		t.Fatal(err)
+	}
+}
