@@ -19,8 +19,8 @@ var update = flag.Bool("update", false, "write docs/rules.md anew")
 
 const rulesFile = "docs/rules.md"
 
-// rules are the rules that hold in every path, as the specification numbers them;
-// P-*, R-*, A-8, C-7 and the parts of M-1 are numbered here.
+// rules are the numbered rules of the domain, which hold in every path. docs/rules.md is
+// made of them.
 var rules = []struct{ id, says string }{
 	{"D-1", "A document has one issuer; only it updates, suspends, reinstates and revokes."},
 	{"D-2", "Revocation is final, has a reason, and is effective from the day of issue at the earliest."},

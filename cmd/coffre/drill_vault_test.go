@@ -27,7 +27,7 @@ const (
 
 // TestVaultGoneUnderLoad kills Vault while clients go on. What needs no key they
 // are answered; what does, they are told to repeat; all that they were told is true in
-// the end, and the server is never started again (design: the keeper is away).
+// the end, and the server is never started again (docs/architecture.md §12).
 func TestVaultGoneUnderLoad(t *testing.T) {
 	long := os.Getenv("COFFRE_SOAK") == "1"
 	seed := rand.Uint64()

@@ -12,7 +12,7 @@
 //	                                                                     started --StopErasure--> stopped
 //	a legal hold: placed --LiftHold--> lifted
 //
-// Rules of this package's own, beside those of the specification:
+// Rules about a person, beside those about an erasure (E-1 to E-4):
 //
 //   - P-1 a person is registered once; whoever meets a pending key registers them
 //   - P-2 a death comes from an authentic source, is not in the future, and stands

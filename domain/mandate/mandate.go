@@ -8,7 +8,7 @@
 // vouches for both. That a mandate reached its end is no event: whoever relies on
 // it compares the date, which is sealed.
 //
-// The specification's M-1 is told here in parts:
+// Rules about a mandate, the parts of M-1:
 //
 //   - M-1.1 a mandate is granted, and accepted before it holds
 //   - M-1.2 it has a scope: at least one action, and the types or all of them

@@ -24,7 +24,7 @@ const (
 	reservedShare = 8        // one part in so many is kept free for eventstore.Reserved
 	maxDrain      = 1024     // appends in one transaction, so that the first is not answered too late
 	maxDrainBytes = 16 << 20 // bytes in one transaction, unless one append has more
-	gatherEnough  = 48       // from so many on, waiting for more gains nothing (facts: performance)
+	gatherEnough  = 48       // from so many on, waiting for more gained nothing when it was measured
 	overhead      = 256      // bytes a queued record costs beyond its own
 )
 

@@ -26,7 +26,7 @@ func (rec *Recorder) PositionToken(ctx context.Context, p eventstore.Position) (
 	return contract.LeafToken(leaf), nil
 }
 
-// patience is how long a read waits for the position it must see (design: 2 s).
+// patience is how long a read waits for the position it must see (docs/architecture.md §5).
 const patience = 2 * time.Second
 
 // ErrLagging: a read model has not come as far as the caller wants to see.
