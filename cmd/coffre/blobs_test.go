@@ -73,7 +73,7 @@ func TestFilesInABucket(t *testing.T) {
 	var erasure struct{ ErasureID string }
 	r.post(t, me, "/erasures", `{"citizenId":"`+me.Citizen.String()+`","scope":"document","documentId":"`+doc.DocumentID+`","reason":"citizenRequest"}`, &erasure)
 	r.post(t, grantFor(domain.RolePrivacyOfficer, "", domain.CitizenID{}), "/erasures/"+erasure.ErasureID+"/approve", "", nil)
-	if err := v.Core.Worked(t.Context()); err != nil {
+	if err := v.Core.WaitIdle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if all := server.Objects(t, bucket.Bucket); len(all) != 0 {

@@ -30,7 +30,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 		return nil, err
 	}
 	in := v.Intend(ctx)
-	a, looked, err := v.openAccessLog(ctx, in, r.CitizenID)
+	a, authorized, err := v.admitAccessLogReader(ctx, in, r.CitizenID)
 	if err != nil {
 		return nil, err
 	}
@@ -48,10 +48,10 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 		}
 		for i := range entries {
 			e := &entries[i]
-			if asksFor(p, e) && concerns(a, e) {
+			if matchesEntry(p, e) && visibleEntry(a, e) {
 				if len(page.Items) == size {
 					page.Next = links.At(contract.LeafToken(before))
-					v.RecordDelivered(in, looked)
+					v.RecordDelivered(in, authorized)
 					return contract.GetAccessLog200JSONResponse(page), nil
 				}
 				item, err := v.accessItem(ctx, in, a, e)
@@ -67,39 +67,39 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 			page.Next = links.At(contract.LeafToken(before))
 		}
 		if len(entries) < edge.MaxPage || page.Next != "" {
-			v.RecordDelivered(in, looked)
+			v.RecordDelivered(in, authorized)
 			return contract.GetAccessLog200JSONResponse(page), nil
 		}
 	}
 }
 
-// openAccessLog lets in who may read a citizen's access log. A privacy officer
+// admitAccessLogReader lets in who may read a citizen's access log. A privacy officer
 // acts for nobody.
-func (v *Vault) openAccessLog(ctx context.Context, in acting.Intent, whose domain.CitizenID) (disclosure.Representation, access.Authorized, error) {
+func (v *Vault) admitAccessLogReader(ctx context.Context, in acting.Intent, subject domain.CitizenID) (disclosure.Representation, access.Authorized, error) {
 	if in.Actor.Role == domain.RolePrivacyOfficer {
-		return disclosure.Representation{By: in.Actor}, access.Authorized{}, v.recordLogRead(ctx, 0, contract.ListEventsParams{Category: []contract.StreamCategory{"access"}, Stream: string(acting.CitizenStream(whose))})
+		return disclosure.Representation{By: in.Actor}, access.Authorized{}, v.recordLogRead(ctx, 0, contract.ListEventsParams{Category: []contract.StreamCategory{"access"}, Stream: string(acting.CitizenStream(subject))})
 	}
-	if whose.IsZero() {
+	if subject.IsZero() {
 		return disclosure.Representation{}, access.Authorized{}, edge.ErrNoResource
 	}
-	a, err := v.ActFor(ctx, in, whose, mandate.Read)
+	a, err := v.ActFor(ctx, in, subject, mandate.Read)
 	if err != nil {
 		return disclosure.Representation{}, access.Authorized{}, err
 	}
-	looked, err := v.AuthorizeRepresentative(ctx, in, a, a.Under(nil))
-	return a, looked, err
+	authorized, err := v.AuthorizeRepresentative(ctx, in, a, a.Under(nil))
+	return a, authorized, err
 }
 
-// asksFor reports whether a call asked for the entry.
-func asksFor(p contract.GetAccessLogParams, e *accesslog.Entry) bool {
+// matchesEntry reports whether a call asked for the entry.
+func matchesEntry(p contract.GetAccessLogParams, e *accesslog.Entry) bool {
 	return (p.AccessID.IsZero() || p.AccessID == e.Access) &&
 		(len(p.DocumentType) == 0 || slices.Contains(p.DocumentType, e.Type)) &&
 		(len(p.Organization) == 0 || slices.Contains(p.Organization, e.Consumer))
 }
 
-// concerns reports whether a representative has to do with the entry: by its type
+// visibleEntry reports whether a representative has to do with the entry: by its type
 // of document; with what is about no type, when their mandate is about every type.
-func concerns(a disclosure.Representation, e *accesslog.Entry) bool {
+func visibleEntry(a disclosure.Representation, e *accesslog.Entry) bool {
 	return a.By.Role != domain.RoleRepresentative || a.Covers(e.Type)
 }
 

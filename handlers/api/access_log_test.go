@@ -43,7 +43,7 @@ func TestAccessLog(t *testing.T) {
 	if _, err := tv.read(t, consumer(economy), home, uuid.New(), allowance); !errors.Is(err, access.ErrNoBasis) {
 		t.Fatal(err)
 	}
-	tv.resting(t)
+	tv.waitIdle(t)
 
 	t.Run("A-1 A-3 the citizen sees who, what, why and what came of it", func(t *testing.T) {
 		before := len(recorded[any](t, tv))

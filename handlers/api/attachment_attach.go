@@ -24,7 +24,7 @@ import (
 
 var errUnknownFile = domain.NewError(domain.Invalid, "unknownAttachment", "an attachment was not uploaded by you, was removed because no document named it in time, or is part of another document")
 
-func (v *Vault) ownFiles(ctx context.Context, in acting.Intent, names []domain.AttachmentID) error {
+func (v *Vault) checkFileOwner(ctx context.Context, in acting.Intent, names []domain.AttachmentID) error {
 	err := v.Keys.Files().Own(ctx, in.Actor.Organisation, names)
 	if errors.Is(err, seal.ErrUnknown) {
 		return errUnknownFile
@@ -32,9 +32,9 @@ func (v *Vault) ownFiles(ctx context.Context, in acting.Intent, names []domain.A
 	return err
 }
 
-// attach reserves the files that a document is about to name and returns what its
+// reserveFiles reserves the files that a document is about to name and returns what its
 // event has to hold of them. Those that it holds already come from its own events.
-func (v *Vault) attach(ctx context.Context, in acting.Intent, id domain.DocumentID, names []domain.AttachmentID) ([]document.Attachment, error) {
+func (v *Vault) reserveFiles(ctx context.Context, in acting.Intent, id domain.DocumentID, names []domain.AttachmentID) ([]document.Attachment, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
@@ -63,9 +63,9 @@ func (v *Vault) attach(ctx context.Context, in acting.Intent, id domain.Document
 	return all, nil
 }
 
-// tagged is what a content tag covers: the content and, where there are files, the
+// contentTagInput is what a content tag covers: the content and, where there are files, the
 // type and the SHA-256 of each, so that another file is another content (rule D-4).
-func tagged(content domain.JSON, files []document.Attachment) []byte {
+func contentTagInput(content domain.JSON, files []document.Attachment) []byte {
 	out := slices.Clip([]byte(content))
 	for _, f := range files {
 		out = append(append(append(append(out, 0), f.Type...), 0), f.Digest...) // no zero byte stands in JSON
@@ -73,9 +73,9 @@ func tagged(content domain.JSON, files []document.Attachment) []byte {
 	return out
 }
 
-// claim ends the other copy of the keys of files whose event is durable. When that
+// claimFiles ends the other copy of the keys of files whose event is durable. When that
 // fails it is done later: the document is issued all the same.
-func (v *Vault) claim(ctx context.Context, s document.State, names []domain.AttachmentID) {
+func (v *Vault) claimFiles(ctx context.Context, s document.State, names []domain.AttachmentID) {
 	held := slices.DeleteFunc(slices.Clone(names), func(id domain.AttachmentID) bool { return !s.Names(id) })
 	if len(held) == 0 {
 		return
@@ -85,19 +85,19 @@ func (v *Vault) claim(ctx context.Context, s document.State, names []domain.Atta
 	}
 }
 
-// claiming is attest that claims the files an update names.
-func (v *Vault) claiming(names []domain.AttachmentID) documentAppend {
+// attestAndClaim is attest that claims the files an update names.
+func (v *Vault) attestAndClaim(names []domain.AttachmentID) documentAppend {
 	return func(ctx context.Context, l *eventstore.Log, w eventstore.Write, cmd documentCommand) (eventstore.Result[document.State, document.Event], error) {
 		result, err := v.attest(ctx, l, w, cmd)
 		if result.State.Exists() { // it is recorded, even when an erasure does not let it be told
-			v.claim(ctx, result.State, names)
+			v.claimFiles(ctx, result.State, names)
 		}
 		return result, err
 	}
 }
 
-// attachmentsShown lists files without what opens them.
-func attachmentsShown(id domain.DocumentID, files []document.Attachment) []contract.Attachment {
+// attachmentItems lists files without what opens them.
+func attachmentItems(id domain.DocumentID, files []document.Attachment) []contract.Attachment {
 	var all []contract.Attachment
 	for _, f := range files {
 		all = append(all, contract.Attachment{Href: contract.AttachmentHref(id, f.ID), AttachmentID: f.ID, MediaType: string(f.Type), Size: f.Size})
@@ -105,8 +105,8 @@ func attachmentsShown(id domain.DocumentID, files []document.Attachment) []contr
 	return all
 }
 
-// attachments writes the list of a document's files into a wallet.
-func (p *walletPage) attachments(d *wallet.Document, part personalPart) {
+// writeAttachments writes the list of a document's files into a wallet.
+func (p *walletPage) writeAttachments(d *wallet.Document, part personalPart) {
 	if len(part.attachments) == 0 {
 		return
 	}
@@ -118,9 +118,9 @@ func (p *walletPage) attachments(d *wallet.Document, part personalPart) {
 		p.out = append(p.out, `{"href":"`...)
 		p.out = append(p.out, contract.AttachmentHref(d.Document, f.ID)...)
 		p.out = append(p.out, `","attachmentId":"`...)
-		p.id(f.ID.UUID)
+		p.writeID(f.ID.UUID)
 		p.out = append(p.out, '"')
-		p.member("mediaType", string(f.Type))
+		p.writeMember("mediaType", string(f.Type))
 		p.out = append(p.out, `,"size":`...)
 		p.out = append(strconv.AppendInt(p.out, f.Size, 10), '}')
 	}

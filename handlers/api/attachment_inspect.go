@@ -25,22 +25,22 @@ const (
 	maxXMLToken = 1 << 20 // bytes of one tag or one text
 )
 
-// inspected hands a file on while it judges whether its content is of its type. The
+// fileInspector hands a file on while it judges whether its content is of its type. The
 // last byte comes only with the verdict: a file that is not of its type ends with an
 // error instead of io.EOF.
-type inspected struct {
+type fileInspector struct {
 	from    io.Reader
 	kind    document.MediaType
 	sum     hash.Hash // SHA-256 of what was handed on
 	size    int64
 	head    []byte
 	tail    []byte
-	xml     *xmlJudge
+	xml     *xmlValidator
 	refused error // a refusal, or what the body ended with
 }
 
-// marks are how files of a type begin and, within so many last bytes, end.
-var marks = map[document.MediaType]struct {
+// fileSignatures are how files of a type begin and, within so many last bytes, end.
+var fileSignatures = map[document.MediaType]struct {
 	begin, end string
 	within     int
 }{
@@ -50,16 +50,16 @@ var marks = map[document.MediaType]struct {
 	document.XML:  {},
 }
 
-func inspect(from io.Reader, kind document.MediaType) *inspected {
-	i := &inspected{from: from, kind: kind, sum: sha256.New()}
+func inspect(from io.Reader, kind document.MediaType) *fileInspector {
+	i := &fileInspector{from: from, kind: kind, sum: sha256.New()}
 	if kind == document.XML {
-		i.xml = judgeXML()
+		i.xml = startXMLValidator()
 	}
 	return i
 }
 
 // Read implements io.Reader.
-func (i *inspected) Read(p []byte) (int, error) {
+func (i *fileInspector) Read(p []byte) (int, error) {
 	if i.refused != nil {
 		return 0, i.refused
 	}
@@ -67,20 +67,20 @@ func (i *inspected) Read(p []byte) (int, error) {
 	i.sum.Write(p[:n])
 	i.size += int64(n)
 	switch {
-	case !i.saw(p[:n]):
+	case !i.accepts(p[:n]):
 		i.refused = errFileContent
-	case err == io.EOF && !i.whole():
+	case err == io.EOF && !i.complete():
 		i.refused = errFileContent
 	case err != nil && err != io.EOF:
-		i.refused = brokenOff(err)
+		i.refused = cutOffBody(err)
 	default:
 		return n, err
 	}
 	return 0, i.refused
 }
 
-// brokenOff is the answer to a body that did not come to its end.
-func brokenOff(err error) error {
+// cutOffBody is the answer to a body that did not come to its end.
+func cutOffBody(err error) error {
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return edge.TooLarge(large.Limit)
@@ -88,9 +88,9 @@ func brokenOff(err error) error {
 	return edge.BadRequest(contract.InputValidationIssue{Type: edge.IssueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody})
 }
 
-// saw reports whether what came so far may still be of the type.
-func (i *inspected) saw(p []byte) bool {
-	mark := marks[i.kind]
+// accepts reports whether what came so far may still be of the type.
+func (i *fileInspector) accepts(p []byte) bool {
+	mark := fileSignatures[i.kind]
 	if missing := len(mark.begin) - len(i.head); missing > 0 {
 		i.head = append(i.head, p[:min(missing, len(p))]...)
 		if !strings.HasPrefix(mark.begin, string(i.head)) {
@@ -98,71 +98,71 @@ func (i *inspected) saw(p []byte) bool {
 		}
 	}
 	if i.xml != nil {
-		return i.xml.saw(p)
+		return i.xml.accepts(p)
 	}
 	i.tail = append(i.tail, p...)
 	i.tail = append(i.tail[:0], i.tail[max(0, len(i.tail)-mark.within):]...)
 	return true
 }
 
-// whole reports, at the end, whether it was a file of the type.
-func (i *inspected) whole() bool {
+// complete reports, at the end, whether it was a file of the type.
+func (i *fileInspector) complete() bool {
 	if i.xml != nil {
-		return i.xml.whole()
+		return i.xml.complete()
 	}
-	mark := marks[i.kind]
+	mark := fileSignatures[i.kind]
 	return string(i.head) == mark.begin && bytes.Contains(i.tail, []byte(mark.end))
 }
 
 // close ends the judging of a file that was not read to its end.
-func (i *inspected) close() {
+func (i *fileInspector) close() {
 	if i.xml != nil {
-		i.xml.whole()
+		i.xml.complete()
 	}
 }
 
-// xmlJudge reads XML as it comes, beside whoever hands it on.
-type xmlJudge struct {
+// xmlValidator reads XML as it comes, beside whoever hands it on.
+type xmlValidator struct {
 	to      *io.PipeWriter
 	verdict chan error
-	said    *error // the verdict, once it is known
+	result  *error // the verdict, once it is known
 }
 
-func judgeXML() *xmlJudge {
+func startXMLValidator() *xmlValidator {
 	from, to := io.Pipe()
-	j := &xmlJudge{to: to, verdict: make(chan error, 1)}
+	j := &xmlValidator{to: to, verdict: make(chan error, 1)}
 	go func() {
-		err := wellFormed(from)
+		err := checkXML(from)
 		j.verdict <- err
 		_ = from.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // nothing more is read
 	}()
 	return j
 }
 
-func (j *xmlJudge) saw(p []byte) bool {
+func (j *xmlValidator) accepts(p []byte) bool {
 	_, err := j.to.Write(p)
 	return err == nil
 }
 
-func (j *xmlJudge) whole() bool {
+func (j *xmlValidator) complete() bool {
 	_ = j.to.Close() // it never fails
-	if j.said == nil {
+	if j.result == nil {
 		err := <-j.verdict
-		j.said = &err
+		j.result = &err
 	}
-	return *j.said == nil
+	return *j.result == nil
 }
 
 var errXML = errors.New("not the XML we take") // the cause would quote it
 
-// active are the names of elements that a browser runs: such a file is none of the
+// activeNamespaces are the names of elements that a browser runs: such a file is none of the
 // types there are, whatever it says.
-var active = []string{"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"}
+var activeNamespaces = []string{"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"}
 
-// wellFormed reads XML to its end: one element, in UTF-8, without a document type,
+// checkXML reads XML to its end: one element, in UTF-8, without a document type,
 // without entities of its own, without a style sheet.
-func wellFormed(from io.Reader) error {
-	in := &tokens{Reader: bufio.NewReader(from)}
+func checkXML(from io.Reader) error {
+	in := &boundedTokens{Reader: bufio.NewReader(from)}
 	if bom, err := in.Peek(3); err == nil && string(bom) == "\ufeff" {
 		if _, err := in.Discard(3); err != nil {
 			return errXML
@@ -195,7 +195,7 @@ func wellFormed(from io.Reader) error {
 				roots++
 			}
 			depth++
-			if roots > 1 || depth > maxXMLDepth || t.Name.Space == active[0] || t.Name.Space == active[1] ||
+			if roots > 1 || depth > maxXMLDepth || t.Name.Space == activeNamespaces[0] || t.Name.Space == activeNamespaces[1] ||
 				t.Name.Space == "" && (strings.EqualFold(t.Name.Local, "html") || strings.EqualFold(t.Name.Local, "svg")) {
 				return errXML
 			}
@@ -205,14 +205,14 @@ func wellFormed(from io.Reader) error {
 	}
 }
 
-// tokens bounds what the decoder holds of one token.
-type tokens struct {
+// boundedTokens bounds what the decoder holds of one token.
+type boundedTokens struct {
 	*bufio.Reader
 	left int
 }
 
 // ReadByte implements io.ByteReader.
-func (t *tokens) ReadByte() (byte, error) {
+func (t *boundedTokens) ReadByte() (byte, error) {
 	if t.left--; t.left < 0 {
 		return 0, errXML
 	}

@@ -73,8 +73,8 @@ func (tv *testVault) upload(t testing.TB, by domain.Organisation, content []byte
 	return got.AttachmentID
 }
 
-// paper is a diploma about to be issued.
-func paper(n int, files ...domain.AttachmentID) contract.DocumentIssue {
+// diplomaIssue is a diploma about to be issued.
+func diplomaIssue(n int, files ...domain.AttachmentID) contract.DocumentIssue {
 	return contract.DocumentIssue{SSIN: ssin(n), DocumentType: "diploma", SourceReference: "paper", ValidFrom: "2026-01-01", Attachments: files,
 		Content: contract.Content(`{"title":"Master of Arts","institution":"University","awardedOn":"2006-06-30","level":7}`)}
 }
@@ -92,9 +92,9 @@ func (tv *testVault) issueFiled(t testing.TB, by domain.Organisation, key uuid.U
 	return contract.DocumentReceipt{}, false, err
 }
 
-// sent sends the answer to a call, as the server does, and reports whether it was cut
+// sendAnswer sends the answer to a call, as the server does, and reports whether it was cut
 // off.
-func sent(ctx context.Context, send func(http.ResponseWriter) error) (w *httptest.ResponseRecorder, cut bool) {
+func sendAnswer(ctx context.Context, send func(http.ResponseWriter) error) (w *httptest.ResponseRecorder, cut bool) {
 	w = httptest.NewRecorder()
 	defer func() { edge.CallFrom(ctx).Answered(!cut) }()
 	defer func() {
@@ -119,12 +119,12 @@ func (tv *testVault) download(t testing.TB, who edge.Caller, id domain.DocumentI
 	if err != nil {
 		return nil, false, err
 	}
-	w, cut := sent(ctx, answer.VisitGetAttachmentResponse)
+	w, cut := sendAnswer(ctx, answer.VisitGetAttachmentResponse)
 	return w, cut, nil
 }
 
-// take gets a file as a consumer.
-func (tv *testVault) take(t testing.TB, who edge.Caller, id domain.DocumentID, file domain.AttachmentID, key uuid.UUID, ranges string, body contract.AttachmentAccessRequest) (*httptest.ResponseRecorder, error) {
+// accessFile gets a file as a consumer.
+func (tv *testVault) accessFile(t testing.TB, who edge.Caller, id domain.DocumentID, file domain.AttachmentID, key uuid.UUID, ranges string, body contract.AttachmentAccessRequest) (*httptest.ResponseRecorder, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "accessAttachment", body)
 	edge.CallFrom(ctx).Target = contract.AttachmentHref(id, file)
@@ -134,15 +134,15 @@ func (tv *testVault) take(t testing.TB, who edge.Caller, id domain.DocumentID, f
 	if err != nil {
 		return nil, err
 	}
-	w, cut := sent(ctx, answer.VisitAccessAttachmentResponse)
+	w, cut := sendAnswer(ctx, answer.VisitAccessAttachmentResponse)
 	if cut {
 		t.Fatal("the answer was cut off")
 	}
 	return w, nil
 }
 
-// withFiles lets consumers read the files of household compositions for an allowance.
-func withFiles(r *registry.Registry) {
+// allowFiles lets consumers read the files of household compositions for an allowance.
+func allowFiles(r *registry.Registry) {
 	for i := range r.DocumentTypes {
 		t := &r.DocumentTypes[i]
 		for j := range t.Minimum {
@@ -153,15 +153,15 @@ func withFiles(r *registry.Registry) {
 	}
 }
 
-// filed is a household composition with a file.
-func (tv *testVault) filed(t testing.TB, n int, content []byte) (domain.DocumentID, domain.AttachmentID) {
+// householdWithFile is a household composition with a file.
+func (tv *testVault) householdWithFile(t testing.TB, n int, content []byte) (domain.DocumentID, domain.AttachmentID) {
 	t.Helper()
 	file := tv.upload(t, homeAffairs, content)
 	return tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(n), DocumentType: "householdComposition", Content: contract.Content(household), Attachments: []domain.AttachmentID{file}}), file
 }
 
-// left fails unless nothing is left of any file but those, claimed.
-func (tv *testVault) left(t testing.TB, want ...domain.AttachmentID) {
+// onlyFilesLeft fails unless nothing is left of any file but those, claimed.
+func (tv *testVault) onlyFilesLeft(t testing.TB, want ...domain.AttachmentID) {
 	t.Helper()
 	stored := slices.Collect(maps.Keys(blobtest.Names(t, tv.Files)))
 	if len(stored) != len(want) {
@@ -190,7 +190,7 @@ func (tv *testVault) left(t testing.TB, want ...domain.AttachmentID) {
 func TestAFileAndItsDocument(t *testing.T) {
 	tv := newVault(t)
 	content := largePDF(200_000)
-	id, file := tv.filed(t, 1, content)
+	id, file := tv.householdWithFile(t, 1, content)
 	me := citizenCaller(tv.person(t, 1))
 	want := []contract.Attachment{{Href: contract.AttachmentHref(id, file), AttachmentID: file, MediaType: "application/pdf", Size: 200_000}}
 
@@ -201,7 +201,7 @@ func TestAFileAndItsDocument(t *testing.T) {
 		if err != nil || !slices.Equal(answer.(contract.GetDocument200JSONResponse).Body.Attachments, want) {
 			t.Fatalf("%v %+v", err, answer)
 		}
-		written(t, ctx, answer.VisitGetDocumentResponse)
+		writeAnswer(t, ctx, answer.VisitGetDocumentResponse)
 		versions, err := tv.GetDocumentVersions(tv.as(t, who, "getDocumentVersions", nil), contract.GetDocumentVersionsRequestObject{DocumentID: id})
 		if err != nil || !slices.Equal(versions.(contract.GetDocumentVersions200JSONResponse).Items[0].Attachments, want) {
 			t.Fatalf("%v %+v", err, versions)
@@ -214,7 +214,7 @@ func TestAFileAndItsDocument(t *testing.T) {
 		t.Errorf("the wallet shows %+v", page.Items)
 	}
 
-	tv.resting(t)
+	tv.waitIdle(t)
 	before := len(recorded[access.Authorized](t, tv))
 	w, cut, err := tv.download(t, me, id, file, "")
 	if err != nil || cut || w.Code != 200 || !bytes.Equal(w.Body.Bytes(), content) {
@@ -235,7 +235,7 @@ func TestAFileAndItsDocument(t *testing.T) {
 	if w, _, err = tv.download(t, issuer(homeAffairs), id, file, ""); err != nil || !bytes.Equal(w.Body.Bytes(), content) {
 		t.Fatal(err)
 	}
-	tv.resting(t)
+	tv.waitIdle(t)
 	all := recorded[access.Authorized](t, tv)
 	last := all[len(all)-1]
 	if len(all) != before+1 || last.Kind != access.OpenedAttachment || last.Attachment != file || last.Document != id || last.Consumer != homeAffairs {
@@ -250,7 +250,7 @@ func TestAFileAndItsDocument(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	other, otherFile := tv.filed(t, 2, aPDF)
+	other, otherFile := tv.householdWithFile(t, 2, aPDF)
 	for _, pair := range [][2]any{{id, otherFile}, {other, file}, {id, domain.AttachmentID{UUID: uuid.New()}}} {
 		if _, _, err := tv.download(t, me, pair[0].(domain.DocumentID), pair[1].(domain.AttachmentID), ""); slugOf(err) != "resourceNotFound" {
 			t.Errorf("%v", err)
@@ -268,7 +268,7 @@ func TestARepresentativeReadsAFile(t *testing.T) {
 	if err != nil || w.Body.String() != "%PDF" {
 		t.Fatal(err)
 	}
-	tv.resting(t)
+	tv.waitIdle(t)
 	all := recorded[access.Authorized](t, tv)
 	if last := all[len(all)-1]; last.Kind != access.OpenedAttachment || last.Attachment != file || last.Reader != parent {
 		t.Errorf("%+v", last)
@@ -278,7 +278,7 @@ func TestARepresentativeReadsAFile(t *testing.T) {
 func TestRanges(t *testing.T) {
 	tv := newVault(t)
 	content := largePDF(200_000)
-	id, file := tv.filed(t, 1, content)
+	id, file := tv.householdWithFile(t, 1, content)
 	me := citizenCaller(tv.person(t, 1))
 	for _, tc := range []struct {
 		header   string
@@ -327,9 +327,9 @@ func TestRanges(t *testing.T) {
 }
 
 func TestAConsumerReadsAFile(t *testing.T) {
-	tv := newVault(t, withFiles)
+	tv := newVault(t, allowFiles)
 	content := largePDF(100_000)
-	id, file := tv.filed(t, 1, content)
+	id, file := tv.householdWithFile(t, 1, content)
 	who := tv.person(t, 1)
 	byLaw := contract.AttachmentAccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
 
@@ -358,26 +358,26 @@ func TestAConsumerReadsAFile(t *testing.T) {
 			return faultyblob.Fault{}
 		})
 		defer tv.Files.SetRule(nil)
-		w, err := tv.take(t, consumer(flanders), id, file, key, "", byLaw)
+		w, err := tv.accessFile(t, consumer(flanders), id, file, key, "", byLaw)
 		if err != nil || !bytes.Equal(w.Body.Bytes(), content) || opened != 1 {
 			t.Fatal(err)
 		}
-		w, err = tv.take(t, consumer(flanders), id, file, key, "bytes=70000-", byLaw)
+		w, err = tv.accessFile(t, consumer(flanders), id, file, key, "bytes=70000-", byLaw)
 		if err != nil || w.Code != 206 || !bytes.Equal(w.Body.Bytes(), content[70_000:]) {
 			t.Fatal(err)
 		}
-		tv.resting(t)
+		tv.waitIdle(t)
 		all := recorded[access.Authorized](t, tv)
 		if a, b := all[len(all)-2], all[len(all)-1]; a.Access != b.Access || a.Attempt != 1 || b.Attempt != 2 || !slices.Equal(b.Fields, []domain.Field{registry.Attachments}) {
 			t.Errorf("%+v %+v", a, b)
 		}
 		tv.Clock.Advance(access.RepeatWithin + time.Second)
-		if _, err := tv.take(t, consumer(flanders), id, file, key, "", byLaw); slugOf(err) != "accessAlreadyUsed" {
+		if _, err := tv.accessFile(t, consumer(flanders), id, file, key, "", byLaw); slugOf(err) != "accessAlreadyUsed" {
 			t.Errorf("A-8: %v", err)
 		}
 	})
 	t.Run("A-1 what cannot be recorded is not opened", func(t *testing.T) {
-		tv.resting(t)
+		tv.waitIdle(t)
 		tv.Files.SetRule(func(m faultyblob.Method, _ int) faultyblob.Fault {
 			if m == faultyblob.Open {
 				t.Error("a file was opened")
@@ -390,7 +390,7 @@ func TestAConsumerReadsAFile(t *testing.T) {
 			}
 			return faulty.Fault{}
 		})
-		_, err := tv.take(t, consumer(flanders), id, file, uuid.New(), "", byLaw)
+		_, err := tv.accessFile(t, consumer(flanders), id, file, uuid.New(), "", byLaw)
 		_, _, issuerErr := tv.download(t, issuer(homeAffairs), id, file, "")
 		tv.Store.SetRule(nil)
 		tv.Files.SetRule(nil)
@@ -399,14 +399,14 @@ func TestAConsumerReadsAFile(t *testing.T) {
 		}
 	})
 	t.Run("A-1 withheld when it is revoked meanwhile", func(t *testing.T) {
-		other, itsFile := tv.filed(t, 1, aPDF)
-		tv.afterAppend(t, func() { tv.takeBack(t, homeAffairs, other) })
-		_, err := tv.take(t, consumer(flanders), other, itsFile, uuid.New(), "", byLaw)
+		other, itsFile := tv.householdWithFile(t, 1, aPDF)
+		tv.afterAppend(t, func() { tv.revokeDirectly(t, homeAffairs, other) })
+		_, err := tv.accessFile(t, consumer(flanders), other, itsFile, uuid.New(), "", byLaw)
 		tv.Store.SetRule(nil)
 		if slugOf(err) != "documentRevoked" {
 			t.Fatal(err)
 		}
-		tv.resting(t)
+		tv.waitIdle(t)
 		told := recorded[access.Disclosed](t, tv)
 		if last := told[len(told)-1]; last.Outcome != access.Withheld || last.Reason != "documentRevoked" {
 			t.Errorf("%+v", last)
@@ -417,24 +417,24 @@ func TestAConsumerReadsAFile(t *testing.T) {
 		under := contract.AttachmentAccessRequest{Purpose: "schoolAllowance", ConsentID: given}
 		key := uuid.New()
 		for range 2 {
-			if w, err := tv.take(t, consumer(flanders), id, file, key, "bytes=0-3", under); err != nil || w.Body.String() != "%PDF" {
+			if w, err := tv.accessFile(t, consumer(flanders), id, file, key, "bytes=0-3", under); err != nil || w.Body.String() != "%PDF" {
 				t.Fatal(err)
 			}
 		}
-		if _, err := tv.take(t, consumer(flanders), id, file, uuid.New(), "", under); err != nil {
+		if _, err := tv.accessFile(t, consumer(flanders), id, file, uuid.New(), "", under); err != nil {
 			t.Errorf("the second use: %v", err)
 		}
-		if _, err := tv.take(t, consumer(flanders), id, file, uuid.New(), "", under); slugOf(err) != "consentExhausted" {
+		if _, err := tv.accessFile(t, consumer(flanders), id, file, uuid.New(), "", under); slugOf(err) != "consentExhausted" {
 			t.Errorf("the third use: %v", err)
 		}
 		if err := tv.withdraw(t, who, given); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tv.take(t, consumer(flanders), id, file, key, "", under); slugOf(err) != "consentWithdrawn" {
+		if _, err := tv.accessFile(t, consumer(flanders), id, file, key, "", under); slugOf(err) != "consentWithdrawn" {
 			t.Errorf("%v", err)
 		}
 		narrow := tv.consentTo(t, who, contract.ConsentGrant{Fields: []contract.Field{"householdSize"}})
-		if _, err := tv.take(t, consumer(flanders), id, file, uuid.New(), "", contract.AttachmentAccessRequest{Purpose: "schoolAllowance", ConsentID: narrow}); slugOf(err) != "fieldsNotCovered" {
+		if _, err := tv.accessFile(t, consumer(flanders), id, file, uuid.New(), "", contract.AttachmentAccessRequest{Purpose: "schoolAllowance", ConsentID: narrow}); slugOf(err) != "fieldsNotCovered" {
 			t.Errorf("A-2: %v", err)
 		}
 	})
@@ -449,11 +449,11 @@ func TestAConsumerReadsAFile(t *testing.T) {
 			"no such file":        {consumer(railways), id, domain.AttachmentID{UUID: uuid.New()}},
 			"nothing that exists": {consumer(railways), domain.DocumentID{UUID: uuid.New()}, domain.AttachmentID{UUID: uuid.New()}},
 		} {
-			if _, err := tv.take(t, tc.who, tc.id, tc.file, uuid.New(), "", byLaw); slugOf(err) != "noBasis" {
+			if _, err := tv.accessFile(t, tc.who, tc.id, tc.file, uuid.New(), "", byLaw); slugOf(err) != "noBasis" {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if _, err := tv.take(t, consumer(flanders), id, domain.AttachmentID{UUID: uuid.New()}, uuid.New(), "", byLaw); slugOf(err) != "attachmentNotFound" {
+		if _, err := tv.accessFile(t, consumer(flanders), id, domain.AttachmentID{UUID: uuid.New()}, uuid.New(), "", byLaw); slugOf(err) != "attachmentNotFound" {
 			t.Errorf("with a basis, no such file: %v", err)
 		}
 	})
@@ -461,8 +461,8 @@ func TestAConsumerReadsAFile(t *testing.T) {
 
 func TestAFileThatNoPurposeCovers(t *testing.T) {
 	tv := newVault(t)
-	id, file := tv.filed(t, 1, aPDF)
-	_, err := tv.take(t, consumer(flanders), id, file, uuid.New(), "", contract.AttachmentAccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"})
+	id, file := tv.householdWithFile(t, 1, aPDF)
+	_, err := tv.accessFile(t, consumer(flanders), id, file, uuid.New(), "", contract.AttachmentAccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"})
 	if slugOf(err) != "fieldsNotCovered" {
 		t.Errorf("A-2: %v", err)
 	}
@@ -558,7 +558,7 @@ func TestAnUploadThatBreaksOff(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	tv.left(t)
+	tv.onlyFilesLeft(t)
 }
 
 // The same key and file answer the same id; another file under that key is refused.
@@ -578,7 +578,7 @@ func TestAnUploadIsDoneOnce(t *testing.T) {
 	if _, err := try(homeAffairs, largePDF(500)); slugOf(err) != "idempotencyKeyReused" {
 		t.Errorf("%v", err)
 	}
-	tv.left(t, first.AttachmentID)
+	tv.onlyFilesLeft(t, first.AttachmentID)
 	if other, err := try(flanders, aPDF); err != nil || other.AttachmentID == first.AttachmentID {
 		t.Errorf("the key of another organisation: %v", err)
 	}
@@ -587,16 +587,16 @@ func TestAnUploadIsDoneOnce(t *testing.T) {
 func TestAFileThatNobodyNamesIsRemoved(t *testing.T) {
 	tv := newVault(t)
 	forgotten := tv.upload(t, homeAffairs, aPDF)
-	id, kept := tv.filed(t, 1, aPDF)
-	tv.Clock.Advance(work.UnclaimedFor - time.Minute)
+	id, kept := tv.householdWithFile(t, 1, aPDF)
+	tv.Clock.Advance(work.UnclaimedFileLifetime - time.Minute)
 	young := tv.upload(t, homeAffairs, aPDF)
 	tv.restart()
-	tv.resting(t)
-	tv.left(t, forgotten, kept, young)
+	tv.waitIdle(t)
+	tv.onlyFilesLeft(t, forgotten, kept, young)
 	tv.Clock.Advance(2 * time.Minute)
 	tv.restart()
-	tv.resting(t)
-	tv.left(t, kept, young)
+	tv.waitIdle(t)
+	tv.onlyFilesLeft(t, kept, young)
 	if _, _, err := tv.issueFiled(t, homeAffairs, uuid.New(), contract.DocumentIssue{SSIN: ssin(2), DocumentType: "householdComposition", Content: contract.Content(household),
 		SourceReference: "late", ValidFrom: "2026-01-01", Attachments: []domain.AttachmentID{forgotten}}); slugOf(err) != "unknownAttachment" {
 		t.Errorf("%v", err)
@@ -612,23 +612,23 @@ func TestAFileThatNobodyNamesIsRemoved(t *testing.T) {
 func TestFilesOfOthersAreNotNamed(t *testing.T) {
 	tv := newVault(t)
 	theirs := tv.upload(t, homeAffairs, aPDF)
-	_, taken := tv.filed(t, 1, aPDF)
+	_, taken := tv.householdWithFile(t, 1, aPDF)
 	mine := tv.upload(t, flanders, aPDF)
-	if _, isNew, err := tv.issueFiled(t, flanders, uuid.New(), paper(2, mine)); err != nil || !isNew {
+	if _, isNew, err := tv.issueFiled(t, flanders, uuid.New(), diplomaIssue(2, mine)); err != nil || !isNew {
 		t.Fatal(err)
 	}
-	other := paper(3, mine)
+	other := diplomaIssue(3, mine)
 	other.SourceReference = "another"
-	twice := paper(4, tv.upload(t, flanders, aPDF))
+	twice := diplomaIssue(4, tv.upload(t, flanders, aPDF))
 	twice.Attachments = append(twice.Attachments, twice.Attachments[0])
 	for name, tc := range map[string]struct {
 		body contract.DocumentIssue
 		want string
 	}{
-		"another organisation's":      {paper(4, theirs), "unknownAttachment"},
-		"another's, of a document":    {paper(4, taken), "unknownAttachment"},
+		"another organisation's":      {diplomaIssue(4, theirs), "unknownAttachment"},
+		"another's, of a document":    {diplomaIssue(4, taken), "unknownAttachment"},
 		"of another document of ours": {other, "unknownAttachment"},
-		"nobody's":                    {paper(4, domain.AttachmentID{UUID: uuid.New()}), "unknownAttachment"},
+		"nobody's":                    {diplomaIssue(4, domain.AttachmentID{UUID: uuid.New()}), "unknownAttachment"},
 		"one twice":                   {twice, "invalidAttachments"},
 	} {
 		if _, _, err := tv.issueFiled(t, flanders, uuid.New(), tc.body); slugOf(err) != tc.want {
@@ -645,23 +645,23 @@ func TestFilesOfOthersAreNotNamed(t *testing.T) {
 func TestFilesAreContent(t *testing.T) {
 	tv := newVault(t)
 	first := tv.upload(t, flanders, aPDF)
-	receipt, isNew, err := tv.issueFiled(t, flanders, uuid.New(), paper(1, first))
+	receipt, isNew, err := tv.issueFiled(t, flanders, uuid.New(), diplomaIssue(1, first))
 	if err != nil || !isNew {
 		t.Fatal(err)
 	}
 	for name, files := range map[string][]domain.AttachmentID{"the same": {first}, "uploaded again": {tv.upload(t, flanders, aPDF)}} {
-		if again, isNew, err := tv.issueFiled(t, flanders, uuid.New(), paper(1, files...)); err != nil || isNew || again.Version != 1 {
+		if again, isNew, err := tv.issueFiled(t, flanders, uuid.New(), diplomaIssue(1, files...)); err != nil || isNew || again.Version != 1 {
 			t.Errorf("%s: %v, new %t", name, err, isNew)
 		}
 	}
 	second := tv.upload(t, flanders, largePDF(900))
 	for name, files := range map[string][]domain.AttachmentID{"none": nil, "another": {second}, "one more": {first, second}} {
-		if _, _, err := tv.issueFiled(t, flanders, uuid.New(), paper(1, files...)); slugOf(err) != "documentAlreadyIssued" {
+		if _, _, err := tv.issueFiled(t, flanders, uuid.New(), diplomaIssue(1, files...)); slugOf(err) != "documentAlreadyIssued" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	update := func(tag contract.EntityTag, files ...domain.AttachmentID) error {
-		body := contract.DocumentUpdate{EffectiveFrom: "2026-04-01", Content: paper(1).Content, Attachments: files}
+		body := contract.DocumentUpdate{EffectiveFrom: "2026-04-01", Content: diplomaIssue(1).Content, Attachments: files}
 		_, err := tv.UpdateDocument(tv.as(t, issuer(flanders), "updateDocument", body), contract.UpdateDocumentRequestObject{
 			DocumentID: receipt.DocumentID, Params: contract.UpdateDocumentParams{IdempotencyKey: uuid.New(), IfMatch: tag}, Body: &body})
 		return err
@@ -672,7 +672,7 @@ func TestFilesAreContent(t *testing.T) {
 	if err := update(`"2"`, second); err != nil {
 		t.Fatal(err)
 	}
-	tv.caughtUp(t)
+	tv.waitForReadModels(t)
 	answer, err := tv.GetDocumentVersions(tv.as(t, issuer(flanders), "getDocumentVersions", nil), contract.GetDocumentVersionsRequestObject{DocumentID: receipt.DocumentID})
 	if err != nil {
 		t.Fatal(err)
@@ -689,18 +689,18 @@ func TestFilesAreContent(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	tv.Clock.Advance(work.UnclaimedFor + time.Hour)
+	tv.Clock.Advance(work.UnclaimedFileLifetime + time.Hour)
 	tv.restart()
-	tv.resting(t)
+	tv.waitIdle(t)
 	tv.restart() // what was reserved in vain is released first, and then too old
-	tv.resting(t)
-	tv.left(t, first, second)
+	tv.waitIdle(t)
+	tv.onlyFilesLeft(t, first, second)
 }
 
 // Once its document's event is durable no other copy of a file's key is left.
 func TestOneKeyOfAFile(t *testing.T) {
 	tv := newVault(t)
-	id, file := tv.filed(t, 1, aPDF)
+	id, file := tv.householdWithFile(t, 1, aPDF)
 	files, err := tv.Keys.Files().Reserve(t.Context(), homeAffairs, acting.DocumentStream(id), []domain.AttachmentID{file})
 	if err != nil || files[0].Key != nil {
 		t.Errorf("the key ring has a key still (%v)", err)
@@ -733,7 +733,7 @@ func TestCrashPointsOfAFile(t *testing.T) {
 	for _, p := range points {
 		t.Run(p.name, func(t *testing.T) {
 			tv := newVault(t)
-			tv.resting(t)
+			tv.waitIdle(t)
 			key, issueKey := uuid.New(), uuid.New()
 			p.set(tv)
 			try := func() (contract.DocumentReceipt, domain.AttachmentID, error) {
@@ -741,7 +741,7 @@ func TestCrashPointsOfAFile(t *testing.T) {
 				if err != nil {
 					return contract.DocumentReceipt{}, domain.AttachmentID{}, err
 				}
-				receipt, _, err := tv.issueFiled(t, flanders, issueKey, paper(1, got.AttachmentID))
+				receipt, _, err := tv.issueFiled(t, flanders, issueKey, diplomaIssue(1, got.AttachmentID))
 				return receipt, got.AttachmentID, err
 			}
 			receipt, file, err := try()
@@ -749,16 +749,16 @@ func TestCrashPointsOfAFile(t *testing.T) {
 			tv.Files.SetRule(nil)
 			tv.Clock.Advance(2 * time.Minute)
 			tv.restart() // as if the process had ended there
-			tv.resting(t)
+			tv.waitIdle(t)
 			if err != nil { // the caller repeats it
 				if receipt, file, err = try(); err != nil {
 					t.Fatal(err)
 				}
 			}
-			tv.Clock.Advance(work.UnclaimedFor + time.Hour)
+			tv.Clock.Advance(work.UnclaimedFileLifetime + time.Hour)
 			tv.restart()
-			tv.resting(t)
-			tv.left(t, file)
+			tv.waitIdle(t)
+			tv.onlyFilesLeft(t, file)
 			if w, _, err := tv.download(t, issuer(flanders), receipt.DocumentID, file, ""); err != nil || !bytes.Equal(w.Body.Bytes(), aPDF) {
 				t.Fatal(err)
 			}
@@ -774,7 +774,7 @@ func TestAClaimIsMadeUpFor(t *testing.T) {
 	lost := tv.upload(t, flanders, aPDF)
 	stream := acting.DocumentStream(domain.DocumentID{UUID: uuid.New()})
 	was := tv.fileKey(t, file)
-	receipt, _, err := tv.issueFiled(t, flanders, uuid.New(), paper(1, file))
+	receipt, _, err := tv.issueFiled(t, flanders, uuid.New(), diplomaIssue(1, file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -788,7 +788,7 @@ func TestAClaimIsMadeUpFor(t *testing.T) {
 	}
 	tv.Clock.Advance(2*edge.MaxTime + time.Second)
 	tv.restart()
-	tv.resting(t)
+	tv.waitIdle(t)
 	held, err := tv.Keys.Files().Reserved(t.Context(), tv.Clock.Now().Add(time.Hour), 10)
 	if err != nil || len(held) != 0 {
 		t.Errorf("%d reservations are left, %v", len(held), err)
@@ -808,8 +808,8 @@ func TestFilesAreErased(t *testing.T) {
 	for name, whole := range map[string]bool{"one document": false, "a citizen": true} {
 		t.Run(name, func(t *testing.T) {
 			tv := newVault(t)
-			id, file := tv.filed(t, 1, aPDF)
-			other, otherFile := tv.filed(t, 2, aPDF)
+			id, file := tv.householdWithFile(t, 1, aPDF)
+			other, otherFile := tv.householdWithFile(t, 2, aPDF)
 			me := tv.person(t, 1)
 			tv.Files.SetRule(func(m faultyblob.Method, _ int) faultyblob.Fault {
 				if m == faultyblob.Delete {
@@ -823,7 +823,7 @@ func TestFilesAreErased(t *testing.T) {
 			}
 			erasure := tv.erase(t, me, one)
 			for tv.erasureState(t, erasure) != contract.ErasureStateKeysDestroyed { // the removal of the file is tried again for ever
-				tv.caughtUp(t)
+				tv.waitForReadModels(t)
 			}
 			// The bytes are there still; nobody opens them.
 			if _, there := blobtest.Names(t, tv.Files)[file.UUID]; !there {
@@ -840,8 +840,8 @@ func TestFilesAreErased(t *testing.T) {
 			}
 			tv.Files.SetRule(nil)
 			tv.restart()
-			tv.resting(t)
-			tv.left(t, otherFile)
+			tv.waitIdle(t)
+			tv.onlyFilesLeft(t, otherFile)
 			if w, _, err := tv.download(t, citizenCaller(tv.person(t, 2)), other, otherFile, ""); err != nil || w.Code != 200 {
 				t.Error(err)
 			}
@@ -860,7 +860,7 @@ func TestATamperedFileIsNotSent(t *testing.T) {
 	}{{"the first package", 100, 0}, {"the third", 2*(64<<10+32) + 100, 2 * 64 << 10}} {
 		t.Run(tc.name, func(t *testing.T) {
 			tv := newVault(t)
-			id, file := tv.filed(t, 1, content)
+			id, file := tv.householdWithFile(t, 1, content)
 			var sealed []byte
 			r, err := tv.Files.Open(t.Context(), file.UUID, 0)
 			if err == nil {
@@ -881,7 +881,7 @@ func TestATamperedFileIsNotSent(t *testing.T) {
 			} else if err != nil || !cut || w.Body.Len() != tc.sends || !bytes.HasPrefix(content, w.Body.Bytes()) {
 				t.Errorf("%v, cut %t", err, cut)
 			}
-			tv.resting(t)
+			tv.waitIdle(t)
 			told := recorded[access.Disclosed](t, tv)
 			if len(told) != 1 || told[0].Outcome != access.Failed {
 				t.Errorf("%+v", told)
@@ -892,7 +892,7 @@ func TestATamperedFileIsNotSent(t *testing.T) {
 
 func TestFilesAway(t *testing.T) {
 	tv := newVault(t)
-	id, file := tv.filed(t, 1, aPDF)
+	id, file := tv.householdWithFile(t, 1, aPDF)
 	tv.Files.SetRule(func(faultyblob.Method, int) faultyblob.Fault { return faultyblob.Fault{Before: blob.ErrUnavailable} })
 	if _, _, err := tv.download(t, citizenCaller(tv.person(t, 1)), id, file, ""); slugOf(err) != "filesUnavailable" {
 		t.Errorf("%v", err)
@@ -900,20 +900,20 @@ func TestFilesAway(t *testing.T) {
 	if _, err := tv.tryUpload(t, flanders, uuid.New(), "application/pdf", bytes.NewReader(aPDF), int64(len(aPDF))); slugOf(err) != "filesUnavailable" {
 		t.Errorf("%v", err)
 	}
-	if _, _, err := tv.issueFiled(t, flanders, uuid.New(), paper(1)); err != nil {
+	if _, _, err := tv.issueFiled(t, flanders, uuid.New(), diplomaIssue(1)); err != nil {
 		t.Errorf("a document without files needs none: %v", err)
 	}
 }
 
-// nowhere takes an answer and holds nothing.
-type nowhere struct {
+// discardedAnswer takes an answer and holds nothing.
+type discardedAnswer struct {
 	header http.Header
 	n      int64
 }
 
-func (w *nowhere) Header() http.Header         { return w.header }
-func (w *nowhere) WriteHeader(int)             {}
-func (w *nowhere) Write(p []byte) (int, error) { w.n += int64(len(p)); return len(p), nil }
+func (w *discardedAnswer) Header() http.Header         { return w.header }
+func (w *discardedAnswer) WriteHeader(int)             {}
+func (w *discardedAnswer) Write(p []byte) (int, error) { w.n += int64(len(p)); return len(p), nil }
 
 // zeroPDF gives a PDF of any size without holding it.
 func zeroPDF(size int64) io.Reader {
@@ -935,7 +935,7 @@ func TestFilesAreNotHeld(t *testing.T) {
 	if err != nil || got.Size != size {
 		t.Fatal(err)
 	}
-	receipt, _, err := tv.issueFiled(t, flanders, uuid.New(), paper(1, got.AttachmentID))
+	receipt, _, err := tv.issueFiled(t, flanders, uuid.New(), diplomaIssue(1, got.AttachmentID))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -946,7 +946,7 @@ func TestFilesAreNotHeld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &nowhere{header: http.Header{}}
+	w := &discardedAnswer{header: http.Header{}}
 	if err := answer.VisitGetAttachmentResponse(w); err != nil || w.n != size {
 		t.Fatal(err, w.n)
 	}

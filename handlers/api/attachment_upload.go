@@ -14,8 +14,8 @@ import (
 	"coffre/handlers/work"
 )
 
-// uploaded is what is kept of an answer to POST /attachments.
-type uploaded struct{ Receipt contract.AttachmentReceipt }
+// uploadAnswer is what is kept of an answer to POST /attachments.
+type uploadAnswer struct{ Receipt contract.AttachmentReceipt }
 
 // UploadAttachment implements POST /attachments: the file is sealed and stored while
 // it comes in. Whether the request is a repetition shows only at its end, for a key
@@ -40,19 +40,19 @@ func (v *Vault) UploadAttachment(ctx context.Context, r contract.UploadAttachmen
 	case file.refused != nil:
 		err = file.refused
 	case errors.Is(err, blob.ErrSize):
-		err = brokenOff(err)
+		err = cutOffBody(err)
 	}
 	if err != nil {
-		v.Drop(ctx, id)
+		v.DiscardUpload(ctx, id)
 		return nil, err
 	}
 	call.Body = file.sum.Sum(nil)
-	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (uploaded, error) {
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (uploadAnswer, error) {
 		err := v.Keys.Files().Keep(ctx, seal.File{ID: id, Issuer: call.Organisation, Type: string(kind), Size: file.size, Key: key, Digest: call.Body})
-		return uploaded{contract.AttachmentReceipt{AttachmentID: id, MediaType: string(kind), Size: file.size, KeptUntil: in.At.Add(work.UnclaimedFor)}}, err
+		return uploadAnswer{contract.AttachmentReceipt{AttachmentID: id, MediaType: string(kind), Size: file.size, KeptUntil: in.At.Add(work.UnclaimedFileLifetime)}}, err
 	})
 	if err != nil && !acting.Undecided(err) || err == nil && done.Receipt.AttachmentID != id {
-		v.Drop(ctx, id)
+		v.DiscardUpload(ctx, id)
 	}
 	if err != nil {
 		return nil, err

@@ -38,15 +38,15 @@ type TakenBackup interface {
 
 var (
 	// ErrBackupUnderWay refuses a second backup at the same time.
-	ErrBackupUnderWay = domain.NewError(domain.Conflict, "backupUnderWay", "a backup is being taken; one at a time")
-	errBackupElse     = domain.NewError(domain.Conflict, "backupElsewhere", "the databases of this vault are backed up by their own tools, PostgreSQL by pg_basebackup and its archive, KurrentDB by its file copy; see deploy/runbooks/backup.md")
-	errBackupUnknown  = domain.NewError(domain.Conflict, "backupUnknown", "this vault made no such backup")
+	ErrBackupUnderWay  = domain.NewError(domain.Conflict, "backupUnderWay", "a backup is being taken; one at a time")
+	errBackupElsewhere = domain.NewError(domain.Conflict, "backupElsewhere", "the databases of this vault are backed up by their own tools, PostgreSQL by pg_basebackup and its archive, KurrentDB by its file copy; see deploy/runbooks/backup.md")
+	errBackupUnknown   = domain.NewError(domain.Conflict, "backupUnknown", "this vault made no such backup")
 )
 
 // CreateBackup implements POST /backups.
 func (v *Vault) CreateBackup(ctx context.Context, r contract.CreateBackupRequestObject) (contract.CreateBackupResponseObject, error) {
 	if v.Backups == nil {
-		return nil, errBackupElse
+		return nil, errBackupElsewhere
 	}
 	to, err := backup.ParseRecipients(r.Body.Recipients)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 // ReportVerifiedBackup implements POST /backups/reportVerified.
 func (v *Vault) ReportVerifiedBackup(ctx context.Context, r contract.ReportVerifiedBackupRequestObject) (contract.ReportVerifiedBackupResponseObject, error) {
 	if v.Backups == nil {
-		return nil, errBackupElse
+		return nil, errBackupElsewhere
 	}
 	var sum backup.Sum
 	if err := sum.UnmarshalText([]byte(r.Body.Sha256)); err != nil {

@@ -9,7 +9,7 @@ import (
 	"coffre/handlers/edge"
 )
 
-var errWhose = domain.NewError(domain.Invalid, "ssinMissing", "an organisation names the citizen by number; a citizen names nobody")
+var errSSINMissing = domain.NewError(domain.Invalid, "ssinMissing", "an organisation names the citizen by number; a citizen names nobody")
 
 // GetCitizen implements POST /citizens/get: how the caller names a citizen from
 // now on. An organisation without a basis for the person, and one that asks for a
@@ -20,14 +20,14 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 	if call.Role == domain.RoleCitizen {
 		switch {
 		case !r.Body.SSIN.IsZero():
-			return nil, errWhose
+			return nil, errSSINMissing
 		case call.Citizen.IsZero():
 			return nil, edge.ErrNoResource
 		}
 		return contract.GetCitizen200JSONResponse{CitizenID: call.Citizen}, nil
 	}
 	if r.Body.SSIN.IsZero() {
-		return nil, errWhose
+		return nil, errSSINMissing
 	}
 	id, err := v.Resolve(ctx, call, r.Body.SSIN, domain.CitizenRef{})
 	if err != nil {
@@ -42,7 +42,7 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 	}
 	if call.Role == domain.RoleConsumer {
 		in := v.Intend(ctx)
-		turn, err := v.Admit(ctx, in, v.distinct(id, r.Body.SSIN, domain.CitizenRef{}))
+		turn, err := v.Admit(ctx, in, v.quotaSubject(id, r.Body.SSIN, domain.CitizenRef{}))
 		if err != nil {
 			return nil, v.Refused(in, access.Refused{Citizen: id}, err)
 		}

@@ -19,7 +19,7 @@ func (v *Vault) LiftHold(ctx context.Context, r contract.LiftHoldRequestObject) 
 		if err != nil {
 			return lifted{}, err
 		}
-		v.GoOnErasing(r.CitizenID, result.State)
+		v.EnqueueErasures(r.CitizenID, result.State)
 		at, err := v.PositionToken(ctx, result.Position)
 		return lifted{at}, err
 	})

@@ -18,7 +18,7 @@ func (v *Vault) ReplaceSSIN(ctx context.Context, r contract.ReplaceSSINRequestOb
 			return "", err
 		}
 		command := citizen.ReplaceSSIN{
-			Former: r.Body.SSIN.SSIN, Now: r.Body.ReplacedBy.SSIN, Sources: sources(in), By: in.Actor, At: in.At,
+			Former: r.Body.SSIN.SSIN, Now: r.Body.ReplacedBy.SSIN, Sources: identitySources(in), By: in.Actor, At: in.At,
 		}
 		// Judged before the number is added to the key ring, and recorded after it: a
 		// crash in between leaves a number that finds the person, and no more.

@@ -13,8 +13,8 @@ import (
 // and who got another number.
 const identityType domain.DocumentType = "identityData"
 
-// sources are the organisations that may state facts about persons themselves.
-func sources(in acting.Intent) []domain.Organisation {
+// identitySources are the organisations that may state facts about persons themselves.
+func identitySources(in acting.Intent) []domain.Organisation {
 	t, known := in.Words.DocumentType(identityType)
 	if !known {
 		return nil
@@ -31,7 +31,7 @@ func (v *Vault) ReportDeath(ctx context.Context, r contract.ReportDeathRequestOb
 			return "", err
 		}
 		result, err := acting.Citizens.Transact(ctx, v.Log, in.Write(0, acting.CitizenStream(id), id), citizen.ReportDeath{
-			Date: r.Body.Date, Sources: sources(in), By: in.Actor, At: in.At,
+			Date: r.Body.Date, Sources: identitySources(in), By: in.Actor, At: in.At,
 		})
 		if err != nil {
 			return "", err

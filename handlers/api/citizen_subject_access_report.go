@@ -57,7 +57,7 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAcces
 	case authorized.Access.IsZero(): // this key was used
 		return nil, access.ErrAlreadyUsed
 	}
-	report, err := v.report(ctx, speaking(in, r.Body.Lang), r.CitizenID)
+	report, err := v.report(ctx, withLanguage(in, r.Body.Lang), r.CitizenID)
 	if err != nil {
 		return nil, v.Withhold(ctx, in, authorized, err)
 	}
@@ -79,8 +79,8 @@ func (v *Vault) authorizeReport(ctx context.Context, in acting.Intent, who actin
 	return disclosure.AuthorizedIn(result.Events)
 }
 
-// speaking returns the intent with the language of its answer.
-func speaking(in acting.Intent, lang domain.Language) acting.Intent {
+// withLanguage returns the intent with the language of its answer.
+func withLanguage(in acting.Intent, lang domain.Language) acting.Intent {
 	call := *in.Call
 	if call.Language = lang; lang == "" {
 		call.Language = edge.Languages[0]
@@ -101,7 +101,7 @@ func (v *Vault) report(ctx context.Context, in acting.Intent, id domain.CitizenI
 	case person.Standing != citizen.Living && person.Standing != citizen.Dead: // it changed since
 		return contract.SubjectAccessReport{}, access.ErrDocumentGone
 	}
-	r := contract.SubjectAccessReport{CreatedAt: in.At, CitizenID: id, Rights: rightsIn[in.Call.Language]}
+	r := contract.SubjectAccessReport{CreatedAt: in.At, CitizenID: id, Rights: rightsTexts[in.Call.Language]}
 	for _, part := range []func(context.Context, acting.Intent, *contract.SubjectAccessReport) error{
 		v.reportNumbers, v.reportDocuments, v.reportConsents, v.reportAccesses, v.reportMandates,
 	} {
@@ -152,7 +152,7 @@ func (v *Vault) reportDocument(ctx context.Context, in acting.Intent, d disclosu
 		State: contract.DocumentState(s.StatusAt(domain.BelgianDate(in.At))), Versions: []contract.DocumentVersionItem{},
 	}
 	if t, known := in.Words.DocumentType(s.Type); known {
-		item.Categories, item.Retention = t.Categories, retentionIn(in.Words, t.Retention, lang)
+		item.Categories, item.Retention = t.Categories, retentionText(in.Words, t.Retention, lang)
 	}
 	if s.Erased {
 		return item, nil
@@ -181,7 +181,7 @@ func (v *Vault) reportConsents(ctx context.Context, in acting.Intent, r *contrac
 	for i := range all {
 		item := consentItem(in.Words, in.Call.Language, &all[i])
 		item.CitizenID, item.MandateID = all[i].Citizen, all[i].Mandate
-		if err := v.showTexts(ctx, &item); err != nil {
+		if err := v.openShownTexts(ctx, &item); err != nil {
 			return err
 		}
 		r.Consents = append(r.Consents, item)
@@ -220,21 +220,21 @@ func (v *Vault) reportMandates(ctx context.Context, in acting.Intent, r *contrac
 	return err
 }
 
-// retentionIn says how long documents of a type are kept, and why.
-func retentionIn(words *vocabulary.View, r registry.Retention, lang domain.Language) string {
+// retentionText says how long documents of a type are kept, and why.
+func retentionText(words *vocabulary.View, r registry.Retention, lang domain.Language) string {
 	why := words.Label(vocabulary.Reasons(registry.ReasonRetention), string(r.Rule), lang)
-	return fmt.Sprintf(retentionSays[lang][r.From], r.Years, why)
+	return fmt.Sprintf(retentionTexts[lang][r.From], r.Years, why)
 }
 
-var retentionSays = map[domain.Language]map[registry.RetentionFrom]string{
+var retentionTexts = map[domain.Language]map[registry.RetentionFrom]string{
 	"nl": {registry.FromIssue: "%d jaar vanaf de uitreiking: %s", registry.FromEnd: "%d jaar na het einde: %s"},
 	"fr": {registry.FromIssue: "%d ans à partir de la délivrance : %s", registry.FromEnd: "%d ans après la fin : %s"},
 	"de": {registry.FromIssue: "%d Jahre ab der Ausstellung: %s", registry.FromEnd: "%d Jahre nach dem Ende: %s"},
 	"en": {registry.FromIssue: "%d years from the issue: %s", registry.FromEnd: "%d years after the end: %s"},
 }
 
-// rightsIn is what GDPR art. 15(1)(e) and (f) want told.
-var rightsIn = map[domain.Language]string{
+// rightsTexts is what GDPR art. 15(1)(e) and (f) want told.
+var rightsTexts = map[domain.Language]string{
 	"nl": "U kunt vragen om gegevens te verbeteren, te wissen of de verwerking te beperken, en u kunt er bezwaar tegen maken. Een klacht richt u tot de Gegevensbeschermingsautoriteit: www.gegevensbeschermingsautoriteit.be.",
 	"fr": "Vous pouvez demander de rectifier ou d'effacer des données, d'en limiter le traitement, et vous y opposer. Une plainte s'adresse à l'Autorité de protection des données : www.autoriteprotectiondonnees.be.",
 	"de": "Sie können verlangen, dass Daten berichtigt oder gelöscht werden oder ihre Verarbeitung eingeschränkt wird, und ihr widersprechen. Eine Beschwerde richten Sie an die Datenschutzbehörde: www.datenschutzbehorde.be.",

@@ -22,7 +22,7 @@ func (tv *testVault) reportOn(t testing.TB, by edge.Caller, of domain.CitizenID,
 	if err != nil {
 		return contract.SubjectAccessReport{}, err
 	}
-	written(t, ctx, answer.VisitSubjectAccessReportResponse)
+	writeAnswer(t, ctx, answer.VisitSubjectAccessReportResponse)
 	return answer.(contract.SubjectAccessReport200JSONResponse).Body, nil
 }
 
@@ -55,7 +55,7 @@ func TestSubjectAccessReport(t *testing.T) {
 	case r.Rights == "":
 		t.Error("no rights")
 	}
-	tv.resting(t)
+	tv.waitIdle(t)
 	if _, err := tv.reportOn(t, citizenCaller(ana), ana, key); problemOf(err) != "accessAlreadyUsed" {
 		t.Errorf("A-8 again by its key: %v", err)
 	}

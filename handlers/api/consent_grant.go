@@ -15,13 +15,13 @@ type consentResult = eventstore.Result[consent.State, consent.Event]
 
 // GrantConsent implements POST /consents: rules C-1, C-2 and C-5.
 func (v *Vault) GrantConsent(ctx context.Context, r contract.GrantConsentRequestObject) (contract.GrantConsentResponseObject, error) {
-	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (decidedConsent, error) {
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (consentAnswer, error) {
 		b := r.Body
 		terms := consent.Terms{
 			Consumer: b.Consumer, Purpose: b.Purpose, Documents: b.Documents, Types: b.DocumentTypes,
-			Fields: b.Fields, Until: asRecorded(b.Until), Limits: contract.LimitsOf(b.Limits),
+			Fields: b.Fields, Until: recordedTime(b.Until), Limits: contract.LimitsOf(b.Limits),
 		}
-		return v.grant(ctx, in, newConsent(in), b.CitizenID, terms, terms, b.ShownText)
+		return v.grant(ctx, in, newConsentID(in), b.CitizenID, terms, terms, b.ShownText)
 	})
 	if err != nil {
 		return nil, err
@@ -32,16 +32,16 @@ func (v *Vault) GrantConsent(ctx context.Context, r contract.GrantConsentRequest
 // GrantConsentRequest implements POST /consentRequests/{id}/grant: as asked for,
 // or narrower.
 func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsentRequestRequestObject) (contract.GrantConsentRequestResponseObject, error) {
-	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (decidedConsent, error) {
-		asked, _, err := acting.Consents.Load(ctx, v.Log, acting.ConsentStream(r.ConsentRequestID))
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (consentAnswer, error) {
+		request, _, err := acting.Consents.Load(ctx, v.Log, acting.ConsentStream(r.ConsentRequestID))
 		if err != nil {
-			return decidedConsent{}, err
+			return consentAnswer{}, err
 		}
-		if asked.Phase == consent.None {
-			return decidedConsent{}, consent.ErrNotFound
+		if request.Phase == consent.None {
+			return consentAnswer{}, consent.ErrNotFound
 		}
-		choice := consent.Terms{Fields: r.Body.Fields, Until: asRecorded(r.Body.Until), Limits: contract.LimitsOf(r.Body.Limits)}
-		return v.grant(ctx, in, r.ConsentRequestID, asked.Citizen, choice, asked.Terms, r.Body.ShownText)
+		choice := consent.Terms{Fields: r.Body.Fields, Until: recordedTime(r.Body.Until), Limits: contract.LimitsOf(r.Body.Limits)}
+		return v.grant(ctx, in, r.ConsentRequestID, request.Citizen, choice, request.Terms, r.Body.ShownText)
 	})
 	if err != nil {
 		return nil, err
@@ -51,21 +51,21 @@ func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsent
 
 // grant records a consent with the citizen's own terms or choices. About says
 // what it is about: the terms themselves, or those asked for.
-func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID, whose domain.CitizenID, terms, about consent.Terms, shown contract.ShownText) (decidedConsent, error) {
-	a, err := v.ActFor(ctx, in, whose, mandate.Consent)
+func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID, subject domain.CitizenID, terms, about consent.Terms, shown contract.ShownText) (consentAnswer, error) {
+	a, err := v.ActFor(ctx, in, subject, mandate.Consent)
 	if err != nil {
-		return decidedConsent{}, err
+		return consentAnswer{}, err
 	}
-	held, err := v.heldBy(ctx, a.Citizen, about.Documents)
+	held, err := v.documentsHeldBy(ctx, a.Citizen, about.Documents)
 	if err != nil {
-		return decidedConsent{}, err
+		return consentAnswer{}, err
 	}
-	if err := offered(in.Words, about.Purpose, about.Types, held, terms.Fields); err != nil {
-		return decidedConsent{}, err
+	if err := checkFieldsOffered(in.Words, about.Purpose, about.Types, held, terms.Fields); err != nil {
+		return consentAnswer{}, err
 	}
 	person, err := v.LoadPerson(ctx, a.Citizen)
 	if err != nil {
-		return decidedConsent{}, err
+		return consentAnswer{}, err
 	}
 	types := about.Types
 	for _, h := range held {
@@ -79,7 +79,7 @@ func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID
 	}
 	result, err := acting.Consents.Transact(ctx, v.Log, a.Write(in.Write(0, acting.ConsentStream(id), a.Citizen, person.At)), cmd)
 	if err != nil {
-		return decidedConsent{}, err
+		return consentAnswer{}, err
 	}
-	return v.decided(ctx, id, result)
+	return v.consentAnswer(ctx, id, result)
 }

@@ -19,14 +19,14 @@ import (
 	"coffre/projections/vocabulary"
 )
 
-// consentPage is what one page of consents shows.
-type consentPage struct {
-	path   string
-	whose  domain.CitizenID        // as the query names them
-	states []contract.ConsentState // none: all
-	cursor contract.Cursor
-	size   contract.PageSize
-	min    contract.CoffreMinPosition
+// consentQuery is what one page of consents shows.
+type consentQuery struct {
+	path    string
+	citizen domain.CitizenID        // as the query names them
+	states  []contract.ConsentState // none: all
+	cursor  contract.Cursor
+	size    contract.PageSize
+	min     contract.CoffreMinPosition
 }
 
 // ListConsents implements GET /consents: a citizen's, newest first; a consumer's
@@ -34,7 +34,7 @@ type consentPage struct {
 // for they would tell whom the vault knows (rule A-6).
 func (v *Vault) ListConsents(ctx context.Context, r contract.ListConsentsRequestObject) (contract.ListConsentsResponseObject, error) {
 	p := r.Params
-	page, err := v.consents(ctx, consentPage{contract.Base + "/consents", p.CitizenID, p.State, p.After, p.PageSize, p.CoffreMinPosition}, nil)
+	page, err := v.listConsents(ctx, consentQuery{contract.Base + "/consents", p.CitizenID, p.State, p.After, p.PageSize, p.CoffreMinPosition}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -46,42 +46,42 @@ func (v *Vault) ListConsents(ctx context.Context, r contract.ListConsentsRequest
 func (v *Vault) ListConsentRequests(ctx context.Context, r contract.ListConsentRequestsRequestObject) (contract.ListConsentRequestsResponseObject, error) {
 	p := r.Params
 	waits := func(c *consentlog.Consent) bool { return c.RequestedLeaf != projections.Latest }
-	page := consentPage{contract.Base + "/consentRequests", p.CitizenID, nil, p.After, p.PageSize, p.CoffreMinPosition}
+	page := consentQuery{contract.Base + "/consentRequests", p.CitizenID, nil, p.After, p.PageSize, p.CoffreMinPosition}
 	if edge.CallFrom(ctx).Role == domain.RoleCitizen {
 		waits = func(c *consentlog.Consent) bool { return c.State == consentlog.IsRequested }
 	}
-	found, err := v.consents(ctx, page, waits)
+	found, err := v.listConsents(ctx, page, waits)
 	if err != nil {
 		return nil, err
 	}
 	return contract.ListConsentRequests200JSONResponse(found), nil
 }
 
-func (v *Vault) consents(ctx context.Context, p consentPage, also func(*consentlog.Consent) bool) (contract.Consents, error) {
+func (v *Vault) listConsents(ctx context.Context, p consentQuery, also func(*consentlog.Consent) bool) (contract.Consents, error) {
 	if err := v.WaitForToken(ctx, p.min, v.ConsentLog.Name()); err != nil {
 		return contract.Consents{}, err
 	}
 	in := v.Intend(ctx)
 	if in.Actor.Role == domain.RoleConsumer {
-		return v.consentsWith(ctx, in, p, also)
+		return v.consumerConsents(ctx, in, p, also)
 	}
-	return v.consentsOf(ctx, in, p, also)
+	return v.citizenConsents(ctx, in, p, also)
 }
 
-// consentsOf is a page of a citizen's consents, newest first.
-func (v *Vault) consentsOf(ctx context.Context, in acting.Intent, p consentPage, also func(*consentlog.Consent) bool) (contract.Consents, error) {
+// citizenConsents is a page of a citizen's consents, newest first.
+func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consentQuery, also func(*consentlog.Consent) bool) (contract.Consents, error) {
 	before, err := edge.LeafFrom(p.cursor, projections.Latest)
 	if err != nil {
 		return contract.Consents{}, err
 	}
-	if p.whose.IsZero() && in.Actor.Citizen.IsZero() { // somebody the vault does not know has nothing
+	if p.citizen.IsZero() && in.Actor.Citizen.IsZero() { // somebody the vault does not know has nothing
 		return contract.Consents{Self: p.links().At(p.cursor), Items: []contract.Consent{}, PageSize: edge.PageSize(p.size)}, nil
 	}
-	a, err := v.ActFor(ctx, in, p.whose, mandate.Read)
+	a, err := v.ActFor(ctx, in, p.citizen, mandate.Read)
 	if err != nil {
 		return contract.Consents{}, err
 	}
-	looked, err := v.AuthorizeRepresentative(ctx, in, a, a.Under(nil))
+	authorized, err := v.AuthorizeRepresentative(ctx, in, a, a.Under(nil))
 	if err != nil {
 		return contract.Consents{}, err
 	}
@@ -93,14 +93,14 @@ func (v *Vault) consentsOf(ctx context.Context, in acting.Intent, p consentPage,
 	page := contract.Consents{Self: p.links().At(p.cursor), Items: []contract.Consent{}, PageSize: size}
 	for i := range slices.Backward(all) {
 		c := &all[i]
-		if c.FirstLeaf >= before || !p.wants(c, also) {
+		if c.FirstLeaf >= before || !p.matches(c, also) {
 			continue
 		}
-		mine, err := v.theirs(ctx, a, c.Terms)
+		covered, err := v.coversTerms(ctx, a, c.Terms)
 		switch {
 		case err != nil:
 			return contract.Consents{}, err
-		case !mine:
+		case !covered:
 			continue
 		}
 		if len(page.Items) == size {
@@ -111,14 +111,14 @@ func (v *Vault) consentsOf(ctx context.Context, in acting.Intent, p consentPage,
 		item.CitizenID, item.MandateID = c.Citizen, c.Mandate
 		page.Items, before = append(page.Items, item), c.FirstLeaf
 	}
-	v.RecordDelivered(in, looked)
+	v.RecordDelivered(in, authorized)
 	return page, nil
 }
 
-// consentsWith is a page of a consumer's own consents, oldest first. It names the
+// consumerConsents is a page of a consumer's own consents, oldest first. It names the
 // citizens as the consumer knows them.
-func (v *Vault) consentsWith(ctx context.Context, in acting.Intent, p consentPage, also func(*consentlog.Consent) bool) (contract.Consents, error) {
-	if !p.whose.IsZero() {
+func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consentQuery, also func(*consentlog.Consent) bool) (contract.Consents, error) {
+	if !p.citizen.IsZero() {
 		return contract.Consents{}, edge.ErrNoResource // a consumer knows nobody by that id
 	}
 	from, err := edge.LeafFrom(p.cursor, -1)
@@ -127,14 +127,14 @@ func (v *Vault) consentsWith(ctx context.Context, in acting.Intent, p consentPag
 	}
 	size := edge.PageSize(p.size)
 	page := contract.Consents{Self: p.links().At(p.cursor), Items: []contract.Consent{}, PageSize: size}
-	for looked := 0; ; {
+	for scanned := 0; ; {
 		batch, err := v.ConsentLog.Consents(ctx, projections.Latest, in.At, consentlog.Filter{Consumer: in.Actor.Organisation}, "", from, edge.MaxPage)
 		if err != nil {
 			return contract.Consents{}, err
 		}
 		for i := range batch {
 			c := &batch[i]
-			if answered(c) && p.wants(c, also) {
+			if answered(c) && p.matches(c, also) {
 				if len(page.Items) == size {
 					page.Next = p.links().At(contract.LeafToken(from))
 					return page, nil
@@ -147,10 +147,10 @@ func (v *Vault) consentsWith(ctx context.Context, in acting.Intent, p consentPag
 			}
 			from = c.FirstLeaf
 		}
-		switch looked += len(batch); {
+		switch scanned += len(batch); {
 		case len(batch) < edge.MaxPage:
 			return page, nil
-		case looked >= edge.Scanned:
+		case scanned >= edge.Scanned:
 			page.Next = p.links().At(contract.LeafToken(from))
 			return page, nil
 		}
@@ -162,20 +162,20 @@ func answered(c *consentlog.Consent) bool {
 	return !c.GrantedAt.IsZero() || c.State == consentlog.IsRefused || c.State == consentlog.IsWithdrawn
 }
 
-func (p consentPage) wants(c *consentlog.Consent, also func(*consentlog.Consent) bool) bool {
+func (p consentQuery) matches(c *consentlog.Consent, also func(*consentlog.Consent) bool) bool {
 	return (also == nil || also(c)) && (len(p.states) == 0 || slices.Contains(p.states, contract.ConsentState(c.State)))
 }
 
-func (p consentPage) links() edge.PageLinks {
-	return edge.LinksTo(p.path).Id("citizenId", p.whose).Texts("state", edge.AsStrings(p.states)).Number("pageSize", p.size)
+func (p consentQuery) links() edge.PageLinks {
+	return edge.LinksTo(p.path).Id("citizenId", p.citizen).Texts("state", edge.AsStrings(p.states)).Number("pageSize", p.size)
 }
 
-// theirs reports whether a consent is about types that who acts has to do with.
-func (v *Vault) theirs(ctx context.Context, a disclosure.Representation, t consent.Terms) (bool, error) {
+// coversTerms reports whether a consent is about types that who acts has to do with.
+func (v *Vault) coversTerms(ctx context.Context, a disclosure.Representation, t consent.Terms) (bool, error) {
 	if a.Self() {
 		return true, nil
 	}
-	types, err := v.typesIn(ctx, t)
+	types, err := v.typesOfTerms(ctx, t)
 	if err != nil {
 		return false, err
 	}
@@ -221,29 +221,29 @@ func (v *Vault) consentForCitizen(ctx context.Context, in acting.Intent, c *cons
 	if err != nil {
 		return contract.Consent{}, err
 	}
-	mine, err := v.theirs(ctx, a, c.Terms)
+	covered, err := v.coversTerms(ctx, a, c.Terms)
 	switch {
 	case err != nil:
 		return contract.Consent{}, err
-	case !mine:
+	case !covered:
 		return contract.Consent{}, consent.ErrNotFound
 	}
-	looked, err := v.AuthorizeRepresentative(ctx, in, a, a.Under(c.Terms.Types))
+	authorized, err := v.AuthorizeRepresentative(ctx, in, a, a.Under(c.Terms.Types))
 	if err != nil {
 		return contract.Consent{}, err
 	}
 	item := consentItem(in.Words, in.Call.Language, c)
 	item.CitizenID, item.MandateID = c.Citizen, c.Mandate
-	if err := v.showTexts(ctx, &item); err != nil {
+	if err := v.openShownTexts(ctx, &item); err != nil {
 		return contract.Consent{}, err
 	}
-	v.RecordDelivered(in, looked)
+	v.RecordDelivered(in, authorized)
 	return item, nil
 }
 
-// showTexts opens what the citizen was told and shown (rule C-5). Without keys
+// openShownTexts opens what the citizen was told and shown (rule C-5). Without keys
 // the consent is shown without.
-func (v *Vault) showTexts(ctx context.Context, item *contract.Consent) error {
+func (v *Vault) openShownTexts(ctx context.Context, item *contract.Consent) error {
 	parts, err := v.ConsentLog.Shown(ctx, item.ConsentID)
 	if err != nil {
 		return err

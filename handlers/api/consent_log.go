@@ -49,7 +49,7 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogR
 			page.Next = links.At(contract.LeafToken(found[i-1].Leaf))
 			break
 		}
-		item, err := v.DecisionItem(ctx, d)
+		item, err := v.ConsentLogItem(ctx, d)
 		if err != nil {
 			return nil, err
 		}

@@ -33,12 +33,12 @@ func (v *Vault) GetConsentReceipt(ctx context.Context, r contract.GetConsentRece
 	case !known:
 		return nil, consent.ErrNotFound
 	}
-	read, err := v.readReceipt(ctx, in, &c)
+	read, err := v.admitReceiptReader(ctx, in, &c)
 	if err != nil {
 		return nil, err
 	}
 	text := contract.Consent{ConsentID: c.Consent}
-	if err := v.showTexts(ctx, &text); err != nil {
+	if err := v.openShownTexts(ctx, &text); err != nil {
 		return nil, err
 	}
 	facts, err := v.receiptFacts(ctx, in, &c, text.ShownText)
@@ -58,9 +58,9 @@ func (v *Vault) GetConsentReceipt(ctx context.Context, r contract.GetConsentRece
 	return receipt(out.Bytes()), nil
 }
 
-// readReceipt admits who may read a consent's receipt, and records who reads it for
+// admitReceiptReader admits who may read a consent's receipt, and records who reads it for
 // another. The zero access comes back for the citizen, and where nothing is opened.
-func (v *Vault) readReceipt(ctx context.Context, in acting.Intent, c *consentlog.Consent) (access.Authorized, error) {
+func (v *Vault) admitReceiptReader(ctx context.Context, in acting.Intent, c *consentlog.Consent) (access.Authorized, error) {
 	if in.Actor.Role == domain.RolePrivacyOfficer {
 		if c.GrantedAt.IsZero() {
 			return access.Authorized{}, consent.ErrNotGranted
@@ -75,11 +75,11 @@ func (v *Vault) readReceipt(ctx context.Context, in acting.Intent, c *consentlog
 	if err != nil {
 		return access.Authorized{}, err
 	}
-	mine, err := v.theirs(ctx, a, c.Terms)
+	covered, err := v.coversTerms(ctx, a, c.Terms)
 	switch {
 	case err != nil:
 		return access.Authorized{}, err
-	case !mine:
+	case !covered:
 		return access.Authorized{}, consent.ErrNotFound
 	case c.GrantedAt.IsZero():
 		return access.Authorized{}, consent.ErrNotGranted
@@ -105,7 +105,7 @@ func (v *Vault) receiptFacts(ctx context.Context, in acting.Intent, c *consentlo
 	if o, known := in.Words.Organisation(c.Terms.Consumer); known {
 		f.consumer = *o
 	}
-	types, err := v.typesIn(ctx, c.Terms)
+	types, err := v.typesOfTerms(ctx, c.Terms)
 	if err != nil {
 		return receiptFacts{}, err
 	}
@@ -159,7 +159,7 @@ const country = "BE"
 func (f receiptFacts) kantara() kantaraReceipt {
 	all := slices.Concat(f.plain, f.sensitive)
 	return kantaraReceipt{
-		Version: "KI-CR-v1.1.0", Jurisdiction: country, Timestamp: f.GrantedAt.Unix(), CollectionMethod: collected,
+		Version: "KI-CR-v1.1.0", Jurisdiction: country, Timestamp: f.GrantedAt.Unix(), CollectionMethod: collectionMethod,
 		Receipt: f.Consent.Consent.String(), Language: string(f.lang), Principal: f.Citizen.String(),
 		Controllers: []kantaraController{{
 			Name: f.controller(), Contact: f.consumer.Contact.Email, Address: kantaraAddress{country},
@@ -178,8 +178,8 @@ func (f receiptFacts) kantara() kantaraReceipt {
 	}
 }
 
-// collected says how consent is given.
-const collected = "in the citizen's own wallet, by an explicit act"
+// collectionMethod says how consent is given.
+const collectionMethod = "in the citizen's own wallet, by an explicit act"
 
 type kantaraReceipt struct {
 	Version          string              `json:"version"`

@@ -25,7 +25,7 @@ func (tv *testVault) receipt(t testing.TB, who edge.Caller, id domain.ConsentID,
 	if err != nil {
 		return "", err
 	}
-	w := written(t, ctx, answer.VisitGetConsentReceiptResponse)
+	w := writeAnswer(t, ctx, answer.VisitGetConsentReceiptResponse)
 	return w.Body.String(), nil
 }
 
@@ -96,7 +96,7 @@ func TestISO27560Receipt(t *testing.T) {
 	if err := tv.withdraw(t, ana, id); err != nil {
 		t.Fatal(err)
 	}
-	tv.caughtUp(t)
+	tv.waitForReadModels(t)
 	got, err := tv.receipt(t, citizenCaller(ana), id, contract.ReceiptFormatIso27560)
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestWhoReadsAReceipt(t *testing.T) {
 		t.Errorf("A-1 %+v", all)
 	}
 	tv.erase(t, ana, domain.DocumentID{})
-	tv.resting(t)
+	tv.waitIdle(t)
 	got, err = tv.receipt(t, officer, id, "")
 	if err != nil || strings.Contains(got, "canary") || !strings.Contains(got, ana.String()) {
 		t.Errorf("C-5 of an erased citizen: %s %v", got, err)

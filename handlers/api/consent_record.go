@@ -114,7 +114,7 @@ func (f receiptFacts) iso27560() isoConsent {
 		Processing: isoProcessing{
 			Notice: isoNotice{f.consumer.Contact.URL, f.shown}, Language: string(f.lang),
 			Purposes:    []isoPurpose{{f.purpose(), f.categories(), "consent (GDPR art. 6(1)(a))"}},
-			Controllers: []string{consumer}, Collection: collected, Method: "read from the vault, each reading on record",
+			Controllers: []string{consumer}, Collection: collectionMethod, Method: "read from the vault, each reading on record",
 			Storage: []string{country}, Retention: f.dataLife(), Jurisdiction: country, Recipients: []string{},
 			Withdrawal: "in the wallet, or POST " + contract.ConsentHref(f.Consent.Consent) + "/withdraw", Rights: rights, Authority: authority.ID,
 		},

@@ -13,17 +13,17 @@ import (
 
 // RefuseConsentRequest implements POST /consentRequests/{id}/refuse (rule C-1).
 func (v *Vault) RefuseConsentRequest(ctx context.Context, r contract.RefuseConsentRequestRequestObject) (contract.RefuseConsentRequestResponseObject, error) {
-	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (decidedConsent, error) {
-		a, under, err := v.decideOn(ctx, in, r.ConsentRequestID)
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (consentAnswer, error) {
+		a, under, err := v.resolveDecider(ctx, in, r.ConsentRequestID)
 		if err != nil {
-			return decidedConsent{}, err
+			return consentAnswer{}, err
 		}
 		w := a.Write(in.Write(0, acting.ConsentStream(r.ConsentRequestID), a.Citizen))
 		result, err := acting.Consents.Transact(ctx, v.Log, w, consent.Refuse{Mandate: under, By: a.By, At: in.At})
 		if err != nil {
-			return decidedConsent{}, err
+			return consentAnswer{}, err
 		}
-		return v.decided(ctx, r.ConsentRequestID, result)
+		return v.consentAnswer(ctx, r.ConsentRequestID, result)
 	})
 	if err != nil {
 		return nil, err
@@ -31,10 +31,10 @@ func (v *Vault) RefuseConsentRequest(ctx context.Context, r contract.RefuseConse
 	return contract.RefuseConsentRequest200JSONResponse{Body: done.Receipt, Headers: contract.RefuseConsentRequest200ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
-// decideOn tells as what a citizen decides on a consent that exists. For their
+// resolveDecider tells as what a citizen decides on a consent that exists. For their
 // own nothing but its stream is read and no key is needed. A consent that is not
 // theirs to decide on is not there.
-func (v *Vault) decideOn(ctx context.Context, in acting.Intent, id domain.ConsentID) (disclosure.Representation, mandate.InForce, error) {
+func (v *Vault) resolveDecider(ctx context.Context, in acting.Intent, id domain.ConsentID) (disclosure.Representation, mandate.InForce, error) {
 	state, _, err := acting.Consents.Load(ctx, v.Log, acting.ConsentStream(id))
 	switch {
 	case err != nil:
@@ -46,7 +46,7 @@ func (v *Vault) decideOn(ctx context.Context, in acting.Intent, id domain.Consen
 	if err != nil || a.Self() {
 		return a, mandate.InForce{}, err
 	}
-	types, err := v.typesIn(ctx, state.Terms)
+	types, err := v.typesOfTerms(ctx, state.Terms)
 	if err != nil {
 		return disclosure.Representation{}, mandate.InForce{}, err
 	}

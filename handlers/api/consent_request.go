@@ -20,34 +20,34 @@ import (
 // made durable either way, the request or that there is nobody to ask. The
 // consumer sees the request again once the citizen answered it.
 func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentRequestObject) (contract.RequestConsentResponseObject, error) {
-	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (decidedConsent, error) {
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (consentAnswer, error) {
 		b := r.Body
 		cmd := consent.Request{
-			Consent: newConsent(in), Message: b.Message, By: in.Actor, At: in.At,
+			Consent: newConsentID(in), Message: b.Message, By: in.Actor, At: in.At,
 			Registrations: in.Words.Registrations(in.Actor.Organisation),
 			Terms: consent.Terms{
 				Consumer: in.Actor.Organisation, Purpose: b.Purpose, Types: b.DocumentTypes,
-				Fields: b.Fields, Until: asRecorded(b.Until), Limits: contract.LimitsOf(b.Limits),
+				Fields: b.Fields, Until: recordedTime(b.Until), Limits: contract.LimitsOf(b.Limits),
 			},
 		}
-		if err := offered(in.Words, b.Purpose, b.DocumentTypes, nil, b.Fields); err != nil {
-			return decidedConsent{}, err
+		if err := checkFieldsOffered(in.Words, b.Purpose, b.DocumentTypes, nil, b.Fields); err != nil {
+			return consentAnswer{}, err
 		}
 		// What is wrong with the request itself is told before anybody is looked for.
-		asked, err := cmd.Decide(consent.State{})
+		events, err := cmd.Decide(consent.State{})
 		if err != nil {
-			return decidedConsent{}, err
+			return consentAnswer{}, err
 		}
 		state := consent.State{}
-		for _, e := range asked {
+		for _, e := range events {
 			state = consent.Evolve(state, e)
 		}
-		position, err := v.ask(ctx, in, b.SSIN, cmd)
+		position, err := v.recordConsentRequest(ctx, in, b.SSIN, cmd)
 		if err != nil {
-			return decidedConsent{}, err
+			return consentAnswer{}, err
 		}
 		at, err := v.PositionToken(ctx, position)
-		return decidedConsent{consentReceipt(cmd.Consent, state), at}, err
+		return consentAnswer{consentReceipt(cmd.Consent, state), at}, err
 	})
 	if err != nil {
 		return nil, err
@@ -55,9 +55,9 @@ func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentReq
 	return contract.RequestConsent202JSONResponse{Body: done.Receipt, Headers: contract.RequestConsent202ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
-// ask records the request of a living person; of anybody else that a consumer
+// recordConsentRequest records the request of a living person; of anybody else that a consumer
 // asked for somebody who cannot be asked.
-func (v *Vault) ask(ctx context.Context, in acting.Intent, ssin contract.SSIN, cmd consent.Request) (eventstore.Position, error) {
+func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin contract.SSIN, cmd consent.Request) (eventstore.Position, error) {
 	id, err := v.Resolve(ctx, in.Call, ssin, domain.CitizenRef{})
 	if err != nil {
 		return eventstore.Position{}, err

@@ -15,56 +15,58 @@ import (
 
 var errUnknownField = domain.NewError(domain.Invalid, "unknownField", "for this purpose these types of document offer no such field")
 
-// decidedConsent is what is kept of an answer about a consent.
-type decidedConsent struct {
+// consentAnswer is what is kept of an answer about a consent.
+type consentAnswer struct {
 	Receipt contract.ConsentReceiptShort
 	At      contract.PositionToken
 }
 
-// consentName is the index of the id that a request gives a new consent, apart
+// consentIDIndex is the index of the id that a request gives a new consent, apart
 // from those of its events.
-const consentName = 1 << 20
+const consentIDIndex = 1 << 20
 
-func newConsent(in acting.Intent) domain.ConsentID { return domain.ConsentID{UUID: in.Id(consentName)} }
+func newConsentID(in acting.Intent) domain.ConsentID {
+	return domain.ConsentID{UUID: in.Id(consentIDIndex)}
+}
 
 // consentReceipt says where a consent stands.
 func consentReceipt(id domain.ConsentID, s consent.State) contract.ConsentReceiptShort {
 	return contract.ConsentReceiptShort{Href: contract.ConsentHref(id), ConsentID: id, State: contract.ConsentState(s.Phase), Until: s.Terms.Until}
 }
 
-// decided makes the answer of a decision about a consent.
-func (v *Vault) decided(ctx context.Context, id domain.ConsentID, done consentResult) (decidedConsent, error) {
+// consentAnswer makes the answer of a decision about a consent.
+func (v *Vault) consentAnswer(ctx context.Context, id domain.ConsentID, done consentResult) (consentAnswer, error) {
 	at, err := v.PositionToken(ctx, done.Position)
-	return decidedConsent{consentReceipt(id, done.State), at}, err
+	return consentAnswer{consentReceipt(id, done.State), at}, err
 }
 
-// asRecorded is a time of the caller's as it is recorded: UTC, whole microseconds.
-func asRecorded(t time.Time) time.Time {
+// recordedTime is a time of the caller's as it is recorded: UTC, whole microseconds.
+func recordedTime(t time.Time) time.Time {
 	if t.IsZero() {
 		return t
 	}
 	return t.UTC().Truncate(time.Microsecond)
 }
 
-// heldBy returns those of the documents that are the citizen's, by the documents'
+// documentsHeldBy returns those of the documents that are the citizen's, by the documents'
 // own streams.
-func (v *Vault) heldBy(ctx context.Context, whose domain.CitizenID, ids []domain.DocumentID) ([]consent.Held, error) {
+func (v *Vault) documentsHeldBy(ctx context.Context, subject domain.CitizenID, ids []domain.DocumentID) ([]consent.Held, error) {
 	var held []consent.Held
 	for _, id := range ids {
 		state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(id))
 		if err != nil {
 			return nil, err
 		}
-		if state.Exists() && state.Citizen == whose && !state.Erased {
+		if state.Exists() && state.Citizen == subject && !state.Erased {
 			held = append(held, consent.Held{Document: id, Type: state.Type})
 		}
 	}
 	return held, nil
 }
 
-// offered refuses a field that no type concerned offers for the purpose, so that
+// checkFieldsOffered refuses a field that no type concerned offers for the purpose, so that
 // what stands in clear is a word of the registry.
-func offered(words *vocabulary.View, purpose domain.Purpose, types []domain.DocumentType, held []consent.Held, fields []domain.Field) error {
+func checkFieldsOffered(words *vocabulary.View, purpose domain.Purpose, types []domain.DocumentType, held []consent.Held, fields []domain.Field) error {
 	for _, h := range held {
 		types = append(slices.Clip(types), h.Type)
 	}
@@ -94,9 +96,9 @@ func offered(words *vocabulary.View, purpose domain.Purpose, types []domain.Docu
 	return nil
 }
 
-// typesIn returns the types a consent is about: those it names, or those of the
+// typesOfTerms returns the types a consent is about: those it names, or those of the
 // documents it names.
-func (v *Vault) typesIn(ctx context.Context, t consent.Terms) ([]domain.DocumentType, error) {
+func (v *Vault) typesOfTerms(ctx context.Context, t consent.Terms) ([]domain.DocumentType, error) {
 	types := slices.Clone(t.Types)
 	for _, id := range t.Documents {
 		state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(id))

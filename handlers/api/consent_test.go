@@ -35,7 +35,7 @@ func (tv *testVault) grantAs(t testing.TB, who edge.Caller, body contract.Consen
 	if err != nil {
 		return contract.ConsentReceiptShort{}, err
 	}
-	tv.caughtUp(t)
+	tv.waitForReadModels(t)
 	return answer.(contract.GrantConsent201JSONResponse).Body, nil
 }
 
@@ -45,7 +45,7 @@ func (tv *testVault) askAs(t testing.TB, who edge.Caller, body contract.ConsentA
 	if err != nil {
 		return contract.RequestConsent202JSONResponse{}, err
 	}
-	tv.caughtUp(t)
+	tv.waitForReadModels(t)
 	return answer.(contract.RequestConsent202JSONResponse), nil
 }
 
@@ -244,7 +244,7 @@ func TestRequestingConsent(t *testing.T) {
 		if err := grant(me, contract.ConsentRequestGrant{}); !errors.Is(err, consent.ErrAlreadyDecided) {
 			t.Error(err)
 		}
-		tv.caughtUp(t)
+		tv.waitForReadModels(t)
 		got, err := tv.consent(t, consumer(flanders), waiting[0])
 		if err != nil || got.State != "granted" || !slices.Equal(got.Fields, []contract.Field{"householdSize"}) || got.Message != "" {
 			t.Errorf("%+v, %v", got, err)
@@ -270,7 +270,7 @@ func TestRequestingConsent(t *testing.T) {
 		if err := refuse(me); err != nil {
 			t.Fatal(err)
 		}
-		tv.caughtUp(t)
+		tv.waitForReadModels(t)
 		if c, err := tv.consent(t, consumer(flanders), a.Body.ConsentID); err != nil || c.State != "refused" {
 			t.Errorf("%+v, %v", c, err)
 		}
@@ -278,7 +278,7 @@ func TestRequestingConsent(t *testing.T) {
 	t.Run("E-4 an erased person is asked for as an unknown one", func(t *testing.T) {
 		tv.household(t, 5)
 		gone := tv.person(t, 5)
-		if err := tv.Made.Work.Destroyer.BeginErase(t.Context(), gone); err != nil {
+		if err := tv.Settings.Work.Destroyer.BeginErase(t.Context(), gone); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := tv.Keys.Resolve(t.Context(), ssin(5).SSIN); !errors.Is(err, eventstore.ErrErased) && !errors.Is(err, seal.ErrUnknown) {
@@ -301,7 +301,7 @@ func TestOnlyTheLivingConsent(t *testing.T) {
 	tv.reportDeath(t, 2)
 	gone := tv.person(t, 3)
 	tv.erase(t, gone, domain.DocumentID{})
-	tv.resting(t)
+	tv.waitIdle(t)
 	for who, want := range map[domain.CitizenID]string{
 		tv.person(t, 1): "", tv.person(t, 2): slugOf(consent.ErrNotYours), gone: slugOf(citizen.ErrErased),
 	} {
@@ -331,7 +331,7 @@ func TestListingConsents(t *testing.T) {
 	if err := tv.withdraw(t, tv.person(t, 1), mine[0]); err != nil {
 		t.Fatal(err)
 	}
-	tv.caughtUp(t)
+	tv.waitForReadModels(t)
 	pages := func(who edge.Caller, p contract.ListConsentsParams) (ids []contract.ConsentID) {
 		t.Helper()
 		for range 20 {
@@ -497,7 +497,7 @@ func TestValidating(t *testing.T) {
 		if got := validate(flanders, contract.ConsentValidation{DocumentID: home, Purpose: "housingAllowance", ConsentID: c}); got.Lawful || got.Reason != "consentOtherPurpose" {
 			t.Errorf("%+v", got)
 		}
-		tv.resting(t)
+		tv.waitIdle(t)
 		if n := len(recorded[access.Refused](t, tv)); n != 5 {
 			t.Errorf("%d refusals on record", n)
 		}

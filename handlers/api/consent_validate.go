@@ -18,51 +18,51 @@ import (
 // content is opened and no use counted; a refusal is recorded (rule A-3).
 func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentRequestObject) (contract.ValidateConsentResponseObject, error) {
 	in, b := v.Intend(ctx), r.Body
-	asked := disclosure.Reading{
+	reading := disclosure.Reading{
 		Basis: disclosure.Basis{Consent: b.ConsentID, LegalBasis: b.LegalBasis, Deliberation: b.Deliberation},
 		// An access that nobody asked for yet, so that the limits on use count.
 		DocumentType: b.DocumentType, Access: domain.AccessID{UUID: v.NewID()},
 		Purpose: b.Purpose, Procedure: b.Procedure, Fields: b.Fields, Predicate: registry.PredicateName(b.Predicate.Name),
 	}
 	candidates := []domain.DocumentID{b.DocumentID}
-	var whose domain.CitizenID
+	var subject domain.CitizenID
 	if b.DocumentID.IsZero() {
 		var err error
-		if whose, err = v.Resolve(ctx, in.Call, b.SSIN, b.CitizenRef); err != nil {
+		if subject, err = v.Resolve(ctx, in.Call, b.SSIN, b.CitizenRef); err != nil {
 			return nil, err
 		}
-		if candidates, err = v.candidates(ctx, whose, b.DocumentType); err != nil {
+		if candidates, err = v.candidateDocuments(ctx, subject, b.DocumentType); err != nil {
 			return nil, err
 		}
-		whose = v.distinct(whose, b.SSIN, b.CitizenRef)
+		subject = v.quotaSubject(subject, b.SSIN, b.CitizenRef)
 	}
 	var f disclosure.Findings
-	var why error
-	for _, asked.Document = range candidates {
-		if f, why = v.wouldDisclose(ctx, in, asked, whose); why == nil {
+	var refusal error
+	for _, reading.Document = range candidates {
+		if f, refusal = v.judgeReading(ctx, in, reading, subject); refusal == nil {
 			break
 		}
-		var said *domain.Error
-		if !errors.As(why, &said) || said.Code == domain.Unavailable {
-			return nil, why
+		var domainErr *domain.Error
+		if !errors.As(refusal, &domainErr) || domainErr.Code == domain.Unavailable {
+			return nil, refusal
 		}
 	}
-	answer := contract.ConsentJudgement{Lawful: why == nil}
-	if why != nil {
-		answer.Reason = string(disclosure.ReasonOf(why))
+	answer := contract.ConsentJudgement{Lawful: refusal == nil}
+	if refusal != nil {
+		answer.Reason = string(disclosure.ReasonOf(refusal))
 	}
-	if !errors.Is(why, access.ErrNoBasis) { // to others the consent is not there
+	if !errors.Is(refusal, access.ErrNoBasis) { // to others the consent is not there
 		answer.Until = f.Consent.Terms.Until
 		answer.UsesLeft, _ = f.Consent.UsesLeft()
 	}
-	_ = v.Refused(in, asked.AsRefused(f), why) // the answer says it in its own way
+	_ = v.Refused(in, reading.AsRefused(f), refusal) // the answer says it in its own way
 	return contract.ValidateConsent200JSONResponse(answer), nil
 }
 
-// candidates are the documents of that type that a person holds; for one the
+// candidateDocuments are the documents of that type that a person holds; for one the
 // vault does not know one that does not exist, so that it is judged in the same
 // way.
-func (v *Vault) candidates(ctx context.Context, id domain.CitizenID, t domain.DocumentType) ([]domain.DocumentID, error) {
+func (v *Vault) candidateDocuments(ctx context.Context, id domain.CitizenID, t domain.DocumentType) ([]domain.DocumentID, error) {
 	held, err := v.Evidence.Held(ctx, id, projections.Latest, t)
 	if err != nil {
 		return nil, err
@@ -77,18 +77,18 @@ func (v *Vault) candidates(ctx context.Context, id domain.CitizenID, t domain.Do
 	return all, nil
 }
 
-// wouldDisclose judges a reading without recording it. Whoever has a basis learns
+// judgeReading judges a reading without recording it. Whoever has a basis learns
 // here what a citizen holds, so the citizen counts for the quota (rule A-7): whose
 // says who, where the document does not.
-func (v *Vault) wouldDisclose(ctx context.Context, in acting.Intent, r disclosure.Reading, whose domain.CitizenID) (disclosure.Findings, error) {
+func (v *Vault) judgeReading(ctx context.Context, in acting.Intent, r disclosure.Reading, subject domain.CitizenID) (disclosure.Findings, error) {
 	f, err := v.EstablishBasis(ctx, in, r)
 	if err != nil {
 		return f, err
 	}
 	if !f.Citizen.Id.IsZero() {
-		whose = f.Citizen.Id
+		subject = f.Citizen.Id
 	}
-	turn, err := v.Admit(ctx, in, whose)
+	turn, err := v.Admit(ctx, in, subject)
 	if err != nil {
 		return f, err
 	}

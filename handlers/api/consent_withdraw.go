@@ -12,17 +12,17 @@ import (
 // C-6. It takes no turn behind those who read under the consent, and the citizen
 // needs no key for it.
 func (v *Vault) WithdrawConsent(ctx context.Context, r contract.WithdrawConsentRequestObject) (contract.WithdrawConsentResponseObject, error) {
-	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (decidedConsent, error) {
-		a, under, err := v.decideOn(ctx, in, r.ConsentID)
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (consentAnswer, error) {
+		a, under, err := v.resolveDecider(ctx, in, r.ConsentID)
 		if err != nil {
-			return decidedConsent{}, err
+			return consentAnswer{}, err
 		}
 		w := a.Write(in.Write(0, acting.ConsentStream(r.ConsentID), a.Citizen))
 		result, err := acting.Consents.TransactReserved(ctx, v.Log, w, consent.Withdraw{Mandate: under, By: a.By, At: in.At})
 		if err != nil {
-			return decidedConsent{}, err
+			return consentAnswer{}, err
 		}
-		return v.decided(ctx, r.ConsentID, result)
+		return v.consentAnswer(ctx, r.ConsentID, result)
 	})
 	if err != nil {
 		return nil, err

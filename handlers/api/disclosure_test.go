@@ -45,7 +45,7 @@ func (tv *testVault) read(t testing.TB, who edge.Caller, id domain.DocumentID, k
 		}
 		return contract.AccessAnswer{}, err
 	}
-	w := written(t, ctx, answer.VisitAccessDocumentResponse)
+	w := writeAnswer(t, ctx, answer.VisitAccessDocumentResponse)
 	var got contract.AccessAnswer
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func (tv *testVault) consentTo(t testing.TB, who domain.CitizenID, body contract
 	if err != nil {
 		t.Fatal(err)
 	}
-	tv.caughtUp(t)
+	tv.waitForReadModels(t)
 	return answer.(contract.GrantConsent201JSONResponse).Body.ConsentID
 }
 
@@ -81,8 +81,8 @@ func (tv *testVault) withdraw(t testing.TB, who domain.CitizenID, id domain.Cons
 	return err
 }
 
-// takeBack revokes a document, past the use case.
-func (tv *testVault) takeBack(t testing.TB, by domain.Organisation, id domain.DocumentID) {
+// revokeDirectly revokes a document, past the use case.
+func (tv *testVault) revokeDirectly(t testing.TB, by domain.Organisation, id domain.DocumentID) {
 	t.Helper()
 	_, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(id)},
 		document.Revoke{Reason: "issuedInError", By: domain.Actor{Role: domain.RoleIssuer, Organisation: by}, At: tv.Clock.Now()})
@@ -95,7 +95,7 @@ func (tv *testVault) takeBack(t testing.TB, by domain.Organisation, id domain.Do
 // is between the authorisation and the second look.
 func (tv *testVault) afterAppend(t testing.TB, act func()) {
 	t.Helper()
-	tv.resting(t) // or what is left to the background appends first
+	tv.waitIdle(t) // or what is left to the background appends first
 	var appended, done atomic.Bool
 	tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
 		switch c.Method {
@@ -161,7 +161,7 @@ func TestAccess(t *testing.T) {
 		}
 	})
 	t.Run("A-1 on record with what it rests on, and what became of it", func(t *testing.T) {
-		tv.resting(t)
+		tv.waitIdle(t)
 		var last eventstore.Event
 		outcomes := map[domain.AccessID]access.Outcome{}
 		for e, err := range tv.Log.ReadAll(t.Context(), eventstore.Position{}, 1<<20) {
@@ -220,10 +220,10 @@ func TestAuthoriseThenOpen(t *testing.T) {
 			}
 		}},
 		"A-1 D-2 a revocation in between": {reason: "documentRevoked", change: func(t *testing.T, tv *testVault, id domain.DocumentID, _ domain.ConsentID) {
-			tv.takeBack(t, homeAffairs, id)
+			tv.revokeDirectly(t, homeAffairs, id)
 		}},
 		"A-1 D-2 a revocation in between, by law": {law: true, reason: "documentRevoked", change: func(t *testing.T, tv *testVault, id domain.DocumentID, _ domain.ConsentID) {
-			tv.takeBack(t, homeAffairs, id)
+			tv.revokeDirectly(t, homeAffairs, id)
 		}},
 		"A-1 a suspension in between": {law: true, reason: "documentSuspended", change: func(t *testing.T, tv *testVault, id domain.DocumentID, _ domain.ConsentID) {
 			if _, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(id)}, document.Suspend{
@@ -282,7 +282,7 @@ func TestAuthoriseThenOpen(t *testing.T) {
 		if _, err := tv.read(t, consumer(flanders), id, uuid.New(), body); !errors.Is(err, eventstore.ErrKeysUnavailable) {
 			t.Fatal(err)
 		}
-		tv.resting(t)
+		tv.waitIdle(t)
 		if o := recorded[access.Disclosed](t, tv); len(o) != 1 || o[0].Outcome != access.Failed || o[0].Reason != "keysUnavailable" {
 			t.Errorf("%+v", o)
 		}
@@ -365,13 +365,13 @@ func TestManyReaders(t *testing.T) {
 		var reads atomic.Int64
 		begun, wait := tv.crowd(t, readers, id, allowance, &reads)
 		<-begun
-		tv.takeBack(t, homeAffairs, id)
+		tv.revokeDirectly(t, homeAffairs, id)
 		for _, slug := range wait() {
 			if slug != "documentRevoked" {
 				t.Errorf("a reader was told %s", slug)
 			}
 		}
-		tv.resting(t)
+		tv.waitIdle(t)
 		outcomes := map[domain.AccessID]access.Outcome{}
 		for _, o := range recorded[access.Disclosed](t, tv) {
 			outcomes[o.Access] = o.Outcome
@@ -441,7 +441,7 @@ func TestNoBasis(t *testing.T) {
 	tv.Clock.Advance(time.Minute)
 	later := tv.household(t, 1)
 	gone := tv.household(t, 4)
-	tv.takeBack(t, homeAffairs, gone)
+	tv.revokeDirectly(t, homeAffairs, gone)
 	under := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
 	with := func(r contract.AccessRequest, change func(*contract.AccessRequest)) contract.AccessRequest {
 		change(&r)
@@ -536,7 +536,7 @@ func TestNoBasis(t *testing.T) {
 		}
 	})
 	t.Run("A-3 every refusal is on record, without what is no word of the registry", func(t *testing.T) {
-		tv.resting(t)
+		tv.waitIdle(t)
 		n, slugs := 0, map[domain.ReasonCode]int{}
 		for _, r := range recorded[access.Refused](t, tv) {
 			n += r.Count
@@ -683,7 +683,7 @@ func TestQuota(t *testing.T) {
 		if len(citizens) != 3 || answered.Load()+refused.Load() != 36 {
 			t.Errorf("%d citizens read, %d answers, %d refusals", len(citizens), answered.Load(), refused.Load())
 		}
-		tv.resting(t)
+		tv.waitIdle(t)
 		for id := range citizens { // read already today: free
 			for n := range ids {
 				if tv.person(t, n) == id {
@@ -710,7 +710,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		tv.resting(t)
+		tv.waitIdle(t)
 		all, count := recorded[access.Refused](t, tv), 0
 		for _, r := range all {
 			count += r.Count
@@ -735,7 +735,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 			tv.Clock.Advance(time.Minute)
 		}
 		tv.Store.SetRule(nil)
-		tv.resting(t)
+		tv.waitIdle(t)
 		count := 0
 		for _, r := range recorded[access.Refused](t, tv) {
 			count += r.Count

@@ -32,7 +32,7 @@ func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentReq
 		CaseReference: b.CaseReference, Seen: begun.Standing == requests.Repeat,
 	})
 	if begun.Standing != requests.Repeat {
-		if kept := v.keepKey(begun.Claim, d, err); kept != nil && err == nil {
+		if kept := v.settleRequestKey(begun.Claim, d, err); kept != nil && err == nil {
 			err = kept
 		}
 	}
@@ -47,9 +47,9 @@ func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentReq
 	return contract.AccessDocument200JSONResponse{Body: accessAnswer(in, d), Headers: contract.AccessDocument200ResponseHeaders{CoffrePosition: at, ETag: edge.ETag(d.Authorized.Version)}}, nil
 }
 
-// keepKey remembers the key of an access that was authorised; that of one that
+// settleRequestKey remembers the key of an access that was authorised; that of one that
 // certainly was not is free again.
-func (v *Vault) keepKey(claim requests.Claim, d disclosure.Disclosed, err error) error {
+func (v *Vault) settleRequestKey(claim requests.Claim, d disclosure.Disclosed, err error) error {
 	switch {
 	case !d.Authorized.Access.IsZero():
 		return v.Requests.Finish(claim, acting.Succeeded, nil)
@@ -66,7 +66,7 @@ func accessAnswer(in acting.Intent, d disclosure.Disclosed) contract.AccessAnswe
 	answer := contract.AccessAnswer{
 		AccessID: a.Access, DocumentID: a.Document, DocumentType: a.Type, Issuer: s.Issuer, Version: a.Version,
 		State: contract.DocumentState(s.StatusAt(domain.BelgianDate(in.At))), AuthorizedAt: a.At, DataLife: dataLife(d), Content: d.Content,
-		Attachments: attachmentsShown(a.Document, d.Files),
+		Attachments: attachmentItems(a.Document, d.Files),
 	}
 	if a.Attempt > 1 {
 		answer.Attempt = a.Attempt

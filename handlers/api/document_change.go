@@ -12,8 +12,8 @@ import (
 	"coffre/handlers/contract"
 )
 
-// changed is what is kept of an answer to a change of a document.
-type changed struct {
+// documentAnswer is what is kept of an answer to a change of a document.
+type documentAnswer struct {
 	Receipt contract.DocumentReceipt
 	At      contract.PositionToken
 }
@@ -26,29 +26,29 @@ type (
 )
 
 // changeDocument runs the change of a document by its issuer that command makes.
-func (v *Vault) changeDocument(ctx context.Context, key uuid.UUID, id domain.DocumentID, run documentAppend, command func(context.Context, acting.Intent, document.State) (documentCommand, error)) (changed, error) {
-	return acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (changed, error) {
+func (v *Vault) changeDocument(ctx context.Context, key uuid.UUID, id domain.DocumentID, run documentAppend, command func(context.Context, acting.Intent, document.State) (documentCommand, error)) (documentAnswer, error) {
+	return acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (documentAnswer, error) {
 		stream := acting.DocumentStream(id)
 		state, _, err := acting.Documents.Load(ctx, v.Log, stream)
 		if err != nil {
-			return changed{}, err
+			return documentAnswer{}, err
 		}
 		if !state.Exists() || state.Issuer != in.Actor.Organisation { // before anything is judged or sealed
-			return changed{}, document.ErrNotFound
+			return documentAnswer{}, document.ErrNotFound
 		}
 		cmd, err := command(ctx, in, state)
 		if err != nil {
-			return changed{}, err
+			return documentAnswer{}, err
 		}
 		result, err := run(ctx, v.Log, in.Write(0, stream, state.Citizen), cmd)
 		if err != nil {
-			return changed{}, err
+			return documentAnswer{}, err
 		}
 		receipt, err := v.documentReceipt(ctx, in, result.State)
 		if err != nil {
-			return changed{}, err
+			return documentAnswer{}, err
 		}
 		at, err := v.PositionToken(ctx, result.Position)
-		return changed{receipt, at}, err
+		return documentAnswer{receipt, at}, err
 	})
 }

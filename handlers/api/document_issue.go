@@ -24,8 +24,8 @@ const (
 	stepParent // and the following, two for each parent: registration and mandate
 )
 
-// issued is what is kept of an answer to POST /documents.
-type issued struct {
+// issueAnswer is what is kept of an answer to POST /documents.
+type issueAnswer struct {
 	New     bool
 	Receipt contract.DocumentReceipt
 	At      contract.PositionToken
@@ -37,7 +37,7 @@ func (v *Vault) IssueDocument(ctx context.Context, r contract.IssueDocumentReque
 	var d draft
 	done, err := acting.OnceAhead(ctx, v.Recorder, r.Params.IdempotencyKey,
 		func(ctx context.Context, in acting.Intent) { d = v.draft(ctx, in, r.Body) },
-		func(ctx context.Context, in acting.Intent) (issued, error) { return v.issue(ctx, in, r.Body, d) })
+		func(ctx context.Context, in acting.Intent) (issueAnswer, error) { return v.issue(ctx, in, r.Body, d) })
 	switch {
 	case err != nil:
 		return nil, err
@@ -65,12 +65,12 @@ func (v *Vault) draft(ctx context.Context, in acting.Intent, body *contract.Docu
 	case !in.Words.MayIssue(in.Actor.Organisation, t.Name): // before the content is judged (D-1)
 		return draft{refused: document.ErrNotIssuer}
 	}
-	content, err := checkedContent(in, t.Name, body.Content)
+	content, err := checkContent(in, t.Name, body.Content)
 	if err == nil {
 		err = judgeIssue(in, body, t, content)
 	}
 	if err == nil {
-		err = v.ownFiles(ctx, in, body.Attachments)
+		err = v.checkFileOwner(ctx, in, body.Attachments)
 	}
 	if err != nil {
 		return draft{refused: err}
@@ -84,30 +84,30 @@ func (v *Vault) draft(ctx context.Context, in acting.Intent, body *contract.Docu
 	return draft{kind: t, content: content}
 }
 
-func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.DocumentIssue, d draft) (issued, error) {
+func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.DocumentIssue, d draft) (issueAnswer, error) {
 	if d.refused != nil {
-		return issued{}, d.refused
+		return issueAnswer{}, d.refused
 	}
 	t, content := d.kind, d.content
 	subject, err := v.Enroll(ctx, in, stepRegister, body.SSIN)
 	if err != nil {
-		return issued{}, err
+		return issueAnswer{}, err
 	}
 	id, err := v.Keys.DocumentID(ctx, subject.Id, in.Actor.Organisation, t.Name, body.SourceReference)
 	if err != nil {
-		return issued{}, err
+		return issueAnswer{}, err
 	}
-	files, err := v.attach(ctx, in, id, body.Attachments)
+	files, err := v.reserveFiles(ctx, in, id, body.Attachments)
 	if err != nil {
-		return issued{}, err
+		return issueAnswer{}, err
 	}
-	tag, err := v.Keys.ContentTag(ctx, subject.Id, tagged(content, files))
+	tag, err := v.Keys.ContentTag(ctx, subject.Id, contentTagInput(content, files))
 	if err != nil {
-		return issued{}, err
+		return issueAnswer{}, err
 	}
-	parents, err := v.parents(ctx, in, subject, body.Parents, t, content)
+	parents, err := v.parentMandates(ctx, in, subject, body.Parents, t, content)
 	if err != nil {
-		return issued{}, err
+		return issueAnswer{}, err
 	}
 	write := in.Write(stepIssue, acting.DocumentStream(id), subject.Id, subject.At)
 	write.Fresh = true // most are issued once
@@ -116,17 +116,17 @@ func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.Docu
 		ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, Attachments: files, Tag: tag, By: in.Actor, At: in.At,
 	})
 	if err == nil {
-		v.claim(ctx, result.State, body.Attachments)
+		v.claimFiles(ctx, result.State, body.Attachments)
 		err = v.StillOpen(ctx, subject.Id, id)
 	}
 	if err != nil {
-		return issued{}, err
+		return issueAnswer{}, err
 	}
 	position := result.Position
 	for _, p := range parents {
 		result, err := acting.Mandates.Transact(ctx, v.Log, p.write, p.grant)
 		if err != nil {
-			return issued{}, err
+			return issueAnswer{}, err
 		}
 		if result.Position.Compare(position) > 0 {
 			position = result.Position
@@ -134,15 +134,15 @@ func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.Docu
 	}
 	receipt, err := v.documentReceipt(ctx, in, result.State)
 	if err != nil {
-		return issued{}, err
+		return issueAnswer{}, err
 	}
 	at, err := v.PositionToken(ctx, position)
-	return issued{New: len(result.Events) > 0, Receipt: receipt, At: at}, err
+	return issueAnswer{New: len(result.Events) > 0, Receipt: receipt, At: at}, err
 }
 
-// checkedContent implements D-5: the canonical content, or what is wrong with it
+// checkContent implements D-5: the canonical content, or what is wrong with it
 // without repeating it.
-func checkedContent(in acting.Intent, name domain.DocumentType, raw []byte) (domain.JSON, error) {
+func checkContent(in acting.Intent, name domain.DocumentType, raw []byte) (domain.JSON, error) {
 	content, issues, err := in.Words.CheckContent(name, raw)
 	if err == nil || len(issues) == 0 {
 		return content, err
@@ -182,19 +182,19 @@ func judgeIssue(in acting.Intent, body *contract.DocumentIssue, t *registry.Docu
 	return err
 }
 
-// namedParent is a parent's mandate about to be recorded.
-type namedParent struct {
+// parentMandate is a parent's mandate about to be recorded.
+type parentMandate struct {
 	write eventstore.Write
 	grant mandate.Grant
 }
 
-// parents returns for each parent a mandate over what the child holds of this type,
+// parentMandates returns for each parent a mandate over what the child holds of this type,
 // until the child is 18 (M-1.4 to M-1.6); for a child who is 18 already there are
 // none. A mandate's id is made of both citizens' ids, so that naming the parent
 // again changes nothing. They are judged before the document is recorded, which is
 // not issued when one of them is refused.
-func (v *Vault) parents(ctx context.Context, in acting.Intent, child acting.Person, numbers []contract.SSIN, t *registry.DocumentType, content domain.JSON) ([]namedParent, error) {
-	var all []namedParent
+func (v *Vault) parentMandates(ctx context.Context, in acting.Intent, child acting.Person, numbers []contract.SSIN, t *registry.DocumentType, content domain.JSON) ([]parentMandate, error) {
+	var all []parentMandate
 	for i, ssin := range numbers {
 		born, ok := in.Words.BirthDate(t.Name, content)
 		if !ok {
@@ -206,7 +206,7 @@ func (v *Vault) parents(ctx context.Context, in acting.Intent, child acting.Pers
 			return nil, err
 		}
 		id := domain.MandateID{UUID: uuid.NewSHA1(child.Id.UUID, append(parent.Id.UUID[:], t.Name...))}
-		p := namedParent{in.Write(step+1, acting.MandateStream(id), child.Id, child.At, parent.At), mandate.Grant{
+		p := parentMandate{in.Write(step+1, acting.MandateStream(id), child.Id, child.At, parent.At), mandate.Grant{
 			Mandate: id, Citizen: child.Id, Representative: parent.Id, Kind: mandate.ParentOfMinor,
 			Scope: mandate.Scope{Types: []domain.DocumentType{t.Name}, Actions: []mandate.Action{mandate.Read, mandate.Consent}},
 			Until: born.AddYears(18), Sources: t.Issuers, CitizenIs: child.Standing, RepresentativeIs: parent.Standing,

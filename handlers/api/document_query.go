@@ -16,9 +16,9 @@ import (
 	"coffre/projections/wallet"
 )
 
-// reconciled bounds the documents one call of POST /documents/query looks at, so
+// queryScanLimit bounds the documents one call of POST /documents/query looks at, so
 // that a narrow question costs several short calls; next leads on.
-const reconciled = 1000
+const queryScanLimit = 1000
 
 // QueryDocuments implements POST /documents/query: what the vault holds of the
 // calling issuer, in the order of issue. It opens the issuer's own references and
@@ -43,7 +43,7 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 			return contract.QueryDocuments200JSONResponse(page), nil
 		}
 	}
-	held, err := v.Wallets.IssuedBy(ctx, call.Organisation, projections.Latest, filter, cursor, reconciled)
+	held, err := v.Wallets.IssuedBy(ctx, call.Organisation, projections.Latest, filter, cursor, queryScanLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 			break
 		}
 		cursor = h.IssuedLeaf
-		if i == reconciled-1 {
+		if i == queryScanLimit-1 {
 			page.Next = links.At(contract.LeafToken(cursor))
 		}
 		state := heldState(&h.Document, today)

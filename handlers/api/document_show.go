@@ -61,7 +61,7 @@ func (v *Vault) versionItem(ctx context.Context, a disclosure.Attested, version 
 	}
 	item := contract.DocumentVersionItem{
 		Href: contract.VersionHref(a.State.Document, version), Version: version, RecordedAt: a.Contents[version-1].Time,
-		Content: contract.Content(opened.Content), Attachments: attachmentsShown(a.State.Document, opened.Files), Reason: opened.Reason,
+		Content: contract.Content(opened.Content), Attachments: attachmentItems(a.State.Document, opened.Files), Reason: opened.Reason,
 	}
 	item.EffectiveFrom = a.State.Versions[version-1].EffectiveFrom
 	item.ValidFrom, item.ValidUntil, _ = a.State.Validity(version)

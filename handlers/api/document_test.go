@@ -281,7 +281,7 @@ func (tv *testVault) show(t testing.TB, who edge.Caller, id domain.DocumentID) (
 	if err != nil {
 		return contract.Document{}, err
 	}
-	written(t, ctx, answer.VisitGetDocumentResponse)
+	writeAnswer(t, ctx, answer.VisitGetDocumentResponse)
 	return answer.(contract.GetDocument200JSONResponse).Body, nil
 }
 
@@ -405,7 +405,7 @@ func TestVersionsAndReconciliation(t *testing.T) {
 		t.Fatal(err)
 	}
 	tv.household(t, 1)
-	tv.caughtUp(t)
+	tv.waitForReadModels(t)
 	answer, err := tv.GetDocumentVersions(tv.as(t, issuer(homeAffairs), "getDocumentVersions", nil), contract.GetDocumentVersionsRequestObject{DocumentID: id})
 	if err != nil {
 		t.Fatal(err)
@@ -563,7 +563,7 @@ func TestMandatesListed(t *testing.T) {
 	if _, err := tv.EndMandate(tv.as(t, citizenCaller(me), "endMandate", end), contract.EndMandateRequestObject{MandateID: id, Params: contract.EndMandateParams{IdempotencyKey: uuid.New()}, Body: &end}); err != nil {
 		t.Fatal(err)
 	}
-	tv.caughtUp(t)
+	tv.waitForReadModels(t)
 	if mine := list(1); mine[1].State != contract.MandateStateEnded || mine[1].Reason != mandate.ByCitizen {
 		t.Fatalf("%+v", mine[1])
 	}

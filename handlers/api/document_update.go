@@ -13,11 +13,11 @@ import (
 
 // UpdateDocument implements POST /documents/{id}/update: rules D-1, D-3, D-5, D-6.
 func (v *Vault) UpdateDocument(ctx context.Context, r contract.UpdateDocumentRequestObject) (contract.UpdateDocumentResponseObject, error) {
-	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, v.claiming(r.Body.Attachments), func(ctx context.Context, in acting.Intent, s document.State) (documentCommand, error) {
+	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, v.attestAndClaim(r.Body.Attachments), func(ctx context.Context, in acting.Intent, s document.State) (documentCommand, error) {
 		if err := in.Reason(registry.ReasonUpdate, r.Body.Reason); err != nil {
 			return nil, err
 		}
-		content, err := checkedContent(in, s.Type, r.Body.Content)
+		content, err := checkContent(in, s.Type, r.Body.Content)
 		if err != nil {
 			return nil, err
 		}
@@ -28,14 +28,14 @@ func (v *Vault) UpdateDocument(ctx context.Context, r contract.UpdateDocumentReq
 		if err := subject.Standing.Writable(); err != nil { // before files are judged and keys made
 			return nil, err
 		}
-		if err := v.ownFiles(ctx, in, r.Body.Attachments); err != nil {
+		if err := v.checkFileOwner(ctx, in, r.Body.Attachments); err != nil {
 			return nil, err
 		}
-		files, err := v.attach(ctx, in, r.DocumentID, r.Body.Attachments)
+		files, err := v.reserveFiles(ctx, in, r.DocumentID, r.Body.Attachments)
 		if err != nil {
 			return nil, err
 		}
-		tag, err := v.Keys.ContentTag(ctx, s.Citizen, tagged(content, files))
+		tag, err := v.Keys.ContentTag(ctx, s.Citizen, contentTagInput(content, files))
 		return document.Update{
 			Expected: edge.VersionOf(r.Params.IfMatch), Reason: r.Body.Reason, EffectiveFrom: r.Body.EffectiveFrom,
 			ValidFrom: r.Body.ValidFrom, ValidUntil: r.Body.ValidUntil, Content: content, Attachments: files, Tag: tag, By: in.Actor, At: in.At,

@@ -16,38 +16,38 @@ func (v *Vault) ApproveErasure(ctx context.Context, r contract.ApproveErasureReq
 	if !v.MayDestroyKeys() {
 		return nil, work.ErrNoDestroyer
 	}
-	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (asked, error) {
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (erasureAnswer, error) {
 		return v.approveErasure(ctx, in, r.ErasureID)
 	})
 	if err != nil {
-		return nil, explained(err)
+		return nil, explainObstacles(err)
 	}
 	return contract.ApproveErasure202JSONResponse{Body: done.Erasure, Headers: contract.ApproveErasure202ResponseHeaders{CoffrePosition: done.At, Location: done.Erasure.Href}}, nil
 }
 
-func (v *Vault) approveErasure(ctx context.Context, in acting.Intent, id domain.ErasureID) (asked, error) {
+func (v *Vault) approveErasure(ctx context.Context, in acting.Intent, id domain.ErasureID) (erasureAnswer, error) {
 	e, err := v.Erasure(ctx, id)
 	if err != nil {
-		return asked{}, err
+		return erasureAnswer{}, err
 	}
-	steps, err := v.ErasureSteps(ctx, e.Citizen, id)
+	steps, err := v.ErasureHistory(ctx, e.Citizen, id)
 	if err != nil {
-		return asked{}, err
+		return erasureAnswer{}, err
 	}
 	documents, refs, err := v.RetentionDuties(ctx, in.Words, e.Citizen, domain.BelgianDate(in.At))
 	if err != nil {
-		return asked{}, err
+		return erasureAnswer{}, err
 	}
 	result, err := acting.Citizens.Transact(ctx, v.Log, in.Write(0, acting.CitizenStream(e.Citizen), e.Citizen, refs...), citizen.ApproveErasure{
 		Erasure: id, RequestedBy: steps.RequestedBy, Documents: documents, By: in.Actor, At: in.At,
 	})
 	if err != nil {
-		return asked{}, err
+		return erasureAnswer{}, err
 	}
-	v.GoOnErasing(e.Citizen, result.State)
+	v.EnqueueErasures(e.Citizen, result.State)
 	if e.ApprovedAt.IsZero() {
 		e.ApprovedAt = in.At
 	}
 	at, err := v.PositionToken(ctx, result.Position)
-	return asked{erasureItem(e), at}, err
+	return erasureAnswer{erasureItem(e), at}, err
 }

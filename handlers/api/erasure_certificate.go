@@ -13,7 +13,7 @@ func (v *Vault) GetErasureCertificate(ctx context.Context, r contract.GetErasure
 	if err != nil {
 		return nil, err
 	}
-	c, err := v.Certificate(ctx, e.Citizen, r.ErasureID)
+	c, err := v.ErasureCertificate(ctx, e.Citizen, r.ErasureID)
 	if err != nil {
 		return nil, err
 	}

@@ -57,24 +57,24 @@ func dieAt(t *testing.T, scope contract.ErasureScope, n int) (died bool) {
 		return db
 	}
 	tv := newVaultOn(t, dir, open())
-	heard := tv.hear()
+	heard := tv.captureLog()
 	doc := tv.household(t, 1)
 	ana := tv.person(t, 1)
 	tv.household(t, 2)
-	tv.resting(t)
+	tv.waitIdle(t)
 	one := domain.DocumentID{}
 	if scope == contract.ErasureScopeDocument {
 		one = doc
 	}
-	id, err := tv.askErasure(t, citizenCaller(ana), ana, one)
+	id, err := tv.requestErasureOf(t, citizenCaller(ana), ana, one)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tv.rest() // so that the destroyer waits for its death
+	tv.stop() // so that the destroyer waits for its death
 	if err := tv.approve(t, officer, id); err != nil {
 		t.Fatal(err)
 	}
-	before, sealed := hashes(tv.log(t)), tv.about(t, ana)
+	before, sealed := hashes(tv.log(t)), tv.sealedRecordsOf(t, ana)
 	medium.BreakAfter(n)
 	tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
 		if c.Method == faulty.Append && medium.Broken() {
@@ -86,7 +86,7 @@ func dieAt(t *testing.T, scope contract.ErasureScope, n int) (died bool) {
 	worked := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() { worked <- tv.Worked(ctx) }()
+	go func() { worked <- tv.WaitIdle(ctx) }()
 	for ended := false; !ended; {
 		select {
 		case message := <-heard:
@@ -99,12 +99,12 @@ func dieAt(t *testing.T, scope contract.ErasureScope, n int) (died bool) {
 		}
 	}
 	died = medium.Broken()
-	tv.rest()
+	tv.stop()
 	medium.BreakAfter(-1)
 	tv.Store.SetRule(nil)
 
-	tv.over(t, open())
-	tv.resting(t)
+	tv.restartOn(t, open())
+	tv.waitIdle(t)
 	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Fatalf("E-3 dead at call %d: it is %s", n, state)
 	}
@@ -116,7 +116,7 @@ func dieAt(t *testing.T, scope contract.ErasureScope, n int) (died bool) {
 			t.Errorf("E-3 dead at call %d: %s opens, or: %v", n, r.Type, err)
 		}
 	}
-	for _, r := range tv.about(t, tv.person(t, 2)) {
+	for _, r := range tv.sealedRecordsOf(t, tv.person(t, 2)) {
 		if err := tv.open(t, r); err != nil {
 			t.Errorf("E-3 dead at call %d: %s of somebody else: %v", n, r.Type, err)
 		}
@@ -124,7 +124,7 @@ func dieAt(t *testing.T, scope contract.ErasureScope, n int) (died bool) {
 	if scope == contract.ErasureScopeCitizen && len(recorded[citizen.KeyDestroyed](t, tv)) != 1 || scope == contract.ErasureScopeDocument && len(recorded[citizen.ErasureCompleted](t, tv)) != 1 {
 		t.Errorf("E-3 dead at call %d: not recorded once", n)
 	}
-	citizensGone, streamsGone, err := tv.Made.Work.Shreds.Read()
+	citizensGone, streamsGone, err := tv.Settings.Work.Shreds.Read()
 	if err != nil || len(citizensGone)+len(streamsGone) == 0 {
 		t.Errorf("E-3 dead at call %d: not on the shred list, %v", n, err)
 	}

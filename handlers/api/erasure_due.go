@@ -16,9 +16,9 @@ import (
 	"coffre/projections/wallet"
 )
 
-// dueScan bounds the documents that one call looks at, so that a page takes as long
+// dueScanLimit bounds the documents that one call looks at, so that a page takes as long
 // in a large vault; next leads on from there.
-const dueScan = 1000
+const dueScanLimit = 1000
 
 // ListDueErasures implements GET /dueErasures: what retention no longer asks to keep.
 // It changes nothing. Sealed dates on which a retention depends are opened for the
@@ -32,7 +32,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 	if err != nil {
 		return nil, err
 	}
-	held, err := v.Wallets.All(ctx, cursor, dueScan)
+	held, err := v.Wallets.All(ctx, cursor, dueScanLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 			page.Items = append(page.Items, item)
 		}
 	}
-	if page.Next == "" && len(held) == dueScan {
+	if page.Next == "" && len(held) == dueScanLimit {
 		page.Next = links.At(contract.LeafToken(cursor))
 	}
 	return contract.ListDueErasures200JSONResponse(page), nil

@@ -25,18 +25,18 @@ import (
 	"coffre/handlers/edge"
 )
 
-var stated = &citizen.Retentions{Backups: 30, Archives: 7, Snapshots: 14}
+var statedRetentions = &citizen.Retentions{Backups: 30, Archives: 7, Snapshots: 14}
 
-// trim makes another version of the key-encryption key, wraps everything by it and
+// trimKeys makes another version of the key-encryption key, wraps everything by it and
 // destroys the versions before it; the ring finds that at the clock's time.
-func (tv *testVault) trim(t testing.TB) {
+func (tv *testVault) trimKeys(t testing.TB) {
 	t.Helper()
 	ctx := t.Context()
 	latest, err := tv.Keeper.Rotate(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(tv.Made.Work.Rotator.RewrapAll(ctx, nil), tv.Keeper.SetMinDecryption(ctx, latest), tv.Keeper.Trim(ctx, latest)); err != nil {
+	if err := errors.Join(tv.Settings.Work.Rotator.RewrapAll(ctx, nil), tv.Keeper.SetMinDecryption(ctx, latest), tv.Keeper.Trim(ctx, latest)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := keysdb.Do(ctx, tv.KeysDB, func(tx *keysdb.Tx) (int64, error) {
@@ -46,14 +46,14 @@ func (tv *testVault) trim(t testing.TB) {
 	}
 }
 
-// later moves the clock and has the vault look what is final.
-func (tv *testVault) later(t testing.TB, d time.Duration) {
+// finaliseAfter moves the clock and has the vault look what is final.
+func (tv *testVault) finaliseAfter(t testing.TB, d time.Duration) {
 	t.Helper()
 	tv.Clock.Advance(d)
 	if err := tv.FinaliseErasures(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	tv.caughtUp(t)
+	tv.waitForReadModels(t)
 }
 
 const aDay = 24 * time.Hour
@@ -65,7 +65,7 @@ func TestErasureBecomesFinal(t *testing.T) {
 	for _, scope := range []contract.ErasureScope{contract.ErasureScopeCitizen, contract.ErasureScopeDocument} {
 		t.Run(string(scope), func(t *testing.T) {
 			tv := newVault(t)
-			tv.restart(func(s *settings) { s.Work.Retentions = stated })
+			tv.restart(func(s *settings) { s.Work.Retentions = statedRetentions })
 			doc := tv.household(t, 1)
 			ana := tv.person(t, 1)
 			one := domain.DocumentID{}
@@ -75,7 +75,7 @@ func TestErasureBecomesFinal(t *testing.T) {
 			// The ring has the system's clock; the vault's begins where the ring's is.
 			tv.Clock.Advance(time.Since(tv.Clock.Now()))
 			id := tv.erase(t, ana, one)
-			tv.resting(t)
+			tv.waitIdle(t)
 			destroyed := domain.BelgianDate(tv.Clock.Now())
 			provisional := func(when string, after domain.Date) {
 				t.Helper()
@@ -89,15 +89,15 @@ func TestErasureBecomesFinal(t *testing.T) {
 				}
 			}
 			provisional("at once", "")
-			tv.later(t, 100*aDay)
+			tv.finaliseAfter(t, 100*aDay)
 			provisional("without a trim, however late", "")
-			tv.trim(t)
+			tv.trimKeys(t)
 			trimmed := domain.BelgianDate(tv.Clock.Now())
-			tv.later(t, 0)
-			provisional("right after the trim", trimmed.AddDays(stated.Snapshots))
-			tv.later(t, 14*aDay)
-			provisional("on the last day of a snapshot", trimmed.AddDays(stated.Snapshots))
-			tv.later(t, aDay)
+			tv.finaliseAfter(t, 0)
+			provisional("right after the trim", trimmed.AddDays(statedRetentions.Snapshots))
+			tv.finaliseAfter(t, 14*aDay)
+			provisional("on the last day of a snapshot", trimmed.AddDays(statedRetentions.Snapshots))
+			tv.finaliseAfter(t, aDay)
 
 			c, served := tv.certificateOf(t, id)
 			want := []contract.CopiesGone{
@@ -120,8 +120,8 @@ func TestErasureBecomesFinal(t *testing.T) {
 			}
 			// Once, for ever, and whatever is stated later.
 			tv.restart(func(s *settings) { s.Work.Retentions = &citizen.Retentions{Backups: 3000} })
-			tv.resting(t)
-			tv.later(t, aDay)
+			tv.waitIdle(t)
+			tv.finaliseAfter(t, aDay)
 			if _, again := tv.certificateOf(t, id); !bytes.Equal(again, served) {
 				t.Error("E-3 a final certificate changed")
 			}
@@ -137,9 +137,9 @@ func TestErasureIsNotFinalWithoutStatedRetentions(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	id := tv.erase(t, tv.person(t, 1), domain.DocumentID{})
-	tv.resting(t)
-	tv.trim(t)
-	tv.later(t, 10_000*aDay)
+	tv.waitIdle(t)
+	tv.trimKeys(t)
+	tv.finaliseAfter(t, 10_000*aDay)
 	if c, _ := tv.certificateOf(t, id); c.State != contract.ErasureStateKeysDestroyed || c.FinalAfter != "" {
 		t.Errorf("E-3 %s after %s", c.State, c.FinalAfter)
 	}
@@ -151,9 +151,9 @@ func TestErasureNeedsADestroyer(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
-	destroyer := tv.Made.Work.CertificateSigner
+	destroyer := tv.Settings.Work.CertificateSigner
 	tv.restart(func(s *settings) { s.Work.CertificateSigner = nil })
-	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{}) // needs nobody
+	id, err := tv.requestErasureOf(t, citizenCaller(ana), ana, domain.DocumentID{}) // needs nobody
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestErasureNeedsADestroyer(t *testing.T) {
 	if err := tv.approve(t, officer, id); err != nil {
 		t.Fatal(err)
 	}
-	tv.resting(t)
+	tv.waitIdle(t)
 	tv.restart(func(s *settings) { s.Work.CertificateSigner = nil })
 	if _, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), contract.GetErasureCertificateRequestObject{ErasureID: id}); problemOf(err) != "destroyerMissing" {
 		t.Errorf("E-2 certified without a destroyer: %v", err)
@@ -176,22 +176,22 @@ func TestApprovedErasureWaitsForADestroyer(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
-	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	id, err := tv.requestErasureOf(t, citizenCaller(ana), ana, domain.DocumentID{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tv.rest()
+	tv.stop()
 	if err := tv.approve(t, officer, id); err != nil {
 		t.Fatal(err)
 	}
-	destroyer := tv.Made.Work.CertificateSigner
+	destroyer := tv.Settings.Work.CertificateSigner
 	tv.restart(func(s *settings) { s.Work.CertificateSigner = nil })
-	tv.resting(t)
+	tv.waitIdle(t)
 	if state := tv.erasureState(t, id); state != contract.ErasureStateApproved {
 		t.Errorf("E-2 it is %s", state)
 	}
 	tv.restart(func(s *settings) { s.Work.CertificateSigner = destroyer })
-	tv.resting(t)
+	tv.waitIdle(t)
 	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Errorf("E-2 it is %s", state)
 	}
@@ -203,15 +203,15 @@ func TestSigningKeysAreServed(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	id := tv.erase(t, tv.person(t, 1), domain.DocumentID{})
-	tv.resting(t)
+	tv.waitIdle(t)
 	_, served := tv.certificateOf(t, id)
-	former := tv.Made.Work.CertificateSigner
+	former := tv.Settings.Work.CertificateSigner
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tv.restart(func(s *settings) { s.Work.CertificateSigner = another{former, private} })
-	tv.resting(t)
+	tv.restart(func(s *settings) { s.Work.CertificateSigner = otherSigner{former, private} })
+	tv.waitIdle(t)
 	keys := func() []contract.SigningKey {
 		t.Helper()
 		answer, err := tv.GetSigningKeys(tv.as(t, edge.Caller{}, "getSigningKeys", nil), contract.GetSigningKeysRequestObject{})
@@ -237,7 +237,9 @@ func TestSigningKeysAreServed(t *testing.T) {
 	if _, err := certificate.ReadCertificate(served, all[1].PublicKey); !errors.Is(err, certificate.ErrCertificate) {
 		t.Errorf("E-3 under another key: %v", err)
 	}
-	tv.restart(func(s *settings) { s.Work.CertificateSigner, s.Work.LogSigner = away{}, away{} })
+	tv.restart(func(s *settings) {
+		s.Work.CertificateSigner, s.Work.LogSigner = unreachableSigner{}, unreachableSigner{}
+	})
 	for _, k := range keys() {
 		if k.Current {
 			t.Error("current, and its keeper is away")
@@ -245,28 +247,28 @@ func TestSigningKeysAreServed(t *testing.T) {
 	}
 }
 
-// another is a signer with a key of its own.
-type another struct {
+// otherSigner is a signer with a key of its own.
+type otherSigner struct {
 	seal.Signer
 	private ed25519.PrivateKey
 }
 
-func (a another) Sign(_ context.Context, message []byte) ([]byte, string, error) {
+func (a otherSigner) Sign(_ context.Context, message []byte) ([]byte, string, error) {
 	return ed25519.Sign(a.private, message), "another", nil
 }
 
-func (a another) PublicKey(context.Context, string) (ed25519.PublicKey, string, error) {
+func (a otherSigner) PublicKey(context.Context, string) (ed25519.PublicKey, string, error) {
 	return a.private.Public().(ed25519.PublicKey), "another", nil
 }
 
-// away is a signer that cannot be reached.
-type away struct{}
+// unreachableSigner is a signer that cannot be reached.
+type unreachableSigner struct{}
 
-func (away) Sign(context.Context, []byte) ([]byte, string, error) {
+func (unreachableSigner) Sign(context.Context, []byte) ([]byte, string, error) {
 	return nil, "", eventstore.ErrKeysUnavailable
 }
 
-func (away) PublicKey(context.Context, string) (ed25519.PublicKey, string, error) {
+func (unreachableSigner) PublicKey(context.Context, string) (ed25519.PublicKey, string, error) {
 	return nil, "", eventstore.ErrKeysUnavailable
 }
 
@@ -357,9 +359,9 @@ func TestCertificateAgainstTheLog(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	tv.household(t, 2)
-	tv.resting(t)
+	tv.waitIdle(t)
 	id := tv.erase(t, tv.person(t, 1), domain.DocumentID{})
-	tv.resting(t)
+	tv.waitIdle(t)
 	c, _ := tv.certificateOf(t, id)
 	events := tv.events(t)
 	mine := slices.IndexFunc(events, func(e contract.Event) bool { return e.Type == "document.issued" })
@@ -418,7 +420,7 @@ func TestDueErasures(t *testing.T) {
 	first, second := tv.household(t, 1), tv.household(t, 2)
 	tv.diploma(t, 1)
 	gone := tv.household(t, 4)
-	tv.hold(t, tv.person(t, 2))
+	tv.placeHold(t, tv.person(t, 2))
 	list := func(size int32) (all []contract.DueErasure) {
 		t.Helper()
 		for p := (contract.ListDueErasuresParams{PageSize: size}); ; {
@@ -442,7 +444,7 @@ func TestDueErasures(t *testing.T) {
 		t.Fatalf("due today: %+v", due)
 	}
 	tv.erase(t, tv.person(t, 4), gone)
-	tv.resting(t)
+	tv.waitIdle(t)
 	tv.Clock.Advance(5*365*aDay + 2*aDay) // household compositions are kept for five years from issue
 	due := list(1)
 	if len(due) != 3 {

@@ -42,7 +42,7 @@ func TestErasureAgainstDisclosure(t *testing.T) {
 			tv.afterAppend(t, func() {
 				tv.Store.SetRule(nil)
 				tv.erase(t, ana, one)
-				if err := tv.Worked(t.Context()); err != nil {
+				if err := tv.WaitIdle(t.Context()); err != nil {
 					t.Error(err)
 				}
 			})
@@ -50,7 +50,7 @@ func TestErasureAgainstDisclosure(t *testing.T) {
 			if err == nil || got.Content != nil {
 				t.Errorf("A-1 %s, by law %t: %+v left", scope, law, got)
 			}
-			tv.resting(t)
+			tv.waitIdle(t)
 			outcomes := recorded[access.Disclosed](t, tv)
 			if len(outcomes) != 1 || outcomes[0].Outcome != access.Withheld {
 				t.Errorf("A-1 %s, by law %t: %v, recorded as %+v", scope, law, err, outcomes)
@@ -68,7 +68,7 @@ func TestErasureAgainstAReport(t *testing.T) {
 	tv.afterAppend(t, func() {
 		tv.Store.SetRule(nil)
 		tv.erase(t, ana, domain.DocumentID{})
-		if err := tv.Worked(t.Context()); err != nil {
+		if err := tv.WaitIdle(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -84,11 +84,11 @@ func TestErasureAgainstRebuilding(t *testing.T) {
 	tv := newVault(t)
 	gone, stays := tv.household(t, 1), tv.household(t, 2)
 	ana, bob := tv.person(t, 1), tv.person(t, 2)
-	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	id, err := tv.requestErasureOf(t, citizenCaller(ana), ana, domain.DocumentID{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tv.rest()
+	tv.stop()
 	if err := tv.approve(t, officer, id); err != nil {
 		t.Fatal(err)
 	}
@@ -99,11 +99,11 @@ func TestErasureAgainstRebuilding(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	tv.GoOnErasing(ana, citizen.State{Erasures: []citizen.Erasure{{ID: id, Scope: citizen.WholeCitizen, Step: citizen.Approved}}})
-	tv.begin() // both at once
-	tv.resting(t)
+	tv.EnqueueErasures(ana, citizen.State{Erasures: []citizen.Erasure{{ID: id, Scope: citizen.WholeCitizen, Step: citizen.Approved}}})
+	tv.start() // both at once
+	tv.waitIdle(t)
 	tv.restart() // what found the read models not ready is found again
-	tv.resting(t)
+	tv.waitIdle(t)
 	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Errorf("E-3 it is %s", state)
 	}
@@ -123,19 +123,19 @@ func TestErasureAgainstRebuilding(t *testing.T) {
 // before or after it holds, ids and codes, and nothing that was sealed.
 func TestErasureAgainstAnExport(t *testing.T) {
 	tv := newVault(t)
-	tv.decisions(t)
+	tv.grantAndWithdraw(t)
 	ana := tv.person(t, 1)
-	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	id, err := tv.requestErasureOf(t, citizenCaller(ana), ana, domain.DocumentID{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tv.rest()
+	tv.stop()
 	if err := tv.approve(t, officer, id); err != nil {
 		t.Fatal(err)
 	}
 	file := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})
-	tv.begin() // both wait
-	tv.resting(t)
+	tv.start() // both wait
+	tv.waitIdle(t)
 	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Errorf("E-3 it is %s", state)
 	}
@@ -145,8 +145,8 @@ func TestErasureAgainstAnExport(t *testing.T) {
 	}
 }
 
-// process is another process on the same log and keys, with a clock of its own.
-func (tv *testVault) process(t testing.TB, clock *testClock) *testVault {
+// otherProcess is another process on the same log and keys, with a clock of its own.
+func (tv *testVault) otherProcess(t testing.TB, clock *testClock) *testVault {
 	t.Helper()
 	ring := ringtest.OpenRing(t, tv.KeysDB, tv.Keeper, seal.Config{Now: clock.Now})
 	table, err := requests.Open(t.Context(), tv.KeysDB, ring.DeploymentKey(seal.RequestKey).MAC, tv.Clock.Now)
@@ -154,9 +154,9 @@ func (tv *testVault) process(t testing.TB, clock *testClock) *testVault {
 		t.Fatal(err)
 	}
 	other := *tv
-	other.rest = func() {}
+	other.stop = func() {}
 	other.Opener = &switchedOpener{seal.Opener{Ring: ring.Ring}}
-	made := &other.Made
+	made := &other.Settings
 	made.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now})
 	made.Keys, made.Requests = ring.Ring, table
 	made.Disclosure.Opener = other.Opener
@@ -171,10 +171,10 @@ func TestErasureAgainstAProcessThatHasTheKeys(t *testing.T) {
 	tv := newVault(t)
 	doc := tv.household(t, 1)
 	ana := tv.person(t, 1)
-	tv.resting(t)
+	tv.waitIdle(t)
 	clock := &testClock{now: time.Now()}
-	other := tv.process(t, clock)
-	sealed := tv.about(t, ana)
+	other := tv.otherProcess(t, clock)
+	sealed := tv.sealedRecordsOf(t, ana)
 	for _, r := range sealed {
 		if err := other.open(t, r); err != nil {
 			t.Fatal(err)
@@ -182,7 +182,7 @@ func TestErasureAgainstAProcessThatHasTheKeys(t *testing.T) {
 	}
 	clock.Advance(seal.MaxLease) // it stalls while the erasure waits that long
 	tv.erase(t, ana, domain.DocumentID{})
-	tv.resting(t)
+	tv.waitIdle(t)
 	for range 2 {
 		for _, r := range sealed {
 			if err := other.open(t, r); !errors.Is(err, eventstore.ErrErased) {
@@ -225,18 +225,18 @@ func TestErasureAgainstAStalledProcess(t *testing.T) {
 			tv := newVault(t)
 			doc := tv.household(t, 1)
 			ana := tv.person(t, 1)
-			tv.resting(t)
+			tv.waitIdle(t)
 			one := domain.DocumentID{}
 			if tc.scope == contract.ErasureScopeDocument {
 				one = doc
 			}
-			other := tv.process(t, &testClock{now: time.Now()})
+			other := tv.otherProcess(t, &testClock{now: time.Now()})
 			var id domain.ErasureID
 			var before int
-			tv.before(1, func() {
-				before = len(tv.about(t, ana))
+			tv.beforeAppend(1, func() {
+				before = len(tv.sealedRecordsOf(t, ana))
 				id = tv.erase(t, ana, one)
-				if err := tv.Worked(t.Context()); err != nil {
+				if err := tv.WaitIdle(t.Context()); err != nil {
 					t.Error(err)
 				}
 			})
@@ -248,8 +248,8 @@ func TestErasureAgainstAStalledProcess(t *testing.T) {
 			if !known {
 				t.Errorf("E-4 it was answered %q, want %v", said, tc.said)
 			}
-			tv.resting(t)
-			for _, r := range tv.about(t, ana) {
+			tv.waitIdle(t)
+			for _, r := range tv.sealedRecordsOf(t, ana) {
 				if err := tv.open(t, r); !errors.Is(err, eventstore.ErrErased) {
 					t.Errorf("E-3 %s opens, or: %v", r.Type, err)
 				}
@@ -265,7 +265,7 @@ func TestErasureAgainstAStalledProcess(t *testing.T) {
 				}
 			}
 			n, later, err := audit.End()
-			if err != nil || n != c.UnreadableEvents || later != int64(len(tv.about(t, ana))-before) {
+			if err != nil || n != c.UnreadableEvents || later != int64(len(tv.sealedRecordsOf(t, ana))-before) {
 				t.Errorf("E-3 against the log: %d and %d later, %v", n, later, err)
 			}
 			t.Logf("%d events came too late", later)

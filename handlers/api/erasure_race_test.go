@@ -22,9 +22,9 @@ import (
 
 const diplomaContent = `{"title":"Canary of Arts","institution":"Canary University","awardedOn":"2006-06-30","level":7}`
 
-// before runs meanwhile once, right before the n-th append from here on has its
+// beforeAppend runs meanwhile once, right before the n-th append from here on has its
 // effect: what others do then comes first in the log.
-func (tv *testVault) before(n int64, meanwhile func()) {
+func (tv *testVault) beforeAppend(n int64, meanwhile func()) {
 	var appends atomic.Int64
 	tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
 		if c.Method == faulty.Append && appends.Add(1) == n {
@@ -49,12 +49,12 @@ func TestErasureJudgesWhatIsIssuedMeanwhile(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
-	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	id, err := tv.requestErasureOf(t, citizenCaller(ana), ana, domain.DocumentID{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	issued := make(chan error, 1)
-	tv.before(2, func() { // the first is the approval, the second citizen.erasure-started
+	tv.beforeAppend(2, func() { // the first is the approval, the second citizen.erasure-started
 		issued <- tv.tryIssue(t, flanders, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "diploma", Content: contract.Content(diplomaContent)})
 	})
 	if err := tv.approve(t, officer, id); err != nil {
@@ -63,7 +63,7 @@ func TestErasureJudgesWhatIsIssuedMeanwhile(t *testing.T) {
 	if err := <-issued; err != nil {
 		t.Fatal("it was not issued meanwhile: this proves nothing", err)
 	}
-	tv.resting(t)
+	tv.waitIdle(t)
 	stopped := recorded[citizen.ErasureStopped](t, tv)
 	if len(stopped) != 1 || stopped[0].Erasure != id || len(stopped[0].Duties) != 1 || stopped[0].Duties[0].Type != "diploma" || stopped[0].Duties[0].Rule != "archiveAct" {
 		t.Errorf("E-1 %+v", stopped)
@@ -74,13 +74,13 @@ func TestErasureJudgesWhatIsIssuedMeanwhile(t *testing.T) {
 	if len(recorded[citizen.KeyDestroyed](t, tv)) != 0 {
 		t.Error("E-1 destroyed in spite of a duty")
 	}
-	for _, r := range tv.about(t, ana) {
+	for _, r := range tv.sealedRecordsOf(t, ana) {
 		if err := tv.open(t, r); err != nil {
 			t.Errorf("E-1 %s does not open: %v", r.Type, err)
 		}
 	}
 	tv.household(t, 1) // as before
-	if _, err := tv.askErasure(t, officer, ana, domain.DocumentID{}); err != nil {
+	if _, err := tv.requestErasureOf(t, officer, ana, domain.DocumentID{}); err != nil {
 		t.Errorf("E-1 it may be asked for again: %v", err)
 	}
 }
@@ -119,17 +119,17 @@ func TestErasureRefusesWhatLandsLater(t *testing.T) {
 			}
 			t.Run(change.name+" "+landing.name, func(t *testing.T) {
 				tv := newVault(t)
-				heard := tv.hear()
+				heard := tv.captureLog()
 				tv.restart(func(s *settings) { s.Work.EraseAfter = landing.lease })
 				doc := tv.household(t, 1)
 				ana := tv.person(t, 1)
-				tv.resting(t)
+				tv.waitIdle(t)
 				one := domain.DocumentID{}
 				if change.scope == contract.ErasureScopeDocument {
 					one = doc
 				}
 				var erasure domain.ErasureID
-				tv.before(1, func() {
+				tv.beforeAppend(1, func() {
 					erasure = tv.erase(t, ana, one)
 					for message := range heard {
 						if message == landing.await {
@@ -146,11 +146,11 @@ func TestErasureRefusesWhatLandsLater(t *testing.T) {
 					t.Errorf("E-4 it was answered %q: %v", said, err)
 				}
 				tv.restart(func(s *settings) { s.Work.EraseAfter = 0 })
-				tv.resting(t)
+				tv.waitIdle(t)
 				if state := tv.erasureState(t, erasure); state != contract.ErasureStateKeysDestroyed {
 					t.Fatalf("E-4 it is %s", state)
 				}
-				for _, r := range tv.about(t, ana) {
+				for _, r := range tv.sealedRecordsOf(t, ana) {
 					if err := tv.open(t, r); (one.IsZero() || r.Stream == acting.DocumentStream(one)) && !errors.Is(err, eventstore.ErrErased) {
 						t.Errorf("E-3 %s opens, or: %v", r.Type, err)
 					}
@@ -168,11 +168,11 @@ func TestErasureRefusesWhatLandsLater(t *testing.T) {
 // E-1: a hold that is there when the destroyer begins stops it with the keys in use.
 func TestErasureLeavesKeysInUseUnderAHold(t *testing.T) {
 	tv := newVault(t)
-	heard := tv.hear()
+	heard := tv.captureLog()
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
 	hold := domain.HoldID{UUID: uuid.New()}
-	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	id, err := tv.requestErasureOf(t, citizenCaller(ana), ana, domain.DocumentID{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,17 +181,17 @@ func TestErasureLeavesKeysInUseUnderAHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	heard.await(t, triedAgain) // the start is recorded, and the destroyer pauses
-	if _, err := acting.Citizens.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.CitizenStream(ana)}, raced{citizen.LegalHoldPlaced{Citizen: ana, Hold: hold, Reason: "litigation", At: noon}}); err != nil {
+	if _, err := acting.Citizens.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.CitizenStream(ana)}, recordRaced{citizen.LegalHoldPlaced{Citizen: ana, Hold: hold, Reason: "litigation", At: noon}}); err != nil {
 		t.Fatal(err)
 	}
 	heard.await(t, "a task waits for somebody")
-	for _, r := range tv.about(t, ana) {
+	for _, r := range tv.sealedRecordsOf(t, ana) {
 		if err := tv.open(t, r); err != nil {
 			t.Errorf("E-1 %s does not open under a hold: %v", r.Type, err)
 		}
 	}
-	tv.lift(t, ana, hold)
-	tv.resting(t)
+	tv.liftHold(t, ana, hold)
+	tv.waitIdle(t)
 	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Errorf("E-1 the hold was lifted, and it is %s", state)
 	}
@@ -201,7 +201,7 @@ func TestErasureLeavesKeysInUseUnderAHold(t *testing.T) {
 // happened is put on record, by whoever resumes it.
 func TestErasureOfADocumentIsRecordedUnderAHoldThatCameTooLate(t *testing.T) {
 	tv := newVault(t)
-	heard := tv.hear()
+	heard := tv.captureLog()
 	tv.restart(func(s *settings) { s.Work.EraseAfter = time.Hour })
 	doc := tv.household(t, 1)
 	ana := tv.person(t, 1)
@@ -211,12 +211,12 @@ func TestErasureOfADocumentIsRecordedUnderAHoldThatCameTooLate(t *testing.T) {
 	if err != nil || !slices.ContainsFunc(keys, func(k seal.StreamKey) bool { return k.Destroyed && k.Stream == acting.DocumentStream(doc) }) {
 		t.Fatal("the key is still there: this proves nothing", err)
 	}
-	held := raced{citizen.LegalHoldPlaced{Citizen: ana, Hold: domain.HoldID{UUID: uuid.New()}, Reason: "litigation", At: noon}}
+	held := recordRaced{citizen.LegalHoldPlaced{Citizen: ana, Hold: domain.HoldID{UUID: uuid.New()}, Reason: "litigation", At: noon}}
 	if _, err := acting.Citizens.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.CitizenStream(ana)}, held); err != nil {
 		t.Fatal(err)
 	}
 	tv.restart(func(s *settings) { s.Work.EraseAfter = 0 })
-	tv.resting(t)
+	tv.waitIdle(t)
 	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Fatalf("E-3 the key is gone, and it is %s", state)
 	}
@@ -235,7 +235,7 @@ func TestErasureIsNotJudgedWithoutKeys(t *testing.T) {
 	})
 	tv.childCard(t, 1)
 	ana := tv.person(t, 1)
-	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	id, err := tv.requestErasureOf(t, citizenCaller(ana), ana, domain.DocumentID{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,8 +18,8 @@ import (
 	"coffre/projections/erasures"
 )
 
-// asked is what is kept of an answer about an erasure.
-type asked struct {
+// erasureAnswer is what is kept of an answer about an erasure.
+type erasureAnswer struct {
 	Erasure contract.Erasure
 	At      contract.PositionToken
 }
@@ -28,52 +28,52 @@ type asked struct {
 // It works while no key can be had.
 func (v *Vault) RequestErasure(ctx context.Context, r contract.RequestErasureRequestObject) (contract.RequestErasureResponseObject, error) {
 	key := r.Params.IdempotencyKey
-	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (asked, error) {
+	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (erasureAnswer, error) {
 		return v.requestErasure(ctx, in, domain.ErasureID{UUID: uuid.NewSHA1(key, []byte(acting.Owner(in.Call)))}, r.Body)
 	})
 	if err != nil {
-		return nil, explained(err)
+		return nil, explainObstacles(err)
 	}
 	return contract.RequestErasure202JSONResponse{Body: done.Erasure, Headers: contract.RequestErasure202ResponseHeaders{CoffrePosition: done.At, Location: done.Erasure.Href}}, nil
 }
 
-func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.ErasureID, body *contract.ErasureRequest) (asked, error) {
+func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.ErasureID, body *contract.ErasureRequest) (erasureAnswer, error) {
 	if in.Call.Role == domain.RoleCitizen && in.Call.Citizen != body.CitizenID {
-		return asked{}, edge.ErrNoResource
+		return erasureAnswer{}, edge.ErrNoResource
 	}
 	if err := in.Reason(registry.ReasonErasure, body.Reason); err != nil {
-		return asked{}, err
+		return erasureAnswer{}, err
 	}
 	if !body.DocumentID.IsZero() {
 		state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(body.DocumentID))
 		switch {
 		case err != nil:
-			return asked{}, err
+			return erasureAnswer{}, err
 		case state.Citizen != body.CitizenID || !state.Readable():
-			return asked{}, citizen.ErrNothingToErase
+			return erasureAnswer{}, citizen.ErrNothingToErase
 		}
 	}
 	result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(body.CitizenID), body.CitizenID), citizen.RequestErasure{
 		Erasure: id, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, By: in.Actor, At: in.At,
 	})
 	if err != nil {
-		return asked{}, err
+		return erasureAnswer{}, err
 	}
 	at, err := v.PositionToken(ctx, result.Position)
-	return asked{erasureItem(erasures.Erasure{
+	return erasureAnswer{erasureItem(erasures.Erasure{
 		Erasure: id, Citizen: body.CitizenID, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, RequestedAt: in.At,
 	}), at}, err
 }
 
-// explained makes the refusal of an erasure say which holds and which duties
+// explainObstacles makes the refusal of an erasure say which holds and which duties
 // stand in its way (rule E-1): ids and codes, nothing of what they are about.
-func explained(err error) error {
+func explainObstacles(err error) error {
 	var o *citizen.Obstacles
 	if !errors.As(err, &o) {
 		return err
 	}
 	var why []string
-	said := citizen.ErrRetentionDuty
+	refusal := citizen.ErrRetentionDuty
 	for _, d := range o.Duties {
 		until := "until a day that is not known yet"
 		if !d.Until.IsZero() {
@@ -82,13 +82,13 @@ func explained(err error) error {
 		why = append(why, fmt.Sprintf("document %s (%s) is kept %s, by the rule %s", d.Document, d.Type, until, d.Rule))
 	}
 	for _, h := range o.Holds {
-		said = citizen.ErrLegalHold
+		refusal = citizen.ErrLegalHold
 		why = append(why, fmt.Sprintf("legal hold %s stands (%s)", h.ID, h.Reason))
 	}
-	status := edge.Statuses[said.Code]
+	status := edge.Statuses[refusal.Code]
 	return &edge.Refusal{Problem: contract.Problem{
-		Type: edge.Coffre + said.Slug, Title: http.StatusText(status), Status: status,
-		Detail: said.Detail + ": " + strings.Join(why, "; "),
+		Type: edge.Coffre + refusal.Slug, Title: http.StatusText(status), Status: status,
+		Detail: refusal.Detail + ": " + strings.Join(why, "; "),
 	}}
 }
 

@@ -18,7 +18,7 @@ func (v *Vault) GetErasure(ctx context.Context, r contract.GetErasureRequestObje
 	}
 	item := erasureItem(e)
 	if item.State == contract.ErasureStateStopped {
-		s, err := v.ErasureSteps(ctx, e.Citizen, e.Erasure)
+		s, err := v.ErasureHistory(ctx, e.Citizen, e.Erasure)
 		if err != nil {
 			return nil, err
 		}

@@ -38,7 +38,7 @@ var (
 	second  = edge.Caller{Role: domain.RolePrivacyOfficer, Subject: "another officer"}
 )
 
-func (tv *testVault) askErasure(t testing.TB, by edge.Caller, of domain.CitizenID, one domain.DocumentID) (domain.ErasureID, error) {
+func (tv *testVault) requestErasureOf(t testing.TB, by edge.Caller, of domain.CitizenID, one domain.DocumentID) (domain.ErasureID, error) {
 	t.Helper()
 	body := contract.ErasureRequest{CitizenID: of, Scope: contract.ErasureScopeCitizen, Reason: "citizenRequest"}
 	if !one.IsZero() {
@@ -64,7 +64,7 @@ func (tv *testVault) approve(t testing.TB, by edge.Caller, id domain.ErasureID) 
 // erase asks for an erasure and has it approved.
 func (tv *testVault) erase(t testing.TB, of domain.CitizenID, one domain.DocumentID) domain.ErasureID {
 	t.Helper()
-	id, err := tv.askErasure(t, citizenCaller(of), of, one)
+	id, err := tv.requestErasureOf(t, citizenCaller(of), of, one)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func (tv *testVault) erasureState(t testing.TB, id domain.ErasureID) contract.Er
 	return answer.(contract.GetErasure200JSONResponse).State
 }
 
-func (tv *testVault) hold(t testing.TB, of domain.CitizenID) domain.HoldID {
+func (tv *testVault) placeHold(t testing.TB, of domain.CitizenID) domain.HoldID {
 	t.Helper()
 	body := contract.LegalHoldPlace{Reason: "litigation", CaseReference: "canary-case"}
 	answer, err := tv.PlaceHold(tv.as(t, officer, "placeHold", body), contract.PlaceHoldRequestObject{
@@ -95,7 +95,7 @@ func (tv *testVault) hold(t testing.TB, of domain.CitizenID) domain.HoldID {
 	return answer.(contract.PlaceHold201JSONResponse).Body.LegalHoldID
 }
 
-func (tv *testVault) lift(t testing.TB, of domain.CitizenID, hold domain.HoldID) {
+func (tv *testVault) liftHold(t testing.TB, of domain.CitizenID, hold domain.HoldID) {
 	t.Helper()
 	if _, err := tv.LiftHold(tv.as(t, officer, "liftHold", hold), contract.LiftHoldRequestObject{
 		CitizenID: of, LegalHoldID: hold, Params: contract.LiftHoldParams{IdempotencyKey: uuid.New()},
@@ -131,8 +131,8 @@ func hashes(records []eventstore.Record) []proof.Hash {
 	return all
 }
 
-// about returns the sealed records of streams that are sealed for a citizen.
-func (tv *testVault) about(t testing.TB, id domain.CitizenID) []eventstore.Record {
+// sealedRecordsOf returns the sealed records of streams that are sealed for a citizen.
+func (tv *testVault) sealedRecordsOf(t testing.TB, id domain.CitizenID) []eventstore.Record {
 	t.Helper()
 	keys, err := tv.Keys.StreamKeys(t.Context(), id)
 	if err != nil {
@@ -180,21 +180,21 @@ func TestErasureIsRefused(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
-	hold := tv.hold(t, ana)
-	_, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	hold := tv.placeHold(t, ana)
+	_, err := tv.requestErasureOf(t, citizenCaller(ana), ana, domain.DocumentID{})
 	if slug := problemOf(err); slug != "legalHold" || !strings.Contains(detailOf(err), hold.String()) {
 		t.Errorf("E-1 under a legal hold: %s %q", slug, detailOf(err))
 	}
-	tv.lift(t, ana, hold)
-	id, err := tv.askErasure(t, citizenCaller(ana), ana, domain.DocumentID{})
+	tv.liftHold(t, ana, hold)
+	id, err := tv.requestErasureOf(t, citizenCaller(ana), ana, domain.DocumentID{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	again := tv.hold(t, ana)
+	again := tv.placeHold(t, ana)
 	if slug := problemOf(tv.approve(t, officer, id)); slug != "legalHold" {
 		t.Errorf("E-1 approved under a legal hold: %s", slug)
 	}
-	tv.lift(t, ana, again)
+	tv.liftHold(t, ana, again)
 	diploma := tv.diploma(t, 1)
 	err = tv.approve(t, officer, id)
 	if slug := problemOf(err); slug != "retentionDuty" || !strings.Contains(detailOf(err), diploma.String()) || !strings.Contains(detailOf(err), "archiveAct") {
@@ -203,8 +203,8 @@ func TestErasureIsRefused(t *testing.T) {
 	if state := tv.erasureState(t, id); state != contract.ErasureStateRequested {
 		t.Errorf("E-1 refused, and it is %s", state)
 	}
-	tv.resting(t)
-	for _, r := range tv.about(t, ana) {
+	tv.waitIdle(t)
+	for _, r := range tv.sealedRecordsOf(t, ana) {
 		if err := tv.open(t, r); err != nil {
 			t.Errorf("%s does not open after a refusal: %v", r.Type, err)
 		}
@@ -216,7 +216,7 @@ func TestErasureOfOneDocumentBesideADuty(t *testing.T) {
 	tv := newVault(t)
 	household, diploma := tv.household(t, 1), tv.diploma(t, 1)
 	ana := tv.person(t, 1)
-	id, err := tv.askErasure(t, officer, ana, diploma)
+	id, err := tv.requestErasureOf(t, officer, ana, diploma)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestErasureOfOneDocumentBesideADuty(t *testing.T) {
 		t.Errorf("E-1 a diploma is erased: %s", slug)
 	}
 	done := tv.erase(t, ana, household)
-	tv.resting(t)
+	tv.waitIdle(t)
 	if state := tv.erasureState(t, done); state != contract.ErasureStateKeysDestroyed {
 		t.Errorf("E-1 another document's duty stood in the way: %s", state)
 	}
@@ -236,13 +236,13 @@ func TestErasureNeedsASecondPerson(t *testing.T) {
 	household := tv.household(t, 1)
 	tv.household(t, 2)
 	ana, bob := tv.person(t, 1), tv.person(t, 2)
-	if _, err := tv.askErasure(t, citizenCaller(bob), ana, domain.DocumentID{}); problemOf(err) != "resourceNotFound" {
+	if _, err := tv.requestErasureOf(t, citizenCaller(bob), ana, domain.DocumentID{}); problemOf(err) != "resourceNotFound" {
 		t.Errorf("E-1 a stranger asks: %v", err)
 	}
-	if _, err := tv.askErasure(t, citizenCaller(bob), bob, household); problemOf(err) != "resourceNotFound" {
+	if _, err := tv.requestErasureOf(t, citizenCaller(bob), bob, household); problemOf(err) != "resourceNotFound" {
 		t.Errorf("E-1 of somebody else's document: %v", err)
 	}
-	id, err := tv.askErasure(t, officer, ana, domain.DocumentID{})
+	id, err := tv.requestErasureOf(t, officer, ana, domain.DocumentID{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,15 +272,15 @@ func TestErasureOfACitizen(t *testing.T) {
 	tv.household(t, 2)
 	tv.childCard(t, 3, 1)
 	ana, bob, child := tv.person(t, 1), tv.person(t, 2), tv.person(t, 3)
-	tv.lift(t, ana, tv.hold(t, ana))
-	tv.resting(t)
-	sealed, before := tv.about(t, ana), hashes(tv.log(t))
+	tv.liftHold(t, ana, tv.placeHold(t, ana))
+	tv.waitIdle(t)
+	sealed, before := tv.sealedRecordsOf(t, ana), hashes(tv.log(t))
 	if len(sealed) < 2 {
 		t.Fatalf("only %d sealed records", len(sealed))
 	}
 
 	id := tv.erase(t, ana, domain.DocumentID{})
-	tv.resting(t)
+	tv.waitIdle(t)
 	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Fatalf("it is %s", state)
 	}
@@ -289,7 +289,7 @@ func TestErasureOfACitizen(t *testing.T) {
 			t.Errorf("E-3 %s opens, or: %v", r.Type, err)
 		}
 	}
-	for _, r := range slices.Concat(tv.about(t, bob), tv.about(t, child)) {
+	for _, r := range slices.Concat(tv.sealedRecordsOf(t, bob), tv.sealedRecordsOf(t, child)) {
 		if err := tv.open(t, r); err != nil {
 			t.Errorf("E-3 %s of another citizen: %v", r.Type, err)
 		}
@@ -321,10 +321,10 @@ func TestErasureOfACitizen(t *testing.T) {
 	if slug := problemOf(err); slug != "citizenErased" {
 		t.Errorf("E-4 issued again: %s", slug)
 	}
-	if _, err := tv.askErasure(t, officer, ana, domain.DocumentID{}); problemOf(err) != "citizenErased" {
+	if _, err := tv.requestErasureOf(t, officer, ana, domain.DocumentID{}); problemOf(err) != "citizenErased" {
 		t.Errorf("E-4 asked again: %v", err)
 	}
-	listed, _, err := tv.Made.Work.Shreds.Read()
+	listed, _, err := tv.Settings.Work.Shreds.Read()
 	if err != nil || len(listed) != 1 || listed[0].Citizen != ana {
 		t.Errorf("E-3 the shred list names %v, %v", listed, err)
 	}
@@ -375,7 +375,7 @@ func (tv *testVault) events(t testing.TB) []contract.Event {
 // key, and that no other bytes pass.
 func verifiesOffline(t testing.TB, tv *testVault, c contract.ErasureCertificate, served []byte) {
 	t.Helper()
-	key, _, err := tv.Made.Work.CertificateSigner.PublicKey(t.Context(), c.SigningKey)
+	key, _, err := tv.Settings.Work.CertificateSigner.PublicKey(t.Context(), c.SigningKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -415,9 +415,9 @@ func TestErasureOfOneDocument(t *testing.T) {
 	gone, stays := tv.household(t, 1), tv.diploma(t, 1)
 	ana := tv.person(t, 1)
 	id := tv.erase(t, ana, gone)
-	tv.resting(t)
+	tv.waitIdle(t)
 	var lost []eventstore.Record
-	for _, r := range tv.about(t, ana) {
+	for _, r := range tv.sealedRecordsOf(t, ana) {
 		err := tv.open(t, r)
 		if r.Stream == acting.DocumentStream(gone) {
 			lost = append(lost, r)
@@ -443,31 +443,31 @@ func TestErasureOfOneDocument(t *testing.T) {
 	if err != nil || !known || row.Sealed == nil {
 		t.Errorf("E-3 the other document left the wallet: %v", err)
 	}
-	tv.hold(t, ana) // E-1: possible again
-	_, streams, err := tv.Made.Work.Shreds.Read()
+	tv.placeHold(t, ana) // E-1: possible again
+	_, streams, err := tv.Settings.Work.Shreds.Read()
 	if err != nil || len(streams) != 1 || streams[0].Stream != acting.DocumentStream(gone) {
 		t.Errorf("E-3 the shred list names %v, %v", streams, err)
 	}
-	if _, err := tv.askErasure(t, citizenCaller(ana), ana, gone); problemOf(err) == "" {
+	if _, err := tv.requestErasureOf(t, citizenCaller(ana), ana, gone); problemOf(err) == "" {
 		t.Error("E-4 what is erased is asked to be erased")
 	}
 }
 
-// signal is a slog.Handler that tells of each message.
-type signal chan string
+// logSignal is a slog.Handler that tells of each message.
+type logSignal chan string
 
-func (signal) Enabled(context.Context, slog.Level) bool { return true }
-func (s signal) Handle(_ context.Context, r slog.Record) error {
+func (logSignal) Enabled(context.Context, slog.Level) bool { return true }
+func (s logSignal) Handle(_ context.Context, r slog.Record) error {
 	select {
 	case s <- r.Message:
 	default:
 	}
 	return nil
 }
-func (s signal) WithAttrs([]slog.Attr) slog.Handler { return s }
-func (s signal) WithGroup(string) slog.Handler      { return s }
+func (s logSignal) WithAttrs([]slog.Attr) slog.Handler { return s }
+func (s logSignal) WithGroup(string) slog.Handler      { return s }
 
-func (s signal) await(t testing.TB, message string) {
+func (s logSignal) await(t testing.TB, message string) {
 	t.Helper()
 	for {
 		select {
@@ -486,9 +486,9 @@ func (s signal) await(t testing.TB, message string) {
 
 const triedAgain = "a task is tried again"
 
-// hear gives the vault a log that a test can wait for.
-func (tv *testVault) hear() signal {
-	s := make(signal, 1000)
+// captureLog gives the vault a log that a test can wait for.
+func (tv *testVault) captureLog() logSignal {
+	s := make(logSignal, 1000)
 	tv.restart(func(made *settings) { made.Slog = slog.New(s) })
 	return s
 }
@@ -514,16 +514,16 @@ func TestErasureResumes(t *testing.T) {
 func resumedAt(t *testing.T, scope contract.ErasureScope, n int, f faulty.Fault) (broke bool) {
 	t.Helper()
 	tv := newVault(t)
-	heard := tv.hear()
+	heard := tv.captureLog()
 	gone := tv.household(t, 1)
 	ana := tv.person(t, 1)
-	tv.resting(t)
-	sealed := tv.about(t, ana)
+	tv.waitIdle(t)
+	sealed := tv.sealedRecordsOf(t, ana)
 	var one domain.DocumentID
 	if scope == contract.ErasureScopeDocument {
 		one = gone
 	}
-	id, err := tv.askErasure(t, citizenCaller(ana), ana, one)
+	id, err := tv.requestErasureOf(t, citizenCaller(ana), ana, one)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -548,7 +548,7 @@ func resumedAt(t *testing.T, scope contract.ErasureScope, n int, f faulty.Fault)
 		}
 		return f
 	})
-	tv.rest() // so that the destroyer waits for the rule
+	tv.stop() // so that the destroyer waits for the rule
 	if err := tv.approve(t, officer, id); err != nil {
 		t.Fatal(err)
 	}
@@ -557,7 +557,7 @@ func resumedAt(t *testing.T, scope contract.ErasureScope, n int, f faulty.Fault)
 	worked := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() { worked <- tv.Worked(ctx) }()
+	go func() { worked <- tv.WaitIdle(ctx) }()
 	// It meets the fault, or settles what it left unknown and comes to its end.
 	for heard, ended := heard, false; !ended; {
 		select {
@@ -575,10 +575,10 @@ func resumedAt(t *testing.T, scope contract.ErasureScope, n int, f faulty.Fault)
 		broke = true
 	default:
 	}
-	tv.rest() // it dies
+	tv.stop() // it dies
 	tv.Store.SetRule(nil)
 	tv.restart()
-	tv.resting(t)
+	tv.waitIdle(t)
 	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Fatalf("E-3 %s, dead at append %d: it is %s", scope, n, state)
 	}
@@ -606,11 +606,11 @@ func resumedAt(t *testing.T, scope contract.ErasureScope, n int, f faulty.Fault)
 // E-3: dead between the destruction and its record, when only the ring knows.
 func TestErasureResumesAfterTheKeysAreGone(t *testing.T) {
 	tv := newVault(t)
-	heard := tv.hear()
+	heard := tv.captureLog()
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
-	sealed := tv.about(t, ana)
-	good := tv.Made.Work.Shreds
+	sealed := tv.sealedRecordsOf(t, ana)
+	good := tv.Settings.Work.Shreds
 	tv.restart(func(s *settings) { s.Work.Shreds = shred.Open(filepath.Join(t.TempDir(), "missing", "shred.list")) })
 	id := tv.erase(t, ana, domain.DocumentID{})
 	heard.await(t, triedAgain)
@@ -623,7 +623,7 @@ func TestErasureResumesAfterTheKeysAreGone(t *testing.T) {
 		}
 	}
 	tv.restart(func(s *settings) { s.Work.Shreds = good })
-	tv.resting(t)
+	tv.waitIdle(t)
 	if c, _ := tv.certificateOf(t, id); c.UnreadableEvents != int64(len(sealed)) {
 		t.Errorf("E-3 %d events, want %d", c.UnreadableEvents, len(sealed))
 	}
@@ -633,14 +633,14 @@ func TestErasureResumesAfterTheKeysAreGone(t *testing.T) {
 // raced with the start still stops it, and lifting the hold lets it go on.
 func TestErasureWaitsAndLooksAgain(t *testing.T) {
 	tv := newVault(t)
-	heard := tv.hear()
+	heard := tv.captureLog()
 	tv.restart(func(s *settings) { s.Work.EraseAfter = time.Hour })
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
 	id := tv.erase(t, ana, domain.DocumentID{})
 	heard.await(t, "an erasure waits until no process can hold a key")
-	tv.rest()
-	for _, r := range tv.about(t, ana) {
+	tv.stop()
+	for _, r := range tv.sealedRecordsOf(t, ana) {
 		if err := tv.open(t, r); !errors.Is(err, eventstore.ErrErased) {
 			t.Errorf("E-3 %s opens while its key is being destroyed, or: %v", r.Type, err)
 		}
@@ -649,12 +649,12 @@ func TestErasureWaitsAndLooksAgain(t *testing.T) {
 		t.Fatalf("E-3 %s %v", state.Standing(), err)
 	}
 	hold := domain.HoldID{UUID: uuid.New()}
-	if _, err := acting.Citizens.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.CitizenStream(ana)}, raced{citizen.LegalHoldPlaced{Citizen: ana, Hold: hold, Reason: "litigation", At: noon}}); err != nil {
+	if _, err := acting.Citizens.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.CitizenStream(ana)}, recordRaced{citizen.LegalHoldPlaced{Citizen: ana, Hold: hold, Reason: "litigation", At: noon}}); err != nil {
 		t.Fatal(err)
 	}
 	tv.restart(func(s *settings) { s.Work.EraseAfter = 0 })
 	heard.await(t, "a task waits for somebody")
-	tv.resting(t)
+	tv.waitIdle(t)
 	if erasing, err := tv.Keys.Erasing(t.Context()); err != nil || !slices.Equal(erasing, []domain.CitizenID{ana}) {
 		t.Errorf("E-1 destroyed under a hold: %v %v", erasing, err)
 	}
@@ -664,17 +664,19 @@ func TestErasureWaitsAndLooksAgain(t *testing.T) {
 	if _, err := tv.GetErasureCertificate(tv.as(t, officer, "getErasureCertificate", nil), contract.GetErasureCertificateRequestObject{ErasureID: id}); problemOf(err) != "erasureNotDone" {
 		t.Errorf("E-3 a certificate before its time: %v", err)
 	}
-	tv.lift(t, ana, hold)
-	tv.resting(t)
+	tv.liftHold(t, ana, hold)
+	tv.waitIdle(t)
 	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
 		t.Errorf("E-1 the hold was lifted, and it is %s", state)
 	}
 }
 
-// raced is a fact that another process recorded meanwhile.
-type raced struct{ citizen.Event }
+// recordRaced is a fact that another process recorded meanwhile.
+type recordRaced struct{ citizen.Event }
 
-func (r raced) Decide(citizen.State) ([]citizen.Event, error) { return []citizen.Event{r.Event}, nil }
+func (r recordRaced) Decide(citizen.State) ([]citizen.Event, error) {
+	return []citizen.Event{r.Event}, nil
+}
 
 // E-3: a document erased before its citizen has its own record and no other.
 func TestErasureOfADocumentThenOfTheCitizen(t *testing.T) {
@@ -683,10 +685,10 @@ func TestErasureOfADocumentThenOfTheCitizen(t *testing.T) {
 	tv.issue(t, socialSecurity, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", Content: contract.Content(identity)})
 	ana := tv.person(t, 1)
 	tv.erase(t, ana, gone)
-	tv.resting(t)
-	rest := slices.DeleteFunc(tv.about(t, ana), func(r eventstore.Record) bool { return r.Stream == acting.DocumentStream(gone) })
+	tv.waitIdle(t)
+	rest := slices.DeleteFunc(tv.sealedRecordsOf(t, ana), func(r eventstore.Record) bool { return r.Stream == acting.DocumentStream(gone) })
 	id := tv.erase(t, ana, domain.DocumentID{})
-	tv.resting(t)
+	tv.waitIdle(t)
 	if c, _ := tv.certificateOf(t, id); c.UnreadableEvents != int64(len(rest)) || !bytes.Equal(c.Digest, digestOf(rest)) {
 		t.Errorf("E-3 %d events, want %d", c.UnreadableEvents, len(rest))
 	}
@@ -700,7 +702,7 @@ func TestPendingCitizensAreRegistered(t *testing.T) {
 		t.Fatal(isNew, err)
 	}
 	tv.restart()
-	tv.resting(t)
+	tv.waitIdle(t)
 	if all := recorded[citizen.Registered](t, tv); len(all) != 1 || all[0].Citizen != id {
 		t.Errorf("P-1 %+v", all)
 	}
@@ -712,7 +714,7 @@ func TestNoReportOfAnErasedCitizen(t *testing.T) {
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
 	tv.erase(t, ana, domain.DocumentID{})
-	tv.resting(t)
+	tv.waitIdle(t)
 	if _, err := tv.reportOn(t, officer, ana, uuid.New()); problemOf(err) != access.ErrDocumentGone.Slug {
 		t.Errorf("E-4 %v", err)
 	}

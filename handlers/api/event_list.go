@@ -60,7 +60,7 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 		}
 		leaf++
 		more = leaf-after == edge.Scanned
-		if !wanted(record, p) {
+		if !matchesRecord(record, p) {
 			continue
 		}
 		item, err := eventItem(record, leaf)
@@ -75,7 +75,7 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 	return contract.ListEvents200JSONResponse(page), nil
 }
 
-func wanted(r eventstore.Record, p contract.ListEventsParams) bool {
+func matchesRecord(r eventstore.Record, p contract.ListEventsParams) bool {
 	name, _, _ := strings.Cut(r.Type, "/")
 	return (len(p.Category) == 0 || slices.Contains(p.Category, r.Stream.Category())) &&
 		(len(p.Type) == 0 || slices.Contains(p.Type, name)) &&
@@ -123,7 +123,7 @@ func (v *Vault) recordLogRead(ctx context.Context, from int64, p contract.ListEv
 	from -= from % auditRange
 	what := fmt.Sprint(from, p.Category, p.Type, p.Stream)
 	once := uuid.NewSHA1(in.Call.Session, []byte(what))
-	if v.audited.has(once) {
+	if v.auditedReads.has(once) {
 		return nil
 	}
 	e := audit.LogRead{Session: in.Call.Session, FromLeaf: from, Stream: p.Stream, At: in.At}
@@ -133,27 +133,27 @@ func (v *Vault) recordLogRead(ctx context.Context, from int64, p contract.ListEv
 	if _, err := acting.Audits.Transact(ctx, v.Log, w, audit.Record{Event: e}); err != nil {
 		return fmt.Errorf("record the reading: %w", err)
 	}
-	v.audited.add(once)
+	v.auditedReads.add(once)
 	return nil
 }
 
 // maxRecent bounds a recent set; a reading forgotten is recorded once more.
 const maxRecent = 10_000
 
-// recent is a bounded set of ids. The zero value is empty; it may be used
+// recentIDs is a bounded set of ids. The zero value is empty; it may be used
 // concurrently.
-type recent struct {
+type recentIDs struct {
 	mu  sync.Mutex
 	ids map[uuid.UUID]bool
 }
 
-func (r *recent) has(id uuid.UUID) bool {
+func (r *recentIDs) has(id uuid.UUID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.ids[id]
 }
 
-func (r *recent) add(id uuid.UUID) {
+func (r *recentIDs) add(id uuid.UUID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ids == nil || len(r.ids) >= maxRecent {

@@ -23,9 +23,9 @@ import (
 // need is one question of an evidence query on its way to its answer.
 type need struct {
 	disclosure.Reading
-	item  contract.EvidenceItem
-	found disclosure.Findings // of the document that answers best
-	got   disclosure.Disclosed
+	item      contract.EvidenceItem
+	findings  disclosure.Findings // of the document that answers best
+	disclosed disclosure.Disclosed
 }
 
 // QueryEvidence implements POST /evidence/query. The basis is judged first, for
@@ -37,7 +37,7 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 		return nil, err
 	}
 	in, b := v.Intend(ctx), r.Body
-	whose, err := v.Resolve(ctx, in.Call, b.SSIN, b.CitizenRef)
+	subject, err := v.Resolve(ctx, in.Call, b.SSIN, b.CitizenRef)
 	if err != nil {
 		return nil, err
 	}
@@ -53,14 +53,14 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 			},
 		}
 	}
-	if err := v.evidenceBasis(ctx, in, whose, needs); err != nil {
+	if err := v.evidenceBasis(ctx, in, subject, needs); err != nil {
 		return nil, err
 	}
-	turn, err := v.Admit(ctx, in, v.distinct(whose, b.SSIN, b.CitizenRef))
+	turn, err := v.Admit(ctx, in, v.quotaSubject(subject, b.SSIN, b.CitizenRef))
 	if err != nil {
-		return nil, v.Refused(in, needs[0].AsRefused(disclosure.Findings{Citizen: acting.Person{Id: whose}}), err)
+		return nil, v.Refused(in, needs[0].AsRefused(disclosure.Findings{Citizen: acting.Person{Id: subject}}), err)
 	}
-	if err := v.gather(ctx, in, whose, needs); err != nil {
+	if err := v.selectDocuments(ctx, in, subject, needs); err != nil {
 		turn.Kept()
 		return nil, err
 	}
@@ -79,33 +79,33 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 	}
 	for _, n := range needs {
 		if n.item.Outcome == contract.EvidenceOutcomeHeld {
-			v.RecordOnceAnswered(in, n.got.Authorized)
+			v.RecordOnceAnswered(in, n.disclosed.Authorized)
 		}
 	}
 	return evidenceAnswer(needs), nil
 }
 
-// distinct is what a citizen counts as for the quota. Somebody the vault does not
+// quotaSubject is what a citizen counts as for the quota. Somebody the vault does not
 // know counts, too, under an id of this moment's making, so that a quota used up
 // tells nothing.
-func (v *Vault) distinct(whose domain.CitizenID, ssin contract.SSIN, ref domain.CitizenRef) domain.CitizenID {
-	if !whose.IsZero() {
-		return whose
+func (v *Vault) quotaSubject(subject domain.CitizenID, ssin contract.SSIN, ref domain.CitizenRef) domain.CitizenID {
+	if !subject.IsZero() {
+		return subject
 	}
 	sum := v.Keys.DeploymentKey(seal.RequestKey).MAC([]byte("nobody/v1\x00"), []byte(ssin.Reveal()), ref.UUID[:])
 	return domain.CitizenID{UUID: uuid.UUID(sum[:16])}
 }
 
 // evidenceBasis judges the basis of every need before anything of what is held.
-func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, whose domain.CitizenID, needs []*need) error {
+func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need) error {
 	f, err := v.LoadFindings(ctx, needs[0].Reading)
 	if err != nil {
 		return err
 	}
-	if f.Consent.Citizen != whose {
+	if f.Consent.Citizen != subject {
 		f.Consent = consent.State{} // somebody else's is none
 	}
-	f.Citizen = acting.Person{Id: whose}
+	f.Citizen = acting.Person{Id: subject}
 	for _, n := range needs {
 		if err := n.Established(in, f); err != nil {
 			return v.Refused(in, n.AsRefused(f), err)
@@ -114,31 +114,31 @@ func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, whose domai
 	return nil
 }
 
-// gather finds for each need the document that answers it best, judging what is
+// selectDocuments finds for each need the document that answers it best, judging what is
 // lawful as if all were disclosed one after the other.
-func (v *Vault) gather(ctx context.Context, in acting.Intent, whose domain.CitizenID, needs []*need) error {
+func (v *Vault) selectDocuments(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need) error {
 	types := make([]domain.DocumentType, len(needs))
 	for i, n := range needs {
 		types[i] = n.DocumentType
 	}
-	held, err := v.Evidence.Held(ctx, whose, projections.Latest, types...)
+	held, err := v.Evidence.Held(ctx, subject, projections.Latest, types...)
 	if err != nil {
 		return err
 	}
 	var after consent.State // the uses before counted in
 	used := false
 	for _, n := range needs {
-		if err := v.choose(ctx, in, n, held, after, used); err != nil {
-			return v.Refused(in, n.AsRefused(n.found), err)
+		if err := v.selectDocument(ctx, in, n, held, after, used); err != nil {
+			return v.Refused(in, n.AsRefused(n.findings), err)
 		}
 		if n.item.Outcome != contract.EvidenceOutcomeHeld || n.Consent.IsZero() {
 			continue
 		}
-		events, err := n.Use(in, n.found).Decide(n.found.Consent)
+		events, err := n.Use(in, n.findings).Decide(n.findings.Consent)
 		if err != nil {
-			return v.Refused(in, n.AsRefused(n.found), err)
+			return v.Refused(in, n.AsRefused(n.findings), err)
 		}
-		after, used = n.found.Consent, true
+		after, used = n.findings.Consent, true
 		for _, e := range events {
 			after = consent.Evolve(after, e)
 		}
@@ -146,11 +146,11 @@ func (v *Vault) gather(ctx context.Context, in acting.Intent, whose domain.Citiz
 	return nil
 }
 
-// choose looks at the documents of a need's type, the newest first, until one is
+// selectDocument looks at the documents of a need's type, the newest first, until one is
 // valid; of others it remembers the one that is nearest to that.
-func (v *Vault) choose(ctx context.Context, in acting.Intent, n *need, held []evidence.Holding, after consent.State, used bool) error {
+func (v *Vault) selectDocument(ctx context.Context, in acting.Intent, n *need, held []evidence.Holding, after consent.State, used bool) error {
 	best := -1
-	for i := len(held) - 1; i >= 0 && best < len(nearest)-1; i-- {
+	for i := len(held) - 1; i >= 0 && best < len(outcomesByWorth)-1; i-- {
 		if held[i].Type != n.DocumentType {
 			continue
 		}
@@ -170,22 +170,22 @@ func (v *Vault) choose(ctx context.Context, in acting.Intent, n *need, held []ev
 		case err != nil && !errors.Is(err, document.ErrRevoked) && !errors.Is(err, access.ErrSuspended):
 			return err
 		}
-		for rank, o := range nearest {
+		for rank, o := range outcomesByWorth {
 			if o.status == status && rank > best {
-				best, n.found, n.Document = rank, f, r.Document
+				best, n.findings, n.Document = rank, f, r.Document
 				n.item.Outcome = o.outcome
 			}
 		}
 	}
 	if best >= 0 {
-		s := n.found.Document.State
+		s := n.findings.Document.State
 		n.item.DocumentID, n.item.Href, n.item.Issuer, n.item.Version = s.Document, contract.DocumentHref(s.Document), s.Issuer, s.VersionAt(domain.BelgianDate(in.At))
 	}
 	return nil
 }
 
-// nearest orders what a document is worth, the last one best.
-var nearest = []struct {
+// outcomesByWorth orders what a document is worth, the last one best.
+var outcomesByWorth = []struct {
 	status  document.Status
 	outcome contract.EvidenceOutcome
 }{
@@ -205,18 +205,18 @@ func (v *Vault) discloseNeeds(ctx context.Context, in acting.Intent, needs []*ne
 		if n.item.Outcome != contract.EvidenceOutcomeHeld {
 			continue
 		}
-		got, err := v.Authorize(ctx, in, n.Reading, n.found)
+		got, err := v.Authorize(ctx, in, n.Reading, n.findings)
 		if err != nil {
-			return last, v.giveUp(ctx, in, needs, v.Refused(in, n.AsRefused(n.found), err))
+			return last, v.withholdRest(ctx, in, needs, v.Refused(in, n.AsRefused(n.findings), err))
 		}
-		n.got, last = got, got.Position
+		n.disclosed, last = got, got.Position
 	}
 	for _, n := range needs {
 		if n.item.Outcome != contract.EvidenceOutcomeHeld {
 			continue
 		}
 		var err error
-		n.got.Findings, err = v.Revalidate(ctx, in, n.Reading, n.got.Authorized)
+		n.disclosed.Findings, err = v.Revalidate(ctx, in, n.Reading, n.disclosed.Authorized)
 		switch {
 		case err == nil:
 			continue
@@ -225,44 +225,44 @@ func (v *Vault) discloseNeeds(ctx context.Context, in acting.Intent, needs []*ne
 		case errors.Is(err, access.ErrSuspended):
 			n.item.Outcome = contract.EvidenceOutcomeSuspended
 		default:
-			return last, v.giveUp(ctx, in, needs, err)
+			return last, v.withholdRest(ctx, in, needs, err)
 		}
-		if err := v.RecordWithheld(ctx, in, n.got.Authorized, err); err != nil {
-			return last, v.giveUp(ctx, in, needs, err)
+		if err := v.RecordWithheld(ctx, in, n.disclosed.Authorized, err); err != nil {
+			return last, v.withholdRest(ctx, in, needs, err)
 		}
 	}
 	for _, n := range needs {
 		if n.item.Outcome != contract.EvidenceOutcomeHeld {
 			continue
 		}
-		if err := v.OpenAuthorized(ctx, in, &n.got); err != nil {
-			n.got.Authorized = access.Authorized{} // recorded as failed
-			return last, v.giveUp(ctx, in, needs, err)
+		if err := v.OpenAuthorized(ctx, in, &n.disclosed); err != nil {
+			n.disclosed.Authorized = access.Authorized{} // recorded as failed
+			return last, v.withholdRest(ctx, in, needs, err)
 		}
-		n.answer()
+		n.fillItem()
 	}
 	return last, nil
 }
 
-// giveUp records that what was authorised and not dealt with yet was withheld.
-func (v *Vault) giveUp(ctx context.Context, in acting.Intent, needs []*need, why error) error {
+// withholdRest records that what was authorised and not dealt with yet was withheld.
+func (v *Vault) withholdRest(ctx context.Context, in acting.Intent, needs []*need, why error) error {
 	all := []error{why}
 	for _, n := range needs {
-		if a := n.got.Authorized; n.item.Outcome == contract.EvidenceOutcomeHeld && !a.Access.IsZero() {
+		if a := n.disclosed.Authorized; n.item.Outcome == contract.EvidenceOutcomeHeld && !a.Access.IsZero() {
 			all = append(all, v.RecordWithheld(ctx, in, a, why))
 		}
 	}
 	return errors.Join(all...)
 }
 
-// answer puts what was disclosed into the item.
-func (n *need) answer() {
-	a := n.got.Authorized
-	dates := clearDates(n.got.Findings.Document.State, a.Version)
-	n.item.AccessID, n.item.Version, n.item.Content = a.Access, a.Version, n.got.Content
+// fillItem puts what was disclosed into the item.
+func (n *need) fillItem() {
+	a := n.disclosed.Authorized
+	dates := clearDates(n.disclosed.Findings.Document.State, a.Version)
+	n.item.AccessID, n.item.Version, n.item.Content = a.Access, a.Version, n.disclosed.Content
 	n.item.ValidFrom, n.item.ValidUntil = dates.ValidFrom, dates.ValidUntil
 	if a.Kind == access.OpenedPredicate {
-		n.item.Predicate = contract.PredicateAnswer{Name: a.Predicate, Holds: n.got.Holds}
+		n.item.Predicate = contract.PredicateAnswer{Name: a.Predicate, Holds: n.disclosed.Holds}
 	}
 }
 

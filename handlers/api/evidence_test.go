@@ -30,7 +30,7 @@ func (tv *testVault) evidenceOf(t testing.TB, who domain.Organisation, body cont
 		}
 		return contract.EvidenceAnswer{}, err
 	}
-	w := written(t, ctx, answer.VisitQueryEvidenceResponse)
+	w := writeAnswer(t, ctx, answer.VisitQueryEvidenceResponse)
 	var got contract.EvidenceAnswer
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestEvidence(t *testing.T) {
 		if got.Items[2].ValidUntil != "" || got.Items[0].ValidFrom != "2026-01-01" {
 			t.Errorf("dates %+v", got.Items)
 		}
-		tv.resting(t)
+		tv.waitIdle(t)
 		if n := len(recorded[access.Authorized](t, tv)); n != 3 {
 			t.Errorf("%d on record", n)
 		}
@@ -166,7 +166,7 @@ func TestEvidence(t *testing.T) {
 		}
 	})
 	t.Run("A-1 D-2 one revoked in between is withheld, the others are told", func(t *testing.T) {
-		tv.afterAppend(t, func() { tv.takeBack(t, homeAffairs, home) })
+		tv.afterAppend(t, func() { tv.revokeDirectly(t, homeAffairs, home) })
 		got, err := tv.evidenceOf(t, flanders, query)
 		tv.Store.SetRule(nil)
 		if err != nil || outcomesIn(got) != "revoked held held" || got.NotAsked != 2 || got.Items[0].Content != nil {
@@ -181,7 +181,7 @@ func TestEvidence(t *testing.T) {
 		}
 	})
 	t.Run("A-1 no byte without durable accesses", func(t *testing.T) {
-		tv.caughtUp(t)
+		tv.waitForReadModels(t)
 		tv.Store.SetRule(faulty.At(faulty.Append, 2, faulty.Fault{Before: eventstore.ErrUnavailable}))
 		defer tv.Store.SetRule(nil)
 		if got, err := tv.evidenceOf(t, flanders, query); err == nil {

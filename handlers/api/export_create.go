@@ -24,7 +24,7 @@ func (v *Vault) CreateExport(ctx context.Context, r contract.CreateExportRequest
 	}
 	key := r.Params.IdempotencyKey
 	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (created, error) {
-		if err := exportWords(in, r.Body); err != nil {
+		if err := checkExportCodes(in, r.Body); err != nil {
 			return created{}, err
 		}
 		id := uuid.NewSHA1(key, []byte(acting.Owner(in.Call)))
@@ -35,21 +35,21 @@ func (v *Vault) CreateExport(ctx context.Context, r contract.CreateExportRequest
 		if err != nil {
 			return created{}, fmt.Errorf("record the export: %w", err)
 		}
-		m := work.Manifest{
+		m := work.ExportManifest{
 			Export: id, Kind: r.Body.Kind, Format: r.Body.Format, State: contract.TaskStateProcessing, Created: in.At,
 			Filter: consentlog.Filter{Consumer: r.Body.Consumer, Purpose: r.Body.Purpose, From: r.Body.From, Until: r.Body.Until},
 		}
-		if err := v.KeepManifest(m); err != nil {
+		if err := v.SaveExportManifest(m); err != nil {
 			return created{}, err
 		}
-		v.MakeExport(m)
+		v.EnqueueExport(m)
 		at, err := v.PositionToken(ctx, result.Position)
 		return created{id, at}, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	m, err := v.Manifest(done.Export)
+	m, err := v.ExportManifest(done.Export)
 	if err != nil {
 		return nil, err
 	}
@@ -57,16 +57,16 @@ func (v *Vault) CreateExport(ctx context.Context, r contract.CreateExportRequest
 	return contract.CreateExport202JSONResponse{Body: item, Headers: contract.CreateExport202ResponseHeaders{CoffrePosition: done.At, Location: item.Href}}, nil
 }
 
-// exportWords refuses what the registry has no word for: it is recorded in clear.
-func exportWords(in acting.Intent, body *contract.ExportCreate) error {
+// checkExportCodes refuses what the registry has no word for: it is recorded in clear.
+func checkExportCodes(in acting.Intent, body *contract.ExportCreate) error {
 	if body.Consumer != "" {
 		if _, known := in.Words.Organisation(body.Consumer); !known {
-			return errUnknownWord
+			return errUnknownCode
 		}
 	}
 	if body.Purpose != "" {
 		if _, known := in.Words.Purpose(body.Purpose); !known {
-			return errUnknownWord
+			return errUnknownCode
 		}
 	}
 	if body.Reason != "" && !slices.ContainsFunc(registry.ReasonKinds, func(k registry.ReasonKind) bool { return in.Words.Reason(k, body.Reason) }) {

@@ -18,14 +18,14 @@ import (
 // GetExport implements GET /exports/{id}: how far it is. Exports are the office's:
 // any privacy officer may follow one.
 func (v *Vault) GetExport(_ context.Context, r contract.GetExportRequestObject) (contract.GetExportResponseObject, error) {
-	m, err := v.Manifest(r.ExportID)
+	m, err := v.ExportManifest(r.ExportID)
 	if err != nil {
 		return nil, err
 	}
 	return contract.GetExport200JSONResponse(v.exportItem(m)), nil
 }
 
-func (v *Vault) exportItem(m work.Manifest) contract.Export {
+func (v *Vault) exportItem(m work.ExportManifest) contract.Export {
 	item := contract.Export{
 		Href: contract.ExportHref(m.Export), ExportID: m.Export, Kind: m.Kind, Format: m.Format, Rows: m.Rows, Sha256: m.Sha256,
 		Status: contract.TaskStatus{State: m.State, Completed: m.Completed},
@@ -42,18 +42,18 @@ func (v *Vault) exportItem(m work.Manifest) contract.Export {
 }
 
 var (
-	errExport      = domain.NewError(domain.Unavailable, "exportFailed", "the file could not be made; ask for a new export")
-	errExportUndue = domain.NewError(domain.Conflict, "exportNotDone", "the file is not there yet")
+	errExport        = domain.NewError(domain.Unavailable, "exportFailed", "the file could not be made; ask for a new export")
+	errExportNotDone = domain.NewError(domain.Conflict, "exportNotDone", "the file is not there yet")
 )
 
 // GetExportContent implements GET /exports/{id}/content.
 func (v *Vault) GetExportContent(_ context.Context, r contract.GetExportContentRequestObject) (contract.GetExportContentResponseObject, error) {
-	m, err := v.Manifest(r.ExportID)
+	m, err := v.ExportManifest(r.ExportID)
 	switch {
 	case err != nil:
 		return nil, err
 	case m.State != contract.TaskStateDone:
-		return nil, errExportUndue
+		return nil, errExportNotDone
 	}
 	f, err := os.Open(v.ExportFile(m))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -67,7 +67,7 @@ func (v *Vault) GetExportContent(_ context.Context, r contract.GetExportContentR
 // exportContent sends a file of any size in constant memory: it takes as long as
 // the reader goes on reading.
 type exportContent struct {
-	work.Manifest
+	work.ExportManifest
 	file *os.File
 }
 

@@ -58,8 +58,8 @@ func (tv *testVault) fetch(t testing.TB, id uuid.UUID) *httptest.ResponseRecorde
 // discount is a consent that railways may have.
 var discount = contract.ConsentGrant{Consumer: railways, Purpose: "familyDiscount"}
 
-// decisions makes a few lines of the consent log: granted and withdrawn.
-func (tv *testVault) decisions(t testing.TB) {
+// grantAndWithdraw makes a few lines of the consent log: granted and withdrawn.
+func (tv *testVault) grantAndWithdraw(t testing.TB) {
 	t.Helper()
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
@@ -69,17 +69,17 @@ func (tv *testVault) decisions(t testing.TB) {
 		}
 		tv.Clock.Advance(time.Minute)
 	}
-	tv.resting(t)
+	tv.waitIdle(t)
 }
 
 func TestExportCSV(t *testing.T) {
 	tv := newVault(t)
-	tv.decisions(t)
+	tv.grantAndWithdraw(t)
 	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv, Consumer: railways})
 	if made := recorded[audit.ExportCreated](t, tv); len(made) != 1 || made[0].Export != id || made[0].Consumer != railways {
 		t.Errorf("on record: %+v", made)
 	}
-	tv.resting(t)
+	tv.waitIdle(t)
 	done, err := tv.exported(t, id)
 	if err != nil || done.Status.State != contract.TaskStateDone || done.Rows != 6 || done.Status.Completed.IsZero() {
 		t.Fatalf("%+v %v", done, err)
@@ -102,7 +102,7 @@ func TestExportCSV(t *testing.T) {
 	if lines[1][1] != "granted" || lines[2][1] != "withdrawn" || lines[1][4] != string(railways) || lines[1][6] != "householdComposition" || lines[1][13] != "citizen" {
 		t.Errorf("%v", lines[1:3])
 	}
-	files, err := os.ReadDir(tv.Made.Work.Exports)
+	files, err := os.ReadDir(tv.Settings.Work.Exports)
 	if err != nil || len(files) != 2 {
 		t.Fatalf("%v %v", files, err)
 	}
@@ -116,9 +116,9 @@ func TestExportCSV(t *testing.T) {
 
 func TestExportJSONL(t *testing.T) {
 	tv := newVault(t)
-	tv.decisions(t)
+	tv.grantAndWithdraw(t)
 	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatJsonl, From: noon.Add(30 * time.Second)})
-	tv.resting(t)
+	tv.waitIdle(t)
 	w := tv.fetch(t, id)
 	var n int
 	for line := range bytes.Lines(w.Body.Bytes()) {
@@ -139,10 +139,10 @@ func TestExportJSONL(t *testing.T) {
 // Dead while the file is written: the next start makes it whole.
 func TestExportSurvivesARestart(t *testing.T) {
 	tv := newVault(t)
-	tv.decisions(t)
-	tv.rest()
+	tv.grantAndWithdraw(t)
+	tv.stop()
 	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})
-	if err := os.WriteFile(filepath.Join(tv.Made.Work.Exports, id.String()+".csv.part"), []byte("half a li"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(tv.Settings.Work.Exports, id.String()+".csv.part"), []byte("half a li"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if now, err := tv.exported(t, id); err != nil || now.Status.State != contract.TaskStateProcessing || now.Status.PollAfter.IsZero() {
@@ -152,11 +152,11 @@ func TestExportSurvivesARestart(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	tv.restart()
-	tv.resting(t)
+	tv.waitIdle(t)
 	if now, err := tv.exported(t, id); err != nil || now.Status.State != contract.TaskStateDone || now.Rows != 6 {
 		t.Errorf("%+v %v", now, err)
 	}
-	if files, err := os.ReadDir(tv.Made.Work.Exports); err != nil || len(files) != 2 {
+	if files, err := os.ReadDir(tv.Settings.Work.Exports); err != nil || len(files) != 2 {
 		t.Errorf("%v %v", files, err)
 	}
 }
@@ -164,7 +164,7 @@ func TestExportSurvivesARestart(t *testing.T) {
 func TestExportsGrowOld(t *testing.T) {
 	tv := newVault(t)
 	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})
-	tv.resting(t)
+	tv.waitIdle(t)
 	tv.Clock.Advance(7*24*time.Hour - time.Minute)
 	tv.fetch(t, id)
 	tv.Clock.Advance(time.Minute)
@@ -172,21 +172,21 @@ func TestExportsGrowOld(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	tv.restart()
-	tv.resting(t)
-	if files, err := os.ReadDir(tv.Made.Work.Exports); err != nil || len(files) != 0 {
+	tv.waitIdle(t)
+	if files, err := os.ReadDir(tv.Settings.Work.Exports); err != nil || len(files) != 0 {
 		t.Errorf("%v %v", files, err)
 	}
 }
 
 func TestExportThatCannotBeMade(t *testing.T) {
 	tv := newVault(t)
-	tv.rest()
+	tv.stop()
 	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})
-	if err := os.Mkdir(filepath.Join(tv.Made.Work.Exports, id.String()+".csv.part"), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(tv.Settings.Work.Exports, id.String()+".csv.part"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	tv.restart()
-	tv.resting(t)
+	tv.waitIdle(t)
 	if now, err := tv.exported(t, id); err != nil || now.Status.State != contract.TaskStateFailed || now.Status.Problem.Type != edge.Coffre+"exportFailed" {
 		t.Errorf("%+v %v", now, err)
 	}
@@ -201,7 +201,7 @@ func TestExportThatCannotBeMade(t *testing.T) {
 
 func TestConsentLogNewestFirst(t *testing.T) {
 	tv := newVault(t)
-	tv.decisions(t)
+	tv.grantAndWithdraw(t)
 	var seen []contract.ConsentLogItem
 	ask := func(body contract.ConsentLogQuery, after contract.Cursor) contract.ConsentLog {
 		t.Helper()

@@ -10,13 +10,13 @@ import (
 
 // AcceptMandate implements POST /mandates/{id}/accept (rule M-1.1).
 func (v *Vault) AcceptMandate(ctx context.Context, r contract.AcceptMandateRequestObject) (contract.AcceptMandateResponseObject, error) {
-	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (mandated, error) {
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (mandateAnswer, error) {
 		result, err := acting.Mandates.Transact(ctx, v.Log, in.Write(0, acting.MandateStream(r.MandateID), acting.NoCitizen), mandate.Accept{By: in.Actor, At: in.At})
 		if err != nil {
-			return mandated{}, err
+			return mandateAnswer{}, err
 		}
 		at, err := v.PositionToken(ctx, result.Position)
-		return mandated{mandateReceipt(result.State), at}, err
+		return mandateAnswer{mandateReceipt(result.State), at}, err
 	})
 	if err != nil {
 		return nil, err

@@ -12,16 +12,16 @@ import (
 // EndMandate implements POST /mandates/{id}/end (rule M-1.7). It needs no key and
 // waits for nobody.
 func (v *Vault) EndMandate(ctx context.Context, r contract.EndMandateRequestObject) (contract.EndMandateResponseObject, error) {
-	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (mandated, error) {
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (mandateAnswer, error) {
 		if err := in.Reason(registry.ReasonMandateEnd, r.Body.Reason); err != nil {
-			return mandated{}, err
+			return mandateAnswer{}, err
 		}
 		result, err := acting.Mandates.TransactReserved(ctx, v.Log, in.Write(0, acting.MandateStream(r.MandateID), acting.NoCitizen), mandate.End{Reason: r.Body.Reason, By: in.Actor, At: in.At})
 		if err != nil {
-			return mandated{}, err
+			return mandateAnswer{}, err
 		}
 		at, err := v.PositionToken(ctx, result.Position)
-		return mandated{mandateReceipt(result.State), at}, err
+		return mandateAnswer{mandateReceipt(result.State), at}, err
 	})
 	if err != nil {
 		return nil, err

@@ -13,20 +13,20 @@ import (
 	"coffre/handlers/contract"
 )
 
-// mandated is what is kept of an answer to a change of a mandate.
-type mandated struct {
+// mandateAnswer is what is kept of an answer to a change of a mandate.
+type mandateAnswer struct {
 	Receipt contract.MandateReceipt
 	At      contract.PositionToken
 }
 
-var errRepresented = domain.NewError(domain.Invalid, "ssinUnexpected", "an authentic source names the represented person by number; a citizen grants for themselves")
+var errSSINUnexpected = domain.NewError(domain.Invalid, "ssinUnexpected", "an authentic source names the represented person by number; a citizen grants for themselves")
 
 // GrantMandate implements POST /mandates (rules M-1.1 to M-1.6). A citizen who
 // names a representative the vault does not know gets what they get for one it
 // knows, here and later, so that nobody learns of whom it holds something: that
 // mandate is for nobody, and never accepted.
 func (v *Vault) GrantMandate(ctx context.Context, r contract.GrantMandateRequestObject) (contract.GrantMandateResponseObject, error) {
-	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (mandated, error) {
+	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (mandateAnswer, error) {
 		return v.grantMandate(ctx, in, r.Params.IdempotencyKey, r.Body)
 	})
 	if err != nil {
@@ -42,19 +42,19 @@ const (
 	stepMandate
 )
 
-func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUID, body *contract.MandateGrant) (mandated, error) {
+func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUID, body *contract.MandateGrant) (mandateAnswer, error) {
 	citizenAsks := in.Call.Role == domain.RoleCitizen
 	if citizenAsks != body.SSIN.IsZero() {
-		return mandated{}, errRepresented
+		return mandateAnswer{}, errSSINUnexpected
 	}
 	for _, t := range body.DocumentTypes {
 		if _, known := in.Words.DocumentType(t); !known {
-			return mandated{}, errUnknownWord
+			return mandateAnswer{}, errUnknownCode
 		}
 	}
 	command := mandate.Grant{
 		Mandate: domain.MandateID{UUID: uuid.NewSHA1(key, []byte(acting.Owner(in.Call)))}, Kind: mandate.Ground(body.Kind),
-		Scope: mandate.Scope{Types: body.DocumentTypes}, Until: body.Until, Sources: sources(in), By: in.Actor, At: in.At,
+		Scope: mandate.Scope{Types: body.DocumentTypes}, Until: body.Until, Sources: identitySources(in), By: in.Actor, At: in.At,
 	}
 	for _, a := range body.Actions {
 		command.Scope.Actions = append(command.Scope.Actions, mandate.Action(a))
@@ -63,7 +63,7 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	// it says nothing of the persons, and registers none.
 	nobody := acting.Person{Id: domain.CitizenID{UUID: in.Id(mandateOfNobody)}, Standing: citizen.Living}
 	if err := judgeMandate(command, body.SSIN, body.RepresentativeSSIN, nobody.Id); err != nil {
-		return mandated{}, err
+		return mandateAnswer{}, err
 	}
 	var represented, representative acting.Person
 	var err error
@@ -73,7 +73,7 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 		represented, err = v.Enroll(ctx, in, stepRepresented, body.SSIN)
 	}
 	if err != nil {
-		return mandated{}, err
+		return mandateAnswer{}, err
 	}
 	if citizenAsks {
 		representative, err = v.ResolvePerson(ctx, in.Call, body.RepresentativeSSIN)
@@ -81,7 +81,7 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 		representative, err = v.Enroll(ctx, in, stepRepresentative, body.RepresentativeSSIN)
 	}
 	if err != nil {
-		return mandated{}, err
+		return mandateAnswer{}, err
 	}
 	refs := []eventstore.Reference{represented.At}
 	if citizenAsks && representative.Standing != citizen.Living {
@@ -93,10 +93,10 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	command.Representative, command.RepresentativeIs = representative.Id, representative.Standing
 	result, err := acting.Mandates.Transact(ctx, v.Log, in.Write(stepMandate, acting.MandateStream(command.Mandate), represented.Id, refs...), command)
 	if err != nil {
-		return mandated{}, err
+		return mandateAnswer{}, err
 	}
 	at, err := v.PositionToken(ctx, result.Position)
-	return mandated{mandateReceipt(result.State), at}, err
+	return mandateAnswer{mandateReceipt(result.State), at}, err
 }
 
 // mandateOfNobody is the index of the id that stands for a representative whom the
@@ -118,7 +118,7 @@ func judgeMandate(c mandate.Grant, represented, representative contract.SSIN, no
 	return err
 }
 
-var errUnknownWord = domain.NewError(domain.Invalid, "unknownWord", "the registry does not know this code")
+var errUnknownCode = domain.NewError(domain.Invalid, "unknownWord", "the registry does not know this code")
 
 func mandateReceipt(s mandate.State) contract.MandateReceipt {
 	state := contract.MandateStateGranted

@@ -56,7 +56,7 @@ func TestMandateTellsNobodyWhomTheVaultKnows(t *testing.T) {
 			t.Errorf("%d: %v", n, err)
 		}
 	}
-	tv.caughtUp(t)
+	tv.waitForReadModels(t)
 	answer, err := tv.ListMandates(tv.as(t, me, "listMandates", nil), contract.ListMandatesRequestObject{})
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ func TestOldRequestsAreForgotten(t *testing.T) {
 	}
 	tv.Clock.Advance(1)
 	tv.restart()
-	tv.resting(t)
+	tv.waitIdle(t)
 	if left, err := tv.Requests.Purge(t.Context()); err != nil || left != 0 {
 		t.Errorf("%d requests of a week ago were left, %v", left, err)
 	}

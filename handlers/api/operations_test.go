@@ -35,7 +35,7 @@ func TestKeysRotate(t *testing.T) {
 	if len(before.KeyEncryptionKeys) != 1 || before.DataKeys != 1 || before.ContentKeys != 1 || before.Rotation.State != "" || before.Provider == "" {
 		t.Fatalf("%+v", before)
 	}
-	tv.rest() // so that it is under way
+	tv.stop() // so that it is under way
 	request := contract.RotateKeysRequestObject{Params: contract.RotateKeysParams{IdempotencyKey: uuid.New()}}
 	for range 2 { // the second time by its key
 		answer, err := tv.RotateKeys(tv.as(t, operator, "rotateKeys", nil), request)
@@ -50,7 +50,7 @@ func TestKeysRotate(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	tv.restart() // a new process goes on with it
-	tv.resting(t)
+	tv.waitIdle(t)
 	after := tv.keys(t)
 	if after.Rotation.State != contract.TaskStateDone || after.RotationDone == 0 || len(after.KeyEncryptionKeys) != 2 || after.KeyEncryptionKeys[0].Wraps != 0 || after.KeyEncryptionKeys[1].RewrappedAt.IsZero() {
 		t.Errorf("%+v", after)
@@ -88,7 +88,7 @@ func TestKeysRotate(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	tv.Keys.Forget(ana)
-	for _, r := range tv.about(t, ana) {
+	for _, r := range tv.sealedRecordsOf(t, ana) {
 		if err := tv.open(t, r); err != nil {
 			t.Error(err)
 		}
@@ -120,7 +120,7 @@ func TestReportBackupElsewhere(t *testing.T) {
 	if _, err := tv.RotateKeys(tv.as(t, operator, "rotateKeys", nil), contract.RotateKeysRequestObject{Params: contract.RotateKeysParams{IdempotencyKey: uuid.New()}}); err != nil {
 		t.Fatal(err)
 	}
-	tv.resting(t)
+	tv.waitIdle(t)
 	rewrapped := tv.keys(t).KeyEncryptionKeys[1].RewrappedAt
 	tv.Clock.Advance(time.Hour)
 	for name, bad := range map[string]struct {
@@ -175,7 +175,7 @@ func TestPepperIsReplaced(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
-	tv.rest()
+	tv.stop()
 	request := contract.RotatePepperRequestObject{Params: contract.RotatePepperParams{IdempotencyKey: uuid.New()}}
 	for range 2 { // the second time by its key
 		answer, err := tv.RotatePepper(tv.as(t, operator, "rotatePepper", nil), request)
@@ -187,7 +187,7 @@ func TestPepperIsReplaced(t *testing.T) {
 		}
 	}
 	tv.restart() // a new process goes on with it
-	tv.resting(t)
+	tv.waitIdle(t)
 	if p := tv.keys(t).Pepper; p.Phase != contract.PepperPhaseSettled || p.Version != 2 || p.Rotation.State != contract.TaskStateDone {
 		t.Errorf("%+v", p)
 	}
@@ -217,7 +217,7 @@ func TestProjectionsAreRebuilt(t *testing.T) {
 	if err := rebuild("wallet"); err != nil {
 		t.Fatal(err)
 	}
-	tv.resting(t)
+	tv.waitIdle(t)
 	if one := list("wallet"); len(one) != 1 || one[0].State != contract.ProjectionStateLive || one[0].Applied != 3 {
 		t.Errorf("%+v", one)
 	}

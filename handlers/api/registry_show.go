@@ -14,9 +14,9 @@ import (
 	"coffre/projections/vocabulary"
 )
 
-// shownRegistry keeps the answer for the version in force: everybody may ask. The
+// registryCache keeps the answer for the version in force: everybody may ask. The
 // zero value is empty; it may be used concurrently.
-type shownRegistry struct {
+type registryCache struct {
 	mu  sync.Mutex
 	now contract.Registry
 }
@@ -28,20 +28,20 @@ func (v *Vault) GetRegistry(ctx context.Context, _ contract.GetRegistryRequestOb
 	if words.Version() == 0 {
 		return nil, edge.ErrNoResource
 	}
-	v.shown.mu.Lock()
-	defer v.shown.mu.Unlock()
-	if v.shown.now.Version != words.Version() {
-		at, err := v.published(ctx, words.Version())
+	v.cachedRegistry.mu.Lock()
+	defer v.cachedRegistry.mu.Unlock()
+	if v.cachedRegistry.now.Version != words.Version() {
+		at, err := v.publicationTime(ctx, words.Version())
 		if err != nil {
 			return nil, err
 		}
-		v.shown.now = registryItem(words, at)
+		v.cachedRegistry.now = registryItem(words, at)
 	}
-	return contract.GetRegistry200JSONResponse{Body: v.shown.now, Headers: contract.GetRegistry200ResponseHeaders{ETag: edge.ETag(int(v.shown.now.Version))}}, nil
+	return contract.GetRegistry200JSONResponse{Body: v.cachedRegistry.now, Headers: contract.GetRegistry200ResponseHeaders{ETag: edge.ETag(int(v.cachedRegistry.now.Version))}}, nil
 }
 
-// published tells when a version was recorded: each is one event of its stream.
-func (v *Vault) published(ctx context.Context, version domain.RegistryVersion) (time.Time, error) {
+// publicationTime tells when a version was recorded: each is one event of its stream.
+func (v *Vault) publicationTime(ctx context.Context, version domain.RegistryVersion) (time.Time, error) {
 	for r, err := range v.Log.Store().ReadStream(ctx, registry.StreamName, eventstore.Revision(version-1)) {
 		if err != nil {
 			return time.Time{}, fmt.Errorf("read registry: %w", err)

@@ -12,15 +12,15 @@ import (
 // all releases share; when that part fails the whole run ends and says why.
 func TestRunInheritsInTurn(t *testing.T) {
 	tv := newVault(t)
-	tv.rest()
+	tv.stop()
 	lost := errors.New("lost")
 	begun, turns := make(chan error, 1), make(chan string, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	run := func(fails bool) {
 		ended <- tv.Run(ctx, work.RunOptions{
-			Begun: func(err error) { begun <- err },
-			InTurn: func(ctx context.Context, name string, run func(context.Context) error) error {
+			Ready: func(err error) { begun <- err },
+			RunExclusively: func(ctx context.Context, name string, run func(context.Context) error) error {
 				turns <- name
 				if fails {
 					return lost
@@ -36,7 +36,7 @@ func TestRunInheritsInTurn(t *testing.T) {
 	if name := <-turns; name != "work" {
 		t.Errorf("it waits for the turn of %q", name)
 	}
-	if err := tv.Worked(t.Context()); err != nil {
+	if err := tv.WaitIdle(t.Context()); err != nil {
 		t.Error(err)
 	}
 	cancel()

@@ -13,7 +13,7 @@ import (
 // GetSigningKeys implements GET /signingKeys: every public key that ever signed for
 // this vault. It works, without saying which sign now, while their keepers are away.
 func (v *Vault) GetSigningKeys(ctx context.Context, _ contract.GetSigningKeysRequestObject) (contract.GetSigningKeysResponseObject, error) {
-	current, err := v.CurrentKeys(ctx)
+	current, err := v.CurrentSigningKeys(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,6 @@ type Vault struct {
 	Evidence *evidence.Evidence
 	Backups  Backups // nil: the databases are backed up by their own tools
 
-	audited recent // readings of the log that are on record
-	shown   shownRegistry
+	auditedReads   recentIDs // readings of the log that are on record
+	cachedRegistry registryCache
 }

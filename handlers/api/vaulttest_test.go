@@ -59,16 +59,16 @@ const (
 // read models kept up. Its clock moves when the test moves it.
 type testVault struct {
 	*Vault
-	Made   settings        // what the vault was made of
-	Opener *switchedOpener // of the Made
-	Store  *faulty.Store   // a memory store, until a rule says otherwise
-	Keeper *ringtest.Keeper
-	KeysDB *keysdb.DB
-	Files  *faultyblob.Store // a folder, until a rule says otherwise
-	Clock  *testClock
+	Settings settings        // what the vault was made of
+	Opener   *switchedOpener // of the Made
+	Store    *faulty.Store   // a memory store, until a rule says otherwise
+	Keeper   *ringtest.Keeper
+	KeysDB   *keysdb.DB
+	Files    *faultyblob.Store // a folder, until a rule says otherwise
+	Clock    *testClock
 
 	running *projectiontest.Running
-	rest    func() // ends what runs in the background
+	stop    func() // ends what runs in the background
 }
 
 // settings are all that a test's vault is made of.
@@ -138,7 +138,7 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 	}
 	tv.Files = faultyblob.New(files, nil)
 	tv.Opener = &switchedOpener{seal.Opener{Ring: ring.Ring}}
-	m := &tv.Made
+	m := &tv.Settings
 	m.Recorder = acting.Recorder{
 		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now}),
 		Keys: ring.Ring, Requests: table, Words: new(vocabulary.Holder),
@@ -155,41 +155,41 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 	m.Runner = tv.running.Runner
 	tv.Vault = m.vault()
 	tv.publish(t, change...)
-	tv.begin()
-	t.Cleanup(func() { tv.rest() })
+	tv.start()
+	t.Cleanup(func() { tv.stop() })
 	return tv
 }
 
-// begin starts what runs in the background. Who waits from here on waits for what a
+// start starts what runs in the background. Who waits from here on waits for what a
 // former process left undone, too.
-func (tv *testVault) begin() {
+func (tv *testVault) start() {
 	v := tv.Vault
 	ctx, cancel := context.WithCancel(context.Background())
 	begun, ended := make(chan error, 1), make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = v.Run(ctx, work.RunOptions{Registry: samples.Files, Begun: func(err error) { begun <- err }}) // begun tells
+		_ = v.Run(ctx, work.RunOptions{Registry: samples.Files, Ready: func(err error) { begun <- err }}) // begun tells
 	}()
 	if err := <-begun; err != nil {
 		panic(err)
 	}
-	tv.rest = func() { cancel(); <-ended }
+	tv.stop = func() { cancel(); <-ended }
 }
 
 // restart ends the process, as it were, and starts another one on the same log,
 // keys and folders, set up a little differently.
 func (tv *testVault) restart(change ...func(*settings)) {
-	tv.rest()
+	tv.stop()
 	for _, c := range change {
-		c(&tv.Made)
+		c(&tv.Settings)
 	}
-	tv.Vault = tv.Made.vault()
-	tv.begin()
+	tv.Vault = tv.Settings.vault()
+	tv.start()
 }
 
-// over ends the process and starts another one with nothing in memory of the keys,
+// restartOn ends the process and starts another one with nothing in memory of the keys,
 // over a database opened anew.
-func (tv *testVault) over(t testing.TB, db *keysdb.DB) {
+func (tv *testVault) restartOn(t testing.TB, db *keysdb.DB) {
 	t.Helper()
 	ring := ringtest.OpenRing(t, db, tv.Keeper, seal.Config{})
 	table, err := requests.Open(t.Context(), db, ring.DeploymentKey(seal.RequestKey).MAC, tv.Clock.Now)
@@ -265,8 +265,8 @@ func (tv *testVault) as(t testing.TB, who edge.Caller, operation string, request
 	return edge.WithCall(t.Context(), &edge.Call{Caller: who, Trace: uuid.New(), Operation: operation, Received: tv.Clock.Now(), Language: "en", Body: body})
 }
 
-// written writes the answer to a call, as the server does.
-func written(t testing.TB, ctx context.Context, visit func(http.ResponseWriter) error) *httptest.ResponseRecorder {
+// writeAnswer writes the answer to a call, as the server does.
+func writeAnswer(t testing.TB, ctx context.Context, visit func(http.ResponseWriter) error) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
 	err := visit(w)
@@ -277,22 +277,22 @@ func written(t testing.TB, ctx context.Context, visit func(http.ResponseWriter) 
 	return w
 }
 
-// caughtUp waits until the read models show all that is in the log.
-func (tv *testVault) caughtUp(t testing.TB) {
+// waitForReadModels waits until the read models show all that is in the log.
+func (tv *testVault) waitForReadModels(t testing.TB) {
 	t.Helper()
 	tv.running.CaughtUp(t)
 }
 
-// resting waits until everything in the background is done, and shown.
-func (tv *testVault) resting(t testing.TB) {
+// waitIdle waits until everything in the background is done, and shown.
+func (tv *testVault) waitIdle(t testing.TB) {
 	t.Helper()
 	if err := tv.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := tv.Worked(t.Context()); err != nil {
+	if err := tv.WaitIdle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	tv.caughtUp(t)
+	tv.waitForReadModels(t)
 }
 
 // ssin is the number of the n-th test person, and person their id, once known.
@@ -330,7 +330,7 @@ func (tv *testVault) issue(t testing.TB, by domain.Organisation, body contract.D
 	if err != nil {
 		t.Fatal(err)
 	}
-	tv.caughtUp(t)
+	tv.waitForReadModels(t)
 	return answer.(contract.IssueDocument201JSONResponse).Body.DocumentID
 }
 

@@ -14,7 +14,7 @@ type personalPart struct {
 	content                              []byte
 	attachments                          []document.Attachment
 	effectiveFrom, validFrom, validUntil domain.Date
-	gone                                 bool // its key was destroyed
+	keyDestroyed                         bool // its key was destroyed
 }
 
 // splitPersonal reads a personal part without decoding the content, which is JSON

@@ -37,16 +37,16 @@ func (v *Vault) GetWallet(ctx context.Context, r contract.GetWalletRequestObject
 	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
-	page := &walletPage{v: v, ctx: ctx, in: in, whose: r.CitizenID, lang: in.Call.Language, knownAt: in.At, day: domain.BelgianDate(in.At), leaf: projections.Latest}
-	if err := page.travel(r.Params); err != nil {
+	page := &walletPage{v: v, ctx: ctx, in: in, citizen: r.CitizenID, lang: in.Call.Language, knownAt: in.At, day: domain.BelgianDate(in.At), leaf: projections.Latest}
+	if err := page.setTimes(r.Params); err != nil {
 		return nil, err
 	}
-	if err := page.enter(); err != nil {
+	if err := page.admit(); err != nil {
 		return nil, err
 	}
-	page.borrow()
+	page.takeBuffers()
 	if err := page.write(r.Params); err != nil {
-		page.giveBack()
+		page.returnBuffers()
 		return nil, err
 	}
 	v.RecordOnceAnswered(in, page.authorized...)
@@ -55,32 +55,32 @@ func (v *Vault) GetWallet(ctx context.Context, r contract.GetWalletRequestObject
 
 // walletPage is one wallet being written, and then the answer.
 type walletPage struct {
-	v     *Vault
-	ctx   context.Context
-	in    acting.Intent
-	whose domain.CitizenID
-	lang  domain.Language
+	v       *Vault
+	ctx     context.Context
+	in      acting.Intent
+	citizen domain.CitizenID
+	lang    domain.Language
 
-	leaf     int64       // what the vault knew up to there
-	knownAt  time.Time   // at which it knew that
-	day      domain.Date // on which it counts
-	elsewhen bool        // the day was asked for
-	bare     bool        // without content
+	leaf           int64       // what the vault knew up to there
+	knownAt        time.Time   // at which it knew that
+	day            domain.Date // on which it counts
+	dayGiven       bool        // the day was asked for
+	withoutContent bool        // without content
 
-	acting     disclosure.Representation
-	authorized []access.Authorized // one for each person represented
-	others     map[domain.CitizenID]*heldFor
-	readers    []wallet.Reader // of the person whose documents come now
+	representation disclosure.Representation
+	authorized     []access.Authorized // one for each person represented
+	represented    map[domain.CitizenID]*representedPerson
+	readers        []wallet.Reader // of the person whose documents come now
 
 	*walletBuffers
 	items int
 }
 
-// heldFor is one person whose documents the caller holds under mandates.
-type heldFor struct {
-	acting  disclosure.Representation
-	shown   bool // and on record
-	readers []wallet.Reader
+// representedPerson is one person whose documents the caller holds under mandates.
+type representedPerson struct {
+	representation disclosure.Representation
+	recorded       bool // and on record
+	readers        []wallet.Reader
 }
 
 // walletBuffers are reused: what was written there is personal, and is
@@ -92,17 +92,17 @@ type walletBuffers struct {
 
 var walletPool = sync.Pool{New: func() any { return new(walletBuffers) }}
 
-// keptWallet bounds the bytes a reused buffer may weigh.
-const keptWallet = 1 << 20
+// maxPooledBuffer bounds the bytes a reused buffer may weigh.
+const maxPooledBuffer = 1 << 20
 
-func (p *walletPage) borrow() { p.walletBuffers = walletPool.Get().(*walletBuffers) }
+func (p *walletPage) takeBuffers() { p.walletBuffers = walletPool.Get().(*walletBuffers) }
 
-func (p *walletPage) giveBack() {
+func (p *walletPage) returnBuffers() {
 	b := p.walletBuffers
 	p.walletBuffers = nil
 	clear(b.out)
 	clear(b.plain[:cap(b.plain)])
-	if cap(b.out) > keptWallet || cap(b.plain) > keptWallet {
+	if cap(b.out) > maxPooledBuffer || cap(b.plain) > maxPooledBuffer {
 		return
 	}
 	b.out, b.plain = b.out[:0], b.plain[:0]
@@ -116,18 +116,18 @@ func (p *walletPage) VisitGetWalletResponse(w http.ResponseWriter) error {
 	h.Set("Content-Length", strconv.Itoa(len(p.out)))
 	w.WriteHeader(http.StatusOK)
 	_, err := w.Write(p.out)
-	p.giveBack()
+	p.returnBuffers()
 	if err != nil {
 		return fmt.Errorf("write the wallet: %w", err)
 	}
 	return nil
 }
 
-// travel goes to the moment asked about. Without validAt it is the day on which
+// setTimes goes to the moment asked about. Without validAt it is the day on which
 // the vault knew what it knew.
-func (p *walletPage) travel(asked contract.GetWalletParams) error {
-	if !asked.AsOf.IsZero() {
-		leaf, err := p.v.leafAt(p.ctx, asked.AsOf)
+func (p *walletPage) setTimes(params contract.GetWalletParams) error {
+	if !params.AsOf.IsZero() {
+		leaf, err := p.v.leafAt(p.ctx, params.AsOf)
 		if err != nil {
 			return err
 		}
@@ -136,53 +136,53 @@ func (p *walletPage) travel(asked contract.GetWalletParams) error {
 				return err
 			}
 		}
-		p.leaf, p.knownAt, p.day = leaf, asked.AsOf.UTC(), domain.BelgianDate(asked.AsOf)
+		p.leaf, p.knownAt, p.day = leaf, params.AsOf.UTC(), domain.BelgianDate(params.AsOf)
 	}
-	if asked.ValidAt != "" {
-		p.day, p.elsewhen = asked.ValidAt, true
+	if params.ValidAt != "" {
+		p.day, p.dayGiven = params.ValidAt, true
 	}
 	return nil
 }
 
-// enter lets in the citizen, who represents them, and auditors, whose reading is
+// admit lets in the citizen, who represents them, and auditors, whose reading is
 // recorded as one of the log.
-func (p *walletPage) enter() (err error) {
+func (p *walletPage) admit() (err error) {
 	if p.in.Actor.Role == domain.RoleAuditor {
-		p.bare = true
-		return p.v.recordLogRead(p.ctx, 0, contract.ListEventsParams{Category: []contract.StreamCategory{"document"}, Stream: string(acting.CitizenStream(p.whose))})
+		p.withoutContent = true
+		return p.v.recordLogRead(p.ctx, 0, contract.ListEventsParams{Category: []contract.StreamCategory{"document"}, Stream: string(acting.CitizenStream(p.citizen))})
 	}
-	if p.whose.IsZero() {
+	if p.citizen.IsZero() {
 		return edge.ErrNoResource
 	}
-	if p.acting, err = p.v.ActFor(p.ctx, p.in, p.whose, mandate.Read); err != nil || p.acting.Self() {
+	if p.representation, err = p.v.ActFor(p.ctx, p.in, p.citizen, mandate.Read); err != nil || p.representation.Self() {
 		return err
 	}
-	looked, err := p.v.AuthorizeRepresentative(p.ctx, p.in, p.acting, p.acting.Under(nil))
+	authorized, err := p.v.AuthorizeRepresentative(p.ctx, p.in, p.representation, p.representation.Under(nil))
 	if err != nil {
 		return err
 	}
-	p.authorized = append(p.authorized, looked)
+	p.authorized = append(p.authorized, authorized)
 	return nil
 }
 
 // write writes the whole answer.
-func (p *walletPage) write(asked contract.GetWalletParams) error {
+func (p *walletPage) write(params contract.GetWalletParams) error {
 	p.out = append(p.out, `{"self":`...)
-	p.text(walletHref(p.whose, asked))
+	p.writeText(walletHref(p.citizen, params))
 	p.out = append(p.out, `,"citizenId":"`...)
-	p.id(p.whose.UUID)
+	p.writeID(p.citizen.UUID)
 	p.out = append(p.out, '"')
-	if !asked.AsOf.IsZero() {
-		p.member("asOf", asked.AsOf.Format(time.RFC3339Nano))
+	if !params.AsOf.IsZero() {
+		p.writeMember("asOf", params.AsOf.Format(time.RFC3339Nano))
 	}
-	p.member("validAt", string(asked.ValidAt))
+	p.writeMember("validAt", string(params.ValidAt))
 	p.out = append(p.out, `,"items":[`...)
 	if p.leaf >= 0 {
 		var err error
-		if p.readers, err = p.v.Wallets.Readers(p.ctx, p.whose, p.leaf); err != nil {
+		if p.readers, err = p.v.Wallets.Readers(p.ctx, p.citizen, p.leaf); err != nil {
 			return err
 		}
-		if err := p.v.Wallets.Of(p.ctx, p.whose, p.leaf, p.held); err != nil {
+		if err := p.v.Wallets.Of(p.ctx, p.citizen, p.leaf, p.writeHeld); err != nil {
 			return err
 		}
 	}
@@ -190,17 +190,17 @@ func (p *walletPage) write(asked contract.GetWalletParams) error {
 	return nil
 }
 
-// held writes one document that the person holds.
-func (p *walletPage) held(h *wallet.Held) error {
+// writeHeld writes one document that the person holds.
+func (p *walletPage) writeHeld(h *wallet.Held) error {
 	switch {
-	case h.Mandate != nil && (p.bare || !p.acting.Self()):
+	case h.Mandate != nil && (p.withoutContent || !p.representation.Self()):
 		return nil // what they hold for others is for their own eyes
 	case h.Mandate != nil:
-		return p.heldForAnother(h)
-	case !p.bare && !p.acting.Self() && !p.holds(p.acting, h.Type):
+		return p.writeRepresented(h)
+	case !p.withoutContent && !p.representation.Self() && !p.holds(p.representation, h.Type):
 		return nil
 	}
-	return p.document(&h.Document, p.acting)
+	return p.writeDocument(&h.Document, p.representation)
 }
 
 // holds reports whether a representative holds documents of the type on the day
@@ -210,19 +210,19 @@ func (p *walletPage) holds(a disclosure.Representation, t domain.DocumentType) b
 	return ok && slices.ContainsFunc(a.Mandates, func(m mandate.InForce) bool { return m.Holds(*known, domain.BelgianDate(p.in.At)) })
 }
 
-// heldForAnother writes a document of somebody whom the citizen represents, once
+// writeRepresented writes a document of somebody whom the citizen represents, once
 // that they look at it is on record. A mandate that does not hold shows nothing.
-func (p *walletPage) heldForAnother(h *wallet.Held) error {
-	o, err := p.other(h.Citizen)
-	if err != nil || !p.holds(o.acting, h.Type) {
+func (p *walletPage) writeRepresented(h *wallet.Held) error {
+	o, err := p.representedPerson(h.Citizen)
+	if err != nil || !p.holds(o.representation, h.Type) {
 		return err
 	}
-	if !o.shown {
-		looked, err := p.v.AuthorizeRepresentative(p.ctx, p.in, o.acting, o.acting.Under([]domain.DocumentType{h.Type}))
-		var said *domain.Error
+	if !o.recorded {
+		authorized, err := p.v.AuthorizeRepresentative(p.ctx, p.in, o.representation, o.representation.Under([]domain.DocumentType{h.Type}))
+		var refusal *domain.Error
 		switch {
-		case errors.As(err, &said) && said.Code != domain.Unavailable:
-			o.acting.Mandates = nil // it ended just now
+		case errors.As(err, &refusal) && refusal.Code != domain.Unavailable:
+			o.representation.Mandates = nil // it ended just now
 			return nil
 		case err != nil:
 			return err
@@ -230,32 +230,32 @@ func (p *walletPage) heldForAnother(h *wallet.Held) error {
 		if o.readers, err = p.v.Wallets.Readers(p.ctx, h.Citizen, p.leaf); err != nil {
 			return err
 		}
-		p.authorized, o.shown = append(p.authorized, looked), true
+		p.authorized, o.recorded = append(p.authorized, authorized), true
 	}
 	p.readers = o.readers
-	return p.document(&h.Document, o.acting)
+	return p.writeDocument(&h.Document, o.representation)
 }
 
-// other returns under which mandates in force the citizen holds documents of a person.
-func (p *walletPage) other(id domain.CitizenID) (*heldFor, error) {
-	if o := p.others[id]; o != nil {
+// representedPerson returns under which mandates in force the citizen holds documents of a person.
+func (p *walletPage) representedPerson(id domain.CitizenID) (*representedPerson, error) {
+	if o := p.represented[id]; o != nil {
 		return o, nil
 	}
 	a, err := p.v.ActFor(p.ctx, p.in, id, mandate.Read)
-	var said *domain.Error
-	if err != nil && !errors.As(err, &said) { // a mandate that cannot be read shows nothing (M-1.9)
+	var refusal *domain.Error
+	if err != nil && !errors.As(err, &refusal) { // a mandate that cannot be read shows nothing (M-1.9)
 		return nil, err
 	}
-	o := &heldFor{acting: a}
-	if p.others == nil {
-		p.others = make(map[domain.CitizenID]*heldFor)
+	o := &representedPerson{representation: a}
+	if p.represented == nil {
+		p.represented = make(map[domain.CitizenID]*representedPerson)
 	}
-	p.others[id] = o
+	p.represented[id] = o
 	return o, nil
 }
 
-// document writes one document as it counts on the day.
-func (p *walletPage) document(d *wallet.Document, a disclosure.Representation) error {
+// writeDocument writes one document as it counts on the day.
+func (p *walletPage) writeDocument(d *wallet.Document, a disclosure.Representation) error {
 	part, err := p.open(d)
 	if err != nil {
 		return err
@@ -264,8 +264,8 @@ func (p *walletPage) document(d *wallet.Document, a disclosure.Representation) e
 	if d.PersonalValidity {
 		from, until, effective = part.validFrom, part.validUntil, part.effectiveFrom
 	}
-	if !p.simple(d, from, effective) {
-		found, rest, ok, err := p.onDay(d)
+	if !p.rowSuffices(d, from, effective) {
+		found, rest, ok, err := p.versionInForce(d)
 		if err != nil || !ok {
 			return err
 		}
@@ -274,41 +274,41 @@ func (p *walletPage) document(d *wallet.Document, a disclosure.Representation) e
 		}
 		d, from, until, effective, state = found, rest.from, rest.until, rest.effective, rest.state
 	}
-	p.item(d, part, from, until, effective, p.status(d, part, state, from, until), a)
+	p.writeItem(d, part, from, until, effective, p.status(d, part, state, from, until), a)
 	return nil
 }
 
-// simple reports whether the row by itself tells how the document counts on the
+// rowSuffices reports whether the row by itself tells how the document counts on the
 // day: its version and its state hold by then, and it has dates of its own.
-func (p *walletPage) simple(d *wallet.Document, from, effective domain.Date) bool {
-	return !p.elsewhen && (d.Version == 1 || from != "" && effective != "" && effective <= p.day) &&
+func (p *walletPage) rowSuffices(d *wallet.Document, from, effective domain.Date) bool {
+	return !p.dayGiven && (d.Version == 1 || from != "" && effective != "" && effective <= p.day) &&
 		(d.State != wallet.Revoked || d.RevokedFrom <= p.day)
 }
 
-// dated is what the rows of a document tell about a day.
-type dated struct {
+// versionDates is what the rows of a document tell about a day.
+type versionDates struct {
 	from, until, effective domain.Date
 	state                  wallet.DocumentState
 }
 
-// onDay finds the version that holds on the day among all that were known.
-func (p *walletPage) onDay(d *wallet.Document) (*wallet.Document, dated, bool, error) {
+// versionInForce finds the version that holds on the day among all that were known.
+func (p *walletPage) versionInForce(d *wallet.Document) (*wallet.Document, versionDates, bool, error) {
 	rows, err := p.v.Wallets.Versions(p.ctx, d.Document, p.leaf)
 	if err != nil {
-		return nil, dated{}, false, err
+		return nil, versionDates{}, false, err
 	}
-	dates := make(map[int]dated, len(rows))
-	of := func(row *wallet.Document) (dated, error) {
+	dates := make(map[int]versionDates, len(rows))
+	of := func(row *wallet.Document) (versionDates, error) {
 		if known, ok := dates[row.Version]; ok {
 			return known, nil
 		}
-		one := dated{from: row.ValidFrom, until: row.ValidUntil, effective: row.EffectiveFrom}
+		one := versionDates{from: row.ValidFrom, until: row.ValidUntil, effective: row.EffectiveFrom}
 		if row.PersonalValidity {
 			part, err := p.open(row)
 			if err != nil {
-				return dated{}, err
+				return versionDates{}, err
 			}
-			one = dated{from: part.validFrom, until: part.validUntil, effective: part.effectiveFrom}
+			one = versionDates{from: part.validFrom, until: part.validUntil, effective: part.effectiveFrom}
 		}
 		dates[row.Version] = one
 		return one, nil
@@ -318,11 +318,11 @@ func (p *walletPage) onDay(d *wallet.Document) (*wallet.Document, dated, bool, e
 		return one.effective, err
 	})
 	if err != nil || !ok {
-		return nil, dated{}, false, err
+		return nil, versionDates{}, false, err
 	}
 	found, err := of(in)
 	if err != nil {
-		return nil, dated{}, false, err
+		return nil, versionDates{}, false, err
 	}
 	// A later version without dates keeps those of the version before (rule D-3).
 	for version := in.Version - 1; found.from == "" && version > 0; version-- {
@@ -332,7 +332,7 @@ func (p *walletPage) onDay(d *wallet.Document) (*wallet.Document, dated, bool, e
 			}
 			before, err := of(&rows[i])
 			if err != nil {
-				return nil, dated{}, false, err
+				return nil, versionDates{}, false, err
 			}
 			found.from, found.until = before.from, before.until
 			break
@@ -346,7 +346,7 @@ func (p *walletPage) onDay(d *wallet.Document) (*wallet.Document, dated, bool, e
 // as valid unless something in clear says otherwise.
 func (p *walletPage) status(d *wallet.Document, part personalPart, state wallet.DocumentState, from, until domain.Date) contract.DocumentState {
 	switch {
-	case d.Destroyed || part.gone:
+	case d.Destroyed || part.keyDestroyed:
 		return contract.DocumentStateErased
 	case state == wallet.Revoked:
 		return contract.DocumentStateRevoked
@@ -363,12 +363,12 @@ func (p *walletPage) status(d *wallet.Document, part personalPart, state wallet.
 // open opens the sealed part of a row, which stays valid until the next one is
 // opened. There is none for who sees no content, and of what was erased.
 func (p *walletPage) open(d *wallet.Document) (personalPart, error) {
-	if p.bare || d.Destroyed || d.Sealed == nil {
+	if p.withoutContent || d.Destroyed || d.Sealed == nil {
 		return personalPart{}, nil
 	}
 	plain, err := p.v.OpenKeptBytes(p.ctx, p.plain[:0], d.Place, d.Sealed)
 	if errors.Is(err, eventstore.ErrErased) {
-		return personalPart{gone: true}, nil
+		return personalPart{keyDestroyed: true}, nil
 	}
 	if err != nil {
 		return personalPart{}, err
@@ -381,47 +381,47 @@ func (p *walletPage) open(d *wallet.Document) (personalPart, error) {
 	return part, nil
 }
 
-// item writes one document, with the members of the contract's WalletItem.
-func (p *walletPage) item(d *wallet.Document, part personalPart, from, until, effective domain.Date, state contract.DocumentState, a disclosure.Representation) {
+// writeItem writes one document, with the members of the contract's WalletItem.
+func (p *walletPage) writeItem(d *wallet.Document, part personalPart, from, until, effective domain.Date, state contract.DocumentState, a disclosure.Representation) {
 	if p.items++; p.items > 1 {
 		p.out = append(p.out, ',')
 	}
 	p.out = append(p.out, `{"href":"`...)
 	p.out = append(p.out, contract.Base...)
 	p.out = append(p.out, `/documents/`...)
-	p.id(d.Document.UUID)
+	p.writeID(d.Document.UUID)
 	p.out = append(p.out, `","documentId":"`...)
-	p.id(d.Document.UUID)
+	p.writeID(d.Document.UUID)
 	p.out = append(p.out, '"')
-	p.member("documentType", string(d.Type))
-	p.member("label", p.in.Words.Label(vocabulary.DocumentTypes, string(d.Type), p.lang))
-	p.member("issuer", string(d.Issuer))
-	p.member("issuerName", p.in.Words.Label(vocabulary.Organisations, string(d.Issuer), p.lang))
+	p.writeMember("documentType", string(d.Type))
+	p.writeMember("label", p.in.Words.Label(vocabulary.DocumentTypes, string(d.Type), p.lang))
+	p.writeMember("issuer", string(d.Issuer))
+	p.writeMember("issuerName", p.in.Words.Label(vocabulary.Organisations, string(d.Issuer), p.lang))
 	p.out = append(p.out, `,"version":`...)
 	p.out = strconv.AppendInt(p.out, int64(d.Version), 10)
-	p.member("state", string(state))
-	p.member("reason", string(d.Reason))
-	p.member("validFrom", string(from))
-	p.member("validUntil", string(until))
-	p.member("effectiveFrom", string(effective))
+	p.writeMember("state", string(state))
+	p.writeMember("reason", string(d.Reason))
+	p.writeMember("validFrom", string(from))
+	p.writeMember("validUntil", string(until))
+	p.writeMember("effectiveFrom", string(effective))
 	if part.content != nil {
 		p.out = append(p.out, `,"content":`...)
 		p.out = append(p.out, part.content...)
 	}
-	p.attachments(d, part)
-	p.whoMayRead(d)
-	if p.bare || a.Self() {
-		p.member("heldAs", string(contract.HeldAsSubject))
+	p.writeAttachments(d, part)
+	p.writeReaders(d)
+	if p.withoutContent || a.Self() {
+		p.writeMember("heldAs", string(contract.HeldAsSubject))
 	} else {
-		p.member("heldAs", string(contract.HeldAsRepresentative))
-		p.member("representedCitizenId", d.Citizen.String())
-		p.member("mandateId", a.Under([]domain.DocumentType{d.Type}).ID.String())
+		p.writeMember("heldAs", string(contract.HeldAsRepresentative))
+		p.writeMember("representedCitizenId", d.Citizen.String())
+		p.writeMember("mandateId", a.Under([]domain.DocumentType{d.Type}).ID.String())
 	}
 	p.out = append(p.out, '}')
 }
 
-// whoMayRead writes the consents that let somebody read the document.
-func (p *walletPage) whoMayRead(d *wallet.Document) {
+// writeReaders writes the consents that let somebody read the document.
+func (p *walletPage) writeReaders(d *wallet.Document) {
 	first := true
 	for i := range p.readers {
 		r := &p.readers[i]
@@ -435,13 +435,13 @@ func (p *walletPage) whoMayRead(d *wallet.Document) {
 		}
 		first = false
 		p.out = append(p.out, `{"consentId":"`...)
-		p.id(r.Consent.UUID)
+		p.writeID(r.Consent.UUID)
 		p.out = append(p.out, '"')
-		p.member("organization", string(r.Terms.Consumer))
-		p.member("organizationName", p.in.Words.Label(vocabulary.Organisations, string(r.Terms.Consumer), p.lang))
-		p.member("purpose", string(r.Terms.Purpose))
-		p.member("purposeLabel", p.in.Words.Label(vocabulary.Purposes, string(r.Terms.Purpose), p.lang))
-		p.member("until", r.Terms.Until.Format(time.RFC3339Nano))
+		p.writeMember("organization", string(r.Terms.Consumer))
+		p.writeMember("organizationName", p.in.Words.Label(vocabulary.Organisations, string(r.Terms.Consumer), p.lang))
+		p.writeMember("purpose", string(r.Terms.Purpose))
+		p.writeMember("purposeLabel", p.in.Words.Label(vocabulary.Purposes, string(r.Terms.Purpose), p.lang))
+		p.writeMember("until", r.Terms.Until.Format(time.RFC3339Nano))
 		p.out = append(p.out, '}')
 	}
 	if !first {
@@ -449,19 +449,19 @@ func (p *walletPage) whoMayRead(d *wallet.Document) {
 	}
 }
 
-// member writes a member that is not the first; none when it has no value.
-func (p *walletPage) member(name, value string) {
+// writeMember writes a member that is not the first; none when it has no value.
+func (p *walletPage) writeMember(name, value string) {
 	if value == "" {
 		return
 	}
 	p.out = append(p.out, ',', '"')
 	p.out = append(p.out, name...)
 	p.out = append(p.out, '"', ':')
-	p.text(value)
+	p.writeText(value)
 }
 
-// text writes a JSON string.
-func (p *walletPage) text(s string) {
+// writeText writes a JSON string.
+func (p *walletPage) writeText(s string) {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
 			p.out, _ = jsontext.AppendQuote(p.out, s) // labels are UTF-8; what is not is replaced
@@ -473,8 +473,8 @@ func (p *walletPage) text(s string) {
 	p.out = append(p.out, '"')
 }
 
-// id writes a UUID in its usual form.
-func (p *walletPage) id(id uuid.UUID) {
+// writeID writes a UUID in its usual form.
+func (p *walletPage) writeID(id uuid.UUID) {
 	for i, part := range [][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
 		if i > 0 {
 			p.out = append(p.out, '-')
@@ -483,7 +483,7 @@ func (p *walletPage) id(id uuid.UUID) {
 	}
 }
 
-func walletHref(id domain.CitizenID, asked contract.GetWalletParams) contract.Href {
-	return edge.LinksTo(contract.Base+"/citizens/"+id.String()+"/wallet").Time("asOf", asked.AsOf).
-		Text("validAt", string(asked.ValidAt)).Text("lang", string(asked.Lang)).At("")
+func walletHref(id domain.CitizenID, params contract.GetWalletParams) contract.Href {
+	return edge.LinksTo(contract.Base+"/citizens/"+id.String()+"/wallet").Time("asOf", params.AsOf).
+		Text("validAt", string(params.ValidAt)).Text("lang", string(params.Lang)).At("")
 }

@@ -41,7 +41,7 @@ func (tv *testVault) wallet(t testing.TB, who edge.Caller, whose domain.CitizenI
 		}
 		return contract.Wallet{}, "", err
 	}
-	w := written(t, ctx, answer.VisitGetWalletResponse)
+	w := writeAnswer(t, ctx, answer.VisitGetWalletResponse)
 	if w.Header().Get("Content-Length") != strconv.Itoa(w.Body.Len()) || w.Header().Get("Content-Type") != "application/json" {
 		t.Errorf("headers %v for %d bytes", w.Header(), w.Body.Len())
 	}
@@ -55,10 +55,10 @@ func (tv *testVault) wallet(t testing.TB, who edge.Caller, whose domain.CitizenI
 	return got, w.Body.String(), nil
 }
 
-// happened is a command that says what the test wants to have happened.
-type happened[S, E any] []E
+// recordFacts is a command that says what the test wants to have happened.
+type recordFacts[S, E any] []E
 
-func (h happened[S, E]) Decide(S) ([]E, error) { return h, nil }
+func (h recordFacts[S, E]) Decide(S) ([]E, error) { return h, nil }
 
 func TestOwnWallet(t *testing.T) {
 	tv := newVault(t)
@@ -93,7 +93,7 @@ func TestOwnWallet(t *testing.T) {
 		if err := tv.withdraw(t, who, c); err != nil {
 			t.Fatal(err)
 		}
-		tv.caughtUp(t)
+		tv.waitForReadModels(t)
 		got, _, err := tv.wallet(t, me, who, contract.GetWalletParams{})
 		if err != nil || len(got.Items[0].WhoMayRead) != 0 {
 			t.Errorf("%+v, %v", got.Items[0].WhoMayRead, err)
@@ -106,7 +106,7 @@ func TestOwnWallet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := written(t, ctx, answer.VisitGetWalletResponse)
+		w := writeAnswer(t, ctx, answer.VisitGetWalletResponse)
 		var got contract.Wallet
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Items[0].IssuerName != "SPF Intérieur" || !strings.HasSuffix(got.Self, "/wallet?lang=fr") {
 			t.Errorf("%v %s", err, w.Body)
@@ -146,7 +146,7 @@ func TestOwnWallet(t *testing.T) {
 	})
 	t.Run("E-3 erased is empty", func(t *testing.T) {
 		erasure := domain.ErasureID{UUID: uuid.New()}
-		facts := happened[citizen.State, citizen.Event]{
+		facts := recordFacts[citizen.State, citizen.Event]{
 			citizen.ErasureRequested{Citizen: who, Erasure: erasure, Scope: citizen.WholeCitizen, Reason: "citizenRequest", At: tv.Clock.Now()},
 			citizen.ErasureStarted{Citizen: who, Erasure: erasure, At: tv.Clock.Now()},
 			citizen.KeyDestroyed{Citizen: who, Erasure: erasure, At: tv.Clock.Now()},
@@ -154,7 +154,7 @@ func TestOwnWallet(t *testing.T) {
 		if _, err := acting.Citizens.Transact(t.Context(), tv.Log, eventstore.Write{Stream: acting.CitizenStream(who)}, facts); err != nil {
 			t.Fatal(err)
 		}
-		tv.caughtUp(t)
+		tv.waitForReadModels(t)
 		if got, _, err := tv.wallet(t, me, who, contract.GetWalletParams{}); err != nil || len(got.Items) != 0 {
 			t.Errorf("%+v, %v", got, err)
 		}
@@ -173,7 +173,7 @@ func TestWalletInTime(t *testing.T) {
 		if _, err := acting.Documents.Transact(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(id), Citizen: who}, cmd); err != nil {
 			t.Fatal(err)
 		}
-		tv.caughtUp(t)
+		tv.waitForReadModels(t)
 		return tv.Clock.Now()
 	}
 	tv.Clock.Advance(-time.Hour)
@@ -321,7 +321,7 @@ func TestRepresentatives(t *testing.T) {
 			t.Errorf("%+v", last)
 		}
 		tv.Store.SetRule(nil)
-		tv.caughtUp(t)
+		tv.waitForReadModels(t)
 		if _, _, err := tv.wallet(t, me, kid, contract.GetWalletParams{}); !errors.Is(err, edge.ErrNoResource) {
 			t.Error(err)
 		}
@@ -383,7 +383,7 @@ func TestManyRepresentatives(t *testing.T) {
 		<-begun
 		tv.endMandate(t, id, domain.Actor{Role: domain.RoleCitizen, Citizen: parent}, "")
 		all.Wait()
-		tv.resting(t)
+		tv.waitIdle(t)
 		outcomes := map[domain.AccessID]access.Outcome{}
 		for _, o := range recorded[access.Disclosed](t, tv) {
 			outcomes[o.Access] = o.Outcome

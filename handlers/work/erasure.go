@@ -12,8 +12,8 @@ import (
 	"coffre/projections/erasures"
 )
 
-// erasureSteps is an erasure as the citizen's stream has it: who did what when.
-type erasureSteps struct {
+// ErasureHistory is an erasure as the citizen's stream has it: who did what when.
+type ErasureHistory struct {
 	erasures.Erasure
 	RequestedBy, approvedBy domain.Actor
 	Duties                  []citizen.StandingDuty   // when it was stopped
@@ -22,16 +22,16 @@ type erasureSteps struct {
 	final                   citizen.ErasureFinalised // when it is final
 }
 
-// ErasureSteps reads the facts of one erasure.
-func (work *Worker) ErasureSteps(ctx context.Context, of domain.CitizenID, id domain.ErasureID) (erasureSteps, error) {
-	var s erasureSteps
+// ErasureHistory reads the facts of one erasure.
+func (work *Worker) ErasureHistory(ctx context.Context, of domain.CitizenID, id domain.ErasureID) (ErasureHistory, error) {
+	var s ErasureHistory
 	for e, err := range work.Log.Read(ctx, acting.CitizenStream(of), 0) {
 		if err != nil {
-			return erasureSteps{}, fmt.Errorf("read citizen: %w", err)
+			return ErasureHistory{}, fmt.Errorf("read citizen: %w", err)
 		}
 		meta, err := e.Metadata()
 		if err != nil {
-			return erasureSteps{}, err
+			return ErasureHistory{}, err
 		}
 		switch f := e.Data.(type) {
 		case citizen.ErasureRequested:
@@ -66,7 +66,7 @@ func (work *Worker) ErasureSteps(ctx context.Context, of domain.CitizenID, id do
 		}
 	}
 	if s.RequestedAt.IsZero() {
-		return erasureSteps{}, citizen.ErrNoErasure
+		return ErasureHistory{}, citizen.ErrNoErasure
 	}
 	return s, nil
 }

@@ -17,8 +17,8 @@ import (
 	"coffre/projections/erasures"
 )
 
-func (work *Worker) Certificate(ctx context.Context, of domain.CitizenID, id domain.ErasureID) (contract.ErasureCertificate, error) {
-	s, err := work.ErasureSteps(ctx, of, id)
+func (work *Worker) ErasureCertificate(ctx context.Context, of domain.CitizenID, id domain.ErasureID) (contract.ErasureCertificate, error) {
+	s, err := work.ErasureHistory(ctx, of, id)
 	switch {
 	case err != nil:
 		return contract.ErasureCertificate{}, err
@@ -180,10 +180,10 @@ func (work *Worker) sign(ctx context.Context, c *contract.ErasureCertificate) er
 	case err != nil:
 		return fmt.Errorf("sign the certificate: %w", err)
 	case signer != key.ID: // it changed hands between the two calls
-		return fmt.Errorf("sign the certificate: %w", errSigner)
+		return fmt.Errorf("sign the certificate: %w", errSignerChanged)
 	}
 	c.Signature = signature
 	return nil
 }
 
-var errSigner = errors.New("the signing key was replaced meanwhile")
+var errSignerChanged = errors.New("the signing key was replaced meanwhile")

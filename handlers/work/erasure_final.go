@@ -13,8 +13,8 @@ import (
 	"coffre/projections/erasures"
 )
 
-// finalising names the task that looks which erasures are final.
-const finalising = "finalise erasures"
+// finaliseTask names the task that looks which erasures are final.
+const finaliseTask = "finalise erasures"
 
 // FinaliseErasures records of each erasure whose keys are destroyed, once that is so,
 // that no copy brings them back (rule E-3). What one erasure lacks keeps no other back.
@@ -54,7 +54,7 @@ func (work *Worker) finaliseErasure(ctx context.Context, known *seal.Destruction
 	if last, trimmed := citizen.FinalAfter(d, *work.retentions); !trimmed || !last.Before(domain.BelgianDate(at)) {
 		return nil
 	}
-	w := work.step(acting.CitizenStream(e.Citizen), e.Erasure, "finalised")
+	w := work.erasureWrite(acting.CitizenStream(e.Citizen), e.Erasure, "finalised")
 	done, err := acting.Citizens.Transact(ctx, work.Log, w, citizen.FinaliseErasure{
 		Erasure: e.Erasure, Destruction: d, Retentions: *work.retentions, By: w.Meta.Actor, At: at,
 	})

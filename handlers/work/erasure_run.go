@@ -40,29 +40,29 @@ import (
 // may be repeated and every event has one id for ever, so whoever dies between two
 // is resumed at the next start.
 
-// erasing names the task that erases something of a citizen.
-func erasing(id domain.CitizenID) string { return "erase " + id.String() }
+// eraseTask names the task that erases something of a citizen.
+func eraseTask(id domain.CitizenID) string { return "erase " + id.String() }
 
 // MayDestroyKeys reports whether this vault has a destroyer at all (rule E-2).
 func (work *Worker) MayDestroyKeys() bool { return work.certifier != nil }
 
-// GoOnErasing sets the destroyer to work when something of the citizen may be erased.
+// EnqueueErasures sets the destroyer to work when something of the citizen may be erased.
 // Without a destroyer it waits for a start that has one.
-func (work *Worker) GoOnErasing(id domain.CitizenID, s citizen.State) {
+func (work *Worker) EnqueueErasures(id domain.CitizenID, s citizen.State) {
 	if !work.MayDestroyKeys() {
 		return
 	}
 	for _, e := range s.Erasures {
-		if due(s, e) {
-			work.tasks.put(erasing(id), func(ctx context.Context) error { return work.eraseAll(ctx, id) })
+		if pendingErasure(s, e) {
+			work.tasks.enqueue(eraseTask(id), func(ctx context.Context) error { return work.eraseAll(ctx, id) })
 			return
 		}
 	}
 }
 
-// due reports whether an erasure was approved and can still be done. What single
+// pendingErasure reports whether an erasure was approved and can still be done. What single
 // erasures were to do, the whole citizen's has done.
-func due(s citizen.State, e citizen.Erasure) bool {
+func pendingErasure(s citizen.State, e citizen.Erasure) bool {
 	return (e.Step == citizen.Approved || e.Step == citizen.Started) && s.Standing() != citizen.Erased
 }
 
@@ -122,7 +122,7 @@ func (work *Worker) resumeErasures(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		work.GoOnErasing(id, state)
+		work.EnqueueErasures(id, state)
 	}
 	return nil
 }
@@ -140,12 +140,12 @@ func (work *Worker) eraseAll(ctx context.Context, id domain.CitizenID) error {
 	})
 	var waits, fault error // one that waits for somebody does not hold up the others
 	for _, e := range all {
-		if !due(state, e) {
+		if !pendingErasure(state, e) {
 			continue
 		}
 		switch err := work.erase(ctx, id, e); {
 		case err == nil:
-		case waitsForSomebody(err):
+		case needsIntervention(err):
 			waits = err
 		default:
 			fault = err
@@ -162,7 +162,7 @@ func (work *Worker) erase(ctx context.Context, id domain.CitizenID, e citizen.Er
 			return err
 		}
 	}
-	if err := work.judgeAgain(ctx, id, e); err != nil {
+	if err := work.rejudgeDuties(ctx, id, e); err != nil {
 		return err
 	}
 	work.Slog.InfoContext(ctx, "an erasure is under way", slog.String("erasure", e.ID.String()), slog.String("scope", string(e.Scope)))
@@ -173,15 +173,15 @@ func (work *Worker) erase(ctx context.Context, id domain.CitizenID, e citizen.Er
 		err = work.eraseCitizen(ctx, id, e)
 	}
 	if err == nil {
-		work.tasks.put("files", work.tidyFiles) // which nobody can open any more
+		work.tasks.enqueue("files", work.tidyFiles) // which nobody can open any more
 		work.Slog.InfoContext(ctx, "an erasure is done", slog.String("erasure", e.ID.String()))
 	}
 	return err
 }
 
-// step returns what is recorded with one step of an erasure; it has one event id
+// erasureWrite returns what is recorded with one step of an erasure; it has one event id
 // for ever.
-func (work *Worker) step(s eventstore.Stream, e domain.ErasureID, name string, basedOn ...eventstore.Reference) eventstore.Write {
+func (work *Worker) erasureWrite(s eventstore.Stream, e domain.ErasureID, name string, basedOn ...eventstore.Reference) eventstore.Write {
 	w := work.SystemWrite(s)
 	w.Settle, w.Meta.BasedOn, w.Meta.Correlation = true, basedOn, e.UUID
 	w.ID = func(i int) uuid.UUID { return uuid.NewSHA1(e.UUID, fmt.Append(nil, name, " ", i)) }
@@ -194,20 +194,20 @@ func (work *Worker) startErasure(ctx context.Context, id domain.CitizenID, e dom
 	if err != nil {
 		return err
 	}
-	w := work.step(acting.CitizenStream(id), e, "started", refs...)
+	w := work.erasureWrite(acting.CitizenStream(id), e, "started", refs...)
 	_, err = acting.Citizens.Transact(ctx, work.Log, w, citizen.StartErasure{Erasure: e, Documents: documents, By: w.Meta.Actor, At: at})
 	return err
 }
 
-// judgeAgain stops an erasure that has started when the law obliges to keep a document
+// rejudgeDuties stops an erasure that has started when the law obliges to keep a document
 // which the judgement before the start did not see (rule E-1). Once keys are out of
 // use that question was answered.
-func (work *Worker) judgeAgain(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
-	begun, err := work.begun(ctx, id, e)
+func (work *Worker) rejudgeDuties(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
+	begun, err := work.keysWithdrawn(ctx, id, e)
 	if err != nil || begun {
 		return err
 	}
-	at, position, err := work.startOf(ctx, id, e.ID)
+	at, position, err := work.erasureStart(ctx, id, e.ID)
 	if err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func (work *Worker) judgeAgain(ctx context.Context, id domain.CitizenID, e citiz
 	if err != nil {
 		return fmt.Errorf("judge an erasure again: %w", err)
 	}
-	w := work.step(acting.CitizenStream(id), e.ID, "stopped", refs...)
+	w := work.erasureWrite(acting.CitizenStream(id), e.ID, "stopped", refs...)
 	done, err := acting.Citizens.Transact(ctx, work.Log, w, citizen.StopErasure{Erasure: e.ID, Documents: documents, StartedAt: at, By: w.Meta.Actor, At: work.Timestamp()})
 	if err != nil {
 		return err
@@ -226,23 +226,23 @@ func (work *Worker) judgeAgain(ctx context.Context, id domain.CitizenID, e citiz
 	return nil
 }
 
-// begun reports whether keys that the erasure destroys are out of use already.
-func (work *Worker) begun(ctx context.Context, id domain.CitizenID, e citizen.Erasure) (bool, error) {
+// keysWithdrawn reports whether keys that the erasure destroys are out of use already.
+func (work *Worker) keysWithdrawn(ctx context.Context, id domain.CitizenID, e citizen.Erasure) (bool, error) {
 	fate, err := work.Keys.FateOf(ctx, id)
 	if err != nil || fate != seal.InUse || e.Scope == citizen.WholeCitizen {
 		return fate != seal.InUse, err
 	}
-	return work.contentGone(ctx, id, e.Document)
+	return work.contentKeyDestroyed(ctx, id, e.Document)
 }
 
-// contentGone reports whether the content key of a citizen's document is destroyed.
-func (work *Worker) contentGone(ctx context.Context, id domain.CitizenID, d domain.DocumentID) (bool, error) {
+// contentKeyDestroyed reports whether the content key of a citizen's document is destroyed.
+func (work *Worker) contentKeyDestroyed(ctx context.Context, id domain.CitizenID, d domain.DocumentID) (bool, error) {
 	keys, err := work.Keys.StreamKeys(ctx, id)
 	return slices.ContainsFunc(keys, func(k seal.StreamKey) bool { return k.Destroyed && k.Stream == acting.DocumentStream(d) }), err
 }
 
-// startOf returns when an erasure started, and where the log says so.
-func (work *Worker) startOf(ctx context.Context, id domain.CitizenID, erasure domain.ErasureID) (time.Time, eventstore.Position, error) {
+// erasureStart returns when an erasure started, and where the log says so.
+func (work *Worker) erasureStart(ctx context.Context, id domain.CitizenID, erasure domain.ErasureID) (time.Time, eventstore.Position, error) {
 	for e, err := range work.Log.Read(ctx, acting.CitizenStream(id), 0) {
 		if err != nil {
 			return time.Time{}, eventstore.Position{}, fmt.Errorf("read citizen: %w", err)
@@ -254,8 +254,8 @@ func (work *Worker) startOf(ctx context.Context, id domain.CitizenID, erasure do
 	return time.Time{}, eventstore.Position{}, citizen.ErrNotStarted
 }
 
-// mayDestroy folds the citizen's stream once more (rule E-1).
-func (work *Worker) mayDestroy(ctx context.Context, id domain.CitizenID, e domain.ErasureID) error {
+// checkDestroyable folds the citizen's stream once more (rule E-1).
+func (work *Worker) checkDestroyable(ctx context.Context, id domain.CitizenID, e domain.ErasureID) error {
 	state, _, err := acting.Citizens.Load(ctx, work.Log, acting.CitizenStream(id))
 	if err != nil {
 		return err
@@ -285,17 +285,17 @@ func (work *Worker) eraseCitizen(ctx context.Context, id domain.CitizenID, e cit
 	if err := work.shreds.AddCitizen(gone, at); err != nil {
 		return err
 	}
-	streams, keys, err := work.erasedWith(ctx, id, e.ID)
+	streams, keys, err := work.destroyedStreams(ctx, id, e.ID)
 	if err != nil {
 		return err
 	}
-	lost, err := work.unreadable(ctx, streams)
+	unreadable, err := work.unreadableEvents(ctx, streams)
 	if err != nil {
 		return err
 	}
-	w := work.step(acting.CitizenStream(id), e.ID, "key-destroyed")
+	w := work.erasureWrite(acting.CitizenStream(id), e.ID, "key-destroyed")
 	_, err = acting.Citizens.Transact(ctx, work.Log, w, citizen.DestroyKey{
-		Erasure: e.ID, Keys: keys, Unreadable: lost.events, Digest: lost.digest, By: w.Meta.Actor, At: at,
+		Erasure: e.ID, Keys: keys, Unreadable: unreadable.count, Digest: unreadable.digest, By: w.Meta.Actor, At: at,
 	})
 	return err
 }
@@ -303,23 +303,23 @@ func (work *Worker) eraseCitizen(ctx context.Context, id domain.CitizenID, e cit
 // withdrawKeys takes the citizen's keys out of use everywhere, and returns nil when
 // they may be destroyed.
 func (work *Worker) withdrawKeys(ctx context.Context, id domain.CitizenID, e domain.ErasureID) error {
-	if err := work.mayDestroy(ctx, id, e); err != nil { // a hold that is there already finds the keys in use
+	if err := work.checkDestroyable(ctx, id, e); err != nil { // a hold that is there already finds the keys in use
 		return err
 	}
 	if err := work.destroyer.BeginErase(ctx, id); err != nil {
 		return fmt.Errorf("begin erasure: %w", err)
 	}
-	if err := work.leaseRunsOut(ctx); err != nil {
+	if err := work.awaitLeaseEnd(ctx); err != nil {
 		return err
 	}
-	return work.mayDestroy(ctx, id, e)
+	return work.checkDestroyable(ctx, id, e)
 }
 
 func (work *Worker) eraseDocument(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
 	stream := acting.DocumentStream(e.Document)
-	gone, err := work.contentGone(ctx, id, e.Document)
+	gone, err := work.contentKeyDestroyed(ctx, id, e.Document)
 	if err == nil && !gone { // what is gone is put on record, whatever came since
-		err = work.mayDestroy(ctx, id, e.ID)
+		err = work.checkDestroyable(ctx, id, e.ID)
 	}
 	if err != nil {
 		return err
@@ -331,7 +331,7 @@ func (work *Worker) eraseDocument(ctx context.Context, id domain.CitizenID, e ci
 	if err := work.shreds.AddStream(seal.DestroyedStream{Stream: stream, Citizen: id}, at); err != nil {
 		return err
 	}
-	if err := work.leaseRunsOut(ctx); err != nil {
+	if err := work.awaitLeaseEnd(ctx); err != nil {
 		return err
 	}
 	all, err := work.Keys.StreamKeys(ctx, id)
@@ -344,7 +344,7 @@ func (work *Worker) eraseDocument(ctx context.Context, id domain.CitizenID, e ci
 			key = k.ID.String()
 		}
 	}
-	lost, err := work.unreadable(ctx, []eventstore.Stream{stream})
+	unreadable, err := work.unreadableEvents(ctx, []eventstore.Stream{stream})
 	if err != nil {
 		return err
 	}
@@ -353,20 +353,20 @@ func (work *Worker) eraseDocument(ctx context.Context, id domain.CitizenID, e ci
 		return err
 	}
 	begun, _ := state.Erasure(e.ID)
-	w := work.step(stream, e.ID, "content-destroyed")
+	w := work.erasureWrite(stream, e.ID, "content-destroyed")
 	done, err := acting.Documents.Transact(ctx, work.Log, w, document.DestroyContent{
-		Citizen: id, Erasure: begun, Key: key, Unreadable: lost.events, Digest: lost.digest, By: w.Meta.Actor, At: at,
+		Citizen: id, Erasure: begun, Key: key, Unreadable: unreadable.count, Digest: unreadable.digest, By: w.Meta.Actor, At: at,
 	})
 	if err != nil {
 		return err
 	}
-	w = work.step(acting.CitizenStream(id), e.ID, "completed", eventstore.At(stream, done.Revision))
+	w = work.erasureWrite(acting.CitizenStream(id), e.ID, "completed", eventstore.At(stream, done.Revision))
 	_, err = acting.Citizens.Transact(ctx, work.Log, w, citizen.CompleteErasure{Erasure: e.ID, By: w.Meta.Actor, At: at})
 	return err
 }
 
-// leaseRunsOut waits until no other process can hold a key any more (rule E-3).
-func (work *Worker) leaseRunsOut(ctx context.Context) error {
+// awaitLeaseEnd waits until no other process can hold a key any more (rule E-3).
+func (work *Worker) awaitLeaseEnd(ctx context.Context) error {
 	if work.eraseAfter <= 0 {
 		return nil
 	}
@@ -374,10 +374,10 @@ func (work *Worker) leaseRunsOut(ctx context.Context) error {
 	return wait(ctx, work.eraseAfter)
 }
 
-// erasedWith returns the streams whose keys this erasure of a citizen destroyed,
+// destroyedStreams returns the streams whose keys this erasure of a citizen destroyed,
 // and the keys' ids; those of documents that were erased before it are on record
 // elsewhere.
-func (work *Worker) erasedWith(ctx context.Context, id domain.CitizenID, e domain.ErasureID) ([]eventstore.Stream, []string, error) {
+func (work *Worker) destroyedStreams(ctx context.Context, id domain.CitizenID, e domain.ErasureID) ([]eventstore.Stream, []string, error) {
 	all, err := work.Keys.StreamKeys(ctx, id)
 	if err != nil {
 		return nil, nil, err
@@ -399,16 +399,16 @@ func (work *Worker) erasedWith(ctx context.Context, id domain.CitizenID, e domai
 	return streams, keys, nil
 }
 
-// losses are the events that nobody can read any more.
-type losses struct {
-	events int64
+// unreadableEvents are the events that nobody can read any more.
+type unreadableEvents struct {
+	count  int64
 	digest []byte // SHA-256 over their leaf hashes in log order
 }
 
-// unreadable counts the sealed events of streams up to the end of the log as it is
+// unreadableEvents counts the sealed events of streams up to the end of the log as it is
 // now. Their leaf hashes stand in the log for ever, so anybody can check the digest
 // without a key: it is over the first events, in log order, that the keys sealed.
-func (work *Worker) unreadable(ctx context.Context, streams []eventstore.Stream) (losses, error) {
+func (work *Worker) unreadableEvents(ctx context.Context, streams []eventstore.Stream) (unreadableEvents, error) {
 	type leaf struct {
 		at   eventstore.Position
 		hash proof.Hash
@@ -416,12 +416,12 @@ func (work *Worker) unreadable(ctx context.Context, streams []eventstore.Stream)
 	var all []leaf
 	head, err := work.Log.Head(ctx)
 	if err != nil {
-		return losses{}, fmt.Errorf("head of the log: %w", err)
+		return unreadableEvents{}, fmt.Errorf("head of the log: %w", err)
 	}
 	for _, s := range streams {
 		for r, err := range work.Log.Store().ReadStream(ctx, s, 0) {
 			if err != nil {
-				return losses{}, fmt.Errorf("read %s: %w", s.Category(), err)
+				return unreadableEvents{}, fmt.Errorf("read %s: %w", s.Category(), err)
 			}
 			if r.Sealed != nil && r.Position.Compare(head) <= 0 {
 				all = append(all, leaf{r.Position, proof.LeafHash(&r)})
@@ -433,5 +433,5 @@ func (work *Worker) unreadable(ctx context.Context, streams []eventstore.Stream)
 	for _, l := range all {
 		sum.Write(l.hash[:])
 	}
-	return losses{int64(len(all)), sum.Sum(nil)}, nil
+	return unreadableEvents{int64(len(all)), sum.Sum(nil)}, nil
 }

@@ -34,8 +34,8 @@ import (
 // readable by their owner only. A manifest that says "processing" at start is of an
 // export that a crash cut off: it is made again.
 
-// Manifest is what is kept of an export.
-type Manifest struct {
+// ExportManifest is what is kept of an export.
+type ExportManifest struct {
 	Export    uuid.UUID             `json:"export"`
 	Kind      contract.ExportKind   `json:"kind"`
 	Format    contract.ExportFormat `json:"format"`
@@ -47,7 +47,7 @@ type Manifest struct {
 	Sha256    string                `json:"sha256,omitempty"`
 }
 
-func (work *Worker) ExportFile(m Manifest) string {
+func (work *Worker) ExportFile(m ExportManifest) string {
 	return filepath.Join(work.exports, m.Export.String()+"."+string(m.Format))
 }
 
@@ -57,10 +57,10 @@ func (work *Worker) manifestFile(id uuid.UUID) string {
 	return filepath.Join(work.exports, id.String()+manifestSuffix)
 }
 
-func (work *Worker) KeepManifest(m Manifest) error {
+func (work *Worker) SaveExportManifest(m ExportManifest) error {
 	b, err := json.Marshal(m)
 	if err == nil {
-		err = writeWhole(work.manifestFile(m.Export), func(w io.Writer) error {
+		err = writeAtomically(work.manifestFile(m.Export), func(w io.Writer) error {
 			_, err := w.Write(b)
 			return err
 		})
@@ -71,40 +71,42 @@ func (work *Worker) KeepManifest(m Manifest) error {
 	return nil
 }
 
-// Manifest reads one that is not too old, or refuses.
-func (work *Worker) Manifest(id uuid.UUID) (Manifest, error) {
+// ExportManifest reads one that is not too old, or refuses.
+func (work *Worker) ExportManifest(id uuid.UUID) (ExportManifest, error) {
 	m, err := readManifest(work.manifestFile(id))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Manifest{}, edge.ErrNoResource
+		return ExportManifest{}, edge.ErrNoResource
 	case err != nil:
-		return Manifest{}, err
-	case work.tooOld(m):
-		return Manifest{}, edge.ErrNoResource
+		return ExportManifest{}, err
+	case work.exportExpired(m):
+		return ExportManifest{}, edge.ErrNoResource
 	}
 	return m, nil
 }
 
-func (work *Worker) tooOld(m Manifest) bool { return work.Now().Sub(m.Created) >= exportKeptFor }
+func (work *Worker) exportExpired(m ExportManifest) bool {
+	return work.Now().Sub(m.Created) >= exportLifetime
+}
 
-func readManifest(path string) (Manifest, error) {
+func readManifest(path string) (ExportManifest, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return Manifest{}, fmt.Errorf("read an export's manifest: %w", err)
+		return ExportManifest{}, fmt.Errorf("read an export's manifest: %w", err)
 	}
-	var m Manifest
+	var m ExportManifest
 	if json.Unmarshal(b, &m) != nil {
-		return Manifest{}, errors.New("read an export's manifest: not readable")
+		return ExportManifest{}, errors.New("read an export's manifest: not readable")
 	}
 	return m, nil
 }
 
-func (work *Worker) manifests() ([]Manifest, error) {
+func (work *Worker) manifests() ([]ExportManifest, error) {
 	paths, err := filepath.Glob(filepath.Join(work.exports, "*"+manifestSuffix))
 	if err != nil {
 		return nil, fmt.Errorf("list exports: %w", err)
 	}
-	var all []Manifest
+	var all []ExportManifest
 	for _, path := range paths {
 		m, err := readManifest(path)
 		if err != nil {
@@ -120,7 +122,7 @@ func (work *Worker) resumeExports() error {
 	all, err := work.manifests()
 	for _, m := range all {
 		if m.State == contract.TaskStateProcessing {
-			work.MakeExport(m)
+			work.EnqueueExport(m)
 		}
 	}
 	return err
@@ -133,10 +135,10 @@ func (work *Worker) removeOldExports() error {
 		return err
 	}
 	for _, m := range all {
-		if !work.tooOld(m) {
+		if !work.exportExpired(m) {
 			continue
 		}
-		for _, path := range []string{work.ExportFile(m), temporary(work.ExportFile(m)), work.manifestFile(m.Export)} {
+		for _, path := range []string{work.ExportFile(m), partPath(work.ExportFile(m)), work.manifestFile(m.Export)} {
 			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("remove an old export: %w", err)
 			}
@@ -145,10 +147,10 @@ func (work *Worker) removeOldExports() error {
 	return nil
 }
 
-// MakeExport has the file made. What cannot be made fails for good: who needs it
+// EnqueueExport has the file made. What cannot be made fails for good: who needs it
 // asks for another, which is on record, too.
-func (work *Worker) MakeExport(m Manifest) {
-	work.tasks.put("export "+m.Export.String(), func(ctx context.Context) error {
+func (work *Worker) EnqueueExport(m ExportManifest) {
+	work.tasks.enqueue("export "+m.Export.String(), func(ctx context.Context) error {
 		rows, sum, err := work.writeExport(ctx, m)
 		switch {
 		case ctx.Err() != nil:
@@ -161,22 +163,22 @@ func (work *Worker) MakeExport(m Manifest) {
 			work.Slog.ErrorContext(ctx, "an export failed", slog.String("export", m.Export.String()), slog.Any("error", err))
 			m.State, m.Rows, m.Sha256 = contract.TaskStateFailed, 0, ""
 		}
-		return work.KeepManifest(m)
+		return work.SaveExportManifest(m)
 	})
 }
 
-func (work *Worker) writeExport(ctx context.Context, m Manifest) (rows int64, sum string, err error) {
+func (work *Worker) writeExport(ctx context.Context, m ExportManifest) (rows int64, sum string, err error) {
 	if err := work.WaitForHead(ctx, work.ConsentLog.Name()); err != nil {
 		return 0, "", err
 	}
 	hash := sha256.New()
-	err = writeWhole(work.ExportFile(m), func(w io.Writer) error {
+	err = writeAtomically(work.ExportFile(m), func(w io.Writer) error {
 		lines := rowWriters[m.Format](io.MultiWriter(w, hash))
 		for d, err := range work.ConsentLog.Export(ctx, projections.Latest, m.Filter, "") {
 			if err != nil {
 				return err
 			}
-			item, err := work.DecisionItem(ctx, d)
+			item, err := work.ConsentLogItem(ctx, d)
 			if err != nil {
 				return err
 			}
@@ -190,12 +192,12 @@ func (work *Worker) writeExport(ctx context.Context, m Manifest) (rows int64, su
 	return rows, hex.EncodeToString(hash.Sum(nil)), err
 }
 
-// temporary names the file that is being written, beside the one it becomes.
-func temporary(path string) string { return path + ".part" }
+// partPath names the file that is being written, beside the one it becomes.
+func partPath(path string) string { return path + ".part" }
 
-// writeWhole makes a file of what write writes: whole and durable, or not at all.
-func writeWhole(path string, write func(io.Writer) error) (err error) {
-	f, err := os.OpenFile(temporary(path), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+// writeAtomically makes a file of what write writes: whole and durable, or not at all.
+func writeAtomically(path string, write func(io.Writer) error) (err error) {
+	f, err := os.OpenFile(partPath(path), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -208,9 +210,9 @@ func writeWhole(path string, write func(io.Writer) error) (err error) {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(temporary(path)))
+		return errors.Join(err, os.Remove(partPath(path)))
 	}
-	if err := os.Rename(temporary(path), path); err != nil {
+	if err := os.Rename(partPath(path), path); err != nil {
 		return err
 	}
 	folder, err := os.Open(filepath.Dir(path))
@@ -268,7 +270,7 @@ func (c csvRows) write(i contract.ConsentLogItem) error {
 		numberText(i.Limits.Uses), frequency, numberText(i.Limits.DataLife), string(i.Role), mandate, string(i.Reason),
 	}
 	for n := range line {
-		line[n] = inert(line[n])
+		line[n] = neutraliseFormula(line[n])
 	}
 	return c.Write(line)
 }
@@ -278,8 +280,8 @@ func (c csvRows) end() error {
 	return c.Error()
 }
 
-// inert keeps a spreadsheet from taking a value for a formula.
-func inert(value string) string {
+// neutraliseFormula keeps a spreadsheet from taking a value for a formula.
+func neutraliseFormula(value string) string {
 	if value != "" && strings.ContainsRune("=+-@\t\r\n\x00", rune(value[0])) {
 		return "'" + value
 	}
@@ -309,8 +311,8 @@ func spaced[T any](words []T) string {
 	return strings.Join(all, " ")
 }
 
-// DecisionItem is a line of the consent log: what was decided, by whom, about what.
-func (work *Worker) DecisionItem(ctx context.Context, d consentlog.Decision) (contract.ConsentLogItem, error) {
+// ConsentLogItem is a line of the consent log: what was decided, by whom, about what.
+func (work *Worker) ConsentLogItem(ctx context.Context, d consentlog.Decision) (contract.ConsentLogItem, error) {
 	c, known, err := work.ConsentLog.Consent(ctx, d.Consent, d.Leaf, d.At)
 	if err != nil || !known {
 		return contract.ConsentLogItem{}, errors.Join(err, errNoTerms(known))
@@ -318,7 +320,7 @@ func (work *Worker) DecisionItem(ctx context.Context, d consentlog.Decision) (co
 	item := contract.ConsentLogItem{
 		Href: contract.ConsentHref(d.Consent), ConsentID: d.Consent, Decision: contract.ConsentDecision(d.Act), At: d.At, CitizenID: d.Citizen,
 		Consumer: d.Consumer, Purpose: d.Purpose, Documents: c.Terms.Documents, DocumentTypes: c.Terms.Types, Fields: c.Terms.Fields,
-		Until: d.Until, Limits: contract.LimitsShown(c.Terms.Limits), MandateID: d.Mandate, Reason: d.Reason, Role: decidedBy(d),
+		Until: d.Until, Limits: contract.LimitsShown(c.Terms.Limits), MandateID: d.Mandate, Reason: d.Reason, Role: deciderRole(d),
 	}
 	return item, nil
 }
@@ -330,9 +332,9 @@ func errNoTerms(known bool) error {
 	return errors.New("a decision without a consent")
 }
 
-// decidedBy is in which role a decision was taken. The end of a consent by death is
+// deciderRole is in which role a decision was taken. The end of a consent by death is
 // nobody's.
-func decidedBy(d consentlog.Decision) contract.ActorRole {
+func deciderRole(d consentlog.Decision) contract.ActorRole {
 	switch {
 	case d.Act == consentlog.Requested:
 		return contract.ActorRoleConsumer
@@ -344,5 +346,5 @@ func decidedBy(d consentlog.Decision) contract.ActorRole {
 	return contract.ActorRoleCitizen
 }
 
-// exportKeptFor is how old exports get.
-const exportKeptFor = 7 * 24 * time.Hour
+// exportLifetime is how old exports get.
+const exportLifetime = 7 * 24 * time.Hour

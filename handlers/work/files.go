@@ -12,16 +12,16 @@ import (
 	"coffre/handlers/edge"
 )
 
-// UnclaimedFor is how long a file waits for a document to name it.
-const UnclaimedFor = 24 * time.Hour
+// UnclaimedFileLifetime is how long a file waits for a document to name it.
+const UnclaimedFileLifetime = 24 * time.Hour
 
-// dropWithin bounds what is done about a file whose upload came to nothing; what it
+// discardTimeout bounds what is done about a file whose upload came to nothing; what it
 // leaves undone, [Worker.tidyFiles] does a day later.
-const dropWithin = 5 * time.Second
+const discardTimeout = 5 * time.Second
 
-// Drop removes a file whose upload came to nothing, also when its caller has left.
-func (work *Worker) Drop(ctx context.Context, id domain.AttachmentID) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropWithin)
+// DiscardUpload removes a file whose upload came to nothing, also when its caller has left.
+func (work *Worker) DiscardUpload(ctx context.Context, id domain.AttachmentID) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
 	err := work.Keys.Files().Doom(ctx, id)
 	if err == nil {
@@ -41,24 +41,24 @@ func (work *Worker) removeFile(ctx context.Context, id domain.AttachmentID) erro
 }
 
 const (
-	// filesAtOnce bounds what one look at the key ring brings.
-	filesAtOnce = 100
-	// reservedFor is after how long a reservation that no event followed is no request's
+	// fileBatch bounds what one look at the key ring brings.
+	fileBatch = 100
+	// reservationTimeout is after how long a reservation that no event followed is no request's
 	// any more.
-	reservedFor = 2 * edge.MaxTime
+	reservationTimeout = 2 * edge.MaxTime
 )
 
 // tidyFiles settles what requests and processes that ended early left: reservations
 // become claims where the log has the event; files that no document names in time,
 // and those of erased documents, are removed.
 func (work *Worker) tidyFiles(ctx context.Context) error {
-	return errors.Join(work.settleReservations(ctx), work.Keys.Files().DoomStale(ctx, work.Now().Add(-UnclaimedFor)), work.removeDoomed(ctx))
+	return errors.Join(work.settleReservations(ctx), work.Keys.Files().DoomStale(ctx, work.Now().Add(-UnclaimedFileLifetime)), work.removeDoomed(ctx))
 }
 
 func (work *Worker) settleReservations(ctx context.Context) error {
-	before := work.Now().Add(-reservedFor)
+	before := work.Now().Add(-reservationTimeout)
 	for {
-		held, err := work.Keys.Files().Reserved(ctx, before, filesAtOnce)
+		held, err := work.Keys.Files().Reserved(ctx, before, fileBatch)
 		if err != nil || len(held) == 0 {
 			return err
 		}
@@ -81,7 +81,7 @@ func (work *Worker) settleReservations(ctx context.Context) error {
 
 func (work *Worker) removeDoomed(ctx context.Context) error {
 	for {
-		doomed, err := work.Keys.Files().Doomed(ctx, filesAtOnce)
+		doomed, err := work.Keys.Files().Doomed(ctx, fileBatch)
 		if err != nil || len(doomed) == 0 {
 			return err
 		}

@@ -8,8 +8,8 @@ import (
 	"coffre/eventstore/seal"
 )
 
-// pepperRotation names the task that replaces the pepper; there is one at a time.
-const pepperRotation = "replace the pepper"
+// pepperTask names the task that replaces the pepper; there is one at a time.
+const pepperTask = "replace the pepper"
 
 var errRepepper = domain.NewError(domain.Unavailable, "pepperRotationFailed", "not every number is found under the new pepper yet; it is tried again, and the server's log says why")
 
@@ -19,16 +19,16 @@ func (work *Worker) BeginPepperRotation(ctx context.Context) error {
 	if err := work.rotator.BeginPepper(ctx); err != nil && !errors.Is(err, seal.ErrPepperUnderWay) {
 		return err
 	}
-	if !work.tasks.busy(pepperRotation) {
-		work.replacePepper()
+	if !work.tasks.busy(pepperTask) {
+		work.enqueuePepperRotation()
 	}
 	return nil
 }
 
-// replacePepper takes the rotation of the pepper to its end, from wherever it is.
-func (work *Worker) replacePepper() {
+// enqueuePepperRotation takes the rotation of the pepper to its end, from wherever it is.
+func (work *Worker) enqueuePepperRotation() {
 	work.repepper.begin()
-	work.tasks.put(pepperRotation, func(ctx context.Context) error {
+	work.tasks.enqueue(pepperTask, func(ctx context.Context) error {
 		err := work.rotator.BackfillPepper(ctx, nil)
 		if err == nil {
 			err = work.rotator.SwitchPepper(ctx)
@@ -51,7 +51,7 @@ func (work *Worker) replacePepper() {
 func (work *Worker) resumePepper(ctx context.Context) error {
 	s, err := work.Keys.Ledger().PepperStatus(ctx)
 	if err == nil && s.Phase != seal.PepperSettled {
-		work.replacePepper()
+		work.enqueuePepperRotation()
 	}
 	return err
 }

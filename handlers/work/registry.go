@@ -16,8 +16,8 @@ import (
 	"coffre/projections/vocabulary"
 )
 
-// lookForRegistry is how often a process asks whether another one published.
-const lookForRegistry = 2 * time.Second
+// registryPollInterval is how often a process asks whether another one published.
+const registryPollInterval = 2 * time.Second
 
 func (work *Worker) Publish(ctx context.Context, in acting.Intent, all registry.Registry) (eventstore.Result[registry.State, registry.Event], error) {
 	var none eventstore.Result[registry.State, registry.Event]
@@ -36,9 +36,9 @@ func (work *Worker) Publish(ctx context.Context, in acting.Intent, all registry.
 	return result, work.Words.Apply(registry.Published(result.State))
 }
 
-// followRegistry serves the registry in the log. Into an empty log it publishes
+// loadOrPublishRegistry serves the registry in the log. Into an empty log it publishes
 // what files hold, with the labels of the Belgian vocabularies where they are given.
-func (work *Worker) followRegistry(ctx context.Context, files, belgif fs.FS) error {
+func (work *Worker) loadOrPublishRegistry(ctx context.Context, files, belgif fs.FS) error {
 	state, _, err := acting.Registries.Load(ctx, work.Log, registry.StreamName)
 	if err != nil {
 		return err
@@ -62,9 +62,9 @@ func (work *Worker) followRegistry(ctx context.Context, files, belgif fs.FS) err
 	return work.Words.Apply(registry.Published(state))
 }
 
-// serveNewestRegistry looks until ctx ends whether another process published.
-func (work *Worker) serveNewestRegistry(ctx context.Context) error {
-	tick := time.NewTicker(lookForRegistry)
+// pollRegistry looks until ctx ends whether another process published.
+func (work *Worker) pollRegistry(ctx context.Context) error {
+	tick := time.NewTicker(registryPollInterval)
 	defer tick.Stop()
 	for {
 		select {

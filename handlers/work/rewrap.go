@@ -9,12 +9,12 @@ import (
 
 var errRotating = domain.NewError(domain.Conflict, "rotationUnderWay", "the keys are still being wrapped again after the last rotation")
 
-// rotation names the task that wraps every key again; there is one at a time.
-const rotation = "wrap keys again"
+// rewrapTask names the task that wraps every key again; there is one at a time.
+const rewrapTask = "wrap keys again"
 
 // Rotate makes a new version of the key-encryption key, returns its number, and has every
 // data key wrapped by it. tried says that a former attempt may have done so.
-func (work *Worker) Rotate(ctx context.Context, tried bool) (version int, err error) {
+func (work *Worker) Rotate(ctx context.Context, retried bool) (version int, err error) {
 	s, err := work.Keys.Ledger().Status(ctx)
 	if err != nil {
 		return 0, err
@@ -23,16 +23,16 @@ func (work *Worker) Rotate(ctx context.Context, tried bool) (version int, err er
 	switch {
 	case err != nil:
 		return 0, err
-	case tried && next == seal.StepRewrap: // the first attempt rotated
-		work.wrapAgain()
+	case retried && next == seal.StepRewrap: // the first attempt rotated
+		work.enqueueRewrap()
 		return s.Versions.Latest, nil
-	case work.tasks.busy(rotation):
+	case work.tasks.busy(rewrapTask):
 		return 0, errRotating
 	}
 	if version, err = work.rotator.Rotate(ctx); err != nil {
 		return 0, err
 	}
-	work.wrapAgain()
+	work.enqueueRewrap()
 	return version, nil
 }
 
@@ -42,10 +42,10 @@ func (work *Worker) Retire(ctx context.Context) error { return work.rotator.Reti
 // Trim destroys the versions of the key-encryption key that were retired.
 func (work *Worker) Trim(ctx context.Context) error { return work.rotator.Trim(ctx) }
 
-// wrapAgain has every data key wrapped by the newest version, in the background.
-func (work *Worker) wrapAgain() {
+// enqueueRewrap has every data key wrapped by the newest version, in the background.
+func (work *Worker) enqueueRewrap() {
 	work.rewrap.begin()
-	work.tasks.put(rotation, func(ctx context.Context) error {
+	work.tasks.enqueue(rewrapTask, func(ctx context.Context) error {
 		err := work.rotator.RewrapAll(ctx, work.rewrap.report)
 		if ctx.Err() != nil {
 			return err // the next start goes on
@@ -60,7 +60,7 @@ func (work *Worker) wrapAgain() {
 func (work *Worker) resumeRewrap(ctx context.Context) error {
 	next, err := work.Keys.Ledger().NextStep(ctx)
 	if err == nil && next == seal.StepRewrap {
-		work.wrapAgain()
+		work.enqueueRewrap()
 	}
 	return err
 }

@@ -52,12 +52,12 @@ func (work *Worker) signingKey(ctx context.Context, purpose contract.SigningPurp
 
 // noteSigningKeys remembers what signs now. What cannot be asked is asked later.
 func (work *Worker) noteSigningKeys(ctx context.Context) error {
-	_, err := work.CurrentKeys(ctx)
+	_, err := work.CurrentSigningKeys(ctx)
 	return err
 }
 
-// CurrentKeys returns the keys that sign now, as far as their keepers can be asked.
-func (work *Worker) CurrentKeys(ctx context.Context) ([]seal.SigningKey, error) {
+// CurrentSigningKeys returns the keys that sign now, as far as their keepers can be asked.
+func (work *Worker) CurrentSigningKeys(ctx context.Context) ([]seal.SigningKey, error) {
 	var all []seal.SigningKey
 	for _, one := range []struct {
 		purpose contract.SigningPurpose

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// tasksAtOnce bounds the tasks that run together: they give way to requests.
-	tasksAtOnce = 4
-	// taskRetry and taskRetryMost bound the pause after a part was away.
-	taskRetry, taskRetryMost = time.Second, time.Minute
+	// maxRunningTasks bounds the tasks that run together: they give way to requests.
+	maxRunningTasks = 4
+	// minRetryPause and taskRetryMost bound the pause after a part was away.
+	minRetryPause, maxRetryPause = time.Second, time.Minute
 )
 
 // tasks is the work that goes on after its request was answered: erasures,
@@ -39,23 +39,23 @@ type task struct {
 	run  func(context.Context) error
 }
 
-func (t *tasks) news() chan struct{} {
+func (t *tasks) wakeUps() chan struct{} {
 	if t.signal == nil {
 		t.signal = make(chan struct{}, 1)
 	}
 	return t.signal
 }
 
-func (t *tasks) tell() {
+func (t *tasks) notify() {
 	select {
-	case t.news() <- struct{}{}:
+	case t.wakeUps() <- struct{}{}:
 	default:
 	}
 }
 
-// put has a task run soon. One of the same name that waits already is enough; one
+// enqueue has a task run soon. One of the same name that waits already is enough; one
 // that is running may have seen the past, so then it runs once more.
-func (t *tasks) put(name string, run func(context.Context) error) {
+func (t *tasks) enqueue(name string, run func(context.Context) error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, w := range t.waiting {
@@ -64,7 +64,7 @@ func (t *tasks) put(name string, run func(context.Context) error) {
 		}
 	}
 	t.waiting = append(t.waiting, task{name, run})
-	t.tell()
+	t.notify()
 }
 
 // busy reports whether a task of that name waits or runs.
@@ -86,7 +86,7 @@ func (t *tasks) busy(name string) bool {
 func (t *tasks) take() (task, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.running) >= tasksAtOnce {
+	if len(t.running) >= maxRunningTasks {
 		return task{}, false
 	}
 	for i, w := range t.waiting {
@@ -107,27 +107,27 @@ func (t *tasks) done(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.running, name)
-	t.tell()
-	t.rest()
+	t.notify()
+	t.reportIdle()
 }
 
-// rest tells whoever waits that nothing is left, if so.
-func (t *tasks) rest() {
+// reportIdle tells whoever waits that nothing is left, if so.
+func (t *tasks) reportIdle() {
 	if t.idle != nil && len(t.waiting)+len(t.running) == 0 {
 		close(t.idle)
 		t.idle = nil
 	}
 }
 
-// Worked waits until every task is done, or ctx ends.
-func (work *Worker) Worked(ctx context.Context) error {
+// WaitIdle waits until every task is done, or ctx ends.
+func (work *Worker) WaitIdle(ctx context.Context) error {
 	t := &work.tasks
 	t.mu.Lock()
 	if t.idle == nil {
 		t.idle = make(chan struct{})
 	}
 	idle := t.idle
-	t.rest()
+	t.reportIdle()
 	t.mu.Unlock()
 	select {
 	case <-idle:
@@ -137,22 +137,22 @@ func (work *Worker) Worked(ctx context.Context) error {
 	}
 }
 
-// inherit resumes, until ctx ends, what other processes left undone that are there no
+// resumeInTurn resumes, until ctx ends, what other processes left undone that are there no
 // more. Of several processes one at a time does it. performAll runs beside it.
-func (work *Worker) inherit(ctx context.Context) error {
-	work.tasks.put("resume", work.resume)
+func (work *Worker) resumeInTurn(ctx context.Context) error {
+	work.tasks.enqueue("resume", work.resume)
 	<-ctx.Done()
 	return nil
 }
 
-// performAll runs tasks, removes what is too old and tells which erasures are final until
+// runTasks runs tasks, removes what is too old and tells which erasures are final until
 // ctx ends, and returns when the tasks that ran have stopped. It runs once, with the read
 // models' runner at work.
-func (work *Worker) performAll(ctx context.Context) {
-	tidy := time.NewTicker(tidied)
+func (work *Worker) runTasks(ctx context.Context) {
+	tidy := time.NewTicker(tidyInterval)
 	defer tidy.Stop()
 	work.tasks.mu.Lock()
-	news := work.tasks.news()
+	news := work.tasks.wakeUps()
 	work.tasks.mu.Unlock()
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -164,14 +164,14 @@ func (work *Worker) performAll(ctx context.Context) {
 			}
 			all.Go(func() {
 				defer work.tasks.done(next.name)
-				work.perform(ctx, next)
+				work.runTask(ctx, next)
 			})
 		}
 		select {
 		case <-news:
 		case <-tidy.C:
-			work.tasks.put("tidy", work.tidy)
-			work.tasks.put(finalising, work.FinaliseErasures)
+			work.tasks.enqueue("tidy", work.tidy)
+			work.tasks.enqueue(finaliseTask, work.FinaliseErasures)
 		case <-ctx.Done():
 			return
 		}
@@ -182,12 +182,12 @@ func (work *Worker) performAll(ctx context.Context) {
 func (work *Worker) Rebuild(name string) {
 	task := "rebuild " + name
 	if !work.tasks.busy(task) {
-		work.tasks.put(task, func(ctx context.Context) error { return work.Runner.Rebuild(ctx, name) })
+		work.tasks.enqueue(task, func(ctx context.Context) error { return work.Runner.Rebuild(ctx, name) })
 	}
 }
 
-// tidied is how often what is too old is looked for.
-const tidied = time.Hour
+// tidyInterval is how often what is too old is looked for.
+const tidyInterval = time.Hour
 
 // tidy removes exports and answers to requests that are too old to be asked for.
 func (work *Worker) tidy(ctx context.Context) error {
@@ -195,17 +195,17 @@ func (work *Worker) tidy(ctx context.Context) error {
 	return errors.Join(err, work.removeOldExports(), work.tidyFiles(ctx))
 }
 
-// perform runs one task to its end. A refusal is an end: somebody has to act first.
-func (work *Worker) perform(ctx context.Context, t task) {
-	for pause := taskRetry; ; pause = min(2*pause, taskRetryMost) {
+// runTask runs one task to its end. A refusal is an end: somebody has to act first.
+func (work *Worker) runTask(ctx context.Context, t task) {
+	for pause := minRetryPause; ; pause = min(2*pause, maxRetryPause) {
 		err := t.attempt(ctx)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return
-		case waitsForSomebody(err):
-			var said *domain.Error
-			errors.As(err, &said)
-			work.Slog.InfoContext(ctx, "a task waits for somebody", slog.String("task", t.name), slog.String("why", said.Slug))
+		case needsIntervention(err):
+			var refusal *domain.Error
+			errors.As(err, &refusal)
+			work.Slog.InfoContext(ctx, "a task waits for somebody", slog.String("task", t.name), slog.String("why", refusal.Slug))
 			return
 		}
 		work.Slog.ErrorContext(ctx, "a task is tried again", slog.String("task", t.name), slog.Any("error", err))
@@ -226,11 +226,11 @@ func (t task) attempt(ctx context.Context) (err error) {
 	return t.run(ctx)
 }
 
-// waitsForSomebody reports whether a task was refused and trying again is no use
+// needsIntervention reports whether a task was refused and trying again is no use
 // before somebody acted.
-func waitsForSomebody(err error) bool {
-	var said *domain.Error
-	return errors.As(err, &said) && said.Code != domain.Unavailable && said.Code != domain.Full
+func needsIntervention(err error) bool {
+	var refusal *domain.Error
+	return errors.As(err, &refusal) && refusal.Code != domain.Unavailable && refusal.Code != domain.Full
 }
 
 // wait returns after d, or with ctx's error.

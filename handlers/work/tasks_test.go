@@ -29,17 +29,17 @@ func TestTasksOfOneName(t *testing.T) {
 			ran.Add(1)
 			return nil
 		}
-		v.tasks.put("one", run)
+		v.tasks.enqueue("one", run)
 		synctest.Wait()
 		for range 5 { // they are one
-			v.tasks.put("one", run)
+			v.tasks.enqueue("one", run)
 		}
 		synctest.Wait()
 		if !v.tasks.busy("one") || v.tasks.busy("other") || running.Load() != 1 {
 			t.Errorf("%d run", running.Load())
 		}
 		close(gate)
-		if err := v.Worked(t.Context()); err != nil || ran.Load() != 2 || most.Load() != 1 || v.tasks.busy("one") {
+		if err := v.WaitIdle(t.Context()); err != nil || ran.Load() != 2 || most.Load() != 1 || v.tasks.busy("one") {
 			t.Errorf("%d ran, %d at once, %v", ran.Load(), most.Load(), err)
 		}
 		end()
@@ -53,19 +53,19 @@ func TestTasksAreTriedAgain(t *testing.T) {
 		end := v.performing(t)
 		var at []time.Duration
 		began := time.Now()
-		v.tasks.put("faulty", func(context.Context) error {
+		v.tasks.enqueue("faulty", func(context.Context) error {
 			if at = append(at, time.Since(began)); len(at) < 4 {
 				return errors.New("away")
 			}
 			return citizen.ErrLegalHold
 		})
-		if err := v.Worked(t.Context()); err != nil {
+		if err := v.WaitIdle(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if len(at) != 4 || at[1] != time.Second || at[2] != 3*time.Second || at[3] != 7*time.Second {
 			t.Errorf("tried at %v", at)
 		}
-		v.tasks.put("faulty", func(context.Context) error { return errors.New("away") })
+		v.tasks.enqueue("faulty", func(context.Context) error { return errors.New("away") })
 		synctest.Wait()
 		end() // the process ends in between
 	})
@@ -75,7 +75,7 @@ func TestTasksAreTriedAgain(t *testing.T) {
 func (work *Worker) performing(t *testing.T) (end func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); work.performAll(ctx) }()
+	go func() { defer close(done); work.runTasks(ctx) }()
 	return func() { cancel(); <-done }
 }
 
@@ -86,14 +86,14 @@ func TestNotMoreTasksAtOnce(t *testing.T) {
 		gate := make(chan struct{})
 		var running atomic.Int64
 		for _, name := range []string{"a", "b", "c", "d", "e", "f", "g"} {
-			v.tasks.put(name, func(context.Context) error { running.Add(1); <-gate; return nil })
+			v.tasks.enqueue(name, func(context.Context) error { running.Add(1); <-gate; return nil })
 		}
 		synctest.Wait()
-		if running.Load() != tasksAtOnce {
+		if running.Load() != maxRunningTasks {
 			t.Errorf("%d run at once", running.Load())
 		}
 		close(gate)
-		if err := v.Worked(t.Context()); err != nil || running.Load() != 7 {
+		if err := v.WaitIdle(t.Context()); err != nil || running.Load() != 7 {
 			t.Errorf("%d ran, %v", running.Load(), err)
 		}
 		end()

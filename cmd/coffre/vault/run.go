@@ -51,9 +51,9 @@ func (a *assembly) start(ctx context.Context) error {
 // background returns the parts of this vault. What only one of several processes may do
 // waits for its turn.
 func (a *assembly) background(begun func(error)) []part {
-	work := work.RunOptions{Registry: a.o.Registry, Belgif: a.o.Belgif, Begun: begun}
+	work := work.RunOptions{Registry: a.o.Registry, Belgif: a.o.Belgif, Ready: begun}
 	if a.places.shared() {
-		work.InTurn = a.inTurn
+		work.RunExclusively = a.inTurn
 	}
 	parts := []part{
 		{"read models", a.Runner.Run},
