@@ -23,7 +23,7 @@ type Intent struct {
 	Actor  domain.Actor
 	At     time.Time // the one moment of the whole request, UTC, whole microseconds
 	Words  *vocabulary.View
-	Id     func(i int) uuid.UUID
+	ID     func(i int) uuid.UUID
 	Settle bool
 }
 
@@ -37,7 +37,7 @@ func (in Intent) Write(step int, s eventstore.Stream, citizen domain.CitizenID, 
 	return eventstore.Write{
 		Stream: s, Citizen: citizen, Settle: in.Settle,
 		Meta: eventstore.Meta{Actor: in.Actor, OnBehalfOf: in.Call.OnBehalfOf, Correlation: in.Call.Trace, Registry: in.Words.Version(), BasedOn: basedOn},
-		ID:   func(i int) uuid.UUID { return in.Id(step*stepSize + i) },
+		ID:   func(i int) uuid.UUID { return in.ID(step*stepSize + i) },
 	}
 }
 
@@ -64,7 +64,7 @@ func (rec *Recorder) Intend(ctx context.Context) Intent {
 	fresh := rec.NewID()
 	return Intent{
 		Call: call, Actor: rec.actor(call), At: rec.Now().UTC().Truncate(time.Microsecond), Words: rec.Words.Current(),
-		Id: func(i int) uuid.UUID { return uuid.NewSHA1(fresh, binary.BigEndian.AppendUint32(nil, uint32(i))) },
+		ID: func(i int) uuid.UUID { return uuid.NewSHA1(fresh, binary.BigEndian.AppendUint32(nil, uint32(i))) },
 	}
 }
 

@@ -52,7 +52,7 @@ func OnceAhead[R any](ctx context.Context, rec *Recorder, key uuid.UUID, ahead f
 	// A key is forgotten after a week and may then name another request, so the moment
 	// at which it was first used goes into the ids.
 	since := binary.BigEndian.AppendUint64(nil, uint64(outcome.Since.UnixMicro()))
-	in.Id = func(i int) uuid.UUID {
+	in.ID = func(i int) uuid.UUID {
 		return uuid.NewSHA1(requests.EventID(request.Owner, request.Operation, key, i), since)
 	}
 	if result, err = do(ctx, in); err != nil {

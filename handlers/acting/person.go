@@ -15,7 +15,7 @@ import (
 
 // Person is a citizen as one request met them.
 type Person struct {
-	Id       domain.CitizenID
+	ID       domain.CitizenID
 	Standing citizen.Standing
 	At       eventstore.Reference // the revision of their stream that was relied on
 }
@@ -26,7 +26,7 @@ func (rec *Recorder) LoadPerson(ctx context.Context, id domain.CitizenID) (Perso
 	stream := CitizenStream(id)
 	state, revision, err := Citizens.Load(ctx, rec.Log, stream)
 	if err != nil || revision < 0 {
-		return Person{Id: id}, err
+		return Person{ID: id}, err
 	}
 	return Person{id, state.Standing(), eventstore.At(stream, revision)}, nil
 }

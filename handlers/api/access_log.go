@@ -152,7 +152,7 @@ func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (contract
 }
 
 func accessLogLinks(id domain.CitizenID, p contract.GetAccessLogParams) edge.PageLinks {
-	return edge.LinksTo(contract.Base+"/citizens/"+id.String()+"/accessLog").Id("accessId", p.AccessID).
+	return edge.LinksTo(contract.Base+"/citizens/"+id.String()+"/accessLog").ID("accessId", p.AccessID).
 		Texts("documentType", edge.AsStrings(p.DocumentType)).Texts("organization", edge.AsStrings(p.Organization)).
 		Time("from", p.From).Time("until", p.Until).Number("pageSize", p.PageSize)
 }

@@ -68,9 +68,9 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAcces
 // authorizeReport records that what the vault holds of a citizen is about to be
 // opened into a file (rules ).
 func (v *Vault) authorizeReport(ctx context.Context, in acting.Intent, who acting.Person, kind access.Opened) (access.Authorized, error) {
-	w := in.Write(0, acting.AccessStream(who.Id, in.At), who.Id, who.At)
+	w := in.Write(0, acting.AccessStream(who.ID, in.At), who.ID, who.At)
 	result, err := acting.Accesses.Transact(ctx, v.Log, w, access.AuthorizeReport{
-		Access: domain.AccessID{UUID: v.NewID()}, Citizen: who.Id, Kind: kind, Purpose: rightOfAccess, LegalBasis: byLegalDuty,
+		Access: domain.AccessID{UUID: v.NewID()}, Citizen: who.ID, Kind: kind, Purpose: rightOfAccess, LegalBasis: byLegalDuty,
 		Standing: who.Standing, By: in.Actor, At: in.At,
 	})
 	if err != nil {

@@ -167,7 +167,7 @@ func (p consentQuery) matches(c *consentlog.Consent, also func(*consentlog.Conse
 }
 
 func (p consentQuery) links() edge.PageLinks {
-	return edge.LinksTo(p.path).Id("citizenId", p.citizen).Texts("state", edge.AsStrings(p.states)).Number("pageSize", p.size)
+	return edge.LinksTo(p.path).ID("citizenId", p.citizen).Texts("state", edge.AsStrings(p.states)).Number("pageSize", p.size)
 }
 
 // coversTerms reports whether a consent is about types that who acts has to do with.

@@ -26,7 +26,7 @@ type consentAnswer struct {
 const consentIDIndex = 1 << 20
 
 func newConsentID(in acting.Intent) domain.ConsentID {
-	return domain.ConsentID{UUID: in.Id(consentIDIndex)}
+	return domain.ConsentID{UUID: in.ID(consentIDIndex)}
 }
 
 // consentReceipt says where a consent stands.

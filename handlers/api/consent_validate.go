@@ -85,8 +85,8 @@ func (v *Vault) judgeReading(ctx context.Context, in acting.Intent, r disclosure
 	if err != nil {
 		return f, err
 	}
-	if !f.Citizen.Id.IsZero() {
-		subject = f.Citizen.Id
+	if !f.Citizen.ID.IsZero() {
+		subject = f.Citizen.ID
 	}
 	turn, err := v.Admit(ctx, in, subject)
 	if err != nil {

@@ -93,7 +93,7 @@ func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.Docu
 	if err != nil {
 		return issueAnswer{}, err
 	}
-	id, err := v.Keys.DocumentID(ctx, subject.Id, in.Actor.Organisation, t.Name, body.SourceReference)
+	id, err := v.Keys.DocumentID(ctx, subject.ID, in.Actor.Organisation, t.Name, body.SourceReference)
 	if err != nil {
 		return issueAnswer{}, err
 	}
@@ -101,7 +101,7 @@ func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.Docu
 	if err != nil {
 		return issueAnswer{}, err
 	}
-	tag, err := v.Keys.ContentTag(ctx, subject.Id, contentTagInput(content, files))
+	tag, err := v.Keys.ContentTag(ctx, subject.ID, contentTagInput(content, files))
 	if err != nil {
 		return issueAnswer{}, err
 	}
@@ -109,15 +109,15 @@ func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.Docu
 	if err != nil {
 		return issueAnswer{}, err
 	}
-	write := in.Write(stepIssue, acting.DocumentStream(id), subject.Id, subject.At)
+	write := in.Write(stepIssue, acting.DocumentStream(id), subject.ID, subject.At)
 	write.Fresh = true // most are issued once
 	result, err := acting.Documents.Transact(ctx, v.Log, write, document.Issue{
-		Document: id, Citizen: subject.Id, Type: *t, SourceReference: body.SourceReference,
+		Document: id, Citizen: subject.ID, Type: *t, SourceReference: body.SourceReference,
 		ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, Attachments: files, Tag: tag, By: in.Actor, At: in.At,
 	})
 	if err == nil {
 		v.claimFiles(ctx, result.State, body.Attachments)
-		err = v.StillOpen(ctx, subject.Id, id)
+		err = v.StillOpen(ctx, subject.ID, id)
 	}
 	if err != nil {
 		return issueAnswer{}, err
@@ -205,9 +205,9 @@ func (v *Vault) parentMandates(ctx context.Context, in acting.Intent, child acti
 		if err != nil {
 			return nil, err
 		}
-		id := domain.MandateID{UUID: uuid.NewSHA1(child.Id.UUID, append(parent.Id.UUID[:], t.Name...))}
-		p := parentMandate{in.Write(step+1, acting.MandateStream(id), child.Id, child.At, parent.At), mandate.Grant{
-			Mandate: id, Citizen: child.Id, Representative: parent.Id, Kind: mandate.ParentOfMinor,
+		id := domain.MandateID{UUID: uuid.NewSHA1(child.ID.UUID, append(parent.ID.UUID[:], t.Name...))}
+		p := parentMandate{in.Write(step+1, acting.MandateStream(id), child.ID, child.At, parent.At), mandate.Grant{
+			Mandate: id, Citizen: child.ID, Representative: parent.ID, Kind: mandate.ParentOfMinor,
 			Scope: mandate.Scope{Types: []domain.DocumentType{t.Name}, Actions: []mandate.Action{mandate.Read, mandate.Consent}},
 			Until: born.AddYears(18), Sources: t.Issuers, CitizenIs: child.Standing, RepresentativeIs: parent.Standing,
 			By: in.Actor, At: in.At,

@@ -58,7 +58,7 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 	}
 	turn, err := v.Admit(ctx, in, v.quotaSubject(subject, b.SSIN, b.CitizenRef))
 	if err != nil {
-		return nil, v.Refused(in, needs[0].AsRefused(disclosure.Findings{Citizen: acting.Person{Id: subject}}), err)
+		return nil, v.Refused(in, needs[0].AsRefused(disclosure.Findings{Citizen: acting.Person{ID: subject}}), err)
 	}
 	if err := v.selectDocuments(ctx, in, subject, needs); err != nil {
 		turn.Kept()
@@ -105,7 +105,7 @@ func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject dom
 	if f.Consent.Citizen != subject {
 		f.Consent = consent.State{} // somebody else's is none
 	}
-	f.Citizen = acting.Person{Id: subject}
+	f.Citizen = acting.Person{ID: subject}
 	for _, n := range needs {
 		if err := n.Established(in, f); err != nil {
 			return v.Refused(in, n.AsRefused(f), err)

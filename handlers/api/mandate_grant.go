@@ -61,8 +61,8 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	}
 	// What is wrong with the mandate itself is told before anybody is looked for: then
 	// it says nothing of the persons, and registers none.
-	nobody := acting.Person{Id: domain.CitizenID{UUID: in.Id(mandateOfNobody)}, Standing: citizen.Living}
-	if err := judgeMandate(command, body.SSIN, body.RepresentativeSSIN, nobody.Id); err != nil {
+	nobody := acting.Person{ID: domain.CitizenID{UUID: in.ID(mandateOfNobody)}, Standing: citizen.Living}
+	if err := judgeMandate(command, body.SSIN, body.RepresentativeSSIN, nobody.ID); err != nil {
 		return mandateAnswer{}, err
 	}
 	var represented, representative acting.Person
@@ -89,9 +89,9 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	} else {
 		refs = append(refs, representative.At)
 	}
-	command.Citizen, command.CitizenIs = represented.Id, represented.Standing
-	command.Representative, command.RepresentativeIs = representative.Id, representative.Standing
-	result, err := acting.Mandates.Transact(ctx, v.Log, in.Write(stepMandate, acting.MandateStream(command.Mandate), represented.Id, refs...), command)
+	command.Citizen, command.CitizenIs = represented.ID, represented.Standing
+	command.Representative, command.RepresentativeIs = representative.ID, representative.Standing
+	result, err := acting.Mandates.Transact(ctx, v.Log, in.Write(stepMandate, acting.MandateStream(command.Mandate), represented.ID, refs...), command)
 	if err != nil {
 		return mandateAnswer{}, err
 	}

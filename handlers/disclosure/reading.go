@@ -187,7 +187,7 @@ func (r Reading) Use(in acting.Intent, f Findings) consent.Use {
 // byLaw is the command of a reading by law.
 func (r Reading) byLaw(in acting.Intent, f Findings) access.AuthorizeByLaw {
 	return access.AuthorizeByLaw{
-		Access: r.Access, Citizen: f.Citizen.Id, Question: r.question(in, f), LegalBasis: r.LegalBasis, Deliberation: r.Deliberation,
+		Access: r.Access, Citizen: f.Citizen.ID, Question: r.question(in, f), LegalBasis: r.LegalBasis, Deliberation: r.Deliberation,
 		Registrations: in.Words.Registrations(in.Actor.Organisation), Standing: f.Citizen.Standing,
 		CaseReference: r.CaseReference, Seen: r.Seen, By: in.Actor, At: in.At,
 	}
@@ -250,7 +250,7 @@ func (dis *Discloser) Disclose(ctx context.Context, in acting.Intent, r Reading)
 	if err != nil {
 		return Disclosed{}, dis.Refused(in, r.AsRefused(f), err)
 	}
-	turn, err := dis.Admit(ctx, in, f.Citizen.Id)
+	turn, err := dis.Admit(ctx, in, f.Citizen.ID)
 	if err != nil {
 		return Disclosed{}, dis.Refused(in, r.AsRefused(f), err)
 	}
@@ -268,7 +268,7 @@ func (dis *Discloser) Disclose(ctx context.Context, in acting.Intent, r Reading)
 // AsRefused is a reading as its refusal is recorded.
 func (r Reading) AsRefused(f Findings) access.Refused {
 	return access.Refused{
-		Citizen: f.Citizen.Id, Document: f.Document.State.Document, Type: r.typeOf(f), Purpose: r.Purpose, Procedure: r.Procedure,
+		Citizen: f.Citizen.ID, Document: f.Document.State.Document, Type: r.typeOf(f), Purpose: r.Purpose, Procedure: r.Procedure,
 	}
 }
 
@@ -280,14 +280,14 @@ func (dis *Discloser) Authorize(ctx context.Context, in acting.Intent, r Reading
 	var err error
 	basedOn := []eventstore.Reference{f.Document.at, f.Citizen.At}
 	if r.Consent.IsZero() {
-		result, failed := acting.Accesses.Transact(ctx, dis.Log, dis.accessWrite(in, acting.AccessStream(f.Citizen.Id, in.At), f.Citizen.Id, basedOn), r.byLaw(in, f))
+		result, failed := acting.Accesses.Transact(ctx, dis.Log, dis.accessWrite(in, acting.AccessStream(f.Citizen.ID, in.At), f.Citizen.ID, basedOn), r.byLaw(in, f))
 		if failed != nil {
 			return d, failed
 		}
 		d.Position = result.Position
 		d.Authorized, err = AuthorizedIn(result.Events)
 	} else {
-		result, failed := acting.Consents.Transact(ctx, dis.Log, dis.accessWrite(in, acting.ConsentStream(r.Consent), f.Citizen.Id, basedOn), r.Use(in, f))
+		result, failed := acting.Consents.Transact(ctx, dis.Log, dis.accessWrite(in, acting.ConsentStream(r.Consent), f.Citizen.ID, basedOn), r.Use(in, f))
 		if failed != nil {
 			return d, failed
 		}

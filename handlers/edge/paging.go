@@ -73,8 +73,8 @@ func (l PageLinks) Number(name string, value int32) PageLinks {
 	return l
 }
 
-// Id adds a parameter that is an identifier, unless it is the zero one.
-func (l PageLinks) Id(name string, value interface {
+// ID adds a parameter that is an identifier, unless it is the zero one.
+func (l PageLinks) ID(name string, value interface {
 	IsZero() bool
 	String() string
 }) PageLinks {
