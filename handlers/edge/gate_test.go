@@ -377,6 +377,17 @@ func TestGatePaths(t *testing.T) {
 	if w := e.send(httptest.NewRequest("GET", contract.Base+"/documents", nil)); w.Code != 405 || w.Header().Get("Allow") != "POST" {
 		t.Errorf("GET /documents: %d", w.Code)
 	}
+	for _, path := range []string{"/documents/query", "/consents/validate", "/citizens/get"} {
+		for _, method := range []string{"GET", "OPTIONS", "DELETE", "HEAD"} {
+			w := e.send(httptest.NewRequest(method, contract.Base+path, nil))
+			if w.Code != 405 || w.Header().Get("Allow") != "POST" || len(e.reached) > 0 {
+				t.Errorf("%s %s: %d, Allow %q, reached %v", method, path, w.Code, w.Header().Get("Allow"), e.reached)
+			}
+		}
+	}
+	if w := e.send(httptest.NewRequest("OPTIONS", contract.Base+"/documents/"+anID, nil)); w.Code != 405 || w.Header().Get("Allow") != "GET" {
+		t.Errorf("OPTIONS of a document: %d, Allow %q", w.Code, w.Header().Get("Allow"))
+	}
 	r := httptest.NewRequest("GET", contract.Base+"/health?"+strings.Repeat("a", MaxTarget), nil)
 	refused(t, e.send(r), 414, Coffre+"uriTooLong")
 }

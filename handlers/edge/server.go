@@ -92,6 +92,19 @@ type routes struct {
 	mux      *http.ServeMux
 	contract map[string]*operation
 	served   []string
+	literal  map[string][]string // methods by path, of paths without parameters
+}
+
+// serve enters a pattern into the table.
+func (rt *routes) serve(pattern string, h http.Handler) {
+	rt.served = append(rt.served, pattern)
+	rt.mux.Handle(pattern, h)
+	if method, path, _ := strings.Cut(pattern, " "); !strings.Contains(path, "{") {
+		if rt.literal == nil {
+			rt.literal = make(map[string][]string)
+		}
+		rt.literal[path] = append(rt.literal[path], method)
+	}
 }
 
 // HandleFunc registers a generated route behind the gate. It is how the
@@ -101,8 +114,7 @@ func (rt *routes) HandleFunc(pattern string, h func(http.ResponseWriter, *http.R
 	if op == nil {
 		panic("the contract does not name " + pattern)
 	}
-	rt.served = append(rt.served, pattern)
-	rt.mux.Handle(pattern, rt.s.guard(op, h))
+	rt.serve(pattern, rt.s.guard(op, h))
 }
 
 // open registers what everybody may ask; it must be in Uncontracted.
@@ -110,8 +122,7 @@ func (rt *routes) open(pattern string, h http.Handler) {
 	if !slices.Contains(Uncontracted, pattern) {
 		panic(pattern + " is not in Uncontracted")
 	}
-	rt.served = append(rt.served, pattern)
-	rt.mux.Handle(pattern, h)
+	rt.serve(pattern, h)
 }
 
 // ServeHTTP implements http.Handler: what holds for every request.
@@ -139,6 +150,8 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.problem(out, r, errTargetSize)
 	case !plainPath(r):
 		s.problem(out, r, ErrNoResource)
+	case rt.literal[r.URL.Path] != nil && !slices.Contains(rt.literal[r.URL.Path], r.Method): // not a name for {id}
+		rt.nothing(out, r)
 	case r.Method == http.MethodHead: // the contract has none, and the mux would answer as for GET
 		rt.nothing(out, r)
 	default:
@@ -197,12 +210,17 @@ func validTrace(id string) bool {
 	return true
 }
 
-// nothing answers for what is not served: 405 when only the method is wrong.
+// nothing answers for what is not served: 405 when only the method is wrong. A path that
+// the contract writes out, as /documents/query, is never also one with a parameter.
 func (rt *routes) nothing(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
-		if _, pattern := rt.mux.Handler(probe); pattern != "/" && method != r.Method {
+		serves := slices.Contains(rt.literal[r.URL.Path], method)
+		if rt.literal[r.URL.Path] == nil {
+			_, pattern := rt.mux.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host})
+			serves = pattern != "/"
+		}
+		if serves && method != r.Method {
 			allowed = append(allowed, method)
 		}
 	}
