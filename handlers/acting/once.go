@@ -33,12 +33,9 @@ func Once[R any](ctx context.Context, rec *Recorder, key uuid.UUID, do func(cont
 // nothing: it judges the request and makes keys, and appends nothing.
 func OnceAhead[R any](ctx context.Context, rec *Recorder, key uuid.UUID, ahead func(context.Context, Intent), do func(context.Context, Intent) (R, error)) (R, error) {
 	var result R
-	if key == uuid.Nil { // of the contract's form, and what a client sends that forgot to choose one
-		return result, errNilKey
-	}
 	in := rec.Intend(ctx)
 	request := RequestOf(in.Call, key)
-	outcome, err := rec.begin(ctx, request, in, ahead)
+	outcome, err := rec.beginAhead(ctx, request, in, ahead)
 	switch {
 	case err != nil:
 		return result, err
@@ -72,17 +69,27 @@ func OnceAhead[R any](ctx context.Context, rec *Recorder, key uuid.UUID, ahead f
 	return result, nil
 }
 
-// begin claims the request, and calls ahead meanwhile unless it is nil.
-func (rec *Recorder) begin(ctx context.Context, r requests.Request, in Intent, ahead func(context.Context, Intent)) (requests.Outcome, error) {
-	if ahead == nil {
-		return rec.Requests.Begin(ctx, r)
+// Begin claims a request under its idempotency key: the one way in for every call that
+// carries one. It refuses the nil UUID, which has the contract's form and is what a client
+// sends that forgot to choose a key.
+func (rec *Recorder) Begin(ctx context.Context, r requests.Request) (requests.Outcome, error) {
+	if r.Key == uuid.Nil {
+		return requests.Outcome{}, errNilKey
+	}
+	return rec.Requests.Begin(ctx, r)
+}
+
+// beginAhead claims the request, and calls ahead meanwhile unless it is nil.
+func (rec *Recorder) beginAhead(ctx context.Context, r requests.Request, in Intent, ahead func(context.Context, Intent)) (requests.Outcome, error) {
+	if ahead == nil || r.Key == uuid.Nil {
+		return rec.Begin(ctx, r)
 	}
 	var outcome requests.Outcome
 	var err error
 	begun := make(chan struct{})
 	go func() {
 		defer close(begun)
-		outcome, err = rec.Requests.Begin(ctx, r)
+		outcome, err = rec.Begin(ctx, r)
 	}()
 	ahead(ctx, in) // here, where a panic ends the request and not the process
 	<-begun

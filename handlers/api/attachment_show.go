@@ -33,7 +33,7 @@ func (v *Vault) GetAttachment(ctx context.Context, r contract.GetAttachmentReque
 func (v *Vault) AccessAttachment(ctx context.Context, r contract.AccessAttachmentRequestObject) (contract.AccessAttachmentResponseObject, error) {
 	in := v.Intend(ctx)
 	request := acting.RequestOf(in.Call, r.Params.IdempotencyKey)
-	begun, err := v.Requests.Begin(ctx, request)
+	begun, err := v.Begin(ctx, request)
 	if err != nil {
 		return nil, err
 	}

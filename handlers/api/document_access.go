@@ -20,7 +20,7 @@ import (
 func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentRequestObject) (contract.AccessDocumentResponseObject, error) {
 	in := v.Intend(ctx)
 	request := acting.RequestOf(in.Call, r.Params.IdempotencyKey)
-	begun, err := v.Requests.Begin(ctx, request)
+	begun, err := v.Begin(ctx, request)
 	if err != nil {
 		return nil, err
 	}

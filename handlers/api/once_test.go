@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/domain/access"
 	"coffre/domain/document"
 	"coffre/eventstore/requests"
 	"coffre/handlers/contract"
@@ -55,5 +56,15 @@ func TestTheNilKeyIsNone(t *testing.T) {
 	}
 	if n := len(recorded[document.Suspended](t, tv)); n != 0 {
 		t.Fatalf("suspended %d times", n)
+	}
+	if _, err := tv.read(t, consumer(flanders), id, uuid.Nil, contract.AccessRequest{LegalBasis: "06.1e", Deliberation: "21/008", Purpose: "schoolAllowance"}); slugOf(err) != "nilIdempotencyKey" {
+		t.Errorf("an access: %v", err)
+	}
+	_, err = tv.AccessAttachment(tv.as(t, consumer(flanders), "accessAttachment", nil), contract.AccessAttachmentRequestObject{DocumentID: id, Body: &contract.AccessAttachmentJSONRequestBody{}})
+	if slugOf(err) != "nilIdempotencyKey" {
+		t.Errorf("an access to a file: %v", err)
+	}
+	if n := len(recorded[access.Authorized](t, tv)); n != 0 {
+		t.Errorf("%d accesses on record", n)
 	}
 }
