@@ -14,7 +14,7 @@ import (
 	"coffre/projections/vocabulary"
 )
 
-// NoCitizen is whose key seals streams that have nothing personal.
+// NoCitizen stands for the owner of streams that have nothing personal: no key seals them.
 var NoCitizen domain.CitizenID
 
 // Intent is what one request that changes something brings to each of its writes.
@@ -41,6 +41,7 @@ func (in Intent) Write(step int, s eventstore.Stream, citizen domain.CitizenID, 
 	}
 }
 
+// ErrReason refuses a reason that the registry does not list.
 var ErrReason = domain.NewError(domain.Invalid, "unknownReason", "the registry knows no such reason for this")
 
 // Reason refuses a reason that is not in the registry's list of its kind, so that
@@ -52,7 +53,7 @@ func (in Intent) Reason(kind registry.ReasonKind, code domain.ReasonCode) error 
 	return nil
 }
 
-// ForCitizen says for whom a representative acts.
+// ForCitizen adds to a write for whom a representative acts.
 func ForCitizen(w eventstore.Write, represented domain.CitizenID) eventstore.Write {
 	w.Meta.Represents = represented
 	return w
@@ -68,12 +69,13 @@ func (rec *Recorder) Intend(ctx context.Context) Intent {
 	}
 }
 
-// SystemWrite returns what is recorded with something that Coffre does by itself.
+// SystemWrite returns what is recorded with an event that Coffre appends by itself, in
+// nobody's name.
 func (rec *Recorder) SystemWrite(s eventstore.Stream) eventstore.Write {
 	return eventstore.Write{Stream: s, Citizen: NoCitizen, Meta: eventstore.Meta{
 		Actor: domain.Actor{Role: domain.RoleSystem}, Registry: rec.Words.Current().Version(),
 	}}
 }
 
-// Timestamp is now, as facts have it.
+// Timestamp returns the time now as facts record it: UTC, in whole microseconds.
 func (rec *Recorder) Timestamp() time.Time { return rec.Now().UTC().Truncate(time.Microsecond) }

@@ -13,15 +13,15 @@ import (
 	"coffre/handlers/edge"
 )
 
-// Person is a citizen as one request met them.
+// Person is a citizen as their stream stood when a request read it.
 type Person struct {
 	ID       domain.CitizenID
 	Standing citizen.Standing
 	At       eventstore.Reference // the revision of their stream that was relied on
 }
 
-// LoadPerson reads what a citizen's own stream says of them now. Somebody unknown has
-// no standing.
+// LoadPerson reads what a citizen's own stream says of them now. An unknown person has no
+// standing, and is looked for all the same.
 func (rec *Recorder) LoadPerson(ctx context.Context, id domain.CitizenID) (Person, error) {
 	stream := CitizenStream(id)
 	state, revision, err := Citizens.Load(ctx, rec.Log, stream)
@@ -55,10 +55,10 @@ func (rec *Recorder) Enroll(ctx context.Context, in Intent, step int, ssin contr
 	return p, err
 }
 
-// StillOpen is asked when something was attested in a document and is durable, before
-// its issuer is told: an erasure that had started by then never judged it, so it
-// counts for nothing (rule E-4). An erasure that starts from here on finds it in the
-// log, and judges it (rule E-1).
+// StillOpen refuses what was attested in a document when an erasure had started by the
+// time it was durable: that erasure never judged it, so it counts for nothing (rule E-4).
+// It is asked before the issuer is told. An erasure that starts from here on finds it in
+// the log, and judges it (rule E-1).
 func (rec *Recorder) StillOpen(ctx context.Context, of domain.CitizenID, d domain.DocumentID) error {
 	state, _, err := Citizens.Load(ctx, rec.Log, CitizenStream(of))
 	if err != nil || !state.Closed(d) {

@@ -8,28 +8,35 @@ import (
 	"coffre/domain"
 )
 
+// ConsentHref is the address of a consent.
 func ConsentHref(id domain.ConsentID) Href {
 	return Base + "/consents/" + id.String()
 }
 
+// DocumentHref is the address of a document.
 func DocumentHref(id domain.DocumentID) Href {
 	return fmt.Sprintf("%s/documents/%s", Base, id)
 }
 
+// AttachmentHref is the address of a file of a document.
 func AttachmentHref(document domain.DocumentID, id domain.AttachmentID) Href {
 	return fmt.Sprintf("%s/attachments/%s", DocumentHref(document), id)
 }
 
+// VersionHref is the address of one version of a document; versions count from 1.
 func VersionHref(id domain.DocumentID, version int) Href {
 	return fmt.Sprintf("%s/versions?version=%d", DocumentHref(id), version)
 }
 
+// ErasureHref is the address of a request for erasure.
 func ErasureHref(id domain.ErasureID) Href {
 	return fmt.Sprintf("%s/erasures/%s", Base, id)
 }
 
+// ExportHref is the address of an export.
 func ExportHref(id uuid.UUID) Href { return fmt.Sprintf("%s/exports/%s", Base, id) }
 
+// MandateHref is the address of a mandate: the list that holds it alone.
 func MandateHref(id domain.MandateID) Href {
 	return fmt.Sprintf("%s/mandates?mandateId=%s", Base, id)
 }

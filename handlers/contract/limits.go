@@ -4,7 +4,8 @@ import (
 	"coffre/domain/consent"
 )
 
-// limits of the contract are those of the rules.
+// LimitsOf returns the limits of a consent as the rules have them; a limit that the
+// request leaves out is 0, which stands for none.
 func LimitsOf(l ConsentLimits) consent.Limits {
 	return consent.Limits{
 		Uses: l.Uses, DataLife: l.DataLife,
@@ -12,6 +13,7 @@ func LimitsOf(l ConsentLimits) consent.Limits {
 	}
 }
 
+// LimitsShown returns the limits of a consent in the contract's words.
 func LimitsShown(l consent.Limits) ConsentLimits {
 	return ConsentLimits{
 		Uses: l.Uses, DataLife: l.DataLife,

@@ -21,7 +21,7 @@ func (dis *Discloser) RetentionDuties(ctx context.Context, words *vocabulary.Vie
 	return dis.RetentionDutiesAt(ctx, words, id, today, eventstore.Position{}, eventstore.ErrErased)
 }
 
-// RetentionDutiesAt returns retentionDuties as they were at a position; the zero
+// RetentionDutiesAt returns what RetentionDuties returns, as they were at a position; the zero
 // position stands for now. Dates that cannot be opened for a reason among unreadable
 // count as not there.
 func (dis *Discloser) RetentionDutiesAt(ctx context.Context, words *vocabulary.View, id domain.CitizenID, today domain.Date, last eventstore.Position, unreadable ...error) ([]citizen.RetainedDocument, []eventstore.Reference, error) {

@@ -70,6 +70,8 @@ func (dis *Discloser) Withhold(ctx context.Context, in acting.Intent, a access.A
 	return errors.Join(dis.RecordWithheld(ctx, in, a, why), why) // a fault is told: nothing left, and it is not on record
 }
 
+// RecordWithheld records that an authorised access disclosed nothing, and why: withheld
+// after a refusal, failed after a fault. It returns when a withheld one is durable.
 func (dis *Discloser) RecordWithheld(ctx context.Context, in acting.Intent, a access.Authorized, why error) error {
 	var said *domain.Error
 	if !errors.As(why, &said) {

@@ -220,7 +220,8 @@ func (r Reading) Lawful(in acting.Intent, f Findings) error {
 	return r.Use(in, f).Validate(f.Consent)
 }
 
-// EstablishBasis looks, and judges the basis; sealed dates are opened only when there is one.
+// EstablishBasis loads what a reading relies on and judges its basis; sealed dates are
+// opened only when there is one.
 func (dis *Discloser) EstablishBasis(ctx context.Context, in acting.Intent, r Reading) (Findings, error) {
 	f, err := dis.LoadFindings(ctx, r)
 	if err != nil {

@@ -175,7 +175,8 @@ func (dis *Discloser) AuthorizeRepresentative(ctx context.Context, in acting.Int
 	return authorized, nil
 }
 
-// RecordDelivered records what became of a representative's look, after the answer.
+// RecordDelivered records, after the answer, that a representative was shown what they
+// asked for. The zero access is nobody's and leaves nothing.
 func (dis *Discloser) RecordDelivered(in acting.Intent, a access.Authorized) {
 	if !a.Access.IsZero() {
 		dis.QueueOutcome(in, a, access.Delivered, nil)

@@ -11,14 +11,16 @@ import (
 
 const (
 	defaultPage = 50
-	MaxPage     = 200
+	// MaxPage bounds the items of one page.
+	MaxPage = 200
 
 	// Scanned bounds the records one call looks at, so that a rare type costs many
 	// short calls instead of one endless one; next leads on from there.
 	Scanned = 20_000
 )
 
-// PageSize is how many items a caller gets at most.
+// PageSize returns how many items a caller gets at most, who may have asked for a number;
+// 0 stands for none.
 func PageSize(asked contract.PageSize) int {
 	if asked == 0 {
 		return defaultPage

@@ -18,6 +18,7 @@ type patientWriter struct {
 	control *http.ResponseController
 }
 
+// Patiently returns a writer of a long answer: each piece written has a minute.
 func Patiently(w http.ResponseWriter) *patientWriter {
 	return &patientWriter{w, http.NewResponseController(w)}
 }

@@ -82,12 +82,15 @@ type Refusal struct {
 	Size      int64  // of a file of which a range was asked that it does not have; else 0
 }
 
+// Error implements error: the type of the problem.
 func (e *Refusal) Error() string { return e.Type }
 
+// BadRequest refuses a request for one thing that is wrong with its input.
 func BadRequest(issue contract.InputValidationIssue) error {
 	return BadInputs([]contract.InputValidationIssue{issue})
 }
 
+// BadInputs refuses a request for all that is wrong with its input.
 func BadInputs(issues []contract.InputValidationIssue) error {
 	return &Refusal{Problem: contract.Problem{
 		Type: belgif + "badRequest", Title: "Bad Request", Status: http.StatusBadRequest,
@@ -101,6 +104,7 @@ func BadInput(pointer, slug, detail string) error {
 	return BadRequest(contract.InputValidationIssue{Type: IssueOurs + slug, Title: "Invalid input", Detail: detail, In: contract.IssueLocationBody, Name: pointer})
 }
 
+// TooLarge refuses a body of more than limit bytes.
 func TooLarge(limit int64) error {
 	return &Refusal{Problem: contract.Problem{Type: belgif + "payloadTooLarge", Title: "Payload Too Large", Status: http.StatusRequestEntityTooLarge, Limit: limit}}
 }

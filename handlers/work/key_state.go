@@ -10,6 +10,8 @@ import (
 	"coffre/handlers/edge"
 )
 
+// KeyState returns which keys there are, how far rotations are and what is the next step,
+// never a key.
 func (work *Worker) KeyState(ctx context.Context) (contract.KeyState, error) {
 	s, err := work.Keys.Ledger().Status(ctx)
 	if err != nil {

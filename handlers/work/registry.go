@@ -19,6 +19,8 @@ import (
 // registryPollInterval is how often a process asks whether another one published.
 const registryPollInterval = 2 * time.Second
 
+// Publish records a registry as the next version and serves it; a registry equal to the
+// one in force is answered without an event. Mistakes in it are refused with their places.
 func (work *Worker) Publish(ctx context.Context, in acting.Intent, all registry.Registry) (eventstore.Result[registry.State, registry.Event], error) {
 	var none eventstore.Result[registry.State, registry.Event]
 	now, _, err := acting.Registries.Load(ctx, work.Log, registry.StreamName)
