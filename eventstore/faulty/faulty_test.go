@@ -12,7 +12,8 @@ import (
 
 func TestQuietStore(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
-		Open: func(testing.TB) eventstore.Store { return faulty.New(memory.New(), nil) },
+		Repeats: true,
+		Open:    func(testing.TB) eventstore.Store { return faulty.New(memory.New(), nil) },
 	})
 }
 

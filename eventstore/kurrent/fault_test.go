@@ -51,7 +51,6 @@ func soak(quick, long int) int {
 
 // A store beneath that fails by no rule is the store.
 func TestStoreOverQuietFaults(t *testing.T) {
-	t.Setenv("COFFRE_SOAK", "") // the soak is of the stores beneath it
 	storetest.Run(t, harness(func(testing.TB) eventstore.Store { return faulty.New(memory.New(), nil) }))
 }
 
@@ -61,8 +60,8 @@ func TestStoreOverSlowNetworkSoak(t *testing.T) {
 		t.Log("the whole suite over a slow network runs with COFFRE_SOAK=1")
 		return
 	}
-	t.Setenv("COFFRE_SOAK", "") // waiting twenty times as long shows nothing more
-	storetest.Run(t, storetest.Harness{Open: func(t testing.TB) eventstore.Store {
+	// Waiting twenty times as long shows nothing more.
+	storetest.Run(t, storetest.Harness{Repeats: true, Open: func(t testing.TB) eventstore.Store {
 		p := proxied(t, memory.New())
 		p.Delay(50 * time.Microsecond) // each way, and as long again as a timer takes
 		return open(t, p.Addr(), kurrent.Options{MaxAppend: 16 << 20})

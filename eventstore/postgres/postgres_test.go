@@ -25,7 +25,9 @@ func TestStoreSoak(t *testing.T) {
 }
 
 func TestStoreBehindFaulty(t *testing.T) {
-	storetest.Run(t, harness(pgtest.Shared(t), func(s eventstore.Store) eventstore.Store { return faulty.New(s, nil) }))
+	h := harness(pgtest.Shared(t), func(s eventstore.Store) eventstore.Store { return faulty.New(s, nil) })
+	h.Repeats = true
+	storetest.Run(t, h)
 }
 
 // harness remembers where each store lives, to open it again.

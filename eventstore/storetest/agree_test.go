@@ -27,7 +27,8 @@ func reopening(fresh func(testing.TB) func() (eventstore.Store, error)) storetes
 		return s
 	}
 	return storetest.Harness{
-		Open: func(t testing.TB) eventstore.Store { return at(t, fresh(t)) },
+		Repeats: true,
+		Open:    func(t testing.TB) eventstore.Store { return at(t, fresh(t)) },
 		Reopen: func(t testing.TB, s eventstore.Store) eventstore.Store {
 			t.Helper()
 			if err := s.Close(); err != nil {
@@ -38,7 +39,8 @@ func reopening(fresh func(testing.TB) func() (eventstore.Store, error)) storetes
 	}
 }
 
-// Whatever is done to them, all stores give the same answers.
+// Whatever is done to them, all stores give the same answers. Each is held to the
+// reference by its own suite; here they are held to it side by side.
 func TestAllStoresAgree(t *testing.T) {
 	storetest.Agree(t, map[string]storetest.Harness{
 		"memory": {Open: func(testing.TB) eventstore.Store { return memory.New() }},

@@ -3,9 +3,12 @@ package storetest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -15,6 +18,30 @@ import (
 )
 
 func model(t *testing.T, h Harness) { Agree(t, map[string]Harness{"the store": h}) }
+
+// fewerHistories takes the number of random histories down to a quarter until the test
+// ends, where one of the stores only repeats, and not in a soak.
+func fewerHistories(t *testing.T, kinds map[string]Harness) {
+	t.Helper()
+	repeats := slices.ContainsFunc(slices.Collect(maps.Values(kinds)), func(h Harness) bool { return h.Repeats })
+	if !repeats || os.Getenv("COFFRE_SOAK") == "1" {
+		return
+	}
+	checks := flag.Lookup("rapid.checks").Value // rapid has no other way to say it
+	all := checks.String()
+	n, err := strconv.Atoi(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checks.Set(strconv.Itoa(max(1, n/4))); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := checks.Set(all); err != nil {
+			t.Error(err)
+		}
+	})
+}
 
 // Agree plays random histories against stores of all kinds at once and against
 // memory, and demands the same answers and the same reads of all. A history that
@@ -32,6 +59,7 @@ func Agree(t *testing.T, kinds map[string]Harness) {
 			s.store.Close()
 		}
 	})
+	fewerHistories(t, kinds)
 	histories, steps := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		// Every history has streams of its own, so that the same stores serve all.

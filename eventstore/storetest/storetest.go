@@ -5,7 +5,8 @@
 // is not a store; only durability is left out for one that keeps nothing.
 //
 // With COFFRE_SOAK=1 in the environment the concurrent cases do twenty times the
-// work.
+// work; those of a store that repeats another's suite ([Harness.Repeats]) do their
+// full work then, and a quarter of it otherwise.
 package storetest
 
 import (
@@ -22,6 +23,9 @@ type Harness struct {
 	// Reopen closes s, unless it is closed already, and opens what it kept. Nil for
 	// a store that keeps nothing, which is memory alone.
 	Reopen func(t testing.TB, s eventstore.Store) eventstore.Store
+	// Repeats marks a store that wraps or carries one whose own run of the suite does
+	// the full work: every case runs, with a quarter of its rounds.
+	Repeats bool
 }
 
 type testCase struct {
@@ -50,9 +54,13 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
-// scaled returns n, or twenty times n in a soak.
-func scaled(n int) int {
-	if os.Getenv("COFFRE_SOAK") == "1" {
+// scaled returns n, or twenty times n in a soak; for a store that repeats another's
+// suite a quarter of n, or n in a soak.
+func (h Harness) scaled(n int) int {
+	switch soak := os.Getenv("COFFRE_SOAK") == "1"; {
+	case h.Repeats && !soak:
+		return max(1, n/4)
+	case soak && !h.Repeats:
 		return 20 * n
 	}
 	return n

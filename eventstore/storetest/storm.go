@@ -16,7 +16,7 @@ import (
 )
 
 // Storm is a store in the worst of weathers: 64 writers, 8 tailing readers, and
-// restarts at random moments, for 10 s, in a soak for 60 s. Every reader must see
+// restarts at random moments, for 3 s, in a soak for 60 s. Every reader must see
 // every record exactly once, in the one order; every append must be there once,
 // where its answer says.
 type Storm struct {
@@ -30,15 +30,15 @@ type Storm struct {
 const (
 	stormMarker = eventstore.Stream("storm-over")
 	stormPace   = 20 * time.Millisecond // a writer's longest rest between appends
-	stormCalm   = time.Second           // the longest time between restarts
 	stormRetry  = 5 * time.Millisecond  // before something is asked again that is away
 )
 
-func stormLasts() time.Duration {
+// weather returns how long a storm lasts and the longest calm between its restarts.
+func weather() (lasts, calm time.Duration) {
 	if os.Getenv("COFFRE_SOAK") == "1" {
-		return time.Minute
+		return time.Minute, time.Second
 	}
-	return 10 * time.Second
+	return 3 * time.Second, 300 * time.Millisecond
 }
 
 // Run runs the storm against the store.
@@ -59,8 +59,9 @@ func (w Storm) Run(t *testing.T) {
 	for i := range writers {
 		writing.Go(func() { s.write(i, rand.New(rand.NewPCG(seed, 1000+uint64(i))), over) })
 	}
-	time.AfterFunc(stormLasts(), func() { close(over) })
-	restarts := w.restart(s, rand.New(rand.NewPCG(seed, 2000)), over)
+	lasts, calm := weather()
+	time.AfterFunc(lasts, func() { close(over) })
+	restarts := w.restart(s, calm, rand.New(rand.NewPCG(seed, 2000)), over)
 	writing.Wait()
 	if s.failed() {
 		return
@@ -78,7 +79,7 @@ func (w Storm) Run(t *testing.T) {
 }
 
 // restart reopens and disturbs until the storm is over, and tells how often.
-func (w Storm) restart(s *storm, random *rand.Rand, over <-chan struct{}) (n int) {
+func (w Storm) restart(s *storm, longest time.Duration, random *rand.Rand, over <-chan struct{}) (n int) {
 	var kinds []func()
 	if w.Reopen != nil {
 		kinds = append(kinds, func() {
@@ -93,7 +94,7 @@ func (w Storm) restart(s *storm, random *rand.Rand, over <-chan struct{}) (n int
 		kinds = append(kinds, func() { disturb(s.t) })
 	}
 	for {
-		calm := time.NewTimer(stormCalm/4 + time.Duration(random.Int64N(int64(stormCalm))))
+		calm := time.NewTimer(longest/4 + time.Duration(random.Int64N(int64(longest))))
 		select {
 		case <-calm.C:
 		case <-over:

@@ -29,7 +29,8 @@ func TestQuiet(t *testing.T) {
 		return s
 	}
 	storetest.Run(t, storetest.Harness{
-		Open: func(t testing.TB) eventstore.Store { return open(t, t.TempDir()) },
+		Repeats: true,
+		Open:    func(t testing.TB) eventstore.Store { return open(t, t.TempDir()) },
 		Reopen: func(t testing.TB, s eventstore.Store) eventstore.Store {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
