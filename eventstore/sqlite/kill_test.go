@@ -75,7 +75,7 @@ func appender(dir string, out io.Writer) error {
 // directory (scenario R4). What was acknowledged must be there, in its place, once
 // (I1, I2), batches whole, order dense, and everything must verify (I4).
 func TestKill(t *testing.T) {
-	rounds := 20
+	rounds := 8
 	if os.Getenv("COFFRE_SOAK") == "1" {
 		rounds = 200
 	}
