@@ -3,6 +3,8 @@ package seal_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -99,9 +101,23 @@ func (w world) whole(t *testing.T, r *ringtest.Ring, at int) {
 	}
 }
 
+// someCalls returns the first call to break and how far the next one is: every call
+// in a soak, otherwise every fourth, from a random one on.
+func someCalls(t *testing.T) (first, step int) {
+	t.Helper()
+	step = 4
+	if os.Getenv("COFFRE_SOAK") == "1" {
+		step = 1
+	}
+	first = rand.IntN(step)
+	t.Logf("every call %d modulo %d", first, step)
+	return first, step
+}
+
 // Whatever call to the medium is the last one, the next process ends the rotation.
 func TestRotationKilledAtEveryCall(t *testing.T) {
-	for n := 0; ; n++ {
+	first, step := someCalls(t)
+	for n := first; ; n += step {
 		dir := t.TempDir()
 		medium := ringtest.NewMedium(t)
 		kek := ringtest.OpenKeeper(t, dir)
