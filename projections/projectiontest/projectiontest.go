@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -122,6 +123,10 @@ func Run(t *testing.T, fresh func() projections.Projection, history func(t testi
 	OnEach(t, func(t *testing.T, place func(testing.TB) string) { run(t, w, place, fresh) })
 }
 
+// soak tells whether read models are restarted at every position of a history, not at
+// some of them.
+func soak() bool { return os.Getenv("COFFRE_SOAK") == "1" }
+
 func run(t *testing.T, w *World, place func(testing.TB) string, fresh func() projections.Projection) {
 	p := fresh()
 	want := keptUp(t, w, place(t), fresh())
@@ -151,10 +156,17 @@ func run(t *testing.T, w *World, place func(testing.TB) string, fresh func() pro
 	t.Run("restarted at every position", func(t *testing.T) {
 		dir := place(t)
 		step := 1
-		if onPostgres(dir) {
-			step = 7 // a start takes ten connections
+		switch {
+		case onPostgres(dir) && !soak():
+			step = 1 + len(w.recorded)/4 // a start takes ten connections
+		case onPostgres(dir):
+			step = 7
+		case !soak():
+			step = 3
 		}
-		for i := 0; i < len(w.recorded)+step-1; i += step {
+		first := rand.IntN(step)
+		t.Logf("every position %d modulo %d", first, step)
+		for i := first; i < len(w.recorded)+step-1; i += step {
 			e := w.recorded[min(i, len(w.recorded)-1)]
 			r := Start(t, until{w, e.Position}, dir, fresh())
 			r.CaughtUp(t)
@@ -164,8 +176,13 @@ func run(t *testing.T, w *World, place func(testing.TB) string, fresh func() pro
 	})
 	t.Run("caught up from every position", func(t *testing.T) {
 		often := 20
-		if onPostgres(place(t)) {
+		switch {
+		case onPostgres(place(t)) && !soak():
+			often = 2
+		case onPostgres(place(t)):
 			often = 4
+		case !soak():
+			often = 6
 		}
 		for i := 0; i < len(w.recorded); i += 1 + len(w.recorded)/often {
 			dir := place(t)
