@@ -2,6 +2,7 @@ package faulty_test
 
 import (
 	"errors"
+	"os"
 	"testing"
 
 	"coffre/eventstore"
@@ -12,7 +13,7 @@ import (
 
 func TestQuietStore(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
-		Repeats: true,
+		Repeats: os.Getenv("COFFRE_SOAK") != "1", // a soak does all of it here, too
 		Open:    func(testing.TB) eventstore.Store { return faulty.New(memory.New(), nil) },
 	})
 }

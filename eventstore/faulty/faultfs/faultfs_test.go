@@ -29,7 +29,7 @@ func TestQuiet(t *testing.T) {
 		return s
 	}
 	storetest.Run(t, storetest.Harness{
-		Repeats: true,
+		Repeats: os.Getenv("COFFRE_SOAK") != "1", // a soak does all of it here, too
 		Open:    func(t testing.TB) eventstore.Store { return open(t, t.TempDir()) },
 		Reopen: func(t testing.TB, s eventstore.Store) eventstore.Store {
 			if err := s.Close(); err != nil {
