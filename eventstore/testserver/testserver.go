@@ -133,6 +133,11 @@ func (m Module) build(ctx context.Context, source, path string) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(slices.Clone(os.Environ()), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0")
+	began := time.Now()
+	fmt.Fprintf(os.Stderr, "building the %s server of the tests from its Go module; it takes minutes, once\n", m.Name)
+	defer func() {
+		fmt.Fprintf(os.Stderr, "building the %s server ended after %s\n", m.Name, time.Since(began).Round(time.Second))
+	}()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		const most = 4000
 		return fmt.Errorf("build it (go build in %s; it needs Go's module proxy and some minutes): %w\n%s", m.Folder, err, out[max(0, len(out)-most):])
