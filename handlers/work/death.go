@@ -17,14 +17,15 @@ import (
 	"coffre/projections/wallet"
 )
 
-// Consequence is what an event that follows from another says of its origin.
+// Consequence names an event that Coffre appends because of another one, and its origin.
 type Consequence struct {
-	ID          uuid.UUID // of the event to append: the same at every repetition
-	Causation   uuid.UUID
-	Correlation uuid.UUID
+	ID          uuid.UUID // of the appended event; a repetition has the same
+	Causation   uuid.UUID // id of the event that it follows from
+	Correlation uuid.UUID // id that all events of the same request share
 }
 
-// write is what is recorded when Coffre itself draws the consequence.
+// write returns the write, the actor and the time of an event that Coffre itself appends
+// to a stream.
 func (c Consequence) write(work *Worker, s eventstore.Stream) (eventstore.Write, domain.Actor, time.Time) {
 	by := domain.Actor{Role: domain.RoleSystem}
 	return eventstore.Write{
@@ -34,8 +35,8 @@ func (c Consequence) write(work *Worker, s eventstore.Stream) (eventstore.Write,
 	}, by, work.Now().UTC().Truncate(time.Microsecond)
 }
 
-// WithdrawForDeath withdraws a consent because the citizen died (rule C-4). One
-// that does not stand any more, or was never given, is left as it is.
+// WithdrawForDeath withdraws a consent because the citizen died (rule C-4). A consent that
+// is not in force stays as it is, without an error.
 func (work *Worker) WithdrawForDeath(ctx context.Context, id domain.ConsentID, c Consequence) error {
 	w, by, at := c.write(work, acting.ConsentStream(id))
 	_, err := acting.Consents.TransactReserved(ctx, work.Log, w, consent.Withdraw{By: by, At: at})
@@ -62,7 +63,8 @@ func (work *Worker) OpenConsents(ctx context.Context, id domain.CitizenID) ([]do
 	return ids, err
 }
 
-// MandatesOf returns the mandates on either side of which a citizen stands.
+// MandatesOf returns the ids of the mandates in which a citizen represents or is
+// represented, in the order in which they were granted.
 func (work *Worker) MandatesOf(ctx context.Context, id domain.CitizenID) ([]domain.MandateID, error) {
 	all, err := work.MandatesOnEitherSide(ctx, id)
 	ids := make([]domain.MandateID, len(all))
@@ -72,8 +74,8 @@ func (work *Worker) MandatesOf(ctx context.Context, id domain.CitizenID) ([]doma
 	return ids, err
 }
 
-// MandatesOnEitherSide returns the mandates on either side of which a citizen stands, in
-// the order in which they were granted.
+// MandatesOnEitherSide returns the mandates in which a citizen represents or is
+// represented, in the order in which they were granted.
 func (work *Worker) MandatesOnEitherSide(ctx context.Context, id domain.CitizenID) ([]wallet.Mandate, error) {
 	acting, err := work.Wallets.Represents(ctx, id, projections.Latest)
 	if err != nil {

@@ -12,17 +12,19 @@ import (
 	"coffre/projections/erasures"
 )
 
-// ErasureHistory is an erasure as the citizen's stream has it: who did what when.
+// ErasureHistory is an erasure as the events of the citizen's stream tell it: who did what
+// when.
 type ErasureHistory struct {
 	erasures.Erasure
 	RequestedBy, approvedBy domain.Actor
-	Duties                  []citizen.StandingDuty   // when it was stopped
-	destroyed               citizen.KeyDestroyed     // when the whole citizen was erased
-	destroyedIn             eventstore.Record        // that says so
-	final                   citizen.ErasureFinalised // when it is final
+	Duties                  []citizen.StandingDuty   // duties to keep documents, which stopped the erasure
+	destroyed               citizen.KeyDestroyed     // zero unless the whole citizen was erased
+	destroyedIn             eventstore.Record        // of destroyed
+	final                   citizen.ErasureFinalised // zero until the erasure is final
 }
 
-// ErasureHistory reads the facts of one erasure.
+// ErasureHistory reads the history of one erasure from the citizen's stream. It returns
+// citizen.ErrNoErasure when the erasure was never requested.
 func (work *Worker) ErasureHistory(ctx context.Context, of domain.CitizenID, id domain.ErasureID) (ErasureHistory, error) {
 	var s ErasureHistory
 	for e, err := range work.Log.Read(ctx, acting.CitizenStream(of), 0) {
@@ -71,8 +73,9 @@ func (work *Worker) ErasureHistory(ctx context.Context, of domain.CitizenID, id 
 	return s, nil
 }
 
-// Erasure finds a request that the caller may know of. What the read model does
-// not know it is asked for once more when it has caught up with the log.
+// Erasure returns an erasure that the caller may see, and citizen.ErrNoErasure for any
+// other. When the read model has no such erasure, Erasure waits until the model has caught
+// up with the log and looks once more.
 func (work *Worker) Erasure(ctx context.Context, id domain.ErasureID) (erasures.Erasure, error) {
 	call := edge.CallFrom(ctx)
 	e, known, err := work.Erasures.Erasure(ctx, id)

@@ -17,6 +17,9 @@ import (
 	"coffre/projections/erasures"
 )
 
+// ErasureCertificate returns the signed certificate of an erasure (rule E-3), made from the
+// log and the key ring. It returns citizen.ErrNotDestroyed before the keys are destroyed,
+// and ErrNoDestroyer where nothing can sign.
 func (work *Worker) ErasureCertificate(ctx context.Context, of domain.CitizenID, id domain.ErasureID) (contract.ErasureCertificate, error) {
 	s, err := work.ErasureHistory(ctx, of, id)
 	switch {
@@ -81,8 +84,8 @@ func (work *Worker) unreadableFiles(ctx context.Context, of domain.CitizenID, ke
 	return n, nil
 }
 
-// leafReference names where in the log a record stands. Until the log has a tree over
-// its leaves this is what ties a certificate to one log.
+// leafReference returns the place of a record in the log, which ties a certificate to one
+// log as long as the log has no tree over its leaves.
 func (work *Worker) leafReference(ctx context.Context, r eventstore.Record) (contract.LeafReference, error) {
 	leaf, err := work.Log.Leaves().Leaf(ctx, r.Position)
 	if err != nil {
@@ -92,8 +95,8 @@ func (work *Worker) leafReference(ctx context.Context, r eventstore.Record) (con
 	return contract.LeafReference{Leaf: leaf, LeafHash: hash[:]}, nil
 }
 
-// certifyCopies says what is not final yet: copies of the keys, and until when, once
-// it is known (rule E-3).
+// certifyCopies adds to a certificate that copies of the keys remain, and until which day,
+// once that is known (rule E-3).
 func (work *Worker) certifyCopies(ctx context.Context, c *contract.ErasureCertificate, e erasures.Erasure) error {
 	copies := inBackups
 	if work.retentions != nil {
@@ -113,7 +116,7 @@ func (work *Worker) certifyCopies(ctx context.Context, c *contract.ErasureCertif
 	return nil
 }
 
-// certifyFinal makes a certificate the second and last one.
+// certifyFinal turns a certificate into the second and last one of its erasure.
 func certifyFinal(c *contract.ErasureCertificate, f citizen.ErasureFinalised) {
 	c.State, c.FinalAt = contract.ErasureStateFinal, f.At
 	c.FinalAfter = max(f.Backups.Until, f.Archives.Until, f.Snapshots.Until)
@@ -125,8 +128,8 @@ func certifyFinal(c *contract.ErasureCertificate, f citizen.ErasureFinalised) {
 	}
 }
 
-// certifyDocument puts into a certificate what document.content-destroyed says, and
-// returns that record.
+// certifyDocument copies the facts of document.content-destroyed into a certificate, and
+// returns the record of that event.
 func (work *Worker) certifyDocument(ctx context.Context, c *contract.ErasureCertificate) (eventstore.Record, error) {
 	for e, err := range work.Log.Read(ctx, acting.DocumentStream(c.DocumentID), 0) {
 		if err != nil {
@@ -144,8 +147,8 @@ func actorItem(a domain.Actor) contract.EventActor {
 	return contract.EventActor{Role: contract.ActorRole(a.Role), Organization: a.Organisation, CitizenID: a.Citizen, Subject: a.Subject}
 }
 
-// remains says what an erasure leaves, why, and until when. None of it is called
-// anonymous: it is pseudonymous personal data.
+// remains lists the facts that an erasure of each scope leaves, and why. None of them is
+// called anonymous: they are pseudonymous personal data.
 var remains = map[citizen.Scope][]contract.RemainingFact{
 	citizen.OneDocument: {
 		{What: "the document's facts in clear in the log: ids, type, issuer, versions, reasons, times; its sealed parts, which no key opens", Why: accountability},

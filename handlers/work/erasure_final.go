@@ -13,11 +13,12 @@ import (
 	"coffre/projections/erasures"
 )
 
-// finaliseTask names the task that looks which erasures are final.
+// finaliseTask names the task that records which erasures have become final.
 const finaliseTask = "finalise erasures"
 
-// FinaliseErasures records of each erasure whose keys are destroyed, once that is so,
-// that no copy brings them back (rule E-3). What one erasure lacks keeps no other back.
+// FinaliseErasures records each erasure as final once its keys are destroyed and no copy
+// can bring them back (rule E-3). An erasure that fails does not hold up the others; the
+// errors are joined. Without stated retentions nothing becomes final.
 func (work *Worker) FinaliseErasures(ctx context.Context) error {
 	if work.retentions == nil {
 		return nil
@@ -67,7 +68,8 @@ func (work *Worker) finaliseErasure(ctx context.Context, known *seal.Destruction
 	return nil
 }
 
-// destruction is what the key ring knows of the keys that an erasure destroyed.
+// destruction returns the facts that the key ring holds about the keys that an erasure
+// destroyed.
 func destruction(ctx context.Context, known *seal.Destructions, e erasures.Erasure) (citizen.Destruction, error) {
 	var d seal.Destruction
 	var err error

@@ -21,9 +21,9 @@ import (
 	"coffre/handlers/acting"
 )
 
-// The destroyer (rules E-2, E-3). It acts as Coffre itself, never as who asked or
-// approved, and opens nothing but sealed dates on which a duty to keep depends.
-// For a whole citizen:
+// The destroyer carries out approved erasures (rules E-2, E-3). It acts as Coffre itself,
+// never as the persons who requested or approved, and opens nothing but sealed dates on
+// which a duty to keep depends. The steps for a whole citizen are:
 //
 //	approved → citizen.erasure-started  at the revision the judgement saw: no hold slips in before it
 //	         → the duties are judged again, on the log up to that start: an issuer who was told that
@@ -37,17 +37,18 @@ import (
 //
 // For one document the content key is destroyed, then the lease runs out, then
 // document.content-destroyed and citizen.erasure-completed are recorded. Every step
-// may be repeated and every event has one id for ever, so whoever dies between two
-// is resumed at the next start.
+// may be repeated and every event has one id for ever, so an erasure whose process ends
+// between two steps is resumed at the next start.
 
-// eraseTask names the task that erases something of a citizen.
+// eraseTask names the task that carries out the erasures of a citizen.
 func eraseTask(id domain.CitizenID) string { return "erase " + id.String() }
 
-// MayDestroyKeys reports whether this vault has a destroyer at all (rule E-2).
+// MayDestroyKeys reports whether this vault may destroy keys: whether a signer of
+// certificates is configured (rule E-2).
 func (work *Worker) MayDestroyKeys() bool { return work.certifier != nil }
 
-// EnqueueErasures sets the destroyer to work when something of the citizen may be erased.
-// Without a destroyer it waits for a start that has one.
+// EnqueueErasures enqueues the task that carries out the citizen's approved and started
+// erasures, if there are any. Where no destroyer is configured they wait for a start with one.
 func (work *Worker) EnqueueErasures(id domain.CitizenID, s citizen.State) {
 	if !work.MayDestroyKeys() {
 		return
@@ -60,18 +61,18 @@ func (work *Worker) EnqueueErasures(id domain.CitizenID, s citizen.State) {
 	}
 }
 
-// pendingErasure reports whether an erasure was approved and can still be done. What single
-// erasures were to do, the whole citizen's has done.
+// pendingErasure reports whether an erasure was approved and is still to be done. The erasure
+// of the whole citizen settles those of single documents.
 func pendingErasure(s citizen.State, e citizen.Erasure) bool {
 	return (e.Step == citizen.Approved || e.Step == citizen.Started) && s.Standing() != citizen.Erased
 }
 
-// resume takes up what a former process left undone: registrations whose key is
+// resume takes up the work that a former process left undone: registrations whose key is
 // durable and whose event may be missing, approved or started erasures and those that
-// became final, unfinished exports, keys still to be wrapped again. The read models'
-// runner must be at work.
+// became final, unfinished exports, keys still to be wrapped again. The runner of the read
+// models must be running.
 func (work *Worker) resume(ctx context.Context) error {
-	return errors.Join( // what one part cannot do keeps no other back
+	return errors.Join( // a part that fails does not hold up the others
 		work.registerPending(ctx),
 		work.resumeErasures(ctx),
 		work.FinaliseErasures(ctx),
@@ -83,8 +84,9 @@ func (work *Worker) resume(ctx context.Context) error {
 	)
 }
 
-// registerPending records citizens whom a crash left between key and event. One
-// that a request is just registering is met here too, which does no harm.
+// registerPending registers the citizens who have a key and no event because a process
+// ended between the two. A citizen whom a request is just registering may be among them,
+// which does no harm.
 func (work *Worker) registerPending(ctx context.Context) error {
 	pending, err := work.Keys.Pending(ctx)
 	if err != nil {
@@ -127,8 +129,8 @@ func (work *Worker) resumeErasures(ctx context.Context) error {
 	return nil
 }
 
-// eraseAll does every erasure of a citizen that was approved: single documents
-// first, so that each has its own record before the citizen's key goes.
+// eraseAll carries out every approved erasure of a citizen, single documents first, so that
+// each has its own record before the citizen's key is destroyed.
 func (work *Worker) eraseAll(ctx context.Context, id domain.CitizenID) error {
 	state, _, err := acting.Citizens.Load(ctx, work.Log, acting.CitizenStream(id))
 	if err != nil {
@@ -138,7 +140,7 @@ func (work *Worker) eraseAll(ctx context.Context, id domain.CitizenID) error {
 	slices.SortStableFunc(all, func(a, b citizen.Erasure) int {
 		return cmp.Compare(scopeOrder[a.Scope], scopeOrder[b.Scope])
 	})
-	var waits, fault error // one that waits for somebody does not hold up the others
+	var waits, fault error // an erasure that waits for a person does not hold up the others
 	for _, e := range all {
 		if !pendingErasure(state, e) {
 			continue
@@ -173,14 +175,14 @@ func (work *Worker) erase(ctx context.Context, id domain.CitizenID, e citizen.Er
 		err = work.eraseCitizen(ctx, id, e)
 	}
 	if err == nil {
-		work.tasks.enqueue("files", work.tidyFiles) // which nobody can open any more
+		work.tasks.enqueue("files", work.tidyFiles) // removes the files that no key opens any more
 		work.Slog.InfoContext(ctx, "an erasure is done", slog.String("erasure", e.ID.String()))
 	}
 	return err
 }
 
-// erasureWrite returns what is recorded with one step of an erasure; it has one event id
-// for ever.
+// erasureWrite returns the write of the named step of an erasure. A repetition of the step
+// gives its events the same ids.
 func (work *Worker) erasureWrite(s eventstore.Stream, e domain.ErasureID, name string, basedOn ...eventstore.Reference) eventstore.Write {
 	w := work.SystemWrite(s)
 	w.Settle, w.Meta.BasedOn, w.Meta.Correlation = true, basedOn, e.UUID
@@ -199,9 +201,9 @@ func (work *Worker) startErasure(ctx context.Context, id domain.CitizenID, e dom
 	return err
 }
 
-// rejudgeDuties stops an erasure that has started when the law obliges to keep a document
-// which the judgement before the start did not see (rule E-1). Once keys are out of
-// use that question was answered.
+// rejudgeDuties stops a started erasure when the law obliges to keep a document that the
+// judgement before the start did not see (rule E-1). Once keys are withdrawn the question
+// has been answered, and rejudgeDuties does nothing.
 func (work *Worker) rejudgeDuties(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
 	begun, err := work.keysWithdrawn(ctx, id, e)
 	if err != nil || begun {
@@ -226,7 +228,7 @@ func (work *Worker) rejudgeDuties(ctx context.Context, id domain.CitizenID, e ci
 	return nil
 }
 
-// keysWithdrawn reports whether keys that the erasure destroys are out of use already.
+// keysWithdrawn reports whether the keys that an erasure destroys are out of use already.
 func (work *Worker) keysWithdrawn(ctx context.Context, id domain.CitizenID, e citizen.Erasure) (bool, error) {
 	fate, err := work.Keys.FateOf(ctx, id)
 	if err != nil || fate != seal.InUse || e.Scope == citizen.WholeCitizen {
@@ -241,7 +243,7 @@ func (work *Worker) contentKeyDestroyed(ctx context.Context, id domain.CitizenID
 	return slices.ContainsFunc(keys, func(k seal.StreamKey) bool { return k.Destroyed && k.Stream == acting.DocumentStream(d) }), err
 }
 
-// erasureStart returns when an erasure started, and where the log says so.
+// erasureStart returns the time of citizen.erasure-started and its position in the log.
 func (work *Worker) erasureStart(ctx context.Context, id domain.CitizenID, erasure domain.ErasureID) (time.Time, eventstore.Position, error) {
 	for e, err := range work.Log.Read(ctx, acting.CitizenStream(id), 0) {
 		if err != nil {
@@ -254,7 +256,8 @@ func (work *Worker) erasureStart(ctx context.Context, id domain.CitizenID, erasu
 	return time.Time{}, eventstore.Position{}, citizen.ErrNotStarted
 }
 
-// checkDestroyable folds the citizen's stream once more (rule E-1).
+// checkDestroyable folds the citizen's stream once more and returns the refusal when a hold
+// stands in the way of the erasure (rule E-1).
 func (work *Worker) checkDestroyable(ctx context.Context, id domain.CitizenID, e domain.ErasureID) error {
 	state, _, err := acting.Citizens.Load(ctx, work.Log, acting.CitizenStream(id))
 	if err != nil {
@@ -263,8 +266,8 @@ func (work *Worker) checkDestroyable(ctx context.Context, id domain.CitizenID, e
 	return state.MayDestroy(e)
 }
 
-// suppressionBasis is why it may be remembered that a person was erased, as an
-// HMAC of their numbers: without it, erased would not stay erased (rule E-4).
+// suppressionBasis is the legal basis for remembering that a person was erased, as an HMAC
+// of their numbers: without that, erased would not stay erased (rule E-4).
 const suppressionBasis domain.LegalBasis = "legalObligation"
 
 func (work *Worker) eraseCitizen(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
@@ -272,7 +275,7 @@ func (work *Worker) eraseCitizen(ctx context.Context, id domain.CitizenID, e cit
 	if err != nil {
 		return err
 	}
-	if fate != seal.Gone { // what is gone is put on record, whatever came since
+	if fate != seal.Gone { // destroyed keys are put on record, whatever came since
 		if err := work.withdrawKeys(ctx, id, e.ID); err != nil {
 			return err
 		}
@@ -300,7 +303,7 @@ func (work *Worker) eraseCitizen(ctx context.Context, id domain.CitizenID, e cit
 	return err
 }
 
-// withdrawKeys takes the citizen's keys out of use everywhere, and returns nil when
+// withdrawKeys takes the citizen's keys out of use in every process, and returns nil when
 // they may be destroyed.
 func (work *Worker) withdrawKeys(ctx context.Context, id domain.CitizenID, e domain.ErasureID) error {
 	if err := work.checkDestroyable(ctx, id, e); err != nil { // a hold that is there already finds the keys in use
@@ -318,7 +321,7 @@ func (work *Worker) withdrawKeys(ctx context.Context, id domain.CitizenID, e dom
 func (work *Worker) eraseDocument(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
 	stream := acting.DocumentStream(e.Document)
 	gone, err := work.contentKeyDestroyed(ctx, id, e.Document)
-	if err == nil && !gone { // what is gone is put on record, whatever came since
+	if err == nil && !gone { // a destroyed key is put on record, whatever came since
 		err = work.checkDestroyable(ctx, id, e.ID)
 	}
 	if err != nil {
@@ -365,7 +368,8 @@ func (work *Worker) eraseDocument(ctx context.Context, id domain.CitizenID, e ci
 	return err
 }
 
-// awaitLeaseEnd waits until no other process can hold a key any more (rule E-3).
+// awaitLeaseEnd waits until the leases of other processes have run out, so that none holds
+// a key any more (rule E-3).
 func (work *Worker) awaitLeaseEnd(ctx context.Context) error {
 	if work.eraseAfter <= 0 {
 		return nil
@@ -374,9 +378,8 @@ func (work *Worker) awaitLeaseEnd(ctx context.Context) error {
 	return wait(ctx, work.eraseAfter)
 }
 
-// destroyedStreams returns the streams whose keys this erasure of a citizen destroyed,
-// and the keys' ids; those of documents that were erased before it are on record
-// elsewhere.
+// destroyedStreams returns the streams whose keys this erasure of a citizen destroyed, and
+// the ids of the keys. Documents erased before have records of their own and are left out.
 func (work *Worker) destroyedStreams(ctx context.Context, id domain.CitizenID, e domain.ErasureID) ([]eventstore.Stream, []string, error) {
 	all, err := work.Keys.StreamKeys(ctx, id)
 	if err != nil {
@@ -399,14 +402,14 @@ func (work *Worker) destroyedStreams(ctx context.Context, id domain.CitizenID, e
 	return streams, keys, nil
 }
 
-// unreadableEvents are the events that nobody can read any more.
+// unreadableEvents summarises the sealed events that no key opens any more.
 type unreadableEvents struct {
 	count  int64
 	digest []byte // SHA-256 over their leaf hashes in log order
 }
 
-// unreadableEvents counts the sealed events of streams up to the end of the log as it is
-// now. Their leaf hashes stand in the log for ever, so anybody can check the digest
+// unreadableEvents summarises the sealed events of streams up to the end of the log as it
+// is now. Their leaf hashes stand in the log for ever, so anybody can check the digest
 // without a key: it is over the first events, in log order, that the keys sealed.
 func (work *Worker) unreadableEvents(ctx context.Context, streams []eventstore.Stream) (unreadableEvents, error) {
 	type leaf struct {

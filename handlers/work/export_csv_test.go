@@ -8,8 +8,8 @@ import (
 	"coffre/handlers/contract"
 )
 
-// A spreadsheet takes nothing in a CSV for a formula.
-func TestCSVIsInert(t *testing.T) {
+// No value in a CSV export begins like a formula of a spreadsheet.
+func TestCSVHoldsNoFormula(t *testing.T) {
 	for value, want := range map[string]string{
 		"=HYPERLINK(1)": "'=HYPERLINK(1)", "+1": "'+1", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)", "\t=1": "'\t=1", "\r=1": "'=1", "\x00=1": "'\x00=1",
 		"": "", "a=1": "a=1", "1-2": "1-2", "'=1": "'=1", "é": "é",

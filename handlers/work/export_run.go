@@ -29,12 +29,13 @@ import (
 	"coffre/projections/consentlog"
 )
 
-// An export is two files in one folder, named by its id alone: a manifest and,
-// once it is whole, the content. Both hold ids, codes and times only, and are
-// readable by their owner only. A manifest that says "processing" at start is of an
-// export that a crash cut off: it is made again.
+// An export is two files in one folder, named by its id alone: a manifest and, once it is
+// complete, the content. Both hold ids, codes and times only, and are readable by their
+// owner only. An export whose manifest says "processing" at a start was cut off by a crash
+// and is made again.
 
-// ExportManifest is what is kept of an export.
+// ExportManifest is the stored description of an export: its filter, its state and, once
+// the content is complete, the number of its rows and their SHA-256 in hexadecimal digits.
 type ExportManifest struct {
 	Export    uuid.UUID             `json:"export"`
 	Kind      contract.ExportKind   `json:"kind"`
@@ -47,6 +48,7 @@ type ExportManifest struct {
 	Sha256    string                `json:"sha256,omitempty"`
 }
 
+// ExportFile returns the path of an export's content.
 func (work *Worker) ExportFile(m ExportManifest) string {
 	return filepath.Join(work.exports, m.Export.String()+"."+string(m.Format))
 }
@@ -57,6 +59,7 @@ func (work *Worker) manifestFile(id uuid.UUID) string {
 	return filepath.Join(work.exports, id.String()+manifestSuffix)
 }
 
+// SaveExportManifest stores a manifest durably in place of the one before.
 func (work *Worker) SaveExportManifest(m ExportManifest) error {
 	b, err := json.Marshal(m)
 	if err == nil {
@@ -71,7 +74,8 @@ func (work *Worker) SaveExportManifest(m ExportManifest) error {
 	return nil
 }
 
-// ExportManifest reads one that is not too old, or refuses.
+// ExportManifest reads the manifest of an export. It returns edge.ErrNoResource for an
+// export that does not exist or has expired.
 func (work *Worker) ExportManifest(id uuid.UUID) (ExportManifest, error) {
 	m, err := readManifest(work.manifestFile(id))
 	switch {
@@ -85,6 +89,7 @@ func (work *Worker) ExportManifest(id uuid.UUID) (ExportManifest, error) {
 	return m, nil
 }
 
+// exportExpired reports whether an export is older than exportLifetime.
 func (work *Worker) exportExpired(m ExportManifest) bool {
 	return work.Now().Sub(m.Created) >= exportLifetime
 }
@@ -117,7 +122,7 @@ func (work *Worker) manifests() ([]ExportManifest, error) {
 	return all, nil
 }
 
-// resumeExports makes again what a crash cut off.
+// resumeExports makes the exports again that a crash cut off.
 func (work *Worker) resumeExports() error {
 	all, err := work.manifests()
 	for _, m := range all {
@@ -128,7 +133,7 @@ func (work *Worker) resumeExports() error {
 	return err
 }
 
-// removeOldExports removes files that nobody is shown any more.
+// removeOldExports removes the files of expired exports.
 func (work *Worker) removeOldExports() error {
 	all, err := work.manifests()
 	if err != nil {
@@ -147,8 +152,8 @@ func (work *Worker) removeOldExports() error {
 	return nil
 }
 
-// EnqueueExport has the file made. What cannot be made fails for good: who needs it
-// asks for another, which is on record, too.
+// EnqueueExport enqueues the task that writes an export's content. An export that fails
+// stays failed: another one has to be requested, which is on record, too.
 func (work *Worker) EnqueueExport(m ExportManifest) {
 	work.tasks.enqueue("export "+m.Export.String(), func(ctx context.Context) error {
 		rows, sum, err := work.writeExport(ctx, m)
@@ -192,10 +197,11 @@ func (work *Worker) writeExport(ctx context.Context, m ExportManifest) (rows int
 	return rows, hex.EncodeToString(hash.Sum(nil)), err
 }
 
-// partPath names the file that is being written, beside the one it becomes.
+// partPath returns the path of the unfinished file, beside the one it becomes.
 func partPath(path string) string { return path + ".part" }
 
-// writeAtomically makes a file of what write writes: whole and durable, or not at all.
+// writeAtomically creates a file from the bytes that write gives: complete and durable, or
+// not at all.
 func writeAtomically(path string, write func(io.Writer) error) (err error) {
 	f, err := os.OpenFile(partPath(path), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -233,14 +239,14 @@ var rowWriters = map[contract.ExportFormat]func(io.Writer) rows{
 	contract.ExportFormatJsonl: func(w io.Writer) rows { return jsonRows{wire.NewEncoder(w)} },
 }
 
-// jsonRows writes one JSON object a line, in the words of the contract.
+// jsonRows writes one JSON object per line, with the names of the contract.
 type jsonRows struct{ *wire.Encoder }
 
 func (j jsonRows) write(item contract.ConsentLogItem) error { return j.Encode(item) }
 
 func (j jsonRows) end() error { return nil }
 
-// csvRows writes RFC 4180: a line of names first, CRLF, quotes where needed.
+// csvRows writes CSV by RFC 4180: a line of names first, CRLF, quotes where needed.
 type csvRows struct{ *csv.Writer }
 
 var csvNames = []string{
@@ -280,7 +286,7 @@ func (c csvRows) end() error {
 	return c.Error()
 }
 
-// neutraliseFormula keeps a spreadsheet from taking a value for a formula.
+// neutraliseFormula prefixes a value that a spreadsheet would run as a formula.
 func neutraliseFormula(value string) string {
 	if value != "" && strings.ContainsRune("=+-@\t\r\n\x00", rune(value[0])) {
 		return "'" + value
@@ -302,7 +308,7 @@ func numberText(n int) string {
 	return strconv.Itoa(n)
 }
 
-// spaced writes words with spaces between them; none of ours holds one.
+// spaced joins words with spaces; no identifier or code of the vault contains one.
 func spaced[T any](words []T) string {
 	all := make([]string, len(words))
 	for i, w := range words {
@@ -311,7 +317,8 @@ func spaced[T any](words []T) string {
 	return strings.Join(all, " ")
 }
 
-// ConsentLogItem is a line of the consent log: what was decided, by whom, about what.
+// ConsentLogItem returns a line of the consent log: the decision, the role of the person
+// who took it, and the terms of the consent.
 func (work *Worker) ConsentLogItem(ctx context.Context, d consentlog.Decision) (contract.ConsentLogItem, error) {
 	c, known, err := work.ConsentLog.Consent(ctx, d.Consent, d.Leaf, d.At)
 	if err != nil || !known {
@@ -332,8 +339,8 @@ func errNoTerms(known bool) error {
 	return errors.New("a decision without a consent")
 }
 
-// deciderRole is in which role a decision was taken. The end of a consent by death is
-// nobody's.
+// deciderRole returns the role in which a decision was taken. A consent that ends by death
+// is ended by the system.
 func deciderRole(d consentlog.Decision) contract.ActorRole {
 	switch {
 	case d.Act == consentlog.Requested:
@@ -346,5 +353,5 @@ func deciderRole(d consentlog.Decision) contract.ActorRole {
 	return contract.ActorRoleCitizen
 }
 
-// exportLifetime is how old exports get.
+// exportLifetime is the age at which an export is removed.
 const exportLifetime = 7 * 24 * time.Hour

@@ -12,14 +12,16 @@ import (
 	"coffre/handlers/edge"
 )
 
-// UnclaimedFileLifetime is how long a file waits for a document to name it.
+// UnclaimedFileLifetime is the time within which a document has to name an uploaded file;
+// then the file is removed.
 const UnclaimedFileLifetime = 24 * time.Hour
 
-// discardTimeout bounds what is done about a file whose upload came to nothing; what it
-// leaves undone, [Worker.tidyFiles] does a day later.
+// discardTimeout bounds one call of [Worker.DiscardUpload]; a file that it could not remove
+// is removed by [Worker.tidyFiles] a day later.
 const discardTimeout = 5 * time.Second
 
-// DiscardUpload removes a file whose upload came to nothing, also when its caller has left.
+// DiscardUpload removes a file whose upload failed, also after ctx was cancelled. A failure
+// is logged, and the file is removed later.
 func (work *Worker) DiscardUpload(ctx context.Context, id domain.AttachmentID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
@@ -32,7 +34,7 @@ func (work *Worker) DiscardUpload(ctx context.Context, id domain.AttachmentID) {
 	}
 }
 
-// removeFile removes the bytes of a doomed file, and then the last trace of it.
+// removeFile removes the bytes of a doomed file, and then its row in the key ring.
 func (work *Worker) removeFile(ctx context.Context, id domain.AttachmentID) error {
 	if err := work.Blobs.Delete(ctx, id.UUID); err != nil {
 		return fmt.Errorf("remove a file: %w", err)
@@ -41,16 +43,16 @@ func (work *Worker) removeFile(ctx context.Context, id domain.AttachmentID) erro
 }
 
 const (
-	// fileBatch bounds what one look at the key ring brings.
+	// fileBatch is the most files that one query of the key ring returns.
 	fileBatch = 100
-	// reservationTimeout is after how long a reservation that no event followed is no request's
-	// any more.
+	// reservationTimeout is the age at which a reservation belongs to no running request any
+	// more.
 	reservationTimeout = 2 * edge.MaxTime
 )
 
-// tidyFiles settles what requests and processes that ended early left: reservations
-// become claims where the log has the event; files that no document names in time,
-// and those of erased documents, are removed.
+// tidyFiles settles the files that requests and processes left when they ended early:
+// reservations become claims where the log has the event; files that no document names in
+// time, and files of erased documents, are removed.
 func (work *Worker) tidyFiles(ctx context.Context) error {
 	return errors.Join(work.settleReservations(ctx), work.Keys.Files().DoomStale(ctx, work.Now().Add(-UnclaimedFileLifetime)), work.removeDoomed(ctx))
 }

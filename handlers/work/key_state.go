@@ -10,8 +10,9 @@ import (
 	"coffre/handlers/edge"
 )
 
-// KeyState returns which keys there are, how far rotations are and what is the next step,
-// never a key.
+// KeyState returns the versions of the key-encryption key, the numbers of keys by state, the
+// last backup, how far the rotations of the key-encryption key and of the pepper are, and
+// the next step. It never returns a key.
 func (work *Worker) KeyState(ctx context.Context) (contract.KeyState, error) {
 	s, err := work.Keys.Ledger().Status(ctx)
 	if err != nil {

@@ -13,7 +13,8 @@ const pepperTask = "replace the pepper"
 
 var errRepepper = domain.NewError(domain.Unavailable, "pepperRotationFailed", "not every number is found under the new pepper yet; it is tried again, and the server's log says why")
 
-// BeginPepperRotation begins to replace the pepper, or goes on with a replacement under way.
+// BeginPepperRotation makes a new pepper and enqueues the task that replaces the old one. A
+// replacement under way goes on instead.
 func (work *Worker) BeginPepperRotation(ctx context.Context) error {
 	// The first attempt may have begun; another process may be at it.
 	if err := work.rotator.BeginPepper(ctx); err != nil && !errors.Is(err, seal.ErrPepperUnderWay) {
@@ -25,7 +26,8 @@ func (work *Worker) BeginPepperRotation(ctx context.Context) error {
 	return nil
 }
 
-// enqueuePepperRotation takes the rotation of the pepper to its end, from wherever it is.
+// enqueuePepperRotation enqueues the task that takes the rotation of the pepper from its
+// present phase to its end.
 func (work *Worker) enqueuePepperRotation() {
 	work.repepper.begin()
 	work.tasks.enqueue(pepperTask, func(ctx context.Context) error {
@@ -47,7 +49,7 @@ func (work *Worker) enqueuePepperRotation() {
 	})
 }
 
-// resumePepper goes on with what a former process had not ended.
+// resumePepper goes on with a rotation of the pepper that a former process began.
 func (work *Worker) resumePepper(ctx context.Context) error {
 	s, err := work.Keys.Ledger().PepperStatus(ctx)
 	if err == nil && s.Phase != seal.PepperSettled {

@@ -8,8 +8,8 @@ import (
 	"coffre/handlers/edge"
 )
 
-// progress is how far something in the background is. The zero value never began;
-// it may be used concurrently.
+// progress holds the state of a task in the background and the number of keys done. The
+// zero value is a task that never began; it may be used concurrently.
 type progress struct {
 	mu       sync.Mutex
 	state    contract.TaskState

@@ -16,7 +16,8 @@ import (
 	"coffre/projections/vocabulary"
 )
 
-// registryPollInterval is how often a process asks whether another one published.
+// registryPollInterval is the time between two looks for a registry that another process
+// published.
 const registryPollInterval = 2 * time.Second
 
 // Publish records a registry as the next version and serves it; a registry equal to the
@@ -38,8 +39,8 @@ func (work *Worker) Publish(ctx context.Context, in acting.Intent, all registry.
 	return result, work.Words.Apply(registry.Published(result.State))
 }
 
-// loadOrPublishRegistry serves the registry in the log. Into an empty log it publishes
-// what files hold, with the labels of the Belgian vocabularies where they are given.
+// loadOrPublishRegistry serves the registry in the log. Into an empty log it publishes the
+// registry that files hold, with the labels of the Belgian vocabularies where they are given.
 func (work *Worker) loadOrPublishRegistry(ctx context.Context, files, belgif fs.FS) error {
 	state, _, err := acting.Registries.Load(ctx, work.Log, registry.StreamName)
 	if err != nil {
@@ -64,7 +65,8 @@ func (work *Worker) loadOrPublishRegistry(ctx context.Context, files, belgif fs.
 	return work.Words.Apply(registry.Published(state))
 }
 
-// pollRegistry looks until ctx ends whether another process published.
+// pollRegistry serves every version of the registry that another process publishes, until
+// ctx ends.
 func (work *Worker) pollRegistry(ctx context.Context) error {
 	tick := time.NewTicker(registryPollInterval)
 	defer tick.Stop()
@@ -84,8 +86,8 @@ func (work *Worker) pollRegistry(ctx context.Context) error {
 	}
 }
 
-// RegistryMistakes answers with every mistake in a registry, each with its place;
-// another error it leaves as it is. Nothing in a registry is personal.
+// RegistryMistakes turns the mistakes in a registry into a refusal that tells each with its
+// place, and returns any other error as it is. Nothing in a registry is personal.
 func RegistryMistakes(err error) error {
 	var issues []contract.InputValidationIssue
 	var walk func(error)

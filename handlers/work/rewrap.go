@@ -12,8 +12,10 @@ var errRotating = domain.NewError(domain.Conflict, "rotationUnderWay", "the keys
 // rewrapTask names the task that wraps every key again; there is one at a time.
 const rewrapTask = "wrap keys again"
 
-// Rotate makes a new version of the key-encryption key, returns its number, and has every
-// data key wrapped by it. tried says that a former attempt may have done so.
+// Rotate makes a new version of the key-encryption key, returns its number, and enqueues the
+// task that wraps every data key by it. With retried, a former attempt of the same request
+// may have made the version, which is then not made again. While keys are still being
+// wrapped Rotate refuses.
 func (work *Worker) Rotate(ctx context.Context, retried bool) (version int, err error) {
 	s, err := work.Keys.Ledger().Status(ctx)
 	if err != nil {
@@ -36,13 +38,13 @@ func (work *Worker) Rotate(ctx context.Context, retried bool) (version int, err 
 	return version, nil
 }
 
-// Retire has the key-encryption key refuse what an older version wrapped.
+// Retire has the key-encryption key refuse every data key that an older version wrapped.
 func (work *Worker) Retire(ctx context.Context) error { return work.rotator.Retire(ctx) }
 
 // Trim destroys the versions of the key-encryption key that were retired.
 func (work *Worker) Trim(ctx context.Context) error { return work.rotator.Trim(ctx) }
 
-// enqueueRewrap has every data key wrapped by the newest version, in the background.
+// enqueueRewrap enqueues the task that wraps every data key by the newest version.
 func (work *Worker) enqueueRewrap() {
 	work.rewrap.begin()
 	work.tasks.enqueue(rewrapTask, func(ctx context.Context) error {
@@ -55,8 +57,8 @@ func (work *Worker) enqueueRewrap() {
 	})
 }
 
-// resumeRewrap goes on with what a former process had not wrapped again, or had not
-// noted to be.
+// resumeRewrap wraps the data keys that a former process had not wrapped again, or had not
+// noted as wrapped.
 func (work *Worker) resumeRewrap(ctx context.Context) error {
 	next, err := work.Keys.Ledger().NextStep(ctx)
 	if err == nil && next == seal.StepRewrap {

@@ -11,7 +11,7 @@ import (
 	"coffre/handlers/contract"
 )
 
-// notedKeys are the signing keys that are on record, so that each is noted once. The
+// notedKeys is the set of signing keys that are on record, so that each is noted once. The
 // zero value is empty; it may be used concurrently.
 type notedKeys struct {
 	mu  sync.Mutex
@@ -33,8 +33,8 @@ func (n *notedKeys) add(id string) {
 	n.ids[id] = true
 }
 
-// signingKey returns the key that a signer uses now, having noted it for whoever
-// verifies later.
+// signingKey returns the public key that a signer uses now, and puts it on record for later
+// verification.
 func (work *Worker) signingKey(ctx context.Context, purpose contract.SigningPurpose, s seal.Signer) (seal.SigningKey, error) {
 	public, id, err := s.PublicKey(ctx, "")
 	if err != nil {
@@ -50,13 +50,15 @@ func (work *Worker) signingKey(ctx context.Context, purpose contract.SigningPurp
 	return k, nil
 }
 
-// noteSigningKeys remembers what signs now. What cannot be asked is asked later.
+// noteSigningKeys puts the current signing keys on record. A signer that is unavailable is
+// asked again at a later call.
 func (work *Worker) noteSigningKeys(ctx context.Context) error {
 	_, err := work.CurrentSigningKeys(ctx)
 	return err
 }
 
-// CurrentSigningKeys returns the keys that sign now, as far as their keepers can be asked.
+// CurrentSigningKeys returns the public keys of the signers in use, and puts them on record.
+// A signer whose keys are unavailable is left out.
 func (work *Worker) CurrentSigningKeys(ctx context.Context) ([]seal.SigningKey, error) {
 	var all []seal.SigningKey
 	for _, one := range []struct {
@@ -78,5 +80,6 @@ func (work *Worker) CurrentSigningKeys(ctx context.Context) ([]seal.SigningKey, 
 	return all, nil
 }
 
-// ErrNoDestroyer: nothing here can sign that something was erased (rule E-2).
+// ErrNoDestroyer refuses an erasure or a certificate in a vault where nothing can sign
+// certificates of erasure (rule E-2).
 var ErrNoDestroyer = domain.NewError(domain.Unavailable, "destroyerMissing", "this vault has no destroyer, which is an identity of its own; an operator has to configure it")

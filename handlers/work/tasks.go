@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	// maxRunningTasks bounds the tasks that run together: they give way to requests.
+	// maxRunningTasks bounds the tasks that run at the same time, so that requests come first.
 	maxRunningTasks = 4
-	// minRetryPause and taskRetryMost bound the pause after a part was away.
+	// minRetryPause and maxRetryPause bound the pause before a failed task runs again.
 	minRetryPause, maxRetryPause = time.Second, time.Minute
 )
 
-// tasks is the work that goes on after its request was answered: erasures,
-// exports, rotation, rebuilding. It remembers nothing for ever: resume finds after
-// a start what was left undone. Of one name one runs at a time. The zero value is
-// empty; it may be used concurrently.
+// tasks is the queue in memory of the work that goes on after its request was answered:
+// erasures, exports, rotation, rebuilding. Tasks with the same name never run concurrently.
+// After a restart resume enqueues the unfinished work again. The zero value is empty; it
+// may be used concurrently.
 type tasks struct {
 	mu      sync.Mutex
 	waiting []task
@@ -32,13 +32,14 @@ type tasks struct {
 	idle    chan struct{} // closed when nothing waits or runs; nil when nobody asked
 }
 
-// task is run until it returns nil or a refusal; a fault is tried again, later and
-// later, until the process ends.
+// task is a named function that runs until it returns nil or a refusal. After a fault it
+// runs again, after longer and longer pauses, until the process ends.
 type task struct {
 	name string
 	run  func(context.Context) error
 }
 
+// wakeUps returns the channel on which runTasks waits for tasks. The caller holds t.mu.
 func (t *tasks) wakeUps() chan struct{} {
 	if t.signal == nil {
 		t.signal = make(chan struct{}, 1)
@@ -46,6 +47,7 @@ func (t *tasks) wakeUps() chan struct{} {
 	return t.signal
 }
 
+// notify wakes runTasks. The caller holds t.mu.
 func (t *tasks) notify() {
 	select {
 	case t.wakeUps() <- struct{}{}:
@@ -53,8 +55,8 @@ func (t *tasks) notify() {
 	}
 }
 
-// enqueue has a task run soon. One of the same name that waits already is enough; one
-// that is running may have seen the past, so then it runs once more.
+// enqueue adds a task to the queue, unless one of the same name waits there. A task of the
+// same name that is running may have read older state, so the new one runs after it.
 func (t *tasks) enqueue(name string, run func(context.Context) error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -67,7 +69,7 @@ func (t *tasks) enqueue(name string, run func(context.Context) error) {
 	t.notify()
 }
 
-// busy reports whether a task of that name waits or runs.
+// busy reports whether a task with the name waits or runs.
 func (t *tasks) busy(name string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -82,7 +84,8 @@ func (t *tasks) busy(name string) bool {
 	return false
 }
 
-// take returns a task that may run now.
+// take moves a task that may run now from the queue to the running ones; false when there
+// is none.
 func (t *tasks) take() (task, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -103,6 +106,7 @@ func (t *tasks) take() (task, bool) {
 	return task{}, false
 }
 
+// done marks the running task with the name as ended.
 func (t *tasks) done(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,7 +115,7 @@ func (t *tasks) done(name string) {
 	t.reportIdle()
 }
 
-// reportIdle tells whoever waits that nothing is left, if so.
+// reportIdle ends WaitIdle when no task waits or runs. The caller holds t.mu.
 func (t *tasks) reportIdle() {
 	if t.idle != nil && len(t.waiting)+len(t.running) == 0 {
 		close(t.idle)
@@ -119,7 +123,8 @@ func (t *tasks) reportIdle() {
 	}
 }
 
-// WaitIdle waits until every task is done, or ctx ends.
+// WaitIdle waits until no task waits or runs, or returns ctx's error. It may be called
+// concurrently.
 func (work *Worker) WaitIdle(ctx context.Context) error {
 	t := &work.tasks
 	t.mu.Lock()
@@ -137,17 +142,18 @@ func (work *Worker) WaitIdle(ctx context.Context) error {
 	}
 }
 
-// resumeInTurn resumes, until ctx ends, what other processes left undone that are there no
-// more. Of several processes one at a time does it. performAll runs beside it.
+// resumeInTurn resumes the work that ended processes left undone, and holds its turn until
+// ctx ends. Only one of several processes has the turn; runTasks runs concurrently.
 func (work *Worker) resumeInTurn(ctx context.Context) error {
 	work.tasks.enqueue("resume", work.resume)
 	<-ctx.Done()
 	return nil
 }
 
-// runTasks runs tasks, removes what is too old and tells which erasures are final until
-// ctx ends, and returns when the tasks that ran have stopped. It runs once, with the read
-// models' runner at work.
+// runTasks runs the tasks of the queue until ctx ends, and returns when those that were
+// running have stopped. Once an hour it enqueues the removal of expired exports, files and
+// request keys, and the finalisation of erasures. It is called once, while the runner of
+// the read models is running.
 func (work *Worker) runTasks(ctx context.Context) {
 	tidy := time.NewTicker(tidyInterval)
 	defer tidy.Stop()
@@ -178,7 +184,7 @@ func (work *Worker) runTasks(ctx context.Context) {
 	}
 }
 
-// Rebuild has a read model built anew in the background, unless that is under way.
+// Rebuild enqueues the task that builds a read model anew, unless one waits or runs.
 func (work *Worker) Rebuild(name string) {
 	task := "rebuild " + name
 	if !work.tasks.busy(task) {
@@ -186,16 +192,16 @@ func (work *Worker) Rebuild(name string) {
 	}
 }
 
-// tidyInterval is how often what is too old is looked for.
+// tidyInterval is the time between two removals of expired exports, files and request keys.
 const tidyInterval = time.Hour
 
-// tidy removes exports and answers to requests that are too old to be asked for.
+// tidy removes expired exports, expired answers to requests, and files that nothing needs.
 func (work *Worker) tidy(ctx context.Context) error {
 	_, err := work.Requests.Purge(ctx)
 	return errors.Join(err, work.removeOldExports(), work.tidyFiles(ctx))
 }
 
-// runTask runs one task to its end. A refusal is an end: somebody has to act first.
+// runTask runs one task to its end. A refusal ends it, for a person has to act first.
 func (work *Worker) runTask(ctx context.Context, t task) {
 	for pause := minRetryPause; ; pause = min(2*pause, maxRetryPause) {
 		err := t.attempt(ctx)
@@ -215,8 +221,8 @@ func (work *Worker) runTask(ctx context.Context, t task) {
 	}
 }
 
-// attempt runs the task once. A panic is an error of this task and not the end of
-// the process, which would meet it again at every start.
+// attempt runs the task once. A panic becomes an error of this task and does not end the
+// process, which would meet it again at every start.
 func (t task) attempt(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -226,8 +232,7 @@ func (t task) attempt(ctx context.Context) (err error) {
 	return t.run(ctx)
 }
 
-// needsIntervention reports whether a task was refused and trying again is no use
-// before somebody acted.
+// needsIntervention reports whether err is a refusal that lasts until a person acts.
 func needsIntervention(err error) bool {
 	var refusal *domain.Error
 	return errors.As(err, &refusal) && refusal.Code != domain.Unavailable && refusal.Code != domain.Full

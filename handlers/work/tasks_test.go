@@ -14,9 +14,9 @@ import (
 	"coffre/handlers/disclosure"
 )
 
-// Of one name one task runs at a time, and one that is asked for while it runs
-// runs once more.
-func TestTasksOfOneName(t *testing.T) {
+// Tasks with the same name never run concurrently; one that is enqueued while it runs runs
+// once more.
+func TestTasksWithOneNameNeverRunConcurrently(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &Worker{Discloser: &disclosure.Discloser{Recorder: &acting.Recorder{Slog: slog.New(slog.DiscardHandler)}}}
 		end := v.performing(t)
@@ -46,8 +46,8 @@ func TestTasksOfOneName(t *testing.T) {
 	})
 }
 
-// A fault is tried again, later and later; a refusal is an end.
-func TestTasksAreTriedAgain(t *testing.T) {
+// A task that fails runs again after longer and longer pauses; a refusal ends it.
+func TestFailedTasksAreRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &Worker{Discloser: &disclosure.Discloser{Recorder: &acting.Recorder{Slog: slog.New(slog.DiscardHandler)}}}
 		end := v.performing(t)
@@ -71,7 +71,7 @@ func TestTasksAreTriedAgain(t *testing.T) {
 	})
 }
 
-// performing runs tasks, without what a start resumes, until the end.
+// performing runs tasks, without those that a start resumes, until end is called.
 func (work *Worker) performing(t *testing.T) (end func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -79,7 +79,7 @@ func (work *Worker) performing(t *testing.T) (end func()) {
 	return func() { cancel(); <-done }
 }
 
-func TestNotMoreTasksAtOnce(t *testing.T) {
+func TestRunningTasksAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &Worker{Discloser: &disclosure.Discloser{Recorder: &acting.Recorder{Slog: slog.New(slog.DiscardHandler)}}}
 		end := v.performing(t)
@@ -100,8 +100,8 @@ func TestNotMoreTasksAtOnce(t *testing.T) {
 	})
 }
 
-// A task that panics is tried again like one that fails, and ends nothing else.
-func TestATaskThatPanics(t *testing.T) {
+// A panic in a task becomes its error, so that it is retried like any other failure.
+func TestPanicIsAnErrorOfTheTask(t *testing.T) {
 	broken := task{name: "broken", run: nil}
 	if err := broken.attempt(t.Context()); err == nil || errors.Is(err, t.Context().Err()) && t.Context().Err() != nil {
 		t.Fatal(err)

@@ -11,31 +11,31 @@ import (
 	"coffre/projections/erasures"
 )
 
-// Config is what a Worker is made of. All members are required unless they say
-// otherwise.
+// Config holds the parts of a Worker. All fields are required unless they say otherwise.
 type Config struct {
 	Discloser  *disclosure.Discloser
-	Destroyer  *seal.Destroyer // the Worker gives neither of these to anybody
+	Destroyer  *seal.Destroyer // used by nothing else, like Rotator
 	Rotator    *seal.Rotator
 	Shreds     *shred.List // of destroyed keys
 	ConsentLog *consentlog.Log
 	Erasures   *erasures.Erasures
-	EraseAfter time.Duration // how long other processes may still use a key: seal.Ring.Lease; 0 when there are none
+	EraseAfter time.Duration // time for which other processes may still use a key: seal.Ring.Lease; 0 when there are none
 	Exports    string        // folder of export files, readable by its owner only
-	Keeper     string        // where the key-encryption key lives, as operators read it
-	LogSigner  seal.Signer
-	// CertificateSigner signs certificates of erasure, which nothing else of the application can
-	// (rule E-2). nil: nothing is erased here.
+	Keeper     string        // place of the key-encryption key, as operators read it
+	LogSigner  seal.Signer   // signs the log; its public key is put on record here. nil: none
+	// CertificateSigner signs certificates of erasure, and nothing else of the application
+	// can (rule E-2). nil: nothing is erased here.
 	CertificateSigner seal.Signer
-	// Retentions are those that the operator states for copies of the key ring and of its
-	// keeper. nil: none is stated, and no certificate is final (rule E-3).
+	// Retentions states how long the operator keeps copies of the key ring and of its keeper.
+	// nil: none is stated, and no certificate is final (rule E-3).
 	Retentions *citizen.Retentions
 }
 
-// Worker does what goes on after its request was answered, and all that destroys or
-// replaces a key: erasures, exports, rotation, files that nobody names, the registry. It
-// holds the only Destroyer and the only Rotator of the program, and the list of destroyed
-// keys. Make it with [New]; its methods may be called concurrently.
+// Worker runs the work that goes on after its request was answered, and destroys and
+// replaces keys: erasures, exports, rotation, removal of files that no document names,
+// publication of the registry. It holds the only Destroyer and the only Rotator of the
+// program, and the list of destroyed keys. Make it with [New]; its methods may be called
+// concurrently.
 type Worker struct {
 	*disclosure.Discloser
 
@@ -52,10 +52,10 @@ type Worker struct {
 	certifier  seal.Signer         // nil: nothing is erased here
 	retentions *citizen.Retentions // nil: none is stated
 
-	tasks    tasks     // that go on after their request was answered
-	rewrap   progress  // of the rotation under way, or the last one
-	repepper progress  // of the pepper's
-	signing  notedKeys // signing keys that are remembered
+	tasks    tasks     // queue of the work in the background
+	rewrap   progress  // of the last rotation of the key-encryption key
+	repepper progress  // of the last rotation of the pepper
+	signing  notedKeys // signing keys that are on record
 }
 
 // New returns a Worker; [Worker.Run] has to run beside it.
