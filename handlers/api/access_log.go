@@ -17,9 +17,9 @@ import (
 	"coffre/projections/vocabulary"
 )
 
-// GetAccessLog implements GET /citizens/{id}/accessLog, newest first: for the
-// citizen, which no record is made of, for who represents them within the mandate,
-// and for privacy officers, whose reading is recorded as one of the log.
+// GetAccessLog implements GET /citizens/{id}/accessLog, newest first: for the citizen,
+// without a record of the reading; for a representative, within the mandate; for privacy
+// officers, whose reading is recorded as a reading of the log.
 func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequestObject) (contract.GetAccessLogResponseObject, error) {
 	p := r.Params
 	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.AccessLog.Name()); err != nil {
@@ -73,8 +73,9 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 	}
 }
 
-// admitAccessLogReader lets in who may read a citizen's access log. A privacy officer
-// acts for nobody.
+// admitAccessLogReader admits the callers who may read a citizen's access log: the citizen,
+// their representatives and privacy officers, who act for nobody. It returns the access that
+// was recorded for a representative.
 func (v *Vault) admitAccessLogReader(ctx context.Context, in acting.Intent, subject domain.CitizenID) (disclosure.Representation, access.Authorized, error) {
 	if in.Actor.Role == domain.RolePrivacyOfficer {
 		return disclosure.Representation{By: in.Actor}, access.Authorized{}, v.recordLogRead(ctx, 0, contract.ListEventsParams{Category: []contract.StreamCategory{"access"}, Stream: string(acting.CitizenStream(subject))})
@@ -90,15 +91,16 @@ func (v *Vault) admitAccessLogReader(ctx context.Context, in acting.Intent, subj
 	return a, authorized, err
 }
 
-// matchesEntry reports whether a call asked for the entry.
+// matchesEntry reports whether an entry passes the filters of a call.
 func matchesEntry(p contract.GetAccessLogParams, e *accesslog.Entry) bool {
 	return (p.AccessID.IsZero() || p.AccessID == e.Access) &&
 		(len(p.DocumentType) == 0 || slices.Contains(p.DocumentType, e.Type)) &&
 		(len(p.Organization) == 0 || slices.Contains(p.Organization, e.Consumer))
 }
 
-// visibleEntry reports whether a representative has to do with the entry: by its type
-// of document; with what is about no type, when their mandate is about every type.
+// visibleEntry reports whether the reader may see an entry. A representative sees entries
+// about the document types of the mandate; entries about no type only when the mandate
+// covers every type.
 func visibleEntry(a disclosure.Representation, e *accesslog.Entry) bool {
 	return a.By.Role != domain.RoleRepresentative || a.Covers(e.Type)
 }
@@ -136,8 +138,8 @@ func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.R
 	return item, err
 }
 
-// caseReference opens the consumer's file number for the citizen. Without keys
-// the entry is shown without.
+// caseReference opens the consumer's file number for the citizen. It is empty while keys are
+// unavailable.
 func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (contract.CaseReference, error) {
 	a, err := disclosure.OpenKept[access.Authorized](ctx, v.Discloser, e.Place, e.Sealed)
 	switch {

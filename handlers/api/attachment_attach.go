@@ -17,13 +17,15 @@ import (
 	"coffre/projections/wallet"
 )
 
-// A document takes its files in this order: they are the issuer's (ownFiles, before
-// anybody is registered), they are reserved for this document alone (attach), the
-// event that holds their keys is durable, they are claimed (claim), which destroys the
-// only other copy of each key. Whoever dies in between is settled by tidyFiles.
+// Files become part of a document in four steps: the issuer is checked to own them
+// (checkFileOwner, before anybody is registered), they are reserved for this document alone
+// (reserveFiles), the event that holds their keys becomes durable, they are claimed
+// (claimFiles), which destroys the only other copy of each key. A process that ends between
+// two steps leaves files that tidyFiles settles.
 
 var errUnknownFile = domain.NewError(domain.Invalid, "unknownAttachment", "an attachment was not uploaded by you, was removed because no document named it in time, or is part of another document")
 
+// checkFileOwner refuses files that the calling issuer did not upload.
 func (v *Vault) checkFileOwner(ctx context.Context, in acting.Intent, names []domain.AttachmentID) error {
 	err := v.Keys.Files().Own(ctx, in.Actor.Organisation, names)
 	if errors.Is(err, seal.ErrUnknown) {
@@ -32,8 +34,9 @@ func (v *Vault) checkFileOwner(ctx context.Context, in acting.Intent, names []do
 	return err
 }
 
-// reserveFiles reserves the files that a document is about to name and returns what its
-// event has to hold of them. Those that it holds already come from its own events.
+// reserveFiles reserves the files that a document is about to name and returns them with
+// their keys, as the event has to hold them. Files that the document names already come from
+// its own events.
 func (v *Vault) reserveFiles(ctx context.Context, in acting.Intent, id domain.DocumentID, names []domain.AttachmentID) ([]document.Attachment, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -63,8 +66,8 @@ func (v *Vault) reserveFiles(ctx context.Context, in acting.Intent, id domain.Do
 	return all, nil
 }
 
-// contentTagInput is what a content tag covers: the content and, where there are files, the
-// type and the SHA-256 of each, so that another file is another content (rule D-4).
+// contentTagInput returns the bytes that a content tag covers: the content and the type and
+// SHA-256 of each file, so that another file is another content (rule D-4).
 func contentTagInput(content domain.JSON, files []document.Attachment) []byte {
 	out := slices.Clip([]byte(content))
 	for _, f := range files {
@@ -73,8 +76,8 @@ func contentTagInput(content domain.JSON, files []document.Attachment) []byte {
 	return out
 }
 
-// claimFiles ends the other copy of the keys of files whose event is durable. When that
-// fails it is done later: the document is issued all the same.
+// claimFiles destroys the other copy of the keys of files whose event is durable. A failure
+// is logged and made up for later: the document is issued all the same.
 func (v *Vault) claimFiles(ctx context.Context, s document.State, names []domain.AttachmentID) {
 	held := slices.DeleteFunc(slices.Clone(names), func(id domain.AttachmentID) bool { return !s.Names(id) })
 	if len(held) == 0 {
@@ -85,18 +88,18 @@ func (v *Vault) claimFiles(ctx context.Context, s document.State, names []domain
 	}
 }
 
-// attestAndClaim is attest that claims the files an update names.
+// attestAndClaim returns attest followed by the claim of the files that an update names.
 func (v *Vault) attestAndClaim(names []domain.AttachmentID) documentAppend {
 	return func(ctx context.Context, l *eventstore.Log, w eventstore.Write, cmd documentCommand) (eventstore.Result[document.State, document.Event], error) {
 		result, err := v.attest(ctx, l, w, cmd)
-		if result.State.Exists() { // it is recorded, even when an erasure does not let it be told
+		if result.State.Exists() { // the update is recorded, even when an erasure refuses it
 			v.claimFiles(ctx, result.State, names)
 		}
 		return result, err
 	}
 }
 
-// attachmentItems lists files without what opens them.
+// attachmentItems lists files without their keys.
 func attachmentItems(id domain.DocumentID, files []document.Attachment) []contract.Attachment {
 	var all []contract.Attachment
 	for _, f := range files {
@@ -105,7 +108,7 @@ func attachmentItems(id domain.DocumentID, files []document.Attachment) []contra
 	return all
 }
 
-// writeAttachments writes the list of a document's files into a wallet.
+// writeAttachments writes the list of a document's files.
 func (p *walletPage) writeAttachments(d *wallet.Document, part personalPart) {
 	if len(part.attachments) == 0 {
 		return

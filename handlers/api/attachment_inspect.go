@@ -25,21 +25,21 @@ const (
 	maxXMLToken = 1 << 20 // bytes of one tag or one text
 )
 
-// fileInspector hands a file on while it judges whether its content is of its type. The
-// last byte comes only with the verdict: a file that is not of its type ends with an
-// error instead of io.EOF.
+// fileInspector is a reader that passes a file on and checks that its content is of its
+// type. A file that is not of its type ends with an error instead of io.EOF.
 type fileInspector struct {
 	from    io.Reader
 	kind    document.MediaType
-	sum     hash.Hash // SHA-256 of what was handed on
+	sum     hash.Hash // SHA-256 of the bytes passed on
 	size    int64
 	head    []byte
 	tail    []byte
 	xml     *xmlValidator
-	refused error // a refusal, or what the body ended with
+	refused error // refusal of the content, or the error that ended the body
 }
 
-// fileSignatures are how files of a type begin and, within so many last bytes, end.
+// fileSignatures are the bytes with which files of a type begin, and those that stand within
+// so many last bytes.
 var fileSignatures = map[document.MediaType]struct {
 	begin, end string
 	within     int
@@ -50,6 +50,7 @@ var fileSignatures = map[document.MediaType]struct {
 	document.XML:  {},
 }
 
+// inspect returns a fileInspector that reads a file of the type. The caller closes it.
 func inspect(from io.Reader, kind document.MediaType) *fileInspector {
 	i := &fileInspector{from: from, kind: kind, sum: sha256.New()}
 	if kind == document.XML {
@@ -79,7 +80,7 @@ func (i *fileInspector) Read(p []byte) (int, error) {
 	return 0, i.refused
 }
 
-// cutOffBody is the answer to a body that did not come to its end.
+// cutOffBody returns the refusal of a body that ended too early or was too large.
 func cutOffBody(err error) error {
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
@@ -88,7 +89,7 @@ func cutOffBody(err error) error {
 	return edge.BadRequest(contract.InputValidationIssue{Type: edge.IssueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody})
 }
 
-// accepts reports whether what came so far may still be of the type.
+// accepts reports whether the bytes up to and with p may begin a file of the type.
 func (i *fileInspector) accepts(p []byte) bool {
 	mark := fileSignatures[i.kind]
 	if missing := len(mark.begin) - len(i.head); missing > 0 {
@@ -105,7 +106,7 @@ func (i *fileInspector) accepts(p []byte) bool {
 	return true
 }
 
-// complete reports, at the end, whether it was a file of the type.
+// complete reports, after the last byte, whether the file is of the type.
 func (i *fileInspector) complete() bool {
 	if i.xml != nil {
 		return i.xml.complete()
@@ -114,20 +115,21 @@ func (i *fileInspector) complete() bool {
 	return string(i.head) == mark.begin && bytes.Contains(i.tail, []byte(mark.end))
 }
 
-// close ends the judging of a file that was not read to its end.
+// close stops the check of a file that was not read to its end.
 func (i *fileInspector) close() {
 	if i.xml != nil {
 		i.xml.complete()
 	}
 }
 
-// xmlValidator reads XML as it comes, beside whoever hands it on.
+// xmlValidator checks XML in a goroutine of its own while the bytes are passed on.
 type xmlValidator struct {
 	to      *io.PipeWriter
 	verdict chan error
 	result  *error // the verdict, once it is known
 }
 
+// startXMLValidator starts a check, which ends with complete.
 func startXMLValidator() *xmlValidator {
 	from, to := io.Pipe()
 	j := &xmlValidator{to: to, verdict: make(chan error, 1)}
@@ -155,12 +157,12 @@ func (j *xmlValidator) complete() bool {
 
 var errXML = errors.New("not the XML we take") // the cause would quote it
 
-// activeNamespaces are the names of elements that a browser runs: such a file is none of the
-// types there are, whatever it says.
+// activeNamespaces are the XML namespaces of files that a browser runs; such files are
+// refused.
 var activeNamespaces = []string{"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"}
 
-// checkXML reads XML to its end: one element, in UTF-8, without a document type,
-// without entities of its own, without a style sheet.
+// checkXML reads XML to its end and returns an error unless it is one element, in UTF-8,
+// without a document type, without entities of its own, without a style sheet.
 func checkXML(from io.Reader) error {
 	in := &boundedTokens{Reader: bufio.NewReader(from)}
 	if bom, err := in.Peek(3); err == nil && string(bom) == "\ufeff" {
@@ -205,7 +207,7 @@ func checkXML(from io.Reader) error {
 	}
 }
 
-// boundedTokens bounds what the decoder holds of one token.
+// boundedTokens bounds the bytes that the decoder holds of one token.
 type boundedTokens struct {
 	*bufio.Reader
 	left int

@@ -41,7 +41,7 @@ var (
 	aXML  = []byte("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<a x='1'>canary &amp; <b/></a>\n")
 )
 
-// largePDF is a PDF of so many bytes, each place of which tells which it is.
+// largePDF returns a PDF of size bytes in which every offset can be told from its bytes.
 func largePDF(size int) []byte {
 	b := make([]byte, 0, size+16)
 	for b = append(b, "%PDF-1.7\n"...); len(b) < size-6; {
@@ -73,7 +73,7 @@ func (tv *testVault) upload(t testing.TB, by domain.Organisation, content []byte
 	return got.AttachmentID
 }
 
-// diplomaIssue is a diploma about to be issued.
+// diplomaIssue returns the request that issues a diploma with files to the n-th test person.
 func diplomaIssue(n int, files ...domain.AttachmentID) contract.DocumentIssue {
 	return contract.DocumentIssue{SSIN: ssin(n), DocumentType: "diploma", SourceReference: "paper", ValidFrom: "2026-01-01", Attachments: files,
 		Content: contract.Content(`{"title":"Master of Arts","institution":"University","awardedOn":"2006-06-30","level":7}`)}
@@ -92,8 +92,8 @@ func (tv *testVault) issueFiled(t testing.TB, by domain.Organisation, key uuid.U
 	return contract.DocumentReceipt{}, false, err
 }
 
-// sendAnswer sends the answer to a call, as the server does, and reports whether it was cut
-// off.
+// sendAnswer sends the answer to a call, as the server does, and reports whether the answer
+// was cut off.
 func sendAnswer(ctx context.Context, send func(http.ResponseWriter) error) (w *httptest.ResponseRecorder, cut bool) {
 	w = httptest.NewRecorder()
 	defer func() { edge.CallFrom(ctx).Answered(!cut) }()
@@ -153,14 +153,15 @@ func allowFiles(r *registry.Registry) {
 	}
 }
 
-// householdWithFile is a household composition with a file.
+// householdWithFile issues a household composition with a file.
 func (tv *testVault) householdWithFile(t testing.TB, n int, content []byte) (domain.DocumentID, domain.AttachmentID) {
 	t.Helper()
 	file := tv.upload(t, homeAffairs, content)
 	return tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(n), DocumentType: "householdComposition", Content: contract.Content(household), Attachments: []domain.AttachmentID{file}}), file
 }
 
-// onlyFilesLeft fails unless nothing is left of any file but those, claimed.
+// onlyFilesLeft fails unless the wanted files, all claimed, are the only ones of which
+// anything is left.
 func (tv *testVault) onlyFilesLeft(t testing.TB, want ...domain.AttachmentID) {
 	t.Helper()
 	stored := slices.Collect(maps.Keys(blobtest.Names(t, tv.Files)))
@@ -187,7 +188,7 @@ func (tv *testVault) onlyFilesLeft(t testing.TB, want ...domain.AttachmentID) {
 	}
 }
 
-func TestAFileAndItsDocument(t *testing.T) {
+func TestDocumentWithFile(t *testing.T) {
 	tv := newVault(t)
 	content := largePDF(200_000)
 	id, file := tv.householdWithFile(t, 1, content)
@@ -258,7 +259,7 @@ func TestAFileAndItsDocument(t *testing.T) {
 	}
 }
 
-func TestARepresentativeReadsAFile(t *testing.T) {
+func TestRepresentativeReadsFile(t *testing.T) {
 	tv := newVault(t)
 	file := tv.upload(t, socialSecurity, aPDF)
 	id := tv.issue(t, socialSecurity, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "isiPlusCard", Content: contract.Content(childCard), ValidUntil: "2028-12-31",
@@ -275,7 +276,7 @@ func TestARepresentativeReadsAFile(t *testing.T) {
 	}
 }
 
-func TestRanges(t *testing.T) {
+func TestFileRanges(t *testing.T) {
 	tv := newVault(t)
 	content := largePDF(200_000)
 	id, file := tv.householdWithFile(t, 1, content)
@@ -326,7 +327,7 @@ func TestRanges(t *testing.T) {
 	}
 }
 
-func TestAConsumerReadsAFile(t *testing.T) {
+func TestConsumerReadsFile(t *testing.T) {
 	tv := newVault(t, allowFiles)
 	content := largePDF(100_000)
 	id, file := tv.householdWithFile(t, 1, content)
@@ -459,7 +460,7 @@ func TestAConsumerReadsAFile(t *testing.T) {
 	})
 }
 
-func TestAFileThatNoPurposeCovers(t *testing.T) {
+func TestFileNotCoveredByPurpose(t *testing.T) {
 	tv := newVault(t)
 	id, file := tv.householdWithFile(t, 1, aPDF)
 	_, err := tv.accessFile(t, consumer(flanders), id, file, uuid.New(), "", contract.AttachmentAccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"})
@@ -468,8 +469,8 @@ func TestAFileThatNoPurposeCovers(t *testing.T) {
 	}
 }
 
-// What is not a whole file of the type that is said is refused, and nothing is left.
-func TestFilesAreOfTheirType(t *testing.T) {
+// A file that is incomplete or not of the stated type is refused, and nothing of it is left.
+func TestFileOfAnotherTypeIsRefused(t *testing.T) {
 	tv := newVault(t)
 	deep := strings.Repeat("<a>", maxXMLDepth+1) + strings.Repeat("</a>", maxXMLDepth+1)
 	for _, tc := range []struct {
@@ -541,8 +542,8 @@ func TestFilesAreOfTheirType(t *testing.T) {
 	}
 }
 
-// A body that ends before its time, or a caller who leaves, leaves nothing.
-func TestAnUploadThatBreaksOff(t *testing.T) {
+// A body that ends too early, or a caller who disconnects, leaves nothing of the file.
+func TestUploadCutOff(t *testing.T) {
 	tv := newVault(t)
 	for name, content := range map[string]io.Reader{
 		"broken":  io.MultiReader(bytes.NewReader(aPDF[:20]), iotest.ErrReader(io.ErrUnexpectedEOF)),
@@ -562,7 +563,7 @@ func TestAnUploadThatBreaksOff(t *testing.T) {
 }
 
 // The same key and file answer the same id; another file under that key is refused.
-func TestAnUploadIsDoneOnce(t *testing.T) {
+func TestUploadIsIdempotent(t *testing.T) {
 	tv := newVault(t)
 	key := uuid.New()
 	try := func(by domain.Organisation, content []byte) (contract.AttachmentReceipt, error) {
@@ -584,7 +585,7 @@ func TestAnUploadIsDoneOnce(t *testing.T) {
 	}
 }
 
-func TestAFileThatNobodyNamesIsRemoved(t *testing.T) {
+func TestUnclaimedFileIsRemoved(t *testing.T) {
 	tv := newVault(t)
 	forgotten := tv.upload(t, homeAffairs, aPDF)
 	id, kept := tv.householdWithFile(t, 1, aPDF)
@@ -609,7 +610,7 @@ func TestAFileThatNobodyNamesIsRemoved(t *testing.T) {
 	}
 }
 
-func TestFilesOfOthersAreNotNamed(t *testing.T) {
+func TestFilesOfOtherIssuersAreRefused(t *testing.T) {
 	tv := newVault(t)
 	theirs := tv.upload(t, homeAffairs, aPDF)
 	_, taken := tv.householdWithFile(t, 1, aPDF)
@@ -640,9 +641,9 @@ func TestFilesOfOthersAreNotNamed(t *testing.T) {
 	}
 }
 
-// D-4: files are part of the content. The same ones again change nothing, whatever
-// they are called; another one is another content.
-func TestFilesAreContent(t *testing.T) {
+// D-4: files are part of the content. The same files under other ids change nothing; another
+// file is another content.
+func TestFilesArePartOfContent(t *testing.T) {
 	tv := newVault(t)
 	first := tv.upload(t, flanders, aPDF)
 	receipt, isNew, err := tv.issueFiled(t, flanders, uuid.New(), diplomaIssue(1, first))
@@ -697,8 +698,8 @@ func TestFilesAreContent(t *testing.T) {
 	tv.onlyFilesLeft(t, first, second)
 }
 
-// Once its document's event is durable no other copy of a file's key is left.
-func TestOneKeyOfAFile(t *testing.T) {
+// No other copy of a file's key is left once the document's event is durable.
+func TestFileKeyHasOneCopy(t *testing.T) {
 	tv := newVault(t)
 	id, file := tv.householdWithFile(t, 1, aPDF)
 	files, err := tv.Keys.Files().Reserve(t.Context(), homeAffairs, acting.DocumentStream(id), []domain.AttachmentID{file})
@@ -713,9 +714,9 @@ func TestOneKeyOfAFile(t *testing.T) {
 	}
 }
 
-// Whenever a process ends, or a part fails, on the way of a file into a document: in
-// the end the document has it, or nothing is left of it.
-func TestCrashPointsOfAFile(t *testing.T) {
+// A process that ends, or a part that fails, at any step of a file into a document leaves
+// either the file in the document or nothing of it.
+func TestFileCrashPoints(t *testing.T) {
 	broken := errors.New("broken")
 	type point struct {
 		name string
@@ -768,7 +769,7 @@ func TestCrashPointsOfAFile(t *testing.T) {
 
 // A process that ends between the event and the claim is settled at the next start:
 // the second copy of the key goes then.
-func TestAClaimIsMadeUpFor(t *testing.T) {
+func TestInterruptedClaimIsSettled(t *testing.T) {
 	tv := newVault(t)
 	file := tv.upload(t, flanders, aPDF)
 	lost := tv.upload(t, flanders, aPDF)
@@ -851,7 +852,7 @@ func TestFilesAreErased(t *testing.T) {
 
 // A file that was tampered with gives no byte of the package; an answer that has
 // begun is cut off, and what came of it is on record.
-func TestATamperedFileIsNotSent(t *testing.T) {
+func TestTamperedFileIsNotSent(t *testing.T) {
 	content := largePDF(200_000)
 	for _, tc := range []struct {
 		name  string
@@ -890,7 +891,7 @@ func TestATamperedFileIsNotSent(t *testing.T) {
 	}
 }
 
-func TestFilesAway(t *testing.T) {
+func TestFileStoreUnavailable(t *testing.T) {
 	tv := newVault(t)
 	id, file := tv.householdWithFile(t, 1, aPDF)
 	tv.Files.SetRule(func(faultyblob.Method, int) faultyblob.Fault { return faultyblob.Fault{Before: blob.ErrUnavailable} })
@@ -905,7 +906,7 @@ func TestFilesAway(t *testing.T) {
 	}
 }
 
-// discardedAnswer takes an answer and holds nothing.
+// discardedAnswer is a ResponseWriter that counts bytes and holds none.
 type discardedAnswer struct {
 	header http.Header
 	n      int64
@@ -915,7 +916,7 @@ func (w *discardedAnswer) Header() http.Header         { return w.header }
 func (w *discardedAnswer) WriteHeader(int)             {}
 func (w *discardedAnswer) Write(p []byte) (int, error) { w.n += int64(len(p)); return len(p), nil }
 
-// zeroPDF gives a PDF of any size without holding it.
+// zeroPDF returns a reader of a PDF of any size that is never in memory as a whole.
 func zeroPDF(size int64) io.Reader {
 	return io.MultiReader(strings.NewReader("%PDF-"), io.LimitReader(zeros{}, size-10), strings.NewReader("%%EOF"))
 }
@@ -924,8 +925,8 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// 10 MB go in and out and are never held.
-func TestFilesAreNotHeld(t *testing.T) {
+// A file of 10 MB is never in memory as a whole, neither coming in nor going out.
+func TestFilesAreStreamed(t *testing.T) {
 	tv := newVault(t)
 	tv.waitIdle(t) // the memory of all goroutines is counted
 	const size = 10 << 20
@@ -958,8 +959,8 @@ func TestFilesAreNotHeld(t *testing.T) {
 	}
 }
 
-// fileKey reads the sealed key of a file in the key ring, and putFileKey puts it back
-// where it was while the file was reserved.
+// fileKey returns the sealed key of a file in the key ring; putFileKey puts it back where it
+// was while the file was reserved.
 func (tv *testVault) fileKey(t testing.TB, id domain.AttachmentID) []byte {
 	t.Helper()
 	wrapped, err := keysdb.Do(t.Context(), tv.KeysDB, func(tx *keysdb.Tx) (b []byte, err error) {

@@ -14,17 +14,17 @@ import (
 	"coffre/handlers/work"
 )
 
-// uploadAnswer is what is kept of an answer to POST /attachments.
+// uploadAnswer is the stored answer to POST /attachments.
 type uploadAnswer struct{ Receipt contract.AttachmentReceipt }
 
-// UploadAttachment implements POST /attachments: the file is sealed and stored while
-// it comes in. Whether the request is a repetition shows only at its end, for a key
-// names the file; then what was stored a second time is dropped.
+// UploadAttachment implements POST /attachments: the file is sealed and stored while it
+// comes in. A repetition is known only at the end of the file, for the digest is part of the
+// request; the bytes that it stored a second time are removed.
 func (v *Vault) UploadAttachment(ctx context.Context, r contract.UploadAttachmentRequestObject) (contract.UploadAttachmentResponseObject, error) {
 	call := edge.CallFrom(ctx)
 	id, kind := domain.AttachmentID{UUID: v.NewID()}, document.MediaType(edge.MediaTypeOf(r.ContentType))
-	// Durable before anything is sealed with it; from here on nothing is left over for
-	// ever, whenever this process ends.
+	// The key is durable before anything is sealed with it, so that tidyFiles finds the
+	// file whenever this process ends.
 	key, err := v.Keys.Files().Make(ctx, id, call.Organisation, string(kind))
 	if err != nil {
 		return nil, err

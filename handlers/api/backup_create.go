@@ -17,33 +17,34 @@ import (
 	"coffre/handlers/edge"
 )
 
-// Backups takes backups of everything that does not follow from something else.
-// Its methods may be called concurrently.
+// Backups takes backups of all data that cannot be derived from other data. Its methods may
+// be called concurrently.
 type Backups interface {
-	// Begin chooses the moment: now. It returns ErrBackupUnderWay while another backup
-	// is open. ctx bounds Begin only.
+	// Begin opens a backup of the state as it is now, encrypted to the recipients. It returns
+	// ErrBackupUnderWay while another backup is open. ctx bounds Begin only.
 	Begin(ctx context.Context, to []age.Recipient) (TakenBackup, error)
-	// Find returns the backup of that hash, when this vault made one.
+	// Find returns the backup with the hash; found is false when this vault made none.
 	Find(ctx context.Context, sum backup.Sum) (made backup.Made, found bool, err error)
 }
 
-// TakenBackup is the state of one moment, for one goroutine.
+// TakenBackup is an open backup: the state at one instant. It is used by one goroutine.
 type TakenBackup interface {
-	io.WriterTo // the archive; once
-	// End is the position of the last event in it.
+	io.WriterTo // writes the encrypted archive; called once
+	// End returns the position of the last event in the backup.
 	End() eventstore.Position
-	// Close lets go of the state.
+	// Close releases the state; another backup may begin then.
 	Close() error
 }
 
 var (
-	// ErrBackupUnderWay refuses a second backup at the same time.
+	// ErrBackupUnderWay refuses a backup while another one is open.
 	ErrBackupUnderWay  = domain.NewError(domain.Conflict, "backupUnderWay", "a backup is being taken; one at a time")
 	errBackupElsewhere = domain.NewError(domain.Conflict, "backupElsewhere", "the databases of this vault are backed up by their own tools, PostgreSQL by pg_basebackup and its archive, KurrentDB by its file copy; see deploy/runbooks/backup.md")
 	errBackupUnknown   = domain.NewError(domain.Conflict, "backupUnknown", "this vault made no such backup")
 )
 
-// CreateBackup implements POST /backups.
+// CreateBackup implements POST /backups: an archive of the vault, encrypted to the
+// recipients, which is sent while it is made.
 func (v *Vault) CreateBackup(ctx context.Context, r contract.CreateBackupRequestObject) (contract.CreateBackupResponseObject, error) {
 	if v.Backups == nil {
 		return nil, errBackupElsewhere
@@ -63,8 +64,8 @@ func (v *Vault) CreateBackup(ctx context.Context, r contract.CreateBackupRequest
 	return &backupContent{v, ctx, taken, at}, nil
 }
 
-// backupContent sends a backup of any size in constant memory: it takes as long as
-// the reader goes on reading.
+// backupContent sends a backup of any size in constant memory, for as long as the client
+// goes on reading.
 type backupContent struct {
 	v     *Vault
 	ctx   context.Context // for the log only
@@ -72,8 +73,8 @@ type backupContent struct {
 	at    contract.PositionToken
 }
 
-// VisitCreateBackupResponse implements CreateBackupResponseObject. An answer that
-// cannot be finished is cut off: what came of it must not pass for a whole one.
+// VisitCreateBackupResponse implements CreateBackupResponseObject. An answer that cannot be
+// finished is cut off, so that its beginning does not pass for a complete backup.
 func (c *backupContent) VisitCreateBackupResponse(w http.ResponseWriter) error {
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")

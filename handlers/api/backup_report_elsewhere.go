@@ -15,8 +15,8 @@ import (
 
 var errBackupsHere = domain.NewError(domain.Conflict, "backupsTakenHere", "this vault takes its backups itself, and knows which are good: coffre backup, then coffre backup verify")
 
-// ReportBackupElsewhere implements POST /backups/reportElsewhere: an operator answers
-// for a backup that the vault has not seen. What it needs is the ring's word.
+// ReportBackupElsewhere implements POST /backups/reportElsewhere: an operator answers for a
+// backup that other tools took. The key ring tells which key version that backup needs.
 func (v *Vault) ReportBackupElsewhere(ctx context.Context, r contract.ReportBackupElsewhereRequestObject) (contract.ReportBackupElsewhereResponseObject, error) {
 	if v.Backups != nil {
 		return nil, errBackupsHere

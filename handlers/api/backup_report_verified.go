@@ -11,7 +11,8 @@ import (
 	"coffre/handlers/edge"
 )
 
-// ReportVerifiedBackup implements POST /backups/reportVerified.
+// ReportVerifiedBackup implements POST /backups/reportVerified: an operator reports that a
+// backup of this vault was read back and found good.
 func (v *Vault) ReportVerifiedBackup(ctx context.Context, r contract.ReportVerifiedBackupRequestObject) (contract.ReportVerifiedBackupResponseObject, error) {
 	if v.Backups == nil {
 		return nil, errBackupElsewhere

@@ -11,10 +11,10 @@ import (
 
 var errSSINMissing = domain.NewError(domain.Invalid, "ssinMissing", "an organisation names the citizen by number; a citizen names nobody")
 
-// GetCitizen implements POST /citizens/get: how the caller names a citizen from
-// now on. An organisation without a basis for the person, and one that asks for a
-// person the vault does not know, get the same 404 (rule A-6). Whom a consumer asks
-// about counts for its quota, known or not (rule A-7).
+// GetCitizen implements POST /citizens/get: the reference by which the caller names a
+// citizen from now on. An organisation without a basis for the person, and one that asks for
+// a person the vault does not know, get the same 404 (rule A-6). Each person that a consumer
+// asks about counts for its quota, known or not (rule A-7).
 func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObject) (contract.GetCitizenResponseObject, error) {
 	call := edge.CallFrom(ctx)
 	if call.Role == domain.RoleCitizen {
@@ -58,9 +58,9 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 	return contract.GetCitizen200JSONResponse{CitizenRef: ref}, nil
 }
 
-// mayName reports whether an organisation has anything to do with a citizen: as
-// an issuer of their documents, as a consumer by law or by a consent of theirs.
-// It asks the same questions for a person the vault does not know.
+// mayName reports whether an organisation has anything to do with a citizen: as an issuer of
+// their documents, as a consumer by law or by a consent of theirs. The same questions are
+// asked for a person the vault does not know.
 func (v *Vault) mayName(ctx context.Context, call *edge.Call, id domain.CitizenID) (bool, error) {
 	words := v.Words.Current()
 	if call.Role == domain.RoleIssuer {

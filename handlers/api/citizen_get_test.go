@@ -8,8 +8,9 @@ import (
 	"coffre/handlers/edge"
 )
 
-// A consumer by law could otherwise try every number there is.
-func TestCitizensAskedForByNumberCount(t *testing.T) {
+// Citizens whom a consumer looks up by number count for its quota; a consumer by law could
+// otherwise try every number there is.
+func TestLookupsByNumberCountForQuota(t *testing.T) {
 	tv := newVault(t, func(r *registry.Registry) { organisation(t, r, flanders).DailyQuota = 2 })
 	tv.household(t, 1)
 	tv.household(t, 2)

@@ -9,7 +9,7 @@ import (
 )
 
 // LiftHold implements POST /citizens/{id}/legalHolds/{id}/lift (rule P-4). An
-// erasure that only waited for it goes on.
+// erasure that waited for nothing else goes on.
 func (v *Vault) LiftHold(ctx context.Context, r contract.LiftHoldRequestObject) (contract.LiftHoldResponseObject, error) {
 	type lifted struct{ At contract.PositionToken }
 	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (lifted, error) {

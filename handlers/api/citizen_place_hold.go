@@ -13,7 +13,7 @@ import (
 )
 
 // PlaceHold implements POST /citizens/{id}/legalHolds (rules P-4, E-1). Without a
-// case reference it works while no key can be had.
+// case reference the call needs no key and works while keys are unavailable.
 func (v *Vault) PlaceHold(ctx context.Context, r contract.PlaceHoldRequestObject) (contract.PlaceHoldResponseObject, error) {
 	type placed struct {
 		Hold contract.LegalHold

@@ -9,11 +9,11 @@ import (
 	"coffre/handlers/contract"
 )
 
-// identityType is the document type whose authentic sources also tell who died
-// and who got another number.
+// identityType is the document type whose authentic sources also report deaths and
+// replaced numbers.
 const identityType domain.DocumentType = "identityData"
 
-// identitySources are the organisations that may state facts about persons themselves.
+// identitySources returns the organisations that may report facts about persons themselves.
 func identitySources(in acting.Intent) []domain.Organisation {
 	t, known := in.Words.DocumentType(identityType)
 	if !known {
@@ -23,7 +23,7 @@ func identitySources(in acting.Intent) []domain.Organisation {
 }
 
 // ReportDeath implements POST /citizens/reportDeath (rule P-2). A reactor ends
-// mandates and consents; from the answer on nothing is decided in favour of one.
+// mandates and consents; after the answer no decision relies on them any more.
 func (v *Vault) ReportDeath(ctx context.Context, r contract.ReportDeathRequestObject) (contract.ReportDeathResponseObject, error) {
 	at, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (contract.PositionToken, error) {
 		id, err := v.Resolve(ctx, in.Call, r.Body.SSIN, domain.CitizenRef{})

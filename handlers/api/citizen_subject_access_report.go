@@ -17,7 +17,7 @@ import (
 	"coffre/projections/vocabulary"
 )
 
-// What a report about a citizen is made under: the right of access.
+// Purpose and legal basis of a report about a citizen: the right of access.
 const (
 	rightOfAccess domain.Purpose    = "subjectAccess"
 	byLegalDuty   domain.LegalBasis = "legalObligation"
@@ -25,8 +25,8 @@ const (
 
 // SubjectAccessReport implements POST /citizens/{id}/subjectAccessReport: everything
 // the vault holds about a citizen (GDPR art. 15), for them or for a privacy
-// officer. That it is made is on record before anything is opened (rule A-1). The
-// same key does not make it again (rule A-8): who did not get it asks anew.
+// officer. The access is on record before anything is opened (rule A-1). The same
+// key does not make the report again (rule A-8): a caller who did not get it uses another.
 func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAccessReportRequestObject) (contract.SubjectAccessReportResponseObject, error) {
 	call := edge.CallFrom(ctx)
 	if call.Role == domain.RoleCitizen && call.Citizen != r.CitizenID {
@@ -65,8 +65,8 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAcces
 	return contract.SubjectAccessReport200JSONResponse{Body: report, Headers: contract.SubjectAccessReport200ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
-// authorizeReport records that what the vault holds of a citizen is about to be
-// opened into a file (rules ).
+// authorizeReport records that the data of a citizen are about to be opened into a file
+// (rules ).
 func (v *Vault) authorizeReport(ctx context.Context, in acting.Intent, who acting.Person, kind access.Opened) (access.Authorized, error) {
 	w := in.Write(0, acting.AccessStream(who.ID, in.At), who.ID, who.At)
 	result, err := acting.Accesses.Transact(ctx, v.Log, w, access.AuthorizeReport{
@@ -79,7 +79,8 @@ func (v *Vault) authorizeReport(ctx context.Context, in acting.Intent, who actin
 	return disclosure.AuthorizedIn(result.Events)
 }
 
-// withLanguage returns the intent with the language of its answer.
+// withLanguage returns the intent with another language for its answer; an empty one is the
+// first language of the contract.
 func withLanguage(in acting.Intent, lang domain.Language) acting.Intent {
 	call := *in.Call
 	if call.Language = lang; lang == "" {
@@ -89,7 +90,7 @@ func withLanguage(in acting.Intent, lang domain.Language) acting.Intent {
 	return in
 }
 
-// report opens all there is about a citizen, as the log has it now.
+// report opens all data about a citizen, as the log has them now.
 func (v *Vault) report(ctx context.Context, in acting.Intent, id domain.CitizenID) (contract.SubjectAccessReport, error) {
 	if err := v.WaitForHead(ctx, v.Wallets.Name(), v.ConsentLog.Name(), v.AccessLog.Name()); err != nil {
 		return contract.SubjectAccessReport{}, err
@@ -112,7 +113,7 @@ func (v *Vault) report(ctx context.Context, in acting.Intent, id domain.CitizenI
 	return r, nil
 }
 
-// reportNumbers tells every number the person is found by, the latest last.
+// reportNumbers adds every number by which the person is found, the latest last.
 func (v *Vault) reportNumbers(ctx context.Context, _ acting.Intent, r *contract.SubjectAccessReport) error {
 	numbers, err := v.NumbersOf(ctx, r.CitizenID)
 	for _, n := range numbers {
@@ -191,7 +192,7 @@ func (v *Vault) reportConsents(ctx context.Context, in acting.Intent, r *contrac
 
 func (v *Vault) reportAccesses(ctx context.Context, in acting.Intent, r *contract.SubjectAccessReport) error {
 	r.Accesses = []contract.AccessLogItem{}
-	// The citizen is told all, whoever has the report made.
+	// The report tells the citizen everything, also when an officer requests it.
 	a := disclosure.Representation{By: domain.Actor{Role: domain.RoleCitizen, Citizen: r.CitizenID}, Citizen: r.CitizenID}
 	for before := projections.Latest; ; {
 		page, err := v.AccessLog.Of(ctx, r.CitizenID, projections.Latest, accesslog.Filter{}, before, edge.MaxPage)
@@ -220,7 +221,7 @@ func (v *Vault) reportMandates(ctx context.Context, in acting.Intent, r *contrac
 	return err
 }
 
-// retentionText says how long documents of a type are kept, and why.
+// retentionText tells in a language how long documents of a type are kept, and why.
 func retentionText(words *vocabulary.View, r registry.Retention, lang domain.Language) string {
 	why := words.Label(vocabulary.Reasons(registry.ReasonRetention), string(r.Rule), lang)
 	return fmt.Sprintf(retentionTexts[lang][r.From], r.Years, why)
@@ -233,7 +234,7 @@ var retentionTexts = map[domain.Language]map[registry.RetentionFrom]string{
 	"en": {registry.FromIssue: "%d years from the issue: %s", registry.FromEnd: "%d years after the end: %s"},
 }
 
-// rightsTexts is what GDPR art. 15(1)(e) and (f) want told.
+// rightsTexts are the information that GDPR art. 15(1)(e) and (f) require, by language.
 var rightsTexts = map[domain.Language]string{
 	"nl": "U kunt vragen om gegevens te verbeteren, te wissen of de verwerking te beperken, en u kunt er bezwaar tegen maken. Een klacht richt u tot de Gegevensbeschermingsautoriteit: www.gegevensbeschermingsautoriteit.be.",
 	"fr": "Vous pouvez demander de rectifier ou d'effacer des données, d'en limiter le traitement, et vous y opposer. Une plainte s'adresse à l'Autorité de protection des données : www.autoriteprotectiondonnees.be.",

@@ -26,8 +26,8 @@ func (tv *testVault) reportOn(t testing.TB, by edge.Caller, of domain.CitizenID,
 	return answer.(contract.SubjectAccessReport200JSONResponse).Body, nil
 }
 
-// Everything of the citizen is in the report, and nothing of others; that it was
-// made is on record before (rule A-1), and its key does not make it again.
+// A subject access report holds all data of the citizen and none of others; the access is on
+// record before (rule A-1), and its key does not make the report again.
 func TestSubjectAccessReport(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)

@@ -29,8 +29,8 @@ func (v *Vault) GrantConsent(ctx context.Context, r contract.GrantConsentRequest
 	return contract.GrantConsent201JSONResponse{Body: done.Receipt, Headers: contract.GrantConsent201ResponseHeaders{CoffrePosition: done.At, Location: done.Receipt.Href}}, nil
 }
 
-// GrantConsentRequest implements POST /consentRequests/{id}/grant: as asked for,
-// or narrower.
+// GrantConsentRequest implements POST /consentRequests/{id}/grant: the citizen consents to
+// the terms of the request, or to narrower ones.
 func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsentRequestRequestObject) (contract.GrantConsentRequestResponseObject, error) {
 	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (consentAnswer, error) {
 		request, _, err := acting.Consents.Load(ctx, v.Log, acting.ConsentStream(r.ConsentRequestID))
@@ -49,8 +49,8 @@ func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsent
 	return contract.GrantConsentRequest200JSONResponse{Body: done.Receipt, Headers: contract.GrantConsentRequest200ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
-// grant records a consent with the citizen's own terms or choices. About says
-// what it is about: the terms themselves, or those asked for.
+// grant records a consent with the citizen's own terms or choices. about names its purpose,
+// documents and types: the terms themselves, or those of the request.
 func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID, subject domain.CitizenID, terms, about consent.Terms, shown contract.ShownText) (consentAnswer, error) {
 	a, err := v.ActFor(ctx, in, subject, mandate.Consent)
 	if err != nil {

@@ -19,18 +19,18 @@ import (
 	"coffre/projections/vocabulary"
 )
 
-// consentQuery is what one page of consents shows.
+// consentQuery holds the filters and the place of one page of consents.
 type consentQuery struct {
 	path    string
-	citizen domain.CitizenID        // as the query names them
+	citizen domain.CitizenID        // as the parameter citizenId names them
 	states  []contract.ConsentState // none: all
 	cursor  contract.Cursor
 	size    contract.PageSize
 	min     contract.CoffreMinPosition
 }
 
-// ListConsents implements GET /consents: a citizen's, newest first; a consumer's
-// own, oldest first. Requests that nobody answered are not among a consumer's,
+// ListConsents implements GET /consents: the consents of a citizen, newest first; those of
+// the calling consumer, oldest first. A consumer does not see requests without an answer,
 // for they would tell whom the vault knows (rule A-6).
 func (v *Vault) ListConsents(ctx context.Context, r contract.ListConsentsRequestObject) (contract.ListConsentsResponseObject, error) {
 	p := r.Params
@@ -41,8 +41,8 @@ func (v *Vault) ListConsents(ctx context.Context, r contract.ListConsentsRequest
 	return contract.ListConsents200JSONResponse(page), nil
 }
 
-// ListConsentRequests implements GET /consentRequests: those that wait for a
-// citizen; those of a consumer that were answered.
+// ListConsentRequests implements GET /consentRequests: the requests that wait for a citizen;
+// the answered requests of the calling consumer.
 func (v *Vault) ListConsentRequests(ctx context.Context, r contract.ListConsentRequestsRequestObject) (contract.ListConsentRequestsResponseObject, error) {
 	p := r.Params
 	waits := func(c *consentlog.Consent) bool { return c.RequestedLeaf != projections.Latest }
@@ -57,6 +57,7 @@ func (v *Vault) ListConsentRequests(ctx context.Context, r contract.ListConsentR
 	return contract.ListConsentRequests200JSONResponse(found), nil
 }
 
+// listConsents returns a page of the caller's consents that also reports true for; nil: all.
 func (v *Vault) listConsents(ctx context.Context, p consentQuery, also func(*consentlog.Consent) bool) (contract.Consents, error) {
 	if err := v.WaitForToken(ctx, p.min, v.ConsentLog.Name()); err != nil {
 		return contract.Consents{}, err
@@ -68,7 +69,7 @@ func (v *Vault) listConsents(ctx context.Context, p consentQuery, also func(*con
 	return v.citizenConsents(ctx, in, p, also)
 }
 
-// citizenConsents is a page of a citizen's consents, newest first.
+// citizenConsents returns a page of a citizen's consents, newest first.
 func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consentQuery, also func(*consentlog.Consent) bool) (contract.Consents, error) {
 	before, err := edge.LeafFrom(p.cursor, projections.Latest)
 	if err != nil {
@@ -115,8 +116,8 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 	return page, nil
 }
 
-// consumerConsents is a page of a consumer's own consents, oldest first. It names the
-// citizens as the consumer knows them.
+// consumerConsents returns a page of a consumer's own consents, oldest first. Citizens are
+// named by the references that the consumer knows.
 func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consentQuery, also func(*consentlog.Consent) bool) (contract.Consents, error) {
 	if !p.citizen.IsZero() {
 		return contract.Consents{}, edge.ErrNoResource // a consumer knows nobody by that id
@@ -157,7 +158,7 @@ func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consen
 	}
 }
 
-// answered reports whether the citizen ever said yes or no.
+// answered reports whether the citizen ever granted or refused a consent.
 func answered(c *consentlog.Consent) bool {
 	return !c.GrantedAt.IsZero() || c.State == consentlog.IsRefused || c.State == consentlog.IsWithdrawn
 }
@@ -170,7 +171,8 @@ func (p consentQuery) links() edge.PageLinks {
 	return edge.LinksTo(p.path).ID("citizenId", p.citizen).Texts("state", edge.AsStrings(p.states)).Number("pageSize", p.size)
 }
 
-// coversTerms reports whether a consent is about types that who acts has to do with.
+// coversTerms reports whether the mandates of a representation cover every document type of
+// a consent; for the citizen they do.
 func (v *Vault) coversTerms(ctx context.Context, a disclosure.Representation, t consent.Terms) (bool, error) {
 	if a.Self() {
 		return true, nil
@@ -182,8 +184,8 @@ func (v *Vault) coversTerms(ctx context.Context, a disclosure.Representation, t 
 	return !slices.ContainsFunc(types, func(t domain.DocumentType) bool { return !a.Covers(t) }), nil
 }
 
-// GetConsent implements GET /consents/{id}: for its citizen, with what they were
-// shown; for its consumer once it was answered; for privacy officers.
+// GetConsent implements GET /consents/{id}: for its citizen, with the text that they were
+// shown; for its consumer once the citizen answered; for privacy officers.
 func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObject) (contract.GetConsentResponseObject, error) {
 	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
 		return nil, err
@@ -215,7 +217,7 @@ func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObje
 	return contract.GetConsent200JSONResponse(item), nil
 }
 
-// consentForCitizen shows a consent to its citizen, or to who represents them.
+// consentForCitizen shows a consent to its citizen or to a representative.
 func (v *Vault) consentForCitizen(ctx context.Context, in acting.Intent, c *consentlog.Consent) (contract.Consent, error) {
 	a, err := v.ActFor(ctx, in, c.Citizen, mandate.Read)
 	if err != nil {
@@ -241,8 +243,8 @@ func (v *Vault) consentForCitizen(ctx context.Context, in acting.Intent, c *cons
 	return item, nil
 }
 
-// openShownTexts opens what the citizen was told and shown (rule C-5). Without keys
-// the consent is shown without.
+// openShownTexts opens the message and the text that the citizen was shown into item (rule
+// C-5). They stay empty while keys are unavailable or after an erasure.
 func (v *Vault) openShownTexts(ctx context.Context, item *contract.Consent) error {
 	parts, err := v.ConsentLog.Shown(ctx, item.ConsentID)
 	if err != nil {
@@ -269,8 +271,8 @@ func (v *Vault) openShownTexts(ctx context.Context, item *contract.Consent) erro
 	return nil
 }
 
-// consentForConsumer shows a consent to its consumer, who knows the citizen by a
-// reference of their own, and none once they were erased.
+// consentForConsumer shows a consent to its consumer, with the consumer's own reference of
+// the citizen, or without one once the citizen was erased.
 func (v *Vault) consentForConsumer(ctx context.Context, in acting.Intent, c *consentlog.Consent) (contract.Consent, error) {
 	item := consentItem(in.Words, in.Call.Language, c)
 	ref, err := v.Keys.Ref(ctx, in.Actor.Organisation, c.Citizen)
@@ -284,7 +286,7 @@ func (v *Vault) consentForConsumer(ctx context.Context, in acting.Intent, c *con
 	return item, nil
 }
 
-// consentItem is what everybody who may see a consent sees of it.
+// consentItem returns the members of a consent that every reader may see.
 func consentItem(words *vocabulary.View, lang domain.Language, c *consentlog.Consent) contract.Consent {
 	t := c.Terms
 	return contract.Consent{

@@ -11,8 +11,8 @@ import (
 )
 
 // QueryConsentLog implements POST /consentLog/query: every decision about consents,
-// newest first. A person whom the vault does not know, or has erased, decided
-// nothing.
+// newest first. The page is empty for a person whom the vault does not know or has
+// erased.
 func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogRequestObject) (contract.QueryConsentLogResponseObject, error) {
 	p, body := r.Params, r.Body
 	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.ConsentLog.Name()); err != nil {

@@ -21,9 +21,9 @@ import (
 	"coffre/projections/vocabulary"
 )
 
-// GetConsentReceipt implements GET /consents/{id}/receipt: what was consented to, in
-// the words of a standard, with what the citizen was shown (rule C-5). Who reads
-// it for the citizen, or as a privacy officer, is on record before it is opened.
+// GetConsentReceipt implements GET /consents/{id}/receipt: the terms of a consent in the
+// form of a standard, with the text that the citizen was shown (rule C-5). Readings by a
+// representative or a privacy officer are on record before the text is opened.
 func (v *Vault) GetConsentReceipt(ctx context.Context, r contract.GetConsentReceiptRequestObject) (contract.GetConsentReceiptResponseObject, error) {
 	in := v.Intend(ctx)
 	c, known, err := v.ConsentLog.Consent(ctx, r.ConsentID, projections.Latest, in.At)
@@ -58,8 +58,9 @@ func (v *Vault) GetConsentReceipt(ctx context.Context, r contract.GetConsentRece
 	return receipt(out.Bytes()), nil
 }
 
-// admitReceiptReader admits who may read a consent's receipt, and records who reads it for
-// another. The zero access comes back for the citizen, and where nothing is opened.
+// admitReceiptReader refuses callers who may not read a consent's receipt, and records the
+// reading of a representative or a privacy officer. It returns the zero access for the
+// citizen, and where nothing is opened.
 func (v *Vault) admitReceiptReader(ctx context.Context, in acting.Intent, c *consentlog.Consent) (access.Authorized, error) {
 	if in.Actor.Role == domain.RolePrivacyOfficer {
 		if c.GrantedAt.IsZero() {
@@ -87,7 +88,7 @@ func (v *Vault) admitReceiptReader(ctx context.Context, in acting.Intent, c *con
 	return v.AuthorizeRepresentative(ctx, in, a, a.Under(c.Terms.Types))
 }
 
-// receiptFacts is what both standards tell of a consent.
+// receiptFacts are the facts of a consent that the receipts of both standards tell.
 type receiptFacts struct {
 	*consentlog.Consent
 	lang      domain.Language
@@ -140,7 +141,7 @@ func (f receiptFacts) controller() string {
 	return f.words.Label(vocabulary.Organisations, string(f.Terms.Consumer), f.lang)
 }
 
-// categories are the purpose's, by the Belgian vocabulary of finalities.
+// categories returns the purpose's categories, by the Belgian vocabulary of finalities.
 func (f receiptFacts) categories() []string {
 	all := []string{}
 	if p, known := f.words.Purpose(f.Terms.Purpose); known {
@@ -154,8 +155,9 @@ func (f receiptFacts) categories() []string {
 // country is the jurisdiction of all that the vault holds.
 const country = "BE"
 
-// kantara is the Consent Receipt Specification 1.1. What it has no member for, the
-// text that was shown and what became of the consent, follows as members of ours.
+// kantara returns the receipt of the Consent Receipt Specification 1.1. The shown text and
+// the state of the consent, for which the standard has no members, follow as members
+// of our own.
 func (f receiptFacts) kantara() kantaraReceipt {
 	all := slices.Concat(f.plain, f.sensitive)
 	return kantaraReceipt{
@@ -178,7 +180,7 @@ func (f receiptFacts) kantara() kantaraReceipt {
 	}
 }
 
-// collectionMethod says how consent is given.
+// collectionMethod tells in a receipt how consent is given.
 const collectionMethod = "in the citizen's own wallet, by an explicit act"
 
 type kantaraReceipt struct {
@@ -200,8 +202,8 @@ type kantaraReceipt struct {
 	Shown   contract.ShownText `json:"shownText,omitzero"`
 }
 
-// kantaraController needs an address and a phone number, which the registry does
-// not hold: the country stands for the one, nothing for the other.
+// kantaraController is the controller of a Kantara receipt. The registry holds no address
+// and no phone number: the address is the country, the phone number is empty.
 type kantaraController struct {
 	Name     string         `json:"piiController"`
 	OnBehalf bool           `json:"onBehalf"`
@@ -231,8 +233,8 @@ type kantaraPurpose struct {
 	ThirdParties bool     `json:"thirdPartyDisclosure"`
 }
 
-// receipt is a JSON object that is written as it is. The generated answer would
-// write its bytes as a string.
+// receipt is an answer whose bytes are a JSON object already. The generated answer type
+// would write them as a string.
 type receipt []byte
 
 // VisitGetConsentReceiptResponse writes the answer.

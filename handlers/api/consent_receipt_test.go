@@ -29,7 +29,7 @@ func (tv *testVault) receipt(t testing.TB, who edge.Caller, id domain.ConsentID,
 	return w.Body.String(), nil
 }
 
-// kantaraSchema is the standard's own, less the comments that make it no JSON.
+// kantaraSchema returns the standard's own schema, less the comments that make it no JSON.
 func kantaraSchema(t testing.TB) *jsonschema.Schema {
 	t.Helper()
 	path, ok := domaintest.SharedData(t, "kantara/kantara-consent-receipt-v1_1-schema.json")
@@ -121,9 +121,9 @@ func TestISO27560Receipt(t *testing.T) {
 	}
 }
 
-// C-5: what was shown is opened for the citizen, and for a privacy officer once
-// that is on record (rule A-1); to everybody else there is no such consent.
-func TestWhoReadsAReceipt(t *testing.T) {
+// C-5: the text that the citizen was shown is opened for the citizen, and for a privacy
+// officer after the access is on record (rule A-1); every other caller gets a 404.
+func TestReceiptReaders(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	tv.household(t, 2)

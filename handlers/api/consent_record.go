@@ -49,7 +49,7 @@ type isoProcessing struct {
 	Authority    string           `json:"authority_party"`
 }
 
-// isoNotice is what the citizen was shown; without text when it was erased or
+// isoNotice is the notice that the citizen was shown; without text when that was erased or
 // cannot be opened now.
 type isoNotice struct {
 	URL  string             `json:"url"`
@@ -89,7 +89,7 @@ type isoEvent struct {
 	State    string    `json:"event_state"`
 }
 
-// isoStates are the standard's words for what became of a consent.
+// isoStates are the standard's words for the states of a consent.
 var isoStates = map[consentlog.State]string{
 	consentlog.IsRequested: "Requested", consentlog.IsRefused: "Refused", consentlog.IsWithdrawn: "Withdrawn",
 	consentlog.IsExpired: "Expired", consentlog.IsExhausted: "Terminated", consentlog.IsGranted: "ConsentGiven",
@@ -107,6 +107,7 @@ var rights = []string{
 	"complaint (art. 77)",
 }
 
+// iso27560 returns the record and receipt of ISO/IEC TS 27560:2023.
 func (f receiptFacts) iso27560() isoConsent {
 	id, subject, consumer := f.Consent.Consent.String(), f.Citizen.String(), string(f.Terms.Consumer)
 	out := isoConsent{
@@ -163,7 +164,7 @@ func (f receiptFacts) isoEvents(subject, consumer string) []isoEvent {
 	return all
 }
 
-// dataLife is how long the consumer may keep what it read.
+// dataLife returns the time for which the consumer may keep the data that it read.
 func (f receiptFacts) dataLife() string {
 	if days := f.Terms.Limits.DataLife; days > 0 {
 		return fmt.Sprintf("P%dD from each reading", days)

@@ -31,9 +31,9 @@ func (v *Vault) RefuseConsentRequest(ctx context.Context, r contract.RefuseConse
 	return contract.RefuseConsentRequest200JSONResponse{Body: done.Receipt, Headers: contract.RefuseConsentRequest200ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
-// resolveDecider tells as what a citizen decides on a consent that exists. For their
-// own nothing but its stream is read and no key is needed. A consent that is not
-// theirs to decide on is not there.
+// resolveDecider returns for whom, and under which mandate, the caller decides on an existing
+// consent. For the citizen's own consent nothing but its stream is read and no key is needed.
+// A consent that the caller may not decide on is refused as consent.ErrNotFound.
 func (v *Vault) resolveDecider(ctx context.Context, in acting.Intent, id domain.ConsentID) (disclosure.Representation, mandate.InForce, error) {
 	state, _, err := acting.Consents.Load(ctx, v.Log, acting.ConsentStream(id))
 	switch {

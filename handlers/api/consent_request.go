@@ -15,10 +15,10 @@ import (
 	"coffre/handlers/disclosure"
 )
 
-// RequestConsent implements POST /consentRequests: rule C-2. The answer is the
-// same whether the vault knows the person or not, and so is the work: one fact is
-// made durable either way, the request or that there is nobody to ask. The
-// consumer sees the request again once the citizen answered it.
+// RequestConsent implements POST /consentRequests: rule C-2. The answer is the same
+// whether the vault knows the person or not, and so is the work: one event becomes durable
+// either way, the request or a refusal. The consumer sees the request again once the citizen
+// answered it.
 func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentRequestObject) (contract.RequestConsentResponseObject, error) {
 	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (consentAnswer, error) {
 		b := r.Body
@@ -33,7 +33,7 @@ func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentReq
 		if err := checkFieldsOffered(in.Words, b.Purpose, b.DocumentTypes, nil, b.Fields); err != nil {
 			return consentAnswer{}, err
 		}
-		// What is wrong with the request itself is told before anybody is looked for.
+		// Mistakes in the request itself are told before the person is looked up.
 		events, err := cmd.Decide(consent.State{})
 		if err != nil {
 			return consentAnswer{}, err
@@ -55,8 +55,8 @@ func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentReq
 	return contract.RequestConsent202JSONResponse{Body: done.Receipt, Headers: contract.RequestConsent202ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
-// recordConsentRequest records the request of a living person; of anybody else that a consumer
-// asked for somebody who cannot be asked.
+// recordConsentRequest records the request to a living person, and for anybody else a refusal
+// that names nobody. It returns the position of the event.
 func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin contract.SSIN, cmd consent.Request) (eventstore.Position, error) {
 	id, err := v.Resolve(ctx, in.Call, ssin, domain.CitizenRef{})
 	if err != nil {

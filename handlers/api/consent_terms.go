@@ -15,7 +15,7 @@ import (
 
 var errUnknownField = domain.NewError(domain.Invalid, "unknownField", "for this purpose these types of document offer no such field")
 
-// consentAnswer is what is kept of an answer about a consent.
+// consentAnswer is the stored answer to a decision about a consent.
 type consentAnswer struct {
 	Receipt contract.ConsentReceiptShort
 	At      contract.PositionToken
@@ -25,22 +25,24 @@ type consentAnswer struct {
 // from those of its events.
 const consentIDIndex = 1 << 20
 
+// newConsentID returns the id of the consent that a request makes; a repetition gets the
+// same one.
 func newConsentID(in acting.Intent) domain.ConsentID {
 	return domain.ConsentID{UUID: in.ID(consentIDIndex)}
 }
 
-// consentReceipt says where a consent stands.
+// consentReceipt returns the state of a consent as the contract shows it.
 func consentReceipt(id domain.ConsentID, s consent.State) contract.ConsentReceiptShort {
 	return contract.ConsentReceiptShort{Href: contract.ConsentHref(id), ConsentID: id, State: contract.ConsentState(s.Phase), Until: s.Terms.Until}
 }
 
-// consentAnswer makes the answer of a decision about a consent.
+// consentAnswer returns the answer to a decision that was recorded.
 func (v *Vault) consentAnswer(ctx context.Context, id domain.ConsentID, done consentResult) (consentAnswer, error) {
 	at, err := v.PositionToken(ctx, done.Position)
 	return consentAnswer{consentReceipt(id, done.State), at}, err
 }
 
-// recordedTime is a time of the caller's as it is recorded: UTC, whole microseconds.
+// recordedTime returns a caller's time as it is recorded: in UTC and whole microseconds.
 func recordedTime(t time.Time) time.Time {
 	if t.IsZero() {
 		return t
@@ -48,8 +50,8 @@ func recordedTime(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Microsecond)
 }
 
-// documentsHeldBy returns those of the documents that are the citizen's, by the documents'
-// own streams.
+// documentsHeldBy returns those of the documents that belong to a citizen and are not
+// erased, as the streams of the documents tell.
 func (v *Vault) documentsHeldBy(ctx context.Context, subject domain.CitizenID, ids []domain.DocumentID) ([]consent.Held, error) {
 	var held []consent.Held
 	for _, id := range ids {
@@ -64,8 +66,8 @@ func (v *Vault) documentsHeldBy(ctx context.Context, subject domain.CitizenID, i
 	return held, nil
 }
 
-// checkFieldsOffered refuses a field that no type concerned offers for the purpose, so that
-// what stands in clear is a word of the registry.
+// checkFieldsOffered refuses a field that none of the document types offers for the purpose,
+// so that only words of the registry are recorded in clear.
 func checkFieldsOffered(words *vocabulary.View, purpose domain.Purpose, types []domain.DocumentType, held []consent.Held, fields []domain.Field) error {
 	for _, h := range held {
 		types = append(slices.Clip(types), h.Type)

@@ -292,7 +292,7 @@ func TestRequestingConsent(t *testing.T) {
 	})
 }
 
-// C-7, E-4: somebody who died, or who was erased, gives no consent.
+// C-7, E-4: a citizen who died or was erased gives no consent.
 func TestOnlyTheLivingConsent(t *testing.T) {
 	tv := newVault(t)
 	for n := 1; n <= 3; n++ {

@@ -13,14 +13,14 @@ import (
 	"coffre/projections"
 )
 
-// ValidateConsent implements POST /consents/validate: would this access be lawful
-// now, and why not. It takes the first steps of a disclosure and no other: no
-// content is opened and no use counted; a refusal is recorded (rule A-3).
+// ValidateConsent implements POST /consents/validate: whether an access would be lawful now,
+// and if not, why. It takes the first steps of a disclosure and no other: no content is
+// opened and no use counted; a refusal is recorded (rule A-3).
 func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentRequestObject) (contract.ValidateConsentResponseObject, error) {
 	in, b := v.Intend(ctx), r.Body
 	reading := disclosure.Reading{
 		Basis: disclosure.Basis{Consent: b.ConsentID, LegalBasis: b.LegalBasis, Deliberation: b.Deliberation},
-		// An access that nobody asked for yet, so that the limits on use count.
+		// The id of a new access, so that the limits on use apply.
 		DocumentType: b.DocumentType, Access: domain.AccessID{UUID: v.NewID()},
 		Purpose: b.Purpose, Procedure: b.Procedure, Fields: b.Fields, Predicate: registry.PredicateName(b.Predicate.Name),
 	}
@@ -59,9 +59,9 @@ func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentR
 	return contract.ValidateConsent200JSONResponse(answer), nil
 }
 
-// candidateDocuments are the documents of that type that a person holds; for one the
-// vault does not know one that does not exist, so that it is judged in the same
-// way.
+// candidateDocuments returns the documents of a type that a person holds, newest first. For a
+// person who holds none, or whom the vault does not know, it returns the zero id, which is
+// judged in the same way.
 func (v *Vault) candidateDocuments(ctx context.Context, id domain.CitizenID, t domain.DocumentType) ([]domain.DocumentID, error) {
 	held, err := v.Evidence.Held(ctx, id, projections.Latest, t)
 	if err != nil {
@@ -77,9 +77,9 @@ func (v *Vault) candidateDocuments(ctx context.Context, id domain.CitizenID, t d
 	return all, nil
 }
 
-// judgeReading judges a reading without recording it. Whoever has a basis learns
-// here what a citizen holds, so the citizen counts for the quota (rule A-7): whose
-// says who, where the document does not.
+// judgeReading judges a reading without recording it. A consumer with a basis learns from the
+// answer that the citizen holds something, so the citizen counts for the quota (rule A-7):
+// subject is counted where the document names nobody.
 func (v *Vault) judgeReading(ctx context.Context, in acting.Intent, r disclosure.Reading, subject domain.CitizenID) (disclosure.Findings, error) {
 	f, err := v.EstablishBasis(ctx, in, r)
 	if err != nil {

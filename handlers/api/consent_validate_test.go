@@ -7,8 +7,8 @@ import (
 	"coffre/handlers/contract"
 )
 
-// Who holds what is learnt by asking whether a reading would be lawful, too: each
-// citizen asked about counts, whether the vault knows them or not.
+// Each citizen about whom a consumer validates a reading counts for its quota, whether the
+// vault knows them or not, for the answer tells who holds what.
 func TestValidatingQuota(t *testing.T) {
 	tv := newVault(t, func(r *registry.Registry) { organisation(t, r, flanders).DailyQuota = 2 })
 	home := tv.household(t, 1)

@@ -9,8 +9,8 @@ import (
 )
 
 // WithdrawConsent implements POST /consents/{id}/withdraw: rules C-1, C-4 and
-// C-6. It takes no turn behind those who read under the consent, and the citizen
-// needs no key for it.
+// C-6. The withdrawal does not queue behind readings under the consent, and needs no key when
+// the citizen makes it.
 func (v *Vault) WithdrawConsent(ctx context.Context, r contract.WithdrawConsentRequestObject) (contract.WithdrawConsentResponseObject, error) {
 	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (consentAnswer, error) {
 		a, under, err := v.resolveDecider(ctx, in, r.ConsentID)

@@ -28,8 +28,8 @@ import (
 	"coffre/projections/accesslog"
 )
 
-// allowance is how flanders reads household compositions by law; a consent is
-// given to the same organisation for the same purpose.
+// allowance is the request with which flanders reads household compositions by law; consents
+// are given to the same organisation for the same purpose.
 var allowance = contract.AccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "2026/4711-canary"}
 
 // read makes one access and returns the answer as it went over the wire.
@@ -81,7 +81,7 @@ func (tv *testVault) withdraw(t testing.TB, who domain.CitizenID, id domain.Cons
 	return err
 }
 
-// revokeDirectly revokes a document, past the use case.
+// revokeDirectly appends the revocation of a document without going through the use case.
 func (tv *testVault) revokeDirectly(t testing.TB, by domain.Organisation, id domain.DocumentID) {
 	t.Helper()
 	_, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(id)},
@@ -91,8 +91,8 @@ func (tv *testVault) revokeDirectly(t testing.TB, by domain.Organisation, id dom
 	}
 }
 
-// afterAppend runs act once, in the first read that follows the next append: that
-// is between the authorisation and the second look.
+// afterAppend runs act once, in the first read that follows the next append: between the
+// authorisation and the revalidation of an access.
 func (tv *testVault) afterAppend(t testing.TB, act func()) {
 	t.Helper()
 	tv.waitIdle(t) // or what is left to the background appends first

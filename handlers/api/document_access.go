@@ -15,8 +15,8 @@ import (
 )
 
 // AccessDocument implements POST /documents/{id}/access: rules. The
-// key names the access; it answers nothing by itself: a repetition is judged
-// again, by what holds then.
+// idempotency key names the access, but no answer is stored: a repetition is judged again,
+// by the facts of that time.
 func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentRequestObject) (contract.AccessDocumentResponseObject, error) {
 	in := v.Intend(ctx)
 	request := acting.RequestOf(in.Call, r.Params.IdempotencyKey)
@@ -47,8 +47,8 @@ func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentReq
 	return contract.AccessDocument200JSONResponse{Body: accessAnswer(in, d), Headers: contract.AccessDocument200ResponseHeaders{CoffrePosition: at, ETag: edge.ETag(d.Authorized.Version)}}, nil
 }
 
-// settleRequestKey remembers the key of an access that was authorised; that of one that
-// certainly was not is free again.
+// settleRequestKey keeps the idempotency key of an access that was authorised, and frees the
+// key of an access that certainly was not.
 func (v *Vault) settleRequestKey(claim requests.Claim, d disclosure.Disclosed, err error) error {
 	switch {
 	case !d.Authorized.Access.IsZero():
@@ -59,8 +59,8 @@ func (v *Vault) settleRequestKey(claim requests.Claim, d disclosure.Disclosed, e
 	return v.Requests.Abandon(claim)
 }
 
-// accessAnswer is what the consumer gets. Dates that are personal are not among the
-// fields that a basis covers, so they stay out (rule A-2).
+// accessAnswer returns the answer to the consumer. Personal dates stay out, for they are not
+// among the fields that a basis covers (rule A-2).
 func accessAnswer(in acting.Intent, d disclosure.Disclosed) contract.AccessAnswer {
 	a, s := d.Authorized, d.Findings.Document.State
 	answer := contract.AccessAnswer{
@@ -79,7 +79,8 @@ func accessAnswer(in acting.Intent, d disclosure.Disclosed) contract.AccessAnswe
 	return answer
 }
 
-// dataLife is for how many days the consumer may keep it, as the consent says.
+// dataLife returns for how many days the consumer may keep the data, by the consent; 0 when
+// no consent sets a limit.
 func dataLife(d disclosure.Disclosed) int {
 	if d.Authorized.Consent.IsZero() {
 		return 0
@@ -87,7 +88,7 @@ func dataLife(d disclosure.Disclosed) int {
 	return d.Findings.Consent.Terms.Limits.DataLife
 }
 
-// clearDates returns the dates of a version that betray nobody's age.
+// clearDates returns the dates of a version that are not personal.
 func clearDates(s document.State, version int) document.Dates {
 	if s.PersonalValidity || version < 1 || version > s.Current() {
 		return document.Dates{}

@@ -12,7 +12,7 @@ import (
 	"coffre/handlers/contract"
 )
 
-// documentAnswer is what is kept of an answer to a change of a document.
+// documentAnswer is the stored answer to a change of a document.
 type documentAnswer struct {
 	Receipt contract.DocumentReceipt
 	At      contract.PositionToken
@@ -21,11 +21,13 @@ type documentAnswer struct {
 type (
 	documentCommand = eventstore.Command[document.State, document.Event]
 
-	// documentAppend is documents.Transact, or documents.TransactReserved for what must not starve.
+	// documentAppend appends the events of a command: acting.Documents.Transact, or
+	// TransactReserved for changes that must not starve.
 	documentAppend func(context.Context, *eventstore.Log, eventstore.Write, documentCommand) (eventstore.Result[document.State, document.Event], error)
 )
 
-// changeDocument runs the change of a document by its issuer that command makes.
+// changeDocument runs the command that an issuer's request makes of a document's state, and
+// appends its events with run.
 func (v *Vault) changeDocument(ctx context.Context, key uuid.UUID, id domain.DocumentID, run documentAppend, command func(context.Context, acting.Intent, document.State) (documentCommand, error)) (documentAnswer, error) {
 	return acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (documentAnswer, error) {
 		stream := acting.DocumentStream(id)

@@ -17,14 +17,14 @@ import (
 	"coffre/handlers/edge"
 )
 
-// Steps of issuing: each has event ids of its own.
+// Steps of issuing a document; each has event ids of its own.
 const (
 	stepRegister = iota
 	stepIssue
 	stepParent // and the following, two for each parent: registration and mandate
 )
 
-// issueAnswer is what is kept of an answer to POST /documents.
+// issueAnswer is the stored answer to POST /documents.
 type issueAnswer struct {
 	New     bool
 	Receipt contract.DocumentReceipt
@@ -47,16 +47,16 @@ func (v *Vault) IssueDocument(ctx context.Context, r contract.IssueDocumentReque
 	return contract.IssueDocument200JSONResponse{Body: done.Receipt, Headers: contract.IssueDocument200ResponseHeaders{CoffrePosition: done.At, ETag: edge.ETag(done.Receipt.Version), Location: done.Receipt.Href}}, nil
 }
 
-// draft is a document as far as it can be judged before anybody knows whether the
-// request comes for the first time.
+// draft is a document as far as it is judged before the vault knows whether the request is a
+// repetition.
 type draft struct {
 	kind    *registry.DocumentType
 	content domain.JSON
 	refused error
 }
 
-// draft implements D-1 and D-5. For a citizen the vault knows it also makes the key
-// of the document, which then becomes durable together with the request.
+// draft judges a document by the rules D-1 and D-5. For a citizen whom the vault knows it
+// also makes the key of the document, which then becomes durable together with the request.
 func (v *Vault) draft(ctx context.Context, in acting.Intent, body *contract.DocumentIssue) draft {
 	t, known := in.Words.DocumentType(body.DocumentType)
 	switch {
@@ -75,7 +75,7 @@ func (v *Vault) draft(ctx context.Context, in acting.Intent, body *contract.Docu
 	if err != nil {
 		return draft{refused: err}
 	}
-	// What goes wrong from here on is met again where the document is sealed.
+	// An error from here on comes up again where the document is sealed.
 	if citizen, err := v.Keys.Resolve(ctx, body.SSIN.SSIN); err == nil {
 		if id, err := v.Keys.DocumentID(ctx, citizen, in.Actor.Organisation, t.Name, body.SourceReference); err == nil {
 			_ = v.Keys.MakeStreamKey(ctx, citizen, acting.DocumentStream(id))
@@ -140,8 +140,8 @@ func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.Docu
 	return issueAnswer{New: len(result.Events) > 0, Receipt: receipt, At: at}, err
 }
 
-// checkContent implements D-5: the canonical content, or what is wrong with it
-// without repeating it.
+// checkContent returns the canonical content, or a refusal that tells the place of each
+// mistake without repeating the value (rule D-5).
 func checkContent(in acting.Intent, name domain.DocumentType, raw []byte) (domain.JSON, error) {
 	content, issues, err := in.Words.CheckContent(name, raw)
 	if err == nil || len(issues) == 0 {
@@ -159,7 +159,7 @@ func checkContent(in acting.Intent, name domain.DocumentType, raw []byte) (domai
 
 var errBirthDate = domain.NewError(domain.Invalid, "birthDateMissing", "a parent's mandate ends when the child is 18, and this type of document does not tell the day of birth")
 
-// judgeIssue judges what is wrong with a document whoever it is about, so that a
+// judgeIssue refuses a document for mistakes that do not depend on the person, so that a
 // refusal registers nobody (rules D-6, M-1.4).
 func judgeIssue(in acting.Intent, body *contract.DocumentIssue, t *registry.DocumentType, content domain.JSON) error {
 	if _, ok := in.Words.BirthDate(t.Name, content); !ok && len(body.Parents) > 0 {
@@ -182,17 +182,17 @@ func judgeIssue(in acting.Intent, body *contract.DocumentIssue, t *registry.Docu
 	return err
 }
 
-// parentMandate is a parent's mandate about to be recorded.
+// parentMandate is a parent's mandate that is about to be recorded.
 type parentMandate struct {
 	write eventstore.Write
 	grant mandate.Grant
 }
 
-// parentMandates returns for each parent a mandate over what the child holds of this type,
-// until the child is 18 (M-1.4 to M-1.6); for a child who is 18 already there are
-// none. A mandate's id is made of both citizens' ids, so that naming the parent
-// again changes nothing. They are judged before the document is recorded, which is
-// not issued when one of them is refused.
+// parentMandates returns for each parent a mandate over the child's documents of this type,
+// until the child is 18 (M-1.4 to M-1.6), and none for a child who is 18 already. A
+// mandate's id is made of both citizens' ids, so that naming the parent again changes
+// nothing. The mandates are judged before the document is recorded, which is not issued when
+// one of them is refused.
 func (v *Vault) parentMandates(ctx context.Context, in acting.Intent, child acting.Person, numbers []contract.SSIN, t *registry.DocumentType, content domain.JSON) ([]parentMandate, error) {
 	var all []parentMandate
 	for i, ssin := range numbers {
@@ -227,7 +227,7 @@ func (v *Vault) parentMandates(ctx context.Context, in acting.Intent, child acti
 	return all, nil
 }
 
-// documentReceipt tells an issuer where its document stands today.
+// documentReceipt returns the version and the state of a document today, for its issuer.
 func (v *Vault) documentReceipt(ctx context.Context, in acting.Intent, s document.State) (contract.DocumentReceipt, error) {
 	ref, err := v.Keys.Ref(ctx, in.Actor.Organisation, s.Citizen)
 	if err != nil {
@@ -239,8 +239,8 @@ func (v *Vault) documentReceipt(ctx context.Context, in acting.Intent, s documen
 	}, nil
 }
 
-// receiptState is the state by what is in clear: where the dates are sealed, a
-// document that was neither revoked nor suspended counts as valid to its issuer.
+// receiptState returns the state of a document by its clear facts: where the dates are
+// sealed, a document that was neither revoked nor suspended counts as valid.
 func receiptState(s document.State, today domain.Date) contract.DocumentState {
 	if status := s.StatusAt(today); status != document.UnknownDates {
 		return contract.DocumentState(status)

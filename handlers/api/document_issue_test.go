@@ -11,8 +11,8 @@ import (
 	"coffre/handlers/contract"
 )
 
-// What is refused leaves no document behind; what is wrong with the document
-// itself registers nobody either.
+// A refused issue leaves no document behind, and a mistake in the document itself registers
+// nobody either.
 func TestRefusedIssueLeavesNothing(t *testing.T) {
 	tv := newVault(t)
 	good := contract.DocumentIssue{SSIN: ssin(1), DocumentType: "isiPlusCard", SourceReference: "card", ValidFrom: "2026-01-01", ValidUntil: "2028-12-31", Content: contract.Content(childCard)}

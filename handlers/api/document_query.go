@@ -16,13 +16,13 @@ import (
 	"coffre/projections/wallet"
 )
 
-// queryScanLimit bounds the documents one call of POST /documents/query looks at, so
-// that a narrow question costs several short calls; next leads on.
+// queryScanLimit bounds the documents that one call of POST /documents/query looks at, so
+// that a narrow filter costs several short calls; the link next leads on.
 const queryScanLimit = 1000
 
-// QueryDocuments implements POST /documents/query: what the vault holds of the
-// calling issuer, in the order of issue. It opens the issuer's own references and
-// nothing else; where a content was erased there is none.
+// QueryDocuments implements POST /documents/query: the documents of the calling issuer, in
+// the order of issue. It opens the issuer's own references and nothing else; an erased
+// document has none.
 func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsRequestObject) (contract.QueryDocumentsResponseObject, error) {
 	call, p, q := edge.CallFrom(ctx), r.Params, r.Body
 	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
@@ -105,8 +105,8 @@ func (v *Vault) heldItem(ctx context.Context, call *edge.Call, h *wallet.Issued,
 	return item, nil
 }
 
-// heldState is a document's state on a day by what its row tells in clear: where
-// the dates are sealed, one neither revoked nor suspended counts as valid.
+// heldState returns a document's state on a day by the clear facts of its row: where the
+// dates are sealed, a document that was neither revoked nor suspended counts as valid.
 func heldState(d *wallet.Document, today domain.Date) contract.DocumentState {
 	switch {
 	case d.Destroyed:

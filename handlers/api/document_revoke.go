@@ -10,8 +10,8 @@ import (
 	"coffre/handlers/edge"
 )
 
-// RevokeDocument implements POST /documents/{id}/revoke: rules D-1, D-2. It needs
-// no key.
+// RevokeDocument implements POST /documents/{id}/revoke: rules D-1, D-2. The
+// revocation needs no key.
 func (v *Vault) RevokeDocument(ctx context.Context, r contract.RevokeDocumentRequestObject) (contract.RevokeDocumentResponseObject, error) {
 	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, acting.Documents.TransactReserved, func(_ context.Context, in acting.Intent, _ document.State) (documentCommand, error) {
 		return document.Revoke{

@@ -50,7 +50,8 @@ func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestOb
 	return contract.GetDocument200JSONResponse{Body: answer, Headers: contract.GetDocument200ResponseHeaders{ETag: edge.ETag(version)}}, nil
 }
 
-// versionItem opens one version. The content of one whose key is gone is absent.
+// versionItem opens one version of a document. A version whose key was destroyed comes
+// without content.
 func (v *Vault) versionItem(ctx context.Context, a disclosure.Attested, version int) (contract.DocumentVersionItem, error) {
 	if version < 1 || version > len(a.Contents) {
 		return contract.DocumentVersionItem{}, edge.ErrNoResource

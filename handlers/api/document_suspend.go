@@ -10,8 +10,8 @@ import (
 	"coffre/handlers/edge"
 )
 
-// SuspendDocument implements POST /documents/{id}/suspend: rules D-1, D-2. It
-// needs no key.
+// SuspendDocument implements POST /documents/{id}/suspend: rules D-1, D-2. The
+// suspension needs no key.
 func (v *Vault) SuspendDocument(ctx context.Context, r contract.SuspendDocumentRequestObject) (contract.SuspendDocumentResponseObject, error) {
 	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, acting.Documents.TransactReserved, func(_ context.Context, in acting.Intent, _ document.State) (documentCommand, error) {
 		return document.Suspend{Expected: edge.VersionOf(r.Params.IfMatch), Reason: r.Body.Reason, By: in.Actor, At: in.At},

@@ -24,7 +24,7 @@ import (
 	"coffre/handlers/work"
 )
 
-// issueAs asks to issue and returns whether it was new.
+// issueAs issues a document through the use case and reports whether it was new.
 func (tv *testVault) issueAs(t testing.TB, by domain.Organisation, key uuid.UUID, body contract.DocumentIssue) (isNew bool, receipt contract.DocumentReceipt, err error) {
 	t.Helper()
 	answer, err := tv.IssueDocument(tv.as(t, issuer(by), "issueDocument", body), contract.IssueDocumentRequestObject{
@@ -126,7 +126,7 @@ func TestIssuing(t *testing.T) {
 	})
 }
 
-func TestAKeyAnswersOnce(t *testing.T) {
+func TestIdempotencyKeyOfIssue(t *testing.T) {
 	tv := newVault(t)
 	key := uuid.New()
 	body := contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "one", ValidFrom: "2026-01-01", Content: contract.Content(identity)}
@@ -147,9 +147,9 @@ func TestAKeyAnswersOnce(t *testing.T) {
 	}
 }
 
-// 64 callers with one key at the same time: one document, and nobody gets another
-// answer than the first, or that it is in flight.
-func TestOneKeySixtyFourTimesAtOnce(t *testing.T) {
+// Concurrent calls with one key make one document, and every caller gets the first answer or
+// the refusal that a call is in flight.
+func TestConcurrentCallsWithOneKey(t *testing.T) {
 	tv := newVault(t)
 	key, body := uuid.New(), contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", SourceReference: "one", ValidFrom: "2026-01-01", Content: contract.Content(identity)}
 	var wg sync.WaitGroup
@@ -166,8 +166,8 @@ func TestOneKeySixtyFourTimesAtOnce(t *testing.T) {
 	}
 }
 
-// Nobody is registered twice, however many issue their first document at once.
-func TestFirstDocumentsOfOnePersonAtOnce(t *testing.T) {
+// A person is registered once, however many issuers issue first documents concurrently.
+func TestConcurrentFirstDocumentsOfOnePerson(t *testing.T) {
 	tv := newVault(t)
 	var wg sync.WaitGroup
 	for i := range 32 {
@@ -446,7 +446,8 @@ func TestVersionsAndReconciliation(t *testing.T) {
 	}
 }
 
-// Whoever is unknown, or unknown to the caller, looks the same.
+// A person whom the vault does not know looks the same as one with whom the caller has
+// nothing to do.
 func TestNamingACitizen(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
@@ -492,8 +493,8 @@ func TestReplacedNumber(t *testing.T) {
 	}
 }
 
-// What a death ends is ended once, whoever carries it out again.
-func TestWhatADeathEnds(t *testing.T) {
+// Consents and mandates that a death ends are ended once, however often that is repeated.
+func TestDeathEndsConsentsAndMandates(t *testing.T) {
 	tv := newVault(t)
 	tv.childCard(t, 2, 1)
 	m := tv.mandateOf(t, tv.person(t, 1), tv.person(t, 2))
@@ -569,7 +570,7 @@ func TestMandatesListed(t *testing.T) {
 	}
 }
 
-func TestTheLogForAuditors(t *testing.T) {
+func TestAuditorReadsLog(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	page := func(p contract.ListEventsParams) contract.Events {
@@ -634,7 +635,7 @@ func TestReadYourWrites(t *testing.T) {
 	}
 }
 
-// domainDays is how long it takes from one moment to noon of a day.
+// domainDays returns the duration from a time to noon of a day.
 func domainDays(t testing.TB, from time.Time, day string) time.Duration {
 	t.Helper()
 	d, err := time.Parse(time.DateOnly, day)
@@ -654,9 +655,9 @@ func cursorIn(t testing.TB, href string) string {
 	return u.Query().Get("after")
 }
 
-// A person who logs in before anything was issued to them has nothing, everywhere
-// in the same words.
-func TestSomebodyUnknownHasNothing(t *testing.T) {
+// A person who logs in before anything was issued to them gets empty answers, the same from
+// every call.
+func TestUnknownCitizenHasNothing(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	nobody := tv.as(t, edge.Caller{Role: domain.RoleCitizen, Subject: "new"}, "list", nil)

@@ -47,7 +47,7 @@ func (v *Vault) UpdateDocument(ctx context.Context, r contract.UpdateDocumentReq
 	return contract.UpdateDocument200JSONResponse{Body: done.Receipt, Headers: contract.UpdateDocument200ResponseHeaders{CoffrePosition: done.At, ETag: edge.ETag(done.Receipt.Version)}}, nil
 }
 
-// attest appends what gives a document other content, and refuses it all the same
+// attest appends the event that gives a document other content, and refuses it all the same
 // when an erasure started meanwhile (rule E-4).
 func (v *Vault) attest(ctx context.Context, l *eventstore.Log, w eventstore.Write, c documentCommand) (eventstore.Result[document.State, document.Event], error) {
 	result, err := acting.Documents.Transact(ctx, l, w, c)

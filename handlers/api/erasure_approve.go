@@ -11,7 +11,8 @@ import (
 )
 
 // ApproveErasure implements POST /erasures/{id}/approve: the second of two persons
-// (rule E-1). The destroyer does the rest.
+// (rule E-1). A task of the
+// destroyer then carries the erasure out.
 func (v *Vault) ApproveErasure(ctx context.Context, r contract.ApproveErasureRequestObject) (contract.ApproveErasureResponseObject, error) {
 	if !v.MayDestroyKeys() {
 		return nil, work.ErrNoDestroyer

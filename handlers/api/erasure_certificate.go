@@ -6,8 +6,9 @@ import (
 	"coffre/handlers/contract"
 )
 
-// GetErasureCertificate implements GET /erasures/{id}/certificate (rule E-3). It is
-// made from the log each time: the same facts, the same bytes, the same signature.
+// GetErasureCertificate implements GET /erasures/{id}/certificate (rule E-3). The
+// certificate is made from the log each time: the same facts, the same bytes, the same
+// signature.
 func (v *Vault) GetErasureCertificate(ctx context.Context, r contract.GetErasureCertificateRequestObject) (contract.GetErasureCertificateResponseObject, error) {
 	e, err := v.Erasure(ctx, r.ErasureID)
 	if err != nil {

@@ -20,10 +20,10 @@ import (
 	"coffre/handlers/contract"
 )
 
-// E-3: whoever dies at any call that changes the database of keys, and so between
-// any two steps of an erasure, is resumed by the next process: nothing opens, the log
-// is what it was, there is one record and one certificate.
-func TestErasureResumesAfterADeathAtAnyCall(t *testing.T) {
+// E-3: an erasure whose process ends at any change of the database of keys, and so between
+// any two steps, is resumed by the next process: nothing opens, the log is unchanged, there
+// is one record and one certificate.
+func TestErasureResumesAfterCrashAtAnyKeyChange(t *testing.T) {
 	for _, scope := range []contract.ErasureScope{contract.ErasureScopeCitizen, contract.ErasureScopeDocument} {
 		t.Run(string(scope), func(t *testing.T) {
 			every := 5 // so many calls lie between two deaths

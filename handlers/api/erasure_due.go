@@ -16,12 +16,12 @@ import (
 	"coffre/projections/wallet"
 )
 
-// dueScanLimit bounds the documents that one call looks at, so that a page takes as long
-// in a large vault; next leads on from there.
+// dueScanLimit bounds the documents that one call looks at, so that a page takes no longer in
+// a large vault; the link next leads on.
 const dueScanLimit = 1000
 
-// ListDueErasures implements GET /dueErasures: what retention no longer asks to keep.
-// It changes nothing. Sealed dates on which a retention depends are opened for the
+// ListDueErasures implements GET /dueErasures: the documents whose retention has ended.
+// Nothing is erased by it. Sealed dates on which a retention depends are opened for the
 // judgement, a page at once, and not told.
 func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresRequestObject) (contract.ListDueErasuresResponseObject, error) {
 	p := r.Params
@@ -72,7 +72,8 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 	return contract.ListDueErasures200JSONResponse(page), nil
 }
 
-// dueErasure judges one document. One that is being erased is not due any more.
+// dueErasure reports whether the retention of a document has ended, with its item. A document
+// that is being erased is not due any more.
 func (v *Vault) dueErasure(ctx context.Context, d *wallet.Document, retention registry.Retention, today domain.Date) (contract.DueErasure, bool, error) {
 	document := citizen.RetainedDocument{Document: d.Document, Type: d.Type, Issued: domain.BelgianDate(d.IssuedAt), Retention: retention}
 	if retention.From == registry.FromEnd {

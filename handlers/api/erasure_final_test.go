@@ -46,7 +46,7 @@ func (tv *testVault) trimKeys(t testing.TB) {
 	}
 }
 
-// finaliseAfter moves the clock and has the vault look what is final.
+// finaliseAfter moves the clock and finalises the erasures that are due by then.
 func (tv *testVault) finaliseAfter(t testing.TB, d time.Duration) {
 	t.Helper()
 	tv.Clock.Advance(d)
@@ -171,7 +171,7 @@ func TestErasureNeedsADestroyer(t *testing.T) {
 	}
 }
 
-// E-2: what was approved waits for a start that has a destroyer.
+// E-2: an approved erasure waits for a start with a destroyer.
 func TestApprovedErasureWaitsForADestroyer(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
@@ -197,8 +197,8 @@ func TestApprovedErasureWaitsForADestroyer(t *testing.T) {
 	}
 }
 
-// Certificates verify with the keys that are served, after these changed too, and
-// say so of the current ones only.
+// Certificates verify with the signing keys that are served, also after a change of key; only
+// keys in use are marked current.
 func TestSigningKeysAreServed(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
@@ -272,9 +272,8 @@ func (unreachableSigner) PublicKey(context.Context, string) (ed25519.PublicKey, 
 	return nil, "", eventstore.ErrKeysUnavailable
 }
 
-// E-3: a certificate that is signed and says too little, or contradicts itself, is
-// none.
-func TestCertificateMustSayAll(t *testing.T) {
+// E-3: a signed certificate that lacks a statement, or contradicts itself, does not verify.
+func TestIncompleteCertificateIsRefused(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -406,8 +405,8 @@ func TestCertificateAgainstTheLog(t *testing.T) {
 	}
 }
 
-// What retention lets go is listed with ids, types, rules and clear days, page by
-// page, and nothing of it is erased; what is personal is judged and not told.
+// Documents whose retention has ended are listed with ids, types, rules and clear days, page
+// by page, and none of them is erased; personal dates are judged and not told.
 func TestDueErasures(t *testing.T) {
 	tv := newVault(t, func(r *registry.Registry) {
 		for i := range r.DocumentTypes {

@@ -59,8 +59,8 @@ func TestErasureAgainstDisclosure(t *testing.T) {
 	}
 }
 
-// E-3: what opens a whole person's documents, and is on record when the erasure
-// comes, tells nothing of them any more.
+// E-3: a subject access report that is on record when the erasure comes tells nothing of the
+// citizen any more.
 func TestErasureAgainstAReport(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
@@ -145,7 +145,8 @@ func TestErasureAgainstAnExport(t *testing.T) {
 	}
 }
 
-// otherProcess is another process on the same log and keys, with a clock of its own.
+// otherProcess returns a vault on the same log and keys with a clock of its own, as another
+// process would be.
 func (tv *testVault) otherProcess(t testing.TB, clock *testClock) *testVault {
 	t.Helper()
 	ring := ringtest.OpenRing(t, tv.KeysDB, tv.Keeper, seal.Config{Now: clock.Now})

@@ -22,8 +22,8 @@ import (
 
 const diplomaContent = `{"title":"Canary of Arts","institution":"Canary University","awardedOn":"2006-06-30","level":7}`
 
-// beforeAppend runs meanwhile once, right before the n-th append from here on has its
-// effect: what others do then comes first in the log.
+// beforeAppend runs meanwhile once, right before the n-th append from here on has its effect,
+// so that the events of meanwhile come first in the log.
 func (tv *testVault) beforeAppend(n int64, meanwhile func()) {
 	var appends atomic.Int64
 	tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
@@ -45,7 +45,7 @@ func (tv *testVault) tryIssue(t testing.TB, by domain.Organisation, body contrac
 
 // E-1: a document whose issuer was told that it is recorded, while an erasure was
 // being judged, is judged too: nothing is destroyed, and all is as it was.
-func TestErasureJudgesWhatIsIssuedMeanwhile(t *testing.T) {
+func TestErasureJudgesDocumentsIssuedMeanwhile(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
@@ -85,9 +85,9 @@ func TestErasureJudgesWhatIsIssuedMeanwhile(t *testing.T) {
 	}
 }
 
-// E-4: what is sealed before the keys go and appended later counts for nothing: its
-// issuer is refused, at every step at which it may land, and nothing of it opens.
-func TestErasureRefusesWhatLandsLater(t *testing.T) {
+// E-4: a document that is sealed before the keys go and appended later is refused to its
+// issuer, at every step of the erasure, and nothing of it opens.
+func TestErasureRefusesDocumentsAppendedLater(t *testing.T) {
 	for _, landing := range []struct {
 		name  string
 		lease time.Duration

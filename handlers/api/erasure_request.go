@@ -18,14 +18,14 @@ import (
 	"coffre/projections/erasures"
 )
 
-// erasureAnswer is what is kept of an answer about an erasure.
+// erasureAnswer is the stored answer to a request or an approval of an erasure.
 type erasureAnswer struct {
 	Erasure contract.Erasure
 	At      contract.PositionToken
 }
 
 // RequestErasure implements POST /erasures: the first of two persons (rule E-1).
-// It works while no key can be had.
+// The request needs no key.
 func (v *Vault) RequestErasure(ctx context.Context, r contract.RequestErasureRequestObject) (contract.RequestErasureResponseObject, error) {
 	key := r.Params.IdempotencyKey
 	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (erasureAnswer, error) {
@@ -65,8 +65,8 @@ func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.
 	}), at}, err
 }
 
-// explainObstacles makes the refusal of an erasure say which holds and which duties
-// stand in its way (rule E-1): ids and codes, nothing of what they are about.
+// explainObstacles returns the refusal of an erasure with the holds and duties that stand in
+// its way (rule E-1): their ids and codes, and nothing personal.
 func explainObstacles(err error) error {
 	var o *citizen.Obstacles
 	if !errors.As(err, &o) {
@@ -92,7 +92,7 @@ func explainObstacles(err error) error {
 	}}
 }
 
-// erasureItem shows an erasure.
+// erasureItem returns an erasure as the contract shows it.
 func erasureItem(e erasures.Erasure) contract.Erasure {
 	item := contract.Erasure{
 		Href: contract.ErasureHref(e.Erasure), ErasureID: e.Erasure, CitizenID: e.Citizen, Scope: contract.ErasureScope(e.Scope), DocumentID: e.Document,

@@ -6,7 +6,7 @@ import (
 	"coffre/handlers/contract"
 )
 
-// GetErasure implements GET /erasures/{id}: how far it is, for the citizen and for
+// GetErasure implements GET /erasures/{id}: the state of an erasure, for the citizen and for
 // privacy officers.
 func (v *Vault) GetErasure(ctx context.Context, r contract.GetErasureRequestObject) (contract.GetErasureResponseObject, error) {
 	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.Erasures.Name()); err != nil {

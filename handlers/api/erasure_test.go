@@ -38,6 +38,7 @@ var (
 	second  = edge.Caller{Role: domain.RolePrivacyOfficer, Subject: "another officer"}
 )
 
+// requestErasureOf requests the erasure of a document, or of the whole citizen for the zero id.
 func (tv *testVault) requestErasureOf(t testing.TB, by edge.Caller, of domain.CitizenID, one domain.DocumentID) (domain.ErasureID, error) {
 	t.Helper()
 	body := contract.ErasureRequest{CitizenID: of, Scope: contract.ErasureScopeCitizen, Reason: "citizenRequest"}
@@ -110,7 +111,7 @@ func (tv *testVault) diploma(t testing.TB, n int) domain.DocumentID {
 		Content: contract.Content(`{"title":"Canary of Arts","institution":"Canary University","awardedOn":"2006-06-30","level":7}`)})
 }
 
-// log returns every record.
+// log returns every record of the log.
 func (tv *testVault) log(t testing.TB) []eventstore.Record {
 	t.Helper()
 	var all []eventstore.Record
@@ -453,7 +454,7 @@ func TestErasureOfOneDocument(t *testing.T) {
 	}
 }
 
-// logSignal is a slog.Handler that tells of each message.
+// logSignal is a slog.Handler that sends each message on a channel.
 type logSignal chan string
 
 func (logSignal) Enabled(context.Context, slog.Level) bool { return true }
@@ -486,15 +487,15 @@ func (s logSignal) await(t testing.TB, message string) {
 
 const triedAgain = "a task is tried again"
 
-// captureLog gives the vault a log that a test can wait for.
+// captureLog makes the vault log to a logSignal, on whose messages a test can wait.
 func (tv *testVault) captureLog() logSignal {
 	s := make(logSignal, 1000)
 	tv.restart(func(made *settings) { made.Slog = slog.New(s) })
 	return s
 }
 
-// E-3: whoever dies at any append of an erasure, before it or after it, is
-// resumed: the same facts, once each, and a certificate that says the same.
+// E-3: an erasure whose process ends before or after any of its appends is resumed: the same
+// facts, once each, and the same certificate.
 func TestErasureResumes(t *testing.T) {
 	for _, scope := range []contract.ErasureScope{contract.ErasureScopeCitizen, contract.ErasureScopeDocument} {
 		for step := 1; ; step++ {
@@ -603,7 +604,8 @@ func resumedAt(t *testing.T, scope contract.ErasureScope, n int, f faulty.Fault)
 	return broke
 }
 
-// E-3: dead between the destruction and its record, when only the ring knows.
+// E-3: an erasure is resumed whose process ended between the destruction of the keys and its
+// record, when only the key ring knows of it.
 func TestErasureResumesAfterTheKeysAreGone(t *testing.T) {
 	tv := newVault(t)
 	heard := tv.captureLog()
@@ -631,7 +633,7 @@ func TestErasureResumesAfterTheKeysAreGone(t *testing.T) {
 
 // E-1, E-3: while other processes may hold keys nothing is destroyed; a hold that
 // raced with the start still stops it, and lifting the hold lets it go on.
-func TestErasureWaitsAndLooksAgain(t *testing.T) {
+func TestErasureWaitsForLeasesAndRechecksHolds(t *testing.T) {
 	tv := newVault(t)
 	heard := tv.captureLog()
 	tv.restart(func(s *settings) { s.Work.EraseAfter = time.Hour })
@@ -671,7 +673,7 @@ func TestErasureWaitsAndLooksAgain(t *testing.T) {
 	}
 }
 
-// recordRaced is a fact that another process recorded meanwhile.
+// recordRaced is a command that records a fact as another process would meanwhile.
 type recordRaced struct{ citizen.Event }
 
 func (r recordRaced) Decide(citizen.State) ([]citizen.Event, error) {
@@ -708,7 +710,7 @@ func TestPendingCitizensAreRegistered(t *testing.T) {
 	}
 }
 
-// E-4, A-1: of an erased citizen no report is made.
+// E-4, A-1: a subject access report about an erased citizen is refused.
 func TestNoReportOfAnErasedCitizen(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
@@ -720,7 +722,7 @@ func TestNoReportOfAnErasedCitizen(t *testing.T) {
 	}
 }
 
-// problemOf is the last word of a problem's type; "" for no error.
+// problemOf returns the last word of a problem's type; "" for no error.
 func problemOf(err error) string {
 	if err == nil {
 		return ""

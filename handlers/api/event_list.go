@@ -20,8 +20,9 @@ import (
 )
 
 const (
+	// defaultEvents is the size of a page without the parameter limit.
 	defaultEvents = 100
-	// auditRange is how many leaves one audit.log-read covers.
+	// auditRange is the number of leaves that one audit.log-read covers.
 	auditRange = 100_000
 )
 
@@ -75,6 +76,7 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 	return contract.ListEvents200JSONResponse(page), nil
 }
 
+// matchesRecord reports whether a record passes the filters of a call.
 func matchesRecord(r eventstore.Record, p contract.ListEventsParams) bool {
 	name, _, _ := strings.Cut(r.Type, "/")
 	return (len(p.Category) == 0 || slices.Contains(p.Category, r.Stream.Category())) &&
@@ -116,8 +118,8 @@ func eventActor(m eventstore.Meta) contract.EventActor {
 	return contract.EventActor{Role: contract.ActorRole(m.Actor.Role), Organization: m.Actor.Organisation, CitizenID: m.Actor.Citizen, Subject: m.Actor.Subject}
 }
 
-// recordLogRead records, before anything is handed out, that somebody reads the
-// log: once per person, session and range of leaves.
+// recordLogRead records that the caller reads the log, once per person, session and range of
+// leaves. It is called before any record is handed out.
 func (v *Vault) recordLogRead(ctx context.Context, from int64, p contract.ListEventsParams) error {
 	in := v.Intend(ctx)
 	from -= from % auditRange
@@ -137,10 +139,10 @@ func (v *Vault) recordLogRead(ctx context.Context, from int64, p contract.ListEv
 	return nil
 }
 
-// maxRecent bounds a recent set; a reading forgotten is recorded once more.
+// maxRecent bounds the ids of a recentIDs; a forgotten reading is recorded once more.
 const maxRecent = 10_000
 
-// recentIDs is a bounded set of ids. The zero value is empty; it may be used
+// recentIDs is a bounded set of recent ids. The zero value is empty; it may be used
 // concurrently.
 type recentIDs struct {
 	mu  sync.Mutex

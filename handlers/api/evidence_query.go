@@ -29,9 +29,9 @@ type need struct {
 }
 
 // QueryEvidence implements POST /evidence/query. The basis is judged first, for
-// all needs and whatever is held (rule A-6). Of what is valid now, all accesses
-// are on record before the first content is opened (rule A-1); with presenceOnly
-// nothing is opened and nothing recorded.
+// all needs and whatever is held (rule A-6). The accesses to all valid documents are on
+// record before the first content is opened (rule A-1); with presenceOnly nothing is opened
+// and nothing recorded.
 func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceRequestObject) (contract.QueryEvidenceResponseObject, error) {
 	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.Evidence.Name()); err != nil {
 		return nil, err
@@ -85,9 +85,9 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 	return evidenceAnswer(needs), nil
 }
 
-// quotaSubject is what a citizen counts as for the quota. Somebody the vault does not
-// know counts, too, under an id of this moment's making, so that a quota used up
-// tells nothing.
+// quotaSubject returns the id under which a citizen counts for the quota. A person whom the
+// vault does not know counts under an id derived from the number or reference, so that an
+// exhausted quota tells nothing.
 func (v *Vault) quotaSubject(subject domain.CitizenID, ssin contract.SSIN, ref domain.CitizenRef) domain.CitizenID {
 	if !subject.IsZero() {
 		return subject
@@ -96,7 +96,7 @@ func (v *Vault) quotaSubject(subject domain.CitizenID, ssin contract.SSIN, ref d
 	return domain.CitizenID{UUID: uuid.UUID(sum[:16])}
 }
 
-// evidenceBasis judges the basis of every need before anything of what is held.
+// evidenceBasis judges the basis of every need before the held documents are looked at.
 func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need) error {
 	f, err := v.LoadFindings(ctx, needs[0].Reading)
 	if err != nil {
@@ -114,8 +114,8 @@ func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject dom
 	return nil
 }
 
-// selectDocuments finds for each need the document that answers it best, judging what is
-// lawful as if all were disclosed one after the other.
+// selectDocuments finds for each need the document that answers it best, and judges whether
+// the disclosures are lawful as if they were made one after the other.
 func (v *Vault) selectDocuments(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need) error {
 	types := make([]domain.DocumentType, len(needs))
 	for i, n := range needs {
@@ -146,8 +146,8 @@ func (v *Vault) selectDocuments(ctx context.Context, in acting.Intent, subject d
 	return nil
 }
 
-// selectDocument looks at the documents of a need's type, the newest first, until one is
-// valid; of others it remembers the one that is nearest to that.
+// selectDocument looks at the documents of a need's type, newest first, until one is valid;
+// without a valid one it chooses the document whose status is worth most.
 func (v *Vault) selectDocument(ctx context.Context, in acting.Intent, n *need, held []evidence.Holding, after consent.State, used bool) error {
 	best := -1
 	for i := len(held) - 1; i >= 0 && best < len(outcomesByWorth)-1; i-- {
@@ -184,7 +184,7 @@ func (v *Vault) selectDocument(ctx context.Context, in acting.Intent, n *need, h
 	return nil
 }
 
-// outcomesByWorth orders what a document is worth, the last one best.
+// outcomesByWorth orders the statuses of a document from the least to the most useful.
 var outcomesByWorth = []struct {
 	status  document.Status
 	outcome contract.EvidenceOutcome
@@ -196,9 +196,9 @@ var outcomesByWorth = []struct {
 	{document.Valid, contract.EvidenceOutcomeHeld},
 }
 
-// discloseNeeds authorises every access, reads again, and opens. It returns where
-// the last authorisation is, zero when there is none. An error leaves nothing to
-// answer; what was authorised by then is recorded as withheld or failed.
+// discloseNeeds authorises every access, reads again, and opens. It returns the position of
+// the last authorisation, zero when there is none. After an error there is no answer, and
+// accesses authorised by then are recorded as withheld or failed.
 func (v *Vault) discloseNeeds(ctx context.Context, in acting.Intent, needs []*need) (eventstore.Position, error) {
 	var last eventstore.Position
 	for _, n := range needs {
@@ -244,7 +244,7 @@ func (v *Vault) discloseNeeds(ctx context.Context, in acting.Intent, needs []*ne
 	return last, nil
 }
 
-// withholdRest records that what was authorised and not dealt with yet was withheld.
+// withholdRest records as withheld every access that was authorised and is not settled yet.
 func (v *Vault) withholdRest(ctx context.Context, in acting.Intent, needs []*need, why error) error {
 	all := []error{why}
 	for _, n := range needs {
@@ -255,7 +255,7 @@ func (v *Vault) withholdRest(ctx context.Context, in acting.Intent, needs []*nee
 	return errors.Join(all...)
 }
 
-// fillItem puts what was disclosed into the item.
+// fillItem copies the disclosed content, dates and predicate into the item of the answer.
 func (n *need) fillItem() {
 	a := n.disclosed.Authorized
 	dates := clearDates(n.disclosed.Findings.Document.State, a.Version)

@@ -15,8 +15,8 @@ import (
 	"coffre/projections/consentlog"
 )
 
-// CreateExport implements POST /exports. That it is made is on record before there
-// is a file; the file is made in the background.
+// CreateExport implements POST /exports. The export is on record before there is a file; the
+// file is written in the background.
 func (v *Vault) CreateExport(ctx context.Context, r contract.CreateExportRequestObject) (contract.CreateExportResponseObject, error) {
 	type created struct {
 		Export uuid.UUID
@@ -57,7 +57,7 @@ func (v *Vault) CreateExport(ctx context.Context, r contract.CreateExportRequest
 	return contract.CreateExport202JSONResponse{Body: item, Headers: contract.CreateExport202ResponseHeaders{CoffrePosition: done.At, Location: item.Href}}, nil
 }
 
-// checkExportCodes refuses what the registry has no word for: it is recorded in clear.
+// checkExportCodes refuses codes that are not in the registry, for they are recorded in clear.
 func checkExportCodes(in acting.Intent, body *contract.ExportCreate) error {
 	if body.Consumer != "" {
 		if _, known := in.Words.Organisation(body.Consumer); !known {

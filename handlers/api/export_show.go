@@ -15,8 +15,8 @@ import (
 	"coffre/handlers/work"
 )
 
-// GetExport implements GET /exports/{id}: how far it is. Exports are the office's:
-// any privacy officer may follow one.
+// GetExport implements GET /exports/{id}: the state of an export. Any privacy officer may
+// follow the export of another.
 func (v *Vault) GetExport(_ context.Context, r contract.GetExportRequestObject) (contract.GetExportResponseObject, error) {
 	m, err := v.ExportManifest(r.ExportID)
 	if err != nil {
@@ -46,7 +46,7 @@ var (
 	errExportNotDone = domain.NewError(domain.Conflict, "exportNotDone", "the file is not there yet")
 )
 
-// GetExportContent implements GET /exports/{id}/content.
+// GetExportContent implements GET /exports/{id}/content: the file of an export that is done.
 func (v *Vault) GetExportContent(_ context.Context, r contract.GetExportContentRequestObject) (contract.GetExportContentResponseObject, error) {
 	m, err := v.ExportManifest(r.ExportID)
 	switch {
@@ -64,8 +64,8 @@ func (v *Vault) GetExportContent(_ context.Context, r contract.GetExportContentR
 	return &exportContent{m, f}, nil
 }
 
-// exportContent sends a file of any size in constant memory: it takes as long as
-// the reader goes on reading.
+// exportContent sends a file of any size in constant memory, for as long as the client goes
+// on reading.
 type exportContent struct {
 	work.ExportManifest
 	file *os.File

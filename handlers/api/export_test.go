@@ -55,10 +55,10 @@ func (tv *testVault) fetch(t testing.TB, id uuid.UUID) *httptest.ResponseRecorde
 	return w
 }
 
-// discount is a consent that railways may have.
+// discount is the request for a consent that railways may have.
 var discount = contract.ConsentGrant{Consumer: railways, Purpose: "familyDiscount"}
 
-// grantAndWithdraw makes a few lines of the consent log: granted and withdrawn.
+// grantAndWithdraw grants and withdraws consents, for lines of the consent log.
 func (tv *testVault) grantAndWithdraw(t testing.TB) {
 	t.Helper()
 	tv.household(t, 1)
@@ -136,7 +136,7 @@ func TestExportJSONL(t *testing.T) {
 	}
 }
 
-// Dead while the file is written: the next start makes it whole.
+// An export whose process ends while the file is written is completed by the next start.
 func TestExportSurvivesARestart(t *testing.T) {
 	tv := newVault(t)
 	tv.grantAndWithdraw(t)
@@ -161,7 +161,7 @@ func TestExportSurvivesARestart(t *testing.T) {
 	}
 }
 
-func TestExportsGrowOld(t *testing.T) {
+func TestOldExportsAreRemoved(t *testing.T) {
 	tv := newVault(t)
 	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})
 	tv.waitIdle(t)
@@ -178,7 +178,7 @@ func TestExportsGrowOld(t *testing.T) {
 	}
 }
 
-func TestExportThatCannotBeMade(t *testing.T) {
+func TestFailedExport(t *testing.T) {
 	tv := newVault(t)
 	tv.stop()
 	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})

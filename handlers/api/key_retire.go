@@ -8,7 +8,8 @@ import (
 )
 
 // RetireKeys implements POST /keys/retire: from here on the key-encryption key
-// refuses what an older version wrapped. The ring says what is missing.
+// refuses what an older version wrapped. The refusal names the step
+// that is still missing.
 func (v *Vault) RetireKeys(ctx context.Context, r contract.RetireKeysRequestObject) (contract.RetireKeysResponseObject, error) {
 	type retired struct{}
 	_, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, _ acting.Intent) (retired, error) {

@@ -8,8 +8,8 @@ import (
 )
 
 // RotateKeys implements POST /keys/rotate: a new version of the key-encryption key
-// at once, every data key wrapped by it in the background. What it wrapped before
-// still opens, until RetireKeys.
+// at once, every data key wrapped by it in the background. Data keys that
+// older versions wrapped still open, until RetireKeys.
 func (v *Vault) RotateKeys(ctx context.Context, r contract.RotateKeysRequestObject) (contract.RotateKeysResponseObject, error) {
 	type rotated struct{ Version int }
 	_, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (rotated, error) {

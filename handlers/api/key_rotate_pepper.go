@@ -8,7 +8,7 @@ import (
 )
 
 // RotatePepper implements POST /keys/rotatePepper: a new pepper at once, the rest
-// in the background. Asked again meanwhile, it is the same rotation.
+// in the background. A request while a rotation is under way joins that rotation.
 func (v *Vault) RotatePepper(ctx context.Context, r contract.RotatePepperRequestObject) (contract.RotatePepperResponseObject, error) {
 	type begun struct{}
 	_, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (begun, error) {

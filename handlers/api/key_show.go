@@ -6,7 +6,7 @@ import (
 	"coffre/handlers/contract"
 )
 
-// GetKeys implements GET /keys: which keys there are, never a key.
+// GetKeys implements GET /keys: the versions and numbers of the keys, never a key itself.
 func (v *Vault) GetKeys(ctx context.Context, _ contract.GetKeysRequestObject) (contract.GetKeysResponseObject, error) {
 	state, err := v.KeyState(ctx)
 	if err != nil {

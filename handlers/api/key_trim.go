@@ -7,8 +7,8 @@ import (
 	"coffre/handlers/contract"
 )
 
-// TrimKeys implements POST /keys/trim: what was retired is destroyed, and nothing
-// brings it back. The ring says what is missing.
+// TrimKeys implements POST /keys/trim: retired versions of the key-encryption key are
+// destroyed for good. The refusal names the step that is still missing.
 func (v *Vault) TrimKeys(ctx context.Context, r contract.TrimKeysRequestObject) (contract.TrimKeysResponseObject, error) {
 	type trimmed struct{}
 	_, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, _ acting.Intent) (trimmed, error) {

@@ -9,8 +9,8 @@ import (
 	"coffre/handlers/contract"
 )
 
-// EndMandate implements POST /mandates/{id}/end (rule M-1.7). It needs no key and
-// waits for nobody.
+// EndMandate implements POST /mandates/{id}/end (rule M-1.7). The end needs no
+// key and does not queue behind other changes of the mandate.
 func (v *Vault) EndMandate(ctx context.Context, r contract.EndMandateRequestObject) (contract.EndMandateResponseObject, error) {
 	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (mandateAnswer, error) {
 		if err := in.Reason(registry.ReasonMandateEnd, r.Body.Reason); err != nil {

@@ -13,7 +13,7 @@ import (
 	"coffre/handlers/contract"
 )
 
-// mandateAnswer is what is kept of an answer to a change of a mandate.
+// mandateAnswer is the stored answer to a change of a mandate.
 type mandateAnswer struct {
 	Receipt contract.MandateReceipt
 	At      contract.PositionToken
@@ -22,9 +22,9 @@ type mandateAnswer struct {
 var errSSINUnexpected = domain.NewError(domain.Invalid, "ssinUnexpected", "an authentic source names the represented person by number; a citizen grants for themselves")
 
 // GrantMandate implements POST /mandates (rules M-1.1 to M-1.6). A citizen who
-// names a representative the vault does not know gets what they get for one it
-// knows, here and later, so that nobody learns of whom it holds something: that
-// mandate is for nobody, and never accepted.
+// names a representative whom the vault does not know gets the same answers as for a known
+// one, here and later, so that nobody learns whom the vault knows: that mandate has no
+// representative and is never accepted.
 func (v *Vault) GrantMandate(ctx context.Context, r contract.GrantMandateRequestObject) (contract.GrantMandateResponseObject, error) {
 	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (mandateAnswer, error) {
 		return v.grantMandate(ctx, in, r.Params.IdempotencyKey, r.Body)
@@ -35,7 +35,7 @@ func (v *Vault) GrantMandate(ctx context.Context, r contract.GrantMandateRequest
 	return contract.GrantMandate201JSONResponse{Body: done.Receipt, Headers: contract.GrantMandate201ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
-// Steps of granting a mandate.
+// Steps of granting a mandate; each has event ids of its own.
 const (
 	stepRepresented = iota
 	stepRepresentative
@@ -59,8 +59,8 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	for _, a := range body.Actions {
 		command.Scope.Actions = append(command.Scope.Actions, mandate.Action(a))
 	}
-	// What is wrong with the mandate itself is told before anybody is looked for: then
-	// it says nothing of the persons, and registers none.
+	// Mistakes in the mandate itself are told before the persons are looked up, so that the
+	// refusal tells nothing of them and registers none.
 	nobody := acting.Person{ID: domain.CitizenID{UUID: in.ID(mandateOfNobody)}, Standing: citizen.Living}
 	if err := judgeMandate(command, body.SSIN, body.RepresentativeSSIN, nobody.ID); err != nil {
 		return mandateAnswer{}, err
@@ -103,8 +103,8 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 // vault does not know, apart from those of a request's events.
 const mandateOfNobody = 1 << 20
 
-// judgeMandate judges a mandate as between two living persons of whom nothing is
-// known, the representative being nobody.
+// judgeMandate refuses a mandate for mistakes that do not depend on the persons: it judges
+// it as between two living persons of whom nothing is known.
 func judgeMandate(c mandate.Grant, represented, representative contract.SSIN, nobody domain.CitizenID) error {
 	c.Citizen, c.Representative = c.By.Citizen, nobody
 	switch {

@@ -23,7 +23,7 @@ func (tv *testVault) grantMandate(t testing.TB, who edge.Caller, body contract.M
 
 // A citizen who names a representative learns nothing of that person, whatever is
 // wrong with the mandate and wherever they look (rule A-6).
-func TestMandateTellsNobodyWhomTheVaultKnows(t *testing.T) {
+func TestMandateDoesNotTellWhomTheVaultKnows(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	tv.household(t, 2) // known
@@ -76,8 +76,8 @@ func TestMandateTellsNobodyWhomTheVaultKnows(t *testing.T) {
 	}
 }
 
-// What is refused leaves nobody registered: an issuer cannot fill the vault with
-// people by granting what it may not grant.
+// A refused mandate registers nobody: an issuer cannot fill the vault with people by granting
+// mandates that it may not grant.
 func TestRefusedMandateRegistersNobody(t *testing.T) {
 	tv := newVault(t)
 	body := contract.MandateGrant{SSIN: ssin(1), RepresentativeSSIN: ssin(2), Kind: contract.MandateKindParentOfMinor, Actions: []contract.MandateAction{contract.MandateActionRead}, Until: "2034-04-05"}

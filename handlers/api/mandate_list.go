@@ -12,8 +12,8 @@ import (
 	"coffre/projections/wallet"
 )
 
-// ListMandates implements GET /mandates: in which the calling citizen represents
-// or is represented, oldest first.
+// ListMandates implements GET /mandates: the mandates in which the calling citizen
+// represents or is represented, oldest first.
 func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequestObject) (contract.ListMandatesResponseObject, error) {
 	call, p := edge.CallFrom(ctx), r.Params
 	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
@@ -47,8 +47,8 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 	return contract.ListMandates200JSONResponse(page), nil
 }
 
-// mandateItem shows a mandate to one of its two sides. Its end is shown when it
-// can be opened.
+// mandateItem shows a mandate to one of its two sides. Its last day is
+// shown when it can be opened.
 func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer domain.CitizenID, today domain.Date) contract.Mandate {
 	item := contract.Mandate{
 		Href: contract.MandateHref(m.Mandate), MandateID: m.Mandate, Kind: contract.MandateKind(m.Kind), State: contract.MandateStateGranted,

@@ -12,9 +12,9 @@ import (
 	"coffre/handlers/contract"
 )
 
-// After a week a key is a new one: what it asks for then happens, even where the
-// same key asked for the same before.
-func TestAKeyReusedAfterAWeekIsAnother(t *testing.T) {
+// An idempotency key counts as a new one after a week: its request is carried out, even where
+// the same key made the same request before.
+func TestKeyReusedAfterAWeekIsNew(t *testing.T) {
 	tv := newVault(t)
 	id := tv.household(t, 1)
 	key := uuid.New()
@@ -44,7 +44,7 @@ func TestAKeyReusedAfterAWeekIsAnother(t *testing.T) {
 }
 
 // A client that forgot to choose a key is told, before anything happens.
-func TestTheNilKeyIsNone(t *testing.T) {
+func TestNilKeyIsRefused(t *testing.T) {
 	tv := newVault(t)
 	id := tv.household(t, 1)
 	body := contract.DocumentSuspension{Reason: "underReview"}

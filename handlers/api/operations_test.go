@@ -168,7 +168,7 @@ func TestReportBackupElsewhere(t *testing.T) {
 	}
 }
 
-// noBackups stands for what takes backups, and is not asked.
+// noBackups is a Backups that a test sets and never calls.
 type noBackups struct{ Backups }
 
 func TestPepperIsReplaced(t *testing.T) {

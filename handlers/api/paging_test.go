@@ -12,8 +12,8 @@ import (
 	"coffre/handlers/edge"
 )
 
-// Every list says where its page is, with all that was asked of it and nothing else,
-// in the order of the names.
+// The link self of every list holds the parameters of the call and nothing else, in the order
+// of their names.
 func TestSelfOfAPage(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)

@@ -8,7 +8,8 @@ import (
 	"coffre/projections"
 )
 
-// ListProjections implements GET /projections: every read model and how far it is.
+// ListProjections implements GET /projections: every read model with its
+// state and its position in the log.
 func (v *Vault) ListProjections(ctx context.Context, r contract.ListProjectionsRequestObject) (contract.ListProjectionsResponseObject, error) {
 	all, err := v.Runner.Status(ctx)
 	if err != nil {

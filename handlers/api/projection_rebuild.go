@@ -10,9 +10,9 @@ import (
 	"coffre/projections"
 )
 
-// RebuildProjection implements POST /projections/{name}/rebuild: beside the live
-// one, which answers until the new one is ready. Asked again meanwhile, it is the
-// same rebuild.
+// RebuildProjection implements POST /projections/{name}/rebuild: a new read model is built
+// beside the live one, which answers until the new one is ready. A request while a rebuild
+// is under way joins that rebuild.
 func (v *Vault) RebuildProjection(ctx context.Context, r contract.RebuildProjectionRequestObject) (contract.RebuildProjectionResponseObject, error) {
 	type begun struct{}
 	name := r.ProjectionName
@@ -33,6 +33,7 @@ func (v *Vault) RebuildProjection(ctx context.Context, r contract.RebuildProject
 	return contract.RebuildProjection202JSONResponse{Body: projectionItem(s), Headers: contract.RebuildProjection202ResponseHeaders{Location: projectionHref(name)}}, nil
 }
 
+// projection returns the status of the read model with the name.
 func (v *Vault) projection(ctx context.Context, name string) (projections.Status, error) {
 	all, err := v.Runner.Status(ctx)
 	if err != nil {

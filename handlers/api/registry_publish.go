@@ -19,8 +19,8 @@ import (
 )
 
 // PublishRegistry implements POST /registry (rules ). The body holds
-// the files of a registry directory by path. They are compiled first, so that
-// nothing is published that a process could not serve.
+// the files of a registry directory by path. The registry is compiled before it
+// is published, so that every process can serve it.
 func (v *Vault) PublishRegistry(ctx context.Context, r contract.PublishRegistryRequestObject) (contract.PublishRegistryResponseObject, error) {
 	type published struct {
 		New     bool
@@ -54,7 +54,8 @@ func (v *Vault) PublishRegistry(ctx context.Context, r contract.PublishRegistryR
 
 var errRegistryFiles = domain.NewError(domain.Invalid, "registryFiles", "the body names each file of a registry directory with its JSON object")
 
-// filesOf makes a file system in memory of {"path": {...}, ...}.
+// filesOf returns a file system in memory with the files of a JSON object
+// {"path": {...}, ...}.
 func filesOf(body []byte) (fs.FS, error) {
 	var files map[string]jsontext.Value
 	if json.Unmarshal(body, &files) != nil || len(files) == 0 {

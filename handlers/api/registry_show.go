@@ -14,15 +14,15 @@ import (
 	"coffre/projections/vocabulary"
 )
 
-// registryCache keeps the answer for the version in force: everybody may ask. The
+// registryCache holds the answer for the version in force, for every caller may ask. The
 // zero value is empty; it may be used concurrently.
 type registryCache struct {
 	mu  sync.Mutex
 	now contract.Registry
 }
 
-// GetRegistry implements GET /registry: the words in force. Retired ones are not
-// among them; answers that still need them carry their labels.
+// GetRegistry implements GET /registry: the codes in force, with their labels. Retired codes
+// are left out; answers that still use one carry its label.
 func (v *Vault) GetRegistry(ctx context.Context, _ contract.GetRegistryRequestObject) (contract.GetRegistryResponseObject, error) {
 	words := v.Words.Current()
 	if words.Version() == 0 {
@@ -40,7 +40,8 @@ func (v *Vault) GetRegistry(ctx context.Context, _ contract.GetRegistryRequestOb
 	return contract.GetRegistry200JSONResponse{Body: v.cachedRegistry.now, Headers: contract.GetRegistry200ResponseHeaders{ETag: edge.ETag(int(v.cachedRegistry.now.Version))}}, nil
 }
 
-// publicationTime tells when a version was recorded: each is one event of its stream.
+// publicationTime returns the time at which a version was recorded; each version is one event
+// of the registry's stream.
 func (v *Vault) publicationTime(ctx context.Context, version domain.RegistryVersion) (time.Time, error) {
 	for r, err := range v.Log.Store().ReadStream(ctx, registry.StreamName, eventstore.Revision(version-1)) {
 		if err != nil {

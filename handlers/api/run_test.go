@@ -8,8 +8,8 @@ import (
 	"coffre/handlers/work"
 )
 
-// What other processes left undone is resumed in this one's turn, under a name that
-// all releases share; when that part fails the whole run ends and says why.
+// Work that other processes left undone is resumed when this process has its turn, under a
+// name that all releases share; when that part fails, Run ends with its error.
 func TestRunInheritsInTurn(t *testing.T) {
 	tv := newVault(t)
 	tv.stop()

@@ -11,7 +11,8 @@ import (
 )
 
 // GetSigningKeys implements GET /signingKeys: every public key that ever signed for
-// this vault. It works, without saying which sign now, while their keepers are away.
+// this vault. While the keepers of the keys are unavailable it does not tell which of
+// them sign now.
 func (v *Vault) GetSigningKeys(ctx context.Context, _ contract.GetSigningKeysRequestObject) (contract.GetSigningKeysResponseObject, error) {
 	current, err := v.CurrentSigningKeys(ctx)
 	if err != nil {

@@ -5,10 +5,9 @@ import (
 	"coffre/projections/evidence"
 )
 
-// Vault answers every call of the contract: one file per use case, each reading
-// the request, building one command or asking one read model. It decides nothing
-// that the domain decides. All fields are required unless they say otherwise;
-// its methods may be called concurrently.
+// Vault answers every call of the contract, each by a method that builds a command or asks a
+// read model. All fields are required unless they say otherwise; its methods may be called
+// concurrently.
 type Vault struct {
 	*work.Worker
 

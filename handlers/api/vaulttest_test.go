@@ -46,7 +46,7 @@ import (
 	"coffre/projections/wallet"
 )
 
-// Organisations of the sample registry, as tests use them.
+// Organisations of the sample registry that tests call as.
 const (
 	homeAffairs    domain.Organisation = "0308356862" // issues household compositions and identity data
 	socialSecurity domain.Organisation = "0206731645" // issues ISI+ cards; reads by law
@@ -55,23 +55,23 @@ const (
 	economy        domain.Organisation = "0314595348" // reads by law, for the social tariff
 )
 
-// testVault is a whole vault: a real log, sealed under a real key ring, with real
-// read models kept up. Its clock moves when the test moves it.
+// testVault is a complete vault: a log in memory, sealed under a real key ring, with real
+// read models that follow it. Its clock moves when the test moves it.
 type testVault struct {
 	*Vault
-	Settings settings        // what the vault was made of
-	Opener   *switchedOpener // of the Made
-	Store    *faulty.Store   // a memory store, until a rule says otherwise
+	Settings settings        // parts of which restart makes the vault again
+	Opener   *switchedOpener // of Settings
+	Store    *faulty.Store   // in memory, without faults until a test sets a rule
 	Keeper   *ringtest.Keeper
 	KeysDB   *keysdb.DB
-	Files    *faultyblob.Store // a folder, until a rule says otherwise
+	Files    *faultyblob.Store // in a folder, without faults until a test sets a rule
 	Clock    *testClock
 
 	running *projectiontest.Running
-	stop    func() // ends what runs in the background
+	stop    func() // stops the work in the background
 }
 
-// settings are all that a test's vault is made of.
+// settings are the parts of a testVault.
 type settings struct {
 	acting.Recorder
 	Disclosure disclosure.Config
@@ -80,7 +80,7 @@ type settings struct {
 	Backups    Backups
 }
 
-// vault makes a vault of a copy of the settings.
+// vault returns a new vault made of copies of the settings.
 func (s settings) vault() *Vault {
 	recorder, disclosing, working := s.Recorder, s.Disclosure, s.Work
 	disclosing.Recorder = &recorder
@@ -91,7 +91,7 @@ func (s settings) vault() *Vault {
 // switchedOpener is an opener that a test replaces while the vault runs.
 type switchedOpener struct{ eventstore.Opener }
 
-// testClock stands still until it is moved. It may be used concurrently.
+// testClock is a clock that moves only by Advance. It may be used concurrently.
 type testClock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -109,7 +109,7 @@ func (c *testClock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// noon is where every test's clock begins.
+// noon is the time at which every testClock starts: 12:00 in Belgium.
 var noon = time.Date(2026, time.June, 15, 10, 0, 0, 0, time.UTC)
 
 // newVault returns a vault with the sample registry in force. change may alter
@@ -120,7 +120,7 @@ func newVault(t testing.TB, change ...func(*registry.Registry)) *testVault {
 	return newVaultOn(t, dir, ringtest.OpenDB(t, dir), change...)
 }
 
-// newVaultOn is newVault over a database of keys.
+// newVaultOn is newVault with a given folder and database of keys.
 func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registry.Registry)) *testVault {
 	t.Helper()
 	tv := &testVault{
@@ -160,8 +160,8 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 	return tv
 }
 
-// start starts what runs in the background. Who waits from here on waits for what a
-// former process left undone, too.
+// start starts the work in the background and waits until the registry is served. The tasks
+// that a former process left undone are enqueued by then, so that waitIdle waits for them.
 func (tv *testVault) start() {
 	v := tv.Vault
 	ctx, cancel := context.WithCancel(context.Background())
@@ -176,8 +176,8 @@ func (tv *testVault) start() {
 	tv.stop = func() { cancel(); <-ended }
 }
 
-// restart ends the process, as it were, and starts another one on the same log,
-// keys and folders, set up a little differently.
+// restart simulates a new process: it stops the vault and starts another one with the same
+// log, keys and folders, after change has altered the settings.
 func (tv *testVault) restart(change ...func(*settings)) {
 	tv.stop()
 	for _, c := range change {
@@ -187,8 +187,7 @@ func (tv *testVault) restart(change ...func(*settings)) {
 	tv.start()
 }
 
-// restartOn ends the process and starts another one with nothing in memory of the keys,
-// over a database opened anew.
+// restartOn simulates a new process on a database of keys opened anew, with no key in memory.
 func (tv *testVault) restartOn(t testing.TB, db *keysdb.DB) {
 	t.Helper()
 	ring := ringtest.OpenRing(t, db, tv.Keeper, seal.Config{})
@@ -205,6 +204,7 @@ func (tv *testVault) restartOn(t testing.TB, db *keysdb.DB) {
 	})
 }
 
+// publish publishes the sample registry as the next version, after change has altered it.
 func (tv *testVault) publish(t testing.TB, change ...func(*registry.Registry)) {
 	t.Helper()
 	all, err := vocabulary.Load(samples.Files, nil)
@@ -237,25 +237,29 @@ func organisation(t testing.TB, r *registry.Registry, number domain.Organisation
 	return &r.Organisations[i]
 }
 
-// Callers.
+// issuer returns a clerk of an organisation that issues documents.
 func issuer(o domain.Organisation) edge.Caller {
 	return edge.Caller{Role: domain.RoleIssuer, Organisation: o, Subject: "clerk"}
 }
 
+// consumer returns a clerk of an organisation that reads documents.
 func consumer(o domain.Organisation) edge.Caller {
 	return edge.Caller{Role: domain.RoleConsumer, Organisation: o, Subject: "clerk"}
 }
 
+// citizenCaller returns a citizen who is logged in.
 func citizenCaller(id domain.CitizenID) edge.Caller {
 	return edge.Caller{Role: domain.RoleCitizen, Citizen: id, Subject: "login of " + id.String()}
 }
 
+// officeCaller returns a caller with a role of the vault's own office, with one session per
+// role.
 func officeCaller(role domain.Role) edge.Caller {
 	return edge.Caller{Role: role, Subject: "office " + string(role), Session: uuid.NewSHA1(uuid.Nil, []byte(role))}
 }
 
-// as returns the context of a call. What the request asks for goes into the
-// idempotency check; it may be nil.
+// as returns the context of a call. The request is the body that the idempotency check
+// compares; it may be nil.
 func (tv *testVault) as(t testing.TB, who edge.Caller, operation string, request any) context.Context {
 	t.Helper()
 	body, err := json.Marshal(request)
@@ -265,7 +269,7 @@ func (tv *testVault) as(t testing.TB, who edge.Caller, operation string, request
 	return edge.WithCall(t.Context(), &edge.Call{Caller: who, Trace: uuid.New(), Operation: operation, Received: tv.Clock.Now(), Language: "en", Body: body})
 }
 
-// writeAnswer writes the answer to a call, as the server does.
+// writeAnswer writes the answer to a call, as the server does, and returns it.
 func writeAnswer(t testing.TB, ctx context.Context, visit func(http.ResponseWriter) error) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -277,13 +281,13 @@ func writeAnswer(t testing.TB, ctx context.Context, visit func(http.ResponseWrit
 	return w
 }
 
-// waitForReadModels waits until the read models show all that is in the log.
+// waitForReadModels waits until the read models have applied the whole log.
 func (tv *testVault) waitForReadModels(t testing.TB) {
 	t.Helper()
 	tv.running.CaughtUp(t)
 }
 
-// waitIdle waits until everything in the background is done, and shown.
+// waitIdle waits until no task waits or runs and the read models have applied the whole log.
 func (tv *testVault) waitIdle(t testing.TB) {
 	t.Helper()
 	if err := tv.Settle(t.Context()); err != nil {
@@ -295,9 +299,10 @@ func (tv *testVault) waitIdle(t testing.TB) {
 	tv.waitForReadModels(t)
 }
 
-// ssin is the number of the n-th test person, and person their id, once known.
+// ssin returns the national number of the n-th test person.
 func ssin(n int) contract.SSIN { return contract.SSIN{SSIN: ringtest.SSIN(n)} }
 
+// person returns the id of the n-th test person, who is registered already.
 func (tv *testVault) person(t testing.TB, n int) domain.CitizenID {
 	t.Helper()
 	id, err := tv.Keys.Resolve(t.Context(), ringtest.SSIN(n))
@@ -307,15 +312,15 @@ func (tv *testVault) person(t testing.TB, n int) domain.CitizenID {
 	return id
 }
 
-// Contents that satisfy the sample schemas. Each holds a canary that must turn
-// up in an answer only.
+// Contents that satisfy the sample schemas. Each holds a canary, a word that must turn up in
+// answers only and never in the log, in files or in messages.
 const (
 	household = `{"address":{"municipality":"Canaryville","postalCode":"1000"},"asOf":"2026-01-01","householdSize":4,"members":[{"relation":"child"}]}`
 	identity  = `{"birthdate":"1980-02-29","family_name":"Canary","given_name":"Carla","nationalities":["BE"]}`
 	childCard = `{"birthDate":"2016-04-05","cardNumber":"0123456789","insurer":"Canary Mutual","name":"Canary Child"}`
 )
 
-// issue issues a document through the use case and waits until it is shown.
+// issue issues a document through the use case and waits until the read models show it.
 func (tv *testVault) issue(t testing.TB, by domain.Organisation, body contract.DocumentIssue) domain.DocumentID {
 	t.Helper()
 	if body.SourceReference == "" {
@@ -334,11 +339,13 @@ func (tv *testVault) issue(t testing.TB, by domain.Organisation, body contract.D
 	return answer.(contract.IssueDocument201JSONResponse).Body.DocumentID
 }
 
+// household issues a household composition about the n-th test person.
 func (tv *testVault) household(t testing.TB, n int) domain.DocumentID {
 	t.Helper()
 	return tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(n), DocumentType: "householdComposition", Content: contract.Content(household)})
 }
 
+// childCard issues an ISI+ card about a child that names its parents.
 func (tv *testVault) childCard(t testing.TB, child int, parents ...int) domain.DocumentID {
 	t.Helper()
 	body := contract.DocumentIssue{SSIN: ssin(child), DocumentType: "isiPlusCard", Content: contract.Content(childCard), ValidUntil: "2028-12-31"}
@@ -364,7 +371,7 @@ func (tv *testVault) mandateOf(t testing.TB, representative, represented domain.
 	return domain.MandateID{}
 }
 
-// endMandate ends a mandate, past every use case.
+// endMandate appends the end of a mandate without going through a use case.
 func (tv *testVault) endMandate(t testing.TB, id domain.MandateID, by domain.Actor, reason domain.ReasonCode) {
 	t.Helper()
 	if _, err := acting.Mandates.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.MandateStream(id)}, mandate.End{Reason: reason, By: by, At: tv.Clock.Now()}); err != nil {
@@ -372,7 +379,7 @@ func (tv *testVault) endMandate(t testing.TB, id domain.MandateID, by domain.Act
 	}
 }
 
-// recorded returns the facts in the log of one type, in order.
+// recorded returns the events of one type in the log, in order.
 func recorded[E any](t testing.TB, tv *testVault) []E {
 	t.Helper()
 	var all []E
@@ -387,7 +394,7 @@ func recorded[E any](t testing.TB, tv *testVault) []E {
 	return all
 }
 
-// slugOf is the slug of a refusal; "" for no error, the text of any other.
+// slugOf returns the slug of a refusal; "" for no error, and the text of any other error.
 func slugOf(err error) string {
 	p, _, _, known := edge.Describe(err, acting.Faults)
 	switch {

@@ -11,8 +11,8 @@ import (
 
 var errNotSettled = domain.NewError(domain.Stale, "asOfNotSettled", "what the vault will have known then is not settled yet")
 
-// leafAt returns the last leaf that was recorded at a moment or before it; -1
-// when there was none.
+// leafAt returns the last leaf that was recorded at a time or before it; -1 when there was
+// none.
 func (v *Vault) leafAt(ctx context.Context, t time.Time) (int64, error) {
 	if t.After(v.Now()) {
 		return 0, errNotSettled
@@ -41,7 +41,7 @@ func (v *Vault) leafAt(ctx context.Context, t time.Time) (int64, error) {
 	return first, nil
 }
 
-// recordedAt is when a leaf was recorded.
+// recordedAt returns the time at which a leaf was recorded.
 func (v *Vault) recordedAt(ctx context.Context, leaf int64) (time.Time, error) {
 	before, err := v.Log.Leaves().Position(ctx, leaf-1)
 	if err != nil {

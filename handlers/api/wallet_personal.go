@@ -8,18 +8,18 @@ import (
 	"coffre/domain/document"
 )
 
-// personalPart is the personal part of document.issued or document.updated, as
-// much of it as a wallet shows. Content shares the memory it was read from.
+// personalPart holds the members of the personal part of document.issued or document.updated
+// that a wallet shows. content shares the memory it was read from.
 type personalPart struct {
 	content                              []byte
 	attachments                          []document.Attachment
 	effectiveFrom, validFrom, validUntil domain.Date
-	keyDestroyed                         bool // its key was destroyed
+	keyDestroyed                         bool // the other members are empty
 }
 
 // splitPersonal reads a personal part without decoding the content, which is JSON
-// that the vault itself wrote. ok is false for anything that is not an object of the
-// members there are.
+// that the vault itself wrote. ok is false for anything but an object with the
+// known members.
 func splitPersonal(b []byte) (p personalPart, ok bool) {
 	if len(b) < 2 || b[0] != '{' {
 		return p, false

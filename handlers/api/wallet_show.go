@@ -27,11 +27,10 @@ import (
 	"coffre/projections/wallet"
 )
 
-// GetWallet implements GET /citizens/{id}/wallet: what a citizen holds, with what
-// status, and who may read it. Their own is shown without a record; what they hold
-// for others, and somebody else's whole wallet, only after one (rule A-1); an
-// auditor sees no content. The answer is written as it is found: contents go from
-// the sealed bytes into it and nowhere else.
+// GetWallet implements GET /citizens/{id}/wallet: the documents that a citizen holds, their
+// state, and who may read them. Citizens see their own documents without a record; documents
+// held for others, and the wallet of another, only after one (rule A-1); an auditor sees no
+// content. Contents are copied from the opened parts into the answer without being decoded.
 func (v *Vault) GetWallet(ctx context.Context, r contract.GetWalletRequestObject) (contract.GetWalletResponseObject, error) {
 	in := v.Intend(ctx)
 	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.Wallets.Name()); err != nil {
@@ -53,7 +52,7 @@ func (v *Vault) GetWallet(ctx context.Context, r contract.GetWalletRequestObject
 	return page, nil
 }
 
-// walletPage is one wallet being written, and then the answer.
+// walletPage writes one wallet, and is then the answer.
 type walletPage struct {
 	v       *Vault
 	ctx     context.Context
@@ -61,30 +60,30 @@ type walletPage struct {
 	citizen domain.CitizenID
 	lang    domain.Language
 
-	leaf           int64       // what the vault knew up to there
-	knownAt        time.Time   // at which it knew that
-	day            domain.Date // on which it counts
-	dayGiven       bool        // the day was asked for
-	withoutContent bool        // without content
+	leaf           int64       // last leaf that counts: the knowledge of the vault
+	knownAt        time.Time   // time of that knowledge
+	day            domain.Date // day on which the states are told
+	dayGiven       bool        // validAt was given
+	withoutContent bool        // for an auditor
 
 	representation disclosure.Representation
 	authorized     []access.Authorized // one for each person represented
 	represented    map[domain.CitizenID]*representedPerson
-	readers        []wallet.Reader // of the person whose documents come now
+	readers        []wallet.Reader // of the person whose documents are written now
 
 	*walletBuffers
 	items int
 }
 
-// representedPerson is one person whose documents the caller holds under mandates.
+// representedPerson is a person whose documents the caller holds under mandates.
 type representedPerson struct {
 	representation disclosure.Representation
-	recorded       bool // and on record
+	recorded       bool // the access is on record
 	readers        []wallet.Reader
 }
 
-// walletBuffers are reused: what was written there is personal, and is
-// overwritten when they are given back.
+// walletBuffers are pooled buffers. Their bytes are personal, and are overwritten when they
+// return to the pool.
 type walletBuffers struct {
 	out   []byte
 	plain []byte // one opened part
@@ -92,11 +91,12 @@ type walletBuffers struct {
 
 var walletPool = sync.Pool{New: func() any { return new(walletBuffers) }}
 
-// maxPooledBuffer bounds the bytes a reused buffer may weigh.
+// maxPooledBuffer is the capacity in bytes above which a buffer is not reused.
 const maxPooledBuffer = 1 << 20
 
 func (p *walletPage) takeBuffers() { p.walletBuffers = walletPool.Get().(*walletBuffers) }
 
+// returnBuffers overwrites the buffers and returns them to the pool.
 func (p *walletPage) returnBuffers() {
 	b := p.walletBuffers
 	p.walletBuffers = nil
@@ -123,8 +123,8 @@ func (p *walletPage) VisitGetWalletResponse(w http.ResponseWriter) error {
 	return nil
 }
 
-// setTimes goes to the moment asked about. Without validAt it is the day on which
-// the vault knew what it knew.
+// setTimes sets the knowledge (asOf) and the day (validAt) of the answer. Without validAt the
+// day is that of the knowledge.
 func (p *walletPage) setTimes(params contract.GetWalletParams) error {
 	if !params.AsOf.IsZero() {
 		leaf, err := p.v.leafAt(p.ctx, params.AsOf)
@@ -144,8 +144,8 @@ func (p *walletPage) setTimes(params contract.GetWalletParams) error {
 	return nil
 }
 
-// admit lets in the citizen, who represents them, and auditors, whose reading is
-// recorded as one of the log.
+// admit refuses callers other than the citizen, their representatives, and auditors, whose
+// reading is recorded as a reading of the log.
 func (p *walletPage) admit() (err error) {
 	if p.in.Actor.Role == domain.RoleAuditor {
 		p.withoutContent = true
@@ -190,11 +190,11 @@ func (p *walletPage) write(params contract.GetWalletParams) error {
 	return nil
 }
 
-// writeHeld writes one document that the person holds.
+// writeHeld writes one document that the person holds, if the caller may see it.
 func (p *walletPage) writeHeld(h *wallet.Held) error {
 	switch {
 	case h.Mandate != nil && (p.withoutContent || !p.representation.Self()):
-		return nil // what they hold for others is for their own eyes
+		return nil // documents held for others are for the citizen's own eyes
 	case h.Mandate != nil:
 		return p.writeRepresented(h)
 	case !p.withoutContent && !p.representation.Self() && !p.holds(p.representation, h.Type):
@@ -210,8 +210,8 @@ func (p *walletPage) holds(a disclosure.Representation, t domain.DocumentType) b
 	return ok && slices.ContainsFunc(a.Mandates, func(m mandate.InForce) bool { return m.Holds(*known, domain.BelgianDate(p.in.At)) })
 }
 
-// writeRepresented writes a document of somebody whom the citizen represents, once
-// that they look at it is on record. A mandate that does not hold shows nothing.
+// writeRepresented writes a document of a person whom the citizen represents, after the access
+// is on record. Without a mandate in force nothing is written.
 func (p *walletPage) writeRepresented(h *wallet.Held) error {
 	o, err := p.representedPerson(h.Citizen)
 	if err != nil || !p.holds(o.representation, h.Type) {
@@ -236,7 +236,8 @@ func (p *walletPage) writeRepresented(h *wallet.Held) error {
 	return p.writeDocument(&h.Document, o.representation)
 }
 
-// representedPerson returns under which mandates in force the citizen holds documents of a person.
+// representedPerson returns a person with the mandates in force under which the citizen holds
+// their documents.
 func (p *walletPage) representedPerson(id domain.CitizenID) (*representedPerson, error) {
 	if o := p.represented[id]; o != nil {
 		return o, nil
@@ -254,7 +255,7 @@ func (p *walletPage) representedPerson(id domain.CitizenID) (*representedPerson,
 	return o, nil
 }
 
-// writeDocument writes one document as it counts on the day.
+// writeDocument writes one document with its version and state on the day.
 func (p *walletPage) writeDocument(d *wallet.Document, a disclosure.Representation) error {
 	part, err := p.open(d)
 	if err != nil {
@@ -278,20 +279,21 @@ func (p *walletPage) writeDocument(d *wallet.Document, a disclosure.Representati
 	return nil
 }
 
-// rowSuffices reports whether the row by itself tells how the document counts on the
-// day: its version and its state hold by then, and it has dates of its own.
+// rowSuffices reports whether the row alone tells the version and state of the document on
+// the day: both are in effect by then, and the row has dates of its own.
 func (p *walletPage) rowSuffices(d *wallet.Document, from, effective domain.Date) bool {
 	return !p.dayGiven && (d.Version == 1 || from != "" && effective != "" && effective <= p.day) &&
 		(d.State != wallet.Revoked || d.RevokedFrom <= p.day)
 }
 
-// versionDates is what the rows of a document tell about a day.
+// versionDates are the dates of a document's version, and the document's state on a day.
 type versionDates struct {
 	from, until, effective domain.Date
 	state                  wallet.DocumentState
 }
 
-// versionInForce finds the version that holds on the day among all that were known.
+// versionInForce returns the version in force on the day among all that were known; false
+// when there was none.
 func (p *walletPage) versionInForce(d *wallet.Document) (*wallet.Document, versionDates, bool, error) {
 	rows, err := p.v.Wallets.Versions(p.ctx, d.Document, p.leaf)
 	if err != nil {
@@ -342,8 +344,8 @@ func (p *walletPage) versionInForce(d *wallet.Document) (*wallet.Document, versi
 	return in, found, true, nil
 }
 
-// status is what the document is worth on the day. To who sees no dates it counts
-// as valid unless something in clear says otherwise.
+// status returns the state of the document on the day. For readers who may not see the dates
+// the document counts as valid unless a clear fact says otherwise.
 func (p *walletPage) status(d *wallet.Document, part personalPart, state wallet.DocumentState, from, until domain.Date) contract.DocumentState {
 	switch {
 	case d.Destroyed || part.keyDestroyed:
@@ -360,8 +362,8 @@ func (p *walletPage) status(d *wallet.Document, part personalPart, state wallet.
 	return contract.DocumentStateValid
 }
 
-// open opens the sealed part of a row, which stays valid until the next one is
-// opened. There is none for who sees no content, and of what was erased.
+// open opens the sealed part of a row. Its content is valid until the next call. The part is
+// empty for an auditor and for an erased document.
 func (p *walletPage) open(d *wallet.Document) (personalPart, error) {
 	if p.withoutContent || d.Destroyed || d.Sealed == nil {
 		return personalPart{}, nil
@@ -420,7 +422,7 @@ func (p *walletPage) writeItem(d *wallet.Document, part personalPart, from, unti
 	p.out = append(p.out, '}')
 }
 
-// writeReaders writes the consents that let somebody read the document.
+// writeReaders writes the consents under which a consumer may read the document.
 func (p *walletPage) writeReaders(d *wallet.Document) {
 	first := true
 	for i := range p.readers {
@@ -449,7 +451,8 @@ func (p *walletPage) writeReaders(d *wallet.Document) {
 	}
 }
 
-// writeMember writes a member that is not the first; none when it has no value.
+// writeMember writes a member that is not the first of its object; nothing when the value is
+// empty.
 func (p *walletPage) writeMember(name, value string) {
 	if value == "" {
 		return

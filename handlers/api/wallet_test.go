@@ -29,8 +29,8 @@ import (
 	"coffre/handlers/edge"
 )
 
-// wallet asks for a wallet and returns it as it went over the wire, read back
-// strictly, and the bytes.
+// wallet gets a wallet and returns it as it went over the wire, decoded strictly, and the
+// bytes.
 func (tv *testVault) wallet(t testing.TB, who edge.Caller, whose domain.CitizenID, p contract.GetWalletParams) (contract.Wallet, string, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "getWallet", nil)
@@ -55,7 +55,7 @@ func (tv *testVault) wallet(t testing.TB, who edge.Caller, whose domain.CitizenI
 	return got, w.Body.String(), nil
 }
 
-// recordFacts is a command that says what the test wants to have happened.
+// recordFacts is a command that records the events it holds, whatever the state.
 type recordFacts[S, E any] []E
 
 func (h recordFacts[S, E]) Decide(S) ([]E, error) { return h, nil }

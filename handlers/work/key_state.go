@@ -30,7 +30,7 @@ func (work *Worker) KeyState(ctx context.Context) (contract.KeyState, error) {
 	for _, c := range courses {
 		course[c.Version] = c
 	}
-	// What may still be needed, and what is gone for good.
+	// Versions that may still be needed are listed without wraps, too, and so are destroyed ones.
 	for version := s.Versions.MinAvailable; version <= s.Versions.Latest; version++ {
 		s.ByVersion[version] += 0
 	}
