@@ -284,6 +284,7 @@ func TestRepresentatives(t *testing.T) {
 	})
 	t.Run("A-1 nothing of the child is shown when it cannot be recorded", func(t *testing.T) {
 		for _, whose := range []domain.CitizenID{parent, kid} {
+			tv.waitIdle(t) // outcomes of the readings above are appended in the background
 			tv.Store.SetRule(faulty.At(faulty.Append, 1, faulty.Fault{Before: eventstore.ErrUnavailable}))
 			if _, text, err := tv.wallet(t, me, whose, contract.GetWalletParams{}); !errors.Is(err, eventstore.ErrUnavailable) || text != "" {
 				t.Errorf("%s, %v", text, err)
