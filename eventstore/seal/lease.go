@@ -151,12 +151,18 @@ func (r *Ring) Forget(citizen domain.CitizenID) {
 	r.forget([]domain.CitizenID{citizen}, nil)
 }
 
-// forget drops keys. The counter moves first: a load that began before stores
-// nothing after. And it moves last: one that began in between may have opened a
-// content key with a citizen's key that was about to go.
+// forget drops keys. The counter moves first: a load that began before stores nothing
+// after. And it moves again once they are dropped: a load that began in between may have
+// opened a content key with a citizen's key that was about to go. It may have stored that
+// before the counter moved, so what it stored is dropped then, too.
 func (r *Ring) forget(citizens []domain.CitizenID, streams []eventstore.Stream) {
 	r.gen.Add(1)
-	defer r.gen.Add(1)
+	r.drop(citizens, streams)
+	r.gen.Add(1)
+	r.drop(citizens, streams)
+}
+
+func (r *Ring) drop(citizens []domain.CitizenID, streams []eventstore.Stream) {
 	for _, stream := range streams {
 		r.streams.remove(stream)
 	}
@@ -173,9 +179,15 @@ func (r *Ring) forget(citizens []domain.CitizenID, streams []eventstore.Stream) 
 	r.refs.removeKeyIf(func(k refKey) bool { return gone[k.citizen] })
 }
 
+// forgetAll is forget of every key that is in memory.
 func (r *Ring) forgetAll() {
 	r.gen.Add(1)
-	defer r.gen.Add(1)
+	r.dropAll()
+	r.gen.Add(1)
+	r.dropAll()
+}
+
+func (r *Ring) dropAll() {
 	r.subjects.removeIf(func(*subject) bool { return true })
 	r.streams.removeIf(func(*contentKey) bool { return true })
 	r.numbers.removeIf(func(domain.CitizenID) bool { return true })
