@@ -74,6 +74,7 @@ var authorities = []struct {
 	{module + "eventstore/seal", []string{"Destroyer", "Rotator"}, "handlers/work", "destroys or replaces keys"},
 	{module + "eventstore/seal/shred", []string{"List", "Open"}, "handlers/work", "keeps the list of destroyed keys"},
 	{"", []string{"TakeDestroyer", "TakeRotator"}, wiring, "takes an authority, which is done once"},
+	{"", []string{"OpenRestored", "ReapplyDestroyed"}, wiring, "destroys again what a restored ring still has"},
 }
 
 // mayRotate measures the rotation bare, in Vault.
@@ -126,8 +127,8 @@ func goFiles(t *testing.T, tests bool) []string {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && p != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules"):
-			return filepath.SkipDir
+		case d.IsDir() && p != "." && (strings.HasPrefix(d.Name(), ".") || p == "testdata" || d.Name() == "node_modules"):
+			return filepath.SkipDir // the root's own testdata holds programs that a test reads
 		case !d.IsDir() && strings.HasSuffix(p, ".go") && strings.HasSuffix(p, "_test.go") == tests:
 			paths = append(paths, filepath.ToSlash(p))
 		}
@@ -172,9 +173,13 @@ func layering(s source) (wrong []string) {
 		if err != nil {
 			return append(wrong, "an import that is no string")
 		}
-		names[path.Base(imp)] = imp
+		name := path.Base(imp)
 		if spec.Name != nil {
-			names[spec.Name.Name] = imp
+			name = spec.Name.Name
+		}
+		names[name] = imp
+		if name == "." && s.folder() != "cmd" { // whose client is generated over the contract's names
+			wrong = append(wrong, "a dot import hides whose name it is: "+imp)
 		}
 		if why := importing(s, allowed, imp); why != "" {
 			wrong = append(wrong, why)
@@ -223,6 +228,12 @@ func importing(s source, allowed []string, imp string) string {
 		return "read models know a medium, not its driver: " + imp
 	case imp == "database/sql" && s.in("domain", "handlers") && !s.in(ownTables):
 		return "handlers ask read models, not databases"
+	case ours == "eventstore/seal/keysdb" && s.in("handlers", "projections"):
+		return "only the key ring reads and writes the database of keys"
+	case imp == "reflect" && s.in("handlers") && !s.in("handlers/contract"):
+		return "reflection calls what no rule sees"
+	case s.in("cmd/coffre/client") && inModule && to != "domain" && ours != "handlers/contract" && !strings.HasPrefix(ours, "handlers/contract/"):
+		return "the command line's client knows the contract alone, not " + imp
 	case !inModule && s.isRule() && !slices.Contains(pureImports, imp):
 		return "the domain is pure: it must not import " + imp
 	}
@@ -233,11 +244,10 @@ func isDriver(imp string) bool {
 	return slices.ContainsFunc(drivers, func(d string) bool { return strings.HasPrefix(imp, d) })
 }
 
-// sameAdapter: the parts of one adapter may import each other.
 // exceeding returns the authorities that a file names and whose room it is not in. names
 // says how the file calls what it imports.
 func exceeding(s source, names map[string]string) (wrong []string) {
-	if s.in("eventstore", wiring) || strings.HasSuffix(path.Dir(s.path), "test") {
+	if path.Dir(s.path) == "eventstore" || s.in("eventstore/seal", "eventstore/faulty", wiring) || strings.HasSuffix(path.Dir(s.path), "test") {
 		return nil
 	}
 	ast.Inspect(s.file, func(n ast.Node) bool {
@@ -278,6 +288,8 @@ func inRoom(s source, ours string) bool {
 	return s.folder() != "handlers"
 }
 
+// sameAdapter reports whether a file and a package are parts of one adapter, which may
+// import each other.
 func sameAdapter(s source, ours string) bool {
 	return slices.ContainsFunc(adapters, func(a string) bool {
 		return s.in(a) && (ours == a || strings.HasPrefix(ours, a+"/"))
@@ -314,6 +326,14 @@ func TestLayersSayNo(t *testing.T) {
 		{"cmd/coffre/x.go", `package x; import "coffre/projections/pgmodels"`},
 		{"handlers/contract/x.go", `package x; import "coffre/handlers/edge"`},
 		{"handlers/edge/x.go", `package x; import "coffre/eventstore"`},
+		{"handlers/api/x.go", `package x; import . "coffre/eventstore/seal"`},
+		{"handlers/api/x.go", `package x; import ("coffre/eventstore/seal"; other "coffre/handlers/api/seal"); var o, _ = seal.Opener{}, other.X`},
+		{"handlers/api/testdata/evil/x.go", `package x; import "coffre/eventstore/seal"; var o = seal.Opener{}`},
+		{"handlers/api/x.go", `package x; import "coffre/eventstore/seal/keysdb"`},
+		{"handlers/work/x.go", `package x; import "reflect"`},
+		{"handlers/api/x.go", `package x; import "coffre/eventstore/seal"; var o = seal.OpenRestored`},
+		{"eventstore/kurrent/wire/x.go", `package x; import "coffre/eventstore"; var o eventstore.Opener`},
+		{"cmd/coffre/client/x.go", `package x; import "coffre/eventstore/seal"`},
 		{"handlers/edge/x.go", `package x; import "coffre/handlers/api"`},
 		{"handlers/acting/x.go", `package x; import "coffre/handlers/disclosure"`},
 		{"handlers/disclosure/x.go", `package x; import "coffre/handlers/work"`},
