@@ -31,7 +31,7 @@ type generation struct {
 const commitTime = 5 * time.Minute
 
 const checkpointTable = `CREATE TABLE checkpoint (
-	name TEXT NOT NULL, version BIGINT NOT NULL, fence BIGINT NOT NULL,
+	name TEXT NOT NULL PRIMARY KEY, version BIGINT NOT NULL, fence BIGINT NOT NULL,
 	commit_position BIGINT NOT NULL, prepare_position BIGINT NOT NULL, next_leaf BIGINT NOT NULL);`
 
 // openGeneration wraps tables in force. A former process may have left bytes of rows

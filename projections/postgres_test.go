@@ -347,3 +347,50 @@ func TestStoppedWithinATransaction(t *testing.T) {
 		t.Fatal("it waits for ever")
 	}
 }
+
+// Read models of a database whose tables are all published go on. A generation that an
+// older program made without a primary key gets one and is not built anew.
+func TestPublishedTablesTakeEventsIn(t *testing.T) {
+	server := pgtest.Shared(t)
+	dsn := server.Database(t)
+	w := projectiontest.NewWorld()
+	history(t, w, 2)
+	older := projectiontest.Start(t, w, dsn, documents("tally"))
+	waitAll(t, w, "tally", older)
+	before := projectiontest.Schemas(t, dsn, "tally")
+	if len(before) != 1 {
+		t.Fatal(before)
+	}
+	if unkeyed := server.Unkeyed(t, dsn); len(unkeyed) > 0 {
+		t.Errorf("without a primary key: %v", unkeyed)
+	}
+	older.Stop()
+	super, err := sqlx.Open("pgx", server.Superuser(t, dsn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer super.Close()
+	if _, err := super.Exec(`ALTER TABLE ` + before[0] + `.checkpoint DROP CONSTRAINT checkpoint_pkey`); err != nil {
+		t.Fatal(err)
+	}
+	server.Publish(t, dsn)
+
+	p := documents("tally")
+	r := projectiontest.Start(t, w, dsn, p)
+	history(t, w, 2)
+	waitAll(t, w, "tally", r)
+	if got := p.leaves(t); !slices.Equal(got, upTo(8)) {
+		t.Fatal(got)
+	}
+	if after := projectiontest.Schemas(t, dsn, "tally"); !slices.Equal(after, before) {
+		t.Errorf("generations %v became %v", before, after)
+	}
+	if err := r.Rebuild(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	history(t, w, 1)
+	waitAll(t, w, "tally", r)
+	if unkeyed := server.Unkeyed(t, dsn); len(unkeyed) > 0 {
+		t.Errorf("without a primary key: %v", unkeyed)
+	}
+}

@@ -135,8 +135,11 @@ func OpenPostgres(ctx context.Context, dsn string) (*DB, error) {
 
 func (db *DB) migratePostgres(ctx context.Context) error {
 	if err := db.Ensure(ctx, schema+fmt.Sprintf(`
-		CREATE TABLE IF NOT EXISTS reactor_version (version INTEGER NOT NULL);
+		CREATE TABLE IF NOT EXISTS reactor_version (version INTEGER NOT NULL PRIMARY KEY);
 		INSERT INTO reactor_version (version) SELECT %d WHERE NOT EXISTS (SELECT 1 FROM reactor_version);`, schemaVersion)); err != nil {
+		return err
+	}
+	if err := pgdb.AddPrimaryKey(ctx, db.sql.Writer, pgSchema+".reactor_version", "version"); err != nil {
 		return err
 	}
 	var version int

@@ -117,7 +117,8 @@ func (s *model) inForce(ctx context.Context) (generation int64, err error) {
 // generation in force.
 func (s *model) Start(context.Context) (projections.Tables, error) { return nil, nil }
 
-// Open implements projections.Generations.
+// Open implements projections.Generations. A generation of an older program gets the
+// primary key that its checkpoint lacks; it is not built anew for that.
 func (s *model) Open(ctx context.Context) (projections.Tables, error) {
 	generation, err := s.inForce(ctx)
 	if err != nil || generation == 0 {
@@ -126,6 +127,9 @@ func (s *model) Open(ctx context.Context) (projections.Tables, error) {
 	tables, err := s.open(ctx, generation)
 	if err != nil || tables == nil {
 		return nil, err
+	}
+	if err := pgdb.AddPrimaryKey(ctx, s.m.control, tables.name+".checkpoint", "name"); err != nil {
+		return nil, errors.Join(fmt.Errorf("open read model: %w", err), tables.Close())
 	}
 	return tables, nil
 }

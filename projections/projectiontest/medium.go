@@ -14,7 +14,7 @@ import (
 )
 
 const mediumTables = `CREATE TABLE checkpoint (
-	name TEXT NOT NULL, version BIGINT NOT NULL, fence BIGINT NOT NULL,
+	name TEXT NOT NULL PRIMARY KEY, version BIGINT NOT NULL, fence BIGINT NOT NULL,
 	commit_position BIGINT NOT NULL, prepare_position BIGINT NOT NULL, next_leaf BIGINT NOT NULL);
 	CREATE TABLE things (leaf BIGINT PRIMARY KEY, label TEXT, content BYTEA);
 	INSERT INTO checkpoint VALUES ('things', 1, 0, 0, 0, 0);`

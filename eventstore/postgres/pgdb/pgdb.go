@@ -237,6 +237,27 @@ func Translate(statements string) string {
 	return statements
 }
 
+// AddPrimaryKey makes a column the primary key of a table that an older program made
+// without one: a database whose tables are all published refuses every UPDATE and DELETE
+// of such a table. A table that has a primary key is left alone, without a lock. Neither
+// name holds anything but letters, digits, _ and the dot behind a schema.
+func AddPrimaryKey(ctx context.Context, db *sqlx.DB, table, column string) error {
+	const keyed = `EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass('%s') AND indisprimary)`
+	var there bool
+	err := db.GetContext(ctx, &there, `SELECT `+fmt.Sprintf(keyed, table))
+	if err == nil && !there {
+		// Of several processes that come at once, one adds it.
+		_, err = db.ExecContext(ctx, fmt.Sprintf(`DO $$ BEGIN
+			LOCK TABLE %[1]s IN ACCESS EXCLUSIVE MODE;
+			IF NOT `+fmt.Sprintf(keyed, table)+` THEN ALTER TABLE %[1]s ADD PRIMARY KEY (%[2]s); END IF;
+		END $$`, table, column))
+	}
+	if err != nil {
+		return fmt.Errorf("add the primary key of %s: %w", table, err)
+	}
+	return nil
+}
+
 // broken is what a statement ends with when its connection does.
 var broken = []error{
 	pgconn.ErrConnClosed, driver.ErrBadConn, sql.ErrConnDone, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,

@@ -30,6 +30,7 @@ synchronous_commit = on
 log_min_messages = warning
 log_checkpoints = off
 timezone = 'UTC'
+wal_level = logical
 `
 
 // keeper waits until the test process is gone, by whatever end, and then takes the

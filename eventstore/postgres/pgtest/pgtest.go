@@ -162,6 +162,61 @@ func (s *Server) Superuser(t testing.TB, dsn string) string {
 	return u.String()
 }
 
+// Publish publishes every table of the database that dsn names, those still to be made
+// included, as an operator does who replicates it logically. From then on the server
+// refuses an UPDATE or DELETE of a table without a replica identity.
+func (s *Server) Publish(t testing.TB, dsn string) {
+	t.Helper()
+	db := s.open(t, dsn)
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), `CREATE PUBLICATION everything FOR ALL TABLES`); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Unkeyed lists the tables without a primary key in the database that dsn names, in all
+// schemas but PostgreSQL's own. It fails the test when there is no table at all.
+func (s *Server) Unkeyed(t testing.TB, dsn string) (unkeyed []string) {
+	t.Helper()
+	db := s.open(t, dsn)
+	defer db.Close()
+	rows, err := db.QueryContext(t.Context(), `SELECT c.oid::regclass::text, EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
+		FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+		ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	seen := 0
+	for rows.Next() {
+		var name string
+		var keyed bool
+		if err := rows.Scan(&name, &keyed); err != nil {
+			t.Fatal(err)
+		}
+		if seen++; !keyed {
+			unkeyed = append(unkeyed, name)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if seen == 0 {
+		t.Fatal("there is no table: this test sees nothing")
+	}
+	return unkeyed
+}
+
+// open connects as superuser to the database that dsn names.
+func (s *Server) open(t testing.TB, dsn string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("pgx", s.Superuser(t, dsn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
 // Exec runs a statement as superuser, in the database postgres.
 func (s *Server) Exec(t testing.TB, statement string) {
 	t.Helper()
