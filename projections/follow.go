@@ -33,7 +33,7 @@ func (t *task) acquire(ctx context.Context) (*Lease, error) {
 			observed = time.Now()
 			var err error
 			if running, err = t.observe(ctx); err != nil && ctx.Err() == nil {
-				t.log.Warn("cannot follow the read model", "err", err)
+				t.tryFailed(fmt.Errorf("follow the read model: %w", err))
 			}
 		} else if running {
 			if err := t.reloadCheckpoint(ctx); err != nil {
@@ -82,6 +82,7 @@ func (t *task) observe(ctx context.Context) (running bool, err error) {
 			t.failed, t.state = stopped, stateOf(stopped)
 		}
 	})
+	t.trySucceeded()
 	return true, nil
 }
 

@@ -58,6 +58,7 @@ const (
 	Rebuilding State = "rebuilding" // the former tables, if any, still answer
 	PoisonedAt State = "poisoned"
 	Stopped    State = "stopped" // overtaken by another runner, or closed
+	Failing    State = "failing" // its tables answer, and its latest tries to go on all failed
 )
 
 // Status is how one projection is. It holds nothing of what events hold.
@@ -74,8 +75,17 @@ type Status struct {
 	// PoisonedLeaf and PoisonedType tell where the projection stopped; -1 and "".
 	PoisonedLeaf int64  `json:"poisonedLeaf"`
 	PoisonedType string `json:"poisonedType,omitempty"`
+	// FailingSince is when the first of several tries in a row failed, whatever the state;
+	// zero while they do not. The projection goes on trying.
+	FailingSince time.Time `json:"failingSince,omitzero"`
 	// Stalls counts how often the log had news that nobody announced.
 	Stalls int `json:"stalls"`
+}
+
+// Running reports whether the projection follows the log, or is on its way to: nothing
+// stopped it, and its latest tries did not all fail.
+func (s Status) Running() bool {
+	return s.State != PoisonedAt && s.State != Stopped && s.PoisonedLeaf < 0 && s.FailingSince.IsZero()
 }
 
 // New returns a Runner for these projections, whose names differ.
@@ -140,7 +150,11 @@ func (r *Runner) buildMissing(ctx context.Context, missing []*task) {
 			err = r.rebuild(ctx, ours)
 		}
 		if err != nil && ctx.Err() == nil {
-			r.o.Logger.Error("read models could not be built; trying again", "err", err)
+			for _, t := range ours {
+				if t.missing() {
+					t.tryFailed(fmt.Errorf("build read models: %w", err))
+				}
+			}
 			sleep(ctx, pause, nil)
 			pause = min(2*pause, retryMost)
 			continue

@@ -1,10 +1,12 @@
 package projections_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -319,6 +321,144 @@ func troubleWithTheMediumPasses(t *testing.T, place func(testing.TB) string) {
 	if got := p.leaves(t); !slices.Equal(got, upTo(14)) || len(failed) != 3 {
 		t.Fatal(got, failed)
 	}
+}
+
+// A projection that a medium refuses again and again counts as failing, with one line in
+// the log that holds the cause, and no longer when it moves again.
+func TestFailingAgainAndAgainIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, p := projectiontest.NewWorld(), documents("tally")
+		var ill atomic.Bool
+		p.before = func(*projections.Tx, int64) error {
+			if ill.Load() {
+				return fmt.Errorf("write: %w", full)
+			}
+			return nil
+		}
+		var logs said
+		medium, _ := projectiontest.OpenMedium(t, t.TempDir())
+		running, stop := logged(t, medium, w, &logs, p, documents("well"))
+		defer stop()
+		history(t, w, 1)
+		running.CaughtUp(t)
+
+		ill.Store(true)
+		began := time.Now()
+		history(t, w, 1)
+		<-time.After(100 * time.Millisecond) // of the bubble's time: a try or two, which is no news
+		synctest.Wait()
+		if s := status(t, running, "tally"); !s.Running() || s.State == projections.Failing || logs.text() != "" {
+			t.Errorf("at the first failure: %+v, %s", s, logs.text())
+		}
+		<-time.After(10 * time.Minute)
+		synctest.Wait()
+		s := status(t, running, "tally")
+		if s.State != projections.Failing || s.Running() || s.FailingSince.Before(began) || s.FailingSince.Sub(began) > time.Second || s.Lag == 0 {
+			t.Errorf("after minutes of failures: %+v", s)
+		}
+		if s := status(t, running, "well"); s.State != projections.Live || !s.Running() || s.Lag != 0 {
+			t.Errorf("the other one: %+v", s)
+		}
+		if told := logs.text(); strings.Count(told, "\n") != 1 || !strings.Contains(told, "projection=tally") || !strings.Contains(told, full.Error()[:20]) {
+			t.Errorf("it said: %s", told)
+		}
+
+		ill.Store(false)
+		running.CaughtUp(t)
+		synctest.Wait()
+		if s := status(t, running, "tally"); s.State != projections.Live || !s.Running() || s.Lag != 0 {
+			t.Errorf("cured: %+v", s)
+		}
+		if told := logs.text(); strings.Count(told, "\n") != 2 {
+			t.Errorf("it said: %s", told)
+		}
+	})
+}
+
+// said is a log that is read while it is written.
+type said struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.Write(b)
+}
+
+func (s *said) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.String()
+}
+
+// logged is projectiontest.Start with a log, in a synctest bubble.
+func logged(t *testing.T, m projections.Medium, w *projectiontest.World, logs *said, all ...projections.Projection) (r *projectiontest.Running, stop func()) {
+	t.Helper()
+	runner, err := projections.New(projections.Options{Medium: m, Store: w, Codec: codec.Catalog, Logger: slog.New(slog.NewTextHandler(logs, nil))}, all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- runner.Run(ctx) }()
+	return &projectiontest.Running{Runner: runner}, func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// refusing makes no tables while it is ill.
+type refusing struct {
+	projections.Medium
+	ill *atomic.Bool
+}
+
+func (m refusing) Model(name string, version int) projections.Model {
+	return refusingModel{m.Medium.Model(name, version), m.ill}
+}
+
+type refusingModel struct {
+	projections.Model
+	ill *atomic.Bool
+}
+
+func (m refusingModel) Create(ctx context.Context, statements string) (projections.Tables, error) {
+	if m.ill.Load() {
+		return nil, full
+	}
+	return m.Model.Create(ctx, statements)
+}
+
+// Tables that cannot be built are seen in the same way.
+func TestFailingToBuildIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := projectiontest.NewWorld()
+		history(t, w, 1)
+		var logs said
+		var ill atomic.Bool
+		ill.Store(true)
+		medium, _ := projectiontest.OpenMedium(t, t.TempDir())
+		running, stop := logged(t, refusing{medium, &ill}, w, &logs, documents("tally"))
+		defer stop()
+		<-time.After(10 * time.Minute) // of the bubble's time
+		synctest.Wait()
+		if s := status(t, running, "tally"); s.State != projections.Starting || s.Running() || s.FailingSince.IsZero() {
+			t.Errorf("%+v", s)
+		}
+		if told := logs.text(); strings.Count(told, "\n") != 1 {
+			t.Errorf("it said: %s", told)
+		}
+		ill.Store(false)
+		running.CaughtUp(t)
+		synctest.Wait()
+		if s := status(t, running, "tally"); s.State != projections.Live || !s.Running() {
+			t.Errorf("cured: %+v", s)
+		}
+	})
 }
 
 // extent shows a log up to a place that a test moves.

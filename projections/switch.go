@@ -76,7 +76,7 @@ func (t *task) promote(ctx context.Context, next *generation) error {
 			return fmt.Errorf("catch up before the switch: %w", err)
 		}
 		if err != nil {
-			t.log.Error("cannot catch up before the switch; trying again", "err", err)
+			t.tryFailed(fmt.Errorf("catch up before the switch: %w", err))
 			sleep(ctx, jittered(retryMost), nil)
 		}
 	}
@@ -87,6 +87,7 @@ func (t *task) promote(ctx context.Context, next *generation) error {
 func (t *task) replace(ctx context.Context, next *generation) {
 	former := t.serve(next)
 	t.update(func() { t.failed, t.state, t.built = nil, CatchingUp, -1 })
+	t.trySucceeded() // the failures were the former tables'
 	if former == nil {
 		t.drop(ctx, next)
 		return

@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type task struct {
 	leading  bool  // it holds the lease
 	built    int64 // next leaf of the generation being built; -1 when there is none
 	stalls   int
+	failures failures
 	waiting  int           // callers of waitForPosition
 	changed  chan struct{} // closed and replaced when at, state, failed or leading change
 	next     *generation   // a finished generation to switch to
@@ -103,7 +105,7 @@ func (t *task) run(ctx context.Context) {
 		lease, err := t.acquire(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
-				t.log.Error("no lease", "err", err)
+				t.tryFailed(fmt.Errorf("ask for the lease: %w", err))
 				sleep(ctx, jittered(retryMost), nil)
 			}
 			continue
@@ -114,7 +116,7 @@ func (t *task) run(ctx context.Context) {
 			t.keepUp(lease.Held)
 			t.update(func() { t.leading = false })
 		} else if lease.Held.Err() == nil {
-			t.log.Error("cannot read the checkpoint", "err", err)
+			t.tryFailed(fmt.Errorf("take over: %w", err))
 			sleep(ctx, jittered(retryMost), nil)
 		}
 		lease.Release()
@@ -129,6 +131,9 @@ func (t *task) keepUp(ctx context.Context) {
 		t.switchOver(ctx)
 		began := time.Now()
 		took, err := t.takeBatch(ctx)
+		if err == nil && t.current != nil {
+			t.trySucceeded()
+		}
 		switch {
 		case ctx.Err() != nil:
 		case errors.Is(err, ErrOvertaken):
@@ -137,7 +142,7 @@ func (t *task) keepUp(ctx context.Context) {
 		case err != nil && permanent(err):
 			t.fail(err)
 		case err != nil:
-			t.log.Error("cannot keep up; trying again", "err", err)
+			t.tryFailed(err)
 			sleep(ctx, jittered(pause), nil)
 			pause = min(2*pause, retryMost)
 		case took == 0:

@@ -76,7 +76,10 @@ func (t *task) status(head int64) Status {
 	defer t.mu.Unlock()
 	s := Status{
 		Name: t.name, Version: t.p.Version(), State: t.state, Leaf: t.at.Next - 1, HeadLeaf: head,
-		RebuiltTo: -1, PoisonedLeaf: -1, Stalls: t.stalls,
+		RebuiltTo: -1, PoisonedLeaf: -1, FailingSince: t.failures.seen(), Stalls: t.stalls,
+	}
+	if !s.FailingSince.IsZero() && (s.State == Live || s.State == CatchingUp) {
+		s.State = Failing
 	}
 	s.Lag = max(head-s.Leaf, 0)
 	var poisoned *Poisoned

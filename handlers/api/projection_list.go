@@ -39,7 +39,7 @@ func projectionItem(s projections.Status) contract.Projection {
 		if s.HeadLeaf >= 0 {
 			item.Rebuilding = int(100 * min(s.RebuiltTo+1, s.HeadLeaf+1) / (s.HeadLeaf + 1))
 		}
-	case projections.PoisonedAt, projections.Stopped:
+	case projections.PoisonedAt, projections.Stopped, projections.Failing:
 		item.State = contract.ProjectionStateStopped
 	}
 	if s.PoisonedLeaf >= 0 {

@@ -85,7 +85,7 @@ func (v *Instance) ready(context.Context) error {
 }
 
 // Health says what clients may expect: everything, or less while a read model is
-// built, stopped or far behind, or the keys are away.
+// built, stopped or failing, or the keys are away.
 func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
 	all, err := v.Runner.Status(ctx)
 	if err != nil {

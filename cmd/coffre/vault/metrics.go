@@ -54,7 +54,7 @@ func (m *metrics) observe(operation string, status int, took time.Duration) {
 var (
 	leafMetric = prometheus.NewDesc("coffre_log_leaves", "Events in the log.", nil, nil)
 	lagMetric  = prometheus.NewDesc("coffre_projection_lag_events", "Events a read model has not taken in yet.", []string{"projection"}, nil)
-	upMetric   = prometheus.NewDesc("coffre_projection_running", "1 while a read model follows the log, 0 when it was stopped by an event or a fault.", []string{"projection"}, nil)
+	upMetric   = prometheus.NewDesc("coffre_projection_running", "1 while a read model follows the log, 0 when it was stopped by an event or a fault, or fails again and again.", []string{"projection"}, nil)
 )
 
 // projectionMetrics asks the runner when it is scraped.
@@ -77,9 +77,9 @@ func (p projectionMetrics) Collect(out chan<- prometheus.Metric) {
 		if i == 0 {
 			out <- prometheus.MustNewConstMetric(leafMetric, prometheus.GaugeValue, float64(s.HeadLeaf+1))
 		}
-		running := 1.0
-		if s.PoisonedLeaf >= 0 || s.State == "stopped" {
-			running = 0
+		running := 0.0
+		if s.Running() {
+			running = 1
 		}
 		out <- prometheus.MustNewConstMetric(lagMetric, prometheus.GaugeValue, float64(s.Lag), s.Name)
 		out <- prometheus.MustNewConstMetric(upMetric, prometheus.GaugeValue, running, s.Name)

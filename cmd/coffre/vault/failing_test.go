@@ -1,0 +1,95 @@
+package vault
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/ncruces/go-sqlite3"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/eventstore"
+	"coffre/eventstore/codec"
+	"coffre/handlers/contract"
+	"coffre/projections"
+	"coffre/projections/projectiontest"
+)
+
+// stuck is a read model whose disk is full while it is ill.
+type stuck struct {
+	ill  atomic.Bool
+	view projections.View
+}
+
+func (*stuck) Name() string               { return "stuck" }
+func (*stuck) Version() int               { return 1 }
+func (*stuck) Categories() []string       { return []string{"citizen"} }
+func (s *stuck) View() *projections.View  { return &s.view }
+func (*stuck) Schema() projections.Schema { return projections.Schema{} }
+func (s *stuck) Apply(context.Context, *projections.Tx, eventstore.Event, int64) error {
+	if s.ill.Load() {
+		return sqlite3.FULL
+	}
+	return nil
+}
+
+// A read model that fails again and again makes the health DEGRADED and its metric 0;
+// the process stays ready. Both recover with the read model.
+func TestFailingReadModelIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, p := projectiontest.NewWorld(), &stuck{}
+		medium, _ := projectiontest.OpenMedium(t, t.TempDir())
+		runner, err := projections.New(projections.Options{Medium: medium, Store: w, Codec: codec.Catalog, Logger: slog.New(slog.DiscardHandler)}, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- runner.Run(ctx) }()
+		v := &Instance{Runner: runner, gone: make(chan struct{})}
+		record := func() {
+			who := domain.CitizenID{UUID: uuid.New()}
+			w.Record(t, eventstore.Stream("citizen-"+who.String()), who, citizen.Registered{Citizen: who})
+		}
+		want := func(health contract.HealthStatus, metric string) {
+			t.Helper()
+			if got := v.Health(ctx); got != health {
+				t.Errorf("health %s, want %s", got, health)
+			}
+			page := httptest.NewRecorder()
+			newMetrics(v).handler().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+			if line := `coffre_projection_running{projection="stuck"} ` + metric; !strings.Contains(page.Body.String(), line+"\n") {
+				t.Errorf("the metrics lack %s", line)
+			}
+			if err := v.ready(ctx); err != nil {
+				t.Errorf("not ready: %v", err)
+			}
+		}
+		record()
+		if err := runner.CatchUp(ctx); err != nil {
+			t.Fatal(err)
+		}
+		want(contract.HealthStatusUP, "1")
+		p.ill.Store(true)
+		record()
+		<-time.After(time.Minute) // of the bubble's time
+		want(contract.HealthStatusDEGRADED, "0")
+		p.ill.Store(false)
+		if err := runner.CatchUp(ctx); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		want(contract.HealthStatusUP, "1")
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
