@@ -38,9 +38,10 @@ type Authorized struct {
 	Role     domain.Role         `json:"role"`
 	Consumer domain.Organisation `json:"consumer,omitempty"`
 	// Reader is the representative who reads for the citizen, when Mandate is the basis.
-	Reader       domain.CitizenID    `json:"reader,omitzero"`
-	Document     domain.DocumentID   `json:"document,omitzero"`
-	Attachment   domain.AttachmentID `json:"attachment,omitzero"` // for OpenedAttachment
+	Reader     domain.CitizenID    `json:"reader,omitzero"`
+	Document   domain.DocumentID   `json:"document,omitzero"`
+	Attachment domain.AttachmentID `json:"attachment,omitzero"` // for OpenedAttachment
+	// Version is the one that is opened; for OpenedVersions without a choice, the last one.
 	Version      int                 `json:"version,omitempty"`
 	Type         domain.DocumentType `json:"type,omitempty"`
 	Purpose      domain.Purpose      `json:"purpose,omitempty"`

@@ -67,6 +67,10 @@ func attachmentIDs(all []Attachment) ([]domain.AttachmentID, error) {
 }
 
 // Names reports whether a version of the document has that attachment.
-func (s State) Names(id domain.AttachmentID) bool {
-	return slices.ContainsFunc(s.Versions, func(v Version) bool { return slices.Contains(v.Attachments, id) })
+func (s State) Names(id domain.AttachmentID) bool { return s.VersionNaming(id) != 0 }
+
+// VersionNaming returns the number of the first version that has that attachment, 0
+// when none has.
+func (s State) VersionNaming(id domain.AttachmentID) int {
+	return 1 + slices.IndexFunc(s.Versions, func(v Version) bool { return slices.Contains(v.Attachments, id) })
 }

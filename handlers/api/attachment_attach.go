@@ -59,7 +59,7 @@ func (v *Vault) reserveFiles(ctx context.Context, in acting.Intent, id domain.Do
 				return nil, err
 			}
 		}
-		if all[i], err = v.FileOf(ctx, has, f.ID); err != nil {
+		if all[i], err = v.FileOf(ctx, has, has.State.VersionNaming(f.ID), f.ID); err != nil {
 			return nil, err
 		}
 	}

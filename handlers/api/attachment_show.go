@@ -20,7 +20,7 @@ func (v *Vault) GetAttachment(ctx context.Context, r contract.GetAttachmentReque
 	if err != nil {
 		return nil, err
 	}
-	file, err := v.FileOf(ctx, d.Attested, r.AttachmentID)
+	file, err := v.FileOf(ctx, d.Attested, d.Version, r.AttachmentID)
 	if err != nil {
 		v.RecordFailed(in, d.Authorized, err)
 		return nil, err
@@ -29,7 +29,7 @@ func (v *Vault) GetAttachment(ctx context.Context, r contract.GetAttachmentReque
 }
 
 // AccessAttachment implements POST /documents/{id}/attachments/{attachmentId}/access:
-// rules, for one file of the current version.
+// rules, for one file of the version that applies today.
 func (v *Vault) AccessAttachment(ctx context.Context, r contract.AccessAttachmentRequestObject) (contract.AccessAttachmentResponseObject, error) {
 	in := v.Intend(ctx)
 	request := acting.RequestOf(in.Call, r.Params.IdempotencyKey)

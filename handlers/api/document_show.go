@@ -18,15 +18,14 @@ func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestOb
 	if err != nil {
 		return nil, err
 	}
-	version := d.State.Current()
-	item, err := v.versionItem(ctx, d.Attested, version)
+	item, err := v.versionItem(ctx, d.Attested, d.Version)
 	if err != nil {
 		v.QueueOutcome(in, d.Authorized, access.Failed, err)
 		return nil, err
 	}
 	s, lang := d.State, in.Call.Language
 	answer := contract.Document{
-		Href: contract.DocumentHref(s.Document), DocumentID: s.Document, DocumentType: s.Type, Version: version,
+		Href: contract.DocumentHref(s.Document), DocumentID: s.Document, DocumentType: s.Type, Version: d.Version,
 		Label:  in.Words.Label(vocabulary.DocumentTypes, string(s.Type), lang),
 		Issuer: s.Issuer, IssuerName: in.Words.Label(vocabulary.Organisations, string(s.Issuer), lang),
 		State: contract.DocumentState(s.StatusAt(domain.BelgianDate(in.At))), IssuedAt: s.IssuedAt, ChangedAt: d.Changed,
@@ -47,7 +46,7 @@ func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestOb
 		answer.CitizenID = s.Citizen
 	}
 	v.RecordOnceAnswered(in, d.Authorized)
-	return contract.GetDocument200JSONResponse{Body: answer, Headers: contract.GetDocument200ResponseHeaders{ETag: edge.ETag(version)}}, nil
+	return contract.GetDocument200JSONResponse{Body: answer, Headers: contract.GetDocument200ResponseHeaders{ETag: edge.ETag(d.Version)}}, nil
 }
 
 // versionItem opens one version of a document. A version whose key was destroyed comes

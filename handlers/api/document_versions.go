@@ -12,7 +12,7 @@ import (
 // GetDocumentVersions implements GET /documents/{id}/versions, oldest first.
 func (v *Vault) GetDocumentVersions(ctx context.Context, r contract.GetDocumentVersionsRequestObject) (contract.GetDocumentVersionsResponseObject, error) {
 	in := v.Intend(ctx)
-	d, err := v.View(ctx, in, r.DocumentID, disclosure.Viewing{AsIssuer: access.OpenedVersions, AsRepresentative: access.OpenedVersions})
+	d, err := v.View(ctx, in, r.DocumentID, disclosure.Viewing{AsIssuer: access.OpenedVersions, AsRepresentative: access.OpenedVersions, Version: r.Params.Version})
 	if err != nil {
 		return nil, err
 	}
@@ -23,7 +23,7 @@ func (v *Vault) GetDocumentVersions(ctx context.Context, r contract.GetDocumentV
 	if r.Params.Version != 0 {
 		answer.Self = contract.VersionHref(r.DocumentID, r.Params.Version)
 	}
-	for version := 1; version <= len(d.Contents); version++ {
+	for version := 1; version <= d.Version; version++ {
 		if r.Params.Version != 0 && r.Params.Version != version {
 			continue
 		}

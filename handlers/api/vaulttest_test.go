@@ -382,8 +382,14 @@ func (tv *testVault) endMandate(t testing.TB, id domain.MandateID, by domain.Act
 // recorded returns the events of one type in the log, in order.
 func recorded[E any](t testing.TB, tv *testVault) []E {
 	t.Helper()
+	return recordedSince[E](t, tv, eventstore.Position{})
+}
+
+// recordedSince is recorded of what came after a position.
+func recordedSince[E any](t testing.TB, tv *testVault, after eventstore.Position) []E {
+	t.Helper()
 	var all []E
-	for e, err := range tv.Log.ReadAll(t.Context(), eventstore.Position{}, 1<<30) {
+	for e, err := range tv.Log.ReadAll(t.Context(), after, 1<<30) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -21,20 +20,15 @@ import (
 	"coffre/handlers/edge"
 )
 
-// FileOf opens what a document's events say of one of its files.
-func (dis *Discloser) FileOf(ctx context.Context, d Attested, id domain.AttachmentID) (document.Attachment, error) {
-	for i, version := range d.State.Versions {
-		if !slices.Contains(version.Attachments, id) {
-			continue
-		}
-		opened, err := dis.OpenVersion(ctx, d, i+1)
-		if err != nil {
-			return document.Attachment{}, err
-		}
-		for _, f := range opened.Files {
-			if f.ID == id {
-				return f, nil
-			}
+// FileOf opens what one version of a document says of one of its files.
+func (dis *Discloser) FileOf(ctx context.Context, d Attested, version int, id domain.AttachmentID) (document.Attachment, error) {
+	opened, err := dis.OpenVersion(ctx, d, version)
+	if err != nil {
+		return document.Attachment{}, err
+	}
+	for _, f := range opened.Files {
+		if f.ID == id {
+			return f, nil
 		}
 	}
 	return document.Attachment{}, document.ErrNoAttachment

@@ -158,7 +158,7 @@ func (r Reading) question(in acting.Intent, f Findings) access.Question {
 		q.Kind = access.OpenedPredicate
 	case !r.Attachment.IsZero():
 		q.Kind = access.OpenedAttachment
-		if n := len(f.Document.State.Versions); n > 0 && slices.Contains(f.Document.State.Versions[n-1].Attachments, r.Attachment) {
+		if n := q.Document.Version; n > 0 && slices.Contains(f.Document.State.Versions[n-1].Attachments, r.Attachment) {
 			q.Attachment = r.Attachment
 		}
 	}

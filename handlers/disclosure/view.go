@@ -20,13 +20,40 @@ import (
 type viewed struct {
 	Attested
 	Authorized access.Authorized
+	// Version is the one to open, which the record names: the newest when the access was
+	// authorised, whatever was recorded since and from whichever day it applies. All
+	// versions are those up to it. It is 0 when there is none.
+	Version int
 }
 
 // Viewing says what an issuer or a representative reads, as it is recorded. With an
-// attachment it is that file, of whichever version.
+// attachment it is that file, of the first version that has it.
 type Viewing struct {
 	AsIssuer, AsRepresentative access.Opened
 	Attachment                 domain.AttachmentID
+	Version                    int // only this one; 0 when none is asked for
+}
+
+// versionOf returns the number of the version that is opened, 0 when the document has
+// no such version.
+func (what Viewing) versionOf(s document.State) int {
+	switch {
+	case !what.Attachment.IsZero():
+		return s.VersionNaming(what.Attachment)
+	case what.Version > s.Current():
+		return 0
+	case what.Version != 0:
+		return what.Version
+	}
+	return s.Current()
+}
+
+// snapshot is the document on a day, with the version that is opened and not the one
+// that applies on that day.
+func (what Viewing) snapshot(a Attested, day domain.Date) document.Snapshot {
+	s := a.State.On(day)
+	s.Version = what.Version
+	return s
 }
 
 // View takes the steps of rule A-1 for somebody who reads without a consumer's
@@ -43,8 +70,9 @@ func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.Docu
 	if !what.Attachment.IsZero() && !a.State.Names(what.Attachment) {
 		return viewed{}, edge.ErrNoResource
 	}
+	what.Version = what.versionOf(a.State)
 	if in.Call.Role == domain.RoleCitizen && a.State.Citizen == in.Call.Citizen {
-		return dis.viewOwn(ctx, a)
+		return dis.viewOwn(ctx, a, what.Version)
 	}
 	var judge func(Attested, domain.AccessID) (accessCommand, eventstore.Write, error)
 	if in.Call.Role == domain.RoleIssuer {
@@ -80,7 +108,7 @@ func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.Docu
 	if err != nil {
 		return viewed{}, Hidden(dis.Withhold(ctx, in, authorized, err))
 	}
-	return viewed{again, authorized}, nil
+	return viewed{again, authorized, authorized.Version}, nil
 }
 
 type accessCommand = eventstore.Command[access.State, access.Event]
@@ -93,12 +121,12 @@ func Hidden(err error) error {
 	return err
 }
 
-func (dis *Discloser) viewOwn(ctx context.Context, a Attested) (viewed, error) {
+func (dis *Discloser) viewOwn(ctx context.Context, a Attested, version int) (viewed, error) {
 	if a.State.Erased {
 		return viewed{}, document.ErrContentDestroyed
 	}
 	a, err := dis.WithDates(ctx, a)
-	return viewed{Attested: a}, err
+	return viewed{Attested: a, Version: version}, err
 }
 
 func (dis *Discloser) readBack(ctx context.Context, in acting.Intent, what Viewing) func(Attested, domain.AccessID) (accessCommand, eventstore.Write, error) {
@@ -108,7 +136,7 @@ func (dis *Discloser) readBack(ctx context.Context, in acting.Intent, what Viewi
 			return nil, eventstore.Write{}, err
 		}
 		w := dis.accessWrite(in, acting.AccessStream(a.State.Citizen, in.At), a.State.Citizen, []eventstore.Reference{a.at, person.At})
-		return access.AuthorizeReadBack{Access: id, Kind: what.AsIssuer, Document: a.State.On(domain.BelgianDate(in.At)), Attachment: what.Attachment, By: in.Actor, At: in.At}, w, nil
+		return access.AuthorizeReadBack{Access: id, Kind: what.AsIssuer, Document: what.snapshot(a, domain.BelgianDate(in.At)), Attachment: what.Attachment, By: in.Actor, At: in.At}, w, nil
 	}
 }
 
@@ -138,7 +166,7 @@ func (dis *Discloser) readFor(ctx context.Context, in acting.Intent, a Attested,
 		w := dis.accessWrite(in, acting.AccessStream(a.State.Citizen, in.At), a.State.Citizen, []eventstore.Reference{a.at, person.At, at})
 		w.Meta.Actor = represents.By
 		return access.AuthorizeByMandate{
-			Access: id, Citizen: a.State.Citizen, Kind: what.AsRepresentative, Type: t, Document: a.State.On(domain.BelgianDate(in.At)), Attachment: what.Attachment,
+			Access: id, Citizen: a.State.Citizen, Kind: what.AsRepresentative, Type: t, Document: what.snapshot(a, domain.BelgianDate(in.At)), Attachment: what.Attachment,
 			Mandate: holds, Standing: person.Standing, By: represents.By, At: in.At,
 		}, acting.ForCitizen(w, a.State.Citizen), nil
 	}, nil
