@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -28,7 +29,7 @@ func TestCanaryOnPostgreSQL(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer super.Close()
-	p := play(t, found, paths, vault.Options{Stores: vault.StoresConfig{Log: dsn}})
+	p := play(t, found, paths, vault.Options{Stores: vault.StoresConfig{Log: dsn}, KeyLease: time.Second})
 	innocent(t, found)
 	f, hits := newFinder(found), map[string]string{}
 	f.below(t, hits, p.dir, p.temp)

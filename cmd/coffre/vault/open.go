@@ -58,6 +58,10 @@ type Options struct {
 	Transit *TransitConfig // nil: keys lie in a file beside the data
 	Blobs   *BlobsConfig   // nil: files of documents lie in a folder beside the data
 	Stores  StoresConfig
+	// KeyLease is how long keys in memory are used without asking whether they were
+	// destroyed, and how long an erasure waits where processes share the keys; all of
+	// them must have the same. 0 means seal.MaxLease.
+	KeyLease time.Duration
 	// Retentions are those stated for copies of keys; nil: none, and no erasure is final.
 	Retentions *citizen.Retentions
 	// Sealing, when set, stands before what the log seals with and the answers open with:
@@ -158,7 +162,7 @@ func (a *assembly) openKeys(ctx context.Context) (err error) {
 	if err := a.places.openKeys(ctx); err != nil {
 		return err
 	}
-	if a.Ring, err = seal.OpenRing(ctx, a.places.keys, a.keeper, seal.Config{}); err != nil {
+	if a.Ring, err = seal.OpenRing(ctx, a.places.keys, a.keeper, seal.Config{Lease: a.o.KeyLease}); err != nil {
 		return err
 	}
 	a.onClose(a.Ring.Close)
