@@ -149,7 +149,10 @@ func forms(s string) [][]byte {
 }
 
 // finder looks for many strings at once, by their first bytes.
-type finder map[[shortest]byte][]needle
+type finder struct {
+	needles map[[shortest]byte][]needle
+	filter  *[1 << 16]bool // by the hash of a needle's first four bytes: most places are none's
+}
 
 type needle struct {
 	form   []byte
@@ -157,20 +160,29 @@ type needle struct {
 }
 
 func newFinder(c canaries) finder {
-	f := finder{}
+	f := finder{map[[shortest]byte][]needle{}, new([1 << 16]bool)}
 	for s := range c {
 		for _, form := range forms(s) {
 			key := [shortest]byte(form)
-			f[key] = append(f[key], needle{form, s})
+			f.needles[key] = append(f.needles[key], needle{form, s})
+			f.filter[hash(binary.BigEndian.Uint32(form))] = true
 		}
 	}
 	return f
 }
 
+func hash(four uint32) uint16 { return uint16(four * 2654435761 >> 16) }
+
 // in adds to hits the canaries found in b, each with where.
 func (f finder) in(where string, b []byte, hits map[string]string) {
-	for i := 0; i+shortest <= len(b); i++ {
-		for _, n := range f[[shortest]byte(b[i:])] {
+	var four uint32 // the last bytes read
+	for end, each := range b {
+		four = four<<8 | uint32(each)
+		i := end - 3
+		if !f.filter[hash(four)] || i < 0 || i+shortest > len(b) {
+			continue
+		}
+		for _, n := range f.needles[[shortest]byte(b[i:])] {
 			if bytes.HasPrefix(b[i:], n.form) {
 				hits[n.canary] = where
 			}
