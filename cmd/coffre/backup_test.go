@@ -831,15 +831,11 @@ func acknowledged(t *testing.T, dir vault.DataDir, told map[domain.DocumentID]pa
 	}
 }
 
-// What the archive holds, decrypted, has nothing personal in it.
-func TestBackupHoldsNothingPersonal(t *testing.T) {
-	found := canaries{}
-	p := play(t, found, nil, vault.Options{})
-	innocent(t, found)
+// backupHoldsNothingPersonal looks into an archive of the vault, as it is and decrypted.
+func (p *played) backupHoldsNothingPersonal(t *testing.T, f finder) {
 	id, _ := ageKey(t)
 	out := filepath.Join(t.TempDir(), "coffre.age")
 	(&shell{t: t}).must(0, "backup", "--data", p.dir, "--out", out, "--recipient", id.Recipient().String())
-	f := newFinder(found)
 	hits := map[string]string{}
 	f.in("the archive", []byte(readFile(t, out)), hits)
 	clear := t.TempDir()

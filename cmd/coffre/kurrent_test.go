@@ -54,15 +54,9 @@ func TestKurrentFlags(t *testing.T) {
 	}
 }
 
-// TestKurrentTellsNothingPersonal reads a vault after its whole demo as an auditor's
-// tool would, over TLS with a password: all records come, whole, and nobody's data.
-func TestKurrentTellsNothingPersonal(t *testing.T) {
-	found, paths := readImport(t)
-	if paths == nil {
-		return
-	}
-	p := play(t, found, paths, vault.Options{})
-	innocent(t, found)
+// kurrentTellsNothingPersonal reads a vault after its whole demo as an auditor's tool
+// would, over TLS with a password: all records come, whole, and nobody's data.
+func (p *played) kurrentTellsNothingPersonal(t *testing.T, f finder) {
 	v, err := vault.Open(t.Context(), vault.DataDir(p.dir), vault.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +89,7 @@ func TestKurrentTellsNothingPersonal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer events.Close()
-	f, hits, n := newFinder(found), map[string]string{}, 0
+	hits, n := map[string]string{}, 0
 	for {
 		e, err := events.Recv()
 		if errors.Is(err, io.EOF) {
