@@ -56,7 +56,7 @@ func TestBenchOnPostgreSQL(t *testing.T) {
 
 // The benchmark's Vault is named by the environment, as a server's is.
 func TestBenchWithVault(t *testing.T) {
-	s := vaulttest.Start(t)
+	s := vaulttest.Shared(t)
 	cfg := vaultOf(t, s)
 	env := map[string]string{
 		"COFFRE_VAULT_ADDR": cfg.Address, "COFFRE_VAULT_CA_FILE": cfg.CAFile, "COFFRE_VAULT_TIMEOUT": cfg.Timeout.String(),

@@ -24,6 +24,7 @@ import (
 
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
+	"coffre/eventstore/seal/transit/vaulttest"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 	"coffre/handlers/edge/token"
@@ -41,7 +42,7 @@ const asProgram = "COFFRE_TEST_PROGRAM"
 // is open, so that no process outlives the test that started it.
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) == "" {
-		os.Exit(m.Run())
+		os.Exit(vaulttest.Main(m))
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)

@@ -98,7 +98,7 @@ func keysAway(t *testing.T, what string, err error) {
 // sealed in the middle of it.
 func TestVaultGoesAndComesBack(t *testing.T) {
 	ctx := t.Context()
-	s := vaulttest.Start(t)
+	s := vaulttest.Shared(t)
 	v := openInVault(t, vaultOf(t, s))
 	f := inventFamily(time.Now())
 	mother := v.citizen(f.mother)
@@ -241,7 +241,7 @@ func eventually(t *testing.T, call func() error) {
 // without one the answer is 503, and nothing is done in another's name.
 func TestIdentitiesOfVault(t *testing.T) {
 	ctx := t.Context()
-	s := vaulttest.Start(t)
+	s := vaulttest.Shared(t)
 	all := vaultOf(t, s)
 	alone := *all
 	alone.Rotator, alone.Destroyer = vault.TransitLogin{}, vault.TransitLogin{}
@@ -306,7 +306,7 @@ func TestIdentitiesOfVault(t *testing.T) {
 // the others read, and the copies say nothing to whoever has them.
 func TestEverythingOfYesterdayComesBack(t *testing.T) {
 	ctx := t.Context()
-	s := vaulttest.Start(t)
+	s := vaulttest.Shared(t)
 	cfg := vaultOf(t, s)
 	v := openInVault(t, cfg)
 	f := inventFamily(time.Now())
@@ -379,7 +379,7 @@ func TestEverythingOfYesterdayComesBack(t *testing.T) {
 // trimmed is gone from Vault, and everything opens.
 func TestRotationInVault(t *testing.T) {
 	ctx := t.Context()
-	s := vaulttest.Start(t)
+	s := vaulttest.Shared(t)
 	v := openInVault(t, vaultOf(t, s))
 	f := inventFamily(time.Now())
 	if _, err := v.issue(f.mother, "slice-mother"); err != nil {
@@ -416,7 +416,7 @@ func TestRotationInVault(t *testing.T) {
 // A directory keeps the keeper it was made with, and nothing of it is changed by
 // whoever comes with another.
 func TestKeepersAreNotMixed(t *testing.T) {
-	s := vaulttest.Start(t)
+	s := vaulttest.Shared(t)
 	cfg := vaultOf(t, s)
 	open := func(dir vault.DataDir, cfg *vault.TransitConfig) error {
 		v, err := vault.Open(t.Context(), dir, vault.Options{Transit: cfg})
