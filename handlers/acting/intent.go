@@ -53,14 +53,14 @@ func (in Intent) Reason(kind registry.ReasonKind, code domain.ReasonCode) error 
 	return nil
 }
 
-// ForCitizen adds to a write for whom a representative acts.
-func ForCitizen(w eventstore.Write, represented domain.CitizenID) eventstore.Write {
+// WithRepresented adds to a write for whom a representative acts.
+func WithRepresented(w eventstore.Write, represented domain.CitizenID) eventstore.Write {
 	w.Meta.Represents = represented
 	return w
 }
 
-// Intend begins a change that the idempotency table does not guard.
-func (rec *Recorder) Intend(ctx context.Context) Intent {
+// NewIntent begins a change that the idempotency table does not guard.
+func (rec *Recorder) NewIntent(ctx context.Context) Intent {
 	call := edge.CallFrom(ctx)
 	fresh := rec.NewID()
 	return Intent{

@@ -25,17 +25,17 @@ var errNilKey = domain.NewError(domain.Invalid, "nilIdempotencyKey", "the nil UU
 // nobody knows whether anything was appended the key stays claimed until its lease
 // ends, and the next attempt looks for the events.
 func Once[R any](ctx context.Context, rec *Recorder, key uuid.UUID, do func(context.Context, Intent) (R, error)) (R, error) {
-	return OnceAhead(ctx, rec, key, nil, do)
+	return OncePreparing(ctx, rec, key, nil, do)
 }
 
-// OnceAhead is once for a request that can be made ready while its claim becomes
+// OncePreparing is once for a request that can be made ready while its claim becomes
 // durable, so that both wait for the medium together. What ahead does may be for
 // nothing: it judges the request and makes keys, and appends nothing.
-func OnceAhead[R any](ctx context.Context, rec *Recorder, key uuid.UUID, ahead func(context.Context, Intent), do func(context.Context, Intent) (R, error)) (R, error) {
+func OncePreparing[R any](ctx context.Context, rec *Recorder, key uuid.UUID, ahead func(context.Context, Intent), do func(context.Context, Intent) (R, error)) (R, error) {
 	var result R
-	in := rec.Intend(ctx)
+	in := rec.NewIntent(ctx)
 	request := RequestOf(in.Call, key)
-	outcome, err := rec.beginAhead(ctx, request, in, ahead)
+	outcome, err := rec.beginPreparing(ctx, request, in, ahead)
 	switch {
 	case err != nil:
 		return result, err
@@ -53,7 +53,7 @@ func OnceAhead[R any](ctx context.Context, rec *Recorder, key uuid.UUID, ahead f
 		return uuid.NewSHA1(requests.EventID(request.Owner, request.Operation, key, i), since)
 	}
 	if result, err = do(ctx, in); err != nil {
-		if !Undecided(err) {
+		if !MayHaveWritten(err) {
 			err = errors.Join(err, rec.Requests.Abandon(outcome.Claim))
 		}
 		return result, err
@@ -62,7 +62,7 @@ func OnceAhead[R any](ctx context.Context, rec *Recorder, key uuid.UUID, ahead f
 	if err != nil {
 		return result, fmt.Errorf("keep the answer of %s: %w", in.Call.Operation, err)
 	}
-	if err := rec.Requests.Finish(outcome.Claim, Succeeded, kept); err != nil {
+	if err := rec.Requests.Finish(outcome.Claim, SucceededStatus, kept); err != nil {
 		// It happened all the same; whoever repeats it is led to its events.
 		rec.Slog.WarnContext(ctx, "an answer is not kept", slog.String("operation", in.Call.Operation), slog.Any("error", err))
 	}
@@ -79,8 +79,8 @@ func (rec *Recorder) Begin(ctx context.Context, r requests.Request) (requests.Ou
 	return rec.Requests.Begin(ctx, r)
 }
 
-// beginAhead claims the request, and calls ahead meanwhile unless it is nil.
-func (rec *Recorder) beginAhead(ctx context.Context, r requests.Request, in Intent, ahead func(context.Context, Intent)) (requests.Outcome, error) {
+// beginPreparing claims the request, and calls ahead meanwhile unless it is nil.
+func (rec *Recorder) beginPreparing(ctx context.Context, r requests.Request, in Intent, ahead func(context.Context, Intent)) (requests.Outcome, error) {
 	if ahead == nil || r.Key == uuid.Nil {
 		return rec.Begin(ctx, r)
 	}
@@ -96,31 +96,31 @@ func (rec *Recorder) beginAhead(ctx context.Context, r requests.Request, in Inte
 	return outcome, err
 }
 
-// Succeeded stands for the status of every answer that is kept: refusals are not.
-const Succeeded = 200
+// SucceededStatus stands for the status of every answer that is kept: refusals are not.
+const SucceededStatus = 200
 
 // RequestOf identifies a call by its key and all that it asks for.
 func RequestOf(c *edge.Call, key uuid.UUID) requests.Request {
 	return requests.Request{
-		Owner: Owner(c), Operation: c.Operation, Key: key, Lease: edge.MaxTime,
-		Body: slices.Concat([]byte(c.Target), []byte{0}, c.Body), Class: insistent[c.Operation],
+		Owner: RequestOwner(c), Operation: c.Operation, Key: key, Lease: edge.MaxTime,
+		Body: slices.Concat([]byte(c.Target), []byte{0}, c.Body), Class: reservedOperations[c.Operation],
 	}
 }
 
-// insistent are the operations that must pass when there is hardly room (rule C-6).
-var insistent = map[string]eventstore.Class{
+// reservedOperations are the operations that must pass when there is hardly room (rule C-6).
+var reservedOperations = map[string]eventstore.Class{
 	"withdrawConsent": eventstore.Reserved, "revokeDocument": eventstore.Reserved, "suspendDocument": eventstore.Reserved,
 	"endMandate": eventstore.Reserved, "placeHold": eventstore.Reserved, "requestErasure": eventstore.Reserved,
 }
 
-// Undecided reports whether something may have been written all the same.
-func Undecided(err error) bool {
+// MayHaveWritten reports whether something may have been written all the same.
+func MayHaveWritten(err error) bool {
 	return errors.Is(err, eventstore.ErrOutcomeUnknown) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// Owner is whose idempotency keys these are: an organisation's, a citizen's, or
+// RequestOwner is whose idempotency keys these are: an organisation's, a citizen's, or
 // those of one officer or operator.
-func Owner(c *edge.Call) string {
+func RequestOwner(c *edge.Call) string {
 	switch {
 	case c.Role == domain.RoleIssuer, c.Role == domain.RoleConsumer:
 		return "org:" + string(c.Organisation)

@@ -12,10 +12,10 @@ func TestOwnersOfKeys(t *testing.T) {
 	officer := func(subject string) *edge.Call {
 		return &edge.Call{Caller: edge.Caller{Role: domain.RolePrivacyOfficer, Organisation: "0308356862", Subject: subject}}
 	}
-	if Owner(officer("a")) == Owner(officer("b")) {
+	if RequestOwner(officer("a")) == RequestOwner(officer("b")) {
 		t.Error("two officers share their keys")
 	}
-	if Owner(&edge.Call{Caller: edge.Caller{Role: domain.RoleIssuer, Organisation: "0308356862"}}) != "org:"+"0308356862" {
+	if RequestOwner(&edge.Call{Caller: edge.Caller{Role: domain.RoleIssuer, Organisation: "0308356862"}}) != "org:"+"0308356862" {
 		t.Error("an organisation's keys are not the organisation's")
 	}
 }

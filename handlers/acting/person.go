@@ -55,11 +55,11 @@ func (rec *Recorder) Enroll(ctx context.Context, in Intent, step int, ssin contr
 	return p, err
 }
 
-// StillOpen refuses what was attested in a document when an erasure had started by the
+// CheckErasureNotStarted refuses what was attested in a document when an erasure had started by the
 // time it was durable: that erasure never judged it, so it counts for nothing (rule E-4).
 // It is asked before the issuer is told. An erasure that starts from here on finds it in
 // the log, and judges it (rule E-1).
-func (rec *Recorder) StillOpen(ctx context.Context, of domain.CitizenID, d domain.DocumentID) error {
+func (rec *Recorder) CheckErasureNotStarted(ctx context.Context, of domain.CitizenID, d domain.DocumentID) error {
 	state, _, err := Citizens.Load(ctx, rec.Log, CitizenStream(of))
 	if err != nil || !state.Closed(d) {
 		return err

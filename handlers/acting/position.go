@@ -26,18 +26,18 @@ func (rec *Recorder) PositionToken(ctx context.Context, p eventstore.Position) (
 	return contract.LeafToken(leaf), nil
 }
 
-// patience is how long a read waits for the position it must see (docs/architecture.md §5).
-const patience = 2 * time.Second
+// readModelTimeout is how long a read waits for the position it must see (docs/architecture.md §5).
+const readModelTimeout = 2 * time.Second
 
-// ErrLagging: a read model has not come as far as the caller wants to see.
-var ErrLagging = domain.NewError(domain.Stale, "projectionLagging", "what you wrote is not visible yet; ask again")
+// errLagging: a read model has not come as far as the caller wants to see.
+var errLagging = domain.NewError(domain.Stale, "projectionLagging", "what you wrote is not visible yet; ask again")
 
 // WaitForToken waits until the read models have the position the caller must see.
 func (rec *Recorder) WaitForToken(ctx context.Context, token contract.CoffreMinPosition, names ...string) error {
 	if token == "" {
 		return nil
 	}
-	leaf, err := contract.LeafOf(token)
+	leaf, err := contract.ParseLeafToken(token)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (rec *Recorder) WaitForToken(ctx context.Context, token contract.CoffreMinP
 	if err != nil {
 		return fmt.Errorf("position: %w", err)
 	}
-	return rec.waitForPosition(ctx, p, ErrLagging, names...)
+	return rec.waitForPosition(ctx, p, errLagging, names...)
 }
 
 // WaitForHead waits until the read models show what the log holds now, for decisions
@@ -64,7 +64,7 @@ var ErrModelsBehind = domain.NewError(domain.Unavailable, "projectionLagging", "
 // waitForPosition waits until the read models show a position, at most for patience; then
 // late is the answer.
 func (rec *Recorder) waitForPosition(ctx context.Context, p eventstore.Position, late *domain.Error, names ...string) error {
-	wait, cancel := context.WithTimeout(ctx, patience)
+	wait, cancel := context.WithTimeout(ctx, readModelTimeout)
 	defer cancel()
 	for _, name := range names {
 		if err := rec.Runner.WaitFor(wait, name, p); err != nil {

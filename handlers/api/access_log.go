@@ -29,7 +29,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 	if err != nil {
 		return nil, err
 	}
-	in := v.Intend(ctx)
+	in := v.NewIntent(ctx)
 	a, authorized, err := v.admitAccessLogReader(ctx, in, r.CitizenID)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 			before = e.Leaf
 		}
 		seen += len(entries)
-		if len(entries) == edge.MaxPage && seen >= edge.Scanned {
+		if len(entries) == edge.MaxPage && seen >= edge.MaxScanned {
 			page.Next = links.At(contract.LeafToken(before))
 		}
 		if len(entries) < edge.MaxPage || page.Next != "" {

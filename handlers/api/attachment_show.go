@@ -15,7 +15,7 @@ import (
 // GetAttachment implements GET /documents/{id}/attachments/{attachmentId} for the
 // document's issuer and its holders, with the steps of rule A-1.
 func (v *Vault) GetAttachment(ctx context.Context, r contract.GetAttachmentRequestObject) (contract.GetAttachmentResponseObject, error) {
-	in := v.Intend(ctx)
+	in := v.NewIntent(ctx)
 	d, err := v.View(ctx, in, r.DocumentID, disclosure.Viewing{AsIssuer: access.OpenedAttachment, AsRepresentative: access.OpenedAttachment, Attachment: r.AttachmentID})
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func (v *Vault) GetAttachment(ctx context.Context, r contract.GetAttachmentReque
 // AccessAttachment implements POST /documents/{id}/attachments/{attachmentId}/access:
 // rules, for one file of the version that applies today.
 func (v *Vault) AccessAttachment(ctx context.Context, r contract.AccessAttachmentRequestObject) (contract.AccessAttachmentResponseObject, error) {
-	in := v.Intend(ctx)
+	in := v.NewIntent(ctx)
 	request := acting.RequestOf(in.Call, r.Params.IdempotencyKey)
 	begun, err := v.Begin(ctx, request)
 	if err != nil {

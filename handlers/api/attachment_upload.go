@@ -51,7 +51,7 @@ func (v *Vault) UploadAttachment(ctx context.Context, r contract.UploadAttachmen
 		err := v.Keys.Files().Keep(ctx, seal.File{ID: id, Issuer: call.Organisation, Type: string(kind), Size: file.size, Key: key, Digest: call.Body})
 		return uploadAnswer{contract.AttachmentReceipt{AttachmentID: id, MediaType: string(kind), Size: file.size, KeptUntil: in.At.Add(work.UnclaimedFileLifetime)}}, err
 	})
-	if err != nil && !acting.Undecided(err) || err == nil && done.Receipt.AttachmentID != id {
+	if err != nil && !acting.MayHaveWritten(err) || err == nil && done.Receipt.AttachmentID != id {
 		v.DiscardUpload(ctx, id)
 	}
 	if err != nil {

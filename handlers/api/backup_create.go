@@ -80,7 +80,7 @@ func (c *backupContent) VisitCreateBackupResponse(w http.ResponseWriter) error {
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="coffre-%s.age"`, c.v.Now().UTC().Format("20060102T150405Z")))
 	h.Set("Coffre-Position", c.at)
-	n, err := c.taken.WriteTo(edge.Patiently(w))
+	n, err := c.taken.WriteTo(edge.NewDeadlineWriter(w))
 	err = errors.Join(err, c.taken.Close())
 	if err == nil {
 		c.v.Slog.InfoContext(c.ctx, "a backup was taken", slog.Int64("bytes", n), slog.String("subject", c.v.AuditSubject(edge.CallFrom(c.ctx).Subject)))

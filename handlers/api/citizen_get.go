@@ -41,7 +41,7 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 		return nil, edge.ErrNoResource
 	}
 	if call.Role == domain.RoleConsumer {
-		in := v.Intend(ctx)
+		in := v.NewIntent(ctx)
 		turn, err := v.Admit(ctx, in, v.quotaSubject(id, r.Body.SSIN, domain.CitizenRef{}))
 		if err != nil {
 			return nil, v.Refused(in, access.Refused{Citizen: id}, err)

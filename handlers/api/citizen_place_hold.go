@@ -24,7 +24,7 @@ func (v *Vault) PlaceHold(ctx context.Context, r contract.PlaceHoldRequestObject
 		if err := in.Reason(registry.ReasonLegalHold, r.Body.Reason); err != nil {
 			return placed{}, err
 		}
-		hold := domain.HoldID{UUID: uuid.NewSHA1(key, []byte(acting.Owner(in.Call)))}
+		hold := domain.HoldID{UUID: uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))}
 		result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(r.CitizenID), r.CitizenID), citizen.PlaceHold{
 			Hold: hold, Reason: r.Body.Reason, CaseReference: r.Body.CaseReference, By: in.Actor, At: in.At,
 		})

@@ -62,7 +62,7 @@ func (v *Vault) listConsents(ctx context.Context, p consentQuery, also func(*con
 	if err := v.WaitForToken(ctx, p.min, v.ConsentLog.Name()); err != nil {
 		return contract.Consents{}, err
 	}
-	in := v.Intend(ctx)
+	in := v.NewIntent(ctx)
 	if in.Actor.Role == domain.RoleConsumer {
 		return v.consumerConsents(ctx, in, p, also)
 	}
@@ -151,7 +151,7 @@ func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consen
 		switch scanned += len(batch); {
 		case len(batch) < edge.MaxPage:
 			return page, nil
-		case scanned >= edge.Scanned:
+		case scanned >= edge.MaxScanned:
 			page.Next = p.links().At(contract.LeafToken(from))
 			return page, nil
 		}
@@ -190,7 +190,7 @@ func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObje
 	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
 		return nil, err
 	}
-	in := v.Intend(ctx)
+	in := v.NewIntent(ctx)
 	c, known, err := v.ConsentLog.Consent(ctx, r.ConsentID, projections.Latest, in.At)
 	switch {
 	case err != nil:

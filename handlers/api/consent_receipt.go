@@ -25,7 +25,7 @@ import (
 // form of a standard, with the text that the citizen was shown (rule C-5). Readings by a
 // representative or a privacy officer are on record before the text is opened.
 func (v *Vault) GetConsentReceipt(ctx context.Context, r contract.GetConsentReceiptRequestObject) (contract.GetConsentReceiptResponseObject, error) {
-	in := v.Intend(ctx)
+	in := v.NewIntent(ctx)
 	c, known, err := v.ConsentLog.Consent(ctx, r.ConsentID, projections.Latest, in.At)
 	switch {
 	case err != nil:

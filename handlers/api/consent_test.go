@@ -169,7 +169,7 @@ func TestGrantingConsent(t *testing.T) {
 
 // slugStatus is the HTTP status of a refusal.
 func slugStatus(err error) int {
-	p, _, _, _ := edge.Describe(err, acting.Faults)
+	p, _, _, _ := edge.Describe(err, acting.ErrorAnswers)
 	return p.Status
 }
 

@@ -17,7 +17,7 @@ import (
 // and if not, why. It takes the first steps of a disclosure and no other: no content is
 // opened and no use counted; a refusal is recorded (rule A-3).
 func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentRequestObject) (contract.ValidateConsentResponseObject, error) {
-	in, b := v.Intend(ctx), r.Body
+	in, b := v.NewIntent(ctx), r.Body
 	reading := disclosure.Reading{
 		Basis: disclosure.Basis{Consent: b.ConsentID, LegalBasis: b.LegalBasis, Deliberation: b.Deliberation},
 		// The id of a new access, so that the limits on use apply.

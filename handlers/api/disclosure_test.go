@@ -475,7 +475,7 @@ func TestNoBasis(t *testing.T) {
 			if !errors.Is(err, access.ErrNoBasis) {
 				t.Errorf("answered %v", err)
 			}
-			if p, _, _, _ := edge.Describe(err, acting.Faults); p.Status != 404 || p.Type != edge.Coffre+"noBasis" {
+			if p, _, _, _ := edge.Describe(err, acting.ErrorAnswers); p.Status != 404 || p.Type != edge.ProblemPrefix+"noBasis" {
 				t.Errorf("problem %+v", p)
 			}
 			if after := len(recorded[access.Authorized](t, tv)); after != before {
@@ -497,7 +497,7 @@ func TestNoBasis(t *testing.T) {
 				t.Fatal(err)
 			}
 			n.Store(0)
-			in := tv.Intend(tv.as(t, consumer(railways), "accessDocument", body))
+			in := tv.NewIntent(tv.as(t, consumer(railways), "accessDocument", body))
 			_, err := tv.Disclose(callContext(t, in), in, disclosure.Reading{Basis: disclosure.Basis{Consent: body.ConsentID, LegalBasis: body.LegalBasis, Deliberation: body.Deliberation}, Document: id, Purpose: body.Purpose})
 			if !errors.Is(err, access.ErrNoBasis) {
 				t.Fatal(err)
@@ -705,7 +705,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 	t.Run("A-3 beyond thirty a minute they are counted together", func(t *testing.T) {
 		const asked = 500
 		for n := range asked {
-			in := tv.Intend(tv.as(t, consumer(flanders), "accessDocument", n))
+			in := tv.NewIntent(tv.as(t, consumer(flanders), "accessDocument", n))
 			if err := tv.Refused(in, access.Refused{Purpose: "schoolAllowance", Document: domain.DocumentID{UUID: uuid.New()}}, access.ErrNoBasis); !errors.Is(err, access.ErrNoBasis) {
 				t.Fatal(err)
 			}
@@ -729,7 +729,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 		})
 		for minute := range 100 {
 			for n := range 50 {
-				in := tv.Intend(tv.as(t, consumer(flanders), "accessDocument", fmt.Sprint(minute, n)))
+				in := tv.NewIntent(tv.as(t, consumer(flanders), "accessDocument", fmt.Sprint(minute, n)))
 				_ = tv.Refused(in, access.Refused{}, access.ErrNoBasis)
 			}
 			tv.Clock.Advance(time.Minute)

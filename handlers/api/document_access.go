@@ -18,7 +18,7 @@ import (
 // idempotency key names the access, but no answer is stored: a repetition is judged again,
 // by the facts of that time.
 func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentRequestObject) (contract.AccessDocumentResponseObject, error) {
-	in := v.Intend(ctx)
+	in := v.NewIntent(ctx)
 	request := acting.RequestOf(in.Call, r.Params.IdempotencyKey)
 	begun, err := v.Begin(ctx, request)
 	if err != nil {
@@ -52,8 +52,8 @@ func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentReq
 func (v *Vault) settleRequestKey(claim requests.Claim, d disclosure.Disclosed, err error) error {
 	switch {
 	case !d.Authorized.Access.IsZero():
-		return v.Requests.Finish(claim, acting.Succeeded, nil)
-	case acting.Undecided(err):
+		return v.Requests.Finish(claim, acting.SucceededStatus, nil)
+	case acting.MayHaveWritten(err):
 		return nil
 	}
 	return v.Requests.Abandon(claim)

@@ -35,7 +35,7 @@ type issueAnswer struct {
 // parents that the source names, M-1.
 func (v *Vault) IssueDocument(ctx context.Context, r contract.IssueDocumentRequestObject) (contract.IssueDocumentResponseObject, error) {
 	var d draft
-	done, err := acting.OnceAhead(ctx, v.Recorder, r.Params.IdempotencyKey,
+	done, err := acting.OncePreparing(ctx, v.Recorder, r.Params.IdempotencyKey,
 		func(ctx context.Context, in acting.Intent) { d = v.draft(ctx, in, r.Body) },
 		func(ctx context.Context, in acting.Intent) (issueAnswer, error) { return v.issue(ctx, in, r.Body, d) })
 	switch {
@@ -117,7 +117,7 @@ func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.Docu
 	})
 	if err == nil {
 		v.claimFiles(ctx, result.State, body.Attachments)
-		err = v.StillOpen(ctx, subject.ID, id)
+		err = v.CheckErasureNotStarted(ctx, subject.ID, id)
 	}
 	if err != nil {
 		return issueAnswer{}, err

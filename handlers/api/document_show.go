@@ -13,7 +13,7 @@ import (
 
 // GetDocument implements GET /documents/{id} for its issuer and its holders.
 func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestObject) (contract.GetDocumentResponseObject, error) {
-	in := v.Intend(ctx)
+	in := v.NewIntent(ctx)
 	d, err := v.View(ctx, in, r.DocumentID, disclosure.Viewing{AsIssuer: access.OpenedReadBack, AsRepresentative: access.OpenedDocument})
 	if err != nil {
 		return nil, err

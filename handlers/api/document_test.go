@@ -100,7 +100,7 @@ func TestIssuing(t *testing.T) {
 		other := body
 		other.SourceReference, other.Content = "two", contract.Content(`{"birthdate":"canary","given_name":"Canary"}`)
 		_, _, err := tv.issueAs(t, homeAffairs, uuid.New(), other)
-		problem, _, _, known := edge.Describe(err, acting.Faults)
+		problem, _, _, known := edge.Describe(err, acting.ErrorAnswers)
 		if !known || problem.Status != 400 || len(problem.Issues) == 0 {
 			t.Fatal(err)
 		}

@@ -52,7 +52,7 @@ func (v *Vault) UpdateDocument(ctx context.Context, r contract.UpdateDocumentReq
 func (v *Vault) attest(ctx context.Context, l *eventstore.Log, w eventstore.Write, c documentCommand) (eventstore.Result[document.State, document.Event], error) {
 	result, err := acting.Documents.Transact(ctx, l, w, c)
 	if err == nil {
-		err = v.StillOpen(ctx, result.State.Citizen, result.State.Document)
+		err = v.CheckErasureNotStarted(ctx, result.State.Citizen, result.State.Document)
 	}
 	return result, err
 }

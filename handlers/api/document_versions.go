@@ -11,7 +11,7 @@ import (
 
 // GetDocumentVersions implements GET /documents/{id}/versions, oldest first.
 func (v *Vault) GetDocumentVersions(ctx context.Context, r contract.GetDocumentVersionsRequestObject) (contract.GetDocumentVersionsResponseObject, error) {
-	in := v.Intend(ctx)
+	in := v.NewIntent(ctx)
 	d, err := v.View(ctx, in, r.DocumentID, disclosure.Viewing{AsIssuer: access.OpenedVersions, AsRepresentative: access.OpenedVersions, Version: r.Params.Version})
 	if err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ type erasureAnswer struct {
 func (v *Vault) RequestErasure(ctx context.Context, r contract.RequestErasureRequestObject) (contract.RequestErasureResponseObject, error) {
 	key := r.Params.IdempotencyKey
 	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (erasureAnswer, error) {
-		return v.requestErasure(ctx, in, domain.ErasureID{UUID: uuid.NewSHA1(key, []byte(acting.Owner(in.Call)))}, r.Body)
+		return v.requestErasure(ctx, in, domain.ErasureID{UUID: uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))}, r.Body)
 	})
 	if err != nil {
 		return nil, explainObstacles(err)
@@ -87,7 +87,7 @@ func explainObstacles(err error) error {
 	}
 	status := edge.Statuses[refusal.Code]
 	return &edge.Refusal{Problem: contract.Problem{
-		Type: edge.Coffre + refusal.Slug, Title: http.StatusText(status), Status: status,
+		Type: edge.ProblemPrefix + refusal.Slug, Title: http.StatusText(status), Status: status,
 		Detail: refusal.Detail + ": " + strings.Join(why, "; "),
 	}}
 }

@@ -727,7 +727,7 @@ func problemOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	p, _, _, known := edge.Describe(err, acting.Faults)
+	p, _, _, known := edge.Describe(err, acting.ErrorAnswers)
 	if !known {
 		return "fault: " + err.Error()
 	}
@@ -738,7 +738,7 @@ func detailOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	p, _, _, _ := edge.Describe(err, acting.Faults)
+	p, _, _, _ := edge.Describe(err, acting.ErrorAnswers)
 	return p.Detail
 }
 

@@ -48,7 +48,7 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 	links := edge.LinksTo(contract.Base+"/events").Number("limit", p.Limit).Texts("category", p.Category).Texts("type", p.Type).Text("stream", p.Stream)
 	page := contract.Events{Self: links.At(p.After), Items: []contract.Event{}}
 	leaf, more := after, false
-	for record, err := range v.Log.Store().ReadAll(ctx, position, edge.Scanned) {
+	for record, err := range v.Log.Store().ReadAll(ctx, position, edge.MaxScanned) {
 		if err != nil {
 			return nil, fmt.Errorf("read the log: %w", err)
 		}
@@ -60,7 +60,7 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 			break
 		}
 		leaf++
-		more = leaf-after == edge.Scanned
+		more = leaf-after == edge.MaxScanned
 		if !matchesRecord(record, p) {
 			continue
 		}
@@ -121,7 +121,7 @@ func eventActor(m eventstore.Meta) contract.EventActor {
 // recordLogRead records that the caller reads the log, once per person, session and range of
 // leaves. It is called before any record is handed out.
 func (v *Vault) recordLogRead(ctx context.Context, from int64, p contract.ListEventsParams) error {
-	in := v.Intend(ctx)
+	in := v.NewIntent(ctx)
 	from -= from % auditRange
 	what := fmt.Sprint(from, p.Category, p.Type, p.Stream)
 	once := uuid.NewSHA1(in.Call.Session, []byte(what))

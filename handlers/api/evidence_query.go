@@ -36,7 +36,7 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.Evidence.Name()); err != nil {
 		return nil, err
 	}
-	in, b := v.Intend(ctx), r.Body
+	in, b := v.NewIntent(ctx), r.Body
 	subject, err := v.Resolve(ctx, in.Call, b.SSIN, b.CitizenRef)
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ func (v *Vault) CreateExport(ctx context.Context, r contract.CreateExportRequest
 		if err := checkExportCodes(in, r.Body); err != nil {
 			return created{}, err
 		}
-		id := uuid.NewSHA1(key, []byte(acting.Owner(in.Call)))
+		id := uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))
 		result, err := acting.Audits.Transact(ctx, v.Log, in.Write(0, acting.AuditStream(in.At), acting.NoCitizen), audit.Record{Event: audit.ExportCreated{
 			Export: id, Kind: string(r.Body.Kind), Format: string(r.Body.Format), Consumer: r.Body.Consumer, Purpose: r.Body.Purpose,
 			From: r.Body.From, Until: r.Body.Until, Reason: r.Body.Reason, At: in.At,

@@ -84,7 +84,7 @@ func (c *exportContent) VisitGetExportContentResponse(w http.ResponseWriter) (er
 	}
 	w.WriteHeader(http.StatusOK)
 	// The file as nothing but a reader: as itself it would choose pieces of its own.
-	if _, err := io.CopyBuffer(edge.Patiently(w), struct{ io.Reader }{c.file}, make([]byte, 1<<20)); err != nil {
+	if _, err := io.CopyBuffer(edge.NewDeadlineWriter(w), struct{ io.Reader }{c.file}, make([]byte, 1<<20)); err != nil {
 		return fmt.Errorf("send an export: %w", err)
 	}
 	return nil

@@ -187,7 +187,7 @@ func TestFailedExport(t *testing.T) {
 	}
 	tv.restart()
 	tv.waitIdle(t)
-	if now, err := tv.exported(t, id); err != nil || now.Status.State != contract.TaskStateFailed || now.Status.Problem.Type != edge.Coffre+"exportFailed" {
+	if now, err := tv.exported(t, id); err != nil || now.Status.State != contract.TaskStateFailed || now.Status.Problem.Type != edge.ProblemPrefix+"exportFailed" {
 		t.Errorf("%+v %v", now, err)
 	}
 	if _, err := tv.exported(t, uuid.New()); problemOf(err) != "resourceNotFound" {

@@ -53,7 +53,7 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 		}
 	}
 	command := mandate.Grant{
-		Mandate: domain.MandateID{UUID: uuid.NewSHA1(key, []byte(acting.Owner(in.Call)))}, Kind: mandate.Ground(body.Kind),
+		Mandate: domain.MandateID{UUID: uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))}, Kind: mandate.Ground(body.Kind),
 		Scope: mandate.Scope{Types: body.DocumentTypes}, Until: body.Until, Sources: identitySources(in), By: in.Actor, At: in.At,
 	}
 	for _, a := range body.Actions {

@@ -402,7 +402,7 @@ func recordedSince[E any](t testing.TB, tv *testVault, after eventstore.Position
 
 // slugOf returns the slug of a refusal; "" for no error, and the text of any other error.
 func slugOf(err error) string {
-	p, _, _, known := edge.Describe(err, acting.Faults)
+	p, _, _, known := edge.Describe(err, acting.ErrorAnswers)
 	switch {
 	case err == nil:
 		return ""

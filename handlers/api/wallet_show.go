@@ -32,7 +32,7 @@ import (
 // held for others, and the wallet of another, only after one (rule A-1); an auditor sees no
 // content. Contents are copied from the opened parts into the answer without being decoded.
 func (v *Vault) GetWallet(ctx context.Context, r contract.GetWalletRequestObject) (contract.GetWalletResponseObject, error) {
-	in := v.Intend(ctx)
+	in := v.NewIntent(ctx)
 	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}

@@ -149,7 +149,7 @@ func NewCertificateAudit(c contract.ErasureCertificate) *CertificateAudit {
 // Next takes the next event, as GET /events gives it. Events that are left out are
 // missed at the end, if the certificate is about them.
 func (a *CertificateAudit) Next(e contract.Event) error {
-	leaf, err := contract.LeafOf(e.Cursor)
+	leaf, err := contract.ParseLeafToken(e.Cursor)
 	if err != nil || leaf <= a.last {
 		return fmt.Errorf("%w: its events are not in their order", ErrCertificateLog)
 	}

@@ -15,8 +15,8 @@ func LeafToken(leaf int64) string {
 // ErrUnknownPosition answers a position or a cursor that the vault did not write.
 var ErrUnknownPosition = domain.NewError(domain.Invalid, "unknownPosition", "positions and cursors come only from an answer of the vault")
 
-// LeafOf reads what LeafToken wrote.
-func LeafOf(token string) (int64, error) {
+// ParseLeafToken reads what LeafToken wrote.
+func ParseLeafToken(token string) (int64, error) {
 	b, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil || len(b) != 8 || b[0]&0x80 != 0 {
 		return 0, ErrUnknownPosition

@@ -130,7 +130,7 @@ func (s *sentFile) send(w http.ResponseWriter) (err error) {
 		status = http.StatusPartialContent
 	}
 	w.WriteHeader(status)
-	out := edge.Patiently(w)
+	out := edge.NewDeadlineWriter(w)
 	for next := s.begin; ; {
 		if _, err := out.Write(next); err != nil {
 			return fmt.Errorf("send a file: %w", err)
@@ -182,5 +182,5 @@ func position(digits string) (int64, bool) {
 
 // unsatisfiable is the answer to a range that begins behind the end.
 func unsatisfiable(size int64) error {
-	return &edge.Refusal{Problem: contract.Problem{Type: edge.Coffre + "rangeNotSatisfiable", Title: "Range Not Satisfiable", Status: http.StatusRequestedRangeNotSatisfiable}, Size: size}
+	return &edge.Refusal{Problem: contract.Problem{Type: edge.ProblemPrefix + "rangeNotSatisfiable", Title: "Range Not Satisfiable", Status: http.StatusRequestedRangeNotSatisfiable}, Size: size}
 }

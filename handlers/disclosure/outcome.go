@@ -94,8 +94,8 @@ func ReasonOf(why error) domain.ReasonCode {
 	if errors.As(why, &said) {
 		return domain.ReasonCode(said.Slug)
 	}
-	if fault, ok := edge.FaultOf(why, acting.Faults); ok {
-		return domain.ReasonCode(fault.Says.Slug)
+	if fault, ok := edge.FindErrorAnswer(why, acting.ErrorAnswers); ok {
+		return domain.ReasonCode(fault.Refusal.Slug)
 	}
 	return "internalServerError"
 }

@@ -55,7 +55,7 @@ func (a Representation) Write(w eventstore.Write) eventstore.Write {
 	if a.Self() {
 		return w
 	}
-	return acting.ForCitizen(w, a.Citizen)
+	return acting.WithRepresented(w, a.Citizen)
 }
 
 // ActFor tells as what a citizen acts for a person, themselves when nobody is

@@ -168,7 +168,7 @@ func (dis *Discloser) readFor(ctx context.Context, in acting.Intent, a Attested,
 		return access.AuthorizeByMandate{
 			Access: id, Citizen: a.State.Citizen, Kind: what.AsRepresentative, Type: t, Document: what.snapshot(a, domain.BelgianDate(in.At)), Attachment: what.Attachment,
 			Mandate: holds, Standing: person.Standing, By: represents.By, At: in.At,
-		}, acting.ForCitizen(w, a.State.Citizen), nil
+		}, acting.WithRepresented(w, a.State.Citizen), nil
 	}, nil
 }
 

@@ -89,8 +89,8 @@ func (s *Server) authenticate(r *http.Request) (Caller, error) {
 		return Caller{}, err
 	}
 	s.Slog.ErrorContext(r.Context(), "callers cannot be known now", slog.String("trace", CallFrom(r.Context()).Trace.String()), slog.Any("error", err))
-	return Caller{}, errWhoNow
+	return Caller{}, errIdentityUnavailable
 }
 
-// errWhoNow answers while the keys of whoever vouches for callers cannot be had.
-var errWhoNow = domain.NewError(domain.Unavailable, "identityUnavailable", "it cannot be known now who you are; try again")
+// errIdentityUnavailable answers while the keys of whoever vouches for callers cannot be had.
+var errIdentityUnavailable = domain.NewError(domain.Unavailable, "identityUnavailable", "it cannot be known now who you are; try again")

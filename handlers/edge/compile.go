@@ -75,7 +75,7 @@ const (
 	text
 	integer
 	boolean
-	free // an object whose members another schema judges
+	anyObject // an object whose members another schema judges
 )
 
 // operations returns the operations, by pattern; nobody changes them. It panics
@@ -149,7 +149,7 @@ func (c *compiler) shape(ref *openapi3.SchemaRef) *shape {
 	c.shapes[in] = s
 	switch {
 	case in.Type.Is("object") && in.AdditionalProperties.Has != nil && *in.AdditionalProperties.Has:
-		s.kind = free
+		s.kind = anyObject
 	case in.Type.Is("object"):
 		s.kind, s.required, s.members = object, in.Required, make(map[string]member)
 		for name, property := range in.Properties {

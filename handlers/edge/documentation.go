@@ -27,13 +27,13 @@ var documentation = template.Must(template.New("doc").Parse(`<!DOCTYPE html>
 </html>
 `))
 
-type documented struct{ Method, Path, Summary, Roles, Scope string }
+type docRow struct{ Method, Path, Summary, Roles, Scope string }
 
 func (rt *routes) serveDoc(w http.ResponseWriter, r *http.Request) {
-	var rows []documented
+	var rows []docRow
 	for _, op := range rt.contract {
 		method, path, _ := strings.Cut(op.pattern, " ")
-		row := documented{method, path, op.summary, "everybody", ""}
+		row := docRow{method, path, op.summary, "everybody", ""}
 		if !op.public {
 			names := make([]string, len(op.roles))
 			for i, role := range op.roles {
@@ -43,7 +43,7 @@ func (rt *routes) serveDoc(w http.ResponseWriter, r *http.Request) {
 		}
 		rows = append(rows, row)
 	}
-	slices.SortFunc(rows, func(a, b documented) int {
+	slices.SortFunc(rows, func(a, b docRow) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Method, b.Method))
 	})
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -182,7 +182,7 @@ type violation struct {
 	inputs []string
 }
 
-func broken(issue, title string) *violation { return &violation{issue: issue, title: title} }
+func newViolation(issue, title string) *violation { return &violation{issue: issue, title: title} }
 
 func (v *violation) under(step string) *violation {
 	v.path = append(v.path, step)
@@ -217,7 +217,7 @@ func (s *shape) read(b []byte) *violation {
 		return v
 	}
 	if _, err := dec.ReadToken(); err != io.EOF {
-		return broken(IssueSchema, "Something follows the value")
+		return newViolation(IssueSchema, "Something follows the value")
 	}
 	return nil
 }
@@ -228,7 +228,7 @@ func (s *shape) value(dec *jsontext.Decoder) *violation {
 		if _, err := dec.ReadToken(); err != nil {
 			return malformed
 		}
-		return broken(IssueSchema, "null is not a value here; leave the member out")
+		return newViolation(IssueSchema, "null is not a value here; leave the member out")
 	}
 	switch s.kind {
 	case object:
@@ -241,7 +241,7 @@ func (s *shape) value(dec *jsontext.Decoder) *violation {
 			return wrongKind(kind)
 		}
 		return s.array(dec)
-	case free:
+	case anyObject:
 		if kind != '{' {
 			return wrongKind(kind)
 		}
@@ -249,7 +249,7 @@ func (s *shape) value(dec *jsontext.Decoder) *violation {
 		if err != nil {
 			return malformed
 		}
-		return plain(raw)
+		return judgeAnyObject(raw)
 	case boolean:
 		if kind != 't' && kind != 'f' {
 			return wrongKind(kind)
@@ -281,13 +281,13 @@ func (s *shape) value(dec *jsontext.Decoder) *violation {
 
 // malformed is what every syntax error is called, duplicate names and invalid
 // UTF-8 among them; it is never changed.
-var malformed = broken(IssueSchema, "The body is not the JSON this call takes")
+var malformed = newViolation(IssueSchema, "The body is not the JSON this call takes")
 
 func wrongKind(kind jsontext.Kind) *violation {
 	if kind == jsontext.KindInvalid {
 		return malformed
 	}
-	return broken(IssueSchema, "A value of another kind is expected")
+	return newViolation(IssueSchema, "A value of another kind is expected")
 }
 
 func (s *shape) object(dec *jsontext.Decoder) *violation {
@@ -302,7 +302,7 @@ func (s *shape) object(dec *jsontext.Decoder) *violation {
 		}
 		m, known := s.lookup(raw)
 		if !known {
-			return broken(issueUnknown, "Unknown member")
+			return newViolation(issueUnknown, "Unknown member")
 		}
 		if v := m.shape.value(dec); v != nil {
 			if v == malformed {
@@ -317,7 +317,7 @@ func (s *shape) object(dec *jsontext.Decoder) *violation {
 	}
 	for _, name := range s.required {
 		if seen&(1<<s.members[name].index) == 0 {
-			return broken(issueRequired, "Required input is missing").under(name)
+			return newViolation(issueRequired, "Required input is missing").under(name)
 		}
 	}
 	return s.exactlyOne(seen)
@@ -346,7 +346,7 @@ func (s *shape) name(index int) string {
 func (s *shape) exactlyOne(seen uint64) *violation {
 	for _, c := range s.choices {
 		if !slices.Contains(c.groups, seen&c.all) {
-			v := broken(issueExactlyOne, "Exactly one of these is expected, whole")
+			v := newViolation(issueExactlyOne, "Exactly one of these is expected, whole")
 			v.inputs = c.names
 			return v
 		}
@@ -361,7 +361,7 @@ func (s *shape) array(dec *jsontext.Decoder) *violation {
 	n := int64(0)
 	for ; dec.PeekKind() != ']'; n++ {
 		if s.bounded && n == s.max {
-			return broken(IssueSchema, "Too many items")
+			return newViolation(IssueSchema, "Too many items")
 		}
 		if v := s.item.value(dec); v != nil {
 			if v == malformed {
@@ -374,7 +374,7 @@ func (s *shape) array(dec *jsontext.Decoder) *violation {
 		return malformed
 	}
 	if n < s.min {
-		return broken(IssueSchema, "Too few items")
+		return newViolation(IssueSchema, "Too few items")
 	}
 	return nil
 }
@@ -385,7 +385,7 @@ func (s *shape) judge(value string) *violation {
 		return s.judgeInteger(value)
 	}
 	if !utf8.ValidString(value) {
-		return broken(IssueSchema, "The value is not UTF-8")
+		return newViolation(IssueSchema, "The value is not UTF-8")
 	}
 	return s.judgeText(value)
 }
@@ -393,7 +393,7 @@ func (s *shape) judge(value string) *violation {
 func (s *shape) judgeInteger(value string) *violation {
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || value[0] == '+' || n < s.min || n > s.max {
-		return broken(IssueSchema, "A whole number within its range is expected")
+		return newViolation(IssueSchema, "A whole number within its range is expected")
 	}
 	return nil
 }
@@ -401,19 +401,19 @@ func (s *shape) judgeInteger(value string) *violation {
 func (s *shape) judgeText(value string) *violation {
 	for i := range len(value) {
 		if c := value[i]; c < ' ' && c != '\n' && c != '\t' && c != '\r' || c == 0x7f {
-			return broken(IssueSchema, "A control character")
+			return newViolation(IssueSchema, "A control character")
 		}
 	}
 	if n := int64(utf8.RuneCountInString(value)); n < s.min || s.bounded && n > s.max {
-		return broken(IssueSchema, "Too short or too long")
+		return newViolation(IssueSchema, "Too short or too long")
 	}
 	switch {
 	case len(s.enum) > 0 && !slices.Contains(s.enum, value):
-		return broken(IssueSchema, "Not one of the values there are")
+		return newViolation(IssueSchema, "Not one of the values there are")
 	case s.pattern != nil && !s.pattern.MatchString(value):
-		return broken(IssueSchema, "The value does not have its form")
+		return newViolation(IssueSchema, "The value does not have its form")
 	case s.check != nil && s.check(value) != nil:
-		return broken(cmp.Or(s.issue, IssueSchema), "The value does not have its form")
+		return newViolation(cmp.Or(s.issue, IssueSchema), "The value does not have its form")
 	}
 	return nil
 }
@@ -461,9 +461,9 @@ func unquote(raw jsontext.Value) string {
 	return string(b)
 }
 
-// plain judges a valid JSON value that another schema will judge: not deeper than
+// judgeAnyObject judges a valid JSON value that another schema will judge: not deeper than
 // MaxDepth, no null, no number that is too large for any schema.
-func plain(raw jsontext.Value) *violation {
+func judgeAnyObject(raw jsontext.Value) *violation {
 	depth := 0
 	for i := 0; i < len(raw); i++ {
 		switch c := raw[i]; {
@@ -475,19 +475,19 @@ func plain(raw jsontext.Value) *violation {
 			}
 		case c == '{' || c == '[':
 			if depth++; depth > MaxDepth {
-				return broken(IssueSchema, "Too many levels")
+				return newViolation(IssueSchema, "Too many levels")
 			}
 		case c == '}' || c == ']':
 			depth--
 		case c == 'n':
-			return broken(IssueSchema, "null is not a value here; leave the member out")
+			return newViolation(IssueSchema, "null is not a value here; leave the member out")
 		case c == '-' || '0' <= c && c <= '9':
 			start := i
 			for i+1 < len(raw) && strings.IndexByte("+-.eE0123456789", raw[i+1]) >= 0 {
 				i++
 			}
 			if _, err := strconv.ParseFloat(string(raw[start:i+1]), 64); err != nil {
-				return broken(IssueSchema, "A number is out of range")
+				return newViolation(IssueSchema, "A number is out of range")
 			}
 		}
 	}

@@ -144,7 +144,7 @@ func TestGateRefusesSmuggling(t *testing.T) {
 			}
 			tried++
 			t.Run(c.OperationID+"/"+name, func(t *testing.T) {
-				p := refused(t, e.send(c.Request([]byte(body))), 400, belgif+"badRequest")
+				p := refused(t, e.send(c.Request([]byte(body))), 400, belgifPrefix+"badRequest")
 				if len(e.reached) > 0 {
 					t.Error("reached the operation")
 				}
@@ -166,7 +166,7 @@ func TestGateBodies(t *testing.T) {
 	for _, c := range calls(t) {
 		if c.Body == nil {
 			if c.Method == "POST" {
-				refused(t, e.send(c.Request([]byte(canary))), 400, belgif+"badRequest")
+				refused(t, e.send(c.Request([]byte(canary))), 400, belgifPrefix+"badRequest")
 			}
 			continue
 		}
@@ -176,7 +176,7 @@ func TestGateBodies(t *testing.T) {
 		for _, media := range []string{"", "text/plain", "application/json; charset=utf-16", "application/json; charset=utf-8; q=1", "application/jsonx", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/merge-patch+json"} {
 			r := c.Request(c.Body)
 			r.Header.Set("Content-Type", media)
-			refused(t, e.send(r), 415, Coffre+"unsupportedMediaType")
+			refused(t, e.send(r), 415, ProblemPrefix+"unsupportedMediaType")
 		}
 		for _, media := range []string{"application/json;charset=UTF-8", "Application/JSON; charset=\"utf-8\""} {
 			r := c.Request(c.Body)
@@ -187,10 +187,10 @@ func TestGateBodies(t *testing.T) {
 		}
 		r := c.Request(c.Body)
 		r.Header.Add("Content-Type", "application/json")
-		refused(t, e.send(r), 415, Coffre)
+		refused(t, e.send(r), 415, ProblemPrefix)
 		r = c.Request(c.Body)
 		r.Header.Set("Content-Encoding", "gzip")
-		refused(t, e.send(r), 415, Coffre)
+		refused(t, e.send(r), 415, ProblemPrefix)
 
 		limit := operations()[c.Pattern].maxBody
 		large := bytes.Repeat([]byte{' '}, int(limit)+1)
@@ -200,7 +200,7 @@ func TestGateBodies(t *testing.T) {
 			if !known {
 				r.ContentLength = -1
 			}
-			if p := refused(t, e.send(r), 413, belgif+"payloadTooLarge"); p.Limit != limit {
+			if p := refused(t, e.send(r), 413, belgifPrefix+"payloadTooLarge"); p.Limit != limit {
 				t.Errorf("%s: limit %d", c.OperationID, p.Limit)
 			}
 		}
@@ -209,10 +209,10 @@ func TestGateBodies(t *testing.T) {
 		}
 		r = c.Request(c.Body)
 		r.ContentLength = 1 << 50 // said, not sent; no room is made for it
-		refused(t, e.send(r), 413, belgif+"payloadTooLarge")
+		refused(t, e.send(r), 413, belgifPrefix+"payloadTooLarge")
 		r = c.Request(c.Body)
 		r.ContentLength += 5 // the connection ends before the body does
-		refused(t, e.send(r), 400, belgif+"badRequest")
+		refused(t, e.send(r), 400, belgifPrefix+"badRequest")
 	}
 }
 
@@ -228,7 +228,7 @@ func TestGateFiles(t *testing.T) {
 		for _, media := range []string{"", "text/html", "application/json", "image/svg+xml", "application/octet-stream", "application/pdf; charset=latin1", "application/pdf; a=b", "application/pdf; charset=utf-8; a=b", "*/*"} {
 			r := c.Request(c.Body)
 			r.Header.Set("Content-Type", media)
-			refused(t, e.send(r), 415, Coffre+"unsupportedMediaType")
+			refused(t, e.send(r), 415, ProblemPrefix+"unsupportedMediaType")
 		}
 		for _, media := range []string{"application/pdf", "Application/PDF", "image/png", "image/jpeg", "application/xml;charset=UTF-8"} {
 			r := c.Request(c.Body)
@@ -239,18 +239,18 @@ func TestGateFiles(t *testing.T) {
 		}
 		r := c.Request(c.Body)
 		r.Header.Add("Content-Type", "image/png")
-		refused(t, e.send(r), 415, Coffre)
+		refused(t, e.send(r), 415, ProblemPrefix)
 		r = c.Request(c.Body)
 		r.Header.Set("Content-Encoding", "gzip")
-		refused(t, e.send(r), 415, Coffre)
+		refused(t, e.send(r), 415, ProblemPrefix)
 		r = c.Request(c.Body)
 		r.ContentLength = -1
-		refused(t, e.send(r), 411, Coffre+"lengthRequired")
-		refused(t, e.send(c.Request([]byte{})), 400, belgif+"badRequest")
+		refused(t, e.send(r), 411, ProblemPrefix+"lengthRequired")
+		refused(t, e.send(c.Request([]byte{})), 400, belgifPrefix+"badRequest")
 		for _, more := range []int64{1, 1 << 40} {
 			r = c.Request(c.Body)
 			r.ContentLength = 10<<20 + more
-			if p := refused(t, e.send(r), 413, belgif+"payloadTooLarge"); p.Limit != 10<<20 {
+			if p := refused(t, e.send(r), 413, belgifPrefix+"payloadTooLarge"); p.Limit != 10<<20 {
 				t.Errorf("limit %d", p.Limit)
 			}
 		}
@@ -275,7 +275,7 @@ func TestGateParameters(t *testing.T) {
 		} {
 			r := c.Request(c.Body)
 			r.URL.RawQuery = query
-			refused(t, e.send(r), 400, belgif+"badRequest")
+			refused(t, e.send(r), 400, belgifPrefix+"badRequest")
 			if len(e.reached) > 0 {
 				t.Errorf("%s: %s reached the operation", c.OperationID, name)
 			}
@@ -294,7 +294,7 @@ func TestGateParameters(t *testing.T) {
 					}
 					r := c.Request(c.Body)
 					r.Header.Set(name, value)
-					p := refused(t, e.send(r), 400, belgif+"badRequest")
+					p := refused(t, e.send(r), 400, belgifPrefix+"badRequest")
 					if len(p.Issues) != 1 || p.Issues[0].In != contract.IssueLocationHeader || p.Issues[0].Name != name {
 						t.Errorf("%s: issues %+v", c.OperationID, p.Issues)
 					}
@@ -302,14 +302,14 @@ func TestGateParameters(t *testing.T) {
 				r := c.Request(c.Body)
 				r.Header.Add(name, "a")
 				r.Header.Add(name, "b")
-				refused(t, e.send(r), 400, belgif+"badRequest")
+				refused(t, e.send(r), 400, belgifPrefix+"badRequest")
 			}
 		}
 		for _, name := range []string{"Idempotency-Key", "If-Match"} {
 			if c.Header.Get(name) != "" {
 				r := c.Request(c.Body)
 				r.Header.Del(name)
-				refused(t, e.send(r), 400, belgif+"badRequest")
+				refused(t, e.send(r), 400, belgifPrefix+"badRequest")
 			}
 		}
 	}
@@ -325,7 +325,7 @@ func TestGateParameters(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", target, nil)
 		r.Header.Set("Authorization", "Bearer citizen")
-		p := refused(t, e.send(r), 400, belgif+"badRequest")
+		p := refused(t, e.send(r), 400, belgifPrefix+"badRequest")
 		if name != "" && (p.Issues[0].Name != name || p.Issues[0].In != contract.IssueLocationQuery) {
 			t.Errorf("%s: issues %+v", target, p.Issues)
 		}
@@ -365,7 +365,7 @@ func TestGatePaths(t *testing.T) {
 			if w.Code == 405 { // another call's path, as /consents/x is getConsent's
 				continue
 			}
-			refused(t, w, 404, belgif+"resourceNotFound")
+			refused(t, w, 404, belgifPrefix+"resourceNotFound")
 		}
 	}
 	for _, method := range []string{"PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT", "get", "X"} {
@@ -389,7 +389,7 @@ func TestGatePaths(t *testing.T) {
 		t.Errorf("OPTIONS of a document: %d, Allow %q", w.Code, w.Header().Get("Allow"))
 	}
 	r := httptest.NewRequest("GET", contract.Base+"/health?"+strings.Repeat("a", MaxTarget), nil)
-	refused(t, e.send(r), 414, Coffre+"uriTooLong")
+	refused(t, e.send(r), 414, ProblemPrefix+"uriTooLong")
 }
 
 // What x-exactly-one-of says: one group whole, nothing of the others.
@@ -429,7 +429,7 @@ func TestGateExactlyOne(t *testing.T) {
 			t.Errorf("%s: %d %s", body, w.Code, w.Body)
 		}
 		if !ok {
-			if p := refused(t, w, 400, belgif+"badRequest"); p.Issues[0].Type != issueExactlyOne || len(p.Issues[0].Inputs) != 3 {
+			if p := refused(t, w, 400, belgifPrefix+"badRequest"); p.Issues[0].Type != issueExactlyOne || len(p.Issues[0].Inputs) != 3 {
 				t.Errorf("issues %+v", p.Issues)
 			}
 		}
@@ -448,7 +448,7 @@ func TestGatePointsAtTheMember(t *testing.T) {
 		strings.Replace(string(c.Body), `"isi-4711"`, `""`, 1):                             {Type: IssueSchema, Name: "/sourceReference"},
 		strings.Replace(string(c.Body), `"isi-4711"`, `"`+strings.Repeat("é", 129)+`"`, 1): {Type: IssueSchema, Name: "/sourceReference"},
 	} {
-		p := refused(t, e.send(c.Request([]byte(body))), 400, belgif+"badRequest")
+		p := refused(t, e.send(c.Request([]byte(body))), 400, belgifPrefix+"badRequest")
 		if got := p.Issues[0]; got.Type != want.Type || got.Name != want.Name {
 			t.Errorf("%s: %+v, want %+v", body, got, want)
 		}

@@ -41,7 +41,7 @@ func (believing) Authenticate(_ context.Context, bearer string) (Caller, error) 
 var (
 	errAway = errors.New("away")
 	errGone = errors.New("gone")
-	faults  = []Fault{
+	faults  = []ErrorAnswer{
 		{errAway, domain.NewError(domain.Unavailable, "away", "come back later"), 5 * time.Second},
 		{errGone, domain.NewError(domain.Gone, "gone", "it is gone"), 0},
 	}
@@ -62,7 +62,7 @@ func newEdge(t testing.TB) *edge {
 	e := &edge{log: new(bytes.Buffer)}
 	e.Server = &Server{
 		Auth: believing{}, Now: time.Now, NewID: uuid.New,
-		Slog: slog.New(slog.NewTextHandler(e.log, nil)), Faults: faults,
+		Slog: slog.New(slog.NewTextHandler(e.log, nil)), ErrorAnswers: faults,
 	}
 	rt := &routes{s: e.Server, mux: http.NewServeMux(), contract: operations()}
 	for pattern, op := range rt.contract {
@@ -74,7 +74,7 @@ func newEdge(t testing.TB) *edge {
 			}
 		})
 	}
-	rt.mux.HandleFunc("/", rt.nothing)
+	rt.mux.HandleFunc("/", rt.serveUnknown)
 	e.Handler = rt
 	return e
 }

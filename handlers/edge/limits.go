@@ -17,16 +17,16 @@ const (
 	// longer and extend their own deadline.
 	MaxTime = 30 * time.Second
 
-	readHeaders = 5 * time.Second
-	readAll     = 20 * time.Second
-	writeAll    = 60 * time.Second
-	idle        = 2 * time.Minute
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 20 * time.Second
+	writeTimeout      = 60 * time.Second
+	idleTimeout       = 2 * time.Minute
 )
 
 // NewHTTPServer returns a server for h with every limit of this package set.
 func NewHTTPServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, MaxHeaderBytes: maxHeaders,
-		ReadHeaderTimeout: readHeaders, ReadTimeout: readAll, WriteTimeout: writeAll, IdleTimeout: idle,
+		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
 }

@@ -14,9 +14,9 @@ const (
 	// MaxPage bounds the items of one page.
 	MaxPage = 200
 
-	// Scanned bounds the records one call looks at, so that a rare type costs many
+	// MaxScanned bounds the records one call looks at, so that a rare type costs many
 	// short calls instead of one endless one; next leads on from there.
-	Scanned = 20_000
+	MaxScanned = 20_000
 )
 
 // PageSize returns how many items a caller gets at most, who may have asked for a number;
@@ -32,7 +32,7 @@ func PageSize(asked contract.PageSize) int {
 // of it, and each a cursor of its own.
 type PageLinks struct {
 	path  string
-	asked url.Values
+	query url.Values
 }
 
 // LinksTo returns the links of the list at a path, of which nothing was asked yet.
@@ -40,7 +40,7 @@ func LinksTo(path string) PageLinks { return PageLinks{path, url.Values{}} }
 
 // At returns the address of the page behind a cursor, which is "" for the first.
 func (l PageLinks) At(cursor contract.Cursor) contract.Href {
-	q := l.asked
+	q := l.query
 	if cursor != "" {
 		q = maps.Clone(q)
 		q.Set("after", cursor)
@@ -54,7 +54,7 @@ func (l PageLinks) At(cursor contract.Cursor) contract.Href {
 // Text adds a parameter, unless its value is "".
 func (l PageLinks) Text(name, value string) PageLinks {
 	if value != "" {
-		l.asked.Set(name, value)
+		l.query.Set(name, value)
 	}
 	return l
 }
@@ -62,7 +62,7 @@ func (l PageLinks) Text(name, value string) PageLinks {
 // Texts adds a parameter once for each of its values.
 func (l PageLinks) Texts(name string, values []string) PageLinks {
 	for _, value := range values {
-		l.asked.Add(name, value)
+		l.query.Add(name, value)
 	}
 	return l
 }
@@ -70,7 +70,7 @@ func (l PageLinks) Texts(name string, values []string) PageLinks {
 // Number adds a parameter, unless its value is 0.
 func (l PageLinks) Number(name string, value int32) PageLinks {
 	if value != 0 {
-		l.asked.Set(name, strconv.Itoa(int(value)))
+		l.query.Set(name, strconv.Itoa(int(value)))
 	}
 	return l
 }
@@ -81,7 +81,7 @@ func (l PageLinks) ID(name string, value interface {
 	String() string
 }) PageLinks {
 	if !value.IsZero() {
-		l.asked.Set(name, value.String())
+		l.query.Set(name, value.String())
 	}
 	return l
 }
@@ -89,7 +89,7 @@ func (l PageLinks) ID(name string, value interface {
 // Time adds a parameter that is a moment, unless it is the zero one.
 func (l PageLinks) Time(name string, value time.Time) PageLinks {
 	if !value.IsZero() {
-		l.asked.Set(name, value.Format(time.RFC3339Nano))
+		l.query.Set(name, value.Format(time.RFC3339Nano))
 	}
 	return l
 }
@@ -109,5 +109,5 @@ func LeafFrom(cursor contract.Cursor, first int64) (int64, error) {
 	if cursor == "" {
 		return first, nil
 	}
-	return contract.LeafOf(cursor)
+	return contract.ParseLeafToken(cursor)
 }

@@ -17,16 +17,16 @@ import (
 
 // Types of problems and of issues: the Belgian guide's, its extension's, ours.
 const (
-	belgif = "urn:problem-type:belgif:"
-	Coffre = "urn:problem-type:coffre:"
+	belgifPrefix  = "urn:problem-type:belgif:"
+	ProblemPrefix = "urn:problem-type:coffre:"
 
-	IssueSchema     = belgif + "input-validation:schemaViolation"
-	issueInvalid    = belgif + "input-validation:invalidInput"
-	issueUnknown    = belgif + "input-validation:unknownInput"
+	IssueSchema     = belgifPrefix + "input-validation:schemaViolation"
+	issueInvalid    = belgifPrefix + "input-validation:invalidInput"
+	issueUnknown    = belgifPrefix + "input-validation:unknownInput"
 	issueRequired   = "urn:problem-type:belgif-ext:input-validation:requiredInput"
 	issueStructure  = "urn:problem-type:belgif-ext:input-validation:invalidStructure"
 	issueExactlyOne = "urn:problem-type:belgif-ext:input-validation:exactlyOneOfExpected"
-	IssueOurs       = Coffre + "input-validation:"
+	IssuePrefix     = ProblemPrefix + "input-validation:"
 )
 
 // Statuses is the one place where a refusal's code becomes an HTTP status.
@@ -44,8 +44,8 @@ var Statuses = map[domain.Code]int{
 	domain.Full:            http.StatusInsufficientStorage,
 }
 
-// standard slugs carry the guide's own type and not one of ours.
-var standard = map[string]bool{
+// belgifSlugs slugs carry the guide's own type and not one of ours.
+var belgifSlugs = map[string]bool{
 	"badRequest": true, "noAccessToken": true, "invalidAccessToken": true, "expiredAccessToken": true,
 	"missingScope": true, "missingPermission": true, "resourceNotFound": true, "payloadTooLarge": true,
 	"tooManyRequests": true, "tooManyFailedRequests": true, "internalServerError": true, "serviceUnavailable": true,
@@ -56,24 +56,24 @@ var (
 	ErrNoResource = domain.NewError(domain.NotFound, "resourceNotFound", "there is no such thing, or none you may know of")
 	errTooSlow    = domain.NewError(domain.Unavailable, "tooSlow", "it took too long; try again")
 	errNotReady   = domain.NewError(domain.Unavailable, "notReady", "this process does not take requests now")
-	errMethod     = &Refusal{Problem: contract.Problem{Type: Coffre + "methodNotAllowed", Title: "Method Not Allowed", Status: http.StatusMethodNotAllowed}}
-	errMediaType  = &Refusal{Problem: contract.Problem{Type: Coffre + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a body is application/json in UTF-8 without content coding"}}
-	errFileType   = &Refusal{Problem: contract.Problem{Type: Coffre + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a file is PDF, XML, JPEG or PNG, without content coding"}}
-	errNoLength   = &Refusal{Problem: contract.Problem{Type: Coffre + "lengthRequired", Title: "Length Required", Status: http.StatusLengthRequired, Detail: "a file comes with its length"}}
-	errTargetSize = &Refusal{Problem: contract.Problem{Type: Coffre + "uriTooLong", Title: "URI Too Long", Status: http.StatusRequestURITooLong}}
-	errPermission = &Refusal{Problem: contract.Problem{Type: belgif + "missingPermission", Title: "Missing Permission", Status: http.StatusForbidden, Detail: "your role may not do this"}}
+	errMethod     = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "methodNotAllowed", Title: "Method Not Allowed", Status: http.StatusMethodNotAllowed}}
+	errMediaType  = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a body is application/json in UTF-8 without content coding"}}
+	errFileType   = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a file is PDF, XML, JPEG or PNG, without content coding"}}
+	errNoLength   = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "lengthRequired", Title: "Length Required", Status: http.StatusLengthRequired, Detail: "a file comes with its length"}}
+	errTargetSize = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "uriTooLong", Title: "URI Too Long", Status: http.StatusRequestURITooLong}}
+	errPermission = &Refusal{Problem: contract.Problem{Type: belgifPrefix + "missingPermission", Title: "Missing Permission", Status: http.StatusForbidden, Detail: "your role may not do this"}}
 )
 
-// Fault says which refusal stands for an error that callers can wait out, or that is the
+// ErrorAnswer says which refusal stands for an error that callers can wait out, or that is the
 // answer to what they asked.
-type Fault struct {
-	Is         error         // matched with errors.Is
-	Says       *domain.Error // the answer
+type ErrorAnswer struct {
+	Err        error         // matched with errors.Is
+	Refusal    *domain.Error // the answer
 	RetryAfter time.Duration // 0: the answer names no wait of its own
 }
 
-// shortest is the Retry-After of an unavailability that names no wait.
-const shortest = time.Second
+// minRetryAfter is the Retry-After of an unavailability that names no wait.
+const minRetryAfter = time.Second
 
 // Refusal is a problem of the edge itself, with all its members.
 type Refusal struct {
@@ -93,7 +93,7 @@ func BadRequest(issue contract.InputValidationIssue) error {
 // BadInputs refuses a request for all that is wrong with its input.
 func BadInputs(issues []contract.InputValidationIssue) error {
 	return &Refusal{Problem: contract.Problem{
-		Type: belgif + "badRequest", Title: "Bad Request", Status: http.StatusBadRequest,
+		Type: belgifPrefix + "badRequest", Title: "Bad Request", Status: http.StatusBadRequest,
 		Detail: "the input is not valid", Issues: issues,
 	}}
 }
@@ -101,46 +101,46 @@ func BadInputs(issues []contract.InputValidationIssue) error {
 // BadInput refuses a member of the body that only a use case can judge. Pointer
 // is a JSON Pointer made of the contract's names.
 func BadInput(pointer, slug, detail string) error {
-	return BadRequest(contract.InputValidationIssue{Type: IssueOurs + slug, Title: "Invalid input", Detail: detail, In: contract.IssueLocationBody, Name: pointer})
+	return BadRequest(contract.InputValidationIssue{Type: IssuePrefix + slug, Title: "Invalid input", Detail: detail, In: contract.IssueLocationBody, Name: pointer})
 }
 
 // TooLarge refuses a body of more than limit bytes.
 func TooLarge(limit int64) error {
-	return &Refusal{Problem: contract.Problem{Type: belgif + "payloadTooLarge", Title: "Payload Too Large", Status: http.StatusRequestEntityTooLarge, Limit: limit}}
+	return &Refusal{Problem: contract.Problem{Type: belgifPrefix + "payloadTooLarge", Title: "Payload Too Large", Status: http.StatusRequestEntityTooLarge, Limit: limit}}
 }
 
 func unauthenticated(slug, title, challenge string) error {
-	return &Refusal{Problem: contract.Problem{Type: belgif + slug, Title: title, Status: http.StatusUnauthorized}, challenge: challenge}
+	return &Refusal{Problem: contract.Problem{Type: belgifPrefix + slug, Title: title, Status: http.StatusUnauthorized}, challenge: challenge}
 }
 
 func missingScope(scope string) error {
-	return &Refusal{Problem: contract.Problem{Type: belgif + "missingScope", Title: "Missing Scope", Status: http.StatusForbidden, RequiredScopes: []string{scope}}, challenge: "insufficient_scope"}
+	return &Refusal{Problem: contract.Problem{Type: belgifPrefix + "missingScope", Title: "Missing Scope", Status: http.StatusForbidden, RequiredScopes: []string{scope}}, challenge: "insufficient_scope"}
 }
 
-// waiting is an error with the time after which to try again.
-type waiting struct {
+// delayedError is an error with the time after which to try again.
+type delayedError struct {
 	error
 	after time.Duration
 }
 
-func (w waiting) Unwrap() error { return w.error }
+func (w delayedError) Unwrap() error { return w.error }
 
 // RetryAfter wraps a refusal with the wait its answer carries, in whole seconds.
-func RetryAfter(err error, after time.Duration) error { return waiting{err, after} }
+func RetryAfter(err error, after time.Duration) error { return delayedError{err, after} }
 
 // problem turns any error into the answer. It is the only place that does, and
 // the only one that logs a request's fault. A fault is hidden.
 func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	call := CallFrom(r.Context())
 	call.problem = true
-	p, challenge, wait, known := Describe(err, s.Faults)
+	p, challenge, wait, known := Describe(err, s.ErrorAnswers)
 	if !known {
 		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 			return // nobody is there to be answered
 		}
 		s.Slog.ErrorContext(r.Context(), "request failed", slog.String("operation", call.Operation), slog.String("trace", call.Trace.String()), slog.Any("error", err))
 	}
-	if sent, ok := w.(*answer); ok && sent.status != 0 {
+	if sent, ok := w.(*statusWriter); ok && sent.status != 0 {
 		if known {
 			s.Slog.ErrorContext(r.Context(), "refused after the answer began", slog.String("operation", call.Operation), slog.String("trace", call.Trace.String()), slog.String("type", p.Type))
 		}
@@ -177,22 +177,22 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// FaultOf returns the first fault that an error is; the server's own time limit is the
+// FindErrorAnswer returns the first fault that an error is; the server's own time limit is the
 // last of them.
-func FaultOf(err error, faults []Fault) (Fault, bool) {
+func FindErrorAnswer(err error, faults []ErrorAnswer) (ErrorAnswer, bool) {
 	for _, f := range faults {
-		if errors.Is(err, f.Is) {
+		if errors.Is(err, f.Err) {
 			return f, true
 		}
 	}
-	return Fault{Says: errTooSlow, RetryAfter: time.Second}, errors.Is(err, context.DeadlineExceeded)
+	return ErrorAnswer{Refusal: errTooSlow, RetryAfter: time.Second}, errors.Is(err, context.DeadlineExceeded)
 }
 
 // Describe returns what to answer to an error; known is false for a fault.
-func Describe(err error, faults []Fault) (p contract.Problem, challenge string, wait time.Duration, known bool) {
+func Describe(err error, faults []ErrorAnswer) (p contract.Problem, challenge string, wait time.Duration, known bool) {
 	var edge *Refusal
 	var said *domain.Error
-	var later waiting
+	var later delayedError
 	if errors.As(err, &later) {
 		wait = later.after
 	}
@@ -201,30 +201,30 @@ func Describe(err error, faults []Fault) (p contract.Problem, challenge string, 
 		return edge.Problem, edge.challenge, wait, true
 	case errors.As(err, &said):
 	default:
-		if fault, ok := FaultOf(err, faults); ok {
-			said, wait = fault.Says, max(wait, fault.RetryAfter)
+		if fault, ok := FindErrorAnswer(err, faults); ok {
+			said, wait = fault.Refusal, max(wait, fault.RetryAfter)
 		}
 	}
 	if said == nil {
-		return contract.Problem{Type: belgif + "internalServerError", Title: "Internal Server Error", Status: http.StatusInternalServerError}, "", 0, false
+		return contract.Problem{Type: belgifPrefix + "internalServerError", Title: "Internal Server Error", Status: http.StatusInternalServerError}, "", 0, false
 	}
 	status := Statuses[said.Code]
-	p = contract.Problem{Type: Coffre + said.Slug, Title: http.StatusText(status), Status: status, Detail: said.Detail}
-	if standard[said.Slug] {
-		p.Type = belgif + said.Slug
+	p = contract.Problem{Type: ProblemPrefix + said.Slug, Title: http.StatusText(status), Status: status, Detail: said.Detail}
+	if belgifSlugs[said.Slug] {
+		p.Type = belgifPrefix + said.Slug
 	}
 	switch said.Code {
 	case domain.NotFound: // one answer for all that is not there or not yours
 		if said != access.ErrNoBasis { // which itself is one answer, whatever is held (rule A-6)
-			p.Type, p.Detail = belgif+ErrNoResource.Slug, ErrNoResource.Detail
+			p.Type, p.Detail = belgifPrefix+ErrNoResource.Slug, ErrNoResource.Detail
 		}
 	case domain.Invalid:
-		p.Issues = []contract.InputValidationIssue{{Type: IssueOurs + said.Slug, Title: "Invalid input", Detail: said.Detail}}
-		p.Type, p.Detail = belgif+"badRequest", "the input is not valid"
+		p.Issues = []contract.InputValidationIssue{{Type: IssuePrefix + said.Slug, Title: "Invalid input", Detail: said.Detail}}
+		p.Type, p.Detail = belgifPrefix+"badRequest", "the input is not valid"
 	case domain.Unauthenticated:
 		challenge = "invalid_token"
 	case domain.Unavailable, domain.Full, domain.TooMany:
-		wait = max(wait, shortest)
+		wait = max(wait, minRetryAfter)
 	}
 	return p, challenge, wait, true
 }

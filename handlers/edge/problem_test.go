@@ -50,21 +50,21 @@ func TestProblems(t *testing.T) {
 		is     string
 		wait   string
 	}{
-		{wrap(domain.NewError(domain.Conflict, "supersededContent", "was replaced")), 409, Coffre + "supersededContent", ""},
-		{wrap(domain.NewError(domain.Gone, "citizenErased", "was erased")), 410, Coffre + "citizenErased", ""},
-		{domain.NewError(domain.Stale, "stale", "changed"), 412, Coffre + "stale", ""},
-		{domain.NewError(domain.Unprocessable, "keyReused", "other body"), 422, Coffre + "keyReused", ""},
-		{domain.NewError(domain.Forbidden, "noBasis", "no basis"), 403, Coffre + "noBasis", ""},
-		{domain.NewError(domain.Forbidden, "missingPermission", "no"), 403, belgif + "missingPermission", ""},
-		{domain.NewError(domain.NotFound, "documentUnknown", "document of that id"), 404, belgif + "resourceNotFound", ""},
-		{domain.NewError(domain.Invalid, "validityReversed", "from after until"), 400, belgif + "badRequest", ""},
-		{domain.NewError(domain.TooMany, "dailyQuota", "enough"), 429, Coffre + "dailyQuota", "1"},
-		{RetryAfter(domain.NewError(domain.TooMany, "tooManyRequests", "enough"), 90*time.Second), 429, belgif + "tooManyRequests", "90"},
-		{wrap(RetryAfter(domain.NewError(domain.Unavailable, "vaultSealed", "later"), 2500*time.Millisecond)), 503, Coffre + "vaultSealed", "3"},
-		{wrap(errAway), 503, Coffre + "away", "5"},
-		{wrap(errGone), 410, Coffre + "gone", ""},
-		{wrap(context.DeadlineExceeded), 503, Coffre + "tooSlow", "1"},
-		{BadInput("/content/name", "schema", "does not fit"), 400, belgif + "badRequest", ""},
+		{wrap(domain.NewError(domain.Conflict, "supersededContent", "was replaced")), 409, ProblemPrefix + "supersededContent", ""},
+		{wrap(domain.NewError(domain.Gone, "citizenErased", "was erased")), 410, ProblemPrefix + "citizenErased", ""},
+		{domain.NewError(domain.Stale, "stale", "changed"), 412, ProblemPrefix + "stale", ""},
+		{domain.NewError(domain.Unprocessable, "keyReused", "other body"), 422, ProblemPrefix + "keyReused", ""},
+		{domain.NewError(domain.Forbidden, "noBasis", "no basis"), 403, ProblemPrefix + "noBasis", ""},
+		{domain.NewError(domain.Forbidden, "missingPermission", "no"), 403, belgifPrefix + "missingPermission", ""},
+		{domain.NewError(domain.NotFound, "documentUnknown", "document of that id"), 404, belgifPrefix + "resourceNotFound", ""},
+		{domain.NewError(domain.Invalid, "validityReversed", "from after until"), 400, belgifPrefix + "badRequest", ""},
+		{domain.NewError(domain.TooMany, "dailyQuota", "enough"), 429, ProblemPrefix + "dailyQuota", "1"},
+		{RetryAfter(domain.NewError(domain.TooMany, "tooManyRequests", "enough"), 90*time.Second), 429, belgifPrefix + "tooManyRequests", "90"},
+		{wrap(RetryAfter(domain.NewError(domain.Unavailable, "vaultSealed", "later"), 2500*time.Millisecond)), 503, ProblemPrefix + "vaultSealed", "3"},
+		{wrap(errAway), 503, ProblemPrefix + "away", "5"},
+		{wrap(errGone), 410, ProblemPrefix + "gone", ""},
+		{wrap(context.DeadlineExceeded), 503, ProblemPrefix + "tooSlow", "1"},
+		{BadInput("/content/name", "schema", "does not fit"), 400, belgifPrefix + "badRequest", ""},
 	} {
 		w := e.fail(t, tc.err)
 		p := refused(t, w, tc.status, tc.is)
@@ -78,8 +78,8 @@ func TestProblems(t *testing.T) {
 			t.Errorf("trace headers %v", w.Header())
 		}
 	}
-	p := refused(t, e.fail(t, domain.NewError(domain.Invalid, "validityReversed", "from after until")), 400, belgif)
-	if len(p.Issues) != 1 || p.Issues[0].Type != Coffre+"input-validation:validityReversed" || p.Issues[0].Detail != "from after until" {
+	p := refused(t, e.fail(t, domain.NewError(domain.Invalid, "validityReversed", "from after until")), 400, belgifPrefix)
+	if len(p.Issues) != 1 || p.Issues[0].Type != ProblemPrefix+"input-validation:validityReversed" || p.Issues[0].Detail != "from after until" {
 		t.Errorf("issues %+v", p.Issues)
 	}
 }
@@ -87,8 +87,8 @@ func TestProblems(t *testing.T) {
 // All that is not there or not yours answers alike, byte for byte but the trace.
 func TestNotFoundTellsNothing(t *testing.T) {
 	e := newEdge(t)
-	a := refused(t, e.fail(t, domain.NewError(domain.NotFound, "consentUnknown", "no consent")), 404, belgif)
-	b := refused(t, e.fail(t, domain.NewError(domain.NotFound, "notYours", "another citizen's")), 404, belgif)
+	a := refused(t, e.fail(t, domain.NewError(domain.NotFound, "consentUnknown", "no consent")), 404, belgifPrefix)
+	b := refused(t, e.fail(t, domain.NewError(domain.NotFound, "notYours", "another citizen's")), 404, belgifPrefix)
 	a.Instance, b.Instance = "", ""
 	if fmt.Sprint(a) != fmt.Sprint(b) {
 		t.Errorf("%+v and %+v", a, b)
@@ -99,7 +99,7 @@ func TestNotFoundTellsNothing(t *testing.T) {
 func TestFaultsAreHidden(t *testing.T) {
 	e := newEdge(t)
 	w := e.fail(t, errors.New("connect to 10.1.2.3: password=hunter2"))
-	p := refused(t, w, 500, belgif+"internalServerError")
+	p := refused(t, w, 500, belgifPrefix+"internalServerError")
 	if strings.Contains(w.Body.String(), "hunter2") || p.Detail != "" {
 		t.Errorf("shown: %s", w.Body)
 	}
@@ -112,7 +112,7 @@ func TestFaultsAreHidden(t *testing.T) {
 func TestPanics(t *testing.T) {
 	e := newEdge(t)
 	e.do = func(http.ResponseWriter, *http.Request) { panic("citizen " + canary) }
-	refused(t, e.send(httptest.NewRequest("GET", contract.Base+"/health", nil)), 500, belgif+"internalServerError")
+	refused(t, e.send(httptest.NewRequest("GET", contract.Base+"/health", nil)), 500, belgifPrefix+"internalServerError")
 	if strings.Contains(e.log.String(), canary) || !strings.Contains(e.log.String(), "TestPanics") {
 		t.Errorf("logged: %s", e.log)
 	}
@@ -135,7 +135,7 @@ func TestProblemAfterHeaders(t *testing.T) {
 		e.problem(w, r, errors.New("late"))
 	}
 	w := e.send(httptest.NewRequest("GET", contract.Base+"/health", nil))
-	if refused(t, w, 500, belgif); w.Header().Get("ETag")+w.Header().Get("Location") != "" {
+	if refused(t, w, 500, belgifPrefix); w.Header().Get("ETag")+w.Header().Get("Location") != "" {
 		t.Errorf("kept %v", w.Header())
 	}
 	e.do = func(w http.ResponseWriter, r *http.Request) {

@@ -25,9 +25,9 @@ type Server struct {
 	Now   func() time.Time
 	NewID func() uuid.UUID // random, version 4 or 7
 	Slog  *slog.Logger
-	// Faults are the errors of use cases that stand for a refusal; every other one is
+	// ErrorAnswers are the errors of use cases that stand for a refusal; every other one is
 	// answered 500.
-	Faults []Fault
+	ErrorAnswers []ErrorAnswer
 
 	// Health tells what the vault can do for its clients now. It is asked at most
 	// once a second and must answer from memory. nil: always up.
@@ -74,15 +74,15 @@ func (s *Server) Handler(ops contract.StrictServerInterface) http.Handler {
 			panic("the contract names " + pattern + " and nothing serves it")
 		}
 	}
-	rt.open("GET /health", http.HandlerFunc(s.serveHealth))
-	rt.open("GET /livez", http.HandlerFunc(s.serveLive))
-	rt.open("GET /readyz", http.HandlerFunc(s.serveReady))
-	rt.open("GET "+contract.Base+"/doc", http.HandlerFunc(rt.serveDoc))
-	rt.open("GET "+contract.Base+"/doc/openapi.yaml", http.HandlerFunc(serveContract))
+	rt.serveOpen("GET /health", http.HandlerFunc(s.serveHealth))
+	rt.serveOpen("GET /livez", http.HandlerFunc(s.serveLive))
+	rt.serveOpen("GET /readyz", http.HandlerFunc(s.serveReady))
+	rt.serveOpen("GET "+contract.Base+"/doc", http.HandlerFunc(rt.serveDoc))
+	rt.serveOpen("GET "+contract.Base+"/doc/openapi.yaml", http.HandlerFunc(serveContract))
 	if s.Metrics != nil {
-		rt.open("GET /metrics", s.Metrics)
+		rt.serveOpen("GET /metrics", s.Metrics)
 	}
-	rt.mux.HandleFunc("/", rt.nothing)
+	rt.mux.HandleFunc("/", rt.serveUnknown)
 	return rt
 }
 
@@ -117,8 +117,8 @@ func (rt *routes) HandleFunc(pattern string, h func(http.ResponseWriter, *http.R
 	rt.serve(pattern, rt.s.guard(op, h))
 }
 
-// open registers what everybody may ask; it must be in Uncontracted.
-func (rt *routes) open(pattern string, h http.Handler) {
+// serveOpen registers what everybody may ask; it must be in Uncontracted.
+func (rt *routes) serveOpen(pattern string, h http.Handler) {
 	if !slices.Contains(Uncontracted, pattern) {
 		panic(pattern + " is not in Uncontracted")
 	}
@@ -129,7 +129,7 @@ func (rt *routes) open(pattern string, h http.Handler) {
 func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s, began := rt.s, rt.s.Now()
 	call := &Call{Trace: s.NewID(), Received: began}
-	out := &answer{ResponseWriter: w}
+	out := &statusWriter{ResponseWriter: w}
 	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callKey{}, call), MaxTime)
 	defer cancel()
 	r = r.WithContext(ctx)
@@ -151,9 +151,9 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !plainPath(r):
 		s.problem(out, r, ErrNoResource)
 	case rt.literal[r.URL.Path] != nil && !slices.Contains(rt.literal[r.URL.Path], r.Method): // not a name for {id}
-		rt.nothing(out, r)
+		rt.serveUnknown(out, r)
 	case r.Method == http.MethodHead: // the contract has none, and the mux would answer as for GET
-		rt.nothing(out, r)
+		rt.serveUnknown(out, r)
 	default:
 		rt.mux.ServeHTTP(out, r)
 	}
@@ -210,9 +210,9 @@ func validTrace(id string) bool {
 	return true
 }
 
-// nothing answers for what is not served: 405 when only the method is wrong. A path that
+// serveUnknown answers for what is not served: 405 when only the method is wrong. A path that
 // the contract writes out, as /documents/query, is never also one with a parameter.
-func (rt *routes) nothing(w http.ResponseWriter, r *http.Request) {
+func (rt *routes) serveUnknown(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		serves := slices.Contains(rt.literal[r.URL.Path], method)
@@ -277,20 +277,20 @@ func (o *operation) allows(c Caller) error {
 	return nil
 }
 
-// answer remembers whether and how a request was answered.
-type answer struct {
+// statusWriter remembers whether and how a request was answered.
+type statusWriter struct {
 	http.ResponseWriter
 	status int
 }
 
-func (a *answer) WriteHeader(status int) {
+func (a *statusWriter) WriteHeader(status int) {
 	if a.status == 0 {
 		a.status = status
 	}
 	a.ResponseWriter.WriteHeader(status)
 }
 
-func (a *answer) Write(b []byte) (int, error) {
+func (a *statusWriter) Write(b []byte) (int, error) {
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
@@ -298,7 +298,7 @@ func (a *answer) Write(b []byte) (int, error) {
 }
 
 // Unwrap lets http.ResponseController reach what is below.
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+func (a *statusWriter) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 func (s *Server) serveLive(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -29,7 +29,7 @@ func (h whole) GetHealth(ctx context.Context, r contract.GetHealthRequestObject)
 }
 
 func newServer() *Server {
-	return &Server{Auth: believing{}, Now: time.Now, NewID: uuid.New, Slog: slog.New(slog.DiscardHandler), Faults: faults}
+	return &Server{Auth: believing{}, Now: time.Now, NewID: uuid.New, Slog: slog.New(slog.DiscardHandler), ErrorAnswers: faults}
 }
 
 // Everything in the contract is served, and everything served is in it or listed.
@@ -78,10 +78,10 @@ func TestRoleMatrix(t *testing.T) {
 				allowed++
 				continue
 			}
-			refused(t, w, 403, belgif+"missingPermission")
+			refused(t, w, 403, belgifPrefix+"missingPermission")
 			r = c.Request([]byte("not even JSON"))
 			r.Header.Set("Authorization", "Bearer "+role)
-			refused(t, e.send(r), 403, belgif+"missingPermission")
+			refused(t, e.send(r), 403, belgifPrefix+"missingPermission")
 		}
 		if len(listed) == 0 {
 			continue
@@ -97,14 +97,14 @@ func TestRoleMatrix(t *testing.T) {
 				r.Header.Set("Authorization", header)
 			}
 			w := e.send(r)
-			refused(t, w, 401, belgif+want)
+			refused(t, w, 401, belgifPrefix+want)
 			if challenge := w.Header().Get("WWW-Authenticate"); !strings.HasPrefix(challenge, `Bearer realm="coffre"`) || strings.Contains(challenge, "invalid_token") != (header != "") {
 				t.Errorf("challenge %q to %q", challenge, header)
 			}
 		}
 		r := c.Request(c.Body)
 		r.Header.Add("Authorization", "Bearer operator")
-		refused(t, e.send(r), 401, belgif+"invalidAccessToken")
+		refused(t, e.send(r), 401, belgifPrefix+"invalidAccessToken")
 		r = c.Request(c.Body)
 		r.Header.Set("Authorization", "Bearer away")
 		if w := e.send(r); w.Header().Get("Retry-After") != "7" || w.Code != 503 {
@@ -113,7 +113,7 @@ func TestRoleMatrix(t *testing.T) {
 		if slices.Contains(listed, any("issuer")) {
 			r.Header.Set("Authorization", "Bearer scopeless")
 			w := e.send(r)
-			if p := refused(t, w, 403, belgif+"missingScope"); len(p.RequiredScopes) != 1 || !strings.Contains(w.Header().Get("WWW-Authenticate"), "insufficient_scope") {
+			if p := refused(t, w, 403, belgifPrefix+"missingScope"); len(p.RequiredScopes) != 1 || !strings.Contains(w.Header().Get("WWW-Authenticate"), "insufficient_scope") {
 				t.Errorf("%s: %+v", c.OperationID, p)
 			}
 		}
@@ -189,7 +189,7 @@ func TestHealthAndDocumentation(t *testing.T) {
 	if w := get(h, "/livez"); w.Code != 200 {
 		t.Errorf("livez %d", w.Code)
 	}
-	refused(t, get(h, "/readyz"), 503, Coffre+"notReady")
+	refused(t, get(h, "/readyz"), 503, ProblemPrefix+"notReady")
 	if notReady = nil; get(h, "/readyz").Code != 200 || get(h, "/metrics").Code != 200 {
 		t.Error("not ready, or no metrics")
 	}
@@ -204,7 +204,7 @@ func TestHealthAndDocumentation(t *testing.T) {
 		t.Errorf("doc %d %s", w.Code, w.Body)
 	}
 	for _, path := range []string{"/", "/metricsx", contract.Base, contract.Base + "/", contract.Base + "/doc/", "/favicon.ico", "/debug/pprof/"} {
-		refused(t, get(h, path), 404, belgif+"resourceNotFound")
+		refused(t, get(h, path), 404, belgifPrefix+"resourceNotFound")
 	}
 	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"} {
 		if got := get(h, "/health").Header().Get(name); got != want {
@@ -278,11 +278,11 @@ func TestGeneratedCodeBehindTheGate(t *testing.T) {
 	}
 	r = pick("getAccessLog").Request(nil)
 	r.URL.RawQuery = "documentType=a&documentType=b&organization=0206731645&pageSize=7&accessId=" + anID
-	refused(t, do(r), 404, belgif+"resourceNotFound")
+	refused(t, do(r), 404, belgifPrefix+"resourceNotFound")
 	if p := e.log.Params; !slices.Equal(p.DocumentType, []domain.DocumentType{"a", "b"}) || p.Organization[0] != "0206731645" || p.PageSize != 7 || p.AccessID.String() != anID {
 		t.Errorf("access log %+v", p)
 	}
-	refused(t, do(pick("updateDocument").Request(pick("updateDocument").Body)), 500, belgif+"internalServerError")
+	refused(t, do(pick("updateDocument").Request(pick("updateDocument").Body)), 500, belgifPrefix+"internalServerError")
 	if p := e.updated; p.Params.IfMatch != `"1"` || p.Params.IdempotencyKey.String() != anID || p.DocumentID.String() != anID || p.Body.EffectiveFrom != "2026-04-01" {
 		t.Errorf("updated %+v", p)
 	}

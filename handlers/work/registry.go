@@ -53,7 +53,7 @@ func (work *Worker) loadOrPublishRegistry(ctx context.Context, files, belgif fs.
 	if err != nil {
 		return fmt.Errorf("load the registry: %w", err)
 	}
-	in := work.Intend(ctx)
+	in := work.NewIntent(ctx)
 	in.Actor = domain.Actor{Role: domain.RoleSystem}
 	if _, err = work.Publish(ctx, in, all); !errors.Is(err, registry.ErrNotAllowed) {
 		return err
@@ -105,7 +105,7 @@ func RegistryMistakes(err error) error {
 			} else if !errors.As(err, &refusal) {
 				return
 			}
-			issues = append(issues, contract.InputValidationIssue{Type: edge.IssueOurs + refusal.Slug, Title: refusal.Detail, Detail: err.Error(), In: contract.IssueLocationBody})
+			issues = append(issues, contract.InputValidationIssue{Type: edge.IssuePrefix + refusal.Slug, Title: refusal.Detail, Detail: err.Error(), In: contract.IssueLocationBody})
 		}
 	}
 	walk(err)

@@ -27,7 +27,7 @@ func (a *assembly) makeHandlers(context.Context) error {
 	m := newMetrics(a.Instance)
 	serving := func(auth edge.Authenticator) http.Handler {
 		server := &edge.Server{
-			Auth: auth, Now: time.Now, NewID: uuid.New, Slog: a.o.Logger, Faults: acting.Faults,
+			Auth: auth, Now: time.Now, NewID: uuid.New, Slog: a.o.Logger, ErrorAnswers: acting.ErrorAnswers,
 			Health: a.Health, Ready: a.ready, Metrics: m.handler(), Observe: m.observe,
 		}
 		return server.Handler(operations{server, a.Core})
@@ -62,7 +62,7 @@ func authenticators(dir DataDir, o Options, ring *seal.Ring) (own, provider *tok
 	if o.OIDCIssuer == "" {
 		return own, own, nil
 	}
-	keys, err := token.NewDiscovered(o.OIDCIssuer, nil, time.Now)
+	keys, err := token.NewProviderKeys(o.OIDCIssuer, nil, time.Now)
 	if err != nil {
 		return nil, nil, err
 	}

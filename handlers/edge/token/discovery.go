@@ -20,20 +20,20 @@ import (
 
 // How a provider's keys are kept.
 const (
-	keysFresh   = time.Hour        // then they are fetched again
-	keysUsable  = 24 * time.Hour   // then, with the provider away, no token counts
-	keysTry     = 30 * time.Second // at least between two fetches, whatever tokens come
-	fetchTime   = 5 * time.Second
-	maxDocument = 1 << 20 // bytes of what a provider answers
-	maxKeys     = 64
+	keysFreshFor     = time.Hour        // then they are fetched again
+	keysUsableFor    = 24 * time.Hour   // then, with the provider away, no token counts
+	minFetchInterval = 30 * time.Second // at least between two fetches, whatever tokens come
+	fetchTimeout     = 5 * time.Second
+	maxDocument      = 1 << 20 // bytes of what a provider answers
+	maxKeys          = 64
 )
 
 // ErrProviderAway means that the provider's keys are not known now.
 var ErrProviderAway = errors.New("the identity provider cannot be reached")
 
-// Discovered is the key set of an OpenID provider, found by its issuer URL. It
+// ProviderKeys is the key set of an OpenID provider, found by its issuer URL. It
 // implements Keys. A provider that is away is not noticed for a day.
-type Discovered struct {
+type ProviderKeys struct {
 	issuer string
 	client *http.Client
 	now    func() time.Time
@@ -46,19 +46,19 @@ type Discovered struct {
 	trying  bool
 }
 
-// NewDiscovered returns the keys of the provider with that issuer, an https URL,
+// NewProviderKeys returns the keys of the provider with that issuer, an https URL,
 // or http on loopback. Nothing is fetched before the first token comes. base is
 // the transport to use; nil: http.DefaultTransport.
-func NewDiscovered(issuer string, base http.RoundTripper, now func() time.Time) (*Discovered, error) {
+func NewProviderKeys(issuer string, base http.RoundTripper, now func() time.Time) (*ProviderKeys, error) {
 	if err := safeURL(issuer); err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
 	}
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	return &Discovered{issuer: issuer, now: now, client: &http.Client{
+	return &ProviderKeys{issuer: issuer, now: now, client: &http.Client{
 		Transport:     bounded{base},
-		Timeout:       fetchTime,
+		Timeout:       fetchTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
@@ -79,15 +79,15 @@ func safeURL(raw string) error {
 }
 
 // Key implements Keys.
-func (d *Discovered) Key(ctx context.Context, id string) (jose.JSONWebKey, error) {
-	key, found, fresh, _ := d.look(id)
+func (d *ProviderKeys) Key(ctx context.Context, id string) (jose.JSONWebKey, error) {
+	key, found, fresh, _ := d.cached(id)
 	if found && fresh {
 		return key, nil
 	}
-	if d.due() {
+	if d.fetchDue() {
 		// One fetch for all who wait; it outlives the caller who began it.
 		done := d.flight.DoChan("", func() (any, error) {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTime)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 			defer cancel()
 			return nil, d.fetch(ctx)
 		})
@@ -98,7 +98,7 @@ func (d *Discovered) Key(ctx context.Context, id string) (jose.JSONWebKey, error
 		}
 	}
 	// Also when nothing was due: another's fetch may have landed since the first look.
-	key, found, _, usable := d.look(id)
+	key, found, _, usable := d.cached(id)
 	switch {
 	case !usable:
 		return jose.JSONWebKey{}, ErrProviderAway
@@ -108,29 +108,29 @@ func (d *Discovered) Key(ctx context.Context, id string) (jose.JSONWebKey, error
 	return key, nil
 }
 
-func (d *Discovered) look(id string) (key jose.JSONWebKey, found, fresh, usable bool) {
+func (d *ProviderKeys) cached(id string) (key jose.JSONWebKey, found, fresh, usable bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	age := d.now().Sub(d.fetched)
 	key, found = d.keys[id]
-	usable = d.keys != nil && age < keysUsable
-	return key, found && usable, age < keysFresh, usable
+	usable = d.keys != nil && age < keysUsableFor
+	return key, found && usable, age < keysFreshFor, usable
 }
 
-func (d *Discovered) due() bool {
+func (d *ProviderKeys) fetchDue() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.trying || d.mayTry()
+	return d.trying || d.mayFetch()
 }
 
-// mayTry is called with the lock held.
-func (d *Discovered) mayTry() bool {
-	return d.tried.IsZero() || d.now().Sub(d.tried) >= keysTry
+// mayFetch is called with the lock held.
+func (d *ProviderKeys) mayFetch() bool {
+	return d.tried.IsZero() || d.now().Sub(d.tried) >= minFetchInterval
 }
 
-func (d *Discovered) fetch(ctx context.Context) error {
+func (d *ProviderKeys) fetch(ctx context.Context) error {
 	d.mu.Lock()
-	if !d.mayTry() { // another flight just landed
+	if !d.mayFetch() { // another flight just landed
 		d.mu.Unlock()
 		return nil
 	}
@@ -166,7 +166,7 @@ func (d *Discovered) fetch(ctx context.Context) error {
 
 var errNoKeys = errors.New("the provider's answer holds no usable keys")
 
-func (d *Discovered) fetchKeys(ctx context.Context, from string) (map[string]jose.JSONWebKey, error) {
+func (d *ProviderKeys) fetchKeys(ctx context.Context, from string) (map[string]jose.JSONWebKey, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask for keys: %w", err)

@@ -58,7 +58,7 @@ func TestDiscovery(t *testing.T) {
 	p, clock := newProvider(t), atomic.Int64{}
 	clock.Store(now.Unix())
 	tick := func(d time.Duration) { clock.Add(int64(d / time.Second)) }
-	d, err := NewDiscovered(p.URL, nil, func() time.Time { return time.Unix(clock.Load(), 0) })
+	d, err := NewProviderKeys(p.URL, nil, func() time.Time { return time.Unix(clock.Load(), 0) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,37 +87,37 @@ func TestDiscovery(t *testing.T) {
 	}
 	p.keys.Store(jwks("ed", "new"))
 	ask("new", ErrInvalid)
-	tick(keysTry)
+	tick(minFetchInterval)
 	ask("new", nil)
 	if n := p.fetches.Load(); n != 2 {
 		t.Errorf("%d fetches after a rotation", n)
 	}
 	p.keys.Store(jwks("new"))
-	tick(keysFresh)
+	tick(keysFreshFor)
 	ask("ed", ErrInvalid) // withdrawn
 	p.away.Store(true)
-	tick(keysUsable - time.Second)
+	tick(keysUsableFor - time.Second)
 	ask("new", nil) // the provider is away, for less than a day
 	tick(2 * time.Second)
 	ask("new", ErrProviderAway)
-	tick(keysTry)
+	tick(minFetchInterval)
 	ask("new", ErrProviderAway)
 	p.away.Store(false)
-	tick(keysTry)
+	tick(minFetchInterval)
 	ask("new", nil)
-	tick(keysTry + keysFresh)
+	tick(minFetchInterval + keysFreshFor)
 	p.keys.Store(`{"keys":[]}` + strings.Repeat(" ", 2<<20))
 	ask("new", nil) // a broken answer changes nothing
 }
 
 func TestDiscoveryNeedsASafeURL(t *testing.T) {
 	for _, u := range []string{"", "idp", "http://idp.example.org", "ftp://127.0.0.1/", "https://user:pass@idp.example.org", "file:///etc/passwd", "http://127.0.0.1.evil.example", "https://"} {
-		if _, err := NewDiscovered(u, nil, time.Now); err == nil {
+		if _, err := NewProviderKeys(u, nil, time.Now); err == nil {
 			t.Errorf("%q accepted", u)
 		}
 	}
 	for _, u := range []string{"https://idp.example.org/realms/x", "http://127.0.0.1:8080", "http://[::1]:1", "http://localhost"} {
-		if _, err := NewDiscovered(u, nil, time.Now); err != nil {
+		if _, err := NewProviderKeys(u, nil, time.Now); err != nil {
 			t.Errorf("%q: %v", u, err)
 		}
 	}
@@ -126,7 +126,7 @@ func TestDiscoveryNeedsASafeURL(t *testing.T) {
 // A caller who gives up does not spoil the fetch for others.
 func TestDiscoveryOutlivesItsCaller(t *testing.T) {
 	p := newProvider(t)
-	d, err := NewDiscovered(p.URL, nil, func() time.Time { return now })
+	d, err := NewProviderKeys(p.URL, nil, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -202,7 +202,7 @@ func (v *Verifier) signed(ctx context.Context, bearer string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !fits(key, h.Algorithm) {
+	if !keyFits(key, h.Algorithm) {
 		return nil, ErrInvalid
 	}
 	payload, err := jws.Verify(key.Key)
@@ -212,9 +212,9 @@ func (v *Verifier) signed(ctx context.Context, bearer string) ([]byte, error) {
 	return payload, nil
 }
 
-// fits reports whether a key may be used with that algorithm: never by what the
+// keyFits reports whether a key may be used with that algorithm: never by what the
 // token says alone.
-func fits(key jose.JSONWebKey, algorithm string) bool {
+func keyFits(key jose.JSONWebKey, algorithm string) bool {
 	if key.Algorithm != "" && key.Algorithm != algorithm || key.Use != "" && key.Use != "sig" {
 		return false
 	}

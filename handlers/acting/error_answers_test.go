@@ -11,7 +11,7 @@ import (
 
 // An error of the stores or the keys that callers can wait out is answered as such, with
 // the time after which to try again.
-func TestFaults(t *testing.T) {
+func TestErrorAnswers(t *testing.T) {
 	for _, tc := range []struct {
 		err    error
 		status int
@@ -24,7 +24,7 @@ func TestFaults(t *testing.T) {
 		{eventstore.ErrKeysUnavailable, 503, "urn:problem-type:coffre:keysUnavailable", 5 * time.Second},
 		{eventstore.ErrOutcomeUnknown, 503, "urn:problem-type:coffre:outcomeUnknown", 1 * time.Second},
 	} {
-		p, _, wait, known := edge.Describe(fmt.Errorf("somewhere: %w", tc.err), Faults)
+		p, _, wait, known := edge.Describe(fmt.Errorf("somewhere: %w", tc.err), ErrorAnswers)
 		if !known || p.Status != tc.status || p.Type != tc.is || wait != tc.wait {
 			t.Errorf("%v: %t, %d %s, wait %s", tc.err, known, p.Status, p.Type, wait)
 		}
