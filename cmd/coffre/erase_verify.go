@@ -81,7 +81,7 @@ keys sealed and computes the digest over them.`,
 			if err != nil {
 				return err
 			}
-			c, err := certificate.ReadCertificate(signed, public)
+			c, err := certificate.Read(signed, public)
 			if err != nil {
 				return &exitError{exitTamper, err}
 			}
@@ -195,7 +195,7 @@ func (p *program) audit(v *verified, events string) (err error) {
 		defer f.Close() // it was only read
 		in = f
 	}
-	audit := certificate.NewCertificateAudit(v.Certificate)
+	audit := certificate.NewAudit(v.Certificate)
 	lines := bufio.NewReaderSize(in, 1<<20)
 	for n := 1; ; n++ {
 		line, err := lines.ReadBytes('\n')
@@ -208,7 +208,7 @@ func (p *program) audit(v *verified, events string) (err error) {
 				return &exitError{exitUsage, fmt.Errorf("events: line %d is not an event", n)}
 			}
 			if e.Cursor != "" && e.Type != "" { // the last line sums up
-				if err := audit.Next(e); err != nil {
+				if err := audit.Add(e); err != nil {
 					return &exitError{exitTamper, err}
 				}
 			}
@@ -217,7 +217,7 @@ func (p *program) audit(v *verified, events string) (err error) {
 			break
 		}
 	}
-	if _, v.Later, err = audit.End(); err != nil {
+	if _, v.Later, err = audit.Result(); err != nil {
 		return &exitError{exitTamper, err}
 	}
 	v.Compared = true

@@ -87,7 +87,7 @@ func (v *Vault) admitAccessLogReader(ctx context.Context, in acting.Intent, subj
 	if err != nil {
 		return disclosure.Representation{}, access.Authorized{}, err
 	}
-	authorized, err := v.AuthorizeRepresentative(ctx, in, a, a.Under(nil))
+	authorized, err := v.AuthorizeRepresentative(ctx, in, a, a.MandateFor(nil))
 	return a, authorized, err
 }
 
@@ -141,9 +141,9 @@ func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.R
 // caseReference opens the consumer's file number for the citizen. It is empty while keys are
 // unavailable.
 func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (contract.CaseReference, error) {
-	a, err := disclosure.OpenKept[access.Authorized](ctx, v.Discloser, e.Place, e.Sealed)
+	a, err := disclosure.OpenSealedPart[access.Authorized](ctx, v.Discloser, e.Place, e.Sealed)
 	switch {
-	case disclosure.WithoutKey(err):
+	case disclosure.KeyMissing(err):
 		return "", nil
 	case err != nil:
 		return "", err

@@ -47,19 +47,19 @@ func (v *Vault) reserveFiles(ctx context.Context, in acting.Intent, id domain.Do
 	} else if err != nil {
 		return nil, err
 	}
-	var has disclosure.Attested
+	var has disclosure.LoadedDocument
 	all := make([]document.Attachment, len(files))
 	for i, f := range files {
 		all[i] = document.Attachment{ID: f.ID, Type: document.MediaType(f.Type), Size: f.Size, Digest: f.Digest, Key: f.Key}
 		if f.Key != nil {
 			continue
 		}
-		if has.Contents == nil {
-			if has, err = v.Attested(ctx, id); err != nil {
+		if has.ContentEvents == nil {
+			if has, err = v.LoadDocument(ctx, id); err != nil {
 				return nil, err
 			}
 		}
-		if all[i], err = v.FileOf(ctx, has, has.State.VersionNaming(f.ID), f.ID); err != nil {
+		if all[i], err = v.FindAttachment(ctx, has, has.State.VersionNaming(f.ID), f.ID); err != nil {
 			return nil, err
 		}
 	}

@@ -20,12 +20,12 @@ func (v *Vault) GetAttachment(ctx context.Context, r contract.GetAttachmentReque
 	if err != nil {
 		return nil, err
 	}
-	file, err := v.FileOf(ctx, d.Attested, d.Version, r.AttachmentID)
+	file, err := v.FindAttachment(ctx, d.LoadedDocument, d.Version, r.AttachmentID)
 	if err != nil {
 		v.RecordFailed(in, d.Authorized, err)
 		return nil, err
 	}
-	return v.SendFile(ctx, in, d.Authorized, file, r.Params.Range)
+	return v.OpenFileAnswer(ctx, in, d.Authorized, file, r.Params.Range)
 }
 
 // AccessAttachment implements POST /documents/{id}/attachments/{attachmentId}/access:
@@ -54,7 +54,7 @@ func (v *Vault) AccessAttachment(ctx context.Context, r contract.AccessAttachmen
 	}
 	for _, f := range d.Files {
 		if f.ID == r.AttachmentID {
-			return v.SendFile(ctx, in, d.Authorized, f, r.Params.Range)
+			return v.OpenFileAnswer(ctx, in, d.Authorized, f, r.Params.Range)
 		}
 	}
 	err = fmt.Errorf("version %d names a file that its personal part does not have", d.Authorized.Version)

@@ -42,11 +42,11 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 	}
 	if call.Role == domain.RoleConsumer {
 		in := v.NewIntent(ctx)
-		turn, err := v.Admit(ctx, in, v.quotaSubject(id, r.Body.SSIN, domain.CitizenRef{}))
+		claim, err := v.ClaimQuota(ctx, in, v.quotaSubject(id, r.Body.SSIN, domain.CitizenRef{}))
 		if err != nil {
-			return nil, v.Refused(in, access.Refused{Citizen: id}, err)
+			return nil, v.QueueRefusal(in, access.Refused{Citizen: id}, err)
 		}
-		turn.Kept() // they learn whether the vault knows the person
+		claim.EndUnrecorded() // they learn whether the vault knows the person
 	}
 	if id.IsZero() {
 		return nil, edge.ErrNoResource

@@ -42,7 +42,7 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAcces
 		}
 		in = now
 		if authorized, err = v.authorizeReport(ctx, in, person, access.OpenedSubjectAccessReport); err != nil {
-			return recorded{}, disclosure.Hidden(err)
+			return recorded{}, disclosure.HideNoBasis(err)
 		}
 		head, err := v.Log.Head(ctx)
 		if err != nil {
@@ -115,7 +115,7 @@ func (v *Vault) report(ctx context.Context, in acting.Intent, id domain.CitizenI
 
 // reportNumbers adds every number by which the person is found, the latest last.
 func (v *Vault) reportNumbers(ctx context.Context, _ acting.Intent, r *contract.SubjectAccessReport) error {
-	numbers, err := v.NumbersOf(ctx, r.CitizenID)
+	numbers, err := v.OpenSSINs(ctx, r.CitizenID)
 	for _, n := range numbers {
 		r.SSIN = append(r.SSIN, contract.SSIN{SSIN: n})
 	}
@@ -129,9 +129,9 @@ func (v *Vault) reportDocuments(ctx context.Context, in acting.Intent, r *contra
 		return err
 	}
 	for _, id := range held {
-		d, err := v.Attested(ctx, id)
+		d, err := v.LoadDocument(ctx, id)
 		if err == nil {
-			d, err = v.WithDates(ctx, d)
+			d, err = v.OpenDates(ctx, d)
 		}
 		if err != nil {
 			return err
@@ -145,7 +145,7 @@ func (v *Vault) reportDocuments(ctx context.Context, in acting.Intent, r *contra
 	return nil
 }
 
-func (v *Vault) reportDocument(ctx context.Context, in acting.Intent, d disclosure.Attested) (contract.ReportDocument, error) {
+func (v *Vault) reportDocument(ctx context.Context, in acting.Intent, d disclosure.LoadedDocument) (contract.ReportDocument, error) {
 	s, lang := d.State, in.Call.Language
 	item := contract.ReportDocument{
 		DocumentID: s.Document, DocumentType: s.Type, Label: in.Words.Label(vocabulary.DocumentTypes, string(s.Type), lang),
@@ -158,12 +158,12 @@ func (v *Vault) reportDocument(ctx context.Context, in acting.Intent, d disclosu
 	if s.Erased {
 		return item, nil
 	}
-	first, err := v.FirstPart(ctx, d)
+	first, err := v.OpenIssued(ctx, d)
 	if err != nil {
 		return contract.ReportDocument{}, err
 	}
 	item.SourceReference = first.SourceReference
-	for version := 1; version <= len(d.Contents); version++ {
+	for version := 1; version <= len(d.ContentEvents); version++ {
 		one, err := v.versionItem(ctx, d, version)
 		if err != nil {
 			return contract.ReportDocument{}, err

@@ -75,9 +75,9 @@ func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID
 		Consent: id, Citizen: a.Citizen, Terms: terms,
 		Shown: consent.Shown{Text: shown.Text, Language: shown.Language, Version: shown.Version},
 		Held:  held, Registrations: in.Words.Registrations(about.Consumer),
-		Standing: person.Standing, Mandate: a.Under(types), By: a.By, At: in.At,
+		Standing: person.Standing, Mandate: a.MandateFor(types), By: a.By, At: in.At,
 	}
-	result, err := acting.Consents.Transact(ctx, v.Log, a.Write(in.Write(0, acting.ConsentStream(id), a.Citizen, person.At)), cmd)
+	result, err := acting.Consents.Transact(ctx, v.Log, a.AddTo(in.Write(0, acting.ConsentStream(id), a.Citizen, person.At)), cmd)
 	if err != nil {
 		return consentAnswer{}, err
 	}

@@ -82,7 +82,7 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 	if err != nil {
 		return contract.Consents{}, err
 	}
-	authorized, err := v.AuthorizeRepresentative(ctx, in, a, a.Under(nil))
+	authorized, err := v.AuthorizeRepresentative(ctx, in, a, a.MandateFor(nil))
 	if err != nil {
 		return contract.Consents{}, err
 	}
@@ -230,7 +230,7 @@ func (v *Vault) consentForCitizen(ctx context.Context, in acting.Intent, c *cons
 	case !covered:
 		return contract.Consent{}, consent.ErrNotFound
 	}
-	authorized, err := v.AuthorizeRepresentative(ctx, in, a, a.Under(c.Terms.Types))
+	authorized, err := v.AuthorizeRepresentative(ctx, in, a, a.MandateFor(c.Terms.Types))
 	if err != nil {
 		return contract.Consent{}, err
 	}
@@ -251,9 +251,9 @@ func (v *Vault) openShownTexts(ctx context.Context, item *contract.Consent) erro
 		return err
 	}
 	for _, part := range parts {
-		shown, err := disclosure.OpenKept[consent.Event](ctx, v.Discloser, part.Place, part.Sealed)
+		shown, err := disclosure.OpenSealedPart[consent.Event](ctx, v.Discloser, part.Place, part.Sealed)
 		switch {
-		case disclosure.WithoutKey(err):
+		case disclosure.KeyMissing(err):
 			continue
 		case err != nil:
 			return err

@@ -85,7 +85,7 @@ func (v *Vault) admitReceiptReader(ctx context.Context, in acting.Intent, c *con
 	case c.GrantedAt.IsZero():
 		return access.Authorized{}, consent.ErrNotGranted
 	}
-	return v.AuthorizeRepresentative(ctx, in, a, a.Under(c.Terms.Types))
+	return v.AuthorizeRepresentative(ctx, in, a, a.MandateFor(c.Terms.Types))
 }
 
 // receiptFacts are the facts of a consent that the receipts of both standards tell.

@@ -18,7 +18,7 @@ func (v *Vault) RefuseConsentRequest(ctx context.Context, r contract.RefuseConse
 		if err != nil {
 			return consentAnswer{}, err
 		}
-		w := a.Write(in.Write(0, acting.ConsentStream(r.ConsentRequestID), a.Citizen))
+		w := a.AddTo(in.Write(0, acting.ConsentStream(r.ConsentRequestID), a.Citizen))
 		result, err := acting.Consents.Transact(ctx, v.Log, w, consent.Refuse{Mandate: under, By: a.By, At: in.At})
 		if err != nil {
 			return consentAnswer{}, err
@@ -50,7 +50,7 @@ func (v *Vault) resolveDecider(ctx context.Context, in acting.Intent, id domain.
 	if err != nil {
 		return disclosure.Representation{}, mandate.InForce{}, err
 	}
-	under := a.Under(types)
+	under := a.MandateFor(types)
 	for _, t := range types {
 		if !under.Covers(t) {
 			return disclosure.Representation{}, mandate.InForce{}, consent.ErrNotFound

@@ -73,7 +73,7 @@ func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin
 			return result.Position, err
 		}
 	}
-	nobody := disclosure.InWords(in.Words, access.Refused{
+	nobody := disclosure.RegistryWordsOnly(in.Words, access.Refused{
 		Consumer: in.Actor.Organisation, Purpose: cmd.Terms.Purpose, Reason: domain.ReasonCode(citizen.ErrUnknown.Slug), At: in.At,
 	})
 	result, err := acting.Refusals.Transact(ctx, v.Log, in.Write(1, acting.RefusalStream(nobody.Consumer, in.At), acting.NoCitizen), access.RecordRefusals{Refusals: []access.Refused{nobody}})

@@ -55,7 +55,7 @@ func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentR
 		answer.Until = f.Consent.Terms.Until
 		answer.UsesLeft, _ = f.Consent.UsesLeft()
 	}
-	_ = v.Refused(in, reading.AsRefused(f), refusal) // the answer says it in its own way
+	_ = v.QueueRefusal(in, reading.AsRefused(f), refusal) // the answer says it in its own way
 	return contract.ValidateConsent200JSONResponse(answer), nil
 }
 
@@ -88,10 +88,10 @@ func (v *Vault) judgeReading(ctx context.Context, in acting.Intent, r disclosure
 	if !f.Citizen.ID.IsZero() {
 		subject = f.Citizen.ID
 	}
-	turn, err := v.Admit(ctx, in, subject)
+	claim, err := v.ClaimQuota(ctx, in, subject)
 	if err != nil {
 		return f, err
 	}
-	turn.Kept()
-	return f, r.Lawful(in, f)
+	claim.EndUnrecorded()
+	return f, r.Check(in, f)
 }

@@ -17,7 +17,7 @@ func (v *Vault) WithdrawConsent(ctx context.Context, r contract.WithdrawConsentR
 		if err != nil {
 			return consentAnswer{}, err
 		}
-		w := a.Write(in.Write(0, acting.ConsentStream(r.ConsentID), a.Citizen))
+		w := a.AddTo(in.Write(0, acting.ConsentStream(r.ConsentID), a.Citizen))
 		result, err := acting.Consents.TransactReserved(ctx, v.Log, w, consent.Withdraw{Mandate: under, By: a.By, At: in.At})
 		if err != nil {
 			return consentAnswer{}, err

@@ -706,7 +706,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 		const asked = 500
 		for n := range asked {
 			in := tv.NewIntent(tv.as(t, consumer(flanders), "accessDocument", n))
-			if err := tv.Refused(in, access.Refused{Purpose: "schoolAllowance", Document: domain.DocumentID{UUID: uuid.New()}}, access.ErrNoBasis); !errors.Is(err, access.ErrNoBasis) {
+			if err := tv.QueueRefusal(in, access.Refused{Purpose: "schoolAllowance", Document: domain.DocumentID{UUID: uuid.New()}}, access.ErrNoBasis); !errors.Is(err, access.ErrNoBasis) {
 				t.Fatal(err)
 			}
 		}
@@ -730,7 +730,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 		for minute := range 100 {
 			for n := range 50 {
 				in := tv.NewIntent(tv.as(t, consumer(flanders), "accessDocument", fmt.Sprint(minute, n)))
-				_ = tv.Refused(in, access.Refused{}, access.ErrNoBasis)
+				_ = tv.QueueRefusal(in, access.Refused{}, access.ErrNoBasis)
 			}
 			tv.Clock.Advance(time.Minute)
 		}

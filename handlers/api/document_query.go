@@ -92,7 +92,7 @@ func (v *Vault) heldItem(ctx context.Context, call *edge.Call, h *wallet.Issued,
 	if h.FirstSealed == nil {
 		return item, nil
 	}
-	first, err := disclosure.OpenKept[document.Issued](ctx, v.Discloser, h.First, h.FirstSealed)
+	first, err := disclosure.OpenSealedPart[document.Issued](ctx, v.Discloser, h.First, h.FirstSealed)
 	switch {
 	case errors.Is(err, eventstore.ErrErased):
 		return item, nil

@@ -18,7 +18,7 @@ func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestOb
 	if err != nil {
 		return nil, err
 	}
-	item, err := v.versionItem(ctx, d.Attested, d.Version)
+	item, err := v.versionItem(ctx, d.LoadedDocument, d.Version)
 	if err != nil {
 		v.QueueOutcome(in, d.Authorized, access.Failed, err)
 		return nil, err
@@ -28,12 +28,12 @@ func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestOb
 		Href: contract.DocumentHref(s.Document), DocumentID: s.Document, DocumentType: s.Type, Version: d.Version,
 		Label:  in.Words.Label(vocabulary.DocumentTypes, string(s.Type), lang),
 		Issuer: s.Issuer, IssuerName: in.Words.Label(vocabulary.Organisations, string(s.Issuer), lang),
-		State: contract.DocumentState(s.StatusAt(domain.BelgianDate(in.At))), IssuedAt: s.IssuedAt, ChangedAt: d.Changed,
+		State: contract.DocumentState(s.StatusAt(domain.BelgianDate(in.At))), IssuedAt: s.IssuedAt, ChangedAt: d.ChangedAt,
 		ValidFrom: item.ValidFrom, ValidUntil: item.ValidUntil, EffectiveFrom: item.EffectiveFrom,
 		Reason: s.Revocation.Reason, Content: item.Content, Attachments: item.Attachments,
 	}
 	if in.Call.Role == domain.RoleIssuer {
-		first, err := v.FirstPart(ctx, d.Attested)
+		first, err := v.OpenIssued(ctx, d.LoadedDocument)
 		if err != nil {
 			v.QueueOutcome(in, d.Authorized, access.Failed, err)
 			return nil, err
@@ -51,8 +51,8 @@ func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestOb
 
 // versionItem opens one version of a document. A version whose key was destroyed comes
 // without content.
-func (v *Vault) versionItem(ctx context.Context, a disclosure.Attested, version int) (contract.DocumentVersionItem, error) {
-	if version < 1 || version > len(a.Contents) {
+func (v *Vault) versionItem(ctx context.Context, a disclosure.LoadedDocument, version int) (contract.DocumentVersionItem, error) {
+	if version < 1 || version > len(a.ContentEvents) {
 		return contract.DocumentVersionItem{}, edge.ErrNoResource
 	}
 	opened, err := v.OpenVersion(ctx, a, version)
@@ -60,7 +60,7 @@ func (v *Vault) versionItem(ctx context.Context, a disclosure.Attested, version 
 		return contract.DocumentVersionItem{}, err
 	}
 	item := contract.DocumentVersionItem{
-		Href: contract.VersionHref(a.State.Document, version), Version: version, RecordedAt: a.Contents[version-1].Time,
+		Href: contract.VersionHref(a.State.Document, version), Version: version, RecordedAt: a.ContentEvents[version-1].Time,
 		Content: contract.Content(opened.Content), Attachments: attachmentItems(a.State.Document, opened.Files), Reason: opened.Reason,
 	}
 	item.EffectiveFrom = a.State.Versions[version-1].EffectiveFrom

@@ -27,7 +27,7 @@ func (v *Vault) GetDocumentVersions(ctx context.Context, r contract.GetDocumentV
 		if r.Params.Version != 0 && r.Params.Version != version {
 			continue
 		}
-		item, err := v.versionItem(ctx, d.Attested, version)
+		item, err := v.versionItem(ctx, d.LoadedDocument, version)
 		if err != nil {
 			v.QueueOutcome(in, d.Authorized, access.Failed, err)
 			return nil, err

@@ -77,11 +77,11 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 func (v *Vault) dueErasure(ctx context.Context, d *wallet.Document, retention registry.Retention, today domain.Date) (contract.DueErasure, bool, error) {
 	document := citizen.RetainedDocument{Document: d.Document, Type: d.Type, Issued: domain.BelgianDate(d.IssuedAt), Retention: retention}
 	if retention.From == registry.FromEnd {
-		a, err := v.Attested(ctx, d.Document)
+		a, err := v.LoadDocument(ctx, d.Document)
 		if err != nil {
 			return contract.DueErasure{}, false, err
 		}
-		if a, err = v.WithDatesBut(ctx, a, eventstore.ErrErased); err != nil {
+		if a, err = v.OpenDatesExcept(ctx, a, eventstore.ErrErased); err != nil {
 			return contract.DueErasure{}, false, err
 		}
 		document.Ended = a.State.EndedBy(today)

@@ -231,10 +231,10 @@ func TestSigningKeysAreServed(t *testing.T) {
 	if err != nil || name != all[0].SigningKeyID {
 		t.Fatal(name, err)
 	}
-	if _, err := certificate.ReadCertificate(served, all[0].PublicKey); err != nil {
+	if _, err := certificate.Read(served, all[0].PublicKey); err != nil {
 		t.Errorf("E-3 after the signing key changed: %v", err)
 	}
-	if _, err := certificate.ReadCertificate(served, all[1].PublicKey); !errors.Is(err, certificate.ErrCertificate) {
+	if _, err := certificate.Read(served, all[1].PublicKey); !errors.Is(err, certificate.ErrSignature) {
 		t.Errorf("E-3 under another key: %v", err)
 	}
 	tv.restart(func(s *settings) {
@@ -304,7 +304,7 @@ func TestIncompleteCertificateIsRefused(t *testing.T) {
 		if err := wire.NewEncoder(&served).Encode(c); err != nil {
 			t.Fatal(err)
 		}
-		_, err = certificate.ReadCertificate(served.Bytes(), public)
+		_, err = certificate.Read(served.Bytes(), public)
 		return err
 	}
 	if err := read(whole()); err != nil {
@@ -342,12 +342,12 @@ func TestIncompleteCertificateIsRefused(t *testing.T) {
 	} {
 		c := whole()
 		spoil(&c)
-		if err := read(c); !errors.Is(err, certificate.ErrCertificateSays) {
+		if err := read(c); !errors.Is(err, certificate.ErrContent) {
 			t.Errorf("E-3 %s: %v", name, err)
 		}
 	}
 	for _, text := range []string{"", "null", "[]", `{"signature":1}`, `{"a":1,"a":2}`, `{} {}`} {
-		if _, err := certificate.ReadCertificate([]byte(text), public); !errors.Is(err, certificate.ErrCertificateForm) && !errors.Is(err, certificate.ErrCertificate) {
+		if _, err := certificate.Read([]byte(text), public); !errors.Is(err, certificate.ErrForm) && !errors.Is(err, certificate.ErrSignature) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -366,13 +366,13 @@ func TestCertificateAgainstTheLog(t *testing.T) {
 	mine := slices.IndexFunc(events, func(e contract.Event) bool { return e.Type == "document.issued" })
 	record := int(c.Record.Leaf)
 	audit := func(all []contract.Event) error {
-		a := certificate.NewCertificateAudit(c)
+		a := certificate.NewAudit(c)
 		for _, e := range all {
-			if err := a.Next(e); err != nil {
+			if err := a.Add(e); err != nil {
 				return err
 			}
 		}
-		_, _, err := a.End()
+		_, _, err := a.Result()
 		return err
 	}
 	if err := audit(events); err != nil {
@@ -399,7 +399,7 @@ func TestCertificateAgainstTheLog(t *testing.T) {
 		"a record of another kind": change(record, func(e *contract.Event) { e.Type = "citizen.erasure-started" }),
 		"nothing":                  nil,
 	} {
-		if err := audit(all); !errors.Is(err, certificate.ErrCertificateLog) {
+		if err := audit(all); !errors.Is(err, certificate.ErrLog) {
 			t.Errorf("E-3 %s: %v", name, err)
 		}
 	}

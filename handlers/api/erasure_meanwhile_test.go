@@ -259,13 +259,13 @@ func TestErasureAgainstAStalledProcess(t *testing.T) {
 			if c.UnreadableEvents != int64(before) {
 				t.Errorf("E-3 %d events, want %d", c.UnreadableEvents, before)
 			}
-			audit := certificate.NewCertificateAudit(c)
+			audit := certificate.NewAudit(c)
 			for _, e := range tv.events(t) {
-				if err := audit.Next(e); err != nil {
+				if err := audit.Add(e); err != nil {
 					t.Fatal(err)
 				}
 			}
-			n, later, err := audit.End()
+			n, later, err := audit.Result()
 			if err != nil || n != c.UnreadableEvents || later != int64(len(tv.sealedRecordsOf(t, ana))-before) {
 				t.Errorf("E-3 against the log: %d and %d later, %v", n, later, err)
 			}

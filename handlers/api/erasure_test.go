@@ -380,32 +380,32 @@ func verifiesOffline(t testing.TB, tv *testVault, c contract.ErasureCertificate,
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := certificate.VerifyCertificate(served, key); err != nil {
+	if err := certificate.Verify(served, key); err != nil {
 		t.Fatalf("E-3 the certificate: %v", err)
 	}
-	read, err := certificate.ReadCertificate(served, key)
+	read, err := certificate.Read(served, key)
 	if err != nil || read.ErasureID != c.ErasureID || read.State != c.State {
 		t.Fatalf("E-3 the certificate says too little: %v", err)
 	}
-	audit := certificate.NewCertificateAudit(read)
+	audit := certificate.NewAudit(read)
 	for _, e := range tv.events(t) {
-		if err := audit.Next(e); err != nil {
+		if err := audit.Add(e); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n, _, err := audit.End(); err != nil || n != c.UnreadableEvents {
+	if n, _, err := audit.Result(); err != nil || n != c.UnreadableEvents {
 		t.Fatalf("E-3 against the log: %d, %v", n, err)
 	}
 	for i := range served {
 		changed := slices.Clone(served)
 		changed[i] ^= 1
-		if certificate.VerifyCertificate(changed, key) == nil {
+		if certificate.Verify(changed, key) == nil {
 			t.Fatalf("E-3 the certificate with byte %d changed passes: %q", i, changed[max(0, i-20):min(len(changed), i+20)])
 		}
 	}
 	other := slices.Clone(key)
 	other[0] ^= 1
-	if certificate.VerifyCertificate(served, other) == nil || certificate.VerifyCertificate(served, nil) == nil {
+	if certificate.Verify(served, other) == nil || certificate.Verify(served, nil) == nil {
 		t.Error("E-3 the certificate passes under another key")
 	}
 }

@@ -56,23 +56,23 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 	if err := v.evidenceBasis(ctx, in, subject, needs); err != nil {
 		return nil, err
 	}
-	turn, err := v.Admit(ctx, in, v.quotaSubject(subject, b.SSIN, b.CitizenRef))
+	claim, err := v.ClaimQuota(ctx, in, v.quotaSubject(subject, b.SSIN, b.CitizenRef))
 	if err != nil {
-		return nil, v.Refused(in, needs[0].AsRefused(disclosure.Findings{Citizen: acting.Person{ID: subject}}), err)
+		return nil, v.QueueRefusal(in, needs[0].AsRefused(disclosure.Findings{Citizen: acting.Person{ID: subject}}), err)
 	}
 	if err := v.selectDocuments(ctx, in, subject, needs); err != nil {
-		turn.Kept()
+		claim.EndUnrecorded()
 		return nil, err
 	}
 	if b.PresenceOnly {
-		turn.Kept()
+		claim.EndUnrecorded()
 		return evidenceAnswer(needs), nil
 	}
 	at, err := v.discloseNeeds(ctx, in, needs)
 	if at.IsZero() {
-		turn.Kept() // they learnt that nothing is held
+		claim.EndUnrecorded() // they learnt that nothing is held
 	} else {
-		turn.Done(at)
+		claim.End(at)
 	}
 	if err != nil {
 		return nil, err
@@ -107,8 +107,8 @@ func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject dom
 	}
 	f.Citizen = acting.Person{ID: subject}
 	for _, n := range needs {
-		if err := n.Established(in, f); err != nil {
-			return v.Refused(in, n.AsRefused(f), err)
+		if err := n.CheckBasis(in, f); err != nil {
+			return v.QueueRefusal(in, n.AsRefused(f), err)
 		}
 	}
 	return nil
@@ -129,14 +129,14 @@ func (v *Vault) selectDocuments(ctx context.Context, in acting.Intent, subject d
 	used := false
 	for _, n := range needs {
 		if err := v.selectDocument(ctx, in, n, held, after, used); err != nil {
-			return v.Refused(in, n.AsRefused(n.findings), err)
+			return v.QueueRefusal(in, n.AsRefused(n.findings), err)
 		}
 		if n.item.Outcome != contract.EvidenceOutcomeHeld || n.Consent.IsZero() {
 			continue
 		}
 		events, err := n.Use(in, n.findings).Decide(n.findings.Consent)
 		if err != nil {
-			return v.Refused(in, n.AsRefused(n.findings), err)
+			return v.QueueRefusal(in, n.AsRefused(n.findings), err)
 		}
 		after, used = n.findings.Consent, true
 		for _, e := range events {
@@ -161,7 +161,7 @@ func (v *Vault) selectDocument(ctx context.Context, in acting.Intent, n *need, h
 			f.Consent = after
 		}
 		if err == nil {
-			err = r.Lawful(in, f)
+			err = r.Check(in, f)
 		}
 		status := f.Document.State.StatusAt(domain.BelgianDate(in.At))
 		switch {
@@ -207,7 +207,7 @@ func (v *Vault) discloseNeeds(ctx context.Context, in acting.Intent, needs []*ne
 		}
 		got, err := v.Authorize(ctx, in, n.Reading, n.findings)
 		if err != nil {
-			return last, v.withholdRest(ctx, in, needs, v.Refused(in, n.AsRefused(n.findings), err))
+			return last, v.withholdRest(ctx, in, needs, v.QueueRefusal(in, n.AsRefused(n.findings), err))
 		}
 		n.disclosed, last = got, got.Position
 	}

@@ -157,7 +157,7 @@ func (p *walletPage) admit() (err error) {
 	if p.representation, err = p.v.ActFor(p.ctx, p.in, p.citizen, mandate.Read); err != nil || p.representation.Self() {
 		return err
 	}
-	authorized, err := p.v.AuthorizeRepresentative(p.ctx, p.in, p.representation, p.representation.Under(nil))
+	authorized, err := p.v.AuthorizeRepresentative(p.ctx, p.in, p.representation, p.representation.MandateFor(nil))
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func (p *walletPage) writeRepresented(h *wallet.Held) error {
 		return err
 	}
 	if !o.recorded {
-		authorized, err := p.v.AuthorizeRepresentative(p.ctx, p.in, o.representation, o.representation.Under([]domain.DocumentType{h.Type}))
+		authorized, err := p.v.AuthorizeRepresentative(p.ctx, p.in, o.representation, o.representation.MandateFor([]domain.DocumentType{h.Type}))
 		var refusal *domain.Error
 		switch {
 		case errors.As(err, &refusal) && refusal.Code != domain.Unavailable:
@@ -368,7 +368,7 @@ func (p *walletPage) open(d *wallet.Document) (personalPart, error) {
 	if p.withoutContent || d.Destroyed || d.Sealed == nil {
 		return personalPart{}, nil
 	}
-	plain, err := p.v.OpenKeptBytes(p.ctx, p.plain[:0], d.Place, d.Sealed)
+	plain, err := p.v.OpenSealedBytes(p.ctx, p.plain[:0], d.Place, d.Sealed)
 	if errors.Is(err, eventstore.ErrErased) {
 		return personalPart{keyDestroyed: true}, nil
 	}
@@ -417,7 +417,7 @@ func (p *walletPage) writeItem(d *wallet.Document, part personalPart, from, unti
 	} else {
 		p.writeMember("heldAs", string(contract.HeldAsRepresentative))
 		p.writeMember("representedCitizenId", d.Citizen.String())
-		p.writeMember("mandateId", a.Under([]domain.DocumentType{d.Type}).ID.String())
+		p.writeMember("mandateId", a.MandateFor([]domain.DocumentType{d.Type}).ID.String())
 	}
 	p.out = append(p.out, '}')
 }

@@ -23,44 +23,44 @@ import (
 // What can be wrong with a certificate of erasure. All but the first mean that it
 // proves nothing.
 var (
-	// ErrCertificateForm: these are not the bytes of a certificate.
-	ErrCertificateForm = errors.New("not a certificate of erasure")
-	// ErrCertificate: the certificate was not signed with this key, or was changed.
-	ErrCertificate = errors.New("the certificate's signature does not hold")
-	// ErrCertificateSays: it is signed, and does not say what a certificate must say.
-	ErrCertificateSays = errors.New("the certificate contradicts itself, or leaves out what it must say")
-	// ErrCertificateLog: the log that it is compared with is another one, or was changed.
-	ErrCertificateLog = errors.New("the log does not hold what the certificate says of it")
+	// ErrForm: these are not the bytes of a certificate.
+	ErrForm = errors.New("not a certificate of erasure")
+	// ErrSignature: the certificate was not signed with this key, or was changed.
+	ErrSignature = errors.New("the certificate's signature does not hold")
+	// ErrContent: it is signed, and does not say what a certificate must say.
+	ErrContent = errors.New("the certificate contradicts itself, or leaves out what it must say")
+	// ErrLog: the log that it is compared with is another one, or was changed.
+	ErrLog = errors.New("the log does not hold what the certificate says of it")
 )
 
-// parted returns the signed form of a certificate, and its signature.
-func parted(certificate []byte) (message, signature []byte, err error) {
+// splitSignature returns the signed form of a certificate, and its signature.
+func splitSignature(certificate []byte) (message, signature []byte, err error) {
 	var members map[string]jsontext.Value
 	if json.Unmarshal(certificate, &members) != nil || members == nil { // it refuses a name that stands twice
-		return nil, nil, ErrCertificateForm
+		return nil, nil, ErrForm
 	}
 	if s, signed := members["signature"]; signed && json.Unmarshal(s, &signature) != nil {
-		return nil, nil, ErrCertificateForm
+		return nil, nil, ErrForm
 	}
 	delete(members, "signature")
 	rest, err := json.Marshal(members)
 	canonical := jsontext.Value(rest)
 	if err != nil || canonical.Canonicalize() != nil {
-		return nil, nil, ErrCertificateForm
+		return nil, nil, ErrForm
 	}
 	return canonical, signature, nil
 }
 
-// VerifyCertificate checks the signature of a certificate of erasure, as it was
+// Verify checks the signature of a certificate of erasure, as it was
 // served, with a public key that its reader trusts: never one that came with it. It
 // needs no vault.
-func VerifyCertificate(certificate []byte, key ed25519.PublicKey) error {
-	message, signature, err := parted(certificate)
+func Verify(certificate []byte, key ed25519.PublicKey) error {
+	message, signature, err := splitSignature(certificate)
 	switch {
 	case err != nil:
 		return err
 	case len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, message, signature):
-		return ErrCertificate
+		return ErrSignature
 	}
 	return nil
 }
@@ -72,26 +72,26 @@ func SigningKeyOf(certificate []byte) (string, error) {
 		SigningKey string `json:"signingKey"`
 	}
 	if json.Unmarshal(certificate, &c) != nil || c.SigningKey == "" {
-		return "", ErrCertificateForm
+		return "", ErrForm
 	}
 	return c.SigningKey, nil
 }
 
-// ReadCertificate returns what a certificate says, once VerifyCertificate holds and it
+// Read returns what a certificate says, once VerifyCertificate holds and it
 // says all that it must (rules E-1, E-3).
-func ReadCertificate(certificate []byte, key ed25519.PublicKey) (contract.ErasureCertificate, error) {
-	if err := VerifyCertificate(certificate, key); err != nil {
+func Read(certificate []byte, key ed25519.PublicKey) (contract.ErasureCertificate, error) {
+	if err := Verify(certificate, key); err != nil {
 		return contract.ErasureCertificate{}, err
 	}
 	var c contract.ErasureCertificate
 	if json.Unmarshal(certificate, &c) != nil {
-		return contract.ErasureCertificate{}, ErrCertificateForm
+		return contract.ErasureCertificate{}, ErrForm
 	}
 	whole := !c.ErasureID.IsZero() && !c.CitizenID.IsZero() && (c.Scope == contract.ErasureScopeCitizen) == c.DocumentID.IsZero() && c.Scope.Valid() &&
 		len(c.Digest) == sha256.Size && c.UnreadableEvents >= 0 && (len(c.Keys) > 0 || c.UnreadableEvents == 0) &&
 		len(c.Record.LeafHash) == sha256.Size && c.Record.Leaf >= 0 && !c.DestroyedAt.IsZero() && len(c.Remains) > 0
-	if !whole || !twoPersons(c.Approvers) || !saysOfCopies(c) {
-		return contract.ErasureCertificate{}, ErrCertificateSays
+	if !whole || !twoPersons(c.Approvers) || !copiesComplete(c) {
+		return contract.ErasureCertificate{}, ErrContent
 	}
 	return c, nil
 }
@@ -102,9 +102,9 @@ func twoPersons(of []contract.EventActor) bool {
 		(of[0].Subject != "" || !of[0].CitizenID.IsZero())
 }
 
-// saysOfCopies reports whether a certificate says of copies what its state calls for:
+// copiesComplete reports whether a certificate says of copies what its state calls for:
 // the final one what kinds there were, and until when, and that it came later.
-func saysOfCopies(c contract.ErasureCertificate) bool {
+func copiesComplete(c contract.ErasureCertificate) bool {
 	switch c.State {
 	case contract.ErasureStateKeysDestroyed:
 		return c.FinalAt.IsZero() && len(c.Copies) == 0
@@ -125,80 +125,80 @@ func saysOfCopies(c contract.ErasureCertificate) bool {
 		c.FinalAfter.Before(domain.BelgianDate(c.FinalAt)) && !c.FinalAt.Before(c.DestroyedAt)
 }
 
-// CertificateAudit compares a certificate with the log, event by event in its order.
+// Audit compares a certificate with the log, event by event in its order.
 // It needs no key: the sealed parts name the keys that sealed them.
-type CertificateAudit struct {
-	c      contract.ErasureCertificate
-	keys   map[string]bool
-	sum    hash.Hash
-	last   int64
-	events int64
-	later  int64
-	record bool
+type Audit struct {
+	certificate contract.ErasureCertificate
+	keys        map[string]bool
+	digest      hash.Hash
+	lastLeaf    int64
+	unreadable  int64
+	later       int64
+	recorded    bool
 }
 
-// NewCertificateAudit begins to compare a certificate that ReadCertificate returned.
-func NewCertificateAudit(c contract.ErasureCertificate) *CertificateAudit {
-	a := &CertificateAudit{c: c, keys: make(map[string]bool, len(c.Keys)), sum: sha256.New(), last: -1}
+// NewAudit begins to compare a certificate that ReadCertificate returned.
+func NewAudit(c contract.ErasureCertificate) *Audit {
+	a := &Audit{certificate: c, keys: make(map[string]bool, len(c.Keys)), digest: sha256.New(), lastLeaf: -1}
 	for _, k := range c.Keys {
 		a.keys[k] = true
 	}
 	return a
 }
 
-// Next takes the next event, as GET /events gives it. Events that are left out are
+// Add takes the next event, as GET /events gives it. Events that are left out are
 // missed at the end, if the certificate is about them.
-func (a *CertificateAudit) Next(e contract.Event) error {
+func (a *Audit) Add(e contract.Event) error {
 	leaf, err := contract.ParseLeafToken(e.Cursor)
-	if err != nil || leaf <= a.last {
-		return fmt.Errorf("%w: its events are not in their order", ErrCertificateLog)
+	if err != nil || leaf <= a.lastLeaf {
+		return fmt.Errorf("%w: its events are not in their order", ErrLog)
 	}
-	a.last = leaf
+	a.lastLeaf = leaf
 	id, sealed := seal.KeyID(e.Sealed)
 	ours := sealed && a.keys[id.String()]
-	if !ours && leaf != a.c.Record.Leaf {
+	if !ours && leaf != a.certificate.Record.Leaf {
 		return nil
 	}
 	leafHash, err := leafHashOf(e)
 	if err != nil {
 		return err
 	}
-	if leaf == a.c.Record.Leaf {
-		if !bytes.Equal(leafHash[:], a.c.Record.LeafHash) || !slices.Contains([]string{"citizen.key-destroyed", "document.content-destroyed"}, e.Type) {
-			return fmt.Errorf("%w: leaf %d is another record", ErrCertificateLog, leaf)
+	if leaf == a.certificate.Record.Leaf {
+		if !bytes.Equal(leafHash[:], a.certificate.Record.LeafHash) || !slices.Contains([]string{"citizen.key-destroyed", "document.content-destroyed"}, e.Type) {
+			return fmt.Errorf("%w: leaf %d is another record", ErrLog, leaf)
 		}
-		a.record = true
+		a.recorded = true
 	}
 	switch {
 	case !ours:
-	case a.events < a.c.UnreadableEvents:
-		a.events++
-		a.sum.Write(leafHash[:])
+	case a.unreadable < a.certificate.UnreadableEvents:
+		a.unreadable++
+		a.digest.Write(leafHash[:])
 	default:
 		a.later++
 	}
 	return nil
 }
 
-// End says what came of it: how many events are unreadable, and how many more were
+// Result says what came of it: how many events are unreadable, and how many more were
 // sealed with the same keys and appended when these were gone; their issuers were
 // refused (rule E-4).
-func (a *CertificateAudit) End() (unreadable, later int64, err error) {
+func (a *Audit) Result() (unreadable, later int64, err error) {
 	switch {
-	case !a.record:
-		err = fmt.Errorf("%w: leaf %d, which records the erasure, is not there", ErrCertificateLog, a.c.Record.Leaf)
-	case a.events != a.c.UnreadableEvents:
-		err = fmt.Errorf("%w: %d of %d unreadable events are there", ErrCertificateLog, a.events, a.c.UnreadableEvents)
-	case !bytes.Equal(a.sum.Sum(nil), a.c.Digest):
-		err = fmt.Errorf("%w: the digest over the unreadable events is another", ErrCertificateLog)
+	case !a.recorded:
+		err = fmt.Errorf("%w: leaf %d, which records the erasure, is not there", ErrLog, a.certificate.Record.Leaf)
+	case a.unreadable != a.certificate.UnreadableEvents:
+		err = fmt.Errorf("%w: %d of %d unreadable events are there", ErrLog, a.unreadable, a.certificate.UnreadableEvents)
+	case !bytes.Equal(a.digest.Sum(nil), a.certificate.Digest):
+		err = fmt.Errorf("%w: the digest over the unreadable events is another", ErrLog)
 	}
-	return a.events, a.later, err
+	return a.unreadable, a.later, err
 }
 
 // leafHashOf computes an event's leaf hash from what is served of it.
 func leafHashOf(e contract.Event) (proof.Hash, error) {
 	if len(e.MetadataHash) != sha256.Size {
-		return proof.Hash{}, fmt.Errorf("%w: an event without the hash of its metadata", ErrCertificateLog)
+		return proof.Hash{}, fmt.Errorf("%w: an event without the hash of its metadata", ErrLog)
 	}
 	r := eventstore.Record{
 		ID: e.EventID, Stream: eventstore.Stream(e.Stream), Revision: eventstore.Revision(e.Revision),
@@ -214,6 +214,6 @@ func SignedForm(c contract.ErasureCertificate) ([]byte, error) {
 	if err := wire.NewEncoder(&encoded).Encode(c); err != nil {
 		return nil, fmt.Errorf("encode the certificate: %w", err)
 	}
-	message, _, err := parted(encoded.Bytes())
+	message, _, err := splitSignature(encoded.Bytes())
 	return message, err
 }

@@ -31,9 +31,9 @@ type Discloser struct {
 
 	opener   eventstore.Opener
 	codec    eventstore.Codec
-	refusals refusalBook  // that wait to be recorded
+	refusals refusalQueue // that wait to be recorded
 	outcomes outcomeQueue // of accesses, that wait to be recorded
-	reach    reach        // whom consumers reached today
+	quotas   quotaLedger  // whom consumers reached today
 }
 
 // New returns a Discloser; [Discloser.Run] has to run beside it.

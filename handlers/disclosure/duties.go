@@ -32,7 +32,7 @@ func (dis *Discloser) RetentionDutiesAt(ctx context.Context, words *vocabulary.V
 	var documents []citizen.RetainedDocument
 	var refs []eventstore.Reference
 	for _, document := range held {
-		d, err := dis.attestedUpTo(ctx, document, last)
+		d, err := dis.loadDocumentAt(ctx, document, last)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -44,14 +44,14 @@ func (dis *Discloser) RetentionDutiesAt(ctx context.Context, words *vocabulary.V
 			return nil, nil, fmt.Errorf("the registry has no type %s", d.State.Type)
 		}
 		if retention.Duty { // only then it matters when the document ended
-			if d, err = dis.WithDatesBut(ctx, d, unreadable...); err != nil {
+			if d, err = dis.OpenDatesExcept(ctx, d, unreadable...); err != nil {
 				return nil, nil, err
 			}
 		}
 		documents = append(documents, citizen.RetainedDocument{
 			Document: document, Type: d.State.Type, Issued: domain.BelgianDate(d.State.IssuedAt), Ended: d.State.EndedBy(today), Retention: retention,
 		})
-		refs = append(refs, d.at)
+		refs = append(refs, d.ref)
 	}
 	return documents, refs, nil
 }

@@ -20,8 +20,8 @@ import (
 	"coffre/handlers/edge"
 )
 
-// FileOf opens what one version of a document says of one of its files.
-func (dis *Discloser) FileOf(ctx context.Context, d Attested, version int, id domain.AttachmentID) (document.Attachment, error) {
+// FindAttachment opens what one version of a document says of one of its files.
+func (dis *Discloser) FindAttachment(ctx context.Context, d LoadedDocument, version int, id domain.AttachmentID) (document.Attachment, error) {
 	opened, err := dis.OpenVersion(ctx, d, version)
 	if err != nil {
 		return document.Attachment{}, err
@@ -41,11 +41,11 @@ func (dis *Discloser) RecordFailed(in acting.Intent, a access.Authorized, why er
 	}
 }
 
-// piece is what is held of a file: one sealed package of it.
-const piece = 64 << 10
+// pieceSize is what is held of a file: one sealed package of it.
+const pieceSize = 64 << 10
 
-// sentFile is a file, or a range of it, on its way to a reader in constant memory.
-type sentFile struct {
+// FileAnswer is a file, or a range of it, on its way to a reader in constant memory.
+type FileAnswer struct {
 	dis *Discloser
 	in  acting.Intent
 	document.Attachment
@@ -58,24 +58,24 @@ type sentFile struct {
 
 var errUnsent = errors.New("a file was not sent to its end")
 
-// SendFile opens the beginning of what was asked for, so that what cannot be read is
+// OpenFileAnswer opens the beginning of what was asked for, so that what cannot be read is
 // refused before the answer begins.
-func (dis *Discloser) SendFile(ctx context.Context, in acting.Intent, a access.Authorized, f document.Attachment, header string) (*sentFile, error) {
-	s := &sentFile{dis: dis, in: in, Attachment: f, unsent: errUnsent}
+func (dis *Discloser) OpenFileAnswer(ctx context.Context, in acting.Intent, a access.Authorized, f document.Attachment, header string) (*FileAnswer, error) {
+	s := &FileAnswer{dis: dis, in: in, Attachment: f, unsent: errUnsent}
 	var err error
-	if s.from, s.to, s.ranged, err = rangeOf(header, f.Size); err != nil {
+	if s.from, s.to, s.ranged, err = parseRange(header, f.Size); err != nil {
 		dis.RecordFailed(in, a, err)
 		return nil, err
 	}
 	// It may take longer than a request may; each piece has a deadline of its own.
 	ctx = context.WithoutCancel(ctx)
 	s.file = seal.OpenFile(f.Key, f.Size, func(offset int64) (io.ReadCloser, error) { return dis.Blobs.Open(ctx, f.ID.UUID, offset) })
-	s.begin = make([]byte, min(s.to-s.from, piece))
+	s.begin = make([]byte, min(s.to-s.from, pieceSize))
 	if _, err = s.file.Seek(s.from, io.SeekStart); err == nil {
 		_, err = io.ReadFull(s.file, s.begin)
 	}
 	if err != nil {
-		err = errors.Join(fileFault(err), s.file.Close())
+		err = errors.Join(asFault(err), s.file.Close())
 		dis.RecordFailed(in, a, err)
 		return nil, err
 	}
@@ -90,9 +90,9 @@ func (dis *Discloser) SendFile(ctx context.Context, in acting.Intent, a access.A
 	return s, nil
 }
 
-// fileFault is a fault, even where the port has a word for it: a file that a document
+// asFault is a fault, even where the port has a word for it: a file that a document
 // names is never simply not there.
-func fileFault(err error) error {
+func asFault(err error) error {
 	if errors.Is(err, blob.ErrNotFound) {
 		return errors.New("a document names a file that is not stored")
 	}
@@ -100,16 +100,16 @@ func fileFault(err error) error {
 }
 
 // VisitGetAttachmentResponse implements GetAttachmentResponseObject.
-func (s *sentFile) VisitGetAttachmentResponse(w http.ResponseWriter) error { return s.send(w) }
+func (s *FileAnswer) VisitGetAttachmentResponse(w http.ResponseWriter) error { return s.send(w) }
 
 // VisitAccessAttachmentResponse implements AccessAttachmentResponseObject.
-func (s *sentFile) VisitAccessAttachmentResponse(w http.ResponseWriter) error { return s.send(w) }
+func (s *FileAnswer) VisitAccessAttachmentResponse(w http.ResponseWriter) error { return s.send(w) }
 
 var fileSuffixes = map[document.MediaType]string{document.PDF: "pdf", document.PNG: "png", document.JPEG: "jpg", document.XML: "xml"}
 
 // send writes the answer. What cannot be opened ends the connection, so that no
 // reader takes what came before it for the whole.
-func (s *sentFile) send(w http.ResponseWriter) (err error) {
+func (s *FileAnswer) send(w http.ResponseWriter) (err error) {
 	defer func() {
 		err = errors.Join(err, s.file.Close())
 		if err != nil {
@@ -140,22 +140,22 @@ func (s *sentFile) send(w http.ResponseWriter) (err error) {
 		}
 		next = s.begin[:min(s.left, int64(len(s.begin)))]
 		if _, err := io.ReadFull(s.file, next); err != nil {
-			return fileFault(err)
+			return asFault(err)
 		}
 		s.left -= int64(len(next))
 	}
 }
 
-// rangeOf reads a Range header (RFC 9110 section 14): to is not in the range. What is
+// parseRange reads a Range header (RFC 9110 section 14): to is not in the range. What is
 // not one range of bytes asks for the whole.
-func rangeOf(header string, size int64) (from, to int64, ranged bool, err error) {
+func parseRange(header string, size int64) (from, to int64, ranged bool, err error) {
 	spec, bytes := strings.CutPrefix(header, "bytes=")
 	first, last, dash := strings.Cut(spec, "-")
 	if !bytes || !dash || strings.Contains(last, ",") {
 		return 0, size, false, nil
 	}
-	a, okA := position(first)
-	b, okB := position(last)
+	a, okA := parseOffset(first)
+	b, okB := parseOffset(last)
 	switch {
 	case first == "" && okB: // the last b bytes
 		a, b = max(0, size-b), size-1
@@ -165,12 +165,12 @@ func rangeOf(header string, size int64) (from, to int64, ranged bool, err error)
 		return 0, size, false, nil
 	}
 	if a >= size || first == "" && a == size {
-		return 0, 0, false, unsatisfiable(size)
+		return 0, 0, false, rangeNotSatisfiable(size)
 	}
 	return a, min(b, size-1) + 1, true, nil
 }
 
-func position(digits string) (int64, bool) {
+func parseOffset(digits string) (int64, bool) {
 	for _, c := range []byte(digits) {
 		if c < '0' || c > '9' {
 			return 0, false
@@ -180,7 +180,7 @@ func position(digits string) (int64, bool) {
 	return n, err == nil
 }
 
-// unsatisfiable is the answer to a range that begins behind the end.
-func unsatisfiable(size int64) error {
+// rangeNotSatisfiable is the answer to a range that begins behind the end.
+func rangeNotSatisfiable(size int64) error {
 	return &edge.Refusal{Problem: contract.Problem{Type: edge.ProblemPrefix + "rangeNotSatisfiable", Title: "Range Not Satisfiable", Status: http.StatusRequestedRangeNotSatisfiable}, Size: size}
 }

@@ -11,9 +11,9 @@ import (
 	"coffre/handlers/acting"
 )
 
-// NumbersOf opens every number that a person is found by, the latest last. It is for the
+// OpenSSINs opens every number that a person is found by, the latest last. It is for the
 // person's own report, whose access is on record.
-func (dis *Discloser) NumbersOf(ctx context.Context, id domain.CitizenID) ([]domain.SSIN, error) {
+func (dis *Discloser) OpenSSINs(ctx context.Context, id domain.CitizenID) ([]domain.SSIN, error) {
 	var all []domain.SSIN
 	for e, err := range dis.Log.Read(ctx, acting.CitizenStream(id), 0) {
 		if err != nil {

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// outcomesQueued bounds the outcomes that wait. One that finds no room is lost,
+	// maxOutcomesQueued bounds the outcomes that wait. One that finds no room is lost,
 	// and its access is shown as one that may have been disclosed.
-	outcomesQueued = 4096
+	maxOutcomesQueued = 4096
 	// outcomeWorkers append at the same time, so that they share a sync of the disk.
 	outcomeWorkers = 16
-	// outcomePatience bounds one append, and all that is left to do at the end.
-	outcomePatience = 5 * time.Second
+	// outcomeTimeout bounds one append, and all that is left to do at the end.
+	outcomeTimeout = 5 * time.Second
 )
 
 // outcomeOf makes the fact of what became of an authorised access.
@@ -45,7 +45,7 @@ func represented(a access.Authorized) domain.CitizenID {
 
 // QueueOutcome records after the answer what became of an access. Nobody waits for it.
 func (dis *Discloser) QueueOutcome(in acting.Intent, a access.Authorized, what access.Outcome, why error) {
-	if !dis.outcomes.put(dis.outcomeOf(in, a, what, why)) {
+	if !dis.outcomes.add(dis.outcomeOf(in, a, what, why)) {
 		dis.Slog.Warn("no room to record what became of an access", slog.String("access", a.Access.String()))
 	}
 }
@@ -109,9 +109,9 @@ func (dis *Discloser) Run(ctx context.Context) {
 	for range outcomeWorkers {
 		work.Go(func() { dis.recordOutcomes(ctx) })
 	}
-	tick := time.NewTicker(refusalsHeld)
+	tick := time.NewTicker(refusalsInterval)
 	defer tick.Stop()
-	for hurry := dis.refusals.hurry(); ctx.Err() == nil; {
+	for hurry := dis.refusals.urgentSignal(); ctx.Err() == nil; {
 		select {
 		case <-hurry:
 			dis.recordRefusals(lasting, false)
@@ -120,7 +120,7 @@ func (dis *Discloser) Run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	rest, cancel := context.WithTimeout(lasting, outcomePatience)
+	rest, cancel := context.WithTimeout(lasting, outcomeTimeout)
 	defer cancel()
 	dis.recordRefusals(rest, true)
 	work.Wait()
@@ -128,7 +128,7 @@ func (dis *Discloser) Run(ctx context.Context) {
 
 func (dis *Discloser) recordOutcomes(ctx context.Context) {
 	lasting := context.WithoutCancel(ctx)
-	line := dis.outcomes.lines()
+	line := dis.outcomes.channel()
 	for {
 		select {
 		case o := <-line:
@@ -136,7 +136,7 @@ func (dis *Discloser) recordOutcomes(ctx context.Context) {
 			continue
 		case <-ctx.Done():
 		}
-		rest, cancel := context.WithTimeout(lasting, outcomePatience)
+		rest, cancel := context.WithTimeout(lasting, outcomeTimeout)
 		defer cancel()
 		for {
 			select {
@@ -150,8 +150,8 @@ func (dis *Discloser) recordOutcomes(ctx context.Context) {
 }
 
 func (dis *Discloser) recordOutcome(ctx context.Context, o outcome) {
-	defer dis.outcomes.done()
-	ctx, cancel := context.WithTimeout(ctx, outcomePatience)
+	defer dis.outcomes.finish()
+	ctx, cancel := context.WithTimeout(ctx, outcomeTimeout)
 	defer cancel()
 	if _, err := acting.Accesses.Transact(ctx, dis.Log, o.write, o.fact); err != nil {
 		dis.Slog.WarnContext(ctx, "what became of an access is not on record", slog.String("access", o.fact.Access.String()), slog.Any("error", err))
@@ -161,5 +161,5 @@ func (dis *Discloser) recordOutcome(ctx context.Context, o outcome) {
 // Settle waits until all that was left to the background is recorded.
 func (dis *Discloser) Settle(ctx context.Context) error {
 	dis.recordRefusals(ctx, true)
-	return dis.outcomes.rest(ctx)
+	return dis.outcomes.waitIdle(ctx)
 }

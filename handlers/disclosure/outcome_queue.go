@@ -19,22 +19,22 @@ type outcome struct {
 type outcomeQueue struct {
 	mu      sync.Mutex
 	waiting chan outcome
-	open    int           // queued or being recorded
+	pending int           // queued or being recorded
 	idle    chan struct{} // closed when open is 0
 }
 
-func (q *outcomeQueue) lines() chan outcome {
+func (q *outcomeQueue) channel() chan outcome {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.waiting == nil {
-		q.waiting = make(chan outcome, outcomesQueued)
+		q.waiting = make(chan outcome, maxOutcomesQueued)
 	}
 	return q.waiting
 }
 
-// put queues an outcome and reports false when there is no room.
-func (q *outcomeQueue) put(o outcome) bool {
-	line := q.lines()
+// add queues an outcome and reports false when there is no room.
+func (q *outcomeQueue) add(o outcome) bool {
+	line := q.channel()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	select {
@@ -42,24 +42,24 @@ func (q *outcomeQueue) put(o outcome) bool {
 	default:
 		return false
 	}
-	if q.open++; q.open == 1 {
+	if q.pending++; q.pending == 1 {
 		q.idle = make(chan struct{})
 	}
 	return true
 }
 
-func (q *outcomeQueue) done() {
+func (q *outcomeQueue) finish() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.open--; q.open == 0 {
+	if q.pending--; q.pending == 0 {
 		close(q.idle)
 	}
 }
 
-// rest waits until nothing is queued.
-func (q *outcomeQueue) rest(ctx context.Context) error {
+// waitIdle waits until nothing is queued.
+func (q *outcomeQueue) waitIdle(ctx context.Context) error {
 	q.mu.Lock()
-	idle, open := q.idle, q.open
+	idle, open := q.idle, q.pending
 	q.mu.Unlock()
 	if open == 0 {
 		return nil

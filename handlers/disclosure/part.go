@@ -8,9 +8,9 @@ import (
 	"coffre/eventstore"
 )
 
-// OpenKept opens a sealed part that a read model keeps, as the event it belongs to.
+// OpenSealedPart opens a sealed part that a read model keeps, as the event it belongs to.
 // The event's part in clear is not kept with it, so only what is personal counts.
-func OpenKept[E any](ctx context.Context, dis *Discloser, place eventstore.Place, sealed []byte) (event E, err error) {
+func OpenSealedPart[E any](ctx context.Context, dis *Discloser, place eventstore.Place, sealed []byte) (event E, err error) {
 	opened, err := eventstore.OpenPart(ctx, dis.opener, dis.codec, place, []byte(`{}`), sealed)
 	if err != nil {
 		return event, err
@@ -22,9 +22,9 @@ func OpenKept[E any](ctx context.Context, dis *Discloser, place eventstore.Place
 	return event, nil
 }
 
-// OpenKeptBytes opens a sealed part that a read model keeps into the room of dst, and
+// OpenSealedBytes opens a sealed part that a read model keeps into the room of dst, and
 // leaves it as it was encoded.
-func (dis *Discloser) OpenKeptBytes(ctx context.Context, dst []byte, place eventstore.Place, sealed []byte) ([]byte, error) {
+func (dis *Discloser) OpenSealedBytes(ctx context.Context, dst []byte, place eventstore.Place, sealed []byte) ([]byte, error) {
 	plain, err := dis.opener.Open(ctx, dst, place, sealed)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", place.Type, err)
@@ -32,8 +32,8 @@ func (dis *Discloser) OpenKeptBytes(ctx context.Context, dst []byte, place event
 	return plain, nil
 }
 
-// WithoutKey reports whether a sealed part cannot be opened because its key was destroyed
+// KeyMissing reports whether a sealed part cannot be opened because its key was destroyed
 // or is out of reach, and not because something is wrong with it.
-func WithoutKey(err error) bool {
+func KeyMissing(err error) bool {
 	return errors.Is(err, eventstore.ErrErased) || errors.Is(err, eventstore.ErrKeysUnavailable)
 }

@@ -50,70 +50,70 @@ type Reading struct {
 // Findings are what the streams say, at one moment, of all that a reading
 // relies on.
 type Findings struct {
-	Document Attested
+	Document LoadedDocument
 	Consent  consent.State
 	Citizen  acting.Person
 }
 
-// Attested is a document as its own stream has it.
-type Attested struct {
-	State    document.State
-	at       eventstore.Reference
-	Contents []eventstore.Event // the one that gave version n at index n-1
-	Changed  time.Time          // when the newest of its facts was recorded
+// LoadedDocument is a document as its own stream has it.
+type LoadedDocument struct {
+	State         document.State
+	ref           eventstore.Reference
+	ContentEvents []eventstore.Event // the one that gave version n at index n-1
+	ChangedAt     time.Time          // when the newest of its facts was recorded
 }
 
-// Attested reads a document's whole stream. One that does not exist is the zero
+// LoadDocument reads a document's whole stream. One that does not exist is the zero
 // value.
-func (dis *Discloser) Attested(ctx context.Context, id domain.DocumentID) (Attested, error) {
-	return dis.attestedUpTo(ctx, id, eventstore.Position{})
+func (dis *Discloser) LoadDocument(ctx context.Context, id domain.DocumentID) (LoadedDocument, error) {
+	return dis.loadDocumentAt(ctx, id, eventstore.Position{})
 }
 
-// attestedUpTo is attested as the document was at a position; the zero position
+// loadDocumentAt is attested as the document was at a position; the zero position
 // stands for now.
-func (dis *Discloser) attestedUpTo(ctx context.Context, id domain.DocumentID, last eventstore.Position) (Attested, error) {
-	var a Attested
+func (dis *Discloser) loadDocumentAt(ctx context.Context, id domain.DocumentID, last eventstore.Position) (LoadedDocument, error) {
+	var a LoadedDocument
 	stream := acting.DocumentStream(id)
 	for e, err := range dis.Log.Read(ctx, stream, 0) {
 		if err != nil {
-			return Attested{}, fmt.Errorf("read document: %w", err)
+			return LoadedDocument{}, fmt.Errorf("read document: %w", err)
 		}
 		if !last.IsZero() && e.Position.Compare(last) > 0 {
 			break
 		}
 		fact, ok := e.Data.(document.Event)
 		if !ok {
-			return Attested{}, fmt.Errorf("%s does not belong in a document's stream", e.Type)
+			return LoadedDocument{}, fmt.Errorf("%s does not belong in a document's stream", e.Type)
 		}
-		a.State, a.at, a.Changed = document.Evolve(a.State, fact), eventstore.At(stream, e.Revision), e.Time
+		a.State, a.ref, a.ChangedAt = document.Evolve(a.State, fact), eventstore.At(stream, e.Revision), e.Time
 		switch fact.(type) {
 		case document.Issued, document.Updated:
-			a.Contents = append(a.Contents, e)
+			a.ContentEvents = append(a.ContentEvents, e)
 		}
 	}
 	return a, nil
 }
 
-// WithDates opens the dates that are sealed, for the decision only. Those whose
+// OpenDates opens the dates that are sealed, for the decision only. Those whose
 // key is away or gone stay unreadable, and the rules rely on nothing then.
-func (dis *Discloser) WithDates(ctx context.Context, a Attested) (Attested, error) {
-	return dis.WithDatesBut(ctx, a, eventstore.ErrErased, eventstore.ErrKeysUnavailable)
+func (dis *Discloser) OpenDates(ctx context.Context, a LoadedDocument) (LoadedDocument, error) {
+	return dis.OpenDatesExcept(ctx, a, eventstore.ErrErased, eventstore.ErrKeysUnavailable)
 }
 
-// WithDatesBut opens the dates that are sealed; those that cannot be opened for one
+// OpenDatesExcept opens the dates that are sealed; those that cannot be opened for one
 // of these reasons stay unreadable.
-func (dis *Discloser) WithDatesBut(ctx context.Context, a Attested, unreadable ...error) (Attested, error) {
+func (dis *Discloser) OpenDatesExcept(ctx context.Context, a LoadedDocument, unreadable ...error) (LoadedDocument, error) {
 	if !a.State.PersonalValidity {
 		return a, nil
 	}
-	dates := make(map[int]document.Dates, len(a.Contents))
-	for i, e := range a.Contents {
+	dates := make(map[int]document.Dates, len(a.ContentEvents))
+	for i, e := range a.ContentEvents {
 		opened, err := eventstore.OpenEvent(ctx, dis.opener, dis.codec, e)
 		switch {
 		case slices.ContainsFunc(unreadable, func(reason error) bool { return errors.Is(err, reason) }):
 			continue
 		case err != nil:
-			return Attested{}, err
+			return LoadedDocument{}, err
 		}
 		switch f := opened.(type) {
 		case document.Issued:
@@ -131,7 +131,7 @@ func (dis *Discloser) WithDatesBut(ctx context.Context, a Attested, unreadable .
 func (dis *Discloser) LoadFindings(ctx context.Context, r Reading) (Findings, error) {
 	var f Findings
 	var err error
-	if f.Document, err = dis.Attested(ctx, r.Document); err != nil {
+	if f.Document, err = dis.LoadDocument(ctx, r.Document); err != nil {
 		return Findings{}, err
 	}
 	whose := f.Document.State.Citizen
@@ -140,7 +140,7 @@ func (dis *Discloser) LoadFindings(ctx context.Context, r Reading) (Findings, er
 			return Findings{}, err
 		}
 		if whose = f.Consent.Citizen; whose != f.Document.State.Citizen {
-			f.Document = Attested{}
+			f.Document = LoadedDocument{}
 		}
 	}
 	f.Citizen, err = dis.LoadPerson(ctx, whose)
@@ -184,8 +184,8 @@ func (r Reading) Use(in acting.Intent, f Findings) consent.Use {
 	}
 }
 
-// byLaw is the command of a reading by law.
-func (r Reading) byLaw(in acting.Intent, f Findings) access.AuthorizeByLaw {
+// authorizeByLaw is the command of a reading by law.
+func (r Reading) authorizeByLaw(in acting.Intent, f Findings) access.AuthorizeByLaw {
 	return access.AuthorizeByLaw{
 		Access: r.Access, Citizen: f.Citizen.ID, Question: r.question(in, f), LegalBasis: r.LegalBasis, Deliberation: r.Deliberation,
 		Registrations: in.Words.Registrations(in.Actor.Organisation), Standing: f.Citizen.Standing,
@@ -193,15 +193,15 @@ func (r Reading) byLaw(in acting.Intent, f Findings) access.AuthorizeByLaw {
 	}
 }
 
-// Established implements A-6: whether there is a basis at all, by clear facts,
+// CheckBasis implements A-6: whether there is a basis at all, by clear facts,
 // before anything of what is held is judged or opened.
-func (r Reading) Established(in acting.Intent, f Findings) error {
+func (r Reading) CheckBasis(in acting.Intent, f Findings) error {
 	if r.Procedure != "" && !in.Words.ProcedureInUse(r.Procedure) {
 		return access.ErrNoBasis
 	}
 	var err error
 	if r.Consent.IsZero() {
-		_, err = r.byLaw(in, f).Basis()
+		_, err = r.authorizeByLaw(in, f).Basis()
 	} else {
 		_, err = r.Use(in, f).Basis(f.Consent)
 	}
@@ -211,10 +211,10 @@ func (r Reading) Established(in acting.Intent, f Findings) error {
 	return err
 }
 
-// Lawful judges the whole reading as it stands, without recording it.
-func (r Reading) Lawful(in acting.Intent, f Findings) error {
+// Check judges the whole reading as it stands, without recording it.
+func (r Reading) Check(in acting.Intent, f Findings) error {
 	if r.Consent.IsZero() {
-		_, err := r.byLaw(in, f).Decide(access.State{})
+		_, err := r.authorizeByLaw(in, f).Decide(access.State{})
 		return err
 	}
 	return r.Use(in, f).Validate(f.Consent)
@@ -227,10 +227,10 @@ func (dis *Discloser) EstablishBasis(ctx context.Context, in acting.Intent, r Re
 	if err != nil {
 		return f, err
 	}
-	if err := r.Established(in, f); err != nil {
+	if err := r.CheckBasis(in, f); err != nil {
 		return f, err
 	}
-	f.Document, err = dis.WithDates(ctx, f.Document)
+	f.Document, err = dis.OpenDates(ctx, f.Document)
 	return f, err
 }
 
@@ -249,16 +249,16 @@ type Disclosed struct {
 func (dis *Discloser) Disclose(ctx context.Context, in acting.Intent, r Reading) (Disclosed, error) {
 	f, err := dis.EstablishBasis(ctx, in, r)
 	if err != nil {
-		return Disclosed{}, dis.Refused(in, r.AsRefused(f), err)
+		return Disclosed{}, dis.QueueRefusal(in, r.AsRefused(f), err)
 	}
-	turn, err := dis.Admit(ctx, in, f.Citizen.ID)
+	claim, err := dis.ClaimQuota(ctx, in, f.Citizen.ID)
 	if err != nil {
-		return Disclosed{}, dis.Refused(in, r.AsRefused(f), err)
+		return Disclosed{}, dis.QueueRefusal(in, r.AsRefused(f), err)
 	}
 	d, err := dis.Authorize(ctx, in, r, f)
-	turn.Done(d.Position)
+	claim.End(d.Position)
 	if err != nil {
-		return Disclosed{}, dis.Refused(in, r.AsRefused(f), err)
+		return Disclosed{}, dis.QueueRefusal(in, r.AsRefused(f), err)
 	}
 	if d.Findings, err = dis.Revalidate(ctx, in, r, d.Authorized); err != nil {
 		return d, dis.Withhold(ctx, in, d.Authorized, err)
@@ -279,9 +279,9 @@ func (r Reading) AsRefused(f Findings) access.Refused {
 func (dis *Discloser) Authorize(ctx context.Context, in acting.Intent, r Reading, f Findings) (Disclosed, error) {
 	var d Disclosed
 	var err error
-	basedOn := []eventstore.Reference{f.Document.at, f.Citizen.At}
+	basedOn := []eventstore.Reference{f.Document.ref, f.Citizen.At}
 	if r.Consent.IsZero() {
-		result, failed := acting.Accesses.Transact(ctx, dis.Log, dis.accessWrite(in, acting.AccessStream(f.Citizen.ID, in.At), f.Citizen.ID, basedOn), r.byLaw(in, f))
+		result, failed := acting.Accesses.Transact(ctx, dis.Log, dis.accessWrite(in, acting.AccessStream(f.Citizen.ID, in.At), f.Citizen.ID, basedOn), r.authorizeByLaw(in, f))
 		if failed != nil {
 			return d, failed
 		}
@@ -325,7 +325,7 @@ func (dis *Discloser) Revalidate(ctx context.Context, in acting.Intent, r Readin
 	}
 	r.Seen = false // judged once
 	if r.Consent.IsZero() {
-		cmd := r.byLaw(in, f)
+		cmd := r.authorizeByLaw(in, f)
 		cmd.Document, cmd.Attachment = ofVersion(cmd.Document, a.Version), a.Attachment
 		_, err = cmd.Decide(access.State{})
 		return f, err
@@ -359,7 +359,7 @@ func (dis *Discloser) OpenAuthorized(ctx context.Context, in acting.Intent, d *D
 		case access.OpenedPredicate:
 			d.Holds, err = in.Words.Predicate(a.Type, registry.PredicateName(a.Predicate), opened.Content, domain.BelgianDate(in.At))
 		case access.OpenedDocument:
-			d.Content, err = only(opened.Content, a.Fields)
+			d.Content, err = onlyFields(opened.Content, a.Fields)
 		}
 	}
 	if err != nil {
@@ -368,35 +368,35 @@ func (dis *Discloser) OpenAuthorized(ctx context.Context, in acting.Intent, d *D
 	return err
 }
 
-// openedVersion is what is personal of one version of a document.
-type openedVersion struct {
+// OpenedVersion is what is personal of one version of a document.
+type OpenedVersion struct {
 	Content domain.JSON
 	Files   []document.Attachment
 	Reason  domain.ReasonCode // for the update; "" for what was issued
 }
 
 // OpenVersion opens one version of a document, 1 for what was issued.
-func (dis *Discloser) OpenVersion(ctx context.Context, d Attested, version int) (openedVersion, error) {
-	if version < 1 || version > len(d.Contents) {
-		return openedVersion{}, fmt.Errorf("document has no version %d", version)
+func (dis *Discloser) OpenVersion(ctx context.Context, d LoadedDocument, version int) (OpenedVersion, error) {
+	if version < 1 || version > len(d.ContentEvents) {
+		return OpenedVersion{}, fmt.Errorf("document has no version %d", version)
 	}
-	opened, err := eventstore.OpenEvent(ctx, dis.opener, dis.codec, d.Contents[version-1])
+	opened, err := eventstore.OpenEvent(ctx, dis.opener, dis.codec, d.ContentEvents[version-1])
 	if err != nil {
-		return openedVersion{}, err
+		return OpenedVersion{}, err
 	}
 	switch f := opened.(type) {
 	case document.Issued:
-		return openedVersion{Content: f.Personal.Content, Files: f.Personal.Attachments}, nil
+		return OpenedVersion{Content: f.Personal.Content, Files: f.Personal.Attachments}, nil
 	case document.Updated:
-		return openedVersion{f.Personal.Content, f.Personal.Attachments, f.Reason}, nil
+		return OpenedVersion{f.Personal.Content, f.Personal.Attachments, f.Reason}, nil
 	}
-	return openedVersion{}, fmt.Errorf("%T holds no content", opened)
+	return OpenedVersion{}, fmt.Errorf("%T holds no content", opened)
 }
 
 var errContent = errors.New("a content is not a JSON object") // the cause would quote it
 
-// only returns the content with no other top-level members than these.
-func only(content domain.JSON, fields []domain.Field) (contract.Content, error) {
+// onlyFields returns the content with no other top-level members than these.
+func onlyFields(content domain.JSON, fields []domain.Field) (contract.Content, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(content))
 	if t, err := dec.ReadToken(); err != nil || t.Kind() != '{' {
 		return nil, errContent

@@ -14,32 +14,32 @@ import (
 )
 
 const (
-	// refusalsHeld is how long refusals beyond those recorded apart wait to be
+	// refusalsInterval is how long refusals beyond those recorded apart wait to be
 	// recorded together.
-	refusalsHeld = time.Minute
-	// refusalsKept bounds what waits for one organisation before it is counted
+	refusalsInterval = time.Minute
+	// maxRefusalsWaiting bounds what waits for one organisation before it is counted
 	// together in memory.
-	refusalsKept = 4 * access.ApartPerMinute
-	// refusalsAtOnce bounds the facts of one append.
-	refusalsAtOnce = 100
+	maxRefusalsWaiting = 4 * access.ApartPerMinute
+	// maxRefusalsPerAppend bounds the facts of one append.
+	maxRefusalsPerAppend = 100
 )
 
-// Refused notes that a consumer was told no (rule A-3) and returns the refusal. A
+// QueueRefusal notes that a consumer was told no (rule A-3) and returns the refusal. A
 // fault is no answer and is not noted; neither is what can be had a moment later.
 // Of what was asked for only words of the registry are kept.
-func (dis *Discloser) Refused(in acting.Intent, asked access.Refused, err error) error {
+func (dis *Discloser) QueueRefusal(in acting.Intent, asked access.Refused, err error) error {
 	var said *domain.Error
 	if !errors.As(err, &said) || said.Code == domain.Unavailable || in.Actor.Role != domain.RoleConsumer {
 		return err
 	}
 	asked.Consumer, asked.Reason, asked.At = in.Actor.Organisation, domain.ReasonCode(said.Slug), in.At
-	dis.refusals.note(InWords(in.Words, asked))
+	dis.refusals.add(RegistryWordsOnly(in.Words, asked))
 	return err
 }
 
-// InWords leaves out of a refusal what the registry has no word for: it stands
+// RegistryWordsOnly leaves out of a refusal what the registry has no word for: it stands
 // in clear for ever.
-func InWords(words *vocabulary.View, r access.Refused) access.Refused {
+func RegistryWordsOnly(words *vocabulary.View, r access.Refused) access.Refused {
 	if _, known := words.DocumentType(r.Type); !known {
 		r.Type = ""
 	}
@@ -52,25 +52,25 @@ func InWords(words *vocabulary.View, r access.Refused) access.Refused {
 	return r
 }
 
-// refusalBook holds refusals until they are recorded: the first of a minute at
+// refusalQueue holds refusals until they are recorded: the first of a minute at
 // once, the others counted together. The zero value is empty; it may be used
 // concurrently. What it holds is bounded for each organisation.
-type refusalBook struct {
-	mu       sync.Mutex
-	of       map[domain.Organisation]*heldRefusals
-	signal   chan struct{}
-	flushing sync.Mutex // one flush at a time, so that order is kept
+type refusalQueue struct {
+	mu            sync.Mutex
+	organisations map[domain.Organisation]*waitingRefusals
+	signal        chan struct{}
+	flushing      sync.Mutex // one flush at a time, so that order is kept
 }
 
-type heldRefusals struct {
+type waitingRefusals struct {
 	minute  time.Time // the newest one in which something was refused
-	noted   int       // in that minute
+	count   int       // in that minute
 	urgent  bool      // something waits that is recorded apart
 	waiting []access.Refused
 }
 
-// hurry tells when something is to be recorded at once.
-func (b *refusalBook) hurry() chan struct{} {
+// urgentSignal tells when something is to be recorded at once.
+func (b *refusalQueue) urgentSignal() chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.signal == nil {
@@ -79,24 +79,24 @@ func (b *refusalBook) hurry() chan struct{} {
 	return b.signal
 }
 
-func (b *refusalBook) note(r access.Refused) {
-	signal := b.hurry()
+func (b *refusalQueue) add(r access.Refused) {
+	signal := b.urgentSignal()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.of == nil {
-		b.of = make(map[domain.Organisation]*heldRefusals)
+	if b.organisations == nil {
+		b.organisations = make(map[domain.Organisation]*waitingRefusals)
 	}
-	h := b.of[r.Consumer]
+	h := b.organisations[r.Consumer]
 	if h == nil {
-		h = new(heldRefusals)
-		b.of[r.Consumer] = h
+		h = new(waitingRefusals)
+		b.organisations[r.Consumer] = h
 	}
 	if minute := r.At.Truncate(time.Minute); minute.After(h.minute) {
-		h.minute, h.noted = minute, 0
+		h.minute, h.count = minute, 0
 	}
-	h.noted++
-	h.hold(r)
-	if h.noted > access.ApartPerMinute {
+	h.count++
+	h.add(r)
+	if h.count > access.ApartPerMinute {
 		return
 	}
 	h.urgent = true
@@ -106,47 +106,47 @@ func (b *refusalBook) note(r access.Refused) {
 	}
 }
 
-// hold keeps refusals in bounded memory: what is too much is counted together,
+// add keeps refusals in bounded memory: what is too much is counted together,
 // whatever the minute if need be.
-func (h *heldRefusals) hold(more ...access.Refused) {
+func (h *waitingRefusals) add(more ...access.Refused) {
 	h.waiting = append(h.waiting, more...)
-	if len(h.waiting) > refusalsKept {
+	if len(h.waiting) > maxRefusalsWaiting {
 		h.waiting = access.Aggregate(access.RefusalState{}, h.waiting)
 	}
-	if len(h.waiting) > refusalsKept {
+	if len(h.waiting) > maxRefusalsWaiting {
 		full := access.RefusalState{Minute: h.minute.Add(time.Minute), Recorded: access.ApartPerMinute}
 		h.waiting = access.Aggregate(full, h.waiting)
 	}
 }
 
 // take returns what waits, of all organisations or of those in a hurry.
-func (b *refusalBook) take(all bool) map[domain.Organisation][]access.Refused {
+func (b *refusalQueue) take(all bool) map[domain.Organisation][]access.Refused {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	taken := make(map[domain.Organisation][]access.Refused)
-	for o, h := range b.of {
+	for o, h := range b.organisations {
 		switch {
 		case len(h.waiting) > 0 && (all || h.urgent):
 			taken[o], h.waiting, h.urgent = h.waiting, nil, false
 		case all && len(h.waiting) == 0:
-			delete(b.of, o) // nothing was refused since the last time
+			delete(b.organisations, o) // nothing was refused since the last time
 		}
 	}
 	return taken
 }
 
 // putBack keeps what could not be recorded for the next time.
-func (b *refusalBook) putBack(o domain.Organisation, list []access.Refused) {
+func (b *refusalQueue) putBack(o domain.Organisation, list []access.Refused) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	h := b.of[o]
+	h := b.organisations[o]
 	if h == nil {
-		h = new(heldRefusals)
-		b.of[o] = h
+		h = new(waitingRefusals)
+		b.organisations[o] = h
 	}
 	later := h.waiting
 	h.waiting = list
-	h.hold(later...)
+	h.add(later...)
 }
 
 // recordRefusals records what waits: all of it, or what is recorded apart.
@@ -156,7 +156,7 @@ func (dis *Discloser) recordRefusals(ctx context.Context, all bool) {
 	for o, list := range dis.refusals.take(all) {
 		for len(list) > 0 {
 			n := 1
-			for n < min(len(list), refusalsAtOnce) && acting.RefusalStream(o, list[n].At) == acting.RefusalStream(o, list[0].At) {
+			for n < min(len(list), maxRefusalsPerAppend) && acting.RefusalStream(o, list[n].At) == acting.RefusalStream(o, list[0].At) {
 				n++
 			}
 			if err := dis.appendRefusals(ctx, o, list[:n]); err != nil {

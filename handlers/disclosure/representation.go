@@ -34,9 +34,9 @@ func (a Representation) Covers(t domain.DocumentType) bool {
 	return a.Self() || slices.ContainsFunc(a.Mandates, func(m mandate.InForce) bool { return m.Covers(t) })
 }
 
-// Under returns the mandate that covers all these types, else any; the rules say
+// MandateFor returns the mandate that covers all these types, else any; the rules say
 // whether that is enough. It is zero for somebody who acts for themselves.
-func (a Representation) Under(types []domain.DocumentType) mandate.InForce {
+func (a Representation) MandateFor(types []domain.DocumentType) mandate.InForce {
 	for _, m := range a.Mandates {
 		if !slices.ContainsFunc(types, func(t domain.DocumentType) bool { return !m.Covers(t) }) {
 			return m
@@ -48,8 +48,8 @@ func (a Representation) Under(types []domain.DocumentType) mandate.InForce {
 	return mandate.InForce{}
 }
 
-// Write adds for whom the citizen acts, and on what ground, to what is recorded.
-func (a Representation) Write(w eventstore.Write) eventstore.Write {
+// AddTo adds for whom the citizen acts, and on what ground, to what is recorded.
+func (a Representation) AddTo(w eventstore.Write) eventstore.Write {
 	w.Meta.Actor = a.By
 	w.Meta.BasedOn = append(w.Meta.BasedOn, a.refs...)
 	if a.Self() {
@@ -73,12 +73,12 @@ func (dis *Discloser) ActFor(ctx context.Context, in acting.Intent, whose domain
 	if err != nil {
 		return Representation{}, err
 	}
-	return dis.represent(ctx, in, whose, action, all)
+	return dis.selectMandates(ctx, in, whose, action, all)
 }
 
-// represent picks from a citizen's mandates those under which they may act for a
+// selectMandates picks from a citizen's mandates those under which they may act for a
 // person now.
-func (dis *Discloser) represent(ctx context.Context, in acting.Intent, whose domain.CitizenID, action mandate.Action, all []wallet.Mandate) (Representation, error) {
+func (dis *Discloser) selectMandates(ctx context.Context, in acting.Intent, whose domain.CitizenID, action mandate.Action, all []wallet.Mandate) (Representation, error) {
 	a := Representation{By: in.Actor, Citizen: whose}
 	a.By.Role = domain.RoleRepresentative
 	var unreadable error
@@ -86,7 +86,7 @@ func (dis *Discloser) represent(ctx context.Context, in acting.Intent, whose dom
 		if m.Citizen != whose || m.Representative != in.Actor.Citizen {
 			continue
 		}
-		holds, ref, err := dis.inForce(ctx, in, m)
+		holds, ref, err := dis.mandateInForce(ctx, in, m)
 		switch {
 		case errors.Is(err, mandate.ErrUnreadable):
 			unreadable = err
@@ -106,22 +106,22 @@ func (dis *Discloser) represent(ctx context.Context, in acting.Intent, whose dom
 	return a, nil
 }
 
-// inForce reads a mandate's own stream, opens its end, and returns it when it
+// mandateInForce reads a mandate's own stream, opens its end, and returns it when it
 // holds today and both persons live.
-func (dis *Discloser) inForce(ctx context.Context, in acting.Intent, m wallet.Mandate) (mandate.InForce, eventstore.Reference, error) {
+func (dis *Discloser) mandateInForce(ctx context.Context, in acting.Intent, m wallet.Mandate) (mandate.InForce, eventstore.Reference, error) {
 	var end *mandate.GrantedPersonal
 	opened, err := dis.OpenMandateEnd(ctx, m)
 	switch {
 	case err == nil:
 		end = &opened
-	case !WithoutKey(err):
+	case !KeyMissing(err):
 		return mandate.InForce{}, "", err
 	}
-	return dis.stillInForce(ctx, in, m.Mandate, end)
+	return dis.mandateStillInForce(ctx, in, m.Mandate, end)
 }
 
-// stillInForce judges a mandate by its stream as it is now; its end was opened before.
-func (dis *Discloser) stillInForce(ctx context.Context, in acting.Intent, id domain.MandateID, end *mandate.GrantedPersonal) (mandate.InForce, eventstore.Reference, error) {
+// mandateStillInForce judges a mandate by its stream as it is now; its end was opened before.
+func (dis *Discloser) mandateStillInForce(ctx context.Context, in acting.Intent, id domain.MandateID, end *mandate.GrantedPersonal) (mandate.InForce, eventstore.Reference, error) {
 	stream := acting.MandateStream(id)
 	state, revision, err := acting.Mandates.Load(ctx, dis.Log, stream)
 	if err != nil {
@@ -155,7 +155,7 @@ func (dis *Discloser) AuthorizeRepresentative(ctx context.Context, in acting.Int
 	if err != nil {
 		return access.Authorized{}, err
 	}
-	w := a.Write(in.Write(0, acting.AccessStream(a.Citizen, in.At), a.Citizen, person.At))
+	w := a.AddTo(in.Write(0, acting.AccessStream(a.Citizen, in.At), a.Citizen, person.At))
 	w.ID, w.Settle = nil, false
 	looked := access.AuthorizeByMandate{
 		Access: domain.AccessID{UUID: dis.NewID()}, Citizen: a.Citizen, Kind: access.OpenedWallet,
@@ -169,7 +169,7 @@ func (dis *Discloser) AuthorizeRepresentative(ctx context.Context, in acting.Int
 	if err != nil {
 		return access.Authorized{}, err
 	}
-	if _, _, err := dis.stillInForce(ctx, in, m.ID, &mandate.GrantedPersonal{Until: m.Until}); err != nil {
+	if _, _, err := dis.mandateStillInForce(ctx, in, m.ID, &mandate.GrantedPersonal{Until: m.Until}); err != nil {
 		return access.Authorized{}, dis.Withhold(ctx, in, authorized, err)
 	}
 	return authorized, nil
@@ -185,7 +185,7 @@ func (dis *Discloser) RecordDelivered(in acting.Intent, a access.Authorized) {
 
 // OpenMandateEnd opens the sealed end of a mandate.
 func (dis *Discloser) OpenMandateEnd(ctx context.Context, m wallet.Mandate) (mandate.GrantedPersonal, error) {
-	granted, err := OpenKept[mandate.Granted](ctx, dis, m.Place, m.Sealed)
+	granted, err := OpenSealedPart[mandate.Granted](ctx, dis, m.Place, m.Sealed)
 	switch {
 	case err != nil:
 		return mandate.GrantedPersonal{}, err

@@ -15,10 +15,10 @@ import (
 	"coffre/handlers/edge"
 )
 
-// viewed is a document that its issuer or one of its holders reads. Authorized is
+// Viewed is a document that its issuer or one of its holders reads. Authorized is
 // zero for the subject, whose own reading is not recorded.
-type viewed struct {
-	Attested
+type Viewed struct {
+	LoadedDocument
 	Authorized access.Authorized
 	// Version is the one to open, which the record names: the newest when the access was
 	// authorised, whatever was recorded since and from whichever day it applies. All
@@ -50,7 +50,7 @@ func (what Viewing) versionOf(s document.State) int {
 
 // snapshot is the document on a day, with the version that is opened and not the one
 // that applies on that day.
-func (what Viewing) snapshot(a Attested, day domain.Date) document.Snapshot {
+func (what Viewing) snapshot(a LoadedDocument, day domain.Date) document.Snapshot {
 	s := a.State.On(day)
 	s.Version = what.Version
 	return s
@@ -59,45 +59,45 @@ func (what Viewing) snapshot(a Attested, day domain.Date) document.Snapshot {
 // View takes the steps of rule A-1 for somebody who reads without a consumer's
 // basis: the issuer what it issued, a holder what they hold, a representative
 // under a mandate. To everybody else there is no such document.
-func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.DocumentID, what Viewing) (viewed, error) {
-	a, err := dis.Attested(ctx, id)
+func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.DocumentID, what Viewing) (Viewed, error) {
+	a, err := dis.LoadDocument(ctx, id)
 	if err != nil {
-		return viewed{}, err
+		return Viewed{}, err
 	}
 	if !a.State.Exists() || in.Call.Role == domain.RoleIssuer && a.State.Issuer != in.Call.Organisation { // before anything is opened
-		return viewed{}, edge.ErrNoResource
+		return Viewed{}, edge.ErrNoResource
 	}
 	if !what.Attachment.IsZero() && !a.State.Names(what.Attachment) {
-		return viewed{}, edge.ErrNoResource
+		return Viewed{}, edge.ErrNoResource
 	}
 	what.Version = what.versionOf(a.State)
 	if in.Call.Role == domain.RoleCitizen && a.State.Citizen == in.Call.Citizen {
 		return dis.viewOwn(ctx, a, what.Version)
 	}
-	var judge func(Attested, domain.AccessID) (accessCommand, eventstore.Write, error)
+	var judge func(LoadedDocument, domain.AccessID) (accessCommand, eventstore.Write, error)
 	if in.Call.Role == domain.RoleIssuer {
-		judge = dis.readBack(ctx, in, what)
-	} else if judge, err = dis.readFor(ctx, in, a, what); err != nil {
-		return viewed{}, err
+		judge = dis.judgeReadBack(ctx, in, what)
+	} else if judge, err = dis.judgeRepresentative(ctx, in, a, what); err != nil {
+		return Viewed{}, err
 	}
-	if a, err = dis.WithDates(ctx, a); err != nil {
-		return viewed{}, err
+	if a, err = dis.OpenDates(ctx, a); err != nil {
+		return Viewed{}, err
 	}
 	cmd, w, err := judge(a, domain.AccessID{UUID: dis.NewID()})
 	if err != nil {
-		return viewed{}, Hidden(err)
+		return Viewed{}, HideNoBasis(err)
 	}
 	result, err := acting.Accesses.Transact(ctx, dis.Log, w, cmd)
 	if err != nil {
-		return viewed{}, Hidden(err)
+		return Viewed{}, HideNoBasis(err)
 	}
 	authorized, err := AuthorizedIn(result.Events)
 	if err != nil {
-		return viewed{}, err
+		return Viewed{}, err
 	}
-	again, err := dis.Attested(ctx, id)
+	again, err := dis.LoadDocument(ctx, id)
 	if err == nil {
-		again, err = dis.WithDates(ctx, again)
+		again, err = dis.OpenDates(ctx, again)
 	}
 	if err == nil {
 		cmd, _, err = judge(again, authorized.Access)
@@ -106,64 +106,64 @@ func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.Docu
 		_, err = cmd.Decide(access.State{})
 	}
 	if err != nil {
-		return viewed{}, Hidden(dis.Withhold(ctx, in, authorized, err))
+		return Viewed{}, HideNoBasis(dis.Withhold(ctx, in, authorized, err))
 	}
-	return viewed{again, authorized, authorized.Version}, nil
+	return Viewed{again, authorized, authorized.Version}, nil
 }
 
 type accessCommand = eventstore.Command[access.State, access.Event]
 
-// Hidden makes "no basis" the same as "no such thing" for those who name no basis.
-func Hidden(err error) error {
+// HideNoBasis makes "no basis" the same as "no such thing" for those who name no basis.
+func HideNoBasis(err error) error {
 	if errors.Is(err, access.ErrNoBasis) {
 		return edge.ErrNoResource
 	}
 	return err
 }
 
-func (dis *Discloser) viewOwn(ctx context.Context, a Attested, version int) (viewed, error) {
+func (dis *Discloser) viewOwn(ctx context.Context, a LoadedDocument, version int) (Viewed, error) {
 	if a.State.Erased {
-		return viewed{}, document.ErrContentDestroyed
+		return Viewed{}, document.ErrContentDestroyed
 	}
-	a, err := dis.WithDates(ctx, a)
-	return viewed{Attested: a, Version: version}, err
+	a, err := dis.OpenDates(ctx, a)
+	return Viewed{LoadedDocument: a, Version: version}, err
 }
 
-func (dis *Discloser) readBack(ctx context.Context, in acting.Intent, what Viewing) func(Attested, domain.AccessID) (accessCommand, eventstore.Write, error) {
-	return func(a Attested, id domain.AccessID) (accessCommand, eventstore.Write, error) {
+func (dis *Discloser) judgeReadBack(ctx context.Context, in acting.Intent, what Viewing) func(LoadedDocument, domain.AccessID) (accessCommand, eventstore.Write, error) {
+	return func(a LoadedDocument, id domain.AccessID) (accessCommand, eventstore.Write, error) {
 		person, err := dis.LoadPerson(ctx, a.State.Citizen)
 		if err != nil {
 			return nil, eventstore.Write{}, err
 		}
-		w := dis.accessWrite(in, acting.AccessStream(a.State.Citizen, in.At), a.State.Citizen, []eventstore.Reference{a.at, person.At})
+		w := dis.accessWrite(in, acting.AccessStream(a.State.Citizen, in.At), a.State.Citizen, []eventstore.Reference{a.ref, person.At})
 		return access.AuthorizeReadBack{Access: id, Kind: what.AsIssuer, Document: what.snapshot(a, domain.BelgianDate(in.At)), Attachment: what.Attachment, By: in.Actor, At: in.At}, w, nil
 	}
 }
 
-// readFor finds the mandate under which the citizen may read the document.
-func (dis *Discloser) readFor(ctx context.Context, in acting.Intent, a Attested, what Viewing) (func(Attested, domain.AccessID) (accessCommand, eventstore.Write, error), error) {
+// judgeRepresentative finds the mandate under which the citizen may read the document.
+func (dis *Discloser) judgeRepresentative(ctx context.Context, in acting.Intent, a LoadedDocument, what Viewing) (func(LoadedDocument, domain.AccessID) (accessCommand, eventstore.Write, error), error) {
 	represents, err := dis.ActFor(ctx, in, a.State.Citizen, mandate.Read)
 	if err != nil {
 		return nil, err
 	}
-	under := represents.Under([]domain.DocumentType{a.State.Type})
+	under := represents.MandateFor([]domain.DocumentType{a.State.Type})
 	var t registry.DocumentType
 	if known, ok := in.Words.DocumentType(a.State.Type); ok {
 		t = *known
 	}
-	return func(a Attested, id domain.AccessID) (accessCommand, eventstore.Write, error) {
+	return func(a LoadedDocument, id domain.AccessID) (accessCommand, eventstore.Write, error) {
 		person, err := dis.LoadPerson(ctx, a.State.Citizen)
 		if err != nil {
 			return nil, eventstore.Write{}, err
 		}
-		holds, at, err := dis.stillInForce(ctx, in, under.ID, &mandate.GrantedPersonal{Until: under.Until})
+		holds, at, err := dis.mandateStillInForce(ctx, in, under.ID, &mandate.GrantedPersonal{Until: under.Until})
 		if errors.Is(err, mandate.ErrNotInForce) {
 			err = edge.ErrNoResource
 		}
 		if err != nil {
 			return nil, eventstore.Write{}, err
 		}
-		w := dis.accessWrite(in, acting.AccessStream(a.State.Citizen, in.At), a.State.Citizen, []eventstore.Reference{a.at, person.At, at})
+		w := dis.accessWrite(in, acting.AccessStream(a.State.Citizen, in.At), a.State.Citizen, []eventstore.Reference{a.ref, person.At, at})
 		w.Meta.Actor = represents.By
 		return access.AuthorizeByMandate{
 			Access: id, Citizen: a.State.Citizen, Kind: what.AsRepresentative, Type: t, Document: what.snapshot(a, domain.BelgianDate(in.At)), Attachment: what.Attachment,
@@ -172,15 +172,15 @@ func (dis *Discloser) readFor(ctx context.Context, in acting.Intent, a Attested,
 	}, nil
 }
 
-// FirstPart opens what was issued first.
-func (dis *Discloser) FirstPart(ctx context.Context, a Attested) (document.IssuedPersonal, error) {
-	opened, err := eventstore.OpenEvent(ctx, dis.opener, dis.codec, a.Contents[0])
+// OpenIssued opens what was issued first.
+func (dis *Discloser) OpenIssued(ctx context.Context, a LoadedDocument) (document.IssuedPersonal, error) {
+	opened, err := eventstore.OpenEvent(ctx, dis.opener, dis.codec, a.ContentEvents[0])
 	if err != nil {
 		return document.IssuedPersonal{}, err
 	}
 	first, ok := opened.(document.Issued)
 	if !ok || first.Personal == nil {
-		return document.IssuedPersonal{}, fmt.Errorf("%s is no issue of a document", a.Contents[0].Type)
+		return document.IssuedPersonal{}, fmt.Errorf("%s is no issue of a document", a.ContentEvents[0].Type)
 	}
 	return *first.Personal, nil
 }

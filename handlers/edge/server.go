@@ -43,8 +43,8 @@ type Server struct {
 	health healthCache
 }
 
-// Uncontracted lists what is served and not in the contract, each for its reason.
-var Uncontracted = []string{
+// uncontracted lists what is served and not in the contract, each for its reason.
+var uncontracted = []string{
 	"GET /metrics",                  // for the operator's Prometheus, not for clients
 	"GET /livez",                    // for the platform: is the process alive
 	"GET /readyz",                   // for the platform: send it requests
@@ -119,7 +119,7 @@ func (rt *routes) HandleFunc(pattern string, h func(http.ResponseWriter, *http.R
 
 // serveOpen registers what everybody may ask; it must be in Uncontracted.
 func (rt *routes) serveOpen(pattern string, h http.Handler) {
-	if !slices.Contains(Uncontracted, pattern) {
+	if !slices.Contains(uncontracted, pattern) {
 		panic(pattern + " is not in Uncontracted")
 	}
 	rt.serve(pattern, h)

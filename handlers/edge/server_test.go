@@ -37,7 +37,7 @@ func TestRouteInventory(t *testing.T) {
 	s := newServer()
 	s.Metrics = http.NotFoundHandler()
 	rt := s.Handler(whole{s: s}).(*routes)
-	want := slices.Concat(Patterns(), Uncontracted)
+	want := slices.Concat(Patterns(), uncontracted)
 	if slices.Sort(want); len(want) < 50 {
 		t.Fatalf("only %d routes", len(want))
 	}

@@ -18,10 +18,10 @@ import (
 
 const (
 	schemaVersion = 1
-	// keepDone is for how long a repetition of an event is recognised. Positions only
+	// keepHandled is for how long a repetition of an event is recognised. Positions only
 	// move forward, so repetitions come within seconds; the rest is for operators who
 	// set a position back.
-	keepDone = 90 * 24 * time.Hour
+	keepHandled = 90 * 24 * time.Hour
 )
 
 const schema = `
@@ -57,12 +57,12 @@ CREATE TABLE IF NOT EXISTS reactor_poison (
 // DB is what reactors remember: positions, what was handled, what was set aside,
 // and the tables of the reactors themselves. Its methods may be called concurrently.
 type DB struct {
-	sql   pools
-	words func(statements string) string // from SQLite's to the database's
-	close func() error
+	sql       pools
+	translate func(statements string) string // from SQLite's to the database's
+	close     func() error
 
-	mu    sync.Mutex
-	turns map[string]chan struct{} // one token each, held by who consumes
+	mu     sync.Mutex
+	claims map[string]chan struct{} // one token each, held by who consumes
 }
 
 // pools of connections. Statements go through Rebind: they are the same in a file
@@ -77,7 +77,7 @@ func Open(ctx context.Context, path string, o sqlitedb.Options) (*DB, error) {
 		return nil, err
 	}
 	as := func(statements string) string { return statements }
-	d := &DB{sql: pools{db.Writer, db.Reader}, words: as, close: db.Close, turns: map[string]chan struct{}{}}
+	d := &DB{sql: pools{db.Writer, db.Reader}, translate: as, close: db.Close, claims: map[string]chan struct{}{}}
 	if err := d.migrate(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -90,12 +90,12 @@ func (db *DB) migrate(ctx context.Context) error {
 		return fmt.Errorf("read the version of the reactors' database: %w", err)
 	}
 	if version > schemaVersion {
-		return newer(version)
+		return newerVersionError(version)
 	}
 	return db.Ensure(ctx, schema+fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion))
 }
 
-func newer(version int) error {
+func newerVersionError(version int) error {
 	return fmt.Errorf("the reactors' database has version %d, this program knows %d", version, schemaVersion)
 }
 
@@ -118,9 +118,9 @@ func OpenPostgres(ctx context.Context, dsn string) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, writer.Close())
 	}
-	d := &DB{sql: pools{writer, reader}, turns: map[string]chan struct{}{}}
+	d := &DB{sql: pools{writer, reader}, claims: map[string]chan struct{}{}}
 	d.close = func() error { return errors.Join(reader.Close(), writer.Close()) }
-	d.words = func(statements string) string {
+	d.translate = func(statements string) string {
 		// Of several processes that start at once one makes the tables.
 		return `SELECT pg_advisory_xact_lock(hashtextextended('coffre reactors', 0));` + pgdb.Translate(statements)
 	}
@@ -147,7 +147,7 @@ func (db *DB) migratePostgres(ctx context.Context) error {
 		return fmt.Errorf("read the version of the reactors' database: %w", err)
 	}
 	if version > schemaVersion {
-		return newer(version)
+		return newerVersionError(version)
 	}
 	return nil
 }
@@ -156,7 +156,7 @@ func (db *DB) migratePostgres(ctx context.Context) error {
 // in SQLite's words. They must say IF NOT EXISTS.
 func (db *DB) Ensure(ctx context.Context, statements string) error {
 	return db.Write(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, db.words(statements)); err != nil {
+		if _, err := tx.ExecContext(ctx, db.translate(statements)); err != nil {
 			return fmt.Errorf("prepare tables: %w", err)
 		}
 		return nil
@@ -187,8 +187,8 @@ func (db *DB) Write(ctx context.Context, do func(tx *sqlx.Tx) error) error {
 	return nil
 }
 
-// Prune forgets which events were handled before the time given.
-func (db *DB) Prune(ctx context.Context, before time.Time) error {
+// prune forgets which events were handled before the time given.
+func (db *DB) prune(ctx context.Context, before time.Time) error {
 	if _, err := db.sql.Writer.ExecContext(ctx, db.sql.Writer.Rebind(`DELETE FROM reactor_done WHERE done_at < ?`), before.UnixMicro()); err != nil {
 		return fmt.Errorf("prune: %w", err)
 	}
@@ -202,7 +202,7 @@ var errMoved = errors.New("reactors: the position was moved by somebody else")
 // position returns the reactor's place in the log. One that never ran is put where
 // first says.
 func (db *DB) position(ctx context.Context, reactor, topic string, first func() (eventstore.Position, error)) (eventstore.Position, error) {
-	p, err := db.stored(ctx, reactor, topic)
+	p, err := db.storedPosition(ctx, reactor, topic)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return p, err
 	}
@@ -216,10 +216,10 @@ func (db *DB) position(ctx context.Context, reactor, topic string, first func() 
 	if err != nil {
 		return p, fmt.Errorf("keep the first position: %w", err)
 	}
-	return db.stored(ctx, reactor, topic)
+	return db.storedPosition(ctx, reactor, topic)
 }
 
-func (db *DB) stored(ctx context.Context, reactor, topic string) (eventstore.Position, error) {
+func (db *DB) storedPosition(ctx context.Context, reactor, topic string) (eventstore.Position, error) {
 	var at struct {
 		Commit  int64 `db:"log_commit"`
 		Prepare int64 `db:"log_prepare"`
@@ -232,8 +232,8 @@ func (db *DB) stored(ctx context.Context, reactor, topic string) (eventstore.Pos
 	return eventstore.Position{Commit: uint64(at.Commit), Prepare: uint64(at.Prepare)}, nil
 }
 
-// move compares and swaps the position.
-func (db *DB) move(ctx context.Context, reactor, topic string, from, to eventstore.Position) error {
+// swapPosition compares and swaps the position.
+func (db *DB) swapPosition(ctx context.Context, reactor, topic string, from, to eventstore.Position) error {
 	done, err := db.sql.Writer.ExecContext(ctx, db.sql.Writer.Rebind(`
 		UPDATE reactor_positions SET log_commit = ?, log_prepare = ?, moved_at = ?
 		WHERE reactor = ? AND topic = ? AND log_commit = ? AND log_prepare = ?`),
@@ -248,16 +248,16 @@ func (db *DB) move(ctx context.Context, reactor, topic string, from, to eventsto
 	return nil
 }
 
-// turn waits until nobody in this process consumes the topic for the reactor.
+// claimTopic waits until nobody in this process consumes the topic for the reactor.
 // Across processes the compare-and-swap of the position tells.
-func (db *DB) turn(ctx context.Context, reactor, topic string) (leave func(), err error) {
+func (db *DB) claimTopic(ctx context.Context, reactor, topic string) (leave func(), err error) {
 	key := reactor + "\x00" + topic
 	db.mu.Lock()
-	token := db.turns[key]
+	token := db.claims[key]
 	if token == nil {
 		token = make(chan struct{}, 1)
 		token <- struct{}{}
-		db.turns[key] = token
+		db.claims[key] = token
 	}
 	db.mu.Unlock()
 	select {
@@ -278,9 +278,9 @@ func (db *DB) handled(ctx context.Context, reactor string, event uuid.UUID) (boo
 	return n > 0, nil
 }
 
-// once handles the event unless it was handled before. The mark and the effect are
+// handleOnce handles the event unless it was handled before. The mark and the effect are
 // one transaction: a crash leaves both or neither.
-func (db *DB) once(ctx context.Context, r Reactor, n Notice) error {
+func (db *DB) handleOnce(ctx context.Context, r Reactor, n Notice) error {
 	if done, err := db.handled(ctx, r.Name, n.ID); err != nil || done {
 		return err
 	}
@@ -308,8 +308,8 @@ func (db *DB) once(ctx context.Context, r Reactor, n Notice) error {
 	if err != nil {
 		return fmt.Errorf("store the effect: %w", err)
 	}
-	if effect.Stored != nil && !repeated {
-		effect.Stored()
+	if effect.OnStored != nil && !repeated {
+		effect.OnStored()
 	}
 	return nil
 }

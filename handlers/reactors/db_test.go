@@ -45,13 +45,13 @@ func TestPositionIsMovedByOneOnly(t *testing.T) {
 				t.Fatal(got, err)
 			}
 		}
-		if err := a.move(t.Context(), "r", "document", at(7), at(8)); err != nil {
+		if err := a.swapPosition(t.Context(), "r", "document", at(7), at(8)); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.move(t.Context(), "r", "document", at(7), at(9)); !errors.Is(err, errMoved) {
+		if err := b.swapPosition(t.Context(), "r", "document", at(7), at(9)); !errors.Is(err, errMoved) {
 			t.Fatal(err)
 		}
-		if got, err := b.stored(t.Context(), "r", "document"); err != nil || got != at(8) {
+		if got, err := b.storedPosition(t.Context(), "r", "document"); err != nil || got != at(8) {
 			t.Fatal(got, err)
 		}
 	})
@@ -76,7 +76,7 @@ func TestEffectIsStoredOnceHoweverManyDeliver(t *testing.T) {
 		for _, db := range dbs {
 			for range 4 {
 				wg.Go(func() {
-					if err := db.once(t.Context(), r, n); err != nil {
+					if err := db.handleOnce(t.Context(), r, n); err != nil {
 						t.Error(err)
 					}
 				})
@@ -90,7 +90,7 @@ func TestEffectIsStoredOnceHoweverManyDeliver(t *testing.T) {
 		if done, err := dbs[1].handled(t.Context(), "r", n.ID); err != nil || !done {
 			t.Fatal(done, err)
 		}
-		if err := dbs[1].Prune(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		if err := dbs[1].prune(t.Context(), time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		if done, err := dbs[0].handled(t.Context(), "r", n.ID); err != nil || done {
@@ -114,13 +114,13 @@ func TestWhatIsSetAside(t *testing.T) {
 				t.Fatal(all, err)
 			}
 		}
-		if one, err := db.aside(t.Context(), "r", 3); err != nil || one.Type != p.Type {
+		if one, err := db.findPoison(t.Context(), "r", 3); err != nil || one.Type != p.Type {
 			t.Fatal(one, err)
 		}
-		if err := db.takeBack(t.Context(), "r", 3); err != nil {
+		if err := db.removePoison(t.Context(), "r", 3); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := db.aside(t.Context(), "r", 3); !errors.Is(err, ErrNotSetAside) {
+		if _, err := db.findPoison(t.Context(), "r", 3); !errors.Is(err, errNotSetAside) {
 			t.Fatal(err)
 		}
 	})

@@ -7,24 +7,24 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 )
 
-// quiet is Watermill's logger on slog. Errors of handlers come from everywhere, so
+// slogAdapter is Watermill's logger on slog. Errors of handlers come from everywhere, so
 // only their class is written.
-type quiet struct{ to *slog.Logger }
+type slogAdapter struct{ to *slog.Logger }
 
-func (q quiet) Error(msg string, err error, f watermill.LogFields) {
+func (q slogAdapter) Error(msg string, err error, f watermill.LogFields) {
 	q.to.LogAttrs(context.Background(), slog.LevelWarn, "watermill: "+msg, append(attrs(f), slog.String("reason", class(err)))...)
 }
 
 // Info is debug to us: a line for each handler that starts or stops.
-func (q quiet) Info(msg string, f watermill.LogFields) {
+func (q slogAdapter) Info(msg string, f watermill.LogFields) {
 	q.to.LogAttrs(context.Background(), slog.LevelDebug, "watermill: "+msg, attrs(f)...)
 }
 
-func (quiet) Debug(string, watermill.LogFields) {}
-func (quiet) Trace(string, watermill.LogFields) {}
+func (slogAdapter) Debug(string, watermill.LogFields) {}
+func (slogAdapter) Trace(string, watermill.LogFields) {}
 
-func (q quiet) With(f watermill.LogFields) watermill.LoggerAdapter {
-	return quiet{slog.New(q.to.Handler().WithAttrs(attrs(f)))}
+func (q slogAdapter) With(f watermill.LogFields) watermill.LoggerAdapter {
+	return slogAdapter{slog.New(q.to.Handler().WithAttrs(attrs(f)))}
 }
 
 func attrs(f watermill.LogFields) []slog.Attr {

@@ -80,8 +80,8 @@ func (n Notice) Message() *message.Message {
 // ErrNotANotice: the message was not made by [Notice.Message].
 var ErrNotANotice = errors.New("reactors: the message is not one of ours")
 
-// FromMessage reads back what [Notice.Message] made. The error quotes nothing.
-func FromMessage(m *message.Message) (Notice, error) {
+// fromMessage reads back what [Notice.Message] made. The error quotes nothing.
+func fromMessage(m *message.Message) (Notice, error) {
 	id, idErr := uuid.Parse(m.UUID)
 	revision, revisionErr := strconv.ParseInt(m.Metadata.Get(MetaRevision), 10, 64)
 	leaf, leafErr := strconv.ParseInt(m.Metadata.Get(MetaLeaf), 10, 64)

@@ -26,8 +26,8 @@ type Poison struct {
 	At       time.Time // of the last try, UTC
 }
 
-// ErrNotSetAside: there is no such event among those set aside.
-var ErrNotSetAside = domain.NewError(domain.NotFound, "notSetAside", "that reactor set no event aside at that place")
+// errNotSetAside: there is no such event among those set aside.
+var errNotSetAside = domain.NewError(domain.NotFound, "notSetAside", "that reactor set no event aside at that place")
 
 type poisonRow struct {
 	Reactor  string
@@ -79,14 +79,14 @@ func (db *DB) setAside(ctx context.Context, p Poison) error {
 	return nil
 }
 
-// aside returns what was set aside at that leaf.
-func (db *DB) aside(ctx context.Context, reactor string, leaf int64) (Poison, error) {
+// findPoison returns what was set aside at that leaf.
+func (db *DB) findPoison(ctx context.Context, reactor string, leaf int64) (Poison, error) {
 	var row poisonRow
 	err := db.sql.Reader.GetContext(ctx, &row, db.sql.Reader.Rebind(`
 		SELECT reactor, leaf, event, type, reason, attempts, at FROM reactor_poison
 		WHERE reactor = ? AND leaf = ?`), reactor, leaf)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Poison{}, ErrNotSetAside
+		return Poison{}, errNotSetAside
 	}
 	if err != nil {
 		return Poison{}, fmt.Errorf("find what was set aside: %w", err)
@@ -94,7 +94,7 @@ func (db *DB) aside(ctx context.Context, reactor string, leaf int64) (Poison, er
 	return row.poison()
 }
 
-func (db *DB) takeBack(ctx context.Context, reactor string, leaf int64) error {
+func (db *DB) removePoison(ctx context.Context, reactor string, leaf int64) error {
 	if _, err := db.sql.Writer.ExecContext(ctx, db.sql.Writer.Rebind(`DELETE FROM reactor_poison WHERE reactor = ? AND leaf = ?`), reactor, leaf); err != nil {
 		return fmt.Errorf("take back what was set aside: %w", err)
 	}
@@ -124,11 +124,11 @@ func class(err error) string {
 		return "erased"
 	case errors.Is(err, ErrNotANotice):
 		return "unreadable"
-	case errors.Is(err, ErrStalled):
+	case errors.Is(err, errStalled):
 		return "stalled"
 	case errors.Is(err, errMoved):
 		return "moved"
-	case later(err):
+	case isLater(err):
 		return "later"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
@@ -138,16 +138,16 @@ func class(err error) string {
 	return "fault"
 }
 
-// away lists the errors of the port under us that say nothing about an event.
-var away = []error{
+// outages lists the errors of the port under us that say nothing about an event.
+var outages = []error{
 	ErrLater,
 	eventstore.ErrUnavailable, eventstore.ErrOverloaded, eventstore.ErrDiskFull, eventstore.ErrFailed,
 	eventstore.ErrClosed, eventstore.ErrOutcomeUnknown, eventstore.ErrKeysUnavailable,
 }
 
-// later reports whether the event is not to blame for err.
-func later(err error) bool {
-	for _, e := range away {
+// isLater reports whether the event is not to blame for err.
+func isLater(err error) bool {
+	for _, e := range outages {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -46,8 +46,8 @@ type Effect struct {
 	// Store writes to the reactors' database, in the transaction that marks the event
 	// as handled.
 	Store func(ctx context.Context, tx *sqlx.Tx) error
-	// Stored is called after that transaction is durable.
-	Stored func()
+	// OnStored is called after that transaction is durable.
+	OnStored func()
 }
 
 // Start says where in the log a reactor begins when it has no position yet.

@@ -63,7 +63,7 @@ func NewRouter(o RouterOptions) (*Router, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeTimeout}, quiet{o.Logger})
+	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeTimeout}, slogAdapter{o.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("make the router: %w", err)
 	}
@@ -104,19 +104,19 @@ func (r *Router) add(reactor Reactor) error {
 		handler := r.wm.AddConsumerHandler(reactor.Name+"/"+name, name, sub, r.handler(reactor))
 		handler.AddMiddleware(
 			middleware.Recoverer,
-			r.settingAside(reactor),
+			r.setAsideFailed(reactor),
 			middleware.Retry{
 				MaxRetries:          maxRetries,
 				InitialInterval:     firstRetry,
 				MaxInterval:         maxRetry,
 				Multiplier:          retryFactor,
 				RandomizationFactor: retryJitter,
-				ShouldRetry:         func(p middleware.RetryParams) bool { return !spared(p.Err) },
+				ShouldRetry:         func(p middleware.RetryParams) bool { return !mustRedeliver(p.Err) },
 				ResetContextOnRetry: true, // the try before ended its own
 			}.Middleware,
 			middleware.Timeout(reactor.Timeout),
-			counting,
-			r.recovering,
+			countAttempts,
+			r.recoverPanic,
 		)
 	}
 	return nil
@@ -125,24 +125,24 @@ func (r *Router) add(reactor Reactor) error {
 // handler is the innermost part: the reactor, once per event.
 func (r *Router) handler(reactor Reactor) message.NoPublishHandlerFunc {
 	return func(m *message.Message) error {
-		n, err := FromMessage(m)
+		n, err := fromMessage(m)
 		if err != nil {
 			return err
 		}
-		return r.o.DB.once(m.Context(), reactor, n)
+		return r.o.DB.handleOnce(m.Context(), reactor, n)
 	}
 }
 
-// settingAside takes an event that failed of itself out of the way.
-func (r *Router) settingAside(reactor Reactor) message.HandlerMiddleware {
+// setAsideFailed takes an event that failed of itself out of the way.
+func (r *Router) setAsideFailed(reactor Reactor) message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
 			ctx := m.Context() // the time limit replaces it
 			produced, err := next(m)
-			if err == nil || spared(err) || ctx.Err() != nil || r.closing.Load() {
+			if err == nil || mustRedeliver(err) || ctx.Err() != nil || r.closing.Load() {
 				return produced, err
 			}
-			n, readErr := FromMessage(m)
+			n, readErr := fromMessage(m)
 			if readErr != nil {
 				return nil, errors.Join(err, readErr)
 			}
@@ -160,12 +160,12 @@ func (r *Router) settingAside(reactor Reactor) message.HandlerMiddleware {
 	}
 }
 
-// spared reports whether an error must never set an event aside: something else is
+// mustRedeliver reports whether an error must never set an event aside: something else is
 // away, or the try was cut short.
-func spared(err error) bool { return later(err) || errors.Is(err, context.Canceled) }
+func mustRedeliver(err error) bool { return isLater(err) || errors.Is(err, context.Canceled) }
 
-// counting notes in the message how often it was tried.
-func counting(next message.HandlerFunc) message.HandlerFunc {
+// countAttempts notes in the message how often it was tried.
+func countAttempts(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		n, err := strconv.Atoi(m.Metadata.Get(metaAttempt))
 		if err != nil {
@@ -176,9 +176,9 @@ func counting(next message.HandlerFunc) message.HandlerFunc {
 	}
 }
 
-// recovering makes a panic an error that can be retried and set aside. The
+// recoverPanic makes a panic an error that can be retried and set aside. The
 // recoverer outside is too late for that, and keeps the value, which may be personal.
-func (r *Router) recovering(next message.HandlerFunc) message.HandlerFunc {
+func (r *Router) recoverPanic(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) (produced []*message.Message, err error) {
 		defer func() {
 			if recover() != nil {
@@ -231,7 +231,7 @@ func (r *Router) prune(ctx context.Context, ended <-chan struct{}) {
 	tick := time.NewTicker(pruneEvery)
 	defer tick.Stop()
 	for {
-		if err := r.o.DB.Prune(ctx, time.Now().Add(-keepDone)); err != nil && ctx.Err() == nil {
+		if err := r.o.DB.prune(ctx, time.Now().Add(-keepHandled)); err != nil && ctx.Err() == nil {
 			r.o.Logger.Warn("prune", "reason", class(err))
 		}
 		select {
@@ -256,8 +256,8 @@ func (r *Router) Progress() []Progress {
 	return all
 }
 
-// ErrNoReactor: no reactor of that name runs here.
-var ErrNoReactor = domain.NewError(domain.NotFound, "noSuchReactor", "no reactor of that name runs here")
+// errNoReactor: no reactor of that name runs here.
+var errNoReactor = domain.NewError(domain.NotFound, "noSuchReactor", "no reactor of that name runs here")
 
 // Replay handles once more an event that was set aside, now. When it succeeds, or
 // when the event was handled in the meantime, it is no longer among those set aside;
@@ -265,23 +265,23 @@ var ErrNoReactor = domain.NewError(domain.NotFound, "noSuchReactor", "no reactor
 func (r *Router) Replay(ctx context.Context, reactor string, leaf int64) error {
 	re, ok := r.reactors[reactor]
 	if !ok {
-		return ErrNoReactor
+		return errNoReactor
 	}
-	p, err := r.o.DB.aside(ctx, reactor, leaf)
+	p, err := r.o.DB.findPoison(ctx, reactor, leaf)
 	if err != nil {
 		return err
 	}
-	n, err := r.at(ctx, p)
+	n, err := r.readSetAside(ctx, p)
 	if err == nil {
 		m := n.Message()
 		m.SetContext(ctx)
-		try := middleware.Timeout(re.Timeout)(r.recovering(func(m *message.Message) ([]*message.Message, error) {
+		try := middleware.Timeout(re.Timeout)(r.recoverPanic(func(m *message.Message) ([]*message.Message, error) {
 			return nil, r.handler(re)(m)
 		}))
 		_, err = try(m)
 	}
 	if err == nil {
-		return r.o.DB.takeBack(ctx, reactor, leaf)
+		return r.o.DB.removePoison(ctx, reactor, leaf)
 	}
 	if ctx.Err() == nil {
 		p.Attempts, p.Reason = 1, class(err)
@@ -290,8 +290,8 @@ func (r *Router) Replay(ctx context.Context, reactor string, leaf int64) error {
 	return fmt.Errorf("replay: %w", err)
 }
 
-// at reads the event that was set aside from the log.
-func (r *Router) at(ctx context.Context, p Poison) (Notice, error) {
+// readSetAside reads the event that was set aside from the log.
+func (r *Router) readSetAside(ctx context.Context, p Poison) (Notice, error) {
 	before, err := r.o.Log.Leaves().Position(ctx, p.Leaf-1)
 	if err != nil {
 		return Notice{}, fmt.Errorf("find the leaf: %w", err)
@@ -309,5 +309,5 @@ func (r *Router) at(ctx context.Context, p Poison) (Notice, error) {
 			return n, nil
 		}
 	}
-	return Notice{}, ErrNotSetAside
+	return Notice{}, errNotSetAside
 }

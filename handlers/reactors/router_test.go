@@ -58,7 +58,7 @@ func (e *effects) handle(ctx context.Context, n Notice) (Effect, error) {
 			_, err := tx.ExecContext(ctx, `INSERT INTO effects (event) VALUES (?)`, n.ID.String())
 			return err
 		},
-		Stored: func() { e.stored <- n.ID },
+		OnStored: func() { e.stored <- n.ID },
 	}, nil
 }
 
@@ -310,7 +310,7 @@ func TestR10_repetitions_in_any_order_have_one_effect(t *testing.T) {
 		var all sync.WaitGroup
 		for _, n := range notices {
 			all.Go(func() {
-				if err := k.db.once(t.Context(), e.reactor(), n); err != nil {
+				if err := k.db.handleOnce(t.Context(), e.reactor(), n); err != nil {
 					t.Error(err)
 				}
 			})
@@ -360,12 +360,12 @@ func TestTheMarkFallsWithItsEffect(t *testing.T) {
 	}
 	broken := e.reactor()
 	broken.Handle = func(context.Context, Notice) (Effect, error) {
-		return Effect{Store: func(context.Context, *sqlx.Tx) error { return errOwn }, Stored: func() { t.Error("announced") }}, nil
+		return Effect{Store: func(context.Context, *sqlx.Tx) error { return errOwn }, OnStored: func() { t.Error("announced") }}, nil
 	}
-	if err := k.db.once(t.Context(), broken, n); !errors.Is(err, errOwn) {
+	if err := k.db.handleOnce(t.Context(), broken, n); !errors.Is(err, errOwn) {
 		t.Fatal(err)
 	}
-	if err := k.db.once(t.Context(), e.reactor(), n); err != nil {
+	if err := k.db.handleOnce(t.Context(), e.reactor(), n); err != nil {
 		t.Fatal(err)
 	}
 	if got := e.kept(t); len(got) != 1 {
@@ -388,10 +388,10 @@ func TestReplay(t *testing.T) {
 		if id := <-e.stored; id != good {
 			t.Fatal(id)
 		}
-		if err := r.Replay(t.Context(), "nobody", 0); !errors.Is(err, ErrNoReactor) {
+		if err := r.Replay(t.Context(), "nobody", 0); !errors.Is(err, errNoReactor) {
 			t.Errorf("%v, want ErrNoReactor", err)
 		}
-		if err := r.Replay(t.Context(), "effects", 1); !errors.Is(err, ErrNotSetAside) {
+		if err := r.Replay(t.Context(), "effects", 1); !errors.Is(err, errNotSetAside) {
 			t.Errorf("%v, want ErrNotSetAside", err)
 		}
 		if err := r.Replay(t.Context(), "effects", 0); !errors.Is(err, errOwn) {
@@ -464,7 +464,7 @@ func TestPruneForgetsOldRepetitionsOnly(t *testing.T) {
 		e := newEffects(t, k.db)
 		k.run(e.reactor())
 		<-e.stored
-		if _, err := k.db.sql.Writer.Exec(`UPDATE reactor_done SET done_at = ?`, time.Now().Add(-keepDone).UnixMicro()); err != nil {
+		if _, err := k.db.sql.Writer.Exec(`UPDATE reactor_done SET done_at = ?`, time.Now().Add(-keepHandled).UnixMicro()); err != nil {
 			t.Fatal(err)
 		}
 		young := k.add("document-1", "document.updated/1")

@@ -21,10 +21,10 @@ const (
 	// repetitions are recognised by their ids.
 	saveEvery = 64
 	saveAfter = time.Second
-	// saveWithin lets the position be kept although the subscription has ended.
-	saveWithin = 5 * time.Second
-	// idleWakes is how often the store may wake us for nothing before we begin anew.
-	idleWakes = 3
+	// saveTimeout lets the position be kept although the subscription has ended.
+	saveTimeout = 5 * time.Second
+	// maxIdleWakes is how often the store may wake us for nothing before we begin anew.
+	maxIdleWakes = 3
 )
 
 // Subscriber implements Watermill's message.Subscriber over the event log, for one
@@ -56,14 +56,14 @@ type Subscriber struct {
 
 // SubscriberOptions of a Subscriber. DB, Log and Group are required.
 type SubscriberOptions struct {
-	DB       *DB
-	Log      *eventstore.Log
-	Group    string
-	From     Start
-	Backoff  Backoff       // after a Nack and after a fault of the store
-	Watch    time.Duration // default 10 s
-	Patience time.Duration // default 30 s
-	Logger   *slog.Logger  // default slog.Default()
+	DB            *DB
+	Log           *eventstore.Log
+	Group         string
+	From          Start
+	Backoff       Backoff       // after a Nack and after a fault of the store
+	WatchInterval time.Duration // default 10 s
+	ReadTimeout   time.Duration // default 30 s
+	Logger        *slog.Logger  // default slog.Default()
 }
 
 // Progress of a subscription, for status pages and metrics.
@@ -75,22 +75,22 @@ type Progress struct {
 	SetAside     int64               // damaged records passed
 }
 
-// ErrStalled: the store has events and does not give them.
-var ErrStalled = errors.New("reactors: the subscription stalled")
+// errStalled: the store has events and does not give them.
+var errStalled = errors.New("reactors: the subscription stalled")
 
-// ErrClosed: the subscriber was closed.
-var ErrClosed = errors.New("reactors: the subscriber is closed")
+// errClosed: the subscriber was closed.
+var errClosed = errors.New("reactors: the subscriber is closed")
 
 var _ message.Subscriber = (*Subscriber)(nil)
 
 // NewSubscriber returns a Subscriber; the caller closes it before the DB and the Log.
 func NewSubscriber(o SubscriberOptions) *Subscriber {
 	o.Backoff = o.Backoff.withDefaults()
-	if o.Watch <= 0 {
-		o.Watch = 10 * time.Second
+	if o.WatchInterval <= 0 {
+		o.WatchInterval = 10 * time.Second
 	}
-	if o.Patience <= 0 {
-		o.Patience = 30 * time.Second
+	if o.ReadTimeout <= 0 {
+		o.ReadTimeout = 30 * time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -111,11 +111,11 @@ func (s *Subscriber) Subscribe(ctx context.Context, name string) (<-chan *messag
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, ErrClosed
+		return nil, errClosed
 	}
 	sub := &subscription{Subscriber: s, topic: t, name: name, out: make(chan *message.Message)}
 	// FromNow means now, not when the goroutine gets its turn.
-	if _, err := sub.load(ctx); err != nil {
+	if _, err := sub.loadPosition(ctx); err != nil {
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
 	if s.progress[name] == nil {
@@ -155,7 +155,7 @@ func (s *Subscriber) Progress() []Progress {
 	return all
 }
 
-func (s *subscription) note(change func(p *Progress)) {
+func (s *subscription) updateProgress(change func(p *Progress)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(s.progress[s.name])
@@ -168,7 +168,7 @@ type subscription struct {
 	name  string
 	out   chan *message.Message
 
-	at      eventstore.Position // passed
+	passed  eventstore.Position // passed
 	saved   eventstore.Position // what the database says
 	unsaved int
 	savedAt time.Time
@@ -177,22 +177,22 @@ type subscription struct {
 // run follows the log until ctx ends, beginning anew after each fault.
 func (s *subscription) run(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; {
-		leave, err := s.o.DB.turn(ctx, s.o.Group, s.name)
+		leave, err := s.o.DB.claimTopic(ctx, s.o.Group, s.name)
 		if err != nil {
 			return
 		}
-		before := s.at
+		before := s.passed
 		err = s.follow(ctx)
 		leave()
 		if ctx.Err() != nil {
 			return
 		}
-		if s.at != before {
+		if s.passed != before {
 			failures = 0
 		}
 		failures++
-		if errors.Is(err, ErrStalled) {
-			s.note(func(p *Progress) { p.Stalls++ })
+		if errors.Is(err, errStalled) {
+			s.updateProgress(func(p *Progress) { p.Stalls++ })
 		}
 		s.o.Logger.Warn("subscription begins anew", "group", s.o.Group, "topic", s.name, "reason", class(err), "failures", failures)
 		if pause(ctx, s.o.Backoff.after(failures)) != nil {
@@ -201,7 +201,7 @@ func (s *subscription) run(ctx context.Context) {
 	}
 }
 
-func (s *subscription) load(ctx context.Context) (eventstore.Position, error) {
+func (s *subscription) loadPosition(ctx context.Context) (eventstore.Position, error) {
 	return s.o.DB.position(ctx, s.o.Group, s.name, func() (eventstore.Position, error) {
 		if s.o.From == FromNow {
 			return s.o.Log.Head(ctx)
@@ -212,10 +212,10 @@ func (s *subscription) load(ctx context.Context) (eventstore.Position, error) {
 
 // follow delivers from the stored position on. It returns only with an error.
 func (s *subscription) follow(ctx context.Context) (err error) {
-	if s.saved, err = s.load(ctx); err != nil {
+	if s.saved, err = s.loadPosition(ctx); err != nil {
 		return err
 	}
-	s.at, s.unsaved, s.savedAt = s.saved, 0, time.Now()
+	s.passed, s.unsaved, s.savedAt = s.saved, 0, time.Now()
 	defer func() { err = errors.Join(err, s.save(ctx)) }()
 
 	for idle := 0; ; {
@@ -232,7 +232,7 @@ func (s *subscription) follow(ctx context.Context) (err error) {
 		}
 		var damaged *eventstore.Corrupt
 		switch {
-		case errors.As(readErr, &damaged) && damaged.Position.Compare(s.at) > 0:
+		case errors.As(readErr, &damaged) && damaged.Position.Compare(s.passed) > 0:
 			if err := s.passDamaged(ctx, damaged); err != nil {
 				return err
 			}
@@ -253,20 +253,20 @@ func (s *subscription) follow(ctx context.Context) (err error) {
 		if woken {
 			idle++
 		}
-		if idle >= idleWakes {
-			return ErrStalled
+		if idle >= maxIdleWakes {
+			return errStalled
 		}
 	}
 }
 
 // read returns the next page. Records of other topics come without their bytes.
 func (s *subscription) read(ctx context.Context) (page []eventstore.Record, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.o.Patience, ErrStalled)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.o.ReadTimeout, errStalled)
 	defer cancel()
-	for r, err := range s.o.Log.Store().ReadAll(ctx, s.at, pageSize) {
+	for r, err := range s.o.Log.Store().ReadAll(ctx, s.passed, pageSize) {
 		if err != nil {
-			if errors.Is(context.Cause(ctx), ErrStalled) {
-				err = ErrStalled
+			if errors.Is(context.Cause(ctx), errStalled) {
+				err = errStalled
 			}
 			return page, err
 		}
@@ -281,9 +281,9 @@ func (s *subscription) read(ctx context.Context) (page []eventstore.Record, err 
 
 // wait returns when there may be more, saying whether the store said so.
 func (s *subscription) wait(ctx context.Context) (woken bool, err error) {
-	limited, cancel := context.WithTimeout(ctx, s.o.Watch)
+	limited, cancel := context.WithTimeout(ctx, s.o.WatchInterval)
 	defer cancel()
-	err = s.o.Log.Wait(limited, s.at)
+	err = s.o.Log.Wait(limited, s.passed)
 	switch {
 	case err == nil:
 		return true, nil
@@ -292,14 +292,14 @@ func (s *subscription) wait(ctx context.Context) (woken bool, err error) {
 	case limited.Err() == nil:
 		return false, fmt.Errorf("wait for events: %w", err)
 	}
-	asking, cancel := context.WithTimeoutCause(ctx, s.o.Patience, ErrStalled)
+	asking, cancel := context.WithTimeoutCause(ctx, s.o.ReadTimeout, errStalled)
 	defer cancel()
 	head, err := s.o.Log.Head(asking)
 	if err != nil {
 		return false, fmt.Errorf("head of the log: %w", errors.Join(err, context.Cause(asking)))
 	}
-	if head.Compare(s.at) > 0 {
-		s.note(func(p *Progress) { p.Stalls++ })
+	if head.Compare(s.passed) > 0 {
+		s.updateProgress(func(p *Progress) { p.Stalls++ })
 		s.o.Logger.Warn("the store did not say that there is more", "group", s.o.Group, "topic", s.name)
 	}
 	return false, nil
@@ -316,7 +316,7 @@ func (s *subscription) deliver(ctx context.Context, r eventstore.Record) error {
 		if err != nil || acked {
 			return err
 		}
-		s.note(func(p *Progress) { p.Nacks++ })
+		s.updateProgress(func(p *Progress) { p.Nacks++ })
 		if err := pause(ctx, s.o.Backoff.after(failures)); err != nil {
 			return err
 		}
@@ -357,16 +357,16 @@ func (s *subscription) passDamaged(ctx context.Context, damaged *eventstore.Corr
 	if err := s.o.DB.setAside(ctx, p); err != nil {
 		return err
 	}
-	s.note(func(p *Progress) { p.SetAside++ })
+	s.updateProgress(func(p *Progress) { p.SetAside++ })
 	s.o.Logger.Error("damaged record set aside", "group", s.o.Group, "topic", s.name, "leaf", leaf)
 	return s.pass(ctx, damaged.Position)
 }
 
 // pass notes that everything up to p needs no more work here.
 func (s *subscription) pass(ctx context.Context, p eventstore.Position) error {
-	s.at = p
+	s.passed = p
 	s.unsaved++
-	s.note(func(progress *Progress) { progress.Position = p })
+	s.updateProgress(func(progress *Progress) { progress.Position = p })
 	if s.unsaved < saveEvery && time.Since(s.savedAt) < saveAfter {
 		return nil
 	}
@@ -376,14 +376,14 @@ func (s *subscription) pass(ctx context.Context, p eventstore.Position) error {
 // save keeps the position. It works after ctx ended, so that an acked message is
 // not delivered again only because the process was stopped.
 func (s *subscription) save(ctx context.Context) error {
-	if s.at == s.saved {
+	if s.passed == s.saved {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
-	if err := s.o.DB.move(ctx, s.o.Group, s.name, s.saved, s.at); err != nil {
+	if err := s.o.DB.swapPosition(ctx, s.o.Group, s.name, s.saved, s.passed); err != nil {
 		return err
 	}
-	s.saved, s.unsaved, s.savedAt = s.at, 0, time.Now()
+	s.saved, s.unsaved, s.savedAt = s.passed, 0, time.Now()
 	return nil
 }

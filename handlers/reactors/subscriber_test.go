@@ -59,7 +59,7 @@ func TestTopics(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", ".", "document.", ".revoked", "document.revoked/1", "document-1", "a b"} {
-		if _, err := k.subscriber("topics").Subscribe(t.Context(), bad); !errors.Is(err, ErrTopic) {
+		if _, err := k.subscriber("topics").Subscribe(t.Context(), bad); !errors.Is(err, errTopic) {
 			t.Errorf("topic %q: %v, want ErrTopic", bad, err)
 		}
 	}
@@ -88,7 +88,7 @@ func TestMessagesCarryClearFactsOnly(t *testing.T) {
 	if m.UUID != id.String() || string(m.Payload) != `{"n":"`+id.String()+`"}` {
 		t.Errorf("message %s with %s", m.UUID, m.Payload)
 	}
-	n, err := FromMessage(m)
+	n, err := fromMessage(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestClosedSubscriberRefuses(t *testing.T) {
 	if err := errors.Join(s.Close(), s.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Subscribe(t.Context(), "document"); !errors.Is(err, ErrClosed) {
+	if _, err := s.Subscribe(t.Context(), "document"); !errors.Is(err, errClosed) {
 		t.Errorf("%v, want ErrClosed", err)
 	}
 }
@@ -264,14 +264,14 @@ func FuzzFromMessage(f *testing.F) {
 		if correlation != "" {
 			m.Metadata[MetaCorrelation] = correlation
 		}
-		n, err := FromMessage(m)
+		n, err := fromMessage(m)
 		if err != nil {
 			if !errors.Is(err, ErrNotANotice) || n.Type != "" {
 				t.Fatalf("%v with %+v", err, n)
 			}
 			return
 		}
-		again, err := FromMessage(n.Message())
+		again, err := fromMessage(n.Message())
 		if err != nil {
 			t.Fatalf("what was read does not read back: %v", err)
 		}

@@ -10,21 +10,21 @@ import (
 // topic is a parsed name of what to listen to.
 type topic string
 
-// ErrTopic: the name is neither a category nor an event's name.
-var ErrTopic = errors.New("reactors: a topic is a stream category or an event's name without its form")
+// errTopic: the name is neither a category nor an event's name.
+var errTopic = errors.New("reactors: a topic is a stream category or an event's name without its form")
 
 // parseTopic tells the two kinds apart by the dot: categories have none, names of
 // events have one ("document" and "document.revoked").
 func parseTopic(name string) (topic, error) {
 	if name == "" || strings.ContainsAny(name, "/ \x00") {
-		return "", ErrTopic
+		return "", errTopic
 	}
 	if noun, fact, isEvent := strings.Cut(name, "."); isEvent {
 		if noun == "" || fact == "" {
-			return "", ErrTopic
+			return "", errTopic
 		}
 	} else if strings.Contains(name, "-") {
-		return "", ErrTopic // a category ends at the first dash, so this would never match
+		return "", errTopic // a category ends at the first dash, so this would never match
 	}
 	return topic(name), nil
 }

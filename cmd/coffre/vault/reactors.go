@@ -56,7 +56,7 @@ func endsOf(log *eventstore.Log, core *api.Vault, runner *projections.Runner) en
 		return work.Consequence{ID: c.ID, Causation: c.Event, Correlation: c.Correlation}
 	}
 	return ends.Ends{
-		Reached: func(ctx context.Context, leaf int64) error {
+		WaitForLeaf: func(ctx context.Context, leaf int64) error {
 			position, err := log.Leaves().Position(ctx, leaf)
 			if err != nil {
 				return err

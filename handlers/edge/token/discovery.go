@@ -28,8 +28,8 @@ const (
 	maxKeys          = 64
 )
 
-// ErrProviderAway means that the provider's keys are not known now.
-var ErrProviderAway = errors.New("the identity provider cannot be reached")
+// errProviderUnavailable means that the provider's keys are not known now.
+var errProviderUnavailable = errors.New("the identity provider cannot be reached")
 
 // ProviderKeys is the key set of an OpenID provider, found by its issuer URL. It
 // implements Keys. A provider that is away is not noticed for a day.
@@ -101,7 +101,7 @@ func (d *ProviderKeys) Key(ctx context.Context, id string) (jose.JSONWebKey, err
 	key, found, _, usable := d.cached(id)
 	switch {
 	case !usable:
-		return jose.JSONWebKey{}, ErrProviderAway
+		return jose.JSONWebKey{}, errProviderUnavailable
 	case !found:
 		return jose.JSONWebKey{}, ErrInvalid
 	}

@@ -99,9 +99,9 @@ func TestDiscovery(t *testing.T) {
 	tick(keysUsableFor - time.Second)
 	ask("new", nil) // the provider is away, for less than a day
 	tick(2 * time.Second)
-	ask("new", ErrProviderAway)
+	ask("new", errProviderUnavailable)
 	tick(minFetchInterval)
-	ask("new", ErrProviderAway)
+	ask("new", errProviderUnavailable)
 	p.away.Store(false)
 	tick(minFetchInterval)
 	ask("new", nil)

@@ -61,8 +61,8 @@ const (
 	cacheTime = 5 * time.Minute
 )
 
-// Algorithms are the signatures that count.
-var Algorithms = []jose.SignatureAlgorithm{jose.EdDSA, jose.ES256, jose.RS256}
+// algorithms are the signatures that count.
+var algorithms = []jose.SignatureAlgorithm{jose.EdDSA, jose.ES256, jose.RS256}
 
 // types are the media types of an access token (RFC 9068, section 4).
 var types = []string{"at+jwt", "application/at+jwt"}
@@ -191,10 +191,10 @@ func (v *Verifier) signed(ctx context.Context, bearer string) ([]byte, error) {
 	}
 	var h header
 	if wire.Unmarshal(raw, &h) != nil || h.KeyID == "" || len(h.KeyID) > 256 || !slices.Contains(types, strings.ToLower(h.Type)) ||
-		!slices.Contains(Algorithms, jose.SignatureAlgorithm(h.Algorithm)) {
+		!slices.Contains(algorithms, jose.SignatureAlgorithm(h.Algorithm)) {
 		return nil, ErrInvalid
 	}
-	jws, err := jose.ParseSignedCompact(bearer, Algorithms)
+	jws, err := jose.ParseSignedCompact(bearer, algorithms)
 	if err != nil {
 		return nil, ErrInvalid
 	}

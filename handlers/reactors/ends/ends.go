@@ -28,9 +28,9 @@ type Cause struct {
 
 // Ends is the reactor's way to the rest of the program. All members are required.
 type Ends struct {
-	// Reached returns when the read models behind OpenConsents and Mandates show
+	// WaitForLeaf returns when the read models behind OpenConsents and Mandates show
 	// everything up to that leaf, or with an error when they do not in time.
-	Reached func(ctx context.Context, leaf int64) error
+	WaitForLeaf func(ctx context.Context, leaf int64) error
 	// OpenConsents returns the citizen's consents that are asked for or granted and
 	// not over. It may return some that are.
 	OpenConsents func(ctx context.Context, c domain.CitizenID) ([]domain.ConsentID, error)
@@ -60,7 +60,7 @@ func (e Ends) handle(ctx context.Context, n reactors.Notice) (reactors.Effect, e
 	}
 	// A consent granted a moment before the death may not be listed yet. It is no
 	// fault of this event when the lists are late.
-	if err := e.Reached(ctx, n.Leaf); err != nil {
+	if err := e.WaitForLeaf(ctx, n.Leaf); err != nil {
 		return reactors.Effect{}, fmt.Errorf("%w: read models are behind: %w", reactors.ErrLater, err)
 	}
 	consents, err := e.OpenConsents(ctx, death.Citizen)
@@ -74,19 +74,19 @@ func (e Ends) handle(ctx context.Context, n reactors.Notice) (reactors.Effect, e
 	// One that cannot be ended must not keep the others open.
 	var failed []error
 	for _, c := range consents {
-		if err := e.Withdraw(ctx, c, cause(n, c.UUID)); err != nil {
+		if err := e.Withdraw(ctx, c, causeOf(n, c.UUID)); err != nil {
 			failed = append(failed, fmt.Errorf("withdraw a consent: %w", err))
 		}
 	}
 	for _, m := range mandates {
-		if err := e.EndMandate(ctx, m, cause(n, m.UUID)); err != nil {
+		if err := e.EndMandate(ctx, m, causeOf(n, m.UUID)); err != nil {
 			failed = append(failed, fmt.Errorf("end a mandate: %w", err))
 		}
 	}
 	return reactors.Effect{}, errors.Join(failed...)
 }
 
-// cause derives the id of the event that ends what has that id.
-func cause(n reactors.Notice, what uuid.UUID) Cause {
+// causeOf derives the id of the event that ends what has that id.
+func causeOf(n reactors.Notice, what uuid.UUID) Cause {
 	return Cause{ID: uuid.NewSHA1(n.ID, what[:]), Event: n.ID, Correlation: n.Correlation}
 }

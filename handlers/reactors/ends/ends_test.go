@@ -57,7 +57,7 @@ func (v *vault) end(what uuid.UUID, c Cause) error {
 
 func (v *vault) ends() Ends {
 	return Ends{
-		Reached: func(context.Context, int64) error {
+		WaitForLeaf: func(context.Context, int64) error {
 			v.mu.Lock()
 			defer v.mu.Unlock()
 			if v.hidden {

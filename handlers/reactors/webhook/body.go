@@ -15,8 +15,8 @@ import (
 
 const (
 	// service and the names of types follow the Belgian REST guide's rules for events.
-	service = "be.coffre.vault.v1"
-	notify  = service + ".documents.notify."
+	service    = "be.coffre.vault.v1"
+	typePrefix = service + ".documents.notify."
 
 	contentType = "application/cloudevents+json"
 	// maxBody is what Standard Webhooks advises; ours are below 1 kB.
@@ -47,8 +47,8 @@ type change struct {
 	State string `json:"state"`
 }
 
-// told maps an event's name to the past participle of its notice.
-var told = map[string]string{
+// noticeVerbs maps an event's name to the past participle of its notice.
+var noticeVerbs = map[string]string{
 	"document.issued":            "issued",
 	"document.updated":           "updated",
 	"document.suspended":         "suspended",
@@ -59,7 +59,7 @@ var told = map[string]string{
 
 // body returns what to send, or nil for events nobody is told of.
 func (w *Webhook) body(ctx context.Context, n reactors.Notice) (body []byte, document uuid.UUID, count int64, err error) {
-	what, ok := told[n.Name()]
+	what, ok := noticeVerbs[n.Name()]
 	if !ok {
 		return nil, uuid.Nil, 0, nil
 	}
@@ -79,7 +79,7 @@ func (w *Webhook) body(ctx context.Context, n reactors.Notice) (body []byte, doc
 		c = c.after(name)
 	}
 	body, err = json.Marshal(cloudEvent{
-		SpecVersion: "1.0", ID: n.ID, Source: w.o.Source, Service: service, Type: notify + what,
+		SpecVersion: "1.0", ID: n.ID, Source: w.o.Source, Service: service, Type: typePrefix + what,
 		Time: n.Recorded, DataContentType: "application/json", Data: c,
 	})
 	if err != nil || len(body) > maxBody {

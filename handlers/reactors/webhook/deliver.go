@@ -28,13 +28,13 @@ const (
 	jitter = 0.1
 	// maxPause bounds what Retry-After may ask for.
 	maxPause = 24 * time.Hour
-	// look is how often the clock is compared anyway: timers know nothing of a clock
+	// clockCheck is how often the clock is compared anyway: timers know nothing of a clock
 	// that was set.
-	look          = time.Minute
-	recordAgain   = 5 * time.Second
-	keepDelivered = 30 * 24 * time.Hour
-	pruneEvery    = 24 * time.Hour
-	maxAnswer     = 4 << 10 // bytes of an answer that are read so that the connection can be used again
+	clockCheck       = time.Minute
+	recordRetryPause = 5 * time.Second
+	keepDelivered    = 30 * 24 * time.Hour
+	pruneEvery       = 24 * time.Hour
+	maxAnswer        = 4 << 10 // bytes of an answer that are read so that the connection can be used again
 )
 
 // schedule holds the pause before each try (Standard Webhooks, "Deliverability"):
@@ -44,8 +44,8 @@ var schedule = [...]time.Duration{
 	5 * time.Hour, 10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
 }
 
-// due is a delivery whose time has come.
-type due struct {
+// dueDelivery is a delivery whose time has come.
+type dueDelivery struct {
 	Event    []byte
 	Document []byte
 	Body     []byte
@@ -67,7 +67,7 @@ func (w *Webhook) Run(ctx context.Context) error {
 		ready, next, err := w.due(ctx, now)
 		if err != nil && ctx.Err() == nil {
 			w.o.Logger.Warn("webhook cannot read what is due", "endpoint", w.o.Endpoint.String())
-			next = now.Add(recordAgain)
+			next = now.Add(recordRetryPause)
 		}
 		next = earlier(next, prune.Add(pruneEvery))
 		for _, d := range ready {
@@ -82,7 +82,7 @@ func (w *Webhook) Run(ctx context.Context) error {
 				}()
 			}
 		}
-		if document := w.rest(ctx, next, done); document != "" {
+		if document := w.waitForWork(ctx, next, done); document != "" {
 			delete(busy, document)
 		}
 		if ctx.Err() != nil {
@@ -94,12 +94,12 @@ func (w *Webhook) Run(ctx context.Context) error {
 	}
 }
 
-// rest waits for the time given, for news, for a worker or for the end of ctx. It
+// waitForWork waits for the time given, for news, for a worker or for the end of ctx. It
 // returns the document whose worker is done, if that is why.
-func (w *Webhook) rest(ctx context.Context, until time.Time, done <-chan string) string {
+func (w *Webhook) waitForWork(ctx context.Context, until time.Time, done <-chan string) string {
 	for {
 		// Round drops the monotonic clock, which does not know that the clock was set.
-		timer := time.NewTimer(min(max(until.Sub(time.Now().Round(0)), 0), look))
+		timer := time.NewTimer(min(max(until.Sub(time.Now().Round(0)), 0), clockCheck))
 		select {
 		case <-ctx.Done():
 		case document := <-done:
@@ -127,7 +127,7 @@ func earlier(a, b time.Time) time.Time {
 // due returns deliveries whose time has come, the earliest of each document, enough
 // of them that every worker finds one, and when the next one comes; zero: not before
 // there is news.
-func (w *Webhook) due(ctx context.Context, now time.Time) (ready []due, next time.Time, err error) {
+func (w *Webhook) due(ctx context.Context, now time.Time) (ready []dueDelivery, next time.Time, err error) {
 	status, err := w.Status(ctx)
 	if err != nil || !status.Disabled.IsZero() {
 		return nil, next, err
@@ -157,8 +157,8 @@ func (w *Webhook) due(ctx context.Context, now time.Time) (ready []due, next tim
 	return ready, next, nil
 }
 
-// answer is what came of a try.
-type answer struct {
+// tryResult is what came of a try.
+type tryResult struct {
 	reason  string // empty: delivered
 	gone    bool   // 410: nothing more is wanted
 	holdOff time.Duration
@@ -166,7 +166,7 @@ type answer struct {
 
 // try makes one try and records what came of it. A crash between the two repeats
 // the try.
-func (w *Webhook) try(ctx context.Context, d due) {
+func (w *Webhook) try(ctx context.Context, d dueDelivery) {
 	a := w.post(ctx, d, time.Now())
 	if ctx.Err() != nil {
 		return
@@ -176,26 +176,26 @@ func (w *Webhook) try(ctx context.Context, d due) {
 		// taken, so that it does not go out again and again.
 		w.o.Logger.Warn("webhook cannot record a delivery", "endpoint", w.o.Endpoint.String())
 		select {
-		case <-time.After(recordAgain):
+		case <-time.After(recordRetryPause):
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (w *Webhook) post(ctx context.Context, d due, now time.Time) answer {
+func (w *Webhook) post(ctx context.Context, d dueDelivery, now time.Time) tryResult {
 	event, err := uuid.FromBytes(d.Event)
 	if err != nil {
-		return answer{reason: "unreadable"}
+		return tryResult{reason: "unreadable"}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.o.Endpoint.url.String(), bytes.NewReader(d.Body))
 	if err != nil {
-		return answer{reason: "unsendable"}
+		return tryResult{reason: "unsendable"}
 	}
 	signatures := make([]string, len(w.signers))
 	for i, s := range w.signers {
 		if signatures[i], err = s.Sign(event.String(), now, d.Body); err != nil {
-			return answer{reason: "unsignable"}
+			return tryResult{reason: "unsignable"}
 		}
 	}
 	req.Header.Set("Content-Type", contentType)
@@ -207,7 +207,7 @@ func (w *Webhook) post(ctx context.Context, d due, now time.Time) answer {
 
 	res, err := w.client.Do(req)
 	if err != nil {
-		return answer{reason: classify(err)}
+		return tryResult{reason: classify(err)}
 	}
 	defer res.Body.Close()
 	io.CopyN(io.Discard, res.Body, maxAnswer) // what it says does not matter
@@ -215,16 +215,16 @@ func (w *Webhook) post(ctx context.Context, d due, now time.Time) answer {
 }
 
 // judge reads the consumer's answer.
-func judge(status int, h http.Header, now time.Time) answer {
+func judge(status int, h http.Header, now time.Time) tryResult {
 	switch {
 	case status >= 200 && status < 300:
-		return answer{}
+		return tryResult{}
 	case status >= 300 && status < 400:
-		return answer{reason: "redirect"}
+		return tryResult{reason: "redirect"}
 	case status == http.StatusGone:
-		return answer{reason: "gone", gone: true}
+		return tryResult{reason: "gone", gone: true}
 	}
-	a := answer{reason: "status" + strconv.Itoa(status)}
+	a := tryResult{reason: "status" + strconv.Itoa(status)}
 	switch status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		a.holdOff = retryAfter(h.Get("Retry-After"), now)
@@ -263,7 +263,7 @@ func classify(err error) string {
 }
 
 // record keeps what came of a try, and when the next is due.
-func (w *Webhook) record(ctx context.Context, d due, a answer) error {
+func (w *Webhook) record(ctx context.Context, d dueDelivery, a tryResult) error {
 	now := time.Now()
 	state, next, attempts := Delivered, now, d.Attempts+1
 	if a.reason != "" {

@@ -48,7 +48,7 @@ func TestStatementsOnPostgreSQL(t *testing.T) {
 	if err != nil || len(ready) != 1 || uuid.UUID(ready[0].Event) != one {
 		t.Fatal(ready, err)
 	}
-	for _, a := range []answer{{reason: "status"}, {reason: "status", holdOff: time.Hour}, {reason: "gone", gone: true}} {
+	for _, a := range []tryResult{{reason: "status"}, {reason: "status", holdOff: time.Hour}, {reason: "gone", gone: true}} {
 		if err := w.record(t.Context(), ready[0], a); err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestStatementsOnPostgreSQL(t *testing.T) {
 	if all, err := w.Deliveries(t.Context(), Pending, 10); err != nil || len(all) != 1 || all[0].Attempts != 0 {
 		t.Fatal(all, err)
 	}
-	if err := w.record(t.Context(), ready[0], answer{}); err != nil {
+	if err := w.record(t.Context(), ready[0], tryResult{}); err != nil {
 		t.Fatal(err)
 	}
 	w.prune(t.Context(), now.Add(2*keepDelivered))

@@ -146,7 +146,7 @@ func (w *Webhook) enqueue(ctx context.Context, n reactors.Notice) (reactors.Effe
 		Store: func(ctx context.Context, tx *sqlx.Tx) error {
 			return insert(ctx, tx, n.ID, document, change, body)
 		},
-		Stored: w.signal,
+		OnStored: w.signal,
 	}, nil
 }
 
@@ -215,15 +215,15 @@ func (w *Webhook) Deliveries(ctx context.Context, s State, limit int) ([]Deliver
 	return all, nil
 }
 
-// ErrNoDelivery: that event has no failed or pending delivery.
-var ErrNoDelivery = domain.NewError(domain.NotFound, "noSuchDelivery", "that event has no delivery that could be tried again")
+// errNoDelivery: that event has no failed or pending delivery.
+var errNoDelivery = domain.NewError(domain.NotFound, "noSuchDelivery", "that event has no delivery that could be tried again")
 
 // Replay starts the schedule of one failed or waiting delivery again, now. The
 // consumer meets the same webhook-id.
 func (w *Webhook) Replay(ctx context.Context, event uuid.UUID) error {
 	n, err := w.restart(ctx, `event = ? AND state IN ('failed', 'pending')`, event[:])
 	if err == nil && n == 0 {
-		return ErrNoDelivery
+		return errNoDelivery
 	}
 	return err
 }
@@ -278,11 +278,11 @@ func (w *Webhook) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("status of the webhook: %w", err)
 	}
-	return Status{moment(row.Disabled), moment(row.Resume), row.Pending, row.Failed, moment(row.Oldest)}, nil
+	return Status{timeFromMicros(row.Disabled), timeFromMicros(row.Resume), row.Pending, row.Failed, timeFromMicros(row.Oldest)}, nil
 }
 
-// moment reads a time of the tables, where 0 is none.
-func moment(micro int64) time.Time {
+// timeFromMicros reads a time of the tables, where 0 is none.
+func timeFromMicros(micro int64) time.Time {
 	if micro == 0 {
 		return time.Time{}
 	}
@@ -291,7 +291,7 @@ func moment(micro int64) time.Time {
 
 // Enable sends again to an endpoint that answered 410. What waited meanwhile is due.
 func (w *Webhook) Enable(ctx context.Context) error {
-	if err := w.mark(ctx, `disabled_at = 0, resume_at = ?`, 0); err != nil {
+	if err := w.updateEndpoint(ctx, `disabled_at = 0, resume_at = ?`, 0); err != nil {
 		return err
 	}
 	w.o.Logger.Info("webhook enabled", "endpoint", w.o.Endpoint.String())
@@ -299,8 +299,8 @@ func (w *Webhook) Enable(ctx context.Context) error {
 	return nil
 }
 
-// mark changes the endpoint's row.
-func (w *Webhook) mark(ctx context.Context, set string, value int64) error {
+// updateEndpoint changes the endpoint's row.
+func (w *Webhook) updateEndpoint(ctx context.Context, set string, value int64) error {
 	err := w.o.DB.Write(ctx, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, tx.Rebind(`UPDATE webhook_endpoints SET `+set+` WHERE url = ?`), value, w.endpoint)
 		return err

@@ -369,7 +369,7 @@ func TestR22_the_schedule(t *testing.T) {
 		if n := len(k.deliveries(Delivered)); n != 1 {
 			t.Errorf("%d delivered", n)
 		}
-		if err := k.hook.Replay(t.Context(), id); !errors.Is(err, ErrNoDelivery) {
+		if err := k.hook.Replay(t.Context(), id); !errors.Is(err, errNoDelivery) {
 			t.Errorf("replay of what was delivered: %v", err)
 		}
 	})
@@ -590,7 +590,7 @@ func TestOldDeliveriesAreForgotten(t *testing.T) {
 		}
 		k.add(uuid.New(), "document.issued")
 		<-k.consumer.news
-		time.Sleep(pruneEvery + look) // virtual
+		time.Sleep(pruneEvery + clockCheck) // virtual
 		if d := k.deliveries(Delivered); len(d) != 1 {
 			t.Errorf("kept %+v, want the young one", d)
 		}

@@ -52,9 +52,9 @@ func endpoint(t *testing.T, raw string, p Policy) Endpoint {
 }
 
 // once makes one try of a body to the endpoint, past queue and schedule.
-func (k *kit) once(body string) answer {
+func (k *kit) once(body string) tryResult {
 	id := uuid.New()
-	return k.hook.post(k.t.Context(), due{Event: id[:], Body: []byte(body)}, time.Now())
+	return k.hook.post(k.t.Context(), dueDelivery{Event: id[:], Body: []byte(body)}, time.Now())
 }
 
 func TestDeliversOverTLS(t *testing.T) {
