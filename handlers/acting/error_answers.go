@@ -24,8 +24,9 @@ var (
 	errTooLarge          = domain.NewError(domain.Invalid, "tooLarge", "what would be recorded is too large")
 )
 
-// ErrorAnswers says which refusal stands for an error of the stores, the keys, the read models
-// and the files: what callers can wait out, and what is the answer to what they asked.
+// ErrorAnswers pairs each error of the stores, the keys, the read models and the files
+// that a caller can wait out, or that answers the call, with its refusal and Retry-After.
+// Nobody changes it.
 var ErrorAnswers = []edge.ErrorAnswer{
 	{Err: eventstore.ErrOverloaded, Refusal: errOverloaded, RetryAfter: time.Second},
 	{Err: eventstore.ErrTooLarge, Refusal: errTooLarge, RetryAfter: 0},

@@ -14,25 +14,29 @@ import (
 	"coffre/projections/vocabulary"
 )
 
-// NoCitizen stands for the owner of streams that have nothing personal: no key seals them.
+// NoCitizen is the owner of streams that hold nothing personal, which no key seals.
 var NoCitizen domain.CitizenID
 
-// Intent is what one request that changes something brings to each of its writes.
+// Intent holds the values that all writes of one request share: the caller, the time, the
+// vocabulary, and the ids of the events.
 type Intent struct {
-	Call   *edge.Call
-	Actor  domain.Actor
-	At     time.Time // the one moment of the whole request, UTC, whole microseconds
-	Words  *vocabulary.View
-	ID     func(i int) uuid.UUID
+	Call  *edge.Call
+	Actor domain.Actor // the caller as the log names them
+	At    time.Time    // the time of every fact of the request, UTC, whole microseconds
+	Words *vocabulary.View
+	// ID returns the id of the request's event number i, the same at every repetition.
+	ID func(i int) uuid.UUID
+	// Settle makes each write look for events of an earlier attempt first. It is true when
+	// nobody knows whether that attempt appended any.
 	Settle bool
 }
 
-// stepSize is how many events one step of a request may append.
+// stepSize bounds the events that one step of a request may append.
 const stepSize = 100
 
-// Write returns what is recorded with the events of one step. Steps of one
-// request have numbers of their own, so that a repetition derives the same event
-// ids whatever the first attempt left undone.
+// Write returns the stream, the metadata and the event ids with which one step of the
+// request appends. Each step of a request has a number of its own, so that a repetition
+// derives the same event ids, whichever steps the first attempt left undone.
 func (in Intent) Write(step int, s eventstore.Stream, citizen domain.CitizenID, basedOn ...eventstore.Reference) eventstore.Write {
 	return eventstore.Write{
 		Stream: s, Citizen: citizen, Settle: in.Settle,
@@ -41,11 +45,12 @@ func (in Intent) Write(step int, s eventstore.Stream, citizen domain.CitizenID, 
 	}
 }
 
-// ErrReason refuses a reason that the registry does not list.
+// ErrReason refuses a reason code that the registry does not list for its kind.
 var ErrReason = domain.NewError(domain.Invalid, "unknownReason", "the registry knows no such reason for this")
 
-// Reason refuses a reason that is not in the registry's list of its kind, so that
-// what stands in clear is a word of ours. None is the command's to judge.
+// Reason refuses with ErrReason a code that the registry does not list for its kind, so
+// that no text of a caller is stored in clear. An absent code passes: the command judges
+// whether a reason is required.
 func (in Intent) Reason(kind registry.ReasonKind, code domain.ReasonCode) error {
 	if code != "" && !in.Words.Reason(kind, code) {
 		return ErrReason
@@ -53,13 +58,15 @@ func (in Intent) Reason(kind registry.ReasonKind, code domain.ReasonCode) error 
 	return nil
 }
 
-// WithRepresented adds to a write for whom a representative acts.
+// WithRepresented returns the write with the citizen for whom a representative acts in
+// its metadata.
 func WithRepresented(w eventstore.Write, represented domain.CitizenID) eventstore.Write {
 	w.Meta.Represents = represented
 	return w
 }
 
-// NewIntent begins a change that the idempotency table does not guard.
+// NewIntent returns the intent of a request that the idempotency table does not guard: its
+// event ids are fresh, so a repetition is another request.
 func (rec *Recorder) NewIntent(ctx context.Context) Intent {
 	call := edge.CallFrom(ctx)
 	fresh := rec.NewID()
@@ -69,13 +76,13 @@ func (rec *Recorder) NewIntent(ctx context.Context) Intent {
 	}
 }
 
-// SystemWrite returns what is recorded with an event that Coffre appends by itself, in
-// nobody's name.
+// SystemWrite returns the write of an event that Coffre appends by itself: the actor is
+// the system, and the stream belongs to no citizen.
 func (rec *Recorder) SystemWrite(s eventstore.Stream) eventstore.Write {
 	return eventstore.Write{Stream: s, Citizen: NoCitizen, Meta: eventstore.Meta{
 		Actor: domain.Actor{Role: domain.RoleSystem}, Registry: rec.Words.Current().Version(),
 	}}
 }
 
-// Timestamp returns the time now as facts record it: UTC, in whole microseconds.
+// Timestamp returns the current time as facts record it: UTC, in whole microseconds.
 func (rec *Recorder) Timestamp() time.Time { return rec.Now().UTC().Truncate(time.Microsecond) }

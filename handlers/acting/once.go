@@ -19,18 +19,18 @@ import (
 
 var errNilKey = domain.NewError(domain.Invalid, "nilIdempotencyKey", "the nil UUID is no Idempotency-Key; choose one at random for each request")
 
-// Once runs a request that changes something at most once per Idempotency-Key.
-// The result is kept for repetitions, so it holds ids, versions and states only,
-// nothing personal. A refusal keeps nothing: asked again, it is judged again. When
-// nobody knows whether anything was appended the key stays claimed until its lease
-// ends, and the next attempt looks for the events.
+// Once runs do at most once per Idempotency-Key, and answers every repetition with the
+// kept result. The result is stored as JSON, so it holds ids, versions and states only,
+// nothing personal. A refusal is not kept: a repetition is judged again. When do ends with
+// an error for which MayHaveWritten holds, the key stays claimed until its lease ends, and
+// the next attempt looks for the events first.
 func Once[R any](ctx context.Context, rec *Recorder, key uuid.UUID, do func(context.Context, Intent) (R, error)) (R, error) {
 	return OncePreparing(ctx, rec, key, nil, do)
 }
 
-// OncePreparing is once for a request that can be made ready while its claim becomes
-// durable, so that both wait for the medium together. What ahead does may be for
-// nothing: it judges the request and makes keys, and appends nothing.
+// OncePreparing does the same as Once, and runs ahead while the claim of the key becomes
+// durable, so that both wait for the disk together. ahead may judge the request and make
+// keys; it appends nothing, because the claim may still be refused. nil skips it.
 func OncePreparing[R any](ctx context.Context, rec *Recorder, key uuid.UUID, ahead func(context.Context, Intent), do func(context.Context, Intent) (R, error)) (R, error) {
 	var result R
 	in := rec.NewIntent(ctx)
@@ -46,8 +46,8 @@ func OncePreparing[R any](ctx context.Context, rec *Recorder, key uuid.UUID, ahe
 		return result, nil
 	}
 	in.Settle = outcome.Standing == requests.Unfinished
-	// A key is forgotten after a week and may then name another request, so the moment
-	// at which it was first used goes into the ids.
+	// A key is forgotten after a week and may then name another request, so the time
+	// of its first use goes into the ids.
 	since := binary.BigEndian.AppendUint64(nil, uint64(outcome.Since.UnixMicro()))
 	in.ID = func(i int) uuid.UUID {
 		return uuid.NewSHA1(requests.EventID(request.Owner, request.Operation, key, i), since)
@@ -69,9 +69,9 @@ func OncePreparing[R any](ctx context.Context, rec *Recorder, key uuid.UUID, ahe
 	return result, nil
 }
 
-// Begin claims a request under its idempotency key: the one way in for every call that
-// carries one. It refuses the nil UUID, which has the contract's form and is what a client
-// sends that forgot to choose a key.
+// Begin claims a request under its idempotency key; every call that carries a key passes
+// here. The nil UUID is refused: it has the contract's form, and a client that forgot to
+// choose a key sends it.
 func (rec *Recorder) Begin(ctx context.Context, r requests.Request) (requests.Outcome, error) {
 	if r.Key == uuid.Nil {
 		return requests.Outcome{}, errNilKey
@@ -96,10 +96,11 @@ func (rec *Recorder) beginPreparing(ctx context.Context, r requests.Request, in 
 	return outcome, err
 }
 
-// SucceededStatus stands for the status of every answer that is kept: refusals are not.
+// SucceededStatus is the HTTP status stored with every kept result; refusals are not kept.
 const SucceededStatus = 200
 
-// RequestOf identifies a call by its key and all that it asks for.
+// RequestOf returns the entry of the idempotency table for a call: the owner, the
+// operation, the key, and the target and body that a repetition must have as well.
 func RequestOf(c *edge.Call, key uuid.UUID) requests.Request {
 	return requests.Request{
 		Owner: RequestOwner(c), Operation: c.Operation, Key: key, Lease: edge.MaxTime,
@@ -107,19 +108,20 @@ func RequestOf(c *edge.Call, key uuid.UUID) requests.Request {
 	}
 }
 
-// reservedOperations are the operations that must pass when there is hardly room (rule C-6).
+// reservedOperations may use the room of the disk that is kept in reserve (rule C-6).
 var reservedOperations = map[string]eventstore.Class{
 	"withdrawConsent": eventstore.Reserved, "revokeDocument": eventstore.Reserved, "suspendDocument": eventstore.Reserved,
 	"endMandate": eventstore.Reserved, "placeHold": eventstore.Reserved, "requestErasure": eventstore.Reserved,
 }
 
-// MayHaveWritten reports whether something may have been written all the same.
+// MayHaveWritten reports whether events may be in the log although a request ended with
+// this error: the store does not know, or the time ran out.
 func MayHaveWritten(err error) bool {
 	return errors.Is(err, eventstore.ErrOutcomeUnknown) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// RequestOwner is whose idempotency keys these are: an organisation's, a citizen's, or
-// those of one officer or operator.
+// RequestOwner returns the owner of a call's idempotency keys: an organisation, a citizen,
+// or one officer or operator.
 func RequestOwner(c *edge.Call) string {
 	switch {
 	case c.Role == domain.RoleIssuer, c.Role == domain.RoleConsumer:

@@ -7,7 +7,7 @@ import (
 	"coffre/handlers/edge"
 )
 
-// The keys of two officers of one organisation are their own.
+// Two officers of one organisation do not share their idempotency keys.
 func TestOwnersOfKeys(t *testing.T) {
 	officer := func(subject string) *edge.Call {
 		return &edge.Call{Caller: edge.Caller{Role: domain.RolePrivacyOfficer, Organisation: "0308356862", Subject: subject}}

@@ -16,12 +16,13 @@ import (
 // Person is a citizen as their stream stood when a request read it.
 type Person struct {
 	ID       domain.CitizenID
-	Standing citizen.Standing
-	At       eventstore.Reference // the revision of their stream that was relied on
+	Standing citizen.Standing     // zero for a person whom the vault does not know
+	At       eventstore.Reference // the revision of their stream that was read
 }
 
-// LoadPerson reads what a citizen's own stream says of them now. An unknown person has no
-// standing, and is looked for all the same.
+// LoadPerson reads a citizen's stream. A person whom the vault does not know has the zero
+// standing and no error; their stream is read as well, so that the time it takes tells
+// nothing.
 func (rec *Recorder) LoadPerson(ctx context.Context, id domain.CitizenID) (Person, error) {
 	stream := CitizenStream(id)
 	state, revision, err := Citizens.Load(ctx, rec.Log, stream)
@@ -31,10 +32,10 @@ func (rec *Recorder) LoadPerson(ctx context.Context, id domain.CitizenID) (Perso
 	return Person{id, state.Standing(), eventstore.At(stream, revision)}, nil
 }
 
-// Enroll returns the citizen with that number and registers them when the vault
-// does not know them. The key is durable before anything is sealed with it; a
-// key without a registration, left by a crash, is registered here. An erased
-// person is refused (rule E-4).
+// Enroll returns the citizen with a national number and registers them when the vault
+// does not know them. The citizen's key is durable before anything is sealed with it; a
+// key that a crash left without a registration is registered here. An erased person is
+// refused (rule E-4).
 func (rec *Recorder) Enroll(ctx context.Context, in Intent, step int, ssin contract.SSIN) (Person, error) {
 	id, pending, err := rec.Keys.Enroll(ctx, ssin.SSIN)
 	if err != nil {
@@ -55,10 +56,11 @@ func (rec *Recorder) Enroll(ctx context.Context, in Intent, step int, ssin contr
 	return p, err
 }
 
-// CheckErasureNotStarted refuses what was attested in a document when an erasure had started by the
-// time it was durable: that erasure never judged it, so it counts for nothing (rule E-4).
-// It is asked before the issuer is told. An erasure that starts from here on finds it in
-// the log, and judges it (rule E-1).
+// CheckErasureNotStarted refuses a fact that an issuer has just appended to a document
+// when an erasure of the citizen or the document had started by then: that erasure never
+// judged the fact, so the fact counts for nothing (rule E-4). Call it after the append and
+// before the issuer gets an answer. An erasure that starts later finds the fact in the
+// log, and judges it (rule E-1).
 func (rec *Recorder) CheckErasureNotStarted(ctx context.Context, of domain.CitizenID, d domain.DocumentID) error {
 	state, _, err := Citizens.Load(ctx, rec.Log, CitizenStream(of))
 	if err != nil || !state.Closed(d) {
@@ -70,10 +72,10 @@ func (rec *Recorder) CheckErasureNotStarted(ctx context.Context, of domain.Citiz
 	return document.ErrContentDestroyed
 }
 
-// Resolve returns the citizen whom an organisation names by number or by its own
-// reference; exactly one is given, which the contract's gate has seen to. For a
-// person the vault does not know, or has erased, it returns the zero id and no
-// error: who asks must not learn which.
+// Resolve returns the citizen whom an organisation names by national number or by its own
+// reference; the contract's gate has seen to it that exactly one is given. For a person
+// whom the vault does not know, or has erased, it returns the zero id and no error, so
+// that the caller cannot learn which.
 func (rec *Recorder) Resolve(ctx context.Context, c *edge.Call, ssin contract.SSIN, ref domain.CitizenRef) (domain.CitizenID, error) {
 	var id domain.CitizenID
 	var err error
@@ -88,8 +90,8 @@ func (rec *Recorder) Resolve(ctx context.Context, c *edge.Call, ssin contract.SS
 	return id, err
 }
 
-// ResolvePerson returns the person with that number as they stand; somebody of no standing,
-// when the vault does not know them or has erased them.
+// ResolvePerson returns the person with a national number; a person of zero standing when
+// the vault does not know them or has erased them.
 func (rec *Recorder) ResolvePerson(ctx context.Context, c *edge.Call, ssin contract.SSIN) (Person, error) {
 	id, err := rec.Resolve(ctx, c, ssin, domain.CitizenRef{})
 	if err != nil {

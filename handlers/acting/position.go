@@ -11,7 +11,8 @@ import (
 	"coffre/handlers/contract"
 )
 
-// PositionToken makes the token a caller may send back to see this write.
+// PositionToken returns the token of a position, which a caller sends back to see a write
+// in the next answer. The zero position stands for the head of the log.
 func (rec *Recorder) PositionToken(ctx context.Context, p eventstore.Position) (contract.PositionToken, error) {
 	if p.IsZero() {
 		var err error
@@ -26,13 +27,20 @@ func (rec *Recorder) PositionToken(ctx context.Context, p eventstore.Position) (
 	return contract.LeafToken(leaf), nil
 }
 
-// readModelTimeout is how long a read waits for the position it must see (docs/architecture.md §5).
+// readModelTimeout bounds the wait for a position (docs/architecture.md §5).
 const readModelTimeout = 2 * time.Second
 
-// errLagging: a read model has not come as far as the caller wants to see.
-var errLagging = domain.NewError(domain.Stale, "projectionLagging", "what you wrote is not visible yet; ask again")
+var (
+	// ErrModelsBehind answers when the read models that a decision needs have not come
+	// to the head of the log in time.
+	ErrModelsBehind = domain.NewError(domain.Unavailable, "projectionLagging", "the read models are behind the log; try again")
+	// errLagging answers when the read models have not come to the caller's token in time.
+	errLagging = domain.NewError(domain.Stale, "projectionLagging", "what you wrote is not visible yet; ask again")
+)
 
-// WaitForToken waits until the read models have the position the caller must see.
+// WaitForToken waits until the named read models have come to the position of a token,
+// for two seconds at most. The empty token asks for nothing; a token that the vault did
+// not write is contract.ErrUnknownPosition.
 func (rec *Recorder) WaitForToken(ctx context.Context, token contract.CoffreMinPosition, names ...string) error {
 	if token == "" {
 		return nil
@@ -48,8 +56,9 @@ func (rec *Recorder) WaitForToken(ctx context.Context, token contract.CoffreMinP
 	return rec.waitForPosition(ctx, p, errLagging, names...)
 }
 
-// WaitForHead waits until the read models show what the log holds now, for decisions
-// that must see all of it.
+// WaitForHead waits until the named read models have come to the head of the log, for two
+// seconds at most, and then answers ErrModelsBehind. Decisions that must see every event
+// call it.
 func (rec *Recorder) WaitForHead(ctx context.Context, names ...string) error {
 	head, err := rec.Log.Head(ctx)
 	if err != nil {
@@ -58,11 +67,8 @@ func (rec *Recorder) WaitForHead(ctx context.Context, names ...string) error {
 	return rec.waitForPosition(ctx, head, ErrModelsBehind, names...)
 }
 
-// ErrModelsBehind answers where not the caller but a decision needs to see all of the log.
-var ErrModelsBehind = domain.NewError(domain.Unavailable, "projectionLagging", "the read models are behind the log; try again")
-
-// waitForPosition waits until the read models show a position, at most for patience; then
-// late is the answer.
+// waitForPosition waits until the named read models have come to a position, and returns
+// late when readModelTimeout ends first.
 func (rec *Recorder) waitForPosition(ctx context.Context, p eventstore.Position, late *domain.Error, names ...string) error {
 	wait, cancel := context.WithTimeout(ctx, readModelTimeout)
 	defer cancel()

@@ -16,8 +16,8 @@ import (
 	"coffre/projections/vocabulary"
 )
 
-// Recorder writes down what callers do: who acts, for whom, when, under which event ids,
-// and once per idempotency key. All fields are required; its methods may be called
+// Recorder records what callers do: who acts, for whom, when, under which event ids, and
+// once per idempotency key. All fields are required; its methods may be called
 // concurrently.
 type Recorder struct {
 	Log      *eventstore.Log
@@ -31,13 +31,13 @@ type Recorder struct {
 	Slog  *slog.Logger
 }
 
-// actor names the caller in words that stay in the log for ever.
+// actor returns the caller as the log names them.
 func (rec *Recorder) actor(c *edge.Call) domain.Actor {
 	return domain.Actor{Role: c.Role, Organisation: c.Organisation, Citizen: c.Citizen, Subject: rec.AuditSubject(c.Subject)}
 }
 
-// AuditSubject is the subject of a token as the log names it: an HMAC under the
-// audit key, of which 128 bits tell people apart.
+// AuditSubject returns the subject of a token as the log names it: 128 bits of an HMAC
+// under the audit key, in base64url; "" for no subject.
 func (rec *Recorder) AuditSubject(subject string) string {
 	if subject == "" {
 		return ""

@@ -14,9 +14,8 @@ import (
 	"coffre/eventstore"
 )
 
-// Citizens, Documents and the others are the deciders, one for each kind of stream: each
-// folds the events of its kind into a state and
-// appends what a command decides.
+// Citizens, Documents and the others are deciders, one for each category of streams: a
+// decider folds the events of a stream into a state and appends what a command decides.
 var (
 	Citizens   = eventstore.Decider[citizen.State, citizen.Event]{Evolve: citizen.Evolve}
 	Documents  = eventstore.Decider[document.State, document.Event]{Evolve: document.Evolve}
@@ -28,38 +27,41 @@ var (
 	Audits     = eventstore.Decider[audit.State, audit.Event]{Evolve: audit.Evolve}
 )
 
-// CitizenStream holds the facts about one person.
+// CitizenStream returns the stream of the facts about one person.
 func CitizenStream(id domain.CitizenID) eventstore.Stream {
 	return eventstore.Stream("citizen-" + id.String())
 }
 
-// DocumentStream holds the facts about one document.
+// DocumentStream returns the stream of the facts about one document.
 func DocumentStream(id domain.DocumentID) eventstore.Stream {
 	return eventstore.Stream("document-" + id.String())
 }
 
-// ConsentStream holds the facts about one consent, with every access under it.
+// ConsentStream returns the stream of the facts about one consent, with every access
+// under it.
 func ConsentStream(id domain.ConsentID) eventstore.Stream {
 	return eventstore.Stream("consent-" + id.String())
 }
 
-// MandateStream holds the facts about one mandate.
+// MandateStream returns the stream of the facts about one mandate.
 func MandateStream(id domain.MandateID) eventstore.Stream {
 	return eventstore.Stream("mandate-" + id.String())
 }
 
-// AccessStream holds the accesses to one person's documents by law, and the outcomes of
-// all accesses, of one month (UTC), so that no stream grows for ever.
+// AccessStream returns the stream of one person and one month (UTC) that holds the
+// accesses to their documents other than by consent, and the outcomes of all accesses. A
+// stream for each month keeps every stream short.
 func AccessStream(id domain.CitizenID, at time.Time) eventstore.Stream {
 	return eventstore.Stream("access-" + id.String() + "-" + at.UTC().Format("200601"))
 }
 
-// RefusalStream holds what was refused to one organisation on one day (UTC).
+// RefusalStream returns the stream of the refusals to one organisation on one day (UTC).
 func RefusalStream(o domain.Organisation, at time.Time) eventstore.Stream {
 	return eventstore.Stream("refusal-" + string(o) + "-" + at.UTC().Format("20060102"))
 }
 
-// AuditStream holds the readings of the log and the exports of one month (UTC).
+// AuditStream returns the stream of the readings of the log and the exports in one month
+// (UTC).
 func AuditStream(at time.Time) eventstore.Stream {
 	return eventstore.Stream("audit-" + at.UTC().Format("200601"))
 }

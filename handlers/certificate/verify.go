@@ -20,40 +20,23 @@ import (
 	"coffre/handlers/contract/wire"
 )
 
-// What can be wrong with a certificate of erasure. All but the first mean that it
-// proves nothing.
+// Errors of this package. Bytes with the first are no certificate; a certificate with one
+// of the others proves nothing.
 var (
-	// ErrForm: these are not the bytes of a certificate.
+	// ErrForm reports bytes that are not a certificate.
 	ErrForm = errors.New("not a certificate of erasure")
-	// ErrSignature: the certificate was not signed with this key, or was changed.
+	// ErrSignature reports a certificate that another key signed, or that was changed.
 	ErrSignature = errors.New("the certificate's signature does not hold")
-	// ErrContent: it is signed, and does not say what a certificate must say.
+	// ErrContent reports a signed certificate that lacks or contradicts what every
+	// certificate must say.
 	ErrContent = errors.New("the certificate contradicts itself, or leaves out what it must say")
-	// ErrLog: the log that it is compared with is another one, or was changed.
+	// ErrLog reports a log other than the one the certificate is about, or a changed one.
 	ErrLog = errors.New("the log does not hold what the certificate says of it")
 )
 
-// splitSignature returns the signed form of a certificate, and its signature.
-func splitSignature(certificate []byte) (message, signature []byte, err error) {
-	var members map[string]jsontext.Value
-	if json.Unmarshal(certificate, &members) != nil || members == nil { // it refuses a name that stands twice
-		return nil, nil, ErrForm
-	}
-	if s, signed := members["signature"]; signed && json.Unmarshal(s, &signature) != nil {
-		return nil, nil, ErrForm
-	}
-	delete(members, "signature")
-	rest, err := json.Marshal(members)
-	canonical := jsontext.Value(rest)
-	if err != nil || canonical.Canonicalize() != nil {
-		return nil, nil, ErrForm
-	}
-	return canonical, signature, nil
-}
-
-// Verify checks the signature of a certificate of erasure, as it was
-// served, with a public key that its reader trusts: never one that came with it. It
-// needs no vault.
+// Verify checks the signature of a certificate of erasure, in the bytes that were served,
+// with a public key that the reader trusts: never one that came with the certificate. Its
+// errors are ErrForm and ErrSignature.
 func Verify(certificate []byte, key ed25519.PublicKey) error {
 	message, signature, err := splitSignature(certificate)
 	switch {
@@ -65,8 +48,8 @@ func Verify(certificate []byte, key ed25519.PublicKey) error {
 	return nil
 }
 
-// SigningKeyOf returns the name of the key that a certificate says it was signed
-// with, which is not verified.
+// SigningKeyOf returns the name of the signing key that a certificate states. Nothing is
+// verified: the name only helps to find the key for Verify.
 func SigningKeyOf(certificate []byte) (string, error) {
 	var c struct {
 		SigningKey string `json:"signingKey"`
@@ -77,8 +60,8 @@ func SigningKeyOf(certificate []byte) (string, error) {
 	return c.SigningKey, nil
 }
 
-// Read returns what a certificate says, once VerifyCertificate holds and it
-// says all that it must (rules E-1, E-3).
+// Read verifies a certificate and returns its content. A certificate that is incomplete,
+// or names fewer than two persons, is ErrContent (rules E-1, E-3).
 func Read(certificate []byte, key ed25519.PublicKey) (contract.ErasureCertificate, error) {
 	if err := Verify(certificate, key); err != nil {
 		return contract.ErasureCertificate{}, err
@@ -96,14 +79,16 @@ func Read(certificate []byte, key ed25519.PublicKey) (contract.ErasureCertificat
 	return c, nil
 }
 
-// twoPersons reports whether somebody asked and somebody else approved (rule E-1).
+// twoPersons reports whether one person requested the erasure and another, a privacy
+// officer, approved it (rule E-1).
 func twoPersons(of []contract.EventActor) bool {
 	return len(of) == 2 && of[1].Role == contract.ActorRolePrivacyOfficer && of[1].Subject != "" && of[0].Subject != of[1].Subject &&
 		(of[0].Subject != "" || !of[0].CitizenID.IsZero())
 }
 
-// copiesComplete reports whether a certificate says of copies what its state calls for:
-// the final one what kinds there were, and until when, and that it came later.
+// copiesComplete reports whether a certificate states about copies what its state calls
+// for: nothing before it is final; then every kind of copy, the last day on which one
+// could exist, and a final date after those days.
 func copiesComplete(c contract.ErasureCertificate) bool {
 	switch c.State {
 	case contract.ErasureStateKeysDestroyed:
@@ -125,19 +110,20 @@ func copiesComplete(c contract.ErasureCertificate) bool {
 		c.FinalAfter.Before(domain.BelgianDate(c.FinalAt)) && !c.FinalAt.Before(c.DestroyedAt)
 }
 
-// Audit compares a certificate with the log, event by event in its order.
-// It needs no key: the sealed parts name the keys that sealed them.
+// Audit compares a certificate with the log, which is given to it event by event, in
+// order. It needs no secret key: sealed parts name the keys that sealed them. It must not
+// be used concurrently.
 type Audit struct {
 	certificate contract.ErasureCertificate
-	keys        map[string]bool
-	digest      hash.Hash
-	lastLeaf    int64
-	unreadable  int64
-	later       int64
-	recorded    bool
+	keys        map[string]bool // destroyed, by id
+	digest      hash.Hash       // over the leaf hashes of the unreadable events
+	lastLeaf    int64           // -1 before the first event
+	unreadable  int64           // events that the certificate is about, so far
+	later       int64           // events that the same keys sealed, appended afterwards
+	recorded    bool            // the event that records the erasure was met
 }
 
-// NewAudit begins to compare a certificate that ReadCertificate returned.
+// NewAudit returns the audit of a certificate that Read returned.
 func NewAudit(c contract.ErasureCertificate) *Audit {
 	a := &Audit{certificate: c, keys: make(map[string]bool, len(c.Keys)), digest: sha256.New(), lastLeaf: -1}
 	for _, k := range c.Keys {
@@ -146,8 +132,9 @@ func NewAudit(c contract.ErasureCertificate) *Audit {
 	return a
 }
 
-// Add takes the next event, as GET /events gives it. Events that are left out are
-// missed at the end, if the certificate is about them.
+// Add compares the next event, in the form of GET /events. An event out of order, or other
+// than the certificate states, is ErrLog. Result reports events that were left out, if the
+// certificate is about them.
 func (a *Audit) Add(e contract.Event) error {
 	leaf, err := contract.ParseLeafToken(e.Cursor)
 	if err != nil || leaf <= a.lastLeaf {
@@ -180,9 +167,10 @@ func (a *Audit) Add(e contract.Event) error {
 	return nil
 }
 
-// Result says what came of it: how many events are unreadable, and how many more were
-// sealed with the same keys and appended when these were gone; their issuers were
-// refused (rule E-4).
+// Result ends the audit. unreadable counts the events that the certificate is about, later
+// those that the same keys sealed and that were appended after the keys were destroyed;
+// their issuers were refused (rule E-4). The error is ErrLog unless the log holds the
+// events that the certificate states.
 func (a *Audit) Result() (unreadable, later int64, err error) {
 	switch {
 	case !a.recorded:
@@ -195,7 +183,7 @@ func (a *Audit) Result() (unreadable, later int64, err error) {
 	return a.unreadable, a.later, err
 }
 
-// leafHashOf computes an event's leaf hash from what is served of it.
+// leafHashOf computes the leaf hash of an event from its served form.
 func leafHashOf(e contract.Event) (proof.Hash, error) {
 	if len(e.MetadataHash) != sha256.Size {
 		return proof.Hash{}, fmt.Errorf("%w: an event without the hash of its metadata", ErrLog)
@@ -207,8 +195,8 @@ func leafHashOf(e contract.Event) (proof.Hash, error) {
 	return proof.LeafHashOf(&r, proof.Hash(e.MetadataHash)), nil
 }
 
-// SignedForm is what a certificate's signature is over: the RFC 8785 form of the
-// object without the member signature.
+// SignedForm returns the bytes that are signed: the RFC 8785 form of the certificate
+// without its member signature.
 func SignedForm(c contract.ErasureCertificate) ([]byte, error) {
 	var encoded bytes.Buffer
 	if err := wire.NewEncoder(&encoded).Encode(c); err != nil {
@@ -216,4 +204,23 @@ func SignedForm(c contract.ErasureCertificate) ([]byte, error) {
 	}
 	message, _, err := splitSignature(encoded.Bytes())
 	return message, err
+}
+
+// splitSignature returns the signed form of a certificate and its signature, which is nil
+// when the certificate has none.
+func splitSignature(certificate []byte) (message, signature []byte, err error) {
+	var members map[string]jsontext.Value
+	if json.Unmarshal(certificate, &members) != nil || members == nil { // it refuses a name that stands twice
+		return nil, nil, ErrForm
+	}
+	if s, signed := members["signature"]; signed && json.Unmarshal(s, &signature) != nil {
+		return nil, nil, ErrForm
+	}
+	delete(members, "signature")
+	rest, err := json.Marshal(members)
+	canonical := jsontext.Value(rest)
+	if err != nil || canonical.Canonicalize() != nil {
+		return nil, nil, ErrForm
+	}
+	return canonical, signature, nil
 }

@@ -1,6 +1,6 @@
-// Package contract is what the vault promises over HTTP: openapi.yaml, written by hand,
+// Package contract holds the HTTP contract of the vault: openapi.yaml, written by hand,
 // and the types, the server interface and the routes that are generated from it. The
-// server, the command line's client and whoever verifies a certificate speak its words.
+// server, the command line's client and the verification of certificates share its types.
 //
 // Invariant: nothing here knows how a call is answered; gen.go holds what openapi.yaml
 // says, and no more.
@@ -13,11 +13,11 @@ import (
 	"slices"
 )
 
-// Base is where the contract's paths begin.
+// Base is the prefix of every path of the contract.
 const Base = "/vault/v1"
 
 //go:embed openapi.yaml
 var openapi []byte
 
-// YAML returns the contract as it is served: OpenAPI 3.0.3.
+// YAML returns a copy of openapi.yaml, the contract in OpenAPI 3.0.3, as it is served.
 func YAML() []byte { return slices.Clone(openapi) }

@@ -4,8 +4,8 @@ import (
 	"coffre/domain/consent"
 )
 
-// LimitsOf returns the limits of a consent as the rules have them; a limit that the
-// request leaves out is 0, which stands for none.
+// LimitsOf converts the limits of a consent from the contract's type to the domain's. A
+// limit that the request leaves out is 0: no limit.
 func LimitsOf(l ConsentLimits) consent.Limits {
 	return consent.Limits{
 		Uses: l.Uses, DataLife: l.DataLife,
@@ -13,7 +13,7 @@ func LimitsOf(l ConsentLimits) consent.Limits {
 	}
 }
 
-// LimitsShown returns the limits of a consent in the contract's words.
+// LimitsShown converts the limits of a consent from the domain's type to the contract's.
 func LimitsShown(l consent.Limits) ConsentLimits {
 	return ConsentLimits{
 		Uses: l.Uses, DataLife: l.DataLife,

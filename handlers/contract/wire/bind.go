@@ -8,14 +8,16 @@ import (
 	"strconv"
 )
 
-// Where a parameter stands; the generated code names it.
+// ParamLocationPath and ParamLocationHeader name the place of a parameter in the
+// generated code.
 const (
 	ParamLocationPath   = "path"
 	ParamLocationHeader = "header"
 )
 
-// BindStyledParameterOptions says what the contract declares of a path or header
-// parameter. Only the destination's Go type decides how it is read.
+// BindStyledParameterOptions holds the contract's declaration of a path or header
+// parameter. The generated code fills it; only the destination's Go type decides how the
+// parameter is read.
 type BindStyledParameterOptions struct {
 	ParamLocation    string
 	Explode          bool
@@ -25,13 +27,14 @@ type BindStyledParameterOptions struct {
 	ValueIsUnescaped bool
 }
 
-// BindQueryParameterOptions says what the contract declares of a query parameter.
+// BindQueryParameterOptions holds the contract's declaration of a query parameter; the
+// generated code fills it.
 type BindQueryParameterOptions struct {
 	Type   string
 	Format string
 }
 
-// RequiredParameterError tells that a required parameter is absent.
+// RequiredParameterError reports that a required parameter is absent.
 type RequiredParameterError struct{ ParamName string }
 
 func (e *RequiredParameterError) Error() string { return "parameter " + e.ParamName + " is required" }
@@ -42,13 +45,15 @@ var (
 	errTarget       = errors.New("parameter has a type that is not supported")
 )
 
-// BindStyledParameterWithOptions reads one path or header parameter into dest.
+// BindStyledParameterWithOptions reads one path or header parameter into dest, a pointer.
+// Its error holds no value.
 func BindStyledParameterWithOptions(_, _, value string, dest any, _ BindStyledParameterOptions) error {
 	return bind(value, reflect.ValueOf(dest).Elem())
 }
 
-// BindQueryParameterWithOptions reads a query parameter into dest: a slice takes
-// every occurrence, anything else exactly one. Absent leaves dest as it is.
+// BindQueryParameterWithOptions reads a query parameter into dest, a pointer: a slice
+// takes every occurrence, any other type exactly one. An absent parameter leaves dest
+// unchanged, and is a RequiredParameterError when it is required.
 func BindQueryParameterWithOptions(_ string, _, required bool, name string, query url.Values, dest any, _ BindQueryParameterOptions) error {
 	values, target := query[name], reflect.ValueOf(dest).Elem()
 	switch {

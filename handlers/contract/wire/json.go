@@ -2,8 +2,9 @@
 // parameters of a request. The code generated from the contract uses it in the
 // place of encoding/json and of the generator's own runtime (see imports.tmpl).
 //
-// Invariant: one way to read. No member is known twice or by another case, none
-// is ignored, bytes are UTF-8, nothing follows the value. Errors carry no value.
+// Invariant: reading is strict. A member that stands twice, is unknown, or is written in
+// another case is refused; so are bytes that are not UTF-8 and bytes after the value.
+// Errors carry no value.
 package wire
 
 import (
@@ -19,20 +20,20 @@ import (
 	"coffre/domain"
 )
 
-// RawMessage is one JSON value kept as it came.
+// RawMessage is one JSON value that is not decoded.
 type RawMessage = stdjson.RawMessage
 
-// ErrMalformed is what every failed reading of a body ends in. What was wrong is
-// not told: the text of a decoder's error can carry the value.
+// ErrMalformed stands for every error of a decoder, whose own text is dropped because it
+// can carry the value.
 var ErrMalformed = errors.New("body does not fit its schema")
 
-// Body is a request's body whose bytes were read and checked already.
+// Body is the body of a request after the gate has read and checked it.
 type Body struct {
 	bytes.Reader
 	b []byte
 }
 
-// NewBody returns a body of those bytes, which the caller must not change.
+// NewBody returns a body that reads b; the caller must not change b.
 func NewBody(b []byte) *Body {
 	body := &Body{b: b}
 	body.Reset(b)
@@ -45,8 +46,8 @@ func (*Body) Close() error { return nil }
 // Bytes returns the whole body, read or not.
 func (b *Body) Bytes() []byte { return b.b }
 
-// BindJSONBody decodes the request's body into dest, strictly. An empty body is
-// io.EOF.
+// BindJSONBody decodes the request's body into dest, strictly. An empty body is io.EOF,
+// any other that does not fit ErrMalformed.
 func BindJSONBody(r *http.Request, dest any) error {
 	var b []byte
 	if body, ok := r.Body.(*Body); ok {
@@ -65,7 +66,8 @@ func BindJSONBody(r *http.Request, dest any) error {
 
 var strict = json.JoinOptions(json.RejectUnknownMembers(true), jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false))
 
-// Unmarshal decodes exactly one JSON value. Any failure is ErrMalformed.
+// Unmarshal decodes exactly one JSON value into dest, strictly. Its only error is
+// ErrMalformed.
 func Unmarshal(b []byte, dest any) error {
 	if err := json.Unmarshal(b, dest, strict); err != nil {
 		return ErrMalformed
