@@ -14,45 +14,45 @@ import (
 	"coffre/handlers/edge/token"
 )
 
-// Caller is who a request comes from, as their token says.
+// Caller is the person or organisation that a request comes from, as its token says.
 type Caller = token.Caller
 
-// Authenticator is the port to whoever vouches for callers. token.Verifier
-// implements it.
+// Authenticator is the port to the identity provider that vouches for callers.
+// token.Verifier implements it.
 type Authenticator interface {
-	// Authenticate returns whose bearer token that is. An error that wraps
-	// token.ErrExpired or token.ErrInvalid is the caller's fault; any other means
-	// that it cannot be known now. It may be called concurrently and keeps nothing
-	// of the SSIN a login may carry.
+	// Authenticate returns the caller to whom a bearer token belongs. An error that wraps
+	// token.ErrExpired or token.ErrInvalid is the caller's fault; any other means that the
+	// token cannot be judged now. Authenticate may be called concurrently, and keeps
+	// nothing of the SSIN that a login may carry.
 	Authenticate(ctx context.Context, bearer string) (Caller, error)
 }
 
-// Call is what is known of one request besides its input: who asks, and where it
-// stands. Use cases get it with CallFrom.
+// Call holds the circumstances of one request: the caller, the operation, the trace and
+// the raw body. Use cases get it with CallFrom.
 type Call struct {
 	Caller
-	Trace        uuid.UUID // ours, in the answer's BelGov-Trace-Id and in problems
-	RelatedTrace string    // the caller's, for correlation only
-	Operation    string    // the contract's operationId
-	Received     time.Time
-	Language     domain.Language // of labels in the answer, where the call has lang; "" elsewhere
-	// Body is the request's body as it came, for the idempotency check. It may be
-	// kept; it must not be changed.
+	Trace        uuid.UUID       // chosen by the server, in the answer's BelGov-Trace-Id and in problems
+	RelatedTrace string          // chosen by the caller, for correlation only
+	Operation    string          // the contract's operationId; "" for a path outside the contract
+	Received     time.Time       // when the request's headers had come
+	Language     domain.Language // of labels in the answer, where the operation has lang; "" elsewhere
+	// Body holds the bytes of the request's body, for the idempotency check. They may be
+	// kept and must not be changed.
 	Body []byte
-	// Length is the bytes of a body that was left to the use case to read, a file; 0
-	// for every other. The use case puts its SHA-256 in Body's place.
+	// Length is the number of bytes of a file, a body that the use case reads itself; 0
+	// for every other body. The use case sets Body to the file's SHA-256.
 	Length int64
-	// Target is the path and the If-Match the body is meant for.
+	// Target is the path and the If-Match header, for the idempotency check.
 	Target string
 
 	onAnswered []func(whole bool)
-	problem    bool // was, or would have been, the answer
+	problem    bool // the answer is a problem
 }
 
 type callKey struct{}
 
-// CallFrom returns the call that ctx belongs to, an empty one outside a request.
-// An empty Call has no role, so nothing that asks for a role admits it.
+// CallFrom returns the call that ctx belongs to; outside a request, an empty Call. An empty
+// Call has no role, so that no check of roles admits it.
 func CallFrom(ctx context.Context) *Call {
 	if call, ok := ctx.Value(callKey{}).(*Call); ok {
 		return call
@@ -60,13 +60,14 @@ func CallFrom(ctx context.Context) *Call {
 	return &Call{}
 }
 
-// WithCall returns a context of that call, for tests of use cases and for
+// WithCall returns a context that belongs to a call, for tests of use cases and for
 // commands that run inside the process.
 func WithCall(ctx context.Context, call *Call) context.Context {
 	return context.WithValue(ctx, callKey{}, call)
 }
 
-// authenticate admits who has a good token; everything else is refused.
+// authenticate returns the caller of a request with a valid bearer token, and refuses
+// every other request.
 func (s *Server) authenticate(r *http.Request) (Caller, error) {
 	values := r.Header["Authorization"]
 	if len(values) == 0 {
@@ -92,5 +93,5 @@ func (s *Server) authenticate(r *http.Request) (Caller, error) {
 	return Caller{}, errIdentityUnavailable
 }
 
-// errIdentityUnavailable answers while the keys of whoever vouches for callers cannot be had.
+// errIdentityUnavailable answers while the identity provider's keys cannot be had.
 var errIdentityUnavailable = domain.NewError(domain.Unavailable, "identityUnavailable", "it cannot be known now who you are; try again")

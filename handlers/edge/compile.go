@@ -15,7 +15,7 @@ import (
 	"coffre/handlers/contract"
 )
 
-// operation is what the contract says of one call, ready to be held to it.
+// operation is one operation of the contract, compiled for checking requests.
 type operation struct {
 	id      string
 	pattern string // as http.ServeMux wants it: "POST /vault/v1/documents"
@@ -38,7 +38,7 @@ type parameter struct {
 	shape    *shape
 }
 
-// shape is one schema of the contract, compiled for reading a request once.
+// shape is one schema of the contract, compiled for checking a value in one pass.
 type shape struct {
 	kind     valueType
 	members  map[string]member // of an object
@@ -49,7 +49,7 @@ type shape struct {
 	bounded  bool              // max holds
 	enum     []string
 	pattern  *regexp.Regexp
-	check    func(string) error // what a pattern cannot say
+	check    func(string) error // in place of a pattern, for a form with a parser of its own
 	issue    string             // the issue's type when check refuses; "" is schemaViolation
 }
 
@@ -66,7 +66,7 @@ type member struct {
 	index int // its bit among the members of one object
 }
 
-// valueType is what JSON value a shape takes.
+// valueType is the type of JSON value that a shape takes.
 type valueType uint8
 
 const (
@@ -78,9 +78,9 @@ const (
 	anyObject // an object whose members another schema judges
 )
 
-// operations returns the operations, by pattern; nobody changes them. It panics
-// when the embedded contract says what this package cannot hold callers to: a
-// broken program.
+// operations returns the contract's operations, by pattern; nobody changes them. It panics
+// when the embedded contract uses a feature that this package cannot check: a broken
+// program.
 var operations = sync.OnceValue(compile)
 
 func compile() map[string]*operation {
@@ -212,8 +212,8 @@ func (s *shape) choice(groups []any) choice {
 	return c
 }
 
-// text chooses how a string is judged beyond its length: by hand where the
-// meaning is known, which is also faster, else by the schema's pattern.
+// text chooses the check of a string beyond its length: a parser where the type is known,
+// which is also faster, else the schema's pattern.
 func (s *shape) text(in *openapi3.Schema) {
 	goType, _ := in.Extensions["x-go-type"].(string)
 	switch {
@@ -240,7 +240,8 @@ func stringsOf(in []any) []string {
 	return out
 }
 
-// Patterns lists what the contract serves, in order: "GET /vault/v1/health".
+// Patterns lists the routes of the contract, by path and then method, in the form
+// "GET /vault/v1/health".
 func Patterns() []string {
 	var all []string
 	for pattern := range operations() {
@@ -254,7 +255,7 @@ func Patterns() []string {
 	return all
 }
 
-// Scopes lists every scope that role can use, in order.
+// Scopes lists every scope that a role can use, in order.
 func Scopes(role domain.Role) []string {
 	var all []string
 	for _, op := range operations() {

@@ -11,14 +11,14 @@ import (
 // pieceTimeout bounds the time for one piece of an answer.
 const pieceTimeout = time.Minute
 
-// DeadlineWriter gives each piece of a long answer a deadline of its own, so that the
-// answer takes as long as its reader goes on reading.
+// DeadlineWriter gives each piece of a long answer a deadline of its own, so that an answer
+// may take as long as its reader goes on reading. It must not be used concurrently.
 type DeadlineWriter struct {
 	w       io.Writer
 	control *http.ResponseController
 }
 
-// NewDeadlineWriter returns a writer of a long answer: each piece written has a minute.
+// NewDeadlineWriter returns a DeadlineWriter that writes to w.
 func NewDeadlineWriter(w http.ResponseWriter) *DeadlineWriter {
 	return &DeadlineWriter{w, http.NewResponseController(w)}
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// documentation is the page at /doc: what may be asked, by whom. The contract is
-// the reference; this is its table of contents.
+// documentation is the page at /doc, a table of the contract's operations with the roles
+// that may call them.
 var documentation = template.Must(template.New("doc").Parse(`<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Coffre: the API</title></head>

@@ -6,10 +6,11 @@ import (
 	"coffre/handlers/contract"
 )
 
-// ETag is a document's version as an entity tag.
+// ETag returns a document's version as an entity tag.
 func ETag(version int) contract.EntityTag { return fmt.Sprintf(`"%d"`, version) }
 
-// VersionOf reads what etag wrote; anything else matches no version.
+// VersionOf returns the version in an entity tag made by ETag; -1, which is no version, for
+// any other tag.
 func VersionOf(tag contract.EntityTag) int {
 	var n int
 	if _, err := fmt.Sscanf(tag, `"%d"`, &n); err != nil || n < 1 || ETag(n) != tag {

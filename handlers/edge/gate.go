@@ -138,8 +138,8 @@ func (o *operation) admitFile(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// MediaTypeOf returns the type of a file whose header says nothing else of it than
-// that it is UTF-8, or "".
+// MediaTypeOf returns the media type in a Content-Type header; "" when the header cannot
+// be read or has any parameter besides charset=utf-8.
 func MediaTypeOf(header string) string {
 	media, params, err := mime.ParseMediaType(header)
 	charset, given := params["charset"]
@@ -173,8 +173,8 @@ func readBody(r io.Reader, size int64) ([]byte, error) {
 	return b, err
 }
 
-// violation is one thing that does not fit, and where. Path holds names of the
-// contract and indices only, innermost first; never what a caller wrote.
+// violation is one mismatch between a value and its schema, with its place. Path holds
+// names of the contract and indices only, innermost first; never a text of the caller.
 type violation struct {
 	issue  string
 	title  string
@@ -279,8 +279,8 @@ func (s *shape) value(dec *jsontext.Decoder) *violation {
 	}
 }
 
-// malformed is what every syntax error is called, duplicate names and invalid
-// UTF-8 among them; it is never changed.
+// malformed is the violation of every syntax error, duplicate names and invalid UTF-8 among
+// them; nobody changes it.
 var malformed = newViolation(IssueSchema, "The body is not the JSON this call takes")
 
 func wrongKind(kind jsontext.Kind) *violation {

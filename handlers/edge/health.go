@@ -9,15 +9,15 @@ import (
 	"coffre/handlers/contract"
 )
 
-// healthCache keeps the last answer for a second, so that asking costs nothing.
+// healthCache keeps the last status for a second, so that requests for it cost nothing.
 type healthCache struct {
 	mu     sync.Mutex
 	at     time.Time
 	status contract.HealthStatus
 }
 
-// GetHealth implements the contract's /health: what clients may expect, and no
-// word about what the vault is made of.
+// GetHealth implements the contract's /health: the status that clients may expect, and
+// nothing about the parts of the vault.
 func (s *Server) GetHealth(ctx context.Context, _ contract.GetHealthRequestObject) (contract.GetHealthResponseObject, error) {
 	status := s.healthNow(ctx)
 	if status == contract.HealthStatusDOWN {
@@ -38,7 +38,7 @@ func (s *Server) healthNow(ctx context.Context) contract.HealthStatus {
 	return s.health.status
 }
 
-// serveHealth is the same at the root of the host.
+// serveHealth answers GET /health at the root of the host with the contract's /health.
 func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 	answer, err := s.GetHealth(r.Context(), contract.GetHealthRequestObject{})
 	if err == nil {

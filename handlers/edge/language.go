@@ -8,7 +8,7 @@ import (
 	"coffre/domain"
 )
 
-// Languages are those the vault has labels in; the first is the fallback.
+// Languages lists the languages of the vault's labels; the first is the fallback.
 var Languages = []domain.Language{"nl", "fr", "de", "en"}
 
 // negotiate returns the language of an answer: what the query asks for, else the

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Limits on what one request may cost. What the contract can say, it says.
+// Limits on the cost of one request. Limits that OpenAPI can express stand in the contract.
 const (
 	MaxBody    = 320 << 10 // bytes of a body: content of 256 KiB and what goes with it
 	MaxDepth   = 32        // levels of JSON; documents of the launch types have six
@@ -23,7 +23,8 @@ const (
 	idleTimeout       = 2 * time.Minute
 )
 
-// NewHTTPServer returns a server for h with every limit of this package set.
+// NewHTTPServer returns a server of h with the limits of this package. Its address, its
+// listener and its TLS configuration are the caller's to set.
 func NewHTTPServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, MaxHeaderBytes: maxHeaders,

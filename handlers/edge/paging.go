@@ -14,13 +14,13 @@ const (
 	// MaxPage bounds the items of one page.
 	MaxPage = 200
 
-	// MaxScanned bounds the records one call looks at, so that a rare type costs many
-	// short calls instead of one endless one; next leads on from there.
+	// MaxScanned bounds the records that one call reads, so that a search for a rare type
+	// takes many short calls instead of one endless call; the link next leads on.
 	MaxScanned = 20_000
 )
 
-// PageSize returns how many items a caller gets at most, who may have asked for a number;
-// 0 stands for none.
+// PageSize returns the largest number of items on a page: the number that the caller asked
+// for, at most MaxPage; 50 when asked is 0.
 func PageSize(asked contract.PageSize) int {
 	if asked == 0 {
 		return defaultPage
@@ -28,17 +28,17 @@ func PageSize(asked contract.PageSize) int {
 	return min(int(asked), MaxPage)
 }
 
-// PageLinks are the addresses of a list's pages: all have its path and what was asked
-// of it, and each a cursor of its own.
+// PageLinks builds the addresses of a list's pages, which share a path and the query's
+// parameters and differ in their cursor. It must not be used concurrently.
 type PageLinks struct {
 	path  string
 	query url.Values
 }
 
-// LinksTo returns the links of the list at a path, of which nothing was asked yet.
+// LinksTo returns the links of the list at a path, without parameters.
 func LinksTo(path string) PageLinks { return PageLinks{path, url.Values{}} }
 
-// At returns the address of the page behind a cursor, which is "" for the first.
+// At returns the address of the page after a cursor; "" stands for the first page.
 func (l PageLinks) At(cursor contract.Cursor) contract.Href {
 	q := l.query
 	if cursor != "" {
@@ -86,7 +86,7 @@ func (l PageLinks) ID(name string, value interface {
 	return l
 }
 
-// Time adds a parameter that is a moment, unless it is the zero one.
+// Time adds a parameter that is a time, in RFC 3339, unless it is the zero time.
 func (l PageLinks) Time(name string, value time.Time) PageLinks {
 	if !value.IsZero() {
 		l.query.Set(name, value.Format(time.RFC3339Nano))
@@ -94,7 +94,7 @@ func (l PageLinks) Time(name string, value time.Time) PageLinks {
 	return l
 }
 
-// AsStrings returns codes as the strings they are.
+// AsStrings converts codes to strings.
 func AsStrings[T ~string](codes []T) []string {
 	all := make([]string, len(codes))
 	for i, c := range codes {
@@ -103,8 +103,8 @@ func AsStrings[T ~string](codes []T) []string {
 	return all
 }
 
-// LeafFrom returns the leaf that a cursor stands for; first when there is no cursor,
-// which asks for the first page.
+// LeafFrom returns the leaf number of a cursor; first for "", which asks for the first
+// page. A cursor that the vault did not write is contract.ErrUnknownPosition.
 func LeafFrom(cursor contract.Cursor, first int64) (int64, error) {
 	if cursor == "" {
 		return first, nil

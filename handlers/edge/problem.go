@@ -15,21 +15,25 @@ import (
 	"coffre/handlers/contract/wire"
 )
 
-// Types of problems and of issues: the Belgian guide's, its extension's, ours.
+// Types of problems and of issues: those of the Belgian guide, of its extension, and of
+// this program.
 const (
-	belgifPrefix  = "urn:problem-type:belgif:"
+	belgifPrefix = "urn:problem-type:belgif:"
+	// ProblemPrefix begins the problem types of this program.
 	ProblemPrefix = "urn:problem-type:coffre:"
 
+	// IssueSchema is the type of an issue about a value that does not fit its schema.
 	IssueSchema     = belgifPrefix + "input-validation:schemaViolation"
 	issueInvalid    = belgifPrefix + "input-validation:invalidInput"
 	issueUnknown    = belgifPrefix + "input-validation:unknownInput"
 	issueRequired   = "urn:problem-type:belgif-ext:input-validation:requiredInput"
 	issueStructure  = "urn:problem-type:belgif-ext:input-validation:invalidStructure"
 	issueExactlyOne = "urn:problem-type:belgif-ext:input-validation:exactlyOneOfExpected"
-	IssuePrefix     = ProblemPrefix + "input-validation:"
+	// IssuePrefix begins the issue types of this program.
+	IssuePrefix = ProblemPrefix + "input-validation:"
 )
 
-// Statuses is the one place where a refusal's code becomes an HTTP status.
+// Statuses maps each code of a refusal to its HTTP status; no other place does.
 var Statuses = map[domain.Code]int{
 	domain.Invalid:         http.StatusBadRequest,
 	domain.Unauthenticated: http.StatusUnauthorized,
@@ -44,14 +48,15 @@ var Statuses = map[domain.Code]int{
 	domain.Full:            http.StatusInsufficientStorage,
 }
 
-// belgifSlugs slugs carry the guide's own type and not one of ours.
+// belgifSlugs lists the slugs whose problem type is the Belgian guide's.
 var belgifSlugs = map[string]bool{
 	"badRequest": true, "noAccessToken": true, "invalidAccessToken": true, "expiredAccessToken": true,
 	"missingScope": true, "missingPermission": true, "resourceNotFound": true, "payloadTooLarge": true,
 	"tooManyRequests": true, "tooManyFailedRequests": true, "internalServerError": true, "serviceUnavailable": true,
 }
 
-// Refusals of the edge.
+// ErrNoResource and the others are the refusals of the edge. ErrNoResource is the one
+// answer for things that do not exist and things that the caller may not know of.
 var (
 	ErrNoResource = domain.NewError(domain.NotFound, "resourceNotFound", "there is no such thing, or none you may know of")
 	errTooSlow    = domain.NewError(domain.Unavailable, "tooSlow", "it took too long; try again")
@@ -64,33 +69,33 @@ var (
 	errPermission = &Refusal{Problem: contract.Problem{Type: belgifPrefix + "missingPermission", Title: "Missing Permission", Status: http.StatusForbidden, Detail: "your role may not do this"}}
 )
 
-// ErrorAnswer says which refusal stands for an error that callers can wait out, or that is the
-// answer to what they asked.
+// ErrorAnswer pairs an error of a use case, which a caller can wait out or which answers
+// the call, with the refusal that is sent for it.
 type ErrorAnswer struct {
 	Err        error         // matched with errors.Is
 	Refusal    *domain.Error // the answer
-	RetryAfter time.Duration // 0: the answer names no wait of its own
+	RetryAfter time.Duration // the least wait that the answer names; 0: none of its own
 }
 
-// minRetryAfter is the Retry-After of an unavailability that names no wait.
+// minRetryAfter is the shortest Retry-After of a refusal that a caller can wait out.
 const minRetryAfter = time.Second
 
-// Refusal is a problem of the edge itself, with all its members.
+// Refusal is a problem that the edge itself answers, complete with all its members.
 type Refusal struct {
 	contract.Problem
 	challenge string // error of WWW-Authenticate; "-" for none
-	Size      int64  // of a file of which a range was asked that it does not have; else 0
+	Size      int64  // bytes of the file whose range cannot be satisfied; 0 in other refusals
 }
 
-// Error implements error: the type of the problem.
+// Error returns the type of the problem.
 func (e *Refusal) Error() string { return e.Type }
 
-// BadRequest refuses a request for one thing that is wrong with its input.
+// BadRequest returns the refusal of a request for one issue of its input.
 func BadRequest(issue contract.InputValidationIssue) error {
 	return BadInputs([]contract.InputValidationIssue{issue})
 }
 
-// BadInputs refuses a request for all that is wrong with its input.
+// BadInputs returns the refusal of a request for several issues of its input.
 func BadInputs(issues []contract.InputValidationIssue) error {
 	return &Refusal{Problem: contract.Problem{
 		Type: belgifPrefix + "badRequest", Title: "Bad Request", Status: http.StatusBadRequest,
@@ -98,13 +103,13 @@ func BadInputs(issues []contract.InputValidationIssue) error {
 	}}
 }
 
-// BadInput refuses a member of the body that only a use case can judge. Pointer
-// is a JSON Pointer made of the contract's names.
+// BadInput returns the refusal of a member of the body that only a use case can judge.
+// pointer is a JSON Pointer made of the contract's names, never a value.
 func BadInput(pointer, slug, detail string) error {
 	return BadRequest(contract.InputValidationIssue{Type: IssuePrefix + slug, Title: "Invalid input", Detail: detail, In: contract.IssueLocationBody, Name: pointer})
 }
 
-// TooLarge refuses a body of more than limit bytes.
+// TooLarge returns the refusal of a body of more than limit bytes.
 func TooLarge(limit int64) error {
 	return &Refusal{Problem: contract.Problem{Type: belgifPrefix + "payloadTooLarge", Title: "Payload Too Large", Status: http.StatusRequestEntityTooLarge, Limit: limit}}
 }
@@ -125,11 +130,11 @@ type delayedError struct {
 
 func (w delayedError) Unwrap() error { return w.error }
 
-// RetryAfter wraps a refusal with the wait its answer carries, in whole seconds.
+// RetryAfter wraps a refusal with the wait that its answer names, rounded up to seconds.
 func RetryAfter(err error, after time.Duration) error { return delayedError{err, after} }
 
-// problem turns any error into the answer. It is the only place that does, and
-// the only one that logs a request's fault. A fault is hidden.
+// problem answers a request with an error. No other place does, and none logs the fault of
+// a request; the answer hides a fault.
 func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	call := CallFrom(r.Context())
 	call.problem = true
@@ -177,8 +182,9 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// FindErrorAnswer returns the first fault that an error is; the server's own time limit is the
-// last of them.
+// FindErrorAnswer returns the first of the given answers whose Err the error wraps; after
+// them, the answer to a request that exceeded the server's time limit. It reports false
+// when there is none.
 func FindErrorAnswer(err error, faults []ErrorAnswer) (ErrorAnswer, bool) {
 	for _, f := range faults {
 		if errors.Is(err, f.Err) {
@@ -188,7 +194,9 @@ func FindErrorAnswer(err error, faults []ErrorAnswer) (ErrorAnswer, bool) {
 	return ErrorAnswer{Refusal: errTooSlow, RetryAfter: time.Second}, errors.Is(err, context.DeadlineExceeded)
 }
 
-// Describe returns what to answer to an error; known is false for a fault.
+// Describe returns the problem that answers an error, the error code of WWW-Authenticate
+// ("" for no such header, "-" for one without a code), and the wait of Retry-After. known
+// is false for a fault, an error that is neither a refusal nor among the given answers.
 func Describe(err error, faults []ErrorAnswer) (p contract.Problem, challenge string, wait time.Duration, known bool) {
 	var edge *Refusal
 	var said *domain.Error

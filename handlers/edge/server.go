@@ -18,32 +18,32 @@ import (
 	"coffre/handlers/contract"
 )
 
-// Server holds what the HTTP edge needs. Fields are required unless they say
-// otherwise; they are set once, before Handler, and only read after it.
+// Server is the HTTP edge. Fields are required unless they say otherwise; they are set
+// once, before Handler, and only read after it.
 type Server struct {
 	Auth  Authenticator
 	Now   func() time.Time
 	NewID func() uuid.UUID // random, version 4 or 7
 	Slog  *slog.Logger
-	// ErrorAnswers are the errors of use cases that stand for a refusal; every other one is
-	// answered 500.
+	// ErrorAnswers lists the errors of use cases that are answered as refusals; every other
+	// error is answered 500.
 	ErrorAnswers []ErrorAnswer
 
-	// Health tells what the vault can do for its clients now. It is asked at most
-	// once a second and must answer from memory. nil: always up.
+	// Health returns the status that clients see. It is called at most once a second and
+	// must answer from memory. nil: always up.
 	Health func(context.Context) contract.HealthStatus
-	// Ready reports why the process should get no requests; nil: it always should.
+	// Ready returns an error while the process should get no requests. nil: always ready.
 	Ready func(context.Context) error
-	// Metrics answers GET /metrics; nil: there is none.
+	// Metrics answers GET /metrics. nil: there is no such route.
 	Metrics http.Handler
-	// Observe is told of every request, after it; the operation is "" when the
-	// contract names none. nil: nobody listens.
+	// Observe is called after every request; operation is "" when the contract has none
+	// for it. nil: not called.
 	Observe func(operation string, status int, took time.Duration)
 
 	health healthCache
 }
 
-// uncontracted lists what is served and not in the contract, each for its reason.
+// uncontracted lists the routes that are served and not in the contract, with reasons.
 var uncontracted = []string{
 	"GET /metrics",                  // for the operator's Prometheus, not for clients
 	"GET /livez",                    // for the platform: is the process alive
@@ -86,7 +86,7 @@ func (s *Server) Handler(ops contract.StrictServerInterface) http.Handler {
 	return rt
 }
 
-// routes is the table of what is served, and the way to it.
+// routes is the table of served routes, and the handler in front of it.
 type routes struct {
 	s        *Server
 	mux      *http.ServeMux
@@ -117,15 +117,16 @@ func (rt *routes) HandleFunc(pattern string, h func(http.ResponseWriter, *http.R
 	rt.serve(pattern, rt.s.guard(op, h))
 }
 
-// serveOpen registers what everybody may ask; it must be in Uncontracted.
+// serveOpen registers a route that needs no token; it must be in uncontracted.
 func (rt *routes) serveOpen(pattern string, h http.Handler) {
 	if !slices.Contains(uncontracted, pattern) {
-		panic(pattern + " is not in Uncontracted")
+		panic(pattern + " is not in uncontracted")
 	}
 	rt.serve(pattern, h)
 }
 
-// ServeHTTP implements http.Handler: what holds for every request.
+// ServeHTTP implements http.Handler: the trace, the time limit, common headers, recovery
+// from panics and observation, for every request.
 func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s, began := rt.s, rt.s.Now()
 	call := &Call{Trace: s.NewID(), Received: began}
@@ -159,8 +160,8 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Frames returns where a panic came from: the lines that name functions, without
-// the arguments that stand in a stack trace.
+// Frames returns the names of the functions in a stack trace, at most 16 and innermost
+// first, without the arguments, which may be personal.
 func Frames(stack []byte) string {
 	var names []string
 	for line := range strings.Lines(string(stack)) {
@@ -181,7 +182,7 @@ func plainPath(r *http.Request) bool {
 	return r.URL.RawPath == "" && !strings.Contains(r.URL.EscapedPath(), "%") && path.Clean(p) == p && strings.HasPrefix(p, "/")
 }
 
-// headers sets what every answer carries.
+// headers sets the headers of every answer.
 func (s *Server) headers(w http.ResponseWriter, r *http.Request, call *Call) {
 	h := w.Header()
 	h.Set("BelGov-Trace-Id", call.Trace.String())
@@ -210,8 +211,9 @@ func validTrace(id string) bool {
 	return true
 }
 
-// serveUnknown answers for what is not served: 405 when only the method is wrong. A path that
-// the contract writes out, as /documents/query, is never also one with a parameter.
+// serveUnknown answers a request that has no route: 405 when only the method is wrong, else
+// 404. A path that the contract writes out, as /documents/query, never also stands for one
+// with a parameter.
 func (rt *routes) serveUnknown(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
@@ -232,7 +234,8 @@ func (rt *routes) serveUnknown(w http.ResponseWriter, r *http.Request) {
 	rt.s.problem(w, r, errMethod)
 }
 
-// guard stands before one operation: who, may they, does it fit, and then h.
+// guard returns h behind the checks of one operation: the caller, their role and scope,
+// and the input.
 func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		call := CallFrom(r.Context())
@@ -277,7 +280,7 @@ func (o *operation) allows(c Caller) error {
 	return nil
 }
 
-// statusWriter remembers whether and how a request was answered.
+// statusWriter remembers the status with which a request was answered; 0: not yet.
 type statusWriter struct {
 	http.ResponseWriter
 	status int

@@ -8,10 +8,10 @@ import (
 	"coffre/handlers/contract"
 )
 
-// PollAfter is when it is worth looking again.
+// PollAfter is the pause after which a client should ask for a task's status again.
 const PollAfter = time.Second
 
-// TaskProblem is a refusal as the status of a task shows it.
+// TaskProblem returns a refusal in the form in which the status of a task shows it.
 func TaskProblem(said *domain.Error) contract.Problem {
 	status := Statuses[said.Code]
 	return contract.Problem{Type: ProblemPrefix + said.Slug, Title: http.StatusText(status), Status: status, Detail: said.Detail}

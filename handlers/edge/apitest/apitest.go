@@ -1,8 +1,8 @@
 // Package apitest holds a handler to the contract from outside: it drives every
 // operation, and judges every answer with a reader of OpenAPI that is not ours.
 //
-// Invariant: what a handler answers while it is Validating is what the contract
-// says of that operation and status, or the test fails.
+// Invariant: every answer that passes a Validator fits the contract's schema for its
+// operation and status, or the test fails.
 package apitest
 
 import (
@@ -23,20 +23,20 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// ID fills every identifier in the paths of Calls.
+// ID is the identifier in the paths and the Idempotency-Key of all Calls.
 const ID = "0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44"
 
-// PDF is a file for a call that takes one.
+// PDF is the body of Calls that take a file.
 const PDF = "%PDF-1.7\ntrailer<<>>\n%%EOF\n"
 
-// registerFiles has the judge of requests read files as they are.
+// registerFiles makes the validation of requests accept files without decoding them.
 var registerFiles = sync.OnceFunc(func() {
 	for _, media := range []string{"application/pdf", "application/xml", "image/jpeg", "image/png"} {
 		openapi3filter.RegisterBodyDecoder(media, openapi3filter.FileBodyDecoder)
 	}
 })
 
-// Document parses a contract.
+// Document parses a contract, and fails the test when it cannot.
 func Document(t testing.TB, contract []byte) *openapi3.T {
 	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData(contract)
@@ -46,19 +46,19 @@ func Document(t testing.TB, contract []byte) *openapi3.T {
 	return doc
 }
 
-// Call is one operation with a request that fits it.
+// Call is one operation of a contract with a request that fits it.
 type Call struct {
 	*openapi3.Operation
 	Method, Path string // the path with identifiers filled in
-	Pattern      string // as http.ServeMux knows it
+	Pattern      string // of http.ServeMux: method, blank, path
 	Roles        []string
 	Header       http.Header
 	Body         []byte              // the schema's example, or a file; nil when the call takes none
 	Schema       *openapi3.SchemaRef // of the body
 }
 
-// Calls returns a request for every operation of the contract, by operationId.
-// It carries no token.
+// Calls returns a request for every operation of the contract, ordered by operationId. The
+// requests carry no token.
 func Calls(t testing.TB, contract []byte) []Call {
 	t.Helper()
 	doc := Document(t, contract)
@@ -109,7 +109,7 @@ func example(t testing.TB, s *openapi3.Schema) []byte {
 	return b
 }
 
-// Request returns the call with that body.
+// Request returns an HTTP request of the call with a body; nil for none.
 func (c Call) Request(body []byte) *http.Request {
 	var r io.Reader
 	if body != nil {
@@ -120,7 +120,8 @@ func (c Call) Request(body []byte) *http.Request {
 	return req
 }
 
-// Validator is a handler that judges what passes through it.
+// Validator is a handler that checks the requests and answers of another against the
+// contract. It may be used concurrently.
 type Validator struct {
 	t      testing.TB
 	next   http.Handler
@@ -130,9 +131,9 @@ type Validator struct {
 	seen map[string]map[int]int
 }
 
-// Validating returns h with every answer of an operation of the contract judged:
-// its status, headers and body, and, when it succeeded, its request too. Paths
-// outside the contract pass as they are.
+// Validating returns a Validator around h. It checks the status, headers and body of every
+// answer and, when the answer is no error, the request. Paths outside the contract pass
+// unchecked.
 func Validating(t testing.TB, contract []byte, h http.Handler) *Validator {
 	t.Helper()
 	registerFiles()
@@ -143,7 +144,7 @@ func Validating(t testing.TB, contract []byte, h http.Handler) *Validator {
 	return &Validator{t: t, next: h, router: router, seen: make(map[string]map[int]int)}
 }
 
-// Seen returns how often an operation answered with each status.
+// Seen returns the number of an operation's answers for each status.
 func (v *Validator) Seen(operation string) map[int]int {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -20,21 +20,22 @@ import (
 	"coffre/domain"
 )
 
-// DevIssuer is the issuer of tokens of the development key; the audience is
-// Audience. They count on loopback, where no OpenID provider is configured.
+// DevIssuer and Audience are the issuer and the audience of tokens of the development key,
+// which are accepted on loopback, where no OpenID provider is configured.
 const (
 	DevIssuer = "coffre-dev"
 	Audience  = "coffre"
 )
 
-// DevKey signs tokens for trying the vault out. It implements Keys.
+// DevKey signs tokens for development and demonstrations. It implements Keys, and may be
+// used concurrently.
 type DevKey struct {
 	private ed25519.PrivateKey
 	id      string
 }
 
-// OpenDevKey reads the key at path, and makes it first, readable by its owner
-// only, when there is none. Several processes may do so at once: one key wins.
+// OpenDevKey reads the key at path. When there is none it makes one first, readable by its
+// owner only; of several processes that do so at once, one key wins.
 func OpenDevKey(path string) (*DevKey, error) {
 	seed, err := readSeed(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -99,18 +100,18 @@ func (k *DevKey) Key(_ context.Context, id string) (jose.JSONWebKey, error) {
 	return jose.JSONWebKey{Key: k.private.Public(), KeyID: k.id, Algorithm: string(jose.EdDSA), Use: "sig"}, nil
 }
 
-// Grant is what a development token says.
+// Grant holds the claims of a development token.
 type Grant struct {
 	Role         domain.Role
-	Organisation domain.Organisation // for issuers and consumers
-	OnBehalfOf   domain.Organisation
-	Citizen      domain.CitizenID // for citizens: this, or SSIN
+	Organisation domain.Organisation // of issuers and consumers
+	OnBehalfOf   domain.Organisation // for which a service integrator acts; may be absent
+	Citizen      domain.CitizenID    // of citizens: this, or SSIN
 	SSIN         domain.SSIN
 	Subject      string // "" is the role's name
 	Scopes       []string
 }
 
-// Mint returns a token that holds from now for that long.
+// Mint returns a signed token that is valid from now for the lifetime given.
 func (k *DevKey) Mint(g Grant, now time.Time, life time.Duration) (string, error) {
 	if g.Subject == "" {
 		g.Subject = string(g.Role)
@@ -147,8 +148,8 @@ func (k *DevKey) Mint(g Grant, now time.Time, life time.Duration) (string, error
 	return jws.CompactSerialize()
 }
 
-// NewDev returns a verifier of the key's own tokens, which may name a citizen by
-// CitizenID.
+// NewDev returns a verifier of tokens that the development key signed. Such tokens may name
+// a citizen by CitizenID. resolve and now are those of New.
 func NewDev(key *DevKey, resolve func(context.Context, domain.SSIN) (domain.CitizenID, error), now func() time.Time) *Verifier {
 	v := New(DevIssuer, Audience, key, resolve, now)
 	v.citizenIDs = true

@@ -18,21 +18,21 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// How a provider's keys are kept.
+// Limits on fetching and keeping the keys of a provider.
 const (
-	keysFreshFor     = time.Hour        // then they are fetched again
-	keysUsableFor    = 24 * time.Hour   // then, with the provider away, no token counts
-	minFetchInterval = 30 * time.Second // at least between two fetches, whatever tokens come
+	keysFreshFor     = time.Hour        // older keys are fetched again
+	keysUsableFor    = 24 * time.Hour   // older keys verify no token
+	minFetchInterval = 30 * time.Second // between two fetches, whatever tokens come
 	fetchTimeout     = 5 * time.Second
-	maxDocument      = 1 << 20 // bytes of what a provider answers
+	maxDocument      = 1 << 20 // bytes of a provider's answer
 	maxKeys          = 64
 )
 
-// errProviderUnavailable means that the provider's keys are not known now.
+// errProviderUnavailable reports that the provider's keys are not known now.
 var errProviderUnavailable = errors.New("the identity provider cannot be reached")
 
-// ProviderKeys is the key set of an OpenID provider, found by its issuer URL. It
-// implements Keys. A provider that is away is not noticed for a day.
+// ProviderKeys is the key set of an OpenID provider, fetched by its issuer URL. It
+// implements Keys, and goes on with the keys it has for a day while the provider is away.
 type ProviderKeys struct {
 	issuer string
 	client *http.Client
@@ -46,9 +46,9 @@ type ProviderKeys struct {
 	trying  bool
 }
 
-// NewProviderKeys returns the keys of the provider with that issuer, an https URL,
-// or http on loopback. Nothing is fetched before the first token comes. base is
-// the transport to use; nil: http.DefaultTransport.
+// NewProviderKeys returns the keys of a provider. issuer is an https URL, or http on
+// loopback. Nothing is fetched before the first token comes. base is the transport to use;
+// nil: http.DefaultTransport.
 func NewProviderKeys(issuer string, base http.RoundTripper, now func() time.Time) (*ProviderKeys, error) {
 	if err := safeURL(issuer); err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)

@@ -1,5 +1,5 @@
-// Package token says who a bearer token belongs to: JWTs of an OpenID provider,
-// or of the vault's own development key.
+// Package token finds the caller to whom a bearer token belongs. Tokens are JWTs of an
+// OpenID provider, or of the vault's own development key.
 //
 // Invariant: nobody is let in by default. A token counts only when its signature
 // by a known key, its algorithm, type, issuer, audience and times all hold, its
@@ -31,12 +31,13 @@ import (
 	"coffre/handlers/contract/wire"
 )
 
-// Caller is who a token belongs to and what it lets them do.
+// Caller is the person or organisation that a token belongs to, with the scopes it gives.
 type Caller struct {
 	Role         domain.Role
 	Organisation domain.Organisation // of an issuer or consumer; may be absent for others
 	OnBehalfOf   domain.Organisation // for which a service integrator acts, if it does
-	// Citizen is who a citizen is; zero for a person the vault does not know yet.
+	// Citizen identifies a caller in the role of citizen; zero for a person whom the vault
+	// does not know yet, and in every other role.
 	Citizen domain.CitizenID
 	Subject string // the provider's name for them; never stored as it is
 	Scopes  []string
@@ -44,10 +45,11 @@ type Caller struct {
 	Expires time.Time
 }
 
-// What is wrong with a token, for the caller to know. Errors that wrap neither
-// mean that it could not be judged.
+// ErrInvalid and ErrExpired report a token that does not count. An error of this package
+// that wraps neither means that the token could not be judged.
 var (
 	ErrInvalid = errors.New("token is not valid")
+	// ErrExpired wraps ErrInvalid.
 	ErrExpired = fmt.Errorf("%w: it expired", ErrInvalid)
 )
 
@@ -61,7 +63,7 @@ const (
 	cacheTime = 5 * time.Minute
 )
 
-// algorithms are the signatures that count.
+// algorithms lists the accepted signature algorithms.
 var algorithms = []jose.SignatureAlgorithm{jose.EdDSA, jose.ES256, jose.RS256}
 
 // types are the media types of an access token (RFC 9068, section 4).
@@ -69,14 +71,14 @@ var types = []string{"at+jwt", "application/at+jwt"}
 
 var roles = []domain.Role{domain.RoleIssuer, domain.RoleConsumer, domain.RoleCitizen, domain.RoleAuditor, domain.RolePrivacyOfficer, domain.RoleOperator}
 
-// Keys is the port to the keys tokens are signed with.
+// Keys is the port to the public keys that verify tokens.
 type Keys interface {
-	// Key returns the public key of that id. ErrInvalid when there is none; any
-	// other error when it cannot be known now. It may be called concurrently.
+	// Key returns the public key with an id: ErrInvalid when there is none, any other
+	// error when the keys cannot be had now. It may be called concurrently.
 	Key(ctx context.Context, id string) (jose.JSONWebKey, error)
 }
 
-// Verifier implements the API's port to who vouches for callers. Make it with
+// Verifier finds the callers of tokens, and implements edge.Authenticator. Make it with
 // New; it may be used concurrently.
 type Verifier struct {
 	issuer, audience string
@@ -92,8 +94,8 @@ type verified struct {
 	until  time.Time
 }
 
-// New returns a verifier of tokens by issuer for audience. resolve finds the
-// citizen of a number, the zero id for a person who is not known.
+// New returns a verifier of tokens that issuer made for audience. resolve returns the
+// citizen with a national number, the zero id for a person whom the vault does not know.
 func New(issuer, audience string, keys Keys, resolve func(context.Context, domain.SSIN) (domain.CitizenID, error), now func() time.Time) *Verifier {
 	cache, err := lru.New[[sha256.Size]byte, verified](cacheSize)
 	if err != nil {
@@ -105,8 +107,9 @@ func New(issuer, audience string, keys Keys, resolve func(context.Context, domai
 // Forget drops every verified token, as when keys were withdrawn.
 func (v *Verifier) Forget() { v.verified.Purge() }
 
-// Authenticate returns whose token that is. Verified tokens are remembered by
-// their hash, for at most five minutes and never past their end.
+// Authenticate returns the caller to whom a token belongs. Verified tokens are remembered
+// by their hash, for at most five minutes and never past their end. Errors that wrap
+// ErrInvalid are the caller's; any other means that the token cannot be judged now.
 func (v *Verifier) Authenticate(ctx context.Context, bearer string) (Caller, error) {
 	if len(bearer) > maxToken {
 		return Caller{}, ErrInvalid
@@ -134,8 +137,8 @@ func (v *Verifier) Authenticate(ctx context.Context, bearer string) (Caller, err
 	return caller, nil
 }
 
-// header is all a token's header may say. Members by which a token could bring
-// its own key, or ask for more than we do, are unknown and so refused.
+// header lists the members that a token's header may have. Members by which a token could
+// bring its own key are unknown, and so refused.
 type header struct {
 	Algorithm   string `json:"alg"`
 	KeyID       string `json:"kid"`
@@ -212,8 +215,8 @@ func (v *Verifier) signed(ctx context.Context, bearer string) ([]byte, error) {
 	return payload, nil
 }
 
-// keyFits reports whether a key may be used with that algorithm: never by what the
-// token says alone.
+// keyFits reports whether a key may be used with an algorithm, so that the token alone
+// never chooses.
 func keyFits(key jose.JSONWebKey, algorithm string) bool {
 	if key.Algorithm != "" && key.Algorithm != algorithm || key.Use != "" && key.Use != "sig" {
 		return false
