@@ -8,20 +8,19 @@ import (
 	"coffre/projections/wallet"
 )
 
-// Config is what a Discloser is made of. All members are required.
+// Config holds the parts of a Discloser. All fields are required.
 type Config struct {
 	Recorder  *acting.Recorder
-	Opener    eventstore.Opener // of personal parts; the Discloser gives it to nobody
+	Opener    eventstore.Opener // of personal parts; nobody gets it from the Discloser
 	Codec     eventstore.Codec
 	Wallets   *wallet.Wallets
 	AccessLog *accesslog.Log
 	Blobs     blob.Store // sealed files of documents
 }
 
-// Discloser opens what is personal, for those who may see it: it judges the basis, has
-// the access on record, reads everything again, and opens (rule A-1). It holds the only
-// Opener of the program. Make it with [New]; its methods may be called
-// concurrently.
+// Discloser opens personal data for readers who may see it: it judges the basis, records
+// the access, reads everything again, and opens (rule A-1). It holds the only Opener of the
+// program. Make it with [New]; its methods may be called concurrently.
 type Discloser struct {
 	*acting.Recorder
 
@@ -31,8 +30,8 @@ type Discloser struct {
 
 	opener   eventstore.Opener
 	codec    eventstore.Codec
-	refusals refusalQueue // that wait to be recorded
-	outcomes outcomeQueue // of accesses, that wait to be recorded
+	refusals refusalQueue // to be recorded
+	outcomes outcomeQueue // of accesses, to be recorded
 	quotas   quotaLedger  // whom consumers reached today
 }
 

@@ -13,17 +13,16 @@ import (
 	"coffre/projections/wallet"
 )
 
-// RetentionDuties returns, for each document of a citizen whose key is still there,
-// what the duty to keep it depends on, as the documents' own streams have it. What
-// cannot be opened because the keys are away is not judged at all; what is being erased
-// counts as not ended.
+// RetentionDuties returns the facts on which the duty to keep a document depends, for each
+// document of a citizen whose key still exists, and the revisions that were read. Keys that
+// cannot be reached are an error; a document that is being erased counts as not ended.
 func (dis *Discloser) RetentionDuties(ctx context.Context, words *vocabulary.View, id domain.CitizenID, today domain.Date) ([]citizen.RetainedDocument, []eventstore.Reference, error) {
 	return dis.RetentionDutiesAt(ctx, words, id, today, eventstore.Position{}, eventstore.ErrErased)
 }
 
-// RetentionDutiesAt returns what RetentionDuties returns, as they were at a position; the zero
-// position stands for now. Dates that cannot be opened for a reason among unreadable
-// count as not there.
+// RetentionDutiesAt returns the facts of RetentionDuties as they were at a position; the
+// zero position stands for now. Dates that cannot be opened because of one of the errors in
+// unreadable count as absent.
 func (dis *Discloser) RetentionDutiesAt(ctx context.Context, words *vocabulary.View, id domain.CitizenID, today domain.Date, last eventstore.Position, unreadable ...error) ([]citizen.RetainedDocument, []eventstore.Reference, error) {
 	held, err := dis.DocumentsOf(ctx, id)
 	if err != nil {
@@ -56,7 +55,8 @@ func (dis *Discloser) RetentionDutiesAt(ctx context.Context, words *vocabulary.V
 	return documents, refs, nil
 }
 
-// DocumentsOf returns a citizen's own documents, all that the log holds now.
+// DocumentsOf returns all documents of a citizen that the log holds now; those of persons
+// whom the citizen represents are not among them.
 func (dis *Discloser) DocumentsOf(ctx context.Context, id domain.CitizenID) ([]domain.DocumentID, error) {
 	if err := dis.WaitForHead(ctx, dis.Wallets.Name()); err != nil {
 		return nil, err

@@ -20,7 +20,8 @@ import (
 	"coffre/handlers/edge"
 )
 
-// FindAttachment opens what one version of a document says of one of its files.
+// FindAttachment opens one version of a document and returns the description of one of its
+// files, with the file's key; document.ErrNoAttachment when the version has no such file.
 func (dis *Discloser) FindAttachment(ctx context.Context, d LoadedDocument, version int, id domain.AttachmentID) (document.Attachment, error) {
 	opened, err := dis.OpenVersion(ctx, d, version)
 	if err != nil {
@@ -34,17 +35,19 @@ func (dis *Discloser) FindAttachment(ctx context.Context, d LoadedDocument, vers
 	return document.Attachment{}, document.ErrNoAttachment
 }
 
-// RecordFailed records that nothing came of an access; the subject's own is not recorded.
+// RecordFailed queues the outcome of an access that disclosed nothing because of an error.
+// The zero access, of subjects who read their own, has no outcome.
 func (dis *Discloser) RecordFailed(in acting.Intent, a access.Authorized, why error) {
 	if !a.Access.IsZero() {
 		dis.QueueOutcome(in, a, access.Failed, why)
 	}
 }
 
-// pieceSize is what is held of a file: one sealed package of it.
+// pieceSize is the number of bytes of a file in memory: one sealed package.
 const pieceSize = 64 << 10
 
-// FileAnswer is a file, or a range of it, on its way to a reader in constant memory.
+// FileAnswer is the answer that sends a file, or a range of it, in constant memory. Make it
+// with [Discloser.OpenFileAnswer]; its Visit methods send it, once.
 type FileAnswer struct {
 	dis *Discloser
 	in  acting.Intent
@@ -58,8 +61,9 @@ type FileAnswer struct {
 
 var errUnsent = errors.New("a file was not sent to its end")
 
-// OpenFileAnswer opens the beginning of what was asked for, so that what cannot be read is
-// refused before the answer begins.
+// OpenFileAnswer returns the answer that sends the range of a file in a Range header, or
+// all of it when the header is "". The first piece is opened here, so that a file that
+// cannot be read is refused before the answer begins. The outcome is queued either way.
 func (dis *Discloser) OpenFileAnswer(ctx context.Context, in acting.Intent, a access.Authorized, f document.Attachment, header string) (*FileAnswer, error) {
 	s := &FileAnswer{dis: dis, in: in, Attachment: f, unsent: errUnsent}
 	var err error
@@ -90,8 +94,8 @@ func (dis *Discloser) OpenFileAnswer(ctx context.Context, in acting.Intent, a ac
 	return s, nil
 }
 
-// asFault is a fault, even where the port has a word for it: a file that a document
-// names is never simply not there.
+// asFault returns an error that no caller takes for a refusal: a file that a document names
+// is always stored, so its absence is a fault.
 func asFault(err error) error {
 	if errors.Is(err, blob.ErrNotFound) {
 		return errors.New("a document names a file that is not stored")
@@ -107,8 +111,8 @@ func (s *FileAnswer) VisitAccessAttachmentResponse(w http.ResponseWriter) error 
 
 var fileSuffixes = map[document.MediaType]string{document.PDF: "pdf", document.PNG: "png", document.JPEG: "jpg", document.XML: "xml"}
 
-// send writes the answer. What cannot be opened ends the connection, so that no
-// reader takes what came before it for the whole.
+// send writes the answer. An error breaks the connection off, so that no reader takes the
+// beginning of a file for the whole.
 func (s *FileAnswer) send(w http.ResponseWriter) (err error) {
 	defer func() {
 		err = errors.Join(err, s.file.Close())
@@ -180,7 +184,7 @@ func parseOffset(digits string) (int64, bool) {
 	return n, err == nil
 }
 
-// rangeNotSatisfiable is the answer to a range that begins behind the end.
+// rangeNotSatisfiable returns the refusal of a range that begins after the file's end.
 func rangeNotSatisfiable(size int64) error {
 	return &edge.Refusal{Problem: contract.Problem{Type: edge.ProblemPrefix + "rangeNotSatisfiable", Title: "Range Not Satisfiable", Status: http.StatusRequestedRangeNotSatisfiable}, Size: size}
 }

@@ -11,8 +11,8 @@ import (
 	"coffre/handlers/acting"
 )
 
-// OpenSSINs opens every number that a person is found by, the latest last. It is for the
-// person's own report, whose access is on record.
+// OpenSSINs opens all national numbers by which a person was ever known, the latest last.
+// Only the person's own report calls it, after its access is on record.
 func (dis *Discloser) OpenSSINs(ctx context.Context, id domain.CitizenID) ([]domain.SSIN, error) {
 	var all []domain.SSIN
 	for e, err := range dis.Log.Read(ctx, acting.CitizenStream(id), 0) {

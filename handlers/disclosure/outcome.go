@@ -18,13 +18,14 @@ const (
 	// maxOutcomesQueued bounds the outcomes that wait. One that finds no room is lost,
 	// and its access is shown as one that may have been disclosed.
 	maxOutcomesQueued = 4096
-	// outcomeWorkers append at the same time, so that they share a sync of the disk.
+	// outcomeWorkers is the number of goroutines that append at the same time, so that
+	// they share a sync of the disk.
 	outcomeWorkers = 16
 	// outcomeTimeout bounds one append, and all that is left to do at the end.
 	outcomeTimeout = 5 * time.Second
 )
 
-// outcomeOf makes the fact of what became of an authorised access.
+// outcomeOf returns the outcome of an authorised access, with the write to record it.
 func (dis *Discloser) outcomeOf(in acting.Intent, a access.Authorized, what access.Outcome, why error) outcome {
 	w := in.Write(0, acting.AccessStream(a.Citizen, in.At), a.Citizen)
 	w.ID, w.Settle = nil, false
@@ -34,8 +35,8 @@ func (dis *Discloser) outcomeOf(in acting.Intent, a access.Authorized, what acce
 	}}
 }
 
-// represented is for whom a representative read; zero when nobody represented
-// anybody.
+// represented returns the citizen whom the reader of an access represented; zero when the
+// reader represented nobody.
 func represented(a access.Authorized) domain.CitizenID {
 	if a.Reader.IsZero() {
 		return domain.CitizenID{}
@@ -43,16 +44,17 @@ func represented(a access.Authorized) domain.CitizenID {
 	return a.Citizen
 }
 
-// QueueOutcome records after the answer what became of an access. Nobody waits for it.
+// QueueOutcome queues the outcome of an access, which [Discloser.Run] records. When the
+// queue is full the outcome is lost, and the access counts as one that may have disclosed.
 func (dis *Discloser) QueueOutcome(in acting.Intent, a access.Authorized, what access.Outcome, why error) {
 	if !dis.outcomes.add(dis.outcomeOf(in, a, what, why)) {
 		dis.Slog.Warn("no room to record what became of an access", slog.String("access", a.Access.String()))
 	}
 }
 
-// RecordOnceAnswered has accesses recorded as delivered once the answer was handed to
-// the network, those that are zero left out. After an answer that broke off they stay
-// without an outcome: they may have been disclosed.
+// RecordOnceAnswered queues the outcome delivered of accesses once the whole answer was
+// handed to the network. After an answer that broke off the accesses stay without an
+// outcome: they may have disclosed. Zero accesses are left out.
 func (dis *Discloser) RecordOnceAnswered(in acting.Intent, all ...access.Authorized) {
 	in.Call.OnAnswered(func(whole bool) {
 		for _, a := range all {
@@ -63,9 +65,10 @@ func (dis *Discloser) RecordOnceAnswered(in acting.Intent, all ...access.Authori
 	})
 }
 
-// Withhold implements the second half of rule A-1: an authorised access after
-// which something no longer allowed it. That it was withheld is on record before
-// the refusal is answered; after a fault, it is recorded as failed.
+// Withhold implements the second half of rule A-1: it records that an authorised access
+// disclosed nothing, because a second look no longer allowed it, and returns why. A
+// withheld access is on record before Withhold returns; after a fault it is queued as
+// failed.
 func (dis *Discloser) Withhold(ctx context.Context, in acting.Intent, a access.Authorized, why error) error {
 	return errors.Join(dis.RecordWithheld(ctx, in, a, why), why) // a fault is told: nothing left, and it is not on record
 }
@@ -85,7 +88,8 @@ func (dis *Discloser) RecordWithheld(ctx context.Context, in acting.Intent, a ac
 	return nil
 }
 
-// ReasonOf is the word for why nothing was disclosed: a refusal's slug.
+// ReasonOf returns the reason code of an error for the record: the slug of the refusal that
+// answers it, or "internalServerError"; "" for nil.
 func ReasonOf(why error) domain.ReasonCode {
 	if why == nil {
 		return ""
@@ -100,9 +104,8 @@ func ReasonOf(why error) domain.ReasonCode {
 	return "internalServerError"
 }
 
-// Run records refusals and outcomes until ctx ends, and then what still
-// waits, within a few seconds. It runs once; without it refusals wait and outcomes
-// are lost when there is no more room.
+// Run records queued refusals and outcomes until ctx ends, and then those that still wait,
+// within a few seconds. It runs once; without it the queues fill up.
 func (dis *Discloser) Run(ctx context.Context) {
 	lasting := context.WithoutCancel(ctx)
 	var work sync.WaitGroup
@@ -158,7 +161,8 @@ func (dis *Discloser) recordOutcome(ctx context.Context, o outcome) {
 	}
 }
 
-// Settle waits until all that was left to the background is recorded.
+// Settle records all queued refusals and waits until [Discloser.Run] has recorded all
+// queued outcomes.
 func (dis *Discloser) Settle(ctx context.Context) error {
 	dis.recordRefusals(ctx, true)
 	return dis.outcomes.waitIdle(ctx)

@@ -8,7 +8,7 @@ import (
 	"coffre/eventstore"
 )
 
-// outcome is one that waits to be recorded.
+// outcome is the outcome of one access, to be recorded.
 type outcome struct {
 	write eventstore.Write
 	fact  access.RecordOutcome
@@ -56,7 +56,7 @@ func (q *outcomeQueue) finish() {
 	}
 }
 
-// waitIdle waits until nothing is queued.
+// waitIdle waits until no outcome is queued or being recorded.
 func (q *outcomeQueue) waitIdle(ctx context.Context) error {
 	q.mu.Lock()
 	idle, open := q.idle, q.pending

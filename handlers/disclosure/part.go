@@ -8,8 +8,9 @@ import (
 	"coffre/eventstore"
 )
 
-// OpenSealedPart opens a sealed part that a read model keeps, as the event it belongs to.
-// The event's part in clear is not kept with it, so only what is personal counts.
+// OpenSealedPart opens a sealed part that a read model keeps, as the event of type E that
+// it belongs to. Only the event's personal fields are set, because the read model does not
+// keep its clear part.
 func OpenSealedPart[E any](ctx context.Context, dis *Discloser, place eventstore.Place, sealed []byte) (event E, err error) {
 	opened, err := eventstore.OpenPart(ctx, dis.opener, dis.codec, place, []byte(`{}`), sealed)
 	if err != nil {
@@ -22,8 +23,8 @@ func OpenSealedPart[E any](ctx context.Context, dis *Discloser, place eventstore
 	return event, nil
 }
 
-// OpenSealedBytes opens a sealed part that a read model keeps into the room of dst, and
-// leaves it as it was encoded.
+// OpenSealedBytes opens a sealed part that a read model keeps into the capacity of dst,
+// without decoding it.
 func (dis *Discloser) OpenSealedBytes(ctx context.Context, dst []byte, place eventstore.Place, sealed []byte) ([]byte, error) {
 	plain, err := dis.opener.Open(ctx, dst, place, sealed)
 	if err != nil {
@@ -32,8 +33,8 @@ func (dis *Discloser) OpenSealedBytes(ctx context.Context, dst []byte, place eve
 	return plain, nil
 }
 
-// KeyMissing reports whether a sealed part cannot be opened because its key was destroyed
-// or is out of reach, and not because something is wrong with it.
+// KeyMissing reports whether an error means that the key of a sealed part was destroyed or
+// cannot be reached now, and not that the part is damaged.
 func KeyMissing(err error) bool {
 	return errors.Is(err, eventstore.ErrErased) || errors.Is(err, eventstore.ErrKeysUnavailable)
 }

@@ -11,23 +11,24 @@ import (
 	"coffre/handlers/acting"
 )
 
-// quotaLedger counts what the access log's read model has not counted yet, so that its
-// lag cannot be used to exceed a quota (rule A-7). Another process's newest
-// accesses are known when the read model has them. The zero value is empty; it
-// may be used concurrently.
+// quotaLedger counts the citizens of today whom the access log's read model has not counted
+// yet, so that its lag cannot be used to exceed a quota (rule A-7). Another process's
+// newest accesses count when the read model has them. The zero value is empty; it may be
+// used concurrently.
 type quotaLedger struct {
 	mu        sync.Mutex
 	day       string // UTC; what is older is forgotten
 	consumers map[domain.Organisation]*consumerUse
 }
 
-// consumerUse is whom one consumer reached today, as far as this process knows.
+// consumerUse counts the citizens whom one consumer reached today, as far as this process
+// knows.
 type consumerUse struct {
 	counted     int                 // by the read model, at most
 	countedUpTo eventstore.Position // what that count knows at least
 	recent      map[domain.CitizenID]*citizenUse
-	// unrecorded are citizens of whom the consumer only learnt what they hold, which is
-	// on no record.
+	// unrecorded holds the citizens of whom the consumer learnt something that is on no
+	// record, such as the types of their documents.
 	unrecorded map[domain.CitizenID]bool
 }
 
@@ -37,7 +38,8 @@ type citizenUse struct {
 	unrecorded bool                // among those asked about, once nothing is under way
 }
 
-// QuotaClaim is the right to read one citizen today. It ends with done or kept.
+// QuotaClaim is the right of a consumer to read one citizen today. It counts against the
+// quota until it ends, with one call of End or EndUnrecorded.
 type QuotaClaim struct {
 	ledger   *quotaLedger
 	use      *consumerUse
@@ -45,7 +47,8 @@ type QuotaClaim struct {
 	citizen  domain.CitizenID
 }
 
-// ClaimQuota judges A-7 for one citizen more.
+// ClaimQuota judges whether a consumer may read one more citizen today (rule A-7) and
+// returns the claim, which the caller ends.
 func (dis *Discloser) ClaimQuota(ctx context.Context, in acting.Intent, citizen domain.CitizenID) (QuotaClaim, error) {
 	consumer := in.Actor.Organisation
 	known, err := dis.AccessLog.View().Checkpoint(ctx) // before the count, which then has at least that
@@ -99,8 +102,8 @@ func (r *quotaLedger) today(at time.Time, consumer domain.Organisation) *consume
 	return of
 }
 
-// End ends a turn with where its authorisation was recorded; the zero position
-// says that none was.
+// End ends a claim with the position of the recorded authorisation. The zero position means
+// that nothing was authorised, and frees the place.
 func (t QuotaClaim) End(at eventstore.Position) {
 	t.ledger.mu.Lock()
 	defer t.ledger.mu.Unlock()
@@ -122,7 +125,8 @@ func (t QuotaClaim) release(at eventstore.Position) {
 	}
 }
 
-// EndUnrecorded ends a turn in which the consumer learnt something that is not recorded.
+// EndUnrecorded ends a claim whose consumer learnt something that is not recorded; the
+// citizen counts until the end of the day.
 func (t QuotaClaim) EndUnrecorded() {
 	t.ledger.mu.Lock()
 	defer t.ledger.mu.Unlock()

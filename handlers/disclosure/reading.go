@@ -20,11 +20,11 @@ import (
 	"coffre/handlers/contract"
 )
 
-// A disclosure takes its steps in one order, rule A-1: look at what it relies
-// on, judge the basis and then what is held, record the access durably, look
-// again, and only then open. Whoever discloses for a consumer takes these steps.
+// Every disclosure for a consumer takes the steps of rule A-1 in one order: load the
+// findings, judge the basis and then the document, record the access durably, load and
+// judge again, and only then open.
 
-// Basis is under what a consumer reads: the citizen's consent, or a legal basis
+// Basis is the ground on which a consumer reads: the citizen's consent, or a legal basis
 // with the deliberation that lets the consumer use it.
 type Basis struct {
 	Consent      domain.ConsentID
@@ -32,11 +32,11 @@ type Basis struct {
 	Deliberation domain.Deliberation
 }
 
-// Reading is what a consumer asks of one document.
+// Reading is a consumer's request for one document.
 type Reading struct {
 	Basis
 	Document      domain.DocumentID
-	DocumentType  domain.DocumentType // what the document should be, where a caller says it
+	DocumentType  domain.DocumentType // the type the caller names, if any
 	Access        domain.AccessID
 	Purpose       domain.Purpose
 	Procedure     domain.Procedure
@@ -44,33 +44,32 @@ type Reading struct {
 	Predicate     registry.PredicateName
 	Attachment    domain.AttachmentID // one file, and nothing else
 	CaseReference string
-	Seen          bool // its key was met before (rule A-8)
+	Seen          bool // the request's key was used before (rule A-8)
 }
 
-// Findings are what the streams say, at one moment, of all that a reading
-// relies on.
+// Findings hold the state of the streams on which a reading relies, loaded together.
 type Findings struct {
 	Document LoadedDocument
 	Consent  consent.State
 	Citizen  acting.Person
 }
 
-// LoadedDocument is a document as its own stream has it.
+// LoadedDocument is a document folded from its whole stream.
 type LoadedDocument struct {
 	State         document.State
 	ref           eventstore.Reference
-	ContentEvents []eventstore.Event // the one that gave version n at index n-1
+	ContentEvents []eventstore.Event // the event of version n at index n-1
 	ChangedAt     time.Time          // when the newest of its facts was recorded
 }
 
-// LoadDocument reads a document's whole stream. One that does not exist is the zero
-// value.
+// LoadDocument reads a document's stream. A document that does not exist is the zero value
+// and no error.
 func (dis *Discloser) LoadDocument(ctx context.Context, id domain.DocumentID) (LoadedDocument, error) {
 	return dis.loadDocumentAt(ctx, id, eventstore.Position{})
 }
 
-// loadDocumentAt is attested as the document was at a position; the zero position
-// stands for now.
+// loadDocumentAt reads a document's stream up to a position; the zero position stands for
+// now.
 func (dis *Discloser) loadDocumentAt(ctx context.Context, id domain.DocumentID, last eventstore.Position) (LoadedDocument, error) {
 	var a LoadedDocument
 	stream := acting.DocumentStream(id)
@@ -94,14 +93,14 @@ func (dis *Discloser) loadDocumentAt(ctx context.Context, id domain.DocumentID, 
 	return a, nil
 }
 
-// OpenDates opens the dates that are sealed, for the decision only. Those whose
-// key is away or gone stay unreadable, and the rules rely on nothing then.
+// OpenDates opens the sealed dates of a document, for a decision only. Dates whose key is
+// destroyed or cannot be reached stay unreadable, so that no rule relies on them.
 func (dis *Discloser) OpenDates(ctx context.Context, a LoadedDocument) (LoadedDocument, error) {
 	return dis.OpenDatesExcept(ctx, a, eventstore.ErrErased, eventstore.ErrKeysUnavailable)
 }
 
-// OpenDatesExcept opens the dates that are sealed; those that cannot be opened for one
-// of these reasons stay unreadable.
+// OpenDatesExcept opens the sealed dates of a document. Dates that cannot be opened because
+// of one of the errors in unreadable stay unreadable; any other error is returned.
 func (dis *Discloser) OpenDatesExcept(ctx context.Context, a LoadedDocument, unreadable ...error) (LoadedDocument, error) {
 	if !a.State.PersonalValidity {
 		return a, nil
@@ -126,8 +125,9 @@ func (dis *Discloser) OpenDatesExcept(ctx context.Context, a LoadedDocument, unr
 	return a, nil
 }
 
-// LoadFindings reads what a reading relies on. It reads as much for what does not exist.
-// A document of somebody else than the citizen who consented is not there.
+// LoadFindings loads the streams on which a reading relies. It reads as much for a document
+// that does not exist, so that the time it takes tells nothing. A document of another
+// citizen than the one who consented counts as absent.
 func (dis *Discloser) LoadFindings(ctx context.Context, r Reading) (Findings, error) {
 	var f Findings
 	var err error
@@ -147,7 +147,7 @@ func (dis *Discloser) LoadFindings(ctx context.Context, r Reading) (Findings, er
 	return f, err
 }
 
-// question is what is asked, with what is known of the document today.
+// question returns the question of a reading, with the document as it is today.
 func (r Reading) question(in acting.Intent, f Findings) access.Question {
 	q := access.Question{
 		Kind: access.OpenedDocument, Document: f.Document.State.On(domain.BelgianDate(in.At)),
@@ -168,7 +168,7 @@ func (r Reading) question(in acting.Intent, f Findings) access.Question {
 	return q
 }
 
-// typeOf is the type of the document; when there is none, of what was asked for.
+// typeOf returns the document's type; without a document, the type that was asked for.
 func (r Reading) typeOf(f Findings) domain.DocumentType {
 	if t := f.Document.State.Type; t != "" {
 		return t
@@ -176,7 +176,7 @@ func (r Reading) typeOf(f Findings) domain.DocumentType {
 	return r.DocumentType
 }
 
-// Use is the command of a reading under a consent.
+// Use returns the command of a reading under a consent.
 func (r Reading) Use(in acting.Intent, f Findings) consent.Use {
 	return consent.Use{
 		Access: r.Access, Question: r.question(in, f), Standing: f.Citizen.Standing,
@@ -184,7 +184,7 @@ func (r Reading) Use(in acting.Intent, f Findings) consent.Use {
 	}
 }
 
-// authorizeByLaw is the command of a reading by law.
+// authorizeByLaw returns the command of a reading by law.
 func (r Reading) authorizeByLaw(in acting.Intent, f Findings) access.AuthorizeByLaw {
 	return access.AuthorizeByLaw{
 		Access: r.Access, Citizen: f.Citizen.ID, Question: r.question(in, f), LegalBasis: r.LegalBasis, Deliberation: r.Deliberation,
@@ -193,8 +193,8 @@ func (r Reading) authorizeByLaw(in acting.Intent, f Findings) access.AuthorizeBy
 	}
 }
 
-// CheckBasis implements A-6: whether there is a basis at all, by clear facts,
-// before anything of what is held is judged or opened.
+// CheckBasis judges whether a reading has a basis, by facts in clear, before any document
+// is judged or opened (rule A-6).
 func (r Reading) CheckBasis(in acting.Intent, f Findings) error {
 	if r.Procedure != "" && !in.Words.ProcedureInUse(r.Procedure) {
 		return access.ErrNoBasis
@@ -211,7 +211,7 @@ func (r Reading) CheckBasis(in acting.Intent, f Findings) error {
 	return err
 }
 
-// Check judges the whole reading as it stands, without recording it.
+// Check judges a whole reading without recording it.
 func (r Reading) Check(in acting.Intent, f Findings) error {
 	if r.Consent.IsZero() {
 		_, err := r.authorizeByLaw(in, f).Decide(access.State{})
@@ -220,8 +220,8 @@ func (r Reading) Check(in acting.Intent, f Findings) error {
 	return r.Use(in, f).Validate(f.Consent)
 }
 
-// EstablishBasis loads what a reading relies on and judges its basis; sealed dates are
-// opened only when there is one.
+// EstablishBasis loads the findings of a reading and judges its basis; it opens sealed
+// dates only when there is a basis.
 func (dis *Discloser) EstablishBasis(ctx context.Context, in acting.Intent, r Reading) (Findings, error) {
 	f, err := dis.LoadFindings(ctx, r)
 	if err != nil {
@@ -234,7 +234,7 @@ func (dis *Discloser) EstablishBasis(ctx context.Context, in acting.Intent, r Re
 	return f, err
 }
 
-// Disclosed is a reading that was authorised, and what came out of it.
+// Disclosed is an authorised reading with the data it discloses.
 type Disclosed struct {
 	Authorized access.Authorized
 	Position   eventstore.Position   // of the authorisation
@@ -244,8 +244,8 @@ type Disclosed struct {
 	Holds      bool                  // the predicate's answer
 }
 
-// Disclose takes all steps for one document. When an access was authorised, it
-// is in the result even with an error. The caller records that it was delivered.
+// Disclose takes all steps of rule A-1 for one document. An access that was authorised is
+// in the result even with an error. The caller records that the answer was delivered.
 func (dis *Discloser) Disclose(ctx context.Context, in acting.Intent, r Reading) (Disclosed, error) {
 	f, err := dis.EstablishBasis(ctx, in, r)
 	if err != nil {
@@ -266,16 +266,16 @@ func (dis *Discloser) Disclose(ctx context.Context, in acting.Intent, r Reading)
 	return d, dis.OpenAuthorized(ctx, in, &d)
 }
 
-// AsRefused is a reading as its refusal is recorded.
+// AsRefused returns the record of a reading's refusal.
 func (r Reading) AsRefused(f Findings) access.Refused {
 	return access.Refused{
 		Citizen: f.Citizen.ID, Document: f.Document.State.Document, Type: r.typeOf(f), Purpose: r.Purpose, Procedure: r.Procedure,
 	}
 }
 
-// Authorize records the access durably: under a consent in the consent's own
-// stream, so that the store orders use against withdrawal (rule C-4), by law in
-// the citizen's of the month.
+// Authorize records an access durably. Under a consent it is appended to the consent's own
+// stream, so that the store orders it against a withdrawal (rule C-4); by law, to the
+// citizen's stream of the month.
 func (dis *Discloser) Authorize(ctx context.Context, in acting.Intent, r Reading, f Findings) (Disclosed, error) {
 	var d Disclosed
 	var err error
@@ -298,15 +298,16 @@ func (dis *Discloser) Authorize(ctx context.Context, in acting.Intent, r Reading
 	return d, err
 }
 
-// accessWrite is what is recorded with an access. Each attempt is a fact of its
-// own, so its event's id is fresh; the access's id is what repeats.
+// accessWrite returns the write of an access. Each attempt is a fact of its own, so the
+// event's id is fresh; the access's id is the one that repeats.
 func (dis *Discloser) accessWrite(in acting.Intent, s eventstore.Stream, of domain.CitizenID, basedOn []eventstore.Reference) eventstore.Write {
 	w := in.Write(0, s, of, basedOn...)
 	w.ID, w.Settle = nil, false
 	return w
 }
 
-// AuthorizedIn returns the one access that was authorised.
+// AuthorizedIn returns the authorised access, the only one of the events; any other events
+// are an error.
 func AuthorizedIn[E any](events []E) (access.Authorized, error) {
 	if len(events) == 1 {
 		if a, ok := any(events[0]).(access.Authorized); ok {
@@ -316,8 +317,8 @@ func AuthorizedIn[E any](events []E) (access.Authorized, error) {
 	return access.Authorized{}, fmt.Errorf("%d events and no access authorised", len(events))
 }
 
-// Revalidate reads everything anew once the access is on record, and judges it
-// again for the version that was authorised (rule A-1).
+// Revalidate loads all findings again once an access is on record, and judges it again for
+// the version that was authorised (rule A-1).
 func (dis *Discloser) Revalidate(ctx context.Context, in acting.Intent, r Reading, a access.Authorized) (Findings, error) {
 	f, err := dis.EstablishBasis(ctx, in, r)
 	if err != nil {
@@ -337,7 +338,7 @@ func (dis *Discloser) Revalidate(ctx context.Context, in acting.Intent, r Readin
 	return f, use.Validate(now)
 }
 
-// ofVersion is a document as it is now, with the version that was authorised:
+// ofVersion returns the document as it is now with the version that was authorised, so that
 // an update in between takes nothing away.
 func ofVersion(s document.Snapshot, version int) document.Snapshot {
 	if s.Version != 0 {
@@ -346,8 +347,8 @@ func ofVersion(s document.Snapshot, version int) document.Snapshot {
 	return s
 }
 
-// OpenAuthorized opens the authorised version and takes from it what the basis covers
-// (rule A-2). What cannot be opened is recorded as failed.
+// OpenAuthorized opens the authorised version and sets in d the data that the basis covers
+// (rule A-2). An error is queued as the outcome failed.
 func (dis *Discloser) OpenAuthorized(ctx context.Context, in acting.Intent, d *Disclosed) error {
 	a := d.Authorized
 	opened, err := dis.OpenVersion(ctx, d.Findings.Document, a.Version)
@@ -368,14 +369,15 @@ func (dis *Discloser) OpenAuthorized(ctx context.Context, in acting.Intent, d *D
 	return err
 }
 
-// OpenedVersion is what is personal of one version of a document.
+// OpenedVersion is the personal part of one version of a document.
 type OpenedVersion struct {
 	Content domain.JSON
 	Files   []document.Attachment
 	Reason  domain.ReasonCode // for the update; "" for what was issued
 }
 
-// OpenVersion opens one version of a document, 1 for what was issued.
+// OpenVersion opens one version of a document; versions count from 1, the one that was
+// issued.
 func (dis *Discloser) OpenVersion(ctx context.Context, d LoadedDocument, version int) (OpenedVersion, error) {
 	if version < 1 || version > len(d.ContentEvents) {
 		return OpenedVersion{}, fmt.Errorf("document has no version %d", version)
@@ -395,7 +397,7 @@ func (dis *Discloser) OpenVersion(ctx context.Context, d LoadedDocument, version
 
 var errContent = errors.New("a content is not a JSON object") // the cause would quote it
 
-// onlyFields returns the content with no other top-level members than these.
+// onlyFields returns a JSON object with the named top-level members only.
 func onlyFields(content domain.JSON, fields []domain.Field) (contract.Content, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(content))
 	if t, err := dec.ReadToken(); err != nil || t.Kind() != '{' {

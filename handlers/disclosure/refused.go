@@ -24,9 +24,9 @@ const (
 	maxRefusalsPerAppend = 100
 )
 
-// QueueRefusal notes that a consumer was told no (rule A-3) and returns the refusal. A
-// fault is no answer and is not noted; neither is what can be had a moment later.
-// Of what was asked for only words of the registry are kept.
+// QueueRefusal queues the record of a consumer's refusal (rule A-3), which [Discloser.Run]
+// makes durable, and returns err. A fault is not recorded, neither is a refusal that the
+// consumer can wait out. Of the request only words of the registry are recorded.
 func (dis *Discloser) QueueRefusal(in acting.Intent, asked access.Refused, err error) error {
 	var said *domain.Error
 	if !errors.As(err, &said) || said.Code == domain.Unavailable || in.Actor.Role != domain.RoleConsumer {
@@ -37,8 +37,8 @@ func (dis *Discloser) QueueRefusal(in acting.Intent, asked access.Refused, err e
 	return err
 }
 
-// RegistryWordsOnly leaves out of a refusal what the registry has no word for: it stands
-// in clear for ever.
+// RegistryWordsOnly removes from a refusal the words that the registry does not have,
+// because a refusal is stored in clear.
 func RegistryWordsOnly(words *vocabulary.View, r access.Refused) access.Refused {
 	if _, known := words.DocumentType(r.Type); !known {
 		r.Type = ""
@@ -52,9 +52,9 @@ func RegistryWordsOnly(words *vocabulary.View, r access.Refused) access.Refused 
 	return r
 }
 
-// refusalQueue holds refusals until they are recorded: the first of a minute at
-// once, the others counted together. The zero value is empty; it may be used
-// concurrently. What it holds is bounded for each organisation.
+// refusalQueue holds refusals until they are recorded: the first of a minute apart, the
+// others counted together. The zero value is empty; it may be used concurrently. Its memory
+// is bounded for each organisation.
 type refusalQueue struct {
 	mu            sync.Mutex
 	organisations map[domain.Organisation]*waitingRefusals
@@ -69,7 +69,7 @@ type waitingRefusals struct {
 	waiting []access.Refused
 }
 
-// urgentSignal tells when something is to be recorded at once.
+// urgentSignal returns the channel that receives when a refusal is to be recorded at once.
 func (b *refusalQueue) urgentSignal() chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -106,8 +106,8 @@ func (b *refusalQueue) add(r access.Refused) {
 	}
 }
 
-// add keeps refusals in bounded memory: what is too much is counted together,
-// whatever the minute if need be.
+// add queues refusals in bounded memory: those beyond the bound are counted together,
+// across minutes if need be.
 func (h *waitingRefusals) add(more ...access.Refused) {
 	h.waiting = append(h.waiting, more...)
 	if len(h.waiting) > maxRefusalsWaiting {
@@ -119,7 +119,8 @@ func (h *waitingRefusals) add(more ...access.Refused) {
 	}
 }
 
-// take returns what waits, of all organisations or of those in a hurry.
+// take returns the queued refusals of all organisations, or of those that have one to
+// record apart.
 func (b *refusalQueue) take(all bool) map[domain.Organisation][]access.Refused {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -135,7 +136,7 @@ func (b *refusalQueue) take(all bool) map[domain.Organisation][]access.Refused {
 	return taken
 }
 
-// putBack keeps what could not be recorded for the next time.
+// putBack queues refusals again that could not be recorded.
 func (b *refusalQueue) putBack(o domain.Organisation, list []access.Refused) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -149,7 +150,8 @@ func (b *refusalQueue) putBack(o domain.Organisation, list []access.Refused) {
 	h.add(later...)
 }
 
-// recordRefusals records what waits: all of it, or what is recorded apart.
+// recordRefusals records all queued refusals, or only those of organisations that have one
+// to record apart.
 func (dis *Discloser) recordRefusals(ctx context.Context, all bool) {
 	dis.refusals.flushing.Lock()
 	defer dis.refusals.flushing.Unlock()

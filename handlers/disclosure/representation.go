@@ -17,8 +17,8 @@ import (
 	"coffre/projections/wallet"
 )
 
-// Representation is a citizen's call about one person: themselves, or somebody whom they
-// represent.
+// Representation is the capacity in which a citizen acts for one person: for themselves, or
+// for somebody under mandates.
 type Representation struct {
 	By       domain.Actor
 	Citizen  domain.CitizenID
@@ -29,13 +29,13 @@ type Representation struct {
 // Self reports whether the citizen acts for themselves.
 func (a Representation) Self() bool { return a.By.Role == domain.RoleCitizen }
 
-// Covers reports whether something about a type of document is theirs to deal with.
+// Covers reports whether the citizen may act on documents of a type.
 func (a Representation) Covers(t domain.DocumentType) bool {
 	return a.Self() || slices.ContainsFunc(a.Mandates, func(m mandate.InForce) bool { return m.Covers(t) })
 }
 
-// MandateFor returns the mandate that covers all these types, else any; the rules say
-// whether that is enough. It is zero for somebody who acts for themselves.
+// MandateFor returns the mandate that covers all the types, else any mandate; the rules
+// decide whether that is enough. It is zero for a citizen who acts for themselves.
 func (a Representation) MandateFor(types []domain.DocumentType) mandate.InForce {
 	for _, m := range a.Mandates {
 		if !slices.ContainsFunc(types, func(t domain.DocumentType) bool { return !m.Covers(t) }) {
@@ -48,7 +48,8 @@ func (a Representation) MandateFor(types []domain.DocumentType) mandate.InForce 
 	return mandate.InForce{}
 }
 
-// AddTo adds for whom the citizen acts, and on what ground, to what is recorded.
+// AddTo returns the write with the citizen, the person they act for, and the mandates'
+// revisions in its metadata.
 func (a Representation) AddTo(w eventstore.Write) eventstore.Write {
 	w.Meta.Actor = a.By
 	w.Meta.BasedOn = append(w.Meta.BasedOn, a.refs...)
@@ -58,9 +59,10 @@ func (a Representation) AddTo(w eventstore.Write) eventstore.Write {
 	return acting.WithRepresented(w, a.Citizen)
 }
 
-// ActFor tells as what a citizen acts for a person, themselves when nobody is
-// named. Who represents that person does so under mandates in force for the
-// action; to everybody else the person does not exist (rules M-1.1 to M-1.9).
+// ActFor returns the capacity in which the calling citizen takes an action for a person;
+// the zero id stands for the citizen themselves. A representative needs a mandate in force
+// for the action; to every other caller the person does not exist, which is
+// edge.ErrNoResource (rules M-1.1 to M-1.9).
 func (dis *Discloser) ActFor(ctx context.Context, in acting.Intent, whose domain.CitizenID, action mandate.Action) (Representation, error) {
 	a := Representation{By: in.Actor, Citizen: in.Actor.Citizen}
 	if in.Actor.Role != domain.RoleCitizen || a.Citizen.IsZero() {
@@ -76,8 +78,8 @@ func (dis *Discloser) ActFor(ctx context.Context, in acting.Intent, whose domain
 	return dis.selectMandates(ctx, in, whose, action, all)
 }
 
-// selectMandates picks from a citizen's mandates those under which they may act for a
-// person now.
+// selectMandates returns the representation under those of a citizen's mandates that allow
+// an action for a person now.
 func (dis *Discloser) selectMandates(ctx context.Context, in acting.Intent, whose domain.CitizenID, action mandate.Action, all []wallet.Mandate) (Representation, error) {
 	a := Representation{By: in.Actor, Citizen: whose}
 	a.By.Role = domain.RoleRepresentative
@@ -106,8 +108,8 @@ func (dis *Discloser) selectMandates(ctx context.Context, in acting.Intent, whos
 	return a, nil
 }
 
-// mandateInForce reads a mandate's own stream, opens its end, and returns it when it
-// holds today and both persons live.
+// mandateInForce loads a mandate, opens its end, and returns it when it is in force today
+// and both persons live; else mandate.ErrNotInForce, or mandate.ErrUnreadable.
 func (dis *Discloser) mandateInForce(ctx context.Context, in acting.Intent, m wallet.Mandate) (mandate.InForce, eventstore.Reference, error) {
 	var end *mandate.GrantedPersonal
 	opened, err := dis.OpenMandateEnd(ctx, m)
@@ -120,7 +122,8 @@ func (dis *Discloser) mandateInForce(ctx context.Context, in acting.Intent, m wa
 	return dis.mandateStillInForce(ctx, in, m.Mandate, end)
 }
 
-// mandateStillInForce judges a mandate by its stream as it is now; its end was opened before.
+// mandateStillInForce judges a mandate by its stream as it is now, with an end that was
+// opened before.
 func (dis *Discloser) mandateStillInForce(ctx context.Context, in acting.Intent, id domain.MandateID, end *mandate.GrantedPersonal) (mandate.InForce, eventstore.Reference, error) {
 	stream := acting.MandateStream(id)
 	state, revision, err := acting.Mandates.Load(ctx, dis.Log, stream)
@@ -143,10 +146,10 @@ func (dis *Discloser) mandateStillInForce(ctx context.Context, in acting.Intent,
 	return holds, eventstore.At(stream, revision), nil
 }
 
-// AuthorizeRepresentative records, before anything of theirs is shown, that a representative
-// looks at what another person has; then the mandate is read again, and what no
-// longer holds shows nothing (rule A-1). It is called once per request and
-// person. The zero access comes back for somebody who looks at what is theirs.
+// AuthorizeRepresentative records that a representative sees data of the person they
+// represent, and reads the mandate again; a mandate that is no longer in force withholds
+// the access (rule A-1). Call it once per request and person, before anything is shown. It
+// returns the zero access for a citizen who acts for themselves.
 func (dis *Discloser) AuthorizeRepresentative(ctx context.Context, in acting.Intent, a Representation, m mandate.InForce) (access.Authorized, error) {
 	if a.Self() {
 		return access.Authorized{}, nil
@@ -175,8 +178,8 @@ func (dis *Discloser) AuthorizeRepresentative(ctx context.Context, in acting.Int
 	return authorized, nil
 }
 
-// RecordDelivered records, after the answer, that a representative was shown what they
-// asked for. The zero access is nobody's and leaves nothing.
+// RecordDelivered queues the outcome delivered of an access. The zero access has no
+// outcome.
 func (dis *Discloser) RecordDelivered(in acting.Intent, a access.Authorized) {
 	if !a.Access.IsZero() {
 		dis.QueueOutcome(in, a, access.Delivered, nil)

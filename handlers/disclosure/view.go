@@ -15,8 +15,8 @@ import (
 	"coffre/handlers/edge"
 )
 
-// Viewed is a document that its issuer or one of its holders reads. Authorized is
-// zero for the subject, whose own reading is not recorded.
+// Viewed is a document that its issuer or one of its holders reads. Authorized is zero for
+// the subject, whose own reading is not recorded.
 type Viewed struct {
 	LoadedDocument
 	Authorized access.Authorized
@@ -26,7 +26,7 @@ type Viewed struct {
 	Version int
 }
 
-// Viewing says what an issuer or a representative reads, as it is recorded. With an
+// Viewing holds the part of a document that an issuer or a representative reads. With an
 // attachment it is that file, of the first version that has it.
 type Viewing struct {
 	AsIssuer, AsRepresentative access.Opened
@@ -48,17 +48,17 @@ func (what Viewing) versionOf(s document.State) int {
 	return s.Current()
 }
 
-// snapshot is the document on a day, with the version that is opened and not the one
-// that applies on that day.
+// snapshot returns the document on a day, with the version that is opened in place of the
+// one that applies on that day.
 func (what Viewing) snapshot(a LoadedDocument, day domain.Date) document.Snapshot {
 	s := a.State.On(day)
 	s.Version = what.Version
 	return s
 }
 
-// View takes the steps of rule A-1 for somebody who reads without a consumer's
-// basis: the issuer what it issued, a holder what they hold, a representative
-// under a mandate. To everybody else there is no such document.
+// View takes the steps of rule A-1 for a reader without a consumer's basis: the issuer of a
+// document, its holder, or a representative under a mandate. To every other caller the
+// document does not exist, which is edge.ErrNoResource.
 func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.DocumentID, what Viewing) (Viewed, error) {
 	a, err := dis.LoadDocument(ctx, id)
 	if err != nil {
@@ -113,7 +113,8 @@ func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.Docu
 
 type accessCommand = eventstore.Command[access.State, access.Event]
 
-// HideNoBasis makes "no basis" the same as "no such thing" for those who name no basis.
+// HideNoBasis turns access.ErrNoBasis into edge.ErrNoResource, for readers who name no
+// basis; it returns any other error unchanged.
 func HideNoBasis(err error) error {
 	if errors.Is(err, access.ErrNoBasis) {
 		return edge.ErrNoResource
@@ -140,7 +141,8 @@ func (dis *Discloser) judgeReadBack(ctx context.Context, in acting.Intent, what 
 	}
 }
 
-// judgeRepresentative finds the mandate under which the citizen may read the document.
+// judgeRepresentative returns the judgement of a document's reading under the caller's
+// mandate.
 func (dis *Discloser) judgeRepresentative(ctx context.Context, in acting.Intent, a LoadedDocument, what Viewing) (func(LoadedDocument, domain.AccessID) (accessCommand, eventstore.Write, error), error) {
 	represents, err := dis.ActFor(ctx, in, a.State.Citizen, mandate.Read)
 	if err != nil {
@@ -172,7 +174,7 @@ func (dis *Discloser) judgeRepresentative(ctx context.Context, in acting.Intent,
 	}, nil
 }
 
-// OpenIssued opens what was issued first.
+// OpenIssued opens the personal part of the event that issued a document.
 func (dis *Discloser) OpenIssued(ctx context.Context, a LoadedDocument) (document.IssuedPersonal, error) {
 	opened, err := eventstore.OpenEvent(ctx, dis.opener, dis.codec, a.ContentEvents[0])
 	if err != nil {
