@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Backoff is a pause that doubles from First to Max, each time shortened at random
-// by up to a half, so that those who failed together do not return together.
+// Backoff is a pause that doubles from First to Max. Each pause is shortened at random by
+// up to a half, so that reactors that failed together do not return together.
 type Backoff struct {
 	First time.Duration // default 1 s
 	Max   time.Duration // default 30 s

@@ -18,9 +18,9 @@ import (
 
 const (
 	schemaVersion = 1
-	// keepHandled is for how long a repetition of an event is recognised. Positions only
-	// move forward, so repetitions come within seconds; the rest is for operators who
-	// set a position back.
+	// keepHandled bounds the time in which a repetition of an event is recognised.
+	// Positions only move forward, so repetitions come within seconds; the rest is for
+	// operators who set a position back.
 	keepHandled = 90 * 24 * time.Hour
 )
 
@@ -54,23 +54,23 @@ CREATE TABLE IF NOT EXISTS reactor_poison (
 ) STRICT, WITHOUT ROWID;
 `
 
-// DB is what reactors remember: positions, what was handled, what was set aside,
-// and the tables of the reactors themselves. Its methods may be called concurrently.
+// DB is the reactors' database: positions, events handled, events set aside, and tables of
+// the reactors themselves. Its methods may be called concurrently.
 type DB struct {
 	sql       pools
-	translate func(statements string) string // from SQLite's to the database's
+	translate func(statements string) string // SQLite's dialect into the database's
 	close     func() error
 
 	mu     sync.Mutex
-	claims map[string]chan struct{} // one token each, held by who consumes
+	claims map[string]chan struct{} // by reactor and topic; each holds one token while nobody consumes
 }
 
 // pools of connections. Statements go through Rebind: they are the same in a file
 // and on PostgreSQL.
 type pools struct{ Writer, Reader *sqlx.DB }
 
-// Open opens or creates the database at path. o tunes the file, as for every
-// database of ours.
+// Open opens or creates the database in the SQLite file at path. o tunes the file, as for
+// every SQLite database of the program.
 func Open(ctx context.Context, path string, o sqlitedb.Options) (*DB, error) {
 	db, err := sqlitedb.Open(ctx, path, o)
 	if err != nil {
@@ -105,10 +105,9 @@ const (
 	pgWriters = 1 // as in a file
 )
 
-// OpenPostgres opens the reactors' tables in the PostgreSQL that dsn names, in the
-// schema coffre_reactors, and makes what is missing. Several processes may have them
-// open; whoever keeps an effect from happening twice in two at once is the caller,
-// who lets one at a time react.
+// OpenPostgres opens the reactors' tables in the PostgreSQL database of dsn, in the schema
+// coffre_reactors, and creates missing ones. Several processes may have them open; the
+// caller lets one process at a time react, so that no effect happens twice.
 func OpenPostgres(ctx context.Context, dsn string) (*DB, error) {
 	writer, err := pgdb.Open(dsn, pgdb.Options{Schema: pgSchema, Name: "coffre reactors", Conns: pgWriters})
 	if err != nil {
@@ -152,8 +151,8 @@ func (db *DB) migratePostgres(ctx context.Context) error {
 	return nil
 }
 
-// Ensure runs the statements of a reactor that keeps tables of its own here, written
-// in SQLite's words. They must say IF NOT EXISTS.
+// Ensure runs a reactor's statements that create tables of its own, written in SQLite's
+// dialect. They must say IF NOT EXISTS.
 func (db *DB) Ensure(ctx context.Context, statements string) error {
 	return db.Write(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, db.translate(statements)); err != nil {
@@ -169,9 +168,9 @@ func (db *DB) Close() error { return db.close() }
 // Reader returns connections that cannot write. Statements go through its Rebind.
 func (db *DB) Reader() *sqlx.DB { return db.sql.Reader }
 
-// Write runs do in one transaction, which is durable when Write returns nil and
-// left no trace when it does not. Its statements go through its Rebind. A transaction
-// that could not begin or commit wraps ErrLater.
+// Write runs do in one transaction, which is durable when Write returns nil and left no
+// trace otherwise. Statements of do go through tx.Rebind. The error of a transaction that
+// could not begin or commit wraps ErrLater.
 func (db *DB) Write(ctx context.Context, do func(tx *sqlx.Tx) error) error {
 	tx, err := db.sql.Writer.BeginTxx(ctx, nil)
 	if err != nil {
@@ -195,8 +194,8 @@ func (db *DB) prune(ctx context.Context, before time.Time) error {
 	return nil
 }
 
-// errMoved: somebody else moved the position, so what is being delivered here is
-// not next any more.
+// errMoved reports that another process moved the position, so that the event being
+// delivered here is not the next one any more.
 var errMoved = errors.New("reactors: the position was moved by somebody else")
 
 // position returns the reactor's place in the log. One that never ran is put where
@@ -232,7 +231,8 @@ func (db *DB) storedPosition(ctx context.Context, reactor, topic string) (events
 	return eventstore.Position{Commit: uint64(at.Commit), Prepare: uint64(at.Prepare)}, nil
 }
 
-// swapPosition compares and swaps the position.
+// swapPosition moves the position from one place to another, or returns errMoved when it is
+// elsewhere.
 func (db *DB) swapPosition(ctx context.Context, reactor, topic string, from, to eventstore.Position) error {
 	done, err := db.sql.Writer.ExecContext(ctx, db.sql.Writer.Rebind(`
 		UPDATE reactor_positions SET log_commit = ?, log_prepare = ?, moved_at = ?
@@ -248,8 +248,8 @@ func (db *DB) swapPosition(ctx context.Context, reactor, topic string, from, to 
 	return nil
 }
 
-// claimTopic waits until nobody in this process consumes the topic for the reactor.
-// Across processes the compare-and-swap of the position tells.
+// claimTopic waits until nobody in this process consumes the topic for the reactor, and
+// returns the function that ends the claim. Between processes swapPosition decides.
 func (db *DB) claimTopic(ctx context.Context, reactor, topic string) (leave func(), err error) {
 	key := reactor + "\x00" + topic
 	db.mu.Lock()
@@ -278,8 +278,8 @@ func (db *DB) handled(ctx context.Context, reactor string, event uuid.UUID) (boo
 	return n > 0, nil
 }
 
-// handleOnce handles the event unless it was handled before. The mark and the effect are
-// one transaction: a crash leaves both or neither.
+// handleOnce handles an event unless it was handled before. The mark and the effect are one
+// transaction: a crash leaves both or neither.
 func (db *DB) handleOnce(ctx context.Context, r Reactor, n Notice) error {
 	if done, err := db.handled(ctx, r.Name, n.ID); err != nil || done {
 		return err

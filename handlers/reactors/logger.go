@@ -7,8 +7,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 )
 
-// slogAdapter is Watermill's logger on slog. Errors of handlers come from everywhere, so
-// only their class is written.
+// slogAdapter is Watermill's logger on slog. It writes the class of an error only, because
+// errors of handlers may carry personal data.
 type slogAdapter struct{ to *slog.Logger }
 
 func (q slogAdapter) Error(msg string, err error, f watermill.LogFields) {

@@ -15,7 +15,8 @@ import (
 	"coffre/eventstore"
 )
 
-// Notice is an event as reactors see it: ids and clear facts, nothing sealed.
+// Notice is an event in the form in which reactors get it: ids and clear facts, nothing
+// sealed.
 type Notice struct {
 	ID          uuid.UUID // of the event
 	Type        string    // stored name with form, "document.revoked/1"
@@ -77,10 +78,11 @@ func (n Notice) Message() *message.Message {
 	return m
 }
 
-// ErrNotANotice: the message was not made by [Notice.Message].
+// ErrNotANotice reports a message that [Notice.Message] did not make.
 var ErrNotANotice = errors.New("reactors: the message is not one of ours")
 
-// fromMessage reads back what [Notice.Message] made. The error quotes nothing.
+// fromMessage returns the notice in a message that [Notice.Message] made; its error,
+// ErrNotANotice, quotes nothing.
 func fromMessage(m *message.Message) (Notice, error) {
 	id, idErr := uuid.Parse(m.UUID)
 	revision, revisionErr := strconv.ParseInt(m.Metadata.Get(MetaRevision), 10, 64)

@@ -26,7 +26,7 @@ type Poison struct {
 	At       time.Time // of the last try, UTC
 }
 
-// errNotSetAside: there is no such event among those set aside.
+// errNotSetAside refuses the replay of an event that is not among those set aside.
 var errNotSetAside = domain.NewError(domain.NotFound, "notSetAside", "that reactor set no event aside at that place")
 
 type poisonRow struct {
@@ -47,8 +47,8 @@ func (r poisonRow) poison() (Poison, error) {
 	return Poison{r.Reactor, r.Leaf, id, r.Type, r.Reason, r.Attempts, time.UnixMicro(r.At).UTC()}, nil
 }
 
-// Poisoned returns at most limit of what was set aside, oldest first, for one
-// reactor or, with "", for all.
+// Poisoned returns at most limit events that were set aside, oldest first, of one reactor
+// or, for "", of all.
 func (db *DB) Poisoned(ctx context.Context, reactor string, limit int) ([]Poison, error) {
 	var rows []poisonRow
 	err := db.sql.Reader.SelectContext(ctx, &rows, db.sql.Reader.Rebind(`
@@ -79,7 +79,7 @@ func (db *DB) setAside(ctx context.Context, p Poison) error {
 	return nil
 }
 
-// findPoison returns what was set aside at that leaf.
+// findPoison returns the event that a reactor set aside at a leaf, or errNotSetAside.
 func (db *DB) findPoison(ctx context.Context, reactor string, leaf int64) (Poison, error) {
 	var row poisonRow
 	err := db.sql.Reader.GetContext(ctx, &row, db.sql.Reader.Rebind(`
@@ -138,7 +138,7 @@ func class(err error) string {
 	return "fault"
 }
 
-// outages lists the errors of the port under us that say nothing about an event.
+// outages lists the errors of stores and keys that say nothing about an event.
 var outages = []error{
 	ErrLater,
 	eventstore.ErrUnavailable, eventstore.ErrOverloaded, eventstore.ErrDiskFull, eventstore.ErrFailed,

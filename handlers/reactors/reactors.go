@@ -19,15 +19,15 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Reactor is one thing that follows from events.
+// Reactor is a named handler of events with its topics.
 type Reactor struct {
 	// Name is the consumer group: the key of its position and of what it has done.
 	// Lower-case letters; never reused for another purpose.
 	Name string
-	// Topics are what it listens to, see [Subscriber]. Each is followed in log
+	// Topics are the topics the reactor follows, see [Subscriber]. Each is followed in log
 	// order; there is no order between two topics.
 	Topics []string
-	// From says where a reactor that never ran begins.
+	// From is the start of a reactor that never ran.
 	From Start
 	// Timeout bounds one try; default 10 s.
 	Timeout time.Duration
@@ -41,7 +41,8 @@ type Reactor struct {
 	Handle func(ctx context.Context, n Notice) (Effect, error)
 }
 
-// Effect is what a reactor wants kept. Both members may be nil.
+// Effect is the result of handling an event, to be stored with the mark that it was
+// handled. Both fields may be nil.
 type Effect struct {
 	// Store writes to the reactors' database, in the transaction that marks the event
 	// as handled.
@@ -50,7 +51,7 @@ type Effect struct {
 	OnStored func()
 }
 
-// Start says where in the log a reactor begins when it has no position yet.
+// Start is the place in the log at which a reactor without a position begins.
 type Start int
 
 const (
@@ -58,6 +59,6 @@ const (
 	FromNow                    // what is appended after it first subscribed
 )
 
-// ErrLater is wrapped by errors of handlers that a later try may not meet, whatever
-// the event: another system is away. Such an event is never set aside.
+// ErrLater is wrapped by errors of handlers that are not the event's fault, as when another
+// system is away. Such an event is delivered again and never set aside.
 var ErrLater = errors.New("reactors: not now")

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// closeTimeout is how long a handler in hand may take to end. It is shorter than
-	// the 30 s after which Kubernetes kills.
+	// closeTimeout bounds the wait for a running handler. It is shorter than the 30 s after
+	// which Kubernetes kills.
 	closeTimeout = 20 * time.Second
 	// Five tries within a second, so that events behind a bad one wait no longer: the
 	// pauses are about 50, 100, 200 and 400 ms. Watermill takes every second value of
@@ -133,7 +133,7 @@ func (r *Router) handler(reactor Reactor) message.NoPublishHandlerFunc {
 	}
 }
 
-// setAsideFailed takes an event that failed of itself out of the way.
+// setAsideFailed sets an event aside when its own handling failed, and acks it.
 func (r *Router) setAsideFailed(reactor Reactor) message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
@@ -160,11 +160,11 @@ func (r *Router) setAsideFailed(reactor Reactor) message.HandlerMiddleware {
 	}
 }
 
-// mustRedeliver reports whether an error must never set an event aside: something else is
+// mustRedeliver reports whether an error must never set an event aside: another system is
 // away, or the try was cut short.
 func mustRedeliver(err error) bool { return isLater(err) || errors.Is(err, context.Canceled) }
 
-// countAttempts notes in the message how often it was tried.
+// countAttempts counts the tries of a message in its metadata.
 func countAttempts(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		n, err := strconv.Atoi(m.Metadata.Get(metaAttempt))
@@ -176,8 +176,8 @@ func countAttempts(next message.HandlerFunc) message.HandlerFunc {
 	}
 }
 
-// recoverPanic makes a panic an error that can be retried and set aside. The
-// recoverer outside is too late for that, and keeps the value, which may be personal.
+// recoverPanic turns a panic into an error that can be retried and set aside. The recoverer
+// outside comes too late for that, and keeps the panic's value, which may be personal.
 func (r *Router) recoverPanic(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) (produced []*message.Message, err error) {
 		defer func() {
@@ -244,10 +244,10 @@ func (r *Router) prune(ctx context.Context, ended <-chan struct{}) {
 	}
 }
 
-// Running is closed when the subscriptions stand.
+// Running is closed when all subscriptions stand.
 func (r *Router) Running() <-chan struct{} { return r.wm.Running() }
 
-// Progress returns how far each reactor is on each of its topics.
+// Progress returns the progress of each reactor on each of its topics.
 func (r *Router) Progress() []Progress {
 	var all []Progress
 	for _, s := range r.subs {
@@ -256,12 +256,12 @@ func (r *Router) Progress() []Progress {
 	return all
 }
 
-// errNoReactor: no reactor of that name runs here.
+// errNoReactor refuses the replay for a reactor that does not run here.
 var errNoReactor = domain.NewError(domain.NotFound, "noSuchReactor", "no reactor of that name runs here")
 
-// Replay handles once more an event that was set aside, now. When it succeeds, or
-// when the event was handled in the meantime, it is no longer among those set aside;
-// when it fails, the attempt is counted and the error returned.
+// Replay handles an event that was set aside once more, now. After success, or when the
+// event was handled in the meantime, it is no longer set aside; after an error the attempt
+// is counted and the error returned.
 func (r *Router) Replay(ctx context.Context, reactor string, leaf int64) error {
 	re, ok := r.reactors[reactor]
 	if !ok {
@@ -290,7 +290,7 @@ func (r *Router) Replay(ctx context.Context, reactor string, leaf int64) error {
 	return fmt.Errorf("replay: %w", err)
 }
 
-// readSetAside reads the event that was set aside from the log.
+// readSetAside reads from the log the event that was set aside.
 func (r *Router) readSetAside(ctx context.Context, p Poison) (Notice, error) {
 	before, err := r.o.Log.Leaves().Position(ctx, p.Leaf-1)
 	if err != nil {

@@ -392,7 +392,7 @@ func TestReplay(t *testing.T) {
 			t.Errorf("%v, want ErrNoReactor", err)
 		}
 		if err := r.Replay(t.Context(), "effects", 1); !errors.Is(err, errNotSetAside) {
-			t.Errorf("%v, want ErrNotSetAside", err)
+			t.Errorf("%v, want errNotSetAside", err)
 		}
 		if err := r.Replay(t.Context(), "effects", 0); !errors.Is(err, errOwn) {
 			t.Errorf("%v, want the handler's error", err)

@@ -21,9 +21,10 @@ const (
 	// repetitions are recognised by their ids.
 	saveEvery = 64
 	saveAfter = time.Second
-	// saveTimeout lets the position be kept although the subscription has ended.
+	// saveTimeout bounds saving the position after the subscription has ended.
 	saveTimeout = 5 * time.Second
-	// maxIdleWakes is how often the store may wake us for nothing before we begin anew.
+	// maxIdleWakes bounds the times the store may wake the subscription without an event
+	// before it begins anew.
 	maxIdleWakes = 3
 )
 
@@ -66,7 +67,7 @@ type SubscriberOptions struct {
 	Logger        *slog.Logger  // default slog.Default()
 }
 
-// Progress of a subscription, for status pages and metrics.
+// Progress returns the progress of each topic.
 type Progress struct {
 	Group, Topic string
 	Position     eventstore.Position // of the last event passed
@@ -75,10 +76,10 @@ type Progress struct {
 	SetAside     int64               // damaged records passed
 }
 
-// errStalled: the store has events and does not give them.
+// errStalled reports that the store has events and does not deliver them.
 var errStalled = errors.New("reactors: the subscription stalled")
 
-// errClosed: the subscriber was closed.
+// errClosed reports that the subscriber was closed.
 var errClosed = errors.New("reactors: the subscriber is closed")
 
 var _ message.Subscriber = (*Subscriber)(nil)
@@ -259,7 +260,7 @@ func (s *subscription) follow(ctx context.Context) (err error) {
 	}
 }
 
-// read returns the next page. Records of other topics come without their bytes.
+// read returns the next page of records. Records of other topics come without their bytes.
 func (s *subscription) read(ctx context.Context) (page []eventstore.Record, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.o.ReadTimeout, errStalled)
 	defer cancel()
@@ -279,7 +280,7 @@ func (s *subscription) read(ctx context.Context) (page []eventstore.Record, err 
 	return page, nil
 }
 
-// wait returns when there may be more, saying whether the store said so.
+// wait waits until there may be more records, and reports whether the store said so.
 func (s *subscription) wait(ctx context.Context) (woken bool, err error) {
 	limited, cancel := context.WithTimeout(ctx, s.o.WatchInterval)
 	defer cancel()

@@ -7,10 +7,10 @@ import (
 	"coffre/eventstore"
 )
 
-// topic is a parsed name of what to listen to.
+// topic is the parsed name of a topic.
 type topic string
 
-// errTopic: the name is neither a category nor an event's name.
+// errTopic refuses a name that is neither a category nor an event's name.
 var errTopic = errors.New("reactors: a topic is a stream category or an event's name without its form")
 
 // parseTopic tells the two kinds apart by the dot: categories have none, names of

@@ -19,23 +19,23 @@ import (
 	"coffre/handlers/reactors"
 )
 
-// Cause is what every event that follows from a death says of its origin.
+// Cause identifies the origin of an event that follows from a death.
 type Cause struct {
 	ID          uuid.UUID // for the event to append: the same at every repetition
 	Event       uuid.UUID // the report of the death: the causation
 	Correlation uuid.UUID // of the request that reported it; Nil when it named none
 }
 
-// Ends is the reactor's way to the rest of the program. All members are required.
+// Ends holds the reactor's functions into the rest of the program. All fields are required.
 type Ends struct {
-	// WaitForLeaf returns when the read models behind OpenConsents and Mandates show
-	// everything up to that leaf, or with an error when they do not in time.
+	// WaitForLeaf waits until the read models behind OpenConsents and Mandates show every
+	// event up to a leaf, and returns an error when they do not in time.
 	WaitForLeaf func(ctx context.Context, leaf int64) error
-	// OpenConsents returns the citizen's consents that are asked for or granted and
-	// not over. It may return some that are.
+	// OpenConsents returns the citizen's consents that are requested or granted and not
+	// over. The list may hold some that are over.
 	OpenConsents func(ctx context.Context, c domain.CitizenID) ([]domain.ConsentID, error)
-	// Mandates returns the mandates not over in which the citizen is either side. It
-	// may return some that are.
+	// Mandates returns the mandates not over in which the citizen is either side. The list
+	// may hold some that are over.
 	Mandates func(ctx context.Context, c domain.CitizenID) ([]domain.MandateID, error)
 	// Withdraw withdraws a consent by reason of death; EndMandate ends a mandate by
 	// that reason. They return nil when it is over already.
@@ -43,8 +43,8 @@ type Ends struct {
 	EndMandate func(ctx context.Context, m domain.MandateID, cause Cause) error
 }
 
-// Reactor returns what a Router runs, from the beginning of the log: deaths that
-// were reported before the reactor existed count, too.
+// Reactor returns the reactor for a Router. It begins at the start of the log: deaths
+// reported before the reactor existed count, too.
 func (e Ends) Reactor() reactors.Reactor {
 	return reactors.Reactor{Name: "ends", Topics: []string{"citizen.deceased"}, From: reactors.FromBeginning, Handle: e.handle}
 }
@@ -86,7 +86,7 @@ func (e Ends) handle(ctx context.Context, n reactors.Notice) (reactors.Effect, e
 	return reactors.Effect{}, errors.Join(failed...)
 }
 
-// causeOf derives the id of the event that ends what has that id.
+// causeOf returns the cause of the event that ends the consent or mandate with an id.
 func causeOf(n reactors.Notice, what uuid.UUID) Cause {
 	return Cause{ID: uuid.NewSHA1(n.ID, what[:]), Event: n.ID, Correlation: n.Correlation}
 }

@@ -19,7 +19,8 @@ const (
 	typePrefix = service + ".documents.notify."
 
 	contentType = "application/cloudevents+json"
-	// maxBody is what Standard Webhooks advises; ours are below 1 kB.
+	// maxBody is the limit that Standard Webhooks advises; bodies of this package are below
+	// 1 kB.
 	maxBody = 20 << 10
 )
 
@@ -35,7 +36,7 @@ type cloudEvent struct {
 	Data            change    `json:"data"`
 }
 
-// change is all that is said of a document.
+// change is the part of a notice about the document.
 type change struct {
 	Document domain.DocumentID `json:"documentId"`
 	// Version is the document's, as the API answers it; Change counts every change,
@@ -47,7 +48,7 @@ type change struct {
 	State string `json:"state"`
 }
 
-// noticeVerbs maps an event's name to the past participle of its notice.
+// noticeVerbs maps an event's name to the past participle in the type of its notice.
 var noticeVerbs = map[string]string{
 	"document.issued":            "issued",
 	"document.updated":           "updated",
@@ -57,7 +58,7 @@ var noticeVerbs = map[string]string{
 	"document.content-destroyed": "erased",
 }
 
-// body returns what to send, or nil for events nobody is told of.
+// body returns the body of a notice, or nil for events that are not notified.
 func (w *Webhook) body(ctx context.Context, n reactors.Notice) (body []byte, document uuid.UUID, count int64, err error) {
 	what, ok := noticeVerbs[n.Name()]
 	if !ok {

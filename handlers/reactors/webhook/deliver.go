@@ -20,16 +20,16 @@ import (
 )
 
 const (
-	// workers is how many deliveries are on the wire at once, each of another document.
+	// workers bounds the deliveries on the wire at once, each of another document.
 	workers    = 4
 	tryTimeout = 15 * time.Second
-	// jitter lengthens each pause by up to a tenth, so that what failed together does
-	// not return together.
+	// jitter lengthens each pause by up to a tenth, so that deliveries that failed together
+	// do not return together.
 	jitter = 0.1
-	// maxPause bounds what Retry-After may ask for.
+	// maxPause bounds the wait that Retry-After may ask for.
 	maxPause = 24 * time.Hour
-	// clockCheck is how often the clock is compared anyway: timers know nothing of a clock
-	// that was set.
+	// clockCheck bounds the time between two looks at the clock: timers do not notice that
+	// the clock was set.
 	clockCheck       = time.Minute
 	recordRetryPause = 5 * time.Second
 	keepDelivered    = 30 * 24 * time.Hour
@@ -52,8 +52,8 @@ type dueDelivery struct {
 	Attempts int
 }
 
-// Run sends what is due until ctx ends. A try that ctx cuts short does not count: it
-// is made again, with the same webhook-id, by the next Run.
+// Run sends due deliveries until ctx ends. A try that ctx cuts short does not count: the
+// next Run makes it again, with the same webhook-id.
 func (w *Webhook) Run(ctx context.Context) error {
 	busy := map[string]bool{} // documents on the wire
 	done := make(chan string)
@@ -94,8 +94,8 @@ func (w *Webhook) Run(ctx context.Context) error {
 	}
 }
 
-// waitForWork waits for the time given, for news, for a worker or for the end of ctx. It
-// returns the document whose worker is done, if that is why.
+// waitForWork waits for a time, a new delivery, the end of a worker or the end of ctx. It
+// returns the document of a worker that ended, else "".
 func (w *Webhook) waitForWork(ctx context.Context, until time.Time, done <-chan string) string {
 	for {
 		// Round drops the monotonic clock, which does not know that the clock was set.
@@ -124,9 +124,9 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// due returns deliveries whose time has come, the earliest of each document, enough
-// of them that every worker finds one, and when the next one comes; zero: not before
-// there is news.
+// due returns deliveries whose time has come, the earliest of each document, enough of them
+// that every worker finds one. next is the time of the following one; zero when only a new
+// delivery can be due.
 func (w *Webhook) due(ctx context.Context, now time.Time) (ready []dueDelivery, next time.Time, err error) {
 	status, err := w.Status(ctx)
 	if err != nil || !status.Disabled.IsZero() {
@@ -157,15 +157,14 @@ func (w *Webhook) due(ctx context.Context, now time.Time) (ready []dueDelivery, 
 	return ready, next, nil
 }
 
-// tryResult is what came of a try.
+// tryResult is the result of one try to deliver.
 type tryResult struct {
 	reason  string // empty: delivered
 	gone    bool   // 410: nothing more is wanted
 	holdOff time.Duration
 }
 
-// try makes one try and records what came of it. A crash between the two repeats
-// the try.
+// try makes one try and records its result. A crash between the two repeats the try.
 func (w *Webhook) try(ctx context.Context, d dueDelivery) {
 	a := w.post(ctx, d, time.Now())
 	if ctx.Err() != nil {
@@ -214,7 +213,7 @@ func (w *Webhook) post(ctx context.Context, d dueDelivery, now time.Time) tryRes
 	return judge(res.StatusCode, res.Header, now)
 }
 
-// judge reads the consumer's answer.
+// judge turns the consumer's answer into the result of a try.
 func judge(status int, h http.Header, now time.Time) tryResult {
 	switch {
 	case status >= 200 && status < 300:
@@ -262,7 +261,7 @@ func classify(err error) string {
 	return "unreachable"
 }
 
-// record keeps what came of a try, and when the next is due.
+// record stores the result of a try and the time of the next one.
 func (w *Webhook) record(ctx context.Context, d dueDelivery, a tryResult) error {
 	now := time.Now()
 	state, next, attempts := Delivered, now, d.Attempts+1

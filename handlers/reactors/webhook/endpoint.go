@@ -16,7 +16,7 @@ import (
 	"coffre/domain"
 )
 
-// Policy says where deliveries may go besides public addresses.
+// Policy lists the addresses that deliveries may go to besides public ones.
 type Policy struct {
 	// Allow lists networks that are reached although they are not public: a consumer
 	// in the same data centre.
@@ -159,8 +159,8 @@ func (p Policy) admits(a netip.Addr) bool {
 
 var errAddress = errors.New("webhook: the address behind the name is refused")
 
-// control is asked with the resolved address before every connection, so that a
-// name that resolves to something else than before gains nothing.
+// control checks the resolved address before every connection, so that a name that now
+// resolves to another address gains nothing.
 func (p Policy) control(network, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil || network != "tcp4" && network != "tcp6" || !p.admits(to.Addr()) {

@@ -18,11 +18,11 @@ const (
 	minSecret, maxSecret = 24, 64
 )
 
-// ErrSecret says what a secret looks like, never what was given.
+// ErrSecret refuses a text that is not a secret, without quoting it.
 var ErrSecret = domain.NewError(domain.Invalid, "webhookSecretInvalid",
 	"a webhook secret is whsec_ and the base64 of 24 to 64 random bytes")
 
-// ParseSecret reads "whsec_" and base64.
+// ParseSecret parses "whsec_" and base64 of 24 to 64 bytes; its error is ErrSecret.
 func ParseSecret(text string) (Secret, error) {
 	encoded, ok := strings.CutPrefix(text, secretPrefix)
 	if !ok {

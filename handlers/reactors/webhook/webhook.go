@@ -55,8 +55,8 @@ CREATE TABLE IF NOT EXISTS webhook_endpoints (
 ) STRICT;
 `
 
-// Webhook is the reactor and its delivery. Its methods may be called concurrently;
-// Run runs once at a time.
+// Webhook is the reactor that makes a delivery of each notice, and the sender of
+// deliveries. Its methods may be called concurrently; Run runs once at a time.
 type Webhook struct {
 	o        Options
 	signers  []*standardwebhooks.Webhook
@@ -85,7 +85,7 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
-// New prepares the tables and the client.
+// New creates missing tables and returns a Webhook. It sends nothing until Run.
 func New(ctx context.Context, o Options) (*Webhook, error) {
 	if o.Endpoint.url == nil || len(o.Secrets) == 0 {
 		return nil, errors.New("webhook: an endpoint and a secret are required")
@@ -131,8 +131,8 @@ func New(ctx context.Context, o Options) (*Webhook, error) {
 	return w, nil
 }
 
-// Reactor returns what a Router runs: it makes a row of every change of a document
-// from now on. [Webhook.Run] sends them.
+// Reactor returns the reactor for a Router: it stores a delivery for every change of a
+// document from now on, and [Webhook.Run] sends them.
 func (w *Webhook) Reactor() reactors.Reactor {
 	return reactors.Reactor{Name: "webhook", Topics: []string{"document"}, From: reactors.FromNow, Handle: w.enqueue}
 }
@@ -150,7 +150,7 @@ func (w *Webhook) enqueue(ctx context.Context, n reactors.Notice) (reactors.Effe
 	}, nil
 }
 
-// insert keeps a notice to be sent, once however often it is made.
+// insert stores a delivery, once for each event.
 func insert(ctx context.Context, tx *sqlx.Tx, event, document uuid.UUID, change int64, body []byte) error {
 	now := time.Now().UnixMicro()
 	_, err := tx.ExecContext(ctx, tx.Rebind(`
@@ -167,7 +167,7 @@ func (w *Webhook) signal() {
 	}
 }
 
-// State of a delivery.
+// State is the state of a delivery.
 type State string
 
 const (
@@ -176,7 +176,7 @@ const (
 	Failed    State = "failed"    // every try of the schedule failed
 )
 
-// Delivery is one notice on its way.
+// Delivery is one notice to the endpoint, with the state of its sending.
 type Delivery struct {
 	Event    uuid.UUID
 	Document domain.DocumentID
@@ -215,7 +215,7 @@ func (w *Webhook) Deliveries(ctx context.Context, s State, limit int) ([]Deliver
 	return all, nil
 }
 
-// errNoDelivery: that event has no failed or pending delivery.
+// errNoDelivery refuses the replay of an event that has no failed or pending delivery.
 var errNoDelivery = domain.NewError(domain.NotFound, "noSuchDelivery", "that event has no delivery that could be tried again")
 
 // Replay starts the schedule of one failed or waiting delivery again, now. The
@@ -251,7 +251,7 @@ func (w *Webhook) restart(ctx context.Context, which string, arg any) (n int64, 
 	return n, nil
 }
 
-// Status of the endpoint, for status pages and metrics.
+// Status is the state of the endpoint, for status pages and metrics.
 type Status struct {
 	Disabled time.Time // since when, after the consumer answered 410; zero: it is not
 	Resume   time.Time // nothing is sent before, as the consumer asked; zero: no such wish
@@ -281,7 +281,7 @@ func (w *Webhook) Status(ctx context.Context) (Status, error) {
 	return Status{timeFromMicros(row.Disabled), timeFromMicros(row.Resume), row.Pending, row.Failed, timeFromMicros(row.Oldest)}, nil
 }
 
-// timeFromMicros reads a time of the tables, where 0 is none.
+// timeFromMicros converts a time of the tables; 0 is the zero time.
 func timeFromMicros(micro int64) time.Time {
 	if micro == 0 {
 		return time.Time{}
@@ -289,7 +289,8 @@ func timeFromMicros(micro int64) time.Time {
 	return time.UnixMicro(micro).UTC()
 }
 
-// Enable sends again to an endpoint that answered 410. What waited meanwhile is due.
+// Enable lets deliveries go again to an endpoint that answered 410. Deliveries that waited
+// meanwhile are due.
 func (w *Webhook) Enable(ctx context.Context) error {
 	if err := w.updateEndpoint(ctx, `disabled_at = 0, resume_at = ?`, 0); err != nil {
 		return err
