@@ -365,6 +365,7 @@ func TestFailingAgainAndAgainIsSeen(t *testing.T) {
 
 		ill.Store(false)
 		running.CaughtUp(t)
+		<-time.After(time.Minute) // of the bubble's time: it has looked for more, and found nothing
 		synctest.Wait()
 		if s := status(t, running, "tally"); s.State != projections.Live || !s.Running() || s.Lag != 0 {
 			t.Errorf("cured: %+v", s)
@@ -454,6 +455,7 @@ func TestFailingToBuildIsSeen(t *testing.T) {
 		}
 		ill.Store(false)
 		running.CaughtUp(t)
+		<-time.After(time.Minute) // of the bubble's time: it has looked for more, and found nothing
 		synctest.Wait()
 		if s := status(t, running, "tally"); s.State != projections.Live || !s.Running() {
 			t.Errorf("cured: %+v", s)
