@@ -48,7 +48,7 @@ test: check servers
 ## soak: the long versions: many kills, long outages
 soak:
 	COFFRE_SOAK=1 $(GO) test -timeout 25m ./eventstore/... ./projections/... ./handlers/reactors/...
-	COFFRE_SOAK=1 $(GO) test -timeout 25m ./cmd/coffre/... -run 'Kill|Gone|Drill'
+	COFFRE_SOAK=1 $(GO) test -timeout 25m ./cmd/coffre/... -run 'Kill|Gone|Drill|RollingRestart'
 
 ## interop: what needs more than Go (Maven, Node, a browser)
 interop:

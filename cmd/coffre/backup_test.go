@@ -340,6 +340,7 @@ type killed struct{}
 
 // Wherever a restore is killed, the directory is no vault until it is restored again.
 func TestRestoreKilledAtEachStep(t *testing.T) {
+	t.Parallel()
 	y := newYesterday(t)
 	with := []age.Identity{y.id}
 	restoreUntil := func(dir vault.DataDir, stop string) (steps []string, ended bool, err error) {
@@ -722,6 +723,7 @@ func TestBackupDuringAnErasure(t *testing.T) {
 // acknowledged before it was begun, every key of what it holds, and no answer whose
 // events it lacks (R23).
 func TestBackupUnderLoad(t *testing.T) {
+	t.Parallel()
 	d := newDrill(t)
 	ctx, fail := context.WithCancelCause(t.Context())
 	defer fail(nil)

@@ -63,6 +63,7 @@ const (
 // TestKillServeUnderLoad kills a server at random moments, while it serves and
 // while it starts, and ends it politely at last (I1, I2, C-4, A-1).
 func TestKillServeUnderLoad(t *testing.T) {
+	t.Parallel()
 	kills := 5
 	if os.Getenv("COFFRE_SOAK") == "1" {
 		kills = 40

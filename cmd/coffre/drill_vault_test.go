@@ -22,14 +22,18 @@ import (
 const (
 	outage  = time.Minute // in the soak
 	stocked = 40          // documents to revoke and consents to withdraw while Vault is away
-	turned  = 200         // answers that somebody should come back later, before Vault may
+	turned  = 200         // answers that somebody should come back later, before Vault may; in the soak
 )
 
 // TestVaultGoneUnderLoad kills Vault while clients go on. What needs no key they
 // are answered; what does, they are told to repeat; all that they were told is true in
 // the end, and the server is never started again (docs/architecture.md §12).
 func TestVaultGoneUnderLoad(t *testing.T) {
-	long := os.Getenv("COFFRE_SOAK") == "1"
+	t.Parallel()
+	long, away := os.Getenv("COFFRE_SOAK") == "1", 3*drillClients
+	if long {
+		away = turned
+	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	server := vaulttest.Start(t)
@@ -78,7 +82,7 @@ func TestVaultGoneUnderLoad(t *testing.T) {
 		if err := insistent.use(ctx, stock); err != nil {
 			return err
 		}
-		return d.turnedAway(ctx, turned)
+		return d.turnedAway(ctx, away)
 	}()
 	if err == nil {
 		server.Boot(t)

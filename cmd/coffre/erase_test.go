@@ -228,6 +228,7 @@ func TestRestoredKeyRingIsShreddedAgain(t *testing.T) {
 // E-3: a server that is killed while it erases, at whatever moment, goes on when it is
 // started again: there is one record and one certificate that holds, and the log too.
 func TestKillServeWhileErasing(t *testing.T) {
+	t.Parallel()
 	rounds := 6
 	if os.Getenv("COFFRE_SOAK") == "1" {
 		rounds = 60

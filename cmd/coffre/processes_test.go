@@ -235,7 +235,7 @@ func (f *fleet) sharesOneVault(t *testing.T) {
 // Processes are replaced one after the other while clients that ask /readyz first
 // send requests: none fails (R11).
 func TestRollingRestart(t *testing.T) {
-	rounds := 2
+	rounds := 1
 	if os.Getenv("COFFRE_SOAK") == "1" {
 		rounds = 10
 	}

@@ -193,6 +193,7 @@ func TestCopyFromTheLaptopToProductionAndBack(t *testing.T) {
 // no source. Then the vault goes back into files, and to another KurrentDB while
 // somebody writes to the source.
 func TestCopyToKurrentDBKilledHalfWay(t *testing.T) {
+	t.Parallel()
 	laptop, run, back := vault.DataDir(t.TempDir()), vault.DataDir(t.TempDir()), vault.DataDir(filepath.Join(t.TempDir(), "back"))
 	s := &shell{t: t}
 	people := numbers(t, s.must(0, "demo", "--json", "--data", string(laptop)).out)
