@@ -1,0 +1,159 @@
+package coffre_test
+
+import (
+	"flag"
+	"fmt"
+	"go/token"
+	"os"
+	"path"
+	"strings"
+	"testing"
+)
+
+var updatePromises = flag.Bool("update-promises", false, "write docs/promises.md anew")
+
+const promisesFile = "docs/promises.md"
+
+// A promise is something that Coffre says of itself beyond a single numbered rule.
+type promise struct {
+	says    string
+	decided []string // declarations that production reaches, as "file Name"
+	tests   []string // tests that fail where it does not hold, as "folder TestName"
+}
+
+// chapter is a part of docs/promises.md.
+type chapter struct {
+	title    string
+	promises []promise
+}
+
+// Every promise is decided in code that production runs and held by tests that exist,
+// and docs/promises.md says where.
+func TestPromisesTable(t *testing.T) {
+	run := reachOf(t, production)
+	tests := testsByPlace(t)
+	var doc strings.Builder
+	doc.WriteString("# The promises, where they are decided and what holds them\n\n" +
+		"What Coffre says of itself beyond the numbered rules of [rules.md](rules.md). Made from `promises_test.go`, which finds a test or a declaration that is gone; `go test -run TestPromisesTable . -update-promises` makes it anew.\n")
+	said := make(map[string]bool)
+	for _, c := range promises {
+		fmt.Fprintf(&doc, "\n## %s\n\n| promise | decided in | tested by |\n|---|---|---|\n", c.title)
+		for _, p := range c.promises {
+			if p.says == "" || said[p.says] || len(p.decided) == 0 || len(p.tests) == 0 {
+				t.Errorf("%q: a promise stands once, and is decided and tested somewhere", p.says)
+			}
+			said[p.says] = true
+			decided, held := marked(p.decided), marked(p.tests)
+			for i, place := range decided {
+				if !run.places[place] {
+					t.Errorf("%q: production does not come to %s", p.says, p.decided[i])
+				}
+			}
+			for i, test := range held {
+				if !tests[test] {
+					t.Errorf("%q: there is no %s", p.says, p.tests[i])
+				}
+			}
+			fmt.Fprintf(&doc, "| %s | %s | %s |\n", p.says, strings.Join(decided, "<br>"), strings.Join(held, "<br>"))
+		}
+	}
+	if *updatePromises {
+		if err := os.WriteFile(promisesFile, []byte(doc.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	have, err := os.ReadFile(promisesFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(have) != doc.String() {
+		t.Errorf("%s is behind promises_test.go: run go test -run TestPromisesTable . -update-promises", promisesFile)
+	}
+}
+
+// marked returns places as reach and the tables write them, "where `Name`".
+func marked(places []string) []string {
+	all := make([]string, len(places))
+	for i, p := range places {
+		where, name, _ := strings.Cut(p, " ")
+		all[i] = where + " `" + name + "`"
+	}
+	return all
+}
+
+// testsByPlace returns every test and fuzz target, as "folder `TestName`".
+func testsByPlace(t *testing.T) map[string]bool {
+	all := make(map[string]bool)
+	for _, p := range goFiles(t, true) {
+		for _, d := range parse(t, token.NewFileSet(), p).Decls {
+			if name := declared(d); strings.HasPrefix(name, "Test") || strings.HasPrefix(name, "Fuzz") {
+				all[place(path.Dir(p), d)] = true
+			}
+		}
+	}
+	return all
+}
+
+var promises = []chapter{
+	{"Nothing acknowledged is lost", []promise{
+		{"What was acknowledged survives the loss of everything that was not synced, and what was not is there whole or not at all.",
+			[]string{"eventstore/sqlite/sequencer.go sequencer.transact", "eventstore/sqlite/sequencer.go sequencer.settle"},
+			[]string{"eventstore/sqlite TestCrashAtEveryCall", "eventstore/sqlite TestKill", "eventstore/postgres TestKill", "cmd/coffre TestKillServeUnderLoad"}},
+		{"A write whose answer was lost is settled by its event ids.",
+			[]string{"eventstore/transact.go Transact"},
+			[]string{"eventstore TestAnUnknownOutcomeIsSettledByID", "eventstore/postgres TestLostAnswerIsSettledByIDs", "eventstore/kurrent TestCutAfterCommit"}},
+		{"A full disk refuses what is new, takes withdrawals from a reserve, and loses nothing.",
+			[]string{"eventstore/sqlite/reserve.go reserve", "eventstore/sqlite/sequencer.go onlyReserved"},
+			[]string{"eventstore/sqlite TestDiskFull", "eventstore/sqlite TestDiskFullForReal", "eventstore/sqlite TestDiskFullLeavesNothingBehind"}},
+		{"A backup holds what was acknowledged when it began, and a restore keeps erased what was erased.",
+			[]string{"eventstore/seal/reapply.go Destroyer.ReapplyDestroyed", "cmd/coffre/vault/guard.go guard"},
+			[]string{"cmd/coffre TestBackupUnderLoad", "cmd/coffre TestRestoreKeepsErasedWhatWasErased", "cmd/coffre TestRestoreKilledAtEachStep"}},
+	}},
+	{"Forgetting", []promise{
+		{"Nothing personal is stored in clear, in no file, database, temporary file or export directory.",
+			[]string{"eventstore/log.go Log.record"},
+			[]string{"eventstore TestNothingIsStoredInClear", "cmd/coffre TestCanary", "cmd/coffre TestCanaryOnPostgreSQL", "cmd/coffre TestCanaryInVault", "eventstore/seal TestNoKeyAndNoNumberOnDisk"}},
+		{"Once a key is destroyed no process opens what it sealed, also not one that had it in memory.",
+			[]string{"eventstore/seal/lease.go lease.covers", "eventstore/seal/lease.go Ring.forget", "handlers/work/erasure_run.go Worker.awaitLeaseEnd"},
+			[]string{"eventstore/seal TestLeaseEndsWhileOpening", "eventstore/seal TestForgetAgainstALoadInBetween", "eventstore/seal TestLoadThatBeganBeforeTheDestruction", "handlers/api TestErasureAgainstAProcessThatHasTheKeys", "handlers/api TestErasureAgainstAStalledProcess"}},
+		{"An erasure that dies between two steps goes on at the next start, and each step may be repeated.",
+			[]string{"handlers/work/erasure_run.go Worker.resumeErasures"},
+			[]string{"handlers/api TestErasureResumesAfterCrashAtAnyKeyChange", "handlers/api TestErasureResumesAfterTheKeysAreGone", "cmd/coffre TestKillServeWhileErasing"}},
+		{"The certificate of an erasure is checked without a vault, against the log.",
+			[]string{"handlers/certificate/verify.go Read"},
+			[]string{"handlers/api TestCertificateAgainstTheLog", "handlers/api TestIncompleteCertificateIsRefused", "cmd/coffre TestEraseVerify"}},
+		{"A hold or a duty to keep that races with an erasure stops it before anything is destroyed.",
+			[]string{"handlers/work/erasure_run.go Worker.rejudgeDuties", "handlers/work/erasure_run.go Worker.checkDestroyable"},
+			[]string{"handlers/api TestErasureWaitsForLeasesAndRechecksHolds", "handlers/api TestErasureJudgesDocumentsIssuedMeanwhile", "handlers/api TestErasureLeavesKeysInUseUnderAHold"}},
+	}},
+	{"Record before disclosure", []promise{
+		{"No byte of content leaves before its access is durable, and what was relied on is read again after that.",
+			[]string{"handlers/disclosure/reading.go Discloser.Authorize", "handlers/disclosure/reading.go Discloser.Revalidate"},
+			[]string{"handlers/api TestAuthoriseThenOpen", "handlers/api TestManyReaders", "handlers/api TestErasureAgainstDisclosure"}},
+		{"The record names the version that is disclosed.",
+			[]string{"handlers/disclosure/reading.go Discloser.OpenAuthorized"},
+			[]string{"handlers/api TestTheRecordNamesTheVersionDisclosed"}},
+		{"A key of zeros is refused at every way in.",
+			[]string{"handlers/acting/once.go Recorder.Begin"},
+			[]string{"handlers/api TestNilKeyIsRefused"}},
+	}},
+	{"Silence", []promise{
+		{"Who asks for something that is not theirs learns nothing, not even that it is there.",
+			[]string{"handlers/edge/problem.go Describe"},
+			[]string{"cmd/coffre TestNobodyLearnsOfOthersThings", "handlers/api TestNoBasis", "handlers/edge TestNotFoundTellsNothing"}},
+	}},
+	{"Read models", []promise{
+		{"A read model that stands still or fails again and again is seen in health, metrics and one line of the log.",
+			[]string{"projections/failing.go task.tryFailed"},
+			[]string{"projections TestFailingAgainAndAgainIsSeen", "projections TestFailingToBuildIsSeen", "cmd/coffre/vault TestFailingReadModelIsSeen"}},
+		{"A database may publish all of its tables.",
+			[]string{"eventstore/postgres/pgdb/pgdb.go AddPrimaryKey"},
+			[]string{"cmd/coffre TestEveryTableMayBePublished", "projections TestPublishedTablesTakeEventsIn", "handlers/reactors TestOlderTablesArePublished"}},
+	}},
+	{"The way in", []promise{
+		{"`OPTIONS`, `Allow` and 405 tell the truth for paths that the contract writes out beside a variable.",
+			[]string{"handlers/edge/server.go routes.serveUnknown"},
+			[]string{"handlers/edge TestGatePaths", "cmd/coffre TestTypedPlacesCountBeforeVariables"}},
+	}},
+}
