@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jmoiron/sqlx"
+
+	"coffre/eventstore/postgres/pgdb"
 )
 
 // Advisory locks of a database are numbers; ours begin with "cf".
@@ -97,7 +99,7 @@ func inspect(ctx context.Context, db *sqlx.DB) (state, error) {
 		coalesce(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), false) AS reads
 		FROM (SELECT 1) one LEFT JOIN pg_namespace n ON n.nspname = $1 LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'form'`, Schema)
 	if err != nil {
-		return state{}, fmt.Errorf("look for tables: %w", err)
+		return state{}, fmt.Errorf("look for tables: %w", pgdb.NamePooler(err))
 	}
 	s := state{MayPrepare: found.Owner, Hidden: found.There && !found.Reads}
 	if !found.There || s.Hidden {

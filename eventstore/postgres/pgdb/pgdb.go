@@ -109,6 +109,7 @@ func Config(dsn string, o Options) (*pgx.ConnConfig, error) {
 		set["application_name"] = o.Name
 	}
 	set["search_path"] = o.Schema
+	config.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error { return keepsSettings(ctx, conn, o.Schema) }
 	set["timezone"] = "UTC"
 	set["statement_timeout"] = millis(statementTimeout)
 	set["lock_timeout"] = millis(lockTimeout)
@@ -157,7 +158,7 @@ func Prepare(ctx context.Context, db *sqlx.DB, schema string) error {
 	}
 	var version int
 	if err := db.GetContext(ctx, &version, `SELECT current_setting('server_version_num')::int`); err != nil {
-		return fmt.Errorf("connect to PostgreSQL: %w", err)
+		return fmt.Errorf("connect to PostgreSQL: %w", NamePooler(err))
 	}
 	if version < MinVersion {
 		return ErrOldServer
