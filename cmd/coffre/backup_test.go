@@ -46,6 +46,12 @@ func rigOn(t *testing.T, dir vault.DataDir) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return rigOf(t, v, dir)
+}
+
+// rigOf returns a rig over a vault that was opened in a directory.
+func rigOf(t *testing.T, v *vault.Instance, dir vault.DataDir) *rig {
+	t.Helper()
 	key, err := token.OpenDevKey(dir.File(vault.DevKeyFile))
 	if err != nil {
 		t.Fatal(err)

@@ -20,12 +20,7 @@ import (
 // post sends a JSON body with a fresh key and decodes the answer.
 func (r *rig) post(t *testing.T, g token.Grant, path, body string, into any) *httptest.ResponseRecorder {
 	t.Helper()
-	req := httptest.NewRequest(http.MethodPost, contract.Base+path, strings.NewReader(body))
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	req.Header.Set("Idempotency-Key", uuid.NewString())
-	w := r.ask(req, r.bearer(t, g))
+	w := r.send(t, g, path, body)
 	if w.Code >= 300 {
 		t.Fatalf("POST %s: %d %s", path, w.Code, w.Body)
 	}
@@ -35,6 +30,17 @@ func (r *rig) post(t *testing.T, g token.Grant, path, body string, into any) *ht
 		}
 	}
 	return w
+}
+
+// send sends a POST and returns the answer, whatever it is.
+func (r *rig) send(t *testing.T, g token.Grant, path, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	req := httptest.NewRequest(http.MethodPost, contract.Base+path, strings.NewReader(body))
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Idempotency-Key", uuid.NewString())
+	return r.ask(req, r.bearer(t, g))
 }
 
 // upload uploads a file and returns its id.

@@ -16,7 +16,7 @@ import (
 // serveOptions are the flags and the configuration of a server; check finds mistakes.
 type serveOptions struct {
 	Data     vault.DataDir
-	Listen   string // host:port
+	Listen   string // host:port; "": only the control socket
 	Dev      bool   // tokens of `coffre token` count
 	Registry string // folder to publish when the log has no registry; "": the one in the binary
 	Belgif   string // folder with the Belgian code lists; "": labels as in the registry
@@ -33,6 +33,8 @@ type serveOptions struct {
 	Vault      *vault.TransitConfig // from the environment; nil: keys lie in a file
 	Retentions *citizen.Retentions  // from the environment; nil: not stated
 	Stores     vault.StoresConfig   // from the flags and the environment
+	Duty       vault.Duty           // of this process
+	Alone      bool                 // this process does everything, also where others could
 
 	Notice time.Duration // how long requests are still taken after the process was told to end
 }
@@ -48,7 +50,9 @@ Keys lie in a file beside the data, which is for trying out: only loopback is se
 
 With the events, the read models and the keys in a PostgreSQL several processes share
 the load, each with a data directory of its own for what concerns it alone; any of them
-may end. Addresses come from the flags or from COFFRE_STORE, COFFRE_READMODELS and
+may end. None of them destroys or replaces keys: run coffre destroyer and coffre rotator
+beside them, each with a role of its own at the database and at Vault (coffre store
+prepare), or one process with --alone, for a vault on one machine. Addresses come from the flags or from COFFRE_STORE, COFFRE_READMODELS and
 COFFRE_KEYS, passwords from the variables, PGPASSWORD or PGPASSFILE.
 
 With COFFRE_VAULT_ADDR the keys lie in HashiCorp Vault, and with --oidc-issuer any
@@ -79,8 +83,13 @@ final by them, and never without.`,
 			if o.Stores, err = typedOver(at, config.Stores, ownPlaces); err != nil {
 				return err
 			}
-			if !cmd.Flags().Changed("leave-notice") && vault.OnPostgres(o.Stores.In(o.Data).Keys) {
-				o.Notice = notice
+			if vault.OnPostgres(o.Stores.In(o.Data).Keys) {
+				if !cmd.Flags().Changed("leave-notice") {
+					o.Notice = notice
+				}
+				if !o.Alone {
+					o.Duty = vault.Serving
+				}
 			}
 			if err := o.check(); err != nil {
 				return err
@@ -102,6 +111,7 @@ final by them, and never without.`,
 	f.StringVar(&at.ReadModels, "readmodels", "", "`address` of the read models (default: where the events are, or the data directory)")
 	f.StringVar(&at.Keys, "keys", "", "`address` of the key ring and what goes with it (default: where the read models are)")
 	f.DurationVar(&o.Notice, "leave-notice", 0, "how `long` requests are still taken after /readyz says that the process leaves (default: 5s where processes share the keys, else 0)")
+	f.BoolVar(&o.Alone, "alone", false, "with keys in PostgreSQL: destroy and replace keys in this process, too, for a vault on one machine")
 	o.Kurrent.flags(cmd)
 	required(cmd, "data")
 	cmd.MarkFlagsOneRequired("dev", "oidc-issuer")

@@ -54,7 +54,7 @@ func newRoot(p *program) (root *cobra.Command, started *bool) {
 		Args: noSuchCommand,
 	}
 	root.AddCommand(
-		newServe(p), newDemo(p), newToken(p),
+		newServe(p), newDestroyer(p), newRotator(p), newDemo(p), newToken(p),
 		newRegistry(p), newDocuments(p), newWallet(p), newConsents(p), newMandates(p), newErase(p),
 		newAudit(p), newExport(p), newProjections(p), newKeys(p), newBackup(p), newRestore(p), newStore(p),
 		newHealth(p), newBench(p), newVersion(p),

@@ -36,7 +36,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	logger := slog.New(slog.NewJSONHandler(t.Err, nil))
 	vo := vault.Options{
 		Logger: logger, Gather: vault.Gather, OIDCIssuer: o.OIDCIssuer, OIDCAudience: o.OIDCAudience,
-		Transit: o.Vault, Blobs: o.Blobs, Retentions: o.Retentions, Stores: o.Stores,
+		Transit: o.Vault, Blobs: o.Blobs, Retentions: o.Retentions, Stores: o.Stores, Duty: o.Duty,
 	}
 	if o.Registry != "" {
 		vo.Registry = os.DirFS(o.Registry)
@@ -64,17 +64,22 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	public, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
-	if err != nil {
-		return errors.Join(fmt.Errorf("listen: %w", err), control.Close())
+	servers := map[*http.Server]net.Listener{edge.NewHTTPServer(v.Control()): control}
+	try := o.dutyBanner()
+	if o.Listen != "" {
+		public, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
+		if err != nil {
+			return errors.Join(fmt.Errorf("listen: %w", err), control.Close())
+		}
+		servers[edge.NewHTTPServer(v.Handler())] = public
+		try = o.banner() + whatToTry(o, public.Addr().String())
 	}
-	servers := map[*http.Server]net.Listener{edge.NewHTTPServer(v.Control()): control, edge.NewHTTPServer(v.Handler()): public}
 	stopped := make(chan error, len(servers))
 	for server, l := range servers {
 		server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
 		go func() { stopped <- server.Serve(l) }()
 	}
-	fmt.Fprint(t.Err, o.banner(), whatToTry(o, public.Addr().String()))
+	fmt.Fprint(t.Err, try)
 	if kurrent != "" {
 		fmt.Fprintf(t.Err, "KurrentDB's clients read the log, sealed, at %s\n", kurrent)
 	}
@@ -118,6 +123,15 @@ func webhookOf(o serveOptions) (*vault.WebhookOptions, error) {
 	return &vault.WebhookOptions{URL: o.WebhookURL, Secret: secret, Dev: o.Dev}, nil
 }
 
+// dutyBanner says what a process does that answers nobody but its own socket.
+func (o serveOptions) dutyBanner() string {
+	does := "destroys the keys of those whose erasure was approved, and signs the certificates"
+	if o.Duty == vault.Rotating {
+		does = "replaces keys when its operator says so: coffre keys rotate --data " + string(o.Data)
+	}
+	return fmt.Sprintf("\nThis process %s. It listens to %s only. Ctrl-C ends it.\n\n", does, o.Data.File(vault.SocketFile))
+}
+
 // banner says loudly what this is.
 func (o serveOptions) banner() string {
 	if o.Vault == nil {
@@ -127,6 +141,9 @@ func (o serveOptions) banner() string {
 `
 	}
 	text := "\nCoffre with its keys in Vault at " + o.Vault.Address + ".\n"
+	if o.Duty == vault.Serving {
+		return text + "Keys are destroyed by coffre destroyer and replaced by coffre rotator, not from here.\n\n"
+	}
 	for _, part := range []struct {
 		role, without string
 	}{{o.Vault.Rotator.Role, "Keys cannot be rotated from here"}, {o.Vault.Destroyer.Role, "Nobody can be erased from here"}} {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,14 +40,8 @@ type Prepared struct {
 	Doubts []string
 }
 
-// Errors of preparing.
-var (
-	ErrRoleName  = errors.New("not a role's name: letters, digits and _, at most 63, a letter first")
-	ErrRoleOwner = errors.New("the application's role must be neither a superuser nor a member of the log's owner: nothing would be refused to it")
-	ErrNotOwner  = errors.New("this role may not prepare the event log: only its owner may, or, before there is one, who may create schemas")
-)
-
-var roleName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
+// ErrNotOwner: the role of an address may not prepare the log.
+var ErrNotOwner = errors.New("this role may not prepare the event log: only its owner may, or, before there is one, who may create schemas")
 
 // Prepare makes the tables of the log, or brings those of an older program to this
 // one's form, and sets the rights of the application's role. dsn is the owner's. It
@@ -63,8 +56,8 @@ func Prepare(ctx context.Context, dsn string, o PrepareOptions) (Prepared, error
 }
 
 func prepare(ctx context.Context, dsn string, o PrepareOptions) (p Prepared, err error) {
-	if o.Role != "" && !roleName.MatchString(o.Role) {
-		return p, ErrRoleName
+	if o.Role != "" && !pgdb.RoleName(o.Role) {
+		return p, pgdb.ErrRoleName
 	}
 	if o.LockTimeout <= 0 {
 		o.LockTimeout = defaultLock
@@ -77,7 +70,7 @@ func prepare(ctx context.Context, dsn string, o PrepareOptions) (p Prepared, err
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
 	if err := db.QueryRowContext(ctx, `SELECT current_setting('server_version'), current_database()`).Scan(&p.Server, &p.Database); err != nil {
-		return p, err
+		return p, pgdb.NamePooler(err)
 	}
 	found, err := inspect(ctx, db)
 	switch {
@@ -117,20 +110,9 @@ func prepare(ctx context.Context, dsn string, o PrepareOptions) (p Prepared, err
 // admit gives the application's role what it needs and takes everything else away.
 func admit(ctx context.Context, db *sqlx.DB, role string) (made bool, err error) {
 	quoted := pgx.Identifier{role}.Sanitize()
-	var there, mighty bool
-	err = db.QueryRowContext(ctx, `SELECT r.oid IS NOT NULL, coalesce(r.rolsuper OR pg_has_role(r.oid, n.nspowner, 'MEMBER'), false)
-		FROM pg_namespace n LEFT JOIN pg_roles r ON r.rolname = $2 WHERE n.nspname = $1`, Schema, role).Scan(&there, &mighty)
-	switch {
-	case err != nil:
+	made, err = pgdb.MakeRole(ctx, db, Schema, role)
+	if err != nil {
 		return false, err
-	case mighty:
-		return false, ErrRoleOwner
-	case !there:
-		// Another one that prepares may be first.
-		_, err := db.ExecContext(ctx, `DO $$ BEGIN CREATE ROLE `+quoted+` LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`)
-		if err != nil {
-			return false, fmt.Errorf("make role %s: %w", role, err)
-		}
 	}
 	tx, err := db.BeginTxx(ctx, nil)
 	if err != nil {
@@ -152,7 +134,7 @@ func admit(ctx context.Context, db *sqlx.DB, role string) (made bool, err error)
 			return false, fmt.Errorf("rights of role %s: %w", role, err)
 		}
 	}
-	return !there, tx.Commit()
+	return made, tx.Commit()
 }
 
 // doubts returns what an operator should know of the server.

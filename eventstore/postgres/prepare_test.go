@@ -174,9 +174,9 @@ func TestPrepareRefuses(t *testing.T) {
 		dsn, role string
 		want      error
 	}{
-		"a role's name that is none":   {owner, `x"; DROP TABLE events`, ErrRoleName},
-		"the owner as application":     {owner, user(owner), ErrRoleOwner},
-		"a superuser as application":   {owner, "postgres", ErrRoleOwner},
+		"a role's name that is none":   {owner, `x"; DROP TABLE events`, pgdb.ErrRoleName},
+		"the owner as application":     {owner, user(owner), pgdb.ErrRoleOwner},
+		"a superuser as application":   {owner, "postgres", pgdb.ErrRoleOwner},
 		"the application as the owner": {app, "", ErrNotOwner},
 		"what is no address":           {"host=nowhere password=canary", "", pgdb.ErrDSN},
 	} {
@@ -300,5 +300,16 @@ func TestSettingsThatLoseEventsAreRefused(t *testing.T) {
 	var level string
 	if err := s.sequencer.conn.QueryRow(context.Background(), `SHOW synchronous_commit`).Scan(&level); err != nil || level != "on" {
 		t.Fatalf("synchronous_commit is %s, %v", level, err)
+	}
+}
+
+// A pooler before the server is named, by a vault that starts and by one that prepares.
+func TestPoolerIsRefused(t *testing.T) {
+	dsn := pgtest.Bouncer(t, pgtest.Shared(t).Database(t), "transaction")
+	if _, err := Open(t.Context(), dsn, Options{}); !errors.Is(err, pgdb.ErrPooler) {
+		t.Errorf("opened: %v", err)
+	}
+	if _, err := Prepare(t.Context(), dsn, PrepareOptions{}); !errors.Is(err, pgdb.ErrPooler) {
+		t.Errorf("prepared: %v", err)
 	}
 }

@@ -111,3 +111,30 @@ func reapplyStream(tx *keysdb.Tx, now int64, latest int, d DestroyedStream) (cha
 	}
 	return true, destroyStream(tx, now, latest, d.Stream)
 }
+
+// Undestroyed counts the destructions, of those that the log or the shred list knows, that
+// the ring does not show as done: its keys would still open what is to be unreadable. A
+// process that may not destroy refuses to serve such a ring (rule E-3).
+func (r *Ring) Undestroyed(ctx context.Context, citizens []DestroyedSubject, streams []DestroyedStream) (n int, err error) {
+	for _, c := range citizens {
+		var st state
+		found, err := r.row(ctx, `SELECT state FROM subjects WHERE citizen = ?`, []any{c.Citizen.UUID[:]}, &st)
+		if err != nil {
+			return 0, unavailable(ctx, "look for destroyed keys", err)
+		}
+		if !found || st != destroyed {
+			n++
+		}
+	}
+	for _, s := range streams {
+		var st int
+		found, err := r.row(ctx, `SELECT state FROM stream_keys WHERE stream = ?`, []any{string(s.Stream)}, &st)
+		if err != nil {
+			return 0, unavailable(ctx, "look for destroyed content keys", err)
+		}
+		if !found || st != keyDestroyed {
+			n++
+		}
+	}
+	return n, nil
+}

@@ -14,7 +14,7 @@ import (
 // (rule E-1). A task of the
 // destroyer then carries the erasure out.
 func (v *Vault) ApproveErasure(ctx context.Context, r contract.ApproveErasureRequestObject) (contract.ApproveErasureResponseObject, error) {
-	if !v.MayDestroyKeys() {
+	if !v.MayBeErased() {
 		return nil, work.ErrNoDestroyer
 	}
 	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (erasureAnswer, error) {

@@ -18,8 +18,9 @@ import (
 )
 
 // ErasureCertificate returns the signed certificate of an erasure (rule E-3), made from the
-// log and the key ring. It returns citizen.ErrNotDestroyed before the keys are destroyed,
-// and ErrNoDestroyer where nothing can sign.
+// log and the key ring, or, where another process destroys keys, the latest one that it
+// signed. It returns citizen.ErrNotDestroyed before the keys are destroyed, ErrNoDestroyer
+// where nothing signs, and errNotSigned where the destroyer has not signed it yet.
 func (work *Worker) ErasureCertificate(ctx context.Context, of domain.CitizenID, id domain.ErasureID) (contract.ErasureCertificate, error) {
 	s, err := work.ErasureHistory(ctx, of, id)
 	switch {
@@ -27,14 +28,27 @@ func (work *Worker) ErasureCertificate(ctx context.Context, of domain.CitizenID,
 		return contract.ErasureCertificate{}, err
 	case s.DoneAt.IsZero():
 		return contract.ErasureCertificate{}, citizen.ErrNotDestroyed
+	case work.certifier == nil && work.others:
+		return work.keptCertificate(ctx, id)
 	case work.certifier == nil:
 		return contract.ErasureCertificate{}, ErrNoDestroyer
 	}
+	c, err := work.certify(ctx, of, s)
+	if err != nil {
+		return contract.ErasureCertificate{}, err
+	}
+	return c, work.sign(ctx, &c)
+}
+
+// certify returns the certificate of an erasure that was carried out, unsigned.
+func (work *Worker) certify(ctx context.Context, of domain.CitizenID, s ErasureHistory) (contract.ErasureCertificate, error) {
+	id := s.Erasure.Erasure
 	c := contract.ErasureCertificate{
 		ErasureID: id, CitizenID: of, Scope: contract.ErasureScope(s.Scope), DocumentID: s.Document, State: contract.ErasureStateKeysDestroyed,
 		Keys: s.destroyed.Keys, UnreadableEvents: s.destroyed.Unreadable, Digest: s.destroyed.Digest, DestroyedAt: s.DoneAt,
 		Approvers: []contract.EventActor{actorItem(s.RequestedBy), actorItem(s.approvedBy)},
 	}
+	var err error
 	record := s.destroyedIn
 	if s.Scope == citizen.OneDocument {
 		if record, err = work.certifyDocument(ctx, &c); err != nil {
@@ -53,10 +67,7 @@ func (work *Worker) ErasureCertificate(ctx context.Context, of domain.CitizenID,
 	} else {
 		certifyFinal(&c, s.final)
 	}
-	if err != nil {
-		return contract.ErasureCertificate{}, err
-	}
-	return c, work.sign(ctx, &c)
+	return c, err
 }
 
 // unreadableFiles counts the files of the documents that these keys sealed.

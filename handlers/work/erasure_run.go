@@ -43,14 +43,17 @@ import (
 // eraseTask names the task that carries out the erasures of a citizen.
 func eraseTask(id domain.CitizenID) string { return "erase " + id.String() }
 
-// MayDestroyKeys reports whether this vault may destroy keys: whether a signer of
-// certificates is configured (rule E-2).
-func (work *Worker) MayDestroyKeys() bool { return work.certifier != nil }
+// MayBeErased reports whether what is approved here will be carried out (rule E-2): by this
+// process, which needs the destroyer and a signer of certificates, or by one of its own.
+func (work *Worker) MayBeErased() bool { return work.erases() || work.others }
+
+// erases reports whether this process carries out erasures.
+func (work *Worker) erases() bool { return work.destroyer != nil && work.certifier != nil }
 
 // EnqueueErasures enqueues the task that carries out the citizen's approved and started
-// erasures, if there are any. Where no destroyer is configured they wait for a start with one.
+// erasures, if there are any. Where this process does not erase they wait for one that does.
 func (work *Worker) EnqueueErasures(id domain.CitizenID, s citizen.State) {
-	if !work.MayDestroyKeys() {
+	if !work.erases() {
 		return
 	}
 	for _, e := range s.Erasures {
@@ -72,16 +75,40 @@ func pendingErasure(s citizen.State, e citizen.Erasure) bool {
 // became final, unfinished exports, keys still to be wrapped again. The runner of the read
 // models must be running.
 func (work *Worker) resume(ctx context.Context) error {
-	return errors.Join( // a part that fails does not hold up the others
-		work.registerPending(ctx),
-		work.resumeErasures(ctx),
-		work.FinaliseErasures(ctx),
-		work.noteSigningKeys(ctx),
-		work.tidy(ctx),
-		work.resumeExports(),
-		work.resumeRewrap(ctx),
-		work.resumePepper(ctx),
-	)
+	var failed []error // a part that fails does not hold up the others
+	if work.answers {
+		failed = append(failed, work.registerPending(ctx), work.tidy(ctx), work.resumeExports())
+	}
+	if work.destroyer != nil {
+		failed = append(failed, work.resumeErasures(ctx), work.FinaliseErasures(ctx))
+		if !work.answers {
+			failed = append(failed, work.keepCertificates(ctx))
+		}
+	}
+	if work.rotator != nil {
+		failed = append(failed, work.resumeRewrap(ctx), work.resumePepper(ctx))
+	}
+	return errors.Join(append(failed, work.noteSigningKeys(ctx))...)
+}
+
+// approvalsPause bounds how often a process that only destroys asks what was approved.
+const approvalsPause = time.Second
+
+// followApprovals enqueues what other processes approve, as the log grows, until ctx ends.
+func (work *Worker) followApprovals(ctx context.Context) error {
+	for {
+		head, err := work.Log.Head(ctx)
+		if err == nil {
+			work.tasks.enqueue("approved", work.resumeErasures)
+			err = work.Log.Wait(ctx, head)
+		}
+		if ctx.Err() != nil || wait(ctx, approvalsPause) != nil {
+			return nil // its turn is over
+		}
+		if err != nil {
+			work.Slog.ErrorContext(ctx, "the log cannot be followed for approved erasures; it is tried again", slog.Any("error", err))
+		}
+	}
 }
 
 // registerPending registers the citizens who have a key and no event because a process
@@ -174,11 +201,15 @@ func (work *Worker) erase(ctx context.Context, id domain.CitizenID, e citizen.Er
 	} else {
 		err = work.eraseCitizen(ctx, id, e)
 	}
-	if err == nil {
-		work.tasks.enqueue("files", work.tidyFiles) // removes the files that no key opens any more
-		work.Slog.InfoContext(ctx, "an erasure is done", slog.String("erasure", e.ID.String()))
+	if err != nil {
+		return err
 	}
-	return err
+	work.Slog.InfoContext(ctx, "an erasure is done", slog.String("erasure", e.ID.String()))
+	if work.answers {
+		work.tasks.enqueue("files", work.tidyFiles) // removes the files that no key opens any more
+		return nil
+	}
+	return work.keepCertificate(ctx, id, e.ID)
 }
 
 // erasureWrite returns the write of the named step of an erasure. A repetition of the step

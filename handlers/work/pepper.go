@@ -16,6 +16,9 @@ var errRepepper = domain.NewError(domain.Unavailable, "pepperRotationFailed", "n
 // BeginPepperRotation makes a new pepper and enqueues the task that replaces the old one. A
 // replacement under way goes on instead.
 func (work *Worker) BeginPepperRotation(ctx context.Context) error {
+	if work.rotator == nil {
+		return errNoRotator
+	}
 	// The first attempt may have begun; another process may be at it.
 	if err := work.rotator.BeginPepper(ctx); err != nil && !errors.Is(err, seal.ErrPepperUnderWay) {
 		return err

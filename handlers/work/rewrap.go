@@ -17,6 +17,9 @@ const rewrapTask = "wrap keys again"
 // may have made the version, which is then not made again. While keys are still being
 // wrapped Rotate refuses.
 func (work *Worker) Rotate(ctx context.Context, retried bool) (version int, err error) {
+	if work.rotator == nil {
+		return 0, errNoRotator
+	}
 	s, err := work.Keys.Ledger().Status(ctx)
 	if err != nil {
 		return 0, err
@@ -39,10 +42,23 @@ func (work *Worker) Rotate(ctx context.Context, retried bool) (version int, err 
 }
 
 // Retire has the key-encryption key refuse every data key that an older version wrapped.
-func (work *Worker) Retire(ctx context.Context) error { return work.rotator.Retire(ctx) }
+func (work *Worker) Retire(ctx context.Context) error {
+	if work.rotator == nil {
+		return errNoRotator
+	}
+	return work.rotator.Retire(ctx)
+}
 
 // Trim destroys the versions of the key-encryption key that were retired.
-func (work *Worker) Trim(ctx context.Context) error { return work.rotator.Trim(ctx) }
+func (work *Worker) Trim(ctx context.Context) error {
+	if work.rotator == nil {
+		return errNoRotator
+	}
+	return work.rotator.Trim(ctx)
+}
+
+// errNoRotator refuses to replace keys in a process that may not.
+var errNoRotator = domain.NewError(domain.Unavailable, "rotatorElsewhere", "keys are replaced by a process of its own, coffre rotator; its operator asks it")
 
 // enqueueRewrap enqueues the task that wraps every data key by the newest version.
 func (work *Worker) enqueueRewrap() {

@@ -20,9 +20,17 @@ type RunOptions struct {
 	RunExclusively func(ctx context.Context, name string, run func(context.Context) error) error
 }
 
-// resumeTurn names the turn of the process that resumes the work other processes left
-// undone. The name is the same in every process and every release.
-const resumeTurn = "work"
+// resumeTurn names the turn of the process that resumes the work other processes of its duty
+// left undone. The names are the same in every process and every release.
+func (work *Worker) resumeTurn() string {
+	switch {
+	case work.answers:
+		return "work"
+	case work.destroyer != nil:
+		return "destroy"
+	}
+	return "rotate"
+}
 
 // Run does the background work of a vault until ctx ends: it serves the registry and every
 // version that other processes publish, records refusals and outcomes of accesses, and runs
@@ -45,7 +53,7 @@ func (work *Worker) Run(ctx context.Context, o RunOptions) error {
 	parts.Go(func() error { work.Discloser.Run(ctx); return nil })
 	parts.Go(func() error { work.runTasks(ctx); return nil })
 	if o.RunExclusively != nil {
-		parts.Go(func() error { return o.RunExclusively(ctx, resumeTurn, work.resumeInTurn) })
+		parts.Go(func() error { return o.RunExclusively(ctx, work.resumeTurn(), work.resumeInTurn) })
 	}
 	return parts.Wait()
 }

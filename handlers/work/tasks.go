@@ -146,8 +146,11 @@ func (work *Worker) WaitIdle(ctx context.Context) error {
 // ctx ends. Only one of several processes has the turn; runTasks runs concurrently.
 func (work *Worker) resumeInTurn(ctx context.Context) error {
 	work.tasks.enqueue("resume", work.resume)
-	<-ctx.Done()
-	return nil
+	if work.answers || work.destroyer == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return work.followApprovals(ctx)
 }
 
 // runTasks runs the tasks of the queue until ctx ends, and returns when those that were
@@ -176,8 +179,15 @@ func (work *Worker) runTasks(ctx context.Context) {
 		select {
 		case <-news:
 		case <-tidy.C:
-			work.tasks.enqueue("tidy", work.tidy)
-			work.tasks.enqueue(finaliseTask, work.FinaliseErasures)
+			if work.answers {
+				work.tasks.enqueue("tidy", work.tidy)
+			}
+			if work.destroyer != nil {
+				work.tasks.enqueue(finaliseTask, work.FinaliseErasures)
+				if !work.answers {
+					work.tasks.enqueue("certificates", work.keepCertificates)
+				}
+			}
 		case <-ctx.Done():
 			return
 		}

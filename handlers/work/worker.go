@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"coffre/domain/citizen"
+	"coffre/eventstore/certificates"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/shred"
 	"coffre/handlers/disclosure"
@@ -13,10 +14,19 @@ import (
 
 // Config holds the parts of a Worker. All fields are required unless they say otherwise.
 type Config struct {
-	Discloser  *disclosure.Discloser
-	Destroyer  *seal.Destroyer // used by nothing else, like Rotator
-	Rotator    *seal.Rotator
-	Shreds     *shred.List // of destroyed keys
+	Discloser *disclosure.Discloser
+	// Destroyer destroys keys and is used by nothing else, like Rotator, which replaces them.
+	// nil: this process may not.
+	Destroyer *seal.Destroyer
+	Rotator   *seal.Rotator
+	// Others says that processes of their own destroy and replace keys for this vault, so
+	// that what is approved here is carried out, and its certificate signed, elsewhere.
+	Others bool
+	// Answers says that this process answers requests: it registers who is pending, makes
+	// exports, and removes what has expired.
+	Answers    bool
+	Certified  *certificates.Kept // certificates that were signed
+	Shreds     *shred.List        // of destroyed keys
 	ConsentLog *consentlog.Log
 	Erasures   *erasures.Erasures
 	EraseAfter time.Duration // time for which other processes may still use a key: seal.Ring.Lease; 0 when there are none
@@ -34,7 +44,7 @@ type Config struct {
 // Worker runs the work that goes on after its request was answered, and destroys and
 // replaces keys: erasures, exports, rotation, removal of files that no document names,
 // publication of the registry. It holds the only Destroyer and the only Rotator of the
-// program, and the list of destroyed keys. Make it with [New]; its methods may be called
+// process, where it has them, and the list of destroyed keys. Make it with [New]; its methods may be called
 // concurrently.
 type Worker struct {
 	*disclosure.Discloser
@@ -49,6 +59,9 @@ type Worker struct {
 	exports    string
 	keeper     string
 	logSigner  seal.Signer
+	others     bool
+	answers    bool
+	certified  *certificates.Kept
 	certifier  seal.Signer         // nil: nothing is erased here
 	retentions *citizen.Retentions // nil: none is stated
 
@@ -62,7 +75,7 @@ type Worker struct {
 func New(c Config) *Worker {
 	return &Worker{
 		Discloser: c.Discloser, ConsentLog: c.ConsentLog, Erasures: c.Erasures,
-		destroyer: c.Destroyer, rotator: c.Rotator, shreds: c.Shreds, eraseAfter: c.EraseAfter, exports: c.Exports, keeper: c.Keeper,
+		destroyer: c.Destroyer, rotator: c.Rotator, others: c.Others, answers: c.Answers, certified: c.Certified, shreds: c.Shreds, eraseAfter: c.EraseAfter, exports: c.Exports, keeper: c.Keeper,
 		logSigner: c.LogSigner, certifier: c.CertificateSigner, retentions: c.Retentions,
 	}
 }

@@ -41,6 +41,8 @@ type TransitConfig struct {
 	Application TransitLogin // COFFRE_VAULT_ROLE …; required
 	Rotator     TransitLogin // COFFRE_VAULT_ROTATOR_ROLE …; unset: POST /keys/rotate answers 503
 	Destroyer   TransitLogin // COFFRE_VAULT_DESTROYER_ROLE …; unset: approving an erasure answers 503
+
+	shared bool // others have the logins that are missing here
 }
 
 // TransitLogin is an identity that logs in at Vault.

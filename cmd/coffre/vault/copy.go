@@ -17,6 +17,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/backup"
 	"coffre/eventstore/blob"
+	"coffre/eventstore/certificates"
 	"coffre/eventstore/codec"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
@@ -236,7 +237,7 @@ func migrateKeys(ctx context.Context, db *keysdb.DB) error {
 	if _, err := backup.OpenLedger(ctx, db); err != nil {
 		return err
 	}
-	return errors.Join(seal.Migrate(ctx, db), requests.Migrate(ctx, db), db.Migrate(ctx, "guard", guardTables))
+	return errors.Join(seal.Migrate(ctx, db), requests.Migrate(ctx, db), certificates.Migrate(ctx, db), db.Migrate(ctx, "guard", guardTables))
 }
 
 // keysChange leaves behind what only means something beside the source: how far its

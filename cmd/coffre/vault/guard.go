@@ -37,6 +37,22 @@ type servedRing struct {
 	*seal.Destroyer
 }
 
+// checkedRing is a key ring that is to be served by a process that may not destroy.
+type checkedRing struct{ *seal.Ring }
+
+// ErrUndestroyed says that the ring still holds keys that the log or the shred list names as
+// destroyed, and that this process may not destroy them again.
+var ErrUndestroyed = errors.New("the key ring holds keys that were destroyed, as a copy from before does: run coffre destroyer, which destroys them again, and start this process then")
+
+// ReapplyDestroyed returns ErrUndestroyed unless everything named is destroyed.
+func (c checkedRing) ReapplyDestroyed(ctx context.Context, citizens []seal.DestroyedSubject, streams []seal.DestroyedStream) error {
+	n, err := c.Undestroyed(ctx, citizens, streams)
+	if err == nil && n > 0 {
+		err = fmt.Errorf("%w (%d of them)", ErrUndestroyed, n)
+	}
+	return err
+}
+
 // guard compares the log with the key ring, from where it last ended: it refuses
 // a ring that lacks a citizen of the log, and destroys again the keys that the log
 // and the shred list say were destroyed (rule E-3). It runs

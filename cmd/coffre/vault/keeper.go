@@ -73,6 +73,9 @@ func openTransitKeeper(ctx context.Context, dir DataDir, vault TransitConfig, lo
 		return Keeper{}, errors.Join(fmt.Errorf("data directory: %w", err), k.Close())
 	}
 	for _, missing := range k.Missing() {
+		if vault.shared {
+			break
+		}
 		logger.WarnContext(ctx, "no login at Vault is configured: what needs it is answered 503", "identity", missing)
 	}
 	return Keeper{KEK: k, rotator: k, signer: k, certifier: k.Certificates(), name: "Vault", transit: k, Close: k.Close}, nil

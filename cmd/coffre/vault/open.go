@@ -23,6 +23,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/eventstore"
 	"coffre/eventstore/blob"
+	"coffre/eventstore/certificates"
 	"coffre/eventstore/codec"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
@@ -64,6 +65,8 @@ type Options struct {
 	KeyLease time.Duration
 	// Retentions are those stated for copies of keys; nil: none, and no erasure is final.
 	Retentions *citizen.Retentions
+	// Duty is what this process does with keys; where processes share them, each has one.
+	Duty Duty
 	// Sealing, when set, stands before what the log seals with and the answers open with:
 	// tests show with it what would be seen if nothing were sealed.
 	Sealing func(eventstore.Sealer, eventstore.Opener) (eventstore.Sealer, eventstore.Opener)
@@ -155,7 +158,7 @@ func (a *assembly) openStores(ctx context.Context) (err error) {
 // openKeys opens the keeper and the key ring, and what of requests is remembered
 // beside them.
 func (a *assembly) openKeys(ctx context.Context) (err error) {
-	if a.keeper, err = OpenKeeper(ctx, a.dir, a.o.Transit, a.o.Logger); err != nil {
+	if a.keeper, err = OpenKeeper(ctx, a.dir, a.o.Transit.of(a.o.Duty), a.o.Logger); err != nil {
 		return err
 	}
 	a.onClose(a.keeper.Close)
@@ -166,10 +169,7 @@ func (a *assembly) openKeys(ctx context.Context) (err error) {
 		return err
 	}
 	a.onClose(a.Ring.Close)
-	if a.destroyer, err = a.Ring.TakeDestroyer(); err != nil {
-		return err
-	}
-	if a.rotator, err = a.Ring.TakeRotator(a.keeper.rotator); err != nil {
+	if err := a.takeAuthorities(ctx); err != nil {
 		return err
 	}
 	a.sealer, a.opener = seal.Sealer{Ring: a.Ring}, seal.Opener{Ring: a.Ring}
@@ -190,11 +190,43 @@ func (a *assembly) openKeys(ctx context.Context) (err error) {
 	return a.requests.EndLeases(ctx) // everybody's, where this process is alone
 }
 
+// takeAuthorities takes over the ring what the duty of this process needs, and says where
+// nothing but the program keeps the authorities apart.
+func (a *assembly) takeAuthorities(ctx context.Context) (err error) {
+	if a.o.Duty.destroys() {
+		if a.destroyer, err = a.Ring.TakeDestroyer(); err != nil {
+			return err
+		}
+	}
+	if a.o.Duty.rotates() {
+		if a.rotator, err = a.Ring.TakeRotator(a.keeper.rotator); err != nil {
+			return err
+		}
+	}
+	if !a.places.shared() {
+		return nil
+	}
+	owned, err := a.places.keys.Owned(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("rights in the key database: %w", err)
+	case a.o.Duty == Alone:
+		a.o.Logger.WarnContext(ctx, "this process answers requests, destroys keys and replaces them: with coffre destroyer and coffre rotator beside it the database itself keeps that apart")
+	case owned:
+		a.o.Logger.WarnContext(ctx, "the role of this process owns the key database, which refuses it nothing: coffre store prepare makes a role for each duty")
+	}
+	return nil
+}
+
 // openLog opens the log over its store and compares it with the key ring.
 func (a *assembly) openLog(ctx context.Context) error {
 	a.log = eventstore.NewLog(eventstore.Options{Store: a.store, Codec: codec.Catalog, Sealer: a.sealer, Leaves: a.places.leafIndex()})
 	a.shreds = shred.Open(a.dir.File(ShredFile))
-	return guard(ctx, a.log, a.places.keys, servedRing{a.Ring, a.destroyer}, a.shreds)
+	var ring keyRing = checkedRing{a.Ring}
+	if a.destroyer != nil {
+		ring = servedRing{a.Ring, a.destroyer}
+	}
+	return guard(ctx, a.log, a.places.keys, ring, a.shreds)
 }
 
 // openReadModels opens the read models; they follow the log when the instance runs.
@@ -232,10 +264,18 @@ func (a *assembly) makeCore(ctx context.Context) error {
 	discloser := disclosure.New(disclosure.Config{
 		Recorder: recorder, Opener: a.opener, Codec: codec.Catalog, Wallets: a.models.wallets, AccessLog: a.models.accesses, Blobs: a.files,
 	})
+	certified, err := certificates.In(ctx, a.places.keys)
+	if err != nil {
+		return err
+	}
 	working := work.Config{
 		Discloser: discloser, Destroyer: a.destroyer, Rotator: a.rotator, Shreds: a.shreds,
+		Others: a.o.Duty != Alone, Answers: a.o.Duty.answers(), Certified: certified,
 		ConsentLog: a.models.consents, Erasures: a.models.forgotten, Exports: a.dir.File(exportFolder), Keeper: a.keeper.name,
-		LogSigner: a.keeper.signer, CertificateSigner: a.keeper.certifier, Retentions: a.o.Retentions,
+		LogSigner: a.keeper.signer, Retentions: a.o.Retentions,
+	}
+	if a.o.Duty.destroys() {
+		working.CertificateSigner = a.keeper.certifier
 	}
 	if a.places.shared() {
 		working.EraseAfter = a.Ring.Lease()
@@ -247,8 +287,13 @@ func (a *assembly) makeCore(ctx context.Context) error {
 	return nil
 }
 
-// openReactors opens what the reactors remember.
-func (a *assembly) openReactors(ctx context.Context) error { return a.places.openReactors(ctx) }
+// openReactors opens what the reactors remember, in a process that reacts.
+func (a *assembly) openReactors(ctx context.Context) error {
+	if !a.o.Duty.answers() {
+		return nil
+	}
+	return a.places.openReactors(ctx)
+}
 
 // openBackups lets the core take backups where the directory holds everything; else the
 // databases have tools of their own.

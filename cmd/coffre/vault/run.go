@@ -58,11 +58,13 @@ func (a *assembly) background(begun func(error)) []part {
 	parts := []part{
 		{"read models", a.Runner.Run},
 		{"core", func(ctx context.Context) error { return a.Core.Run(ctx, work) }},
-		{"reactors", func(ctx context.Context) error {
+	}
+	if a.o.Duty.answers() {
+		parts = append(parts, part{"reactors", func(ctx context.Context) error {
 			return a.inTurn(ctx, "reactors", func(ctx context.Context) error {
 				return react(ctx, a.places.reactors, a.o, a.log, a.Core, a.Runner)
 			})
-		}},
+		}})
 	}
 	if a.places.leaves != nil {
 		parts = append(parts, part{"leaves", a.places.leaves.Run})

@@ -60,6 +60,8 @@ var (
 	ErrDSN = errors.New("pgdb: not an address of the form postgres://user@host:port/database")
 	// ErrName: a schema's name has other than lower-case letters, digits and _.
 	ErrName = errors.New("pgdb: not a name for a schema")
+	// ErrMayNotCreate: a schema is missing, and the role may not make it.
+	ErrMayNotCreate = errors.New("pgdb: the role of this address may make no schemas: the database's owner has to run coffre store prepare with --role, or GRANT CREATE ON DATABASE to it")
 	// ErrOldServer: the server is older than MinVersion.
 	ErrOldServer = errors.New("pgdb: the server is older than PostgreSQL 14")
 )
@@ -180,6 +182,9 @@ func Prepare(ctx context.Context, db *sqlx.DB, schema string) error {
 		return nil
 	}
 	if _, err := tx.ExecContext(ctx, `CREATE SCHEMA `+schema); err != nil {
+		if Code(err) == notAllowed {
+			err = fmt.Errorf("%w: %w", ErrMayNotCreate, err)
+		}
 		return fmt.Errorf("make schema %s: %w", schema, err)
 	}
 	return tx.Commit()
@@ -264,6 +269,12 @@ var broken = []error{
 	pgconn.ErrConnClosed, driver.ErrBadConn, sql.ErrConnDone, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
 	os.ErrDeadlineExceeded, context.DeadlineExceeded,
 }
+
+// notAllowed is the server's code for a right that a role lacks.
+const notAllowed = "42501"
+
+// NotAllowed reports whether the server refused something to the role of a connection.
+func NotAllowed(err error) bool { return Code(err) == notAllowed }
 
 // Code returns the SQLSTATE of a server's error; "" for other errors.
 func Code(err error) string {

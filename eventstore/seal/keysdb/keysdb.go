@@ -50,6 +50,8 @@ type engine interface {
 	renumber(ctx context.Context, table string) error
 	// unbounded runs f, whose statements on conn may take as long as ctx allows.
 	unbounded(ctx context.Context, conn *sqlx.Conn, f func() error) error
+	// owned reports whether nothing is refused to the role of the connections.
+	owned(ctx context.Context) (bool, error)
 	close() error
 }
 

@@ -5,14 +5,26 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+
+	"coffre/eventstore/postgres/pgdb"
 )
 
-// ErrNewer: the database was written by a later version of Coffre.
-var ErrNewer = errors.New("keysdb: the key database was written by a newer version of Coffre")
+const versions = "schema_versions"
+
+// Errors of bringing tables up to date.
+var (
+	// ErrNewer: the database was written by a later version of Coffre.
+	ErrNewer = errors.New("keysdb: the key database was written by a newer version of Coffre")
+	// ErrNotOwner: tables are missing or of an older form, and the role of the address may
+	// not change them.
+	ErrNotOwner = errors.New("keysdb: the key database was not prepared for this release: its owner has to run coffre store prepare")
+)
 
 // Migrate brings the tables of one component up to date: it runs the steps that
 // were not run before, each once, in order, in one transaction; of several processes
-// one runs them. Steps are written in SQLite's words, and never edited, only added.
+// one runs them. Steps are written in SQLite's words, and never edited, only added. Where
+// nothing is to be done, reading is all that the database's role needs.
 func (db *DB) Migrate(ctx context.Context, component string, steps []string) (err error) {
 	ctx, tx, end, err := db.engine.begin(ctx)
 	if err != nil {
@@ -24,8 +36,19 @@ func (db *DB) Migrate(ctx context.Context, component string, steps []string) (er
 			err = fmt.Errorf("migrate %s: %w", component, errors.Join(err, tx.Rollback()))
 		}
 	}()
-	if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema_versions (component TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL)`); err != nil {
+	defer func() {
+		if pgdb.NotAllowed(err) {
+			err = fmt.Errorf("%w: %w", ErrNotOwner, err)
+		}
+	}()
+	var tables []string
+	if err := tx.SelectContext(ctx, &tables, db.engine.tables()); err != nil {
 		return err
+	}
+	if !slices.Contains(tables, versions) {
+		if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema_versions (component TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL)`); err != nil {
+			return err
+		}
 	}
 	var version int
 	switch err := tx.GetContext(ctx, &version, tx.Rebind(`SELECT version FROM schema_versions WHERE component = ?`), component); {
@@ -34,6 +57,8 @@ func (db *DB) Migrate(ctx context.Context, component string, steps []string) (er
 		return err
 	case version > len(steps):
 		return ErrNewer
+	case version == len(steps):
+		return tx.Rollback()
 	}
 	for _, step := range steps[version:] {
 		if _, err := tx.ExecContext(ctx, db.engine.words(step)); err != nil {

@@ -113,4 +113,8 @@ func (e *postgresEngine) unbounded(ctx context.Context, conn *sqlx.Conn, f func(
 	return pgdb.Unbounded(ctx, conn, f)
 }
 
+func (e *postgresEngine) owned(ctx context.Context) (bool, error) {
+	return pgdb.Owns(ctx, e.reader, schema)
+}
+
 func (e *postgresEngine) close() error { return errors.Join(e.reader.Close(), e.writer.Close()) }

@@ -71,4 +71,6 @@ func (e sqliteEngine) renumber(context.Context, string) error { return nil } // 
 
 func (e sqliteEngine) unbounded(_ context.Context, _ *sqlx.Conn, f func() error) error { return f() }
 
+func (e sqliteEngine) owned(context.Context) (bool, error) { return true, nil }
+
 func (e sqliteEngine) close() error { return e.db.Close() }
