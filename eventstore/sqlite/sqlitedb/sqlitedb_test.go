@@ -41,7 +41,7 @@ func TestSettingsDurabilityDependsOn(t *testing.T) {
 	if _, err := db.Writer.Exec(`CREATE TABLE t(x)`); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{path, path + "-wal"} {
+	for _, file := range []string{path, path + "-wal", path + "-shm"} {
 		info, err := os.Stat(file)
 		if err != nil {
 			t.Fatal(err)

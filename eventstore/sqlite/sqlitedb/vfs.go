@@ -2,6 +2,7 @@ package sqlitedb
 
 import (
 	"errors"
+	"os"
 	"sync"
 	"syscall"
 
@@ -11,7 +12,8 @@ import (
 
 // The driver's file system looks for a full disk in the wrong place (it expects the
 // bare error number, and os.File wraps it), so that SQLite would take it for a broken
-// one. This one is that file system, and tells.
+// one; and it makes the index of a write-ahead log readable by others. This one is that
+// file system, tells, and makes the index first.
 
 const vfsName = "coffre"
 
@@ -25,7 +27,25 @@ func (f fileSystem) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.Fi
 	if err != nil {
 		return nil, flags, err
 	}
+	if flags&vfs.OPEN_MAIN_DB != 0 {
+		if err := makeIndex(name.String() + "-shm"); err != nil {
+			return nil, flags, errors.Join(vfs.SystemError(err, sqlite3.CANTOPEN), inner.Close())
+		}
+	}
 	return file{inner}, flags, nil
+}
+
+// makeIndex makes the index of a write-ahead log, empty and as private as the database,
+// unless it is there. Without room for it the driver tries, and tells.
+func makeIndex(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, fileMode)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(fileMode), f.Close()) // one that a killed process left, too
 }
 
 type file struct{ vfs.File }
