@@ -440,12 +440,15 @@ func TestKeepersAreNotMixed(t *testing.T) {
 			t.Error("a key file was made", err)
 		}
 	}
-	// A copy without the mark says so too, and one whose key file was lost.
+	// Without the mark nothing tells where the keys are, and no key file is made for them.
 	if err := os.Remove(inVault.File(vault.TransitMark)); err != nil {
 		t.Fatal(err)
 	}
-	if err := open(inVault, nil); !errors.Is(err, vault.ErrKeysInTransit) {
+	if err := open(inVault, nil); !errors.Is(err, vault.ErrNoKeyFile) {
 		t.Error(err)
+	}
+	if _, err := os.Stat(inVault.File(vault.KEKFile)); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("a key file was made", err)
 	}
 	if err := open(inVault, cfg); err != nil {
 		t.Error(err)

@@ -29,6 +29,8 @@ type Keeper struct {
 var (
 	ErrKeysInFile    = errors.New("the keys of this data directory lie in its file " + KEKFile + ", and a Vault is configured: unset COFFRE_VAULT_ADDR, or take another directory")
 	ErrKeysInTransit = errors.New("the keys of this data directory lie in Vault: set COFFRE_VAULT_ADDR and what goes with it (deploy/vault/README.md)")
+	// ErrNoKeyFile says that neither the key file nor Vault's mark lies beside a key ring.
+	ErrNoKeyFile = errors.New("the key file " + KEKFile + " of this data directory is missing: put back the copy that is kept apart (deploy/runbooks/backup.md); if the keys of this vault lie in Vault, set COFFRE_VAULT_ADDR")
 )
 
 // OpenKeeper opens Vault where one is configured, else the key file. A directory
@@ -52,8 +54,11 @@ func OpenKeeper(ctx context.Context, dir DataDir, vault *TransitConfig, logger *
 	if err != nil {
 		return Keeper{}, err
 	}
-	if marked || ring && !inFile {
+	switch {
+	case marked:
 		return Keeper{}, ErrKeysInTransit
+	case ring && !inFile:
+		return Keeper{}, ErrNoKeyFile
 	}
 	kek, err := localkek.Open(dir.File(KEKFile))
 	if err != nil {
