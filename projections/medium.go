@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/jmoiron/sqlx"
+
+	"coffre/eventstore"
 )
 
 // Medium keeps the tables of read models: sqlitemodels in files that one process owns,
@@ -14,6 +16,11 @@ type Medium interface {
 	// Model returns the place of one projection's tables in one version. It neither
 	// reads nor writes.
 	Model(name string, version int) Model
+	// Furthest returns the position that the furthest complete generation has come to, of
+	// whatever model and version, and that model's name; zero when there is none. It
+	// changes nothing. What cannot be read is passed over: it is built anew. It is called
+	// before the models are started.
+	Furthest(ctx context.Context) (name string, at eventstore.Position, err error)
 }
 
 // Model is the place of one projection's tables in one version. Its methods may be

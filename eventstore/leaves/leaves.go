@@ -80,7 +80,8 @@ var none = row{Leaf: -1}
 var _ eventstore.LeafIndex = (*Index)(nil)
 
 // Open opens or makes the index at path for a store, and compares its last rows with
-// the store. It returns ErrOtherLog when they differ. The caller sees to it that no
+// the store. It returns ErrOtherLog when they differ, as an *Ahead where the store ends
+// before them. The caller sees to it that no
 // other process has the file open.
 func Open(ctx context.Context, path string, store eventstore.Store) (*Index, error) {
 	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{Checksums: true})
@@ -104,11 +105,32 @@ func Open(ctx context.Context, path string, store eventstore.Store) (*Index, err
 	return x, nil
 }
 
+// Ahead says that the store ends before the last record that was numbered: it holds an
+// older log. It is an ErrOtherLog.
+type Ahead struct{ Last, Head eventstore.Position }
+
+func (a *Ahead) Error() string {
+	return fmt.Sprintf("leaves: the log ends at position %d/%d, and %d/%d was numbered", a.Head.Commit, a.Head.Prepare, a.Last.Commit, a.Last.Prepare)
+}
+
+// Unwrap implements errors.Unwrap.
+func (a *Ahead) Unwrap() error { return ErrOtherLog }
+
 // compareTail compares the last rows with the store.
 func (x *Index) compareTail(ctx context.Context) error {
+	if x.last.Leaf < 0 {
+		return nil
+	}
+	head, err := x.store.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("head of the log: %w", err)
+	}
+	if last := x.last.position(); last.Compare(head) > 0 {
+		return &Ahead{Last: last, Head: head}
+	}
 	var changed *eventstore.Corrupt
 	report := func(c *eventstore.Corrupt) { changed = c }
-	err := x.compare(ctx, max(x.last.Leaf-tail, -1)+1, x.last.Leaf, report, func() error { return nil })
+	err = x.compare(ctx, max(x.last.Leaf-tail, -1)+1, x.last.Leaf, report, func() error { return nil })
 	if err == nil && changed != nil {
 		return fmt.Errorf("%w: %w", ErrOtherLog, changed)
 	}

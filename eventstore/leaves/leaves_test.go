@@ -200,8 +200,15 @@ func TestAnotherLogIsRefused(t *testing.T) {
 		}
 		changed := memory.New()
 		other(changed)
-		if _, err := leaves.Open(t.Context(), path, gappy{changed}); !errors.Is(err, leaves.ErrOtherLog) {
+		_, err := leaves.Open(t.Context(), path, gappy{changed})
+		if !errors.Is(err, leaves.ErrOtherLog) {
 			t.Errorf("%s: %v, want ErrOtherLog", what, err)
+		}
+		ahead, isAhead := errors.AsType[*leaves.Ahead](err)
+		if older := what != "other records"; isAhead != older {
+			t.Errorf("%s: %v, an *Ahead: %t, want %t", what, err, isAhead, older)
+		} else if older && ahead.Last.Compare(ahead.Head) <= 0 {
+			t.Errorf("%s: numbered up to %v, and the log ends at %v", what, ahead.Last, ahead.Head)
 		}
 		open(t, path, gappy{inner}) // refusing it changed nothing
 	}

@@ -218,6 +218,21 @@ func (db *DB) position(ctx context.Context, reactor, topic string, first func() 
 	return db.storedPosition(ctx, reactor, topic)
 }
 
+// Furthest returns the position that the furthest reactor has come to, and that reactor's
+// name; zero when none has passed an event.
+func (db *DB) Furthest(ctx context.Context) (reactor string, at eventstore.Position, err error) {
+	var commit, prepare int64
+	err = db.sql.Reader.QueryRowxContext(ctx, `SELECT reactor, log_commit, log_prepare FROM reactor_positions
+		ORDER BY log_commit DESC, log_prepare DESC LIMIT 1`).Scan(&reactor, &commit, &prepare)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", at, nil
+	}
+	if err != nil {
+		return "", at, fmt.Errorf("read the furthest position: %w", err)
+	}
+	return reactor, eventstore.Position{Commit: uint64(commit), Prepare: uint64(prepare)}, nil
+}
+
 func (db *DB) storedPosition(ctx context.Context, reactor, topic string) (eventstore.Position, error) {
 	var at struct {
 		Commit  int64 `db:"log_commit"`

@@ -57,6 +57,23 @@ func TestPositionIsMovedByOneOnly(t *testing.T) {
 	})
 }
 
+func TestFurthestReactorIsTold(t *testing.T) {
+	onEach(t, func(t *testing.T, open func() *DB) {
+		db := open()
+		if name, at, err := db.Furthest(t.Context()); err != nil || name != "" || !at.IsZero() {
+			t.Fatalf("of nobody: %q at %v, %v", name, at, err)
+		}
+		for name, at := range map[string]eventstore.Position{"slow": {Commit: 9, Prepare: 1}, "fast": {Commit: 10, Prepare: 2}, "same": {Commit: 10, Prepare: 1}} {
+			if _, err := db.position(t.Context(), name, "document", func() (eventstore.Position, error) { return at, nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if name, at, err := db.Furthest(t.Context()); err != nil || name != "fast" || (at != eventstore.Position{Commit: 10, Prepare: 2}) {
+			t.Fatalf("%q at %v, %v, want fast at 10/2", name, at, err)
+		}
+	})
+}
+
 func TestEffectIsStoredOnceHoweverManyDeliver(t *testing.T) {
 	onEach(t, func(t *testing.T, open func() *DB) {
 		dbs := []*DB{open(), open(), open()}

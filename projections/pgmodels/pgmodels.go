@@ -90,6 +90,33 @@ func (m *Medium) Model(name string, version int) projections.Model {
 	return &model{m, name, version}
 }
 
+// Furthest implements projections.Medium.
+func (m *Medium) Furthest(ctx context.Context) (name string, at eventstore.Position, err error) {
+	var all []struct {
+		Name       string
+		Version    int
+		Generation int64
+	}
+	if err := m.control.SelectContext(ctx, &all, `SELECT name, version, generation FROM live`); err != nil {
+		return "", at, fmt.Errorf("read models in force: %w", err)
+	}
+	for _, one := range all {
+		s := &model{m, one.Name, one.Version}
+		var commit, prepare int64
+		err := m.control.QueryRowxContext(ctx, `SELECT commit_position, prepare_position FROM `+s.schema(one.Generation)+`.checkpoint`).Scan(&commit, &prepare)
+		if pgdb.Missing(err) { // another process has replaced it meanwhile
+			continue
+		}
+		if err != nil {
+			return "", at, fmt.Errorf("checkpoint of read model %s: %w", one.Name, err)
+		}
+		if shown := (eventstore.Position{Commit: uint64(commit), Prepare: uint64(prepare)}); shown.Compare(at) > 0 {
+			name, at = one.Name, shown
+		}
+	}
+	return name, at, nil
+}
+
 // model is one projection's generations of one version.
 type model struct {
 	m       *Medium

@@ -39,6 +39,7 @@ func RunMedium(t *testing.T, place func(testing.TB) string, open func(t testing.
 		{"a replaced generation is dropped when nobody has it open", droppedWhenUnused},
 		{"a withdrawn generation is not opened", withdrawn},
 		{"deleted bytes are removed", deletedBytes},
+		{"the furthest complete generation is told", furthest},
 		{"a lease is given back and had again", leaseAgain},
 		{"a stopped runner is reported", stoppedIsReported},
 		{"errors of the program are no faults of the medium", faults},
@@ -514,4 +515,28 @@ func faults(t *testing.T, o *openMedium) {
 	if err == nil || tables.Fault(err) != projections.NoFault {
 		t.Error(err)
 	}
+}
+
+func furthest(t *testing.T, o *openMedium) {
+	want := func(name string, commit uint64) {
+		t.Helper()
+		o.close(t)
+		m, closed := o.open(t, o.place)
+		o.Model, o.closed = m.Model("things", 1), closed
+		if got, at, err := m.Furthest(t.Context()); err != nil || got != name || at != (eventstore.Position{Commit: commit, Prepare: commit / 2}) {
+			t.Fatalf("%s at %v, %v, want %s at %d", got, at, err, name, commit)
+		}
+	}
+	want("", 0)
+	tables := o.promoted(t, 1)
+	write(t, tables, `UPDATE checkpoint SET commit_position = ?, prepare_position = ?`, int64(8), int64(4))
+	building := o.create(t, 2, "label", nil)
+	write(t, building, `UPDATE checkpoint SET commit_position = ?, prepare_position = ?`, int64(80), int64(40))
+	shut(t, building)
+	shut(t, tables)
+	want("things", 8)
+	want("things", 8) // it has changed nothing
+	next := o.restart(t)
+	wantRows(t, next, "1 label ;")
+	shut(t, next)
 }

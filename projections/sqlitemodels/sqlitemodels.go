@@ -22,6 +22,7 @@ import (
 	"strings"
 	"sync"
 
+	"coffre/eventstore"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/projections"
 )
@@ -64,6 +65,45 @@ func Open(dir string) (Medium, error) {
 // Model implements projections.Medium.
 func (m Medium) Model(name string, version int) projections.Model {
 	return &model{dir: m.dir, name: name, version: version, opened: map[int64][]*file{}}
+}
+
+// Furthest implements projections.Medium.
+func (m Medium) Furthest(ctx context.Context) (name string, at eventstore.Position, err error) {
+	entries, err := os.ReadDir(m.dir)
+	if err != nil {
+		return "", at, fmt.Errorf("read models: %w", err)
+	}
+	for _, e := range entries {
+		part := filePattern.FindStringSubmatch(e.Name())
+		if part == nil || part[4] != liveSuffix || part[5] != "" {
+			continue
+		}
+		shown, err := positionIn(ctx, filepath.Join(m.dir, e.Name()))
+		if ctx.Err() != nil {
+			return "", at, ctx.Err()
+		}
+		if err == nil && shown.Compare(at) > 0 {
+			name, at = part[1], shown
+		}
+	}
+	return name, at, nil
+}
+
+// positionIn reads how far a file has come that nobody has open.
+func positionIn(ctx context.Context, path string) (at eventstore.Position, err error) {
+	conn, err := sqlitedb.OpenConn(ctx, path, sqlitedb.Options{}, sqlitedb.Read)
+	if err != nil {
+		return at, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	s, _, err := conn.Prepare(`SELECT commit_position, prepare_position FROM checkpoint`)
+	if err != nil {
+		return at, err
+	}
+	if s.Step() {
+		at = eventstore.Position{Commit: uint64(s.ColumnInt64(0)), Prepare: uint64(s.ColumnInt64(1))}
+	}
+	return at, errors.Join(s.Err(), s.Close())
 }
 
 // model is one projection's files of one version.

@@ -172,6 +172,9 @@ func (c Copy) Run(ctx context.Context) (done Copied, err error) {
 	} else if half {
 		return done, fmt.Errorf("the source: %w", keysdb.ErrUnfinished)
 	}
+	if err := notOlder(ctx, from.log, keyRingWitness(from.keys)); err != nil {
+		return done, fmt.Errorf("the source: %w", err)
+	}
 	head, err := from.log.Head(ctx)
 	if err != nil {
 		return done, err
@@ -241,14 +244,14 @@ func migrateKeys(ctx context.Context, db *keysdb.DB) error {
 }
 
 // keysChange leaves behind what only means something beside the source: how far its
-// log was compared, and under another keeper its backups.
+// log was compared and seen, and under another keeper its backups.
 func keysChange(from, to seal.KEK, rewrap bool) keysdb.Change {
 	under := func(_ context.Context, _ string, rows []keysdb.Row) ([]keysdb.Row, error) { return rows, nil }
 	if rewrap {
 		under = seal.Rewrapping(from, to)
 	}
 	return func(ctx context.Context, table string, rows []keysdb.Row) ([]keysdb.Row, error) {
-		if table == "guard" || table == "backups_made" && rewrap {
+		if table == "guard" || table == "log_end" || table == "backups_made" && rewrap {
 			return nil, nil
 		}
 		return under(ctx, table, rows)

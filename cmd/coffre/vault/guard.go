@@ -15,9 +15,13 @@ import (
 	"coffre/eventstore/seal/shred"
 )
 
-// guardTables holds up to where the log was compared with the key ring. It lies
-// beside the ring, so that a copy of the ring from before brings its own mark.
-var guardTables = []string{`CREATE TABLE guard (one INTEGER PRIMARY KEY CHECK (one = 1), commit_position INTEGER NOT NULL, prepare_position INTEGER NOT NULL) STRICT;`}
+// guardTables hold up to where the log was compared with the key ring (guard), and up to
+// where it was seen to reach (log_end). They lie beside the ring, so that a copy of the
+// ring from before brings its own marks.
+var guardTables = []string{
+	`CREATE TABLE guard (one INTEGER PRIMARY KEY CHECK (one = 1), commit_position INTEGER NOT NULL, prepare_position INTEGER NOT NULL) STRICT;`,
+	`CREATE TABLE log_end (one INTEGER PRIMARY KEY CHECK (one = 1), commit_position INTEGER NOT NULL, prepare_position INTEGER NOT NULL) STRICT;`,
+}
 
 const guardPage = 10_000 // events between two marks
 

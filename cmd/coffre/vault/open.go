@@ -91,6 +91,7 @@ func Open(ctx context.Context, dir DataDir, o Options) (_ *Instance, err error) 
 		a.openFiles,
 		a.makeCore,
 		a.openReactors,
+		a.compareEnds,
 		a.openBackups,
 		a.makeHandlers,
 		a.start,
@@ -232,11 +233,11 @@ func (a *assembly) openLog(ctx context.Context) error {
 // openReadModels opens the read models; they follow the log when the instance runs.
 func (a *assembly) openReadModels(ctx context.Context) error {
 	a.models = readModels{wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New()}
-	medium, err := a.places.openModels(ctx)
-	if err != nil {
+	if err := a.places.openModels(ctx); err != nil {
 		return err
 	}
-	o := projections.Options{Medium: medium, Store: a.store, Codec: codec.Catalog, Logger: a.o.Logger, Leaves: a.places.leafIndex()}
+	o := projections.Options{Medium: a.places.models, Store: a.store, Codec: codec.Catalog, Logger: a.o.Logger, Leaves: a.places.leafIndex()}
+	var err error
 	a.Runner, err = projections.New(o, a.models.wallets, a.models.consents, a.models.accesses, a.models.evidence, a.models.forgotten)
 	return err
 }

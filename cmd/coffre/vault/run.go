@@ -66,6 +66,7 @@ func (a *assembly) background(begun func(error)) []part {
 			})
 		}})
 	}
+	parts = append(parts, part{"end of the log", func(ctx context.Context) error { return keepEnd(ctx, a.store, a.places.keys) }})
 	if a.places.leaves != nil {
 		parts = append(parts, part{"leaves", a.places.leaves.Run})
 	}

@@ -124,6 +124,7 @@ type stores struct {
 	log      eventstore.Store
 	leaves   *leaves.Index // nil: the log's positions count its leaves
 	keys     *keysdb.DB
+	models   projections.Medium
 	reactors *reactors.DB
 	leases   *pgdb.Session // of what only one process may do; nil: there is no other
 }
@@ -174,7 +175,10 @@ func (s *stores) openKurrent(ctx context.Context) error {
 	}
 	s.log = log
 	s.onClose(log.Close)
-	if s.leaves, err = leaves.Open(ctx, s.dir.File(leavesFile), log); err != nil {
+	s.leaves, err = leaves.Open(ctx, s.dir.File(leavesFile), log)
+	if ahead, ok := errors.AsType[*leaves.Ahead](err); ok {
+		return olderLog("the leaf index "+leavesFile, ahead.Last, ahead.Head)
+	} else if err != nil {
 		return err
 	}
 	s.onClose(s.leaves.Close)
@@ -219,23 +223,25 @@ func (s *stores) openKeys(ctx context.Context) (err error) {
 
 // openModels opens what the read models lie in, and what gives leases to one of
 // several processes.
-func (s *stores) openModels(ctx context.Context) (projections.Medium, error) {
+func (s *stores) openModels(ctx context.Context) (err error) {
 	if !OnPostgres(s.at.ReadModels) {
 		if err := s.openLeases(); err != nil {
-			return nil, err
+			return err
 		}
-		return sqlitemodels.Open(s.folder(s.at.ReadModels).File("readmodels"))
+		s.models, err = sqlitemodels.Open(s.folder(s.at.ReadModels).File("readmodels"))
+		return err
 	}
 	medium, err := pgmodels.Open(ctx, s.at.ReadModels)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	s.models = medium
 	s.onClose(medium.Close)
 	if s.at.Keys == s.at.ReadModels {
 		s.leases = medium.Session()
-		return medium, nil
+		return nil
 	}
-	return medium, s.openLeases()
+	return s.openLeases()
 }
 
 // openLeases opens a session for leases of its own, beside the keys.
