@@ -216,6 +216,66 @@ func TestCrashAtEveryCall(t *testing.T) {
 	}
 }
 
+// TestSeenAfterAKillSurvivesAPowerCut kills the process at a call to the medium, or lets
+// a sync fail there, and starts another one. Whatever that one reads is on the medium,
+// although its predecessor never synced it: somebody who follows the log may have it.
+func TestSeenAfterAKillSurvivesAPowerCut(t *testing.T) {
+	unsynced := 0
+	for _, broken := range []struct {
+		change faultfs.Change
+		fault  faultfs.Fault
+	}{{faultfs.Write, faultfs.CrashAfter}, {faultfs.Sync, faultfs.Crash}, {faultfs.Sync, faultfs.Fail}} {
+		for n := 1; ; n++ {
+			fsys := faultfs.New(t)
+			l := &ledger{}
+			s, err := Open(t.Context(), t.TempDir(), Options{VFS: fsys.Name, Readers: 1, checkpointPages: 8})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := run{kind: broken.change, n: fsys.Counts()[broken.change] + n, fault: broken.fault}
+			fsys.SetRule(r.rule)
+			l.work(t, s, 4)
+			dir, dead := t.TempDir(), t.TempDir()
+			next := fsys.Kill(t, dir)
+			s.Close() // of no use to anybody any more
+			if !r.fired.Load() {
+				break
+			}
+			before, err := Open(t.Context(), dir, Options{VFS: next.Name, Readers: 1})
+			if err != nil {
+				t.Fatalf("%v %v: after the kill: %v", broken, n, err)
+			}
+			if head, err := before.Head(t.Context()); err != nil || head != dense.Position(int64(l.acknowledged())) {
+				unsynced++
+			}
+			l.check(t, before)
+			next.PowerOff(t, dead, nil)
+			before.Close()
+			after, err := Open(t.Context(), dead, Options{VFS: faultfs.New(t).Name, Readers: 1})
+			if err != nil {
+				t.Fatalf("%v %v: after the power cut: %v", broken, n, err)
+			}
+			l.check(t, after)
+			after.Close()
+		}
+	}
+	if unsynced == 0 {
+		t.Fatal("no start has read more than was acknowledged")
+	}
+}
+
+// acknowledged counts the records of the batches that were acknowledged.
+func (l *ledger) acknowledged() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.batches {
+		if e.outcome == acknowledged {
+			n += len(e.records)
+		}
+	}
+	return n
+}
+
 // run is one life of a store with one fault in it.
 type run struct {
 	from   string // a copy of this directory is opened

@@ -173,6 +173,39 @@ func (fsys *FS) PowerOff(t testing.TB, dir string, random *rand.Rand) {
 	}
 }
 
+// Kill ends the process that uses the file system, and not the machine: dir gets every
+// file as all processes saw it, and the file system returned knows what of them is not on
+// the medium yet. Nothing reaches the old one any more.
+func (fsys *FS) Kill(t testing.TB, dir string) *FS {
+	t.Helper()
+	next := New(t)
+	fsys.mu.Lock()
+	defer fsys.mu.Unlock()
+	fsys.dead = true
+	copies := map[*inode]*inode{nil: nil}
+	copied := func(n *inode) *inode {
+		if _, ok := copies[n]; !ok {
+			copies[n] = &inode{safe: slices.Clone(n.safe), pending: slices.Clone(n.pending)}
+		}
+		return copies[n]
+	}
+	for path, e := range fsys.entries {
+		there := filepath.Join(dir, filepath.Base(path))
+		next.entries[there] = &entry{now: copied(e.now), durable: copied(e.durable)}
+		if e.now == nil {
+			continue
+		}
+		content, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(there, content, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return next
+}
+
 const sector = 512
 
 // apply returns content with the change made; torn, if random is given.
@@ -345,6 +378,22 @@ func (fsys *FS) Rename(from, to string) error {
 	return nil
 }
 
+// Resync implements sqlitedb.Medium: one write of the whole file over itself, and a sync.
+func (fsys *FS) Resync(path string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	fsys.mu.Lock()
+	n := fsys.entries[path].now
+	fsys.mu.Unlock()
+	asIs := func(p []byte, _ int64) (int, error) { return len(p), nil } // it is there
+	if _, err := fsys.write(path, n, content, 0, false, asIs); err != nil {
+		return err
+	}
+	return fsys.sync(path, n)
+}
+
 // Access implements vfs.VFS.
 func (fsys *FS) Access(path string, flags vfs.AccessFlag) (bool, error) {
 	return fsys.inner.Access(path, flags)
@@ -374,32 +423,36 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	fault, err := f.fsys.decide(Write, f.path, off+int64(len(p)) > size)
+	return f.fsys.write(f.path, f.inode, p, off, off+int64(len(p)) > size, f.File.WriteAt)
+}
+
+// write lets do write p at off, or as much of it as the rule has it.
+func (fsys *FS) write(path string, n *inode, p []byte, off int64, grows bool, do func([]byte, int64) (int, error)) (int, error) {
+	fault, err := fsys.decide(Write, path, grows)
 	if err != nil {
 		return 0, errors.Join(err, sqlite3.IOERR_WRITE)
 	}
-	done := p
 	switch fault {
 	case Fail:
 		return 0, sqlite3.IOERR_WRITE
 	case Short, Full:
-		done = p[:len(p)/2]
+		p = p[:len(p)/2]
 	}
-	f.fsys.mu.Lock()
-	defer f.fsys.mu.Unlock()
-	n, err := f.File.WriteAt(done, off)
+	fsys.mu.Lock()
+	defer fsys.mu.Unlock()
+	written, err := do(p, off)
 	if err != nil {
-		return n, err
+		return written, err
 	}
-	f.inode.pending = append(f.inode.pending, change{at: off, data: slices.Clone(done)})
-	f.fsys.after(fault)
+	n.pending = append(n.pending, change{at: off, data: slices.Clone(p)})
+	fsys.after(fault)
 	switch fault {
 	case Short:
-		return n, io.ErrShortWrite
+		return written, io.ErrShortWrite
 	case Full:
-		return n, sqlite3.FULL
+		return written, sqlite3.FULL
 	}
-	return n, nil
+	return written, nil
 }
 
 func (f *file) Truncate(size int64) error {
@@ -417,21 +470,24 @@ func (f *file) Truncate(size int64) error {
 	return nil
 }
 
-func (f *file) Sync(vfs.SyncFlag) error {
-	fault, err := f.fsys.decide(Sync, f.path, false)
+func (f *file) Sync(vfs.SyncFlag) error { return f.fsys.sync(f.path, f.inode) }
+
+// sync makes what was written to a file safe.
+func (fsys *FS) sync(path string, n *inode) error {
+	fault, err := fsys.decide(Sync, path, false)
 	if err != nil {
 		return errors.Join(err, sqlite3.IOERR_FSYNC)
 	}
-	f.fsys.mu.Lock()
-	defer f.fsys.mu.Unlock()
+	fsys.mu.Lock()
+	defer fsys.mu.Unlock()
 	if fault == Fail {
-		for i := range f.inode.pending {
-			f.inode.pending[i].lost = true
+		for i := range n.pending {
+			n.pending[i].lost = true
 		}
 		return sqlite3.IOERR_FSYNC
 	}
-	f.inode.settle()
-	f.fsys.after(fault)
+	n.settle()
+	fsys.after(fault)
 	return nil
 }
 

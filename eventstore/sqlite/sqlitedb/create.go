@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -52,10 +53,14 @@ func create(ctx context.Context, path string, o Options) error {
 	return SyncDir(filepath.Dir(path), o.VFS)
 }
 
-// Medium is the part of a file system that this package uses past SQLite: what it does
-// to directories. A test's file system
-// implements it beside vfs.VFS, to see it and to break it.
+// Medium is the part of a file system that this package uses past SQLite. A test's file
+// system implements it beside vfs.VFS, to see it and to break it.
 type Medium interface {
+	// Resync makes durable what everybody reads in the file at path: it writes the bytes
+	// over themselves and syncs them. A sync alone would not do. Where an earlier one
+	// failed, the pages may count as written and never have reached the medium. Nobody
+	// else writes to the file meanwhile.
+	Resync(path string) error
 	SyncDir(dir string) error
 	Rename(from, to string) error
 	Remove(path string) error // an error that is fs.ErrNotExist when there is none
@@ -79,7 +84,52 @@ func SyncDir(dir, vfsOption string) error {
 	return nil
 }
 
+// resyncWAL makes durable what an earlier process left in the write-ahead log. A process
+// that is killed between the write of a commit and its sync leaves one that every reader
+// sees and a power cut takes away again; what was read there, a later key or the mark of
+// whoever follows the log, would then be ahead of it. The write lock keeps other
+// connections from appending meanwhile.
+func resyncWAL(c *sqlite3.Conn, vfsOption string) (err error) {
+	path := c.Filename("main").WAL()
+	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err := c.Exec(`BEGIN IMMEDIATE`); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Exec(`ROLLBACK`)) }()
+	if err := mediumOf(vfsOption).Resync(path); err != nil {
+		return fmt.Errorf("sync the write-ahead log: %w", err)
+	}
+	return nil
+}
+
 type osMedium struct{}
+
+const resyncBytes = 1 << 20 // written at once
+
+func (osMedium) Resync(path string) (err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	block := make([]byte, resyncBytes)
+	for at := int64(0); ; {
+		n, err := f.ReadAt(block, at)
+		if _, wrong := f.WriteAt(block[:n], at); wrong != nil {
+			return wrong
+		}
+		at += int64(n)
+		if errors.Is(err, io.EOF) {
+			return f.Sync()
+		} else if err != nil {
+			return err
+		}
+	}
+}
 
 func (osMedium) Rename(from, to string) error { return os.Rename(from, to) }
 func (osMedium) Remove(path string) error     { return os.Remove(path) }

@@ -4,7 +4,8 @@
 // come through here, so that the settings durability depends on stand in one place.
 //
 // Invariant: on a database opened here, a commit that returned nil has been synced
-// to the medium, the entry of every file in its directory included.
+// to the medium, the entry of every file in its directory included; and so has whatever a
+// process that was killed left there, before the next one's Open returns.
 package sqlitedb
 
 import (
@@ -238,8 +239,10 @@ func tune(c *sqlite3.Conn, o Options, role Role) error {
 	}
 	// The first statement that needs the schema creates the write-ahead log, whose
 	// entry in the directory SyncDir then makes durable.
-	_, err = text(c, `SELECT count(*) FROM sqlite_schema`)
-	return err
+	if _, err = text(c, `SELECT count(*) FROM sqlite_schema`); err != nil || o.Volatile {
+		return err
+	}
+	return resyncWAL(c, o.VFS)
 }
 
 // text returns the first column of the statement's first row.

@@ -103,6 +103,40 @@ func onDisk(t *testing.T, path string, what []byte) (bool, string) {
 	return false, ""
 }
 
+// A start writes the log of a killed process over itself, and leaves every byte as it was.
+func TestResyncChangesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	db := open(t, path, Options{})
+	if _, err := db.Writer.Exec(`PRAGMA wal_autocheckpoint = 0; CREATE TABLE t(x); INSERT INTO t VALUES (randomblob(3000000))`); err != nil {
+		t.Fatal(err)
+	}
+	killed := filepath.Join(t.TempDir(), "x.db")
+	left := map[string][]byte{}
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(path + suffix)
+		if err == nil {
+			err = os.WriteFile(killed+suffix, content, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		left[suffix] = content
+	}
+	if len(left["-wal"]) <= 2*resyncBytes || len(left["-wal"])%resyncBytes == 0 {
+		t.Fatalf("a log of %d bytes", len(left["-wal"]))
+	}
+	again := open(t, killed, Options{})
+	for suffix, want := range left {
+		if got, err := os.ReadFile(killed + suffix); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%q has %d bytes, %v", suffix, len(got), err)
+		}
+	}
+	var n int
+	if err := again.Reader.Get(&n, `SELECT length(x) FROM t`); err != nil || n != 3000000 {
+		t.Error(n, err)
+	}
+}
+
 func TestOlder(t *testing.T) {
 	for _, c := range []struct {
 		version string
