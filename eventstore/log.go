@@ -37,6 +37,7 @@ type Log struct {
 	sealer Sealer
 	now    func() time.Time
 	leaves LeafIndex
+	told   func(Position) // of appends that were acknowledged
 
 	locks  StreamLocks
 	folded *lru.Cache[Stream, any] // of snapshot[S], see transact.go
@@ -74,6 +75,9 @@ type Options struct {
 	Sealer Sealer
 	Now    func() time.Time // default time.Now
 	Leaves LeafIndex        // default DenseLeaves
+	// Appended is told where each append ended that was acknowledged, before its caller is;
+	// it is called concurrently. nil: nobody asks.
+	Appended func(Position)
 	// CachedStreams bounds the folded states kept in memory; default 20,000.
 	CachedStreams int
 }
@@ -89,11 +93,14 @@ func NewLog(o Options) *Log {
 	if o.CachedStreams <= 0 {
 		o.CachedStreams = 20_000
 	}
+	if o.Appended == nil {
+		o.Appended = func(Position) {}
+	}
 	folded, err := lru.New[Stream, any](o.CachedStreams)
 	if err != nil {
 		panic(err) // only for a size that is not positive
 	}
-	return &Log{store: o.Store, codec: o.Codec, sealer: o.Sealer, now: o.Now, leaves: o.Leaves, folded: folded}
+	return &Log{store: o.Store, codec: o.Codec, sealer: o.Sealer, now: o.Now, leaves: o.Leaves, told: o.Appended, folded: folded}
 }
 
 // Store returns the store under the log, for those who move records as they are.

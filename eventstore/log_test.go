@@ -122,6 +122,24 @@ func TestTransactDecidesOnTheNewestState(t *testing.T) {
 	}
 }
 
+// Whoever is told of appends knows where the log ends before a caller does.
+func TestAppendsAreToldBeforeTheirCaller(t *testing.T) {
+	var told eventstore.Position
+	l := eventstore.NewLog(eventstore.Options{Store: memory.New(), Codec: codec.Catalog, Sealer: &xor{}, Appended: func(p eventstore.Position) { told = p }})
+	for range 2 {
+		r, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept))
+		if err != nil || told != r.Position || told.IsZero() {
+			t.Fatalf("told %v of %v, %v", told, r.Position, err)
+		}
+	}
+	if _, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(func(counter) ([]mandate.Event, error) { return nil, errNo })); err != errNo {
+		t.Fatal(err)
+	}
+	if head, err := l.Head(t.Context()); err != nil || told != head {
+		t.Errorf("told %v after a refusal, the log ends at %v, %v", told, head, err)
+	}
+}
+
 // What is remembered may be behind another process: a refusal must not come from it.
 func TestARefusalIsDecidedOnTheNewestState(t *testing.T) {
 	store := memory.New()

@@ -172,6 +172,9 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 			}
 		}
 		at, err := l.store.Append(ctx, batch)
+		if err == nil {
+			l.told(at.Position)
+		}
 		var wrong *WrongRevision
 		switch {
 		case err == nil && at.Repeated:

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"coffre/eventstore"
@@ -98,21 +99,57 @@ func seenEnd(ctx context.Context, db *keysdb.DB) (eventstore.Position, error) {
 	})
 }
 
-// endEvery is the least time between two ends that are kept beside the key ring.
-const endEvery = time.Second
+// logEnd is the furthest end of the log that this process knows of. Its methods may be
+// called concurrently.
+type logEnd struct {
+	mu sync.Mutex
+	at eventstore.Position
+}
 
-// keepEnd keeps the end of the log beside the key ring, soon after it has moved and once
-// more when ctx ends. Nobody waits for it: it shares a sync with other changes of the
-// ring, and one that is lost is followed by the next.
-func keepEnd(ctx context.Context, log eventstore.Store, db *keysdb.DB) error {
+// reached notes that the log reaches up to a position at least.
+func (e *logEnd) reached(p eventstore.Position) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p.Compare(e.at) > 0 {
+		e.at = p
+	}
+}
+
+// keep writes the end beside the key ring, where it never moves back. It accompanies every
+// change of the ring, so that whoever has a later key ring has a later mark.
+func (e *logEnd) keep(tx *keysdb.Tx) error {
+	e.mu.Lock()
+	at := e.at
+	e.mu.Unlock()
+	if at.IsZero() {
+		return nil
+	}
+	_, err := tx.Exec(`INSERT INTO log_end VALUES (1, ?, ?)
+		ON CONFLICT (one) DO UPDATE SET commit_position = excluded.commit_position, prepare_position = excluded.prepare_position
+		WHERE excluded.commit_position > log_end.commit_position
+			OR excluded.commit_position = log_end.commit_position AND excluded.prepare_position > log_end.prepare_position`,
+		int64(at.Commit), int64(at.Prepare))
+	return err
+}
+
+// followEvery is the least time between two looks at the end of the log.
+const followEvery = time.Second
+
+// follow keeps the end of a log that moves while the key ring does not, soon after it has
+// moved and once more when ctx ends. Nobody waits for it.
+func (e *logEnd) follow(ctx context.Context, log eventstore.Store, db *keysdb.DB) error {
 	var kept eventstore.Position
 	keep := func(ctx context.Context) {
 		end, err := log.Head(ctx)
-		if err == nil && end.Compare(kept) > 0 && postEnd(db, end) == nil {
+		if err != nil || end.Compare(kept) <= 0 {
+			return
+		}
+		e.reached(end)
+		if db.Post(func(*keysdb.Tx) error { return nil }) == nil { // the mark accompanies it
 			kept = end
 		}
 	}
-	pause := time.NewTicker(endEvery)
+	pause := time.NewTicker(followEvery)
 	defer pause.Stop()
 	for ctx.Err() == nil {
 		if log.Wait(ctx, kept) == nil {
@@ -123,20 +160,8 @@ func keepEnd(ctx context.Context, log eventstore.Store, db *keysdb.DB) error {
 		case <-ctx.Done():
 		}
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), endEvery)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), followEvery)
 	defer cancel()
 	keep(last)
 	return nil
-}
-
-// postEnd queues an end of the log for the key ring, where it never moves back.
-func postEnd(db *keysdb.DB, end eventstore.Position) error {
-	return db.Post(func(tx *keysdb.Tx) error {
-		_, err := tx.Exec(`INSERT INTO log_end VALUES (1, ?, ?)
-			ON CONFLICT (one) DO UPDATE SET commit_position = excluded.commit_position, prepare_position = excluded.prepare_position
-			WHERE excluded.commit_position > log_end.commit_position
-				OR excluded.commit_position = log_end.commit_position AND excluded.prepare_position > log_end.prepare_position`,
-			int64(end.Commit), int64(end.Prepare))
-		return err
-	})
 }

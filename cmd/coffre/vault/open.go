@@ -112,6 +112,7 @@ type assembly struct {
 	life   context.Context // ends when the instance is closed
 	end    context.CancelFunc
 	places *stores
+	logEnd logEnd
 
 	sealer    eventstore.Sealer
 	opener    eventstore.Opener
@@ -221,7 +222,7 @@ func (a *assembly) takeAuthorities(ctx context.Context) (err error) {
 
 // openLog opens the log over its store and compares it with the key ring.
 func (a *assembly) openLog(ctx context.Context) error {
-	a.log = eventstore.NewLog(eventstore.Options{Store: a.store, Codec: codec.Catalog, Sealer: a.sealer, Leaves: a.places.leafIndex()})
+	a.log = eventstore.NewLog(eventstore.Options{Store: a.store, Codec: codec.Catalog, Sealer: a.sealer, Leaves: a.places.leafIndex(), Appended: a.logEnd.reached})
 	a.shreds = shred.Open(a.dir.File(ShredFile))
 	var ring keyRing = checkedRing{a.Ring}
 	if a.destroyer != nil {

@@ -33,6 +33,7 @@ func (v *Instance) run(ctx context.Context, parts []part) {
 // start starts the background work, which Close ends, and waits until the registry is
 // served.
 func (a *assembly) start(ctx context.Context) error {
+	a.places.keys.Accompany(a.logEnd.keep)
 	begun, ended := make(chan error, 1), make(chan struct{})
 	parts := a.background(func(err error) { begun <- err })
 	go func() {
@@ -66,7 +67,7 @@ func (a *assembly) background(begun func(error)) []part {
 			})
 		}})
 	}
-	parts = append(parts, part{"end of the log", func(ctx context.Context) error { return keepEnd(ctx, a.store, a.places.keys) }})
+	parts = append(parts, part{"end of the log", func(ctx context.Context) error { return a.logEnd.follow(ctx, a.store, a.places.keys) }})
 	if a.places.leaves != nil {
 		parts = append(parts, part{"leaves", a.places.leaves.Run})
 	}

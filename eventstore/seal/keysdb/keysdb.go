@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -60,6 +61,8 @@ type DB struct {
 	engine engine
 	reads  statements
 	writes statements
+
+	companion atomic.Pointer[func(*Tx) error] // see Accompany
 
 	mu     sync.Mutex
 	queue  []*change
@@ -225,6 +228,10 @@ func (db *DB) Post(run func(*Tx) error) error {
 	return db.enqueue(&change{run: run, lazy: true, done: make(chan struct{})})
 }
 
+// Accompany lets run take part in every transaction from now on, after the changes in it.
+// Its error undoes them all. It is called once at most.
+func (db *DB) Accompany(run func(*Tx) error) { db.companion.Store(&run) }
+
 func (db *DB) enqueue(c *change) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -372,8 +379,15 @@ func (db *DB) attempt(batch []*change) error {
 	}
 	defer end()
 	tx := &Tx{ctx: ctx, tx: sqlTx, db: db, bound: make(map[string]*sqlx.Stmt, 4)}
+	runs := make([]func(*Tx) error, 0, len(batch)+1)
 	for _, c := range batch {
-		if err := c.run(tx); err != nil {
+		runs = append(runs, c.run)
+	}
+	if companion := db.companion.Load(); companion != nil {
+		runs = append(runs, *companion)
+	}
+	for _, run := range runs {
+		if err := run(tx); err != nil {
 			if undo := sqlTx.Rollback(); undo != nil {
 				return db.engine.judge(errors.Join(err, undo), false)
 			}

@@ -245,6 +245,34 @@ func postedChangeHappensWithoutAnother(t *testing.T, open func() *keysdb.DB) {
 	<-ran
 }
 
+func TestACompanionIsPartOfEveryTransaction(t *testing.T) {
+	onEach(t, aCompanionIsPartOfEveryTransaction)
+}
+
+func aCompanionIsPartOfEveryTransaction(t *testing.T, open func() *keysdb.DB) {
+	db := open()
+	var next atomic.Int64
+	next.Store(100)
+	broken := errors.New("broken")
+	db.Accompany(func(tx *keysdb.Tx) error {
+		if next.Load() < 0 {
+			return broken
+		}
+		_, err := tx.Exec(`INSERT INTO t (x) VALUES (?)`, next.Add(1))
+		return err
+	})
+	if err := insert(t.Context(), db, 1); err != nil || count(t, db) != 2 {
+		t.Fatalf("%d rows, %v: want the change and its companion", count(t, db), err)
+	}
+	if _, err := keysdb.Do(t.Context(), db, func(*keysdb.Tx) (int, error) { return 0, nil }); err != nil || count(t, db) != 3 {
+		t.Errorf("%d rows, %v: it accompanies what writes nothing, too", count(t, db), err)
+	}
+	next.Store(-1)
+	if err := insert(t.Context(), db, 2); !errors.Is(err, broken) || count(t, db) != 3 {
+		t.Errorf("%d rows, %v: one that fails takes the change along", count(t, db), err)
+	}
+}
+
 func TestFullQueue(t *testing.T) { onEach(t, fullQueue) }
 
 func fullQueue(t *testing.T, open func() *keysdb.DB) {
