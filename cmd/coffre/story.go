@@ -169,6 +169,9 @@ var sentences = map[string]func(who string, f facts) string{
 	"audit.export-created": func(who string, f facts) string {
 		return who + " exported the " + f.word("kind") + f.with(" as ", "format", "") + f.with(": ", "reason", "")
 	},
+	"audit.loss-accepted": func(who string, f facts) string {
+		return who + " accepted that the log ends at " + f.word("logEnd") + ", and was seen up to " + f.word("seenEnd") + f.with(": ", "cause", "")
+	},
 }
 
 // terms tells what a consent covers.

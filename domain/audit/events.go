@@ -1,5 +1,5 @@
-// Package audit holds the facts about those who look at the vault itself:
-// auditors who read the log and officers who export it.
+// Package audit holds the facts about those who look at the vault itself, auditors who
+// read the log and officers who export it, and about what operators do to the log.
 //
 //	a stream of the month: (empty) --Record--> facts, in order; no fact changes another
 //
@@ -42,8 +42,50 @@ type ExportCreated struct {
 	At       time.Time           `json:"at"`
 }
 
+// LossAccepted records that an operator let the vault go on with a log that ends before
+// what was seen of it. Whatever was recorded in between is lost.
+type LossAccepted struct {
+	// LogEnd is the place in the store where the log ended, SeenEnd the one up to which
+	// Witness had seen it; "0" lies before the first event. Places mean something in the
+	// store only where the loss was.
+	LogEnd  string `json:"logEnd"`
+	SeenEnd string `json:"seenEnd"`
+	// Events is how many events are lost; 0 where the places of the store do not count them.
+	Events  int64     `json:"events,omitempty"`
+	Witness Witness   `json:"witness"`
+	Cause   LossCause `json:"cause"`
+	At      time.Time `json:"at"`
+}
+
+// Witness is what remembers, beside the log, how far the log was seen.
+type Witness string
+
+// The witnesses of the log.
+const (
+	KeyRing       Witness = "keyRing"
+	ReadModel     Witness = "readModel"
+	Reactor       Witness = "reactor"
+	LeafIndex     Witness = "leafIndex"
+	DataDirectory Witness = "dataDirectory" // of a process whose databases are elsewhere
+)
+
+// LossCause is why the newer log cannot be had.
+type LossCause string
+
+// The causes of a loss.
+const (
+	MediumLost LossCause = "mediumLost" // the disk or the machine that held it is gone
+	Failover   LossCause = "failover"   // a replica that was behind took over
+	Restored   LossCause = "restored"   // the log was restored from before, with the tools of its database
+	Unreadable LossCause = "unreadable" // it is there and damaged
+)
+
+// LossCauses lists every cause.
+var LossCauses = []LossCause{MediumLost, Failover, Restored, Unreadable}
+
 func (LogRead) AuditEvent()       {}
 func (ExportCreated) AuditEvent() {}
+func (LossAccepted) AuditEvent()  {}
 
 // Record writes a fact down; what it says was checked at the edge against the
 // registry, so it never refuses.
