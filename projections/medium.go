@@ -21,6 +21,10 @@ type Medium interface {
 	// changes nothing. What cannot be read is passed over: it is built anew. It is called
 	// before the models are started.
 	Furthest(ctx context.Context) (name string, at eventstore.Position, err error)
+	// Discard takes every generation out of force that has come further than a position,
+	// because the log ends there, and returns the models' names; they are built anew. No
+	// process has one open.
+	Discard(ctx context.Context, end eventstore.Position) (names []string, err error)
 }
 
 // Model is the place of one projection's tables in one version. Its methods may be

@@ -15,8 +15,9 @@ func newRestore(p *program) *cobra.Command {
 	var key identityFile
 	var asJSON, noList, sure bool
 	var data, list, kek string
+	var cut lossFlags
 	cmd := &cobra.Command{
-		Use: "restore FILE --data DIR --identity-file KEY (--shred-list FILE | --no-shred-list)", Short: "Make a vault of a backup, and keep erased what was erased",
+		Use: "restore (FILE --data DIR --identity-file KEY (--shred-list FILE | --no-shred-list) | --accept-loss DIR --by NAME --cause CODE)", Short: "Make a vault of a backup, and keep erased what was erased",
 		Long: `Makes a data directory of a backup. The directory is empty or not there; until all is done
 nothing opens it, and a restore that was interrupted is run again. The keys on the shred list,
 the newest there is, are destroyed before anything can be served, and so is every key whose
@@ -27,11 +28,27 @@ certificates, and whoever was given a receipt has it for nothing. Compare the la
 what else you know before you serve.
 
 The key-encryption key is not in a backup. One that lies in a file is put in place with
---kek-file.`,
+--kek-file.
+
+With --accept-loss no backup is read. A vault whose log ends before what was seen of it does
+not start; where neither the newer log nor a backup can be had, this lets it go on. Marks,
+read models, reactors and answers to requests that know a later end are put back, the shred
+list is applied, and an event records who accepted the loss, why, and both ends. Withdrawn
+consents whose withdrawal is lost are in force again: they are listed as far as anybody
+knows them. Every process of the vault must be stopped first.`,
 		Example: `  coffre restore coffre.age --data data --identity-file backup.key --shred-list kept-apart/shred.list --kek-file kept-apart/kek.json
-  coffre restore coffre.age --data data --identity-file backup.key --no-shred-list --yes`,
-		Args: cobra.ExactArgs(1),
+  coffre restore coffre.age --data data --identity-file backup.key --no-shred-list --yes
+  coffre restore --accept-loss data --by ann.peeters --cause failover`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cut.data != "" {
+				return cobra.NoArgs(cmd, args)
+			}
+			return cobra.ExactArgs(1)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if cut.data != "" {
+				return p.acceptLoss(cmd.Context(), cut, sure, asJSON)
+			}
 			with, err := p.identities(key)
 			if err != nil {
 				return err
@@ -64,9 +81,13 @@ The key-encryption key is not in a backup. One that lies in a file is put in pla
 	f.BoolVar(&noList, "no-shred-list", false, "there is none: nobody was erased since, or you answer for it")
 	f.StringVar(&kek, "kek-file", "", "`file` with the key-encryption key, when it lies in one")
 	f.BoolVar(&sure, "yes", false, "do not ask")
-	required(cmd, "data", "identity-file")
-	cmd.MarkFlagsOneRequired("shred-list", "no-shred-list")
-	cmd.MarkFlagsMutuallyExclusive("shred-list", "no-shred-list")
+	cut.flags(cmd)
+	cmd.MarkFlagsOneRequired("data", "accept-loss")
+	cmd.MarkFlagsRequiredTogether("data", "identity-file")
+	cmd.MarkFlagsOneRequired("shred-list", "no-shred-list", "accept-loss")
+	cmd.MarkFlagsMutuallyExclusive("shred-list", "no-shred-list", "accept-loss")
+	cmd.MarkFlagsMutuallyExclusive("data", "accept-loss")
+	cmd.MarkFlagsMutuallyExclusive("kek-file", "accept-loss")
 	_ = cmd.MarkFlagDirname("data") // only for flags that are not there
 	for _, name := range []string{"identity-file", "shred-list", "kek-file"} {
 		_ = cmd.MarkFlagFilename(name)

@@ -6,8 +6,8 @@
 // control socket, or of a vault that the command itself opens there for the time
 // it runs.
 //
-// Exit codes: 0 done; 1 it failed; 2 wrong usage; 3 tampering found; 4 some
-// records were refused.
+// Exit codes: 0 done; 1 it failed; 2 wrong usage; 3 tampering found, or a log older
+// than what lies beside it; 4 some records were refused.
 package main
 
 import (
@@ -86,6 +86,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 		return exitFailed
 	}
 	p.complain(err)
+	if errors.Is(err, vault.ErrOlderLog) {
+		return exitTamper
+	}
 	return exitFailed
 }
 

@@ -10,12 +10,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"coffre/cmd/coffre/bench"
+	"coffre/cmd/coffre/files"
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
+	"coffre/domain/audit"
+	"coffre/eventstore"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/sqlite"
 	"coffre/eventstore/sqlite/sqlitedb"
@@ -151,15 +155,15 @@ func TestAnOlderLogPutBackIsRefused(t *testing.T) {
 		{"serve", "--dev", "--listen", "127.0.0.1:0", "--data", string(w.dir)},
 		{"store", "copy", "--from-data", string(w.dir), "--to", "sqlite:" + filepath.Join(t.TempDir(), "copy")},
 	} {
-		got := sh.must(exitFailed, command...)
-		for _, want := range []string{"the log is older than what lies beside it: it ends at position ", " has seen position ", "put the newer log back, or restore a backup"} {
+		got := sh.must(exitTamper, command...)
+		for _, want := range []string{"the log is older than what lies beside it: it ends at position ", " has seen position ", "put the newer log back, or restore a backup", "coffre restore --accept-loss"} {
 			if !strings.Contains(got.err, want) {
 				t.Errorf("coffre %s says %q, without %q", strings.Join(command, " "), got.err, want)
 			}
 		}
 	}
 	putLog(t, w.dir, nil) // the same when there is none
-	sh.must(exitFailed, "projections", "status", "--data", string(w.dir))
+	sh.must(exitTamper, "projections", "status", "--data", string(w.dir))
 	putLog(t, w.dir, newer)
 	r := w.open(t)
 	if code := w.access(t, r); code != http.StatusForbidden {
@@ -228,4 +232,132 @@ func TestAnOlderLogInPostgreSQLIsRefused(t *testing.T) {
 	w.refused(t, " has seen position ")
 	exec(`DELETE FROM coffre_models.live; DELETE FROM coffre_reactors.reactor_positions`)
 	w.refused(t, "the key ring")
+	// A failover takes all that lies in the database back together; the directories of the
+	// processes remember.
+	exec(`DELETE FROM coffre_keys.guard; DELETE FROM coffre_keys.log_end`)
+	w.refused(t, "this process in "+string(w.dir))
+	other := &withdrawal{dir: vault.DataDir(t.TempDir()), o: w.o}
+	for _, name := range []string{vault.KEKFile, vault.DevKeyFile, "log.end"} {
+		if err := files.Copy(other.dir.File(name), w.dir.File(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var shown vault.Loss
+	done, err := vault.AcceptLoss(t.Context(), w.dir, w.o, func(found vault.Loss) (string, audit.LossCause, error) {
+		shown = found
+		return "ann", audit.Failover, nil
+	})
+	if err != nil || shown.Events < 1 || done.Events != shown.Events || done.Last.IsZero() {
+		t.Fatalf("%+v, %+v, %v", shown, done, err)
+	}
+	r := w.open(t)
+	if _, err := vault.AcceptLoss(t.Context(), other.dir, w.o, nil); !errors.Is(err, vault.ErrOthersRun) {
+		t.Errorf("beside a process that serves: %v", err)
+	}
+	if e, _ := r.acceptedLoss(t); e.Witness != audit.DataDirectory || e.Cause != audit.Failover {
+		t.Errorf("%+v", e)
+	}
+	r.close(t)
+	other.open(t).close(t) // it remembers the same end, whose loss was accepted
+}
+
+// acceptedLoss returns the one event of an accepted loss.
+func (r *rig) acceptedLoss(t *testing.T) (found audit.LossAccepted, who domain.Actor) {
+	t.Helper()
+	n := 0
+	for e, err := range r.Core.Log.ReadAll(t.Context(), eventstore.Position{}, 1<<30) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if loss, ok := e.Data.(audit.LossAccepted); ok {
+			n++
+			found = loss
+			meta, err := e.Metadata()
+			if err != nil {
+				t.Fatal(err)
+			}
+			who = meta.Actor
+		}
+	}
+	if n != 1 {
+		t.Fatalf("%d losses are on record", n)
+	}
+	return found, who
+}
+
+// What was lost with the log is accepted on purpose only, by somebody and for a reason,
+// on record; what was forgotten stays forgotten, and what was answered and is lost is not
+// believed when it is asked again.
+func TestAcceptedLossIsOnRecordAndForgetsNothingErased(t *testing.T) {
+	w := newWithdrawal(t, vault.Options{})
+	r := w.open(t)
+	later := uuid.New()
+	issue := func(r *rig) *httptest.ResponseRecorder { return r.issue(t, later, bench.SSIN(3).Reveal(), "later") }
+	first := issue(r)
+	if first.Code != http.StatusCreated {
+		t.Fatal(first.Code, first.Body)
+	}
+	r.post(t, drillIssuer, "/documents", issueTo(2, "erased").body, nil)
+	erased := r.citizen(t, bench.SSIN(2).Reveal())
+	if err := r.Runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.erase(t, `{"citizenId":"`+erased.String()+`","scope":"citizen","reason":"citizenRequest"}`, erased)
+	r.close(t)
+	putLog(t, w.dir, w.before)
+
+	sh := &shell{t: t}
+	accept := func(words ...string) []string {
+		return append([]string{"restore", "--accept-loss", string(w.dir)}, words...)
+	}
+	for _, wrong := range [][]string{
+		accept(), accept("--by", "ann.peeters"), accept("--by", " ", "--cause", "failover", "--yes"),
+		accept("--by", "ann.peeters", "--cause", "whim", "--yes"),
+		accept("--by", "ann.peeters", "--cause", "failover"), // nobody can be asked
+		accept("--by", "ann.peeters", "--cause", "failover", "--yes", "file.age"),
+		{"restore", "--accept-loss", filepath.Join(t.TempDir(), "absent"), "--by", "ann.peeters", "--cause", "failover", "--yes"},
+	} {
+		sh.must(exitUsage, wrong...)
+	}
+	w.refused(t, " has seen position ") // nothing was accepted so far
+	got := sh.must(0, accept("--by", "ann.peeters", "--cause", "mediumLost", "--yes", "--json")...)
+	var done vault.AcceptedLoss
+	if err := json.Unmarshal([]byte(got.out), &done); err != nil {
+		t.Fatal(err)
+	}
+	if len(done.Reopen) != 1 || done.Reopen[0].String() != w.consent || done.Registered != 1 || done.Requests == 0 || len(done.ReadModels) == 0 || done.Last.IsZero() {
+		t.Errorf("%+v", done)
+	}
+	if !strings.Contains(got.err, w.consent) {
+		t.Errorf("%q does not name the consent that is in force again", got.err)
+	}
+	if got := sh.must(exitFailed, accept("--by", "ann.peeters", "--cause", "mediumLost", "--yes")...); !strings.Contains(got.err, "nothing is lost") {
+		t.Errorf("a second time: %q", got.err)
+	}
+
+	r = w.open(t)
+	defer r.close(t)
+	e, who := r.acceptedLoss(t)
+	if e.LogEnd != done.LogEnd || e.SeenEnd != done.SeenEnd || e.Events != done.Events || e.Events < 5 || e.Cause != audit.MediumLost {
+		t.Errorf("%+v is on record of %+v", e, done)
+	}
+	if who.Role != domain.RoleOperator || who.Subject == "" || who.Subject != r.Core.AuditSubject("ann.peeters") {
+		t.Errorf("accepted by %+v", who)
+	}
+	if code := w.access(t, r); code != http.StatusOK {
+		t.Errorf("under the consent whose withdrawal is lost: %d", code)
+	}
+	again := issue(r) // the same request, whose answer is remembered and whose document is lost
+	if again.Code != http.StatusCreated || again.Header().Get("Location") != first.Header().Get("Location") {
+		t.Errorf("a lost request again: %d %s", again.Code, again.Body)
+	}
+	if code := r.status(t, attestor, strings.TrimPrefix(again.Header().Get("Location"), contract.Base)); code != http.StatusOK {
+		t.Errorf("the document issued again: %d", code)
+	}
+	req := httptest.NewRequest(http.MethodPost, contract.Base+"/documents", strings.NewReader(issueTo(2, "again").body))
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", uuid.NewString())
+	if got := r.ask(req, r.bearer(t, drillIssuer)); got.Code != http.StatusConflict || !strings.Contains(got.Body.String(), "citizenErased") {
+		t.Errorf("E-4 issuing to who was erased: %d %s", got.Code, got.Body)
+	}
 }

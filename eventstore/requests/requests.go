@@ -213,6 +213,22 @@ func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
 	return got.outcome, nil
 }
 
+// DoubtSince makes every request unfinished that was begun at a moment or later, and says
+// how many were finished: what they made may not be in the log any more, so whoever
+// repeats one looks there first. Nobody may be handling requests.
+func (t *Table) DoubtSince(ctx context.Context, since time.Time) (finished int64, err error) {
+	finished, err = keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (int64, error) {
+		if _, err := tx.Exec(`UPDATE requests SET lease = 0 WHERE created >= ?`, since.UnixMicro()); err != nil {
+			return 0, err
+		}
+		return tx.Exec(`UPDATE requests SET status = NULL, result = NULL WHERE created >= ? AND status IS NOT NULL`, since.UnixMicro())
+	})
+	if err != nil {
+		return 0, fmt.Errorf("doubt requests: %w", err)
+	}
+	return finished, nil
+}
+
 // judge decides what a known key means for a new attempt.
 func (f row) judge(id [idSize]byte, body [32]byte, now time.Time) (Outcome, error) {
 	since := micros(f.created)

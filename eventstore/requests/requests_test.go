@@ -236,6 +236,28 @@ func restartOfOneOfSeveral(t *testing.T, e *env) {
 	begin(t, e, b, requests.Unfinished)
 }
 
+// Where the log lost its end, whoever repeats a request of then looks in the log before
+// they believe that it was answered.
+func TestDoubtedRequestsAreUnfinished(t *testing.T) { onEach(t, doubtedRequestsAreUnfinished) }
+
+func doubtedRequestsAreUnfinished(t *testing.T, e *env) {
+	answered := func(r requests.Request) {
+		check(t, e.table.Finish(begin(t, e, r, requests.Fresh).Claim, 201, []byte("id")))
+	}
+	before, after, inFlight := request(uuid.New()), request(uuid.New()), request(uuid.New())
+	answered(before)
+	e.clock.advance(time.Second)
+	since := e.clock.Now()
+	answered(after)
+	begin(t, e, inFlight, requests.Fresh)
+	if n, err := e.table.DoubtSince(t.Context(), since); err != nil || n != 1 {
+		t.Errorf("%d finished requests are doubted, %v", n, err)
+	}
+	begin(t, e, before, requests.Repeat)
+	begin(t, e, after, requests.Unfinished)
+	begin(t, e, inFlight, requests.Unfinished)
+}
+
 func TestForgottenAfterSevenDays(t *testing.T) { onEach(t, forgottenAfterSevenDays) }
 
 func forgottenAfterSevenDays(t *testing.T, e *env) {

@@ -233,6 +233,18 @@ func (db *DB) Furthest(ctx context.Context) (reactor string, at eventstore.Posit
 	return reactor, eventstore.Position{Commit: uint64(commit), Prepare: uint64(prepare)}, nil
 }
 
+// Rewind puts every reactor that is beyond a position back to it, because the log ends
+// there. What a reactor did about the events in between stays done.
+func (db *DB) Rewind(ctx context.Context, end eventstore.Position) error {
+	_, err := db.sql.Writer.ExecContext(ctx, db.sql.Writer.Rebind(`UPDATE reactor_positions SET log_commit = ?, log_prepare = ?, moved_at = ?
+		WHERE log_commit > ? OR log_commit = ? AND log_prepare > ?`),
+		int64(end.Commit), int64(end.Prepare), time.Now().UnixMicro(), int64(end.Commit), int64(end.Commit), int64(end.Prepare))
+	if err != nil {
+		return fmt.Errorf("put positions back: %w", err)
+	}
+	return nil
+}
+
 func (db *DB) storedPosition(ctx context.Context, reactor, topic string) (eventstore.Position, error) {
 	var at struct {
 		Commit  int64 `db:"log_commit"`

@@ -74,6 +74,36 @@ func TestFurthestReactorIsTold(t *testing.T) {
 	})
 }
 
+func TestReactorsGoBackToTheEndOfTheLog(t *testing.T) {
+	onEach(t, func(t *testing.T, open func() *DB) {
+		db := open()
+		at := map[string]eventstore.Position{"behind": {Commit: 9, Prepare: 3}, "there": {Commit: 10, Prepare: 1}, "ahead": {Commit: 10, Prepare: 2}, "farAhead": {Commit: 11}}
+		position := func(name string) eventstore.Position {
+			p, err := db.position(t.Context(), name, "document", func() (eventstore.Position, error) { return at[name], nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		for name := range at {
+			position(name)
+		}
+		end := at["there"]
+		if err := db.Rewind(t.Context(), end); err != nil {
+			t.Fatal(err)
+		}
+		for name, was := range at {
+			want := end
+			if name == "behind" {
+				want = was
+			}
+			if got := position(name); got != want {
+				t.Errorf("%s is at %v, want %v", name, got, want)
+			}
+		}
+	})
+}
+
 func TestEffectIsStoredOnceHoweverManyDeliver(t *testing.T) {
 	onEach(t, func(t *testing.T, open func() *DB) {
 		dbs := []*DB{open(), open(), open()}

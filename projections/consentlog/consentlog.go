@@ -10,7 +10,10 @@
 package consentlog
 
 import (
+	"context"
 	"time"
+
+	"github.com/google/uuid"
 
 	"coffre/domain"
 	"coffre/domain/consent"
@@ -116,4 +119,17 @@ type Filter struct {
 	Purpose  domain.Purpose
 	From     time.Time // of the decision, inclusive; of a consent: when it began
 	Until    time.Time // exclusive
+}
+
+// WithdrawnAfter returns the consents whose withdrawal the tables of a consent log show
+// after a leaf, in log order: those that would be in force again if the log ended there.
+func WithdrawnAfter(ctx context.Context, tables projections.Tables, leaf int64) (consents []domain.ConsentID, err error) {
+	err = tables.Each(ctx, `SELECT consent FROM decisions WHERE leaf > ? AND kind = ? ORDER BY leaf`, []any{leaf, string(Withdrawn)}, func(row projections.Row) error {
+		id, err := uuid.FromBytes(row.Bytes(0))
+		if err == nil {
+			consents = append(consents, domain.ConsentID{UUID: id})
+		}
+		return err
+	})
+	return consents, err
 }

@@ -92,13 +92,37 @@ func (m *Medium) Model(name string, version int) projections.Model {
 
 // Furthest implements projections.Medium.
 func (m *Medium) Furthest(ctx context.Context) (name string, at eventstore.Position, err error) {
+	err = m.eachLive(ctx, func(s *model, _ int64, shown eventstore.Position) error {
+		if shown.Compare(at) > 0 {
+			name, at = s.name, shown
+		}
+		return nil
+	})
+	return name, at, err
+}
+
+// Discard implements projections.Medium. The schemas go when the next generation is in
+// force.
+func (m *Medium) Discard(ctx context.Context, end eventstore.Position) (names []string, err error) {
+	err = m.eachLive(ctx, func(s *model, generation int64, shown eventstore.Position) error {
+		if shown.Compare(end) <= 0 {
+			return nil
+		}
+		names = append(names, s.name)
+		return s.Withdraw(ctx, generation)
+	})
+	return names, err
+}
+
+// eachLive calls each with the generations in force.
+func (m *Medium) eachLive(ctx context.Context, each func(s *model, generation int64, shown eventstore.Position) error) error {
 	var all []struct {
 		Name       string
 		Version    int
 		Generation int64
 	}
 	if err := m.control.SelectContext(ctx, &all, `SELECT name, version, generation FROM live`); err != nil {
-		return "", at, fmt.Errorf("read models in force: %w", err)
+		return fmt.Errorf("read models in force: %w", err)
 	}
 	for _, one := range all {
 		s := &model{m, one.Name, one.Version}
@@ -108,13 +132,13 @@ func (m *Medium) Furthest(ctx context.Context) (name string, at eventstore.Posit
 			continue
 		}
 		if err != nil {
-			return "", at, fmt.Errorf("checkpoint of read model %s: %w", one.Name, err)
+			return fmt.Errorf("checkpoint of read model %s: %w", one.Name, err)
 		}
-		if shown := (eventstore.Position{Commit: uint64(commit), Prepare: uint64(prepare)}); shown.Compare(at) > 0 {
-			name, at = one.Name, shown
+		if err := each(s, one.Generation, eventstore.Position{Commit: uint64(commit), Prepare: uint64(prepare)}); err != nil {
+			return err
 		}
 	}
-	return name, at, nil
+	return nil
 }
 
 // model is one projection's generations of one version.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"coffre/eventstore"
@@ -40,6 +41,7 @@ func RunMedium(t *testing.T, place func(testing.TB) string, open func(t testing.
 		{"a withdrawn generation is not opened", withdrawn},
 		{"deleted bytes are removed", deletedBytes},
 		{"the furthest complete generation is told", furthest},
+		{"what is further than the end of the log is discarded", discarded},
 		{"a lease is given back and had again", leaseAgain},
 		{"a stopped runner is reported", stoppedIsReported},
 		{"errors of the program are no faults of the medium", faults},
@@ -539,4 +541,35 @@ func furthest(t *testing.T, o *openMedium) {
 	next := o.restart(t)
 	wantRows(t, next, "1 label ;")
 	shut(t, next)
+}
+
+func discarded(t *testing.T, o *openMedium) {
+	tables := o.promoted(t, 1)
+	write(t, tables, `UPDATE checkpoint SET commit_position = ?, prepare_position = ?`, int64(8), int64(4))
+	shut(t, tables)
+	for _, c := range []struct {
+		end  eventstore.Position
+		want []string
+	}{
+		{eventstore.Position{Commit: 9}, nil},
+		{eventstore.Position{Commit: 8, Prepare: 4}, nil},
+		{eventstore.Position{Commit: 8, Prepare: 3}, []string{"things"}},
+		{eventstore.Position{}, nil}, // there is nothing any more
+	} {
+		o.close(t)
+		m, closed := o.open(t, o.place)
+		o.Model, o.closed = m.Model("things", 1), closed
+		if got, err := m.Discard(t.Context(), c.end); err != nil || !slices.Equal(got, c.want) {
+			t.Fatalf("of a log that ends at %v %q were discarded, %v, want %q", c.end, got, err, c.want)
+		}
+	}
+	if tables := o.restart(t); tables != nil {
+		shut(t, tables)
+		t.Fatal("a discarded generation is opened")
+	}
+	next := o.promoted(t, 2)
+	shut(t, next)
+	again := o.restart(t)
+	wantRows(t, again, "2 label ;")
+	shut(t, again)
 }

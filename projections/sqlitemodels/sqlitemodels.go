@@ -69,24 +69,56 @@ func (m Medium) Model(name string, version int) projections.Model {
 
 // Furthest implements projections.Medium.
 func (m Medium) Furthest(ctx context.Context) (name string, at eventstore.Position, err error) {
+	err = m.eachLive(ctx, func(one, _ string, shown eventstore.Position) error {
+		if shown.Compare(at) > 0 {
+			name, at = one, shown
+		}
+		return nil
+	})
+	return name, at, err
+}
+
+// Discard implements projections.Medium.
+func (m Medium) Discard(ctx context.Context, end eventstore.Position) (names []string, err error) {
+	err = m.eachLive(ctx, func(name, path string, shown eventstore.Position) error {
+		if shown.Compare(end) <= 0 {
+			return nil
+		}
+		names = append(names, name)
+		for _, suffix := range []string{"", "-wal", "-shm"} { // what a crash leaves goes with the next generation
+			if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("discard read model: %w", err)
+			}
+		}
+		return nil
+	})
+	return names, errors.Join(err, sqlitedb.SyncDir(m.dir, ""))
+}
+
+// eachLive calls each with the complete generations that can be read and nobody has open.
+func (m Medium) eachLive(ctx context.Context, each func(name, path string, shown eventstore.Position) error) error {
 	entries, err := os.ReadDir(m.dir)
 	if err != nil {
-		return "", at, fmt.Errorf("read models: %w", err)
+		return fmt.Errorf("read models: %w", err)
 	}
 	for _, e := range entries {
 		part := filePattern.FindStringSubmatch(e.Name())
 		if part == nil || part[4] != liveSuffix || part[5] != "" {
 			continue
 		}
-		shown, err := positionIn(ctx, filepath.Join(m.dir, e.Name()))
+		path := filepath.Join(m.dir, e.Name())
+		shown, err := positionIn(ctx, path)
 		if ctx.Err() != nil {
-			return "", at, ctx.Err()
+			return ctx.Err()
 		}
-		if err == nil && shown.Compare(at) > 0 {
-			name, at = part[1], shown
+		if err != nil {
+			continue // it is built anew
+		}
+		if err := each(part[1], path, shown); err != nil {
+			return err
 		}
 	}
-	return name, at, nil
+	return nil
 }
 
 // positionIn reads how far a file has come that nobody has open.

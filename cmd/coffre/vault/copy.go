@@ -172,8 +172,15 @@ func (c Copy) Run(ctx context.Context) (done Copied, err error) {
 	} else if half {
 		return done, fmt.Errorf("the source: %w", keysdb.ErrUnfinished)
 	}
-	if err := notOlder(ctx, from.log, keyRingWitness(from.keys)); err != nil {
+	if loss, err := unfinishedLoss(ctx, from.keys); err != nil {
 		return done, fmt.Errorf("the source: %w", err)
+	} else if loss != nil {
+		return done, fmt.Errorf("the source: %w", errUnfinishedLoss)
+	}
+	if found, err := findCut(ctx, from.log, keyRingWitness(from.keys)); err != nil {
+		return done, fmt.Errorf("the source: %w", err)
+	} else if found != nil {
+		return done, fmt.Errorf("the source: %w", found.err())
 	}
 	head, err := from.log.Head(ctx)
 	if err != nil {
@@ -251,7 +258,7 @@ func keysChange(from, to seal.KEK, rewrap bool) keysdb.Change {
 		under = seal.Rewrapping(from, to)
 	}
 	return func(ctx context.Context, table string, rows []keysdb.Row) ([]keysdb.Row, error) {
-		if table == "guard" || table == "log_end" || table == "backups_made" && rewrap {
+		if table == "guard" || table == "log_end" || table == "losses" || table == "backups_made" && rewrap {
 			return nil, nil
 		}
 		return under(ctx, table, rows)

@@ -15,12 +15,14 @@ import (
 	"coffre/eventstore/seal/shred"
 )
 
-// guardTables hold up to where the log was compared with the key ring (guard), and up to
-// where it was seen to reach (log_end). They lie beside the ring, so that a copy of the
+// guardTables hold up to where the log was compared with the key ring (guard), up to where
+// it was seen to reach (log_end), and the losses that were accepted (losses). They lie beside the ring, so that a copy of the
 // ring from before brings its own marks.
 var guardTables = []string{
 	`CREATE TABLE guard (one INTEGER PRIMARY KEY CHECK (one = 1), commit_position INTEGER NOT NULL, prepare_position INTEGER NOT NULL) STRICT;`,
 	`CREATE TABLE log_end (one INTEGER PRIMARY KEY CHECK (one = 1), commit_position INTEGER NOT NULL, prepare_position INTEGER NOT NULL) STRICT;`,
+	`CREATE TABLE losses (id BLOB NOT NULL PRIMARY KEY, end_commit INTEGER NOT NULL, end_prepare INTEGER NOT NULL, seen_commit INTEGER NOT NULL, seen_prepare INTEGER NOT NULL,
+		witness TEXT NOT NULL, cause TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL, recorded INTEGER NOT NULL) STRICT;`,
 }
 
 const guardPage = 10_000 // events between two marks

@@ -5,10 +5,16 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
 	"sync"
 	"time"
 
+	"coffre/cmd/coffre/files"
+	"coffre/domain/audit"
 	"coffre/eventstore"
+	"coffre/eventstore/leaves"
 	"coffre/eventstore/seal/keysdb"
 )
 
@@ -21,7 +27,7 @@ var ErrOlderLog = errors.New("the log is older than what lies beside it")
 
 // olderLog names both ends and the way on.
 func olderLog(witness string, seen, end eventstore.Position) error {
-	return fmt.Errorf("%w: it ends at position %s, and %s has seen position %s: put the newer log back, or restore a backup into an empty directory (deploy/runbooks/backup.md, \"The log is older\")",
+	return fmt.Errorf("%w: it ends at position %s, and %s has seen position %s: put the newer log back, or restore a backup into an empty directory; where neither can be had, `coffre restore --accept-loss DIR` goes on without what was lost (deploy/runbooks/backup.md, \"The log is older\")",
 		ErrOlderLog, placeName(end), witness, placeName(seen))
 }
 
@@ -35,49 +41,88 @@ func placeName(p eventstore.Position) string {
 
 // witness remembers, beside the log, how far the log was seen.
 type witness struct {
+	kind audit.Witness
 	name string
 	seen func(context.Context) (detail string, at eventstore.Position, err error) // zero: nothing
 }
 
-// notOlder returns ErrOlderLog when a witness has seen more than the log holds. The
-// witnesses are asked first, because other processes let both grow meanwhile.
-func notOlder(ctx context.Context, log eventstore.Store, witnesses ...witness) error {
-	var name string
-	var furthest eventstore.Position
+// cut is a log that ends before what was seen of it.
+type cut struct {
+	kind      audit.Witness
+	name      string
+	end, seen eventstore.Position
+}
+
+func (c *cut) err() error { return olderLog(c.name, c.seen, c.end) }
+
+// findCut asks the witnesses whether one has seen more than the log holds, and returns
+// nil when none has. They are asked first, because other processes let both grow meanwhile.
+func findCut(ctx context.Context, log eventstore.Store, witnesses ...witness) (*cut, error) {
+	var found cut
 	for _, w := range witnesses {
 		detail, at, err := w.seen(ctx)
 		if err != nil {
-			return fmt.Errorf("how far %s has seen the log: %w", w.name, err)
+			return nil, fmt.Errorf("how far %s has seen the log: %w", w.name, err)
 		}
-		if at.Compare(furthest) > 0 {
-			name, furthest = w.name, at
+		if at.Compare(found.seen) > 0 {
+			found = cut{kind: w.kind, name: w.name, seen: at}
 			if detail != "" {
-				name += " " + detail
+				found.name += " " + detail
 			}
 		}
 	}
-	end, err := log.Head(ctx)
-	if err != nil {
-		return fmt.Errorf("end of the log: %w", err)
+	var err error
+	if found.end, err = log.Head(ctx); err != nil {
+		return nil, fmt.Errorf("end of the log: %w", err)
 	}
-	if furthest.Compare(end) > 0 {
-		return olderLog(name, furthest, end)
+	if found.seen.Compare(found.end) > 0 {
+		return &found, nil
 	}
-	return nil
+	return nil, nil
 }
 
-// compareEnds refuses a log that ends before what was seen of it. The leaf index was
-// compared when it was opened.
-func (a *assembly) compareEnds(ctx context.Context) error {
-	return notOlder(ctx, a.store,
+// witnesses returns those of this vault.
+func (a *assembly) witnesses() []witness {
+	all := []witness{
 		keyRingWitness(a.places.keys),
-		witness{"the read model", a.places.models.Furthest},
-		witness{"the reactor", a.places.reactors.Furthest})
+		{audit.ReadModel, "the read model", a.places.models.Furthest},
+		{audit.Reactor, "the reactor", a.places.reactors.Furthest},
+	}
+	if a.places.shared() {
+		all = append(all, witness{audit.DataDirectory, "this process", a.seenByProcess})
+	}
+	if ahead := a.places.ahead; ahead != nil {
+		all = append(all, leafWitness(ahead))
+	}
+	return all
+}
+
+// leafWitness is a leaf index that has numbered more than the log holds.
+func leafWitness(ahead *leaves.Ahead) witness {
+	return witness{audit.LeafIndex, "the leaf index", func(context.Context) (string, eventstore.Position, error) {
+		return leavesFile, ahead.Last, nil
+	}}
+}
+
+// compareEnds refuses a log that ends before what was seen of it, and ends what an
+// interrupted acceptance of a loss began.
+func (a *assembly) compareEnds(ctx context.Context) error {
+	if loss, err := unfinishedLoss(ctx, a.places.keys); err != nil {
+		return err
+	} else if loss != nil {
+		_, err := a.finishLoss(ctx, *loss)
+		return err
+	}
+	found, err := findCut(ctx, a.store, a.witnesses()...)
+	if err != nil || found == nil {
+		return err
+	}
+	return found.err()
 }
 
 // keyRingWitness remembers the end of the log beside the key ring.
 func keyRingWitness(db *keysdb.DB) witness {
-	return witness{"the key ring", func(ctx context.Context) (string, eventstore.Position, error) {
+	return witness{audit.KeyRing, "the key ring", func(ctx context.Context) (string, eventstore.Position, error) {
 		at, err := seenEnd(ctx, db)
 		return "", at, err
 	}}
@@ -132,28 +177,50 @@ func (e *logEnd) keep(tx *keysdb.Tx) error {
 	return err
 }
 
-// followEvery is the least time between two looks at the end of the log.
-const followEvery = time.Second
+const (
+	followEvery = time.Second      // the least time between two looks at the end of the log
+	followIdle  = 10 * time.Second // and the longest: a log that went back wakes nobody
+)
 
 // follow keeps the end of a log that moves while the key ring does not, soon after it has
-// moved and once more when ctx ends. Nobody waits for it.
-func (e *logEnd) follow(ctx context.Context, log eventstore.Store, db *keysdb.DB) error {
+// moved and once more when ctx ends. Nobody waits for it. It fails with ErrOlderLog when
+// the log ends before what this process has seen of it, as after a failover to a replica
+// that was behind. mark, if not nil, keeps the end outside the databases.
+func (e *logEnd) follow(ctx context.Context, log eventstore.Store, db *keysdb.DB, mark func(eventstore.Position)) error {
 	var kept eventstore.Position
-	keep := func(ctx context.Context) {
+	keep := func(ctx context.Context) error {
+		e.mu.Lock()
+		before := e.at
+		e.mu.Unlock()
 		end, err := log.Head(ctx)
-		if err != nil || end.Compare(kept) <= 0 {
-			return
+		if err != nil {
+			return nil // it is away; the next look tells
+		}
+		if before.Compare(end) > 0 {
+			return olderLog("this process", before, end)
+		}
+		if end.Compare(kept) <= 0 {
+			return nil
 		}
 		e.reached(end)
 		if db.Post(func(*keysdb.Tx) error { return nil }) == nil { // the mark accompanies it
 			kept = end
 		}
+		if mark != nil {
+			mark(end)
+		}
+		return nil
 	}
 	pause := time.NewTicker(followEvery)
 	defer pause.Stop()
 	for ctx.Err() == nil {
-		if log.Wait(ctx, kept) == nil {
-			keep(ctx)
+		idle, cancel := context.WithTimeout(ctx, followIdle)
+		_ = log.Wait(idle, kept) // whatever it says, the log is asked
+		cancel()
+		if ctx.Err() == nil {
+			if err := keep(ctx); err != nil {
+				return err
+			}
 		}
 		select {
 		case <-pause.C:
@@ -162,6 +229,37 @@ func (e *logEnd) follow(ctx context.Context, log eventstore.Store, db *keysdb.DB
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), followEvery)
 	defer cancel()
-	keep(last)
-	return nil
+	return keep(last)
+}
+
+// endFile holds, in the directory of a process whose databases are elsewhere, the end of
+// the log that it has seen: a failover takes everything in the databases back together.
+const endFile = "log.end"
+
+// markEnd keeps an end in the process's directory. What cannot be kept now is kept the
+// next time the log has moved.
+func (d DataDir) markEnd(end eventstore.Position) {
+	_ = files.WriteWhole(d.File(endFile), func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, end.Commit, end.Prepare)
+		return err
+	})
+}
+
+// seenByProcess returns the end that this directory remembers, unless its loss was accepted
+// by another process.
+func (a *assembly) seenByProcess(ctx context.Context) (string, eventstore.Position, error) {
+	text, err := os.ReadFile(a.dir.File(endFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", eventstore.Position{}, nil
+	} else if err != nil {
+		return "", eventstore.Position{}, err
+	}
+	var at eventstore.Position
+	if _, err := fmt.Sscan(string(text), &at.Commit, &at.Prepare); err != nil {
+		return "", eventstore.Position{}, errors.New(endFile + " in the data directory is not readable")
+	}
+	if accepted, err := lossAccepted(ctx, a.places.keys, at); err != nil || accepted {
+		return "", eventstore.Position{}, err
+	}
+	return "in " + string(a.dir), at, nil
 }

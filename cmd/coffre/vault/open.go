@@ -70,6 +70,8 @@ type Options struct {
 	// Sealing, when set, stands before what the log seals with and the answers open with:
 	// tests show with it what would be seen if nothing were sealed.
 	Sealing func(eventstore.Sealer, eventstore.Opener) (eventstore.Sealer, eventstore.Opener)
+
+	acceptLoss bool // see AcceptLoss
 }
 
 // Open puts the vault of a directory together, which the caller owns, and starts it.

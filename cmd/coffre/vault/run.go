@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"coffre/eventstore"
 	"coffre/eventstore/postgres/pgdb"
 	"coffre/handlers/work"
 )
@@ -67,7 +68,11 @@ func (a *assembly) background(begun func(error)) []part {
 			})
 		}})
 	}
-	parts = append(parts, part{"end of the log", func(ctx context.Context) error { return a.logEnd.follow(ctx, a.store, a.places.keys) }})
+	var mark func(eventstore.Position)
+	if a.places.shared() {
+		mark = a.dir.markEnd
+	}
+	parts = append(parts, part{"end of the log", func(ctx context.Context) error { return a.logEnd.follow(ctx, a.store, a.places.keys, mark) }})
 	if a.places.leaves != nil {
 		parts = append(parts, part{"leaves", a.places.leaves.Run})
 	}

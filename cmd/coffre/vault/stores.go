@@ -127,12 +127,16 @@ type stores struct {
 	models   projections.Medium
 	reactors *reactors.DB
 	leases   *pgdb.Session // of what only one process may do; nil: there is no other
+	// acceptLoss keeps in ahead a leaf index that has numbered more than the log holds,
+	// instead of failing; leaves is nil then.
+	acceptLoss bool
+	ahead      *leaves.Ahead
 }
 
 // openStores opens the log; the rest is opened when its turn comes. A directory
 // beside dir belongs to this process until onClose's functions have run.
 func openStores(ctx context.Context, dir DataDir, o Options, onClose func(func() error)) (*stores, error) {
-	s := &stores{at: o.Stores.In(dir), dir: dir, logger: o.Logger, onClose: onClose}
+	s := &stores{at: o.Stores.In(dir), dir: dir, logger: o.Logger, onClose: onClose, acceptLoss: o.acceptLoss}
 	if OnPostgres(s.at.Log) && !OnPostgres(s.at.Keys) {
 		return nil, errAloneKeys
 	}
@@ -175,13 +179,24 @@ func (s *stores) openKurrent(ctx context.Context) error {
 	}
 	s.log = log
 	s.onClose(log.Close)
-	s.leaves, err = leaves.Open(ctx, s.dir.File(leavesFile), log)
-	if ahead, ok := errors.AsType[*leaves.Ahead](err); ok {
-		return olderLog("the leaf index "+leavesFile, ahead.Last, ahead.Head)
-	} else if err != nil {
+	err = s.openLeaves(ctx)
+	if ahead, ok := errors.AsType[*leaves.Ahead](err); ok && s.acceptLoss {
+		s.ahead = ahead
+		return nil
+	} else if ok {
+		return (&cut{name: "the leaf index " + leavesFile, end: ahead.Head, seen: ahead.Last}).err()
+	}
+	return err
+}
+
+// openLeaves opens what numbers the leaves of a log in KurrentDB.
+func (s *stores) openLeaves(ctx context.Context) error {
+	index, err := leaves.Open(ctx, s.dir.File(leavesFile), s.log)
+	if err != nil {
 		return err
 	}
-	s.onClose(s.leaves.Close)
+	s.leaves = index
+	s.onClose(index.Close)
 	return nil
 }
 
