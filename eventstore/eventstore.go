@@ -186,8 +186,13 @@ func (e *WrongRevision) Error() string {
 	return fmt.Sprintf("eventstore: %s stream is at revision %d, expected %d", e.Stream.Category(), e.Actual, e.Expected)
 }
 
-// Corrupt: the record at this place does not match its checksum. Serving its
-// subject must stop; others go on.
+// ErrIntegrity: what is stored is not what was recorded, or what was recorded is not
+// stored any more. Every *Corrupt wraps it, and ErrTampered.
+var ErrIntegrity = errors.New("eventstore: what is stored is not what was recorded")
+
+// Corrupt: the record at this place does not match its checksum, is not the one that its
+// personal part was sealed for, or is gone. Serving its subject must stop; others go on.
+// Revision is -1 where nobody knows it, Stream empty likewise, Position zero.
 type Corrupt struct {
 	Stream   Stream
 	Revision Revision
@@ -197,6 +202,8 @@ type Corrupt struct {
 func (e *Corrupt) Error() string {
 	return fmt.Sprintf("eventstore: damaged record at position %d/%d (%s, revision %d)", e.Position.Commit, e.Position.Prepare, e.Stream.Category(), e.Revision)
 }
+
+func (e *Corrupt) Unwrap() error { return ErrIntegrity }
 
 // Check returns ErrInvalid or ErrTooLarge for a batch that no store may take.
 func (b Batch) Check() error {

@@ -165,23 +165,22 @@ func (e *Undecodable) Error() string {
 
 func (e *Undecodable) Unwrap() error { return e.Err }
 
-// Place returns where the record's sealed part belongs.
-func (r Record) Place() Place { return Place{Stream: r.Stream, ID: r.ID, Type: r.Type} }
-
-// record encodes and seals one event for s.
-func (l *Log) record(ctx context.Context, s Stream, citizen domain.CitizenID, meta []byte, id uuid.UUID, event any) (Record, error) {
+// record encodes and seals one event for s, to stand there at a revision, which may be
+// AnyRevision. Everything else that the sealed part is bound to is known before the
+// append: no store changes the time or the bytes it was given.
+func (l *Log) record(ctx context.Context, s Stream, at Revision, citizen domain.CitizenID, meta []byte, id uuid.UUID, event any) (Record, error) {
 	typ, clear, personal, err := l.codec.Encode(event)
 	if err != nil {
 		return Record{}, fmt.Errorf("encode: %w", err)
 	}
-	r := Record{ID: id, Type: typ, Time: l.now().UTC().Truncate(time.Microsecond), Meta: meta, Clear: clear}
+	r := Record{Stream: s, Revision: at, ID: id, Type: typ, Time: l.now().UTC().Truncate(time.Microsecond), Meta: meta, Clear: clear}
 	if personal == nil {
 		return r, nil
 	}
 	if citizen.IsZero() {
 		return Record{}, fmt.Errorf("seal %s: nobody's key was named for a personal part", typ)
 	}
-	if r.Sealed, err = l.sealer.Seal(ctx, citizen, Place{s, id, typ}, personal); err != nil {
+	if r.Sealed, err = l.sealer.Seal(ctx, citizen, r.Place(), personal); err != nil {
 		return Record{}, fmt.Errorf("seal %s: %w", typ, err)
 	}
 	return r, nil

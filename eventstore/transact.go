@@ -167,7 +167,11 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 			batch.Expected = StreamExists
 		}
 		for i, e := range events {
-			if batch.Records[i], err = l.record(ctx, w.Stream, w.Citizen, meta, w.ID(i), e); err != nil {
+			at := snap.revision + 1 + Revision(i)
+			if batch.Expected == StreamExists {
+				at = AnyRevision
+			}
+			if batch.Records[i], err = l.record(ctx, w.Stream, at, w.Citizen, meta, w.ID(i), e); err != nil {
 				return none, err
 			}
 		}

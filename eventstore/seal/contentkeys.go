@@ -19,7 +19,11 @@ type contentKey struct {
 	citizen domain.CitizenID
 	id      uuid.UUID
 	gen     uint64      // of the ring before it was read
-	aead    cipher.AEAD // nil: nothing but a memory of the destruction
+	aead    cipher.AEAD // seals and opens; nil: nothing but a memory of the destruction
+	// The other keys are for the garbage collector to overwrite, like the expanded one in
+	// aead, because several callers use them at once.
+	commitment key // of parts that are sealed now
+	whole      key // the content key itself, which sealed parts of the first form
 }
 
 // States of a stream's key.
@@ -129,7 +133,21 @@ func (k *contentKey) unwrap(stream eventstore.Stream, s *subject, wrapped []byte
 		return fmt.Errorf("content key: %w: %w", eventstore.ErrKeysUnavailable, ErrRefused)
 	}
 	defer clear(plain)
-	k.aead, err = newAEAD(plain)
+	return k.expand(plain)
+}
+
+// expand derives from a content key the keys that it is used by.
+func (k *contentKey) expand(plain []byte) error {
+	content, err := subKey(plain, infoSealedContent)
+	if err != nil {
+		return err
+	}
+	defer clear(content[:])
+	if k.commitment, err = subKey(plain, infoCommitment); err != nil {
+		return err
+	}
+	k.whole = key(plain)
+	k.aead, err = newAEAD(content[:])
 	return err
 }
 

@@ -45,6 +45,12 @@ const (
 	infoSSIN        = "coffre/ssin/v1"
 )
 
+// Sub-keys of a content key, likewise.
+const (
+	infoSealedContent = "coffre/sealed-content/v2" // encrypts the personal parts of the stream's events
+	infoCommitment    = "coffre/sealed-commitment/v2"
+)
+
 func subKey(dek []byte, info string) (k key, err error) {
 	b, err := hkdf.Expand(sha256.New, dek, info, keySize)
 	if err != nil {

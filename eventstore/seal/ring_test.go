@@ -6,6 +6,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -66,6 +67,9 @@ func place(n int) eventstore.Place {
 		Stream: eventstore.Stream(fmt.Sprintf("document-00000000-0000-4000-8000-%012d", n)),
 		ID:     uuid.MustParse("6f0c1f9a-6a6e-4e0b-9a3c-000000000001"),
 		Type:   "document.issued/1",
+
+		Revision: 7,
+		Facts:    eventstore.Facts{1, 2, 3},
 	}
 }
 
@@ -104,20 +108,32 @@ func readIndependently(t *testing.T, dek []byte, wrapped []byte, p eventstore.Pl
 		check(t, err)
 		return out
 	}
-	if sealed[0] != 1 || sealed[1] != 1 {
-		t.Fatal("format or algorithm")
+	if sealed[0] != 2 || sealed[1] != 1 || sealed[2] != 1 {
+		t.Fatal("format, algorithm or what is bound")
 	}
-	keyID := sealed[2:18]
+	keyID := sealed[3:19]
 	sub, err := hkdf.Expand(sha256.New, dek, "coffre/content-keys/v1", 32)
 	check(t, err)
 	contentKey = open(sub, wrapped[:12], wrapped[12:], append(append([]byte("coffre/content-key/v1\x00"), keyID...), p.Stream...))
 
-	aad := []byte("coffre/sealed/v1")
+	aad := []byte("coffre/sealed/v2")
 	for _, part := range [][]byte{[]byte(p.Stream), p.ID[:], []byte(p.Type), keyID} {
 		aad = binary.BigEndian.AppendUint16(aad, uint16(len(part)))
 		aad = append(aad, part...)
 	}
-	return contentKey, open(contentKey, sealed[18:30], sealed[30:], aad)
+	aad = binary.BigEndian.AppendUint64(aad, uint64(p.Revision))
+	aad = append(aad, p.Facts[:]...)
+	nonce, box, commitment := sealed[19:31], sealed[31:len(sealed)-32], sealed[len(sealed)-32:]
+	key, err := hkdf.Expand(sha256.New, contentKey, "coffre/sealed-commitment/v2", 32)
+	check(t, err)
+	mac := hmac.New(sha256.New, key)
+	mac.Write(bytes.Join([][]byte{aad, nonce, box[len(box)-16:]}, nil))
+	if !bytes.Equal(mac.Sum(nil), commitment) {
+		t.Fatal("the commitment is another")
+	}
+	key, err = hkdf.Expand(sha256.New, contentKey, "coffre/sealed-content/v2", 32)
+	check(t, err)
+	return contentKey, open(key, nonce, box, aad)
 }
 
 // wrappedContentKey reads a stream's row past the ring.
@@ -141,7 +157,7 @@ func TestSealedBytesAreAsDocumented(t *testing.T) {
 	if _, plain := readIndependently(t, dek, wrappedContentKey(t, db, p), p, part); string(plain) != "secret" {
 		t.Fatalf("%q", plain)
 	}
-	if id, ok := seal.KeyID(part); !ok || !bytes.Equal(id[:], part[2:18]) {
+	if id, ok := seal.KeyID(part); !ok || !bytes.Equal(id[:], part[3:19]) {
 		t.Fatal(id, ok)
 	}
 }
@@ -482,9 +498,11 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte{}, p.Type)
 	f.Add(good, "document.issued/2")
 	f.Add(good[:seal.Overhead], p.Type)
-	f.Add(append(bytes.Clone(good[:18]), make([]byte, 40)...), p.Type)
-	f.Add(append([]byte{2, 1}, good[2:]...), p.Type)
-	f.Add(append([]byte{1, 2}, good[2:]...), p.Type)
+	f.Add(append(bytes.Clone(good[:19]), make([]byte, 60)...), p.Type)
+	f.Add(append([]byte{1, 1}, good[3:]...), p.Type)
+	f.Add(append([]byte{2, 2}, good[2:]...), p.Type)
+	f.Add(append([]byte{2, 1, 0}, good[3:]...), p.Type)
+	f.Add(append([]byte{3, 1}, good[2:]...), p.Type)
 	f.Fuzz(func(t *testing.T, sealed []byte, typ string) {
 		if typ == "" || len(typ) > 1<<10 || bytes.Equal(sealed, good) {
 			return

@@ -2,6 +2,8 @@ package seal
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,34 +28,52 @@ var (
 	_ eventstore.Opener = Opener{}
 )
 
-// The header of a sealed part and what it is bound to: docs/log-format.md, "Sealed
-// part". For ever.
+// A sealed part is its header, nonce, ciphertext, tag and commitment, and bound to its
+// place: docs/log-format.md, "Sealed part". For ever.
 const (
-	sealedFormat    = 0x01
+	formFacts = 0x02 // bound to the facts of its record, and committed to its key
+	formPlace = 0x01 // bound to stream, event and type only; it is read and no longer written
+
 	sealedAlgorithm = 0x01 // AES-256-GCM with a random 96-bit nonce
-	headerSize      = 1 + 1 + 16
+
+	// What the third byte of formFacts says of the revision.
+	anyRevision  = 0x00
+	thisRevision = 0x01
+
+	headerSize      = 1 + 1 + 1 + 16
+	placeHeaderSize = 1 + 1 + 16
 	nonceSize       = 12
 	tagSize         = 16
-	aadDomain       = "coffre/sealed/v1"
+	commitmentSize  = sha256.Size
+
+	aadFacts = "coffre/sealed/v2"
+	aadPlace = "coffre/sealed/v1"
 )
 
 // Overhead is the bytes a sealed part has more than its plaintext.
-const Overhead = headerSize + nonceSize + tagSize
+const Overhead = headerSize + nonceSize + tagSize + commitmentSize
+
+const placeOverhead = placeHeaderSize + nonceSize + tagSize // of formPlace
 
 // KeyID returns the id of the key a sealed part names; ok is false when these are
 // not the bytes of a sealed part. It says nothing about whether they open.
 func KeyID(sealed []byte) (id uuid.UUID, ok bool) {
-	if len(sealed) < Overhead || sealed[0] != sealedFormat || sealed[1] != sealedAlgorithm {
-		return uuid.Nil, false
+	switch {
+	case len(sealed) < 2 || sealed[1] != sealedAlgorithm:
+	case sealed[0] == formFacts && len(sealed) >= Overhead:
+		return uuid.UUID(sealed[headerSize-16 : headerSize]), true
+	case sealed[0] == formPlace && len(sealed) >= placeOverhead:
+		return uuid.UUID(sealed[placeHeaderSize-16 : placeHeaderSize]), true
 	}
-	return uuid.UUID(sealed[2:headerSize]), true
+	return uuid.Nil, false
 }
 
 // buffers hold associated data, which escapes to the heap through cipher.AEAD.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
-func appendAAD(dst []byte, p eventstore.Place, keyID uuid.UUID) []byte {
-	dst = append(dst, aadDomain...)
+// appendPlace appends what both forms are bound to.
+func appendPlace(dst []byte, domain string, p eventstore.Place, keyID uuid.UUID) []byte {
+	dst = append(dst, domain...)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(p.Stream)))
 	dst = append(dst, p.Stream...)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(p.ID)))
@@ -62,6 +82,78 @@ func appendAAD(dst []byte, p eventstore.Place, keyID uuid.UUID) []byte {
 	dst = append(dst, p.Type...)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(keyID)))
 	return append(dst, keyID[:]...)
+}
+
+// appendFacts appends what formFacts is bound to. A revision that is not known counts as
+// the largest number, which no record has.
+func appendFacts(dst []byte, p eventstore.Place, keyID uuid.UUID) []byte {
+	dst = appendPlace(dst, aadFacts, p, keyID)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(max(p.Revision, eventstore.AnyRevision)))
+	return append(dst, p.Facts[:]...)
+}
+
+// seal returns plain sealed for a place.
+func (k *contentKey) seal(p eventstore.Place, plain []byte) []byte {
+	out := make([]byte, headerSize, len(plain)+Overhead)
+	out[0], out[1], out[2] = formFacts, sealedAlgorithm, thisRevision
+	if p.Revision < 0 {
+		out[2] = anyRevision
+	}
+	copy(out[headerSize-16:], k.id[:])
+	aad := buffers.Get().(*[]byte)
+	defer buffers.Put(aad)
+	*aad = appendFacts((*aad)[:0], p, k.id)
+	out = k.aead.Seal(out, nil, plain, *aad) // nonce, ciphertext, tag
+	return k.commit(out, *aad, out[headerSize:])
+}
+
+// commit appends the commitment of a part to dst: HMAC-SHA256 over the associated data,
+// the nonce and the tag, under a key that HKDF derives from the content key. AES-GCM alone
+// commits to no key: whoever sealed could choose bytes that open as two texts under two
+// keys. A hash over key, nonce, associated data and tag fixes all of them and so the text:
+// it is the construction that Chan and Rogaway call CTX, with the tag kept because Go's
+// AEAD checks it.
+func (k *contentKey) commit(dst, aad, box []byte) []byte {
+	mac := hmac.New(sha256.New, k.commitment[:])
+	mac.Write(aad)
+	mac.Write(box[:nonceSize])
+	mac.Write(box[len(box)-tagSize:])
+	return mac.Sum(dst)
+}
+
+// open appends to dst what was sealed for a place. The bytes name this key and have the
+// length of a part, as KeyID tells.
+func (k *contentKey) open(dst []byte, p eventstore.Place, sealed []byte) ([]byte, error) {
+	aad := buffers.Get().(*[]byte)
+	defer buffers.Put(aad)
+	if sealed[0] == formPlace {
+		aead, err := newAEAD(k.whole[:])
+		if err != nil {
+			return nil, err
+		}
+		*aad = appendPlace((*aad)[:0], aadPlace, p, k.id)
+		return opened(aead.Open(dst, nil, sealed[placeHeaderSize:], *aad))
+	}
+	switch {
+	case sealed[2] == anyRevision:
+		p.Revision = eventstore.AnyRevision
+	case sealed[2] != thisRevision || p.Revision < 0:
+		return nil, eventstore.ErrTampered
+	}
+	*aad = appendFacts((*aad)[:0], p, k.id)
+	box, commitment := sealed[headerSize:len(sealed)-commitmentSize], sealed[len(sealed)-commitmentSize:]
+	var buf [commitmentSize]byte
+	if !hmac.Equal(k.commit(buf[:0], *aad, box), commitment) { // in constant time
+		return nil, eventstore.ErrTampered
+	}
+	return opened(k.aead.Open(dst, nil, box, *aad))
+}
+
+func opened(plain []byte, err error) ([]byte, error) {
+	if err != nil {
+		return nil, eventstore.ErrTampered
+	}
+	return plain, nil
 }
 
 // errPlace: a place without a stream or a type, or with one whose length its prefix could
@@ -87,13 +179,7 @@ func (s Sealer) Seal(ctx context.Context, citizen domain.CitizenID, p eventstore
 		if err != nil {
 			return nil, err
 		}
-		out := make([]byte, headerSize, len(plain)+Overhead)
-		out[0], out[1] = sealedFormat, sealedAlgorithm
-		copy(out[2:], k.id[:])
-		aad := buffers.Get().(*[]byte)
-		*aad = appendAAD((*aad)[:0], p, k.id)
-		out = k.aead.Seal(out, nil, plain, *aad) // nonce, ciphertext, tag
-		buffers.Put(aad)
+		out := k.seal(p, plain)
 		if s.Ring.settled(gen) {
 			return out, nil
 		}
@@ -120,12 +206,9 @@ func (o Opener) Open(ctx context.Context, dst []byte, p eventstore.Place, sealed
 		case k.id != id:
 			return nil, fmt.Errorf("the stream has another key: %w", eventstore.ErrTampered)
 		}
-		aad := buffers.Get().(*[]byte)
-		*aad = appendAAD((*aad)[:0], p, id)
-		out, err := k.aead.Open(dst, nil, sealed[headerSize:], *aad)
-		buffers.Put(aad)
+		out, err := k.open(dst, p, sealed)
 		if err != nil {
-			return nil, eventstore.ErrTampered
+			return nil, err
 		}
 		if o.Ring.settled(gen) {
 			return out, nil

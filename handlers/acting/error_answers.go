@@ -21,6 +21,7 @@ var (
 	errDiskFull          = domain.NewError(domain.Full, "storageFull", "there is no room to record it")
 	errErased            = domain.NewError(domain.Gone, "erased", "it was erased")
 	errFilesUnavailable  = domain.NewError(domain.Unavailable, "filesUnavailable", "files cannot be stored or read now")
+	errIntegrity         = domain.NewError(domain.Unavailable, "integrityViolated", "what is stored about this was changed or lost, so nothing of it is answered until it is restored")
 	errTooLarge          = domain.NewError(domain.Invalid, "tooLarge", "what would be recorded is too large")
 )
 
@@ -28,6 +29,7 @@ var (
 // that a caller can wait out, or that answers the call, with its refusal and Retry-After.
 // Nobody changes it.
 var ErrorAnswers = []edge.ErrorAnswer{
+	{Err: eventstore.ErrIntegrity, Refusal: errIntegrity, RetryAfter: time.Hour}, // a person has to act
 	{Err: eventstore.ErrOverloaded, Refusal: errOverloaded, RetryAfter: time.Second},
 	{Err: eventstore.ErrTooLarge, Refusal: errTooLarge, RetryAfter: 0},
 	{Err: eventstore.ErrDiskFull, Refusal: errDiskFull, RetryAfter: time.Minute},

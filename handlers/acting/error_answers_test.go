@@ -18,6 +18,8 @@ func TestErrorAnswers(t *testing.T) {
 		is     string
 		wait   time.Duration
 	}{
+		{eventstore.ErrTampered, 503, "urn:problem-type:coffre:integrityViolated", time.Hour},
+		{&eventstore.Corrupt{Revision: -1}, 503, "urn:problem-type:coffre:integrityViolated", time.Hour},
 		{eventstore.ErrOverloaded, 503, "urn:problem-type:coffre:overloaded", 1 * time.Second},
 		{eventstore.ErrDiskFull, 507, "urn:problem-type:coffre:storageFull", 60 * time.Second},
 		{eventstore.ErrErased, 410, "urn:problem-type:coffre:erased", 0},

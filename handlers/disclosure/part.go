@@ -11,8 +11,12 @@ import (
 // OpenSealedPart opens a sealed part that a read model keeps, as the event of type E that
 // it belongs to. Only the event's personal fields are set, because the read model does not
 // keep its clear part.
-func OpenSealedPart[E any](ctx context.Context, dis *Discloser, place eventstore.Place, sealed []byte) (event E, err error) {
-	opened, err := eventstore.OpenPart(ctx, dis.opener, dis.codec, place, []byte(`{}`), sealed)
+func OpenSealedPart[E any](ctx context.Context, dis *Discloser, place eventstore.Place, sealed eventstore.Kept) (event E, err error) {
+	personal, err := eventstore.OpenKept(ctx, dis.opener, nil, place, sealed)
+	if err != nil {
+		return event, err
+	}
+	opened, err := dis.codec.Decode(place.Type, []byte(`{}`), personal)
 	if err != nil {
 		return event, err
 	}
@@ -25,12 +29,8 @@ func OpenSealedPart[E any](ctx context.Context, dis *Discloser, place eventstore
 
 // OpenSealedBytes opens a sealed part that a read model keeps into the capacity of dst,
 // without decoding it.
-func (dis *Discloser) OpenSealedBytes(ctx context.Context, dst []byte, place eventstore.Place, sealed []byte) ([]byte, error) {
-	plain, err := dis.opener.Open(ctx, dst, place, sealed)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", place.Type, err)
-	}
-	return plain, nil
+func (dis *Discloser) OpenSealedBytes(ctx context.Context, dst []byte, place eventstore.Place, sealed eventstore.Kept) ([]byte, error) {
+	return eventstore.OpenKept(ctx, dis.opener, dst, place, sealed)
 }
 
 // KeyMissing reports whether an error means that the key of a sealed part was destroyed or

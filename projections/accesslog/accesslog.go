@@ -38,7 +38,7 @@ func New() *Log { return &Log{} }
 func (l *Log) Name() string { return "accesslog" }
 
 // Version implements projections.Projection.
-func (l *Log) Version() int { return 1 }
+func (l *Log) Version() int { return 2 }
 
 // Schema implements projections.Projection.
 func (l *Log) Schema() projections.Schema { return schema }
@@ -98,7 +98,7 @@ type Entry struct {
 	// Place and Sealed are the personal part of access.authorized, which holds the
 	// case reference; Sealed is nil when there is none.
 	Place  eventstore.Place
-	Sealed []byte
+	Sealed eventstore.Kept
 }
 
 // Filter narrows Of to the members that it names.
@@ -167,7 +167,7 @@ func scanEntry(scan func(...any) error) (Entry, error) {
 	var fields, stream, outcome, outcomeReason string
 	err := scan(&e.Leaf, &citizen, &at, &e.Kind, &accessID, &e.Attempt, &e.Role, &e.Consumer, &reader, &document, &e.Version, &e.Type,
 		&e.Purpose, &e.Procedure, &consent, &e.LegalBasis, &e.Deliberation, &mandate, &fields, &e.Predicate, &e.Reason, &e.Count,
-		&stream, &event, &e.Place.Type, &e.Sealed, &outcome, &outcomeReason, &outcomeAt)
+		&stream, &event, &e.Place.Type, (*[]byte)(&e.Sealed), &outcome, &outcomeReason, &outcomeAt)
 	if err != nil {
 		return Entry{}, err
 	}

@@ -71,7 +71,7 @@ func authorized(ctx context.Context, tx *projections.Tx, e eventstore.Event, f a
 		}
 		fields = string(b)
 	}
-	citizen, sealed := f.Citizen.UUID[:], blob(e.Sealed)
+	citizen, sealed := f.Citizen.UUID[:], blob(e.Keep())
 	if !tx.Building() {
 		var since int64
 		if gone, err := tx.Get(ctx, selectErased, []any{citizen}, &since); err != nil {
@@ -109,9 +109,9 @@ func optional(id uuid.UUID) any {
 }
 
 // blob is the argument for bytes that may be absent.
-func blob(b []byte) any {
+func blob(b eventstore.Kept) any {
 	if b == nil {
 		return nil
 	}
-	return b
+	return []byte(b)
 }

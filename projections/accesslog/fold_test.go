@@ -34,7 +34,7 @@ func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []acc
 					Leaf: e.Leaf, Citizen: who, At: f.At, Kind: f.Kind, Outcome: accesslog.MayHaveBeenDisclosed, Count: 1, Access: f.Access, Attempt: f.Attempt,
 					Role: f.Role, Consumer: f.Consumer, Reader: f.Reader, Mandate: f.Mandate, Document: f.Document, Version: f.Version, Type: f.Type,
 					Purpose: f.Purpose, Procedure: f.Procedure, Consent: f.Consent, LegalBasis: f.LegalBasis, Deliberation: f.Deliberation,
-					Fields: f.Fields, Predicate: f.Predicate, Place: e.Place(), Sealed: e.Sealed,
+					Fields: f.Fields, Predicate: f.Predicate, Place: e.PlaceInRow(), Sealed: e.Keep(),
 				})
 			}
 		case access.Disclosed:
@@ -48,7 +48,7 @@ func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []acc
 			if f.Citizen == who {
 				entries = append(entries, accesslog.Entry{
 					Leaf: e.Leaf, Citizen: who, At: f.At, Kind: accesslog.Refusal, Outcome: accesslog.Refused, Reason: f.Reason, Count: f.Count, Role: domain.RoleConsumer,
-					Consumer: f.Consumer, Document: f.Document, Type: f.Type, Purpose: f.Purpose, Procedure: f.Procedure, Place: e.Place(),
+					Consumer: f.Consumer, Document: f.Document, Type: f.Type, Purpose: f.Purpose, Procedure: f.Procedure, Place: e.PlaceInRow(),
 				})
 			}
 		}

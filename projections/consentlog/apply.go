@@ -97,7 +97,7 @@ func recordBeginning(ctx context.Context, tx *projections.Tx, e eventstore.Event
 	if e.Sealed == nil {
 		return nil
 	}
-	_, err = tx.Exec(ctx, insertShown, leaf, id, citizen, string(act), string(e.Stream), e.ID[:], e.Type, e.Sealed, citizen)
+	_, err = tx.Exec(ctx, insertShown, leaf, id, citizen, string(act), string(e.Stream), e.ID[:], e.Type, []byte(e.Keep()), citizen)
 	return err
 }
 

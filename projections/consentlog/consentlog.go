@@ -33,7 +33,7 @@ func New() *Log { return &Log{} }
 func (l *Log) Name() string { return "consentlog" }
 
 // Version implements projections.Projection.
-func (l *Log) Version() int { return 1 }
+func (l *Log) Version() int { return 2 }
 
 // Schema implements projections.Projection.
 func (l *Log) Schema() projections.Schema { return schema }
@@ -109,7 +109,7 @@ type Shown struct {
 	Leaf   int64
 	Act    Act
 	Place  eventstore.Place
-	Sealed []byte
+	Sealed eventstore.Kept
 }
 
 // Filter narrows a query to the members that it names.

@@ -250,7 +250,7 @@ func (l *Log) Shown(ctx context.Context, id domain.ConsentID) ([]Shown, error) {
 			var s Shown
 			var stream string
 			var event []byte
-			if err := scan(&s.Leaf, &s.Act, &stream, &event, &s.Place.Type, &s.Sealed); err != nil {
+			if err := scan(&s.Leaf, &s.Act, &stream, &event, &s.Place.Type, (*[]byte)(&s.Sealed)); err != nil {
 				return err
 			}
 			s.Place.Stream = eventstore.Stream(stream)

@@ -35,6 +35,12 @@ type Recorded struct {
 	Citizen domain.CitizenID // whose key sealed it
 }
 
+// PlaceInRow returns the event's place as far as a row of a read model tells it: the rest
+// is in the sealed part that the row keeps.
+func (r Recorded) PlaceInRow() eventstore.Place {
+	return eventstore.Place{Stream: r.Stream, ID: r.ID, Type: r.Type}
+}
+
 // NewWorld returns an empty log.
 func NewWorld() *World {
 	return &World{Store: memory.New(), Keys: &Keys{}}
@@ -52,8 +58,9 @@ func (w *World) Record(t testing.TB, s eventstore.Stream, citizen domain.Citizen
 		ID: uuid.New(), Type: typ, Clear: clear, Time: time.Now().UTC().Truncate(time.Microsecond),
 		Meta: []byte(`{"actor":{"role":"system"},"schemaVersion":1}`),
 	}
+	r.Stream, r.Revision = s, eventstore.AnyRevision
 	if personal != nil {
-		if r.Sealed, err = w.Keys.Seal(t.Context(), citizen, eventstore.Place{Stream: s, ID: r.ID, Type: typ}, personal); err != nil {
+		if r.Sealed, err = w.Keys.Seal(t.Context(), citizen, r.Place(), personal); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -61,7 +68,7 @@ func (w *World) Record(t testing.TB, s eventstore.Stream, citizen domain.Citizen
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Stream, r.Revision, r.Position = s, at.Last, at.Position
+	r.Revision, r.Position = at.Last, at.Position
 	done := Recorded{Event: eventstore.Event{Record: r, Data: event}, Leaf: int64(len(w.recorded)), Citizen: citizen}
 	w.recorded = append(w.recorded, done)
 	return done
@@ -71,9 +78,9 @@ func (w *World) Record(t testing.TB, s eventstore.Stream, citizen domain.Citizen
 func (w *World) Recorded() []Recorded { return w.recorded }
 
 // Open opens a sealed part that a read model kept, and decodes it into personal.
-func (w *World) Open(t testing.TB, p eventstore.Place, sealed []byte, personal any) {
+func (w *World) Open(t testing.TB, p eventstore.Place, sealed eventstore.Kept, personal any) {
 	t.Helper()
-	plain, err := w.Keys.Open(t.Context(), nil, p, sealed)
+	plain, err := eventstore.OpenKept(t.Context(), w.Keys, nil, p, sealed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,8 +161,10 @@ func (k *Keys) Destroy(citizen domain.CitizenID) {
 	delete(k.keys, citizen)
 }
 
+// place is what a sealed part is bound to: all of the place but the revision, which a
+// world does not know when it seals.
 func place(p eventstore.Place) []byte {
-	return bytes.Join([][]byte{[]byte(p.Stream), p.ID[:], []byte(p.Type)}, []byte{0})
+	return bytes.Join([][]byte{[]byte(p.Stream), p.ID[:], []byte(p.Type), p.Facts[:]}, []byte{0})
 }
 
 // until shows a log up to and with a position only.

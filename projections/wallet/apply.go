@@ -66,12 +66,12 @@ func (w *Wallets) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Ev
 	case document.Issued:
 		_, err := tx.Exec(ctx, insertIssued, leaf, forEver, f.Citizen.UUID[:], f.Document.UUID[:], string(f.Type), string(f.Issuer),
 			leaf, micros(f.At), micros(f.At), string(f.ValidFrom), string(f.ValidUntil), number(f.PersonalValidity),
-			string(e.Stream), e.ID[:], e.Type, blob(e.Sealed), f.Citizen.UUID[:])
+			string(e.Stream), e.ID[:], e.Type, blob(e.Keep()), f.Citizen.UUID[:])
 		return err
 	case document.Updated:
 		n, err := tx.Exec(ctx, insertUpdated, leaf, micros(f.At), f.Version, string(f.Reason),
 			string(f.ValidFrom), string(f.ValidUntil), string(f.EffectiveFrom),
-			string(e.Stream), e.ID[:], e.Type, blob(e.Sealed), f.Document.UUID[:], forEver)
+			string(e.Stream), e.ID[:], e.Type, blob(e.Keep()), f.Document.UUID[:], forEver)
 		return endReplaced(ctx, tx, f.Document, leaf, n, err)
 	case document.Revoked:
 		return changeState(ctx, tx, f.Document, leaf, f.At, Revoked, f.Reason, f.EffectiveFrom)
@@ -91,7 +91,7 @@ func (w *Wallets) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Ev
 		}
 		_, err = tx.Exec(ctx, insertMandate, leaf, forEver, forEver, f.Mandate.UUID[:], f.Citizen.UUID[:], f.Representative.UUID[:],
 			string(f.Kind), string(scope), string(f.Source), micros(f.At),
-			string(e.Stream), e.ID[:], e.Type, blob(e.Sealed), f.Citizen.UUID[:], f.Representative.UUID[:])
+			string(e.Stream), e.ID[:], e.Type, blob(e.Keep()), f.Citizen.UUID[:], f.Representative.UUID[:])
 		return err
 	case mandate.Accepted:
 		_, err := tx.Exec(ctx, acceptMandate, leaf, micros(f.At), f.Mandate.UUID[:], forEver, forEver)
@@ -156,9 +156,9 @@ func number(b bool) int64 {
 }
 
 // blob is the argument for bytes that may be absent.
-func blob(b []byte) any {
+func blob(b eventstore.Kept) any {
 	if b == nil {
 		return nil
 	}
-	return b
+	return []byte(b)
 }

@@ -52,12 +52,12 @@ func fold(all []projectiontest.Recorded, upTo int64) *naive {
 			n.documents = append(n.documents, &wallet.Document{
 				Document: f.Document, Citizen: f.Citizen, Type: f.Type, Issuer: f.Issuer, Version: 1, State: wallet.Active,
 				ValidFrom: f.ValidFrom, ValidUntil: f.ValidUntil, PersonalValidity: f.PersonalValidity,
-				IssuedAt: f.At, ChangedAt: f.At, IssuedLeaf: e.Leaf, Place: e.Place(), Sealed: e.Sealed,
+				IssuedAt: f.At, ChangedAt: f.At, IssuedLeaf: e.Leaf, Place: e.PlaceInRow(), Sealed: e.Keep(),
 			})
 		case document.Updated:
 			if d := of(f.Document); d != nil {
 				d.Version, d.Reason, d.ValidFrom, d.ValidUntil, d.EffectiveFrom = f.Version, f.Reason, f.ValidFrom, f.ValidUntil, f.EffectiveFrom
-				d.ChangedAt, d.Place, d.Sealed = f.At, e.Place(), e.Sealed
+				d.ChangedAt, d.Place, d.Sealed = f.At, e.PlaceInRow(), e.Keep()
 			}
 		case document.Revoked:
 			if d := of(f.Document); d != nil && d.State != wallet.Revoked {
@@ -78,7 +78,7 @@ func fold(all []projectiontest.Recorded, upTo int64) *naive {
 		case mandate.Granted:
 			n.mandates = append(n.mandates, &wallet.Mandate{
 				Mandate: f.Mandate, Citizen: f.Citizen, Representative: f.Representative, Scope: f.Scope,
-				GrantedLeaf: e.Leaf, AcceptedLeaf: projections.Latest, EndedLeaf: projections.Latest, Sealed: e.Sealed, Place: e.Place(),
+				GrantedLeaf: e.Leaf, AcceptedLeaf: projections.Latest, EndedLeaf: projections.Latest, Sealed: e.Keep(), Place: e.PlaceInRow(),
 			})
 		case mandate.Accepted:
 			for _, m := range n.mandates {

@@ -54,7 +54,7 @@ func (w *Wallets) mandates(ctx context.Context, query string, id uuid.UUID, asOf
 		var death sql.NullInt64
 		err := scan(&mandateID, &citizen, &representative, &m.Kind, &scope, &m.Source,
 			&granted, &accepted, &ended, &m.GrantedLeaf, &m.AcceptedLeaf, &m.EndedLeaf, &m.Reason, &death,
-			&stream, &event, &m.Place.Type, &m.Sealed)
+			&stream, &event, &m.Place.Type, (*[]byte)(&m.Sealed))
 		if err != nil {
 			return err
 		}

@@ -152,7 +152,7 @@ type IssuedFilter struct {
 type Issued struct {
 	Document
 	First       eventstore.Place
-	FirstSealed []byte // nil when the content was destroyed
+	FirstSealed eventstore.Kept // nil when the content was destroyed
 }
 
 // IssuedBy returns at most limit documents of an issuer as they were known at a

@@ -38,7 +38,7 @@ func New() *Wallets { return &Wallets{} }
 func (w *Wallets) Name() string { return "wallet" }
 
 // Version implements projections.Projection.
-func (w *Wallets) Version() int { return 1 }
+func (w *Wallets) Version() int { return 2 }
 
 // Schema implements projections.Projection.
 func (w *Wallets) Schema() projections.Schema { return schema }
@@ -86,7 +86,7 @@ type Document struct {
 	// Place and Sealed are the personal part of the event that gave this version,
 	// document.issued or document.updated.
 	Place  eventstore.Place
-	Sealed []byte
+	Sealed eventstore.Kept
 }
 
 // Held is a document as one of its holders sees it. Mandate is nil when the holder
@@ -115,7 +115,7 @@ type Mandate struct {
 
 	// Place and Sealed are the personal part of mandate.granted, which tells its end.
 	Place  eventstore.Place
-	Sealed []byte
+	Sealed eventstore.Kept
 }
 
 // StandsAt reports whether the mandate was accepted and neither ended nor void at a

@@ -110,7 +110,7 @@ func (e *env) process(t *testing.T, cfg seal.Config) *Ring {
 const organisation = domain.Organisation("0206731645")
 
 func place(stream eventstore.Stream) eventstore.Place {
-	return eventstore.Place{Stream: stream, ID: uuid.New(), Type: "document.issued/1"}
+	return eventstore.Place{Stream: stream, ID: uuid.New(), Type: "document.issued/1", Revision: 3, Facts: eventstore.Facts{4}}
 }
 
 func stream(t *testing.T) eventstore.Stream {
@@ -377,10 +377,23 @@ func moved(t *testing.T, e *env) {
 	otherType.Type = "document.issued/2"
 	refuses(t, e.ring, otherEvent, part, eventstore.ErrTampered)
 	refuses(t, e.ring, otherType, part, eventstore.ErrTampered)
+	otherFacts, later, notKnown := here, here, here
+	otherFacts.Facts[31] = 1
+	later.Revision++
+	notKnown.Revision = eventstore.AnyRevision
+	for _, p := range []eventstore.Place{otherFacts, later, notKnown} {
+		refuses(t, e.ring, p, part, eventstore.ErrTampered)
+	}
+	// What was sealed before its revision was known opens at every one, and nowhere else.
+	anywhere := sealed(t, e.ring, a, notKnown, "secret")
+	for _, p := range []eventstore.Place{here, later, notKnown} {
+		opens(t, e.ring, p, anywhere, "secret")
+	}
+	refuses(t, e.ring, otherFacts, anywhere, eventstore.ErrTampered)
 	// The key id of another key, with everything else in place.
 	for _, donor := range [][]byte{ofSibling, ofTheirs} {
 		forged := bytes.Clone(part)
-		copy(forged[2:18], donor[2:18])
+		copy(forged[3:19], donor[3:19])
 		refuses(t, e.ring, here, forged, eventstore.ErrTampered)
 		for _, p := range []eventstore.Place{sibling, theirs} {
 			refuses(t, e.ring, p, forged, eventstore.ErrTampered)
