@@ -57,7 +57,20 @@ type Store struct {
 
 	mu     sync.Mutex
 	rule   Rule
+	change Change
 	counts [methods]int
+}
+
+// Change alters a record that is read, as somebody might who can write to the database; it
+// may not change the bytes that the record points to. false takes the record away. It is
+// called concurrently.
+type Change func(*eventstore.Record) bool
+
+// SetChange replaces the change that every record that is read goes through; nil for none.
+func (s *Store) SetChange(change Change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.change = change
 }
 
 var _ eventstore.Store = (*Store)(nil)
@@ -115,7 +128,13 @@ func (s *Store) read(m Method, records iter.Seq2[eventstore.Record, error]) iter
 			yield(eventstore.Record{}, f.Before)
 			return
 		}
+		s.mu.Lock()
+		change := s.change
+		s.mu.Unlock()
 		for r, err := range records {
+			if err == nil && change != nil && !change(&r) {
+				continue
+			}
 			if !yield(r, err) || err != nil {
 				return
 			}

@@ -1,6 +1,8 @@
 package disclosure
 
 import (
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"coffre/eventstore"
 	"coffre/eventstore/blob"
 	"coffre/handlers/acting"
@@ -30,12 +32,17 @@ type Discloser struct {
 
 	opener   eventstore.Opener
 	codec    eventstore.Codec
-	refusals refusalQueue // to be recorded
-	outcomes outcomeQueue // of accesses, to be recorded
-	quotas   quotaLedger  // whom consumers reached today
+	refusals refusalQueue                       // to be recorded
+	outcomes outcomeQueue                       // of accesses, to be recorded
+	quotas   quotaLedger                        // whom consumers reached today
+	proven   *lru.Cache[eventstore.Stream, any] // grants whose facts were proven, without their personal part
 }
 
 // New returns a Discloser; [Discloser.Run] has to run beside it.
 func New(c Config) *Discloser {
-	return &Discloser{Recorder: c.Recorder, Wallets: c.Wallets, AccessLog: c.AccessLog, Blobs: c.Blobs, opener: c.Opener, codec: c.Codec}
+	proven, err := lru.New[eventstore.Stream, any](maxProven)
+	if err != nil {
+		panic(err) // only for a size that is not positive
+	}
+	return &Discloser{Recorder: c.Recorder, Wallets: c.Wallets, AccessLog: c.AccessLog, Blobs: c.Blobs, opener: c.Opener, codec: c.Codec, proven: proven}
 }

@@ -220,8 +220,8 @@ func (r Reading) Check(in acting.Intent, f Findings) error {
 	return r.Use(in, f).Validate(f.Consent)
 }
 
-// EstablishBasis loads the findings of a reading and judges its basis; it opens sealed
-// dates only when there is a basis.
+// EstablishBasis loads the findings of a reading and judges its basis; only when there is
+// one it proves the consent's terms and opens sealed dates.
 func (dis *Discloser) EstablishBasis(ctx context.Context, in acting.Intent, r Reading) (Findings, error) {
 	f, err := dis.LoadFindings(ctx, r)
 	if err != nil {
@@ -229,6 +229,11 @@ func (dis *Discloser) EstablishBasis(ctx context.Context, in acting.Intent, r Re
 	}
 	if err := r.CheckBasis(in, f); err != nil {
 		return f, err
+	}
+	if !r.Consent.IsZero() {
+		if err := dis.proveConsent(ctx, f.Consent); err != nil {
+			return f, err
+		}
 	}
 	f.Document, err = dis.OpenDates(ctx, f.Document)
 	return f, err
@@ -352,6 +357,11 @@ func ofVersion(s document.Snapshot, version int) document.Snapshot {
 func (dis *Discloser) OpenAuthorized(ctx context.Context, in acting.Intent, d *Disclosed) error {
 	a := d.Authorized
 	opened, err := dis.OpenVersion(ctx, d.Findings.Document, a.Version)
+	for i, other := range d.Findings.Document.ContentEvents { // which say that this one applies
+		if err == nil && i != a.Version-1 {
+			_, err = eventstore.OpenEvent(ctx, dis.opener, dis.codec, other)
+		}
+	}
 	if err == nil && slices.Contains(a.Fields, registry.Attachments) {
 		d.Files = opened.Files
 	}

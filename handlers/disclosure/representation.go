@@ -134,6 +134,12 @@ func (dis *Discloser) mandateStillInForce(ctx context.Context, in acting.Intent,
 	if err != nil {
 		return mandate.InForce{}, "", err
 	}
+	switch err := dis.proveMandate(ctx, state); {
+	case KeyMissing(err):
+		return mandate.InForce{}, "", mandate.ErrUnreadable
+	case err != nil:
+		return mandate.InForce{}, "", err
+	}
 	for _, id := range []domain.CitizenID{state.Citizen, state.Representative} { // M-1.8
 		p, err := dis.LoadPerson(ctx, id)
 		switch {
