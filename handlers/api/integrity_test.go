@@ -95,7 +95,10 @@ func TestAConsentWithOtherTermsDisclosesNothing(t *testing.T) {
 			if _, err := tv.read(t, consumer(flanders), id, uuid.New(), allowance); err != nil {
 				t.Errorf("the same document by law: %v", err)
 			}
-			tv.Store.SetChange(nil) // restored
+			tv.Store.SetChange(nil) // restored, and this process still believes what it folded
+			if got, err := tv.read(t, consumer(flanders), id, uuid.New(), body); slugOf(err) != "integrityViolated" || got.Content != nil {
+				t.Errorf("folded before it was restored: %+v, %v", got, err)
+			}
 			newProcess(tv)
 			if _, err := tv.read(t, consumer(flanders), id, uuid.New(), body); slugOf(err) == "integrityViolated" {
 				t.Errorf("after it was restored: %v", err)
