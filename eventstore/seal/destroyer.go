@@ -35,9 +35,10 @@ func (r *Ring) TakeDestroyer() (*Destroyer, error) {
 }
 
 // BeginErase ends every use of the citizen's keys, durably: in this process before
-// it returns, elsewhere within [Ring.Lease]. Nothing is destroyed yet. It returns
-// ErrUnknown for a citizen who is not in the ring, nil when it was begun or done
-// before.
+// it returns, elsewhere within [Ring.Lease]. It waits for the answers under way whose
+// [KeyLease] that ends. Nothing is destroyed yet. It returns ErrUnknown for a citizen
+// who is not in the ring, nil when it was begun or done before; after an error of ctx it
+// is begun, and is to be called again.
 func (d *Destroyer) BeginErase(ctx context.Context, citizen domain.CitizenID) error {
 	now := d.ring.micros()
 	known, err := keysdb.Do(ctx, d.ring.db, func(tx *keysdb.Tx) (bool, error) {
@@ -56,8 +57,7 @@ func (d *Destroyer) BeginErase(ctx context.Context, citizen domain.CitizenID) er
 	if !known {
 		return ErrUnknown
 	}
-	d.ring.Forget(citizen)
-	return nil
+	return d.ring.endUse(ctx, []domain.CitizenID{citizen}, nil)
 }
 
 // announcements older than this are dropped: a process that has not renewed its
@@ -107,8 +107,7 @@ func (d *Destroyer) DestroySubject(ctx context.Context, citizen domain.CitizenID
 	case before.usable():
 		return ErrNotErasing
 	}
-	d.ring.Forget(citizen)
-	return d.ring.scrub(ctx)
+	return errors.Join(d.ring.endUse(ctx, []domain.CitizenID{citizen}, nil), d.ring.scrub(ctx))
 }
 
 // destroySubject overwrites each key where it lies before it empties the row.
@@ -157,8 +156,8 @@ func destroySubject(tx *keysdb.Tx, now int64, floor int, citizen domain.CitizenI
 const wrappedContentKey = 12 + keySize + 16
 
 // DestroyStreamKeys destroys the content keys of streams (retention,
-// rectification), as DestroySubject does. Elsewhere they may be used until the
-// lease ends. It returns ErrUnknown, and destroys none, when one of them has no key.
+// rectification), as DestroySubject does, and ends their use as BeginErase does:
+// elsewhere they may be used until the lease ends. It returns ErrUnknown, and destroys none, when one of them has no key.
 func (d *Destroyer) DestroyStreamKeys(ctx context.Context, streams ...eventstore.Stream) error {
 	now := d.ring.micros()
 	known, err := keysdb.Do(ctx, d.ring.db, func(tx *keysdb.Tx) (bool, error) {
@@ -184,8 +183,7 @@ func (d *Destroyer) DestroyStreamKeys(ctx context.Context, streams ...eventstore
 	if !known {
 		return ErrUnknown
 	}
-	d.ring.forget(nil, streams)
-	return d.ring.scrub(ctx)
+	return errors.Join(d.ring.endUse(ctx, nil, streams), d.ring.scrub(ctx))
 }
 
 func destroyStream(tx *keysdb.Tx, now int64, floor int, stream eventstore.Stream) error {

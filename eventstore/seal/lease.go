@@ -23,12 +23,16 @@ type lease struct {
 // covers reports whether the lease holds. Both of the system's clocks must say so:
 // one does not count while the machine sleeps, the other may be set back.
 func (l *lease) covers(now time.Time, length time.Duration) bool {
+	return l.left(now, length) > 0
+}
+
+// left returns for how long the lease still holds; both of the system's clocks count.
+func (l *lease) left(now time.Time, length time.Duration) time.Duration {
 	granted := l.granted.Load()
 	if granted == nil {
-		return false
+		return 0
 	}
-	monotonic, wall := now.Sub(*granted), now.Round(0).Sub(granted.Round(0))
-	return monotonic < length && wall < length
+	return length - max(now.Sub(*granted), now.Round(0).Sub(granted.Round(0)))
 }
 
 // leased returns nil while keys may be used, after renewing the lease if it must.
@@ -138,8 +142,10 @@ func (r *Ring) apply(ctx context.Context, last uint64) error {
 	}
 	if gap || next < last {
 		r.forgetAll() // this process slept for longer than the list goes back
+		r.endLeasesIf(eventstore.ErrKeysUnavailable, func(*KeyLease) bool { return true })
 	} else {
 		r.forget(citizens, streams)
+		r.endLeases(citizens, streams)
 	}
 	r.seq = max(next, last)
 	return nil

@@ -88,6 +88,9 @@ type Ring struct {
 	numbers  *cache[[32]byte, domain.CitizenID] // active citizens by blind index
 	refs     *cache[refKey, domain.CitizenRef]
 
+	leasing sync.Mutex
+	leases  map[*KeyLease]struct{} // not yet released; under leasing
+
 	loadSubjects *loader[domain.CitizenID, *subject]
 	loadStreams  *loader[eventstore.Stream, *contentKey]
 	wraps        *loader[*WrapItem, Wrapped] // keys of one's own: this one only gathers
@@ -149,6 +152,7 @@ func (r *Ring) Close() error {
 	r.lease.granted.Store(nil)
 	<-r.lease.turn
 	r.forgetAll()
+	r.endLeasesIf(eventstore.ErrKeysUnavailable, func(*KeyLease) bool { return true })
 	return nil
 }
 

@@ -52,6 +52,7 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"E-3 a destroyed citizen never opens again", erased},
 		{"E-3 a destroyed stream never opens again", streamDestroyed},
 		{"E-3 another process stops within the lease", otherProcess},
+		{"E-3 what is being sent ends with its keys, in every process", sentUnderLease},
 		{"E-3 destruction against sealing, opening, prefetching", destroyRaces},
 		{"E-3 a restored copy is shredded again", restored},
 		{"E-3 when no copy brings a key back", destructions},
@@ -574,6 +575,63 @@ func otherProcess(t *testing.T, e *env) {
 	// A clock that is set back must not stretch a lease for ever, nor break it.
 	hands.advance(-time.Hour)
 	opens(t, other, pc, ofC, "c")
+}
+
+// sentUnderLease: leases on keys that are destroyed end, here and where the list of
+// destructions is read, and those on other keys do not.
+func sentUnderLease(t *testing.T, e *env) {
+	ctx := t.Context()
+	hands := &clock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	other := e.process(t, seal.Config{Now: hands.Now})
+	a, b, bystander := Citizen(t, e.ring, 1), Citizen(t, e.ring, 2), Citizen(t, e.ring, 3)
+	var streams []eventstore.Stream
+	for _, c := range []domain.CitizenID{a, b, bystander} {
+		p := place(stream(t))
+		sealed(t, e.ring, c, p, "x")
+		streams = append(streams, p.Stream)
+	}
+	type underWay struct {
+		*seal.KeyLease
+		ended chan error
+	}
+	var all []underWay
+	for _, r := range []*Ring{e.ring, other} {
+		for _, s := range streams {
+			ended := make(chan error, 2)
+			l := r.NewKeyLease(func(why error) { ended <- why })
+			check(t, l.Cover(ctx, s))
+			all = append(all, underWay{l, ended})
+		}
+	}
+	for i, end := range []func() error{
+		func() error { return e.ring.BeginErase(ctx, a) },
+		func() error { return e.ring.DestroyStreamKeys(ctx, streams[1]) },
+	} {
+		done := make(chan error, 1)
+		go func() { done <- end() }()
+		wants(t, <-all[i].ended, eventstore.ErrErased)
+		all[i].Release()
+		check(t, <-done)
+	}
+	hands.advance(other.Lease())
+	for i, l := range all {
+		left, err := l.Left(ctx)
+		if i%3 == 2 { // the bystander's
+			check(t, err)
+			if left <= 0 || left >= other.Lease() {
+				t.Errorf("%v left", left)
+			}
+			continue
+		}
+		wants(t, err, eventstore.ErrErased)
+		if i >= 3 {
+			wants(t, <-l.ended, eventstore.ErrErased)
+		}
+		if len(l.ended) > 0 {
+			t.Error("a lease ended twice")
+		}
+		wants(t, l.Cover(ctx, streams[2]), eventstore.ErrErased)
+	}
 }
 
 // destroyRaces: whatever happens at the same time, after the destruction returned
