@@ -46,7 +46,8 @@ type Call struct {
 	Target string
 
 	onAnswered []func(whole bool)
-	problem    bool // the answer is a problem
+	problem    bool    // the answer is a problem
+	answer     *answer // nil outside a server's requests
 }
 
 type callKey struct{}

@@ -13,8 +13,8 @@ const (
 	MaxToken   = 8 << 10   // bytes of a bearer token
 	maxHeaders = 32 << 10  // bytes of all headers
 
-	// MaxTime bounds a request from its first byte to its answer. Exports stream
-	// longer and extend their own deadline.
+	// MaxTime bounds a request from its first byte to its answer. How long an answer may
+	// take to be sent is bounded apart: MaxAnswer, MaxPiece.
 	MaxTime = 30 * time.Second
 
 	readHeaderTimeout = 5 * time.Second
@@ -28,6 +28,6 @@ const (
 func NewHTTPServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, MaxHeaderBytes: maxHeaders,
-		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ConnContext: withConn, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
 }

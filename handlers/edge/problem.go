@@ -138,6 +138,13 @@ func RetryAfter(err error, after time.Duration) error { return delayedError{err,
 func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	call := CallFrom(r.Context())
 	call.problem = true
+	began := false
+	if sent, ok := w.(*answer); ok {
+		var ended error
+		if ended, began = sent.discard(); ended != nil { // whatever came of it
+			err = ended
+		}
+	}
 	p, challenge, wait, known := Describe(err, s.ErrorAnswers)
 	if !known {
 		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
@@ -145,7 +152,7 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		s.Slog.ErrorContext(r.Context(), "request failed", slog.String("operation", call.Operation), slog.String("trace", call.Trace.String()), slog.Any("error", err))
 	}
-	if sent, ok := w.(*statusWriter); ok && sent.status != 0 {
+	if began {
 		if known {
 			s.Slog.ErrorContext(r.Context(), "refused after the answer began", slog.String("operation", call.Operation), slog.String("trace", call.Trace.String()), slog.String("type", p.Type))
 		}

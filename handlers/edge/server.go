@@ -130,11 +130,13 @@ func (rt *routes) serveOpen(pattern string, h http.Handler) {
 func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s, began := rt.s, rt.s.Now()
 	call := &Call{Trace: s.NewID(), Received: began}
-	out := &statusWriter{ResponseWriter: w}
 	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callKey{}, call), MaxTime)
 	defer cancel()
+	out := &answer{ResponseWriter: w, conn: connFrom(ctx), ctx: ctx}
+	call.answer = out
 	r = r.WithContext(ctx)
 	s.headers(out, r, call)
+	defer out.finish()
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler {
@@ -279,29 +281,6 @@ func (o *operation) allows(c Caller) error {
 	}
 	return nil
 }
-
-// statusWriter remembers the status with which a request was answered; 0: not yet.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (a *statusWriter) WriteHeader(status int) {
-	if a.status == 0 {
-		a.status = status
-	}
-	a.ResponseWriter.WriteHeader(status)
-}
-
-func (a *statusWriter) Write(b []byte) (int, error) {
-	if a.status == 0 {
-		a.status = http.StatusOK
-	}
-	return a.ResponseWriter.Write(b)
-}
-
-// Unwrap lets http.ResponseController reach what is below.
-func (a *statusWriter) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 func (s *Server) serveLive(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
