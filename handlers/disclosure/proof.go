@@ -1,9 +1,11 @@
 package disclosure
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"reflect"
+
+	"github.com/go-json-experiment/json"
 
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
@@ -30,7 +32,7 @@ func (dis *Discloser) proveMandate(ctx context.Context, s mandate.State) error {
 	return dis.proveGrant(ctx, acting.MandateStream(s.Mandate), func(fact any) bool {
 		g, ok := fact.(mandate.Granted)
 		return ok && g.Mandate == s.Mandate && g.Citizen == s.Citizen && g.Representative == s.Representative &&
-			g.Kind == s.Kind && g.Source == s.Source && reflect.DeepEqual(g.Scope, s.Scope)
+			g.Kind == s.Kind && g.Source == s.Source && sameWritten(g.Scope, s.Scope)
 	})
 }
 
@@ -39,7 +41,18 @@ func (dis *Discloser) proveMandate(ctx context.Context, s mandate.State) error {
 func sameTerms(a, b consent.Terms) bool {
 	same := a.Until.Equal(b.Until)
 	a.Until = b.Until
-	return same && reflect.DeepEqual(a, b)
+	return same && sameWritten(a, b)
+}
+
+// sameWritten compares two values of one type by what would be stored of them, so that a
+// field that comes counts.
+func sameWritten(a, b any) bool {
+	one, err := json.Marshal(a)
+	if err != nil {
+		return false
+	}
+	other, err := json.Marshal(b)
+	return err == nil && bytes.Equal(one, other)
 }
 
 // proveGrant opens every grant of a stream beside its facts, and reports whether the
