@@ -271,4 +271,3 @@ func TestDutyCommandsRefuse(t *testing.T) {
 		}
 	}
 }
-

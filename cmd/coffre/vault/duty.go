@@ -84,6 +84,8 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 	"ring_state":        {Rotating: {Update: []string{"*"}}},
 	"requests":          {Serving: every, Destroying: every, Rotating: every},
 	"guard":             {Serving: mark, Destroying: mark, Rotating: mark},
+	"log_end":           {Serving: mark, Destroying: mark, Rotating: mark},
+	"losses":            {}, // accepted by the owner
 	"backups_made":      {Serving: {Insert: true}},
 	"schema_versions":   {},
 }
