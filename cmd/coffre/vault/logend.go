@@ -86,7 +86,9 @@ func (a *assembly) witnesses() []witness {
 	all := []witness{
 		keyRingWitness(a.places.keys),
 		{audit.ReadModel, "the read model", a.places.models.Furthest},
-		{audit.Reactor, "the reactor", a.places.reactors.Furthest},
+	}
+	if a.o.Duty.answers() {
+		all = append(all, witness{audit.Reactor, "the reactor", a.places.reactors.Furthest})
 	}
 	if a.places.shared() {
 		all = append(all, witness{audit.DataDirectory, "this process", a.seenByProcess})
