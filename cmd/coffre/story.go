@@ -144,6 +144,15 @@ var sentences = map[string]func(who string, f facts) string{
 	"access.disclosed": func(_ string, f facts) string {
 		return "access " + f.id("access") + " ended: " + f.word("outcome") + f.with(" (", "reason", ")")
 	},
+	"access.told": func(_ string, f facts) string {
+		whom := f.with("what citizen ", "citizen", " holds")
+		if whom == "" {
+			whom = "that nothing is held of somebody unknown"
+		}
+		return f.word("consumer") + " was told " + whom +
+			f.with(" for ", "purpose", "") + f.with(", procedure ", "procedure", "") +
+			f.with(", under consent ", "consent", "") + f.with(", by law: ", "legalBasis", f.with(" ", "deliberation", ""))
+	},
 	"access.refused": func(_ string, f facts) string {
 		times := ""
 		if n := f.word("count"); n != "" && n != "1" {

@@ -10,11 +10,13 @@
 // Rule A-5, that there is no way around the rules for emergencies, shows in what
 // is missing: no command here authorises without a basis, for any role.
 //
-// A rule of this package's own:
+// Rules of this package's own:
 //
 //   - A-8 an access is not replayable by its key alone: the same access again is
 //     judged anew, answered within five minutes and for the version first
 //     authorised, as one attempt more; otherwise it is used up
+//   - A-10 what tells presence, state or absence and nothing else is on record as what
+//     was told, once per query and before it is told
 //
 // Invariant: the basis is judged before anything about what is held, so that who
 // has none learns nothing.
@@ -48,7 +50,7 @@ func Evolve(s State, e Event) State {
 	case Authorized:
 		s.Memory = s.Memory.Add(e)
 		return s
-	case Disclosed:
+	case Disclosed, Told:
 		return s
 	}
 	panic("access: event type without a case in Evolve")

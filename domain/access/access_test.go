@@ -54,6 +54,9 @@ var (
 	back    = AuthorizeReadBack{Access: first, Kind: OpenedReadBack, Document: held, By: issuer, At: noon}
 	wasBack = Authorized{Access: first, Citizen: ana, Kind: OpenedReadBack, Role: domain.RoleIssuer, Consumer: source, Document: card, Version: 2, Type: "isiPlusCard", Attempt: 1, At: noon}
 	report  = AuthorizeReport{Access: first, Citizen: ana, Kind: OpenedSubjectAccessReport, LegalBasis: "06.1c", Standing: citizen.Living, By: self, At: noon}
+	agreed  = domain.ConsentID{UUID: uuid.UUID{11}}
+	telling = RecordTold{Access: first, Citizen: ana, Purpose: "benefit", Procedure: "vote", LegalBasis: "06.1e", Deliberation: "21/008", Answers: []Answer{{"isiPlusCard", Revoked, card, 2}, {"diploma", NotHeld, domain.DocumentID{}, 0}}, By: consumer, At: noon}
+	wasTold = Told{Access: first, Citizen: ana, Consumer: org, Purpose: "benefit", Procedure: "vote", LegalBasis: "06.1e", Deliberation: "21/008", Answers: telling.Answers, At: noon}
 	outcome = RecordOutcome{Access: first, Citizen: ana, Outcome: Delivered, Attempt: 1, At: noon}
 )
 
@@ -86,6 +89,28 @@ func TestRules(t *testing.T) {
 		{Name: "A-1 no reason for what was disclosed", When: with(outcome, func(c *RecordOutcome) { c.Reason = "x" }), Err: ErrOutcome},
 		{Name: "A-1 an unknown outcome", When: with(outcome, func(c *RecordOutcome) { c.Outcome = "lost" }), Err: ErrOutcome},
 		{Name: "A-1 an outcome is of an attempt", When: with(outcome, func(c *RecordOutcome) { c.Attempt = 0 }), Err: ErrOutcome},
+
+		{Name: "A-10 what was told is on record as that", When: telling, Then: []Event{wasTold}},
+		{Name: "A-10 under a consent, too", When: with(telling, func(c *RecordTold) { c.Consent, c.LegalBasis, c.Deliberation = agreed, "", "" }),
+			Then: []Event{with(wasTold, func(e *Told) { e.Consent, e.LegalBasis, e.Deliberation = agreed, "", "" })}},
+		{Name: "A-10 not under two bases", When: with(telling, func(c *RecordTold) { c.Consent = agreed }), Err: ErrNoBasis},
+		{Name: "A-4 nothing is told without a basis", When: with(telling, func(c *RecordTold) { c.LegalBasis, c.Deliberation = "", "" }), Err: ErrNoBasis},
+		{Name: "A-4 nothing is told without a deliberation", When: with(telling, func(c *RecordTold) { c.Deliberation = "" }), Err: ErrNoBasis},
+		{Name: "A-4 nothing is told without a purpose", When: with(telling, func(c *RecordTold) { c.Purpose = "" }), Err: ErrNoBasis},
+		{Name: "A-10 the case reference is sealed", When: with(telling, func(c *RecordTold) { c.CaseReference = "7" }), Then: []Event{with(wasTold, func(e *Told) { e.Personal = &AuthorizedPersonal{CaseReference: "7"} })}},
+		{Name: "A-10 absence of somebody unknown, without a word that names them", When: with(telling, func(c *RecordTold) {
+			c.Citizen, c.CaseReference, c.Answers = domain.CitizenID{}, "7", telling.Answers[1:]
+		}), Then: []Event{with(wasTold, func(e *Told) { e.Citizen, e.Answers = domain.CitizenID{}, telling.Answers[1:] })}},
+		{Name: "A-10 of somebody unknown nothing is held", When: with(telling, func(c *RecordTold) { c.Citizen = domain.CitizenID{} }), Err: ErrQuestion},
+		{Name: "A-10 nobody unknown consented", When: with(telling, func(c *RecordTold) {
+			c.Citizen, c.Answers, c.Consent, c.LegalBasis, c.Deliberation = domain.CitizenID{}, telling.Answers[1:], agreed, "", ""
+		}), Err: ErrNoBasis},
+		{Name: "A-10 to consumers", When: with(telling, func(c *RecordTold) { c.By = issuer }), Err: ErrNoBasis},
+		{Name: "A-10 nothing is no answer", When: with(telling, func(c *RecordTold) { c.Answers = nil }), Err: ErrQuestion},
+		{Name: "A-10 an unknown answer", When: with(telling, func(c *RecordTold) { c.Answers = []Answer{{"isiPlusCard", "lost", card, 2}} }), Err: ErrQuestion},
+		{Name: "A-10 a state of no document", When: with(telling, func(c *RecordTold) { c.Answers = []Answer{{"isiPlusCard", Held, domain.DocumentID{}, 0}} }), Err: ErrQuestion},
+		{Name: "A-10 absence of a document", When: with(telling, func(c *RecordTold) { c.Answers = []Answer{{"isiPlusCard", NotHeld, card, 2}} }), Err: ErrQuestion},
+		{Name: "A-10 a version of no document", When: with(telling, func(c *RecordTold) { c.Answers = []Answer{{"isiPlusCard", NotHeld, domain.DocumentID{}, 2}} }), Err: ErrQuestion},
 
 		{Name: "A-2 all that is covered", When: byLaw, Then: []Event{lawful}},
 		{Name: "A-2 some of what is covered", When: law(func(c *AuthorizeByLaw) { c.Fields = []domain.Field{"name"} }), Then: told(func(e *Authorized) { e.Fields = []domain.Field{"name"} })},
@@ -334,7 +359,7 @@ func TestImmutable(t *testing.T) {
 	domaintest.Immutable(t, Evolve, func(t *rapid.T) Event {
 		id := accessID(rapid.ByteRange(0, 12).Draw(t, "id"))
 		return rapid.SampledFrom([]Event{
-			with(lawful, func(e *Authorized) { e.Access = id }), with(lawful, func(e *Authorized) { e.Access, e.Attempt = id, 2 }), Disclosed{Access: id},
+			with(lawful, func(e *Authorized) { e.Access = id }), with(lawful, func(e *Authorized) { e.Access, e.Attempt = id, 2 }), Disclosed{Access: id}, with(wasTold, func(e *Told) { e.Access = id }),
 		}).Draw(t, "event")
 	})
 }

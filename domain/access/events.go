@@ -26,6 +26,7 @@ const (
 	OpenedSubjectAccessReport Opened = "subjectAccessReport" // GDPR art. 15
 	OpenedExport              Opened = "export"              // opened into a file
 	OpenedDelivery            Opened = "delivery"            // a reactor opened it to send it
+	OpenedPresence            Opened = "presence"            // nothing: a consumer was told what is held (Told)
 )
 
 // Authorized records that a disclosure was lawful when decided, before a byte leaves
@@ -74,15 +75,35 @@ const (
 	Failed    Outcome = "failed"    // it could not be opened
 )
 
-// Disclosed tells what became of an authorised access. An Authorized without it
-// is shown as "may have been disclosed".
+// Disclosed tells what became of an access, or of what was to be told. An Authorized or
+// Told without it is shown as "may have been disclosed". Citizen is absent where it is
+// absent from Told.
 type Disclosed struct {
 	Access  domain.AccessID   `json:"access"`
-	Citizen domain.CitizenID  `json:"citizen"`
+	Citizen domain.CitizenID  `json:"citizen,omitzero"`
 	Outcome Outcome           `json:"outcome"`
 	Reason  domain.ReasonCode `json:"reason,omitempty"`
 	Attempt int               `json:"attempt"`
 	At      time.Time         `json:"at"`
+}
+
+// Told records that a consumer learns whether documents are held, and in which state,
+// and nothing that stands in them; once per query, before it is told (rule A-10). It is
+// no use of a consent. Citizen is absent when the vault knows nobody by the number or
+// reference that was asked about; nothing in the fact then says whom the query meant.
+type Told struct {
+	Access       domain.AccessID     `json:"access"`
+	Citizen      domain.CitizenID    `json:"citizen,omitzero"`
+	Consumer     domain.Organisation `json:"consumer"`
+	Purpose      domain.Purpose      `json:"purpose"`
+	Procedure    domain.Procedure    `json:"procedure,omitempty"`
+	Consent      domain.ConsentID    `json:"consent,omitzero"`
+	LegalBasis   domain.LegalBasis   `json:"legalBasis,omitempty"`
+	Deliberation domain.Deliberation `json:"deliberation,omitempty"`
+	Answers      []Answer            `json:"answers"`
+	At           time.Time           `json:"at"`
+
+	Personal *AuthorizedPersonal `json:"-"`
 }
 
 // Refused records that somebody asked to read and was refused (rule A-3). Citizen is
@@ -102,6 +123,7 @@ type Refused struct {
 
 func (Authorized) AccessEvent() {}
 func (Disclosed) AccessEvent()  {}
+func (Told) AccessEvent()       {}
 func (Refused) RefusalEvent()   {}
 
 // ConsentEvent lets an authorisation under a consent stand in the consent's own

@@ -9,10 +9,10 @@ import (
 var ErrOutcome = domain.NewError(domain.Invalid, "accessOutcome", "an outcome is disclosed, withheld or failed, the latter two with their reason")
 
 // RecordOutcome tells what became of an authorised access, whichever stream its
-// authorisation stands in.
+// authorisation stands in, or of what was to be told.
 type RecordOutcome struct {
 	Access  domain.AccessID
-	Citizen domain.CitizenID
+	Citizen domain.CitizenID // absent where it is absent from Told
 	Outcome Outcome
 	Reason  domain.ReasonCode // why it was withheld or failed: a refusal's slug
 	Attempt int
@@ -33,7 +33,7 @@ func (c RecordOutcome) Decide(State) ([]Event, error) {
 	default:
 		return nil, ErrOutcome
 	}
-	if c.Attempt < 1 || c.Access.IsZero() || c.Citizen.IsZero() {
+	if c.Attempt < 1 || c.Access.IsZero() {
 		return nil, ErrOutcome
 	}
 	return []Event{Disclosed(c)}, nil

@@ -44,6 +44,7 @@ var Catalog = New(
 	Upcast("access.authorized/1", authorizedV1.today),
 	Event[access.Authorized]("access.authorized/2"),
 	Event[access.Disclosed]("access.disclosed/1"),
+	Event[access.Told]("access.told/1"),
 	Event[access.Refused]("access.refused/1"),
 
 	Event[mandate.Granted]("mandate.granted/1"),

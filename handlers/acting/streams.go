@@ -55,6 +55,13 @@ func AccessStream(id domain.CitizenID, at time.Time) eventstore.Stream {
 	return eventstore.Stream("access-" + id.String() + "-" + at.UTC().Format("200601"))
 }
 
+// UnknownStream returns the stream of one access in a month (UTC) by which nothing but
+// absence was told, about somebody whom the vault does not know. It bears the access's id,
+// so that nothing in the log says whom the query meant, or that two queries meant one person.
+func UnknownStream(id domain.AccessID, at time.Time) eventstore.Stream {
+	return eventstore.Stream("access-" + id.String() + "-" + at.UTC().Format("200601"))
+}
+
 // RefusalStream returns the stream of the refusals to one organisation on one day (UTC).
 func RefusalStream(o domain.Organisation, at time.Time) eventstore.Stream {
 	return eventstore.Stream("refusal-" + string(o) + "-" + at.UTC().Format("20060102"))

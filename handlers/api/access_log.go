@@ -94,7 +94,7 @@ func (v *Vault) admitAccessLogReader(ctx context.Context, in acting.Intent, subj
 // matchesEntry reports whether an entry passes the filters of a call.
 func matchesEntry(p contract.GetAccessLogParams, e *accesslog.Entry) bool {
 	return (p.AccessID.IsZero() || p.AccessID == e.Access) &&
-		(len(p.DocumentType) == 0 || slices.Contains(p.DocumentType, e.Type)) &&
+		(len(p.DocumentType) == 0 || slices.Contains(p.DocumentType, e.Type) || slices.ContainsFunc(e.Answers, func(a access.Answer) bool { return slices.Contains(p.DocumentType, a.Type) })) &&
 		(len(p.Organization) == 0 || slices.Contains(p.Organization, e.Consumer))
 }
 
@@ -116,6 +116,11 @@ func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.R
 	}
 	if e.Kind == accesslog.Refusal {
 		item.Kind, item.Attempts = contract.AccessKindDocument, e.Count
+	}
+	for _, a := range e.Answers {
+		item.Answers = append(item.Answers, contract.PresenceTold{
+			DocumentType: a.Type, DocumentID: a.Document, Version: a.Version, Label: words.Label(vocabulary.DocumentTypes, string(a.Type), lang), Outcome: contract.EvidenceOutcome(a.Presence),
+		})
 	}
 	if e.Consumer != "" {
 		item.OrganizationName = words.Label(vocabulary.Organisations, string(e.Consumer), lang)
@@ -141,16 +146,26 @@ func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.R
 // caseReference opens the consumer's file number for the citizen. It is empty while keys are
 // unavailable.
 func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (contract.CaseReference, error) {
-	a, err := disclosure.OpenSealedPart[access.Authorized](ctx, v.Discloser, e.Place, e.Sealed)
+	var personal *access.AuthorizedPersonal
+	var err error
+	if e.Kind == access.OpenedPresence {
+		var told access.Told
+		told, err = disclosure.OpenSealedPart[access.Told](ctx, v.Discloser, e.Place, e.Sealed)
+		personal = told.Personal
+	} else {
+		var authorized access.Authorized
+		authorized, err = disclosure.OpenSealedPart[access.Authorized](ctx, v.Discloser, e.Place, e.Sealed)
+		personal = authorized.Personal
+	}
 	switch {
 	case disclosure.KeyMissing(err):
 		return "", nil
 	case err != nil:
 		return "", err
-	case a.Personal == nil:
+	case personal == nil:
 		return "", fmt.Errorf("%s holds no case reference", e.Place.Type)
 	}
-	return a.Personal.CaseReference, nil
+	return personal.CaseReference, nil
 }
 
 func accessLogLinks(id domain.CitizenID, p contract.GetAccessLogParams) edge.PageLinks {

@@ -30,8 +30,8 @@ type need struct {
 
 // QueryEvidence implements POST /evidence/query. The basis is judged first, for
 // all needs and whatever is held (rule A-6). The accesses to all valid documents are on
-// record before the first content is opened (rule A-1); with presenceOnly nothing is opened
-// and nothing recorded.
+// record before the first content is opened (rule A-1); presence, state and absence are on
+// record before they are told (rule A-10).
 func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceRequestObject) (contract.QueryEvidenceResponseObject, error) {
 	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.Evidence.Name()); err != nil {
 		return nil, err
@@ -64,18 +64,27 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 		claim.EndUnrecorded()
 		return nil, err
 	}
-	if b.PresenceOnly {
-		claim.EndUnrecorded()
-		return evidenceAnswer(needs), nil
+	told, at, err := v.recordTold(ctx, in, subject, needs, b.PresenceOnly)
+	if err == nil && !b.PresenceOnly {
+		var last eventstore.Position
+		if last, err = v.discloseNeeds(ctx, in, needs); !last.IsZero() {
+			at = last
+		}
+		if err != nil && !told.Access.IsZero() {
+			err = errors.Join(v.RecordWithheld(ctx, in, told, err), err) // nothing of the answer leaves
+		}
 	}
-	at, err := v.discloseNeeds(ctx, in, needs)
-	if at.IsZero() {
-		claim.EndUnrecorded() // they learnt that nothing is held
+	if at.IsZero() || subject.IsZero() {
+		claim.EndUnrecorded() // whom the vault does not know counts by no record
 	} else {
 		claim.End(at)
 	}
 	if err != nil {
 		return nil, err
+	}
+	v.RecordOnceAnswered(in, told)
+	if b.PresenceOnly {
+		return evidenceAnswer(needs), nil
 	}
 	for _, n := range needs {
 		if n.item.Outcome == contract.EvidenceOutcomeHeld {
@@ -83,6 +92,29 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 		}
 	}
 	return evidenceAnswer(needs), nil
+}
+
+// recordTold records what the answer tells of documents of which nothing is opened (rule
+// A-10), and judges the basis again. It returns the zero access when every need discloses a
+// content. After an error an access that was recorded is recorded as withheld.
+func (v *Vault) recordTold(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need, presenceOnly bool) (access.Authorized, eventstore.Position, error) {
+	var answers []access.Answer
+	for _, n := range needs {
+		if presenceOnly || n.item.Outcome != contract.EvidenceOutcomeHeld {
+			answers = append(answers, access.Answer{Type: n.DocumentType, Presence: access.Presence(n.item.Outcome), Document: n.item.DocumentID, Version: n.item.Version})
+		}
+	}
+	if len(answers) == 0 {
+		return access.Authorized{}, eventstore.Position{}, nil
+	}
+	told, at, err := v.RecordTold(ctx, in, needs[0].Reading, subject, answers)
+	if err != nil {
+		return access.Authorized{}, eventstore.Position{}, err
+	}
+	if err := v.evidenceBasis(ctx, in, subject, needs); err != nil {
+		return told, at, v.Withhold(ctx, in, told, err)
+	}
+	return told, at, nil
 }
 
 // quotaSubject returns the id under which a citizen counts for the quota. A person whom the

@@ -17,6 +17,8 @@ import (
 	"coffre/eventstore/faulty"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/projections"
+	"coffre/projections/accesslog"
 )
 
 // evidenceOf makes an evidence query and returns the answer as it went over the wire.
@@ -92,8 +94,8 @@ func TestEvidence(t *testing.T) {
 			t.Errorf("questions not asked: %+v, %v", spared, err)
 		}
 	})
-	t.Run("presence only opens and records nothing", func(t *testing.T) {
-		before := len(recorded[any](t, tv))
+	t.Run("A-10 presence only opens nothing, and is on record once as what was told", func(t *testing.T) {
+		before := len(recorded[access.Event](t, tv))
 		got, err := tv.evidenceOf(t, flanders, with(func(q *contract.EvidenceQuery) {
 			q.PresenceOnly = true
 			q.Needs = append(q.Needs[:3:3], contract.EvidenceNeed{DocumentType: "householdComposition", Fields: []contract.Field{"members"}})
@@ -101,8 +103,18 @@ func TestEvidence(t *testing.T) {
 		if err != nil || outcomesIn(got) != "held held held held" || got.Items[0].Content != nil || !got.Items[0].AccessID.IsZero() {
 			t.Errorf("%+v, %v", got, err)
 		}
-		if after := len(recorded[any](t, tv)); after != before {
-			t.Errorf("%d facts recorded", after-before)
+		tv.waitIdle(t)
+		all := recorded[access.Event](t, tv)[before:]
+		if len(all) != 2 {
+			t.Fatalf("%d facts recorded", len(all))
+		}
+		told, is := all[0].(access.Told)
+		if !is || told.Citizen != who || told.Consumer != flanders || told.LegalBasis != "publicTask" || told.Procedure != "schoolEnrolmentAllowance" ||
+			len(told.Answers) != 4 || told.Answers[0] != (access.Answer{Type: "householdComposition", Presence: access.Held, Document: home, Version: 1}) || told.Answers[3] != told.Answers[0] {
+			t.Errorf("told %+v", all[0])
+		}
+		if outcome, is := all[1].(access.Disclosed); !is || outcome.Access != told.Access || outcome.Outcome != access.Delivered {
+			t.Errorf("outcome %+v", all[1])
 		}
 	})
 	t.Run("A-6 the basis first: one need without it and nothing is told", func(t *testing.T) {
@@ -249,6 +261,171 @@ func TestEvidenceQuota(t *testing.T) {
 			if _, err := tv.evidenceOf(t, flanders, query); slugOf(err) != test.slug {
 				t.Errorf("%d: %v", test.n, err)
 			}
+		}
+	})
+}
+
+// A-10: whatever a query tells of a citizen stands in their access log.
+func TestTheCitizenSeesWhatWasTold(t *testing.T) {
+	tv := newVault(t)
+	id := tv.household(t, 1)
+	tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", Content: contract.Content(identity)})
+	query := contract.EvidenceQuery{
+		SSIN: ssin(1), Procedure: "schoolEnrolmentAllowance", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010",
+		Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}, {DocumentType: "identityData"}, {DocumentType: "isiPlusCard"}},
+	}
+	log := func() []contract.AccessLogItem {
+		t.Helper()
+		tv.waitIdle(t)
+		who := tv.person(t, 1)
+		answer, err := tv.GetAccessLog(tv.as(t, citizenCaller(who), "getAccessLog", nil), contract.GetAccessLogRequestObject{CitizenID: who})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.(contract.GetAccessLog200JSONResponse).Items
+	}
+	spared := func(t *testing.T) (n int) {
+		t.Helper()
+		tv.waitIdle(t)
+		all, err := tv.AccessLog.Spared(t.Context(), flanders, noon, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range all {
+			n += s.Questions
+		}
+		return n
+	}
+	t.Run("A-10 what is disclosed and what is merely told are apart", func(t *testing.T) {
+		tv.revokeDirectly(t, homeAffairs, id)
+		tv.waitForReadModels(t)
+		got, err := tv.evidenceOf(t, flanders, query)
+		if err != nil || outcomesIn(got) != "revoked held notHeld" {
+			t.Fatal(outcomesIn(got), err)
+		}
+		items := log()
+		if len(items) != 2 || items[0].Kind != contract.AccessKindDocument || items[0].DocumentType != "identityData" {
+			t.Fatalf("%+v", items)
+		}
+		told := items[1]
+		if told.Kind != contract.AccessKindPresence || told.Outcome != contract.AccessOutcomeDisclosed || told.Organization != flanders || told.Purpose != "schoolAllowance" || told.LegalBasis != "publicTask" ||
+			len(told.Answers) != 2 || told.Answers[0].DocumentID != id || told.Answers[0].Version != 1 || told.Answers[0].Outcome != contract.EvidenceOutcomeRevoked || told.Answers[1].Outcome != contract.EvidenceOutcomeNotHeld || told.Answers[1].DocumentType != "isiPlusCard" {
+			t.Errorf("%+v", told)
+		}
+	})
+	t.Run("A-10 each of fifty queries", func(t *testing.T) {
+		before := len(log())
+		query := query
+		query.PresenceOnly = true
+		for range 50 {
+			if _, err := tv.evidenceOf(t, flanders, query); err != nil {
+				t.Fatal(err)
+			}
+		}
+		who := tv.person(t, 1)
+		tv.waitIdle(t)
+		all, err := tv.AccessLog.Of(t.Context(), who, projections.Latest, accesslog.Filter{}, projections.Latest, 200)
+		if err != nil || len(all)-before != 50 {
+			t.Errorf("%d entries more, %v", len(all)-before, err)
+		}
+	})
+	t.Run("A-10 nothing is told that cannot be recorded", func(t *testing.T) {
+		tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
+			if c.Method == faulty.Append {
+				return faulty.Fault{Before: eventstore.ErrUnavailable}
+			}
+			return faulty.Fault{}
+		})
+		defer tv.Store.SetRule(nil)
+		query := query
+		query.PresenceOnly = true
+		for _, n := range []int{1, 999} { // A-6: whoever is asked about
+			query.SSIN = ssin(n)
+			if got, err := tv.evidenceOf(t, flanders, query); err == nil {
+				t.Errorf("told of %d: %+v", n, got)
+			}
+		}
+	})
+	t.Run("A-10 without the answer, what it was to tell was not told", func(t *testing.T) {
+		opener := tv.Opener.Opener
+		defer func() { tv.Opener.Opener = opener }()
+		tv.Opener.Opener = keysAway{}
+		if got, err := tv.evidenceOf(t, flanders, query); err == nil {
+			t.Fatalf("%+v", got)
+		}
+		tv.Opener.Opener = opener
+		told := log()[1]
+		if told.Kind != contract.AccessKindPresence || told.Outcome != contract.AccessOutcomeFailed || len(told.Answers) != 2 {
+			t.Errorf("%+v", told)
+		}
+	})
+	t.Run("A-10 a consent withdrawn meanwhile: nothing is told, and that is on record", func(t *testing.T) {
+		tv.household(t, 2)
+		who := tv.person(t, 2)
+		c := tv.consentTo(t, who, contract.ConsentGrant{})
+		query := contract.EvidenceQuery{SSIN: ssin(2), Purpose: "schoolAllowance", Procedure: query.Procedure, ConsentID: c, PresenceOnly: true, Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}}}
+		tv.afterAppend(t, func() {
+			if err := tv.withdraw(t, who, c); err != nil {
+				t.Error(err)
+			}
+		})
+		if got, err := tv.evidenceOf(t, flanders, query); slugOf(err) != "consentWithdrawn" {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		tv.waitIdle(t)
+		outcomes := recorded[access.Disclosed](t, tv)
+		if last := outcomes[len(outcomes)-1]; last.Citizen != who || last.Outcome != access.Withheld || last.Reason != "consentWithdrawn" {
+			t.Errorf("%+v", last)
+		}
+	})
+	t.Run("A-10 the only-once counter counts what is held", func(t *testing.T) {
+		before := spared(t)
+		query := query
+		query.PresenceOnly, query.Needs = true, append(query.Needs[:3:3], query.Needs[1])
+		if got, err := tv.evidenceOf(t, flanders, query); err != nil || outcomesIn(got) != "revoked held notHeld held" || got.NotAsked != 2 {
+			t.Fatal(outcomesIn(got), err)
+		}
+		if n := spared(t) - before; n != 2 {
+			t.Errorf("%d questions spared", n)
+		}
+	})
+	t.Run("A-10 the case reference is sealed, for the citizen alone", func(t *testing.T) {
+		query := query
+		query.PresenceOnly, query.CaseReference = true, "canary 10"
+		if _, err := tv.evidenceOf(t, flanders, query); err != nil {
+			t.Fatal(err)
+		}
+		if items := log(); items[0].Kind != contract.AccessKindPresence || items[0].CaseReference != "canary 10" {
+			t.Errorf("%+v", items[0])
+		}
+		for _, r := range tv.log(t) {
+			if strings.Contains(string(r.Clear), "canary 10") {
+				t.Errorf("%s holds the case reference in clear", r.Type)
+			}
+		}
+	})
+	t.Run("A-6 the same is recorded of somebody whom the vault does not know, and nothing that names them", func(t *testing.T) {
+		query := query
+		query.SSIN, query.PresenceOnly, query.CaseReference = ssin(999), true, "canary 11"
+		before := len(tv.log(t))
+		for range 2 {
+			if _, err := tv.evidenceOf(t, flanders, query); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tv.waitIdle(t)
+		records := tv.log(t)[before:]
+		streams := map[eventstore.Stream]int{}
+		for _, r := range records {
+			streams[r.Stream]++
+			if r.Sealed != nil || strings.Contains(string(r.Clear), `"citizen"`) {
+				t.Errorf("%s names somebody: %s", r.Type, r.Clear)
+			}
+		}
+		told := recorded[access.Told](t, tv)
+		last := told[len(told)-1]
+		if len(records) != 4 || len(streams) != 2 || streams[acting.UnknownStream(last.Access, tv.Clock.Now())] != 2 || last.Consumer != flanders || last.LegalBasis != "publicTask" {
+			t.Errorf("%d facts in %v, %+v", len(records), streams, last)
 		}
 	})
 }

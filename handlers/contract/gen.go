@@ -28,6 +28,7 @@ const (
 	AccessKindDocument            AccessKind = "document"
 	AccessKindExport              AccessKind = "export"
 	AccessKindPredicate           AccessKind = "predicate"
+	AccessKindPresence            AccessKind = "presence"
 	AccessKindReadBack            AccessKind = "readBack"
 	AccessKindSubjectAccessReport AccessKind = "subjectAccessReport"
 	AccessKindVersions            AccessKind = "versions"
@@ -46,6 +47,8 @@ func (e AccessKind) Valid() bool {
 	case AccessKindExport:
 		return true
 	case AccessKindPredicate:
+		return true
+	case AccessKindPresence:
 		return true
 	case AccessKindReadBack:
 		return true
@@ -733,9 +736,12 @@ type AccessLog struct {
 
 // AccessLogItem defines model for AccessLogItem.
 type AccessLogItem struct {
-	AccessID AccessID  `json:"accessId,omitempty,omitzero"`
-	At       time.Time `json:"at"`
-	Attempts int       `json:"attempts,omitempty,omitzero"`
+	AccessID AccessID `json:"accessId,omitempty,omitzero"`
+
+	// Answers for `presence`, what was told of each type of document
+	Answers  []PresenceTold `json:"answers,omitempty,omitzero"`
+	At       time.Time      `json:"at"`
+	Attempts int            `json:"attempts,omitempty,omitzero"`
 
 	// CaseReference the caller's file number; kept sealed
 	//
@@ -2339,6 +2345,26 @@ type PredicateAnswer struct {
 //
 // Example: ageOver18
 type PredicateName = string
+
+// PresenceTold defines model for PresenceTold.
+type PresenceTold struct {
+	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
+
+	// DocumentType a code of the registry
+	//
+	// Example: isiPlusCard
+	DocumentType DocumentType `json:"documentType"`
+	Label        string       `json:"label,omitempty,omitzero"`
+
+	// Outcome `held` is valid now; the others say why there is nothing to use
+	Outcome EvidenceOutcome `json:"outcome"`
+
+	// Version counts from 1
+	//
+	// Example: 1
+	Version DocumentVersion `json:"version,omitempty,omitzero"`
+}
 
 // Problem RFC 9457
 type Problem struct {

@@ -27,7 +27,11 @@ const (
 
 // outcomeOf returns the outcome of an authorised access, with the write to record it.
 func (dis *Discloser) outcomeOf(in acting.Intent, a access.Authorized, what access.Outcome, why error) outcome {
-	w := in.Write(0, acting.AccessStream(a.Citizen, in.At), a.Citizen)
+	stream := acting.AccessStream(a.Citizen, in.At)
+	if a.Citizen.IsZero() {
+		stream = acting.UnknownStream(a.Access, in.At)
+	}
+	w := in.Write(0, stream, a.Citizen)
 	w.ID, w.Settle = nil, false
 	w.Meta.Represents = represented(a)
 	return outcome{w, access.RecordOutcome{

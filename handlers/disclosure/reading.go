@@ -303,6 +303,26 @@ func (dis *Discloser) Authorize(ctx context.Context, in acting.Intent, r Reading
 	return d, err
 }
 
+// RecordTold records durably what a consumer is about to be told of presence, state or
+// absence (rule A-10), and returns it as an access of which an outcome is recorded. For
+// nobody, of whom only absence can be told, the same is written into a stream of its own.
+func (dis *Discloser) RecordTold(ctx context.Context, in acting.Intent, r Reading, of domain.CitizenID, answers []access.Answer) (access.Authorized, eventstore.Position, error) {
+	cmd := access.RecordTold{
+		Access: domain.AccessID{UUID: dis.NewID()}, Citizen: of, Purpose: r.Purpose, Procedure: r.Procedure,
+		Consent: r.Consent, LegalBasis: r.LegalBasis, Deliberation: r.Deliberation, Answers: answers,
+		CaseReference: r.CaseReference, By: in.Actor, At: in.At,
+	}
+	w := dis.accessWrite(in, acting.AccessStream(of, in.At), of, nil)
+	if of.IsZero() {
+		w.Stream, w.Fresh = acting.UnknownStream(cmd.Access, in.At), true
+	}
+	result, err := acting.Accesses.Transact(ctx, dis.Log, w, cmd)
+	if err != nil {
+		return access.Authorized{}, eventstore.Position{}, fmt.Errorf("record what is told: %w", err)
+	}
+	return access.Authorized{Access: cmd.Access, Citizen: of, Attempt: 1}, result.Position, nil
+}
+
 // accessWrite returns the write of an access. Each attempt is a fact of its own, so the
 // event's id is fresh; the access's id is the one that repeats.
 func (dis *Discloser) accessWrite(in acting.Intent, s eventstore.Stream, of domain.CitizenID, basedOn []eventstore.Reference) eventstore.Write {

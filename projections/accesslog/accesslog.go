@@ -91,12 +91,13 @@ type Entry struct {
 	Deliberation domain.Deliberation
 	Fields       []domain.Field
 	Predicate    string
+	Answers      []access.Answer // what was told, for access.OpenedPresence
 
 	// OutcomeAt is when the outcome was known, zero while it is not.
 	OutcomeAt time.Time
 
-	// Place and Sealed are the personal part of access.authorized, which holds the
-	// case reference; Sealed is nil when there is none.
+	// Place and Sealed are the personal part of access.authorized or access.told, which
+	// holds the case reference; Sealed is nil when there is none.
 	Place  eventstore.Place
 	Sealed eventstore.Kept
 }
@@ -112,7 +113,7 @@ type Filter struct {
 // An attempt has one outcome; should it ever have several, that it was disclosed
 // prevails.
 const selectEntries = `SELECT e.leaf, e.citizen, e.at, e.kind, e.access, e.attempt, e.role, e.consumer, e.reader, e.document, e.version, e.type,
-	e.purpose, e.procedure_code, e.consent, e.legal_basis, e.deliberation, e.mandate, e.fields, e.predicate, e.reason, e.count,
+	e.purpose, e.procedure_code, e.consent, e.legal_basis, e.deliberation, e.mandate, e.fields, e.predicate, e.answers, e.reason, e.count,
 	e.stream, e.event, e.event_type, e.sealed, COALESCE(o.outcome, ''), COALESCE(o.reason, ''), COALESCE(o.at, 0)
 	FROM entries e LEFT JOIN outcomes o ON o.leaf = (
 		SELECT x.leaf FROM outcomes x WHERE x.access = e.access AND x.attempt = e.attempt AND x.leaf <= ?
@@ -164,14 +165,17 @@ func scanEntry(scan func(...any) error) (Entry, error) {
 	var e Entry
 	var citizen, accessID, reader, document, consent, mandate, event []byte
 	var at, outcomeAt int64
-	var fields, stream, outcome, outcomeReason string
+	var fields, answers, stream, outcome, outcomeReason string
 	err := scan(&e.Leaf, &citizen, &at, &e.Kind, &accessID, &e.Attempt, &e.Role, &e.Consumer, &reader, &document, &e.Version, &e.Type,
-		&e.Purpose, &e.Procedure, &consent, &e.LegalBasis, &e.Deliberation, &mandate, &fields, &e.Predicate, &e.Reason, &e.Count,
+		&e.Purpose, &e.Procedure, &consent, &e.LegalBasis, &e.Deliberation, &mandate, &fields, &e.Predicate, &answers, &e.Reason, &e.Count,
 		&stream, &event, &e.Place.Type, (*[]byte)(&e.Sealed), &outcome, &outcomeReason, &outcomeAt)
 	if err != nil {
 		return Entry{}, err
 	}
 	if fields != "" && json.Unmarshal([]byte(fields), &e.Fields) != nil {
+		return Entry{}, errFields
+	}
+	if answers != "" && json.Unmarshal([]byte(answers), &e.Answers) != nil {
 		return Entry{}, errFields
 	}
 	copy(e.Citizen.UUID[:], citizen)
@@ -214,9 +218,9 @@ type Spared struct {
 	Questions int
 }
 
-// Spared counts, per consumer and procedure, the accesses by consumers that named a
-// procedure, each one question not put to the citizen, on the UTC days from one
-// through another. An absent consumer means all.
+// Spared counts, per consumer and procedure, the questions not put to citizens on the UTC
+// days from one through another: each access by a consumer that named a procedure, and each
+// document of which such a query was told that it is held. An absent consumer means all.
 func (l *Log) Spared(ctx context.Context, consumer domain.Organisation, from, through time.Time) ([]Spared, error) {
 	query, args := `SELECT consumer, procedure_code, CAST(sum(questions) AS BIGINT) FROM spared WHERE day >= ? AND day <= ?`, []any{day(from), day(through)}
 	if consumer != "" {

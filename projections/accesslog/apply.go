@@ -16,19 +16,23 @@ import (
 
 const (
 	insertEntry = `INSERT INTO entries (leaf, citizen, at, kind, access, attempt, role, consumer, reader, document, version, type,
-			purpose, procedure_code, consent, legal_basis, deliberation, mandate, fields, predicate, reason, count,
+			purpose, procedure_code, consent, legal_basis, deliberation, mandate, fields, predicate, answers, reason, count, spared,
 			stream, event, event_type, sealed)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', 1, ?, ?, ?, ?)`
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 1, ?, ?, ?, ?, ?)`
+	insertTold = `INSERT INTO entries (leaf, citizen, at, kind, access, attempt, role, consumer, version, type,
+			purpose, procedure_code, consent, legal_basis, deliberation, fields, predicate, answers, reason, count, spared,
+			stream, event, event_type, sealed)
+		VALUES (?, ?, ?, 'presence', ?, 1, 'consumer', ?, 0, '', ?, ?, ?, ?, ?, '', '', ?, '', 1, ?, ?, ?, ?, ?)`
 	insertRefusal = `INSERT INTO entries (leaf, citizen, at, kind, attempt, role, consumer, document, version, type,
-			purpose, procedure_code, legal_basis, deliberation, fields, predicate, reason, count, stream, event, event_type)
-		VALUES (?, ?, ?, 'refusal', 0, 'consumer', ?, ?, 0, ?, ?, ?, '', '', '', '', ?, ?, ?, ?, ?)`
+			purpose, procedure_code, legal_basis, deliberation, fields, predicate, answers, reason, count, spared, stream, event, event_type)
+		VALUES (?, ?, ?, 'refusal', 0, 'consumer', ?, ?, 0, ?, ?, ?, '', '', '', '', '', ?, ?, 0, ?, ?, ?)`
 	insertOutcome = `INSERT INTO outcomes (leaf, access, attempt, outcome, reason, at) VALUES (?, ?, ?, ?, ?, ?)`
 
 	insertReached = `INSERT INTO reached (consumer, day, citizen) VALUES (?, ?, ?) ON CONFLICT (consumer, day, citizen) DO NOTHING`
 	countReach    = `INSERT INTO reach (consumer, day, citizens) VALUES (?, ?, 1)
 		ON CONFLICT (consumer, day) DO UPDATE SET citizens = reach.citizens + 1`
-	countSpared = `INSERT INTO spared (consumer, procedure_code, day, questions) VALUES (?, ?, ?, 1)
-		ON CONFLICT (consumer, procedure_code, day) DO UPDATE SET questions = spared.questions + 1`
+	countSpared = `INSERT INTO spared (consumer, procedure_code, day, questions) VALUES (?, ?, ?, ?)
+		ON CONFLICT (consumer, procedure_code, day) DO UPDATE SET questions = spared.questions + excluded.questions`
 
 	insertErased = `INSERT INTO erased (citizen, leaf) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM erased WHERE citizen = ?)`
 	selectErased = `SELECT leaf FROM erased WHERE citizen = ?`
@@ -40,6 +44,11 @@ func (l *Log) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event,
 	switch f := e.Data.(type) {
 	case access.Authorized:
 		return authorized(ctx, tx, e, f, leaf)
+	case access.Told:
+		if f.Citizen.IsZero() {
+			return nil // nobody's log to show it in
+		}
+		return told(ctx, tx, e, f, leaf)
 	case access.Disclosed:
 		_, err := tx.Exec(ctx, insertOutcome, leaf, f.Access.UUID[:], f.Attempt, string(f.Outcome), string(f.Reason), f.At.UnixMicro())
 		return err
@@ -71,28 +80,73 @@ func authorized(ctx context.Context, tx *projections.Tx, e eventstore.Event, f a
 		}
 		fields = string(b)
 	}
-	citizen, sealed := f.Citizen.UUID[:], blob(e.Keep())
-	if !tx.Building() {
-		var since int64
-		if gone, err := tx.Get(ctx, selectErased, []any{citizen}, &since); err != nil {
-			return err
-		} else if gone {
-			sealed = nil
-		}
+	sealed, err := sealedUnlessErased(ctx, tx, e, f.Citizen)
+	if err != nil {
+		return err
 	}
-	_, err := tx.Exec(ctx, insertEntry, leaf, citizen, f.At.UnixMicro(), string(f.Kind), f.Access.UUID[:], f.Attempt, string(f.Role),
+	spared := 0
+	if f.Role == domain.RoleConsumer && f.Procedure != "" && f.Attempt == 1 {
+		spared = 1
+	}
+	_, err = tx.Exec(ctx, insertEntry, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), string(f.Kind), f.Access.UUID[:], f.Attempt, string(f.Role),
 		string(f.Consumer), optional(f.Reader.UUID), optional(f.Document.UUID), f.Version, string(f.Type),
 		string(f.Purpose), string(f.Procedure), optional(f.Consent.UUID), string(f.LegalBasis), string(f.Deliberation),
-		optional(f.Mandate.UUID), fields, f.Predicate, string(e.Stream), e.ID[:], e.Type, sealed)
-	if err != nil || f.Role != domain.RoleConsumer || tx.Building() {
-		return err // Settle counts
+		optional(f.Mandate.UUID), fields, f.Predicate, spared, string(e.Stream), e.ID[:], e.Type, sealed)
+	if err != nil || f.Role != domain.RoleConsumer {
+		return err
 	}
-	n, err := tx.Exec(ctx, insertReached, string(f.Consumer), day(f.At), citizen)
+	return count(ctx, tx, f.Consumer, f.Procedure, f.Citizen, f.At, spared)
+}
+
+// sealedUnlessErased returns the sealed part of an event as the argument of a statement;
+// nil when the citizen is erased.
+func sealedUnlessErased(ctx context.Context, tx *projections.Tx, e eventstore.Event, of domain.CitizenID) (any, error) {
+	if tx.Building() {
+		return blob(e.Keep()), nil // Settle empties the rows
+	}
+	var since int64
+	gone, err := tx.Get(ctx, selectErased, []any{of.UUID[:]}, &since)
+	if err != nil || gone {
+		return nil, err
+	}
+	return blob(e.Keep()), nil
+}
+
+func told(ctx context.Context, tx *projections.Tx, e eventstore.Event, f access.Told, leaf int64) error {
+	answers, err := json.Marshal(f.Answers)
+	if err != nil {
+		return err
+	}
+	sealed, err := sealedUnlessErased(ctx, tx, e, f.Citizen)
+	if err != nil {
+		return err
+	}
+	spared := 0
+	for _, a := range f.Answers {
+		if f.Procedure != "" && a.Presence == access.Held { // for what is not valid the citizen is asked
+			spared++
+		}
+	}
+	if _, err := tx.Exec(ctx, insertTold, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), f.Access.UUID[:], string(f.Consumer),
+		string(f.Purpose), string(f.Procedure), optional(f.Consent.UUID), string(f.LegalBasis), string(f.Deliberation), string(answers),
+		spared, string(e.Stream), e.ID[:], e.Type, sealed); err != nil {
+		return err
+	}
+	return count(ctx, tx, f.Consumer, f.Procedure, f.Citizen, f.At, spared)
+}
+
+// count counts whom a consumer reached, and the questions that were spared in a procedure.
+// While the model builds, Settle counts.
+func count(ctx context.Context, tx *projections.Tx, consumer domain.Organisation, p domain.Procedure, citizen domain.CitizenID, at time.Time, spared int) error {
+	if tx.Building() {
+		return nil
+	}
+	n, err := tx.Exec(ctx, insertReached, string(consumer), day(at), citizen.UUID[:])
 	if err == nil && n == 1 {
-		_, err = tx.Exec(ctx, countReach, string(f.Consumer), day(f.At))
+		_, err = tx.Exec(ctx, countReach, string(consumer), day(at))
 	}
-	if err == nil && f.Procedure != "" && f.Attempt == 1 {
-		_, err = tx.Exec(ctx, countSpared, string(f.Consumer), string(f.Procedure), day(f.At))
+	if err == nil && spared > 0 {
+		_, err = tx.Exec(ctx, countSpared, string(consumer), string(p), day(at), spared)
 	}
 	return err
 }

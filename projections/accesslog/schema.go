@@ -28,8 +28,10 @@ CREATE TABLE entries (
 	mandate BYTEA,
 	fields TEXT NOT NULL,
 	predicate TEXT NOT NULL,
+	answers TEXT NOT NULL,
 	reason TEXT NOT NULL,
 	count BIGINT NOT NULL,
+	spared BIGINT NOT NULL,
 	stream TEXT NOT NULL,
 	event BYTEA NOT NULL,
 	event_type TEXT NOT NULL,
@@ -78,8 +80,7 @@ INSERT INTO reached (consumer, day, citizen)
 INSERT INTO reach (consumer, day, citizens)
 	SELECT consumer, day, count(*) FROM reached GROUP BY consumer, day;
 INSERT INTO spared (consumer, procedure_code, day, questions)
-	SELECT consumer, procedure_code, at / 86400000000, count(*) FROM entries
-	WHERE role = 'consumer' AND reason = '' AND procedure_code <> '' AND attempt = 1
+	SELECT consumer, procedure_code, at / 86400000000, sum(spared) FROM entries WHERE spared > 0
 	GROUP BY consumer, procedure_code, at / 86400000000;
 `,
 }

@@ -267,6 +267,7 @@ func (s *Story) access(t testing.TB) {
 		a.Role, a.Kind = domain.RoleIssuer, access.OpenedReadBack
 	default:
 		a.LegalBasis, a.Deliberation, a.Fields = "06.1c", "22/042", []domain.Field{"number"}
+		s.tell(t, a)
 	}
 	s.authorize(t, month(a.Citizen, s.Now), a)
 }
@@ -278,6 +279,25 @@ func (s *Story) authorize(t testing.TB, in eventstore.Stream, a access.Authorize
 	}
 	a.Personal = &access.AuthorizedPersonal{CaseReference: "case " + s.id().String()}
 	s.World.Record(t, in, a.Citizen, a)
+}
+
+// tell records that a consumer was told that nothing is held of somebody unknown, and what
+// somebody holds, before it reads.
+func (s *Story) tell(t testing.TB, a access.Authorized) {
+	unknown := access.Told{
+		Access: domain.AccessID{UUID: uuid.NewSHA1(a.Access.UUID, []byte("unknown"))}, Consumer: a.Consumer, Purpose: a.Purpose, Procedure: a.Procedure,
+		LegalBasis: a.LegalBasis, Deliberation: a.Deliberation, Answers: []access.Answer{{Type: a.Type, Presence: access.NotHeld}}, At: s.Now,
+	}
+	s.World.Record(t, month(domain.CitizenID(unknown.Access), s.Now), domain.CitizenID{}, unknown)
+	told := access.Told{
+		Access: domain.AccessID{UUID: uuid.NewSHA1(a.Access.UUID, []byte("told"))}, Citizen: a.Citizen, Consumer: a.Consumer, Purpose: a.Purpose, Procedure: a.Procedure,
+		LegalBasis: a.LegalBasis, Deliberation: a.Deliberation, At: s.Now,
+		Answers: []access.Answer{{Type: "diploma", Presence: access.NotHeld}, {Type: a.Type, Presence: access.Held, Document: a.Document, Version: a.Version}},
+	}
+	if !s.erasedNow(a.Citizen) {
+		told.Personal = &access.AuthorizedPersonal{CaseReference: "case " + told.Access.String()}
+	}
+	s.World.Record(t, month(a.Citizen, s.Now), a.Citizen, told)
 }
 
 func (s *Story) erasedNow(id domain.CitizenID) bool {
