@@ -249,42 +249,115 @@ func TestWithinQuota(t *testing.T) {
 	}
 }
 
-// refusals are recorded apart up to a threshold, then counted together.
+// refusals are recorded apart up to a threshold, then counted together, those about
+// each citizen among themselves.
 func TestRefusals(t *testing.T) {
 	one := Refused{Consumer: org, Citizen: ana, Document: card, Type: "isiPlusCard", Purpose: "benefit", Procedure: "vote", Reason: "noBasis", At: noon}
+	nothing := with(one, func(r *Refused) { r.Citizen, r.Document = domain.CitizenID{}, domain.DocumentID{} })
 	var many []Refused
 	for i := range ApartPerMinute + 20 {
-		r := one
-		r.At = noon.Add(time.Duration(i) * time.Second)
+		at := noon.Add(time.Duration(i) * time.Second)
+		r := with(one, func(r *Refused) { r.At = at })
 		if i >= ApartPerMinute && i%2 == 0 {
-			r.Citizen, r.Document, r.Type, r.Procedure = bob, domain.DocumentID{}, "diploma", ""
+			r.Document, r.Type, r.Procedure = domain.DocumentID{}, "diploma", ""
 		}
-		many = append(many, r)
+		many = append(many, r, with(nothing, func(r *Refused) { r.At = at }))
 	}
 	many = append(many, with(one, func(r *Refused) { r.At, r.Reason = noon.Add(49*time.Second), "dailyQuotaExceeded" }), with(one, func(r *Refused) { r.At = noon.Add(time.Minute) }))
 	events, err := RecordRefusals{many}.Decide(RefusalState{})
-	if err != nil || len(events) != ApartPerMinute+3 {
+	if err != nil || len(events) != 2*ApartPerMinute+4 {
 		t.Fatalf("A-3 %d facts, %v", len(events), err)
 	}
-	together := Refused{Consumer: org, Purpose: "benefit", Reason: "noBasis", Count: 20, At: noon.Add(ApartPerMinute * time.Second)}
-	if got := events[ApartPerMinute]; got != together {
+	together := Refused{Consumer: org, Citizen: ana, Purpose: "benefit", Reason: "noBasis", Count: 20, At: noon.Add(ApartPerMinute * time.Second)}
+	if got := events[2*ApartPerMinute]; got != together {
 		t.Errorf("A-3 counted together: %+v", got)
 	}
-	if got := events[ApartPerMinute+1].(Refused); got.Reason != "dailyQuotaExceeded" || got.Count != 1 {
+	if got := events[2*ApartPerMinute+1].(Refused); !got.Citizen.IsZero() || got.Count != 20 {
+		t.Errorf("A-3 about nobody, among themselves: %+v", got)
+	}
+	if got := events[2*ApartPerMinute+2].(Refused); got.Reason != "dailyQuotaExceeded" || got.Count != 1 {
 		t.Errorf("A-3 another reason is counted apart: %+v", got)
 	}
-	if got := events[ApartPerMinute+2].(Refused); got.Count != 1 || got.Citizen != ana {
+	if got := events[2*ApartPerMinute+3].(Refused); got.Count != 1 || got.Citizen != ana {
 		t.Errorf("A-3 a new minute begins anew: %+v", got)
 	}
 	var s RefusalState
-	for _, e := range events[:ApartPerMinute] {
+	for _, e := range events[:2*ApartPerMinute] {
 		s = EvolveRefusals(s, e)
 	}
-	if s != (RefusalState{noon, ApartPerMinute}) {
+	if !reflect.DeepEqual(s, RefusalState{noon, map[domain.CitizenID]int{ana: ApartPerMinute, {}: ApartPerMinute}}) {
 		t.Errorf("remembers %+v", s)
 	}
 	if got := Aggregate(s, []Refused{one, one}); len(got) != 1 || got[0].Count != 2 || got[0].Citizen != ana {
 		t.Errorf("A-3 the threshold counts what was recorded before: %+v", got)
+	}
+	if got := Together([]Refused{one, nothing, with(one, func(r *Refused) { r.At = noon.Add(time.Hour) })}); len(got) != 2 || got[0].Count != 2 || got[0].Citizen != ana || got[1].Count != 1 {
+		t.Errorf("A-3 of all minutes: %+v", got)
+	}
+}
+
+const about = 256 // citizens whose refusals a state remembers at most
+
+// no noise hides what concerns a citizen. However many refusals about nothing or about
+// others come, in whatever order, each try on a citizen is on record under their id, and the
+// first of a minute stand apart.
+func TestNoiseHidesNobody(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var s RefusalState
+		tries, recorded, apart := 0, 0, 0
+		for range rapid.IntRange(1, 4).Draw(t, "batches") {
+			var batch []Refused
+			for range rapid.IntRange(0, 90).Draw(t, "refusals") {
+				r := Refused{Consumer: org, Reason: "noBasis", At: noon.Add(time.Duration(tries) * time.Millisecond)}
+				switch rapid.IntRange(0, 9).Draw(t, "who") {
+				case 0:
+					r.Citizen = ana
+					tries++
+				case 1, 2:
+					r.Citizen = domain.CitizenID{UUID: uuid.UUID{77, rapid.Byte().Draw(t, "other")}}
+				}
+				batch = append(batch, r)
+			}
+			if rapid.Bool().Draw(t, "waited") {
+				batch = Aggregate(RefusalState{}, batch)
+			}
+			if rapid.Bool().Draw(t, "in vain") {
+				batch = Together(batch)
+			}
+			events, _ := RecordRefusals{batch}.Decide(s)
+			for _, e := range events {
+				r := e.(Refused)
+				if r.Citizen == ana {
+					recorded, apart = recorded+r.Count, apart+1
+				}
+				s = EvolveRefusals(s, r)
+			}
+			if len(s.About) > about {
+				t.Fatalf("%d citizens remembered", len(s.About))
+			}
+		}
+		if recorded != tries || apart == 0 && tries > 0 {
+			t.Fatalf("%d tries, %d on record in %d facts", tries, recorded, apart)
+		}
+	})
+}
+
+// the state of a day is shared, and forgets citizens rather than growing for ever.
+func TestRefusalStateIsBounded(t *testing.T) {
+	var s RefusalState
+	for i := range 4 * about {
+		before, was := s, len(s.About)
+		s = EvolveRefusals(s, Refused{Citizen: domain.CitizenID{UUID: uuid.UUID{77, byte(i >> 8), byte(i)}}, At: noon})
+		s = EvolveRefusals(s, Refused{At: noon})
+		if len(before.About) != was {
+			t.Fatal("a state changed after it was handed out")
+		}
+		if len(s.About) > about {
+			t.Fatalf("%d citizens remembered", len(s.About))
+		}
+	}
+	if s.About[domain.CitizenID{}] != 4*about {
+		t.Errorf("about nobody it forgot: %d", s.About[domain.CitizenID{}])
 	}
 }
 

@@ -1,30 +1,49 @@
 package access
 
 import (
+	"maps"
 	"time"
 
 	"coffre/domain"
 )
 
-// ApartPerMinute is how many refusals of one organisation are recorded apart in
-// a minute; more are counted together.
+// ApartPerMinute is how many refusals of one organisation are recorded apart in a minute:
+// that many about each citizen, and that many about nobody whom the vault knows. More are
+// counted together, those about one citizen among themselves, so that what concerns a
+// citizen is never hidden by anything else.
 const ApartPerMinute = 30
 
+// maxAbout bounds the citizens whose refusals of a minute a state remembers. When there
+// are more, it begins anew, and more refusals than necessary are recorded apart.
+const maxAbout = 256
+
 // RefusalState remembers an organisation's refusals of a day, as far as rules need them.
+// It is shared and never changed.
 type RefusalState struct {
-	Minute   time.Time // the newest minute in which something was recorded
-	Recorded int       // facts recorded in that minute
+	Minute time.Time                // the newest minute in which something was recorded
+	About  map[domain.CitizenID]int // facts recorded in that minute about a citizen; about nobody under the zero id
+}
+
+// add returns the state with one fact more.
+func (s RefusalState) add(of domain.CitizenID, at time.Time) RefusalState {
+	about := make(map[domain.CitizenID]int, len(s.About)+1)
+	if minute := at.Truncate(time.Minute); minute.After(s.Minute) {
+		s.Minute = minute
+	} else if len(s.About) < maxAbout || s.About[of] > 0 {
+		maps.Copy(about, s.About)
+	} else {
+		about[domain.CitizenID{}] = s.About[domain.CitizenID{}]
+	}
+	about[of]++
+	s.About = about
+	return s
 }
 
 // EvolveRefusals returns the state after e.
 func EvolveRefusals(s RefusalState, e RefusalEvent) RefusalState {
 	switch e := e.(type) {
 	case Refused:
-		if minute := e.At.Truncate(time.Minute); minute.After(s.Minute) {
-			s = RefusalState{Minute: minute}
-		}
-		s.Recorded++
-		return s
+		return s.add(e.Citizen, e.At)
 	}
 	panic("access: refusal event type without a case in EvolveRefusals")
 }
@@ -43,45 +62,72 @@ func (c RecordRefusals) Decide(s RefusalState) ([]RefusalEvent, error) {
 }
 
 // Aggregate counts refusals together (rule A-3): in each minute those beyond
-// ApartPerMinute become one fact per reason and basis asked for, that says how
-// many there were and when the first was. What they do not share, it leaves out.
+// ApartPerMinute become one fact per citizen, reason and purpose, that says how many
+// there were and when the first was. What they do not share, it leaves out.
 func Aggregate(s RefusalState, refusals []Refused) []Refused {
-	var out []Refused
-	type group struct {
-		minute   time.Time
-		consumer domain.Organisation
-		reason   domain.ReasonCode
-		purpose  domain.Purpose
-	}
-	together := make(map[group]int) // where in out
+	minute, about := s.Minute, maps.Clone(s.About)
+	var groups groups
 	for _, r := range refusals {
-		r.Count = max(r.Count, 1)
-		minute := r.At.Truncate(time.Minute)
-		if minute.After(s.Minute) {
-			s = RefusalState{Minute: minute}
+		if m := r.At.Truncate(time.Minute); about == nil || m.After(minute) {
+			minute, about = m, make(map[domain.CitizenID]int)
 		}
-		if s.Recorded < ApartPerMinute {
-			s.Recorded++
-			out = append(out, r)
+		if about[r.Citizen] < ApartPerMinute {
+			about[r.Citizen]++
+			groups.apart(r)
 			continue
 		}
-		key := group{s.Minute, r.Consumer, r.Reason, r.Purpose}
-		i, known := together[key]
-		if !known {
-			together[key] = len(out)
-			out = append(out, r)
-			continue
-		}
-		out[i] = merge(out[i], r)
+		groups.add(minute, r)
 	}
-	return out
+	return groups.out
 }
 
-func merge(a, b Refused) Refused {
-	a.Count += b.Count
-	if a.Citizen != b.Citizen {
-		a.Citizen = domain.CitizenID{}
+// Together counts refusals of all minutes together: one fact per citizen, reason and
+// purpose. It is for what cannot be recorded yet and would fill the memory.
+func Together(refusals []Refused) []Refused {
+	var groups groups
+	for _, r := range refusals {
+		groups.add(time.Time{}, r)
 	}
+	return groups.out
+}
+
+// groups collects refusals, equal ones as one. The zero value is empty.
+type groups struct {
+	out   []Refused
+	where map[group]int // in out
+}
+
+type group struct {
+	minute   time.Time
+	consumer domain.Organisation
+	citizen  domain.CitizenID
+	reason   domain.ReasonCode
+	purpose  domain.Purpose
+}
+
+// apart adds a refusal that stays by itself.
+func (g *groups) apart(r Refused) {
+	r.Count = max(r.Count, 1)
+	g.out = append(g.out, r)
+}
+
+// add counts a refusal together with the others of its group.
+func (g *groups) add(minute time.Time, r Refused) {
+	key := group{minute, r.Consumer, r.Citizen, r.Reason, r.Purpose}
+	if i, known := g.where[key]; known {
+		g.out[i] = merge(g.out[i], r)
+		return
+	}
+	if g.where == nil {
+		g.where = make(map[group]int)
+	}
+	g.where[key] = len(g.out)
+	g.apart(r)
+}
+
+// merge returns two refusals of one group as one.
+func merge(a, b Refused) Refused {
+	a.Count += max(b.Count, 1)
 	if a.Document != b.Document {
 		a.Document = domain.DocumentID{}
 	}

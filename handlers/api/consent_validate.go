@@ -55,7 +55,9 @@ func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentR
 		answer.Until = f.Consent.Terms.Until
 		answer.UsesLeft, _ = f.Consent.UsesLeft()
 	}
-	_ = v.QueueRefusal(in, reading.AsRefused(f), refusal) // the answer says it in its own way
+	if err := v.QueueRefusal(in, reading.AsRefused(f), refusal); errors.Is(err, disclosure.ErrRefusalsWait) {
+		return nil, err
+	}
 	return contract.ValidateConsent200JSONResponse(answer), nil
 }
 

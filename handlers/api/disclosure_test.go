@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ import (
 	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
+	"coffre/projections"
 	"coffre/projections/accesslog"
 )
 
@@ -717,6 +719,74 @@ func TestRefusalsAreBounded(t *testing.T) {
 		}
 		if count != asked || len(all) > access.ApartPerMinute+5 {
 			t.Errorf("%d refusals in %d facts", count, len(all))
+		}
+	})
+	t.Run("A-3 a citizen's log shows three tries behind thirty-one about nothing", func(t *testing.T) {
+		tv := newVault(t)
+		home := tv.household(t, 1)
+		who := tv.person(t, 1)
+		ask := func(id domain.DocumentID) {
+			t.Helper()
+			if _, err := tv.read(t, consumer(railways), id, uuid.New(), contract.AccessRequest{Purpose: "familyDiscount", LegalBasis: "publicTask", Deliberation: "EX-26/010"}); !errors.Is(err, access.ErrNoBasis) {
+				t.Fatal(err)
+			}
+		}
+		for range access.ApartPerMinute + 1 {
+			ask(domain.DocumentID{UUID: uuid.New()})
+		}
+		for range 3 {
+			ask(home)
+		}
+		tv.waitIdle(t)
+		entries, err := tv.AccessLog.Of(t.Context(), who, projections.Latest, accesslog.Filter{}, projections.Latest, 10)
+		if err != nil || len(entries) != 3 {
+			t.Fatalf("%d entries, %v", len(entries), err)
+		}
+		for _, e := range entries {
+			if e.Kind != accesslog.Refusal || e.Count != 1 || e.Document != home || e.Consumer != railways {
+				t.Errorf("%+v", e)
+			}
+		}
+	})
+	t.Run("A-3 A-6 without room for the record nobody is told no, whomever they name", func(t *testing.T) {
+		tv := newVault(t)
+		home := tv.household(t, 1)
+		tv.waitIdle(t)
+		tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
+			if c.Method == faulty.Append {
+				return faulty.Fault{Before: eventstore.ErrUnavailable}
+			}
+			return faulty.Fault{}
+		})
+		in := tv.NewIntent(tv.as(t, consumer(railways), "accessDocument", nil))
+		full := false
+		for range 100_000 {
+			if err := tv.QueueRefusal(in, access.Refused{Citizen: domain.CitizenID{UUID: uuid.New()}}, access.ErrNoBasis); errors.Is(err, disclosure.ErrRefusalsWait) {
+				full = true
+				break
+			}
+		}
+		if !full {
+			t.Fatal("the queue never fills")
+		}
+		ask := func(id domain.DocumentID, n int) (slugs []string) {
+			t.Helper()
+			_, err := tv.read(t, consumer(railways), id, uuid.New(), contract.AccessRequest{Purpose: "familyDiscount", LegalBasis: "publicTask", Deliberation: "EX-26/010"})
+			slugs = append(slugs, slugOf(err))
+			_, err = tv.evidenceOf(t, railways, contract.EvidenceQuery{SSIN: ssin(n), Purpose: "familyDiscount", LegalBasis: "publicTask", Deliberation: "EX-26/010", Needs: []contract.EvidenceNeed{{DocumentType: "diploma"}}})
+			slugs = append(slugs, slugOf(err))
+			body := contract.ConsentValidation{SSIN: ssin(n), DocumentType: "diploma", Purpose: "familyDiscount", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
+			_, err = tv.ValidateConsent(tv.as(t, consumer(railways), "validateConsent", body), contract.ValidateConsentRequestObject{Body: &body})
+			return append(slugs, slugOf(err))
+		}
+		want := []string{"refusalsNotRecorded", "refusalsNotRecorded", "refusalsNotRecorded"}
+		if known, unknown := ask(home, 1), ask(domain.DocumentID{UUID: uuid.New()}, 999); !slices.Equal(known, want) || !slices.Equal(unknown, want) {
+			t.Errorf("of the known %v, of the unknown %v", known, unknown)
+		}
+		tv.Store.SetRule(nil)
+		tv.waitIdle(t)
+		if got := ask(home, 1); got[0] != "noBasis" {
+			t.Errorf("once there is room: %v", got)
 		}
 	})
 	t.Run("A-3 what cannot be recorded waits until it can", func(t *testing.T) {

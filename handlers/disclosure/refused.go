@@ -17,23 +17,34 @@ const (
 	// refusalsInterval is how long refusals beyond those recorded apart wait to be
 	// recorded together.
 	refusalsInterval = time.Minute
-	// maxRefusalsWaiting bounds what waits for one organisation before it is counted
-	// together in memory.
-	maxRefusalsWaiting = 4 * access.ApartPerMinute
+	// tidyRefusals is how many refusals of one organisation wait before those beyond a
+	// minute's threshold are counted together in memory.
+	tidyRefusals = 4 * access.ApartPerMinute
+	// maxRefusalsWaiting bounds what waits for one organisation, once all are counted
+	// together that can be. What concerns one citizen is never counted with anything else,
+	// so beyond it the organisation is answered 503 instead of its refusals.
+	maxRefusalsWaiting = 4096
 	// maxRefusalsPerAppend bounds the facts of one append.
 	maxRefusalsPerAppend = 100
 )
 
+// ErrRefusalsWait answers an organisation of which no more refusals can be kept until some
+// are recorded.
+var ErrRefusalsWait = domain.NewError(domain.Unavailable, "refusalsNotRecorded", "what was refused to this organisation cannot be recorded now; try again")
+
 // QueueRefusal queues the record of a consumer's refusal (rule A-3), which [Discloser.Run]
-// makes durable, and returns err. A fault is not recorded, neither is a refusal that the
-// consumer can wait out. Of the request only words of the registry are recorded.
+// makes durable, and returns err; ErrRefusalsWait when there is no room to keep it, whomever
+// the request named. A fault is not recorded, neither is a refusal that the consumer can
+// wait out. Of the request only words of the registry are recorded.
 func (dis *Discloser) QueueRefusal(in acting.Intent, asked access.Refused, err error) error {
 	var said *domain.Error
 	if !errors.As(err, &said) || said.Code == domain.Unavailable || in.Actor.Role != domain.RoleConsumer {
 		return err
 	}
 	asked.Consumer, asked.Reason, asked.At = in.Actor.Organisation, domain.ReasonCode(said.Slug), in.At
-	dis.refusals.add(RegistryWordsOnly(in.Words, asked))
+	if !dis.refusals.add(RegistryWordsOnly(in.Words, asked)) {
+		return ErrRefusalsWait
+	}
 	return err
 }
 
@@ -53,8 +64,10 @@ func RegistryWordsOnly(words *vocabulary.View, r access.Refused) access.Refused 
 }
 
 // refusalQueue holds refusals until they are recorded: the first of a minute apart, the
-// others counted together. The zero value is empty; it may be used concurrently. Its memory
-// is bounded for each organisation.
+// others counted together, those about each citizen among themselves. When it is emptied
+// depends on how many requests an organisation was refused, and not on whom they named. The
+// zero value is empty; it may be used concurrently. Its memory is bounded for each
+// organisation.
 type refusalQueue struct {
 	mu            sync.Mutex
 	organisations map[domain.Organisation]*waitingRefusals
@@ -67,6 +80,7 @@ type waitingRefusals struct {
 	count   int       // in that minute
 	urgent  bool      // something waits that is recorded apart
 	waiting []access.Refused
+	tidyAt  int // how many may wait until they are counted together
 }
 
 // urgentSignal returns the channel that receives when a refusal is to be recorded at once.
@@ -79,7 +93,8 @@ func (b *refusalQueue) urgentSignal() chan struct{} {
 	return b.signal
 }
 
-func (b *refusalQueue) add(r access.Refused) {
+// add queues a refusal, and reports false when there is no room for it.
+func (b *refusalQueue) add(r access.Refused) bool {
 	signal := b.urgentSignal()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -94,29 +109,34 @@ func (b *refusalQueue) add(r access.Refused) {
 	if minute := r.At.Truncate(time.Minute); minute.After(h.minute) {
 		h.minute, h.count = minute, 0
 	}
+	if len(h.waiting) >= maxRefusalsWaiting {
+		return false
+	}
 	h.count++
 	h.add(r)
 	if h.count > access.ApartPerMinute {
-		return
+		return true
 	}
 	h.urgent = true
 	select {
 	case signal <- struct{}{}:
 	default:
 	}
+	return true
 }
 
-// add queues refusals in bounded memory: those beyond the bound are counted together,
-// across minutes if need be.
+// add queues refusals, and counts together those beyond the threshold of their minute; when
+// too many are left, also those of several minutes.
 func (h *waitingRefusals) add(more ...access.Refused) {
 	h.waiting = append(h.waiting, more...)
-	if len(h.waiting) > maxRefusalsWaiting {
-		h.waiting = access.Aggregate(access.RefusalState{}, h.waiting)
+	if len(h.waiting) <= max(h.tidyAt, tidyRefusals) {
+		return
 	}
-	if len(h.waiting) > maxRefusalsWaiting {
-		full := access.RefusalState{Minute: h.minute.Add(time.Minute), Recorded: access.ApartPerMinute}
-		h.waiting = access.Aggregate(full, h.waiting)
+	h.waiting = access.Aggregate(access.RefusalState{}, h.waiting)
+	if len(h.waiting) >= maxRefusalsWaiting {
+		h.waiting = access.Together(h.waiting)
 	}
+	h.tidyAt = min(2*len(h.waiting), maxRefusalsWaiting-1)
 }
 
 // take returns the queued refusals of all organisations, or of those that have one to
@@ -128,7 +148,7 @@ func (b *refusalQueue) take(all bool) map[domain.Organisation][]access.Refused {
 	for o, h := range b.organisations {
 		switch {
 		case len(h.waiting) > 0 && (all || h.urgent):
-			taken[o], h.waiting, h.urgent = h.waiting, nil, false
+			taken[o], h.waiting, h.urgent, h.tidyAt = h.waiting, nil, false, 0
 		case all && len(h.waiting) == 0:
 			delete(b.organisations, o) // nothing was refused since the last time
 		}
