@@ -175,12 +175,31 @@ var sentences = map[string]func(who string, f facts) string{
 	"audit.log-read": func(who string, f facts) string {
 		return who + " read the log" + f.with(" from leaf ", "fromLeaf", "")
 	},
+	"audit.operated": func(who string, f facts) string {
+		return who + " set out to " + deed(f.word("act")) + f.with(" ", "on", "") + f.with(" of citizen ", "citizen", "") + f.with(" for ", "consumer", "") + f.with(", purpose ", "purpose", "")
+	},
 	"audit.export-created": func(who string, f facts) string {
 		return who + " exported the " + f.word("kind") + f.with(" as ", "format", "") + f.with(": ", "reason", "")
 	},
 	"audit.loss-accepted": func(who string, f facts) string {
 		return who + " accepted that the log ends at " + f.word("logEnd") + ", and was seen up to " + f.word("seenEnd") + f.with(": ", "cause", "")
 	},
+}
+
+// deeds tells each act of audit.operated.
+var deeds = map[string]string{
+	"createBackup": "take a backup", "reportVerifiedBackup": "report a backup as good", "reportBackupElsewhere": "report a backup made elsewhere",
+	"rebuildProjection": "build anew the read model", "rotateKeys": "rotate the key-encryption key", "retireKeys": "retire old keys", "trimKeys": "destroy old keys",
+	"rotatePepper": "replace the pepper", "copyStore": "copy the vault", "getConsent": "look at consent", "queryConsentLog": "search the log of consents",
+	"getExportContent": "download export", "getErasure": "look at erasure", "getErasureCertificate": "read the certificate of erasure", "listDueErasures": "list what is due for erasure",
+}
+
+// deed tells an act; of a later version by its name.
+func deed(act string) string {
+	if text, known := deeds[act]; known {
+		return text
+	}
+	return act
 }
 
 // terms tells what a consent covers.

@@ -1,10 +1,11 @@
-// Package audit holds the facts about those who look at the vault itself, auditors who
-// read the log and officers who export it, and about what operators do to the log.
+// Package audit holds the facts about those who look at the vault itself or work on it:
+// auditors who read the log, officers who search and export it, operators who take backups,
+// replace keys, and accept that the log lost its end.
 //
 //	a stream of the month: (empty) --Record--> facts, in order; no fact changes another
 //
-// Invariant: a fact is recorded before anything is handed out, and says nothing
-// about a citizen.
+// Invariant: a fact is recorded before anything is handed out or done, and says nothing
+// about a citizen but whose facts were looked at.
 package audit
 
 import (

@@ -56,4 +56,5 @@ var Catalog = New(
 	Event[audit.LogRead]("audit.log-read/1"),
 	Event[audit.ExportCreated]("audit.export-created/1"),
 	Event[audit.LossAccepted]("audit.loss-accepted/1"),
+	Event[audit.Operated]("audit.operated/1"),
 )

@@ -11,6 +11,7 @@ import (
 	"filippo.io/age"
 
 	"coffre/domain"
+	"coffre/domain/audit"
 	"coffre/eventstore"
 	"coffre/eventstore/backup"
 	"coffre/handlers/contract"
@@ -44,7 +45,8 @@ var (
 )
 
 // CreateBackup implements POST /backups: an archive of the vault, encrypted to the
-// recipients, which is sent while it is made.
+// recipients, which is sent while it is made. That it is taken is on record before a byte
+// leaves; the record itself is not in the backup.
 func (v *Vault) CreateBackup(ctx context.Context, r contract.CreateBackupRequestObject) (contract.CreateBackupResponseObject, error) {
 	if v.Backups == nil {
 		return nil, errBackupElsewhere
@@ -58,6 +60,9 @@ func (v *Vault) CreateBackup(ctx context.Context, r contract.CreateBackupRequest
 		return nil, err
 	}
 	at, err := v.PositionToken(ctx, taken.End())
+	if err == nil {
+		err = v.recordAct(ctx, v.NewIntent(ctx), audit.Operate{Act: audit.CreateBackup})
+	}
 	if err != nil {
 		return nil, errors.Join(err, taken.Close())
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"coffre/domain"
+	"coffre/domain/audit"
 	"coffre/eventstore/backup"
 	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
@@ -33,6 +34,9 @@ func (v *Vault) ReportBackupElsewhere(ctx context.Context, r contract.ReportBack
 		taken := r.Body.TakenAt.UTC().Truncate(time.Microsecond)
 		if taken.After(in.At) || taken.UnixMicro() <= 0 {
 			return noted{}, edge.BadInput("/takenAt", "takenAt", "a moment in the past, from 1970")
+		}
+		if err := v.recordAct(ctx, in, audit.Operate{Act: audit.ReportBackupElsewhere, Digest: r.Body.Sha256}); err != nil {
+			return noted{}, err
 		}
 		n, err := v.Keys.Ledger().NoteBackupElsewhere(ctx, seal.BackupNote{Taken: taken, Verified: in.At, SHA256: sum})
 		if err != nil {

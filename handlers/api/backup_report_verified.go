@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"coffre/domain/audit"
 	"coffre/eventstore/backup"
 	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
@@ -31,6 +32,9 @@ func (v *Vault) ReportVerifiedBackup(ctx context.Context, r contract.ReportVerif
 			return noted{}, err
 		} else if !found {
 			return noted{}, errBackupUnknown
+		}
+		if err := v.recordAct(ctx, in, audit.Operate{Act: audit.ReportVerifiedBackup, Digest: r.Body.Sha256}); err != nil {
+			return noted{}, err
 		}
 		n := seal.BackupNote{Taken: made.Taken, Verified: in.At, OldestVersion: made.Oldest, SHA256: sum}
 		return noted{n.Taken, n.Verified, n.OldestVersion}, v.Keys.Ledger().NoteBackup(ctx, n)

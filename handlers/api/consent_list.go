@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"coffre/domain"
+	"coffre/domain/audit"
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
@@ -185,7 +186,8 @@ func (v *Vault) coversTerms(ctx context.Context, a disclosure.Representation, t 
 }
 
 // GetConsent implements GET /consents/{id}: for its citizen, with the text that they were
-// shown; for its consumer once the citizen answered; for privacy officers.
+// shown; for its consumer once the citizen answered; for privacy officers, whose look is
+// recorded first.
 func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObject) (contract.GetConsentResponseObject, error) {
 	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
 		return nil, err
@@ -206,6 +208,7 @@ func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObje
 		}
 		item, err = v.consentForConsumer(ctx, in, &c)
 	case domain.RolePrivacyOfficer:
+		err = v.recordLook(ctx, in, audit.Operate{Act: audit.ReadConsent, On: c.Consent.String(), Citizen: c.Citizen})
 		item = consentItem(in.Words, in.Call.Language, &c)
 		item.CitizenID, item.MandateID = c.Citizen, c.Mandate
 	default:

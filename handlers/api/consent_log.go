@@ -4,14 +4,29 @@ import (
 	"context"
 
 	"coffre/domain"
+	"coffre/domain/audit"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/consentlog"
 )
 
+// recordConsentLogLook records a search of the consent log: whose decisions, and to which
+// consumer and purpose it was narrowed, as far as the registry knows the words.
+func (v *Vault) recordConsentLogLook(ctx context.Context, f consentlog.Filter) error {
+	in := v.NewIntent(ctx)
+	act := audit.Operate{Act: audit.QueryConsentLog, Citizen: f.Citizen}
+	if _, known := in.Words.Organisation(f.Consumer); known {
+		act.Consumer = f.Consumer
+	}
+	if _, known := in.Words.Purpose(f.Purpose); known {
+		act.Purpose = f.Purpose
+	}
+	return v.recordLook(ctx, in, act)
+}
+
 // QueryConsentLog implements POST /consentLog/query: every decision about consents,
-// newest first. The page is empty for a person whom the vault does not know or has
+// newest first, once the search is on record. The page is empty for a person whom the vault does not know or has
 // erased.
 func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogRequestObject) (contract.QueryConsentLogResponseObject, error) {
 	p, body := r.Params, r.Body
@@ -32,9 +47,15 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogR
 		case err != nil:
 			return nil, err
 		case id.IsZero(), !f.Citizen.IsZero() && f.Citizen != id:
+			if err := v.recordConsentLogLook(ctx, f); err != nil {
+				return nil, err
+			}
 			return contract.QueryConsentLog200JSONResponse(page), nil
 		}
 		f.Citizen = id
+	}
+	if err := v.recordConsentLogLook(ctx, f); err != nil {
+		return nil, err
 	}
 	var acts []consentlog.Act
 	for _, d := range body.Decision {

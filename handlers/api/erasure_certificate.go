@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"coffre/domain/audit"
 	"coffre/handlers/contract"
 )
 
@@ -12,6 +13,9 @@ import (
 func (v *Vault) GetErasureCertificate(ctx context.Context, r contract.GetErasureCertificateRequestObject) (contract.GetErasureCertificateResponseObject, error) {
 	e, err := v.Erasure(ctx, r.ErasureID)
 	if err != nil {
+		return nil, err
+	}
+	if err := v.recordErasureLook(ctx, audit.ReadErasureCertificate, e); err != nil {
 		return nil, err
 	}
 	c, err := v.ErasureCertificate(ctx, e.Citizen, r.ErasureID)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"coffre/domain"
+	"coffre/domain/audit"
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
 	"coffre/eventstore"
@@ -30,6 +31,9 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 	}
 	cursor, err := edge.LeafFrom(p.After, -1)
 	if err != nil {
+		return nil, err
+	}
+	if err := v.recordLook(ctx, v.NewIntent(ctx), audit.Operate{Act: audit.ListDueErasures}); err != nil {
 		return nil, err
 	}
 	held, err := v.Wallets.All(ctx, cursor, dueScanLimit)

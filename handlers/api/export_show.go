@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"coffre/domain"
+	"coffre/domain/audit"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 	"coffre/handlers/work"
@@ -46,14 +47,18 @@ var (
 	errExportNotDone = domain.NewError(domain.Conflict, "exportNotDone", "the file is not there yet")
 )
 
-// GetExportContent implements GET /exports/{id}/content: the file of an export that is done.
-func (v *Vault) GetExportContent(_ context.Context, r contract.GetExportContentRequestObject) (contract.GetExportContentResponseObject, error) {
+// GetExportContent implements GET /exports/{id}/content: the file of an export that is
+// done, once the download is on record.
+func (v *Vault) GetExportContent(ctx context.Context, r contract.GetExportContentRequestObject) (contract.GetExportContentResponseObject, error) {
 	m, err := v.ExportManifest(r.ExportID)
 	switch {
 	case err != nil:
 		return nil, err
 	case m.State != contract.TaskStateDone:
 		return nil, errExportNotDone
+	}
+	if err := v.recordLook(ctx, v.NewIntent(ctx), audit.Operate{Act: audit.DownloadExport, On: m.Export.String()}); err != nil {
+		return nil, err
 	}
 	f, err := os.Open(v.ExportFile(m))
 	if errors.Is(err, fs.ErrNotExist) {

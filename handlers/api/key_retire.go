@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"coffre/domain/audit"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
@@ -12,7 +13,10 @@ import (
 // that is still missing.
 func (v *Vault) RetireKeys(ctx context.Context, r contract.RetireKeysRequestObject) (contract.RetireKeysResponseObject, error) {
 	type retired struct{}
-	_, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, _ acting.Intent) (retired, error) {
+	_, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (retired, error) {
+		if err := v.recordAct(ctx, in, audit.Operate{Act: audit.RetireKeys}); err != nil {
+			return retired{}, err
+		}
 		return retired{}, v.Retire(ctx)
 	})
 	if err != nil {

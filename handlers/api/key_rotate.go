@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"coffre/domain/audit"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
@@ -13,6 +14,9 @@ import (
 func (v *Vault) RotateKeys(ctx context.Context, r contract.RotateKeysRequestObject) (contract.RotateKeysResponseObject, error) {
 	type rotated struct{ Version int }
 	_, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (rotated, error) {
+		if err := v.recordAct(ctx, in, audit.Operate{Act: audit.RotateKeys}); err != nil {
+			return rotated{}, err
+		}
 		version, err := v.Rotate(ctx, in.Settle)
 		return rotated{version}, err
 	})

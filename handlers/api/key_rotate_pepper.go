@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"coffre/domain/audit"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
@@ -12,6 +13,9 @@ import (
 func (v *Vault) RotatePepper(ctx context.Context, r contract.RotatePepperRequestObject) (contract.RotatePepperResponseObject, error) {
 	type begun struct{}
 	_, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (begun, error) {
+		if err := v.recordAct(ctx, in, audit.Operate{Act: audit.RotatePepper}); err != nil {
+			return begun{}, err
+		}
 		return begun{}, v.BeginPepperRotation(ctx)
 	})
 	if err != nil {

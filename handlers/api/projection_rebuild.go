@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"coffre/domain/audit"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
@@ -16,8 +17,11 @@ import (
 func (v *Vault) RebuildProjection(ctx context.Context, r contract.RebuildProjectionRequestObject) (contract.RebuildProjectionResponseObject, error) {
 	type begun struct{}
 	name := r.ProjectionName
-	_, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, _ acting.Intent) (begun, error) {
+	_, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (begun, error) {
 		if _, err := v.projection(ctx, name); err != nil {
+			return begun{}, err
+		}
+		if err := v.recordAct(ctx, in, audit.Operate{Act: audit.RebuildProjection, On: name}); err != nil {
 			return begun{}, err
 		}
 		v.Rebuild(name)

@@ -1,0 +1,70 @@
+package audit
+
+import (
+	"slices"
+	"time"
+
+	"coffre/domain"
+)
+
+// Act is something that somebody does with the vault itself, or looks up in it, and that
+// no other event tells. It has the name of the contract's operation, or of the command
+// that no operation stands for.
+type Act string
+
+const (
+	CreateBackup          Act = "createBackup"
+	ReportVerifiedBackup  Act = "reportVerifiedBackup"
+	ReportBackupElsewhere Act = "reportBackupElsewhere"
+	RebuildProjection     Act = "rebuildProjection"
+	RotateKeys            Act = "rotateKeys"
+	RetireKeys            Act = "retireKeys"
+	TrimKeys              Act = "trimKeys"
+	RotatePepper          Act = "rotatePepper"
+	CopyStore             Act = "copyStore" // coffre store copy, recorded in the source
+
+	ReadConsent            Act = "getConsent"
+	QueryConsentLog        Act = "queryConsentLog"
+	DownloadExport         Act = "getExportContent"
+	ReadErasure            Act = "getErasure"
+	ReadErasureCertificate Act = "getErasureCertificate"
+	ListDueErasures        Act = "listDueErasures"
+)
+
+// Acts lists every act there is.
+var Acts = []Act{
+	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, CopyStore,
+	ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListDueErasures,
+}
+
+// Operated records that somebody set out to do an act. It stands before the act's effect
+// and before anything is handed out, so it does not tell whether the act succeeded. Who
+// it was, and why where that is asked, stands in the event's metadata.
+type Operated struct {
+	Act Act `json:"act"`
+	// On is what was acted on: an id that the vault made, or the name of a read model. ""
+	// where there is one only.
+	On       string              `json:"on,omitempty"`
+	Citizen  domain.CitizenID    `json:"citizen,omitzero"`   // whose facts are looked at, where it is one person
+	Consumer domain.Organisation `json:"consumer,omitempty"` // the search was narrowed to it
+	Purpose  domain.Purpose      `json:"purpose,omitempty"`  // the same
+	Digest   string              `json:"digest,omitempty"`   // SHA-256 of the backup that is reported, in hexadecimal
+	At       time.Time           `json:"at"`
+}
+
+func (Operated) AuditEvent() {}
+
+// ErrAct refuses to record an act that has no name.
+var ErrAct = domain.NewError(domain.Invalid, "unknownAct", "there is no such act")
+
+// Operate records an act. Its strings are ids that the vault made, digests, and words of
+// the registry, which the caller has checked.
+type Operate Operated
+
+// Decide records an act that has a name, whatever came before.
+func (c Operate) Decide(State) ([]Event, error) {
+	if !slices.Contains(Acts, c.Act) {
+		return nil, ErrAct
+	}
+	return []Event{Operated(c)}, nil
+}

@@ -1,0 +1,36 @@
+package api
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"coffre/domain/audit"
+	"coffre/handlers/acting"
+)
+
+// recordAct records an act on the vault itself. It is called before the act has any effect,
+// once per request; a repetition under the same idempotency key is recorded once.
+func (v *Vault) recordAct(ctx context.Context, in acting.Intent, act audit.Operate) error {
+	act.At = in.At
+	if _, err := acting.Audits.Transact(ctx, v.Log, in.Write(0, acting.AuditStream(in.At), acting.NoCitizen), act); err != nil {
+		return fmt.Errorf("record the act: %w", err)
+	}
+	return nil
+}
+
+// recordLook records that the caller looks at something, once per session and thing looked
+// at in each process. It is called before anything is handed out.
+func (v *Vault) recordLook(ctx context.Context, in acting.Intent, act audit.Operate) error {
+	once := uuid.NewSHA1(in.Call.Session, []byte(fmt.Sprintf("%s %s %s %s %s", act.Act, act.On, act.Citizen, act.Consumer, act.Purpose)))
+	if v.auditedReads.has(once) {
+		return nil
+	}
+	act.At = in.At
+	if _, err := acting.Audits.Transact(ctx, v.Log, in.Write(0, acting.AuditStream(in.At), acting.NoCitizen), act); err != nil {
+		return fmt.Errorf("record the look: %w", err)
+	}
+	v.auditedReads.add(once)
+	return nil
+}

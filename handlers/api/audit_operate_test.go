@@ -1,0 +1,217 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/audit"
+	"coffre/eventstore"
+	"coffre/eventstore/backup"
+	"coffre/eventstore/faulty"
+	"coffre/handlers/contract"
+	"coffre/handlers/edge"
+)
+
+// madeBackups is a Backups that knows one backup and writes nothing.
+type madeBackups struct {
+	begun, closed int
+}
+
+func (b *madeBackups) Begin(context.Context, []age.Recipient) (TakenBackup, error) {
+	b.begun++
+	return b, nil
+}
+
+func (b *madeBackups) Find(context.Context, backup.Sum) (backup.Made, bool, error) {
+	return backup.Made{Taken: noon, Oldest: 1}, true, nil
+}
+
+func (b *madeBackups) End() eventstore.Position         { return eventstore.Position{} }
+func (b *madeBackups) WriteTo(io.Writer) (int64, error) { return 0, nil }
+func (b *madeBackups) Close() error                     { b.closed++; return nil }
+
+// Every act on the vault itself, and every look at somebody's facts that no other event
+// tells, is on record with who it was before it has any effect; when it cannot be
+// recorded, it does not happen.
+func TestActsAreOnRecord(t *testing.T) {
+	tv := newVault(t)
+	backups := &madeBackups{}
+	tv.restart(func(s *settings) { s.Backups = backups })
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	agreed := tv.consentTo(t, ana, discount)
+	export := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})
+	tv.household(t, 2)
+	forgotten := tv.person(t, 2)
+	erasure := tv.erase(t, forgotten, domain.DocumentID{})
+	tv.waitIdle(t)
+	recipient, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := strings.Repeat("ab", 32)
+
+	for _, tc := range []struct {
+		who  edge.Caller
+		want audit.Operated
+		look bool // is recorded once per session
+		do   func(ctx context.Context, key uuid.UUID) (answer any, err error)
+	}{
+		{operator, audit.Operated{Act: audit.CreateBackup}, false, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.CreateBackup(ctx, contract.CreateBackupRequestObject{Body: &contract.BackupCreate{Recipients: []string{recipient.Recipient().String()}}})
+		}},
+		{operator, audit.Operated{Act: audit.ReportVerifiedBackup, Digest: digest}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.ReportVerifiedBackup(ctx, contract.ReportVerifiedBackupRequestObject{Params: contract.ReportVerifiedBackupParams{IdempotencyKey: key}, Body: &contract.BackupReport{Sha256: digest}})
+		}},
+		{operator, audit.Operated{Act: audit.ReportBackupElsewhere, Digest: digest}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			tv.Vault.Backups = nil
+			defer func() { tv.Vault.Backups = backups }()
+			return tv.ReportBackupElsewhere(ctx, contract.ReportBackupElsewhereRequestObject{Params: contract.ReportBackupElsewhereParams{IdempotencyKey: key}, Body: &contract.BackupElsewhere{TakenAt: noon, Sha256: digest}})
+		}},
+		{operator, audit.Operated{Act: audit.RebuildProjection, On: "wallet"}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.RebuildProjection(ctx, contract.RebuildProjectionRequestObject{ProjectionName: "wallet", Params: contract.RebuildProjectionParams{IdempotencyKey: key}})
+		}},
+		{operator, audit.Operated{Act: audit.RetireKeys}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.RetireKeys(ctx, contract.RetireKeysRequestObject{Params: contract.RetireKeysParams{IdempotencyKey: key}})
+		}},
+		{operator, audit.Operated{Act: audit.TrimKeys}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.TrimKeys(ctx, contract.TrimKeysRequestObject{Params: contract.TrimKeysParams{IdempotencyKey: key}})
+		}},
+		{operator, audit.Operated{Act: audit.RotatePepper}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.RotatePepper(ctx, contract.RotatePepperRequestObject{Params: contract.RotatePepperParams{IdempotencyKey: key}})
+		}},
+		{operator, audit.Operated{Act: audit.RotateKeys}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.RotateKeys(ctx, contract.RotateKeysRequestObject{Params: contract.RotateKeysParams{IdempotencyKey: key}})
+		}},
+		{officer, audit.Operated{Act: audit.ReadConsent, On: agreed.String(), Citizen: ana}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.GetConsent(ctx, contract.GetConsentRequestObject{ConsentID: agreed})
+		}},
+		{officer, audit.Operated{Act: audit.QueryConsentLog, Citizen: ana, Consumer: railways, Purpose: "familyDiscount"}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.QueryConsentLog(ctx, contract.QueryConsentLogRequestObject{Body: &contract.ConsentLogQuery{SSIN: ssin(1), Consumer: railways, Purpose: "familyDiscount"}})
+		}},
+		{officer, audit.Operated{Act: audit.DownloadExport, On: export.String()}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.GetExportContent(ctx, contract.GetExportContentRequestObject{ExportID: export})
+		}},
+		{officer, audit.Operated{Act: audit.ReadErasure, On: erasure.String(), Citizen: forgotten}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.GetErasure(ctx, contract.GetErasureRequestObject{ErasureID: erasure})
+		}},
+		{officer, audit.Operated{Act: audit.ReadErasureCertificate, On: erasure.String(), Citizen: forgotten}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.GetErasureCertificate(ctx, contract.GetErasureCertificateRequestObject{ErasureID: erasure})
+		}},
+		{operator, audit.Operated{Act: audit.ListDueErasures}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.ListDueErasures(ctx, contract.ListDueErasuresRequestObject{})
+		}},
+	} {
+		t.Run(string(tc.want.Act), func(t *testing.T) {
+			tv.waitIdle(t)
+			who := tc.who
+			who.Session = uuid.New()
+			ask := func(key uuid.UUID) (any, error) {
+				return tc.do(tv.as(t, who, string(tc.want.Act), nil), key)
+			}
+			of := func() (found []eventstore.Record) {
+				for _, r := range tv.log(t) {
+					if e, err := tv.Log.Decode(r); err == nil {
+						if o, is := e.(audit.Operated); is && o.Act == tc.want.Act {
+							found = append(found, r)
+						}
+					}
+				}
+				return found
+			}
+			before, state := len(of()), tv.keys(t)
+			tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
+				if c.Method == faulty.Append {
+					return faulty.Fault{Before: eventstore.ErrUnavailable}
+				}
+				return faulty.Fault{}
+			})
+			if answer, err := ask(uuid.New()); !errors.Is(err, eventstore.ErrUnavailable) || answer != nil {
+				t.Errorf("without a record: %v, %v", answer, err)
+			}
+			tv.Store.SetRule(nil)
+			if got := tv.keys(t); len(got.KeyEncryptionKeys) != len(state.KeyEncryptionKeys) || got.Pepper.Version != state.Pepper.Version || got.Pepper.Phase != state.Pepper.Phase || got.LastBackup != state.LastBackup || backups.begun != backups.closed {
+				t.Errorf("it happened without a record: %+v", got)
+			}
+			if len(of()) != before {
+				t.Fatal("recorded, and not")
+			}
+			key := uuid.New()
+			for range 2 {
+				if answer, err := ask(key); err != nil {
+					t.Fatal(answer, err)
+				}
+			}
+			records := of()[before:]
+			times := 1
+			if tc.want.Act == audit.CreateBackup {
+				times = 2 // each is another one
+				backups.begun = backups.closed
+			}
+			if len(records) != times {
+				t.Fatalf("recorded %d times", len(records))
+			}
+			e, err := tv.Log.Decode(records[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			tc.want.At = tv.Clock.Now().UTC().Truncate(time.Microsecond)
+			meta, err := records[0].Metadata()
+			if err != nil || e != any(tc.want) || meta.Actor.Role != who.Role || meta.Actor.Subject != tv.AuditSubject(who.Subject) {
+				t.Errorf("%+v by %+v, %v", e, meta.Actor, err)
+			}
+			if tc.look {
+				who.Session = uuid.New()
+				if _, err := ask(key); err != nil || len(of()) != before+2 {
+					t.Errorf("another session: %d records, %v", len(of())-before, err)
+				}
+			}
+		})
+	}
+	ids := make(map[uuid.UUID]bool)
+	for _, r := range tv.log(t) {
+		if ids[r.ID] {
+			t.Errorf("two events have one id: %s", r.Type)
+		}
+		ids[r.ID] = true
+	}
+	for _, act := range audit.Acts {
+		if act != audit.CopyStore && !slices.ContainsFunc(recorded[audit.Operated](t, tv), func(o audit.Operated) bool { return o.Act == act }) {
+			t.Errorf("%s is tried by nobody here", act)
+		}
+	}
+}
+
+// A citizen's look at their own erasure, and a consumer's at a consent that it was given, are
+// on no record of officers.
+func TestOwnLooksAreNotOnRecord(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	agreed := tv.consentTo(t, ana, discount)
+	erasure, err := tv.requestErasureOf(t, citizenCaller(ana), ana, domain.DocumentID{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tv.waitIdle(t)
+	if _, err := tv.GetErasure(tv.as(t, citizenCaller(ana), "getErasure", nil), contract.GetErasureRequestObject{ErasureID: erasure}); err != nil {
+		t.Fatal(err)
+	}
+	for _, who := range []edge.Caller{citizenCaller(ana), consumer(railways)} {
+		if _, err := tv.GetConsent(tv.as(t, who, "getConsent", nil), contract.GetConsentRequestObject{ConsentID: agreed}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all := recorded[audit.Operated](t, tv); len(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+}
