@@ -215,3 +215,24 @@ func TestOwnLooksAreNotOnRecord(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 }
+
+// A session that reads the log through several processes is on record in each of them, and
+// no two events ever have one id.
+func TestLogReadThroughTwoProcesses(t *testing.T) {
+	tv := newVault(t)
+	for range 2 {
+		for range 2 {
+			if _, err := tv.ListEvents(tv.as(t, officeCaller(domain.RoleAuditor), "listEvents", nil), contract.ListEventsRequestObject{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tv.restart()
+	}
+	ids := make(map[uuid.UUID]bool)
+	for _, r := range tv.log(t) {
+		ids[r.ID] = true
+	}
+	if reads := recorded[audit.LogRead](t, tv); len(reads) != 2 || len(ids) != len(tv.log(t)) {
+		t.Errorf("%d readings on record, %d ids of %d events", len(reads), len(ids), len(tv.log(t)))
+	}
+}

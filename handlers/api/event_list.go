@@ -119,7 +119,7 @@ func eventActor(m eventstore.Meta) contract.EventActor {
 }
 
 // recordLogRead records that the caller reads the log, once per person, session and range of
-// leaves. It is called before any record is handed out.
+// leaves in each process. It is called before any record is handed out.
 func (v *Vault) recordLogRead(ctx context.Context, from int64, p contract.ListEventsParams) error {
 	in := v.NewIntent(ctx)
 	from -= from % auditRange
@@ -130,9 +130,7 @@ func (v *Vault) recordLogRead(ctx context.Context, from int64, p contract.ListEv
 	}
 	e := audit.LogRead{Session: in.Call.Session, FromLeaf: from, Stream: p.Stream, At: in.At}
 	e.Category, e.Type = strings.Join(p.Category, " "), strings.Join(p.Type, " ")
-	w := in.Write(0, acting.AuditStream(in.At), acting.NoCitizen)
-	w.ID = func(int) uuid.UUID { return once }
-	if _, err := acting.Audits.Transact(ctx, v.Log, w, audit.Record{Event: e}); err != nil {
+	if _, err := acting.Audits.Transact(ctx, v.Log, in.Write(0, acting.AuditStream(in.At), acting.NoCitizen), audit.Record{Event: e}); err != nil {
 		return fmt.Errorf("record the reading: %w", err)
 	}
 	v.auditedReads.add(once)
