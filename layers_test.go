@@ -406,6 +406,7 @@ var handled = map[string]string{
 	"domain/access/outcome.go":           "handlers/disclosure/outcome_queue.go",
 	"domain/access/refusals.go":          "handlers/disclosure/refused.go",
 	"domain/audit/events.go":             "handlers/api/event_list.go",
+	"domain/audit/provider.go":           "handlers/acting/provider.go",
 	"domain/citizen/register.go":         "handlers/acting/person.go",
 	"domain/citizen/request_erasure.go":  "handlers/api/erasure_request.go",
 	"domain/citizen/approve_erasure.go":  "handlers/api/erasure_approve.go",

@@ -1,8 +1,10 @@
 // Package audit holds the facts about those who look at the vault itself or work on it:
 // auditors who read the log, officers who search and export it, operators who take backups,
-// replace keys, and accept that the log lost its end.
+// replace keys, and accept that the log lost its end; and about who
+// vouches for callers.
 //
 //	a stream of the month: (empty) --Record--> facts, in order; no fact changes another
+//	the stream of providers: (empty) --NameProvider--> the provider of now
 //
 // Invariant: a fact is recorded before anything is handed out or done, and says nothing
 // about a citizen but whose facts were looked at.
@@ -87,16 +89,31 @@ var LossCauses = []LossCause{MediumLost, Failover, Restored, Unreadable}
 func (LogRead) AuditEvent()       {}
 func (ExportCreated) AuditEvent() {}
 func (LossAccepted) AuditEvent()  {}
+// ProviderNamed records that from here on an OpenID provider vouches for the callers of
+// the vault, so that it is no longer one for trying out.
+type ProviderNamed struct {
+	Issuer string    `json:"issuer"` // the provider's issuer URL, as the vault was started with
+	At     time.Time `json:"at"`
+}
+
+func (ProviderNamed) AuditEvent() {}
 
 // Record writes a fact down; what it says was checked at the edge against the
 // registry, so it never refuses.
 type Record struct{ Event Event }
 
-// State is that of an audit stream, of which no rule needs to remember anything.
-type State struct{}
+// State is what is remembered of an audit stream.
+type State struct {
+	Issuer string // of the provider named last; "" when none ever was
+}
 
-// Evolve returns the state after an event, which is the state before it.
-func Evolve(s State, _ Event) State { return s }
+// Evolve returns the state after an event.
+func Evolve(s State, e Event) State {
+	if named, ok := e.(ProviderNamed); ok {
+		s.Issuer = named.Issuer
+	}
+	return s
+}
 
 // Decide records the fact, whatever came before.
 func (c Record) Decide(State) ([]Event, error) { return []Event{c.Event}, nil }

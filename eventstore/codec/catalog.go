@@ -57,4 +57,5 @@ var Catalog = New(
 	Event[audit.ExportCreated]("audit.export-created/1"),
 	Event[audit.LossAccepted]("audit.loss-accepted/1"),
 	Event[audit.Operated]("audit.operated/1"),
+	Event[audit.ProviderNamed]("audit.provider-named/1"),
 )

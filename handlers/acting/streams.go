@@ -67,6 +67,9 @@ func RefusalStream(o domain.Organisation, at time.Time) eventstore.Stream {
 	return eventstore.Stream("refusal-" + string(o) + "-" + at.UTC().Format("20060102"))
 }
 
+// ProviderStream is the stream that records which OpenID provider vouches for callers.
+const ProviderStream eventstore.Stream = "audit-providers"
+
 // AuditStream returns the stream of the readings of the log and the exports in one month
 // (UTC).
 func AuditStream(at time.Time) eventstore.Stream {
