@@ -22,7 +22,26 @@ type Actor struct {
 	Organisation Organisation `json:"org,omitempty"`
 	Citizen      CitizenID    `json:"citizen,omitzero"`
 	Subject      string       `json:"sub,omitempty"` // HMAC under the rotating audit key, base64url; never the subject itself
+	// Door is the way in, where it is not the HTTP API. Why and Case say for what work
+	// the caller came through it; Case is an HMAC of the reference, as Subject is.
+	Door Door       `json:"door,omitempty"`
+	Why  WorkReason `json:"why,omitempty"`
+	Case string     `json:"case,omitempty"`
 }
+
+// Door is a way into the vault.
+type Door string
+
+// ControlSocket is the door of commands that run on the vault's own machine. Who comes
+// through it is an account of the operating system.
+const ControlSocket Door = "controlSocket"
+
+// WorkReason says why somebody works on the vault from its own machine. The words are
+// fixed, so that they may stand in clear and need no published registry.
+type WorkReason string
+
+// WorkReasons lists every reason for work on the vault's own machine.
+var WorkReasons = []WorkReason{"maintenance", "incident", "inspection", "legalOrder", "migration", "exercise"}
 
 // IsSelf reports whether the actor is the citizen with that id, acting for themselves.
 func (a Actor) IsSelf(c CitizenID) bool {

@@ -37,7 +37,7 @@ const (
 
 // runningVault is a vault in this process.
 type runningVault interface {
-	Handler() http.Handler
+	Control() http.Handler
 	Close() error
 }
 
@@ -49,6 +49,9 @@ type where struct {
 	data      string
 	url       string
 	tokenFile string
+	// why and reference are what the control socket asks operators of a vault with an
+	// OpenID provider.
+	why, reference string
 }
 
 func (w *where) flags(cmd *cobra.Command) {
@@ -62,10 +65,35 @@ func (w *where) optional(cmd *cobra.Command) {
 	f.StringVar(&w.data, "data", "", "the vault's data `directory` on this machine")
 	f.StringVar(&w.url, "url", "", "a vault elsewhere, as `https://host` (needs --token-file)")
 	f.StringVar(&w.tokenFile, "token-file", "", "`file` with the bearer token for --url; - is standard input")
+	f.StringVar(&w.why, "why", "", "with --data, the `reason` of this work, which goes on record: "+strings.Join(workReasons, ", "))
+	f.StringVar(&w.reference, "case", "", "with --why, the `reference` of the case this is part of; a keyed hash of it goes on record")
 	cmd.MarkFlagsMutuallyExclusive("data", "url")
 	cmd.MarkFlagsRequiredTogether("url", "token-file")
+	cmd.MarkFlagsMutuallyExclusive("url", "why")
+	complete(cmd, "why", workReasons...)
 	_ = cmd.MarkFlagDirname("data") // only for a flag that is not there
 	_ = cmd.MarkFlagFilename("token-file")
+}
+
+// workReasons are the words of --why.
+var workReasons = func() (all []string) {
+	for _, r := range domain.WorkReasons {
+		all = append(all, string(r))
+	}
+	return all
+}()
+
+// check refuses a reason that is none.
+func (w where) check() error {
+	switch {
+	case w.why == "" && w.reference != "":
+		return usage("--case goes with --why")
+	case len(w.reference) > token.MaxCase:
+		return usage("--case is at most %d bytes", token.MaxCase)
+	case w.why != "":
+		return oneOf("why", w.why, workReasons...)
+	}
+	return nil
 }
 
 // connection is a vault that commands can ask.
@@ -78,6 +106,9 @@ type connection interface {
 
 // connect finds the vault. One that is not there is made when mayCreate.
 func (p *program) connect(ctx context.Context, w where, mayCreate bool) (connection, error) {
+	if err := w.check(); err != nil {
+		return nil, err
+	}
 	if w.url != "" {
 		return p.connectRemote(w)
 	}
@@ -91,7 +122,7 @@ func (p *program) connect(ctx context.Context, w where, mayCreate bool) (connect
 			return nil, fmt.Errorf("there is no vault in %s; `coffre serve --dev --data %[1]s` makes one", w.data)
 		}
 	}
-	return p.connectLocal(ctx, dir)
+	return p.connectLocal(ctx, dir, w)
 }
 
 // remote is a vault elsewhere.
@@ -172,6 +203,7 @@ func httpClient(t http.RoundTripper) *http.Client {
 type local struct {
 	p    *program
 	dir  vault.DataDir
+	at   where
 	key  *token.DevKey
 	http *http.Client
 	seen client.Position
@@ -180,7 +212,7 @@ type local struct {
 	stop func() error // ends what we opened ourselves; nil: the directory is another's
 }
 
-func (p *program) connectLocal(ctx context.Context, dir vault.DataDir) (connection, error) {
+func (p *program) connectLocal(ctx context.Context, dir vault.DataDir, at where) (connection, error) {
 	if err := dir.Create(); err != nil {
 		return nil, err
 	}
@@ -188,7 +220,7 @@ func (p *program) connectLocal(ctx context.Context, dir vault.DataDir) (connecti
 	if err != nil {
 		return nil, err
 	}
-	l := &local{p: p, dir: dir, key: key}
+	l := &local{p: p, dir: dir, at: at, key: key}
 	l.http = httpClient(&http.Transport{
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return l.reach(context.WithoutCancel(ctx)) },
 		MaxIdleConnsPerHost: inFlight, ResponseHeaderTimeout: callTime,
@@ -265,7 +297,7 @@ func (p *program) openHere(ctx context.Context, dir vault.DataDir, release func(
 	if err != nil {
 		return nil, errors.Join(err, v.Close(), release())
 	}
-	server := edge.NewHTTPServer(v.Handler())
+	server := vault.NewControlServer(v.Control())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	return func() error {
@@ -320,6 +352,7 @@ func (l *local) as(g token.Grant) *client.Client {
 	if g.Scopes == nil {
 		g.Scopes = edge.Scopes(g.Role)
 	}
+	g.Why, g.Case = domain.WorkReason(l.at.why), l.at.reference
 	var mu sync.Mutex
 	var bearer string
 	var renew time.Time

@@ -28,7 +28,7 @@ type judged struct {
 	validator *apitest.Validator
 }
 
-func (j judged) Handler() http.Handler { return j.validator }
+func (j judged) Control() http.Handler { return j.validator }
 
 // Every operation of the contract succeeds at least once, and every answer on the
 // way, to the whole story and to what it leaves out, fits its schema.

@@ -63,7 +63,7 @@ func TestDemoSeesWhatIsWrong(t *testing.T) {
 							broken.answer(t, w)
 							return
 						}
-						v.Handler().ServeHTTP(w, r)
+						v.Control().ServeHTTP(w, r)
 					})}, nil
 				}
 			}
@@ -81,4 +81,4 @@ type breaking struct {
 	h http.Handler
 }
 
-func (b breaking) Handler() http.Handler { return b.h }
+func (b breaking) Control() http.Handler { return b.h }

@@ -4,7 +4,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
+	"coffre/domain"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/token"
 )
 
 func newEraseDue(p *program) *cobra.Command {
@@ -19,7 +21,7 @@ personal is told: where the days of validity are personal, no day is.`,
   coffre erase due --data data --json | head`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.asks(cmd.Context(), at, me.grant(), func(c *client.Client) error {
+			return p.asks(cmd.Context(), at, token.Grant{Role: domain.RoleOperator, Subject: me.subject}, func(c *client.Client) error {
 				t := p.table("DOCUMENT", "TYPE", "CITIZEN", "SINCE", "RULE", "THEN", "LEGAL HOLD")
 				for ask := (contract.ListDueErasuresParams{PageSize: 200}); ; {
 					page, err := client.Read[contract.DueErasures](c.ListDueErasures(cmd.Context(), ask))

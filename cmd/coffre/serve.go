@@ -35,7 +35,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 
 	logger := slog.New(slog.NewJSONHandler(t.Err, nil))
 	vo := vault.Options{
-		Logger: logger, Gather: vault.Gather, OIDCIssuer: o.OIDCIssuer, OIDCAudience: o.OIDCAudience,
+		Logger: logger, Gather: vault.Gather, OIDCIssuer: o.OIDCIssuer, OIDCAudience: o.OIDCAudience, Dev: o.Dev,
 		Transit: o.Vault, Blobs: o.Blobs, Retentions: o.Retentions, Stores: o.Stores, Duty: o.Duty,
 	}
 	if o.Registry != "" {
@@ -64,7 +64,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	servers := map[*http.Server]net.Listener{edge.NewHTTPServer(v.Control()): control}
+	servers := map[*http.Server]net.Listener{vault.NewControlServer(v.Control()): control}
 	try := o.dutyBanner()
 	if o.Listen != "" {
 		public, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)

@@ -60,7 +60,7 @@ func (s *shell) must(code int, args ...string) typed {
 // fake is a vault that is only a handler.
 type fake struct{ h http.Handler }
 
-func (f fake) Handler() http.Handler { return f.h }
+func (f fake) Control() http.Handler { return f.h }
 func (f fake) Close() error          { return nil }
 
 // answering returns a shell whose directories hold a vault that h plays. Its read

@@ -89,6 +89,7 @@ var LossCauses = []LossCause{MediumLost, Failover, Restored, Unreadable}
 func (LogRead) AuditEvent()       {}
 func (ExportCreated) AuditEvent() {}
 func (LossAccepted) AuditEvent()  {}
+
 // ProviderNamed records that from here on an OpenID provider vouches for the callers of
 // the vault, so that it is no longer one for trying out.
 type ProviderNamed struct {

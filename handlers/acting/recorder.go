@@ -33,15 +33,25 @@ type Recorder struct {
 
 // actor returns the caller as the log names them.
 func (rec *Recorder) actor(c *edge.Call) domain.Actor {
-	return domain.Actor{Role: c.Role, Organisation: c.Organisation, Citizen: c.Citizen, Subject: rec.AuditSubject(c.Subject)}
+	return domain.Actor{
+		Role: c.Role, Organisation: c.Organisation, Citizen: c.Citizen, Subject: rec.AuditSubject(c.Subject),
+		Door: c.Door, Why: c.Why, Case: rec.auditMAC("case/v1\x00", c.Case),
+	}
 }
 
 // AuditSubject returns the subject of a token as the log names it: 128 bits of an HMAC
 // under the audit key, in base64url; "" for no subject.
 func (rec *Recorder) AuditSubject(subject string) string {
-	if subject == "" {
+	return rec.auditMAC("subject/v1\x00", subject)
+}
+
+// auditMAC returns 128 bits of an HMAC of a text under the audit key, in base64url, so
+// that the log can tell equal texts from others without naming any; "" for no text. kind
+// keeps texts of different kinds apart.
+func (rec *Recorder) auditMAC(kind, text string) string {
+	if text == "" {
 		return ""
 	}
-	sum := rec.Keys.DeploymentKey(seal.AuditKey).MAC([]byte("subject/v1\x00"), []byte(subject))
+	sum := rec.Keys.DeploymentKey(seal.AuditKey).MAC([]byte(kind), []byte(text))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }

@@ -115,7 +115,11 @@ func eventItem(r eventstore.Record, leaf int64) (contract.Event, error) {
 }
 
 func eventActor(m eventstore.Meta) contract.EventActor {
-	return contract.EventActor{Role: contract.ActorRole(m.Actor.Role), Organization: m.Actor.Organisation, CitizenID: m.Actor.Citizen, Subject: m.Actor.Subject}
+	a := m.Actor
+	return contract.EventActor{
+		Role: contract.ActorRole(a.Role), Organization: a.Organisation, CitizenID: a.Citizen, Subject: a.Subject,
+		Door: a.Door, Why: a.Why, Case: a.Case,
+	}
 }
 
 // recordLogRead records that the caller reads the log, once per person, session and range of

@@ -847,6 +847,9 @@ type AccessRequest struct {
 	Purpose Purpose `json:"purpose"`
 }
 
+// ActorDoor how the caller came, if not through this API: `controlSocket`, a command on the vault's own machine, where the subject is an account of the operating system
+type ActorDoor = domain.Door
+
 // ActorRole defines model for ActorRole.
 type ActorRole string
 
@@ -1785,8 +1788,14 @@ type Event struct {
 
 // EventActor defines model for EventActor.
 type EventActor struct {
+	// Case a keyed hash of the case that the work was part of
+	Case string `json:"case,omitempty,omitzero"`
+
 	// CitizenID a citizen, for the citizen and the log only
 	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
+
+	// Door how the caller came, if not through this API: `controlSocket`, a command on the vault's own machine, where the subject is an account of the operating system
+	Door ActorDoor `json:"door,omitempty,omitzero"`
 
 	// Organization number in the Crossroads Bank for Enterprises
 	//
@@ -1796,6 +1805,9 @@ type EventActor struct {
 
 	// Subject a keyed hash of who it was
 	Subject string `json:"subject,omitempty,omitzero"`
+
+	// Why why somebody worked on the vault's own machine
+	Why WorkReason `json:"why,omitempty,omitzero"`
 }
 
 // EventID defines model for EventId.
@@ -2804,6 +2816,9 @@ type WalletItem struct {
 	Version    DocumentVersion `json:"version"`
 	WhoMayRead []Reader        `json:"whoMayRead,omitempty,omitzero"`
 }
+
+// WorkReason why somebody worked on the vault's own machine
+type WorkReason = domain.WorkReason
 
 // After opaque; only from an answer of ours
 type After = Cursor

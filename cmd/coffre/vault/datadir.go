@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"syscall"
 
 	"github.com/gofrs/flock"
+
+	"coffre/handlers/edge"
 )
 
 // DataDir is the folder of one vault on one machine, owned by one process at a time.
@@ -103,6 +106,19 @@ func (d DataDir) Listen(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	return &controlSocket{Listener: l, release: release}, nil
+}
+
+// NewControlServer returns a server of the control socket: a request's context says whose
+// process sent it, as the kernel names the account at the other end (edge.Account).
+func NewControlServer(control http.Handler) *http.Server {
+	server := edge.NewHTTPServer(control)
+	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		if uid, known := peer(conn); known {
+			return edge.WithAccount(ctx, edge.Account{UID: uid})
+		}
+		return ctx // whom nobody knows, edge.ControlSocket refuses
+	}
+	return server
 }
 
 type controlSocket struct {

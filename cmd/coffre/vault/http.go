@@ -17,10 +17,35 @@ import (
 	"coffre/handlers/edge/token"
 )
 
+// ErrProvided says that a vault cannot be tried out, because it was in service.
+var ErrProvided = errors.New("an OpenID provider vouched for the callers of this vault, so --dev is refused; name the provider with --oidc-issuer, or make another vault for trying out")
+
+// nameProvider records the provider that vouches for callers from here on, and finds out
+// whether one ever did.
+func (a *assembly) nameProvider(ctx context.Context) (err error) {
+	if a.o.OIDCIssuer != "" {
+		a.provided = true
+		return a.Core.NameProvider(ctx, a.o.OIDCIssuer)
+	}
+	if a.provided, err = a.Core.Provided(ctx); err == nil && a.provided && a.o.Dev {
+		err = ErrProvided
+	}
+	return err
+}
+
+// nobody vouches for nobody: the public address of a vault that has a provider, opened
+// by a command that names none.
+type nobody struct{}
+
+// Authenticate implements edge.Authenticator.
+func (nobody) Authenticate(context.Context, string) (edge.Caller, error) {
+	return edge.Caller{}, token.ErrInvalid
+}
+
 // makeHandlers makes what answers over HTTP: one for everybody, one for the control
 // socket.
 func (a *assembly) makeHandlers(context.Context) error {
-	own, provider, err := authenticators(a.dir, a.o, a.Ring)
+	own, provider, err := authenticators(a.dir, a.o, a.Ring, a.provided)
 	if err != nil {
 		return err
 	}
@@ -32,7 +57,7 @@ func (a *assembly) makeHandlers(context.Context) error {
 		}
 		return server.Handler(operations{server, a.Core})
 	}
-	a.handler, a.control = serving(provider), serving(own)
+	a.handler, a.control = serving(provider), serving(edge.ControlSocket{Own: own, Provided: a.provided})
 	return nil
 }
 
@@ -43,10 +68,10 @@ type operations struct {
 	*api.Vault
 }
 
-// authenticators returns who vouches for callers: this directory's own key, whose
-// tokens are for its owner and for trying out, and the OpenID provider where one is
-// configured, else the same key.
-func authenticators(dir DataDir, o Options, ring *seal.Ring) (own, provider *token.Verifier, err error) {
+// authenticators returns who vouches for callers: this directory's own key, whose tokens
+// are for commands on this machine and for trying out, and the OpenID provider where one
+// is configured. Without one the same key does in a vault for trying out, else nobody.
+func authenticators(dir DataDir, o Options, ring *seal.Ring, provided bool) (own *token.Verifier, provider edge.Authenticator, err error) {
 	resolve := func(ctx context.Context, ssin domain.SSIN) (domain.CitizenID, error) {
 		id, err := ring.Resolve(ctx, ssin)
 		if errors.Is(err, seal.ErrUnknown) || errors.Is(err, eventstore.ErrErased) {
@@ -59,7 +84,10 @@ func authenticators(dir DataDir, o Options, ring *seal.Ring) (own, provider *tok
 		return nil, nil, err
 	}
 	own = token.NewDev(key, resolve, time.Now)
-	if o.OIDCIssuer == "" {
+	switch {
+	case o.OIDCIssuer == "" && provided:
+		return own, nobody{}, nil
+	case o.OIDCIssuer == "":
 		return own, own, nil
 	}
 	keys, err := token.NewProviderKeys(o.OIDCIssuer, nil, time.Now)

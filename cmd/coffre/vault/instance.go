@@ -38,7 +38,7 @@ type Instance struct {
 func (v *Instance) Handler() http.Handler { return v.handler }
 
 // Control answers the same on the control socket, where this directory's own tokens
-// count.
+// count, under the rules of edge.ControlSocket. NewControlServer serves it.
 func (v *Instance) Control() http.Handler { return v.control }
 
 // Failed tells of a part of the background work that had to go on and has stopped; the

@@ -51,9 +51,12 @@ type Options struct {
 	Logger   *slog.Logger // default: nothing is logged
 	Registry fs.FS        // published when the log holds none; default: the samples
 	Belgif   fs.FS        // Belgian code lists for labels; nil: short labels
-	// OIDCIssuer and OIDCAudience say whose tokens count; "" trusts `coffre token`.
+	// OIDCIssuer and OIDCAudience say whose tokens count. Without an issuer those of
+	// `coffre token` do, in a vault that never had one.
 	OIDCIssuer, OIDCAudience string
-	Webhook                  *WebhookOptions // nil: nobody is told
+	// Dev asks for a vault for trying out: Open refuses one that ever had an issuer.
+	Dev     bool
+	Webhook *WebhookOptions // nil: nobody is told
 	// Gather is how long the log waits for company before it syncs few appends.
 	Gather  time.Duration
 	Transit *TransitConfig // nil: keys lie in a file beside the data
@@ -95,6 +98,7 @@ func Open(ctx context.Context, dir DataDir, o Options) (_ *Instance, err error) 
 		a.openReactors,
 		a.compareEnds,
 		a.openBackups,
+		a.nameProvider,
 		a.makeHandlers,
 		a.start,
 	} {
@@ -125,6 +129,7 @@ type assembly struct {
 	log       *eventstore.Log
 	models    readModels
 	files     blob.Store
+	provided  bool // a provider vouches for callers, or once did
 }
 
 // readModels are all there are.

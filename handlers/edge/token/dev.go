@@ -109,7 +109,12 @@ type Grant struct {
 	SSIN         domain.SSIN
 	Subject      string // "" is the role's name
 	Scopes       []string
+	Why          domain.WorkReason // why the holder works on the vault's own machine; may be absent
+	Case         string            // reference of the case that the work is part of; needs Why
 }
+
+// MaxCase bounds the reference of a case, in bytes.
+const MaxCase = 100
 
 // Mint returns a signed token that is valid from now for the lifetime given.
 func (k *DevKey) Mint(g Grant, now time.Time, life time.Duration) (string, error) {
@@ -132,6 +137,12 @@ func (k *DevKey) Mint(g Grant, now time.Time, life time.Duration) (string, error
 	if !g.SSIN.IsZero() {
 		c["ssin"] = g.SSIN.Reveal()
 	}
+	if g.Why != "" {
+		c["why"] = g.Why
+	}
+	if g.Case != "" {
+		c["case"] = g.Case
+	}
 	payload, err := json.Marshal(c)
 	if err != nil {
 		return "", fmt.Errorf("encode a token: %w", err)
@@ -149,9 +160,10 @@ func (k *DevKey) Mint(g Grant, now time.Time, life time.Duration) (string, error
 }
 
 // NewDev returns a verifier of tokens that the development key signed. Such tokens may name
-// a citizen by CitizenID. resolve and now are those of New.
+// a citizen by CitizenID, and say for what work their holder comes. resolve and now are
+// those of New.
 func NewDev(key *DevKey, resolve func(context.Context, domain.SSIN) (domain.CitizenID, error), now func() time.Time) *Verifier {
 	v := New(DevIssuer, Audience, key, resolve, now)
-	v.citizenIDs = true
+	v.own = true
 	return v
 }

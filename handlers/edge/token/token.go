@@ -43,6 +43,12 @@ type Caller struct {
 	Scopes  []string
 	Session uuid.UUID // made from the token's hash: the same for the same token only
 	Expires time.Time
+
+	// Door, Why and Case are those of domain.Actor, Case in the caller's words. A
+	// provider's token has none of them.
+	Door domain.Door
+	Why  domain.WorkReason
+	Case string
 }
 
 // ErrInvalid and ErrExpired report a token that does not count. An error of this package
@@ -85,7 +91,7 @@ type Verifier struct {
 	keys             Keys
 	resolve          func(context.Context, domain.SSIN) (domain.CitizenID, error)
 	now              func() time.Time
-	citizenIDs       bool // the issuer may name a citizen by CitizenID
+	own              bool // the issuer is the development key, and may say more
 	verified         *lru.Cache[[sha256.Size]byte, verified]
 }
 
@@ -160,6 +166,8 @@ type claims struct {
 	OnBehalfOf   string       `json:"onBehalfOf"`
 	SSIN         string       `json:"ssin"`
 	Citizen      string       `json:"citizenId"`
+	Why          string       `json:"why"`  // of the development key's tokens only
+	Case         string       `json:"case"` // the same
 }
 
 func (v *Verifier) verify(ctx context.Context, bearer string, now time.Time) (Caller, error) {
@@ -251,6 +259,12 @@ func (v *Verifier) caller(ctx context.Context, c claims) (Caller, error) {
 		}
 		*o.out = parsed
 	}
+	if v.own && (c.Why != "" || c.Case != "") {
+		out.Why, out.Case = domain.WorkReason(c.Why), c.Case
+		if !slices.Contains(domain.WorkReasons, out.Why) || len(c.Case) > MaxCase {
+			return Caller{}, ErrInvalid
+		}
+	}
 	organisational := c.Role == domain.RoleIssuer || c.Role == domain.RoleConsumer
 	personal := c.SSIN != "" || c.Citizen != ""
 	if organisational && out.Organisation.IsZero() || personal != (c.Role == domain.RoleCitizen) ||
@@ -269,7 +283,7 @@ func (v *Verifier) caller(ctx context.Context, c claims) (Caller, error) {
 			return Caller{}, fmt.Errorf("find the citizen of a login: %w", err)
 		}
 		return out, nil
-	case c.SSIN == "" && v.citizenIDs:
+	case c.SSIN == "" && v.own:
 		id, err := uuid.Parse(c.Citizen)
 		if err != nil || id == uuid.Nil || id.String() != c.Citizen {
 			return Caller{}, ErrInvalid

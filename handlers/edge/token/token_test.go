@@ -433,6 +433,40 @@ func TestDevKey(t *testing.T) {
 	}
 }
 
+// Only the development key's tokens say why their holder works on the vault's machine, in
+// words that are known; a provider's do not.
+func TestWhyIsSaidByOwnTokensOnly(t *testing.T) {
+	key, err := OpenDevKey(filepath.Join(t.TempDir(), "dev-token.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := NewDev(key, nil, func() time.Time { return now })
+	for _, tc := range []struct {
+		g    Grant
+		good bool
+	}{
+		{Grant{Role: domain.RoleOperator, Why: "incident", Case: "INC-1"}, true},
+		{Grant{Role: domain.RoleOperator, Why: "incident"}, true},
+		{Grant{Role: domain.RoleOperator, Why: "curiosity"}, false},
+		{Grant{Role: domain.RoleOperator, Case: "INC-1"}, false},
+		{Grant{Role: domain.RoleOperator, Why: "incident", Case: strings.Repeat("c", MaxCase+1)}, false},
+	} {
+		tok, err := key.Mint(tc.g, now, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := v.Authenticate(t.Context(), tok)
+		if tc.good != (err == nil) || tc.good && (c.Why != tc.g.Why || c.Case != tc.g.Case) {
+			t.Errorf("%+v: %+v, %v", tc.g, c, err)
+		}
+	}
+	provided := verifier(nil)
+	c, err := provided.Authenticate(t.Context(), raw(edHeader, payload(map[string]any{"role": "operator", "organization": nil, "why": "incident", "case": "INC-1"}), withEd))
+	if err != nil || c.Why != "" || c.Case != "" || c.Door != "" {
+		t.Errorf("a provider's token: %+v, %v", c, err)
+	}
+}
+
 // FuzzToken: nothing but what was signed is believed, and nothing panics.
 func FuzzToken(f *testing.F) {
 	for name, tok := range hostile() {
