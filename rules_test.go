@@ -72,6 +72,7 @@ var rules = []struct{ id, says string }{
 	{"R-9", "Who may read a type may learn something of it; predicates are of a closed vocabulary."},
 	{"R-10", "An organisation says where citizens can ask; a consumer has a daily quota."},
 	{"R-11", "A word once published stays, at most retired; personal validity is not taken back."},
+	{"R-12", "A purpose for which consent may be asked has a text to show, with known places to fill in; a published version keeps its words."},
 }
 
 // beyond are the rules that no pure decision can keep alone: they hold only if

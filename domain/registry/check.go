@@ -13,6 +13,7 @@ import (
 // can carry; none is a limit of law.
 const (
 	MaxLabel = 1000 // bytes of a label or description
+	MaxText  = 4000 // bytes of a consent text in one language
 	MaxCode  = 64   // bytes of a code
 	MaxYears = 150  // of a retention or an age
 	MaxQuota = 100_000_000
@@ -24,6 +25,7 @@ var (
 	ErrUnresolved = domain.NewError(domain.Invalid, "registryUnresolved", "what is referred to stands in the registry")
 	ErrIncomplete = domain.NewError(domain.Invalid, "registryIncomplete", "a necessary part is missing or out of range")
 	ErrBasis      = domain.NewError(domain.Invalid, "registryBasis", "a registration is by law with a legal basis other than consent and a deliberation number, or by consent, or both")
+	ErrText       = domain.NewError(domain.Invalid, "registryConsentText", "a purpose for which consent may be asked has a text to show in nl, fr, de and en, with no places to fill in but {consumer} and {purpose}; a version once published keeps its words")
 	ErrMinimum    = domain.NewError(domain.Invalid, "registryMinimum", "whoever may read a type for a purpose may learn some field or answer of it, and only what the type offers")
 )
 
@@ -40,10 +42,11 @@ const (
 	ListCategories    List = "dataCategories"
 	ListReasons       List = "reasons"
 	ListLanguages     List = "languages"
+	ListConsentTexts  List = "consentTexts"
 )
 
 // Place is where in a registry something stands. Reasons have the code
-// "kind/code", predicates "type/predicate".
+// "kind/code", predicates "type/predicate", consent texts "purpose/version".
 type Place struct {
 	List List
 	Code string
@@ -62,7 +65,7 @@ func (m Mistake) Error() string {
 
 func (m Mistake) Unwrap() error { return m.Err }
 
-// Check returns every mistake by the rules, in a stable order:
+// Check returns every mistake by the rules for each text, in a stable order:
 // those that a registry can be judged by alone.
 //
 //   - R-4 every label and description is there in nl, fr, de and en
@@ -72,6 +75,7 @@ func (m Mistake) Unwrap() error { return m.Err }
 //   - R-8 a basis by law has a deliberation number and is not consent; without any basis by law consent may be asked
 //   - R-9 a reader of a type may learn some field or answer of it; predicates are of the closed vocabulary
 //   - R-10 an organisation says where citizens can ask; a consumer has a daily quota
+//   - R-12 a consent text has no places to fill in but those that are known
 //
 // That schemas are valid and declare the fields named is judged where JSON is
 // understood, in projections/vocabulary.
@@ -104,7 +108,43 @@ func Check(r Registry) []Mistake {
 	for _, o := range r.Organisations {
 		c.organisation(r, o)
 	}
+	for _, t := range r.ConsentTexts {
+		c.consentText(t)
+	}
 	return c.sorted()
+}
+
+// CheckTexts returns the purposes for which consent may be asked without a text to show (rule
+// It is apart from Check, because registries are in force that were published before
+// there were texts; under them nobody consents.
+func CheckTexts(r Registry) []Mistake {
+	var c checker
+	retired := make(map[domain.Purpose]bool)
+	for _, p := range r.Purposes {
+		retired[p.Code] = p.Retired
+	}
+	for _, o := range r.Organisations {
+		for _, reg := range o.Registrations {
+			shown := func(t ConsentText) bool { return t.Purpose == reg.Purpose && !t.Retired }
+			if reg.Consent && !o.Retired && !retired[reg.Purpose] && !slices.ContainsFunc(r.ConsentTexts, shown) {
+				c.add(Place{ListOrganisations, string(o.Number)}, ErrText, fmt.Sprintf("consentTexts has none for purpose %q", reg.Purpose))
+			}
+		}
+	}
+	return c.sorted()
+}
+
+// consentText implements for one text.
+func (c *checker) consentText(t ConsentText) {
+	at := t.place()
+	c.refer(at, ListPurposes, string(t.Purpose))
+	c.texts(at, t.Texts, MaxText)
+	for _, text := range []string{t.Texts.NL, t.Texts.FR, t.Texts.DE, t.Texts.EN} {
+		if strings.ContainsAny(ShownText(text, "", ""), "{}") {
+			c.add(at, ErrText, "an unknown place to fill in")
+			return
+		}
+	}
 }
 
 // checker gathers mistakes, and knows which words there are.
@@ -134,13 +174,18 @@ func (c *checker) words(list []word) {
 			c.add(w.place, ErrCode, "the code stands there twice")
 		}
 		c.have[w.place] = true
-		c.labels(w.place, w.labels)
+		if w.place.List != ListConsentTexts { // whose texts are no labels
+			c.labels(w.place, w.labels)
+		}
 	}
 }
 
-func (c *checker) labels(at Place, l Labels) {
+func (c *checker) labels(at Place, l Labels) { c.texts(at, l, MaxLabel) }
+
+// texts refuses words that are absent in a language, or longer than most bytes.
+func (c *checker) texts(at Place, l Labels, most int) {
 	for i, text := range []string{l.NL, l.FR, l.DE, l.EN} {
-		if text == "" || len(text) > MaxLabel || strings.TrimSpace(text) != text {
+		if text == "" || len(text) > most || strings.TrimSpace(text) != text {
 			c.add(at, ErrLabel, "label in "+[]string{"nl", "fr", "de", "en"}[i])
 		}
 	}
@@ -287,7 +332,23 @@ func words(r Registry) [][]word {
 			return word{Place{ListReasons, string(n.Kind) + "/" + string(n.Code)}, n.Labels, formed}
 		}),
 		gather(r.Languages, func(l Language) word { return wordOf(ListLanguages, string(l.Code), l.Labels) }),
+		gather(r.ConsentTexts, func(t ConsentText) word {
+			return word{t.place(), t.Texts, wellFormed(string(t.Purpose)) && wellFormed(t.Version) && len(t.Version) <= maxTextVersion}
+		}),
 	}
+}
+
+// maxTextVersion bounds the version of a consent text, in bytes, as the contract does.
+const maxTextVersion = 32
+
+func (t ConsentText) place() Place {
+	return Place{ListConsentTexts, string(t.Purpose) + "/" + t.Version}
+}
+
+// ShownText returns a text of a ConsentText as a citizen is shown it: with the name of the
+// organisation and the label of the purpose, both in the language of the text.
+func ShownText(text, consumer, purpose string) string {
+	return strings.NewReplacer(ConsumerPlace, consumer, PurposePlace, purpose).Replace(text)
 }
 
 func gather[E any](list []E, f func(E) word) []word {

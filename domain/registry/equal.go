@@ -15,7 +15,8 @@ func (r Registry) Equal(o Registry) bool {
 		slices.Equal(r.LegalBases, o.LegalBases) &&
 		slices.Equal(r.Categories, o.Categories) &&
 		slices.Equal(r.Reasons, o.Reasons) &&
-		slices.Equal(r.Languages, o.Languages)
+		slices.Equal(r.Languages, o.Languages) &&
+		slices.Equal(r.ConsentTexts, o.ConsentTexts)
 }
 
 func (a Organisation) equal(b Organisation) bool {

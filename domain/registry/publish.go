@@ -29,7 +29,7 @@ type Published struct {
 
 func (Published) registryEvent() {}
 
-// Decide implements the rules. A refusal names the place in the
+// Decide implements the rules. A refusal names the place in the
 // registry in the text around it; what is refused matches with errors.Is.
 func (c Publish) Decide(s State) ([]Event, error) {
 	if c.By.Role != domain.RoleOperator && (c.By.Role != domain.RoleSystem || s.Version != 0) {
@@ -42,6 +42,7 @@ func (c Publish) Decide(s State) ([]Event, error) {
 		return nil, ErrVersion
 	}
 	mistakes := append(Check(c.Registry), removed(s.Registry, c.Registry)...)
+	mistakes = append(mistakes, CheckTexts(c.Registry)...)
 	if len(mistakes) > 0 {
 		return nil, joined(mistakes)
 	}
@@ -56,7 +57,7 @@ func joined(mistakes []Mistake) error {
 	return errors.Join(errs...)
 }
 
-// removed implements R-11: documents, consents and accesses on record use these
+// removed implements for the words of a published text: documents, consents and accesses on record use these
 // words for ever, and a date once thought personal is never written in clear.
 func removed(old, next Registry) []Mistake {
 	var c checker
@@ -73,6 +74,15 @@ func removed(old, next Registry) []Mistake {
 	for _, t := range next.DocumentTypes {
 		if personal[t.Name] && !t.ValidityIsPersonal {
 			c.add(Place{ListDocumentTypes, string(t.Name)}, ErrRemoved, "validityIsPersonal is taken back")
+		}
+	}
+	texts := make(map[Place]Labels)
+	for _, t := range old.ConsentTexts {
+		texts[t.place()] = t.Texts
+	}
+	for _, t := range next.ConsentTexts {
+		if was, published := texts[t.place()]; published && was != t.Texts {
+			c.add(t.place(), ErrText, "the words of a published version are changed; publish them as another version")
 		}
 	}
 	return c.sorted()

@@ -59,9 +59,10 @@ func small() Registry {
 			{Code: "consent", Labels: say("consent"), Article: ConsentArticle, Juridical: "01"},
 			{Code: "publicTask", Labels: say("task"), Article: "6(1)(e)", Juridical: "05"},
 		},
-		Categories: []Category{{Code: "A1", Labels: say("identity"), Sensitive: true}},
-		Reasons:    []Reason{{Kind: ReasonRetention, Code: "law", Labels: say("law")}, {Kind: ReasonRevocation, Code: "lost", Labels: say("lost")}},
-		Languages:  []Language{{"nl", say("nl")}, {"fr", say("fr")}, {"de", say("de")}, {"en", say("en")}},
+		Categories:   []Category{{Code: "A1", Labels: say("identity"), Sensitive: true}},
+		Reasons:      []Reason{{Kind: ReasonRetention, Code: "law", Labels: say("law")}, {Kind: ReasonRevocation, Code: "lost", Labels: say("lost")}},
+		Languages:    []Language{{"nl", say("nl")}, {"fr", say("fr")}, {"de", say("de")}, {"en", say("en")}},
+		ConsentTexts: []ConsentText{{Purpose: "help", Version: "1", Texts: say("You let {consumer} read for {purpose}")}},
 	}
 }
 
@@ -76,6 +77,17 @@ func publish(v domain.RegistryVersion, change func(*Registry)) Publish {
 }
 
 func same(*Registry) {}
+
+func withoutConsent(r *Registry) {
+	r.Organisations[1].Registrations[0].Consent, r.ConsentTexts = false, nil
+}
+
+func retiredPurpose(r *Registry) { r.Purposes[0].Retired, r.ConsentTexts[0].Retired = true, true }
+
+func anotherText(r *Registry) {
+	r.ConsentTexts = append(r.ConsentTexts, ConsentText{Purpose: "help", Version: "2", Texts: say("You let them read")})
+	r.ConsentTexts[0].Retired = true
+}
 
 func TestRules(t *testing.T) {
 	first := []Event{Published{1, small()}}
@@ -110,6 +122,21 @@ func TestRules(t *testing.T) {
 		{Name: "R-6 a retention rule is unknown", When: publish(1, func(r *Registry) { r.DocumentTypes[0].Retention.Rule = "lost" }), Err: ErrUnresolved},
 		{Name: "R-6 a finality is unknown", When: publish(1, func(r *Registry) { r.Purposes[0].Finalities[0] = "Z" }), Err: ErrUnresolved},
 		{Name: "R-6 a language is missing", When: publish(1, func(r *Registry) { r.Languages = r.Languages[1:] }), Err: ErrUnresolved},
+		{Name: "R-4 a consent text lacks a language", When: publish(1, func(r *Registry) { r.ConsentTexts[0].Texts.DE = "" }), Err: ErrLabel},
+		{Name: "R-4 a consent text has a limit", When: publish(1, func(r *Registry) { r.ConsentTexts[0].Texts.DE = strings.Repeat("x", MaxText+1) }), Err: ErrLabel},
+		{Name: "R-4 a consent text may be longer than a label", When: publish(1, func(r *Registry) { r.ConsentTexts[0].Texts.DE = strings.Repeat("x", MaxText) }),
+			Then: []Event{Published{1, but(func(r *Registry) { r.ConsentTexts[0].Texts.DE = strings.Repeat("x", MaxText) })}}},
+		{Name: "R-5 a version of a consent text stands twice", When: publish(1, func(r *Registry) { r.ConsentTexts = append(r.ConsentTexts, r.ConsentTexts[0]) }), Err: ErrCode},
+		{Name: "R-5 a version of a consent text is not well formed", When: publish(1, func(r *Registry) { r.ConsentTexts[0].Version = "the first" }), Err: ErrCode},
+		{Name: "R-6 a consent text's purpose is unknown", When: publish(1, func(r *Registry) { r.ConsentTexts[0].Purpose = "fun" }), Err: ErrUnresolved},
+		{Name: "R-12 consent may be asked and there is no text to show", When: publish(1, func(r *Registry) { r.ConsentTexts = nil }), Err: ErrText},
+		{Name: "R-12 consent may be asked and all texts are retired", When: publish(1, func(r *Registry) { r.ConsentTexts[0].Retired = true }), Err: ErrText},
+		{Name: "R-12 a retired purpose needs no text", When: publish(1, retiredPurpose), Then: []Event{Published{1, but(retiredPurpose)}}},
+		{Name: "R-12 without consent no text is needed", When: publish(1, withoutConsent), Then: []Event{Published{1, but(withoutConsent)}}},
+		{Name: "R-12 a text with a place for something personal", When: publish(1, func(r *Registry) { r.ConsentTexts[0].Texts.FR = "{citizen} lets you read" }), Err: ErrText},
+		{Name: "R-12 a published text is changed", Given: first, When: publish(2, func(r *Registry) { r.ConsentTexts[0].Texts.NL = "You let anybody read" }), Err: ErrText},
+		{Name: "R-12 another version of a text", Given: first, When: publish(2, anotherText), Then: []Event{Published{2, but(anotherText)}}},
+		{Name: "R-11 a text once published is removed", Given: []Event{Published{1, but(anotherText)}}, When: publish(2, same), Err: ErrRemoved},
 		{Name: "R-7 no schema", When: publish(1, func(r *Registry) { r.DocumentTypes[0].Schema = nil }), Err: ErrIncomplete},
 		{Name: "R-7 no issuer", When: publish(1, func(r *Registry) { r.DocumentTypes[0].Issuers = nil }), Err: ErrIncomplete},
 		{Name: "R-7 no category", When: publish(1, func(r *Registry) { r.DocumentTypes[0].Categories = nil }), Err: ErrIncomplete},

@@ -23,6 +23,7 @@ type Registry struct {
 	Categories    []Category     `json:"dataCategories,omitempty"`
 	Reasons       []Reason       `json:"reasons,omitempty"`
 	Languages     []Language     `json:"languages,omitempty"`
+	ConsentTexts  []ConsentText  `json:"consentTexts,omitempty"`
 }
 
 // Organisation is an administration or another legal person that issues or reads.
@@ -248,3 +249,21 @@ type Language struct {
 	Code   domain.Language `json:"code"`
 	Labels Labels          `json:"labels"`
 }
+
+// ConsentText is a text that citizens are shown before they consent to a purpose, in one of
+// its versions. A consent is recorded only with the words of such a text (rule C-5).
+type ConsentText struct {
+	Purpose domain.Purpose `json:"purpose"`
+	Version string         `json:"version"`
+	// Texts are at most MaxText bytes each. Where one says {consumer} or {purpose}, the
+	// citizen is shown the name of the organisation or the label of the purpose.
+	Texts   Labels `json:"texts"`
+	Retired bool   `json:"retired,omitzero"`
+}
+
+// The places in a consent text that are filled in. Both get words of the registry, so that a
+// text never holds anything personal.
+const (
+	ConsumerPlace = "{consumer}"
+	PurposePlace  = "{purpose}"
+)

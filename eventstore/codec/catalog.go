@@ -51,7 +51,8 @@ var Catalog = New(
 	Event[mandate.Accepted]("mandate.accepted/1"),
 	Event[mandate.Ended]("mandate.ended/1"),
 
-	Event[registry.Published]("registry.published/1"),
+	Upcast("registry.published/1", publishedV1.today),
+	Event[registry.Published]("registry.published/2"),
 
 	Event[audit.LogRead]("audit.log-read/1"),
 	Event[audit.ExportCreated]("audit.export-created/1"),

@@ -6,6 +6,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/document"
+	"coffre/domain/registry"
 )
 
 // Forms that are no longer written, as they were.
@@ -109,4 +110,30 @@ func (o authorizedV1) today() any {
 		Consent: o.Consent, LegalBasis: o.LegalBasis, Deliberation: o.Deliberation, Mandate: o.Mandate,
 		Fields: o.Fields, Predicate: o.Predicate, Attempt: o.Attempt, At: o.At, Personal: o.Personal,
 	}
+}
+
+// publishedV1 is registry.published before there were consent texts.
+type publishedV1 struct {
+	Version  domain.RegistryVersion `json:"version"`
+	Registry registryV1             `json:"registry"`
+}
+
+type registryV1 struct {
+	Organisations []registry.Organisation `json:"organisations,omitempty"`
+	DocumentTypes []registry.DocumentType `json:"documentTypes,omitempty"`
+	Procedures    []registry.Procedure    `json:"procedures,omitempty"`
+	Purposes      []registry.Purpose      `json:"purposes,omitempty"`
+	Finalities    []registry.Finality     `json:"finalities,omitempty"`
+	LegalBases    []registry.LegalBasis   `json:"legalBases,omitempty"`
+	Categories    []registry.Category     `json:"dataCategories,omitempty"`
+	Reasons       []registry.Reason       `json:"reasons,omitempty"`
+	Languages     []registry.Language     `json:"languages,omitempty"`
+}
+
+func (o publishedV1) today() any {
+	r := o.Registry
+	return registry.Published{Version: o.Version, Registry: registry.Registry{
+		Organisations: r.Organisations, DocumentTypes: r.DocumentTypes, Procedures: r.Procedures, Purposes: r.Purposes,
+		Finalities: r.Finalities, LegalBases: r.LegalBases, Categories: r.Categories, Reasons: r.Reasons, Languages: r.Languages,
+	}}
 }

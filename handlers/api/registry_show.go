@@ -105,6 +105,11 @@ func registryItem(words *vocabulary.View, at time.Time) contract.Registry {
 	for _, r := range all.Reasons {
 		add(&item.Reasons, string(r.Code), r.Labels, r.Retired)
 	}
+	for _, t := range all.ConsentTexts {
+		if !t.Retired {
+			item.ConsentTexts = append(item.ConsentTexts, contract.RegistryConsentText{Purpose: t.Purpose, Version: t.Version, Texts: labels(t.Texts)})
+		}
+	}
 	return item
 }
 

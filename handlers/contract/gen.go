@@ -1013,7 +1013,7 @@ type Consent struct {
 	PurposeLabel string    `json:"purposeLabel,omitempty,omitzero"`
 	RequestedAt  time.Time `json:"requestedAt,omitempty,omitzero"`
 
-	// ShownText what the citizen was shown; kept sealed
+	// ShownText what the citizen was shown: a text of the registry for the purpose, with its places filled in; other words are refused. Kept sealed
 	ShownText ShownText    `json:"shownText,omitempty,omitzero"`
 	State     ConsentState `json:"state"`
 	Until     time.Time    `json:"until,omitempty,omitzero"`
@@ -1063,7 +1063,7 @@ type ConsentGrant struct {
 	// Purpose Example: socialBenefit
 	Purpose Purpose `json:"purpose"`
 
-	// ShownText what the citizen was shown; kept sealed
+	// ShownText what the citizen was shown: a text of the registry for the purpose, with its places filled in; other words are refused. Kept sealed
 	ShownText ShownText `json:"shownText"`
 
 	// Until from this moment on it no longer holds
@@ -1189,7 +1189,7 @@ type ConsentRequestGrant struct {
 	Fields []Field       `json:"fields,omitempty,omitzero"`
 	Limits ConsentLimits `json:"limits,omitempty,omitzero"`
 
-	// ShownText what the citizen was shown; kept sealed
+	// ShownText what the citizen was shown: a text of the registry for the purpose, with its places filled in; other words are refused. Kept sealed
 	ShownText ShownText `json:"shownText"`
 
 	// Until sooner than asked for
@@ -2499,6 +2499,7 @@ type ReceiptFormat string
 // Registry defines model for Registry.
 type Registry struct {
 	Categories    []RegistryCode         `json:"categories,omitempty,omitzero"`
+	ConsentTexts  []RegistryConsentText  `json:"consentTexts,omitempty,omitzero"`
 	DocumentTypes []RegistryDocumentType `json:"documentTypes"`
 	LegalBases    []RegistryCode         `json:"legalBases,omitempty,omitzero"`
 	Organizations []RegistryOrganization `json:"organizations"`
@@ -2515,6 +2516,14 @@ type Registry struct {
 type RegistryCode struct {
 	Code   string        `json:"code"`
 	Labels MultiLanguage `json:"labels"`
+}
+
+// RegistryConsentText what a citizen is shown before they consent to a purpose. For `{consumer}` stands the organisation's label, for `{purpose}` the purpose's, in the language of the text
+type RegistryConsentText struct {
+	// Purpose Example: socialBenefit
+	Purpose Purpose       `json:"purpose"`
+	Texts   MultiLanguage `json:"texts"`
+	Version TextVersion   `json:"version"`
 }
 
 // RegistryDocumentType defines model for RegistryDocumentType.
@@ -2610,11 +2619,11 @@ type RetentionEnd string
 // RotationStep what a rotation of the key-encryption key waits for; rotate: none is under way
 type RotationStep string
 
-// ShownText what the citizen was shown; kept sealed
+// ShownText what the citizen was shown: a text of the registry for the purpose, with its places filled in; other words are refused. Kept sealed
 type ShownText struct {
-	Language Language `json:"language"`
-	Text     string   `json:"text"`
-	Version  string   `json:"version"`
+	Language Language    `json:"language"`
+	Text     string      `json:"text"`
+	Version  TextVersion `json:"version"`
 }
 
 // SigningKey defines model for SigningKey.
@@ -2720,6 +2729,9 @@ type TaskStatus struct {
 	Problem Problem   `json:"problem,omitempty,omitzero"`
 	State   TaskState `json:"state"`
 }
+
+// TextVersion defines model for TextVersion.
+type TextVersion = string
 
 // TrimmedKeys the versions of the key-encryption key that could open what was erased are destroyed
 type TrimmedKeys struct {

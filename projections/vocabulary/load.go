@@ -20,7 +20,8 @@ import (
 //	organisations/*.json   one organisation each
 //	documentTypes/*.json   one type of document each, schema included
 //	procedures.json purposes.json finalities.json legalBases.json
-//	dataCategories.json reasons.json languages.json    {"items": [...]}
+//	dataCategories.json reasons.json languages.json
+//	consentTexts.json                                  {"items": [...]}
 //
 // Members that are not of the registry, and JSON files it does not know, are
 // mistakes; files that are not JSON are left alone. If belgif is not nil, labels
@@ -84,6 +85,8 @@ func (l *loader) read() registry.Registry {
 			many(l, file, &r.Reasons, func(n registry.Reason) string { return string(n.Kind) + "/" + string(n.Code) }, registry.ListReasons)
 		case base == "languages.json" && dir == "":
 			many(l, file, &r.Languages, func(n registry.Language) string { return string(n.Code) }, registry.ListLanguages)
+		case base == "consentTexts.json" && dir == "":
+			many(l, file, &r.ConsentTexts, func(t registry.ConsentText) string { return string(t.Purpose) + "/" + t.Version }, registry.ListConsentTexts)
 		default:
 			l.add(file, errors.New("is not a file of a registry"))
 		}
@@ -127,10 +130,15 @@ func (l *loader) decode(file string, into any) bool {
 	return err == nil
 }
 
-// check adds what Compile would refuse, each mistake with its file.
+// check adds what Compile would refuse, and what may be served but no longer published, each
+// mistake with its file.
 func (l *loader) check(r registry.Registry) {
 	_, err := Compile(registry.Published{Version: 1, Registry: r})
-	for _, err := range leaves(err) {
+	all := leaves(err)
+	for _, m := range registry.CheckTexts(r) {
+		all = append(all, m)
+	}
+	for _, err := range all {
 		file := "."
 		var m registry.Mistake
 		var t typeMistake
@@ -215,5 +223,8 @@ func sortWords(r *registry.Registry) {
 	})
 	slices.SortStableFunc(r.Languages, func(a, b registry.Language) int {
 		return strings.Compare(string(a.Code), string(b.Code))
+	})
+	slices.SortStableFunc(r.ConsentTexts, func(a, b registry.ConsentText) int {
+		return cmp.Or(cmp.Compare(a.Purpose, b.Purpose), cmp.Compare(a.Version, b.Version))
 	})
 }

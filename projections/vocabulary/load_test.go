@@ -82,14 +82,34 @@ func TestLoadTellsBrokenRulesWithTheirFile(t *testing.T) {
 	replace(t, files, "organisations/0203430576.json", `"carSharing"`, `"carShare"`)
 	replace(t, files, "documentTypes/diploma.json", `"fields": ["title", "level"]`, `"fields": ["titel", "level"]`)
 	replace(t, files, "languages.json", `"code": "de"`, `"code": "da"`)
+	replace(t, files, "consentTexts.json", `"purpose": "carSharing"`, `"purpose": "carShare"`)
 	_, err := Load(files, nil)
 	for file, want := range map[string]error{
 		"reasons.json": registry.ErrLabel, "organisations/0203430576.json": registry.ErrUnresolved,
 		"documentTypes/diploma.json": ErrSchema, "languages.json": registry.ErrUnresolved,
+		"consentTexts.json": registry.ErrUnresolved,
 	} {
 		if !errors.Is(err, want) || !strings.Contains("\n"+err.Error(), "\n"+file+": ") {
 			t.Errorf("%s: %v is not told:\n%v", file, want, err)
 		}
+	}
+}
+
+// A registry without a text to show is refused when it is to be published, with the file of
+// the organisation that asks for consent; one that is in force already is served.
+func TestLoadAsksForConsentTexts(t *testing.T) {
+	files := sampleFiles(t)
+	all, err := Load(files, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(files, "consentTexts.json")
+	if _, err := Load(files, nil); !errors.Is(err, registry.ErrText) || !strings.Contains("\n"+err.Error(), "\norganisations/0203430576.json: ") {
+		t.Errorf("err = %v", err)
+	}
+	all.ConsentTexts = nil
+	if _, err := Compile(registry.Published{Version: 1, Registry: all}); err != nil {
+		t.Errorf("one in force is not served: %v", err)
 	}
 }
 
