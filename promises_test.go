@@ -165,6 +165,13 @@ var promises = []chapter{
 		{"A key of zeros is refused at every way in.",
 			[]string{"handlers/acting/once.go Recorder.Begin"},
 			[]string{"handlers/api TestNilKeyIsRefused"}},
+		{"On the machine of a vault in service nobody gets content, and who works there is on record, as an account of the system, with why.",
+			[]string{"handlers/edge/control.go ControlSocket.Authenticate", "cmd/coffre/vault/http.go assembly.nameProvider"},
+			[]string{"handlers/edge TestControlSocketServesOperatorsAlone", "handlers/edge TestControlSocketAsksWhy", "handlers/edge TestTwoPersonsAtTheControlSocketAreTwoAccounts",
+				"cmd/coffre/vault TestControlServerKnowsTheAccount", "cmd/coffre/vault TestProviderIsRemembered", "cmd/coffre TestControlSocketIsAWayInLikeAnyOther"}},
+		{"A consent is recorded only with the words that the registry has for its purpose.",
+			[]string{"domain/consent/grant.go Grant.Decide", "projections/vocabulary/view.go View.ConsentText"},
+			[]string{"domain/consent TestRules", "projections/vocabulary TestConsentText", "handlers/api TestGrantingConsent"}},
 	}},
 	{"Silence", []promise{
 		{"Who asks for something that is not theirs learns nothing, not even that it is there.",

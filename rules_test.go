@@ -32,7 +32,7 @@ var rules = []struct{ id, says string }{
 	{"C-2", "A consent names consumer, purpose, documents or types, optional fields, an end, optional limits; documents issued later are not covered."},
 	{"C-3", "Whether a consent holds is computed when it is relied on; expired, withdrawn, exhausted, for another purpose or consumer, or unreadable is refused."},
 	{"C-4", "A withdrawal stops every disclosure whose access is not yet recorded."},
-	{"C-5", "What the citizen was shown, its language and version, is kept sealed."},
+	{"C-5", "What the citizen was shown is a text that the registry has for the purpose, the language and the version; it is kept sealed."},
 	{"C-6", "Withdrawing never answers busy and is as easy as granting."},
 	{"C-7", "Only the living consent."},
 	{"A-1", "No content leaves before its access is durable; then all it relied on is read again, and what no longer allows it is withheld and recorded as such."},

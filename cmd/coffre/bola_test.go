@@ -91,7 +91,7 @@ func (r *rig) settle(t *testing.T, ssin, representative string, reference string
 	id := r.citizen(t, ssin)
 	me := grantFor(domain.RoleCitizen, "", id)
 	var given struct{ ConsentID string }
-	r.post(t, me, "/consents", `{"consumer":"0203430576","purpose":"familyDiscount","documentTypes":["householdComposition"],"shownText":{"text":"You allow it.","language":"en","version":"1"}}`, &given)
+	r.post(t, me, "/consents", `{"consumer":"0203430576","purpose":"familyDiscount","documentTypes":["householdComposition"],"shownText":{"text":"`+discountText()+`","language":"en","version":"1"}}`, &given)
 	var mandate struct{ MandateID string }
 	r.post(t, me, "/mandates", `{"representativeSsin":"`+representative+`","kind":"representation","actions":["read"],"until":"2030-01-01"}`, &mandate)
 	var erasure struct{ ErasureID string }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -87,8 +86,9 @@ func newConsentsGrant(p *program) *cobra.Command {
 	var uses int
 	cmd := &cobra.Command{
 		Use: "grant", Short: "A citizen lets an organisation read documents for a purpose",
-		Long: `Grants a consent as the citizen. What the citizen was shown is kept with it: the text of
---text-file, or a sentence that says what the flags say.`,
+		Long: `Grants a consent as the citizen. What the citizen was shown is kept with it: the text that the
+registry has for the purpose, which is printed here. A text that was shown elsewhere, of
+--text-file, is taken when it says the same.`,
 		Example: `  coffre consents grant --data data --ssin-file ssin.txt --consumer 0203430576 \
       --purpose familyDiscount --type householdComposition --uses 3 --until 2026-12-31`,
 		Args: cobra.NoArgs,
@@ -118,12 +118,19 @@ func newConsentsGrant(p *program) *cobra.Command {
 				return err
 			}
 			body.Limits.Uses = uses
-			text, err := shownText(textFile, body)
+			claimed, err := textOf(textFile)
 			if err != nil {
 				return err
 			}
-			body.ShownText = contract.ShownText{Text: text, Language: domain.Language(lang), Version: textVersion}
 			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, _ domain.CitizenID) error {
+				var err error
+				if body.ShownText, err = textToShow(cmd.Context(), c, org, body.Purpose, domain.Language(lang), textVersion); err != nil {
+					return err
+				}
+				if textFile != "" {
+					body.ShownText.Text = claimed
+				}
+				fmt.Fprintf(p.Err, "%s\n\n", printable(body.ShownText.Text))
 				r, err := client.Read[contract.ConsentReceiptShort](c.GrantConsent(cmd.Context(), contract.GrantConsentParams{IdempotencyKey: uuid.New()}, body))
 				if err != nil {
 					return err
@@ -143,8 +150,8 @@ func newConsentsGrant(p *program) *cobra.Command {
 	f.StringVar(&until, "until", "", "`moment` from which it no longer holds (default: a year from now, or what the purpose says)")
 	f.IntVar(&uses, "uses", 0, "how many `times` it may be used (default: no limit)")
 	f.StringVar(&lang, "lang", "en", "`language` of the text that was shown: nl, fr, de or en")
-	f.StringVar(&textFile, "text-file", "", "`file` with the text the citizen was shown")
-	f.StringVar(&textVersion, "text-version", "1", "`version` of that text")
+	f.StringVar(&textFile, "text-file", "", "`file` with the text the citizen was shown (default: the registry's)")
+	f.StringVar(&textVersion, "text-version", "", "`version` of that text (default: the only one there is)")
 	required(cmd, "consumer", "purpose")
 	cmd.MarkFlagsOneRequired("type", "document")
 	cmd.MarkFlagsMutuallyExclusive("type", "document")
@@ -155,28 +162,21 @@ func newConsentsGrant(p *program) *cobra.Command {
 // maxShown bounds the text a citizen was shown, in bytes; the contract counts 20,000 characters.
 const maxShown = 80_000
 
-func shownText(file string, g contract.ConsentGrant) (string, error) {
-	if file != "" {
-		f, err := os.Open(file)
-		if err != nil {
-			return "", fmt.Errorf("text file: %w", files.Cause(err))
-		}
-		defer f.Close()
-		b, err := files.ReadAtMost(f, maxShown)
-		if err != nil {
-			return "", fmt.Errorf("text file: %w", err)
-		}
-		return string(b), nil
+// textOf returns the text of a file; "" when none is named.
+func textOf(file string) (string, error) {
+	if file == "" {
+		return "", nil
 	}
-	covers := joined(g.DocumentTypes)
-	if len(g.Documents) > 0 {
-		covers = fmt.Sprintf("%d document(s)", len(g.Documents))
+	f, err := os.Open(file)
+	if err != nil {
+		return "", fmt.Errorf("text file: %w", files.Cause(err))
 	}
-	text := fmt.Sprintf("You let %s read %s for %s.", g.Consumer, covers, g.Purpose)
-	if !g.Until.IsZero() {
-		text += " Until " + g.Until.Format(time.RFC3339) + "."
+	defer f.Close()
+	b, err := files.ReadAtMost(f, maxShown)
+	if err != nil {
+		return "", fmt.Errorf("text file: %w", err)
 	}
-	return text + " You may withdraw this at any moment.", nil
+	return strings.TrimSuffix(string(b), "\n"), nil
 }
 
 func (p *program) printConsent(asJSON bool, r contract.ConsentReceiptShort) error {

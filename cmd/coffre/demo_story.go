@@ -224,9 +224,6 @@ func (d *demo) onlyOnce(ctx context.Context) error {
 	return d.tell("The railways try the same in Flanders' name: without a basis of their own they learn nothing.", nil, isRefused(err, "noBasis"))
 }
 
-// consentText is the text that the mother is shown when she consents.
-const consentText = "You let Belgian Railways read how many people live in your household, to give you a family discount. You may withdraw this at any moment."
-
 func (d *demo) consent(ctx context.Context) error {
 	f := d.family
 	mother, rail := d.citizen(f.mother), d.consumer(railways)
@@ -249,10 +246,12 @@ func (d *demo) consent(ctx context.Context) error {
 		return err
 	}
 	waiting, err := client.Read[contract.Consents](mother.ListConsentRequests(ctx, contract.ListConsentRequestsParams{CitizenID: d.mother}))
+	var shown contract.ShownText
 	if err == nil {
-		_, err = client.Read[contract.ConsentReceiptShort](mother.GrantConsentRequest(ctx, id, contract.GrantConsentRequestParams{IdempotencyKey: key()}, contract.ConsentRequestGrant{
-			ShownText: contract.ShownText{Text: consentText, Language: "en", Version: "1"},
-		}))
+		shown, err = textToShow(ctx, mother, railways, familyDiscount, "en", "")
+	}
+	if err == nil {
+		_, err = client.Read[contract.ConsentReceiptShort](mother.GrantConsentRequest(ctx, id, contract.GrantConsentRequestParams{IdempotencyKey: key()}, contract.ConsentRequestGrant{ShownText: shown}))
 	}
 	if err := d.tell(f.mother.given+" sees the request and says yes. What she was shown is kept with it.", nil, done(err),
 		must(slices.ContainsFunc(waiting.Body.Items, func(c contract.Consent) bool { return c.ConsentID == id }), "she does not see the request")); err != nil {

@@ -202,7 +202,7 @@ func (c *drillClient) changing(ctx context.Context, id domain.DocumentID, how st
 func (c *drillClient) grant(ctx context.Context, person int) (domain.ConsentID, error) {
 	var got contract.ConsentReceiptShort
 	err := c.settle(ctx, call{grant: drillCitizen(person), path: "/consents", body: `{"consumer":"` + string(railways) + `","purpose":"familyDiscount","documentTypes":["householdComposition"],` +
-		`"shownText":{"text":"You allow it.","language":"en","version":"1"}}`}, http.StatusCreated, &got)
+		`"shownText":{"text":"` + discountText() + `","language":"en","version":"1"}}`}, http.StatusCreated, &got)
 	if err == nil {
 		c.note(func(t *promised) { t.consents[got.ConsentID] = permission{person: person} })
 	}

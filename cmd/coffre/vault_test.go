@@ -114,7 +114,7 @@ func TestVaultGoesAndComesBack(t *testing.T) {
 	grant := func() (domain.ConsentID, error) {
 		r, err := client.Read[contract.ConsentReceiptShort](mother.GrantConsent(ctx, contract.GrantConsentParams{IdempotencyKey: key()}, contract.ConsentGrant{
 			Consumer: railways, Purpose: familyDiscount, DocumentTypes: []domain.DocumentType{householdComposition}, Fields: []domain.Field{"householdSize"},
-			ShownText: contract.ShownText{Text: consentText, Language: "en", Version: "1"},
+			ShownText: contract.ShownText{Text: discountText(), Language: "en", Version: "1"},
 		}))
 		return r.Body.ConsentID, err
 	}
@@ -203,7 +203,7 @@ func TestVaultGoesAndComesBack(t *testing.T) {
 	if err := v.close(); err != nil {
 		t.Fatal(err)
 	}
-	words := map[string]bool{"slice-mother": true, "slice-aunt": true, "slice-again": true, "slice-case": true, "householdSize\":3": true, f.mother.ssin.Reveal(): true, f.aunt.ssin.Reveal(): true, consentText: true}
+	words := map[string]bool{"slice-mother": true, "slice-aunt": true, "slice-again": true, "slice-case": true, "householdSize\":3": true, f.mother.ssin.Reveal(): true, f.aunt.ssin.Reveal(): true, discountText(): true}
 	hits := map[string]string{}
 	finder := newFinder(words)
 	if files := finder.below(t, hits, v.dir, s.Dir()); files < 8 {

@@ -49,7 +49,7 @@ var (
 
 	terms     = Terms{Consumer: org, Purpose: "loan", Types: []domain.DocumentType{"isiPlusCard"}, Until: year}
 	shown     = Shown{Text: "You allow", Language: "en", Version: "1"}
-	grant     = Grant{Consent: id, Citizen: ana, Terms: terms, Shown: shown, Registrations: registered, Standing: citizen.Living, By: self, At: noon}
+	grant     = Grant{Consent: id, Citizen: ana, Terms: terms, Shown: shown, Registered: shown.Text, Registrations: registered, Standing: citizen.Living, By: self, At: noon}
 	granted   = Granted{Consent: id, Citizen: ana, Terms: terms, At: noon, Personal: &GrantedPersonal{Shown: shown}}
 	request   = Request{Consent: id, Citizen: ana, Terms: terms, Message: "please", Registrations: registered, By: consumer, At: noon}
 	requested = Requested{Consent: id, Citizen: ana, Terms: terms, At: noon, Personal: &RequestedPersonal{Message: "please"}}
@@ -195,6 +195,9 @@ func TestRules(t *testing.T) {
 		{Name: "C-4 death withdraws", Given: []Event{granted}, When: Withdraw{By: system, At: noon}, Then: []Event{with(withdrawn, func(e *Withdrawn) { e.Reason = ByDeath })}},
 		{Name: "C-5 what was shown is needed", When: asking(func(c *Grant) { c.Shown.Text = "" }), Err: ErrNotShown},
 		{Name: "C-5 its language too", When: asking(func(c *Grant) { c.Shown.Language = "" }), Err: ErrNotShown},
+		{Name: "C-5 other words than the registry has", When: asking(func(c *Grant) { c.Shown.Text = "You allow, and more" }), Err: ErrOtherText},
+		{Name: "C-5 a text that the registry does not have", When: asking(func(c *Grant) { c.Registered = "" }), Err: ErrOtherText},
+		{Name: "C-5 other words for a request", Given: []Event{requested}, When: with(answer, func(c *Grant) { c.Shown.Text = "You allow." }), Err: ErrOtherText},
 		{Name: "C-5 its version too, also for a request", Given: []Event{requested}, When: with(answer, func(c *Grant) { c.Shown.Version = "" }), Err: ErrNotShown},
 		{Name: "C-6 the citizen withdraws", Given: []Event{granted}, When: withdraw, Then: []Event{withdrawn}},
 		{Name: "C-6 a representative withdraws", Given: []Event{granted}, When: Withdraw{inForce, agent, noon}, Then: []Event{with(withdrawn, func(e *Withdrawn) { e.Mandate = paper })}},

@@ -9,7 +9,10 @@ import (
 	"coffre/domain/registry"
 )
 
-var ErrNotShown = domain.NewError(domain.Invalid, "shownTextMissing", "what the citizen was shown is needed: text, language and version")
+var (
+	ErrNotShown  = domain.NewError(domain.Invalid, "shownTextMissing", "what the citizen was shown is needed: text, language and version")
+	ErrOtherText = domain.NewError(domain.Invalid, "shownTextNotRegistered", "the registry has no such text for this purpose, language and version; consentTexts of GET /registry has those that may be shown, with the organisation and the purpose filled in")
+)
 
 // Grant is the citizen's consent, in answer to a request or unasked.
 type Grant struct {
@@ -17,8 +20,11 @@ type Grant struct {
 	Citizen domain.CitizenID
 	// Terms of a consent unasked; no Until: the longest. In answer to a request
 	// only what narrows it: Fields, Until, Limits.
-	Terms         Terms
-	Shown         Shown
+	Terms Terms
+	Shown Shown
+	// Registered is the text that the registry in force has for the purpose, the consumer, and
+	// the language and version of Shown; "" when it has none.
+	Registered    string
 	Longest       time.Duration           // 0: one year
 	Held          []Held                  // the citizen's documents that the terms name
 	Registrations []registry.Registration // the consumer's, in the registry in force
@@ -28,7 +34,8 @@ type Grant struct {
 	At            time.Time
 }
 
-// Decide implements C-1, C-2, C-5 and C-7. To strangers a request does not exist.
+// Decide implements C-1, C-2, C-5 and C-7: what was shown is a text of the registry, so that
+// nobody records a consent to other words. To strangers a request does not exist.
 func (c Grant) Decide(s State) ([]Event, error) {
 	if err := c.Standing.Writable(); err != nil { // E-4
 		return nil, err
@@ -68,6 +75,8 @@ func (c Grant) Decide(s State) ([]Event, error) {
 		return nil, stranger
 	case c.Shown.Text == "" || c.Shown.Language == "" || c.Shown.Version == "": // C-5
 		return nil, ErrNotShown
+	case c.Shown.Text != c.Registered:
+		return nil, ErrOtherText
 	}
 	return []Event{Granted{Consent: c.Consent, Citizen: whose, Terms: terms.cloned(), Mandate: under, At: c.At,
 		Personal: &GrantedPersonal{Shown: c.Shown}}}, nil

@@ -73,8 +73,9 @@ func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID
 	}
 	cmd := consent.Grant{
 		Consent: id, Citizen: a.Citizen, Terms: terms,
-		Shown: consent.Shown{Text: shown.Text, Language: shown.Language, Version: shown.Version},
-		Held:  held, Registrations: in.Words.Registrations(about.Consumer),
+		Shown:      consent.Shown{Text: shown.Text, Language: shown.Language, Version: shown.Version},
+		Registered: in.Words.ConsentText(about.Purpose, about.Consumer, shown.Language, shown.Version),
+		Held:       held, Registrations: in.Words.Registrations(about.Consumer),
 		Standing: person.Standing, Mandate: a.MandateFor(types), By: a.By, At: in.At,
 	}
 	result, err := acting.Consents.Transact(ctx, v.Log, a.AddTo(in.Write(0, acting.ConsentStream(id), a.Citizen, person.At)), cmd)

@@ -112,6 +112,15 @@ func TestGrantingConsent(t *testing.T) {
 	}{
 		{"C-2 a consumer not registered for that", "consumerNotRegistered", with(func(g *contract.ConsentGrant) { g.Consumer = economy })},
 		{"C-2 a purpose that the registry does not know", "consumerNotRegistered", with(func(g *contract.ConsentGrant) { g.Purpose = "canary" })},
+		{"C-5 other words than those registered", "shownTextNotRegistered", with(func(g *contract.ConsentGrant) {
+			g.ShownText = contract.ShownText{Text: shownToAll.Text + " and more", Language: "fr", Version: "7"}
+		})},
+		{"C-5 a version that is not registered", "shownTextNotRegistered", with(func(g *contract.ConsentGrant) {
+			g.ShownText = contract.ShownText{Text: shownToAll.Text, Language: "fr", Version: "8"}
+		})},
+		{"C-5 the words of another version", "shownTextNotRegistered", with(func(g *contract.ConsentGrant) {
+			g.ShownText = contract.ShownText{Text: shownToAll.Text, Language: "fr", Version: "1"}
+		})},
 		{"C-2 a field that the purpose does not offer", "unknownField", with(func(g *contract.ConsentGrant) { g.Fields = []contract.Field{"address"} })},
 		{"C-2 longer than a year", "consentPeriod", with(func(g *contract.ConsentGrant) { g.Until = noon.AddDate(1, 0, 1) })},
 		{"C-2 somebody else's document", "documentNotFound", with(func(g *contract.ConsentGrant) { g.DocumentTypes, g.Documents = nil, []contract.DocumentID{home, other} })},

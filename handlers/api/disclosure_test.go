@@ -64,7 +64,7 @@ func (tv *testVault) consentTo(t testing.TB, who domain.CitizenID, body contract
 	if body.Documents == nil && body.DocumentTypes == nil {
 		body.DocumentTypes = []contract.DocumentType{"householdComposition"}
 	}
-	body.ShownText = contract.ShownText{Text: "You allow canary to read", Language: "en", Version: "1"}
+	body.ShownText = shownToAll
 	answer, err := tv.GrantConsent(tv.as(t, citizenCaller(who), "grantConsent", body), contract.GrantConsentRequestObject{
 		Params: contract.GrantConsentParams{IdempotencyKey: uuid.New()}, Body: &body,
 	})

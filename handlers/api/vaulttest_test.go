@@ -212,6 +212,11 @@ func (tv *testVault) publish(t testing.TB, change ...func(*registry.Registry)) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, text := range slices.Clone(all.ConsentTexts) {
+		text.Version = shownToAll.Version
+		text.Texts = registry.Labels{NL: shownToAll.Text, FR: shownToAll.Text, DE: shownToAll.Text, EN: shownToAll.Text}
+		all.ConsentTexts = append(all.ConsentTexts, text)
+	}
 	for _, c := range change {
 		c(&all)
 	}

@@ -224,6 +224,22 @@ func (v *View) Registrations(consumer domain.Organisation) []registry.Registrati
 	return inUse
 }
 
+// ConsentText returns the text that a citizen is shown in a language before they consent that
+// an organisation reads for a purpose, filled in (rule C-5); "" when the registry has no such
+// version of it, or has retired it.
+func (v *View) ConsentText(purpose domain.Purpose, consumer domain.Organisation, lang domain.Language, version string) string {
+	for _, t := range v.all.ConsentTexts {
+		if t.Purpose != purpose || t.Version != version || t.Retired {
+			continue
+		}
+		if _, spoken := v.words[wordKey{string(Languages), string(lang)}]; !spoken {
+			return ""
+		}
+		return registry.ShownText(In(t.Texts, lang), v.Label(Organisations, string(consumer), lang), v.Label(Purposes, string(purpose), lang))
+	}
+	return ""
+}
+
 // ProcedureInUse reports whether something may be asked for in the procedure now.
 func (v *View) ProcedureInUse(code domain.Procedure) bool {
 	p := v.procedures[code]

@@ -422,3 +422,39 @@ func TestBirthDate(t *testing.T) {
 		}
 	}
 }
+
+// C-5: the text a citizen is shown is that of the registry in force for the purpose, the
+// language and the version, with the organisation and the purpose named in that language.
+func TestConsentText(t *testing.T) {
+	all := sampleView(t).Registry()
+	all.ConsentTexts = append(slices.Clone(all.ConsentTexts), registry.ConsentText{
+		Purpose: "familyDiscount", Version: "0", Retired: true, Texts: registry.Labels{NL: "n", FR: "f", DE: "d", EN: "e"},
+	}, registry.ConsentText{
+		Purpose: "familyDiscount", Version: "2", Texts: registry.Labels{NL: "n", FR: "{consumer} lit : {purpose}", DE: "d", EN: "e"},
+	})
+	v, err := Compile(registry.Published{Version: 1, Registry: all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		purpose domain.Purpose
+		lang    domain.Language
+		version string
+		want    string
+	}{
+		{"familyDiscount", "fr", "2", "SNCB lit : Réduction pour familles"},
+		{"familyDiscount", "en", "2", "e"},
+		{"familyDiscount", "en", "0", ""}, // retired
+		{"familyDiscount", "en", "3", ""},
+		{"familyDiscount", "it", "2", ""},
+		{"notification", "en", "2", ""},
+		{"", "", "", ""},
+	} {
+		if got := v.ConsentText(tc.purpose, "0203430576", tc.lang, tc.version); got != tc.want {
+			t.Errorf("%s in %q, version %q: %q, want %q", tc.purpose, tc.lang, tc.version, got, tc.want)
+		}
+	}
+	if got := new(View).ConsentText("familyDiscount", "0203430576", "en", "2"); got != "" {
+		t.Errorf("of no registry: %q", got)
+	}
+}

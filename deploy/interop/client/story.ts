@@ -189,7 +189,14 @@ export async function play(vault: Vault, url: string): Promise<number> {
   const requests = got('requests that wait', 200, await citizen.GET('/consentRequests', { params: { query: { lang: 'de' }, header: { 'Coffre-Min-Position': position(request) } } }))
   const shown = requests.items.find((c) => c.consentId === consentId)
   must(shown?.consumer === railways && shown.purpose === familyDiscount && same(shown.fields, ['householdSize']) && shown.purposeLabel !== undefined, 'the citizen sees who asks for what and why', requests)
-  const shownText = { text: 'You let Belgian Railways read how many people live in your household.', language: 'en' as const, version: '1' }
+  const registered = registry.consentTexts?.find((t) => t.purpose === familyDiscount)
+  const english = (labels?: { en?: string }) => labels?.en ?? ''
+  const asks = english(registry.organizations.find((o) => o.enterpriseNumber === railways)?.labels)
+  const purpose = english(registry.purposes.find((p) => p.code === familyDiscount)?.labels)
+  const text = english(registered?.texts).replaceAll('{consumer}', asks).replaceAll('{purpose}', purpose)
+  const shownText = { text, language: 'en' as const, version: registered?.version ?? '' }
+  const other = { params: { path: { consentRequestId: consentId }, header: key() }, body: { shownText: { ...shownText, text: `${text} And more.` } } }
+  refused('yes to words of one\'s own', 400, 'coffre:shownTextNotRegistered', await citizen.POST('/consentRequests/{consentRequestId}/grant', other))
   const yes = { params: { path: { consentRequestId: consentId }, header: key() }, body: { shownText } }
   must((await stranger.POST('/consentRequests/{consentRequestId}/grant', yes)).response.status === 404, 'a stranger cannot say yes')
   const grant = await citizen.POST('/consentRequests/{consentRequestId}/grant', yes)

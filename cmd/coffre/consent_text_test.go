@@ -1,0 +1,23 @@
+package main
+
+import (
+	"sync"
+
+	samples "coffre/deploy/registry"
+	"coffre/domain/registry"
+	"coffre/projections/vocabulary"
+)
+
+// discountText returns what a citizen is shown, in English, before they let the railways read
+// for the family discount: the text of the sample registry.
+var discountText = sync.OnceValue(func() string {
+	all, err := vocabulary.Load(samples.Files, nil)
+	if err != nil {
+		panic(err)
+	}
+	words, err := vocabulary.Compile(registry.Published{Version: 1, Registry: all})
+	if err != nil {
+		panic(err)
+	}
+	return words.ConsentText(familyDiscount, railways, "en", "1")
+})
