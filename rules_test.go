@@ -53,7 +53,7 @@ var rules = []struct{ id, says string }{
 	{"M-1.7", "A mandate is ended by either side, a parent's by the source's decision, for good."},
 	{"M-1.8", "A mandate ends with either's death."},
 	{"M-1.9", "A mandate whose end cannot be read allows nothing."},
-	{"E-1", "Erasure is asked for by the citizen or the law, approved by a second person, judged per content key, and refused while a legal hold or a duty to keep stands; the refusal says which."},
+	{"E-1", "Erasure is asked for by the citizen or the law, approved by a second person, judged per content key, and refused while a legal hold, a restriction of processing or a duty to keep stands; the refusal says which."},
 	{"E-2", "The destroyer is an identity of its own."},
 	{"E-3", "Once keys are destroyed nothing opens what they sealed, in no copy; the last certificate names the dates on which that holds for backups."},
 	{"E-4", "Erased stays erased, until a lawful registration without link to the former one."},
@@ -61,6 +61,7 @@ var rules = []struct{ id, says string }{
 	{"P-2", "A death comes from an authentic source and is not in the future."},
 	{"P-3", "A replaced number comes from an authentic source."},
 	{"P-4", "A legal hold is placed and lifted by a privacy officer, with a reason."},
+	{"P-5", "A restriction of processing (GDPR art. 18) stops every disclosure to others but those of art. 18(2), and every erasure of what it covers, until the citizen who asked for it lifts it, or a privacy officer who told the citizen."},
 	{"R-1", "An operator publishes the registry; Coffre itself may on an empty log."},
 	{"R-2", "Publishing what is in force records nothing."},
 	{"R-3", "Versions follow each other without a gap."},
@@ -77,7 +78,7 @@ var rules = []struct{ id, says string }{
 
 // beyond are the rules that no pure decision can keep alone: they hold only if
 // what runs the decisions does its part, so they need a test outside the domain too.
-var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-10", "M-1.5", "M-1.8", "M-1.9", "E-1", "E-3", "E-4"}
+var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-10", "M-1.5", "M-1.8", "M-1.9", "E-1", "E-3", "E-4", "P-5"}
 
 var ruleID = regexp.MustCompile(`\b([A-Z])-([0-9]+(?:\.[0-9]+)?)( to ([A-Z])-([0-9]+(?:\.[0-9]+)?))?\b`)
 

@@ -41,6 +41,9 @@ type (
 	// HoldID names one legal hold.
 	HoldID struct{ uuid.UUID }
 
+	// RestrictionID names one restriction of processing.
+	RestrictionID struct{ uuid.UUID }
+
 	// AttachmentID names one file that belongs, or is to belong, to a document.
 	AttachmentID struct{ uuid.UUID }
 )
@@ -54,6 +57,9 @@ func (id MandateID) IsZero() bool  { return id.UUID == uuid.Nil }
 func (id AccessID) IsZero() bool   { return id.UUID == uuid.Nil }
 func (id ErasureID) IsZero() bool  { return id.UUID == uuid.Nil }
 func (id HoldID) IsZero() bool     { return id.UUID == uuid.Nil }
+
+// IsZero reports whether the identifier is absent.
+func (id RestrictionID) IsZero() bool { return id.UUID == uuid.Nil }
 
 // IsZero reports whether the identifier is absent.
 func (id AttachmentID) IsZero() bool { return id.UUID == uuid.Nil }

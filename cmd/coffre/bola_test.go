@@ -96,9 +96,12 @@ func (r *rig) settle(t *testing.T, ssin, representative string, reference string
 	r.post(t, me, "/mandates", `{"representativeSsin":"`+representative+`","kind":"representation","actions":["read"],"until":"2030-01-01"}`, &mandate)
 	var erasure struct{ ErasureID string }
 	r.post(t, me, "/erasures", `{"citizenId":"`+id.String()+`","scope":"document","documentId":"`+doc.DocumentID+`","reason":"citizenRequest"}`, &erasure)
+	var restriction struct{ RestrictionID string }
+	r.post(t, me, "/citizens/"+id.String()+"/restrictions", `{"reason":"accuracyContested"}`, &restriction)
+	r.post(t, me, "/citizens/"+id.String()+"/restrictions/"+restriction.RestrictionID+"/lift", `{}`, nil)
 	return holdings{
 		"documentId": doc.DocumentID, "citizenId": id.String(), "consentId": given.ConsentID, "consentRequestId": given.ConsentID,
-		"attachmentId": file, "mandateId": mandate.MandateID, "erasureId": erasure.ErasureID,
+		"attachmentId": file, "mandateId": mandate.MandateID, "erasureId": erasure.ErasureID, "restrictionId": restriction.RestrictionID,
 	}
 }
 

@@ -23,6 +23,7 @@
 package access
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -35,6 +36,14 @@ const RepeatWithin = 5 * time.Minute
 // maxRemembered bounds how many accesses a state remembers. An older one is
 // forgotten, and then refused when it comes again.
 const maxRemembered = 64
+
+// ErrRestricted refuses a reading that a restriction of processing stops (rule P-5). It is
+// answered as ErrNoBasis is, so that a consumer does not learn that there is one.
+var ErrRestricted = fmt.Errorf("%w: processing is restricted", ErrNoBasis)
+
+// Restricted is the reason on record of a reading that was refused with ErrRestricted. The
+// citizen sees it, the consumer does not.
+const Restricted domain.ReasonCode = "processingRestricted"
 
 var (
 	ErrNoBasis     = domain.NewError(domain.NotFound, "noBasis", "nothing allows this reading, or there is nothing to read")

@@ -62,6 +62,18 @@ var (
 
 func with[T any](v T, f func(*T)) T { f(&v); return v }
 
+// everything restricts all processing.
+var everything = citizen.Restrictions{{At: noon}}
+
+// despite returns the registrations with a second basis, and the basis with that number for
+// a ground of GDPR art. 18(2).
+func despite(all []registry.Registration, basis int) []registry.Registration {
+	r := all[0]
+	r.Bases = append([]registry.Basis{}, r.Bases[0], registry.Basis{LegalBasis: "06.1c", Deliberation: "21/009"})
+	r.Bases[basis].DespiteRestriction = registry.LegalClaims
+	return []registry.Registration{r}
+}
+
 func law(f func(*AuthorizeByLaw)) AuthorizeByLaw { return with(byLaw, f) }
 
 func status(s document.Status) AuthorizeByLaw {
@@ -138,6 +150,19 @@ func TestRules(t *testing.T) {
 			When: file(func(c *AuthorizeByLaw) { c.Attachment = domain.AttachmentID{UUID: uuid.UUID{10}} }), Err: ErrAlreadyUsed},
 		{Name: "A-2 no other kind is asked so", When: law(func(c *AuthorizeByLaw) { c.Kind = OpenedWallet }), Err: ErrQuestion},
 
+		{Name: "P-5 restricted", When: with(byLaw, func(c *AuthorizeByLaw) { c.Restrictions = everything }), Err: ErrRestricted},
+		{Name: "P-5 restricted, which the consumer does not learn", When: with(byLaw, func(c *AuthorizeByLaw) { c.Restrictions = everything }), Err: ErrNoBasis},
+		{Name: "P-5 this document is restricted", When: with(byLaw, func(c *AuthorizeByLaw) { c.Restrictions = citizen.Restrictions{{Document: card, At: noon}} }), Err: ErrRestricted},
+		{Name: "P-5 another document is restricted", When: with(byLaw, func(c *AuthorizeByLaw) {
+			c.Restrictions = citizen.Restrictions{{Document: domain.DocumentID{UUID: uuid.UUID{77}}, At: noon}}
+		}), Then: []Event{lawful}},
+		{Name: "P-5 a basis for a ground of art. 18(2)", When: with(byLaw, func(c *AuthorizeByLaw) {
+			c.Restrictions, c.Registrations = everything, despite(c.Registrations, 0)
+		}), Then: []Event{lawful}},
+		{Name: "P-5 another basis of the consumer is for such a ground", When: with(byLaw, func(c *AuthorizeByLaw) {
+			c.Restrictions, c.Registrations = everything, despite(c.Registrations, 1)
+		}), Err: ErrRestricted},
+		{Name: "P-5 the issuer does not read back", When: with(back, func(c *AuthorizeReadBack) { c.Restrictions = everything }), Err: ErrReadBackRestricted},
 		{Name: "A-4 no purpose", When: law(func(c *AuthorizeByLaw) { c.Purpose = "" }), Err: ErrNoBasis},
 		{Name: "A-4 no legal basis", When: law(func(c *AuthorizeByLaw) { c.LegalBasis = "" }), Err: ErrNoBasis},
 		{Name: "A-4 no deliberation", When: law(func(c *AuthorizeByLaw) { c.Deliberation = "" }), Err: ErrNoBasis},

@@ -18,13 +18,14 @@ type AuthorizeByLaw struct {
 	Deliberation  domain.Deliberation
 	Registrations []registry.Registration // the consumer's, in the registry in force; none when it is retired
 	Standing      citizen.Standing        // the citizen's, by their own stream
+	Restrictions  citizen.Restrictions    // the citizen's, by the same
 	CaseReference string
 	Seen          bool // this access's key was met before
 	By            domain.Actor
 	At            time.Time
 }
 
-// Decide implements.
+// Decide implements and P-5.
 func (c AuthorizeByLaw) Decide(s State) ([]Event, error) {
 	fields, err := c.Basis()
 	if err != nil {
@@ -49,19 +50,25 @@ func (c AuthorizeByLaw) Decide(s State) ([]Event, error) {
 	return []Event{e}, nil
 }
 
-// Basis judges the basis alone, whatever is held (rules ), and
-// returns the fields it covers.
+// Basis judges the basis alone, whatever is held (rules and P-5), and
+// returns the fields it covers. Where processing is restricted only a basis counts that
+// the registry says is for a ground of GDPR art. 18(2).
 func (c AuthorizeByLaw) Basis() ([]domain.Field, error) {
-	basis := registry.Basis{LegalBasis: c.LegalBasis, Deliberation: c.Deliberation}
-	registered := func(r registry.Registration) bool {
-		return r.Purpose == c.Purpose && slices.Contains(r.Types, c.Type.Name) && slices.Contains(r.Bases, basis) &&
-			(c.Procedure == "" || slices.Contains(r.Procedures, c.Procedure))
+	registered := func(counts func(registry.Basis) bool) bool {
+		return slices.ContainsFunc(c.Registrations, func(r registry.Registration) bool {
+			return r.Purpose == c.Purpose && slices.Contains(r.Types, c.Type.Name) && slices.ContainsFunc(r.Bases, counts) &&
+				(c.Procedure == "" || slices.Contains(r.Procedures, c.Procedure))
+		})
 	}
+	named := func(b registry.Basis) bool { return b.LegalBasis == c.LegalBasis && b.Deliberation == c.Deliberation }
+	despite := func(b registry.Basis) bool { return named(b) && b.DespiteRestriction != "" }
 	switch {
 	case c.By.Role != domain.RoleConsumer || c.By.Organisation.IsZero(),
 		c.Purpose == "" || c.LegalBasis == "" || c.Deliberation == "" || c.Type.Name == "",
-		!slices.ContainsFunc(c.Registrations, registered):
+		!registered(named):
 		return nil, ErrNoBasis
+	case c.Restrictions.Cover(c.Document.Document) && !registered(despite): // P-5
+		return nil, ErrRestricted
 	}
 	return c.Covered(nil)
 }

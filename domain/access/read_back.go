@@ -4,8 +4,12 @@ import (
 	"time"
 
 	"coffre/domain"
+	"coffre/domain/citizen"
 	"coffre/domain/document"
 )
+
+// ErrReadBackRestricted refuses to read a document back while its processing is restricted.
+var ErrReadBackRestricted = domain.NewError(domain.Forbidden, "processingRestricted", "processing of this document is restricted (GDPR art. 18): it may be corrected or revoked, and is not disclosed")
 
 // AuthorizeReadBack lets an issuer read what it issued. It needs no other basis.
 type AuthorizeReadBack struct {
@@ -13,11 +17,14 @@ type AuthorizeReadBack struct {
 	Kind       Opened // OpenedReadBack, OpenedVersions or OpenedAttachment
 	Document   document.Snapshot
 	Attachment domain.AttachmentID // for OpenedAttachment
-	By         domain.Actor
-	At         time.Time
+	// Restrictions are those of the citizen whose document it is.
+	Restrictions citizen.Restrictions
+	By           domain.Actor
+	At           time.Time
 }
 
-// Decide implements D-1 and A-6: what another issued is not there.
+// Decide implements D-1, A-6 and P-5: what another issued is not there. The issuer may know
+// that processing of its document is restricted.
 func (c AuthorizeReadBack) Decide(State) ([]Event, error) {
 	switch {
 	case c.By.Role != domain.RoleIssuer || c.By.Organisation.IsZero() || c.By.Organisation != c.Document.Issuer:
@@ -26,6 +33,8 @@ func (c AuthorizeReadBack) Decide(State) ([]Event, error) {
 		return nil, ErrQuestion
 	case c.Document.Status == document.IsErased:
 		return nil, ErrDocumentGone
+	case c.Restrictions.Cover(c.Document.Document):
+		return nil, ErrReadBackRestricted
 	}
 	return []Event{Authorized{
 		Access: c.Access, Citizen: c.Document.Citizen, Kind: c.Kind, Role: c.By.Role, Consumer: c.By.Organisation,

@@ -11,6 +11,7 @@
 //	            (of one document: CompleteErasure in place of DestroyKey)
 //	                                                                     started --StopErasure--> stopped
 //	a legal hold: placed --LiftHold--> lifted
+//	a restriction of processing: standing --LiftRestriction--> lifted
 //
 // Rules about a person, beside those about an erasure (E-1 to E-4):
 //
@@ -18,6 +19,10 @@
 //   - P-2 a death comes from an authentic source, is not in the future, and stands
 //   - P-3 a replaced number comes from an authentic source
 //   - P-4 a legal hold is placed and lifted by a privacy officer, with a reason
+//   - P-5 a restriction of processing (GDPR art. 18) is asked for by the citizen or a privacy
+//     officer, stops every disclosure but those of art. 18(2), keeps what it covers from being
+//     erased, and is lifted by the citizen who asked for it, or by a privacy officer who has
+//     told the citizen
 //
 // Invariant: no erasure starts while a legal hold or a duty to keep stands, and
 // what is erased stays erased.
@@ -36,6 +41,8 @@ type State struct {
 	Deceased bool
 	Holds    []Hold
 	Erasures []Erasure
+	// Restrictions are all there ever were, those lifted included.
+	Restrictions Restrictions
 }
 
 // Hold is a legal hold, standing until it is lifted.
@@ -185,6 +192,10 @@ func Evolve(s State, e Event) State {
 			}
 		}
 		return s
+	case ProcessingRestricted:
+		return s.restricted(e)
+	case RestrictionLifted:
+		return s.unrestricted(e)
 	case ErasureRequested:
 		if _, known := s.Erasure(e.Erasure); known {
 			return s

@@ -59,6 +59,16 @@ var (
 	ending = RetainedDocument{Document: card, Type: "isiPlusCard", Issued: "1990-01-01", Retention: registry.Retention{Years: 1, From: registry.FromEnd, Rule: "law", Duty: true}}
 	ended  = RetainedDocument{Document: card, Type: "isiPlusCard", Issued: "1990-01-01", Ended: "2025-03-01", Retention: ending.Retention}
 
+	still      = domain.RestrictionID{UUID: uuid.UUID{8}}
+	restricted = ProcessingRestricted{Citizen: ana, Restriction: still, Reason: "accuracyContested", AskedBy: domain.RoleCitizen, At: noon}
+	byOfficer  = with(restricted, func(e *ProcessingRestricted) { e.AskedBy = domain.RolePrivacyOfficer })
+	ofCard     = with(restricted, func(e *ProcessingRestricted) { e.Document = card })
+	freed      = RestrictionLifted{Citizen: ana, Restriction: still, At: noon}
+	told       = with(freed, func(e *RestrictionLifted) { e.Informed = "2026-03-01" })
+	restrict   = RestrictProcessing{Restriction: still, Reason: "accuracyContested", By: self, At: noon}
+	release    = LiftRestriction{Restriction: still, By: self, At: noon}
+	releases   = LiftRestriction{Restriction: still, Informed: "2026-03-01", By: officer, At: noon}
+
 	arrive  = Register{Citizen: ana, By: source, At: noon}
 	place   = PlaceHold{Hold: hold, Reason: "litigation", CaseReference: "c", By: officer, At: noon}
 	lift    = LiftHold{Hold: hold, By: officer, At: noon}
@@ -125,6 +135,32 @@ func TestRules(t *testing.T) {
 		{Name: "E-1 a citizen is no document", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.Document = card }), Err: ErrScope},
 		{Name: "E-1 an unknown scope", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.Scope = "all" }), Err: ErrScope},
 		{Name: "E-1 a request has a reason", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.Reason = "" }), Err: ErrReasonMissing},
+		{Name: "P-5 the citizen restricts processing", Given: []Event{born}, When: restrict, Then: []Event{restricted}},
+		{Name: "P-5 of one document", Given: []Event{born}, When: with(restrict, func(c *RestrictProcessing) { c.Document = card }), Then: []Event{ofCard}},
+		{Name: "P-5 a privacy officer does", Given: []Event{born}, When: with(restrict, func(c *RestrictProcessing) { c.By = officer }), Then: []Event{byOfficer}},
+		{Name: "P-5 nobody else does", Given: []Event{born}, When: with(restrict, func(c *RestrictProcessing) { c.By = stranger }), Err: ErrMayNotRestrict},
+		{Name: "P-5 an issuer does not", Given: []Event{born}, When: with(restrict, func(c *RestrictProcessing) { c.By = source }), Err: ErrMayNotRestrict},
+		{Name: "P-5 of nobody known", When: with(restrict, func(c *RestrictProcessing) { c.By = officer }), Err: ErrUnknown},
+		{Name: "P-5 the same once more decides nothing", Given: []Event{born, restricted}, When: restrict},
+		{Name: "P-5 a reason is needed", Given: []Event{born}, When: with(restrict, func(c *RestrictProcessing) { c.Reason = "" }), Err: ErrReasonMissing},
+		{Name: "P-5 after an erasure has started it comes too late", Given: []Event{born, requested, approved, started}, When: restrict, Err: ErrErasureStarted},
+		{Name: "P-5 of an erased person", Given: []Event{born, requested, approved, started, destroyed}, When: restrict, Err: ErrErased},
+		{Name: "P-5 the citizen lifts what they asked for", Given: []Event{born, restricted}, When: release, Then: []Event{freed}},
+		{Name: "P-5 the citizen does not lift what an officer asked for", Given: []Event{born, byOfficer}, When: release, Err: ErrNotYourRestriction},
+		{Name: "P-5 an officer lifts it after telling the citizen", Given: []Event{born, restricted}, When: releases, Then: []Event{told}},
+		{Name: "P-5 an officer says when the citizen was told", Given: []Event{born, restricted}, When: with(releases, func(c *LiftRestriction) { c.Informed = "" }), Err: ErrNotInformed},
+		{Name: "P-5 the citizen was not told tomorrow", Given: []Event{born, restricted}, When: with(releases, func(c *LiftRestriction) { c.Informed = "2026-03-02" }), Err: ErrNotInformed},
+		{Name: "P-5 who lifts their own was told by nobody", Given: []Event{born, restricted}, When: with(release, func(c *LiftRestriction) { c.Informed = "2026-03-01" }), Err: ErrNotInformed},
+		{Name: "P-5 nobody else lifts it", Given: []Event{born, restricted}, When: with(release, func(c *LiftRestriction) { c.By = stranger }), Err: ErrMayNotRestrict},
+		{Name: "P-5 lifted twice", Given: []Event{born, restricted, freed}, When: release},
+		{Name: "P-5 lifting what there is not", Given: []Event{born}, When: release, Err: ErrNoRestriction},
+		{Name: "E-1 refused while a restriction stands", Given: []Event{born, restricted}, When: request, Err: ErrRestrictionStands},
+		{Name: "E-1 refused while a restriction of one of the documents stands", Given: []Event{born, ofCard}, When: request, Err: ErrRestrictionStands},
+		{Name: "E-1 of another document than the restricted one", Given: []Event{born, ofCard}, When: with(request, func(c *RequestErasure) { c.Scope, c.Document = OneDocument, other }),
+			Then: []Event{with(requested, func(e *ErasureRequested) { e.Scope, e.Document = OneDocument, other })}},
+		{Name: "E-1 a restriction that was lifted is none", Given: []Event{born, restricted, freed}, When: request, Then: []Event{requested}},
+		{Name: "E-1 not approved while a restriction stands", Given: []Event{born, requested, restricted}, When: approve, Err: ErrRestrictionStands},
+		{Name: "E-1 a restriction after the approval stops the start", Given: []Event{born, requested, approved, restricted}, When: start, Err: ErrRestrictionStands},
 		{Name: "E-1 refused while a hold stands", Given: []Event{born, held}, When: request, Err: ErrLegalHold},
 		{Name: "E-1 a lifted hold does not stand", Given: []Event{born, held, lifted}, When: request, Then: []Event{requested}},
 		{Name: "E-1 a second person approves", Given: []Event{born, requested}, When: approve, Then: []Event{approved}},
@@ -239,6 +275,8 @@ func TestMayDestroy(t *testing.T) {
 		{"started", begun, nil},
 		{"a hold slipped in", append(begun, held), ErrLegalHold},
 		{"and was lifted", append(begun, held, lifted), nil},
+		{"a restriction slipped in", append(begun, restricted), ErrRestrictionStands},
+		{"and was lifted too", append(begun, restricted, freed), nil},
 		{"only approved", begun[:3], ErrNotStarted},
 		{"done", append(begun, destroyed), ErrNotStarted},
 		{"unknown", begun[:1], ErrNoErasure},
@@ -246,6 +284,40 @@ func TestMayDestroy(t *testing.T) {
 		if err := fold(tc.given...).MayDestroy(erasure); !errors.Is(err, tc.want) {
 			t.Errorf("E-1 %s: %v, want %v", tc.name, err, tc.want)
 		}
+	}
+}
+
+// P-5: a restriction covers everything or its document, from when it was asked for until it
+// is lifted, but not what the citizen consented to afterwards.
+func TestRestrictionsCover(t *testing.T) {
+	var none domain.DocumentID
+	for _, tc := range []struct {
+		name             string
+		given            []Event
+		all, card, other bool
+	}{
+		{"none", []Event{born}, false, false, false},
+		{"of everything", []Event{born, restricted}, true, true, true},
+		{"of one document", []Event{born, ofCard}, false, true, false},
+		{"lifted", []Event{born, restricted, freed}, false, false, false},
+		{"lifted, and asked for again", []Event{born, restricted, freed, with(ofCard, func(e *ProcessingRestricted) { e.Restriction.UUID[1] = 1 })}, false, true, false},
+	} {
+		r := fold(tc.given...).Restrictions
+		if r.Cover(none) != tc.all || r.Cover(card) != tc.card || r.Cover(other) != tc.other {
+			t.Errorf("P-5 %s: %v %v %v", tc.name, r.Cover(none), r.Cover(card), r.Cover(other))
+		}
+		for consented, stops := range map[time.Time]bool{noon.Add(-1): tc.card, noon: tc.card, noon.Add(1): false} {
+			if got := r.CoverDespite(card, consented); got != stops {
+				t.Errorf("P-5 %s, consent at %s: %v", tc.name, consented, got)
+			}
+		}
+	}
+	var many []Event
+	for i := range MaxRestrictions {
+		many = append(many, with(restricted, func(e *ProcessingRestricted) { e.Restriction.UUID[2] = byte(i + 1) }))
+	}
+	if _, err := restrict.Decide(fold(append([]Event{born}, many...)...)); !errors.Is(err, ErrManyRestrictions) {
+		t.Errorf("P-5 one more than %d: %v", MaxRestrictions, err)
 	}
 }
 
@@ -419,6 +491,7 @@ func TestImmutable(t *testing.T) {
 		return rapid.SampledFrom([]Event{
 			born, died, approved, started, destroyed, requested, oneDone, halted, forGood,
 			LegalHoldLifted{Hold: domain.HoldID{UUID: uuid.UUID{n}}}, held, lifted,
+			restricted, freed, ProcessingRestricted{Restriction: domain.RestrictionID{UUID: uuid.UUID{n}}},
 			SSINReplaced{Citizen: ana, At: noon},
 		}).Draw(t, "event")
 	})

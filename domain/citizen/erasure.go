@@ -49,16 +49,16 @@ func isEraser(by domain.Actor) bool {
 }
 
 // mayErase implements what E-1 judges at approval and again at the start: the
-// person's data is not being erased already, and neither a legal hold nor a duty to
-// keep stands. A single document must be among those given: what is not known is
+// person's data is not being erased already, and no legal hold, restriction of
+// processing or duty to keep stands. A single document must be among those given: what is not known is
 // not judged.
 func (s State) mayErase(e Erasure, documents []RetainedDocument, at time.Time) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
-	o := &Obstacles{Holds: s.holds(), Duties: e.duties(documents, domain.BelgianDate(at))}
+	o := &Obstacles{Holds: s.holds(), Duties: e.duties(documents, domain.BelgianDate(at)), Restrictions: s.Restrictions.overlap(e.Scope, e.Document)}
 	switch {
-	case len(o.Holds)+len(o.Duties) > 0:
+	case len(o.Holds)+len(o.Duties)+len(o.Restrictions) > 0:
 		return o
 	case !e.coversAny(documents):
 		return ErrNothingToErase
@@ -66,11 +66,12 @@ func (s State) mayErase(e Erasure, documents []RetainedDocument, at time.Time) e
 	return nil
 }
 
-// noHold implements what E-1 says of legal holds: while one stands nothing may be
-// erased.
-func (s State) noHold() error {
-	if holds := s.holds(); len(holds) > 0 {
-		return &Obstacles{Holds: holds}
+// noHold implements what E-1 says of legal holds and of restrictions of processing: while a
+// hold stands nothing may be erased, and while a restriction does nothing that it covers.
+func (s State) noHold(scope Scope, d domain.DocumentID) error {
+	o := &Obstacles{Holds: s.holds(), Restrictions: s.Restrictions.overlap(scope, d)}
+	if len(o.Holds)+len(o.Restrictions) > 0 {
+		return o
 	}
 	return nil
 }

@@ -71,6 +71,27 @@ type LegalHoldLifted struct {
 	At      time.Time        `json:"at"`
 }
 
+// ProcessingRestricted records that from here on what the vault holds of the citizen, or
+// of one document, is kept and not disclosed but as the law lists (GDPR art. 18).
+type ProcessingRestricted struct {
+	Citizen     domain.CitizenID     `json:"citizen"`
+	Restriction domain.RestrictionID `json:"restriction"`
+	Document    domain.DocumentID    `json:"document,omitzero"` // zero: everything
+	Reason      domain.ReasonCode    `json:"reason"`
+	AskedBy     domain.Role          `json:"askedBy"` // the citizen or a privacy officer
+	At          time.Time            `json:"at"`
+}
+
+// RestrictionLifted records that a restriction no longer stands.
+type RestrictionLifted struct {
+	Citizen     domain.CitizenID     `json:"citizen"`
+	Restriction domain.RestrictionID `json:"restriction"`
+	// Informed is the day on which a privacy officer who lifts it had told the citizen (GDPR
+	// art. 18(3)); absent when the citizen lifts it.
+	Informed domain.Date `json:"informed,omitempty"`
+	At       time.Time   `json:"at"`
+}
+
 // Scope says how much an erasure covers.
 type Scope string
 
@@ -180,6 +201,10 @@ func (SSINReplaced) CitizenEvent()     {}
 func (LegalHoldPlaced) CitizenEvent()  {}
 func (LegalHoldLifted) CitizenEvent()  {}
 func (ErasureRequested) CitizenEvent() {}
+
+func (ProcessingRestricted) CitizenEvent() {}
+func (RestrictionLifted) CitizenEvent()    {}
+
 func (ErasureApproved) CitizenEvent()  {}
 func (ErasureStarted) CitizenEvent()   {}
 func (KeyDestroyed) CitizenEvent()     {}

@@ -57,10 +57,12 @@ func (r RetainedDocument) Due(today domain.Date) (since domain.Date, ok bool) {
 }
 
 // Obstacles is the refusal of an erasure, with everything that stands in its way
-// (rule E-1). It matches ErrLegalHold, ErrRetentionDuty or both.
+// (rule E-1). It matches ErrLegalHold, ErrRetentionDuty and ErrRestrictionStands, those
+// that apply.
 type Obstacles struct {
-	Holds  []Hold
-	Duties []Duty
+	Holds        []Hold
+	Duties       []Duty
+	Restrictions []Restriction
 }
 
 func (o *Obstacles) Error() string {
@@ -70,6 +72,9 @@ func (o *Obstacles) Error() string {
 	}
 	for _, d := range o.Duties {
 		why = append(why, fmt.Sprintf("%s %s kept under %s", d.Type, d.Document, d.Rule))
+	}
+	for _, r := range o.Restrictions {
+		why = append(why, fmt.Sprintf("restriction %s (%s)", r.ID, r.Reason))
 	}
 	return "erasure refused: " + strings.Join(why, "; ")
 }
@@ -82,6 +87,9 @@ func (o *Obstacles) Unwrap() []error {
 	}
 	if len(o.Duties) > 0 {
 		errs = append(errs, ErrRetentionDuty)
+	}
+	if len(o.Restrictions) > 0 {
+		errs = append(errs, ErrRestrictionStands)
 	}
 	return errs
 }

@@ -43,7 +43,7 @@ func (c RequestErasure) Decide(s State) ([]Event, error) {
 	case c.Reason == "":
 		return nil, ErrReasonMissing
 	}
-	if err := s.noHold(); err != nil {
+	if err := s.noHold(c.Scope, c.Document); err != nil {
 		return nil, err
 	}
 	return []Event{ErasureRequested{Citizen: s.Citizen, Erasure: c.Erasure, Scope: c.Scope, Document: c.Document, Reason: c.Reason, At: c.At}}, nil

@@ -169,6 +169,11 @@ func TestRules(t *testing.T) {
 		{Name: "C-2 a named document is covered", Given: []Event{named}, When: use, Then: []Event{used}},
 		{Name: "C-2 another document is not", Given: []Event{named}, When: using(func(c *Use) { c.Document.Document = domain.DocumentID{UUID: uuid.UUID{8}} }), Err: access.ErrNoBasis},
 
+		{Name: "P-5 consent given before processing was restricted", Given: []Event{granted}, When: with(use, func(c *Use) { c.Restrictions = citizen.Restrictions{{At: noon.Add(time.Minute)}} }), Err: access.ErrRestricted},
+		{Name: "P-5 at the same moment", Given: []Event{granted}, When: with(use, func(c *Use) { c.Restrictions = citizen.Restrictions{{At: noon}} }), Err: access.ErrRestricted},
+		{Name: "P-5 consent given afterwards", Given: []Event{granted}, When: with(use, func(c *Use) { c.Restrictions = citizen.Restrictions{{At: noon.Add(-time.Minute)}} }), Then: []Event{used}},
+		{Name: "P-5 this document is restricted", Given: []Event{granted}, When: with(use, func(c *Use) { c.Restrictions = citizen.Restrictions{{Document: card, At: noon}} }), Err: access.ErrRestricted},
+		{Name: "P-5 a lifted restriction", Given: []Event{granted}, When: with(use, func(c *Use) { c.Restrictions = citizen.Restrictions{{At: noon, LiftedAt: noon}} }), Then: []Event{used}},
 		{Name: "C-3 a consent in force is used", Given: []Event{granted}, When: use, Then: []Event{used}},
 		{Name: "C-3 withdrawn is refused", Given: []Event{granted, withdrawn}, When: use, Err: ErrWithdrawn},
 		{Name: "C-3 the last moment", Given: []Event{granted}, When: using(func(c *Use) { c.At = year.Add(-1) }), Then: []Event{with(used, func(e *access.Authorized) { e.At = year.Add(-1) })}},

@@ -23,14 +23,15 @@ var (
 type Use struct {
 	Access domain.AccessID
 	access.Question
-	Standing      citizen.Standing // the citizen's, by their own stream
+	Standing      citizen.Standing     // the citizen's, by their own stream
+	Restrictions  citizen.Restrictions // the citizen's, by the same
 	CaseReference string
 	Seen          bool // this access's key was met before
 	By            domain.Actor
 	At            time.Time
 }
 
-// Decide implements C-3, C-4, A-2, A-6 and A-8.
+// Decide implements C-3, C-4, A-2, A-6, A-8 and P-5.
 func (c Use) Decide(s State) ([]Event, error) {
 	fields, attempt, err := c.judge(s)
 	if err != nil {
@@ -55,8 +56,9 @@ func (c Use) Validate(s State) error {
 	return err
 }
 
-// Basis judges the consent alone, whatever is held (rules C-3, A-2 and A-6), and
-// returns the fields it covers. Limits on use count for a use that is new.
+// Basis judges the consent alone, whatever is held (rules C-3, A-2, A-6 and P-5), and
+// returns the fields it covers. Limits on use count for a use that is new. A consent that
+// was given before processing was restricted does not count.
 func (c Use) Basis(s State) ([]domain.Field, error) {
 	switch {
 	case s.Phase == None || s.Phase == IsRequested: // until it is answered, nobody may have been asked
@@ -74,6 +76,8 @@ func (c Use) Basis(s State) ([]domain.Field, error) {
 	case len(s.Terms.Types) > 0 && !slices.Contains(s.Terms.Types, c.Type.Name),
 		len(s.Terms.Documents) > 0 && !c.Document.Document.IsZero() && !slices.Contains(s.Terms.Documents, c.Document.Document):
 		return nil, access.ErrNoBasis
+	case c.Restrictions.CoverDespite(c.Document.Document, s.GrantedAt): // P-5
+		return nil, access.ErrRestricted
 	}
 	return c.Covered(s.Terms.Fields)
 }

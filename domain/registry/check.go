@@ -283,6 +283,9 @@ func (c *checker) organisation(r Registry, o Organisation) {
 			if d := string(b.Deliberation); d == "" || len(d) > MaxCode || strings.TrimSpace(d) != d || isConsent(r, b.LegalBasis) {
 				c.add(at, ErrBasis, "basis by law")
 			}
+			if !slices.Contains(restrictionGrounds, b.DespiteRestriction) {
+				c.add(at, ErrBasis, "despiteRestriction")
+			}
 		}
 		if len(reg.Types) == 0 {
 			c.add(at, ErrIncomplete, "documentTypes of a registration")

@@ -37,7 +37,7 @@ func small() Registry {
 				Number: consumer, Names: say("consumer"), Contact: Contact{"a@consumer.example", "https://consumer.example"}, DailyQuota: 10,
 				Registrations: []Registration{{
 					Purpose: "help", Types: []domain.DocumentType{"card"}, Procedures: []domain.Procedure{"ask"},
-					Bases: []Basis{{"publicTask", "26/001"}}, Consent: true,
+					Bases: []Basis{{LegalBasis: "publicTask", Deliberation: "26/001"}}, Consent: true,
 				}},
 			},
 		},
@@ -80,6 +80,10 @@ func same(*Registry) {}
 
 func withoutConsent(r *Registry) {
 	r.Organisations[1].Registrations[0].Consent, r.ConsentTexts = false, nil
+}
+
+func despite(r *Registry) {
+	r.Organisations[1].Registrations[0].Bases[0].DespiteRestriction = LegalClaims
 }
 
 func retiredPurpose(r *Registry) { r.Purposes[0].Retired, r.ConsentTexts[0].Retired = true, true }
@@ -146,6 +150,8 @@ func TestRules(t *testing.T) {
 		{Name: "R-7 a legal basis of no article", When: publish(1, func(r *Registry) { r.LegalBases[1].Article = "9" }), Err: ErrIncomplete},
 		{Name: "R-7 a purpose without Belgian codes", When: publish(1, func(r *Registry) { r.Purposes[0].Finalities = nil }), Err: ErrIncomplete},
 		{Name: "R-8 no deliberation number", When: publish(1, func(r *Registry) { r.Organisations[1].Registrations[0].Bases[0].Deliberation = "" }), Err: ErrBasis},
+		{Name: "R-8 a ground despite a restriction that the law does not list", When: publish(1, func(r *Registry) { r.Organisations[1].Registrations[0].Bases[0].DespiteRestriction = "haste" }), Err: ErrBasis},
+		{Name: "R-8 a ground despite a restriction", When: publish(1, despite), Then: []Event{Published{1, but(despite)}}},
 		{Name: "R-8 consent is no basis by law", When: publish(1, func(r *Registry) { r.Organisations[1].Registrations[0].Bases[0].LegalBasis = "consent" }), Err: ErrBasis},
 		{Name: "R-8 neither law nor consent", When: publish(1, func(r *Registry) {
 			r.Organisations[1].Registrations[0].Bases, r.Organisations[1].Registrations[0].Consent = nil, false

@@ -62,7 +62,23 @@ type Registration struct {
 type Basis struct {
 	LegalBasis   domain.LegalBasis   `json:"legalBasis"`
 	Deliberation domain.Deliberation `json:"deliberation"`
+	// DespiteRestriction is the ground on which it lets the consumer read where processing is
+	// restricted (rule P-5); "" means that it does not.
+	DespiteRestriction RestrictionGround `json:"despiteRestriction,omitempty"`
 }
+
+// RestrictionGround is one of the grounds of GDPR art. 18(2) on which data whose processing
+// is restricted may be processed without the citizen's consent.
+type RestrictionGround string
+
+const (
+	LegalClaims    RestrictionGround = "legalClaims"    // their establishment, exercise or defence
+	RightsOfOthers RestrictionGround = "rightsOfOthers" // protection of another natural or legal person
+	PublicInterest RestrictionGround = "publicInterest" // an important one, of the Union or a member state
+)
+
+// restrictionGrounds lists every ground, and that there is none.
+var restrictionGrounds = []RestrictionGround{"", LegalClaims, RightsOfOthers, PublicInterest}
 
 // DocumentType says what a kind of document is and how it is treated.
 type DocumentType struct {
@@ -228,12 +244,13 @@ const (
 	ReasonErasure       ReasonKind = "erasure"
 	ReasonLegalHold     ReasonKind = "legalHold"
 	ReasonRetention     ReasonKind = "retention"
+	ReasonRestriction   ReasonKind = "restriction"
 )
 
 // ReasonKinds lists every kind.
 var ReasonKinds = []ReasonKind{
 	ReasonUpdate, ReasonRevocation, ReasonSuspension, ReasonReinstatement, ReasonRefusal,
-	ReasonWithdrawal, ReasonMandateEnd, ReasonErasure, ReasonLegalHold, ReasonRetention,
+	ReasonWithdrawal, ReasonMandateEnd, ReasonErasure, ReasonLegalHold, ReasonRetention, ReasonRestriction,
 }
 
 // Reason is a reason that may be given; its code is unique within its kind.

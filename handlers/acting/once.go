@@ -111,7 +111,7 @@ func RequestOf(c *edge.Call, key uuid.UUID) requests.Request {
 // reservedOperations may use the room of the disk that is kept in reserve (rule C-6).
 var reservedOperations = map[string]eventstore.Class{
 	"withdrawConsent": eventstore.Reserved, "revokeDocument": eventstore.Reserved, "suspendDocument": eventstore.Reserved,
-	"endMandate": eventstore.Reserved, "placeHold": eventstore.Reserved, "requestErasure": eventstore.Reserved,
+	"endMandate": eventstore.Reserved, "placeHold": eventstore.Reserved, "requestErasure": eventstore.Reserved, "restrictProcessing": eventstore.Reserved,
 }
 
 // MayHaveWritten reports whether events may be in the log although a request ended with

@@ -18,6 +18,8 @@ type Person struct {
 	ID       domain.CitizenID
 	Standing citizen.Standing     // zero for a person whom the vault does not know
 	At       eventstore.Reference // the revision of their stream that was read
+	// Restrictions are those of processing, lifted ones included.
+	Restrictions citizen.Restrictions
 }
 
 // LoadPerson reads a citizen's stream. A person whom the vault does not know has the zero
@@ -29,7 +31,7 @@ func (rec *Recorder) LoadPerson(ctx context.Context, id domain.CitizenID) (Perso
 	if err != nil || revision < 0 {
 		return Person{ID: id}, err
 	}
-	return Person{id, state.Standing(), eventstore.At(stream, revision)}, nil
+	return Person{ID: id, Standing: state.Standing(), At: eventstore.At(stream, revision), Restrictions: state.Restrictions}, nil
 }
 
 // Enroll returns the citizen with a national number and registers them when the vault

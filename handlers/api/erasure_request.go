@@ -81,6 +81,10 @@ func explainObstacles(err error) error {
 		}
 		why = append(why, fmt.Sprintf("document %s (%s) is kept %s, by the rule %s", d.Document, d.Type, until, d.Rule))
 	}
+	for _, r := range o.Restrictions {
+		refusal = citizen.ErrRestrictionStands
+		why = append(why, fmt.Sprintf("restriction %s stands (%s)", r.ID, r.Reason))
+	}
 	for _, h := range o.Holds {
 		refusal = citizen.ErrLegalHold
 		why = append(why, fmt.Sprintf("legal hold %s stands (%s)", h.ID, h.Reason))

@@ -137,7 +137,9 @@ func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject dom
 	if f.Consent.Citizen != subject {
 		f.Consent = consent.State{} // somebody else's is none
 	}
-	f.Citizen = acting.Person{ID: subject}
+	if f.Citizen, err = v.LoadPerson(ctx, subject); err != nil { // of whom processing may be restricted
+		return err
+	}
 	for _, n := range needs {
 		if err := n.CheckBasis(in, f); err != nil {
 			return v.QueueRefusal(in, n.AsRefused(f), err)
@@ -197,6 +199,8 @@ func (v *Vault) selectDocument(ctx context.Context, in acting.Intent, n *need, h
 		}
 		status := f.Document.State.StatusAt(domain.BelgianDate(in.At))
 		switch {
+		case errors.Is(err, access.ErrRestricted): // not held would be untrue
+			return err
 		case errors.Is(err, access.ErrNoBasis), errors.Is(err, access.ErrDocumentGone):
 			continue // not covered, or not there
 		case err != nil && !errors.Is(err, document.ErrRevoked) && !errors.Is(err, access.ErrSuspended):

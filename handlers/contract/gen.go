@@ -2613,6 +2613,59 @@ type ReportDocument struct {
 	Versions []DocumentVersionItem `json:"versions"`
 }
 
+// Restriction defines model for Restriction.
+type Restriction struct {
+	AskedBy ActorRole `json:"askedBy"`
+
+	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
+
+	// Href a reference within this API
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href     Href      `json:"href"`
+	LiftedAt time.Time `json:"liftedAt,omitempty,omitzero"`
+
+	// Reason Example: issuedInError
+	Reason        ReasonCode    `json:"reason"`
+	RestrictedAt  time.Time     `json:"restrictedAt"`
+	RestrictionID RestrictionID `json:"restrictionId"`
+}
+
+// RestrictionAsk with documentId of that document only, else of everything
+//
+// Example: {"reason":"accuracyContested"}
+type RestrictionAsk struct {
+	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
+
+	// Reason Example: issuedInError
+	Reason ReasonCode `json:"reason"`
+}
+
+// RestrictionID defines model for RestrictionId.
+type RestrictionID = domain.RestrictionID
+
+// RestrictionLift a privacy officer says on which day they told the citizen; the citizen leaves it out
+//
+// Example: {"citizenInformed":"2026-03-01"}
+type RestrictionLift struct {
+	// CitizenInformed a day in Belgium
+	//
+	// Example: 2026-03-01
+	CitizenInformed Date `json:"citizenInformed,omitempty,omitzero"`
+}
+
+// Restrictions defines model for Restrictions.
+type Restrictions struct {
+	Items []Restriction `json:"items"`
+
+	// Self a reference within this API
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
 // RetentionEnd what the registry says should happen then
 type RetentionEnd string
 
@@ -2938,6 +2991,18 @@ type PlaceHoldParams struct {
 
 // LiftHoldParams defines parameters for LiftHold.
 type LiftHoldParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RestrictProcessingParams defines parameters for RestrictProcessing.
+type RestrictProcessingParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// LiftRestrictionParams defines parameters for LiftRestriction.
+type LiftRestrictionParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -3314,6 +3379,12 @@ type ReportDeathJSONRequestBody = DeathReport
 // PlaceHoldJSONRequestBody defines body for PlaceHold for application/json ContentType.
 type PlaceHoldJSONRequestBody = LegalHoldPlace
 
+// RestrictProcessingJSONRequestBody defines body for RestrictProcessing for application/json ContentType.
+type RestrictProcessingJSONRequestBody = RestrictionAsk
+
+// LiftRestrictionJSONRequestBody defines body for LiftRestriction for application/json ContentType.
+type LiftRestrictionJSONRequestBody = RestrictionLift
+
 // SubjectAccessReportJSONRequestBody defines body for SubjectAccessReport for application/json ContentType.
 type SubjectAccessReportJSONRequestBody = SubjectAccessRequest
 
@@ -3406,6 +3477,18 @@ type ServerInterface interface {
 	// LiftHold End a legal hold
 	// (POST /citizens/{citizenId}/legalHolds/{legalHoldId}/lift)
 	LiftHold(w http.ResponseWriter, r *http.Request, citizenID CitizenID, legalHoldID LegalHoldID, params LiftHoldParams)
+	// ListRestrictions The restrictions of processing of a citizen, oldest first
+	// (GET /citizens/{citizenId}/restrictions)
+	ListRestrictions(w http.ResponseWriter, r *http.Request, citizenID CitizenID)
+	// RestrictProcessing Restrict processing to storage (GDPR art. 18)
+	// (POST /citizens/{citizenId}/restrictions)
+	RestrictProcessing(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params RestrictProcessingParams)
+	// GetRestriction One restriction of processing
+	// (GET /citizens/{citizenId}/restrictions/{restrictionId})
+	GetRestriction(w http.ResponseWriter, r *http.Request, citizenID CitizenID, restrictionID RestrictionID)
+	// LiftRestriction End a restriction of processing
+	// (POST /citizens/{citizenId}/restrictions/{restrictionId}/lift)
+	LiftRestriction(w http.ResponseWriter, r *http.Request, citizenID CitizenID, restrictionID RestrictionID, params LiftRestrictionParams)
 	// SubjectAccessReport Everything the vault holds about a citizen (GDPR art. 15)
 	// (POST /citizens/{citizenId}/subjectAccessReport)
 	SubjectAccessReport(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params SubjectAccessReportParams)
@@ -4079,6 +4162,184 @@ func (siw *ServerInterfaceWrapper) LiftHold(w http.ResponseWriter, r *http.Reque
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.LiftHold(w, r, citizenID, legalHoldID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListRestrictions operation middleware
+func (siw *ServerInterfaceWrapper) ListRestrictions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "citizenId" -------------
+	var citizenID CitizenID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "citizenId", r.PathValue("citizenId"), &citizenID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "citizenId", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListRestrictions(w, r, citizenID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RestrictProcessing operation middleware
+func (siw *ServerInterfaceWrapper) RestrictProcessing(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "citizenId" -------------
+	var citizenID CitizenID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "citizenId", r.PathValue("citizenId"), &citizenID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "citizenId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RestrictProcessingParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RestrictProcessing(w, r, citizenID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetRestriction operation middleware
+func (siw *ServerInterfaceWrapper) GetRestriction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "citizenId" -------------
+	var citizenID CitizenID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "citizenId", r.PathValue("citizenId"), &citizenID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "citizenId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "restrictionId" -------------
+	var restrictionID RestrictionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "restrictionId", r.PathValue("restrictionId"), &restrictionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "restrictionId", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetRestriction(w, r, citizenID, restrictionID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// LiftRestriction operation middleware
+func (siw *ServerInterfaceWrapper) LiftRestriction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "citizenId" -------------
+	var citizenID CitizenID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "citizenId", r.PathValue("citizenId"), &citizenID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "citizenId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "restrictionId" -------------
+	var restrictionID RestrictionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "restrictionId", r.PathValue("restrictionId"), &restrictionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "restrictionId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params LiftRestrictionParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.LiftRestriction(w, r, citizenID, restrictionID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6841,6 +7102,10 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/subjectAccessReport", wrapper.SubjectAccessReport)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/legalHolds", wrapper.PlaceHold)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/legalHolds/{legalHoldId}/lift", wrapper.LiftHold)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/restrictions", wrapper.ListRestrictions)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/restrictions", wrapper.RestrictProcessing)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/restrictions/{restrictionId}", wrapper.GetRestriction)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/restrictions/{restrictionId}/lift", wrapper.LiftRestriction)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents", wrapper.ListConsents)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents", wrapper.GrantConsent)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents/validate", wrapper.ValidateConsent)
@@ -7298,6 +7563,176 @@ type LiftHolddefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response LiftHolddefaultApplicationProblemPlusJSONResponse) VisitLiftHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRestrictionsRequestObject struct {
+	CitizenID CitizenID `json:"citizenId"`
+}
+
+type ListRestrictionsResponseObject interface {
+	VisitListRestrictionsResponse(w http.ResponseWriter) error
+}
+
+type ListRestrictions200JSONResponse Restrictions
+
+func (response ListRestrictions200JSONResponse) VisitListRestrictionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRestrictionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListRestrictionsdefaultApplicationProblemPlusJSONResponse) VisitListRestrictionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestrictProcessingRequestObject struct {
+	CitizenID CitizenID `json:"citizenId"`
+	Params    RestrictProcessingParams
+	Body      *RestrictProcessingJSONRequestBody
+}
+
+type RestrictProcessingResponseObject interface {
+	VisitRestrictProcessingResponse(w http.ResponseWriter) error
+}
+
+type RestrictProcessing201ResponseHeaders struct {
+	CoffrePosition PositionToken
+}
+
+type RestrictProcessing201JSONResponse struct {
+	Body    Restriction
+	Headers RestrictProcessing201ResponseHeaders
+}
+
+func (response RestrictProcessing201JSONResponse) VisitRestrictProcessingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestrictProcessingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RestrictProcessingdefaultApplicationProblemPlusJSONResponse) VisitRestrictProcessingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRestrictionRequestObject struct {
+	CitizenID     CitizenID     `json:"citizenId"`
+	RestrictionID RestrictionID `json:"restrictionId"`
+}
+
+type GetRestrictionResponseObject interface {
+	VisitGetRestrictionResponse(w http.ResponseWriter) error
+}
+
+type GetRestriction200JSONResponse Restriction
+
+func (response GetRestriction200JSONResponse) VisitGetRestrictionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRestrictiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetRestrictiondefaultApplicationProblemPlusJSONResponse) VisitGetRestrictionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type LiftRestrictionRequestObject struct {
+	CitizenID     CitizenID     `json:"citizenId"`
+	RestrictionID RestrictionID `json:"restrictionId"`
+	Params        LiftRestrictionParams
+	Body          *LiftRestrictionJSONRequestBody
+}
+
+type LiftRestrictionResponseObject interface {
+	VisitLiftRestrictionResponse(w http.ResponseWriter) error
+}
+
+type LiftRestriction204ResponseHeaders struct {
+	CoffrePosition PositionToken
+}
+
+type LiftRestriction204Response struct {
+	Headers LiftRestriction204ResponseHeaders
+}
+
+func (response LiftRestriction204Response) VisitLiftRestrictionResponse(w http.ResponseWriter) error {
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.WriteHeader(204)
+	return nil
+}
+
+type LiftRestrictiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response LiftRestrictiondefaultApplicationProblemPlusJSONResponse) VisitLiftRestrictionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -9993,6 +10428,18 @@ type StrictServerInterface interface {
 	// LiftHold End a legal hold
 	// (POST /citizens/{citizenId}/legalHolds/{legalHoldId}/lift)
 	LiftHold(ctx context.Context, request LiftHoldRequestObject) (LiftHoldResponseObject, error)
+	// ListRestrictions The restrictions of processing of a citizen, oldest first
+	// (GET /citizens/{citizenId}/restrictions)
+	ListRestrictions(ctx context.Context, request ListRestrictionsRequestObject) (ListRestrictionsResponseObject, error)
+	// RestrictProcessing Restrict processing to storage (GDPR art. 18)
+	// (POST /citizens/{citizenId}/restrictions)
+	RestrictProcessing(ctx context.Context, request RestrictProcessingRequestObject) (RestrictProcessingResponseObject, error)
+	// GetRestriction One restriction of processing
+	// (GET /citizens/{citizenId}/restrictions/{restrictionId})
+	GetRestriction(ctx context.Context, request GetRestrictionRequestObject) (GetRestrictionResponseObject, error)
+	// LiftRestriction End a restriction of processing
+	// (POST /citizens/{citizenId}/restrictions/{restrictionId}/lift)
+	LiftRestriction(ctx context.Context, request LiftRestrictionRequestObject) (LiftRestrictionResponseObject, error)
 	// SubjectAccessReport Everything the vault holds about a citizen (GDPR art. 15)
 	// (POST /citizens/{citizenId}/subjectAccessReport)
 	SubjectAccessReport(ctx context.Context, request SubjectAccessReportRequestObject) (SubjectAccessReportResponseObject, error)
@@ -10486,6 +10933,128 @@ func (sh *strictHandler) LiftHold(w http.ResponseWriter, r *http.Request, citize
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(LiftHoldResponseObject); ok {
 		if err := validResponse.VisitLiftHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListRestrictions operation middleware
+func (sh *strictHandler) ListRestrictions(w http.ResponseWriter, r *http.Request, citizenID CitizenID) {
+	var request ListRestrictionsRequestObject
+
+	request.CitizenID = citizenID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRestrictions(ctx, request.(ListRestrictionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRestrictions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListRestrictionsResponseObject); ok {
+		if err := validResponse.VisitListRestrictionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RestrictProcessing operation middleware
+func (sh *strictHandler) RestrictProcessing(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params RestrictProcessingParams) {
+	var request RestrictProcessingRequestObject
+
+	request.CitizenID = citizenID
+	request.Params = params
+
+	var body RestrictProcessingJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RestrictProcessing(ctx, request.(RestrictProcessingRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RestrictProcessing")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RestrictProcessingResponseObject); ok {
+		if err := validResponse.VisitRestrictProcessingResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetRestriction operation middleware
+func (sh *strictHandler) GetRestriction(w http.ResponseWriter, r *http.Request, citizenID CitizenID, restrictionID RestrictionID) {
+	var request GetRestrictionRequestObject
+
+	request.CitizenID = citizenID
+	request.RestrictionID = restrictionID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRestriction(ctx, request.(GetRestrictionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRestriction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetRestrictionResponseObject); ok {
+		if err := validResponse.VisitGetRestrictionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// LiftRestriction operation middleware
+func (sh *strictHandler) LiftRestriction(w http.ResponseWriter, r *http.Request, citizenID CitizenID, restrictionID RestrictionID, params LiftRestrictionParams) {
+	var request LiftRestrictionRequestObject
+
+	request.CitizenID = citizenID
+	request.RestrictionID = restrictionID
+	request.Params = params
+
+	var body LiftRestrictionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.LiftRestriction(ctx, request.(LiftRestrictionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "LiftRestriction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(LiftRestrictionResponseObject); ok {
+		if err := validResponse.VisitLiftRestrictionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

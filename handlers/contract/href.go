@@ -40,3 +40,13 @@ func ExportHref(id uuid.UUID) Href { return fmt.Sprintf("%s/exports/%s", Base, i
 func MandateHref(id domain.MandateID) Href {
 	return fmt.Sprintf("%s/mandates?mandateId=%s", Base, id)
 }
+
+// RestrictionHref returns the link to a restriction of processing of a citizen.
+func RestrictionHref(whose domain.CitizenID, id domain.RestrictionID) Href {
+	return RestrictionsHref(whose) + "/" + id.String()
+}
+
+// RestrictionsHref returns the link to the restrictions of processing of a citizen.
+func RestrictionsHref(whose domain.CitizenID) Href {
+	return Base + "/citizens/" + whose.String() + "/restrictions"
+}

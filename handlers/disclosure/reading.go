@@ -179,7 +179,7 @@ func (r Reading) typeOf(f Findings) domain.DocumentType {
 // Use returns the command of a reading under a consent.
 func (r Reading) Use(in acting.Intent, f Findings) consent.Use {
 	return consent.Use{
-		Access: r.Access, Question: r.question(in, f), Standing: f.Citizen.Standing,
+		Access: r.Access, Question: r.question(in, f), Standing: f.Citizen.Standing, Restrictions: f.Citizen.Restrictions,
 		CaseReference: r.CaseReference, Seen: r.Seen, By: in.Actor, At: in.At,
 	}
 }
@@ -188,7 +188,7 @@ func (r Reading) Use(in acting.Intent, f Findings) consent.Use {
 func (r Reading) authorizeByLaw(in acting.Intent, f Findings) access.AuthorizeByLaw {
 	return access.AuthorizeByLaw{
 		Access: r.Access, Citizen: f.Citizen.ID, Question: r.question(in, f), LegalBasis: r.LegalBasis, Deliberation: r.Deliberation,
-		Registrations: in.Words.Registrations(in.Actor.Organisation), Standing: f.Citizen.Standing,
+		Registrations: in.Words.Registrations(in.Actor.Organisation), Standing: f.Citizen.Standing, Restrictions: f.Citizen.Restrictions,
 		CaseReference: r.CaseReference, Seen: r.Seen, By: in.Actor, At: in.At,
 	}
 }

@@ -42,6 +42,9 @@ func (dis *Discloser) QueueRefusal(in acting.Intent, asked access.Refused, err e
 		return err
 	}
 	asked.Consumer, asked.Reason, asked.At = in.Actor.Organisation, domain.ReasonCode(said.Slug), in.At
+	if errors.Is(err, access.ErrRestricted) {
+		asked.Reason = access.Restricted
+	}
 	if !dis.refusals.add(RegistryWordsOnly(in.Words, asked)) {
 		return ErrRefusalsWait
 	}

@@ -137,7 +137,7 @@ func (dis *Discloser) judgeReadBack(ctx context.Context, in acting.Intent, what 
 			return nil, eventstore.Write{}, err
 		}
 		w := dis.accessWrite(in, acting.AccessStream(a.State.Citizen, in.At), a.State.Citizen, []eventstore.Reference{a.ref, person.At})
-		return access.AuthorizeReadBack{Access: id, Kind: what.AsIssuer, Document: what.snapshot(a, domain.BelgianDate(in.At)), Attachment: what.Attachment, By: in.Actor, At: in.At}, w, nil
+		return access.AuthorizeReadBack{Access: id, Kind: what.AsIssuer, Document: what.snapshot(a, domain.BelgianDate(in.At)), Attachment: what.Attachment, Restrictions: person.Restrictions, By: in.Actor, At: in.At}, w, nil
 	}
 }
 

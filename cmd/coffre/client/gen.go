@@ -94,6 +94,34 @@ func (c *Client) LiftHold(ctx context.Context, citizenID CitizenID, legalHoldID 
 	return c.do(ctx, r)
 }
 
+// ListRestrictions: The restrictions of processing of a citizen, oldest first.
+func (c *Client) ListRestrictions(ctx context.Context, citizenID CitizenID) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: fmt.Sprintf("/citizens/%s/restrictions", text(citizenID))}
+	return c.do(ctx, r)
+}
+
+// RestrictProcessing: Restrict processing to storage (GDPR art. 18).
+func (c *Client) RestrictProcessing(ctx context.Context, citizenID CitizenID, params RestrictProcessingParams, body RestrictProcessingJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/citizens/%s/restrictions", text(citizenID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// GetRestriction: One restriction of processing.
+func (c *Client) GetRestriction(ctx context.Context, citizenID CitizenID, restrictionID RestrictionID) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: fmt.Sprintf("/citizens/%s/restrictions/%s", text(citizenID), text(restrictionID))}
+	return c.do(ctx, r)
+}
+
+// LiftRestriction: End a restriction of processing.
+func (c *Client) LiftRestriction(ctx context.Context, citizenID CitizenID, restrictionID RestrictionID, params LiftRestrictionParams, body LiftRestrictionJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/citizens/%s/restrictions/%s/lift", text(citizenID), text(restrictionID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
 // SubjectAccessReport: Everything the vault holds about a citizen (GDPR art. 15).
 func (c *Client) SubjectAccessReport(ctx context.Context, citizenID CitizenID, params SubjectAccessReportParams, body SubjectAccessReportJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: fmt.Sprintf("/citizens/%s/subjectAccessReport", text(citizenID))}

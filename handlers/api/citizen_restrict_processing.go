@@ -1,0 +1,86 @@
+package api
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/domain/document"
+	"coffre/domain/registry"
+	"coffre/handlers/acting"
+	"coffre/handlers/contract"
+	"coffre/handlers/edge"
+)
+
+// RestrictProcessing implements POST /citizens/{id}/restrictions (rule P-5). It needs no key
+// and works while keys are unavailable.
+func (v *Vault) RestrictProcessing(ctx context.Context, r contract.RestrictProcessingRequestObject) (contract.RestrictProcessingResponseObject, error) {
+	if isAnother(ctx, r.CitizenID) {
+		return nil, edge.ErrNoResource
+	}
+	type restricted struct {
+		Restriction contract.Restriction
+		At          contract.PositionToken
+	}
+	key := r.Params.IdempotencyKey
+	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (restricted, error) {
+		if err := in.Reason(registry.ReasonRestriction, r.Body.Reason); err != nil {
+			return restricted{}, err
+		}
+		if err := v.isDocumentOf(ctx, r.CitizenID, r.Body.DocumentID); err != nil {
+			return restricted{}, err
+		}
+		one := citizen.RestrictProcessing{
+			Restriction: domain.RestrictionID{UUID: uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))},
+			Document:    r.Body.DocumentID, Reason: r.Body.Reason, By: in.Actor, At: in.At,
+		}
+		result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(r.CitizenID), r.CitizenID), one)
+		if err != nil {
+			return restricted{}, err
+		}
+		at, err := v.PositionToken(ctx, result.Position)
+		item := restrictionItem(r.CitizenID, citizen.Restriction{ID: one.Restriction, Document: one.Document, Reason: one.Reason, AskedBy: in.Actor.Role, At: in.At})
+		return restricted{item, at}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return contract.RestrictProcessing201JSONResponse{Body: done.Restriction, Headers: contract.RestrictProcessing201ResponseHeaders{CoffrePosition: done.At}}, nil
+}
+
+// isAnother reports whether the caller is a citizen who names somebody else.
+func isAnother(ctx context.Context, id domain.CitizenID) bool {
+	call := edge.CallFrom(ctx)
+	return call.Role == domain.RoleCitizen && call.Citizen != id
+}
+
+// isDocumentOf refuses a document that is not the citizen's; the zero id is none in particular.
+func (v *Vault) isDocumentOf(ctx context.Context, id domain.CitizenID, d domain.DocumentID) error {
+	if d.IsZero() {
+		return nil
+	}
+	state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(d))
+	if err == nil && (!state.Exists() || state.Citizen != id) {
+		err = document.ErrNotFound
+	}
+	return err
+}
+
+// restrictionsOf returns every restriction of processing of a citizen, oldest first.
+func (v *Vault) restrictionsOf(ctx context.Context, id domain.CitizenID) ([]contract.Restriction, error) {
+	person, err := v.LoadPerson(ctx, id)
+	items := make([]contract.Restriction, 0, len(person.Restrictions))
+	for _, r := range person.Restrictions {
+		items = append(items, restrictionItem(id, r))
+	}
+	return items, err
+}
+
+// restrictionItem returns a restriction of processing as the contract shows it.
+func restrictionItem(whose domain.CitizenID, r citizen.Restriction) contract.Restriction {
+	return contract.Restriction{
+		Href: contract.RestrictionHref(whose, r.ID), RestrictionID: r.ID, DocumentID: r.Document, Reason: r.Reason, AskedBy: contract.ActorRole(r.AskedBy), RestrictedAt: r.At, LiftedAt: r.LiftedAt,
+	}
+}
