@@ -219,6 +219,28 @@ func (r *Ring) MakeStreamKey(ctx context.Context, citizen domain.CitizenID, stre
 	return err
 }
 
+// CheckKeeper returns the error for which no key could be made or opened now, nil when the
+// key-encryption key answers. It asks whatever is in memory here, so that a call that needs
+// keys for some persons only fails alike for all of them (rule A-6).
+func (r *Ring) CheckKeeper(ctx context.Context) error {
+	probe := newKey()
+	_, err := r.wraps.one(ctx, &WrapItem{Plain: probe[:], AAD: []byte("coffre/probe/v1")})
+	return err
+}
+
+// ImitateStreamKey waits as long as [Ring.MakeStreamKey] waits for a new stream, and
+// leaves nothing: for a caller who must not tell by the time that there is nobody to make
+// a key for (rule A-9).
+func (r *Ring) ImitateStreamKey(ctx context.Context) error {
+	if err := r.leased(ctx); err != nil {
+		return err
+	}
+	_, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`UPDATE imitations SET n = n + 1 WHERE id = 1`)
+	})
+	return unavailable(ctx, "imitate a content key", err)
+}
+
 // sealingKey returns the key of the citizen's stream and makes it if need be.
 func (r *Ring) sealingKey(ctx context.Context, citizen domain.CitizenID, stream eventstore.Stream) (*contentKey, error) {
 	if err := r.leased(ctx); err != nil {

@@ -233,6 +233,27 @@ func TestNoKeyAndNoNumberOnDisk(t *testing.T) {
 	}
 }
 
+// nobody's key is waited for as somebody's is, until the medium is synced.
+func TestImitatedKeyWaitsForTheMedium(t *testing.T) {
+	dir, medium := t.TempDir(), ringtest.NewMedium(t)
+	db, err := keysdb.Open(t.Context(), filepath.Join(dir, "keys.db"), sqlitedb.Options{VFS: medium.Name})
+	check(t, err)
+	defer db.Close()
+	r := ringtest.OpenRing(t, db, ringtest.OpenKeeper(t, dir), seal.Config{})
+	c := ringtest.Citizen(t, r, 1)
+	check(t, r.MakeStreamKey(t.Context(), c, place(1).Stream)) // and nothing is queued that nobody waits for
+	syncs := func(what func() error) int {
+		before := medium.Syncs()
+		check(t, what())
+		return medium.Syncs() - before
+	}
+	made := syncs(func() error { return r.MakeStreamKey(t.Context(), c, place(2).Stream) })
+	imitated := syncs(func() error { return r.ImitateStreamKey(t.Context()) })
+	if made == 0 || imitated != made {
+		t.Errorf("%d syncs for a key, %d for none", made, imitated)
+	}
+}
+
 // Whatever call to the medium is the last one: what was sealed opens again, an
 // erasure that was acknowledged stands, one that was not is resumed.
 func TestKilledAtEveryCall(t *testing.T) {

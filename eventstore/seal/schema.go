@@ -148,4 +148,11 @@ INSERT INTO ring_state (id, kek_floor, pepper_epoch, pepper_phase, pepper, next_
 -- the latest number of a citizen has the highest.
 ALTER TABLE subject_ssins ADD COLUMN ordinal INTEGER NOT NULL DEFAULT 0;
 UPDATE subject_ssins SET ordinal = id;
+`, `
+-- Changed where there is nobody to make a key for, so that it is waited for as long.
+CREATE TABLE imitations (
+	id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+	n  INTEGER NOT NULL
+) STRICT;
+INSERT INTO imitations (id, n) VALUES (1, 0);
 `}

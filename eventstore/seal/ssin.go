@@ -22,18 +22,40 @@ func (r *Ring) Resolve(ctx context.Context, ssin domain.SSIN) (domain.CitizenID,
 	return citizen, err
 }
 
+// ResolveUnremembered answers as [Ring.Resolve] does, and takes the same way for every
+// number: it neither looks at the citizens remembered in memory nor adds to them. So the
+// time tells nobody whether a number was known, nor whether somebody asked before
+// (rule A-9).
+func (r *Ring) ResolveUnremembered(ctx context.Context, ssin domain.SSIN) (domain.CitizenID, error) {
+	if err := r.leased(ctx); err != nil {
+		return domain.CitizenID{}, err
+	}
+	citizen, _, err := r.find(ctx, ssin)
+	return citizen, err
+}
+
+// resolve returns a citizen who is remembered, or reads who it is and remembers them.
 func (r *Ring) resolve(ctx context.Context, ssin domain.SSIN) (domain.CitizenID, state, error) {
 	if err := r.leased(ctx); err != nil {
 		return domain.CitizenID{}, 0, err
 	}
+	if citizen, ok := r.numbers.get(blindOf(r.peppers.Load().look(), ssin)); ok {
+		return citizen, active, nil
+	}
+	gen := r.gen.Load()
+	citizen, st, err := r.find(ctx, ssin)
+	if err == nil && st == active {
+		r.numbers.put(blindOf(r.peppers.Load().look(), ssin), citizen, r.unmoved(gen))
+	}
+	return citizen, st, err
+}
+
+// find reads the citizen with that number and the state of their keys.
+func (r *Ring) find(ctx context.Context, ssin domain.SSIN) (domain.CitizenID, state, error) {
 	suppression := r.suppression(ssin)
 	for {
 		p := r.peppers.Load()
 		blind := blindOf(p.look(), ssin)
-		if citizen, ok := r.numbers.get(blind); ok {
-			return citizen, active, nil
-		}
-		gen := r.gen.Load()
 		// One statement, so that known and unknown take the same way, and so that the
 		// number is looked for under the pepper of that very moment.
 		const query = `SELECT e.pepper_epoch, f.citizen, f.state FROM ring_state e LEFT JOIN (
@@ -60,13 +82,7 @@ func (r *Ring) resolve(ctx context.Context, ssin domain.SSIN) (domain.CitizenID,
 			return domain.CitizenID{}, *st, eventstore.ErrErased
 		}
 		citizen, err := citizenID(id)
-		if err != nil {
-			return domain.CitizenID{}, 0, err
-		}
-		if *st == active {
-			r.numbers.put(blind, citizen, r.unmoved(gen))
-		}
-		return citizen, *st, nil
+		return citizen, *st, err
 	}
 }
 

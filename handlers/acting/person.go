@@ -77,12 +77,13 @@ func (rec *Recorder) CheckErasureNotStarted(ctx context.Context, of domain.Citiz
 // Resolve returns the citizen whom an organisation names by national number or by its own
 // reference; the contract's gate has seen to it that exactly one is given. For a person
 // whom the vault does not know, or has erased, it returns the zero id and no error, so
-// that the caller cannot learn which.
+// that the caller cannot learn which. The same is read for everybody, asked about before or
+// not (rule A-9).
 func (rec *Recorder) Resolve(ctx context.Context, c *edge.Call, ssin contract.SSIN, ref domain.CitizenRef) (domain.CitizenID, error) {
 	var id domain.CitizenID
 	var err error
 	if ref.IsZero() {
-		id, err = rec.Keys.Resolve(ctx, ssin.SSIN)
+		id, err = rec.Keys.ResolveUnremembered(ctx, ssin.SSIN)
 	} else {
 		id, err = rec.Keys.ByRef(ctx, c.Organisation, ref)
 	}

@@ -13,12 +13,18 @@ import (
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
+	"coffre/handlers/edge"
 )
 
+// silentWriteBeats is the interval, in beats, at whose multiples answers leave that must not
+// tell whether the vault knows a person and for which something became durable, which takes
+// longer than a refusal.
+const silentWriteBeats = 3
+
 // RequestConsent implements POST /consentRequests: rule C-2. The answer is the same
-// whether the vault knows the person or not, and so is the work: one event becomes durable
-// either way, the request or a refusal. The consumer sees the request again once the citizen
-// answered it.
+// whether the vault knows the person or not, and so are the work and the waits (rule A-9):
+// one event becomes durable in a stream of its own either way, the request or a refusal. The
+// consumer sees the request again once the citizen answered it.
 func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentRequestObject) (contract.RequestConsentResponseObject, error) {
 	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (consentAnswer, error) {
 		b := r.Body
@@ -52,12 +58,18 @@ func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentReq
 	if err != nil {
 		return nil, err
 	}
+	edge.CallFrom(ctx).WaitForBeat(ctx, silentWriteBeats)
 	return contract.RequestConsent202JSONResponse{Body: done.Receipt, Headers: contract.RequestConsent202ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
 // recordConsentRequest records the request to a living person, and for anybody else a refusal
 // that names nobody. It returns the position of the event.
 func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin contract.SSIN, cmd consent.Request) (eventstore.Position, error) {
+	if cmd.Message != "" { // it will be sealed; while the keys are away nobody's can be, whoever is remembered
+		if err := v.Keys.CheckKeeper(ctx); err != nil {
+			return eventstore.Position{}, err
+		}
+	}
 	id, err := v.Resolve(ctx, in.Call, ssin, domain.CitizenRef{})
 	if err != nil {
 		return eventstore.Position{}, err
@@ -73,10 +85,15 @@ func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin
 			return result.Position, err
 		}
 	}
+	if cmd.Message != "" { // which would be sealed under a key of the request
+		if err := v.Keys.ImitateStreamKey(ctx); err != nil {
+			return eventstore.Position{}, err
+		}
+	}
 	nobody := disclosure.RegistryWordsOnly(in.Words, access.Refused{
 		Consumer: in.Actor.Organisation, Purpose: cmd.Terms.Purpose, Reason: domain.ReasonCode(citizen.ErrUnknown.Slug), At: in.At,
 	})
-	result, err := acting.Refusals.Transact(ctx, v.Log, in.Write(1, acting.RefusalStream(nobody.Consumer, in.At), acting.NoCitizen), access.RecordRefusals{Refusals: []access.Refused{nobody}})
+	result, err := acting.Refusals.Transact(ctx, v.Log, in.Write(1, acting.UndeliveredStream(nobody.Consumer, in.At, cmd.Consent), acting.NoCitizen), access.RecordRefusals{Refusals: []access.Refused{nobody}})
 	if err != nil {
 		return eventstore.Position{}, fmt.Errorf("record a request to nobody: %w", err)
 	}

@@ -224,6 +224,17 @@ func TestRequestingConsent(t *testing.T) {
 			t.Errorf("C-2 a purpose not registered: %v", err)
 		}
 	})
+	t.Run("A-6 while the keys are away nobody's message can be sealed, whoever is remembered", func(t *testing.T) {
+		defer tv.keysAway(false)
+		tv.keysAway(true)
+		for _, n := range []int{1, 998} {
+			body := ask
+			body.SSIN = ssin(n)
+			if _, err := tv.askAs(t, consumer(flanders), body); !errors.Is(err, eventstore.ErrKeysUnavailable) {
+				t.Errorf("%d: %v", n, err)
+			}
+		}
+	})
 	t.Run("C-2 the citizen sees it, with the message, and grants it narrower", func(t *testing.T) {
 		waiting := tv.requests(t, me, contract.ListConsentRequestsParams{})
 		if len(waiting) != 1 {

@@ -24,28 +24,9 @@ func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentR
 		DocumentType: b.DocumentType, Access: domain.AccessID{UUID: v.NewID()},
 		Purpose: b.Purpose, Procedure: b.Procedure, Fields: b.Fields, Predicate: registry.PredicateName(b.Predicate.Name),
 	}
-	candidates := []domain.DocumentID{b.DocumentID}
-	var subject domain.CitizenID
-	if b.DocumentID.IsZero() {
-		var err error
-		if subject, err = v.Resolve(ctx, in.Call, b.SSIN, b.CitizenRef); err != nil {
-			return nil, err
-		}
-		if candidates, err = v.candidateDocuments(ctx, subject, b.DocumentType); err != nil {
-			return nil, err
-		}
-		subject = v.quotaSubject(subject, b.SSIN, b.CitizenRef)
-	}
-	var f disclosure.Findings
-	var refusal error
-	for _, reading.Document = range candidates {
-		if f, refusal = v.judgeReading(ctx, in, reading, subject); refusal == nil {
-			break
-		}
-		var domainErr *domain.Error
-		if !errors.As(refusal, &domainErr) || domainErr.Code == domain.Unavailable {
-			return nil, refusal
-		}
+	f, refusal, err := v.judgeValidation(ctx, in, b, reading)
+	if err != nil {
+		return nil, err
 	}
 	answer := contract.ConsentJudgement{Lawful: refusal == nil}
 	if refusal != nil {
@@ -58,7 +39,43 @@ func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentR
 	if err := v.QueueRefusal(in, reading.AsRefused(f), refusal); errors.Is(err, disclosure.ErrRefusalsWait) {
 		return nil, err
 	}
+	if refusal != nil {
+		in.Call.WaitForBeat(ctx, 1)
+	}
 	return contract.ValidateConsent200JSONResponse(answer), nil
+}
+
+// judgeValidation judges the reading of the document that a consumer names, or of those of a
+// type that a person holds, newest first, until one would be lawful. The basis alone is
+// judged before it is looked at what the person holds (rules ).
+func (v *Vault) judgeValidation(ctx context.Context, in acting.Intent, b *contract.ConsentValidation, r disclosure.Reading) (f disclosure.Findings, refusal, err error) {
+	candidates := []domain.DocumentID{b.DocumentID}
+	var subject domain.CitizenID
+	if b.DocumentID.IsZero() {
+		if subject, err = v.Resolve(ctx, in.Call, b.SSIN, b.CitizenRef); err != nil {
+			return f, nil, err
+		}
+		if f, err = v.loadBasis(ctx, subject, r); err != nil {
+			return f, nil, err
+		}
+		if refusal = r.CheckBasis(in, f); refusal != nil {
+			return f, refusal, nil
+		}
+		if candidates, err = v.candidateDocuments(ctx, subject, b.DocumentType); err != nil {
+			return f, nil, err
+		}
+		subject = v.quotaSubject(subject, b.SSIN, b.CitizenRef)
+	}
+	for _, r.Document = range candidates {
+		if f, refusal = v.judgeReading(ctx, in, r, subject); refusal == nil {
+			return f, nil, nil
+		}
+		var said *domain.Error
+		if !errors.As(refusal, &said) || said.Code == domain.Unavailable {
+			return f, nil, refusal
+		}
+	}
+	return f, refusal, nil
 }
 
 // candidateDocuments returns the documents of a type that a person holds, newest first. For a

@@ -36,12 +36,11 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 	links := edge.LinksTo(contract.Base+"/documents/query").Number("pageSize", p.PageSize)
 	page := contract.HeldDocuments{Self: links.At(p.After), Items: []contract.HeldDocument{}, PageSize: edge.PageSize(p.PageSize)}
 	if !q.SSIN.IsZero() || !q.CitizenRef.IsZero() {
-		if filter.Citizen, err = v.Resolve(ctx, call, q.SSIN, q.CitizenRef); err != nil {
+		id, err := v.Resolve(ctx, call, q.SSIN, q.CitizenRef)
+		if err != nil {
 			return nil, err
 		}
-		if filter.Citizen.IsZero() {
-			return contract.QueryDocuments200JSONResponse(page), nil
-		}
+		filter.Citizen = v.quotaSubject(id, q.SSIN, q.CitizenRef) // of whom the vault does not know, none are found
 	}
 	held, err := v.Wallets.IssuedBy(ctx, call.Organisation, projections.Latest, filter, cursor, queryScanLimit)
 	if err != nil {

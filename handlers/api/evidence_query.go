@@ -130,14 +130,8 @@ func (v *Vault) quotaSubject(subject domain.CitizenID, ssin contract.SSIN, ref d
 
 // evidenceBasis judges the basis of every need before the held documents are looked at.
 func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need) error {
-	f, err := v.LoadFindings(ctx, needs[0].Reading)
+	f, err := v.loadBasis(ctx, subject, needs[0].Reading)
 	if err != nil {
-		return err
-	}
-	if f.Consent.Citizen != subject {
-		f.Consent = consent.State{} // somebody else's is none
-	}
-	if f.Citizen, err = v.LoadPerson(ctx, subject); err != nil { // of whom processing may be restricted
 		return err
 	}
 	for _, n := range needs {
@@ -146,6 +140,20 @@ func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject dom
 		}
 	}
 	return nil
+}
+
+// loadBasis loads the findings by which the basis of a reading is judged before it is looked
+// at what the person holds: the consent, if it is theirs. As much is read for everybody.
+func (v *Vault) loadBasis(ctx context.Context, subject domain.CitizenID, r disclosure.Reading) (disclosure.Findings, error) {
+	f, err := v.LoadFindings(ctx, r)
+	if err != nil {
+		return f, err
+	}
+	if f.Consent.Citizen != subject {
+		f.Consent = consent.State{} // somebody else's is none
+	}
+	f.Citizen, err = v.LoadPerson(ctx, subject) // of whom processing may be restricted
+	return f, err
 }
 
 // selectDocuments finds for each need the document that answers it best, and judges whether

@@ -11,6 +11,7 @@ import (
 	"coffre/eventstore"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // mandateAnswer is the stored answer to a change of a mandate.
@@ -32,6 +33,7 @@ func (v *Vault) GrantMandate(ctx context.Context, r contract.GrantMandateRequest
 	if err != nil {
 		return nil, err
 	}
+	edge.CallFrom(ctx).WaitForBeat(ctx, silentWriteBeats)
 	return contract.GrantMandate201JSONResponse{Body: done.Receipt, Headers: contract.GrantMandate201ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 

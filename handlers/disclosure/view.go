@@ -64,6 +64,10 @@ func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.Docu
 	if err != nil {
 		return Viewed{}, err
 	}
+	if !a.State.Exists() && in.Call.Role == domain.RoleCitizen { // as much is read as for somebody's document (rule A-9)
+		_, err := dis.ActFor(ctx, in, domain.CitizenID{UUID: dis.NewID()}, mandate.Read)
+		return Viewed{}, err
+	}
 	if !a.State.Exists() || in.Call.Role == domain.RoleIssuer && a.State.Issuer != in.Call.Organisation { // before anything is opened
 		return Viewed{}, edge.ErrNoResource
 	}

@@ -46,8 +46,11 @@ type Call struct {
 	Target string
 
 	onAnswered []func(whole bool)
-	problem    bool    // the answer is a problem
-	answer     *answer // nil outside a server's requests
+	problem    bool          // the answer is a problem
+	answer     *answer       // nil outside a server's requests
+	arrived    time.Time     // by the clock that timers follow
+	beat       time.Duration // see WaitForBeat; 0 outside a server
+	ticks      *ticker
 }
 
 type callKey struct{}

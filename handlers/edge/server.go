@@ -29,6 +29,9 @@ type Server struct {
 	// error is answered 500.
 	ErrorAnswers []ErrorAnswer
 
+	// Beat is how long refusals wait; 0: they leave at once. See the constant of that name.
+	Beat time.Duration
+
 	// Health returns the status that clients see. It is called at most once a second and
 	// must answer from memory. nil: always up.
 	Health func(context.Context) contract.HealthStatus
@@ -41,6 +44,7 @@ type Server struct {
 	Observe func(operation string, status int, took time.Duration)
 
 	health healthCache
+	ticks  ticker
 }
 
 // uncontracted lists the routes that are served and not in the contract, with reasons.
@@ -61,7 +65,7 @@ func (s *Server) Handler(ops contract.StrictServerInterface) http.Handler {
 		RequestErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, _ error) {
 			s.problem(w, r, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body does not fit its schema", In: contract.IssueLocationBody}))
 		},
-		ResponseErrorHandlerFunc: s.problem,
+		ResponseErrorHandlerFunc: s.refuse,
 	})
 	contract.HandlerWithOptions(strictOps, contract.StdHTTPServerOptions{
 		BaseURL: contract.Base, BaseRouter: rt,
@@ -129,7 +133,7 @@ func (rt *routes) serveOpen(pattern string, h http.Handler) {
 // from panics and observation, for every request.
 func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s, began := rt.s, rt.s.Now()
-	call := &Call{Trace: s.NewID(), Received: began}
+	call := &Call{Trace: s.NewID(), Received: began, arrived: time.Now(), beat: s.Beat, ticks: &s.ticks}
 	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callKey{}, call), MaxTime)
 	defer cancel()
 	out := &answer{ResponseWriter: w, conn: connFrom(ctx), ctx: ctx}

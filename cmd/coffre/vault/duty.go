@@ -81,6 +81,7 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 	"attachments":       {Serving: every, Destroying: {Update: []string{"*"}, Delete: true}},
 	"certificates":      {Destroying: mark},
 	"signing_keys":      {Serving: {Insert: true}, Destroying: {Insert: true}, Rotating: {Insert: true}},
+	"imitations":        {Serving: {Update: []string{"n"}}},
 	"ring_state":        {Rotating: {Update: []string{"*"}}},
 	"requests":          {Serving: every, Destroying: every, Rotating: every},
 	"guard":             {Serving: mark, Destroying: mark, Rotating: mark},

@@ -62,6 +62,7 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"keys away: nothing is sealed", keeperAway},
 		{"prefetch asks once per thousand", prefetch},
 		{"warm: neither keeper nor database", warm},
+		{"A-9 whoever is guessed at is looked for in the database", unremembered},
 		{"many who miss one key load it once", singleFlight},
 		{"a destroyed key is remembered: neither keeper nor database", destroyedIsWarm},
 		{"a file belongs to one document", filesOfOneDocument},
@@ -186,6 +187,11 @@ func found(t *testing.T, e *env) {
 			t.Fatal("the number does not come back", err)
 		}
 		_, err := r.Resolve(ctx, SSIN(2))
+		wants(t, err, seal.ErrUnknown)
+		if again, err := r.ResolveUnremembered(ctx, SSIN(1)); err != nil || again != c {
+			t.Fatal("not found again, unremembered", err)
+		}
+		_, err = r.ResolveUnremembered(ctx, SSIN(2))
 		wants(t, err, seal.ErrUnknown)
 		_, err = r.SSINOf(ctx, domain.CitizenID{UUID: uuid.New()})
 		wants(t, err, seal.ErrUnknown)
@@ -788,6 +794,7 @@ func keeperAway(t *testing.T, e *env) {
 	_, _, err := other.Enroll(ctx, SSIN(2))
 	wants(t, err, eventstore.ErrKeysUnavailable)
 	wants(t, other.Prefetch(ctx, []domain.CitizenID{c}), eventstore.ErrKeysUnavailable)
+	wants(t, e.ring.CheckKeeper(ctx), eventstore.ErrKeysUnavailable) // whatever is warm
 	if _, err := other.Resolve(ctx, SSIN(1)); err != nil {
 		t.Fatal("a person is found without the keeper", err)
 	}
@@ -795,6 +802,7 @@ func keeperAway(t *testing.T, e *env) {
 	wants(t, err, eventstore.ErrKeysUnavailable)
 
 	e.kek.Before(nil)
+	check(t, e.ring.CheckKeeper(ctx))
 	opens(t, other, p, part, "secret")
 	if _, err := other.Resolve(ctx, SSIN(2)); !errors.Is(err, seal.ErrUnknown) {
 		t.Fatal("an enrolment that failed left a citizen", err)
@@ -877,6 +885,34 @@ func warm(t *testing.T, e *env) {
 		check(t, err)
 	}
 	refusesToSeal(t, e.ring, c, stream(t), eventstore.ErrKeysUnavailable)
+}
+
+func unremembered(t *testing.T, e *env) {
+	ctx := t.Context()
+	c := Citizen(t, e.ring, 1)
+	db := e.another()
+	other := OpenRing(t, db, e.kek, seal.Config{})
+	for range 2 {
+		if found, err := other.ResolveUnremembered(ctx, SSIN(1)); err != nil || found != c {
+			t.Fatal(found, err)
+		}
+	}
+	check(t, e.ring.ImitateStreamKey(ctx)) // and the citizen is active, for changes keep their order
+	if found, err := e.ring.Resolve(ctx, SSIN(1)); err != nil || found != c {
+		t.Fatal(found, err)
+	}
+	check(t, e.db.Close())
+	if found, err := e.ring.Resolve(ctx, SSIN(1)); err != nil || found != c {
+		t.Fatal("forgotten", err)
+	}
+	for n := 1; n <= 2; n++ {
+		_, err := e.ring.ResolveUnremembered(ctx, SSIN(n))
+		wants(t, err, eventstore.ErrKeysUnavailable)
+	}
+	wants(t, e.ring.ImitateStreamKey(ctx), eventstore.ErrKeysUnavailable)
+	check(t, db.Close())
+	_, err := other.Resolve(ctx, SSIN(1)) // a guess left nothing in memory
+	wants(t, err, eventstore.ErrKeysUnavailable)
 }
 
 func singleFlight(t *testing.T, e *env) {
