@@ -24,7 +24,30 @@ func (rec *Recorder) PositionToken(ctx context.Context, p eventstore.Position) (
 	if err != nil {
 		return "", fmt.Errorf("position: %w", err)
 	}
-	return contract.LeafToken(leaf), nil
+	return rec.Keys.PageTokens().Seal(positionUse, leaf), nil
+}
+
+// positionUse is what tokens of positions are sealed for.
+const positionUse = "position"
+
+// Cursor returns the cursor of a leaf in the pages of an operation, which only that
+// operation reads. It tells nothing of the leaf.
+func (rec *Recorder) Cursor(operation string, leaf int64) contract.Cursor {
+	return rec.Keys.PageTokens().Seal("cursor/"+operation, leaf)
+}
+
+// LeafFrom returns the leaf of a cursor in the pages of an operation; first for "", which
+// asks for the first page. A cursor that the vault did not write for that operation is
+// contract.ErrUnknownPosition.
+func (rec *Recorder) LeafFrom(operation string, cursor contract.Cursor, first int64) (int64, error) {
+	if cursor == "" {
+		return first, nil
+	}
+	leaf, ok := rec.Keys.PageTokens().Open("cursor/"+operation, cursor)
+	if !ok {
+		return 0, contract.ErrUnknownPosition
+	}
+	return leaf, nil
 }
 
 // readModelTimeout bounds the wait for a position (docs/architecture.md §5).
@@ -45,10 +68,16 @@ func (rec *Recorder) WaitForToken(ctx context.Context, token contract.CoffreMinP
 	if token == "" {
 		return nil
 	}
-	leaf, err := contract.ParseLeafToken(token)
-	if err != nil {
-		return err
+	leaf, ok := rec.Keys.PageTokens().Open(positionUse, token)
+	if !ok {
+		return contract.ErrUnknownPosition
 	}
+	return rec.WaitForLeaf(ctx, leaf, names...)
+}
+
+// WaitForLeaf waits until the named read models have come to a leaf, for two seconds at
+// most.
+func (rec *Recorder) WaitForLeaf(ctx context.Context, leaf int64, names ...string) error {
 	p, err := rec.Log.Leaves().Position(ctx, leaf)
 	if err != nil {
 		return fmt.Errorf("position: %w", err)

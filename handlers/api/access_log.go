@@ -25,7 +25,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.AccessLog.Name()); err != nil {
 		return nil, err
 	}
-	before, err := edge.LeafFrom(p.After, projections.Latest)
+	before, err := v.LeafFrom("getAccessLog", p.After, projections.Latest)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 			e := &entries[i]
 			if matchesEntry(p, e) && visibleEntry(a, e) {
 				if len(page.Items) == size {
-					page.Next = links.At(contract.LeafToken(before))
+					page.Next = links.At(v.Cursor("getAccessLog", before))
 					v.RecordDelivered(in, authorized)
 					return contract.GetAccessLog200JSONResponse(page), nil
 				}
@@ -64,7 +64,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 		}
 		seen += len(entries)
 		if len(entries) == edge.MaxPage && seen >= edge.MaxScanned {
-			page.Next = links.At(contract.LeafToken(before))
+			page.Next = links.At(v.Cursor("getAccessLog", before))
 		}
 		if len(entries) < edge.MaxPage || page.Next != "" {
 			v.RecordDelivered(in, authorized)
@@ -133,7 +133,7 @@ func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.R
 	}
 	item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{AccessID: e.Access}).At("")
 	if e.Access.IsZero() {
-		item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{PageSize: 1}).At(contract.LeafToken(e.Leaf + 1))
+		item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{PageSize: 1}).At(v.Cursor("getAccessLog", e.Leaf + 1))
 	}
 	if !a.Self() || e.Sealed == nil {
 		return item, nil

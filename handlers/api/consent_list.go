@@ -72,7 +72,7 @@ func (v *Vault) listConsents(ctx context.Context, p consentQuery, also func(*con
 
 // citizenConsents returns a page of a citizen's consents, newest first.
 func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consentQuery, also func(*consentlog.Consent) bool) (contract.Consents, error) {
-	before, err := edge.LeafFrom(p.cursor, projections.Latest)
+	before, err := v.LeafFrom(p.path, p.cursor, projections.Latest)
 	if err != nil {
 		return contract.Consents{}, err
 	}
@@ -106,7 +106,7 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 			continue
 		}
 		if len(page.Items) == size {
-			page.Next = p.links().At(contract.LeafToken(before))
+			page.Next = p.links().At(v.Cursor(p.path, before))
 			break
 		}
 		item := consentItem(in.Words, in.Call.Language, c)
@@ -123,7 +123,7 @@ func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consen
 	if !p.citizen.IsZero() {
 		return contract.Consents{}, edge.ErrNoResource // a consumer knows nobody by that id
 	}
-	from, err := edge.LeafFrom(p.cursor, -1)
+	from, err := v.LeafFrom(p.path, p.cursor, -1)
 	if err != nil {
 		return contract.Consents{}, err
 	}
@@ -138,7 +138,7 @@ func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consen
 			c := &batch[i]
 			if answered(c) && p.matches(c, also) {
 				if len(page.Items) == size {
-					page.Next = p.links().At(contract.LeafToken(from))
+					page.Next = p.links().At(v.Cursor(p.path, from))
 					return page, nil
 				}
 				item, err := v.consentForConsumer(ctx, in, c)
@@ -153,7 +153,7 @@ func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consen
 		case len(batch) < edge.MaxPage:
 			return page, nil
 		case scanned >= edge.MaxScanned:
-			page.Next = p.links().At(contract.LeafToken(from))
+			page.Next = p.links().At(v.Cursor(p.path, from))
 			return page, nil
 		}
 	}

@@ -33,7 +33,7 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogR
 	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
 		return nil, err
 	}
-	before, err := edge.LeafFrom(p.After, projections.Latest)
+	before, err := v.LeafFrom("queryConsentLog", p.After, projections.Latest)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogR
 	}
 	for i, d := range found {
 		if i == size {
-			page.Next = links.At(contract.LeafToken(found[i-1].Leaf))
+			page.Next = links.At(v.Cursor("queryConsentLog", found[i-1].Leaf))
 			break
 		}
 		item, err := v.ConsentLogItem(ctx, d)

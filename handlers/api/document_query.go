@@ -28,7 +28,7 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
-	cursor, err := edge.LeafFrom(p.After, -1)
+	cursor, err := v.LeafFrom("queryDocuments", p.After, -1)
 	if err != nil {
 		return nil, err
 	}
@@ -57,12 +57,12 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 	for i := range held {
 		h := &held[i]
 		if len(page.Items) == page.PageSize {
-			page.Next = links.At(contract.LeafToken(cursor))
+			page.Next = links.At(v.Cursor("queryDocuments", cursor))
 			break
 		}
 		cursor = h.IssuedLeaf
 		if i == queryScanLimit-1 {
-			page.Next = links.At(contract.LeafToken(cursor))
+			page.Next = links.At(v.Cursor("queryDocuments", cursor))
 		}
 		state := heldState(&h.Document, today)
 		if len(q.State) > 0 && !slices.Contains(q.State, state) || h.ChangedAt.Before(q.ChangedFrom) {

@@ -623,14 +623,14 @@ func TestReadYourWrites(t *testing.T) {
 	if err := tv.WaitForToken(t.Context(), token, tv.Wallets.Name()); err != nil {
 		t.Fatal(err)
 	}
-	for _, bad := range []string{"x", "AAAA", contract.LeafToken(-1)} {
+	for _, bad := range []string{"x", "AAAA", contract.LeafToken(0), tv.Cursor("queryDocuments", 0)} {
 		if err := tv.WaitForToken(t.Context(), bad, tv.Wallets.Name()); !errors.Is(err, contract.ErrUnknownPosition) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
 	ended, stop := context.WithCancel(t.Context())
 	stop()
-	if err := tv.WaitForToken(ended, contract.LeafToken(1<<40), tv.Wallets.Name()); err == nil {
+	if err := tv.WaitForLeaf(ended, 1<<40, tv.Wallets.Name()); err == nil {
 		t.Error("a position beyond the log was seen")
 	}
 }

@@ -29,7 +29,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
-	cursor, err := edge.LeafFrom(p.After, -1)
+	cursor, err := v.LeafFrom("listDueErasures", p.After, -1)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 	}
 	for i := range held {
 		if len(page.Items) == page.PageSize {
-			page.Next = links.At(contract.LeafToken(cursor))
+			page.Next = links.At(v.Cursor("listDueErasures", cursor))
 			break
 		}
 		cursor = held[i].FromLeaf
@@ -71,7 +71,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 		}
 	}
 	if page.Next == "" && len(held) == dueScanLimit {
-		page.Next = links.At(contract.LeafToken(cursor))
+		page.Next = links.At(v.Cursor("listDueErasures", cursor))
 	}
 	return contract.ListDueErasures200JSONResponse(page), nil
 }

@@ -19,7 +19,7 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
-	from, err := edge.LeafFrom(p.After, -1)
+	from, err := v.LeafFrom("listMandates", p.After, -1)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 			continue
 		}
 		if len(page.Items) == limit {
-			page.Next = links.At(contract.LeafToken(from))
+			page.Next = links.At(v.Cursor("listMandates", from))
 			break
 		}
 		page.Items, from = append(page.Items, item), m.GrantedLeaf

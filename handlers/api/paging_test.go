@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/eventstore"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 )
@@ -18,7 +19,11 @@ func TestSelfOfAPage(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	who := tv.person(t, 1)
-	me, cursor := citizenCaller(who), contract.LeafToken(3)
+	me, cursor := citizenCaller(who), func(list string) contract.Cursor { return tv.Cursor(list, 3) }
+	first, err := tv.PositionToken(t.Context(), eventstore.Position{Commit: 1, Prepare: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
 	id := uuid.MustParse("11111111-2222-4333-8444-555555555555")
 	from, until := time.Date(2026, 1, 2, 3, 4, 5, 60_000_000, time.FixedZone("", 3600)), noon
 	self := func(who edge.Caller, operation string, ask func(ctx context.Context) (contract.Href, error)) contract.Href {
@@ -103,49 +108,49 @@ func TestSelfOfAPage(t *testing.T) {
 		accessLog(contract.GetAccessLogParams{}),
 		accessLog(contract.GetAccessLogParams{
 			AccessID: contract.AccessID{UUID: id}, DocumentType: []contract.DocumentType{"isiPlusCard", "childCard"}, Organization: []contract.EnterpriseNumber{flanders, railways},
-			From: from, Until: until, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: contract.LeafToken(0),
+			From: from, Until: until, Lang: "fr", After: cursor("getAccessLog"), PageSize: 7, CoffreMinPosition: first,
 		}),
 		listConsents(contract.ListConsentsParams{}),
 		listConsents(contract.ListConsentsParams{
-			CitizenID: who, State: []contract.ConsentState{"withdrawn", "granted"}, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: contract.LeafToken(0),
+			CitizenID: who, State: []contract.ConsentState{"withdrawn", "granted"}, Lang: "fr", After: cursor("/vault/v1/consents"), PageSize: 7, CoffreMinPosition: first,
 		}),
 		consentRequests(contract.ListConsentRequestsParams{}),
-		consentRequests(contract.ListConsentRequestsParams{CitizenID: who, Lang: "fr", After: cursor, PageSize: 7, CoffreMinPosition: contract.LeafToken(0)}),
+		consentRequests(contract.ListConsentRequestsParams{CitizenID: who, Lang: "fr", After: cursor("/vault/v1/consentRequests"), PageSize: 7, CoffreMinPosition: first}),
 		listMandates(contract.ListMandatesParams{}),
 		listMandates(contract.ListMandatesParams{
-			MandateID: contract.MandateID{UUID: id}, State: []contract.MandateState{"granted", "accepted"}, After: cursor, PageSize: 7, CoffreMinPosition: contract.LeafToken(0),
+			MandateID: contract.MandateID{UUID: id}, State: []contract.MandateState{"granted", "accepted"}, After: cursor("listMandates"), PageSize: 7, CoffreMinPosition: first,
 		}),
 		events(contract.ListEventsParams{}),
-		events(contract.ListEventsParams{After: cursor, Limit: 7, Category: []string{"document", "citizen"}, Type: []string{"document.issued", "a b"}, Stream: "document-" + id.String()}),
+		events(contract.ListEventsParams{After: contract.LeafToken(3), Limit: 7, Category: []string{"document", "citizen"}, Type: []string{"document.issued", "a b"}, Stream: "document-" + id.String()}),
 		due(contract.ListDueErasuresParams{}),
-		due(contract.ListDueErasuresParams{After: cursor, PageSize: 7, CoffreMinPosition: contract.LeafToken(0)}),
+		due(contract.ListDueErasuresParams{After: cursor("listDueErasures"), PageSize: 7, CoffreMinPosition: first}),
 		consentLog(contract.QueryConsentLogParams{}),
-		consentLog(contract.QueryConsentLogParams{After: cursor, PageSize: 7, CoffreMinPosition: contract.LeafToken(0)}),
+		consentLog(contract.QueryConsentLogParams{After: cursor("queryConsentLog"), PageSize: 7, CoffreMinPosition: first}),
 		heldDocuments(contract.QueryDocumentsParams{}),
-		heldDocuments(contract.QueryDocumentsParams{After: cursor, PageSize: 7, CoffreMinPosition: contract.LeafToken(0)}),
+		heldDocuments(contract.QueryDocumentsParams{After: cursor("queryDocuments"), PageSize: 7, CoffreMinPosition: first}),
 		walletOf(contract.GetWalletParams{}),
-		walletOf(contract.GetWalletParams{AsOf: until, ValidAt: "2026-06-01", Lang: "fr", CoffreMinPosition: contract.LeafToken(0)}),
+		walletOf(contract.GetWalletParams{AsOf: until, ValidAt: "2026-06-01", Lang: "fr", CoffreMinPosition: first}),
 		projectionsOf(contract.ListProjectionsParams{}),
 		projectionsOf(contract.ListProjectionsParams{Name: "wallet"}),
 	}
 	mine := "/vault/v1/citizens/" + who.String()
 	want := []contract.Href{
 		mine + "/accessLog",
-		mine + "/accessLog?accessId=11111111-2222-4333-8444-555555555555&after=AAAAAAAAAAM&documentType=isiPlusCard&documentType=childCard&from=2026-01-02T03%3A04%3A05.06%2B01%3A00&organization=0316380841&organization=0203430576&pageSize=7&until=2026-06-15T10%3A00%3A00Z",
+		mine + "/accessLog?accessId=11111111-2222-4333-8444-555555555555&after=" + cursor("getAccessLog") + "&documentType=isiPlusCard&documentType=childCard&from=2026-01-02T03%3A04%3A05.06%2B01%3A00&organization=0316380841&organization=0203430576&pageSize=7&until=2026-06-15T10%3A00%3A00Z",
 		"/vault/v1/consents",
-		"/vault/v1/consents?after=AAAAAAAAAAM&citizenId=" + who.String() + "&pageSize=7&state=withdrawn&state=granted",
+		"/vault/v1/consents?after=" + cursor("/vault/v1/consents") + "&citizenId=" + who.String() + "&pageSize=7&state=withdrawn&state=granted",
 		"/vault/v1/consentRequests",
-		"/vault/v1/consentRequests?after=AAAAAAAAAAM&citizenId=" + who.String() + "&pageSize=7",
+		"/vault/v1/consentRequests?after=" + cursor("/vault/v1/consentRequests") + "&citizenId=" + who.String() + "&pageSize=7",
 		"/vault/v1/mandates",
-		"/vault/v1/mandates?after=AAAAAAAAAAM&mandateId=11111111-2222-4333-8444-555555555555&pageSize=7&state=granted&state=accepted",
+		"/vault/v1/mandates?after=" + cursor("listMandates") + "&mandateId=11111111-2222-4333-8444-555555555555&pageSize=7&state=granted&state=accepted",
 		"/vault/v1/events",
 		"/vault/v1/events?after=AAAAAAAAAAM&category=document&category=citizen&limit=7&stream=document-11111111-2222-4333-8444-555555555555&type=document.issued&type=a+b",
 		"/vault/v1/dueErasures",
-		"/vault/v1/dueErasures?after=AAAAAAAAAAM&pageSize=7",
+		"/vault/v1/dueErasures?after=" + cursor("listDueErasures") + "&pageSize=7",
 		"/vault/v1/consentLog/query",
-		"/vault/v1/consentLog/query?after=AAAAAAAAAAM&pageSize=7",
+		"/vault/v1/consentLog/query?after=" + cursor("queryConsentLog") + "&pageSize=7",
 		"/vault/v1/documents/query",
-		"/vault/v1/documents/query?after=AAAAAAAAAAM&pageSize=7",
+		"/vault/v1/documents/query?after=" + cursor("queryDocuments") + "&pageSize=7",
 		mine + "/wallet",
 		mine + "/wallet?asOf=2026-06-15T10%3A00%3A00Z&lang=fr&validAt=2026-06-01",
 		"/vault/v1/projections",

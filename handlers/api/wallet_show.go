@@ -132,7 +132,7 @@ func (p *walletPage) setTimes(params contract.GetWalletParams) error {
 			return err
 		}
 		if leaf >= 0 {
-			if err := p.v.WaitForToken(p.ctx, contract.LeafToken(leaf), p.v.Wallets.Name()); err != nil {
+			if err := p.v.WaitForLeaf(p.ctx, leaf, p.v.Wallets.Name()); err != nil {
 				return err
 			}
 		}

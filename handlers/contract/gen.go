@@ -2332,7 +2332,9 @@ type PepperState struct {
 	Waiting int64 `json:"waiting,omitempty,omitzero"`
 }
 
-// PositionToken Example: AAAAAAAAACo
+// PositionToken opaque; it tells nothing of the log and is only sent back
+//
+// Example: y2dA1sIh7mQ0rXbN4vKe9w-oTzGfUc3L
 type PositionToken = string
 
 // Predicate defines model for Predicate.
@@ -2430,17 +2432,17 @@ type Projection struct {
 	// Example: wallet
 	Name ProjectionName `json:"name"`
 
-	// Position Example: AAAAAAAAACo
-	Position PositionToken `json:"position,omitempty,omitzero"`
+	// Position opaque; only from an answer of ours
+	Position Cursor `json:"position,omitempty,omitzero"`
 
 	// Rebuilding per cent done of the version that is built beside
 	Rebuilding int             `json:"rebuilding,omitempty,omitzero"`
 	State      ProjectionState `json:"state"`
 
-	// StoppedAt Example: AAAAAAAAACo
-	StoppedAt PositionToken `json:"stoppedAt,omitempty,omitzero"`
-	UpdatedAt time.Time     `json:"updatedAt,omitempty,omitzero"`
-	Version   int           `json:"version"`
+	// StoppedAt opaque; only from an answer of ours
+	StoppedAt Cursor    `json:"stoppedAt,omitempty,omitzero"`
+	UpdatedAt time.Time `json:"updatedAt,omitempty,omitzero"`
+	Version   int       `json:"version"`
 }
 
 // ProjectionName a read model
@@ -2891,7 +2893,9 @@ type After = Cursor
 // AsOf defines model for AsOf.
 type AsOf = time.Time
 
-// CoffreMinPosition Example: AAAAAAAAACo
+// CoffreMinPosition opaque; it tells nothing of the log and is only sent back
+//
+// Example: y2dA1sIh7mQ0rXbN4vKe9w-oTzGfUc3L
 type CoffreMinPosition = PositionToken
 
 // ConsentRequestID defines model for ConsentRequestId.
