@@ -22,7 +22,8 @@ func newBench(p *program) *cobra.Command {
 nothing around it, taking turns within one run: only the ratios mean anything elsewhere.
 It prints first how often this disk syncs and this processor hashes. It works in a new
 directory that it removes, and needs no network. The default takes some six minutes;
---full adds a vault of a million events and a build from nothing, which needs the sources.
+--full adds a vault of a million events, a build from nothing, which needs the sources, and
+T21, which asks for an hour what the time of an answer tells of whom the vault knows.
 What needs PostgreSQL is measured on the server that --postgres or ` + bench.PostgresVariable + `
 names, in a database made for it and dropped, and left out without one.
 
@@ -45,6 +46,9 @@ with it name, and rotate its key; without one they are left out.`,
 			}
 			if o.Citizens < 1 || o.Citizens > 10*bench.ManyCitizens {
 				return usage("--citizens is from 1 to %d", 10*bench.ManyCitizens)
+			}
+			if o.Pairs < 1 || o.Pairs > bench.Pairs {
+				return usage("--pairs is from 1 to %d", bench.Pairs)
 			}
 			for _, name := range only {
 				if err := oneOf("only", name, bench.Targets()...); err != nil {
@@ -74,6 +78,7 @@ with it name, and rotate its key; without one they are left out.`,
 	f.BoolVar(&o.Full, "full", false, "also what takes long: a million events, a build from nothing")
 	f.StringVar(&dir, "dir", "", "work below this `directory`, on the disk to be measured (default: the system's for temporary files)")
 	f.IntVar(&o.Citizens, "citizens", bench.ManyCitizens, "how many `citizens` T9 has")
+	f.IntVar(&o.Pairs, "pairs", bench.Pairs, "how many `pairs` of a known and an unknown person T21 asks about")
 	f.StringVar(&o.Profile, "profile", "", "write CPU profiles of what is measured to this `directory`")
 	f.StringVar(&o.Postgres, "postgres", "", "`address` of a PostgreSQL, of a role that may create databases, without a password (default: "+bench.PostgresVariable+")")
 	jsonFlag(cmd, &asJSON)

@@ -50,7 +50,11 @@ var targets = []target{
 	{"T12", "appends and reads through the KurrentDB store, T13 of its tail", (*bench).kurrentClient},
 	{"T13", "a tailing reader", (*bench).tailing},
 	{"T20", "start, binary, build", (*bench).starts},
+	{"T21", "what time tells of whether a citizen is known", (*bench).telling},
 }
+
+// lengthy are the targets that only a run with Full measures, or one that names them.
+var lengthy = []string{"T21"}
 
 // needVault are the targets that are left out where no Vault is configured.
 var needVault = []string{"T8", "T9"}
@@ -67,6 +71,7 @@ type Options struct {
 	Postgres   string               // address of a PostgreSQL to work on; "": none
 	Transit    *vault.TransitConfig // nil: there is none
 	Citizens   int                  // of T9
+	Pairs      int                  // of T21
 	Processors string               // GOMAXPROCS as the operator set it; "": twice the processors
 }
 
@@ -113,6 +118,9 @@ func (b *bench) all(ctx context.Context, only []string) error {
 	for _, t := range targets {
 		named := slices.Contains(only, t.name)
 		if len(only) > 0 && !named {
+			continue
+		}
+		if slices.Contains(lengthy, t.name) && !named && !b.Full {
 			continue
 		}
 		if b.Transit == nil && slices.Contains(needVault, t.name) {

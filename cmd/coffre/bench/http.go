@@ -82,9 +82,13 @@ type issuer struct {
 }
 
 func (i *issuer) issue(ctx context.Context, to *site, person int) error {
-	body := fmt.Appendf(nil, `{"ssin":"%s","documentType":"%s","sourceReference":"%s","validFrom":"%s","content":%s}`,
+	return to.send(ctx, http.MethodPost, "/documents", i.bearer, i.body(person), http.StatusCreated)
+}
+
+// body returns the request to issue one more document to a person.
+func (i *issuer) body(person int) []byte {
+	return fmt.Appendf(nil, `{"ssin":"%s","documentType":"%s","sourceReference":"%s","validFrom":"%s","content":%s}`,
 		SSIN(person).Reveal(), documentType, reference(int(i.number.Add(1))), validFrom, content())
-	return to.send(ctx, http.MethodPost, "/documents", i.bearer, body, http.StatusCreated)
 }
 
 // decodeOnly is the baseline of T2: one typed, strict decode.
@@ -115,7 +119,12 @@ type served struct {
 }
 
 // serveAlone opens the vault of a directory and serves it on a port of its own.
-func serveAlone(ctx context.Context, dir vault.DataDir) (_ *served, err error) {
+func serveAlone(ctx context.Context, dir vault.DataDir) (*served, error) {
+	return serveWith(ctx, dir, vault.Options{Gather: vault.Gather})
+}
+
+// serveWith opens a vault as the options say and serves it on a port of its own.
+func serveWith(ctx context.Context, dir vault.DataDir, o vault.Options) (_ *served, err error) {
 	v := &served{dir: dir}
 	defer func() {
 		if err != nil {
@@ -125,7 +134,7 @@ func serveAlone(ctx context.Context, dir vault.DataDir) (_ *served, err error) {
 	if v.release, err = dir.Own(); err != nil {
 		return nil, err
 	}
-	if v.Instance, err = vault.Open(ctx, dir, vault.Options{Gather: vault.Gather}); err != nil {
+	if v.Instance, err = vault.Open(ctx, dir, o); err != nil {
 		return nil, err
 	}
 	if v.key, err = token.OpenDevKey(dir.File(vault.DevKeyFile)); err != nil {
