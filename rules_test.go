@@ -41,7 +41,7 @@ var rules = []struct{ id, says string }{
 	{"A-4", "A basis by law needs purpose, legal basis and deliberation, and the consumer registered for that purpose and type."},
 	{"A-5", "There is no break-glass."},
 	{"A-6", "The basis is judged first; without one the answer is the same whatever is held."},
-	{"A-7", "A consumer reads a limited number of distinct citizens a day."},
+	{"A-7", "An organisation names a limited number of distinct citizens a day, known or not, and is refused a limited number of times a minute, in all processes and after each restart."},
 	{"A-8", "An access is not replayable by its key alone: again only while lawful, within five minutes, for the version first authorised, and as one attempt more."},
 	{"A-9", "Without a basis the same work is done and the same time passes whoever is named, known to the vault or not."},
 	{"A-10", "What tells a consumer presence, state or absence and nothing else is on record as what was told, once per query and before it is told."},

@@ -9,6 +9,7 @@ import (
 
 	"coffre/domain"
 	"coffre/eventstore"
+	"coffre/eventstore/quotas"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/handlers/edge"
@@ -23,6 +24,7 @@ type Recorder struct {
 	Log      *eventstore.Log
 	Keys     *seal.Ring
 	Requests *requests.Table
+	Quotas   *quotas.Table
 	Words    *vocabulary.Holder
 	Runner   *projections.Runner // of the read models
 

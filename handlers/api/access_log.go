@@ -133,7 +133,7 @@ func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.R
 	}
 	item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{AccessID: e.Access}).At("")
 	if e.Access.IsZero() {
-		item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{PageSize: 1}).At(v.Cursor("getAccessLog", e.Leaf + 1))
+		item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{PageSize: 1}).At(v.Cursor("getAccessLog", e.Leaf+1))
 	}
 	if !a.Self() || e.Sealed == nil {
 		return item, nil

@@ -32,6 +32,9 @@ func (v *Vault) GetAttachment(ctx context.Context, r contract.GetAttachmentReque
 // rules, for one file of the version that applies today.
 func (v *Vault) AccessAttachment(ctx context.Context, r contract.AccessAttachmentRequestObject) (contract.AccessAttachmentResponseObject, error) {
 	in := v.NewIntent(ctx)
+	if err := v.CheckRefusals(ctx, in); err != nil {
+		return nil, err
+	}
 	request := acting.RequestOf(in.Call, r.Params.IdempotencyKey)
 	begun, err := v.Begin(ctx, request)
 	if err != nil {

@@ -13,8 +13,8 @@ var errSSINMissing = domain.NewError(domain.Invalid, "ssinMissing", "an organisa
 
 // GetCitizen implements POST /citizens/get: the reference by which the caller names a
 // citizen from now on. An organisation without a basis for the person, and one that asks for
-// a person the vault does not know, get the same 404 (rule A-6). Each person that a consumer
-// asks about counts for its quota, known or not (rule A-7).
+// a person the vault does not know, get the same 404 (rule A-6). Each person that an
+// organisation with a basis asks about counts for its quota, known or not (rule A-7).
 func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObject) (contract.GetCitizenResponseObject, error) {
 	call := edge.CallFrom(ctx)
 	if call.Role == domain.RoleCitizen {
@@ -29,6 +29,10 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 	if r.Body.SSIN.IsZero() {
 		return nil, errSSINMissing
 	}
+	in := v.NewIntent(ctx)
+	if err := v.CheckRefusals(ctx, in); err != nil {
+		return nil, err
+	}
 	id, err := v.Resolve(ctx, call, r.Body.SSIN, domain.CitizenRef{})
 	if err != nil {
 		return nil, err
@@ -38,15 +42,12 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 	case err != nil:
 		return nil, err
 	case !allowed:
+		v.Quotas.Refused(call.Organisation, in.At)
 		return nil, edge.ErrNoResource
 	}
-	if call.Role == domain.RoleConsumer {
-		in := v.NewIntent(ctx)
-		claim, err := v.ClaimQuota(ctx, in, v.quotaSubject(id, r.Body.SSIN, domain.CitizenRef{}))
-		if err != nil {
-			return nil, v.QueueRefusal(in, access.Refused{Citizen: id}, err)
-		}
-		claim.EndUnrecorded() // they learn whether the vault knows the person
+	// They learn whether the vault knows the person.
+	if err := v.ClaimQuota(ctx, in, v.quotaSubject(id, r.Body.SSIN, domain.CitizenRef{})); err != nil {
+		return nil, v.QueueRefusal(in, access.Refused{Citizen: id}, err)
 	}
 	if id.IsZero() {
 		return nil, edge.ErrNoResource

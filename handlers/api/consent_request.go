@@ -74,6 +74,9 @@ func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin
 	if err != nil {
 		return eventstore.Position{}, err
 	}
+	if err := v.ClaimQuota(ctx, in, v.quotaSubject(id, ssin, domain.CitizenRef{})); err != nil {
+		return eventstore.Position{}, err
+	}
 	person, err := v.LoadPerson(ctx, id)
 	if err != nil {
 		return eventstore.Position{}, err

@@ -24,6 +24,9 @@ func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentR
 		DocumentType: b.DocumentType, Access: domain.AccessID{UUID: v.NewID()},
 		Purpose: b.Purpose, Procedure: b.Procedure, Fields: b.Fields, Predicate: registry.PredicateName(b.Predicate.Name),
 	}
+	if err := v.CheckRefusals(ctx, in); err != nil {
+		return nil, err
+	}
 	f, refusal, err := v.judgeValidation(ctx, in, b, reading)
 	if err != nil {
 		return nil, err
@@ -107,10 +110,8 @@ func (v *Vault) judgeReading(ctx context.Context, in acting.Intent, r disclosure
 	if !f.Citizen.ID.IsZero() {
 		subject = f.Citizen.ID
 	}
-	claim, err := v.ClaimQuota(ctx, in, subject)
-	if err != nil {
+	if err := v.ClaimQuota(ctx, in, subject); err != nil {
 		return f, err
 	}
-	claim.EndUnrecorded()
 	return f, r.Check(in, f)
 }

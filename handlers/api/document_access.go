@@ -19,6 +19,9 @@ import (
 // by the facts of that time.
 func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentRequestObject) (contract.AccessDocumentResponseObject, error) {
 	in := v.NewIntent(ctx)
+	if err := v.CheckRefusals(ctx, in); err != nil {
+		return nil, err
+	}
 	request := acting.RequestOf(in.Call, r.Params.IdempotencyKey)
 	begun, err := v.Begin(ctx, request)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/eventstore"
 	"coffre/eventstore/codec"
+	"coffre/eventstore/quotas"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/ringtest"
@@ -154,12 +155,16 @@ func (tv *testVault) otherProcess(t testing.TB, clock *testClock) *testVault {
 	if err != nil {
 		t.Fatal(err)
 	}
+	counts, err := quotas.Open(t.Context(), tv.KeysDB, ring.DeploymentKey(seal.RequestKey).MAC, quotas.Options{Now: tv.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
 	other := *tv
 	other.stop = func() {}
 	other.Opener = &switchedOpener{seal.Opener{Ring: ring.Ring}}
 	made := &other.Settings
 	made.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now})
-	made.Keys, made.Requests = ring.Ring, table
+	made.Keys, made.Requests, made.Quotas = ring.Ring, table, counts
 	made.Disclosure.Opener = other.Opener
 	made.Work.Destroyer, made.Work.Rotator, made.Work.EraseAfter, made.Work.Retentions = ring.Destroyer, ring.Rotator, 0, nil
 	other.Vault = made.vault()

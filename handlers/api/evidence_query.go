@@ -11,7 +11,6 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/document"
 	"coffre/domain/registry"
-	"coffre/eventstore"
 	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
@@ -37,6 +36,9 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 		return nil, err
 	}
 	in, b := v.NewIntent(ctx), r.Body
+	if err := v.CheckRefusals(ctx, in); err != nil {
+		return nil, err
+	}
 	subject, err := v.Resolve(ctx, in.Call, b.SSIN, b.CitizenRef)
 	if err != nil {
 		return nil, err
@@ -56,28 +58,18 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 	if err := v.evidenceBasis(ctx, in, subject, needs); err != nil {
 		return nil, err
 	}
-	claim, err := v.ClaimQuota(ctx, in, v.quotaSubject(subject, b.SSIN, b.CitizenRef))
-	if err != nil {
+	if err := v.ClaimQuota(ctx, in, v.quotaSubject(subject, b.SSIN, b.CitizenRef)); err != nil {
 		return nil, v.QueueRefusal(in, needs[0].AsRefused(disclosure.Findings{Citizen: acting.Person{ID: subject}}), err)
 	}
 	if err := v.selectDocuments(ctx, in, subject, needs); err != nil {
-		claim.EndUnrecorded()
 		return nil, err
 	}
-	told, at, err := v.recordTold(ctx, in, subject, needs, b.PresenceOnly)
+	told, err := v.recordTold(ctx, in, subject, needs, b.PresenceOnly)
 	if err == nil && !b.PresenceOnly {
-		var last eventstore.Position
-		if last, err = v.discloseNeeds(ctx, in, needs); !last.IsZero() {
-			at = last
-		}
+		err = v.discloseNeeds(ctx, in, needs)
 		if err != nil && !told.Access.IsZero() {
 			err = errors.Join(v.RecordWithheld(ctx, in, told, err), err) // nothing of the answer leaves
 		}
-	}
-	if at.IsZero() || subject.IsZero() {
-		claim.EndUnrecorded() // whom the vault does not know counts by no record
-	} else {
-		claim.End(at)
 	}
 	if err != nil {
 		return nil, err
@@ -97,7 +89,7 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 // recordTold records what the answer tells of documents of which nothing is opened (rule
 // A-10), and judges the basis again. It returns the zero access when every need discloses a
 // content. After an error an access that was recorded is recorded as withheld.
-func (v *Vault) recordTold(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need, presenceOnly bool) (access.Authorized, eventstore.Position, error) {
+func (v *Vault) recordTold(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need, presenceOnly bool) (access.Authorized, error) {
 	var answers []access.Answer
 	for _, n := range needs {
 		if presenceOnly || n.item.Outcome != contract.EvidenceOutcomeHeld {
@@ -105,16 +97,16 @@ func (v *Vault) recordTold(ctx context.Context, in acting.Intent, subject domain
 		}
 	}
 	if len(answers) == 0 {
-		return access.Authorized{}, eventstore.Position{}, nil
+		return access.Authorized{}, nil
 	}
-	told, at, err := v.RecordTold(ctx, in, needs[0].Reading, subject, answers)
+	told, err := v.RecordTold(ctx, in, needs[0].Reading, subject, answers)
 	if err != nil {
-		return access.Authorized{}, eventstore.Position{}, err
+		return access.Authorized{}, err
 	}
 	if err := v.evidenceBasis(ctx, in, subject, needs); err != nil {
-		return told, at, v.Withhold(ctx, in, told, err)
+		return told, v.Withhold(ctx, in, told, err)
 	}
-	return told, at, nil
+	return told, nil
 }
 
 // quotaSubject returns the id under which a citizen counts for the quota. A person whom the
@@ -240,20 +232,18 @@ var outcomesByWorth = []struct {
 	{document.Valid, contract.EvidenceOutcomeHeld},
 }
 
-// discloseNeeds authorises every access, reads again, and opens. It returns the position of
-// the last authorisation, zero when there is none. After an error there is no answer, and
-// accesses authorised by then are recorded as withheld or failed.
-func (v *Vault) discloseNeeds(ctx context.Context, in acting.Intent, needs []*need) (eventstore.Position, error) {
-	var last eventstore.Position
+// discloseNeeds authorises every access, reads again, and opens. After an error there is no
+// answer, and accesses authorised by then are recorded as withheld or failed.
+func (v *Vault) discloseNeeds(ctx context.Context, in acting.Intent, needs []*need) error {
 	for _, n := range needs {
 		if n.item.Outcome != contract.EvidenceOutcomeHeld {
 			continue
 		}
 		got, err := v.Authorize(ctx, in, n.Reading, n.findings)
 		if err != nil {
-			return last, v.withholdRest(ctx, in, needs, v.QueueRefusal(in, n.AsRefused(n.findings), err))
+			return v.withholdRest(ctx, in, needs, v.QueueRefusal(in, n.AsRefused(n.findings), err))
 		}
-		n.disclosed, last = got, got.Position
+		n.disclosed = got
 	}
 	for _, n := range needs {
 		if n.item.Outcome != contract.EvidenceOutcomeHeld {
@@ -269,10 +259,10 @@ func (v *Vault) discloseNeeds(ctx context.Context, in acting.Intent, needs []*ne
 		case errors.Is(err, access.ErrSuspended):
 			n.item.Outcome = contract.EvidenceOutcomeSuspended
 		default:
-			return last, v.withholdRest(ctx, in, needs, err)
+			return v.withholdRest(ctx, in, needs, err)
 		}
 		if err := v.RecordWithheld(ctx, in, n.disclosed.Authorized, err); err != nil {
-			return last, v.withholdRest(ctx, in, needs, err)
+			return v.withholdRest(ctx, in, needs, err)
 		}
 	}
 	for _, n := range needs {
@@ -281,11 +271,11 @@ func (v *Vault) discloseNeeds(ctx context.Context, in acting.Intent, needs []*ne
 		}
 		if err := v.OpenAuthorized(ctx, in, &n.disclosed); err != nil {
 			n.disclosed.Authorized = access.Authorized{} // recorded as failed
-			return last, v.withholdRest(ctx, in, needs, err)
+			return v.withholdRest(ctx, in, needs, err)
 		}
 		n.fillItem()
 	}
-	return last, nil
+	return nil
 }
 
 // withholdRest records as withheld every access that was authorised and is not settled yet.

@@ -26,6 +26,7 @@ import (
 	"coffre/eventstore/faulty"
 	"coffre/eventstore/faulty/faultyblob"
 	"coffre/eventstore/memory"
+	"coffre/eventstore/quotas"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
@@ -132,6 +133,10 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 	if err != nil {
 		t.Fatal(err)
 	}
+	counts, err := quotas.Open(t.Context(), tv.KeysDB, ring.DeploymentKey(seal.RequestKey).MAC, quotas.Options{Now: tv.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
 	files, err := folder.Open(filepath.Join(dir, "blobs"))
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +146,7 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 	m := &tv.Settings
 	m.Recorder = acting.Recorder{
 		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now}),
-		Keys: ring.Ring, Requests: table, Words: new(vocabulary.Holder),
+		Keys: ring.Ring, Requests: table, Quotas: counts, Words: new(vocabulary.Holder),
 		Now: tv.Clock.Now, NewID: uuid.New, Slog: slog.New(slog.DiscardHandler),
 	}
 	m.Disclosure = disclosure.Config{Opener: tv.Opener, Codec: codec.Catalog, Wallets: wallet.New(), AccessLog: accesslog.New(), Blobs: tv.Files}
@@ -196,11 +201,15 @@ func (tv *testVault) restartOn(t testing.TB, db *keysdb.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	counts, err := quotas.Open(t.Context(), db, ring.DeploymentKey(seal.RequestKey).MAC, quotas.Options{Now: tv.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
 	tv.KeysDB = db
 	tv.Opener.Opener = seal.Opener{Ring: ring.Ring}
 	tv.restart(func(s *settings) {
 		s.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now})
-		s.Keys, s.Requests = ring.Ring, table
+		s.Keys, s.Requests, s.Quotas = ring.Ring, table, counts
 		s.Work.Destroyer, s.Work.Rotator = ring.Destroyer, ring.Rotator
 	})
 }

@@ -34,7 +34,6 @@ type Discloser struct {
 	codec    eventstore.Codec
 	refusals refusalQueue                       // to be recorded
 	outcomes outcomeQueue                       // of accesses, to be recorded
-	quotas   quotaLedger                        // whom consumers reached today
 	proven   *lru.Cache[eventstore.Stream, any] // grants whose facts were proven, without their personal part
 }
 

@@ -2,134 +2,62 @@ package disclosure
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"coffre/domain"
 	"coffre/domain/access"
-	"coffre/eventstore"
+	"coffre/eventstore/quotas"
 	"coffre/handlers/acting"
+	"coffre/handlers/edge"
 )
 
-// quotaLedger counts the citizens of today whom the access log's read model has not counted
-// yet, so that its lag cannot be used to exceed a quota (rule A-7). Another process's
-// newest accesses count when the read model has them. The zero value is empty; it may be
-// used concurrently.
-type quotaLedger struct {
-	mu        sync.Mutex
-	day       string // UTC; what is older is forgotten
-	consumers map[domain.Organisation]*consumerUse
+// ClaimQuota counts a citizen among those whom the calling organisation names today, or
+// refuses with access.ErrQuota (rule A-7). Known or not, they count until the day is over,
+// whatever the organisation is told then. An issuer without a quota in the registry has
+// access.IssuerQuota.
+func (dis *Discloser) ClaimQuota(ctx context.Context, in acting.Intent, citizen domain.CitizenID) error {
+	quota := quotaOf(in)
+	err := dis.Quotas.Count(ctx, quotas.Naming{
+		Organisation: in.Actor.Organisation, Person: citizen.UUID[:], Quota: quota, Operation: in.Call.Operation, At: in.At,
+		Judge: func(today int, already bool) error { return access.WithinQuota(today, quota, already) },
+		Floor: func(ctx context.Context) (int, error) {
+			reached, _, err := dis.AccessLog.Reach(ctx, in.Actor.Organisation, in.At, citizen)
+			return reached, err
+		},
+	})
+	if err == access.ErrQuota {
+		return edge.RetryAfter(err, untilNext(in.At, 24*time.Hour))
+	}
+	return err
 }
 
-// consumerUse counts the citizens whom one consumer reached today, as far as this process
-// knows.
-type consumerUse struct {
-	counted     int                 // by the read model, at most
-	countedUpTo eventstore.Position // what that count knows at least
-	recent      map[domain.CitizenID]*citizenUse
-	// unrecorded holds the citizens of whom the consumer learnt something that is on no
-	// record, such as the types of their documents.
-	unrecorded map[domain.CitizenID]bool
-}
-
-type citizenUse struct {
-	underWay   int
-	at         eventstore.Position // of the newest authorisation; zero before it is known
-	unrecorded bool                // among those asked about, once nothing is under way
-}
-
-// QuotaClaim is the right of a consumer to read one citizen today. It counts against the
-// quota until it ends, with one call of End or EndUnrecorded.
-type QuotaClaim struct {
-	ledger   *quotaLedger
-	use      *consumerUse
-	consumer domain.Organisation
-	citizen  domain.CitizenID
-}
-
-// ClaimQuota judges whether a consumer may read one more citizen today (rule A-7) and
-// returns the claim, which the caller ends.
-func (dis *Discloser) ClaimQuota(ctx context.Context, in acting.Intent, citizen domain.CitizenID) (QuotaClaim, error) {
-	consumer := in.Actor.Organisation
-	known, err := dis.AccessLog.View().Checkpoint(ctx) // before the count, which then has at least that
+// CheckRefusals refuses with access.ErrTooManyRefusals the call of a consumer that was
+// refused too often in this minute, in all processes, so that nothing is looked up for it
+// (rule A-7). Whoever is named, the answer is the same.
+func (dis *Discloser) CheckRefusals(ctx context.Context, in acting.Intent) error {
+	if in.Actor.Role != domain.RoleConsumer {
+		return nil
+	}
+	refusals, err := dis.Quotas.Refusals(ctx, in.Actor.Organisation, in.At)
 	if err != nil {
-		return QuotaClaim{}, err
+		return err
 	}
-	count, among, err := dis.AccessLog.Reach(ctx, consumer, in.At, citizen)
-	if err != nil {
-		return QuotaClaim{}, err
+	if err := access.WithinRefusals(refusals, quotaOf(in)); err != nil {
+		dis.Quotas.Slowed(in.Actor.Organisation, in.Call.Operation)
+		return edge.RetryAfter(err, untilNext(in.At, time.Minute))
 	}
-	r := &dis.quotas
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	of := r.today(in.At, consumer)
-	of.counted = max(of.counted, count)
-	if known.Position.Compare(of.countedUpTo) > 0 {
-		of.countedUpTo = known.Position
-		for id, n := range of.recent {
-			if n.underWay == 0 && n.at.Compare(of.countedUpTo) <= 0 {
-				delete(of.recent, id)
-			}
-		}
-	}
-	if among {
-		delete(of.unrecorded, citizen)
-	}
-	among = among || of.recent[citizen] != nil || of.unrecorded[citizen]
-	if err := access.WithinQuota(of.counted+len(of.recent)+len(of.unrecorded), in.Words.Quota(consumer), among); err != nil {
-		return QuotaClaim{}, err
-	}
-	n := of.recent[citizen]
-	if n == nil {
-		n = &citizenUse{unrecorded: of.unrecorded[citizen]}
-		of.recent[citizen] = n
-		delete(of.unrecorded, citizen)
-	}
-	n.underWay++
-	return QuotaClaim{r, of, consumer, citizen}, nil
+	return nil
 }
 
-// today returns the counts of a consumer, under the lock.
-func (r *quotaLedger) today(at time.Time, consumer domain.Organisation) *consumerUse {
-	if day := at.UTC().Format(time.DateOnly); day > r.day {
-		r.day, r.consumers = day, make(map[domain.Organisation]*consumerUse)
+func quotaOf(in acting.Intent) int {
+	quota := in.Words.Quota(in.Actor.Organisation)
+	if quota == 0 && in.Actor.Role == domain.RoleIssuer {
+		return access.IssuerQuota
 	}
-	of := r.consumers[consumer]
-	if of == nil {
-		of = &consumerUse{recent: make(map[domain.CitizenID]*citizenUse), unrecorded: make(map[domain.CitizenID]bool)}
-		r.consumers[consumer] = of
-	}
-	return of
+	return quota
 }
 
-// End ends a claim with the position of the recorded authorisation. The zero position means
-// that nothing was authorised, and frees the place.
-func (t QuotaClaim) End(at eventstore.Position) {
-	t.ledger.mu.Lock()
-	defer t.ledger.mu.Unlock()
-	t.release(at)
-}
-
-func (t QuotaClaim) release(at eventstore.Position) {
-	n := t.use.recent[t.citizen]
-	n.underWay--
-	if at.Compare(n.at) > 0 {
-		n.at = at
-	}
-	if n.underWay > 0 || !n.at.IsZero() {
-		return
-	}
-	delete(t.use.recent, t.citizen)
-	if n.unrecorded {
-		t.use.unrecorded[t.citizen] = true
-	}
-}
-
-// EndUnrecorded ends a claim whose consumer learnt something that is not recorded; the
-// citizen counts until the end of the day.
-func (t QuotaClaim) EndUnrecorded() {
-	t.ledger.mu.Lock()
-	defer t.ledger.mu.Unlock()
-	t.use.recent[t.citizen].unrecorded = true
-	t.release(eventstore.Position{})
+// untilNext returns how long it is from a time to the next multiple of a duration, in UTC.
+func untilNext(at time.Time, every time.Duration) time.Duration {
+	return at.Truncate(every).Add(every).Sub(at)
 }

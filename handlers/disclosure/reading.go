@@ -256,12 +256,10 @@ func (dis *Discloser) Disclose(ctx context.Context, in acting.Intent, r Reading)
 	if err != nil {
 		return Disclosed{}, dis.QueueRefusal(in, r.AsRefused(f), err)
 	}
-	claim, err := dis.ClaimQuota(ctx, in, f.Citizen.ID)
-	if err != nil {
+	if err := dis.ClaimQuota(ctx, in, f.Citizen.ID); err != nil {
 		return Disclosed{}, dis.QueueRefusal(in, r.AsRefused(f), err)
 	}
 	d, err := dis.Authorize(ctx, in, r, f)
-	claim.End(d.Position)
 	if err != nil {
 		return Disclosed{}, dis.QueueRefusal(in, r.AsRefused(f), err)
 	}
@@ -306,7 +304,7 @@ func (dis *Discloser) Authorize(ctx context.Context, in acting.Intent, r Reading
 // RecordTold records durably what a consumer is about to be told of presence, state or
 // absence (rule A-10), and returns it as an access of which an outcome is recorded. For
 // nobody, of whom only absence can be told, the same is written into a stream of its own.
-func (dis *Discloser) RecordTold(ctx context.Context, in acting.Intent, r Reading, of domain.CitizenID, answers []access.Answer) (access.Authorized, eventstore.Position, error) {
+func (dis *Discloser) RecordTold(ctx context.Context, in acting.Intent, r Reading, of domain.CitizenID, answers []access.Answer) (access.Authorized, error) {
 	cmd := access.RecordTold{
 		Access: domain.AccessID{UUID: dis.NewID()}, Citizen: of, Purpose: r.Purpose, Procedure: r.Procedure,
 		Consent: r.Consent, LegalBasis: r.LegalBasis, Deliberation: r.Deliberation, Answers: answers,
@@ -316,11 +314,10 @@ func (dis *Discloser) RecordTold(ctx context.Context, in acting.Intent, r Readin
 	if of.IsZero() {
 		w.Stream, w.Fresh = acting.UnknownStream(cmd.Access, in.At), true
 	}
-	result, err := acting.Accesses.Transact(ctx, dis.Log, w, cmd)
-	if err != nil {
-		return access.Authorized{}, eventstore.Position{}, fmt.Errorf("record what is told: %w", err)
+	if _, err := acting.Accesses.Transact(ctx, dis.Log, w, cmd); err != nil {
+		return access.Authorized{}, fmt.Errorf("record what is told: %w", err)
 	}
-	return access.Authorized{Access: cmd.Access, Citizen: of, Attempt: 1}, result.Position, nil
+	return access.Authorized{Access: cmd.Access, Citizen: of, Attempt: 1}, nil
 }
 
 // accessWrite returns the write of an access. Each attempt is a fact of its own, so the

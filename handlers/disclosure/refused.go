@@ -41,6 +41,7 @@ func (dis *Discloser) QueueRefusal(in acting.Intent, asked access.Refused, err e
 	if !errors.As(err, &said) || said.Code == domain.Unavailable || in.Actor.Role != domain.RoleConsumer {
 		return err
 	}
+	dis.Quotas.Refused(in.Actor.Organisation, in.At)
 	asked.Consumer, asked.Reason, asked.At = in.Actor.Organisation, domain.ReasonCode(said.Slug), in.At
 	if errors.Is(err, access.ErrRestricted) {
 		asked.Reason = access.Restricted

@@ -205,10 +205,11 @@ func (work *Worker) Rebuild(name string) {
 // tidyInterval is the time between two removals of expired exports, files and request keys.
 const tidyInterval = time.Hour
 
-// tidy removes expired exports, expired answers to requests, and files that nothing needs.
+// tidy removes expired exports, expired answers to requests, counts of days that are over,
+// and files that nothing needs.
 func (work *Worker) tidy(ctx context.Context) error {
 	_, err := work.Requests.Purge(ctx)
-	return errors.Join(err, work.removeOldExports(), work.tidyFiles(ctx))
+	return errors.Join(err, work.Quotas.Purge(ctx), work.removeOldExports(), work.tidyFiles(ctx))
 }
 
 // runTask runs one task to its end. A refusal ends it, for a person has to act first.

@@ -19,6 +19,7 @@ import (
 	"coffre/eventstore/blob"
 	"coffre/eventstore/certificates"
 	"coffre/eventstore/codec"
+	"coffre/eventstore/quotas"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
@@ -247,7 +248,7 @@ func migrateKeys(ctx context.Context, db *keysdb.DB) error {
 	if _, err := backup.OpenLedger(ctx, db); err != nil {
 		return err
 	}
-	return errors.Join(seal.Migrate(ctx, db), requests.Migrate(ctx, db), certificates.Migrate(ctx, db), db.Migrate(ctx, "guard", guardTables))
+	return errors.Join(seal.Migrate(ctx, db), requests.Migrate(ctx, db), quotas.Migrate(ctx, db), certificates.Migrate(ctx, db), db.Migrate(ctx, "guard", guardTables))
 }
 
 // keysChange leaves behind what only means something beside the source: how far its

@@ -31,7 +31,7 @@ func newMetrics(v *Instance) *metrics {
 		}, []string{"operation"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, projectionMetrics{v}, keeperMetrics{v},
+		m.requests, m.duration, projectionMetrics{v}, keeperMetrics{v}, quotaMetrics{v},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
 		}, func() float64 { return float64(v.damaged.Load()) }))
@@ -104,5 +104,28 @@ func (k keeperMetrics) Collect(out chan<- prometheus.Metric) {
 	for _, s := range k.v.keeper.states() {
 		out <- prometheus.MustNewConstMetric(loginMetric, prometheus.GaugeValue, number[s.LoggedIn], s.Identity)
 		out <- prometheus.MustNewConstMetric(breakerMetric, prometheus.GaugeValue, number[s.Open], s.Identity)
+	}
+}
+
+var (
+	peopleMetric    = prometheus.NewDesc("coffre_quota_people_total", "People counted among those whom an organisation named in a day, by operation.", []string{"operation"}, nil)
+	exhaustedMetric = prometheus.NewDesc("coffre_quota_exhausted_total", "Calls refused because the organisation had named as many people as it may in a day.", []string{"operation"}, nil)
+	slowedMetric    = prometheus.NewDesc("coffre_quota_slowed_total", "Calls not judged because the organisation was refused too often in that minute.", []string{"operation"}, nil)
+)
+
+// quotaMetrics tell how near organisations come to their quotas, without naming one.
+type quotaMetrics struct{ v *Instance }
+
+func (quotaMetrics) Describe(out chan<- *prometheus.Desc) {
+	out <- peopleMetric
+	out <- exhaustedMetric
+	out <- slowedMetric
+}
+
+func (q quotaMetrics) Collect(out chan<- prometheus.Metric) {
+	for _, s := range q.v.Core.Quotas.Totals() {
+		out <- prometheus.MustNewConstMetric(peopleMetric, prometheus.CounterValue, float64(s.People), s.Operation)
+		out <- prometheus.MustNewConstMetric(exhaustedMetric, prometheus.CounterValue, float64(s.Exhausted), s.Operation)
+		out <- prometheus.MustNewConstMetric(slowedMetric, prometheus.CounterValue, float64(s.Slowed), s.Operation)
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"coffre/eventstore/blob"
 	"coffre/eventstore/certificates"
 	"coffre/eventstore/codec"
+	"coffre/eventstore/quotas"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/shred"
@@ -125,6 +126,7 @@ type assembly struct {
 	destroyer *seal.Destroyer
 	rotator   *seal.Rotator
 	requests  *requests.Table
+	quotas    *quotas.Table
 	shreds    *shred.List
 	log       *eventstore.Log
 	models    readModels
@@ -187,6 +189,9 @@ func (a *assembly) openKeys(ctx context.Context) (err error) {
 	}
 	a.requests, err = requests.Open(ctx, a.places.keys, a.Ring.DeploymentKey(seal.RequestKey).MAC, nil)
 	if err != nil {
+		return err
+	}
+	if a.quotas, err = quotas.Open(ctx, a.places.keys, a.Ring.DeploymentKey(seal.RequestKey).MAC, quotas.Options{Logger: a.o.Logger}); err != nil {
 		return err
 	}
 	if a.places.shared() {
@@ -267,7 +272,7 @@ func (a *assembly) openFiles(ctx context.Context) error {
 // makeCore makes what answers the contract of what was opened.
 func (a *assembly) makeCore(ctx context.Context) error {
 	recorder := &acting.Recorder{
-		Log: a.log, Keys: a.Ring, Requests: a.requests, Words: &vocabulary.Holder{}, Runner: a.Runner,
+		Log: a.log, Keys: a.Ring, Requests: a.requests, Quotas: a.quotas, Words: &vocabulary.Holder{}, Runner: a.Runner,
 		Now: time.Now, NewID: uuid.New, Slog: a.o.Logger,
 	}
 	discloser := disclosure.New(disclosure.Config{
