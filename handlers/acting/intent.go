@@ -76,6 +76,13 @@ func (rec *Recorder) NewIntent(ctx context.Context) Intent {
 	}
 }
 
+// Renew returns the intent with the time and the vocabulary of now, for a second look at
+// what was judged before.
+func (rec *Recorder) Renew(in Intent) Intent {
+	in.At, in.Words = rec.Timestamp(), rec.Words.Current()
+	return in
+}
+
 // SystemWrite returns the write of an event that Coffre appends by itself: the actor is
 // the system, and the stream belongs to no citizen.
 func (rec *Recorder) SystemWrite(s eventstore.Stream) eventstore.Write {

@@ -25,7 +25,7 @@ func (v *Vault) GetAttachment(ctx context.Context, r contract.GetAttachmentReque
 		v.RecordFailed(in, d.Authorized, err)
 		return nil, err
 	}
-	return v.OpenFileAnswer(ctx, in, d.Authorized, file, r.Params.Range)
+	return v.OpenFileAnswer(ctx, in, d.Authorized, file, r.Params.Range, d.Recheck)
 }
 
 // AccessAttachment implements POST /documents/{id}/attachments/{attachmentId}/access:
@@ -57,7 +57,10 @@ func (v *Vault) AccessAttachment(ctx context.Context, r contract.AccessAttachmen
 	}
 	for _, f := range d.Files {
 		if f.ID == r.AttachmentID {
-			return v.OpenFileAnswer(ctx, in, d.Authorized, f, r.Params.Range)
+			return v.OpenFileAnswer(ctx, in, d.Authorized, f, r.Params.Range, func(ctx context.Context) error {
+				_, err := v.Revalidate(ctx, in, d.Reading, d.Authorized)
+				return err
+			})
 		}
 	}
 	err = fmt.Errorf("version %d names a file that its personal part does not have", d.Authorized.Version)

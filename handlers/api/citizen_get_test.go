@@ -56,7 +56,7 @@ func TestQuotasHoldAcrossProcessesAndRestarts(t *testing.T) {
 		_, err := v.GetCitizen(v.as(t, by, "getCitizen", body), contract.GetCitizenRequestObject{Body: &body})
 		return slugOf(err)
 	}
-	other := tv.otherProcess(t, tv.Clock)
+	other := tv.otherProcess(t, tv.Clock.Now)
 	for i, step := range []struct {
 		v    *testVault
 		by   edge.Caller
@@ -87,7 +87,7 @@ func TestQuotasHoldAcrossProcessesAndRestarts(t *testing.T) {
 func TestTooManyRefusals(t *testing.T) {
 	tv := newVault(t, func(r *registry.Registry) { organisation(t, r, railways).DailyQuota = 2 })
 	home := tv.household(t, 1)
-	other := tv.otherProcess(t, tv.Clock)
+	other := tv.otherProcess(t, tv.Clock.Now)
 	get := func(v *testVault, by edge.Caller, n int) error {
 		body := contract.CitizenGet{SSIN: ssin(n)}
 		_, err := v.GetCitizen(v.as(t, by, "getCitizen", body), contract.GetCitizenRequestObject{Body: &body})

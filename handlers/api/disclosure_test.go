@@ -234,11 +234,14 @@ func TestAuthoriseThenOpen(t *testing.T) {
 				t.Error(err)
 			}
 		}},
+		"A-1 C-3 a consent that expires in between": {reason: "consentExpired", change: func(_ *testing.T, tv *testVault, _ domain.DocumentID, _ domain.ConsentID) {
+			tv.Clock.Advance(time.Hour)
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tv := newVault(t)
 			id := tv.household(t, 1)
-			c := tv.consentTo(t, tv.person(t, 1), contract.ConsentGrant{})
+			c := tv.consentTo(t, tv.person(t, 1), contract.ConsentGrant{Until: tv.Clock.Now().Add(time.Hour)})
 			body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
 			if test.law {
 				body = allowance

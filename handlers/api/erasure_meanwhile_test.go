@@ -148,9 +148,9 @@ func TestErasureAgainstAnExport(t *testing.T) {
 
 // otherProcess returns a vault on the same log and keys with a clock of its own, as another
 // process would be.
-func (tv *testVault) otherProcess(t testing.TB, clock *testClock) *testVault {
+func (tv *testVault) otherProcess(t testing.TB, clock func() time.Time) *testVault {
 	t.Helper()
-	ring := ringtest.OpenRing(t, tv.KeysDB, tv.Keeper, seal.Config{Now: clock.Now})
+	ring := ringtest.OpenRing(t, tv.KeysDB, tv.Keeper, seal.Config{Now: clock})
 	table, err := requests.Open(t.Context(), tv.KeysDB, ring.DeploymentKey(seal.RequestKey).MAC, tv.Clock.Now)
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func TestErasureAgainstAProcessThatHasTheKeys(t *testing.T) {
 	ana := tv.person(t, 1)
 	tv.waitIdle(t)
 	clock := &testClock{now: time.Now()}
-	other := tv.otherProcess(t, clock)
+	other := tv.otherProcess(t, clock.Now)
 	sealed := tv.sealedRecordsOf(t, ana)
 	for _, r := range sealed {
 		if err := other.open(t, r); err != nil {
@@ -236,7 +236,7 @@ func TestErasureAgainstAStalledProcess(t *testing.T) {
 			if tc.scope == contract.ErasureScopeDocument {
 				one = doc
 			}
-			other := tv.otherProcess(t, &testClock{now: time.Now()})
+			other := tv.otherProcess(t, (&testClock{now: time.Now()}).Now)
 			var id domain.ErasureID
 			var before int
 			tv.beforeAppend(1, func() {

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"coffre/domain"
 	"coffre/domain/access"
@@ -43,8 +45,19 @@ func (dis *Discloser) RecordFailed(in acting.Intent, a access.Authorized, why er
 	}
 }
 
-// pieceSize is the number of bytes of a file in memory: one sealed package.
-const pieceSize = 64 << 10
+const (
+	// pieceSize is the number of bytes of a file in memory: one sealed package.
+	pieceSize = edge.PieceSize
+	// MaxFileTime bounds the time in which a file is sent.
+	MaxFileTime = 10 * time.Minute
+	// recheckInterval is the time between two looks whether a file that is being sent may
+	// still be disclosed, and bounds each of them: what is withdrawn or revoked ends the
+	// transfer within twice that.
+	recheckInterval = 5 * time.Second
+	// maxRecheckFaults is the number of looks in a row that may fail before the transfer
+	// ends, because what cannot be read is refused (rule C-3).
+	maxRecheckFaults = 2
+)
 
 // FileAnswer is the answer that sends a file, or a range of it, in constant memory. Make it
 // with [Discloser.OpenFileAnswer]; its Visit methods send it, once.
@@ -57,21 +70,24 @@ type FileAnswer struct {
 	from, to, left int64  // to is not in it; left to be read after begin
 	ranged         bool
 	unsent         error // why it did not go to its end, if it did not
+	recheck        func(context.Context) error
 }
 
 var errUnsent = errors.New("a file was not sent to its end")
 
 // OpenFileAnswer returns the answer that sends the range of a file in a Range header, or
 // all of it when the header is "". The first piece is opened here, so that a file that
-// cannot be read is refused before the answer begins. The outcome is queued either way.
-func (dis *Discloser) OpenFileAnswer(ctx context.Context, in acting.Intent, a access.Authorized, f document.Attachment, header string) (*FileAnswer, error) {
-	s := &FileAnswer{dis: dis, in: in, Attachment: f, unsent: errUnsent}
+// cannot be read is refused before the answer begins. recheck tells, while the file is
+// sent, whether it still may be. The outcome is queued either way.
+func (dis *Discloser) OpenFileAnswer(ctx context.Context, in acting.Intent, a access.Authorized, f document.Attachment, header string, recheck func(context.Context) error) (*FileAnswer, error) {
+	s := &FileAnswer{dis: dis, in: in, Attachment: f, unsent: errUnsent, recheck: recheck}
 	var err error
 	if s.from, s.to, s.ranged, err = parseRange(header, f.Size); err != nil {
 		dis.RecordFailed(in, a, err)
 		return nil, err
 	}
-	// It may take longer than a request may; each piece has a deadline of its own.
+	// It may take longer than a request may; the answer bounds each piece and the whole.
+	in.Call.SendFor(MaxFileTime)
 	ctx = context.WithoutCancel(ctx)
 	s.file = seal.OpenFile(f.Key, f.Size, func(offset int64) (io.ReadCloser, error) { return dis.Blobs.Open(ctx, f.ID.UUID, offset) })
 	s.begin = make([]byte, min(s.to-s.from, pieceSize))
@@ -114,6 +130,13 @@ var fileSuffixes = map[document.MediaType]string{document.PDF: "pdf", document.P
 // send writes the answer. An error breaks the connection off, so that no reader takes the
 // beginning of a file for the whole.
 func (s *FileAnswer) send(w http.ResponseWriter) (err error) {
+	defer clear(s.begin)
+	defer clear(s.Key)
+	if err := s.in.Call.MaySend(); err != nil { // nothing was: it is told
+		s.unsent = err
+		return errors.Join(err, s.file.Close())
+	}
+	defer s.watch()()
 	defer func() {
 		err = errors.Join(err, s.file.Close())
 		if err != nil {
@@ -134,19 +157,59 @@ func (s *FileAnswer) send(w http.ResponseWriter) (err error) {
 		status = http.StatusPartialContent
 	}
 	w.WriteHeader(status)
-	out := edge.NewDeadlineWriter(w)
 	for next := s.begin; ; {
-		if _, err := out.Write(next); err != nil {
+		if _, err := w.Write(next); err != nil {
 			return fmt.Errorf("send a file: %w", err)
 		}
 		if s.left == 0 {
 			return nil
+		}
+		if err := s.in.Call.MaySend(); err != nil {
+			return fmt.Errorf("open a file: %w", err)
 		}
 		next = s.begin[:min(s.left, int64(len(s.begin)))]
 		if _, err := io.ReadFull(s.file, next); err != nil {
 			return asFault(err)
 		}
 		s.left -= int64(len(next))
+	}
+}
+
+// watch looks again and again whether the file may still be sent, and breaks the answer off
+// when it may not, also while a reader is not taking it. The function that it returns ends
+// that, and waits for it.
+func (s *FileAnswer) watch() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		tick := time.NewTicker(recheckInterval)
+		defer tick.Stop()
+		for faults := 0; ; {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			look, done := context.WithTimeout(ctx, recheckInterval)
+			err := s.recheck(look)
+			done()
+			var refused *domain.Error
+			switch {
+			case err == nil:
+				faults = 0
+				continue
+			case ctx.Err() != nil:
+				return
+			}
+			if faults++; errors.As(err, &refused) || faults == maxRecheckFaults {
+				s.in.Call.BreakOff(err)
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		watching.Wait()
 	}
 }
 

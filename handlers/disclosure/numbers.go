@@ -22,7 +22,7 @@ func (dis *Discloser) OpenSSINs(ctx context.Context, id domain.CitizenID) ([]dom
 		if _, replaced := e.Data.(citizen.SSINReplaced); !replaced {
 			continue
 		}
-		opened, err := eventstore.OpenEvent(ctx, dis.opener, dis.codec, e)
+		opened, err := eventstore.OpenEvent(ctx, dis.openerFor(ctx), dis.codec, e)
 		if err != nil {
 			return nil, err
 		}
@@ -38,7 +38,7 @@ func (dis *Discloser) OpenSSINs(ctx context.Context, id domain.CitizenID) ([]dom
 			all = append(all, former)
 		}
 	}
-	latest, err := dis.Keys.SSINOf(ctx, id)
+	latest, err := dis.openSSIN(ctx, id)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 // it belongs to. Only the event's personal fields are set, because the read model does not
 // keep its clear part.
 func OpenSealedPart[E any](ctx context.Context, dis *Discloser, place eventstore.Place, sealed eventstore.Kept) (event E, err error) {
-	personal, err := eventstore.OpenKept(ctx, dis.opener, nil, place, sealed)
+	personal, err := eventstore.OpenKept(ctx, dis.openerFor(ctx), nil, place, sealed)
 	if err != nil {
 		return event, err
 	}
@@ -30,7 +30,7 @@ func OpenSealedPart[E any](ctx context.Context, dis *Discloser, place eventstore
 // OpenSealedBytes opens a sealed part that a read model keeps into the capacity of dst,
 // without decoding it.
 func (dis *Discloser) OpenSealedBytes(ctx context.Context, dst []byte, place eventstore.Place, sealed eventstore.Kept) ([]byte, error) {
-	return eventstore.OpenKept(ctx, dis.opener, dst, place, sealed)
+	return eventstore.OpenKept(ctx, dis.openerFor(ctx), dst, place, sealed)
 }
 
 // KeyMissing reports whether an error means that the key of a sealed part was destroyed or

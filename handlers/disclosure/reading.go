@@ -107,7 +107,7 @@ func (dis *Discloser) OpenDatesExcept(ctx context.Context, a LoadedDocument, unr
 	}
 	dates := make(map[int]document.Dates, len(a.ContentEvents))
 	for i, e := range a.ContentEvents {
-		opened, err := eventstore.OpenEvent(ctx, dis.opener, dis.codec, e)
+		opened, err := eventstore.OpenEvent(ctx, dis.openerFor(ctx), dis.codec, e)
 		switch {
 		case slices.ContainsFunc(unreadable, func(reason error) bool { return errors.Is(err, reason) }):
 			continue
@@ -247,6 +247,7 @@ type Disclosed struct {
 	Content    contract.Content      // the fields covered
 	Files      []document.Attachment // of the version, when they are covered
 	Holds      bool                  // the predicate's answer
+	Reading    Reading
 }
 
 // Disclose takes all steps of rule A-1 for one document. An access that was authorised is
@@ -263,6 +264,7 @@ func (dis *Discloser) Disclose(ctx context.Context, in acting.Intent, r Reading)
 	if err != nil {
 		return Disclosed{}, dis.QueueRefusal(in, r.AsRefused(f), err)
 	}
+	d.Reading = r
 	if d.Findings, err = dis.Revalidate(ctx, in, r, d.Authorized); err != nil {
 		return d, dis.Withhold(ctx, in, d.Authorized, err)
 	}
@@ -339,14 +341,15 @@ func AuthorizedIn[E any](events []E) (access.Authorized, error) {
 	return access.Authorized{}, fmt.Errorf("%d events and no access authorised", len(events))
 }
 
-// Revalidate loads all findings again once an access is on record, and judges it again for
-// the version that was authorised (rule A-1).
+// Revalidate loads all findings again once an access is on record, then reads the clock
+// again, and judges the access for the version that was authorised (rule A-1).
 func (dis *Discloser) Revalidate(ctx context.Context, in acting.Intent, r Reading, a access.Authorized) (Findings, error) {
-	f, err := dis.EstablishBasis(ctx, in, r)
+	f, err := dis.EstablishBasis(ctx, dis.Renew(in), r)
 	if err != nil {
 		return f, err
 	}
-	r.Seen = false // judged once
+	in = dis.Renew(in) // after all was read, so that what ends by time has not ended meanwhile
+	r.Seen = false     // judged once
 	if r.Consent.IsZero() {
 		cmd := r.authorizeByLaw(in, f)
 		cmd.Document, cmd.Attachment = ofVersion(cmd.Document, a.Version), a.Attachment
@@ -409,7 +412,7 @@ func (dis *Discloser) OpenVersion(ctx context.Context, d LoadedDocument, version
 	if version < 1 || version > len(d.ContentEvents) {
 		return OpenedVersion{}, fmt.Errorf("document has no version %d", version)
 	}
-	opened, err := eventstore.OpenEvent(ctx, dis.opener, dis.codec, d.ContentEvents[version-1])
+	opened, err := eventstore.OpenEvent(ctx, dis.openerFor(ctx), dis.codec, d.ContentEvents[version-1])
 	if err != nil {
 		return OpenedVersion{}, err
 	}

@@ -178,7 +178,7 @@ func (dis *Discloser) AuthorizeRepresentative(ctx context.Context, in acting.Int
 	if err != nil {
 		return access.Authorized{}, err
 	}
-	if _, _, err := dis.mandateStillInForce(ctx, in, m.ID, &mandate.GrantedPersonal{Until: m.Until}); err != nil {
+	if _, _, err := dis.mandateStillInForce(ctx, dis.Renew(in), m.ID, &mandate.GrantedPersonal{Until: m.Until}); err != nil {
 		return access.Authorized{}, dis.Withhold(ctx, in, authorized, err)
 	}
 	return authorized, nil

@@ -24,6 +24,9 @@ type Viewed struct {
 	// authorised, whatever was recorded since and from whichever day it applies. All
 	// versions are those up to it. It is 0 when there is none.
 	Version int
+	// Recheck judges the reading once more, as it is now: nil while it is allowed. It may be
+	// called concurrently with everything else.
+	Recheck func(context.Context) error
 }
 
 // Viewing holds the part of a document that an issuer or a representative reads. With an
@@ -78,16 +81,16 @@ func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.Docu
 	if in.Call.Role == domain.RoleCitizen && a.State.Citizen == in.Call.Citizen {
 		return dis.viewOwn(ctx, a, what.Version)
 	}
-	var judge func(LoadedDocument, domain.AccessID) (accessCommand, eventstore.Write, error)
+	var judge judgement
 	if in.Call.Role == domain.RoleIssuer {
-		judge = dis.judgeReadBack(ctx, in, what)
+		judge = dis.judgeReadBack(what)
 	} else if judge, err = dis.judgeRepresentative(ctx, in, a, what); err != nil {
 		return Viewed{}, err
 	}
 	if a, err = dis.OpenDates(ctx, a); err != nil {
 		return Viewed{}, err
 	}
-	cmd, w, err := judge(a, domain.AccessID{UUID: dis.NewID()})
+	cmd, w, err := judge(ctx, in, a, domain.AccessID{UUID: dis.NewID()})
 	if err != nil {
 		return Viewed{}, HideNoBasis(err)
 	}
@@ -99,21 +102,33 @@ func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.Docu
 	if err != nil {
 		return Viewed{}, err
 	}
-	again, err := dis.LoadDocument(ctx, id)
-	if err == nil {
-		again, err = dis.OpenDates(ctx, again)
+	judgeAgain := func(ctx context.Context) (LoadedDocument, error) {
+		again, err := dis.LoadDocument(ctx, id)
+		if err == nil {
+			again, err = dis.OpenDates(ctx, again)
+		}
+		if err == nil {
+			var cmd accessCommand
+			if cmd, _, err = judge(ctx, dis.Renew(in), again, authorized.Access); err == nil {
+				_, err = cmd.Decide(access.State{})
+			}
+		}
+		return again, err
 	}
-	if err == nil {
-		cmd, _, err = judge(again, authorized.Access)
-	}
-	if err == nil {
-		_, err = cmd.Decide(access.State{})
-	}
+	again, err := judgeAgain(ctx)
 	if err != nil {
 		return Viewed{}, HideNoBasis(dis.Withhold(ctx, in, authorized, err))
 	}
-	return Viewed{again, authorized, authorized.Version}, nil
+	recheck := func(ctx context.Context) error {
+		_, err := judgeAgain(ctx)
+		return err
+	}
+	return Viewed{again, authorized, authorized.Version, recheck}, nil
 }
+
+// judgement returns the command that judges the reading of a document as it was loaded, at
+// the time of the intent, and the write that records it.
+type judgement func(context.Context, acting.Intent, LoadedDocument, domain.AccessID) (accessCommand, eventstore.Write, error)
 
 type accessCommand = eventstore.Command[access.State, access.Event]
 
@@ -131,11 +146,18 @@ func (dis *Discloser) viewOwn(ctx context.Context, a LoadedDocument, version int
 		return Viewed{}, document.ErrContentDestroyed
 	}
 	a, err := dis.OpenDates(ctx, a)
-	return Viewed{LoadedDocument: a, Version: version}, err
+	recheck := func(ctx context.Context) error {
+		again, err := dis.LoadDocument(ctx, a.State.Document)
+		if err == nil && again.State.Erased {
+			err = document.ErrContentDestroyed
+		}
+		return err
+	}
+	return Viewed{LoadedDocument: a, Version: version, Recheck: recheck}, err
 }
 
-func (dis *Discloser) judgeReadBack(ctx context.Context, in acting.Intent, what Viewing) func(LoadedDocument, domain.AccessID) (accessCommand, eventstore.Write, error) {
-	return func(a LoadedDocument, id domain.AccessID) (accessCommand, eventstore.Write, error) {
+func (dis *Discloser) judgeReadBack(what Viewing) judgement {
+	return func(ctx context.Context, in acting.Intent, a LoadedDocument, id domain.AccessID) (accessCommand, eventstore.Write, error) {
 		person, err := dis.LoadPerson(ctx, a.State.Citizen)
 		if err != nil {
 			return nil, eventstore.Write{}, err
@@ -147,7 +169,7 @@ func (dis *Discloser) judgeReadBack(ctx context.Context, in acting.Intent, what 
 
 // judgeRepresentative returns the judgement of a document's reading under the caller's
 // mandate.
-func (dis *Discloser) judgeRepresentative(ctx context.Context, in acting.Intent, a LoadedDocument, what Viewing) (func(LoadedDocument, domain.AccessID) (accessCommand, eventstore.Write, error), error) {
+func (dis *Discloser) judgeRepresentative(ctx context.Context, in acting.Intent, a LoadedDocument, what Viewing) (judgement, error) {
 	represents, err := dis.ActFor(ctx, in, a.State.Citizen, mandate.Read)
 	if err != nil {
 		return nil, err
@@ -157,7 +179,7 @@ func (dis *Discloser) judgeRepresentative(ctx context.Context, in acting.Intent,
 	if known, ok := in.Words.DocumentType(a.State.Type); ok {
 		t = *known
 	}
-	return func(a LoadedDocument, id domain.AccessID) (accessCommand, eventstore.Write, error) {
+	return func(ctx context.Context, in acting.Intent, a LoadedDocument, id domain.AccessID) (accessCommand, eventstore.Write, error) {
 		person, err := dis.LoadPerson(ctx, a.State.Citizen)
 		if err != nil {
 			return nil, eventstore.Write{}, err
@@ -180,7 +202,7 @@ func (dis *Discloser) judgeRepresentative(ctx context.Context, in acting.Intent,
 
 // OpenIssued opens the personal part of the event that issued a document.
 func (dis *Discloser) OpenIssued(ctx context.Context, a LoadedDocument) (document.IssuedPersonal, error) {
-	opened, err := eventstore.OpenEvent(ctx, dis.opener, dis.codec, a.ContentEvents[0])
+	opened, err := eventstore.OpenEvent(ctx, dis.openerFor(ctx), dis.codec, a.ContentEvents[0])
 	if err != nil {
 		return document.IssuedPersonal{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -241,5 +242,46 @@ func TestAnswerHasAnEnd(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// An answer that is broken off is dropped with what the system keeps of it for a reader who
+// has not taken it: the reader's end is a reset, not the rest.
+func TestBrokenOffAnswerIsNotDeliveredByTheSystem(t *testing.T) {
+	asked, ended := make(chan *Call, 1), make(chan struct{})
+	h := newServer().Handler(showing{show: func(ctx context.Context) (contract.GetDocumentResponseObject, error) {
+		call := CallFrom(ctx)
+		call.Lease(func(func(error)) Lease { return &timedLease{length: time.Hour} })
+		call.OnAnswered(func(bool) { close(ended) })
+		return visitor(func(w http.ResponseWriter) error {
+			w.WriteHeader(http.StatusOK)
+			if _, err := io.Copy(w, io.LimitReader(letters{}, PieceSize)); err != nil {
+				return err
+			}
+			asked <- call
+			_, err := io.Copy(w, io.LimitReader(letters{}, 100<<20))
+			return err
+		}), nil
+	}})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := NewHTTPServer(h)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	defer func() { _ = server.Close(); <-served }()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := io.WriteString(client, "GET "+contract.Base+"/documents/"+uuid.NewString()+" HTTP/1.1\r\nHost: vault\r\nAuthorization: Bearer issuer\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	(<-asked).BreakOff(errGone)
+	<-ended
+	if n, err := io.Copy(io.Discard, client); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%d bytes came and then %v", n, err)
 	}
 }
