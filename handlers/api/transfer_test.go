@@ -339,3 +339,38 @@ func TestTransferEndsWhenTheFileWouldBeRefused(t *testing.T) {
 		t.Errorf("too few transfers ended for this test to tell: %v", ended)
 	}
 }
+
+// M-1: a mandate that ends between the record of a look and the look itself shows nothing.
+func TestMandateThatEndsInBetween(t *testing.T) {
+	tv := newVault(t)
+	id := tv.household(t, 1)
+	tv.household(t, 2)
+	child, parent := tv.person(t, 1), tv.person(t, 2)
+	tv.represented(t, child, 2)
+	tv.waitIdle(t)
+	for name, read := range map[string]func() error{
+		"a wallet": func() error {
+			_, _, err := tv.wallet(t, citizenCaller(parent), child, contract.GetWalletParams{})
+			return err
+		},
+		"a document": func() error {
+			_, err := tv.show(t, citizenCaller(parent), id)
+			return err
+		},
+	} {
+		if err := read(); err != nil {
+			t.Fatal(name, err)
+		}
+		tv.afterAppend(t, func() { tv.Clock.Advance(365 * 24 * time.Hour) })
+		if err := read(); err == nil {
+			t.Errorf("%s is shown after the mandate ended", name)
+		}
+		tv.Store.SetRule(nil)
+		tv.waitIdle(t)
+		told := recorded[access.Disclosed](t, tv)
+		if last := told[len(told)-1]; last.Outcome != access.Withheld {
+			t.Errorf("%s: the outcome is %+v", name, last)
+		}
+		tv.Clock.Advance(-365 * 24 * time.Hour)
+	}
+}

@@ -88,7 +88,7 @@ func (dis *Discloser) selectMandates(ctx context.Context, in acting.Intent, whos
 		if m.Citizen != whose || m.Representative != in.Actor.Citizen {
 			continue
 		}
-		holds, ref, err := dis.mandateInForce(ctx, in, m)
+		holds, ref, err := dis.mandateInForce(ctx, m)
 		switch {
 		case errors.Is(err, mandate.ErrUnreadable):
 			unreadable = err
@@ -110,7 +110,7 @@ func (dis *Discloser) selectMandates(ctx context.Context, in acting.Intent, whos
 
 // mandateInForce loads a mandate, opens its end, and returns it when it is in force today
 // and both persons live; else mandate.ErrNotInForce, or mandate.ErrUnreadable.
-func (dis *Discloser) mandateInForce(ctx context.Context, in acting.Intent, m wallet.Mandate) (mandate.InForce, eventstore.Reference, error) {
+func (dis *Discloser) mandateInForce(ctx context.Context, m wallet.Mandate) (mandate.InForce, eventstore.Reference, error) {
 	var end *mandate.GrantedPersonal
 	opened, err := dis.OpenMandateEnd(ctx, m)
 	switch {
@@ -119,19 +119,18 @@ func (dis *Discloser) mandateInForce(ctx context.Context, in acting.Intent, m wa
 	case !KeyMissing(err):
 		return mandate.InForce{}, "", err
 	}
-	return dis.mandateStillInForce(ctx, in, m.Mandate, end)
+	return dis.mandateStillInForce(ctx, m.Mandate, end)
 }
 
 // mandateStillInForce judges a mandate by its stream as it is now, with an end that was
-// opened before.
-func (dis *Discloser) mandateStillInForce(ctx context.Context, in acting.Intent, id domain.MandateID, end *mandate.GrantedPersonal) (mandate.InForce, eventstore.Reference, error) {
+// opened before, on the day that it is once everything was read.
+func (dis *Discloser) mandateStillInForce(ctx context.Context, id domain.MandateID, end *mandate.GrantedPersonal) (mandate.InForce, eventstore.Reference, error) {
 	stream := acting.MandateStream(id)
 	state, revision, err := acting.Mandates.Load(ctx, dis.Log, stream)
 	if err != nil {
 		return mandate.InForce{}, "", err
 	}
-	holds, err := state.InForce(domain.BelgianDate(in.At), end)
-	if err != nil {
+	if _, err := state.InForce(domain.BelgianDate(dis.Now()), end); err != nil {
 		return mandate.InForce{}, "", err
 	}
 	switch err := dis.proveMandate(ctx, state); {
@@ -149,7 +148,8 @@ func (dis *Discloser) mandateStillInForce(ctx context.Context, in acting.Intent,
 			return mandate.InForce{}, "", mandate.ErrNotInForce
 		}
 	}
-	return holds, eventstore.At(stream, revision), nil
+	holds, err := state.InForce(domain.BelgianDate(dis.Now()), end)
+	return holds, eventstore.At(stream, revision), err
 }
 
 // AuthorizeRepresentative records that a representative sees data of the person they
@@ -178,7 +178,7 @@ func (dis *Discloser) AuthorizeRepresentative(ctx context.Context, in acting.Int
 	if err != nil {
 		return access.Authorized{}, err
 	}
-	if _, _, err := dis.mandateStillInForce(ctx, dis.Renew(in), m.ID, &mandate.GrantedPersonal{Until: m.Until}); err != nil {
+	if _, _, err := dis.mandateStillInForce(ctx, m.ID, &mandate.GrantedPersonal{Until: m.Until}); err != nil {
 		return access.Authorized{}, dis.Withhold(ctx, in, authorized, err)
 	}
 	return authorized, nil

@@ -184,7 +184,7 @@ func (dis *Discloser) judgeRepresentative(ctx context.Context, in acting.Intent,
 		if err != nil {
 			return nil, eventstore.Write{}, err
 		}
-		holds, at, err := dis.mandateStillInForce(ctx, in, under.ID, &mandate.GrantedPersonal{Until: under.Until})
+		holds, at, err := dis.mandateStillInForce(ctx, under.ID, &mandate.GrantedPersonal{Until: under.Until})
 		if errors.Is(err, mandate.ErrNotInForce) {
 			err = edge.ErrNoResource
 		}
