@@ -87,20 +87,25 @@ func pepperFacts(p contract.PepperState) string {
 
 func newKeysRotate(p *program) *cobra.Command {
 	var at where
-	var asJSON, pepper bool
+	var asJSON, pepper, audit bool
 	cmd := &cobra.Command{
 		Use: "rotate", Short: "Make a new key-encryption key and wrap every data key again",
 		Long: `Make a new key-encryption key and wrap every data key again, while the vault is in
 use. The older versions still open what is in backups, until retire and trim.
 
-With --pepper: replace the key that people are found by their number under.`,
+With --pepper: replace the key that people are found by their number under.
+With --audit: replace the key under which the log names those who act.`,
 		Example: `  coffre keys rotate --data data
-  coffre keys rotate --data data --pepper`,
+  coffre keys rotate --data data --pepper
+  coffre keys rotate --data data --audit`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
-				if pepper {
+				switch {
+				case pepper:
 					return p.rotatePepper(cmd.Context(), c, asJSON)
+				case audit:
+					return p.rotateAudit(cmd.Context(), c, asJSON)
 				}
 				return p.rotateKeys(cmd.Context(), c, asJSON)
 			})
@@ -109,6 +114,8 @@ With --pepper: replace the key that people are found by their number under.`,
 	at.flags(cmd)
 	jsonFlag(cmd, &asJSON)
 	cmd.Flags().BoolVar(&pepper, "pepper", false, "replace the pepper and not the key-encryption key")
+	cmd.Flags().BoolVar(&audit, "audit", false, "replace the audit key and not the key-encryption key")
+	cmd.MarkFlagsMutuallyExclusive("pepper", "audit")
 	return cmd
 }
 
@@ -142,6 +149,18 @@ func (p *program) rotatePepper(ctx context.Context, c *client.Client, asJSON boo
 	}
 	task := func(k contract.KeyState) contract.TaskStatus { return k.Pepper.Rotation }
 	return p.follow(ctx, c, asJSON, p.progress(2*total, "index numbers", false), done, task)
+}
+
+func (p *program) rotateAudit(ctx context.Context, c *client.Client, asJSON bool) error {
+	done, err := client.Read[contract.AuditKeyState](c.RotateAudit(ctx, contract.RotateAuditParams{IdempotencyKey: uuid.New()}))
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return p.printJSON(done.Body)
+	}
+	_, err = fmt.Fprintf(p.Out, "the audit key has version %d\n", done.Body.Version)
+	return err
 }
 
 // follow shows how far a rotation is until it ends.

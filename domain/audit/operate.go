@@ -21,6 +21,7 @@ const (
 	RetireKeys            Act = "retireKeys"
 	TrimKeys              Act = "trimKeys"
 	RotatePepper          Act = "rotatePepper"
+	RotateAudit           Act = "rotateAudit"
 	CopyStore             Act = "copyStore" // coffre store copy, recorded in the source
 
 	ReadConsent            Act = "getConsent"
@@ -33,7 +34,7 @@ const (
 
 // Acts lists every act there is.
 var Acts = []Act{
-	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, CopyStore,
+	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit, CopyStore,
 	ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListDueErasures,
 }
 

@@ -7,19 +7,22 @@ import (
 	"coffre/domain"
 )
 
-var ErrSecondPerson = domain.NewError(domain.Forbidden, "secondPersonNeeded", "who asked for an erasure cannot approve it")
+var ErrSecondPerson = domain.NewError(domain.Forbidden, "secondPersonNeeded", "who asked for an erasure cannot approve it, nor can anybody where that cannot be told any more: then it is asked for anew")
 
 // ApproveErasure is a second person's agreement to an erasure.
 type ApproveErasure struct {
 	Erasure domain.ErasureID
 	// RequestedBy is the actor in the metadata of the request's event.
 	RequestedBy domain.Actor
-	// Aliases are the approver's subject under every audit key that may have been
-	// current when the request was made: the key rotates.
-	Aliases   []string
-	Documents []RetainedDocument // every document whose key the erasure would destroy
-	By        domain.Actor
-	At        time.Time
+	// Aliases are the names that the approver may have in that metadata, under every audit
+	// key that is left and, of a request by the citizen, under the citizen's own key.
+	Aliases []string
+	// Comparable says that RequestedBy is among Aliases if it is the approver: the key
+	// that named it is left.
+	Comparable bool
+	Documents  []RetainedDocument // every document whose key the erasure would destroy
+	By         domain.Actor
+	At         time.Time
 }
 
 // Decide implements E-1. What cannot be compared counts as the same person.
@@ -44,7 +47,7 @@ func (c ApproveErasure) Decide(s State) ([]Event, error) {
 
 func (c ApproveErasure) secondPerson() bool {
 	asked := c.RequestedBy
-	if c.By.Subject == "" || asked.Subject == "" && asked.Citizen.IsZero() {
+	if !c.Comparable || c.By.Subject == "" || asked.Subject == "" && asked.Citizen.IsZero() {
 		return false
 	}
 	if !asked.Citizen.IsZero() && asked.Citizen == c.By.Citizen {

@@ -73,7 +73,7 @@ var (
 	place   = PlaceHold{Hold: hold, Reason: "litigation", CaseReference: "c", By: officer, At: noon}
 	lift    = LiftHold{Hold: hold, By: officer, At: noon}
 	request = RequestErasure{Erasure: erasure, Scope: WholeCitizen, Reason: "citizenAsked", By: self, At: noon}
-	approve = ApproveErasure{Erasure: erasure, RequestedBy: self, By: officer, At: noon}
+	approve = ApproveErasure{Erasure: erasure, RequestedBy: self, Comparable: true, By: officer, At: noon}
 	start   = StartErasure{Erasure: erasure, By: system, At: noon}
 	destroy = DestroyKey{Erasure: erasure, Keys: []string{"k"}, Unreadable: 3, Digest: []byte{9}, By: system, At: noon}
 	done    = CompleteErasure{Erasure: partial, By: system, At: noon}
@@ -172,6 +172,7 @@ func TestRules(t *testing.T) {
 		{Name: "E-1 an officer does not approve what they asked as a citizen", Given: []Event{born, requested},
 			When: with(approve, func(c *ApproveErasure) { c.By.Citizen = ana }), Err: ErrSecondPerson},
 		{Name: "E-1 nobody knows who asked", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.RequestedBy = domain.Actor{} }), Err: ErrSecondPerson},
+		{Name: "E-1 who asked cannot be compared any more", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.Comparable = false }), Err: ErrSecondPerson},
 		{Name: "E-1 nobody knows who approves", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.By.Subject = "" }), Err: ErrSecondPerson},
 		{Name: "E-1 a citizen does not approve", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.By = stranger }), Err: ErrNotOfficer},
 		{Name: "E-1 nothing to approve", Given: []Event{born}, When: approve, Err: ErrNoErasure},

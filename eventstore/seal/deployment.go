@@ -43,7 +43,9 @@ func (k DeploymentKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.String()) }
 // DeploymentKey returns the latest version of RequestKey, AuditKey or PageTokenKey.
 func (r *Ring) DeploymentKey(name string) DeploymentKey {
 	switch name {
-	case RequestKey, AuditKey, PageTokenKey:
+	case AuditKey:
+		return r.Audit().keys[0]
+	case RequestKey, PageTokenKey:
 		return r.deployment[name]
 	}
 	panic("seal: there is no deployment key " + strconv.Quote(name))
@@ -92,7 +94,11 @@ func (r *Ring) openDeploymentKeys(ctx context.Context) error {
 		return err
 	}
 	r.deployment = map[string]DeploymentKey{}
+	var audit Audit
 	for i, row := range rows { // by version, descending
+		if row.Name == AuditKey {
+			audit.keys = append(audit.keys, keys[i])
+		}
 		if _, newer := r.deployment[row.Name]; !newer {
 			r.deployment[row.Name] = keys[i]
 		}
@@ -102,6 +108,7 @@ func (r *Ring) openDeploymentKeys(ctx context.Context) error {
 			return errors.New("deployment keys were made and are not there")
 		}
 	}
+	r.audit.Store(&audit)
 	return nil
 }
 

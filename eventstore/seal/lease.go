@@ -55,9 +55,11 @@ func (r *Ring) keepLease(ctx context.Context) {
 		case <-ticker.C:
 			attempt, cancel := context.WithTimeout(ctx, r.cfg.Lease/3)
 			// An error is met again by whoever needs a key once the lease has ended, and
-			// by whoever uses a pepper of a former step.
+			// by whoever uses a pepper of a former step. An audit key of a former version
+			// names as well.
 			_ = r.read(attempt)
 			_ = r.readPeppers(attempt)
+			_ = r.readAudit(attempt)
 			cancel()
 		}
 	}

@@ -79,6 +79,8 @@ type Ring struct {
 	deployment map[string]DeploymentKey // by name, the latest version; the pepper apart
 	peppers    atomic.Pointer[peppers]
 	peppering  sync.Mutex // held while peppers are read
+	audit      atomic.Pointer[Audit]
+	auditing   sync.Mutex // held while audit keys are read
 
 	lease    lease
 	gen      atomic.Uint64 // counts what was destroyed or forgotten; guards the caches

@@ -1,7 +1,6 @@
 package acting
 
 import (
-	"encoding/base64"
 	"log/slog"
 	"time"
 
@@ -36,24 +35,17 @@ type Recorder struct {
 // actor returns the caller as the log names them.
 func (rec *Recorder) actor(c *edge.Call) domain.Actor {
 	return domain.Actor{
-		Role: c.Role, Organisation: c.Organisation, Citizen: c.Citizen, Subject: rec.AuditSubject(c.Subject),
-		Door: c.Door, Why: c.Why, Case: rec.auditMAC("case/v1\x00", c.Case),
+		Role: c.Role, Organisation: c.Organisation, Citizen: c.Citizen, Subject: rec.AuditName(c.Caller),
+		Door: c.Door, Why: c.Why, Case: rec.Keys.Audit().Case(c.Case),
 	}
 }
 
-// AuditSubject returns the subject of a token as the log names it: 128 bits of an HMAC
-// under the audit key, in base64url; "" for no subject.
-func (rec *Recorder) AuditSubject(subject string) string {
-	return rec.auditMAC("subject/v1\x00", subject)
-}
-
-// auditMAC returns 128 bits of an HMAC of a text under the audit key, in base64url, so
-// that the log can tell equal texts from others without naming any; "" for no text. kind
-// keeps texts of different kinds apart.
-func (rec *Recorder) auditMAC(kind, text string) string {
-	if text == "" {
-		return ""
+// AuditName returns the name by which the log calls a caller: of a citizen it comes from
+// their id alone, of others from their token's subject (seal.Audit). It is "" for a person
+// whom the vault does not know.
+func (rec *Recorder) AuditName(c edge.Caller) string {
+	if c.Role == domain.RoleCitizen {
+		return rec.Keys.Audit().Citizen(c.Citizen)
 	}
-	sum := rec.Keys.DeploymentKey(seal.AuditKey).MAC([]byte(kind), []byte(text))
-	return base64.RawURLEncoding.EncodeToString(sum[:16])
+	return rec.Keys.Audit().Subject(c.Subject)
 }

@@ -86,6 +86,9 @@ func TestActsAreOnRecord(t *testing.T) {
 		{operator, audit.Operated{Act: audit.TrimKeys}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
 			return tv.TrimKeys(ctx, contract.TrimKeysRequestObject{Params: contract.TrimKeysParams{IdempotencyKey: key}})
 		}},
+		{operator, audit.Operated{Act: audit.RotateAudit}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.RotateAudit(ctx, contract.RotateAuditRequestObject{Params: contract.RotateAuditParams{IdempotencyKey: key}})
+		}},
 		{operator, audit.Operated{Act: audit.RotatePepper}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
 			return tv.RotatePepper(ctx, contract.RotatePepperRequestObject{Params: contract.RotatePepperParams{IdempotencyKey: key}})
 		}},
@@ -166,7 +169,7 @@ func TestActsAreOnRecord(t *testing.T) {
 			}
 			tc.want.At = tv.Clock.Now().UTC().Truncate(time.Microsecond)
 			meta, err := records[0].Metadata()
-			if err != nil || e != any(tc.want) || meta.Actor.Role != who.Role || meta.Actor.Subject != tv.AuditSubject(who.Subject) {
+			if err != nil || e != any(tc.want) || meta.Actor.Role != who.Role || meta.Actor.Subject != tv.Keys.Audit().Subject(who.Subject) {
 				t.Errorf("%+v by %+v, %v", e, meta.Actor, err)
 			}
 			if tc.look {

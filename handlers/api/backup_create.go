@@ -88,7 +88,7 @@ func (c *backupContent) VisitCreateBackupResponse(w http.ResponseWriter) error {
 	n, err := c.taken.WriteTo(edge.NewDeadlineWriter(w))
 	err = errors.Join(err, c.taken.Close())
 	if err == nil {
-		c.v.Slog.InfoContext(c.ctx, "a backup was taken", slog.Int64("bytes", n), slog.String("subject", c.v.AuditSubject(edge.CallFrom(c.ctx).Subject)))
+		c.v.Slog.InfoContext(c.ctx, "a backup was taken", slog.Int64("bytes", n), slog.String("subject", c.v.AuditName(edge.CallFrom(c.ctx).Caller)))
 		return nil
 	}
 	if n == 0 {

@@ -43,7 +43,7 @@ func (v *Vault) ReportBackupElsewhere(ctx context.Context, r contract.ReportBack
 			return noted{}, err
 		}
 		v.Slog.InfoContext(ctx, "a backup made elsewhere was reported as good", slog.Time("taken", n.Taken), slog.Int("oldestKeyVersion", n.OldestVersion),
-			slog.String("sha256", r.Body.Sha256), slog.String("subject", v.AuditSubject(in.Call.Subject)))
+			slog.String("sha256", r.Body.Sha256), slog.String("subject", v.AuditName(in.Call.Caller)))
 		return noted{n.Taken, n.Verified, n.OldestVersion}, nil
 	})
 	if err != nil {

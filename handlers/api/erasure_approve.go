@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"strings"
 
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/work"
@@ -39,8 +41,12 @@ func (v *Vault) approveErasure(ctx context.Context, in acting.Intent, id domain.
 	if err != nil {
 		return erasureAnswer{}, err
 	}
+	aliases, comparable, err := v.approverNames(ctx, in, e.Citizen, steps.RequestedBy)
+	if err != nil {
+		return erasureAnswer{}, err
+	}
 	result, err := acting.Citizens.Transact(ctx, v.Log, in.Write(0, acting.CitizenStream(e.Citizen), e.Citizen, refs...), citizen.ApproveErasure{
-		Erasure: id, RequestedBy: steps.RequestedBy, Documents: documents, By: in.Actor, At: in.At,
+		Erasure: id, RequestedBy: steps.RequestedBy, Aliases: aliases, Comparable: comparable, Documents: documents, By: in.Actor, At: in.At,
 	})
 	if err != nil {
 		return erasureAnswer{}, err
@@ -51,4 +57,15 @@ func (v *Vault) approveErasure(ctx context.Context, in acting.Intent, id domain.
 	}
 	at, err := v.PositionToken(ctx, result.Position)
 	return erasureAnswer{erasureItem(e), at}, err
+}
+
+// approverNames returns the names that the approver of an erasure would have as the one who
+// asked for it, and whether the one who asked can be compared with them at all.
+func (v *Vault) approverNames(ctx context.Context, in acting.Intent, of domain.CitizenID, asked domain.Actor) (names []string, comparable bool, err error) {
+	names = v.Keys.Audit().Subjects(in.Call.Subject)
+	if asked.Role != domain.RoleCitizen || !strings.Contains(asked.Subject, ".") { // named before names had versions
+		return names, v.Keys.Audit().Comparable(asked.Subject), nil
+	}
+	tag, err := v.Keys.CitizenLoginTag(ctx, of, in.Call.Subject)
+	return append(names, tag), seal.IsLoginTag(asked.Subject), err
 }

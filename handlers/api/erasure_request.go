@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -53,6 +54,9 @@ func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.
 			return erasureAnswer{}, citizen.ErrNothingToErase
 		}
 	}
+	if in.Call.Role == domain.RoleCitizen {
+		in.Actor.Subject = v.requesterName(ctx, in)
+	}
 	result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(body.CitizenID), body.CitizenID), citizen.RequestErasure{
 		Erasure: id, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, By: in.Actor, At: in.At,
 	})
@@ -63,6 +67,23 @@ func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.
 	return erasureAnswer{erasureItem(erasures.Erasure{
 		Erasure: id, Citizen: body.CitizenID, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, RequestedAt: in.At,
 	}), at}, err
+}
+
+// requesterTimeout bounds the wait for a key by which a citizen who asks is named: the
+// request passes without.
+const requesterTimeout = time.Second
+
+// requesterName returns the name of a citizen who asks for their erasure, by which an
+// approver can be compared with them, and nobody once they are erased. While keys are away
+// it is the name that every event of theirs has: then nobody may approve (rule E-1), and
+// they ask anew.
+func (v *Vault) requesterName(ctx context.Context, in acting.Intent) string {
+	ctx, cancel := context.WithTimeout(ctx, requesterTimeout)
+	defer cancel()
+	if name, err := v.Keys.CitizenLoginTag(ctx, in.Call.Citizen, in.Call.Subject); err == nil {
+		return name
+	}
+	return in.Actor.Subject
 }
 
 // explainObstacles returns the refusal of an erasure with the holds and duties that stand in

@@ -265,6 +265,63 @@ func TestErasureNeedsASecondPerson(t *testing.T) {
 	}
 }
 
+// E-1: who asked is told from who approves by their login, whatever role each has, also
+// when the audit key was replaced in between; where that cannot be told, nobody approves.
+func TestErasureIsNotApprovedByTheSameLogin(t *testing.T) {
+	both := edge.Caller{Role: domain.RolePrivacyOfficer, Subject: "one login"}
+	for _, tc := range []struct {
+		name    string
+		by      func(domain.CitizenID) edge.Caller
+		away    bool // the keys, when it is asked for
+		rotate  int
+		refused []edge.Caller
+	}{
+		{"a citizen who is an officer too", func(c domain.CitizenID) edge.Caller {
+			return edge.Caller{Role: domain.RoleCitizen, Citizen: c, Subject: both.Subject}
+		}, false, 0, []edge.Caller{both}},
+		{"a citizen who is an officer too, the audit key replaced", func(c domain.CitizenID) edge.Caller {
+			return edge.Caller{Role: domain.RoleCitizen, Citizen: c, Subject: both.Subject}
+		}, false, 3, []edge.Caller{both}},
+		{"a citizen while keys are away", citizenCaller, true, 0, []edge.Caller{both, second}},
+		{"an officer, the audit key replaced", func(domain.CitizenID) edge.Caller { return both }, false, 1, []edge.Caller{both}},
+		{"an officer, the audit key replaced twice", func(domain.CitizenID) edge.Caller { return both }, false, 2, []edge.Caller{both, second}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tv := newVault(t)
+			tv.household(t, 1)
+			ana := tv.person(t, 1)
+			tv.waitIdle(t)
+			if tc.away {
+				tv.Keys.Forget(ana)
+				tv.keysAway(true)
+			}
+			id, err := tv.requestErasureOf(t, tc.by(ana), ana, domain.DocumentID{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tv.keysAway(false)
+			for range tc.rotate {
+				if _, err := tv.RotateAudit(tv.as(t, operator, "rotateAudit", nil), contract.RotateAuditRequestObject{Params: contract.RotateAuditParams{IdempotencyKey: uuid.New()}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, who := range tc.refused {
+				if slug := problemOf(tv.approve(t, who, id)); slug != "secondPersonNeeded" {
+					t.Errorf("E-1 %s approves: %q", who.Subject, slug)
+				}
+			}
+			if len(tc.refused) > 1 { // it is asked for anew
+				if id, err = tv.requestErasureOf(t, tc.by(ana), ana, domain.DocumentID{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := tv.approve(t, second, id); err != nil {
+				t.Errorf("E-1 another person approves: %v", err)
+			}
+		})
+	}
+}
+
 // E-3, E-4: after an erasure nothing decrypts, the log is what it was, the
 // certificate holds, and erased stays erased.
 func TestErasureOfACitizen(t *testing.T) {

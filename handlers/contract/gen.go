@@ -916,6 +916,12 @@ type AttachmentReceipt struct {
 	Size FileSize `json:"size"`
 }
 
+// AuditKeyState defines model for AuditKeyState.
+type AuditKeyState struct {
+	// Version with which names in the log begin from now on
+	Version int `json:"version"`
+}
+
 // BackupCreate Example: {"recipients":["age1am7276m2dhz9s2s8xe4v77aru3azm3mxu2c29zgr3jp9xqc30cjsc6uh7v"]}
 type BackupCreate struct {
 	Recipients []AgeRecipient `json:"recipients"`
@@ -3296,6 +3302,12 @@ type RotateKeysParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// RotateAuditParams defines parameters for RotateAudit.
+type RotateAuditParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // RotatePepperParams defines parameters for RotatePepper.
 type RotatePepperParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
@@ -3607,6 +3619,9 @@ type ServerInterface interface {
 	// RotateKeys Make a new key-encryption key and wrap every data key again
 	// (POST /keys/rotate)
 	RotateKeys(w http.ResponseWriter, r *http.Request, params RotateKeysParams)
+	// RotateAudit Replace the key under which the log names those who act
+	// (POST /keys/rotateAudit)
+	RotateAudit(w http.ResponseWriter, r *http.Request, params RotateAuditParams)
 	// RotatePepper Replace the pepper that people are found under, step by step
 	// (POST /keys/rotatePepper)
 	RotatePepper(w http.ResponseWriter, r *http.Request, params RotatePepperParams)
@@ -6470,6 +6485,51 @@ func (siw *ServerInterfaceWrapper) RotateKeys(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// RotateAudit operation middleware
+func (siw *ServerInterfaceWrapper) RotateAudit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateAuditParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateAudit(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // RotatePepper operation middleware
 func (siw *ServerInterfaceWrapper) RotatePepper(w http.ResponseWriter, r *http.Request) {
 
@@ -7146,6 +7206,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/retire", wrapper.RetireKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/trim", wrapper.TrimKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotatePepper", wrapper.RotatePepper)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotateAudit", wrapper.RotateAudit)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/registry", wrapper.GetRegistry)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/registry", wrapper.PublishRegistry)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/health", wrapper.GetHealth)
@@ -9889,6 +9950,45 @@ func (response RotateKeysdefaultApplicationProblemPlusJSONResponse) VisitRotateK
 	return err
 }
 
+type RotateAuditRequestObject struct {
+	Params RotateAuditParams
+}
+
+type RotateAuditResponseObject interface {
+	VisitRotateAuditResponse(w http.ResponseWriter) error
+}
+
+type RotateAudit200JSONResponse AuditKeyState
+
+func (response RotateAudit200JSONResponse) VisitRotateAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateAuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotateAuditdefaultApplicationProblemPlusJSONResponse) VisitRotateAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RotatePepperRequestObject struct {
 	Params RotatePepperParams
 }
@@ -10558,6 +10658,9 @@ type StrictServerInterface interface {
 	// RotateKeys Make a new key-encryption key and wrap every data key again
 	// (POST /keys/rotate)
 	RotateKeys(ctx context.Context, request RotateKeysRequestObject) (RotateKeysResponseObject, error)
+	// RotateAudit Replace the key under which the log names those who act
+	// (POST /keys/rotateAudit)
+	RotateAudit(ctx context.Context, request RotateAuditRequestObject) (RotateAuditResponseObject, error)
 	// RotatePepper Replace the pepper that people are found under, step by step
 	// (POST /keys/rotatePepper)
 	RotatePepper(ctx context.Context, request RotatePepperRequestObject) (RotatePepperResponseObject, error)
@@ -12180,6 +12283,32 @@ func (sh *strictHandler) RotateKeys(w http.ResponseWriter, r *http.Request, para
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RotateKeysResponseObject); ok {
 		if err := validResponse.VisitRotateKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateAudit operation middleware
+func (sh *strictHandler) RotateAudit(w http.ResponseWriter, r *http.Request, params RotateAuditParams) {
+	var request RotateAuditRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateAudit(ctx, request.(RotateAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateAudit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateAuditResponseObject); ok {
+		if err := validResponse.VisitRotateAuditResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

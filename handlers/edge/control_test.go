@@ -43,7 +43,7 @@ func TestControlSocketServesOperatorsAlone(t *testing.T) {
 	operators := map[string]bool{
 		"listDueErasures": true, "listProjections": true, "rebuildProjection": true, "getKeys": true, "rotateKeys": true,
 		"createBackup": true, "reportVerifiedBackup": true, "reportBackupElsewhere": true, "retireKeys": true, "trimKeys": true,
-		"rotatePepper": true, "publishRegistry": true,
+		"rotatePepper": true, "rotateAudit": true, "publishRegistry": true,
 	}
 	s := ControlSocket{Own: claiming{}, Provided: true}
 	served := 0

@@ -430,6 +430,13 @@ func (c *Client) RotateKeys(ctx context.Context, params RotateKeysParams) (*http
 	return c.do(ctx, r)
 }
 
+// RotateAudit: Replace the key under which the log names those who act.
+func (c *Client) RotateAudit(ctx context.Context, params RotateAuditParams) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/keys/rotateAudit"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	return c.do(ctx, r)
+}
+
 // RotatePepper: Replace the pepper that people are found under, step by step.
 func (c *Client) RotatePepper(ctx context.Context, params RotatePepperParams) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/keys/rotatePepper"}

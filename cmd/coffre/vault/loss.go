@@ -102,7 +102,7 @@ func AcceptLoss(ctx context.Context, dir DataDir, o Options, decide func(Loss) (
 	if err != nil {
 		return done, err
 	}
-	subject := (&acting.Recorder{Keys: a.Ring}).AuditSubject(by)
+	subject := a.Ring.Audit().Subject(by)
 	accepted := loss{id: uuid.New(), cut: *found, cause: cause, subject: subject, at: time.Now().UTC().Truncate(time.Microsecond)}
 	if err := accepted.keep(ctx, a.places.keys); err != nil {
 		return done, err

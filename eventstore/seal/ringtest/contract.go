@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -84,6 +86,7 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"the pepper: citizens who are being erased", pepperErasing},
 		{"the pepper: numbers replaced meanwhile", pepperNumbers},
 		{"the pepper: two processes, any order", pepperRaces},
+		{"E-1 names under the audit key, which is replaced", auditReplaced},
 		{"small caches", smallCaches},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -638,6 +641,69 @@ func sentUnderLease(t *testing.T, e *env) {
 		}
 		wants(t, l.Cover(ctx, streams[2]), eventstore.ErrErased)
 	}
+}
+
+// auditReplaced: a name says which version of the audit key made it, is told as that of the
+// same login while the version is left, and the last but one is.
+func auditReplaced(t *testing.T, e *env) {
+	ctx := t.Context()
+	other := e.process(t, seal.Config{})
+	c, d := Citizen(t, e.ring, 1), Citizen(t, e.ring, 2)
+	var names []string // of one login, by version
+	for version := 1; version <= 4; version++ {
+		r := []*Ring{e.ring, other}[version%2] // which is a version or two behind
+		if version > 1 {
+			got, err := r.RotateAudit(ctx)
+			check(t, err)
+			if got != version {
+				t.Fatalf("version %d, want %d", got, version)
+			}
+		}
+		a := r.Audit()
+		name := a.Subject("login")
+		names = append(names, name)
+		all := map[string]bool{name: true, a.Subject("another"): true, a.Citizen(c): true, a.Citizen(d): true, a.Subject(c.String()): true}
+		if len(all) != 5 || a.Subject("") != "" || a.Citizen(domain.CitizenID{}) != "" {
+			t.Errorf("names %v", all)
+		}
+		for one := range all {
+			if !strings.HasPrefix(one, fmt.Sprintf("%d.", version)) {
+				t.Errorf("%s does not say that version %d made it", one, version)
+			}
+		}
+		for v, former := range names {
+			left := v+1 >= version-1
+			if slices.Contains(a.Subjects("login"), former) != left || a.Comparable(former) != left || slices.Contains(a.Subjects("another"), former) {
+				t.Errorf("in version %d, of version %d: %v", version, v+1, a.Subjects("login"))
+			}
+		}
+		if unversioned, comparable := slices.IndexFunc(a.Subjects("login"), func(n string) bool { return !strings.Contains(n, ".") }) >= 0, a.Comparable("0123456789abcdefABCDEF"); unversioned != (version <= 2) || comparable != unversioned {
+			t.Errorf("in version %d a name from before names had versions: %t, %t", version, unversioned, comparable)
+		}
+	}
+	if a := e.process(t, seal.Config{}).Audit(); a.Subject("login") != names[3] || a.Comparable(names[1]) || !a.Comparable(names[2]) || a.Comparable("") {
+		t.Error("another process has other names")
+	}
+	rows, err := keysdb.Do(ctx, e.db, func(tx *keysdb.Tx) (n int, err error) {
+		err = tx.Row(`SELECT count(*) FROM deployment_keys WHERE name = 'audit'`, nil, &n)
+		return n, err
+	})
+	if err != nil || rows != 2 {
+		t.Errorf("%d versions are left, %v", rows, err)
+	}
+
+	tag := func(c domain.CitizenID, login string) string {
+		name, err := other.CitizenLoginTag(ctx, c, login)
+		check(t, err)
+		return name
+	}
+	one := tag(c, "login")
+	if one != tag(c, "login") || one == tag(d, "login") || one == tag(c, "another") || !seal.IsLoginTag(one) || seal.IsLoginTag(names[3]) || other.Audit().Comparable(one) {
+		t.Errorf("the name of a citizen's login is %s", one)
+	}
+	e.erase(t, c, seal.Suppression{})
+	_, err = e.ring.CitizenLoginTag(ctx, c, "login")
+	wants(t, err, eventstore.ErrErased)
 }
 
 // destroyRaces: whatever happens at the same time, after the destruction returned
