@@ -341,7 +341,7 @@ func TestAcceptedLossIsOnRecordAndForgetsNothingErased(t *testing.T) {
 	if e.LogEnd != done.LogEnd || e.SeenEnd != done.SeenEnd || e.Events != done.Events || e.Events < 5 || e.Cause != audit.MediumLost {
 		t.Errorf("%+v is on record of %+v", e, done)
 	}
-	if who.Role != domain.RoleOperator || who.Subject == "" || who.Subject != r.Core.AuditSubject("ann.peeters") {
+	if who.Role != domain.RoleOperator || who.Subject == "" || who.Subject != r.Ring.Audit().Subject("ann.peeters") {
 		t.Errorf("accepted by %+v", who)
 	}
 	if code := w.access(t, r); code != http.StatusOK {
