@@ -133,7 +133,7 @@ func actorOf(t *testing.T, dir vault.DataDir, stream eventstore.Stream, at event
 		if err != nil {
 			t.Fatal(err)
 		}
-		return meta.Actor, v.Core.AuditSubject(fmt.Sprint("os-account:", os.Getuid()))
+		return meta.Actor, v.Ring.Audit().Subject(fmt.Sprint("os-account:", os.Getuid()))
 	}
 	t.Fatalf("stream %s has no event %d", stream, at)
 	return domain.Actor{}, ""

@@ -55,12 +55,37 @@ func (r *Ring) contentKey(ctx context.Context, stream eventstore.Stream) (*conte
 type streamRow struct {
 	citizen, id, wrapped []byte
 	state                int
+	number               int // of the citizen's DEK that wraps it
 }
+
+// errReplaced: the citizen's key in memory is not the one that wraps the content key, for
+// it was replaced a moment ago.
+var errReplaced = errors.New("seal: the citizen's data key was replaced meanwhile")
 
 // readStreams reads and unwraps content keys into the cache.
 func (r *Ring) readStreams(ctx context.Context, streams []eventstore.Stream) []loaded[*contentKey] {
 	ctx, cancel := r.patient(ctx)
 	defer cancel()
+	out := r.readStreamsOnce(ctx, streams)
+	for range maxStale {
+		var again []eventstore.Stream
+		var of []int
+		for i := range out {
+			if errors.Is(out[i].err, errReplaced) {
+				again, of = append(again, streams[i]), append(of, i)
+			}
+		}
+		if len(again) == 0 {
+			break
+		}
+		for n, k := range r.readStreamsOnce(ctx, again) {
+			out[of[n]] = k
+		}
+	}
+	return out
+}
+
+func (r *Ring) readStreamsOnce(ctx context.Context, streams []eventstore.Stream) []loaded[*contentKey] {
 	out := make([]loaded[*contentKey], len(streams))
 	index := make(map[eventstore.Stream]int, len(streams))
 	args := make([]any, len(streams))
@@ -72,10 +97,10 @@ func (r *Ring) readStreams(ctx context.Context, streams []eventstore.Stream) []l
 	gen := r.gen.Load()
 	found := make(map[int]streamRow, len(streams))
 	var citizens []domain.CitizenID
-	err := r.rowsIn(ctx, `SELECT stream, citizen, key_id, state, wrapped FROM stream_keys WHERE stream IN `, args, func(scan func(...any) error) error {
+	err := r.rowsIn(ctx, selectStreams+` WHERE k.stream IN `, args, func(scan func(...any) error) error {
 		var stream string
 		var row streamRow
-		if err := scan(&stream, &row.citizen, &row.id, &row.state, &row.wrapped); err != nil {
+		if err := scan(append([]any{&stream}, row.columns()...)...); err != nil {
 			return err
 		}
 		citizen, err := citizenID(row.citizen)
@@ -97,7 +122,7 @@ func (r *Ring) readStreams(ctx context.Context, streams []eventstore.Stream) []l
 		return out
 	}
 	for i, row := range found {
-		out[i].value, out[i].err = openContentKey(streams[i], row, subjects, gen)
+		out[i].value, out[i].err = r.openContentKey(streams[i], row, subjects, gen)
 		if out[i].err == nil {
 			r.streams.put(streams[i], out[i].value, r.unmoved(gen))
 		}
@@ -105,7 +130,18 @@ func (r *Ring) readStreams(ctx context.Context, streams []eventstore.Stream) []l
 	return out
 }
 
-func openContentKey(stream eventstore.Stream, row streamRow, subjects map[domain.CitizenID]loaded[*subject], gen uint64) (*contentKey, error) {
+// selectStreams reads the stored keys of streams, each with the number of the data key that
+// wraps it while it is live: all of a citizen's are under their present one.
+const selectStreams = `SELECT k.stream, k.citizen, k.key_id, k.state, k.wrapped, coalesce(i.dek, 1) FROM stream_keys k LEFT JOIN index_keys i ON i.citizen = k.citizen`
+
+// columns are what selectStreams reads after the stream.
+func (row *streamRow) columns() []any {
+	return []any{&row.citizen, &row.id, &row.state, &row.wrapped, &row.number}
+}
+
+// openContentKey returns errReplaced, after the citizen was forgotten, when row and
+// subject are of two moments.
+func (r *Ring) openContentKey(stream eventstore.Stream, row streamRow, subjects map[domain.CitizenID]loaded[*subject], gen uint64) (*contentKey, error) {
 	citizen, err := citizenID(row.citizen)
 	if err != nil {
 		return nil, err
@@ -123,6 +159,9 @@ func openContentKey(stream eventstore.Stream, row streamRow, subjects map[domain
 		return nil, subject.err
 	case subject.value.erased:
 		return k, nil
+	case subject.value.number != row.number:
+		r.Forget(citizen)
+		return nil, fmt.Errorf("content key: %w: %w", eventstore.ErrKeysUnavailable, errReplaced)
 	}
 	return k, k.unwrap(stream, subject.value, row.wrapped)
 }
@@ -170,27 +209,13 @@ func (r *Ring) makeContentKey(ctx context.Context, citizen domain.CitizenID, str
 		plain := newKey()
 		wrapped := s.contentKeys.Seal(nil, nil, plain[:], contentKeyAAD(stream, id))
 		row, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (streamRow, error) {
-			// The state is asked in the transaction that stores the key: from the moment an
-			// erasure has begun no key appears.
-			n, err := tx.Exec(`INSERT INTO stream_keys (stream, citizen, key_id, state, wrapped)
-				SELECT ?, citizen, ?, ?, ? FROM subjects WHERE citizen = ? AND state IN (1, 2)
-				ON CONFLICT (stream) DO NOTHING`, string(stream), id[:], keyLive, wrapped, citizen.UUID[:])
-			if err != nil {
-				return streamRow{}, err
-			}
-			if n == 1 {
-				return streamRow{citizen: citizen.UUID[:], id: id[:], wrapped: wrapped, state: keyLive}, nil
-			}
-			var row streamRow
-			err = tx.Row(`SELECT citizen, key_id, state, wrapped FROM stream_keys WHERE stream = ?`, []any{string(stream)},
-				&row.citizen, &row.id, &row.state, &row.wrapped)
-			if errors.Is(err, sql.ErrNoRows) { // the citizen may have no more keys
-				return streamRow{state: keyDestroyed}, nil
-			}
-			return row, err
+			return storeContentKey(tx, s, stream, streamRow{citizen: citizen.UUID[:], id: id[:], wrapped: wrapped, state: keyLive, number: s.number})
 		})
 		clear(plain[:])
 		switch {
+		case errors.Is(err, errReplaced):
+			r.Forget(citizen)
+			continue
 		case err != nil:
 			return nil, unavailable(ctx, "make content key", err)
 		case row.citizen == nil:
@@ -198,7 +223,10 @@ func (r *Ring) makeContentKey(ctx context.Context, citizen domain.CitizenID, str
 		case [16]byte(row.citizen) != citizen.UUID:
 			return nil, ErrOtherCitizen
 		}
-		k, err := openContentKey(stream, row, map[domain.CitizenID]loaded[*subject]{citizen: {value: s}}, gen)
+		k, err := r.openContentKey(stream, row, map[domain.CitizenID]loaded[*subject]{citizen: {value: s}}, gen)
+		if errors.Is(err, errReplaced) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -210,6 +238,32 @@ func (r *Ring) makeContentKey(ctx context.Context, citizen domain.CitizenID, str
 		}
 		return k, nil
 	}
+}
+
+// storeContentKey stores a new key and returns it, or the one that the stream has already;
+// a row without a citizen when they may have no more keys. It returns errReplaced when the
+// key is wrapped by a former data key of the citizen.
+func storeContentKey(tx *keysdb.Tx, s *subject, stream eventstore.Stream, row streamRow) (streamRow, error) {
+	// State and data key are asked in the transaction that stores the key: from the moment
+	// an erasure has begun no key appears, and none under a data key that was replaced.
+	n, err := tx.Exec(`INSERT INTO stream_keys (stream, citizen, key_id, state, wrapped)
+		SELECT ?, s.citizen, ?, ?, ? FROM subjects s LEFT JOIN index_keys i ON i.citizen = s.citizen
+		WHERE s.citizen = ? AND s.state IN (1, 2) AND coalesce(i.dek, 1) = ?
+		ON CONFLICT (stream) DO NOTHING`, string(stream), row.id, row.state, row.wrapped, row.citizen, row.number)
+	if err != nil || n == 1 {
+		return row, err
+	}
+	var name string
+	var there streamRow
+	err = tx.Row(selectStreams+` WHERE k.stream = ?`, []any{string(stream)}, append([]any{&name}, there.columns()...)...)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return there, err
+	}
+	st, err := stateOf(tx, s.citizen)
+	if err == nil && st.usable() {
+		err = errReplaced
+	}
+	return streamRow{state: keyDestroyed}, err
 }
 
 // MakeStreamKey sees to it that the citizen's stream has a durable key, for a caller

@@ -40,6 +40,7 @@ func newAEAD(k []byte) (cipher.AEAD, error) {
 // These strings are for ever.
 const (
 	infoContentKeys = "coffre/content-keys/v1" // wraps the content keys of the citizen's streams
+	infoIndexKeys   = "coffre/index-keys/v1"   // wraps the three below once the DEK that gave them is replaced
 	infoDocumentID  = "coffre/document-id/v1"
 	infoContentTag  = "coffre/content-tag/v1"
 	infoSSIN        = "coffre/ssin/v1"
@@ -64,6 +65,7 @@ func subKey(dek []byte, info string) (k key, err error) {
 // subject is what may be done with one citizen's DEK while it lives in memory.
 type subject struct {
 	citizen domain.CitizenID
+	number  int    // of the DEK among those of the citizen, from 1
 	gen     uint64 // of the ring before it was read
 	erased  bool   // nothing but a memory of the destruction
 
@@ -76,8 +78,10 @@ type subject struct {
 	ssin       key
 }
 
-func newSubject(citizen domain.CitizenID, dek []byte, gen uint64) (*subject, error) {
-	s := &subject{citizen: citizen, gen: gen}
+// newSubject derives the keys of a citizen from their DEK of that number. index is what
+// [subject.wrapIndexKeys] made for this DEK; nil for the first, which gives the index keys.
+func newSubject(citizen domain.CitizenID, dek []byte, number int, index []byte, gen uint64) (*subject, error) {
+	s := &subject{citizen: citizen, number: number, gen: gen}
 	wrap, err := subKey(dek, infoContentKeys)
 	if err != nil {
 		return nil, err
@@ -86,12 +90,59 @@ func newSubject(citizen domain.CitizenID, dek []byte, gen uint64) (*subject, err
 	if s.contentKeys, err = newAEAD(wrap[:]); err != nil {
 		return nil, err
 	}
+	if index != nil {
+		return s, s.unwrapIndexKeys(dek, index)
+	}
 	for info, k := range map[string]*key{infoDocumentID: &s.documentID, infoContentTag: &s.contentTag, infoSSIN: &s.ssin} {
 		if *k, err = subKey(dek, info); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
+}
+
+// indexKeys are the keys that stay when the DEK is replaced, in the order in which they
+// are wrapped.
+func (s *subject) indexKeys() [3]*key { return [3]*key{&s.documentID, &s.contentTag, &s.ssin} }
+
+// indexAEAD wraps the index keys under a DEK.
+func indexAEAD(dek []byte) (cipher.AEAD, error) {
+	wrap, err := subKey(dek, infoIndexKeys)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(wrap[:])
+	return newAEAD(wrap[:])
+}
+
+// wrapIndexKeys returns the citizen's index keys wrapped under another DEK of theirs.
+func (s *subject) wrapIndexKeys(dek []byte) ([]byte, error) {
+	aead, err := indexAEAD(dek)
+	if err != nil {
+		return nil, err
+	}
+	plain := make([]byte, 0, len(s.indexKeys())*keySize)
+	defer func() { clear(plain) }()
+	for _, k := range s.indexKeys() {
+		plain = append(plain, k[:]...)
+	}
+	return aead.Seal(nil, nil, plain, indexKeysAAD(s.citizen)), nil
+}
+
+func (s *subject) unwrapIndexKeys(dek, wrapped []byte) error {
+	aead, err := indexAEAD(dek)
+	if err != nil {
+		return err
+	}
+	plain, err := aead.Open(nil, nil, wrapped, indexKeysAAD(s.citizen))
+	defer clear(plain)
+	if err != nil || len(plain) != len(s.indexKeys())*keySize {
+		return keeperError(ErrRefused)
+	}
+	for i, k := range s.indexKeys() {
+		copy(k[:], plain[i*keySize:])
+	}
+	return nil
 }
 
 // zero overwrites the keys. Go offers no way to overwrite an expanded AES key: the
@@ -182,6 +233,11 @@ func ssinAAD(citizen domain.CitizenID) []byte {
 func contentKeyAAD(stream eventstore.Stream, id uuid.UUID) []byte {
 	aad := append([]byte("coffre/content-key/v1\x00"), id[:]...)
 	return append(aad, stream...)
+}
+
+// indexKeysAAD binds wrapped index keys to their citizen.
+func indexKeysAAD(citizen domain.CitizenID) []byte {
+	return append([]byte("coffre/index-keys/v1\x00"), citizen.UUID[:]...)
 }
 
 // dekAAD binds a wrapped DEK to its citizen.

@@ -15,7 +15,7 @@ func TestDerivationsNeverChange(t *testing.T) {
 	for i := range dek {
 		dek[i] = byte(i)
 	}
-	s, err := newSubject(domain.CitizenID{}, dek[:], 0)
+	s, err := newSubject(domain.CitizenID{}, dek[:], 1, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestDerivationsNeverChange(t *testing.T) {
 
 func TestZeroedSubjectIsNotUsed(t *testing.T) {
 	k := newKey()
-	s, err := newSubject(domain.CitizenID{}, k[:], 0)
+	s, err := newSubject(domain.CitizenID{}, k[:], 1, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,6 +64,10 @@ func (d *Destroyer) BeginErase(ctx context.Context, citizen domain.CitizenID) er
 // lease for so long forgets everything when it does.
 const announcementLife = 24 * time.Hour
 
+// dataKeyReplaced stands for the stream in the announcement that a citizen's data key was
+// replaced: what was opened with their content keys may still be used.
+const dataKeyReplaced = ""
+
 // announce tells all processes that a citizen's or a stream's key is used no more.
 func announce(tx *keysdb.Tx, now int64, citizen []byte, stream any) error {
 	var seq int64
@@ -127,7 +131,11 @@ func destroySubject(tx *keysdb.Tx, now int64, floor int, citizen domain.CitizenI
 		}
 	}
 	var wrapped []byte
-	if err := tx.Row(`SELECT wrapped FROM subjects WHERE citizen = ?`, []any{id}, &wrapped); err != nil {
+	var version int
+	if err := tx.Row(`SELECT wrapped, kek_version FROM subjects WHERE citizen = ?`, []any{id}, &wrapped, &version); err != nil {
+		return err
+	}
+	if err := concealStreams(tx, now, max(floor, version), id); err != nil { // they go with the data key
 		return err
 	}
 	if _, err := doomFiles(tx, now, `state IN (3, 4) AND stream IN (SELECT stream FROM stream_keys WHERE citizen = ?)`, id); err != nil {
@@ -142,6 +150,8 @@ func destroySubject(tx *keysdb.Tx, now int64, floor int, citizen domain.CitizenI
 			[]any{floor, floor, now, destroyed, id}},
 		{`UPDATE stream_keys SET wrapped = ? WHERE citizen = ? AND state = ?`, []any{make([]byte, wrappedContentKey), id, keyLive}},
 		{`UPDATE stream_keys SET wrapped = NULL, state = ? WHERE citizen = ?`, []any{keyDestroyed, id}},
+		{`UPDATE index_keys SET wrapped = ? WHERE citizen = ?`, []any{make([]byte, wrappedIndexKeys), id}},
+		{`DELETE FROM index_keys WHERE citizen = ?`, []any{id}},
 		{`DELETE FROM citizen_refs WHERE citizen = ?`, []any{id}},
 		{`DELETE FROM subject_ssins WHERE citizen = ?`, []any{id}},
 	} {
@@ -152,12 +162,18 @@ func destroySubject(tx *keysdb.Tx, now int64, floor int, citizen domain.CitizenI
 	return announce(tx, now, id, nil)
 }
 
-// wrappedContentKey is nonce, key and tag: every row overwritten keeps its length.
-const wrappedContentKey = 12 + keySize + 16
+// wrappedContentKey and wrappedIndexKeys are nonce, keys and tag: every row overwritten
+// keeps its length.
+const (
+	wrappedContentKey = 12 + keySize + 16
+	wrappedIndexKeys  = 12 + 3*keySize + 16
+)
 
 // DestroyStreamKeys destroys the content keys of streams (retention,
 // rectification), as DestroySubject does, and ends their use as BeginErase does:
-// elsewhere they may be used until the lease ends. It returns ErrUnknown, and destroys none, when one of them has no key.
+// elsewhere they may be used until the lease ends. In old copies they lie under the data
+// key of their citizen: [Destroyer.ReplaceDataKey] comes next. It returns ErrUnknown, and
+// destroys none, when one of them has no key.
 func (d *Destroyer) DestroyStreamKeys(ctx context.Context, streams ...eventstore.Stream) error {
 	now := d.ring.micros()
 	known, err := keysdb.Do(ctx, d.ring.db, func(tx *keysdb.Tx) (bool, error) {
@@ -204,5 +220,20 @@ func destroyStream(tx *keysdb.Tx, now int64, floor int, stream eventstore.Stream
 	if _, err := doomFiles(tx, now, `state IN (3, 4) AND stream = ?`, string(stream)); err != nil {
 		return err
 	}
+	if _, err := tx.Exec(`INSERT INTO exposed_streams (stream, citizen) SELECT k.stream, k.citizen FROM stream_keys k
+		JOIN subjects s ON s.citizen = k.citizen WHERE k.stream = ? AND s.state <> ? ON CONFLICT (stream) DO NOTHING`, string(stream), destroyed); err != nil {
+		return err
+	}
 	return announce(tx, now, nil, string(stream))
+}
+
+// concealStreams records of a citizen's streams that are noted as exposed that the data key
+// they lay under is gone, which the given version of the key-encryption key wrapped last.
+func concealStreams(tx *keysdb.Tx, now int64, version int, citizen []byte) error {
+	if _, err := tx.Exec(`UPDATE stream_keys SET destroyed = ?, destroyed_version = CASE WHEN destroyed_version > ? THEN destroyed_version ELSE ? END
+		WHERE stream IN (SELECT stream FROM exposed_streams WHERE citizen = ?)`, now, version, version, citizen); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`DELETE FROM exposed_streams WHERE citizen = ?`, citizen)
+	return err
 }

@@ -53,10 +53,21 @@ func (d *Destructions) Subject(ctx context.Context, citizen domain.CitizenID) (D
 	return d.of(ctx, `subjects`, `citizen = ? AND state = ?`, citizen.UUID[:], destroyed)
 }
 
-// Stream returns what is known of a stream's destroyed content key. It returns
-// ErrUnknown unless it is destroyed.
+// Stream returns what is known of a stream's destroyed content key. While the citizen has
+// the data key under which it lies in old copies, no trim reaches it: WrappedBy is then the
+// latest version. It returns ErrUnknown unless the key is destroyed.
 func (d *Destructions) Stream(ctx context.Context, stream eventstore.Stream) (Destruction, error) {
-	return d.of(ctx, `stream_keys`, `stream = ? AND state = ?`, string(stream), keyDestroyed)
+	// Asked first: who finds it replaced finds it recorded, too.
+	var one int
+	exposed, err := d.ring.row(ctx, `SELECT 1 FROM exposed_streams WHERE stream = ?`, []any{string(stream)}, &one)
+	if err != nil {
+		return Destruction{}, unavailable(ctx, "read destruction", err)
+	}
+	known, err := d.of(ctx, `stream_keys`, `stream = ? AND state = ?`, string(stream), keyDestroyed)
+	if err == nil && exposed {
+		known.WrappedBy, known.TrimmedAt = max(known.WrappedBy, d.versions.Latest), time.Time{}
+	}
+	return known, err
 }
 
 func (d *Destructions) of(ctx context.Context, table, which string, args ...any) (Destruction, error) {

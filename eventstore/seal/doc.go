@@ -3,7 +3,8 @@
 //
 // Three levels: a key-encryption key that never leaves its keeper (port [KEK]); a
 // data key (DEK) of 32 random bytes per citizen, wrapped by the KEK; a content key
-// of 32 random bytes per stream, wrapped under the DEK.
+// of 32 random bytes per stream, wrapped under the DEK. A citizen gets another DEK when one
+// of their content keys is destroyed: old copies have that one under the former DEK.
 //
 // A [Ring] keeps the keys. What may be done with them is told by type: a [Sealer]
 // seals, an [Opener] opens, and the ring's one [Destroyer] and one [Rotator] are

@@ -64,7 +64,7 @@ func (r *Ring) enroll(ctx context.Context, ssin domain.SSIN, rule suppressionRul
 	dek := newKey()
 	defer clear(dek[:])
 	gen := r.gen.Load()
-	subject, err := newSubject(mine, dek[:], gen)
+	subject, err := newSubject(mine, dek[:], 1, nil, gen)
 	if err != nil {
 		return domain.CitizenID{}, false, err
 	}

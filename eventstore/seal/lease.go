@@ -115,7 +115,7 @@ func (r *Ring) readOn(ctx context.Context) error {
 // apply forgets what was destroyed after r.seq, up to last at least.
 func (r *Ring) apply(ctx context.Context, last uint64) error {
 	next, gap := r.seq, false
-	var citizens []domain.CitizenID
+	var citizens, replaced []domain.CitizenID
 	var streams []eventstore.Stream
 	err := r.rows(ctx, `SELECT seq, citizen, stream FROM destructions WHERE seq > ? ORDER BY seq`, []any{int64(r.seq)},
 		func(scan func(...any) error) error {
@@ -132,6 +132,10 @@ func (r *Ring) apply(ctx context.Context, last uint64) error {
 				if err != nil {
 					return err
 				}
+				if stream != nil && *stream == dataKeyReplaced {
+					replaced = append(replaced, domain.CitizenID{UUID: id})
+					return nil
+				}
 				citizens = append(citizens, domain.CitizenID{UUID: id})
 			}
 			if stream != nil {
@@ -146,7 +150,7 @@ func (r *Ring) apply(ctx context.Context, last uint64) error {
 		r.forgetAll() // this process slept for longer than the list goes back
 		r.endLeasesIf(eventstore.ErrKeysUnavailable, func(*KeyLease) bool { return true })
 	} else {
-		r.forget(citizens, streams)
+		r.forget(append(replaced, citizens...), streams)
 		r.endLeases(citizens, streams)
 	}
 	r.seq = max(next, last)

@@ -155,4 +155,24 @@ CREATE TABLE imitations (
 	n  INTEGER NOT NULL
 ) STRICT;
 INSERT INTO imitations (id, n) VALUES (1, 0);
+`, `
+-- Destroyed content keys that lie in old copies under the present data key of their
+-- citizen, until that one is replaced.
+CREATE TABLE exposed_streams (
+	id      INTEGER PRIMARY KEY,
+	stream  TEXT    NOT NULL UNIQUE,
+	citizen BLOB    NOT NULL
+) STRICT;
+CREATE INDEX exposed_streams_citizen ON exposed_streams (citizen);
+INSERT INTO exposed_streams (stream, citizen)
+	SELECT k.stream, k.citizen FROM stream_keys k JOIN subjects s ON s.citizen = k.citizen WHERE k.state = 2 AND s.state <> 4;
+
+-- Citizens whose data key was replaced. The first one, number 1, gave the keys of their
+-- document ids, content tags and sealed numbers; these stay, under each later one.
+CREATE TABLE index_keys (
+	id      INTEGER PRIMARY KEY,
+	citizen BLOB    NOT NULL UNIQUE,
+	dek     INTEGER NOT NULL, -- number of the present data key, from 2
+	wrapped BLOB    NOT NULL  -- the three keys under it
+) STRICT;
 `}

@@ -74,6 +74,23 @@ func (r *Ring) readSubjects(ctx context.Context, citizens []domain.CitizenID) []
 	return out
 }
 
+// selectSubjects and scanSubject read the stored keys of citizens. One statement: a data
+// key and the index keys under it are of one moment.
+const selectSubjects = `SELECT s.citizen, s.state, s.wrapped, coalesce(i.dek, 1), i.wrapped FROM subjects s LEFT JOIN index_keys i ON i.citizen = s.citizen`
+
+// subjectRow is a citizen's keys as stored.
+type subjectRow struct {
+	id      []byte
+	state   state
+	wrapped []byte // the DEK
+	number  int    // of the DEK among those of the citizen, from 1
+	index   []byte // the index keys under it; nil for the first
+}
+
+func scanSubject(scan func(...any) error) (row subjectRow, err error) {
+	return row, scan(&row.id, &row.state, &row.wrapped, &row.number, &row.index)
+}
+
 func (r *Ring) readSubjectsOnce(ctx context.Context, citizens []domain.CitizenID) []loaded[*subject] {
 	out := make([]loaded[*subject], len(citizens))
 	index := make(map[domain.CitizenID]int, len(citizens))
@@ -86,23 +103,23 @@ func (r *Ring) readSubjectsOnce(ctx context.Context, citizens []domain.CitizenID
 	gen := r.gen.Load()
 	var items []UnwrapItem
 	var of []int // the citizen of each item
-	err := r.rowsIn(ctx, `SELECT citizen, state, wrapped FROM subjects WHERE citizen IN `, args, func(scan func(...any) error) error {
-		var id, wrapped []byte
-		var st state
-		if err := scan(&id, &st, &wrapped); err != nil {
+	var rows []subjectRow
+	err := r.rowsIn(ctx, selectSubjects+` WHERE s.citizen IN `, args, func(scan func(...any) error) error {
+		row, err := scanSubject(scan)
+		if err != nil {
 			return err
 		}
-		citizen, err := citizenID(id)
+		citizen, err := citizenID(row.id)
 		if err != nil {
 			return err
 		}
 		i := index[citizen]
-		if !st.usable() {
+		if !row.state.usable() {
 			out[i] = loaded[*subject]{value: &subject{citizen: citizen, gen: gen, erased: true}}
 			return nil
 		}
-		items = append(items, UnwrapItem{Wrapped: wrapped, AAD: dekAAD(citizen)})
-		of = append(of, i)
+		items = append(items, UnwrapItem{Wrapped: row.wrapped, AAD: dekAAD(citizen)})
+		of, rows = append(of, i), append(rows, row)
 		return nil
 	})
 	var plain []Unwrapped
@@ -116,7 +133,7 @@ func (r *Ring) readSubjectsOnce(ctx context.Context, citizens []domain.CitizenID
 		return out
 	}
 	for n, i := range of {
-		out[i].value, out[i].err = unwrapped(citizens[i], plain[n], gen)
+		out[i].value, out[i].err = unwrapped(citizens[i], rows[n], plain[n], gen)
 	}
 	for i := range out {
 		if out[i].err == nil {
@@ -126,7 +143,7 @@ func (r *Ring) readSubjectsOnce(ctx context.Context, citizens []domain.CitizenID
 	return out
 }
 
-func unwrapped(citizen domain.CitizenID, u Unwrapped, gen uint64) (*subject, error) {
+func unwrapped(citizen domain.CitizenID, row subjectRow, u Unwrapped, gen uint64) (*subject, error) {
 	if u.Err != nil {
 		return nil, keeperError(u.Err)
 	}
@@ -134,7 +151,7 @@ func unwrapped(citizen domain.CitizenID, u Unwrapped, gen uint64) (*subject, err
 	if len(u.Plain) != keySize {
 		return nil, keeperError(ErrRefused)
 	}
-	return newSubject(citizen, u.Plain, gen)
+	return newSubject(citizen, u.Plain, row.number, row.index, gen)
 }
 
 // subjectsOf returns the keys of many citizens, from memory where they are there.

@@ -67,8 +67,10 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 		Destroying: {Delete: true},
 		Rotating:   {Insert: true, Delete: true}, // the pepper
 	},
-	"citizen_refs": {Serving: {Insert: true}, Destroying: {Delete: true}},
-	"stream_keys":  {Serving: {Insert: true}, Destroying: {Insert: true, Update: []string{"*"}}},
+	"index_keys":      {Destroying: every},
+	"exposed_streams": {Destroying: every},
+	"citizen_refs":    {Serving: {Insert: true}, Destroying: {Delete: true}},
+	"stream_keys":     {Serving: {Insert: true}, Destroying: {Insert: true, Update: []string{"*"}}},
 	"suppressions": {
 		Serving:    {Delete: true}, // a new life
 		Destroying: {Insert: true, Update: []string{"*"}},

@@ -294,3 +294,12 @@ func (s *Server) control(t testing.TB, args ...string) {
 		t.Fatal(err)
 	}
 }
+
+// Data returns the folder of the server's files, those of its write-ahead log in pg_wal.
+func (s *Server) Data(t testing.TB) string {
+	t.Helper()
+	if s.cluster == nil {
+		t.Fatal("pgtest: a server that was given keeps its files elsewhere; use Start")
+	}
+	return s.cluster.data()
+}

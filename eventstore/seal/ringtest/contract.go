@@ -58,6 +58,13 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"E-3 destruction against sealing, opening, prefetching", destroyRaces},
 		{"E-3 a restored copy is shredded again", restored},
 		{"E-3 when no copy brings a key back", destructions},
+		{"E-3 a destroyed content key is not final under a living data key", exposedUntilReplaced},
+		{"a data key is replaced, and everything else stays", replacedDataKey},
+		{"a data key is replaced: another process has the former one", formerDataKeyInMemory},
+		{"a data key is replaced against sealing and rotation", replacementRaces},
+		{"a data key is replaced between two versions", replacementBetweenVersions},
+		{"a data key is replaced: a damaged content key", replacementOfADamagedKey},
+		{"a data key is replaced once keys are back", replacementWithoutKeeper},
 		{"signing keys are remembered", signingKeys},
 		{"E-4 erased stays erased, until a new life", suppressed},
 		{"erasure needs no key-encryption key", withoutKeeper},
@@ -1226,6 +1233,7 @@ func destructions(t *testing.T, e *env) {
 	check(t, e.ring.BeginErase(ctx, gone))
 	check(t, e.ring.DestroySubject(ctx, gone, seal.Suppression{Basis: "law"}))
 	check(t, e.ring.DestroyStreamKeys(ctx, s))
+	check(t, e.ring.ReplaceDataKey(ctx, keeps))
 	both := func() (of [2]seal.Destruction) {
 		t.Helper()
 		for i, ask := range []func() (seal.Destruction, error){

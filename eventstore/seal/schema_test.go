@@ -1,0 +1,63 @@
+package seal
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/sqlite/sqlitedb"
+)
+
+// E-3: what an older program destroyed lies under the living data key of its citizen, so
+// these get another one, too; those who are erased do not.
+func TestKeysDestroyedByAnOlderProgramAreExposed(t *testing.T) {
+	db, err := keysdb.Open(t.Context(), filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	at := slices.IndexFunc(migrations, func(step string) bool { return strings.Contains(step, "CREATE TABLE exposed_streams") })
+	if at < 1 {
+		t.Fatal("no step makes the table: this test sees nothing")
+	}
+	if err := db.Migrate(t.Context(), "seal", migrations[:at]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keysdb.Do(t.Context(), db, func(tx *keysdb.Tx) (int64, error) {
+		for _, row := range []struct {
+			citizen byte
+			state   state
+			stream  string
+			key     int
+		}{
+			{1, active, "document-destroyed", keyDestroyed},
+			{1, active, "document-live", keyLive},
+			{2, active, "document-other", keyLive},
+			{3, destroyed, "document-erased", keyDestroyed},
+			{4, erasing, "document-erasing", keyDestroyed},
+		} {
+			if _, err := tx.Exec(`INSERT INTO subjects (citizen, state, kek_version, created) VALUES (?, ?, 1, 0) ON CONFLICT (citizen) DO NOTHING`, []byte{row.citizen}, row.state); err != nil {
+				return 0, err
+			}
+			if _, err := tx.Exec(`INSERT INTO stream_keys (stream, citizen, key_id, state) VALUES (?, ?, ?, ?)`, row.stream, []byte{row.citizen}, []byte{0}, row.key); err != nil {
+				return 0, err
+			}
+		}
+		return 0, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Migrate(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	s, err := db.Read(`SELECT stream FROM exposed_streams ORDER BY stream`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var exposed []string
+	if err := s.Select(&exposed); err != nil || !slices.Equal(exposed, []string{"document-destroyed", "document-erasing"}) {
+		t.Fatal(exposed, err)
+	}
+}
