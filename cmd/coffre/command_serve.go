@@ -64,8 +64,8 @@ COFFRE_BLOBS_SECRET_KEY_FILE and COFFRE_BLOBS_CA_FILE say how to reach it. A buc
 up by its own tools; one that keeps versions is refused.
 
 COFFRE_BACKUP_DAYS, COFFRE_ARCHIVE_DAYS and COFFRE_SNAPSHOT_DAYS state for how long copies are
-kept of the key ring, of its write-ahead log and of Vault; certificates of erasure become
-final by them, and never without.`,
+kept of the key ring, of its write-ahead log (archives, and pg_wal of every server) and of
+Vault; certificates of erasure become final by them, and never without.`,
 		Example: `  coffre serve --dev --data data
   coffre serve --dev --listen 127.0.0.1:8080 --data data --registry my-registry
   coffre serve --data data --oidc-issuer https://login.example --webhook-url https://hooks.example/coffre \

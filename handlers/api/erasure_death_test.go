@@ -17,6 +17,7 @@ import (
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/ringtest"
 	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
 
@@ -116,6 +117,9 @@ func dieAt(t *testing.T, scope contract.ErasureScope, n int) (died bool) {
 			t.Errorf("E-3 dead at call %d: %s opens, or: %v", n, r.Type, err)
 		}
 	}
+	if n := tv.exposedStreams(t); n != 0 {
+		t.Errorf("E-3 dead at call %d: the document's key lies in old copies under a data key that lives", n)
+	}
 	for _, r := range tv.sealedRecordsOf(t, tv.person(t, 2)) {
 		if err := tv.open(t, r); err != nil {
 			t.Errorf("E-3 dead at call %d: %s of somebody else: %v", n, r.Type, err)
@@ -134,4 +138,39 @@ func dieAt(t *testing.T, scope contract.ErasureScope, n int) (died bool) {
 	}
 	verifiesOffline(t, tv, c, served)
 	return died
+}
+
+// exposedStreams counts the destroyed content keys whose citizen still has the data key of
+// then.
+func (tv *testVault) exposedStreams(t testing.TB) (n int) {
+	t.Helper()
+	s, err := tv.KeysDB.Read(`SELECT count(*) FROM exposed_streams`)
+	if err == nil {
+		err = s.Get(&n)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// E-3: a content key that a start destroyed again, or an older program destroyed, does not
+// stay under a data key that lives: the start replaces that.
+func TestStartReplacesDataKeys(t *testing.T) {
+	tv := newVault(t)
+	doc := tv.household(t, 1)
+	tv.household(t, 2)
+	tv.waitIdle(t)
+	tv.stop()
+	if err := tv.Settings.Work.Destroyer.DestroyStreamKeys(t.Context(), acting.DocumentStream(doc)); err != nil {
+		t.Fatal(err)
+	}
+	if n := tv.exposedStreams(t); n != 1 {
+		t.Fatalf("%d content keys are exposed: this shows nothing", n)
+	}
+	tv.restart()
+	tv.waitIdle(t)
+	if n := tv.exposedStreams(t); n != 0 {
+		t.Errorf("E-3 %d content keys are still exposed after a start", n)
+	}
 }

@@ -109,7 +109,7 @@ func (work *Worker) leafReference(ctx context.Context, r eventstore.Record) (con
 // certifyCopies adds to a certificate that copies of the keys remain, and until which day,
 // once that is known (rule E-3).
 func (work *Worker) certifyCopies(ctx context.Context, c *contract.ErasureCertificate, e erasures.Erasure) error {
-	copies := inBackups
+	copies := inCopies[e.Scope]
 	if work.retentions != nil {
 		known, err := work.Keys.Ledger().Destructions(ctx)
 		if err != nil {
@@ -173,10 +173,20 @@ var remains = map[citizen.Scope][]contract.RemainingFact{
 
 const accountability = "accountability, and legal claims (GDPR art. 5(2) and 17(3)(b) and (e))"
 
-var inBackups = contract.RemainingFact{
-	What: "copies of the key database made before, as long as they are kept",
-	Why:  "backups; the list of destroyed keys shreds a restored copy before it is used",
+// inCopies says what old copies of the key database still have, and what that opens with.
+// Their retention ends it, and for keys the trim too (rule E-3).
+var inCopies = map[citizen.Scope]contract.RemainingFact{
+	citizen.OneDocument: {
+		What: "copies of the key database made before, its write-ahead log (pg_wal), archives and replicas included: in them the document's key lies under a former data key of the person, which a version of the key-encryption key opens until that is trimmed and gone from snapshots",
+		Why:  whyCopies,
+	},
+	citizen.WholeCitizen: {
+		What: "copies of the key database made before, its write-ahead log (pg_wal), archives and replicas included: in them the keys lie under a version of the key-encryption key, which opens them until it is trimmed and gone from snapshots; and keyed digests of the person's numbers and references of organisations beside their id, which tell whom it belonged to, with keys that live on, until the last copy is gone",
+		Why:  whyCopies,
+	},
 }
+
+const whyCopies = "backups and recovery; the list of destroyed keys shreds a restored copy before it is used"
 
 // sign puts the signature into a certificate.
 func (work *Worker) sign(ctx context.Context, c *contract.ErasureCertificate) error {

@@ -35,8 +35,9 @@ import (
 //	         → the shred list           so that no restored copy brings them back
 //	         → citizen.key-destroyed    what is gone is on record; read models forget
 //
-// For one document the content key is destroyed, then the lease runs out, then
-// document.content-destroyed and citizen.erasure-completed are recorded. Every step
+// For one document the content key is destroyed and the citizen gets another data key, because
+// old copies have the content key under the former one (Destroyer.ReplaceDataKey). Then the lease
+// runs out, and document.content-destroyed and citizen.erasure-completed are recorded. Every step
 // may be repeated and every event has one id for ever, so an erasure whose process ends
 // between two steps is resumed at the next start.
 
@@ -72,14 +73,15 @@ func pendingErasure(s citizen.State, e citizen.Erasure) bool {
 
 // resume takes up the work that a former process left undone: registrations whose key is
 // durable and whose event may be missing, approved or started erasures and those that
-// became final, unfinished exports, keys still to be wrapped again. The runner of the read
-// models must be running.
+// became final, unfinished exports, data keys still to be replaced, keys still to be wrapped
+// again. The runner of the read models must be running.
 func (work *Worker) resume(ctx context.Context) error {
 	var failed []error // a part that fails does not hold up the others
 	if work.answers {
 		failed = append(failed, work.registerPending(ctx), work.tidy(ctx), work.resumeExports())
 	}
 	if work.destroyer != nil {
+		work.tasks.enqueue("replace data keys", work.destroyer.ReplaceDataKeys)
 		failed = append(failed, work.resumeErasures(ctx), work.FinaliseErasures(ctx))
 		if !work.answers {
 			failed = append(failed, work.keepCertificates(ctx))
@@ -364,6 +366,9 @@ func (work *Worker) eraseDocument(ctx context.Context, id domain.CitizenID, e ci
 	at := work.Timestamp()
 	if err := work.shreds.AddStream(seal.DestroyedStream{Stream: stream, Citizen: id}, at); err != nil {
 		return err
+	}
+	if err := work.destroyer.ReplaceDataKey(ctx, id); err != nil {
+		return fmt.Errorf("replace the data key: %w", err)
 	}
 	if err := work.awaitLeaseEnd(ctx); err != nil {
 		return err

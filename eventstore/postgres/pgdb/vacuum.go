@@ -21,9 +21,11 @@ const vacuumPoll = 20 * time.Millisecond
 // for that until patience is over and then returns ErrSeen. The role owns the
 // tables.
 //
-// Free space inside a page, and the write-ahead log and its archives, keep the bytes
-// until they are written over: Vacuum cannot reach these. What was there is wrapped or
-// sealed, and the version of the key-encryption key it needs is destroyed by trim.
+// Free space inside a page, the write-ahead log (pg_wal), its archives and replicas keep the
+// bytes until they are written over: Vacuum cannot reach these, so no destruction relies on
+// it. A wrapped key from there needs the key that wrapped it, which is destroyed for that
+// reason (docs/keys.md, "When a destruction is final"); keyed digests stay comparable for
+// whoever has their key, until the last copy is gone.
 func Vacuum(ctx context.Context, db *sqlx.DB, schema string, patience time.Duration) error {
 	if !schemaName.MatchString(schema) {
 		return ErrName

@@ -63,6 +63,7 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"a data key is replaced: another process has the former one", formerDataKeyInMemory},
 		{"a data key is replaced against sealing and rotation", replacementRaces},
 		{"a data key is replaced between two versions", replacementBetweenVersions},
+		{"a data key is replaced twice at once", replacementOvertaken},
 		{"a data key is replaced: a damaged content key", replacementOfADamagedKey},
 		{"a data key is replaced once keys are back", replacementWithoutKeeper},
 		{"signing keys are remembered", signingKeys},

@@ -68,6 +68,7 @@ func replacedDataKey(t *testing.T, e *env) {
 		}
 		check(t, e.ring.DestroyStreamKeys(ctx, gone.Stream))
 		check(t, e.ring.ReplaceDataKey(ctx, c))
+		e.asksAnew(t, e.ring, c, "at once")
 		newDEK, newKey := e.wrapped(t, c, kept.Stream)
 		if bytes.Equal(newDEK, dek) || bytes.Equal(newKey, contentKey) || len(newKey) != len(contentKey) {
 			t.Fatalf("round %d: a key is wrapped as before", round)
@@ -135,6 +136,24 @@ func formerDataKeyInMemory(t *testing.T, e *env) {
 	fresh := place(stream(t))
 	part := sealed(t, behind, c, fresh, "fresh") // a key to be made
 	opens(t, e.process(t, seal.Config{}), fresh, part, "fresh")
+
+	gone = place(stream(t))
+	sealed(t, e.ring, c, gone, "gone")
+	identityOf(t, behind, c)
+	replace()
+	hands.advance(behind.Lease())
+	e.asksAnew(t, behind, c, "when the lease ends")
+}
+
+// asksAnew fails unless the citizen's former data key has left the ring's memory.
+func (e *env) asksAnew(t *testing.T, r *Ring, c domain.CitizenID, when string) {
+	t.Helper()
+	calls := e.kek.Calls("Unwrap")
+	_, err := r.ContentTag(t.Context(), c, nil)
+	check(t, err)
+	if e.kek.Calls("Unwrap") == calls {
+		t.Errorf("E-3 the former data key did not leave memory %s", when)
+	}
 }
 
 // replacementRaces: two processes seal, open and make keys while a third destroys and
@@ -238,6 +257,42 @@ func replacementBetweenVersions(t *testing.T, e *env) {
 		t.Fatalf("%+v %v", s, err)
 	}
 	opens(t, e.process(t, seal.Config{}), kept, part, "kept")
+}
+
+// replacementOvertaken: a replacement that was prepared before another one, and comes to be
+// stored after it, begins anew.
+func replacementOvertaken(t *testing.T, e *env) {
+	ctx := t.Context()
+	c, gone, goneToo, goneAtLast, kept := Citizen(t, e.ring, 1), stream(t), stream(t), stream(t), place(stream(t))
+	for _, name := range []eventstore.Stream{gone, goneToo, goneAtLast} {
+		sealed(t, e.ring, c, place(name), "gone")
+	}
+	part := sealed(t, e.ring, c, kept, "kept")
+	before := identityOf(t, e.ring, c)
+	other := e.process(t, seal.Config{})
+	check(t, e.ring.DestroyStreamKeys(ctx, gone))
+	overtaken := false
+	e.kek.After(func(method string) {
+		if method == "Wrap" && !overtaken {
+			overtaken = true
+			check(t, other.DestroyStreamKeys(ctx, goneToo))
+			check(t, other.ReplaceDataKey(ctx, c))
+			check(t, other.DestroyStreamKeys(ctx, goneAtLast))
+		}
+	})
+	check(t, e.ring.ReplaceDataKey(ctx, c))
+	e.kek.After(nil)
+	if !overtaken {
+		t.Fatal("nothing came between: this shows nothing")
+	}
+	fresh := e.process(t, seal.Config{})
+	opens(t, fresh, kept, part, "kept")
+	if after := identityOf(t, fresh, c); after != before {
+		t.Error("a document id, a content tag or the number changed")
+	}
+	if n := e.column(t, `SELECT count(*) FROM exposed_streams`); string(n) != "0" {
+		t.Errorf("%s streams are still exposed", n)
+	}
 }
 
 // replacementOfADamagedKey: a content key that does not open would be lost with the former
