@@ -32,6 +32,10 @@ const (
 )
 
 func main() {
+	if err := forbidCoreDumps(); err != nil { // every command may have keys in memory
+		fmt.Fprintln(os.Stderr, "coffre:", err)
+		os.Exit(exitFailed)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, terminal{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv}, os.Args[1:])
 	stop()
