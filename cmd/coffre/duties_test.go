@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +23,7 @@ import (
 	"coffre/eventstore/seal/transit/vaulttest"
 	"coffre/handlers/certificate"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/apitest"
 	"coffre/handlers/edge/token"
 )
 
@@ -128,14 +130,14 @@ func TestDutiesAreKeptApartByTheDatabase(t *testing.T) {
 		`DELETE FROM rotations`, `DELETE FROM schema_versions`, `DELETE FROM signing_keys`, `UPDATE signing_keys SET public = ''`,
 		`CREATE TABLE mine (n int)`,
 	}
-	neither := []string{`UPDATE stream_keys SET wrapped = ''`, `UPDATE stream_keys SET state = 2`, `DELETE FROM citizen_refs`, `UPDATE subjects SET state = 4`,
+	neither := []string{`UPDATE index_keys SET wrapped = ''`, `DELETE FROM exposed_streams`, `UPDATE stream_keys SET wrapped = ''`, `UPDATE stream_keys SET state = 2`, `DELETE FROM citizen_refs`, `UPDATE subjects SET state = 4`,
 		`INSERT INTO destructions (seq, at) VALUES (1, 1)`, `UPDATE destruction_clock SET seq = 0`, `INSERT INTO suppressions VALUES ('', 0, '')`}
 	noRotation := []string{`UPDATE deployment_keys SET wrapped = ''`, `DELETE FROM deployment_keys`, `UPDATE ring_state SET kek_floor = 9`, `INSERT INTO rotations VALUES (9, 0, 0, 0, 0)`}
 	for duty, refused := range map[vault.Duty][]string{
 		vault.Serving: append(append([]string{
 			`UPDATE subjects SET wrapped = ''`, `UPDATE subjects SET kek_version = 9`, `UPDATE subjects SET destroyed = 1`, `UPDATE citizen_refs SET organisation = ''`,
 			`UPDATE subject_ssins SET citizen = ''`, `UPDATE certificates SET signed = ''`, `DELETE FROM certificates`,
-		}, noRotation...), append(neither[:3:3], neither[4:]...)...),
+		}, noRotation...), append(neither[:5:5], neither[6:]...)...),
 		vault.Destroying: noRotation,
 		vault.Rotating:   append(neither, `INSERT INTO subjects (citizen, state, kek_version, created) VALUES ('', 1, 1, 1)`, `INSERT INTO certificates VALUES ('', '', 0, '', '')`),
 	} {
@@ -209,6 +211,44 @@ func TestDestroyerAndRotatorAreProcessesOfTheirOwn(t *testing.T) {
 	if w := serving.issue(t, uuid.New(), ssinA, "c"); w.Code != http.StatusConflict {
 		t.Errorf("the erased person: %d %s", w.Code, w.Body)
 	}
+}
+
+// One document is forgotten by the destroyer, and files wait for their document while the
+// rotator works, each with its own role, while another process answers with the keys of before.
+func TestDutiesForgetADocumentAndKeepFiles(t *testing.T) {
+	d := newDuties(t)
+	serving := d.open(vault.Serving)
+	var gone, kept struct{ DocumentID string }
+	for reference, doc := range map[string]any{"gone": &gone, "kept": &kept} {
+		w := serving.issue(t, uuid.New(), ssinA, reference)
+		if err := json.Unmarshal(w.Body.Bytes(), doc); err != nil || w.Code != http.StatusCreated {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+	file := serving.upload(t, attestor, apitest.PDF)
+	who := serving.citizen(t, ssinA)
+	destroyer := d.open(vault.Destroying)
+	serving.erase(t, fmt.Sprintf(`{"citizenId":"%s","scope":"document","documentId":"%s","reason":"citizenRequest"}`, who, gone.DocumentID), who)
+	var exposed, replaced int
+	db := d.as(vault.Serving)
+	if err := errors.Join(db.Get(&exposed, `SELECT count(*) FROM exposed_streams`), db.Get(&replaced, `SELECT count(*) FROM index_keys`)); err != nil || exposed != 0 || replaced != 1 {
+		t.Errorf("E-3 %d content keys are exposed, %d data keys were replaced: %v", exposed, replaced, err)
+	}
+	rotator := d.open(vault.Rotating)
+	rotator.post(t, asOperator, "/keys/rotate", "", nil)
+	rotator.until(t, func(s contract.KeyState) bool { return s.Rotation.State == contract.TaskStateDone })
+	for _, r := range []*rig{serving, d.open(vault.Serving)} {
+		if code := r.status(t, attestor, "/documents/"+gone.DocumentID); code != http.StatusGone {
+			t.Errorf("E-3 the erased document: %d", code)
+		}
+		if w := r.get(t, attestor, "/documents/"+kept.DocumentID); !strings.Contains(w.Body.String(), "4711-kept") {
+			t.Errorf("another document: %d %s", w.Code, w.Body)
+		}
+	}
+	if w := serving.issue(t, uuid.New(), ssinA, "late", file); w.Code != http.StatusCreated {
+		t.Errorf("with a file from before the rotation: %d %s", w.Code, w.Body)
+	}
+	destroyer.close(t)
 }
 
 // A ring that holds a key again which was destroyed is not served by a process that may not

@@ -85,16 +85,14 @@ func (r *Ring) openDeploymentKeys(ctx context.Context) error {
 		if err := r.makeDeploymentKeys(ctx, missing); err != nil {
 			return err
 		}
-		if rows, err = r.deploymentRows(ctx); err != nil {
-			return unavailable(ctx, "read deployment keys", err)
-		}
 	}
-	keys, err := r.unwrapDeployment(ctx, rows)
+	rows, keys, err := r.readDeploymentKeys(ctx)
 	if err != nil {
 		return err
 	}
 	r.deployment = map[string]DeploymentKey{}
 	var audit Audit
+	files := newFileKeys()
 	for i, row := range rows { // by version, descending
 		if row.Name == AuditKey {
 			audit.keys = append(audit.keys, keys[i])
@@ -102,7 +100,11 @@ func (r *Ring) openDeploymentKeys(ctx context.Context) error {
 		if _, newer := r.deployment[row.Name]; !newer {
 			r.deployment[row.Name] = keys[i]
 		}
+		if row.Name == attachmentKey {
+			files.add(keys[i])
+		}
 	}
+	r.fileKeys.Store(files)
 	for _, name := range deploymentNames {
 		if _, ok := r.deployment[name]; !ok {
 			return errors.New("deployment keys were made and are not there")
@@ -110,6 +112,20 @@ func (r *Ring) openDeploymentKeys(ctx context.Context) error {
 	}
 	r.audit.Store(&audit)
 	return nil
+}
+
+// readDeploymentKeys reads and unwraps all deployment keys, by name and by version,
+// descending.
+func (r *Ring) readDeploymentKeys(ctx context.Context) (rows []deploymentRow, keys []DeploymentKey, err error) {
+	for range maxStale {
+		if rows, err = r.deploymentRows(ctx); err != nil {
+			return nil, nil, unavailable(ctx, "read deployment keys", err)
+		}
+		if keys, err = r.unwrapDeployment(ctx, rows); !errors.Is(err, ErrUnknown) { // one was replaced meanwhile
+			break
+		}
+	}
+	return rows, keys, err
 }
 
 // unwrapDeployment opens deployment keys, in order. A row that was wrapped again and
@@ -147,8 +163,8 @@ func (r *Ring) unwrapDeployment(ctx context.Context, rows []deploymentRow) ([]De
 			if err != nil {
 				return nil, unavailable(ctx, "read deployment keys", err)
 			}
-			if !found {
-				return nil, fmt.Errorf("deployment key %s: %w", rows[i].Name, ErrUnknown)
+			if !found { // it was replaced
+				return nil, fmt.Errorf("deployment key %s: %w: %w", rows[i].Name, eventstore.ErrKeysUnavailable, ErrUnknown)
 			}
 		}
 	}

@@ -135,7 +135,11 @@ func destroySubject(tx *keysdb.Tx, now int64, floor int, citizen domain.CitizenI
 	if err := tx.Row(`SELECT wrapped, kek_version FROM subjects WHERE citizen = ?`, []any{id}, &wrapped, &version); err != nil {
 		return err
 	}
-	if err := concealStreams(tx, now, max(floor, version), id); err != nil { // they go with the data key
+	floor, err := wrappedBy(tx, max(floor, version))
+	if err != nil {
+		return err
+	}
+	if err := concealStreams(tx, now, floor, id); err != nil { // they go with the data key
 		return err
 	}
 	if _, err := doomFiles(tx, now, `state IN (3, 4) AND stream IN (SELECT stream FROM stream_keys WHERE citizen = ?)`, id); err != nil {
@@ -146,8 +150,8 @@ func destroySubject(tx *keysdb.Tx, now int64, floor int, citizen domain.CitizenI
 		args  []any
 	}{
 		{`UPDATE subjects SET wrapped = ? WHERE citizen = ?`, []any{make([]byte, len(wrapped)), id}},
-		{`UPDATE subjects SET wrapped = NULL, destroyed_version = CASE WHEN kek_version > ? THEN kek_version ELSE ? END, kek_version = 0, destroyed = ?, state = ? WHERE citizen = ?`,
-			[]any{floor, floor, now, destroyed, id}},
+		{`UPDATE subjects SET wrapped = NULL, destroyed_version = ?, kek_version = 0, destroyed = ?, state = ? WHERE citizen = ?`,
+			[]any{floor, now, destroyed, id}},
 		{`UPDATE stream_keys SET wrapped = ? WHERE citizen = ? AND state = ?`, []any{make([]byte, wrappedContentKey), id, keyLive}},
 		{`UPDATE stream_keys SET wrapped = NULL, state = ? WHERE citizen = ?`, []any{keyDestroyed, id}},
 		{`UPDATE index_keys SET wrapped = ? WHERE citizen = ?`, []any{make([]byte, wrappedIndexKeys), id}},
@@ -236,4 +240,13 @@ func concealStreams(tx *keysdb.Tx, now int64, version int, citizen []byte) error
 	}
 	_, err := tx.Exec(`DELETE FROM exposed_streams WHERE citizen = ?`, citizen)
 	return err
+}
+
+// wrappedBy returns the latest version of the key-encryption key that old copies may need
+// to open what is destroyed now: version, or a later one that already wraps the deployment
+// key under which the keys of files lay.
+func wrappedBy(tx *keysdb.Tx, version int) (int, error) {
+	var files int
+	err := tx.Row(`SELECT coalesce(max(kek_version), 0) FROM deployment_keys WHERE name = ?`, []any{attachmentKey}, &files)
+	return max(version, files), err
 }

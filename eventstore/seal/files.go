@@ -3,6 +3,7 @@ package seal
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -63,19 +64,26 @@ func fileAAD(id domain.AttachmentID, issuer domain.Organisation) []byte {
 	return append(aad, issuer...)
 }
 
-func (fs Files) sealKey(id domain.AttachmentID, issuer domain.Organisation, key []byte, digest [sha256.Size]byte) ([]byte, error) {
-	k := fs.ring.deployment[attachmentKey]
+// sealKey seals the key and the digest of a file under the latest deployment key that this
+// process has, and returns its version.
+func (fs Files) sealKey(id domain.AttachmentID, issuer domain.Organisation, key []byte, digest [sha256.Size]byte) (wrapped []byte, version int, err error) {
+	k := fs.ring.fileKeys.Load().latest
 	aead, err := newAEAD(k.secret[:])
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	plain := append(append(make([]byte, 0, keySize+sha256.Size), key...), digest[:]...)
 	defer clear(plain)
-	return aead.Seal(nil, nil, plain, fileAAD(id, issuer)), nil
+	return aead.Seal(nil, nil, plain, fileAAD(id, issuer)), k.Version, nil
 }
 
-func (fs Files) openKey(id domain.AttachmentID, issuer domain.Organisation, wrapped []byte) (key, digest []byte, err error) {
-	k := fs.ring.deployment[attachmentKey]
+// openKey returns errStale for a version of the deployment key that this process does not
+// have.
+func (fs Files) openKey(id domain.AttachmentID, issuer domain.Organisation, wrapped []byte, version int) (key, digest []byte, err error) {
+	k, known := fs.ring.fileKeys.Load().byVersion[version]
+	if !known {
+		return nil, nil, errStale
+	}
 	aead, err := newAEAD(k.secret[:])
 	if err != nil {
 		return nil, nil, err
@@ -87,18 +95,38 @@ func (fs Files) openKey(id domain.AttachmentID, issuer domain.Organisation, wrap
 	return plain[:keySize:keySize], plain[keySize:], nil
 }
 
+// storeKey seals the key and the digest of a file and stores them by store, which is given
+// them with the version of the deployment key; again if that was replaced meanwhile.
+func (fs Files) storeKey(ctx context.Context, id domain.AttachmentID, issuer domain.Organisation, key []byte, digest [sha256.Size]byte,
+	store func(tx *keysdb.Tx, wrapped []byte, version int) (int64, error)) (n int64, err error) {
+	for attempt := 0; ; attempt++ {
+		wrapped, version, err := fs.sealKey(id, issuer, key, digest)
+		if err != nil {
+			return 0, err
+		}
+		n, err := keysdb.Do(ctx, fs.ring.db, func(tx *keysdb.Tx) (int64, error) {
+			if err := latestFileKey(tx, version); err != nil {
+				return 0, err
+			}
+			return store(tx, wrapped, version)
+		})
+		if !errors.Is(err, errStale) {
+			return n, err
+		}
+		if err := fs.ring.catchUpFiles(ctx, attempt); err != nil {
+			return 0, err
+		}
+	}
+}
+
 // Make returns the key for a new file of the issuer, durable before it is
 // returned. id is random and was never used.
 func (fs Files) Make(ctx context.Context, id domain.AttachmentID, issuer domain.Organisation, mediaType string) ([]byte, error) {
 	key := newKey()
-	wrapped, err := fs.sealKey(id, issuer, key[:], [sha256.Size]byte{})
-	if err != nil {
-		return nil, err
-	}
 	now := fs.ring.micros()
-	_, err = keysdb.Do(ctx, fs.ring.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`INSERT INTO attachments (attachment, issuer, state, wrapped, type, size, stream, created, changed) VALUES (?, ?, ?, ?, ?, 0, '', ?, ?)`,
-			id.UUID[:], string(issuer), uploading, wrapped, mediaType, now, now)
+	_, err := fs.storeKey(ctx, id, issuer, key[:], [sha256.Size]byte{}, func(tx *keysdb.Tx, wrapped []byte, version int) (int64, error) {
+		return tx.Exec(`INSERT INTO attachments (attachment, issuer, state, wrapped, key_version, type, size, stream, created, changed) VALUES (?, ?, ?, ?, ?, ?, 0, '', ?, ?)`,
+			id.UUID[:], string(issuer), uploading, wrapped, version, mediaType, now, now)
 	})
 	if err != nil {
 		return nil, unavailable(ctx, "make the key of a file", err)
@@ -109,14 +137,10 @@ func (fs Files) Make(ctx context.Context, id domain.AttachmentID, issuer domain.
 // Keep records that the file was stored whole: from now on a document may name
 // it. It returns ErrUnknown when the file was removed meanwhile.
 func (fs Files) Keep(ctx context.Context, f File) error {
-	wrapped, err := fs.sealKey(f.ID, f.Issuer, f.Key, [sha256.Size]byte(f.Digest))
-	if err != nil {
-		return err
-	}
 	now := fs.ring.micros()
-	n, err := keysdb.Do(ctx, fs.ring.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`UPDATE attachments SET state = ?, wrapped = ?, size = ?, changed = ? WHERE attachment = ? AND issuer = ? AND state IN (?, ?)`,
-			unclaimed, wrapped, f.Size, now, f.ID.UUID[:], string(f.Issuer), uploading, unclaimed)
+	n, err := fs.storeKey(ctx, f.ID, f.Issuer, f.Key, [sha256.Size]byte(f.Digest), func(tx *keysdb.Tx, wrapped []byte, version int) (int64, error) {
+		return tx.Exec(`UPDATE attachments SET state = ?, wrapped = ?, key_version = ?, size = ?, changed = ? WHERE attachment = ? AND issuer = ? AND state IN (?, ?)`,
+			unclaimed, wrapped, version, f.Size, now, f.ID.UUID[:], string(f.Issuer), uploading, unclaimed)
 	})
 	switch {
 	case err != nil:

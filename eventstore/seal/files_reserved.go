@@ -15,6 +15,7 @@ import (
 type fileRow struct {
 	issuer, mediaType, stream string
 	wrapped                   []byte
+	version                   int // of the deployment key that seals it
 	size                      int64
 	state                     attachmentState
 }
@@ -24,13 +25,27 @@ type fileRow struct {
 // returns them in the order asked for. It returns ErrUnknown when one of them is not
 // there, is not the issuer's, or belongs to another stream.
 func (fs Files) Reserve(ctx context.Context, issuer domain.Organisation, stream eventstore.Stream, ids []domain.AttachmentID) ([]File, error) {
+	for attempt := 0; ; attempt++ {
+		files, err := fs.reserve(ctx, issuer, stream, ids)
+		if !errors.Is(err, errStale) {
+			return files, err
+		}
+		if err := fs.ring.catchUpFiles(ctx, attempt); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// reserve returns errStale, with the files reserved, when their keys are under a version of
+// the deployment key that this process does not have.
+func (fs Files) reserve(ctx context.Context, issuer domain.Organisation, stream eventstore.Stream, ids []domain.AttachmentID) ([]File, error) {
 	now := fs.ring.micros()
 	rows, err := keysdb.Do(ctx, fs.ring.db, func(tx *keysdb.Tx) ([]fileRow, error) {
 		rows := make([]fileRow, len(ids))
 		for i, id := range ids {
 			row := &rows[i]
-			err := tx.Row(`SELECT issuer, type, size, state, stream, wrapped FROM attachments WHERE attachment = ?`, []any{id.UUID[:]},
-				&row.issuer, &row.mediaType, &row.size, &row.state, &row.stream, &row.wrapped)
+			err := tx.Row(`SELECT issuer, type, size, state, stream, wrapped, key_version FROM attachments WHERE attachment = ?`, []any{id.UUID[:]},
+				&row.issuer, &row.mediaType, &row.size, &row.state, &row.stream, &row.wrapped, &row.version)
 			if err != nil && !errors.Is(err, sql.ErrNoRows) {
 				return nil, err
 			}
@@ -60,7 +75,7 @@ func (fs Files) Reserve(ctx context.Context, issuer domain.Organisation, stream 
 		if row.state == claimed {
 			continue
 		}
-		if files[i].Key, files[i].Digest, err = fs.openKey(ids[i], issuer, row.wrapped); err != nil {
+		if files[i].Key, files[i].Digest, err = fs.openKey(ids[i], issuer, row.wrapped, row.version); err != nil {
 			return nil, err
 		}
 	}

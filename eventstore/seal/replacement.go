@@ -198,6 +198,9 @@ func storeReplacement(tx *keysdb.Tx, now int64, former, next *subject, wrapped W
 			return false, err
 		}
 	}
+	if version, err = wrappedBy(tx, version); err != nil {
+		return false, err
+	}
 	if err := concealStreams(tx, now, version, id); err != nil {
 		return false, err
 	}

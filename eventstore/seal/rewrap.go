@@ -2,6 +2,7 @@ package seal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -22,8 +23,8 @@ type keyRow struct {
 // key, a thousand at a time, while the ring is in use, and then records that nothing
 // is wrapped by an older one any more. It may be stopped and called again: it moves
 // what is left. progress, if not nil, is told after each batch how many of how many
-// keys are done. Keys that do not open are left and counted in an error that wraps
-// ErrRefused; all others are moved.
+// keys are done. The deployment key of files is not moved but replaced. Keys that do not
+// open are left and counted in an error that wraps ErrRefused; all others are moved.
 func (r *Rotator) RewrapAll(ctx context.Context, progress func(done, total int)) error {
 	versions, err := r.ring.kek.Versions(ctx)
 	if err != nil {
@@ -46,11 +47,21 @@ func (r *Rotator) RewrapAll(ctx context.Context, progress func(done, total int))
 			progress(done, total)
 		}
 	}
+	files := r.replaceFileKey(ctx, latest)
+	if files != nil && !errors.Is(files, ErrRefused) {
+		return files
+	}
+	if files == nil {
+		report(1)
+	}
 	if err := r.rewrapDeploymentKeys(ctx, latest, report); err != nil {
 		return err
 	}
 	if err := r.rewrapSubjects(ctx, latest, report); err != nil {
 		return unavailable(ctx, "rewrap", err)
+	}
+	if files != nil {
+		return files
 	}
 	left, err := r.ring.olderThan(ctx, latest)
 	switch {
@@ -174,7 +185,7 @@ func (r *Rotator) rewrapDeploymentKeys(ctx context.Context, latest int, report f
 	var batch []keyRow
 	var names []string
 	var versions []int
-	err := r.ring.rows(ctx, `SELECT name, version, wrapped FROM deployment_keys WHERE kek_version < ? ORDER BY name, version LIMIT ?`, []any{latest, MaxBatch},
+	err := r.ring.rows(ctx, `SELECT name, version, wrapped FROM deployment_keys WHERE kek_version < ? AND name <> ? ORDER BY name, version LIMIT ?`, []any{latest, attachmentKey, MaxBatch},
 		func(scan func(...any) error) error {
 			var row keyRow
 			var name string

@@ -76,7 +76,8 @@ type Ring struct {
 	kek KEK
 	cfg Config
 
-	deployment map[string]DeploymentKey // by name, the latest version; the pepper apart
+	deployment map[string]DeploymentKey // by name, the latest version when the ring was opened
+	fileKeys   atomic.Pointer[fileKeys]
 	peppers    atomic.Pointer[peppers]
 	peppering  sync.Mutex // held while peppers are read
 	audit      atomic.Pointer[Audit]

@@ -175,4 +175,7 @@ CREATE TABLE index_keys (
 	dek     INTEGER NOT NULL, -- number of the present data key, from 2
 	wrapped BLOB    NOT NULL  -- the three keys under it
 ) STRICT;
+`, `
+-- The version of the deployment key that seals a file's key.
+ALTER TABLE attachments ADD COLUMN key_version INTEGER NOT NULL DEFAULT 1;
 `}

@@ -80,7 +80,7 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 	"deployment_keys":   {Serving: {Insert: true}, Destroying: {Insert: true}, Rotating: every},
 	"rotations":         {Rotating: {Insert: true, Update: []string{"*"}}},
 	"key_backups":       {Serving: {Insert: true}, Rotating: {Insert: true}},
-	"attachments":       {Serving: every, Destroying: {Update: []string{"*"}, Delete: true}},
+	"attachments":       {Serving: every, Destroying: {Update: []string{"*"}, Delete: true}, Rotating: {Update: []string{"wrapped", "key_version"}}},
 	"certificates":      {Destroying: mark},
 	"signing_keys":      {Serving: {Insert: true}, Destroying: {Insert: true}, Rotating: {Insert: true}},
 	"imitations":        {Serving: {Update: []string{"n"}}},

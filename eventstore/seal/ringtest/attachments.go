@@ -3,6 +3,9 @@ package ringtest
 import (
 	"bytes"
 	"crypto/sha256"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/keysdb"
 )
 
 // later is after everything that a test does.
@@ -153,5 +157,172 @@ func filesErased(t *testing.T, e *env) {
 	check(t, e.ring.DoomStale(ctx, time.Now().Add(-time.Hour)))
 	if got := e.doomed(t); len(got) != 4 {
 		t.Fatalf("%d files are doomed", len(got))
+	}
+}
+
+// fileKeyReplaced (E-3): with a version of the key-encryption key goes the deployment key
+// that sealed keys of files in its time, so that a trim ends old copies of these, too.
+func fileKeyReplaced(t *testing.T, e *env) {
+	ctx := t.Context()
+	behind := e.process(t, seal.Config{})
+	kept, claimed, s, taken := e.upload(t), e.upload(t), stream(t), stream(t)
+	e.reserve(t, taken, nil, claimed)
+	check(t, e.ring.Claim(ctx, taken, []domain.AttachmentID{claimed.ID}))
+	formerKey := e.column(t, `SELECT wrapped FROM deployment_keys WHERE name = 'attachment'`)
+	for version := 2; version <= 4; version++ {
+		before := e.column(t, `SELECT wrapped FROM attachments WHERE attachment = ?`, kept.ID.UUID[:])
+		_, err := e.ring.Rotate(ctx)
+		check(t, err)
+		for range 2 { // repeated
+			check(t, e.ring.RewrapAll(ctx, nil))
+		}
+		for query, want := range map[string]int{
+			`SELECT min(version) FROM deployment_keys WHERE name = 'attachment'`:  version,
+			`SELECT max(version) FROM deployment_keys WHERE name = 'attachment'`:  version,
+			`SELECT min(kek_version) FROM deployment_keys`:                        version,
+			`SELECT max(version) FROM deployment_keys WHERE name <> 'attachment'`: 1,
+			`SELECT min(key_version) FROM attachments WHERE wrapped IS NOT NULL`:  version,
+			`SELECT count(*) FROM attachments WHERE wrapped IS NOT NULL`:          1,
+		} {
+			if got := string(e.column(t, query)); got != strconv.Itoa(want) {
+				t.Errorf("version %d: %s: %s, want %d", version, query, got, want)
+			}
+		}
+		if after := e.column(t, `SELECT wrapped FROM attachments WHERE attachment = ?`, kept.ID.UUID[:]); bytes.Equal(after, before) || len(after) != len(before) {
+			t.Errorf("version %d: the key of a file is sealed as before", version)
+		}
+	}
+	if plain, err := e.kek.Unwrap(ctx, []seal.UnwrapItem{{Wrapped: formerKey, AAD: []byte("coffre/deployment-key/v1/attachment/1")}}); err != nil || plain[0].Err != nil {
+		t.Fatalf("the former deployment key is in no old copy: the trim shows nothing: %v", err)
+	}
+	e.backUp(t)
+	check(t, e.ring.Retire(ctx))
+	check(t, e.ring.Trim(ctx))
+	if plain, err := e.kek.Unwrap(ctx, []seal.UnwrapItem{{Wrapped: formerKey, AAD: []byte("coffre/deployment-key/v1/attachment/1")}}); err == nil && plain[0].Err == nil {
+		t.Error("E-3 the former deployment key opens after the trim")
+	}
+
+	// A process that has the first version only reads and writes under the present one.
+	ids := []domain.AttachmentID{kept.ID}
+	for _, r := range []*Ring{behind, e.process(t, seal.Config{})} {
+		got, err := r.Files.Reserve(ctx, organisation, s, ids)
+		if err != nil || !bytes.Equal(got[0].Key, kept.Key) || !bytes.Equal(got[0].Digest, kept.Digest) {
+			t.Fatal("a file does not come back", err)
+		}
+	}
+	writer := e.process(t, seal.Config{})
+	e.rotate(t)
+	fresh := seal.File{ID: domain.AttachmentID{UUID: uuid.New()}, Issuer: organisation, Type: "application/pdf", Size: 7, Digest: kept.Digest}
+	var err error
+	fresh.Key, err = writer.Make(ctx, fresh.ID, fresh.Issuer, fresh.Type)
+	check(t, err)
+	e.rotate(t)
+	check(t, writer.Keep(ctx, fresh))
+	if got := e.reserve(t, s, nil, fresh); !bytes.Equal(got[0].Key, fresh.Key) {
+		t.Error("a file that was uploaded meanwhile does not come back")
+	}
+}
+
+// fileKeyRaces: files are made, kept and reserved while the deployment key is replaced; all
+// come back.
+func fileKeyRaces(t *testing.T, e *env) {
+	ctx := t.Context()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	made := atomic.Int64{}
+	for range 2 {
+		r := e.process(t, seal.Config{})
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				f := seal.File{ID: domain.AttachmentID{UUID: uuid.New()}, Issuer: organisation, Type: "application/pdf", Size: 7, Digest: bytes.Repeat([]byte{7}, 32)}
+				var err error
+				if f.Key, err = r.Make(ctx, f.ID, f.Issuer, f.Type); err == nil {
+					err = r.Keep(ctx, f)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got, err := r.Files.Reserve(ctx, organisation, eventstore.Stream("document-"+f.ID.String()), []domain.AttachmentID{f.ID})
+				if err != nil || !bytes.Equal(got[0].Key, f.Key) {
+					t.Error("a file does not come back", err)
+					return
+				}
+				made.Add(1)
+			}
+		})
+	}
+	for range 5 {
+		e.rotate(t)
+	}
+	close(stop)
+	wg.Wait()
+	if made.Load() == 0 {
+		t.Error("no file was made: this shows nothing")
+	}
+}
+
+// damagedFileKey: a key of a file that does not open holds back the trim of the deployment
+// key it is under, and no other key.
+func damagedFileKey(t *testing.T, e *env) {
+	ctx := t.Context()
+	damaged, whole, c, p := e.upload(t), e.upload(t), Citizen(t, e.ring, 1), place(stream(t))
+	part := sealed(t, e.ring, c, p, "x")
+	_, err := keysdb.Do(ctx, e.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`UPDATE attachments SET wrapped = ? WHERE attachment = ?`, make([]byte, 92), damaged.ID.UUID[:])
+	})
+	check(t, err)
+	_, err = e.ring.Rotate(ctx)
+	check(t, err)
+	wants(t, e.ring.RewrapAll(ctx, nil), seal.ErrRefused)
+	if s, err := e.ring.Status(ctx); err != nil || s.Behind() != 1 {
+		t.Fatalf("%+v %v", s, err)
+	}
+	wants(t, e.ring.Retire(ctx), seal.ErrNotRewrapped)
+	check(t, e.ring.Doom(ctx, damaged.ID)) // as every file that no document names, after a day
+	check(t, e.ring.RewrapAll(ctx, nil))
+	e.backUp(t)
+	check(t, e.ring.Retire(ctx))
+	opens(t, e.process(t, seal.Config{}), p, part, "x")
+	if got := e.reserve(t, stream(t), nil, whole); !bytes.Equal(got[0].Key, whole.Key) {
+		t.Error("another file does not come back")
+	}
+}
+
+// destroyedWhileRewrapping (E-3): files may be sealed under the next version before the
+// citizens' keys are, and what is destroyed then needs the trim of that one.
+func destroyedWhileRewrapping(t *testing.T, e *env) {
+	ctx := t.Context()
+	keeps, gone := Citizen(t, e.ring, 1), Citizen(t, e.ring, 2)
+	s := stream(t)
+	sealed(t, e.ring, keeps, place(s), "x")
+	latest, err := e.ring.Rotate(ctx)
+	check(t, err)
+	calls := 0
+	e.kek.Before(func(method string) error {
+		if method == "Rewrap" {
+			if calls++; calls == 2 { // the citizens, after the deployment keys: read, not stored
+				check(t, e.ring.DestroyStreamKeys(ctx, s))
+				check(t, e.ring.ReplaceDataKey(ctx, keeps))
+				e.erase(t, gone, seal.Suppression{})
+			}
+		}
+		return nil
+	})
+	check(t, e.ring.RewrapAll(ctx, nil))
+	e.kek.Before(nil)
+	if calls != 2 {
+		t.Fatalf("%d calls to Rewrap: nothing came between", calls)
+	}
+	ofStream, err := e.destroyedStream(t, s)
+	check(t, err)
+	ofSubject, err := e.destroyedSubject(t, gone)
+	if err != nil || ofStream.WrappedBy != latest || ofSubject.WrappedBy != latest {
+		t.Errorf("E-3 wrapped by %d and %d, want %d: %v", ofStream.WrappedBy, ofSubject.WrappedBy, latest, err)
 	}
 }
