@@ -63,17 +63,24 @@ func (w *withdrawal) access(t *testing.T, r *rig) int {
 	return r.ask(req, r.bearer(t, drillConsumer)).Code
 }
 
-// newWithdrawal grants, copies, withdraws and closes.
-func newWithdrawal(t *testing.T, o vault.Options) *withdrawal {
+// grant issues a document and has its citizen consent that a consumer reads it.
+func (w *withdrawal) grant(t *testing.T, r *rig) token.Grant {
 	t.Helper()
-	w := &withdrawal{dir: vault.DataDir(t.TempDir()), o: o}
-	r := w.open(t)
 	var doc struct{ DocumentID string }
 	r.post(t, drillIssuer, "/documents", issueTo(1, "older").body, &doc)
 	me := grantFor(domain.RoleCitizen, "", r.citizen(t, bench.SSIN(1).Reveal()))
 	var given struct{ ConsentID string }
 	r.post(t, me, "/consents", `{"consumer":"`+string(railways)+`","purpose":"familyDiscount","documentTypes":["householdComposition"],"shownText":{"text":"You allow it.","language":"en","version":"1"}}`, &given)
 	w.document, w.consent = doc.DocumentID, given.ConsentID
+	return me
+}
+
+// newWithdrawal grants, copies, withdraws and closes.
+func newWithdrawal(t *testing.T, o vault.Options) *withdrawal {
+	t.Helper()
+	w := &withdrawal{dir: vault.DataDir(t.TempDir()), o: o}
+	r := w.open(t)
+	me := w.grant(t, r)
 	if code := w.access(t, r); code != http.StatusOK {
 		t.Fatalf("under the consent: %d", code)
 	}

@@ -93,6 +93,7 @@ type Table struct {
 	mac    func(parts ...[]byte) [32]byte
 	now    func() time.Time
 	holder uuid.UUID // of the leases given here; Nil for a process that is alone
+	short  func() bool
 }
 
 // Rows are appended in the order of time, so that those in flight share a few
@@ -127,7 +128,16 @@ func Open(ctx context.Context, db *keysdb.DB, mac func(parts ...[]byte) [32]byte
 	if err := Migrate(ctx, db); err != nil {
 		return nil, err
 	}
-	return &Table{db: db, mac: mac, now: now}, nil
+	return &Table{db: db, mac: mac, now: now, short: func() bool { return false }}, nil
+}
+
+// RefusingWhen returns the table as it is used where room for it may run short: while short
+// says so, only requests of eventstore.Reserved begin, and others are answered
+// eventstore.ErrDiskFull.
+func (t *Table) RefusingWhen(short func() bool) *Table {
+	refusing := *t
+	refusing.short = short
+	return &refusing
 }
 
 // HeldBy returns the table as one of several processes on the database uses it:
@@ -163,6 +173,9 @@ type row struct {
 func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
 	if r.Key == uuid.Nil || r.Owner == "" || r.Operation == "" || r.Lease <= 0 || r.Lease > MaxLease {
 		return Outcome{}, fmt.Errorf("begin request: %w", eventstore.ErrInvalid)
+	}
+	if r.Class != eventstore.Reserved && t.short() {
+		return Outcome{}, fmt.Errorf("begin request: %w", eventstore.ErrDiskFull)
 	}
 	id := t.id(r)
 	body := t.mac([]byte("body/v1\x00"), id[:], r.Body)

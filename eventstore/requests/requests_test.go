@@ -236,6 +236,19 @@ func restartOfOneOfSeveral(t *testing.T, e *env) {
 	begin(t, e, b, requests.Unfinished)
 }
 
+// A full disk keeps the room that is left for what must pass.
+func TestOnlyReservedRequestsBeginWhenRoomIsShort(t *testing.T) {
+	e := open(t)
+	short := true
+	e.table = e.table.RefusingWhen(func() bool { return short })
+	refused(t, e, request(uuid.New()), eventstore.ErrDiskFull)
+	withdrawal := request(uuid.New())
+	withdrawal.Class = eventstore.Reserved
+	begin(t, e, withdrawal, requests.Fresh)
+	short = false
+	begin(t, e, request(uuid.New()), requests.Fresh)
+}
+
 // Where the log lost its end, whoever repeats a request of then looks in the log before
 // they believe that it was answered.
 func TestDoubtedRequestsAreUnfinished(t *testing.T) { onEach(t, doubtedRequestsAreUnfinished) }

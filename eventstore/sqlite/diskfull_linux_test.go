@@ -45,7 +45,7 @@ func TestDiskFullForReal(t *testing.T) {
 	if !errors.Is(err, eventstore.ErrDiskFull) || appended < 50 {
 		t.Fatalf("after %d appends: %v, want ErrDiskFull", appended, err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, reserveName)); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, ReserveName)); err != nil {
 		t.Fatalf("ordinary appends ate the reserve: %v", err)
 	}
 	for range 5 {

@@ -12,6 +12,7 @@ import (
 	"coffre/eventstore/dense"
 	"coffre/eventstore/proof"
 	"coffre/eventstore/queue"
+	"coffre/eventstore/sqlite/sqlitedb"
 )
 
 const (
@@ -43,14 +44,14 @@ type sequencer struct {
 	sinceSettled int64 // bytes
 	walPages     int
 
-	reserve         *reserve
+	reserve         *sqlitedb.Reserve
 	checkpointPages int
 	settleEvents    int64
 }
 
-func newSequencer(s *Store, conn *sqlite3.Conn, o Options, room *reserve) (*sequencer, error) {
+func newSequencer(s *Store, conn *sqlite3.Conn, o Options) (*sequencer, error) {
 	q := &sequencer{
-		store: s, queue: queue.New(queue.Options{MaxCount: o.MaxQueued, MaxBytes: o.MaxQueuedBytes, Gather: o.Gather}), ended: make(chan struct{}), conn: conn, reserve: room,
+		store: s, queue: queue.New(queue.Options{MaxCount: o.MaxQueued, MaxBytes: o.MaxQueuedBytes, Gather: o.Gather}), ended: make(chan struct{}), conn: conn, reserve: o.Reserve,
 		checkpointPages: o.checkpointPages, settleEvents: o.settleEvents,
 	}
 	if q.settleEvents == 0 {
@@ -126,7 +127,7 @@ func (q *sequencer) run() {
 		if batch == nil {
 			return
 		}
-		if !q.reserve.hold() {
+		if !q.reserve.Hold() {
 			batch = onlyReserved(batch, eventstore.ErrDiskFull)
 		}
 		if len(batch) > 0 {
@@ -183,9 +184,10 @@ func (q *sequencer) sequence(batch []*queue.Request) {
 				return
 			}
 		}
+		q.reserve.Filled()
 		err := fmt.Errorf("%w: %w", eventstore.ErrDiskFull, err)
 		batch = onlyReserved(batch, err)
-		if len(batch) > 0 && q.reserve.release() {
+		if len(batch) > 0 && q.reserve.Release() {
 			q.sequence(batch)
 			return
 		}

@@ -18,7 +18,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -29,8 +28,11 @@ import (
 	"coffre/eventstore/sqlite/sqlitedb"
 )
 
-// FileName is the database's name in its directory.
-const FileName = "events.db"
+// Names of files in the directory of a log.
+const (
+	FileName    = "events.db"
+	ReserveName = "events.reserve" // room for what must pass on a full disk
+)
 
 const (
 	defaultReaders = 3
@@ -39,6 +41,7 @@ const (
 	pollEvery      = time.Second // Wait looks by itself this often, should a wake-up be lost
 	pageSize       = 32 << 10    // 21 rows of 1.5 KiB fill one to 98 %; of 16 KiB pages only to 94 %
 	dirMode        = 0o700
+	reserveBytes   = 4 << 20 // some 2,500 withdrawals, or the index of a write-ahead log of 16 GiB
 )
 
 // Options tune a store. The zero value is right for production.
@@ -56,6 +59,9 @@ type Options struct {
 	// ServeDamaged opens a log in whose tail the start finds a damaged record. Reads
 	// still end at it with *eventstore.Corrupt.
 	ServeDamaged bool
+	// Reserve is room on the disk for what must pass, shared with other databases there;
+	// the caller holds it once all of them are open. nil: the log has one of its own.
+	Reserve *sqlitedb.Reserve
 	// VFS names a registered file system of the driver; "" is the operating system's.
 	VFS string
 
@@ -97,26 +103,25 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, fmt.Errorf("event log: %w", err)
 	}
-	room := &reserve{path: filepath.Join(dir, reserveName)}
-	s, err := open(ctx, dir, o, room)
-	if noRoom(err) && room.release() {
-		s, err = open(ctx, dir, o, room)
+	own := o.Reserve == nil
+	if own {
+		o.Reserve = sqlitedb.NewReserve(filepath.Join(dir, ReserveName), reserveBytes)
+	}
+	s, err := open(ctx, dir, o)
+	if sqlitedb.NoRoom(err) && o.Reserve.Release() {
+		s, err = open(ctx, dir, o)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("event log: %w", err)
 	}
-	room.hold()
+	if own {
+		o.Reserve.Hold()
+	}
 	go s.sequencer.run()
 	return s, nil
 }
 
-// noRoom tells whether a start failed because the disk is full: of whatever it
-// makes, only the index of the write-ahead log is needed for reading.
-func noRoom(err error) bool {
-	return full(err) || errors.Is(err, sqlite3.IOERR_SHMSIZE) || errors.Is(err, syscall.ENOSPC)
-}
-
-func open(ctx context.Context, dir string, o Options, room *reserve) (_ *Store, err error) {
+func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 	if o.Readers <= 0 {
 		o.Readers = defaultReaders
 	}
@@ -136,7 +141,7 @@ func open(ctx context.Context, dir string, o Options, room *reserve) (_ *Store, 
 	if err != nil {
 		return nil, err
 	}
-	if s.sequencer, err = newSequencer(s, writer, o, room); err != nil {
+	if s.sequencer, err = newSequencer(s, writer, o); err != nil {
 		return nil, errors.Join(err, closeConn(writer))
 	}
 	// From here on the files are there; their entries must survive a power cut before

@@ -10,6 +10,7 @@ import (
 
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
+	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/api"
 	"coffre/handlers/contract"
 	"coffre/projections"
@@ -27,9 +28,10 @@ type Instance struct {
 	control http.Handler // the same for the control socket, where this directory's own tokens count
 	keeper  Keeper
 	store   eventstore.Store
-	damaged atomic.Int64   // records that the scrubber found last
-	failed  chan error     // a part that had to go on has stopped
-	closers []func() error // in the order of opening
+	room    *sqlitedb.Reserve // nil: no database lies in files
+	damaged atomic.Int64      // records that the scrubber found last
+	failed  chan error        // a part that had to go on has stopped
+	closers []func() error    // in the order of opening
 	leaving sync.Once
 	gone    chan struct{} // closed when no more requests should be sent here
 }
@@ -84,14 +86,17 @@ func (v *Instance) ready(context.Context) error {
 	return nil
 }
 
+// shortOfRoom reports whether the disk has no room but for what must pass.
+func (v *Instance) shortOfRoom() bool { return v.room != nil && v.room.Short() }
+
 // Health says what clients may expect: everything, or less while a read model is
-// built, stopped or failing, or the keys are away.
+// built, stopped or failing, the keys are away, or the disk is full.
 func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
 	all, err := v.Runner.Status(ctx)
 	if err != nil {
 		return contract.HealthStatusDOWN
 	}
-	if !v.keeper.well(ctx) {
+	if !v.keeper.well(ctx) || v.shortOfRoom() {
 		return contract.HealthStatusDEGRADED
 	}
 	for _, s := range all {

@@ -34,7 +34,15 @@ func newMetrics(v *Instance) *metrics {
 		m.requests, m.duration, projectionMetrics{v}, keeperMetrics{v}, quotaMetrics{v},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
-		}, func() float64 { return float64(v.damaged.Load()) }))
+		}, func() float64 { return float64(v.damaged.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coffre_disk_short", Help: "1 while the disk has no room but for withdrawals, revocations and the like, 0 otherwise.",
+		}, func() float64 {
+			if v.shortOfRoom() {
+				return 1
+			}
+			return 0
+		}))
 	return m
 }
 

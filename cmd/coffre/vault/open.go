@@ -163,6 +163,7 @@ func (a *assembly) openStores(ctx context.Context) (err error) {
 		return err
 	}
 	a.store = a.places.log
+	a.room = a.places.room
 	return nil
 }
 
@@ -194,6 +195,7 @@ func (a *assembly) openKeys(ctx context.Context) (err error) {
 	if a.quotas, err = quotas.Open(ctx, a.places.keys, a.Ring.DeploymentKey(seal.RequestKey).MAC, quotas.Options{Logger: a.o.Logger}); err != nil {
 		return err
 	}
+	a.requests = a.requests.RefusingWhen(a.shortOfRoom)
 	if a.places.shared() {
 		process, err := a.dir.process()
 		if err != nil {

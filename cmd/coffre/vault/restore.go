@@ -50,7 +50,7 @@ var (
 )
 
 // restoredFiles are the files and folders that a restore makes.
-var restoredFiles = []string{KeysFile, ReactorsFile, sqlite.FileName, "events.reserve", BlobsFolder, KEKFile, ShredFile}
+var restoredFiles = []string{KeysFile, ReactorsFile, sqlite.FileName, sqlite.ReserveName, BlobsFolder, KEKFile, ShredFile}
 
 // Restore makes a vault of a backup, in a directory that this process owns.
 type Restore struct {

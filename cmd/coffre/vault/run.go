@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -73,6 +74,9 @@ func (a *assembly) background(begun func(error)) []part {
 		mark = a.dir.markEnd
 	}
 	parts = append(parts, part{"end of the log", func(ctx context.Context) error { return a.logEnd.follow(ctx, a.store, a.places.keys, mark) }})
+	if a.places.room != nil {
+		parts = append(parts, part{"room on the disk", func(ctx context.Context) error { watchRoom(ctx, a.shortOfRoom, a.o.Logger); return nil }})
+	}
 	if a.places.leaves != nil {
 		parts = append(parts, part{"leaves", a.places.leaves.Run})
 	}
@@ -82,6 +86,31 @@ func (a *assembly) background(begun func(error)) []part {
 		}})
 	}
 	return parts
+}
+
+// roomEvery is how often it is asked whether the disk has room.
+const roomEvery = time.Second
+
+// watchRoom tells the operator when the disk is full, and when it has room again.
+func watchRoom(ctx context.Context, short func() bool, logger *slog.Logger) {
+	told := false
+	pause := time.NewTicker(roomEvery)
+	defer pause.Stop()
+	for {
+		switch now := short(); {
+		case now && !told:
+			logger.ErrorContext(ctx, "the disk is full: only withdrawals, revocations and the like are recorded, from a reserve; make room, and everything goes on")
+			told = true
+		case !now && told:
+			logger.InfoContext(ctx, "the disk has room again")
+			told = false
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // inTurn runs something in this process's turn, under the lease of that name.

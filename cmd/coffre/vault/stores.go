@@ -115,12 +115,18 @@ func (c StoresConfig) directories() []DataDir {
 // keys of their own.
 var errAloneKeys = errors.New("with the events in PostgreSQL the keys must be there, too, or every process would have keys of its own: set " + KeysVariable)
 
+const (
+	roomBytes   = 8 << 20 // kept for what must pass on a full disk: some 2,000 withdrawals, and what a start makes
+	roomToStart = 2 << 20 // what the files that a start makes may need
+)
+
 // stores are the databases of one vault.
 type stores struct {
 	at       StoresConfig
 	dir      DataDir
 	logger   *slog.Logger
 	onClose  func(func() error)
+	room     *sqlitedb.Reserve // for what must pass on a full disk; nil: no database lies in files
 	log      eventstore.Store
 	leaves   *leaves.Index // nil: the log's positions count its leaves
 	keys     *keysdb.DB
@@ -152,6 +158,10 @@ func openStores(ctx context.Context, dir DataDir, o Options, onClose func(func()
 		}
 		onClose(release)
 	}
+	if len(s.at.directories()) > 0 {
+		s.room = sqlitedb.NewReserve(s.folder(s.at.Log).File(sqlite.ReserveName), roomBytes)
+		s.room.ReleaseUnless(roomToStart)
+	}
 	var err error
 	switch {
 	case OnPostgres(s.at.Log):
@@ -162,7 +172,7 @@ func openStores(ctx context.Context, dir DataDir, o Options, onClose func(func()
 		}
 		return s, s.openKurrent(ctx)
 	default:
-		s.log, err = sqlite.Open(ctx, strings.TrimPrefix(s.at.Log, onSQLite), sqlite.Options{Gather: o.Gather})
+		s.log, err = sqlite.Open(ctx, strings.TrimPrefix(s.at.Log, onSQLite), sqlite.Options{Gather: o.Gather, Reserve: s.room})
 	}
 	if err != nil {
 		return nil, err
@@ -233,6 +243,9 @@ func (s *stores) openKeys(ctx context.Context) (err error) {
 		return err
 	}
 	s.onClose(s.keys.Close)
+	if !s.shared() {
+		s.keys.UseReserve(s.room)
+	}
 	return nil
 }
 

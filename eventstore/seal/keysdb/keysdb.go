@@ -22,6 +22,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"coffre/eventstore"
+	"coffre/eventstore/sqlite/sqlitedb"
 )
 
 // Limits of the queue.
@@ -62,7 +63,8 @@ type DB struct {
 	reads  statements
 	writes statements
 
-	companion atomic.Pointer[func(*Tx) error] // see Accompany
+	companion atomic.Pointer[func(*Tx) error]  // see Accompany
+	reserve   atomic.Pointer[sqlitedb.Reserve] // see UseReserve
 
 	mu     sync.Mutex
 	queue  []*change
@@ -232,6 +234,11 @@ func (db *DB) Post(run func(*Tx) error) error {
 // Its error undoes them all. It is called once at most.
 func (db *DB) Accompany(run func(*Tx) error) { db.companion.Store(&run) }
 
+// UseReserve names the room on the disk that changes of eventstore.Reserved may use when
+// there is no other. It is called once at most; without it they find the disk full as
+// others do.
+func (db *DB) UseReserve(r *sqlitedb.Reserve) { db.reserve.Store(r) }
+
 func (db *DB) enqueue(c *change) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -337,14 +344,42 @@ func (db *DB) takeAll() (batch []*change, wait time.Duration, ended bool) {
 // each alone, so that none answers for another.
 func (db *DB) write(batch []*change) {
 	err := db.transaction(batch)
-	var own *changeError
-	if errors.As(err, &own) && len(batch) > 1 {
+	if own, ok := errors.AsType[*changeError](err); ok && len(batch) > 1 {
 		for _, c := range batch {
-			db.finish([]*change{c}, db.transaction([]*change{c}))
+			db.write([]*change{c})
 		}
 		return
+	} else if ok {
+		err = own.err
 	}
-	db.finish(batch, err)
+	if errors.Is(err, eventstore.ErrDiskFull) {
+		batch = db.makeRoom(batch, err)
+	}
+	finish(batch, err)
+}
+
+// makeRoom gives the reserve up for those of a batch that may use it, if there is one, and
+// writes them; the others found the disk full. It returns whom it has not answered.
+func (db *DB) makeRoom(batch []*change, full error) []*change {
+	reserve := db.reserve.Load()
+	if reserve == nil {
+		return batch
+	}
+	reserve.Filled()
+	var must, may []*change
+	for _, c := range batch {
+		if c.class == eventstore.Reserved {
+			must = append(must, c)
+		} else {
+			may = append(may, c)
+		}
+	}
+	if len(must) == 0 || !reserve.Release() {
+		return batch
+	}
+	finish(may, full)
+	db.write(must)
+	return nil
 }
 
 // changeError is the error of one change, apart from those of the transaction.
@@ -409,11 +444,7 @@ func (db *DB) attempt(batch []*change) error {
 	return nil
 }
 
-func (db *DB) finish(batch []*change, err error) {
-	var own *changeError
-	if errors.As(err, &own) {
-		err = own.err
-	}
+func finish(batch []*change, err error) {
 	for _, c := range batch {
 		c.err = err
 		close(c.done)
