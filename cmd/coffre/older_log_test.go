@@ -70,7 +70,7 @@ func (w *withdrawal) grant(t *testing.T, r *rig) token.Grant {
 	r.post(t, drillIssuer, "/documents", issueTo(1, "older").body, &doc)
 	me := grantFor(domain.RoleCitizen, "", r.citizen(t, bench.SSIN(1).Reveal()))
 	var given struct{ ConsentID string }
-	r.post(t, me, "/consents", `{"consumer":"`+string(railways)+`","purpose":"familyDiscount","documentTypes":["householdComposition"],"shownText":{"text":"You allow it.","language":"en","version":"1"}}`, &given)
+	r.post(t, me, "/consents", `{"consumer":"`+string(railways)+`","purpose":"familyDiscount","documentTypes":["householdComposition"],"shownText":{"text":"`+discountText()+`","language":"en","version":"1"}}`, &given)
 	w.document, w.consent = doc.DocumentID, given.ConsentID
 	return me
 }

@@ -71,6 +71,16 @@ var sentences = map[string]func(who string, f facts) string{
 	"citizen.legal-hold-placed": func(who string, f facts) string {
 		return who + " forbade to erase anything of citizen " + f.id("citizen") + f.with(": ", "reason", "")
 	},
+	"citizen.processing-restricted": func(who string, f facts) string {
+		what := "everything"
+		if f.word("document") != "" {
+			what = "document " + f.id("document")
+		}
+		return who + " restricted the processing of " + what + " of citizen " + f.id("citizen") + f.with(": ", "reason", "")
+	},
+	"citizen.restriction-lifted": func(who string, f facts) string {
+		return who + " lifted restriction " + f.id("restriction") + " on citizen " + f.id("citizen")
+	},
 	"citizen.legal-hold-lifted": func(who string, f facts) string {
 		return who + " lifted legal hold " + f.id("hold") + " on citizen " + f.id("citizen")
 	},
@@ -174,6 +184,9 @@ var sentences = map[string]func(who string, f facts) string{
 	},
 	"audit.log-read": func(who string, f facts) string {
 		return who + " read the log" + f.with(" from leaf ", "fromLeaf", "")
+	},
+	"audit.provider-named": func(who string, f facts) string {
+		return who + " named the OpenID provider that vouches for callers" + f.with(": ", "issuer", "")
 	},
 	"audit.operated": func(who string, f facts) string {
 		return who + " set out to " + deed(f.word("act")) + f.with(" ", "on", "") + f.with(" of citizen ", "citizen", "") + f.with(" for ", "consumer", "") + f.with(", purpose ", "purpose", "")

@@ -153,7 +153,7 @@ func allMetadata(t *testing.T) eventstore.Meta {
 	t.Helper()
 	other := domain.CitizenID{UUID: uuid.New()}
 	m := eventstore.Meta{
-		Actor:      domain.Actor{Role: domain.RoleRepresentative, Organisation: "0206731645", Citizen: other, Subject: "c3ViamVjdA"},
+		Actor:      domain.Actor{Role: domain.RoleRepresentative, Organisation: "0206731645", Citizen: other, Subject: "c3ViamVjdA", Door: "socket", Why: "drill", Case: "1.Y2FzZQ"},
 		OnBehalfOf: "0206731645", Represents: other, Correlation: uuid.New(), Causation: uuid.New(),
 		SchemaVersion: 1, Registry: 3, BasedOn: []eventstore.Reference{"document-1@2", "consent-1@0"},
 	}

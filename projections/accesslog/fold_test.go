@@ -42,7 +42,7 @@ func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []acc
 				entries = append(entries, accesslog.Entry{
 					Leaf: e.Leaf, Citizen: who, At: f.At, Kind: access.OpenedPresence, Outcome: accesslog.MayHaveBeenDisclosed, Count: 1, Access: f.Access, Attempt: 1,
 					Role: domain.RoleConsumer, Consumer: f.Consumer, Purpose: f.Purpose, Procedure: f.Procedure,
-					Consent: f.Consent, LegalBasis: f.LegalBasis, Deliberation: f.Deliberation, Answers: f.Answers, Place: e.Place(), Sealed: e.Sealed,
+					Consent: f.Consent, LegalBasis: f.LegalBasis, Deliberation: f.Deliberation, Answers: f.Answers, Place: e.PlaceInRow(), Sealed: e.Keep(),
 				})
 			}
 		case access.Disclosed:

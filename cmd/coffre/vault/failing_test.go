@@ -17,7 +17,12 @@ import (
 	"coffre/domain/citizen"
 	"coffre/eventstore"
 	"coffre/eventstore/codec"
+	"coffre/eventstore/quotas"
+	"coffre/handlers/acting"
+	"coffre/handlers/api"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
+	"coffre/handlers/work"
 	"coffre/projections"
 	"coffre/projections/projectiontest"
 )
@@ -53,7 +58,9 @@ func TestFailingReadModelIsSeen(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- runner.Run(ctx) }()
-		v := &Instance{Runner: runner, gone: make(chan struct{})}
+		v := &Instance{Runner: runner, gone: make(chan struct{}), Core: &api.Vault{Worker: &work.Worker{Discloser: &disclosure.Discloser{
+			Recorder: &acting.Recorder{Quotas: &quotas.Table{}},
+		}}}}
 		record := func() {
 			who := domain.CitizenID{UUID: uuid.New()}
 			w.Record(t, eventstore.Stream("citizen-"+who.String()), who, citizen.Registered{Citizen: who})
