@@ -69,6 +69,7 @@ func RefusalStream(o domain.Organisation, at time.Time) eventstore.Stream {
 
 // ProviderStream is the stream that records which OpenID provider vouches for callers.
 const ProviderStream eventstore.Stream = "audit-providers"
+
 // UndeliveredStream returns the stream of the refusal of one consent request that reached
 // nobody. It is the request's own, so that requests to nobody wait for each other as little
 // as requests to citizens do (rule A-9).

@@ -55,10 +55,10 @@ func TestAConsentWithOtherTermsDisclosesNothing(t *testing.T) {
 		"consumer": func(g *consent.Granted) {
 			g.Terms.Consumer, g.Terms.Purpose, g.Terms.Types = flanders, "schoolAllowance", []domain.DocumentType{"householdComposition"}
 		},
-		"types":    func(g *consent.Granted) { g.Terms.Types = []domain.DocumentType{"householdComposition"} },
-		"fields":   func(g *consent.Granted) { g.Terms.Fields = nil },
-		"uses":     func(g *consent.Granted) { g.Terms.Limits.Uses = 5 },
-		"citizen":  func(g *consent.Granted) {},
+		"types":   func(g *consent.Granted) { g.Terms.Types = []domain.DocumentType{"householdComposition"} },
+		"fields":  func(g *consent.Granted) { g.Terms.Fields = nil },
+		"uses":    func(g *consent.Granted) { g.Terms.Limits.Uses = 5 },
+		"citizen": func(g *consent.Granted) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tv := newVault(t)

@@ -151,7 +151,7 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 	}
 	m.Disclosure = disclosure.Config{Opener: tv.Opener, Codec: codec.Catalog, Wallets: wallet.New(), AccessLog: accesslog.New(), Blobs: tv.Files}
 	m.Work = work.Config{
-		Answers: true,
+		Answers:   true,
 		Destroyer: ring.Destroyer, Rotator: ring.Rotator, Shreds: shred.Open(filepath.Join(dir, "shred.list")),
 		ConsentLog: consentlog.New(), Erasures: erasures.New(), Exports: t.TempDir(), Keeper: "a test's",
 		LogSigner: tv.Keeper, CertificateSigner: tv.Keeper,
