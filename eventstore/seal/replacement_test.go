@@ -21,7 +21,6 @@ import (
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/ringtest"
-	"coffre/eventstore/sqlite/sqlitedb"
 )
 
 // Whatever call to the medium is the last one, the next process forgets the document and
@@ -32,11 +31,7 @@ func TestReplacementKilledAtEveryCall(t *testing.T) {
 		dir := t.TempDir()
 		medium := ringtest.NewMedium(t)
 		kek := ringtest.OpenKeeper(t, dir)
-		db, err := keysdb.Open(t.Context(), filepath.Join(dir, "keys.db"), sqlitedb.Options{VFS: medium.Name})
-		check(t, err)
-		opened, err := seal.OpenRing(t.Context(), db, kek, seal.Config{})
-		check(t, err)
-		r := ringtest.TakeAll(t, opened, kek)
+		r, db := ringOn(t, dir, medium, kek)
 		c, s := ringtest.Citizen(t, r, 1), seal.Sealer{Ring: r.Ring}
 		gone, err := s.Seal(t.Context(), c, place(1), []byte("gone"))
 		check(t, err)

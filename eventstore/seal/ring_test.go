@@ -254,6 +254,16 @@ func TestImitatedKeyWaitsForTheMedium(t *testing.T) {
 	}
 }
 
+// ringOn opens a ring over a file on a medium that is going to break; the caller closes both.
+func ringOn(t *testing.T, dir string, medium *ringtest.Medium, kek *ringtest.Keeper) (*ringtest.Ring, *keysdb.DB) {
+	t.Helper()
+	db, err := keysdb.Open(t.Context(), filepath.Join(dir, "keys.db"), sqlitedb.Options{VFS: medium.Name})
+	check(t, err)
+	opened, err := seal.OpenRing(t.Context(), db, kek, seal.Config{})
+	check(t, err)
+	return ringtest.TakeAll(t, opened, kek), db
+}
+
 // Whatever call to the medium is the last one: what was sealed opens again, an
 // erasure that was acknowledged stands, one that was not is resumed.
 func TestKilledAtEveryCall(t *testing.T) {
@@ -262,11 +272,7 @@ func TestKilledAtEveryCall(t *testing.T) {
 		dir := t.TempDir()
 		medium := ringtest.NewMedium(t)
 		kek := ringtest.OpenKeeper(t, dir)
-		db, err := keysdb.Open(t.Context(), filepath.Join(dir, "keys.db"), sqlitedb.Options{VFS: medium.Name})
-		check(t, err)
-		opened, err := seal.OpenRing(t.Context(), db, kek, seal.Config{})
-		check(t, err)
-		r := ringtest.TakeAll(t, opened, kek)
+		r, db := ringOn(t, dir, medium, kek)
 		early := ringtest.Citizen(t, r, 1)
 		s := seal.Sealer{Ring: r.Ring}
 		ofEarly, err := s.Seal(t.Context(), early, place(1), []byte("early"))

@@ -5,16 +5,13 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
-	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/ringtest"
-	"coffre/eventstore/sqlite/sqlitedb"
 )
 
 // finish takes what is under way to its end, as a process does that starts.
@@ -121,14 +118,10 @@ func TestRotationKilledAtEveryCall(t *testing.T) {
 		dir := t.TempDir()
 		medium := ringtest.NewMedium(t)
 		kek := ringtest.OpenKeeper(t, dir)
-		db, err := keysdb.Open(t.Context(), filepath.Join(dir, "keys.db"), sqlitedb.Options{VFS: medium.Name})
-		check(t, err)
-		opened, err := seal.OpenRing(t.Context(), db, kek, seal.Config{})
-		check(t, err)
-		r := ringtest.TakeAll(t, opened, kek)
+		r, db := ringOn(t, dir, medium, kek)
 		w := settle(t, r)
 		medium.BreakAfter(n)
-		err = rotateAll(t, r)
+		err := rotateAll(t, r)
 		broken := medium.Broken()
 		if err != nil && !errors.Is(err, eventstore.ErrKeysUnavailable) {
 			t.Fatalf("call %d: %v", n, err)
