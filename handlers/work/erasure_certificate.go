@@ -177,7 +177,7 @@ const accountability = "accountability, and legal claims (GDPR art. 5(2) and 17(
 // Their retention ends it, and for keys the trim too (rule E-3).
 var inCopies = map[citizen.Scope]contract.RemainingFact{
 	citizen.OneDocument: {
-		What: "copies of the key database made before, its write-ahead log (pg_wal), archives and replicas included: in them the document's key lies under a former data key of the person, which a version of the key-encryption key opens until that is trimmed and gone from snapshots",
+		What: "copies of the key database made before, its write-ahead log (pg_wal), archives and replicas included: in them the document's key lies under a former data key of the person, and keys of its files may lie under a former key of the deployment, which a version of the key-encryption key opens until that is trimmed and gone from snapshots",
 		Why:  whyCopies,
 	},
 	citizen.WholeCitizen: {
