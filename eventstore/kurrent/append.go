@@ -35,6 +35,9 @@ func (s *Store) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appe
 	if err := s.usable(ctx); err != nil {
 		return eventstore.Appended{}, err
 	}
+	if err := s.whole(b.Stream); err != nil {
+		return eventstore.Appended{}, err
+	}
 	if err := s.waiting.take(b.Class == eventstore.Reserved); err != nil {
 		return eventstore.Appended{}, err
 	}

@@ -76,6 +76,10 @@ type Options struct {
 	// means 1 MiB, its default. A larger batch is refused with eventstore.ErrTooLarge:
 	// the server's own refusal may get lost on the way.
 	MaxAppend int
+	// Report is told of each stream of the log that a reader finds deleted or told to be
+	// truncated, at the place in the log where that was said; every reader that passes
+	// there tells again. It may be called concurrently and must not block. nil: nobody.
+	Report func(*eventstore.Corrupt)
 }
 
 // Store is an eventstore.Store. Its methods may be called concurrently.
@@ -90,6 +94,7 @@ type Store struct {
 	tail    *tail
 
 	mu        sync.Mutex
+	gone      map[eventstore.Stream]said // streams of which the log said that they are deleted or truncated
 	closed    bool
 	appending sync.WaitGroup
 	closing   sync.Once
@@ -137,6 +142,10 @@ func Open(ctx context.Context, address string, o Options) (*Store, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	session.release()
+	if o.Report != nil {
+		s.link.calls.Add(1)
+		go s.watch()
+	}
 	return s, nil
 }
 
@@ -187,6 +196,76 @@ func (s *Store) ours(name string) (eventstore.Stream, bool) {
 	return stream, ok && (len(s.o.Categories) == 0 || slices.Contains(s.o.Categories, stream.Category()))
 }
 
+// tombstone is the type of the event that the server puts in a stream that somebody
+// deleted for good. It is no record, and its number is the largest there is.
+const tombstone = "$streamDeleted"
+
+// passed returns the stream of an event that is a record of the log, and whether it is
+// one. It reports what says that one of the log's streams is deleted, or is to be
+// truncated: readers go on behind that, and the stream itself does not.
+func (s *Store) passed(e *esdb.RecordedEvent) (stream eventstore.Stream, record bool) {
+	if stream, ours := s.ours(e.StreamID); ours {
+		if e.EventType != tombstone {
+			return stream, true
+		}
+		s.settle(stream, place(e), true)
+		return "", false
+	}
+	if stream, limited, about := s.limited(e); about {
+		s.settle(stream, place(e), limited)
+	}
+	return "", false
+}
+
+// settle notes that a stream is gone, or to be truncated, or is not any more, as was
+// said at a place in the log; what was said last counts.
+func (s *Store) settle(stream eventstore.Stream, at eventstore.Position, gone bool) {
+	s.mu.Lock()
+	if s.gone == nil {
+		s.gone = map[eventstore.Stream]said{}
+	}
+	if before := s.gone[stream]; before.at.Compare(at) > 0 || !gone && before.at.IsZero() {
+		s.mu.Unlock()
+		return
+	}
+	s.gone[stream] = said{at, gone}
+	s.mu.Unlock()
+	if gone && s.o.Report != nil {
+		s.o.Report(&eventstore.Corrupt{Stream: stream, Revision: -1, Position: at})
+	}
+}
+
+// said is what the log said of a stream, and where.
+type said struct {
+	at   eventstore.Position
+	gone bool
+}
+
+// whole returns *eventstore.Corrupt for a stream that is known to be gone.
+func (s *Store) whole(stream eventstore.Stream) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := s.gone[stream]; last.gone {
+		return &eventstore.Corrupt{Stream: stream, Revision: -1, Position: last.at}
+	}
+	return nil
+}
+
+// limits are the members of a stream's metadata by which the server forgets events.
+var limits = []string{"$maxCount", "$maxAge", "$tb"}
+
+// limited tells whether an event is about one of the log's streams, as its metadata, and
+// whether they tell the server to forget events of it. What is not JSON counts as that.
+func (s *Store) limited(e *esdb.RecordedEvent) (stream eventstore.Stream, limited, about bool) {
+	of, isMetadata := strings.CutPrefix(e.StreamID, "$$")
+	stream, ours := s.ours(of)
+	if !isMetadata || !ours {
+		return "", false, false
+	}
+	m, err := parse(e.Data)
+	return stream, err != nil || slices.ContainsFunc(limits, func(l string) bool { _, has := m[l]; return has }), true
+}
+
 // place returns where an event lies.
 func place(e *esdb.RecordedEvent) eventstore.Position {
 	return eventstore.Position{Commit: e.Position.Commit, Prepare: e.Position.Prepare}
@@ -232,6 +311,7 @@ type page struct {
 	events []*esdb.RecordedEvent
 	whole  bool // as many as were asked for: there may be more
 	absent bool // the stream is not there
+	denied bool // this user may not read it
 }
 
 // fetch reads events until there are enough. It stays away from what the log has to
@@ -245,7 +325,7 @@ func (s *Store) fetch(ctx context.Context, count uint64, begin func(context.Cont
 		case err == nil:
 			return p, nil
 		case !errors.Is(err, errLost) || try == readTries:
-			return page{}, s.reading(ctx, err)
+			return page{denied: codeOf(err) == esdb.ErrorCodeAccessDenied}, s.reading(ctx, err)
 		}
 	}
 }
@@ -290,7 +370,7 @@ func (s *Store) reading(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, eventstore.ErrUnavailable), errors.Is(err, eventstore.ErrClosed):
 		return err
-	case errors.As(err, new(malformed)):
+	case errors.As(err, new(malformed)), codeOf(err) == esdb.ErrorCodeStreamDeleted:
 		return &eventstore.Corrupt{Revision: -1}
 	}
 	return eventstore.ErrUnavailable // the text of err may quote what was read
@@ -324,10 +404,15 @@ func (s *Store) allPage(ctx context.Context, from esdb.AllPosition, direction es
 }
 
 // ReadStream implements eventstore.Store. A stream that lost records, be it that
-// somebody truncated it, ends with *eventstore.Corrupt.
+// somebody truncated or deleted it, ends with *eventstore.Corrupt: it is never taken for
+// one that was never there.
 func (s *Store) ReadStream(ctx context.Context, name eventstore.Stream, from eventstore.Revision) iter.Seq2[eventstore.Record, error] {
 	return func(yield func(eventstore.Record, error) bool) {
 		if err := s.usable(ctx); err != nil {
+			yield(eventstore.Record{}, err)
+			return
+		}
+		if err := s.whole(name); err != nil {
 			yield(eventstore.Record{}, err)
 			return
 		}
@@ -341,6 +426,9 @@ func (s *Store) stream(ctx context.Context, name eventstore.Stream, next eventst
 		next := next
 		for {
 			p, err := s.streamPage(ctx, name, esdb.Revision(uint64(next)), esdb.Forwards, pageRecords)
+			if err == nil && p.absent {
+				err = s.neverThere(ctx, name)
+			}
 			if err != nil {
 				yield(eventstore.Record{}, err)
 				return
@@ -369,6 +457,33 @@ func (s *Store) stream(ctx context.Context, name eventstore.Stream, next eventst
 	}
 }
 
+// neverThere returns *eventstore.Corrupt unless a stream that the server says is absent
+// was never there, as far as anybody knows: the server says so too of one that was
+// deleted and may come back. Where the vault may not read metadata nobody knows.
+func (s *Store) neverThere(ctx context.Context, name eventstore.Stream) error {
+	if _, known := s.ends.Get(name); known {
+		return &eventstore.Corrupt{Stream: name, Revision: 0}
+	}
+	p, err := s.fetch(ctx, 1, func(ctx context.Context, client *esdb.Client, deadline *time.Duration) (*esdb.ReadStream, error) {
+		return client.ReadStream(ctx, "$$"+form.StreamName(name), esdb.ReadStreamOptions{Direction: esdb.Backwards, From: esdb.End{}, Deadline: deadline}, 1)
+	})
+	if err != nil && !p.denied {
+		return err
+	}
+	if len(p.events) > 0 {
+		if _, limited, _ := s.limited(p.events[0]); limited {
+			return &eventstore.Corrupt{Stream: name, Revision: 0, Position: place(p.events[0])}
+		}
+	}
+	return nil
+}
+
+// isRecord reports whether an event is a record of the log.
+func (s *Store) isRecord(e *esdb.RecordedEvent) bool {
+	_, ours := s.ours(e.StreamID)
+	return ours && e.EventType != tombstone
+}
+
 // ReadAll implements eventstore.Store.
 func (s *Store) ReadAll(ctx context.Context, after eventstore.Position, limit int) iter.Seq2[eventstore.Record, error] {
 	return func(yield func(eventstore.Record, error) bool) {
@@ -394,7 +509,7 @@ func (s *Store) ReadAll(ctx context.Context, after eventstore.Position, limit in
 					continue
 				}
 				at = place(e)
-				name, ours := s.ours(e.StreamID)
+				name, ours := s.passed(e)
 				if !ours {
 					continue
 				}
@@ -439,7 +554,7 @@ func (s *Store) Head(ctx context.Context) (eventstore.Position, error) {
 			if end.IsZero() {
 				end = at
 			}
-			if _, ours := s.ours(e.StreamID); ours {
+			if s.isRecord(e) {
 				s.tail.saw(at)
 			} else if at.Compare(known) > 0 && at.Compare(clean) > 0 {
 				from = esdb.Position{Commit: at.Commit, Prepare: at.Prepare}

@@ -42,6 +42,9 @@ type Prepared struct {
 	Streams []string // who may append to streams that say nothing themselves; nil: the server's default
 	// Lifted are the log's streams that somebody had told the server to truncate.
 	Lifted []eventstore.Stream
+	// Deleted are the log's streams that somebody deleted for good. The server takes
+	// nothing back: the log has to be brought to another.
+	Deleted []eventstore.Stream
 	// Done are sentences: what was changed.
 	Done []string
 	// Doubts are sentences for the operator: what may still go wrong on this server.
@@ -229,9 +232,6 @@ func equal(a, b acl) bool {
 		slices.Equal(a.MetaRead, b.MetaRead) && slices.Equal(a.MetaWrite, b.MetaWrite)
 }
 
-// limits are the members of a stream's metadata by which the server forgets events.
-var limits = []string{"$maxCount", "$maxAge", "$tb"}
-
 // truncation reads everything, counts the log's records, and lifts what somebody told
 // the server to forget of them.
 func (w *preparing) truncation(ctx context.Context) error {
@@ -252,18 +252,20 @@ func (w *preparing) truncation(ctx context.Context) error {
 				continue
 			}
 			at = place(e)
-			if _, ours := w.s.ours(e.StreamID); ours {
+			stream, ours := w.s.ours(e.StreamID)
+			switch {
+			case ours && e.EventType == tombstone:
+				w.found.Deleted = append(w.found.Deleted, stream)
+			case ours:
 				w.found.Records++
 				w.found.Head = true
-				continue
+			default:
+				if of, isMetadata := strings.CutPrefix(e.StreamID, "$$"); isMetadata {
+					if stream, ours := w.s.ours(of); ours {
+						_, limited[stream], _ = w.s.limited(e)
+					}
+				}
 			}
-			of, isMetadata := strings.CutPrefix(e.StreamID, "$$")
-			stream, ours := w.s.ours(of)
-			if !isMetadata || !ours {
-				continue
-			}
-			m, err := parse(e.Data)
-			limited[stream] = err != nil || slices.ContainsFunc(limits, func(l string) bool { _, has := m[l]; return has })
 		}
 		if !p.whole || at == before {
 			break
@@ -275,6 +277,9 @@ func (w *preparing) truncation(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+	if n := len(w.found.Deleted); n > 0 {
+		w.found.Doubts = append(w.found.Doubts, fmt.Sprintf("%d streams of the log were deleted for good, the first %s: bring the log to a new server from a backup (deploy/runbooks/deleted-stream.md)", n, w.found.Deleted[0]))
 	}
 	if n := len(w.found.Lifted); n > 0 {
 		w.found.Doubts = append(w.found.Doubts, fmt.Sprintf("%d streams of the log were to be truncated: run `coffre audit verify`, and restore what a scavenge took", n))

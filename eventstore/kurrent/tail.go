@@ -215,7 +215,7 @@ func (t *tail) listen(ctx context.Context, client *esdb.Client, from eventstore.
 		if e.EventAppeared == nil || e.EventAppeared.OriginalEvent() == nil {
 			continue
 		}
-		if _, ours := t.s.ours(e.EventAppeared.OriginalEvent().StreamID); !ours {
+		if !t.s.isRecord(e.EventAppeared.OriginalEvent()) {
 			continue
 		}
 		t.saw(place(e.EventAppeared.OriginalEvent()))
