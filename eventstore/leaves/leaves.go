@@ -34,7 +34,7 @@ const retryAfter = time.Second
 // Errors of an index.
 var (
 	// ErrOtherLog: the store does not hold, where it was numbered, what was numbered.
-	ErrOtherLog = errors.New("leaves: the numbers belong to another log than the store's, or the log was changed")
+	ErrOtherLog = fmt.Errorf("leaves: the numbers belong to another log than the store's, or the log was changed: %w", eventstore.ErrIntegrity)
 	// ErrNewer: the file was written by a later version of Coffre.
 	ErrNewer = errors.New("leaves: the index was written by a newer version of Coffre")
 )
@@ -59,6 +59,8 @@ type Index struct {
 	store eventstore.Store
 	turn  chan struct{} // a token when nobody numbers
 
+	report func(*eventstore.Corrupt)
+
 	last row // the last one; whoever has the turn may look and change
 }
 
@@ -80,15 +82,15 @@ var none = row{Leaf: -1}
 var _ eventstore.LeafIndex = (*Index)(nil)
 
 // Open opens or makes the index at path for a store, and compares its last rows with
-// the store. It returns ErrOtherLog when they differ, as an *Ahead where the store ends
-// before them. The caller sees to it that no
-// other process has the file open.
-func Open(ctx context.Context, path string, store eventstore.Store) (*Index, error) {
+// the store. It reports records that are gone while the log goes on behind them, and
+// returns ErrOtherLog when the two differ otherwise, as an *Ahead where the store ends
+// before the last row. The caller sees to it that no other process has the file open.
+func Open(ctx context.Context, path string, store eventstore.Store, report func(*eventstore.Corrupt)) (*Index, error) {
 	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{Checksums: true})
 	if err != nil {
 		return nil, fmt.Errorf("leaves: %w", err)
 	}
-	x := &Index{db: db, store: store, turn: make(chan struct{}, 1), last: none}
+	x := &Index{db: db, store: store, turn: make(chan struct{}, 1), report: report, last: none}
 	x.turn <- struct{}{}
 	if err = x.migrate(ctx); err == nil {
 		err = db.Reader.GetContext(ctx, &x.last, `SELECT * FROM leaves ORDER BY leaf DESC LIMIT 1`)
@@ -97,7 +99,7 @@ func Open(ctx context.Context, path string, store eventstore.Store) (*Index, err
 		}
 	}
 	if err == nil {
-		err = x.compareTail(ctx)
+		err = x.compareTail(ctx, report)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("leaves: %w", errors.Join(err, db.Close()))
@@ -117,7 +119,7 @@ func (a *Ahead) Error() string {
 func (a *Ahead) Unwrap() error { return ErrOtherLog }
 
 // compareTail compares the last rows with the store.
-func (x *Index) compareTail(ctx context.Context) error {
+func (x *Index) compareTail(ctx context.Context, report func(*eventstore.Corrupt)) error {
 	if x.last.Leaf < 0 {
 		return nil
 	}
@@ -129,8 +131,14 @@ func (x *Index) compareTail(ctx context.Context) error {
 		return &Ahead{Last: last, Head: head}
 	}
 	var changed *eventstore.Corrupt
-	report := func(c *eventstore.Corrupt) { changed = c }
-	err = x.compare(ctx, max(x.last.Leaf-tail, -1)+1, x.last.Leaf, report, func() error { return nil })
+	found := func(c *eventstore.Corrupt) {
+		if c.Stream != "" { // it is there, and another
+			changed = c
+			return
+		}
+		report(c)
+	}
+	err = x.compare(ctx, max(x.last.Leaf-tail, -1)+1, x.last.Leaf, found, func() error { return nil })
 	if err == nil && changed != nil {
 		return fmt.Errorf("%w: %w", ErrOtherLog, changed)
 	}
@@ -268,7 +276,8 @@ func (x *Index) number(ctx context.Context) (n int, err error) {
 }
 
 // Run numbers records as they come, so that whoever asks need not wait for it, until
-// ctx ends. It rests while the store is away and returns other errors.
+// ctx ends. It rests while the store is away, and while a record is damaged, which it
+// reports and behind which nothing is numbered; it returns other errors.
 func (x *Index) Run(ctx context.Context) error {
 	for {
 		var last eventstore.Position
@@ -279,7 +288,10 @@ func (x *Index) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, eventstore.ErrUnavailable):
+		case errors.Is(err, eventstore.ErrUnavailable), errors.Is(err, eventstore.ErrIntegrity):
+			if damaged, ok := errors.AsType[*eventstore.Corrupt](err); ok {
+				x.report(damaged)
+			}
 			rest := time.NewTimer(retryAfter)
 			select {
 			case <-rest.C:
@@ -294,8 +306,8 @@ func (x *Index) Run(ctx context.Context) error {
 
 // Scrub compares every row that there is when it begins with the store, slowly: it
 // rests between pages so long that it reads about perSecond records a second (at least
-// 1). It reports each record that is not what was numbered, and the first row whose
-// record is not there or lies elsewhere, behind which nothing can be compared. It
+// 1). It reports each record that is not what was numbered or is gone, and the first row
+// from which on the log is another, behind which nothing can be compared. It
 // returns ctx's error when ctx ends first. Others are numbered meanwhile.
 func (x *Index) Scrub(ctx context.Context, perSecond int, report func(*eventstore.Corrupt)) error {
 	select {
@@ -322,8 +334,9 @@ func (x *Index) Scrub(ctx context.Context, perSecond int, report func(*eventstor
 }
 
 // compare compares the rows from first to last with the store. It reports what is not
-// what was numbered and returns ErrOtherLog at the first row whose record is not where
-// it was. pause is called after each page.
+// what was numbered, and each row whose record is gone while the log goes on behind it, as
+// when somebody deleted a stream. It returns ErrOtherLog where the end of what was numbered
+// is gone, or something lies between. pause is called after each page.
 func (x *Index) compare(ctx context.Context, first, last int64, report func(*eventstore.Corrupt), pause func() error) error {
 	before := none
 	if first > 0 {
@@ -331,34 +344,57 @@ func (x *Index) compare(ctx context.Context, first, last int64, report func(*eve
 			return fmt.Errorf("read leaf %d: %w", first-1, err)
 		}
 	}
+	var missing []row // behind which nothing that is there has been met yet
+	met := false      // a record that was numbered is where it was
 	for before.Leaf < last {
 		var rows []row
 		if err := x.db.Reader.SelectContext(ctx, &rows, `SELECT * FROM leaves WHERE leaf BETWEEN ? AND ? ORDER BY leaf`, before.Leaf+1, min(before.Leaf+page, last)); err != nil {
 			return fmt.Errorf("read leaves: %w", err)
 		}
-		n := 0
+		n, goesOn := 0, false
 		for r, err := range x.store.ReadAll(ctx, before.position(), len(rows)) {
 			if err != nil {
 				return fmt.Errorf("read the log: %w", err)
 			}
+			for n < len(rows) && rows[n].position().Compare(r.Position) < 0 {
+				missing = append(missing, rows[n])
+				n++
+			}
+			if goesOn = n == len(rows); goesOn {
+				break // it lies behind this page
+			}
 			if rows[n].Leaf != before.Leaf+1+int64(n) || r.Position != rows[n].position() {
+				missing = append(missing, rows[n])
 				break
 			}
+			for _, hole := range missing {
+				report(&eventstore.Corrupt{Revision: -1, Position: hole.position()})
+			}
+			missing, met = nil, true
 			if hash := proof.LeafHash(&r); string(rows[n].Hash) != string(hash[:]) {
 				report(&eventstore.Corrupt{Stream: r.Stream, Revision: r.Revision, Position: r.Position})
 			}
 			n++
 		}
-		if n < len(rows) {
-			report(&eventstore.Corrupt{Revision: -1, Position: rows[n].position()})
+		if !goesOn && n < len(rows) {
+			if missing = append(missing, rows[n:]...); len(missing) > 0 {
+				report(&eventstore.Corrupt{Revision: -1, Position: missing[0].position()})
+			}
+			return fmt.Errorf("%w (leaf %d is not there)", ErrOtherLog, missing[0].Leaf)
 		}
-		if n == 0 || n < len(rows) {
-			return fmt.Errorf("%w (leaf %d is not there)", ErrOtherLog, before.Leaf+1+int64(n))
+		if len(rows) == 0 {
+			return fmt.Errorf("%w (leaf %d is not there)", ErrOtherLog, before.Leaf+1)
 		}
-		before = rows[n-1]
+		before = rows[len(rows)-1]
 		if err := pause(); err != nil {
 			return err
 		}
+	}
+	for _, hole := range missing { // the log goes on behind what was compared
+		report(&eventstore.Corrupt{Revision: -1, Position: hole.position()})
+	}
+	if !met && last >= first {
+		return fmt.Errorf("%w (leaf %d is not there)", ErrOtherLog, first)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"coffre/eventstore"
+	"coffre/eventstore/faulty"
 	"coffre/eventstore/leaves"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/sqlite/sqlitedb"
@@ -66,7 +67,7 @@ func fill(t testing.TB, s eventstore.Store, name eventstore.Stream, n int) {
 
 func open(t testing.TB, path string, s eventstore.Store) *leaves.Index {
 	t.Helper()
-	x, err := leaves.Open(t.Context(), path, s)
+	x, err := leaves.Open(t.Context(), path, s, func(*eventstore.Corrupt) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +201,7 @@ func TestAnotherLogIsRefused(t *testing.T) {
 		}
 		changed := memory.New()
 		other(changed)
-		_, err := leaves.Open(t.Context(), path, gappy{changed})
+		_, err := leaves.Open(t.Context(), path, gappy{changed}, func(*eventstore.Corrupt) {})
 		if !errors.Is(err, leaves.ErrOtherLog) {
 			t.Errorf("%s: %v, want ErrOtherLog", what, err)
 		}
@@ -263,7 +264,7 @@ func TestScrubNamesWhatWasChanged(t *testing.T) {
 	}{
 		"nothing":            {nil, 0, nil},
 		"two records":        {map[uint64]func(*eventstore.Record){5: alter, 1500: alter}, 0, []uint64{5, 1500}},
-		"a record is gone":   {map[uint64]func(*eventstore.Record){5: alter, 7: nil, 9: alter}, 0, []uint64{5, 7}},
+		"a record is gone":   {map[uint64]func(*eventstore.Record){5: alter, 7: nil, 9: alter}, 0, []uint64{5, 7, 9}},
 		"the end is gone":    {nil, 1990, []uint64{1990}},
 		"a page's end":       {nil, 1025, []uint64{1025}},
 		"everything is gone": {nil, 1, []uint64{1}},
@@ -280,8 +281,25 @@ func TestScrubNamesWhatWasChanged(t *testing.T) {
 	}
 	store.records, store.cut = map[uint64]func(*eventstore.Record){5: alter}, 0
 	open(t, path, store)
+	// A stream that was deleted, records and all: the others go on, also at a start.
+	holes := map[uint64]func(*eventstore.Record){1023: nil, 1024: nil, 1025: nil, 1990: nil, 1995: nil}
+	store.records = holes
+	if found, err := scrubbed(t, x); err != nil || len(found) != len(holes) {
+		t.Errorf("%d records are gone: found %v, %v", len(holes), found, err)
+	}
+	var told []uint64
+	again, err := leaves.Open(t.Context(), path, store, func(c *eventstore.Corrupt) { told = append(told, c.Position.Commit) })
+	if err != nil || !slices.Equal(told, []uint64{1990, 1995}) {
+		t.Fatalf("a start after records near the end were deleted: told of %v, %v", told, err)
+	}
+	if p, err := again.Position(t.Context(), 1998); err != nil || p.Commit != 1999 {
+		t.Errorf("leaf 1998 lies at %v, %v", p, err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
 	store.records = map[uint64]func(*eventstore.Record){1999: alter}
-	if _, err := leaves.Open(t.Context(), path, store); !errors.Is(err, leaves.ErrOtherLog) {
+	if _, err := leaves.Open(t.Context(), path, store, func(*eventstore.Corrupt) {}); !errors.Is(err, leaves.ErrOtherLog) {
 		t.Errorf("a start after the end was changed: %v, want ErrOtherLog", err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
@@ -289,6 +307,33 @@ func TestScrubNamesWhatWasChanged(t *testing.T) {
 	store.records = map[uint64]func(*eventstore.Record){5: alter}
 	if err := x.Scrub(ctx, 1, func(*eventstore.Corrupt) { stop() }); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// A record that is damaged is told of and ends nothing but the numbering behind it.
+func TestADamagedRecordDoesNotEndTheIndex(t *testing.T) {
+	inner, told := memory.New(), make(chan *eventstore.Corrupt, 10)
+	fill(t, inner, "consent-1", 5)
+	rule := faulty.At(faulty.ReadAll, 1, faulty.Fault{Before: &eventstore.Corrupt{Stream: "consent-1", Revision: 3}})
+	x, err := leaves.Open(t.Context(), filepath.Join(t.TempDir(), "leaves.db"), faulty.New(inner, rule), func(c *eventstore.Corrupt) { told <- c })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- x.Run(ctx) }()
+	select {
+	case c := <-told:
+		if c.Stream != "consent-1" || c.Revision != 3 {
+			t.Errorf("told of %+v", c)
+		}
+	case err := <-ended:
+		t.Fatalf("it ended with %v", err)
+	}
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
 	}
 }
 

@@ -29,7 +29,7 @@ var (
 // that a caller can wait out, or that answers the call, with its refusal and Retry-After.
 // Nobody changes it.
 var ErrorAnswers = []edge.ErrorAnswer{
-	{Err: eventstore.ErrIntegrity, Refusal: errIntegrity, RetryAfter: time.Hour}, // a person has to act
+	{Err: eventstore.ErrIntegrity, Refusal: errIntegrity, RetryAfter: time.Hour, Alarm: true}, // a person has to act
 	{Err: eventstore.ErrOverloaded, Refusal: errOverloaded, RetryAfter: time.Second},
 	{Err: eventstore.ErrTooLarge, Refusal: errTooLarge, RetryAfter: 0},
 	{Err: eventstore.ErrDiskFull, Refusal: errDiskFull, RetryAfter: time.Minute},

@@ -42,8 +42,8 @@ var (
 	errAway = errors.New("away")
 	errGone = errors.New("gone")
 	faults  = []ErrorAnswer{
-		{errAway, domain.NewError(domain.Unavailable, "away", "come back later"), 5 * time.Second},
-		{errGone, domain.NewError(domain.Gone, "gone", "it is gone"), 0},
+		{errAway, domain.NewError(domain.Unavailable, "away", "come back later"), 5 * time.Second, false},
+		{errGone, domain.NewError(domain.Gone, "gone", "it is gone"), 0, true},
 	}
 )
 

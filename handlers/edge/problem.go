@@ -75,6 +75,7 @@ type ErrorAnswer struct {
 	Err        error         // matched with errors.Is
 	Refusal    *domain.Error // the answer
 	RetryAfter time.Duration // the least wait that the answer names; 0: none of its own
+	Alarm      bool          // somebody who runs the server has to know
 }
 
 // minRetryAfter is the shortest Retry-After of a refusal that a caller can wait out.
@@ -146,6 +147,9 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	}
 	p, challenge, wait, known := Describe(err, s.ErrorAnswers)
+	if answer, found := FindErrorAnswer(err, s.ErrorAnswers); found && answer.Alarm && s.Alarm != nil {
+		s.Alarm(err)
+	}
 	if !known {
 		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 			return // nobody is there to be answered

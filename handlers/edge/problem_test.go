@@ -162,3 +162,18 @@ func TestClientLeft(t *testing.T) {
 		t.Errorf("logged %s", e.log)
 	}
 }
+
+// An error whose answer asks for it is told to who runs the server, each time and as it is;
+// no other is.
+func TestAlarmingErrorsAreTold(t *testing.T) {
+	var told []error
+	s := newServer()
+	s.Alarm = func(err error) { told = append(told, err) }
+	for _, err := range []error{errAway, fmt.Errorf("read: %w", errGone), ErrNoResource, errors.New("a fault")} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		s.problem(httptest.NewRecorder(), r.WithContext(WithCall(r.Context(), &Call{})), err)
+	}
+	if len(told) != 1 || !errors.Is(told[0], errGone) {
+		t.Errorf("told %v", told)
+	}
+}

@@ -32,6 +32,10 @@ type Server struct {
 	// Beat is how long refusals wait; 0: they leave at once. See the constant of that name.
 	Beat time.Duration
 
+	// Alarm is told of each error whose answer asks for it; it must not block. nil: not
+	// called.
+	Alarm func(error)
+
 	// Health returns the status that clients see. It is called at most once a second and
 	// must answer from memory. nil: always up.
 	Health func(context.Context) contract.HealthStatus

@@ -80,7 +80,7 @@ func (e CopyEnd) open(ctx context.Context, config Config, logger *slog.Logger, o
 	if err := e.Dir.restoredWhole(); err != nil {
 		return o, err
 	}
-	if o.stores, err = openStores(ctx, e.Dir, Options{Stores: e.At, Logger: logger}, onClose); err != nil {
+	if o.stores, err = openStores(ctx, e.Dir, Options{Stores: e.At, Logger: logger}, newAlarm(logger).report, onClose); err != nil {
 		return o, err
 	}
 	vault := config.Transit

@@ -30,6 +30,7 @@ type Instance struct {
 	store   eventstore.Store
 	room    *sqlitedb.Reserve // nil: no database lies in files
 	damaged atomic.Int64      // records that the scrubber found last
+	alarm   *alarm            // what was found that is not what was recorded
 	failed  chan error        // a part that had to go on has stopped
 	closers []func() error    // in the order of opening
 	leaving sync.Once
@@ -90,13 +91,14 @@ func (v *Instance) ready(context.Context) error {
 func (v *Instance) shortOfRoom() bool { return v.room != nil && v.room.Short() }
 
 // Health says what clients may expect: everything, or less while a read model is
-// built, stopped or failing, the keys are away, or the disk is full.
+// built, stopped or failing, the keys are away, the disk is full, or something recorded was
+// changed or lost.
 func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
 	all, err := v.Runner.Status(ctx)
 	if err != nil {
 		return contract.HealthStatusDOWN
 	}
-	if !v.keeper.well(ctx) || v.shortOfRoom() {
+	if !v.keeper.well(ctx) || v.shortOfRoom() || v.alarm.count() > 0 || v.damaged.Load() > 0 {
 		return contract.HealthStatusDEGRADED
 	}
 	for _, s := range all {

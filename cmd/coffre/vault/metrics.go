@@ -42,7 +42,10 @@ func newMetrics(v *Instance) *metrics {
 				return 1
 			}
 			return 0
-		}))
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coffre_log_tampered_places", Help: "Places in the log, and sealed parts, found changed or gone since the process started.",
+		}, func() float64 { return float64(v.alarm.count()) }))
 	return m
 }
 

@@ -150,7 +150,7 @@ func newAssembly(ctx context.Context, dir DataDir, o Options) *assembly {
 	if o.Registry == nil {
 		o.Registry = samples.Files
 	}
-	a := &assembly{Instance: &Instance{failed: make(chan error, 8), gone: make(chan struct{})}, dir: dir, o: o}
+	a := &assembly{Instance: &Instance{alarm: newAlarm(o.Logger), failed: make(chan error, 8), gone: make(chan struct{})}, dir: dir, o: o}
 	a.life, a.end = context.WithCancel(context.WithoutCancel(ctx))
 	a.onClose(func() error { a.end(); return nil })
 	return a
@@ -159,7 +159,7 @@ func newAssembly(ctx context.Context, dir DataDir, o Options) *assembly {
 // openStores opens the log's store; the other databases are opened when their turn
 // comes.
 func (a *assembly) openStores(ctx context.Context) (err error) {
-	if a.places, err = openStores(ctx, a.dir, a.o, a.onClose); err != nil {
+	if a.places, err = openStores(ctx, a.dir, a.o, a.alarm.report, a.onClose); err != nil {
 		return err
 	}
 	a.store = a.places.log

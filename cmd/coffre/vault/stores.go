@@ -125,6 +125,7 @@ type stores struct {
 	at       StoresConfig
 	dir      DataDir
 	logger   *slog.Logger
+	report   func(*eventstore.Corrupt) // told of what in the log is not what was recorded
 	onClose  func(func() error)
 	room     *sqlitedb.Reserve // for what must pass on a full disk; nil: no database lies in files
 	log      eventstore.Store
@@ -140,9 +141,10 @@ type stores struct {
 }
 
 // openStores opens the log; the rest is opened when its turn comes. A directory
-// beside dir belongs to this process until onClose's functions have run.
-func openStores(ctx context.Context, dir DataDir, o Options, onClose func(func() error)) (*stores, error) {
-	s := &stores{at: o.Stores.In(dir), dir: dir, logger: o.Logger, onClose: onClose, acceptLoss: o.acceptLoss}
+// beside dir belongs to this process until onClose's functions have run. What is found in
+// the log that is not what was recorded is reported, from many goroutines.
+func openStores(ctx context.Context, dir DataDir, o Options, report func(*eventstore.Corrupt), onClose func(func() error)) (*stores, error) {
+	s := &stores{at: o.Stores.In(dir), dir: dir, logger: o.Logger, report: report, onClose: onClose, acceptLoss: o.acceptLoss}
 	if OnPostgres(s.at.Log) && !OnPostgres(s.at.Keys) {
 		return nil, errAloneKeys
 	}
@@ -183,7 +185,7 @@ func openStores(ctx context.Context, dir DataDir, o Options, onClose func(func()
 
 // openKurrent opens the log in KurrentDB, and what numbers its leaves.
 func (s *stores) openKurrent(ctx context.Context) error {
-	log, err := kurrent.Open(ctx, s.at.Log, kurrent.Options{Categories: projections.Categories()})
+	log, err := kurrent.Open(ctx, s.at.Log, kurrent.Options{Categories: projections.Categories(), Report: s.report})
 	if err != nil {
 		return err
 	}
@@ -201,7 +203,7 @@ func (s *stores) openKurrent(ctx context.Context) error {
 
 // openLeaves opens what numbers the leaves of a log in KurrentDB.
 func (s *stores) openLeaves(ctx context.Context) error {
-	index, err := leaves.Open(ctx, s.dir.File(leavesFile), s.log)
+	index, err := leaves.Open(ctx, s.dir.File(leavesFile), s.log, s.report)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package vault
 import (
 	"strings"
 	"testing"
+
+	"coffre/eventstore"
 )
 
 func TestStoresFromEnv(t *testing.T) {
@@ -47,7 +49,7 @@ func TestStoresFromEnv(t *testing.T) {
 
 // Processes that share a log would each make keys of their own.
 func TestLogInPostgreSQLNeedsKeysThere(t *testing.T) {
-	_, err := openStores(t.Context(), DataDir(t.TempDir()), Options{Stores: StoresConfig{Log: "postgres://h/d", Keys: "sqlite:k"}}, func(func() error) {})
+	_, err := openStores(t.Context(), DataDir(t.TempDir()), Options{Stores: StoresConfig{Log: "postgres://h/d", Keys: "sqlite:k"}}, func(*eventstore.Corrupt) {}, func(func() error) {})
 	if err != errAloneKeys {
 		t.Fatal(err)
 	}
