@@ -329,7 +329,8 @@ func consented(ctx context.Context, dir vault.DataDir) (all []granted, err error
 		at := time.Now().UTC().Truncate(time.Microsecond)
 		return l.put(ctx, eventstore.Stream("consent-"+g.consent.String()), holders[i%len(holders)], consent.Granted{
 			Consent: g.consent, Citizen: holders[i%len(holders)], At: at,
-			Terms: consent.Terms{Consumer: benchConsumer, Purpose: benchPurpose, Documents: []domain.DocumentID{g.document}, Until: at.AddDate(0, 6, 0)},
+			Terms:    consent.Terms{Consumer: benchConsumer, Purpose: benchPurpose, Documents: []domain.DocumentID{g.document}, Until: at.AddDate(0, 6, 0)},
+			Personal: &consent.GrantedPersonal{Shown: consent.Shown{Text: "You allow this to be read.", Language: "en", Version: "1"}},
 		})
 	})
 }
