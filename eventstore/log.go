@@ -38,6 +38,7 @@ type Log struct {
 	now    func() time.Time
 	leaves LeafIndex
 	told   func(Position) // of appends that were acknowledged
+	knows  func(context.Context, Stream) (bool, error)
 
 	locks  StreamLocks
 	folded *lru.Cache[Stream, any] // of snapshot[S], see transact.go
@@ -78,6 +79,10 @@ type Options struct {
 	// Appended is told where each append ended that was acknowledged, before its caller is;
 	// it is called concurrently. nil: nobody asks.
 	Appended func(Position)
+	// Knows reports whether something besides the store, such as a read model, remembers
+	// that a stream has records. It is asked when the store says that there are none, and
+	// called concurrently. nil: nothing does.
+	Knows func(context.Context, Stream) (bool, error)
 	// CachedStreams bounds the folded states kept in memory; default 20,000.
 	CachedStreams int
 }
@@ -100,7 +105,10 @@ func NewLog(o Options) *Log {
 	if err != nil {
 		panic(err) // only for a size that is not positive
 	}
-	return &Log{store: o.Store, codec: o.Codec, sealer: o.Sealer, now: o.Now, leaves: o.Leaves, told: o.Appended, folded: folded}
+	return &Log{
+		store: o.Store, codec: o.Codec, sealer: o.Sealer, now: o.Now, leaves: o.Leaves,
+		told: o.Appended, knows: o.Knows, folded: folded,
+	}
 }
 
 // Store returns the store under the log, for those who move records as they are.
@@ -109,9 +117,38 @@ func (l *Log) Store() Store { return l.store }
 // Leaves returns the map between positions and leaves.
 func (l *Log) Leaves() LeafIndex { return l.leaves }
 
-// Read yields the events of s from revision from in order; none if s does not exist.
+// Read yields the events of s from revision from in order; none if s does not exist. A
+// stream whose records are gone while something still knows it ends with *Corrupt: it is
+// never taken for one that was never there.
 func (l *Log) Read(ctx context.Context, s Stream, from Revision) iter.Seq2[Event, error] {
-	return l.decoded(l.store.ReadStream(ctx, s, from))
+	records := l.store.ReadStream(ctx, s, from)
+	if l.knows != nil && from == 0 {
+		records = l.unlessKnown(ctx, s, records)
+	}
+	return l.decoded(records)
+}
+
+// unlessKnown yields the records of a stream, and *Corrupt when there are none of a stream
+// that something knows.
+func (l *Log) unlessKnown(ctx context.Context, s Stream, records iter.Seq2[Record, error]) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		n := 0
+		for r, err := range records {
+			if n++; !yield(r, err) {
+				return
+			}
+		}
+		if n > 0 {
+			return
+		}
+		known, err := l.knows(ctx, s)
+		switch {
+		case err != nil:
+			yield(Record{}, err)
+		case known:
+			yield(Record{}, &Corrupt{Stream: s, Revision: 0})
+		}
+	}
 }
 
 // ReadAll yields at most limit events after the given position, in order.

@@ -410,3 +410,36 @@ func TestMetadata(t *testing.T) {
 		}
 	}
 }
+
+// A stream that a read model remembers and the store denies is tampering, for readers and
+// for writers, and never a stream that was never there.
+func TestWhatIsKnownAndGoneIsNeverAbsent(t *testing.T) {
+	other := stream + "0"
+	var asked []eventstore.Stream
+	var fails error
+	l := eventstore.NewLog(eventstore.Options{
+		Store: memory.New(), Codec: codec.Catalog, Sealer: &xor{}, Now: func() time.Time { return noon },
+		Knows: func(_ context.Context, s eventstore.Stream) (bool, error) {
+			asked = append(asked, s)
+			return s == stream, fails
+		},
+	})
+	var corrupt *eventstore.Corrupt
+	if _, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept)); !errors.As(err, &corrupt) || corrupt.Stream != stream {
+		t.Errorf("written to a stream whose records are gone: %v", err)
+	}
+	if _, _, err := counters.Load(t.Context(), l, stream); !errors.Is(err, eventstore.ErrIntegrity) {
+		t.Errorf("folded: %v", err)
+	}
+	if _, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: other}, decide(accept)); err != nil {
+		t.Errorf("a stream that nobody knows: %v", err)
+	}
+	asked = nil
+	if _, _, err := counters.Load(t.Context(), l, other); err != nil || asked != nil {
+		t.Errorf("of a stream that is there %v was asked; %v", asked, err)
+	}
+	fails = eventstore.ErrUnavailable
+	if _, _, err := counters.Load(t.Context(), l, other+"1"); !errors.Is(err, eventstore.ErrUnavailable) {
+		t.Errorf("nobody could say: %v", err)
+	}
+}

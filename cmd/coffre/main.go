@@ -20,7 +20,9 @@ import (
 	"syscall"
 	"time"
 
+	"coffre/cmd/coffre/client"
 	"coffre/cmd/coffre/vault"
+	"coffre/eventstore"
 )
 
 // Exit codes, for scripts.
@@ -90,10 +92,17 @@ func (p *program) run(ctx context.Context, args []string) int {
 		return exitFailed
 	}
 	p.complain(err)
-	if errors.Is(err, vault.ErrOlderLog) {
+	if errors.Is(err, vault.ErrOlderLog) || isTampering(err) {
 		return exitTamper
 	}
 	return exitFailed
+}
+
+// isTampering reports whether an error says that what is stored is not what was recorded,
+// be it a vault's answer or the command's own finding.
+func isTampering(err error) bool {
+	refusal, refused := errors.AsType[*client.Refusal](err)
+	return errors.Is(err, eventstore.ErrIntegrity) || refused && refusal.Slug() == "integrityViolated"
 }
 
 func (p *program) complain(err error) { fmt.Fprintln(p.Err, "coffre:", printable(err.Error())) }

@@ -151,6 +151,7 @@ func newAssembly(ctx context.Context, dir DataDir, o Options) *assembly {
 		o.Registry = samples.Files
 	}
 	a := &assembly{Instance: &Instance{alarm: newAlarm(o.Logger), failed: make(chan error, 8), gone: make(chan struct{})}, dir: dir, o: o}
+	a.models = readModels{wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New()}
 	a.life, a.end = context.WithCancel(context.WithoutCancel(ctx))
 	a.onClose(func() error { a.end(); return nil })
 	return a
@@ -236,7 +237,9 @@ func (a *assembly) takeAuthorities(ctx context.Context) (err error) {
 
 // openLog opens the log over its store and compares it with the key ring.
 func (a *assembly) openLog(ctx context.Context) error {
-	a.log = eventstore.NewLog(eventstore.Options{Store: a.store, Codec: codec.Catalog, Sealer: a.sealer, Leaves: a.places.leafIndex(), Appended: a.logEnd.reached})
+	a.log = eventstore.NewLog(eventstore.Options{
+		Store: a.store, Codec: codec.Catalog, Sealer: a.sealer, Leaves: a.places.leafIndex(), Appended: a.logEnd.reached, Knows: a.models.knows,
+	})
 	a.shreds = shred.Open(a.dir.File(ShredFile))
 	var ring keyRing = checkedRing{a.Ring}
 	if a.destroyer != nil {
@@ -247,7 +250,6 @@ func (a *assembly) openLog(ctx context.Context) error {
 
 // openReadModels opens the read models; they follow the log when the instance runs.
 func (a *assembly) openReadModels(ctx context.Context) error {
-	a.models = readModels{wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New()}
 	if err := a.places.openModels(ctx); err != nil {
 		return err
 	}
