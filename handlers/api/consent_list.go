@@ -130,13 +130,13 @@ func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consen
 	size := edge.PageSize(p.size)
 	page := contract.Consents{Self: p.links().At(p.cursor), Items: []contract.Consent{}, PageSize: size}
 	for scanned := 0; ; {
-		batch, err := v.ConsentLog.Consents(ctx, projections.Latest, in.At, consentlog.Filter{Consumer: in.Actor.Organisation}, "", from, edge.MaxPage)
+		batch, err := v.ConsentLog.AnsweredTo(ctx, in.Actor.Organisation, in.At, from, edge.MaxPage)
 		if err != nil {
 			return contract.Consents{}, err
 		}
 		for i := range batch {
 			c := &batch[i]
-			if answered(c) && p.matches(c, also) {
+			if p.matches(c, also) {
 				if len(page.Items) == size {
 					page.Next = p.links().At(v.Cursor(p.path, from))
 					return page, nil

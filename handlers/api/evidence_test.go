@@ -193,7 +193,7 @@ func TestEvidence(t *testing.T) {
 		}
 	})
 	t.Run("A-1 no byte without durable accesses", func(t *testing.T) {
-		tv.waitForReadModels(t)
+		tv.waitIdle(t) // outcomes of accesses are appended as well
 		tv.Store.SetRule(faulty.At(faulty.Append, 2, faulty.Fault{Before: eventstore.ErrUnavailable}))
 		defer tv.Store.SetRule(nil)
 		if got, err := tv.evidenceOf(t, flanders, query); err == nil {

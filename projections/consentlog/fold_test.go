@@ -227,6 +227,47 @@ func openConsentsOfACitizen(t *testing.T, place func(testing.TB) string) {
 	}
 }
 
+// a consumer's requests that nobody answered are on none of its pages, and fill none.
+func TestAnsweredConsentsOfAConsumer(t *testing.T) {
+	projectiontest.OnEach(t, answeredConsentsOfAConsumer)
+}
+
+func answeredConsentsOfAConsumer(t *testing.T, place func(testing.TB) string) {
+	w := projectiontest.NewWorld()
+	story := projectiontest.NewStory(w, 33)
+	story.Tell(t, 150)
+	log := consentlog.New()
+	projectiontest.Start(t, w, place(t), log).CaughtUp(t)
+	_, consents := fold(w.Recorded(), projections.Latest, story.Now)
+	want, unanswered := map[domain.Organisation][]domain.ConsentID{}, 0
+	for _, c := range consents {
+		if c.GrantedLeaf == projections.Latest && c.EndedLeaf == projections.Latest {
+			unanswered++
+			continue
+		}
+		want[c.Terms.Consumer] = append(want[c.Terms.Consumer], c.Consent)
+	}
+	if unanswered == 0 || len(want) == 0 {
+		t.Fatalf("%d wait for an answer, of %d consumers some were answered", unanswered, len(want))
+	}
+	for consumer, want := range want {
+		got := []domain.ConsentID{}
+		for from, more := int64(-1), true; more; {
+			page, err := log.AnsweredTo(t.Context(), consumer, story.Now, from, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range page {
+				got, from = append(got, c.Consent), c.FirstLeaf
+			}
+			more = len(page) == 2
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%v, want %v", got, want)
+		}
+	}
+}
+
 // What a citizen was shown opens as long as its key lives (rule C-5), and is gone after.
 func TestShown(t *testing.T) { projectiontest.OnEach(t, shown) }
 

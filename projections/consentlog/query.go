@@ -131,6 +131,14 @@ func (l *Log) Consents(ctx context.Context, asOf int64, now time.Time, f Filter,
 	return l.consents(ctx, asOf, now, where, args, cursor, limit)
 }
 
+// AnsweredTo returns at most limit consents that citizens granted or refused to a consumer, as
+// Consents does. A request without an answer is not looked at, so that neither the pages nor
+// their number tell the consumer how many of its requests reached somebody (rule A-6).
+func (l *Log) AnsweredTo(ctx context.Context, consumer domain.Organisation, now time.Time, cursor int64, limit int) ([]Consent, error) {
+	latest := projections.At(projections.Latest)
+	return l.consents(ctx, projections.Latest, now, ` AND consumer = ? AND (granted_leaf <= ? OR ended_leaf <= ?)`, []any{string(consumer), latest, latest}, cursor, limit)
+}
+
 // maxRows is the limit of queries about one citizen or one consent.
 const maxRows = 1 << 20
 
