@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/eventstore"
 	"coffre/eventstore/faulty"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
@@ -74,6 +76,27 @@ func TestWithoutABasisTheWorkIsTheSame(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// whom an organisation names is looked for in the database of keys, also somebody who
+// is remembered in memory, so that while it is away nobody's answer differs.
+func TestWhoeverIsNamedIsLookedFor(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	if _, err := tv.Keys.Resolve(t.Context(), ssin(1).SSIN); err != nil { // remembered
+		t.Fatal(err)
+	}
+	if err := tv.KeysDB.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tv.Keys.Resolve(t.Context(), ssin(1).SSIN); err != nil {
+		t.Fatalf("nobody is remembered, which this test needs: %v", err)
+	}
+	for _, n := range []int{1, 999} {
+		if _, err := tv.Resolve(t.Context(), &edge.Call{}, ssin(n), domain.CitizenRef{}); !errors.Is(err, eventstore.ErrKeysUnavailable) {
+			t.Errorf("%d: %v", n, err)
+		}
 	}
 }
 
