@@ -69,7 +69,7 @@ func (p *played) kurrentTellsNothingPersonal(t *testing.T, f finder) {
 	var logged bytes.Buffer
 	failed := make(chan error, 1)
 	o := vault.KurrentListener{Listen: "127.0.0.1:0", CertFile: files.Cert, KeyFile: files.Key, UsersFile: users}
-	where, end, err := o.Offer(t.Context(), v.Core.Log.Store(), slog.New(slog.NewJSONHandler(&logged, nil)), failed)
+	where, end, err := o.Offer(t.Context(), v.Core.Log.Store(), nil, slog.New(slog.NewJSONHandler(&logged, nil)), failed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,4 +234,57 @@ func (r *rig) ready() int {
 	w := httptest.NewRecorder()
 	r.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 	return w.Code
+}
+
+// Reading the log through the port for KurrentDB's clients is on record before a record
+// is handed out: who, in which range, once a day.
+func TestReadingThroughKurrentIsOnRecord(t *testing.T) {
+	r := newRig(t)
+	r.settle(t, ssinB, ssinA, "port")
+	where, end, err := r.OfferKurrent(t.Context(), vault.KurrentListener{Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	config, err := esdb.ParseConnectionString(where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Logger = nil
+	client, err := esdb.NewClient(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for range 2 {
+		events, err := client.ReadAll(t.Context(), esdb.ReadAllOptions{From: esdb.Start{}}, 1<<40)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recorded := 0
+		for {
+			e, err := events.Recv()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Event.EventType == "audit.log-read/1" {
+				recorded++
+			}
+		}
+		events.Close()
+		if recorded != 1 {
+			t.Errorf("what is read holds %d records of the reading", recorded)
+		}
+	}
+	for record, err := range r.Core.Log.Store().ReadAll(t.Context(), eventstore.Position{}, 1<<20) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if meta, err := record.Metadata(); record.Type == "audit.log-read/1" && (err != nil || meta.Actor.Role != domain.RoleAuditor || meta.Actor.Subject != r.Core.AuditSubject("kurrentdb:")) {
+			t.Errorf("%+v, %v", meta.Actor, err)
+		}
+	}
 }

@@ -8,9 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
+	"coffre/domain"
 	"coffre/domain/audit"
 	"coffre/eventstore"
 	"coffre/handlers/acting"
@@ -135,6 +137,32 @@ func (v *Vault) recordLogRead(ctx context.Context, from int64, p contract.ListEv
 	e := audit.LogRead{Session: in.Call.Session, FromLeaf: from, Stream: p.Stream, At: in.At}
 	e.Category, e.Type = strings.Join(p.Category, " "), strings.Join(p.Type, " ")
 	if _, err := acting.Audits.Transact(ctx, v.Log, in.Write(0, acting.AuditStream(in.At), acting.NoCitizen), audit.Record{Event: e}); err != nil {
+		return fmt.Errorf("record the reading: %w", err)
+	}
+	v.auditedReads.add(once)
+	return nil
+}
+
+// RecordPortReading records that somebody reads the log, or a stream of it, through the port
+// for KurrentDB's clients: once per name, day (UTC), stream and range of leaves in each
+// process. It returns once the record is durable. The name is the one by which a reader
+// shows a password there; "" stands for whoever is on this machine.
+func (v *Vault) RecordPortReading(ctx context.Context, name string, stream eventstore.Stream, from eventstore.Position) error {
+	leaf, err := v.Log.Leaves().Leaf(ctx, from)
+	if err != nil {
+		return fmt.Errorf("leaf of a reading: %w", err)
+	}
+	leaf = max(leaf, 0)
+	leaf -= leaf % auditRange
+	e := audit.LogRead{FromLeaf: leaf, Stream: string(stream), At: v.Timestamp()}
+	e.Session = uuid.NewSHA1(uuid.Nil, []byte("port for KurrentDB's clients\x00"+e.At.Format(time.DateOnly)+name))
+	once := uuid.NewSHA1(e.Session, []byte(fmt.Sprint(leaf, stream)))
+	if v.auditedReads.has(once) {
+		return nil
+	}
+	w := v.SystemWrite(acting.AuditStream(e.At))
+	w.Meta.Actor = domain.Actor{Role: domain.RoleAuditor, Subject: v.AuditSubject("kurrentdb:" + name)}
+	if _, err := acting.Audits.Transact(ctx, v.Log, w, audit.Record{Event: e}); err != nil {
 		return fmt.Errorf("record the reading: %w", err)
 	}
 	v.auditedReads.add(once)

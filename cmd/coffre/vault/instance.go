@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"coffre/eventstore"
+	"coffre/eventstore/kurrent/wire"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/api"
@@ -49,9 +50,13 @@ func (v *Instance) Control() http.Handler { return v.control }
 func (v *Instance) Failed() <-chan error { return v.failed }
 
 // OfferKurrent offers the log to KurrentDB's clients until end is called, and returns the
-// connection string, "" when the log is not offered.
+// connection string, "" when the log is not offered. That somebody reads is on record before
+// anything is answered.
 func (v *Instance) OfferKurrent(ctx context.Context, l KurrentListener) (where string, end func(), err error) {
-	return l.Offer(ctx, v.store, v.Core.Slog, v.failed)
+	reading := func(ctx context.Context, r wire.Reading) error {
+		return v.Core.RecordPortReading(ctx, r.Name, r.Stream, r.From)
+	}
+	return l.Offer(ctx, v.store, reading, v.Core.Slog, v.failed)
 }
 
 // Close stops everything, last opened first. What was acknowledged stays.

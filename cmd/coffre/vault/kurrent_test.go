@@ -40,7 +40,7 @@ func TestKurrentUsers(t *testing.T) {
 }
 
 func TestKurrentIsOffUnlessAsked(t *testing.T) {
-	where, end, err := KurrentListener{}.Offer(t.Context(), memory.New(), slog.New(slog.DiscardHandler), nil)
+	where, end, err := KurrentListener{}.Offer(t.Context(), memory.New(), nil, slog.New(slog.DiscardHandler), nil)
 	if where != "" || err != nil {
 		t.Fatalf("offered at %q, %v", where, err)
 	}

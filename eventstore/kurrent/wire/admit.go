@@ -60,19 +60,29 @@ func (s *Server) admit(ctx context.Context, method string) error {
 	if s.o.Allow == nil || open[method] {
 		return nil
 	}
-	if md, ok := metadata.FromIncomingContext(ctx); ok {
-		for _, value := range md.Get("authorization") {
-			scheme, encoded, _ := strings.Cut(value, " ")
-			if !strings.EqualFold(scheme, "basic") {
-				continue
-			}
-			plain, err := base64.StdEncoding.DecodeString(encoded)
-			if name, password, ok := strings.Cut(string(plain), ":"); err == nil && ok && s.o.Allow(name, password) {
-				return nil
-			}
-		}
+	if _, known := s.caller(ctx); known {
+		return nil
 	}
 	return status.Error(codes.Unauthenticated, "a name and password are needed here")
+}
+
+// caller returns the name of a call's caller who shows a good password.
+func (s *Server) caller(ctx context.Context) (name string, known bool) {
+	md, ok := metadata.FromIncomingContext(ctx)
+	if !ok || s.o.Allow == nil {
+		return "", false
+	}
+	for _, value := range md.Get("authorization") {
+		scheme, encoded, _ := strings.Cut(value, " ")
+		if !strings.EqualFold(scheme, "basic") {
+			continue
+		}
+		plain, err := base64.StdEncoding.DecodeString(encoded)
+		if name, password, ok := strings.Cut(string(plain), ":"); err == nil && ok && s.o.Allow(name, password) {
+			return name, true
+		}
+	}
+	return "", false
 }
 
 // refuse answers with a status and the trailers that make it a typed error.

@@ -1,17 +1,22 @@
 package wire_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
+	"coffre/eventstore"
 	"coffre/eventstore/kurrent/wire"
 	"coffre/eventstore/kurrent/wire/certtest"
 )
@@ -88,5 +93,61 @@ func TestOffLoopbackOnlyInPrivate(t *testing.T) {
 	server.Close()
 	if err := <-served; err != nil {
 		t.Errorf("with both: %v", err)
+	}
+}
+
+// Who reads is told of before anything is answered, and a reading that is refused hands out
+// nothing.
+func TestReadingsAreToldFirst(t *testing.T) {
+	f, store := certtest.Make(t), filled(t, 6)
+	var told []wire.Reading
+	refuse := false
+	var mu sync.Mutex
+	o := wire.Options{Store: store, Reading: func(_ context.Context, r wire.Reading) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if told = append(told, r); refuse {
+			return eventstore.ErrUnavailable
+		}
+		return nil
+	}, TLS: certificate(t, f), Allow: onlyAuditor}
+	c := client(t, "esdb://auditor:p%3Ass@"+start(t, o)+"?tlsCAFile="+url.QueryEscape(f.CA))
+	third, err := c.ReadAll(t.Context(), esdb.ReadAllOptions{From: esdb.Start{}}, 3)
+	last := drain(t, third, err)[2]
+	at := eventstore.Position{Commit: last.Position.Commit, Prepare: last.Position.Prepare}
+	rest, err := c.ReadAll(t.Context(), esdb.ReadAllOptions{From: last.Position}, 10)
+	drain(t, rest, err)
+	back, err := c.ReadAll(t.Context(), esdb.ReadAllOptions{From: last.Position, Direction: esdb.Backwards}, 10)
+	drain(t, back, err)
+	one, err := c.ReadStream(t.Context(), "consent-1", esdb.ReadStreamOptions{From: esdb.Start{}}, 10)
+	drain(t, one, err)
+	live, err := c.SubscribeToStream(t.Context(), "document-1", esdb.SubscribeToStreamOptions{From: esdb.Start{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := live.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want := []wire.Reading{{Name: "auditor"}, {Name: "auditor", From: at}, {Name: "auditor"}, {Name: "auditor", Stream: "consent-1"}, {Name: "auditor", Stream: "document-1"}}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %+v, want %+v", told, want)
+	}
+	refuse = true
+	for what, read := range map[string]func() (*esdb.ReadStream, error){
+		"the log": func() (*esdb.ReadStream, error) {
+			return c.ReadAll(t.Context(), esdb.ReadAllOptions{From: esdb.Start{}}, 1)
+		},
+		"a stream": func() (*esdb.ReadStream, error) {
+			return c.ReadStream(t.Context(), "consent-1", esdb.ReadStreamOptions{From: esdb.Start{}}, 1)
+		},
+	} {
+		events, err := read()
+		if err == nil {
+			_, err = events.Recv()
+			events.Close()
+		}
+		if err == nil || errors.Is(err, io.EOF) {
+			t.Errorf("%s is read without a record: %v", what, err)
+		}
 	}
 }

@@ -41,6 +41,11 @@ func (s *Server) Read(req *streams.ReadReq, out streams.Streams_ReadServer) erro
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
 	r := &reading{s: s, ctx: ctx, out: out, filter: f, textIDs: textIDs, count: o.GetCount()}
+	if told, err := s.tell(ctx, o); err != nil {
+		return s.failure(out.Context(), err)
+	} else if !told {
+		return status.Error(codes.InvalidArgument, "what to read is missing")
+	}
 	backwards := o.GetReadDirection() == streams.ReadReq_Options_Backwards
 	_, live := o.GetCountOption().(*streams.ReadReq_Options_Subscription)
 	switch asked := o.GetStreamOption().(type) {
@@ -66,8 +71,6 @@ func (s *Server) Read(req *streams.ReadReq, out streams.Streams_ReadServer) erro
 		default:
 			err = r.allForwards(asked.All)
 		}
-	default:
-		return status.Error(codes.InvalidArgument, "what to read is missing")
 	}
 	if err == nil {
 		return nil
@@ -76,6 +79,31 @@ func (s *Server) Read(req *streams.ReadReq, out streams.Streams_ReadServer) erro
 		return err
 	}
 	return s.failure(out.Context(), err)
+}
+
+// tell says who is going to read what, and reports false when that cannot be told. Of a
+// stream that cannot be, of which nothing is answered, nobody is told.
+func (s *Server) tell(ctx context.Context, o *streams.ReadReq_Options) (told bool, err error) {
+	name, _ := s.caller(ctx)
+	r := Reading{Name: name}
+	switch asked := o.GetStreamOption().(type) {
+	case *streams.ReadReq_Options_Stream:
+		stream, ours := form.ParseStream(string(asked.Stream.GetStreamIdentifier().GetStreamName()))
+		if !ours {
+			return true, nil
+		}
+		r.Stream = stream
+	case *streams.ReadReq_Options_All:
+		if at := asked.All.GetPosition(); at != nil && o.GetReadDirection() == streams.ReadReq_Options_Forwards {
+			r.From = eventstore.Position{Commit: at.GetCommitPosition(), Prepare: at.GetPreparePosition()}
+		}
+	default:
+		return false, nil
+	}
+	if s.o.Reading == nil {
+		return true, nil
+	}
+	return true, s.o.Reading(ctx, r)
 }
 
 // send sends one record that the filter admits.

@@ -55,10 +55,20 @@ type Options struct {
 	// Allow says whether a name and password may come in; nil lets everybody in, on
 	// loopback only.
 	Allow func(name, password string) bool
+	// Reading is told of every read and subscription before anything is answered; an error
+	// refuses it. nil: nobody is told.
+	Reading func(context.Context, Reading) error
 	// TLS, with a certificate, makes the server speak TLS only.
 	TLS *tls.Config
 	// Logger gets what fails inside; default: nothing is logged.
 	Logger *slog.Logger
+}
+
+// Reading says who reads what: a read of any direction, or a subscription.
+type Reading struct {
+	Name   string              // the reader's, who showed a password; "" where none is asked for
+	Stream eventstore.Stream   // "": the whole log
+	From   eventstore.Position // of the whole log, where a reading forwards begins; zero: at the beginning, or not known
 }
 
 // Server serves one store. Make it with [New]; its methods may be called concurrently.
