@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -47,8 +48,9 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 	if code := program.run(t.Context(), []string{"demo", "--data", dir}); code != 0 {
 		t.Fatalf("the demo ended with %d", code)
 	}
-	seen := map[string]bool{}
+	seen, traced := map[string]bool{}, map[string]string{}
 	note := func() {
+		maps.Copy(traced, v.validator.Traced())
 		for _, c := range apitest.Calls(t, contract.YAML()) {
 			for status := range v.validator.Seen(c.OperationID) {
 				seen[c.OperationID] = seen[c.OperationID] || status < 300
@@ -84,6 +86,7 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 			t.Errorf("%s never succeeded", c.OperationID)
 		}
 	}
+	compareWithLog(t, r, traced)
 }
 
 // get asks and returns the answer, which must be a success.
@@ -127,6 +130,16 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.get(t, me, "/consents/"+things["consentId"]+"/receipt")
 	r.get(t, me, "/consents/"+things["consentId"]+"/receipt?format=iso27560")
 	r.post(t, friend, "/mandates/"+things["mandateId"]+"/accept", "", nil)
+	if err := r.Runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/consents?citizenId=" + a.String(), "/consentRequests?citizenId=" + a.String(), "/consents/" + things["consentId"]} {
+		r.get(t, friend, path)
+	}
+	r.get(t, officer, "/consents/"+things["consentId"])
+	r.get(t, officer, "/consents/"+things["consentId"]+"/receipt")
+	r.get(t, officer, "/citizens/"+a.String()+"/accessLog")
+	r.get(t, grantFor(domain.RoleAuditor, "", domain.CitizenID{}), "/citizens/"+a.String()+"/wallet")
 	r.post(t, me, "/mandates/"+things["mandateId"]+"/end", `{}`, &struct{}{})
 	r.get(t, me, "/mandates")
 	r.get(t, operator, "/signingKeys")
@@ -136,6 +149,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	consumer := grantFor(domain.RoleConsumer, "0203430576", domain.CitizenID{})
 	var asked struct{ ConsentID string }
 	r.post(t, consumer, "/consentRequests", `{"ssin":"`+ssinA+`","purpose":"familyDiscount","documentTypes":["householdComposition"]}`, &asked)
+	r.post(t, consumer, "/consentRequests", `{"ssin":"`+ssinC+`","purpose":"familyDiscount","documentTypes":["householdComposition"]}`, &struct{}{})
 	r.post(t, me, "/consentRequests/"+asked.ConsentID+"/refuse", "", nil)
 	r.get(t, consumer, "/consentRequests")
 	r.post(t, consumer, "/citizens/get", `{"ssin":"`+ssinA+`"}`, &struct{}{})
@@ -162,7 +176,8 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, operator, "/backups/reportElsewhere", fmt.Sprintf(`{"takenAt":"2026-03-01T02:00:00Z","sha256":"%x"}`, sha256.Sum256([]byte("a manifest"))), &struct{}{})
 	r.get(t, operator, "/registry")
 	r.get(t, operator, "/health")
-	r.post(t, operator, "/registry", registryBody(t), nil)
+	changed := strings.Replace(registryBody(t), `"dailyQuota":`, `"dailyQuota": 1`, 1) // ten times as many, or more
+	r.post(t, operator, "/registry", changed, nil)
 
 	home := grantFor(domain.RoleIssuer, "0308356862", domain.CitizenID{})
 	r.post(t, home, "/citizens/replaceSsin", `{"ssin":"`+ssinA+`","replacedBy":"`+ssinC+`"}`, nil)

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -127,8 +128,9 @@ type Validator struct {
 	next   http.Handler
 	router routers.Router
 
-	mu   sync.Mutex
-	seen map[string]map[int]int
+	mu     sync.Mutex
+	seen   map[string]map[int]int
+	traces map[string]string // operations by the trace id of their answers
 }
 
 // Validating returns a Validator around h. It checks the status, headers and body of every
@@ -141,7 +143,7 @@ func Validating(t testing.TB, contract []byte, h http.Handler) *Validator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Validator{t: t, next: h, router: router, seen: make(map[string]map[int]int)}
+	return &Validator{t: t, next: h, router: router, seen: make(map[string]map[int]int), traces: make(map[string]string)}
 }
 
 // Seen returns the number of an operation's answers for each status.
@@ -149,6 +151,13 @@ func (v *Validator) Seen(operation string) map[int]int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.seen[operation]
+}
+
+// Traced returns the operations that were answered so far, by the trace ids of the answers.
+func (v *Validator) Traced() map[string]string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return maps.Clone(v.traces)
 }
 
 // ServeHTTP implements http.Handler.
@@ -188,6 +197,7 @@ func (v *Validator) judge(route *routers.Route, params map[string]string, r *htt
 		v.seen[id] = make(map[int]int)
 	}
 	v.seen[id][answer.Code]++
+	v.traces[answer.Header().Get("BelGov-Trace-Id")] = id
 	v.mu.Unlock()
 
 	media, _, _ := strings.Cut(answer.Header().Get("Content-Type"), ";")
