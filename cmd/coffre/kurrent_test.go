@@ -69,7 +69,7 @@ func (p *played) kurrentTellsNothingPersonal(t *testing.T, f finder) {
 	var logged bytes.Buffer
 	failed := make(chan error, 1)
 	o := vault.KurrentListener{Listen: "127.0.0.1:0", CertFile: files.Cert, KeyFile: files.Key, UsersFile: users}
-	where, end, err := o.Offer(t.Context(), v.Core.Log.Store(), nil, slog.New(slog.NewJSONHandler(&logged, nil)), failed)
+	where, end, err := o.Offer(t.Context(), wire.Options{Store: v.Core.Log.Store(), Logger: slog.New(slog.NewJSONHandler(&logged, nil))}, failed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -246,6 +246,24 @@ func TestEveryActHasItsRecord(t *testing.T) {
 	for call := range ports {
 		t.Errorf("the port for KurrentDB's clients has no call %s", call)
 	}
+	doc.WriteString("\n## Refused attempts\n\n" +
+		"Every refused request is counted in `coffre_refused_total`, by operation and the last word of the problem's type. Where the table says so, `access.refused` records it as well, with organisation, purpose, reason and the citizen and document that it concerns, and it stands in that citizen's access log; beyond thirty in a minute those about one citizen are counted together, and so are those about nobody. An answer 503 is counted only: the caller can wait it out, and was told nothing. `TestRefusedAttempts` tries each row.\n\n| who | what | answer | on record |\n|---|---|---|---|\n")
+	for _, a := range refusedAttempts {
+		answer, cell := "`"+a.problem+"`", "none: "+a.why
+		if a.problem == "" {
+			answer = "200, `lawful` is false"
+		}
+		switch {
+		case a.seen:
+			cell = "`access.refused`, in the citizen's access log"
+		case a.recorded != "":
+			cell = "`access.refused`"
+		case a.why == "":
+			t.Errorf("%s: neither a record nor a reason", a.what)
+		}
+		fmt.Fprintf(&doc, "| %s | %s | %s | %s |\n", a.who, a.what, answer, cell)
+	}
+	doc.WriteString("| a client of KurrentDB | a call without a good name and password | `UNAUTHENTICATED` | none: nobody is known; counted in `coffre_kurrent_refused_total` (`TestRefusedPasswordsOfThePortAreCounted`) |\n")
 	if *update {
 		if err := os.WriteFile(recordsFile, []byte(doc.String()), 0o644); err != nil {
 			t.Fatal(err)

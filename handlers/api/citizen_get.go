@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 
 	"coffre/domain"
 	"coffre/domain/access"
@@ -42,7 +43,12 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 	case err != nil:
 		return nil, err
 	case !allowed:
-		v.Quotas.Refused(call.Organisation, in.At)
+		if call.Role == domain.RoleIssuer { // of whom no refusal is recorded
+			v.Quotas.Refused(call.Organisation, in.At)
+		}
+		if err := v.QueueRefusal(in, access.Refused{Citizen: id}, access.ErrNoBasis); !errors.Is(err, access.ErrNoBasis) {
+			return nil, err
+		}
 		return nil, edge.ErrNoResource
 	}
 	// They learn whether the vault knows the person.

@@ -781,9 +781,12 @@ func TestRefusalsAreBounded(t *testing.T) {
 			slugs = append(slugs, slugOf(err))
 			body := contract.ConsentValidation{SSIN: ssin(n), DocumentType: "diploma", Purpose: "familyDiscount", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
 			_, err = tv.ValidateConsent(tv.as(t, consumer(railways), "validateConsent", body), contract.ValidateConsentRequestObject{Body: &body})
+			slugs = append(slugs, slugOf(err))
+			get := contract.CitizenGet{SSIN: ssin(n)}
+			_, err = tv.GetCitizen(tv.as(t, consumer(railways), "getCitizen", get), contract.GetCitizenRequestObject{Body: &get})
 			return append(slugs, slugOf(err))
 		}
-		want := []string{"refusalsNotRecorded", "refusalsNotRecorded", "refusalsNotRecorded"}
+		want := []string{"refusalsNotRecorded", "refusalsNotRecorded", "refusalsNotRecorded", "refusalsNotRecorded"}
 		if known, unknown := ask(home, 1), ask(domain.DocumentID{UUID: uuid.New()}, 999); !slices.Equal(known, want) || !slices.Equal(unknown, want) {
 			t.Errorf("of the known %v, of the unknown %v", known, unknown)
 		}

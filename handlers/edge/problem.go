@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"coffre/domain"
@@ -183,6 +184,9 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	if wait > 0 {
 		p.RetryAfterSec = int64(math.Ceil(wait.Seconds()))
 		h.Set("Retry-After", strconv.FormatInt(p.RetryAfterSec, 10))
+	}
+	if s.Refused != nil {
+		s.Refused(call.Operation, p.Type[strings.LastIndexByte(p.Type, ':')+1:])
 	}
 	w.WriteHeader(p.Status)
 	if r.Method == http.MethodHead {

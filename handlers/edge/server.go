@@ -46,6 +46,9 @@ type Server struct {
 	// Observe is called after every request; operation is "" when the contract has none
 	// for it. nil: not called.
 	Observe func(operation string, status int, took time.Duration)
+	// Refused is called with the last word of the problem's type for every problem that is
+	// answered; operation is as for Observe. nil: not called.
+	Refused func(operation, problem string)
 
 	health healthCache
 	ticks  ticker

@@ -25,17 +25,18 @@ type Instance struct {
 	Ring   *seal.Ring
 	Runner *projections.Runner
 
-	handler http.Handler
-	control http.Handler // the same for the control socket, where this directory's own tokens count
-	keeper  Keeper
-	store   eventstore.Store
-	room    *sqlitedb.Reserve // nil: no database lies in files
-	damaged atomic.Int64      // records that the scrubber found last
-	alarm   *alarm            // what was found that is not what was recorded
-	failed  chan error        // a part that had to go on has stopped
-	closers []func() error    // in the order of opening
-	leaving sync.Once
-	gone    chan struct{} // closed when no more requests should be sent here
+	handler     http.Handler
+	control     http.Handler // the same for the control socket, where this directory's own tokens count
+	keeper      Keeper
+	store       eventstore.Store
+	room        *sqlitedb.Reserve // nil: no database lies in files
+	damaged     atomic.Int64      // records that the scrubber found last
+	alarm       *alarm            // what was found that is not what was recorded
+	portRefused atomic.Int64      // calls on the port for KurrentDB's clients without a good password
+	failed      chan error        // a part that had to go on has stopped
+	closers     []func() error    // in the order of opening
+	leaving     sync.Once
+	gone        chan struct{} // closed when no more requests should be sent here
 }
 
 // Handler answers the whole contract.
@@ -53,10 +54,12 @@ func (v *Instance) Failed() <-chan error { return v.failed }
 // connection string, "" when the log is not offered. That somebody reads is on record before
 // anything is answered.
 func (v *Instance) OfferKurrent(ctx context.Context, l KurrentListener) (where string, end func(), err error) {
-	reading := func(ctx context.Context, r wire.Reading) error {
-		return v.Core.RecordPortReading(ctx, r.Name, r.Stream, r.From)
-	}
-	return l.Offer(ctx, v.store, reading, v.Core.Slog, v.failed)
+	return l.Offer(ctx, wire.Options{
+		Store: v.store, Logger: v.Core.Slog, Refused: func() { v.portRefused.Add(1) },
+		Reading: func(ctx context.Context, r wire.Reading) error {
+			return v.Core.RecordPortReading(ctx, r.Name, r.Stream, r.From)
+		},
+	}, v.failed)
 }
 
 // Close stops everything, last opened first. What was acknowledged stays.

@@ -7,12 +7,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"strings"
 
-	"coffre/eventstore"
 	"coffre/eventstore/kurrent/wire"
 )
 
@@ -24,14 +22,12 @@ type KurrentListener struct {
 	UsersFile string // lines NAME:PASSWORD; "": everybody, on loopback
 }
 
-// Offer serves the log to KurrentDB's clients until end is called; reading is told of each
-// reading before it is answered, and refuses it by an error; failed is told when it stops by
-// itself. The connection string is where; "" when the log is not offered.
-func (o KurrentListener) Offer(ctx context.Context, store eventstore.Store, reading func(context.Context, wire.Reading) error, logger *slog.Logger, failed chan<- error) (where string, end func(), err error) {
+// Offer serves offered.Store to KurrentDB's clients until end is called, with this listener's
+// certificate and passwords; failed is told when it stops by itself. The connection string is where; "" when the log is not offered.
+func (o KurrentListener) Offer(ctx context.Context, offered wire.Options, failed chan<- error) (where string, end func(), err error) {
 	if o.Listen == "" {
 		return "", func() {}, nil
 	}
-	offered := wire.Options{Store: store, Reading: reading, Logger: logger}
 	options := "tls=false"
 	if o.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)

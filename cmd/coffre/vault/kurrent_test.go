@@ -2,11 +2,11 @@ package vault
 
 import (
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"coffre/eventstore/kurrent/wire"
 	"coffre/eventstore/memory"
 )
 
@@ -40,7 +40,7 @@ func TestKurrentUsers(t *testing.T) {
 }
 
 func TestKurrentIsOffUnlessAsked(t *testing.T) {
-	where, end, err := KurrentListener{}.Offer(t.Context(), memory.New(), nil, slog.New(slog.DiscardHandler), nil)
+	where, end, err := KurrentListener{}.Offer(t.Context(), wire.Options{Store: memory.New()}, nil)
 	if where != "" || err != nil {
 		t.Fatalf("offered at %q, %v", where, err)
 	}

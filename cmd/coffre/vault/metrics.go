@@ -17,6 +17,7 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	refused  *prometheus.CounterVec
 }
 
 func newMetrics(v *Instance) *metrics {
@@ -29,9 +30,12 @@ func newMetrics(v *Instance) *metrics {
 			Name: "coffre_request_duration_seconds", Help: "Time from a request's head to the end of its answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"operation"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "coffre_refused_total", Help: "Requests answered by a problem, by operation of the contract and the last word of the problem's type.",
+		}, []string{"operation", "problem"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, projectionMetrics{v}, keeperMetrics{v}, quotaMetrics{v},
+		m.requests, m.duration, m.refused, projectionMetrics{v}, keeperMetrics{v}, quotaMetrics{v},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
 		}, func() float64 { return float64(v.damaged.Load()) }),
@@ -45,7 +49,10 @@ func newMetrics(v *Instance) *metrics {
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_log_tampered_places", Help: "Places in the log, and sealed parts, found changed or gone since the process started.",
-		}, func() float64 { return float64(v.alarm.count()) }))
+		}, func() float64 { return float64(v.alarm.count()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "coffre_kurrent_refused_total", Help: "Calls on the port for KurrentDB's clients without a name and password that may come in.",
+		}, func() float64 { return float64(v.portRefused.Load()) }))
 	return m
 }
 
@@ -60,6 +67,14 @@ func (m *metrics) observe(operation string, status int, took time.Duration) {
 	}
 	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
 	m.duration.WithLabelValues(operation).Observe(took.Seconds())
+}
+
+// refuse counts one request that was answered by a problem.
+func (m *metrics) refuse(operation, problem string) {
+	if operation == "" {
+		operation = "none"
+	}
+	m.refused.WithLabelValues(operation, problem).Inc()
 }
 
 var (

@@ -63,6 +63,9 @@ func (s *Server) admit(ctx context.Context, method string) error {
 	if _, known := s.caller(ctx); known {
 		return nil
 	}
+	if s.o.Refused != nil {
+		s.o.Refused()
+	}
 	return status.Error(codes.Unauthenticated, "a name and password are needed here")
 }
 

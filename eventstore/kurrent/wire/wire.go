@@ -55,6 +55,8 @@ type Options struct {
 	// Allow says whether a name and password may come in; nil lets everybody in, on
 	// loopback only.
 	Allow func(name, password string) bool
+	// Refused is called for every call that shows no good password. nil: not called.
+	Refused func()
 	// Reading is told of every read and subscription before anything is answered; an error
 	// refuses it. nil: nobody is told.
 	Reading func(context.Context, Reading) error
