@@ -44,6 +44,9 @@ type (
 	// RestrictionID names one restriction of processing.
 	RestrictionID struct{ uuid.UUID }
 
+	// ReleaseID names one release of an erased person's number.
+	ReleaseID struct{ uuid.UUID }
+
 	// AttachmentID names one file that belongs, or is to belong, to a document.
 	AttachmentID struct{ uuid.UUID }
 )
@@ -60,6 +63,9 @@ func (id HoldID) IsZero() bool     { return id.UUID == uuid.Nil }
 
 // IsZero reports whether the identifier is absent.
 func (id RestrictionID) IsZero() bool { return id.UUID == uuid.Nil }
+
+// IsZero reports whether the identifier is absent.
+func (id ReleaseID) IsZero() bool { return id.UUID == uuid.Nil }
 
 // IsZero reports whether the identifier is absent.
 func (id AttachmentID) IsZero() bool { return id.UUID == uuid.Nil }

@@ -40,6 +40,36 @@ func (r *Ring) Suppressed(ctx context.Context, ssin domain.SSIN) (Suppression, b
 	return s, true, nil
 }
 
+// ReleaseTag returns a keyed digest of a number for one release: by it an approver is held
+// to the number that was proposed, and no two releases have one in common.
+func (r *Ring) ReleaseTag(release domain.ReleaseID, ssin domain.SSIN) (tag [16]byte) {
+	sum := r.deployment[suppressionKey].MAC([]byte("release/v1\x00"), release.UUID[:], []byte(ssin.Reveal()))
+	copy(tag[:], sum[:])
+	return tag
+}
+
+// EndSuppression sets when the memory of an erased person's number ends, and on which legal
+// basis it is kept until then. It returns ErrNotErased when there is none.
+func (r *Ring) EndSuppression(ctx context.Context, ssin domain.SSIN, s Suppression) error {
+	hash := r.suppression(ssin)
+	n, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`UPDATE suppressions SET until = ?, basis = ? WHERE ssin = ?`, s.until(), string(s.Basis), hash[:])
+	})
+	if err == nil && n == 0 {
+		return ErrNotErased
+	}
+	return unavailable(ctx, "end suppression", err)
+}
+
+// PurgeSuppressions removes the memories that have ended.
+func (r *Ring) PurgeSuppressions(ctx context.Context) error {
+	now := r.micros()
+	_, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`DELETE FROM suppressions WHERE until <> 0 AND until <= ?`, now)
+	})
+	return unavailable(ctx, "remove suppressions", err)
+}
+
 // suppression is what is left of the SSIN of an erased person.
 func (r *Ring) suppression(ssin domain.SSIN) [32]byte {
 	return r.deployment[suppressionKey].MAC([]byte("ssin/v1\x00"), []byte(ssin.Reveal()))

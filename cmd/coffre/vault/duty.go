@@ -72,7 +72,7 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 	"citizen_refs":    {Serving: {Insert: true}, Destroying: {Delete: true}},
 	"stream_keys":     {Serving: {Insert: true}, Destroying: {Insert: true, Update: []string{"*"}}},
 	"suppressions": {
-		Serving:    {Delete: true}, // a new life
+		Serving:    {Delete: true, Update: []string{"until", "basis"}}, // a release
 		Destroying: {Insert: true, Update: []string{"*"}},
 	},
 	"destructions":      {Destroying: {Insert: true, Delete: true}},

@@ -68,6 +68,7 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"a data key is replaced once keys are back", replacementWithoutKeeper},
 		{"signing keys are remembered", signingKeys},
 		{"E-4 erased stays erased, until a new life", suppressed},
+		{"E-4 the memory of an erasure ends at the moment that is set", suppressionEnds},
 		{"erasure needs no key-encryption key", withoutKeeper},
 		{"keys away: nothing is sealed", keeperAway},
 		{"prefetch asks once per thousand", prefetch},
@@ -792,6 +793,44 @@ func restored(t *testing.T, e *env) {
 				t.Fatal(s, remembered, err)
 			}
 		}
+	}
+}
+
+func suppressionEnds(t *testing.T, e *env) {
+	ctx := t.Context()
+	hands := &clock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	r := e.process(t, seal.Config{Now: hands.Now})
+	wants(t, r.EndSuppression(ctx, SSIN(1), seal.Suppression{Until: hands.Now()}), seal.ErrNotErased)
+	former, beside := Citizen(t, r, 1), Citizen(t, r, 2)
+	wants(t, r.EndSuppression(ctx, SSIN(1), seal.Suppression{Until: hands.Now()}), seal.ErrNotErased)
+	for _, c := range []domain.CitizenID{former, beside} {
+		check(t, r.BeginErase(ctx, c))
+		check(t, r.DestroySubject(ctx, c, seal.Suppression{Basis: "06.1c"}))
+	}
+	until := hands.Now().Add(time.Hour)
+	check(t, r.EndSuppression(ctx, SSIN(1), seal.Suppression{Until: until, Basis: "06.1e"}))
+	check(t, r.PurgeSuppressions(ctx))
+	if s, ok, err := r.Suppressed(ctx, SSIN(1)); err != nil || !ok || !s.Until.Equal(until) || s.Basis != "06.1e" {
+		t.Fatal(s, ok, err)
+	}
+	_, _, err := r.Enroll(ctx, SSIN(1))
+	wants(t, err, seal.ErrCitizenErased)
+	hands.advance(time.Hour)
+	check(t, r.PurgeSuppressions(ctx))
+	hands.advance(-time.Hour)
+	if _, ok, err := r.Suppressed(ctx, SSIN(1)); err != nil || ok {
+		t.Fatal("what has ended is still remembered", err)
+	}
+	if life, isNew, err := r.Enroll(ctx, SSIN(1)); err != nil || !isNew || life == former {
+		t.Fatal(isNew, err)
+	}
+	_, _, err = r.Enroll(ctx, SSIN(2))
+	wants(t, err, seal.ErrCitizenErased)
+
+	one, other := domain.ReleaseID{UUID: uuid.New()}, domain.ReleaseID{UUID: uuid.New()}
+	tags := map[[16]byte]bool{r.ReleaseTag(one, SSIN(1)): true, r.ReleaseTag(one, SSIN(2)): true, r.ReleaseTag(other, SSIN(1)): true}
+	if len(tags) != 3 || r.ReleaseTag(one, SSIN(1)) != e.ring.ReleaseTag(one, SSIN(1)) {
+		t.Error("a tag is of one release and one number, the same in every process")
 	}
 }
 
