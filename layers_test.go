@@ -73,6 +73,7 @@ var authorities = []struct {
 	{"", []string{"SSINOf"}, "handlers/disclosure", "gives a national number back"},
 	{module + "eventstore/seal", []string{"Destroyer", "Rotator"}, "handlers/work", "destroys or replaces keys"},
 	{module + "eventstore/seal/shred", []string{"List", "Open"}, "handlers/work", "keeps the list of destroyed keys"},
+	{"", []string{"EnrollNewLife", "EndSuppression"}, "handlers/work", "lets an erased person be known again"},
 	{"", []string{"TakeDestroyer", "TakeRotator"}, wiring, "takes an authority, which is done once"},
 	{"", []string{"OpenRestored", "ReapplyDestroyed"}, wiring, "destroys again what a restored ring still has"},
 }
@@ -417,6 +418,7 @@ var handled = map[string]string{
 	"domain/citizen/finalise_erasure.go": "handlers/work/erasure_final.go",
 	"domain/document/destroy_content.go": "handlers/work/erasure_run.go",
 	"domain/registry/publish.go":         "handlers/work/registry.go",
+	"domain/release/complete.go":         "handlers/api/release_approve.go",
 	"domain/consent/use.go":              "handlers/disclosure/reading.go",
 }
 

@@ -1,5 +1,7 @@
 package domain
 
+import "slices"
+
 // Role is what a caller's token lets them be. A caller acts in one role at a time.
 type Role string
 
@@ -46,4 +48,17 @@ var WorkReasons = []WorkReason{"maintenance", "incident", "inspection", "legalOr
 // IsSelf reports whether the actor is the citizen with that id, acting for themselves.
 func (a Actor) IsSelf(c CitizenID) bool {
 	return a.Role == RoleCitizen && !c.IsZero() && a.Citizen == c
+}
+
+// SecondPerson reports whether by is another person than asked. Aliases are the names that
+// by may have where asked is named, and comparable says that asked would be among them.
+// What cannot be compared counts as the same person (rule E-1).
+func SecondPerson(asked, by Actor, aliases []string, comparable bool) bool {
+	if !comparable || by.Subject == "" || asked.Subject == "" && asked.Citizen.IsZero() {
+		return false
+	}
+	if !asked.Citizen.IsZero() && asked.Citizen == by.Citizen {
+		return false
+	}
+	return asked.Subject != by.Subject && (asked.Subject == "" || !slices.Contains(aliases, asked.Subject))
 }

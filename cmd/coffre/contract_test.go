@@ -160,6 +160,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.get(t, me, "/citizens/"+a.String()+"/restrictions")
 	r.get(t, officer, "/citizens/"+a.String()+"/restrictions/"+things["restrictionId"])
 	r.post(t, officer, "/consentLog/query", `{}`, &struct{}{})
+	r.release(t, officer, "00010100105")
 
 	r.get(t, operator, "/projections")
 	r.post(t, operator, "/projections/wallet/rebuild", "", nil)
@@ -167,7 +168,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, operator, "/keys/retire", "", nil) // nothing is old yet
 	r.post(t, operator, "/keys/trim", "", nil)
 	r.post(t, operator, "/keys/rotatePepper", "", nil)
-	r.post(t, operator, "/keys/rotateAudit", "", nil)
+	r.post(t, operator, "/keys/rotateAudit", "", &struct{}{})
 	r.post(t, operator, "/keys/rotate", "", nil)
 	id, _ := ageKey(t)
 	taken := r.post(t, operator, "/backups", `{"recipients":["`+id.Recipient().String()+`"]}`, nil)
@@ -182,6 +183,26 @@ func restOfTheContract(t *testing.T, r *rig) {
 	home := grantFor(domain.RoleIssuer, "0308356862", domain.CitizenID{})
 	r.post(t, home, "/citizens/replaceSsin", `{"ssin":"`+ssinA+`","replacedBy":"`+ssinC+`"}`, nil)
 	r.post(t, home, "/citizens/reportDeath", `{"ssin":"`+ssinB+`","date":"`+time.Now().AddDate(0, 0, -2).Format(time.DateOnly)+`"}`, nil)
+}
+
+// release erases a person whom the vault did not know, and lets them be known again.
+func (r *rig) release(t *testing.T, officer token.Grant, ssin string) {
+	t.Helper()
+	second := officer
+	second.Subject = "second officer"
+	r.post(t, grantFor(domain.RoleIssuer, "0308356862", domain.CitizenID{}), "/documents",
+		`{"ssin":"`+ssin+`","documentType":"householdComposition","sourceReference":"r","validFrom":"2026-01-01","content":{"asOf":"2026-01-01","householdSize":1,"members":[]}}`, &struct{}{})
+	id := r.citizen(t, ssin)
+	var erasure struct{ ErasureID string }
+	r.post(t, grantFor(domain.RoleCitizen, "", id), "/erasures", `{"citizenId":"`+id.String()+`","scope":"citizen","reason":"citizenRequest"}`, &erasure)
+	r.post(t, second, "/erasures/"+erasure.ErasureID+"/approve", "", nil)
+	if err := r.Core.WaitIdle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var release struct{ ReleaseID string }
+	r.post(t, officer, "/releases", `{"ssin":"`+ssin+`","kind":"newLife","legalBasis":"legalObligation"}`, &release)
+	r.post(t, second, "/releases/"+release.ReleaseID+"/approve", `{"ssin":"`+ssin+`"}`, &struct{}{})
+	r.get(t, officer, "/releases/"+release.ReleaseID)
 }
 
 // registryBody is a registry directory as the contract takes it: the samples.

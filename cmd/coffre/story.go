@@ -179,6 +179,15 @@ var sentences = map[string]func(who string, f facts) string{
 	"mandate.ended": func(who string, f facts) string {
 		return who + " ended mandate " + f.id("mandate") + f.with(": ", "reason", "")
 	},
+	"release.proposed": func(who string, f facts) string {
+		return who + " proposed release " + f.id("release") + f.with(" (", "kind", f.with(" at ", "until", "")+")") + f.with(" on the basis ", "basis", "")
+	},
+	"release.approved": func(who string, f facts) string {
+		return who + " approved release " + f.id("release")
+	},
+	"release.completed": func(who string, f facts) string {
+		return who + " carried out release " + f.id("release") + f.with(": citizen ", "citizen", "")
+	},
 	"registry.published": func(who string, f facts) string {
 		return who + " published version " + f.word("version") + " of the registry"
 	},

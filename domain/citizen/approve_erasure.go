@@ -1,7 +1,6 @@
 package citizen
 
 import (
-	"slices"
 	"time"
 
 	"coffre/domain"
@@ -34,7 +33,7 @@ func (c ApproveErasure) Decide(s State) ([]Event, error) {
 	switch {
 	case !known:
 		return nil, ErrNoErasure
-	case !c.secondPerson():
+	case !domain.SecondPerson(c.RequestedBy, c.By, c.Aliases, c.Comparable):
 		return nil, ErrSecondPerson
 	case e.Step >= Approved:
 		return nil, nil
@@ -43,15 +42,4 @@ func (c ApproveErasure) Decide(s State) ([]Event, error) {
 		return nil, err
 	}
 	return []Event{ErasureApproved{Citizen: s.Citizen, Erasure: c.Erasure, At: c.At}}, nil
-}
-
-func (c ApproveErasure) secondPerson() bool {
-	asked := c.RequestedBy
-	if !c.Comparable || c.By.Subject == "" || asked.Subject == "" && asked.Citizen.IsZero() {
-		return false
-	}
-	if !asked.Citizen.IsZero() && asked.Citizen == c.By.Citizen {
-		return false
-	}
-	return asked.Subject != c.By.Subject && (asked.Subject == "" || !slices.Contains(c.Aliases, asked.Subject))
 }

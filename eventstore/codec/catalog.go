@@ -8,6 +8,7 @@ import (
 	"coffre/domain/document"
 	"coffre/domain/mandate"
 	"coffre/domain/registry"
+	"coffre/domain/release"
 )
 
 // Catalog lists every event ever stored: everything that can ever have happened.
@@ -52,6 +53,10 @@ var Catalog = New(
 	Event[mandate.Granted]("mandate.granted/1"),
 	Event[mandate.Accepted]("mandate.accepted/1"),
 	Event[mandate.Ended]("mandate.ended/1"),
+
+	Event[release.Proposed]("release.proposed/1"),
+	Event[release.Approved]("release.approved/1"),
+	Event[release.Completed]("release.completed/1"),
 
 	Upcast("registry.published/1", publishedV1.today),
 	Event[registry.Published]("registry.published/2"),

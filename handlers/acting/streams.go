@@ -11,6 +11,7 @@ import (
 	"coffre/domain/document"
 	"coffre/domain/mandate"
 	"coffre/domain/registry"
+	"coffre/domain/release"
 	"coffre/eventstore"
 )
 
@@ -24,6 +25,7 @@ var (
 	Refusals   = eventstore.Decider[access.RefusalState, access.RefusalEvent]{Evolve: access.EvolveRefusals}
 	Mandates   = eventstore.Decider[mandate.State, mandate.Event]{Evolve: mandate.Evolve}
 	Registries = eventstore.Decider[registry.State, registry.Event]{Evolve: registry.Evolve}
+	Releases   = eventstore.Decider[release.State, release.Event]{Evolve: release.Evolve}
 	Audits     = eventstore.Decider[audit.State, audit.Event]{Evolve: audit.Evolve}
 )
 
@@ -46,6 +48,12 @@ func ConsentStream(id domain.ConsentID) eventstore.Stream {
 // MandateStream returns the stream of the facts about one mandate.
 func MandateStream(id domain.MandateID) eventstore.Stream {
 	return eventstore.Stream("mandate-" + id.String())
+}
+
+// ReleaseStream returns the stream of the facts about one release of an erased person's
+// number.
+func ReleaseStream(id domain.ReleaseID) eventstore.Stream {
+	return eventstore.Stream("release-" + id.String())
 }
 
 // AccessStream returns the stream of one person and one month (UTC) that holds the

@@ -558,6 +558,45 @@ func (e ReceiptFormat) Valid() bool {
 	}
 }
 
+// Defines values for ReleaseKind.
+const (
+	ReleaseKindEnd     ReleaseKind = "end"
+	ReleaseKindNewLife ReleaseKind = "newLife"
+)
+
+// Valid indicates whether the value is a known member of the ReleaseKind enum.
+func (e ReleaseKind) Valid() bool {
+	switch e {
+	case ReleaseKindEnd:
+		return true
+	case ReleaseKindNewLife:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReleaseState.
+const (
+	ReleaseStateApproved  ReleaseState = "approved"
+	ReleaseStateCompleted ReleaseState = "completed"
+	ReleaseStateProposed  ReleaseState = "proposed"
+)
+
+// Valid indicates whether the value is a known member of the ReleaseState enum.
+func (e ReleaseState) Valid() bool {
+	switch e {
+	case ReleaseStateApproved:
+		return true
+	case ReleaseStateCompleted:
+		return true
+	case ReleaseStateProposed:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RetentionEnd.
 const (
 	RetentionEndArchive RetentionEnd = "archive"
@@ -2579,6 +2618,68 @@ type RegistryReceipt struct {
 // RegistryVersion Example: 3
 type RegistryVersion = domain.RegistryVersion
 
+// Release defines model for Release.
+type Release struct {
+	ApprovedAt time.Time `json:"approvedAt,omitempty,omitzero"`
+
+	// CitizenID a citizen, for the citizen and the log only
+	CitizenID   CitizenID `json:"citizenId,omitempty,omitzero"`
+	CompletedAt time.Time `json:"completedAt,omitempty,omitzero"`
+
+	// Href a reference within this API
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// Kind what a release does
+	Kind ReleaseKind `json:"kind"`
+
+	// LegalBasis a code of GDPR art. 6, as in the registry
+	//
+	// Example: 06.1e
+	LegalBasis LegalBasis   `json:"legalBasis"`
+	ProposedAt time.Time    `json:"proposedAt"`
+	ReleaseID  ReleaseID    `json:"releaseId"`
+	State      ReleaseState `json:"state"`
+	Until      time.Time    `json:"until,omitempty,omitzero"`
+}
+
+// ReleaseApprove Example: {"ssin":"85073003328"}
+type ReleaseApprove struct {
+	// SSIN national register or BIS number; eleven digits whose last two check the others
+	//
+	// Example: 53480200724
+	SSIN SSIN `json:"ssin"`
+}
+
+// ReleaseID defines model for ReleaseId.
+type ReleaseID = domain.ReleaseID
+
+// ReleaseKind what a release does
+type ReleaseKind string
+
+// ReleasePropose Example: {"kind":"end","legalBasis":"legalObligation","ssin":"85073003328","until":"2036-01-01T00:00:00Z"}
+type ReleasePropose struct {
+	// Kind what a release does
+	Kind ReleaseKind `json:"kind"`
+
+	// LegalBasis a code of GDPR art. 6, as in the registry
+	//
+	// Example: 06.1e
+	LegalBasis LegalBasis `json:"legalBasis"`
+
+	// SSIN national register or BIS number; eleven digits whose last two check the others
+	//
+	// Example: 53480200724
+	SSIN SSIN `json:"ssin"`
+
+	// Until of an `end`, which requires it: when the memory of the erasure ends
+	Until time.Time `json:"until,omitempty,omitzero"`
+}
+
+// ReleaseState defines model for ReleaseState.
+type ReleaseState string
+
 // RemainingFact defines model for RemainingFact.
 type RemainingFact struct {
 	// Until a day in Belgium
@@ -3374,6 +3475,18 @@ type PublishRegistryParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ProposeReleaseParams defines parameters for ProposeRelease.
+type ProposeReleaseParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ApproveReleaseParams defines parameters for ApproveRelease.
+type ApproveReleaseParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // CreateBackupJSONRequestBody defines body for CreateBackup for application/json ContentType.
 type CreateBackupJSONRequestBody = BackupCreate
 
@@ -3460,6 +3573,12 @@ type EndMandateJSONRequestBody = MandateEnd
 
 // PublishRegistryJSONRequestBody defines body for PublishRegistry for application/json ContentType.
 type PublishRegistryJSONRequestBody = RegistryFiles
+
+// ProposeReleaseJSONRequestBody defines body for ProposeRelease for application/json ContentType.
+type ProposeReleaseJSONRequestBody = ReleasePropose
+
+// ApproveReleaseJSONRequestBody defines body for ApproveRelease for application/json ContentType.
+type ApproveReleaseJSONRequestBody = ReleaseApprove
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -3652,6 +3771,15 @@ type ServerInterface interface {
 	// PublishRegistry Publish a new version of the registry
 	// (POST /registry)
 	PublishRegistry(w http.ResponseWriter, r *http.Request, params PublishRegistryParams)
+	// ProposeRelease Propose that a person who was erased may be known again
+	// (POST /releases)
+	ProposeRelease(w http.ResponseWriter, r *http.Request, params ProposeReleaseParams)
+	// GetRelease How far a release is
+	// (GET /releases/{releaseId})
+	GetRelease(w http.ResponseWriter, r *http.Request, releaseID ReleaseID)
+	// ApproveRelease Another officer names the same person and agrees
+	// (POST /releases/{releaseId}/approve)
+	ApproveRelease(w http.ResponseWriter, r *http.Request, releaseID ReleaseID, params ApproveReleaseParams)
 	// GetSigningKeys The public keys that verify what the vault signs, former ones too
 	// (GET /signingKeys)
 	GetSigningKeys(w http.ResponseWriter, r *http.Request)
@@ -7012,6 +7140,131 @@ func (siw *ServerInterfaceWrapper) PublishRegistry(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// ProposeRelease operation middleware
+func (siw *ServerInterfaceWrapper) ProposeRelease(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProposeReleaseParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ProposeRelease(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetRelease operation middleware
+func (siw *ServerInterfaceWrapper) GetRelease(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "releaseId" -------------
+	var releaseID ReleaseID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "releaseId", r.PathValue("releaseId"), &releaseID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "releaseId", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetRelease(w, r, releaseID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveRelease operation middleware
+func (siw *ServerInterfaceWrapper) ApproveRelease(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "releaseId" -------------
+	var releaseID ReleaseID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "releaseId", r.PathValue("releaseId"), &releaseID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "releaseId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveReleaseParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveRelease(w, r, releaseID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetSigningKeys operation middleware
 func (siw *ServerInterfaceWrapper) GetSigningKeys(w http.ResponseWriter, r *http.Request) {
 
@@ -7194,6 +7447,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/erasures/{erasureId}", wrapper.GetErasure)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/erasures/{erasureId}/approve", wrapper.ApproveErasure)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/erasures/{erasureId}/certificate", wrapper.GetErasureCertificate)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/releases", wrapper.ProposeRelease)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/releases/{releaseId}", wrapper.GetRelease)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/releases/{releaseId}/approve", wrapper.ApproveRelease)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/dueErasures", wrapper.ListDueErasures)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/signingKeys", wrapper.GetSigningKeys)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/projections", wrapper.ListProjections)
@@ -10462,6 +10718,144 @@ func (response PublishRegistrydefaultApplicationProblemPlusJSONResponse) VisitPu
 	return err
 }
 
+type ProposeReleaseRequestObject struct {
+	Params ProposeReleaseParams
+	Body   *ProposeReleaseJSONRequestBody
+}
+
+type ProposeReleaseResponseObject interface {
+	VisitProposeReleaseResponse(w http.ResponseWriter) error
+}
+
+type ProposeRelease202ResponseHeaders struct {
+	CoffrePosition PositionToken
+	Location       string
+}
+
+type ProposeRelease202JSONResponse struct {
+	Body    Release
+	Headers ProposeRelease202ResponseHeaders
+}
+
+func (response ProposeRelease202JSONResponse) VisitProposeReleaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProposeReleasedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ProposeReleasedefaultApplicationProblemPlusJSONResponse) VisitProposeReleaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReleaseRequestObject struct {
+	ReleaseID ReleaseID `json:"releaseId"`
+}
+
+type GetReleaseResponseObject interface {
+	VisitGetReleaseResponse(w http.ResponseWriter) error
+}
+
+type GetRelease200JSONResponse Release
+
+func (response GetRelease200JSONResponse) VisitGetReleaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReleasedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetReleasedefaultApplicationProblemPlusJSONResponse) VisitGetReleaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveReleaseRequestObject struct {
+	ReleaseID ReleaseID `json:"releaseId"`
+	Params    ApproveReleaseParams
+	Body      *ApproveReleaseJSONRequestBody
+}
+
+type ApproveReleaseResponseObject interface {
+	VisitApproveReleaseResponse(w http.ResponseWriter) error
+}
+
+type ApproveRelease200ResponseHeaders struct {
+	CoffrePosition PositionToken
+}
+
+type ApproveRelease200JSONResponse struct {
+	Body    Release
+	Headers ApproveRelease200ResponseHeaders
+}
+
+func (response ApproveRelease200JSONResponse) VisitApproveReleaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveReleasedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ApproveReleasedefaultApplicationProblemPlusJSONResponse) VisitApproveReleaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetSigningKeysRequestObject struct {
 }
 
@@ -10691,6 +11085,15 @@ type StrictServerInterface interface {
 	// PublishRegistry Publish a new version of the registry
 	// (POST /registry)
 	PublishRegistry(ctx context.Context, request PublishRegistryRequestObject) (PublishRegistryResponseObject, error)
+	// ProposeRelease Propose that a person who was erased may be known again
+	// (POST /releases)
+	ProposeRelease(ctx context.Context, request ProposeReleaseRequestObject) (ProposeReleaseResponseObject, error)
+	// GetRelease How far a release is
+	// (GET /releases/{releaseId})
+	GetRelease(ctx context.Context, request GetReleaseRequestObject) (GetReleaseResponseObject, error)
+	// ApproveRelease Another officer names the same person and agrees
+	// (POST /releases/{releaseId}/approve)
+	ApproveRelease(ctx context.Context, request ApproveReleaseRequestObject) (ApproveReleaseResponseObject, error)
 	// GetSigningKeys The public keys that verify what the vault signs, former ones too
 	// (GET /signingKeys)
 	GetSigningKeys(ctx context.Context, request GetSigningKeysRequestObject) (GetSigningKeysResponseObject, error)
@@ -12591,6 +12994,99 @@ func (sh *strictHandler) PublishRegistry(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PublishRegistryResponseObject); ok {
 		if err := validResponse.VisitPublishRegistryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ProposeRelease operation middleware
+func (sh *strictHandler) ProposeRelease(w http.ResponseWriter, r *http.Request, params ProposeReleaseParams) {
+	var request ProposeReleaseRequestObject
+
+	request.Params = params
+
+	var body ProposeReleaseJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ProposeRelease(ctx, request.(ProposeReleaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProposeRelease")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProposeReleaseResponseObject); ok {
+		if err := validResponse.VisitProposeReleaseResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetRelease operation middleware
+func (sh *strictHandler) GetRelease(w http.ResponseWriter, r *http.Request, releaseID ReleaseID) {
+	var request GetReleaseRequestObject
+
+	request.ReleaseID = releaseID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRelease(ctx, request.(GetReleaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRelease")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetReleaseResponseObject); ok {
+		if err := validResponse.VisitGetReleaseResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveRelease operation middleware
+func (sh *strictHandler) ApproveRelease(w http.ResponseWriter, r *http.Request, releaseID ReleaseID, params ApproveReleaseParams) {
+	var request ApproveReleaseRequestObject
+
+	request.ReleaseID = releaseID
+	request.Params = params
+
+	var body ApproveReleaseJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveRelease(ctx, request.(ApproveReleaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveRelease")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveReleaseResponseObject); ok {
+		if err := validResponse.VisitApproveReleaseResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

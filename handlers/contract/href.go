@@ -33,6 +33,11 @@ func ErasureHref(id domain.ErasureID) Href {
 	return fmt.Sprintf("%s/erasures/%s", Base, id)
 }
 
+// ReleaseHref is the address of a release of an erased person's number.
+func ReleaseHref(id domain.ReleaseID) Href {
+	return fmt.Sprintf("%s/releases/%s", Base, id)
+}
+
 // ExportHref is the address of an export.
 func ExportHref(id uuid.UUID) Href { return fmt.Sprintf("%s/exports/%s", Base, id) }
 

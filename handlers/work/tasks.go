@@ -209,7 +209,7 @@ const tidyInterval = time.Hour
 // and files that nothing needs.
 func (work *Worker) tidy(ctx context.Context) error {
 	_, err := work.Requests.Purge(ctx)
-	return errors.Join(err, work.Quotas.Purge(ctx), work.removeOldExports(), work.tidyFiles(ctx))
+	return errors.Join(err, work.Quotas.Purge(ctx), work.removeOldExports(), work.tidyFiles(ctx), work.Keys.PurgeSuppressions(ctx))
 }
 
 // runTask runs one task to its end. A refusal ends it, for a person has to act first.

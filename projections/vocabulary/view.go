@@ -246,6 +246,12 @@ func (v *View) ProcedureInUse(code domain.Procedure) bool {
 	return p != nil && !p.Retired
 }
 
+// LegalBasisInUse reports whether the registry has the legal basis and it is not retired.
+func (v *View) LegalBasisInUse(code domain.LegalBasis) bool {
+	b := v.bases[code]
+	return b != nil && !b.Retired
+}
+
 // Quota returns how many distinct citizens the organisation may read per day
 // (rule A-7); 0 for one that is unknown or retired.
 func (v *View) Quota(o domain.Organisation) int {

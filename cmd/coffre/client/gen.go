@@ -513,6 +513,28 @@ func (c *Client) PublishRegistry(ctx context.Context, params PublishRegistryPara
 	return c.do(ctx, r)
 }
 
+// ProposeRelease: Propose that a person who was erased may be known again.
+func (c *Client) ProposeRelease(ctx context.Context, params ProposeReleaseParams, body ProposeReleaseJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/releases"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// GetRelease: How far a release is.
+func (c *Client) GetRelease(ctx context.Context, releaseID ReleaseID) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: fmt.Sprintf("/releases/%s", text(releaseID))}
+	return c.do(ctx, r)
+}
+
+// ApproveRelease: Another officer names the same person and agrees.
+func (c *Client) ApproveRelease(ctx context.Context, releaseID ReleaseID, params ApproveReleaseParams, body ApproveReleaseJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/releases/%s/approve", text(releaseID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
 // GetSigningKeys: The public keys that verify what the vault signs, former ones too.
 func (c *Client) GetSigningKeys(ctx context.Context) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/signingKeys"}
