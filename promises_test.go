@@ -158,6 +158,9 @@ var promises = []chapter{
 		{"Two lives of a person share no value in the log.",
 			[]string{"handlers/acting/recorder.go Recorder.AuditName", "eventstore/seal/audit.go Audit.Citizen", "handlers/work/release.go Worker.CarryOutRelease"},
 			[]string{"handlers/api TestTwoLivesShareNothing", "handlers/api TestNewLife"}},
+		{"What stays after an erasure is said: mandates name both persons.",
+			[]string{"handlers/work/erasure_certificate.go Worker.ErasureCertificate"},
+			[]string{"handlers/api TestCertificateNamesWhatMandatesTell"}},
 	}},
 	{"Disclosing", []promise{
 		{"A transfer under way ends within ten seconds when the file would be refused anew, and its record says why.",

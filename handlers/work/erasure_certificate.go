@@ -166,8 +166,9 @@ var remains = map[citizen.Scope][]contract.RemainingFact{
 	},
 	citizen.WholeCitizen: {
 		{What: "the facts in clear in the log: ids, document types, organisations, purposes, reasons, times; the sealed parts, which no key opens", Why: accountability},
+		{What: "mandates, where there were any: the ids of both persons and the kind, which tells of a family where a parent acted for a child; the end is sealed", Why: "so that what was read or consented to under a mandate can be laid at somebody's door; " + accountability},
 		{What: "the lines of the consent log and the access log, without what was shown and without case references", Why: accountability},
-		{What: "keyed digests of the person's numbers", Why: "so that erased stays erased, by legal obligation (GDPR art. 6(1)(c))"},
+		{What: "keyed digests of the person's numbers, until two officers release them", Why: "so that erased stays erased, by legal obligation (GDPR art. 6(1)(c))"},
 	},
 }
 
