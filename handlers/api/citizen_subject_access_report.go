@@ -92,7 +92,7 @@ func withLanguage(in acting.Intent, lang domain.Language) acting.Intent {
 
 // report opens all data about a citizen, as the log has them now.
 func (v *Vault) report(ctx context.Context, in acting.Intent, id domain.CitizenID) (contract.SubjectAccessReport, error) {
-	if err := v.WaitForHead(ctx, v.Wallets.Name(), v.ConsentLog.Name(), v.AccessLog.Name()); err != nil {
+	if err := v.WaitForHead(ctx, v.Wallets.Name(), v.ConsentLog.Name(), v.AccessLog.Name(), v.Erasures.Name()); err != nil {
 		return contract.SubjectAccessReport{}, err
 	}
 	person, err := v.LoadPerson(ctx, id)
@@ -105,6 +105,7 @@ func (v *Vault) report(ctx context.Context, in acting.Intent, id domain.CitizenI
 	r := contract.SubjectAccessReport{CreatedAt: in.At, CitizenID: id, Rights: rightsTexts[in.Call.Language]}
 	for _, part := range []func(context.Context, acting.Intent, *contract.SubjectAccessReport) error{
 		v.reportNumbers, v.reportDocuments, v.reportConsents, v.reportAccesses, v.reportMandates,
+		v.reportHolds, v.reportRestrictions, v.reportErasures, v.reportNotices,
 	} {
 		if err := part(ctx, in, &r); err != nil {
 			return contract.SubjectAccessReport{}, err
@@ -217,6 +218,45 @@ func (v *Vault) reportMandates(ctx context.Context, in acting.Intent, r *contrac
 	all, err := v.MandatesOnEitherSide(ctx, r.CitizenID)
 	for _, m := range all {
 		r.Mandates = append(r.Mandates, v.mandateItem(ctx, m, r.CitizenID, domain.BelgianDate(in.At)))
+	}
+	return err
+}
+
+func (v *Vault) reportHolds(ctx context.Context, _ acting.Intent, r *contract.SubjectAccessReport) error {
+	holds, err := v.OpenHolds(ctx, r.CitizenID)
+	for _, h := range holds {
+		r.LegalHolds = append(r.LegalHolds, contract.ReportLegalHold{
+			LegalHoldID: h.ID, Reason: h.Reason, CaseReference: h.CaseReference, PlacedAt: h.PlacedAt, LiftedAt: h.LiftedAt,
+		})
+	}
+	return err
+}
+
+func (v *Vault) reportRestrictions(ctx context.Context, _ acting.Intent, r *contract.SubjectAccessReport) (err error) {
+	r.Restrictions, err = v.restrictionsOf(ctx, r.CitizenID)
+	return err
+}
+
+func (v *Vault) reportErasures(ctx context.Context, _ acting.Intent, r *contract.SubjectAccessReport) error {
+	all, err := v.Erasures.Of(ctx, r.CitizenID)
+	for _, e := range all {
+		r.Erasures = append(r.Erasures, erasureItem(e))
+	}
+	return err
+}
+
+// reportNotices adds what the webhook was told of the citizen's documents.
+func (v *Vault) reportNotices(ctx context.Context, _ acting.Intent, r *contract.SubjectAccessReport) error {
+	if v.Notices == nil || len(r.Documents) == 0 {
+		return nil
+	}
+	var documents []domain.DocumentID
+	for _, d := range r.Documents {
+		documents = append(documents, d.DocumentID)
+	}
+	all, err := v.Notices.About(ctx, documents)
+	for _, n := range all {
+		r.Notices = append(r.Notices, contract.ReportNotice{EventID: n.Event, DocumentID: n.Document, State: contract.NoticeState(n.State), ChangedAt: n.Changed})
 	}
 	return err
 }

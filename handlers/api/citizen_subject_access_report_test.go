@@ -1,13 +1,16 @@
 package api
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/domain/access"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 )
@@ -67,5 +70,56 @@ func TestSubjectAccessReport(t *testing.T) {
 	}
 	if again, err := tv.reportOn(t, officer, ana, uuid.New()); err != nil || len(again.Accesses) != 2 || again.Accesses[1].Outcome != contract.AccessOutcomeDisclosed {
 		t.Errorf("A-1 an officer: %+v %v", again.Accesses, err)
+	}
+}
+
+// noticesOf are the notices of a webhook that has told of some documents.
+type noticesOf []Notice
+
+func (n noticesOf) About(_ context.Context, documents []domain.DocumentID) ([]Notice, error) {
+	return slices.DeleteFunc(slices.Clone(n), func(one Notice) bool { return !slices.Contains(documents, one.Document) }), nil
+}
+
+// A subject access report also holds what was done about the citizen's data: legal holds with
+// their case, restrictions, requests to be forgotten, refused readings, and notices.
+func TestSubjectAccessReportHoldsWhatWasDone(t *testing.T) {
+	tv := newVault(t)
+	id := tv.household(t, 1)
+	other := tv.household(t, 2)
+	ana := tv.person(t, 1)
+	me := citizenCaller(ana)
+	erasure := tv.erase(t, ana, tv.issue(t, socialSecurity, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", Content: contract.Content(identity)}))
+	tv.waitIdle(t)
+	hold := tv.placeHold(t, ana)
+	tv.Clock.Advance(time.Minute)
+	tv.liftHold(t, ana, hold)
+	restriction, err := tv.restrict(t, me, ana, contested)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tv.read(t, consumer(flanders), id, uuid.New(), allowance); err == nil {
+		t.Fatal("it was read")
+	}
+	tv.waitIdle(t)
+	told := Notice{Event: uuid.New(), Document: id, State: "delivered", Changed: noon}
+	tv.Notices = noticesOf{told, {Event: uuid.New(), Document: other, State: "delivered", Changed: noon}}
+	for _, by := range []edge.Caller{me, officer} {
+		r, err := tv.reportOn(t, by, ana, uuid.New())
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := slices.IndexFunc(r.Accesses, func(a contract.AccessLogItem) bool { return a.Outcome == contract.AccessOutcomeRefused })
+		switch {
+		case !slices.Equal(r.LegalHolds, []contract.ReportLegalHold{{LegalHoldID: hold, Reason: "litigation", CaseReference: "canary-case", PlacedAt: noon, LiftedAt: noon.Add(time.Minute)}}):
+			t.Errorf("holds %+v", r.LegalHolds)
+		case !slices.Equal(r.Restrictions, []contract.Restriction{restriction}):
+			t.Errorf("restrictions %+v", r.Restrictions)
+		case len(r.Erasures) != 1 || r.Erasures[0].ErasureID != erasure || r.Erasures[0].State != contract.ErasureStateKeysDestroyed || r.Erasures[0].RequestedAt.IsZero():
+			t.Errorf("erasures %+v", r.Erasures)
+		case refused < 0 || r.Accesses[refused].Organization != flanders || r.Accesses[refused].Purpose != allowance.Purpose || r.Accesses[refused].Reason != access.Restricted:
+			t.Errorf("accesses %+v", r.Accesses)
+		case len(r.Notices) != 1 || r.Notices[0] != (contract.ReportNotice{EventID: told.Event, DocumentID: id, State: contract.NoticeStateDelivered, ChangedAt: noon}):
+			t.Errorf("notices %+v", r.Notices)
+		}
 	}
 }

@@ -1,6 +1,12 @@
 package api
 
 import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
 	"coffre/handlers/work"
 	"coffre/projections/evidence"
 )
@@ -13,7 +19,23 @@ type Vault struct {
 
 	Evidence *evidence.Evidence
 	Backups  Backups // nil: the databases are backed up by their own tools
+	Notices  Notices // nil: no webhook is told
 
 	auditedReads   recentIDs // readings of the log that are on record
 	cachedRegistry registryCache
+}
+
+// Notices is the port to what a webhook was told.
+type Notices interface {
+	// About returns what was told of documents, in the order in which it was made. What was
+	// delivered long ago may be forgotten. It may be called concurrently.
+	About(ctx context.Context, documents []domain.DocumentID) ([]Notice, error)
+}
+
+// Notice is that a document changed, as a webhook was or is to be told.
+type Notice struct {
+	Event    uuid.UUID
+	Document domain.DocumentID
+	State    string    // "pending", "delivered" or "failed"
+	Changed  time.Time // when it came to that
 }

@@ -492,6 +492,27 @@ func (e MandateState) Valid() bool {
 	}
 }
 
+// Defines values for NoticeState.
+const (
+	NoticeStateDelivered NoticeState = "delivered"
+	NoticeStateFailed    NoticeState = "failed"
+	NoticeStatePending   NoticeState = "pending"
+)
+
+// Valid indicates whether the value is a known member of the NoticeState enum.
+func (e NoticeState) Valid() bool {
+	switch e {
+	case NoticeStateDelivered:
+		return true
+	case NoticeStateFailed:
+		return true
+	case NoticeStatePending:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PepperPhase.
 const (
 	PepperPhaseDoubled  PepperPhase = "doubled"
@@ -2356,6 +2377,9 @@ type MultiLanguage struct {
 	Nl string `json:"nl,omitempty,omitzero"`
 }
 
+// NoticeState defines model for NoticeState.
+type NoticeState string
+
 // PepperPhase defines model for PepperPhase.
 type PepperPhase string
 
@@ -2722,6 +2746,30 @@ type ReportDocument struct {
 	Versions []DocumentVersionItem `json:"versions"`
 }
 
+// ReportLegalHold defines model for ReportLegalHold.
+type ReportLegalHold struct {
+	// CaseReference the caller's file number; kept sealed
+	//
+	// Example: 2026/4711
+	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
+	LegalHoldID   LegalHoldID   `json:"legalHoldId"`
+	LiftedAt      time.Time     `json:"liftedAt,omitempty,omitzero"`
+	PlacedAt      time.Time     `json:"placedAt"`
+
+	// Reason Example: issuedInError
+	Reason ReasonCode `json:"reason"`
+}
+
+// ReportNotice that a document changed, told to the vault's webhook
+type ReportNotice struct {
+	ChangedAt time.Time `json:"changedAt"`
+
+	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	DocumentID DocumentID  `json:"documentId"`
+	EventID    EventID     `json:"eventId"`
+	State      NoticeState `json:"state"`
+}
+
 // Restriction defines model for Restriction.
 type Restriction struct {
 	AskedBy ActorRole `json:"askedBy"`
@@ -2865,7 +2913,15 @@ type SubjectAccessReport struct {
 	Consents  []Consent        `json:"consents"`
 	CreatedAt time.Time        `json:"createdAt"`
 	Documents []ReportDocument `json:"documents"`
-	Mandates  []Mandate        `json:"mandates"`
+
+	// Erasures every request to be forgotten
+	Erasures   []Erasure         `json:"erasures,omitempty,omitzero"`
+	LegalHolds []ReportLegalHold `json:"legalHolds,omitempty,omitzero"`
+	Mandates   []Mandate         `json:"mandates"`
+
+	// Notices what the vault's webhook was told of these documents, as far as it is remembered: 30 days once delivered
+	Notices      []ReportNotice `json:"notices,omitempty,omitzero"`
+	Restrictions []Restriction  `json:"restrictions,omitempty,omitzero"`
 
 	// Rights what the citizen may ask and where to complain, in the language asked for
 	Rights string `json:"rights,omitempty,omitzero"`

@@ -32,6 +32,7 @@ import (
 	"coffre/handlers/acting"
 	"coffre/handlers/api"
 	"coffre/handlers/disclosure"
+	"coffre/handlers/reactors/webhook"
 	"coffre/handlers/work"
 	"coffre/projections"
 	"coffre/projections/accesslog"
@@ -310,7 +311,15 @@ func (a *assembly) openReactors(ctx context.Context) error {
 	if !a.o.Duty.answers() {
 		return nil
 	}
-	return a.places.openReactors(ctx)
+	if err := a.places.openReactors(ctx); err != nil {
+		return err
+	}
+	told, err := webhook.NewTold(ctx, a.places.reactors)
+	if err != nil {
+		return err
+	}
+	a.Core.Notices = notices{told}
+	return nil
 }
 
 // openBackups lets the core take backups where the directory holds everything; else the

@@ -95,3 +95,16 @@ func (w *WebhookOptions) open(ctx context.Context, db *reactors.DB, log *eventst
 	}
 	return webhook.New(ctx, webhook.Options{DB: db, Log: log, Endpoint: endpoint, Secrets: []webhook.Secret{w.Secret}, Logger: logger})
 }
+
+// notices tells what the webhook was told, and implements api.Notices.
+type notices struct{ webhook.Told }
+
+// About implements api.Notices.
+func (n notices) About(ctx context.Context, documents []domain.DocumentID) ([]api.Notice, error) {
+	deliveries, err := n.Told.About(ctx, documents)
+	all := make([]api.Notice, 0, len(deliveries))
+	for _, d := range deliveries {
+		all = append(all, api.Notice{Event: d.Event, Document: d.Document, State: string(d.State), Changed: d.Changed})
+	}
+	return all, err
+}

@@ -2,13 +2,16 @@ package webhook
 
 import (
 	"log/slog"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
+	"coffre/domain"
 	"coffre/eventstore/postgres/pgtest"
+	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/reactors"
 )
 
@@ -69,6 +72,7 @@ func TestStatementsOnPostgreSQL(t *testing.T) {
 	if all, err := w.Deliveries(t.Context(), Pending, 10); err != nil || len(all) != 1 || all[0].Attempts != 0 {
 		t.Fatal(all, err)
 	}
+	tellsOf(t, db, one, document)
 	if err := w.record(t.Context(), ready[0], tryResult{}); err != nil {
 		t.Fatal(err)
 	}
@@ -76,4 +80,39 @@ func TestStatementsOnPostgreSQL(t *testing.T) {
 	if all, err := w.Deliveries(t.Context(), Delivered, 10); err != nil || len(all) != 0 {
 		t.Fatal(all, err)
 	}
+}
+
+// tellsOf fails the test unless a document's delivery is told, and nobody else's.
+func tellsOf(t *testing.T, db *reactors.DB, event, document uuid.UUID) {
+	t.Helper()
+	told, err := NewTold(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := told.About(t.Context(), []domain.DocumentID{{UUID: uuid.New()}, {UUID: document}})
+	if err != nil || len(all) != 1 || all[0].Event != event || all[0].Document.UUID != document || all[0].State != Pending || all[0].Changed.IsZero() {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if all, err := told.About(t.Context(), []domain.DocumentID{{UUID: uuid.New()}}); err != nil || len(all) != 0 {
+		t.Errorf("of another document: %+v, %v", all, err)
+	}
+}
+
+// What was told of a document is told where no webhook runs, too, in a file as in PostgreSQL.
+func TestTold(t *testing.T) {
+	db, err := reactors.Open(t.Context(), filepath.Join(t.TempDir(), "reactors.db"), sqlitedb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := NewTold(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	event, document := uuid.New(), uuid.New()
+	for one, of := range map[uuid.UUID]uuid.UUID{event: document, uuid.New(): uuid.New()} {
+		if err := db.Write(t.Context(), func(tx *sqlx.Tx) error { return insert(t.Context(), tx, one, of, 1, []byte(`{}`)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tellsOf(t, db, event, document)
 }

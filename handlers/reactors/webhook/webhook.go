@@ -189,6 +189,11 @@ type Delivery struct {
 
 // Deliveries returns at most limit deliveries in that state, oldest change first.
 func (w *Webhook) Deliveries(ctx context.Context, s State, limit int) ([]Delivery, error) {
+	return listDeliveries(ctx, w.o.DB, `state = ? ORDER BY changed_at LIMIT ?`, s, limit)
+}
+
+// listDeliveries returns the deliveries that a condition with its order selects.
+func listDeliveries(ctx context.Context, db *reactors.DB, which string, args ...any) ([]Delivery, error) {
 	var rows []struct {
 		Event, Document []byte
 		State           State
@@ -197,9 +202,8 @@ func (w *Webhook) Deliveries(ctx context.Context, s State, limit int) ([]Deliver
 		Reason          string
 		Changed         int64 `db:"changed_at"`
 	}
-	err := w.o.DB.Reader().SelectContext(ctx, &rows, w.o.DB.Reader().Rebind(`
-		SELECT event, document, state, attempts, next_at, reason, changed_at FROM webhook_deliveries
-		WHERE state = ? ORDER BY changed_at LIMIT ?`), s, limit)
+	err := db.Reader().SelectContext(ctx, &rows, db.Reader().Rebind(`
+		SELECT event, document, state, attempts, next_at, reason, changed_at FROM webhook_deliveries WHERE `+which), args...)
 	if err != nil {
 		return nil, fmt.Errorf("list deliveries: %w", err)
 	}
@@ -211,6 +215,32 @@ func (w *Webhook) Deliveries(ctx context.Context, s State, limit int) ([]Deliver
 			return nil, fmt.Errorf("list deliveries: %w", err)
 		}
 		all[i] = Delivery{event, domain.DocumentID{UUID: document}, r.State, r.Attempts, time.UnixMicro(r.Next).UTC(), r.Reason, time.UnixMicro(r.Changed).UTC()}
+	}
+	return all, nil
+}
+
+// Told tells what a webhook was told, also in a process in which no webhook runs. Make it
+// with NewTold; it may be used concurrently.
+type Told struct{ db *reactors.DB }
+
+// NewTold creates missing tables and returns what tells of the deliveries in db.
+func NewTold(ctx context.Context, db *reactors.DB) (Told, error) {
+	if err := db.Ensure(ctx, schema); err != nil {
+		return Told{}, fmt.Errorf("webhook: %w", err)
+	}
+	return Told{db}, nil
+}
+
+// About returns the deliveries about documents, those of one document in the order in which
+// they were made. What was delivered is forgotten after 30 days.
+func (t Told) About(ctx context.Context, documents []domain.DocumentID) ([]Delivery, error) {
+	var all []Delivery
+	for _, d := range documents {
+		one, err := listDeliveries(ctx, t.db, `document = ? ORDER BY created_at, change`, d.UUID[:])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one...)
 	}
 	return all, nil
 }
