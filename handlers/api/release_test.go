@@ -243,7 +243,7 @@ func TestTwoLivesShareNothing(t *testing.T) {
 		me := edge.Caller{Role: domain.RoleCitizen, Citizen: ana, Subject: login}
 		tv.waitIdle(t)
 		consented, err := tv.grantAs(t, me, contract.ConsentGrant{Consumer: flanders, Purpose: "schoolAllowance", DocumentTypes: []contract.DocumentType{"householdComposition"},
-			ShownText: contract.ShownText{Text: "the same text", Language: "en", Version: "1"}})
+			ShownText: shownToAll})
 		if err != nil {
 			t.Fatal(err)
 		}
