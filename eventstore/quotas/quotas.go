@@ -28,8 +28,13 @@ import (
 
 const (
 	maxSeen = 1 << 16 // people of today who are remembered in memory, of all organisations
-	// recent is how old a count may be by which somebody is admitted before it is durable.
-	recent = time.Second
+	// ahead is the smallest quota in whose first half somebody may be admitted before that is
+	// durable: at most one of aheadShare of it at a time, by a count that is recent. A process
+	// does not see whom others have just admitted so: to exceed the quota by those, half of it
+	// would have to be named within that time.
+	ahead      = 1000
+	aheadShare = 64
+	recent     = 100 * time.Millisecond
 	// keptMinutes is how long the refusals of a minute are kept.
 	keptMinutes = 10
 	purgeBatch  = 1000 // rows deleted in one transaction, so that nobody waits long behind it
@@ -134,9 +139,9 @@ type Naming struct {
 }
 
 // Count counts the person among those whom the organisation names that day (UTC), or returns
-// the refusal of Judge. Somebody who counts already is free. Far from the quota, and with a count
-// of a second ago, it does not wait for the database; else the person is counted durably
-// when it returns. Other errors are those of keysdb.Do and of Floor.
+// the refusal of Judge. Somebody who counts already is free. Far from the end of a large
+// quota, and by a recent count, it does not wait for the database; else the person is counted
+// durably when it returns. Other errors are those of keysdb.Do and of Floor.
 func (t *Table) Count(ctx context.Context, n Naming) error {
 	day := n.At.Unix() / (24 * 60 * 60)
 	who := t.digest(day, n)
@@ -208,7 +213,7 @@ func (t *Table) known(name domain.Organisation) *organisation {
 func (t *Table) admitAhead(o *organisation, quota int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if o.asked.IsZero() || t.now().Sub(o.asked) > recent || max(o.people, o.floor)+o.posted >= quota/2 {
+	if quota < ahead || o.posted >= quota/aheadShare || o.asked.IsZero() || t.now().Sub(o.asked) > recent || max(o.people, o.floor)+o.posted >= quota/2 {
 		return false
 	}
 	o.posted++

@@ -42,6 +42,7 @@ type deployment struct {
 	mac  func(parts ...[]byte) [32]byte
 	now  atomic.Pointer[time.Time]
 	told bytes.Buffer
+	slog *slog.Logger // into told, one for all processes
 }
 
 func (d *deployment) at() time.Time { return *d.now.Load() }
@@ -55,7 +56,7 @@ func (d *deployment) advance(by time.Duration) {
 func (d *deployment) process(t *testing.T) (*quotas.Table, *keysdb.DB) {
 	t.Helper()
 	db := d.open()
-	table, err := quotas.Open(t.Context(), db, d.mac, quotas.Options{Now: d.at, Logger: slog.New(slog.NewTextHandler(&d.told, nil))})
+	table, err := quotas.Open(t.Context(), db, d.mac, quotas.Options{Now: d.at, Logger: d.slog})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +67,7 @@ func (d *deployment) process(t *testing.T) (*quotas.Table, *keysdb.DB) {
 func onEach(t *testing.T, test func(t *testing.T, d *deployment)) {
 	run := func(t *testing.T, open func() *keysdb.DB) {
 		d := &deployment{open: open}
+		d.slog = slog.New(slog.NewTextHandler(&d.told, nil))
 		noon := time.Date(2026, time.June, 15, 12, 0, 0, 0, time.UTC)
 		d.now.Store(&noon)
 		d.mac = ringtest.New(t).DeploymentKey(seal.RequestKey).MAC
@@ -161,7 +163,7 @@ func TestQuotaFarFromItsEnd(t *testing.T) {
 	onEach(t, func(t *testing.T, d *deployment) {
 		table, db := d.process(t)
 		for person := range 40 {
-			if err := d.name(t, table, railways, person, 100); err != nil {
+			if err := d.name(t, table, railways, person, 100_000); err != nil {
 				t.Fatal(err)
 			}
 		}
