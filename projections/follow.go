@@ -22,6 +22,9 @@ func (t *task) acquire(ctx context.Context) (*Lease, error) {
 	var askAgain, observed time.Time
 	running := false
 	for {
+		if err := t.withdrawDamaged(ctx); err != nil {
+			return nil, err
+		}
 		if !time.Now().Before(askAgain) {
 			lease, err := t.model.TryAcquire(ctx)
 			if lease != nil || err != nil {
@@ -71,6 +74,10 @@ func (t *task) observe(ctx context.Context) (running bool, err error) {
 		return false, err
 	}
 	if t.current == nil {
+		return false, nil
+	}
+	if generation == 0 { // another process met damage
+		t.current.damaged.Store(true)
 		return false, nil
 	}
 	if err := t.reloadCheckpoint(ctx); err != nil {
@@ -155,7 +162,7 @@ func (t *task) takeOver(ctx context.Context) error {
 	if err != nil || !ahead {
 		return err
 	}
-	return t.withdraw(ctx, t.current)
+	return t.withdraw(ctx, t.current, ErrAhead)
 }
 
 // aheadOfLog reports whether tables show more than the log holds, which happens when an
@@ -168,9 +175,17 @@ func (t *task) aheadOfLog(ctx context.Context, g *generation) (bool, error) {
 	return g.at.Position.Compare(head) > 0, nil
 }
 
-// withdraw takes tables that are ahead of the log out of force and deletes them.
-func (t *task) withdraw(ctx context.Context, g *generation) error {
-	t.log.Warn("building anew", "err", ErrAhead)
+// withdrawDamaged takes damaged tables in force out of it, whoever met the damage.
+func (t *task) withdrawDamaged(ctx context.Context) error {
+	if t.current == nil || !t.current.damaged.Load() {
+		return nil
+	}
+	return t.withdraw(ctx, t.current, ErrDamaged)
+}
+
+// withdraw takes tables out of force, for a reason, and deletes them.
+func (t *task) withdraw(ctx context.Context, g *generation, why error) error {
+	t.log.Error("building anew", "err", why)
 	if err := t.model.Withdraw(ctx, g.Generation()); err != nil {
 		return err
 	}
@@ -194,7 +209,9 @@ func (t *task) checkInForce(ctx context.Context) error {
 	if t.replacedBy(generation) {
 		return ErrOvertaken
 	}
-	if t.current != nil {
+	if t.current != nil && generation == 0 { // another process met damage
+		t.current.damaged.Store(true)
+	} else if t.current != nil {
 		t.drop(ctx, t.current)
 	}
 	t.checked = time.Now()

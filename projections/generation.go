@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -25,6 +26,21 @@ type generation struct {
 	statements map[string]*sqlx.Stmt
 	unscrubbed bool // bytes of deleted rows are still there
 	scrubAgain time.Time
+
+	damaged atomic.Bool // nobody reads or writes here any more
+	hurt    func()      // told when the generation in force is found damaged
+}
+
+// foundDamaged reports whether an error says that the tables are damaged, and has them
+// replaced if so.
+func (g *generation) foundDamaged(err error) bool {
+	if err == nil || g.Fault(err) != Damaged {
+		return false
+	}
+	if !g.damaged.Swap(true) && g.hurt != nil {
+		g.hurt()
+	}
+	return true
 }
 
 // commitTime bounds a transaction of thousands of events, whatever it waits for.
@@ -165,7 +181,7 @@ func (g *generation) transient(err error) bool {
 		return true
 	}
 	fault := g.Fault(err)
-	return fault == Passing || fault == Away
+	return fault == Passing || fault == Away || fault == Damaged
 }
 
 // scrub removes bytes of deleted rows when an erasure asked for it. While a reader

@@ -143,6 +143,8 @@ const (
 	Away
 	// Dropped: the tables are not there any more.
 	Dropped
+	// Damaged: what is stored is not what was written. The tables are of no use any more.
+	Damaged
 )
 
 // ErrBehind: a generation shows less than the one in force, which stays there.

@@ -394,3 +394,55 @@ func TestPublishedTablesTakeEventsIn(t *testing.T) {
 		t.Errorf("without a primary key: %v", unkeyed)
 	}
 }
+
+// Damage that a process meets which only follows, takes the tables out of force for the
+// one that runs the projection, too, and all show what was built anew.
+func TestDamageMetByAFollowerIsBuiltAnew(t *testing.T) {
+	server := pgtest.Shared(t)
+	dsn := server.Database(t)
+	w := projectiontest.NewWorld()
+	history(t, w, 3)
+	counted := &applied{by: map[int64][]int{}}
+	models := []*tally{counted.process(0, "tally"), counted.process(1, "tally")}
+	running := []*projectiontest.Running{projectiontest.Start(t, w, dsn, models[0]), projectiontest.Start(t, w, dsn, models[1])}
+	waitAll(t, w, "tally", running...)
+	history(t, w, 1)
+	waitAll(t, w, "tally", running...)
+	super, err := sqlx.Open("pgx", server.Superuser(t, dsn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer super.Close()
+	inForce := func() (generation int64) {
+		t.Helper()
+		if err := super.Get(&generation, `SELECT coalesce(max(generation), 0) FROM coffre_models.live`); err != nil {
+			t.Fatal(err)
+		}
+		return generation
+	}
+	was := inForce()
+	if _, err := super.Exec(`CREATE FUNCTION public.bad_page() RETURNS BIGINT LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'invalid page' USING ERRCODE = 'XX001'; END $$`); err != nil {
+		t.Fatal(err)
+	}
+	follower := models[1-counted.last()]
+	err = follower.view.Each(t.Context(), `SELECT public.bad_page()`, nil, func(projections.Row) error { return nil })
+	if !errors.Is(err, projections.ErrNotReady) {
+		t.Fatalf("damage is told as %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*takeOver)
+	defer cancel()
+	history(t, w, 1)
+	head, err := w.Head(ctx)
+	if err == nil { // it answers again from tables that are in force
+		err = running[1-counted.last()].WaitFor(ctx, "tally", head)
+	}
+	if now := inForce(); err != nil || now == was || now == 0 {
+		t.Fatalf("generation %d was damaged and %d is in force, %v", was, now, err)
+	}
+	waitAll(t, w, "tally", running...)
+	for i, m := range models {
+		if _, err := m.view.Checkpoint(t.Context()); err != nil {
+			t.Errorf("process %d: %v", i, err)
+		}
+	}
+}

@@ -106,6 +106,9 @@ var (
 	// ErrAhead: the read model has seen more than the log holds, which happens when
 	// an older log was put back. It must be built anew.
 	ErrAhead = errors.New("projections: the read model is ahead of the log")
+	// ErrDamaged: what is stored of the read model is not what was written; it is built
+	// anew.
+	ErrDamaged = errors.New("projections: the stored tables are damaged")
 )
 
 // Poisoned is the error of a projection that stopped at an event which it cannot take

@@ -115,7 +115,6 @@ func New(o Options, all ...Projection) (*Runner, error) {
 // overtaken stops alone. Run is called once.
 func (r *Runner) Run(ctx context.Context) error {
 	defer r.close()
-	var missing []*task
 	for _, t := range r.tasks {
 		if err := t.start(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -123,18 +122,13 @@ func (r *Runner) Run(ctx context.Context) error {
 			}
 			return fmt.Errorf("open %s: %w", t.name, err)
 		}
-		if t.current == nil {
-			missing = append(missing, t)
-		}
 	}
 	close(r.started)
 	var wg sync.WaitGroup
 	for _, t := range r.tasks {
 		wg.Go(func() { t.run(ctx) })
 	}
-	if len(missing) > 0 {
-		wg.Go(func() { r.buildMissing(ctx, missing) })
-	}
+	wg.Go(func() { r.buildMissing(ctx) })
 	wg.Wait()
 	return nil
 }
@@ -142,9 +136,9 @@ func (r *Runner) Run(ctx context.Context) error {
 // buildMissing builds the tables of tasks that have none, each while this process holds
 // its lease. It goes on until ctx ends, for tables may be withdrawn, and the process
 // that is to build them may die.
-func (r *Runner) buildMissing(ctx context.Context, missing []*task) {
+func (r *Runner) buildMissing(ctx context.Context) {
 	for pause := retryFirst; ctx.Err() == nil; {
-		ours := slices.DeleteFunc(slices.Clone(missing), func(t *task) bool { return !t.mayBuild(ctx) })
+		ours := slices.DeleteFunc(slices.Clone(r.tasks), func(t *task) bool { return !t.mayBuild(ctx) })
 		var err error
 		if len(ours) > 0 {
 			err = r.rebuild(ctx, ours)

@@ -26,6 +26,7 @@ import (
 	"coffre/domain/document"
 	"coffre/eventstore"
 	"coffre/eventstore/codec"
+	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/projections"
 	"coffre/projections/projectiontest"
 )
@@ -764,6 +765,75 @@ func TestWhatCannotBeUsedIsBuiltAnew(t *testing.T) {
 				t.Fatal(names)
 			}
 		})
+	}
+}
+
+// A byte that changes in the tables of a read model is shown to nobody: whoever reads it is
+// told that the model is not ready, and it is built anew from the log.
+func TestDamagedTablesAreBuiltAnewAndNeverShown(t *testing.T) {
+	w := projectiontest.NewWorld()
+	history(t, w, 3)
+	for _, table := range []string{"seen", "checkpoint"} {
+		t.Run(table, func(t *testing.T) {
+			dir := t.TempDir()
+			r := projectiontest.Start(t, w, dir, documents("tally"))
+			r.CaughtUp(t)
+			r.Stop()
+			projectiontest.Spoil(t, dir, "tally", table)
+			p := documents("tally")
+			r = projectiontest.Start(t, w, dir, p)
+			refused := 0
+			for {
+				r.CaughtUp(t)
+				var got []int64
+				err := p.view.Each(t.Context(), `SELECT leaf FROM seen ORDER BY leaf`, nil, func(row projections.Row) error {
+					got = append(got, row.Int64(0))
+					return nil
+				})
+				if err == nil {
+					if !slices.Equal(got, upTo(6)) {
+						t.Fatalf("shown: %v", got)
+					}
+					break
+				}
+				if !errors.Is(err, projections.ErrNotReady) {
+					t.Fatal(err)
+				}
+				refused++
+			}
+			if table == "seen" && refused == 0 {
+				t.Error("nobody has met the damage")
+			}
+			r.Stop()
+			if names, _ := filepath.Glob(filepath.Join(dir, "tally.v1.g000001.db")); len(names) != 0 {
+				t.Error("the damaged tables are still there")
+			}
+		})
+	}
+}
+
+// A file of a program that wrote no checksums is built anew once.
+func TestTablesWithoutChecksumsAreBuiltAnew(t *testing.T) {
+	w := projectiontest.NewWorld()
+	history(t, w, 1)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "tally.v1.g000007.db")
+	db, err := sqlitedb.Open(t.Context(), path, sqlitedb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := documents("tally")
+	r := projectiontest.Start(t, w, dir, p)
+	r.CaughtUp(t)
+	if got := p.leaves(t); !slices.Equal(got, upTo(2)) {
+		t.Error(got)
+	}
+	r.Stop()
+	if names, _ := filepath.Glob(filepath.Join(dir, "*.db")); len(names) != 1 || names[0] == path {
+		t.Error(names)
 	}
 }
 

@@ -72,7 +72,7 @@ func (t *task) promote(ctx context.Context, next *generation) error {
 		default:
 			err = next.apply(ctx, 0, t.p, t.wanted, items, to)
 		}
-		if err != nil && (permanent(err) || ctx.Err() != nil) {
+		if err != nil && (permanent(err) || next.Fault(err) == Damaged || ctx.Err() != nil) {
 			return fmt.Errorf("catch up before the switch: %w", err)
 		}
 		if err != nil {

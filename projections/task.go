@@ -62,7 +62,12 @@ func (t *task) start(ctx context.Context) error {
 	if err != nil || tables == nil {
 		return err
 	}
+	generation := tables.Generation()
 	g, err := openGeneration(ctx, tables)
+	if err != nil && tables.Fault(err) == Damaged { // it is closed
+		t.log.Error("building anew", "err", ErrDamaged)
+		return t.model.Withdraw(ctx, generation)
+	}
 	if err != nil {
 		return err
 	}
@@ -71,7 +76,7 @@ func (t *task) start(ctx context.Context) error {
 		return errors.Join(err, g.close())
 	}
 	if ahead {
-		return t.withdraw(ctx, g)
+		return t.withdraw(ctx, g, ErrAhead)
 	}
 	t.serve(g)
 	return nil
@@ -79,9 +84,19 @@ func (t *task) start(ctx context.Context) error {
 
 // serve makes g the tables in force and returns the former ones.
 func (t *task) serve(g *generation) (former *generation) {
+	g.hurt = t.interrupt
 	former = t.p.View().exchange(g)
 	t.update(func() { t.current, t.at = g, g.at })
 	return former
+}
+
+// interrupt ends the wait for events.
+func (t *task) interrupt() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.wake != nil {
+		t.wake()
+	}
 }
 
 // update changes what others see and wakes them.
@@ -139,6 +154,7 @@ func (t *task) keepUp(ctx context.Context) {
 		case errors.Is(err, ErrOvertaken):
 			t.report(err)
 			return
+		case t.current != nil && t.current.foundDamaged(err):
 		case err != nil && permanent(err):
 			t.fail(err)
 		case err != nil:
@@ -162,6 +178,9 @@ func (t *task) takeBatch(ctx context.Context) (took int64, err error) {
 	stopped := t.failed != nil
 	t.mu.Unlock()
 	if err := t.checkInForce(ctx); err != nil {
+		return 0, err
+	}
+	if err := t.withdrawDamaged(ctx); err != nil {
 		return 0, err
 	}
 	if t.current == nil {
@@ -231,7 +250,7 @@ func (t *task) waitForEvents(ctx context.Context) {
 	t.mu.Lock()
 	t.wake = cancel
 	idle, failed := t.current == nil, t.failed != nil
-	if t.next != nil {
+	if t.next != nil || !idle && t.current.damaged.Load() {
 		cancel()
 	}
 	t.mu.Unlock()

@@ -26,6 +26,7 @@ type Rows struct {
 func (r *Rows) Close() error {
 	err := r.Rows.Close()
 	if r.from != nil {
+		r.from.foundDamaged(r.Rows.Err())
 		r.from.users.Done()
 		r.from = nil
 	}
@@ -107,13 +108,14 @@ func (v *View) Checkpoint(ctx context.Context) (Checkpoint, error) {
 		return Checkpoint{}, err
 	}
 	defer g.users.Done()
-	return ReadCheckpoint(ctx, g.Reader())
+	at, err := ReadCheckpoint(ctx, g.Reader())
+	return at, g.queryError(ctx, err)
 }
 
 func (v *View) acquire() (*generation, error) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	if v.current == nil {
+	if v.current == nil || v.current.damaged.Load() {
 		return nil, ErrNotReady
 	}
 	v.current.users.Add(1)
@@ -128,14 +130,14 @@ func (v *View) exchange(to *generation) (former *generation) {
 	return former
 }
 
-// queryError adds ErrNotReady when the medium is away, or dropped the tables before
-// this process followed to the next ones.
+// queryError adds ErrNotReady when the medium is away, dropped the tables before this
+// process followed to the next ones, or finds them damaged.
 func (g *generation) queryError(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	switch g.Fault(err) {
-	case Away, Dropped:
+	switch fault := g.Fault(err); {
+	case fault == Away, fault == Dropped, g.foundDamaged(err):
 		return fmt.Errorf("%w: %w", ErrNotReady, err)
 	}
 	return err

@@ -85,6 +85,15 @@ func (m *Medium) Close() error { return errors.Join(m.session.Close(), m.control
 // is open as long as the medium is.
 func (m *Medium) Session() *pgdb.Session { return m.session }
 
+// Checksums reports whether the server finds changed pages when it reads them.
+func (m *Medium) Checksums(ctx context.Context) (bool, error) {
+	var on string
+	if err := m.control.GetContext(ctx, &on, `SHOW data_checksums`); err != nil {
+		return false, fmt.Errorf("ask for data checksums: %w", err)
+	}
+	return on == "on", nil
+}
+
 // Model implements projections.Medium.
 func (m *Medium) Model(name string, version int) projections.Model {
 	return &model{m, name, version}

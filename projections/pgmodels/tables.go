@@ -178,6 +178,8 @@ func (d *tables) Fault(err error) projections.Fault {
 	switch {
 	case pgdb.Missing(err):
 		return projections.Dropped
+	case pgdb.Damaged(err):
+		return projections.Damaged
 	case pgdb.Away(err):
 		return projections.Away
 	}

@@ -42,6 +42,7 @@ func RunMedium(t *testing.T, place func(testing.TB) string, open func(t testing.
 		{"deleted bytes are removed", deletedBytes},
 		{"the furthest complete generation is told", furthest},
 		{"what is further than the end of the log is discarded", discarded},
+		{"changed bytes are met as damage", damageIsMet},
 		{"a lease is given back and had again", leaseAgain},
 		{"a stopped runner is reported", stoppedIsReported},
 		{"errors of the program are no faults of the medium", faults},
@@ -572,4 +573,38 @@ func discarded(t *testing.T, o *openMedium) {
 	again := o.restart(t)
 	wantRows(t, again, "2 label ;")
 	shut(t, again)
+}
+
+func damageIsMet(t *testing.T, o *openMedium) {
+	tables := o.promoted(t, 1)
+	query := `SELECT content FROM things` // which no index holds
+	if onPostgres(o.place) {              // the server compares checksums; here it says that one did not hold
+		tx, err := tables.Begin(t.Context())
+		if err == nil {
+			_, err = tx.Exec(t.Context(), `CREATE FUNCTION bad_page() RETURNS BYTEA LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'invalid page' USING ERRCODE = 'XX001'; END $$`)
+		}
+		if err == nil {
+			err = tx.Commit()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		query = `SELECT bad_page()`
+	} else {
+		shut(t, tables)
+		Spoil(t, o.place, "things", "things")
+		tables = o.restart(t)
+	}
+	err := tables.Each(t.Context(), query, nil, func(projections.Row) error {
+		t.Error("a row is shown that nobody wrote")
+		return nil
+	})
+	if tables.Fault(err) != projections.Damaged {
+		t.Errorf("%v is fault %d, want Damaged", err, tables.Fault(err))
+	}
+	var content []byte
+	if err := tables.Reader().GetContext(t.Context(), &content, query); tables.Fault(err) != projections.Damaged {
+		t.Errorf("through the pool %v is fault %d, want Damaged", err, tables.Fault(err))
+	}
+	shut(t, tables)
 }

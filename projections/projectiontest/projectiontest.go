@@ -368,6 +368,35 @@ func Dump(t testing.TB, dir, name string) Tables {
 	return tables
 }
 
+// Spoil changes a byte of a table of the named projection, which nobody has open, in its
+// file: the newest row's, that stands last in the table's page.
+func Spoil(t testing.TB, dir, name, table string) {
+	t.Helper()
+	path := generation(t, dir, name)
+	db, err := sqlitedb.Open(context.Background(), path, sqlitedb.Options{Readers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page, size int64
+	err = errors.Join(db.Reader.Get(&page, `SELECT rootpage FROM sqlite_schema WHERE name = ?`, table), db.Reader.Get(&size, `PRAGMA page_size`), db.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, b := page*size-16, make([]byte, 1)
+	if _, err := file.ReadAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 4
+	_, err = file.WriteAt(b, at)
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func dumpTable(t testing.TB, db *sqlx.DB, table string) []string {
 	t.Helper()
 	rows, err := db.Queryx(`SELECT * FROM ` + table)

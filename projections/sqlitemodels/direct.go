@@ -42,7 +42,7 @@ func (f *file) Each(ctx context.Context, query string, args []any, visit func(pr
 func (c *direct) each(ctx context.Context, path, query string, args []any, visit func(projections.Row) error) (err error) {
 	if c.conn == nil {
 		// The connection outlives the call that first needed it.
-		c.conn, err = sqlitedb.OpenConn(context.WithoutCancel(ctx), path, sqlitedb.Options{Cache: liveCache}, sqlitedb.Read)
+		c.conn, err = sqlitedb.OpenConn(context.WithoutCancel(ctx), path, sqlitedb.Options{Cache: liveCache, Verified: true}, sqlitedb.Read)
 		if err != nil {
 			return err
 		}

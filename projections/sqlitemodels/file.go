@@ -173,6 +173,11 @@ func fault(err error) projections.Fault {
 			return projections.Away
 		}
 	}
+	for _, bad := range []error{sqlite3.IOERR_DATA, sqlite3.IOERR_CORRUPTFS, sqlite3.CORRUPT, sqlite3.NOTADB} {
+		if errors.Is(err, bad) {
+			return projections.Damaged
+		}
+	}
 	for _, code := range passing {
 		if errors.Is(err, code) {
 			return projections.Passing

@@ -147,6 +147,7 @@ type model struct {
 	mu      sync.Mutex
 	opened  map[int64][]*file // the complete generations that are open
 	inForce int64
+	highest int64 // the highest number that this process has met, also of files that are gone
 	// overtaken: another runner wrote to the generation in force, though this process
 	// owns the directory. This one writes there no more.
 	overtaken bool
@@ -199,7 +200,7 @@ func (m *model) Start(ctx context.Context) (projections.Tables, error) {
 		}
 		// A read model is made from the log alone, so a damaged one is simply left
 		// behind; trouble with the medium is not damage.
-		if ctx.Err() != nil || fault(err) != projections.NoFault {
+		if f := fault(err); ctx.Err() != nil || f != projections.NoFault && f != projections.Damaged {
 			return nil, err
 		}
 	}
@@ -225,12 +226,13 @@ func (m *model) putInForce(generation int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.inForce, m.overtaken = generation, false
+	m.highest = max(m.highest, generation)
 }
 
 // openLive opens a complete generation.
 func (m *model) openLive(ctx context.Context, generation int64) (*file, error) {
 	path := m.path(generation, liveSuffix)
-	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{SecureDelete: true, Cache: liveCache})
+	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{SecureDelete: true, Cache: liveCache, Checksums: true, Verified: true})
 	if err != nil {
 		return nil, err
 	}
@@ -287,8 +289,12 @@ func (m *model) Create(ctx context.Context, statements string) (projections.Tabl
 	if err != nil {
 		return nil, err
 	}
-	f := newFile(nil, m.path(highest+1, buildingSuffix), highest+1, buildPragmas)
-	if f.db, err = sqlitedb.Open(ctx, f.path, sqlitedb.Options{SecureDelete: true, Volatile: true, Cache: buildCache}); err != nil {
+	m.mu.Lock()
+	m.highest = max(m.highest, highest) + 1
+	generation := m.highest
+	m.mu.Unlock()
+	f := newFile(nil, m.path(generation, buildingSuffix), generation, buildPragmas)
+	if f.db, err = sqlitedb.Open(ctx, f.path, sqlitedb.Options{SecureDelete: true, Volatile: true, Cache: buildCache, Checksums: true, Verified: true}); err != nil {
 		return nil, errors.Join(err, f.Remove(ctx))
 	}
 	conn, err := f.writer(ctx)

@@ -267,6 +267,11 @@ func (s *stores) openModels(ctx context.Context) (err error) {
 	}
 	s.models = medium
 	s.onClose(medium.Close)
+	if sums, err := medium.Checksums(ctx); err != nil {
+		return err
+	} else if !sums {
+		s.logger.WarnContext(ctx, "the PostgreSQL of the read models has no data checksums: bytes that change on its disk are shown to citizens as they are; stop the server and run pg_checksums --enable")
+	}
 	if s.at.Keys == s.at.ReadModels {
 		s.leases = medium.Session()
 		return nil

@@ -291,6 +291,9 @@ func Full(err error) bool { return Code(err) == "53100" }
 // Missing reports whether a table or schema is not there (any more).
 func Missing(err error) bool { c := Code(err); return c == "42P01" || c == "3F000" }
 
+// Damaged reports whether the server found a page or an index that is not what it wrote.
+func Damaged(err error) bool { c := Code(err); return c == "XX001" || c == "XX002" }
+
 // Unsettled reports whether a commit that ended with err may have happened: the
 // server did not say, or was leaving while it said so.
 func Unsettled(err error) bool {

@@ -55,6 +55,9 @@ type Options struct {
 	// is read from it, so that damage to an index is met as an error and not as a
 	// missing row. Ignored once the file exists.
 	Checksums bool
+	// Verified refuses a file whose pages carry no checksums, or whose header no longer says
+	// that they do, as sqlite3.CORRUPT.
+	Verified bool
 	// Volatile gives up durability (synchronous=OFF) while a read model is rebuilt into
 	// a file of its own. A crash may leave that file corrupt: it must be thrown away.
 	Volatile bool
@@ -208,7 +211,10 @@ func tune(c *sqlite3.Conn, o Options, role Role) error {
 	pragmas := fmt.Sprintf(`PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;
 		PRAGMA foreign_keys=ON; PRAGMA cache_size=-%d;`, max(o.Cache>>10, 1))
 	if role == Read {
-		return c.Exec(pragmas + `PRAGMA query_only=ON`)
+		if err := c.Exec(pragmas + `PRAGMA query_only=ON`); err != nil || !o.Verified {
+			return err
+		}
+		return verified(c)
 	}
 	// Without recursive triggers, REPLACE would delete rows behind a trigger's back.
 	pragmas += fmt.Sprintf(`PRAGMA page_size=%d; PRAGMA secure_delete=%t; PRAGMA recursive_triggers=ON;`, o.PageSize, o.SecureDelete)
@@ -239,10 +245,29 @@ func tune(c *sqlite3.Conn, o Options, role Role) error {
 	}
 	// The first statement that needs the schema creates the write-ahead log, whose
 	// entry in the directory SyncDir then makes durable.
-	if _, err = text(c, `SELECT count(*) FROM sqlite_schema`); err != nil || o.Volatile {
+	if _, err = text(c, `SELECT count(*) FROM sqlite_schema`); err != nil {
 		return err
 	}
+	if o.Verified {
+		if err := verified(c); err != nil {
+			return err
+		}
+	}
+	if o.Volatile {
+		return nil
+	}
 	return resyncWAL(c, o.VFS)
+}
+
+// verified refuses a database whose pages are read without comparing checksums.
+func verified(c *sqlite3.Conn) error {
+	if _, err := text(c, `SELECT count(*) FROM sqlite_schema`); err != nil { // reads the header
+		return err
+	}
+	if on, err := text(c, `PRAGMA checksum_verification`); err != nil || on != "1" {
+		return errors.Join(fmt.Errorf("pages without checksums: %w", sqlite3.CORRUPT), err)
+	}
+	return nil
 }
 
 // text returns the first column of the statement's first row.
