@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"coffre/domain/document"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/eventstore/faulty"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/ringtest"
 	"coffre/handlers/acting"
@@ -340,7 +342,8 @@ func TestTransferEndsWhenTheFileWouldBeRefused(t *testing.T) {
 	}
 }
 
-// M-1: a mandate that ends between the record of a look and the look itself shows nothing.
+// M-1: a mandate that ends between the record of a look and the look itself shows nothing,
+// in whichever read of the second judgement its last day passes.
 func TestMandateThatEndsInBetween(t *testing.T) {
 	tv := newVault(t)
 	id := tv.household(t, 1)
@@ -348,29 +351,48 @@ func TestMandateThatEndsInBetween(t *testing.T) {
 	child, parent := tv.person(t, 1), tv.person(t, 2)
 	tv.represented(t, child, 2)
 	tv.waitIdle(t)
-	for name, read := range map[string]func() error{
-		"a wallet": func() error {
+	for name, tc := range map[string]struct {
+		reads int // of streams, in the second judgement
+		read  func() error
+	}{
+		"a wallet": {3, func() error { // the mandate, both persons
 			_, _, err := tv.wallet(t, citizenCaller(parent), child, contract.GetWalletParams{})
 			return err
-		},
-		"a document": func() error {
+		}},
+		"a document": {5, func() error { // the document, its citizen, the mandate, both persons
 			_, err := tv.show(t, citizenCaller(parent), id)
 			return err
-		},
+		}},
 	} {
-		if err := read(); err != nil {
+		if err := tc.read(); err != nil {
 			t.Fatal(name, err)
 		}
-		tv.afterAppend(t, func() { tv.Clock.Advance(365 * 24 * time.Hour) })
-		if err := read(); err == nil {
-			t.Errorf("%s is shown after the mandate ended", name)
+		for n := 1; n <= tc.reads; n++ {
+			tv.waitIdle(t)
+			var appended atomic.Bool
+			var reads atomic.Int64
+			tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
+				switch c.Method {
+				case faulty.Append:
+					appended.Store(true)
+				case faulty.ReadStream:
+					if appended.Load() && reads.Add(1) == int64(n) {
+						tv.Clock.Advance(365 * 24 * time.Hour)
+					}
+				}
+				return faulty.Fault{}
+			})
+			err := tc.read()
+			tv.Store.SetRule(nil)
+			if err == nil || reads.Load() < int64(n) {
+				t.Errorf("%s: %v when the mandate ended in read %d of %d", name, err, n, reads.Load())
+			}
+			tv.waitIdle(t)
+			told := recorded[access.Disclosed](t, tv)
+			if last := told[len(told)-1]; last.Outcome != access.Withheld {
+				t.Errorf("%s, read %d: the outcome is %+v", name, n, last)
+			}
+			tv.Clock.Advance(-365 * 24 * time.Hour)
 		}
-		tv.Store.SetRule(nil)
-		tv.waitIdle(t)
-		told := recorded[access.Disclosed](t, tv)
-		if last := told[len(told)-1]; last.Outcome != access.Withheld {
-			t.Errorf("%s: the outcome is %+v", name, last)
-		}
-		tv.Clock.Advance(-365 * 24 * time.Hour)
 	}
 }
