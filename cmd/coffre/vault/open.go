@@ -98,6 +98,7 @@ func Open(ctx context.Context, dir DataDir, o Options) (_ *Instance, err error) 
 		a.openFiles,
 		a.makeCore,
 		a.openReactors,
+		a.openNotices,
 		a.compareEnds,
 		a.openBackups,
 		a.nameProvider,
@@ -311,8 +312,13 @@ func (a *assembly) openReactors(ctx context.Context) error {
 	if !a.o.Duty.answers() {
 		return nil
 	}
-	if err := a.places.openReactors(ctx); err != nil {
-		return err
+	return a.places.openReactors(ctx)
+}
+
+// openNotices lets the core read what the reactors told others.
+func (a *assembly) openNotices(ctx context.Context) error {
+	if !a.o.Duty.answers() {
+		return nil
 	}
 	told, err := webhook.NewTold(ctx, a.places.reactors)
 	if err != nil {
