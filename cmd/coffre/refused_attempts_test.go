@@ -149,6 +149,13 @@ var refusedAttempts = []refusedAttempt{
 		r.post(t, grantFor(domain.RoleCitizen, "", r.me), "/consents", `{"consumer":"`+string(railways)+`","purpose":"familyDiscount","documentTypes":["householdComposition"],"shownText":{"text":"You allow it.","language":"en","version":"1"}}`, &granted)
 		return r.access(t, r.household, "", `"consentId":"`+granted.ConsentID+`"`)
 	}},
+	{"a consumer", "anything, once it was refused too often in a minute", "tooManyFailedRequests", "", false, "nothing is looked up any more of anybody; counted in `coffre_quota_slowed_total`, and told the operator once a day", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
+		r.limit(t, 1)
+		for range 60 { // of the newest minute, in which calls of now count as well
+			r.Core.Quotas.Refused(railways, time.Now().Add(time.Minute))
+		}
+		return r.asking(t, consumerGrant, http.MethodPost, "/citizens/get", "", `{"ssin":"`+ssinA+`"}`)
+	}},
 }
 
 // limit publishes a registry in which railways reads so many citizens a day.
