@@ -146,7 +146,7 @@ var refusedAttempts = []refusedAttempt{
 	{"a consumer", "one citizen more than its daily quota", "dailyQuotaExceeded", "dailyQuotaExceeded", true, "", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
 		r.limit(t, 1)
 		var granted struct{ ConsentID string }
-		r.post(t, grantFor(domain.RoleCitizen, "", r.me), "/consents", `{"consumer":"`+string(railways)+`","purpose":"familyDiscount","documentTypes":["householdComposition"],"shownText":{"text":"You allow it.","language":"en","version":"1"}}`, &granted)
+		r.post(t, grantFor(domain.RoleCitizen, "", r.me), "/consents", `{"consumer":"`+string(railways)+`","purpose":"familyDiscount","documentTypes":["householdComposition"],"shownText":{"text":"`+discountText()+`","language":"en","version":"1"}}`, &granted)
 		return r.access(t, r.household, "", `"consentId":"`+granted.ConsentID+`"`)
 	}},
 	{"a consumer", "anything, once it was refused too often in a minute", "tooManyFailedRequests", "", false, "nothing is looked up any more of anybody; counted in `coffre_quota_slowed_total`, and told the operator once a day", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
@@ -228,7 +228,7 @@ func TestRefusedAttempts(t *testing.T) {
 		}
 	}
 	var granted struct{ ConsentID string }
-	r.post(t, grantFor(domain.RoleCitizen, "", r.other), "/consents", `{"consumer":"`+string(railways)+`","purpose":"familyDiscount","documentTypes":["householdComposition"],"shownText":{"text":"You allow it.","language":"en","version":"1"}}`, &granted)
+	r.post(t, grantFor(domain.RoleCitizen, "", r.other), "/consents", `{"consumer":"`+string(railways)+`","purpose":"familyDiscount","documentTypes":["householdComposition"],"shownText":{"text":"`+discountText()+`","language":"en","version":"1"}}`, &granted)
 	r.consent, r.withdrawn, r.used = granted.ConsentID, r.things["consentId"], uuid.NewString()
 	r.post(t, grantFor(domain.RoleCitizen, "", r.me), "/consents/"+r.withdrawn+"/withdraw", "", nil)
 	if w := r.access(t, r.theirs, r.used, `"consentId":"`+r.consent+`"`); w.Code != http.StatusOK {
