@@ -88,6 +88,13 @@ var recordedOperations = map[string]left{
 	"subjectAccessReport": events("access.authorized", "access.disclosed"),
 	"placeHold":           events("citizen.legal-hold-placed"),
 	"liftHold":            events("citizen.legal-hold-lifted"),
+	"proposeRelease":      events("release.proposed"),
+	"approveRelease":      events("release.approved"),
+	"getRelease":          none("how far a release is that two officers decide, in codes and days; it opens nothing"),
+	"restrictProcessing":  events("citizen.processing-restricted"),
+	"liftRestriction":     events("citizen.restriction-lifted"),
+	"listRestrictions":    none("what a citizen or a privacy officer asked for, in codes and days; it opens nothing"),
+	"getRestriction":      none("what a citizen or a privacy officer asked for, in codes and days; it opens nothing"),
 
 	"listConsents":         events("access.authorized", "access.disclosed").when("a representative's reading; a citizen's own and a consumer's own none"),
 	"listConsentRequests":  events("access.authorized", "access.disclosed").when("a representative's reading; a citizen's own and a consumer's own none"),
@@ -120,6 +127,7 @@ var recordedOperations = map[string]left{
 	"retireKeys":            events("audit.operated"),
 	"trimKeys":              events("audit.operated"),
 	"rotatePepper":          events("audit.operated"),
+	"rotateAudit":           events("audit.operated"),
 	"createBackup":          events("audit.operated"),
 	"reportVerifiedBackup":  events("audit.operated"),
 	"reportBackupElsewhere": events("audit.operated"),
@@ -135,7 +143,7 @@ var recordedOperations = map[string]left{
 // recordedCommands says of every command that asks no vault for an operation, or does
 // something besides, what it leaves.
 var recordedCommands = map[string]left{
-	"coffre serve":         events("registry.published").when("when a new vault is made; who serves stands in the machine's own log"),
+	"coffre serve":         events("audit.provider-named", "registry.published").when("when a new vault is made, and when another OpenID provider vouches for callers; who serves stands in the machine's own log"),
 	"coffre token":         none("it signs with the key of a vault for trying out, which no provider vouches for"),
 	"coffre bench":         none("it measures a vault of its own, made for it"),
 	"coffre erase verify":  none("it reads files offline and asks no vault"),
