@@ -31,7 +31,7 @@ func TestKeySurvey(t *testing.T) {
 		said, have []string
 		least      int
 	}{
-		{"the label of a derived key", said.labels, have.labels, 7},
+		{"the label of a derived key", said.labels, have.labels, 9},
 		{"a deployment key", said.deployment, have.deployment, 6},
 		{"a maker of keys", said.makers, have.makers, 9},
 		{"a table with wrapped keys", said.tables, have.tables, 5},
@@ -54,7 +54,7 @@ func TestKeySurvey(t *testing.T) {
 
 var (
 	quoted  = regexp.MustCompile("`([^`]+)`")
-	label   = regexp.MustCompile(`^coffre/[a-z-]+/v[0-9]+$`)
+	label   = regexp.MustCompile(`^[a-z-]+/[a-z-]+/v[0-9]+$`)
 	goName  = regexp.MustCompile(`^[A-Za-z]+(\.[A-Za-z]+)?$`)
 	ofTable = regexp.MustCompile(`(?s)CREATE TABLE ([a-z_]+) \((.*?)\) STRICT`)
 	wrapped = regexp.MustCompile(`(?m)^\twrapped\s`)
@@ -156,6 +156,9 @@ func codedKeys(t *testing.T) (f keyFacts) {
 					if !ok {
 						return true
 					}
+					if derived, ok := derivedByMAC(call); ok {
+						f.labels = append(f.labels, derived)
+					}
 					switch callee(call) {
 					case "newKey", "ed25519.GenerateKey", "rand.Read":
 						if name != "newKey" {
@@ -226,6 +229,24 @@ func codedKeys(t *testing.T) (f keyFacts) {
 	}
 	f.makers = slices.Sorted(maps.Keys(makers))
 	return f
+}
+
+// derivedByMAC returns the label of a key that is the MAC of nothing but its label.
+func derivedByMAC(c *ast.CallExpr) (string, bool) {
+	method, ok := c.Fun.(*ast.SelectorExpr)
+	if !ok || method.Sel.Name != "MAC" || len(c.Args) != 1 {
+		return "", false
+	}
+	bytes, ok := c.Args[0].(*ast.CallExpr)
+	if !ok || len(bytes.Args) != 1 {
+		return "", false
+	}
+	lit, ok := bytes.Args[0].(*ast.BasicLit)
+	if !ok {
+		return "", false
+	}
+	text, err := strconv.Unquote(lit.Value)
+	return text, err == nil && label.MatchString(text)
 }
 
 // functionName returns the name of a function, a method's after its receiver's type.
