@@ -201,7 +201,7 @@ func replacementRaces(t *testing.T, e *env) {
 	for round := range 12 {
 		gone := stream(t)
 		sealed(t, e.ring, c, place(gone), "gone")
-		check(t, e.ring.DestroyStreamKeys(ctx, gone))
+		check(t, scrubbed(func() error { return e.ring.DestroyStreamKeys(ctx, gone) }))
 		var both sync.WaitGroup // two that replace at once make one replacement
 		both.Go(func() {
 			if err := scrubbed(func() error { return e.ring.ReplaceDataKey(ctx, c) }); err != nil {
@@ -216,7 +216,7 @@ func replacementRaces(t *testing.T, e *env) {
 		if round%4 == 3 { // and a rotation meanwhile
 			_, err := e.ring.Rotate(ctx)
 			check(t, err)
-			check(t, e.ring.RewrapAll(ctx, nil))
+			check(t, scrubbed(func() error { return e.ring.RewrapAll(ctx, nil) }))
 		}
 		both.Wait()
 	}
