@@ -38,6 +38,10 @@ type Door string
 // through it is an account of the operating system.
 const ControlSocket Door = "controlSocket"
 
+// KurrentPort is the door of KurrentDB's clients, through which the log is read. Who comes
+// through it shows a name and password of its own, or is on the vault's machine.
+const KurrentPort Door = "kurrentPort"
+
 // WorkReason says why somebody works on the vault from its own machine. The words are
 // fixed, so that they may stand in clear and need no published registry.
 type WorkReason string

@@ -161,7 +161,7 @@ func (v *Vault) RecordPortReading(ctx context.Context, name string, stream event
 		return nil
 	}
 	w := v.SystemWrite(acting.AuditStream(e.At))
-	w.Meta.Actor = domain.Actor{Role: domain.RoleAuditor, Subject: v.Keys.Audit().Subject("kurrentdb:" + name)}
+	w.Meta.Actor = domain.Actor{Role: domain.RoleAuditor, Subject: v.Keys.Audit().Subject("kurrentdb:" + name), Door: domain.KurrentPort}
 	if _, err := acting.Audits.Transact(ctx, v.Log, w, audit.Record{Event: e}); err != nil {
 		return fmt.Errorf("record the reading: %w", err)
 	}

@@ -907,7 +907,7 @@ type AccessRequest struct {
 	Purpose Purpose `json:"purpose"`
 }
 
-// ActorDoor how the caller came, if not through this API: `controlSocket`, a command on the vault's own machine, where the subject is an account of the operating system
+// ActorDoor how the caller came, if not through this API: `controlSocket`, a command on the vault's own machine, where the subject is an account of the operating system; `kurrentPort`, a client of KurrentDB that reads the log, where it is the name that showed a password
 type ActorDoor = domain.Door
 
 // ActorRole defines model for ActorRole.
@@ -1860,7 +1860,7 @@ type EventActor struct {
 	// CitizenID a citizen, for the citizen and the log only
 	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
 
-	// Door how the caller came, if not through this API: `controlSocket`, a command on the vault's own machine, where the subject is an account of the operating system
+	// Door how the caller came, if not through this API: `controlSocket`, a command on the vault's own machine, where the subject is an account of the operating system; `kurrentPort`, a client of KurrentDB that reads the log, where it is the name that showed a password
 	Door ActorDoor `json:"door,omitempty,omitzero"`
 
 	// Organization number in the Crossroads Bank for Enterprises
