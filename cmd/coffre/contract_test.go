@@ -158,6 +158,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, officer, "/citizens/"+a.String()+"/legalHolds", `{"reason":"litigation","caseReference":"2026/1"}`, &hold)
 	r.post(t, officer, "/citizens/"+a.String()+"/legalHolds/"+hold.LegalHoldID+"/lift", "", nil)
 	r.get(t, me, "/citizens/"+a.String()+"/restrictions")
+	r.get(t, officer, "/citizens/"+a.String()+"/restrictions")
 	r.get(t, officer, "/citizens/"+a.String()+"/restrictions/"+things["restrictionId"])
 	r.post(t, officer, "/consentLog/query", `{}`, &struct{}{})
 	r.release(t, officer, "00010100105")

@@ -214,6 +214,7 @@ var deeds = map[string]string{
 	"rebuildProjection": "build anew the read model", "rotateKeys": "rotate the key-encryption key", "retireKeys": "retire old keys", "trimKeys": "destroy old keys",
 	"rotatePepper": "replace the pepper", "rotateAudit": "replace the audit key", "copyStore": "copy the vault", "getConsent": "look at consent", "queryConsentLog": "search the log of consents",
 	"getExportContent": "download export", "getErasure": "look at erasure", "getErasureCertificate": "read the certificate of erasure", "listDueErasures": "list what is due for erasure",
+	"listRestrictions": "look at the restrictions", "getRestriction": "look at restriction",
 }
 
 // deed tells an act; of a later version by its name.

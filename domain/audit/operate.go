@@ -30,12 +30,14 @@ const (
 	ReadErasure            Act = "getErasure"
 	ReadErasureCertificate Act = "getErasureCertificate"
 	ListDueErasures        Act = "listDueErasures"
+	ListRestrictions       Act = "listRestrictions"
+	ReadRestriction        Act = "getRestriction"
 )
 
 // Acts lists every act there is.
 var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit, CopyStore,
-	ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListDueErasures,
+	ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListDueErasures, ListRestrictions, ReadRestriction,
 }
 
 // Operated records that somebody set out to do an act. It stands before the act's effect

@@ -54,6 +54,12 @@ func TestActsAreOnRecord(t *testing.T) {
 	forgotten := tv.person(t, 2)
 	erasure := tv.erase(t, forgotten, domain.DocumentID{})
 	tv.waitIdle(t)
+	restriction, err := tv.restrict(t, citizenCaller(ana), ana, contested)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restricted := restriction.RestrictionID
+	tv.waitIdle(t)
 	recipient, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
@@ -109,6 +115,12 @@ func TestActsAreOnRecord(t *testing.T) {
 		}},
 		{officer, audit.Operated{Act: audit.ReadErasureCertificate, On: erasure.String(), Citizen: forgotten}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.GetErasureCertificate(ctx, contract.GetErasureCertificateRequestObject{ErasureID: erasure})
+		}},
+		{officer, audit.Operated{Act: audit.ListRestrictions, Citizen: ana}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.ListRestrictions(ctx, contract.ListRestrictionsRequestObject{CitizenID: ana})
+		}},
+		{officer, audit.Operated{Act: audit.ReadRestriction, On: restricted.String(), Citizen: ana}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.GetRestriction(ctx, contract.GetRestrictionRequestObject{CitizenID: ana, RestrictionID: restricted})
 		}},
 		{operator, audit.Operated{Act: audit.ListDueErasures}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.ListDueErasures(ctx, contract.ListDueErasuresRequestObject{})

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"coffre/domain/audit"
 	"coffre/domain/citizen"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
@@ -14,6 +15,9 @@ import (
 func (v *Vault) ListRestrictions(ctx context.Context, r contract.ListRestrictionsRequestObject) (contract.ListRestrictionsResponseObject, error) {
 	if isAnother(ctx, r.CitizenID) {
 		return nil, edge.ErrNoResource
+	}
+	if err := v.recordRestrictionLook(ctx, audit.Operate{Act: audit.ListRestrictions, Citizen: r.CitizenID}); err != nil {
+		return nil, err
 	}
 	items, err := v.restrictionsOf(ctx, r.CitizenID)
 	if err != nil {
@@ -27,6 +31,9 @@ func (v *Vault) GetRestriction(ctx context.Context, r contract.GetRestrictionReq
 	if isAnother(ctx, r.CitizenID) {
 		return nil, edge.ErrNoResource
 	}
+	if err := v.recordRestrictionLook(ctx, audit.Operate{Act: audit.ReadRestriction, On: r.RestrictionID.String(), Citizen: r.CitizenID}); err != nil {
+		return nil, err
+	}
 	items, err := v.restrictionsOf(ctx, r.CitizenID)
 	if err != nil {
 		return nil, err
@@ -37,4 +44,14 @@ func (v *Vault) GetRestriction(ctx context.Context, r contract.GetRestrictionReq
 		}
 	}
 	return nil, citizen.ErrNoRestriction
+}
+
+// recordRestrictionLook records that a privacy officer looks at somebody's restrictions;
+// citizens look at their own.
+func (v *Vault) recordRestrictionLook(ctx context.Context, act audit.Operate) error {
+	in := v.NewIntent(ctx)
+	if in.Actor.IsSelf(act.Citizen) {
+		return nil
+	}
+	return v.recordLook(ctx, in, act)
 }
