@@ -92,7 +92,7 @@ func Copy(ctx context.Context, from, to *DB, change Change, progress func(done, 
 	if err != nil {
 		return fmt.Errorf("copy keys: %w", err)
 	}
-	c := copier{from: from, to: to, change: change, progress: progress}
+	c := copier{from: from, to: to, change: change, progress: progress, sums: sums{}}
 	for _, table := range tables {
 		n, err := from.count(ctx, table)
 		if err != nil {
@@ -105,6 +105,9 @@ func Copy(ctx context.Context, from, to *DB, change Change, progress func(done, 
 			return fmt.Errorf("copy keys: table %s: %w", table, err)
 		}
 	}
+	if err := c.storeSums(ctx); err != nil {
+		return fmt.Errorf("copy keys: %w", err)
+	}
 	if err := to.Scrub(ctx); err != nil {
 		return fmt.Errorf("copy keys: %w", err)
 	}
@@ -116,6 +119,48 @@ type copier struct {
 	change      Change
 	progress    func(done, total int64)
 	done, total int64
+	sums        sums // of what was written
+}
+
+// storeSums has the target's rows protected as the source's are: under the same key.
+func (c *copier) storeSums(ctx context.Context) error {
+	g := c.from.keys()
+	if g == nil {
+		return nil
+	}
+	c.from.rows.mu.Lock()
+	for _, t := range c.from.rows.tables {
+		c.sums.of(t.Name).whole = true
+	}
+	c.from.rows.mu.Unlock()
+	c.to.rows.mu.Lock()
+	c.to.rows.guard = g
+	c.to.rows.mu.Unlock()
+	_, err := Do(ctx, c.to, func(tx *Tx) (struct{}, error) { return struct{}{}, tx.storeSums(c.sums) })
+	return err
+}
+
+// protected returns the table if the source's rows of it carry MACs.
+func (c *copier) protected(name string) *Table {
+	c.from.rows.mu.Lock()
+	defer c.from.rows.mu.Unlock()
+	for _, t := range c.from.rows.tables {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// entryOf returns a row of a copy.
+func entryOf(t *Table, row Row) *Entry {
+	e := &Entry{table: t, values: make([]any, len(t.Columns))}
+	for i, column := range t.Columns {
+		e.values[i] = row[column]
+	}
+	e.number, _ = row[t.Number].(int64)
+	e.mac, _ = row[macColumn].([]byte)
+	return e
 }
 
 // table copies the rows of one table, with their numbers.
@@ -170,9 +215,27 @@ func (c *copier) write(ctx context.Context, table string, columns []string, rows
 		return nil
 	}
 	read := int64(len(rows))
+	t := c.protected(table)
+	if t != nil {
+		for _, row := range rows { // a damaged row must not come out whole
+			if err := c.from.verify(entryOf(t, row)); err != nil {
+				return err
+			}
+		}
+	}
 	if c.change != nil {
 		if rows, err = c.change(ctx, table, rows); err != nil {
 			return err
+		}
+	}
+	if t != nil {
+		g := c.from.keys()
+		for _, row := range rows {
+			mac := g.mac(t, entryOf(t, row).values)
+			row[macColumn] = mac
+			if !t.Uncounted {
+				c.sums.of(t.Name).add(1, g.element(t, mac))
+			}
 		}
 	}
 	one := "(" + strings.Repeat("?, ", len(columns)-1) + "?)"
@@ -218,7 +281,7 @@ func (db *DB) tables(ctx context.Context) (names []string, err error) {
 // contents lists the tables but for those about the database itself.
 func (db *DB) contents(ctx context.Context) ([]string, error) {
 	names, err := db.tables(ctx)
-	return slices.DeleteFunc(names, func(name string) bool { return name == "schema_versions" || name == copying }), err
+	return slices.DeleteFunc(names, func(name string) bool { return name == "schema_versions" || name == copying || name == sumsTable }), err
 }
 
 func (db *DB) count(ctx context.Context, table string) (n int64, err error) {

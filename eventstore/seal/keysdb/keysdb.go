@@ -13,6 +13,7 @@ package keysdb
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -54,6 +55,8 @@ type engine interface {
 	unbounded(ctx context.Context, conn *sqlx.Conn, f func() error) error
 	// owned reports whether nothing is refused to the role of the connections.
 	owned(ctx context.Context) (bool, error)
+	// snapshot says how a transaction begins that only reads, all as of one moment.
+	snapshot() *sql.TxOptions
 	close() error
 }
 
@@ -62,6 +65,7 @@ type DB struct {
 	engine engine
 	reads  statements
 	writes statements
+	rows   guarded
 
 	companion atomic.Pointer[func(*Tx) error]  // see Accompany
 	reserve   atomic.Pointer[sqlitedb.Reserve] // see UseReserve
@@ -128,6 +132,8 @@ type Tx struct {
 	db    *DB
 	bound map[string]*sqlx.Stmt
 	fresh []string // queries met for the first time
+	// counted is how the sums of tables have moved, by table.
+	counted map[string]*sum
 }
 
 func (tx *Tx) stmt(query string) (*sqlx.Stmt, error) {
@@ -432,6 +438,9 @@ func (db *DB) attempt(batch []*change) error {
 			}
 			return &changeError{told}
 		}
+	}
+	if err := tx.settle(); err != nil {
+		return db.engine.judge(errors.Join(err, sqlTx.Rollback()), false)
 	}
 	if err := sqlTx.Commit(); err != nil {
 		return db.engine.judge(err, true)

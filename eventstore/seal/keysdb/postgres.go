@@ -2,6 +2,7 @@ package keysdb
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -115,6 +116,10 @@ func (e *postgresEngine) unbounded(ctx context.Context, conn *sqlx.Conn, f func(
 
 func (e *postgresEngine) owned(ctx context.Context) (bool, error) {
 	return pgdb.Owns(ctx, e.reader, schema)
+}
+
+func (e *postgresEngine) snapshot() *sql.TxOptions {
+	return &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}
 }
 
 func (e *postgresEngine) close() error { return errors.Join(e.reader.Close(), e.writer.Close()) }

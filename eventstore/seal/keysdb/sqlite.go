@@ -2,6 +2,7 @@ package keysdb
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -74,3 +75,6 @@ func (e sqliteEngine) unbounded(_ context.Context, _ *sqlx.Conn, f func() error)
 func (e sqliteEngine) owned(context.Context) (bool, error) { return true, nil }
 
 func (e sqliteEngine) close() error { return e.db.Close() }
+
+// snapshot: in a write-ahead log every transaction reads as of when it first read.
+func (e sqliteEngine) snapshot() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true} }
