@@ -2,8 +2,6 @@ package backup
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -20,11 +18,24 @@ CREATE TABLE backups_made (
 	taken  INTEGER NOT NULL,             -- microseconds since 1970
 	oldest INTEGER NOT NULL              -- version of the key-encryption key that it needs
 ) STRICT;
+`, `
+ALTER TABLE backups_made ADD COLUMN mac BLOB;
 `}
 
-// OpenLedger returns the ledger in db.
+var backupsMade = &keysdb.Table{Name: "backups_made", Key: []string{"sha256"}, Columns: []string{"sha256", "taken", "oldest"}}
+
+// Migrate makes the ledger's table in db, or brings it up to date, and puts nothing into
+// it: for the target of a copy. [OpenLedger] does the same first.
+func Migrate(ctx context.Context, db *keysdb.DB) error {
+	return db.Migrate(ctx, "backup", ledgerTables)
+}
+
+// OpenLedger returns the ledger in db, on which a key ring is open.
 func OpenLedger(ctx context.Context, db *keysdb.DB) (*Ledger, error) {
-	if err := db.Migrate(ctx, "backup", ledgerTables); err != nil {
+	if err := Migrate(ctx, db); err != nil {
+		return nil, err
+	}
+	if err := db.Protect(ctx, []*keysdb.Table{backupsMade}, nil); err != nil {
 		return nil, err
 	}
 	return &Ledger{db}, nil
@@ -39,8 +50,8 @@ type Made struct {
 
 // Enter records durably that an archive was made.
 func (l *Ledger) Enter(ctx context.Context, m Made) error {
-	_, err := keysdb.Do(ctx, l.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`INSERT INTO backups_made (sha256, taken, oldest) VALUES (?, ?, ?)`, m.SHA256[:], m.Taken.UnixMicro(), m.Oldest)
+	_, err := keysdb.Do(ctx, l.db, func(tx *keysdb.Tx) (struct{}, error) {
+		return struct{}{}, tx.Insert(backupsMade, m.SHA256[:], m.Taken.UnixMicro(), m.Oldest)
 	})
 	if err != nil {
 		return fmt.Errorf("note that a backup was made: %w", err)
@@ -50,17 +61,14 @@ func (l *Ledger) Enter(ctx context.Context, m Made) error {
 
 // Find returns the archive with that hash, if this vault made it.
 func (l *Ledger) Find(ctx context.Context, sum Sum) (m Made, found bool, err error) {
-	s, err := l.db.Read(`SELECT taken, oldest FROM backups_made WHERE sha256 = ?`)
-	var taken int64
-	if err == nil {
-		err = s.QueryRowxContext(ctx, sum[:]).Scan(&taken, &m.Oldest)
-	}
+	e, err := l.db.Entry(ctx, backupsMade, `sha256 = ?`, sum[:])
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return Made{}, false, nil
 	case err != nil:
 		return Made{}, false, fmt.Errorf("find a backup: %w", err)
+	case e == nil:
+		return Made{}, false, nil
 	}
-	m.SHA256, m.Taken = sum, time.UnixMicro(taken).UTC()
+	m.Oldest = int(e.Int("oldest"))
+	m.SHA256, m.Taken = sum, time.UnixMicro(e.Int("taken")).UTC()
 	return m, true, nil
 }

@@ -82,6 +82,7 @@ type Outcome struct {
 type Claim struct {
 	id      [idSize]byte
 	attempt int64
+	row     *keysdb.Entry // as it stands since the claim
 }
 
 const idSize = 16 // bytes of a digest that names a request
@@ -111,7 +112,14 @@ CREATE TABLE requests (
 ) STRICT;
 `, `
 ALTER TABLE requests ADD COLUMN holder BLOB; -- the process that handles it; NULL for one that is alone
+`, `
+ALTER TABLE requests ADD COLUMN mac BLOB;
 `}
+
+// rows carry a MAC: a damaged one answers for its own key that keys are unavailable. They
+// are not counted, for one that is gone is told Fresh, and its events are found in the log.
+var rows = &keysdb.Table{Name: "requests", Number: "n", Key: []string{"id"}, Uncounted: true,
+	Columns: []string{"id", "body", "created", "lease", "attempt", "status", "result", "holder"}}
 
 // Migrate makes the table in db, or brings it up to date, and puts nothing into it:
 // for the target of a copy. [Open] does the same first.
@@ -120,13 +128,14 @@ func Migrate(ctx context.Context, db *keysdb.DB) error {
 }
 
 // Open returns the table in db. mac is an HMAC-SHA256 under the deployment's
-// request key (seal.RequestKey); now is the clock, nil for time.Now.
+// request key (seal.RequestKey); now is the clock, nil for time.Now. The database has its
+// guard already (keysdb.DB.Guard), as a ring that is open on it has seen to.
 func Open(ctx context.Context, db *keysdb.DB, mac func(parts ...[]byte) [32]byte, now func() time.Time) (*Table, error) {
 	if now == nil {
 		now = time.Now
 	}
-	if err := Migrate(ctx, db); err != nil {
-		return nil, err
+	if err := Protect(ctx, db); err != nil {
+		return nil, fmt.Errorf("open requests: %w", err)
 	}
 	return &Table{db: db, mac: mac, now: now, short: func() bool { return false }}, nil
 }
@@ -138,6 +147,15 @@ func (t *Table) RefusingWhen(short func() bool) *Table {
 	refusing := *t
 	refusing.short = short
 	return &refusing
+}
+
+// Protect makes the table in db, which has its guard, or brings it up to date, and has its
+// rows verified. [Open] does the same first.
+func Protect(ctx context.Context, db *keysdb.DB) error {
+	if err := Migrate(ctx, db); err != nil {
+		return err
+	}
+	return db.Protect(ctx, []*keysdb.Table{rows}, nil)
 }
 
 // HeldBy returns the table as one of several processes on the database uses it:
@@ -188,33 +206,39 @@ func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
 		// for having waited.
 		now := t.now()
 		until := now.Add(r.Lease).UnixMicro()
-		const insert = `INSERT INTO requests (id, body, created, lease, attempt, holder) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
-		n, err := tx.Exec(insert, id[:], body[:], now.UnixMicro(), until, 1, t.held())
+		claim := func(attempt int64) *keysdb.Entry {
+			return t.db.Known(rows, id[:], body[:], now.UnixMicro(), until, attempt, nil, nil, t.held())
+		}
+		fresh := claim(1)
+		if added, err := tx.Add(fresh); err != nil || added {
+			return answer{outcome: Outcome{Standing: Fresh, Claim: Claim{id, 1, fresh}, Since: micros(now.UnixMicro())}}, err
+		}
+		e, err := tx.Entry(rows, `id = ?`, id[:])
+		if err == nil && e == nil {
+			err = tx.Missing(rows)
+		}
 		if err != nil {
 			return answer{}, err
 		}
-		if n == 1 {
-			return answer{outcome: Outcome{Standing: Fresh, Claim: Claim{id, 1}, Since: micros(now.UnixMicro())}}, nil
-		}
-		var former row
-		if err := tx.Row(`SELECT body, created, lease, attempt, status, result FROM requests WHERE id = ?`, []any{id[:]},
-			&former.body, &former.created, &former.lease, &former.attempt, &former.status, &former.result); err != nil {
-			return answer{}, err
-		}
-		outcome, refusal := former.judge(id, body, now)
-		if refusal != nil || outcome.Standing == Repeat {
+		outcome, refusal := rowOf(e).judge(id, body, now)
+		switch {
+		case refusal != nil || outcome.Standing == Repeat:
 			return answer{outcome, refusal}, nil
-		}
-		if outcome.Standing == Unfinished {
-			_, err = tx.Exec(`UPDATE requests SET lease = ?, attempt = ?, holder = ? WHERE id = ?`, until, outcome.Claim.attempt, t.held(), id[:])
-			return answer{outcome: outcome}, err
+		case outcome.Standing == Unfinished:
+			e.Set("lease", until)
+			e.Set("attempt", outcome.Claim.attempt)
+			e.Set("holder", t.held())
+			outcome.Claim.row = e
+			return answer{outcome: outcome}, tx.Put(e)
 		}
 		// Its time is over: a new row, in its place in time. The attempts count on, so that
 		// no claim of old fits it.
-		if _, err := tx.Exec(`DELETE FROM requests WHERE id = ?`, id[:]); err != nil {
+		if err := tx.Remove(e); err != nil {
 			return answer{}, err
 		}
-		_, err = tx.Exec(insert, id[:], body[:], now.UnixMicro(), until, outcome.Claim.attempt, t.held())
+		again := claim(outcome.Claim.attempt)
+		outcome.Claim.row = again
+		_, err = tx.Add(again)
 		return answer{outcome: outcome}, err
 	})
 	if err != nil {
@@ -230,11 +254,20 @@ func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
 // how many were finished: what they made may not be in the log any more, so whoever
 // repeats one looks there first. Nobody may be handling requests.
 func (t *Table) DoubtSince(ctx context.Context, since time.Time) (finished int64, err error) {
-	finished, err = keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (int64, error) {
-		if _, err := tx.Exec(`UPDATE requests SET lease = 0 WHERE created >= ?`, since.UnixMicro()); err != nil {
-			return 0, err
-		}
-		return tx.Exec(`UPDATE requests SET status = NULL, result = NULL WHERE created >= ? AND status IS NOT NULL`, since.UnixMicro())
+	finished, err = keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (n int64, err error) {
+		err = tx.Each(rows, `created >= ?`, []any{since.UnixMicro()}, func(e *keysdb.Entry, damage error) error {
+			if damage != nil { // it is told nothing of
+				return nil
+			}
+			if !e.Null("status") {
+				n++
+			}
+			e.Set("lease", 0)
+			e.Set("status", nil)
+			e.Set("result", nil)
+			return tx.Put(e)
+		})
+		return n, err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("doubt requests: %w", err)
@@ -242,12 +275,19 @@ func (t *Table) DoubtSince(ctx context.Context, since time.Time) (finished int64
 	return finished, nil
 }
 
+func rowOf(e *keysdb.Entry) row {
+	return row{
+		body: e.Bytes("body"), created: e.Int("created"), lease: e.Int("lease"), attempt: e.Int("attempt"),
+		status: sql.NullInt64{Int64: e.Int("status"), Valid: !e.Null("status")}, result: e.Bytes("result"),
+	}
+}
+
 // judge decides what a known key means for a new attempt.
 func (f row) judge(id [idSize]byte, body [32]byte, now time.Time) (Outcome, error) {
 	since := micros(f.created)
 	switch {
 	case now.Sub(since) >= Life:
-		return Outcome{Standing: Fresh, Claim: Claim{id, f.attempt + 1}, Since: micros(now.UnixMicro())}, nil
+		return Outcome{Standing: Fresh, Claim: Claim{id, f.attempt + 1, nil}, Since: micros(now.UnixMicro())}, nil
 	case !hmac.Equal(f.body, body[:]):
 		return Outcome{}, ErrKeyReuse
 	case f.status.Valid:
@@ -255,7 +295,7 @@ func (f row) judge(id [idSize]byte, body [32]byte, now time.Time) (Outcome, erro
 	case now.UnixMicro() < f.lease:
 		return Outcome{}, ErrInFlight
 	}
-	return Outcome{Standing: Unfinished, Claim: Claim{id, f.attempt + 1}, Since: since}, nil
+	return Outcome{Standing: Unfinished, Claim: Claim{id, f.attempt + 1, nil}, Since: since}, nil
 }
 
 func micros(t int64) time.Time { return time.UnixMicro(t).UTC() }
@@ -287,9 +327,15 @@ func (t *Table) Finish(c Claim, status int, result []byte) error {
 	if len(result) > MaxResult {
 		return ErrResultTooLarge
 	}
-	kept := append([]byte{}, result...)
+	if c.row == nil {
+		return fmt.Errorf("finish request: %w", eventstore.ErrInvalid)
+	}
+	answered := c.row.Clone()
+	answered.Set("status", status)
+	answered.Set("result", append([]byte{}, result...))
+	answered.Set("lease", 0)
 	err := t.db.Post(func(tx *keysdb.Tx) error {
-		_, err := tx.Exec(`UPDATE requests SET status = ?, result = ?, lease = 0 WHERE id = ? AND attempt = ? AND status IS NULL`, status, kept, c.id[:], c.attempt)
+		_, err := tx.Swap(answered)
 		return err
 	})
 	if err != nil {
@@ -304,7 +350,7 @@ func (t *Table) Finish(c Claim, status int, result []byte) error {
 // outcome of an append is unknown; let the lease end.
 func (t *Table) Abandon(c Claim) error {
 	err := t.db.Post(func(tx *keysdb.Tx) error {
-		_, err := tx.Exec(`DELETE FROM requests WHERE id = ? AND attempt = ? AND status IS NULL`, c.id[:], c.attempt)
+		_, err := tx.Delete(rows, `id = ? AND attempt = ? AND status IS NULL`, c.id[:], c.attempt)
 		return err
 	})
 	if err != nil {
@@ -317,11 +363,19 @@ func (t *Table) Abandon(c Claim) error {
 // calls it at start: when it is the only one on its database those were everybody's,
 // else its own from before ([Table.HeldBy]). Those of others end with their time.
 func (t *Table) EndLeases(ctx context.Context) error {
-	query, args := `UPDATE requests SET lease = 0 WHERE status IS NULL AND lease > 0`, []any(nil)
+	where, args := `status IS NULL AND lease > 0`, []any(nil)
 	if t.holder != uuid.Nil {
-		query, args = query+` AND holder = ?`, []any{t.held()}
+		where, args = where+` AND holder = ?`, []any{t.held()}
 	}
-	_, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (int64, error) { return tx.Exec(query, args...) })
+	_, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (struct{}, error) {
+		return struct{}{}, tx.Each(rows, where, args, func(e *keysdb.Entry, damage error) error {
+			if damage != nil { // it ends for nobody else
+				return nil
+			}
+			e.Set("lease", 0)
+			return tx.Put(e)
+		})
+	})
 	if err != nil {
 		return fmt.Errorf("end leases: %w", err)
 	}

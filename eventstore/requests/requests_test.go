@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -517,4 +518,36 @@ func TestTwoProcesses(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A changed bit in a request's row is named, in every column; whoever repeats that request
+// is told that keys are unavailable, and no other.
+func TestDamagedRequest(t *testing.T) {
+	onEach(t, func(t *testing.T, e *env) {
+		hurt, other := request(uuid.New()), request(uuid.New())
+		for _, r := range []requests.Request{hurt, other} {
+			o, err := e.table.Begin(t.Context(), r)
+			check(t, err)
+			check(t, e.table.Finish(o.Claim, 201, []byte("made")))
+		}
+		check(t, e.db.Frozen(t.Context(), func() error { return nil })) // behind what Finish queued
+		ringtest.FlipOnly(t, e.db, "requests")
+		rows := ringtest.Table(t, e.db, "requests")
+		for _, column := range append(slices.Clone(rows.Columns), "mac") {
+			if column == "id" {
+				continue // not found by it any more: it is a new one, and its events are found in the log
+			}
+			undo, _ := ringtest.Flip(t, e.db, rows, column, func(n int64) bool { return n == 1 })
+			if _, err := e.table.Begin(t.Context(), hurt); !errors.Is(err, eventstore.ErrKeysUnavailable) {
+				t.Errorf("%s changed: %v", column, err)
+			}
+			if o, err := e.table.Begin(t.Context(), other); err != nil || o.Standing != requests.Repeat {
+				t.Errorf("%s of another changed: %v", column, err)
+			}
+			undo()
+			if o, err := e.table.Begin(t.Context(), hurt); err != nil || o.Standing != requests.Repeat || string(o.Result) != "made" {
+				t.Errorf("%s is whole again: %v", column, err)
+			}
+		}
+	})
 }

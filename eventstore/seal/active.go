@@ -3,24 +3,22 @@ package seal
 import (
 	"context"
 
-	"github.com/google/uuid"
-
 	"coffre/domain"
+	"coffre/eventstore/seal/keysdb"
 )
 
 // EachActive calls each with every citizen whose registration was appended to the log, as
 // far as the ring knows, in no order.
 func (r *Ring) EachActive(ctx context.Context, each func(domain.CitizenID) error) error {
-	err := r.rows(ctx, `SELECT citizen FROM subjects WHERE state = ?`, []any{active}, func(scan func(...any) error) error {
-		var id []byte
-		if err := scan(&id); err != nil {
-			return err
+	err := r.db.Each(ctx, subjects, `state = ?`, []any{active}, func(e *keysdb.Entry, damage error) error {
+		if damage != nil { // it is named, and must not keep the others waiting
+			return nil
 		}
-		citizen, err := uuid.FromBytes(id)
+		citizen, err := citizenOf(e)
 		if err != nil {
 			return err
 		}
-		return each(domain.CitizenID{UUID: citizen})
+		return each(citizen)
 	})
 	return unavailable(ctx, "read subjects", err)
 }

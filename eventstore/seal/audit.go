@@ -134,16 +134,10 @@ func (r *Rotator) RotateAudit(ctx context.Context) (int, error) {
 			if latest != next-1 {
 				return true, nil
 			}
-			if _, err := tx.Exec(`INSERT INTO deployment_keys (name, version, wrapped, kek_version, created) VALUES (?, ?, ?, ?, ?)`,
-				AuditKey, next, wrapped.Bytes, wrapped.Version, now); err != nil {
+			if err := tx.Insert(deploymentKeys, AuditKey, next, wrapped.Bytes, wrapped.Version, now); err != nil {
 				return false, err
 			}
-			old := next - auditVersionsKept
-			if _, err := tx.Exec(`UPDATE deployment_keys SET wrapped = ? WHERE name = ? AND version <= ?`, make([]byte, len(wrapped.Bytes)), AuditKey, old); err != nil {
-				return false, err // overwritten where they lie, before they go
-			}
-			_, err = tx.Exec(`DELETE FROM deployment_keys WHERE name = ? AND version <= ?`, AuditKey, old)
-			return false, err
+			return false, removeDeploymentKeys(tx, `name = ? AND version <= ?`, AuditKey, next-auditVersionsKept)
 		})
 		switch {
 		case err != nil:
@@ -163,11 +157,9 @@ func (r *Ring) readAudit(ctx context.Context) error {
 	r.auditing.Lock()
 	defer r.auditing.Unlock()
 	var rows []deploymentRow
-	err := r.rows(ctx, `SELECT version, wrapped FROM deployment_keys WHERE name = ? ORDER BY version DESC`, []any{AuditKey}, func(scan func(...any) error) error {
-		row := deploymentRow{Name: AuditKey}
-		err := scan(&row.Version, &row.Wrapped)
-		rows = append(rows, row)
-		return err
+	err := r.db.Each(ctx, deploymentKeys, `name = ? ORDER BY version DESC`, []any{AuditKey}, func(e *keysdb.Entry, damage error) error {
+		rows = append(rows, deploymentRowOf(e))
+		return damage
 	})
 	if err != nil {
 		return unavailable(ctx, "read audit keys", err)

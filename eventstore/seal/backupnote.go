@@ -26,9 +26,8 @@ func (l Ledger) NoteBackup(ctx context.Context, n BackupNote) error {
 	if n.Taken.IsZero() || n.Verified.Before(n.Taken) || n.OldestVersion < 1 || n.SHA256 == [32]byte{} {
 		return fmt.Errorf("note of a backup: %w", eventstore.ErrInvalid)
 	}
-	_, err := keysdb.Do(ctx, l.ring.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`INSERT INTO key_backups (sha256, taken, verified, oldest_version) VALUES (?, ?, ?, ?) ON CONFLICT (sha256) DO NOTHING`,
-			n.SHA256[:], n.Taken.UnixMicro(), n.Verified.UnixMicro(), n.OldestVersion)
+	_, err := keysdb.Do(ctx, l.ring.db, func(tx *keysdb.Tx) (bool, error) {
+		return tx.InsertNew(keyBackups, n.SHA256[:], n.Taken.UnixMicro(), n.Verified.UnixMicro(), n.OldestVersion)
 	})
 	return unavailable(ctx, "note backup", err)
 }
@@ -43,37 +42,45 @@ var ErrReportedOtherwise = domain.NewError(domain.Conflict, "backupReportedOther
 // that one says another Taken.
 func (l Ledger) NoteBackupElsewhere(ctx context.Context, n BackupNote) (BackupNote, error) {
 	// What is rewrapped later is noted with a later time, so this stays the answer.
-	if _, err := l.ring.row(ctx, `SELECT coalesce(max(version), 1) FROM rotations WHERE rewrapped > 0 AND rewrapped <= ?`,
-		[]any{n.Taken.UnixMicro()}, &n.OldestVersion); err != nil {
-		return BackupNote{}, unavailable(ctx, "read rotations", err)
+	all, err := l.Rotations(ctx)
+	if err != nil {
+		return BackupNote{}, err
+	}
+	n.OldestVersion = 1
+	for _, rotation := range all {
+		if !rotation.Rewrapped.IsZero() && rotation.Rewrapped.UnixMicro() <= n.Taken.UnixMicro() {
+			n.OldestVersion = max(n.OldestVersion, rotation.Version)
+		}
 	}
 	if err := l.NoteBackup(ctx, n); err != nil {
 		return BackupNote{}, err
 	}
-	var taken, verified int64
-	if _, err := l.ring.row(ctx, `SELECT taken, verified, oldest_version FROM key_backups WHERE sha256 = ?`, []any{n.SHA256[:]},
-		&taken, &verified, &n.OldestVersion); err != nil {
+	e, err := l.ring.db.Entry(ctx, keyBackups, `sha256 = ?`, n.SHA256[:])
+	if err == nil && e == nil {
+		err = l.ring.db.Missing(keyBackups)
+	}
+	if err != nil {
 		return BackupNote{}, unavailable(ctx, "read backups", err)
 	}
-	if taken != n.Taken.UnixMicro() {
+	noted := noteOf(e)
+	if !noted.Taken.Equal(timeOf(n.Taken.UnixMicro())) {
 		return BackupNote{}, ErrReportedOtherwise
 	}
-	n.Taken, n.Verified = timeOf(taken), timeOf(verified)
-	return n, nil
+	return noted, nil
+}
+
+func noteOf(e *keysdb.Entry) BackupNote {
+	n := BackupNote{Taken: timeOf(e.Int("taken")), Verified: timeOf(e.Int("verified")), OldestVersion: int(e.Int("oldest_version"))}
+	copy(n.SHA256[:], e.Bytes("sha256"))
+	return n
 }
 
 // LastBackup returns the newest copy that was restored for a test, if any. Times
 // are to the microsecond, UTC.
 func (l Ledger) LastBackup(ctx context.Context) (BackupNote, bool, error) {
-	var n BackupNote
-	var sum []byte
-	var taken, verified int64
-	found, err := l.ring.row(ctx, `SELECT sha256, taken, verified, oldest_version FROM key_backups ORDER BY taken DESC, verified DESC, sha256 LIMIT 1`, nil,
-		&sum, &taken, &verified, &n.OldestVersion)
-	if err != nil || !found {
+	e, err := l.ring.db.Entry(ctx, keyBackups, `ORDER BY taken DESC, verified DESC, sha256 LIMIT 1`)
+	if err != nil || e == nil {
 		return BackupNote{}, false, unavailable(ctx, "read backups", err)
 	}
-	copy(n.SHA256[:], sum)
-	n.Taken, n.Verified = timeOf(taken), timeOf(verified)
-	return n, true, nil
+	return noteOf(e), true, nil
 }

@@ -3,7 +3,6 @@ package seal
 import (
 	"context"
 	"crypto/cipher"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -97,23 +96,26 @@ func (r *Ring) readStreamsOnce(ctx context.Context, streams []eventstore.Stream)
 	gen := r.gen.Load()
 	found := make(map[int]streamRow, len(streams))
 	var citizens []domain.CitizenID
-	err := r.rowsIn(ctx, selectStreams+` WHERE k.stream IN `, args, func(scan func(...any) error) error {
-		var stream string
-		var row streamRow
-		if err := scan(append([]any{&stream}, row.columns()...)...); err != nil {
-			return err
+	err := r.joinedIn(ctx, selectStreams+`k.stream IN `, args, []*keysdb.Table{streamKeys, indexKeys}, func(rows []*keysdb.Entry, damage error) error {
+		i, asked := index[eventstore.Stream(rows[0].Text("stream"))]
+		switch {
+		case !asked: // a damaged row that an index finds by what it was
+			return nil
+		case damage != nil:
+			out[i].err = damage
+			return nil
 		}
-		citizen, err := citizenID(row.citizen)
+		citizen, err := citizenOf(rows[0])
 		if err != nil {
 			return err
 		}
-		found[index[eventstore.Stream(stream)]] = row
+		found[i] = streamRowOf(rows[0], rows[1])
 		citizens = append(citizens, citizen)
 		return nil
 	})
-	var subjects map[domain.CitizenID]loaded[*subject]
+	var held map[domain.CitizenID]loaded[*subject]
 	if err == nil {
-		subjects, err = r.subjectsOf(ctx, citizens)
+		held, err = r.subjectsOf(ctx, citizens)
 	}
 	if err != nil {
 		for i := range out {
@@ -122,7 +124,7 @@ func (r *Ring) readStreamsOnce(ctx context.Context, streams []eventstore.Stream)
 		return out
 	}
 	for i, row := range found {
-		out[i].value, out[i].err = r.openContentKey(streams[i], row, subjects, gen)
+		out[i].value, out[i].err = r.openContentKey(streams[i], row, held, gen)
 		if out[i].err == nil {
 			r.streams.put(streams[i], out[i].value, r.unmoved(gen))
 		}
@@ -132,11 +134,10 @@ func (r *Ring) readStreamsOnce(ctx context.Context, streams []eventstore.Stream)
 
 // selectStreams reads the stored keys of streams, each with the number of the data key that
 // wraps it while it is live: all of a citizen's are under their present one.
-const selectStreams = `SELECT k.stream, k.citizen, k.key_id, k.state, k.wrapped, coalesce(i.dek, 1) FROM stream_keys k LEFT JOIN index_keys i ON i.citizen = k.citizen`
+var selectStreams = `SELECT ` + streamKeys.Of("k") + `, ` + indexKeys.Of("i") + ` FROM stream_keys k LEFT JOIN index_keys i ON i.citizen = k.citizen WHERE `
 
-// columns are what selectStreams reads after the stream.
-func (row *streamRow) columns() []any {
-	return []any{&row.citizen, &row.id, &row.state, &row.wrapped, &row.number}
+func streamRowOf(e, index *keysdb.Entry) streamRow {
+	return streamRow{citizen: e.Bytes("citizen"), id: e.Bytes("key_id"), wrapped: e.Bytes("wrapped"), state: int(e.Int("state")), number: numberOf(index)}
 }
 
 // openContentKey returns errReplaced, after the citizen was forgotten, when row and
@@ -209,7 +210,7 @@ func (r *Ring) makeContentKey(ctx context.Context, citizen domain.CitizenID, str
 		plain := newKey()
 		wrapped := s.contentKeys.Seal(nil, nil, plain[:], contentKeyAAD(stream, id))
 		row, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (streamRow, error) {
-			return storeContentKey(tx, s, stream, streamRow{citizen: citizen.UUID[:], id: id[:], wrapped: wrapped, state: keyLive, number: s.number})
+			return r.storeContentKey(tx, s, stream, streamRow{citizen: citizen.UUID[:], id: id[:], wrapped: wrapped, state: keyLive, number: s.number})
 		})
 		clear(plain[:])
 		switch {
@@ -243,20 +244,21 @@ func (r *Ring) makeContentKey(ctx context.Context, citizen domain.CitizenID, str
 // storeContentKey stores a new key and returns it, or the one that the stream has already;
 // a row without a citizen when they may have no more keys. It returns errReplaced when the
 // key is wrapped by a former data key of the citizen.
-func storeContentKey(tx *keysdb.Tx, s *subject, stream eventstore.Stream, row streamRow) (streamRow, error) {
+func (r *Ring) storeContentKey(tx *keysdb.Tx, s *subject, stream eventstore.Stream, row streamRow) (streamRow, error) {
 	// State and data key are asked in the transaction that stores the key: from the moment
 	// an erasure has begun no key appears, and none under a data key that was replaced.
-	n, err := tx.Exec(`INSERT INTO stream_keys (stream, citizen, key_id, state, wrapped)
-		SELECT ?, s.citizen, ?, ?, ? FROM subjects s LEFT JOIN index_keys i ON i.citizen = s.citizen
-		WHERE s.citizen = ? AND s.state IN (1, 2) AND coalesce(i.dek, 1) = ?
-		ON CONFLICT (stream) DO NOTHING`, string(stream), row.id, row.state, row.wrapped, row.citizen, row.number)
-	if err != nil || n == 1 {
+	added, err := tx.AddWhere(r.db.Known(streamKeys, string(stream), row.citizen, row.id, row.state, row.wrapped, 0, 0),
+		`FROM subjects s LEFT JOIN index_keys i ON i.citizen = s.citizen WHERE s.citizen = ? AND s.state IN (1, 2) AND coalesce(i.dek, 1) = ?`, row.citizen, row.number)
+	if err != nil || added {
 		return row, err
 	}
-	var name string
+	found := false
 	var there streamRow
-	err = tx.Row(selectStreams+` WHERE k.stream = ?`, []any{string(stream)}, append([]any{&name}, there.columns()...)...)
-	if !errors.Is(err, sql.ErrNoRows) {
+	err = tx.Joined(selectStreams+`k.stream = ?`, []any{string(stream)}, []*keysdb.Table{streamKeys, indexKeys}, func(rows []*keysdb.Entry) error {
+		found, there = true, streamRowOf(rows[0], rows[1])
+		return nil
+	})
+	if err != nil || found {
 		return there, err
 	}
 	st, err := stateOf(tx, s.citizen)
@@ -348,15 +350,12 @@ type StreamKey struct {
 // destroyed ones too.
 func (r *Ring) StreamKeys(ctx context.Context, citizen domain.CitizenID) ([]StreamKey, error) {
 	var out []StreamKey
-	err := r.rows(ctx, `SELECT stream, key_id, state FROM stream_keys WHERE citizen = ? ORDER BY id`, []any{citizen.UUID[:]}, func(scan func(...any) error) error {
-		var stream string
-		var id []byte
-		var st int
-		if err := scan(&stream, &id, &st); err != nil {
-			return err
+	err := r.db.Each(ctx, streamKeys, `citizen = ? ORDER BY id`, []any{citizen.UUID[:]}, func(e *keysdb.Entry, damage error) error {
+		if damage != nil {
+			return damage
 		}
-		parsed, err := uuid.FromBytes(id)
-		out = append(out, StreamKey{eventstore.Stream(stream), parsed, st == keyDestroyed})
+		id, err := uuid.FromBytes(e.Bytes("key_id"))
+		out = append(out, StreamKey{eventstore.Stream(e.Text("stream")), id, e.Int("state") == keyDestroyed})
 		return err
 	})
 	return out, unavailable(ctx, "read stream keys", err)

@@ -18,7 +18,7 @@ import (
 func Rewrapping(from, to KEK) keysdb.Change {
 	return func(ctx context.Context, table string, rows []keysdb.Row) ([]keysdb.Row, error) {
 		switch table {
-		case "rotations", "key_backups":
+		case rotations.Name, keyBackups.Name:
 			return nil, nil
 		case "stream_keys":
 			forgetVersions(rows)

@@ -2,7 +2,6 @@ package seal
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -46,10 +45,10 @@ func (d *Destroyer) BeginErase(ctx context.Context, citizen domain.CitizenID) er
 		if err != nil || !st.usable() {
 			return st != 0, err
 		}
-		if _, err := tx.Exec(`UPDATE subjects SET state = ? WHERE citizen = ?`, erasing, citizen.UUID[:]); err != nil {
+		if _, err := tx.Update(subjects, `citizen = ?`, []any{citizen.UUID[:]}, func(e *keysdb.Entry) { e.Set("state", erasing) }); err != nil {
 			return false, err
 		}
-		return true, announce(tx, now, citizen.UUID[:], nil)
+		return true, d.ring.announce(tx, now, citizen.UUID[:], nil)
 	})
 	if err != nil {
 		return unavailable(ctx, "begin erasure", err)
@@ -68,23 +67,35 @@ const announcementLife = 24 * time.Hour
 // replaced: what was opened with their content keys may still be used.
 const dataKeyReplaced = ""
 
-// announce tells all processes that a citizen's or a stream's key is used no more.
-func announce(tx *keysdb.Tx, now int64, citizen []byte, stream any) error {
-	var seq int64
-	if err := tx.Row(`UPDATE destruction_clock SET seq = seq + 1 WHERE id = 1 RETURNING seq`, nil, &seq); err != nil {
+// announce tells all processes that a citizen's or a stream's key is used no more. A
+// restored ring has no other process.
+func (r *Ring) announce(tx *keysdb.Tx, now int64, citizen []byte, stream any) error {
+	if r.keyless() {
+		return nil
+	}
+	clock, err := tx.Entry(destructionClock, `id = 1`)
+	switch {
+	case err != nil:
+		return err
+	case clock == nil:
+		return tx.Missing(destructionClock)
+	}
+	seq := clock.Int("seq") + 1
+	clock.Set("seq", seq)
+	if err := tx.Put(clock); err != nil {
 		return err
 	}
 	var subject any // a nil []byte would be stored as an empty one
 	if citizen != nil {
 		subject = citizen
 	}
-	if _, err := tx.Exec(`INSERT INTO destructions (seq, citizen, stream, at) VALUES (?, ?, ?, ?)`, seq, subject, stream, now); err != nil {
+	if err := tx.Insert(destructions, seq, subject, stream, now); err != nil {
 		return err
 	}
 	if seq%1000 != 0 { // tidied once in a while: the scan is long after a night of retention
 		return nil
 	}
-	_, err := tx.Exec(`DELETE FROM destructions WHERE seq < ? AND at < ?`, seq, now-announcementLife.Microseconds())
+	_, err = tx.Delete(destructions, `seq < ? AND at < ?`, seq, now-announcementLife.Microseconds())
 	return err
 }
 
@@ -101,7 +112,7 @@ func (d *Destroyer) DestroySubject(ctx context.Context, citizen domain.CitizenID
 		if err != nil || st != erasing {
 			return st, err
 		}
-		return st, destroySubject(tx, now, 0, citizen, s)
+		return st, d.ring.destroySubject(tx, destroying{at: now}, citizen, s)
 	})
 	switch {
 	case err != nil:
@@ -114,64 +125,145 @@ func (d *Destroyer) DestroySubject(ctx context.Context, citizen domain.CitizenID
 	return errors.Join(d.ring.endUse(ctx, []domain.CitizenID{citizen}, nil), d.ring.scrub(ctx))
 }
 
-// destroySubject overwrites each key where it lies before it empties the row.
-// What was destroyed counts as wrapped by version floor at least.
-func destroySubject(tx *keysdb.Tx, now int64, floor int, citizen domain.CitizenID, s Suppression) error {
-	id := citizen.UUID[:]
-	var suppressions []struct {
-		SSIN []byte `db:"suppression"`
+// destroying is how keys are destroyed.
+type destroying struct {
+	at    int64
+	floor int // what was destroyed counts as wrapped by this version at least
+	// again: the log or the shred list says that it was destroyed, so a damaged row is
+	// destroyed as well, whatever it says.
+	again bool
+	// passing has damaged rows passed over, where nobody asked for one of them.
+	passing bool
+}
+
+// rows returns the rows of a table under a condition that are to be destroyed.
+func (d destroying) rows(tx *keysdb.Tx, t *keysdb.Table, where string, args ...any) (all []*keysdb.Entry, err error) {
+	if d.again {
+		return tx.Unverified(t, where, args...)
 	}
-	if err := tx.Select(&suppressions, `SELECT suppression FROM subject_ssins WHERE citizen = ?`, id); err != nil {
-		return err
-	}
-	for _, number := range suppressions {
-		if _, err := tx.Exec(`INSERT INTO suppressions (ssin, until, basis) VALUES (?, ?, ?) ON CONFLICT (ssin) DO UPDATE SET until = excluded.until, basis = excluded.basis`,
-			number.SSIN, s.until(), string(s.Basis)); err != nil {
-			return err
+	err = tx.Each(t, where, args, func(e *keysdb.Entry, damage error) error {
+		if damage == nil {
+			all = append(all, e)
+		} else if !d.passing {
+			return damage
 		}
-	}
-	var wrapped []byte
-	var version int
-	if err := tx.Row(`SELECT wrapped, kek_version FROM subjects WHERE citizen = ?`, []any{id}, &wrapped, &version); err != nil {
-		return err
-	}
-	floor, err := wrappedBy(tx, max(floor, version))
+		return nil
+	})
+	return all, err
+}
+
+// destroySubject overwrites each key where it lies before it empties the row. Without the
+// deployment's keys, as in a restored ring, no row can get a MAC: keys are overwritten and
+// the rows are left damaged, and numbers, references and the list of destructions stay.
+// Whoever has the keys destroys again what the shred list names, before anything is served.
+func (r *Ring) destroySubject(tx *keysdb.Tx, d destroying, citizen domain.CitizenID, s Suppression) error {
+	id := citizen.UUID[:]
+	all, err := d.rows(tx, subjects, `citizen = ?`, id)
 	if err != nil {
 		return err
 	}
-	if err := concealStreams(tx, now, floor, id); err != nil { // they go with the data key
+	version := d.floor
+	for _, e := range all {
+		version = max(version, int(e.Int("kek_version")))
+	}
+	if version, err = wrappedBy(tx, version); err != nil {
 		return err
 	}
-	if _, err := doomFiles(tx, now, `state IN (3, 4) AND stream IN (SELECT stream FROM stream_keys WHERE citizen = ?)`, id); err != nil {
-		return err
-	}
-	for _, step := range []struct {
-		query string
-		args  []any
-	}{
-		{`UPDATE subjects SET wrapped = ? WHERE citizen = ?`, []any{make([]byte, len(wrapped)), id}},
-		{`UPDATE subjects SET wrapped = NULL, destroyed_version = ?, kek_version = 0, destroyed = ?, state = ? WHERE citizen = ?`,
-			[]any{floor, now, destroyed, id}},
-		{`UPDATE stream_keys SET wrapped = ? WHERE citizen = ? AND state = ?`, []any{make([]byte, wrappedContentKey), id, keyLive}},
-		{`UPDATE stream_keys SET wrapped = NULL, state = ? WHERE citizen = ?`, []any{keyDestroyed, id}},
-		{`UPDATE index_keys SET wrapped = ? WHERE citizen = ?`, []any{make([]byte, wrappedIndexKeys), id}},
-		{`DELETE FROM index_keys WHERE citizen = ?`, []any{id}},
-		{`DELETE FROM citizen_refs WHERE citizen = ?`, []any{id}},
-		{`DELETE FROM subject_ssins WHERE citizen = ?`, []any{id}},
-	} {
-		if _, err := tx.Exec(step.query, step.args...); err != nil {
+	if !r.keyless() {
+		if err := d.concealStreams(tx, version, id); err != nil { // they go with the data key
 			return err
 		}
 	}
-	return announce(tx, now, id, nil)
+	if _, err := r.doomFiles(tx, d, `state IN (3, 4) AND stream IN (SELECT stream FROM stream_keys WHERE citizen = ?)`, id); err != nil {
+		return err
+	}
+	if !r.keyless() {
+		if err := r.forgetNumbers(tx, d, id, s); err != nil {
+			return err
+		}
+	}
+	for _, e := range all {
+		if err := empty(tx, e, func() {
+			e.Set("destroyed_version", version)
+			e.Set("kek_version", 0)
+			e.Set("destroyed", d.at)
+			e.Set("state", destroyed)
+		}); err != nil {
+			return err
+		}
+	}
+	if all, err = d.rows(tx, indexKeys, `citizen = ?`, id); err != nil {
+		return err
+	}
+	for _, e := range all {
+		e.Set("wrapped", make([]byte, len(e.Bytes("wrapped"))))
+		if err := tx.Put(e); err != nil {
+			return err
+		}
+		if r.keyless() { // overwritten, and for whoever has the keys to remove
+			continue
+		}
+		if err := tx.Remove(e); err != nil {
+			return err
+		}
+	}
+	if all, err = d.rows(tx, streamKeys, `citizen = ?`, id); err != nil {
+		return err
+	}
+	for _, e := range all {
+		if err := empty(tx, e, func() { e.Set("state", keyDestroyed) }); err != nil {
+			return err
+		}
+	}
+	return r.announce(tx, d.at, id, nil)
 }
 
-// wrappedContentKey and wrappedIndexKeys are nonce, keys and tag: every row overwritten
-// keeps its length.
-const (
-	wrappedContentKey = 12 + keySize + 16
-	wrappedIndexKeys  = 12 + 3*keySize + 16
-)
+// keyless reports whether this ring has none of the deployment's keys.
+func (r *Ring) keyless() bool { return r.deployment == nil }
+
+// forgetNumbers turns the citizen's numbers into suppressions and removes them and the
+// references. A damaged number stays: it finds somebody who is destroyed, and is named
+// until its row is brought back.
+func (r *Ring) forgetNumbers(tx *keysdb.Tx, d destroying, citizen []byte, s Suppression) error {
+	all, err := d.rows(tx, numbers, `citizen = ?`, citizen)
+	if err != nil {
+		return err
+	}
+	for _, number := range all {
+		if !tx.Whole(number) {
+			continue
+		}
+		if err := r.suppress(tx, number.Bytes("suppression"), s); err != nil {
+			return err
+		}
+		if err := tx.Remove(number); err != nil {
+			return err
+		}
+	}
+	if all, err = d.rows(tx, references, `citizen = ?`, citizen); err != nil {
+		return err
+	}
+	for _, ref := range all {
+		if err := tx.Remove(ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// empty overwrites the wrapped key of a row where it lies, and then removes it with what
+// else changes.
+func empty(tx *keysdb.Tx, e *keysdb.Entry, change func()) error {
+	if wrapped := e.Bytes("wrapped"); len(wrapped) > 0 {
+		e.Set("wrapped", make([]byte, len(wrapped)))
+		if err := tx.Put(e); err != nil {
+			return err
+		}
+	}
+	e.Set("wrapped", nil)
+	change()
+	return tx.Put(e)
+}
 
 // DestroyStreamKeys destroys the content keys of streams (retention,
 // rectification), as DestroySubject does, and ends their use as BeginErase does:
@@ -182,16 +274,13 @@ func (d *Destroyer) DestroyStreamKeys(ctx context.Context, streams ...eventstore
 	now := d.ring.micros()
 	known, err := keysdb.Do(ctx, d.ring.db, func(tx *keysdb.Tx) (bool, error) {
 		for _, stream := range streams {
-			var st int
-			err := tx.Row(`SELECT state FROM stream_keys WHERE stream = ?`, []any{string(stream)}, &st)
-			if errors.Is(err, sql.ErrNoRows) {
-				return false, nil
-			} else if err != nil {
+			e, err := tx.Entry(streamKeys, `stream = ?`, string(stream))
+			if err != nil || e == nil {
 				return false, err
 			}
 		}
 		for _, stream := range streams {
-			if err := destroyStream(tx, now, 0, stream); err != nil {
+			if err := d.ring.destroyStream(tx, destroying{at: now}, stream); err != nil {
 				return false, err
 			}
 		}
@@ -206,40 +295,71 @@ func (d *Destroyer) DestroyStreamKeys(ctx context.Context, streams ...eventstore
 	return errors.Join(d.ring.endUse(ctx, nil, streams), d.ring.scrub(ctx))
 }
 
-func destroyStream(tx *keysdb.Tx, now int64, floor int, stream eventstore.Stream) error {
-	if _, err := tx.Exec(`UPDATE stream_keys SET wrapped = ? WHERE stream = ? AND state = ?`, make([]byte, wrappedContentKey), string(stream), keyLive); err != nil {
+func (r *Ring) destroyStream(tx *keysdb.Tx, d destroying, stream eventstore.Stream) error {
+	all, err := d.rows(tx, streamKeys, `stream = ?`, string(stream))
+	if err != nil {
 		return err
 	}
-	// A content key is under the citizen's key, and that one under the key-encryption key.
-	var version int
-	err := tx.Row(`SELECT s.kek_version + s.destroyed_version FROM stream_keys k JOIN subjects s ON s.citizen = k.citizen WHERE k.stream = ?`, []any{string(stream)}, &version)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
+	for _, e := range all {
+		if e.Int("state") == keyDestroyed && tx.Whole(e) {
+			continue
+		}
+		// A content key is under the citizen's key, and that one under the key-encryption key.
+		owners, err := d.rows(tx, subjects, `citizen = ?`, e.Bytes("citizen"))
+		if err != nil {
+			return err
+		}
+		version, lives := d.floor, false
+		for _, owner := range owners {
+			version = max(version, int(owner.Int("kek_version")+owner.Int("destroyed_version")))
+			lives = lives || stateOfEntry(owner) != destroyed
+		}
+		if err := empty(tx, e, func() {
+			e.Set("state", keyDestroyed)
+			e.Set("destroyed", d.at)
+			e.Set("destroyed_version", version)
+		}); err != nil {
+			return err
+		}
+		if _, err := r.doomFiles(tx, d, `state IN (3, 4) AND stream = ?`, string(stream)); err != nil {
+			return err
+		}
+		if lives && !r.keyless() {
+			if _, err := tx.InsertNew(exposedStreams, string(stream), e.Bytes("citizen")); err != nil {
+				return err
+			}
+		}
+		if err := r.announce(tx, d.at, nil, string(stream)); err != nil {
+			return err
+		}
 	}
-	n, err := tx.Exec(`UPDATE stream_keys SET wrapped = NULL, state = ?, destroyed = ?, destroyed_version = ? WHERE stream = ? AND state = ?`,
-		keyDestroyed, now, max(floor, version), string(stream), keyLive)
-	if err != nil || n == 0 {
-		return err
-	}
-	if _, err := doomFiles(tx, now, `state IN (3, 4) AND stream = ?`, string(stream)); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(`INSERT INTO exposed_streams (stream, citizen) SELECT k.stream, k.citizen FROM stream_keys k
-		JOIN subjects s ON s.citizen = k.citizen WHERE k.stream = ? AND s.state <> ? ON CONFLICT (stream) DO NOTHING`, string(stream), destroyed); err != nil {
-		return err
-	}
-	return announce(tx, now, nil, string(stream))
+	return nil
 }
 
 // concealStreams records of a citizen's streams that are noted as exposed that the data key
 // they lay under is gone, which the given version of the key-encryption key wrapped last.
-func concealStreams(tx *keysdb.Tx, now int64, version int, citizen []byte) error {
-	if _, err := tx.Exec(`UPDATE stream_keys SET destroyed = ?, destroyed_version = CASE WHEN destroyed_version > ? THEN destroyed_version ELSE ? END
-		WHERE stream IN (SELECT stream FROM exposed_streams WHERE citizen = ?)`, now, version, version, citizen); err != nil {
+func (d destroying) concealStreams(tx *keysdb.Tx, version int, citizen []byte) error {
+	noted, err := d.rows(tx, exposedStreams, `citizen = ?`, citizen)
+	if err != nil {
 		return err
 	}
-	_, err := tx.Exec(`DELETE FROM exposed_streams WHERE citizen = ?`, citizen)
-	return err
+	for _, note := range noted {
+		all, err := d.rows(tx, streamKeys, `stream = ?`, note.Text("stream"))
+		if err != nil {
+			return err
+		}
+		for _, e := range all {
+			e.Set("destroyed", d.at)
+			e.Set("destroyed_version", max(version, int(e.Int("destroyed_version"))))
+			if err := tx.Put(e); err != nil {
+				return err
+			}
+		}
+		if err := tx.Remove(note); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wrappedBy returns the latest version of the key-encryption key that old copies may need

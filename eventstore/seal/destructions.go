@@ -50,7 +50,7 @@ func (l Ledger) Destructions(ctx context.Context) (*Destructions, error) {
 // Subject returns what is known of a citizen's destroyed key. It returns ErrUnknown
 // unless it is destroyed.
 func (d *Destructions) Subject(ctx context.Context, citizen domain.CitizenID) (Destruction, error) {
-	return d.of(ctx, `subjects`, `citizen = ? AND state = ?`, citizen.UUID[:], destroyed)
+	return d.of(ctx, subjects, `citizen = ? AND state = ?`, citizen.UUID[:], destroyed)
 }
 
 // Stream returns what is known of a stream's destroyed content key. While the citizen has
@@ -58,27 +58,33 @@ func (d *Destructions) Subject(ctx context.Context, citizen domain.CitizenID) (D
 // latest version. It returns ErrUnknown unless the key is destroyed.
 func (d *Destructions) Stream(ctx context.Context, stream eventstore.Stream) (Destruction, error) {
 	// Asked first: who finds it replaced finds it recorded, too.
-	var one int
-	exposed, err := d.ring.row(ctx, `SELECT 1 FROM exposed_streams WHERE stream = ?`, []any{string(stream)}, &one)
+	exposed, err := d.ring.db.Entry(ctx, exposedStreams, `stream = ?`, string(stream))
 	if err != nil {
 		return Destruction{}, unavailable(ctx, "read destruction", err)
 	}
-	known, err := d.of(ctx, `stream_keys`, `stream = ? AND state = ?`, string(stream), keyDestroyed)
-	if err == nil && exposed {
+	known, err := d.of(ctx, streamKeys, `stream = ? AND state = ?`, string(stream), keyDestroyed)
+	if err == nil && exposed != nil {
 		known.WrappedBy, known.TrimmedAt = max(known.WrappedBy, d.versions.Latest), time.Time{}
 	}
 	return known, err
 }
 
-func (d *Destructions) of(ctx context.Context, table, which string, args ...any) (Destruction, error) {
+func (d *Destructions) of(ctx context.Context, t *keysdb.Table, which string, args ...any) (Destruction, error) {
 	r := d.ring
 	var at int64
 	var version int
-	found, err := r.row(ctx, `SELECT destroyed, destroyed_version FROM `+table+` WHERE `+which, args, &at, &version)
-	if err == nil && found && version == 0 { // from before this was kept: count from now on
+	e, err := r.db.Entry(ctx, t, which, args...)
+	found := err == nil && e != nil
+	if found {
+		at, version = e.Int("destroyed"), int(e.Int("destroyed_version"))
+	}
+	if found && version == 0 { // from before this was kept: count from now on
 		at, version = r.micros(), d.versions.Latest
 		_, err = keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (int64, error) {
-			return tx.Exec(`UPDATE `+table+` SET destroyed = ?, destroyed_version = ? WHERE destroyed_version = 0 AND `+which, append([]any{at, version}, args...)...)
+			return tx.Update(t, `destroyed_version = 0 AND `+which, args, func(e *keysdb.Entry) {
+				e.Set("destroyed", at)
+				e.Set("destroyed_version", version)
+			})
 		})
 	}
 	switch {

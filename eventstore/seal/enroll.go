@@ -3,7 +3,6 @@ package seal
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -114,41 +113,77 @@ type enrolled struct {
 
 func (r *Ring) storeSubject(ctx context.Context, mine domain.CitizenID, wrapped Wrapped, ssin domain.SSIN, sealed []byte, rule suppressionRule) (enrolled, error) {
 	blinds := r.blinds(ssin)
-	suppression, now := r.suppression(ssin), r.micros()
+	hash, now := r.suppression(ssin), r.micros()
 	return keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (a enrolled, err error) {
 		at, err := stateIn(tx)
 		if err != nil || at.epoch != blinds.epoch || wrapped.Version < at.floor {
 			return enrolled{stale: true}, err
 		}
-		for _, blind := range blinds.of {
-			switch err := tx.Row(`SELECT s.citizen, s.state FROM subject_ssins n JOIN subjects s ON s.citizen = n.citizen WHERE n.blind = ?`,
-				[]any{blind.hash[:]}, &a.id, &a.st); {
-			case err == nil:
-				return a, nil // another was faster
-			case !errors.Is(err, sql.ErrNoRows):
-				return a, err
-			}
+		known, err := knownNumber(tx, blinds, hash)
+		if err != nil {
+			return a, err
 		}
-		if err := rule(tx, suppression, now); err != nil {
+		if known != nil { // another was faster
+			return enrolled{id: known.Bytes("citizen"), st: stateOfEntry(known)}, nil
+		}
+		if err := r.trustAbsence(); err != nil {
+			return a, err
+		}
+		if err := rule(tx, hash, now); err != nil {
 			var refusal *domain.Error
 			if errors.As(err, &refusal) { // it wrote nothing: an answer, not an error
 				return enrolled{refusal: refusal}, nil
 			}
 			return a, err
 		}
-		if _, err := tx.Exec(`INSERT INTO subjects (citizen, state, wrapped, kek_version, created) VALUES (?, ?, ?, ?, ?)`,
-			mine.UUID[:], pending, wrapped.Bytes, wrapped.Version, now); err != nil {
+		if err := tx.Insert(subjects, mine.UUID[:], pending, wrapped.Bytes, wrapped.Version, now, 0, 0); err != nil {
 			return a, err
 		}
-		return enrolled{id: mine.UUID[:], st: pending}, insertSSIN(tx, blinds.of, mine, sealed, suppression)
+		return enrolled{id: mine.UUID[:], st: pending}, insertSSIN(tx, blinds.of, mine, sealed, hash.of)
 	})
+}
+
+// knownNumber returns the row of the citizen who has a number; nil when nobody has. Its
+// error is a keysdb.Damage when what would find them is damaged.
+func knownNumber(tx *keysdb.Tx, b blinds, hash suppressed) (*keysdb.Entry, error) {
+	for _, blind := range b.of {
+		number, err := tx.Entry(numbers, `blind = ?`, blind.hash[:])
+		if err != nil {
+			return nil, err
+		}
+		if number == nil {
+			continue
+		}
+		subject, err := tx.Entry(subjects, `citizen = ?`, number.Bytes("citizen"))
+		if err == nil && subject == nil {
+			err = tx.Missing(subjects)
+		}
+		return subject, err
+	}
+	// The second way: found here only, its index is not what it was.
+	number, err := tx.Entry(numbers, `suppression = ?`, hash.of[:])
+	if err == nil && number != nil {
+		err = tx.Missing(numbers)
+	}
+	return nil, err
+}
+
+// trustAbsence returns an error while rows by which a person, or the memory of an erased one,
+// would be found are missing: nobody new is made then.
+func (r *Ring) trustAbsence() error {
+	for _, d := range r.db.Damaged() {
+		if d.Row == "" && (d.Table == numbers.Name || d.Table == suppressions.Name) || d.Sums() {
+			return d
+		}
+	}
+	return nil
 }
 
 // Activate says that citizen.registered of a pending citizen is in the log. It is
 // not awaited: a crash may lose it, and then [Ring.Pending] still names the citizen.
 func (r *Ring) Activate(citizen domain.CitizenID) error {
 	err := r.db.Post(func(tx *keysdb.Tx) error {
-		_, err := tx.Exec(`UPDATE subjects SET state = ? WHERE citizen = ? AND state = ?`, active, citizen.UUID[:], pending)
+		_, err := tx.Update(subjects, `citizen = ? AND state = ?`, []any{citizen.UUID[:], pending}, func(e *keysdb.Entry) { e.Set("state", active) })
 		return err
 	})
 	if err != nil {

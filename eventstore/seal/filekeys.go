@@ -104,19 +104,7 @@ func (r *Rotator) replaceFileKey(ctx context.Context, latest int) error {
 		if err != nil || left > 0 {
 			return left, err
 		}
-		var former []deploymentRow
-		if err := tx.Select(&former, `SELECT name, version, wrapped FROM deployment_keys WHERE name = ? AND version < ?`, attachmentKey, newest); err != nil {
-			return 0, err
-		}
-		for _, row := range former {
-			if _, err := tx.Exec(`UPDATE deployment_keys SET wrapped = ? WHERE name = ? AND version = ?`, make([]byte, len(row.Wrapped)), row.Name, row.Version); err != nil {
-				return 0, err
-			}
-			if _, err := tx.Exec(`DELETE FROM deployment_keys WHERE name = ? AND version = ?`, row.Name, row.Version); err != nil {
-				return 0, err
-			}
-		}
-		return 0, nil
+		return 0, removeDeploymentKeys(tx, `name = ? AND version < ?`, attachmentKey, newest)
 	})
 	switch {
 	case err != nil:
@@ -131,10 +119,14 @@ func (r *Rotator) replaceFileKey(ctx context.Context, latest int) error {
 // newest was made under latest.
 func (r *Rotator) makeFileKey(ctx context.Context, latest int) error {
 	for attempt := 0; attempt < maxStale; attempt++ {
-		var newest, kek int
-		if _, err := r.ring.row(ctx, `SELECT version, kek_version FROM deployment_keys WHERE name = ? ORDER BY version DESC LIMIT 1`, []any{attachmentKey}, &newest, &kek); err != nil {
+		held, err := r.ring.db.Entry(ctx, deploymentKeys, `name = ? ORDER BY version DESC LIMIT 1`, attachmentKey)
+		if err == nil && held == nil {
+			err = r.ring.db.Missing(deploymentKeys)
+		}
+		if err != nil {
 			return unavailable(ctx, "read the deployment key of files", err)
 		}
+		newest, kek := int(held.Int("version")), int(held.Int("kek_version"))
 		if kek >= latest {
 			return nil
 		}
@@ -160,8 +152,7 @@ func (r *Rotator) makeFileKey(ctx context.Context, latest int) error {
 			if err != nil {
 				return 0, err
 			}
-			return tx.Exec(`INSERT INTO deployment_keys (name, version, wrapped, kek_version, created) VALUES (?, ?, ?, ?, ?)`,
-				attachmentKey, newest+1, wrapped.Bytes, wrapped.Version, now)
+			return 0, tx.Insert(deploymentKeys, attachmentKey, newest+1, wrapped.Bytes, wrapped.Version, now)
 		})
 		switch {
 		case err == nil:
@@ -180,15 +171,14 @@ type sealedFileKey struct {
 	issuer     string
 	wrapped    []byte
 	version    int // of the deployment key
+	damaged    bool
 }
 
 func (r *Rotator) filesBefore(ctx context.Context, newest int, after int64) (batch []sealedFileKey, err error) {
-	err = r.ring.rows(ctx, `SELECT id, attachment, issuer, wrapped, key_version FROM attachments WHERE id > ? AND wrapped IS NOT NULL AND key_version < ? ORDER BY id LIMIT ?`,
-		[]any{after, newest, MaxBatch}, func(scan func(...any) error) error {
-			var f sealedFileKey
-			err := scan(&f.id, &f.attachment, &f.issuer, &f.wrapped, &f.version)
-			batch = append(batch, f)
-			return err
+	err = r.ring.db.Each(ctx, attachments, `id > ? AND wrapped IS NOT NULL AND key_version < ? ORDER BY id LIMIT ?`, []any{after, newest, MaxBatch},
+		func(e *keysdb.Entry, damage error) error {
+			batch = append(batch, sealedFileKey{e.Number(), e.Bytes("attachment"), e.Text("issuer"), e.Bytes("wrapped"), int(e.Int("key_version")), damage != nil})
+			return nil
 		})
 	return batch, err
 }
@@ -200,6 +190,9 @@ func (r *Rotator) resealFiles(ctx context.Context, batch []sealedFileKey) error 
 	next := make([][]byte, len(batch))
 	version := 0
 	for i, f := range batch {
+		if f.damaged { // counted in the end
+			continue
+		}
 		id, err := attachmentID(f.attachment)
 		if err != nil {
 			return err
@@ -219,11 +212,30 @@ func (r *Rotator) resealFiles(ctx context.Context, batch []sealedFileKey) error 
 			if next[i] == nil {
 				continue
 			}
-			if _, err := tx.Exec(`UPDATE attachments SET wrapped = ?, key_version = ? WHERE id = ? AND wrapped = ?`, next[i], version, f.id, f.wrapped); err != nil {
+			if _, err := tx.Update(attachments, `id = ? AND wrapped = ?`, []any{f.id, f.wrapped}, func(e *keysdb.Entry) {
+				e.Set("wrapped", next[i])
+				e.Set("key_version", version)
+			}); err != nil {
 				return struct{}{}, err
 			}
 		}
 		return struct{}{}, nil
 	})
 	return unavailable(ctx, "seal keys of files again", err)
+}
+
+// removeDeploymentKeys overwrites versions of deployment keys where they lie, and then
+// removes them.
+func removeDeploymentKeys(tx *keysdb.Tx, where string, args ...any) error {
+	all, err := tx.Entries(deploymentKeys, where, args...)
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		e.Set("wrapped", make([]byte, len(e.Bytes("wrapped"))))
+		if err := errors.Join(tx.Put(e), tx.Remove(e)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -54,18 +54,12 @@ type File struct {
 	Key, Digest []byte
 }
 
-// wrappedFile is the bytes of a sealed key and digest: every row overwritten keeps
-// its length.
-const wrappedFile = 12 + keySize + sha256.Size + 16
-
 // fileAAD binds a sealed key to its file.
 func fileAAD(id domain.AttachmentID, issuer domain.Organisation) []byte {
 	aad := append([]byte("coffre/attachment/v1\x00"), id.UUID[:]...)
 	return append(aad, issuer...)
 }
 
-// sealKey seals the key and the digest of a file under the latest deployment key that this
-// process has, and returns its version.
 func (fs Files) sealKey(id domain.AttachmentID, issuer domain.Organisation, key []byte, digest [sha256.Size]byte) (wrapped []byte, version int, err error) {
 	k := fs.ring.fileKeys.Load().latest
 	aead, err := newAEAD(k.secret[:])
@@ -125,8 +119,7 @@ func (fs Files) Make(ctx context.Context, id domain.AttachmentID, issuer domain.
 	key := newKey()
 	now := fs.ring.micros()
 	_, err := fs.storeKey(ctx, id, issuer, key[:], [sha256.Size]byte{}, func(tx *keysdb.Tx, wrapped []byte, version int) (int64, error) {
-		return tx.Exec(`INSERT INTO attachments (attachment, issuer, state, wrapped, key_version, type, size, stream, created, changed) VALUES (?, ?, ?, ?, ?, ?, 0, '', ?, ?)`,
-			id.UUID[:], string(issuer), uploading, wrapped, version, mediaType, now, now)
+		return 1, tx.Insert(attachments, id.UUID[:], string(issuer), uploading, wrapped, mediaType, 0, "", now, now, version)
 	})
 	if err != nil {
 		return nil, unavailable(ctx, "make the key of a file", err)
@@ -139,8 +132,13 @@ func (fs Files) Make(ctx context.Context, id domain.AttachmentID, issuer domain.
 func (fs Files) Keep(ctx context.Context, f File) error {
 	now := fs.ring.micros()
 	n, err := fs.storeKey(ctx, f.ID, f.Issuer, f.Key, [sha256.Size]byte(f.Digest), func(tx *keysdb.Tx, wrapped []byte, version int) (int64, error) {
-		return tx.Exec(`UPDATE attachments SET state = ?, wrapped = ?, key_version = ?, size = ?, changed = ? WHERE attachment = ? AND issuer = ? AND state IN (?, ?)`,
-			unclaimed, wrapped, version, f.Size, now, f.ID.UUID[:], string(f.Issuer), uploading, unclaimed)
+		return tx.Update(attachments, `attachment = ? AND issuer = ? AND state IN (?, ?)`, []any{f.ID.UUID[:], string(f.Issuer), uploading, unclaimed}, func(e *keysdb.Entry) {
+			e.Set("state", unclaimed)
+			e.Set("wrapped", wrapped)
+			e.Set("key_version", version)
+			e.Set("size", f.Size)
+			e.Set("changed", now)
+		})
 	})
 	switch {
 	case err != nil:
@@ -155,13 +153,11 @@ func (fs Files) Keep(ctx context.Context, f File) error {
 // issuer and are still there.
 func (fs Files) Own(ctx context.Context, issuer domain.Organisation, ids []domain.AttachmentID) error {
 	for _, id := range ids {
-		var one int
-		found, err := fs.ring.row(ctx, `SELECT 1 FROM attachments WHERE attachment = ? AND issuer = ? AND state IN (?, ?, ?)`,
-			[]any{id.UUID[:], string(issuer), unclaimed, reserved, claimed}, &one)
+		e, err := fs.ring.db.Entry(ctx, attachments, `attachment = ?`, id.UUID[:])
 		switch {
 		case err != nil:
 			return unavailable(ctx, "look for files", err)
-		case !found:
+		case e == nil || e.Text("issuer") != string(issuer) || !fileRowOf(e).whole():
 			return ErrUnknown
 		}
 	}

@@ -9,11 +9,23 @@ import (
 )
 
 // doomFiles overwrites the keys of files and leaves their names, to be removed by.
-func doomFiles(tx *keysdb.Tx, now int64, where string, args ...any) (int64, error) {
-	if _, err := tx.Exec(`UPDATE attachments SET wrapped = ? WHERE wrapped IS NOT NULL AND `+where, append([]any{make([]byte, wrappedFile)}, args...)...); err != nil {
+func (r *Ring) doomFiles(tx *keysdb.Tx, d destroying, where string, args ...any) (int64, error) {
+	all, err := d.rows(tx, attachments, `state <> 5 AND `+where, args...)
+	if err != nil {
 		return 0, err
 	}
-	return tx.Exec(`UPDATE attachments SET wrapped = NULL, state = ?, changed = ? WHERE state <> ? AND `+where, append([]any{doomed, now, doomed}, args...)...)
+	for _, e := range all {
+		if err := empty(tx, e, func() {
+			if r.keyless() { // whoever has the keys finds it again by its state
+				return
+			}
+			e.Set("state", doomed)
+			e.Set("changed", d.at)
+		}); err != nil {
+			return 0, err
+		}
+	}
+	return int64(len(all)), nil
 }
 
 // Doom overwrites the keys of the issuer's files whose upload came to nothing.
@@ -21,7 +33,7 @@ func (fs Files) Doom(ctx context.Context, ids ...domain.AttachmentID) error {
 	now := fs.ring.micros()
 	_, err := keysdb.Do(ctx, fs.ring.db, func(tx *keysdb.Tx) (n int64, err error) {
 		for _, id := range ids {
-			if n, err = doomFiles(tx, now, `attachment = ? AND state IN (?, ?)`, id.UUID[:], uploading, unclaimed); err != nil {
+			if n, err = fs.ring.doomFiles(tx, destroying{at: now}, `attachment = ? AND state IN (?, ?)`, id.UUID[:], uploading, unclaimed); err != nil {
 				return n, err
 			}
 		}
@@ -36,11 +48,11 @@ func (fs Files) Doom(ctx context.Context, ids ...domain.AttachmentID) error {
 func (fs Files) DoomStale(ctx context.Context, before time.Time) error {
 	now := fs.ring.micros()
 	n, err := keysdb.Do(ctx, fs.ring.db, func(tx *keysdb.Tx) (int64, error) {
-		stale, err := doomFiles(tx, now, `state IN (?, ?) AND created < ?`, uploading, unclaimed, before.UnixMicro())
+		stale, err := fs.ring.doomFiles(tx, destroying{at: now, passing: true}, `state IN (?, ?) AND created < ?`, uploading, unclaimed, before.UnixMicro())
 		if err != nil {
 			return 0, err
 		}
-		erased, err := doomFiles(tx, now, `state IN (3, 4) AND stream IN (SELECT stream FROM stream_keys WHERE state = ?)`, keyDestroyed)
+		erased, err := fs.ring.doomFiles(tx, destroying{at: now, passing: true}, `state IN (3, 4) AND stream IN (SELECT stream FROM stream_keys WHERE state = ?)`, keyDestroyed)
 		return stale + erased, err
 	})
 	if err != nil {
@@ -55,13 +67,12 @@ func (fs Files) DoomStale(ctx context.Context, before time.Time) error {
 // Doomed lists at most limit files whose stored bytes are to be removed.
 func (fs Files) Doomed(ctx context.Context, limit int) ([]domain.AttachmentID, error) {
 	var out []domain.AttachmentID
-	err := fs.ring.rows(ctx, `SELECT attachment FROM attachments WHERE state = ? ORDER BY id LIMIT ?`, []any{doomed, limit}, func(scan func(...any) error) error {
-		var id []byte
-		if err := scan(&id); err != nil {
-			return err
+	err := fs.ring.db.Each(ctx, attachments, `state = ? ORDER BY id LIMIT ?`, []any{doomed, limit}, func(e *keysdb.Entry, damage error) error {
+		if damage != nil {
+			return nil
 		}
-		parsed, err := attachmentID(id)
-		out = append(out, parsed)
+		id, err := attachmentID(e.Bytes("attachment"))
+		out = append(out, id)
 		return err
 	})
 	return out, unavailable(ctx, "read doomed files", err)
@@ -70,7 +81,7 @@ func (fs Files) Doomed(ctx context.Context, limit int) ([]domain.AttachmentID, e
 // Forget removes the last trace of a doomed file, once its bytes are gone.
 func (fs Files) Forget(ctx context.Context, id domain.AttachmentID) error {
 	_, err := keysdb.Do(ctx, fs.ring.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`DELETE FROM attachments WHERE attachment = ? AND state = ?`, id.UUID[:], doomed)
+		return tx.Delete(attachments, `attachment = ? AND state = ?`, id.UUID[:], doomed)
 	})
 	return unavailable(ctx, "forget a file", err)
 }

@@ -2,7 +2,6 @@ package seal
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"time"
 
@@ -18,6 +17,15 @@ type fileRow struct {
 	version                   int // of the deployment key that seals it
 	size                      int64
 	state                     attachmentState
+}
+
+func fileRowOf(e *keysdb.Entry) fileRow {
+	return fileRow{e.Text("issuer"), e.Text("type"), e.Text("stream"), e.Bytes("wrapped"), int(e.Int("key_version")), e.Int("size"), attachmentState(e.Int("state"))}
+}
+
+// whole reports whether the file was uploaded to its end and is still there.
+func (f fileRow) whole() bool {
+	return f.state == unclaimed || f.state == reserved || f.state == claimed
 }
 
 // Reserve makes files of the issuer the stream's, durably and all of them or
@@ -43,21 +51,24 @@ func (fs Files) reserve(ctx context.Context, issuer domain.Organisation, stream 
 	rows, err := keysdb.Do(ctx, fs.ring.db, func(tx *keysdb.Tx) ([]fileRow, error) {
 		rows := make([]fileRow, len(ids))
 		for i, id := range ids {
-			row := &rows[i]
-			err := tx.Row(`SELECT issuer, type, size, state, stream, wrapped, key_version FROM attachments WHERE attachment = ?`, []any{id.UUID[:]},
-				&row.issuer, &row.mediaType, &row.size, &row.state, &row.stream, &row.wrapped, &row.version)
-			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			e, err := tx.Entry(attachments, `attachment = ?`, id.UUID[:])
+			if err != nil || e == nil {
 				return nil, err
 			}
+			row := fileRowOf(e)
 			free := row.state == unclaimed
 			ours := (row.state == reserved || row.state == claimed) && row.stream == string(stream)
 			if row.issuer != string(issuer) || !free && !ours {
 				return nil, nil
 			}
+			rows[i] = row
 		}
 		for _, id := range ids {
-			if _, err := tx.Exec(`UPDATE attachments SET state = ?, stream = ?, changed = ? WHERE attachment = ? AND state IN (?, ?)`,
-				reserved, string(stream), now, id.UUID[:], unclaimed, reserved); err != nil {
+			if _, err := tx.Update(attachments, `attachment = ? AND state IN (?, ?)`, []any{id.UUID[:], unclaimed, reserved}, func(e *keysdb.Entry) {
+				e.Set("state", reserved)
+				e.Set("stream", string(stream))
+				e.Set("changed", now)
+			}); err != nil {
 				return nil, err
 			}
 		}
@@ -89,14 +100,17 @@ func (fs Files) Claim(ctx context.Context, stream eventstore.Stream, ids []domai
 	now := fs.ring.micros()
 	_, err := keysdb.Do(ctx, fs.ring.db, func(tx *keysdb.Tx) (struct{}, error) {
 		for _, id := range ids {
-			for _, wrapped := range []any{make([]byte, wrappedFile), nil} { // overwritten where it lies, then gone
-				if _, err := tx.Exec(`UPDATE attachments SET wrapped = ?, changed = ? WHERE attachment = ? AND stream = ? AND state = ?`,
-					wrapped, now, id.UUID[:], string(stream), reserved); err != nil {
-					return struct{}{}, err
-				}
+			e, err := tx.Entry(attachments, `attachment = ? AND stream = ? AND state = ?`, id.UUID[:], string(stream), reserved)
+			if err != nil {
+				return struct{}{}, err
 			}
-			if _, err := tx.Exec(`UPDATE attachments SET state = ? WHERE attachment = ? AND stream = ? AND state = ?`,
-				claimed, id.UUID[:], string(stream), reserved); err != nil {
+			if e == nil {
+				continue
+			}
+			if err := empty(tx, e, func() {
+				e.Set("state", claimed)
+				e.Set("changed", now)
+			}); err != nil {
 				return struct{}{}, err
 			}
 		}
@@ -114,17 +128,14 @@ type Reservation struct {
 // Reserved lists at most limit reservations made before the given time.
 func (fs Files) Reserved(ctx context.Context, before time.Time, limit int) ([]Reservation, error) {
 	var out []Reservation
-	err := fs.ring.rows(ctx, `SELECT attachment, stream FROM attachments WHERE state = ? AND changed < ? ORDER BY id LIMIT ?`, []any{reserved, before.UnixMicro(), limit},
-		func(scan func(...any) error) error {
-			var id []byte
-			var stream string
-			if err := scan(&id, &stream); err != nil {
-				return err
-			}
-			parsed, err := attachmentID(id)
-			out = append(out, Reservation{parsed, eventstore.Stream(stream)})
-			return err
-		})
+	err := fs.ring.db.Each(ctx, attachments, `state = ? AND changed < ? ORDER BY id LIMIT ?`, []any{reserved, before.UnixMicro(), limit}, func(e *keysdb.Entry, damage error) error {
+		if damage != nil {
+			return nil
+		}
+		id, err := attachmentID(e.Bytes("attachment"))
+		out = append(out, Reservation{id, eventstore.Stream(e.Text("stream"))})
+		return err
+	})
 	return out, unavailable(ctx, "read reservations", err)
 }
 
@@ -133,8 +144,11 @@ func (fs Files) Reserved(ctx context.Context, before time.Time, limit int) ([]Re
 func (fs Files) Release(ctx context.Context, f Reservation, before time.Time) error {
 	now := fs.ring.micros()
 	_, err := keysdb.Do(ctx, fs.ring.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`UPDATE attachments SET state = ?, stream = '', changed = ? WHERE attachment = ? AND stream = ? AND state = ? AND changed < ?`,
-			unclaimed, now, f.ID.UUID[:], string(f.Stream), reserved, before.UnixMicro())
+		return tx.Update(attachments, `attachment = ? AND stream = ? AND state = ? AND changed < ?`, []any{f.ID.UUID[:], string(f.Stream), reserved, before.UnixMicro()}, func(e *keysdb.Entry) {
+			e.Set("state", unclaimed)
+			e.Set("stream", "")
+			e.Set("changed", now)
+		})
 	})
 	return unavailable(ctx, "release a file", err)
 }

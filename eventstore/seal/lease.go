@@ -2,14 +2,14 @@ package seal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
 	"coffre/domain"
 	"coffre/eventstore"
+	"coffre/eventstore/seal/keysdb"
 )
 
 // lease is the time during which keys in memory may be used. One lease covers them all: the
@@ -96,15 +96,19 @@ func (r *Ring) readOn(ctx context.Context) error {
 		return fmt.Errorf("renew lease: %w: %w", eventstore.ErrKeysUnavailable, eventstore.ErrClosed)
 	}
 	started := r.cfg.Now() // the lease counts from before the list was read
-	var last uint64
-	if _, err := r.row(ctx, `SELECT seq FROM destruction_clock WHERE id = 1`, nil, &last); err != nil {
+	clock, err := r.db.Entry(ctx, destructionClock, `id = 1`)
+	damaged := errors.Is(err, keysdb.ErrDamaged) || err == nil && clock == nil
+	if err != nil && !damaged {
 		return unavailable(ctx, "renew lease", err)
 	}
 	switch {
+	case damaged: // what was destroyed is not told: whatever is used next is read anew
+		r.forgetAll()
+		r.endLeasesIf(eventstore.ErrKeysUnavailable, func(*KeyLease) bool { return true })
 	case r.lease.granted.Load() == nil: // nothing is in memory yet
-		r.seq = last
-	case last != r.seq:
-		if err := r.apply(ctx, last); err != nil {
+		r.seq = uint64(clock.Int("seq"))
+	case uint64(clock.Int("seq")) != r.seq:
+		if err := r.apply(ctx, uint64(clock.Int("seq"))); err != nil {
 			return unavailable(ctx, "renew lease", err)
 		}
 	}
@@ -117,37 +121,35 @@ func (r *Ring) apply(ctx context.Context, last uint64) error {
 	next, gap := r.seq, false
 	var citizens, replaced []domain.CitizenID
 	var streams []eventstore.Stream
-	err := r.rows(ctx, `SELECT seq, citizen, stream FROM destructions WHERE seq > ? ORDER BY seq`, []any{int64(r.seq)},
-		func(scan func(...any) error) error {
-			var seq uint64
-			var citizen []byte
-			var stream *string
-			if err := scan(&seq, &citizen, &stream); err != nil {
+	err := r.db.Each(ctx, destructions, `seq > ? ORDER BY seq`, []any{int64(r.seq)}, func(e *keysdb.Entry, damage error) error {
+		if damage != nil {
+			gap = true
+			return nil
+		}
+		seq := uint64(e.Int("seq"))
+		gap = gap || seq != next+1
+		next = seq
+		if !e.Null("citizen") {
+			id, err := citizenOf(e)
+			if err != nil {
 				return err
 			}
-			gap = gap || seq != next+1
-			next = seq
-			if citizen != nil {
-				id, err := uuid.FromBytes(citizen)
-				if err != nil {
-					return err
-				}
-				if stream != nil && *stream == dataKeyReplaced {
-					replaced = append(replaced, domain.CitizenID{UUID: id})
-					return nil
-				}
-				citizens = append(citizens, domain.CitizenID{UUID: id})
+			if !e.Null("stream") && e.Text("stream") == dataKeyReplaced {
+				replaced = append(replaced, id)
+				return nil
 			}
-			if stream != nil {
-				streams = append(streams, eventstore.Stream(*stream))
-			}
-			return nil
-		})
+			citizens = append(citizens, id)
+		}
+		if !e.Null("stream") {
+			streams = append(streams, eventstore.Stream(e.Text("stream")))
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
 	if gap || next < last {
-		r.forgetAll() // this process slept for longer than the list goes back
+		r.forgetAll() // this process slept for longer than the list goes back, or the list is damaged
 		r.endLeasesIf(eventstore.ErrKeysUnavailable, func(*KeyLease) bool { return true })
 	} else {
 		r.forget(append(replaced, citizens...), streams)

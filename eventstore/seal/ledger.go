@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"coffre/eventstore/seal/keysdb"
 )
 
 // Ledger is what a ring has on record beside its keys: the course of rotations,
@@ -28,14 +30,9 @@ type Rotation struct {
 // by version.
 func (l Ledger) Rotations(ctx context.Context) ([]Rotation, error) {
 	var out []Rotation
-	err := l.ring.rows(ctx, `SELECT version, rotated, rewrapped, retired, trimmed FROM rotations ORDER BY version`, nil, func(scan func(...any) error) error {
-		var version int
-		var at [4]int64
-		if err := scan(&version, &at[0], &at[1], &at[2], &at[3]); err != nil {
-			return err
-		}
-		out = append(out, Rotation{version, timeOf(at[0]), timeOf(at[1]), timeOf(at[2]), timeOf(at[3])})
-		return nil
+	err := l.ring.db.Each(ctx, rotations, `ORDER BY version`, nil, func(e *keysdb.Entry, damage error) error {
+		out = append(out, Rotation{int(e.Int("version")), timeOf(e.Int("rotated")), timeOf(e.Int("rewrapped")), timeOf(e.Int("retired")), timeOf(e.Int("trimmed"))})
+		return damage
 	})
 	return out, unavailable(ctx, "read rotations", err)
 }

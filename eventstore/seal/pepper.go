@@ -91,10 +91,31 @@ type ringState struct {
 	pepper, next int
 }
 
-func stateIn(tx *keysdb.Tx) (s ringState, err error) {
-	err = tx.Row(`SELECT kek_floor, pepper_epoch, pepper_phase, pepper, next_pepper FROM ring_state WHERE id = 1`, nil,
-		&s.floor, &s.epoch, &s.phase, &s.pepper, &s.next)
-	return s, err
+func stateIn(tx *keysdb.Tx) (ringState, error) {
+	e, err := tx.Entry(ringStates, `id = 1`)
+	if err == nil && e == nil {
+		err = tx.Missing(ringStates)
+	}
+	if err != nil {
+		return ringState{}, err
+	}
+	return ringStateOf(e), nil
+}
+
+func ringStateOf(e *keysdb.Entry) ringState {
+	return ringState{
+		floor: int(e.Int("kek_floor")), epoch: e.Int("pepper_epoch"), phase: PepperPhase(e.Int("pepper_phase")),
+		pepper: int(e.Int("pepper")), next: int(e.Int("next_pepper")),
+	}
+}
+
+// changeState changes the row of ring_state.
+func changeState(tx *keysdb.Tx, change func(*keysdb.Entry)) error {
+	n, err := tx.Update(ringStates, `id = 1`, nil, change)
+	if err == nil && n == 0 {
+		err = tx.Missing(ringStates)
+	}
+	return err
 }
 
 // arrange says which peppers a phase uses; have holds all there are by version.
@@ -124,6 +145,8 @@ func (s ringState) arrange(have map[int]DeploymentKey) (*peppers, error) {
 	return p, nil
 }
 
+var readPepper = `SELECT ` + ringStates.Of("e") + `, ` + deploymentKeys.Of("d") + ` FROM ring_state e JOIN deployment_keys d ON d.name = ? WHERE e.id = 1`
+
 // readPeppers brings this process to the step the rotation is at, with a call to the
 // key-encryption key for a pepper it has not seen.
 func (r *Ring) readPeppers(ctx context.Context) error {
@@ -132,11 +155,10 @@ func (r *Ring) readPeppers(ctx context.Context) error {
 	var s ringState
 	var rows []deploymentRow
 	// One statement: the peppers are those of the step.
-	err := r.rows(ctx, `SELECT e.pepper_epoch, e.pepper_phase, e.pepper, e.next_pepper, d.version, d.wrapped FROM ring_state e
-		JOIN deployment_keys d ON d.name = ? WHERE e.id = 1`, []any{pepperKey}, func(scan func(...any) error) error {
-		row := deploymentRow{Name: pepperKey}
-		rows = append(rows, row)
-		return scan(&s.epoch, &s.phase, &s.pepper, &s.next, &rows[len(rows)-1].Version, &rows[len(rows)-1].Wrapped)
+	err := r.db.Joined(ctx, readPepper, []any{pepperKey}, []*keysdb.Table{ringStates, deploymentKeys}, func(found []*keysdb.Entry) error {
+		s = ringStateOf(found[0])
+		rows = append(rows, deploymentRowOf(found[1]))
+		return nil
 	})
 	if err != nil {
 		return unavailable(ctx, "read peppers", err)

@@ -2,7 +2,6 @@ package seal
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -30,7 +29,7 @@ func (r *Rotator) step(ctx context.Context, doing string, change func(tx *keysdb
 		}
 		changed, err := change(tx, s)
 		if err == nil && changed {
-			_, err = tx.Exec(`UPDATE ring_state SET pepper_epoch = pepper_epoch + 1 WHERE id = 1`)
+			err = changeState(tx, func(e *keysdb.Entry) { e.Set("pepper_epoch", e.Int("pepper_epoch")+1) })
 		}
 		return changed, err
 	})
@@ -68,12 +67,13 @@ func (r *Rotator) BeginPepper(ctx context.Context) error {
 			case now.epoch != s.epoch || wrapped.Version < now.floor:
 				return false, errStale
 			}
-			if _, err := tx.Exec(`INSERT INTO deployment_keys (name, version, wrapped, kek_version, created) VALUES (?, ?, ?, ?, ?)`,
-				pepperKey, next, wrapped.Bytes, wrapped.Version, r.ring.micros()); err != nil {
+			if err := tx.Insert(deploymentKeys, pepperKey, next, wrapped.Bytes, wrapped.Version, r.ring.micros()); err != nil {
 				return false, err
 			}
-			_, err := tx.Exec(`UPDATE ring_state SET pepper_phase = ?, next_pepper = ? WHERE id = 1`, PepperDoubled, next)
-			return true, err
+			return true, changeState(tx, func(e *keysdb.Entry) {
+				e.Set("pepper_phase", PepperDoubled)
+				e.Set("next_pepper", next)
+			})
 		})
 		if !errors.Is(err, errStale) {
 			return err
@@ -153,21 +153,23 @@ type numberRow struct {
 	citizen domain.CitizenID
 	sealed  []byte
 	next    *[32]byte // nil: it does not open
+	damaged bool
 }
 
 func (r *Rotator) numbersWithout(ctx context.Context, p *peppers, after int64) ([]numberRow, error) {
 	var batch []numberRow
-	err := r.ring.rows(ctx, `SELECT n.id, n.citizen, n.sealed FROM subject_ssins n WHERE n.id > ? AND n.pepper_version = ? AND NOT EXISTS (
-			SELECT 1 FROM subject_ssins m WHERE m.citizen = n.citizen AND m.ordinal = n.ordinal AND m.pepper_version = ?)
-		ORDER BY n.id LIMIT ?`, []any{after, p.look().Version, p.next, MaxBatch}, func(scan func(...any) error) error {
-		var row numberRow
-		var id []byte
-		err := scan(&row.id, &id, &row.sealed)
-		if err == nil {
-			row.citizen, err = citizenID(id)
+	err := r.ring.db.Each(ctx, numbers, `id > ? AND pepper_version = ? AND NOT EXISTS (
+			SELECT 1 FROM subject_ssins m WHERE m.citizen = subject_ssins.citizen AND m.ordinal = subject_ssins.ordinal AND m.pepper_version = ?)
+		ORDER BY id LIMIT ?`, []any{after, p.look().Version, p.next, MaxBatch}, func(e *keysdb.Entry, damage error) error {
+		row := numberRow{id: e.Number(), sealed: e.Bytes("sealed"), damaged: damage != nil}
+		if damage == nil {
+			var err error
+			if row.citizen, err = citizenOf(e); err != nil {
+				return err
+			}
 		}
 		batch = append(batch, row)
-		return err
+		return nil
 	})
 	return batch, err
 }
@@ -175,9 +177,11 @@ func (r *Rotator) numbersWithout(ctx context.Context, p *peppers, after int64) (
 // index adds a batch of numbers under the new pepper. Who is being erased is passed
 // over.
 func (r *Rotator) index(ctx context.Context, p *peppers, batch []numberRow) error {
-	citizens := make([]domain.CitizenID, len(batch))
-	for i, row := range batch {
-		citizens[i] = row.citizen
+	var citizens []domain.CitizenID
+	for _, row := range batch {
+		if !row.damaged {
+			citizens = append(citizens, row.citizen)
+		}
 	}
 	if err := r.ring.Prefetch(ctx, citizens); err != nil {
 		return err
@@ -185,6 +189,9 @@ func (r *Rotator) index(ctx context.Context, p *peppers, batch []numberRow) erro
 	next := p.use[len(p.use)-1]
 	for i := range batch {
 		row := &batch[i]
+		if row.damaged {
+			continue
+		}
 		err := r.ring.using(ctx, row.citizen, func(s *subject) error {
 			ssin, err := s.openSSIN(row.sealed)
 			if err == nil {
@@ -211,9 +218,14 @@ func (r *Rotator) index(ctx context.Context, p *peppers, batch []numberRow) erro
 			}
 			// Only beside the row that was read: a number destroyed or replaced since comes
 			// back under no pepper.
-			if _, err := tx.Exec(`INSERT INTO subject_ssins (blind, pepper_version, citizen, sealed, suppression, ordinal)
-				SELECT ?, ?, citizen, sealed, suppression, ordinal FROM subject_ssins WHERE id = ? ON CONFLICT (blind) DO NOTHING`,
-				row.next[:], next.Version, row.id); err != nil {
+			e, err := tx.Entry(numbers, `id = ?`, row.id)
+			if err != nil || e == nil {
+				if errors.Is(err, keysdb.ErrDamaged) || err == nil {
+					continue
+				}
+				return struct{}{}, err
+			}
+			if _, err := tx.InsertNew(numbers, row.next[:], next.Version, e.Bytes("citizen"), e.Bytes("sealed"), e.Bytes("suppression"), e.Int("ordinal")); err != nil {
 				return struct{}{}, err
 			}
 		}
@@ -246,8 +258,7 @@ func (r *Rotator) SwitchPepper(ctx context.Context) error {
 		if s.epoch != before.epoch { // what was counted was another rotation
 			return false, fmt.Errorf("%w: %w", eventstore.ErrKeysUnavailable, errStale)
 		}
-		_, err := tx.Exec(`UPDATE ring_state SET pepper_phase = ? WHERE id = 1`, PepperSwitched)
-		return true, err
+		return true, changeState(tx, func(e *keysdb.Entry) { e.Set("pepper_phase", PepperSwitched) })
 	})
 }
 
@@ -264,8 +275,7 @@ func (r *Rotator) DropPepper(ctx context.Context, progress func(done, total int)
 		case PepperSettled, PepperDropping:
 			return false, nil
 		}
-		_, err := tx.Exec(`UPDATE ring_state SET pepper_phase = ? WHERE id = 1`, PepperDropping)
-		return true, err
+		return true, changeState(tx, func(e *keysdb.Entry) { e.Set("pepper_phase", PepperDropping) })
 	})
 	p := r.ring.peppers.Load()
 	if err != nil || p.phase == PepperSettled {
@@ -285,7 +295,7 @@ func (r *Rotator) DropPepper(ctx context.Context, progress func(done, total int)
 			after = ids[len(ids)-1]
 			_, err = keysdb.Do(ctx, r.ring.db, func(tx *keysdb.Tx) (struct{}, error) {
 				for _, id := range ids {
-					if _, err := tx.Exec(`DELETE FROM subject_ssins WHERE id = ? AND pepper_version = ?`, id, p.old); err != nil {
+					if _, err := tx.Delete(numbers, `id = ? AND pepper_version = ?`, id, p.old); err != nil {
 						return struct{}{}, err
 					}
 				}
@@ -307,21 +317,23 @@ func (r *Rotator) DropPepper(ctx context.Context, progress func(done, total int)
 		if s.phase != PepperDropping || s.pepper != p.old {
 			return false, nil // another process ended it
 		}
-		var wrapped []byte
-		if err := tx.Row(`SELECT wrapped FROM deployment_keys WHERE name = ? AND version = ?`, []any{pepperKey, s.pepper}, &wrapped); err != nil {
+		former, err := tx.Entry(deploymentKeys, `name = ? AND version = ?`, pepperKey, s.pepper)
+		if err == nil && former == nil {
+			err = tx.Missing(deploymentKeys)
+		}
+		if err != nil {
 			return false, err
 		}
-		for _, do := range []struct {
-			query string
-			args  []any
-		}{
-			{`UPDATE deployment_keys SET wrapped = ? WHERE name = ? AND version = ?`, []any{make([]byte, len(wrapped)), pepperKey, s.pepper}},
-			{`DELETE FROM deployment_keys WHERE name = ? AND version = ?`, []any{pepperKey, s.pepper}},
-			{`UPDATE ring_state SET pepper_phase = ?, pepper = next_pepper, next_pepper = 0 WHERE id = 1`, []any{PepperSettled}},
-		} {
-			if _, err := tx.Exec(do.query, do.args...); err != nil {
-				return false, err
-			}
+		former.Set("wrapped", make([]byte, len(former.Bytes("wrapped"))))
+		if err := errors.Join(tx.Put(former), tx.Remove(former)); err != nil {
+			return false, err
+		}
+		if err := changeState(tx, func(e *keysdb.Entry) {
+			e.Set("pepper_phase", PepperSettled)
+			e.Set("pepper", s.next)
+			e.Set("next_pepper", 0)
+		}); err != nil {
+			return false, err
 		}
 		return true, nil
 	})
@@ -360,11 +372,13 @@ func (l Ledger) PepperStatus(ctx context.Context) (PepperStatus, error) {
 	return out, unavailable(ctx, "read pepper", err)
 }
 
-func (r *Ring) pepperState(ctx context.Context) (s ringState, err error) {
-	found, err := r.row(ctx, `SELECT kek_floor, pepper_epoch, pepper_phase, pepper, next_pepper FROM ring_state WHERE id = 1`, nil,
-		&s.floor, &s.epoch, &s.phase, &s.pepper, &s.next)
-	if err == nil && !found {
-		err = sql.ErrNoRows
+func (r *Ring) pepperState(ctx context.Context) (ringState, error) {
+	e, err := r.db.Entry(ctx, ringStates, `id = 1`)
+	if err == nil && e == nil {
+		err = r.db.Missing(ringStates)
 	}
-	return s, unavailable(ctx, "read pepper", err)
+	if err != nil {
+		return ringState{}, unavailable(ctx, "read pepper", err)
+	}
+	return ringStateOf(e), nil
 }

@@ -2,7 +2,6 @@ package seal
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -43,7 +42,7 @@ func (d *Destroyer) ReapplyDestroyed(ctx context.Context, citizens []DestroyedSu
 	for len(citizens) > 0 {
 		n := min(len(citizens), MaxBatch)
 		some, err := reapply(ctx, d.ring, citizens[:n], func(tx *keysdb.Tx, s DestroyedSubject) (bool, error) {
-			return reapplySubject(tx, d.ring.micros(), versions.Latest, s)
+			return d.ring.reapplySubject(tx, destroying{at: d.ring.micros(), floor: versions.Latest, again: true}, s)
 		})
 		if err != nil {
 			return unavailable(ctx, "destroy keys again", err)
@@ -54,7 +53,7 @@ func (d *Destroyer) ReapplyDestroyed(ctx context.Context, citizens []DestroyedSu
 	for len(streams) > 0 {
 		n := min(len(streams), MaxBatch)
 		some, err := reapply(ctx, d.ring, streams[:n], func(tx *keysdb.Tx, s DestroyedStream) (bool, error) {
-			return reapplyStream(tx, d.ring.micros(), versions.Latest, s)
+			return d.ring.reapplyStream(tx, destroying{at: d.ring.micros(), floor: versions.Latest, again: true}, s)
 		})
 		if err != nil {
 			return unavailable(ctx, "destroy content keys again", err)
@@ -82,34 +81,33 @@ func reapply[T any](ctx context.Context, r *Ring, items []T, one func(*keysdb.Tx
 	})
 }
 
-func reapplySubject(tx *keysdb.Tx, now int64, latest int, d DestroyedSubject) (changed bool, err error) {
-	st, err := stateOf(tx, d.Citizen)
+func (r *Ring) reapplySubject(tx *keysdb.Tx, d destroying, s DestroyedSubject) (changed bool, err error) {
+	all, err := d.rows(tx, subjects, `citizen = ?`, s.Citizen.UUID[:])
 	switch {
-	case err != nil || st == destroyed:
+	case err != nil:
 		return false, err
-	case st == 0:
-		_, err = tx.Exec(`INSERT INTO subjects (citizen, state, wrapped, kek_version, created, destroyed_version, destroyed) VALUES (?, ?, NULL, 0, ?, ?, ?)`,
-			d.Citizen.UUID[:], destroyed, now, latest, now)
-		return true, err
+	case len(all) == 0:
+		return true, tx.Insert(subjects, s.Citizen.UUID[:], destroyed, nil, 0, d.at, d.floor, d.at)
+	case stateOfEntry(all[0]) == destroyed && tx.Whole(all[0]):
+		return false, nil
 	}
-	return true, destroySubject(tx, now, latest, d.Citizen, d.Suppression)
+	return true, r.destroySubject(tx, d, s.Citizen, s.Suppression)
 }
 
-func reapplyStream(tx *keysdb.Tx, now int64, latest int, d DestroyedStream) (changed bool, err error) {
-	if len(d.Stream) == 0 || len(d.Stream) > eventstore.MaxStreamName {
+func (r *Ring) reapplyStream(tx *keysdb.Tx, d destroying, s DestroyedStream) (changed bool, err error) {
+	if len(s.Stream) == 0 || len(s.Stream) > eventstore.MaxStreamName {
 		return false, fmt.Errorf("stream name: %w", eventstore.ErrInvalid)
 	}
-	var st int
-	err = tx.Row(`SELECT state FROM stream_keys WHERE stream = ?`, []any{string(d.Stream)}, &st)
+	all, err := d.rows(tx, streamKeys, `stream = ?`, string(s.Stream))
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		_, err = tx.Exec(`INSERT INTO stream_keys (stream, citizen, key_id, state, wrapped, destroyed_version, destroyed) VALUES (?, ?, ?, ?, NULL, ?, ?)`,
-			string(d.Stream), d.Citizen.UUID[:], make([]byte, 16), keyDestroyed, latest, now)
-		return true, err
-	case err != nil || st == keyDestroyed:
+	case err != nil:
 		return false, err
+	case len(all) == 0:
+		return true, tx.Insert(streamKeys, string(s.Stream), s.Citizen.UUID[:], make([]byte, 16), keyDestroyed, nil, d.floor, d.at)
+	case all[0].Int("state") == keyDestroyed && tx.Whole(all[0]):
+		return false, nil
 	}
-	return true, destroyStream(tx, now, latest, d.Stream)
+	return true, r.destroyStream(tx, d, s.Stream)
 }
 
 // Undestroyed counts the destructions, of those that the log or the shred list knows, that
@@ -117,22 +115,24 @@ func reapplyStream(tx *keysdb.Tx, now int64, latest int, d DestroyedStream) (cha
 // process that may not destroy refuses to serve such a ring (rule E-3).
 func (r *Ring) Undestroyed(ctx context.Context, citizens []DestroyedSubject, streams []DestroyedStream) (n int, err error) {
 	for _, c := range citizens {
-		var st state
-		found, err := r.row(ctx, `SELECT state FROM subjects WHERE citizen = ?`, []any{c.Citizen.UUID[:]}, &st)
-		if err != nil {
+		e, err := r.db.Entry(ctx, subjects, `citizen = ?`, c.Citizen.UUID[:])
+		switch {
+		case errors.Is(err, keysdb.ErrDamaged): // it may say what it was never told
+			n++
+		case err != nil:
 			return 0, unavailable(ctx, "look for destroyed keys", err)
-		}
-		if !found || st != destroyed {
+		case e == nil || stateOfEntry(e) != destroyed:
 			n++
 		}
 	}
 	for _, s := range streams {
-		var st int
-		found, err := r.row(ctx, `SELECT state FROM stream_keys WHERE stream = ?`, []any{string(s.Stream)}, &st)
-		if err != nil {
+		e, err := r.db.Entry(ctx, streamKeys, `stream = ?`, string(s.Stream))
+		switch {
+		case errors.Is(err, keysdb.ErrDamaged):
+			n++
+		case err != nil:
 			return 0, unavailable(ctx, "look for destroyed content keys", err)
-		}
-		if !found || st != keyDestroyed {
+		case e == nil || e.Int("state") != keyDestroyed:
 			n++
 		}
 	}

@@ -38,14 +38,12 @@ type refKey struct {
 
 // findRef reads the reference, or makes it.
 func (r *Ring) findRef(ctx context.Context, organisation domain.Organisation, citizen domain.CitizenID) (domain.CitizenRef, error) {
-	var ref []byte
-	found, err := r.row(ctx, `SELECT c.ref FROM citizen_refs c JOIN subjects s ON s.citizen = c.citizen WHERE c.citizen = ? AND c.organisation = ? AND s.state IN (1, 2)`,
-		[]any{citizen.UUID[:], string(organisation)}, &ref)
+	ref, subject, err := r.reference(ctx, `c.citizen = ? AND c.organisation = ?`, citizen.UUID[:], string(organisation))
 	if err != nil {
 		return domain.CitizenRef{}, unavailable(ctx, "read reference", err)
 	}
-	if found {
-		return citizenRef(ref)
+	if ref != nil && stateOfEntry(subject).usable() {
+		return citizenRef(ref.Bytes("ref"))
 	}
 	fresh, err := uuid.NewRandom()
 	if err != nil {
@@ -59,11 +57,18 @@ func (r *Ring) findRef(ctx context.Context, organisation domain.Organisation, ci
 		if a.st, err = stateOf(tx, citizen); err != nil || !a.st.usable() {
 			return a, err
 		}
-		if _, err := tx.Exec(`INSERT INTO citizen_refs (ref, citizen, organisation) VALUES (?, ?, ?) ON CONFLICT (citizen, organisation) DO NOTHING`,
-			fresh[:], citizen.UUID[:], string(organisation)); err != nil {
+		if isNew, err := tx.InsertNew(references, fresh[:], citizen.UUID[:], string(organisation)); err != nil || isNew {
+			a.ref = fresh[:]
 			return a, err
 		}
-		return a, tx.Row(`SELECT ref FROM citizen_refs WHERE citizen = ? AND organisation = ?`, []any{citizen.UUID[:], string(organisation)}, &a.ref)
+		e, err := tx.Entry(references, `citizen = ? AND organisation = ?`, citizen.UUID[:], string(organisation))
+		if err == nil && e == nil {
+			err = tx.Missing(references)
+		}
+		if err == nil {
+			a.ref = e.Bytes("ref")
+		}
+		return a, err
 	})
 	switch {
 	case err != nil:
@@ -87,14 +92,26 @@ func citizenRef(b []byte) (domain.CitizenRef, error) {
 // ByRef returns the citizen the organisation knows by ref, or ErrUnknown: also for
 // a reference of another organisation, and of an erased citizen.
 func (r *Ring) ByRef(ctx context.Context, organisation domain.Organisation, ref domain.CitizenRef) (domain.CitizenID, error) {
-	var id []byte
-	found, err := r.row(ctx, `SELECT c.citizen FROM citizen_refs c JOIN subjects s ON s.citizen = c.citizen WHERE c.ref = ? AND c.organisation = ? AND s.state IN (1, 2)`,
-		[]any{ref.UUID[:], string(organisation)}, &id)
+	e, subject, err := r.reference(ctx, `c.ref = ?`, ref.UUID[:])
 	if err != nil {
 		return domain.CitizenID{}, unavailable(ctx, "read reference", err)
 	}
-	if !found {
+	if e == nil || e.Text("organisation") != string(organisation) || !stateOfEntry(subject).usable() {
 		return domain.CitizenID{}, ErrUnknown
 	}
-	return citizenID(id)
+	return citizenOf(e)
+}
+
+var readReference = `SELECT ` + references.Of("c") + `, ` + subjects.Of("s") + ` FROM citizen_refs c LEFT JOIN subjects s ON s.citizen = c.citizen WHERE `
+
+// reference returns a reference and the row of its citizen; nil when there is none.
+func (r *Ring) reference(ctx context.Context, where string, args ...any) (ref, subject *keysdb.Entry, err error) {
+	err = r.db.Joined(ctx, readReference+where, args, []*keysdb.Table{references, subjects}, func(rows []*keysdb.Entry) error {
+		ref, subject = rows[0], rows[1]
+		if subject == nil {
+			return r.db.Missing(subjects)
+		}
+		return nil
+	})
+	return ref, subject, err
 }

@@ -3,7 +3,6 @@ package seal
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -105,9 +104,9 @@ func (r *Ring) presentSubject(ctx context.Context, citizen domain.CitizenID) (*s
 	for again := false; ; again = true {
 		var row subjectRow
 		found := false
-		err := r.rows(ctx, selectSubjects+` WHERE s.citizen = ?`, []any{citizen.UUID[:]}, func(scan func(...any) error) (err error) {
+		err := r.db.Joined(ctx, selectSubjects+`s.citizen = ?`, []any{citizen.UUID[:]}, []*keysdb.Table{subjects, indexKeys}, func(rows []*keysdb.Entry) (err error) {
 			found = true
-			row, err = scanSubject(scan)
+			row, err = subjectRowOf(rows[0], rows[1])
 			return err
 		})
 		switch {
@@ -125,7 +124,7 @@ func (r *Ring) presentSubject(ctx context.Context, citizen domain.CitizenID) (*s
 		if errors.Is(plain[0].Err, ErrRetired) && !again { // it was wrapped again meanwhile
 			continue
 		}
-		return unwrapped(citizen, row, plain[0], 0)
+		return unwrapped(row, plain[0], 0)
 	}
 }
 
@@ -149,7 +148,7 @@ func (d *Destroyer) replaceSubject(ctx context.Context, former *subject) error {
 	}
 	now := d.ring.micros()
 	stale, err := keysdb.Do(ctx, d.ring.db, func(tx *keysdb.Tx) (stale bool, err error) {
-		return storeReplacement(tx, now, former, next, wrapped, index)
+		return d.ring.storeReplacement(tx, now, former, next, wrapped, index)
 	})
 	if err != nil {
 		return unavailable(ctx, "replace data key", err)
@@ -161,78 +160,79 @@ func (d *Destroyer) replaceSubject(ctx context.Context, former *subject) error {
 	return nil
 }
 
-func storeReplacement(tx *keysdb.Tx, now int64, former, next *subject, wrapped Wrapped, index []byte) (stale bool, err error) {
+func (r *Ring) storeReplacement(tx *keysdb.Tx, now int64, former, next *subject, wrapped Wrapped, index []byte) (stale bool, err error) {
 	id := former.citizen.UUID[:]
-	var exposed int
-	if err := tx.Row(`SELECT count(*) FROM exposed_streams WHERE citizen = ?`, []any{id}, &exposed); err != nil || exposed == 0 {
+	exposed, err := tx.Entry(exposedStreams, `citizen = ? LIMIT 1`, id)
+	if err != nil || exposed == nil {
 		return false, err // another was faster, or there is nothing to do
 	}
 	at, err := stateIn(tx)
 	if err != nil {
 		return false, err
 	}
-	var st state
-	var version, number int
-	err = tx.Row(`SELECT s.state, s.kek_version, coalesce(i.dek, 1) FROM subjects s LEFT JOIN index_keys i ON i.citizen = s.citizen WHERE s.citizen = ?`, []any{id},
-		&st, &version, &number)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return false, ErrUnknown
-	case err != nil:
+	subject, err := tx.Entry(subjects, `citizen = ?`, id)
+	if err != nil {
 		return false, err
-	case number != former.number || st == destroyed || wrapped.Version < max(at.floor, version):
+	}
+	if subject == nil {
+		return false, ErrUnknown
+	}
+	held, err := tx.Entry(indexKeys, `citizen = ?`, id)
+	if err != nil {
+		return false, err
+	}
+	version := int(subject.Int("kek_version"))
+	if numberOf(held) != former.number || stateOfEntry(subject) == destroyed || wrapped.Version < max(at.floor, version) {
 		return true, nil
 	}
 	if err := rewrapContentKeys(tx, former, next); err != nil {
 		return false, err
 	}
-	for _, step := range []struct {
-		query string
-		args  []any
-	}{
-		{`UPDATE subjects SET wrapped = ?, kek_version = ? WHERE citizen = ?`, []any{wrapped.Bytes, wrapped.Version, id}},
-		{`INSERT INTO index_keys (citizen, dek, wrapped) VALUES (?, ?, ?) ON CONFLICT (citizen) DO UPDATE SET dek = excluded.dek, wrapped = excluded.wrapped`,
-			[]any{id, next.number, index}},
-	} {
-		if _, err := tx.Exec(step.query, step.args...); err != nil {
-			return false, err
-		}
+	subject.Set("wrapped", wrapped.Bytes)
+	subject.Set("kek_version", wrapped.Version)
+	if err := tx.Put(subject); err != nil {
+		return false, err
+	}
+	if held == nil {
+		err = tx.Insert(indexKeys, id, next.number, index)
+	} else {
+		held.Set("dek", next.number)
+		held.Set("wrapped", index)
+		err = tx.Put(held)
+	}
+	if err != nil {
+		return false, err
 	}
 	if version, err = wrappedBy(tx, version); err != nil {
 		return false, err
 	}
-	if err := concealStreams(tx, now, version, id); err != nil {
+	if err := (destroying{at: now}).concealStreams(tx, version, id); err != nil {
 		return false, err
 	}
-	return false, announce(tx, now, id, dataKeyReplaced)
+	return false, r.announce(tx, now, id, dataKeyReplaced)
 }
 
 // rewrapContentKeys wraps every live content key of a citizen under their next data key.
 func rewrapContentKeys(tx *keysdb.Tx, former, next *subject) error {
-	var rows []struct {
-		ID      int64  `db:"id"`
-		Stream  string `db:"stream"`
-		KeyID   []byte `db:"key_id"`
-		Wrapped []byte `db:"wrapped"`
-	}
-	if err := tx.Select(&rows, `SELECT id, stream, key_id, wrapped FROM stream_keys WHERE citizen = ? AND state = ? ORDER BY id`, former.citizen.UUID[:], keyLive); err != nil {
+	rows, err := tx.Entries(streamKeys, `citizen = ? AND state = ? ORDER BY id`, former.citizen.UUID[:], keyLive)
+	if err != nil {
 		return err
 	}
 	damaged := 0
 	for _, row := range rows {
-		id, err := uuid.FromBytes(row.KeyID)
+		id, err := uuid.FromBytes(row.Bytes("key_id"))
 		if err != nil {
 			return fmt.Errorf("content key id: %w", err)
 		}
-		aad := contentKeyAAD(eventstore.Stream(row.Stream), id)
-		plain, err := former.contentKeys.Open(nil, nil, row.Wrapped, aad)
+		aad := contentKeyAAD(eventstore.Stream(row.Text("stream")), id)
+		plain, err := former.contentKeys.Open(nil, nil, row.Bytes("wrapped"), aad)
 		if err != nil {
 			damaged++
 			continue
 		}
-		again := next.contentKeys.Seal(nil, nil, plain, aad)
+		row.Set("wrapped", next.contentKeys.Seal(nil, nil, plain, aad))
 		clear(plain)
-		if _, err := tx.Exec(`UPDATE stream_keys SET wrapped = ? WHERE id = ?`, again, row.ID); err != nil {
+		if err := tx.Put(row); err != nil {
 			return err
 		}
 	}

@@ -52,9 +52,10 @@ func (c *Restored) ReapplyDestroyed(ctx context.Context, citizens []DestroyedSub
 	return (&Destroyer{c.ring}).ReapplyDestroyed(ctx, citizens, streams)
 }
 
-// Missing is [Ring.Missing].
+// Missing returns those of the citizens, which the log names, that have no row in the ring: the
+// copy is older than the log, or damaged.
 func (c *Restored) Missing(ctx context.Context, citizens []domain.CitizenID) ([]domain.CitizenID, error) {
-	return c.ring.Missing(ctx, citizens)
+	return c.ring.withoutRow(ctx, citizens)
 }
 
 // MissingStreams counts the streams whose records are sealed under a key that the
@@ -95,21 +96,49 @@ func (c *Restored) Check(ctx context.Context) error {
 }
 
 // Settle ends the shredding of a restored ring: what was destroyed is in no file any more,
-// and of whatever is destroyed in it the version that wrapped it counts as unknown,
-// hence as the newest there is when somebody asks (see [Destruction]): a copy from
-// before says less than was true.
+// and the next ring that is opened here is told of the restore (see [Ring.noteRestores]).
 func (c *Restored) Settle(ctx context.Context) error {
-	_, err := keysdb.Do(ctx, c.ring.db, func(tx *keysdb.Tx) (struct{}, error) {
-		if _, err := tx.Exec(`UPDATE subjects SET destroyed_version = 0 WHERE state = ?`, destroyed); err != nil {
-			return struct{}{}, err
-		}
-		_, err := tx.Exec(`UPDATE stream_keys SET destroyed_version = 0 WHERE state = ?`, keyDestroyed)
-		return struct{}{}, err
+	_, err := keysdb.Do(ctx, c.ring.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`INSERT INTO restores (at) VALUES (?)`, c.ring.micros())
 	})
 	if err != nil {
 		return unavailable(ctx, "settle a restored ring", err)
 	}
 	return c.ring.scrub(ctx)
+}
+
+// noteRestores takes note that this ring is a restored copy: of whatever is destroyed in
+// it the version of the key-encryption key that wrapped it counts as unknown, hence as the
+// newest there is when somebody asks (see [Destruction]), because a copy from before says
+// less than was true. A damaged row stays as it is.
+func (r *Ring) noteRestores(ctx context.Context) error {
+	var at int64
+	if found, err := r.row(ctx, `SELECT at FROM restores LIMIT 1`, nil, &at); err != nil || !found {
+		return unavailable(ctx, "read restores", err)
+	}
+	_, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (int64, error) {
+		for _, t := range []struct {
+			*keysdb.Table
+			where string
+			state any
+		}{{subjects, `state = ?`, destroyed}, {streamKeys, `state = ?`, keyDestroyed}} {
+			all, err := tx.Unverified(t.Table, t.where, t.state)
+			if err != nil {
+				return 0, err
+			}
+			for _, e := range all {
+				if !tx.Whole(e) {
+					continue
+				}
+				e.Set("destroyed_version", 0)
+				if err := tx.Put(e); err != nil {
+					return 0, err
+				}
+			}
+		}
+		return tx.Exec(`DELETE FROM restores`)
+	})
+	return unavailable(ctx, "note a restore", err)
 }
 
 // noKEK stands in for a key-encryption key where there is none. Nothing asks it to wrap.

@@ -6,17 +6,21 @@ import (
 	"fmt"
 	"sync"
 
-	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/seal/keysdb"
 )
 
 // keyRow is one wrapped key on its way to the latest version.
 type keyRow struct {
-	id      int64
-	wrapped []byte
-	aad     []byte
-	next    Wrapped
+	row  *keysdb.Entry
+	aad  []byte
+	next Wrapped // its Err is ErrRefused for a damaged row
+}
+
+// move puts the key as it is wrapped now into its row.
+func (k keyRow) move(row *keysdb.Entry) {
+	row.Set("wrapped", k.next.Bytes)
+	row.Set("kek_version", k.next.Version)
 }
 
 // RewrapAll moves every wrapped key to the latest version of the key-encryption
@@ -78,7 +82,7 @@ func (r *Rotator) RewrapAll(ctx context.Context, progress func(done, total int))
 
 func (r *Rotator) raiseFloor(ctx context.Context, version int) error {
 	_, err := keysdb.Do(ctx, r.ring.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`UPDATE ring_state SET kek_floor = ? WHERE id = 1 AND kek_floor < ?`, version, version)
+		return tx.Update(ringStates, `id = 1 AND kek_floor < ?`, []any{version}, func(e *keysdb.Entry) { e.Set("kek_floor", version) })
 	})
 	return unavailable(ctx, "raise floor", err)
 }
@@ -101,7 +105,7 @@ func (r *Rotator) rewrapSubjects(ctx context.Context, latest int, report func(mo
 			if err != nil || len(batch) == 0 {
 				return
 			}
-			after = batch[len(batch)-1].id
+			after = batch[len(batch)-1].row.Number()
 			select {
 			case read <- batch:
 			case <-ctx.Done():
@@ -134,31 +138,36 @@ func (r *Rotator) rewrapSubjects(ctx context.Context, latest int, report func(mo
 
 func (r *Rotator) subjectsBehind(ctx context.Context, latest int, after int64) ([]keyRow, error) {
 	var batch []keyRow
-	err := r.ring.rows(ctx, `SELECT id, citizen, wrapped FROM subjects WHERE id > ? AND kek_version < ? AND wrapped IS NOT NULL ORDER BY id LIMIT ?`,
-		[]any{after, latest, MaxBatch}, func(scan func(...any) error) error {
-			var row keyRow
-			if err := scan(&row.id, &row.aad, &row.wrapped); err != nil {
-				return err
+	err := r.ring.db.Each(ctx, subjects, `id > ? AND kek_version < ? AND wrapped IS NOT NULL ORDER BY id LIMIT ?`,
+		[]any{after, latest, MaxBatch}, func(e *keysdb.Entry, damage error) error {
+			if damage != nil {
+				batch = append(batch, keyRow{row: e, next: Wrapped{Err: ErrRefused}})
+				return nil
 			}
-			citizen, err := citizenID(row.aad)
-			row.aad = dekAAD(domain.CitizenID{UUID: citizen.UUID})
-			batch = append(batch, row)
+			citizen, err := citizenOf(e)
+			batch = append(batch, keyRow{row: e, aad: dekAAD(citizen)})
 			return err
 		})
 	return batch, err
 }
 
 func (r *Rotator) rewrap(ctx context.Context, batch []keyRow) error {
-	items := make([]UnwrapItem, len(batch))
+	var items []UnwrapItem
+	var of []int // the row of each item
 	for i, row := range batch {
-		items[i] = UnwrapItem{Wrapped: row.wrapped, AAD: row.aad}
+		if row.next.Err == nil {
+			items, of = append(items, UnwrapItem{Wrapped: row.row.Bytes("wrapped"), AAD: row.aad}), append(of, i)
+		}
+	}
+	if len(items) == 0 {
+		return nil
 	}
 	wrapped, err := r.ring.kek.Rewrap(ctx, items)
 	if err != nil {
 		return err
 	}
-	for i := range batch {
-		batch[i].next = wrapped[i]
+	for n, i := range of {
+		batch[i].next = wrapped[n]
 	}
 	return nil
 }
@@ -171,8 +180,15 @@ func (r *Rotator) storeRewrapped(ctx context.Context, batch []keyRow) error {
 			if row.next.Err != nil {
 				continue
 			}
-			if _, err := tx.Exec(`UPDATE subjects SET wrapped = ?, kek_version = ? WHERE id = ? AND wrapped = ?`,
-				row.next.Bytes, row.next.Version, row.id, row.wrapped); err != nil {
+			next := row.row.Clone()
+			row.move(next)
+			if moved, err := tx.Swap(next); err != nil {
+				return struct{}{}, err
+			} else if moved {
+				continue
+			}
+			// Another column changed meanwhile, or the key is not there any more.
+			if _, err := tx.Update(subjects, `id = ? AND wrapped = ?`, []any{row.row.Number(), row.row.Bytes("wrapped")}, row.move); err != nil && !errors.Is(err, keysdb.ErrDamaged) {
 				return struct{}{}, err
 			}
 		}
@@ -183,17 +199,10 @@ func (r *Rotator) storeRewrapped(ctx context.Context, batch []keyRow) error {
 
 func (r *Rotator) rewrapDeploymentKeys(ctx context.Context, latest int, report func(moved int)) error {
 	var batch []keyRow
-	var names []string
-	var versions []int
-	err := r.ring.rows(ctx, `SELECT name, version, wrapped FROM deployment_keys WHERE kek_version < ? AND name <> ? ORDER BY name, version LIMIT ?`, []any{latest, attachmentKey, MaxBatch},
-		func(scan func(...any) error) error {
-			var row keyRow
-			var name string
-			var version int
-			err := scan(&name, &version, &row.wrapped)
-			row.aad = deploymentAAD(name, version)
-			batch, names, versions = append(batch, row), append(names, name), append(versions, version)
-			return err
+	err := r.ring.db.Each(ctx, deploymentKeys, `kek_version < ? AND name <> ? ORDER BY name, version LIMIT ?`, []any{latest, attachmentKey, MaxBatch},
+		func(e *keysdb.Entry, damage error) error {
+			batch = append(batch, keyRow{row: e, aad: deploymentAAD(e.Text("name"), int(e.Int("version")))})
+			return damage
 		})
 	if err == nil && len(batch) > 0 {
 		err = r.rewrap(ctx, batch)
@@ -201,15 +210,15 @@ func (r *Rotator) rewrapDeploymentKeys(ctx context.Context, latest int, report f
 	if err != nil {
 		return unavailable(ctx, "rewrap deployment keys", err)
 	}
-	for i, row := range batch {
+	for _, row := range batch {
 		if row.next.Err != nil {
-			return fmt.Errorf("deployment key %s: %w: %w", names[i], eventstore.ErrKeysUnavailable, row.next.Err)
+			return fmt.Errorf("deployment key %s: %w: %w", row.row.Text("name"), eventstore.ErrKeysUnavailable, row.next.Err)
 		}
 	}
 	_, err = keysdb.Do(ctx, r.ring.db, func(tx *keysdb.Tx) (struct{}, error) {
-		for i, row := range batch {
-			if _, err := tx.Exec(`UPDATE deployment_keys SET wrapped = ?, kek_version = ? WHERE name = ? AND version = ? AND wrapped = ?`,
-				row.next.Bytes, row.next.Version, names[i], versions[i], row.wrapped); err != nil {
+		for _, row := range batch {
+			if _, err := tx.Update(deploymentKeys, `name = ? AND version = ? AND wrapped = ?`,
+				[]any{row.row.Text("name"), row.row.Int("version"), row.row.Bytes("wrapped")}, row.move); err != nil {
 				return struct{}{}, err
 			}
 		}
@@ -224,9 +233,5 @@ func (r *Rotator) rewrapDeploymentKeys(ctx context.Context, latest int, report f
 
 func (r *Rotator) noteRewrapped(ctx context.Context, version int) error {
 	now := r.ring.micros()
-	return r.note(ctx, func(tx *keysdb.Tx) error {
-		_, err := tx.Exec(`INSERT INTO rotations (version, rotated, rewrapped, retired, trimmed) VALUES (?, 0, ?, 0, 0)
-			ON CONFLICT (version) DO UPDATE SET rewrapped = excluded.rewrapped WHERE rotations.rewrapped = 0`, version, now)
-		return err
-	})
+	return r.note(ctx, func(tx *keysdb.Tx) error { return noteRotation(tx, version, "rewrapped", now) })
 }

@@ -28,9 +28,10 @@ func BenchmarkRewrapAll(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+		subjects := ringtest.Table(b, db, "subjects")
 		_, err = keysdb.Do(b.Context(), db, func(tx *keysdb.Tx) (struct{}, error) {
 			for i, w := range wrapped {
-				if _, err := tx.Exec(`INSERT INTO subjects (citizen, state, wrapped, kek_version, created) VALUES (?, 2, ?, ?, 1)`, wraps[i].AAD, w.Bytes, w.Version); err != nil {
+				if err := tx.Insert(subjects, wraps[i].AAD, 2, w.Bytes, w.Version, 1, 0, 0); err != nil {
 					return struct{}{}, err
 				}
 			}

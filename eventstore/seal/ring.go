@@ -134,6 +134,10 @@ func OpenRing(ctx context.Context, db *keysdb.DB, kek KEK, cfg Config) (*Ring, e
 		stop()
 		return nil, err
 	}
+	if err := r.noteRestores(ctx); err != nil {
+		stop()
+		return nil, err
+	}
 	if err := r.readPeppers(ctx); err != nil {
 		stop()
 		return nil, err
@@ -251,9 +255,10 @@ func (r *Ring) unmoved(gen uint64) func() bool {
 	return func() bool { return r.gen.Load() == gen }
 }
 
-// rowsIn runs query with a list of parameters after it. The list is filled up to
-// one of few lengths with its last element, so that few statements are prepared.
-func (r *Ring) rowsIn(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
+// joinedIn is [keysdb.DB.Joined] with a list of parameters after the query, which tells
+// each of damage and goes on. The list is filled up to one of few lengths with its last
+// element, so that few statements are prepared.
+func (r *Ring) joinedIn(ctx context.Context, query string, args []any, tables []*keysdb.Table, each func(rows []*keysdb.Entry, damage error) error) error {
 	for _, length := range []int{1, 10, 100, MaxBatch} {
 		if len(args) > length {
 			continue
@@ -261,7 +266,7 @@ func (r *Ring) rowsIn(ctx context.Context, query string, args []any, each func(s
 		for len(args) < length {
 			args = append(args, args[len(args)-1])
 		}
-		return r.rows(ctx, query+"("+strings.Repeat("?,", length-1)+"?)", args, each)
+		return r.db.EachJoined(ctx, query+"("+strings.Repeat("?,", length-1)+"?)", args, tables, each)
 	}
 	return fmt.Errorf("%d parameters: %w", len(args), ErrBatch)
 }

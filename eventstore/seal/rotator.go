@@ -3,6 +3,7 @@ package seal
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"coffre/domain"
 	"coffre/eventstore/seal/keysdb"
@@ -45,7 +46,7 @@ func (r *Rotator) Rotate(ctx context.Context) (int, error) {
 	}
 	now := r.ring.micros()
 	return version, r.note(ctx, func(tx *keysdb.Tx) error {
-		_, err := tx.Exec(`INSERT INTO rotations (version, rotated, rewrapped, retired, trimmed) VALUES (?, ?, 0, 0, 0) ON CONFLICT (version) DO NOTHING`, version, now)
+		_, err := tx.InsertNew(rotations, version, now, 0, 0, 0)
 		return err
 	})
 }
@@ -71,8 +72,7 @@ func (r *Rotator) Retire(ctx context.Context) error {
 			return unavailable(ctx, "retire", err)
 		}
 	}
-	return r.noteEnd(ctx, versions.Latest, `INSERT INTO rotations (version, rotated, rewrapped, retired, trimmed) VALUES (?, 0, 0, ?, 0)
-		ON CONFLICT (version) DO UPDATE SET retired = excluded.retired WHERE rotations.retired = 0`)
+	return r.noteEnd(ctx, versions.Latest, "retired")
 }
 
 // Trim destroys every version that was retired, for good. It returns ErrNotRetired
@@ -93,16 +93,24 @@ func (r *Rotator) Trim(ctx context.Context) error {
 	} else if versions.MinDecryption < versions.Latest {
 		return ErrNotRetired
 	}
-	return r.noteEnd(ctx, versions.MinDecryption, `INSERT INTO rotations (version, rotated, rewrapped, retired, trimmed) VALUES (?, 0, 0, 0, ?)
-		ON CONFLICT (version) DO UPDATE SET trimmed = excluded.trimmed WHERE rotations.trimmed = 0`)
+	return r.noteEnd(ctx, versions.MinDecryption, "trimmed")
+}
+
+// noteRotation records, once, when a version came to a step.
+func noteRotation(tx *keysdb.Tx, version int, step string, now int64) error {
+	if _, err := tx.InsertNew(rotations, version, 0, 0, 0, 0); err != nil {
+		return err
+	}
+	_, err := tx.Update(rotations, `version = ? AND `+step+` = 0`, []any{version}, func(e *keysdb.Entry) { e.Set(step, now) })
+	return err
 }
 
 // noteEnd records the end of every version below oldest.
-func (r *Rotator) noteEnd(ctx context.Context, oldest int, insert string) error {
+func (r *Rotator) noteEnd(ctx context.Context, oldest int, step string) error {
 	now := r.ring.micros()
 	return r.note(ctx, func(tx *keysdb.Tx) error {
 		for version := 1; version < oldest; version++ {
-			if _, err := tx.Exec(insert, version, now); err != nil {
+			if err := noteRotation(tx, version, step, now); err != nil {
 				return err
 			}
 		}
@@ -114,22 +122,29 @@ func (r *Rotator) noteEnd(ctx context.Context, oldest int, insert string) error 
 // here, nor the copy that would be restored. Once true it stays true: the floor keeps
 // older versions out.
 func (r *Ring) dispensable(ctx context.Context, oldest int) error {
-	var rewrapped int64
-	var floor int
-	if _, err := r.row(ctx, `SELECT kek_floor, (SELECT coalesce(min(rewrapped), 0) FROM rotations WHERE version >= ? AND rewrapped > 0) FROM ring_state WHERE id = 1`,
-		[]any{oldest}, &floor, &rewrapped); err != nil {
-		return unavailable(ctx, "read rotation", err)
+	s, err := r.pepperState(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := r.Ledger().Rotations(ctx)
+	if err != nil {
+		return err
+	}
+	var rewrapped time.Time // the first time
+	for _, rotation := range all {
+		if at := rotation.Rewrapped; rotation.Version >= oldest && !at.IsZero() && (rewrapped.IsZero() || at.Before(rewrapped)) {
+			rewrapped = at
+		}
 	}
 	n, err := r.olderThan(ctx, oldest)
 	switch {
 	case err != nil:
 		return err
-	case n > 0 || rewrapped == 0 || floor < oldest:
+	case n > 0 || rewrapped.IsZero() || s.floor < oldest:
 		return ErrNotRewrapped
 	}
-	var one int
-	found, err := r.row(ctx, `SELECT 1 FROM key_backups WHERE taken >= ? AND oldest_version >= ? LIMIT 1`, []any{rewrapped, oldest}, &one)
-	if err == nil && !found {
+	e, err := r.db.Entry(ctx, keyBackups, `taken >= ? AND oldest_version >= ? LIMIT 1`, rewrapped.UnixMicro(), oldest)
+	if err == nil && e == nil {
 		return ErrNoBackup
 	}
 	return unavailable(ctx, "read backups", err)

@@ -8,7 +8,12 @@ import (
 
 // Migrate makes the ring's tables, or brings them up to date, and puts nothing into
 // them: for the target of a copy. [OpenRing] does the same first.
-func Migrate(ctx context.Context, db *keysdb.DB) error { return db.Migrate(ctx, "seal", migrations) }
+func Migrate(ctx context.Context, db *keysdb.DB) error {
+	if err := db.MigrateSums(ctx); err != nil {
+		return err
+	}
+	return db.Migrate(ctx, "seal", migrations)
+}
 
 // migrations of the ring's tables; steps are added, never edited. Identifiers and
 // keys are raw bytes, times are microseconds since 1970 UTC.
@@ -178,4 +183,32 @@ CREATE TABLE index_keys (
 `, `
 -- The version of the deployment key that seals a file's key.
 ALTER TABLE attachments ADD COLUMN key_version INTEGER NOT NULL DEFAULT 1;
+`, `
+-- Each row carries a MAC: see rows.go.
+ALTER TABLE deployment_keys ADD COLUMN mac BLOB;
+ALTER TABLE subjects ADD COLUMN mac BLOB;
+ALTER TABLE subject_ssins ADD COLUMN mac BLOB;
+ALTER TABLE citizen_refs ADD COLUMN mac BLOB;
+ALTER TABLE stream_keys ADD COLUMN mac BLOB;
+ALTER TABLE index_keys ADD COLUMN mac BLOB;
+ALTER TABLE exposed_streams ADD COLUMN mac BLOB;
+ALTER TABLE suppressions ADD COLUMN mac BLOB;
+ALTER TABLE destructions ADD COLUMN mac BLOB;
+ALTER TABLE destruction_clock ADD COLUMN mac BLOB;
+ALTER TABLE rotations ADD COLUMN mac BLOB;
+ALTER TABLE key_backups ADD COLUMN mac BLOB;
+ALTER TABLE attachments ADD COLUMN mac BLOB;
+ALTER TABLE signing_keys ADD COLUMN mac BLOB;
+ALTER TABLE ring_state ADD COLUMN mac BLOB;
+
+-- A second way to each number and to each suppression, so that no damaged column hides one.
+CREATE INDEX subject_ssins_suppression ON subject_ssins (suppression);
+ALTER TABLE suppressions ADD COLUMN echo BLOB;
+CREATE UNIQUE INDEX suppressions_echo ON suppressions (echo);
+
+-- Restores of a copy of which the next process that has the key takes note.
+CREATE TABLE restores (
+	id INTEGER PRIMARY KEY,
+	at INTEGER NOT NULL
+) STRICT;
 `}

@@ -22,23 +22,21 @@ func (l Ledger) NoteSigningKey(ctx context.Context, k SigningKey) error {
 	if k.Purpose == "" || k.ID == "" || len(k.Public) != ed25519.PublicKeySize {
 		return fmt.Errorf("note signing key: %w", eventstore.ErrInvalid)
 	}
-	_, err := keysdb.Do(ctx, l.ring.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`INSERT INTO signing_keys (purpose, key_id, public, noted) VALUES (?, ?, ?, ?) ON CONFLICT (purpose, key_id) DO NOTHING`,
-			k.Purpose, k.ID, []byte(k.Public), l.ring.micros())
+	_, err := keysdb.Do(ctx, l.ring.db, func(tx *keysdb.Tx) (bool, error) {
+		return tx.InsertNew(signingKeys, k.Purpose, k.ID, []byte(k.Public), l.ring.micros())
 	})
 	return unavailable(ctx, "note signing key", err)
 }
 
-// SigningKeys returns every public key that was noted, by purpose and age.
+// SigningKeys returns every public key that was noted, by purpose and age. A damaged row
+// is left out: nobody should verify anything with it.
 func (l Ledger) SigningKeys(ctx context.Context) ([]SigningKey, error) {
 	var all []SigningKey
-	err := l.ring.rows(ctx, `SELECT purpose, key_id, public FROM signing_keys ORDER BY purpose, noted, key_id`, nil, func(scan func(...any) error) error {
-		var k SigningKey
-		var public []byte
-		err := scan(&k.Purpose, &k.ID, &public)
-		k.Public = public
-		all = append(all, k)
-		return err
+	err := l.ring.db.Each(ctx, signingKeys, `ORDER BY purpose, noted, key_id`, nil, func(e *keysdb.Entry, damage error) error {
+		if damage == nil {
+			all = append(all, SigningKey{e.Text("purpose"), e.Text("key_id"), e.Bytes("public")})
+		}
+		return nil
 	})
 	return all, unavailable(ctx, "read signing keys", err)
 }

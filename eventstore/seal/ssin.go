@@ -2,7 +2,6 @@ package seal
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -52,38 +51,72 @@ func (r *Ring) resolve(ctx context.Context, ssin domain.SSIN) (domain.CitizenID,
 
 // find reads the citizen with that number and the state of their keys.
 func (r *Ring) find(ctx context.Context, ssin domain.SSIN) (domain.CitizenID, state, error) {
-	suppression := r.suppression(ssin)
+	hash := r.suppression(ssin)
 	for {
 		p := r.peppers.Load()
 		blind := blindOf(p.look(), ssin)
-		// One statement, so that known and unknown take the same way, and so that the
-		// number is looked for under the pepper of that very moment.
-		const query = `SELECT e.pepper_epoch, f.citizen, f.state FROM ring_state e LEFT JOIN (
-				SELECT 1 AS rank, s.citizen, s.state FROM subject_ssins n JOIN subjects s ON s.citizen = n.citizen WHERE n.blind = ?
-				UNION ALL SELECT 2, NULL, 0 FROM suppressions WHERE ssin = ? AND (until = 0 OR until > ?)
-			) f ON 1 = 1 WHERE e.id = 1 ORDER BY f.rank LIMIT 1`
-		var epoch int64
-		var id []byte
-		var st *state
-		found, err := r.row(ctx, query, []any{blind[:], suppression[:], r.micros()}, &epoch, &id, &st)
+		found, err := r.lookUp(ctx, blind, hash)
 		switch {
 		case err != nil:
 			return domain.CitizenID{}, 0, unavailable(ctx, "resolve citizen", err)
-		case !found:
-			return domain.CitizenID{}, 0, fmt.Errorf("resolve citizen: the key ring has no state: %w", eventstore.ErrTampered)
-		case epoch != p.epoch:
+		case found.epoch != p.epoch:
 			if err := r.readPeppers(ctx); err != nil {
 				return domain.CitizenID{}, 0, err
 			}
 			continue
-		case st == nil:
+		case found.hidden: // it is there, and its index is not what it was
+			return domain.CitizenID{}, 0, unavailable(ctx, "resolve citizen", r.db.Missing(numbers))
+		case found.subject == nil && found.suppressed:
+			return domain.CitizenID{}, 0, eventstore.ErrErased
+		case found.subject == nil:
 			return domain.CitizenID{}, 0, ErrUnknown
-		case !st.usable():
-			return domain.CitizenID{}, *st, eventstore.ErrErased
 		}
-		citizen, err := citizenID(id)
-		return citizen, *st, err
+		st := stateOfEntry(found.subject)
+		if !st.usable() {
+			return domain.CitizenID{}, st, eventstore.ErrErased
+		}
+		citizen, err := citizenOf(found.subject)
+		return citizen, st, err
 	}
+}
+
+// lookedUp is what the ring knows of a number.
+type lookedUp struct {
+	epoch      int64         // of the peppers
+	subject    *keysdb.Entry // whose number it is; nil: nobody's
+	suppressed bool          // of an erased person
+	hidden     bool          // a row of the number is there which the blind index does not find
+}
+
+// One statement, so that known and unknown take the same way, and so that the number is
+// looked for under the pepper of that very moment.
+var lookUp = `SELECT ` + ringStates.Of("e") + `, ` + numbers.Of("n") + `, ` + subjects.Of("s") + `, ` + suppressions.Of("p") + `
+	FROM ring_state e LEFT JOIN subject_ssins n ON n.blind = ? OR n.suppression = ? LEFT JOIN subjects s ON s.citizen = n.citizen
+	LEFT JOIN suppressions p ON p.ssin = ? OR p.echo = ? WHERE e.id = 1`
+
+func (r *Ring) lookUp(ctx context.Context, blind [32]byte, hash suppressed) (found lookedUp, err error) {
+	any, now := false, r.micros()
+	err = r.db.Joined(ctx, lookUp, []interface{}{blind[:], hash.of[:], hash.of[:], hash.echo[:]}, []*keysdb.Table{ringStates, numbers, subjects, suppressions},
+		func(rows []*keysdb.Entry) error {
+			e, number, subject, suppression := rows[0], rows[1], rows[2], rows[3]
+			any, found.epoch = true, e.Int("pepper_epoch")
+			found.suppressed = suppression != nil && holds(suppression, now)
+			switch {
+			case number == nil:
+			case subject == nil:
+				return r.db.Missing(subjects)
+			case string(number.Bytes("blind")) == string(blind[:]):
+				found.subject = subject
+			default:
+				found.hidden = true
+			}
+			return nil
+		})
+	if err == nil && !any {
+		err = r.db.Missing(ringStates)
+	}
+	found.hidden = found.hidden && found.subject == nil
+	return found, err
 }
 
 func citizenID(b []byte) (domain.CitizenID, error) {
@@ -122,7 +155,7 @@ func (r *Ring) AddSSIN(ctx context.Context, citizen domain.CitizenID, ssin domai
 
 func (r *Ring) addSSIN(ctx context.Context, citizen domain.CitizenID, ssin domain.SSIN, sealed []byte) (refusal, err error) {
 	blinds := r.blinds(ssin)
-	suppression, now := r.suppression(ssin), r.micros()
+	hash, now := r.suppression(ssin), r.micros()
 	return keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (refusal error, err error) {
 		if at, err := stateIn(tx); err != nil {
 			return nil, err
@@ -136,28 +169,27 @@ func (r *Ring) addSSIN(ctx context.Context, citizen domain.CitizenID, ssin domai
 		} else if !st.usable() {
 			return eventstore.ErrErased, nil
 		}
-		if err := stillSuppressed(tx, suppression, now); err == ErrCitizenErased {
+		if err := stillSuppressed(tx, hash, now); err == ErrCitizenErased {
 			return err, nil
 		} else if err != nil {
 			return nil, err
 		}
 		for _, blind := range blinds.of {
-			var id []byte
-			err := tx.Row(`SELECT citizen FROM subject_ssins WHERE blind = ?`, []any{blind.hash[:]}, &id)
+			e, err := tx.Entry(numbers, `blind = ?`, blind.hash[:])
 			switch {
-			case errors.Is(err, sql.ErrNoRows):
-				continue
 			case err != nil:
 				return nil, err
-			case [16]byte(id) != citizen.UUID:
+			case e == nil:
+				continue
+			case string(e.Bytes("citizen")) != string(citizen.UUID[:]):
 				return ErrSSINTaken, nil
 			}
 			// A former number that is the latest again goes to the end.
-			if _, err := tx.Exec(`DELETE FROM subject_ssins WHERE blind = ?`, blind.hash[:]); err != nil {
+			if err := tx.Remove(e); err != nil {
 				return nil, err
 			}
 		}
-		return nil, insertSSIN(tx, blinds.of, citizen, sealed, suppression)
+		return nil, insertSSIN(tx, blinds.of, citizen, sealed, hash.of)
 	})
 }
 
@@ -168,8 +200,7 @@ func insertSSIN(tx *keysdb.Tx, blinds []blindIndex, citizen domain.CitizenID, se
 		return err
 	}
 	for _, b := range blinds {
-		if _, err := tx.Exec(`INSERT INTO subject_ssins (blind, pepper_version, citizen, sealed, suppression, ordinal) VALUES (?, ?, ?, ?, ?, ?)`,
-			b.hash[:], b.pepper, citizen.UUID[:], sealed, suppression[:], ordinal); err != nil {
+		if err := tx.Insert(numbers, b.hash[:], b.pepper, citizen.UUID[:], sealed, suppression[:], ordinal); err != nil {
 			return err
 		}
 	}
@@ -182,12 +213,11 @@ func (r *Ring) SSINOf(ctx context.Context, citizen domain.CitizenID) (domain.SSI
 	if _, err := r.subject(ctx, citizen); err != nil {
 		return domain.SSIN{}, err
 	}
-	var sealed []byte
-	found, err := r.row(ctx, `SELECT sealed FROM subject_ssins WHERE citizen = ? ORDER BY ordinal DESC LIMIT 1`, []any{citizen.UUID[:]}, &sealed)
+	number, err := r.db.Entry(ctx, numbers, `citizen = ? ORDER BY ordinal DESC LIMIT 1`, citizen.UUID[:])
 	switch {
 	case err != nil:
 		return domain.SSIN{}, unavailable(ctx, "read number", err)
-	case !found: // destroyed a moment ago, or damaged
+	case number == nil: // destroyed a moment ago, or damaged
 		if err := r.read(ctx); err != nil {
 			return domain.SSIN{}, err
 		}
@@ -198,7 +228,7 @@ func (r *Ring) SSINOf(ctx context.Context, citizen domain.CitizenID) (domain.SSI
 	}
 	var ssin domain.SSIN
 	err = r.using(ctx, citizen, func(s *subject) (err error) {
-		ssin, err = s.openSSIN(sealed)
+		ssin, err = s.openSSIN(number.Bytes("sealed"))
 		return err
 	})
 	if err != nil {

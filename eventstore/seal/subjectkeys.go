@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"coffre/domain"
 	"coffre/eventstore"
+	"coffre/eventstore/seal/keysdb"
 )
 
 // subject returns the citizen's keys, under a valid lease.
@@ -74,21 +76,36 @@ func (r *Ring) readSubjects(ctx context.Context, citizens []domain.CitizenID) []
 	return out
 }
 
-// selectSubjects and scanSubject read the stored keys of citizens. One statement: a data
-// key and the index keys under it are of one moment.
-const selectSubjects = `SELECT s.citizen, s.state, s.wrapped, coalesce(i.dek, 1), i.wrapped FROM subjects s LEFT JOIN index_keys i ON i.citizen = s.citizen`
+// selectSubjects reads the stored keys of citizens. One statement: a data key and the index
+// keys under it are of one moment.
+var selectSubjects = `SELECT ` + subjects.Of("s") + `, ` + indexKeys.Of("i") + ` FROM subjects s LEFT JOIN index_keys i ON i.citizen = s.citizen WHERE `
 
 // subjectRow is a citizen's keys as stored.
 type subjectRow struct {
-	id      []byte
+	citizen domain.CitizenID
 	state   state
 	wrapped []byte // the DEK
+	version int    // of the key-encryption key that wraps it
 	number  int    // of the DEK among those of the citizen, from 1
 	index   []byte // the index keys under it; nil for the first
 }
 
-func scanSubject(scan func(...any) error) (row subjectRow, err error) {
-	return row, scan(&row.id, &row.state, &row.wrapped, &row.number, &row.index)
+func subjectRowOf(subject, index *keysdb.Entry) (row subjectRow, err error) {
+	row = subjectRow{state: stateOfEntry(subject), wrapped: subject.Bytes("wrapped"), version: int(subject.Int("kek_version")), number: numberOf(index)}
+	if index != nil {
+		row.index = index.Bytes("wrapped")
+	}
+	row.citizen, err = citizenOf(subject)
+	return row, err
+}
+
+// numberOf returns the number of the data key that index, a row of index_keys or nil, is
+// under.
+func numberOf(index *keysdb.Entry) int {
+	if index == nil {
+		return 1
+	}
+	return int(index.Int("dek"))
 }
 
 func (r *Ring) readSubjectsOnce(ctx context.Context, citizens []domain.CitizenID) []loaded[*subject] {
@@ -104,24 +121,32 @@ func (r *Ring) readSubjectsOnce(ctx context.Context, citizens []domain.CitizenID
 	var items []UnwrapItem
 	var of []int // the citizen of each item
 	var rows []subjectRow
-	err := r.rowsIn(ctx, selectSubjects+` WHERE s.citizen IN `, args, func(scan func(...any) error) error {
-		row, err := scanSubject(scan)
-		if err != nil {
-			return err
-		}
-		citizen, err := citizenID(row.id)
-		if err != nil {
-			return err
-		}
-		i := index[citizen]
-		if !row.state.usable() {
-			out[i] = loaded[*subject]{value: &subject{citizen: citizen, gen: gen, erased: true}}
+	err := r.joinedIn(ctx, selectSubjects+`s.citizen IN `, args, []*keysdb.Table{subjects, indexKeys}, func(found []*keysdb.Entry, damage error) error {
+		row, err := subjectRowOf(found[0], found[1])
+		i, asked := index[row.citizen]
+		switch {
+		case err != nil || !asked: // a damaged row that an index finds by what it was
+			return nil
+		case damage != nil:
+			out[i].err = damage
+			return nil
+		case !row.state.usable():
+			out[i] = loaded[*subject]{value: &subject{citizen: row.citizen, gen: gen, erased: true}}
 			return nil
 		}
-		items = append(items, UnwrapItem{Wrapped: row.wrapped, AAD: dekAAD(citizen)})
+		items = append(items, UnwrapItem{Wrapped: row.wrapped, AAD: dekAAD(row.citizen)})
 		of, rows = append(of, i), append(rows, row)
 		return nil
 	})
+	for i := 0; i < len(out) && err == nil; i++ {
+		if out[i].err != ErrUnknown || slices.Contains(of, i) {
+			continue
+		}
+		var known bool
+		if known, err = r.mentioned(ctx, citizens[i]); known {
+			out[i].err = r.db.Missing(subjects)
+		}
+	}
 	var plain []Unwrapped
 	if err == nil && len(items) > 0 {
 		plain, err = r.kek.Unwrap(ctx, items)
@@ -133,7 +158,7 @@ func (r *Ring) readSubjectsOnce(ctx context.Context, citizens []domain.CitizenID
 		return out
 	}
 	for n, i := range of {
-		out[i].value, out[i].err = unwrapped(citizens[i], rows[n], plain[n], gen)
+		out[i].value, out[i].err = unwrapped(rows[n], plain[n], gen)
 	}
 	for i := range out {
 		if out[i].err == nil {
@@ -143,7 +168,7 @@ func (r *Ring) readSubjectsOnce(ctx context.Context, citizens []domain.CitizenID
 	return out
 }
 
-func unwrapped(citizen domain.CitizenID, row subjectRow, u Unwrapped, gen uint64) (*subject, error) {
+func unwrapped(row subjectRow, u Unwrapped, gen uint64) (*subject, error) {
 	if u.Err != nil {
 		return nil, keeperError(u.Err)
 	}
@@ -151,7 +176,7 @@ func unwrapped(citizen domain.CitizenID, row subjectRow, u Unwrapped, gen uint64
 	if len(u.Plain) != keySize {
 		return nil, keeperError(ErrRefused)
 	}
-	return newSubject(citizen, u.Plain, row.number, row.index, gen)
+	return newSubject(row.citizen, u.Plain, row.number, row.index, gen)
 }
 
 // subjectsOf returns the keys of many citizens, from memory where they are there.

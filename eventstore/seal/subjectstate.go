@@ -2,8 +2,6 @@ package seal
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 
 	"coffre/domain"
 	"coffre/eventstore/seal/keysdb"
@@ -25,23 +23,24 @@ const (
 func (s state) usable() bool { return s == pending || s == active }
 
 // stateOf is 0 for a citizen who is not in the ring.
-func stateOf(tx *keysdb.Tx, citizen domain.CitizenID) (st state, err error) {
-	err = tx.Row(`SELECT state FROM subjects WHERE citizen = ?`, []any{citizen.UUID[:]}, &st)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
+func stateOf(tx *keysdb.Tx, citizen domain.CitizenID) (state, error) {
+	e, err := tx.Entry(subjects, `citizen = ?`, citizen.UUID[:])
+	if err != nil || e == nil {
+		return 0, err
 	}
-	return st, err
+	return stateOfEntry(e), nil
 }
 
+// inState lists the citizens in a state. A damaged row is passed over: it is named, and
+// must not keep the others waiting.
 func (r *Ring) inState(ctx context.Context, st state) ([]domain.CitizenID, error) {
 	var out []domain.CitizenID
 	// The first condition is that of the partial index.
-	err := r.rows(ctx, `SELECT citizen FROM subjects WHERE state IN (1, 3) AND state = ? ORDER BY id`, []any{st}, func(scan func(...any) error) error {
-		var id []byte
-		if err := scan(&id); err != nil {
-			return err
+	err := r.db.Each(ctx, subjects, `state IN (1, 3) AND state = ? ORDER BY id`, []any{st}, func(e *keysdb.Entry, damage error) error {
+		if damage != nil {
+			return nil
 		}
-		citizen, err := citizenID(id)
+		citizen, err := citizenOf(e)
 		out = append(out, citizen)
 		return err
 	})
@@ -64,24 +63,40 @@ const (
 
 // FateOf asks the database what became of the citizen's keys. It returns ErrUnknown.
 func (r *Ring) FateOf(ctx context.Context, citizen domain.CitizenID) (Fate, error) {
-	var st state
-	found, err := r.row(ctx, `SELECT state FROM subjects WHERE citizen = ?`, []any{citizen.UUID[:]}, &st)
+	e, err := r.db.Entry(ctx, subjects, `citizen = ?`, citizen.UUID[:])
 	switch {
 	case err != nil:
 		return 0, unavailable(ctx, "read subject", err)
-	case !found:
+	case e == nil:
 		return 0, ErrUnknown
-	case st == erasing:
+	case stateOfEntry(e) == erasing:
 		return Withdrawn, nil
-	case st == destroyed:
+	case stateOfEntry(e) == destroyed:
 		return Gone, nil
 	}
 	return InUse, nil
 }
 
 // Missing returns those of the citizens, which the log names, that the ring does not
-// know: it is older than the log, and the program must not start.
+// know: it is older than the log, and the program must not start. A citizen whose own row
+// alone is gone is not among them: that is damage, and stops nobody else.
 func (r *Ring) Missing(ctx context.Context, citizens []domain.CitizenID) ([]domain.CitizenID, error) {
+	missing, err := r.withoutRow(ctx, citizens)
+	var unknown []domain.CitizenID
+	for _, citizen := range missing {
+		known, err := r.mentioned(ctx, citizen)
+		if err != nil {
+			return nil, unavailable(ctx, "read subjects", err)
+		}
+		if !known {
+			unknown = append(unknown, citizen)
+		}
+	}
+	return unknown, err
+}
+
+// withoutRow returns those of the citizens that have no row of their own.
+func (r *Ring) withoutRow(ctx context.Context, citizens []domain.CitizenID) ([]domain.CitizenID, error) {
 	var missing []domain.CitizenID
 	for _, citizen := range citizens {
 		var one int
@@ -94,4 +109,16 @@ func (r *Ring) Missing(ctx context.Context, citizens []domain.CitizenID) ([]doma
 		}
 	}
 	return missing, nil
+}
+
+// mentioned reports whether other rows name a citizen who has no row of their own, which
+// then is damaged or gone.
+func (r *Ring) mentioned(ctx context.Context, citizen domain.CitizenID) (bool, error) {
+	var one int
+	found, err := r.row(ctx, `SELECT 1 FROM subject_ssins WHERE citizen = ? UNION ALL SELECT 1 FROM stream_keys WHERE citizen = ? LIMIT 1`,
+		[]any{citizen.UUID[:], citizen.UUID[:]}, &one)
+	if found {
+		_ = r.db.Missing(subjects)
+	}
+	return found, err
 }

@@ -2,8 +2,6 @@ package seal
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"time"
 
 	"coffre/domain"
@@ -27,14 +25,12 @@ func (s Suppression) until() int64 {
 // Suppressed returns what is remembered of an erased person's number, if anything.
 func (r *Ring) Suppressed(ctx context.Context, ssin domain.SSIN) (Suppression, bool, error) {
 	hash := r.suppression(ssin)
-	var until int64
-	var basis string
-	found, err := r.row(ctx, `SELECT until, basis FROM suppressions WHERE ssin = ? AND (until = 0 OR until > ?)`, []any{hash[:], r.micros()}, &until, &basis)
-	if err != nil || !found {
+	e, err := r.db.Entry(ctx, suppressions, bySuppression, hash.of[:], hash.echo[:])
+	if err != nil || e == nil || !holds(e, r.micros()) {
 		return Suppression{}, false, unavailable(ctx, "read suppression", err)
 	}
-	s := Suppression{Basis: domain.LegalBasis(basis)}
-	if until != 0 {
+	s := Suppression{Basis: domain.LegalBasis(e.Text("basis"))}
+	if until := e.Int("until"); until != 0 {
 		s.Until = time.UnixMicro(until).UTC()
 	}
 	return s, true, nil
@@ -53,7 +49,7 @@ func (r *Ring) ReleaseTag(release domain.ReleaseID, ssin domain.SSIN) (tag [16]b
 func (r *Ring) EndSuppression(ctx context.Context, ssin domain.SSIN, s Suppression) error {
 	hash := r.suppression(ssin)
 	n, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`UPDATE suppressions SET until = ?, basis = ? WHERE ssin = ?`, s.until(), string(s.Basis), hash[:])
+		return tx.Update(suppressions, bySuppression, []any{hash.of[:], hash.echo[:]}, s.put)
 	})
 	if err == nil && n == 0 {
 		return ErrNotErased
@@ -61,38 +57,79 @@ func (r *Ring) EndSuppression(ctx context.Context, ssin domain.SSIN, s Suppressi
 	return unavailable(ctx, "end suppression", err)
 }
 
-// PurgeSuppressions removes the memories that have ended.
+// put stores the term and the basis in a row.
+func (s Suppression) put(e *keysdb.Entry) {
+	e.Set("until", s.until())
+	e.Set("basis", string(s.Basis))
+}
+
+// PurgeSuppressions removes the memories that have ended. A damaged one stays, whatever
+// end it tells.
 func (r *Ring) PurgeSuppressions(ctx context.Context) error {
 	now := r.micros()
-	_, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`DELETE FROM suppressions WHERE until <> 0 AND until <= ?`, now)
+	_, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (struct{}, error) {
+		return struct{}{}, tx.Each(suppressions, `until <> 0 AND until <= ?`, []any{now}, func(e *keysdb.Entry, damage error) error {
+			if damage != nil {
+				return nil
+			}
+			return tx.Remove(e)
+		})
 	})
 	return unavailable(ctx, "remove suppressions", err)
 }
 
-// suppression is what is left of the SSIN of an erased person.
-func (r *Ring) suppression(ssin domain.SSIN) [32]byte {
-	return r.deployment[suppressionKey].MAC([]byte("ssin/v1\x00"), []byte(ssin.Reveal()))
+// suppressed is what is left of the SSIN of an erased person: an HMAC, and one of that,
+// which is the second way to the row.
+type suppressed struct{ of, echo [32]byte }
+
+func (r *Ring) suppression(ssin domain.SSIN) suppressed {
+	return r.echoed(r.deployment[suppressionKey].MAC([]byte("ssin/v1\x00"), []byte(ssin.Reveal())))
+}
+
+// echoed adds the second way to the first.
+func (r *Ring) echoed(of [32]byte) suppressed {
+	return suppressed{of, r.deployment[suppressionKey].MAC([]byte("echo/v1\x00"), of[:])}
+}
+
+// bySuppression finds a row by either way; one whose MAC does not fit is a damage to
+// whoever finds it by the other.
+const bySuppression = `ssin = ? OR echo = ?`
+
+// holds reports whether a suppression has not ended.
+func holds(e *keysdb.Entry, now int64) bool {
+	until := e.Int("until")
+	return until == 0 || until > now
 }
 
 // suppressionRule is what an enrolment does about a suppression, in its transaction.
-type suppressionRule func(tx *keysdb.Tx, ssin [32]byte, now int64) error
+type suppressionRule func(tx *keysdb.Tx, ssin suppressed, now int64) error
 
-func stillSuppressed(tx *keysdb.Tx, ssin [32]byte, now int64) error {
-	var one int
-	err := tx.Row(`SELECT 1 FROM suppressions WHERE ssin = ? AND (until = 0 OR until > ?)`, []any{ssin[:], now}, &one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	} else if err != nil {
-		return err
+func stillSuppressed(tx *keysdb.Tx, ssin suppressed, now int64) error {
+	e, err := tx.Entry(suppressions, bySuppression, ssin.of[:], ssin.echo[:])
+	if err == nil && e != nil && holds(e, now) {
+		return ErrCitizenErased
 	}
-	return ErrCitizenErased
+	return err
 }
 
-func liftSuppression(tx *keysdb.Tx, ssin [32]byte, now int64) error {
-	n, err := tx.Exec(`DELETE FROM suppressions WHERE ssin = ?`, ssin[:])
+func liftSuppression(tx *keysdb.Tx, ssin suppressed, now int64) error {
+	n, err := tx.Delete(suppressions, bySuppression, ssin.of[:], ssin.echo[:])
 	if err == nil && n == 0 {
 		return ErrNotErased
 	}
 	return err
+}
+
+// suppress remembers that the person with a number was erased.
+func (r *Ring) suppress(tx *keysdb.Tx, of []byte, s Suppression) error {
+	hash := r.echoed([32]byte(of))
+	e, err := tx.Entry(suppressions, bySuppression, hash.of[:], hash.echo[:])
+	switch {
+	case err != nil:
+		return err
+	case e == nil:
+		return tx.Insert(suppressions, hash.of[:], s.until(), string(s.Basis), hash.echo[:])
+	}
+	s.put(e)
+	return tx.Put(e)
 }

@@ -27,6 +27,7 @@ import (
 	"coffre/eventstore/faulty"
 	"coffre/eventstore/faulty/faultyblob"
 	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/seal/ringtest"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
@@ -976,7 +977,10 @@ func (tv *testVault) fileKey(t testing.TB, id domain.AttachmentID) []byte {
 func (tv *testVault) putFileKey(t testing.TB, id domain.AttachmentID, wrapped []byte) {
 	t.Helper()
 	n, err := keysdb.Do(t.Context(), tv.KeysDB, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`UPDATE attachments SET state = 3, wrapped = ? WHERE attachment = ? AND state = 4`, wrapped, id.UUID[:])
+		return tx.Update(ringtest.Table(t, tv.KeysDB, "attachments"), `attachment = ? AND state = 4`, []any{id.UUID[:]}, func(e *keysdb.Entry) {
+			e.Set("state", 3)
+			e.Set("wrapped", wrapped)
+		})
 	})
 	if err != nil || n != 1 {
 		t.Fatal(n, err)

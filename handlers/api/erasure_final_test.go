@@ -19,6 +19,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/seal/ringtest"
 	"coffre/handlers/certificate"
 	"coffre/handlers/contract"
 	"coffre/handlers/contract/wire"
@@ -39,8 +40,9 @@ func (tv *testVault) trimKeys(t testing.TB) {
 	if err := errors.Join(tv.Settings.Work.Rotator.RewrapAll(ctx, nil), tv.Keeper.SetMinDecryption(ctx, latest), tv.Keeper.Trim(ctx, latest)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := keysdb.Do(ctx, tv.KeysDB, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`INSERT INTO rotations (version, rotated, rewrapped, retired, trimmed) VALUES (?, 0, 0, 0, ?)`, latest-1, tv.Clock.Now().UnixMicro())
+	rotations := ringtest.Table(t, tv.KeysDB, "rotations")
+	if _, err := keysdb.Do(ctx, tv.KeysDB, func(tx *keysdb.Tx) (struct{}, error) {
+		return struct{}{}, tx.Insert(rotations, latest-1, 0, 0, 0, tv.Clock.Now().UnixMicro())
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -202,6 +202,9 @@ func (c Copy) Run(ctx context.Context) (done Copied, err error) {
 			return done, err
 		}
 	}
+	if err := from.verify(ctx); err != nil {
+		return done, fmt.Errorf("the source: %w", err)
+	}
 	done.Rewrapped = from.keeper.transit == nil || to.keeper.transit == nil
 
 	log, err := c.copyLog(ctx, from, to.log, head)
@@ -245,10 +248,28 @@ func (c Copy) Run(ctx context.Context) (done Copied, err error) {
 
 // migrateKeys brings every component's tables in a key database up to date.
 func migrateKeys(ctx context.Context, db *keysdb.DB) error {
-	if _, err := backup.OpenLedger(ctx, db); err != nil {
+	return errors.Join(seal.Migrate(ctx, db), requests.Migrate(ctx, db), backup.Migrate(ctx, db), quotas.Migrate(ctx, db), certificates.Migrate(ctx, db),
+		db.Migrate(ctx, "guard", guardTables))
+}
+
+// verify opens the key ring as a start does, so that every row of it carries a MAC and
+// is verified as it is copied.
+func (o openEnd) verify(ctx context.Context) (err error) {
+	ring, err := seal.OpenRing(ctx, o.keys, o.keeper, seal.Config{})
+	if err != nil {
+		return fmt.Errorf("open the key ring: %w", err)
+	}
+	defer func() { err = errors.Join(err, ring.Close()) }()
+	return protectKeys(ctx, o.keys, ring)
+}
+
+// protectKeys has the rows of all components carry MACs, those of a database from before too.
+func protectKeys(ctx context.Context, db *keysdb.DB, ring *seal.Ring) error {
+	if _, err := requests.Open(ctx, db, ring.DeploymentKey(seal.RequestKey).MAC, nil); err != nil {
 		return err
 	}
-	return errors.Join(seal.Migrate(ctx, db), requests.Migrate(ctx, db), quotas.Migrate(ctx, db), certificates.Migrate(ctx, db), db.Migrate(ctx, "guard", guardTables))
+	_, err := backup.OpenLedger(ctx, db)
+	return err
 }
 
 // keysChange leaves behind what only means something beside the source: how far its

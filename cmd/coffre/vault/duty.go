@@ -58,33 +58,36 @@ var every = pgdb.Rights{Insert: true, Delete: true, Update: []string{"*"}}
 // of the deployment. A table that is missing here is readable only.
 var keyRights = map[string]map[Duty]pgdb.Rights{
 	"subjects": {
-		Serving:    {Insert: true, Update: []string{"state"}},
+		Serving:    {Insert: true, Update: []string{"state", "mac"}},
 		Destroying: {Insert: true, Update: []string{"*"}},
-		Rotating:   {Update: []string{"wrapped", "kek_version"}},
+		Rotating:   {Update: []string{"wrapped", "kek_version", "mac"}},
 	},
 	"subject_ssins": {
 		Serving:    {Insert: true, Delete: true}, // a former number that is the latest again is put at the end
 		Destroying: {Delete: true},
-		Rotating:   {Insert: true, Delete: true}, // the pepper
+		Rotating:   {Insert: true, Delete: true, Update: macs}, // the pepper
 	},
-	"index_keys":      {Destroying: every},
-	"exposed_streams": {Destroying: every},
-	"citizen_refs":    {Serving: {Insert: true}, Destroying: {Delete: true}},
-	"stream_keys":     {Serving: {Insert: true}, Destroying: {Insert: true, Update: []string{"*"}}},
+	"index_keys":      {Destroying: every, Rotating: {Update: macs}},
+	"exposed_streams": {Destroying: every, Rotating: {Update: macs}},
+	"citizen_refs":    {Serving: {Insert: true}, Destroying: {Delete: true}, Rotating: {Update: macs}},
+	"stream_keys":     {Serving: {Insert: true}, Destroying: {Insert: true, Update: []string{"*"}}, Rotating: {Update: macs}},
 	"suppressions": {
 		Serving:    {Delete: true, Update: []string{"until", "basis"}}, // a release
 		Destroying: {Insert: true, Update: []string{"*"}},
+		Rotating:   {Update: []string{"echo", "mac"}},
 	},
-	"destructions":      {Destroying: {Insert: true, Delete: true}},
-	"destruction_clock": {Destroying: {Update: []string{"seq"}}},
+	"destructions":      {Destroying: {Insert: true, Delete: true}, Rotating: {Update: macs}},
+	"destruction_clock": {Serving: {Update: macs}, Destroying: {Update: []string{"seq", "mac"}}, Rotating: {Update: macs}},
 	"deployment_keys":   {Serving: {Insert: true}, Destroying: {Insert: true}, Rotating: every},
 	"rotations":         {Rotating: {Insert: true, Update: []string{"*"}}},
-	"key_backups":       {Serving: {Insert: true}, Rotating: {Insert: true}},
-	"attachments":       {Serving: every, Destroying: {Update: []string{"*"}, Delete: true}, Rotating: {Update: []string{"wrapped", "key_version"}}},
+	"key_backups":       {Serving: {Insert: true}, Rotating: {Insert: true, Update: macs}},
+	"attachments":       {Serving: every, Destroying: {Update: []string{"*"}, Delete: true}, Rotating: {Update: []string{"wrapped", "key_version", "mac"}}},
 	"certificates":      {Destroying: mark},
-	"signing_keys":      {Serving: {Insert: true}, Destroying: {Insert: true}, Rotating: {Insert: true}},
+	"signing_keys":      {Serving: {Insert: true}, Destroying: {Insert: true}, Rotating: {Insert: true, Update: macs}},
 	"imitations":        {Serving: {Update: []string{"n"}}},
-	"ring_state":        {Rotating: {Update: []string{"*"}}},
+	"ring_state":        {Serving: {Update: macs}, Destroying: {Update: macs}, Rotating: {Update: []string{"*"}}},
+	"row_sums":          {Serving: mark, Destroying: mark, Rotating: mark},
+	"restores":          {Destroying: {Insert: true, Delete: true}},
 	"quota_days":        {Serving: every, Destroying: every, Rotating: every},
 	"quota_people":      {Serving: every, Destroying: every, Rotating: every},
 	"quota_minutes":     {Serving: every, Destroying: every, Rotating: every},
@@ -92,9 +95,13 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 	"guard":             {Serving: mark, Destroying: mark, Rotating: mark},
 	"log_end":           {Serving: mark, Destroying: mark, Rotating: mark},
 	"losses":            {}, // accepted by the owner
-	"backups_made":      {Serving: {Insert: true}},
+	"backups_made":      {Serving: {Insert: true}, Rotating: {Update: macs}},
 	"schema_versions":   {},
 }
+
+// macs is the column that whoever opens a new key database fills where a row is there
+// already, and the rotator in a database from before (docs/decisions/0015).
+var macs = []string{"mac"}
 
 var mark = pgdb.Rights{Insert: true, Update: []string{"*"}}
 

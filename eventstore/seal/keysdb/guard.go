@@ -272,9 +272,25 @@ var errEnough = errors.New("enough")
 
 // Joined calls each for every row of a query over several tables, whose list is
 // [Table.Of] of each of them, in this order. An entry is nil where an outer join found no
-// row. The error is a Damage as soon as one entry is not as it was written.
+// row, which takes as long. The error is a Damage as soon as one entry is not as it was
+// written.
 func (db *DB) Joined(ctx context.Context, query string, args []any, tables []*Table, each func([]*Entry) error) error {
-	return db.each(ctx, query, args, func(scan func(...any) error) error {
+	return db.EachJoined(ctx, query, args, tables, func(rows []*Entry, damage error) error {
+		if damage != nil {
+			return damage
+		}
+		return each(rows)
+	})
+}
+
+// EachJoined is Joined, but tells each of a Damage and goes on.
+func (db *DB) EachJoined(ctx context.Context, query string, args []any, tables []*Table, each func(rows []*Entry, damage error) error) error {
+	return db.each(ctx, query, args, db.joined(tables, each))
+}
+
+// joined returns what reads a row of several tables.
+func (db *DB) joined(tables []*Table, each func([]*Entry, error) error) func(scan func(...any) error) error {
+	return func(scan func(...any) error) error {
 		entries := make([]*Entry, len(tables))
 		var dest []any
 		for i, t := range tables {
@@ -285,15 +301,52 @@ func (db *DB) Joined(ctx context.Context, query string, args []any, tables []*Ta
 		if err := scan(dest...); err != nil {
 			return err
 		}
+		var damage error
+		g := db.keys()
 		for i, e := range entries {
 			if e.absent() {
 				entries[i] = nil
-			} else if err := db.verify(e); err != nil {
-				return err
+				if g != nil {
+					g.mac(e.table, e.values) // so that the time does not tell who is there
+				}
+			} else if err := db.verify(e); err != nil && damage == nil {
+				damage = err
 			}
 		}
-		return each(entries)
+		return each(entries, damage)
+	}
+}
+
+// Joined is [DB.Joined] in the transaction. each is called when all rows are read.
+func (tx *Tx) Joined(query string, args []any, tables []*Table, each func([]*Entry) error) error {
+	s, err := tx.stmt(query)
+	if err != nil {
+		return err
+	}
+	rows, err := s.QueryxContext(tx.ctx, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var all [][]*Entry
+	read := tx.db.joined(tables, func(found []*Entry, damage error) error {
+		all = append(all, found)
+		return damage
 	})
+	for rows.Next() {
+		if err := read(rows.Scan); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for _, found := range all {
+		if err := each(found); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Entries returns the rows of a table under a condition. Its error is a Damage when one of

@@ -104,6 +104,16 @@ func TestRowsAreUnambiguous(t *testing.T) {
 	})
 }
 
+// What two columns hold together is not what they hold each: lengths are under the MAC.
+func TestRowsKeepColumnsApart(t *testing.T) {
+	forRows(t, func(t *testing.T, db *keysdb.DB, _ func() *keysdb.DB) {
+		must(t, change(t, db, func(tx *keysdb.Tx) error { return tx.Insert(people, "ann", "x\x01ty", []byte{}, 0) }))
+		finds(t, db)
+		past(t, db, `UPDATE people SET name = ?, nick = ?`, "ann\x01tx", "y")
+		finds(t, db, keysdb.Damage{Table: "people", Row: "1"})
+	})
+}
+
 // A damaged row is an answer to whoever needs it and to nobody else: it is neither read,
 // changed nor removed, and it is told of once.
 func TestDamagedRowIsLeftAlone(t *testing.T) {

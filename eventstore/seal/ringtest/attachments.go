@@ -192,13 +192,13 @@ func fileKeyReplaced(t *testing.T, e *env) {
 			t.Errorf("version %d: the key of a file is sealed as before", version)
 		}
 	}
-	if plain, err := e.kek.Unwrap(ctx, []seal.UnwrapItem{{Wrapped: formerKey, AAD: []byte("coffre/deployment-key/v1/attachment/1")}}); err != nil || plain[0].Err != nil {
+	if plain, err := e.kek.Unwrap(ctx, []seal.UnwrapItem{{Wrapped: formerKey, AAD: []byte("coffre/deployment-key/v2/attachment/1")}}); err != nil || plain[0].Err != nil {
 		t.Fatalf("the former deployment key is in no old copy: the trim shows nothing: %v", err)
 	}
 	e.backUp(t)
 	check(t, e.ring.Retire(ctx))
 	check(t, e.ring.Trim(ctx))
-	if plain, err := e.kek.Unwrap(ctx, []seal.UnwrapItem{{Wrapped: formerKey, AAD: []byte("coffre/deployment-key/v1/attachment/1")}}); err == nil && plain[0].Err == nil {
+	if plain, err := e.kek.Unwrap(ctx, []seal.UnwrapItem{{Wrapped: formerKey, AAD: []byte("coffre/deployment-key/v2/attachment/1")}}); err == nil && plain[0].Err == nil {
 		t.Error("E-3 the former deployment key opens after the trim")
 	}
 
@@ -274,7 +274,7 @@ func damagedFileKey(t *testing.T, e *env) {
 	damaged, whole, c, p := e.upload(t), e.upload(t), Citizen(t, e.ring, 1), place(stream(t))
 	part := sealed(t, e.ring, c, p, "x")
 	_, err := keysdb.Do(ctx, e.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`UPDATE attachments SET wrapped = ? WHERE attachment = ?`, make([]byte, 92), damaged.ID.UUID[:])
+		return tx.Update(Table(t, e.db, "attachments"), `attachment = ?`, []any{damaged.ID.UUID[:]}, func(e *keysdb.Entry) { e.Set("wrapped", make([]byte, 92)) })
 	})
 	check(t, err)
 	_, err = e.ring.Rotate(ctx)

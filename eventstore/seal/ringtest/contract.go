@@ -101,6 +101,13 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"the pepper: two processes, any order", pepperRaces},
 		{"E-1 names under the audit key, which is replaced", auditReplaced},
 		{"small caches", smallCaches},
+		{"every column is under its row's MAC", columnsCovered},
+		{"a changed bit is named, in every column", bitsNamed},
+		{"a row that is gone, or older, is noticed", rowsMissed},
+		{"a damaged row's citizen alone waits", damagedCitizenAlone},
+		{"E-4 a damaged suppression lets nobody in", suppressionDamaged},
+		{"a ring from before gets its MACs once", upgraded},
+		{"MACs cannot be taken away", macsStay},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			another := open(t)
@@ -1235,9 +1242,13 @@ func (e *env) trim(t *testing.T, n int, noted time.Time) (oldest int) {
 	check(t, e.ring.RewrapAll(ctx, nil))
 	check(t, e.kek.SetMinDecryption(ctx, oldest))
 	check(t, e.kek.Trim(ctx, oldest))
+	rotations := Table(t, e.db, "rotations")
 	_, err := keysdb.Do(ctx, e.db, func(tx *keysdb.Tx) (int64, error) {
 		for version := 1; version < oldest; version++ {
-			if _, err := tx.Exec(`INSERT INTO rotations (version, rotated, rewrapped, retired, trimmed) VALUES (?, 0, 0, 0, ?) ON CONFLICT (version) DO UPDATE SET trimmed = excluded.trimmed WHERE rotations.trimmed = 0`, version, noted.UnixMicro()); err != nil {
+			if _, err := tx.InsertNew(rotations, version, 0, 0, 0, 0); err != nil {
+				return 0, err
+			}
+			if _, err := tx.Update(rotations, `version = ? AND trimmed = 0`, []any{version}, func(e *keysdb.Entry) { e.Set("trimmed", noted.UnixMicro()) }); err != nil {
 				return 0, err
 			}
 		}
@@ -1330,7 +1341,10 @@ func destructions(t *testing.T, e *env) {
 
 	// What was destroyed before this was kept counts from when it is asked for.
 	_, err = keysdb.Do(ctx, e.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`UPDATE subjects SET destroyed = 0, destroyed_version = 0`)
+		return tx.Update(Table(t, e.db, "subjects"), "", nil, func(e *keysdb.Entry) {
+			e.Set("destroyed", 0)
+			e.Set("destroyed_version", 0)
+		})
 	})
 	check(t, err)
 	d, err := e.destroyedSubject(t, gone)

@@ -309,7 +309,7 @@ func replacementOfADamagedKey(t *testing.T, e *env) {
 	write := func(wrapped []byte) {
 		t.Helper()
 		_, err := keysdb.Do(ctx, e.db, func(tx *keysdb.Tx) (int64, error) {
-			return tx.Exec(`UPDATE stream_keys SET wrapped = ? WHERE stream = ?`, wrapped, string(damaged.Stream))
+			return tx.Update(Table(t, e.db, "stream_keys"), `stream = ?`, []any{string(damaged.Stream)}, func(e *keysdb.Entry) { e.Set("wrapped", wrapped) })
 		})
 		check(t, err)
 	}

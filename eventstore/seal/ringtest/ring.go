@@ -38,6 +38,18 @@ func OpenDB(t testing.TB, dir string) *keysdb.DB {
 	return db
 }
 
+// Table returns a table of a database on which a ring is open.
+func Table(t testing.TB, db *keysdb.DB, name string) *keysdb.Table {
+	t.Helper()
+	for _, table := range db.Tables() {
+		if table.Name == name {
+			return table
+		}
+	}
+	t.Fatalf("no rows of a table %s carry MACs", name)
+	return nil
+}
+
 // OpenPostgres opens the key database in the PostgreSQL that dsn names until the
 // test ends.
 func OpenPostgres(t testing.TB, dsn string) *keysdb.DB {

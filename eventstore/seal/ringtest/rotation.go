@@ -178,7 +178,7 @@ func rotationBackup(t *testing.T, e *env) {
 		Citizen(t, r, 1)
 		for _, version := range []int{2, 3} {
 			_, err := keysdb.Do(ctx, e.db, func(tx *keysdb.Tx) (int64, error) {
-				return tx.Exec(`UPDATE `+table+` SET kek_version = ?`, version)
+				return tx.Update(Table(t, e.db, table), "", nil, func(e *keysdb.Entry) { e.Set("kek_version", version) })
 			})
 			check(t, err)
 			if version == 2 {
