@@ -14,10 +14,11 @@ import (
 )
 
 func newKeys(p *program) *cobra.Command {
-	return group("keys", "See and rotate the keys",
+	return group("keys", "See and rotate the keys, find damage in the key database",
 		`  coffre keys status --data data
-  coffre keys rotate --data data`,
-		newKeysStatus(p), newKeysRotate(p), newKeysRetire(p), newKeysTrim(p))
+  coffre keys rotate --data data
+  coffre keys check --data data`,
+		newKeysStatus(p), newKeysRotate(p), newKeysRetire(p), newKeysTrim(p), newKeysCheck(p), newKeysRestore(p))
 }
 
 func newKeysStatus(p *program) *cobra.Command {

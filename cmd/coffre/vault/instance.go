@@ -11,6 +11,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/kurrent/wire"
 	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/api"
 	"coffre/handlers/contract"
@@ -30,6 +31,7 @@ type Instance struct {
 	keeper      Keeper
 	store       eventstore.Store
 	room        *sqlitedb.Reserve // nil: no database lies in files
+	keys        *keysdb.DB
 	damaged     atomic.Int64      // records that the scrubber found last
 	alarm       *alarm            // what was found that is not what was recorded
 	portRefused atomic.Int64      // calls on the port for KurrentDB's clients without a good password
@@ -99,14 +101,14 @@ func (v *Instance) ready(context.Context) error {
 func (v *Instance) shortOfRoom() bool { return v.room != nil && v.room.Short() }
 
 // Health says what clients may expect: everything, or less while a read model is
-// built, stopped or failing, the keys are away, the disk is full, or something recorded was
-// changed or lost.
+// built, stopped or failing, the keys are away, the disk is full, rows of the key database
+// are damaged, or something recorded was changed or lost.
 func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
 	all, err := v.Runner.Status(ctx)
 	if err != nil {
 		return contract.HealthStatusDOWN
 	}
-	if !v.keeper.well(ctx) || v.shortOfRoom() || v.alarm.count() > 0 || v.damaged.Load() > 0 {
+	if !v.keeper.well(ctx) || v.shortOfRoom() || v.alarm.count() > 0 || v.damaged.Load() > 0 || v.damagedRows() > 0 {
 		return contract.HealthStatusDEGRADED
 	}
 	for _, s := range all {

@@ -52,7 +52,10 @@ func newMetrics(v *Instance) *metrics {
 		}, func() float64 { return float64(v.alarm.count()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "coffre_kurrent_refused_total", Help: "Calls on the port for KurrentDB's clients without a name and password that may come in.",
-		}, func() float64 { return float64(v.portRefused.Load()) }))
+		}, func() float64 { return float64(v.portRefused.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coffre_key_damaged_rows", Help: "Rows of the key database that are damaged, by the last walk over it or by who needed one; a table that lacks rows counts as one.",
+		}, func() float64 { return float64(v.damagedRows()) }))
 	return m
 }
 

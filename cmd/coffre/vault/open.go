@@ -180,6 +180,8 @@ func (a *assembly) openKeys(ctx context.Context) (err error) {
 	if err := a.places.openKeys(ctx); err != nil {
 		return err
 	}
+	a.keys = a.places.keys
+	a.keys.OnDamage(tellDamage(context.WithoutCancel(ctx), a.o.Logger))
 	if a.Ring, err = seal.OpenRing(ctx, a.places.keys, a.keeper, seal.Config{Lease: a.o.KeyLease}); err != nil {
 		return err
 	}

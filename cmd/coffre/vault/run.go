@@ -77,6 +77,7 @@ func (a *assembly) background(begun func(error)) []part {
 	if a.places.room != nil {
 		parts = append(parts, part{"room on the disk", func(ctx context.Context) error { watchRoom(ctx, a.shortOfRoom, a.o.Logger); return nil }})
 	}
+	parts = append(parts, part{"key rows", func(ctx context.Context) error { return walkKeys(ctx, a.keys, a.o.Logger) }})
 	if a.places.leaves != nil {
 		parts = append(parts, part{"leaves", a.places.leaves.Run})
 	}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"coffre/cmd/coffre/vault"
+	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/handlers/contract"
+)
+
+// hit runs a statement on the key database of a vault that nobody serves.
+func hit(t *testing.T, dir vault.DataDir, query string, args ...any) {
+	t.Helper()
+	db, err := keysdb.Open(t.Context(), dir.File(vault.KeysFile), sqlitedb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := keysdb.Do(t.Context(), db, func(tx *keysdb.Tx) (int64, error) { return tx.Exec(query, args...) })
+	if err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// One changed bit in the key database: it is named, and the health and a metric say so;
+// the citizen whose row it is waits, and everybody else is served; an erased person is not
+// issued to. A backup brings the rows back, without a word about anybody else's.
+func TestChangedBitInTheKeyDatabase(t *testing.T) {
+	y := newYesterday(t)
+	s := &shell{t: t}
+	back := filepath.Join(t.TempDir(), "back")
+	s.must(0, "restore", y.archive, "--data", back, "--identity-file", y.key, "--shred-list", y.list)
+	tomorrow := filepath.Join(t.TempDir(), "tomorrow.age")
+	s.must(0, "backup", "--data", string(y.dir), "--out", tomorrow, "--recipient", y.id.Recipient().String())
+	newer := filepath.Join(t.TempDir(), "newer")
+	s.must(0, "restore", tomorrow, "--data", newer, "--identity-file", y.key, "--shred-list", y.list)
+	if got := s.must(0, "keys", "check", "--data", string(y.dir)); !strings.Contains(got.out, "as it was written") {
+		t.Fatalf("before: %s", got.out)
+	}
+
+	hit(t, y.dir, `UPDATE suppressions SET until = until + 1`)
+	hit(t, y.dir, `UPDATE subject_ssins SET blind = ? WHERE citizen = ?`, make([]byte, 32), y.b.UUID[:])
+	r := rigOn(t, y.dir)
+	if found, err := r.Ring.Check(t.Context()); err != nil || len(found) != 2 {
+		t.Fatal(found, err)
+	}
+	if got := r.Health(t.Context()); got != contract.HealthStatusDEGRADED {
+		t.Errorf("health %s", got)
+	}
+	if page := r.ask(httptest.NewRequest(http.MethodGet, "/metrics", nil), "").Body.String(); !strings.Contains(page, "\ncoffre_key_damaged_rows 2\n") {
+		t.Error("the metric does not say two damaged rows")
+	}
+	for _, ssin := range []string{ssinA, ssinB} { // A is erased, B's number is not found
+		if w := r.issue(t, uuid.New(), ssin, "c"+ssin[:2]); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "keysUnavailable") {
+			t.Errorf("issuing answers %d %s", w.Code, w.Body)
+		}
+	}
+	if w := r.issue(t, uuid.New(), ssinC, "c1"); w.Code != http.StatusCreated {
+		t.Errorf("somebody else: %d %s", w.Code, w.Body)
+	}
+	r.close(t)
+
+	got := s.must(exitTamper, "keys", "check", "--data", string(y.dir), "--json")
+	var said struct{ Damaged []damagedRow }
+	if err := json.Unmarshal([]byte(got.out), &said); err != nil || len(said.Damaged) != 2 || said.Damaged[0].Table != "subject_ssins" || said.Damaged[1].Table != "suppressions" {
+		t.Fatalf("%s %v", got.out, err)
+	}
+	for _, secret := range []string{ssinA, ssinB, y.a.String(), y.b.String()} {
+		if strings.Contains(got.out+got.err, secret) {
+			t.Error("a damaged row is named by somebody's number or id")
+		}
+	}
+	// Yesterday's backup has B's number and not the suppression of A.
+	if got := s.must(exitTamper, "keys", "restore", "--data", string(y.dir), "--from", back); !strings.Contains(got.out, "subject_ssins") || !strings.Contains(got.out, "still damaged") {
+		t.Errorf("%s", got.out)
+	}
+	s.must(0, "keys", "restore", "--data", string(y.dir), "--from", newer)
+	r = rigOn(t, y.dir)
+	if w := r.issue(t, uuid.New(), ssinA, "c2"); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "citizenErased") {
+		t.Errorf("the erased: %d %s", w.Code, w.Body)
+	}
+	if w := r.issue(t, uuid.New(), ssinB, "c3"); w.Code != http.StatusCreated {
+		t.Errorf("the citizen: %d %s", w.Code, w.Body)
+	}
+	if found, err := r.Ring.Check(t.Context()); err != nil || len(found) > 0 || r.Health(t.Context()) != contract.HealthStatusUP {
+		t.Errorf("%v %v %s", found, err, r.Health(t.Context()))
+	}
+	r.close(t)
+
+	// A row that concerns everybody: the start says which, and it comes back all the same.
+	hit(t, y.dir, `UPDATE deployment_keys SET wrapped = ? WHERE name = 'rows'`, make([]byte, 60))
+	if _, err := vault.Open(t.Context(), y.dir, vault.Options{}); err == nil || !strings.Contains(err.Error(), "rows/1 of deployment_keys") {
+		t.Errorf("a damaged deployment key: %v", err)
+	}
+	s.must(0, "keys", "restore", "--data", string(y.dir), "--from", newer)
+	s.must(0, "keys", "check", "--data", string(y.dir))
+
+	// A row that no backup has as it last was: only with the operator's word.
+	hit(t, y.dir, `DELETE FROM subject_ssins WHERE citizen = ?`, y.b.UUID[:])
+	s.must(0, "keys", "restore", "--data", string(y.dir), "--from", newer)
+	hit(t, y.dir, `UPDATE ring_state SET kek_floor = 2`)
+	s.must(0, "keys", "restore", "--data", string(y.dir), "--from", newer)
+	s.must(exitUsage, "keys", "restore", "--data", string(y.dir), "--from", newer, "--accept-missing")
+	s.must(exitUsage, "keys", "restore", "--data", string(y.dir))
+	s.must(1, "keys", "restore", "--data", string(y.dir), "--from", t.TempDir())
+}
+
+// A new vault's files carry MACs from the first row, and every table of the key database
+// either has them or says here why not.
+func TestEveryTableOfTheKeyDatabaseIsProtected(t *testing.T) {
+	without := map[string]string{
+		"schema_versions": "how far migrations ran: a wrong number fails a start or a statement",
+		"row_sums":        "sealed as a whole",
+		"restores":        "written by restores, which have no key; a row too many only makes certificates later",
+		"guard":           "up to where the log was compared with the ring: a part of the guard against older files",
+	}
+	dir := vault.DataDir(t.TempDir())
+	rigOn(t, dir).close(t)
+	db, err := keysdb.Open(t.Context(), dir.File(vault.KeysFile), sqlitedb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	read := func(query string) (names []string) {
+		t.Helper()
+		s, err := db.Read(query)
+		if err == nil {
+			err = s.SelectContext(t.Context(), &names)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	tables := read(`SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`)
+	if len(tables) < 15 {
+		t.Fatalf("only %d tables", len(tables))
+	}
+	protected := map[string]bool{}
+	for _, name := range tables {
+		for _, column := range read(`SELECT name FROM pragma_table_info('` + name + `')`) {
+			protected[name] = protected[name] || column == "mac"
+		}
+		if protected[name] == (without[name] != "") {
+			t.Errorf("the rows of %s: MACs %v", name, protected[name])
+		}
+	}
+	for name := range without {
+		if _, known := protected[name]; !known {
+			t.Errorf("there is no table %s", name)
+		}
+	}
+}
