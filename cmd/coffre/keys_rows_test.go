@@ -122,6 +122,7 @@ func TestEveryTableOfTheKeyDatabaseIsProtected(t *testing.T) {
 		"schema_versions": "how far migrations ran: a wrong number fails a start or a statement",
 		"row_sums":        "sealed as a whole",
 		"restores":        "written by restores, which have no key; a row too many only makes certificates later",
+		"certificates":    "each is signed, and whoever reads one verifies it",
 		"guard":           "up to where the log was compared with the ring: a part of the guard against older files",
 	}
 	dir := vault.DataDir(t.TempDir())
