@@ -31,11 +31,12 @@ import (
 type List struct {
 	path string
 	mu   sync.Mutex
+	sync func(*os.File) error // brings a file, or a folder's names, to the medium
 }
 
 // Open returns the list at path. The file, readable by its owner only, is made by
 // the first Add; its folder must exist.
-func Open(path string) *List { return &List{path: path} }
+func Open(path string) *List { return &List{path: path, sync: (*os.File).Sync} }
 
 // entry is a line. Stream is absent when everything of the citizen is destroyed.
 type entry struct {
@@ -76,8 +77,8 @@ func (l *List) add(e entry) error {
 	if err == nil {
 		_, err = f.Write(append(line, '\n'))
 	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = syncFolder(filepath.Dir(l.path))
+	if err = errors.Join(err, l.sync(f), f.Close()); err == nil {
+		err = l.syncFolder(filepath.Dir(l.path))
 	}
 	if err != nil {
 		return fmt.Errorf("shred list: %w", err)
@@ -97,12 +98,12 @@ func endsWhole(f *os.File) (bool, error) {
 	return last[0] == '\n', nil
 }
 
-func syncFolder(path string) error {
+func (l *List) syncFolder(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(l.sync(d), d.Close())
 }
 
 // maxLine bounds a line; what is longer is damage.
