@@ -55,6 +55,9 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"E-3 a destroyed stream never opens again", streamDestroyed},
 		{"E-3 another process stops within the lease", otherProcess},
 		{"E-3 what is being sent ends with its keys, in every process", sentUnderLease},
+		{"E-3 a gap in the list of destructions", listHasGap},
+		{"E-3 nothing but streams names the erased", nothingOfTheErased},
+		{"E-2 a data key is bound to its citizen", keysAreBoundToTheirCitizen},
 		{"E-3 destruction against sealing, opening, prefetching", destroyRaces},
 		{"E-3 a restored copy is shredded again", restored},
 		{"E-3 when no copy brings a key back", destructions},
@@ -724,6 +727,67 @@ func auditReplaced(t *testing.T, e *env) {
 	e.erase(t, c, seal.Suppression{})
 	_, err = e.ring.CitizenLoginTag(ctx, c, "login")
 	wants(t, err, eventstore.ErrErased)
+}
+
+// listHasGap: a process that slept for longer than the list of destructions goes back
+// forgets everything, for what is missing in the list may be what it holds.
+func listHasGap(t *testing.T, e *env) {
+	ctx := t.Context()
+	for _, end := range []string{"the beginning is tidied away", "the end is lost"} {
+		hands := &clock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+		other := e.process(t, seal.Config{Now: hands.Now})
+		a, b := Citizen(t, e.ring, 1), Citizen(t, e.ring, 2)
+		pa, pb := place(stream(t)), place(stream(t))
+		ofA, ofB := sealed(t, e.ring, a, pa, "a"), sealed(t, e.ring, b, pb, "b")
+		opens(t, other, pa, ofA, "a")
+		opens(t, other, pb, ofB, "b")
+		first, second := pa.Stream, pb.Stream
+		if end == "the end is lost" {
+			first, second = second, first
+		}
+		check(t, e.ring.DestroyStreamKeys(ctx, first))
+		check(t, e.ring.DestroyStreamKeys(ctx, second))
+		_, err := keysdb.Do(ctx, e.db, func(tx *keysdb.Tx) (int64, error) {
+			return tx.Delete(Table(t, e.db, "destructions"), `stream = ?`, string(pa.Stream))
+		})
+		check(t, err)
+		hands.advance(other.Lease())
+		refuses(t, other, pa, ofA, eventstore.ErrErased)
+		refuses(t, other, pb, ofB, eventstore.ErrErased)
+	}
+}
+
+// nothingOfTheErased: no row but those of their streams names an erased citizen: their
+// references and numbers are gone.
+func nothingOfTheErased(t *testing.T, e *env) {
+	ctx := t.Context()
+	gone, stays := Citizen(t, e.ring, 1), Citizen(t, e.ring, 2)
+	for _, citizen := range []domain.CitizenID{gone, stays} {
+		_, err := e.ring.Ref(ctx, organisation, citizen)
+		check(t, err)
+	}
+	e.erase(t, gone, seal.Suppression{})
+	for _, table := range []string{"citizen_refs", "subject_ssins"} {
+		rows := rowsOf(t, e.db, table)
+		if len(rows) != 1 || string(rows[0]["citizen"].([]byte)) != string(stays.UUID[:]) {
+			t.Errorf("%s has %d rows", table, len(rows))
+		}
+	}
+}
+
+// keysAreBoundToTheirCitizen: a wrapped data key opens for its citizen and for nobody else,
+// whoever can write in the database.
+func keysAreBoundToTheirCitizen(t *testing.T, e *env) {
+	a, b := Citizen(t, e.ring, 1), Citizen(t, e.ring, 2)
+	wrapped := ofCitizen(t, e.db, "subjects", a)["wrapped"].([]byte)
+	for _, c := range []struct {
+		citizen domain.CitizenID
+		want    error
+	}{{a, nil}, {b, seal.ErrRefused}} {
+		plain, err := e.kek.Unwrap(t.Context(), []seal.UnwrapItem{{Wrapped: wrapped, AAD: c.citizen.UUID[:]}})
+		check(t, err)
+		wants(t, plain[0].Err, c.want)
+	}
 }
 
 // destroyRaces: whatever happens at the same time, after the destruction returned
