@@ -32,6 +32,7 @@ import (
 type duties struct {
 	*shell
 	server *pgtest.Server
+	owner  string // address of the database
 	vault  *vault.TransitConfig
 	roles  map[vault.Duty]string // addresses of the database
 }
@@ -47,7 +48,7 @@ func newDuties(t *testing.T) *duties {
 	password, _ := u.User.Password()
 	name := u.User.Username()
 	d := &duties{
-		shell: inEnvironment(t, map[string]string{vault.StoreVariable: owner}), server: server,
+		shell: inEnvironment(t, map[string]string{vault.StoreVariable: owner}), server: server, owner: owner,
 		vault: vaultOf(t, vaulttest.Shared(t)), roles: map[vault.Duty]string{},
 	}
 	names := map[vault.Duty]string{vault.Serving: "app_" + name, vault.Destroying: "destroyer_" + name, vault.Rotating: "rotator_" + name}

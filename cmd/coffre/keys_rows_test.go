@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -11,7 +12,11 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/cmd/coffre/vault"
+	"coffre/eventstore/requests"
+	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/seal/ringtest"
+	"coffre/eventstore/seal/transit"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/contract"
 )
@@ -122,6 +127,12 @@ func TestEveryTableOfTheKeyDatabaseIsProtected(t *testing.T) {
 		"schema_versions": "how far migrations ran: a wrong number fails a start or a statement",
 		"row_sums":        "sealed as a whole",
 		"restores":        "written by restores, which have no key; a row too many only makes certificates later",
+		"imitations":      "counts waits for nobody",
+		"log_end":         "up to where the log was seen: a part of the guard against older files",
+		"losses":          "accepted losses, which are on record in the log: a part of the guard against older files",
+		"quota_days":      "counts of one day: a changed bit is gone the day after",
+		"quota_people":    "keyed digests of one day: a changed bit counts somebody twice",
+		"quota_minutes":   "counts of one minute",
 		"certificates":    "each is signed, and whoever reads one verifies it",
 		"guard":           "up to where the log was compared with the ring: a part of the guard against older files",
 	}
@@ -160,5 +171,47 @@ func TestEveryTableOfTheKeyDatabaseIsProtected(t *testing.T) {
 		if _, known := protected[name]; !known {
 			t.Errorf("there is no table %s", name)
 		}
+	}
+}
+
+// A key database from before, in a PostgreSQL whose roles are kept apart: the process that
+// serves may not write the MACs of its rows and says who may; once the rotator was started
+// everything is as it was, and verified.
+func TestRotatorGivesMACsToAKeyDatabaseFromBefore(t *testing.T) {
+	d := newDuties(t)
+	serving := d.open(vault.Serving)
+	if w := serving.issue(t, uuid.New(), ssinA, "a"); w.Code != http.StatusCreated {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	serving.close(t)
+	kek, err := transit.Open(t.Context(), d.vault.Adapter())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kek.Close()
+	db := ringtest.OpenPostgres(t, d.owner)
+	ring, err := seal.OpenRing(t.Context(), db, kek, seal.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(requests.Protect(t.Context(), db), ring.Close()); err != nil {
+		t.Fatal(err)
+	}
+	ringtest.MakeFormer(t, db, kek)
+
+	at := d.roles[vault.Serving]
+	_, err = vault.Open(t.Context(), vault.DataDir(t.TempDir()), vault.Options{
+		Stores: vault.StoresConfig{Log: at, ReadModels: at, Keys: at}, Duty: vault.Serving, Transit: d.vault,
+	})
+	if !errors.Is(err, keysdb.ErrMayNotProtect) {
+		t.Fatalf("serving a key database from before: %v", err)
+	}
+	d.open(vault.Rotating).close(t)
+	serving = d.open(vault.Serving)
+	if found, err := serving.Ring.Check(t.Context()); err != nil || len(found) > 0 {
+		t.Errorf("%v %v", found, err)
+	}
+	if w := serving.issue(t, uuid.New(), ssinA, "b"); w.Code != http.StatusCreated {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

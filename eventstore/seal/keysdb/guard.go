@@ -38,8 +38,10 @@ const (
 // guard has the keys for rows and sums.
 type guard struct {
 	rows sync.Pool // of hash.Hash
-	sums sync.Pool // of hash.Hash
+	sums []byte
 	seal []byte
+
+	elements sync.Map // by the name of a table: cipher.Block
 }
 
 func newGuard(secret []byte) (*guard, error) {
@@ -52,8 +54,7 @@ func newGuard(secret []byte) (*guard, error) {
 		}
 	}
 	g.rows.New = func() any { return hmac.New(sha256.New, keys[0]) }
-	g.sums.New = func() any { return hmac.New(sha256.New, keys[1]) }
-	g.seal = keys[2]
+	g.sums, g.seal = keys[1], keys[2]
 	return g, nil
 }
 
@@ -64,28 +65,33 @@ func (g *guard) mac(t *Table, values []any) []byte {
 	b := rowBuffers.Get().(*[]byte)
 	defer rowBuffers.Put(b)
 	*b = t.append((*b)[:0], values)
-	sum := g.digest(&g.rows, *b)
-	return sum[:macSize]
-}
-
-func (g *guard) digest(pool *sync.Pool, parts ...[]byte) []byte {
-	h := pool.Get().(hash.Hash)
-	defer pool.Put(h)
+	h := g.rows.Get().(hash.Hash)
+	defer g.rows.Put(h)
 	h.Reset()
-	for _, part := range parts {
-		h.Write(part)
-	}
-	return h.Sum(nil)
+	h.Write(*b)
+	return h.Sum(nil)[:macSize]
 }
 
 // fits reports whether a row is as it was written.
 func (g *guard) fits(e *Entry) bool { return hmac.Equal(e.mac, g.mac(e.table, e.values)) }
 
-// element is what a row adds to the sum of its table. Nobody without the key can compute
-// one, so nobody can choose rows whose elements cancel out.
-func (g *guard) element(t *Table, mac []byte) (sum [32]byte) {
-	copy(sum[:], g.digest(&g.sums, []byte(t.Name), []byte{0}, mac))
-	return sum
+// element is what a row adds to the sum of its table: its MAC, enciphered by AES-256 under
+// a key of the table's. Nobody without the key can compute one, so nobody can choose rows
+// whose elements cancel out.
+func (g *guard) element(t *Table, mac []byte) (e element) {
+	block, known := g.elements.Load(t.Name)
+	if !known {
+		h := hmac.New(sha256.New, g.sums)
+		h.Write([]byte(t.Name))
+		fresh, err := aes.NewCipher(h.Sum(nil))
+		if err != nil { // only for a key of another size
+			panic(err)
+		}
+		block, _ = g.elements.LoadOrStore(t.Name, fresh)
+	}
+	copy(e[:], mac) // of another size only where it was damaged
+	block.(cipher.Block).Encrypt(e[:], e[:])
+	return e
 }
 
 // aead seals what salt stands before, under a key of its own: a nonce is never used twice.
@@ -563,7 +569,7 @@ func (db *DB) Known(t *Table, values ...any) *Entry {
 	return e
 }
 
-// Swap stores what was set in a row that its Key finds, if it still has the MAC that the
+// Swap stores what was set in a row, if it still has the MAC that the
 // entry was read with, and reports whether it has. It does not read the row: a column that
 // was damaged since and is not set stays damaged. The entry stays as it is, so that a
 // transaction may run again.
@@ -580,9 +586,14 @@ func (tx *Tx) Swap(e *Entry) (bool, error) {
 		args = append(args, e.values[i])
 	}
 	args = append(args, mac)
-	for _, column := range e.table.Key {
-		where.WriteString(column + " = ? AND ")
-		args = append(args, e.values[e.table.column(column)])
+	if e.number != 0 { // the shorter way, for a row that was read
+		where.WriteString(e.table.Number + " = ? AND ")
+		args = append(args, e.number)
+	} else {
+		for _, column := range e.table.Key {
+			where.WriteString(column + " = ? AND ")
+			args = append(args, e.values[e.table.column(column)])
+		}
 	}
 	n, err := tx.Exec(`UPDATE `+e.table.Name+` SET `+set.String()+`mac = ? WHERE `+where.String()+`mac = ?`, append(args, e.mac)...)
 	if err == nil && n == 1 {

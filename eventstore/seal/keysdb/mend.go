@@ -137,20 +137,20 @@ func (m *mending) missing(ctx context.Context) error {
 		if !g.fits(c) || found != nil {
 			return nil
 		}
-		element := g.element(m.table, c.mac)
+		one := g.element(m.table, c.mac)
 		here, err := m.here(ctx, c)
 		switch {
 		case err != nil:
 			return err
 		case here == nil:
-			if need.rows == 1 && element == need.of {
+			if need.rows == 1 && one == need.of {
 				found = c
 			}
 			gone = append(gone, c)
-			all.add(1, element)
+			all.add(1, one)
 		case string(here.mac) != string(c.mac) && here.mac != nil:
 			moved := sum{}
-			moved.add(0, element)
+			moved.add(0, one)
 			moved.add(0, g.element(m.table, here.mac))
 			if need == moved {
 				found, instead = c, here
@@ -259,11 +259,11 @@ func (db *DB) recount(ctx context.Context) error {
 			continue
 		}
 		if err := db.raw(ctx, t, ``, nil, func(e *Entry) error {
-			element := [32]byte{}
+			var one element
 			if e.mac != nil {
-				element = g.element(t, e.mac)
+				one = g.element(t, e.mac)
 			}
-			all.of(t.Name).add(1, element)
+			all.of(t.Name).add(1, one)
 			return nil
 		}); err != nil {
 			return err

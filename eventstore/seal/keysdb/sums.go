@@ -3,6 +3,7 @@ package keysdb
 import (
 	"cmp"
 	"context"
+	"crypto/subtle"
 	"database/sql"
 	"encoding/binary"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"slices"
 
 	"github.com/jmoiron/sqlx"
+
+	"coffre/eventstore/postgres/pgdb"
 )
 
 // sumsTable has one row: how many rows each table has and what they add up to, sealed as
@@ -23,17 +26,18 @@ var sumsTables = []string{`CREATE TABLE row_sums (id INTEGER PRIMARY KEY CHECK (
 // MigrateSums makes the table of the sums, or brings it up to date.
 func (db *DB) MigrateSums(ctx context.Context) error { return db.Migrate(ctx, "sums", sumsTables) }
 
+// element is what one row adds to a sum.
+type element [macSize]byte
+
 // sum of the rows of one table.
 type sum struct {
 	rows int64
-	of   [32]byte // the elements of the rows, by exclusive or
+	of   element // the elements of the rows, by exclusive or
 }
 
-func (s *sum) add(sign int64, element [32]byte) {
+func (s *sum) add(sign int64, e element) {
 	s.rows += sign
-	for i := range element {
-		s.of[i] ^= element[i]
-	}
+	subtle.XORBytes(s.of[:], s.of[:], e[:])
 }
 
 // sums of a database, as they are sealed: each table's name after its length in a byte, 1
@@ -70,14 +74,14 @@ func decodeSums(b []byte) (sums, error) {
 	s := sums{}
 	for len(b) > 0 {
 		name := int(b[0])
-		if len(b) < 1+name+1+8+32 {
+		if len(b) < 1+name+1+8+macSize {
 			return nil, errSums
 		}
 		t := s.of(string(b[1 : 1+name]))
 		b = b[1+name:]
 		t.whole, t.rows = b[0] == 1, int64(binary.BigEndian.Uint64(b[1:]))
 		copy(t.sum.of[:], b[9:])
-		b = b[9+32:]
+		b = b[9+macSize:]
 	}
 	return s, nil
 }
@@ -122,7 +126,7 @@ func (tx *Tx) storeSums(s sums) error {
 }
 
 // count notes that a row came (1) or went (-1); settle adds it up.
-func (tx *Tx) count(t *Table, sign int64, element [32]byte) {
+func (tx *Tx) count(t *Table, sign int64, e element) {
 	if t.Uncounted {
 		return
 	}
@@ -132,7 +136,7 @@ func (tx *Tx) count(t *Table, sign int64, element [32]byte) {
 	if tx.counted[t.Name] == nil {
 		tx.counted[t.Name] = &sum{}
 	}
-	tx.counted[t.Name].add(sign, element)
+	tx.counted[t.Name].add(sign, e)
 }
 
 // settle moves the sums by what the transaction changed, before it is committed. Sums
@@ -313,7 +317,7 @@ func (db *DB) ProtectFormer(ctx context.Context, tables []*Table, ending func(*T
 		err = db.protect(ctx, tables, ending)
 	}
 	if err != nil {
-		return fmt.Errorf("protect rows: %w", err)
+		return protecting(err)
 	}
 	db.register(tables)
 	return nil
@@ -336,10 +340,20 @@ func (db *DB) Protect(ctx context.Context, tables []*Table, after *Table) error 
 		err = db.protect(ctx, pending, nil)
 	}
 	if err != nil {
-		return fmt.Errorf("protect rows: %w", err)
+		return protecting(err)
 	}
 	db.register(tables)
 	return nil
+}
+
+// ErrMayNotProtect: the role of the address may not write the MACs of rows from before.
+var ErrMayNotProtect = errors.New("keysdb: the rows of the key database carry no MACs yet, and this process's role may not write them: start coffre rotator once, or the owner's vault")
+
+func protecting(err error) error {
+	if pgdb.NotAllowed(err) {
+		return fmt.Errorf("%w: %w", ErrMayNotProtect, err)
+	}
+	return fmt.Errorf("protect rows: %w", err)
 }
 
 func (db *DB) register(tables []*Table) {
