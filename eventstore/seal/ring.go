@@ -195,21 +195,7 @@ func (r *Ring) row(ctx context.Context, query string, args []any, dest ...any) (
 
 // rows calls each for every row of a read-only query.
 func (r *Ring) rows(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
-	s, err := r.db.Read(query)
-	if err != nil {
-		return err
-	}
-	rows, err := s.QueryxContext(ctx, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := each(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return r.db.EachRow(ctx, query, args, each)
 }
 
 // patient bounds a load that nobody's context bounds.

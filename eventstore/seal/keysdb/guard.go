@@ -224,7 +224,7 @@ func (db *DB) verify(e *Entry) error {
 // where may be "". damage is nil, or a Damage for a row that is not as it was written:
 // such a row says nothing. An error of each ends the reading, and is returned.
 func (db *DB) Each(ctx context.Context, t *Table, where string, args []any, each func(e *Entry, damage error) error) error {
-	return db.each(ctx, `SELECT `+t.Of("")+` FROM `+t.Name+condition(where), args, func(scan func(...any) error) error {
+	return db.EachRow(ctx, `SELECT `+t.Of("")+` FROM `+t.Name+condition(where), args, func(scan func(...any) error) error {
 		e, err := t.scan(scan)
 		if err != nil {
 			return err
@@ -240,7 +240,8 @@ func condition(where string) string {
 	return ` WHERE ` + where
 }
 
-func (db *DB) each(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
+// EachRow calls each for every row of a read-only query, as it is.
+func (db *DB) EachRow(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
 	s, err := db.Read(query)
 	if err != nil {
 		return err
@@ -291,7 +292,7 @@ func (db *DB) Joined(ctx context.Context, query string, args []any, tables []*Ta
 
 // EachJoined is Joined, but tells each of a Damage and goes on.
 func (db *DB) EachJoined(ctx context.Context, query string, args []any, tables []*Table, each func(rows []*Entry, damage error) error) error {
-	return db.each(ctx, query, args, db.joined(tables, each))
+	return db.EachRow(ctx, query, args, db.joined(tables, each))
 }
 
 // joined returns what reads a row of several tables.

@@ -240,7 +240,7 @@ func (db *DB) raw(ctx context.Context, t *Table, where string, args []any, each 
 	if where != "" {
 		query += ` WHERE ` + where
 	}
-	return db.each(ctx, query, args, func(scan func(...any) error) error {
+	return db.EachRow(ctx, query, args, func(scan func(...any) error) error {
 		e, err := t.scan(scan)
 		if err != nil {
 			return err
