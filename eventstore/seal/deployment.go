@@ -119,9 +119,7 @@ func (r *Ring) openDeploymentKeys(ctx context.Context) error {
 		}
 	}
 	r.audit.Store(&audit)
-	secret := r.deployment[rowsKey].Bytes()
-	defer clear(secret)
-	if err := r.db.Guard(secret); err != nil {
+	if err := guardUnder(r.db, r.deployment[rowsKey]); err != nil {
 		return err
 	}
 	return r.protect(ctx, rows, keys)
@@ -249,9 +247,7 @@ func OpenRows(ctx context.Context, db, keyIn *keysdb.DB, kek KEK) error {
 	if err != nil {
 		return err
 	}
-	secret := keys[0].Bytes()
-	defer clear(secret)
-	if err := db.Guard(secret); err != nil {
+	if err := guardUnder(db, keys[0]); err != nil {
 		return err
 	}
 	return db.Protect(ctx, tables, deploymentKeys)
@@ -404,15 +400,24 @@ func (r *Ring) deploymentRows(ctx context.Context) ([]deploymentRow, error) {
 func (r *Ring) guardWith(ctx context.Context, rows []deploymentRow) error {
 	i := slices.IndexFunc(rows, func(row deploymentRow) bool { return row.Name == rowsKey })
 	if i < 0 {
-		return r.db.Guard(nil)
+		r.db.Guard(nil)
+		return nil
 	}
 	keys, err := r.unwrapDeployment(ctx, rows)
 	if err != nil || slices.ContainsFunc(keys, func(k DeploymentKey) bool { return k.former }) {
 		return err
 	}
-	secret := keys[i].Bytes()
-	defer clear(secret)
-	return r.db.Guard(secret)
+	return guardUnder(r.db, keys[i])
+}
+
+// guardUnder has the rows of a key database verified under the deployment key of rows.
+func guardUnder(db *keysdb.DB, k DeploymentKey) error {
+	keys, err := k.rowKeys()
+	if err != nil {
+		return err
+	}
+	db.Guard(keys)
+	return nil
 }
 
 // makeDeploymentKeys makes keys of these names in a ring that had these rows, unless
@@ -431,12 +436,8 @@ func (r *Ring) makeDeploymentKeys(ctx context.Context, names []string, had []dep
 		if err := r.guardWith(ctx, had); err != nil {
 			return err
 		}
-	} else {
-		secret := keys[slices.Index(names, rowsKey)].Bytes()
-		defer clear(secret)
-		if err := r.db.Guard(secret); err != nil {
-			return err
-		}
+	} else if err := guardUnder(r.db, keys[slices.Index(names, rowsKey)]); err != nil {
+		return err
 	}
 	for attempt := 0; attempt < maxStale; attempt++ {
 		wrapped, err := r.wrapDeployment(ctx, rows, keys)

@@ -17,6 +17,7 @@ import (
 
 	"coffre/domain"
 	"coffre/eventstore"
+	"coffre/eventstore/seal/keysdb"
 )
 
 const keySize = 32 // bytes of every key here
@@ -51,6 +52,26 @@ const (
 	infoSealedContent = "coffre/sealed-content/v2" // encrypts the personal parts of the stream's events
 	infoCommitment    = "coffre/sealed-commitment/v2"
 )
+
+// Sub-keys of the deployment key of rows, likewise.
+const (
+	infoRowMACs    = "coffre/row-macs/v1"
+	infoRowSums    = "coffre/row-sums/v1"
+	infoSealedSums = "coffre/sealed-sums/v1"
+)
+
+// rowKeys returns the keys that rows of the key database are verified with.
+func (k DeploymentKey) rowKeys() (*keysdb.RowKeys, error) {
+	var keys keysdb.RowKeys
+	for info, to := range map[string]*[32]byte{infoRowMACs: &keys.MAC, infoRowSums: &keys.Sum, infoSealedSums: &keys.Seal} {
+		sub, err := subKey(k.secret[:], info)
+		if err != nil {
+			return nil, err
+		}
+		*to = sub
+	}
+	return &keys, nil
+}
 
 func subKey(dek []byte, info string) (k key, err error) {
 	b, err := hkdf.Expand(sha256.New, dek, info, keySize)

@@ -72,7 +72,7 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 	"citizen_refs":    {Serving: {Insert: true}, Destroying: {Delete: true}, Rotating: {Update: macs}},
 	"stream_keys":     {Serving: {Insert: true}, Destroying: {Insert: true, Update: []string{"*"}}, Rotating: {Update: macs}},
 	"suppressions": {
-		Serving:    {Delete: true, Update: []string{"until", "basis"}}, // a release
+		Serving:    {Delete: true, Update: []string{"until", "basis", "mac"}}, // a release
 		Destroying: {Insert: true, Update: []string{"*"}},
 		Rotating:   {Update: []string{"echo", "mac"}},
 	},

@@ -32,11 +32,11 @@ type Instance struct {
 	store       eventstore.Store
 	room        *sqlitedb.Reserve // nil: no database lies in files
 	keys        *keysdb.DB
-	damaged     atomic.Int64      // records that the scrubber found last
-	alarm       *alarm            // what was found that is not what was recorded
-	portRefused atomic.Int64      // calls on the port for KurrentDB's clients without a good password
-	failed      chan error        // a part that had to go on has stopped
-	closers     []func() error    // in the order of opening
+	damaged     atomic.Int64   // records that the scrubber found last
+	alarm       *alarm         // what was found that is not what was recorded
+	portRefused atomic.Int64   // calls on the port for KurrentDB's clients without a good password
+	failed      chan error     // a part that had to go on has stopped
+	closers     []func() error // in the order of opening
 	leaving     sync.Once
 	gone        chan struct{} // closed when no more requests should be sent here
 }

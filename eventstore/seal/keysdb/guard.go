@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -19,8 +18,8 @@ import (
 	"coffre/eventstore"
 )
 
-// Every row of a [Table] carries a MAC under keys that are derived from a key of the
-// deployment ([DB.Guard]). A row whose MAC does not fit is a [Damage] to whoever reads
+// Every row of a [Table] carries a MAC under keys that are derived from a key of
+// the deployment ([DB.Guard]). A row whose MAC does not fit is a [Damage] to whoever reads
 // it, and nobody changes it: a change reads the row first. Of all rows of a table the
 // database keeps a sum, sealed, which moves in the transaction that changes a row, so
 // that rows that are gone are noticed by a walk ([DB.Check]).
@@ -28,34 +27,26 @@ import (
 // Until a database has its guard, rows are read as they are and written without a MAC:
 // who has no key, as a restore of a copy, can leave nothing that counts afterwards.
 
-// Uses of the key, derived from it by HKDF-SHA256 (expand only). For ever.
-const (
-	infoRows = "coffre/key-database/rows/v1"
-	infoSums = "coffre/key-database/sums/v1"
-	infoSeal = "coffre/key-database/sealed-sums/v1"
-)
+// RowKeys are the keys that rows are verified with. Each is used for nothing else, so
+// that none of them is known when another is.
+type RowKeys struct {
+	MAC  [32]byte // of rows
+	Sum  [32]byte // what a row adds to the sum of its table
+	Seal [32]byte // seals the sums
+}
 
 // guard has the keys for rows and sums.
 type guard struct {
 	rows sync.Pool // of hash.Hash
-	sums []byte
-	seal []byte
+	keys RowKeys
 
 	elements sync.Map // by the name of a table: cipher.Block
 }
 
-func newGuard(secret []byte) (*guard, error) {
-	g := &guard{}
-	var keys [3][]byte
-	for i, info := range []string{infoRows, infoSums, infoSeal} {
-		var err error
-		if keys[i], err = hkdf.Expand(sha256.New, secret, info, sha256.Size); err != nil {
-			return nil, fmt.Errorf("derive the keys of rows: %w", err)
-		}
-	}
-	g.rows.New = func() any { return hmac.New(sha256.New, keys[0]) }
-	g.sums, g.seal = keys[1], keys[2]
-	return g, nil
+func newGuard(keys RowKeys) *guard {
+	g := &guard{keys: keys}
+	g.rows.New = func() any { return hmac.New(sha256.New, g.keys.MAC[:]) }
+	return g
 }
 
 var rowBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
@@ -81,7 +72,7 @@ func (g *guard) fits(e *Entry) bool { return hmac.Equal(e.mac, g.mac(e.table, e.
 func (g *guard) element(t *Table, mac []byte) (e element) {
 	block, known := g.elements.Load(t.Name)
 	if !known {
-		h := hmac.New(sha256.New, g.sums)
+		h := hmac.New(sha256.New, g.keys.Sum[:])
 		h.Write([]byte(t.Name))
 		fresh, err := aes.NewCipher(h.Sum(nil))
 		if err != nil { // only for a key of another size
@@ -96,7 +87,7 @@ func (g *guard) element(t *Table, mac []byte) (e element) {
 
 // aead seals what salt stands before, under a key of its own: a nonce is never used twice.
 func (g *guard) aead(salt []byte) (cipher.AEAD, error) {
-	h := hmac.New(sha256.New, g.seal)
+	h := hmac.New(sha256.New, g.keys.Seal[:])
 	h.Write(salt)
 	block, err := aes.NewCipher(h.Sum(nil))
 	if err != nil {
@@ -105,11 +96,10 @@ func (g *guard) aead(salt []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-const saltSize = 32
+const saltSize = 26 // characters of rand.Text, at least 128 bits
 
 func (g *guard) sealSums(plain []byte) ([]byte, error) {
-	salt := make([]byte, saltSize, saltSize+len(plain)+16)
-	rand.Read(salt) // never fails
+	salt := []byte(rand.Text())
 	aead, err := g.aead(salt)
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ const peopleTable = `CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT 
 
 var people = &keysdb.Table{Name: "people", Number: "id", Key: []string{"name"}, Columns: []string{"name", "nick", "wrapped", "age"}}
 
-var rowsSecret = bytes.Repeat([]byte{7}, 32)
+var rowKeys = keysdb.RowKeys{MAC: [32]byte{1}, Sum: [32]byte{2}, Seal: [32]byte{3}}
 
 // forRows runs a test on each engine, with a table whose rows carry MACs. another opens a
 // further database with the same key.
@@ -47,7 +47,8 @@ func forRows(t *testing.T, test func(t *testing.T, db *keysdb.DB, another func()
 				return db
 			}
 			db := another()
-			must(t, db.Guard(rowsSecret), db.ProtectFormer(t.Context(), []*keysdb.Table{people}, func(*keysdb.Tx) error { return nil }))
+			db.Guard(&rowKeys)
+			must(t, db.ProtectFormer(t.Context(), []*keysdb.Table{people}, func(*keysdb.Tx) error { return nil }))
 			test(t, db, another)
 		})
 	}

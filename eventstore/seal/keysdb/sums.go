@@ -248,20 +248,16 @@ func (db *DB) check(ctx context.Context, tx *sqlx.Tx, tables []*Table) (found []
 	return found, nil
 }
 
-// Guard sets the key that the rows' MACs are computed under, 32 bytes that are used for
-// nothing else; nil takes it away. From now on every row that is read is verified.
-func (db *DB) Guard(secret []byte) error {
+// Guard sets the keys that the rows' MACs are computed under; nil takes them away. From now on
+// every row that is read is verified.
+func (db *DB) Guard(keys *RowKeys) {
 	var g *guard
-	if secret != nil {
-		var err error
-		if g, err = newGuard(secret); err != nil {
-			return err
-		}
+	if keys != nil {
+		g = newGuard(*keys)
 	}
 	db.rows.mu.Lock()
 	defer db.rows.mu.Unlock()
 	db.rows.guard = g
-	return nil
 }
 
 // Rows reach the state in which each has its MAC in one of three ways, and the sums say
