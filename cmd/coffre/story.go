@@ -212,7 +212,7 @@ var sentences = map[string]func(who string, f facts) string{
 var deeds = map[string]string{
 	"createBackup": "take a backup", "reportVerifiedBackup": "report a backup as good", "reportBackupElsewhere": "report a backup made elsewhere",
 	"rebuildProjection": "build anew the read model", "rotateKeys": "rotate the key-encryption key", "retireKeys": "retire old keys", "trimKeys": "destroy old keys",
-	"rotatePepper": "replace the pepper", "rotateAudit": "replace the audit key", "copyStore": "copy the vault", "getConsent": "look at consent", "queryConsentLog": "search the log of consents",
+	"rotatePepper": "replace the pepper", "rotateAudit": "replace the audit key", "getConsent": "look at consent", "queryConsentLog": "search the log of consents",
 	"getExportContent": "download export", "getErasure": "look at erasure", "getErasureCertificate": "read the certificate of erasure", "listDueErasures": "list what is due for erasure",
 	"listRestrictions": "look at the restrictions", "getRestriction": "look at restriction",
 }

@@ -22,7 +22,6 @@ const (
 	TrimKeys              Act = "trimKeys"
 	RotatePepper          Act = "rotatePepper"
 	RotateAudit           Act = "rotateAudit"
-	CopyStore             Act = "copyStore" // coffre store copy, recorded in the source
 
 	ReadConsent            Act = "getConsent"
 	QueryConsentLog        Act = "queryConsentLog"
@@ -36,7 +35,7 @@ const (
 
 // Acts lists every act there is.
 var Acts = []Act{
-	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit, CopyStore,
+	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit,
 	ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListDueErasures, ListRestrictions, ReadRestriction,
 }
 
