@@ -887,6 +887,9 @@ func suppressionEnds(t *testing.T, e *env) {
 	_, _, err := r.Enroll(ctx, SSIN(1))
 	wants(t, err, seal.ErrCitizenErased)
 	hands.advance(time.Hour)
+	if _, ok, err := r.Suppressed(ctx, SSIN(1)); err != nil || ok {
+		t.Fatal("what has ended counts until it is removed", err)
+	}
 	check(t, r.PurgeSuppressions(ctx))
 	hands.advance(-time.Hour)
 	if _, ok, err := r.Suppressed(ctx, SSIN(1)); err != nil || ok {
