@@ -2,8 +2,10 @@ package seal
 
 import (
 	"context"
+	"slices"
 
 	"coffre/domain"
+	"coffre/eventstore"
 	"coffre/eventstore/seal/keysdb"
 )
 
@@ -93,6 +95,40 @@ func (r *Ring) Missing(ctx context.Context, citizens []domain.CitizenID) ([]doma
 		}
 	}
 	return unknown, err
+}
+
+// UnknownStreams counts the streams, which hold something sealed, whose key the ring does
+// not know, not even as destroyed: it is older than the log, and the program must not start.
+// Where rows of the table are damaged or gone it returns 0: that stops nobody else.
+func (r *Ring) UnknownStreams(ctx context.Context, streams []eventstore.Stream) (int, error) {
+	known := make(map[eventstore.Stream]bool, len(streams))
+	for some := range slices.Chunk(streams, MaxBatch) {
+		args := make([]any, len(some))
+		for i, stream := range some {
+			args[i] = string(stream)
+		}
+		err := r.joinedIn(ctx, `SELECT `+streamKeys.Of("k")+` FROM stream_keys k WHERE k.stream IN `, args, []*keysdb.Table{streamKeys}, func(rows []*keysdb.Entry, _ error) error {
+			known[eventstore.Stream(rows[0].Text("stream"))] = true
+			return nil
+		})
+		if err != nil {
+			return 0, unavailable(ctx, "read stream keys", err)
+		}
+	}
+	unknown := 0
+	for _, stream := range streams {
+		if !known[stream] {
+			unknown++
+		}
+	}
+	if unknown == 0 {
+		return 0, nil
+	}
+	damaged, err := r.db.Check(ctx, streamKeys) // an older ring is whole
+	if err != nil || len(damaged) > 0 {
+		return 0, unavailable(ctx, "verify stream keys", err)
+	}
+	return unknown, nil
 }
 
 // withoutRow returns those of the citizens that have no row of their own.

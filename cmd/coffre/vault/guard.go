@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"coffre/domain"
 	"coffre/domain/citizen"
@@ -27,14 +29,15 @@ var guardTables = []string{
 
 const guardPage = 10_000 // events between two marks
 
-// ErrOldKeys says that the key ring is a copy from before: the log names citizens whose
-// keys it lacks.
-var ErrOldKeys = errors.New("the key ring is older than the log: it does not know citizens that the log names; restore the newest copy of keys.db")
+// ErrOldKeys says that the key ring is a copy from before: the log names citizens, or holds
+// sealed streams, whose keys it lacks.
+var ErrOldKeys = errors.New("the key ring is older than the log: it does not know citizens or streams that the log names; restore the newest copy of keys.db")
 
 // keyRing is a key ring that is to be served or was restored, as the guard asks it.
 type keyRing interface {
 	ReapplyDestroyed(context.Context, []seal.DestroyedSubject, []seal.DestroyedStream) error
 	Missing(context.Context, []domain.CitizenID) ([]domain.CitizenID, error)
+	UnknownStreams(context.Context, []eventstore.Stream) (int, error)
 }
 
 // servedRing is a key ring that is to be served, with the authority to destroy.
@@ -60,7 +63,7 @@ func (c checkedRing) ReapplyDestroyed(ctx context.Context, citizens []seal.Destr
 }
 
 // guard compares the log with the key ring, from where it last ended: it refuses
-// a ring that lacks a citizen of the log, and destroys again the keys that the log
+// a ring that lacks a citizen or a stream of the log, and destroys again the keys that the log
 // and the shred list say were destroyed (rule E-3). It runs
 // before anything is
 // served.
@@ -109,11 +112,15 @@ func guardSome(ctx context.Context, log *eventstore.Log, ring keyRing, after eve
 	var named []domain.CitizenID
 	var subjects []seal.DestroyedSubject
 	var streams []seal.DestroyedStream
+	sealed := map[eventstore.Stream]bool{}
 	for r, err := range log.Store().ReadAll(ctx, after, guardPage) {
 		if err != nil {
 			return after, fmt.Errorf("compare the log with the key ring: %w", err)
 		}
 		after = r.Position
+		if r.Sealed != nil {
+			sealed[r.Stream] = true
+		}
 		switch r.Type { // the few that matter are decoded, and no others
 		case "citizen.registered/1", "citizen.key-destroyed/1", "document.content-destroyed/1":
 		default:
@@ -146,6 +153,13 @@ func guardSome(ctx context.Context, log *eventstore.Log, ring keyRing, after eve
 	}
 	if len(missing) > 0 {
 		return after, fmt.Errorf("%w (%d of them)", ErrOldKeys, len(missing))
+	}
+	unknown, err := ring.UnknownStreams(ctx, slices.Collect(maps.Keys(sealed)))
+	if err != nil {
+		return after, fmt.Errorf("compare the log with the key ring: %w", err)
+	}
+	if unknown > 0 {
+		return after, fmt.Errorf("%w (%d streams)", ErrOldKeys, unknown)
 	}
 	return after, nil
 }

@@ -391,6 +391,9 @@ func (n *notedRing) ReapplyDestroyed(ctx context.Context, citizens []seal.Destro
 	return n.Restored.ReapplyDestroyed(ctx, citizens, streams)
 }
 
+// UnknownStreams implements keyRing: compare looks for every key later.
+func (n *notedRing) UnknownStreams(context.Context, []eventstore.Stream) (int, error) { return 0, nil }
+
 // besides returns what was noted and is not among these.
 func (n *notedRing) besides(citizens []seal.DestroyedSubject, streams []seal.DestroyedStream) (c []seal.DestroyedSubject, s []seal.DestroyedStream) {
 	gone, closed := map[domain.CitizenID]bool{}, map[eventstore.Stream]bool{}
