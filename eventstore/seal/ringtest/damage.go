@@ -366,6 +366,42 @@ func suppressionDamaged(t *testing.T, e *env) {
 	}
 }
 
+// damageHidesNothing: a row that is gone, or that an older one replaced, is noticed beside
+// damaged rows of its table, and also where one stands in its place: an erased person is not
+// issued to.
+func damageHidesNothing(t *testing.T, e *env) {
+	e.full(t)
+	gone := rowsOf(t, e.db, "suppressions")[0]
+	other := map[string]any{"ssin": make([]byte, 32), "echo": make([]byte, 32), "until": int64(0), "basis": "law", "mac": make([]byte, 16)}
+	exec(t, e.db, `DELETE FROM suppressions WHERE mac = ?`, gone["mac"])
+	insert(t, e.db, "suppressions", other)
+	started := e.process(t, seal.Config{})
+	for _, n := range []int{2, 100} {
+		if _, _, err := started.Enroll(t.Context(), SSIN(n)); !errors.Is(err, keysdb.ErrDamaged) {
+			t.Errorf("another row is in the place of a suppression, person %d: %v", n, err)
+		}
+	}
+	exec(t, e.db, `DELETE FROM suppressions WHERE ssin = ?`, other["ssin"])
+	insert(t, e.db, "suppressions", gone)
+	whole(t, e.db)
+
+	table := Table(t, e.db, "subjects")
+	rows := rowsOf(t, e.db, table.Name)
+	_, err := keysdb.Do(t.Context(), e.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Update(table, `citizen = ?`, []any{rows[0]["citizen"]}, func(e *keysdb.Entry) { e.Set("created", e.Int("created")+2) })
+	})
+	check(t, err)
+	exec(t, e.db, `DELETE FROM subjects WHERE citizen = ?`, rows[0]["citizen"])
+	insert(t, e.db, table.Name, rows[0])
+	for _, column := range []string{"wrapped", "mac"} {
+		undo, _ := flip(t, e.db, table, column, rows[1])
+		if found, err := e.db.Check(t.Context()); err != nil || len(found) != 2 || found[0] != (keysdb.Damage{Table: table.Name}) {
+			t.Errorf("an older row beside one whose %s is damaged: %v, %v", column, found, err)
+		}
+		undo()
+	}
+}
+
 // MakeFormer makes the database of an open ring what it was before rows carried MACs.
 func MakeFormer(t *testing.T, db *keysdb.DB, kek seal.KEK) {
 	t.Helper()
