@@ -174,15 +174,24 @@ func (r *Ring) addSSIN(ctx context.Context, citizen domain.CitizenID, ssin domai
 		} else if err != nil {
 			return nil, err
 		}
+		known, err := knownNumber(tx, blinds, hash)
+		switch {
+		case err != nil:
+			return nil, err
+		case known == nil:
+			if err := r.trustAbsence(); err != nil { // it may be another's, or an erased person's
+				return nil, err
+			}
+		case string(known.Bytes("citizen")) != string(citizen.UUID[:]):
+			return ErrSSINTaken, nil
+		}
 		for _, blind := range blinds.of {
 			e, err := tx.Entry(numbers, `blind = ?`, blind.hash[:])
-			switch {
-			case err != nil:
+			if err != nil {
 				return nil, err
-			case e == nil:
+			}
+			if e == nil {
 				continue
-			case string(e.Bytes("citizen")) != string(citizen.UUID[:]):
-				return ErrSSINTaken, nil
 			}
 			// A former number that is the latest again goes to the end.
 			if err := tx.Remove(e); err != nil {

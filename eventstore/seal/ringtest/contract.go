@@ -108,6 +108,7 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"a changed bit is named, in every column", bitsNamed},
 		{"a row that is gone, or older, is noticed", rowsMissed},
 		{"damage hides no row that is gone, or older", damageHidesNothing},
+		{"a damaged number is given to nobody else", damagedNumberIsNotAnothers},
 		{"a damaged row's citizen alone waits", damagedCitizenAlone},
 		{"E-4 a damaged suppression lets nobody in", suppressionDamaged},
 		{"a ring from before gets its MACs once", upgraded},

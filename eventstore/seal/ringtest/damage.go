@@ -366,6 +366,35 @@ func suppressionDamaged(t *testing.T, e *env) {
 	}
 }
 
+// damagedNumberIsNotAnothers: nobody gets the number of somebody whose index is damaged, or
+// one that may be an erased person's.
+func damagedNumberIsNotAnothers(t *testing.T, e *env) {
+	ctx := t.Context()
+	citizens, _, _ := e.full(t)
+	table := Table(t, e.db, "subject_ssins")
+	undo, _ := flip(t, e.db, table, "blind", ofCitizen(t, e.db, table.Name, citizens[0]))
+	if err := e.process(t, seal.Config{}).AddSSIN(ctx, citizens[1], SSIN(0)); !errors.Is(err, keysdb.ErrDamaged) {
+		t.Errorf("the number of somebody whose index is damaged: %v", err)
+	}
+	undo()
+	fresh := e.process(t, seal.Config{})
+	if err := fresh.AddSSIN(ctx, citizens[1], SSIN(0)); !errors.Is(err, seal.ErrSSINTaken) {
+		t.Errorf("the index is whole again: %v", err)
+	}
+	for _, n := range []int{20, 21, 20} { // the last is a former one of theirs
+		check(t, fresh.AddSSIN(ctx, citizens[1], SSIN(n)))
+	}
+	whole(t, e.db)
+	exec(t, e.db, `DELETE FROM suppressions`)
+	started := e.process(t, seal.Config{})
+	if err := started.AddSSIN(ctx, citizens[1], SSIN(2)); !errors.Is(err, keysdb.ErrDamaged) {
+		t.Errorf("the number of an erased person whose suppression is gone: %v", err)
+	}
+	if err := started.AddSSIN(ctx, citizens[1], SSIN(21)); err != nil {
+		t.Errorf("their own former number: %v", err)
+	}
+}
+
 // damageHidesNothing: a row that is gone, or that an older one replaced, is noticed beside
 // damaged rows of its table, and also where one stands in its place: an erased person is not
 // issued to.
