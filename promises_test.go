@@ -264,7 +264,7 @@ var promises = []chapter{
 		{"What was sealed in any form that ever was opens for ever.",
 			[]string{"eventstore/seal/sealer.go contentKey.open"},
 			[]string{"eventstore/seal TestEveryFormOfASealedPartOpens"}},
-		{"Who can write to the database gives nobody a consent that the citizen did not give, or a mandate.",
+		{"Who can write to the database gives nobody other terms of a consent, or of a mandate, than were given.",
 			[]string{"handlers/disclosure/proof.go Discloser.proveConsent", "handlers/disclosure/proof.go Discloser.proveMandate"},
 			[]string{"handlers/api TestAConsentWithOtherTermsDisclosesNothing", "handlers/api TestAConsentWithoutItsPersonalPartDisclosesNothing", "handlers/api TestAMandateWithOtherFactsShowsNothing"}},
 		{"What is known and gone from the log is tampering, never absence.",

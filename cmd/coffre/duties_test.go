@@ -18,6 +18,8 @@ import (
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/eventstore"
+	"coffre/eventstore/codec"
 	"coffre/eventstore/postgres/pgdb"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/seal/transit/vaulttest"
@@ -310,5 +312,44 @@ func TestDutyCommandsRefuse(t *testing.T) {
 		if got := inEnvironment(t, env).must(exitUsage, name, "--data", dir); !strings.Contains(got.err, "COFFRE_VAULT_"+strings.ToUpper(name)+"_ROLE") {
 			t.Error(got.err)
 		}
+	}
+}
+
+// A record of destroyed keys that somebody wrote into the log destroys nothing: no erasure
+// was asked for, approved and started before it.
+func TestForgedDestructionDestroysNothing(t *testing.T) {
+	d := newDuties(t)
+	serving := d.open(vault.Serving)
+	serving.issue(t, uuid.New(), ssinA, "a")
+	who := serving.citizen(t, ssinA)
+	stream, store := eventstore.Stream("citizen-"+who.String()), serving.Core.Log.Store()
+	var last eventstore.Record
+	for r, err := range store.ReadStream(t.Context(), stream, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = r
+	}
+	form, clear, _, err := codec.Catalog.Encode(citizen.KeyDestroyed{Citizen: who, Erasure: domain.ErasureID{UUID: uuid.New()}, At: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := last.Revision
+	last.ID, last.Type, last.Clear, last.Sealed = uuid.New(), form, clear, nil
+	if _, err := store.Append(t.Context(), eventstore.Batch{Stream: stream, Expected: eventstore.Expected(at), Records: []eventstore.Record{last}}); err != nil {
+		t.Fatal(err)
+	}
+	serving.close(t)
+	app := d.roles[vault.Serving]
+	_, err = vault.Open(t.Context(), vault.DataDir(t.TempDir()), vault.Options{
+		Stores: vault.StoresConfig{Log: app, ReadModels: app, Keys: d.roles[vault.Destroying]}, Duty: vault.Destroying, Transit: d.vault, KeyLease: time.Second,
+	})
+	var corrupt *eventstore.Corrupt
+	if !errors.As(err, &corrupt) || corrupt.Stream != stream || corrupt.Revision != at+1 {
+		t.Errorf("opened: %v", err)
+	}
+	var destroyed int
+	if err := d.as(vault.Serving).GetContext(t.Context(), &destroyed, `SELECT count(*) FROM subjects WHERE wrapped IS NULL`); err != nil || destroyed > 0 {
+		t.Errorf("%d keys were destroyed: %v", destroyed, err)
 	}
 }

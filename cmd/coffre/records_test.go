@@ -150,6 +150,8 @@ var recordedCommands = map[string]left{
 	"coffre restore":       events("audit.loss-accepted").when("with `--accept-loss`, before anything is served; of a backup that is restored none: the log that comes out is the one that was backed up, and what must be destroyed again is, before anything opens"),
 	"coffre destroyer":     events("citizen.erasure-completed", "citizen.erasure-finalised", "citizen.key-destroyed", "document.content-destroyed").when("it goes on with what two persons asked for and approved, which is on record"),
 	"coffre rotator":       none("it goes on with a rotation, whose every step is on record as an operation"),
+	"coffre keys check":    none("it verifies rows of wrapped keys, opens none, and shows ids that the vault made"),
+	"coffre keys restore":  none("it brings back rows of the vault's own backup that still carry its MAC, while nobody serves, and opens nothing; the machine's own log tells who ran it"),
 	"coffre store prepare": none("it makes tables and rights, and reads no event"),
 	"coffre store copy":    none("it copies sealed bytes and wrapped keys from a directory that it owns, to a place whose keeper it needs; the machine's own log tells who ran it"),
 	"coffre version":       none(tellsNobody),

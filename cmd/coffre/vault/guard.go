@@ -107,6 +107,35 @@ func guard(ctx context.Context, log *eventstore.Log, db *keysdb.DB, ring keyRing
 	}
 }
 
+// carriedOut returns an error that wraps eventstore.Corrupt unless the log holds, before the
+// record of a destruction, that its erasure was requested, approved and started (rule E-1).
+// A record alone makes nobody destroy a key again: whoever can write to the database could
+// have everybody forgotten with it.
+func carriedOut(ctx context.Context, log *eventstore.Log, record eventstore.Record, of domain.CitizenID, erasure domain.ErasureID) error {
+	requested, approved, started := false, false, false
+	for e, err := range log.Read(ctx, eventstore.Stream("citizen-"+of.String()), 0) {
+		if err != nil {
+			return fmt.Errorf("look for the erasure of a destruction: %w", err)
+		}
+		if e.Position.Compare(record.Position) >= 0 {
+			break
+		}
+		switch f := e.Data.(type) {
+		case citizen.ErasureRequested:
+			requested = requested || f.Erasure == erasure
+		case citizen.ErasureApproved:
+			approved = approved || requested && f.Erasure == erasure
+		case citizen.ErasureStarted:
+			started = started || approved && f.Erasure == erasure
+		}
+	}
+	if erasure.IsZero() || !started {
+		return fmt.Errorf("the log tells of destroyed keys without an erasure that was asked for, approved and started, and nothing was destroyed for it: %w",
+			&eventstore.Corrupt{Stream: record.Stream, Revision: record.Revision, Position: record.Position})
+	}
+	return nil
+}
+
 // guardSome looks at one page of the log and returns where it ends.
 func guardSome(ctx context.Context, log *eventstore.Log, ring keyRing, after eventstore.Position) (eventstore.Position, error) {
 	var named []domain.CitizenID
@@ -134,10 +163,16 @@ func guardSome(ctx context.Context, log *eventstore.Log, ring keyRing, after eve
 		case citizen.Registered:
 			named = append(named, e.Citizen)
 		case citizen.KeyDestroyed:
+			if err := carriedOut(ctx, log, r, e.Citizen, e.Erasure); err != nil {
+				return after, err
+			}
 			subjects = append(subjects, seal.DestroyedSubject{Citizen: e.Citizen})
 		case document.ContentDestroyed:
 			state, _, err := (eventstore.Decider[document.State, document.Event]{Evolve: document.Evolve}).Load(ctx, log, r.Stream)
 			if err != nil {
+				return after, err
+			}
+			if err := carriedOut(ctx, log, r, state.Citizen, e.Erasure); err != nil {
 				return after, err
 			}
 			streams = append(streams, seal.DestroyedStream{Stream: r.Stream, Citizen: state.Citizen})
