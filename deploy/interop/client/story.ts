@@ -196,7 +196,8 @@ export async function play(vault: Vault, url: string): Promise<number> {
   const text = english(registered?.texts).replaceAll('{consumer}', asks).replaceAll('{purpose}', purpose)
   const shownText = { text, language: 'en' as const, version: registered?.version ?? '' }
   const other = { params: { path: { consentRequestId: consentId }, header: key() }, body: { shownText: { ...shownText, text: `${text} And more.` } } }
-  refused('yes to words of one\'s own', 400, 'coffre:shownTextNotRegistered', await citizen.POST('/consentRequests/{consentRequestId}/grant', other))
+  const words = refused('yes to words of one\'s own', 400, 'belgif:badRequest', await citizen.POST('/consentRequests/{consentRequestId}/grant', other))
+  must(words.issues?.some((i) => i.type?.endsWith('shownTextNotRegistered')) === true, 'why those words are none', words)
   const yes = { params: { path: { consentRequestId: consentId }, header: key() }, body: { shownText } }
   must((await stranger.POST('/consentRequests/{consentRequestId}/grant', yes)).response.status === 404, 'a stranger cannot say yes')
   const grant = await citizen.POST('/consentRequests/{consentRequestId}/grant', yes)
@@ -269,7 +270,9 @@ export async function play(vault: Vault, url: string): Promise<number> {
   for (const e of entries(consentRead.accessId, 1, ['householdSize'])) {
     must(e.organization === railways && e.purpose === familyDiscount && e.consentId === consentId && e.legalBasis === undefined, 'who, why, under which consent', e)
   }
-  must(log.filter((i) => i.outcome === 'disclosed').length === 4, 'nobody else read', log)
+  const told = log.filter((i) => i.kind === 'presence')
+  must(log.filter((i) => i.outcome === 'disclosed').length === 4 + told.length, 'nobody else read', log)
+  must(told.length === 3 && told.every((i) => i.organization === flanders && i.outcome === 'disclosed' && i.documentId === undefined), 'what was told of what is held', told)
   const tried = (organization: string, reason: string) => log.some((i) => i.outcome === 'refused' && i.organization === organization && i.reason === reason)
   must(tried(flanders, 'noBasis') && tried(railways, 'consentWithdrawn') && tried(flanders, 'documentRevoked'), 'who tried in vain', log)
   must(log.every((i, n) => n === 0 || Date.parse(i.at) <= Date.parse(log[n - 1]?.at ?? '')), 'the newest comes first', log)
