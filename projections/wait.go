@@ -82,6 +82,9 @@ func (t *task) status(head int64) Status {
 		s.State = Failing
 	}
 	s.Lag = max(head-s.Leaf, 0)
+	if s.State == CatchingUp && s.Lag == 0 {
+		s.State = Live // it has yet to look once more, and there is nothing to find
+	}
 	var poisoned *Poisoned
 	if errors.As(t.failed, &poisoned) {
 		s.PoisonedLeaf, s.PoisonedType = poisoned.Leaf, poisoned.Type
