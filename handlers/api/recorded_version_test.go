@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -111,14 +112,19 @@ func (c *versionedCard) during(t testing.TB, meanwhile domain.Date, read func())
 	if err != nil {
 		t.Fatal(err)
 	}
+	var updating sync.Mutex // what looks again at a file under way may be the one that updates
 	if meanwhile != "" {
 		c.tv.afterAppend(t, func() {
+			updating.Lock()
+			defer updating.Unlock()
 			c.tv.Store.SetRule(nil)
 			c.update(t, meanwhile)
 		})
 	}
 	read()
 	c.tv.Store.SetRule(nil)
+	updating.Lock()
+	defer updating.Unlock()
 	return recordedSince[access.Authorized](t, c.tv, before)
 }
 
