@@ -109,32 +109,10 @@ func prepare(ctx context.Context, dsn string, o PrepareOptions) (p Prepared, err
 
 // admit gives the application's role what it needs and takes everything else away.
 func admit(ctx context.Context, db *sqlx.DB, role string) (made bool, err error) {
-	quoted := pgx.Identifier{role}.Sanitize()
-	made, err = pgdb.MakeRole(ctx, db, Schema, role)
-	if err != nil {
+	if made, err = pgdb.MakeRole(ctx, db, Schema, role); err != nil {
 		return false, err
 	}
-	tx, err := db.BeginTxx(ctx, nil)
-	if err != nil {
-		return false, err
-	}
-	defer tx.Rollback() // after Commit it does nothing
-	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrating); err != nil {
-		return false, err
-	}
-	for _, grant := range []string{
-		`REVOKE ALL ON SCHEMA ` + Schema + ` FROM PUBLIC, ` + quoted,
-		`REVOKE ALL ON ALL TABLES IN SCHEMA ` + Schema + ` FROM PUBLIC, ` + quoted,
-		`REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ` + Schema + ` FROM PUBLIC, ` + quoted,
-		`GRANT USAGE ON SCHEMA ` + Schema + ` TO ` + quoted,
-		`GRANT SELECT, INSERT ON events TO ` + quoted,
-		`GRANT SELECT ON form TO ` + quoted,
-	} {
-		if _, err := tx.ExecContext(ctx, grant); err != nil {
-			return false, fmt.Errorf("rights of role %s: %w", role, err)
-		}
-	}
-	return made, tx.Commit()
+	return made, pgdb.SetRights(ctx, db, Schema, role, map[string]pgdb.Rights{"events": {Insert: true}})
 }
 
 // doubts returns what an operator should know of the server.

@@ -81,6 +81,7 @@ func SetRights(ctx context.Context, db *sqlx.DB, schema, role string, rights map
 	statements := []string{
 		`REVOKE ALL ON SCHEMA ` + schema + ` FROM PUBLIC, ` + quoted,
 		`REVOKE ALL ON ALL TABLES IN SCHEMA ` + schema + ` FROM PUBLIC, ` + quoted, // those on columns, too
+		`REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ` + schema + ` FROM PUBLIC, ` + quoted,
 		`GRANT USAGE ON SCHEMA ` + schema + ` TO ` + quoted,
 		`GRANT SELECT ON ALL TABLES IN SCHEMA ` + schema + ` TO ` + quoted,
 	}
