@@ -2,6 +2,7 @@ package disclosure
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"coffre/domain"
@@ -25,7 +26,7 @@ func (dis *Discloser) ClaimQuota(ctx context.Context, in acting.Intent, citizen 
 			return reached, err
 		},
 	})
-	if err == access.ErrQuota {
+	if errors.Is(err, access.ErrQuota) {
 		return edge.RetryAfter(err, untilNext(in.At, 24*time.Hour))
 	}
 	return err

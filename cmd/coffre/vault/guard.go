@@ -15,11 +15,12 @@ import (
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/shred"
+	"coffre/handlers/acting"
 )
 
 // guardTables hold up to where the log was compared with the key ring (guard), up to where
-// it was seen to reach (log_end), and the losses that were accepted (losses). They lie beside the ring, so that a copy of the
-// ring from before brings its own marks.
+// it was seen to reach (log_end), and the losses that were accepted (losses). They lie
+// beside the ring, so that a copy of the ring from before brings its own marks.
 var guardTables = []string{
 	`CREATE TABLE guard (one INTEGER PRIMARY KEY CHECK (one = 1), commit_position INTEGER NOT NULL, prepare_position INTEGER NOT NULL) STRICT;`,
 	`CREATE TABLE log_end (one INTEGER PRIMARY KEY CHECK (one = 1), commit_position INTEGER NOT NULL, prepare_position INTEGER NOT NULL) STRICT;`,
@@ -113,7 +114,7 @@ func guard(ctx context.Context, log *eventstore.Log, db *keysdb.DB, ring keyRing
 // have everybody forgotten with it.
 func carriedOut(ctx context.Context, log *eventstore.Log, record eventstore.Record, of domain.CitizenID, erasure domain.ErasureID) error {
 	requested, approved, started := false, false, false
-	for e, err := range log.Read(ctx, eventstore.Stream("citizen-"+of.String()), 0) {
+	for e, err := range log.Read(ctx, acting.CitizenStream(of), 0) {
 		if err != nil {
 			return fmt.Errorf("look for the erasure of a destruction: %w", err)
 		}
@@ -168,7 +169,7 @@ func guardSome(ctx context.Context, log *eventstore.Log, ring keyRing, after eve
 			}
 			subjects = append(subjects, seal.DestroyedSubject{Citizen: e.Citizen})
 		case document.ContentDestroyed:
-			state, _, err := (eventstore.Decider[document.State, document.Event]{Evolve: document.Evolve}).Load(ctx, log, r.Stream)
+			state, _, err := acting.Documents.Load(ctx, log, r.Stream)
 			if err != nil {
 				return after, err
 			}

@@ -155,19 +155,6 @@ func (db *DB) Damaged() []Damage {
 	})
 }
 
-// InDoubt reports whether a row of the table was found damaged or missing, so that what is
-// not found there may have been there.
-func (db *DB) InDoubt(t *Table) error {
-	db.rows.mu.Lock()
-	defer db.rows.mu.Unlock()
-	for d := range db.rows.damaged {
-		if d.Table == t.Name {
-			return d
-		}
-	}
-	return nil
-}
-
 // Tables returns the tables that are protected, in the order in which they came to be.
 func (db *DB) Tables() []*Table {
 	db.rows.mu.Lock()
