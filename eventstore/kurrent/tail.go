@@ -194,13 +194,28 @@ func (t *tail) subscribed(ctx context.Context) {
 	}
 }
 
-// listen hears a subscription to the end. The official client does not renew one.
+// listen hears a subscription to the end.
 func (t *tail) listen(ctx context.Context, client *esdb.Client, from eventstore.Position, news chan<- struct{}) error {
-	options := esdb.SubscribeToAllOptions{From: esdb.Start{}, Filter: t.s.filterOf(), MaxSearchWindow: window, CheckpointInterval: 1}
-	if !from.IsZero() {
-		options.From = esdb.Position{Commit: from.Commit, Prepare: from.Prepare}
+	return hear(ctx, client, from, esdb.SubscribeToAllOptions{Filter: t.s.filterOf(), MaxSearchWindow: window}, func(e *esdb.RecordedEvent) {
+		if !t.s.isRecord(e) {
+			return
+		}
+		t.saw(place(e))
+		select {
+		case news <- struct{}{}:
+		default:
+		}
+	})
+}
+
+// hear calls each with every event of a subscription that begins behind a position, until
+// the subscription ends, which is always an error. The official client does not renew one.
+func hear(ctx context.Context, client *esdb.Client, after eventstore.Position, o esdb.SubscribeToAllOptions, each func(*esdb.RecordedEvent)) error {
+	o.From, o.CheckpointInterval = esdb.Start{}, 1
+	if !after.IsZero() {
+		o.From = esdb.Position{Commit: after.Commit, Prepare: after.Prepare}
 	}
-	subscription, err := client.SubscribeToAll(ctx, options)
+	subscription, err := client.SubscribeToAll(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -212,16 +227,8 @@ func (t *tail) listen(ctx context.Context, client *esdb.Client, from eventstore.
 		}
 		// Checkpoints are passed over: servers have told some past the last event, and
 		// whoever began there missed what came. Where to begin is found out by reading.
-		if e.EventAppeared == nil || e.EventAppeared.OriginalEvent() == nil {
-			continue
-		}
-		if !t.s.isRecord(e.EventAppeared.OriginalEvent()) {
-			continue
-		}
-		t.saw(place(e.EventAppeared.OriginalEvent()))
-		select {
-		case news <- struct{}{}:
-		default:
+		if e.EventAppeared != nil && e.EventAppeared.OriginalEvent() != nil {
+			each(e.EventAppeared.OriginalEvent())
 		}
 	}
 }

@@ -36,28 +36,9 @@ func (s *Store) watch() {
 
 // watchFrom hears one subscription to its end and keeps in at where it was.
 func (s *Store) watchFrom(ctx context.Context, client *esdb.Client, at *eventstore.Position) error {
-	options := esdb.SubscribeToAllOptions{
-		From: esdb.Start{}, MaxSearchWindow: watchWindow, CheckpointInterval: 1,
-		Filter: &esdb.SubscriptionFilter{Type: esdb.EventFilterType, Prefixes: []string{"$metadata", tombstone}},
-	}
-	if !at.IsZero() {
-		options.From = esdb.Position{Commit: at.Commit, Prepare: at.Prepare}
-	}
-	subscription, err := client.SubscribeToAll(ctx, options)
-	if err != nil {
-		return err
-	}
-	defer subscription.Close()
-	for {
-		e := subscription.Recv()
-		if e.SubscriptionDropped != nil {
-			return e.SubscriptionDropped.Error
-		}
-		if e.EventAppeared == nil || e.EventAppeared.OriginalEvent() == nil {
-			continue
-		}
-		recorded := e.EventAppeared.OriginalEvent()
-		s.passed(recorded)
-		*at = place(recorded)
-	}
+	filter := &esdb.SubscriptionFilter{Type: esdb.EventFilterType, Prefixes: []string{"$metadata", tombstone}}
+	return hear(ctx, client, *at, esdb.SubscribeToAllOptions{Filter: filter, MaxSearchWindow: watchWindow}, func(e *esdb.RecordedEvent) {
+		s.passed(e)
+		*at = place(e)
+	})
 }
