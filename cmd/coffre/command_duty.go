@@ -45,13 +45,7 @@ func newDuty(p *program, duty vault.Duty, name, short, long, example string) *co
 	cmd := &cobra.Command{
 		Use: name + " --data DIR", Short: short, Long: long, Example: example, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Data = vault.DataDir(data)
-			config, err := vault.FromEnv(p.env)
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			o.Vault, o.Blobs, o.Retentions = config.Transit, config.Blobs, config.Retentions
-			if o.Stores, err = typedOver(at, config.Stores, ownPlaces); err != nil {
+			if err := o.configure(p.env, vault.DataDir(data), at); err != nil {
 				return err
 			}
 			if !vault.OnPostgres(o.Stores.In(o.Data).Keys) {

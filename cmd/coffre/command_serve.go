@@ -74,13 +74,7 @@ Vault; certificates of erasure become final by them, and never without.`,
   coffre serve --dev --data data --kurrent-listen 127.0.0.1:2113    for auditors' tools`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Data = vault.DataDir(data)
-			config, err := vault.FromEnv(p.env)
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			o.Vault, o.Blobs, o.Retentions = config.Transit, config.Blobs, config.Retentions
-			if o.Stores, err = typedOver(at, config.Stores, ownPlaces); err != nil {
+			if err := o.configure(p.env, vault.DataDir(data), at); err != nil {
 				return err
 			}
 			if vault.OnPostgres(o.Stores.In(o.Data).Keys) {
@@ -122,6 +116,17 @@ Vault; certificates of erasure become final by them, and never without.`,
 	_ = cmd.MarkFlagDirname("belgif")
 	_ = cmd.MarkFlagFilename("webhook-secret-file")
 	return cmd
+}
+
+// configure takes what the environment says, and over it the addresses that were typed.
+func (o *serveOptions) configure(env func(string) string, data vault.DataDir, typed vault.StoresConfig) error {
+	config, err := vault.FromEnv(env)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	o.Data, o.Vault, o.Blobs, o.Retentions = data, config.Transit, config.Blobs, config.Retentions
+	o.Stores, err = typedOver(typed, config.Stores, ownPlaces)
+	return err
 }
 
 // check refuses what would serve an untried vault to the world.
