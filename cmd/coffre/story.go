@@ -248,7 +248,7 @@ func readWhat(f facts) string {
 }
 
 // sentence tells an event in one line, with the stream and revision it is at.
-func sentence(e contract.Event) string {
+func sentence(e contract.LogEvent) string {
 	var f facts
 	if json.Unmarshal(e.Facts, &f) != nil {
 		f = nil
@@ -271,7 +271,7 @@ func sentence(e contract.Event) string {
 }
 
 // actor names who did it.
-func actor(e contract.Event) string {
+func actor(e contract.LogEvent) string {
 	switch {
 	case !e.Actor.Organization.IsZero():
 		return string(e.Actor.Organization)

@@ -35,8 +35,8 @@ func TestAccessLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	tv.Clock.Advance(time.Hour)
-	c := tv.consentTo(t, who, contract.ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentType{"isiPlusCard"}})
-	second, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: c, Predicate: contract.Predicate{Name: "ageOver12"}})
+	c := tv.consentTo(t, who, contract.ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}})
+	second, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: c, Predicate: contract.AskedPredicate{Name: "ageOver12"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestAccessLog(t *testing.T) {
 			n int
 		}{
 			"one access":    {contract.GetAccessLogParams{AccessID: first.AccessID}, 1},
-			"a type":        {contract.GetAccessLogParams{DocumentType: []contract.DocumentType{"isiPlusCard"}}, 1},
+			"a type":        {contract.GetAccessLogParams{DocumentType: []contract.DocumentTypeCode{"isiPlusCard"}}, 1},
 			"an issuer":     {contract.GetAccessLogParams{Organization: []contract.EnterpriseNumber{flanders}}, 1},
 			"organisations": {contract.GetAccessLogParams{Organization: []contract.EnterpriseNumber{flanders, railways}}, 2},
 			"until":         {contract.GetAccessLogParams{Until: noon.Add(time.Minute)}, 1},

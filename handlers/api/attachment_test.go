@@ -341,7 +341,7 @@ func TestConsumerReadsFile(t *testing.T) {
 			t.Errorf("%v %+v", err, got)
 		}
 		narrow := allowance
-		narrow.Fields = []contract.Field{"householdSize"}
+		narrow.Fields = []contract.FieldName{"householdSize"}
 		if got, err = tv.read(t, consumer(flanders), id, uuid.New(), narrow); err != nil || got.Attachments != nil {
 			t.Errorf("%v %+v", err, got)
 		}
@@ -435,7 +435,7 @@ func TestConsumerReadsFile(t *testing.T) {
 		if _, err := tv.accessFile(t, consumer(flanders), id, file, key, "", under); slugOf(err) != "consentWithdrawn" {
 			t.Errorf("%v", err)
 		}
-		narrow := tv.consentTo(t, who, contract.ConsentGrant{Fields: []contract.Field{"householdSize"}})
+		narrow := tv.consentTo(t, who, contract.ConsentGrant{Fields: []contract.FieldName{"householdSize"}})
 		if _, err := tv.accessFile(t, consumer(flanders), id, file, uuid.New(), "", contract.AttachmentAccessRequest{Purpose: "schoolAllowance", ConsentID: narrow}); slugOf(err) != "fieldsNotCovered" {
 			t.Errorf("A-2: %v", err)
 		}

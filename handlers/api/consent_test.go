@@ -71,7 +71,7 @@ func (tv *testVault) requests(t testing.TB, who edge.Caller, p contract.ListCons
 	return ids
 }
 
-var household1 = contract.ConsentGrant{Consumer: flanders, Purpose: "schoolAllowance", DocumentTypes: []contract.DocumentType{"householdComposition"}}
+var household1 = contract.ConsentGrant{Consumer: flanders, Purpose: "schoolAllowance", DocumentTypes: []contract.DocumentTypeCode{"householdComposition"}}
 
 func TestGrantingConsent(t *testing.T) {
 	tv := newVault(t)
@@ -121,7 +121,7 @@ func TestGrantingConsent(t *testing.T) {
 		{"C-5 the words of another version", "shownTextNotRegistered", with(func(g *contract.ConsentGrant) {
 			g.ShownText = contract.ShownText{Text: shownToAll.Text, Language: "fr", Version: "1"}
 		})},
-		{"C-2 a field that the purpose does not offer", "unknownField", with(func(g *contract.ConsentGrant) { g.Fields = []contract.Field{"address"} })},
+		{"C-2 a field that the purpose does not offer", "unknownField", with(func(g *contract.ConsentGrant) { g.Fields = []contract.FieldName{"address"} })},
 		{"C-2 longer than a year", "consentPeriod", with(func(g *contract.ConsentGrant) { g.Until = noon.AddDate(1, 0, 1) })},
 		{"C-2 somebody else's document", "documentNotFound", with(func(g *contract.ConsentGrant) { g.DocumentTypes, g.Documents = nil, []contract.DocumentID{home, other} })},
 		{"C-2 a document that does not exist", "documentNotFound", with(func(g *contract.ConsentGrant) {
@@ -187,7 +187,7 @@ func TestRequestingConsent(t *testing.T) {
 	tv.household(t, 1)
 	who := tv.person(t, 1)
 	me := citizenCaller(who)
-	ask := contract.ConsentAsk{SSIN: ssin(1), Purpose: "schoolAllowance", DocumentTypes: []contract.DocumentType{"householdComposition"}, Message: "canary: we need this"}
+	ask := contract.ConsentAsk{SSIN: ssin(1), Purpose: "schoolAllowance", DocumentTypes: []contract.DocumentTypeCode{"householdComposition"}, Message: "canary: we need this"}
 
 	t.Run("A-6 the same answer whether the person is known or not", func(t *testing.T) {
 		var answers []string
@@ -258,7 +258,7 @@ func TestRequestingConsent(t *testing.T) {
 		if err := grant(me, contract.ConsentRequestGrant{Until: shown.Until.Add(time.Hour)}); !errors.Is(err, consent.ErrWider) {
 			t.Error(err)
 		}
-		if err := grant(me, contract.ConsentRequestGrant{Fields: []contract.Field{"householdSize"}, Limits: contract.ConsentLimits{Uses: 1}}); err != nil {
+		if err := grant(me, contract.ConsentRequestGrant{Fields: []contract.FieldName{"householdSize"}, Limits: contract.ConsentLimits{Uses: 1}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := grant(me, contract.ConsentRequestGrant{}); !errors.Is(err, consent.ErrAlreadyDecided) {
@@ -266,7 +266,7 @@ func TestRequestingConsent(t *testing.T) {
 		}
 		tv.waitForReadModels(t)
 		got, err := tv.consent(t, consumer(flanders), waiting[0])
-		if err != nil || got.State != "granted" || !slices.Equal(got.Fields, []contract.Field{"householdSize"}) || got.Message != "" {
+		if err != nil || got.State != "granted" || !slices.Equal(got.Fields, []contract.FieldName{"householdSize"}) || got.Message != "" {
 			t.Errorf("%+v, %v", got, err)
 		}
 		if listed := tv.requests(t, consumer(flanders), contract.ListConsentRequestsParams{}); len(listed) != 1 {
@@ -403,7 +403,7 @@ func TestConsentByRepresentative(t *testing.T) {
 	tv.household(t, 1)
 	kid, parent := tv.person(t, 1), tv.person(t, 2)
 	me := citizenCaller(parent)
-	body := contract.ConsentGrant{CitizenID: kid, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentType{"isiPlusCard"}}
+	body := contract.ConsentGrant{CitizenID: kid, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}}
 
 	receipt, err := tv.grantAs(t, me, body)
 	if err != nil {
@@ -423,7 +423,7 @@ func TestConsentByRepresentative(t *testing.T) {
 	})
 	t.Run("M-1.2 beyond the mandate's types there is none", func(t *testing.T) {
 		wide := body
-		wide.Consumer, wide.Purpose, wide.DocumentTypes = flanders, "schoolAllowance", []contract.DocumentType{"isiPlusCard", "householdComposition"}
+		wide.Consumer, wide.Purpose, wide.DocumentTypes = flanders, "schoolAllowance", []contract.DocumentTypeCode{"isiPlusCard", "householdComposition"}
 		if _, err := tv.grantAs(t, me, wide); !errors.Is(err, consent.ErrNotYours) {
 			t.Error(err)
 		}
@@ -464,7 +464,7 @@ func TestConsentByRepresentative(t *testing.T) {
 		if err := tv.withdraw(t, parent, second.ConsentID); slugStatus(err) != 404 {
 			t.Errorf("%v", err)
 		}
-		if _, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: second.ConsentID, Predicate: contract.Predicate{Name: "ageOver12"}}); err != nil {
+		if _, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: second.ConsentID, Predicate: contract.AskedPredicate{Name: "ageOver12"}}); err != nil {
 			t.Errorf("what was granted in time stands: %v", err)
 		}
 	})

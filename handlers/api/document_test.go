@@ -274,12 +274,12 @@ func (tv *testVault) keysAway(away bool) {
 	})
 }
 
-func (tv *testVault) show(t testing.TB, who edge.Caller, id domain.DocumentID) (contract.Document, error) {
+func (tv *testVault) show(t testing.TB, who edge.Caller, id domain.DocumentID) (contract.VaultDocument, error) {
 	t.Helper()
 	ctx := tv.as(t, who, "getDocument", nil)
 	answer, err := tv.GetDocument(ctx, contract.GetDocumentRequestObject{DocumentID: id})
 	if err != nil {
-		return contract.Document{}, err
+		return contract.VaultDocument{}, err
 	}
 	writeAnswer(t, ctx, answer.VisitGetDocumentResponse)
 	return answer.(contract.GetDocument200JSONResponse).Body, nil
@@ -573,15 +573,15 @@ func TestMandatesListed(t *testing.T) {
 func TestAuditorReadsLog(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
-	page := func(p contract.ListEventsParams) contract.Events {
+	page := func(p contract.ListEventsParams) contract.LogEvents {
 		t.Helper()
 		answer, err := tv.ListEvents(tv.as(t, officeCaller(domain.RoleAuditor), "listEvents", nil), contract.ListEventsRequestObject{Params: p})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return contract.Events(answer.(contract.ListEvents200JSONResponse))
+		return contract.LogEvents(answer.(contract.ListEvents200JSONResponse))
 	}
-	var all []contract.Event
+	var all []contract.LogEvent
 	for p := (contract.ListEventsParams{Limit: 1}); ; {
 		e := page(p)
 		all = append(all, e.Items...)

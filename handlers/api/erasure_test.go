@@ -403,21 +403,21 @@ func TestErasureOfACitizen(t *testing.T) {
 }
 
 // events returns the whole log as an auditor gets it.
-func (tv *testVault) events(t testing.TB) []contract.Event {
+func (tv *testVault) events(t testing.TB) []contract.LogEvent {
 	t.Helper()
 	auditor := officeCaller(domain.RoleAuditor)
-	var all []contract.Event
+	var all []contract.LogEvent
 	for p := (contract.ListEventsParams{Limit: 1000}); ; {
 		answer, err := tv.ListEvents(tv.as(t, auditor, "listEvents", nil), contract.ListEventsRequestObject{Params: p})
 		if err != nil {
 			t.Fatal(err)
 		}
-		page := contract.Events(answer.(contract.ListEvents200JSONResponse))
+		page := contract.LogEvents(answer.(contract.ListEvents200JSONResponse))
 		var served bytes.Buffer // as it leaves the vault
 		if err := wire.NewEncoder(&served).Encode(page); err != nil {
 			t.Fatal(err)
 		}
-		page = contract.Events{}
+		page = contract.LogEvents{}
 		if err := json.Unmarshal(served.Bytes(), &page); err != nil {
 			t.Fatal(err)
 		}

@@ -48,7 +48,7 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 		limit = defaultEvents
 	}
 	links := edge.LinksTo(contract.Base+"/events").Number("limit", p.Limit).Texts("category", p.Category).Texts("type", p.Type).Text("stream", p.Stream)
-	page := contract.Events{Self: links.At(p.After), Items: []contract.Event{}}
+	page := contract.LogEvents{Self: links.At(p.After), Items: []contract.LogEvent{}}
 	leaf, more := after, false
 	for record, err := range v.Log.Store().ReadAll(ctx, position, edge.MaxScanned) {
 		if err != nil {
@@ -86,18 +86,18 @@ func matchesRecord(r eventstore.Record, p contract.ListEventsParams) bool {
 		(p.Stream == "" || p.Stream == string(r.Stream))
 }
 
-func eventItem(r eventstore.Record, leaf int64) (contract.Event, error) {
+func eventItem(r eventstore.Record, leaf int64) (contract.LogEvent, error) {
 	meta, err := r.Metadata()
 	if err != nil {
-		return contract.Event{}, err
+		return contract.LogEvent{}, err
 	}
 	name, form, _ := strings.Cut(r.Type, "/")
 	number, err := strconv.Atoi(form)
 	if err != nil {
-		return contract.Event{}, fmt.Errorf("form of %s: not a number", name)
+		return contract.LogEvent{}, fmt.Errorf("form of %s: not a number", name)
 	}
 	metadata := sha256.Sum256(r.Meta)
-	e := contract.Event{
+	e := contract.LogEvent{
 		Href: fmt.Sprintf("%s/events?after=%s&limit=1", contract.Base, contract.LeafToken(leaf-1)), Cursor: contract.LeafToken(leaf),
 		EventID: r.ID, Stream: string(r.Stream), Revision: int64(r.Revision), Type: name, Form: number, RecordedAt: r.Time,
 		Actor: eventActor(meta), OnBehalfOf: meta.OnBehalfOf, CorrelationID: meta.Correlation, CausationID: meta.Causation,
@@ -109,7 +109,7 @@ func eventItem(r eventstore.Record, leaf int64) (contract.Event, error) {
 	for _, ref := range meta.BasedOn {
 		stream, revision, ok := ref.Split()
 		if !ok {
-			return contract.Event{}, fmt.Errorf("basedOn of %s: not a reference", name)
+			return contract.LogEvent{}, fmt.Errorf("basedOn of %s: not a reference", name)
 		}
 		e.BasedOn = append(e.BasedOn, contract.StreamRevision{Stream: string(stream), Revision: int64(revision)})
 	}

@@ -29,7 +29,7 @@ func (v *Vault) GetExport(_ context.Context, r contract.GetExportRequestObject) 
 func (v *Vault) exportItem(m work.ExportManifest) contract.Export {
 	item := contract.Export{
 		Href: contract.ExportHref(m.Export), ExportID: m.Export, Kind: m.Kind, Format: m.Format, Rows: m.Rows, Sha256: m.Sha256,
-		Status: contract.TaskStatus{State: m.State, Completed: m.Completed},
+		Status: contract.TaskProgress{State: m.State, Completed: m.Completed},
 	}
 	switch m.State {
 	case contract.TaskStateProcessing:

@@ -63,12 +63,12 @@ func TestAConsentWithOtherTermsDisclosesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tv := newVault(t)
 			id, who := tv.household(t, 1), tv.person(t, 1)
-			given := contract.ConsentGrant{Fields: []contract.Field{"householdSize"}, Limits: contract.ConsentLimits{Uses: 2}}
+			given := contract.ConsentGrant{Fields: []contract.FieldName{"householdSize"}, Limits: contract.ConsentLimits{Uses: 2}}
 			switch name { // what was agreed to does not allow what is asked
 			case "consumer":
-				given = contract.ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentType{"isiPlusCard"}}
+				given = contract.ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}}
 			case "types":
-				given.DocumentTypes = []contract.DocumentType{"isiPlusCard"}
+				given.DocumentTypes = []contract.DocumentTypeCode{"isiPlusCard"}
 				given.Fields = nil
 			case "citizen":
 				tv.household(t, 2)

@@ -107,7 +107,7 @@ func TestSelfOfAPage(t *testing.T) {
 	got := []contract.Href{
 		accessLog(contract.GetAccessLogParams{}),
 		accessLog(contract.GetAccessLogParams{
-			AccessID: contract.AccessID{UUID: id}, DocumentType: []contract.DocumentType{"isiPlusCard", "childCard"}, Organization: []contract.EnterpriseNumber{flanders, railways},
+			AccessID: contract.AccessID{UUID: id}, DocumentType: []contract.DocumentTypeCode{"isiPlusCard", "childCard"}, Organization: []contract.EnterpriseNumber{flanders, railways},
 			From: from, Until: until, Lang: "fr", After: cursor("getAccessLog"), PageSize: 7, CoffreMinPosition: first,
 		}),
 		listConsents(contract.ListConsentsParams{}),

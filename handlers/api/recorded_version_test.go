@@ -142,7 +142,7 @@ func (c *versionedCard) readAs(t *testing.T, name string, who edge.Caller, onRec
 	if !onRecord {
 		meanwhile = "" // nothing is appended in whose midst it could be
 	}
-	var shown contract.Document
+	var shown contract.VaultDocument
 	all := c.during(t, meanwhile, func() {
 		var err error
 		if shown, err = c.tv.show(t, who, c.id); err != nil {

@@ -663,15 +663,15 @@ func (e RotationStep) Valid() bool {
 	}
 }
 
-// Defines values for SigningKeyAlgorithm.
+// Defines values for SignatureAlgorithm.
 const (
-	SigningKeyAlgorithmEd25519 SigningKeyAlgorithm = "ed25519"
+	SignatureAlgorithmEd25519 SignatureAlgorithm = "ed25519"
 )
 
-// Valid indicates whether the value is a known member of the SigningKeyAlgorithm enum.
-func (e SigningKeyAlgorithm) Valid() bool {
+// Valid indicates whether the value is a known member of the SignatureAlgorithm enum.
+func (e SignatureAlgorithm) Valid() bool {
 	switch e {
-	case SigningKeyAlgorithmEd25519:
+	case SignatureAlgorithmEd25519:
 		return true
 	default:
 		return false
@@ -740,12 +740,12 @@ type AccessAnswer struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
 	// EffectiveFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	EffectiveFrom Date `json:"effectiveFrom,omitempty,omitzero"`
+	EffectiveFrom Day `json:"effectiveFrom,omitempty,omitzero"`
 
 	// Issuer number in the Crossroads Bank for Enterprises
 	//
@@ -759,12 +759,12 @@ type AccessAnswer struct {
 	// ValidFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidFrom Date `json:"validFrom,omitempty,omitzero"`
+	ValidFrom Day `json:"validFrom,omitempty,omitzero"`
 
 	// ValidUntil a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidUntil Date `json:"validUntil,omitempty,omitzero"`
+	ValidUntil Day `json:"validUntil,omitempty,omitzero"`
 
 	// Version counts from 1
 	//
@@ -820,8 +820,8 @@ type AccessLogItem struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType,omitempty,omitzero"`
-	Fields       []Field      `json:"fields,omitempty,omitzero"`
+	DocumentType DocumentTypeCode `json:"documentType,omitempty,omitzero"`
+	Fields       []FieldName      `json:"fields,omitempty,omitzero"`
 
 	// Href a reference within this API
 	//
@@ -892,13 +892,13 @@ type AccessRequest struct {
 	Deliberation Deliberation `json:"deliberation,omitempty,omitzero"`
 
 	// Fields only these, within what the basis covers
-	Fields []Field `json:"fields,omitempty,omitzero"`
+	Fields []FieldName `json:"fields,omitempty,omitzero"`
 
 	// LegalBasis a code of GDPR art. 6, as in the registry
 	//
 	// Example: 06.1e
-	LegalBasis LegalBasis `json:"legalBasis,omitempty,omitzero"`
-	Predicate  Predicate  `json:"predicate,omitempty,omitzero"`
+	LegalBasis LegalBasis     `json:"legalBasis,omitempty,omitzero"`
+	Predicate  AskedPredicate `json:"predicate,omitempty,omitzero"`
 
 	// Procedure Example: childBenefit
 	Procedure Procedure `json:"procedure,omitempty,omitzero"`
@@ -915,6 +915,14 @@ type ActorRole string
 
 // AgeRecipient a public key as age-keygen prints it
 type AgeRecipient = string
+
+// AskedPredicate defines model for AskedPredicate.
+type AskedPredicate struct {
+	// Name a question the registry defines for a type
+	//
+	// Example: ageOver18
+	Name PredicateName `json:"name"`
+}
 
 // Attachment defines model for Attachment.
 type Attachment struct {
@@ -1058,13 +1066,13 @@ type Consent struct {
 	// Consumer number in the Crossroads Bank for Enterprises
 	//
 	// Example: 0206731645
-	Consumer      EnterpriseNumber `json:"consumer"`
-	ConsumerName  string           `json:"consumerName,omitempty,omitzero"`
-	DocumentTypes []DocumentType   `json:"documentTypes,omitempty,omitzero"`
-	Documents     []DocumentID     `json:"documents,omitempty,omitzero"`
-	EndedAt       time.Time        `json:"endedAt,omitempty,omitzero"`
-	Fields        []Field          `json:"fields,omitempty,omitzero"`
-	GrantedAt     time.Time        `json:"grantedAt,omitempty,omitzero"`
+	Consumer      EnterpriseNumber   `json:"consumer"`
+	ConsumerName  string             `json:"consumerName,omitempty,omitzero"`
+	DocumentTypes []DocumentTypeCode `json:"documentTypes,omitempty,omitzero"`
+	Documents     []DocumentID       `json:"documents,omitempty,omitzero"`
+	EndedAt       time.Time          `json:"endedAt,omitempty,omitzero"`
+	Fields        []FieldName        `json:"fields,omitempty,omitzero"`
+	GrantedAt     time.Time          `json:"grantedAt,omitempty,omitzero"`
 
 	// Href a reference within this API
 	//
@@ -1090,9 +1098,9 @@ type Consent struct {
 
 // ConsentAsk Example: {"documentTypes":["householdComposition"],"message":"We need this to pay you.","purpose":"socialBenefit","ssin":"53480200724"}
 type ConsentAsk struct {
-	DocumentTypes []DocumentType `json:"documentTypes"`
-	Fields        []Field        `json:"fields,omitempty,omitzero"`
-	Limits        ConsentLimits  `json:"limits,omitempty,omitzero"`
+	DocumentTypes []DocumentTypeCode `json:"documentTypes"`
+	Fields        []FieldName        `json:"fields,omitempty,omitzero"`
+	Limits        ConsentLimits      `json:"limits,omitempty,omitzero"`
 
 	// Message a word to the citizen; kept sealed
 	Message string `json:"message,omitempty,omitzero"`
@@ -1118,12 +1126,12 @@ type ConsentGrant struct {
 	// Consumer number in the Crossroads Bank for Enterprises
 	//
 	// Example: 0206731645
-	Consumer      EnterpriseNumber `json:"consumer"`
-	DocumentTypes []DocumentType   `json:"documentTypes,omitempty,omitzero"`
-	Documents     []DocumentID     `json:"documents,omitempty,omitzero"`
+	Consumer      EnterpriseNumber   `json:"consumer"`
+	DocumentTypes []DocumentTypeCode `json:"documentTypes,omitempty,omitzero"`
+	Documents     []DocumentID       `json:"documents,omitempty,omitzero"`
 
 	// Fields only these; else every field
-	Fields []Field       `json:"fields,omitempty,omitzero"`
+	Fields []FieldName   `json:"fields,omitempty,omitzero"`
 	Limits ConsentLimits `json:"limits,omitempty,omitzero"`
 
 	// Purpose Example: socialBenefit
@@ -1190,11 +1198,11 @@ type ConsentLogItem struct {
 	// Consumer number in the Crossroads Bank for Enterprises
 	//
 	// Example: 0206731645
-	Consumer      EnterpriseNumber `json:"consumer"`
-	Decision      ConsentDecision  `json:"decision"`
-	DocumentTypes []DocumentType   `json:"documentTypes,omitempty,omitzero"`
-	Documents     []DocumentID     `json:"documents,omitempty,omitzero"`
-	Fields        []Field          `json:"fields,omitempty,omitzero"`
+	Consumer      EnterpriseNumber   `json:"consumer"`
+	Decision      ConsentDecision    `json:"decision"`
+	DocumentTypes []DocumentTypeCode `json:"documentTypes,omitempty,omitzero"`
+	Documents     []DocumentID       `json:"documents,omitempty,omitzero"`
+	Fields        []FieldName        `json:"fields,omitempty,omitzero"`
 
 	// Href a reference within this API
 	//
@@ -1252,7 +1260,7 @@ type ConsentReceiptShort struct {
 // ConsentRequestGrant Example: {"shownText":{"language":"en","text":"You allow ... to read ...","version":"3"}}
 type ConsentRequestGrant struct {
 	// Fields only these, within those asked for
-	Fields []Field       `json:"fields,omitempty,omitzero"`
+	Fields []FieldName   `json:"fields,omitempty,omitzero"`
 	Limits ConsentLimits `json:"limits,omitempty,omitzero"`
 
 	// ShownText what the citizen was shown: a text of the registry for the purpose, with its places filled in; other words are refused. Kept sealed
@@ -1282,14 +1290,14 @@ type ConsentValidation struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType,omitempty,omitzero"`
-	Fields       []Field      `json:"fields,omitempty,omitzero"`
+	DocumentType DocumentTypeCode `json:"documentType,omitempty,omitzero"`
+	Fields       []FieldName      `json:"fields,omitempty,omitzero"`
 
 	// LegalBasis a code of GDPR art. 6, as in the registry
 	//
 	// Example: 06.1e
-	LegalBasis LegalBasis `json:"legalBasis,omitempty,omitzero"`
-	Predicate  Predicate  `json:"predicate,omitempty,omitzero"`
+	LegalBasis LegalBasis     `json:"legalBasis,omitempty,omitzero"`
+	Predicate  AskedPredicate `json:"predicate,omitempty,omitzero"`
 
 	// Procedure Example: childBenefit
 	Procedure Procedure `json:"procedure,omitempty,omitzero"`
@@ -1333,7 +1341,7 @@ type CopiesGone struct {
 	// Until a day in Belgium
 	//
 	// Example: 2026-03-01
-	Until Date `json:"until"`
+	Until Day `json:"until"`
 }
 
 // CopyKind backups of the key ring, archives of its write-ahead log, snapshots of the keeper of the key-encryption key
@@ -1345,17 +1353,17 @@ type Cursor = string
 // DataCategory Example: A01
 type DataCategory = domain.DataCategory
 
-// Date a day in Belgium
+// Day a day in Belgium
 //
 // Example: 2026-03-01
-type Date = domain.Date
+type Day = domain.Date
 
 // DeathReport Example: {"date":"2026-03-01","ssin":"53480200724"}
 type DeathReport struct {
 	// Date a day in Belgium
 	//
 	// Example: 2026-03-01
-	Date Date `json:"date"`
+	Date Day `json:"date"`
 
 	// SSIN national register or BIS number; eleven digits whose last two check the others
 	//
@@ -1367,73 +1375,6 @@ type DeathReport struct {
 //
 // Example: 21/008
 type Deliberation = domain.Deliberation
-
-// Document defines model for Document.
-type Document struct {
-	Attachments []Attachment `json:"attachments,omitempty,omitzero"`
-	ChangedAt   time.Time    `json:"changedAt,omitempty,omitzero"`
-
-	// CitizenID a citizen, for the citizen and the log only
-	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
-
-	// CitizenRef a citizen, for one organisation only
-	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
-
-	// Content the facts, as the type's JSON Schema in the registry says
-	Content Content `json:"content,omitempty,omitzero"`
-
-	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	DocumentID DocumentID `json:"documentId"`
-
-	// DocumentType a code of the registry
-	//
-	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
-
-	// EffectiveFrom a day in Belgium
-	//
-	// Example: 2026-03-01
-	EffectiveFrom Date `json:"effectiveFrom,omitempty,omitzero"`
-
-	// Href a reference within this API
-	//
-	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Href     Href      `json:"href"`
-	IssuedAt time.Time `json:"issuedAt"`
-
-	// Issuer number in the Crossroads Bank for Enterprises
-	//
-	// Example: 0206731645
-	Issuer     EnterpriseNumber `json:"issuer"`
-	IssuerName string           `json:"issuerName,omitempty,omitzero"`
-	Label      string           `json:"label,omitempty,omitzero"`
-
-	// Reason Example: issuedInError
-	Reason ReasonCode `json:"reason,omitempty,omitzero"`
-
-	// SourceReference the issuer's own number of what it attests; kept sealed
-	//
-	// Example: isi-4711
-	SourceReference SourceReference `json:"sourceReference,omitempty,omitzero"`
-
-	// State what a document is worth on the day asked about
-	State DocumentState `json:"state"`
-
-	// ValidFrom a day in Belgium
-	//
-	// Example: 2026-03-01
-	ValidFrom Date `json:"validFrom,omitempty,omitzero"`
-
-	// ValidUntil a day in Belgium
-	//
-	// Example: 2026-03-01
-	ValidUntil Date `json:"validUntil,omitempty,omitzero"`
-
-	// Version counts from 1
-	//
-	// Example: 1
-	Version DocumentVersion `json:"version"`
-}
 
 // DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 type DocumentID = domain.DocumentID
@@ -1449,7 +1390,7 @@ type DocumentIssue struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
 	// Parents of a minor, by SSIN
 	Parents []SSIN `json:"parents,omitempty,omitzero"`
@@ -1467,12 +1408,12 @@ type DocumentIssue struct {
 	// ValidFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidFrom Date `json:"validFrom"`
+	ValidFrom Day `json:"validFrom"`
 
 	// ValidUntil a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidUntil Date `json:"validUntil,omitempty,omitzero"`
+	ValidUntil Day `json:"validUntil,omitempty,omitzero"`
 }
 
 // DocumentQuery Example: {"documentType":"isiPlusCard","state":["valid","suspended"]}
@@ -1486,7 +1427,7 @@ type DocumentQuery struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType    DocumentType      `json:"documentType,omitempty,omitzero"`
+	DocumentType    DocumentTypeCode  `json:"documentType,omitempty,omitzero"`
 	SourceReference []SourceReference `json:"sourceReference,omitempty,omitzero"`
 
 	// SSIN national register or BIS number; eleven digits whose last two check the others
@@ -1529,7 +1470,7 @@ type DocumentRevocation struct {
 	// EffectiveFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	EffectiveFrom Date `json:"effectiveFrom,omitempty,omitzero"`
+	EffectiveFrom Day `json:"effectiveFrom,omitempty,omitzero"`
 
 	// Reason Example: issuedInError
 	Reason ReasonCode `json:"reason"`
@@ -1544,10 +1485,10 @@ type DocumentSuspension struct {
 	Reason ReasonCode `json:"reason"`
 }
 
-// DocumentType a code of the registry
+// DocumentTypeCode a code of the registry
 //
 // Example: isiPlusCard
-type DocumentType = domain.DocumentType
+type DocumentTypeCode = domain.DocumentType
 
 // DocumentUpdate Example: {"content":{"birthDate":"1953-08-02","name":"An Other Example"},"effectiveFrom":"2026-04-01","validFrom":"2026-03-01","validUntil":"2036-12-31"}
 type DocumentUpdate struct {
@@ -1560,7 +1501,7 @@ type DocumentUpdate struct {
 	// EffectiveFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	EffectiveFrom Date `json:"effectiveFrom"`
+	EffectiveFrom Day `json:"effectiveFrom"`
 
 	// Reason Example: issuedInError
 	Reason ReasonCode `json:"reason,omitempty,omitzero"`
@@ -1568,12 +1509,12 @@ type DocumentUpdate struct {
 	// ValidFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidFrom Date `json:"validFrom,omitempty,omitzero"`
+	ValidFrom Day `json:"validFrom,omitempty,omitzero"`
 
 	// ValidUntil a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidUntil Date `json:"validUntil,omitempty,omitzero"`
+	ValidUntil Day `json:"validUntil,omitempty,omitzero"`
 }
 
 // DocumentVersion counts from 1
@@ -1591,7 +1532,7 @@ type DocumentVersionItem struct {
 	// EffectiveFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	EffectiveFrom Date `json:"effectiveFrom,omitempty,omitzero"`
+	EffectiveFrom Day `json:"effectiveFrom,omitempty,omitzero"`
 
 	// Href a reference within this API
 	//
@@ -1605,12 +1546,12 @@ type DocumentVersionItem struct {
 	// ValidFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidFrom Date `json:"validFrom,omitempty,omitzero"`
+	ValidFrom Day `json:"validFrom,omitempty,omitzero"`
 
 	// ValidUntil a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidUntil Date `json:"validUntil,omitempty,omitzero"`
+	ValidUntil Day `json:"validUntil,omitempty,omitzero"`
 
 	// Version counts from 1
 	//
@@ -1644,7 +1585,7 @@ type DueErasure struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
 	// Href a reference within this API
 	//
@@ -1660,7 +1601,7 @@ type DueErasure struct {
 	// Since a day in Belgium
 	//
 	// Example: 2026-03-01
-	Since Date `json:"since,omitempty,omitzero"`
+	Since Day `json:"since,omitempty,omitzero"`
 
 	// Then what the registry says should happen then
 	Then RetentionEnd `json:"then"`
@@ -1690,7 +1631,7 @@ type DutyToKeep struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
 	// Rule Example: issuedInError
 	Rule ReasonCode `json:"rule"`
@@ -1759,7 +1700,7 @@ type ErasureCertificate struct {
 	// FinalAfter a day in Belgium
 	//
 	// Example: 2026-03-01
-	FinalAfter Date      `json:"finalAfter,omitempty,omitzero"`
+	FinalAfter Day       `json:"finalAfter,omitempty,omitzero"`
 	FinalAt    time.Time `json:"finalAt,omitempty,omitzero"`
 
 	// Keys ids of the destroyed keys
@@ -1809,49 +1750,6 @@ type ErasureScope string
 // ErasureState defines model for ErasureState.
 type ErasureState string
 
-// Event defines model for Event.
-type Event struct {
-	Actor         EventActor       `json:"actor,omitempty,omitzero"`
-	BasedOn       []StreamRevision `json:"basedOn,omitempty,omitzero"`
-	CausationID   EventID          `json:"causationId,omitempty,omitzero"`
-	CorrelationID EventID          `json:"correlationId,omitempty,omitzero"`
-
-	// Cursor opaque; only from an answer of ours
-	Cursor  Cursor  `json:"cursor"`
-	EventID EventID `json:"eventId"`
-
-	// Facts the facts of an event that are stored in clear, as they are stored
-	Facts ClearFacts `json:"facts"`
-
-	// Form number of the stored form
-	Form int `json:"form"`
-
-	// Href a reference within this API
-	//
-	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Href Href `json:"href"`
-
-	// MetadataHash SHA-256 of the metadata as they are stored; with the other members it gives the leaf hash
-	MetadataHash []byte `json:"metadataHash,omitempty,omitzero"`
-
-	// OnBehalfOf number in the Crossroads Bank for Enterprises
-	//
-	// Example: 0206731645
-	OnBehalfOf      EnterpriseNumber       `json:"onBehalfOf,omitempty,omitzero"`
-	RecordedAt      time.Time              `json:"recordedAt"`
-	RegistryVersion domain.RegistryVersion `json:"registryVersion,omitempty,omitzero"`
-	Revision        int64                  `json:"revision"`
-
-	// Sealed the personal part as it is stored
-	Sealed []byte `json:"sealed,omitempty,omitzero"`
-
-	// Stream Example: consent-0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Stream StreamName `json:"stream"`
-
-	// Type Example: consent.granted
-	Type EventType `json:"type"`
-}
-
 // EventActor defines model for EventActor.
 type EventActor struct {
 	// Case a keyed hash of the case that the work was part of
@@ -1882,21 +1780,6 @@ type EventID = uuid.UUID
 // EventType Example: consent.granted
 type EventType = string
 
-// Events defines model for Events.
-type Events struct {
-	Items []Event `json:"items"`
-
-	// Next a reference within this API
-	//
-	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next Href `json:"next,omitempty,omitzero"`
-
-	// Self a reference within this API
-	//
-	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Self Href `json:"self"`
-}
-
 // EvidenceAnswer defines model for EvidenceAnswer.
 type EvidenceAnswer struct {
 	Items []EvidenceItem `json:"items"`
@@ -1923,7 +1806,7 @@ type EvidenceItem struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
 	// Href a reference within this API
 	//
@@ -1942,12 +1825,12 @@ type EvidenceItem struct {
 	// ValidFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidFrom Date `json:"validFrom,omitempty,omitzero"`
+	ValidFrom Day `json:"validFrom,omitempty,omitzero"`
 
 	// ValidUntil a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidUntil Date `json:"validUntil,omitempty,omitzero"`
+	ValidUntil Day `json:"validUntil,omitempty,omitzero"`
 
 	// Version counts from 1
 	//
@@ -1960,11 +1843,11 @@ type EvidenceNeed struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
 	// Fields else the minimum of the type
-	Fields    []Field   `json:"fields,omitempty,omitzero"`
-	Predicate Predicate `json:"predicate,omitempty,omitzero"`
+	Fields    []FieldName    `json:"fields,omitempty,omitzero"`
+	Predicate AskedPredicate `json:"predicate,omitempty,omitzero"`
 }
 
 // EvidenceOutcome `held` is valid now; the others say why there is nothing to use
@@ -2024,8 +1907,8 @@ type Export struct {
 	Rows int64      `json:"rows,omitempty,omitzero"`
 
 	// Sha256 of the file, in hexadecimal digits
-	Sha256 string     `json:"sha256,omitempty,omitzero"`
-	Status TaskStatus `json:"status"`
+	Sha256 string       `json:"sha256,omitempty,omitzero"`
+	Status TaskProgress `json:"status"`
 }
 
 // ExportCreate Example: {"format":"csv","from":"2026-01-01T00:00:00Z","kind":"consentLog","until":"2026-02-01T00:00:00Z"}
@@ -2055,10 +1938,10 @@ type ExportID = uuid.UUID
 // ExportKind defines model for ExportKind.
 type ExportKind string
 
-// Field a top-level member of a document's content
+// FieldName a top-level member of a document's content
 //
 // Example: birthDate
-type Field = domain.Field
+type FieldName = domain.Field
 
 // FileDigest the SHA-256 of a file, in hexadecimal digits
 type FileDigest = string
@@ -2100,7 +1983,7 @@ type HeldDocument struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
 	// Href a reference within this API
 	//
@@ -2217,8 +2100,8 @@ type KeyState struct {
 	Pepper PepperState `json:"pepper"`
 
 	// Provider where the key-encryption key lives
-	Provider string     `json:"provider"`
-	Rotation TaskStatus `json:"rotation,omitempty,omitzero"`
+	Provider string       `json:"provider"`
+	Rotation TaskProgress `json:"rotation,omitempty,omitzero"`
 
 	// RotationDone data keys wrapped again so far
 	RotationDone int64 `json:"rotationDone,omitempty,omitzero"`
@@ -2261,17 +2144,75 @@ type LegalHoldPlace struct {
 	Reason ReasonCode `json:"reason"`
 }
 
+// LogEvent defines model for LogEvent.
+type LogEvent struct {
+	Actor         EventActor       `json:"actor,omitempty,omitzero"`
+	BasedOn       []StreamRevision `json:"basedOn,omitempty,omitzero"`
+	CausationID   EventID          `json:"causationId,omitempty,omitzero"`
+	CorrelationID EventID          `json:"correlationId,omitempty,omitzero"`
+
+	// Cursor opaque; only from an answer of ours
+	Cursor  Cursor  `json:"cursor"`
+	EventID EventID `json:"eventId"`
+
+	// Facts the facts of an event that are stored in clear, as they are stored
+	Facts ClearFacts `json:"facts"`
+
+	// Form number of the stored form
+	Form int `json:"form"`
+
+	// Href a reference within this API
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// MetadataHash SHA-256 of the metadata as they are stored; with the other members it gives the leaf hash
+	MetadataHash []byte `json:"metadataHash,omitempty,omitzero"`
+
+	// OnBehalfOf number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	OnBehalfOf      EnterpriseNumber       `json:"onBehalfOf,omitempty,omitzero"`
+	RecordedAt      time.Time              `json:"recordedAt"`
+	RegistryVersion domain.RegistryVersion `json:"registryVersion,omitempty,omitzero"`
+	Revision        int64                  `json:"revision"`
+
+	// Sealed the personal part as it is stored
+	Sealed []byte `json:"sealed,omitempty,omitzero"`
+
+	// Stream Example: consent-0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Stream StreamName `json:"stream"`
+
+	// Type Example: consent.granted
+	Type EventType `json:"type"`
+}
+
+// LogEvents defines model for LogEvents.
+type LogEvents struct {
+	Items []LogEvent `json:"items"`
+
+	// Next a reference within this API
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// Self a reference within this API
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
 // Mandate defines model for Mandate.
 type Mandate struct {
 	AcceptedAt time.Time       `json:"acceptedAt,omitempty,omitzero"`
 	Actions    []MandateAction `json:"actions"`
 
 	// CitizenID a citizen, for the citizen and the log only
-	CitizenID     CitizenID      `json:"citizenId,omitempty,omitzero"`
-	DocumentTypes []DocumentType `json:"documentTypes,omitempty,omitzero"`
-	EndedAt       time.Time      `json:"endedAt,omitempty,omitzero"`
-	GrantedAt     time.Time      `json:"grantedAt,omitempty,omitzero"`
-	HeldAs        HeldAs         `json:"heldAs"`
+	CitizenID     CitizenID          `json:"citizenId,omitempty,omitzero"`
+	DocumentTypes []DocumentTypeCode `json:"documentTypes,omitempty,omitzero"`
+	EndedAt       time.Time          `json:"endedAt,omitempty,omitzero"`
+	GrantedAt     time.Time          `json:"grantedAt,omitempty,omitzero"`
+	HeldAs        HeldAs             `json:"heldAs"`
 
 	// Href a reference within this API
 	//
@@ -2295,7 +2236,7 @@ type Mandate struct {
 	// Until a day in Belgium
 	//
 	// Example: 2026-03-01
-	Until Date `json:"until,omitempty,omitzero"`
+	Until Day `json:"until,omitempty,omitzero"`
 }
 
 // MandateAction `read` sees documents, `consent` also decides about consents
@@ -2312,8 +2253,8 @@ type MandateGrant struct {
 	Actions []MandateAction `json:"actions"`
 
 	// DocumentTypes only these; else every type
-	DocumentTypes []DocumentType `json:"documentTypes,omitempty,omitzero"`
-	Kind          MandateKind    `json:"kind"`
+	DocumentTypes []DocumentTypeCode `json:"documentTypes,omitempty,omitzero"`
+	Kind          MandateKind        `json:"kind"`
 
 	// RepresentativeSSIN national register or BIS number; eleven digits whose last two check the others
 	//
@@ -2328,7 +2269,7 @@ type MandateGrant struct {
 	// Until a day in Belgium
 	//
 	// Example: 2026-03-01
-	Until Date `json:"until"`
+	Until Day `json:"until"`
 }
 
 // MandateID defines model for MandateId.
@@ -2385,8 +2326,8 @@ type PepperPhase string
 
 // PepperState how people are found, and how far the pepper is replaced
 type PepperState struct {
-	Phase    PepperPhase `json:"phase"`
-	Rotation TaskStatus  `json:"rotation,omitempty,omitzero"`
+	Phase    PepperPhase  `json:"phase"`
+	Rotation TaskProgress `json:"rotation,omitempty,omitzero"`
 
 	// ToDrop entries of the former pepper that are left
 	ToDrop int64 `json:"toDrop,omitempty,omitzero"`
@@ -2405,14 +2346,6 @@ type PepperState struct {
 //
 // Example: y2dA1sIh7mQ0rXbN4vKe9w-oTzGfUc3L
 type PositionToken = string
-
-// Predicate defines model for Predicate.
-type Predicate struct {
-	// Name a question the registry defines for a type
-	//
-	// Example: ageOver18
-	Name PredicateName `json:"name"`
-}
 
 // PredicateAnswer defines model for PredicateAnswer.
 type PredicateAnswer struct {
@@ -2437,8 +2370,8 @@ type PresenceTold struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
-	Label        string       `json:"label,omitempty,omitzero"`
+	DocumentType DocumentTypeCode `json:"documentType"`
+	Label        string           `json:"label,omitempty,omitzero"`
 
 	// Outcome `held` is valid now; the others say why there is nothing to use
 	Outcome EvidenceOutcome `json:"outcome"`
@@ -2604,7 +2537,7 @@ type RegistryDocumentType struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType       `json:"documentType"`
+	DocumentType DocumentTypeCode   `json:"documentType"`
 	Issuers      []EnterpriseNumber `json:"issuers"`
 	Labels       MultiLanguage      `json:"labels"`
 	Predicates   []PredicateName    `json:"predicates,omitempty,omitzero"`
@@ -2709,7 +2642,7 @@ type RemainingFact struct {
 	// Until a day in Belgium
 	//
 	// Example: 2026-03-01
-	Until Date   `json:"until,omitempty,omitzero"`
+	Until Day    `json:"until,omitempty,omitzero"`
 	What  string `json:"what"`
 	Why   string `json:"why"`
 }
@@ -2724,7 +2657,7 @@ type ReportDocument struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
 	// Issuer number in the Crossroads Bank for Enterprises
 	//
@@ -2810,7 +2743,7 @@ type RestrictionLift struct {
 	// CitizenInformed a day in Belgium
 	//
 	// Example: 2026-03-01
-	CitizenInformed Date `json:"citizenInformed,omitempty,omitzero"`
+	CitizenInformed Day `json:"citizenInformed,omitempty,omitzero"`
 }
 
 // Restrictions defines model for Restrictions.
@@ -2836,9 +2769,12 @@ type ShownText struct {
 	Version  TextVersion `json:"version"`
 }
 
+// SignatureAlgorithm defines model for SignatureAlgorithm.
+type SignatureAlgorithm string
+
 // SigningKey defines model for SigningKey.
 type SigningKey struct {
-	Algorithm SigningKeyAlgorithm `json:"algorithm"`
+	Algorithm SignatureAlgorithm `json:"algorithm"`
 
 	// Current it signs now
 	Current bool `json:"current"`
@@ -2850,9 +2786,6 @@ type SigningKey struct {
 	// SigningKeyID as signatures name it
 	SigningKeyID string `json:"signingKeyId"`
 }
-
-// SigningKeyAlgorithm defines model for SigningKey.Algorithm.
-type SigningKeyAlgorithm string
 
 // SigningKeys defines model for SigningKeys.
 type SigningKeys struct {
@@ -2935,11 +2868,8 @@ type SubjectAccessRequest struct {
 	Lang Language `json:"lang,omitempty,omitzero"`
 }
 
-// TaskState defines model for TaskState.
-type TaskState string
-
-// TaskStatus defines model for TaskStatus.
-type TaskStatus struct {
+// TaskProgress defines model for TaskProgress.
+type TaskProgress struct {
 	Completed time.Time `json:"completed,omitempty,omitzero"`
 	PollAfter time.Time `json:"pollAfter,omitempty,omitzero"`
 
@@ -2947,6 +2877,9 @@ type TaskStatus struct {
 	Problem Problem   `json:"problem,omitempty,omitzero"`
 	State   TaskState `json:"state"`
 }
+
+// TaskState defines model for TaskState.
+type TaskState string
 
 // TextVersion defines model for TextVersion.
 type TextVersion = string
@@ -2959,6 +2892,73 @@ type TrimmedKeys struct {
 
 	// WrappedBy the latest version that wrapped it
 	WrappedBy int `json:"wrappedBy"`
+}
+
+// VaultDocument defines model for VaultDocument.
+type VaultDocument struct {
+	Attachments []Attachment `json:"attachments,omitempty,omitzero"`
+	ChangedAt   time.Time    `json:"changedAt,omitempty,omitzero"`
+
+	// CitizenID a citizen, for the citizen and the log only
+	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
+
+	// CitizenRef a citizen, for one organisation only
+	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
+
+	// Content the facts, as the type's JSON Schema in the registry says
+	Content Content `json:"content,omitempty,omitzero"`
+
+	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	DocumentID DocumentID `json:"documentId"`
+
+	// DocumentType a code of the registry
+	//
+	// Example: isiPlusCard
+	DocumentType DocumentTypeCode `json:"documentType"`
+
+	// EffectiveFrom a day in Belgium
+	//
+	// Example: 2026-03-01
+	EffectiveFrom Day `json:"effectiveFrom,omitempty,omitzero"`
+
+	// Href a reference within this API
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href     Href      `json:"href"`
+	IssuedAt time.Time `json:"issuedAt"`
+
+	// Issuer number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Issuer     EnterpriseNumber `json:"issuer"`
+	IssuerName string           `json:"issuerName,omitempty,omitzero"`
+	Label      string           `json:"label,omitempty,omitzero"`
+
+	// Reason Example: issuedInError
+	Reason ReasonCode `json:"reason,omitempty,omitzero"`
+
+	// SourceReference the issuer's own number of what it attests; kept sealed
+	//
+	// Example: isi-4711
+	SourceReference SourceReference `json:"sourceReference,omitempty,omitzero"`
+
+	// State what a document is worth on the day asked about
+	State DocumentState `json:"state"`
+
+	// ValidFrom a day in Belgium
+	//
+	// Example: 2026-03-01
+	ValidFrom Day `json:"validFrom,omitempty,omitzero"`
+
+	// ValidUntil a day in Belgium
+	//
+	// Example: 2026-03-01
+	ValidUntil Day `json:"validUntil,omitempty,omitzero"`
+
+	// Version counts from 1
+	//
+	// Example: 1
+	Version DocumentVersion `json:"version"`
 }
 
 // Wallet defines model for Wallet.
@@ -2982,7 +2982,7 @@ type Wallet struct {
 	// ValidAt a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidAt Date `json:"validAt,omitempty,omitzero"`
+	ValidAt Day `json:"validAt,omitempty,omitzero"`
 }
 
 // WalletItem defines model for WalletItem.
@@ -2998,12 +2998,12 @@ type WalletItem struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
 	// EffectiveFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	EffectiveFrom Date   `json:"effectiveFrom,omitempty,omitzero"`
+	EffectiveFrom Day    `json:"effectiveFrom,omitempty,omitzero"`
 	HeldAs        HeldAs `json:"heldAs"`
 
 	// Href a reference within this API
@@ -3033,12 +3033,12 @@ type WalletItem struct {
 	// ValidFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidFrom Date `json:"validFrom,omitempty,omitzero"`
+	ValidFrom Day `json:"validFrom,omitempty,omitzero"`
 
 	// ValidUntil a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidUntil Date `json:"validUntil,omitempty,omitzero"`
+	ValidUntil Day `json:"validUntil,omitempty,omitzero"`
 
 	// Version counts from 1
 	//
@@ -3055,6 +3055,9 @@ type After = Cursor
 
 // AsOf defines model for AsOf.
 type AsOf = time.Time
+
+// ByteRange Example: bytes=0-65535
+type ByteRange = string
 
 // CoffreMinPosition opaque; it tells nothing of the log and is only sent back
 //
@@ -3079,16 +3082,13 @@ type OfCitizen = CitizenID
 // PageSize defines model for PageSize.
 type PageSize = int32
 
-// Range Example: bytes=0-65535
-type Range = string
-
 // Until defines model for Until.
 type Until = time.Time
 
 // ValidAt a day in Belgium
 //
 // Example: 2026-03-01
-type ValidAt = Date
+type ValidAt = Day
 
 // UploadAttachmentParams defines parameters for UploadAttachment.
 type UploadAttachmentParams struct {
@@ -3126,7 +3126,7 @@ type GetAccessLogParams struct {
 	AccessID AccessID `form:"accessId,omitempty" json:"accessId,omitempty,omitzero"`
 
 	// DocumentType only these types
-	DocumentType []DocumentType `form:"documentType,omitempty" json:"documentType,omitempty,omitzero"`
+	DocumentType []DocumentTypeCode `form:"documentType,omitempty" json:"documentType,omitempty,omitzero"`
 
 	// Organization only these readers
 	Organization []EnterpriseNumber `form:"organization,omitempty" json:"organization,omitempty,omitzero"`
@@ -3330,7 +3330,7 @@ type AccessDocumentParams struct {
 // GetAttachmentParams defines parameters for GetAttachment.
 type GetAttachmentParams struct {
 	// Range one range of bytes (RFC 9110); anything else is as if it were absent
-	Range Range `json:"Range,omitempty,omitzero"`
+	Range ByteRange `json:"Range,omitempty,omitzero"`
 }
 
 // AccessAttachmentParams defines parameters for AccessAttachment.
@@ -3339,7 +3339,7 @@ type AccessAttachmentParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 
 	// Range one range of bytes (RFC 9110); anything else is as if it were absent
-	Range Range `json:"Range,omitempty,omitzero"`
+	Range ByteRange `json:"Range,omitempty,omitzero"`
 }
 
 // ReinstateDocumentParams defines parameters for ReinstateDocument.
@@ -5605,7 +5605,7 @@ func (siw *ServerInterfaceWrapper) GetAttachment(w http.ResponseWriter, r *http.
 
 	// ------------- Optional header parameter "Range" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
-		var Range Range
+		var Range ByteRange
 		n := len(valueList)
 		if n != 1 {
 			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Range", Count: n})
@@ -5687,7 +5687,7 @@ func (siw *ServerInterfaceWrapper) AccessAttachment(w http.ResponseWriter, r *ht
 
 	// ------------- Optional header parameter "Range" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
-		var Range Range
+		var Range ByteRange
 		n := len(valueList)
 		if n != 1 {
 			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Range", Count: n})
@@ -8822,7 +8822,7 @@ type GetDocument200ResponseHeaders struct {
 }
 
 type GetDocument200JSONResponse struct {
-	Body    Document
+	Body    VaultDocument
 	Headers GetDocument200ResponseHeaders
 }
 
@@ -9830,7 +9830,7 @@ type ListEventsResponseObject interface {
 	VisitListEventsResponse(w http.ResponseWriter) error
 }
 
-type ListEvents200JSONResponse Events
+type ListEvents200JSONResponse LogEvents
 
 func (response ListEvents200JSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
 
