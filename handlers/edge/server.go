@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -309,22 +310,25 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("ready\n")) // nothing to do about a client that left
 }
 
-// contractYAML is the contract as it is served; nobody changes it.
+// contractYAML is the contract that the gate is compiled from; nobody changes it.
 var contractYAML = contract.YAML()
 
-var contractTag = func() string {
-	sum := sha256.Sum256(contractYAML)
-	return `"` + hex.EncodeToString(sum[:16]) + `"`
-}()
+// servedContract returns the contract as callers get it, and its entity tag.
+var servedContract = sync.OnceValues(func() (plain []byte, tag string) {
+	plain = contract.Plain()
+	sum := sha256.Sum256(plain)
+	return plain, `"` + hex.EncodeToString(sum[:16]) + `"`
+})
 
 func serveContract(w http.ResponseWriter, r *http.Request) {
+	plain, tag := servedContract()
 	h := w.Header()
 	h.Set("Cache-Control", "public, max-age=300")
-	h.Set("ETag", contractTag)
-	if slices.Contains(r.Header["If-None-Match"], contractTag) {
+	h.Set("ETag", tag)
+	if slices.Contains(r.Header["If-None-Match"], tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
 	h.Set("Content-Type", "application/yaml")
-	_, _ = w.Write(contractYAML) // nothing to do about a client that left
+	_, _ = w.Write(plain) // nothing to do about a client that left
 }
