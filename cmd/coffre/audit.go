@@ -135,7 +135,7 @@ func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.Lo
 				return sum, err
 			}
 		}
-		if ask.After = client.Next(page.Body.Next); ask.After == "" {
+		if ask.After = page.Body.NextCursor; ask.After == "" {
 			break
 		}
 	}

@@ -37,7 +37,8 @@ func pages(t *testing.T, events []contract.LogEvent) http.HandlerFunc {
 			}
 		}
 		if from+3 < len(events) {
-			page.Next = fmt.Sprintf("/vault/v1/events?after=c%d&limit=1000", from+3)
+			page.NextCursor = fmt.Sprintf("c%d", from+3)
+			page.Next = "/vault/v1/events?after=" + page.NextCursor + "&limit=1000"
 		}
 		answer(t, w, 200, page)
 	}

@@ -71,7 +71,7 @@ func allConsents(ctx context.Context, c *client.Client, id domain.CitizenID) ([]
 			return nil, err
 		}
 		all = append(all, page.Body.Items...)
-		if ask.After = client.Next(page.Body.Next); ask.After == "" {
+		if ask.After = page.Body.NextCursor; ask.After == "" {
 			return all, nil
 		}
 	}

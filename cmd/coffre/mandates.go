@@ -32,7 +32,7 @@ func newMandatesList(p *program) *cobra.Command {
 						return err
 					}
 					all = append(all, page.Body.Items...)
-					if ask.After = client.Next(page.Body.Next); ask.After == "" {
+					if ask.After = page.Body.NextCursor; ask.After == "" {
 						break
 					}
 				}

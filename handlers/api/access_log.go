@@ -50,7 +50,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 			e := &entries[i]
 			if matchesEntry(p, e) && visibleEntry(a, e) {
 				if len(page.Items) == size {
-					page.Next = links.At(v.Cursor("getAccessLog", before))
+					page.Next, page.NextCursor = links.Next(v.Cursor("getAccessLog", before))
 					v.RecordDelivered(in, authorized)
 					return contract.GetAccessLog200JSONResponse(page), nil
 				}
@@ -64,7 +64,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 		}
 		seen += len(entries)
 		if len(entries) == edge.MaxPage && seen >= edge.MaxScanned {
-			page.Next = links.At(v.Cursor("getAccessLog", before))
+			page.Next, page.NextCursor = links.Next(v.Cursor("getAccessLog", before))
 		}
 		if len(entries) < edge.MaxPage || page.Next != "" {
 			v.RecordDelivered(in, authorized)

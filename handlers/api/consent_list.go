@@ -106,7 +106,7 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 			continue
 		}
 		if len(page.Items) == size {
-			page.Next = p.links().At(v.Cursor(p.path, before))
+			page.Next, page.NextCursor = p.links().Next(v.Cursor(p.path, before))
 			break
 		}
 		item := consentItem(in.Words, in.Call.Language, c)
@@ -138,7 +138,7 @@ func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consen
 			c := &batch[i]
 			if p.matches(c, also) {
 				if len(page.Items) == size {
-					page.Next = p.links().At(v.Cursor(p.path, from))
+					page.Next, page.NextCursor = p.links().Next(v.Cursor(p.path, from))
 					return page, nil
 				}
 				item, err := v.consentForConsumer(ctx, in, c)
@@ -153,7 +153,7 @@ func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consen
 		case len(batch) < edge.MaxPage:
 			return page, nil
 		case scanned >= edge.MaxScanned:
-			page.Next = p.links().At(v.Cursor(p.path, from))
+			page.Next, page.NextCursor = p.links().Next(v.Cursor(p.path, from))
 			return page, nil
 		}
 	}

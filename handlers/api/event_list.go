@@ -73,7 +73,7 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 		page.Items = append(page.Items, item)
 	}
 	if more {
-		page.Next = links.At(contract.LeafToken(leaf))
+		page.Next, page.NextCursor = links.Next(contract.LeafToken(leaf))
 	}
 	return contract.ListEvents200JSONResponse(page), nil
 }

@@ -39,7 +39,7 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 			continue
 		}
 		if len(page.Items) == limit {
-			page.Next = links.At(v.Cursor("listMandates", from))
+			page.Next, page.NextCursor = links.Next(v.Cursor("listMandates", from))
 			break
 		}
 		page.Items, from = append(page.Items, item), m.GrantedLeaf

@@ -782,13 +782,16 @@ type AccessKind string
 type AccessLog struct {
 	Items []AccessLogItem `json:"items"`
 
-	// Next a reference within this API
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next     Href `json:"next,omitempty,omitzero"`
-	PageSize int  `json:"pageSize,omitempty,omitzero"`
+	Next Href `json:"next,omitempty,omitzero"`
 
-	// Self a reference within this API
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -823,7 +826,7 @@ type AccessLogItem struct {
 	DocumentType DocumentTypeCode `json:"documentType,omitempty,omitzero"`
 	Fields       []FieldName      `json:"fields,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href  Href       `json:"href"`
@@ -929,7 +932,7 @@ type Attachment struct {
 	// AttachmentID a file, uploaded or of a document
 	AttachmentID AttachmentID `json:"attachmentId"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -1074,7 +1077,7 @@ type Consent struct {
 	Fields        []FieldName        `json:"fields,omitempty,omitzero"`
 	GrantedAt     time.Time          `json:"grantedAt,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href      Href          `json:"href"`
@@ -1175,13 +1178,16 @@ type ConsentLimits struct {
 type ConsentLog struct {
 	Items []ConsentLogItem `json:"items"`
 
-	// Next a reference within this API
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next     Href `json:"next,omitempty,omitzero"`
-	PageSize int  `json:"pageSize,omitempty,omitzero"`
+	Next Href `json:"next,omitempty,omitzero"`
 
-	// Self a reference within this API
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -1204,7 +1210,7 @@ type ConsentLogItem struct {
 	Documents     []DocumentID       `json:"documents,omitempty,omitzero"`
 	Fields        []FieldName        `json:"fields,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href      Href          `json:"href"`
@@ -1249,7 +1255,7 @@ type ConsentReceipt = json.RawMessage
 type ConsentReceiptShort struct {
 	ConsentID ConsentID `json:"consentId"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href  Href         `json:"href"`
@@ -1315,13 +1321,16 @@ type ConsentValidation struct {
 type Consents struct {
 	Items []Consent `json:"items"`
 
-	// Next a reference within this API
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next     Href `json:"next,omitempty,omitzero"`
-	PageSize int  `json:"pageSize,omitempty,omitzero"`
+	Next Href `json:"next,omitempty,omitzero"`
 
-	// Self a reference within this API
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -1347,7 +1356,7 @@ type CopiesGone struct {
 // CopyKind backups of the key ring, archives of its write-ahead log, snapshots of the keeper of the key-encryption key
 type CopyKind string
 
-// Cursor opaque; only from an answer of ours
+// Cursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
 type Cursor = string
 
 // DataCategory Example: A01
@@ -1445,7 +1454,7 @@ type DocumentReceipt struct {
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	DocumentID DocumentID `json:"documentId"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -1534,7 +1543,7 @@ type DocumentVersionItem struct {
 	// Example: 2026-03-01
 	EffectiveFrom Day `json:"effectiveFrom,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -1565,7 +1574,7 @@ type DocumentVersions struct {
 	DocumentID DocumentID            `json:"documentId"`
 	Items      []DocumentVersionItem `json:"items"`
 
-	// Self a reference within this API
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -1587,7 +1596,7 @@ type DueErasure struct {
 	// Example: isiPlusCard
 	DocumentType DocumentTypeCode `json:"documentType"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -1611,13 +1620,16 @@ type DueErasure struct {
 type DueErasures struct {
 	Items []DueErasure `json:"items"`
 
-	// Next a reference within this API
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next     Href `json:"next,omitempty,omitzero"`
-	PageSize int  `json:"pageSize"`
+	Next Href `json:"next,omitempty,omitzero"`
 
-	// Self a reference within this API
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -1649,7 +1661,7 @@ type EntityTag = string
 type Erasure struct {
 	ApprovedAt time.Time `json:"approvedAt,omitempty,omitzero"`
 
-	// Certificate a reference within this API
+	// Certificate a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Certificate Href `json:"certificate,omitempty,omitzero"`
@@ -1665,7 +1677,7 @@ type Erasure struct {
 	ErasureID ErasureID    `json:"erasureId"`
 	FinalAt   time.Time    `json:"finalAt,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href            Href      `json:"href"`
@@ -1787,7 +1799,7 @@ type EvidenceAnswer struct {
 	// NotAsked how many needs the citizen need not be asked for
 	NotAsked int `json:"notAsked"`
 
-	// Self a reference within this API
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -1808,7 +1820,7 @@ type EvidenceItem struct {
 	// Example: isiPlusCard
 	DocumentType DocumentTypeCode `json:"documentType"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href,omitempty,omitzero"`
@@ -1892,14 +1904,14 @@ type EvidenceQuery struct {
 
 // Export defines model for Export.
 type Export struct {
-	// Content a reference within this API
+	// Content a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Content  Href         `json:"content,omitempty,omitzero"`
 	ExportID ExportID     `json:"exportId"`
 	Format   ExportFormat `json:"format"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href       `json:"href"`
@@ -1985,7 +1997,7 @@ type HeldDocument struct {
 	// Example: isiPlusCard
 	DocumentType DocumentTypeCode `json:"documentType"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href     Href      `json:"href"`
@@ -2009,19 +2021,22 @@ type HeldDocument struct {
 type HeldDocuments struct {
 	Items []HeldDocument `json:"items"`
 
-	// Next a reference within this API
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next     Href `json:"next,omitempty,omitzero"`
-	PageSize int  `json:"pageSize,omitempty,omitzero"`
+	Next Href `json:"next,omitempty,omitzero"`
 
-	// Self a reference within this API
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
 }
 
-// Href a reference within this API
+// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 //
 // Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 type Href = string
@@ -2151,7 +2166,7 @@ type LogEvent struct {
 	CausationID   EventID          `json:"causationId,omitempty,omitzero"`
 	CorrelationID EventID          `json:"correlationId,omitempty,omitzero"`
 
-	// Cursor opaque; only from an answer of ours
+	// Cursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
 	Cursor  Cursor  `json:"cursor"`
 	EventID EventID `json:"eventId"`
 
@@ -2161,7 +2176,7 @@ type LogEvent struct {
 	// Form number of the stored form
 	Form int `json:"form"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -2191,12 +2206,15 @@ type LogEvent struct {
 type LogEvents struct {
 	Items []LogEvent `json:"items"`
 
-	// Next a reference within this API
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Next Href `json:"next,omitempty,omitzero"`
 
-	// Self a reference within this API
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -2214,7 +2232,7 @@ type Mandate struct {
 	GrantedAt     time.Time          `json:"grantedAt,omitempty,omitzero"`
 	HeldAs        HeldAs             `json:"heldAs"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href      Href        `json:"href"`
@@ -2280,7 +2298,7 @@ type MandateKind string
 
 // MandateReceipt defines model for MandateReceipt.
 type MandateReceipt struct {
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href      Href         `json:"href"`
@@ -2295,13 +2313,16 @@ type MandateState string
 type Mandates struct {
 	Items []Mandate `json:"items"`
 
-	// Next a reference within this API
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next     Href `json:"next,omitempty,omitzero"`
-	PageSize int  `json:"pageSize,omitempty,omitzero"`
+	Next Href `json:"next,omitempty,omitzero"`
 
-	// Self a reference within this API
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -2424,7 +2445,7 @@ type Projection struct {
 	// Behind events still to come
 	Behind int64 `json:"behind"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -2434,14 +2455,14 @@ type Projection struct {
 	// Example: wallet
 	Name ProjectionName `json:"name"`
 
-	// Position opaque; only from an answer of ours
+	// Position opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
 	Position Cursor `json:"position,omitempty,omitzero"`
 
 	// Rebuilding per cent done of the version that is built beside
 	Rebuilding int             `json:"rebuilding,omitempty,omitzero"`
 	State      ProjectionState `json:"state"`
 
-	// StoppedAt opaque; only from an answer of ours
+	// StoppedAt opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
 	StoppedAt Cursor    `json:"stoppedAt,omitempty,omitzero"`
 	UpdatedAt time.Time `json:"updatedAt,omitempty,omitzero"`
 	Version   int       `json:"version"`
@@ -2459,12 +2480,7 @@ type ProjectionState string
 type Projections struct {
 	Items []Projection `json:"items"`
 
-	// Next a reference within this API
-	//
-	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next Href `json:"next,omitempty,omitzero"`
-
-	// Self a reference within this API
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -2583,7 +2599,7 @@ type Release struct {
 	CitizenID   CitizenID `json:"citizenId,omitempty,omitzero"`
 	CompletedAt time.Time `json:"completedAt,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -2710,7 +2726,7 @@ type Restriction struct {
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href     Href      `json:"href"`
@@ -2750,7 +2766,7 @@ type RestrictionLift struct {
 type Restrictions struct {
 	Items []Restriction `json:"items"`
 
-	// Self a reference within this API
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -2791,7 +2807,7 @@ type SigningKey struct {
 type SigningKeys struct {
 	Keys []SigningKey `json:"keys"`
 
-	// Self a reference within this API
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -2921,7 +2937,7 @@ type VaultDocument struct {
 	// Example: 2026-03-01
 	EffectiveFrom Day `json:"effectiveFrom,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href     Href      `json:"href"`
@@ -2969,12 +2985,7 @@ type Wallet struct {
 	CitizenID CitizenID    `json:"citizenId"`
 	Items     []WalletItem `json:"items"`
 
-	// Next a reference within this API
-	//
-	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next Href `json:"next,omitempty,omitzero"`
-
-	// Self a reference within this API
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -3006,7 +3017,7 @@ type WalletItem struct {
 	EffectiveFrom Day    `json:"effectiveFrom,omitempty,omitzero"`
 	HeldAs        HeldAs `json:"heldAs"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -3050,7 +3061,7 @@ type WalletItem struct {
 // WorkReason why somebody worked on the vault's own machine
 type WorkReason = domain.WorkReason
 
-// After opaque; only from an answer of ours
+// After opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
 type After = Cursor
 
 // AsOf defines model for AsOf.
@@ -3140,7 +3151,7 @@ type GetAccessLogParams struct {
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
 
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PageSize how many at most
@@ -3197,7 +3208,7 @@ type GetWalletParams struct {
 
 // QueryConsentLogParams defines parameters for QueryConsentLog.
 type QueryConsentLogParams struct {
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PageSize how many at most
@@ -3215,7 +3226,7 @@ type ListConsentRequestsParams struct {
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
 
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PageSize how many at most
@@ -3254,7 +3265,7 @@ type ListConsentsParams struct {
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
 
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PageSize how many at most
@@ -3302,7 +3313,7 @@ type IssueDocumentParams struct {
 
 // QueryDocumentsParams defines parameters for QueryDocuments.
 type QueryDocumentsParams struct {
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PageSize how many at most
@@ -3389,7 +3400,7 @@ type GetDocumentVersionsParams struct {
 
 // ListDueErasuresParams defines parameters for ListDueErasures.
 type ListDueErasuresParams struct {
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PageSize how many at most
@@ -3419,7 +3430,7 @@ type ApproveErasureParams struct {
 
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// Limit how many at most
@@ -3485,7 +3496,7 @@ type ListMandatesParams struct {
 	// State only these states
 	State []MandateState `form:"state,omitempty" json:"state,omitempty,omitzero"`
 
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PageSize how many at most

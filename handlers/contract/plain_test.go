@@ -209,3 +209,29 @@ func below(n *yaml.Node, key string) *yaml.Node {
 	}
 	return nil
 }
+
+// Whoever reads a list gets on with what the client generated for them: the cursor of the
+// next page stands beside its address, wherever there are pages, and after takes it.
+func TestF42PagesNameTheCursorOfTheNext(t *testing.T) {
+	doc, pages := readContract(t), 0
+	eachOperation(t, doc, func(_, _ string, _ *openapi3.PathItem, op *openapi3.Operation) {
+		takes := op.Parameters.GetByInAndName("query", "after") != nil
+		if takes {
+			pages++
+		}
+		ok := op.Responses.Status(200)
+		if ok == nil || ok.Value.Content["application/json"] == nil {
+			return
+		}
+		members := ok.Value.Content["application/json"].Schema.Value.Properties
+		if (members["next"] != nil) != takes || (members["nextCursor"] != nil) != takes {
+			t.Errorf("%s: after %t, next %t, nextCursor %t", op.OperationID, takes, members["next"] != nil, members["nextCursor"] != nil)
+		}
+		if c := members["nextCursor"]; c != nil && c.Ref != op.Parameters.GetByInAndName("query", "after").Schema.Ref {
+			t.Errorf("%s: nextCursor is a %s", op.OperationID, c.Ref)
+		}
+	})
+	if pages < 8 {
+		t.Errorf("only %d lists have pages", pages)
+	}
+}
