@@ -42,7 +42,7 @@ func TestSSIN(t *testing.T) {
 // of the hundred endings are right for every beginning.
 func TestSSINHasTwoEndings(t *testing.T) {
 	for n := 1; n < 999_999_999; n += 7_654_321 {
-		if s := n % 1000; s == 0 || s == 999 {
+		if s, month := n%1000, n/100_000%100; (s == 0 || s == 999) && month <= 12 {
 			continue
 		}
 		right := 0
@@ -53,6 +53,34 @@ func TestSSINHasTwoEndings(t *testing.T) {
 		}
 		if right != 2 {
 			t.Fatalf("%09d has %d endings", n, right)
+		}
+	}
+}
+
+// The serials 000 and 999 were never issued in national register numbers, whose month is at
+// most 12 (00 where it is unknown), and were in BIS numbers.
+func TestF3SerialsOfBISNumbers(t *testing.T) {
+	for _, s := range []string{"80240199943", "99200199926", "01200199934", "80240100072"} {
+		if n, err := ParseSSIN(s); err != nil || n.Reveal() != s {
+			t.Errorf("%s refused: %v", s, err)
+		}
+	}
+	for month := range 100 {
+		for _, serial := range []int{0, 1, 998, 999} {
+			n := 80_00_01_000 + month*100_000 + serial
+			_, err := ParseSSIN(fmt.Sprintf("%09d%02d", n, 97-n%97))
+			if refused := month <= 12 && (serial == 0 || serial == 999); (err != nil) != refused {
+				t.Errorf("month %02d, serial %03d: %v", month, serial, err)
+			}
+		}
+	}
+}
+
+// A day, a month or both that the register did not know are 00 in the number.
+func TestF5SSINOfAnUnknownDay(t *testing.T) {
+	for _, s := range []string{"81000003517", "90000000146"} {
+		if _, err := ParseSSIN(s); err != nil {
+			t.Errorf("%s refused: %v", s, err)
 		}
 	}
 }
