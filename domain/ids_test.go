@@ -3,6 +3,7 @@ package domain
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // Vectors of the National Register's rule: before 2000, from 2000, BIS numbers
@@ -116,5 +117,40 @@ func TestDate(t *testing.T) {
 	}
 	if got := leap.EndOfYear(12); got != "2020-12-31" {
 		t.Errorf("the year a child of 2008 turns 12 ends %s", got)
+	}
+}
+
+// Sources write 9999-12-31 for "no end". What is counted from it ends there too, and not in
+// a year of five digits, which would compare as long past.
+func TestDatesEndWithTheYear9999(t *testing.T) {
+	for got, want := range map[Date]Date{
+		Date("9999-12-31").AddYears(5): "9999-12-31", Date("9999-12-31").AddDays(1): "9999-12-31", Date("9990-06-01").EndOfYear(12): "9999-12-31",
+		Date("0001-01-01").AddDays(-1): "0001-01-01", Date("9998-12-31").AddYears(1): "9999-12-31",
+	} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if got := (BelgianDate(time.Date(9999, 12, 31, 23, 30, 0, 0, time.UTC))); got != "9999-12-31" {
+		t.Errorf("the end of time in Belgium is %s", got)
+	}
+}
+
+// A date whose day, or day and month, nobody knows means any day of that month or year.
+func TestF5SpanOfADateKnownInPart(t *testing.T) {
+	for s, want := range map[string][2]Date{
+		"1953-08-02": {"1953-08-02", "1953-08-02"}, "1953": {"1953-01-01", "1953-12-31"}, "1953-08": {"1953-08-01", "1953-08-31"},
+		"2008-02": {"2008-02-01", "2008-02-29"}, "1953-08-00": {"1953-08-01", "1953-08-31"}, "1953-00-00": {"1953-01-01", "1953-12-31"},
+		"9999": {"9999-01-01", "9999-12-31"}, "0001": {"0001-01-01", "0001-12-31"},
+	} {
+		first, last, err := ParseSpan(s)
+		if err != nil || first != want[0] || last != want[1] {
+			t.Errorf("%s: %s to %s, %v", s, first, last, err)
+		}
+	}
+	for _, s := range []string{"", "53", "195", "19530", "1953-", "1953-8", "1953-13", "1953-00", "1953-08-", "1953-08-0", "1953-02-30", "1953-00-01", "1953-00-00-00", "1953-08-00-00", "0000", "0000-08", "0000-00-00", "0000-08-02", "00-00", "1953-08-02T00:00:00Z", " 1953", "１953"} {
+		if first, last, err := ParseSpan(s); err == nil {
+			t.Errorf("%q means %s to %s", s, first, last)
+		}
 	}
 }
