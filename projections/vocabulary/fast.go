@@ -24,6 +24,10 @@ var formats = map[string]func(string) bool{
 		_, err := domain.ParseDate(s)
 		return err == nil
 	},
+	"incomplete-date": func(s string) bool { // as Belgif calls it: the day, or day and month, may be unknown
+		_, _, err := domain.ParseSpan(s)
+		return err == nil
+	},
 	"date-time": func(s string) bool { // RFC 3339: the offset is not left out
 		return new(time.Time).UnmarshalText([]byte(s)) == nil // stricter than time.Parse
 	},
