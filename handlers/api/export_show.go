@@ -76,7 +76,11 @@ type exportContent struct {
 	file *os.File
 }
 
-var mediaTypes = map[contract.ExportFormat]string{contract.ExportFormatCsv: "text/csv", contract.ExportFormatJsonl: "application/jsonl"}
+var mediaTypes = map[contract.ExportFormat]string{
+	contract.ExportFormatCsv:   "text/csv",
+	contract.ExportFormatJsonl: "application/jsonl",
+	contract.ExportFormatXlsx:  "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 
 // VisitGetExportContentResponse implements GetExportContentResponseObject.
 func (c *exportContent) VisitGetExportContentResponse(w http.ResponseWriter) (err error) {

@@ -319,6 +319,7 @@ func (e EvidenceOutcome) Valid() bool {
 const (
 	ExportFormatCsv   ExportFormat = "csv"
 	ExportFormatJsonl ExportFormat = "jsonl"
+	ExportFormatXlsx  ExportFormat = "xlsx"
 )
 
 // Valid indicates whether the value is a known member of the ExportFormat enum.
@@ -327,6 +328,8 @@ func (e ExportFormat) Valid() bool {
 	case ExportFormatCsv:
 		return true
 	case ExportFormatJsonl:
+		return true
+	case ExportFormatXlsx:
 		return true
 	default:
 		return false
@@ -10056,6 +10059,28 @@ func (response GetExportContent200ApplicationJsonlResponse) VisitGetExportConten
 			return err
 		}
 	}
+}
+
+type GetExportContent200ApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse struct {
+	Body          io.Reader
+	Headers       GetExportContent200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetExportContent200ApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse) VisitGetExportContentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
 }
 
 type GetExportContent200TextCsvResponse struct {

@@ -237,6 +237,7 @@ type rows interface {
 var rowWriters = map[contract.ExportFormat]func(io.Writer) rows{
 	contract.ExportFormatCsv:   newCSVRows,
 	contract.ExportFormatJsonl: func(w io.Writer) rows { return jsonRows{wire.NewEncoder(w)} },
+	contract.ExportFormatXlsx:  newXLSXRows,
 }
 
 // jsonRows writes one JSON object per line, with the names of the contract.
@@ -262,6 +263,15 @@ func newCSVRows(w io.Writer) rows {
 }
 
 func (c csvRows) write(i contract.ConsentLogItem) error {
+	line := exportLine(i)
+	for n := range line {
+		line[n] = neutraliseFormula(line[n])
+	}
+	return c.Write(line)
+}
+
+// exportLine returns the values of a line in the order of csvNames.
+func exportLine(i contract.ConsentLogItem) []string {
 	frequency := ""
 	if i.Limits.Frequency.Uses > 0 {
 		frequency = fmt.Sprintf("%d per %s", i.Limits.Frequency.Uses, i.Limits.Frequency.Per)
@@ -270,15 +280,11 @@ func (c csvRows) write(i contract.ConsentLogItem) error {
 	if !i.MandateID.IsZero() {
 		mandate = i.MandateID.String()
 	}
-	line := []string{
+	return []string{
 		timeText(i.At), string(i.Decision), i.ConsentID.String(), i.CitizenID.String(), string(i.Consumer), string(i.Purpose),
 		spaced(i.DocumentTypes), spaced(i.Documents), spaced(i.Fields), timeText(i.Until),
 		numberText(i.Limits.Uses), frequency, numberText(i.Limits.DataLife), string(i.Role), mandate, string(i.Reason),
 	}
-	for n := range line {
-		line[n] = neutraliseFormula(line[n])
-	}
-	return c.Write(line)
 }
 
 func (c csvRows) end() error {
