@@ -152,7 +152,8 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, consumer, "/consentRequests", `{"ssin":"`+ssinC+`","purpose":"familyDiscount","documentTypes":["householdComposition"]}`, &struct{}{})
 	r.post(t, me, "/consentRequests/"+asked.ConsentID+"/refuse", "", nil)
 	r.get(t, consumer, "/consentRequests")
-	r.post(t, consumer, "/citizens/get", `{"ssin":"`+ssinA+`"}`, &struct{}{})
+	r.post(t, consumer, "/citizens/get", `{"ssin":"`+ssinA+`","purpose":"familyDiscount","caseReference":"2026/1"}`, &struct{}{})
+	r.post(t, officer, "/citizens/get", `{"ssin":"`+ssinA+`","reason":"complaint","caseReference":"2026/1"}`, &struct{}{})
 
 	var hold struct{ LegalHoldID string }
 	r.post(t, officer, "/citizens/"+a.String()+"/legalHolds", `{"reason":"litigation","caseReference":"2026/1"}`, &hold)

@@ -70,7 +70,7 @@ var recordedOperations = map[string]left{
 	"revokeDocument":      events("document.revoked"),
 	"suspendDocument":     events("document.suspended"),
 	"reinstateDocument":   events("document.reinstated"),
-	"queryDocuments":      none("an issuer reconciles what it issued: references, versions and states, no content"),
+	"queryDocuments":      none("an issuer reconciles what it issued: references, versions and states, no content; of a citizen to whom it issued nothing the answer is that of somebody unknown, so it learns of nobody"),
 	"getDocument":         events("access.authorized", "access.disclosed").when("a citizen's own none"),
 	"getDocumentVersions": events("access.authorized", "access.disclosed").when("a citizen's own none"),
 	"getAttachment":       events("access.authorized", "access.disclosed").when("a citizen's own none"),
@@ -80,7 +80,7 @@ var recordedOperations = map[string]left{
 	"queryEvidence":       events("access.authorized", "access.disclosed", "access.told"),
 	"validateConsent":     none("it opens nothing and counts for the quota; what is refused is recorded"),
 
-	"getCitizen":          none("a citizen asks for their own id; an organisation gets a reference, which counts for its quota"),
+	"getCitizen":          events("access.disclosed", "access.named", "audit.operated").when("an organisation's or a privacy officer's look-up, each that names a case, the others once per purpose and day; a privacy officer's stands in the audit stream as well; a citizen's own none"),
 	"reportDeath":         events("citizen.deceased", "consent.withdrawn", "mandate.ended").when("with what the death ends"),
 	"replaceSsin":         events("citizen.ssin-replaced"),
 	"getWallet":           events("access.authorized", "access.disclosed", "audit.log-read").when("a representative's reading, an auditor's; a citizen's own none"),

@@ -163,6 +163,17 @@ var sentences = map[string]func(who string, f facts) string{
 			f.with(" for ", "purpose", "") + f.with(", procedure ", "procedure", "") +
 			f.with(", under consent ", "consent", "") + f.with(", by law: ", "legalBasis", f.with(" ", "deliberation", ""))
 	},
+	"access.named": func(_ string, f facts) string {
+		by := f.word("organisation")
+		if by == "" {
+			by = "a privacy officer"
+		}
+		whom := f.with("citizen ", "citizen", "")
+		if whom == "" {
+			whom = "somebody unknown"
+		}
+		return by + " looked up " + whom + " by number" + f.with(" for ", "purpose", "") + f.with(", procedure ", "procedure", "") + f.with(": ", "reason", "")
+	},
 	"access.refused": func(_ string, f facts) string {
 		times := ""
 		if n := f.word("count"); n != "" && n != "1" {

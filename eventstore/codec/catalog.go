@@ -48,6 +48,7 @@ var Catalog = New(
 	Event[access.Authorized]("access.authorized/2"),
 	Event[access.Disclosed]("access.disclosed/1"),
 	Event[access.Told]("access.told/1"),
+	Event[access.Named]("access.named/1"),
 	Event[access.Refused]("access.refused/1"),
 
 	Event[mandate.Granted]("mandate.granted/1"),

@@ -148,11 +148,16 @@ func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.R
 func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (contract.CaseReference, error) {
 	var personal *access.AuthorizedPersonal
 	var err error
-	if e.Kind == access.OpenedPresence {
+	switch e.Kind {
+	case access.OpenedPresence:
 		var told access.Told
 		told, err = disclosure.OpenSealedPart[access.Told](ctx, v.Discloser, e.Place, e.Sealed)
 		personal = told.Personal
-	} else {
+	case access.OpenedLookup:
+		var named access.Named
+		named, err = disclosure.OpenSealedPart[access.Named](ctx, v.Discloser, e.Place, e.Sealed)
+		personal = named.Personal
+	default:
 		var authorized access.Authorized
 		authorized, err = disclosure.OpenSealedPart[access.Authorized](ctx, v.Discloser, e.Place, e.Sealed)
 		personal = authorized.Personal

@@ -27,6 +27,7 @@ const (
 	AccessKindDelivery            AccessKind = "delivery"
 	AccessKindDocument            AccessKind = "document"
 	AccessKindExport              AccessKind = "export"
+	AccessKindLookup              AccessKind = "lookup"
 	AccessKindPredicate           AccessKind = "predicate"
 	AccessKindPresence            AccessKind = "presence"
 	AccessKindReadBack            AccessKind = "readBack"
@@ -45,6 +46,8 @@ func (e AccessKind) Valid() bool {
 	case AccessKindDocument:
 		return true
 	case AccessKindExport:
+		return true
+	case AccessKindLookup:
 		return true
 	case AccessKindPredicate:
 		return true
@@ -429,6 +432,33 @@ func (e IssueLocation) Valid() bool {
 	case IssueLocationPath:
 		return true
 	case IssueLocationQuery:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LookupReason.
+const (
+	LookupReasonComplaint      LookupReason = "complaint"
+	LookupReasonCorrection     LookupReason = "correction"
+	LookupReasonInvestigation  LookupReason = "investigation"
+	LookupReasonLegalDuty      LookupReason = "legalDuty"
+	LookupReasonSubjectRequest LookupReason = "subjectRequest"
+)
+
+// Valid indicates whether the value is a known member of the LookupReason enum.
+func (e LookupReason) Valid() bool {
+	switch e {
+	case LookupReasonComplaint:
+		return true
+	case LookupReasonCorrection:
+		return true
+	case LookupReasonInvestigation:
+		return true
+	case LookupReasonLegalDuty:
+		return true
+	case LookupReasonSubjectRequest:
 		return true
 	default:
 		return false
@@ -1043,8 +1073,22 @@ type Citizen struct {
 	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
 }
 
-// CitizenGet Example: {"ssin":"53480200724"}
+// CitizenGet Example: {"caseReference":"2026/4711","procedure":"childBenefit","purpose":"socialBenefit","ssin":"53480200724"}
 type CitizenGet struct {
+	// CaseReference the caller's file number; kept sealed
+	//
+	// Example: 2026/4711
+	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
+
+	// Procedure Example: childBenefit
+	Procedure Procedure `json:"procedure,omitempty,omitzero"`
+
+	// Purpose Example: socialBenefit
+	Purpose Purpose `json:"purpose,omitempty,omitzero"`
+
+	// Reason the work for which a privacy officer looks a citizen up
+	Reason LookupReason `json:"reason,omitempty,omitzero"`
+
 	// SSIN national register or BIS number; eleven digits whose last two check the others
 	//
 	// Example: 53480200724
@@ -2222,6 +2266,9 @@ type LogEvents struct {
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
 }
+
+// LookupReason the work for which a privacy officer looks a citizen up
+type LookupReason string
 
 // Mandate defines model for Mandate.
 type Mandate struct {
