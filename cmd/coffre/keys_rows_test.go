@@ -133,6 +133,8 @@ func TestEveryTableOfTheKeyDatabaseIsProtected(t *testing.T) {
 		"quota_days":      "counts of one day: a changed bit is gone the day after",
 		"quota_people":    "keyed digests of one day: a changed bit counts somebody twice",
 		"quota_minutes":   "counts of one minute",
+		"quota_places":    "places of budgets, which end by themselves: a changed bit bounds a little more or less",
+		"quota_sums":      "sums of such places",
 		"certificates":    "each is signed, and whoever reads one verifies it",
 		"guard":           "up to where the log was compared with the ring: a part of the guard against older files",
 	}
