@@ -253,9 +253,12 @@ var promises = []chapter{
 		{"A position or a cursor tells nobody how many events the vault has.",
 			[]string{"eventstore/seal/pagetoken.go PageTokens.Seal"},
 			[]string{"eventstore/seal TestPageTokens", "handlers/acting TestCursors", "handlers/api TestReadYourWrites"}},
+		{"Whatever a caller leaves in the vault takes a place in a budget, in all processes and across restarts; what takes something back is never refused for one.",
+			[]string{"handlers/acting/limits.go Recorder.Take", "handlers/acting/limits.go Recorder.Admit", "eventstore/quotas/places.go Table.Take"},
+			[]string{"cmd/coffre TestEveryOperationHasItsBudget", "eventstore/quotas TestPlacesEnd", "handlers/api TestF30ActsOfADayAreBounded"}},
 		{"Quotas and rates of organisations hold in all processes and across restarts, and count whoever is unknown like everybody else.",
 			[]string{"eventstore/quotas/quotas.go Table.Count", "eventstore/quotas/quotas.go Table.Refused"},
-			[]string{"eventstore/quotas TestQuotaOfADay", "eventstore/quotas TestQuotaAcrossProcesses", "eventstore/quotas TestRefusalsOfAMinute", "handlers/api TestQuotasHoldAcrossProcessesAndRestarts", "handlers/api TestTooManyRefusals"}},
+			[]string{"eventstore/quotas TestCallsOfAMinute", "eventstore/quotas TestQuotaOfADay", "eventstore/quotas TestQuotaAcrossProcesses", "eventstore/quotas TestRefusalsOfAMinute", "handlers/api TestQuotasHoldAcrossProcessesAndRestarts", "handlers/api TestTooManyRefusals"}},
 	}},
 	{"Bound facts", []promise{
 		{"A sealed part opens beside the facts and metadata of its own record only, at its own revision, also from a read model.",

@@ -11,6 +11,7 @@ import (
 
 	"coffre/cmd/coffre/vault"
 	"coffre/domain/citizen"
+	"coffre/handlers/acting"
 )
 
 // serveOptions are the flags and the configuration of a server; check finds mistakes.
@@ -32,6 +33,7 @@ type serveOptions struct {
 	Blobs      *vault.BlobsConfig   // from the environment; nil: files lie in a folder
 	Vault      *vault.TransitConfig // from the environment; nil: keys lie in a file
 	Retentions *citizen.Retentions  // from the environment; nil: not stated
+	Limits     acting.Limits        // from the environment
 	Stores     vault.StoresConfig   // from the flags and the environment
 	Duty       vault.Duty           // of this process
 	Alone      bool                 // this process does everything, also where others could
@@ -65,7 +67,10 @@ up by its own tools; one that keeps versions is refused.
 
 COFFRE_BACKUP_DAYS, COFFRE_ARCHIVE_DAYS and COFFRE_SNAPSHOT_DAYS state for how long copies are
 kept of the key ring, of its write-ahead log (archives, and pg_wal of every server) and of
-Vault; certificates of erasure become final by them, and never without.`,
+Vault; certificates of erasure become final by them, and never without.
+
+COFFRE_LIMITS changes how much callers may leave in the vault and how often they may call,
+such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`,
 		Example: `  coffre serve --dev --data data
   coffre serve --dev --listen 127.0.0.1:8080 --data data --registry my-registry
   coffre serve --data data --oidc-issuer https://login.example --webhook-url https://hooks.example/coffre \
@@ -124,7 +129,7 @@ func (o *serveOptions) configure(env func(string) string, data vault.DataDir, ty
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	o.Data, o.Vault, o.Blobs, o.Retentions = data, config.Transit, config.Blobs, config.Retentions
+	o.Data, o.Vault, o.Blobs, o.Retentions, o.Limits = data, config.Transit, config.Blobs, config.Retentions, config.Limits
 	o.Stores, err = typedOver(typed, config.Stores, ownPlaces)
 	return err
 }

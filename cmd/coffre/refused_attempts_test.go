@@ -124,7 +124,7 @@ var refusedAttempts = []refusedAttempt{
 	{"a consumer", "a citizen's document without a basis", "noBasis", "noBasis", true, "", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
 		return r.access(t, r.household, "", byLaw)
 	}},
-	{"a consumer that the registry does not know", "a citizen's document", "noBasis", "noBasis", true, "", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
+	{"a consumer that the registry does not know", "a citizen's document", "unknownOrganisation", "", false, "it is refused before anything of the request is read, so nothing was looked up of anybody", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
 		g := grantFor(domain.RoleConsumer, "0123456749", domain.CitizenID{})
 		return r.asking(t, g, http.MethodPost, "/documents/"+r.household+"/access", "", `{"purpose":"familyDiscount",`+byLaw+`}`)
 	}},

@@ -32,6 +32,11 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAcces
 	if call.Role == domain.RoleCitizen && call.Citizen != r.CitizenID {
 		return nil, edge.ErrNoResource
 	}
+	making := v.NewID()
+	if err := v.Take(ctx, call, &acting.Reports, acting.Room{ID: making, Person: r.CitizenID.UUID[:]}); err != nil {
+		return nil, err
+	}
+	defer v.Free(&acting.Reports, making)
 	type recorded struct{ At contract.PositionToken }
 	var in acting.Intent
 	var authorized access.Authorized

@@ -41,7 +41,11 @@ func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsent
 			return consentAnswer{}, consent.ErrNotFound
 		}
 		choice := consent.Terms{Fields: r.Body.Fields, Until: recordedTime(r.Body.Until), Limits: contract.LimitsOf(r.Body.Limits)}
-		return v.grant(ctx, in, r.ConsentRequestID, request.Citizen, choice, request.Terms, r.Body.ShownText)
+		answer, err := v.grant(ctx, in, r.ConsentRequestID, request.Citizen, choice, request.Terms, r.Body.ShownText)
+		if err == nil {
+			v.Free(&acting.ConsentRequests, r.ConsentRequestID.UUID)
+		}
+		return answer, err
 	})
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ func (v *Vault) RefuseConsentRequest(ctx context.Context, r contract.RefuseConse
 		if err != nil {
 			return consentAnswer{}, err
 		}
+		v.Free(&acting.ConsentRequests, r.ConsentRequestID.UUID)
 		return v.consentAnswer(ctx, r.ConsentRequestID, result)
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"coffre/domain"
 	"coffre/domain/access"
@@ -48,7 +49,7 @@ func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentReq
 		for _, e := range events {
 			state = consent.Evolve(state, e)
 		}
-		position, err := v.recordConsentRequest(ctx, in, b.SSIN, cmd)
+		position, err := v.recordConsentRequest(ctx, in, b.SSIN, cmd, state.Terms.Until)
 		if err != nil {
 			return consentAnswer{}, err
 		}
@@ -63,8 +64,9 @@ func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentReq
 }
 
 // recordConsentRequest records the request to a living person, and for anybody else a refusal
-// that names nobody. It returns the position of the event.
-func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin contract.SSIN, cmd consent.Request) (eventstore.Position, error) {
+// that names nobody. The request takes a place in the budget until that time, whomever it
+// names. It returns the position of the event.
+func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin contract.SSIN, cmd consent.Request, until time.Time) (at eventstore.Position, err error) {
 	if cmd.Message != "" { // it will be sealed; while the keys are away nobody's can be, whoever is remembered
 		if err := v.Keys.CheckKeeper(ctx); err != nil {
 			return eventstore.Position{}, err
@@ -74,9 +76,14 @@ func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin
 	if err != nil {
 		return eventstore.Position{}, err
 	}
-	if err := v.ClaimQuota(ctx, in, v.quotaSubject(id, ssin, domain.CitizenRef{})); err != nil {
+	subject := v.quotaSubject(id, ssin, domain.CitizenRef{})
+	if err := v.ClaimQuota(ctx, in, subject); err != nil {
 		return eventstore.Position{}, err
 	}
+	if err := v.Take(ctx, in.Call, &acting.ConsentRequests, acting.Room{ID: cmd.Consent.UUID, Person: subject.UUID[:], Until: until}); err != nil {
+		return eventstore.Position{}, err
+	}
+	defer func() { v.FreeIfRefused(&acting.ConsentRequests, cmd.Consent.UUID, err) }()
 	person, err := v.LoadPerson(ctx, id)
 	if err != nil {
 		return eventstore.Position{}, err

@@ -44,7 +44,7 @@ const (
 	stepMandate
 )
 
-func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUID, body *contract.MandateGrant) (mandateAnswer, error) {
+func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUID, body *contract.MandateGrant) (_ mandateAnswer, err error) {
 	citizenAsks := in.Call.Role == domain.RoleCitizen
 	if citizenAsks != body.SSIN.IsZero() {
 		return mandateAnswer{}, errSSINUnexpected
@@ -68,7 +68,6 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 		return mandateAnswer{}, err
 	}
 	var represented, representative acting.Person
-	var err error
 	if citizenAsks {
 		represented, err = v.LoadPerson(ctx, in.Call.Citizen)
 	} else {
@@ -81,6 +80,11 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 		representative, err = v.ResolvePerson(ctx, in.Call, body.RepresentativeSSIN)
 	} else {
 		representative, err = v.Enroll(ctx, in, stepRepresentative, body.RepresentativeSSIN)
+	}
+	if err == nil && citizenAsks {
+		subject := v.quotaSubject(representative.ID, body.RepresentativeSSIN, domain.CitizenRef{})
+		err = v.Take(ctx, in.Call, &acting.OpenMandates, acting.Room{ID: command.Mandate.UUID, Person: subject.UUID[:]})
+		defer func() { v.FreeIfRefused(&acting.OpenMandates, command.Mandate.UUID, err) }()
 	}
 	if err != nil {
 		return mandateAnswer{}, err

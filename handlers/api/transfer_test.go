@@ -77,7 +77,7 @@ func (oneConnection) Addr() net.Addr { return &net.UnixAddr{} }
 // transfer begins to read a file: a piece of bytes, then a pause, and so on until the end.
 func (tv *testVault) transfer(t *testing.T, who edge.Caller, method, target, body string, piece int, pause time.Duration) *transfer {
 	t.Helper()
-	e := &edge.Server{Auth: oneCaller{who}, Now: tv.Clock.Now, NewID: uuid.New, Slog: tv.Slog, ErrorAnswers: acting.ErrorAnswers}
+	e := &edge.Server{Auth: oneCaller{who}, Now: tv.Clock.Now, NewID: uuid.New, Slog: tv.Slog, ErrorAnswers: acting.ErrorAnswers, Admit: tv.Admit}
 	server := edge.NewHTTPServer(e.Handler(served{tv.Vault, e}))
 	client, conn := net.Pipe()
 	l := oneConnection{make(chan net.Conn, 1)}

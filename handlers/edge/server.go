@@ -30,6 +30,10 @@ type Server struct {
 	// error is answered 500.
 	ErrorAnswers []ErrorAnswer
 
+	// Admit judges a caller who may call the operation, before anything of the request is
+	// read. An error refuses the call. nil: nobody else is refused.
+	Admit func(context.Context, *Call) error
+
 	// Beat is how long refusals wait; 0: they leave at once. See the constant of that name.
 	Beat time.Duration
 
@@ -264,6 +268,12 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 				return
 			}
 			call.Caller = caller
+			if s.Admit != nil {
+				if err := s.Admit(r.Context(), call); err != nil {
+					s.problem(w, r, err)
+					return
+				}
+			}
 		}
 		body, err := op.admit(w, r)
 		if err != nil {

@@ -89,9 +89,9 @@ func (work *Worker) ExportManifest(id uuid.UUID) (ExportManifest, error) {
 	return m, nil
 }
 
-// exportExpired reports whether an export is older than exportLifetime.
+// exportExpired reports whether an export is older than ExportLifetime.
 func (work *Worker) exportExpired(m ExportManifest) bool {
-	return work.Now().Sub(m.Created) >= exportLifetime
+	return work.Now().Sub(m.Created) >= ExportLifetime
 }
 
 func readManifest(path string) (ExportManifest, error) {
@@ -359,5 +359,5 @@ func deciderRole(d consentlog.Decision) contract.ActorRole {
 	return contract.ActorRoleCitizen
 }
 
-// exportLifetime is the age at which an export is removed.
-const exportLifetime = 7 * 24 * time.Hour
+// ExportLifetime is the age at which an export is removed.
+const ExportLifetime = 7 * 24 * time.Hour

@@ -51,6 +51,9 @@ func newMetrics(v *Instance) *metrics {
 			Name: "coffre_log_tampered_places", Help: "Places in the log, and sealed parts, found changed or gone since the process started.",
 		}, func() float64 { return float64(v.alarm.count()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "coffre_files_removed_total", Help: "Uploaded files that the sweep removed: no document named them in time, or it was erased.",
+		}, func() float64 { return float64(v.Core.RemovedFiles()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "coffre_kurrent_refused_total", Help: "Calls on the port for KurrentDB's clients without a name and password that may come in.",
 		}, func() float64 { return float64(v.portRefused.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -139,6 +142,8 @@ func (k keeperMetrics) Collect(out chan<- prometheus.Metric) {
 var (
 	peopleMetric    = prometheus.NewDesc("coffre_quota_people_total", "People counted among those whom an organisation named in a day, by operation.", []string{"operation"}, nil)
 	exhaustedMetric = prometheus.NewDesc("coffre_quota_exhausted_total", "Calls refused because the organisation had named as many people as it may in a day.", []string{"operation"}, nil)
+	takenMetric     = prometheus.NewDesc("coffre_budget_taken_total", "Places taken in a budget for what callers leave in the vault, by budget (docs/limits.md).", []string{"budget"}, nil)
+	spentMetric     = prometheus.NewDesc("coffre_budget_refused_total", "Calls refused because a budget was used up, by budget.", []string{"budget"}, nil)
 	slowedMetric    = prometheus.NewDesc("coffre_quota_slowed_total", "Calls not judged because the organisation was refused too often in that minute.", []string{"operation"}, nil)
 )
 
@@ -149,6 +154,8 @@ func (quotaMetrics) Describe(out chan<- *prometheus.Desc) {
 	out <- peopleMetric
 	out <- exhaustedMetric
 	out <- slowedMetric
+	out <- takenMetric
+	out <- spentMetric
 }
 
 func (q quotaMetrics) Collect(out chan<- prometheus.Metric) {
@@ -156,5 +163,9 @@ func (q quotaMetrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(peopleMetric, prometheus.CounterValue, float64(s.People), s.Operation)
 		out <- prometheus.MustNewConstMetric(exhaustedMetric, prometheus.CounterValue, float64(s.Exhausted), s.Operation)
 		out <- prometheus.MustNewConstMetric(slowedMetric, prometheus.CounterValue, float64(s.Slowed), s.Operation)
+	}
+	for _, s := range q.v.Core.Quotas.BudgetTotals() {
+		out <- prometheus.MustNewConstMetric(takenMetric, prometheus.CounterValue, float64(s.Taken), s.Budget)
+		out <- prometheus.MustNewConstMetric(spentMetric, prometheus.CounterValue, float64(s.Refused), s.Budget)
 	}
 }

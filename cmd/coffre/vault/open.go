@@ -70,6 +70,8 @@ type Options struct {
 	KeyLease time.Duration
 	// Retentions are those stated for copies of keys; nil: none, and no erasure is final.
 	Retentions *citizen.Retentions
+	// Limits are the bounds of budgets that differ from their defaults.
+	Limits acting.Limits
 	// Duty is what this process does with keys; where processes share them, each has one.
 	Duty Duty
 	// Sealing, when set, stands before what the log seals with and the answers open with:
@@ -280,7 +282,7 @@ func (a *assembly) openFiles(ctx context.Context) error {
 // makeCore makes what answers the contract of what was opened.
 func (a *assembly) makeCore(ctx context.Context) error {
 	recorder := &acting.Recorder{
-		Log: a.log, Keys: a.Ring, Requests: a.requests, Quotas: a.quotas, Words: &vocabulary.Holder{}, Runner: a.Runner,
+		Log: a.log, Keys: a.Ring, Requests: a.requests, Quotas: a.quotas, Limits: a.o.Limits, Words: &vocabulary.Holder{}, Runner: a.Runner,
 		Now: time.Now, NewID: uuid.New, Slog: a.o.Logger,
 	}
 	discloser := disclosure.New(disclosure.Config{
