@@ -120,6 +120,24 @@ func TestDate(t *testing.T) {
 	}
 }
 
+// The letters of a date-time may be small (RFC 3339, section 5.6); nothing else may vary.
+func TestF15TimesMayHaveSmallLetters(t *testing.T) {
+	want := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, s := range []string{"2026-01-02T03:04:05Z", "2026-01-02t03:04:05z", "2026-01-02t03:04:05Z", "2026-01-02T03:04:05z", "2026-01-02t04:04:05+01:00", "2026-01-02t03:04:05.000000000z"} {
+		if got, err := ParseTime(s); err != nil || !got.Equal(want) {
+			t.Errorf("%s: %v, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{
+		"", "z", "t", "2026-01-02", "2026-01-02t", "2026-01-02T03:04:05", "2026-01-02 03:04:05Z", "2026-01-02x03:04:05Z", "2026-01-02T03:04:05y", "2026-01-02T3:04:05Z",
+		"2026-01-02T24:00:00Z", "2026-02-30T00:00:00Z", "2026-01-02T03:04:05,5Z", "2026-01-02T03:04:05+25:00", "2026-01-02T03:04:05+01:60", "2026-01-02T03:04:05.Z", "2026-01-02T03:04:05.5", "2026-01-02T03:04:05+0100", "2026-01-02T03:04:05ZZ", "2026-01-02T03:04:60Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
+	} {
+		if got, err := ParseTime(s); err == nil {
+			t.Errorf("%q is %v", s, got)
+		}
+	}
+}
+
 // Sources write 9999-12-31 for "no end". What is counted from it ends there too, and not in
 // a year of five digits, which would compare as long past.
 func TestDatesEndWithTheYear9999(t *testing.T) {

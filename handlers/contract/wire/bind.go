@@ -6,6 +6,9 @@ import (
 	"net/url"
 	"reflect"
 	"strconv"
+	"time"
+
+	"coffre/domain"
 )
 
 // ParamLocationPath and ParamLocationHeader name the place of a parameter in the
@@ -77,6 +80,13 @@ func BindQueryParameterWithOptions(_ string, _, required bool, name string, quer
 }
 
 func bind(value string, target reflect.Value) error {
+	if t, ok := target.Addr().Interface().(*time.Time); ok {
+		var err error
+		if *t, err = domain.ParseTime(value); err != nil {
+			return errBadParameter
+		}
+		return nil
+	}
 	if text, ok := target.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if text.UnmarshalText([]byte(value)) != nil {
 			return errBadParameter
