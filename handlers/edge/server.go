@@ -109,6 +109,7 @@ type routes struct {
 	contract map[string]*operation
 	served   []string
 	literal  map[string][]string // methods by path, of paths without parameters
+	open     map[string]bool     // paths that anybody may GET, and so ask for with HEAD
 }
 
 // serve enters a pattern into the table.
@@ -131,6 +132,9 @@ func (rt *routes) HandleFunc(pattern string, h func(http.ResponseWriter, *http.R
 		panic("the contract does not name " + pattern)
 	}
 	rt.serve(pattern, rt.s.guard(op, h))
+	if op.public {
+		rt.openPath(pattern)
+	}
 }
 
 // serveOpen registers a route that needs no token; it must be in uncontracted.
@@ -139,6 +143,17 @@ func (rt *routes) serveOpen(pattern string, h http.Handler) {
 		panic(pattern + " is not in uncontracted")
 	}
 	rt.serve(pattern, h)
+	rt.openPath(pattern)
+}
+
+// openPath lets anybody ask for the path of a pattern with HEAD as with GET.
+func (rt *routes) openPath(pattern string) {
+	if path, get := strings.CutPrefix(pattern, "GET "); get {
+		if rt.open == nil {
+			rt.open = make(map[string]bool)
+		}
+		rt.open[path] = true
+	}
 }
 
 // ServeHTTP implements http.Handler: the trace, the time limit, common headers, recovery
@@ -169,13 +184,19 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.problem(out, r, errTargetSize)
 	case !plainPath(r):
 		s.problem(out, r, ErrNoResource)
-	case rt.literal[r.URL.Path] != nil && !slices.Contains(rt.literal[r.URL.Path], r.Method): // not a name for {id}
+	case rt.literal[r.URL.Path] != nil && !slices.Contains(rt.literal[r.URL.Path], r.Method) && !rt.mayHead(r): // not a name for {id}
 		rt.serveUnknown(out, r)
-	case r.Method == http.MethodHead: // the contract has none, and the mux would answer as for GET
+	case r.Method == http.MethodHead && !rt.mayHead(r): // the mux would answer as for GET
 		rt.serveUnknown(out, r)
 	default:
 		rt.mux.ServeHTTP(out, r)
 	}
+}
+
+// mayHead reports whether a request asks by HEAD for what anybody may GET, as probes and load
+// balancers do. Of all else the contract has no HEAD.
+func (rt *routes) mayHead(r *http.Request) bool {
+	return r.Method == http.MethodHead && rt.open[r.URL.Path]
 }
 
 // Frames returns the names of the functions in a stack trace, at most 16 and innermost
@@ -240,8 +261,12 @@ func (rt *routes) serveUnknown(w http.ResponseWriter, r *http.Request) {
 			_, pattern := rt.mux.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host})
 			serves = pattern != "/"
 		}
-		if serves && method != r.Method {
-			allowed = append(allowed, method)
+		if !serves || method == r.Method {
+			continue
+		}
+		allowed = append(allowed, method)
+		if method == http.MethodGet && rt.open[r.URL.Path] {
+			allowed = append(allowed, http.MethodHead)
 		}
 	}
 	if len(allowed) == 0 {

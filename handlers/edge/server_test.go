@@ -3,7 +3,9 @@ package edge
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -158,6 +160,62 @@ func get(h http.Handler, path string, header ...string) *httptest.ResponseRecord
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
+}
+
+// Probes and load balancers ask with HEAD: what anybody may GET answers with the same status
+// and headers, and nothing else does.
+func TestF15ProbesMayAskWithHEAD(t *testing.T) {
+	s := newServer()
+	s.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics")) })
+	h := s.Handler(whole{s: s})
+	server := httptest.NewServer(h)
+	defer server.Close()
+	ask := func(method, path string) (int, http.Header, string) {
+		r, err := http.NewRequest(method, server.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		b, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Header.Del("BelGov-Trace-Id")
+		answer.Header.Del("Date")
+		return answer.StatusCode, answer.Header, string(b)
+	}
+	compare := func(path string) {
+		t.Helper()
+		want, header, _ := ask("GET", path)
+		status, got, body := ask("HEAD", path)
+		if want == http.StatusOK && len(header["Content-Length"]) == 0 {
+			header.Del("Transfer-Encoding") // of an answer that is sent in pieces
+		}
+		if status != want || body != "" || !maps.EqualFunc(got, header, slices.Equal) {
+			t.Errorf("HEAD %s: %d %v %q, GET: %d %v", path, status, got, body, want, header)
+		}
+	}
+	for _, path := range []string{"/health", "/livez", "/readyz", "/metrics", contract.Base + "/health", contract.Base + "/doc", contract.Base + "/doc/openapi.yaml"} {
+		compare(path)
+	}
+	s.Ready = func(context.Context) error { return errors.New("catching up") }
+	if status, _, body := ask("HEAD", "/readyz"); status != 503 || body != "" {
+		t.Errorf("HEAD /readyz of one that is not ready: %d %q", status, body)
+	}
+	for path, allow := range map[string]string{"/livez": "GET, HEAD", contract.Base + "/consents": "GET, POST"} {
+		for _, method := range []string{"DELETE", "OPTIONS"} {
+			if status, header, _ := ask(method, path); status != 405 || header.Get("Allow") != allow {
+				t.Errorf("%s %s: %d, Allow %q", method, path, status, header.Get("Allow"))
+			}
+		}
+	}
+	if status, _, _ := ask("HEAD", contract.Base+"/consents"); status != 405 {
+		t.Errorf("HEAD of what needs a token: %d", status)
+	}
 }
 
 func TestHealthAndDocumentation(t *testing.T) {
