@@ -176,7 +176,7 @@ func textOf(file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("text file: %w", err)
 	}
-	return strings.TrimSuffix(string(b), "\n"), nil
+	return strings.TrimSuffix(strings.TrimPrefix(string(b), files.ByteOrderMark), "\n"), nil
 }
 
 func (p *program) printConsent(asJSON bool, r contract.ConsentReceiptShort) error {

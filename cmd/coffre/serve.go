@@ -8,9 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
+	"coffre/cmd/coffre/files"
 	"coffre/cmd/coffre/vault"
 	"coffre/handlers/edge"
 	"coffre/handlers/reactors/webhook"
@@ -116,7 +116,7 @@ func webhookOf(o serveOptions) (*vault.WebhookOptions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("webhook secret: %w", err)
 	}
-	secret, err := webhook.ParseSecret(strings.TrimSpace(string(text)))
+	secret, err := webhook.ParseSecret(files.Text(text))
 	if err != nil {
 		return nil, err
 	}

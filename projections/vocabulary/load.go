@@ -1,6 +1,7 @@
 package vocabulary
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -122,6 +123,7 @@ func many[E any](l *loader, file string, list *[]E, code func(E) string, name re
 func (l *loader) decode(file string, into any) bool {
 	data, err := fs.ReadFile(l.files, file)
 	if err == nil {
+		data = bytes.TrimPrefix(data, []byte("\ufeff")) // a byte-order mark, which editors put there
 		err = json.Unmarshal(data, into, json.RejectUnknownMembers(true), jsontext.AllowDuplicateNames(false))
 	}
 	if err != nil {
