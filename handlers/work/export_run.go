@@ -107,13 +107,16 @@ func readManifest(path string) (ExportManifest, error) {
 }
 
 func (work *Worker) manifests() ([]ExportManifest, error) {
-	paths, err := filepath.Glob(filepath.Join(work.exports, "*"+manifestSuffix))
+	entries, err := os.ReadDir(work.exports) // and no pattern, in which the folder's name would count
 	if err != nil {
 		return nil, fmt.Errorf("list exports: %w", err)
 	}
 	var all []ExportManifest
-	for _, path := range paths {
-		m, err := readManifest(path)
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), manifestSuffix) {
+			continue
+		}
+		m, err := readManifest(filepath.Join(work.exports, entry.Name()))
 		if err != nil {
 			return nil, err
 		}
