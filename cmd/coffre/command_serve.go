@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"coffre/cmd/coffre/vault"
 	"coffre/domain/citizen"
@@ -18,6 +19,7 @@ import (
 type serveOptions struct {
 	Data     vault.DataDir
 	Listen   string // host:port; "": only the control socket
+	Ops      string // host:port for operators; "": not at all
 	Dev      bool   // tokens of `coffre token` count
 	Registry string // folder to publish when the log has no registry; "": the one in the binary
 	Belgif   string // folder with the Belgian code lists; "": labels as in the registry
@@ -60,6 +62,10 @@ COFFRE_KEYS, passwords from the variables, PGPASSWORD or PGPASSFILE.
 With COFFRE_VAULT_ADDR the keys lie in HashiCorp Vault, and with --oidc-issuer any
 address may be served then; deploy/vault/README.md names the other variables.
 
+Metrics, and the reason why the process is not ready, are for operators alone: they are on an
+address of their own (--ops-listen), on loopback unless another one is given, and whoever
+reaches it may read them. Everybody sees /livez, /readyz and /health without any detail.
+
 With COFFRE_BLOBS=s3://BUCKET the sealed files of documents lie in a bucket, else in a folder
 beside the data; COFFRE_BLOBS_ENDPOINT, COFFRE_BLOBS_REGION, COFFRE_BLOBS_ACCESS_KEY,
 COFFRE_BLOBS_SECRET_KEY_FILE and COFFRE_BLOBS_CA_FILE say how to reach it. A bucket is backed
@@ -99,6 +105,7 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 	f := cmd.Flags()
 	f.StringVar(&data, "data", "", "the vault's data `directory`")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "`address` to serve on; port 0 takes a free one")
+	o.opsFlag(f, "127.0.0.1:0")
 	f.BoolVar(&o.Dev, "dev", false, "trust the tokens of `coffre token`")
 	f.StringVar(&o.Registry, "registry", "", "`directory` of the registry to begin with (default: the samples in this program)")
 	f.StringVar(&o.Belgif, "belgif", "", "`directory` with the Belgian code lists (gdpr-*.nt), whose labels replace the registry's")
@@ -121,6 +128,11 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 	_ = cmd.MarkFlagDirname("belgif")
 	_ = cmd.MarkFlagFilename("webhook-secret-file")
 	return cmd
+}
+
+// opsFlag registers the address for operators.
+func (o *serveOptions) opsFlag(f *pflag.FlagSet, byDefault string) {
+	f.StringVar(&o.Ops, "ops-listen", byDefault, "`address` for operators alone: /metrics, and /readyz with its reason; port 0 takes a free one, \"\" none")
 }
 
 // configure takes what the environment says, and over it the addresses that were typed.
@@ -154,7 +166,25 @@ func (o serveOptions) check() error {
 			return usage("--%s is https://..., or http on loopback", flag)
 		}
 	}
+	if err := o.checkOps(); err != nil {
+		return err
+	}
 	return o.Kurrent.check()
+}
+
+// checkOps refuses an address for operators that is none, or the public one.
+func (o serveOptions) checkOps() error {
+	if o.Ops == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(o.Ops)
+	switch {
+	case err != nil:
+		return usage("--ops-listen is HOST:PORT, such as 127.0.0.1:9464")
+	case o.Ops == o.Listen && port != "0":
+		return usage("--ops-listen is an address of its own: what operators see is not for strangers")
+	}
+	return nil
 }
 
 // loopback reports whether a host is this machine and nobody else's.

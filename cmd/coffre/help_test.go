@@ -165,6 +165,8 @@ func TestUsageMistakesAreCode2(t *testing.T) {
 		"serving without tokens":      {[]string{"serve", "--data", dir}, "dev oidc-issuer"},
 		"serving the world":           {[]string{"serve", "--dev", "--data", dir, "--listen", "0.0.0.0:8080"}, "loopback"},
 		"serving every address":       {[]string{"serve", "--dev", "--data", dir, "--listen", ":8080"}, "loopback"},
+		"operators nowhere":           {[]string{"serve", "--dev", "--data", dir, "--ops-listen", "9464"}, "--ops-listen"},
+		"operators among strangers":   {[]string{"serve", "--dev", "--data", dir, "--listen", "127.0.0.1:8080", "--ops-listen", "127.0.0.1:8080"}, "address of its own"},
 		"serving another machine":     {[]string{"serve", "--data", dir, "--oidc-issuer", "https://login.example", "--listen", "192.0.2.1:8080"}, "loopback"},
 		"webhook in clear":            {[]string{"serve", "--dev", "--data", dir, "--webhook-url", "http://hooks.example", "--webhook-secret-file", "k"}, "--webhook-url"},
 		"webhook without secret":      {[]string{"serve", "--dev", "--data", dir, "--webhook-url", "https://hooks.example"}, "webhook-secret-file"},

@@ -62,7 +62,9 @@ func TestChangedBitInTheKeyDatabase(t *testing.T) {
 	if got := r.Health(t.Context()); got != contract.HealthStatusDEGRADED {
 		t.Errorf("health %s", got)
 	}
-	if page := r.ask(httptest.NewRequest(http.MethodGet, "/metrics", nil), "").Body.String(); !strings.Contains(page, "\ncoffre_key_damaged_rows 2\n") {
+	w := httptest.NewRecorder()
+	r.Operators().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if page := w.Body.String(); !strings.Contains(page, "\ncoffre_key_damaged_rows 2\n") {
 		t.Error("the metric does not say two damaged rows")
 	}
 	for _, ssin := range []string{ssinA, ssinB} { // A is erased, B's number is not found

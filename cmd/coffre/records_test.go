@@ -244,7 +244,7 @@ func TestEveryActHasItsRecord(t *testing.T) {
 		t.Errorf("there is no command %s", path)
 	}
 	doc.WriteString("\n## Other ways in\n\n" +
-		"The control socket answers the operations above and nothing else. `/metrics`, `/livez`, `/readyz`, the contract and its page tell nothing of anybody and leave nothing. The port for KurrentDB's clients has its own calls:\n\n| call | on record |\n|---|---|\n")
+		"The control socket answers the operations above and nothing else. `/livez`, `/readyz`, the contract and its page tell nothing of anybody and leave nothing; neither does `/metrics`, on the address of operators (`--ops-listen`). The port for KurrentDB's clients has its own calls:\n\n| call | on record |\n|---|---|\n")
 	ports := maps.Clone(recordedPorts)
 	for _, call := range portCalls() {
 		l, known := recordedPorts[call]

@@ -199,7 +199,7 @@ func (r *refusing) refusals(t *testing.T) (all []access.Refused) {
 func (r *refusing) metric(t *testing.T, name, labels string) (sum int) {
 	t.Helper()
 	w := httptest.NewRecorder()
-	r.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	r.Operators().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, m := range regexp.MustCompile(`(?m)^`+name+`(?:\{[^}]*`+labels+`[^}]*\})? (\d+)$`).FindAllStringSubmatch(w.Body.String(), -1) {
 		n, err := strconv.Atoi(m[1])
 		if err != nil {

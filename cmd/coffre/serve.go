@@ -74,6 +74,17 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 		servers[edge.NewHTTPServer(v.Handler())] = public
 		try = o.banner() + whatToTry(o, public.Addr().String())
 	}
+	if o.Ops != "" {
+		ops, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Ops)
+		if err != nil {
+			for _, l := range servers {
+				err = errors.Join(err, l.Close())
+			}
+			return fmt.Errorf("listen for operators: %w", err)
+		}
+		servers[edge.NewHTTPServer(v.Operators())] = ops
+		try += fmt.Sprintf("For operators: http://%s/metrics and /readyz\n", ops.Addr())
+	}
 	stopped := make(chan error, len(servers))
 	for server, l := range servers {
 		server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)

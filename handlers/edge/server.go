@@ -46,7 +46,8 @@ type Server struct {
 	Health func(context.Context) contract.HealthStatus
 	// Ready returns an error while the process should get no requests. nil: always ready.
 	Ready func(context.Context) error
-	// Metrics answers GET /metrics. nil: there is no such route.
+	// Metrics answers GET /metrics at the operators' address, and nowhere else. nil: there is
+	// no such route.
 	Metrics http.Handler
 	// Observe is called after every request; operation is "" when the contract has none
 	// for it. nil: not called.
@@ -61,7 +62,6 @@ type Server struct {
 
 // uncontracted lists the routes that are served and not in the contract, with reasons.
 var uncontracted = []string{
-	"GET /metrics",                  // for the operator's Prometheus, not for clients
 	"GET /livez",                    // for the platform: is the process alive
 	"GET /readyz",                   // for the platform: send it requests
 	"GET /health",                   // the contract's /health where the REST guide's readers look first
@@ -95,9 +95,6 @@ func (s *Server) Handler(ops contract.StrictServerInterface) http.Handler {
 	rt.serveOpen("GET /readyz", http.HandlerFunc(s.serveReady))
 	rt.serveOpen("GET "+contract.Base+"/doc", http.HandlerFunc(rt.serveDoc))
 	rt.serveOpen("GET "+contract.Base+"/doc/openapi.yaml", http.HandlerFunc(serveContract))
-	if s.Metrics != nil {
-		rt.serveOpen("GET /metrics", s.Metrics)
-	}
 	rt.mux.HandleFunc("/", rt.serveUnknown)
 	return rt
 }
@@ -231,6 +228,7 @@ func (s *Server) headers(w http.ResponseWriter, r *http.Request, call *Call) {
 	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Strict-Transport-Security", "max-age=31536000")

@@ -248,8 +248,24 @@ func TestHealthAndDocumentation(t *testing.T) {
 		t.Errorf("livez %d", w.Code)
 	}
 	refused(t, get(h, "/readyz"), 503, ProblemPrefix+"notReady")
-	if notReady = nil; get(h, "/readyz").Code != 200 || get(h, "/metrics").Code != 200 {
-		t.Error("not ready, or no metrics")
+	operators := s.Operators()
+	if p := refused(t, get(operators, "/readyz"), 503, ProblemPrefix+"notReady"); !strings.Contains(p.Detail, "catching up") {
+		t.Errorf("operators are not told why: %s", p.Detail)
+	}
+	if w := get(h, "/readyz"); strings.Contains(w.Body.String(), "catching up") {
+		t.Errorf("strangers are told why: %s", w.Body)
+	}
+	notReady = nil
+	for _, path := range []string{"/readyz", "/metrics", "/livez", "/health"} {
+		if w := get(operators, path); w.Code != 200 && path != "/health" || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("operators: %s %d", path, w.Code)
+		}
+	}
+	if get(h, "/readyz").Code != 200 {
+		t.Error("not ready")
+	}
+	for _, path := range []string{"/", "/debug/pprof/", contract.Base + "/registry"} {
+		refused(t, get(operators, path), 404, belgifPrefix+"resourceNotFound")
 	}
 	w := get(h, contract.Base+"/doc/openapi.yaml")
 	if w.Code != 200 || w.Body.String() != string(contract.Plain()) || w.Header().Get("Content-Type") != "application/yaml" {
@@ -261,7 +277,7 @@ func TestHealthAndDocumentation(t *testing.T) {
 	if w := get(h, contract.Base+"/doc"); w.Code != 200 || strings.Count(w.Body.String(), "<tr>") != len(Patterns())+1 {
 		t.Errorf("doc %d %s", w.Code, w.Body)
 	}
-	for _, path := range []string{"/", "/metricsx", contract.Base, contract.Base + "/", contract.Base + "/doc/", "/favicon.ico", "/debug/pprof/"} {
+	for _, path := range []string{"/", "/metrics", "/metricsx", contract.Base, contract.Base + "/", contract.Base + "/doc/", "/favicon.ico", "/debug/pprof/"} {
 		refused(t, get(h, path), 404, belgifPrefix+"resourceNotFound")
 	}
 	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"} {

@@ -43,21 +43,23 @@ func (nobody) Authenticate(context.Context, string) (edge.Caller, error) {
 }
 
 // makeHandlers makes what answers over HTTP: one for everybody, one for the control
-// socket.
+// socket, and one for operators.
 func (a *assembly) makeHandlers(context.Context) error {
 	own, provider, err := authenticators(a.dir, a.o, a.Ring, a.provided)
 	if err != nil {
 		return err
 	}
 	m := newMetrics(a.Instance)
-	serving := func(auth edge.Authenticator) http.Handler {
+	serving := func(auth edge.Authenticator) (*edge.Server, http.Handler) {
 		server := &edge.Server{
 			Auth: auth, Now: time.Now, NewID: uuid.New, Slog: a.o.Logger, ErrorAnswers: acting.ErrorAnswers, Beat: edge.Beat, Admit: a.Core.Admit,
 			Health: a.Health, Ready: a.ready, Metrics: m.handler(), Observe: m.observe, Alarm: a.alarm.fault, Refused: m.refuse,
 		}
-		return server.Handler(operations{server, a.Core})
+		return server, server.Handler(operations{server, a.Core})
 	}
-	a.handler, a.control = serving(provider), serving(edge.ControlSocket{Own: own, Provided: a.provided})
+	_, a.control = serving(edge.ControlSocket{Own: own, Provided: a.provided})
+	public, handler := serving(provider)
+	a.handler, a.operators = handler, public.Operators()
 	return nil
 }
 

@@ -28,6 +28,7 @@ type Instance struct {
 
 	handler     http.Handler
 	control     http.Handler // the same for the control socket, where this directory's own tokens count
+	operators   http.Handler // metrics, and why the process is not ready
 	keeper      Keeper
 	store       eventstore.Store
 	room        *sqlitedb.Reserve // nil: no database lies in files
@@ -47,6 +48,10 @@ func (v *Instance) Handler() http.Handler { return v.handler }
 // Control answers the same on the control socket, where this directory's own tokens
 // count, under the rules of edge.ControlSocket. NewControlServer serves it.
 func (v *Instance) Control() http.Handler { return v.control }
+
+// Operators answers operators, on an address of their own: metrics, and why the process is
+// not ready.
+func (v *Instance) Operators() http.Handler { return v.operators }
 
 // Failed tells of a part of the background work that had to go on and has stopped; the
 // process should end then.
