@@ -36,6 +36,8 @@ type Instance struct {
 	damaged     atomic.Int64   // records that the scrubber found last
 	alarm       *alarm         // what was found that is not what was recorded
 	portRefused atomic.Int64   // calls on the port for KurrentDB's clients without a good password
+	portDropped atomic.Int64   // connections there that were closed before anybody was let in
+	portPaused  atomic.Int64   // addresses there that had to wait for their wrong passwords
 	failed      chan error     // a part that had to go on has stopped
 	closers     []func() error // in the order of opening
 	leaving     sync.Once
@@ -62,7 +64,7 @@ func (v *Instance) Failed() <-chan error { return v.failed }
 // anything is answered.
 func (v *Instance) OfferKurrent(ctx context.Context, l KurrentListener) (where string, end func(), err error) {
 	return l.Offer(ctx, wire.Options{
-		Store: v.store, Logger: v.Core.Slog, Refused: func() { v.portRefused.Add(1) },
+		Store: v.store, Logger: v.Core.Slog, Refused: func() { v.portRefused.Add(1) }, Dropped: func() { v.portDropped.Add(1) }, Paused: func() { v.portPaused.Add(1) },
 		Reading: func(ctx context.Context, r wire.Reading) error {
 			return v.Core.RecordPortReading(ctx, r.Name, r.Stream, r.From)
 		},

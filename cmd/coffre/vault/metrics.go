@@ -56,6 +56,12 @@ func newMetrics(v *Instance) *metrics {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "coffre_kurrent_refused_total", Help: "Calls on the port for KurrentDB's clients without a name and password that may come in.",
 		}, func() float64 { return float64(v.portRefused.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "coffre_kurrent_dropped_total", Help: "Connections on that port that were closed because there were too many, or nobody was let in on them in time.",
+		}, func() float64 { return float64(v.portDropped.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "coffre_kurrent_paused_total", Help: "Times that an address had to wait on that port for its wrong passwords.",
+		}, func() float64 { return float64(v.portPaused.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_key_damaged_rows", Help: "Rows of the key database that are damaged, by the last walk over it or by who needed one; a table that lacks rows counts as one.",
 		}, func() float64 { return float64(v.damagedRows()) }))
