@@ -47,6 +47,7 @@ type Call struct {
 
 	onAnswered []func(whole bool)
 	problem    bool          // the answer is a problem
+	body       *body         // as it came; nil: there is none
 	answer     *answer       // nil outside a server's requests
 	arrived    time.Time     // by the clock that timers follow
 	beat       time.Duration // see WaitForBeat; 0 outside a server

@@ -188,6 +188,7 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	if s.Refused != nil {
 		s.Refused(call.Operation, p.Type[strings.LastIndexByte(p.Type, ':')+1:])
 	}
+	s.drain(w, call.body)
 	w.WriteHeader(p.Status)
 	if r.Method == http.MethodHead {
 		return

@@ -58,6 +58,7 @@ type Server struct {
 
 	health healthCache
 	ticks  ticker
+	drains drains
 }
 
 // uncontracted lists the routes that are served and not in the contract, with reasons.
@@ -163,6 +164,10 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &answer{ResponseWriter: w, conn: connFrom(ctx), ctx: ctx}
 	call.answer = out
 	r = r.WithContext(ctx)
+	if r.Body != nil && r.Body != http.NoBody {
+		call.body = newBody(r)
+		r.Body = call.body
+	}
 	s.headers(out, r, call)
 	defer out.finish()
 	defer func() {
