@@ -15,6 +15,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/audit"
 	"coffre/eventstore"
+	"coffre/eventstore/codec"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
@@ -34,6 +35,9 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 	p := r.Params
 	after, err := edge.LeafFrom(p.After, -1)
 	if err != nil {
+		return nil, err
+	}
+	if err := v.checkEventFilters(ctx, after, p); err != nil {
 		return nil, err
 	}
 	if err := v.recordLogRead(ctx, after+1, p); err != nil {
@@ -76,6 +80,69 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 		page.Next, page.NextCursor = links.Next(contract.LeafToken(leaf))
 	}
 	return contract.ListEvents200JSONResponse(page), nil
+}
+
+// eventTypes are the names of all types of event that there are, without their forms.
+var eventTypes = sync.OnceValue(func() map[string]bool {
+	names := make(map[string]bool)
+	for form := range codec.Catalog.Names() {
+		name, _, _ := strings.Cut(form, "/")
+		names[name] = true
+	}
+	return names
+})
+
+// checkEventFilters refuses what the log does not have: filters are recorded in clear, for
+// ever, so no text of the caller's own is among them.
+func (v *Vault) checkEventFilters(ctx context.Context, after int64, p contract.ListEventsParams) error {
+	unknown := func(name, title string) error {
+		return edge.BadRequest(contract.InputValidationIssue{Type: edge.IssuePrefix + "unknownFilter", Title: title, In: contract.IssueLocationQuery, Name: name})
+	}
+	for _, c := range p.Category {
+		if !projections.Ours(c) {
+			return unknown("category", "There is no such category")
+		}
+	}
+	for _, t := range p.Type {
+		if !eventTypes()[t] {
+			return unknown("type", "There is no such type of event")
+		}
+	}
+	if p.Stream != "" {
+		there, err := v.streamExists(ctx, eventstore.Stream(p.Stream))
+		if err != nil {
+			return err
+		}
+		if !there {
+			return unknown("stream", "There is no such stream")
+		}
+	}
+	head, err := v.Log.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("head of the log: %w", err)
+	}
+	last, err := v.Log.Leaves().Leaf(ctx, head)
+	if err != nil {
+		return fmt.Errorf("leaf of the head: %w", err)
+	}
+	if after > last {
+		return contract.ErrUnknownPosition
+	}
+	return nil
+}
+
+// streamExists reports whether the log has a stream of ours by that name.
+func (v *Vault) streamExists(ctx context.Context, s eventstore.Stream) (bool, error) {
+	if !projections.Ours(s.Category()) {
+		return false, nil
+	}
+	for _, err := range v.Log.Store().ReadStream(ctx, s, 0) {
+		if err != nil {
+			return false, fmt.Errorf("look for a stream: %w", err)
+		}
+		return true, nil
+	}
+	return false, nil
 }
 
 // matchesRecord reports whether a record passes the filters of a call.
@@ -146,7 +213,8 @@ func (v *Vault) recordLogRead(ctx context.Context, from int64, p contract.ListEv
 // RecordPortReading records that somebody reads the log, or a stream of it, through the port
 // for KurrentDB's clients: once per name, day (UTC), stream and range of leaves in each
 // process. It returns once the record is durable. The name is the one by which a reader
-// shows a password there; "" stands for whoever is on this machine.
+// shows a password there; "" stands for whoever is on this machine. Of a stream that the log
+// does not have only the category is recorded, for its name is the reader's own text.
 func (v *Vault) RecordPortReading(ctx context.Context, name string, stream eventstore.Stream, from eventstore.Position) error {
 	leaf, err := v.Log.Leaves().Leaf(ctx, from)
 	if err != nil {
@@ -154,9 +222,20 @@ func (v *Vault) RecordPortReading(ctx context.Context, name string, stream event
 	}
 	leaf = max(leaf, 0)
 	leaf -= leaf % auditRange
-	e := audit.LogRead{FromLeaf: leaf, Stream: string(stream), At: v.Timestamp()}
+	e := audit.LogRead{FromLeaf: leaf, At: v.Timestamp()}
+	if stream != "" {
+		there, err := v.streamExists(ctx, stream)
+		switch {
+		case err != nil:
+			return err
+		case there:
+			e.Stream = string(stream)
+		case projections.Ours(stream.Category()):
+			e.Category = stream.Category()
+		}
+	}
 	e.Session = uuid.NewSHA1(uuid.Nil, []byte("port for KurrentDB's clients\x00"+e.At.Format(time.DateOnly)+name))
-	once := uuid.NewSHA1(e.Session, []byte(fmt.Sprint(leaf, stream)))
+	once := uuid.NewSHA1(e.Session, []byte(fmt.Sprint(leaf, e.Category, e.Stream)))
 	if v.auditedReads.has(once) {
 		return nil
 	}
