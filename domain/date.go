@@ -67,8 +67,11 @@ func (d Date) IsZero() bool { return d == "" }
 // Before reports whether d is an earlier day than e. Both must be present.
 func (d Date) Before(e Date) bool { return d < e }
 
-// AddYears returns the same day n years later, at most 9999-12-31; 29 February
-// becomes 1 March in a year without it, as Belgian civil law counts ages.
+// AddYears returns the same day n years later, at most 9999-12-31; 29 February becomes
+// 1 March in a year without it. Belgian law counts full years (old Civil Code, art. 388: a
+// minor has not reached "the full age of eighteen years"), and a term in years runs to the
+// eve of its day (Judicial Code, art. 54), so that the year of who was born on 29 February is
+// full at the end of 28 February.
 func (d Date) AddYears(n int) Date {
 	t, err := time.Parse(time.DateOnly, string(d))
 	if err != nil {
