@@ -80,6 +80,7 @@ var rules = []struct{ id, says string }{
 	{"R-10", "An organisation says where citizens can ask; a consumer has a daily quota."},
 	{"R-11", "A word once published stays, at most retired; personal validity is not taken back."},
 	{"R-12", "A purpose for which consent may be asked has a text to show, with known places to fill in; a published version keeps its words."},
+	{"R-13", "Whoever states a fact about persons (parentage, a court's appointment, a death, a replaced number) has a right to in the registry; without it the refusal names the right and tells nothing."},
 }
 
 // beyond are the rules that no pure decision can keep alone: they hold only if

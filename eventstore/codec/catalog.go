@@ -60,7 +60,8 @@ var Catalog = New(
 	Event[release.Completed]("release.completed/1"),
 
 	Upcast("registry.published/1", publishedV1.today),
-	Event[registry.Published]("registry.published/2"),
+	Upcast("registry.published/2", publishedV2.today),
+	Event[registry.Published]("registry.published/3"),
 
 	Event[audit.LogRead]("audit.log-read/1"),
 	Event[audit.ExportCreated]("audit.export-created/1"),

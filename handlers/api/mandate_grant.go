@@ -8,6 +8,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/domain/mandate"
+	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
@@ -56,7 +57,7 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	}
 	command := mandate.Grant{
 		Mandate: domain.MandateID{UUID: uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))}, Kind: mandate.Ground(body.Kind),
-		Scope: mandate.Scope{Types: body.DocumentTypes}, Until: body.Until, Sources: identitySources(in), By: in.Actor, At: in.At,
+		Scope: mandate.Scope{Types: body.DocumentTypes}, Until: body.Until, Sources: in.Words.Registry().Attestors(registry.Parentage), By: in.Actor, At: in.At,
 	}
 	for _, a := range body.Actions {
 		command.Scope.Actions = append(command.Scope.Actions, mandate.Action(a))

@@ -86,6 +86,8 @@ func (l *loader) read() registry.Registry {
 			many(l, file, &r.Reasons, func(n registry.Reason) string { return string(n.Kind) + "/" + string(n.Code) }, registry.ListReasons)
 		case base == "languages.json" && dir == "":
 			many(l, file, &r.Languages, func(n registry.Language) string { return string(n.Code) }, registry.ListLanguages)
+		case base == "settings.json" && dir == "":
+			l.decode(file, &r.Settings)
 		case base == "consentTexts.json" && dir == "":
 			many(l, file, &r.ConsentTexts, func(t registry.ConsentText) string { return string(t.Purpose) + "/" + t.Version }, registry.ListConsentTexts)
 		default:
