@@ -55,6 +55,9 @@ var rules = []struct{ id, says string }{
 	{"M-1.7", "A mandate is ended by either side, a parent's by the source's decision, for good."},
 	{"M-1.8", "A mandate ends with either's death."},
 	{"M-1.9", "A mandate whose end cannot be read allows nothing."},
+	{"M-1.10", "Whether somebody speaks for a person is decided in one place, at every use: by a mandate in force, attested by the represented citizen or by an organisation that has the right to in the registry today."},
+	{"M-1.11", "Parents speak for a minor only: by the source's day of birth and by the national number as it is today, whichever ends earlier; what contradicts the number is ended on record."},
+	{"M-1.12", "From the age that the registry says a minor reads and decides alone; below it a minor neither consents nor gives a mandate."},
 	{"E-1", "Erasure is asked for by the citizen or the law, approved by a second person, judged per content key, and refused while a legal hold, a restriction of processing or a duty to keep stands; the refusal says which."},
 	{"E-2", "The destroyer is an identity of its own."},
 	{"E-3", "Once keys are destroyed nothing opens what they sealed, in no copy; the last certificate names the dates on which that holds for backups."},
@@ -85,7 +88,7 @@ var rules = []struct{ id, says string }{
 
 // beyond are the rules that no pure decision can keep alone: they hold only if
 // what runs the decisions does its part, so they need a test outside the domain too.
-var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-9", "A-10", "A-11", "M-1.5", "M-1.8", "M-1.9", "E-1", "E-3", "E-4", "P-5"}
+var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-9", "A-10", "A-11", "M-1.5", "M-1.8", "M-1.9", "M-1.10", "M-1.11", "M-1.12", "E-1", "E-3", "E-4", "P-5"}
 
 var ruleID = regexp.MustCompile(`\b([A-Z])-([0-9]+(?:\.[0-9]+)?)( to ([A-Z])-([0-9]+(?:\.[0-9]+)?))?\b`)
 

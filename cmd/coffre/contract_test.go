@@ -183,6 +183,8 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, operator, "/registry", changed, nil)
 
 	home := grantFor(domain.RoleIssuer, "0308356862", domain.CitizenID{})
+	kid := inventFamily(time.Now()).child.ssin.Reveal()
+	r.post(t, home, "/mandates", `{"ssin":"`+kid+`","representativeSsin":"`+ssinA+`","kind":"parentOfMinor","actions":["read"],"until":"`+time.Now().AddDate(5, 0, 0).Format(time.DateOnly)+`"}`, &struct{}{})
 	r.post(t, home, "/citizens/replaceSsin", `{"ssin":"`+ssinA+`","replacedBy":"`+ssinC+`"}`, nil)
 	r.post(t, home, "/citizens/reportDeath", `{"ssin":"`+ssinB+`","date":"`+time.Now().AddDate(0, 0, -2).Format(time.DateOnly)+`"}`, nil)
 }

@@ -107,7 +107,7 @@ var recordedOperations = map[string]left{
 	"refuseConsentRequest": events("consent.refused"),
 
 	"listMandates":  none("the mandates in which the caller represents or is represented"),
-	"grantMandate":  events("mandate.granted"),
+	"grantMandate":  events("citizen.registered", "mandate.accepted", "mandate.granted").when("by a source both persons when they are new, and the acceptance at once"),
 	"acceptMandate": events("mandate.accepted"),
 	"endMandate":    events("mandate.ended"),
 

@@ -144,9 +144,9 @@ func (p *program) printRegistry(r contract.Registry, lang string) error {
 		return err
 	}
 	fmt.Fprintln(p.Out)
-	t = p.table("ORGANISATION", "NAME", "PURPOSES")
+	t = p.table("ORGANISATION", "NAME", "PURPOSES", "ATTESTS")
 	for _, o := range r.Organizations {
-		t.row(string(o.EnterpriseNumber), label(o.Labels, lang), joined(o.Purposes))
+		t.row(string(o.EnterpriseNumber), label(o.Labels, lang), joined(o.Purposes), joined(o.Attests))
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -156,7 +156,14 @@ func (p *program) printRegistry(r contract.Registry, lang string) error {
 	for _, c := range r.Purposes {
 		t.row(c.Code, label(c.Labels, lang))
 	}
-	return t.flush()
+	if err := t.flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.Out, "\nMinors read and decide alone from the age of %d.\n", r.MinorsDecideFrom)
+	if len(r.Unattested) > 0 {
+		fmt.Fprintf(p.Out, "No organisation may attest: %s. Give one the right (\"attests\"), and publish the registry.\n", joined(r.Unattested))
+	}
+	return nil
 }
 
 // joined writes words with commas between them.

@@ -48,7 +48,7 @@ var (
 	byLaw  = AuthorizeByLaw{Access: first, Citizen: ana, Question: Question{Kind: OpenedDocument, Type: kind, Document: held, Purpose: "benefit"}, LegalBasis: "06.1e", Deliberation: "21/008", Registrations: []registry.Registration{{Purpose: "benefit", Types: []domain.DocumentType{"isiPlusCard"}, Procedures: []domain.Procedure{"vote", "loan"}, Bases: []registry.Basis{{LegalBasis: "06.1e", Deliberation: "21/008"}}}}, Standing: citizen.Living, CaseReference: "c", By: consumer, At: noon}
 	lawful = Authorized{Access: first, Citizen: ana, Kind: OpenedDocument, Role: domain.RoleConsumer, Consumer: org, Document: card, Version: 2, Type: "isiPlusCard",
 		Purpose: "benefit", LegalBasis: "06.1e", Deliberation: "21/008", Fields: []domain.Field{"name", "birthDate"}, Attempt: 1, At: noon, Personal: &AuthorizedPersonal{CaseReference: "c"}}
-	inForce = mandate.InForce{ID: paper, Citizen: ana, Representative: bob, Kind: mandate.ParentOfMinor, Scope: mandate.Scope{Actions: []mandate.Action{mandate.Read}}, Until: "2030-01-01"}
+	inForce = mandate.InForce{ID: paper, Citizen: ana, Representative: bob, Kind: mandate.ParentOfMinor, Scope: mandate.Scope{Actions: []mandate.Action{mandate.Read}}, Until: "2030-01-01", Born: "2012-01-01"}
 	acting  = AuthorizeByMandate{Access: first, Citizen: ana, Kind: OpenedWallet, Mandate: inForce, Standing: citizen.Living, By: parent, At: noon}
 	acted   = Authorized{Access: first, Citizen: ana, Kind: OpenedWallet, Role: domain.RoleRepresentative, Reader: bob, Mandate: paper, Attempt: 1, At: noon}
 	back    = AuthorizeReadBack{Access: first, Kind: OpenedReadBack, Document: held, By: issuer, At: noon}

@@ -51,7 +51,8 @@ var Catalog = New(
 	Event[access.Named]("access.named/1"),
 	Event[access.Refused]("access.refused/1"),
 
-	Event[mandate.Granted]("mandate.granted/1"),
+	Upcast("mandate.granted/1", mandateV1.today),
+	Event[mandate.Granted]("mandate.granted/2"),
 	Event[mandate.Accepted]("mandate.accepted/1"),
 	Event[mandate.Ended]("mandate.ended/1"),
 

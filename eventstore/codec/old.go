@@ -6,6 +6,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/document"
+	"coffre/domain/mandate"
 	"coffre/domain/registry"
 )
 
@@ -187,4 +188,31 @@ func organisationsToday(old []organisationV2) []registry.Organisation {
 		all[i] = registry.Organisation{Number: o.Number, Names: o.Names, Contact: o.Contact, Registrations: o.Registrations, DailyQuota: o.DailyQuota, Retired: o.Retired}
 	}
 	return all
+}
+
+// mandateV1 is mandate.granted before a parent's mandate told the child's day of birth.
+type mandateV1 struct {
+	Mandate        domain.MandateID    `json:"mandate"`
+	Citizen        domain.CitizenID    `json:"citizen"`
+	Representative domain.CitizenID    `json:"representative"`
+	Kind           mandate.Ground      `json:"kind"`
+	Scope          mandate.Scope       `json:"scope"`
+	Source         domain.Organisation `json:"source,omitempty"`
+	At             time.Time           `json:"at"`
+
+	Personal *mandatePersonalV1 `json:"-"`
+}
+
+type mandatePersonalV1 struct {
+	Until domain.Date `json:"until,omitempty"`
+}
+
+func (o mandateV1) today() any {
+	e := mandate.Granted{
+		Mandate: o.Mandate, Citizen: o.Citizen, Representative: o.Representative, Kind: o.Kind, Scope: o.Scope, Source: o.Source, At: o.At,
+	}
+	if p := o.Personal; p != nil {
+		e.Personal = &mandate.GrantedPersonal{Until: p.Until}
+	}
+	return e
 }

@@ -26,16 +26,20 @@ func (tv *testVault) accessesOf(t testing.TB, who edge.Caller, whose domain.Citi
 
 func TestAccessLog(t *testing.T) {
 	tv := newVault(t)
-	home := tv.household(t, 1)
-	card := tv.childCard(t, 1, 2)
-	who := tv.person(t, 1)
+	home := tv.household(t, child(1))
+	card := tv.childCard(t, child(1), 2)
+	who := tv.person(t, child(1))
 	me := citizenCaller(who)
 	first, err := tv.read(t, consumer(flanders), home, uuid.New(), allowance)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tv.Clock.Advance(time.Hour)
-	c := tv.consentTo(t, who, contract.ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}})
+	given, err := tv.grantAs(t, citizenCaller(tv.person(t, 2)), contract.ConsentGrant{CitizenID: who, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := given.ConsentID
 	second, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: c, Predicate: contract.AskedPredicate{Name: "ageOver12"}})
 	if err != nil {
 		t.Fatal(err)

@@ -264,7 +264,7 @@ func TestDocumentWithFile(t *testing.T) {
 func TestRepresentativeReadsFile(t *testing.T) {
 	tv := newVault(t)
 	file := tv.upload(t, socialSecurity, aPDF)
-	id := tv.issue(t, socialSecurity, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "isiPlusCard", Content: contract.Content(childCard), ValidUntil: "2028-12-31",
+	id := tv.issue(t, socialSecurity, contract.DocumentIssue{SSIN: ssin(child(1)), DocumentType: "isiPlusCard", Content: contract.Content(childCard), ValidUntil: "2028-12-31",
 		Parents: []contract.SSIN{ssin(2)}, Attachments: []domain.AttachmentID{file}})
 	parent := tv.person(t, 2)
 	w, _, err := tv.download(t, citizenCaller(parent), id, file, "bytes=0-3")

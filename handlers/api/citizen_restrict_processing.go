@@ -12,14 +12,15 @@ import (
 	"coffre/eventstore"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 )
 
 // RestrictProcessing implements POST /citizens/{id}/restrictions (rule P-5). It needs no key
 // and works while keys are unavailable.
 func (v *Vault) RestrictProcessing(ctx context.Context, r contract.RestrictProcessingRequestObject) (contract.RestrictProcessingResponseObject, error) {
-	if isAnother(ctx, r.CitizenID) {
-		return nil, edge.ErrNoResource
+	if err := disclosure.ActAlone(edge.CallFrom(ctx), r.CitizenID); err != nil {
+		return nil, err
 	}
 	type restricted struct {
 		Restriction contract.Restriction
@@ -59,12 +60,6 @@ func (v *Vault) RestrictProcessing(ctx context.Context, r contract.RestrictProce
 // restriction or a hold. It passes while the disk is full, as these do.
 func (v *Vault) takePersonAct(ctx context.Context, in acting.Intent, of domain.CitizenID, id uuid.UUID) error {
 	return v.Take(ctx, in.Call, &acting.PersonActs, acting.Room{ID: id, Person: of.UUID[:], Class: eventstore.Reserved})
-}
-
-// isAnother reports whether the caller is a citizen who names somebody else.
-func isAnother(ctx context.Context, id domain.CitizenID) bool {
-	call := edge.CallFrom(ctx)
-	return call.Role == domain.RoleCitizen && call.Citizen != id
 }
 
 // isDocumentOf refuses a document that is not the citizen's; the zero id is none in particular.

@@ -60,6 +60,9 @@ func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID
 	if err != nil {
 		return consentAnswer{}, err
 	}
+	if err := v.CheckDecides(ctx, in, a); err != nil {
+		return consentAnswer{}, err
+	}
 	held, err := v.documentsHeldBy(ctx, a.Citizen, about.Documents)
 	if err != nil {
 		return consentAnswer{}, err

@@ -399,9 +399,9 @@ func TestListingConsents(t *testing.T) {
 
 func TestConsentByRepresentative(t *testing.T) {
 	tv := newVault(t)
-	card := tv.childCard(t, 1, 2)
-	tv.household(t, 1)
-	kid, parent := tv.person(t, 1), tv.person(t, 2)
+	card := tv.childCard(t, child(1), 2)
+	tv.household(t, child(1))
+	kid, parent := tv.person(t, child(1)), tv.person(t, 2)
 	me := citizenCaller(parent)
 	body := contract.ConsentGrant{CitizenID: kid, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}}
 
@@ -429,7 +429,10 @@ func TestConsentByRepresentative(t *testing.T) {
 		}
 	})
 	t.Run("A-1 listing for another is on record, once", func(t *testing.T) {
-		own, err := tv.grantAs(t, citizenCaller(kid), household1) // about what the parent has nothing to do with
+		other := tv.parentOf(t, child(1), 3, "householdComposition")
+		theirs := household1
+		theirs.CitizenID = kid
+		own, err := tv.grantAs(t, citizenCaller(other), theirs) // about what this parent has nothing to do with
 		if err != nil {
 			t.Fatal(err)
 		}

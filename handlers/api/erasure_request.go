@@ -15,6 +15,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 	"coffre/projections/erasures"
 )
@@ -39,8 +40,8 @@ func (v *Vault) RequestErasure(ctx context.Context, r contract.RequestErasureReq
 }
 
 func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.ErasureID, body *contract.ErasureRequest) (_ erasureAnswer, err error) {
-	if in.Call.Role == domain.RoleCitizen && in.Call.Citizen != body.CitizenID {
-		return erasureAnswer{}, edge.ErrNoResource
+	if err := disclosure.ActAlone(in.Call, body.CitizenID); err != nil {
+		return erasureAnswer{}, err
 	}
 	if err := in.Reason(registry.ReasonErasure, body.Reason); err != nil {
 		return erasureAnswer{}, err

@@ -133,12 +133,12 @@ func TestAMandateWithOtherFactsShowsNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tv := newVault(t)
-			card := tv.childCard(t, 1, 2)
+			card := tv.childCard(t, child(1), 2)
 			rewrite(t, tv, change)
 			if _, err := tv.show(t, citizenCaller(tv.person(t, 2)), card); slugOf(err) != "integrityViolated" {
 				t.Errorf("the representative: %v", err)
 			}
-			if d, err := tv.show(t, citizenCaller(tv.person(t, 1)), card); err != nil || d.Content == nil {
+			if d, err := tv.show(t, citizenCaller(tv.person(t, child(1))), card); err != nil || d.Content == nil {
 				t.Errorf("the subject: %v", err)
 			}
 		})

@@ -8,10 +8,10 @@ import (
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/domain/mandate"
-	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 )
 
@@ -23,7 +23,7 @@ type mandateAnswer struct {
 
 var errSSINUnexpected = domain.NewError(domain.Invalid, "ssinUnexpected", "an authentic source names the represented person by number; a citizen grants for themselves")
 
-// GrantMandate implements POST /mandates (rules M-1.1 to M-1.6). A citizen who
+// GrantMandate implements POST /mandates (rules M-1.1 to M-1.12). A citizen who
 // names a representative whom the vault does not know gets the same answers as for a known
 // one, here and later, so that nobody learns whom the vault knows: that mandate has no
 // representative and is never accepted.
@@ -50,6 +50,11 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	if citizenAsks != body.SSIN.IsZero() {
 		return mandateAnswer{}, errSSINUnexpected
 	}
+	if citizenAsks {
+		if err := v.CheckDecides(ctx, in, disclosure.Representation{By: in.Actor, Citizen: in.Actor.Citizen}); err != nil {
+			return mandateAnswer{}, err
+		}
+	}
 	for _, t := range body.DocumentTypes {
 		if _, known := in.Words.DocumentType(t); !known {
 			return mandateAnswer{}, errUnknownCode
@@ -57,7 +62,8 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	}
 	command := mandate.Grant{
 		Mandate: domain.MandateID{UUID: uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))}, Kind: mandate.Ground(body.Kind),
-		Scope: mandate.Scope{Types: body.DocumentTypes}, Until: body.Until, Sources: in.Words.Registry().Attestors(registry.Parentage), By: in.Actor, At: in.At,
+		Scope: mandate.Scope{Types: body.DocumentTypes}, Until: body.Until, Numbered: body.SSIN.EarliestBirth(),
+		Attestors: in.Words.Registry().Attestors(mandate.Ground(body.Kind).Attestation()), By: in.Actor, At: in.At,
 	}
 	for _, a := range body.Actions {
 		command.Scope.Actions = append(command.Scope.Actions, mandate.Action(a))

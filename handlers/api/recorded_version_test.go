@@ -89,7 +89,7 @@ func TestTheRecordNamesTheVersionDisclosed(t *testing.T) {
 	}
 	const parent = 1
 	for i, effects := range histories {
-		card := issueVersionedCard(t, tv, 2+i, parent, effects...)
+		card := issueVersionedCard(t, tv, child(2+i), parent, effects...)
 		readers := map[string]edge.Caller{"issuer": issuer(socialSecurity), "representative": citizenCaller(tv.person(t, parent)), "subject": citizenCaller(tv.person(t, card.child))}
 		meanwhiles := []domain.Date{""}
 		if len(effects) == 1 {

@@ -129,6 +129,30 @@ func (e ActorRole) Valid() bool {
 	}
 }
 
+// Defines values for Attestation.
+const (
+	AttestationCourtAppointment Attestation = "courtAppointment"
+	AttestationDeath            Attestation = "death"
+	AttestationNationalNumber   Attestation = "nationalNumber"
+	AttestationParentage        Attestation = "parentage"
+)
+
+// Valid indicates whether the value is a known member of the Attestation enum.
+func (e Attestation) Valid() bool {
+	switch e {
+	case AttestationCourtAppointment:
+		return true
+	case AttestationDeath:
+		return true
+	case AttestationNationalNumber:
+		return true
+	case AttestationParentage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConsentDecision.
 const (
 	ConsentDecisionGranted   ConsentDecision = "granted"
@@ -485,13 +509,16 @@ func (e MandateAction) Valid() bool {
 
 // Defines values for MandateKind.
 const (
-	MandateKindParentOfMinor  MandateKind = "parentOfMinor"
-	MandateKindRepresentation MandateKind = "representation"
+	MandateKindAppointedByCourt MandateKind = "appointedByCourt"
+	MandateKindParentOfMinor    MandateKind = "parentOfMinor"
+	MandateKindRepresentation   MandateKind = "representation"
 )
 
 // Valid indicates whether the value is a known member of the MandateKind enum.
 func (e MandateKind) Valid() bool {
 	switch e {
+	case MandateKindAppointedByCourt:
+		return true
 	case MandateKindParentOfMinor:
 		return true
 	case MandateKindRepresentation:
@@ -1020,6 +1047,10 @@ type AttachmentReceipt struct {
 	Size FileSize `json:"size"`
 }
 
+// Attestation A fact about persons: who the parents of a minor are, whom a court appointed, that
+// somebody died, that a national number was replaced.
+type Attestation string
+
 // AuditKeyState defines model for AuditKeyState.
 type AuditKeyState struct {
 	// Version with which names in the log begin from now on
@@ -1448,7 +1479,7 @@ type DocumentIssue struct {
 	// Example: isiPlusCard
 	DocumentType DocumentTypeCode `json:"documentType"`
 
-	// Parents of a minor, by SSIN
+	// Parents of a minor, by SSIN; by an issuer that may attest `parentage`
 	Parents []SSIN `json:"parents,omitempty,omitzero"`
 
 	// SourceReference the issuer's own number of what it attests; kept sealed
@@ -2572,11 +2603,17 @@ type Registry struct {
 	ConsentTexts  []RegistryConsentText  `json:"consentTexts,omitempty,omitzero"`
 	DocumentTypes []RegistryDocumentType `json:"documentTypes"`
 	LegalBases    []RegistryCode         `json:"legalBases,omitempty,omitzero"`
-	Organizations []RegistryOrganization `json:"organizations"`
-	Procedures    []RegistryCode         `json:"procedures,omitempty,omitzero"`
-	PublishedAt   time.Time              `json:"publishedAt,omitempty,omitzero"`
-	Purposes      []RegistryCode         `json:"purposes"`
-	Reasons       []RegistryCode         `json:"reasons,omitempty,omitzero"`
+
+	// MinorsDecideFrom the age in years from which a minor reads and decides alone, and the parents no longer do; 18 where the registry says none
+	MinorsDecideFrom int                    `json:"minorsDecideFrom,omitempty,omitzero"`
+	Organizations    []RegistryOrganization `json:"organizations"`
+	Procedures       []RegistryCode         `json:"procedures,omitempty,omitzero"`
+	PublishedAt      time.Time              `json:"publishedAt,omitempty,omitzero"`
+	Purposes         []RegistryCode         `json:"purposes"`
+	Reasons          []RegistryCode         `json:"reasons,omitempty,omitzero"`
+
+	// Unattested the facts about persons that no organisation may state now
+	Unattested []Attestation `json:"unattested,omitempty,omitzero"`
 
 	// Version Example: 3
 	Version RegistryVersion `json:"version"`
@@ -2618,6 +2655,9 @@ type RegistryFiles = json.RawMessage
 
 // RegistryOrganization defines model for RegistryOrganization.
 type RegistryOrganization struct {
+	// Attests the facts about persons that it may state
+	Attests []Attestation `json:"attests,omitempty,omitzero"`
+
 	// EnterpriseNumber number in the Crossroads Bank for Enterprises
 	//
 	// Example: 0206731645

@@ -221,7 +221,7 @@ func (r Reading) Check(in acting.Intent, f Findings) error {
 }
 
 // EstablishBasis loads the findings of a reading and judges its basis; only when there is
-// one it proves the consent's terms and opens sealed dates.
+// one it proves the consent's terms and who gave it, and opens sealed dates.
 func (dis *Discloser) EstablishBasis(ctx context.Context, in acting.Intent, r Reading) (Findings, error) {
 	f, err := dis.LoadFindings(ctx, r)
 	if err != nil {
@@ -232,6 +232,9 @@ func (dis *Discloser) EstablishBasis(ctx context.Context, in acting.Intent, r Re
 	}
 	if !r.Consent.IsZero() {
 		if err := dis.proveConsent(ctx, f.Consent); err != nil {
+			return f, err
+		}
+		if err := dis.CheckGiver(ctx, f.Consent); err != nil {
 			return f, err
 		}
 	}
