@@ -102,7 +102,7 @@ var recordedOperations = map[string]left{
 	"getConsent":           events("access.authorized", "access.disclosed", "audit.operated").when("a representative's reading, a privacy officer's; a citizen's own and a consumer's own none"),
 	"getConsentReceipt":    events("access.authorized", "access.disclosed").when("a representative's and a privacy officer's reading; a citizen's own none"),
 	"withdrawConsent":      events("consent.withdrawn"),
-	"requestConsent":       events("access.refused", "consent.requested").when("the first of somebody whom the vault does not know"),
+	"requestConsent":       events("consent.requested").when("without a citizen, of somebody whom the vault does not know"),
 	"grantConsentRequest":  events("consent.granted"),
 	"refuseConsentRequest": events("consent.refused"),
 

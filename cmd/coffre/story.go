@@ -128,6 +128,9 @@ var sentences = map[string]func(who string, f facts) string{
 		return who + " destroyed the content of document " + f.id("document") + f.with("; events that can no longer be read: ", "unreadable", "")
 	},
 	"consent.requested": func(_ string, f facts) string {
+		if f["citizen"] == nil {
+			return terms(f) + " was asked of nobody whom the vault knows"
+		}
 		return terms(f) + " was asked of citizen " + f.id("citizen")
 	},
 	"consent.granted": func(who string, f facts) string {

@@ -39,7 +39,8 @@ var Catalog = New(
 	Event[document.Reinstated]("document.reinstated/1"),
 	Event[document.ContentDestroyed]("document.content-destroyed/1"),
 
-	Event[consent.Requested]("consent.requested/1"),
+	Upcast("consent.requested/1", requestedV1.today),
+	Event[consent.Requested]("consent.requested/2"),
 	Event[consent.Granted]("consent.granted/1"),
 	Event[consent.Refused]("consent.refused/1"),
 	Event[consent.Withdrawn]("consent.withdrawn/1"),

@@ -5,6 +5,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/access"
+	"coffre/domain/consent"
 	"coffre/domain/document"
 	"coffre/domain/mandate"
 	"coffre/domain/registry"
@@ -215,4 +216,18 @@ func (o mandateV1) today() any {
 		e.Personal = &mandate.GrantedPersonal{Until: p.Until}
 	}
 	return e
+}
+
+// requestedV1 is consent.requested before requests that reached nobody were recorded too.
+type requestedV1 struct {
+	Consent domain.ConsentID `json:"consent"`
+	Citizen domain.CitizenID `json:"citizen"`
+	Terms   consent.Terms    `json:"terms"`
+	At      time.Time        `json:"at"`
+
+	Personal *consent.RequestedPersonal `json:"-"`
+}
+
+func (o requestedV1) today() any {
+	return consent.Requested{Consent: o.Consent, Citizen: o.Citizen, Terms: o.Terms, At: o.At, Personal: o.Personal}
 }

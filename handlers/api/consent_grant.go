@@ -37,7 +37,7 @@ func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsent
 		if err != nil {
 			return consentAnswer{}, err
 		}
-		if request.Phase == consent.None {
+		if request.Phase == consent.None || request.Citizen.IsZero() {
 			return consentAnswer{}, consent.ErrNotFound
 		}
 		choice := consent.Terms{Fields: r.Body.Fields, Until: recordedTime(r.Body.Until), Limits: contract.LimitsOf(r.Body.Limits)}

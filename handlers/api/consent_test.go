@@ -190,8 +190,10 @@ func TestRequestingConsent(t *testing.T) {
 	ask := contract.ConsentAsk{SSIN: ssin(1), Purpose: "schoolAllowance", DocumentTypes: []contract.DocumentTypeCode{"householdComposition"}, Message: "canary: we need this"}
 
 	t.Run("A-6 the same answer whether the person is known or not", func(t *testing.T) {
-		var answers []string
+		var answers, seen []string
 		var appends []int
+		tv.household(t, 7)
+		stranger := tv.person(t, 7)
 		for _, n := range []int{1, 999} {
 			before := len(recorded[any](t, tv))
 			body := ask
@@ -203,19 +205,33 @@ func TestRequestingConsent(t *testing.T) {
 			appends = append(appends, len(recorded[any](t, tv))-before)
 			text := fmt.Sprintf("%+v", a.Body)
 			answers = append(answers, strings.ReplaceAll(text, a.Body.ConsentID.String(), "ID"))
-			if _, err := tv.consent(t, consumer(flanders), a.Body.ConsentID); slugStatus(err) != 404 {
-				t.Errorf("the consumer sees an unanswered request: %v", err)
+			shown, err := tv.consent(t, consumer(flanders), a.Body.ConsentID)
+			if err != nil || shown.State != "requested" || !shown.CitizenRef.IsZero() {
+				t.Errorf("the consumer does not see its request wait: %+v, %v", shown, err)
+			}
+			text = fmt.Sprintf("%+v", shown)
+			seen = append(seen, strings.ReplaceAll(text, a.Body.ConsentID.String(), "ID"))
+			if got := tv.requests(t, consumer(flanders), contract.ListConsentRequestsParams{}); !slices.Contains(got, a.Body.ConsentID) {
+				t.Errorf("a request that waits is not listed to its consumer: %v", got)
+			}
+			for _, other := range []edge.Caller{consumer(railways), citizenCaller(stranger)} {
+				if _, err := tv.consent(t, other, a.Body.ConsentID); !errors.Is(err, consent.ErrNotFound) && slugStatus(err) != 404 {
+					t.Errorf("somebody else sees it: %v", err)
+				}
 			}
 		}
 		if answers[0] != answers[1] || appends[0] != 1 || appends[1] != 1 {
 			t.Errorf("%q with %v facts", answers, appends)
 		}
-		if got := tv.requests(t, consumer(flanders), contract.ListConsentRequestsParams{}); len(got) != 0 {
-			t.Errorf("unanswered requests are listed to the consumer: %v", got)
+		if seen[0] != seen[1] {
+			t.Errorf("the consumer sees %q of somebody known, %q of somebody unknown", seen[0], seen[1])
 		}
-		for _, r := range recorded[consent.Requested](t, tv) {
-			if r.Citizen != who {
-				t.Errorf("a request of %v", r.Citizen)
+		if _, err := tv.consent(t, consumer(flanders), domain.ConsentID{UUID: uuid.New()}); !errors.Is(err, consent.ErrNotFound) {
+			t.Errorf("a request that was never made: %v", err)
+		}
+		for i, r := range recorded[consent.Requested](t, tv) {
+			if r.Citizen != []domain.CitizenID{who, {}}[i] {
+				t.Errorf("request %d: %+v", i, r)
 			}
 		}
 		body := ask
@@ -269,8 +285,9 @@ func TestRequestingConsent(t *testing.T) {
 		if err != nil || got.State != "granted" || !slices.Equal(got.Fields, []contract.FieldName{"householdSize"}) || got.Message != "" {
 			t.Errorf("%+v, %v", got, err)
 		}
-		if listed := tv.requests(t, consumer(flanders), contract.ListConsentRequestsParams{}); len(listed) != 1 {
-			t.Errorf("the consumer's answered requests: %v", listed)
+		granted := contract.ListConsentRequestsParams{State: []contract.ConsentState{contract.ConsentStateGranted}}
+		if listed := tv.requests(t, consumer(flanders), granted); !slices.Equal(listed, waiting) {
+			t.Errorf("the consumer's granted requests: %v", listed)
 		}
 	})
 	t.Run("C-1 or refuses it", func(t *testing.T) {

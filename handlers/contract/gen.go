@@ -3313,6 +3313,9 @@ type ListConsentRequestsParams struct {
 	// CitizenID whose; a representative names the person they act for
 	CitizenID OfCitizen `form:"citizenId,omitempty" json:"citizenId,omitempty,omitzero"`
 
+	// State only these states
+	State []ConsentState `form:"state,omitempty" json:"state,omitempty,omitzero"`
+
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
 
@@ -4881,6 +4884,19 @@ func (siw *ServerInterfaceWrapper) ListConsentRequests(w http.ResponseWriter, r 
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "citizenId"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "citizenId", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
 		}
 		return
 	}

@@ -208,7 +208,7 @@ func (s *Story) consent(t testing.TB) {
 		s.grant(t, c)
 		return
 	}
-	s.World.Record(t, stream("consent", c.id.UUID), c.citizen, consent.Requested{Consent: c.id, Citizen: c.citizen, Terms: c.terms, At: s.Now,
+	s.World.Record(t, stream("consent", c.id.UUID), c.citizen, consent.Requested{Consent: c.id, Citizen: c.citizen, Terms: c.terms, Tracked: len(s.consents)%2 == 0, At: s.Now,
 		Personal: &consent.RequestedPersonal{Message: "please " + s.id().String()}})
 }
 
