@@ -12,12 +12,16 @@ import (
 // did what. Whoever reaches the address may read it, so it is not the public one.
 func (s *Server) Operators() http.Handler {
 	rt := &routes{s: s, mux: http.NewServeMux()}
-	if s.Metrics != nil {
-		rt.serve("GET /metrics", s.Metrics)
+	serve := func(pattern string, h http.Handler) {
+		rt.serve(pattern, h)
+		rt.openPath(pattern)
 	}
-	rt.serve("GET /livez", http.HandlerFunc(s.serveLive))
-	rt.serve("GET /health", http.HandlerFunc(s.serveHealth))
-	rt.serve("GET /readyz", http.HandlerFunc(s.serveReadyInDetail))
+	if s.Metrics != nil {
+		serve("GET /metrics", s.Metrics)
+	}
+	serve("GET /livez", http.HandlerFunc(s.serveLive))
+	serve("GET /health", http.HandlerFunc(s.serveHealth))
+	serve("GET /readyz", http.HandlerFunc(s.serveReadyInDetail))
 	rt.mux.HandleFunc("/", rt.serveUnknown)
 	return rt
 }
