@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -24,8 +25,8 @@ type serveOptions struct {
 	Registry string // folder to publish when the log has no registry; "": the one in the binary
 	Belgif   string // folder with the Belgian code lists; "": labels as in the registry
 
-	OIDCIssuer   string // "": none
-	OIDCAudience string
+	OIDC   *vault.OIDCConfig // nil: none
+	Public *url.URL          // where callers reach the vault; nil: not said
 
 	WebhookURL        string // "": none
 	WebhookSecretFile string
@@ -66,6 +67,9 @@ Metrics, and the reason why the process is not ready, are for operators alone: t
 address of their own (--ops-listen), on loopback unless another one is given, and whoever
 reaches it may read them. Everybody sees /livez, /readyz and /health without any detail.
 
+Each setting of the provider has a variable, too: --oidc-types is COFFRE_OIDC_TYPES, and so on;
+--public-url is COFFRE_PUBLIC_URL. docs/identity.md says which tokens count, with examples.
+
 With COFFRE_BLOBS=s3://BUCKET the sealed files of documents lie in a bucket, else in a folder
 beside the data; COFFRE_BLOBS_ENDPOINT, COFFRE_BLOBS_REGION, COFFRE_BLOBS_ACCESS_KEY,
 COFFRE_BLOBS_SECRET_KEY_FILE and COFFRE_BLOBS_CA_FILE say how to reach it. A bucket is backed
@@ -86,6 +90,9 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.configure(p.env, vault.DataDir(data), at); err != nil {
+				return err
+			}
+			if err := o.configureIdentity(p.env, cmd); err != nil {
 				return err
 			}
 			if vault.OnPostgres(o.Stores.In(o.Data).Keys) {
@@ -109,8 +116,10 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 	f.BoolVar(&o.Dev, "dev", false, "trust the tokens of `coffre token`")
 	f.StringVar(&o.Registry, "registry", "", "`directory` of the registry to begin with (default: the samples in this program)")
 	f.StringVar(&o.Belgif, "belgif", "", "`directory` with the Belgian code lists (gdpr-*.nt), whose labels replace the registry's")
-	f.StringVar(&o.OIDCIssuer, "oidc-issuer", "", "`URL` of the OpenID provider whose tokens count")
-	f.StringVar(&o.OIDCAudience, "oidc-audience", "coffre", "the `audience` its tokens must name")
+	for _, s := range vault.OIDCSettings {
+		f.String(s.Flag, "", s.Usage)
+	}
+	f.String("public-url", "", "`URL` where callers reach the vault, for proofs of possession (default: http:// and the address of --listen, on loopback)")
 	f.StringVar(&o.WebhookURL, "webhook-url", "", "`URL` that is told of changes, signed as Standard Webhooks say")
 	f.StringVar(&o.WebhookSecretFile, "webhook-secret-file", "", "`file` with the webhook's secret, whsec_...")
 	f.StringVar(&at.Log, "store", "", "`address` of the events: sqlite:DIR, postgres://... or esdb://... without a password (default: the data directory)")
@@ -120,13 +129,12 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 	f.BoolVar(&o.Alone, "alone", false, "with keys in PostgreSQL: destroy and replace keys in this process, too, for a vault on one machine")
 	o.Kurrent.flags(cmd)
 	required(cmd, "data")
-	cmd.MarkFlagsOneRequired("dev", "oidc-issuer")
-	cmd.MarkFlagsMutuallyExclusive("dev", "oidc-issuer")
 	cmd.MarkFlagsRequiredTogether("webhook-url", "webhook-secret-file")
 	_ = cmd.MarkFlagDirname("data") // only for flags that are not there
 	_ = cmd.MarkFlagDirname("registry")
 	_ = cmd.MarkFlagDirname("belgif")
 	_ = cmd.MarkFlagFilename("webhook-secret-file")
+	_ = cmd.MarkFlagFilename("oidc-ca-file")
 	return cmd
 }
 
@@ -146,6 +154,38 @@ func (o *serveOptions) configure(env func(string) string, data vault.DataDir, ty
 	return err
 }
 
+// configureIdentity takes who vouches for callers from the flags, or the environment.
+func (o *serveOptions) configureIdentity(env func(string) string, cmd *cobra.Command) (err error) {
+	typed := func(name string) (string, bool) {
+		f := cmd.Flags().Lookup(name)
+		return f.Value.String(), f.Changed
+	}
+	o.OIDC, err = vault.ReadOIDC(typed, env)
+	public, ok := typed("public-url")
+	if !ok {
+		public = env("COFFRE_PUBLIC_URL")
+	}
+	host, port, listens := net.SplitHostPort(o.Listen)
+	switch {
+	case public != "":
+		if o.Public, _ = url.Parse(public); !safeAddress(public) || o.Public.RawQuery != "" || o.Public.Fragment != "" {
+			err = errors.Join(err, errors.New("--public-url (COFFRE_PUBLIC_URL) is https://..., or http on loopback"))
+		}
+	case listens == nil && loopback(host) && port != "0":
+		o.Public = &url.URL{Scheme: "http", Host: o.Listen}
+	}
+	switch {
+	case o.OIDC != nil && o.Dev:
+		err = errors.Join(err, errors.New("--dev trusts the tokens of `coffre token`, and an OpenID provider is named, too: choose one"))
+	case o.OIDC == nil && !o.Dev && err == nil:
+		err = errors.New("say who vouches for callers: --dev, or --oidc-issuer (COFFRE_OIDC_ISSUER)")
+	}
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	return nil
+}
+
 // check refuses what would serve an untried vault to the world.
 func (o serveOptions) check() error {
 	host, _, err := net.SplitHostPort(o.Listen)
@@ -158,13 +198,11 @@ func (o serveOptions) check() error {
 	case loopback(host):
 	case o.Vault == nil:
 		return usage("--listen %s: with the keys in a file only loopback is served, such as 127.0.0.1", o.Listen)
-	case o.OIDCIssuer == "":
+	case o.OIDC == nil:
 		return usage("--listen %s: the tokens of `coffre token` are for loopback; others need --oidc-issuer", o.Listen)
 	}
-	for flag, address := range map[string]string{"oidc-issuer": o.OIDCIssuer, "webhook-url": o.WebhookURL} {
-		if address != "" && !safeAddress(address) {
-			return usage("--%s is https://..., or http on loopback", flag)
-		}
+	if o.WebhookURL != "" && !safeAddress(o.WebhookURL) {
+		return usage("--webhook-url is https://..., or http on loopback")
 	}
 	if err := o.checkOps(); err != nil {
 		return err

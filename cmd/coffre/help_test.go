@@ -162,7 +162,7 @@ func TestUsageMistakesAreCode2(t *testing.T) {
 		"no such format":              {[]string{"export", "consentLog", "--data", dir, "--out", "-", "--format", "xlsx"}, "--format is one of"},
 		"erasing without being sure":  {[]string{"erase", "approve", "--data", dir, "0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44"}, "--yes"},
 		"trimming without being sure": {[]string{"keys", "trim", "--data", dir}, "--yes"},
-		"serving without tokens":      {[]string{"serve", "--data", dir}, "dev oidc-issuer"},
+		"serving without tokens":      {[]string{"serve", "--data", dir}, "--dev, or --oidc-issuer"},
 		"serving the world":           {[]string{"serve", "--dev", "--data", dir, "--listen", "0.0.0.0:8080"}, "loopback"},
 		"serving every address":       {[]string{"serve", "--dev", "--data", dir, "--listen", ":8080"}, "loopback"},
 		"operators nowhere":           {[]string{"serve", "--dev", "--data", dir, "--ops-listen", "9464"}, "--ops-listen"},

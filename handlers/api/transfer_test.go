@@ -27,6 +27,7 @@ import (
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
+	"coffre/handlers/edge/token"
 )
 
 // transfer is a file that a client reads over a connection without buffers: a byte that it
@@ -53,7 +54,7 @@ func (s served) GetHealth(ctx context.Context, r contract.GetHealthRequestObject
 // oneCaller is an identity provider that knows one caller.
 type oneCaller struct{ edge.Caller }
 
-func (c oneCaller) Authenticate(context.Context, string) (edge.Caller, error) {
+func (c oneCaller) Authenticate(context.Context, token.Presented) (edge.Caller, error) {
 	who := c.Caller
 	who.Scopes = edge.Scopes(who.Role)
 	return who, nil

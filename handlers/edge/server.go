@@ -34,6 +34,10 @@ type Server struct {
 	// read. An error refuses the call. nil: nobody else is refused.
 	Admit func(context.Context, *Call) error
 
+	// Nonce returns the nonce that proofs of possession (DPoP, RFC 9449) have to hold; nil:
+	// the server takes none.
+	Nonce func() string
+
 	// Beat is how long refusals wait; 0: they leave at once. See the constant of that name.
 	Beat time.Duration
 
@@ -287,7 +291,7 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 		call := CallFrom(r.Context())
 		call.Operation = op.id
 		if !op.public {
-			caller, err := s.authenticate(r)
+			caller, err := s.authenticate(w, r)
 			if err == nil {
 				err = op.allows(caller)
 			}

@@ -18,6 +18,7 @@ import (
 	"coffre/domain"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge/apitest"
+	"coffre/handlers/edge/token"
 )
 
 // whole is the real handler over operations that all fail but health.
@@ -91,7 +92,7 @@ func TestRoleMatrix(t *testing.T) {
 		for header, want := range map[string]string{
 			"": "noAccessToken", "Bearer": "invalidAccessToken", "Bearer ": "invalidAccessToken", "Basic aXNzdWVyOng=": "invalidAccessToken",
 			"Bearer nobody": "invalidAccessToken", "Bearer representative": "invalidAccessToken", "Bearer system": "invalidAccessToken",
-			"Bearer expired": "expiredAccessToken", "Bearer " + strings.Repeat("x", MaxToken+1): "invalidAccessToken",
+			"Bearer expired": "expiredAccessToken", "Bearer " + strings.Repeat("x", token.LargestMaxBytes+1): "invalidAccessToken",
 		} {
 			r := c.Request(c.Body)
 			r.Header.Del("Authorization")

@@ -63,6 +63,14 @@ func newMetrics(v *Instance) *metrics {
 			Name: "coffre_kurrent_paused_total", Help: "Times that an address had to wait on that port for its wrong passwords.",
 		}, func() float64 { return float64(v.portPaused.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coffre_identity_provider_usable", Help: "1 while keys of the identity provider are known that count, or none is configured; 0 while nobody can be let in.",
+		}, func() float64 {
+			if v.strange() {
+				return 0
+			}
+			return 1
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_key_damaged_rows", Help: "Rows of the key database that are damaged, by the last walk over it or by who needed one; a table that lacks rows counts as one.",
 		}, func() float64 { return float64(v.damagedRows()) }))
 	return m
