@@ -1,16 +1,32 @@
 package vault
 
 import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"coffre/domain"
+	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/handlers/edge/token"
 )
 
@@ -91,15 +107,15 @@ func TestReadOIDCTellsAllMistakes(t *testing.T) {
 
 // A provider with a certificate of an own authority is trusted by a file, and by nothing else.
 func TestProviderWithItsOwnAuthority(t *testing.T) {
-	var url string
+	var at string
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		if _, err := w.Write([]byte(`{"issuer":"` + url + `","jwks_uri":"` + url + `/keys","keys":[{"kty":"OKP","crv":"Ed25519","kid":"ed","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`)); err != nil {
+		if _, err := w.Write([]byte(`{"issuer":"` + at + `","jwks_uri":"` + at + `/keys","keys":[{"kty":"OKP","crv":"Ed25519","kid":"ed","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`)); err != nil {
 			t.Error(err)
 		}
 	}))
 	defer server.Close()
-	url = server.URL
+	at = server.URL
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
@@ -111,7 +127,7 @@ func TestProviderWithItsOwnAuthority(t *testing.T) {
 		}
 	}()
 	for _, file := range []string{ca, ""} {
-		c := NewOIDC(url)
+		c := NewOIDC(at)
 		c.CAFile = file
 		keys, err := a.keysOf(c)
 		if err != nil {
@@ -122,7 +138,142 @@ func TestProviderWithItsOwnAuthority(t *testing.T) {
 			t.Errorf("trusting %q: %v", file, err)
 		}
 	}
-	if token.CheckURL(url) != nil {
-		t.Error(url)
+	if token.CheckURL(at) != nil {
+		t.Error(at)
+	}
+}
+
+// provider is an OpenID provider with one key.
+type provider struct {
+	*httptest.Server
+	private *ecdsa.PrivateKey
+}
+
+func newProvider(t *testing.T) *provider {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "one", Algorithm: "ES256", Use: "sig"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &provider{private: key}
+	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := set
+		if r.URL.Path != "/keys" {
+			answer = fmt.Appendf(nil, `{"issuer":%q,"jwks_uri":%q}`, p.URL, p.URL+"/keys")
+		}
+		if _, err := w.Write(answer); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(p.Close)
+	return p
+}
+
+// sign returns a JWT of claims.
+func sign(t *testing.T, key *ecdsa.PrivateKey, o *jose.SignerOptions, claims map[string]any) string {
+	t.Helper()
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jws, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := jws.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (p *provider) token(t *testing.T, more map[string]any) string {
+	t.Helper()
+	c := map[string]any{
+		"iss": p.URL, "aud": "coffre", "sub": "u", "exp": time.Now().Add(time.Hour).Unix(), "role": "auditor", "scope": strings.Join(edge.Scopes(domain.RoleAuditor), " "),
+	}
+	maps.Copy(c, more)
+	return sign(t, p.private, (&jose.SignerOptions{}).WithType("at+jwt").WithHeader("kid", "one"), c)
+}
+
+// A vault that knows a provider lets in whom its tokens name, and whom a bound token names
+// with a proof: once, with the nonce that the vault gave.
+func TestProviderVouchesForCallers(t *testing.T) {
+	p := newProvider(t)
+	public, err := url.Parse("https://vault.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told bytes.Buffer
+	v, err := Open(t.Context(), DataDir(t.TempDir()), Options{OIDC: NewOIDC(p.URL), Public: public, Logger: slog.New(slog.NewTextHandler(&told, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const path = contract.Base + "/events"
+	ask := func(authorization string, proofs ...string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, path+"?limit=1", nil)
+		r.Header.Set("Authorization", authorization)
+		r.Header["Dpop"] = proofs
+		w := httptest.NewRecorder()
+		v.Handler().ServeHTTP(w, r)
+		return w
+	}
+	if w := ask("Bearer " + p.token(t, nil)); w.Code != http.StatusOK {
+		t.Errorf("a token: %d %s", w.Code, w.Body)
+	}
+	if w := ask("Bearer " + p.token(t, map[string]any{"role": "king"})); w.Code != http.StatusUnauthorized {
+		t.Errorf("a role that is none: %d", w.Code)
+	}
+	holder, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	print, err := (&jose.JSONWebKey{Key: holder.Public()}).Thumbprint(crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := p.token(t, map[string]any{"cnf": map[string]any{"jkt": base64.RawURLEncoding.EncodeToString(print)}})
+	proof := func(nonce string) string {
+		sum := sha256.Sum256([]byte(bound))
+		return sign(t, holder, (&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt"), map[string]any{
+			"jti": rand.Text(), "htm": "GET", "htu": public.String() + path, "iat": time.Now().Unix(), "ath": base64.RawURLEncoding.EncodeToString(sum[:]), "nonce": nonce,
+		})
+	}
+	if w := ask("Bearer " + bound); w.Code != http.StatusUnauthorized {
+		t.Errorf("a bound token as a bearer token: %d", w.Code)
+	}
+	w := ask("DPoP "+bound, proof(""))
+	nonce := w.Header().Get("DPoP-Nonce")
+	if w.Code != http.StatusUnauthorized || nonce == "" || !strings.Contains(w.Header().Get("WWW-Authenticate"), "use_dpop_nonce") {
+		t.Errorf("without a nonce: %d %v", w.Code, w.Header())
+	}
+	good := proof(nonce)
+	if w := ask("DPoP "+bound, good); w.Code != http.StatusOK {
+		t.Errorf("with a proof: %d %s", w.Code, w.Body)
+	}
+	if w := ask("DPoP "+bound, good); w.Code != http.StatusUnauthorized {
+		t.Errorf("with a used proof: %d", w.Code)
+	}
+	if v.Health(t.Context()) != contract.HealthStatusUP {
+		t.Error("the vault is not well")
+	}
+	if err := v.Close(); err != nil { // the log is whole
+		t.Fatal(err)
+	}
+	for _, check := range []string{"check=role", "check=cnf.jkt", "check=dpop.nonce", "check=dpop.jti"} {
+		if strings.Count(told.String(), check) != 1 {
+			t.Errorf("%s is not in one line of the log: %s", check, told.String())
+		}
+	}
+	if strings.Contains(told.String(), "king") || strings.Contains(told.String(), bound) {
+		t.Error("the log holds a value of a token")
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -389,11 +388,9 @@ func (d *ProviderKeys) fetch(ctx context.Context) (map[string]*Key, *providerErr
 	}
 	keys := make(map[string]*Key)
 	for _, raw := range set.Keys {
-		var key jose.JSONWebKey
-		if key.UnmarshalJSON(raw) != nil || key.KeyID == "" || !key.Valid() || !key.IsPublic() {
-			continue // of a kind we do not use
+		if key, ok := readKey(raw); ok && key.KeyID != "" { // others are of a kind we do not use
+			keys[key.KeyID] = &Key{key}
 		}
-		keys[key.KeyID] = &Key{key}
 	}
 	return keys, nil
 }

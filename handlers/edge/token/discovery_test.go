@@ -358,6 +358,26 @@ func TestF40WhatIsWrongWithTheProvider(t *testing.T) {
 	}
 }
 
+// F36: a key counts for what its provider says it is for, by use and by key_ops.
+func TestF36KeysThatAreForSomethingElse(t *testing.T) {
+	p, c := newProvider(t), newClock()
+	d, _ := keysOf(t, p.URL, c)
+	jwk := func(kid, more string) string {
+		return fmt.Sprintf(`{"kty":"OKP","crv":"Ed25519","kid":%q,"x":%q%s}`, kid, b64(keys().ed.Public().(ed25519.PublicKey)), more)
+	}
+	p.keys.Store(`{"keys":[` + strings.Join([]string{
+		jwk("verify", `,"key_ops":["verify"]`), jwk("both", `,"key_ops":["sign","verify"]`), jwk("encrypt", `,"key_ops":["encrypt"]`),
+		jwk("none", `,"key_ops":[]`), jwk("text", `,"key_ops":"verify"`), jwk("enc", `,"use":"enc"`),
+	}, ",") + `]}`)
+	v := New(NewProfile(issuer, Audience), d, nil, c.now)
+	for kid, good := range map[string]bool{"verify": true, "both": true, "encrypt": false, "none": false, "text": false, "enc": false} {
+		_, err := v.Authenticate(t.Context(), Bearer(raw(`{"alg":"EdDSA","kid":"`+kid+`","typ":"at+jwt"}`, payload(nil), withEd)))
+		if (err == nil) != good || err != nil && !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", kid, err)
+		}
+	}
+}
+
 // F13: an issuer that ends in a slash is the provider's own name, and its document lies below
 // it all the same.
 func TestF13IssuerWithASlash(t *testing.T) {

@@ -144,15 +144,16 @@ func readProof(proof string) (holder string, payload []byte, err error) {
 		return "", nil, rejectProof("form", "the proof is not a signed JWT in compact form, or is too long")
 	}
 	var h proofHeader
-	var key jose.JSONWebKey
+	unread := json.Unmarshal(raw, &h) != nil
+	key, ok := readKey(h.Key)
 	switch {
-	case json.Unmarshal(raw, &h) != nil || h.Critical != nil || h.Encoded != nil:
+	case unread || h.Critical != nil || h.Encoded != nil:
 		return "", nil, rejectProof("header", "the proof's header is not JSON, or has crit or b64")
 	case !strings.EqualFold(strings.TrimPrefix(h.Type, "application/"), "dpop+jwt"):
 		return "", nil, rejectProof("typ", "is not dpop+jwt")
 	case !slices.Contains(ProofAlgorithms, h.Algorithm):
 		return "", nil, rejectProof("alg", "is not accepted here; accepted is "+strings.Join(ProofAlgorithms, ", "))
-	case h.Key == nil || key.UnmarshalJSON(h.Key) != nil || !key.Valid() || !key.IsPublic() || !keyFits(key, h.Algorithm):
+	case !ok || !keyFits(key, h.Algorithm):
 		return "", nil, rejectProof("jwk", "is not a public key that fits alg")
 	}
 	jws, err := jose.ParseSignedCompact(proof, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(h.Algorithm)})

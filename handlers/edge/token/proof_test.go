@@ -191,6 +191,8 @@ func hostileProofs(v *Verifier, token string) map[string]struct{ check, proof st
 		"a secret key":             {"dpop.jwk", head(`{"typ":"dpop+jwt","alg":"ES256","jwk":{"kty":"oct","k":"` + b64(secret) + `"}}`)},
 		"a private key":            {"dpop.jwk", head(`{"typ":"dpop+jwt","alg":"ES256","jwk":` + string(private) + `}`)},
 		"a key that does not fit":  {"dpop.jwk", head(`{"typ":"dpop+jwt","alg":"ES256","jwk":` + other.jwk + `}`)},
+		"a key for encryption":     {"dpop.jwk", head(`{"typ":"dpop+jwt","alg":"ES256","jwk":` + strings.Replace(h.jwk, "{", `{"key_ops":["encrypt"],`, 1) + `}`)},
+		"a key for nothing":        {"dpop.jwk", head(`{"typ":"dpop+jwt","alg":"ES256","jwk":` + strings.Replace(h.jwk, "{", `{"key_ops":[],`, 1) + `}`)},
 		"a weak key":               {"dpop.jwk", raw(small.header(), good, small.sign)},
 		"another's key":            {"dpop.jwk", raw(other.header(), good, other.sign)},
 		"signed by another":        {"dpop.signature", raw(h.header(), good, withEC(mustP256()))},

@@ -286,6 +286,17 @@ func encrypted(header []byte) bool {
 	return json.Unmarshal(header, &h) == nil && h.Encryption != ""
 }
 
+// readKey reads a public key (RFC 7517) that may verify signatures, as far as it says.
+func readKey(raw []byte) (key jose.JSONWebKey, ok bool) {
+	var uses struct {
+		Operations *[]string `json:"key_ops"`
+	}
+	if json.Unmarshal(raw, &uses) != nil || uses.Operations != nil && !slices.Contains(*uses.Operations, "verify") {
+		return key, false
+	}
+	return key, key.UnmarshalJSON(raw) == nil && key.Valid() && key.IsPublic()
+}
+
 // Bounds of an RSA key's modulus, in bits: smaller ones are weak, larger ones take too long.
 const (
 	smallestRSA = 2048
