@@ -262,8 +262,8 @@ func TestProviderVouchesForCallers(t *testing.T) {
 	if w := ask("DPoP "+bound, good); w.Code != http.StatusUnauthorized {
 		t.Errorf("with a used proof: %d", w.Code)
 	}
-	if v.Health(t.Context()) != contract.HealthStatusUP {
-		t.Error("the vault is not well")
+	if v.strange() {
+		t.Error("nobody can be let in")
 	}
 	if err := v.Close(); err != nil { // the log is whole
 		t.Fatal(err)
@@ -275,5 +275,45 @@ func TestProviderVouchesForCallers(t *testing.T) {
 	}
 	if strings.Contains(told.String(), "king") || strings.Contains(told.String(), bound) {
 		t.Error("the log holds a value of a token")
+	}
+}
+
+// lines is a log that tells of each line.
+type lines chan string
+
+func (l lines) Write(b []byte) (int, error) {
+	select {
+	case l <- string(b):
+	default: // nobody waits for so many
+	}
+	return len(b), nil
+}
+
+// F40: the provider is asked once when the vault starts, before anybody comes, and what is
+// wrong with it is said then; until its keys are known the vault is not well.
+func TestF40ProviderIsAskedAtTheStart(t *testing.T) {
+	p, told := newProvider(t), make(lines, 100)
+	v, err := Open(t.Context(), DataDir(t.TempDir()), Options{OIDC: NewOIDC(p.URL + "/"), Logger: slog.New(slog.NewTextHandler(told, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for {
+		select {
+		case line := <-told:
+			if !strings.Contains(line, "does not tell its keys") {
+				continue
+			}
+			if !strings.Contains(line, "letter by letter") || !v.strange() || v.Health(t.Context()) != contract.HealthStatusDEGRADED {
+				t.Errorf("%s, %q", v.Health(t.Context()), line)
+			}
+			return
+		case <-t.Context().Done():
+			t.Fatal("nothing is said")
+		}
 	}
 }

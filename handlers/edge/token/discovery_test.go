@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type provider struct {
 	missing atomic.Bool  // the discovery document
 	keys    atomic.Value // string
 	fetches atomic.Int32
+	held    atomic.Value // chan struct{}; each answer for keys is told there, and waits for it
 }
 
 func newProvider(t *testing.T) *provider {
@@ -48,7 +50,12 @@ func newProvider(t *testing.T) *provider {
 			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q,"authorization_endpoint":"%s/a","token_endpoint":"%s/t","id_token_signing_alg_values_supported":["EdDSA"]}`, issuer, p.URL+"/keys", p.URL, p.URL)
 		case "/keys":
 			p.fetches.Add(1)
-			fmt.Fprint(w, p.keys.Load())
+			answer := p.keys.Load()
+			if held, ok := p.held.Load().(chan struct{}); ok {
+				held <- struct{}{} // the answer is made
+				<-held
+			}
+			fmt.Fprint(w, answer)
 		default:
 			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
 		}
@@ -210,6 +217,41 @@ func TestF40UnknownKeyWaitsForOneFetch(t *testing.T) {
 	if away := unavailable(t, d, "another"); away.After != fetchPause {
 		t.Errorf("more than may wait: %+v", away)
 	}
+}
+
+// F40: a fetch under way when a token comes may have been answered before the token's key was
+// published, so it is not the one that is waited for.
+func TestF40FetchUnderWayIsNoAnswer(t *testing.T) {
+	p, c := newProvider(t), newClock()
+	d, _ := keysOf(t, p.URL, c)
+	ask(t, d, "ed", nil)
+	held := make(chan struct{})
+	p.held.Store(held)
+	var all sync.WaitGroup
+	all.Go(func() { ask(t, d, "unknown", ErrInvalid) })
+	<-held
+	p.keys.Store(jwks("ed", "new"))
+	all.Go(func() { ask(t, d, "new", nil) })
+	for waiting := 0; waiting < 2; runtime.Gosched() {
+		d.mu.Lock()
+		waiting = d.waiting
+		d.mu.Unlock()
+	}
+	held <- struct{}{}
+	<-held
+	held <- struct{}{}
+	all.Wait()
+}
+
+// F34: who comes when a refresh is overdue, as after the machine slept, waits for it.
+func TestF34OverdueRefreshIsWaitedFor(t *testing.T) {
+	p, c := newProvider(t), newClock()
+	d, _ := keysOf(t, p.URL, c)
+	ask(t, d, "ed", nil)
+	p.keys.Store(jwks("new"))
+	c.advance(DefaultRefresh + overdue)
+	ask(t, d, "ed", ErrInvalid)
+	ask(t, d, "new", nil)
 }
 
 // F34: keys are fetched anew every few minutes, whoever comes, and a key that is gone is gone
