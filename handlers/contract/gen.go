@@ -2301,7 +2301,10 @@ type LogEvents struct {
 // LookupReason the work for which a privacy officer looks a citizen up
 type LookupReason string
 
-// Mandate defines model for Mandate.
+// Mandate `reason` says why it was ended, or why it is `expired` though it stands on record:
+// `notAttested` while its source has no right to attest it, `decidesAlone` once the minor
+// has the age for it, `grantorMinor` when who granted it has not. Until a parent's `until`
+// the age may change with the registry.
 type Mandate struct {
 	AcceptedAt time.Time       `json:"acceptedAt,omitempty,omitzero"`
 	Actions    []MandateAction `json:"actions"`
