@@ -79,7 +79,7 @@ func cutOffBody(err error) error {
 	if errors.As(err, &large) {
 		return edge.TooLarge(large.Limit)
 	}
-	return edge.BadRequest(contract.InputValidationIssue{Type: edge.IssueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody})
+	return edge.BadRequest(contract.InputValidationIssue{Type: edge.IssueSchema, Title: "The body ended before its time"})
 }
 
 // accepts reports whether the bytes up to and with p may begin a file of the type.

@@ -2130,14 +2130,15 @@ type InputReference struct {
 
 // InputValidationIssue what is wrong with the request; the value itself is never repeated
 type InputValidationIssue struct {
+	// Detail what is expected: the form, the bounds, the members that there are
 	Detail string           `json:"detail,omitempty,omitzero"`
-	In     IssueLocation    `json:"in,omitempty,omitzero"`
+	In     IssueLocation    `json:"in"`
 	Inputs []InputReference `json:"inputs,omitempty,omitzero"`
 
-	// Name of the parameter, or a JSON Pointer into the body
-	Name  string `json:"name,omitempty,omitzero"`
-	Title string `json:"title,omitempty,omitzero"`
-	Type  string `json:"type,omitempty,omitzero"`
+	// Name of the parameter, or a JSON Pointer into the body; `body` or `query` is the whole of it. A name that only the request has is repeated when it is of letters, else the object around it is named
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Type  string `json:"type"`
 }
 
 // IssueLocation defines model for IssueLocation.

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"net/http"
@@ -51,6 +52,9 @@ type shape struct {
 	pattern  *regexp.Regexp
 	check    func(string) error // in place of a pattern, for a form with a parser of its own
 	issue    string             // the issue's type when check refuses; "" is schemaViolation
+	misread  func(string) bool  // reports a number whose form is right and whose check digits are not
+	form     string             // of a text, in words: what a format or a pattern asks for
+	example  string             // of the schema, "" for none
 }
 
 // choice is a set of groups of members, one of which is there: as the names that a
@@ -216,19 +220,27 @@ func (s *shape) choice(groups []any) choice {
 // which is also faster, else the schema's pattern.
 func (s *shape) text(in *openapi3.Schema) {
 	goType, _ := in.Extensions["x-go-type"].(string)
+	s.example, _ = in.Example.(string)
 	switch {
 	case in.Format == "uuid":
-		s.check = checkUUID
+		s.check, s.form = checkUUID, "a UUID (RFC 9562)"
+		s.example = cmp.Or(s.example, "0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44")
 	case in.Format == "date-time":
-		s.check = func(v string) error { _, err := domain.ParseTime(v); return err }
+		s.check, s.form = func(v string) error { _, err := domain.ParseTime(v); return err }, "an RFC 3339 date-time with an offset"
+		s.example = cmp.Or(s.example, "2026-03-01T12:00:00Z or 2026-03-01T13:00:00+01:00")
 	case goType == "domain.Date":
 		s.check, s.issue = func(v string) error { _, err := domain.ParseDate(v); return err }, issueStructure
+		s.form = "a day of the calendar as yyyy-MM-dd"
 	case goType == "wire.SSIN":
 		s.check, s.issue = func(v string) error { _, err := domain.ParseSSIN(v); return err }, issueStructure
+		s.misread, s.form = wrongSSIN, "eleven digits without other characters, of which the last two check the others"
 	case goType == "domain.Organisation":
 		s.check, s.issue = func(v string) error { _, err := domain.ParseOrganisation(v); return err }, issueStructure
+		s.misread, s.form = wrongEnterpriseNumber, "ten digits without other characters, the first 0 or 1, of which the last two check the others"
 	case in.Pattern != "":
-		s.pattern = regexp.MustCompile(in.Pattern)
+		s.pattern, s.form = regexp.MustCompile(in.Pattern), "text that matches "+in.Pattern
+	case in.Format != "":
+		s.form = "text in the format " + in.Format
 	}
 }
 

@@ -144,6 +144,7 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	}
 	p, challenge, wait, known := Describe(err, s.ErrorAnswers)
+	locate(&p, call.Operation)
 	if answer, found := FindErrorAnswer(err, s.ErrorAnswers); found && answer.Alarm && s.Alarm != nil {
 		s.Alarm(err)
 	}
@@ -235,7 +236,11 @@ func Describe(err error, faults []ErrorAnswer) (p contract.Problem, challenge st
 			p.Type, p.Detail = belgifPrefix+ErrNoResource.Slug, ErrNoResource.Detail
 		}
 	case domain.Invalid:
-		p.Issues = []contract.InputValidationIssue{{Type: IssuePrefix + said.Slug, Title: "Invalid input", Detail: said.Detail}}
+		issue := contract.InputValidationIssue{Type: IssuePrefix + said.Slug, Title: "Invalid input", Detail: said.Detail}
+		if at := (placedError{}); errors.As(err, &at) {
+			issue.In, issue.Name = at.in, at.name
+		}
+		p.Issues = []contract.InputValidationIssue{issue}
 		p.Type, p.Detail = belgifPrefix+"badRequest", "the input is not valid"
 	case domain.Unauthenticated:
 		challenge = "invalid_token"

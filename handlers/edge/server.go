@@ -80,14 +80,14 @@ func (s *Server) Handler(ops contract.StrictServerInterface) http.Handler {
 	rt := &routes{s: s, mux: http.NewServeMux(), contract: operations()}
 	strictOps := contract.NewStrictHandlerWithOptions(ops, nil, contract.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, _ error) {
-			s.problem(w, r, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body does not fit its schema", In: contract.IssueLocationBody}))
+			s.problem(w, r, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body does not fit its schema", In: contract.IssueLocationBody, Name: wholeBody}))
 		},
 		ResponseErrorHandlerFunc: s.refuse,
 	})
 	contract.HandlerWithOptions(strictOps, contract.StdHTTPServerOptions{
 		BaseURL: contract.Base, BaseRouter: rt,
 		ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, _ error) {
-			s.problem(w, r, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "A parameter does not fit its schema"}))
+			s.problem(w, r, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "A parameter does not fit its schema", In: contract.IssueLocationQuery, Name: wholeQuery}))
 		},
 	})
 	for pattern := range rt.contract {
