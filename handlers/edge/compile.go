@@ -4,6 +4,7 @@ import (
 	"cmp"
 	_ "embed"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -136,10 +137,12 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *o
 			o.header = append(o.header, p)
 		}
 	}
-	if types, ok := op.Extensions["x-media-types"].([]any); ok {
-		o.files = stringsOf(types)
-	} else if op.RequestBody != nil {
-		o.body = c.shape(op.RequestBody.Value.Content["application/json"].Schema)
+	if op.RequestBody != nil {
+		if media := op.RequestBody.Value.Content["application/json"]; media != nil {
+			o.body = c.shape(media.Schema)
+		} else {
+			o.files = slices.Collect(maps.Keys(op.RequestBody.Value.Content))
+		}
 	}
 	return o
 }

@@ -64,7 +64,7 @@ var (
 	errNotReady   = domain.NewError(domain.Unavailable, "notReady", "this process does not take requests now")
 	errMethod     = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "methodNotAllowed", Title: "Method Not Allowed", Status: http.StatusMethodNotAllowed}}
 	errMediaType  = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a body is application/json in UTF-8 without content coding"}}
-	errFileType   = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a file is PDF, XML, JPEG or PNG, without content coding"}}
+	errFileType   = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a file is application/pdf, application/xml, image/jpeg, image/png, or application/octet-stream for any of them, without content coding"}}
 	errNoLength   = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "lengthRequired", Title: "Length Required", Status: http.StatusLengthRequired, Detail: "a file comes with its length"}}
 	errTargetSize = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "uriTooLong", Title: "URI Too Long", Status: http.StatusRequestURITooLong}}
 	errPermission = &Refusal{Problem: contract.Problem{Type: belgifPrefix + "missingPermission", Title: "Missing Permission", Status: http.StatusForbidden, Detail: "your role may not do this"}}
