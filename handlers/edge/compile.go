@@ -225,7 +225,7 @@ func (s *shape) text(in *openapi3.Schema) {
 	goType, _ := in.Extensions["x-go-type"].(string)
 	s.example, _ = in.Example.(string)
 	switch {
-	case in.Format == "uuid":
+	case in.Format == "uuid" || goType == "uuid.UUID":
 		s.check, s.form = checkUUID, "a UUID (RFC 9562)"
 		s.example = cmp.Or(s.example, "0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44")
 	case in.Format == "date-time":
