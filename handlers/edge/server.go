@@ -38,6 +38,10 @@ type Server struct {
 	// the server takes none.
 	Nonce func() string
 
+	// NeverBusy lists the operations that are answered while there are too many requests at a
+	// time for others.
+	NeverBusy map[string]bool
+
 	// Beat is how long refusals wait; 0: they leave at once. See the constant of that name.
 	Beat time.Duration
 
@@ -63,6 +67,8 @@ type Server struct {
 	health healthCache
 	ticks  ticker
 	drains drains
+
+	underWay underWay
 }
 
 // uncontracted lists the routes that are served and not in the contract, with reasons.
@@ -306,6 +312,12 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 					return
 				}
 			}
+			end, err := s.underWay.begin(call, s.NeverBusy[op.id])
+			if err != nil {
+				s.problem(w, r, err)
+				return
+			}
+			defer end()
 		}
 		body, err := op.admit(w, r)
 		if err != nil {
