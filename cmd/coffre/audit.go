@@ -50,7 +50,7 @@ is erased is told all the same. That the log was read is on record. At the end i
 events there are of each type and which leaf of the log was the last.`,
 		Example: `  coffre audit replay --data data
   coffre audit replay --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
-  coffre audit replay --data data --type document.issued --from 2026-03-01 --until 2026-04-01 --json`,
+  coffre audit replay --data data --type document.issued --from 2026-03-01 --until 2026-03-31 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if citizen != "" {
@@ -58,10 +58,10 @@ events there are of each type and which leaf of the log was the last.`,
 					return err
 				}
 			}
-			if r.from, err = moment("from", from); err != nil {
+			if r.from, err = beginning("from", from); err != nil {
 				return err
 			}
-			if r.until, err = moment("until", until); err != nil {
+			if r.until, err = ending("until", until); err != nil {
 				return err
 			}
 			if r.stream != "" && !streamName.MatchString(r.stream) {
@@ -94,7 +94,7 @@ events there are of each type and which leaf of the log was the last.`,
 	f.StringVar(&r.stream, "stream", "", "only this stream, by `name`")
 	f.StringSliceVar(&r.types, "type", nil, "only these `types` of event")
 	f.StringVar(&from, "from", "", "recorded from this `moment` or day on")
-	f.StringVar(&until, "until", "", "recorded before this `moment` or day")
+	f.StringVar(&until, "until", "", "recorded before this `moment`, or until this day, the day included")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

@@ -114,7 +114,7 @@ registry has for the purpose, which is printed here. A text that was shown elsew
 			for _, f := range fields {
 				body.Fields = append(body.Fields, domain.Field(f))
 			}
-			if body.Until, err = moment("until", until); err != nil {
+			if body.Until, err = ending("until", until); err != nil {
 				return err
 			}
 			body.Limits.Uses = uses
@@ -147,7 +147,7 @@ registry has for the purpose, which is printed here. A text that was shown elsew
 	f.StringSliceVar(&types, "type", nil, "document `types` it covers, with commas between")
 	f.StringSliceVar(&documents, "document", nil, "`ids` of the documents it covers")
 	f.StringSliceVar(&fields, "field", nil, "only these `members` of the content")
-	f.StringVar(&until, "until", "", "`moment` from which it no longer holds (default: a year from now, or what the purpose says)")
+	f.StringVar(&until, "until", "", "last `day`, 2026-12-31, or moment from which it no longer holds (default: a year from now, or what the purpose says)")
 	f.IntVar(&uses, "uses", 0, "how many `times` it may be used (default: no limit)")
 	f.StringVar(&lang, "lang", "en", "`language` of the text that was shown: nl, fr, de or en")
 	f.StringVar(&textFile, "text-file", "", "`file` with the text the citizen was shown (default: the registry's)")

@@ -37,7 +37,7 @@ readable by its owner only. --out - is standard output. That the export was made
 CSV is for programs: values that a spreadsheet would take for a formula are neutralised, but one
 that opens it may drop the zero that an enterprise number begins with. xlsx is for spreadsheets.`,
 		Example: `  coffre export consentLog --data data --format csv --out consents.csv
-  coffre export consentLog --data data --format jsonl --consumer 0316380841 --from 2026-01-01 --until 2026-02-01 --out january.jsonl`,
+  coffre export consentLog --data data --format jsonl --consumer 0316380841 --from 2026-01-01 --until 2026-01-31 --out january.jsonl`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("format", format, "csv", "jsonl", "xlsx"); err != nil {
@@ -45,10 +45,10 @@ that opens it may drop the zero that an enterprise number begins with. xlsx is f
 			}
 			ask := contract.ExportCreate{Kind: contract.ExportKindConsentLog, Format: contract.ExportFormat(format), Purpose: domain.Purpose(purpose), Reason: domain.ReasonCode(reason)}
 			var err error
-			if ask.From, err = moment("from", from); err != nil {
+			if ask.From, err = beginning("from", from); err != nil {
 				return err
 			}
-			if ask.Until, err = moment("until", until); err != nil {
+			if ask.Until, err = ending("until", until); err != nil {
 				return err
 			}
 			if consumer != "" {
@@ -78,7 +78,7 @@ that opens it may drop the zero that an enterprise number begins with. xlsx is f
 	f.StringVar(&consumer, "consumer", "", "only consents of this enterprise `number`")
 	f.StringVar(&purpose, "purpose", "", "only this purpose, a `code` of the registry")
 	f.StringVar(&from, "from", "", "decisions from this `moment` or day on")
-	f.StringVar(&until, "until", "", "decisions before this `moment` or day")
+	f.StringVar(&until, "until", "", "decisions before this `moment`, or until this day, the day included")
 	f.StringVar(&reason, "reason", "", "`code` of why it is made, as the registry has it")
 	required(cmd, "out")
 	complete(cmd, "format", "csv", "jsonl", "xlsx")

@@ -60,7 +60,7 @@ answer does not tell whether an erasure of the number is remembered.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			body := contract.ReleasePropose{Kind: contract.ReleaseKind(kind), LegalBasis: domain.LegalBasis(basis)}
 			var err error
-			if body.Until, err = moment("until", until); err != nil {
+			if body.Until, err = ending("until", until); err != nil {
 				return err
 			}
 			if body.SSIN, err = of.read(p); err != nil {
@@ -80,7 +80,7 @@ answer does not tell whether an erasure of the number is remembered.`,
 	of.flags(cmd)
 	cmd.Flags().StringVar(&kind, "kind", "", "what to do: `end` or newLife")
 	cmd.Flags().StringVar(&basis, "legal-basis", "", "`code` of the legal basis, as the registry has it")
-	cmd.Flags().StringVar(&until, "until", "", "`moment` at which the memory ends, for --kind end")
+	cmd.Flags().StringVar(&until, "until", "", "last `day` of the memory, 2036-12-31, or moment at which it ends, for --kind end")
 	_ = cmd.MarkFlagRequired("kind") // only for flags that are not there
 	_ = cmd.MarkFlagRequired("legal-basis")
 	jsonFlag(cmd, &asJSON)

@@ -34,7 +34,7 @@ func newWalletShow(p *program) *cobra.Command {
 				return err
 			}
 			var err error
-			if ask.AsOf, err = moment("as-of", asOf); err != nil {
+			if ask.AsOf, err = knownAt("as-of", asOf, time.Now()); err != nil {
 				return err
 			}
 			if ask.ValidAt, err = date("valid-at", validAt); err != nil {
@@ -56,7 +56,7 @@ func newWalletShow(p *program) *cobra.Command {
 	person.flags(cmd)
 	jsonFlag(cmd, &asJSON)
 	langFlag(cmd, &lang)
-	cmd.Flags().StringVar(&asOf, "as-of", "", "what the vault knew at that `moment`, 2026-03-01T12:00:00Z")
+	cmd.Flags().StringVar(&asOf, "as-of", "", "what the vault knew at that `moment`, 2026-03-01T12:00:00+01:00, or at the end of that day")
 	cmd.Flags().StringVar(&validAt, "valid-at", "", "what was legally so on that `day`, 2026-03-01")
 	return cmd
 }
@@ -83,17 +83,50 @@ func (p *program) printWallet(w contract.Wallet) error {
 	return t.flush()
 }
 
-// moment reads a flag that holds a time with its offset, or a day in UTC.
-func moment(flag, s string) (time.Time, error) {
+// beginning reads a flag that holds a time with its offset, or a day: the moment at which that day
+// begins in Belgium.
+func beginning(flag, s string) (time.Time, error) {
+	t, day, err := momentOrDay(flag, s)
+	if day != "" {
+		t = domain.BelgianMidnight(day)
+	}
+	return t, err
+}
+
+// ending reads a flag that holds a time with its offset, or the last day: the moment at which
+// that day is over in Belgium.
+func ending(flag, s string) (time.Time, error) {
+	t, day, err := momentOrDay(flag, s)
+	if day != "" {
+		t = domain.BelgianMidnight(day.AddDays(1))
+	}
+	return t, err
+}
+
+// knownAt reads a flag that holds a time with its offset, or a day: the last moment of that day in
+// Belgium, and of today none, which is now.
+func knownAt(flag, s string, now time.Time) (time.Time, error) {
+	t, day, err := momentOrDay(flag, s)
+	if day != "" && day != domain.BelgianDate(now) {
+		t = domain.BelgianMidnight(day.AddDays(1)).Add(-time.Microsecond)
+	}
+	return t, err
+}
+
+// momentOrDay reads a flag that holds a time with its offset or a day, one of which it returns;
+// neither when the flag is not given.
+func momentOrDay(flag, s string) (time.Time, domain.Date, error) {
 	if s == "" {
-		return time.Time{}, nil
+		return time.Time{}, "", nil
 	}
-	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t, nil
-		}
+	if day, err := domain.ParseDate(s); err == nil {
+		return time.Time{}, day, nil
 	}
-	return time.Time{}, usage("--%s is a moment such as 2026-03-01T12:00:00Z, or a day", flag)
+	t, err := domain.ParseTime(s)
+	if err != nil {
+		return time.Time{}, "", usage("--%s is a moment such as 2026-03-01T12:00:00+01:00, or a day in Belgium such as 2026-03-01", flag)
+	}
+	return t, "", nil
 }
 
 // date reads a flag that holds a day.

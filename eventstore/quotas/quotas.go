@@ -43,7 +43,7 @@ const (
 
 var migrations = []string{`
 CREATE TABLE quota_days (
-	day          INTEGER NOT NULL, -- since 1970, UTC
+	day          INTEGER NOT NULL, -- in Belgium, since 1970
 	organisation TEXT    NOT NULL,
 	people       INTEGER NOT NULL,
 	PRIMARY KEY (day, organisation)
@@ -158,12 +158,12 @@ type Naming struct {
 	Floor func(context.Context) (int, error)
 }
 
-// Count counts the person among those whom the organisation names that day (UTC), or returns
+// Count counts the person among those whom the organisation names that day in Belgium, or returns
 // the refusal of Judge. Somebody who counts already is free. Far from the end of a large
 // quota, and by a recent count, it does not wait for the database; else the person is counted
 // durably when it returns. Other errors are those of keysdb.Do and of Floor.
 func (t *Table) Count(ctx context.Context, n Naming) error {
-	day := n.At.Unix() / (24 * 60 * 60)
+	day := domain.BelgianDay(n.At)
 	who := t.digest(day, n)
 	if t.seen.Contains(who) {
 		return nil
@@ -454,14 +454,15 @@ func (t *Table) total(operation string, add func(*Totals)) {
 
 // Purge deletes what days and minutes that are over have left, and the places that ended.
 func (t *Table) Purge(ctx context.Context) error {
-	now := t.now().Unix()
+	now := t.now()
+	minute, day := now.Unix()/60, domain.BelgianDay(now)
 	for _, q := range []struct {
 		delete string
 		before int64
 	}{
-		{`DELETE FROM quota_people WHERE day < ? AND person IN (SELECT person FROM quota_people ORDER BY day LIMIT ?)`, now / (24 * 60 * 60)},
-		{`DELETE FROM quota_days WHERE day < ? AND organisation IN (SELECT organisation FROM quota_days ORDER BY day LIMIT ?)`, now / (24 * 60 * 60)},
-		{`DELETE FROM quota_minutes WHERE minute < ? AND organisation IN (SELECT organisation FROM quota_minutes ORDER BY minute LIMIT ?)`, now/60 - keptMinutes},
+		{`DELETE FROM quota_people WHERE day < ? AND person IN (SELECT person FROM quota_people ORDER BY day LIMIT ?)`, day},
+		{`DELETE FROM quota_days WHERE day < ? AND organisation IN (SELECT organisation FROM quota_days ORDER BY day LIMIT ?)`, day},
+		{`DELETE FROM quota_minutes WHERE minute < ? AND organisation IN (SELECT organisation FROM quota_minutes ORDER BY minute LIMIT ?)`, minute - keptMinutes},
 	} {
 		for {
 			n, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (int64, error) { return tx.Exec(q.delete, q.before, purgeBatch) })

@@ -126,8 +126,13 @@ func TestQuotaOfADay(t *testing.T) {
 				t.Error("who was counted is forgotten")
 			}
 		})
-		t.Run("another day is another quota", func(t *testing.T) {
-			d.advance(12 * time.Hour)
+		t.Run("F10 another day in Belgium is another quota", func(t *testing.T) {
+			table, _ := d.process(t)
+			d.advance(10*time.Hour - time.Second) // 15 June, 21:59:59 UTC
+			if err := d.name(t, table, railways, 3, 2); !errors.Is(err, errQuota) {
+				t.Errorf("within the day: %v", err)
+			}
+			d.advance(time.Second)
 			if err := d.name(t, table, railways, 3, 2); err != nil {
 				t.Error(err)
 			}

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -234,7 +233,7 @@ func (v *Vault) RecordPortReading(ctx context.Context, name string, stream event
 			e.Category = stream.Category()
 		}
 	}
-	e.Session = uuid.NewSHA1(uuid.Nil, []byte("port for KurrentDB's clients\x00"+e.At.Format(time.DateOnly)+name))
+	e.Session = uuid.NewSHA1(uuid.Nil, []byte("port for KurrentDB's clients\x00"+string(domain.BelgianDate(e.At))+name))
 	once := uuid.NewSHA1(e.Session, []byte(fmt.Sprint(leaf, e.Category, e.Stream)))
 	if v.auditedReads.has(once) {
 		return nil

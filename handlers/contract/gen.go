@@ -1314,7 +1314,9 @@ type ConsentLogQuery struct {
 	// Example: 0206731645
 	Consumer EnterpriseNumber  `json:"consumer,omitempty,omitzero"`
 	Decision []ConsentDecision `json:"decision,omitempty,omitzero"`
-	From     time.Time         `json:"from,omitempty,omitzero"`
+
+	// From from this moment on
+	From time.Time `json:"from,omitempty,omitzero"`
 
 	// Purpose Example: socialBenefit
 	Purpose Purpose `json:"purpose,omitempty,omitzero"`
@@ -1322,7 +1324,9 @@ type ConsentLogQuery struct {
 	// SSIN national register or BIS number; eleven digits whose last two check the others
 	//
 	// Example: 53480200724
-	SSIN  SSIN      `json:"ssin,omitempty,omitzero"`
+	SSIN SSIN `json:"ssin,omitempty,omitzero"`
+
+	// Until before this moment; a day is over in Belgium when the next one begins
 	Until time.Time `json:"until,omitempty,omitzero"`
 }
 
@@ -2008,15 +2012,19 @@ type ExportCreate struct {
 	// Example: 0206731645
 	Consumer EnterpriseNumber `json:"consumer,omitempty,omitzero"`
 	Format   ExportFormat     `json:"format"`
-	From     time.Time        `json:"from,omitempty,omitzero"`
-	Kind     ExportKind       `json:"kind"`
+
+	// From from this moment on
+	From time.Time  `json:"from,omitempty,omitzero"`
+	Kind ExportKind `json:"kind"`
 
 	// Purpose Example: socialBenefit
 	Purpose Purpose `json:"purpose,omitempty,omitzero"`
 
 	// Reason Example: issuedInError
 	Reason ReasonCode `json:"reason,omitempty,omitzero"`
-	Until  time.Time  `json:"until,omitempty,omitzero"`
+
+	// Until before this moment; a day is over in Belgium when the next one begins
+	Until time.Time `json:"until,omitempty,omitzero"`
 }
 
 // ExportFormat defines model for ExportFormat.

@@ -27,7 +27,7 @@ func (dis *Discloser) ClaimQuota(ctx context.Context, in acting.Intent, citizen 
 		},
 	})
 	if errors.Is(err, access.ErrQuota) {
-		return edge.RetryAfter(err, untilNext(in.At, 24*time.Hour))
+		return edge.RetryAfter(err, domain.BelgianMidnight(domain.BelgianDate(in.At).AddDays(1)).Sub(in.At))
 	}
 	return err
 }
@@ -45,7 +45,7 @@ func (dis *Discloser) CheckRefusals(ctx context.Context, in acting.Intent) error
 	}
 	if err := access.WithinRefusals(refusals, quotaOf(in)); err != nil {
 		dis.Quotas.Slowed(in.Actor.Organisation, in.Call.Operation)
-		return edge.RetryAfter(err, untilNext(in.At, time.Minute))
+		return edge.RetryAfter(err, untilNextMinute(in.At))
 	}
 	return nil
 }
@@ -58,7 +58,7 @@ func quotaOf(in acting.Intent) int {
 	return quota
 }
 
-// untilNext returns how long it is from a time to the next multiple of a duration, in UTC.
-func untilNext(at time.Time, every time.Duration) time.Duration {
-	return at.Truncate(every).Add(every).Sub(at)
+// untilNextMinute returns how long it is from a time to the beginning of the next minute.
+func untilNextMinute(at time.Time) time.Duration {
+	return at.Truncate(time.Minute).Add(time.Minute).Sub(at)
 }

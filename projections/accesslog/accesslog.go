@@ -38,7 +38,7 @@ func New() *Log { return &Log{} }
 func (l *Log) Name() string { return "accesslog" }
 
 // Version implements projections.Projection.
-func (l *Log) Version() int { return 3 }
+func (l *Log) Version() int { return 4 }
 
 // Schema implements projections.Projection.
 func (l *Log) Schema() projections.Schema { return schema }
@@ -207,7 +207,7 @@ func scanEntry(scan func(...any) error) (Entry, error) {
 func (l *Log) Reach(ctx context.Context, consumer domain.Organisation, t time.Time, citizen domain.CitizenID) (citizens int, among bool, err error) {
 	_, err = l.view.Get(ctx, `SELECT COALESCE((SELECT citizens FROM reach WHERE consumer = ? AND day = ?), 0),
 		EXISTS (SELECT 1 FROM reached WHERE consumer = ? AND day = ? AND citizen = ?)`,
-		[]any{string(consumer), day(t), string(consumer), day(t), citizen.UUID[:]}, &citizens, &among)
+		[]any{string(consumer), domain.BelgianDay(t), string(consumer), domain.BelgianDay(t), citizen.UUID[:]}, &citizens, &among)
 	if err != nil {
 		return 0, false, fmt.Errorf("access log: %w", err)
 	}
@@ -221,11 +221,11 @@ type Spared struct {
 	Questions int
 }
 
-// Spared counts, per consumer and procedure, the questions not put to citizens on the UTC
-// days from one through another: each access by a consumer that named a procedure, and each
+// Spared counts, per consumer and procedure, the questions not put to citizens on the days
+// in Belgium from one through another: each access by a consumer that named a procedure, and each
 // document of which such a query was told that it is held. An absent consumer means all.
 func (l *Log) Spared(ctx context.Context, consumer domain.Organisation, from, through time.Time) ([]Spared, error) {
-	query, args := `SELECT consumer, procedure_code, CAST(sum(questions) AS BIGINT) FROM spared WHERE day >= ? AND day <= ?`, []any{day(from), day(through)}
+	query, args := `SELECT consumer, procedure_code, CAST(sum(questions) AS BIGINT) FROM spared WHERE day >= ? AND day <= ?`, []any{domain.BelgianDay(from), domain.BelgianDay(through)}
 	if consumer != "" {
 		query += ` AND consumer = ?`
 		args = append(args, string(consumer))

@@ -15,21 +15,21 @@ import (
 )
 
 const (
-	insertEntry = `INSERT INTO entries (leaf, citizen, at, kind, access, attempt, role, consumer, reader, document, version, type,
+	insertEntry = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, reader, document, version, type,
 			purpose, procedure_code, consent, legal_basis, deliberation, mandate, fields, predicate, answers, reason, count, spared,
 			stream, event, event_type, sealed)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 1, ?, ?, ?, ?, ?)`
-	insertTold = `INSERT INTO entries (leaf, citizen, at, kind, access, attempt, role, consumer, version, type,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 1, ?, ?, ?, ?, ?)`
+	insertTold = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, version, type,
 			purpose, procedure_code, consent, legal_basis, deliberation, fields, predicate, answers, reason, count, spared,
 			stream, event, event_type, sealed)
-		VALUES (?, ?, ?, 'presence', ?, 1, 'consumer', ?, 0, '', ?, ?, ?, ?, ?, '', '', ?, '', 1, ?, ?, ?, ?, ?)`
-	insertNamed = `INSERT INTO entries (leaf, citizen, at, kind, access, attempt, role, consumer, version, type,
+		VALUES (?, ?, ?, ?, 'presence', ?, 1, 'consumer', ?, 0, '', ?, ?, ?, ?, ?, '', '', ?, '', 1, ?, ?, ?, ?, ?)`
+	insertNamed = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, version, type,
 			purpose, procedure_code, legal_basis, deliberation, fields, predicate, answers, reason, count, spared,
 			stream, event, event_type, sealed)
-		VALUES (?, ?, ?, 'lookup', ?, 1, ?, ?, 0, '', ?, ?, '', '', '', '', '', ?, 1, 0, ?, ?, ?, ?)`
-	insertRefusal = `INSERT INTO entries (leaf, citizen, at, kind, attempt, role, consumer, document, version, type,
+		VALUES (?, ?, ?, ?, 'lookup', ?, 1, ?, ?, 0, '', ?, ?, '', '', '', '', '', ?, 1, 0, ?, ?, ?, ?)`
+	insertRefusal = `INSERT INTO entries (leaf, citizen, at, day, kind, attempt, role, consumer, document, version, type,
 			purpose, procedure_code, legal_basis, deliberation, fields, predicate, answers, reason, count, spared, stream, event, event_type)
-		VALUES (?, ?, ?, 'refusal', 0, 'consumer', ?, ?, 0, ?, ?, ?, '', '', '', '', '', ?, ?, 0, ?, ?, ?)`
+		VALUES (?, ?, ?, ?, 'refusal', 0, 'consumer', ?, ?, 0, ?, ?, ?, '', '', '', '', '', ?, ?, 0, ?, ?, ?)`
 	insertOutcome = `INSERT INTO outcomes (leaf, access, attempt, outcome, reason, at) VALUES (?, ?, ?, ?, ?, ?)`
 
 	insertReached = `INSERT INTO reached (consumer, day, citizen) VALUES (?, ?, ?) ON CONFLICT (consumer, day, citizen) DO NOTHING`
@@ -65,7 +65,7 @@ func (l *Log) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event,
 		if f.Citizen.IsZero() {
 			return nil // nobody's log to show it in
 		}
-		_, err := tx.Exec(ctx, insertRefusal, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), string(f.Consumer), optional(f.Document.UUID), string(f.Type),
+		_, err := tx.Exec(ctx, insertRefusal, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), string(f.Consumer), optional(f.Document.UUID), string(f.Type),
 			string(f.Purpose), string(f.Procedure), string(f.Reason), f.Count, string(e.Stream), e.ID[:], e.Type)
 		return err
 	case citizen.KeyDestroyed:
@@ -97,7 +97,7 @@ func authorized(ctx context.Context, tx *projections.Tx, e eventstore.Event, f a
 	if f.Role == domain.RoleConsumer && f.Procedure != "" && f.Attempt == 1 {
 		spared = 1
 	}
-	_, err = tx.Exec(ctx, insertEntry, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), string(f.Kind), f.Access.UUID[:], f.Attempt, string(f.Role),
+	_, err = tx.Exec(ctx, insertEntry, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), string(f.Kind), f.Access.UUID[:], f.Attempt, string(f.Role),
 		string(f.Consumer), optional(f.Reader.UUID), optional(f.Document.UUID), f.Version, string(f.Type),
 		string(f.Purpose), string(f.Procedure), optional(f.Consent.UUID), string(f.LegalBasis), string(f.Deliberation),
 		optional(f.Mandate.UUID), fields, f.Predicate, spared, string(e.Stream), e.ID[:], e.Type, sealed)
@@ -136,7 +136,7 @@ func told(ctx context.Context, tx *projections.Tx, e eventstore.Event, f access.
 			spared++
 		}
 	}
-	if _, err := tx.Exec(ctx, insertTold, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), f.Access.UUID[:], string(f.Consumer),
+	if _, err := tx.Exec(ctx, insertTold, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), f.Access.UUID[:], string(f.Consumer),
 		string(f.Purpose), string(f.Procedure), optional(f.Consent.UUID), string(f.LegalBasis), string(f.Deliberation), string(answers),
 		spared, string(e.Stream), e.ID[:], e.Type, sealed); err != nil {
 		return err
@@ -149,7 +149,7 @@ func named(ctx context.Context, tx *projections.Tx, e eventstore.Event, f access
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, insertNamed, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), f.Access.UUID[:], string(f.Role), string(f.Organisation),
+	_, err = tx.Exec(ctx, insertNamed, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), f.Access.UUID[:], string(f.Role), string(f.Organisation),
 		string(f.Purpose), string(f.Procedure), string(f.Reason), string(e.Stream), e.ID[:], e.Type, sealed)
 	if err != nil || f.Role != domain.RoleConsumer {
 		return err
@@ -163,18 +163,15 @@ func count(ctx context.Context, tx *projections.Tx, consumer domain.Organisation
 	if tx.Building() {
 		return nil
 	}
-	n, err := tx.Exec(ctx, insertReached, string(consumer), day(at), citizen.UUID[:])
+	n, err := tx.Exec(ctx, insertReached, string(consumer), domain.BelgianDay(at), citizen.UUID[:])
 	if err == nil && n == 1 {
-		_, err = tx.Exec(ctx, countReach, string(consumer), day(at))
+		_, err = tx.Exec(ctx, countReach, string(consumer), domain.BelgianDay(at))
 	}
 	if err == nil && spared > 0 {
-		_, err = tx.Exec(ctx, countSpared, string(consumer), string(p), day(at), spared)
+		_, err = tx.Exec(ctx, countSpared, string(consumer), string(p), domain.BelgianDay(at), spared)
 	}
 	return err
 }
-
-// day counts days from 1970 in UTC.
-func day(t time.Time) int64 { return t.UnixMicro() / (24 * time.Hour).Microseconds() }
 
 // optional is the argument for an id that may be absent.
 func optional(id uuid.UUID) any {

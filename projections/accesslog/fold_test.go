@@ -164,7 +164,7 @@ func compareCounters(t *testing.T, w *projectiontest.World, log *accesslog.Log) 
 	t.Helper()
 	type reach struct {
 		consumer domain.Organisation
-		day      string
+		day      domain.Date
 	}
 	reached := map[reach]map[domain.CitizenID]bool{}
 	spared := map[domain.Organisation]map[domain.Procedure]int{}
@@ -188,7 +188,7 @@ func compareCounters(t *testing.T, w *projectiontest.World, log *accesslog.Log) 
 			continue
 		}
 		times = append(times, f.At)
-		k := reach{f.Consumer, f.At.Format(time.DateOnly)}
+		k := reach{f.Consumer, domain.BelgianDate(f.At)}
 		if reached[k] == nil {
 			reached[k] = map[domain.CitizenID]bool{}
 		}
@@ -204,10 +204,7 @@ func compareCounters(t *testing.T, w *projectiontest.World, log *accesslog.Log) 
 		t.Fatal("nothing to count")
 	}
 	for k, citizens := range reached {
-		at, err := time.Parse(time.DateOnly, k.day)
-		if err != nil {
-			t.Fatal(err)
-		}
+		at := domain.BelgianMidnight(k.day)
 		for who := range citizens {
 			n, among, err := log.Reach(t.Context(), k.consumer, at.Add(23*time.Hour), who)
 			if err != nil || n != len(citizens) || !among {

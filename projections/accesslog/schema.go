@@ -2,7 +2,7 @@ package accesslog
 
 import "coffre/projections"
 
-// Times are microseconds since 1970, days are counted from 1970 in UTC, ids have
+// Times are microseconds since 1970, days are those of Belgium, counted from 1970, ids have
 // sixteen bytes. Entries and outcomes are only ever added to; an erasure empties
 // sealed. The three counters follow from entries.
 var schema = projections.Schema{
@@ -11,6 +11,7 @@ CREATE TABLE entries (
 	leaf BIGINT PRIMARY KEY,
 	citizen BYTEA NOT NULL,
 	at BIGINT NOT NULL,
+	day BIGINT NOT NULL,
 	kind TEXT NOT NULL,
 	access BYTEA,
 	attempt BIGINT NOT NULL,
@@ -76,11 +77,11 @@ CREATE INDEX outcomes_access ON outcomes (access, attempt);
 	Settle: `
 UPDATE entries SET sealed = NULL WHERE sealed IS NOT NULL AND citizen IN (SELECT citizen FROM erased);
 INSERT INTO reached (consumer, day, citizen)
-	SELECT DISTINCT consumer, at / 86400000000, citizen FROM entries WHERE role = 'consumer' AND reason = '';
+	SELECT DISTINCT consumer, day, citizen FROM entries WHERE role = 'consumer' AND reason = '';
 INSERT INTO reach (consumer, day, citizens)
 	SELECT consumer, day, count(*) FROM reached GROUP BY consumer, day;
 INSERT INTO spared (consumer, procedure_code, day, questions)
-	SELECT consumer, procedure_code, at / 86400000000, sum(spared) FROM entries WHERE spared > 0
-	GROUP BY consumer, procedure_code, at / 86400000000;
+	SELECT consumer, procedure_code, day, sum(spared) FROM entries WHERE spared > 0
+	GROUP BY consumer, procedure_code, day;
 `,
 }
