@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"path"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -64,8 +66,13 @@ func filesOf(body []byte) (fs.FS, error) {
 	var packed bytes.Buffer
 	w := zip.NewWriter(&packed)
 	for name, content := range files {
-		if !fs.ValidPath(name) {
+		if !fs.ValidPath(name) || name == "." || strings.Contains(name, "\\") {
 			return nil, errRegistryFiles
+		}
+		for folder := path.Dir(name); folder != "."; folder = path.Dir(folder) {
+			if _, isFile := files[folder]; isFile {
+				return nil, errRegistryFiles // one name of a file and of a folder
+			}
 		}
 		f, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
 		if err != nil {

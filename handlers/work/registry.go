@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"time"
 
 	"coffre/domain"
@@ -31,6 +32,9 @@ func (work *Worker) Publish(ctx context.Context, in acting.Intent, all registry.
 	}
 	next := registry.Publish{Version: now.Version + 1, Registry: all, By: in.Actor}
 	if _, err := vocabulary.Compile(registry.Published{Version: next.Version, Registry: all}); err != nil {
+		return none, RegistryMistakes(err)
+	}
+	if err := vocabulary.CheckSchemas(all); err != nil {
 		return none, RegistryMistakes(err)
 	}
 	result, err := acting.Registries.Transact(ctx, work.Log, in.Write(0, registry.StreamName, acting.NoCitizen), next)
@@ -99,8 +103,15 @@ func (work *Worker) pollRegistry(ctx context.Context) error {
 	}
 }
 
-// RegistryMistakes turns the mistakes in a registry into a refusal that tells each with its
-// place, and returns any other error as it is. Nothing in a registry is personal.
+// pointerStep writes the path of a file as one step of a JSON Pointer (RFC 6901).
+var pointerStep = strings.NewReplacer("~", "~0", "/", "~1")
+
+// maxMistakes bounds the mistakes that one refusal tells.
+const maxMistakes = 100
+
+// RegistryMistakes turns the mistakes in a registry into a refusal that tells each, at most
+// maxMistakes, with its file and its place, and returns any other error as it is. Nothing in a
+// registry is personal.
 func RegistryMistakes(err error) error {
 	var issues []contract.InputValidationIssue
 	var walk func(error)
@@ -118,7 +129,14 @@ func RegistryMistakes(err error) error {
 			} else if !errors.As(err, &refusal) {
 				return
 			}
-			issues = append(issues, contract.InputValidationIssue{Type: edge.IssuePrefix + refusal.Slug, Title: refusal.Detail, Detail: err.Error(), In: contract.IssueLocationBody})
+			issue := contract.InputValidationIssue{Type: edge.IssuePrefix + refusal.Slug, Title: refusal.Detail, Detail: err.Error(), In: contract.IssueLocationBody}
+			var in vocabulary.FileMistake
+			if errors.As(err, &in) && in.File != "." {
+				issue.Name = "/" + pointerStep.Replace(in.File)
+			}
+			if len(issues) < maxMistakes {
+				issues = append(issues, issue)
+			}
 		}
 	}
 	walk(err)

@@ -195,7 +195,7 @@ func BenchmarkCheckContent(b *testing.B) {
 	for _, way := range []struct {
 		name  string
 		check func(domain.DocumentType, []byte) (domain.JSON, []Issue, error)
-	}{{"fast", v.CheckContent}, {"library", v.CheckByLibrary}} {
+	}{{"fast", v.CheckContent}, {"explained", v.Explain}} {
 		b.Run(way.name, func(b *testing.B) {
 			b.SetBytes(int64(len(kibibyte)))
 			b.ReportAllocs()

@@ -22,7 +22,19 @@ func (v *View) Judged(name domain.DocumentType, raw []byte) (fast, slow bool) {
 	return fast, err == nil && s.compiled.Validate(value) == nil
 }
 
-// CheckByLibrary is CheckContent without its fast way.
-func (v *View) CheckByLibrary(name domain.DocumentType, raw []byte) (domain.JSON, []Issue, error) {
-	return v.types[name].schema.checkByLibrary(raw)
+// Explain is CheckContent without its fast way.
+func (v *View) Explain(name domain.DocumentType, raw []byte) (domain.JSON, []Issue, error) {
+	return v.types[name].schema.explain(raw)
+}
+
+// ByLibrary returns the issues that the schema library finds in a content; none when it holds.
+func (v *View) ByLibrary(name domain.DocumentType, raw []byte) []Issue {
+	value, err := decode(raw)
+	if err != nil {
+		return []Issue{issueOf(err)}
+	}
+	if err := v.types[name].schema.compiled.Validate(value); err != nil {
+		return issues(err)
+	}
+	return nil
 }

@@ -49,7 +49,7 @@ var formats = map[string]func(string) bool{
 // acceptor is one schema, made ready to accept content in the form of RFC 8785
 // without decoding it. It is the fast way to "yes": what an acceptor accepts, the
 // schema library accepts (a test compares them). What it does not accept, for
-// whatever reason, the library judges and explains.
+// whatever reason, holds judges and explains.
 type acceptor struct {
 	types      string // first bytes of the JSON types allowed, 'i' for integer; "" allows all
 	values     [][]byte
@@ -71,6 +71,18 @@ type acceptor struct {
 	minimum    *float64
 	maximum    *float64
 	undecided  bool // uses what only the library judges
+
+	// What only holds, which explains, has a use for.
+	constants  []constants
+	dependents map[string][]string
+	names      []string // of properties, in order
+	opaque     *bool    // shared by all of a schema: it refers to what is no definition
+}
+
+// constants is the list of values of a const or an enum.
+type constants struct {
+	keyword string
+	values  []any
 }
 
 // maxAcceptDepth ends references that run in circles.
@@ -78,7 +90,7 @@ const maxAcceptDepth = 4 * MaxDepth
 
 // compileAcceptor makes the acceptor of a schema that compileType accepted.
 func compileAcceptor(root any) *acceptor {
-	c := acceptorCompiler{defs: make(map[string]*acceptor)}
+	c := acceptorCompiler{defs: make(map[string]*acceptor), opaque: new(bool)}
 	all, _ := root.(map[string]any)
 	defs, _ := all["$defs"].(map[string]any)
 	for name := range defs { // first, so that definitions can refer to each other
@@ -92,7 +104,10 @@ func compileAcceptor(root any) *acceptor {
 	return r
 }
 
-type acceptorCompiler struct{ defs map[string]*acceptor }
+type acceptorCompiler struct {
+	defs   map[string]*acceptor
+	opaque *bool
+}
 
 func (c *acceptorCompiler) acceptor(schema any) *acceptor {
 	r := new(acceptor)
@@ -102,22 +117,26 @@ func (c *acceptorCompiler) acceptor(schema any) *acceptor {
 
 func (c *acceptorCompiler) fill(r *acceptor, schema any) {
 	s, _ := schema.(map[string]any)
-	r.maxItems, r.maxLength = MaxContent, MaxContent
+	r.maxItems, r.maxLength, r.opaque = MaxContent, MaxContent, c.opaque
 	for key, value := range s {
 		switch key {
 		case "type":
 			r.types = typesOf(value)
 		case "const":
 			r.values = append(r.values, c.literal(r, value))
+			r.constants = append(r.constants, constants{key, []any{value}})
 		case "enum":
 			list, _ := value.([]any)
+			r.constants = append(r.constants, constants{key, list})
 			for _, v := range list {
 				r.values = append(r.values, c.literal(r, v))
 			}
 		case "$ref":
 			name, _ := value.(string)
 			r.ref = c.defs[name]
-			r.undecided = r.undecided || r.ref == nil
+			if r.ref == nil {
+				r.undecided, *c.opaque = true, true
+			}
 		case "anyOf":
 			r.anyOf = c.list(value)
 		case "oneOf":
@@ -127,7 +146,9 @@ func (c *acceptorCompiler) fill(r *acceptor, schema any) {
 			members, _ := value.(map[string]any)
 			for name, sub := range members {
 				r.properties[name] = c.acceptor(sub)
+				r.names = append(r.names, name)
 			}
+			slices.Sort(r.names)
 		case "required":
 			r.object = true
 			list, _ := value.([]any)
@@ -160,7 +181,15 @@ func (c *acceptorCompiler) fill(r *acceptor, schema any) {
 		case "maximum":
 			r.maximum = bound(value)
 		case "dependentRequired":
-			r.undecided = true
+			r.undecided, r.dependents = true, make(map[string][]string)
+			members, _ := value.(map[string]any)
+			for name, others := range members {
+				list, _ := others.([]any)
+				for _, other := range list {
+					text, _ := other.(string)
+					r.dependents[name] = append(r.dependents[name], text)
+				}
+			}
 		}
 	}
 	// A value in two lists at once, or two of const and enum, are rare enough.
@@ -244,8 +273,34 @@ func (r *acceptor) check(raw []byte) (domain.JSON, bool) {
 	if err != nil {
 		return nil, false
 	}
-	rest, ok := r.accepts(canonical, 0)
+	if unprintable(canonical) {
+		return nil, false
+	}
+	left := maxSteps
+	rest, ok := r.accepts(canonical, 0, &left)
 	return canonical, ok && len(rest) == 0
+}
+
+// unprintable reports whether content in the form of RFC 8785 may hold a character that
+// domain.Unprintable knows. That form escapes control characters of ASCII, and nothing else
+// but quotes and backslashes.
+func unprintable(canonical []byte) bool {
+	for i := 0; i < len(canonical); i++ {
+		switch c := canonical[i]; {
+		case c == '\\':
+			i++
+			if strings.IndexByte("bfu", canonical[i]) >= 0 {
+				return true
+			}
+		case c == 0x7f:
+			return true
+		case c == 0xc2 && canonical[i+1] < 0xa0, c == 0xe2 && (canonical[i+1] == 0x80 || canonical[i+1] == 0x81): // U+0080 to U+009F, U+2000 to U+207F
+			if c, _ := utf8.DecodeRune(canonical[i:]); domain.Unprintable(string(c)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // plain reports whether raw, if it is JSON at all, is nowhere too deep and has
@@ -278,10 +333,10 @@ func plain(raw []byte) bool {
 	return true
 }
 
-// accepts judges one canonical value at the beginning of b and returns what
-// follows it. ok is false when the schema does not hold or the acceptor cannot tell.
-func (r *acceptor) accepts(b []byte, depth int) (rest []byte, ok bool) {
-	if r.undecided || depth > maxAcceptDepth || len(b) == 0 {
+// accepts judges one canonical value at the beginning of b in at most left steps and
+// returns what follows it. ok is false when the schema does not hold or the acceptor cannot tell.
+func (r *acceptor) accepts(b []byte, depth int, left *int) (rest []byte, ok bool) {
+	if *left--; r.undecided || depth > maxAcceptDepth || len(b) == 0 || *left < 0 {
 		return nil, false
 	}
 	kind := b[0]
@@ -293,9 +348,9 @@ func (r *acceptor) accepts(b []byte, depth int) (rest []byte, ok bool) {
 	}
 	switch kind {
 	case '{':
-		rest, ok = r.acceptsObject(b[1:], depth)
+		rest, ok = r.acceptsObject(b[1:], depth, left)
 	case '[':
-		rest, ok = r.acceptsArray(b[1:], depth)
+		rest, ok = r.acceptsArray(b[1:], depth, left)
 	case '"':
 		rest, ok = r.acceptsString(b)
 	case '0':
@@ -315,22 +370,22 @@ func (r *acceptor) accepts(b []byte, depth int) (rest []byte, ok bool) {
 		return nil, false
 	}
 	if r.ref != nil {
-		if _, ok := r.ref.accepts(value, depth+1); !ok {
+		if _, ok := r.ref.accepts(value, depth+1, left); !ok {
 			return nil, false
 		}
 	}
-	if r.anyOf != nil && matches(r.anyOf, value, depth) == 0 {
+	if r.anyOf != nil && matches(r.anyOf, value, depth, left) == 0 {
 		return nil, false
 	}
-	if r.oneOf != nil && !r.exactlyOne(value, depth) {
+	if r.oneOf != nil && !r.exactlyOne(value, depth, left) {
 		return nil, false
 	}
 	return rest, true
 }
 
-func matches(acceptors []*acceptor, value []byte, depth int) (n int) {
+func matches(acceptors []*acceptor, value []byte, depth int, left *int) (n int) {
 	for _, r := range acceptors {
-		if _, ok := r.accepts(value, depth+1); ok {
+		if _, ok := r.accepts(value, depth+1, left); ok {
 			n++
 		}
 	}
@@ -339,16 +394,16 @@ func matches(acceptors []*acceptor, value []byte, depth int) (n int) {
 
 // exactlyOne is careful: a "no" of an acceptor may mean that it cannot tell, so the
 // others must be of types that the value does not have.
-func (r *acceptor) exactlyOne(value []byte, depth int) bool {
+func (r *acceptor) exactlyOne(value []byte, depth int, left *int) bool {
 	for _, sub := range r.oneOf {
 		if sub.undecided || sub.ref != nil || sub.anyOf != nil || sub.oneOf != nil || sub.object || sub.items != nil || sub.pattern != nil {
 			return false
 		}
 	}
-	return matches(r.oneOf, value, depth) == 1
+	return matches(r.oneOf, value, depth, left) == 1
 }
 
-func (r *acceptor) acceptsObject(b []byte, depth int) (rest []byte, ok bool) {
+func (r *acceptor) acceptsObject(b []byte, depth int, left *int) (rest []byte, ok bool) {
 	found := 0
 	for len(b) > 0 && b[0] != '}' {
 		if b[0] == ',' {
@@ -363,7 +418,7 @@ func (r *acceptor) acceptsObject(b []byte, depth int) (rest []byte, ok bool) {
 		sub := r.properties[string(name)]
 		switch {
 		case sub != nil:
-			if b, ok = sub.accepts(b, depth+1); !ok {
+			if b, ok = sub.accepts(b, depth+1, left); !ok {
 				return nil, false
 			}
 		case r.closed:
@@ -384,7 +439,7 @@ func (r *acceptor) acceptsObject(b []byte, depth int) (rest []byte, ok bool) {
 	return b[1:], true
 }
 
-func (r *acceptor) acceptsArray(b []byte, depth int) (rest []byte, ok bool) {
+func (r *acceptor) acceptsArray(b []byte, depth int, left *int) (rest []byte, ok bool) {
 	var items [][]byte
 	n := 0
 	for len(b) > 0 && b[0] != ']' {
@@ -394,7 +449,7 @@ func (r *acceptor) acceptsArray(b []byte, depth int) (rest []byte, ok bool) {
 		item := b
 		if r.items == nil {
 			b = skip(b)
-		} else if b, ok = r.items.accepts(b, depth+1); !ok {
+		} else if b, ok = r.items.accepts(b, depth+1, left); !ok {
 			return nil, false
 		}
 		n++

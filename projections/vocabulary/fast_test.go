@@ -1,6 +1,8 @@
 package vocabulary_test
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,6 +38,15 @@ func everyKeyword(t testing.TB, schema string) *View {
 	return v
 }
 
+// ordered returns the issues in one order, each once.
+func ordered(issues []Issue) []Issue {
+	issues = slices.Clone(issues)
+	slices.SortFunc(issues, func(a, b Issue) int {
+		return cmp.Or(strings.Compare(a.Pointer, b.Pointer), strings.Compare(a.Keyword, b.Keyword))
+	})
+	return slices.Compact(issues)
+}
+
 // values are drawn for every member; good and bad ones, in several spellings.
 var values = []string{
 	`""`, `"a"`, `"ab"`, `"abc"`, `"abcde"`, `"é\"\n"`, `"\u00e9\u0022\u000a"`, `"😀"`, `"\ud83d\ude00bcd"`, `"A"`, `"2024-02-29"`, `"2023-02-29"`,
@@ -55,6 +66,10 @@ func TestFastWayAgrees(t *testing.T) {
 		fast, slow := v.Judged("amount", []byte(content))
 		if fast && !slow {
 			t.Fatalf("accepted the fast way only: %s", content)
+		}
+		_, explained, _ := v.Explain("amount", []byte(content))
+		if want := v.ByLibrary("amount", []byte(content)); !slices.Equal(ordered(explained), ordered(want)) {
+			t.Fatalf("%s: %v, and by the library %v", content, explained, want)
 		}
 		if fast {
 			accepted++
@@ -88,7 +103,8 @@ func TestFastWayAgrees(t *testing.T) {
 	})
 }
 
-// What only the library can judge goes to the library.
+// What the fast way cannot judge is explained, or judged by the library where a schema that
+// was published before refers to what is no definition.
 func TestSlowWayIsTaken(t *testing.T) {
 	const head = `{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,`
 	v := everyKeyword(t, head+`"properties":{"a":{"type":"string"},"b":{"type":"string"}},"dependentRequired":{"a":["b"]}}`)
@@ -98,6 +114,52 @@ func TestSlowWayIsTaken(t *testing.T) {
 		_, issues, _ := v.CheckContent("amount", []byte(content))
 		if !slices.Equal(brokenIn(issues), want) {
 			t.Errorf("%s: %v", content, issues)
+		}
+	}
+}
+
+func TestSchemasOfOldAreJudgedByTheLibrary(t *testing.T) {
+	const head = `{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,`
+	v := everyKeyword(t, head+`"properties":{"a":{"type":"integer"},"b":{"$ref":"#/properties/a"}}}`)
+	for content, want := range map[string][]Issue{`{"b":1}`: nil, `{"b":"1"}`: {{"/b", "type"}}} {
+		if _, issues, _ := v.CheckContent("amount", []byte(content)); !slices.Equal(issues, want) {
+			t.Errorf("%s: %v", content, issues)
+		}
+	}
+}
+
+// Characters that a screen or a log would obey are told with their place, wherever they stand.
+func TestF36UnprintableTextInContentIsRefused(t *testing.T) {
+	v := sampleView(t)
+	for name, tc := range map[string]struct {
+		text string // as JSON
+		bad  bool
+	}{
+		"plain":                   {`Ann`, false},
+		"tab and lines":           {`A\tB\nC\r\nD`, false},
+		"letters of every script": {"\u017d \u00e9 \u6f22 \u05e9\u05dc\u05d5\u05dd \u0639\u0644\u064a \u200d\u200c\u200e\u200f", false},
+		"quotes and backslashes":  {`a\"b\\f\\u0000\\`, false},
+		"what surrounds the bad":  {"\u00a0\u2010\u2029\u202f\u2060\u2070", false},
+		"NUL":                     {`A\u0000B`, true},
+		"escape":                  {`A\u001b[2J`, true},
+		"backspace":               {`A\bB`, true},
+		"form feed":               {`A\fB`, true},
+		"behind a backslash":      {`A\\\fB`, true},
+		"delete":                  {"A\x7f", true},
+		"next line of C1":         {"A\u0085B", true},
+		"C1, escaped":             {`A\u009bB`, true},
+		"right-to-left override":  {"A\u202eB", true},
+		"the same, escaped":       {`A\u202eB`, true},
+		"left-to-right embedding": {"A\u202aB", true},
+		"isolate":                 {"A\u2066B\u2069", true},
+	} {
+		content := []byte(`{"family_name":"X","birthdate":"1990-01-01","address":{"formatted":"` + tc.text + `"}}`)
+		_, issues, err := v.CheckContent("identityData", content)
+		if tc.bad && (!errors.Is(err, ErrContent) || !slices.Equal(issues, []Issue{{"/address/formatted", "text"}})) || !tc.bad && err != nil {
+			t.Errorf("%s: %v %v", name, issues, err)
+		}
+		if fast, _ := v.Judged("identityData", content); fast == tc.bad {
+			t.Errorf("%s: the fast way says %t", name, fast)
 		}
 	}
 }

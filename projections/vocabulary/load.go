@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"coffre/domain"
 	"coffre/domain/registry"
 )
 
@@ -57,8 +58,28 @@ type loader struct {
 	mistakes      []error
 }
 
+// ErrFile refuses a file that is none of a registry's, or that does not hold what it should.
+var ErrFile = domain.NewError(domain.Invalid, "registryFile", "a registry is made of the files that its directory has, each with one JSON object of the members of its kind")
+
+// FileMistake is what is wrong in one file of a registry.
+type FileMistake struct {
+	File string // its path; "." stands for the registry as a whole
+	Err  error
+}
+
+func (m FileMistake) Error() string { return m.File + ": " + m.Err.Error() }
+
+func (m FileMistake) Unwrap() error { return m.Err }
+
+// unreadable is what is wrong with a file, in words. It unwraps to ErrFile.
+type unreadable string
+
+func (u unreadable) Error() string { return string(u) }
+
+func (unreadable) Unwrap() error { return ErrFile }
+
 func (l *loader) add(file string, err error) {
-	l.mistakes = append(l.mistakes, fmt.Errorf("%s: %w", file, err))
+	l.mistakes = append(l.mistakes, FileMistake{file, err})
 }
 
 func (l *loader) read() registry.Registry {
@@ -91,7 +112,7 @@ func (l *loader) read() registry.Registry {
 		case base == "consentTexts.json" && dir == "":
 			many(l, file, &r.ConsentTexts, func(t registry.ConsentText) string { return string(t.Purpose) + "/" + t.Version }, registry.ListConsentTexts)
 		default:
-			l.add(file, errors.New("is not a file of a registry"))
+			l.add(file, unreadable("is not a file of a registry"))
 		}
 		return nil
 	})
@@ -124,21 +145,27 @@ func many[E any](l *loader, file string, list *[]E, code func(E) string, name re
 
 func (l *loader) decode(file string, into any) bool {
 	data, err := fs.ReadFile(l.files, file)
-	if err == nil {
-		data = bytes.TrimPrefix(data, []byte("\ufeff")) // a byte-order mark, which editors put there
-		err = json.Unmarshal(data, into, json.RejectUnknownMembers(true), jsontext.AllowDuplicateNames(false))
-	}
 	if err != nil {
 		l.add(file, err)
+		return false
 	}
-	return err == nil
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // a byte-order mark, which editors put there
+	if jsontext.Value(data).Kind() != '{' {
+		l.add(file, unreadable("is not a JSON object"))
+		return false
+	}
+	if err := json.Unmarshal(data, into, json.RejectUnknownMembers(true), jsontext.AllowDuplicateNames(false)); err != nil {
+		l.add(file, unreadable(err.Error()))
+		return false
+	}
+	return true
 }
 
 // check adds what Compile would refuse, and what may be served but no longer published, each
 // mistake with its file.
 func (l *loader) check(r registry.Registry) {
 	_, err := Compile(registry.Published{Version: 1, Registry: r})
-	all := leaves(err)
+	all := append(leaves(err), leaves(CheckSchemas(r))...)
 	for _, m := range registry.CheckTexts(r) {
 		all = append(all, m)
 	}
