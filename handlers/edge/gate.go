@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"coffre/domain"
 	"coffre/handlers/contract"
 	"coffre/handlers/contract/wire"
 )
@@ -420,10 +421,8 @@ func (s *shape) judgeInteger(value string) *violation {
 }
 
 func (s *shape) judgeText(value string) *violation {
-	for i := range len(value) {
-		if c := value[i]; c < ' ' && c != '\n' && c != '\t' && c != '\r' || c == 0x7f {
-			return newViolation(IssueSchema, "A control character").expecting(s)
-		}
+	if domain.Unprintable(value) {
+		return newViolation(IssueSchema, "A control character, or one that turns the direction of text").expecting(s)
 	}
 	if n := int64(utf8.RuneCountInString(value)); n < s.min || s.bounded && n > s.max {
 		return newViolation(IssueSchema, "Too short or too long").expecting(s)
