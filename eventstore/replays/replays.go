@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"coffre/eventstore"
 	"coffre/eventstore/seal/keysdb"
 )
 
@@ -102,20 +103,34 @@ func Open(ctx context.Context, db *keysdb.DB, mac func(parts ...[]byte) [sha256.
 	return &Table{db: db, mac: mac, o: o, counts: make(map[int64]*count)}, nil
 }
 
-// Use remembers a proof of a holder until a time, and reports whether this is its first use by
-// any process. It returns when that is durable. Errors are ErrFull, ErrWindow and those of
+// Proof is a proof of possession.
+type Proof struct {
+	Holder []byte // the thumbprint of the key that signed it
+	ID     []byte // what tells it from the holder's others
+	Until  time.Time
+	// Class is that of the request it came with. One of eventstore.Reserved has room where
+	// others have none, so that what must pass is not refused for a proof (rule C-6).
+	Class eventstore.Class
+}
+
+// reservedShare is the part of the bounds that a proof of eventstore.Reserved may use beyond
+// them.
+const reservedShare = 8
+
+// Use remembers a proof until its time, and reports whether this is its first use by any
+// process. It returns when that is durable. Errors are ErrFull, ErrWindow and those of
 // keysdb.Do.
-func (t *Table) Use(ctx context.Context, holder, proof []byte, until time.Time) (first bool, err error) {
+func (t *Table) Use(ctx context.Context, p Proof) (first bool, err error) {
 	now := t.o.Now()
-	if until.Sub(now) > Window {
+	if p.Until.Sub(now) > Window {
 		return false, ErrWindow
 	}
-	if !t.admit(ctx, string(holder), now) {
+	if !t.admit(ctx, string(p.Holder), p.Class, now) {
 		return false, ErrFull
 	}
-	sum := t.mac([]byte("dpop-proof/v1\x00"), []byte(holder), []byte{0}, proof)
-	added, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`INSERT INTO used_proofs (proof, until) VALUES (?, ?) ON CONFLICT (proof) DO NOTHING`, sum[:16], until.Unix())
+	sum := t.mac([]byte("dpop-proof/v1\x00"), p.Holder, []byte{0}, p.ID)
+	added, err := keysdb.DoAs(ctx, t.db, p.Class, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`INSERT INTO used_proofs (proof, until) VALUES (?, ?) ON CONFLICT (proof) DO NOTHING`, sum[:16], p.Until.Unix())
 	})
 	if err != nil {
 		return false, fmt.Errorf("remember a proof of possession: %w", err)
@@ -125,7 +140,7 @@ func (t *Table) Use(ctx context.Context, holder, proof []byte, until time.Time) 
 
 // admit counts one more proof of a holder, unless there is no room, and now and then has the
 // database forget what is over.
-func (t *Table) admit(ctx context.Context, holder string, now time.Time) bool {
+func (t *Table) admit(ctx context.Context, holder string, class eventstore.Class, now time.Time) bool {
 	at := now.Unix() / int64(slot/time.Second)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -137,10 +152,14 @@ func (t *Table) admit(ctx context.Context, holder string, now time.Time) bool {
 		}
 		all, own = all+c.all, own+c.holders[holder]
 	}
-	if all >= t.o.MaxProofs || own >= t.o.MaxOfHolder {
+	maxAll, maxOwn := t.o.MaxProofs, t.o.MaxOfHolder
+	if class == eventstore.Reserved {
+		maxAll, maxOwn = maxAll+max(1, maxAll/reservedShare), maxOwn+max(1, maxOwn/reservedShare)
+	}
+	if all >= maxAll || own >= maxOwn {
 		if t.told != at {
 			t.told = at
-			t.o.Logger.WarnContext(ctx, "more proofs of possession come than can be remembered; callers are told to come again", slog.Bool("fromOneKey", own >= t.o.MaxOfHolder))
+			t.o.Logger.WarnContext(ctx, "more proofs of possession come than can be remembered; callers are told to come again", slog.Bool("fromOneKey", own >= maxOwn))
 		}
 		return false
 	}

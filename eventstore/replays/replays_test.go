@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"coffre/eventstore"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/replays"
 	"coffre/eventstore/seal"
@@ -59,7 +60,12 @@ func onEach(t *testing.T, test func(t *testing.T, d *deployment)) {
 
 func (d *deployment) use(t *testing.T, table *replays.Table, holder string, proof int) (bool, error) {
 	t.Helper()
-	first, err := table.Use(t.Context(), []byte(holder), fmt.Appendf(nil, "proof %d", proof), d.at().Add(2*time.Minute))
+	return d.useAs(t, table, holder, proof, eventstore.Ordinary)
+}
+
+func (d *deployment) useAs(t *testing.T, table *replays.Table, holder string, proof int, class eventstore.Class) (bool, error) {
+	t.Helper()
+	first, err := table.Use(t.Context(), replays.Proof{Holder: []byte(holder), ID: fmt.Appendf(nil, "proof %d", proof), Until: d.at().Add(2 * time.Minute), Class: class})
 	if err != nil && !errors.Is(err, replays.ErrFull) {
 		t.Fatal(err)
 	}
@@ -119,6 +125,13 @@ func TestMemoryOfProofsIsBounded(t *testing.T) {
 		if first, _ := d.use(t, table, "a", 0); first {
 			t.Error("a full memory accepts a used proof")
 		}
+		// Rule C-6: a withdrawal has room where others have none, and not without end.
+		if first, err := d.useAs(t, table, "a", 7, eventstore.Reserved); !first || err != nil {
+			t.Errorf("a proof that must pass: %v, %v", first, err)
+		}
+		if _, err := d.useAs(t, table, "a", 8, eventstore.Reserved); !errors.Is(err, replays.ErrFull) {
+			t.Errorf("one more of those: %v", err)
+		}
 		if n := strings.Count(d.told.String(), "can be remembered"); n != 1 {
 			t.Errorf("the operator was told %d times", n)
 		}
@@ -145,7 +158,7 @@ func TestMemoryOfProofsIsBounded(t *testing.T) {
 func TestProofBeyondTheWindowIsRefused(t *testing.T) {
 	onEach(t, func(t *testing.T, d *deployment) {
 		table, _ := d.process(t, replays.Options{})
-		if first, err := table.Use(t.Context(), []byte("key"), []byte("proof"), d.at().Add(replays.Window+time.Second)); first || !errors.Is(err, replays.ErrWindow) {
+		if first, err := table.Use(t.Context(), replays.Proof{Holder: []byte("key"), ID: []byte("proof"), Until: d.at().Add(replays.Window + time.Second)}); first || !errors.Is(err, replays.ErrWindow) {
 			t.Errorf("%v, %v", first, err)
 		}
 	})

@@ -79,7 +79,7 @@ func (rec *Recorder) takeAct(ctx context.Context, in Intent) error {
 	if acts == nil || TakesBack[in.Call.Operation] {
 		return nil
 	}
-	return rec.Take(ctx, in.Call, acts, Room{ID: in.ID(0), Class: reservedOperations[in.Call.Operation]})
+	return rec.Take(ctx, in.Call, acts, Room{ID: in.ID(0), Class: ClassOf(in.Call.Operation)})
 }
 
 // freeAct gives the place of an act back that was refused with err.
@@ -124,9 +124,12 @@ const SucceededStatus = 200
 func RequestOf(c *edge.Call, key uuid.UUID) requests.Request {
 	return requests.Request{
 		Owner: RequestOwner(c), Operation: c.Operation, Key: key, Lease: edge.MaxTime,
-		Body: slices.Concat([]byte(c.Target), []byte{0}, c.Body), Class: reservedOperations[c.Operation],
+		Body: slices.Concat([]byte(c.Target), []byte{0}, c.Body), Class: ClassOf(c.Operation),
 	}
 }
+
+// ClassOf returns the share of queues and of room that a call of an operation may use.
+func ClassOf(operation string) eventstore.Class { return reservedOperations[operation] }
 
 // reservedOperations may use the room of the disk that is kept in reserve (rule C-6).
 var reservedOperations = map[string]eventstore.Class{
