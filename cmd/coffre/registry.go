@@ -137,33 +137,64 @@ func label(m contract.MultiLanguage, lang string) string {
 func (p *program) printRegistry(r contract.Registry, lang string) error {
 	fmt.Fprintf(p.Out, "Registry version %d, %s\n\n", r.Version, day(r.PublishedAt)) // the tables tell of an error
 	t := p.table("DOCUMENT TYPE", "LABEL", "ISSUERS")
+	offers := p.table("DOCUMENT TYPE", "READ FOR", "IN PROCEDURE", "FIELDS", "PREDICATES")
 	for _, d := range r.DocumentTypes {
 		t.row(string(d.DocumentType), label(d.Labels, lang), joined(d.Issuers))
+		for _, m := range d.Minimum {
+			offers.row(string(d.DocumentType), string(m.Purpose), string(m.Procedure), joined(m.Fields), joined(m.Predicates))
+		}
 	}
-	if err := t.flush(); err != nil {
-		return err
-	}
-	fmt.Fprintln(p.Out)
-	t = p.table("ORGANISATION", "NAME", "PURPOSES", "ATTESTS")
+	organisations := p.table("ORGANISATION", "NAME", "PURPOSES", "ATTESTS")
 	for _, o := range r.Organizations {
-		t.row(string(o.EnterpriseNumber), label(o.Labels, lang), joined(o.Purposes), joined(o.Attests))
+		organisations.row(string(o.EnterpriseNumber), label(o.Labels, lang), joined(o.Purposes), joined(o.Attests))
 	}
-	if err := t.flush(); err != nil {
-		return err
+	codes := func(title string, list []contract.RegistryCode) *table {
+		t := p.table(title, "LABEL")
+		for _, c := range list {
+			t.row(c.Code, label(c.Labels, lang))
+		}
+		return t
 	}
-	fmt.Fprintln(p.Out)
-	t = p.table("PURPOSE", "LABEL")
-	for _, c := range r.Purposes {
-		t.row(c.Code, label(c.Labels, lang))
+	bases := p.table("LEGAL BASIS", "LABEL", "GDPR")
+	for _, b := range r.LegalBases {
+		bases.row(string(b.Code), label(b.Labels, lang), b.Article)
 	}
-	if err := t.flush(); err != nil {
-		return err
+	reasons := p.table("REASON FOR", "CODE", "LABEL")
+	for _, c := range r.Reasons {
+		reasons.row(string(c.Kind), string(c.Code), label(c.Labels, lang))
+	}
+	tables := []*table{t, offers, organisations, codes("PURPOSE", r.Purposes), codes("PROCEDURE", r.Procedures), bases, reasons}
+	if c := r.Caller; c.EnterpriseNumber != "" {
+		tables = append(tables, p.callerTables(c)...)
+	}
+	for i, t := range tables {
+		if i > 0 {
+			fmt.Fprintln(p.Out)
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(p.Out, "\nMinors read and decide alone from the age of %d.\n", r.MinorsDecideFrom)
 	if len(r.Unattested) > 0 {
 		fmt.Fprintf(p.Out, "No organisation may attest: %s. Give one the right (\"attests\"), and publish the registry.\n", joined(r.Unattested))
 	}
 	return nil
+}
+
+// callerTables returns what the organisation of the token may issue and ask for.
+func (p *program) callerTables(c contract.RegistryCaller) []*table {
+	may := p.table("THIS CALLER", "PEOPLE A DAY", "ISSUES")
+	may.row(string(c.EnterpriseNumber), strconv.Itoa(c.DailyQuota), joined(c.Issues))
+	reads := p.table("MAY READ FOR", "DOCUMENT TYPES", "IN PROCEDURES", "BY LAW", "BY CONSENT")
+	for _, r := range c.Registrations {
+		var laws []string
+		for _, b := range r.Bases {
+			laws = append(laws, string(b.LegalBasis)+" "+string(b.Deliberation))
+		}
+		reads.row(string(r.Purpose), joined(r.DocumentTypes), joined(r.Procedures), joined(laws), map[bool]string{true: "yes", false: "no"}[r.Consent])
+	}
+	return []*table{may, reads}
 }
 
 // joined writes words with commas between them.

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -244,6 +245,73 @@ func TestRegistryIsShown(t *testing.T) {
 	tv.publish(t, func(r *registry.Registry) { r.DocumentTypes[0].Retired = true })
 	if second := show(); second.Headers.ETag != `"2"` || len(second.Body.DocumentTypes) != 8 {
 		t.Errorf("%v, %d types", second.Headers, len(second.Body.DocumentTypes))
+	}
+}
+
+// An integrator finds its way from GET /registry alone: what each type offers for which
+// purpose, reasons by kind, and the caller's own registrations, bases by law and quota.
+func TestRegistryTellsTheCallerWhatItMay(t *testing.T) {
+	tv := newVault(t, func(r *registry.Registry) {
+		for i, o := range r.Organisations {
+			if o.Number == economy {
+				r.Organisations[i].Retired = true
+			}
+		}
+	})
+	show := func(who edge.Caller) contract.GetRegistry200JSONResponse {
+		t.Helper()
+		answer, err := tv.GetRegistry(tv.as(t, who, "getRegistry", nil), contract.GetRegistryRequestObject{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.(contract.GetRegistry200JSONResponse)
+	}
+	everybody := show(edge.Caller{})
+	kinds := map[contract.ReasonKind]int{}
+	for _, r := range everybody.Body.Reasons {
+		kinds[r.Kind]++
+	}
+	for _, kind := range registry.ReasonKinds {
+		if kinds[contract.ReasonKind(kind)] == 0 {
+			t.Errorf("no reason for %s is shown", kind)
+		}
+	}
+	i := slices.IndexFunc(everybody.Body.DocumentTypes, func(d contract.RegistryDocumentType) bool { return d.DocumentType == "householdComposition" })
+	least := everybody.Body.DocumentTypes[i].Minimum
+	if !slices.ContainsFunc(least, func(m contract.RegistryMinimum) bool {
+		return m.Purpose == "familyDiscount" && slices.Contains(m.Fields, "householdSize")
+	}) {
+		t.Errorf("what a household composition offers: %+v", least)
+	}
+	if everybody.Body.Caller.Registrations != nil || show(citizenCaller(domain.CitizenID{UUID: uuid.New()})).Headers.ETag != everybody.Headers.ETag {
+		t.Errorf("to nobody in particular: %+v", everybody.Body.Caller)
+	}
+	byLaw, byConsent, source, retired, stranger := show(consumer(flanders)), show(consumer(railways)), show(issuer(homeAffairs)), show(consumer(economy)), show(consumer("0000000097"))
+	for _, r := range byLaw.Body.Caller.Registrations {
+		if r.Purpose == "schoolAllowance" && (!slices.Contains(r.Bases, contract.RegistryBasis{LegalBasis: "publicTask", Deliberation: "EX-26/010"}) || !slices.Contains(r.Procedures, "schoolEnrolmentAllowance") || !slices.Contains(r.DocumentTypes, "householdComposition")) {
+			t.Errorf("by law: %+v", r)
+		}
+	}
+	if c := byLaw.Body.Caller; c.EnterpriseNumber != flanders || len(c.Registrations) == 0 || c.DailyQuota != tv.Words.Current().Quota(flanders) {
+		t.Errorf("%+v", c)
+	}
+	if c := byConsent.Body.Caller; len(c.Registrations) == 0 || !c.Registrations[0].Consent || len(c.Registrations[0].Bases) != 0 || len(c.Issues) != 0 {
+		t.Errorf("by consent: %+v", c)
+	}
+	if c := source.Body.Caller; !slices.Contains(c.Issues, "householdComposition") || c.DailyQuota == 0 {
+		t.Errorf("an issuer: %+v", c)
+	}
+	for _, none := range []contract.GetRegistry200JSONResponse{retired, stranger} {
+		if c := none.Body.Caller; len(c.Registrations)+len(c.Issues)+c.DailyQuota != 0 || c.Registrations == nil || c.Issues == nil {
+			t.Errorf("who may do nothing: %+v", c)
+		}
+	}
+	tags := map[string]bool{}
+	for _, a := range []contract.GetRegistry200JSONResponse{everybody, byLaw, byConsent, source, retired, stranger} {
+		tags[a.Headers.ETag] = true
+	}
+	if len(tags) != 6 {
+		t.Errorf("six answers have the tags %v", tags)
 	}
 }
 

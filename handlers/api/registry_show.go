@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"coffre/domain"
+	"coffre/domain/access"
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
@@ -22,7 +23,8 @@ type registryCache struct {
 }
 
 // GetRegistry implements GET /registry: the codes in force, with their labels. Retired codes
-// are left out; answers that still use one carry its label.
+// are left out; answers that still use one carry its label. An organisation that says who it
+// is also gets its own registrations, under a tag of its own.
 func (v *Vault) GetRegistry(ctx context.Context, _ contract.GetRegistryRequestObject) (contract.GetRegistryResponseObject, error) {
 	words := v.Words.Current()
 	if words.Version() == 0 {
@@ -37,7 +39,32 @@ func (v *Vault) GetRegistry(ctx context.Context, _ contract.GetRegistryRequestOb
 		}
 		v.cachedRegistry.now = registryItem(words, at)
 	}
-	return contract.GetRegistry200JSONResponse{Body: v.cachedRegistry.now, Headers: contract.GetRegistry200ResponseHeaders{ETag: edge.ETag(int(v.cachedRegistry.now.Version))}}, nil
+	body, tag := v.cachedRegistry.now, edge.ETag(int(words.Version()))
+	if org := edge.CallFrom(ctx).Organisation; !org.IsZero() {
+		body.Caller, tag = callerItem(words, org), fmt.Sprintf(`"%d-%s"`, words.Version(), org)
+	}
+	return contract.GetRegistry200JSONResponse{Body: body, Headers: contract.GetRegistry200ResponseHeaders{ETag: tag}}, nil
+}
+
+// callerItem returns what an organisation may issue and ask for; nothing when the registry
+// does not have it, or no more.
+func callerItem(words *vocabulary.View, number domain.Organisation) contract.RegistryCaller {
+	item := contract.RegistryCaller{
+		EnterpriseNumber: number, DailyQuota: words.Quota(number),
+		Issues: []domain.DocumentType{}, Registrations: []contract.RegistryRegistration{},
+	}
+	item.Issues = append(item.Issues, words.Issues(number)...)
+	if item.DailyQuota == 0 && len(item.Issues) > 0 {
+		item.DailyQuota = access.IssuerQuota
+	}
+	for _, r := range words.Registrations(number) {
+		one := contract.RegistryRegistration{Purpose: r.Purpose, DocumentTypes: r.Types, Procedures: r.Procedures, Consent: r.Consent}
+		for _, b := range r.Bases {
+			one.Bases = append(one.Bases, contract.RegistryBasis{LegalBasis: b.LegalBasis, Deliberation: b.Deliberation})
+		}
+		item.Registrations = append(item.Registrations, one)
+	}
+	return item
 }
 
 // publicationTime returns the time at which a version was recorded; each version is one event
@@ -70,6 +97,13 @@ func registryItem(words *vocabulary.View, at time.Time) contract.Registry {
 		for _, p := range t.Predicates {
 			one.Predicates = append(one.Predicates, string(p.Name))
 		}
+		for _, m := range t.Minimum {
+			least := contract.RegistryMinimum{Purpose: m.Purpose, Procedure: m.Procedure, Fields: m.Fields}
+			for _, p := range m.Predicates {
+				least.Predicates = append(least.Predicates, string(p))
+			}
+			one.Minimum = append(one.Minimum, least)
+		}
 		item.DocumentTypes = append(item.DocumentTypes, one)
 	}
 	for _, o := range all.Organisations {
@@ -86,6 +120,16 @@ func registryItem(words *vocabulary.View, at time.Time) contract.Registry {
 		}
 		item.Organizations = append(item.Organizations, one)
 	}
+	for _, r := range all.Reasons {
+		if !r.Retired {
+			item.Reasons = append(item.Reasons, contract.RegistryReason{Kind: contract.ReasonKind(r.Kind), Code: r.Code, Labels: labels(r.Labels)})
+		}
+	}
+	for _, b := range all.LegalBases {
+		if !b.Retired {
+			item.LegalBases = append(item.LegalBases, contract.RegistryLegalBasis{Code: b.Code, Labels: labels(b.Labels), Article: b.Article})
+		}
+	}
 	add := func(to *[]contract.RegistryCode, code string, l registry.Labels, retired bool) {
 		if !retired {
 			*to = append(*to, contract.RegistryCode{Code: code, Labels: labels(l)})
@@ -97,14 +141,8 @@ func registryItem(words *vocabulary.View, at time.Time) contract.Registry {
 	for _, p := range all.Procedures {
 		add(&item.Procedures, string(p.Code), p.Labels, p.Retired)
 	}
-	for _, b := range all.LegalBases {
-		add(&item.LegalBases, string(b.Code), b.Labels, b.Retired)
-	}
 	for _, c := range all.Categories {
 		add(&item.Categories, string(c.Code), c.Labels, c.Retired)
-	}
-	for _, r := range all.Reasons {
-		add(&item.Reasons, string(r.Code), r.Labels, r.Retired)
 	}
 	for _, t := range all.ConsentTexts {
 		if !t.Retired {

@@ -120,7 +120,7 @@ func TestContractRules(t *testing.T) {
 				t.Errorf("%s: role %v", id, role)
 			}
 		}
-		open := op.Security != nil && len(*op.Security) == 0
+		open := op.Security != nil && (len(*op.Security) == 0 || len((*op.Security)[0]) == 0)
 		if open != slices.Contains(public, id) || open == (len(allowed) > 0) {
 			t.Errorf("%s: public %t, roles %v", id, open, allowed)
 		}

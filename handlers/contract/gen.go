@@ -621,6 +621,51 @@ func (e ProjectionState) Valid() bool {
 	}
 }
 
+// Defines values for ReasonKind.
+const (
+	ReasonKindErasure       ReasonKind = "erasure"
+	ReasonKindLegalHold     ReasonKind = "legalHold"
+	ReasonKindMandateEnd    ReasonKind = "mandateEnd"
+	ReasonKindRefusal       ReasonKind = "refusal"
+	ReasonKindReinstatement ReasonKind = "reinstatement"
+	ReasonKindRestriction   ReasonKind = "restriction"
+	ReasonKindRetention     ReasonKind = "retention"
+	ReasonKindRevocation    ReasonKind = "revocation"
+	ReasonKindSuspension    ReasonKind = "suspension"
+	ReasonKindUpdate        ReasonKind = "update"
+	ReasonKindWithdrawal    ReasonKind = "withdrawal"
+)
+
+// Valid indicates whether the value is a known member of the ReasonKind enum.
+func (e ReasonKind) Valid() bool {
+	switch e {
+	case ReasonKindErasure:
+		return true
+	case ReasonKindLegalHold:
+		return true
+	case ReasonKindMandateEnd:
+		return true
+	case ReasonKindRefusal:
+		return true
+	case ReasonKindReinstatement:
+		return true
+	case ReasonKindRestriction:
+		return true
+	case ReasonKindRetention:
+		return true
+	case ReasonKindRevocation:
+		return true
+	case ReasonKindSuspension:
+		return true
+	case ReasonKindUpdate:
+		return true
+	case ReasonKindWithdrawal:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReceiptFormat.
 const (
 	ReceiptFormatIso27560 ReceiptFormat = "iso27560"
@@ -2608,15 +2653,20 @@ type Reader struct {
 // ReasonCode Example: issuedInError
 type ReasonCode = domain.ReasonCode
 
+// ReasonKind what a reason is a reason for
+type ReasonKind string
+
 // ReceiptFormat defines model for ReceiptFormat.
 type ReceiptFormat string
 
 // Registry defines model for Registry.
 type Registry struct {
+	// Caller the organisation whose token came with the request
+	Caller        RegistryCaller         `json:"caller,omitempty,omitzero"`
 	Categories    []RegistryCode         `json:"categories,omitempty,omitzero"`
 	ConsentTexts  []RegistryConsentText  `json:"consentTexts,omitempty,omitzero"`
 	DocumentTypes []RegistryDocumentType `json:"documentTypes"`
-	LegalBases    []RegistryCode         `json:"legalBases,omitempty,omitzero"`
+	LegalBases    []RegistryLegalBasis   `json:"legalBases,omitempty,omitzero"`
 
 	// MinorsDecideFrom the age in years from which a minor reads and decides alone, and the parents no longer do; 18 where the registry says none
 	MinorsDecideFrom int                    `json:"minorsDecideFrom,omitempty,omitzero"`
@@ -2624,13 +2674,41 @@ type Registry struct {
 	Procedures       []RegistryCode         `json:"procedures,omitempty,omitzero"`
 	PublishedAt      time.Time              `json:"publishedAt,omitempty,omitzero"`
 	Purposes         []RegistryCode         `json:"purposes"`
-	Reasons          []RegistryCode         `json:"reasons,omitempty,omitzero"`
+	Reasons          []RegistryReason       `json:"reasons,omitempty,omitzero"`
 
 	// Unattested the facts about persons that no organisation may state now
 	Unattested []Attestation `json:"unattested,omitempty,omitzero"`
 
 	// Version Example: 3
 	Version RegistryVersion `json:"version"`
+}
+
+// RegistryBasis defines model for RegistryBasis.
+type RegistryBasis struct {
+	// Deliberation the number under which an authorisation was published
+	//
+	// Example: 21/008
+	Deliberation Deliberation `json:"deliberation"`
+
+	// LegalBasis a code of GDPR art. 6, as in the registry
+	//
+	// Example: 06.1e
+	LegalBasis LegalBasis `json:"legalBasis"`
+}
+
+// RegistryCaller the organisation whose token came with the request
+type RegistryCaller struct {
+	// DailyQuota how many people it may name in a day
+	DailyQuota int `json:"dailyQuota,omitempty,omitzero"`
+
+	// EnterpriseNumber number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	EnterpriseNumber EnterpriseNumber `json:"enterpriseNumber"`
+
+	// Issues what it is the authentic source of
+	Issues        []DocumentTypeCode     `json:"issues"`
+	Registrations []RegistryRegistration `json:"registrations"`
 }
 
 // RegistryCode defines model for RegistryCode.
@@ -2657,7 +2735,10 @@ type RegistryDocumentType struct {
 	DocumentType DocumentTypeCode   `json:"documentType"`
 	Issuers      []EnterpriseNumber `json:"issuers"`
 	Labels       MultiLanguage      `json:"labels"`
-	Predicates   []PredicateName    `json:"predicates,omitempty,omitzero"`
+
+	// Minimum what readers may learn
+	Minimum    []RegistryMinimum `json:"minimum,omitempty,omitzero"`
+	Predicates []PredicateName   `json:"predicates,omitempty,omitzero"`
 
 	// Schema a JSON Schema, as the registry holds it
 	Schema             JSONSchema `json:"schema,omitempty,omitzero"`
@@ -2666,6 +2747,32 @@ type RegistryDocumentType struct {
 
 // RegistryFiles the files of a registry directory as one object; the vault checks them whole
 type RegistryFiles = json.RawMessage
+
+// RegistryLegalBasis defines model for RegistryLegalBasis.
+type RegistryLegalBasis struct {
+	// Article of the GDPR
+	//
+	// Example: 6(1)(e)
+	Article string `json:"article,omitempty,omitzero"`
+
+	// Code a code of GDPR art. 6, as in the registry
+	//
+	// Example: 06.1e
+	Code   LegalBasis    `json:"code"`
+	Labels MultiLanguage `json:"labels"`
+}
+
+// RegistryMinimum all that a reader for a purpose, or for one procedure of it, may learn from a document; the entry of the procedure counts where there is one
+type RegistryMinimum struct {
+	Fields     []FieldName     `json:"fields,omitempty,omitzero"`
+	Predicates []PredicateName `json:"predicates,omitempty,omitzero"`
+
+	// Procedure Example: childBenefit
+	Procedure Procedure `json:"procedure,omitempty,omitzero"`
+
+	// Purpose Example: socialBenefit
+	Purpose Purpose `json:"purpose"`
+}
 
 // RegistryOrganization defines model for RegistryOrganization.
 type RegistryOrganization struct {
@@ -2680,6 +2787,16 @@ type RegistryOrganization struct {
 	Purposes         []Purpose        `json:"purposes,omitempty,omitzero"`
 }
 
+// RegistryReason defines model for RegistryReason.
+type RegistryReason struct {
+	// Code Example: issuedInError
+	Code ReasonCode `json:"code"`
+
+	// Kind what a reason is a reason for
+	Kind   ReasonKind    `json:"kind"`
+	Labels MultiLanguage `json:"labels"`
+}
+
 // RegistryReceipt defines model for RegistryReceipt.
 type RegistryReceipt struct {
 	// DocumentTypes how many
@@ -2690,6 +2807,22 @@ type RegistryReceipt struct {
 
 	// Version Example: 3
 	Version RegistryVersion `json:"version"`
+}
+
+// RegistryRegistration what a consumer may read for one purpose
+type RegistryRegistration struct {
+	// Bases by law; none where only a consent counts
+	Bases []RegistryBasis `json:"bases,omitempty,omitzero"`
+
+	// Consent whether citizens may be asked to consent
+	Consent       bool               `json:"consent"`
+	DocumentTypes []DocumentTypeCode `json:"documentTypes"`
+
+	// Procedures in which it may be asked
+	Procedures []Procedure `json:"procedures,omitempty,omitzero"`
+
+	// Purpose Example: socialBenefit
+	Purpose Purpose `json:"purpose"`
 }
 
 // RegistryVersion Example: 3

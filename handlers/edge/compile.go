@@ -23,8 +23,9 @@ type operation struct {
 	pattern string // as http.ServeMux wants it: "POST /vault/v1/documents"
 	summary string
 	roles   []domain.Role
-	public  bool
-	scope   string
+	public  bool   // everybody may call it
+	invites bool   // public, and answers whoever says who they are with more
+	scope   string // "" for a public one
 	path    []parameter
 	query   map[string]parameter
 	header  []parameter
@@ -109,7 +110,8 @@ type compiler struct{ shapes map[*openapi3.Schema]*shape }
 func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *openapi3.Operation) *operation {
 	o := &operation{
 		id: op.OperationID, pattern: method + " " + contract.Base + path, summary: op.Summary,
-		public:  op.Security != nil && len(*op.Security) == 0,
+		public:  isPublic(op),
+		invites: isPublic(op) && len(*op.Security) > 0,
 		query:   make(map[string]parameter),
 		maxBody: MaxBody,
 	}
@@ -145,6 +147,12 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *o
 		}
 	}
 	return o
+}
+
+// isPublic reports whether the contract lets everybody call an operation: it needs no
+// security, or none is among the alternatives.
+func isPublic(op *openapi3.Operation) bool {
+	return op.Security != nil && (len(*op.Security) == 0 || slices.ContainsFunc(*op.Security, func(need openapi3.SecurityRequirement) bool { return len(need) == 0 }))
 }
 
 func (c *compiler) shape(ref *openapi3.SchemaRef) *shape {

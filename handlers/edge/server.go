@@ -296,9 +296,12 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		call := CallFrom(r.Context())
 		call.Operation = op.id
-		if !op.public {
+		if op.invites {
+			w.Header().Add("Vary", "Authorization")
+		}
+		if !op.public || op.invites && r.Header["Authorization"] != nil {
 			caller, err := s.authenticate(w, r)
-			if err == nil {
+			if err == nil && !op.public {
 				err = op.allows(caller)
 			}
 			if err != nil {
@@ -328,7 +331,7 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 		if _, speaks := op.query["lang"]; speaks {
 			call.Language = negotiate(r)
 			w.Header().Set("Content-Language", string(call.Language))
-			w.Header().Set("Vary", "Accept-Language")
+			w.Header().Add("Vary", "Accept-Language")
 		}
 		returned := false // and did not panic
 		defer func() { call.Answered(returned && !call.problem) }()

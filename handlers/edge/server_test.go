@@ -224,6 +224,34 @@ func TestF15ProbesMayAskWithHEAD(t *testing.T) {
 	}
 }
 
+// An operation that everybody may call and that tells an organisation more: no token is
+// needed, one that comes is judged, and caches are told that the answer depends on it.
+func TestWhoeverSaysWhoTheyAreIsBelievedOrRefused(t *testing.T) {
+	e := newEdge(t)
+	var caller Caller
+	e.do = func(_ http.ResponseWriter, r *http.Request) { caller = CallFrom(r.Context()).Caller }
+	get := func(path, authorization string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, contract.Base+path, nil)
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
+		caller = Caller{}
+		return e.send(r)
+	}
+	for authorization, role := range map[string]domain.Role{"": "", "Bearer consumer": domain.RoleConsumer, "Bearer scopeless": domain.RoleIssuer} {
+		w := get("/registry", authorization)
+		if len(e.reached) != 1 || caller.Role != role || !slices.Contains(w.Header()["Vary"], "Authorization") {
+			t.Errorf("%q: reached %v as %q, Vary %q", authorization, e.reached, caller.Role, w.Header()["Vary"])
+		}
+	}
+	for authorization, want := range map[string]string{"Bearer nobody": "invalidAccessToken", "Bearer expired": "expiredAccessToken", "Basic aXNzdWVyOng=": "invalidAccessToken"} {
+		refused(t, get("/registry", authorization), 401, belgifPrefix+want)
+	}
+	if w := get("/signingKeys", "Bearer nobody"); len(e.reached) != 1 || caller.Role != "" || w.Header()["Vary"] != nil {
+		t.Errorf("the same for everybody: reached %v as %q, Vary %q", e.reached, caller.Role, w.Header()["Vary"])
+	}
+}
+
 func TestHealthAndDocumentation(t *testing.T) {
 	s, now := newServer(), time.Unix(1000, 0)
 	s.Now = func() time.Time { return now }
