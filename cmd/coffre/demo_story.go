@@ -192,7 +192,7 @@ func (d *demo) evidence(ctx context.Context, of invented, by domain.Organisation
 	for _, t := range types {
 		q.Needs = append(q.Needs, contract.EvidenceNeed{DocumentType: t})
 	}
-	r, err := client.Read[contract.EvidenceAnswer](d.consumer(by).QueryEvidence(ctx, contract.QueryEvidenceParams{}, q))
+	r, err := client.Read[contract.EvidenceAnswer](d.consumer(by).QueryEvidence(ctx, contract.QueryEvidenceParams{IdempotencyKey: key()}, q))
 	return r.Body, err
 }
 

@@ -62,7 +62,7 @@ func (r *refusing) sending(bearer, method, path, key, body string) *httptest.Res
 	if key == "" {
 		key = uuid.NewString()
 	}
-	if method == http.MethodPost && !strings.HasSuffix(path, "/query") && !strings.HasSuffix(path, "/get") && !strings.HasSuffix(path, "/validate") {
+	if method == http.MethodPost && (path == "/evidence/query" || !strings.HasSuffix(path, "/query")) && !strings.HasSuffix(path, "/get") && !strings.HasSuffix(path, "/validate") {
 		req.Header.Set("Idempotency-Key", key)
 	}
 	return r.ask(req, bearer)

@@ -10,6 +10,7 @@ import (
 
 var (
 	ErrNotCovered   = domain.NewError(domain.Forbidden, "fieldsNotCovered", "the basis does not cover all that is asked")
+	ErrWords        = domain.NewError(domain.Forbidden, "wordsNotCovered", "the basis that is stated does not cover what is asked; the issues name the words")
 	ErrQuestion     = domain.NewError(domain.Invalid, "accessQuestion", "an access asks for a document's fields, or for one predicate of its type")
 	ErrSuspended    = domain.NewError(domain.Conflict, "documentSuspended", "the document is suspended; do not rely on it")
 	ErrUnreadable   = domain.NewError(domain.Unavailable, "documentUnreadable", "the document's dates cannot be read now, so nothing is disclosed")

@@ -343,3 +343,24 @@ func TestImmutable(t *testing.T) {
 		}).Draw(t, "event")
 	})
 }
+
+// what is not this consumer's consent lacks as a whole; of its own, the type may.
+func TestLackingOfAConsent(t *testing.T) {
+	for name, test := range map[string]struct {
+		given []Event
+		use   Use
+		want  access.Word
+	}{
+		"nothing":             {nil, use, access.WordConsent},
+		"a request":           {[]Event{requested}, use, access.WordConsent},
+		"a request to nobody": {[]Event{toNobody}, use, access.WordConsent},
+		"another's":           {[]Event{granted}, using(func(c *Use) { c.By = rival }), access.WordConsent},
+		"another type":        {[]Event{granted}, using(func(c *Use) { c.Type.Name = "diploma" }), access.WordDocumentType},
+		"all covered":         {[]Event{granted}, use, ""},
+		"a withdrawn one":     {[]Event{granted, withdrawn}, use, ""},
+	} {
+		if got := test.use.Lacking(fold(test.given...)); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}

@@ -82,6 +82,19 @@ func (c Use) Basis(s State) ([]domain.Field, error) {
 	return c.Covered(s.Terms.Fields)
 }
 
+// Lacking returns the word for which Basis refused with access.ErrNoBasis: the consent, when it
+// is not one that its citizen gave this consumer, or the type of document; "" for any other
+// reason. Only a consumer who has some basis may hear it (rule A-6).
+func (c Use) Lacking(s State) access.Word {
+	switch {
+	case s.Phase == None || s.Phase == IsRequested || c.By.Role != domain.RoleConsumer || c.By.Organisation != s.Terms.Consumer:
+		return access.WordConsent
+	case len(s.Terms.Types) > 0 && !slices.Contains(s.Terms.Types, c.Type.Name):
+		return access.WordDocumentType
+	}
+	return ""
+}
+
 // limits implements the limits of C-3 for one use more.
 func (c Use) limits(s State) error {
 	if left, limited := s.UsesLeft(); limited && left == 0 {

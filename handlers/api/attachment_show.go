@@ -48,7 +48,7 @@ func (v *Vault) AccessAttachment(ctx context.Context, r contract.AccessAttachmen
 		Purpose: b.Purpose, Procedure: b.Procedure, CaseReference: b.CaseReference, Seen: begun.Standing == requests.Repeat,
 	})
 	if begun.Standing != requests.Repeat {
-		if kept := v.settleRequestKey(begun.Claim, d, err); kept != nil && err == nil {
+		if kept := v.settleRequestKey(begun.Claim, !d.Authorized.Access.IsZero(), err); kept != nil && err == nil {
 			err = kept
 		}
 	}

@@ -35,7 +35,7 @@ func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentReq
 		CaseReference: b.CaseReference, Seen: begun.Standing == requests.Repeat,
 	})
 	if begun.Standing != requests.Repeat {
-		if kept := v.settleRequestKey(begun.Claim, d, err); kept != nil && err == nil {
+		if kept := v.settleRequestKey(begun.Claim, !d.Authorized.Access.IsZero(), err); kept != nil && err == nil {
 			err = kept
 		}
 	}
@@ -50,11 +50,11 @@ func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentReq
 	return contract.AccessDocument200JSONResponse{Body: accessAnswer(in, d), Headers: contract.AccessDocument200ResponseHeaders{CoffrePosition: at, ETag: edge.ETag(d.Authorized.Version)}}, nil
 }
 
-// settleRequestKey keeps the idempotency key of an access that was authorised, and frees the
-// key of an access that certainly was not.
-func (v *Vault) settleRequestKey(claim requests.Claim, d disclosure.Disclosed, err error) error {
+// settleRequestKey keeps the idempotency key of a reading that is on record, and frees the key
+// of one that certainly is not.
+func (v *Vault) settleRequestKey(claim requests.Claim, recorded bool, err error) error {
 	switch {
-	case !d.Authorized.Access.IsZero():
+	case recorded:
 		return v.Requests.Finish(claim, acting.SucceededStatus, nil)
 	case acting.MayHaveWritten(err):
 		return nil

@@ -11,10 +11,12 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/document"
 	"coffre/domain/registry"
+	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
+	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/evidence"
 )
@@ -30,16 +32,21 @@ type need struct {
 // QueryEvidence implements POST /evidence/query. The basis is judged first, for
 // all needs and whatever is held (rule A-6). The accesses to all valid documents are on
 // record before the first content is opened (rule A-1); presence, state and absence are on
-// record before they are told (rule A-10).
+// record before they are told (rule A-10). The idempotency key names the accesses, one for
+// each need, so that a repetition takes no second use; it is judged again (rule A-8).
 func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceRequestObject) (contract.QueryEvidenceResponseObject, error) {
 	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.Evidence.Name()); err != nil {
 		return nil, err
 	}
 	in, b := v.NewIntent(ctx), r.Body
+	if b.ConsentID.IsZero() && b.Procedure == "" {
+		return nil, edge.BadInput("/procedure", "procedureMissing", "a query by law names the procedure for which it asks")
+	}
 	if err := v.CheckRefusals(ctx, in); err != nil {
 		return nil, err
 	}
-	subject, err := v.Resolve(ctx, in.Call, b.SSIN, b.CitizenRef)
+	request := acting.RequestOf(in.Call, r.Params.IdempotencyKey)
+	begun, err := v.Begin(ctx, request)
 	if err != nil {
 		return nil, err
 	}
@@ -49,26 +56,17 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 			item: contract.EvidenceItem{DocumentType: n.DocumentType, Outcome: contract.EvidenceOutcomeNotHeld},
 			Reading: disclosure.Reading{
 				Basis:        disclosure.Basis{Consent: b.ConsentID, LegalBasis: b.LegalBasis, Deliberation: b.Deliberation},
-				DocumentType: n.DocumentType, Access: domain.AccessID{UUID: v.NewID()},
+				DocumentType: n.DocumentType, Access: domain.AccessID{UUID: requests.EventID(request.Owner, request.Operation, request.Key, i)},
 				Purpose: b.Purpose, Procedure: b.Procedure, Fields: n.Fields, Predicate: registry.PredicateName(n.Predicate.Name),
-				CaseReference: b.CaseReference,
+				CaseReference: b.CaseReference, Seen: begun.Standing == requests.Repeat && !b.PresenceOnly,
 			},
 		}
 	}
-	if err := v.evidenceBasis(ctx, in, subject, needs); err != nil {
-		return nil, err
-	}
-	if err := v.ClaimQuota(ctx, in, v.quotaSubject(subject, b.SSIN, b.CitizenRef)); err != nil {
-		return nil, v.QueueRefusal(in, needs[0].AsRefused(disclosure.Findings{Citizen: acting.Person{ID: subject}}), err)
-	}
-	if err := v.selectDocuments(ctx, in, subject, needs); err != nil {
-		return nil, err
-	}
-	told, err := v.recordTold(ctx, in, subject, needs, b.PresenceOnly)
-	if err == nil && !b.PresenceOnly {
-		err = v.discloseNeeds(ctx, in, needs)
-		if err != nil && !told.Access.IsZero() {
-			err = errors.Join(v.RecordWithheld(ctx, in, told, err), err) // nothing of the answer leaves
+	told, err := v.answerNeeds(ctx, in, b, needs)
+	if begun.Standing != requests.Repeat {
+		// After a refusal the key is free: what is on record by then is found by its access.
+		if kept := v.settleRequestKey(begun.Claim, err == nil, err); kept != nil && err == nil {
+			err = kept
 		}
 	}
 	if err != nil {
@@ -84,6 +82,33 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 		}
 	}
 	return evidenceAnswer(needs), nil
+}
+
+// answerNeeds judges the basis, finds what answers each need, records, and discloses. It
+// returns the record of what is told, also with an error; none when every need discloses a
+// content.
+func (v *Vault) answerNeeds(ctx context.Context, in acting.Intent, b *contract.EvidenceQuery, needs []*need) (access.Authorized, error) {
+	subject, err := v.Resolve(ctx, in.Call, b.SSIN, b.CitizenRef)
+	if err != nil {
+		return access.Authorized{}, err
+	}
+	if err := v.evidenceBasis(ctx, in, subject, needs); err != nil {
+		return access.Authorized{}, err
+	}
+	if err := v.ClaimQuota(ctx, in, v.quotaSubject(subject, b.SSIN, b.CitizenRef)); err != nil {
+		return access.Authorized{}, v.QueueRefusal(in, needs[0].AsRefused(disclosure.Findings{Citizen: acting.Person{ID: subject}}), err)
+	}
+	if err := v.selectDocuments(ctx, in, subject, needs); err != nil {
+		return access.Authorized{}, err
+	}
+	told, err := v.recordTold(ctx, in, subject, needs, b.PresenceOnly)
+	if err == nil && !b.PresenceOnly {
+		err = v.discloseNeeds(ctx, in, needs)
+		if err != nil && !told.Access.IsZero() {
+			err = errors.Join(v.RecordWithheld(ctx, in, told, err), err) // nothing of the answer leaves
+		}
+	}
+	return told, err
 }
 
 // recordTold records what the answer tells of documents of which nothing is opened (rule
@@ -120,7 +145,8 @@ func (v *Vault) quotaSubject(subject domain.CitizenID, ssin contract.SSIN, ref d
 	return domain.CitizenID{UUID: uuid.UUID(sum[:16])}
 }
 
-// evidenceBasis judges the basis of every need before the held documents are looked at.
+// evidenceBasis judges the basis of every need before the held documents are looked at. Of
+// several refusals the first is recorded.
 func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need) error {
 	f, err := v.loadBasis(ctx, subject, needs[0].Reading)
 	if err != nil {
@@ -128,7 +154,10 @@ func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject dom
 	}
 	for _, n := range needs {
 		if err := n.CheckBasis(in, f); err != nil {
-			return v.QueueRefusal(in, n.AsRefused(f), err)
+			if queued := v.QueueRefusal(in, n.AsRefused(f), err); errors.Is(queued, disclosure.ErrRefusalsWait) {
+				return queued
+			}
+			return v.explainRefusal(ctx, in, subject, needs, f, err)
 		}
 	}
 	if err := v.CheckGiver(ctx, f.Consent); err != nil {

@@ -1,12 +1,16 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"coffre/domain"
 	"coffre/domain/access"
@@ -17,6 +21,7 @@ import (
 	"coffre/eventstore/faulty"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 )
@@ -24,8 +29,14 @@ import (
 // evidenceOf makes an evidence query and returns the answer as it went over the wire.
 func (tv *testVault) evidenceOf(t testing.TB, who domain.Organisation, body contract.EvidenceQuery) (contract.EvidenceAnswer, error) {
 	t.Helper()
+	return tv.evidenceUnder(t, who, uuid.New(), body)
+}
+
+// evidenceUnder asks under a key of the caller's choice.
+func (tv *testVault) evidenceUnder(t testing.TB, who domain.Organisation, key uuid.UUID, body contract.EvidenceQuery) (contract.EvidenceAnswer, error) {
+	t.Helper()
 	ctx := tv.as(t, consumer(who), "queryEvidence", body)
-	answer, err := tv.QueryEvidence(ctx, contract.QueryEvidenceRequestObject{Body: &body})
+	answer, err := tv.QueryEvidence(ctx, contract.QueryEvidenceRequestObject{Params: contract.QueryEvidenceParams{IdempotencyKey: key}, Body: &body})
 	if err != nil {
 		if answer != nil {
 			t.Fatal("an answer and an error")
@@ -119,7 +130,7 @@ func TestEvidence(t *testing.T) {
 	})
 	t.Run("A-6 the basis first: one need without it and nothing is told", func(t *testing.T) {
 		for slug, q := range map[string]contract.EvidenceQuery{
-			"noBasis": with(func(q *contract.EvidenceQuery) {
+			"wordsNotCovered": with(func(q *contract.EvidenceQuery) {
 				q.Needs = append(q.Needs[:1:1], contract.EvidenceNeed{DocumentType: "diploma"})
 			}),
 			"fieldsNotCovered": with(func(q *contract.EvidenceQuery) {
@@ -159,7 +170,7 @@ func TestEvidence(t *testing.T) {
 		})
 		for _, n := range []int{3, 999} {
 			q.SSIN = ssin(n)
-			if _, err := tv.evidenceOf(t, flanders, q); !errors.Is(err, access.ErrNoBasis) {
+			if _, err := tv.evidenceOf(t, flanders, q); !errors.Is(err, access.ErrWords) || issuesOf(err) != "/consentId" {
 				t.Errorf("of %d: %v", n, err)
 			}
 		}
@@ -198,6 +209,215 @@ func TestEvidence(t *testing.T) {
 		defer tv.Store.SetRule(nil)
 		if got, err := tv.evidenceOf(t, flanders, query); err == nil {
 			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// issuesOf returns the places that a refusal names, with blanks between them.
+func issuesOf(err error) string {
+	p, _, _, _ := edge.Describe(err, acting.ErrorAnswers)
+	var names []string
+	for _, i := range p.Issues {
+		names = append(names, i.Name)
+	}
+	return strings.Join(names, " ")
+}
+
+// a consumer with any basis for a citizen is told which words its basis does not cover;
+// one with none gets the same bytes whoever is named.
+func TestEvidenceRefusalsNameTheWord(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	tv.household(t, 2)
+	query := contract.EvidenceQuery{
+		SSIN: ssin(1), Procedure: "schoolEnrolmentAllowance", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010",
+		Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}, {DocumentType: "isiPlusCard"}},
+	}
+	whole := func(err error) string {
+		p, challenge, wait, _ := edge.Describe(err, acting.ErrorAnswers)
+		return fmt.Sprintf("%+v %s %s", p, challenge, wait)
+	}
+	for name, test := range map[string]struct {
+		change      func(*contract.EvidenceQuery)
+		slug, names string
+	}{
+		"the purpose":      {func(q *contract.EvidenceQuery) { q.Purpose = "canary" }, "wordsNotCovered", "/purpose"},
+		"the legal basis":  {func(q *contract.EvidenceQuery) { q.LegalBasis = "canary" }, "wordsNotCovered", "/legalBasis"},
+		"the deliberation": {func(q *contract.EvidenceQuery) { q.Deliberation = "EX-26/999" }, "wordsNotCovered", "/deliberation"},
+		"the procedure":    {func(q *contract.EvidenceQuery) { q.Procedure = "canary" }, "wordsNotCovered", "/procedure"},
+		"two types": {func(q *contract.EvidenceQuery) {
+			q.Needs = append(q.Needs[:2:2], contract.EvidenceNeed{DocumentType: "diploma"}, contract.EvidenceNeed{DocumentType: "canary"})
+		}, "wordsNotCovered", "/needs/2/documentType /needs/3/documentType"},
+		"two fields of three, and a type": {func(q *contract.EvidenceQuery) {
+			q.Needs = []contract.EvidenceNeed{{DocumentType: "householdComposition", Fields: []contract.FieldName{"address", "members", "canary"}}, {DocumentType: "diploma"}}
+		}, "fieldsNotCovered", "/needs/0/fields/0 /needs/0/fields/2 /needs/1/documentType"},
+		"a predicate": {func(q *contract.EvidenceQuery) {
+			q.Needs = []contract.EvidenceNeed{{DocumentType: "householdComposition", Predicate: contract.AskedPredicate{Name: "canary"}}}
+		}, "fieldsNotCovered", "/needs/0/predicate/name"},
+		"a consent of nobody": {func(q *contract.EvidenceQuery) {
+			q.LegalBasis, q.Deliberation, q.ConsentID = "", "", domain.ConsentID{UUID: uuid.New()}
+		}, "wordsNotCovered", "/consentId"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := query
+			test.change(&q)
+			var answers []string
+			for _, n := range []int{1, 999} {
+				q.SSIN = ssin(n)
+				_, err := tv.evidenceOf(t, flanders, q)
+				if slugOf(err) != test.slug || issuesOf(err) != test.names || strings.Contains(whole(err), "canary") {
+					t.Errorf("%d: %s %q: %s", n, slugOf(err), issuesOf(err), whole(err))
+				}
+				answers = append(answers, whole(err))
+			}
+			if answers[0] != answers[1] {
+				t.Errorf("%q", answers)
+			}
+		})
+	}
+	t.Run("to a consumer with a consent, about its citizen alone", func(t *testing.T) {
+		tv.Clock.Advance(time.Minute)
+		plain := whole(access.ErrNoBasis)
+		told := func(n int) string {
+			t.Helper()
+			q := query
+			q.SSIN = ssin(n)
+			_, err := tv.evidenceOf(t, railways, q)
+			return whole(err)
+		}
+		ask := contract.ConsentAsk{SSIN: ssin(1), Purpose: "familyDiscount", DocumentTypes: []contract.DocumentTypeCode{"householdComposition"}}
+		if _, err := tv.askAs(t, consumer(railways), ask); err != nil {
+			t.Fatal(err)
+		}
+		if got := []string{told(1), told(2), told(999)}; got[0] != plain || got[1] != plain || got[2] != plain {
+			t.Errorf("without any basis, while a request waits: %q", got)
+		}
+		c, err := tv.grantAs(t, citizenCaller(tv.person(t, 1)), contract.ConsentGrant{Consumer: railways, Purpose: "familyDiscount", DocumentTypes: ask.DocumentTypes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := told(1); !strings.Contains(got, "/purpose") {
+			t.Errorf("of its citizen: %s", got)
+		}
+		if got := []string{told(2), told(999)}; got[0] != plain || got[1] != plain {
+			t.Errorf("of others: %q", got)
+		}
+		q := contract.EvidenceQuery{SSIN: ssin(1), Purpose: "familyDiscount", ConsentID: c.ConsentID, Needs: []contract.EvidenceNeed{{DocumentType: "isiPlusCard"}}}
+		if _, err := tv.evidenceOf(t, railways, q); slugOf(err) != "wordsNotCovered" || issuesOf(err) != "/needs/0/documentType" {
+			t.Errorf("under its consent: %v", err)
+		}
+		if err := tv.withdraw(t, tv.person(t, 1), c.ConsentID); err != nil {
+			t.Fatal(err)
+		}
+		if got := told(1); got != plain {
+			t.Errorf("after the withdrawal: %s", got)
+		}
+	})
+	t.Run("P-5 a restriction of processing is told to nobody", func(t *testing.T) {
+		who := tv.person(t, 1)
+		if _, err := tv.restrict(t, citizenCaller(who), who, contract.RestrictionAsk{Reason: "accuracyContested"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tv.evidenceOf(t, flanders, query); whole(err) != whole(access.ErrNoBasis) {
+			t.Errorf("%s", whole(err))
+		}
+	})
+}
+
+// a repetition of a query under its key is the same accesses, so that a retry takes no
+// second use.
+func TestEvidenceRepetitionTakesNoSecondUse(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	who := tv.person(t, 1)
+	tv.Clock.Advance(time.Minute)
+	byLaw := contract.EvidenceQuery{
+		SSIN: ssin(1), Procedure: "schoolEnrolmentAllowance", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010",
+		Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}, {DocumentType: "isiPlusCard"}},
+	}
+	c := tv.consentTo(t, who, contract.ConsentGrant{DocumentTypes: []contract.DocumentTypeCode{"householdComposition"}, Limits: contract.ConsentLimits{Uses: 1}})
+	byConsent := contract.EvidenceQuery{SSIN: ssin(1), Purpose: "schoolAllowance", ConsentID: c, Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}}}
+	for name, q := range map[string]contract.EvidenceQuery{"by law": byLaw, "under a consent of one use, without a procedure": byConsent} {
+		t.Run(name, func(t *testing.T) {
+			key := uuid.New()
+			first, err := tv.evidenceUnder(t, flanders, key, q)
+			if err != nil || first.Items[0].Outcome != contract.EvidenceOutcomeHeld {
+				t.Fatal(first, err)
+			}
+			again, err := tv.evidenceUnder(t, flanders, key, q)
+			if err != nil || again.Items[0].AccessID != first.Items[0].AccessID || !bytes.Equal(again.Items[0].Content, first.Items[0].Content) {
+				t.Errorf("%+v, %v", again, err)
+			}
+			attempts := []int{}
+			for _, a := range recorded[access.Authorized](t, tv) {
+				if a.Access == first.Items[0].AccessID {
+					attempts = append(attempts, a.Attempt)
+				}
+			}
+			if !slices.Equal(attempts, []int{1, 2}) {
+				t.Errorf("attempts %v", attempts)
+			}
+			other := q
+			other.CaseReference = "other"
+			if _, err := tv.evidenceUnder(t, flanders, key, other); slugStatus(err) != 422 {
+				t.Errorf("another query under the key: %v", err)
+			}
+			tv.Clock.Advance(access.RepeatWithin + time.Second)
+			if _, err := tv.evidenceUnder(t, flanders, key, q); !errors.Is(err, access.ErrAlreadyUsed) {
+				t.Errorf("later: %v", err)
+			}
+		})
+	}
+	if _, err := tv.evidenceOf(t, flanders, byConsent); !errors.Is(err, consent.ErrExhausted) {
+		t.Errorf("C-3 another query: %v", err)
+	}
+	t.Run("a refused one is judged again", func(t *testing.T) {
+		key, q := uuid.New(), byLaw
+		q.SSIN = ssin(2)
+		q.Purpose = "canary"
+		for range 2 {
+			if _, err := tv.evidenceUnder(t, flanders, key, q); !errors.Is(err, access.ErrWords) {
+				t.Error(err)
+			}
+		}
+	})
+	t.Run("presence is told again", func(t *testing.T) {
+		key, q := uuid.New(), byLaw
+		q.PresenceOnly = true
+		for range 2 {
+			if got, err := tv.evidenceUnder(t, flanders, key, q); err != nil || outcomesIn(got) != "held notHeld" {
+				t.Errorf("%+v, %v", got, err)
+			}
+		}
+	})
+	t.Run("one that failed between its records goes on", func(t *testing.T) {
+		key, q := uuid.New(), byLaw
+		q.Needs = append(q.Needs[:1:1], contract.EvidenceNeed{DocumentType: "householdComposition", Fields: []contract.FieldName{"members"}})
+		tv.waitIdle(t)
+		tv.Store.SetRule(faulty.At(faulty.Append, 2, faulty.Fault{Before: eventstore.ErrUnavailable}))
+		_, err := tv.evidenceUnder(t, flanders, key, q)
+		tv.Store.SetRule(nil)
+		if !errors.Is(err, eventstore.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		before := len(recorded[access.Authorized](t, tv))
+		if got, err := tv.evidenceUnder(t, flanders, key, q); err != nil || outcomesIn(got) != "held held" {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if made := recorded[access.Authorized](t, tv)[before:]; len(made) != 2 || made[0].Attempt != 2 || made[1].Attempt != 1 {
+			t.Errorf("%+v", made)
+		}
+	})
+	t.Run("the key of zeros is none", func(t *testing.T) {
+		if _, err := tv.evidenceUnder(t, flanders, uuid.Nil, byLaw); slugOf(err) != "nilIdempotencyKey" {
+			t.Error(err)
+		}
+	})
+	t.Run("by law the procedure is named", func(t *testing.T) {
+		q := byLaw
+		q.Procedure = ""
+		if _, err := tv.evidenceOf(t, flanders, q); problemOf(err) != "badRequest" || issuesOf(err) != "/procedure" {
+			t.Error(err)
 		}
 	})
 }

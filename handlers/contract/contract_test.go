@@ -75,7 +75,7 @@ func TestGeneratedCodeIsCurrent(t *testing.T) {
 func TestContractRules(t *testing.T) {
 	doc := readContract(t)
 	lower := regexp.MustCompile(`^[a-z][A-Za-z0-9]*$`)
-	asks := []string{"getCitizen", "queryDocuments", "validateConsent", "queryEvidence", "queryConsentLog", "createBackup"}
+	asks := []string{"getCitizen", "queryDocuments", "validateConsent", "queryConsentLog", "createBackup"}
 	conditional := []string{"updateDocument", "revokeDocument", "suspendDocument", "reinstateDocument"}
 	roles := []string{"issuer", "consumer", "citizen", "auditor", "privacyOfficer", "operator"}
 	public := []string{"getHealth", "getRegistry", "getSigningKeys"}

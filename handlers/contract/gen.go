@@ -2018,7 +2018,7 @@ type EvidenceQuery struct {
 	PresenceOnly bool `json:"presenceOnly,omitempty,omitzero"`
 
 	// Procedure Example: childBenefit
-	Procedure Procedure `json:"procedure"`
+	Procedure Procedure `json:"procedure,omitempty,omitzero"`
 
 	// Purpose Example: socialBenefit
 	Purpose Purpose `json:"purpose"`
@@ -3688,6 +3688,9 @@ type ListEventsParams struct {
 
 // QueryEvidenceParams defines parameters for QueryEvidence.
 type QueryEvidenceParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
 	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
 }
@@ -6687,6 +6690,29 @@ func (siw *ServerInterfaceWrapper) QueryEvidence(w http.ResponseWriter, r *http.
 	var params QueryEvidenceParams
 
 	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
 
 	// ------------- Optional header parameter "Coffre-Min-Position" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {

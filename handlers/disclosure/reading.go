@@ -211,10 +211,25 @@ func (r Reading) CheckBasis(in acting.Intent, f Findings) error {
 	return err
 }
 
-// Check judges a whole reading without recording it.
+// Lacking returns the word for which CheckBasis refused a reading with access.ErrNoBasis; "" for
+// any other reason.
+func (r Reading) Lacking(in acting.Intent, f Findings) access.Word {
+	switch {
+	case r.Procedure != "" && !in.Words.ProcedureInUse(r.Procedure):
+		return access.WordProcedure
+	case r.Consent.IsZero():
+		return r.authorizeByLaw(in, f).Lacking()
+	}
+	return r.Use(in, f).Lacking(f.Consent)
+}
+
+// Check judges a whole reading without recording it. Whether a reading by law was made before
+// is not judged, because the citizen's stream alone tells.
 func (r Reading) Check(in acting.Intent, f Findings) error {
 	if r.Consent.IsZero() {
-		_, err := r.authorizeByLaw(in, f).Decide(access.State{})
+		cmd := r.authorizeByLaw(in, f)
+		cmd.Seen = false
+		_, err := cmd.Decide(access.State{})
 		return err
 	}
 	return r.Use(in, f).Validate(f.Consent)

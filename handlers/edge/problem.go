@@ -131,6 +131,21 @@ func (w delayedError) Unwrap() error { return w.error }
 // RetryAfter wraps a refusal with the wait that its answer names, rounded up to seconds.
 func RetryAfter(err error, after time.Duration) error { return delayedError{err, after} }
 
+// explainedError is a refusal with the parts of the request that it is about.
+type explainedError struct {
+	error
+	issues []contract.InputValidationIssue
+}
+
+func (e explainedError) Unwrap() error { return e.error }
+
+// Explained wraps a refusal with issues, which the answer names beside what it says without
+// them. They tell the caller what the refusal does not, so whoever explains has made sure that
+// the caller may know.
+func Explained(err error, issues []contract.InputValidationIssue) error {
+	return explainedError{err, issues}
+}
+
 // problem answers a request with an error. No other place does, and none logs the fault of
 // a request; the answer hides a fault.
 func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
@@ -229,6 +244,10 @@ func Describe(err error, faults []ErrorAnswer) (p contract.Problem, challenge st
 	p = contract.Problem{Type: ProblemPrefix + said.Slug, Title: http.StatusText(status), Status: status, Detail: said.Detail}
 	if belgifSlugs[said.Slug] {
 		p.Type = belgifPrefix + said.Slug
+	}
+	var explained explainedError
+	if errors.As(err, &explained) {
+		p.Issues = explained.issues
 	}
 	switch said.Code {
 	case domain.NotFound: // one answer for all that is not there or not yours

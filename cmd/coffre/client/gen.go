@@ -380,6 +380,7 @@ func (c *Client) ListEvents(ctx context.Context, params ListEventsParams) (*http
 // QueryEvidence: What is already known and need not be asked of the citizen.
 func (c *Client) QueryEvidence(ctx context.Context, params QueryEvidenceParams, body QueryEvidenceJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/evidence/query"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
 	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
 	r.body = body
 	return c.do(ctx, r)
