@@ -124,6 +124,9 @@ func TestF35WrongPasswordsPause(t *testing.T) {
 	if !d.mayTry("192.0.2.1:5") {
 		t.Error("who was let in waits for others' passwords")
 	}
+	if g.timer.Stop() {
+		t.Error("a connection ends on which somebody was let in")
+	}
 	if err := g.Close(); err != nil || len(d.conns)+len(d.of)+d.silent != 0 {
 		t.Errorf("%d, %d, %d are left: %v", len(d.conns), len(d.of), d.silent, err)
 	}
