@@ -63,6 +63,7 @@ var places = map[string][]string{
 	"registryBasis":           {},
 	"registryCode":            {},
 	"registryConsentText":     {},
+	"registryFile":            {},
 	"registryFiles":           {},
 	"registryIncomplete":      {},
 	"registryLabel":           {},

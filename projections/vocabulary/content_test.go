@@ -99,7 +99,7 @@ func TestF25IssuesOfContentSayWhatIsWanted(t *testing.T) {
 	v := sampleView(t)
 	for content, want := range map[string]Issue{
 		`{"name":7,"birthDate":"2015-02-28"}`:                                  {"/name", "type", "string", ""},
-		`{"name":"A","birthDate":"2015-02-29"}`:                                {"/birthDate", "format", "date", ""},
+		`{"name":"A","birthDate":"2015-02-29"}`:                                {"/birthDate", "format", "incomplete-date", ""},
 		`{"name":"` + strings.Repeat("x", 201) + `","birthDate":"2015-02-28"}`: {"/name", "maxLength", "200", ""},
 		`{"name":"A","birthDate":"2015-02-28","nickname":"B"}`:                 {"", "additionalProperties", "", "nickname"},
 	} {

@@ -2,6 +2,9 @@ package vocabulary
 
 import (
 	"bytes"
+	"cmp"
+	"fmt"
+	"math/big"
 	"net/url"
 	"regexp"
 	"slices"
@@ -75,8 +78,9 @@ type acceptor struct {
 	// What only holds, which explains, has a use for.
 	constants  []constants
 	dependents map[string][]string
-	names      []string // of properties, in order
-	opaque     *bool    // shared by all of a schema: it refers to what is no definition
+	names      []string          // of properties, in order
+	wants      map[string]string // what the schema says at a keyword, see Issue.Want
+	opaque     *bool             // shared by all of a schema: it refers to what is no definition
 }
 
 // constants is the list of values of a const or an enum.
@@ -117,8 +121,9 @@ func (c *acceptorCompiler) acceptor(schema any) *acceptor {
 
 func (c *acceptorCompiler) fill(r *acceptor, schema any) {
 	s, _ := schema.(map[string]any)
-	r.maxItems, r.maxLength, r.opaque = MaxContent, MaxContent, c.opaque
+	r.maxItems, r.maxLength, r.opaque, r.wants = MaxContent, MaxContent, c.opaque, make(map[string]string)
 	for key, value := range s {
+		r.wants[key] = wanted(key, value)
 		switch key {
 		case "type":
 			r.types = typesOf(value)
@@ -224,6 +229,39 @@ func (c *acceptorCompiler) literal(r *acceptor, v any) []byte {
 	}
 	r.undecided = true
 	return nil
+}
+
+var typeNames = []string{"null", "boolean", "number", "integer", "string", "array", "object"}
+
+// wanted says what a schema has at a keyword that is a bound or a form; "" for any other.
+func wanted(keyword string, value any) string {
+	switch keyword {
+	case "type", "enum":
+		list, ok := value.([]any)
+		if !ok {
+			list = []any{value}
+		}
+		var texts []string
+		for _, v := range list {
+			if text, ok := v.(string); ok {
+				texts = append(texts, text)
+			}
+		}
+		if keyword == "type" {
+			slices.SortFunc(texts, func(a, b string) int { // as the schema library has them
+				return cmp.Compare(slices.Index(typeNames, a), slices.Index(typeNames, b))
+			})
+			return strings.Join(texts, " or ")
+		}
+		return strings.Join(texts, ", ")
+	case "format", "pattern", "minLength", "maxLength", "minItems", "maxItems":
+		return fmt.Sprint(value)
+	case "minimum", "maximum":
+		if limit, ok := new(big.Rat).SetString(fmt.Sprint(value)); ok {
+			return limit.RatString()
+		}
+	}
+	return ""
 }
 
 func typesOf(value any) string {

@@ -1,6 +1,7 @@
 package vocabulary
 
 import (
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -44,15 +45,21 @@ func (p *place) pointer() string {
 func (r *acceptor) explain(content any) []Issue {
 	j := judgement{left: maxSteps}
 	if !r.holds(&j, content, nil, 0) && len(j.issues) == 0 {
-		return []Issue{{"", "schema"}}
+		return []Issue{{Keyword: "schema"}}
 	}
 	return j.issues
 }
 
-// no notes an issue and returns false.
-func (j *judgement) no(at *place, keyword string) bool {
+// no notes that a value breaks its schema, and returns false.
+func (r *acceptor) no(j *judgement, at *place, keyword string) bool {
+	return j.add(at, Issue{Keyword: keyword, Want: r.wants[keyword]})
+}
+
+// add notes an issue at a place, unless an alternative is judged, and returns false.
+func (j *judgement) add(at *place, i Issue) bool {
 	if j.quiet == 0 && len(j.issues) < maxIssues {
-		j.issues = append(j.issues, Issue{at.pointer(), keyword})
+		i.Pointer = at.pointer()
+		j.issues = append(j.issues, i)
 	}
 	return false
 }
@@ -63,25 +70,25 @@ func (j *judgement) over() bool { return j.quiet > 0 || len(j.issues) >= maxIssu
 // holds judges one value. depth counts the schemas around it, references followed.
 func (r *acceptor) holds(j *judgement, v any, at *place, depth int) bool {
 	if j.left--; j.left < 0 || depth > maxAcceptDepth {
-		return j.no(at, "schema")
+		return r.no(j, at, "schema")
 	}
 	if r.types != "" && !r.hasType(v) {
-		return j.no(at, "type")
+		return r.no(j, at, "type")
 	}
 	ok := true
 	for _, list := range r.constants {
 		if !slices.ContainsFunc(list.values, func(c any) bool { return reflect.DeepEqual(c, v) }) {
-			ok = j.no(at, list.keyword)
+			ok = r.no(j, at, list.keyword)
 		}
 	}
 	if r.ref != nil && !r.ref.holds(j, v, at, depth+1) {
 		ok = false
 	}
 	if r.anyOf != nil && r.held(j, r.anyOf, 1, v, at, depth) == 0 {
-		ok = j.no(at, "anyOf")
+		ok = r.no(j, at, "anyOf")
 	}
 	if r.oneOf != nil && r.held(j, r.oneOf, 2, v, at, depth) != 1 {
-		ok = j.no(at, "oneOf")
+		ok = r.no(j, at, "oneOf")
 	}
 	if !ok && j.over() {
 		return false
@@ -95,10 +102,10 @@ func (r *acceptor) holds(j *judgement, v any, at *place, depth int) bool {
 		return r.holdsText(j, v, at) && ok
 	case float64:
 		if r.minimum != nil && v < *r.minimum {
-			ok = j.no(at, "minimum")
+			ok = r.no(j, at, "minimum")
 		}
 		if r.maximum != nil && v > *r.maximum {
-			ok = j.no(at, "maximum")
+			ok = r.no(j, at, "maximum")
 		}
 	}
 	return ok
@@ -142,7 +149,7 @@ func (r *acceptor) holdsObject(j *judgement, v map[string]any, at *place, depth 
 	ok := true
 	for _, name := range r.required {
 		if _, has := v[name]; !has {
-			ok = j.no(&place{at, name}, "required")
+			ok = r.no(j, &place{at, name}, "required")
 		}
 	}
 	for name, others := range r.dependents {
@@ -151,7 +158,7 @@ func (r *acceptor) holdsObject(j *judgement, v map[string]any, at *place, depth 
 		}
 		for _, other := range others {
 			if _, has := v[other]; !has {
-				ok = j.no(at, "dependentRequired")
+				ok = r.no(j, at, "dependentRequired")
 			}
 		}
 	}
@@ -169,7 +176,14 @@ func (r *acceptor) holdsObject(j *judgement, v map[string]any, at *place, depth 
 		}
 	}
 	if r.closed && known < len(v) {
-		ok = j.no(at, "additionalProperties")
+		if ok = false; j.over() {
+			return false
+		}
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if r.properties[name] == nil {
+				j.add(at, Issue{Keyword: "additionalProperties", Undeclared: name})
+			}
+		}
 	}
 	return ok
 }
@@ -177,10 +191,10 @@ func (r *acceptor) holdsObject(j *judgement, v map[string]any, at *place, depth 
 func (r *acceptor) holdsArray(j *judgement, v []any, at *place, depth int) bool {
 	ok := true
 	if len(v) < r.minItems {
-		ok = j.no(at, "minItems")
+		ok = r.no(j, at, "minItems")
 	}
 	if len(v) > r.maxItems {
-		ok = j.no(at, "maxItems")
+		ok = r.no(j, at, "maxItems")
 	}
 	if r.items != nil {
 		for n, item := range v {
@@ -192,7 +206,7 @@ func (r *acceptor) holdsArray(j *judgement, v []any, at *place, depth int) bool 
 		}
 	}
 	if r.unique && !distinct(v) {
-		ok = j.no(at, "uniqueItems")
+		ok = r.no(j, at, "uniqueItems")
 	}
 	return ok
 }
@@ -212,21 +226,21 @@ func distinct(values []any) bool {
 
 func (r *acceptor) holdsText(j *judgement, v string, at *place) bool {
 	if domain.Unprintable(v) {
-		return j.no(at, "text")
+		return r.no(j, at, "text")
 	}
 	n := utf8.RuneCountInString(v)
 	switch {
 	case n < r.minLength:
-		return j.no(at, "minLength")
+		return r.no(j, at, "minLength")
 	case n > r.maxLength:
-		return j.no(at, "maxLength")
+		return r.no(j, at, "maxLength")
 	}
 	ok := true
 	if r.pattern != nil && !r.pattern.MatchString(v) {
-		ok = j.no(at, "pattern")
+		ok = r.no(j, at, "pattern")
 	}
 	if r.format != nil && !r.format(v) {
-		ok = j.no(at, "format")
+		ok = r.no(j, at, "format")
 	}
 	return ok
 }
