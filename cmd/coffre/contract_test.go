@@ -126,6 +126,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, issuer, "/documents/query", `{}`, &struct{}{})
 	r.post(t, grantFor(domain.RoleConsumer, "0203430576", domain.CitizenID{}), "/consents/validate",
 		`{"ssin":"`+ssinA+`","documentType":"householdComposition","purpose":"familyDiscount","consentId":"`+things["consentId"]+`"}`, &struct{}{})
+	r.get(t, grantFor(domain.RoleConsumer, "0203430576", domain.CitizenID{}), "/consents/"+things["consentId"]+"/documents")
 	r.get(t, me, "/consents/"+things["consentId"])
 	r.get(t, me, "/consents/"+things["consentId"]+"/receipt")
 	r.get(t, me, "/consents/"+things["consentId"]+"/receipt?format=iso27560")

@@ -100,6 +100,7 @@ var recordedOperations = map[string]left{
 	"listConsentRequests":  events("access.authorized", "access.disclosed").when("a representative's reading; a citizen's own and a consumer's own none"),
 	"grantConsent":         events("consent.granted"),
 	"getConsent":           events("access.authorized", "access.disclosed", "audit.operated").when("a representative's reading, a privacy officer's; a citizen's own and a consumer's own none"),
+	"listConsentDocuments": events("access.disclosed", "access.told").when("what its consumer is told of presence and absence; no use is counted"),
 	"getConsentReceipt":    events("access.authorized", "access.disclosed").when("a representative's and a privacy officer's reading; a citizen's own none"),
 	"withdrawConsent":      events("consent.withdrawn"),
 	"requestConsent":       events("consent.requested").when("without a citizen, of somebody whom the vault does not know"),

@@ -1244,6 +1244,54 @@ type ConsentAsk struct {
 // ConsentDecision defines model for ConsentDecision.
 type ConsentDecision string
 
+// ConsentDocument defines model for ConsentDocument.
+type ConsentDocument struct {
+	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	DocumentID DocumentID `json:"documentId"`
+
+	// DocumentType a code of the registry
+	//
+	// Example: isiPlusCard
+	DocumentType DocumentTypeCode `json:"documentType"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// Issuer number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Issuer EnterpriseNumber `json:"issuer"`
+
+	// State what a document is worth on the day asked about
+	State DocumentState `json:"state"`
+
+	// Version counts from 1
+	//
+	// Example: 1
+	Version DocumentVersion `json:"version"`
+}
+
+// ConsentDocuments defines model for ConsentDocuments.
+type ConsentDocuments struct {
+	Items []ConsentDocument `json:"items"`
+
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
 // ConsentGrant Example: {"consumer":"0671516647","documentTypes":["householdComposition"],"limits":{"uses":3},"purpose":"socialBenefit","shownText":{"language":"en","text":"You allow ... to read ...","version":"3"},"until":"2026-12-31T23:00:00Z"}
 type ConsentGrant struct {
 	// CitizenID a citizen, for the citizen and the log only
@@ -3530,6 +3578,18 @@ type GetConsentParams struct {
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
 }
 
+// ListConsentDocumentsParams defines parameters for ListConsentDocuments.
+type ListConsentDocumentsParams struct {
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+
+	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
+	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
+}
+
 // GetConsentReceiptParams defines parameters for GetConsentReceipt.
 type GetConsentReceiptParams struct {
 	// Format `kantara` is the Consent Receipt 1.1, `iso27560` the record of ISO/IEC TS 27560:2023
@@ -3967,6 +4027,9 @@ type ServerInterface interface {
 	// GetConsent One consent, for its citizen, its consumer and privacy officers
 	// (GET /consents/{consentId})
 	GetConsent(w http.ResponseWriter, r *http.Request, consentID ConsentID, params GetConsentParams)
+	// ListConsentDocuments What its consumer could read now under a consent
+	// (GET /consents/{consentId}/documents)
+	ListConsentDocuments(w http.ResponseWriter, r *http.Request, consentID ConsentID, params ListConsentDocumentsParams)
 	// GetConsentReceipt The consent as a standard receipt
 	// (GET /consents/{consentId}/receipt)
 	GetConsentReceipt(w http.ResponseWriter, r *http.Request, consentID ConsentID, params GetConsentReceiptParams)
@@ -5503,6 +5566,82 @@ func (siw *ServerInterfaceWrapper) GetConsent(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListConsentDocuments operation middleware
+func (siw *ServerInterfaceWrapper) ListConsentDocuments(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "consentId" -------------
+	var consentID ConsentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "consentId", r.PathValue("consentId"), &consentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "consentId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListConsentDocumentsParams
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Coffre-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
+		var CoffreMinPosition CoffreMinPosition
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Coffre-Min-Position", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Coffre-Min-Position", valueList[0], &CoffreMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Coffre-Min-Position", Err: err})
+			return
+		}
+
+		params.CoffreMinPosition = CoffreMinPosition
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListConsentDocuments(w, r, consentID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetConsentReceipt operation middleware
 func (siw *ServerInterfaceWrapper) GetConsentReceipt(w http.ResponseWriter, r *http.Request) {
 
@@ -6700,7 +6839,7 @@ func (siw *ServerInterfaceWrapper) QueryEvidence(w http.ResponseWriter, r *http.
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -7769,6 +7908,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents", wrapper.ListConsents)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents", wrapper.GrantConsent)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents/{consentId}", wrapper.GetConsent)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents/{consentId}/documents", wrapper.ListConsentDocuments)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents/{consentId}/receipt", wrapper.GetConsentReceipt)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents/{consentId}/withdraw", wrapper.WithdrawConsent)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents/validate", wrapper.ValidateConsent)
@@ -8881,6 +9021,46 @@ type GetConsentdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetConsentdefaultApplicationProblemPlusJSONResponse) VisitGetConsentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConsentDocumentsRequestObject struct {
+	ConsentID ConsentID `json:"consentId"`
+	Params    ListConsentDocumentsParams
+}
+
+type ListConsentDocumentsResponseObject interface {
+	VisitListConsentDocumentsResponse(w http.ResponseWriter) error
+}
+
+type ListConsentDocuments200JSONResponse ConsentDocuments
+
+func (response ListConsentDocuments200JSONResponse) VisitListConsentDocumentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConsentDocumentsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListConsentDocumentsdefaultApplicationProblemPlusJSONResponse) VisitListConsentDocumentsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -11339,6 +11519,9 @@ type StrictServerInterface interface {
 	// GetConsent One consent, for its citizen, its consumer and privacy officers
 	// (GET /consents/{consentId})
 	GetConsent(ctx context.Context, request GetConsentRequestObject) (GetConsentResponseObject, error)
+	// ListConsentDocuments What its consumer could read now under a consent
+	// (GET /consents/{consentId}/documents)
+	ListConsentDocuments(ctx context.Context, request ListConsentDocumentsRequestObject) (ListConsentDocumentsResponseObject, error)
 	// GetConsentReceipt The consent as a standard receipt
 	// (GET /consents/{consentId}/receipt)
 	GetConsentReceipt(ctx context.Context, request GetConsentReceiptRequestObject) (GetConsentReceiptResponseObject, error)
@@ -12264,6 +12447,33 @@ func (sh *strictHandler) GetConsent(w http.ResponseWriter, r *http.Request, cons
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetConsentResponseObject); ok {
 		if err := validResponse.VisitGetConsentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListConsentDocuments operation middleware
+func (sh *strictHandler) ListConsentDocuments(w http.ResponseWriter, r *http.Request, consentID ConsentID, params ListConsentDocumentsParams) {
+	var request ListConsentDocumentsRequestObject
+
+	request.ConsentID = consentID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListConsentDocuments(ctx, request.(ListConsentDocumentsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListConsentDocuments")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListConsentDocumentsResponseObject); ok {
+		if err := validResponse.VisitListConsentDocumentsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

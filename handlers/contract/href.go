@@ -13,6 +13,9 @@ func ConsentHref(id domain.ConsentID) Href {
 	return Base + "/consents/" + id.String()
 }
 
+// ConsentDocumentsHref is the address of the list of documents that a consent covers.
+func ConsentDocumentsHref(id domain.ConsentID) Href { return ConsentHref(id) + "/documents" }
+
 // DocumentHref is the address of a document.
 func DocumentHref(id domain.DocumentID) Href {
 	return fmt.Sprintf("%s/documents/%s", Base, id)

@@ -15,6 +15,10 @@ func (c *Client) UploadAttachment(ctx context.Context, params UploadAttachmentPa
 	r := request{method: http.MethodPost, path: "/attachments"}
 	r.head("Idempotency-Key", params.IdempotencyKey, true)
 	r.body = body
+	r.body = body
+	r.body = body
+	r.body = body
+	r.body = body
 	return c.do(ctx, r)
 }
 
@@ -216,6 +220,15 @@ func (c *Client) ValidateConsent(ctx context.Context, body ValidateConsentJSONRe
 func (c *Client) GetConsent(ctx context.Context, consentID ConsentID, params GetConsentParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: fmt.Sprintf("/consents/%s", text(consentID))}
 	r.query("lang", params.Lang, false)
+	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
+	return c.do(ctx, r)
+}
+
+// ListConsentDocuments: What its consumer could read now under a consent.
+func (c *Client) ListConsentDocuments(ctx context.Context, consentID ConsentID, params ListConsentDocumentsParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: fmt.Sprintf("/consents/%s/documents", text(consentID))}
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
 	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
 	return c.do(ctx, r)
 }

@@ -86,6 +86,15 @@ export async function play(vault: Vault, url: string): Promise<number> {
   const type = registry.documentTypes.find((t) => t.documentType === householdComposition)
   must(type?.issuers.includes(homeAffairs) === true, 'Home Affairs issue household compositions', type)
   must(registry.purposes.some((p) => p.code === familyDiscount && p.labels.fr), 'the discount is a purpose with a French name', registry.purposes)
+  must(registry.caller === undefined && registry.reasons?.some((r) => r.kind === 'revocation' && r.code === 'issuedInError') === true, 'reasons say what they are for', registry.reasons)
+  const ours = await byConsent.GET('/registry')
+  const discounts = got('what the registry lets the consumer ask for', 200, ours).caller?.registrations.find((r) => r.purpose === familyDiscount)
+  must(discounts?.consent === true && discounts.documentTypes.includes(householdComposition) && discounts.bases === undefined, 'a consent, and no law', ours.data?.caller)
+  const offered = type.minimum?.find((m) => m.purpose === familyDiscount && m.procedure === undefined)?.fields
+  must(offered?.includes('householdSize') === true, 'the type says what it offers for the discount', type)
+  const lawyers = await byLaw.GET('/registry')
+  must(got('the registry for a consumer by law', 200, lawyers).caller?.registrations.some((r) => r.purpose === schoolAllowance.purpose && r.bases?.some((b) => b.deliberation === schoolAllowance.deliberation)) === true, 'its basis by law', lawyers.data?.caller)
+  must(lawyers.response.headers.get('ETag') !== ours.response.headers.get('ETag') && ours.response.headers.get('Vary')?.includes('Authorization') === true, 'the answer depends on who asks')
   const nobody = await anybody.POST('/documents/query', { body: {} })
   refused('without a token', 401, 'belgif:noAccessToken', nobody)
   must(nobody.response.headers.get('WWW-Authenticate')?.startsWith('Bearer ') === true, 'who has no token is told how to come back')
@@ -137,16 +146,24 @@ export async function play(vault: Vault, url: string): Promise<number> {
 
   // Only once.
   const seen = { 'Coffre-Min-Position': position(issued) }
-  const query = { citizenRef: its, procedure: schoolEnrolment, ...schoolAllowance, caseReference: 'school-4711', needs: [{ documentType: householdComposition }, { documentType: 'isiPlusCard' }] }
-  refused('evidence without basis', 404, 'coffre:noBasis', await byLaw.POST('/evidence/query', { params: { header: seen }, body: { ...query, ...wrong } }))
-  const presence = got('what is held', 200, await byLaw.POST('/evidence/query', { params: { header: seen }, body: { ...query, presenceOnly: true } }))
+  const question = { procedure: schoolEnrolment, ...schoolAllowance, caseReference: 'school-4711', needs: [{ documentType: householdComposition }, { documentType: 'isiPlusCard' }] }
+  const query = { citizenRef: its, ...question }
+  const ownWord = refused('evidence under another deliberation', 403, 'coffre:wordsNotCovered', await byLaw.POST('/evidence/query', { params: { header: { ...seen, ...key() } }, body: { ...query, ...wrong } }))
+  must(ownWord.issues?.length === 1 && ownWord.issues[0]?.name === '/deliberation', 'which word is not covered', ownWord)
+  const noWord = refused('evidence without any basis', 404, 'coffre:noBasis', await byConsent.POST('/evidence/query', { params: { header: { ...seen, ...key() } }, body: { ...question, ssin: mother } }))
+  const noPerson = refused('evidence about somebody unknown', 404, 'coffre:noBasis', await byConsent.POST('/evidence/query', { params: { header: { ...seen, ...key() } }, body: { ...question, ssin: madeUpNumber() } }))
+  must(noWord.issues === undefined && same({ ...noWord, instance: '' }, { ...noPerson, instance: '' }), 'to others the answers do not differ', [noWord, noPerson])
+  const presence = got('what is held', 200, await byLaw.POST('/evidence/query', { params: { header: { ...seen, ...key() } }, body: { ...query, presenceOnly: true } }))
   must(presence.items.length === 2 && presence.items[0]?.outcome === 'held' && presence.items[0].documentId === documentId, 'the document is held', presence)
   must(presence.items.every((i) => i.content === undefined && i.accessId === undefined), 'nothing was disclosed', presence)
-  const evidence = got('evidence', 200, await byLaw.POST('/evidence/query', { params: { header: seen }, body: query }))
+  const asking = key()
+  const evidence = got('evidence', 200, await byLaw.POST('/evidence/query', { params: { header: { ...seen, ...asking } }, body: query }))
   const [held, notHeld] = evidence.items
   must(held?.outcome === 'held' && same(held.content, { householdSize: 3, members: household.members }), 'the least the procedure needs', held)
   must(held.accessId !== undefined && held.issuer === homeAffairs && held.version === 1, 'the access is on record', held)
   must(notHeld?.outcome === 'notHeld' && notHeld.content === undefined && evidence.notAsked === 1, 'one question is spared, the other is not', evidence)
+  const retried = got('the same query again', 200, await byLaw.POST('/evidence/query', { params: { header: { ...seen, ...asking } }, body: query })).items[0]
+  must(retried?.accessId === held.accessId && same(retried.content, held.content), 'a retry is the same access', retried)
 
   // Reading one document by law.
   const once = key()
@@ -185,6 +202,15 @@ export async function play(vault: Vault, url: string): Promise<number> {
   must(!unanswered.lawful && unanswered.reason === 'noBasis', 'no, and why', unanswered)
   must(same(got('would it be lawful where nobody was asked', 200, await would({ consentId: vain.consentId })), unanswered), 'the two judgements do not differ', unanswered)
 
+  const polled = got('the request, for its consumer', 200, await byConsent.GET('/consents/{consentId}', { params: { path: { consentId }, header: { 'Coffre-Min-Position': position(request) } } }))
+  const inVain = got('a request to nobody, for its consumer', 200, await byConsent.GET('/consents/{consentId}', { params: { path: { consentId: vain.consentId } } }))
+  const alike = (c: typeof polled) => ({ ...c, href: '', consentId: '', requestedAt: '', until: '' })
+  must(polled.state === 'requested' && polled.citizenRef === undefined && same(alike(polled), alike(inVain)), 'both wait, and do not differ', [polled, inVain])
+  refused('a request that was never made', 404, 'belgif:resourceNotFound', await byConsent.GET('/consents/{consentId}', { params: { path: { consentId: randomUUID() } } }))
+  const mine = got('requests that the consumer made', 200, await byConsent.GET('/consentRequests', { params: { query: { state: ['requested'] } } }))
+  must([consentId, vain.consentId].every((id) => mine.items.some((c) => c.consentId === id)), 'both are listed', mine)
+  refused('documents of a request', 404, 'coffre:noBasis', await byConsent.GET('/consents/{consentId}/documents', { params: { path: { consentId } } }))
+
   // The citizen says yes; nobody else can.
   const requests = got('requests that wait', 200, await citizen.GET('/consentRequests', { params: { query: { lang: 'de' }, header: { 'Coffre-Min-Position': position(request) } } }))
   const shown = requests.items.find((c) => c.consentId === consentId)
@@ -216,7 +242,10 @@ export async function play(vault: Vault, url: string): Promise<number> {
   must(valid.lawful && valid.until === granted.until, 'yes, and until when', valid)
   refused('another purpose', 403, 'coffre:consentOtherPurpose', await readByConsent({ purpose: 'ageVerification' }))
   refused('another consumer', 404, 'coffre:noBasis', await byLaw.POST('/documents/{documentId}/access', { params: { path, header: key() }, body: discount }))
-  const consentRead = got('reading under consent', 200, await readByConsent())
+  const readable = got('what may be read', 200, await byConsent.GET('/consents/{consentId}/documents', { params: { path: { consentId }, header: sees } }))
+  must(readable.items.length === 1 && readable.items[0]?.documentId === documentId && readable.items[0].version === 1 && readable.items[0].state === 'valid', 'the document that was issued before', readable)
+  const learnt = { params: { path: { documentId: readable.items[0].documentId }, header: key() }, body: discount }
+  const consentRead = got('reading under consent', 200, await byConsent.POST('/documents/{documentId}/access', learnt))
   must(same(consentRead.content, { householdSize: 3 }), 'the field that was consented to', consentRead)
   const readers = got('the wallet with readers', 200, await citizen.GET('/citizens/{citizenId}/wallet', { params: { path: me, header: sees } })).items[0]?.whoMayRead
   must(readers?.some((r) => r.organization === railways && r.consentId === consentId) === true, 'the wallet says who may read', readers)
@@ -238,7 +267,7 @@ export async function play(vault: Vault, url: string): Promise<number> {
   const taking = { params: { path, header: { ...key(), 'If-Match': '"1"' } }, body: { reason: 'issuedInError' } }
   const revocation = await issuer.POST('/documents/{documentId}/revoke', taking)
   must(got('revoking', 200, revocation).state === 'revoked', 'the document is revoked')
-  const gone = got('evidence of what is revoked', 200, await byLaw.POST('/evidence/query', { params: { header: { 'Coffre-Min-Position': position(revocation) } }, body: query })).items[0]
+  const gone = got('evidence of what is revoked', 200, await byLaw.POST('/evidence/query', { params: { header: { ...key(), 'Coffre-Min-Position': position(revocation) } }, body: query })).items[0]
   must(gone?.outcome === 'revoked' && gone.content === undefined && gone.accessId === undefined, 'it is not relied on', gone)
   must((await byLaw.POST('/documents/{documentId}/access', { params: { path, header: key() }, body: access })).response.status === 409, 'it is not read either')
 
@@ -259,8 +288,8 @@ export async function play(vault: Vault, url: string): Promise<number> {
     }
     return found
   }
-  const byLawOnes = [...entries(held.accessId, 1, ['householdSize', 'members']), ...entries(byLawRead.accessId, 2, ['householdSize'])]
-  must(same(byLawOnes.map((e) => e.attempts), [1, 2, 1]), 'each time it was answered, the newest first', byLawOnes)
+  const byLawOnes = [...entries(held.accessId, 2, ['householdSize', 'members']), ...entries(byLawRead.accessId, 2, ['householdSize'])]
+  must(same(byLawOnes.map((e) => e.attempts), [2, 1, 2, 1]), 'each time it was answered, the newest first', byLawOnes)
   for (const e of byLawOnes) {
     must(e.role === 'consumer' && e.organization === flanders && e.organizationName !== undefined, 'who', e)
     must(e.purpose === schoolAllowance.purpose && e.purposeLabel !== undefined && e.procedure === schoolEnrolment, 'why', e)
@@ -273,8 +302,10 @@ export async function play(vault: Vault, url: string): Promise<number> {
   const told = log.filter((i) => i.kind === 'presence')
   const looked = log.filter((i) => i.kind === 'lookup' && i.outcome === 'disclosed').map((i) => i.organization).sort()
   must(same(looked, [railways, homeAffairs, flanders].sort()), 'who looked the citizen up by number', log)
-  must(log.filter((i) => i.outcome === 'disclosed').length === 4 + told.length + looked.length, 'nobody else read', log)
-  must(told.length === 3 && told.every((i) => i.organization === flanders && i.outcome === 'disclosed' && i.documentId === undefined), 'what was told of what is held', told)
+  must(log.filter((i) => i.outcome === 'disclosed').length === 5 + told.length + looked.length, 'nobody else read', log)
+  must(told.every((i) => i.outcome === 'disclosed' && i.documentId === undefined) && told.filter((i) => i.organization === flanders).length === 4, 'what was told of what is held', told)
+  const listed = told.filter((i) => i.organization === railways)
+  must(told.length === 5 && listed.length === 1 && listed[0]?.consentId === consentId && listed[0].answers?.[0]?.documentId === documentId, 'what the consumer by consent was told', listed)
   const tried = (organization: string, reason: string) => log.some((i) => i.outcome === 'refused' && i.organization === organization && i.reason === reason)
   must(tried(flanders, 'noBasis') && tried(railways, 'consentWithdrawn') && tried(flanders, 'documentRevoked'), 'who tried in vain', log)
   must(log.every((i, n) => n === 0 || Date.parse(i.at) <= Date.parse(log[n - 1]?.at ?? '')), 'the newest comes first', log)
