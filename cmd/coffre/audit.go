@@ -113,7 +113,7 @@ type told struct {
 func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.LogEvent) error) (told, error) {
 	sum := told{Types: make(map[string]int)}
 	var leaf int64 = -1
-	ask := contract.ListEventsParams{Limit: 1000, Stream: r.stream}
+	ask := contract.ListEventsParams{PageSize: 1000, Stream: r.stream}
 	theirs := make(map[string]bool) // streams that belong to the citizen asked for
 	if r.citizen.IsZero() {
 		ask.Type = r.types // else we need the events that say whose a stream is

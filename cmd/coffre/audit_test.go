@@ -38,7 +38,7 @@ func pages(t *testing.T, events []contract.LogEvent) http.HandlerFunc {
 		}
 		if from+3 < len(events) {
 			page.NextCursor = fmt.Sprintf("c%d", from+3)
-			page.Next = "/vault/v1/events?after=" + page.NextCursor + "&limit=1000"
+			page.Next = "/vault/v1/events?after=" + page.NextCursor + "&pageSize=1000"
 		}
 		answer(t, w, 200, page)
 	}

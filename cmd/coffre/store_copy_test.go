@@ -67,7 +67,7 @@ func seen(t *testing.T, dir vault.DataDir, o vault.Options, people []domain.SSIN
 	for after := ""; ; {
 		var page contract.LogEvents
 		text.WriteString(r.read(t, token.Grant{Role: domain.RoleAuditor, Subject: "copy"},
-			httptest.NewRequest(http.MethodGet, contract.Base+"/events?limit=100"+after, nil), &page))
+			httptest.NewRequest(http.MethodGet, contract.Base+"/events?pageSize=100"+after, nil), &page))
 		if page.Next == "" {
 			head, err := v.Core.PositionToken(t.Context(), eventstore.Position{}) // which a caller may hold
 			if err != nil {

@@ -583,7 +583,7 @@ func TestAuditorReadsLog(t *testing.T) {
 		return contract.LogEvents(answer.(contract.ListEvents200JSONResponse))
 	}
 	var all []contract.LogEvent
-	for p := (contract.ListEventsParams{Limit: 1}); ; {
+	for p := (contract.ListEventsParams{PageSize: 1}); ; {
 		e := page(p)
 		all = append(all, e.Items...)
 		if e.Next == "" {

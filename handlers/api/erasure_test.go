@@ -407,7 +407,7 @@ func (tv *testVault) events(t testing.TB) []contract.LogEvent {
 	t.Helper()
 	auditor := officeCaller(domain.RoleAuditor)
 	var all []contract.LogEvent
-	for p := (contract.ListEventsParams{Limit: 1000}); ; {
+	for p := (contract.ListEventsParams{PageSize: 1000}); ; {
 		answer, err := tv.ListEvents(tv.as(t, auditor, "listEvents", nil), contract.ListEventsRequestObject{Params: p})
 		if err != nil {
 			t.Fatal(err)

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	// defaultEvents is the size of a page without the parameter limit.
-	defaultEvents = 100
+	// maxEvents bounds the items of one page, which are stored records and cost no opening.
+	maxEvents = 1000
 	// auditRange is the number of leaves that one audit.log-read covers.
 	auditRange = 100_000
 )
@@ -46,12 +46,9 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 	if err != nil {
 		return nil, fmt.Errorf("position of a leaf: %w", err)
 	}
-	limit := int(p.Limit)
-	if limit == 0 {
-		limit = defaultEvents
-	}
-	links := edge.LinksTo(contract.Base+"/events").Number("limit", p.Limit).Texts("category", p.Category).Texts("type", p.Type).Text("stream", p.Stream)
-	page := contract.LogEvents{Self: links.At(p.After), Items: []contract.LogEvent{}}
+	size := eventPageSize(p)
+	links := edge.LinksTo(contract.Base+"/events").Number("pageSize", p.PageSize).Texts("category", p.Category).Texts("type", p.Type).Text("stream", p.Stream)
+	page := contract.LogEvents{Self: links.At(p.After), Items: []contract.LogEvent{}, PageSize: size}
 	leaf, more := after, false
 	for record, err := range v.Log.Store().ReadAll(ctx, position, edge.MaxScanned) {
 		if err != nil {
@@ -60,7 +57,7 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 		if !projections.Ours(record.Stream.Category()) {
 			continue
 		}
-		if len(page.Items) == limit {
+		if len(page.Items) == size {
 			more = true
 			break
 		}
@@ -144,6 +141,15 @@ func (v *Vault) streamExists(ctx context.Context, s eventstore.Stream) (bool, er
 	return false, nil
 }
 
+// eventPageSize returns the largest number of events on a page, as edge.PageSize does for lists
+// whose items are judged one by one.
+func eventPageSize(p contract.ListEventsParams) int {
+	if p.PageSize > edge.MaxPage {
+		return min(int(p.PageSize), maxEvents)
+	}
+	return edge.PageSize(p.PageSize)
+}
+
 // matchesRecord reports whether a record passes the filters of a call.
 func matchesRecord(r eventstore.Record, p contract.ListEventsParams) bool {
 	name, _, _ := strings.Cut(r.Type, "/")
@@ -164,13 +170,13 @@ func eventItem(r eventstore.Record, leaf int64) (contract.LogEvent, error) {
 	}
 	metadata := sha256.Sum256(r.Meta)
 	e := contract.LogEvent{
-		Href: fmt.Sprintf("%s/events?after=%s&limit=1", contract.Base, contract.LeafToken(leaf-1)), Cursor: contract.LeafToken(leaf),
+		Href: fmt.Sprintf("%s/events?after=%s&pageSize=1", contract.Base, contract.LeafToken(leaf-1)), Cursor: contract.LeafToken(leaf),
 		EventID: r.ID, Stream: string(r.Stream), Revision: int64(r.Revision), Type: name, Form: number, RecordedAt: r.Time,
 		Actor: eventActor(meta), OnBehalfOf: meta.OnBehalfOf, CorrelationID: meta.Correlation, CausationID: meta.Causation,
 		RegistryVersion: meta.Registry, Facts: contract.ClearFacts(r.Clear), MetadataHash: metadata[:], Sealed: r.Sealed,
 	}
 	if leaf == 0 {
-		e.Href = contract.Base + "/events?limit=1"
+		e.Href = contract.Base + "/events?pageSize=1"
 	}
 	for _, ref := range meta.BasedOn {
 		stream, revision, ok := ref.Split()

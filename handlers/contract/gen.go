@@ -2395,6 +2395,7 @@ type LogEvents struct {
 
 	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
 	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
 
 	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
@@ -3733,8 +3734,8 @@ type ListEventsParams struct {
 	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
-	// Limit how many at most
-	Limit int32 `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+	// PageSize how many at most
+	PageSize int32 `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
 
 	// Category only streams of these categories
 	Category []StreamCategory `form:"category,omitempty" json:"category,omitempty,omitzero"`
@@ -6756,15 +6757,15 @@ func (siw *ServerInterfaceWrapper) ListEvents(w http.ResponseWriter, r *http.Req
 		return
 	}
 
-	// ------------- Optional query parameter "limit" -------------
+	// ------------- Optional query parameter "pageSize" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
 	if err != nil {
 		var requiredError *runtime.RequiredParameterError
 		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
 		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
 		}
 		return
 	}

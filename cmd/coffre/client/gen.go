@@ -383,7 +383,7 @@ func (c *Client) GetErasureCertificate(ctx context.Context, erasureID ErasureID)
 func (c *Client) ListEvents(ctx context.Context, params ListEventsParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/events"}
 	r.query("after", params.After, false)
-	r.query("limit", params.Limit, false)
+	r.query("pageSize", params.PageSize, false)
 	r.query("category", params.Category, false)
 	r.query("type", params.Type, false)
 	r.query("stream", params.Stream, false)
