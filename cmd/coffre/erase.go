@@ -25,7 +25,7 @@ func newErase(p *program) *cobra.Command {
   coffre erase status --data data 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
   coffre erase certificate --data data --json 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 > certificate.json
   coffre erase verify certificate.json --key keys.json`,
-		newEraseRequest(p), newEraseApprove(p), newEraseStatus(p), newEraseDue(p), newEraseCertificate(p), newEraseKeys(p), newEraseVerify(p))
+		newEraseRequest(p), newEraseApprove(p), newEraseStatus(p), newEraseList(p), newEraseDue(p), newEraseCertificate(p), newEraseKeys(p), newEraseVerify(p))
 }
 
 func newEraseRequest(p *program) *cobra.Command {

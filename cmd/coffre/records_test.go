@@ -122,6 +122,7 @@ var recordedOperations = map[string]left{
 	"approveErasure":        events("citizen.erasure-approved").when("then the vault's own steps: `citizen.erasure-started`, `citizen.key-destroyed` or `document.content-destroyed`, `citizen.erasure-completed`, `citizen.erasure-finalised`, or `citizen.erasure-stopped`"),
 	"getErasure":            events("audit.operated").when("a privacy officer's look; a citizen's own none"),
 	"getErasureCertificate": events("audit.operated").when("a privacy officer's look; a citizen's own none"),
+	"listErasures":          events("audit.operated"),
 	"listDueErasures":       events("audit.operated"),
 
 	"rotateKeys":            events("audit.operated"),

@@ -29,6 +29,7 @@ const (
 	DownloadExport         Act = "getExportContent"
 	ReadErasure            Act = "getErasure"
 	ReadErasureCertificate Act = "getErasureCertificate"
+	ListErasures           Act = "listErasures"
 	ListDueErasures        Act = "listDueErasures"
 	ListRestrictions       Act = "listRestrictions"
 	ReadRestriction        Act = "getRestriction"
@@ -37,7 +38,7 @@ const (
 // Acts lists every act there is.
 var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit,
-	LookUpCitizen, ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListDueErasures, ListRestrictions, ReadRestriction,
+	LookUpCitizen, ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction,
 }
 
 // Operated records that somebody set out to do an act. It stands before the act's effect

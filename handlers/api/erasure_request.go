@@ -126,22 +126,10 @@ func explainObstacles(err error) error {
 func erasureItem(e erasures.Erasure) contract.Erasure {
 	item := contract.Erasure{
 		Href: contract.ErasureHref(e.Erasure), ErasureID: e.Erasure, CitizenID: e.Citizen, Scope: contract.ErasureScope(e.Scope), DocumentID: e.Document,
-		State: contract.ErasureStateRequested, Reason: e.Reason, RequestedAt: e.RequestedAt, ApprovedAt: e.ApprovedAt, StoppedAt: e.StoppedAt, KeysDestroyedAt: e.DoneAt, FinalAt: e.FinalAt,
+		State: contract.ErasureState(e.State()), Reason: e.Reason, RequestedAt: e.RequestedAt, ApprovedAt: e.ApprovedAt, StoppedAt: e.StoppedAt, KeysDestroyedAt: e.DoneAt, FinalAt: e.FinalAt,
 	}
 	if !e.DoneAt.IsZero() {
 		item.Certificate = item.Href + "/certificate"
-	}
-	switch {
-	case !e.FinalAt.IsZero():
-		item.State = contract.ErasureStateFinal
-	case !e.DoneAt.IsZero():
-		item.State = contract.ErasureStateKeysDestroyed
-	case !e.StoppedAt.IsZero():
-		item.State = contract.ErasureStateStopped
-	case !e.StartedAt.IsZero():
-		item.State = contract.ErasureStateStarted
-	case !e.ApprovedAt.IsZero():
-		item.State = contract.ErasureStateApproved
 	}
 	return item
 }

@@ -75,7 +75,7 @@ const (
 	setFinal    = `UPDATE erasures SET final_at = ? WHERE erasure = ? AND final_at = 0`
 	setDone     = `UPDATE erasures SET done_at = ? WHERE erasure = ? AND done_at = 0`
 
-	selectErasures = `SELECT erasure, citizen, scope, document, reason, requested_at, approved_at, started_at, stopped_at, done_at, final_at FROM erasures`
+	selectErasures = `SELECT from_leaf, erasure, citizen, scope, document, reason, requested_at, approved_at, started_at, stopped_at, done_at, final_at FROM erasures`
 )
 
 // Apply implements projections.Projection.
@@ -106,6 +106,7 @@ func (e *Erasures) Apply(ctx context.Context, tx *projections.Tx, event eventsto
 
 // Erasure is one request to be forgotten. Times are zero for what has not happened.
 type Erasure struct {
+	FirstLeaf   int64 // of the request: its place in lists
 	Erasure     domain.ErasureID
 	Citizen     domain.CitizenID
 	Scope       citizen.Scope
@@ -117,6 +118,55 @@ type Erasure struct {
 	StoppedAt   time.Time // a duty to keep stood after all, and nothing was destroyed
 	DoneAt      time.Time // keys are destroyed
 	FinalAt     time.Time // no copy brings them back
+}
+
+// State is how far an erasure is.
+type State string
+
+const (
+	Requested     State = "requested" // waits for a second person
+	Approved      State = "approved"
+	Started       State = "started"
+	Stopped       State = "stopped"
+	KeysDestroyed State = "keysDestroyed"
+	Final         State = "final"
+)
+
+// states lists every state.
+var states = []State{Requested, Approved, Started, Stopped, KeysDestroyed, Final}
+
+// State returns how far the erasure is; selectInState says the same in SQL.
+func (e Erasure) State() State {
+	switch {
+	case !e.FinalAt.IsZero():
+		return Final
+	case !e.DoneAt.IsZero():
+		return KeysDestroyed
+	case !e.StoppedAt.IsZero():
+		return Stopped
+	case !e.StartedAt.IsZero():
+		return Started
+	case !e.ApprovedAt.IsZero():
+		return Approved
+	}
+	return Requested
+}
+
+const selectInState = selectErasures + ` WHERE from_leaf > ? AND CASE WHEN final_at > 0 THEN 'final' WHEN done_at > 0 THEN 'keysDestroyed'
+	WHEN stopped_at > 0 THEN 'stopped' WHEN started_at > 0 THEN 'started' WHEN approved_at > 0 THEN 'approved' ELSE 'requested' END
+	IN (?, ?, ?, ?, ?, ?) ORDER BY from_leaf LIMIT ?`
+
+// Page returns at most limit requests in these states, or in any when none is given, oldest
+// first, from behind the FirstLeaf given as cursor; -1 to begin.
+func (e *Erasures) Page(ctx context.Context, in []State, cursor int64, limit int) ([]Erasure, error) {
+	if len(in) == 0 {
+		in = states
+	}
+	args := []any{cursor}
+	for i := range states { // the same text for one to six of them
+		args = append(args, string(in[min(i, len(in)-1)]))
+	}
+	return e.list(ctx, selectInState, append(args, limit)...)
 }
 
 // Erasure returns one request; ok is false when it is not known.
@@ -151,7 +201,7 @@ func (e *Erasures) list(ctx context.Context, query string, args ...any) ([]Erasu
 		var one Erasure
 		var id, of, document []byte
 		var requested, approved, started, stopped, done, final int64
-		if err := scan(&id, &of, &one.Scope, &document, &one.Reason, &requested, &approved, &started, &stopped, &done, &final); err != nil {
+		if err := scan(&one.FirstLeaf, &id, &of, &one.Scope, &document, &one.Reason, &requested, &approved, &started, &stopped, &done, &final); err != nil {
 			return err
 		}
 		copy(one.Erasure.UUID[:], id)

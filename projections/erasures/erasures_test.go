@@ -85,7 +85,7 @@ func queries(t *testing.T, place func(testing.TB) string) {
 		t.Errorf("provisional %v, want %v", provisional, want)
 	}
 	got, ok, err := model.Erasure(t.Context(), one)
-	want := erasures.Erasure{Erasure: one, Citizen: ana, Scope: citizen.OneDocument, Document: card, Reason: "law",
+	want := erasures.Erasure{FirstLeaf: 1, Erasure: one, Citizen: ana, Scope: citizen.OneDocument, Document: card, Reason: "law",
 		RequestedAt: noon.Add(time.Minute), ApprovedAt: noon.Add(2 * time.Minute), StartedAt: noon.Add(3 * time.Minute), DoneAt: noon.Add(4 * time.Minute), FinalAt: noon.Add(9 * time.Minute)}
 	if err != nil || !ok || got != want {
 		t.Errorf("%+v %v %v", got, ok, err)
@@ -95,5 +95,53 @@ func queries(t *testing.T, place func(testing.TB) string) {
 	}
 	if of, err := model.Of(t.Context(), ana); err != nil || len(of) != 3 || of[1].Erasure != lost || of[1].StoppedAt.IsZero() || !of[1].DoneAt.IsZero() || of[2].Erasure != all || of[2].DoneAt.IsZero() {
 		t.Errorf("%+v %v", of, err)
+	}
+}
+
+// Each request is on the page of its own state at any moment, and pages in a row are the whole
+// list, oldest first.
+func TestPages(t *testing.T) { projectiontest.OnEach(t, pages) }
+
+func pages(t *testing.T, place func(testing.TB) string) {
+	w, model := projectiontest.NewWorld(), erasures.New()
+	running := projectiontest.Start(t, w.Store, place(t), model)
+	seen := map[erasures.State]bool{}
+	for _, e := range history() {
+		record(t, w, e)
+		running.CaughtUp(t)
+		whole, err := model.Of(t.Context(), ana)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paged := []erasures.Erasure{}
+		for cursor := int64(-1); ; cursor = paged[len(paged)-1].FirstLeaf {
+			page, err := model.Page(t.Context(), nil, cursor, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if paged = append(paged, page...); len(page) == 0 {
+				break
+			}
+		}
+		if !reflect.DeepEqual(paged, whole) {
+			t.Fatalf("%+v, want %+v", paged, whole)
+		}
+		for _, state := range []erasures.State{erasures.Requested, erasures.Approved, erasures.Started, erasures.Stopped, erasures.KeysDestroyed, erasures.Final} {
+			want := []erasures.Erasure{}
+			for _, one := range whole {
+				if one.State() == state {
+					want, seen[state] = append(want, one), true
+				}
+			}
+			if got, err := model.Page(t.Context(), []erasures.State{state}, -1, 9); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: %+v, want %+v (%v)", state, got, want, err)
+			}
+		}
+		if got, err := model.Page(t.Context(), []erasures.State{erasures.Requested, erasures.Stopped}, -1, 9); err != nil || len(got) > len(whole) {
+			t.Errorf("%+v %v", got, err)
+		}
+	}
+	if len(seen) != 6 {
+		t.Errorf("only the states %v were met", seen)
 	}
 }

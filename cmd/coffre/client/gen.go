@@ -351,6 +351,16 @@ func (c *Client) ListDueErasures(ctx context.Context, params ListDueErasuresPara
 	return c.do(ctx, r)
 }
 
+// ListErasures: Requests to be forgotten, oldest first.
+func (c *Client) ListErasures(ctx context.Context, params ListErasuresParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/erasures"}
+	r.query("state", params.State, false)
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
+	return c.do(ctx, r)
+}
+
 // RequestErasure: Ask that a document, or everything of a citizen, be forgotten.
 func (c *Client) RequestErasure(ctx context.Context, params RequestErasureParams, body RequestErasureJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/erasures"}
