@@ -145,6 +145,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.get(t, me, "/mandates")
 	r.get(t, operator, "/signingKeys")
 	r.get(t, officer, "/dueErasures")
+	r.get(t, officer, "/exports")
 	r.get(t, officer, "/erasures?state=requested&state=final")
 	r.post(t, me, "/citizens/"+a.String()+"/subjectAccessReport", `{}`, &struct{}{})
 

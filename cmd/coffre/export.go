@@ -22,7 +22,7 @@ import (
 func newExport(p *program) *cobra.Command {
 	return group("export", "Export records for privacy officers",
 		`  coffre export consentLog --data data --format csv --out consents.csv`,
-		newExportConsentLog(p))
+		newExportConsentLog(p), newExportList(p))
 }
 
 func newExportConsentLog(p *program) *cobra.Command {

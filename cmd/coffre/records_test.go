@@ -115,6 +115,7 @@ var recordedOperations = map[string]left{
 	"listEvents":       events("audit.log-read"),
 	"queryConsentLog":  events("audit.operated"),
 	"createExport":     events("audit.export-created"),
+	"listExports":      none("the states of tasks; each file is another operation"),
 	"getExport":        none("the state of a task; the file is another operation"),
 	"getExportContent": events("audit.operated"),
 

@@ -2,6 +2,8 @@ package work
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/csv"
@@ -14,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -123,6 +126,16 @@ func (work *Worker) manifests() ([]ExportManifest, error) {
 		all = append(all, m)
 	}
 	return all, nil
+}
+
+// Exports returns the manifests of all exports that are kept, in the order in which they were
+// asked for.
+func (work *Worker) Exports() ([]ExportManifest, error) {
+	all, err := work.manifests()
+	slices.SortFunc(all, func(a, b ExportManifest) int {
+		return cmp.Or(a.Created.Compare(b.Created), bytes.Compare(a.Export[:], b.Export[:]))
+	})
+	return all, err
 }
 
 // resumeExports makes the exports again that a crash cut off.

@@ -409,6 +409,15 @@ func (c *Client) QueryEvidence(ctx context.Context, params QueryEvidenceParams, 
 	return c.do(ctx, r)
 }
 
+// ListExports: Exports that are kept, oldest first, whoever asked for them.
+func (c *Client) ListExports(ctx context.Context, params ListExportsParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/exports"}
+	r.query("state", params.State, false)
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	return c.do(ctx, r)
+}
+
 // CreateExport: Make a file of the consent log.
 func (c *Client) CreateExport(ctx context.Context, params CreateExportParams, body CreateExportJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/exports"}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/client"
+	"coffre/domain"
+	"coffre/handlers/contract"
+	"coffre/handlers/edge/token"
+)
+
+func newExportList(p *program) *cobra.Command {
+	var at where
+	var me officer
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "Exports that are kept, oldest first",
+		Example: `  coffre export list --data data
+  coffre export list --data data --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.asks(cmd.Context(), at, token.Grant{Role: domain.RolePrivacyOfficer, Subject: me.subject}, func(c *client.Client) error {
+				t := p.table("EXPORT", "KIND", "FORMAT", "STATE", "ROWS", "SHA-256")
+				for ask := (contract.ListExportsParams{PageSize: 200}); ; {
+					page, err := client.Read[contract.ExportList](c.ListExports(cmd.Context(), ask))
+					if err != nil {
+						return err
+					}
+					for _, e := range page.Body.Items {
+						if asJSON {
+							if err := p.printJSON(e); err != nil {
+								return err
+							}
+							continue
+						}
+						t.row(e.ExportID.String(), string(e.Kind), string(e.Format), string(e.Status.State), strconv.FormatInt(e.Rows, 10), e.Sha256)
+					}
+					if ask.After = page.Body.NextCursor; ask.After == "" {
+						break
+					}
+				}
+				if asJSON {
+					return nil
+				}
+				return t.flush()
+			})
+		},
+	}
+	at.flags(cmd)
+	me.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
