@@ -15,10 +15,6 @@ func (c *Client) UploadAttachment(ctx context.Context, params UploadAttachmentPa
 	r := request{method: http.MethodPost, path: "/attachments"}
 	r.head("Idempotency-Key", params.IdempotencyKey, true)
 	r.body = body
-	r.body = body
-	r.body = body
-	r.body = body
-	r.body = body
 	return c.do(ctx, r)
 }
 

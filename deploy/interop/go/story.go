@@ -92,8 +92,9 @@ func main() {
 	must(invalid.StatusCode() == 400 && (*invalid.ApplicationproblemJSONDefault.Issues)[0].Name == "/ssin" && !strings.Contains(string(invalid.Body), wrong.Ssin), "the refusal names the member and not the value", invalid.Body)
 
 	// A consumer by law asks what is held, and reads it.
-	evidence := answered(byLaw.QueryEvidenceWithResponse(ctx, &client.QueryEvidenceParams{CoffreMinPosition: position}, client.EvidenceQuery{
-		Ssin: &ssin, Procedure: "schoolEnrolmentAllowance", Purpose: schoolAllowance, LegalBasis: &publicTask, Deliberation: &deliberation,
+	procedure := "schoolEnrolmentAllowance"
+	evidence := answered(byLaw.QueryEvidenceWithResponse(ctx, &client.QueryEvidenceParams{IdempotencyKey: uuid.NewString(), CoffreMinPosition: position}, client.EvidenceQuery{
+		Ssin: &ssin, Procedure: &procedure, Purpose: schoolAllowance, LegalBasis: &publicTask, Deliberation: &deliberation,
 		Needs: []client.EvidenceNeed{{DocumentType: householdComposition}},
 	}))
 	must(evidence.StatusCode() == 200 && len(evidence.JSON200.Items) == 1 && evidence.JSON200.Items[0].Outcome == client.EvidenceOutcomeHeld && (*evidence.JSON200.Items[0].Content)["householdSize"] == 3.0, "evidence by law", evidence.Body)

@@ -95,7 +95,7 @@ public final class Story {
     must(problem.getIssues().get(0).getName().equals("/ssin") && !problem.toJson().contains(wrong), "the refusal names the member and not the value", problem);
 
     // A consumer by law asks what is held, and reads it.
-    EvidenceAnswer evidence = new EvidenceApi(byLaw.getApiClient()).queryEvidence(new EvidenceQuery().ssin(ssin)
+    EvidenceAnswer evidence = new EvidenceApi(byLaw.getApiClient()).queryEvidence(key(), new EvidenceQuery().ssin(ssin)
         .procedure("schoolEnrolmentAllowance").purpose("schoolAllowance").legalBasis("publicTask").deliberation("EX-26/010")
         .addNeedsItem(new EvidenceNeed().documentType("householdComposition").fields(null)), position(issued));
     must(evidence.getItems().get(0).getOutcome() == EvidenceOutcome.HELD, "evidence by law", evidence);

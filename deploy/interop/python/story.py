@@ -98,6 +98,7 @@ must(issue.ssin.encode() not in answer.content, "and not the value", answer)
 answer = query_evidence.sync_detailed(
     client=by_law,
     body=EvidenceQuery(ssin=ssin, procedure="schoolEnrolmentAllowance", needs=[EvidenceNeed(document_type=HOUSEHOLD_COMPOSITION)], **SCHOOL_ALLOWANCE),
+    idempotency_key=key(),
     coffre_min_position=position,
 )
 held = answer.parsed.items[0]
