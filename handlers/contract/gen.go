@@ -919,7 +919,7 @@ type AccessLogItem struct {
 
 	// Deliberation the number under which an authorisation was published
 	//
-	// Example: 21/008
+	// Example: EX-26/010
 	Deliberation Deliberation `json:"deliberation,omitempty,omitzero"`
 
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
@@ -938,9 +938,9 @@ type AccessLogItem struct {
 	Kind  AccessKind `json:"kind"`
 	Label string     `json:"label,omitempty,omitzero"`
 
-	// LegalBasis a code of GDPR art. 6, as in the registry
+	// LegalBasis a ground of GDPR art. 6, as a code of the registry
 	//
-	// Example: 06.1e
+	// Example: publicTask
 	LegalBasis LegalBasis `json:"legalBasis,omitempty,omitzero"`
 	MandateID  MandateID  `json:"mandateId,omitempty,omitzero"`
 
@@ -963,10 +963,10 @@ type AccessLogItem struct {
 	// Example: ageOver18
 	Predicate PredicateName `json:"predicate,omitempty,omitzero"`
 
-	// Procedure Example: childBenefit
+	// Procedure Example: schoolEnrolmentAllowance
 	Procedure Procedure `json:"procedure,omitempty,omitzero"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose      Purpose `json:"purpose,omitempty,omitzero"`
 	PurposeLabel string  `json:"purposeLabel,omitempty,omitzero"`
 
@@ -986,7 +986,7 @@ type AccessLogItem struct {
 // AccessOutcome without a known outcome it may have been disclosed, and is shown so
 type AccessOutcome string
 
-// AccessRequest Example: {"caseReference":"2026/4711","deliberation":"21/008","fields":["birthDate"],"legalBasis":"06.1e","purpose":"socialBenefit"}
+// AccessRequest Example: {"caseReference":"2026/4711","deliberation":"EX-26/010","fields":["birthDate"],"legalBasis":"publicTask","procedure":"schoolEnrolmentAllowance","purpose":"schoolAllowance"}
 type AccessRequest struct {
 	// CaseReference the caller's file number; kept sealed
 	//
@@ -996,22 +996,22 @@ type AccessRequest struct {
 
 	// Deliberation the number under which an authorisation was published
 	//
-	// Example: 21/008
+	// Example: EX-26/010
 	Deliberation Deliberation `json:"deliberation,omitempty,omitzero"`
 
 	// Fields only these, within what the basis covers
 	Fields []FieldName `json:"fields,omitempty,omitzero"`
 
-	// LegalBasis a code of GDPR art. 6, as in the registry
+	// LegalBasis a ground of GDPR art. 6, as a code of the registry
 	//
-	// Example: 06.1e
+	// Example: publicTask
 	LegalBasis LegalBasis     `json:"legalBasis,omitempty,omitzero"`
 	Predicate  AskedPredicate `json:"predicate,omitempty,omitzero"`
 
-	// Procedure Example: childBenefit
+	// Procedure Example: schoolEnrolmentAllowance
 	Procedure Procedure `json:"procedure,omitempty,omitzero"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose"`
 }
 
@@ -1049,7 +1049,7 @@ type Attachment struct {
 	Size FileSize `json:"size"`
 }
 
-// AttachmentAccessRequest Example: {"caseReference":"2026/4711","deliberation":"21/008","legalBasis":"06.1e","purpose":"socialBenefit"}
+// AttachmentAccessRequest Example: {"caseReference":"2026/4711","deliberation":"EX-26/050","legalBasis":"publicTask","procedure":"publicJobApplication","purpose":"recruitment"}
 type AttachmentAccessRequest struct {
 	// CaseReference the caller's file number; kept sealed
 	//
@@ -1059,18 +1059,18 @@ type AttachmentAccessRequest struct {
 
 	// Deliberation the number under which an authorisation was published
 	//
-	// Example: 21/008
+	// Example: EX-26/010
 	Deliberation Deliberation `json:"deliberation,omitempty,omitzero"`
 
-	// LegalBasis a code of GDPR art. 6, as in the registry
+	// LegalBasis a ground of GDPR art. 6, as a code of the registry
 	//
-	// Example: 06.1e
+	// Example: publicTask
 	LegalBasis LegalBasis `json:"legalBasis,omitempty,omitzero"`
 
-	// Procedure Example: childBenefit
+	// Procedure Example: schoolEnrolmentAllowance
 	Procedure Procedure `json:"procedure,omitempty,omitzero"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose"`
 }
 
@@ -1149,17 +1149,17 @@ type Citizen struct {
 	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
 }
 
-// CitizenGet Example: {"caseReference":"2026/4711","procedure":"childBenefit","purpose":"socialBenefit","ssin":"53480200724"}
+// CitizenGet Example: {"caseReference":"2026/4711","procedure":"schoolEnrolmentAllowance","purpose":"schoolAllowance","ssin":"53480200724"}
 type CitizenGet struct {
 	// CaseReference the caller's file number; kept sealed
 	//
 	// Example: 2026/4711
 	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
 
-	// Procedure Example: childBenefit
+	// Procedure Example: schoolEnrolmentAllowance
 	Procedure Procedure `json:"procedure,omitempty,omitzero"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose,omitempty,omitzero"`
 
 	// Reason the work for which a privacy officer looks a citizen up
@@ -1208,7 +1208,7 @@ type Consent struct {
 	MandateID MandateID     `json:"mandateId,omitempty,omitzero"`
 	Message   string        `json:"message,omitempty,omitzero"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose      Purpose   `json:"purpose"`
 	PurposeLabel string    `json:"purposeLabel,omitempty,omitzero"`
 	RequestedAt  time.Time `json:"requestedAt,omitempty,omitzero"`
@@ -1222,7 +1222,7 @@ type Consent struct {
 	Uses int `json:"uses,omitempty,omitzero"`
 }
 
-// ConsentAsk Example: {"documentTypes":["householdComposition"],"message":"We need this to pay you.","purpose":"socialBenefit","ssin":"53480200724"}
+// ConsentAsk Example: {"documentTypes":["householdComposition"],"message":"For your family discount.","purpose":"familyDiscount","ssin":"53480200724"}
 type ConsentAsk struct {
 	DocumentTypes []DocumentTypeCode `json:"documentTypes"`
 	Fields        []FieldName        `json:"fields,omitempty,omitzero"`
@@ -1231,7 +1231,7 @@ type ConsentAsk struct {
 	// Message a word to the citizen; kept sealed
 	Message string `json:"message,omitempty,omitzero"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose"`
 
 	// SSIN national register or BIS number; eleven digits whose last two check the others
@@ -1292,7 +1292,7 @@ type ConsentDocuments struct {
 	Self Href `json:"self"`
 }
 
-// ConsentGrant Example: {"consumer":"0671516647","documentTypes":["householdComposition"],"limits":{"uses":3},"purpose":"socialBenefit","shownText":{"language":"en","text":"You allow ... to read ...","version":"3"},"until":"2026-12-31T23:00:00Z"}
+// ConsentGrant Example: {"consumer":"0203430576","documentTypes":["householdComposition"],"limits":{"uses":3},"purpose":"familyDiscount","shownText":{"language":"en","text":"You let Belgian Railways read the documents of yours that are listed below, for this purpose: Family discount. What may be read, how often and until when is listed with them. You see each reading in your vault. You may withdraw this consent at any moment; that changes nothing about what was read before.","version":"1"}}
 type ConsentGrant struct {
 	// CitizenID a citizen, for the citizen and the log only
 	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
@@ -1308,7 +1308,7 @@ type ConsentGrant struct {
 	Fields []FieldName   `json:"fields,omitempty,omitzero"`
 	Limits ConsentLimits `json:"limits,omitempty,omitzero"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose"`
 
 	// ShownText what the citizen was shown: a text of the registry for the purpose, with its places filled in; other words are refused. Kept sealed
@@ -1388,7 +1388,7 @@ type ConsentLogItem struct {
 	Limits    ConsentLimits `json:"limits,omitempty,omitzero"`
 	MandateID MandateID     `json:"mandateId,omitempty,omitzero"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose"`
 
 	// Reason Example: issuedInError
@@ -1397,7 +1397,7 @@ type ConsentLogItem struct {
 	Until  time.Time  `json:"until,omitempty,omitzero"`
 }
 
-// ConsentLogQuery Example: {"consumer":"0671516647","decision":["granted","withdrawn"],"from":"2026-01-01T00:00:00Z"}
+// ConsentLogQuery Example: {"consumer":"0203430576","decision":["granted","withdrawn"],"from":"2026-01-01T00:00:00Z"}
 type ConsentLogQuery struct {
 	// CitizenID a citizen, for the citizen and the log only
 	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
@@ -1411,7 +1411,7 @@ type ConsentLogQuery struct {
 	// From from this moment on
 	From time.Time `json:"from,omitempty,omitzero"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose,omitempty,omitzero"`
 
 	// SSIN national register or BIS number; eleven digits whose last two check the others
@@ -1438,7 +1438,7 @@ type ConsentReceiptShort struct {
 	Until time.Time    `json:"until,omitempty,omitzero"`
 }
 
-// ConsentRequestGrant Example: {"shownText":{"language":"en","text":"You allow ... to read ...","version":"3"}}
+// ConsentRequestGrant Example: {"shownText":{"language":"en","text":"You let Belgian Railways read the documents of yours that are listed below, for this purpose: Family discount. What may be read, how often and until when is listed with them. You see each reading in your vault. You may withdraw this consent at any moment; that changes nothing about what was read before.","version":"1"}}
 type ConsentRequestGrant struct {
 	// Fields only these, within those asked for
 	Fields []FieldName   `json:"fields,omitempty,omitzero"`
@@ -1454,7 +1454,7 @@ type ConsentRequestGrant struct {
 // ConsentState defines model for ConsentState.
 type ConsentState string
 
-// ConsentValidation Example: {"consentId":"0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44","documentType":"householdComposition","purpose":"socialBenefit","ssin":"53480200724"}
+// ConsentValidation Example: {"consentId":"0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44","documentType":"householdComposition","purpose":"familyDiscount","ssin":"53480200724"}
 type ConsentValidation struct {
 	// CitizenRef a citizen, for one organisation only
 	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
@@ -1462,7 +1462,7 @@ type ConsentValidation struct {
 
 	// Deliberation the number under which an authorisation was published
 	//
-	// Example: 21/008
+	// Example: EX-26/010
 	Deliberation Deliberation `json:"deliberation,omitempty,omitzero"`
 
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
@@ -1474,16 +1474,16 @@ type ConsentValidation struct {
 	DocumentType DocumentTypeCode `json:"documentType,omitempty,omitzero"`
 	Fields       []FieldName      `json:"fields,omitempty,omitzero"`
 
-	// LegalBasis a code of GDPR art. 6, as in the registry
+	// LegalBasis a ground of GDPR art. 6, as a code of the registry
 	//
-	// Example: 06.1e
+	// Example: publicTask
 	LegalBasis LegalBasis     `json:"legalBasis,omitempty,omitzero"`
 	Predicate  AskedPredicate `json:"predicate,omitempty,omitzero"`
 
-	// Procedure Example: childBenefit
+	// Procedure Example: schoolEnrolmentAllowance
 	Procedure Procedure `json:"procedure,omitempty,omitzero"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose"`
 
 	// SSIN national register or BIS number; eleven digits whose last two check the others
@@ -1534,7 +1534,7 @@ type CopyKind string
 // Cursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
 type Cursor = string
 
-// DataCategory Example: A01
+// DataCategory Example: A1
 type DataCategory = domain.DataCategory
 
 // Day a day in Belgium
@@ -1557,7 +1557,7 @@ type DeathReport struct {
 
 // Deliberation the number under which an authorisation was published
 //
-// Example: 21/008
+// Example: EX-26/010
 type Deliberation = domain.Deliberation
 
 // DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
@@ -1643,13 +1643,13 @@ type DocumentReceipt struct {
 	Version DocumentVersion `json:"version"`
 }
 
-// DocumentReinstatement Example: {"reason":"investigationClosed"}
+// DocumentReinstatement Example: {"reason":"reviewClosed"}
 type DocumentReinstatement struct {
 	// Reason Example: issuedInError
 	Reason ReasonCode `json:"reason,omitempty,omitzero"`
 }
 
-// DocumentRevocation Example: {"effectiveFrom":"2026-04-01","reason":"issuedInError"}
+// DocumentRevocation Example: {"reason":"issuedInError"}
 type DocumentRevocation struct {
 	// EffectiveFrom a day in Belgium
 	//
@@ -1663,7 +1663,7 @@ type DocumentRevocation struct {
 // DocumentState what a document is worth on the day asked about
 type DocumentState string
 
-// DocumentSuspension Example: {"reason":"underInvestigation"}
+// DocumentSuspension Example: {"reason":"underReview"}
 type DocumentSuspension struct {
 	// Reason Example: issuedInError
 	Reason ReasonCode `json:"reason"`
@@ -1918,7 +1918,7 @@ type ErasureCertificate struct {
 // ErasureID defines model for ErasureId.
 type ErasureID = domain.ErasureID
 
-// ErasureRequest Example: {"citizenId":"0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44","reason":"noLongerNeeded","scope":"citizen"}
+// ErasureRequest Example: {"citizenId":"0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44","reason":"citizenRequest","scope":"citizen"}
 type ErasureRequest struct {
 	// CitizenID a citizen, for the citizen and the log only
 	CitizenID CitizenID `json:"citizenId"`
@@ -2059,7 +2059,7 @@ type EvidenceNeed struct {
 // EvidenceOutcome `held` is valid now; the others say why there is nothing to use
 type EvidenceOutcome string
 
-// EvidenceQuery Example: {"deliberation":"21/008","legalBasis":"06.1e","needs":[{"documentType":"householdComposition"},{"documentType":"identityData","predicate":{"name":"ageOver18"}}],"procedure":"childBenefit","purpose":"socialBenefit","ssin":"53480200724"}
+// EvidenceQuery Example: {"deliberation":"EX-26/010","legalBasis":"publicTask","needs":[{"documentType":"householdComposition"},{"documentType":"isiPlusCard","predicate":{"name":"ageOver18"}}],"procedure":"schoolEnrolmentAllowance","purpose":"schoolAllowance","ssin":"53480200724"}
 type EvidenceQuery struct {
 	// CaseReference the caller's file number; kept sealed
 	//
@@ -2072,22 +2072,22 @@ type EvidenceQuery struct {
 
 	// Deliberation the number under which an authorisation was published
 	//
-	// Example: 21/008
+	// Example: EX-26/010
 	Deliberation Deliberation `json:"deliberation,omitempty,omitzero"`
 
-	// LegalBasis a code of GDPR art. 6, as in the registry
+	// LegalBasis a ground of GDPR art. 6, as a code of the registry
 	//
-	// Example: 06.1e
+	// Example: publicTask
 	LegalBasis LegalBasis     `json:"legalBasis,omitempty,omitzero"`
 	Needs      []EvidenceNeed `json:"needs"`
 
 	// PresenceOnly say only what is held
 	PresenceOnly bool `json:"presenceOnly,omitempty,omitzero"`
 
-	// Procedure Example: childBenefit
+	// Procedure Example: schoolEnrolmentAllowance
 	Procedure Procedure `json:"procedure,omitempty,omitzero"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose"`
 
 	// SSIN national register or BIS number; eleven digits whose last two check the others
@@ -2129,7 +2129,7 @@ type ExportCreate struct {
 	From time.Time  `json:"from,omitempty,omitzero"`
 	Kind ExportKind `json:"kind"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose,omitempty,omitzero"`
 
 	// Reason Example: issuedInError
@@ -2351,9 +2351,9 @@ type LeafReference struct {
 	LeafHash []byte `json:"leafHash"`
 }
 
-// LegalBasis a code of GDPR art. 6, as in the registry
+// LegalBasis a ground of GDPR art. 6, as a code of the registry
 //
-// Example: 06.1e
+// Example: publicTask
 type LegalBasis = domain.LegalBasis
 
 // LegalHold defines model for LegalHold.
@@ -2493,7 +2493,7 @@ type MandateEnd struct {
 	Reason ReasonCode `json:"reason,omitempty,omitzero"`
 }
 
-// MandateGrant Example: {"actions":["read"],"documentTypes":["isiPlusCard"],"kind":"representation","representativeSsin":"84022711082","until":"2027-01-01"}
+// MandateGrant Example: {"actions":["read"],"documentTypes":["isiPlusCard"],"kind":"representation","representativeSsin":"84022711082","until":"2036-01-01"}
 type MandateGrant struct {
 	Actions []MandateAction `json:"actions"`
 
@@ -2661,7 +2661,7 @@ type Problem struct {
 // Example: consentWithdrawn
 type ProblemSlug = string
 
-// Procedure Example: childBenefit
+// Procedure Example: schoolEnrolmentAllowance
 type Procedure = domain.Procedure
 
 // Projection defines model for Projection.
@@ -2713,16 +2713,16 @@ type Projections struct {
 	Self Href `json:"self"`
 }
 
-// Purpose Example: socialBenefit
+// Purpose Example: schoolAllowance
 type Purpose = domain.Purpose
 
 // Reader an organisation that may read a document, and why
 type Reader struct {
 	ConsentID ConsentID `json:"consentId,omitempty,omitzero"`
 
-	// LegalBasis a code of GDPR art. 6, as in the registry
+	// LegalBasis a ground of GDPR art. 6, as a code of the registry
 	//
-	// Example: 06.1e
+	// Example: publicTask
 	LegalBasis LegalBasis `json:"legalBasis,omitempty,omitzero"`
 
 	// Organization number in the Crossroads Bank for Enterprises
@@ -2731,7 +2731,7 @@ type Reader struct {
 	Organization     EnterpriseNumber `json:"organization"`
 	OrganizationName string           `json:"organizationName,omitempty,omitzero"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose      Purpose   `json:"purpose"`
 	PurposeLabel string    `json:"purposeLabel,omitempty,omitzero"`
 	Until        time.Time `json:"until,omitempty,omitzero"`
@@ -2774,12 +2774,12 @@ type Registry struct {
 type RegistryBasis struct {
 	// Deliberation the number under which an authorisation was published
 	//
-	// Example: 21/008
+	// Example: EX-26/010
 	Deliberation Deliberation `json:"deliberation"`
 
-	// LegalBasis a code of GDPR art. 6, as in the registry
+	// LegalBasis a ground of GDPR art. 6, as a code of the registry
 	//
-	// Example: 06.1e
+	// Example: publicTask
 	LegalBasis LegalBasis `json:"legalBasis"`
 }
 
@@ -2806,7 +2806,7 @@ type RegistryCode struct {
 
 // RegistryConsentText what a citizen is shown before they consent to a purpose. For `{consumer}` stands the organisation's label, for `{purpose}` the purpose's, in the language of the text
 type RegistryConsentText struct {
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose Purpose       `json:"purpose"`
 	Texts   MultiLanguage `json:"texts"`
 	Version TextVersion   `json:"version"`
@@ -2842,9 +2842,9 @@ type RegistryLegalBasis struct {
 	// Example: 6(1)(e)
 	Article string `json:"article,omitempty,omitzero"`
 
-	// Code a code of GDPR art. 6, as in the registry
+	// Code a ground of GDPR art. 6, as a code of the registry
 	//
-	// Example: 06.1e
+	// Example: publicTask
 	Code   LegalBasis    `json:"code"`
 	Labels MultiLanguage `json:"labels"`
 }
@@ -2854,10 +2854,10 @@ type RegistryMinimum struct {
 	Fields     []FieldName     `json:"fields,omitempty,omitzero"`
 	Predicates []PredicateName `json:"predicates,omitempty,omitzero"`
 
-	// Procedure Example: childBenefit
+	// Procedure Example: schoolEnrolmentAllowance
 	Procedure Procedure `json:"procedure,omitempty,omitzero"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose"`
 }
 
@@ -2908,7 +2908,7 @@ type RegistryRegistration struct {
 	// Procedures in which it may be asked
 	Procedures []Procedure `json:"procedures,omitempty,omitzero"`
 
-	// Purpose Example: socialBenefit
+	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose"`
 }
 
@@ -2931,9 +2931,9 @@ type Release struct {
 	// Kind what a release does
 	Kind ReleaseKind `json:"kind"`
 
-	// LegalBasis a code of GDPR art. 6, as in the registry
+	// LegalBasis a ground of GDPR art. 6, as a code of the registry
 	//
-	// Example: 06.1e
+	// Example: publicTask
 	LegalBasis LegalBasis   `json:"legalBasis"`
 	ProposedAt time.Time    `json:"proposedAt"`
 	ReleaseID  ReleaseID    `json:"releaseId"`
@@ -2960,9 +2960,9 @@ type ReleasePropose struct {
 	// Kind what a release does
 	Kind ReleaseKind `json:"kind"`
 
-	// LegalBasis a code of GDPR art. 6, as in the registry
+	// LegalBasis a ground of GDPR art. 6, as a code of the registry
 	//
-	// Example: 06.1e
+	// Example: publicTask
 	LegalBasis LegalBasis `json:"legalBasis"`
 
 	// SSIN national register or BIS number; eleven digits whose last two check the others
@@ -3150,7 +3150,7 @@ type SourceReference = string
 // Example: 53480200724
 type SSIN = wire.SSIN
 
-// SSINReplacement Example: {"replacedBy":"84022711082","ssin":"72420100228"}
+// SSINReplacement Example: {"replacedBy":"84022711082","ssin":"53480200724"}
 type SSINReplacement struct {
 	// ReplacedBy national register or BIS number; eleven digits whose last two check the others
 	//
