@@ -57,7 +57,7 @@ again.`,
 				outcome = "in force already, nothing recorded"
 			}
 			return p.print(asJSON, r.Body, "registry", outcome, "version", strconv.FormatInt(int64(r.Body.Version), 10),
-				"document types", strconv.Itoa(r.Body.DocumentTypes), "organisations", strconv.Itoa(r.Body.Organizations))
+				"document types", strconv.Itoa(orZero(r.Body.DocumentTypes)), "organisations", strconv.Itoa(orZero(r.Body.Organizations)))
 		},
 	}
 	at.flags(cmd)

@@ -84,16 +84,16 @@ func (p *program) printWallet(w contract.Wallet) error {
 }
 
 // moment reads a flag that holds a time with its offset, or a day in UTC.
-func moment(flag, s string) (time.Time, error) {
+func moment(flag, s string) (*time.Time, error) {
 	if s == "" {
-		return time.Time{}, nil
+		return nil, nil
 	}
 	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
 		if t, err := time.Parse(layout, s); err == nil {
-			return t, nil
+			return &t, nil
 		}
 	}
-	return time.Time{}, usage("--%s is a moment such as 2026-03-01T12:00:00Z, or a day", flag)
+	return nil, usage("--%s is a moment such as 2026-03-01T12:00:00Z, or a day", flag)
 }
 
 // date reads a flag that holds a day.

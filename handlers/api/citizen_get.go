@@ -34,7 +34,7 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 	if err := v.CheckRefusals(ctx, in); err != nil {
 		return nil, err
 	}
-	id, err := v.Resolve(ctx, call, r.Body.SSIN, domain.CitizenRef{})
+	id, err := v.Resolve(ctx, call, r.Body.SSIN, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 		return nil, edge.ErrNoResource
 	}
 	// They learn whether the vault knows the person.
-	if err := v.ClaimQuota(ctx, in, v.quotaSubject(id, r.Body.SSIN, domain.CitizenRef{})); err != nil {
+	if err := v.ClaimQuota(ctx, in, v.quotaSubject(id, r.Body.SSIN, nil)); err != nil {
 		return nil, v.QueueRefusal(in, access.Refused{Citizen: id}, err)
 	}
 	if id.IsZero() {

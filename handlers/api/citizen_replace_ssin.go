@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 
-	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
@@ -13,7 +12,7 @@ import (
 // keeps finding the person.
 func (v *Vault) ReplaceSSIN(ctx context.Context, r contract.ReplaceSSINRequestObject) (contract.ReplaceSSINResponseObject, error) {
 	at, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (contract.PositionToken, error) {
-		id, err := v.Resolve(ctx, in.Call, r.Body.SSIN, domain.CitizenRef{})
+		id, err := v.Resolve(ctx, in.Call, r.Body.SSIN, nil)
 		if err != nil {
 			return "", err
 		}

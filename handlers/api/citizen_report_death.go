@@ -26,7 +26,7 @@ func identitySources(in acting.Intent) []domain.Organisation {
 // mandates and consents; after the answer no decision relies on them any more.
 func (v *Vault) ReportDeath(ctx context.Context, r contract.ReportDeathRequestObject) (contract.ReportDeathResponseObject, error) {
 	at, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (contract.PositionToken, error) {
-		id, err := v.Resolve(ctx, in.Call, r.Body.SSIN, domain.CitizenRef{})
+		id, err := v.Resolve(ctx, in.Call, r.Body.SSIN, nil)
 		if err != nil {
 			return "", err
 		}

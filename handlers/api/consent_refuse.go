@@ -42,7 +42,7 @@ func (v *Vault) resolveDecider(ctx context.Context, in acting.Intent, id domain.
 	case state.Phase == consent.None || in.Actor.Citizen.IsZero():
 		return disclosure.Representation{}, mandate.InForce{}, consent.ErrNotFound
 	}
-	a, err := v.ActFor(ctx, in, state.Citizen, mandate.Consent)
+	a, err := v.ActFor(ctx, in, &state.Citizen, mandate.Consent)
 	if err != nil || a.Self() {
 		return a, mandate.InForce{}, err
 	}

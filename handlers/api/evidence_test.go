@@ -155,7 +155,7 @@ func TestEvidence(t *testing.T) {
 		tv.Clock.Advance(time.Minute)
 		c := tv.consentTo(t, who, contract.ConsentGrant{DocumentTypes: []contract.DocumentType{"householdComposition", "identityData"}, Limits: contract.ConsentLimits{Uses: 2}})
 		q := with(func(q *contract.EvidenceQuery) {
-			q.LegalBasis, q.Deliberation, q.ConsentID, q.Needs = "", "", c, q.Needs[:2]
+			q.LegalBasis, q.Deliberation, q.ConsentID, q.Needs = "", "", &c, q.Needs[:2]
 		})
 		for _, n := range []int{3, 999} {
 			q.SSIN = ssin(n)
@@ -363,7 +363,7 @@ func TestTheCitizenSeesWhatWasTold(t *testing.T) {
 		tv.household(t, 2)
 		who := tv.person(t, 2)
 		c := tv.consentTo(t, who, contract.ConsentGrant{})
-		query := contract.EvidenceQuery{SSIN: ssin(2), Purpose: "schoolAllowance", Procedure: query.Procedure, ConsentID: c, PresenceOnly: true, Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}}}
+		query := contract.EvidenceQuery{SSIN: ssin(2), Purpose: "schoolAllowance", Procedure: query.Procedure, ConsentID: &c, PresenceOnly: true, Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}}}
 		tv.afterAppend(t, func() {
 			if err := tv.withdraw(t, who, c); err != nil {
 				t.Error(err)

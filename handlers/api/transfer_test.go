@@ -275,7 +275,7 @@ func TestTransferEndsWhenTheFileWouldBeRefused(t *testing.T) {
 					tv.household(t, 2)
 					p.parent = tv.person(t, 2)
 					p.mandate = tv.represented(t, child, 2)
-					p.consent = tv.consentTo(t, child, contract.ConsentGrant{Until: tv.Clock.Now().Add(time.Hour)})
+					p.consent = tv.consentTo(t, child, contract.ConsentGrant{Until: new(tv.Clock.Now().Add(time.Hour))})
 					tv.waitIdle(t)
 					begin := func() (method, target, body string, who edge.Caller) {
 						target = contract.AttachmentHref(id, file)
@@ -309,7 +309,7 @@ func TestTransferEndsWhenTheFileWouldBeRefused(t *testing.T) {
 					} else {
 						request := contract.AttachmentAccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
 						if reader == "by consent" {
-							request = contract.AttachmentAccessRequest{Purpose: "schoolAllowance", ConsentID: p.consent}
+							request = contract.AttachmentAccessRequest{Purpose: "schoolAllowance", ConsentID: new(p.consent)}
 						}
 						_, err := tv.accessFile(t, who, id, file, uuid.New(), "bytes=0-3", request)
 						refused = slugOf(err)

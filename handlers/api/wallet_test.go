@@ -211,17 +211,17 @@ func TestWalletInTime(t *testing.T) {
 		}
 	})
 	t.Run("asOf shows what was known then", func(t *testing.T) {
-		if item := show(contract.GetWalletParams{AsOf: revoked.Add(-time.Minute), ValidAt: "2026-08-01"}); item.State != "valid" || item.Version != 2 {
+		if item := show(contract.GetWalletParams{AsOf: new(revoked.Add(-time.Minute)), ValidAt: "2026-08-01"}); item.State != "valid" || item.Version != 2 {
 			t.Errorf("%+v", item)
 		}
-		if item := show(contract.GetWalletParams{AsOf: revoked, ValidAt: "2026-08-01"}); item.State != "revoked" {
+		if item := show(contract.GetWalletParams{AsOf: &revoked, ValidAt: "2026-08-01"}); item.State != "revoked" {
 			t.Errorf("%+v", item)
 		}
-		got, _, err := tv.wallet(t, me, who, contract.GetWalletParams{AsOf: issued.Add(-time.Minute)})
+		got, _, err := tv.wallet(t, me, who, contract.GetWalletParams{AsOf: new(issued.Add(-time.Minute))})
 		if err != nil || len(got.Items) != 0 || got.AsOf.IsZero() {
 			t.Errorf("%+v, %v", got, err)
 		}
-		if _, _, err := tv.wallet(t, me, who, contract.GetWalletParams{AsOf: tv.Clock.Now().Add(time.Second)}); !errors.Is(err, errNotSettled) {
+		if _, _, err := tv.wallet(t, me, who, contract.GetWalletParams{AsOf: new(tv.Clock.Now().Add(time.Second))}); !errors.Is(err, errNotSettled) {
 			t.Errorf("the future: %v", err)
 		}
 	})

@@ -884,7 +884,7 @@ type AccessRequest struct {
 	//
 	// Example: 2026/4711
 	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
-	ConsentID     ConsentID     `json:"consentId,omitempty,omitzero"`
+	ConsentID     *ConsentID    `json:"consentId,omitempty"`
 
 	// Deliberation the number under which an authorisation was published
 	//
@@ -939,7 +939,7 @@ type AttachmentAccessRequest struct {
 	//
 	// Example: 2026/4711
 	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
-	ConsentID     ConsentID     `json:"consentId,omitempty,omitzero"`
+	ConsentID     *ConsentID    `json:"consentId,omitempty"`
 
 	// Deliberation the number under which an authorisation was published
 	//
@@ -1085,7 +1085,7 @@ type Consent struct {
 	Until     time.Time    `json:"until,omitempty,omitzero"`
 
 	// Uses accesses so far
-	Uses int `json:"uses,omitempty,omitzero"`
+	Uses int `json:"uses"`
 }
 
 // ConsentAsk Example: {"documentTypes":["householdComposition"],"message":"We need this to pay you.","purpose":"socialBenefit","ssin":"53480200724"}
@@ -1103,8 +1103,8 @@ type ConsentAsk struct {
 	// SSIN national register or BIS number; eleven digits whose last two check the others
 	//
 	// Example: 53480200724
-	SSIN  SSIN      `json:"ssin"`
-	Until time.Time `json:"until,omitempty,omitzero"`
+	SSIN  SSIN       `json:"ssin"`
+	Until *time.Time `json:"until,omitempty"`
 }
 
 // ConsentDecision defines model for ConsentDecision.
@@ -1113,7 +1113,7 @@ type ConsentDecision string
 // ConsentGrant Example: {"consumer":"0671516647","documentTypes":["householdComposition"],"limits":{"uses":3},"purpose":"socialBenefit","shownText":{"language":"en","text":"You allow ... to read ...","version":"3"},"until":"2026-12-31T23:00:00Z"}
 type ConsentGrant struct {
 	// CitizenID a citizen, for the citizen and the log only
-	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
+	CitizenID *CitizenID `json:"citizenId,omitempty"`
 
 	// Consumer number in the Crossroads Bank for Enterprises
 	//
@@ -1133,7 +1133,7 @@ type ConsentGrant struct {
 	ShownText ShownText `json:"shownText"`
 
 	// Until from this moment on it no longer holds
-	Until time.Time `json:"until,omitempty,omitzero"`
+	Until *time.Time `json:"until,omitempty"`
 }
 
 // ConsentID defines model for ConsentId.
@@ -1150,7 +1150,7 @@ type ConsentJudgement struct {
 
 	// Until when the consent ends
 	Until    time.Time `json:"until,omitempty,omitzero"`
-	UsesLeft int       `json:"usesLeft,omitempty,omitzero"`
+	UsesLeft *int      `json:"usesLeft,omitempty"`
 }
 
 // ConsentLimits defines model for ConsentLimits.
@@ -1215,14 +1215,14 @@ type ConsentLogItem struct {
 // ConsentLogQuery Example: {"consumer":"0671516647","decision":["granted","withdrawn"],"from":"2026-01-01T00:00:00Z"}
 type ConsentLogQuery struct {
 	// CitizenID a citizen, for the citizen and the log only
-	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
+	CitizenID *CitizenID `json:"citizenId,omitempty"`
 
 	// Consumer number in the Crossroads Bank for Enterprises
 	//
 	// Example: 0206731645
 	Consumer EnterpriseNumber  `json:"consumer,omitempty,omitzero"`
 	Decision []ConsentDecision `json:"decision,omitempty,omitzero"`
-	From     time.Time         `json:"from,omitempty,omitzero"`
+	From     *time.Time        `json:"from,omitempty"`
 
 	// Purpose Example: socialBenefit
 	Purpose Purpose `json:"purpose,omitempty,omitzero"`
@@ -1230,8 +1230,8 @@ type ConsentLogQuery struct {
 	// SSIN national register or BIS number; eleven digits whose last two check the others
 	//
 	// Example: 53480200724
-	SSIN  SSIN      `json:"ssin,omitempty,omitzero"`
-	Until time.Time `json:"until,omitempty,omitzero"`
+	SSIN  SSIN       `json:"ssin,omitempty,omitzero"`
+	Until *time.Time `json:"until,omitempty"`
 }
 
 // ConsentReceipt as the standard asked for names its members
@@ -1259,7 +1259,7 @@ type ConsentRequestGrant struct {
 	ShownText ShownText `json:"shownText"`
 
 	// Until sooner than asked for
-	Until time.Time `json:"until,omitempty,omitzero"`
+	Until *time.Time `json:"until,omitempty"`
 }
 
 // ConsentState defines model for ConsentState.
@@ -1268,8 +1268,8 @@ type ConsentState string
 // ConsentValidation Example: {"consentId":"0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44","documentType":"householdComposition","purpose":"socialBenefit","ssin":"53480200724"}
 type ConsentValidation struct {
 	// CitizenRef a citizen, for one organisation only
-	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
-	ConsentID  ConsentID  `json:"consentId,omitempty,omitzero"`
+	CitizenRef *CitizenRef `json:"citizenRef,omitempty"`
+	ConsentID  *ConsentID  `json:"consentId,omitempty"`
 
 	// Deliberation the number under which an authorisation was published
 	//
@@ -1277,7 +1277,7 @@ type ConsentValidation struct {
 	Deliberation Deliberation `json:"deliberation,omitempty,omitzero"`
 
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
+	DocumentID *DocumentID `json:"documentId,omitempty"`
 
 	// DocumentType a code of the registry
 	//
@@ -1478,10 +1478,10 @@ type DocumentIssue struct {
 // DocumentQuery Example: {"documentType":"isiPlusCard","state":["valid","suspended"]}
 type DocumentQuery struct {
 	// ChangedFrom recorded from this moment on
-	ChangedFrom time.Time `json:"changedFrom,omitempty,omitzero"`
+	ChangedFrom *time.Time `json:"changedFrom,omitempty"`
 
 	// CitizenRef a citizen, for one organisation only
-	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
+	CitizenRef *CitizenRef `json:"citizenRef,omitempty"`
 
 	// DocumentType a code of the registry
 	//
@@ -1783,8 +1783,8 @@ type ErasureCertificate struct {
 	Trimmed TrimmedKeys `json:"trimmed,omitempty,omitzero"`
 
 	// UnreadableAttachments files whose keys stood in those events, and which are removed
-	UnreadableAttachments int64 `json:"unreadableAttachments,omitempty,omitzero"`
-	UnreadableEvents      int64 `json:"unreadableEvents"`
+	UnreadableAttachments *int64 `json:"unreadableAttachments,omitempty"`
+	UnreadableEvents      int64  `json:"unreadableEvents"`
 }
 
 // ErasureID defines model for ErasureId.
@@ -1796,7 +1796,7 @@ type ErasureRequest struct {
 	CitizenID CitizenID `json:"citizenId"`
 
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
+	DocumentID *DocumentID `json:"documentId,omitempty"`
 
 	// Reason Example: issuedInError
 	Reason ReasonCode   `json:"reason"`
@@ -1837,10 +1837,10 @@ type Event struct {
 	// OnBehalfOf number in the Crossroads Bank for Enterprises
 	//
 	// Example: 0206731645
-	OnBehalfOf      EnterpriseNumber       `json:"onBehalfOf,omitempty,omitzero"`
-	RecordedAt      time.Time              `json:"recordedAt"`
-	RegistryVersion domain.RegistryVersion `json:"registryVersion,omitempty,omitzero"`
-	Revision        int64                  `json:"revision"`
+	OnBehalfOf      EnterpriseNumber        `json:"onBehalfOf,omitempty,omitzero"`
+	RecordedAt      time.Time               `json:"recordedAt"`
+	RegistryVersion *domain.RegistryVersion `json:"registryVersion,omitempty"`
+	Revision        int64                   `json:"revision"`
 
 	// Sealed the personal part as it is stored
 	Sealed []byte `json:"sealed,omitempty,omitzero"`
@@ -1978,8 +1978,8 @@ type EvidenceQuery struct {
 	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
 
 	// CitizenRef a citizen, for one organisation only
-	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
-	ConsentID  ConsentID  `json:"consentId,omitempty,omitzero"`
+	CitizenRef *CitizenRef `json:"citizenRef,omitempty"`
+	ConsentID  *ConsentID  `json:"consentId,omitempty"`
 
 	// Deliberation the number under which an authorisation was published
 	//
@@ -2021,7 +2021,7 @@ type Export struct {
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href       `json:"href"`
 	Kind ExportKind `json:"kind"`
-	Rows int64      `json:"rows,omitempty,omitzero"`
+	Rows *int64     `json:"rows,omitempty"`
 
 	// Sha256 of the file, in hexadecimal digits
 	Sha256 string     `json:"sha256,omitempty,omitzero"`
@@ -2035,7 +2035,7 @@ type ExportCreate struct {
 	// Example: 0206731645
 	Consumer EnterpriseNumber `json:"consumer,omitempty,omitzero"`
 	Format   ExportFormat     `json:"format"`
-	From     time.Time        `json:"from,omitempty,omitzero"`
+	From     *time.Time       `json:"from,omitempty"`
 	Kind     ExportKind       `json:"kind"`
 
 	// Purpose Example: socialBenefit
@@ -2043,7 +2043,7 @@ type ExportCreate struct {
 
 	// Reason Example: issuedInError
 	Reason ReasonCode `json:"reason,omitempty,omitzero"`
-	Until  time.Time  `json:"until,omitempty,omitzero"`
+	Until  *time.Time `json:"until,omitempty"`
 }
 
 // ExportFormat defines model for ExportFormat.
@@ -2204,7 +2204,7 @@ type KeyState struct {
 
 	// DataKeys of citizens
 	DataKeys          int64              `json:"dataKeys"`
-	DestroyedKeys     int64              `json:"destroyedKeys,omitempty,omitzero"`
+	DestroyedKeys     *int64             `json:"destroyedKeys,omitempty"`
 	KeyEncryptionKeys []KeyEncryptionKey `json:"keyEncryptionKeys"`
 
 	// LastBackup a copy of the key ring that was restored for a test
@@ -2221,7 +2221,7 @@ type KeyState struct {
 	Rotation TaskStatus `json:"rotation,omitempty,omitzero"`
 
 	// RotationDone data keys wrapped again so far
-	RotationDone int64 `json:"rotationDone,omitempty,omitzero"`
+	RotationDone *int64 `json:"rotationDone,omitempty"`
 }
 
 // Language defines model for Language.
@@ -2389,16 +2389,16 @@ type PepperState struct {
 	Rotation TaskStatus  `json:"rotation,omitempty,omitzero"`
 
 	// ToDrop entries of the former pepper that are left
-	ToDrop int64 `json:"toDrop,omitempty,omitzero"`
+	ToDrop *int64 `json:"toDrop,omitempty"`
 
 	// ToIndex numbers not found under the new pepper yet
-	ToIndex int64 `json:"toIndex,omitempty,omitzero"`
+	ToIndex *int64 `json:"toIndex,omitempty"`
 
 	// Version that people are looked for under
 	Version int `json:"version"`
 
 	// Waiting of them, those whose erasure has begun and has to end first
-	Waiting int64 `json:"waiting,omitempty,omitzero"`
+	Waiting *int64 `json:"waiting,omitempty"`
 }
 
 // PositionToken opaque; it tells nothing of the log and is only sent back
@@ -2505,7 +2505,7 @@ type Projection struct {
 	Position Cursor `json:"position,omitempty,omitzero"`
 
 	// Rebuilding per cent done of the version that is built beside
-	Rebuilding int             `json:"rebuilding,omitempty,omitzero"`
+	Rebuilding *int            `json:"rebuilding,omitempty"`
 	State      ProjectionState `json:"state"`
 
 	// StoppedAt opaque; only from an answer of ours
@@ -2611,7 +2611,7 @@ type RegistryDocumentType struct {
 
 	// Schema a JSON Schema, as the registry holds it
 	Schema             JSONSchema `json:"schema,omitempty,omitzero"`
-	ValidityIsPersonal bool       `json:"validityIsPersonal,omitempty,omitzero"`
+	ValidityIsPersonal bool       `json:"validityIsPersonal"`
 }
 
 // RegistryFiles the files of a registry directory as one object; the vault checks them whole
@@ -2630,10 +2630,10 @@ type RegistryOrganization struct {
 // RegistryReceipt defines model for RegistryReceipt.
 type RegistryReceipt struct {
 	// DocumentTypes how many
-	DocumentTypes int `json:"documentTypes,omitempty,omitzero"`
+	DocumentTypes *int `json:"documentTypes,omitempty"`
 
 	// Organizations how many
-	Organizations int `json:"organizations,omitempty,omitzero"`
+	Organizations *int `json:"organizations,omitempty"`
 
 	// Version Example: 3
 	Version RegistryVersion `json:"version"`
@@ -2698,7 +2698,7 @@ type ReleasePropose struct {
 	SSIN SSIN `json:"ssin"`
 
 	// Until of an `end`, which requires it: when the memory of the erasure ends
-	Until time.Time `json:"until,omitempty,omitzero"`
+	Until *time.Time `json:"until,omitempty"`
 }
 
 // ReleaseState defines model for ReleaseState.
@@ -2794,7 +2794,7 @@ type Restriction struct {
 // Example: {"reason":"accuracyContested"}
 type RestrictionAsk struct {
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
+	DocumentID *DocumentID `json:"documentId,omitempty"`
 
 	// Reason Example: issuedInError
 	Reason ReasonCode `json:"reason"`
@@ -3123,7 +3123,7 @@ type ReportDeathParams struct {
 // GetAccessLogParams defines parameters for GetAccessLog.
 type GetAccessLogParams struct {
 	// AccessID only this access
-	AccessID AccessID `form:"accessId,omitempty" json:"accessId,omitempty,omitzero"`
+	AccessID *AccessID `form:"accessId,omitempty" json:"accessId,omitempty"`
 
 	// DocumentType only these types
 	DocumentType []DocumentType `form:"documentType,omitempty" json:"documentType,omitempty,omitzero"`
@@ -3132,10 +3132,10 @@ type GetAccessLogParams struct {
 	Organization []EnterpriseNumber `form:"organization,omitempty" json:"organization,omitempty,omitzero"`
 
 	// From from this moment on
-	From From `form:"from,omitempty" json:"from,omitempty,omitzero"`
+	From *From `form:"from,omitempty" json:"from,omitempty"`
 
 	// Until before this moment
-	Until Until `form:"until,omitempty" json:"until,omitempty,omitzero"`
+	Until *Until `form:"until,omitempty" json:"until,omitempty"`
 
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
@@ -3183,7 +3183,7 @@ type SubjectAccessReportParams struct {
 // GetWalletParams defines parameters for GetWallet.
 type GetWalletParams struct {
 	// AsOf what the vault knew then
-	AsOf AsOf `form:"asOf,omitempty" json:"asOf,omitempty,omitzero"`
+	AsOf *AsOf `form:"asOf,omitempty" json:"asOf,omitempty"`
 
 	// ValidAt what was legally so on that day
 	ValidAt ValidAt `form:"validAt,omitempty" json:"validAt,omitempty,omitzero"`
@@ -3210,7 +3210,7 @@ type QueryConsentLogParams struct {
 // ListConsentRequestsParams defines parameters for ListConsentRequests.
 type ListConsentRequestsParams struct {
 	// CitizenID whose; a representative names the person they act for
-	CitizenID OfCitizen `form:"citizenId,omitempty" json:"citizenId,omitempty,omitzero"`
+	CitizenID *OfCitizen `form:"citizenId,omitempty" json:"citizenId,omitempty"`
 
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
@@ -3246,7 +3246,7 @@ type RefuseConsentRequestParams struct {
 // ListConsentsParams defines parameters for ListConsents.
 type ListConsentsParams struct {
 	// CitizenID whose; a representative names the person they act for
-	CitizenID OfCitizen `form:"citizenId,omitempty" json:"citizenId,omitempty,omitzero"`
+	CitizenID *OfCitizen `form:"citizenId,omitempty" json:"citizenId,omitempty"`
 
 	// State only these states
 	State []ConsentState `form:"state,omitempty" json:"state,omitempty,omitzero"`
@@ -3480,7 +3480,7 @@ type TrimKeysParams struct {
 // ListMandatesParams defines parameters for ListMandates.
 type ListMandatesParams struct {
 	// MandateID only this mandate
-	MandateID MandateID `form:"mandateId,omitempty" json:"mandateId,omitempty,omitzero"`
+	MandateID *MandateID `form:"mandateId,omitempty" json:"mandateId,omitempty"`
 
 	// State only these states
 	State []MandateState `form:"state,omitempty" json:"state,omitempty,omitzero"`

@@ -53,7 +53,8 @@ func BindStyledParameterWithOptions(_, _, value string, dest any, _ BindStyledPa
 
 // BindQueryParameterWithOptions reads a query parameter into dest, a pointer: a slice
 // takes every occurrence, any other type exactly one. An absent parameter leaves dest
-// unchanged, and is a RequiredParameterError when it is required.
+// unchanged, and is a RequiredParameterError when it is required. A pointer is nil for a
+// parameter that is absent, and only then.
 func BindQueryParameterWithOptions(_ string, _, required bool, name string, query url.Values, dest any, _ BindQueryParameterOptions) error {
 	values, target := query[name], reflect.ValueOf(dest).Elem()
 	switch {
@@ -77,6 +78,14 @@ func BindQueryParameterWithOptions(_ string, _, required bool, name string, quer
 }
 
 func bind(value string, target reflect.Value) error {
+	if target.Kind() == reflect.Pointer {
+		given := reflect.New(target.Type().Elem())
+		if err := bind(value, given.Elem()); err != nil {
+			return err
+		}
+		target.Set(given)
+		return nil
+	}
 	if text, ok := target.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if text.UnmarshalText([]byte(value)) != nil {
 			return errBadParameter
