@@ -32,6 +32,7 @@ const (
 // sealed, so that replay needs no key. Reading is recorded first.
 func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObject) (contract.ListEventsResponseObject, error) {
 	p := r.Params
+	p.Stream = strings.ToLower(p.Stream) // ids in it may come in letters of either case
 	after, err := edge.LeafFrom(p.After, -1)
 	if err != nil {
 		return nil, err

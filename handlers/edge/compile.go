@@ -27,6 +27,7 @@ type operation struct {
 	query   map[string]parameter
 	header  []parameter
 	body    *shape   // nil: the call takes none
+	lenient bool     // its body has no member that must be there, so it may be left out
 	files   []string // media types of a body that the use case reads itself; nil: it is JSON, or none
 	maxBody int64
 }
@@ -51,6 +52,7 @@ type shape struct {
 	pattern  *regexp.Regexp
 	check    func(string) error // in place of a pattern, for a form with a parser of its own
 	issue    string             // the issue's type when check refuses; "" is schemaViolation
+	isID     bool               // a UUID, whose letters may be of either case
 }
 
 // choice is a set of groups of members, one of which is there: as the names that a
@@ -129,6 +131,11 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *o
 			o.query[p.name] = p
 		case "header":
 			p.name = http.CanonicalHeaderKey(p.name)
+			if p.shape.isID { // a key, which names nothing: who takes it judges the nil UUID
+				key := *p.shape
+				key.check = checkUUID
+				p.shape = &key
+			}
 			o.header = append(o.header, p)
 		}
 	}
@@ -136,6 +143,7 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *o
 		o.files = stringsOf(types)
 	} else if op.RequestBody != nil {
 		o.body = c.shape(op.RequestBody.Value.Content["application/json"].Schema)
+		o.lenient = o.body.kind == object && len(o.body.required)+len(o.body.choices) == 0
 	}
 	return o
 }
@@ -218,7 +226,7 @@ func (s *shape) text(in *openapi3.Schema) {
 	goType, _ := in.Extensions["x-go-type"].(string)
 	switch {
 	case in.Format == "uuid":
-		s.check = checkUUID
+		s.check, s.isID = checkID, true
 	case in.Format == "date-time":
 		s.check = checkTime
 	case goType == "domain.Date":

@@ -269,7 +269,7 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 			s.problem(w, r, err)
 			return
 		}
-		call.Body, call.Target = body, r.URL.Path+"\x00"+r.Header.Get("If-Match")
+		call.Body, call.Target = body, target(r)
 		if _, speaks := op.query["lang"]; speaks {
 			call.Language = negotiate(r)
 			w.Header().Set("Content-Language", string(call.Language))
@@ -280,6 +280,18 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 		h(w, r)
 		returned = true
 	})
+}
+
+// target returns what a request is about, for telling whether another repeats it: the path,
+// with ids in small letters, and the version that is expected.
+func target(r *http.Request) string {
+	steps := strings.Split(r.URL.Path, "/")
+	for i, step := range steps {
+		if checkUUID(step) == nil {
+			steps[i] = strings.ToLower(step)
+		}
+	}
+	return strings.Join(steps, "/") + "\x00" + strings.Join(r.Header["If-Match"], ",")
 }
 
 // allows admits a caller whose role the contract lists and who has the scope.
