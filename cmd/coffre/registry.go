@@ -102,7 +102,7 @@ func newRegistryShow(p *program) *cobra.Command {
 				return err
 			}
 			return p.asks(cmd.Context(), at, token.Grant{Role: domain.RoleOperator}, func(c *client.Client) error {
-				r, err := client.Read[contract.Registry](c.GetRegistry(cmd.Context()))
+				r, err := client.Read[contract.Registry](c.GetRegistry(cmd.Context(), contract.GetRegistryParams{}))
 				if err != nil {
 					return err
 				}

@@ -265,7 +265,7 @@ func TestAuthoriseThenOpen(t *testing.T) {
 		id := tv.household(t, 1)
 		tv.afterAppend(t, func() {
 			_, err := acting.Documents.Transact(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(id), Citizen: tv.person(t, 1)}, document.Update{
-				Expected: 1, EffectiveFrom: "2026-01-01", Content: domain.JSON(`{"asOf":"2026-06-01","householdSize":5,"members":[]}`), Tag: document.Tag{1},
+				Expected: document.ExpectVersion(1), EffectiveFrom: "2026-01-01", Content: domain.JSON(`{"asOf":"2026-06-01","householdSize":5,"members":[]}`), Tag: document.Tag{1},
 				By: domain.Actor{Role: domain.RoleIssuer, Organisation: homeAffairs}, At: tv.Clock.Now(),
 			})
 			if err != nil {

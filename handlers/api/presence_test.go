@@ -103,3 +103,49 @@ func TestF2TheNilUUIDIsAnUnknownID(t *testing.T) {
 		}
 	}
 }
+
+// F11: what a proxy does to a tag changes nothing; of two changes of one version one wins
+// all the same; and a document that was suspended is not the one that a reader has.
+func TestF11TagsOfADocument(t *testing.T) {
+	tv := newVault(t)
+	id := tv.household(t, 1)
+	tag := func(who edge.Caller) contract.EntityTag {
+		t.Helper()
+		answer, err := tv.GetDocument(tv.as(t, who, "getDocument", nil), contract.GetDocumentRequestObject{DocumentID: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.(contract.GetDocument200JSONResponse).Headers.ETag
+	}
+	suspend := func(match contract.EntityTag, reason domain.ReasonCode) error {
+		body := contract.DocumentSuspension{Reason: reason}
+		_, err := tv.SuspendDocument(tv.as(t, issuer(homeAffairs), "suspendDocument", body), contract.SuspendDocumentRequestObject{
+			DocumentID: id, Params: contract.SuspendDocumentParams{IdempotencyKey: uuid.New(), IfMatch: match}, Body: &body,
+		})
+		return err
+	}
+	first, mine := tag(issuer(homeAffairs)), tag(citizenCaller(tv.person(t, 1)))
+	if first == mine || first != tag(issuer(homeAffairs)) || edge.VersionOf(first) != 1 {
+		t.Errorf("the issuer has %s, the citizen %s", first, mine)
+	}
+	for _, stale := range []contract.EntityTag{`"2"`, `W/"2"`, `"x", "y"`} {
+		if err := suspend(stale, "underReview"); slugOf(err) != "documentVersionStale" {
+			t.Errorf("a change of %s: %v", stale, err)
+		}
+	}
+	if err := suspend("W/"+first, "underReview"); err != nil {
+		t.Errorf("a change of a weakened tag: %v", err)
+	}
+	if second := tag(issuer(homeAffairs)); second == first || edge.VersionOf(second) != 1 {
+		t.Errorf("suspended since, the tag is %s and was %s", second, first)
+	}
+	if _, err := tv.update(t, homeAffairs, id, `"7", W/"1"`, `{"asOf":"2026-06-01","householdSize":5,"members":[]}`); err != nil {
+		t.Errorf("a change of one of several tags: %v", err)
+	}
+	if _, err := tv.update(t, homeAffairs, id, "W/"+first, household); slugOf(err) != "documentVersionStale" {
+		t.Errorf("a second change of one version: %v", err)
+	}
+	if _, err := tv.update(t, homeAffairs, id, "*", household); err != nil {
+		t.Errorf("a change of whatever version: %v", err)
+	}
+}

@@ -178,7 +178,7 @@ func TestWalletInTime(t *testing.T) {
 	}
 	tv.Clock.Advance(-time.Hour)
 	updated := change(document.Update{
-		Expected: 1, EffectiveFrom: "2026-07-01", Content: domain.JSON(`{"asOf":"2026-07-01","householdSize":5,"members":[]}`), Tag: document.Tag{1}, By: by, At: issued,
+		Expected: document.ExpectVersion(1), EffectiveFrom: "2026-07-01", Content: domain.JSON(`{"asOf":"2026-07-01","householdSize":5,"members":[]}`), Tag: document.Tag{1}, By: by, At: issued,
 	})
 	show := func(p contract.GetWalletParams) contract.WalletItem {
 		t.Helper()

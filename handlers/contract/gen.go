@@ -1704,6 +1704,11 @@ type EnterpriseNumber = domain.Organisation
 // EntityTag Example: "1"
 type EntityTag = string
 
+// EntityTags an entity tag, a list of them with commas, or `*`
+//
+// Example: "1"
+type EntityTags = string
+
 // Erasure defines model for Erasure.
 type Erasure struct {
 	ApprovedAt time.Time `json:"approvedAt,omitempty,omitzero"`
@@ -3067,8 +3072,13 @@ type ConsentRequestID = ConsentID
 // From defines model for From.
 type From = time.Time
 
-// IfMatch Example: "1"
-type IfMatch = EntityTag
+// IfMatch an entity tag, a list of them with commas, or `*`
+//
+// Example: "1"
+type IfMatch = EntityTags
+
+// IfNoneMatch Example: "1"
+type IfNoneMatch = string
 
 // Lang defines model for Lang.
 type Lang = Language
@@ -3317,6 +3327,9 @@ type GetDocumentParams struct {
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
 
+	// IfNoneMatch the ETags of answers that the caller has; 304 without a body when one is still right (RFC 9110)
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
+
 	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
 }
@@ -3347,7 +3360,9 @@ type ReinstateDocumentParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 
-	// IfMatch the ETag of the document's version the caller has seen
+	// IfMatch the ETag of the document's version that the caller has seen, one of several in a list, or
+	// `*` for whatever version there is (RFC 9110). Weak tags are compared by their text, so that
+	// a proxy that compresses answers does no harm; none that matches gives 412
 	IfMatch IfMatch `json:"If-Match"`
 }
 
@@ -3356,7 +3371,9 @@ type RevokeDocumentParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 
-	// IfMatch the ETag of the document's version the caller has seen
+	// IfMatch the ETag of the document's version that the caller has seen, one of several in a list, or
+	// `*` for whatever version there is (RFC 9110). Weak tags are compared by their text, so that
+	// a proxy that compresses answers does no harm; none that matches gives 412
 	IfMatch IfMatch `json:"If-Match"`
 }
 
@@ -3365,7 +3382,9 @@ type SuspendDocumentParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 
-	// IfMatch the ETag of the document's version the caller has seen
+	// IfMatch the ETag of the document's version that the caller has seen, one of several in a list, or
+	// `*` for whatever version there is (RFC 9110). Weak tags are compared by their text, so that
+	// a proxy that compresses answers does no harm; none that matches gives 412
 	IfMatch IfMatch `json:"If-Match"`
 }
 
@@ -3374,7 +3393,9 @@ type UpdateDocumentParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 
-	// IfMatch the ETag of the document's version the caller has seen
+	// IfMatch the ETag of the document's version that the caller has seen, one of several in a list, or
+	// `*` for whatever version there is (RFC 9110). Weak tags are compared by their text, so that
+	// a proxy that compresses answers does no harm; none that matches gives 412
 	IfMatch IfMatch `json:"If-Match"`
 }
 
@@ -3523,6 +3544,12 @@ type ListProjectionsParams struct {
 type RebuildProjectionParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetRegistryParams defines parameters for GetRegistry.
+type GetRegistryParams struct {
+	// IfNoneMatch the ETags of answers that the caller has; 304 without a body when one is still right (RFC 9110)
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
 }
 
 // PublishRegistryParams defines parameters for PublishRegistry.
@@ -3823,7 +3850,7 @@ type ServerInterface interface {
 	RebuildProjection(w http.ResponseWriter, r *http.Request, projectionName ProjectionName, params RebuildProjectionParams)
 	// GetRegistry Document types, organisations, purposes and codes in force
 	// (GET /registry)
-	GetRegistry(w http.ResponseWriter, r *http.Request)
+	GetRegistry(w http.ResponseWriter, r *http.Request, params GetRegistryParams)
 	// PublishRegistry Publish a new version of the registry
 	// (POST /registry)
 	PublishRegistry(w http.ResponseWriter, r *http.Request, params PublishRegistryParams)
@@ -5490,6 +5517,25 @@ func (siw *ServerInterfaceWrapper) GetDocument(w http.ResponseWriter, r *http.Re
 
 	headers := r.Header
 
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-None-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-None-Match", Err: err})
+			return
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+
+	}
+
 	// ------------- Optional header parameter "Coffre-Min-Position" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
 		var CoffreMinPosition CoffreMinPosition
@@ -7140,8 +7186,35 @@ func (siw *ServerInterfaceWrapper) RebuildProjection(w http.ResponseWriter, r *h
 // GetRegistry operation middleware
 func (siw *ServerInterfaceWrapper) GetRegistry(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetRegistryParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-None-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-None-Match", Err: err})
+			return
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetRegistry(w, r)
+		siw.Handler.GetRegistry(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7524,6 +7597,13 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/health", wrapper.GetHealth)
 
 	return m
+}
+
+type NotModifiedResponseHeaders struct {
+	ETag EntityTag
+}
+type NotModifiedResponse struct {
+	Headers NotModifiedResponseHeaders
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
@@ -8837,6 +8917,14 @@ func (response GetDocument200JSONResponse) VisitGetDocumentResponse(w http.Respo
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type GetDocument304Response = NotModifiedResponse
+
+func (response GetDocument304Response) VisitGetDocumentResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
 }
 
 type GetDocumentdefaultApplicationProblemPlusJSONResponse struct {
@@ -10659,6 +10747,7 @@ func (response RebuildProjectiondefaultApplicationProblemPlusJSONResponse) Visit
 }
 
 type GetRegistryRequestObject struct {
+	Params GetRegistryParams
 }
 
 type GetRegistryResponseObject interface {
@@ -10685,6 +10774,14 @@ func (response GetRegistry200JSONResponse) VisitGetRegistryResponse(w http.Respo
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type GetRegistry304Response = NotModifiedResponse
+
+func (response GetRegistry304Response) VisitGetRegistryResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
 }
 
 type GetRegistrydefaultApplicationProblemPlusJSONResponse struct {
@@ -13022,8 +13119,10 @@ func (sh *strictHandler) RebuildProjection(w http.ResponseWriter, r *http.Reques
 }
 
 // GetRegistry operation middleware
-func (sh *strictHandler) GetRegistry(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) GetRegistry(w http.ResponseWriter, r *http.Request, params GetRegistryParams) {
 	var request GetRegistryRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetRegistry(ctx, request.(GetRegistryRequestObject))

@@ -32,6 +32,10 @@ type operation struct {
 	maxBody int64
 }
 
+// ifMatch and ifNoneMatch are headers whose value is a list, of which a request may have
+// several lines.
+const ifMatch, ifNoneMatch = "If-Match", "If-None-Match"
+
 type parameter struct {
 	name     string
 	required bool
@@ -135,6 +139,11 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *o
 				key := *p.shape
 				key.check = checkUUID
 				p.shape = &key
+			}
+			if p.name == ifMatch {
+				tags := *p.shape
+				tags.check = checkTags
+				p.shape = &tags
 			}
 			o.header = append(o.header, p)
 		}

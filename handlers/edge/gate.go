@@ -44,6 +44,10 @@ func (o *operation) admit(w http.ResponseWriter, r *http.Request) ([]byte, error
 	}
 	for _, p := range o.header {
 		values := r.Header[p.name]
+		if (p.name == ifMatch || p.name == ifNoneMatch) && len(values) > 1 {
+			values = []string{strings.Join(values, ", ")}
+			r.Header[p.name] = values
+		}
 		switch {
 		case len(values) == 0 && p.required:
 			return nil, BadRequest(contract.InputValidationIssue{Type: issueRequired, Title: "Required input is missing", In: contract.IssueLocationHeader, Name: p.name})

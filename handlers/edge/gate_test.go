@@ -288,7 +288,10 @@ func TestGateParameters(t *testing.T) {
 		}
 		for _, name := range []string{"Idempotency-Key", "If-Match", "Coffre-Min-Position"} {
 			if slices.ContainsFunc(operations()[c.Pattern].header, func(p parameter) bool { return p.name == name }) {
-				for _, value := range []string{canary, "", "*", anID + anID, `"` + anID, `W/"1"`, "../" + canary} {
+				for _, value := range []string{canary, "", "*", anID + anID, `"` + anID, `W/"1"`, "../" + canary, `W/1`, `w/"1"`, `"1" "2"`, `*, "1"`, ","} {
+					if name == "If-Match" && (value == "*" || value == `W/"1"`) {
+						continue // TestF11IfMatch
+					}
 					if name == "Coffre-Min-Position" && !strings.ContainsAny(value, `*"/`) && value != "" {
 						continue
 					}

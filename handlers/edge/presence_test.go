@@ -358,3 +358,82 @@ func TestF7NothingIsSaidInManyWays(t *testing.T) {
 		t.Errorf("only %d calls without and %d with a body that may be left out", without, lenient)
 	}
 }
+
+// F11: If-Match is a list of entity tags over any number of lines, or "*"; a proxy may have
+// weakened a tag (RFC 9110, section 13.1.1, with the exception of docs/decisions/0024).
+func TestF11IfMatch(t *testing.T) {
+	e, tried := newEdge(t), 0
+	for _, c := range calls(t) {
+		if c.Header.Get("If-Match") == "" {
+			continue
+		}
+		for lines, want := range map[string]EntityTags{
+			`"1"`: {List: []string{`"1"`}}, `W/"1"`: {List: []string{`"1"`}}, `*`: {Any: true}, " * ": {Any: true},
+			`"1", W/"2" ,"x,y"`: {List: []string{`"1"`, `"2"`, `"x,y"`}}, `, "1",, `: {List: []string{`"1"`}}, "\"1\"|W/\"2\"": {List: []string{`"1"`, `"2"`}},
+			`"1-0123456789abcdef"`: {List: []string{`"1-0123456789abcdef"`}}, `""`: {List: []string{`""`}},
+		} {
+			tried++
+			r := c.Request(c.Body)
+			r.Header["If-Match"] = strings.Split(lines, "|")
+			var got EntityTags
+			e.do = func(_ http.ResponseWriter, r *http.Request) {
+				if len(r.Header["If-Match"]) == 1 {
+					got, _ = ParseEntityTags(r.Header.Get("If-Match"))
+				}
+			}
+			if w := e.send(r); got.Any != want.Any || !slices.Equal(got.List, want.List) {
+				t.Errorf("%s %s: %d, %+v", c.OperationID, lines, w.Code, got)
+			}
+		}
+	}
+	if tried < 30 {
+		t.Errorf("only %d requests", tried)
+	}
+	for tag, want := range map[string]int{`"1"`: 1, `"12-0123456789abcdef"`: 12, `"0"`: -1, `"01"`: -1, `"1-"`: -1, `"1-0123"`: -1, `"1-x123456789abcdef"`: -1, `"-1"`: -1, `1`: -1, `"+1"`: -1, `""`: -1, StateTag(3, [32]byte{1}): 3} {
+		if got := VersionOf(tag); got != want {
+			t.Errorf("the version of %s is %d, not %d", tag, got, want)
+		}
+	}
+}
+
+// F11: every GET whose answer has a tag is answered 304 without a body to whoever has it, by
+// weak comparison; every other answer is whole (RFC 9110, section 13.1.2).
+func TestF11IfNoneMatch(t *testing.T) {
+	e, tagged := newEdge(t), 0
+	for _, c := range calls(t) {
+		r200 := c.Responses.Status(http.StatusOK)
+		gives := r200 != nil && r200.Value.Headers["ETag"] != nil
+		if c.Method == "GET" && gives {
+			tagged++
+			if c.Responses.Status(http.StatusNotModified) == nil {
+				t.Errorf("%s: the contract does not name 304", c.OperationID)
+			}
+		}
+		e.do = func(w http.ResponseWriter, _ *http.Request) {
+			if gives {
+				w.Header().Set("ETag", `"1"`)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Length", "2")
+			_, _ = w.Write([]byte("{}"))
+		}
+		for lines, has := range map[string]bool{`"1"`: true, `W/"1"`: true, `"0", W/"1"`: true, `"0"|"1"`: true, "*": true, `"2"`: false, `1`: false, "": false, `"1-0"`: false} {
+			r := c.Request(c.Body)
+			r.Header["If-None-Match"] = strings.Split(lines, "|")
+			w := e.send(r)
+			if len(e.reached) != 1 {
+				t.Errorf("%s %s: not reached", c.OperationID, lines)
+			}
+			want, body := http.StatusOK, "{}"
+			if has && gives && c.Method == "GET" {
+				want, body = http.StatusNotModified, ""
+			}
+			if h := w.Result().Header; w.Code != want || w.Body.String() != body || want == http.StatusNotModified && (h.Get("ETag") == "" || h.Get("Content-Type")+h.Get("Content-Length") != "" || h.Get("Cache-Control") == "") {
+				t.Errorf("%s %s: %d %q %v", c.OperationID, lines, w.Code, w.Body, h)
+			}
+		}
+	}
+	if tagged < 2 {
+		t.Errorf("only %d answers have a tag", tagged)
+	}
+}

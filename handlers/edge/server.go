@@ -145,6 +145,11 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	out := &answer{ResponseWriter: w, conn: connFrom(ctx), ctx: ctx}
 	call.answer = out
+	if r.Method == http.MethodGet { // RFC 9110, section 13.1.2; what cannot be read is as if it were absent
+		if tags, err := ParseEntityTags(strings.Join(r.Header[ifNoneMatch], ",")); err == nil {
+			out.unless = &tags
+		}
+	}
 	r = r.WithContext(ctx)
 	s.headers(out, r, call)
 	defer out.finish()
@@ -291,7 +296,7 @@ func target(r *http.Request) string {
 			steps[i] = strings.ToLower(step)
 		}
 	}
-	return strings.Join(steps, "/") + "\x00" + strings.Join(r.Header["If-Match"], ",")
+	return strings.Join(steps, "/") + "\x00" + strings.Join(r.Header[ifMatch], ",")
 }
 
 // allows admits a caller whose role the contract lists and who has the scope.
@@ -329,14 +334,10 @@ var contractTag = func() string {
 	return `"` + hex.EncodeToString(sum[:16]) + `"`
 }()
 
-func serveContract(w http.ResponseWriter, r *http.Request) {
+func serveContract(w http.ResponseWriter, _ *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "public, max-age=300")
 	h.Set("ETag", contractTag)
-	if slices.Contains(r.Header["If-None-Match"], contractTag) {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
 	h.Set("Content-Type", "application/yaml")
 	_, _ = w.Write(contractYAML) // nothing to do about a client that left
 }

@@ -135,7 +135,7 @@ func TestReadsSeeEarlierWrites(t *testing.T) {
 	ask(writer.WithdrawConsent(t.Context(), domain.ConsentID{}, contract.WithdrawConsentParams{}))
 	ask(reader.GetWallet(t.Context(), domain.CitizenID{}, contract.GetWalletParams{}))
 	ask(reader.GetWallet(t.Context(), domain.CitizenID{}, contract.GetWalletParams{CoffreMinPosition: "mine"}))
-	ask(reader.GetRegistry(t.Context())) // does not wait, says the contract
+	ask(reader.GetRegistry(t.Context(), contract.GetRegistryParams{})) // does not wait, says the contract
 	if want := []string{"", "", "p1", "mine", ""}; !reflect.DeepEqual(waited, want) {
 		t.Errorf("waited for %q, want %q", waited, want)
 	}
