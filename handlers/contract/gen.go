@@ -1736,11 +1736,13 @@ type Erasure struct {
 	KeysDestroyedAt time.Time `json:"keysDestroyedAt,omitempty,omitzero"`
 
 	// Reason Example: issuedInError
-	Reason      ReasonCode   `json:"reason"`
-	RequestedAt time.Time    `json:"requestedAt"`
-	Scope       ErasureScope `json:"scope"`
-	State       ErasureState `json:"state"`
-	StoppedAt   time.Time    `json:"stoppedAt,omitempty,omitzero"`
+	Reason      ReasonCode `json:"reason"`
+	RequestedAt time.Time  `json:"requestedAt"`
+
+	// Scope the narrowest first
+	Scope     ErasureScope `json:"scope"`
+	State     ErasureState `json:"state"`
+	StoppedAt time.Time    `json:"stoppedAt,omitempty,omitzero"`
 }
 
 // ErasureCertificate defines model for ErasureCertificate.
@@ -1775,7 +1777,9 @@ type ErasureCertificate struct {
 
 	// Remains what stays, why, until when; it is pseudonymous, not anonymous
 	Remains []RemainingFact `json:"remains"`
-	Scope   ErasureScope    `json:"scope"`
+
+	// Scope the narrowest first
+	Scope ErasureScope `json:"scope"`
 
 	// Signature Ed25519 over the RFC 8785 form of this object without this member
 	Signature []byte `json:"signature"`
@@ -1804,11 +1808,13 @@ type ErasureRequest struct {
 	DocumentID *DocumentID `json:"documentId,omitempty"`
 
 	// Reason Example: issuedInError
-	Reason ReasonCode   `json:"reason"`
-	Scope  ErasureScope `json:"scope"`
+	Reason ReasonCode `json:"reason"`
+
+	// Scope the narrowest first
+	Scope ErasureScope `json:"scope"`
 }
 
-// ErasureScope defines model for ErasureScope.
+// ErasureScope the narrowest first
 type ErasureScope string
 
 // ErasureState defines model for ErasureState.
@@ -2281,7 +2287,9 @@ type Mandate struct {
 	// Href a reference within this API
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Href      Href        `json:"href"`
+	Href Href `json:"href"`
+
+	// Kind a `representation` begins when the representative accepts
 	Kind      MandateKind `json:"kind"`
 	MandateID MandateID   `json:"mandateId"`
 
@@ -2318,7 +2326,9 @@ type MandateGrant struct {
 
 	// DocumentTypes only these; else every type
 	DocumentTypes []DocumentType `json:"documentTypes,omitempty,omitzero"`
-	Kind          MandateKind    `json:"kind"`
+
+	// Kind a `representation` begins when the representative accepts
+	Kind MandateKind `json:"kind"`
 
 	// RepresentativeSSIN national register or BIS number; eleven digits whose last two check the others
 	//
@@ -2339,7 +2349,7 @@ type MandateGrant struct {
 // MandateID defines model for MandateId.
 type MandateID = domain.MandateID
 
-// MandateKind defines model for MandateKind.
+// MandateKind a `representation` begins when the representative accepts
 type MandateKind string
 
 // MandateReceipt defines model for MandateReceipt.
