@@ -404,6 +404,7 @@ var handled = map[string]string{
 	"domain/access/read_back.go":         "handlers/disclosure/view.go",
 	"domain/access/report.go":            "handlers/api/citizen_subject_access_report.go",
 	"domain/access/told.go":              "handlers/disclosure/reading.go",
+	"domain/access/named.go":             "handlers/disclosure/reading.go",
 	"domain/access/outcome.go":           "handlers/disclosure/outcome_queue.go",
 	"domain/access/refusals.go":          "handlers/disclosure/refused.go",
 	"domain/audit/events.go":             "handlers/api/event_list.go",

@@ -29,6 +29,8 @@ var carried = map[string]string{
 // asked lists the fields of commands that a rule asks for their zero value, with the reason
 // why a request cannot have sent it.
 var asked = map[string]string{
+	"access.RecordNamed.Citizen":  "the vault knows nobody by that number: no request names a citizen by id here",
+	"consent.Request.Citizen":     "the vault knows nobody by that number: no request names a citizen by id here",
 	"access.RecordTold.Citizen":   "the vault knows nobody by that number: no request names a citizen by id here",
 	"access.RecordTold.Access":    "made by the vault",
 	"access.RecordOutcome.Access": "made by the vault",

@@ -45,6 +45,7 @@ var rules = []struct{ id, says string }{
 	{"A-8", "An access is not replayable by its key alone: again only while lawful, within five minutes, for the version first authorised, and as one attempt more."},
 	{"A-9", "Without a basis the same work is done and the same time passes whoever is named, known to the vault or not."},
 	{"A-10", "What tells a consumer presence, state or absence and nothing else is on record as what was told, once per query and before it is told."},
+	{"A-11", "That an organisation or an officer finds a citizen by number is on record before it is told, for the citizen to see: each look-up that names a case, the others once per purpose and day."},
 	{"M-1.1", "A mandate is granted, and accepted before it holds."},
 	{"M-1.2", "A mandate has a scope: actions, and types of document."},
 	{"M-1.3", "A mandate has an end, and does not hold from then on."},
@@ -54,6 +55,9 @@ var rules = []struct{ id, says string }{
 	{"M-1.7", "A mandate is ended by either side, a parent's by the source's decision, for good."},
 	{"M-1.8", "A mandate ends with either's death."},
 	{"M-1.9", "A mandate whose end cannot be read allows nothing."},
+	{"M-1.10", "Whether somebody speaks for a person is decided in one place, at every use: by a mandate in force, attested by the represented citizen or by an organisation that has the right to in the registry today."},
+	{"M-1.11", "Parents speak for a minor only: by the source's day of birth and by the national number as it is today, whichever ends earlier; what contradicts the number is ended on record."},
+	{"M-1.12", "From the age that the registry says a minor reads and decides alone; below it a minor neither consents nor gives a mandate."},
 	{"E-1", "Erasure is asked for by the citizen or the law, approved by a second person, judged per content key, and refused while a legal hold, a restriction of processing or a duty to keep stands; the refusal says which."},
 	{"E-2", "The destroyer is an identity of its own."},
 	{"E-3", "Once keys are destroyed nothing opens what they sealed, in no copy; the last certificate names the dates on which that holds for backups."},
@@ -79,11 +83,12 @@ var rules = []struct{ id, says string }{
 	{"R-10", "An organisation says where citizens can ask; a consumer has a daily quota."},
 	{"R-11", "A word once published stays, at most retired; personal validity is not taken back."},
 	{"R-12", "A purpose for which consent may be asked has a text to show, with known places to fill in; a published version keeps its words."},
+	{"R-13", "Whoever states a fact about persons (parentage, a court's appointment, a death, a replaced number) has a right to in the registry; without it the refusal names the right and tells nothing."},
 }
 
 // beyond are the rules that no pure decision can keep alone: they hold only if
 // what runs the decisions does its part, so they need a test outside the domain too.
-var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-9", "A-10", "M-1.5", "M-1.8", "M-1.9", "E-1", "E-3", "E-4", "P-5"}
+var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-9", "A-10", "A-11", "M-1.5", "M-1.8", "M-1.9", "M-1.10", "M-1.11", "M-1.12", "E-1", "E-3", "E-4", "P-5"}
 
 var ruleID = regexp.MustCompile(`\b([A-Z])-([0-9]+(?:\.[0-9]+)?)( to ([A-Z])-([0-9]+(?:\.[0-9]+)?))?\b`)
 

@@ -20,9 +20,46 @@ func ParseDate(s string) (Date, error) {
 	return Date(s), nil
 }
 
+// ParseSpan returns the first and the last day that a date may mean whose day, or whose day
+// and month, nobody knows: "1953-08", "1953", and as Belgian and other registers write them,
+// "1953-08-00", "1953-00-00". Of a whole date both are that day. A date without a year, which
+// sources write as 0000, is refused: it means no day. The error never quotes its input.
+func ParseSpan(s string) (first, last Date, err error) {
+	if d, err := ParseDate(s); err == nil {
+		return d, d, nil
+	}
+	known := strings.TrimSuffix(s, "-00")
+	if len(known) == len("2006-00") {
+		known = strings.TrimSuffix(known, "-00")
+	}
+	layout := "2006-01"
+	if len(known) == len("2006") {
+		layout = "2006"
+	}
+	from, err := time.Parse(layout, known)
+	if err != nil || from.Year() == 0 || s != known && len(s) != len(time.DateOnly) {
+		return "", "", errBadDate
+	}
+	to := from.AddDate(0, 1, -1)
+	if layout == "2006" {
+		to = from.AddDate(1, 0, -1)
+	}
+	return DateOf(from), DateOf(to), nil
+}
+
 // DateOf returns the civil date of t in Belgium's sense of a day for t's own
 // location; callers convert first (see Brussels time at the edge).
-func DateOf(t time.Time) Date { return Date(t.Format(time.DateOnly)) }
+// Days beyond what a Date can say are its first and its last, 0001-01-01 and 9999-12-31, so
+// that dates compare as strings always.
+func DateOf(t time.Time) Date {
+	switch year := t.Year(); {
+	case year < 1:
+		return "0001-01-01"
+	case year > 9999:
+		return "9999-12-31"
+	}
+	return Date(t.Format(time.DateOnly))
+}
 
 // IsZero reports whether the date is absent.
 func (d Date) IsZero() bool { return d == "" }
@@ -30,8 +67,11 @@ func (d Date) IsZero() bool { return d == "" }
 // Before reports whether d is an earlier day than e. Both must be present.
 func (d Date) Before(e Date) bool { return d < e }
 
-// AddYears returns the same day n years later; 29 February becomes 1 March in a
-// year without it, as Belgian civil law counts ages.
+// AddYears returns the same day n years later, at most 9999-12-31; 29 February becomes
+// 1 March in a year without it. Belgian law counts full years (old Civil Code, art. 388: a
+// minor has not reached "the full age of eighteen years"), and a term in years runs to the
+// eve of its day (Judicial Code, art. 54), so that the year of who was born on 29 February is
+// full at the end of 28 February.
 func (d Date) AddYears(n int) Date {
 	t, err := time.Parse(time.DateOnly, string(d))
 	if err != nil {

@@ -13,8 +13,10 @@ var errBadSSIN = NewError(Invalid, "invalidSsin", "an SSIN has eleven digits of 
 // birth before 2000 (CC = 97 - N mod 97, N the first nine digits) or from 2000
 // (N with 2 put before it), as the Royal Decree of 3 April 1984 and the National
 // Register's instructions say. The date part is not judged: BIS numbers add 20
-// or 40 to the month, and unknown or impossible dates were issued to real people. Serial 000
-// and 999 were never issued and are refused. The error never quotes its input.
+// or 40 to the month, and unknown or impossible dates were issued to real people.
+// Serials 000 and 999 are refused in national register numbers, whose month is at
+// most 12, because they were never issued there; BIS numbers have them. The error
+// never quotes its input.
 func ParseSSIN(s string) (SSIN, error) {
 	if len(s) != 11 {
 		return SSIN{}, errBadSSIN
@@ -30,7 +32,8 @@ func ParseSSIN(s string) (SSIN, error) {
 			check = check*10 + int64(s[i]-'0')
 		}
 	}
-	if serial := n % 1000; serial == 0 || serial == 999 {
+	serial, month := n%1000, n/100_000%100
+	if (serial == 0 || serial == 999) && month <= 12 {
 		return SSIN{}, errBadSSIN
 	}
 	if check != 97-n%97 && check != 97-(2_000_000_000+n)%97 {

@@ -112,6 +112,10 @@ type Batch struct {
 	Expected Expected
 	Records  []Record // 1 to MaxBatch; Stream, Revision and Position are ignored
 	Class    Class
+	// Queued, unless it is nil, is called at most once, before Append returns, when the
+	// batch's place is fixed: every batch appended after that lies behind it, or this one
+	// is not written. A store that fixes no place before the outcome does not call it.
+	Queued func()
 }
 
 // Appended tells where a batch went.

@@ -40,7 +40,8 @@ type Log struct {
 	told   func(Position) // of appends that were acknowledged
 	knows  func(context.Context, Stream) (bool, error)
 
-	locks  StreamLocks
+	turns  StreamLocks
+	flying flights
 	folded *lru.Cache[Stream, any] // of snapshot[S], see transact.go
 }
 

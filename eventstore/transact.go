@@ -70,18 +70,54 @@ func (d Decider[S, E]) Load(ctx context.Context, l *Log, s Stream) (state S, las
 
 // Transact is the write side of one stream: load, fold, decide, seal, append at
 // the revision folded, and again if another writer came first, until ctx's
-// deadline. Within a process one writer at a time has a stream's lock. Refusals are
-// decided on the newest state. After an append with an unknown outcome the
-// stream itself is asked, by event id.
+// deadline. Within a process the writers of a stream take turns. A turn ends when the
+// append's place is fixed: the next writer decides on the state after it before it is
+// durable, and again if it was not written. Refusals are decided on the newest state
+// that is durable. After an append with an unknown outcome the stream itself is asked,
+// by event id.
 func (d Decider[S, E]) Transact(ctx context.Context, l *Log, w Write, cmd Command[S, E]) (Result[S, E], error) {
 	ctx, cancel := withPatience(ctx)
 	defer cancel()
-	unlock, err := l.locks.Lock(ctx, nil, w.Stream)
-	if err != nil {
+	t := turn{log: l, stream: w.Stream}
+	if err := t.take(ctx); err != nil {
 		return Result[S, E]{}, tooLong(err)
 	}
-	defer unlock()
-	return d.attempt(ctx, l, w, cmd, Ordinary)
+	defer t.end()
+	return d.attempt(ctx, l, w, cmd, &t)
+}
+
+// turn is a writer's turn at a stream. A nil turn is none: others go on meanwhile.
+type turn struct {
+	log    *Log
+	stream Stream
+	unlock func() // nil when it is over
+}
+
+// take waits for the turn, unless it is taken already.
+func (t *turn) take(ctx context.Context) (err error) {
+	if t.unlock == nil {
+		t.unlock, err = t.log.turns.Lock(ctx, nil, t.stream)
+	}
+	return err
+}
+
+// alone takes the turn and waits until no append of this process to the stream is under
+// way: what is read then holds everything that earlier turns wrote.
+func (t *turn) alone(ctx context.Context) error {
+	if t == nil {
+		return nil
+	}
+	if err := t.take(ctx); err != nil {
+		return err
+	}
+	return t.log.flying.wait(ctx, t.stream)
+}
+
+func (t *turn) end() {
+	if t.unlock != nil {
+		t.unlock()
+		t.unlock = nil
+	}
 }
 
 // TransactReserved is Transact for what must not starve (withdrawal, revocation,
@@ -91,7 +127,7 @@ func (d Decider[S, E]) Transact(ctx context.Context, l *Log, w Write, cmd Comman
 func (d Decider[S, E]) TransactReserved(ctx context.Context, l *Log, w Write, cmd Command[S, E]) (Result[S, E], error) {
 	ctx, cancel := withPatience(ctx)
 	defer cancel()
-	return d.attempt(ctx, l, w, cmd, Reserved)
+	return d.attempt(ctx, l, w, cmd, nil)
 }
 
 func withPatience(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -108,8 +144,14 @@ func tooLong(err error) error {
 	return err
 }
 
-func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command[S, E], class Class) (Result[S, E], error) {
+// attempt decides and appends until that has an outcome. Without a turn it appends in the
+// reserved share, after whatever others append meanwhile.
+func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command[S, E], mine *turn) (Result[S, E], error) {
 	var none Result[S, E]
+	class := Ordinary
+	if mine == nil {
+		class = Reserved
+	}
 	if w.ID == nil {
 		fresh := make([]uuid.UUID, 0, 2)
 		w.ID = func(i int) uuid.UUID {
@@ -124,8 +166,11 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 		return none, err
 	}
 	snap, cached := d.cached(l, w.Stream)
-	if !cached && w.Fresh && class == Ordinary {
-		cached = true // a guess, like any state that is remembered
+	if mine != nil {
+		if ahead, under := d.ahead(l, w.Stream); under {
+			snap, cached = ahead, true
+		}
+		cached = cached || w.Fresh // a guess, like any state that is remembered
 	}
 	if !cached || class == Reserved {
 		if snap, err = d.refresh(ctx, l, w.Stream); err != nil {
@@ -135,6 +180,9 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 	}
 	for try := 0; ; try++ {
 		if w.Settle {
+			if err := mine.alone(ctx); err != nil { // it may be under way
+				return none, tooLong(err)
+			}
 			if found, err := d.find(ctx, l, w); err != nil || found != nil {
 				if err != nil {
 					return none, tooLong(err)
@@ -145,8 +193,12 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 		}
 		events, err := cmd.Decide(snap.state)
 		if (err != nil || len(events) == 0) && cached {
-			// The state was remembered; another process may have moved on. A "no" and a
-			// "nothing to do" are answers only on the newest state.
+			// The state was remembered, and another process may have moved on; or it is one
+			// that may never be. A "no" and a "nothing to do" are answers only on the newest
+			// state that is durable.
+			if err := mine.alone(ctx); err != nil {
+				return none, tooLong(err)
+			}
 			if snap, err = d.refresh(ctx, l, w.Stream); err != nil {
 				return none, tooLong(err)
 			}
@@ -175,9 +227,31 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 				return none, err
 			}
 		}
+		after := d.fold(snap, events)
+		var mid *flight
+		if mine != nil {
+			batch.Queued = func() {
+				mid = l.flying.begin(w.Stream, after)
+				mine.end()
+			}
+		}
 		at, err := l.store.Append(ctx, batch)
 		if err == nil {
 			l.told(at.Position)
+		}
+		remember := func() {
+			switch {
+			case err != nil || at.Repeated:
+			case at.Last == after.revision:
+				l.folded.Add(w.Stream, after)
+			default:
+				l.folded.Remove(w.Stream) // others wrote in between
+			}
+		}
+		if mid != nil {
+			l.flying.end(w.Stream, mid, remember)
+		} else {
+			remember()
 		}
 		var wrong *WrongRevision
 		switch {
@@ -185,12 +259,6 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 			// We met ourselves: what was written then counts, and what came after it.
 			w.Settle = true
 		case err == nil:
-			after := d.fold(snap, events)
-			if at.First == snap.revision+1 {
-				l.folded.Add(w.Stream, after)
-			} else {
-				l.folded.Remove(w.Stream) // others wrote in between
-			}
 			return Result[S, E]{Events: events, State: after.state, Revision: at.Last, Position: at.Position}, nil
 		case errors.As(err, &wrong):
 			// decide again on what is there now
@@ -204,11 +272,23 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 				return none, tooLong(err)
 			}
 		}
+		if err := mine.alone(ctx); err != nil {
+			return none, tooLong(err)
+		}
 		if snap, err = d.refresh(ctx, l, w.Stream); err != nil {
 			return none, tooLong(err)
 		}
 		cached = false
 	}
+}
+
+// ahead returns the state after the last append that is under way, which may never be.
+func (d Decider[S, E]) ahead(l *Log, s Stream) (snapshot[S], bool) {
+	if under := l.flying.of(s); under != nil {
+		snap, ok := under.after.(snapshot[S])
+		return snap, ok
+	}
+	return snapshot[S]{}, false
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -110,7 +110,8 @@ type Tables interface {
 
 // Transaction writes to tables. A query's text is constant, with ? for each argument.
 type Transaction interface {
-	// Exec runs a statement and returns how many rows it changed.
+	// Exec runs a statement and returns how many rows it changed. One that failed may have
+	// left a part of its changes: the transaction must be rolled back.
 	Exec(ctx context.Context, query string, args ...any) (int64, error)
 	// Get reads the first row of a query into dest and reports whether there was one.
 	Get(ctx context.Context, query string, args []any, dest ...any) (found bool, err error)

@@ -75,12 +75,12 @@ events there are of each type and which leaf of the log was the last.`,
 				}
 			}
 			return p.asks(cmd.Context(), at, asAuditor, func(c *client.Client) error {
-				tell := func(e contract.Event) error {
+				tell := func(e contract.LogEvent) error {
 					_, err := fmt.Fprintf(p.Out, "%s  %s\n", day(e.RecordedAt), sentence(e))
 					return err
 				}
 				if asJSON {
-					tell = func(e contract.Event) error { return p.printJSON(e) }
+					tell = func(e contract.LogEvent) error { return p.printJSON(e) }
 				}
 				told, err := r.run(cmd.Context(), c, tell)
 				if err != nil {
@@ -112,7 +112,7 @@ type told struct {
 }
 
 // run reads the log page by page and tells what belongs to the replay.
-func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.Event) error) (told, error) {
+func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.LogEvent) error) (told, error) {
 	sum := told{Types: make(map[string]int)}
 	var leaf int64 = -1
 	ask := contract.ListEventsParams{Limit: 1000, Stream: r.stream}
@@ -121,7 +121,7 @@ func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.Ev
 		ask.Type = r.types // else we need the events that say whose a stream is
 	}
 	for {
-		page, err := client.Read[contract.Events](c.ListEvents(ctx, ask))
+		page, err := client.Read[contract.LogEvents](c.ListEvents(ctx, ask))
 		if err != nil {
 			return sum, err
 		}
@@ -137,7 +137,7 @@ func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.Ev
 				return sum, err
 			}
 		}
-		if ask.After = client.Next(page.Body.Next); ask.After == "" {
+		if ask.After = page.Body.NextCursor; ask.After == "" {
 			break
 		}
 	}
@@ -150,7 +150,7 @@ func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.Ev
 
 // has reports whether the replay tells e, of those the vault sent. It notes which
 // streams are the citizen's: only the first event of a document names its subject.
-func (r replay) has(e contract.Event, theirs map[string]bool) bool {
+func (r replay) has(e contract.LogEvent, theirs map[string]bool) bool {
 	if r.citizen != nil {
 		id := []byte(r.citizen.String())
 		named := e.Actor.CitizenID == *r.citizen || bytes.Contains(e.Facts, id) || bytes.Contains([]byte(e.Stream), id)

@@ -18,7 +18,7 @@ const (
 )
 
 // pages plays a log, three events a page.
-func pages(t *testing.T, events []contract.Event) http.HandlerFunc {
+func pages(t *testing.T, events []contract.LogEvent) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/vault/v1/events" {
 			t.Errorf("asked for %s", r.URL.Path)
@@ -29,7 +29,7 @@ func pages(t *testing.T, events []contract.Event) http.HandlerFunc {
 				t.Error(err)
 			}
 		}
-		page := contract.Events{Items: []contract.Event{}}
+		page := contract.LogEvents{Items: []contract.LogEvent{}}
 		for i := from; i < min(from+3, len(events)); i++ {
 			e := events[i]
 			if types := r.URL.Query()["type"]; len(types) == 0 || slices.Contains(types, e.Type) {
@@ -37,7 +37,8 @@ func pages(t *testing.T, events []contract.Event) http.HandlerFunc {
 			}
 		}
 		if from+3 < len(events) {
-			page.Next = fmt.Sprintf("/vault/v1/events?after=c%d&limit=1000", from+3)
+			page.NextCursor = fmt.Sprintf("c%d", from+3)
+			page.Next = "/vault/v1/events?after=" + page.NextCursor + "&limit=1000"
 		}
 		answer(t, w, 200, page)
 	}
@@ -45,9 +46,9 @@ func pages(t *testing.T, events []contract.Event) http.HandlerFunc {
 
 func TestReplayOfOneCitizen(t *testing.T) {
 	recorded := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	var log []contract.Event
+	var log []contract.LogEvent
 	add := func(stream, typ, facts string, by string) {
-		e := contract.Event{EventID: uuid.New(), Stream: stream, Type: typ, Form: 1, Facts: contract.ClearFacts(facts),
+		e := contract.LogEvent{EventID: uuid.New(), Stream: stream, Type: typ, Form: 1, Facts: contract.ClearFacts(facts),
 			RecordedAt: recorded.Add(time.Duration(len(log)) * time.Hour), Cursor: fmt.Sprintf("c%d", len(log))}
 		if by != "" {
 			e.Actor = contract.EventActor{Role: contract.ActorRoleCitizen, CitizenID: must1(citizenID(by))}
@@ -80,7 +81,7 @@ func TestReplayOfOneCitizen(t *testing.T) {
 		got := jsonLines(t, s.must(0, append([]string{"audit", "replay", "--data", t.TempDir(), "--json"}, c.args...)...).out)
 		var told []int
 		for _, e := range got[:len(got)-1] {
-			told = append(told, slices.IndexFunc(log, func(l contract.Event) bool { return l.EventID.String() == e["eventId"] }))
+			told = append(told, slices.IndexFunc(log, func(l contract.LogEvent) bool { return l.EventID.String() == e["eventId"] }))
 		}
 		if sum := got[len(got)-1]; !slices.Equal(told, c.want) || sum["lastLeaf"] != c.leaf || sum["events"] != float64(len(c.want)) {
 			t.Errorf("%s: told %v, want %v; the end says %v", name, told, c.want, sum)

@@ -55,6 +55,9 @@ func newDuty(p *program, duty vault.Duty, name, short, long, example string) *co
 				return usage("COFFRE_VAULT_%s_ROLE is not set: the %s logs in at Vault as itself", map[vault.Duty]string{
 					vault.Destroying: "DESTROYER", vault.Rotating: "ROTATOR"}[duty], name)
 			}
+			if err := o.checkOps(); err != nil {
+				return err
+			}
 			return p.serve(cmd.Context(), p.terminal, o)
 		},
 	}
@@ -63,6 +66,7 @@ func newDuty(p *program, duty vault.Duty, name, short, long, example string) *co
 	f.StringVar(&at.Log, "store", "", "`address` of the events (default: "+vault.StoreVariable+")")
 	f.StringVar(&at.ReadModels, "readmodels", "", "`address` of the read models (default: where the events are)")
 	f.StringVar(&at.Keys, "keys", "", "`address` of the key ring, with this process's role (default: where the read models are)")
+	o.opsFlag(f, "")
 	required(cmd, "data")
 	_ = cmd.MarkFlagDirname("data") // only for flags that are not there
 	return cmd

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -8,21 +9,24 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"coffre/cmd/coffre/vault"
 	"coffre/domain/citizen"
+	"coffre/handlers/acting"
 )
 
 // serveOptions are the flags and the configuration of a server; check finds mistakes.
 type serveOptions struct {
 	Data     vault.DataDir
 	Listen   string // host:port; "": only the control socket
+	Ops      string // host:port for operators; "": not at all
 	Dev      bool   // tokens of `coffre token` count
 	Registry string // folder to publish when the log has no registry; "": the one in the binary
 	Belgif   string // folder with the Belgian code lists; "": labels as in the registry
 
-	OIDCIssuer   string // "": none
-	OIDCAudience string
+	OIDC   *vault.OIDCConfig // nil: none
+	Public *url.URL          // where callers reach the vault; nil: not said
 
 	WebhookURL        string // "": none
 	WebhookSecretFile string
@@ -32,6 +36,7 @@ type serveOptions struct {
 	Blobs      *vault.BlobsConfig   // from the environment; nil: files lie in a folder
 	Vault      *vault.TransitConfig // from the environment; nil: keys lie in a file
 	Retentions *citizen.Retentions  // from the environment; nil: not stated
+	Limits     acting.Limits        // from the environment
 	Stores     vault.StoresConfig   // from the flags and the environment
 	Duty       vault.Duty           // of this process
 	Alone      bool                 // this process does everything, also where others could
@@ -58,6 +63,13 @@ COFFRE_KEYS, passwords from the variables, PGPASSWORD or PGPASSFILE.
 With COFFRE_VAULT_ADDR the keys lie in HashiCorp Vault, and with --oidc-issuer any
 address may be served then; deploy/vault/README.md names the other variables.
 
+Metrics, and the reason why the process is not ready, are for operators alone: they are on an
+address of their own (--ops-listen), on loopback unless another one is given, and whoever
+reaches it may read them. Everybody sees /livez, /readyz and /health without any detail.
+
+Each setting of the provider has a variable, too: --oidc-types is COFFRE_OIDC_TYPES, and so on;
+--public-url is COFFRE_PUBLIC_URL. docs/identity.md says which tokens count, with examples.
+
 With COFFRE_BLOBS=s3://BUCKET the sealed files of documents lie in a bucket, else in a folder
 beside the data; COFFRE_BLOBS_ENDPOINT, COFFRE_BLOBS_REGION, COFFRE_BLOBS_ACCESS_KEY,
 COFFRE_BLOBS_SECRET_KEY_FILE and COFFRE_BLOBS_CA_FILE say how to reach it. A bucket is backed
@@ -65,7 +77,10 @@ up by its own tools; one that keeps versions is refused.
 
 COFFRE_BACKUP_DAYS, COFFRE_ARCHIVE_DAYS and COFFRE_SNAPSHOT_DAYS state for how long copies are
 kept of the key ring, of its write-ahead log (archives, and pg_wal of every server) and of
-Vault; certificates of erasure become final by them, and never without.`,
+Vault; certificates of erasure become final by them, and never without.
+
+COFFRE_LIMITS changes how much callers may leave in the vault and how often they may call,
+such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`,
 		Example: `  coffre serve --dev --data data
   coffre serve --dev --listen 127.0.0.1:8080 --data data --registry my-registry
   coffre serve --data data --oidc-issuer https://login.example --webhook-url https://hooks.example/coffre \
@@ -75,6 +90,9 @@ Vault; certificates of erasure become final by them, and never without.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.configure(p.env, vault.DataDir(data), at); err != nil {
+				return err
+			}
+			if err := o.configureIdentity(p.env, cmd); err != nil {
 				return err
 			}
 			if vault.OnPostgres(o.Stores.In(o.Data).Keys) {
@@ -94,11 +112,14 @@ Vault; certificates of erasure become final by them, and never without.`,
 	f := cmd.Flags()
 	f.StringVar(&data, "data", "", "the vault's data `directory`")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "`address` to serve on; port 0 takes a free one")
+	o.opsFlag(f, "127.0.0.1:0")
 	f.BoolVar(&o.Dev, "dev", false, "trust the tokens of `coffre token`")
 	f.StringVar(&o.Registry, "registry", "", "`directory` of the registry to begin with (default: the samples in this program)")
 	f.StringVar(&o.Belgif, "belgif", "", "`directory` with the Belgian code lists (gdpr-*.nt), whose labels replace the registry's")
-	f.StringVar(&o.OIDCIssuer, "oidc-issuer", "", "`URL` of the OpenID provider whose tokens count")
-	f.StringVar(&o.OIDCAudience, "oidc-audience", "coffre", "the `audience` its tokens must name")
+	for _, s := range vault.OIDCSettings {
+		f.String(s.Flag, "", s.Usage)
+	}
+	f.String("public-url", "", "`URL` where callers reach the vault, for proofs of possession (default: http:// and the address of --listen, on loopback)")
 	f.StringVar(&o.WebhookURL, "webhook-url", "", "`URL` that is told of changes, signed as Standard Webhooks say")
 	f.StringVar(&o.WebhookSecretFile, "webhook-secret-file", "", "`file` with the webhook's secret, whsec_...")
 	f.StringVar(&at.Log, "store", "", "`address` of the events: sqlite:DIR, postgres://... or esdb://... without a password (default: the data directory)")
@@ -108,14 +129,18 @@ Vault; certificates of erasure become final by them, and never without.`,
 	f.BoolVar(&o.Alone, "alone", false, "with keys in PostgreSQL: destroy and replace keys in this process, too, for a vault on one machine")
 	o.Kurrent.flags(cmd)
 	required(cmd, "data")
-	cmd.MarkFlagsOneRequired("dev", "oidc-issuer")
-	cmd.MarkFlagsMutuallyExclusive("dev", "oidc-issuer")
 	cmd.MarkFlagsRequiredTogether("webhook-url", "webhook-secret-file")
 	_ = cmd.MarkFlagDirname("data") // only for flags that are not there
 	_ = cmd.MarkFlagDirname("registry")
 	_ = cmd.MarkFlagDirname("belgif")
 	_ = cmd.MarkFlagFilename("webhook-secret-file")
+	_ = cmd.MarkFlagFilename("oidc-ca-file")
 	return cmd
+}
+
+// opsFlag registers the address for operators.
+func (o *serveOptions) opsFlag(f *pflag.FlagSet, byDefault string) {
+	f.StringVar(&o.Ops, "ops-listen", byDefault, "`address` for operators alone: /metrics, and /readyz with its reason; port 0 takes a free one, \"\" none")
 }
 
 // configure takes what the environment says, and over it the addresses that were typed.
@@ -124,9 +149,41 @@ func (o *serveOptions) configure(env func(string) string, data vault.DataDir, ty
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	o.Data, o.Vault, o.Blobs, o.Retentions = data, config.Transit, config.Blobs, config.Retentions
+	o.Data, o.Vault, o.Blobs, o.Retentions, o.Limits = data, config.Transit, config.Blobs, config.Retentions, config.Limits
 	o.Stores, err = typedOver(typed, config.Stores, ownPlaces)
 	return err
+}
+
+// configureIdentity takes who vouches for callers from the flags, or the environment.
+func (o *serveOptions) configureIdentity(env func(string) string, cmd *cobra.Command) (err error) {
+	typed := func(name string) (string, bool) {
+		f := cmd.Flags().Lookup(name)
+		return f.Value.String(), f.Changed
+	}
+	o.OIDC, err = vault.ReadOIDC(typed, env)
+	public, ok := typed("public-url")
+	if !ok {
+		public = env("COFFRE_PUBLIC_URL")
+	}
+	host, port, listens := net.SplitHostPort(o.Listen)
+	switch {
+	case public != "":
+		if o.Public, _ = url.Parse(public); !safeAddress(public) || o.Public.RawQuery != "" || o.Public.Fragment != "" {
+			err = errors.Join(err, errors.New("--public-url (COFFRE_PUBLIC_URL) is https://..., or http on loopback"))
+		}
+	case listens == nil && loopback(host) && port != "0":
+		o.Public = &url.URL{Scheme: "http", Host: o.Listen}
+	}
+	switch {
+	case o.OIDC != nil && o.Dev:
+		err = errors.Join(err, errors.New("--dev trusts the tokens of `coffre token`, and an OpenID provider is named, too: choose one"))
+	case o.OIDC == nil && !o.Dev && err == nil:
+		err = errors.New("say who vouches for callers: --dev, or --oidc-issuer (COFFRE_OIDC_ISSUER)")
+	}
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	return nil
 }
 
 // check refuses what would serve an untried vault to the world.
@@ -141,15 +198,31 @@ func (o serveOptions) check() error {
 	case loopback(host):
 	case o.Vault == nil:
 		return usage("--listen %s: with the keys in a file only loopback is served, such as 127.0.0.1", o.Listen)
-	case o.OIDCIssuer == "":
+	case o.OIDC == nil:
 		return usage("--listen %s: the tokens of `coffre token` are for loopback; others need --oidc-issuer", o.Listen)
 	}
-	for flag, address := range map[string]string{"oidc-issuer": o.OIDCIssuer, "webhook-url": o.WebhookURL} {
-		if address != "" && !safeAddress(address) {
-			return usage("--%s is https://..., or http on loopback", flag)
-		}
+	if o.WebhookURL != "" && !safeAddress(o.WebhookURL) {
+		return usage("--webhook-url is https://..., or http on loopback")
+	}
+	if err := o.checkOps(); err != nil {
+		return err
 	}
 	return o.Kurrent.check()
+}
+
+// checkOps refuses an address for operators that is none, or the public one.
+func (o serveOptions) checkOps() error {
+	if o.Ops == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(o.Ops)
+	switch {
+	case err != nil:
+		return usage("--ops-listen is HOST:PORT, such as 127.0.0.1:9464")
+	case o.Ops == o.Listen && port != "0":
+		return usage("--ops-listen is an address of its own: what operators see is not for strangers")
+	}
+	return nil
 }
 
 // loopback reports whether a host is this machine and nobody else's.

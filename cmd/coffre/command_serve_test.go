@@ -18,10 +18,9 @@ func TestWhereToListen(t *testing.T) {
 		{serveOptions{Listen: here, Dev: true}, ""},
 		{serveOptions{Listen: here, Dev: true, Vault: transit}, ""},
 		{serveOptions{Listen: everywhere, Dev: true}, "keys in a file"},
-		{serveOptions{Listen: everywhere, OIDCIssuer: "https://i"}, "keys in a file"},
+		{serveOptions{Listen: everywhere, OIDC: vault.NewOIDC("https://i")}, "keys in a file"},
 		{serveOptions{Listen: everywhere, Dev: true, Vault: transit}, "--oidc-issuer"},
-		{serveOptions{Listen: everywhere, OIDCIssuer: "https://i", Vault: transit}, ""},
-		{serveOptions{Listen: everywhere, OIDCIssuer: "http://i.example", Vault: transit}, "--oidc-issuer"},
+		{serveOptions{Listen: everywhere, OIDC: vault.NewOIDC("https://i"), Vault: transit}, ""},
 	} {
 		err := tc.o.check()
 		if (err == nil) != (tc.refused == "") || err != nil && !strings.Contains(err.Error(), tc.refused) {

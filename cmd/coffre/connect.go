@@ -186,7 +186,7 @@ func (p *program) readSecret(name string) (string, error) {
 			err = errors.Join(err, f.Close())
 		}
 	}
-	return strings.TrimSpace(string(b)), err
+	return files.Text(b), err
 }
 
 func httpClient(t http.RoundTripper) *http.Client {

@@ -71,7 +71,7 @@ func allConsents(ctx context.Context, c *client.Client, id domain.CitizenID) ([]
 			return nil, err
 		}
 		all = append(all, page.Body.Items...)
-		if ask.After = client.Next(page.Body.Next); ask.After == "" {
+		if ask.After = page.Body.NextCursor; ask.After == "" {
 			return all, nil
 		}
 	}
@@ -176,7 +176,7 @@ func textOf(file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("text file: %w", err)
 	}
-	return strings.TrimSuffix(string(b), "\n"), nil
+	return strings.TrimSuffix(strings.TrimPrefix(string(b), files.ByteOrderMark), "\n"), nil
 }
 
 func (p *program) printConsent(asJSON bool, r contract.ConsentReceiptShort) error {

@@ -152,7 +152,8 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, consumer, "/consentRequests", `{"ssin":"`+ssinC+`","purpose":"familyDiscount","documentTypes":["householdComposition"]}`, &struct{}{})
 	r.post(t, me, "/consentRequests/"+asked.ConsentID+"/refuse", "", nil)
 	r.get(t, consumer, "/consentRequests")
-	r.post(t, consumer, "/citizens/get", `{"ssin":"`+ssinA+`"}`, &struct{}{})
+	r.post(t, consumer, "/citizens/get", `{"ssin":"`+ssinA+`","purpose":"familyDiscount","caseReference":"2026/1"}`, &struct{}{})
+	r.post(t, officer, "/citizens/get", `{"ssin":"`+ssinA+`","reason":"complaint","caseReference":"2026/1"}`, &struct{}{})
 
 	var hold struct{ LegalHoldID string }
 	r.post(t, officer, "/citizens/"+a.String()+"/legalHolds", `{"reason":"litigation","caseReference":"2026/1"}`, &hold)
@@ -182,6 +183,8 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, operator, "/registry", changed, nil)
 
 	home := grantFor(domain.RoleIssuer, "0308356862", domain.CitizenID{})
+	kid := inventFamily(time.Now()).child.ssin.Reveal()
+	r.post(t, home, "/mandates", `{"ssin":"`+kid+`","representativeSsin":"`+ssinA+`","kind":"parentOfMinor","actions":["read"],"until":"`+time.Now().AddDate(5, 0, 0).Format(time.DateOnly)+`"}`, &struct{}{})
 	r.post(t, home, "/citizens/replaceSsin", `{"ssin":"`+ssinA+`","replacedBy":"`+ssinC+`"}`, nil)
 	r.post(t, home, "/citizens/reportDeath", `{"ssin":"`+ssinB+`","date":"`+time.Now().AddDate(0, 0, -2).Format(time.DateOnly)+`"}`, nil)
 }

@@ -94,7 +94,7 @@ func servesAround(t *testing.T, r *rig, a *alarms, gone, other holdings) {
 		t.Errorf("health %s", health)
 	}
 	w := httptest.NewRecorder()
-	r.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	r.Operators().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if !strings.Contains(w.Body.String(), "\ncoffre_log_tampered_places 1\n") {
 		t.Error("the metric does not say 1")
 	}

@@ -44,7 +44,7 @@ type story struct {
 	card, household     contract.DocumentReceipt
 	auntsCard           contract.DocumentIssue
 	read                contract.AccessAnswer // by the railways
-	before              []contract.Event      // the log as an auditor saw it before anybody was forgotten
+	before              []contract.LogEvent   // the log as an auditor saw it before anybody was forgotten
 }
 
 func key() uuid.UUID { return uuid.New() }
@@ -157,7 +157,7 @@ func (d *demo) wallets(ctx context.Context) (err error) {
 		must(card.State == contract.DocumentStateValid, "the card is %s", card.State)); err != nil {
 		return err
 	}
-	opened, err := client.Read[contract.Document](d.citizen(f.mother).GetDocument(ctx, d.card.DocumentID, contract.GetDocumentParams{Lang: "en"}))
+	opened, err := client.Read[contract.VaultDocument](d.citizen(f.mother).GetDocument(ctx, d.card.DocumentID, contract.GetDocumentParams{Lang: "en"}))
 	if err := d.tell("She opens the card. She acts for another there, so that is on record.", nil, done(err),
 		must(strings.Contains(string(opened.Body.Content), f.child.name()), "the card does not say whose it is")); err != nil {
 		return err
@@ -479,9 +479,9 @@ func (d *demo) forget(ctx context.Context) error {
 }
 
 // log reads the whole log as an auditor does.
-func (d *demo) log(ctx context.Context) (told, []contract.Event, error) {
-	var all []contract.Event
-	sum, err := replay{}.run(ctx, d.auditor(), func(e contract.Event) error { all = append(all, e); return nil })
+func (d *demo) log(ctx context.Context) (told, []contract.LogEvent, error) {
+	var all []contract.LogEvent
+	sum, err := replay{}.run(ctx, d.auditor(), func(e contract.LogEvent) error { all = append(all, e); return nil })
 	return sum, all, err
 }
 
@@ -497,19 +497,19 @@ func (d *demo) replay(ctx context.Context) error {
 		must(sum.Types["document.issued"] >= 6 && sum.Types["consent.withdrawn"] >= 1 && sum.Types["citizen.key-destroyed"] >= 1, "events of this story are missing")); err != nil {
 		return err
 	}
-	same := len(events) > len(d.before) && slices.EqualFunc(d.before, events[:len(d.before)], func(a, b contract.Event) bool {
+	same := len(events) > len(d.before) && slices.EqualFunc(d.before, events[:len(d.before)], func(a, b contract.LogEvent) bool {
 		return a.EventID == b.EventID && string(a.Facts) == string(b.Facts) && string(a.Sealed) == string(b.Sealed)
 	})
 	if err := d.tell("All that was there before is there still, byte for byte.", nil, must(same, "it differs")); err != nil {
 		return err
 	}
-	hers, err := replay{citizen: new(d.aunt)}.run(ctx, d.auditor(), func(contract.Event) error { return nil })
+	hers, err := replay{citizen: new(d.aunt)}.run(ctx, d.auditor(), func(contract.LogEvent) error { return nil })
 	return d.tell(fmt.Sprintf("What happened to citizen %s is still told, %d events, only not what was in it.", short(d.aunt.String()), hers.Events), nil, done(err),
 		must(hers.Types["document.issued"] == 1 && hers.Types["citizen.key-destroyed"] == 1, "her events are not all there"))
 }
 
 // consecutive reports whether every stream has all its revisions, in order.
-func consecutive(events []contract.Event) bool {
+func consecutive(events []contract.LogEvent) bool {
 	next := make(map[string]int64)
 	for _, e := range events {
 		if e.Revision != next[e.Stream] {

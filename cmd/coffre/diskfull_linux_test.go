@@ -118,7 +118,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 // scrape returns the metrics.
 func scrape(r *rig) string {
 	answer := httptest.NewRecorder()
-	r.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	r.Operators().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	return answer.Body.String()
 }
 

@@ -68,7 +68,7 @@ record and the citizen sees it.`,
 				return err
 			}
 			return p.asks(cmd.Context(), at, g, func(c *client.Client) error {
-				d, err := client.Read[contract.Document](c.GetDocument(cmd.Context(), domain.DocumentID{UUID: id}, contract.GetDocumentParams{Lang: domain.Language(lang)}))
+				d, err := client.Read[contract.VaultDocument](c.GetDocument(cmd.Context(), domain.DocumentID{UUID: id}, contract.GetDocumentParams{Lang: domain.Language(lang)}))
 				if err != nil {
 					return err
 				}
@@ -89,7 +89,7 @@ record and the citizen sees it.`,
 	return cmd
 }
 
-func (p *program) printDocument(d contract.Document) error {
+func (p *program) printDocument(d contract.VaultDocument) error {
 	facts := []string{"document", d.DocumentID.String(), "type", string(d.DocumentType), "label", d.Label, "issuer", strings.TrimSpace(string(d.Issuer) + " " + d.IssuerName),
 		"version", strconv.Itoa(d.Version), "state", string(d.State), "reason", string(d.Reason),
 		"valid from", string(d.ValidFrom), "valid until", string(d.ValidUntil), "effective from", string(d.EffectiveFrom),

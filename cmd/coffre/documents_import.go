@@ -166,6 +166,9 @@ func (i *importer) read(name string, in io.Reader, each func(line) error) error 
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("read %s: %w", name, files.Cause(err))
 		}
+		if number == 1 {
+			b = bytes.TrimPrefix(b, []byte(files.ByteOrderMark)) // which editors and spreadsheets put there
+		}
 		body := bytes.TrimSpace(b)
 		switch l := (line{file: name, number: number}); {
 		case tooLong:

@@ -106,6 +106,31 @@ func TestImportKeepsTheOrderOfACitizen(t *testing.T) {
 	}
 }
 
+// Spreadsheets and editors begin a file with a byte-order mark and end lines with CRLF; a mark
+// further on is what it is elsewhere, no JSON.
+func TestF15ImportOfAFileWithAByteOrderMark(t *testing.T) {
+	r := newRegister(t)
+	r.deny = func(line string, _ int) (int, string) {
+		if !jsontext.Value(line).IsValid() {
+			return 400, "malformed"
+		}
+		return 0, ""
+	}
+	s := answering(t, r.ServeHTTP)
+	text := "\ufeff" + strings.ReplaceAll(lines(3, 2), "\n", "\r\n")
+	if got := s.must(0, "documents", "import", "--data", t.TempDir(), file(t, "documents.jsonl", text)); got.out != "3 lines: 3 issued, 0 unchanged, 0 refused\n" {
+		t.Errorf("out %q, err %q", got.out, got.err)
+	}
+	s.in = "\ufeff"
+	if got := s.must(0, "documents", "import", "--data", t.TempDir(), "-"); got.out != "0 lines: 0 issued, 0 unchanged, 0 refused\n" {
+		t.Errorf("out %q, err %q", got.out, got.err)
+	}
+	s.in = lines(1, 1) + "\n\ufeff{}"
+	if got := s.must(exitRefused, "documents", "import", "--data", t.TempDir(), "-"); !strings.HasPrefix(got.out, "2 lines: 0 issued, 1 unchanged, 1 refused") {
+		t.Errorf("out %q, err %q", got.out, got.err)
+	}
+}
+
 // TestImportTellsNoValue has lines refused whose every value is a secret.
 func TestImportTellsNoValue(t *testing.T) {
 	r := newRegister(t)

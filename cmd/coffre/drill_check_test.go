@@ -14,7 +14,6 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/cmd/coffre/bench"
-	"coffre/cmd/coffre/client"
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
 	"coffre/domain/access"
@@ -232,7 +231,7 @@ func (d *drill) shown(t *testing.T, r *rig) []string {
 		if page.Next == "" {
 			break
 		}
-		after = "&after=" + client.Next(page.Next)
+		after = "&after=" + page.NextCursor
 	}
 	for id, p := range d.told.consents {
 		if !decided[contract.ConsentDecisionGranted][id] || decided[contract.ConsentDecisionWithdrawn][id] != p.withdrawn {

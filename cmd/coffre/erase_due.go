@@ -37,7 +37,7 @@ personal is told: where the days of validity are personal, no day is.`,
 						}
 						t.row(d.DocumentID.String(), string(d.DocumentType), d.CitizenID.String(), string(d.Since), string(d.Rule), string(d.Then), yes(d.LegalHold))
 					}
-					if ask.After = client.Next(page.Body.Next); ask.After == "" {
+					if ask.After = page.Body.NextCursor; ask.After == "" {
 						break
 					}
 				}

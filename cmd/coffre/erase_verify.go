@@ -203,7 +203,7 @@ func (p *program) audit(v *verified, events string) (err error) {
 			return fmt.Errorf("events: %w", files.Cause(err))
 		}
 		if len(bytes.TrimSpace(line)) > 0 {
-			var e contract.Event
+			var e contract.LogEvent
 			if json.Unmarshal(line, &e) != nil {
 				return &exitError{exitUsage, fmt.Errorf("events: line %d is not an event", n)}
 			}

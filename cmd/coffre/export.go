@@ -34,12 +34,13 @@ func newExportConsentLog(p *program) *cobra.Command {
 		Use: "consentLog --out FILE", Short: "Every decision about consents, as a file",
 		Long: `Makes an export, waits for it, checks its hash and puts it at --out: whole or not at all,
 readable by its owner only. --out - is standard output. That the export was made is on record.
-In CSV, values that a spreadsheet would take for a formula are neutralised.`,
+CSV is for programs: values that a spreadsheet would take for a formula are neutralised, but one
+that opens it may drop the zero that an enterprise number begins with. xlsx is for spreadsheets.`,
 		Example: `  coffre export consentLog --data data --format csv --out consents.csv
   coffre export consentLog --data data --format jsonl --consumer 0316380841 --from 2026-01-01 --until 2026-02-01 --out january.jsonl`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneOf("format", format, "csv", "jsonl"); err != nil {
+			if err := oneOf("format", format, "csv", "jsonl", "xlsx"); err != nil {
 				return err
 			}
 			ask := contract.ExportCreate{Kind: contract.ExportKindConsentLog, Format: contract.ExportFormat(format), Purpose: domain.Purpose(purpose), Reason: domain.ReasonCode(reason)}
@@ -72,7 +73,7 @@ In CSV, values that a spreadsheet would take for a formula are neutralised.`,
 	at.flags(cmd)
 	me.flags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&format, "format", "csv", "csv or jsonl")
+	f.StringVar(&format, "format", "csv", "csv, jsonl or xlsx")
 	f.StringVar(&out, "out", "", "`file` to write; - is standard output")
 	f.StringVar(&consumer, "consumer", "", "only consents of this enterprise `number`")
 	f.StringVar(&purpose, "purpose", "", "only this purpose, a `code` of the registry")
@@ -80,7 +81,7 @@ In CSV, values that a spreadsheet would take for a formula are neutralised.`,
 	f.StringVar(&until, "until", "", "decisions before this `moment` or day")
 	f.StringVar(&reason, "reason", "", "`code` of why it is made, as the registry has it")
 	required(cmd, "out")
-	complete(cmd, "format", "csv", "jsonl")
+	complete(cmd, "format", "csv", "jsonl", "xlsx")
 	_ = cmd.MarkFlagFilename("out") // only for a flag that is not there
 	jsonFlag(cmd, &asJSON)
 	return cmd

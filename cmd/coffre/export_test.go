@@ -25,12 +25,12 @@ func exports(t *testing.T, content, sum string, end contract.TaskState) http.Han
 		e := contract.Export{ExportID: uuid.MustParse(exportID), Kind: contract.ExportKindConsentLog, Format: contract.ExportFormatCsv}
 		switch r.Method + " " + r.URL.Path {
 		case "POST /vault/v1/exports":
-			e.Status = contract.TaskStatus{State: contract.TaskStateProcessing}
+			e.Status = contract.TaskProgress{State: contract.TaskStateProcessing}
 			answer(t, w, 202, e)
 		case "GET /vault/v1/exports/" + exportID:
-			e.Status = contract.TaskStatus{State: contract.TaskStateProcessing, PollAfter: time.Now().Add(time.Millisecond)}
+			e.Status = contract.TaskProgress{State: contract.TaskStateProcessing, PollAfter: time.Now().Add(time.Millisecond)}
 			if looks++; looks > 1 {
-				e.Status = contract.TaskStatus{State: end, Problem: contract.Problem{Type: "urn:problem-type:coffre:storageFull", Detail: "no room"}}
+				e.Status = contract.TaskProgress{State: end, Problem: contract.Problem{Type: "urn:problem-type:coffre:storageFull", Detail: "no room"}}
 				e.Rows, e.Sha256 = new(int64(1)), sum
 			}
 			answer(t, w, 200, e)

@@ -135,7 +135,7 @@ func (p *program) rotateKeys(ctx context.Context, c *client.Client, asJSON bool)
 		return err
 	}
 	done := func(k contract.KeyState) int64 { return orZero(k.RotationDone) }
-	task := func(k contract.KeyState) contract.TaskStatus { return k.Rotation }
+	task := func(k contract.KeyState) contract.TaskProgress { return k.Rotation }
 	return p.follow(ctx, c, asJSON, p.progress(begun.Body.DataKeys, "wrap data keys", false), done, task)
 }
 
@@ -157,7 +157,7 @@ func (p *program) rotatePepper(ctx context.Context, c *client.Client, asJSON boo
 		}
 		return 2 * total
 	}
-	task := func(k contract.KeyState) contract.TaskStatus { return k.Pepper.Rotation }
+	task := func(k contract.KeyState) contract.TaskProgress { return k.Pepper.Rotation }
 	return p.follow(ctx, c, asJSON, p.progress(2*total, "index numbers", false), done, task)
 }
 
@@ -174,7 +174,7 @@ func (p *program) rotateAudit(ctx context.Context, c *client.Client, asJSON bool
 }
 
 // follow shows how far a rotation is until it ends.
-func (p *program) follow(ctx context.Context, c *client.Client, asJSON bool, bar progress, done func(contract.KeyState) int64, task func(contract.KeyState) contract.TaskStatus) error {
+func (p *program) follow(ctx context.Context, c *client.Client, asJSON bool, bar progress, done func(contract.KeyState) int64, task func(contract.KeyState) contract.TaskProgress) error {
 	defer bar.Done()
 	var state contract.KeyState
 	shown := int64(0)
@@ -252,7 +252,7 @@ still wrapped by one of them opens nowhere any more. On a terminal it asks; else
 }
 
 // finished tells poll whether a task is over.
-func finished(s contract.TaskStatus) (bool, time.Time, error) {
+func finished(s contract.TaskProgress) (bool, time.Time, error) {
 	switch s.State {
 	case contract.TaskStateProcessing:
 		return false, s.PollAfter, nil

@@ -62,7 +62,9 @@ func TestChangedBitInTheKeyDatabase(t *testing.T) {
 	if got := r.Health(t.Context()); got != contract.HealthStatusDEGRADED {
 		t.Errorf("health %s", got)
 	}
-	if page := r.ask(httptest.NewRequest(http.MethodGet, "/metrics", nil), "").Body.String(); !strings.Contains(page, "\ncoffre_key_damaged_rows 2\n") {
+	w := httptest.NewRecorder()
+	r.Operators().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if page := w.Body.String(); !strings.Contains(page, "\ncoffre_key_damaged_rows 2\n") {
 		t.Error("the metric does not say two damaged rows")
 	}
 	for _, ssin := range []string{ssinA, ssinB} { // A is erased, B's number is not found
@@ -133,6 +135,9 @@ func TestEveryTableOfTheKeyDatabaseIsProtected(t *testing.T) {
 		"quota_days":      "counts of one day: a changed bit is gone the day after",
 		"quota_people":    "keyed digests of one day: a changed bit counts somebody twice",
 		"quota_minutes":   "counts of one minute",
+		"quota_places":    "places of budgets, which end by themselves: a changed bit bounds a little more or less",
+		"quota_sums":      "sums of such places",
+		"used_proofs":     "keyed digests of some minutes: a changed bit has one proof count twice, and only by whoever holds its key",
 		"certificates":    "each is signed, and whoever reads one verifies it",
 		"guard":           "up to where the log was compared with the ring: a part of the guard against older files",
 	}

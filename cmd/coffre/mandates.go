@@ -32,14 +32,14 @@ func newMandatesList(p *program) *cobra.Command {
 						return err
 					}
 					all = append(all, page.Body.Items...)
-					if ask.After = client.Next(page.Body.Next); ask.After == "" {
+					if ask.After = page.Body.NextCursor; ask.After == "" {
 						break
 					}
 				}
 				if asJSON {
 					return printLines(p, all)
 				}
-				t := p.table("MANDATE", "KIND", "STATE", "AS", "OTHER PARTY", "MAY", "TYPES", "UNTIL")
+				t := p.table("MANDATE", "KIND", "STATE", "AS", "OTHER PARTY", "MAY", "TYPES", "UNTIL", "WHY")
 				for _, m := range all {
 					other := m.RepresentativeCitizenID
 					if m.HeldAs == contract.HeldAsRepresentative {
@@ -53,7 +53,7 @@ func newMandatesList(p *program) *cobra.Command {
 					if types == "" {
 						types = "all"
 					}
-					t.row(m.MandateID.String(), string(m.Kind), string(m.State), string(m.HeldAs), party, joined(m.Actions), types, string(m.Until))
+					t.row(m.MandateID.String(), string(m.Kind), string(m.State), string(m.HeldAs), party, joined(m.Actions), types, string(m.Until), string(m.Reason))
 				}
 				return t.flush()
 			})

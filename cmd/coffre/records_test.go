@@ -70,7 +70,7 @@ var recordedOperations = map[string]left{
 	"revokeDocument":      events("document.revoked"),
 	"suspendDocument":     events("document.suspended"),
 	"reinstateDocument":   events("document.reinstated"),
-	"queryDocuments":      none("an issuer reconciles what it issued: references, versions and states, no content"),
+	"queryDocuments":      none("an issuer reconciles what it issued: references, versions and states, no content; of a citizen to whom it issued nothing the answer is that of somebody unknown, so it learns of nobody"),
 	"getDocument":         events("access.authorized", "access.disclosed").when("a citizen's own none"),
 	"getDocumentVersions": events("access.authorized", "access.disclosed").when("a citizen's own none"),
 	"getAttachment":       events("access.authorized", "access.disclosed").when("a citizen's own none"),
@@ -80,7 +80,7 @@ var recordedOperations = map[string]left{
 	"queryEvidence":       events("access.authorized", "access.disclosed", "access.told"),
 	"validateConsent":     none("it opens nothing and counts for the quota; what is refused is recorded"),
 
-	"getCitizen":          none("a citizen asks for their own id; an organisation gets a reference, which counts for its quota"),
+	"getCitizen":          events("access.disclosed", "access.named", "audit.operated").when("an organisation's or a privacy officer's look-up, each that names a case, the others once per purpose and day; a privacy officer's stands in the audit stream as well; a citizen's own none"),
 	"reportDeath":         events("citizen.deceased", "consent.withdrawn", "mandate.ended").when("with what the death ends"),
 	"replaceSsin":         events("citizen.ssin-replaced"),
 	"getWallet":           events("access.authorized", "access.disclosed", "audit.log-read").when("a representative's reading, an auditor's; a citizen's own none"),
@@ -102,12 +102,12 @@ var recordedOperations = map[string]left{
 	"getConsent":           events("access.authorized", "access.disclosed", "audit.operated").when("a representative's reading, a privacy officer's; a citizen's own and a consumer's own none"),
 	"getConsentReceipt":    events("access.authorized", "access.disclosed").when("a representative's and a privacy officer's reading; a citizen's own none"),
 	"withdrawConsent":      events("consent.withdrawn"),
-	"requestConsent":       events("access.refused", "consent.requested").when("the first of somebody whom the vault does not know"),
+	"requestConsent":       events("consent.requested").when("without a citizen, of somebody whom the vault does not know"),
 	"grantConsentRequest":  events("consent.granted"),
 	"refuseConsentRequest": events("consent.refused"),
 
 	"listMandates":  none("the mandates in which the caller represents or is represented"),
-	"grantMandate":  events("mandate.granted"),
+	"grantMandate":  events("citizen.registered", "mandate.accepted", "mandate.granted").when("by a source both persons when they are new, and the acceptance at once"),
 	"acceptMandate": events("mandate.accepted"),
 	"endMandate":    events("mandate.ended"),
 
@@ -244,7 +244,7 @@ func TestEveryActHasItsRecord(t *testing.T) {
 		t.Errorf("there is no command %s", path)
 	}
 	doc.WriteString("\n## Other ways in\n\n" +
-		"The control socket answers the operations above and nothing else. `/metrics`, `/livez`, `/readyz`, the contract and its page tell nothing of anybody and leave nothing. The port for KurrentDB's clients has its own calls:\n\n| call | on record |\n|---|---|\n")
+		"The control socket answers the operations above and nothing else. `/livez`, `/readyz`, the contract and its page tell nothing of anybody and leave nothing; neither does `/metrics`, on the address of operators (`--ops-listen`). The port for KurrentDB's clients has its own calls:\n\n| call | on record |\n|---|---|\n")
 	ports := maps.Clone(recordedPorts)
 	for _, call := range portCalls() {
 		l, known := recordedPorts[call]

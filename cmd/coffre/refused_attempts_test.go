@@ -124,7 +124,7 @@ var refusedAttempts = []refusedAttempt{
 	{"a consumer", "a citizen's document without a basis", "noBasis", "noBasis", true, "", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
 		return r.access(t, r.household, "", byLaw)
 	}},
-	{"a consumer that the registry does not know", "a citizen's document", "noBasis", "noBasis", true, "", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
+	{"a consumer that the registry does not know", "a citizen's document", "unknownOrganisation", "", false, "it is refused before anything of the request is read, so nothing was looked up of anybody", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
 		g := grantFor(domain.RoleConsumer, "0123456749", domain.CitizenID{})
 		return r.asking(t, g, http.MethodPost, "/documents/"+r.household+"/access", "", `{"purpose":"familyDiscount",`+byLaw+`}`)
 	}},
@@ -199,7 +199,7 @@ func (r *refusing) refusals(t *testing.T) (all []access.Refused) {
 func (r *refusing) metric(t *testing.T, name, labels string) (sum int) {
 	t.Helper()
 	w := httptest.NewRecorder()
-	r.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	r.Operators().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, m := range regexp.MustCompile(`(?m)^`+name+`(?:\{[^}]*`+labels+`[^}]*\})? (\d+)$`).FindAllStringSubmatch(w.Body.String(), -1) {
 		n, err := strconv.Atoi(m[1])
 		if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
+	"coffre/cmd/coffre/files"
 	"coffre/domain"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge/token"
@@ -70,18 +72,19 @@ func registryFiles(from fs.FS) (contract.RegistryFiles, error) {
 	if _, err := vocabulary.Load(from, nil); err != nil {
 		return nil, err
 	}
-	files := make(map[string]jsontext.Value)
+	texts := make(map[string]jsontext.Value)
 	err := fs.WalkDir(from, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || path.Ext(name) != ".json" {
 			return err
 		}
-		files[name], err = fs.ReadFile(from, name)
+		b, err := fs.ReadFile(from, name)
+		texts[name] = bytes.TrimPrefix(b, []byte(files.ByteOrderMark))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	b, err := json.Marshal(files, json.Deterministic(true))
+	b, err := json.Marshal(texts, json.Deterministic(true))
 	if err != nil {
 		return nil, fmt.Errorf("encode the files: %w", err)
 	}
@@ -141,9 +144,9 @@ func (p *program) printRegistry(r contract.Registry, lang string) error {
 		return err
 	}
 	fmt.Fprintln(p.Out)
-	t = p.table("ORGANISATION", "NAME", "PURPOSES")
+	t = p.table("ORGANISATION", "NAME", "PURPOSES", "ATTESTS")
 	for _, o := range r.Organizations {
-		t.row(string(o.EnterpriseNumber), label(o.Labels, lang), joined(o.Purposes))
+		t.row(string(o.EnterpriseNumber), label(o.Labels, lang), joined(o.Purposes), joined(o.Attests))
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -153,7 +156,14 @@ func (p *program) printRegistry(r contract.Registry, lang string) error {
 	for _, c := range r.Purposes {
 		t.row(c.Code, label(c.Labels, lang))
 	}
-	return t.flush()
+	if err := t.flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.Out, "\nMinors read and decide alone from the age of %d.\n", r.MinorsDecideFrom)
+	if len(r.Unattested) > 0 {
+		fmt.Fprintf(p.Out, "No organisation may attest: %s. Give one the right (\"attests\"), and publish the registry.\n", joined(r.Unattested))
+	}
+	return nil
 }
 
 // joined writes words with commas between them.

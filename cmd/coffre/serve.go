@@ -8,9 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
+	"coffre/cmd/coffre/files"
 	"coffre/cmd/coffre/vault"
 	"coffre/handlers/edge"
 	"coffre/handlers/reactors/webhook"
@@ -35,8 +35,8 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 
 	logger := slog.New(slog.NewJSONHandler(t.Err, nil))
 	vo := vault.Options{
-		Logger: logger, Gather: vault.Gather, OIDCIssuer: o.OIDCIssuer, OIDCAudience: o.OIDCAudience, Dev: o.Dev,
-		Transit: o.Vault, Blobs: o.Blobs, Retentions: o.Retentions, Stores: o.Stores, Duty: o.Duty,
+		Logger: logger, Gather: vault.Gather, OIDC: o.OIDC, Public: o.Public, Dev: o.Dev,
+		Transit: o.Vault, Blobs: o.Blobs, Retentions: o.Retentions, Stores: o.Stores, Limits: o.Limits, Duty: o.Duty,
 	}
 	if o.Registry != "" {
 		vo.Registry = os.DirFS(o.Registry)
@@ -73,6 +73,17 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 		}
 		servers[edge.NewHTTPServer(v.Handler())] = public
 		try = o.banner() + whatToTry(o, public.Addr().String())
+	}
+	if o.Ops != "" {
+		ops, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Ops)
+		if err != nil {
+			for _, l := range servers {
+				err = errors.Join(err, l.Close())
+			}
+			return fmt.Errorf("listen for operators: %w", err)
+		}
+		servers[edge.NewHTTPServer(v.Operators())] = ops
+		try += fmt.Sprintf("For operators: http://%s/metrics and /readyz\n", ops.Addr())
 	}
 	stopped := make(chan error, len(servers))
 	for server, l := range servers {
@@ -116,7 +127,7 @@ func webhookOf(o serveOptions) (*vault.WebhookOptions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("webhook secret: %w", err)
 	}
-	secret, err := webhook.ParseSecret(strings.TrimSpace(string(text)))
+	secret, err := webhook.ParseSecret(files.Text(text))
 	if err != nil {
 		return nil, err
 	}

@@ -222,6 +222,53 @@ func TestAnswersTellNothingOfWhomTheVaultKnows(t *testing.T) {
 	}
 }
 
+// A-6: a consumer sees a request to somebody unknown wait exactly as one to a citizen, by
+// every way in which it can look, also after the citizen's death.
+func TestAWaitingRequestTellsNothing(t *testing.T) {
+	r := newRig(t)
+	r.settle(t, ssinA, ssinC, "waiting")
+	asks := grantFor(domain.RoleConsumer, mayAsk, domain.CitizenID{})
+	look := func(when string) {
+		t.Helper()
+		var seen [2][]string
+		for i, ssin := range []string{ssinA, bench.SSIN(6_000_000).Reveal()} {
+			var made struct{ ConsentID string }
+			w := r.post(t, asks, "/consentRequests", `{"ssin":"`+ssin+`","purpose":"recruitment","documentTypes":["diploma"],"message":"May we?"}`, &made)
+			for _, path := range []string{"/consents/" + made.ConsentID, "/consentRequests?pageSize=200", "/consents?state=requested&pageSize=200", "/consents/" + made.ConsentID + "?lang=fr"} {
+				req := httptest.NewRequest(http.MethodGet, contract.Base+path, nil)
+				req.Header.Set("Coffre-Min-Position", w.Header().Get("Coffre-Position"))
+				got := r.ask(req, r.bearer(t, asks))
+				text := whole(got)
+				if !strings.HasPrefix(text, "200\n") || !strings.Contains(text, `"requested"`) || !strings.Contains(got.Body.String(), made.ConsentID) {
+					t.Fatalf("%s: %s is not seen to wait:\n%s", when, path, text)
+				}
+				if !strings.HasPrefix(path, "/consents/") { // each list has one item more than the last
+					var page struct{ Items []json.RawMessage }
+					if err := json.Unmarshal(got.Body.Bytes(), &page); err != nil {
+						t.Fatal(err)
+					}
+					text = anyID.ReplaceAllString(moments.ReplaceAllString(string(page.Items[len(page.Items)-1]), "MOMENT"), "ID")
+				}
+				seen[i] = append(seen[i], text)
+			}
+		}
+		if !slices.Equal(seen[0], seen[1]) {
+			t.Errorf("%s:\n known   %s\n unknown %s", when, seen[0], seen[1])
+		}
+	}
+	look("alive")
+	r.post(t, grantFor(domain.RoleIssuer, "0308356862", domain.CitizenID{}), "/citizens/reportDeath", `{"ssin":"`+ssinA+`","date":"2026-01-01"}`, nil)
+	if err := r.Runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var page struct{ Items []struct{ State string } }
+	r.read(t, asks, httptest.NewRequest(http.MethodGet, contract.Base+"/consentRequests", nil), &page)
+	if len(page.Items) != 2 || page.Items[0] != page.Items[1] {
+		t.Errorf("after a death: %+v", page.Items)
+	}
+	look("after the citizen's death")
+}
+
 // tells makes a call twice about what is known and about what is not, and fails the test
 // where the answers differ. It reports whether the gate let the call pass.
 func (r *rig) tells(t *testing.T, c apitest.Call, n naming, caller token.Grant, known string, unknown func(name string) string, nothing holdings) (judged bool) {

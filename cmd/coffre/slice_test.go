@@ -57,7 +57,7 @@ func TestSlice(t *testing.T) {
 	if _, err := client.Read[contract.Wallet](as(other).GetWallet(ctx, id, contract.GetWalletParams{})); !errors.As(err, &no) || no.Status != 404 {
 		t.Errorf("another citizen's answer is %v, want 404", err)
 	}
-	if _, err := client.Read[contract.Document](as(other).GetDocument(ctx, issued.DocumentID, contract.GetDocumentParams{})); !errors.As(err, &no) || no.Status != 404 {
+	if _, err := client.Read[contract.VaultDocument](as(other).GetDocument(ctx, issued.DocumentID, contract.GetDocumentParams{})); !errors.As(err, &no) || no.Status != 404 {
 		t.Errorf("another citizen's answer is %v, want 404", err)
 	}
 
@@ -75,14 +75,14 @@ func TestSlice(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Read[contract.Document](issuer.GetDocument(ctx, issued.DocumentID, contract.GetDocumentParams{})); !errors.As(err, &no) || no.Status != 410 {
+	if _, err := client.Read[contract.VaultDocument](issuer.GetDocument(ctx, issued.DocumentID, contract.GetDocumentParams{})); !errors.As(err, &no) || no.Status != 410 {
 		t.Errorf("the issuer's answer after the erasure is %v, want 410", err)
 	}
 	if _, err := issue(anna, "again"); !errors.As(err, &no) || no.Slug() != "citizenErased" {
 		t.Errorf("issuing to an erased person: %v", err)
 	}
 	var types []string
-	if _, err := (replay{citizen: &id}).run(ctx, v.as(asAuditor), func(e contract.Event) error { types = append(types, e.Type); return nil }); err != nil {
+	if _, err := (replay{citizen: &id}).run(ctx, v.as(asAuditor), func(e contract.LogEvent) error { types = append(types, e.Type); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"citizen.registered", "document.issued", "citizen.erasure-requested", "citizen.erasure-approved", "citizen.erasure-started", "citizen.key-destroyed"} {

@@ -35,7 +35,7 @@ func TestControlSocketIsAWayInLikeAnyOther(t *testing.T) {
 		t.Fatalf("nothing is held: %q", got.out)
 	}
 
-	stop := servedWith(t, vault.DataDir(dir), vault.Options{OIDCIssuer: provider.URL, OIDCAudience: "coffre"})
+	stop := servedWith(t, vault.DataDir(dir), vault.Options{OIDC: vault.NewOIDC(provider.URL)})
 	files := changedRegistry(t)
 	try := func(served string) {
 		t.Helper()

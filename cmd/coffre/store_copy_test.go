@@ -65,7 +65,7 @@ func seen(t *testing.T, dir vault.DataDir, o vault.Options, people []domain.SSIN
 	}
 	var text strings.Builder
 	for after := ""; ; {
-		var page contract.Events
+		var page contract.LogEvents
 		text.WriteString(r.read(t, token.Grant{Role: domain.RoleAuditor, Subject: "copy"},
 			httptest.NewRequest(http.MethodGet, contract.Base+"/events?limit=100"+after, nil), &page))
 		if page.Next == "" {

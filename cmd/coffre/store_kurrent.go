@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coffre/cmd/coffre/files"
 	"coffre/cmd/coffre/vault"
 )
 
@@ -38,7 +39,7 @@ func (k kurrentStore) preparation(role string) (vault.KurrentPreparation, error)
 	if err != nil {
 		return o, fmt.Errorf("--credentials-file: %w", err)
 	}
-	name, password, ok := strings.Cut(strings.TrimRight(string(text), "\r\n"), ":")
+	name, password, ok := strings.Cut(strings.TrimRight(strings.TrimPrefix(string(text), files.ByteOrderMark), "\r\n"), ":")
 	if !ok || name == "" || password == "" || strings.ContainsAny(password, "\r\n") {
 		return o, errors.New("--credentials-file: the file has one line NAME:PASSWORD, and nothing else")
 	}

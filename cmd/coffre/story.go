@@ -128,6 +128,9 @@ var sentences = map[string]func(who string, f facts) string{
 		return who + " destroyed the content of document " + f.id("document") + f.with("; events that can no longer be read: ", "unreadable", "")
 	},
 	"consent.requested": func(_ string, f facts) string {
+		if f["citizen"] == nil {
+			return terms(f) + " was asked of nobody whom the vault knows"
+		}
 		return terms(f) + " was asked of citizen " + f.id("citizen")
 	},
 	"consent.granted": func(who string, f facts) string {
@@ -162,6 +165,17 @@ var sentences = map[string]func(who string, f facts) string{
 		return f.word("consumer") + " was told " + whom +
 			f.with(" for ", "purpose", "") + f.with(", procedure ", "procedure", "") +
 			f.with(", under consent ", "consent", "") + f.with(", by law: ", "legalBasis", f.with(" ", "deliberation", ""))
+	},
+	"access.named": func(_ string, f facts) string {
+		by := f.word("organisation")
+		if by == "" {
+			by = "a privacy officer"
+		}
+		whom := f.with("citizen ", "citizen", "")
+		if whom == "" {
+			whom = "somebody unknown"
+		}
+		return by + " looked up " + whom + " by number" + f.with(" for ", "purpose", "") + f.with(", procedure ", "procedure", "") + f.with(": ", "reason", "")
 	},
 	"access.refused": func(_ string, f facts) string {
 		times := ""
@@ -248,7 +262,7 @@ func readWhat(f facts) string {
 }
 
 // sentence tells an event in one line, with the stream and revision it is at.
-func sentence(e contract.Event) string {
+func sentence(e contract.LogEvent) string {
 	var f facts
 	if json.Unmarshal(e.Facts, &f) != nil {
 		f = nil
@@ -271,7 +285,7 @@ func sentence(e contract.Event) string {
 }
 
 // actor names who did it.
-func actor(e contract.Event) string {
+func actor(e contract.LogEvent) string {
 	switch {
 	case !e.Actor.Organization.IsZero():
 		return string(e.Actor.Organization)

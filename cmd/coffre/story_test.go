@@ -36,7 +36,7 @@ func TestEveryEventHasASentence(t *testing.T) {
 		if sentences[name] == nil {
 			t.Errorf("%s has no sentence", name)
 		}
-		said := sentence(contract.Event{Type: name, Stream: "sample", Revision: 3, Facts: contract.ClearFacts(sample.Clear), Actor: contract.EventActor{Role: contract.ActorRoleOperator}})
+		said := sentence(contract.LogEvent{Type: name, Stream: "sample", Revision: 3, Facts: contract.ClearFacts(sample.Clear), Actor: contract.EventActor{Role: contract.ActorRoleOperator}})
 		if strings.Contains(said, "<nil>") || strings.Contains(said, "  ") && !strings.Contains(said, "  [sample@3]") {
 			t.Errorf("%s: %q", name, said)
 		}
@@ -65,12 +65,12 @@ func sampleEvents(t *testing.T) []string {
 func TestSentenceOfFactsThatAreMissing(t *testing.T) {
 	for name := range sentences {
 		for _, facts := range []string{`{}`, `[]`, `{"citizen":{},"types":[1,null],"terms":"x"}`} {
-			if said := sentence(contract.Event{Type: name, Facts: contract.ClearFacts(facts)}); said == "" {
+			if said := sentence(contract.LogEvent{Type: name, Facts: contract.ClearFacts(facts)}); said == "" {
 				t.Errorf("%s is not told", name)
 			}
 		}
 	}
-	said := sentence(contract.Event{Type: "document.blessed", Stream: "document-1", Facts: contract.ClearFacts(`{"by":"hand","at":7}`)})
+	said := sentence(contract.LogEvent{Type: "document.blessed", Stream: "document-1", Facts: contract.ClearFacts(`{"by":"hand","at":7}`)})
 	if want := "document.blessed: at 7, by hand  [document-1@0]"; said != want {
 		t.Errorf("%q, want %q", said, want)
 	}
@@ -91,7 +91,7 @@ func TestPrintable(t *testing.T) {
 		if got := printable(in); got != want {
 			t.Errorf("printable(%q) = %q, want %q", in, got, want)
 		}
-		said := sentence(contract.Event{Type: "citizen.registered", Stream: "s", Facts: contract.ClearFacts(must1(json.Marshal(map[string]string{"citizen": strings.ToValidUTF8(in, "")})))})
+		said := sentence(contract.LogEvent{Type: "citizen.registered", Stream: "s", Facts: contract.ClearFacts(must1(json.Marshal(map[string]string{"citizen": strings.ToValidUTF8(in, "")})))})
 		if said != printable(said) {
 			t.Errorf("a sentence lets %q through: %q", in, said)
 		}

@@ -44,7 +44,7 @@ func TestTokenOfEveryRole(t *testing.T) {
 		if rest != "" || got.err != "" {
 			t.Errorf("%s: more than a token: %q %q", role, rest, got.err)
 		}
-		caller, err := token.NewDev(devKey, known, time.Now).Authenticate(t.Context(), bearer)
+		caller, err := token.NewDev(devKey, known, time.Now).Authenticate(t.Context(), token.Bearer(bearer))
 		if err != nil {
 			t.Errorf("%s: %v", role, err)
 			continue
@@ -58,7 +58,7 @@ func TestTokenOfEveryRole(t *testing.T) {
 		}
 	}
 	one := s.must(0, "token", "--data", dir, "--role", "auditor", "--scopes", "events:read").out
-	caller, err := token.NewDev(devKey, known, time.Now).Authenticate(t.Context(), strings.TrimSpace(one))
+	caller, err := token.NewDev(devKey, known, time.Now).Authenticate(t.Context(), token.Bearer(strings.TrimSpace(one)))
 	if err != nil || !slices.Equal(caller.Scopes, []string{"events:read"}) {
 		t.Errorf("scopes %v, %v", caller.Scopes, err)
 	}

@@ -78,10 +78,13 @@ func (v *inVault) issue(to invented, reference string) (contract.DocumentReceipt
 	return r.Body, err
 }
 
-// page returns a page of the edge, such as /metrics.
+// page returns a page of the edge, that of operators for /metrics.
 func (v *inVault) page(path string) (int, string) {
-	w := httptest.NewRecorder()
-	v.opened.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	w, h := httptest.NewRecorder(), v.opened.Handler()
+	if path == "/metrics" {
+		h = v.opened.Operators()
+	}
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w.Code, w.Body.String()
 }
 

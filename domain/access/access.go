@@ -17,6 +17,8 @@
 //     authorised, as one attempt more; otherwise it is used up
 //   - A-10 what tells presence, state or absence and nothing else is on record as what
 //     was told, once per query and before it is told
+//   - A-11 that somebody finds a citizen by number is on record before it is told, for the
+//     citizen to see; without a case once per organisation, purpose and day
 //
 // Invariant: the basis is judged before anything about what is held, so that who
 // has none learns nothing.
@@ -51,13 +53,19 @@ var (
 )
 
 // State remembers one citizen's accesses of a month, as far as rules need them.
-type State struct{ Memory Memory }
+type State struct {
+	Memory  Memory
+	Lookups Lookups
+}
 
 // Evolve returns the state after e. It never refuses: e already happened.
 func Evolve(s State, e Event) State {
 	switch e := e.(type) {
 	case Authorized:
 		s.Memory = s.Memory.Add(e)
+		return s
+	case Named:
+		s.Lookups = s.Lookups.add(e)
 		return s
 	case Disclosed, Told:
 		return s

@@ -48,7 +48,7 @@ var (
 	byLaw  = AuthorizeByLaw{Access: first, Citizen: ana, Question: Question{Kind: OpenedDocument, Type: kind, Document: held, Purpose: "benefit"}, LegalBasis: "06.1e", Deliberation: "21/008", Registrations: []registry.Registration{{Purpose: "benefit", Types: []domain.DocumentType{"isiPlusCard"}, Procedures: []domain.Procedure{"vote", "loan"}, Bases: []registry.Basis{{LegalBasis: "06.1e", Deliberation: "21/008"}}}}, Standing: citizen.Living, CaseReference: "c", By: consumer, At: noon}
 	lawful = Authorized{Access: first, Citizen: ana, Kind: OpenedDocument, Role: domain.RoleConsumer, Consumer: org, Document: card, Version: 2, Type: "isiPlusCard",
 		Purpose: "benefit", LegalBasis: "06.1e", Deliberation: "21/008", Fields: []domain.Field{"name", "birthDate"}, Attempt: 1, At: noon, Personal: &AuthorizedPersonal{CaseReference: "c"}}
-	inForce = mandate.InForce{ID: paper, Citizen: ana, Representative: bob, Kind: mandate.ParentOfMinor, Scope: mandate.Scope{Actions: []mandate.Action{mandate.Read}}, Until: "2030-01-01"}
+	inForce = mandate.InForce{ID: paper, Citizen: ana, Representative: bob, Kind: mandate.ParentOfMinor, Scope: mandate.Scope{Actions: []mandate.Action{mandate.Read}}, Until: "2030-01-01", Born: "2012-01-01"}
 	acting  = AuthorizeByMandate{Access: first, Citizen: ana, Kind: OpenedWallet, Mandate: inForce, Standing: citizen.Living, By: parent, At: noon}
 	acted   = Authorized{Access: first, Citizen: ana, Kind: OpenedWallet, Role: domain.RoleRepresentative, Reader: bob, Mandate: paper, Attempt: 1, At: noon}
 	back    = AuthorizeReadBack{Access: first, Kind: OpenedReadBack, Document: held, By: issuer, At: noon}
@@ -57,6 +57,8 @@ var (
 	agreed  = domain.ConsentID{UUID: uuid.UUID{11}}
 	telling = RecordTold{Access: first, Citizen: ana, Purpose: "benefit", Procedure: "vote", LegalBasis: "06.1e", Deliberation: "21/008", Answers: []Answer{{"isiPlusCard", Revoked, card, 2}, {"diploma", NotHeld, domain.DocumentID{}, 0}}, By: consumer, At: noon}
 	wasTold = Told{Access: first, Citizen: ana, Consumer: org, Purpose: "benefit", Procedure: "vote", LegalBasis: "06.1e", Deliberation: "21/008", Answers: telling.Answers, At: noon}
+	naming  = RecordNamed{Access: first, Citizen: ana, Purpose: "benefit", Procedure: "vote", By: consumer, At: noon}
+	named   = Named{Access: first, Citizen: ana, Role: domain.RoleConsumer, Organisation: org, Purpose: "benefit", Procedure: "vote", At: noon}
 	outcome = RecordOutcome{Access: first, Citizen: ana, Outcome: Delivered, Attempt: 1, At: noon}
 )
 
@@ -123,6 +125,34 @@ func TestRules(t *testing.T) {
 		{Name: "A-10 a state of no document", When: with(telling, func(c *RecordTold) { c.Answers = []Answer{{"isiPlusCard", Held, domain.DocumentID{}, 0}} }), Err: ErrQuestion},
 		{Name: "A-10 absence of a document", When: with(telling, func(c *RecordTold) { c.Answers = []Answer{{"isiPlusCard", NotHeld, card, 2}} }), Err: ErrQuestion},
 		{Name: "A-10 a version of no document", When: with(telling, func(c *RecordTold) { c.Answers = []Answer{{"isiPlusCard", NotHeld, domain.DocumentID{}, 2}} }), Err: ErrQuestion},
+
+		{Name: "A-11 who finds a citizen is on record", When: naming, Then: []Event{named}},
+		{Name: "A-11 without a word about why, too", When: with(naming, func(c *RecordNamed) { c.Purpose, c.Procedure, c.By = "", "", issuer }),
+			Then: []Event{with(named, func(e *Named) {
+				e.Purpose, e.Procedure, e.Role, e.Organisation = "", "", domain.RoleIssuer, source
+			})}},
+		{Name: "A-11 once a day", Given: []Event{named}, When: with(naming, func(c *RecordNamed) { c.Access, c.At = domain.AccessID{UUID: uuid.UUID{12}}, noon.Add(time.Hour) })},
+		{Name: "A-11 also after something else in between", Given: []Event{named, with(named, func(e *Named) { e.Purpose = "" })}, When: naming},
+		{Name: "A-11 the next day in Belgium again", Given: []Event{named}, When: with(naming, func(c *RecordNamed) { c.At = time.Date(2026, 3, 1, 23, 0, 0, 0, time.UTC) }),
+			Then: []Event{with(named, func(e *Named) { e.At = time.Date(2026, 3, 1, 23, 0, 0, 0, time.UTC) })}},
+		{Name: "A-11 for another purpose again", Given: []Event{named}, When: with(naming, func(c *RecordNamed) { c.Purpose = "" }), Then: []Event{with(named, func(e *Named) { e.Purpose = "" })}},
+		{Name: "A-11 in another procedure again", Given: []Event{named}, When: with(naming, func(c *RecordNamed) { c.Procedure = "loan" }), Then: []Event{with(named, func(e *Named) { e.Procedure = "loan" })}},
+		{Name: "A-11 by another organisation again", Given: []Event{named}, When: with(naming, func(c *RecordNamed) { c.By.Organisation = source }), Then: []Event{with(named, func(e *Named) { e.Organisation = source })}},
+		{Name: "A-11 in another role again", Given: []Event{named}, When: with(naming, func(c *RecordNamed) { c.By.Role = domain.RoleIssuer }), Then: []Event{with(named, func(e *Named) { e.Role = domain.RoleIssuer })}},
+		{Name: "A-11 each that names a case", Given: []Event{named, with(named, func(e *Named) { e.Case = true })}, When: with(naming, func(c *RecordNamed) { c.CaseReference = "7" }),
+			Then: []Event{with(named, func(e *Named) { e.Case, e.Personal = true, &AuthorizedPersonal{CaseReference: "7"} })}},
+		{Name: "A-11 one that named a case stands for no other", Given: []Event{with(named, func(e *Named) { e.Case = true })}, When: naming, Then: []Event{named}},
+		{Name: "A-11 somebody unknown, without a word that names them", When: with(naming, func(c *RecordNamed) { c.Citizen, c.CaseReference = domain.CitizenID{}, "7" }),
+			Then: []Event{with(named, func(e *Named) { e.Citizen = domain.CitizenID{} })}},
+		{Name: "A-11 an officer says why", When: with(naming, func(c *RecordNamed) { c.By, c.Reason = officer, "complaint" }),
+			Then: []Event{with(named, func(e *Named) {
+				e.Role, e.Organisation, e.Reason = domain.RolePrivacyOfficer, "", "complaint"
+			})}},
+		{Name: "A-11 an officer who doesn't say why", When: with(naming, func(c *RecordNamed) { c.By = officer }), Err: ErrLookupReason},
+		{Name: "A-11 an officer who says it in words of their own", When: with(naming, func(c *RecordNamed) { c.By, c.Reason = officer, "curious" }), Err: ErrLookupReason},
+		{Name: "A-11 a reason is no organisation's", When: with(naming, func(c *RecordNamed) { c.Reason = "complaint" }), Err: ErrMayNotLookUp},
+		{Name: "A-11 nobody else looks up", When: with(naming, func(c *RecordNamed) { c.By = self }), Err: ErrMayNotLookUp},
+		{Name: "A-11 no organisation without a name", When: with(naming, func(c *RecordNamed) { c.By.Organisation = "" }), Err: ErrMayNotLookUp},
 
 		{Name: "A-2 all that is covered", When: byLaw, Then: []Event{lawful}},
 		{Name: "A-2 some of what is covered", When: law(func(c *AuthorizeByLaw) { c.Fields = []domain.Field{"name"} }), Then: told(func(e *Authorized) { e.Fields = []domain.Field{"name"} })},

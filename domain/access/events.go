@@ -27,6 +27,7 @@ const (
 	OpenedExport              Opened = "export"              // opened into a file
 	OpenedDelivery            Opened = "delivery"            // a reactor opened it to send it
 	OpenedPresence            Opened = "presence"            // nothing: a consumer was told what is held (Told)
+	OpenedLookup              Opened = "lookup"              // nothing: somebody found the citizen by number (Named)
 )
 
 // Authorized records that a disclosure was lawful when decided, before a byte leaves
@@ -75,8 +76,8 @@ const (
 	Failed    Outcome = "failed"    // it could not be opened
 )
 
-// Disclosed tells what became of an access, or of what was to be told. An Authorized or
-// Told without it is shown as "may have been disclosed". Citizen is absent where it is
+// Disclosed tells what became of an access, or of what was to be told. An Authorized, Told
+// or Named without it is shown as "may have been disclosed". Citizen is absent where it is
 // absent from Told.
 type Disclosed struct {
 	Access  domain.AccessID   `json:"access"`
@@ -106,6 +107,24 @@ type Told struct {
 	Personal *AuthorizedPersonal `json:"-"`
 }
 
+// Named records that an organisation or a privacy officer finds a citizen by their number
+// and gets the id by which to name them from now on, before it is told (rule A-11). Citizen
+// is absent when the vault knows nobody by the number; nothing in the fact then says whom
+// the look-up meant.
+type Named struct {
+	Access       domain.AccessID     `json:"access"`
+	Citizen      domain.CitizenID    `json:"citizen,omitzero"`
+	Role         domain.Role         `json:"role"`
+	Organisation domain.Organisation `json:"organisation,omitempty"`
+	Purpose      domain.Purpose      `json:"purpose,omitempty"`
+	Procedure    domain.Procedure    `json:"procedure,omitempty"`
+	Reason       domain.ReasonCode   `json:"reason,omitempty"` // of a privacy officer: one of LookupReasons
+	Case         bool                `json:"case,omitempty"`   // a case was named, which is sealed
+	At           time.Time           `json:"at"`
+
+	Personal *AuthorizedPersonal `json:"-"`
+}
+
 // Refused records that somebody asked to read and was refused (rule A-3). Citizen is
 // absent when nobody by that number is known. Count is above 1 when refusals of one
 // minute were aggregated.
@@ -124,6 +143,7 @@ type Refused struct {
 func (Authorized) AccessEvent() {}
 func (Disclosed) AccessEvent()  {}
 func (Told) AccessEvent()       {}
+func (Named) AccessEvent()      {}
 func (Refused) RefusalEvent()   {}
 
 // ConsentEvent lets an authorisation under a consent stand in the consent's own

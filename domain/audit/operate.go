@@ -23,6 +23,7 @@ const (
 	RotatePepper          Act = "rotatePepper"
 	RotateAudit           Act = "rotateAudit"
 
+	LookUpCitizen          Act = "getCitizen"
 	ReadConsent            Act = "getConsent"
 	QueryConsentLog        Act = "queryConsentLog"
 	DownloadExport         Act = "getExportContent"
@@ -36,7 +37,7 @@ const (
 // Acts lists every act there is.
 var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit,
-	ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListDueErasures, ListRestrictions, ReadRestriction,
+	LookUpCitizen, ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListDueErasures, ListRestrictions, ReadRestriction,
 }
 
 // Operated records that somebody set out to do an act. It stands before the act's effect

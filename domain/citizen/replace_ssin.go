@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"coffre/domain"
+	"coffre/domain/registry"
 )
 
 var ErrSameSSIN = domain.NewError(domain.Invalid, "ssinUnchanged", "both numbers are the same, or one is missing")
@@ -12,14 +13,14 @@ var ErrSameSSIN = domain.NewError(domain.Invalid, "ssinUnchanged", "both numbers
 // The former one keeps finding them.
 type ReplaceSSIN struct {
 	Former, Now domain.SSIN
-	Sources     []domain.Organisation // who may state such facts, by the registry
+	Attestors   []domain.Organisation // who may say that a number was replaced, by the registry
 	By          domain.Actor
 	At          time.Time
 }
 
-// Decide implements P-3.
+// Decide implements P-3 and R-13.
 func (c ReplaceSSIN) Decide(s State) ([]Event, error) {
-	if err := fromSource(c.By, c.Sources); err != nil {
+	if err := registry.NationalNumber.Check(c.By, c.Attestors); err != nil {
 		return nil, err
 	}
 	if err := s.writable(); err != nil {

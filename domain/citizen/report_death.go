@@ -1,29 +1,28 @@
 package citizen
 
 import (
-	"slices"
 	"time"
 
 	"coffre/domain"
+	"coffre/domain/registry"
 )
 
 var (
-	ErrNotSource   = domain.NewError(domain.Forbidden, "notAuthenticSource", "only the authentic source of this fact may state it")
 	ErrDeathAhead  = domain.NewError(domain.Invalid, "dateInFuture", "the date lies in the future")
 	ErrDateMissing = domain.NewError(domain.Invalid, "dateMissing", "a date is needed")
 )
 
 // ReportDeath records that the citizen died. Mandates and consents end by it.
 type ReportDeath struct {
-	Date    domain.Date
-	Sources []domain.Organisation // who may state such facts, by the registry
-	By      domain.Actor
-	At      time.Time
+	Date      domain.Date
+	Attestors []domain.Organisation // who may say that somebody died, by the registry
+	By        domain.Actor
+	At        time.Time
 }
 
-// Decide implements P-2.
+// Decide implements P-2 and R-13.
 func (c ReportDeath) Decide(s State) ([]Event, error) {
-	if err := fromSource(c.By, c.Sources); err != nil {
+	if err := registry.Death.Check(c.By, c.Attestors); err != nil {
 		return nil, err
 	}
 	switch err := s.writable(); {
@@ -37,11 +36,4 @@ func (c ReportDeath) Decide(s State) ([]Event, error) {
 		return nil, ErrDeathAhead
 	}
 	return []Event{Deceased{Citizen: s.Citizen, At: c.At, Personal: &DeceasedPersonal{Date: c.Date}}}, nil
-}
-
-func fromSource(by domain.Actor, sources []domain.Organisation) error {
-	if by.Role != domain.RoleIssuer || by.Organisation.IsZero() || !slices.Contains(sources, by.Organisation) {
-		return ErrNotSource
-	}
-	return nil
 }

@@ -32,8 +32,9 @@ type State struct {
 	Terms     Terms
 	Phase     Phase
 	GrantedAt time.Time
-	Uses      int         // authorised accesses, repeats not counted
-	Times     []time.Time // of the newest uses, as many as the frequency needs
+	Mandate   domain.MandateID // under which it was granted; zero for the citizen's own
+	Uses      int              // authorised accesses, repeats not counted
+	Times     []time.Time      // of the newest uses, as many as the frequency needs
 	Memory    access.Memory
 }
 
@@ -59,7 +60,7 @@ func Evolve(s State, e Event) State {
 		}
 		return s
 	case Granted:
-		s.Consent, s.Citizen, s.Terms, s.GrantedAt = e.Consent, e.Citizen, e.Terms, e.At
+		s.Consent, s.Citizen, s.Terms, s.GrantedAt, s.Mandate = e.Consent, e.Citizen, e.Terms, e.At, e.Mandate
 		if s.Phase != IsWithdrawn {
 			s.Phase = IsGranted
 		}
@@ -99,6 +100,7 @@ var (
 	ErrNotFound       = domain.NewError(domain.NotFound, "consentNotFound", "no such consent")
 	ErrNotYours       = domain.NewError(domain.Forbidden, "notYourConsent", "only the citizen, or who represents them for this, consents")
 	ErrAlreadyDecided = domain.NewError(domain.Conflict, "consentAlreadyDecided", "this consent was decided before")
+	ErrNotByThem      = domain.NewError(domain.Forbidden, "consentNotByThem", "the consent was given by somebody who did not speak for the citizen")
 	ErrNotGranted     = domain.NewError(domain.Conflict, "consentNotGranted", "this consent was not granted")
 )
 

@@ -53,7 +53,8 @@ var (
 	grant     = Grant{Consent: id, Citizen: ana, Terms: asked, Until: &year, Shown: shown, Registered: shown.Text, Registrations: registered, Standing: citizen.Living, By: self, At: noon}
 	granted   = Granted{Consent: id, Citizen: ana, Terms: terms, At: noon, Personal: &GrantedPersonal{Shown: shown}}
 	request   = Request{Consent: id, Citizen: ana, Terms: asked, Until: &year, Message: "please", Registrations: registered, By: consumer, At: noon}
-	requested = Requested{Consent: id, Citizen: ana, Terms: terms, At: noon, Personal: &RequestedPersonal{Message: "please"}}
+	requested = Requested{Consent: id, Citizen: ana, Terms: terms, Tracked: true, At: noon, Personal: &RequestedPersonal{Message: "please"}}
+	toNobody  = Requested{Consent: id, Terms: terms, Tracked: true, At: noon}
 	answer    = with(grant, func(c *Grant) { c.Terms, c.Until = Terms{}, nil })
 	refuse    = Refuse{By: self, At: noon}
 	refused   = Refused{Consent: id, At: noon}
@@ -123,6 +124,12 @@ func TestRules(t *testing.T) {
 
 		{Name: "C-2 a consumer asks", When: request, Then: []Event{requested}},
 		{Name: "C-2 asked without a word", When: with(request, func(c *Request) { c.Message = "" }), Then: []Event{with(requested, func(e *Requested) { e.Personal = nil })}},
+		{Name: "A-6 asked of nobody, recorded alike and without a word", When: with(request, func(c *Request) { c.Citizen = domain.CitizenID{} }), Then: []Event{toNobody}},
+		{Name: "A-6 what reached nobody is granted by nobody", Given: []Event{toNobody}, When: answer, Err: ErrNotFound},
+		{Name: "A-6 nor by who names nobody", Given: []Event{toNobody}, When: with(answer, func(c *Grant) { c.Citizen = domain.CitizenID{} }), Err: ErrNotFound},
+		{Name: "A-6 nor refused", Given: []Event{toNobody}, When: refuse, Err: ErrNotFound},
+		{Name: "A-6 nor withdrawn", Given: []Event{toNobody}, When: withdraw, Err: ErrNotFound},
+		{Name: "A-6 nor used", Given: []Event{toNobody}, When: use, Err: access.ErrNoBasis},
 		{Name: "C-2 asked once", Given: []Event{requested}, When: request, Err: ErrAlreadyDecided},
 		{Name: "C-2 nobody asks for another", When: with(request, func(c *Request) { c.By = rival }), Err: ErrNotRegistered},
 		{Name: "C-2 a consumer knows of no document", When: with(request, func(c *Request) { c.Terms.Types, c.Terms.Documents = nil, []domain.DocumentID{card} }), Err: ErrTerms},

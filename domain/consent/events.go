@@ -43,12 +43,17 @@ const (
 	Month Period = "month" // 30 × 24 hours
 )
 
-// Requested records that a consumer asks the citizen for their consent.
+// Requested records that a consumer asks a citizen for their consent. A request to somebody
+// whom the vault does not know, or who cannot answer, names nobody and is recorded alike, so
+// that its consumer sees it wait as any other (rule A-6).
 type Requested struct {
 	Consent domain.ConsentID `json:"consent"`
-	Citizen domain.CitizenID `json:"citizen"`
+	Citizen domain.CitizenID `json:"citizen,omitzero"` // absent: it reached nobody
 	Terms   Terms            `json:"terms"`
-	At      time.Time        `json:"at"`
+	// Tracked says that the consumer may see the request wait. It is false in the form from
+	// before requests that reached nobody were recorded alike.
+	Tracked bool      `json:"tracked,omitempty"`
+	At      time.Time `json:"at"`
 
 	Personal *RequestedPersonal `json:"-"`
 }

@@ -10,9 +10,9 @@ import (
 // Request asks a citizen for their consent, as a consumer.
 type Request struct {
 	Consent       domain.ConsentID
-	Citizen       domain.CitizenID
-	Terms         Terms      // all but Until; with types, not documents: the consumer knows of none
-	Until         *time.Time // nil: the longest
+	Citizen       domain.CitizenID // absent: the request reaches nobody, and the message is kept nowhere
+	Terms         Terms            // all but Until; with types, not documents: the consumer knows of none
+	Until         *time.Time       // nil: the longest
 	Message       string
 	Longest       time.Duration           // 0: one year
 	Registrations []registry.Registration // the consumer's, in the registry in force
@@ -20,7 +20,7 @@ type Request struct {
 	At            time.Time
 }
 
-// Decide implements C-2.
+// Decide implements C-2. Nothing in the answer depends on whether somebody is reached (rule A-6).
 func (c Request) Decide(s State) ([]Event, error) {
 	terms, err := withEnd(c.Terms.cloned(), c.Until, c.At, c.Longest)
 	switch {
@@ -36,8 +36,8 @@ func (c Request) Decide(s State) ([]Event, error) {
 	if _, err := terms.check(c.At, c.Longest, nil, c.Registrations); err != nil {
 		return nil, err
 	}
-	e := Requested{Consent: c.Consent, Citizen: c.Citizen, Terms: terms, At: c.At}
-	if c.Message != "" {
+	e := Requested{Consent: c.Consent, Citizen: c.Citizen, Terms: terms, Tracked: true, At: c.At}
+	if c.Message != "" && !c.Citizen.IsZero() {
 		e.Personal = &RequestedPersonal{Message: c.Message}
 	}
 	return []Event{e}, nil

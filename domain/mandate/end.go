@@ -13,10 +13,12 @@ const (
 	Majority         domain.ReasonCode = "majority"
 	Death            domain.ReasonCode = "death"
 	Decision         domain.ReasonCode = "decision" // of the authentic source
+	NotMinor         domain.ReasonCode = "notMinor" // a parent's, of somebody whose national number says that they are no minor
 )
 
 var (
 	ErrChildMayNotEnd = domain.NewError(domain.Forbidden, "parentMandate", "a child does not end a parent's mandate; the authentic source does")
+	ErrCourtEnds      = domain.NewError(domain.Forbidden, "courtMandate", "what a court decided ends by its decision, which the authentic source reports")
 	ErrReason         = domain.NewError(domain.Invalid, "mandateEndReason", "this reason is not this actor's to give")
 )
 
@@ -29,7 +31,7 @@ type End struct {
 	At     time.Time
 }
 
-// Decide implements M-1.7 and M-1.8. Ending twice is no error. To strangers
+// Decide implements M-1.7, M-1.8 and M-1.11. Ending twice is no error. To strangers
 // there is no such mandate.
 func (c End) Decide(s State) ([]Event, error) {
 	if !s.Exists() {
@@ -37,6 +39,8 @@ func (c End) Decide(s State) ([]Event, error) {
 	}
 	reason := c.Reason
 	switch {
+	case s.Kind == AppointedByCourt && (c.By.IsSelf(s.Representative) || c.By.IsSelf(s.Citizen)):
+		return nil, ErrCourtEnds
 	case c.By.IsSelf(s.Representative):
 		reason = ByRepresentative
 	case c.By.IsSelf(s.Citizen):
@@ -44,12 +48,12 @@ func (c End) Decide(s State) ([]Event, error) {
 			return nil, ErrChildMayNotEnd
 		}
 		reason = ByCitizen
-	case c.By.Role == domain.RoleIssuer && s.Kind == ParentOfMinor && c.By.Organisation == s.Source:
-		if reason != Decision && reason != Majority && reason != Death {
+	case c.By.Role == domain.RoleIssuer && s.Kind.Attestation() != "" && c.By.Organisation == s.Source: // without a right too: to end protects
+		if reason != Decision && reason != Death && (reason != Majority || s.Kind != ParentOfMinor) {
 			return nil, ErrReason
 		}
 	case c.By.Role == domain.RoleSystem:
-		if reason != Majority && reason != Death { // M-1.6, M-1.8
+		if reason != Death && (reason != Majority && reason != NotMinor || s.Kind != ParentOfMinor) { // M-1.6, M-1.8, M-1.11
 			return nil, ErrReason
 		}
 	default:

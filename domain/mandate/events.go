@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"coffre/domain"
+	"coffre/domain/registry"
 )
 
 // Event is one of the facts of a mandate's stream, mandate-{id}, which is sealed
@@ -14,8 +15,9 @@ type Event interface{ MandateEvent() }
 type Ground string
 
 const (
-	ParentOfMinor  Ground = "parentOfMinor"  // from the authentic source; ends at 18
-	Representation Ground = "representation" // granted by the represented citizen
+	ParentOfMinor    Ground = "parentOfMinor"    // from the authentic source of parentage; ends at 18
+	AppointedByCourt Ground = "appointedByCourt" // from the authentic source of courts' appointments
+	Representation   Ground = "representation"   // granted by the represented citizen
 )
 
 // Action is one of those a representative may take.
@@ -50,6 +52,22 @@ type Granted struct {
 // parent's mandate is the child's eighteenth birthday.
 type GrantedPersonal struct {
 	Until domain.Date `json:"until,omitempty"` // first day on which it no longer holds; absent: no end
+	// Born is the earliest day on which a minor can have been born, by the source and by the
+	// national number. It is absent in other mandates, and in those of parents from before it
+	// was recorded, whose Until tells it.
+	Born domain.Date `json:"born,omitempty"`
+}
+
+// born returns the earliest day of birth that a parent's mandate tells; "" when it tells none.
+func (p GrantedPersonal) born() domain.Date {
+	if !p.Born.IsZero() {
+		return p.Born
+	}
+	born := p.Until.AddYears(-registry.Majority)
+	if eve := born.AddDays(-1); !eve.IsZero() && !eve.AddYears(registry.Majority).Before(p.Until) {
+		return eve // 29 February: of two days of birth with one eighteenth birthday the earlier
+	}
+	return born
 }
 
 // Accepted records that the representative agrees; for parents the authentic source
@@ -62,7 +80,7 @@ type Accepted struct {
 // Ended records that the mandate holds no longer.
 type Ended struct {
 	Mandate domain.MandateID  `json:"mandate"`
-	Reason  domain.ReasonCode `json:"reason"` // "byCitizen", "byRepresentative", "majority", "death", "decision"
+	Reason  domain.ReasonCode `json:"reason"` // "byCitizen", "byRepresentative", "majority", "death", "decision", "notMinor"
 	At      time.Time         `json:"at"`
 }
 

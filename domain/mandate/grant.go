@@ -6,14 +6,15 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/domain/registry"
 )
 
 var (
-	ErrMayNotGrant    = domain.NewError(domain.Forbidden, "mayNotGrantMandate", "a mandate is granted by the represented citizen, a parent's by the authentic source")
+	ErrMayNotGrant    = domain.NewError(domain.Forbidden, "mayNotGrantMandate", "a representation is granted by the represented citizen, and no other kind of mandate is granted by citizens")
 	ErrAlreadyGranted = domain.NewError(domain.Conflict, "mandateAlreadyGranted", "this mandate was granted before, with other terms")
 	ErrScope          = domain.NewError(domain.Invalid, "mandateScope", "a mandate allows at least one known action, each named once")
 	ErrUntil          = domain.NewError(domain.Invalid, "mandateEnd", "a mandate ends on a day that lies ahead")
-	ErrNotMinor       = domain.NewError(domain.Conflict, "citizenNotMinor", "parents represent a minor only, until the eighteenth birthday")
+	ErrNotMinor       = domain.NewError(domain.Conflict, "citizenNotMinor", "parents represent a minor only, by the source's day of birth and by the national number, until the eighteenth birthday")
 	ErrSelf           = domain.NewError(domain.Invalid, "mandateToSelf", "nobody represents themselves")
 	ErrNotAlive       = domain.NewError(domain.Conflict, "mandateAmongLiving", "a mandate binds two living persons that the vault knows")
 )
@@ -27,21 +28,28 @@ type Grant struct {
 	Scope          Scope
 	// Until is the first day on which it no longer holds; for a parent the child's
 	// eighteenth birthday, from the authentic source's facts.
-	Until   domain.Date
-	Sources []domain.Organisation // who may say whose parents somebody has, by the registry
+	Until domain.Date
+	// Born is the child's day of birth by the source, where it says it; Numbered is the
+	// earliest one by the national number that it named. They are for a parent.
+	Born, Numbered domain.Date
+	Attestors      []domain.Organisation // who may attest the ground, by the registry
 	// CitizenIs and RepresentativeIs are how both stand by their own streams.
 	CitizenIs, RepresentativeIs citizen.Standing
 	By                          domain.Actor
 	At                          time.Time
 }
 
-// Decide implements M-1.1 to M-1.8 as far as a grant is concerned. The same
-// grant again is no error.
+// Decide implements M-1.1 to M-1.8 and M-1.11 as far as a grant is concerned. The same
+// grant again is no error. Where the source and the number disagree about a child's age, the
+// mandate ends by whichever is stricter.
 func (c Grant) Decide(s State) ([]Event, error) {
 	switch c.Kind {
-	case ParentOfMinor: // M-1.4
-		if c.By.Role != domain.RoleIssuer || c.By.Organisation.IsZero() || !slices.Contains(c.Sources, c.By.Organisation) {
+	case ParentOfMinor, AppointedByCourt: // M-1.4, M-1.10
+		if c.By.Role == domain.RoleCitizen {
 			return nil, ErrMayNotGrant
+		}
+		if err := c.Kind.Attestation().Check(c.By, c.Attestors); err != nil {
+			return nil, err
 		}
 	case Representation: // M-1.1
 		if !c.By.IsSelf(c.Citizen) {
@@ -64,10 +72,12 @@ func (c Grant) Decide(s State) ([]Event, error) {
 		return nil, nil
 	case c.Until.IsZero(): // M-1.3
 		return nil, ErrUntil
-	case c.Kind == ParentOfMinor && (!today.Before(c.Until) || today.AddYears(majority).Before(c.Until)): // M-1.6
+	case c.Kind == ParentOfMinor && (!today.Before(c.Until) || today.AddYears(registry.Majority).Before(c.Until)): // M-1.6
 		return nil, ErrNotMinor
 	case !today.Before(c.Until): // M-1.3
 		return nil, ErrUntil
+	case c.Kind == ParentOfMinor && !isMinor(domain.Earlier(c.Born, c.Numbered), today): // M-1.11
+		return nil, ErrNotMinor
 	case c.CitizenIs != citizen.Living || c.RepresentativeIs != citizen.Living: // M-1.8
 		return nil, ErrNotAlive
 	}
@@ -77,10 +87,19 @@ func (c Grant) Decide(s State) ([]Event, error) {
 		Personal: &GrantedPersonal{Until: c.Until},
 	}
 	if c.Kind == ParentOfMinor {
+		born := domain.Earlier(c.Born, c.Numbered)
+		granted.Personal = &GrantedPersonal{Until: domain.Earlier(c.Until, born.AddYears(registry.Majority)), Born: born}
+	}
+	if c.Kind != Representation {
 		granted.Source = c.By.Organisation
 		return []Event{granted, Accepted{Mandate: c.Mandate, At: c.At}}, nil // M-1.4
 	}
 	return []Event{granted}, nil
+}
+
+// isMinor reports whether somebody born on a day, at the earliest, is known to be a minor.
+func isMinor(born, today domain.Date) bool {
+	return !born.IsZero() && !today.Before(born) && today.Before(born.AddYears(registry.Majority))
 }
 
 func (c Grant) sameAs(s State) bool {

@@ -19,6 +19,11 @@
 //   - M-1.7 either side, and for parents the source, ends it at once, for good
 //   - M-1.8 it ends with either's death
 //   - M-1.9 an end that cannot be read allows nothing
+//   - M-1.10 it speaks while it is attested: by the represented citizen, or by an
+//     organisation that the registry of today gives the right to
+//   - M-1.11 a parent's ends by the source's day of birth or by the national number,
+//     whichever is earlier
+//   - M-1.12 from the age that the registry says a minor decides alone
 //
 // Invariant: what is ended stays ended, and nobody acts on a mandate that was not
 // accepted.
@@ -28,6 +33,7 @@ import (
 	"slices"
 
 	"coffre/domain"
+	"coffre/domain/citizen"
 	"coffre/domain/registry"
 )
 
@@ -46,6 +52,10 @@ type State struct {
 
 // Exists reports whether the mandate was granted.
 func (s State) Exists() bool { return !s.Mandate.IsZero() }
+
+// Open reports whether the mandate was accepted and not ended: without that it allows nothing,
+// and with it whatever else is judged at its use.
+func (s State) Open() bool { return s.Exists() && s.Accepted && !s.Ended }
 
 // Evolve returns the state after e. It never refuses: e already happened. The
 // state shares e's memory; neither is changed afterwards.
@@ -66,15 +76,51 @@ func Evolve(s State, e Event) State {
 	panic("mandate: event type without a case in Evolve")
 }
 
-// majority is the age at which nobody is represented by their parents any more
-// (Belgian Civil Code, art. 388).
-const majority = 18
+// Attestation returns the fact by which somebody has such a mandate, and the right without
+// which nobody grants one; "" where citizens grant it over themselves.
+func (g Ground) Attestation() registry.Attestation {
+	switch g {
+	case ParentOfMinor:
+		return registry.Parentage
+	case AppointedByCourt:
+		return registry.CourtAppointment
+	}
+	return ""
+}
 
 var (
 	ErrNotInForce = domain.NewError(domain.Forbidden, "mandateNotInForce", "no mandate in force allows this")
 	ErrUnreadable = domain.NewError(domain.Unavailable, "mandateUnreadable", "the end of the mandate cannot be read now, so nothing is allowed under it")
 	ErrNotFound   = domain.NewError(domain.NotFound, "mandateNotFound", "no such mandate")
 )
+
+// Reasons for which a mandate that stands on record allows nothing.
+const (
+	Expired      domain.ReasonCode = "expired"
+	NotAttested  domain.ReasonCode = "notAttested"  // who granted it has no right to, in the registry of today
+	DecidesAlone domain.ReasonCode = "decidesAlone" // the minor has the age from which they decide
+	GrantorMinor domain.ReasonCode = "grantorMinor" // the citizen who granted it has not that age
+)
+
+// Lapsed says why a mandate that is accepted and not ended allows nothing. It unwraps to
+// ErrNotInForce.
+type Lapsed struct{ Why domain.ReasonCode }
+
+func (l Lapsed) Error() string { return "the mandate does not hold: " + string(l.Why) }
+
+// Unwrap returns ErrNotInForce.
+func (l Lapsed) Unwrap() error { return ErrNotInForce }
+
+// Circumstances are all that the use of a mandate is judged by, besides what its stream says:
+// how everything stands at that moment. The zero value allows nothing.
+type Circumstances struct {
+	Today    domain.Date
+	Opened   *GrantedPersonal // the personal part of the grant; nil when it could not be opened
+	Numbered domain.Date      // earliest day of birth of the represented person, by their number of today; "" when it could not be opened
+	Registry registry.Registry
+	// CitizenIs and RepresentativeIs are how both stand by their own streams.
+	CitizenIs, RepresentativeIs citizen.Standing
+}
 
 // InForce is a mandate that holds: what the rules of other streams rely on. Its
 // zero value allows nothing.
@@ -84,22 +130,78 @@ type InForce struct {
 	Representative domain.CitizenID
 	Kind           Ground
 	Scope          Scope
-	Until          domain.Date // opened; never to be logged or stored in clear
+	Until          domain.Date // opened; never to be logged or stored in clear, as Born
+	Born           domain.Date // the earliest day of birth of a child
 }
 
-// InForce returns the mandate as one that holds on a day, by the rules M-1.1,
-// M-1.3, M-1.6, M-1.7 and M-1.9. Opened is the personal part of the grant; nil
-// when it could not be opened.
-func (s State) InForce(today domain.Date, opened *GrantedPersonal) (InForce, error) {
+// InForce returns the mandate as one that holds, by the rules M-1.1, M-1.3, M-1.6 to M-1.12,
+// and else an error: Lapsed, ErrUnreadable, or ErrNotInForce for what is not accepted, or
+// ended. It is the only place where it is decided whether one citizen speaks for another.
+func (s State) InForce(c Circumstances) (InForce, error) {
 	switch {
-	case !s.Exists() || !s.Accepted || s.Ended: // M-1.1, M-1.7
+	case !s.Open(): // M-1.1, M-1.7
 		return InForce{}, ErrNotInForce
-	case opened == nil || opened.Until.IsZero(): // M-1.9
+	case c.CitizenIs != citizen.Living || c.RepresentativeIs != citizen.Living: // M-1.8
+		return InForce{}, Lapsed{Death}
+	case s.Kind.Attestation() != "" && !c.Registry.Attested(s.Kind.Attestation(), s.Source): // M-1.4, M-1.10
+		return InForce{}, Lapsed{NotAttested}
+	case c.Opened == nil || c.Opened.Until.IsZero() || c.Numbered.IsZero(): // M-1.9
 		return InForce{}, ErrUnreadable
-	case !today.Before(opened.Until): // M-1.3, M-1.6
-		return InForce{}, ErrNotInForce
+	case !c.Today.Before(c.Opened.Until): // M-1.3, M-1.6
+		return InForce{}, Lapsed{Expired}
 	}
-	return InForce{s.Mandate, s.Citizen, s.Representative, s.Kind, s.Scope, opened.Until}, nil
+	f := InForce{s.Mandate, s.Citizen, s.Representative, s.Kind, s.Scope, c.Opened.Until, ""}
+	decides := c.Registry.Settings.DecidingAge()
+	switch s.Kind {
+	case ParentOfMinor:
+		f.Born = domain.Earlier(c.Opened.born(), c.Numbered)
+		f.Until = domain.Earlier(f.Until, f.Born.AddYears(registry.Majority))
+		switch {
+		case !isMinor(f.Born, c.Today): // M-1.11
+			return InForce{}, Lapsed{NotMinor}
+		case !c.Today.Before(f.Born.AddYears(decides)): // M-1.12
+			return InForce{}, Lapsed{DecidesAlone}
+		}
+	case Representation:
+		if !s.Source.IsZero() { // M-1.10: no administration's word
+			return InForce{}, Lapsed{NotAttested}
+		}
+		if MinorDecides(c.Numbered, c.Today, decides) != nil { // M-1.12
+			return InForce{}, Lapsed{GrantorMinor}
+		}
+	case AppointedByCourt:
+	default:
+		return InForce{}, Lapsed{NotAttested}
+	}
+	return f, nil
+}
+
+// Spoke returns nil when the mandate, ended since or not, spoke on a day by the registry and
+// the number of today: what was done under it then still counts. The age from which a minor
+// decides alone is a choice of each day and is not asked.
+func (s State) Spoke(on domain.Date, c Circumstances) error {
+	s.Ended = false
+	c.Today, c.CitizenIs, c.RepresentativeIs = on, citizen.Living, citizen.Living
+	c.Registry.Settings = registry.Settings{}
+	if s.Kind == Representation {
+		c.Numbered = domain.Earlier(c.Numbered, on.AddYears(-registry.Majority))
+	}
+	_, err := s.InForce(c)
+	return err
+}
+
+// ErrMinor refuses what a minor does not decide yet.
+var ErrMinor = domain.NewError(domain.Forbidden, "minorDoesNotDecide", "a minor below the age that the registry says does not decide this; the parents do")
+
+// MinorDecides implements M-1.12 for citizens who decide for themselves: it returns ErrMinor
+// for those who are surely below the age in years, by the earliest day on which they can
+// have been born. On that day their parents' mandates cease, so that at no moment both
+// decide, or nobody.
+func MinorDecides(born, today domain.Date, age int) error {
+	if born.IsZero() || today.Before(born.AddYears(age)) && !today.Before(born) {
+		return ErrMinor
+	}
+	return nil
 }
 
 // Allows reports whether who may take the action for the citizen (rule M-1.2).
@@ -124,5 +226,5 @@ func (f InForce) Holds(t registry.DocumentType, today domain.Date) bool {
 		return true
 	}
 	age := t.Holders.ParentsUntil
-	return age > 0 && today.Before(f.Until.AddYears(age-majority))
+	return age > 0 && today.Before(f.Born.AddYears(age))
 }

@@ -26,6 +26,7 @@ var (
 	ErrIncomplete = domain.NewError(domain.Invalid, "registryIncomplete", "a necessary part is missing or out of range")
 	ErrBasis      = domain.NewError(domain.Invalid, "registryBasis", "a registration is by law with a legal basis other than consent and a deliberation number, or by consent, or both")
 	ErrText       = domain.NewError(domain.Invalid, "registryConsentText", "a purpose for which consent may be asked has a text to show in nl, fr, de and en, with no places to fill in but {consumer} and {purpose}; a version once published keeps its words")
+	ErrRight      = domain.NewError(domain.Invalid, "registryRight", "an organisation attests known facts, each named once; minors decide from an age of 12 to 18")
 	ErrMinimum    = domain.NewError(domain.Invalid, "registryMinimum", "whoever may read a type for a purpose may learn some field or answer of it, and only what the type offers")
 )
 
@@ -43,6 +44,7 @@ const (
 	ListReasons       List = "reasons"
 	ListLanguages     List = "languages"
 	ListConsentTexts  List = "consentTexts"
+	ListSettings      List = "settings" // which have no codes
 )
 
 // Place is where in a registry something stands. Reasons have the code
@@ -65,7 +67,7 @@ func (m Mistake) Error() string {
 
 func (m Mistake) Unwrap() error { return m.Err }
 
-// Check returns every mistake by the rules for each text, in a stable order:
+// Check returns every mistake by the rules for each text, in a stable order:
 // those that a registry can be judged by alone.
 //
 //   - R-4 every label and description is there in nl, fr, de and en
@@ -76,6 +78,7 @@ func (m Mistake) Unwrap() error { return m.Err }
 //   - R-9 a reader of a type may learn some field or answer of it; predicates are of the closed vocabulary
 //   - R-10 an organisation says where citizens can ask; a consumer has a daily quota
 //   - R-12 a consent text has no places to fill in but those that are known
+//   - R-13 an organisation attests facts by rights of a closed list; minors decide from an age of 12 to 18
 //
 // That schemas are valid and declare the fields named is judged where JSON is
 // understood, in projections/vocabulary.
@@ -111,6 +114,7 @@ func Check(r Registry) []Mistake {
 	for _, t := range r.ConsentTexts {
 		c.consentText(t)
 	}
+	c.checkSettings(r.Settings)
 	return c.sorted()
 }
 
@@ -223,7 +227,7 @@ func (c *checker) documentType(t DocumentType) {
 		t.Retention.Then != Destroy && t.Retention.Then != Archive {
 		c.add(at, ErrIncomplete, "retention")
 	}
-	if t.Holders.ParentsUntil < 0 || t.Holders.ParentsUntil > 18 {
+	if t.Holders.ParentsUntil < 0 || t.Holders.ParentsUntil > Majority {
 		c.add(at, ErrIncomplete, "parentsUntil")
 	}
 	offered := make(map[PredicateName]bool)
@@ -260,7 +264,7 @@ func (c *checker) documentType(t DocumentType) {
 	}
 }
 
-// organisation implements and, for what a consumer reads, R-9.
+// organisation implements and, for what a consumer reads, R-9.
 func (c *checker) organisation(r Registry, o Organisation) {
 	at := Place{ListOrganisations, string(o.Number)}
 	if !strings.Contains(o.Contact.Email, "@") || !strings.HasPrefix(o.Contact.URL, "https://") ||
@@ -270,6 +274,7 @@ func (c *checker) organisation(r Registry, o Organisation) {
 	if o.DailyQuota < 0 || o.DailyQuota > MaxQuota || o.DailyQuota == 0 && len(o.Registrations) > 0 {
 		c.add(at, ErrIncomplete, "dailyQuota")
 	}
+	c.checkAttestations(at, o.Attests)
 	for _, reg := range o.Registrations {
 		c.refer(at, ListPurposes, string(reg.Purpose))
 		for _, p := range reg.Procedures {

@@ -16,13 +16,14 @@ func (r Registry) Equal(o Registry) bool {
 		slices.Equal(r.Categories, o.Categories) &&
 		slices.Equal(r.Reasons, o.Reasons) &&
 		slices.Equal(r.Languages, o.Languages) &&
-		slices.Equal(r.ConsentTexts, o.ConsentTexts)
+		slices.Equal(r.ConsentTexts, o.ConsentTexts) &&
+		r.Settings == o.Settings
 }
 
 func (a Organisation) equal(b Organisation) bool {
 	return a.Number == b.Number && a.Names == b.Names && a.Contact == b.Contact &&
 		slices.EqualFunc(a.Registrations, b.Registrations, Registration.equal) &&
-		a.DailyQuota == b.DailyQuota && a.Retired == b.Retired
+		slices.Equal(a.Attests, b.Attests) && a.DailyQuota == b.DailyQuota && a.Retired == b.Retired
 }
 
 func (a Registration) equal(b Registration) bool {

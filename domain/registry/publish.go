@@ -29,7 +29,7 @@ type Published struct {
 
 func (Published) registryEvent() {}
 
-// Decide implements the rules. A refusal names the place in the
+// Decide implements the rules. A refusal names the place in the
 // registry in the text around it; what is refused matches with errors.Is.
 func (c Publish) Decide(s State) ([]Event, error) {
 	if c.By.Role != domain.RoleOperator && (c.By.Role != domain.RoleSystem || s.Version != 0) {
@@ -41,7 +41,7 @@ func (c Publish) Decide(s State) ([]Event, error) {
 	if c.Version != s.Version+1 {
 		return nil, ErrVersion
 	}
-	mistakes := append(Check(c.Registry), removed(s.Registry, c.Registry)...)
+	mistakes := append(Check(c.Registry), removed(s.Registry, c.Registry)...)
 	mistakes = append(mistakes, CheckTexts(c.Registry)...)
 	if len(mistakes) > 0 {
 		return nil, joined(mistakes)

@@ -32,7 +32,8 @@ func say(s string) Labels { return Labels{s + " nl", s + " fr", s + " de", s + "
 func small() Registry {
 	return Registry{
 		Organisations: []Organisation{
-			{Number: issuer, Names: say("issuer"), Contact: Contact{"a@issuer.example", "https://issuer.example"}},
+			{Number: issuer, Names: say("issuer"), Contact: Contact{"a@issuer.example", "https://issuer.example"},
+				Attests: []Attestation{Parentage, Death}},
 			{
 				Number: consumer, Names: say("consumer"), Contact: Contact{"a@consumer.example", "https://consumer.example"}, DailyQuota: 10,
 				Registrations: []Registration{{
@@ -63,6 +64,7 @@ func small() Registry {
 		Reasons:      []Reason{{Kind: ReasonRetention, Code: "law", Labels: say("law")}, {Kind: ReasonRevocation, Code: "lost", Labels: say("lost")}},
 		Languages:    []Language{{"nl", say("nl")}, {"fr", say("fr")}, {"de", say("de")}, {"en", say("en")}},
 		ConsentTexts: []ConsentText{{Purpose: "help", Version: "1", Texts: say("You let {consumer} read for {purpose}")}},
+		Settings:     Settings{MinorsDecideFrom: 16},
 	}
 }
 
@@ -163,6 +165,12 @@ func TestRules(t *testing.T) {
 		{Name: "R-9 a predicate that cannot be computed", When: publish(1, func(r *Registry) { r.DocumentTypes[0].Predicates[0].AgeAtLeast.Years = 0 }), Err: ErrMinimum},
 		{Name: "R-10 no contact", When: publish(1, func(r *Registry) { r.Organisations[0].Contact.Email = "" }), Err: ErrIncomplete},
 		{Name: "R-10 a consumer without quota", When: publish(1, func(r *Registry) { r.Organisations[1].DailyQuota = 0 }), Err: ErrIncomplete},
+		{Name: "R-13 a right that is none", When: publish(1, func(r *Registry) { r.Organisations[0].Attests[0] = "wisdom" }), Err: ErrRight},
+		{Name: "R-13 a right is named once", When: publish(1, func(r *Registry) { r.Organisations[0].Attests[1] = Parentage }), Err: ErrRight},
+		{Name: "R-13 a right may be taken back", Given: first, When: publish(2, unattested), Then: []Event{Published{2, but(unattested)}}},
+		{Name: "R-13 a registry may say nothing of the age", When: publish(1, untold), Then: []Event{Published{1, but(untold)}}},
+		{Name: "R-13 no child decides alone", When: publish(1, func(r *Registry) { r.Settings.MinorsDecideFrom = 11 }), Err: ErrRight},
+		{Name: "R-13 nobody is a minor at 19", When: publish(1, func(r *Registry) { r.Settings.MinorsDecideFrom = 19 }), Err: ErrRight},
 		{Name: "R-11 a type is not removed", Given: first, When: publish(2, func(r *Registry) {
 			r.DocumentTypes, r.Organisations[1].Registrations = nil, nil
 		}), Err: ErrRemoved},
@@ -173,6 +181,53 @@ func TestRules(t *testing.T) {
 		}), Err: ErrRemoved},
 		{Name: "R-11 validity that was personal stays personal", Given: first, When: publish(2, func(r *Registry) { r.DocumentTypes[0].ValidityIsPersonal = false }), Err: ErrRemoved},
 	})
+}
+
+func unattested(r *Registry) { r.Organisations[0].Attests = nil }
+func untold(r *Registry)     { r.Settings.MinorsDecideFrom = 0 }
+
+// R-13: a fact is stated by issuers with the right to, and the refusal says which is missing.
+func TestF26WhoMayAttest(t *testing.T) {
+	r := small()
+	by := func(role domain.Role, o domain.Organisation) domain.Actor {
+		return domain.Actor{Role: role, Organisation: o}
+	}
+	for a, missing := range map[Attestation]*domain.Error{Parentage: ErrParentageRight, CourtAppointment: ErrCourtAppointmentRight, Death: ErrDeathRight, NationalNumber: ErrNationalNumberRight} {
+		has := slices.Contains(r.Organisations[0].Attests, a)
+		if err := a.Check(by(domain.RoleIssuer, issuer), r.Attestors(a)); (err == nil) != has || !has && !errors.Is(err, missing) {
+			t.Errorf("%s: %v", a, err)
+		}
+		if !strings.Contains(missing.Detail, `"`+string(a)+`"`) {
+			t.Errorf("%s: the refusal does not name the right", a)
+		}
+		for _, who := range []domain.Actor{by(domain.RoleIssuer, consumer), by(domain.RoleConsumer, issuer), by(domain.RoleIssuer, ""), by(domain.RoleCitizen, ""), {}} {
+			if err := a.Check(who, append(r.Attestors(a), "")); !errors.Is(err, missing) {
+				t.Errorf("%s: %+v: %v", a, who, err)
+			}
+		}
+		if r.Attested(a, issuer) != has || r.Attested(a, consumer) || r.Attested(a, "") {
+			t.Errorf("%s: whose word counts", a)
+		}
+	}
+	if got := r.Unattested(); !slices.Equal(got, []Attestation{CourtAppointment, NationalNumber}) {
+		t.Errorf("nobody attests %v", got)
+	}
+	r.Organisations[0].Retired = true
+	if len(r.Attestors(Parentage)) != 0 || !r.Attested(Parentage, issuer) {
+		t.Error("who is retired attests no more, and what they attested counts")
+	}
+	if got := (Registry{}).Unattested(); !slices.Equal(got, Attestations) {
+		t.Errorf("of an older registry nobody attests %v", got)
+	}
+}
+
+func TestDecidingAge(t *testing.T) {
+	if got := (Settings{}).DecidingAge(); got != 18 {
+		t.Errorf("without a word in the registry from %d", got)
+	}
+	if got := (Settings{MinorsDecideFrom: 14}).DecidingAge(); got != 14 {
+		t.Errorf("from %d", got)
+	}
 }
 
 // A person who repairs a registry wants to hear everything at once.
@@ -275,6 +330,8 @@ var changes = map[string]func(*Registry){
 			r.DocumentTypes[i].ValidityIsPersonal = false
 		}
 	},
+	"unattested":   unattested,
+	"untold":       untold,
 	"unregistered": func(r *Registry) { r.Organisations[1].Registrations = nil },
 }
 

@@ -24,6 +24,7 @@ type Registry struct {
 	Reasons       []Reason       `json:"reasons,omitempty"`
 	Languages     []Language     `json:"languages,omitempty"`
 	ConsentTexts  []ConsentText  `json:"consentTexts,omitempty"`
+	Settings      Settings       `json:"settings,omitzero"`
 }
 
 // Organisation is an administration or another legal person that issues or reads.
@@ -32,6 +33,8 @@ type Organisation struct {
 	Names         Labels              `json:"names"`
 	Contact       Contact             `json:"contact"`
 	Registrations []Registration      `json:"registrations,omitempty"`
+	// Attests are the facts about persons that it may state (rule R-13).
+	Attests []Attestation `json:"attests,omitempty"`
 	// DailyQuota is how many distinct citizens the organisation may read per day
 	// (rule A-7). A consumer has at least 1; 0 means that it reads nobody.
 	DailyQuota int `json:"dailyQuota,omitzero"`

@@ -39,7 +39,8 @@ var Catalog = New(
 	Event[document.Reinstated]("document.reinstated/1"),
 	Event[document.ContentDestroyed]("document.content-destroyed/1"),
 
-	Event[consent.Requested]("consent.requested/1"),
+	Upcast("consent.requested/1", requestedV1.today),
+	Event[consent.Requested]("consent.requested/2"),
 	Event[consent.Granted]("consent.granted/1"),
 	Event[consent.Refused]("consent.refused/1"),
 	Event[consent.Withdrawn]("consent.withdrawn/1"),
@@ -48,9 +49,11 @@ var Catalog = New(
 	Event[access.Authorized]("access.authorized/2"),
 	Event[access.Disclosed]("access.disclosed/1"),
 	Event[access.Told]("access.told/1"),
+	Event[access.Named]("access.named/1"),
 	Event[access.Refused]("access.refused/1"),
 
-	Event[mandate.Granted]("mandate.granted/1"),
+	Upcast("mandate.granted/1", mandateV1.today),
+	Event[mandate.Granted]("mandate.granted/2"),
 	Event[mandate.Accepted]("mandate.accepted/1"),
 	Event[mandate.Ended]("mandate.ended/1"),
 
@@ -59,7 +62,8 @@ var Catalog = New(
 	Event[release.Completed]("release.completed/1"),
 
 	Upcast("registry.published/1", publishedV1.today),
-	Event[registry.Published]("registry.published/2"),
+	Upcast("registry.published/2", publishedV2.today),
+	Event[registry.Published]("registry.published/3"),
 
 	Event[audit.LogRead]("audit.log-read/1"),
 	Event[audit.ExportCreated]("audit.export-created/1"),

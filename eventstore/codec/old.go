@@ -5,7 +5,9 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/access"
+	"coffre/domain/consent"
 	"coffre/domain/document"
+	"coffre/domain/mandate"
 	"coffre/domain/registry"
 )
 
@@ -119,7 +121,7 @@ type publishedV1 struct {
 }
 
 type registryV1 struct {
-	Organisations []registry.Organisation `json:"organisations,omitempty"`
+	Organisations []organisationV2        `json:"organisations,omitempty"`
 	DocumentTypes []registry.DocumentType `json:"documentTypes,omitempty"`
 	Procedures    []registry.Procedure    `json:"procedures,omitempty"`
 	Purposes      []registry.Purpose      `json:"purposes,omitempty"`
@@ -131,9 +133,101 @@ type registryV1 struct {
 }
 
 func (o publishedV1) today() any {
-	r := o.Registry
-	return registry.Published{Version: o.Version, Registry: registry.Registry{
-		Organisations: r.Organisations, DocumentTypes: r.DocumentTypes, Procedures: r.Procedures, Purposes: r.Purposes,
+	return registry.Published{Version: o.Version, Registry: o.Registry.today()}
+}
+
+func (r registryV1) today() registry.Registry {
+	return registry.Registry{
+		Organisations: organisationsToday(r.Organisations), DocumentTypes: r.DocumentTypes, Procedures: r.Procedures, Purposes: r.Purposes,
 		Finalities: r.Finalities, LegalBases: r.LegalBases, Categories: r.Categories, Reasons: r.Reasons, Languages: r.Languages,
-	}}
+	}
+}
+
+// publishedV2 is registry.published before organisations had rights to attest facts about
+// persons, and before there were settings. Under it nobody attests anything.
+type publishedV2 struct {
+	Version  domain.RegistryVersion `json:"version"`
+	Registry registryV2             `json:"registry"`
+}
+
+type registryV2 struct {
+	Organisations []organisationV2        `json:"organisations,omitempty"`
+	DocumentTypes []registry.DocumentType `json:"documentTypes,omitempty"`
+	Procedures    []registry.Procedure    `json:"procedures,omitempty"`
+	Purposes      []registry.Purpose      `json:"purposes,omitempty"`
+	Finalities    []registry.Finality     `json:"finalities,omitempty"`
+	LegalBases    []registry.LegalBasis   `json:"legalBases,omitempty"`
+	Categories    []registry.Category     `json:"dataCategories,omitempty"`
+	Reasons       []registry.Reason       `json:"reasons,omitempty"`
+	Languages     []registry.Language     `json:"languages,omitempty"`
+	ConsentTexts  []registry.ConsentText  `json:"consentTexts,omitempty"`
+}
+
+func (o publishedV2) today() any {
+	r := o.Registry
+	all := registryV1{r.Organisations, r.DocumentTypes, r.Procedures, r.Purposes, r.Finalities, r.LegalBases, r.Categories, r.Reasons, r.Languages}.today()
+	all.ConsentTexts = r.ConsentTexts
+	return registry.Published{Version: o.Version, Registry: all}
+}
+
+// organisationV2 is an organisation of both forms.
+type organisationV2 struct {
+	Number        domain.Organisation     `json:"number"`
+	Names         registry.Labels         `json:"names"`
+	Contact       registry.Contact        `json:"contact"`
+	Registrations []registry.Registration `json:"registrations,omitempty"`
+	DailyQuota    int                     `json:"dailyQuota,omitzero"`
+	Retired       bool                    `json:"retired,omitzero"`
+}
+
+func organisationsToday(old []organisationV2) []registry.Organisation {
+	if old == nil {
+		return nil
+	}
+	all := make([]registry.Organisation, len(old))
+	for i, o := range old {
+		all[i] = registry.Organisation{Number: o.Number, Names: o.Names, Contact: o.Contact, Registrations: o.Registrations, DailyQuota: o.DailyQuota, Retired: o.Retired}
+	}
+	return all
+}
+
+// mandateV1 is mandate.granted before a parent's mandate told the child's day of birth.
+type mandateV1 struct {
+	Mandate        domain.MandateID    `json:"mandate"`
+	Citizen        domain.CitizenID    `json:"citizen"`
+	Representative domain.CitizenID    `json:"representative"`
+	Kind           mandate.Ground      `json:"kind"`
+	Scope          mandate.Scope       `json:"scope"`
+	Source         domain.Organisation `json:"source,omitempty"`
+	At             time.Time           `json:"at"`
+
+	Personal *mandatePersonalV1 `json:"-"`
+}
+
+type mandatePersonalV1 struct {
+	Until domain.Date `json:"until,omitempty"`
+}
+
+func (o mandateV1) today() any {
+	e := mandate.Granted{
+		Mandate: o.Mandate, Citizen: o.Citizen, Representative: o.Representative, Kind: o.Kind, Scope: o.Scope, Source: o.Source, At: o.At,
+	}
+	if p := o.Personal; p != nil {
+		e.Personal = &mandate.GrantedPersonal{Until: p.Until}
+	}
+	return e
+}
+
+// requestedV1 is consent.requested before requests that reached nobody were recorded too.
+type requestedV1 struct {
+	Consent domain.ConsentID `json:"consent"`
+	Citizen domain.CitizenID `json:"citizen"`
+	Terms   consent.Terms    `json:"terms"`
+	At      time.Time        `json:"at"`
+
+	Personal *consent.RequestedPersonal `json:"-"`
+}
+
+func (o requestedV1) today() any {
+	return consent.Requested{Consent: o.Consent, Citizen: o.Citizen, Terms: o.Terms, At: o.At, Personal: o.Personal}
 }

@@ -131,6 +131,9 @@ func (q *Queue) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appe
 	if err := q.put(r); err != nil {
 		return eventstore.Appended{}, err
 	}
+	if b.Queued != nil {
+		b.Queued()
+	}
 	select {
 	case a := <-r.done:
 		return a.Appended, a.Err

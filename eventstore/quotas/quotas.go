@@ -1,10 +1,11 @@
 // Package quotas counts, for all processes on one key database, how many people each
 // organisation names in a day and how often it is refused in a minute, so that nobody can
-// try every number there is (rule A-7).
+// try every number there is (rule A-7); how often each caller calls in a minute; and how
+// much each caller leaves in the vault, so that nobody fills it ([Table.Take]).
 //
-// A row holds a keyed digest of the organisation, the day and the person: it names nobody,
-// joins nothing, and is deleted once the day is over. Whoever the vault does not know counts
-// like everybody else.
+// A row holds keyed digests of the caller, the day and the person: it names nobody,
+// joins nothing, and is deleted once the day is over or what was left is gone. Whoever the
+// vault does not know counts like everybody else.
 //
 // Invariant: what was admitted is in the table within some milliseconds, and outlives the
 // process; of two processes that ask for the last place one gets it.
@@ -58,6 +59,21 @@ CREATE TABLE quota_minutes (
 	refusals     INTEGER NOT NULL,
 	PRIMARY KEY (minute, organisation)
 ) STRICT;
+`, `
+CREATE TABLE quota_places (
+	budget TEXT    NOT NULL,
+	id     BLOB    NOT NULL,
+	scopes BLOB    NOT NULL, -- the digests under which the place counts in quota_sums, one after the other
+	bytes  INTEGER NOT NULL,
+	until  INTEGER NOT NULL, -- microseconds since 1970
+	PRIMARY KEY (budget, id)
+) STRICT;
+CREATE INDEX quota_places_until ON quota_places (until);
+CREATE TABLE quota_sums (
+	scope  BLOB    NOT NULL PRIMARY KEY, -- HMAC of the budget and of whose places these are
+	places INTEGER NOT NULL,
+	bytes  INTEGER NOT NULL
+) STRICT;
 `}
 
 // Migrate makes the tables in db, or brings them up to date, and puts nothing into them.
@@ -82,6 +98,9 @@ type Table struct {
 	day           int64
 	organisations map[domain.Organisation]*organisation
 	totals        map[string]*Totals
+	minute        int64 // of the calls
+	calls         map[string]*calls
+	budgets       map[string]*BudgetTotals
 }
 
 type digest [16]byte
@@ -120,6 +139,7 @@ func Open(ctx context.Context, db *keysdb.DB, mac func(parts ...[]byte) [32]byte
 	return &Table{
 		db: db, mac: mac, now: o.Now, slog: o.Logger, seen: seen,
 		organisations: make(map[domain.Organisation]*organisation), totals: make(map[string]*Totals),
+		calls: make(map[string]*calls), budgets: make(map[string]*BudgetTotals),
 	}, nil
 }
 
@@ -432,7 +452,7 @@ func (t *Table) total(operation string, add func(*Totals)) {
 	add(s)
 }
 
-// Purge deletes what days and minutes that are over have left.
+// Purge deletes what days and minutes that are over have left, and the places that ended.
 func (t *Table) Purge(ctx context.Context) error {
 	now := t.now().Unix()
 	for _, q := range []struct {
@@ -453,5 +473,5 @@ func (t *Table) Purge(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	return t.endPlaces(ctx)
 }

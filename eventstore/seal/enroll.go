@@ -126,7 +126,7 @@ func (r *Ring) storeSubject(ctx context.Context, mine domain.CitizenID, wrapped 
 		if known != nil { // another was faster
 			return enrolled{id: known.Bytes("citizen"), st: stateOfEntry(known)}, nil
 		}
-		if err := r.trustAbsence(); err != nil {
+		if err := r.trustAbsence(tx, blinds, hash); err != nil {
 			return a, err
 		}
 		if err := rule(tx, hash, now); err != nil {
@@ -168,15 +168,24 @@ func knownNumber(tx *keysdb.Tx, b blinds, hash suppressed) (*keysdb.Entry, error
 	return nil, err
 }
 
-// trustAbsence returns an error while rows by which a person, or the memory of an erased one,
-// would be found are missing: nobody new is made then.
-func (r *Ring) trustAbsence() error {
+// trustAbsence returns an error when the number may be known although nothing finds it.
+// While rows by which a person, or the memory of an erased one, would be found are missing
+// nobody new is made. Neither is somebody whose row was changed in every column that finds
+// it: their number makes it whole.
+func (r *Ring) trustAbsence(tx *keysdb.Tx, blinds blinds, hash suppressed) error {
 	for _, d := range r.db.Damaged() {
 		if d.Row == "" && (d.Table == numbers.Name || d.Table == suppressions.Name) || d.Sums() {
 			return d
 		}
 	}
-	return nil
+	if err := tx.Misplaced(suppressions, map[string][]byte{"ssin": hash.of[:], "echo": hash.echo[:]}); err != nil {
+		return err
+	}
+	ways := make([]map[string][]byte, len(blinds.of))
+	for i, blind := range blinds.of {
+		ways[i] = map[string][]byte{"blind": blind.hash[:], "suppression": hash.of[:]}
+	}
+	return tx.Misplaced(numbers, ways...)
 }
 
 // Activate says that citizen.registered of a pending citizen is in the log. It is

@@ -179,7 +179,7 @@ func (r *Ring) addSSIN(ctx context.Context, citizen domain.CitizenID, ssin domai
 		case err != nil:
 			return nil, err
 		case known == nil:
-			if err := r.trustAbsence(); err != nil { // it may be another's, or an erased person's
+			if err := r.trustAbsence(tx, blinds, hash); err != nil { // it may be another's, or an erased person's
 				return nil, err
 			}
 		case string(known.Bytes("citizen")) != string(citizen.UUID[:]):

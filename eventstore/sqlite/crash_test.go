@@ -228,7 +228,7 @@ func TestSeenAfterAKillSurvivesAPowerCut(t *testing.T) {
 		for n := 1; ; n++ {
 			fsys := faultfs.New(t)
 			l := &ledger{}
-			s, err := Open(t.Context(), t.TempDir(), Options{VFS: fsys.Name, Readers: 1, checkpointPages: 8})
+			s, err := Open(t.Context(), t.TempDir(), Options{VFS: fsys.Name, Readers: 1, checkpointPages: 8, settleEvents: 9, moveLeast: 2})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -307,7 +307,7 @@ func (r *run) play(t *testing.T, l *ledger) map[faultfs.Change]int {
 	copyFiles(t, r.from, dir)
 	fsys := faultfs.New(t)
 	fsys.SetRule(r.rule)
-	if s, err := Open(t.Context(), dir, Options{VFS: fsys.Name, Readers: 1, checkpointPages: 8}); err == nil {
+	if s, err := Open(t.Context(), dir, Options{VFS: fsys.Name, Readers: 1, checkpointPages: 8, settleEvents: 9, moveLeast: 2}); err == nil {
 		l.work(t, s, r.rounds)
 		// A failed sync is told to nobody but by refusing from then on.
 		mustFail := r.fired.Load() && r.kind == faultfs.Sync && r.fault == faultfs.Fail

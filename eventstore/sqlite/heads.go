@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -32,7 +31,8 @@ func (q *sequencer) head(name eventstore.Stream) (*head, error) {
 		return nil, err
 	}
 	if q.selectHead.Step() {
-		h.id, h.revision = q.selectHead.ColumnInt64(0), eventstore.Revision(q.selectHead.ColumnInt64(1))
+		h.id = q.selectHead.ColumnInt64(0)
+		h.revision = max(eventstore.Revision(q.selectHead.ColumnInt64(1)), q.store.tail.last(h.id))
 	}
 	if err := ended(q.selectHead); err != nil {
 		return nil, err
@@ -51,21 +51,41 @@ func (q *sequencer) knowIDs(h *head) error {
 		return nil
 	}
 	ids := make(map[uuid.UUID]eventstore.Revision, h.revision+1)
-	if err := q.selectIDs.BindInt64(1, h.id); err != nil {
-		return err
-	}
-	for q.selectIDs.Step() {
-		id, err := uuid.FromBytes(q.selectIDs.ColumnRawBlob(0))
+	err := q.eachID(h.id, 0, h.revision, func(_ int64, id []byte) bool {
+		known, err := uuid.FromBytes(id)
 		if err != nil {
-			break // a damaged id is nobody's; reading the stream will tell
+			return false // a damaged id is nobody's; reading the stream will tell
 		}
-		ids[id] = eventstore.Revision(len(ids))
-	}
-	if err := ended(q.selectIDs); err != nil {
+		ids[known] = eventstore.Revision(len(ids))
+		return true
+	})
+	if err != nil {
 		return err
 	}
 	h.ids = ids
 	q.ids += len(ids)
+	return nil
+}
+
+// eachID yields positions and ids of the records of a stream from revision first to last, as
+// far as there are any, until yield says that it is enough.
+func (q *sequencer) eachID(stream int64, first, last eventstore.Revision, yield func(position int64, id []byte) bool) error {
+	for first <= last {
+		positions, _, err := q.lookup.of(stream, first, q.last, int(min(last-first+1, pageRecords)))
+		if err != nil || len(positions) == 0 {
+			return err
+		}
+		for _, position := range positions {
+			if err := q.selectID.BindInt64(1, position); err != nil {
+				return err
+			}
+			more := q.selectID.Step() && yield(position, q.selectID.ColumnRawBlob(0))
+			if err := ended(q.selectID); err != nil || !more {
+				return err
+			}
+			first++
+		}
+	}
 	return nil
 }
 
@@ -76,16 +96,16 @@ func (q *sequencer) repeated(h *head, b *eventstore.Batch, first eventstore.Revi
 	if first < 0 || last > h.revision {
 		return eventstore.Appended{}, wrong
 	}
-	s := q.selectRange
-	if err := errors.Join(s.BindInt64(1, h.id), s.BindInt64(2, int64(first)), s.BindInt64(3, int64(last))); err != nil {
-		return eventstore.Appended{}, err
-	}
 	n, at := 0, int64(0)
-	for s.Step() && string(s.ColumnRawBlob(0)) == string(b.Records[n].ID[:]) {
-		at = s.ColumnInt64(1)
+	err := q.eachID(h.id, first, last, func(position int64, id []byte) bool {
+		if string(id) != string(b.Records[n].ID[:]) {
+			return false
+		}
+		at = position
 		n++
-	}
-	if err := ended(s); err != nil {
+		return true
+	})
+	if err != nil {
 		return eventstore.Appended{}, fmt.Errorf("look for ids: %w", err)
 	}
 	if n < len(b.Records) {

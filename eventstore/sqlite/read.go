@@ -26,11 +26,12 @@ const (
 
 // reader is a connection for reading with its statements.
 type reader struct {
-	conn                    *sqlite3.Conn
-	all, stream, findStream *sqlite3.Stmt
+	conn                 *sqlite3.Conn
+	all, one, findStream *sqlite3.Stmt
+	lookup               lookup
 }
 
-func newReader(ctx context.Context, path string, o sqlitedb.Options) (*reader, error) {
+func newReader(ctx context.Context, path string, o sqlitedb.Options, t *tail, form int64) (*reader, error) {
 	conn, err := sqlitedb.OpenConn(ctx, path, o, sqlitedb.Read)
 	if err != nil {
 		return nil, err
@@ -39,12 +40,15 @@ func newReader(ctx context.Context, path string, o sqlitedb.Options) (*reader, e
 	const columns = `SELECT e.position, e.revision, e.type, e.time, e.id, e.sum, e.meta, e.clear, e.sealed`
 	for into, sql := range map[**sqlite3.Stmt]string{
 		&r.all:        columns + `, s.category, s.name FROM events e LEFT JOIN streams s ON s.id = e.stream WHERE e.position BETWEEN ? AND ? ORDER BY e.position`,
-		&r.stream:     columns + ` FROM events e WHERE e.stream = ? AND e.revision >= ? AND e.position <= ? ORDER BY e.revision`,
+		&r.one:        columns + `, e.stream FROM events e WHERE e.position = ?`,
 		&r.findStream: `SELECT id FROM streams WHERE hash = ? AND category = ? AND name IS ?`,
 	} {
 		if *into, _, err = conn.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT); err != nil {
 			return nil, errors.Join(fmt.Errorf("prepare: %w", err), closeConn(conn))
 		}
+	}
+	if r.lookup, err = prepareLookup(conn, t, form); err != nil {
+		return nil, errors.Join(err, closeConn(conn))
 	}
 	return r, nil
 }
@@ -159,32 +163,51 @@ func (s *Store) streamPage(ctx context.Context, name eventstore.Stream, from eve
 		if number == 0 {
 			return nil
 		}
-		if err := errors.Join(r.stream.BindInt64(1, number), r.stream.BindInt64(2, int64(from)), r.stream.BindInt64(3, head)); err != nil {
-			return err
+		positions, missing, err := r.lookup.of(number, from, head, n)
+		if err != nil {
+			return unreadable(err, &eventstore.Corrupt{Stream: name, Revision: from})
 		}
 		size := 0
-		for r.stream.Step() {
-			found, intact := record(r.stream, words, name)
-			if r.stream.Err() != nil {
-				break
-			}
-			if !intact || found.Revision != from {
-				r.stream.Reset()
-				return &eventstore.Corrupt{Stream: name, Revision: from, Position: found.Position}
+		for _, position := range positions {
+			found, err := r.at(position, number, from, words, name)
+			if err != nil {
+				return err
 			}
 			page = append(page, found)
 			size += found.Size()
 			from++
-			if cut = size >= pageBytes; cut || len(page) == n {
-				break
+			if size >= pageBytes {
+				cut = true
+				return nil
 			}
 		}
-		if err := ended(r.stream); err != nil {
-			return unreadable(err, &eventstore.Corrupt{Stream: name, Revision: from})
+		if missing {
+			return &eventstore.Corrupt{Stream: name, Revision: from}
 		}
 		return nil
 	})
 	return page, cut && err == nil, err
+}
+
+// at returns the record of a stream at a position, where its revision must be the expected
+// one; else a *eventstore.Corrupt.
+func (r *reader) at(position, stream int64, expected eventstore.Revision, w *words, name eventstore.Stream) (found eventstore.Record, err error) {
+	wrong := &eventstore.Corrupt{Stream: name, Revision: expected, Position: dense.Position(position)}
+	if err := r.one.BindInt64(1, position); err != nil {
+		return found, err
+	}
+	whole := r.one.Step()
+	if whole {
+		found, whole = record(r.one, w, name)
+		whole = whole && found.Revision == expected && r.one.ColumnInt64(9) == stream
+	}
+	if err := ended(r.one); err != nil {
+		return found, unreadable(err, wrong)
+	}
+	if !whole {
+		return found, wrong
+	}
+	return found, nil
 }
 
 // number returns the number that stands for a stream; 0 when it is not there.

@@ -17,7 +17,9 @@ import (
 
 const (
 	applicationID = 0x436f6672 // "Cofr", so that `file` and a puzzled operator can tell
-	schemaVersion = 1
+
+	indexedForm = 1 // an index of events finds the records of a stream; not made any more
+	placesForm  = 2 // the table places does, see places.go
 )
 
 // schema is compact on purpose: a page holds more rows, and what a row costs
@@ -27,7 +29,8 @@ const (
 //
 // Streams are found by a short hash of their name: names are random, and an index
 // over them would be the largest and the slowest part of an append that begins a
-// stream. That no name is there twice is the sequencer's care.
+// stream. That no name is there twice is the sequencer's care, and so is that no revision
+// is: the places of records are written after them.
 //
 // There is no index over ids: a random index would be paid by every append, and
 // ids are asked for only when a writer repeats itself, within one stream.
@@ -53,10 +56,19 @@ CREATE TABLE events (
 	sum      BLOB NOT NULL,       -- proof.LeafHash of the record
 	meta     BLOB,
 	clear    BLOB,
-	sealed   BLOB,
-	UNIQUE (stream, revision)
+	sealed   BLOB
 ) STRICT;
-CREATE TABLE settled ( -- one row: a start verifies only what lies after this position
+CREATE TABLE places ( -- of settled records, and of some after them
+	stream   INTEGER NOT NULL,
+	revision INTEGER NOT NULL,
+	position INTEGER NOT NULL,
+	PRIMARY KEY (stream, revision)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE recent ( -- a row for each transaction whose places are not all in the table
+	position INTEGER PRIMARY KEY, -- of its first record
+	places   BLOB NOT NULL        -- see appendPlaces
+) STRICT;
+CREATE TABLE settled ( -- one row: a start verifies, and remembers the places of, only what lies after this position
 	only     INTEGER PRIMARY KEY CHECK (only = 1),
 	position INTEGER NOT NULL,
 	remains  INTEGER NOT NULL -- counts what writeOver wrote over
@@ -69,27 +81,27 @@ BEGIN SELECT RAISE(ABORT, 'an event is never deleted'); END;
 `
 
 // prepareSchema creates the tables in a new file, or checks that the file is one of
-// ours in a form this program knows.
-func prepareSchema(c *sqlite3.Conn) error {
+// ours in a form this program knows, and returns that form.
+func prepareSchema(c *sqlite3.Conn) (form int64, err error) {
 	var application, version, tables int64
 	if err := row(c, `SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
 		(SELECT count(*) FROM sqlite_schema)`, &application, &version, &tables); err != nil {
-		return err
+		return 0, err
 	}
 	switch {
 	case tables == 0 && version == 0:
 		err := c.Exec(fmt.Sprintf(`BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT`,
-			schema, applicationID, schemaVersion))
+			schema, applicationID, placesForm))
 		if err != nil {
-			return errors.Join(fmt.Errorf("create tables: %w", err), rollback(c))
+			return 0, errors.Join(fmt.Errorf("create tables: %w", err), rollback(c))
 		}
-		return nil
+		return placesForm, nil
 	case application != applicationID:
-		return errors.New("this is not an event log of Coffre")
-	case version != schemaVersion:
-		return fmt.Errorf("the event log has form %d, this program knows %d", version, schemaVersion)
+		return 0, errors.New("this is not an event log of Coffre")
+	case version != indexedForm && version != placesForm:
+		return 0, fmt.Errorf("the event log has form %d, this program knows %d and %d", version, indexedForm, placesForm)
 	}
-	return nil
+	return version, nil
 }
 
 func rollback(c *sqlite3.Conn) error {

@@ -30,7 +30,10 @@ type sequencer struct {
 
 	conn                                                 *sqlite3.Conn
 	begin, commit, insertStream, insertWord, insertEvent *sqlite3.Stmt
-	selectHead, selectRange, selectIDs, setSettled       *sqlite3.Stmt
+	insertRecent, insertPlace, dropRecent                *sqlite3.Stmt
+	selectHead, selectID, setSettled                     *sqlite3.Stmt
+	lookup                                               lookup
+	form                                                 int64
 
 	last       int64 // position of the last record inserted
 	lastStream int64 // number of the last stream inserted
@@ -40,19 +43,28 @@ type sequencer struct {
 	ids   int // remembered in all heads together
 
 	settled      int64 // what a start may skip
+	settling     int64 // what it may skip once the places of the run under way are written
 	settleNext   int64 // what it will be told to skip at the next turn
+	moving       []place
+	moved        int     // of them
+	fresh        []place // of the transaction under way
+	encoded      []byte
 	sinceSettled int64 // bytes
 	walPages     int
 
 	reserve         *sqlitedb.Reserve
 	checkpointPages int
 	settleEvents    int64
+	moveLeast       int
 }
 
 func newSequencer(s *Store, conn *sqlite3.Conn, o Options) (*sequencer, error) {
 	q := &sequencer{
 		store: s, queue: queue.New(queue.Options{MaxCount: o.MaxQueued, MaxBytes: o.MaxQueuedBytes, Gather: o.Gather}), ended: make(chan struct{}), conn: conn, reserve: o.Reserve,
-		checkpointPages: o.checkpointPages, settleEvents: o.settleEvents,
+		checkpointPages: o.checkpointPages, settleEvents: o.settleEvents, moveLeast: o.moveLeast,
+	}
+	if q.moveLeast == 0 {
+		q.moveLeast = defaultMove
 	}
 	if q.settleEvents == 0 {
 		q.settleEvents = defaultSettle
@@ -60,28 +72,41 @@ func newSequencer(s *Store, conn *sqlite3.Conn, o Options) (*sequencer, error) {
 	if q.checkpointPages == 0 {
 		q.checkpointPages = defaultCheckpoint
 	}
-	if err := prepareSchema(conn); err != nil {
+	var err error
+	if q.form, err = prepareSchema(conn); err != nil {
 		return nil, err
 	}
-	for into, sql := range map[**sqlite3.Stmt]string{
+	if q.lookup, err = prepareLookup(conn, &s.tail, q.form); err != nil {
+		return nil, err
+	}
+	places := "places"
+	if q.form == indexedForm {
+		places = "events"
+	}
+	statements := map[**sqlite3.Stmt]string{
 		&q.begin:        `BEGIN IMMEDIATE`,
 		&q.commit:       `COMMIT`,
 		&q.insertStream: `INSERT INTO streams (id, hash, category, name) VALUES (?, ?, ?, ?)`,
 		&q.insertWord:   `INSERT INTO words (id, word) VALUES (?, ?)`,
 		&q.insertEvent: `INSERT INTO events (position, stream, revision, type, time, id, sum, meta, clear, sealed)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		&q.selectHead: `SELECT id, (SELECT max(revision) FROM events WHERE stream = streams.id) FROM streams
+		&q.selectHead: `SELECT id, coalesce((SELECT max(revision) FROM ` + places + ` WHERE stream = streams.id), -1) FROM streams
 			WHERE hash = ? AND category = ? AND name IS ?`,
-		&q.selectRange: `SELECT id, position FROM events WHERE stream = ? AND revision BETWEEN ? AND ? ORDER BY revision`,
-		&q.selectIDs:   `SELECT id FROM events WHERE stream = ? ORDER BY revision`,
-		&q.setSettled:  `UPDATE settled SET position = ?`,
-	} {
-		var err error
+		&q.selectID:   `SELECT id FROM events WHERE position = ?`,
+		&q.setSettled: `UPDATE settled SET position = ?`,
+	}
+	if q.form == placesForm {
+		// Some are there already where a run was not through when the process ended.
+		statements[&q.insertRecent] = `INSERT INTO recent (position, places) VALUES (?, ?)`
+		statements[&q.dropRecent] = `DELETE FROM recent WHERE position < (SELECT max(position) FROM recent WHERE position <= ? + 1)`
+		statements[&q.insertPlace] = `INSERT OR IGNORE INTO places (stream, revision, position) VALUES (?, ?, ?)`
+	}
+	for into, sql := range statements {
 		if *into, _, err = conn.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT); err != nil {
 			return nil, fmt.Errorf("prepare: %w", err)
 		}
 	}
-	if err := q.load(); err != nil {
+	if err := errors.Join(q.load(), q.readTail()); err != nil {
 		return nil, err
 	}
 	// The sequencer moves the write-ahead log itself, after it has answered, because
@@ -104,6 +129,8 @@ func (q *sequencer) load() error {
 		return err
 	}
 	q.settleNext = max(q.settled, q.last-q.settleEvents)
+	q.store.tail.cut(q.last)
+	q.moving, q.moved, q.settling = nil, 0, q.settled
 	q.heads, err = simplelru.NewLRU(maxHeads, func(_ eventstore.Stream, h *head) { q.ids -= len(h.ids) })
 	q.ids = 0
 	if err != nil {
@@ -159,6 +186,7 @@ func (q *sequencer) sequence(batch []*queue.Request) {
 			}
 		}
 		q.store.publish(q.last, q.words)
+		q.store.tail.drop(q.settled)
 		for i, r := range batch {
 			r.Answer(answers[i])
 		}
@@ -238,6 +266,7 @@ func (q *sequencer) transact(batch []*queue.Request) (answers []queue.Answer, co
 		return nil, false, fmt.Errorf("begin: %w", err)
 	}
 	before := q.last
+	q.fresh = q.fresh[:0]
 	answers = make([]queue.Answer, len(batch))
 	for i, r := range batch {
 		a, err := q.apply(r)
@@ -256,7 +285,7 @@ func (q *sequencer) transact(batch []*queue.Request) (answers []queue.Answer, co
 	if q.last == before {
 		return answers, false, rollback(q.conn)
 	}
-	if err := q.settle(); err != nil {
+	if err := errors.Join(q.keepPlaces(), q.settle(q.last-before)); err != nil {
 		return nil, false, err
 	}
 	if err := q.commit.Exec(); err != nil {
@@ -266,15 +295,31 @@ func (q *sequencer) transact(batch []*queue.Request) (answers []queue.Answer, co
 }
 
 // settle moves the position a start verifies from, now and then, to where it was
-// going to be moved the last time: so that much is always verified again.
-func (q *sequencer) settle() error {
-	if q.last-q.settleNext < q.settleEvents && q.sinceSettled < settleBytes {
+// going to be moved the last time: so that much is always verified again. Before, the
+// places of what lies before it are written, some in each transaction.
+func (q *sequencer) settle(inserted int64) error {
+	if q.settling == q.settled {
+		if q.last-q.settleNext < q.settleEvents && q.sinceSettled < settleBytes {
+			return nil
+		}
+		q.settling, q.settleNext, q.sinceSettled = q.settleNext, q.last, 0
+		q.moving, q.moved = q.store.tail.upTo(q.settling), 0
+	}
+	if err := q.move(inserted); err != nil {
+		return err
+	}
+	if q.moved < len(q.moving) {
 		return nil
 	}
-	if err := errors.Join(q.setSettled.BindInt64(1, q.settleNext), q.setSettled.Exec()); err != nil {
+	if err := errors.Join(q.setSettled.BindInt64(1, q.settling), q.setSettled.Exec()); err != nil {
 		return fmt.Errorf("settle: %w", err)
 	}
-	q.settled, q.settleNext, q.sinceSettled = q.settleNext, q.last, 0
+	if q.form == placesForm {
+		if err := errors.Join(q.dropRecent.BindInt64(1, q.settling), q.dropRecent.Exec()); err != nil {
+			return fmt.Errorf("drop recent places: %w", err)
+		}
+	}
+	q.settled, q.moving = q.settling, nil
 	return nil
 }
 
@@ -374,6 +419,11 @@ func (q *sequencer) insertRecord(stream int64, r *eventstore.Record, sum proof.H
 		return fmt.Errorf("insert event: %w", err)
 	}
 	q.last++
+	if q.form == placesForm {
+		p := place{stream, r.Revision, q.last}
+		q.fresh = append(q.fresh, p)
+		q.store.tail.add(p)
+	}
 	return nil
 }
 

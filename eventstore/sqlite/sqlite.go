@@ -65,9 +65,10 @@ type Options struct {
 	// VFS names a registered file system of the driver; "" is the operating system's.
 	VFS string
 
-	// For tests; 0 means defaultCheckpoint and defaultSettle.
+	// For tests; 0 means defaultCheckpoint, defaultSettle and defaultMove.
 	checkpointPages int
 	settleEvents    int64
+	moveLeast       int
 }
 
 // Store is an eventstore.Store. Its methods may be called concurrently.
@@ -77,6 +78,7 @@ type Store struct {
 	poolSize  int
 
 	head  atomic.Int64 // the last position acknowledged
+	tail  tail
 	words atomic.Pointer[words]
 	// ends holds the last revision of streams appended to lately, so that whoever
 	// remembers a stream up to there need not ask the file. Entries are put before the
@@ -152,7 +154,7 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 			break
 		}
 		var r *reader
-		if r, err = newReader(ctx, path, sqlitedb.Options{VFS: o.VFS, Cache: readerCache}); err == nil {
+		if r, err = newReader(ctx, path, sqlitedb.Options{VFS: o.VFS, Cache: readerCache}, &s.tail, s.sequencer.form); err == nil {
 			s.readers <- r
 		}
 	}

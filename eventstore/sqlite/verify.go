@@ -19,7 +19,7 @@ import (
 func (s *Store) Verify(ctx context.Context, from eventstore.Position, progress func(done, total int64)) ([]*eventstore.Corrupt, error) {
 	damaged, err := s.verifyRecords(ctx, from, progress)
 	if err == nil && from.IsZero() {
-		err = s.verifyStructure(ctx)
+		err = s.verifyStructure(ctx, len(damaged) == 0)
 	}
 	return damaged, err
 }
@@ -48,8 +48,8 @@ func (s *Store) Scrub(ctx context.Context, perSecond int, report func(*eventstor
 }
 
 // verifyStructure lets SQLite compare its indexes with its tables and both with the
-// form of the file.
-func (s *Store) verifyStructure(ctx context.Context) error {
+// form of the file. Where no record is damaged their places are compared with them.
+func (s *Store) verifyStructure(ctx context.Context, whole bool) error {
 	return s.borrow(ctx, func(r *reader) error {
 		check, _, err := r.conn.Prepare(`PRAGMA integrity_check(1)`)
 		if err != nil {
@@ -61,6 +61,37 @@ func (s *Store) verifyStructure(ctx context.Context) error {
 				return fmt.Errorf("verify: the file's structure is damaged: %s", said)
 			}
 		}
-		return check.Err()
+		if err := check.Err(); err != nil || !whole || s.sequencer.form == indexedForm {
+			return err
+		}
+		return r.verifyPlaces(s.tail.upTo(s.head.Load()))
 	})
+}
+
+// verifyPlaces compares the table of places, and the recent ones that are remembered, with
+// the records.
+func (r *reader) verifyPlaces(recent []place) error {
+	var wrong int64
+	err := row(r.conn, `SELECT (SELECT count(*) FROM events e, settled s WHERE e.position <= s.position AND NOT EXISTS
+			(SELECT 1 FROM places p WHERE p.stream = e.stream AND p.revision = e.revision AND p.position = e.position))
+		+ (SELECT count(*) FROM places p WHERE NOT EXISTS
+			(SELECT 1 FROM events e WHERE e.position = p.position AND e.stream = p.stream AND e.revision = p.revision))`, &wrong)
+	if err != nil {
+		return err
+	}
+	for _, p := range recent {
+		if err := r.one.BindInt64(1, p.position); err != nil {
+			return err
+		}
+		if !r.one.Step() || r.one.ColumnInt64(1) != int64(p.revision) || r.one.ColumnInt64(9) != p.stream {
+			wrong++
+		}
+		if err := ended(r.one); err != nil {
+			return err
+		}
+	}
+	if wrong > 0 {
+		return fmt.Errorf("verify: %d places of records are missing or wrong: %w", wrong, eventstore.ErrIntegrity)
+	}
+	return nil
 }

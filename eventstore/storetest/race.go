@@ -25,6 +25,7 @@ var raceCases = []testCase{
 	{"race/a repeated append racing itself is there once", racingRepeats},
 	{"race/cancelled appends are all or nothing, and say which", cancelled},
 	{"race/a waiting reader is woken", wakeUps},
+	{"race/what is appended once another's place is fixed lies behind it", pipelined},
 }
 
 // oneWinner lets every writer append at the revision it last saw, as the callers
@@ -60,6 +61,45 @@ func oneWinner(t *testing.T, h Harness) {
 	wg.Wait()
 	if n := int64(len(mustBeWhole(t, s))); n != won.Load() || n != int64(writers*perWriter) {
 		t.Fatalf("%d records for %d successes, want %d", n, won.Load(), writers*perWriter)
+	}
+}
+
+// pipelined appends to one stream as the callers of a Log do: each expects the revision of
+// the one before, as soon as that one's place is fixed, and before it is durable.
+func pipelined(t *testing.T, h Harness) {
+	s := open(t, h)
+	n := h.scaled(100)
+	var wg sync.WaitGroup
+	var told atomic.Int64
+	for i := range n {
+		fixed := make(chan struct{})
+		wg.Go(func() {
+			b := batch(stream1, eventstore.Expected(i-1), Records(1))
+			once := false
+			b.Queued = func() {
+				if once {
+					t.Errorf("append %d: told twice", i)
+				}
+				once = true
+				told.Add(1)
+				close(fixed)
+			}
+			done, err := s.Append(t.Context(), b)
+			if err != nil || done.First != eventstore.Revision(i) {
+				t.Errorf("append %d: %+v, %v", i, done, err)
+			}
+			if !once {
+				close(fixed)
+			}
+		})
+		<-fixed
+	}
+	wg.Wait()
+	if told := told.Load(); told != 0 && told != int64(n) {
+		t.Errorf("%d of %d places were told", told, n)
+	}
+	if whole := mustBeWhole(t, s); len(whole) != n {
+		t.Fatalf("%d records, want %d", len(whole), n)
 	}
 }
 

@@ -52,7 +52,11 @@ func OncePreparing[R any](ctx context.Context, rec *Recorder, key uuid.UUID, ahe
 	in.ID = func(i int) uuid.UUID {
 		return uuid.NewSHA1(requests.EventID(request.Owner, request.Operation, key, i), since)
 	}
-	if result, err = do(ctx, in); err != nil {
+	if err = rec.takeAct(ctx, in); err == nil {
+		result, err = do(ctx, in)
+		rec.freeAct(in, err)
+	}
+	if err != nil {
 		if !MayHaveWritten(err) {
 			err = errors.Join(err, rec.Requests.Abandon(outcome.Claim))
 		}
@@ -67,6 +71,22 @@ func OncePreparing[R any](ctx context.Context, rec *Recorder, key uuid.UUID, ahe
 		rec.Slog.WarnContext(ctx, "an answer is not kept", slog.String("operation", in.Call.Operation), slog.Any("error", err))
 	}
 	return result, nil
+}
+
+// takeAct takes a place among the acts of the caller's day.
+func (rec *Recorder) takeAct(ctx context.Context, in Intent) error {
+	acts := ActsOf(in.Call.Role)
+	if acts == nil || TakesBack[in.Call.Operation] {
+		return nil
+	}
+	return rec.Take(ctx, in.Call, acts, Room{ID: in.ID(0), Class: reservedOperations[in.Call.Operation]})
+}
+
+// freeAct gives the place of an act back that was refused with err.
+func (rec *Recorder) freeAct(in Intent, err error) {
+	if acts := ActsOf(in.Call.Role); acts != nil && !TakesBack[in.Call.Operation] {
+		rec.FreeIfRefused(acts, in.ID(0), err)
+	}
 }
 
 // Begin claims a request under its idempotency key; every call that carries a key passes

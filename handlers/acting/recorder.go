@@ -17,13 +17,14 @@ import (
 )
 
 // Recorder records what callers do: who acts, for whom, when, under which event ids, and
-// once per idempotency key. All fields are required; its methods may be called
+// once per idempotency key. All fields are required unless they say otherwise; its methods may be called
 // concurrently.
 type Recorder struct {
 	Log      *eventstore.Log
 	Keys     *seal.Ring
 	Requests *requests.Table
 	Quotas   *quotas.Table
+	Limits   Limits // zero: the defaults
 	Words    *vocabulary.Holder
 	Runner   *projections.Runner // of the read models
 

@@ -40,7 +40,8 @@ func DocumentStream(id domain.DocumentID) eventstore.Stream {
 }
 
 // ConsentStream returns the stream of the facts about one consent, with every access
-// under it.
+// under it. Every consent, and every request to nobody, has its own, so that requests to
+// nobody wait for each other as little as requests to citizens do (rule A-9).
 func ConsentStream(id domain.ConsentID) eventstore.Stream {
 	return eventstore.Stream("consent-" + id.String())
 }
@@ -77,13 +78,6 @@ func RefusalStream(o domain.Organisation, at time.Time) eventstore.Stream {
 
 // ProviderStream is the stream that records which OpenID provider vouches for callers.
 const ProviderStream eventstore.Stream = "audit-providers"
-
-// UndeliveredStream returns the stream of the refusal of one consent request that reached
-// nobody. It is the request's own, so that requests to nobody wait for each other as little
-// as requests to citizens do (rule A-9).
-func UndeliveredStream(o domain.Organisation, at time.Time, request domain.ConsentID) eventstore.Stream {
-	return RefusalStream(o, at) + eventstore.Stream("-"+request.String())
-}
 
 // AuditStream returns the stream of the readings of the log and the exports in one month
 // (UTC).

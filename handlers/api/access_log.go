@@ -50,7 +50,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 			e := &entries[i]
 			if matchesEntry(p, e) && visibleEntry(a, e) {
 				if len(page.Items) == size {
-					page.Next = links.At(v.Cursor("getAccessLog", before))
+					page.Next, page.NextCursor = links.Next(v.Cursor("getAccessLog", before))
 					v.RecordDelivered(in, authorized)
 					return contract.GetAccessLog200JSONResponse(page), nil
 				}
@@ -64,7 +64,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 		}
 		seen += len(entries)
 		if len(entries) == edge.MaxPage && seen >= edge.MaxScanned {
-			page.Next = links.At(v.Cursor("getAccessLog", before))
+			page.Next, page.NextCursor = links.Next(v.Cursor("getAccessLog", before))
 		}
 		if len(entries) < edge.MaxPage || page.Next != "" {
 			v.RecordDelivered(in, authorized)
@@ -148,11 +148,16 @@ func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.R
 func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (contract.CaseReference, error) {
 	var personal *access.AuthorizedPersonal
 	var err error
-	if e.Kind == access.OpenedPresence {
+	switch e.Kind {
+	case access.OpenedPresence:
 		var told access.Told
 		told, err = disclosure.OpenSealedPart[access.Told](ctx, v.Discloser, e.Place, e.Sealed)
 		personal = told.Personal
-	} else {
+	case access.OpenedLookup:
+		var named access.Named
+		named, err = disclosure.OpenSealedPart[access.Named](ctx, v.Discloser, e.Place, e.Sealed)
+		personal = named.Personal
+	default:
 		var authorized access.Authorized
 		authorized, err = disclosure.OpenSealedPart[access.Authorized](ctx, v.Discloser, e.Place, e.Sealed)
 		personal = authorized.Personal

@@ -26,17 +26,21 @@ func (tv *testVault) accessesOf(t testing.TB, who edge.Caller, whose domain.Citi
 
 func TestAccessLog(t *testing.T) {
 	tv := newVault(t)
-	home := tv.household(t, 1)
-	card := tv.childCard(t, 1, 2)
-	who := tv.person(t, 1)
+	home := tv.household(t, child(1))
+	card := tv.childCard(t, child(1), 2)
+	who := tv.person(t, child(1))
 	me := citizenCaller(who)
 	first, err := tv.read(t, consumer(flanders), home, uuid.New(), allowance)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tv.Clock.Advance(time.Hour)
-	c := tv.consentTo(t, who, contract.ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentType{"isiPlusCard"}})
-	second, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: &c, Predicate: contract.Predicate{Name: "ageOver12"}})
+	given, err := tv.grantAs(t, citizenCaller(tv.person(t, 2)), contract.ConsentGrant{CitizenID: &who, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := given.ConsentID
+	second, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: &c, Predicate: contract.AskedPredicate{Name: "ageOver12"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +94,7 @@ func TestAccessLog(t *testing.T) {
 			n int
 		}{
 			"one access":    {contract.GetAccessLogParams{AccessID: new(first.AccessID)}, 1},
-			"a type":        {contract.GetAccessLogParams{DocumentType: []contract.DocumentType{"isiPlusCard"}}, 1},
+			"a type":        {contract.GetAccessLogParams{DocumentType: []contract.DocumentTypeCode{"isiPlusCard"}}, 1},
 			"an issuer":     {contract.GetAccessLogParams{Organization: []contract.EnterpriseNumber{flanders}}, 1},
 			"organisations": {contract.GetAccessLogParams{Organization: []contract.EnterpriseNumber{flanders, railways}}, 2},
 			"until":         {contract.GetAccessLogParams{Until: new(noon.Add(time.Minute))}, 1},

@@ -83,7 +83,7 @@ func (v *Vault) claimFiles(ctx context.Context, s document.State, names []domain
 	if len(held) == 0 {
 		return
 	}
-	if err := v.Keys.Files().Claim(ctx, acting.DocumentStream(s.Document), held); err != nil {
+	if err := v.ClaimFiles(ctx, acting.DocumentStream(s.Document), held); err != nil {
 		v.Slog.WarnContext(ctx, "files are claimed later", slog.Any("error", err))
 	}
 }

@@ -1,10 +1,8 @@
 package api
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"encoding/xml"
 	"errors"
 	"hash"
 	"io"
@@ -13,17 +11,12 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/document"
+	"coffre/handlers/api/xmlfile"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 )
 
 var errFileContent = domain.NewError(domain.Invalid, "fileContent", "the content is not a whole file of the type that is said, or has something around it")
-
-// Limits on XML, so that judging it takes little memory.
-const (
-	maxXMLDepth = 64      // elements within each other
-	maxXMLToken = 1 << 20 // bytes of one tag or one text
-)
 
 // fileInspector is a reader that passes a file on and checks that its content is of its
 // type. A file that is not of its type ends with an error instead of io.EOF.
@@ -134,7 +127,7 @@ func startXMLValidator() *xmlValidator {
 	from, to := io.Pipe()
 	j := &xmlValidator{to: to, verdict: make(chan error, 1)}
 	go func() {
-		err := checkXML(from)
+		err := xmlfile.Check(from)
 		j.verdict <- err
 		_ = from.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // nothing more is read
 	}()
@@ -153,70 +146,4 @@ func (j *xmlValidator) complete() bool {
 		j.result = &err
 	}
 	return *j.result == nil
-}
-
-var errXML = errors.New("not the XML we take") // the cause would quote it
-
-// activeNamespaces are the XML namespaces of files that a browser runs; such files are
-// refused.
-var activeNamespaces = []string{"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"}
-
-// checkXML reads XML to its end and returns an error unless it is one element, in UTF-8,
-// without a document type, without entities of its own, without a style sheet.
-func checkXML(from io.Reader) error {
-	in := &boundedTokens{Reader: bufio.NewReader(from)}
-	if bom, err := in.Peek(3); err == nil && string(bom) == "\ufeff" {
-		if _, err := in.Discard(3); err != nil {
-			return errXML
-		}
-	}
-	d := xml.NewDecoder(in)
-	depth, roots := 0, 0
-	for {
-		in.left = maxXMLToken
-		token, err := d.Token()
-		if err == io.EOF && roots == 1 && depth == 0 {
-			return nil
-		}
-		if err != nil {
-			return errXML
-		}
-		switch t := token.(type) {
-		case xml.Directive:
-			return errXML
-		case xml.ProcInst:
-			if t.Target == "xml-stylesheet" {
-				return errXML
-			}
-		case xml.CharData:
-			if depth == 0 && len(bytes.TrimSpace(t)) > 0 {
-				return errXML
-			}
-		case xml.StartElement:
-			if depth == 0 {
-				roots++
-			}
-			depth++
-			if roots > 1 || depth > maxXMLDepth || t.Name.Space == activeNamespaces[0] || t.Name.Space == activeNamespaces[1] ||
-				t.Name.Space == "" && (strings.EqualFold(t.Name.Local, "html") || strings.EqualFold(t.Name.Local, "svg")) {
-				return errXML
-			}
-		case xml.EndElement:
-			depth--
-		}
-	}
-}
-
-// boundedTokens bounds the bytes that the decoder holds of one token.
-type boundedTokens struct {
-	*bufio.Reader
-	left int
-}
-
-// ReadByte implements io.ByteReader.
-func (t *boundedTokens) ReadByte() (byte, error) {
-	if t.left--; t.left < 0 {
-		return 0, errXML
-	}
-	return t.Reader.ReadByte()
 }

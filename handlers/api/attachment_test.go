@@ -29,6 +29,7 @@ import (
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/ringtest"
 	"coffre/handlers/acting"
+	"coffre/handlers/api/xmlfile"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 	"coffre/handlers/work"
@@ -263,7 +264,7 @@ func TestDocumentWithFile(t *testing.T) {
 func TestRepresentativeReadsFile(t *testing.T) {
 	tv := newVault(t)
 	file := tv.upload(t, socialSecurity, aPDF)
-	id := tv.issue(t, socialSecurity, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "isiPlusCard", Content: contract.Content(childCard), ValidUntil: "2028-12-31",
+	id := tv.issue(t, socialSecurity, contract.DocumentIssue{SSIN: ssin(child(1)), DocumentType: "isiPlusCard", Content: contract.Content(childCard), ValidUntil: "2028-12-31",
 		Parents: []contract.SSIN{ssin(2)}, Attachments: []domain.AttachmentID{file}})
 	parent := tv.person(t, 2)
 	w, _, err := tv.download(t, citizenCaller(parent), id, file, "bytes=0-3")
@@ -341,7 +342,7 @@ func TestConsumerReadsFile(t *testing.T) {
 			t.Errorf("%v %+v", err, got)
 		}
 		narrow := allowance
-		narrow.Fields = []contract.Field{"householdSize"}
+		narrow.Fields = []contract.FieldName{"householdSize"}
 		if got, err = tv.read(t, consumer(flanders), id, uuid.New(), narrow); err != nil || got.Attachments != nil {
 			t.Errorf("%v %+v", err, got)
 		}
@@ -435,7 +436,7 @@ func TestConsumerReadsFile(t *testing.T) {
 		if _, err := tv.accessFile(t, consumer(flanders), id, file, key, "", under); slugOf(err) != "consentWithdrawn" {
 			t.Errorf("%v", err)
 		}
-		narrow := tv.consentTo(t, who, contract.ConsentGrant{Fields: []contract.Field{"householdSize"}})
+		narrow := tv.consentTo(t, who, contract.ConsentGrant{Fields: []contract.FieldName{"householdSize"}})
 		if _, err := tv.accessFile(t, consumer(flanders), id, file, uuid.New(), "", contract.AttachmentAccessRequest{Purpose: "schoolAllowance", ConsentID: &narrow}); slugOf(err) != "fieldsNotCovered" {
 			t.Errorf("A-2: %v", err)
 		}
@@ -473,7 +474,7 @@ func TestFileNotCoveredByPurpose(t *testing.T) {
 // A file that is incomplete or not of the stated type is refused, and nothing of it is left.
 func TestFileOfAnotherTypeIsRefused(t *testing.T) {
 	tv := newVault(t)
-	deep := strings.Repeat("<a>", maxXMLDepth+1) + strings.Repeat("</a>", maxXMLDepth+1)
+	deep := strings.Repeat("<a>", xmlfile.MaxDepth+1) + strings.Repeat("</a>", xmlfile.MaxDepth+1)
 	for _, tc := range []struct {
 		name, kind, content string
 		fits                bool
@@ -484,7 +485,7 @@ func TestFileOfAnotherTypeIsRefused(t *testing.T) {
 		{"XML", "application/xml", string(aXML), true},
 		{"XML that says its charset", "application/xml; charset=UTF-8", string(aXML), true},
 		{"XML with a byte order mark", "application/xml", "\ufeff<a/>", true},
-		{"XML as deep as it may be", "application/xml", strings.Repeat("<a>", maxXMLDepth) + strings.Repeat("</a>", maxXMLDepth), true},
+		{"XML as deep as it may be", "application/xml", strings.Repeat("<a>", xmlfile.MaxDepth) + strings.Repeat("</a>", xmlfile.MaxDepth), true},
 
 		{"PDF said to be PNG", "image/png", string(aPDF), false},
 		{"PNG said to be JPEG", "image/jpeg", string(aPNG), false},
@@ -517,8 +518,13 @@ func TestFileOfAnotherTypeIsRefused(t *testing.T) {
 		{"invalid UTF-8", "application/xml", "<a>\xff</a>", false},
 		{"a NUL", "application/xml", "<a>\x00</a>", false},
 		{"too deep", "application/xml", deep, false},
-		{"an endless name", "application/xml", "<" + strings.Repeat("a", maxXMLToken+1) + "/>", false},
-		{"an endless text", "application/xml", "<a>" + strings.Repeat("a", maxXMLToken+1) + "</a>", false},
+		{"an endless name", "application/xml", "<" + strings.Repeat("a", xmlfile.MaxPiece+1) + "/>", false},
+		{"an endless text", "application/xml", "<a>" + strings.Repeat("a", xmlfile.MaxPiece+1) + "</a>", false},
+		{"F9 an attribute twice", "application/xml", `<a b="1" b="2"/>`, false},
+		{"F9 attributes without a blank", "application/xml", `<a b="1"c="2"/>`, false},
+		{"F9 a prefix that stands for nothing", "application/xml", `<q:a/>`, false},
+		{"F9 a declaration within", "application/xml", `<a><?xml version="1.0"?></a>`, false},
+		{"F9 character data behind it", "application/xml", `<a/><![CDATA[]]>`, false},
 		{"zeros", "application/pdf", strings.Repeat("\x00", 100), false},
 	} {
 		for how, reader := range map[string]func(io.Reader) io.Reader{"at once": func(r io.Reader) io.Reader { return r }, "byte by byte": iotest.OneByteReader} {

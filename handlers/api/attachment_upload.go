@@ -23,10 +23,14 @@ type uploadAnswer struct{ Receipt contract.AttachmentReceipt }
 func (v *Vault) UploadAttachment(ctx context.Context, r contract.UploadAttachmentRequestObject) (contract.UploadAttachmentResponseObject, error) {
 	call := edge.CallFrom(ctx)
 	id, kind := domain.AttachmentID{UUID: v.NewID()}, document.MediaType(edge.MediaTypeOf(r.ContentType))
+	if err := v.Take(ctx, call, &acting.Uploads, acting.Room{ID: id.UUID, Bytes: call.Length}); err != nil {
+		return nil, err
+	}
 	// The key is durable before anything is sealed with it, so that tidyFiles finds the
 	// file whenever this process ends.
 	key, err := v.Keys.Files().Make(ctx, id, call.Organisation, string(kind))
 	if err != nil {
+		v.Free(&acting.Uploads, id.UUID)
 		return nil, err
 	}
 	defer clear(key)

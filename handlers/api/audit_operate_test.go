@@ -101,6 +101,9 @@ func TestActsAreOnRecord(t *testing.T) {
 		{operator, audit.Operated{Act: audit.RotateKeys}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
 			return tv.RotateKeys(ctx, contract.RotateKeysRequestObject{Params: contract.RotateKeysParams{IdempotencyKey: key}})
 		}},
+		{officer, audit.Operated{Act: audit.LookUpCitizen, Citizen: ana, Purpose: "familyDiscount"}, false, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.GetCitizen(ctx, contract.GetCitizenRequestObject{Body: &contract.CitizenGet{SSIN: ssin(1), Purpose: "familyDiscount", Reason: contract.LookupReasonComplaint}})
+		}},
 		{officer, audit.Operated{Act: audit.ReadConsent, On: agreed.String(), Citizen: ana}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.GetConsent(ctx, contract.GetConsentRequestObject{ConsentID: agreed})
 		}},
@@ -168,7 +171,7 @@ func TestActsAreOnRecord(t *testing.T) {
 			}
 			records := of()[before:]
 			times := 1
-			if tc.want.Act == audit.CreateBackup {
+			if tc.want.Act == audit.CreateBackup || tc.want.Act == audit.LookUpCitizen {
 				times = 2 // each is another one
 				backups.begun = backups.closed
 			}

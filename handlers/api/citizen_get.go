@@ -6,21 +6,29 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/access"
+	"coffre/domain/audit"
+	"coffre/eventstore"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 )
 
-var errSSINMissing = domain.NewError(domain.Invalid, "ssinMissing", "an organisation names the citizen by number; a citizen names nobody")
+var (
+	errSSINMissing   = domain.NewError(domain.Invalid, "ssinMissing", "an organisation names the citizen by number; a citizen names nobody")
+	errOfficerReason = domain.NewError(domain.Invalid, "reasonNotYours", "a reason is for privacy officers; organisations name a purpose and a procedure")
+)
 
 // GetCitizen implements POST /citizens/get: the reference by which the caller names a
 // citizen from now on. An organisation without a basis for the person, and one that asks for
 // a person the vault does not know, get the same 404 (rule A-6). Each person that an
-// organisation with a basis asks about counts for its quota, known or not (rule A-7).
+// organisation with a basis asks about counts for its quota, known or not (rule A-7), and
+// each look-up is on record before it is answered (rule A-11).
 func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObject) (contract.GetCitizenResponseObject, error) {
 	call := edge.CallFrom(ctx)
 	if call.Role == domain.RoleCitizen {
 		switch {
-		case !r.Body.SSIN.IsZero():
+		case *r.Body != (contract.CitizenGet{}):
 			return nil, errSSINMissing
 		case call.Citizen.IsZero():
 			return nil, edge.ErrNoResource
@@ -31,6 +39,13 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 		return nil, errSSINMissing
 	}
 	in := v.NewIntent(ctx)
+	lookup, err := lookupOf(in, *r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if call.Role == domain.RolePrivacyOfficer {
+		return v.getCitizenForOfficer(ctx, in, r.Body.SSIN, lookup)
+	}
 	if err := v.CheckRefusals(ctx, in); err != nil {
 		return nil, err
 	}
@@ -38,31 +53,99 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 	if err != nil {
 		return nil, err
 	}
-	allowed, err := v.mayName(ctx, call, id)
-	switch {
-	case err != nil:
+	asked := access.Refused{Citizen: id, Purpose: lookup.Purpose, Procedure: lookup.Procedure}
+	if err := v.checkMayName(ctx, in, asked); err != nil {
 		return nil, err
-	case !allowed:
-		if call.Role == domain.RoleIssuer { // of whom no refusal is recorded
-			v.Quotas.Refused(call.Organisation, in.At)
-		}
-		if err := v.QueueRefusal(in, access.Refused{Citizen: id}, access.ErrNoBasis); !errors.Is(err, access.ErrNoBasis) {
-			return nil, err
-		}
-		return nil, edge.ErrNoResource
 	}
 	// They learn whether the vault knows the person.
 	if err := v.ClaimQuota(ctx, in, v.quotaSubject(id, r.Body.SSIN, nil)); err != nil {
-		return nil, v.QueueRefusal(in, access.Refused{Citizen: id}, err)
+		return nil, v.QueueRefusal(in, asked, err)
+	}
+	named, err := v.RecordLookup(ctx, in, lookup, id)
+	switch {
+	case errors.Is(err, eventstore.ErrErased), err == nil && id.IsZero():
+		return nil, edge.ErrNoResource
+	case err != nil:
+		return nil, err
+	}
+	if err := v.checkMayName(ctx, in, asked); err != nil { // a consent may have been withdrawn meanwhile
+		return nil, v.withholdLookup(ctx, in, named, err)
+	}
+	ref, err := v.Keys.Ref(ctx, call.Organisation, id)
+	if err != nil {
+		return nil, v.withholdLookup(ctx, in, named, err)
+	}
+	v.RecordOnceAnswered(in, named)
+	return contract.GetCitizen200JSONResponse{CitizenRef: ref}, nil
+}
+
+// getCitizenForOfficer answers a privacy officer, whose look-up stands in the audit stream
+// as well, of somebody whom the vault does not know, too.
+func (v *Vault) getCitizenForOfficer(ctx context.Context, in acting.Intent, ssin contract.SSIN, lookup disclosure.Lookup) (contract.GetCitizenResponseObject, error) {
+	id, err := v.Resolve(ctx, in.Call, ssin, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.recordAct(ctx, in, audit.Operate{Act: audit.LookUpCitizen, Citizen: id, Purpose: lookup.Purpose}); err != nil {
+		return nil, err
 	}
 	if id.IsZero() {
 		return nil, edge.ErrNoResource
 	}
-	ref, err := v.Keys.Ref(ctx, call.Organisation, id)
-	if err != nil {
+	named, err := v.RecordLookup(ctx, in, lookup, id)
+	switch {
+	case errors.Is(err, eventstore.ErrErased):
+		return nil, edge.ErrNoResource
+	case err != nil:
 		return nil, err
 	}
-	return contract.GetCitizen200JSONResponse{CitizenRef: ref}, nil
+	v.RecordOnceAnswered(in, named)
+	return contract.GetCitizen200JSONResponse{CitizenID: id}, nil
+}
+
+// lookupOf returns what the caller says of a look-up, of which words of the registry and the
+// contract alone are recorded in clear. A word that is none is refused whoever is named.
+func lookupOf(in acting.Intent, b contract.CitizenGet) (disclosure.Lookup, error) {
+	l := disclosure.Lookup{Purpose: b.Purpose, Procedure: b.Procedure, Reason: domain.ReasonCode(b.Reason), CaseReference: b.CaseReference}
+	officer := in.Actor.Role == domain.RolePrivacyOfficer
+	if _, known := in.Words.Purpose(b.Purpose); !known && b.Purpose != "" {
+		return l, errUnknownCode
+	}
+	if b.Procedure != "" && !in.Words.ProcedureInUse(b.Procedure) {
+		return l, errUnknownCode
+	}
+	switch {
+	case officer && b.Reason == "":
+		return l, access.ErrLookupReason
+	case !officer && b.Reason != "":
+		return l, errOfficerReason
+	}
+	return l, nil
+}
+
+// withholdLookup records that a look-up on record was not answered, and returns why. One that
+// was on record before is left as it is.
+func (v *Vault) withholdLookup(ctx context.Context, in acting.Intent, named access.Authorized, why error) error {
+	if named.Access.IsZero() {
+		return why
+	}
+	return v.Withhold(ctx, in, named, why)
+}
+
+// checkMayName returns nil for an organisation that may name a citizen, and otherwise
+// edge.ErrNoResource; that it was refused is recorded.
+func (v *Vault) checkMayName(ctx context.Context, in acting.Intent, asked access.Refused) error {
+	allowed, err := v.mayName(ctx, in.Call, asked.Citizen)
+	if err != nil || allowed {
+		return err
+	}
+	if in.Call.Role == domain.RoleIssuer { // of whom no refusal is recorded
+		v.Quotas.Refused(in.Call.Organisation, in.At)
+	}
+	if err := v.QueueRefusal(in, asked, access.ErrNoBasis); !errors.Is(err, access.ErrNoBasis) {
+		return err
+	}
+	return edge.ErrNoResource
 }
 
 // mayName reports whether an organisation has anything to do with a citizen: as an issuer of

@@ -6,14 +6,15 @@ import (
 	"coffre/domain/citizen"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 )
 
 // LiftRestriction implements POST /citizens/{id}/restrictions/{id}/lift (rule P-5). An erasure
 // that waited for nothing else goes on.
 func (v *Vault) LiftRestriction(ctx context.Context, r contract.LiftRestrictionRequestObject) (contract.LiftRestrictionResponseObject, error) {
-	if isAnother(ctx, r.CitizenID) {
-		return nil, edge.ErrNoResource
+	if err := disclosure.ActAlone(edge.CallFrom(ctx), r.CitizenID); err != nil {
+		return nil, err
 	}
 	type lifted struct{ At contract.PositionToken }
 	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (lifted, error) {

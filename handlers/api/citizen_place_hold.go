@@ -20,11 +20,15 @@ func (v *Vault) PlaceHold(ctx context.Context, r contract.PlaceHoldRequestObject
 		At   contract.PositionToken
 	}
 	key := r.Params.IdempotencyKey
-	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (placed, error) {
+	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (_ placed, err error) {
 		if err := in.Reason(registry.ReasonLegalHold, r.Body.Reason); err != nil {
 			return placed{}, err
 		}
 		hold := domain.HoldID{UUID: uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))}
+		if err := v.takePersonAct(ctx, in, r.CitizenID, hold.UUID); err != nil {
+			return placed{}, err
+		}
+		defer func() { v.FreeIfRefused(&acting.PersonActs, hold.UUID, err) }()
 		result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(r.CitizenID), r.CitizenID), citizen.PlaceHold{
 			Hold: hold, Reason: r.Body.Reason, CaseReference: r.Body.CaseReference, By: in.Actor, At: in.At,
 		})

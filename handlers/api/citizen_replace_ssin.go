@@ -4,20 +4,25 @@ import (
 	"context"
 
 	"coffre/domain/citizen"
+	"coffre/domain/registry"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
 
-// ReplaceSSIN implements POST /citizens/replaceSsin (rule P-3). The former number
+// ReplaceSSIN implements POST /citizens/replaceSsin (rules P-3, R-13). The former number
 // keeps finding the person.
 func (v *Vault) ReplaceSSIN(ctx context.Context, r contract.ReplaceSSINRequestObject) (contract.ReplaceSSINResponseObject, error) {
 	at, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (contract.PositionToken, error) {
+		attestors, err := checkAttests(in, registry.NationalNumber)
+		if err != nil {
+			return "", err
+		}
 		id, err := v.Resolve(ctx, in.Call, r.Body.SSIN, nil)
 		if err != nil {
 			return "", err
 		}
 		command := citizen.ReplaceSSIN{
-			Former: r.Body.SSIN.SSIN, Now: r.Body.ReplacedBy.SSIN, Sources: identitySources(in), By: in.Actor, At: in.At,
+			Former: r.Body.SSIN.SSIN, Now: r.Body.ReplacedBy.SSIN, Attestors: attestors, By: in.Actor, At: in.At,
 		}
 		// Judged before the number is added to the key ring, and recorded after it: a
 		// crash in between leaves a number that finds the person, and no more.

@@ -5,33 +5,32 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/domain/registry"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 )
 
-// identityType is the document type whose authentic sources also report deaths and
-// replaced numbers.
-const identityType domain.DocumentType = "identityData"
-
-// identitySources returns the organisations that may report facts about persons themselves.
-func identitySources(in acting.Intent) []domain.Organisation {
-	t, known := in.Words.DocumentType(identityType)
-	if !known {
-		return nil
-	}
-	return t.Issuers
+// checkAttests returns the organisations that may state a fact about persons, and refuses the
+// caller when it is none of them (rule R-13), before anybody is looked up.
+func checkAttests(in acting.Intent, a registry.Attestation) ([]domain.Organisation, error) {
+	attestors := in.Words.Registry().Attestors(a)
+	return attestors, a.Check(in.Actor, attestors)
 }
 
-// ReportDeath implements POST /citizens/reportDeath (rule P-2). A reactor ends
+// ReportDeath implements POST /citizens/reportDeath (rules P-2, R-13). A reactor ends
 // mandates and consents; after the answer no decision relies on them any more.
 func (v *Vault) ReportDeath(ctx context.Context, r contract.ReportDeathRequestObject) (contract.ReportDeathResponseObject, error) {
 	at, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (contract.PositionToken, error) {
+		attestors, err := checkAttests(in, registry.Death)
+		if err != nil {
+			return "", err
+		}
 		id, err := v.Resolve(ctx, in.Call, r.Body.SSIN, nil)
 		if err != nil {
 			return "", err
 		}
 		result, err := acting.Citizens.Transact(ctx, v.Log, in.Write(0, acting.CitizenStream(id), id), citizen.ReportDeath{
-			Date: r.Body.Date, Sources: identitySources(in), By: in.Actor, At: in.At,
+			Date: r.Body.Date, Attestors: attestors, By: in.Actor, At: in.At,
 		})
 		if err != nil {
 			return "", err

@@ -9,23 +9,25 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/document"
 	"coffre/domain/registry"
+	"coffre/eventstore"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 )
 
 // RestrictProcessing implements POST /citizens/{id}/restrictions (rule P-5). It needs no key
 // and works while keys are unavailable.
 func (v *Vault) RestrictProcessing(ctx context.Context, r contract.RestrictProcessingRequestObject) (contract.RestrictProcessingResponseObject, error) {
-	if isAnother(ctx, r.CitizenID) {
-		return nil, edge.ErrNoResource
+	if err := disclosure.ActAlone(edge.CallFrom(ctx), r.CitizenID); err != nil {
+		return nil, err
 	}
 	type restricted struct {
 		Restriction contract.Restriction
 		At          contract.PositionToken
 	}
 	key := r.Params.IdempotencyKey
-	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (restricted, error) {
+	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (_ restricted, err error) {
 		if err := in.Reason(registry.ReasonRestriction, r.Body.Reason); err != nil {
 			return restricted{}, err
 		}
@@ -36,6 +38,10 @@ func (v *Vault) RestrictProcessing(ctx context.Context, r contract.RestrictProce
 			Restriction: domain.RestrictionID{UUID: uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))},
 			Document:    r.Body.DocumentID, Reason: r.Body.Reason, By: in.Actor, At: in.At,
 		}
+		if err := v.takePersonAct(ctx, in, r.CitizenID, one.Restriction.UUID); err != nil {
+			return restricted{}, err
+		}
+		defer func() { v.FreeIfRefused(&acting.PersonActs, one.Restriction.UUID, err) }()
 		result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(r.CitizenID), r.CitizenID), one)
 		if err != nil {
 			return restricted{}, err
@@ -53,10 +59,10 @@ func (v *Vault) RestrictProcessing(ctx context.Context, r contract.RestrictProce
 	return contract.RestrictProcessing201JSONResponse{Body: done.Restriction, Headers: contract.RestrictProcessing201ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
-// isAnother reports whether the caller is a citizen who names somebody else.
-func isAnother(ctx context.Context, id domain.CitizenID) bool {
-	call := edge.CallFrom(ctx)
-	return call.Role == domain.RoleCitizen && call.Citizen != id
+// takePersonAct takes a place for what the caller asks about a citizen: an erasure, a
+// restriction or a hold. It passes while the disk is full, as these do.
+func (v *Vault) takePersonAct(ctx context.Context, in acting.Intent, of domain.CitizenID, id uuid.UUID) error {
+	return v.Take(ctx, in.Call, &acting.PersonActs, acting.Room{ID: id, Person: of.UUID[:], Class: eventstore.Reserved})
 }
 
 // isDocumentOf refuses a document that is not the citizen's; nil is none in particular.

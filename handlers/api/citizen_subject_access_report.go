@@ -29,9 +29,14 @@ const (
 // key does not make the report again (rule A-8): a caller who did not get it uses another.
 func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAccessReportRequestObject) (contract.SubjectAccessReportResponseObject, error) {
 	call := edge.CallFrom(ctx)
-	if call.Role == domain.RoleCitizen && call.Citizen != r.CitizenID {
-		return nil, edge.ErrNoResource
+	if err := disclosure.ActAlone(call, r.CitizenID); err != nil {
+		return nil, err
 	}
+	making := v.NewID()
+	if err := v.Take(ctx, call, &acting.Reports, acting.Room{ID: making, Person: r.CitizenID.UUID[:]}); err != nil {
+		return nil, err
+	}
+	defer v.Free(&acting.Reports, making)
 	type recorded struct{ At contract.PositionToken }
 	var in acting.Intent
 	var authorized access.Authorized
@@ -216,10 +221,17 @@ func (v *Vault) reportAccesses(ctx context.Context, in acting.Intent, r *contrac
 func (v *Vault) reportMandates(ctx context.Context, in acting.Intent, r *contract.SubjectAccessReport) error {
 	r.Mandates = []contract.Mandate{}
 	all, err := v.MandatesOnEitherSide(ctx, r.CitizenID)
-	for _, m := range all {
-		r.Mandates = append(r.Mandates, v.mandateItem(ctx, m, r.CitizenID, domain.BelgianDate(in.At)))
+	if err != nil {
+		return err
 	}
-	return err
+	for _, m := range all {
+		item, err := v.mandateItem(ctx, m, r.CitizenID, domain.BelgianDate(in.At))
+		if err != nil {
+			return err
+		}
+		r.Mandates = append(r.Mandates, item)
+	}
+	return nil
 }
 
 func (v *Vault) reportHolds(ctx context.Context, _ acting.Intent, r *contract.SubjectAccessReport) error {

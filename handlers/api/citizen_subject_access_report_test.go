@@ -34,8 +34,8 @@ func (tv *testVault) reportOn(t testing.TB, by edge.Caller, of domain.CitizenID,
 func TestSubjectAccessReport(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
-	tv.childCard(t, 2, 1)
-	ana, child := tv.person(t, 1), tv.person(t, 2)
+	tv.childCard(t, child(2), 1)
+	ana, child := tv.person(t, 1), tv.person(t, child(2))
 	tv.consentTo(t, ana, discount)
 	key := uuid.New()
 	r, err := tv.reportOn(t, citizenCaller(ana), ana, key)

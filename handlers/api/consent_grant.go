@@ -38,11 +38,15 @@ func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsent
 		if err != nil {
 			return consentAnswer{}, err
 		}
-		if request.Phase == consent.None {
+		if request.Phase == consent.None || request.Citizen.IsZero() {
 			return consentAnswer{}, consent.ErrNotFound
 		}
 		choice := consent.Terms{Fields: r.Body.Fields, Limits: contract.LimitsOf(r.Body.Limits)}
-		return v.grant(ctx, in, r.ConsentRequestID, &request.Citizen, choice, request.Terms, r.Body.Until, r.Body.ShownText)
+		answer, err := v.grant(ctx, in, r.ConsentRequestID, &request.Citizen, choice, request.Terms, r.Body.Until, r.Body.ShownText)
+		if err == nil {
+			v.Free(&acting.ConsentRequests, r.ConsentRequestID.UUID)
+		}
+		return answer, err
 	})
 	if err != nil {
 		return nil, err
@@ -56,6 +60,9 @@ func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsent
 func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID, subject *domain.CitizenID, terms, about consent.Terms, until *time.Time, shown contract.ShownText) (consentAnswer, error) {
 	a, err := v.ActFor(ctx, in, subject, mandate.Consent)
 	if err != nil {
+		return consentAnswer{}, err
+	}
+	if err := v.CheckDecides(ctx, in, a); err != nil {
 		return consentAnswer{}, err
 	}
 	held, err := v.documentsHeldBy(ctx, a.Citizen, about.Documents)

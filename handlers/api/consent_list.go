@@ -31,8 +31,8 @@ type consentQuery struct {
 }
 
 // ListConsents implements GET /consents: the consents of a citizen, newest first; those of
-// the calling consumer, oldest first. A consumer does not see requests without an answer,
-// for they would tell whom the vault knows (rule A-6).
+// the calling consumer, oldest first. Among a consumer's are its requests, and one that
+// reached nobody looks like one that waits (rule A-6).
 func (v *Vault) ListConsents(ctx context.Context, r contract.ListConsentsRequestObject) (contract.ListConsentsResponseObject, error) {
 	p := r.Params
 	page, err := v.listConsents(ctx, consentQuery{contract.Base + "/consents", p.CitizenID, p.State, p.After, p.PageSize, p.CoffreMinPosition}, nil)
@@ -43,11 +43,11 @@ func (v *Vault) ListConsents(ctx context.Context, r contract.ListConsentsRequest
 }
 
 // ListConsentRequests implements GET /consentRequests: the requests that wait for a citizen;
-// the answered requests of the calling consumer.
+// all requests of the calling consumer.
 func (v *Vault) ListConsentRequests(ctx context.Context, r contract.ListConsentRequestsRequestObject) (contract.ListConsentRequestsResponseObject, error) {
 	p := r.Params
 	waits := func(c *consentlog.Consent) bool { return c.RequestedLeaf != projections.Latest }
-	page := consentQuery{contract.Base + "/consentRequests", p.CitizenID, nil, p.After, p.PageSize, p.CoffreMinPosition}
+	page := consentQuery{contract.Base + "/consentRequests", p.CitizenID, p.State, p.After, p.PageSize, p.CoffreMinPosition}
 	if edge.CallFrom(ctx).Role == domain.RoleCitizen {
 		waits = func(c *consentlog.Consent) bool { return c.State == consentlog.IsRequested }
 	}
@@ -106,7 +106,7 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 			continue
 		}
 		if len(page.Items) == size {
-			page.Next = p.links().At(v.Cursor(p.path, before))
+			page.Next, page.NextCursor = p.links().Next(v.Cursor(p.path, before))
 			break
 		}
 		item := consentItem(in.Words, in.Call.Language, c)
@@ -130,7 +130,7 @@ func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consen
 	size := edge.PageSize(p.size)
 	page := contract.Consents{Self: p.links().At(p.cursor), Items: []contract.Consent{}, PageSize: size}
 	for scanned := 0; ; {
-		batch, err := v.ConsentLog.AnsweredTo(ctx, in.Actor.Organisation, in.At, from, edge.MaxPage)
+		batch, err := v.ConsentLog.MadeTo(ctx, in.Actor.Organisation, in.At, from, edge.MaxPage)
 		if err != nil {
 			return contract.Consents{}, err
 		}
@@ -138,7 +138,7 @@ func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consen
 			c := &batch[i]
 			if p.matches(c, also) {
 				if len(page.Items) == size {
-					page.Next = p.links().At(v.Cursor(p.path, from))
+					page.Next, page.NextCursor = p.links().Next(v.Cursor(p.path, from))
 					return page, nil
 				}
 				item, err := v.consentForConsumer(ctx, in, c)
@@ -153,15 +153,10 @@ func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consen
 		case len(batch) < edge.MaxPage:
 			return page, nil
 		case scanned >= edge.MaxScanned:
-			page.Next = p.links().At(v.Cursor(p.path, from))
+			page.Next, page.NextCursor = p.links().Next(v.Cursor(p.path, from))
 			return page, nil
 		}
 	}
-}
-
-// answered reports whether the citizen ever granted or refused a consent.
-func answered(c *consentlog.Consent) bool {
-	return !c.GrantedAt.IsZero() || c.State == consentlog.IsRefused || c.State == consentlog.IsWithdrawn
 }
 
 func (p consentQuery) matches(c *consentlog.Consent, also func(*consentlog.Consent) bool) bool {
@@ -186,8 +181,8 @@ func (v *Vault) coversTerms(ctx context.Context, a disclosure.Representation, t 
 }
 
 // GetConsent implements GET /consents/{id}: for its citizen, with the text that they were
-// shown; for its consumer once the citizen answered; for privacy officers, whose look is
-// recorded first.
+// shown; for its consumer, who sees a request wait until it is answered or over, whoever was
+// asked; for privacy officers, whose look is recorded first.
 func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObject) (contract.GetConsentResponseObject, error) {
 	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
 		return nil, err
@@ -203,9 +198,10 @@ func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObje
 	var item contract.Consent
 	switch in.Actor.Role {
 	case domain.RoleConsumer:
-		if c.Terms.Consumer != in.Actor.Organisation || !answered(&c) {
+		if c.Terms.Consumer != in.Actor.Organisation || !c.Tracked && !c.Answered() {
 			return nil, consent.ErrNotFound
 		}
+		c = c.AsConsumer(in.At)
 		item, err = v.consentForConsumer(ctx, in, &c)
 	case domain.RolePrivacyOfficer:
 		err = v.recordLook(ctx, in, audit.Operate{Act: audit.ReadConsent, On: c.Consent.String(), Citizen: c.Citizen})
@@ -222,6 +218,9 @@ func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObje
 
 // consentForCitizen shows a consent to its citizen or to a representative.
 func (v *Vault) consentForCitizen(ctx context.Context, in acting.Intent, c *consentlog.Consent) (contract.Consent, error) {
+	if c.Citizen.IsZero() { // it reached nobody
+		return contract.Consent{}, consent.ErrNotFound
+	}
 	a, err := v.ActFor(ctx, in, &c.Citizen, mandate.Read)
 	if err != nil {
 		return contract.Consent{}, err
@@ -274,10 +273,14 @@ func (v *Vault) openShownTexts(ctx context.Context, item *contract.Consent) erro
 	return nil
 }
 
-// consentForConsumer shows a consent to its consumer, with the consumer's own reference of
-// the citizen, or without one once the citizen was erased.
+// consentForConsumer shows a consent to its consumer. Once the citizen granted it, it names
+// them by the consumer's own reference, until they are erased. Of a request that was not
+// granted nothing is looked up, so that all of them take the same work.
 func (v *Vault) consentForConsumer(ctx context.Context, in acting.Intent, c *consentlog.Consent) (contract.Consent, error) {
 	item := consentItem(in.Words, in.Call.Language, c)
+	if c.GrantedAt.IsZero() {
+		return item, nil
+	}
 	ref, err := v.Keys.Ref(ctx, in.Actor.Organisation, c.Citizen)
 	switch {
 	case errors.Is(err, eventstore.ErrErased):

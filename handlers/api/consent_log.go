@@ -69,7 +69,7 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogR
 	}
 	for i, d := range found {
 		if i == size {
-			page.Next = links.At(v.Cursor("queryConsentLog", found[i-1].Leaf))
+			page.Next, page.NextCursor = links.Next(v.Cursor("queryConsentLog", found[i-1].Leaf))
 			break
 		}
 		item, err := v.ConsentLogItem(ctx, d)

@@ -30,7 +30,7 @@ func (v *Vault) GetConsentReceipt(ctx context.Context, r contract.GetConsentRece
 	switch {
 	case err != nil:
 		return nil, err
-	case !known:
+	case !known || c.Citizen.IsZero():
 		return nil, consent.ErrNotFound
 	}
 	read, err := v.admitReceiptReader(ctx, in, &c)

@@ -23,6 +23,7 @@ func (v *Vault) RefuseConsentRequest(ctx context.Context, r contract.RefuseConse
 		if err != nil {
 			return consentAnswer{}, err
 		}
+		v.Free(&acting.ConsentRequests, r.ConsentRequestID.UUID)
 		return v.consentAnswer(ctx, r.ConsentRequestID, result)
 	})
 	if err != nil {
@@ -39,7 +40,7 @@ func (v *Vault) resolveDecider(ctx context.Context, in acting.Intent, id domain.
 	switch {
 	case err != nil:
 		return disclosure.Representation{}, mandate.InForce{}, err
-	case state.Phase == consent.None || in.Actor.Citizen.IsZero():
+	case state.Phase == consent.None || state.Citizen.IsZero() || in.Actor.Citizen.IsZero():
 		return disclosure.Representation{}, mandate.InForce{}, consent.ErrNotFound
 	}
 	a, err := v.ActFor(ctx, in, &state.Citizen, mandate.Consent)

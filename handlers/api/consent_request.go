@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"coffre/domain"
-	"coffre/domain/access"
 	"coffre/domain/citizen"
 	"coffre/domain/consent"
 	"coffre/eventstore"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
-	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 )
 
@@ -23,8 +22,8 @@ const silentWriteBeats = 3
 
 // RequestConsent implements POST /consentRequests: rule C-2. The answer is the same
 // whether the vault knows the person or not, and so are the work and the waits (rule A-9):
-// one event becomes durable in a stream of its own either way, the request or a refusal. The
-// consumer sees the request again once the citizen answered it.
+// one event becomes durable in a stream of its own either way, and either way the consumer
+// sees the request wait.
 func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentRequestObject) (contract.RequestConsentResponseObject, error) {
 	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (consentAnswer, error) {
 		b := r.Body
@@ -48,7 +47,7 @@ func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentReq
 		for _, e := range events {
 			state = consent.Evolve(state, e)
 		}
-		position, err := v.recordConsentRequest(ctx, in, b.SSIN, cmd)
+		position, err := v.recordConsentRequest(ctx, in, b.SSIN, cmd, state.Terms.Until)
 		if err != nil {
 			return consentAnswer{}, err
 		}
@@ -62,9 +61,10 @@ func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentReq
 	return contract.RequestConsent202JSONResponse{Body: done.Receipt, Headers: contract.RequestConsent202ResponseHeaders{CoffrePosition: done.At}}, nil
 }
 
-// recordConsentRequest records the request to a living person, and for anybody else a refusal
-// that names nobody. It returns the position of the event.
-func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin contract.SSIN, cmd consent.Request) (eventstore.Position, error) {
+// recordConsentRequest records the request to a living person, and for anybody else the same
+// request to nobody, without its message. The request takes a place in the budget until that
+// time, whomever it names. It returns the position of the event.
+func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin contract.SSIN, cmd consent.Request, until time.Time) (at eventstore.Position, err error) {
 	if cmd.Message != "" { // it will be sealed; while the keys are away nobody's can be, whoever is remembered
 		if err := v.Keys.CheckKeeper(ctx); err != nil {
 			return eventstore.Position{}, err
@@ -74,9 +74,14 @@ func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin
 	if err != nil {
 		return eventstore.Position{}, err
 	}
-	if err := v.ClaimQuota(ctx, in, v.quotaSubject(id, ssin, nil)); err != nil {
+	subject := v.quotaSubject(id, ssin, nil)
+	if err := v.ClaimQuota(ctx, in, subject); err != nil {
 		return eventstore.Position{}, err
 	}
+	if err := v.Take(ctx, in.Call, &acting.ConsentRequests, acting.Room{ID: cmd.Consent.UUID, Person: subject.UUID[:], Until: until}); err != nil {
+		return eventstore.Position{}, err
+	}
+	defer func() { v.FreeIfRefused(&acting.ConsentRequests, cmd.Consent.UUID, err) }()
 	person, err := v.LoadPerson(ctx, id)
 	if err != nil {
 		return eventstore.Position{}, err
@@ -93,10 +98,8 @@ func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin
 			return eventstore.Position{}, err
 		}
 	}
-	nobody := disclosure.RegistryWordsOnly(in.Words, access.Refused{
-		Consumer: in.Actor.Organisation, Purpose: cmd.Terms.Purpose, Reason: domain.ReasonCode(citizen.ErrUnknown.Slug), At: in.At,
-	})
-	result, err := acting.Refusals.Transact(ctx, v.Log, in.Write(1, acting.UndeliveredStream(nobody.Consumer, in.At, cmd.Consent), acting.NoCitizen), access.RecordRefusals{Refusals: []access.Refused{nobody}})
+	cmd.Citizen = domain.CitizenID{}
+	result, err := acting.Consents.Transact(ctx, v.Log, in.Write(0, acting.ConsentStream(cmd.Consent), acting.NoCitizen), cmd)
 	if err != nil {
 		return eventstore.Position{}, fmt.Errorf("record a request to nobody: %w", err)
 	}

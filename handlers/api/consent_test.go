@@ -71,7 +71,7 @@ func (tv *testVault) requests(t testing.TB, who edge.Caller, p contract.ListCons
 	return ids
 }
 
-var household1 = contract.ConsentGrant{Consumer: flanders, Purpose: "schoolAllowance", DocumentTypes: []contract.DocumentType{"householdComposition"}}
+var household1 = contract.ConsentGrant{Consumer: flanders, Purpose: "schoolAllowance", DocumentTypes: []contract.DocumentTypeCode{"householdComposition"}}
 
 func TestGrantingConsent(t *testing.T) {
 	tv := newVault(t)
@@ -121,7 +121,7 @@ func TestGrantingConsent(t *testing.T) {
 		{"C-5 the words of another version", "shownTextNotRegistered", with(func(g *contract.ConsentGrant) {
 			g.ShownText = contract.ShownText{Text: shownToAll.Text, Language: "fr", Version: "1"}
 		})},
-		{"C-2 a field that the purpose does not offer", "unknownField", with(func(g *contract.ConsentGrant) { g.Fields = []contract.Field{"address"} })},
+		{"C-2 a field that the purpose does not offer", "unknownField", with(func(g *contract.ConsentGrant) { g.Fields = []contract.FieldName{"address"} })},
 		{"C-2 longer than a year", "consentPeriod", with(func(g *contract.ConsentGrant) { g.Until = new(noon.AddDate(1, 0, 1)) })},
 		{"C-2 somebody else's document", "documentNotFound", with(func(g *contract.ConsentGrant) { g.DocumentTypes, g.Documents = nil, []contract.DocumentID{home, other} })},
 		{"C-2 a document that does not exist", "documentNotFound", with(func(g *contract.ConsentGrant) {
@@ -187,11 +187,13 @@ func TestRequestingConsent(t *testing.T) {
 	tv.household(t, 1)
 	who := tv.person(t, 1)
 	me := citizenCaller(who)
-	ask := contract.ConsentAsk{SSIN: ssin(1), Purpose: "schoolAllowance", DocumentTypes: []contract.DocumentType{"householdComposition"}, Message: "canary: we need this"}
+	ask := contract.ConsentAsk{SSIN: ssin(1), Purpose: "schoolAllowance", DocumentTypes: []contract.DocumentTypeCode{"householdComposition"}, Message: "canary: we need this"}
 
 	t.Run("A-6 the same answer whether the person is known or not", func(t *testing.T) {
-		var answers []string
+		var answers, seen []string
 		var appends []int
+		tv.household(t, 7)
+		stranger := tv.person(t, 7)
 		for _, n := range []int{1, 999} {
 			before := len(recorded[any](t, tv))
 			body := ask
@@ -203,19 +205,33 @@ func TestRequestingConsent(t *testing.T) {
 			appends = append(appends, len(recorded[any](t, tv))-before)
 			text := fmt.Sprintf("%+v", a.Body)
 			answers = append(answers, strings.ReplaceAll(text, a.Body.ConsentID.String(), "ID"))
-			if _, err := tv.consent(t, consumer(flanders), a.Body.ConsentID); slugStatus(err) != 404 {
-				t.Errorf("the consumer sees an unanswered request: %v", err)
+			shown, err := tv.consent(t, consumer(flanders), a.Body.ConsentID)
+			if err != nil || shown.State != "requested" || !shown.CitizenRef.IsZero() {
+				t.Errorf("the consumer does not see its request wait: %+v, %v", shown, err)
+			}
+			text = fmt.Sprintf("%+v", shown)
+			seen = append(seen, strings.ReplaceAll(text, a.Body.ConsentID.String(), "ID"))
+			if got := tv.requests(t, consumer(flanders), contract.ListConsentRequestsParams{}); !slices.Contains(got, a.Body.ConsentID) {
+				t.Errorf("a request that waits is not listed to its consumer: %v", got)
+			}
+			for _, other := range []edge.Caller{consumer(railways), citizenCaller(stranger)} {
+				if _, err := tv.consent(t, other, a.Body.ConsentID); !errors.Is(err, consent.ErrNotFound) && slugStatus(err) != 404 {
+					t.Errorf("somebody else sees it: %v", err)
+				}
 			}
 		}
 		if answers[0] != answers[1] || appends[0] != 1 || appends[1] != 1 {
 			t.Errorf("%q with %v facts", answers, appends)
 		}
-		if got := tv.requests(t, consumer(flanders), contract.ListConsentRequestsParams{}); len(got) != 0 {
-			t.Errorf("unanswered requests are listed to the consumer: %v", got)
+		if seen[0] != seen[1] {
+			t.Errorf("the consumer sees %q of somebody known, %q of somebody unknown", seen[0], seen[1])
 		}
-		for _, r := range recorded[consent.Requested](t, tv) {
-			if r.Citizen != who {
-				t.Errorf("a request of %v", r.Citizen)
+		if _, err := tv.consent(t, consumer(flanders), domain.ConsentID{UUID: uuid.New()}); !errors.Is(err, consent.ErrNotFound) {
+			t.Errorf("a request that was never made: %v", err)
+		}
+		for i, r := range recorded[consent.Requested](t, tv) {
+			if r.Citizen != []domain.CitizenID{who, {}}[i] {
+				t.Errorf("request %d: %+v", i, r)
 			}
 		}
 		body := ask
@@ -258,7 +274,7 @@ func TestRequestingConsent(t *testing.T) {
 		if err := grant(me, contract.ConsentRequestGrant{Until: new(shown.Until.Add(time.Hour))}); !errors.Is(err, consent.ErrWider) {
 			t.Error(err)
 		}
-		if err := grant(me, contract.ConsentRequestGrant{Fields: []contract.Field{"householdSize"}, Limits: contract.ConsentLimits{Uses: 1}}); err != nil {
+		if err := grant(me, contract.ConsentRequestGrant{Fields: []contract.FieldName{"householdSize"}, Limits: contract.ConsentLimits{Uses: 1}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := grant(me, contract.ConsentRequestGrant{}); !errors.Is(err, consent.ErrAlreadyDecided) {
@@ -266,11 +282,12 @@ func TestRequestingConsent(t *testing.T) {
 		}
 		tv.waitForReadModels(t)
 		got, err := tv.consent(t, consumer(flanders), waiting[0])
-		if err != nil || got.State != "granted" || !slices.Equal(got.Fields, []contract.Field{"householdSize"}) || got.Message != "" {
+		if err != nil || got.State != "granted" || !slices.Equal(got.Fields, []contract.FieldName{"householdSize"}) || got.Message != "" {
 			t.Errorf("%+v, %v", got, err)
 		}
-		if listed := tv.requests(t, consumer(flanders), contract.ListConsentRequestsParams{}); len(listed) != 1 {
-			t.Errorf("the consumer's answered requests: %v", listed)
+		granted := contract.ListConsentRequestsParams{State: []contract.ConsentState{contract.ConsentStateGranted}}
+		if listed := tv.requests(t, consumer(flanders), granted); !slices.Equal(listed, waiting) {
+			t.Errorf("the consumer's granted requests: %v", listed)
 		}
 	})
 	t.Run("C-1 or refuses it", func(t *testing.T) {
@@ -399,11 +416,11 @@ func TestListingConsents(t *testing.T) {
 
 func TestConsentByRepresentative(t *testing.T) {
 	tv := newVault(t)
-	card := tv.childCard(t, 1, 2)
-	tv.household(t, 1)
-	kid, parent := tv.person(t, 1), tv.person(t, 2)
+	card := tv.childCard(t, child(1), 2)
+	tv.household(t, child(1))
+	kid, parent := tv.person(t, child(1)), tv.person(t, 2)
 	me := citizenCaller(parent)
-	body := contract.ConsentGrant{CitizenID: &kid, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentType{"isiPlusCard"}}
+	body := contract.ConsentGrant{CitizenID: &kid, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}}
 
 	receipt, err := tv.grantAs(t, me, body)
 	if err != nil {
@@ -423,13 +440,16 @@ func TestConsentByRepresentative(t *testing.T) {
 	})
 	t.Run("M-1.2 beyond the mandate's types there is none", func(t *testing.T) {
 		wide := body
-		wide.Consumer, wide.Purpose, wide.DocumentTypes = flanders, "schoolAllowance", []contract.DocumentType{"isiPlusCard", "householdComposition"}
+		wide.Consumer, wide.Purpose, wide.DocumentTypes = flanders, "schoolAllowance", []contract.DocumentTypeCode{"isiPlusCard", "householdComposition"}
 		if _, err := tv.grantAs(t, me, wide); !errors.Is(err, consent.ErrNotYours) {
 			t.Error(err)
 		}
 	})
 	t.Run("A-1 listing for another is on record, once", func(t *testing.T) {
-		own, err := tv.grantAs(t, citizenCaller(kid), household1) // about what the parent has nothing to do with
+		other := tv.parentOf(t, child(1), 3, "householdComposition")
+		theirs := household1
+		theirs.CitizenID = &kid
+		own, err := tv.grantAs(t, citizenCaller(other), theirs) // about what this parent has nothing to do with
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -464,7 +484,7 @@ func TestConsentByRepresentative(t *testing.T) {
 		if err := tv.withdraw(t, parent, second.ConsentID); slugStatus(err) != 404 {
 			t.Errorf("%v", err)
 		}
-		if _, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: new(second.ConsentID), Predicate: contract.Predicate{Name: "ageOver12"}}); err != nil {
+		if _, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: new(second.ConsentID), Predicate: contract.AskedPredicate{Name: "ageOver12"}}); err != nil {
 			t.Errorf("what was granted in time stands: %v", err)
 		}
 	})

@@ -62,7 +62,7 @@ func (tv *testVault) consentTo(t testing.TB, who domain.CitizenID, body contract
 		body.Consumer, body.Purpose = flanders, "schoolAllowance"
 	}
 	if body.Documents == nil && body.DocumentTypes == nil {
-		body.DocumentTypes = []contract.DocumentType{"householdComposition"}
+		body.DocumentTypes = []contract.DocumentTypeCode{"householdComposition"}
 	}
 	body.ShownText = shownToAll
 	answer, err := tv.GrantConsent(tv.as(t, citizenCaller(who), "grantConsent", body), contract.GrantConsentRequestObject{
@@ -131,18 +131,18 @@ func TestAccess(t *testing.T) {
 	})
 	t.Run("A-2 only the fields asked for, and none beyond the basis", func(t *testing.T) {
 		body := allowance
-		body.Fields = []contract.Field{"householdSize"}
+		body.Fields = []contract.FieldName{"householdSize"}
 		got, err := tv.read(t, consumer(flanders), id, uuid.New(), body)
 		if err != nil || string(got.Content) != `{"householdSize":4}` {
 			t.Errorf("content %s, %v", got.Content, err)
 		}
-		body.Fields = []contract.Field{"householdSize", "address"}
+		body.Fields = []contract.FieldName{"householdSize", "address"}
 		if _, err := tv.read(t, consumer(flanders), id, uuid.New(), body); !errors.Is(err, access.ErrNotCovered) {
 			t.Errorf("err %v", err)
 		}
 	})
 	t.Run("A-2 a consent narrows further", func(t *testing.T) {
-		c := tv.consentTo(t, who, contract.ConsentGrant{Fields: []contract.Field{"householdSize"}, Limits: contract.ConsentLimits{DataLife: 30}})
+		c := tv.consentTo(t, who, contract.ConsentGrant{Fields: []contract.FieldName{"householdSize"}, Limits: contract.ConsentLimits{DataLife: 30}})
 		got, err := tv.read(t, consumer(flanders), id, uuid.New(), contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: &c})
 		if err != nil || string(got.Content) != `{"householdSize":4}` || got.DataLife != 30 {
 			t.Errorf("%+v, %v", got, err)
@@ -150,8 +150,8 @@ func TestAccess(t *testing.T) {
 	})
 	t.Run("A-2 a predicate tells yes or no and nothing else", func(t *testing.T) {
 		card := tv.childCard(t, 2)
-		c := tv.consentTo(t, tv.person(t, 2), contract.ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentType{"isiPlusCard"}})
-		got, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: &c, Predicate: contract.Predicate{Name: "ageOver12"}})
+		c := tv.consentTo(t, tv.person(t, 2), contract.ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}})
+		got, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: &c, Predicate: contract.AskedPredicate{Name: "ageOver12"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -463,7 +463,7 @@ func TestNoBasis(t *testing.T) {
 		{"A-6 no such consent", flanders, id, with(under, func(r *contract.AccessRequest) { r.ConsentID = &domain.ConsentID{UUID: uuid.New()} })},
 		{"A-6 another consumer's consent", railways, id, under},
 		{"A-6 the consent of another citizen", flanders, other, under},
-		{"A-6 the consent of another citizen, fields beyond it", flanders, other, with(under, func(r *contract.AccessRequest) { r.Fields = []contract.Field{"address"} })},
+		{"A-6 the consent of another citizen, fields beyond it", flanders, other, with(under, func(r *contract.AccessRequest) { r.Fields = []contract.FieldName{"address"} })},
 		{"C-2 a document issued after the grant", flanders, later, under},
 		{"A-6 a type that the consent does not name", flanders, card, under},
 		{"A-4 another deliberation", flanders, id, with(allowance, func(r *contract.AccessRequest) { r.Deliberation = "EX-26/999" })},
@@ -599,7 +599,7 @@ func TestRepeat(t *testing.T) {
 	})
 	t.Run("A-8 the key with another body is refused", func(t *testing.T) {
 		other := body
-		other.Fields = []contract.Field{"householdSize"}
+		other.Fields = []contract.FieldName{"householdSize"}
 		if _, err := tv.read(t, consumer(flanders), id, key, other); slugOf(err) != "idempotencyKeyReused" {
 			t.Error(err)
 		}

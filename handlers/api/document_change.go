@@ -44,7 +44,7 @@ func expectation(header contract.EntityTags) document.Expectation {
 // changeDocument runs the command that an issuer's request makes of a document's state, and
 // appends its events with run.
 func (v *Vault) changeDocument(ctx context.Context, key uuid.UUID, id domain.DocumentID, run documentAppend, command func(context.Context, acting.Intent, document.State) (documentCommand, error)) (documentAnswer, error) {
-	return acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (documentAnswer, error) {
+	return acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (_ documentAnswer, err error) {
 		stream := acting.DocumentStream(id)
 		state, _, err := acting.Documents.Load(ctx, v.Log, stream)
 		if err != nil {
@@ -52,6 +52,12 @@ func (v *Vault) changeDocument(ctx context.Context, key uuid.UUID, id domain.Doc
 		}
 		if !state.Exists() || state.Issuer != in.Actor.Organisation { // before anything is judged or sealed
 			return documentAnswer{}, document.ErrNotFound
+		}
+		if !acting.TakesBack[in.Call.Operation] {
+			if err := v.Take(ctx, in.Call, &acting.DocumentChanges, acting.Room{ID: in.ID(0), Person: id.UUID[:]}); err != nil {
+				return documentAnswer{}, err
+			}
+			defer func() { v.FreeIfRefused(&acting.DocumentChanges, in.ID(0), err) }()
 		}
 		cmd, err := command(ctx, in, state)
 		if err != nil {

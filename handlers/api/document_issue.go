@@ -3,11 +3,11 @@ package api
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/domain/citizen"
 	"coffre/domain/document"
 	"coffre/domain/mandate"
 	"coffre/domain/registry"
@@ -105,7 +105,7 @@ func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.Docu
 	if err != nil {
 		return issueAnswer{}, err
 	}
-	parents, err := v.parentMandates(ctx, in, subject, body.Parents, t, content)
+	parents, err := v.parentMandates(ctx, in, subject, body, t, content)
 	if err != nil {
 		return issueAnswer{}, err
 	}
@@ -159,14 +159,11 @@ func checkContent(in acting.Intent, name domain.DocumentType, raw []byte) (domai
 
 var errBirthDate = domain.NewError(domain.Invalid, "birthDateMissing", "a parent's mandate ends when the child is 18, and this type of document does not tell the day of birth")
 
-// judgeIssue refuses a document for mistakes that do not depend on the person, so that a
-// refusal registers nobody (rules D-6, M-1.4).
+// judgeIssue refuses a document for mistakes that do not depend on what the vault knows of
+// the person, so that a refusal registers nobody (rules D-6, M-1.4, M-1.11).
 func judgeIssue(in acting.Intent, body *contract.DocumentIssue, t *registry.DocumentType, content domain.JSON) error {
-	if _, ok := in.Words.BirthDate(t.Name, content); !ok && len(body.Parents) > 0 {
-		return errBirthDate
-	}
-	if slices.Contains(body.Parents, body.SSIN) {
-		return mandate.ErrSelf
+	if err := judgeParents(in, body, t, content); err != nil {
+		return err
 	}
 	files := make([]document.Attachment, len(body.Attachments))
 	for i, id := range body.Attachments {
@@ -182,6 +179,55 @@ func judgeIssue(in acting.Intent, body *contract.DocumentIssue, t *registry.Docu
 	return err
 }
 
+// judgeParents refuses parents whom the issuer may not name, or may not name for this person,
+// by what the request alone says.
+func judgeParents(in acting.Intent, body *contract.DocumentIssue, t *registry.DocumentType, content domain.JSON) error {
+	if len(body.Parents) == 0 {
+		return nil
+	}
+	attestors, err := checkAttests(in, registry.Parentage)
+	if err != nil {
+		return err
+	}
+	born, ok := in.Words.BirthDate(t.Name, content)
+	if !ok {
+		return errBirthDate
+	}
+	for i, parent := range body.Parents {
+		somebody, another := domain.CitizenID{UUID: in.ID(parentOfNobody)}, domain.CitizenID{UUID: in.ID(parentOfNobody + 1 + i)}
+		if parent == body.SSIN {
+			another = somebody
+		}
+		grant := parentGrant(in, t, born, body.SSIN, attestors)
+		grant.Citizen, grant.CitizenIs, grant.Representative, grant.RepresentativeIs = somebody, citizen.Living, another, citizen.Living
+		if _, err := grant.Decide(mandate.State{}); err != nil && !(errors.Is(err, mandate.ErrNotMinor) && adultBySource(in, born)) {
+			return err
+		}
+	}
+	return nil
+}
+
+// parentOfNobody is the index of the id of a child whom nobody looked up, apart from those of
+// a request's events; the ids of such parents follow it.
+const parentOfNobody = 1 << 20
+
+// adultBySource reports whether the source itself says that the person is an adult. Such a
+// person's parents get no mandate, and the document is issued all the same.
+func adultBySource(in acting.Intent, born domain.Date) bool {
+	return !domain.BelgianDate(in.At).Before(born.AddYears(registry.Majority))
+}
+
+// parentGrant returns a parent's mandate over a child's documents of one type, until the
+// child's majority, without the persons.
+func parentGrant(in acting.Intent, t *registry.DocumentType, born domain.Date, child contract.SSIN, attestors []domain.Organisation) mandate.Grant {
+	return mandate.Grant{
+		Kind:  mandate.ParentOfMinor,
+		Scope: mandate.Scope{Types: []domain.DocumentType{t.Name}, Actions: []mandate.Action{mandate.Read, mandate.Consent}},
+		Until: born.AddYears(registry.Majority), Born: born, Numbered: child.EarliestBirth(),
+		Attestors: attestors, By: in.Actor, At: in.At,
+	}
+}
+
 // parentMandate is a parent's mandate that is about to be recorded.
 type parentMandate struct {
 	write eventstore.Write
@@ -189,13 +235,14 @@ type parentMandate struct {
 }
 
 // parentMandates returns for each parent a mandate over the child's documents of this type,
-// until the child is 18 (M-1.4 to M-1.6), and none for a child who is 18 already. A
+// until the child is 18 (M-1.4 to M-1.6, M-1.11), and none for a child who is 18 already by
+// the source's own word. A
 // mandate's id is made of both citizens' ids, so that naming the parent again changes
 // nothing. The mandates are judged before the document is recorded, which is not issued when
 // one of them is refused.
-func (v *Vault) parentMandates(ctx context.Context, in acting.Intent, child acting.Person, numbers []contract.SSIN, t *registry.DocumentType, content domain.JSON) ([]parentMandate, error) {
+func (v *Vault) parentMandates(ctx context.Context, in acting.Intent, child acting.Person, body *contract.DocumentIssue, t *registry.DocumentType, content domain.JSON) ([]parentMandate, error) {
 	var all []parentMandate
-	for i, ssin := range numbers {
+	for i, ssin := range body.Parents {
 		born, ok := in.Words.BirthDate(t.Name, content)
 		if !ok {
 			return nil, errBirthDate
@@ -206,18 +253,15 @@ func (v *Vault) parentMandates(ctx context.Context, in acting.Intent, child acti
 			return nil, err
 		}
 		id := domain.MandateID{UUID: uuid.NewSHA1(child.ID.UUID, append(parent.ID.UUID[:], t.Name...))}
-		p := parentMandate{in.Write(step+1, acting.MandateStream(id), child.ID, child.At, parent.At), mandate.Grant{
-			Mandate: id, Citizen: child.ID, Representative: parent.ID, Kind: mandate.ParentOfMinor,
-			Scope: mandate.Scope{Types: []domain.DocumentType{t.Name}, Actions: []mandate.Action{mandate.Read, mandate.Consent}},
-			Until: born.AddYears(18), Sources: t.Issuers, CitizenIs: child.Standing, RepresentativeIs: parent.Standing,
-			By: in.Actor, At: in.At,
-		}}
+		p := parentMandate{in.Write(step+1, acting.MandateStream(id), child.ID, child.At, parent.At), parentGrant(in, t, born, body.SSIN, in.Words.Registry().Attestors(registry.Parentage))}
+		p.grant.Mandate, p.grant.Citizen, p.grant.CitizenIs = id, child.ID, child.Standing
+		p.grant.Representative, p.grant.RepresentativeIs = parent.ID, parent.Standing
 		state, _, err := acting.Mandates.Load(ctx, v.Log, p.write.Stream)
 		if err != nil {
 			return nil, err
 		}
 		switch _, err := p.grant.Decide(state); {
-		case errors.Is(err, mandate.ErrNotMinor):
+		case errors.Is(err, mandate.ErrNotMinor) && adultBySource(in, born):
 		case err != nil:
 			return nil, err
 		default:

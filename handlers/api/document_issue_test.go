@@ -15,7 +15,7 @@ import (
 // nobody either.
 func TestRefusedIssueLeavesNothing(t *testing.T) {
 	tv := newVault(t)
-	good := contract.DocumentIssue{SSIN: ssin(1), DocumentType: "isiPlusCard", SourceReference: "card", ValidFrom: "2026-01-01", ValidUntil: "2028-12-31", Content: contract.Content(childCard)}
+	good := contract.DocumentIssue{SSIN: ssin(child(1)), DocumentType: "isiPlusCard", SourceReference: "card", ValidFrom: "2026-01-01", ValidUntil: "2028-12-31", Content: contract.Content(childCard)}
 	with := func(f func(*contract.DocumentIssue)) contract.DocumentIssue { b := good; f(&b); return b }
 	home := contract.DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", SourceReference: "home", ValidFrom: "2026-01-01", Content: contract.Content(household), Parents: []contract.SSIN{ssin(2)}}
 	for name, body := range map[string]struct {
@@ -23,7 +23,7 @@ func TestRefusedIssueLeavesNothing(t *testing.T) {
 		slug string
 	}{
 		"D-6 it ends before it begins":      {with(func(b *contract.DocumentIssue) { b.ValidUntil = "2025-12-31" }), "invalidValidity"},
-		"M-1.4 a child its own parent":      {with(func(b *contract.DocumentIssue) { b.Parents = []contract.SSIN{ssin(2), ssin(1)} }), "mandateToSelf"},
+		"M-1.4 a child its own parent":      {with(func(b *contract.DocumentIssue) { b.Parents = []contract.SSIN{ssin(2), b.SSIN} }), "mandateToSelf"},
 		"M-1.6 parents without a birth day": {home, "birthDateMissing"},
 	} {
 		by := socialSecurity

@@ -57,12 +57,12 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 	for i := range held {
 		h := &held[i]
 		if len(page.Items) == page.PageSize {
-			page.Next = links.At(v.Cursor("queryDocuments", cursor))
+			page.Next, page.NextCursor = links.Next(v.Cursor("queryDocuments", cursor))
 			break
 		}
 		cursor = h.IssuedLeaf
 		if i == queryScanLimit-1 {
-			page.Next = links.At(v.Cursor("queryDocuments", cursor))
+			page.Next, page.NextCursor = links.Next(v.Cursor("queryDocuments", cursor))
 		}
 		state := heldState(&h.Document, today)
 		if len(q.State) > 0 && !slices.Contains(q.State, state) || q.ChangedFrom != nil && h.ChangedAt.Before(*q.ChangedFrom) {

@@ -27,7 +27,7 @@ func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestOb
 		return nil, err
 	}
 	s, lang := d.State, in.Call.Language
-	answer := contract.Document{
+	answer := contract.VaultDocument{
 		Href: contract.DocumentHref(s.Document), DocumentID: s.Document, DocumentType: s.Type, Version: d.Version,
 		Label:  in.Words.Label(vocabulary.DocumentTypes, string(s.Type), lang),
 		Issuer: s.Issuer, IssuerName: in.Words.Label(vocabulary.Organisations, string(s.Issuer), lang),

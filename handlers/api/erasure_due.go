@@ -54,7 +54,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 	}
 	for i := range held {
 		if len(page.Items) == page.PageSize {
-			page.Next = links.At(v.Cursor("listDueErasures", cursor))
+			page.Next, page.NextCursor = links.Next(v.Cursor("listDueErasures", cursor))
 			break
 		}
 		cursor = held[i].FromLeaf
@@ -71,7 +71,7 @@ func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresR
 		}
 	}
 	if page.Next == "" && len(held) == dueScanLimit {
-		page.Next = links.At(v.Cursor("listDueErasures", cursor))
+		page.Next, page.NextCursor = links.Next(v.Cursor("listDueErasures", cursor))
 	}
 	return contract.ListDueErasures200JSONResponse(page), nil
 }

@@ -365,9 +365,9 @@ func TestCertificateAgainstTheLog(t *testing.T) {
 	tv.waitIdle(t)
 	c, _ := tv.certificateOf(t, id)
 	events := tv.events(t)
-	mine := slices.IndexFunc(events, func(e contract.Event) bool { return e.Type == "document.issued" })
+	mine := slices.IndexFunc(events, func(e contract.LogEvent) bool { return e.Type == "document.issued" })
 	record := int(c.Record.Leaf)
-	audit := func(all []contract.Event) error {
+	audit := func(all []contract.LogEvent) error {
 		a := certificate.NewAudit(c)
 		for _, e := range all {
 			if err := a.Add(e); err != nil {
@@ -380,25 +380,25 @@ func TestCertificateAgainstTheLog(t *testing.T) {
 	if err := audit(events); err != nil {
 		t.Fatal(err)
 	}
-	change := func(at int, f func(*contract.Event)) []contract.Event {
+	change := func(at int, f func(*contract.LogEvent)) []contract.LogEvent {
 		all := slices.Clone(events)
 		f(&all[at])
 		return all
 	}
-	for name, all := range map[string][]contract.Event{
+	for name, all := range map[string][]contract.LogEvent{
 		"without an event":         slices.Delete(slices.Clone(events), mine, mine+1),
 		"without the record":       slices.Delete(slices.Clone(events), record, record+1),
 		"cut":                      events[:record],
-		"in another order":         change(mine, func(e *contract.Event) { e.Cursor = events[mine+1].Cursor }),
-		"an event at another time": change(mine, func(e *contract.Event) { e.RecordedAt = e.RecordedAt.Add(time.Microsecond) }),
-		"other facts":              change(mine, func(e *contract.Event) { e.Facts = contract.ClearFacts(`{}`) }),
-		"another stream":           change(mine, func(e *contract.Event) { e.Stream += "0" }),
-		"other metadata":           change(mine, func(e *contract.Event) { e.MetadataHash = make([]byte, 32) }),
-		"no metadata":              change(mine, func(e *contract.Event) { e.MetadataHash = nil }),
-		"a changed record":         change(record, func(e *contract.Event) { e.Facts = contract.ClearFacts(`{}`) }),
-		"another ciphertext":       change(mine, func(e *contract.Event) { e.Sealed = append(slices.Clone(e.Sealed), 0) }),
-		"a cursor that is none":    change(mine, func(e *contract.Event) { e.Cursor = "x" }),
-		"a record of another kind": change(record, func(e *contract.Event) { e.Type = "citizen.erasure-started" }),
+		"in another order":         change(mine, func(e *contract.LogEvent) { e.Cursor = events[mine+1].Cursor }),
+		"an event at another time": change(mine, func(e *contract.LogEvent) { e.RecordedAt = e.RecordedAt.Add(time.Microsecond) }),
+		"other facts":              change(mine, func(e *contract.LogEvent) { e.Facts = contract.ClearFacts(`{}`) }),
+		"another stream":           change(mine, func(e *contract.LogEvent) { e.Stream += "0" }),
+		"other metadata":           change(mine, func(e *contract.LogEvent) { e.MetadataHash = make([]byte, 32) }),
+		"no metadata":              change(mine, func(e *contract.LogEvent) { e.MetadataHash = nil }),
+		"a changed record":         change(record, func(e *contract.LogEvent) { e.Facts = contract.ClearFacts(`{}`) }),
+		"another ciphertext":       change(mine, func(e *contract.LogEvent) { e.Sealed = append(slices.Clone(e.Sealed), 0) }),
+		"a cursor that is none":    change(mine, func(e *contract.LogEvent) { e.Cursor = "x" }),
+		"a record of another kind": change(record, func(e *contract.LogEvent) { e.Type = "citizen.erasure-started" }),
 		"nothing":                  nil,
 	} {
 		if err := audit(all); !errors.Is(err, certificate.ErrLog) {

@@ -15,6 +15,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 	"coffre/projections/erasures"
 )
@@ -38,9 +39,9 @@ func (v *Vault) RequestErasure(ctx context.Context, r contract.RequestErasureReq
 	return contract.RequestErasure202JSONResponse{Body: done.Erasure, Headers: contract.RequestErasure202ResponseHeaders{CoffrePosition: done.At, Location: done.Erasure.Href}}, nil
 }
 
-func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.ErasureID, body *contract.ErasureRequest) (erasureAnswer, error) {
-	if in.Call.Role == domain.RoleCitizen && in.Call.Citizen != body.CitizenID {
-		return erasureAnswer{}, edge.ErrNoResource
+func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.ErasureID, body *contract.ErasureRequest) (_ erasureAnswer, err error) {
+	if err := disclosure.ActAlone(in.Call, body.CitizenID); err != nil {
+		return erasureAnswer{}, err
 	}
 	if err := in.Reason(registry.ReasonErasure, body.Reason); err != nil {
 		return erasureAnswer{}, err
@@ -54,6 +55,10 @@ func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.
 			return erasureAnswer{}, citizen.ErrNothingToErase
 		}
 	}
+	if err := v.takePersonAct(ctx, in, body.CitizenID, id.UUID); err != nil {
+		return erasureAnswer{}, err
+	}
+	defer func() { v.FreeIfRefused(&acting.PersonActs, id.UUID, err) }()
 	if in.Call.Role == domain.RoleCitizen {
 		in.Actor.Subject = v.requesterName(ctx, in)
 	}

@@ -328,8 +328,8 @@ func TestErasureOfACitizen(t *testing.T) {
 	tv := newVault(t)
 	tv.household(t, 1)
 	tv.household(t, 2)
-	tv.childCard(t, 3, 1)
-	ana, bob, child := tv.person(t, 1), tv.person(t, 2), tv.person(t, 3)
+	tv.childCard(t, child(3), 1)
+	ana, bob, child := tv.person(t, 1), tv.person(t, 2), tv.person(t, child(3))
 	tv.liftHold(t, ana, tv.placeHold(t, ana))
 	tv.waitIdle(t)
 	sealed, before := tv.sealedRecordsOf(t, ana), hashes(tv.log(t))
@@ -403,21 +403,21 @@ func TestErasureOfACitizen(t *testing.T) {
 }
 
 // events returns the whole log as an auditor gets it.
-func (tv *testVault) events(t testing.TB) []contract.Event {
+func (tv *testVault) events(t testing.TB) []contract.LogEvent {
 	t.Helper()
 	auditor := officeCaller(domain.RoleAuditor)
-	var all []contract.Event
+	var all []contract.LogEvent
 	for p := (contract.ListEventsParams{Limit: 1000}); ; {
 		answer, err := tv.ListEvents(tv.as(t, auditor, "listEvents", nil), contract.ListEventsRequestObject{Params: p})
 		if err != nil {
 			t.Fatal(err)
 		}
-		page := contract.Events(answer.(contract.ListEvents200JSONResponse))
+		page := contract.LogEvents(answer.(contract.ListEvents200JSONResponse))
 		var served bytes.Buffer // as it leaves the vault
 		if err := wire.NewEncoder(&served).Encode(page); err != nil {
 			t.Fatal(err)
 		}
-		page = contract.Events{}
+		page = contract.LogEvents{}
 		if err := json.Unmarshal(served.Bytes(), &page); err != nil {
 			t.Fatal(err)
 		}

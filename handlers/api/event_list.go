@@ -15,6 +15,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/audit"
 	"coffre/eventstore"
+	"coffre/eventstore/codec"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
@@ -37,6 +38,9 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 	if err != nil {
 		return nil, err
 	}
+	if err := v.checkEventFilters(ctx, after, p); err != nil {
+		return nil, err
+	}
 	if err := v.recordLogRead(ctx, after+1, p); err != nil {
 		return nil, err
 	}
@@ -49,7 +53,7 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 		limit = defaultEvents
 	}
 	links := edge.LinksTo(contract.Base+"/events").Number("limit", p.Limit).Texts("category", p.Category).Texts("type", p.Type).Text("stream", p.Stream)
-	page := contract.Events{Self: links.At(p.After), Items: []contract.Event{}}
+	page := contract.LogEvents{Self: links.At(p.After), Items: []contract.LogEvent{}}
 	leaf, more := after, false
 	for record, err := range v.Log.Store().ReadAll(ctx, position, edge.MaxScanned) {
 		if err != nil {
@@ -74,9 +78,72 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 		page.Items = append(page.Items, item)
 	}
 	if more {
-		page.Next = links.At(contract.LeafToken(leaf))
+		page.Next, page.NextCursor = links.Next(contract.LeafToken(leaf))
 	}
 	return contract.ListEvents200JSONResponse(page), nil
+}
+
+// eventTypes are the names of all types of event that there are, without their forms.
+var eventTypes = sync.OnceValue(func() map[string]bool {
+	names := make(map[string]bool)
+	for form := range codec.Catalog.Names() {
+		name, _, _ := strings.Cut(form, "/")
+		names[name] = true
+	}
+	return names
+})
+
+// checkEventFilters refuses what the log does not have: filters are recorded in clear, for
+// ever, so no text of the caller's own is among them.
+func (v *Vault) checkEventFilters(ctx context.Context, after int64, p contract.ListEventsParams) error {
+	unknown := func(name, title string) error {
+		return edge.BadRequest(contract.InputValidationIssue{Type: edge.IssuePrefix + "unknownFilter", Title: title, In: contract.IssueLocationQuery, Name: name})
+	}
+	for _, c := range p.Category {
+		if !projections.Ours(c) {
+			return unknown("category", "There is no such category")
+		}
+	}
+	for _, t := range p.Type {
+		if !eventTypes()[t] {
+			return unknown("type", "There is no such type of event")
+		}
+	}
+	if p.Stream != "" {
+		there, err := v.streamExists(ctx, eventstore.Stream(p.Stream))
+		if err != nil {
+			return err
+		}
+		if !there {
+			return unknown("stream", "There is no such stream")
+		}
+	}
+	head, err := v.Log.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("head of the log: %w", err)
+	}
+	last, err := v.Log.Leaves().Leaf(ctx, head)
+	if err != nil {
+		return fmt.Errorf("leaf of the head: %w", err)
+	}
+	if after > last {
+		return contract.ErrUnknownPosition
+	}
+	return nil
+}
+
+// streamExists reports whether the log has a stream of ours by that name.
+func (v *Vault) streamExists(ctx context.Context, s eventstore.Stream) (bool, error) {
+	if !projections.Ours(s.Category()) {
+		return false, nil
+	}
+	for _, err := range v.Log.Store().ReadStream(ctx, s, 0) {
+		if err != nil {
+			return false, fmt.Errorf("look for a stream: %w", err)
+		}
+		return true, nil
+	}
+	return false, nil
 }
 
 // matchesRecord reports whether a record passes the filters of a call.
@@ -87,18 +154,18 @@ func matchesRecord(r eventstore.Record, p contract.ListEventsParams) bool {
 		(p.Stream == "" || p.Stream == string(r.Stream))
 }
 
-func eventItem(r eventstore.Record, leaf int64) (contract.Event, error) {
+func eventItem(r eventstore.Record, leaf int64) (contract.LogEvent, error) {
 	meta, err := r.Metadata()
 	if err != nil {
-		return contract.Event{}, err
+		return contract.LogEvent{}, err
 	}
 	name, form, _ := strings.Cut(r.Type, "/")
 	number, err := strconv.Atoi(form)
 	if err != nil {
-		return contract.Event{}, fmt.Errorf("form of %s: not a number", name)
+		return contract.LogEvent{}, fmt.Errorf("form of %s: not a number", name)
 	}
 	metadata := sha256.Sum256(r.Meta)
-	e := contract.Event{
+	e := contract.LogEvent{
 		Href: fmt.Sprintf("%s/events?after=%s&limit=1", contract.Base, contract.LeafToken(leaf-1)), Cursor: contract.LeafToken(leaf),
 		EventID: r.ID, Stream: string(r.Stream), Revision: int64(r.Revision), Type: name, Form: number, RecordedAt: r.Time,
 		Actor: eventActor(meta), OnBehalfOf: meta.OnBehalfOf, CorrelationID: meta.Correlation, CausationID: meta.Causation,
@@ -110,7 +177,7 @@ func eventItem(r eventstore.Record, leaf int64) (contract.Event, error) {
 	for _, ref := range meta.BasedOn {
 		stream, revision, ok := ref.Split()
 		if !ok {
-			return contract.Event{}, fmt.Errorf("basedOn of %s: not a reference", name)
+			return contract.LogEvent{}, fmt.Errorf("basedOn of %s: not a reference", name)
 		}
 		e.BasedOn = append(e.BasedOn, contract.StreamRevision{Stream: string(stream), Revision: int64(revision)})
 	}
@@ -147,7 +214,8 @@ func (v *Vault) recordLogRead(ctx context.Context, from int64, p contract.ListEv
 // RecordPortReading records that somebody reads the log, or a stream of it, through the port
 // for KurrentDB's clients: once per name, day (UTC), stream and range of leaves in each
 // process. It returns once the record is durable. The name is the one by which a reader
-// shows a password there; "" stands for whoever is on this machine.
+// shows a password there; "" stands for whoever is on this machine. Of a stream that the log
+// does not have only the category is recorded, for its name is the reader's own text.
 func (v *Vault) RecordPortReading(ctx context.Context, name string, stream eventstore.Stream, from eventstore.Position) error {
 	leaf, err := v.Log.Leaves().Leaf(ctx, from)
 	if err != nil {
@@ -155,9 +223,20 @@ func (v *Vault) RecordPortReading(ctx context.Context, name string, stream event
 	}
 	leaf = max(leaf, 0)
 	leaf -= leaf % auditRange
-	e := audit.LogRead{FromLeaf: leaf, Stream: string(stream), At: v.Timestamp()}
+	e := audit.LogRead{FromLeaf: leaf, At: v.Timestamp()}
+	if stream != "" {
+		there, err := v.streamExists(ctx, stream)
+		switch {
+		case err != nil:
+			return err
+		case there:
+			e.Stream = string(stream)
+		case projections.Ours(stream.Category()):
+			e.Category = stream.Category()
+		}
+	}
 	e.Session = uuid.NewSHA1(uuid.Nil, []byte("port for KurrentDB's clients\x00"+e.At.Format(time.DateOnly)+name))
-	once := uuid.NewSHA1(e.Session, []byte(fmt.Sprint(leaf, stream)))
+	once := uuid.NewSHA1(e.Session, []byte(fmt.Sprint(leaf, e.Category, e.Stream)))
 	if v.auditedReads.has(once) {
 		return nil
 	}

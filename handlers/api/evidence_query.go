@@ -135,6 +135,9 @@ func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject dom
 			return v.QueueRefusal(in, n.AsRefused(f), err)
 		}
 	}
+	if err := v.CheckGiver(ctx, f.Consent); err != nil {
+		return v.QueueRefusal(in, needs[0].AsRefused(f), err)
+	}
 	return nil
 }
 

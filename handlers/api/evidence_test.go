@@ -98,7 +98,7 @@ func TestEvidence(t *testing.T) {
 		before := len(recorded[access.Event](t, tv))
 		got, err := tv.evidenceOf(t, flanders, with(func(q *contract.EvidenceQuery) {
 			q.PresenceOnly = true
-			q.Needs = append(q.Needs[:3:3], contract.EvidenceNeed{DocumentType: "householdComposition", Fields: []contract.Field{"members"}})
+			q.Needs = append(q.Needs[:3:3], contract.EvidenceNeed{DocumentType: "householdComposition", Fields: []contract.FieldName{"members"}})
 		}))
 		if err != nil || outcomesIn(got) != "held held held held" || got.Items[0].Content != nil || !got.Items[0].AccessID.IsZero() {
 			t.Errorf("%+v, %v", got, err)
@@ -123,7 +123,7 @@ func TestEvidence(t *testing.T) {
 				q.Needs = append(q.Needs[:1:1], contract.EvidenceNeed{DocumentType: "diploma"})
 			}),
 			"fieldsNotCovered": with(func(q *contract.EvidenceQuery) {
-				q.Needs = []contract.EvidenceNeed{{DocumentType: "householdComposition", Fields: []contract.Field{"address"}}}
+				q.Needs = []contract.EvidenceNeed{{DocumentType: "householdComposition", Fields: []contract.FieldName{"address"}}}
 			}),
 		} {
 			for _, n := range []int{1, 2, 999} {
@@ -153,7 +153,7 @@ func TestEvidence(t *testing.T) {
 	})
 	t.Run("C-2 A-6 under a consent, of its citizen alone", func(t *testing.T) {
 		tv.Clock.Advance(time.Minute)
-		c := tv.consentTo(t, who, contract.ConsentGrant{DocumentTypes: []contract.DocumentType{"householdComposition", "identityData"}, Limits: contract.ConsentLimits{Uses: 2}})
+		c := tv.consentTo(t, who, contract.ConsentGrant{DocumentTypes: []contract.DocumentTypeCode{"householdComposition", "identityData"}, Limits: contract.ConsentLimits{Uses: 2}})
 		q := with(func(q *contract.EvidenceQuery) {
 			q.LegalBasis, q.Deliberation, q.ConsentID, q.Needs = "", "", &c, q.Needs[:2]
 		})

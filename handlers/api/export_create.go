@@ -23,11 +23,15 @@ func (v *Vault) CreateExport(ctx context.Context, r contract.CreateExportRequest
 		At     contract.PositionToken
 	}
 	key := r.Params.IdempotencyKey
-	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (created, error) {
+	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (_ created, err error) {
 		if err := checkExportCodes(in, r.Body); err != nil {
 			return created{}, err
 		}
 		id := uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))
+		if err := v.Take(ctx, in.Call, &acting.Exports, acting.Room{ID: id, Until: in.At.Add(work.ExportLifetime)}); err != nil {
+			return created{}, err
+		}
+		defer func() { v.FreeIfRefused(&acting.Exports, id, err) }()
 		result, err := acting.Audits.Transact(ctx, v.Log, in.Write(0, acting.AuditStream(in.At), acting.NoCitizen), audit.Record{Event: audit.ExportCreated{
 			Export: id, Kind: string(r.Body.Kind), Format: string(r.Body.Format), Consumer: r.Body.Consumer, Purpose: r.Body.Purpose,
 			From: r.Body.From, Until: r.Body.Until, Reason: r.Body.Reason, At: in.At,

@@ -29,7 +29,7 @@ func (v *Vault) GetExport(_ context.Context, r contract.GetExportRequestObject) 
 func (v *Vault) exportItem(m work.ExportManifest) contract.Export {
 	item := contract.Export{
 		Href: contract.ExportHref(m.Export), ExportID: m.Export, Kind: m.Kind, Format: m.Format, Sha256: m.Sha256,
-		Status: contract.TaskStatus{State: m.State, Completed: m.Completed},
+		Status: contract.TaskProgress{State: m.State, Completed: m.Completed},
 	}
 	switch m.State {
 	case contract.TaskStateProcessing:
@@ -76,7 +76,11 @@ type exportContent struct {
 	file *os.File
 }
 
-var mediaTypes = map[contract.ExportFormat]string{contract.ExportFormatCsv: "text/csv", contract.ExportFormatJsonl: "application/jsonl"}
+var mediaTypes = map[contract.ExportFormat]string{
+	contract.ExportFormatCsv:   "text/csv",
+	contract.ExportFormatJsonl: "application/jsonl",
+	contract.ExportFormatXlsx:  "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 
 // VisitGetExportContentResponse implements GetExportContentResponseObject.
 func (c *exportContent) VisitGetExportContentResponse(w http.ResponseWriter) (err error) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"encoding/csv"
@@ -133,6 +134,25 @@ func TestExportJSONL(t *testing.T) {
 	}
 	if w.Header().Get("Content-Type") != "application/jsonl" {
 		t.Error(w.Header())
+	}
+}
+
+// A workbook is served as one, whole.
+func TestExportXLSX(t *testing.T) {
+	tv := newVault(t)
+	tv.grantAndWithdraw(t)
+	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatXlsx})
+	tv.waitIdle(t)
+	w := tv.fetch(t, id)
+	sum := sha256.Sum256(w.Body.Bytes())
+	if done, err := tv.exported(t, id); err != nil || !is(done.Rows, 6) || done.Sha256 != hex.EncodeToString(sum[:]) {
+		t.Errorf("%+v %v", done, err)
+	}
+	if _, err := zip.NewReader(bytes.NewReader(w.Body.Bytes()), int64(w.Body.Len())); err != nil {
+		t.Error(err)
+	}
+	if got := w.Header(); got.Get("Content-Type") != "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" || !strings.HasSuffix(got.Get("Content-Disposition"), `.xlsx"`) {
+		t.Errorf("%v", got)
 	}
 }
 

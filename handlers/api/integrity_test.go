@@ -63,12 +63,12 @@ func TestAConsentWithOtherTermsDisclosesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tv := newVault(t)
 			id, who := tv.household(t, 1), tv.person(t, 1)
-			given := contract.ConsentGrant{Fields: []contract.Field{"householdSize"}, Limits: contract.ConsentLimits{Uses: 2}}
+			given := contract.ConsentGrant{Fields: []contract.FieldName{"householdSize"}, Limits: contract.ConsentLimits{Uses: 2}}
 			switch name { // what was agreed to does not allow what is asked
 			case "consumer":
-				given = contract.ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentType{"isiPlusCard"}}
+				given = contract.ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}}
 			case "types":
-				given.DocumentTypes = []contract.DocumentType{"isiPlusCard"}
+				given.DocumentTypes = []contract.DocumentTypeCode{"isiPlusCard"}
 				given.Fields = nil
 			case "citizen":
 				tv.household(t, 2)
@@ -133,12 +133,12 @@ func TestAMandateWithOtherFactsShowsNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tv := newVault(t)
-			card := tv.childCard(t, 1, 2)
+			card := tv.childCard(t, child(1), 2)
 			rewrite(t, tv, change)
 			if _, err := tv.show(t, citizenCaller(tv.person(t, 2)), card); slugOf(err) != "integrityViolated" {
 				t.Errorf("the representative: %v", err)
 			}
-			if d, err := tv.show(t, citizenCaller(tv.person(t, 1)), card); err != nil || d.Content == nil {
+			if d, err := tv.show(t, citizenCaller(tv.person(t, child(1))), card); err != nil || d.Content == nil {
 				t.Errorf("the subject: %v", err)
 			}
 		})

@@ -15,6 +15,7 @@ func (v *Vault) AcceptMandate(ctx context.Context, r contract.AcceptMandateReque
 		if err != nil {
 			return mandateAnswer{}, err
 		}
+		v.Free(&acting.OpenMandates, r.MandateID.UUID)
 		at, err := v.PositionToken(ctx, result.Position)
 		return mandateAnswer{mandateReceipt(result.State), at}, err
 	})

@@ -20,6 +20,7 @@ func (v *Vault) EndMandate(ctx context.Context, r contract.EndMandateRequestObje
 		if err != nil {
 			return mandateAnswer{}, err
 		}
+		v.Free(&acting.OpenMandates, r.MandateID.UUID)
 		at, err := v.PositionToken(ctx, result.Position)
 		return mandateAnswer{mandateReceipt(result.State), at}, err
 	})

@@ -11,6 +11,7 @@ import (
 	"coffre/eventstore"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 )
 
@@ -22,7 +23,7 @@ type mandateAnswer struct {
 
 var errSSINUnexpected = domain.NewError(domain.Invalid, "ssinUnexpected", "an authentic source names the represented person by number; a citizen grants for themselves")
 
-// GrantMandate implements POST /mandates (rules M-1.1 to M-1.6). A citizen who
+// GrantMandate implements POST /mandates (rules M-1.1 to M-1.12). A citizen who
 // names a representative whom the vault does not know gets the same answers as for a known
 // one, here and later, so that nobody learns whom the vault knows: that mandate has no
 // representative and is never accepted.
@@ -44,10 +45,15 @@ const (
 	stepMandate
 )
 
-func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUID, body *contract.MandateGrant) (mandateAnswer, error) {
+func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUID, body *contract.MandateGrant) (_ mandateAnswer, err error) {
 	citizenAsks := in.Call.Role == domain.RoleCitizen
 	if citizenAsks != body.SSIN.IsZero() {
 		return mandateAnswer{}, errSSINUnexpected
+	}
+	if citizenAsks {
+		if err := v.CheckDecides(ctx, in, disclosure.Representation{By: in.Actor, Citizen: in.Actor.Citizen}); err != nil {
+			return mandateAnswer{}, err
+		}
 	}
 	for _, t := range body.DocumentTypes {
 		if _, known := in.Words.DocumentType(t); !known {
@@ -56,7 +62,8 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	}
 	command := mandate.Grant{
 		Mandate: domain.MandateID{UUID: uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))}, Kind: mandate.Ground(body.Kind),
-		Scope: mandate.Scope{Types: body.DocumentTypes}, Until: body.Until, Sources: identitySources(in), By: in.Actor, At: in.At,
+		Scope: mandate.Scope{Types: body.DocumentTypes}, Until: body.Until, Numbered: body.SSIN.EarliestBirth(),
+		Attestors: in.Words.Registry().Attestors(mandate.Ground(body.Kind).Attestation()), By: in.Actor, At: in.At,
 	}
 	for _, a := range body.Actions {
 		command.Scope.Actions = append(command.Scope.Actions, mandate.Action(a))
@@ -68,7 +75,6 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 		return mandateAnswer{}, err
 	}
 	var represented, representative acting.Person
-	var err error
 	if citizenAsks {
 		represented, err = v.LoadPerson(ctx, in.Call.Citizen)
 	} else {
@@ -81,6 +87,11 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 		representative, err = v.ResolvePerson(ctx, in.Call, body.RepresentativeSSIN)
 	} else {
 		representative, err = v.Enroll(ctx, in, stepRepresentative, body.RepresentativeSSIN)
+	}
+	if err == nil && citizenAsks {
+		subject := v.quotaSubject(representative.ID, body.RepresentativeSSIN, nil)
+		err = v.Take(ctx, in.Call, &acting.OpenMandates, acting.Room{ID: command.Mandate.UUID, Person: subject.UUID[:]})
+		defer func() { v.FreeIfRefused(&acting.OpenMandates, command.Mandate.UUID, err) }()
 	}
 	if err != nil {
 		return mandateAnswer{}, err

@@ -80,13 +80,13 @@ func TestMandateDoesNotTellWhomTheVaultKnows(t *testing.T) {
 // mandates that it may not grant.
 func TestRefusedMandateRegistersNobody(t *testing.T) {
 	tv := newVault(t)
-	body := contract.MandateGrant{SSIN: ssin(1), RepresentativeSSIN: ssin(2), Kind: contract.MandateKindParentOfMinor, Actions: []contract.MandateAction{contract.MandateActionRead}, Until: "2034-04-05"}
+	body := contract.MandateGrant{SSIN: ssin(child(1)), RepresentativeSSIN: ssin(2), Kind: contract.MandateKindParentOfMinor, Actions: []contract.MandateAction{contract.MandateActionRead}, Until: "2034-04-05"}
 	for name, test := range map[string]struct {
 		by   domain.Organisation
 		slug string
 		body contract.MandateGrant
 	}{
-		"by another than the source": {flanders, "mayNotGrantMandate", body},
+		"by another than the source": {flanders, "parentageRightMissing", body},
 		"that has ended":             {homeAffairs, "citizenNotMinor", func() contract.MandateGrant { b := body; b.Until = "2020-01-01"; return b }()},
 		"over oneself":               {homeAffairs, "mandateToSelf", func() contract.MandateGrant { b := body; b.RepresentativeSSIN = b.SSIN; return b }()},
 	} {
@@ -100,4 +100,17 @@ func TestRefusedMandateRegistersNobody(t *testing.T) {
 	if _, err := tv.grantMandate(t, issuer(homeAffairs), body); err != nil || len(recorded[mandate.Granted](t, tv)) != 1 {
 		t.Error(err)
 	}
+}
+
+// parentOf records, by the word of Home Affairs, that one person is the other's parent, who may
+// read and consent about some types or all, and returns the parent.
+func (tv *testVault) parentOf(t testing.TB, kid, parent int, types ...domain.DocumentType) domain.CitizenID {
+	t.Helper()
+	body := contract.MandateGrant{SSIN: ssin(kid), RepresentativeSSIN: ssin(parent), Kind: contract.MandateKindParentOfMinor, DocumentTypes: types,
+		Actions: []contract.MandateAction{contract.MandateActionRead, contract.MandateActionConsent}, Until: "2034-04-05"}
+	if _, err := tv.grantMandate(t, issuer(homeAffairs), body); err != nil {
+		t.Fatal(err)
+	}
+	tv.waitForReadModels(t)
+	return tv.person(t, parent)
 }

@@ -34,12 +34,15 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 		if m.GrantedLeaf <= from || p.MandateID != nil && *p.MandateID != m.Mandate {
 			continue
 		}
-		item := v.mandateItem(ctx, m, call.Citizen, today)
+		item, err := v.mandateItem(ctx, m, call.Citizen, today)
+		if err != nil {
+			return nil, err
+		}
 		if len(p.State) > 0 && !slices.Contains(p.State, item.State) {
 			continue
 		}
 		if len(page.Items) == limit {
-			page.Next = links.At(v.Cursor("listMandates", from))
+			page.Next, page.NextCursor = links.Next(v.Cursor("listMandates", from))
 			break
 		}
 		page.Items, from = append(page.Items, item), m.GrantedLeaf
@@ -47,9 +50,9 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 	return contract.ListMandates200JSONResponse(page), nil
 }
 
-// mandateItem shows a mandate to one of its two sides. Its last day is
-// shown when it can be opened.
-func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer domain.CitizenID, today domain.Date) contract.Mandate {
+// mandateItem shows a mandate to one of its two sides. Its last day is shown when it can be
+// opened. What stands on record and allows nothing is expired, with the reason.
+func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer domain.CitizenID, today domain.Date) (contract.Mandate, error) {
 	item := contract.Mandate{
 		Href: contract.MandateHref(m.Mandate), MandateID: m.Mandate, Kind: contract.MandateKind(m.Kind), State: contract.MandateStateGranted,
 		HeldAs: contract.HeldAsSubject, CitizenID: m.Citizen,
@@ -79,6 +82,14 @@ func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer domain
 		item.Reason, item.State = mandate.Death, contract.MandateStateEnded
 	case item.Until != "" && !today.Before(item.Until):
 		item.State = contract.MandateStateExpired
+	case item.State == contract.MandateStateAccepted:
+		why, err := v.MandateLapse(ctx, m)
+		if err != nil {
+			return contract.Mandate{}, err
+		}
+		if why != "" {
+			item.State, item.Reason = contract.MandateStateExpired, why
+		}
 	}
-	return item
+	return item, nil
 }

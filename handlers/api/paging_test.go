@@ -17,7 +17,7 @@ import (
 // of their names.
 func TestSelfOfAPage(t *testing.T) {
 	tv := newVault(t)
-	tv.household(t, 1)
+	paper := tv.household(t, 1)
 	who := tv.person(t, 1)
 	me, cursor := citizenCaller(who), func(list string) contract.Cursor { return tv.Cursor(list, 3) }
 	first, err := tv.PositionToken(t.Context(), eventstore.Position{Commit: 1, Prepare: 1})
@@ -107,7 +107,7 @@ func TestSelfOfAPage(t *testing.T) {
 	got := []contract.Href{
 		accessLog(contract.GetAccessLogParams{}),
 		accessLog(contract.GetAccessLogParams{
-			AccessID: new(contract.AccessID{UUID: id}), DocumentType: []contract.DocumentType{"isiPlusCard", "childCard"}, Organization: []contract.EnterpriseNumber{flanders, railways},
+			AccessID: new(contract.AccessID{UUID: id}), DocumentType: []contract.DocumentTypeCode{"isiPlusCard", "childCard"}, Organization: []contract.EnterpriseNumber{flanders, railways},
 			From: &from, Until: &until, Lang: "fr", After: cursor("getAccessLog"), PageSize: 7, CoffreMinPosition: first,
 		}),
 		listConsents(contract.ListConsentsParams{}),
@@ -121,7 +121,7 @@ func TestSelfOfAPage(t *testing.T) {
 			MandateID: new(contract.MandateID{UUID: id}), State: []contract.MandateState{"granted", "accepted"}, After: cursor("listMandates"), PageSize: 7, CoffreMinPosition: first,
 		}),
 		events(contract.ListEventsParams{}),
-		events(contract.ListEventsParams{After: contract.LeafToken(3), Limit: 7, Category: []string{"document", "citizen"}, Type: []string{"document.issued", "a b"}, Stream: "document-" + id.String()}),
+		events(contract.ListEventsParams{After: contract.LeafToken(2), Limit: 7, Category: []string{"document", "citizen"}, Type: []string{"document.issued", "consent.granted"}, Stream: "document-" + paper.String()}),
 		due(contract.ListDueErasuresParams{}),
 		due(contract.ListDueErasuresParams{After: cursor("listDueErasures"), PageSize: 7, CoffreMinPosition: first}),
 		consentLog(contract.QueryConsentLogParams{}),
@@ -144,7 +144,7 @@ func TestSelfOfAPage(t *testing.T) {
 		"/vault/v1/mandates",
 		"/vault/v1/mandates?after=" + cursor("listMandates") + "&mandateId=11111111-2222-4333-8444-555555555555&pageSize=7&state=granted&state=accepted",
 		"/vault/v1/events",
-		"/vault/v1/events?after=AAAAAAAAAAM&category=document&category=citizen&limit=7&stream=document-11111111-2222-4333-8444-555555555555&type=document.issued&type=a+b",
+		"/vault/v1/events?after=AAAAAAAAAAI&category=document&category=citizen&limit=7&stream=document-" + paper.String() + "&type=document.issued&type=consent.granted",
 		"/vault/v1/dueErasures",
 		"/vault/v1/dueErasures?after=" + cursor("listDueErasures") + "&pageSize=7",
 		"/vault/v1/consentLog/query",
@@ -168,11 +168,11 @@ func TestSelfOfAPage(t *testing.T) {
 
 // Links to several pages of one list do not change each other.
 func TestLinksToPages(t *testing.T) {
-	links := edge.LinksTo("/list").Text("a", "1").Texts("b", []string{"2", "3"})
+	links := edge.LinksTo("/list").Text("a", "1").Texts("b", []string{"2", "3 4"})
 	for _, tc := range []struct {
 		cursor contract.Cursor
 		want   contract.Href
-	}{{"x", "/list?a=1&after=x&b=2&b=3"}, {"y", "/list?a=1&after=y&b=2&b=3"}, {"", "/list?a=1&b=2&b=3"}} {
+	}{{"x", "/list?a=1&after=x&b=2&b=3+4"}, {"y", "/list?a=1&after=y&b=2&b=3+4"}, {"", "/list?a=1&b=2&b=3+4"}} {
 		if got := links.At(tc.cursor); got != tc.want {
 			t.Errorf("%q, want %q", got, tc.want)
 		}

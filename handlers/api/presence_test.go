@@ -22,7 +22,7 @@ func TestF1AZeroTimeIsAMoment(t *testing.T) {
 	ana := tv.person(t, 1)
 	me := citizenCaller(ana)
 	for _, zero := range []time.Time{{}, time.Time{}.Add(time.Second)} {
-		body := contract.ConsentGrant{Consumer: railways, Purpose: "familyDiscount", DocumentTypes: []contract.DocumentType{"householdComposition"}, ShownText: shownToAll, Until: &zero}
+		body := contract.ConsentGrant{Consumer: railways, Purpose: "familyDiscount", DocumentTypes: []contract.DocumentTypeCode{"householdComposition"}, ShownText: shownToAll, Until: &zero}
 		if _, err := tv.grantAs(t, me, body); slugOf(err) != "consentPeriod" {
 			t.Errorf("a consent until %v: %v", zero, err)
 		}
@@ -78,7 +78,7 @@ func TestF2TheNilUUIDIsAnUnknownID(t *testing.T) {
 		if found := tv.decisions(t, contract.ConsentLogQuery{CitizenID: &domain.CitizenID{UUID: id}}); len(found) > 0 {
 			t.Errorf("decisions of %s: %d", id, len(found))
 		}
-		body := contract.ConsentGrant{CitizenID: &domain.CitizenID{UUID: id}, Consumer: railways, Purpose: "familyDiscount", DocumentTypes: []contract.DocumentType{"householdComposition"}, ShownText: shownToAll}
+		body := contract.ConsentGrant{CitizenID: &domain.CitizenID{UUID: id}, Consumer: railways, Purpose: "familyDiscount", DocumentTypes: []contract.DocumentTypeCode{"householdComposition"}, ShownText: shownToAll}
 		if _, err := tv.grantAs(t, me, body); !errors.Is(err, edge.ErrNoResource) {
 			t.Errorf("a consent for %s: %v", id, err)
 		}

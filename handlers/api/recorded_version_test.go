@@ -89,7 +89,7 @@ func TestTheRecordNamesTheVersionDisclosed(t *testing.T) {
 	}
 	const parent = 1
 	for i, effects := range histories {
-		card := issueVersionedCard(t, tv, 2+i, parent, effects...)
+		card := issueVersionedCard(t, tv, child(2+i), parent, effects...)
 		readers := map[string]edge.Caller{"issuer": issuer(socialSecurity), "representative": citizenCaller(tv.person(t, parent)), "subject": citizenCaller(tv.person(t, card.child))}
 		meanwhiles := []domain.Date{""}
 		if len(effects) == 1 {
@@ -142,7 +142,7 @@ func (c *versionedCard) readAs(t *testing.T, name string, who edge.Caller, onRec
 	if !onRecord {
 		meanwhile = "" // nothing is appended in whose midst it could be
 	}
-	var shown contract.Document
+	var shown contract.VaultDocument
 	all := c.during(t, meanwhile, func() {
 		var err error
 		if shown, err = c.tv.show(t, who, c.id); err != nil {

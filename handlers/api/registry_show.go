@@ -56,6 +56,7 @@ func registryItem(words *vocabulary.View, at time.Time) contract.Registry {
 	all := words.Registry()
 	item := contract.Registry{
 		Version: words.Version(), PublishedAt: at,
+		MinorsDecideFrom: all.Settings.DecidingAge(), Unattested: attestations(all.Unattested()),
 		DocumentTypes: []contract.RegistryDocumentType{}, Organizations: []contract.RegistryOrganization{}, Purposes: []contract.RegistryCode{},
 	}
 	for _, t := range all.DocumentTypes {
@@ -75,7 +76,7 @@ func registryItem(words *vocabulary.View, at time.Time) contract.Registry {
 		if o.Retired {
 			continue
 		}
-		one := contract.RegistryOrganization{EnterpriseNumber: o.Number, Labels: labels(o.Names)}
+		one := contract.RegistryOrganization{EnterpriseNumber: o.Number, Labels: labels(o.Names), Attests: attestations(o.Attests)}
 		seen := make(map[domain.Purpose]bool)
 		for _, r := range o.Registrations {
 			if !seen[r.Purpose] {
@@ -111,6 +112,14 @@ func registryItem(words *vocabulary.View, at time.Time) contract.Registry {
 		}
 	}
 	return item
+}
+
+func attestations(all []registry.Attestation) []contract.Attestation {
+	var shown []contract.Attestation
+	for _, a := range all {
+		shown = append(shown, contract.Attestation(a))
+	}
+	return shown
 }
 
 func labels(l registry.Labels) contract.MultiLanguage {

@@ -242,7 +242,7 @@ func TestTwoLivesShareNothing(t *testing.T) {
 		ana := tv.person(t, 1)
 		me := edge.Caller{Role: domain.RoleCitizen, Citizen: ana, Subject: login}
 		tv.waitIdle(t)
-		consented, err := tv.grantAs(t, me, contract.ConsentGrant{Consumer: flanders, Purpose: "schoolAllowance", DocumentTypes: []contract.DocumentType{"householdComposition"},
+		consented, err := tv.grantAs(t, me, contract.ConsentGrant{Consumer: flanders, Purpose: "schoolAllowance", DocumentTypes: []contract.DocumentTypeCode{"householdComposition"},
 			ShownText: shownToAll})
 		if err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"coffre/domain/audit"
 	"coffre/domain/citizen"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 )
 
@@ -13,8 +14,8 @@ import (
 // lifted ones included, oldest first. The log itself answers, so that the answer is the one
 // that disclosures are judged by.
 func (v *Vault) ListRestrictions(ctx context.Context, r contract.ListRestrictionsRequestObject) (contract.ListRestrictionsResponseObject, error) {
-	if isAnother(ctx, r.CitizenID) {
-		return nil, edge.ErrNoResource
+	if err := disclosure.ActAlone(edge.CallFrom(ctx), r.CitizenID); err != nil {
+		return nil, err
 	}
 	if err := v.recordRestrictionLook(ctx, audit.Operate{Act: audit.ListRestrictions, Citizen: r.CitizenID}); err != nil {
 		return nil, err
@@ -28,8 +29,8 @@ func (v *Vault) ListRestrictions(ctx context.Context, r contract.ListRestriction
 
 // GetRestriction implements GET /citizens/{id}/restrictions/{id}.
 func (v *Vault) GetRestriction(ctx context.Context, r contract.GetRestrictionRequestObject) (contract.GetRestrictionResponseObject, error) {
-	if isAnother(ctx, r.CitizenID) {
-		return nil, edge.ErrNoResource
+	if err := disclosure.ActAlone(edge.CallFrom(ctx), r.CitizenID); err != nil {
+		return nil, err
 	}
 	if err := v.recordRestrictionLook(ctx, audit.Operate{Act: audit.ReadRestriction, On: r.RestrictionID.String(), Citizen: r.CitizenID}); err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ func (v *Vault) GetSigningKeys(ctx context.Context, _ contract.GetSigningKeysReq
 	page := contract.SigningKeys{Self: contract.Base + "/signingKeys", Keys: []contract.SigningKey{}}
 	for _, k := range all {
 		page.Keys = append(page.Keys, contract.SigningKey{
-			SigningKeyID: k.ID, Purpose: contract.SigningPurpose(k.Purpose), Algorithm: contract.SigningKeyAlgorithmEd25519, PublicKey: k.Public,
+			SigningKeyID: k.ID, Purpose: contract.SigningPurpose(k.Purpose), Algorithm: contract.SignatureAlgorithmEd25519, PublicKey: k.Public,
 			Current: slices.ContainsFunc(current, func(c seal.SigningKey) bool {
 				return c.Purpose == k.Purpose && c.ID == k.ID && bytes.Equal(c.Public, k.Public)
 			}),

@@ -30,7 +30,7 @@ func TestWithoutABasisTheWorkIsTheSame(t *testing.T) {
 	}
 	tv.waitIdle(t)
 	other := citizenCaller(domain.CitizenID{UUID: uuid.New()})
-	ask := contract.ConsentAsk{Purpose: "familyDiscount", DocumentTypes: []contract.DocumentType{"householdComposition"}, Message: "may we"}
+	ask := contract.ConsentAsk{Purpose: "familyDiscount", DocumentTypes: []contract.DocumentTypeCode{"householdComposition"}, Message: "may we"}
 	for name, call := range map[string]func(n int, id domain.DocumentID) error{
 		"citizens/get": func(n int, _ domain.DocumentID) error {
 			body := contract.CitizenGet{SSIN: ssin(n)}
@@ -149,7 +149,7 @@ func TestConsentRequestsToNobodyRunTogether(t *testing.T) {
 			}
 			return faulty.Fault{}
 		})
-		body := contract.ConsentAsk{SSIN: ssin(n), Purpose: "familyDiscount", DocumentTypes: []contract.DocumentType{"householdComposition"}}
+		body := contract.ConsentAsk{SSIN: ssin(n), Purpose: "familyDiscount", DocumentTypes: []contract.DocumentTypeCode{"householdComposition"}}
 		ask := func(ctx context.Context) error {
 			_, err := tv.RequestConsent(ctx, contract.RequestConsentRequestObject{Params: contract.RequestConsentParams{IdempotencyKey: uuid.New()}, Body: &body})
 			return err

@@ -27,6 +27,7 @@ import (
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
+	"coffre/handlers/edge/token"
 )
 
 // transfer is a file that a client reads over a connection without buffers: a byte that it
@@ -53,7 +54,7 @@ func (s served) GetHealth(ctx context.Context, r contract.GetHealthRequestObject
 // oneCaller is an identity provider that knows one caller.
 type oneCaller struct{ edge.Caller }
 
-func (c oneCaller) Authenticate(context.Context, string) (edge.Caller, error) {
+func (c oneCaller) Authenticate(context.Context, token.Presented) (edge.Caller, error) {
 	who := c.Caller
 	who.Scopes = edge.Scopes(who.Role)
 	return who, nil
@@ -77,7 +78,7 @@ func (oneConnection) Addr() net.Addr { return &net.UnixAddr{} }
 // transfer begins to read a file: a piece of bytes, then a pause, and so on until the end.
 func (tv *testVault) transfer(t *testing.T, who edge.Caller, method, target, body string, piece int, pause time.Duration) *transfer {
 	t.Helper()
-	e := &edge.Server{Auth: oneCaller{who}, Now: tv.Clock.Now, NewID: uuid.New, Slog: tv.Slog, ErrorAnswers: acting.ErrorAnswers}
+	e := &edge.Server{Auth: oneCaller{who}, Now: tv.Clock.Now, NewID: uuid.New, Slog: tv.Slog, ErrorAnswers: acting.ErrorAnswers, Admit: tv.Admit}
 	server := edge.NewHTTPServer(e.Handler(served{tv.Vault, e}))
 	client, conn := net.Pipe()
 	l := oneConnection{make(chan net.Conn, 1)}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -315,12 +316,26 @@ func (tv *testVault) waitIdle(t testing.TB) {
 }
 
 // ssin returns the national number of the n-th test person.
-func ssin(n int) contract.SSIN { return contract.SSIN{SSIN: ringtest.SSIN(n)} }
+func ssin(n int) contract.SSIN {
+	if n < child(0) {
+		return contract.SSIN{SSIN: ringtest.SSIN(n)}
+	}
+	base := 160405_001 + n - child(0)
+	number, err := domain.ParseSSIN(fmt.Sprintf("%09d%02d", base, 97-(2_000_000_000+base)%97))
+	if err != nil {
+		panic(err)
+	}
+	return contract.SSIN{SSIN: number}
+}
+
+// child returns the number among the test persons of the n-th child, who was born on 5 April
+// 2016 as childCard says. The others' numbers tell no day of birth: they count as adults.
+func child(n int) int { return 1_000_000 + n }
 
 // person returns the id of the n-th test person, who is registered already.
 func (tv *testVault) person(t testing.TB, n int) domain.CitizenID {
 	t.Helper()
-	id, err := tv.Keys.Resolve(t.Context(), ringtest.SSIN(n))
+	id, err := tv.Keys.Resolve(t.Context(), ssin(n).SSIN)
 	if err != nil {
 		t.Fatal(err)
 	}

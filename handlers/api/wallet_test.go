@@ -230,7 +230,8 @@ func TestWalletInTime(t *testing.T) {
 
 func TestRepresentatives(t *testing.T) {
 	tv := newVault(t)
-	const child, mother, father, stranger = 1, 2, 3, 4
+	const mother, father, stranger = 2, 3, 4
+	child := child(1)
 	card := tv.childCard(t, child, mother, father)
 	tv.household(t, child) // not what the parents' mandates are about
 	tv.household(t, mother)
@@ -360,8 +361,8 @@ func TestManyRepresentatives(t *testing.T) {
 	t.Run("A-1 M-1.7 after a mandate ended nothing is shown under it", func(t *testing.T) {
 		const readers = 64
 		tv := newVault(t)
-		tv.childCard(t, 1, 2)
-		kid, parent := tv.person(t, 1), tv.person(t, 2)
+		tv.childCard(t, child(1), 2)
+		kid, parent := tv.person(t, child(1)), tv.person(t, 2)
 		id := tv.mandateOf(t, parent, kid)
 		var all sync.WaitGroup
 		var answered atomic.Int64

@@ -135,7 +135,7 @@ func NewAudit(c contract.ErasureCertificate) *Audit {
 // Add compares the next event, in the form of GET /events. An event out of order, or other
 // than the certificate states, is ErrLog. Result reports events that were left out, if the
 // certificate is about them.
-func (a *Audit) Add(e contract.Event) error {
+func (a *Audit) Add(e contract.LogEvent) error {
 	leaf, err := contract.ParseLeafToken(e.Cursor)
 	if err != nil || leaf <= a.lastLeaf {
 		return fmt.Errorf("%w: its events are not in their order", ErrLog)
@@ -184,7 +184,7 @@ func (a *Audit) Result() (unreadable, later int64, err error) {
 }
 
 // leafHashOf computes the leaf hash of an event from its served form.
-func leafHashOf(e contract.Event) (proof.Hash, error) {
+func leafHashOf(e contract.LogEvent) (proof.Hash, error) {
 	if len(e.MetadataHash) != sha256.Size {
 		return proof.Hash{}, fmt.Errorf("%w: an event without the hash of its metadata", ErrLog)
 	}

@@ -25,7 +25,8 @@ var absences = map[string]string{
 	"AccessRequest.legalBasis": oneOfAChoice, "AccessRequest.predicate": allowsMore, "AccessRequest.procedure": saysLess,
 	"AttachmentAccessRequest.caseReference": saysLess, "AttachmentAccessRequest.consentId": oneOfAChoice, "AttachmentAccessRequest.deliberation": oneOfAChoice,
 	"AttachmentAccessRequest.legalBasis": oneOfAChoice, "AttachmentAccessRequest.procedure": saysLess,
-	"CitizenGet.ssin":   theCaller,
+	"CitizenGet.ssin": theCaller, "CitizenGet.purpose": saysLess, "CitizenGet.procedure": saysLess, "CitizenGet.caseReference": saysLess,
+	"CitizenGet.reason": saysLess, // an officer, who has to give one, is refused
 	"ConsentAsk.fields": allowsMore, "ConsentAsk.limits": allowsMore, "ConsentAsk.message": saysLess, "ConsentAsk.until": theDefault,
 	"ConsentGrant.citizenId": theCaller, "ConsentGrant.documentTypes": oneOfAChoice, "ConsentGrant.documents": oneOfAChoice,
 	"ConsentGrant.fields": allowsMore, "ConsentGrant.limits": allowsMore, "ConsentGrant.until": theDefault,

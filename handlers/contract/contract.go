@@ -19,5 +19,6 @@ const Base = "/vault/v1"
 //go:embed openapi.yaml
 var openapi []byte
 
-// YAML returns a copy of openapi.yaml, the contract in OpenAPI 3.0.3, as it is served.
+// YAML returns a copy of openapi.yaml, the contract in OpenAPI 3.0.3, with the Go types that
+// the server generates from it. What callers get is Plain.
 func YAML() []byte { return slices.Clone(openapi) }

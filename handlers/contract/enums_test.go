@@ -17,11 +17,11 @@ var enumsOfActs = map[string]struct {
 }{
 	"ErasureRequest.scope":      {[]string{"document", "citizen"}, "a document without an id is refused; a citizen is a whole person"},
 	"ReleasePropose.kind":       {[]string{"end", "newLife"}, "an end without its moment is refused; a new life begins at once"},
-	"MandateGrant.kind":         {[]string{"representation", "parentOfMinor"}, "a representation waits for acceptance"},
+	"MandateGrant.kind":         {[]string{"representation", "appointedByCourt", "parentOfMinor"}, "a representation waits for acceptance"},
 	"MandateGrant.actions":      {[]string{"read", "consent"}, "who may consent for another lets strangers read"},
 	"Frequency.per":             {[]string{"month", "week", "day"}, "so many uses in a month are fewer than in a day"},
 	"ExportCreate.kind":         {[]string{"consentLog"}, "the only one"},
-	"ExportCreate.format":       {[]string{"csv", "jsonl"}, "the same facts"},
+	"ExportCreate.format":       {[]string{"csv", "jsonl", "xlsx"}, "the same facts"},
 	"ShownText.language":        {[]string{"nl", "fr", "de", "en"}, "a text is refused unless it is the registered one of that language"},
 	"SubjectAccessRequest.lang": {[]string{"nl", "fr", "de", "en"}, "the language of labels"},
 }

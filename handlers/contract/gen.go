@@ -27,6 +27,7 @@ const (
 	AccessKindDelivery            AccessKind = "delivery"
 	AccessKindDocument            AccessKind = "document"
 	AccessKindExport              AccessKind = "export"
+	AccessKindLookup              AccessKind = "lookup"
 	AccessKindPredicate           AccessKind = "predicate"
 	AccessKindPresence            AccessKind = "presence"
 	AccessKindReadBack            AccessKind = "readBack"
@@ -45,6 +46,8 @@ func (e AccessKind) Valid() bool {
 	case AccessKindDocument:
 		return true
 	case AccessKindExport:
+		return true
+	case AccessKindLookup:
 		return true
 	case AccessKindPredicate:
 		return true
@@ -120,6 +123,30 @@ func (e ActorRole) Valid() bool {
 	case ActorRoleRepresentative:
 		return true
 	case ActorRoleSystem:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Attestation.
+const (
+	AttestationCourtAppointment Attestation = "courtAppointment"
+	AttestationDeath            Attestation = "death"
+	AttestationNationalNumber   Attestation = "nationalNumber"
+	AttestationParentage        Attestation = "parentage"
+)
+
+// Valid indicates whether the value is a known member of the Attestation enum.
+func (e Attestation) Valid() bool {
+	switch e {
+	case AttestationCourtAppointment:
+		return true
+	case AttestationDeath:
+		return true
+	case AttestationNationalNumber:
+		return true
+	case AttestationParentage:
 		return true
 	default:
 		return false
@@ -319,6 +346,7 @@ func (e EvidenceOutcome) Valid() bool {
 const (
 	ExportFormatCsv   ExportFormat = "csv"
 	ExportFormatJsonl ExportFormat = "jsonl"
+	ExportFormatXlsx  ExportFormat = "xlsx"
 )
 
 // Valid indicates whether the value is a known member of the ExportFormat enum.
@@ -327,6 +355,8 @@ func (e ExportFormat) Valid() bool {
 	case ExportFormatCsv:
 		return true
 	case ExportFormatJsonl:
+		return true
+	case ExportFormatXlsx:
 		return true
 	default:
 		return false
@@ -432,6 +462,33 @@ func (e IssueLocation) Valid() bool {
 	}
 }
 
+// Defines values for LookupReason.
+const (
+	LookupReasonComplaint      LookupReason = "complaint"
+	LookupReasonCorrection     LookupReason = "correction"
+	LookupReasonInvestigation  LookupReason = "investigation"
+	LookupReasonLegalDuty      LookupReason = "legalDuty"
+	LookupReasonSubjectRequest LookupReason = "subjectRequest"
+)
+
+// Valid indicates whether the value is a known member of the LookupReason enum.
+func (e LookupReason) Valid() bool {
+	switch e {
+	case LookupReasonComplaint:
+		return true
+	case LookupReasonCorrection:
+		return true
+	case LookupReasonInvestigation:
+		return true
+	case LookupReasonLegalDuty:
+		return true
+	case LookupReasonSubjectRequest:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for MandateAction.
 const (
 	MandateActionConsent MandateAction = "consent"
@@ -452,13 +509,16 @@ func (e MandateAction) Valid() bool {
 
 // Defines values for MandateKind.
 const (
-	MandateKindParentOfMinor  MandateKind = "parentOfMinor"
-	MandateKindRepresentation MandateKind = "representation"
+	MandateKindAppointedByCourt MandateKind = "appointedByCourt"
+	MandateKindParentOfMinor    MandateKind = "parentOfMinor"
+	MandateKindRepresentation   MandateKind = "representation"
 )
 
 // Valid indicates whether the value is a known member of the MandateKind enum.
 func (e MandateKind) Valid() bool {
 	switch e {
+	case MandateKindAppointedByCourt:
+		return true
 	case MandateKindParentOfMinor:
 		return true
 	case MandateKindRepresentation:
@@ -663,15 +723,15 @@ func (e RotationStep) Valid() bool {
 	}
 }
 
-// Defines values for SigningKeyAlgorithm.
+// Defines values for SignatureAlgorithm.
 const (
-	SigningKeyAlgorithmEd25519 SigningKeyAlgorithm = "ed25519"
+	SignatureAlgorithmEd25519 SignatureAlgorithm = "ed25519"
 )
 
-// Valid indicates whether the value is a known member of the SigningKeyAlgorithm enum.
-func (e SigningKeyAlgorithm) Valid() bool {
+// Valid indicates whether the value is a known member of the SignatureAlgorithm enum.
+func (e SignatureAlgorithm) Valid() bool {
 	switch e {
-	case SigningKeyAlgorithmEd25519:
+	case SignatureAlgorithmEd25519:
 		return true
 	default:
 		return false
@@ -740,12 +800,12 @@ type AccessAnswer struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
 	// EffectiveFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	EffectiveFrom Date `json:"effectiveFrom,omitempty,omitzero"`
+	EffectiveFrom Day `json:"effectiveFrom,omitempty,omitzero"`
 
 	// Issuer number in the Crossroads Bank for Enterprises
 	//
@@ -759,12 +819,12 @@ type AccessAnswer struct {
 	// ValidFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidFrom Date `json:"validFrom,omitempty,omitzero"`
+	ValidFrom Day `json:"validFrom,omitempty,omitzero"`
 
 	// ValidUntil a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidUntil Date `json:"validUntil,omitempty,omitzero"`
+	ValidUntil Day `json:"validUntil,omitempty,omitzero"`
 
 	// Version counts from 1
 	//
@@ -782,13 +842,16 @@ type AccessKind string
 type AccessLog struct {
 	Items []AccessLogItem `json:"items"`
 
-	// Next a reference within this API
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next     Href `json:"next,omitempty,omitzero"`
-	PageSize int  `json:"pageSize,omitempty,omitzero"`
+	Next Href `json:"next,omitempty,omitzero"`
 
-	// Self a reference within this API
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -820,10 +883,10 @@ type AccessLogItem struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType,omitempty,omitzero"`
-	Fields       []Field      `json:"fields,omitempty,omitzero"`
+	DocumentType DocumentTypeCode `json:"documentType,omitempty,omitzero"`
+	Fields       []FieldName      `json:"fields,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href  Href       `json:"href"`
@@ -892,13 +955,13 @@ type AccessRequest struct {
 	Deliberation Deliberation `json:"deliberation,omitempty,omitzero"`
 
 	// Fields only these, within what the basis covers
-	Fields []Field `json:"fields,omitempty,omitzero"`
+	Fields []FieldName `json:"fields,omitempty,omitzero"`
 
 	// LegalBasis a code of GDPR art. 6, as in the registry
 	//
 	// Example: 06.1e
-	LegalBasis LegalBasis `json:"legalBasis,omitempty,omitzero"`
-	Predicate  Predicate  `json:"predicate,omitempty,omitzero"`
+	LegalBasis LegalBasis     `json:"legalBasis,omitempty,omitzero"`
+	Predicate  AskedPredicate `json:"predicate,omitempty,omitzero"`
 
 	// Procedure Example: childBenefit
 	Procedure Procedure `json:"procedure,omitempty,omitzero"`
@@ -916,12 +979,20 @@ type ActorRole string
 // AgeRecipient a public key as age-keygen prints it
 type AgeRecipient = string
 
+// AskedPredicate defines model for AskedPredicate.
+type AskedPredicate struct {
+	// Name a question the registry defines for a type
+	//
+	// Example: ageOver18
+	Name PredicateName `json:"name"`
+}
+
 // Attachment defines model for Attachment.
 type Attachment struct {
 	// AttachmentID a file, uploaded or of a document
 	AttachmentID AttachmentID `json:"attachmentId"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -976,6 +1047,10 @@ type AttachmentReceipt struct {
 	Size FileSize `json:"size"`
 }
 
+// Attestation A fact about persons: who the parents of a minor are, whom a court appointed, that
+// somebody died, that a national number was replaced.
+type Attestation string
+
 // AuditKeyState defines model for AuditKeyState.
 type AuditKeyState struct {
 	// Version with which names in the log begin from now on
@@ -1029,8 +1104,22 @@ type Citizen struct {
 	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
 }
 
-// CitizenGet Example: {"ssin":"53480200724"}
+// CitizenGet Example: {"caseReference":"2026/4711","procedure":"childBenefit","purpose":"socialBenefit","ssin":"53480200724"}
 type CitizenGet struct {
+	// CaseReference the caller's file number; kept sealed
+	//
+	// Example: 2026/4711
+	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
+
+	// Procedure Example: childBenefit
+	Procedure Procedure `json:"procedure,omitempty,omitzero"`
+
+	// Purpose Example: socialBenefit
+	Purpose Purpose `json:"purpose,omitempty,omitzero"`
+
+	// Reason the work for which a privacy officer looks a citizen up
+	Reason LookupReason `json:"reason,omitempty,omitzero"`
+
 	// SSIN national register or BIS number; eleven digits whose last two check the others
 	//
 	// Example: 53480200724
@@ -1058,15 +1147,15 @@ type Consent struct {
 	// Consumer number in the Crossroads Bank for Enterprises
 	//
 	// Example: 0206731645
-	Consumer      EnterpriseNumber `json:"consumer"`
-	ConsumerName  string           `json:"consumerName,omitempty,omitzero"`
-	DocumentTypes []DocumentType   `json:"documentTypes,omitempty,omitzero"`
-	Documents     []DocumentID     `json:"documents,omitempty,omitzero"`
-	EndedAt       time.Time        `json:"endedAt,omitempty,omitzero"`
-	Fields        []Field          `json:"fields,omitempty,omitzero"`
-	GrantedAt     time.Time        `json:"grantedAt,omitempty,omitzero"`
+	Consumer      EnterpriseNumber   `json:"consumer"`
+	ConsumerName  string             `json:"consumerName,omitempty,omitzero"`
+	DocumentTypes []DocumentTypeCode `json:"documentTypes,omitempty,omitzero"`
+	Documents     []DocumentID       `json:"documents,omitempty,omitzero"`
+	EndedAt       time.Time          `json:"endedAt,omitempty,omitzero"`
+	Fields        []FieldName        `json:"fields,omitempty,omitzero"`
+	GrantedAt     time.Time          `json:"grantedAt,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href      Href          `json:"href"`
@@ -1090,9 +1179,9 @@ type Consent struct {
 
 // ConsentAsk Example: {"documentTypes":["householdComposition"],"message":"We need this to pay you.","purpose":"socialBenefit","ssin":"53480200724"}
 type ConsentAsk struct {
-	DocumentTypes []DocumentType `json:"documentTypes"`
-	Fields        []Field        `json:"fields,omitempty,omitzero"`
-	Limits        ConsentLimits  `json:"limits,omitempty,omitzero"`
+	DocumentTypes []DocumentTypeCode `json:"documentTypes"`
+	Fields        []FieldName        `json:"fields,omitempty,omitzero"`
+	Limits        ConsentLimits      `json:"limits,omitempty,omitzero"`
 
 	// Message a word to the citizen; kept sealed
 	Message string `json:"message,omitempty,omitzero"`
@@ -1118,12 +1207,12 @@ type ConsentGrant struct {
 	// Consumer number in the Crossroads Bank for Enterprises
 	//
 	// Example: 0206731645
-	Consumer      EnterpriseNumber `json:"consumer"`
-	DocumentTypes []DocumentType   `json:"documentTypes,omitempty,omitzero"`
-	Documents     []DocumentID     `json:"documents,omitempty,omitzero"`
+	Consumer      EnterpriseNumber   `json:"consumer"`
+	DocumentTypes []DocumentTypeCode `json:"documentTypes,omitempty,omitzero"`
+	Documents     []DocumentID       `json:"documents,omitempty,omitzero"`
 
 	// Fields only these; else every field
-	Fields []Field       `json:"fields,omitempty,omitzero"`
+	Fields []FieldName   `json:"fields,omitempty,omitzero"`
 	Limits ConsentLimits `json:"limits,omitempty,omitzero"`
 
 	// Purpose Example: socialBenefit
@@ -1167,13 +1256,16 @@ type ConsentLimits struct {
 type ConsentLog struct {
 	Items []ConsentLogItem `json:"items"`
 
-	// Next a reference within this API
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next     Href `json:"next,omitempty,omitzero"`
-	PageSize int  `json:"pageSize,omitempty,omitzero"`
+	Next Href `json:"next,omitempty,omitzero"`
 
-	// Self a reference within this API
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -1190,13 +1282,13 @@ type ConsentLogItem struct {
 	// Consumer number in the Crossroads Bank for Enterprises
 	//
 	// Example: 0206731645
-	Consumer      EnterpriseNumber `json:"consumer"`
-	Decision      ConsentDecision  `json:"decision"`
-	DocumentTypes []DocumentType   `json:"documentTypes,omitempty,omitzero"`
-	Documents     []DocumentID     `json:"documents,omitempty,omitzero"`
-	Fields        []Field          `json:"fields,omitempty,omitzero"`
+	Consumer      EnterpriseNumber   `json:"consumer"`
+	Decision      ConsentDecision    `json:"decision"`
+	DocumentTypes []DocumentTypeCode `json:"documentTypes,omitempty,omitzero"`
+	Documents     []DocumentID       `json:"documents,omitempty,omitzero"`
+	Fields        []FieldName        `json:"fields,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href      Href          `json:"href"`
@@ -1241,7 +1333,7 @@ type ConsentReceipt = json.RawMessage
 type ConsentReceiptShort struct {
 	ConsentID ConsentID `json:"consentId"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href  Href         `json:"href"`
@@ -1252,7 +1344,7 @@ type ConsentReceiptShort struct {
 // ConsentRequestGrant Example: {"shownText":{"language":"en","text":"You allow ... to read ...","version":"3"}}
 type ConsentRequestGrant struct {
 	// Fields only these, within those asked for
-	Fields []Field       `json:"fields,omitempty,omitzero"`
+	Fields []FieldName   `json:"fields,omitempty,omitzero"`
 	Limits ConsentLimits `json:"limits,omitempty,omitzero"`
 
 	// ShownText what the citizen was shown: a text of the registry for the purpose, with its places filled in; other words are refused. Kept sealed
@@ -1282,14 +1374,14 @@ type ConsentValidation struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType,omitempty,omitzero"`
-	Fields       []Field      `json:"fields,omitempty,omitzero"`
+	DocumentType DocumentTypeCode `json:"documentType,omitempty,omitzero"`
+	Fields       []FieldName      `json:"fields,omitempty,omitzero"`
 
 	// LegalBasis a code of GDPR art. 6, as in the registry
 	//
 	// Example: 06.1e
-	LegalBasis LegalBasis `json:"legalBasis,omitempty,omitzero"`
-	Predicate  Predicate  `json:"predicate,omitempty,omitzero"`
+	LegalBasis LegalBasis     `json:"legalBasis,omitempty,omitzero"`
+	Predicate  AskedPredicate `json:"predicate,omitempty,omitzero"`
 
 	// Procedure Example: childBenefit
 	Procedure Procedure `json:"procedure,omitempty,omitzero"`
@@ -1307,13 +1399,16 @@ type ConsentValidation struct {
 type Consents struct {
 	Items []Consent `json:"items"`
 
-	// Next a reference within this API
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next     Href `json:"next,omitempty,omitzero"`
-	PageSize int  `json:"pageSize,omitempty,omitzero"`
+	Next Href `json:"next,omitempty,omitzero"`
 
-	// Self a reference within this API
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -1333,29 +1428,29 @@ type CopiesGone struct {
 	// Until a day in Belgium
 	//
 	// Example: 2026-03-01
-	Until Date `json:"until"`
+	Until Day `json:"until"`
 }
 
 // CopyKind backups of the key ring, archives of its write-ahead log, snapshots of the keeper of the key-encryption key
 type CopyKind string
 
-// Cursor opaque; only from an answer of ours
+// Cursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
 type Cursor = string
 
 // DataCategory Example: A01
 type DataCategory = domain.DataCategory
 
-// Date a day in Belgium
+// Day a day in Belgium
 //
 // Example: 2026-03-01
-type Date = domain.Date
+type Day = domain.Date
 
 // DeathReport Example: {"date":"2026-03-01","ssin":"53480200724"}
 type DeathReport struct {
 	// Date a day in Belgium
 	//
 	// Example: 2026-03-01
-	Date Date `json:"date"`
+	Date Day `json:"date"`
 
 	// SSIN national register or BIS number; eleven digits whose last two check the others
 	//
@@ -1367,73 +1462,6 @@ type DeathReport struct {
 //
 // Example: 21/008
 type Deliberation = domain.Deliberation
-
-// Document defines model for Document.
-type Document struct {
-	Attachments []Attachment `json:"attachments,omitempty,omitzero"`
-	ChangedAt   time.Time    `json:"changedAt,omitempty,omitzero"`
-
-	// CitizenID a citizen, for the citizen and the log only
-	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
-
-	// CitizenRef a citizen, for one organisation only
-	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
-
-	// Content the facts, as the type's JSON Schema in the registry says
-	Content Content `json:"content,omitempty,omitzero"`
-
-	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	DocumentID DocumentID `json:"documentId"`
-
-	// DocumentType a code of the registry
-	//
-	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
-
-	// EffectiveFrom a day in Belgium
-	//
-	// Example: 2026-03-01
-	EffectiveFrom Date `json:"effectiveFrom,omitempty,omitzero"`
-
-	// Href a reference within this API
-	//
-	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Href     Href      `json:"href"`
-	IssuedAt time.Time `json:"issuedAt"`
-
-	// Issuer number in the Crossroads Bank for Enterprises
-	//
-	// Example: 0206731645
-	Issuer     EnterpriseNumber `json:"issuer"`
-	IssuerName string           `json:"issuerName,omitempty,omitzero"`
-	Label      string           `json:"label,omitempty,omitzero"`
-
-	// Reason Example: issuedInError
-	Reason ReasonCode `json:"reason,omitempty,omitzero"`
-
-	// SourceReference the issuer's own number of what it attests; kept sealed
-	//
-	// Example: isi-4711
-	SourceReference SourceReference `json:"sourceReference,omitempty,omitzero"`
-
-	// State what a document is worth on the day asked about
-	State DocumentState `json:"state"`
-
-	// ValidFrom a day in Belgium
-	//
-	// Example: 2026-03-01
-	ValidFrom Date `json:"validFrom,omitempty,omitzero"`
-
-	// ValidUntil a day in Belgium
-	//
-	// Example: 2026-03-01
-	ValidUntil Date `json:"validUntil,omitempty,omitzero"`
-
-	// Version counts from 1
-	//
-	// Example: 1
-	Version DocumentVersion `json:"version"`
-}
 
 // DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 type DocumentID = domain.DocumentID
@@ -1449,9 +1477,9 @@ type DocumentIssue struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
-	// Parents of a minor, by SSIN
+	// Parents of a minor, by SSIN; by an issuer that may attest `parentage`
 	Parents []SSIN `json:"parents,omitempty,omitzero"`
 
 	// SourceReference the issuer's own number of what it attests; kept sealed
@@ -1467,12 +1495,12 @@ type DocumentIssue struct {
 	// ValidFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidFrom Date `json:"validFrom"`
+	ValidFrom Day `json:"validFrom"`
 
 	// ValidUntil a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidUntil Date `json:"validUntil,omitempty,omitzero"`
+	ValidUntil Day `json:"validUntil,omitempty,omitzero"`
 }
 
 // DocumentQuery Example: {"documentType":"isiPlusCard","state":["valid","suspended"]}
@@ -1486,7 +1514,7 @@ type DocumentQuery struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType    DocumentType      `json:"documentType,omitempty,omitzero"`
+	DocumentType    DocumentTypeCode  `json:"documentType,omitempty,omitzero"`
 	SourceReference []SourceReference `json:"sourceReference,omitempty,omitzero"`
 
 	// SSIN national register or BIS number; eleven digits whose last two check the others
@@ -1504,7 +1532,7 @@ type DocumentReceipt struct {
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	DocumentID DocumentID `json:"documentId"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -1529,7 +1557,7 @@ type DocumentRevocation struct {
 	// EffectiveFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	EffectiveFrom Date `json:"effectiveFrom,omitempty,omitzero"`
+	EffectiveFrom Day `json:"effectiveFrom,omitempty,omitzero"`
 
 	// Reason Example: issuedInError
 	Reason ReasonCode `json:"reason"`
@@ -1544,10 +1572,10 @@ type DocumentSuspension struct {
 	Reason ReasonCode `json:"reason"`
 }
 
-// DocumentType a code of the registry
+// DocumentTypeCode a code of the registry
 //
 // Example: isiPlusCard
-type DocumentType = domain.DocumentType
+type DocumentTypeCode = domain.DocumentType
 
 // DocumentUpdate Example: {"content":{"birthDate":"1953-08-02","name":"An Other Example"},"effectiveFrom":"2026-04-01","validFrom":"2026-03-01","validUntil":"2036-12-31"}
 type DocumentUpdate struct {
@@ -1560,7 +1588,7 @@ type DocumentUpdate struct {
 	// EffectiveFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	EffectiveFrom Date `json:"effectiveFrom"`
+	EffectiveFrom Day `json:"effectiveFrom"`
 
 	// Reason Example: issuedInError
 	Reason ReasonCode `json:"reason,omitempty,omitzero"`
@@ -1568,12 +1596,12 @@ type DocumentUpdate struct {
 	// ValidFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidFrom Date `json:"validFrom,omitempty,omitzero"`
+	ValidFrom Day `json:"validFrom,omitempty,omitzero"`
 
 	// ValidUntil a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidUntil Date `json:"validUntil,omitempty,omitzero"`
+	ValidUntil Day `json:"validUntil,omitempty,omitzero"`
 }
 
 // DocumentVersion counts from 1
@@ -1591,9 +1619,9 @@ type DocumentVersionItem struct {
 	// EffectiveFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	EffectiveFrom Date `json:"effectiveFrom,omitempty,omitzero"`
+	EffectiveFrom Day `json:"effectiveFrom,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -1605,12 +1633,12 @@ type DocumentVersionItem struct {
 	// ValidFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidFrom Date `json:"validFrom,omitempty,omitzero"`
+	ValidFrom Day `json:"validFrom,omitempty,omitzero"`
 
 	// ValidUntil a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidUntil Date `json:"validUntil,omitempty,omitzero"`
+	ValidUntil Day `json:"validUntil,omitempty,omitzero"`
 
 	// Version counts from 1
 	//
@@ -1624,7 +1652,7 @@ type DocumentVersions struct {
 	DocumentID DocumentID            `json:"documentId"`
 	Items      []DocumentVersionItem `json:"items"`
 
-	// Self a reference within this API
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -1644,9 +1672,9 @@ type DueErasure struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -1660,7 +1688,7 @@ type DueErasure struct {
 	// Since a day in Belgium
 	//
 	// Example: 2026-03-01
-	Since Date `json:"since,omitempty,omitzero"`
+	Since Day `json:"since,omitempty,omitzero"`
 
 	// Then what the registry says should happen then
 	Then RetentionEnd `json:"then"`
@@ -1670,13 +1698,16 @@ type DueErasure struct {
 type DueErasures struct {
 	Items []DueErasure `json:"items"`
 
-	// Next a reference within this API
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next     Href `json:"next,omitempty,omitzero"`
-	PageSize int  `json:"pageSize"`
+	Next Href `json:"next,omitempty,omitzero"`
 
-	// Self a reference within this API
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -1690,7 +1721,7 @@ type DutyToKeep struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
 	// Rule Example: issuedInError
 	Rule ReasonCode `json:"rule"`
@@ -1713,7 +1744,7 @@ type EntityTags = string
 type Erasure struct {
 	ApprovedAt time.Time `json:"approvedAt,omitempty,omitzero"`
 
-	// Certificate a reference within this API
+	// Certificate a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Certificate Href `json:"certificate,omitempty,omitzero"`
@@ -1729,7 +1760,7 @@ type Erasure struct {
 	ErasureID ErasureID    `json:"erasureId"`
 	FinalAt   time.Time    `json:"finalAt,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href            Href      `json:"href"`
@@ -1766,7 +1797,7 @@ type ErasureCertificate struct {
 	// FinalAfter a day in Belgium
 	//
 	// Example: 2026-03-01
-	FinalAfter Date      `json:"finalAfter,omitempty,omitzero"`
+	FinalAfter Day       `json:"finalAfter,omitempty,omitzero"`
 	FinalAt    time.Time `json:"finalAt,omitempty,omitzero"`
 
 	// Keys ids of the destroyed keys
@@ -1820,49 +1851,6 @@ type ErasureScope string
 // ErasureState defines model for ErasureState.
 type ErasureState string
 
-// Event defines model for Event.
-type Event struct {
-	Actor         EventActor       `json:"actor,omitempty,omitzero"`
-	BasedOn       []StreamRevision `json:"basedOn,omitempty,omitzero"`
-	CausationID   EventID          `json:"causationId,omitempty,omitzero"`
-	CorrelationID EventID          `json:"correlationId,omitempty,omitzero"`
-
-	// Cursor opaque; only from an answer of ours
-	Cursor  Cursor  `json:"cursor"`
-	EventID EventID `json:"eventId"`
-
-	// Facts the facts of an event that are stored in clear, as they are stored
-	Facts ClearFacts `json:"facts"`
-
-	// Form number of the stored form
-	Form int `json:"form"`
-
-	// Href a reference within this API
-	//
-	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Href Href `json:"href"`
-
-	// MetadataHash SHA-256 of the metadata as they are stored; with the other members it gives the leaf hash
-	MetadataHash []byte `json:"metadataHash,omitempty,omitzero"`
-
-	// OnBehalfOf number in the Crossroads Bank for Enterprises
-	//
-	// Example: 0206731645
-	OnBehalfOf      EnterpriseNumber        `json:"onBehalfOf,omitempty,omitzero"`
-	RecordedAt      time.Time               `json:"recordedAt"`
-	RegistryVersion *domain.RegistryVersion `json:"registryVersion,omitempty"`
-	Revision        int64                   `json:"revision"`
-
-	// Sealed the personal part as it is stored
-	Sealed []byte `json:"sealed,omitempty,omitzero"`
-
-	// Stream Example: consent-0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Stream StreamName `json:"stream"`
-
-	// Type Example: consent.granted
-	Type EventType `json:"type"`
-}
-
 // EventActor defines model for EventActor.
 type EventActor struct {
 	// Case a keyed hash of the case that the work was part of
@@ -1893,21 +1881,6 @@ type EventID = uuid.UUID
 // EventType Example: consent.granted
 type EventType = string
 
-// Events defines model for Events.
-type Events struct {
-	Items []Event `json:"items"`
-
-	// Next a reference within this API
-	//
-	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next Href `json:"next,omitempty,omitzero"`
-
-	// Self a reference within this API
-	//
-	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Self Href `json:"self"`
-}
-
 // EvidenceAnswer defines model for EvidenceAnswer.
 type EvidenceAnswer struct {
 	Items []EvidenceItem `json:"items"`
@@ -1915,7 +1888,7 @@ type EvidenceAnswer struct {
 	// NotAsked how many needs the citizen need not be asked for
 	NotAsked int `json:"notAsked"`
 
-	// Self a reference within this API
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -1934,9 +1907,9 @@ type EvidenceItem struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href,omitempty,omitzero"`
@@ -1953,12 +1926,12 @@ type EvidenceItem struct {
 	// ValidFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidFrom Date `json:"validFrom,omitempty,omitzero"`
+	ValidFrom Day `json:"validFrom,omitempty,omitzero"`
 
 	// ValidUntil a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidUntil Date `json:"validUntil,omitempty,omitzero"`
+	ValidUntil Day `json:"validUntil,omitempty,omitzero"`
 
 	// Version counts from 1
 	//
@@ -1971,11 +1944,11 @@ type EvidenceNeed struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
 	// Fields else the minimum of the type
-	Fields    []Field   `json:"fields,omitempty,omitzero"`
-	Predicate Predicate `json:"predicate,omitempty,omitzero"`
+	Fields    []FieldName    `json:"fields,omitempty,omitzero"`
+	Predicate AskedPredicate `json:"predicate,omitempty,omitzero"`
 }
 
 // EvidenceOutcome `held` is valid now; the others say why there is nothing to use
@@ -2020,14 +1993,14 @@ type EvidenceQuery struct {
 
 // Export defines model for Export.
 type Export struct {
-	// Content a reference within this API
+	// Content a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Content  Href         `json:"content,omitempty,omitzero"`
 	ExportID ExportID     `json:"exportId"`
 	Format   ExportFormat `json:"format"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href       `json:"href"`
@@ -2035,8 +2008,8 @@ type Export struct {
 	Rows *int64     `json:"rows,omitempty"`
 
 	// Sha256 of the file, in hexadecimal digits
-	Sha256 string     `json:"sha256,omitempty,omitzero"`
-	Status TaskStatus `json:"status"`
+	Sha256 string       `json:"sha256,omitempty,omitzero"`
+	Status TaskProgress `json:"status"`
 }
 
 // ExportCreate Example: {"format":"csv","from":"2026-01-01T00:00:00Z","kind":"consentLog","until":"2026-02-01T00:00:00Z"}
@@ -2066,10 +2039,10 @@ type ExportID = uuid.UUID
 // ExportKind defines model for ExportKind.
 type ExportKind string
 
-// Field a top-level member of a document's content
+// FieldName a top-level member of a document's content
 //
 // Example: birthDate
-type Field = domain.Field
+type FieldName = domain.Field
 
 // FileDigest the SHA-256 of a file, in hexadecimal digits
 type FileDigest = string
@@ -2111,9 +2084,9 @@ type HeldDocument struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href     Href      `json:"href"`
@@ -2137,19 +2110,22 @@ type HeldDocument struct {
 type HeldDocuments struct {
 	Items []HeldDocument `json:"items"`
 
-	// Next a reference within this API
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next     Href `json:"next,omitempty,omitzero"`
-	PageSize int  `json:"pageSize,omitempty,omitzero"`
+	Next Href `json:"next,omitempty,omitzero"`
 
-	// Self a reference within this API
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
 }
 
-// Href a reference within this API
+// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 //
 // Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 type Href = string
@@ -2228,8 +2204,8 @@ type KeyState struct {
 	Pepper PepperState `json:"pepper"`
 
 	// Provider where the key-encryption key lives
-	Provider string     `json:"provider"`
-	Rotation TaskStatus `json:"rotation,omitempty,omitzero"`
+	Provider string       `json:"provider"`
+	Rotation TaskProgress `json:"rotation,omitempty,omitzero"`
 
 	// RotationDone data keys wrapped again so far
 	RotationDone *int64 `json:"rotationDone,omitempty"`
@@ -2272,19 +2248,86 @@ type LegalHoldPlace struct {
 	Reason ReasonCode `json:"reason"`
 }
 
-// Mandate defines model for Mandate.
+// LogEvent defines model for LogEvent.
+type LogEvent struct {
+	Actor         EventActor       `json:"actor,omitempty,omitzero"`
+	BasedOn       []StreamRevision `json:"basedOn,omitempty,omitzero"`
+	CausationID   EventID          `json:"causationId,omitempty,omitzero"`
+	CorrelationID EventID          `json:"correlationId,omitempty,omitzero"`
+
+	// Cursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	Cursor  Cursor  `json:"cursor"`
+	EventID EventID `json:"eventId"`
+
+	// Facts the facts of an event that are stored in clear, as they are stored
+	Facts ClearFacts `json:"facts"`
+
+	// Form number of the stored form
+	Form int `json:"form"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// MetadataHash SHA-256 of the metadata as they are stored; with the other members it gives the leaf hash
+	MetadataHash []byte `json:"metadataHash,omitempty,omitzero"`
+
+	// OnBehalfOf number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	OnBehalfOf      EnterpriseNumber        `json:"onBehalfOf,omitempty,omitzero"`
+	RecordedAt      time.Time               `json:"recordedAt"`
+	RegistryVersion *domain.RegistryVersion `json:"registryVersion,omitempty"`
+	Revision        int64                   `json:"revision"`
+
+	// Sealed the personal part as it is stored
+	Sealed []byte `json:"sealed,omitempty,omitzero"`
+
+	// Stream Example: consent-0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Stream StreamName `json:"stream"`
+
+	// Type Example: consent.granted
+	Type EventType `json:"type"`
+}
+
+// LogEvents defines model for LogEvents.
+type LogEvents struct {
+	Items []LogEvent `json:"items"`
+
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
+// LookupReason the work for which a privacy officer looks a citizen up
+type LookupReason string
+
+// Mandate `reason` says why it was ended, or why it is `expired` though it stands on record:
+// `notAttested` while its source has no right to attest it, `decidesAlone` once the minor
+// has the age for it, `grantorMinor` when who granted it has not. Until a parent's `until`
+// the age may change with the registry.
 type Mandate struct {
 	AcceptedAt time.Time       `json:"acceptedAt,omitempty,omitzero"`
 	Actions    []MandateAction `json:"actions"`
 
 	// CitizenID a citizen, for the citizen and the log only
-	CitizenID     CitizenID      `json:"citizenId,omitempty,omitzero"`
-	DocumentTypes []DocumentType `json:"documentTypes,omitempty,omitzero"`
-	EndedAt       time.Time      `json:"endedAt,omitempty,omitzero"`
-	GrantedAt     time.Time      `json:"grantedAt,omitempty,omitzero"`
-	HeldAs        HeldAs         `json:"heldAs"`
+	CitizenID     CitizenID          `json:"citizenId,omitempty,omitzero"`
+	DocumentTypes []DocumentTypeCode `json:"documentTypes,omitempty,omitzero"`
+	EndedAt       time.Time          `json:"endedAt,omitempty,omitzero"`
+	GrantedAt     time.Time          `json:"grantedAt,omitempty,omitzero"`
+	HeldAs        HeldAs             `json:"heldAs"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -2308,7 +2351,7 @@ type Mandate struct {
 	// Until a day in Belgium
 	//
 	// Example: 2026-03-01
-	Until Date `json:"until,omitempty,omitzero"`
+	Until Day `json:"until,omitempty,omitzero"`
 }
 
 // MandateAction `read` sees documents, `consent` also decides about consents
@@ -2325,7 +2368,7 @@ type MandateGrant struct {
 	Actions []MandateAction `json:"actions"`
 
 	// DocumentTypes only these; else every type
-	DocumentTypes []DocumentType `json:"documentTypes,omitempty,omitzero"`
+	DocumentTypes []DocumentTypeCode `json:"documentTypes,omitempty,omitzero"`
 
 	// Kind a `representation` begins when the representative accepts
 	Kind MandateKind `json:"kind"`
@@ -2343,7 +2386,7 @@ type MandateGrant struct {
 	// Until a day in Belgium
 	//
 	// Example: 2026-03-01
-	Until Date `json:"until"`
+	Until Day `json:"until"`
 }
 
 // MandateID defines model for MandateId.
@@ -2354,7 +2397,7 @@ type MandateKind string
 
 // MandateReceipt defines model for MandateReceipt.
 type MandateReceipt struct {
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href      Href         `json:"href"`
@@ -2369,13 +2412,16 @@ type MandateState string
 type Mandates struct {
 	Items []Mandate `json:"items"`
 
-	// Next a reference within this API
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next     Href `json:"next,omitempty,omitzero"`
-	PageSize int  `json:"pageSize,omitempty,omitzero"`
+	Next Href `json:"next,omitempty,omitzero"`
 
-	// Self a reference within this API
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -2400,8 +2446,8 @@ type PepperPhase string
 
 // PepperState how people are found, and how far the pepper is replaced
 type PepperState struct {
-	Phase    PepperPhase `json:"phase"`
-	Rotation TaskStatus  `json:"rotation,omitempty,omitzero"`
+	Phase    PepperPhase  `json:"phase"`
+	Rotation TaskProgress `json:"rotation,omitempty,omitzero"`
 
 	// ToDrop entries of the former pepper that are left
 	ToDrop *int64 `json:"toDrop,omitempty"`
@@ -2420,14 +2466,6 @@ type PepperState struct {
 //
 // Example: y2dA1sIh7mQ0rXbN4vKe9w-oTzGfUc3L
 type PositionToken = string
-
-// Predicate defines model for Predicate.
-type Predicate struct {
-	// Name a question the registry defines for a type
-	//
-	// Example: ageOver18
-	Name PredicateName `json:"name"`
-}
 
 // PredicateAnswer defines model for PredicateAnswer.
 type PredicateAnswer struct {
@@ -2452,8 +2490,8 @@ type PresenceTold struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
-	Label        string       `json:"label,omitempty,omitzero"`
+	DocumentType DocumentTypeCode `json:"documentType"`
+	Label        string           `json:"label,omitempty,omitzero"`
 
 	// Outcome `held` is valid now; the others say why there is nothing to use
 	Outcome EvidenceOutcome `json:"outcome"`
@@ -2506,7 +2544,7 @@ type Projection struct {
 	// Behind events still to come
 	Behind int64 `json:"behind"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -2516,14 +2554,14 @@ type Projection struct {
 	// Example: wallet
 	Name ProjectionName `json:"name"`
 
-	// Position opaque; only from an answer of ours
+	// Position opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
 	Position Cursor `json:"position,omitempty,omitzero"`
 
 	// Rebuilding per cent done of the version that is built beside
 	Rebuilding *int            `json:"rebuilding,omitempty"`
 	State      ProjectionState `json:"state"`
 
-	// StoppedAt opaque; only from an answer of ours
+	// StoppedAt opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
 	StoppedAt Cursor    `json:"stoppedAt,omitempty,omitzero"`
 	UpdatedAt time.Time `json:"updatedAt,omitempty,omitzero"`
 	Version   int       `json:"version"`
@@ -2541,12 +2579,7 @@ type ProjectionState string
 type Projections struct {
 	Items []Projection `json:"items"`
 
-	// Next a reference within this API
-	//
-	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next Href `json:"next,omitempty,omitzero"`
-
-	// Self a reference within this API
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -2588,11 +2621,17 @@ type Registry struct {
 	ConsentTexts  []RegistryConsentText  `json:"consentTexts,omitempty,omitzero"`
 	DocumentTypes []RegistryDocumentType `json:"documentTypes"`
 	LegalBases    []RegistryCode         `json:"legalBases,omitempty,omitzero"`
-	Organizations []RegistryOrganization `json:"organizations"`
-	Procedures    []RegistryCode         `json:"procedures,omitempty,omitzero"`
-	PublishedAt   time.Time              `json:"publishedAt,omitempty,omitzero"`
-	Purposes      []RegistryCode         `json:"purposes"`
-	Reasons       []RegistryCode         `json:"reasons,omitempty,omitzero"`
+
+	// MinorsDecideFrom the age in years from which a minor reads and decides alone, and the parents no longer do; 18 where the registry says none
+	MinorsDecideFrom int                    `json:"minorsDecideFrom,omitempty,omitzero"`
+	Organizations    []RegistryOrganization `json:"organizations"`
+	Procedures       []RegistryCode         `json:"procedures,omitempty,omitzero"`
+	PublishedAt      time.Time              `json:"publishedAt,omitempty,omitzero"`
+	Purposes         []RegistryCode         `json:"purposes"`
+	Reasons          []RegistryCode         `json:"reasons,omitempty,omitzero"`
+
+	// Unattested the facts about persons that no organisation may state now
+	Unattested []Attestation `json:"unattested,omitempty,omitzero"`
 
 	// Version Example: 3
 	Version RegistryVersion `json:"version"`
@@ -2619,7 +2658,7 @@ type RegistryDocumentType struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType       `json:"documentType"`
+	DocumentType DocumentTypeCode   `json:"documentType"`
 	Issuers      []EnterpriseNumber `json:"issuers"`
 	Labels       MultiLanguage      `json:"labels"`
 	Predicates   []PredicateName    `json:"predicates,omitempty,omitzero"`
@@ -2634,6 +2673,9 @@ type RegistryFiles = json.RawMessage
 
 // RegistryOrganization defines model for RegistryOrganization.
 type RegistryOrganization struct {
+	// Attests the facts about persons that it may state
+	Attests []Attestation `json:"attests,omitempty,omitzero"`
+
 	// EnterpriseNumber number in the Crossroads Bank for Enterprises
 	//
 	// Example: 0206731645
@@ -2665,7 +2707,7 @@ type Release struct {
 	CitizenID   CitizenID `json:"citizenId,omitempty,omitzero"`
 	CompletedAt time.Time `json:"completedAt,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -2724,7 +2766,7 @@ type RemainingFact struct {
 	// Until a day in Belgium
 	//
 	// Example: 2026-03-01
-	Until Date   `json:"until,omitempty,omitzero"`
+	Until Day    `json:"until,omitempty,omitzero"`
 	What  string `json:"what"`
 	Why   string `json:"why"`
 }
@@ -2739,7 +2781,7 @@ type ReportDocument struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
 	// Issuer number in the Crossroads Bank for Enterprises
 	//
@@ -2792,7 +2834,7 @@ type Restriction struct {
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href     Href      `json:"href"`
@@ -2825,14 +2867,14 @@ type RestrictionLift struct {
 	// CitizenInformed a day in Belgium
 	//
 	// Example: 2026-03-01
-	CitizenInformed Date `json:"citizenInformed,omitempty,omitzero"`
+	CitizenInformed Day `json:"citizenInformed,omitempty,omitzero"`
 }
 
 // Restrictions defines model for Restrictions.
 type Restrictions struct {
 	Items []Restriction `json:"items"`
 
-	// Self a reference within this API
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -2851,9 +2893,12 @@ type ShownText struct {
 	Version  TextVersion `json:"version"`
 }
 
+// SignatureAlgorithm defines model for SignatureAlgorithm.
+type SignatureAlgorithm string
+
 // SigningKey defines model for SigningKey.
 type SigningKey struct {
-	Algorithm SigningKeyAlgorithm `json:"algorithm"`
+	Algorithm SignatureAlgorithm `json:"algorithm"`
 
 	// Current it signs now
 	Current bool `json:"current"`
@@ -2866,14 +2911,11 @@ type SigningKey struct {
 	SigningKeyID string `json:"signingKeyId"`
 }
 
-// SigningKeyAlgorithm defines model for SigningKey.Algorithm.
-type SigningKeyAlgorithm string
-
 // SigningKeys defines model for SigningKeys.
 type SigningKeys struct {
 	Keys []SigningKey `json:"keys"`
 
-	// Self a reference within this API
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -2950,11 +2992,8 @@ type SubjectAccessRequest struct {
 	Lang Language `json:"lang,omitempty,omitzero"`
 }
 
-// TaskState defines model for TaskState.
-type TaskState string
-
-// TaskStatus defines model for TaskStatus.
-type TaskStatus struct {
+// TaskProgress defines model for TaskProgress.
+type TaskProgress struct {
 	Completed time.Time `json:"completed,omitempty,omitzero"`
 	PollAfter time.Time `json:"pollAfter,omitempty,omitzero"`
 
@@ -2962,6 +3001,9 @@ type TaskStatus struct {
 	Problem Problem   `json:"problem,omitempty,omitzero"`
 	State   TaskState `json:"state"`
 }
+
+// TaskState defines model for TaskState.
+type TaskState string
 
 // TextVersion defines model for TextVersion.
 type TextVersion = string
@@ -2976,6 +3018,73 @@ type TrimmedKeys struct {
 	WrappedBy int `json:"wrappedBy"`
 }
 
+// VaultDocument defines model for VaultDocument.
+type VaultDocument struct {
+	Attachments []Attachment `json:"attachments,omitempty,omitzero"`
+	ChangedAt   time.Time    `json:"changedAt,omitempty,omitzero"`
+
+	// CitizenID a citizen, for the citizen and the log only
+	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
+
+	// CitizenRef a citizen, for one organisation only
+	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
+
+	// Content the facts, as the type's JSON Schema in the registry says
+	Content Content `json:"content,omitempty,omitzero"`
+
+	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	DocumentID DocumentID `json:"documentId"`
+
+	// DocumentType a code of the registry
+	//
+	// Example: isiPlusCard
+	DocumentType DocumentTypeCode `json:"documentType"`
+
+	// EffectiveFrom a day in Belgium
+	//
+	// Example: 2026-03-01
+	EffectiveFrom Day `json:"effectiveFrom,omitempty,omitzero"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href     Href      `json:"href"`
+	IssuedAt time.Time `json:"issuedAt"`
+
+	// Issuer number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Issuer     EnterpriseNumber `json:"issuer"`
+	IssuerName string           `json:"issuerName,omitempty,omitzero"`
+	Label      string           `json:"label,omitempty,omitzero"`
+
+	// Reason Example: issuedInError
+	Reason ReasonCode `json:"reason,omitempty,omitzero"`
+
+	// SourceReference the issuer's own number of what it attests; kept sealed
+	//
+	// Example: isi-4711
+	SourceReference SourceReference `json:"sourceReference,omitempty,omitzero"`
+
+	// State what a document is worth on the day asked about
+	State DocumentState `json:"state"`
+
+	// ValidFrom a day in Belgium
+	//
+	// Example: 2026-03-01
+	ValidFrom Day `json:"validFrom,omitempty,omitzero"`
+
+	// ValidUntil a day in Belgium
+	//
+	// Example: 2026-03-01
+	ValidUntil Day `json:"validUntil,omitempty,omitzero"`
+
+	// Version counts from 1
+	//
+	// Example: 1
+	Version DocumentVersion `json:"version"`
+}
+
 // Wallet defines model for Wallet.
 type Wallet struct {
 	AsOf time.Time `json:"asOf,omitempty,omitzero"`
@@ -2984,12 +3093,7 @@ type Wallet struct {
 	CitizenID CitizenID    `json:"citizenId"`
 	Items     []WalletItem `json:"items"`
 
-	// Next a reference within this API
-	//
-	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Next Href `json:"next,omitempty,omitzero"`
-
-	// Self a reference within this API
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
@@ -2997,7 +3101,7 @@ type Wallet struct {
 	// ValidAt a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidAt Date `json:"validAt,omitempty,omitzero"`
+	ValidAt Day `json:"validAt,omitempty,omitzero"`
 }
 
 // WalletItem defines model for WalletItem.
@@ -3013,15 +3117,15 @@ type WalletItem struct {
 	// DocumentType a code of the registry
 	//
 	// Example: isiPlusCard
-	DocumentType DocumentType `json:"documentType"`
+	DocumentType DocumentTypeCode `json:"documentType"`
 
 	// EffectiveFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	EffectiveFrom Date   `json:"effectiveFrom,omitempty,omitzero"`
+	EffectiveFrom Day    `json:"effectiveFrom,omitempty,omitzero"`
 	HeldAs        HeldAs `json:"heldAs"`
 
-	// Href a reference within this API
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
@@ -3048,12 +3152,12 @@ type WalletItem struct {
 	// ValidFrom a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidFrom Date `json:"validFrom,omitempty,omitzero"`
+	ValidFrom Day `json:"validFrom,omitempty,omitzero"`
 
 	// ValidUntil a day in Belgium
 	//
 	// Example: 2026-03-01
-	ValidUntil Date `json:"validUntil,omitempty,omitzero"`
+	ValidUntil Day `json:"validUntil,omitempty,omitzero"`
 
 	// Version counts from 1
 	//
@@ -3065,11 +3169,14 @@ type WalletItem struct {
 // WorkReason why somebody worked on the vault's own machine
 type WorkReason = domain.WorkReason
 
-// After opaque; only from an answer of ours
+// After opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
 type After = Cursor
 
 // AsOf defines model for AsOf.
 type AsOf = time.Time
+
+// ByteRange Example: bytes=0-65535
+type ByteRange = string
 
 // CoffreMinPosition opaque; it tells nothing of the log and is only sent back
 //
@@ -3099,16 +3206,13 @@ type OfCitizen = CitizenID
 // PageSize defines model for PageSize.
 type PageSize = int32
 
-// Range Example: bytes=0-65535
-type Range = string
-
 // Until defines model for Until.
 type Until = time.Time
 
 // ValidAt a day in Belgium
 //
 // Example: 2026-03-01
-type ValidAt = Date
+type ValidAt = Day
 
 // UploadAttachmentParams defines parameters for UploadAttachment.
 type UploadAttachmentParams struct {
@@ -3146,7 +3250,7 @@ type GetAccessLogParams struct {
 	AccessID *AccessID `form:"accessId,omitempty" json:"accessId,omitempty"`
 
 	// DocumentType only these types
-	DocumentType []DocumentType `form:"documentType,omitempty" json:"documentType,omitempty,omitzero"`
+	DocumentType []DocumentTypeCode `form:"documentType,omitempty" json:"documentType,omitempty,omitzero"`
 
 	// Organization only these readers
 	Organization []EnterpriseNumber `form:"organization,omitempty" json:"organization,omitempty,omitzero"`
@@ -3160,7 +3264,7 @@ type GetAccessLogParams struct {
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
 
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PageSize how many at most
@@ -3217,7 +3321,7 @@ type GetWalletParams struct {
 
 // QueryConsentLogParams defines parameters for QueryConsentLog.
 type QueryConsentLogParams struct {
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PageSize how many at most
@@ -3232,10 +3336,13 @@ type ListConsentRequestsParams struct {
 	// CitizenID whose; a representative names the person they act for
 	CitizenID *OfCitizen `form:"citizenId,omitempty" json:"citizenId,omitempty"`
 
+	// State only these states
+	State []ConsentState `form:"state,omitempty" json:"state,omitempty,omitzero"`
+
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
 
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PageSize how many at most
@@ -3274,7 +3381,7 @@ type ListConsentsParams struct {
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
 
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PageSize how many at most
@@ -3322,7 +3429,7 @@ type IssueDocumentParams struct {
 
 // QueryDocumentsParams defines parameters for QueryDocuments.
 type QueryDocumentsParams struct {
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PageSize how many at most
@@ -3353,7 +3460,7 @@ type AccessDocumentParams struct {
 // GetAttachmentParams defines parameters for GetAttachment.
 type GetAttachmentParams struct {
 	// Range one range of bytes (RFC 9110); anything else is as if it were absent
-	Range Range `json:"Range,omitempty,omitzero"`
+	Range ByteRange `json:"Range,omitempty,omitzero"`
 }
 
 // AccessAttachmentParams defines parameters for AccessAttachment.
@@ -3362,7 +3469,7 @@ type AccessAttachmentParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 
 	// Range one range of bytes (RFC 9110); anything else is as if it were absent
-	Range Range `json:"Range,omitempty,omitzero"`
+	Range ByteRange `json:"Range,omitempty,omitzero"`
 }
 
 // ReinstateDocumentParams defines parameters for ReinstateDocument.
@@ -3420,7 +3527,7 @@ type GetDocumentVersionsParams struct {
 
 // ListDueErasuresParams defines parameters for ListDueErasures.
 type ListDueErasuresParams struct {
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PageSize how many at most
@@ -3450,7 +3557,7 @@ type ApproveErasureParams struct {
 
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// Limit how many at most
@@ -3516,7 +3623,7 @@ type ListMandatesParams struct {
 	// State only these states
 	State []MandateState `form:"state,omitempty" json:"state,omitempty,omitzero"`
 
-	// After a cursor out of `next`
+	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PageSize how many at most
@@ -4821,6 +4928,19 @@ func (siw *ServerInterfaceWrapper) ListConsentRequests(w http.ResponseWriter, r 
 		return
 	}
 
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "lang" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -5661,7 +5781,7 @@ func (siw *ServerInterfaceWrapper) GetAttachment(w http.ResponseWriter, r *http.
 
 	// ------------- Optional header parameter "Range" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
-		var Range Range
+		var Range ByteRange
 		n := len(valueList)
 		if n != 1 {
 			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Range", Count: n})
@@ -5743,7 +5863,7 @@ func (siw *ServerInterfaceWrapper) AccessAttachment(w http.ResponseWriter, r *ht
 
 	// ------------- Optional header parameter "Range" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
-		var Range Range
+		var Range ByteRange
 		n := len(valueList)
 		if n != 1 {
 			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Range", Count: n})
@@ -8912,7 +9032,7 @@ type GetDocument200ResponseHeaders struct {
 }
 
 type GetDocument200JSONResponse struct {
-	Body    Document
+	Body    VaultDocument
 	Headers GetDocument200ResponseHeaders
 }
 
@@ -9928,7 +10048,7 @@ type ListEventsResponseObject interface {
 	VisitListEventsResponse(w http.ResponseWriter) error
 }
 
-type ListEvents200JSONResponse Events
+type ListEvents200JSONResponse LogEvents
 
 func (response ListEvents200JSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
 
@@ -10143,6 +10263,28 @@ func (response GetExportContent200ApplicationJsonlResponse) VisitGetExportConten
 			return err
 		}
 	}
+}
+
+type GetExportContent200ApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse struct {
+	Body          io.Reader
+	Headers       GetExportContent200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetExportContent200ApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse) VisitGetExportContentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
 }
 
 type GetExportContent200TextCsvResponse struct {

@@ -23,7 +23,7 @@ const maxProven = 16_384
 func (dis *Discloser) proveConsent(ctx context.Context, s consent.State) error {
 	return dis.proveGrant(ctx, acting.ConsentStream(s.Consent), func(fact any) bool {
 		g, ok := fact.(consent.Granted)
-		return ok && g.Consent == s.Consent && g.Citizen == s.Citizen && g.At.Equal(s.GrantedAt) && sameTerms(g.Terms, s.Terms)
+		return ok && g.Consent == s.Consent && g.Citizen == s.Citizen && g.At.Equal(s.GrantedAt) && g.Mandate == s.Mandate && sameTerms(g.Terms, s.Terms)
 	})
 }
 

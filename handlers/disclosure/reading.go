@@ -221,7 +221,7 @@ func (r Reading) Check(in acting.Intent, f Findings) error {
 }
 
 // EstablishBasis loads the findings of a reading and judges its basis; only when there is
-// one it proves the consent's terms and opens sealed dates.
+// one it proves the consent's terms and who gave it, and opens sealed dates.
 func (dis *Discloser) EstablishBasis(ctx context.Context, in acting.Intent, r Reading) (Findings, error) {
 	f, err := dis.LoadFindings(ctx, r)
 	if err != nil {
@@ -232,6 +232,9 @@ func (dis *Discloser) EstablishBasis(ctx context.Context, in acting.Intent, r Re
 	}
 	if r.Consent != nil {
 		if err := dis.proveConsent(ctx, f.Consent); err != nil {
+			return f, err
+		}
+		if err := dis.CheckGiver(ctx, f.Consent); err != nil {
 			return f, err
 		}
 	}
@@ -318,6 +321,37 @@ func (dis *Discloser) RecordTold(ctx context.Context, in acting.Intent, r Readin
 	}
 	if _, err := acting.Accesses.Transact(ctx, dis.Log, w, cmd); err != nil {
 		return access.Authorized{}, fmt.Errorf("record what is told: %w", err)
+	}
+	return access.Authorized{Access: cmd.Access, Citizen: of, Attempt: 1}, nil
+}
+
+// Lookup holds what somebody says who finds a citizen by number.
+type Lookup struct {
+	Purpose       domain.Purpose
+	Procedure     domain.Procedure
+	Reason        domain.ReasonCode // of a privacy officer
+	CaseReference string
+}
+
+// RecordLookup records durably that the caller is about to learn how to name a citizen (rule
+// A-11), and returns it as an access of which an outcome is recorded; the zero access when
+// the same stands there already today, and for nobody, of whom the same is written into a
+// stream of its own. A person whose keys were destroyed meanwhile is eventstore.ErrErased.
+func (dis *Discloser) RecordLookup(ctx context.Context, in acting.Intent, l Lookup, of domain.CitizenID) (access.Authorized, error) {
+	cmd := access.RecordNamed{
+		Access: domain.AccessID{UUID: dis.NewID()}, Citizen: of, Purpose: l.Purpose, Procedure: l.Procedure, Reason: l.Reason,
+		CaseReference: l.CaseReference, By: in.Actor, At: in.At,
+	}
+	w := dis.accessWrite(in, acting.AccessStream(of, in.At), of, nil)
+	if of.IsZero() {
+		w.Stream, w.Fresh = acting.UnknownStream(cmd.Access, in.At), true
+	}
+	result, err := acting.Accesses.Transact(ctx, dis.Log, w, cmd)
+	switch {
+	case err != nil:
+		return access.Authorized{}, fmt.Errorf("record a look-up: %w", err)
+	case len(result.Events) == 0 || of.IsZero():
+		return access.Authorized{}, nil
 	}
 	return access.Authorized{Access: cmd.Access, Citizen: of, Attempt: 1}, nil
 }

@@ -8,9 +8,10 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/access"
-	"coffre/domain/citizen"
+	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
+	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
 	"coffre/handlers/edge"
 	"coffre/projections"
@@ -62,7 +63,7 @@ func (a Representation) AddTo(w eventstore.Write) eventstore.Write {
 // ActFor returns the capacity in which the calling citizen takes an action for a person;
 // nil stands for the citizen themselves, who then named nobody. A representative needs a mandate in force
 // for the action; to every other caller the person does not exist, which is
-// edge.ErrNoResource (rules M-1.1 to M-1.9).
+// edge.ErrNoResource (rules M-1.1 to M-1.12).
 func (dis *Discloser) ActFor(ctx context.Context, in acting.Intent, whose *domain.CitizenID, action mandate.Action) (Representation, error) {
 	a := Representation{By: in.Actor, Citizen: in.Actor.Citizen}
 	if in.Actor.Role != domain.RoleCitizen || a.Citizen.IsZero() {
@@ -108,8 +109,8 @@ func (dis *Discloser) selectMandates(ctx context.Context, in acting.Intent, whos
 	return a, nil
 }
 
-// mandateInForce loads a mandate, opens its end, and returns it when it is in force today
-// and both persons live; else mandate.ErrNotInForce, or mandate.ErrUnreadable.
+// mandateInForce opens the personal part of a mandate and returns the mandate when it is in
+// force today; else an error that wraps mandate.ErrNotInForce, or mandate.ErrUnreadable.
 func (dis *Discloser) mandateInForce(ctx context.Context, m wallet.Mandate) (mandate.InForce, eventstore.Reference, error) {
 	var end *mandate.GrantedPersonal
 	opened, err := dis.OpenMandateEnd(ctx, m)
@@ -122,16 +123,17 @@ func (dis *Discloser) mandateInForce(ctx context.Context, m wallet.Mandate) (man
 	return dis.mandateStillInForce(ctx, m.Mandate, end)
 }
 
-// mandateStillInForce judges a mandate by its stream as it is now, with an end that was
-// opened before, on the day that it is once everything was read.
-func (dis *Discloser) mandateStillInForce(ctx context.Context, id domain.MandateID, end *mandate.GrantedPersonal) (mandate.InForce, eventstore.Reference, error) {
+// mandateStillInForce judges a mandate, whose personal part was opened before, by everything
+// as it is now: its stream, both persons, the represented person's national number and the
+// registry. A parent's mandate that contradicts the number is ended on record (rule M-1.11).
+func (dis *Discloser) mandateStillInForce(ctx context.Context, id domain.MandateID, opened *mandate.GrantedPersonal) (mandate.InForce, eventstore.Reference, error) {
 	stream := acting.MandateStream(id)
 	state, revision, err := acting.Mandates.Load(ctx, dis.Log, stream)
 	if err != nil {
 		return mandate.InForce{}, "", err
 	}
-	if _, err := state.InForce(domain.BelgianDate(dis.Now()), end); err != nil {
-		return mandate.InForce{}, "", err
+	if !state.Open() {
+		return mandate.InForce{}, "", mandate.ErrNotInForce
 	}
 	switch err := dis.proveMandate(ctx, state); {
 	case KeyMissing(err):
@@ -139,17 +141,121 @@ func (dis *Discloser) mandateStillInForce(ctx context.Context, id domain.Mandate
 	case err != nil:
 		return mandate.InForce{}, "", err
 	}
-	for _, id := range []domain.CitizenID{state.Citizen, state.Representative} { // M-1.8
-		p, err := dis.LoadPerson(ctx, id)
-		switch {
-		case err != nil:
-			return mandate.InForce{}, "", err
-		case p.Standing != citizen.Living:
-			return mandate.InForce{}, "", mandate.ErrNotInForce
-		}
+	c, err := dis.circumstances(ctx, state, opened)
+	if err != nil {
+		return mandate.InForce{}, "", err
 	}
-	holds, err := state.InForce(domain.BelgianDate(dis.Now()), end)
+	holds, err := state.InForce(c)
+	if lapsed := (mandate.Lapsed{}); errors.As(err, &lapsed) && lapsed.Why == mandate.NotMinor {
+		dis.endNotMinor(ctx, stream)
+	}
 	return holds, eventstore.At(stream, revision), err
+}
+
+// circumstances gathers what the use of a mandate is judged by, with the day last.
+func (dis *Discloser) circumstances(ctx context.Context, s mandate.State, opened *mandate.GrantedPersonal) (mandate.Circumstances, error) {
+	c := mandate.Circumstances{Opened: opened}
+	represented, err := dis.LoadPerson(ctx, s.Citizen)
+	if err != nil {
+		return mandate.Circumstances{}, err
+	}
+	representative, err := dis.LoadPerson(ctx, s.Representative)
+	if err != nil {
+		return mandate.Circumstances{}, err
+	}
+	c.CitizenIs, c.RepresentativeIs = represented.Standing, representative.Standing // M-1.8
+	number, err := dis.openSSIN(ctx, s.Citizen)
+	if err != nil && !KeyMissing(err) && !errors.Is(err, seal.ErrUnknown) {
+		return mandate.Circumstances{}, err
+	}
+	c.Numbered, c.Registry, c.Today = number.EarliestBirth(), dis.Words.Current().Registry(), domain.BelgianDate(dis.Now())
+	return c, nil
+}
+
+// CheckGiver implements C-1 at the use of a consent that a representative gave: it refuses
+// with consent.ErrNotByThem one that was given under a mandate that did not speak for the
+// citizen then, as the registry and the national number tell today.
+func (dis *Discloser) CheckGiver(ctx context.Context, s consent.State) error {
+	if s.Mandate.IsZero() {
+		return nil
+	}
+	under, known, err := dis.Wallets.Mandate(ctx, s.Mandate)
+	if err != nil {
+		return err
+	}
+	state, _, err := acting.Mandates.Load(ctx, dis.Log, acting.MandateStream(s.Mandate))
+	if err != nil {
+		return err
+	}
+	if !known || state.Citizen != s.Citizen {
+		return consent.ErrNotByThem
+	}
+	opened, err := dis.OpenMandateEnd(ctx, under)
+	if err != nil {
+		return err
+	}
+	c, err := dis.circumstances(ctx, state, &opened)
+	if err != nil {
+		return err
+	}
+	switch err := state.Spoke(domain.BelgianDate(s.GrantedAt), c); {
+	case errors.Is(err, mandate.ErrNotInForce):
+		return consent.ErrNotByThem
+	case err != nil:
+		return err
+	}
+	return dis.proveMandate(ctx, state)
+}
+
+// endNotMinor records the end of a parent's mandate over somebody who is no minor. The
+// mandate is refused whether that succeeds or not; the next use tries again.
+func (dis *Discloser) endNotMinor(ctx context.Context, stream eventstore.Stream) {
+	w := dis.SystemWrite(stream)
+	if _, err := acting.Mandates.TransactReserved(ctx, dis.Log, w, mandate.End{Reason: mandate.NotMinor, By: w.Meta.Actor, At: dis.Timestamp()}); err != nil {
+		dis.Slog.WarnContext(ctx, "a mandate that contradicts a national number is refused, and its end cannot be recorded now", "error", err)
+	}
+}
+
+// MandateLapse returns why a mandate that is accepted and not ended allows nothing now; ""
+// for one that is in force.
+func (dis *Discloser) MandateLapse(ctx context.Context, m wallet.Mandate) (domain.ReasonCode, error) {
+	_, _, err := dis.mandateInForce(ctx, m)
+	var lapsed mandate.Lapsed
+	switch {
+	case errors.As(err, &lapsed):
+		return lapsed.Why, nil
+	case errors.Is(err, mandate.ErrUnreadable), errors.Is(err, mandate.ErrNotInForce): // what is not known, and what ended just now
+		return "", nil
+	}
+	return "", err
+}
+
+// CheckDecides implements M-1.12: it refuses with mandate.ErrMinor a citizen who is to decide
+// for themselves and is a minor below the age that the registry says. Whoever acts for
+// another, and somebody whom the vault does not know, pass.
+func (dis *Discloser) CheckDecides(ctx context.Context, in acting.Intent, a Representation) error {
+	if !a.Self() || a.Citizen.IsZero() {
+		return nil
+	}
+	number, err := dis.openSSIN(ctx, a.Citizen)
+	switch {
+	case errors.Is(err, eventstore.ErrErased): // of whom nothing new is recorded, whatever they decide
+		return nil
+	case err != nil:
+		return err
+	}
+	return mandate.MinorDecides(number.EarliestBirth(), domain.BelgianDate(in.At), in.Words.Registry().Settings.DecidingAge())
+}
+
+// ActAlone returns the capacity of a caller in an act that nobody takes for another: to ask
+// for an erasure, a restriction of processing or a report. To a citizen who names somebody
+// else that person does not exist, which is edge.ErrNoResource; callers in another role have
+// what right their role gives.
+func ActAlone(call *edge.Call, whose domain.CitizenID) error {
+	if call.Role == domain.RoleCitizen && (whose.IsZero() || call.Citizen != whose) {
+		return edge.ErrNoResource
+	}
+	return nil
 }
 
 // AuthorizeRepresentative records that a representative sees data of the person they
@@ -178,7 +284,7 @@ func (dis *Discloser) AuthorizeRepresentative(ctx context.Context, in acting.Int
 	if err != nil {
 		return access.Authorized{}, err
 	}
-	if _, _, err := dis.mandateStillInForce(ctx, m.ID, &mandate.GrantedPersonal{Until: m.Until}); err != nil {
+	if _, _, err := dis.mandateStillInForce(ctx, m.ID, &mandate.GrantedPersonal{Until: m.Until, Born: m.Born}); err != nil {
 		return access.Authorized{}, dis.Withhold(ctx, in, authorized, err)
 	}
 	return authorized, nil

@@ -78,7 +78,7 @@ func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.Docu
 		return Viewed{}, edge.ErrNoResource
 	}
 	what.Version = what.versionOf(a.State)
-	if in.Call.Role == domain.RoleCitizen && a.State.Citizen == in.Call.Citizen {
+	if in.Actor.IsSelf(a.State.Citizen) {
 		return dis.viewOwn(ctx, a, what.Version)
 	}
 	var judge judgement
@@ -184,7 +184,7 @@ func (dis *Discloser) judgeRepresentative(ctx context.Context, in acting.Intent,
 		if err != nil {
 			return nil, eventstore.Write{}, err
 		}
-		holds, at, err := dis.mandateStillInForce(ctx, under.ID, &mandate.GrantedPersonal{Until: under.Until})
+		holds, at, err := dis.mandateStillInForce(ctx, under.ID, &mandate.GrantedPersonal{Until: under.Until, Born: under.Born})
 		if errors.Is(err, mandate.ErrNotInForce) {
 			err = edge.ErrNoResource
 		}

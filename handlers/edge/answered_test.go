@@ -46,7 +46,7 @@ func (s *severed) Write(b []byte) (int, error) {
 // A use case is told, once, whether its whole answer was handed to the network,
 // however the answer ends.
 func TestOnAnswered(t *testing.T) {
-	good := contract.GetDocument200JSONResponse{Body: contract.Document{Href: "/somewhere"}, Headers: contract.GetDocument200ResponseHeaders{ETag: `"1"`}}
+	good := contract.GetDocument200JSONResponse{Body: contract.VaultDocument{Href: "/somewhere"}, Headers: contract.GetDocument200ResponseHeaders{ETag: `"1"`}}
 	for _, tc := range []struct {
 		name   string
 		answer contract.GetDocumentResponseObject
@@ -57,7 +57,7 @@ func TestOnAnswered(t *testing.T) {
 		{name: "written", answer: good, takes: 1 << 20, whole: true},
 		{name: "the connection breaks at once", answer: good},
 		{name: "the connection breaks on the way", answer: good, takes: 10},
-		{name: "it cannot be encoded", answer: contract.GetDocument200JSONResponse{Body: contract.Document{Content: contract.Content("{")}}, takes: 1 << 20},
+		{name: "it cannot be encoded", answer: contract.GetDocument200JSONResponse{Body: contract.VaultDocument{Content: contract.Content("{")}}, takes: 1 << 20},
 		{name: "a refusal", err: ErrNoResource, takes: 1 << 20},
 		{name: "a fault", err: errors.New("a disk is gone"), takes: 1 << 20},
 		{name: "nobody is there any more", err: context.Canceled, takes: 1 << 20},

@@ -237,7 +237,7 @@ func (s *shape) text(in *openapi3.Schema) {
 	case in.Format == "uuid":
 		s.check, s.isID = checkID, true
 	case in.Format == "date-time":
-		s.check = checkTime
+		s.check = func(v string) error { _, err := domain.ParseTime(v); return err }
 	case goType == "domain.Date":
 		s.check, s.issue = func(v string) error { _, err := domain.ParseDate(v); return err }, issueStructure
 	case goType == "wire.SSIN":

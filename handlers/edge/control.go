@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"coffre/domain"
+	"coffre/handlers/edge/token"
 )
 
 // Account is an account of the operating system, as the kernel names it. Its number is
@@ -43,8 +44,8 @@ var withoutReason = map[string]bool{"listProjections": true}
 
 // Authenticate implements Authenticator. The subject of a caller is the number of the
 // account, so that where two persons are needed two accounts are, that of root included.
-func (s ControlSocket) Authenticate(ctx context.Context, bearer string) (Caller, error) {
-	caller, err := s.Own.Authenticate(ctx, bearer)
+func (s ControlSocket) Authenticate(ctx context.Context, p token.Presented) (Caller, error) {
+	caller, err := s.Own.Authenticate(ctx, p)
 	if err != nil {
 		return Caller{}, err
 	}

@@ -9,28 +9,29 @@ import (
 	"testing"
 
 	"coffre/domain"
+	"coffre/handlers/edge/token"
 )
 
 // claiming is an Authenticator that takes for a token what it says: a role, and after a
 // slash why its holder comes. Its callers claim to be somebody and of some organisation.
 type claiming struct{}
 
-func (claiming) Authenticate(ctx context.Context, bearer string) (Caller, error) {
-	role, why, _ := strings.Cut(bearer, "/")
-	c, err := believing{}.Authenticate(ctx, role)
+func (claiming) Authenticate(ctx context.Context, p token.Presented) (Caller, error) {
+	role, why, _ := strings.Cut(p.Token, "/")
+	c, err := believing{}.Authenticate(ctx, token.Bearer(role))
 	c.Subject, c.Organisation, c.Why, c.Case = "somebody", "0671516647", domain.WorkReason(why), "INC-1"
 	return c, err
 }
 
 // atSocket sends a good request of an operation through a control socket.
-func atSocket(t *testing.T, s ControlSocket, c call, token string, account *Account) (*httptest.ResponseRecorder, *Caller) {
+func atSocket(t *testing.T, s ControlSocket, c call, bearer string, account *Account) (*httptest.ResponseRecorder, *Caller) {
 	t.Helper()
 	e := newEdge(t)
 	e.Auth = s
 	var reached *Caller
 	e.do = func(_ http.ResponseWriter, r *http.Request) { reached = &CallFrom(r.Context()).Caller }
 	r := c.Request(c.Body)
-	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Authorization", "Bearer "+bearer)
 	if account != nil {
 		r = r.WithContext(WithAccount(r.Context(), *account))
 	}
@@ -112,7 +113,7 @@ func TestTwoPersonsAtTheControlSocketAreTwoAccounts(t *testing.T) {
 		if account != nil {
 			ctx = WithAccount(ctx, *account)
 		}
-		c, err := s.Authenticate(ctx, name)
+		c, err := s.Authenticate(ctx, token.Bearer(name))
 		if err != nil {
 			return err.Error()
 		}
@@ -133,8 +134,8 @@ func TestTwoPersonsAtTheControlSocketAreTwoAccounts(t *testing.T) {
 // naming is an Authenticator that takes a token for the name of an operator.
 type naming struct{}
 
-func (naming) Authenticate(_ context.Context, bearer string) (Caller, error) {
-	return Caller{Role: domain.RoleOperator, Subject: bearer, Why: "maintenance"}, nil
+func (naming) Authenticate(_ context.Context, p token.Presented) (Caller, error) {
+	return Caller{Role: domain.RoleOperator, Subject: p.Token, Why: "maintenance"}, nil
 }
 
 // In a vault for trying out tokens are believed at the control socket, as elsewhere.

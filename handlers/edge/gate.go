@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -517,18 +516,6 @@ func checkUUID(v string) error {
 		case (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F'):
 			return errForm
 		}
-	}
-	return nil
-}
-
-// checkTime accepts RFC 3339 with an offset, years 0001 to 9999.
-func checkTime(v string) error {
-	if len(v) > 40 {
-		return errForm
-	}
-	var t time.Time
-	if t.UnmarshalText([]byte(v)) != nil {
-		return errForm
 	}
 	return nil
 }

@@ -23,10 +23,22 @@ import (
 // believing is an Authenticator that takes a role's name for a token.
 type believing struct{}
 
-func (believing) Authenticate(_ context.Context, bearer string) (Caller, error) {
-	switch role := domain.Role(bearer); role {
+func (believing) Authenticate(_ context.Context, p token.Presented) (Caller, error) {
+	switch role := domain.Role(p.Token); role {
 	case "expired":
 		return Caller{}, token.ErrExpired
+	case "keyless":
+		return Caller{}, &token.UnavailableError{Reason: "the provider does not answer", After: 11 * time.Second}
+	case "foreign":
+		return Caller{}, &token.Rejection{Check: "aud", Reason: "does not name this vault's audience", Detail: "aud: does not name this vault's audience", Challenge: "invalid_token"}
+	case "bound":
+		if !p.DPoP {
+			return Caller{}, &token.Rejection{Check: "cnf.jkt", Reason: "is bound", Detail: "cnf.jkt: is bound", Challenge: "invalid_token", Proof: true}
+		}
+		if len(p.Proofs) != 1 || p.Proofs[0] != "nonce of now" {
+			return Caller{}, &token.Rejection{Check: "dpop.nonce", Reason: "is missing", Detail: "use the nonce", Challenge: "use_dpop_nonce", Proof: true}
+		}
+		return Caller{Role: domain.RoleIssuer, Scopes: Scopes(domain.RoleIssuer)}, nil
 	case "away":
 		return Caller{}, RetryAfter(domain.NewError(domain.Unavailable, "identityUnavailable", "later"), 7*time.Second)
 	case domain.RoleIssuer, domain.RoleConsumer, domain.RoleCitizen, domain.RoleAuditor, domain.RolePrivacyOfficer, domain.RoleOperator:

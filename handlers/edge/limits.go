@@ -10,8 +10,7 @@ const (
 	MaxBody    = 320 << 10 // bytes of a body: content of 256 KiB and what goes with it
 	MaxDepth   = 32        // levels of JSON; documents of the launch types have six
 	MaxTarget  = 4 << 10   // bytes of a request's path and query
-	MaxToken   = 8 << 10   // bytes of a bearer token
-	maxHeaders = 32 << 10  // bytes of all headers
+	maxHeaders = 32 << 10  // bytes of all headers, the largest token that a profile may accept among them
 
 	// MaxTime bounds a request from its first byte to its answer. How long an answer may
 	// take to be sent is bounded apart: MaxAnswer, MaxPiece.
@@ -28,6 +27,7 @@ const (
 func NewHTTPServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, MaxHeaderBytes: maxHeaders,
-		ConnContext: withConn, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is answered like everything else, with our headers
+		ConnContext:                  withConn, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
 }

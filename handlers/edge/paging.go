@@ -52,6 +52,11 @@ func (l PageLinks) At(cursor contract.Cursor) contract.Href {
 	return l.path + "?" + q.Encode()
 }
 
+// Next returns the address and the cursor of the page after a cursor, which is not "".
+func (l PageLinks) Next(cursor contract.Cursor) (contract.Href, contract.Cursor) {
+	return l.At(cursor), cursor
+}
+
 // Text adds a parameter, unless its value is "".
 func (l PageLinks) Text(name, value string) PageLinks {
 	if value != "" {

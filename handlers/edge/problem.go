@@ -116,10 +116,6 @@ func TooLarge(limit int64) error {
 	return &Refusal{Problem: contract.Problem{Type: belgifPrefix + "payloadTooLarge", Title: "Payload Too Large", Status: http.StatusRequestEntityTooLarge, Limit: limit}}
 }
 
-func unauthenticated(slug, title, challenge string) error {
-	return &Refusal{Problem: contract.Problem{Type: belgifPrefix + slug, Title: title, Status: http.StatusUnauthorized}, challenge: challenge}
-}
-
 func missingScope(scope string) error {
 	return &Refusal{Problem: contract.Problem{Type: belgifPrefix + "missingScope", Title: "Missing Scope", Status: http.StatusForbidden, RequiredScopes: []string{scope}}, challenge: "insufficient_scope"}
 }
@@ -175,11 +171,7 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 		h.Set("Content-Range", "bytes */"+strconv.FormatInt(edge.Size, 10))
 	}
 	if challenge != "" {
-		value := `Bearer realm="coffre"`
-		if challenge != "-" {
-			value += `, error="` + challenge + `"`
-		}
-		h.Set("WWW-Authenticate", value)
+		h["Www-Authenticate"] = s.challenges(call, challenge)
 	}
 	if wait > 0 {
 		p.RetryAfterSec = int64(math.Ceil(wait.Seconds()))
@@ -188,6 +180,7 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	if s.Refused != nil {
 		s.Refused(call.Operation, p.Type[strings.LastIndexByte(p.Type, ':')+1:])
 	}
+	s.drain(w, call.body)
 	w.WriteHeader(p.Status)
 	if r.Method == http.MethodHead {
 		return

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,6 +30,14 @@ type Server struct {
 	// error is answered 500.
 	ErrorAnswers []ErrorAnswer
 
+	// Admit judges a caller who may call the operation, before anything of the request is
+	// read. An error refuses the call. nil: nobody else is refused.
+	Admit func(context.Context, *Call) error
+
+	// Nonce returns the nonce that proofs of possession (DPoP, RFC 9449) have to hold; nil:
+	// the server takes none.
+	Nonce func() string
+
 	// Beat is how long refusals wait; 0: they leave at once. See the constant of that name.
 	Beat time.Duration
 
@@ -41,7 +50,8 @@ type Server struct {
 	Health func(context.Context) contract.HealthStatus
 	// Ready returns an error while the process should get no requests. nil: always ready.
 	Ready func(context.Context) error
-	// Metrics answers GET /metrics. nil: there is no such route.
+	// Metrics answers GET /metrics at the operators' address, and nowhere else. nil: there is
+	// no such route.
 	Metrics http.Handler
 	// Observe is called after every request; operation is "" when the contract has none
 	// for it. nil: not called.
@@ -52,11 +62,11 @@ type Server struct {
 
 	health healthCache
 	ticks  ticker
+	drains drains
 }
 
 // uncontracted lists the routes that are served and not in the contract, with reasons.
 var uncontracted = []string{
-	"GET /metrics",                  // for the operator's Prometheus, not for clients
 	"GET /livez",                    // for the platform: is the process alive
 	"GET /readyz",                   // for the platform: send it requests
 	"GET /health",                   // the contract's /health where the REST guide's readers look first
@@ -90,9 +100,6 @@ func (s *Server) Handler(ops contract.StrictServerInterface) http.Handler {
 	rt.serveOpen("GET /readyz", http.HandlerFunc(s.serveReady))
 	rt.serveOpen("GET "+contract.Base+"/doc", http.HandlerFunc(rt.serveDoc))
 	rt.serveOpen("GET "+contract.Base+"/doc/openapi.yaml", http.HandlerFunc(serveContract))
-	if s.Metrics != nil {
-		rt.serveOpen("GET /metrics", s.Metrics)
-	}
 	rt.mux.HandleFunc("/", rt.serveUnknown)
 	return rt
 }
@@ -104,6 +111,7 @@ type routes struct {
 	contract map[string]*operation
 	served   []string
 	literal  map[string][]string // methods by path, of paths without parameters
+	open     map[string]bool     // paths that anybody may GET, and so ask for with HEAD
 }
 
 // serve enters a pattern into the table.
@@ -126,6 +134,9 @@ func (rt *routes) HandleFunc(pattern string, h func(http.ResponseWriter, *http.R
 		panic("the contract does not name " + pattern)
 	}
 	rt.serve(pattern, rt.s.guard(op, h))
+	if op.public {
+		rt.openPath(pattern)
+	}
 }
 
 // serveOpen registers a route that needs no token; it must be in uncontracted.
@@ -134,6 +145,17 @@ func (rt *routes) serveOpen(pattern string, h http.Handler) {
 		panic(pattern + " is not in uncontracted")
 	}
 	rt.serve(pattern, h)
+	rt.openPath(pattern)
+}
+
+// openPath lets anybody ask for the path of a pattern with HEAD as with GET.
+func (rt *routes) openPath(pattern string) {
+	if path, get := strings.CutPrefix(pattern, "GET "); get {
+		if rt.open == nil {
+			rt.open = make(map[string]bool)
+		}
+		rt.open[path] = true
+	}
 }
 
 // ServeHTTP implements http.Handler: the trace, the time limit, common headers, recovery
@@ -151,6 +173,10 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	r = r.WithContext(ctx)
+	if r.Body != nil && r.Body != http.NoBody {
+		call.body = newBody(r)
+		r.Body = call.body
+	}
 	s.headers(out, r, call)
 	defer out.finish()
 	defer func() {
@@ -169,13 +195,19 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.problem(out, r, errTargetSize)
 	case !plainPath(r):
 		s.problem(out, r, ErrNoResource)
-	case rt.literal[r.URL.Path] != nil && !slices.Contains(rt.literal[r.URL.Path], r.Method): // not a name for {id}
+	case rt.literal[r.URL.Path] != nil && !slices.Contains(rt.literal[r.URL.Path], r.Method) && !rt.mayHead(r): // not a name for {id}
 		rt.serveUnknown(out, r)
-	case r.Method == http.MethodHead: // the contract has none, and the mux would answer as for GET
+	case r.Method == http.MethodHead && !rt.mayHead(r): // the mux would answer as for GET
 		rt.serveUnknown(out, r)
 	default:
 		rt.mux.ServeHTTP(out, r)
 	}
+}
+
+// mayHead reports whether a request asks by HEAD for what anybody may GET, as probes and load
+// balancers do. Of all else the contract has no HEAD.
+func (rt *routes) mayHead(r *http.Request) bool {
+	return r.Method == http.MethodHead && rt.open[r.URL.Path]
 }
 
 // Frames returns the names of the functions in a stack trace, at most 16 and innermost
@@ -210,6 +242,7 @@ func (s *Server) headers(w http.ResponseWriter, r *http.Request, call *Call) {
 	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Strict-Transport-Security", "max-age=31536000")
@@ -240,8 +273,12 @@ func (rt *routes) serveUnknown(w http.ResponseWriter, r *http.Request) {
 			_, pattern := rt.mux.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host})
 			serves = pattern != "/"
 		}
-		if serves && method != r.Method {
-			allowed = append(allowed, method)
+		if !serves || method == r.Method {
+			continue
+		}
+		allowed = append(allowed, method)
+		if method == http.MethodGet && rt.open[r.URL.Path] {
+			allowed = append(allowed, http.MethodHead)
 		}
 	}
 	if len(allowed) == 0 {
@@ -259,7 +296,7 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 		call := CallFrom(r.Context())
 		call.Operation = op.id
 		if !op.public {
-			caller, err := s.authenticate(r)
+			caller, err := s.authenticate(w, r)
 			if err == nil {
 				err = op.allows(caller)
 			}
@@ -268,6 +305,12 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 				return
 			}
 			call.Caller = caller
+			if s.Admit != nil {
+				if err := s.Admit(r.Context(), call); err != nil {
+					s.problem(w, r, err)
+					return
+				}
+			}
 		}
 		body, err := op.admit(w, r)
 		if err != nil {
@@ -326,18 +369,21 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("ready\n")) // nothing to do about a client that left
 }
 
-// contractYAML is the contract as it is served; nobody changes it.
+// contractYAML is the contract that the gate is compiled from; nobody changes it.
 var contractYAML = contract.YAML()
 
-var contractTag = func() string {
-	sum := sha256.Sum256(contractYAML)
-	return `"` + hex.EncodeToString(sum[:16]) + `"`
-}()
+// servedContract returns the contract as callers get it, and its entity tag.
+var servedContract = sync.OnceValues(func() (plain []byte, tag string) {
+	plain = contract.Plain()
+	sum := sha256.Sum256(plain)
+	return plain, `"` + hex.EncodeToString(sum[:16]) + `"`
+})
 
 func serveContract(w http.ResponseWriter, _ *http.Request) {
+	plain, tag := servedContract()
 	h := w.Header()
 	h.Set("Cache-Control", "public, max-age=300")
-	h.Set("ETag", contractTag)
+	h.Set("ETag", tag)
 	h.Set("Content-Type", "application/yaml")
-	_, _ = w.Write(contractYAML) // nothing to do about a client that left
+	_, _ = w.Write(plain) // nothing to do about a client that left
 }

@@ -3,7 +3,9 @@ package edge
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -16,6 +18,7 @@ import (
 	"coffre/domain"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge/apitest"
+	"coffre/handlers/edge/token"
 )
 
 // whole is the real handler over operations that all fail but health.
@@ -89,7 +92,7 @@ func TestRoleMatrix(t *testing.T) {
 		for header, want := range map[string]string{
 			"": "noAccessToken", "Bearer": "invalidAccessToken", "Bearer ": "invalidAccessToken", "Basic aXNzdWVyOng=": "invalidAccessToken",
 			"Bearer nobody": "invalidAccessToken", "Bearer representative": "invalidAccessToken", "Bearer system": "invalidAccessToken",
-			"Bearer expired": "expiredAccessToken", "Bearer " + strings.Repeat("x", MaxToken+1): "invalidAccessToken",
+			"Bearer expired": "expiredAccessToken", "Bearer " + strings.Repeat("x", token.LargestMaxBytes+1): "invalidAccessToken",
 		} {
 			r := c.Request(c.Body)
 			r.Header.Del("Authorization")
@@ -160,6 +163,67 @@ func get(h http.Handler, path string, header ...string) *httptest.ResponseRecord
 	return w
 }
 
+// Probes and load balancers ask with HEAD: what anybody may GET answers with the same status
+// and headers, and nothing else does.
+func TestF15ProbesMayAskWithHEAD(t *testing.T) {
+	s := newServer()
+	s.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics")) })
+	h := s.Handler(whole{s: s})
+	server, operators := httptest.NewServer(h), httptest.NewServer(s.Operators())
+	defer server.Close()
+	defer operators.Close()
+	ask := func(method, path string) (int, http.Header, string) {
+		at := server.URL
+		if path == "/metrics" {
+			at = operators.URL
+		}
+		r, err := http.NewRequest(method, at+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		b, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Header.Del("BelGov-Trace-Id")
+		answer.Header.Del("Date")
+		return answer.StatusCode, answer.Header, string(b)
+	}
+	compare := func(path string) {
+		t.Helper()
+		want, header, _ := ask("GET", path)
+		status, got, body := ask("HEAD", path)
+		if want == http.StatusOK && len(header["Content-Length"]) == 0 {
+			header.Del("Transfer-Encoding") // of an answer that is sent in pieces
+		}
+		if status != want || body != "" || !maps.EqualFunc(got, header, slices.Equal) {
+			t.Errorf("HEAD %s: %d %v %q, GET: %d %v", path, status, got, body, want, header)
+		}
+	}
+	for _, path := range []string{"/health", "/livez", "/readyz", "/metrics", contract.Base + "/health", contract.Base + "/doc", contract.Base + "/doc/openapi.yaml"} {
+		compare(path)
+	}
+	s.Ready = func(context.Context) error { return errors.New("catching up") }
+	if status, _, body := ask("HEAD", "/readyz"); status != 503 || body != "" {
+		t.Errorf("HEAD /readyz of one that is not ready: %d %q", status, body)
+	}
+	for path, allow := range map[string]string{"/livez": "GET, HEAD", contract.Base + "/consents": "GET, POST"} {
+		for _, method := range []string{"DELETE", "OPTIONS"} {
+			if status, header, _ := ask(method, path); status != 405 || header.Get("Allow") != allow {
+				t.Errorf("%s %s: %d, Allow %q", method, path, status, header.Get("Allow"))
+			}
+		}
+	}
+	if status, _, _ := ask("HEAD", contract.Base+"/consents"); status != 405 {
+		t.Errorf("HEAD of what needs a token: %d", status)
+	}
+}
+
 func TestHealthAndDocumentation(t *testing.T) {
 	s, now := newServer(), time.Unix(1000, 0)
 	s.Now = func() time.Time { return now }
@@ -190,11 +254,27 @@ func TestHealthAndDocumentation(t *testing.T) {
 		t.Errorf("livez %d", w.Code)
 	}
 	refused(t, get(h, "/readyz"), 503, ProblemPrefix+"notReady")
-	if notReady = nil; get(h, "/readyz").Code != 200 || get(h, "/metrics").Code != 200 {
-		t.Error("not ready, or no metrics")
+	operators := s.Operators()
+	if p := refused(t, get(operators, "/readyz"), 503, ProblemPrefix+"notReady"); !strings.Contains(p.Detail, "catching up") {
+		t.Errorf("operators are not told why: %s", p.Detail)
+	}
+	if w := get(h, "/readyz"); strings.Contains(w.Body.String(), "catching up") {
+		t.Errorf("strangers are told why: %s", w.Body)
+	}
+	notReady = nil
+	for _, path := range []string{"/readyz", "/metrics", "/livez", "/health"} {
+		if w := get(operators, path); w.Code != 200 && path != "/health" || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("operators: %s %d", path, w.Code)
+		}
+	}
+	if get(h, "/readyz").Code != 200 {
+		t.Error("not ready")
+	}
+	for _, path := range []string{"/", "/debug/pprof/", contract.Base + "/registry"} {
+		refused(t, get(operators, path), 404, belgifPrefix+"resourceNotFound")
 	}
 	w := get(h, contract.Base+"/doc/openapi.yaml")
-	if w.Code != 200 || w.Body.String() != string(contractYAML) || w.Header().Get("Content-Type") != "application/yaml" {
+	if w.Code != 200 || w.Body.String() != string(contract.Plain()) || w.Header().Get("Content-Type") != "application/yaml" {
 		t.Errorf("contract %d", w.Code)
 	}
 	if w := get(h, contract.Base+"/doc/openapi.yaml", "If-None-Match", w.Header().Get("ETag")); w.Code != 304 || w.Body.Len() > 0 {
@@ -203,7 +283,7 @@ func TestHealthAndDocumentation(t *testing.T) {
 	if w := get(h, contract.Base+"/doc"); w.Code != 200 || strings.Count(w.Body.String(), "<tr>") != len(Patterns())+1 {
 		t.Errorf("doc %d %s", w.Code, w.Body)
 	}
-	for _, path := range []string{"/", "/metricsx", contract.Base, contract.Base + "/", contract.Base + "/doc/", "/favicon.ico", "/debug/pprof/"} {
+	for _, path := range []string{"/", "/metrics", "/metricsx", contract.Base, contract.Base + "/", contract.Base + "/doc/", "/favicon.ico", "/debug/pprof/"} {
 		refused(t, get(h, path), 404, belgifPrefix+"resourceNotFound")
 	}
 	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"} {

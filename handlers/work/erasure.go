@@ -8,6 +8,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/eventstore"
 	"coffre/handlers/acting"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 	"coffre/projections/erasures"
 )
@@ -87,7 +88,7 @@ func (work *Worker) Erasure(ctx context.Context, id domain.ErasureID) (erasures.
 	switch {
 	case err != nil:
 		return erasures.Erasure{}, err
-	case !known, call.Role == domain.RoleCitizen && call.Citizen != e.Citizen:
+	case !known, disclosure.ActAlone(call, e.Citizen) != nil:
 		return erasures.Erasure{}, citizen.ErrNoErasure
 	}
 	return e, nil

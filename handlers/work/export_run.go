@@ -90,9 +90,9 @@ func (work *Worker) ExportManifest(id uuid.UUID) (ExportManifest, error) {
 	return m, nil
 }
 
-// exportExpired reports whether an export is older than exportLifetime.
+// exportExpired reports whether an export is older than ExportLifetime.
 func (work *Worker) exportExpired(m ExportManifest) bool {
-	return work.Now().Sub(m.Created) >= exportLifetime
+	return work.Now().Sub(m.Created) >= ExportLifetime
 }
 
 func readManifest(path string) (ExportManifest, error) {
@@ -135,13 +135,16 @@ func (f formerFilter) narrowed() consentlog.Filter {
 }
 
 func (work *Worker) manifests() ([]ExportManifest, error) {
-	paths, err := filepath.Glob(filepath.Join(work.exports, "*"+manifestSuffix))
+	entries, err := os.ReadDir(work.exports) // and no pattern, in which the folder's name would count
 	if err != nil {
 		return nil, fmt.Errorf("list exports: %w", err)
 	}
 	var all []ExportManifest
-	for _, path := range paths {
-		m, err := readManifest(path)
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), manifestSuffix) {
+			continue
+		}
+		m, err := readManifest(filepath.Join(work.exports, entry.Name()))
 		if err != nil {
 			return nil, err
 		}
@@ -265,6 +268,7 @@ type rows interface {
 var rowWriters = map[contract.ExportFormat]func(io.Writer) rows{
 	contract.ExportFormatCsv:   newCSVRows,
 	contract.ExportFormatJsonl: func(w io.Writer) rows { return jsonRows{wire.NewEncoder(w)} },
+	contract.ExportFormatXlsx:  newXLSXRows,
 }
 
 // jsonRows writes one JSON object per line, with the names of the contract.
@@ -290,6 +294,15 @@ func newCSVRows(w io.Writer) rows {
 }
 
 func (c csvRows) write(i contract.ConsentLogItem) error {
+	line := exportLine(i)
+	for n := range line {
+		line[n] = neutraliseFormula(line[n])
+	}
+	return c.Write(line)
+}
+
+// exportLine returns the values of a line in the order of csvNames.
+func exportLine(i contract.ConsentLogItem) []string {
 	frequency := ""
 	if i.Limits.Frequency.Uses > 0 {
 		frequency = fmt.Sprintf("%d per %s", i.Limits.Frequency.Uses, i.Limits.Frequency.Per)
@@ -298,15 +311,11 @@ func (c csvRows) write(i contract.ConsentLogItem) error {
 	if !i.MandateID.IsZero() {
 		mandate = i.MandateID.String()
 	}
-	line := []string{
+	return []string{
 		timeText(i.At), string(i.Decision), i.ConsentID.String(), i.CitizenID.String(), string(i.Consumer), string(i.Purpose),
 		spaced(i.DocumentTypes), spaced(i.Documents), spaced(i.Fields), timeText(i.Until),
 		numberText(i.Limits.Uses), frequency, numberText(i.Limits.DataLife), string(i.Role), mandate, string(i.Reason),
 	}
-	for n := range line {
-		line[n] = neutraliseFormula(line[n])
-	}
-	return c.Write(line)
 }
 
 func (c csvRows) end() error {
@@ -381,5 +390,5 @@ func deciderRole(d consentlog.Decision) contract.ActorRole {
 	return contract.ActorRoleCitizen
 }
 
-// exportLifetime is the age at which an export is removed.
-const exportLifetime = 7 * 24 * time.Hour
+// ExportLifetime is the age at which an export is removed.
+const ExportLifetime = 7 * 24 * time.Hour

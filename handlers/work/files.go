@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"coffre/domain"
+	"coffre/eventstore"
 	"coffre/handlers/acting"
 	"coffre/handlers/edge"
 )
@@ -39,7 +40,23 @@ func (work *Worker) removeFile(ctx context.Context, id domain.AttachmentID) erro
 	if err := work.Blobs.Delete(ctx, id.UUID); err != nil {
 		return fmt.Errorf("remove a file: %w", err)
 	}
-	return work.Keys.Files().Forget(ctx, id)
+	if err := work.Keys.Files().Forget(ctx, id); err != nil {
+		return err
+	}
+	work.Free(&acting.Uploads, id.UUID)
+	return nil
+}
+
+// ClaimFiles destroys the other copy of the keys of files that a document names, whose
+// event is durable, and gives back the room that they took before.
+func (work *Worker) ClaimFiles(ctx context.Context, document eventstore.Stream, files []domain.AttachmentID) error {
+	if err := work.Keys.Files().Claim(ctx, document, files); err != nil {
+		return err
+	}
+	for _, id := range files {
+		work.Free(&acting.Uploads, id.UUID)
+	}
+	return nil
 }
 
 const (
@@ -70,7 +87,7 @@ func (work *Worker) settleReservations(ctx context.Context) error {
 				return err
 			}
 			if state.Names(f.ID) {
-				err = work.Keys.Files().Claim(ctx, f.Stream, []domain.AttachmentID{f.ID})
+				err = work.ClaimFiles(ctx, f.Stream, []domain.AttachmentID{f.ID})
 			} else {
 				err = work.Keys.Files().Release(ctx, f, before)
 			}
@@ -81,7 +98,15 @@ func (work *Worker) settleReservations(ctx context.Context) error {
 	}
 }
 
+// removeDoomed removes the files that nothing needs, counts them, and tells the operator of
+// those of one sweep.
 func (work *Worker) removeDoomed(ctx context.Context) error {
+	removed := 0
+	defer func() {
+		if removed > 0 {
+			work.Slog.InfoContext(ctx, "files that no document named in time, or whose document was erased, are removed", slog.Int("files", removed))
+		}
+	}()
 	for {
 		doomed, err := work.Keys.Files().Doomed(ctx, fileBatch)
 		if err != nil || len(doomed) == 0 {
@@ -91,6 +116,11 @@ func (work *Worker) removeDoomed(ctx context.Context) error {
 			if err := work.removeFile(ctx, id); err != nil {
 				return err
 			}
+			removed++
+			work.removedFiles.Add(1)
 		}
 	}
 }
+
+// RemovedFiles returns how many files the sweeps of this process have removed.
+func (work *Worker) RemovedFiles() int64 { return work.removedFiles.Load() }

@@ -38,10 +38,10 @@ func (p *progress) end(at time.Time, err error) {
 	}
 }
 
-func (p *progress) status(now time.Time) (contract.TaskStatus, int64) {
+func (p *progress) status(now time.Time) (contract.TaskProgress, int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := contract.TaskStatus{State: p.state, Completed: p.finished}
+	s := contract.TaskProgress{State: p.state, Completed: p.finished}
 	switch p.state {
 	case contract.TaskStateProcessing:
 		s.PollAfter = now.UTC().Add(edge.PollAfter)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	"coffre/domain"
@@ -63,6 +64,18 @@ func (work *Worker) loadOrPublishRegistry(ctx context.Context, files, belgif fs.
 		return err
 	}
 	return work.Words.Apply(registry.Published(state))
+}
+
+// warnUnattested says at the start which facts about persons nobody may state (rule R-13): a
+// registry from before there were rights gives none, so that no parent speaks under it and no
+// death is taken, until the operator publishes one that does.
+func (work *Worker) warnUnattested(ctx context.Context) {
+	words := work.Words.Current()
+	all := words.Registry()
+	if missing := all.Unattested(); len(missing) > 0 {
+		work.Slog.WarnContext(ctx, "the registry lets no organisation attest some facts about persons, and what relies on them is refused; give organisations the right (attests) and publish",
+			slog.Any("missing", missing), slog.Int("registry", int(words.Version())))
+	}
 }
 
 // pollRegistry serves every version of the registry that another process publishes, until

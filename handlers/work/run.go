@@ -40,6 +40,7 @@ func (work *Worker) resumeTurn() string {
 func (work *Worker) Run(ctx context.Context, o RunOptions) error {
 	err := work.loadOrPublishRegistry(ctx, o.Registry, o.Belgif)
 	if err == nil {
+		work.warnUnattested(ctx)
 		work.tasks.enqueue("resume", work.resume)
 	}
 	if o.Ready != nil {

@@ -1,6 +1,7 @@
 package work
 
 import (
+	"sync/atomic"
 	"time"
 
 	"coffre/domain/citizen"
@@ -69,6 +70,8 @@ type Worker struct {
 	rewrap   progress  // of the last rotation of the key-encryption key
 	repepper progress  // of the last rotation of the pepper
 	signing  notedKeys // signing keys that are on record
+
+	removedFiles atomic.Int64 // by sweeps
 }
 
 // New returns a Worker; [Worker.Run] has to run beside it.

@@ -38,7 +38,7 @@ func New() *Log { return &Log{} }
 func (l *Log) Name() string { return "accesslog" }
 
 // Version implements projections.Projection.
-func (l *Log) Version() int { return 2 }
+func (l *Log) Version() int { return 3 }
 
 // Schema implements projections.Projection.
 func (l *Log) Schema() projections.Schema { return schema }
@@ -70,7 +70,7 @@ type Entry struct {
 	At      time.Time
 	Kind    access.Opened
 	Outcome Outcome
-	Reason  domain.ReasonCode // of a refusal or of what was withheld
+	Reason  domain.ReasonCode // of a refusal, of what was withheld, or of a privacy officer's look-up
 	Count   int               // above 1 for refusals that were recorded together
 
 	Access  domain.AccessID // absent for refusals
@@ -96,8 +96,8 @@ type Entry struct {
 	// OutcomeAt is when the outcome was known, zero while it is not.
 	OutcomeAt time.Time
 
-	// Place and Sealed are the personal part of access.authorized or access.told, which
-	// holds the case reference; Sealed is nil when there is none.
+	// Place and Sealed are the personal part of access.authorized, access.told or
+	// access.named, which holds the case reference; Sealed is nil when there is none.
 	Place  eventstore.Place
 	Sealed eventstore.Kept
 }
@@ -193,7 +193,10 @@ func scanEntry(scan func(...any) error) (Entry, error) {
 	case outcome == "":
 		e.Outcome = MayHaveBeenDisclosed
 	default:
-		e.Outcome, e.Reason = Outcome(outcome), domain.ReasonCode(outcomeReason)
+		if outcomeReason != "" {
+			e.Reason = domain.ReasonCode(outcomeReason)
+		}
+		e.Outcome = Outcome(outcome)
 		e.OutcomeAt = time.UnixMicro(outcomeAt).UTC()
 	}
 	return e, nil

@@ -23,6 +23,10 @@ const (
 			purpose, procedure_code, consent, legal_basis, deliberation, fields, predicate, answers, reason, count, spared,
 			stream, event, event_type, sealed)
 		VALUES (?, ?, ?, 'presence', ?, 1, 'consumer', ?, 0, '', ?, ?, ?, ?, ?, '', '', ?, '', 1, ?, ?, ?, ?, ?)`
+	insertNamed = `INSERT INTO entries (leaf, citizen, at, kind, access, attempt, role, consumer, version, type,
+			purpose, procedure_code, legal_basis, deliberation, fields, predicate, answers, reason, count, spared,
+			stream, event, event_type, sealed)
+		VALUES (?, ?, ?, 'lookup', ?, 1, ?, ?, 0, '', ?, ?, '', '', '', '', '', ?, 1, 0, ?, ?, ?, ?)`
 	insertRefusal = `INSERT INTO entries (leaf, citizen, at, kind, attempt, role, consumer, document, version, type,
 			purpose, procedure_code, legal_basis, deliberation, fields, predicate, answers, reason, count, spared, stream, event, event_type)
 		VALUES (?, ?, ?, 'refusal', 0, 'consumer', ?, ?, 0, ?, ?, ?, '', '', '', '', '', ?, ?, 0, ?, ?, ?)`
@@ -49,6 +53,11 @@ func (l *Log) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event,
 			return nil // nobody's log to show it in
 		}
 		return told(ctx, tx, e, f, leaf)
+	case access.Named:
+		if f.Citizen.IsZero() {
+			return nil // nobody's log to show it in
+		}
+		return named(ctx, tx, e, f, leaf)
 	case access.Disclosed:
 		_, err := tx.Exec(ctx, insertOutcome, leaf, f.Access.UUID[:], f.Attempt, string(f.Outcome), string(f.Reason), f.At.UnixMicro())
 		return err
@@ -133,6 +142,19 @@ func told(ctx context.Context, tx *projections.Tx, e eventstore.Event, f access.
 		return err
 	}
 	return count(ctx, tx, f.Consumer, f.Procedure, f.Citizen, f.At, spared)
+}
+
+func named(ctx context.Context, tx *projections.Tx, e eventstore.Event, f access.Named, leaf int64) error {
+	sealed, err := sealedUnlessErased(ctx, tx, e, f.Citizen)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, insertNamed, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), f.Access.UUID[:], string(f.Role), string(f.Organisation),
+		string(f.Purpose), string(f.Procedure), string(f.Reason), string(e.Stream), e.ID[:], e.Type, sealed)
+	if err != nil || f.Role != domain.RoleConsumer {
+		return err
+	}
+	return count(ctx, tx, f.Organisation, "", f.Citizen, f.At, 0)
 }
 
 // count counts whom a consumer reached, and the questions that were spared in a procedure.

@@ -45,11 +45,21 @@ func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []acc
 					Consent: f.Consent, LegalBasis: f.LegalBasis, Deliberation: f.Deliberation, Answers: f.Answers, Place: e.PlaceInRow(), Sealed: e.Keep(),
 				})
 			}
+		case access.Named:
+			if f.Citizen == who {
+				entries = append(entries, accesslog.Entry{
+					Leaf: e.Leaf, Citizen: who, At: f.At, Kind: access.OpenedLookup, Outcome: accesslog.MayHaveBeenDisclosed, Count: 1, Access: f.Access, Attempt: 1,
+					Role: f.Role, Consumer: f.Organisation, Purpose: f.Purpose, Procedure: f.Procedure, Reason: f.Reason, Place: e.PlaceInRow(), Sealed: e.Keep(),
+				})
+			}
 		case access.Disclosed:
 			for i := range entries {
 				x := &entries[i]
 				if x.Access == f.Access && x.Attempt == f.Attempt && (x.OutcomeAt.IsZero() || x.Outcome != accesslog.Disclosed && f.Outcome == access.Delivered) {
-					x.Outcome, x.Reason, x.OutcomeAt = accesslog.Outcome(f.Outcome), f.Reason, f.At
+					x.Outcome, x.OutcomeAt = accesslog.Outcome(f.Outcome), f.At
+					if f.Reason != "" {
+						x.Reason = f.Reason
+					}
 				}
 			}
 		case access.Refused:
@@ -178,6 +188,9 @@ func compareCounters(t *testing.T, w *projectiontest.World, log *accesslog.Log) 
 					questions++
 				}
 			}
+		}
+		if named, is := e.Data.(access.Named); is && !named.Citizen.IsZero() {
+			f, ok = access.Authorized{Role: named.Role, Consumer: named.Organisation, Citizen: named.Citizen, At: named.At}, true
 		}
 		if !ok || f.Role != domain.RoleConsumer {
 			continue

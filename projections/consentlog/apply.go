@@ -15,13 +15,13 @@ import (
 
 const (
 	insertRequested = `INSERT INTO consents (from_leaf, consent, citizen, consumer, purpose,
-			requested_leaf, requested_at, requested_until, requested_terms,
+			requested_leaf, requested_at, requested_until, requested_terms, tracked,
 			granted_leaf, granted_at, granted_until, granted_terms, max_uses, ended_leaf, ended_at, ended_as, reason)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, '', 0, ?, 0, '', '')`
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, '', 0, ?, 0, '', '')`
 	insertGranted = `INSERT INTO consents (from_leaf, consent, citizen, consumer, purpose,
-			requested_leaf, requested_at, requested_until, requested_terms,
+			requested_leaf, requested_at, requested_until, requested_terms, tracked,
 			granted_leaf, granted_at, granted_until, granted_terms, granted_mandate, max_uses, ended_leaf, ended_at, ended_as, reason)
-		VALUES (?, ?, ?, ?, ?, ?, 0, 0, '', ?, ?, ?, ?, ?, ?, ?, 0, '', '')`
+		VALUES (?, ?, ?, ?, ?, ?, 0, 0, '', 0, ?, ?, ?, ?, ?, ?, ?, 0, '', '')`
 	grantRequested = `UPDATE consents SET granted_leaf = ?, granted_at = ?, granted_until = ?, granted_terms = ?, granted_mandate = ?, max_uses = ?
 		WHERE consent = ? AND granted_leaf = ?`
 	endConsent = `UPDATE consents SET ended_leaf = ?, ended_at = ?, ended_as = ?, ended_mandate = ?, reason = ?
@@ -45,9 +45,9 @@ const (
 func (l *Log) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64) error {
 	switch f := e.Data.(type) {
 	case consent.Requested:
-		return recordBeginning(ctx, tx, e, leaf, f.Consent, f.Citizen, f.Terms, domain.MandateID{}, f.At, Requested)
+		return recordRequest(ctx, tx, e, leaf, f)
 	case consent.Granted:
-		return recordBeginning(ctx, tx, e, leaf, f.Consent, f.Citizen, f.Terms, f.Mandate, f.At, Granted)
+		return recordGrant(ctx, tx, e, leaf, f)
 	case consent.Refused:
 		return recordEnd(ctx, tx, leaf, f.Consent, f.Mandate, f.At, Refused, "")
 	case consent.Withdrawn:
@@ -70,34 +70,56 @@ func (l *Log) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event,
 	return nil // of no interest to this log
 }
 
-func recordBeginning(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64, c domain.ConsentID, of domain.CitizenID, terms consent.Terms, m domain.MandateID, at time.Time, act Act) error {
-	words, err := json.Marshal(terms)
+// recordRequest enters a request. One that reached nobody is seen by its consumer, and is no
+// decision about a citizen.
+func recordRequest(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64, f consent.Requested) error {
+	words, err := json.Marshal(f.Terms)
 	if err != nil {
 		return err
 	}
-	id, citizen, until, never := c.UUID[:], of.UUID[:], terms.Until.UnixMicro(), projections.Latest
-	var n int64
-	switch act {
-	case Requested:
-		_, err = tx.Exec(ctx, insertRequested, leaf, id, citizen, string(terms.Consumer), string(terms.Purpose),
-			leaf, at.UnixMicro(), until, string(words), never, never)
-	default:
-		n, err = tx.Exec(ctx, grantRequested, leaf, at.UnixMicro(), until, string(words), optional(m), terms.Limits.Uses, id, never)
-		if err == nil && n == 0 {
-			_, err = tx.Exec(ctx, insertGranted, leaf, id, citizen, string(terms.Consumer), string(terms.Purpose), never,
-				leaf, at.UnixMicro(), until, string(words), optional(m), terms.Limits.Uses, never)
-		}
+	tracked := 0
+	if f.Tracked {
+		tracked = 1
+	}
+	id, of, until := f.Consent.UUID[:], f.Citizen.UUID[:], f.Terms.Until.UnixMicro()
+	if _, err := tx.Exec(ctx, insertRequested, leaf, id, of, string(f.Terms.Consumer), string(f.Terms.Purpose),
+		leaf, f.At.UnixMicro(), until, string(words), tracked, projections.Latest, projections.Latest); err != nil {
+		return err
+	}
+	if f.Citizen.IsZero() {
+		return nil
+	}
+	return recordDecision(ctx, tx, e, Decision{Leaf: leaf, Consent: f.Consent, Citizen: f.Citizen, Consumer: f.Terms.Consumer, Purpose: f.Terms.Purpose, Act: Requested, At: f.At, Until: f.Terms.Until})
+}
+
+// recordGrant enters a grant, of what was requested or of what nobody asked for.
+func recordGrant(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64, f consent.Granted) error {
+	words, err := json.Marshal(f.Terms)
+	if err != nil {
+		return err
+	}
+	id, until, never := f.Consent.UUID[:], f.Terms.Until.UnixMicro(), projections.Latest
+	n, err := tx.Exec(ctx, grantRequested, leaf, f.At.UnixMicro(), until, string(words), optional(f.Mandate), f.Terms.Limits.Uses, id, never)
+	if err == nil && n == 0 {
+		_, err = tx.Exec(ctx, insertGranted, leaf, id, f.Citizen.UUID[:], string(f.Terms.Consumer), string(f.Terms.Purpose), never,
+			leaf, f.At.UnixMicro(), until, string(words), optional(f.Mandate), f.Terms.Limits.Uses, never)
 	}
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, insertDecision, leaf, id, citizen, string(terms.Consumer), string(terms.Purpose), string(act), at.UnixMicro(), until, optional(m)); err != nil {
+	return recordDecision(ctx, tx, e, Decision{Leaf: leaf, Consent: f.Consent, Citizen: f.Citizen, Consumer: f.Terms.Consumer, Purpose: f.Terms.Purpose, Act: Granted, At: f.At, Until: f.Terms.Until, Mandate: f.Mandate})
+}
+
+// recordDecision enters a decision, and keeps what the citizen was shown as it is sealed.
+func recordDecision(ctx context.Context, tx *projections.Tx, e eventstore.Event, d Decision) error {
+	id, of := d.Consent.UUID[:], d.Citizen.UUID[:]
+	if _, err := tx.Exec(ctx, insertDecision, d.Leaf, id, of, string(d.Consumer), string(d.Purpose), string(d.Act), d.At.UnixMicro(), d.Until.UnixMicro(), optional(d.Mandate)); err != nil {
 		return err
 	}
 	if e.Sealed == nil {
 		return nil
 	}
-	_, err = tx.Exec(ctx, insertShown, leaf, id, citizen, string(act), string(e.Stream), e.ID[:], e.Type, []byte(e.Keep()), citizen)
+	_, err := tx.Exec(ctx, insertShown, d.Leaf, id, of, string(d.Act), string(e.Stream), e.ID[:], e.Type, []byte(e.Keep()), of)
 	return err
 }
 

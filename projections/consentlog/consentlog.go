@@ -33,7 +33,7 @@ func New() *Log { return &Log{} }
 func (l *Log) Name() string { return "consentlog" }
 
 // Version implements projections.Projection.
-func (l *Log) Version() int { return 2 }
+func (l *Log) Version() int { return 3 }
 
 // Schema implements projections.Projection.
 func (l *Log) Schema() projections.Schema { return schema }
@@ -84,8 +84,9 @@ const (
 // zero, for what had not happened.
 type Consent struct {
 	Consent domain.ConsentID
-	Citizen domain.CitizenID
-	Terms   consent.Terms // as granted, else as requested
+	Citizen domain.CitizenID // absent of a request that reached nobody
+	Terms   consent.Terms    // as granted, else as requested
+	Tracked bool             // a request whose consumer may see it wait
 	State   State
 	Uses    int // accesses under it; repeats of the same access do not count
 
@@ -94,6 +95,23 @@ type Consent struct {
 	FirstLeaf                             int64 // of the request, or of the grant when nobody asked: its place in lists
 	Mandate, EndMandate                   domain.MandateID
 	Reason                                domain.ReasonCode // of a withdrawal
+}
+
+// Answered reports whether the citizen ever granted or refused the consent.
+func (c Consent) Answered() bool { return !c.GrantedAt.IsZero() || c.State == IsRefused }
+
+// AsConsumer returns the consent as its consumer may see it at a time. What the citizen has not
+// answered waits until the day on which the consent would have ended, whatever became of the
+// citizen and whether or not the vault knows them (rule A-6).
+func (c Consent) AsConsumer(now time.Time) Consent {
+	if c.Answered() {
+		return c
+	}
+	c.State, c.EndedAt, c.EndedLeaf, c.EndMandate, c.Reason = IsRequested, time.Time{}, projections.Latest, domain.MandateID{}, ""
+	if !now.Before(c.Terms.Until) {
+		c.State = IsExpired
+	}
+	return c
 }
 
 // Use is one access under a consent.

@@ -44,9 +44,11 @@ func fold(all []projectiontest.Recorded, upTo int64, now time.Time) (decisions [
 		}
 		switch f := e.Data.(type) {
 		case consent.Requested:
-			decisions = append(decisions, consentlog.Decision{Leaf: e.Leaf, Consent: f.Consent, Citizen: f.Citizen, Consumer: f.Terms.Consumer, Purpose: f.Terms.Purpose,
-				Act: consentlog.Requested, At: f.At, Until: f.Terms.Until})
-			consents = append(consents, &consentlog.Consent{Consent: f.Consent, Citizen: f.Citizen, Terms: f.Terms, RequestedAt: f.At, RequestedLeaf: e.Leaf, FirstLeaf: e.Leaf,
+			if !f.Citizen.IsZero() {
+				decisions = append(decisions, consentlog.Decision{Leaf: e.Leaf, Consent: f.Consent, Citizen: f.Citizen, Consumer: f.Terms.Consumer, Purpose: f.Terms.Purpose,
+					Act: consentlog.Requested, At: f.At, Until: f.Terms.Until})
+			}
+			consents = append(consents, &consentlog.Consent{Consent: f.Consent, Citizen: f.Citizen, Terms: f.Terms, Tracked: f.Tracked, RequestedAt: f.At, RequestedLeaf: e.Leaf, FirstLeaf: e.Leaf,
 				GrantedLeaf: projections.Latest, EndedLeaf: projections.Latest})
 		case consent.Granted:
 			decisions = append(decisions, consentlog.Decision{Leaf: e.Leaf, Consent: f.Consent, Citizen: f.Citizen, Consumer: f.Terms.Consumer, Purpose: f.Terms.Purpose,
@@ -104,6 +106,7 @@ func logEqualsAFold(t *testing.T, place func(testing.TB) string) {
 		r := projectiontest.Start(t, w, place(t), log)
 		for range 4 {
 			story.Tell(t, 50)
+			askNobody(t, w, story.Now, 5)
 			r.CaughtUp(t)
 		}
 		compared += compareAll(t, w, log, story.Now)
@@ -230,43 +233,69 @@ func openConsentsOfACitizen(t *testing.T, place func(testing.TB) string) {
 	}
 }
 
-// a consumer's requests that nobody answered are on none of its pages, and fill none.
-func TestAnsweredConsentsOfAConsumer(t *testing.T) {
-	projectiontest.OnEach(t, answeredConsentsOfAConsumer)
+// askNobody records requests that reached nobody.
+func askNobody(t testing.TB, w *projectiontest.World, at time.Time, n int) {
+	t.Helper()
+	for i := range n {
+		id := domain.ConsentID{UUID: uuid.New()}
+		w.Record(t, eventstore.Stream("consent-"+id.String()), domain.CitizenID{}, consent.Requested{Consent: id, Tracked: true, At: at, Terms: consent.Terms{
+			Consumer: projectiontest.Consumers[i%len(projectiontest.Consumers)], Purpose: projectiontest.Purposes[0], Types: projectiontest.Types, Until: at.AddDate(0, 0, 1+i),
+		}})
+	}
 }
 
-func answeredConsentsOfAConsumer(t *testing.T, place func(testing.TB) string) {
+// a consumer's requests that nobody answered wait on its pages until they are over,
+// whether they reached somebody or not, and whatever became of who was asked. Requests from
+// before that was recorded of both are on no page, and fill none.
+func TestConsentsOfAConsumer(t *testing.T) { projectiontest.OnEach(t, consentsOfAConsumer) }
+
+func consentsOfAConsumer(t *testing.T, place func(testing.TB) string) {
 	w := projectiontest.NewWorld()
 	story := projectiontest.NewStory(w, 33)
 	story.Tell(t, 150)
+	askNobody(t, w, story.Now, 6)
 	log := consentlog.New()
 	projectiontest.Start(t, w, place(t), log).CaughtUp(t)
-	_, consents := fold(w.Recorded(), projections.Latest, story.Now)
-	want, unanswered := map[domain.Organisation][]domain.ConsentID{}, 0
-	for _, c := range consents {
-		if c.GrantedLeaf == projections.Latest && c.EndedLeaf == projections.Latest {
-			unanswered++
-			continue
-		}
-		want[c.Terms.Consumer] = append(want[c.Terms.Consumer], c.Consent)
-	}
-	if unanswered == 0 || len(want) == 0 {
-		t.Fatalf("%d wait for an answer, of %d consumers some were answered", unanswered, len(want))
-	}
-	for consumer, want := range want {
-		got := []domain.ConsentID{}
-		for from, more := int64(-1), true; more; {
-			page, err := log.AnsweredTo(t.Context(), consumer, story.Now, from, 2)
-			if err != nil {
-				t.Fatal(err)
+	for _, now := range []time.Time{story.Now, story.Now.AddDate(0, 0, 3)} {
+		_, consents := fold(w.Recorded(), projections.Latest, now)
+		want, waiting, over, nobody, hidden := map[domain.Organisation][]consentlog.Consent{}, 0, 0, 0, 0
+		for _, c := range consents {
+			seen := *c
+			switch {
+			case !c.GrantedAt.IsZero() || c.State == consentlog.IsRefused: // as it is
+			case !c.Tracked:
+				hidden++
+				continue
+			case now.Before(c.Terms.Until):
+				waiting++
+				seen.State, seen.EndedAt, seen.EndedLeaf, seen.Reason = consentlog.IsRequested, time.Time{}, projections.Latest, ""
+			default:
+				over++
+				seen.State, seen.EndedAt, seen.EndedLeaf, seen.Reason = consentlog.IsExpired, time.Time{}, projections.Latest, ""
 			}
-			for _, c := range page {
-				got, from = append(got, c.Consent), c.FirstLeaf
+			if c.Citizen.IsZero() {
+				nobody++
 			}
-			more = len(page) == 2
+			want[c.Terms.Consumer] = append(want[c.Terms.Consumer], seen)
 		}
-		if !slices.Equal(got, want) {
-			t.Fatalf("%v, want %v", got, want)
+		if waiting == 0 || nobody != 6 || hidden == 0 || now.After(story.Now) && over == 0 {
+			t.Fatalf("%d wait, %d are over, %d reached nobody, %d are older", waiting, over, nobody, hidden)
+		}
+		for consumer, want := range want {
+			got := []consentlog.Consent{}
+			for from, more := int64(-1), true; more; {
+				page, err := log.MadeTo(t.Context(), consumer, now, from, 2)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, c := range page {
+					got, from = append(got, c), c.FirstLeaf
+				}
+				more = len(page) == 2
+			}
+			if tell(t, got) != tell(t, want) {
+				t.Fatalf("%s\nwant\n%s", tell(t, got), tell(t, want))
+			}
 		}
 	}
 }

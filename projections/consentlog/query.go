@@ -131,12 +131,18 @@ func (l *Log) Consents(ctx context.Context, asOf int64, now time.Time, f Filter,
 	return l.consents(ctx, asOf, now, where, args, cursor, limit)
 }
 
-// AnsweredTo returns at most limit consents that citizens granted or refused to a consumer, as
-// Consents does. A request without an answer is not looked at, so that neither the pages nor
-// their number tell the consumer how many of its requests reached somebody (rule A-6).
-func (l *Log) AnsweredTo(ctx context.Context, consumer domain.Organisation, now time.Time, cursor int64, limit int) ([]Consent, error) {
-	latest := projections.At(projections.Latest)
-	return l.consents(ctx, projections.Latest, now, ` AND consumer = ? AND (granted_leaf <= ? OR ended_leaf <= ?)`, []any{string(consumer), latest, latest}, cursor, limit)
+// MadeTo returns at most limit consents and requests of a consumer, each as [Consent.AsConsumer]
+// shows it, in the order in which they began. A request that reached nobody is among them as
+// one that waits. Requests from before those were recorded are left out until they are
+// answered, so that neither the pages nor their number tell the consumer how many of its
+// requests reached somebody (rule A-6).
+func (l *Log) MadeTo(ctx context.Context, consumer domain.Organisation, now time.Time, cursor int64, limit int) ([]Consent, error) {
+	all, err := l.consents(ctx, projections.Latest, now, ` AND consumer = ? AND (tracked = 1 OR granted_leaf <= ? OR ended_as = 'refused')`,
+		[]any{string(consumer), projections.At(projections.Latest)}, cursor, limit)
+	for i := range all {
+		all[i] = all[i].AsConsumer(now)
+	}
+	return all, err
 }
 
 // maxRows is the limit of queries about one citizen or one consent.
@@ -183,7 +189,7 @@ func (l *Log) consents(ctx context.Context, asOf int64, now time.Time, where str
 
 // selectWithState selects each consent with its state at a leaf and a time.
 const selectWithState = `SELECT from_leaf, consent, citizen, requested_leaf, requested_at, requested_terms,
-	granted_leaf, granted_at, granted_terms, granted_mandate, ended_leaf, ended_at, ended_mandate, reason, used, state
+	tracked, granted_leaf, granted_at, granted_terms, granted_mandate, ended_leaf, ended_at, ended_mandate, reason, used, state
 FROM (SELECT c.*, CASE
 		WHEN ended_leaf <= ? THEN ended_as
 		WHEN CASE WHEN granted_leaf <= ? THEN granted_until ELSE requested_until END <= ? THEN 'expired'
@@ -197,15 +203,15 @@ func scanConsent(scan func(...any) error, at int64) (Consent, error) {
 	var c Consent
 	var id, of, mandate, endMandate []byte
 	var requestedTerms, grantedTerms []byte
-	var requested, granted, ended int64
+	var requested, tracked, granted, ended int64
 	err := scan(&c.FirstLeaf, &id, &of, &c.RequestedLeaf, &requested, &requestedTerms,
-		&c.GrantedLeaf, &granted, &grantedTerms, &mandate, &c.EndedLeaf, &ended, &endMandate, &c.Reason, &c.Uses, &c.State)
+		&tracked, &c.GrantedLeaf, &granted, &grantedTerms, &mandate, &c.EndedLeaf, &ended, &endMandate, &c.Reason, &c.Uses, &c.State)
 	if err != nil {
 		return Consent{}, err
 	}
 	copy(c.Consent.UUID[:], id)
 	copy(c.Citizen.UUID[:], of)
-	c.RequestedAt = instant(requested)
+	c.RequestedAt, c.Tracked = instant(requested), tracked == 1
 	terms := requestedTerms
 	if c.GrantedLeaf <= at {
 		terms, c.GrantedAt = grantedTerms, instant(granted)

@@ -16,6 +16,7 @@ CREATE TABLE consents (
 	requested_at BIGINT NOT NULL,
 	requested_until BIGINT NOT NULL,
 	requested_terms TEXT NOT NULL,
+	tracked BIGINT NOT NULL,
 	granted_leaf BIGINT NOT NULL,
 	granted_at BIGINT NOT NULL,
 	granted_until BIGINT NOT NULL,

@@ -208,7 +208,7 @@ func (s *Story) consent(t testing.TB) {
 		s.grant(t, c)
 		return
 	}
-	s.World.Record(t, stream("consent", c.id.UUID), c.citizen, consent.Requested{Consent: c.id, Citizen: c.citizen, Terms: c.terms, At: s.Now,
+	s.World.Record(t, stream("consent", c.id.UUID), c.citizen, consent.Requested{Consent: c.id, Citizen: c.citizen, Terms: c.terms, Tracked: len(s.consents)%2 == 0, At: s.Now,
 		Personal: &consent.RequestedPersonal{Message: "please " + s.id().String()}})
 }
 
@@ -298,6 +298,32 @@ func (s *Story) tell(t testing.TB, a access.Authorized) {
 		told.Personal = &access.AuthorizedPersonal{CaseReference: "case " + told.Access.String()}
 	}
 	s.World.Record(t, month(a.Citizen, s.Now), a.Citizen, told)
+	s.name(t, told)
+}
+
+// name records that the consumer, an issuer or an officer found the person by number, and
+// that the consumer found nobody by another one.
+func (s *Story) name(t testing.TB, told access.Told) {
+	n := access.Named{
+		Access: domain.AccessID{UUID: uuid.NewSHA1(told.Access.UUID, []byte("named"))}, Citizen: told.Citizen, Role: domain.RoleConsumer,
+		Organisation: told.Consumer, Purpose: told.Purpose, Procedure: told.Procedure, At: s.Now,
+	}
+	nobody := n
+	nobody.Access, nobody.Citizen = domain.AccessID{UUID: uuid.NewSHA1(told.Access.UUID, []byte("named nobody"))}, domain.CitizenID{}
+	s.World.Record(t, month(domain.CitizenID(nobody.Access), s.Now), domain.CitizenID{}, nobody)
+	switch s.Random.IntN(3) {
+	case 0:
+		n.Role = domain.RoleIssuer
+	case 1:
+		n.Role, n.Organisation, n.Reason = domain.RolePrivacyOfficer, "", "complaint"
+	}
+	if !s.erasedNow(n.Citizen) {
+		n.Case, n.Personal = true, &access.AuthorizedPersonal{CaseReference: "case " + n.Access.String()}
+	}
+	s.World.Record(t, month(n.Citizen, s.Now), n.Citizen, n)
+	if s.Random.IntN(2) == 0 {
+		s.World.Record(t, month(n.Citizen, s.Now), n.Citizen, access.Disclosed{Access: n.Access, Citizen: n.Citizen, Outcome: access.Delivered, Attempt: 1, At: s.Now})
+	}
 }
 
 func (s *Story) erasedNow(id domain.CitizenID) bool {

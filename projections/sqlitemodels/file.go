@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/ncruces/go-sqlite3"
@@ -102,12 +103,22 @@ func (t *transaction) prepare(ctx context.Context, query string) (*sqlx.Stmt, er
 	if t.f.conn == nil {
 		return nil, sql.ErrConnDone
 	}
-	s, err := t.f.conn.PreparexContext(ctx, query)
+	s, err := t.f.conn.PreparexContext(ctx, failing(query))
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
 	t.f.prepared[query] = s
 	return s, nil
+}
+
+// failing says of an insertion that what it has done stays when it fails, so that SQLite
+// copies no page before it into a journal of the statement's own. Whoever made it fail rolls
+// the whole transaction back.
+func failing(query string) string {
+	if rest, found := strings.CutPrefix(query, "INSERT INTO"); found {
+		return "INSERT OR FAIL INTO" + rest
+	}
+	return query
 }
 
 func (t *transaction) Exec(ctx context.Context, query string, args ...any) (int64, error) {

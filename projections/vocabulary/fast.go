@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -24,8 +23,13 @@ var formats = map[string]func(string) bool{
 		_, err := domain.ParseDate(s)
 		return err == nil
 	},
-	"date-time": func(s string) bool { // RFC 3339: the offset is not left out
-		return new(time.Time).UnmarshalText([]byte(s)) == nil // stricter than time.Parse
+	"incomplete-date": func(s string) bool { // as Belgif calls it: the day, or day and month, may be unknown
+		_, _, err := domain.ParseSpan(s)
+		return err == nil
+	},
+	"date-time": func(s string) bool {
+		_, err := domain.ParseTime(s)
+		return err == nil
 	},
 	"email": func(s string) bool {
 		local, host, ok := strings.Cut(s, "@")

@@ -1,6 +1,7 @@
 package vocabulary
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -85,6 +86,8 @@ func (l *loader) read() registry.Registry {
 			many(l, file, &r.Reasons, func(n registry.Reason) string { return string(n.Kind) + "/" + string(n.Code) }, registry.ListReasons)
 		case base == "languages.json" && dir == "":
 			many(l, file, &r.Languages, func(n registry.Language) string { return string(n.Code) }, registry.ListLanguages)
+		case base == "settings.json" && dir == "":
+			l.decode(file, &r.Settings)
 		case base == "consentTexts.json" && dir == "":
 			many(l, file, &r.ConsentTexts, func(t registry.ConsentText) string { return string(t.Purpose) + "/" + t.Version }, registry.ListConsentTexts)
 		default:
@@ -122,6 +125,7 @@ func many[E any](l *loader, file string, list *[]E, code func(E) string, name re
 func (l *loader) decode(file string, into any) bool {
 	data, err := fs.ReadFile(l.files, file)
 	if err == nil {
+		data = bytes.TrimPrefix(data, []byte("\ufeff")) // a byte-order mark, which editors put there
 		err = json.Unmarshal(data, into, json.RejectUnknownMembers(true), jsontext.AllowDuplicateNames(false))
 	}
 	if err != nil {

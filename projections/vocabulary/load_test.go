@@ -76,6 +76,21 @@ func TestLoadTellsEveryMistake(t *testing.T) {
 	}
 }
 
+// A file that an editor saved with a byte-order mark holds what it would without.
+func TestF15LoadFilesWithAByteOrderMark(t *testing.T) {
+	files := sampleFiles(t)
+	want, err := Load(files, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		file.Data = append([]byte("\ufeff"), file.Data...)
+	}
+	if got, err := Load(files, nil); err != nil || !got.Equal(want) {
+		t.Errorf("not the same: %v", err)
+	}
+}
+
 func TestLoadTellsBrokenRulesWithTheirFile(t *testing.T) {
 	files := sampleFiles(t)
 	replace(t, files, "reasons.json", `"nl": "Verloren", `, ``)

@@ -12,7 +12,8 @@ var (
 
 // Predicate answers a yes-or-no question of a type from an opened content, as of
 // a day. It refuses a question the type does not offer (ErrUnknownPredicate) and
-// a content that lacks what is needed (ErrUndecided): absence is not "no".
+// a content that lacks what is needed (ErrUndecided): absence is not "no". Where a date is
+// known in part only, the answer is the one for each day that it may mean, or ErrUndecided.
 func (v *View) Predicate(name domain.DocumentType, p registry.PredicateName, content domain.JSON, on domain.Date) (bool, error) {
 	t := v.types[name]
 	if t == nil {
@@ -22,37 +23,46 @@ func (v *View) Predicate(name domain.DocumentType, p registry.PredicateName, con
 		if offered.Name != p {
 			continue
 		}
-		born, ok := date(content, offered.AgeAtLeast.Field)
+		first, last, ok := span(content, offered.AgeAtLeast.Field)
 		if !ok {
 			return false, ErrUndecided
 		}
-		if on.Before(born) {
-			return false, nil
+		holds := hasLived(first, offered.AgeAtLeast.Years, on)
+		if holds != hasLived(last, offered.AgeAtLeast.Years, on) {
+			return false, ErrUndecided
 		}
-		return !on.Before(born.AddYears(offered.AgeAtLeast.Years)), nil
+		return holds, nil
 	}
 	return false, ErrUnknownPredicate
 }
 
+// hasLived reports whether somebody born on a day has lived that many years on another.
+func hasLived(born domain.Date, years int, on domain.Date) bool {
+	return !on.Before(born.AddYears(years))
+}
+
 // BirthDate returns the day of birth that a content tells: the date from which
-// the type's questions about age count. ok is false when the type has no such
-// question or the content no such date.
+// the type's questions about age count; of a date that is known in part the
+// first day that it may mean, so that what ends at an age ends no later than it
+// should. ok is false when the type has no such question or the content no such
+// date.
 func (v *View) BirthDate(name domain.DocumentType, content domain.JSON) (born domain.Date, ok bool) {
 	t := v.types[name]
 	if t == nil || len(t.Predicates) == 0 {
 		return "", false
 	}
-	return date(content, t.Predicates[0].AgeAtLeast.Field)
+	born, _, ok = span(content, t.Predicates[0].AgeAtLeast.Field)
+	return born, ok
 }
 
-// date reads a top-level date of an opened content.
-func date(content domain.JSON, field domain.Field) (domain.Date, bool) {
+// span reads a top-level date of an opened content, whole or known in part.
+func span(content domain.JSON, field domain.Field) (first, last domain.Date, ok bool) {
 	value, err := decode(content)
 	if err != nil {
-		return "", false
+		return "", "", false
 	}
 	object, _ := value.(map[string]any)
 	text, _ := object[string(field)].(string)
-	d, err := domain.ParseDate(text)
-	return d, err == nil
+	first, last, err = domain.ParseSpan(text)
+	return first, last, err == nil
 }

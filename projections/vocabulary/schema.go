@@ -74,8 +74,7 @@ func compileType(t *registry.DocumentType) (*contentSchema, error) {
 		}
 	}
 	for _, p := range t.Predicates {
-		field, _ := declared[string(p.AgeAtLeast.Field)].(map[string]any)
-		if field["type"] != "string" || field["format"] != "date" {
+		if !isDate(declared[string(p.AgeAtLeast.Field)]) {
 			add("predicate %q: field %q is not a date in the schema", p.Name, p.AgeAtLeast.Field)
 		}
 	}
@@ -119,6 +118,8 @@ func (noLoader) Load(string) (any, error) { return nil, errors.New("a schema ref
 
 // closed reports what is not allowed in a schema (see keywords) or leaves
 // content open: a schema that says nothing, an object without its list of members.
+// An alternative of an object that lists its members may say only which of them
+// it requires.
 func closed(schema any, at string, add func(string, ...any)) {
 	s, ok := schema.(map[string]any)
 	if !ok {
@@ -137,8 +138,11 @@ func closed(schema any, at string, add func(string, ...any)) {
 		case "anyOf", "oneOf":
 			says = true
 			list, _ := value.([]any)
+			_, lists := s["properties"]
 			for i, sub := range list {
-				closed(sub, fmt.Sprintf("%s/%d", at, i), add)
+				if !lists || !requiresOnly(sub) {
+					closed(sub, fmt.Sprintf("%s/%d", at, i), add)
+				}
 			}
 		case "properties", "$defs":
 			subs, _ := value.(map[string]any)
@@ -168,6 +172,19 @@ func closed(schema any, at string, add func(string, ...any)) {
 			add("schema %s: %s holds an object", at, key)
 		}
 	}
+}
+
+// requiresOnly reports whether a schema says nothing but which members an object has.
+func requiresOnly(schema any) bool {
+	s, _ := schema.(map[string]any)
+	_, requires := s["required"]
+	return requires && len(s) == 1
+}
+
+// isDate reports whether what a schema describes is a date, whole or known in part.
+func isDate(schema any) bool {
+	s, _ := schema.(map[string]any)
+	return s["type"] == "string" && (s["format"] == "date" || s["format"] == "incomplete-date")
 }
 
 // mentions reports whether a schema's type is, or may be, name.

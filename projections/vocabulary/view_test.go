@@ -247,6 +247,18 @@ func TestAgePredicates(t *testing.T) {
 		{`{"birthDate":"2008-02-29"}`, "2026-02-28", false, nil},
 		{`{"birthDate":"2008-02-29"}`, "2026-03-01", true, nil},
 		{`{"birthDate":"9990-01-01"}`, "2026-03-01", false, nil},
+		{`{"birthDate":"1953"}`, "2026-03-01", true, nil}, // F5
+		{`{"birthDate":"2008"}`, "2025-12-31", false, nil},
+		{`{"birthDate":"2008"}`, "2026-01-01", false, ErrUndecided},
+		{`{"birthDate":"2008"}`, "2026-12-30", false, ErrUndecided},
+		{`{"birthDate":"2008"}`, "2026-12-31", true, nil},
+		{`{"birthDate":"2008-05"}`, "2026-04-30", false, nil},
+		{`{"birthDate":"2008-05"}`, "2026-05-01", false, ErrUndecided},
+		{`{"birthDate":"2008-05-00"}`, "2026-05-30", false, ErrUndecided},
+		{`{"birthDate":"2008-05"}`, "2026-05-31", true, nil},
+		{`{"birthDate":"2008-00-00"}`, "2026-12-31", true, nil},
+		{`{"birthDate":"9999"}`, "2026-03-01", false, nil},
+		{`{"birthDate":"0000-05-01"}`, "2026-03-01", false, ErrUndecided},
 		{`{}`, "2026-03-01", false, ErrUndecided},
 		{`{"birthDate":""}`, "2026-03-01", false, ErrUndecided},
 		{`{"birthDate":18}`, "2026-03-01", false, ErrUndecided},
@@ -369,6 +381,8 @@ func TestSchemasAreRefused(t *testing.T) {
 		"open in an array":       head + `"properties":{"n":{"type":"array"}}}`,
 		"open in a definition":   head + `"$defs":{"d":{}},"properties":{"n":{"$ref":"#/$defs/d"}}}`,
 		"open in an alternative": head + `"properties":{"n":{"anyOf":[{"type":"string"},{}]}}}`,
+		"required of nothing":    `{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"properties":{"n":{"anyOf":[{"required":["a"]}]}}}`,
+		"more than required":     head + `"properties":{"n":{"type":"string"}},"anyOf":[{"required":["n"],"minLength":1}]}`,
 		"anything":               head + `"properties":{"n":true}}`,
 		"names by pattern":       head + `"patternProperties":{".*":{"type":"string"}}}`,
 		"a schema for others":    `{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":{"type":"string"}}`,
@@ -412,6 +426,9 @@ func TestBirthDate(t *testing.T) {
 	born, ok := v.BirthDate("isiPlusCard", domain.JSON(`{"name":"a","birthDate":"2014-02-28"}`))
 	if !ok || born != "2014-02-28" {
 		t.Fatal(born, ok)
+	}
+	if born, ok := v.BirthDate("isiPlusCard", domain.JSON(`{"birthDate":"2014-02"}`)); !ok || born != "2014-02-01" { // F5
+		t.Errorf("born in a month: %s, %t", born, ok)
 	}
 	for _, none := range []struct {
 		name    domain.DocumentType

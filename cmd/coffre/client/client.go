@@ -308,12 +308,3 @@ func firstOf(words ...string) string {
 	}
 	return ""
 }
-
-// Next returns the cursor in a page's link to the next page, "" on the last.
-func Next(href string) string {
-	u, err := url.Parse(href)
-	if err != nil {
-		return ""
-	}
-	return u.Query().Get("after")
-}

@@ -184,11 +184,3 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 }
-
-func TestNext(t *testing.T) {
-	for href, want := range map[string]string{"": "", "/vault/v1/events?limit=3": "", "/vault/v1/events?after=c1&limit=3": "c1", "::": ""} {
-		if got := Next(href); got != want {
-			t.Errorf("Next(%q) = %q, want %q", href, got, want)
-		}
-	}
-}

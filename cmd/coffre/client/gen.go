@@ -154,6 +154,7 @@ func (c *Client) QueryConsentLog(ctx context.Context, params QueryConsentLogPara
 func (c *Client) ListConsentRequests(ctx context.Context, params ListConsentRequestsParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/consentRequests"}
 	r.query("citizenId", params.CitizenID, false)
+	r.query("state", params.State, false)
 	r.query("lang", params.Lang, false)
 	r.query("after", params.After, false)
 	r.query("pageSize", params.PageSize, false)

@@ -9,12 +9,23 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"coffre/eventstore/sqlite/sqlitedb"
 )
 
 // MaxSecret bounds a file that holds a token or a number, in bytes.
 const MaxSecret = 16 << 10
+
+// ByteOrderMark is what editors and spreadsheets of some systems put before a text in UTF-8.
+// It is no part of the text.
+const ByteOrderMark = "\ufeff"
+
+// Text returns a short text that a file holds, without a byte-order mark and without the
+// blanks and ends of lines around it.
+func Text(b []byte) string {
+	return strings.TrimSpace(strings.TrimPrefix(string(b), ByteOrderMark))
+}
 
 var errTooLong = errors.New("it is too long")
 

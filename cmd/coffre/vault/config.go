@@ -8,6 +8,7 @@ import (
 
 	"coffre/domain/citizen"
 	"coffre/eventstore/seal/transit"
+	"coffre/handlers/acting"
 )
 
 // Config is the configuration that the environment holds. No secret is among it: secrets lie in files.
@@ -21,6 +22,11 @@ type Config struct {
 	// log, COFFRE_SNAPSHOT_DAYS of Vault; 0 where none are made. All three or none; none
 	// stated: no certificate is ever final.
 	Retentions *citizen.Retentions
+
+	// COFFRE_LIMITS: bounds of budgets that differ from their defaults, such as
+	// "uploads.caller=2000,calls.citizen=600"; docs/limits.md lists the names. All processes
+	// on one key database have the same.
+	Limits acting.Limits
 }
 
 // TransitConfig says where HashiCorp's Vault is, whose Transit engine keeps the keys, and
@@ -59,11 +65,14 @@ func FromEnv(lookup func(string) string) (Config, error) {
 	if err == nil && vault.Address != "" {
 		c.Transit = &vault
 	}
-	var wrong, wrongBlobs, wrongStores error
+	var wrong, wrongBlobs, wrongStores, wrongLimits error
+	if c.Limits, wrongLimits = acting.ParseLimits(lookup("COFFRE_LIMITS")); wrongLimits != nil {
+		wrongLimits = fmt.Errorf("COFFRE_LIMITS: %w", wrongLimits)
+	}
 	c.Retentions, wrong = retentionsFromEnv(lookup)
 	c.Blobs, wrongBlobs = blobsFromEnv(lookup)
 	c.Stores, wrongStores = StoresFromEnv(lookup, [3]string{StoreVariable, ReadModelsVariable, KeysVariable})
-	return c, errors.Join(err, wrong, wrongBlobs, wrongStores)
+	return c, errors.Join(err, wrong, wrongBlobs, wrongStores, wrongLimits)
 }
 
 func retentionsFromEnv(lookup func(string) string) (*citizen.Retentions, error) {

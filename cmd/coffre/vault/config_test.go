@@ -90,3 +90,20 @@ func TestVaultsVariablesAreExplained(t *testing.T) {
 		}
 	}
 }
+
+func TestLimitsFromEnv(t *testing.T) {
+	from := func(limits string) (Config, error) {
+		return FromEnv(func(name string) string { return map[string]string{"COFFRE_LIMITS": limits}[name] })
+	}
+	if c, err := from("uploads.caller=7, calls.citizen=60"); err != nil || c.Limits["uploads.caller"] != 7 || c.Limits["calls.citizen"] != 60 {
+		t.Errorf("%v %v", c.Limits, err)
+	}
+	if c, err := from(""); err != nil || c.Limits != nil {
+		t.Errorf("%v %v", c.Limits, err)
+	}
+	for _, bad := range []string{"uploads", "uploads.caller=", "uploads.caller=0", "uploads.caller=1e3", "uploads.person=1", "nothing.caller=1", "uploads.caller=1,uploads.caller=2", "uploads.caller=1,"} {
+		if _, err := from(bad); err == nil || !strings.Contains(err.Error(), "COFFRE_LIMITS") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}

@@ -41,10 +41,24 @@ func (d DataDir) File(name string) string { return filepath.Join(string(d), name
 // ErrOwned says that another process has the folder; its control socket leads to it.
 var ErrOwned = errors.New("another coffre process owns the data directory")
 
-// Create makes the folder, readable by its owner only.
+// ErrOpenToOthers says that the folder is open to other accounts and cannot be closed to them,
+// because another account owns it.
+var ErrOpenToOthers = errors.New("data directory: other accounts of this system may enter it, and it is not ours to close; make a folder of your own within it and name that one")
+
+// Create makes the folder, readable by its owner only. One that is there is closed to everybody
+// else.
 func (d DataDir) Create() error {
 	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
+	}
+	info, err := os.Stat(string(d))
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		if err := os.Chmod(string(d), 0o700); err != nil {
+			return ErrOpenToOthers
+		}
 	}
 	return nil
 }

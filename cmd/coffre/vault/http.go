@@ -23,9 +23,9 @@ var ErrProvided = errors.New("an OpenID provider vouched for the callers of this
 // nameProvider records the provider that vouches for callers from here on, and finds out
 // whether one ever did.
 func (a *assembly) nameProvider(ctx context.Context) (err error) {
-	if a.o.OIDCIssuer != "" {
+	if a.o.OIDC != nil {
 		a.provided = true
-		return a.Core.NameProvider(ctx, a.o.OIDCIssuer)
+		return a.Core.NameProvider(ctx, a.o.OIDC.Profile.Issuer)
 	}
 	if a.provided, err = a.Core.Provided(ctx); err == nil && a.provided && a.o.Dev {
 		err = ErrProvided
@@ -38,26 +38,28 @@ func (a *assembly) nameProvider(ctx context.Context) (err error) {
 type nobody struct{}
 
 // Authenticate implements edge.Authenticator.
-func (nobody) Authenticate(context.Context, string) (edge.Caller, error) {
+func (nobody) Authenticate(context.Context, token.Presented) (edge.Caller, error) {
 	return edge.Caller{}, token.ErrInvalid
 }
 
 // makeHandlers makes what answers over HTTP: one for everybody, one for the control
-// socket.
+// socket, and one for operators.
 func (a *assembly) makeHandlers(context.Context) error {
-	own, provider, err := authenticators(a.dir, a.o, a.Ring, a.provided)
+	own, provider, nonce, err := a.authenticators()
 	if err != nil {
 		return err
 	}
 	m := newMetrics(a.Instance)
-	serving := func(auth edge.Authenticator) http.Handler {
+	serving := func(auth edge.Authenticator, nonce func() string) (*edge.Server, http.Handler) {
 		server := &edge.Server{
-			Auth: auth, Now: time.Now, NewID: uuid.New, Slog: a.o.Logger, ErrorAnswers: acting.ErrorAnswers, Beat: edge.Beat,
+			Auth: auth, Nonce: nonce, Now: time.Now, NewID: uuid.New, Slog: a.o.Logger, ErrorAnswers: acting.ErrorAnswers, Beat: edge.Beat, Admit: a.Core.Admit,
 			Health: a.Health, Ready: a.ready, Metrics: m.handler(), Observe: m.observe, Alarm: a.alarm.fault, Refused: m.refuse,
 		}
-		return server.Handler(operations{server, a.Core})
+		return server, server.Handler(operations{server, a.Core})
 	}
-	a.handler, a.control = serving(provider), serving(edge.ControlSocket{Own: own, Provided: a.provided})
+	_, a.control = serving(edge.ControlSocket{Own: own, Provided: a.provided}, nil)
+	public, handler := serving(provider, nonce)
+	a.handler, a.operators = handler, public.Operators()
 	return nil
 }
 
@@ -70,29 +72,34 @@ type operations struct {
 
 // authenticators returns who vouches for callers: this directory's own key, whose tokens
 // are for commands on this machine and for trying out, and the OpenID provider where one
-// is configured. Without one the same key does in a vault for trying out, else nobody.
-func authenticators(dir DataDir, o Options, ring *seal.Ring, provided bool) (own *token.Verifier, provider edge.Authenticator, err error) {
+// is configured, with the nonce for proofs that go with its tokens. Without one the same key
+// does in a vault for trying out, else nobody.
+func (a *assembly) authenticators() (own, provider edge.Authenticator, nonce func() string, err error) {
 	resolve := func(ctx context.Context, ssin domain.SSIN) (domain.CitizenID, error) {
-		id, err := ring.Resolve(ctx, ssin)
+		id, err := a.Ring.Resolve(ctx, ssin)
 		if errors.Is(err, seal.ErrUnknown) || errors.Is(err, eventstore.ErrErased) {
 			return domain.CitizenID{}, nil
 		}
 		return id, err
 	}
-	key, err := token.OpenDevKey(dir.File(DevKeyFile))
+	key, err := token.OpenDevKey(a.dir.File(DevKeyFile))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	own = token.NewDev(key, resolve, time.Now)
 	switch {
-	case o.OIDCIssuer == "" && provided:
-		return own, nobody{}, nil
-	case o.OIDCIssuer == "":
-		return own, own, nil
+	case a.o.OIDC == nil && a.provided:
+		return own, nobody{}, nil, nil
+	case a.o.OIDC == nil:
+		return own, own, nil, nil
 	}
-	keys, err := token.NewProviderKeys(o.OIDCIssuer, nil, time.Now)
-	if err != nil {
-		return nil, nil, err
+	if a.provider, err = a.keysOf(a.o.OIDC); err != nil {
+		return nil, nil, nil, err
 	}
-	return own, token.New(o.OIDCIssuer, o.OIDCAudience, keys, resolve, time.Now), nil
+	verifier := token.New(a.o.OIDC.Profile, a.provider, resolve, time.Now)
+	verifier.Proofs = a.proofs(a.o.Public)
+	if a.o.Public != nil {
+		nonce = verifier.Proofs.Nonce
+	}
+	return own, verifier, nonce, nil
 }

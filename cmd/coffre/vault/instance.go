@@ -15,6 +15,7 @@ import (
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/api"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge/token"
 	"coffre/projections"
 )
 
@@ -28,15 +29,19 @@ type Instance struct {
 
 	handler     http.Handler
 	control     http.Handler // the same for the control socket, where this directory's own tokens count
+	operators   http.Handler // metrics, and why the process is not ready
 	keeper      Keeper
 	store       eventstore.Store
 	room        *sqlitedb.Reserve // nil: no database lies in files
 	keys        *keysdb.DB
-	damaged     atomic.Int64   // records that the scrubber found last
-	alarm       *alarm         // what was found that is not what was recorded
-	portRefused atomic.Int64   // calls on the port for KurrentDB's clients without a good password
-	failed      chan error     // a part that had to go on has stopped
-	closers     []func() error // in the order of opening
+	damaged     atomic.Int64        // records that the scrubber found last
+	alarm       *alarm              // what was found that is not what was recorded
+	provider    *token.ProviderKeys // nil: no identity provider vouches for callers
+	portRefused atomic.Int64        // calls on the port for KurrentDB's clients without a good password
+	portDropped atomic.Int64        // connections there that were closed before anybody was let in
+	portPaused  atomic.Int64        // addresses there that had to wait for their wrong passwords
+	failed      chan error          // a part that had to go on has stopped
+	closers     []func() error      // in the order of opening
 	leaving     sync.Once
 	gone        chan struct{} // closed when no more requests should be sent here
 }
@@ -48,6 +53,10 @@ func (v *Instance) Handler() http.Handler { return v.handler }
 // count, under the rules of edge.ControlSocket. NewControlServer serves it.
 func (v *Instance) Control() http.Handler { return v.control }
 
+// Operators answers operators, on an address of their own: metrics, and why the process is
+// not ready.
+func (v *Instance) Operators() http.Handler { return v.operators }
+
 // Failed tells of a part of the background work that had to go on and has stopped; the
 // process should end then.
 func (v *Instance) Failed() <-chan error { return v.failed }
@@ -57,7 +66,7 @@ func (v *Instance) Failed() <-chan error { return v.failed }
 // anything is answered.
 func (v *Instance) OfferKurrent(ctx context.Context, l KurrentListener) (where string, end func(), err error) {
 	return l.Offer(ctx, wire.Options{
-		Store: v.store, Logger: v.Core.Slog, Refused: func() { v.portRefused.Add(1) },
+		Store: v.store, Logger: v.Core.Slog, Refused: func() { v.portRefused.Add(1) }, Dropped: func() { v.portDropped.Add(1) }, Paused: func() { v.portPaused.Add(1) },
 		Reading: func(ctx context.Context, r wire.Reading) error {
 			return v.Core.RecordPortReading(ctx, r.Name, r.Stream, r.From)
 		},
@@ -100,15 +109,26 @@ func (v *Instance) ready(context.Context) error {
 // shortOfRoom reports whether the disk has no room but for what must pass.
 func (v *Instance) shortOfRoom() bool { return v.room != nil && v.room.Short() }
 
+// strange reports whether nobody can be let in, because no key of the identity provider is
+// known.
+func (v *Instance) strange() bool {
+	if v.provider == nil {
+		return false
+	}
+	_, usable := v.provider.Usable()
+	return !usable
+}
+
 // Health says what clients may expect: everything, or less while a read model is
 // built, stopped or failing, the keys are away, the disk is full, rows of the key database
-// are damaged, or something recorded was changed or lost.
+// are damaged, something recorded was changed or lost, or the identity provider does not
+// tell whose tokens count.
 func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
 	all, err := v.Runner.Status(ctx)
 	if err != nil {
 		return contract.HealthStatusDOWN
 	}
-	if !v.keeper.well(ctx) || v.shortOfRoom() || v.alarm.count() > 0 || v.damaged.Load() > 0 || v.damagedRows() > 0 {
+	if !v.keeper.well(ctx) || v.shortOfRoom() || v.alarm.count() > 0 || v.damaged.Load() > 0 || v.damagedRows() > 0 || v.strange() {
 		return contract.HealthStatusDEGRADED
 	}
 	for _, s := range all {

@@ -28,7 +28,7 @@ func newMetrics(v *Instance) *metrics {
 		}, []string{"operation", "status"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "coffre_request_duration_seconds", Help: "Time from a request's head to the end of its answer.",
-			Buckets: []float64{.001, .0025, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+			Buckets: []float64{.01, .05, .25, 1, 5, 30}, // coarse: what one request took is nobody's to see
 		}, []string{"operation"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coffre_refused_total", Help: "Requests answered by a problem, by operation of the contract and the last word of the problem's type.",
@@ -51,8 +51,25 @@ func newMetrics(v *Instance) *metrics {
 			Name: "coffre_log_tampered_places", Help: "Places in the log, and sealed parts, found changed or gone since the process started.",
 		}, func() float64 { return float64(v.alarm.count()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "coffre_files_removed_total", Help: "Uploaded files that the sweep removed: no document named them in time, or it was erased.",
+		}, func() float64 { return float64(v.Core.RemovedFiles()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "coffre_kurrent_refused_total", Help: "Calls on the port for KurrentDB's clients without a name and password that may come in.",
 		}, func() float64 { return float64(v.portRefused.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "coffre_kurrent_dropped_total", Help: "Connections on that port that were closed because there were too many, or nobody was let in on them in time.",
+		}, func() float64 { return float64(v.portDropped.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "coffre_kurrent_paused_total", Help: "Times that an address had to wait on that port for its wrong passwords.",
+		}, func() float64 { return float64(v.portPaused.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coffre_identity_provider_usable", Help: "1 while keys of the identity provider are known that count, or none is configured; 0 while nobody can be let in.",
+		}, func() float64 {
+			if v.strange() {
+				return 0
+			}
+			return 1
+		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_key_damaged_rows", Help: "Rows of the key database that are damaged, by the last walk over it or by who needed one; a table that lacks rows counts as one.",
 		}, func() float64 { return float64(v.damagedRows()) }))
@@ -139,6 +156,8 @@ func (k keeperMetrics) Collect(out chan<- prometheus.Metric) {
 var (
 	peopleMetric    = prometheus.NewDesc("coffre_quota_people_total", "People counted among those whom an organisation named in a day, by operation.", []string{"operation"}, nil)
 	exhaustedMetric = prometheus.NewDesc("coffre_quota_exhausted_total", "Calls refused because the organisation had named as many people as it may in a day.", []string{"operation"}, nil)
+	takenMetric     = prometheus.NewDesc("coffre_budget_taken_total", "Places taken in a budget for what callers leave in the vault, by budget (docs/limits.md).", []string{"budget"}, nil)
+	spentMetric     = prometheus.NewDesc("coffre_budget_refused_total", "Calls refused because a budget was used up, by budget.", []string{"budget"}, nil)
 	slowedMetric    = prometheus.NewDesc("coffre_quota_slowed_total", "Calls not judged because the organisation was refused too often in that minute.", []string{"operation"}, nil)
 )
 
@@ -149,6 +168,8 @@ func (quotaMetrics) Describe(out chan<- *prometheus.Desc) {
 	out <- peopleMetric
 	out <- exhaustedMetric
 	out <- slowedMetric
+	out <- takenMetric
+	out <- spentMetric
 }
 
 func (q quotaMetrics) Collect(out chan<- prometheus.Metric) {
@@ -156,5 +177,9 @@ func (q quotaMetrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(peopleMetric, prometheus.CounterValue, float64(s.People), s.Operation)
 		out <- prometheus.MustNewConstMetric(exhaustedMetric, prometheus.CounterValue, float64(s.Exhausted), s.Operation)
 		out <- prometheus.MustNewConstMetric(slowedMetric, prometheus.CounterValue, float64(s.Slowed), s.Operation)
+	}
+	for _, s := range q.v.Core.Quotas.BudgetTotals() {
+		out <- prometheus.MustNewConstMetric(takenMetric, prometheus.CounterValue, float64(s.Taken), s.Budget)
+		out <- prometheus.MustNewConstMetric(spentMetric, prometheus.CounterValue, float64(s.Refused), s.Budget)
 	}
 }

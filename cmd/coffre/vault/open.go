@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"os"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 	"coffre/eventstore/certificates"
 	"coffre/eventstore/codec"
 	"coffre/eventstore/quotas"
+	"coffre/eventstore/replays"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/shred"
@@ -53,9 +55,12 @@ type Options struct {
 	Logger   *slog.Logger // default: nothing is logged
 	Registry fs.FS        // published when the log holds none; default: the samples
 	Belgif   fs.FS        // Belgian code lists for labels; nil: short labels
-	// OIDCIssuer and OIDCAudience say whose tokens count. Without an issuer those of
-	// `coffre token` do, in a vault that never had one.
-	OIDCIssuer, OIDCAudience string
+	// OIDC says which provider's tokens count. Without one those of `coffre token` do, in a
+	// vault that never had one.
+	OIDC *OIDCConfig
+	// Public is where callers reach the vault, as they write it; nil: tokens that are bound to
+	// a key are refused.
+	Public *url.URL
 	// Dev asks for a vault for trying out: Open refuses one that ever had an issuer.
 	Dev     bool
 	Webhook *WebhookOptions // nil: nobody is told
@@ -70,6 +75,8 @@ type Options struct {
 	KeyLease time.Duration
 	// Retentions are those stated for copies of keys; nil: none, and no erasure is final.
 	Retentions *citizen.Retentions
+	// Limits are the bounds of budgets that differ from their defaults.
+	Limits acting.Limits
 	// Duty is what this process does with keys; where processes share them, each has one.
 	Duty Duty
 	// Sealing, when set, stands before what the log seals with and the answers open with:
@@ -129,6 +136,7 @@ type assembly struct {
 	rotator   *seal.Rotator
 	requests  *requests.Table
 	quotas    *quotas.Table
+	replays   *replays.Table
 	shreds    *shred.List
 	log       *eventstore.Log
 	models    readModels
@@ -198,6 +206,9 @@ func (a *assembly) openKeys(ctx context.Context) (err error) {
 		return err
 	}
 	if a.quotas, err = quotas.Open(ctx, a.places.keys, a.Ring.DeploymentKey(seal.RequestKey).MAC, quotas.Options{Logger: a.o.Logger}); err != nil {
+		return err
+	}
+	if a.replays, err = replays.Open(ctx, a.places.keys, a.Ring.DeploymentKey(seal.RequestKey).MAC, replays.Options{Logger: a.o.Logger}); err != nil {
 		return err
 	}
 	a.requests = a.requests.RefusingWhen(a.shortOfRoom)
@@ -280,7 +291,7 @@ func (a *assembly) openFiles(ctx context.Context) error {
 // makeCore makes what answers the contract of what was opened.
 func (a *assembly) makeCore(ctx context.Context) error {
 	recorder := &acting.Recorder{
-		Log: a.log, Keys: a.Ring, Requests: a.requests, Quotas: a.quotas, Words: &vocabulary.Holder{}, Runner: a.Runner,
+		Log: a.log, Keys: a.Ring, Requests: a.requests, Quotas: a.quotas, Limits: a.o.Limits, Words: &vocabulary.Holder{}, Runner: a.Runner,
 		Now: time.Now, NewID: uuid.New, Slog: a.o.Logger,
 	}
 	discloser := disclosure.New(disclosure.Config{

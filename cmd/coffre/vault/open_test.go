@@ -26,7 +26,7 @@ func TestOwnTokensCountOnTheControlSocketOnly(t *testing.T) {
 	dir := DataDir(t.TempDir())
 	provider := httptest.NewTLSServer(http.NotFoundHandler()) // it knows no key
 	defer provider.Close()
-	v, err := Open(t.Context(), dir, Options{OIDCIssuer: provider.URL, OIDCAudience: "coffre"})
+	v, err := Open(t.Context(), dir, Options{OIDC: NewOIDC(provider.URL)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestControlServerKnowsTheAccount(t *testing.T) {
 	}
 	door := edge.ControlSocket{Own: operators{}, Provided: true}
 	server := NewControlServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller, err := door.Authenticate(r.Context(), "")
+		caller, err := door.Authenticate(r.Context(), token.Presented{})
 		if _, failed := io.WriteString(w, fmt.Sprintf("%s %v", caller.Subject, err)); failed != nil {
 			t.Error(failed)
 		}
@@ -103,7 +103,7 @@ func TestControlServerKnowsTheAccount(t *testing.T) {
 // operators takes everybody for an operator.
 type operators struct{}
 
-func (operators) Authenticate(context.Context, string) (edge.Caller, error) {
+func (operators) Authenticate(context.Context, token.Presented) (edge.Caller, error) {
 	return edge.Caller{Role: domain.RoleOperator, Subject: "me", Why: "maintenance"}, nil
 }
 
@@ -121,7 +121,7 @@ func TestProviderIsRemembered(t *testing.T) {
 	if err := closed(open(Options{Dev: true})); err != nil {
 		t.Fatal(err)
 	}
-	issuer := Options{OIDCIssuer: "https://login.example", OIDCAudience: "coffre"}
+	issuer := Options{OIDC: NewOIDC("https://login.example")}
 	for range 2 {
 		if err := closed(open(issuer)); err != nil {
 			t.Fatal(err)
@@ -147,7 +147,7 @@ func TestProviderIsRemembered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.Data == any(audit.ProviderNamed{Issuer: issuer.OIDCIssuer, At: e.Data.(audit.ProviderNamed).At}) {
+		if e.Data == any(audit.ProviderNamed{Issuer: issuer.OIDC.Profile.Issuer, At: e.Data.(audit.ProviderNamed).At}) {
 			named++
 		}
 	}

@@ -69,6 +69,9 @@ func (a *assembly) background(begun func(error)) []part {
 			})
 		}})
 	}
+	if a.provider != nil {
+		parts = append(parts, part{"keys of the identity provider", a.provider.Run})
+	}
 	var mark func(eventstore.Position)
 	if a.places.shared() {
 		mark = a.dir.markEnd

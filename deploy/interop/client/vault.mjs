@@ -48,13 +48,14 @@ export async function until(what, ask, good, times = 100) {
  * Serves until `stop`. The program comes from COFFRE, a path.
  *
  * @param {string[]} more further arguments of `coffre serve`
+ * @param {string[]} vouching arguments that say who vouches for callers; without them its own tokens do
  * @returns {Promise<Vault>}
  */
-export async function serve(more = []) {
+export async function serve(more = [], vouching = ['--dev']) {
   const program = process.env.COFFRE
   if (!program) throw new Error('COFFRE names no program')
   const data = await mkdtemp(join(tmpdir(), 'coffre-interop-'))
-  const child = spawn(program, ['serve', '--dev', '--listen', '127.0.0.1:0', '--data', data, ...more], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(program, ['serve', ...vouching, '--listen', '127.0.0.1:0', '--data', data, ...more], { stdio: ['ignore', 'ignore', 'pipe'] })
   const kill = () => void child.kill('SIGKILL')
   process.once('exit', kill)
   /** @type {Promise<number | string | null>} */

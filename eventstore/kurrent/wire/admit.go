@@ -55,18 +55,35 @@ func (s *Server) admitStream(srv any, stream grpc.ServerStream, info *grpc.Strea
 	return handle(srv, stream)
 }
 
-// admit lets a call pass that needs no password or shows a good one.
+// admit lets a call pass that needs no password or shows a good one. While an address has
+// sent too many wrong ones, none of it is looked at.
 func (s *Server) admit(ctx context.Context, method string) error {
-	if s.o.Allow == nil || open[method] {
+	if open[method] {
 		return nil
 	}
-	if _, known := s.caller(ctx); known {
+	from := ""
+	if p, ok := peer.FromContext(ctx); ok {
+		from = p.Addr.String()
+	}
+	if s.o.Allow == nil {
+		s.door.letIn(from)
 		return nil
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	shown := len(md.Get("authorization")) > 0
+	refusal := status.Error(codes.Unauthenticated, "a name and password are needed here")
+	if shown && !s.door.mayTry(from) {
+		refusal = status.Error(codes.ResourceExhausted, "too many wrong passwords came from this address; try again in some minutes")
+	} else if _, known := s.caller(ctx); known {
+		s.door.letIn(from)
+		return nil
+	} else if shown {
+		s.door.wasWrong(from)
 	}
 	if s.o.Refused != nil {
 		s.o.Refused()
 	}
-	return status.Error(codes.Unauthenticated, "a name and password are needed here")
+	return refusal
 }
 
 // caller returns the name of a call's caller who shows a good password.

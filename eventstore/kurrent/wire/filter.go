@@ -5,8 +5,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/dlclark/regexp2"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"coffre/eventstore"
 	"coffre/eventstore/kurrent/form"
@@ -18,7 +22,15 @@ const (
 	maxWindow   = 1 << 20 // considered records between two checkpoints, times the multiplier
 )
 
-var errFilter = errors.New("the filter is not one: it needs prefixes, or a regular expression without look-around")
+var (
+	errFilter = errors.New("the filter is not one: it needs prefixes, or a regular expression")
+	// errSlowFilter ends a call whose regular expression takes too long for one name.
+	errSlowFilter = status.Error(codes.InvalidArgument, "the filter's regular expression takes too long; write it without nested repetitions")
+)
+
+// matchTime bounds one match of a regular expression that goes back and forth. Names have
+// some sixty bytes, for which an expression that means well takes microseconds.
+const matchTime = 20 * time.Millisecond
 
 // filter chooses records by the name of their stream or their type. A nil filter
 // lets all pass.
@@ -26,7 +38,8 @@ type filter struct {
 	byType   bool
 	prefixes []string
 	regex    *regexp.Regexp
-	window   int // considered records from one checkpoint to the next
+	look     *regexp2.Regexp // in place of regex, for what that cannot say: look-around, as some clients send by default
+	window   int             // considered records from one checkpoint to the next
 }
 
 // newFilter reads what a client asked for. The answer is nil where it asked for none.
@@ -50,9 +63,13 @@ func newFilter(o *streams.ReadReq_Options) (*filter, error) {
 		return nil, errFilter
 	case e.GetRegex() != "":
 		var err error
-		if f.regex, err = regexp.Compile(e.GetRegex()); err != nil {
+		if f.regex, err = regexp.Compile(e.GetRegex()); err == nil {
+			break
+		}
+		if f.look, err = regexp2.Compile(e.GetRegex(), regexp2.None); err != nil {
 			return nil, errFilter // the error would quote it
 		}
+		f.look.MatchTimeout = matchTime
 	default:
 		f.prefixes = e.GetPrefix()
 	}
@@ -64,16 +81,25 @@ func newFilter(o *streams.ReadReq_Options) (*filter, error) {
 	return f, nil
 }
 
-func (f *filter) admits(r *eventstore.Record) bool {
+// admits reports whether a record passes. It returns errSlowFilter when that is not known in
+// time.
+func (f *filter) admits(r *eventstore.Record) (bool, error) {
 	if f == nil {
-		return true
+		return true, nil
 	}
 	subject := r.Type
 	if !f.byType {
 		subject = form.StreamName(r.Stream)
 	}
-	if f.regex != nil {
-		return f.regex.MatchString(subject)
+	switch {
+	case f.regex != nil:
+		return f.regex.MatchString(subject), nil
+	case f.look != nil:
+		passes, err := f.look.MatchString(subject)
+		if err != nil {
+			return false, errSlowFilter // the error would quote it
+		}
+		return passes, nil
 	}
-	return slices.ContainsFunc(f.prefixes, func(p string) bool { return strings.HasPrefix(subject, p) })
+	return slices.ContainsFunc(f.prefixes, func(p string) bool { return strings.HasPrefix(subject, p) }), nil
 }

@@ -18,7 +18,7 @@ type mux struct {
 	inner       net.Listener
 	tls         *tls.Config
 	grpc, other *lane
-	room        chan struct{} // one token for each connection
+	door        *doorkeeper
 
 	closing sync.Once
 	closed  chan struct{}
@@ -30,8 +30,8 @@ type lane struct {
 	conns chan net.Conn
 }
 
-func newMux(l net.Listener, c *tls.Config) *mux {
-	m := &mux{inner: l, room: make(chan struct{}, maxConnections), closed: make(chan struct{})}
+func newMux(l net.Listener, c *tls.Config, door *doorkeeper) *mux {
+	m := &mux{inner: l, door: door, closed: make(chan struct{})}
 	if c != nil {
 		m.tls = c.Clone()
 		m.tls.MinVersion = max(m.tls.MinVersion, tls.VersionTLS12)
@@ -45,20 +45,16 @@ func newMux(l net.Listener, c *tls.Config) *mux {
 func (m *mux) run() error {
 	defer m.close()
 	for {
-		select {
-		case m.room <- struct{}{}:
-		case <-m.closed:
-			return net.ErrClosed
-		}
 		c, err := m.inner.Accept()
 		if err != nil {
 			if ne, ok := err.(net.Error); ok && ne.Timeout() {
-				<-m.room
 				continue
 			}
 			return err
 		}
-		go m.sort(&roomed{Conn: c, room: m.room})
+		if g := m.door.receive(c); g != nil {
+			go m.sort(g)
+		}
 	}
 }
 
@@ -106,18 +102,6 @@ type peeked struct {
 }
 
 func (p *peeked) Read(b []byte) (int, error) { return p.in.Read(b) }
-
-// roomed gives its place back when it is closed.
-type roomed struct {
-	net.Conn
-	room chan struct{}
-	once sync.Once
-}
-
-func (r *roomed) Close() error {
-	r.once.Do(func() { <-r.room })
-	return r.Conn.Close()
-}
 
 // Accept implements net.Listener.
 func (l *lane) Accept() (net.Conn, error) {

@@ -151,3 +151,52 @@ func TestReadingsAreToldFirst(t *testing.T) {
 		}
 	}
 }
+
+// F35: while an address has sent too many wrong passwords, a good one of it is not looked at
+// either, on whatever connection; who was let in before goes on.
+func TestF35PasswordsAreNotGuessed(t *testing.T) {
+	f := certtest.Make(t)
+	asked := 0
+	var mu sync.Mutex
+	address := start(t, wire.Options{Store: filled(t, 3), TLS: certificate(t, f), Allow: func(name, password string) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		asked++
+		return onlyAuditor(name, password)
+	}})
+	read := func(c *esdb.Client) error {
+		events, err := c.ReadAll(t.Context(), esdb.ReadAllOptions{From: esdb.Start{}}, 1)
+		if err == nil {
+			defer events.Close()
+			_, err = events.Recv()
+		}
+		return err
+	}
+	as := func(user string) *esdb.Client {
+		return client(t, "esdb://"+user+address+"?tlsCAFile="+url.QueryEscape(f.CA))
+	}
+	before := as("auditor:p%3Ass@")
+	if err := read(before); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		guesses := as("auditor:wrong@")
+		for range 10 {
+			if read(guesses) == nil {
+				t.Fatal("a wrong password is taken")
+			}
+		}
+	}
+	mu.Lock()
+	tried := asked
+	mu.Unlock()
+	if tried > 2+20 { // the read before, by admit and by who reads, and twenty guesses
+		t.Errorf("%d passwords were looked at", tried)
+	}
+	if read(as("auditor:p%3Ass@")) == nil {
+		t.Error("the address need not wait")
+	}
+	if err := read(before); err != nil {
+		t.Errorf("who was let in before: %v", err)
+	}
+}

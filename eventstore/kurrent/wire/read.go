@@ -285,7 +285,9 @@ func (r *reading) allForwards(o *streams.ReadReq_Options_AllOptions) error {
 		}
 		for i := range found {
 			after = found[i].Position
-			if !r.filter.admits(&found[i]) {
+			if passes, err := r.filter.admits(&found[i]); err != nil {
+				return err
+			} else if !passes {
 				continue
 			}
 			if r.count == 0 {
@@ -327,7 +329,9 @@ func (r *reading) allBackwards(o *streams.ReadReq_Options_AllOptions) error {
 		}
 		bound = found[0].Position
 		for i := range slices.Backward(found) {
-			if !r.filter.admits(&found[i]) {
+			if passes, err := r.filter.admits(&found[i]); err != nil {
+				return err
+			} else if !passes {
 				continue
 			}
 			if r.count == 0 {

@@ -128,7 +128,11 @@ func (r *reading) subscribeAll(o *streams.ReadReq_Options_AllOptions) error {
 		for i := range found {
 			after = found[i].Position
 			considered++
-			if r.filter.admits(&found[i]) {
+			passes, err := r.filter.admits(&found[i])
+			if err != nil {
+				return err
+			}
+			if passes {
 				if err := r.send(&found[i]); err != nil {
 					return err
 				}

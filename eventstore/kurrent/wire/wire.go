@@ -32,10 +32,11 @@ import (
 )
 
 const (
-	maxMessage     = 17 << 20 // what official clients send and take at most
-	maxConnections = 256
-	maxStreams     = 1024 // calls at the same time on one connection
-	handshake      = 10 * time.Second
+	maxMessage = 17 << 20 // what official clients send and take at most
+	maxStreams = 1024     // calls at the same time on one connection
+	handshake  = 10 * time.Second
+
+	maxHTTP1Headers = 16 << 10 // bytes
 	// Clients ping every 10 s, calls or not. The default of the library would end
 	// their connections for it.
 	pingsAllowed = 5 * time.Second
@@ -57,6 +58,12 @@ type Options struct {
 	Allow func(name, password string) bool
 	// Refused is called for every call that shows no good password. nil: not called.
 	Refused func()
+	// Dropped is called for every connection that is closed because there are too many, or
+	// because no call on it was let in within 20 seconds. nil: not called.
+	Dropped func()
+	// Paused is called when an address has sent so many wrong passwords that those of it are
+	// not looked at for a while. nil: not called.
+	Paused func()
 	// Reading is told of every read and subscription before anything is answered; an error
 	// refuses it. nil: nobody is told.
 	Reading func(context.Context, Reading) error
@@ -79,6 +86,7 @@ type Server struct {
 	grpc  *grpc.Server
 	other *http.Server // answers HTTP/1
 	id    uuid.UUID    // of this member, for gossip
+	door  *doorkeeper
 
 	life context.Context // ends when the server stops
 	stop context.CancelFunc
@@ -92,7 +100,7 @@ func New(o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, id: uuid.New()}
+	s := &Server{o: o, id: uuid.New(), door: newDoorkeeper(o)}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.grpc = grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -109,6 +117,8 @@ func New(o Options) *Server {
 	s.other = &http.Server{
 		Handler:           http.HandlerFunc(http.NotFound),
 		ReadHeaderTimeout: handshake,
+		IdleTimeout:       handshake,
+		MaxHeaderBytes:    maxHTTP1Headers,
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
 	return s
@@ -121,7 +131,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if !loopback(l.Addr()) && (s.o.TLS == nil || s.o.Allow == nil) {
 		return errors.Join(ErrNotPrivate, l.Close())
 	}
-	m := newMux(l, s.o.TLS)
+	m := newMux(l, s.o.TLS, s.door)
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.grpc.Serve(m.grpc) }) // both end when the mux does
 	running.Go(func() { _ = s.other.Serve(m.other) })

@@ -12,6 +12,7 @@ import (
 	"hash"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -396,6 +397,56 @@ func (tx *Tx) Unverified(t *Table, where string, args ...any) ([]*Entry, error) 
 func (tx *Tx) Whole(e *Entry) bool {
 	g := tx.db.keys()
 	return g == nil || g.fits(e)
+}
+
+// Misplaced returns the Damage of a row, among those of the table that were found damaged,
+// which is as it was written once it has the values of one of the ways by which somebody
+// looks for it; nil when no row is.
+func (tx *Tx) Misplaced(t *Table, ways ...map[string][]byte) error {
+	for _, d := range tx.db.Damaged() {
+		if d.Table != t.Name || d.Row == "" {
+			continue
+		}
+		where, args := "", []any(nil) // a name tells only how a key begins: all rows, then
+		if t.Number != "" {
+			number, err := strconv.ParseInt(d.Row, 10, 64)
+			if err != nil {
+				return err
+			}
+			where, args = t.Number+" = ?", []any{number}
+		}
+		rows, err := tx.Unverified(t, where, args...)
+		if err != nil {
+			return err
+		}
+		for _, e := range rows {
+			if tx.fitsSomeWay(e, ways) {
+				return tx.db.note(e.damage())
+			}
+		}
+		if t.Number == "" {
+			return nil
+		}
+	}
+	return nil
+}
+
+// fitsSomeWay reports whether a row that is not as it was written is so with the values of
+// one of the ways.
+func (tx *Tx) fitsSomeWay(e *Entry, ways []map[string][]byte) bool {
+	if tx.Whole(e) {
+		return false
+	}
+	for _, way := range ways {
+		moved := e.Clone()
+		for column, value := range way {
+			moved.Set(column, value)
+		}
+		if tx.Whole(moved) {
+			return true
+		}
+	}
+	return false
 }
 
 // Missing says that a row which must be there is not, and returns that as an error.

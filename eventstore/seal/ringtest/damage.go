@@ -132,6 +132,27 @@ func flip(t *testing.T, db *keysdb.DB, table *keysdb.Table, column string, row m
 	}, true
 }
 
+// flipAll changes a bit in each of several columns of a row.
+func flipAll(t *testing.T, db *keysdb.DB, table *keysdb.Table, row map[string]any, columns ...string) (undo func()) {
+	t.Helper()
+	var undos []func()
+	for _, column := range columns {
+		u, _ := flip(t, db, table, column, row)
+		undos = append(undos, u)
+		for _, now := range rowsOf(t, db, table.Name) {
+			if string(now["mac"].([]byte)) == string(row["mac"].([]byte)) {
+				row = now
+			}
+		}
+	}
+	slices.Reverse(undos)
+	return func() {
+		for _, undo := range undos {
+			undo()
+		}
+	}
+}
+
 // put stores a value in the row that has these others.
 func put(t *testing.T, db *keysdb.DB, table *keysdb.Table, column string, value any, row map[string]any) error {
 	where, args := []string{}, []any{value}
@@ -353,9 +374,19 @@ func suppressionDamaged(t *testing.T, e *env) {
 			t.Errorf("suppressions.%s is whole again: %v", column, err)
 		}
 	}
+	row := rowsOf(t, e.db, table.Name)[0]
+	undo := flipAll(t, e.db, table, row, "ssin", "echo")
+	started := e.process(t, seal.Config{})
+	if _, _, err := started.Enroll(ctx, SSIN(2)); !errors.Is(err, keysdb.ErrDamaged) {
+		t.Errorf("both columns that find a suppression changed: %v", err)
+	}
+	if _, isNew, err := started.Enroll(ctx, SSIN(someone+1)); err != nil || !isNew {
+		t.Errorf("both columns that find a suppression changed, and somebody new: %v %v", isNew, err)
+	}
+	undo()
 	whole(t, e.db)
 	exec(t, e.db, `DELETE FROM suppressions`)
-	started := e.process(t, seal.Config{}) // a start finds it before anything is served
+	started = e.process(t, seal.Config{}) // a start finds it before anything is served
 	for _, n := range []int{2, 100} {
 		if _, _, err := started.Enroll(ctx, SSIN(n)); !errors.Is(err, keysdb.ErrDamaged) {
 			t.Errorf("suppressions are gone, person %d: %v", n, err)
@@ -377,6 +408,21 @@ func damagedNumberIsNotAnothers(t *testing.T, e *env) {
 		t.Errorf("the number of somebody whose index is damaged: %v", err)
 	}
 	undo()
+	undo = flipAll(t, e.db, table, ofCitizen(t, e.db, table.Name, citizens[0]), "blind", "suppression")
+	if found, err := e.db.Check(ctx); err != nil || len(found) != 1 {
+		t.Fatalf("%v %v", found, err)
+	}
+	if err := e.ring.AddSSIN(ctx, citizens[1], SSIN(0)); !errors.Is(err, keysdb.ErrDamaged) {
+		t.Errorf("the number of somebody whose row nothing finds: %v", err)
+	}
+	if _, _, err := e.ring.Enroll(ctx, SSIN(0)); !errors.Is(err, keysdb.ErrDamaged) {
+		t.Errorf("somebody whose row nothing finds: %v", err)
+	}
+	if _, isNew, err := e.ring.Enroll(ctx, SSIN(30)); err != nil || !isNew {
+		t.Errorf("somebody new beside a row that nothing finds: %v %v", isNew, err)
+	}
+	undo()
+	whole(t, e.db)
 	fresh := e.process(t, seal.Config{})
 	if err := fresh.AddSSIN(ctx, citizens[1], SSIN(0)); !errors.Is(err, seal.ErrSSINTaken) {
 		t.Errorf("the index is whole again: %v", err)

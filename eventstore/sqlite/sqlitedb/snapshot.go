@@ -31,6 +31,9 @@ func OpenSnapshot(ctx context.Context, path string, o Options) (*Snapshot, error
 	if _, err := os.Stat(path); err != nil && o.VFS == "" {
 		return nil, fmt.Errorf("snapshot of %s: %w", filepath.Base(path), err)
 	}
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
 	conn, err := connect(ctx, path, o.withDefaults(), Read)
 	if err != nil {
 		return nil, err

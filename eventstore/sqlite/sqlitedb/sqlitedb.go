@@ -95,6 +95,9 @@ type DB struct {
 // are readable by their owner only, and are durable when Open returns.
 func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	o = o.withDefaults()
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
 	if err := create(ctx, path, o); err != nil {
 		return nil, err
 	}
@@ -161,6 +164,9 @@ func pool(path string, o Options, role Role) (*sqlx.DB, error) {
 // before it relies on anything. The connection is for one goroutine at a time.
 func OpenConn(ctx context.Context, path string, o Options, role Role) (*sqlite3.Conn, error) {
 	o = o.withDefaults()
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
 	if role == Write {
 		if err := create(ctx, path, o); err != nil {
 			return nil, err
@@ -180,6 +186,28 @@ func connect(ctx context.Context, path string, o Options, role Role) (*sqlite3.C
 	return c, nil
 }
 
+// maxPath bounds the whole path of a database in bytes: the driver has room for 1024 with
+// what it appends.
+const maxPath = 1000
+
+// ErrPath says that the path of a database, links followed, has more than 1000 bytes.
+var ErrPath = errors.New("the path of the database has more than 1000 bytes, which SQLite cannot open; use a shorter one")
+
+// checkPath refuses a path that the driver would fail on with a panic.
+func checkPath(path string) error {
+	whole, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", filepath.Base(path), err)
+	}
+	if folder, err := filepath.EvalSymlinks(filepath.Dir(whole)); err == nil {
+		whole = filepath.Join(folder, filepath.Base(whole))
+	}
+	if len(whole) > maxPath {
+		return fmt.Errorf("open %s: %w", filepath.Base(path), ErrPath)
+	}
+	return nil
+}
+
 func dsn(path string, o Options) string {
 	q := url.Values{"_txlock": {"immediate"}}
 	if o.VFS != "" {
@@ -189,9 +217,13 @@ func dsn(path string, o Options) string {
 		q.Set("vfs", vfsName)
 		q.Set("modeof", path) // the write-ahead log is as private as the database
 	}
-	// In a URI these three would end the path or start an escape.
-	escaped := strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
-	return "file:" + escaped + "?" + q.Encode()
+	// Two slashes at the beginning of a path would name a host. SQLite reads a plus sign as
+	// itself, also where a form would have a blank.
+	escaped := (&url.URL{Path: path}).EscapedPath()
+	if strings.HasPrefix(escaped, "//") {
+		escaped = "//" + escaped // no host
+	}
+	return "file:" + escaped + "?" + strings.ReplaceAll(q.Encode(), "+", "%20")
 }
 
 // tune sets a fresh connection up and checks what SQLite only promises to try.

@@ -6,6 +6,9 @@ import (
 	"net/url"
 	"reflect"
 	"strconv"
+	"time"
+
+	"coffre/domain"
 )
 
 // ParamLocationPath and ParamLocationHeader name the place of a parameter in the
@@ -84,6 +87,13 @@ func bind(value string, target reflect.Value) error {
 			return err
 		}
 		target.Set(given)
+		return nil
+	}
+	if t, ok := target.Addr().Interface().(*time.Time); ok {
+		var err error
+		if *t, err = domain.ParseTime(value); err != nil {
+			return errBadParameter
+		}
 		return nil
 	}
 	if text, ok := target.Addr().Interface().(encoding.TextUnmarshaler); ok {

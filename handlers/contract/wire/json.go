@@ -13,6 +13,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -64,7 +65,24 @@ func BindJSONBody(r *http.Request, dest any) error {
 	return Unmarshal(b, dest)
 }
 
-var strict = json.JoinOptions(json.RejectUnknownMembers(true), jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false))
+var strict = json.JoinOptions(json.RejectUnknownMembers(true), jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false),
+	json.WithUnmarshalers(json.UnmarshalFromFunc(readTime)))
+
+// readTime decodes a time from a string as domain.ParseTime does.
+func readTime(dec *jsontext.Decoder, t *time.Time) error {
+	token, err := dec.ReadToken()
+	switch {
+	case err != nil:
+		return err
+	case token.Kind() == 'n': // no value, as of every other type
+		*t = time.Time{}
+		return nil
+	case token.Kind() != '"':
+		return ErrMalformed
+	}
+	*t, err = domain.ParseTime(token.String())
+	return err
+}
 
 // Unmarshal decodes exactly one JSON value into dest, strictly. Its only error is
 // ErrMalformed.

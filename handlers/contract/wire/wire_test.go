@@ -43,6 +43,29 @@ func TestUnmarshalIsStrict(t *testing.T) {
 	}
 }
 
+// The letters of a date-time may be small (RFC 3339, section 5.6), in a body as in a parameter.
+func TestF15TimesMayHaveSmallLetters(t *testing.T) {
+	for _, s := range []string{"2026-01-02T03:04:05Z", "2026-01-02t03:04:05z", "2026-01-02t03:04:05Z", "2026-01-02T03:04:05z", "2026-01-02t04:04:05+01:00", "2026-01-02t03:04:05.000000z"} {
+		want := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+		var body sample
+		if err := Unmarshal([]byte(`{"when":"`+s+`"}`), &body); err != nil || !body.When.Equal(want) {
+			t.Errorf("%s in a body: %v, %v", s, body.When, err)
+		}
+		var parameter time.Time
+		if err := BindQueryParameterWithOptions("form", true, true, "t", url.Values{"t": {s}}, &parameter, BindQueryParameterOptions{}); err != nil || !parameter.Equal(want) {
+			t.Errorf("%s in a query: %v, %v", s, parameter, err)
+		}
+	}
+	for _, s := range []string{"", "z", "t", "2026-01-02", "2026-01-02t", "2026-01-02T03:04:05", "2026-01-02 03:04:05Z", "2026-01-02x03:04:05Z", "2026-01-02T03:04:05y", "2026-01-02T24:00:00Z", "2026-02-30T00:00:00Z", "2026-01-02T03:04:05,5Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"} {
+		if err := Unmarshal([]byte(`{"when":"`+s+`"}`), new(sample)); err == nil {
+			t.Errorf("%q in a body is taken", s)
+		}
+	}
+	if err := Unmarshal([]byte(`{"when":1}`), new(sample)); err == nil {
+		t.Error("a number is taken for a time")
+	}
+}
+
 func TestEncode(t *testing.T) {
 	var b bytes.Buffer
 	if err := NewEncoder(&b).Encode(sample{Purpose: "<&>"}); err != nil {

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -223,7 +224,24 @@ func (v *Validator) judge(route *routers.Route, params map[string]string, r *htt
 	if len(said.Value.Content) > 0 && said.Value.Content[media] == nil {
 		v.t.Errorf("%s answers %d as %q", id, answer.Code, media)
 	}
+	if media == "application/json" && !cursorBesideNext(answer.Body.Bytes()) {
+		v.t.Errorf("%s answers with a next whose cursor is not its nextCursor", id)
+	}
 	if answer.Header().Get("BelGov-Trace-Id") == "" {
 		v.t.Errorf("%s answers without a trace id", id)
 	}
+}
+
+// cursorBesideNext reports whether the address of a next page and its cursor agree, or
+// neither is there.
+func cursorBesideNext(body []byte) bool {
+	var page struct {
+		Next       string `json:"next"`
+		NextCursor string `json:"nextCursor"`
+	}
+	if err := json.Unmarshal(body, &page); err != nil {
+		return true // another object, or what the schema refuses
+	}
+	next, err := url.Parse(page.Next)
+	return err == nil && next.Query().Get("after") == page.NextCursor
 }

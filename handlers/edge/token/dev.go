@@ -32,6 +32,7 @@ const (
 type DevKey struct {
 	private ed25519.PrivateKey
 	id      string
+	public  *Key
 }
 
 // OpenDevKey reads the key at path. When there is none it makes one first, readable by its
@@ -49,6 +50,7 @@ func OpenDevKey(path string) (*DevKey, error) {
 	k := &DevKey{private: ed25519.NewKeyFromSeed(seed)}
 	sum := sha256.Sum256(k.private.Public().(ed25519.PublicKey))
 	k.id = base64.RawURLEncoding.EncodeToString(sum[:12])
+	k.public = &Key{jose.JSONWebKey{Key: k.private.Public(), KeyID: k.id, Algorithm: string(jose.EdDSA), Use: "sig"}}
 	return k, nil
 }
 
@@ -93,11 +95,11 @@ func dir(path string) string {
 }
 
 // Key implements Keys.
-func (k *DevKey) Key(_ context.Context, id string) (jose.JSONWebKey, error) {
+func (k *DevKey) Key(_ context.Context, id string) (*Key, error) {
 	if id != k.id {
-		return jose.JSONWebKey{}, ErrInvalid
+		return nil, rejectKey("kid", "is not of the development key of this data directory")
 	}
-	return jose.JSONWebKey{Key: k.private.Public(), KeyID: k.id, Algorithm: string(jose.EdDSA), Use: "sig"}, nil
+	return k.public, nil
 }
 
 // Grant holds the claims of a development token.
@@ -163,7 +165,7 @@ func (k *DevKey) Mint(g Grant, now time.Time, life time.Duration) (string, error
 // a citizen by CitizenID, and say for what work their holder comes. resolve and now are
 // those of New.
 func NewDev(key *DevKey, resolve func(context.Context, domain.SSIN) (domain.CitizenID, error), now func() time.Time) *Verifier {
-	v := New(DevIssuer, Audience, key, resolve, now)
+	v := New(NewProfile(DevIssuer, Audience), key, resolve, now)
 	v.own = true
 	return v
 }

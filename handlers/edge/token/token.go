@@ -15,10 +15,9 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,96 +50,122 @@ type Caller struct {
 	Case string
 }
 
-// ErrInvalid and ErrExpired report a token that does not count. An error of this package
-// that wraps neither means that the token could not be judged.
-var (
-	ErrInvalid = errors.New("token is not valid")
-	// ErrExpired wraps ErrInvalid.
-	ErrExpired = fmt.Errorf("%w: it expired", ErrInvalid)
-)
-
 // Limits of what is accepted and kept.
 const (
-	maxToken  = 8 << 10
 	leeway    = 30 * time.Second // for clocks that lag, on nbf and iat only
 	cacheSize = 16384            // tokens
-	// cacheTime bounds how long a verified token is believed without looking at the
-	// provider's keys and the citizen's number again.
+	// cacheTime bounds how long the claims of a verified token are remembered. Its key is
+	// looked at each time.
 	cacheTime = 5 * time.Minute
+	maxKeyID  = 256 // bytes
 )
 
-// algorithms lists the accepted signature algorithms.
-var algorithms = []jose.SignatureAlgorithm{jose.EdDSA, jose.ES256, jose.RS256}
-
-// types are the media types of an access token (RFC 9068, section 4).
-var types = []string{"at+jwt", "application/at+jwt"}
-
-var roles = []domain.Role{domain.RoleIssuer, domain.RoleConsumer, domain.RoleCitizen, domain.RoleAuditor, domain.RolePrivacyOfficer, domain.RoleOperator}
+// Key is a public key of whoever signs tokens. The same key is the same pointer for as long as
+// it counts; a key that was withdrawn and came back may be another one.
+type Key struct{ jose.JSONWebKey }
 
 // Keys is the port to the public keys that verify tokens.
 type Keys interface {
-	// Key returns the public key with an id: ErrInvalid when there is none, any other
-	// error when the keys cannot be had now. It may be called concurrently.
-	Key(ctx context.Context, id string) (jose.JSONWebKey, error)
+	// Key returns the public key with an id: an error that wraps ErrInvalid when there is
+	// none, any other when the keys cannot be had now. It may be called concurrently.
+	Key(ctx context.Context, id string) (*Key, error)
 }
 
 // Verifier finds the callers of tokens, and implements edge.Authenticator. Make it with
 // New; it may be used concurrently.
 type Verifier struct {
-	issuer, audience string
-	keys             Keys
-	resolve          func(context.Context, domain.SSIN) (domain.CitizenID, error)
-	now              func() time.Time
-	own              bool // the issuer is the development key, and may say more
-	verified         *lru.Cache[[sha256.Size]byte, verified]
+	// Proofs judges the proofs of those who hold the key that a token is bound to
+	// (RFC 9449); nil: no bound token counts. It is set before the first use.
+	Proofs *Proofs
+
+	profile  Profile
+	keys     Keys
+	resolve  func(context.Context, domain.SSIN) (domain.CitizenID, error)
+	now      func() time.Time
+	own      bool // the issuer is the development key, and may say more
+	verified *lru.Cache[[sha256.Size]byte, verified]
 }
 
 type verified struct {
 	caller Caller
+	bound  binding
+	keyID  string
+	key    *Key
 	until  time.Time
 }
 
-// New returns a verifier of tokens that issuer made for audience. resolve returns the
-// citizen with a national number, the zero id for a person whom the vault does not know.
-func New(issuer, audience string, keys Keys, resolve func(context.Context, domain.SSIN) (domain.CitizenID, error), now func() time.Time) *Verifier {
+// New returns a verifier of tokens as a valid profile says. resolve returns the citizen with
+// a national number, the zero id for a person whom the vault does not know.
+func New(profile Profile, keys Keys, resolve func(context.Context, domain.SSIN) (domain.CitizenID, error), now func() time.Time) *Verifier {
 	cache, err := lru.New[[sha256.Size]byte, verified](cacheSize)
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
-	return &Verifier{issuer: issuer, audience: audience, keys: keys, resolve: resolve, now: now, verified: cache}
+	return &Verifier{profile: profile, keys: keys, resolve: resolve, now: now, verified: cache}
 }
 
-// Forget drops every verified token, as when keys were withdrawn.
+// Forget drops every verified token.
 func (v *Verifier) Forget() { v.verified.Purge() }
 
-// Authenticate returns the caller to whom a token belongs. Verified tokens are remembered
-// by their hash, for at most five minutes and never past their end. Errors that wrap
-// ErrInvalid are the caller's; any other means that the token cannot be judged now.
-func (v *Verifier) Authenticate(ctx context.Context, bearer string) (Caller, error) {
-	if len(bearer) > maxToken {
-		return Caller{}, ErrInvalid
+// Presented is what a request brings to say whose it is.
+type Presented struct {
+	Token string
+	// DPoP says that the token came with the scheme of that name (RFC 9449), not as a bearer
+	// token (RFC 6750). Proofs, Method and Path belong to it.
+	DPoP   bool
+	Proofs []string // values of the header DPoP
+	Method string
+	Path   string // of the request's target, as it was sent, without the query
+}
+
+// Bearer returns a token presented as a bearer token.
+func Bearer(token string) Presented { return Presented{Token: token} }
+
+// Authenticate returns the caller to whom a token belongs. Verified tokens are remembered by
+// their hash, for at most five minutes, never past their end, and never longer than their key
+// counts. A token that is bound to a key counts with a proof only, and a proof once. Errors
+// that wrap ErrInvalid are the caller's, and are a *Rejection; any other means that the token
+// cannot be judged now.
+func (v *Verifier) Authenticate(ctx context.Context, p Presented) (Caller, error) {
+	if len(p.Token) > v.profile.MaxBytes {
+		return Caller{}, reject("size", "the access token is longer than "+strconv.Itoa(v.profile.MaxBytes)+" bytes")
 	}
-	sum, now := sha256.Sum256([]byte(bearer)), v.now()
-	if known, ok := v.verified.Get(sum); ok {
-		if now.Before(known.until) {
-			return known.caller, nil
-		}
-		v.verified.Remove(sum)
-	}
-	caller, err := v.verify(ctx, bearer, now)
+	known, err := v.known(ctx, p.Token)
 	if err != nil {
 		return Caller{}, err
 	}
-	caller.Session = uuid.UUID(sum[:16])
-	caller.Session[6], caller.Session[8] = caller.Session[6]&0x0f|0x80, caller.Session[8]&0x3f|0x80 // version 8, RFC 9562
-	if caller.Role != domain.RoleCitizen || !caller.Citizen.IsZero() {
-		until := now.Add(cacheTime)
-		if caller.Expires.Before(until) {
-			until = caller.Expires
-		}
-		v.verified.Add(sum, verified{caller, until})
+	if err := v.held(ctx, p, known.bound); err != nil {
+		return Caller{}, err
 	}
-	return caller, nil
+	return known.caller, nil
+}
+
+// known returns what a token says, remembered or verified now.
+func (v *Verifier) known(ctx context.Context, token string) (verified, error) {
+	sum, now := sha256.Sum256([]byte(token)), v.now()
+	if known, ok := v.verified.Get(sum); ok {
+		if now.Before(known.until) {
+			if key, err := v.keys.Key(ctx, known.keyID); err == nil && key == known.key {
+				return known, nil
+			}
+		}
+		v.verified.Remove(sum)
+	}
+	known, err := v.verify(ctx, token, now)
+	if err != nil {
+		return verified{}, err
+	}
+	c := &known.caller
+	c.Session = uuid.UUID(sum[:16])
+	c.Session[6], c.Session[8] = c.Session[6]&0x0f|0x80, c.Session[8]&0x3f|0x80 // version 8, RFC 9562
+	if c.Role != domain.RoleCitizen || !c.Citizen.IsZero() {
+		known.until = now.Add(cacheTime)
+		if c.Expires.Before(known.until) {
+			known.until = c.Expires
+		}
+		v.verified.Add(sum, known)
+	}
+	return known, nil
 }
 
 // header lists the members that a token's header may have. Members by which a token could
@@ -153,75 +178,130 @@ type header struct {
 	Thumbprint2 string `json:"x5t#S256"` // ignored
 }
 
-type claims struct {
-	Issuer       string       `json:"iss"`
-	Subject      string       `json:"sub"`
-	Audience     audience     `json:"aud"`
-	Expires      *numericDate `json:"exp"`
-	NotBefore    *numericDate `json:"nbf"`
-	IssuedAt     *numericDate `json:"iat"`
-	Scope        string       `json:"scope"`
-	Role         domain.Role  `json:"role"`
-	Organisation string       `json:"organization"`
-	OnBehalfOf   string       `json:"onBehalfOf"`
-	SSIN         string       `json:"ssin"`
-	Citizen      string       `json:"citizenId"`
-	Why          string       `json:"why"`  // of the development key's tokens only
-	Case         string       `json:"case"` // the same
-}
-
-func (v *Verifier) verify(ctx context.Context, bearer string, now time.Time) (Caller, error) {
-	payload, err := v.signed(ctx, bearer)
+func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (verified, error) {
+	out, payload, err := v.signed(ctx, token)
 	if err != nil {
-		return Caller{}, err
+		return verified{}, err
 	}
-	var c claims
-	if json.Unmarshal(payload, &c) != nil { // its error would carry claims
-		return Caller{}, ErrInvalid
+	c, err := readClaims(payload)
+	if err != nil {
+		return verified{}, err
 	}
-	switch {
-	case c.Issuer != v.issuer, c.Subject == "", !slices.Contains(c.Audience, v.audience):
-		return Caller{}, ErrInvalid
-	case c.Expires == nil, c.NotBefore != nil && now.Add(leeway).Before(c.NotBefore.time()), c.IssuedAt != nil && now.Add(leeway).Before(c.IssuedAt.time()):
-		return Caller{}, ErrInvalid
-	case !now.Before(c.Expires.time()):
-		return Caller{}, ErrExpired
+	expires, err := v.judge(c, now)
+	if err != nil {
+		return verified{}, err
 	}
-	return v.caller(ctx, c)
+	if out.bound, err = bindingOf(c); err != nil {
+		return verified{}, err
+	}
+	out.caller, err = v.caller(ctx, c)
+	out.caller.Expires = expires
+	return out, err
 }
 
-// signed returns the payload of a token whose signature holds.
-func (v *Verifier) signed(ctx context.Context, bearer string) ([]byte, error) {
-	first, _, found := strings.Cut(bearer, ".")
-	if !found || strings.Count(bearer, ".") != 2 {
-		return nil, ErrInvalid
+// judge holds the claims that every token has to the profile and the clock, and returns when
+// the token ends.
+func (v *Verifier) judge(c claims, now time.Time) (time.Time, error) {
+	issuer, _, err := c.text("iss")
+	if err != nil || issuer != v.profile.Issuer {
+		return time.Time{}, reject("iss", "is not the issuer that this vault trusts, letter by letter")
 	}
+	audience, _, err := c.list("aud", "aud")
+	if err != nil || !slices.Contains(audience, v.profile.Audience) {
+		return time.Time{}, reject("aud", "does not name this vault's audience")
+	}
+	if subject, _, err := c.text("sub"); err != nil || subject == "" {
+		return time.Time{}, reject("sub", "is missing")
+	}
+	if !v.own {
+		if kind := c.otherKind(); kind != "" {
+			return time.Time{}, reject("typ", "this is "+kind+", not an access token")
+		}
+	}
+	expires, found, err := c.moment("exp")
+	if err != nil || !found {
+		return time.Time{}, reject("exp", "is missing, or not a number of seconds since 1970, up to the year 9999")
+	}
+	for _, name := range []string{"nbf", "iat"} {
+		from, _, err := c.moment(name)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if now.Add(leeway).Before(from) {
+			return time.Time{}, reject(name, "lies in the future: the clocks of the identity provider and of the vault differ")
+		}
+	}
+	if !now.Before(expires) {
+		r := reject("exp", "the access token has expired")
+		r.expired = true
+		return time.Time{}, r
+	}
+	return expires, nil
+}
+
+// signed returns the payload of a token whose signature holds, and the key that verified it.
+func (v *Verifier) signed(ctx context.Context, token string) (out verified, payload []byte, err error) {
+	first, _, found := strings.Cut(token, ".")
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(first)
-	if err != nil {
-		return nil, ErrInvalid
+	switch parts := strings.Count(token, ".") + 1; {
+	case parts == 5 && err == nil && encrypted(raw):
+		return out, nil, reject("encryption", "the access token is encrypted (JWE); the identity provider has to sign it and leave it readable")
+	case !found || parts != 3 || err != nil:
+		return out, nil, reject("form", "this is not a signed JWT in compact form")
 	}
 	var h header
-	if wire.Unmarshal(raw, &h) != nil || h.KeyID == "" || len(h.KeyID) > 256 || !slices.Contains(types, strings.ToLower(h.Type)) ||
-		!slices.Contains(algorithms, jose.SignatureAlgorithm(h.Algorithm)) {
-		return nil, ErrInvalid
+	if wire.Unmarshal(raw, &h) != nil {
+		return out, nil, reject("header", "is not JSON, or has a member other than alg, kid, typ, x5t and x5t#S256")
 	}
-	jws, err := jose.ParseSignedCompact(bearer, algorithms)
+	switch {
+	case !v.profile.acceptsType(h.Type):
+		return out, nil, reject("typ", "is not accepted here; accepted is "+strings.Join(v.profile.Types, " or "))
+	case !slices.Contains(v.profile.Algorithms, h.Algorithm):
+		return out, nil, reject("alg", "is not accepted here; accepted is "+strings.Join(v.profile.Algorithms, ", "))
+	case h.KeyID == "" || len(h.KeyID) > maxKeyID:
+		return out, nil, reject("kid", "is missing or too long")
+	}
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(h.Algorithm)})
 	if err != nil {
-		return nil, ErrInvalid
+		return out, nil, reject("form", "this is not a signed JWT in compact form")
 	}
 	key, err := v.keys.Key(ctx, h.KeyID)
 	if err != nil {
-		return nil, err
+		return out, nil, err
 	}
-	if !keyFits(key, h.Algorithm) {
-		return nil, ErrInvalid
+	if !keyFits(key.JSONWebKey, h.Algorithm) {
+		return out, nil, rejectKey("alg", "does not fit the key that kid names")
 	}
-	payload, err := jws.Verify(key.Key)
-	if err != nil {
-		return nil, ErrInvalid
+	if payload, err = jws.Verify(key.Key); err != nil {
+		return out, nil, rejectKey("signature", "does not fit the key that kid names")
 	}
-	return payload, nil
+	return verified{keyID: h.KeyID, key: key}, payload, nil
 }
+
+// encrypted reports whether a header is that of a JWE.
+func encrypted(header []byte) bool {
+	var h struct {
+		Encryption string `json:"enc"`
+	}
+	return json.Unmarshal(header, &h) == nil && h.Encryption != ""
+}
+
+// readKey reads a public key (RFC 7517) that may verify signatures, as far as it says.
+func readKey(raw []byte) (key jose.JSONWebKey, ok bool) {
+	var uses struct {
+		Operations *[]string `json:"key_ops"`
+	}
+	if json.Unmarshal(raw, &uses) != nil || uses.Operations != nil && !slices.Contains(*uses.Operations, "verify") {
+		return key, false
+	}
+	return key, key.UnmarshalJSON(raw) == nil && key.Valid() && key.IsPublic()
+}
+
+// Bounds of an RSA key's modulus, in bits: smaller ones are weak, larger ones take too long.
+const (
+	smallestRSA = 2048
+	largestRSA  = 8192
+)
 
 // keyFits reports whether a key may be used with an algorithm, so that the token alone
 // never chooses.
@@ -235,95 +315,132 @@ func keyFits(key jose.JSONWebKey, algorithm string) bool {
 	case *ecdsa.PublicKey:
 		return algorithm == string(jose.ES256) && k.Curve == elliptic.P256()
 	case *rsa.PublicKey:
-		return algorithm == string(jose.RS256) && k.N.BitLen() >= 2048
+		bits := k.N.BitLen()
+		return (algorithm == string(jose.RS256) || algorithm == string(jose.PS256)) && bits >= smallestRSA && bits <= largestRSA
 	}
 	return false
 }
 
 // caller turns verified claims into a caller, if they fit the role.
-func (v *Verifier) caller(ctx context.Context, c claims) (Caller, error) {
-	out := Caller{Role: c.Role, Subject: c.Subject, Scopes: strings.Fields(c.Scope), Expires: c.Expires.time()}
-	if !slices.Contains(roles, c.Role) {
-		return Caller{}, ErrInvalid
+func (v *Verifier) caller(ctx context.Context, c claims) (out Caller, err error) {
+	if out.Subject, _, err = c.text("sub"); err != nil {
+		return Caller{}, err
+	}
+	if out.Role, err = v.role(c); err != nil {
+		return Caller{}, err
+	}
+	names := v.profile.Claims
+	if out.Scopes, err = c.words("scope", names.Scope); err != nil {
+		return Caller{}, err
 	}
 	for _, o := range []struct {
-		in  string
-		out *domain.Organisation
-	}{{c.Organisation, &out.Organisation}, {c.OnBehalfOf, &out.OnBehalfOf}} {
-		if o.in == "" {
+		check, name string
+		out         *domain.Organisation
+	}{{"organization", names.Organisation, &out.Organisation}, {"onBehalfOf", names.OnBehalfOf, &out.OnBehalfOf}} {
+		text, found, err := c.single(o.check, o.name)
+		if err != nil {
+			return Caller{}, err
+		}
+		if !found {
 			continue
 		}
-		parsed, err := domain.ParseOrganisation(o.in)
-		if err != nil {
-			return Caller{}, ErrInvalid
-		}
-		*o.out = parsed
-	}
-	if v.own && (c.Why != "" || c.Case != "") {
-		out.Why, out.Case = domain.WorkReason(c.Why), c.Case
-		if !slices.Contains(domain.WorkReasons, out.Why) || len(c.Case) > MaxCase {
-			return Caller{}, ErrInvalid
+		if *o.out, err = domain.ParseOrganisation(text); err != nil {
+			return Caller{}, reject(o.check, "is not an enterprise number of ten digits")
 		}
 	}
-	organisational := c.Role == domain.RoleIssuer || c.Role == domain.RoleConsumer
-	personal := c.SSIN != "" || c.Citizen != ""
-	if organisational && out.Organisation.IsZero() || personal != (c.Role == domain.RoleCitizen) ||
-		c.Role == domain.RoleCitizen && (!out.Organisation.IsZero() || !out.OnBehalfOf.IsZero()) {
-		return Caller{}, ErrInvalid
+	if v.own {
+		if out.Why, out.Case, err = work(c); err != nil {
+			return Caller{}, err
+		}
 	}
+	switch organised := !out.Organisation.IsZero(); {
+	case (out.Role == domain.RoleIssuer || out.Role == domain.RoleConsumer) && !organised:
+		return Caller{}, reject("organization", "is missing for an issuer or consumer")
+	case out.Role == domain.RoleCitizen && (organised || !out.OnBehalfOf.IsZero()):
+		return Caller{}, reject("organization", "is there for a citizen, who acts for no organisation")
+	}
+	out.Citizen, err = v.citizen(ctx, c, out.Role)
+	if err != nil {
+		return Caller{}, err
+	}
+	return out, nil
+}
+
+// role returns the one role of the vault that a token names.
+func (v *Verifier) role(c claims) (domain.Role, error) {
+	named, found, err := c.list("role", v.profile.Claims.Role)
+	if err != nil {
+		return "", err
+	}
+	if !found && v.profile.DefaultRole != "" {
+		return v.profile.DefaultRole, nil
+	}
+	var role domain.Role
+	for _, name := range named {
+		r, known := v.profile.Roles[name]
+		if known && role != "" && role != r {
+			return "", reject("role", "names more than one role of the vault, and a caller has one")
+		}
+		if known {
+			role = r
+		}
+	}
+	if role == "" {
+		return "", reject("role", "names no role of the vault (claim "+v.profile.Claims.Role+")")
+	}
+	return role, nil
+}
+
+// work returns why the holder of a token of the development key works on the vault's machine.
+func work(c claims) (why domain.WorkReason, reference string, err error) {
+	word, found, err := c.text("why")
+	if err != nil {
+		return "", "", err
+	}
+	reference, said, err := c.text("case")
+	switch why = domain.WorkReason(word); {
+	case err != nil:
+		return "", "", err
+	case !found && !said:
+		return "", "", nil
+	case !slices.Contains(domain.WorkReasons, why) || len(reference) > MaxCase:
+		return "", "", reject("why", "is not one of the reasons there are, or the case is too long")
+	}
+	return why, reference, nil
+}
+
+// citizen returns the citizen of a login, and refuses a person's number in any other role.
+func (v *Verifier) citizen(ctx context.Context, c claims, role domain.Role) (domain.CitizenID, error) {
+	ssin, numbered, err := c.single("ssin", v.profile.Claims.SSIN)
+	if err != nil {
+		return domain.CitizenID{}, err
+	}
+	id, identified, err := c.text("citizenId")
 	switch {
-	case !personal:
-		return out, nil
-	case c.SSIN != "" && c.Citizen == "":
-		number, err := domain.ParseSSIN(c.SSIN)
-		if err != nil {
-			return Caller{}, ErrInvalid
+	case err != nil:
+		return domain.CitizenID{}, err
+	case identified && (!v.own || numbered):
+		return domain.CitizenID{}, reject("citizenId", "is not for a token of an identity provider, nor beside a number")
+	case role != domain.RoleCitizen && (numbered || identified):
+		return domain.CitizenID{}, reject("ssin", "is there for a role other than citizen")
+	case role != domain.RoleCitizen:
+		return domain.CitizenID{}, nil
+	case !numbered && !identified:
+		return domain.CitizenID{}, reject("ssin", "is missing for a citizen (claim "+v.profile.Claims.SSIN+")")
+	case identified:
+		parsed, err := uuid.Parse(id)
+		if err != nil || parsed == uuid.Nil || parsed.String() != id {
+			return domain.CitizenID{}, reject("citizenId", "is not the id of a citizen")
 		}
-		if out.Citizen, err = v.resolve(ctx, number); err != nil {
-			return Caller{}, fmt.Errorf("find the citizen of a login: %w", err)
-		}
-		return out, nil
-	case c.SSIN == "" && v.own:
-		id, err := uuid.Parse(c.Citizen)
-		if err != nil || id == uuid.Nil || id.String() != c.Citizen {
-			return Caller{}, ErrInvalid
-		}
-		out.Citizen = domain.CitizenID{UUID: id}
-		return out, nil
+		return domain.CitizenID{UUID: parsed}, nil
 	}
-	return Caller{}, ErrInvalid
-}
-
-// audience is one name or a list of names.
-type audience []string
-
-// UnmarshalJSON implements RFC 7519, section 4.1.3.
-func (a *audience) UnmarshalJSON(b []byte) error {
-	var one string
-	if len(b) > 0 && b[0] == '"' {
-		if err := json.Unmarshal(b, &one); err != nil {
-			return err
-		}
-		*a = audience{one}
-		return nil
+	number, err := domain.ParseSSIN(ssin)
+	if err != nil {
+		return domain.CitizenID{}, reject("ssin", "is not a national register or BIS number of eleven digits")
 	}
-	var many []string
-	if err := json.Unmarshal(b, &many); err != nil {
-		return err
+	citizen, err := v.resolve(ctx, number)
+	if err != nil {
+		return domain.CitizenID{}, fmt.Errorf("find the citizen of a login: %w", err)
 	}
-	*a = many
-	return nil
-}
-
-// numericDate is seconds since 1970, perhaps with a fraction (RFC 7519, section 2).
-type numericDate float64
-
-const lastSecond = 253402300799 // 9999-12-31T23:59:59Z
-
-func (n numericDate) time() time.Time {
-	f := float64(n)
-	if math.IsNaN(f) || f < 0 || f > lastSecond {
-		return time.Time{}
-	}
-	return time.Unix(int64(f), 0)
+	return citizen, nil
 }

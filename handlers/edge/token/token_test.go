@@ -33,18 +33,18 @@ const issuer = "https://idp.example.org"
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // ring is a Keys of keys by id.
-type ring map[string]jose.JSONWebKey
+type ring map[string]*Key
 
 var errAway = errors.New("provider away")
 
-func (r ring) Key(_ context.Context, id string) (jose.JSONWebKey, error) {
+func (r ring) Key(_ context.Context, id string) (*Key, error) {
 	if id == "away" {
-		return jose.JSONWebKey{}, errAway
+		return nil, errAway
 	}
 	if k, ok := r[id]; ok {
 		return k, nil
 	}
-	return jose.JSONWebKey{}, ErrInvalid
+	return nil, rejectKey("kid", "names no key")
 }
 
 type signers struct {
@@ -78,14 +78,15 @@ var keys = sync.OnceValue(func() signers {
 
 func public() ring {
 	s := keys()
-	return ring{
-		"ed":    {Key: s.ed.Public(), KeyID: "ed", Algorithm: "EdDSA", Use: "sig"},
-		"es":    {Key: &s.p256.PublicKey, KeyID: "es", Algorithm: "ES256"},
-		"rs":    {Key: &s.rsa.PublicKey, KeyID: "rs"},
-		"p384":  {Key: &s.p384.PublicKey, KeyID: "p384"},
-		"small": {Key: &s.rsaSmall.PublicKey, KeyID: "small"},
-		"enc":   {Key: s.ed.Public(), KeyID: "enc", Use: "enc"},
+	r := make(ring)
+	for _, k := range []jose.JSONWebKey{
+		{Key: s.ed.Public(), KeyID: "ed", Algorithm: "EdDSA", Use: "sig"}, {Key: &s.p256.PublicKey, KeyID: "es", Algorithm: "ES256"},
+		{Key: &s.rsa.PublicKey, KeyID: "rs"}, {Key: &s.p384.PublicKey, KeyID: "p384"}, {Key: &s.rsaSmall.PublicKey, KeyID: "small"},
+		{Key: s.ed.Public(), KeyID: "enc", Use: "enc"},
+	} {
+		r[k.KeyID] = &Key{k}
 	}
+	return r
 }
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
@@ -125,6 +126,17 @@ func withRSA(key *rsa.PrivateKey) func([]byte) []byte {
 	}
 }
 
+func withPSS(key *rsa.PrivateKey) func([]byte) []byte {
+	return func(input []byte) []byte {
+		sum := sha256.Sum256(input)
+		out, err := rsa.SignPSS(rand.Reader, key, crypto.SHA256, sum[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+		if err != nil {
+			panic(err)
+		}
+		return out
+	}
+}
+
 func text(m map[string]any) string {
 	b, err := stdjson.Marshal(m)
 	if err != nil {
@@ -156,7 +168,7 @@ func verifier(resolve func(context.Context, domain.SSIN) (domain.CitizenID, erro
 	if resolve == nil {
 		resolve = func(context.Context, domain.SSIN) (domain.CitizenID, error) { return citizen, nil }
 	}
-	return New(issuer, Audience, public(), resolve, func() time.Time { return now })
+	return New(NewProfile(issuer, Audience), public(), resolve, func() time.Time { return now })
 }
 
 func TestGoodTokens(t *testing.T) {
@@ -167,18 +179,24 @@ func TestGoodTokens(t *testing.T) {
 		"list of audience": raw(edHeader, payload(map[string]any{"aud": []string{"other", Audience}}), withEd),
 		"foreign claims":   raw(edHeader, payload(map[string]any{"acr": "urn:be:fedict:iam:fas:Level500", "x": map[string]any{"y": 1}}), withEd),
 		"fraction":         raw(edHeader, payload(map[string]any{"exp": float64(now.Unix()) + 1.5}), withEd),
+		"PS256":            raw(`{"alg":"PS256","kid":"rs","typ":"at+jwt"}`, payload(nil), withPSS(keys().rsa)),
+		"one role of many": raw(edHeader, payload(map[string]any{"role": []string{"offline_access", "issuer", "issuer"}}), withEd),
+		"list of scopes":   raw(edHeader, payload(map[string]any{"scope": []string{"documents:issue", "documents:read"}}), withEd),
+		"one organization": raw(edHeader, payload(map[string]any{"organization": []string{"0206731645"}}), withEd),
+		"claims of null":   raw(edHeader, payload(nil)[:len(payload(nil))-1]+`,"ssin":null,"cnf":null,"onBehalfOf":null}`, withEd),
+		"14 KB":            raw(edHeader, payload(map[string]any{"groups": strings.Repeat("g", 10_300)}), withEd),
 		"clock lags":       raw(edHeader, payload(map[string]any{"nbf": now.Unix() + 20}), withEd),
 	} {
-		c, err := verifier(nil).Authenticate(t.Context(), tok)
+		c, err := verifier(nil).Authenticate(t.Context(), Bearer(tok))
 		if err != nil || c.Role != domain.RoleIssuer || c.Organisation != "0206731645" || len(c.Scopes) != 2 || c.Subject != "u1" || c.Session == uuid.Nil || !c.Citizen.IsZero() {
 			t.Errorf("%s: %+v, %v", name, c, err)
 		}
 	}
-	c, err := verifier(nil).Authenticate(t.Context(), raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": "53480200724"}), withEd))
+	c, err := verifier(nil).Authenticate(t.Context(), Bearer(raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": "53480200724"}), withEd)))
 	if err != nil || c.Citizen != citizen {
 		t.Errorf("citizen: %+v, %v", c, err)
 	}
-	c, err = verifier(nil).Authenticate(t.Context(), raw(edHeader, payload(map[string]any{"onBehalfOf": "0671516647"}), withEd))
+	c, err = verifier(nil).Authenticate(t.Context(), Bearer(raw(edHeader, payload(map[string]any{"onBehalfOf": "0671516647"}), withEd)))
 	if err != nil || c.OnBehalfOf != "0671516647" {
 		t.Errorf("integrator: %+v, %v", c, err)
 	}
@@ -209,7 +227,7 @@ func hostile() map[string]string {
 		"HS256 with the public key":  raw(`{"alg":"HS256","kid":"ed","typ":"at+jwt"}`, payload(nil), mac(keys().ed.Public().(ed25519.PublicKey))),
 		"HS256 with the RSA key":     raw(`{"alg":"HS256","kid":"rs","typ":"at+jwt"}`, payload(nil), mac(keys().rsa.N.Bytes())),
 		"RS512":                      raw(`{"alg":"RS512","kid":"rs","typ":"at+jwt"}`, payload(nil), withRSA(keys().rsa)),
-		"PS256":                      raw(`{"alg":"PS256","kid":"rs","typ":"at+jwt"}`, payload(nil), withRSA(keys().rsa)),
+		"PS256 signed as RS256":      raw(`{"alg":"PS256","kid":"rs","typ":"at+jwt"}`, payload(nil), withRSA(keys().rsa)),
 		"RS256 said of an EdDSA key": raw(`{"alg":"RS256","kid":"ed","typ":"at+jwt"}`, payload(nil), withRSA(keys().rsa)),
 		"EdDSA said of an EC key":    raw(`{"alg":"EdDSA","kid":"es","typ":"at+jwt"}`, payload(nil), withEd),
 		"ES256 on P-384":             raw(`{"alg":"ES256","kid":"p384","typ":"at+jwt"}`, payload(nil), withEC(keys().p384)),
@@ -261,7 +279,30 @@ func hostile() map[string]string {
 		"role unknown":               claim("role", "admin"),
 		"role system":                claim("role", "system"),
 		"role representative":        claim("role", "representative"),
-		"role a list":                claim("role", []string{"issuer"}),
+		"role a list of two":         claim("role", []string{"issuer", "x", "consumer"}),
+		"role a list of none":        claim("role", []string{}),
+		"role a list of others":      claim("role", []string{"offline_access", "admin"}),
+		"role a list of numbers":     claim("role", []int{1}),
+		"role an object":             claim("role", map[string]any{"issuer": true}),
+		"scope a number":             claim("scope", 1),
+		"organization empty":         claim("organization", ""),
+		"two organizations":          claim("organization", []string{"0206731645", "0671516647"}),
+		"ssin empty":                 raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": ""}), withEd),
+		"ssin a number":              raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": 53480200724}), withEd),
+		"sub a list":                 claim("sub", []string{"u1"}),
+		"iss a list":                 claim("iss", []string{issuer}),
+		"an ID token":                claim("at_hash", "x"),
+		"an ID token with nonce":     claim("nonce", "x"),
+		"a logout token":             claim("events", map[string]any{}),
+		"a refresh token":            claim("typ", "Refresh"),
+		"bound to a certificate":     claim("cnf", map[string]any{"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}),
+		"bound to a key":             claim("cnf", map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
+		"bound to both":              claim("cnf", map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I", "kid": "x"}),
+		"bound to an unknown thing":  claim("cnf", map[string]any{"kid": "x"}),
+		"bound to nothing":           claim("cnf", map[string]any{}),
+		"bound to an empty key":      claim("cnf", map[string]any{"jkt": ""}),
+		"bound to a text":            claim("cnf", "x"),
+		"encrypted":                  b64([]byte(`{"alg":"RSA-OAEP","enc":"A256GCM","typ":"at+jwt","cty":"JWT"}`)) + ".a.b.c.d",
 		"issuer without number":      claim("organization", nil),
 		"issuer with a bad number":   claim("organization", "0206731646"),
 		"issuer who is a person":     claim("ssin", "53480200724"),
@@ -272,89 +313,141 @@ func hostile() map[string]string {
 		"citizen with a bad number":  raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": "53480200725"}), withEd),
 		"citizenId of a provider":    raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "citizenId": citizen.String()}), withEd),
 		"number and citizenId":       raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": "53480200724", "citizenId": citizen.String()}), withEd),
-		"large":                      claim("x", strings.Repeat("y", maxToken)),
+		"large":                      claim("x", strings.Repeat("y", DefaultMaxBytes)),
 		"a megabyte":                 strings.Repeat("A", 1<<20),
 	}
 }
 
+// failedChecks names, for each hostile token, the claim or check that the log has to name.
+var failedChecks = map[string][]string{
+	"form":         {"empty", "one part", "two parts", "four parts", "five parts", "blank inside", "standard base64", "JSON form"},
+	"header":       {"dots", "own key in jwk", "jwk without kid", "jku", "x5u", "x5c", "crit", "b64", "kid twice", "alg twice", "ALG", "header no object", "header followed"},
+	"alg":          {"alg none", "alg None", "alg null", "alg absent", "alg empty", "HS256 with the public key", "HS256 with the RSA key", "RS512", "RS256 said of an EdDSA key", "EdDSA said of an EC key", "ES256 on P-384", "RSA of 1024 bits", "a key for encryption"},
+	"signature":    {"no signature", "PS256 signed as RS256", "ES256 of zeros", "signature of another", "signature cut"},
+	"kid":          {"kid absent", "kid unknown", "kid a path", "kid SQL"},
+	"typ":          {"typ absent", "typ JWT, as an ID token", "typ logout", "an ID token", "an ID token with nonce", "a logout token", "a refresh token"},
+	"claims":       {"payload no object", "payload not JSON", "payload followed", "payload not UTF-8", "role twice"},
+	"iss":          {"iss other", "iss with slash", "iss absent", "iss a list"},
+	"aud":          {"aud other", "aud absent", "aud empty list", "aud a number"},
+	"sub":          {"sub absent", "sub a list"},
+	"exp":          {"exp absent", "exp a string", "exp beyond all", "exp negative", "exp infinite"},
+	"nbf":          {"nbf later"},
+	"iat":          {"iat later"},
+	"role":         {"role absent", "role unknown", "role system", "role representative", "role a list of two", "role a list of none", "role a list of others", "role a list of numbers", "role an object"},
+	"scope":        {"scope a number"},
+	"organization": {"issuer without number", "issuer with a bad number", "organization empty", "two organizations", "citizen of an organization"},
+	"onBehalfOf":   {"bad onBehalfOf"},
+	"ssin":         {"issuer who is a person", "citizen without number", "citizen with a bad number", "ssin empty", "ssin a number"},
+	"citizenId":    {"issuer with a citizenId", "citizenId of a provider", "number and citizenId"},
+	"cnf":          {"bound to both", "bound to an unknown thing", "bound to nothing", "bound to an empty key", "bound to a text"},
+	"cnf.jkt":      {"bound to a key"},
+	"cnf.x5t#S256": {"bound to a certificate"},
+	"encryption":   {"encrypted"},
+	"size":         {"large", "a megabyte"},
+}
+
+// A token that must not count is refused with the name of the claim or check that failed, and
+// neither the log nor the answer repeats a value of it.
 func TestHostileTokens(t *testing.T) {
 	corpus, v := hostile(), verifier(nil)
-	if len(corpus) < 40 {
+	if len(corpus) < 90 {
 		t.Fatalf("only %d tokens", len(corpus))
+	}
+	want := make(map[string]string)
+	for check, names := range failedChecks {
+		for _, name := range names {
+			want[name] = check
+		}
 	}
 	for name, tok := range corpus {
 		for range 2 { // what was refused is not remembered as good
-			if c, err := v.Authenticate(t.Context(), tok); !errors.Is(err, ErrInvalid) || c.Role != "" {
+			c, err := v.Authenticate(t.Context(), Bearer(tok))
+			if !errors.Is(err, ErrInvalid) || c.Role != "" {
 				t.Errorf("%s: %+v, %v", name, c, err)
-			} else if err.Error() != ErrInvalid.Error() && err.Error() != ErrExpired.Error() {
-				t.Errorf("%s: says too much: %v", name, err)
+				continue
+			}
+			var why *Rejection
+			if !errors.As(err, &why) || want[name] == "" || why.Check != want[name] || why.Reason == "" || why.Detail == "" {
+				t.Errorf("%s: %v, want the check %q", name, err, want[name])
+				continue
+			}
+			for _, value := range []string{"evil", "another-api", "u1", "020673", "067151", "534802", "0b7f9c1e", "dev/null", "UNION", "RS512", "HS256", "None", "admin", "offline", "bwcK0esc", "0ZcOCORZ", tok} {
+				if value != "" && strings.Contains(why.Error()+why.Detail, value) {
+					t.Errorf("%s: says too much: %v, %s", name, err, why.Detail)
+				}
 			}
 		}
 	}
-	if v.verified.Len() != 0 {
+	if v.verified.Len() != 1 { // the one that counts with a proof
 		t.Errorf("%d remembered", v.verified.Len())
 	}
 }
 
 func TestExpiry(t *testing.T) {
 	clock := now
-	v := New(issuer, Audience, public(), nil, func() time.Time { return clock })
+	v := New(NewProfile(issuer, Audience), public(), nil, func() time.Time { return clock })
 	tok := raw(edHeader, payload(map[string]any{"exp": now.Add(time.Minute).Unix()}), withEd)
 	for _, step := range []struct {
 		at   time.Duration
 		want error
 	}{{0, nil}, {59 * time.Second, nil}, {time.Minute, ErrExpired}, {time.Hour, ErrExpired}} {
 		clock = now.Add(step.at)
-		if _, err := v.Authenticate(t.Context(), tok); !errors.Is(err, step.want) || (err == nil) != (step.want == nil) {
+		if _, err := v.Authenticate(t.Context(), Bearer(tok)); !errors.Is(err, step.want) || (err == nil) != (step.want == nil) {
 			t.Errorf("after %s: %v", step.at, err)
 		}
 	}
 }
 
-// A verified token is believed without its key for five minutes, then not; a
+// A verified token is remembered for five minutes, never longer than its key is there; a
 // person who is not known yet is asked for each time.
-func TestRemembering(t *testing.T) {
+func TestF34RememberedTokensEndWithTheirKey(t *testing.T) {
 	clock, have := now, public()
 	asked, found := 0, domain.CitizenID{}
-	v := New(issuer, Audience, have, func(context.Context, domain.SSIN) (domain.CitizenID, error) { asked++; return found, nil }, func() time.Time { return clock })
+	v := New(NewProfile(issuer, Audience), have, func(context.Context, domain.SSIN) (domain.CitizenID, error) { asked++; return found, nil }, func() time.Time { return clock })
 	tok := raw(edHeader, payload(nil), withEd)
-	if _, err := v.Authenticate(t.Context(), tok); err != nil {
-		t.Fatal(err)
-	}
-	delete(have, "ed")
-	clock = now.Add(cacheTime - time.Second)
-	if _, err := v.Authenticate(t.Context(), tok); err != nil {
-		t.Errorf("within five minutes: %v", err)
-	}
-	clock = now.Add(cacheTime)
-	if _, err := v.Authenticate(t.Context(), tok); !errors.Is(err, ErrInvalid) {
-		t.Errorf("its key is gone: %v", err)
-	}
-	clock, v.keys = now, public()
 	login := raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": "53480200724"}), withEd)
 	for want := range 3 {
 		if want == 2 {
 			found = citizen
 		}
-		if c, err := v.Authenticate(t.Context(), login); err != nil || c.Citizen != found || asked != want+1 {
+		if c, err := v.Authenticate(t.Context(), Bearer(login)); err != nil || c.Citizen != found || asked != want+1 {
 			t.Errorf("%+v, %v, asked %d", c, err, asked)
 		}
 	}
-	if c, err := v.Authenticate(t.Context(), login); err != nil || c.Citizen != citizen || asked != 3 {
-		t.Errorf("%+v, %v, asked %d", c, err, asked)
+	for _, at := range []time.Duration{cacheTime - time.Second, cacheTime} {
+		clock = now.Add(at)
+		if c, err := v.Authenticate(t.Context(), Bearer(login)); err != nil || c.Citizen != citizen || asked != 3+int(at/cacheTime) {
+			t.Errorf("after %s: %+v, %v, asked %d", at, c, err, asked)
+		}
 	}
-	if v.Forget(); v.verified.Len() != 0 {
-		t.Error("not forgotten")
+	clock = now
+	if _, err := v.Authenticate(t.Context(), Bearer(tok)); err != nil || v.verified.Len() != 2 {
+		t.Fatal(err, v.verified.Len())
+	}
+	other := *have["ed"]
+	have["ed"] = &other // the id was given to another key
+	other.Key = keys().p256.Public()
+	if _, err := v.Authenticate(t.Context(), Bearer(tok)); !errors.Is(err, ErrInvalid) {
+		t.Errorf("its id is another key's: %v", err)
+	}
+	delete(have, "ed")
+	for _, tok := range []string{tok, login} {
+		if _, err := v.Authenticate(t.Context(), Bearer(tok)); !errors.Is(err, ErrInvalid) {
+			t.Errorf("its key is gone: %v", err)
+		}
+	}
+	if v.verified.Len() != 0 {
+		t.Errorf("%d are remembered without their key", v.verified.Len())
 	}
 }
 
 // What cannot be known now is no verdict about the token.
 func TestAway(t *testing.T) {
-	if _, err := verifier(nil).Authenticate(t.Context(), raw(`{"alg":"EdDSA","kid":"away","typ":"at+jwt"}`, payload(nil), withEd)); !errors.Is(err, errAway) || errors.Is(err, ErrInvalid) {
+	if _, err := verifier(nil).Authenticate(t.Context(), Bearer(raw(`{"alg":"EdDSA","kid":"away","typ":"at+jwt"}`, payload(nil), withEd))); !errors.Is(err, errAway) || errors.Is(err, ErrInvalid) {
 		t.Errorf("%v", err)
 	}
 	v := verifier(func(context.Context, domain.SSIN) (domain.CitizenID, error) { return domain.CitizenID{}, errAway })
-	_, err := v.Authenticate(t.Context(), raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": "53480200724"}), withEd))
+	_, err := v.Authenticate(t.Context(), Bearer(raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": "53480200724"}), withEd)))
 	if !errors.Is(err, errAway) || errors.Is(err, ErrInvalid) || strings.Contains(err.Error(), "53480200724") {
 		t.Errorf("%v", err)
 	}
@@ -402,7 +495,7 @@ func TestDevKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := v.Authenticate(t.Context(), tok)
+		c, err := v.Authenticate(t.Context(), Bearer(tok))
 		if err != nil || c.Role != g.Role || c.Organisation != g.Organisation || c.OnBehalfOf != g.OnBehalfOf || strings.Join(c.Scopes, " ") != strings.Join(g.Scopes, " ") || (g.Role == domain.RoleCitizen) != (c.Citizen == citizen) || c.Expires.Unix() != now.Add(time.Hour).Unix() {
 			t.Errorf("%+v: %+v, %v", g.Role, c, err)
 		}
@@ -419,7 +512,7 @@ func TestDevKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v.Authenticate(t.Context(), tok); !errors.Is(err, ErrInvalid) {
+	if _, err := v.Authenticate(t.Context(), Bearer(tok)); !errors.Is(err, ErrInvalid) {
 		t.Errorf("another key's token: %v", err)
 	}
 	if err := os.WriteFile(path, []byte("hunter2"), 0o600); err != nil {
@@ -455,13 +548,13 @@ func TestWhyIsSaidByOwnTokensOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := v.Authenticate(t.Context(), tok)
+		c, err := v.Authenticate(t.Context(), Bearer(tok))
 		if tc.good != (err == nil) || tc.good && (c.Why != tc.g.Why || c.Case != tc.g.Case) {
 			t.Errorf("%+v: %+v, %v", tc.g, c, err)
 		}
 	}
 	provided := verifier(nil)
-	c, err := provided.Authenticate(t.Context(), raw(edHeader, payload(map[string]any{"role": "operator", "organization": nil, "why": "incident", "case": "INC-1"}), withEd))
+	c, err := provided.Authenticate(t.Context(), Bearer(raw(edHeader, payload(map[string]any{"role": "operator", "organization": nil, "why": "incident", "case": "INC-1"}), withEd)))
 	if err != nil || c.Why != "" || c.Case != "" || c.Door != "" {
 		t.Errorf("a provider's token: %+v, %v", c, err)
 	}
@@ -477,7 +570,7 @@ func FuzzToken(f *testing.F) {
 	good := raw(edHeader, payload(nil), withEd)
 	v := verifier(nil)
 	f.Fuzz(func(t *testing.T, tok string) {
-		if c, err := v.Authenticate(t.Context(), tok); (err == nil && tok[:len(good)-4] != good[:len(good)-4]) || (err != nil && c.Role != "") {
+		if c, err := v.Authenticate(t.Context(), Bearer(tok)); (err == nil && tok[:len(good)-4] != good[:len(good)-4]) || (err != nil && c.Role != "") {
 			t.Fatalf("%+v, %v", c, err)
 		}
 	})

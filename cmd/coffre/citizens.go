@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/client"
+	"coffre/domain"
+	"coffre/handlers/contract"
+)
+
+func newCitizens(p *program) *cobra.Command {
+	return group("citizens", "Find a citizen by number, as a privacy officer",
+		`  coffre citizens find --data data --ssin-file ssin.txt --reason complaint
+  coffre citizens find --data data --ssin-file ssin.txt --reason legalDuty --case-file case.txt`,
+		newCitizensFind(p))
+}
+
+func newCitizensFind(p *program) *cobra.Command {
+	var at where
+	var me officer
+	var of number
+	var asJSON bool
+	var reason, caseFile string
+	cmd := &cobra.Command{
+		Use: "find", Short: "How the vault names the person with a number",
+		Long: `Tells the id by which the other commands name a person. The look-up is on record, and the
+citizen sees it in their access log: that a privacy officer looked, when, why, and for which case.`,
+		Example: `  coffre citizens find --data data --ssin-file ssin.txt --reason complaint
+  coffre citizens find --data data --subject second-officer --ssin-file ssin.txt --reason legalDuty --case-file case.txt`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			body := contract.CitizenGet{Reason: contract.LookupReason(reason)}
+			var err error
+			if body.SSIN, err = of.read(p); err != nil {
+				return err
+			}
+			if caseFile != "" {
+				if body.CaseReference, err = p.readSecret(caseFile); err != nil {
+					return fmt.Errorf("file with a case reference: %w", err)
+				}
+			}
+			return p.asks(cmd.Context(), at, me.grant(), func(c *client.Client) error {
+				r, err := client.Read[contract.Citizen](c.GetCitizen(cmd.Context(), body))
+				if err != nil {
+					return err
+				}
+				return p.print(asJSON, r.Body, "citizen", citizenText(r.Body.CitizenID))
+			})
+		},
+	}
+	at.flags(cmd)
+	me.flags(cmd)
+	of.flags(cmd)
+	cmd.Flags().StringVar(&reason, "reason", "", "`why`: subjectRequest, complaint, correction, legalDuty or investigation")
+	cmd.Flags().StringVar(&caseFile, "case-file", "", "`file` with the reference of the case, which is kept sealed; - is standard input")
+	_ = cmd.MarkFlagFilename("case-file") // only for a flag that is not there
+	required(cmd, "reason")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// citizenText returns the id as text, "" for the zero id.
+func citizenText(id domain.CitizenID) string {
+	if id.IsZero() {
+		return ""
+	}
+	return id.String()
+}

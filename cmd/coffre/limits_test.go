@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"coffre/domain"
+	"coffre/handlers/acting"
+	"coffre/handlers/contract"
+	"coffre/handlers/edge/apitest"
+	"coffre/handlers/edge/token"
+)
+
+// F30: an organisation that the registry does not have is refused by every operation that
+// organisations have, on every way in.
+func TestF30UnknownOrganisationsAreRefusedEverywhere(t *testing.T) {
+	r := newRig(t)
+	tried := 0
+	for _, c := range apitest.Calls(t, contract.YAML()) {
+		for _, role := range []domain.Role{domain.RoleIssuer, domain.RoleConsumer} {
+			if !slices.Contains(c.Roles, string(role)) {
+				continue
+			}
+			for way, front := range map[string]http.Handler{"public address": r.Handler(), "control socket": r.Control()} {
+				req := httptest.NewRequest(c.Method, c.Path, bytes.NewReader(c.Body))
+				req.Header = c.Header.Clone()
+				req.Header.Set("Authorization", "Bearer "+r.bearer(t, token.Grant{Role: role, Organisation: "0202239951", Subject: "clerk"}))
+				w := httptest.NewRecorder()
+				front.ServeHTTP(w, req)
+				tried++
+				if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), ":unknownOrganisation") {
+					t.Errorf("%s by a %s, %s: %d %s", c.OperationID, role, way, w.Code, w.Body)
+				}
+			}
+		}
+	}
+	if tried < 40 {
+		t.Errorf("%d tries only", tried)
+	}
+}
+
+const limitsFile = "../../docs/limits.md"
+
+// Bounds of operations besides the calls of a minute, the acts of a day and the budgets of
+// acting.BudgetsOf, as docs/limits.md says them.
+const (
+	byPeople   = "citizens that an organisation names in a day (A-7); its refusals of a minute (A-7)"
+	bySources  = "one document for each citizen, type and source reference (D-4)"
+	byPage     = "a page of at most 200"
+	byOne      = "one thing, from memory or one stream"
+	byPieces   = "sent in pieces, each within 15 s"
+	byOnce     = "one under way: a second is refused or joins the first"
+	byNothing  = "takes something back: never refused for a budget"
+	byOwnState = "changes one thing that is there"
+)
+
+var boundsBesides = map[string]string{
+	"issueDocument": bySources, "updateDocument": byOwnState, "reinstateDocument": byOwnState,
+	"revokeDocument": byNothing, "suspendDocument": byNothing, "withdrawConsent": byNothing, "refuseConsentRequest": byNothing, "endMandate": byNothing,
+	"queryDocuments": byPeople + "; " + byPage, "getDocument": byOne, "getDocumentVersions": byOne, "accessDocument": byPeople, "accessAttachment": byPeople + "; " + byPieces,
+	"getAttachment": byPieces, "getCitizen": byPeople, "reportDeath": byOwnState, "replaceSsin": byOwnState, "getWallet": "the documents of one citizen", "getAccessLog": byPage,
+	"liftHold": byOwnState, "listRestrictions": byOne, "getRestriction": byOne, "liftRestriction": byOwnState,
+	"listConsents": byPage, "grantConsent": byOwnState, "validateConsent": byPeople, "getConsent": byOne, "getConsentReceipt": byOne,
+	"listConsentRequests": byPage, "requestConsent": byPeople, "grantConsentRequest": byOwnState, "queryEvidence": byPeople,
+	"listMandates": "the mandates of one citizen", "acceptMandate": byOwnState, "listEvents": "a page of at most 1000, on record once per session and range", "queryConsentLog": byPage,
+	"getExport": byOne, "getExportContent": byPieces, "getErasure": byOne, "approveErasure": byOwnState, "getErasureCertificate": byOne,
+	"proposeRelease": "the acts of a day", "getRelease": byOne, "approveRelease": byOwnState, "listDueErasures": byPage, "getSigningKeys": byOne,
+	"listProjections": byOne, "rebuildProjection": byOnce, "getKeys": byOne, "rotateKeys": byOnce, "createBackup": byOnce + "; " + byPieces, "reportVerifiedBackup": "the acts of a day",
+	"reportBackupElsewhere": "the acts of a day", "retireKeys": byOnce, "trimKeys": byOnce, "rotatePepper": byOnce, "rotateAudit": byOnce,
+	"getRegistry": byOne, "publishRegistry": "one version after the other", "getHealth": "answered from memory, at most once a second anew",
+}
+
+// Every operation of the contract has a budget, and docs/limits.md says which.
+func TestEveryOperationHasItsBudget(t *testing.T) {
+	var doc strings.Builder
+	doc.WriteString("# What callers may ask for and leave\n\n" +
+		"Made by `TestEveryOperationHasItsBudget` of `cmd/coffre` from the contract, the budgets of `handlers/acting` and the table beside the test; `go test ./cmd/coffre -run TestEveryOperationHasItsBudget -update` makes it anew.\n\n" +
+		"Every call passes one way in, on the public address and on the control socket alike (`acting.Recorder.Admit`): an organisation has to be in the registry (403 `unknownOrganisation`), and calls of a minute are counted (429 `tooManyRequests`). What a call leaves in the vault takes a place in a budget (429 `budgetExceeded`). All counts lie in the key database, so they hold for all processes together and outlive a restart. Refusals come with `Retry-After`, leave nothing, and are the same whether the vault knows a person or not: whoever is unknown counts like everybody else (rule A-9). `coffre_budget_taken_total` and `coffre_budget_refused_total` count them by budget; one line of the log says when a budget was used up for the first time.\n\n" +
+		"## Budgets\n\n" +
+		"`COFFRE_LIMITS` changes numbers by name, the same in all processes: `COFFRE_LIMITS=uploads.caller=2000,calls.citizen=600`. *Caller* is an organisation, a citizen, or one person of the office; *pair* one caller about one citizen (or document); *person* all callers about one citizen.\n\n" +
+		"| budget | what takes a place | until | the wait that a refusal names | limits |\n|---|---|---|---|---|\n")
+	names, defaults := acting.Limits(nil).Names()
+	limits := func(prefix string) string {
+		var cells []string
+		for _, name := range names {
+			if strings.HasPrefix(name, prefix+".") {
+				cells = append(cells, fmt.Sprintf("`%s` %d", name, defaults[name]))
+			}
+		}
+		return strings.Join(cells, "<br>")
+	}
+	fmt.Fprintf(&doc, "| calls | calls of a caller, by role | the minute is over | until then | %s |\n", limits("calls"))
+	for _, b := range acting.Budgets {
+		cell := limits(b.Name)
+		if cell == "" || b.What == "" || b.Until == "" || b.Retry < time.Second {
+			t.Errorf("%s bounds nothing, or does not say what", b.Name)
+		}
+		fmt.Fprintf(&doc, "| %s | %s | %s | %s | %s |\n", b.Name, b.What, b.Until, b.Retry, cell)
+	}
+	doc.WriteString("\n## Operations\n\nCalls of a minute bound every operation that needs a token; acts of a day bound whatever citizens and the office record.\n\n| operation | roles | acts of a day | budgets | besides |\n|---|---|---|---|---|\n")
+	besides, budgets, takesBack := maps.Clone(boundsBesides), maps.Clone(acting.BudgetsOf), maps.Clone(acting.TakesBack)
+	for _, c := range apitest.Calls(t, contract.YAML()) {
+		var acts, takes []string
+		for _, role := range c.Roles {
+			if b := acting.ActsOf(domain.Role(role)); b != nil && c.Header.Get("Idempotency-Key") != "" && !acting.TakesBack[c.OperationID] && !slices.Contains(acts, b.Name) {
+				acts = append(acts, b.Name)
+			}
+		}
+		for _, b := range acting.BudgetsOf[c.OperationID] {
+			takes = append(takes, b.Name)
+		}
+		if takes == nil && besides[c.OperationID] == "" {
+			t.Errorf("what bounds %s?", c.OperationID)
+		}
+		if (besides[c.OperationID] == byNothing) != acting.TakesBack[c.OperationID] || acting.TakesBack[c.OperationID] && takes != nil {
+			t.Errorf("%s takes something back, and is bounded, or the other way round", c.OperationID)
+		}
+		roles := strings.Join(c.Roles, ", ")
+		if roles == "" {
+			roles = "everybody"
+		}
+		fmt.Fprintf(&doc, "| %s | %s | %s | %s | %s |\n", c.OperationID, roles, cmp.Or(strings.Join(acts, ", "), "–"), cmp.Or(strings.Join(takes, ", "), "–"), cmp.Or(besides[c.OperationID], "–"))
+		delete(besides, c.OperationID)
+		delete(budgets, c.OperationID)
+		delete(takesBack, c.OperationID)
+	}
+	if len(besides)+len(budgets)+len(takesBack) > 0 {
+		t.Errorf("the contract has none of these: %v, %v, %v", besides, budgets, takesBack)
+	}
+	if *update {
+		if err := os.WriteFile(limitsFile, []byte(doc.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(limitsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(have) != doc.String() {
+		t.Error("docs/limits.md is behind the code: go test ./cmd/coffre -run TestEveryOperationHasItsBudget -update")
+	}
+}

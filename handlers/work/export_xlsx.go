@@ -1,0 +1,126 @@
+package work
+
+import (
+	"archive/zip"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strings"
+
+	"coffre/handlers/contract"
+)
+
+// maxSheetRows is the number of rows that a sheet of Office Open XML has at most.
+const maxSheetRows = 1 << 20
+
+// xlsxRows writes a workbook of Office Open XML (ISO/IEC 29500), with the columns of CSV.
+// Every value is a text cell, so that a spreadsheet keeps the zeros that numbers of
+// organisations begin with and runs no value as a formula; counts are numbers. Rows beyond
+// what a sheet has go to the next one, each with the line of names.
+type xlsxRows struct {
+	to     *zip.Writer
+	sheet  io.Writer // the one being written
+	sheets int
+	rows   int // of that sheet
+	most   int // rows of a sheet
+}
+
+func newXLSXRows(w io.Writer) rows { return &xlsxRows{to: zip.NewWriter(w), most: maxSheetRows} }
+
+const xmlDeclaration = `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>` + "\n"
+
+// begin starts the next sheet.
+func (x *xlsxRows) begin() error {
+	x.sheets++
+	x.rows = 0
+	var err error
+	if x.sheet, err = x.to.Create(fmt.Sprintf("xl/worksheets/sheet%d.xml", x.sheets)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(x.sheet, xmlDeclaration+`<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>`); err != nil {
+		return err
+	}
+	return x.row(csvNames, nil)
+}
+
+func (x *xlsxRows) finish() error {
+	_, err := io.WriteString(x.sheet, `</sheetData></worksheet>`)
+	return err
+}
+
+// countColumns are the columns whose values are numbers.
+var countColumns = map[string]bool{"uses": true, "dataLife": true}
+
+// row writes one line of cells; counts says which are numbers.
+func (x *xlsxRows) row(line []string, counts map[string]bool) error {
+	var b strings.Builder
+	b.WriteString("<row>")
+	for n, value := range line {
+		switch {
+		case value == "":
+			b.WriteString("<c/>")
+		case counts[csvNames[n]]:
+			b.WriteString("<c><v>" + value + "</v></c>")
+		default:
+			b.WriteString(`<c t="inlineStr"><is><t xml:space="preserve">`)
+			if err := xml.EscapeText(&b, []byte(value)); err != nil {
+				return err
+			}
+			b.WriteString("</t></is></c>")
+		}
+	}
+	b.WriteString("</row>")
+	x.rows++
+	_, err := io.WriteString(x.sheet, b.String())
+	return err
+}
+
+func (x *xlsxRows) write(i contract.ConsentLogItem) error {
+	if x.sheets == 0 || x.rows == x.most {
+		if x.sheets > 0 {
+			if err := x.finish(); err != nil {
+				return err
+			}
+		}
+		if err := x.begin(); err != nil {
+			return err
+		}
+	}
+	return x.row(exportLine(i), countColumns)
+}
+
+// end writes what names the sheets, and the end of the archive.
+func (x *xlsxRows) end() error {
+	if x.sheets == 0 {
+		if err := x.begin(); err != nil {
+			return err
+		}
+	}
+	if err := x.finish(); err != nil {
+		return err
+	}
+	const relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+	var types, sheets, links strings.Builder
+	for n := range x.sheets {
+		fmt.Fprintf(&types, `<Override PartName="/xl/worksheets/sheet%d.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"/>`, n+1)
+		fmt.Fprintf(&sheets, `<sheet name="consentLog %d" sheetId="%d" r:id="rId%d"/>`, n+1, n+1, n+1)
+		fmt.Fprintf(&links, `<Relationship Id="rId%d" Type="%s/worksheet" Target="worksheets/sheet%d.xml"/>`, n+1, relations, n+1)
+	}
+	for _, part := range []struct{ name, content string }{
+		{"[Content_Types].xml", `<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">` +
+			`<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" ContentType="application/xml"/>` +
+			`<Override PartName="/xl/workbook.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/>` + types.String() + `</Types>`},
+		{"_rels/.rels", `<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="` + relations + `/officeDocument" Target="xl/workbook.xml"/></Relationships>`},
+		{"xl/workbook.xml", `<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="` + relations + `"><sheets>` + sheets.String() + `</sheets></workbook>`},
+		{"xl/_rels/workbook.xml.rels", `<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">` + links.String() + `</Relationships>`},
+	} {
+		w, err := x.to.Create(part.name)
+		if err == nil {
+			_, err = io.WriteString(w, xmlDeclaration+part.content)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return x.to.Close()
+}
