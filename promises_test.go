@@ -243,7 +243,7 @@ var promises = []chapter{
 			[]string{"handlers/edge/token/proof.go Proofs.Nonce", "eventstore/replays/replays.go Table.Use"},
 			[]string{"handlers/edge/token TestHostileProofs", "handlers/edge/token TestBoundTokensAreNoBearerTokens", "eventstore/replays TestProofCountsOnce", "eventstore/replays TestMemoryOfProofsIsBounded", "cmd/coffre/vault TestProviderVouchesForCallers"}},
 		{"A report about a citizen also tells what was done about their data: holds, restrictions, erasures, refusals, notices.",
-			[]string{"handlers/api/citizen_subject_access_report.go Vault.report", "handlers/disclosure/holds.go Discloser.OpenHolds", "handlers/reactors/webhook/webhook.go Told.About"},
+			[]string{"handlers/api/citizen_subject_access_report.go reportAnswer.write", "handlers/disclosure/holds.go Discloser.OpenHolds", "handlers/reactors/webhook/webhook.go Told.About"},
 			[]string{"handlers/api TestSubjectAccessReportHoldsWhatWasDone", "handlers/reactors/webhook TestTold", "handlers/reactors/webhook TestStatementsOnPostgreSQL"}},
 		{"While processing is restricted nothing is disclosed to others but what the law lists, and they do not learn of it.",
 			[]string{"domain/access/by_law.go AuthorizeByLaw.Basis", "domain/consent/use.go Use.Basis", "domain/access/read_back.go AuthorizeReadBack.Decide", "handlers/disclosure/reading.go Discloser.Revalidate"},

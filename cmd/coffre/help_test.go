@@ -159,7 +159,7 @@ func TestUsageMistakesAreCode2(t *testing.T) {
 		"not a day":                   {[]string{"wallet", "show", "--data", dir, "--citizen", "0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44", "--valid-at", "soon"}, "--valid-at"},
 		"not a type":                  {[]string{"audit", "replay", "--data", dir, "--type", "Everything"}, "--type"},
 		"not a stream":                {[]string{"audit", "replay", "--data", dir, "--stream", "*"}, "--stream"},
-		"no such format":              {[]string{"export", "consentLog", "--data", dir, "--out", "-", "--format", "xlsx"}, "--format is one of"},
+		"no such format":              {[]string{"export", "consentLog", "--data", dir, "--out", "-", "--format", "ods"}, "--format is one of"},
 		"erasing without being sure":  {[]string{"erase", "approve", "--data", dir, "0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44"}, "--yes"},
 		"trimming without being sure": {[]string{"keys", "trim", "--data", dir}, "--yes"},
 		"serving without tokens":      {[]string{"serve", "--data", dir}, "--dev, or --oidc-issuer"},

@@ -16,6 +16,7 @@ import (
 	"coffre/domain"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/handlers/edge/apitest"
 	"coffre/handlers/edge/token"
 )
@@ -79,12 +80,23 @@ var boundsBesides = map[string]string{
 	"getRegistry": byOne, "publishRegistry": "one version after the other", "getHealth": "answered from memory, at most once a second anew",
 }
 
+// requestsAtATime says how many requests one process answers at a time.
+func requestsAtATime() string {
+	var roles []string
+	for role, n := range edge.MaxUnderWayOf {
+		roles = append(roles, fmt.Sprintf("%s %d", role, n))
+	}
+	slices.Sort(roles)
+	return fmt.Sprintf("One process answers %d requests at a time (503 `busy`), and of one caller, by role: %s (429 `tooManyRequests`). What takes something back has room beyond that.\n\n", edge.MaxUnderWay, strings.Join(roles, ", "))
+}
+
 // Every operation of the contract has a budget, and docs/limits.md says which.
 func TestEveryOperationHasItsBudget(t *testing.T) {
 	var doc strings.Builder
 	doc.WriteString("# What callers may ask for and leave\n\n" +
 		"Made by `TestEveryOperationHasItsBudget` of `cmd/coffre` from the contract, the budgets of `handlers/acting` and the table beside the test; `go test ./cmd/coffre -run TestEveryOperationHasItsBudget -update` makes it anew.\n\n" +
 		"Every call passes one way in, on the public address and on the control socket alike (`acting.Recorder.Admit`): an organisation has to be in the registry (403 `unknownOrganisation`), and calls of a minute are counted (429 `tooManyRequests`). What a call leaves in the vault takes a place in a budget (429 `budgetExceeded`). All counts lie in the key database, so they hold for all processes together and outlive a restart. Refusals come with `Retry-After`, leave nothing, and are the same whether the vault knows a person or not: whoever is unknown counts like everybody else (rule A-9). `coffre_budget_taken_total` and `coffre_budget_refused_total` count them by budget; one line of the log says when a budget was used up for the first time.\n\n" +
+		requestsAtATime() +
 		"## Budgets\n\n" +
 		"`COFFRE_LIMITS` changes numbers by name, the same in all processes: `COFFRE_LIMITS=uploads.caller=2000,calls.citizen=600`. *Caller* is an organisation, a citizen, or one person of the office; *pair* one caller about one citizen (or document); *person* all callers about one citizen.\n\n" +
 		"| budget | what takes a place | until | the wait that a refusal names | limits |\n|---|---|---|---|---|\n")

@@ -173,7 +173,7 @@ func TestEveryActHasItsRecord(t *testing.T) {
 	var doc strings.Builder
 	doc.WriteString("# What is on record, act by act\n\n" +
 		"Made by `TestEveryActHasItsRecord` of `cmd/coffre` from the contract, the tree of commands and the table beside the test; `go test ./cmd/coffre -run TestEveryActHasItsRecord -update` makes it anew. The events of operations are held to what a run of all operations leaves in a log.\n\n" +
-		"Every event names in its metadata who acted: role, organisation, citizen or an HMAC of the subject, and for whom. Auditors see all of them in `GET /events` and with `coffre audit replay`.\n\n" +
+		"Every event names in its metadata who acted: role, organisation, citizen or an HMAC of the subject, and for whom. Auditors see all of them in `GET /events` and with `coffre audit replay`. A parent's mandate that contradicts the national number is ended by whichever request meets it, as an act of the vault itself: `mandate.ended`, for the reason `notMinor`.\n\n" +
 		"## Operations\n\n| operation | call | roles | on record |\n|---|---|---|---|\n")
 	names := make(map[string]bool)
 	for name := range codec.Catalog.Names() {

@@ -118,6 +118,9 @@ var refusedAttempts = []refusedAttempt{
 	{"an issuer", "another issuer's document, or one that is none", "resourceNotFound", "", false, "an issuer reads nothing but what it issued, so nothing was looked up of anybody", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
 		return r.asking(t, issuerGrant, http.MethodGet, "/documents/"+r.household, "", "")
 	}},
+	{"an issuer", "a fact about persons that it has no right to state", "deathRightMissing", "", false, "the registry says it, so nothing was looked up of anybody", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
+		return r.asking(t, grantFor(domain.RoleIssuer, "0206653946", domain.CitizenID{}), http.MethodPost, "/citizens/reportDeath", "", `{"ssin":"`+ssinA+`","date":"2026-01-01"}`)
+	}},
 	{"a consumer", "a document that is none", "noBasis", "noBasis", false, "", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
 		return r.access(t, uuid.NewString(), "", byLaw)
 	}},

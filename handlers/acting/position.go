@@ -9,6 +9,7 @@ import (
 	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // PositionToken returns the token of a position, which a caller sends back to see a write
@@ -45,7 +46,7 @@ func (rec *Recorder) LeafFrom(operation string, cursor contract.Cursor, first in
 	}
 	leaf, ok := rec.Keys.PageTokens().Open("cursor/"+operation, cursor)
 	if !ok {
-		return 0, contract.ErrUnknownPosition
+		return 0, edge.At(contract.IssueLocationQuery, "after", contract.ErrUnknownPosition)
 	}
 	return leaf, nil
 }
@@ -70,7 +71,7 @@ func (rec *Recorder) WaitForToken(ctx context.Context, token contract.CoffreMinP
 	}
 	leaf, ok := rec.Keys.PageTokens().Open(positionUse, token)
 	if !ok {
-		return contract.ErrUnknownPosition
+		return edge.At(contract.IssueLocationHeader, "Coffre-Min-Position", contract.ErrUnknownPosition)
 	}
 	return rec.WaitForLeaf(ctx, leaf, names...)
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"errors"
@@ -43,6 +44,29 @@ var fileSignatures = map[document.MediaType]struct {
 	document.XML:  {},
 }
 
+// anyFile is the media type of a file whose type its first bytes tell.
+const anyFile = "application/octet-stream"
+
+// typedFile returns a reader of the whole file and its type: the one that is said, or the
+// one whose signature the file begins with; XML has none, and is what is left.
+func typedFile(from io.Reader, said string) (io.Reader, document.MediaType, error) {
+	if said != anyFile {
+		return from, document.MediaType(said), nil
+	}
+	file := bufio.NewReaderSize(from, 512)
+	for _, kind := range document.MediaTypes {
+		begin := fileSignatures[kind].begin
+		head, err := file.Peek(len(begin))
+		switch {
+		case begin != "" && string(head) == begin:
+			return file, kind, nil
+		case err != nil && err != io.EOF:
+			return nil, "", cutOffBody(err)
+		}
+	}
+	return file, document.XML, nil
+}
+
 // inspect returns a fileInspector that reads a file of the type. The caller closes it.
 func inspect(from io.Reader, kind document.MediaType) *fileInspector {
 	i := &fileInspector{from: from, kind: kind, sum: sha256.New()}
@@ -79,7 +103,7 @@ func cutOffBody(err error) error {
 	if errors.As(err, &large) {
 		return edge.TooLarge(large.Limit)
 	}
-	return edge.BadRequest(contract.InputValidationIssue{Type: edge.IssueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody})
+	return edge.BadRequest(contract.InputValidationIssue{Type: edge.IssueSchema, Title: "The body ended before its time"})
 }
 
 // accepts reports whether the bytes up to and with p may begin a file of the type.

@@ -549,6 +549,28 @@ func TestFileOfAnotherTypeIsRefused(t *testing.T) {
 	}
 }
 
+// A file that comes as application/octet-stream, as generated clients send files, gets the
+// type that its first bytes tell, and is held to it.
+func TestF19FilesComeWithoutTheirType(t *testing.T) {
+	tv := newVault(t)
+	upload := func(content string) (contract.AttachmentReceipt, error) {
+		return tv.tryUpload(t, homeAffairs, uuid.New(), "application/octet-stream", iotest.OneByteReader(strings.NewReader(content)), int64(len(content)))
+	}
+	for content, want := range map[string]string{
+		string(aPDF): "application/pdf", string(aPNG): "image/png", string(aJPEG): "image/jpeg", string(aXML): "application/xml",
+		"\ufeff<a/>": "application/xml", " <a/>": "application/xml",
+	} {
+		if got, err := upload(content); err != nil || got.MediaType != want || got.Size != int64(len(content)) {
+			t.Errorf("%q is %+v, %v; want %s", content, got, err, want)
+		}
+	}
+	for _, content := range []string{"%PD", "%PDF-1.7\n1 0 obj", "\x89PNG", string(aPNG) + "x", "GIF89a" + string(aPDF), "PK\x03\x04", "<html/>", "x"} {
+		if _, err := upload(content); slugOf(err) != "fileContent" {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+}
+
 // A body that ends too early, or a caller who disconnects, leaves nothing of the file.
 func TestUploadCutOff(t *testing.T) {
 	tv := newVault(t)

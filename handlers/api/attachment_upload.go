@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"coffre/domain"
-	"coffre/domain/document"
 	"coffre/eventstore/blob"
 	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
@@ -22,7 +21,11 @@ type uploadAnswer struct{ Receipt contract.AttachmentReceipt }
 // request; the bytes that it stored a second time are removed.
 func (v *Vault) UploadAttachment(ctx context.Context, r contract.UploadAttachmentRequestObject) (contract.UploadAttachmentResponseObject, error) {
 	call := edge.CallFrom(ctx)
-	id, kind := domain.AttachmentID{UUID: v.NewID()}, document.MediaType(edge.MediaTypeOf(r.ContentType))
+	body, kind, err := typedFile(r.Body, edge.MediaTypeOf(r.ContentType))
+	if err != nil {
+		return nil, err
+	}
+	id := domain.AttachmentID{UUID: v.NewID()}
 	if err := v.Take(ctx, call, &acting.Uploads, acting.Room{ID: id.UUID, Bytes: call.Length}); err != nil {
 		return nil, err
 	}
@@ -34,7 +37,7 @@ func (v *Vault) UploadAttachment(ctx context.Context, r contract.UploadAttachmen
 		return nil, err
 	}
 	defer clear(key)
-	file := inspect(r.Body, kind)
+	file := inspect(body, kind)
 	defer file.close()
 	sealed, err := seal.SealFile(key, file)
 	if err == nil {

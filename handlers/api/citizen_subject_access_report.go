@@ -1,8 +1,12 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
 
 	"coffre/domain"
 	"coffre/domain/access"
@@ -10,6 +14,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/contract/wire"
 	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 	"coffre/projections"
@@ -27,7 +32,7 @@ const (
 // the vault holds about a citizen (GDPR art. 15), for them or for a privacy
 // officer. The access is on record before anything is opened (rule A-1). The same
 // key does not make the report again (rule A-8): a caller who did not get it uses another.
-func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAccessReportRequestObject) (contract.SubjectAccessReportResponseObject, error) {
+func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAccessReportRequestObject) (_ contract.SubjectAccessReportResponseObject, err error) {
 	call := edge.CallFrom(ctx)
 	if err := disclosure.ActAlone(call, r.CitizenID); err != nil {
 		return nil, err
@@ -36,7 +41,11 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAcces
 	if err := v.Take(ctx, call, &acting.Reports, acting.Room{ID: making, Person: r.CitizenID.UUID[:]}); err != nil {
 		return nil, err
 	}
-	defer v.Free(&acting.Reports, making)
+	defer func() {
+		if err != nil { // else it is made while it is sent
+			v.Free(&acting.Reports, making)
+		}
+	}()
 	type recorded struct{ At contract.PositionToken }
 	var in acting.Intent
 	var authorized access.Authorized
@@ -62,12 +71,12 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAcces
 	case authorized.Access.IsZero(): // this key was used
 		return nil, access.ErrAlreadyUsed
 	}
-	report, err := v.report(ctx, withLanguage(in, r.Body.Lang), r.CitizenID)
-	if err != nil {
+	if err := v.readyToReport(ctx, r.CitizenID); err != nil {
 		return nil, v.Withhold(ctx, in, authorized, err)
 	}
+	call.OnAnswered(func(bool) { v.Free(&acting.Reports, making) })
 	v.RecordOnceAnswered(in, authorized)
-	return contract.SubjectAccessReport200JSONResponse{Body: report, Headers: contract.SubjectAccessReport200ResponseHeaders{CoffrePosition: done.At}}, nil
+	return &reportAnswer{v: v, ctx: ctx, in: withLanguage(in, r.Body.Lang), citizen: r.CitizenID, authorized: authorized, at: done.At}, nil
 }
 
 // authorizeReport records that the data of a citizen are about to be opened into a file
@@ -95,45 +104,167 @@ func withLanguage(in acting.Intent, lang domain.Language) acting.Intent {
 	return in
 }
 
-// report opens all data about a citizen, as the log has them now.
-func (v *Vault) report(ctx context.Context, in acting.Intent, id domain.CitizenID) (contract.SubjectAccessReport, error) {
+// readyToReport waits until the read models have the whole log, and refuses a citizen about
+// whom there is nothing any more.
+func (v *Vault) readyToReport(ctx context.Context, id domain.CitizenID) error {
 	if err := v.WaitForHead(ctx, v.Wallets.Name(), v.ConsentLog.Name(), v.AccessLog.Name(), v.Erasures.Name()); err != nil {
-		return contract.SubjectAccessReport{}, err
+		return err
 	}
 	person, err := v.LoadPerson(ctx, id)
-	switch {
-	case err != nil:
-		return contract.SubjectAccessReport{}, err
-	case person.Standing != citizen.Living && person.Standing != citizen.Dead: // it changed since
-		return contract.SubjectAccessReport{}, access.ErrDocumentGone
-	}
-	r := contract.SubjectAccessReport{CreatedAt: in.At, CitizenID: id, Rights: rightsTexts[in.Call.Language]}
-	for _, part := range []func(context.Context, acting.Intent, *contract.SubjectAccessReport) error{
-		v.reportNumbers, v.reportDocuments, v.reportConsents, v.reportAccesses, v.reportMandates,
-		v.reportHolds, v.reportRestrictions, v.reportErasures, v.reportNotices,
-	} {
-		if err := part(ctx, in, &r); err != nil {
-			return contract.SubjectAccessReport{}, err
-		}
-	}
-	return r, nil
-}
-
-// reportNumbers adds every number by which the person is found, the latest last.
-func (v *Vault) reportNumbers(ctx context.Context, _ acting.Intent, r *contract.SubjectAccessReport) error {
-	numbers, err := v.OpenSSINs(ctx, r.CitizenID)
-	for _, n := range numbers {
-		r.SSIN = append(r.SSIN, contract.SSIN{SSIN: n})
+	if err == nil && person.Standing != citizen.Living && person.Standing != citizen.Dead { // it changed since
+		err = access.ErrDocumentGone
 	}
 	return err
 }
 
-func (v *Vault) reportDocuments(ctx context.Context, in acting.Intent, r *contract.SubjectAccessReport) error {
-	r.Documents = []contract.ReportDocument{}
-	held, err := v.DocumentsOf(ctx, r.CitizenID)
+// reportHead is the number of bytes of a report that are made before the first is sent. Up to
+// there a report that cannot be made is a problem; a longer one is broken off.
+const reportHead = 64 << 10
+
+// reportAnswer is a report that is sent while it is made, document by document and page by
+// page, so that its length costs no memory.
+type reportAnswer struct {
+	v          *Vault
+	ctx        context.Context
+	in         acting.Intent
+	citizen    domain.CitizenID
+	authorized access.Authorized
+	at         contract.PositionToken
+}
+
+// VisitSubjectAccessReportResponse implements contract.SubjectAccessReportResponseObject. A
+// report that cannot be finished is broken off, so that its beginning does not pass for all.
+func (a *reportAnswer) VisitSubjectAccessReportResponse(w http.ResponseWriter) error {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Coffre-Position", a.at)
+	sent := &countingWriter{Writer: w}
+	out := &reportWriter{Writer: bufio.NewWriterSize(sent, reportHead)}
+	err := a.write(out)
+	if err == nil {
+		err = out.Flush()
+	}
+	switch {
+	case err == nil:
+		return nil
+	case sent.n == 0:
+		return a.v.Withhold(a.ctx, a.in, a.authorized, err)
+	}
+	a.v.Slog.ErrorContext(a.ctx, "a report was broken off", slog.Int64("bytes", sent.n), slog.Any("error", err))
+	panic(http.ErrAbortHandler)
+}
+
+// write writes all data about the citizen, as the log has them now.
+func (a *reportAnswer) write(w *reportWriter) error {
+	w.raw("{")
+	w.member("createdAt", a.in.At)
+	w.member("citizenId", a.citizen)
+	w.member("rights", rightsTexts[a.in.Call.Language])
+	for _, part := range []func(context.Context, acting.Intent, domain.CitizenID, *reportWriter) error{
+		a.v.reportNumbers, a.v.reportDocuments, a.v.reportConsents, a.v.reportAccesses, a.v.reportMandates,
+		a.v.reportHolds, a.v.reportRestrictions, a.v.reportErasures, a.v.reportNotices,
+	} {
+		if err := part(a.ctx, a.in, a.citizen, w); err != nil {
+			return err
+		}
+		if w.err != nil {
+			return w.err
+		}
+	}
+	w.raw("}\n")
+	return w.err
+}
+
+// countingWriter counts what was written.
+type countingWriter struct {
+	io.Writer
+	n int64
+}
+
+// Write implements io.Writer.
+func (w *countingWriter) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	w.n += int64(n)
+	return n, err
+}
+
+// reportWriter writes the members of a report, and keeps the first error.
+type reportWriter struct {
+	*bufio.Writer
+	members, items int
+	documents      []domain.DocumentID // that it holds
+	err            error
+}
+
+func (w *reportWriter) raw(text string) {
+	if w.err == nil {
+		_, w.err = w.WriteString(text)
+	}
+}
+
+func (w *reportWriter) value(v any) {
+	if w.err == nil {
+		w.err = wire.NewEncoder(w.Writer).Encode(v)
+	}
+}
+
+// begin begins a member.
+func (w *reportWriter) begin(name string) {
+	if w.members > 0 {
+		w.raw(",")
+	}
+	w.members++
+	w.raw(`"` + name + `":`)
+}
+
+func (w *reportWriter) member(name string, v any) {
+	w.begin(name)
+	w.value(v)
+}
+
+// list begins a list, to which item adds, and which end ends.
+func (w *reportWriter) list(name string) {
+	w.begin(name)
+	w.raw("[")
+	w.items = 0
+}
+
+func (w *reportWriter) item(v any) error {
+	if w.items > 0 {
+		w.raw(",")
+	}
+	w.items++
+	w.value(v)
+	return w.err
+}
+
+func (w *reportWriter) end() { w.raw("]") }
+
+// some writes a member that is absent when it has nothing.
+func some[T any](w *reportWriter, name string, all []T) {
+	if len(all) > 0 {
+		w.member(name, all)
+	}
+}
+
+// reportNumbers adds every number by which the person is found, the latest last.
+func (v *Vault) reportNumbers(ctx context.Context, _ acting.Intent, id domain.CitizenID, w *reportWriter) error {
+	numbers, err := v.OpenSSINs(ctx, id)
+	all := make([]contract.SSIN, 0, len(numbers))
+	for _, n := range numbers {
+		all = append(all, contract.SSIN{SSIN: n})
+	}
+	some(w, "ssin", all)
+	return err
+}
+
+func (v *Vault) reportDocuments(ctx context.Context, in acting.Intent, id domain.CitizenID, w *reportWriter) error {
+	held, err := v.DocumentsOf(ctx, id)
 	if err != nil {
 		return err
 	}
+	w.documents = held
+	w.list("documents")
 	for _, id := range held {
 		d, err := v.LoadDocument(ctx, id)
 		if err == nil {
@@ -146,8 +277,11 @@ func (v *Vault) reportDocuments(ctx context.Context, in acting.Intent, r *contra
 		if err != nil {
 			return err
 		}
-		r.Documents = append(r.Documents, item)
+		if err := w.item(item); err != nil {
+			return err
+		}
 	}
+	w.end()
 	return nil
 }
 
@@ -179,29 +313,32 @@ func (v *Vault) reportDocument(ctx context.Context, in acting.Intent, d disclosu
 	return item, nil
 }
 
-func (v *Vault) reportConsents(ctx context.Context, in acting.Intent, r *contract.SubjectAccessReport) error {
-	r.Consents = []contract.Consent{}
-	all, err := v.ConsentLog.Of(ctx, r.CitizenID, projections.Latest, in.At)
+func (v *Vault) reportConsents(ctx context.Context, in acting.Intent, id domain.CitizenID, w *reportWriter) error {
+	all, err := v.ConsentLog.Of(ctx, id, projections.Latest, in.At)
 	if err != nil {
 		return err
 	}
+	w.list("consents")
 	for i := range all {
 		item := consentItem(in.Words, in.Call.Language, &all[i])
 		item.CitizenID, item.MandateID = all[i].Citizen, all[i].Mandate
 		if err := v.openShownTexts(ctx, &item); err != nil {
 			return err
 		}
-		r.Consents = append(r.Consents, item)
+		if err := w.item(item); err != nil {
+			return err
+		}
 	}
+	w.end()
 	return nil
 }
 
-func (v *Vault) reportAccesses(ctx context.Context, in acting.Intent, r *contract.SubjectAccessReport) error {
-	r.Accesses = []contract.AccessLogItem{}
+func (v *Vault) reportAccesses(ctx context.Context, in acting.Intent, id domain.CitizenID, w *reportWriter) error {
+	w.list("accesses")
 	// The report tells the citizen everything, also when an officer requests it.
-	a := disclosure.Representation{By: domain.Actor{Role: domain.RoleCitizen, Citizen: r.CitizenID}, Citizen: r.CitizenID}
+	a := disclosure.Representation{By: domain.Actor{Role: domain.RoleCitizen, Citizen: id}, Citizen: id}
 	for before := projections.Latest; ; {
-		page, err := v.AccessLog.Of(ctx, r.CitizenID, projections.Latest, accesslog.Filter{}, before, edge.MaxPage)
+		page, err := v.AccessLog.Of(ctx, id, projections.Latest, accesslog.Filter{}, before, edge.MaxPage)
 		if err != nil {
 			return err
 		}
@@ -210,66 +347,74 @@ func (v *Vault) reportAccesses(ctx context.Context, in acting.Intent, r *contrac
 			if err != nil {
 				return err
 			}
-			r.Accesses, before = append(r.Accesses, item), page[i].Leaf
+			if err := w.item(item); err != nil {
+				return err
+			}
+			before = page[i].Leaf
 		}
 		if len(page) < edge.MaxPage {
+			w.end()
 			return nil
 		}
 	}
 }
 
-func (v *Vault) reportMandates(ctx context.Context, in acting.Intent, r *contract.SubjectAccessReport) error {
-	r.Mandates = []contract.Mandate{}
-	all, err := v.MandatesOnEitherSide(ctx, r.CitizenID)
+func (v *Vault) reportMandates(ctx context.Context, in acting.Intent, id domain.CitizenID, w *reportWriter) error {
+	items := []contract.Mandate{}
+	all, err := v.MandatesOnEitherSide(ctx, id)
 	if err != nil {
 		return err
 	}
 	for _, m := range all {
-		item, err := v.mandateItem(ctx, m, r.CitizenID, domain.BelgianDate(in.At))
+		item, err := v.mandateItem(ctx, m, id, domain.BelgianDate(in.At))
 		if err != nil {
 			return err
 		}
-		r.Mandates = append(r.Mandates, item)
+		items = append(items, item)
 	}
+	w.member("mandates", items)
 	return nil
 }
 
-func (v *Vault) reportHolds(ctx context.Context, _ acting.Intent, r *contract.SubjectAccessReport) error {
-	holds, err := v.OpenHolds(ctx, r.CitizenID)
+func (v *Vault) reportHolds(ctx context.Context, _ acting.Intent, id domain.CitizenID, w *reportWriter) error {
+	holds, err := v.OpenHolds(ctx, id)
+	var items []contract.ReportLegalHold
 	for _, h := range holds {
-		r.LegalHolds = append(r.LegalHolds, contract.ReportLegalHold{
+		items = append(items, contract.ReportLegalHold{
 			LegalHoldID: h.ID, Reason: h.Reason, CaseReference: h.CaseReference, PlacedAt: h.PlacedAt, LiftedAt: h.LiftedAt,
 		})
 	}
+	some(w, "legalHolds", items)
 	return err
 }
 
-func (v *Vault) reportRestrictions(ctx context.Context, _ acting.Intent, r *contract.SubjectAccessReport) (err error) {
-	r.Restrictions, err = v.restrictionsOf(ctx, r.CitizenID)
+func (v *Vault) reportRestrictions(ctx context.Context, _ acting.Intent, id domain.CitizenID, w *reportWriter) error {
+	all, err := v.restrictionsOf(ctx, id)
+	some(w, "restrictions", all)
 	return err
 }
 
-func (v *Vault) reportErasures(ctx context.Context, _ acting.Intent, r *contract.SubjectAccessReport) error {
-	all, err := v.Erasures.Of(ctx, r.CitizenID)
+func (v *Vault) reportErasures(ctx context.Context, _ acting.Intent, id domain.CitizenID, w *reportWriter) error {
+	all, err := v.Erasures.Of(ctx, id)
+	var items []contract.Erasure
 	for _, e := range all {
-		r.Erasures = append(r.Erasures, erasureItem(e))
+		items = append(items, erasureItem(e))
 	}
+	some(w, "erasures", items)
 	return err
 }
 
 // reportNotices adds what the webhook was told of the citizen's documents.
-func (v *Vault) reportNotices(ctx context.Context, _ acting.Intent, r *contract.SubjectAccessReport) error {
-	if v.Notices == nil || len(r.Documents) == 0 {
+func (v *Vault) reportNotices(ctx context.Context, _ acting.Intent, _ domain.CitizenID, w *reportWriter) error {
+	if v.Notices == nil || len(w.documents) == 0 {
 		return nil
 	}
-	var documents []domain.DocumentID
-	for _, d := range r.Documents {
-		documents = append(documents, d.DocumentID)
-	}
-	all, err := v.Notices.About(ctx, documents)
+	all, err := v.Notices.About(ctx, w.documents)
+	var items []contract.ReportNotice
 	for _, n := range all {
-		r.Notices = append(r.Notices, contract.ReportNotice{EventID: n.Event, DocumentID: n.Document, State: contract.NoticeState(n.State), ChangedAt: n.Changed})
+		items = append(items, contract.ReportNotice{EventID: n.Event, DocumentID: n.Document, State: contract.NoticeState(n.State), ChangedAt: n.Changed})
 	}
+	some(w, "notices", items)
 	return err
 }
 

@@ -2,8 +2,13 @@ package api
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +16,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/access"
+	"coffre/eventstore"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 )
@@ -25,8 +31,20 @@ func (tv *testVault) reportOn(t testing.TB, by edge.Caller, of domain.CitizenID,
 	if err != nil {
 		return contract.SubjectAccessReport{}, err
 	}
-	writeAnswer(t, ctx, answer.VisitSubjectAccessReportResponse)
-	return answer.(contract.SubjectAccessReport200JSONResponse).Body, nil
+	w := httptest.NewRecorder()
+	err = answer.VisitSubjectAccessReportResponse(w)
+	edge.CallFrom(ctx).Answered(err == nil)
+	if err != nil {
+		if w.Body.Len() > 0 {
+			t.Error("a report that is refused has begun")
+		}
+		return contract.SubjectAccessReport{}, err
+	}
+	var r contract.SubjectAccessReport
+	if err := json.Unmarshal(w.Body.Bytes(), &r); err != nil {
+		t.Fatal(err)
+	}
+	return r, nil
 }
 
 // A subject access report holds all data of the citizen and none of others; the access is on
@@ -122,4 +140,69 @@ func TestSubjectAccessReportHoldsWhatWasDone(t *testing.T) {
 			t.Errorf("notices %+v", r.Notices)
 		}
 	}
+}
+
+// breakingOpener opens until it is told to break.
+type breakingOpener struct {
+	eventstore.Opener
+	opens atomic.Int64
+	limit int64 // of parts that it opens; below 0: all
+}
+
+// Open implements eventstore.Opener.
+func (o *breakingOpener) Open(ctx context.Context, dst []byte, p eventstore.Place, sealed []byte) ([]byte, error) {
+	if n := o.opens.Add(1); o.limit >= 0 && n > o.limit {
+		return nil, errors.New("the keys broke")
+	}
+	return o.Opener.Open(ctx, dst, p, sealed)
+}
+
+// F30: a report is sent while it is made. A long one that cannot be finished is broken off, so
+// that its beginning does not pass for all; a short one is a problem.
+func TestF30ReportsStream(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	me := tv.person(t, 1)
+	for range 40 {
+		tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", Content: contract.Content(manyMembers(99))})
+	}
+	opener := &breakingOpener{Opener: tv.Opener.Opener, limit: -1}
+	tv.Opener.Opener = opener
+	ask := func() (*httptest.ResponseRecorder, func() error) {
+		body := contract.SubjectAccessRequest{Lang: "fr"}
+		ctx := tv.as(t, citizenCaller(me), "subjectAccessReport", body)
+		answer, err := tv.SubjectAccessReport(ctx, contract.SubjectAccessReportRequestObject{CitizenID: me, Params: contract.SubjectAccessReportParams{IdempotencyKey: uuid.New()}, Body: &body})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		return w, func() (err error) {
+			defer func() { edge.CallFrom(ctx).Answered(err == nil) }()
+			defer func() {
+				if p := recover(); p != nil {
+					err = fmt.Errorf("panic: %v", p)
+				}
+			}()
+			return answer.VisitSubjectAccessReportResponse(w)
+		}
+	}
+	w, visit := ask()
+	if err := visit(); err != nil || w.Body.Len() < reportHead {
+		t.Fatalf("%d bytes, %v", w.Body.Len(), err)
+	}
+	parts := opener.opens.Load()
+	for limit, begun := range map[int64]bool{0: false, parts - 1: true} {
+		opener.limit = limit
+		opener.opens.Store(0)
+		w, visit := ask()
+		err := visit()
+		if err == nil || w.Body.Len() > 0 != begun || strings.HasPrefix(err.Error(), "panic") != begun {
+			t.Errorf("after %d parts of %d: %d bytes, %v", limit, parts, w.Body.Len(), err)
+		}
+	}
+}
+
+// manyMembers returns a household of so many people.
+func manyMembers(n int) string {
+	return strings.Replace(household, `[{"relation":"child"}]`, "["+strings.Repeat(`{"relation":"child"},`, n-1)+`{"relation":"child"}]`, 1)
 }

@@ -153,6 +153,15 @@ func checkContent(in acting.Intent, name domain.DocumentType, raw []byte) (domai
 			Type: edge.IssueSchema, Title: "The content does not satisfy its schema", Detail: issue.Keyword,
 			In: contract.IssueLocationBody, Name: "/content" + issue.Pointer,
 		}
+		if issue.Want != "" {
+			list[i].Detail += ": " + issue.Want
+		}
+		if issue.Keyword == "additionalProperties" {
+			list[i].Title = "Additional property: the schema of the type does not declare it"
+			if name := edge.MemberName(issue.Undeclared); name != "" {
+				list[i].Name += "/" + name
+			}
+		}
 	}
 	return nil, edge.BadInputs(list)
 }

@@ -11,6 +11,7 @@ import (
 	"coffre/domain/registry"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/handlers/work"
 	"coffre/projections/consentlog"
 )
@@ -65,12 +66,12 @@ func (v *Vault) CreateExport(ctx context.Context, r contract.CreateExportRequest
 func checkExportCodes(in acting.Intent, body *contract.ExportCreate) error {
 	if body.Consumer != "" {
 		if _, known := in.Words.Organisation(body.Consumer); !known {
-			return errUnknownCode
+			return edge.At(contract.IssueLocationBody, "/consumer", errUnknownCode)
 		}
 	}
 	if body.Purpose != "" {
 		if _, known := in.Words.Purpose(body.Purpose); !known {
-			return errUnknownCode
+			return edge.At(contract.IssueLocationBody, "/purpose", errUnknownCode)
 		}
 	}
 	if body.Reason != "" && !slices.ContainsFunc(registry.ReasonKinds, func(k registry.ReasonKind) bool { return in.Words.Reason(k, body.Reason) }) {

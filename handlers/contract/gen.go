@@ -2130,7 +2130,9 @@ type HeldDocuments struct {
 // Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 type Href = string
 
-// IdempotencyKey defines model for IdempotencyKey.
+// IdempotencyKey a UUID, as text: a header has no other type
+//
+// Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 type IdempotencyKey = uuid.UUID
 
 // InputReference defines model for InputReference.
@@ -2141,14 +2143,15 @@ type InputReference struct {
 
 // InputValidationIssue what is wrong with the request; the value itself is never repeated
 type InputValidationIssue struct {
+	// Detail what is expected: the form, the bounds, the members that there are
 	Detail string           `json:"detail,omitempty,omitzero"`
-	In     IssueLocation    `json:"in,omitempty,omitzero"`
+	In     IssueLocation    `json:"in"`
 	Inputs []InputReference `json:"inputs,omitempty,omitzero"`
 
-	// Name of the parameter, or a JSON Pointer into the body
-	Name  string `json:"name,omitempty,omitzero"`
-	Title string `json:"title,omitempty,omitzero"`
-	Type  string `json:"type,omitempty,omitzero"`
+	// Name of the parameter, or a JSON Pointer into the body; `body` or `query` is the whole of it. A name that only the request has is repeated when it is of letters, else the object around it is named
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Type  string `json:"type"`
 }
 
 // IssueLocation defines model for IssueLocation.
@@ -4014,7 +4017,7 @@ func (siw *ServerInterfaceWrapper) UploadAttachment(w http.ResponseWriter, r *ht
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -4073,7 +4076,7 @@ func (siw *ServerInterfaceWrapper) ReportBackupElsewhere(w http.ResponseWriter, 
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -4118,7 +4121,7 @@ func (siw *ServerInterfaceWrapper) ReportVerifiedBackup(w http.ResponseWriter, r
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -4177,7 +4180,7 @@ func (siw *ServerInterfaceWrapper) ReplaceSSIN(w http.ResponseWriter, r *http.Re
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -4222,7 +4225,7 @@ func (siw *ServerInterfaceWrapper) ReportDeath(w http.ResponseWriter, r *http.Re
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -4430,7 +4433,7 @@ func (siw *ServerInterfaceWrapper) PlaceHold(w http.ResponseWriter, r *http.Requ
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -4493,7 +4496,7 @@ func (siw *ServerInterfaceWrapper) LiftHold(w http.ResponseWriter, r *http.Reque
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -4573,7 +4576,7 @@ func (siw *ServerInterfaceWrapper) RestrictProcessing(w http.ResponseWriter, r *
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -4671,7 +4674,7 @@ func (siw *ServerInterfaceWrapper) LiftRestriction(w http.ResponseWriter, r *htt
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -4725,7 +4728,7 @@ func (siw *ServerInterfaceWrapper) SubjectAccessReport(w http.ResponseWriter, r 
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -5032,7 +5035,7 @@ func (siw *ServerInterfaceWrapper) RequestConsent(w http.ResponseWriter, r *http
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -5086,7 +5089,7 @@ func (siw *ServerInterfaceWrapper) GrantConsentRequest(w http.ResponseWriter, r 
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -5140,7 +5143,7 @@ func (siw *ServerInterfaceWrapper) RefuseConsentRequest(w http.ResponseWriter, r
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -5291,7 +5294,7 @@ func (siw *ServerInterfaceWrapper) GrantConsent(w http.ResponseWriter, r *http.R
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -5477,7 +5480,7 @@ func (siw *ServerInterfaceWrapper) WithdrawConsent(w http.ResponseWriter, r *htt
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -5522,7 +5525,7 @@ func (siw *ServerInterfaceWrapper) IssueDocument(w http.ResponseWriter, r *http.
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -5725,7 +5728,7 @@ func (siw *ServerInterfaceWrapper) AccessDocument(w http.ResponseWriter, r *http
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -5847,7 +5850,7 @@ func (siw *ServerInterfaceWrapper) AccessAttachment(w http.ResponseWriter, r *ht
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -5920,7 +5923,7 @@ func (siw *ServerInterfaceWrapper) ReinstateDocument(w http.ResponseWriter, r *h
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -5997,7 +6000,7 @@ func (siw *ServerInterfaceWrapper) RevokeDocument(w http.ResponseWriter, r *http
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -6074,7 +6077,7 @@ func (siw *ServerInterfaceWrapper) SuspendDocument(w http.ResponseWriter, r *htt
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -6151,7 +6154,7 @@ func (siw *ServerInterfaceWrapper) UpdateDocument(w http.ResponseWriter, r *http
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -6349,7 +6352,7 @@ func (siw *ServerInterfaceWrapper) RequestErasure(w http.ResponseWriter, r *http
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -6453,7 +6456,7 @@ func (siw *ServerInterfaceWrapper) ApproveErasure(w http.ResponseWriter, r *http
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -6650,7 +6653,7 @@ func (siw *ServerInterfaceWrapper) CreateExport(w http.ResponseWriter, r *http.R
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -6775,7 +6778,7 @@ func (siw *ServerInterfaceWrapper) RetireKeys(w http.ResponseWriter, r *http.Req
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -6820,7 +6823,7 @@ func (siw *ServerInterfaceWrapper) RotateKeys(w http.ResponseWriter, r *http.Req
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -6865,7 +6868,7 @@ func (siw *ServerInterfaceWrapper) RotateAudit(w http.ResponseWriter, r *http.Re
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -6910,7 +6913,7 @@ func (siw *ServerInterfaceWrapper) RotatePepper(w http.ResponseWriter, r *http.R
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -6955,7 +6958,7 @@ func (siw *ServerInterfaceWrapper) TrimKeys(w http.ResponseWriter, r *http.Reque
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -7093,7 +7096,7 @@ func (siw *ServerInterfaceWrapper) GrantMandate(w http.ResponseWriter, r *http.R
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -7147,7 +7150,7 @@ func (siw *ServerInterfaceWrapper) AcceptMandate(w http.ResponseWriter, r *http.
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -7201,7 +7204,7 @@ func (siw *ServerInterfaceWrapper) EndMandate(w http.ResponseWriter, r *http.Req
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -7288,7 +7291,7 @@ func (siw *ServerInterfaceWrapper) RebuildProjection(w http.ResponseWriter, r *h
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -7374,7 +7377,7 @@ func (siw *ServerInterfaceWrapper) PublishRegistry(w http.ResponseWriter, r *htt
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -7419,7 +7422,7 @@ func (siw *ServerInterfaceWrapper) ProposeRelease(w http.ResponseWriter, r *http
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -7499,7 +7502,7 @@ func (siw *ServerInterfaceWrapper) ApproveRelease(w http.ResponseWriter, r *http
 			return
 		}
 
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uuid"})
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
 		if err != nil {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
 			return
@@ -7658,73 +7661,73 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 		ErrorHandlerFunc:   options.ErrorHandlerFunc,
 	}
 
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents", wrapper.IssueDocument)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/query", wrapper.QueryDocuments)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/documents/{documentId}", wrapper.GetDocument)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/documents/{documentId}/versions", wrapper.GetDocumentVersions)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/update", wrapper.UpdateDocument)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/revoke", wrapper.RevokeDocument)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/suspend", wrapper.SuspendDocument)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/reinstate", wrapper.ReinstateDocument)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/access", wrapper.AccessDocument)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/attachments", wrapper.UploadAttachment)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/documents/{documentId}/attachments/{attachmentId}", wrapper.GetAttachment)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/attachments/{attachmentId}/access", wrapper.AccessAttachment)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/get", wrapper.GetCitizen)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/reportDeath", wrapper.ReportDeath)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/replaceSsin", wrapper.ReplaceSSIN)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/wallet", wrapper.GetWallet)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups", wrapper.CreateBackup)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups/reportElsewhere", wrapper.ReportBackupElsewhere)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups/reportVerified", wrapper.ReportVerifiedBackup)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/accessLog", wrapper.GetAccessLog)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/subjectAccessReport", wrapper.SubjectAccessReport)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/legalHolds", wrapper.PlaceHold)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/legalHolds/{legalHoldId}/lift", wrapper.LiftHold)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/restrictions", wrapper.ListRestrictions)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/restrictions", wrapper.RestrictProcessing)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/restrictions/{restrictionId}", wrapper.GetRestriction)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/restrictions/{restrictionId}/lift", wrapper.LiftRestriction)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents", wrapper.ListConsents)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents", wrapper.GrantConsent)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents/validate", wrapper.ValidateConsent)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents/{consentId}", wrapper.GetConsent)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents/{consentId}/withdraw", wrapper.WithdrawConsent)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents/{consentId}/receipt", wrapper.GetConsentReceipt)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/subjectAccessReport", wrapper.SubjectAccessReport)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/wallet", wrapper.GetWallet)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/get", wrapper.GetCitizen)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/replaceSsin", wrapper.ReplaceSSIN)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/reportDeath", wrapper.ReportDeath)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consentLog/query", wrapper.QueryConsentLog)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consentRequests", wrapper.ListConsentRequests)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consentRequests", wrapper.RequestConsent)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consentRequests/{consentRequestId}/grant", wrapper.GrantConsentRequest)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consentRequests/{consentRequestId}/refuse", wrapper.RefuseConsentRequest)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/evidence/query", wrapper.QueryEvidence)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/mandates", wrapper.ListMandates)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates", wrapper.GrantMandate)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates/{mandateId}/accept", wrapper.AcceptMandate)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates/{mandateId}/end", wrapper.EndMandate)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/events", wrapper.ListEvents)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consentLog/query", wrapper.QueryConsentLog)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/exports", wrapper.CreateExport)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/exports/{exportId}", wrapper.GetExport)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/exports/{exportId}/content", wrapper.GetExportContent)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents", wrapper.ListConsents)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents", wrapper.GrantConsent)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents/{consentId}", wrapper.GetConsent)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents/{consentId}/receipt", wrapper.GetConsentReceipt)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents/{consentId}/withdraw", wrapper.WithdrawConsent)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents/validate", wrapper.ValidateConsent)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents", wrapper.IssueDocument)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/documents/{documentId}", wrapper.GetDocument)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/access", wrapper.AccessDocument)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/documents/{documentId}/attachments/{attachmentId}", wrapper.GetAttachment)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/attachments/{attachmentId}/access", wrapper.AccessAttachment)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/reinstate", wrapper.ReinstateDocument)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/revoke", wrapper.RevokeDocument)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/suspend", wrapper.SuspendDocument)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/update", wrapper.UpdateDocument)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/documents/{documentId}/versions", wrapper.GetDocumentVersions)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/query", wrapper.QueryDocuments)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/dueErasures", wrapper.ListDueErasures)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/erasures", wrapper.RequestErasure)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/erasures/{erasureId}", wrapper.GetErasure)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/erasures/{erasureId}/approve", wrapper.ApproveErasure)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/erasures/{erasureId}/certificate", wrapper.GetErasureCertificate)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/events", wrapper.ListEvents)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/evidence/query", wrapper.QueryEvidence)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/exports", wrapper.CreateExport)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/exports/{exportId}", wrapper.GetExport)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/exports/{exportId}/content", wrapper.GetExportContent)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/health", wrapper.GetHealth)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/keys", wrapper.GetKeys)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/retire", wrapper.RetireKeys)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotate", wrapper.RotateKeys)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotateAudit", wrapper.RotateAudit)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotatePepper", wrapper.RotatePepper)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/trim", wrapper.TrimKeys)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/mandates", wrapper.ListMandates)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates", wrapper.GrantMandate)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates/{mandateId}/accept", wrapper.AcceptMandate)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates/{mandateId}/end", wrapper.EndMandate)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/projections", wrapper.ListProjections)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/projections/{projectionName}/rebuild", wrapper.RebuildProjection)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/registry", wrapper.GetRegistry)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/registry", wrapper.PublishRegistry)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/releases", wrapper.ProposeRelease)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/releases/{releaseId}", wrapper.GetRelease)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/releases/{releaseId}/approve", wrapper.ApproveRelease)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/dueErasures", wrapper.ListDueErasures)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/signingKeys", wrapper.GetSigningKeys)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/projections", wrapper.ListProjections)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/projections/{projectionName}/rebuild", wrapper.RebuildProjection)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/keys", wrapper.GetKeys)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotate", wrapper.RotateKeys)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups", wrapper.CreateBackup)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups/reportVerified", wrapper.ReportVerifiedBackup)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups/reportElsewhere", wrapper.ReportBackupElsewhere)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/retire", wrapper.RetireKeys)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/trim", wrapper.TrimKeys)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotatePepper", wrapper.RotatePepper)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotateAudit", wrapper.RotateAudit)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/registry", wrapper.GetRegistry)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/registry", wrapper.PublishRegistry)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/health", wrapper.GetHealth)
 
 	return m
 }

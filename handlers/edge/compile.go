@@ -1,8 +1,10 @@
 package edge
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -57,6 +59,9 @@ type shape struct {
 	check    func(string) error // in place of a pattern, for a form with a parser of its own
 	issue    string             // the issue's type when check refuses; "" is schemaViolation
 	isID     bool               // a UUID, whose letters may be of either case
+	misread  func(string) bool  // reports a number whose form is right and whose check digits are not
+	form     string             // of a text, in words: what a format or a pattern asks for
+	example  string             // of the schema, "" for none
 }
 
 // choice is a set of groups of members, one of which is there: as the names that a
@@ -148,11 +153,13 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *o
 			o.header = append(o.header, p)
 		}
 	}
-	if types, ok := op.Extensions["x-media-types"].([]any); ok {
-		o.files = stringsOf(types)
-	} else if op.RequestBody != nil {
-		o.body = c.shape(op.RequestBody.Value.Content["application/json"].Schema)
-		o.lenient = o.body.kind == object && len(o.body.required)+len(o.body.choices) == 0
+	if op.RequestBody != nil {
+		if media := op.RequestBody.Value.Content["application/json"]; media != nil {
+			o.body = c.shape(media.Schema)
+			o.lenient = o.body.kind == object && len(o.body.required)+len(o.body.choices) == 0
+		} else {
+			o.files = slices.Collect(maps.Keys(op.RequestBody.Value.Content))
+		}
 	}
 	return o
 }
@@ -233,19 +240,27 @@ func (s *shape) choice(groups []any) choice {
 // which is also faster, else the schema's pattern.
 func (s *shape) text(in *openapi3.Schema) {
 	goType, _ := in.Extensions["x-go-type"].(string)
+	s.example, _ = in.Example.(string)
 	switch {
-	case in.Format == "uuid":
-		s.check, s.isID = checkID, true
+	case in.Format == "uuid" || goType == "uuid.UUID":
+		s.check, s.isID, s.form = checkID, true, "a UUID (RFC 9562)"
+		s.example = cmp.Or(s.example, "0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44")
 	case in.Format == "date-time":
-		s.check = func(v string) error { _, err := domain.ParseTime(v); return err }
+		s.check, s.form = func(v string) error { _, err := domain.ParseTime(v); return err }, "an RFC 3339 date-time with an offset"
+		s.example = cmp.Or(s.example, "2026-03-01T12:00:00Z or 2026-03-01T13:00:00+01:00")
 	case goType == "domain.Date":
 		s.check, s.issue = func(v string) error { _, err := domain.ParseDate(v); return err }, issueStructure
+		s.form = "a day of the calendar as yyyy-MM-dd"
 	case goType == "wire.SSIN":
 		s.check, s.issue = func(v string) error { _, err := domain.ParseSSIN(v); return err }, issueStructure
+		s.misread, s.form = wrongSSIN, "eleven digits without other characters, of which the last two check the others"
 	case goType == "domain.Organisation":
 		s.check, s.issue = func(v string) error { _, err := domain.ParseOrganisation(v); return err }, issueStructure
+		s.misread, s.form = wrongEnterpriseNumber, "ten digits without other characters, the first 0 or 1, of which the last two check the others"
 	case in.Pattern != "":
-		s.pattern = regexp.MustCompile(in.Pattern)
+		s.pattern, s.form = regexp.MustCompile(in.Pattern), "text that matches "+in.Pattern
+	case in.Format != "":
+		s.form = "text in the format " + in.Format
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -49,7 +50,7 @@ func (o *operation) admit(w http.ResponseWriter, r *http.Request) ([]byte, error
 		}
 		switch {
 		case len(values) == 0 && p.required:
-			return nil, BadRequest(contract.InputValidationIssue{Type: issueRequired, Title: "Required input is missing", In: contract.IssueLocationHeader, Name: p.name})
+			return nil, BadRequest(contract.InputValidationIssue{Type: issueRequired, Title: "Required input is missing", Detail: p.shape.expected(), In: contract.IssueLocationHeader, Name: p.name})
 		case len(values) == 0:
 		case len(values) > 1:
 			return nil, BadRequest(contract.InputValidationIssue{Type: issueInvalid, Title: "Given more than once", In: contract.IssueLocationHeader, Name: p.name})
@@ -72,17 +73,20 @@ func (o *operation) admitQuery(raw string) error {
 	}
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		return BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The query cannot be read", In: contract.IssueLocationQuery})
+		return BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The query cannot be read", In: contract.IssueLocationQuery, Name: wholeQuery})
 	}
 	for name, values := range query {
 		p, known := o.query[name]
 		if !known {
-			return BadRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "Unknown query parameter", In: contract.IssueLocationQuery})
+			return BadRequest(contract.InputValidationIssue{
+				Type: issueUnknown, Title: "Unknown query parameter", Detail: listed("the parameters here are ", slices.Sorted(maps.Keys(o.query)), "this call takes none"),
+				In: contract.IssueLocationQuery, Name: cmp.Or(MemberName(name), wholeQuery),
+			})
 		}
 		s := p.shape
 		if p.many {
 			if s.bounded && int64(len(values)) > s.max {
-				return BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "Too many values", In: contract.IssueLocationQuery, Name: name})
+				return BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "Too many values", Detail: s.expected(), In: contract.IssueLocationQuery, Name: name})
 			}
 			s = s.item
 		} else if len(values) > 1 {
@@ -119,11 +123,11 @@ func (o *operation) admitBody(w http.ResponseWriter, r *http.Request) ([]byte, e
 	case errors.As(err, &large):
 		return nil, TooLarge(o.maxBody)
 	case err != nil:
-		return nil, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody})
+		return nil, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody, Name: wholeBody})
 	case o.lenient && saysNothing(b):
 		b = []byte("{}")
 	case len(b) == 0:
-		return nil, BadRequest(contract.InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: contract.IssueLocationBody})
+		return nil, BadRequest(contract.InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: contract.IssueLocationBody, Name: wholeBody})
 	case o.lenient && !isJSON(r.Header["Content-Type"]):
 		return nil, errMediaType
 	}
@@ -149,9 +153,9 @@ func admitNothing(r *http.Request) error {
 	b, err := io.ReadAll(io.LimitReader(r.Body, maxNothing+1))
 	switch {
 	case err != nil:
-		return BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody})
+		return BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody, Name: wholeBody})
 	case !saysNothing(b) && (len(b) > maxNothing || nothing.read(b) != nil):
-		return BadRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "This call takes no body", In: contract.IssueLocationBody})
+		return BadRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "This call takes no body", In: contract.IssueLocationBody, Name: wholeBody})
 	}
 	r.Body = http.NoBody
 	return nil
@@ -185,7 +189,7 @@ func (o *operation) admitFile(w http.ResponseWriter, r *http.Request) error {
 	case r.ContentLength < 0:
 		return errNoLength
 	case r.ContentLength == 0:
-		return BadRequest(contract.InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: contract.IssueLocationBody})
+		return BadRequest(contract.InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: contract.IssueLocationBody, Name: wholeBody})
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, o.maxBody)
 	CallFrom(r.Context()).Length = r.ContentLength
@@ -228,15 +232,23 @@ func readBody(r io.Reader, size int64) ([]byte, error) {
 }
 
 // violation is one mismatch between a value and its schema, with its place. Path holds
-// names of the contract and indices only, innermost first; never a text of the caller.
+// names of the contract, indices, and what MemberName lets through, innermost first; the
+// title and the detail hold no text of the caller.
 type violation struct {
 	issue  string
 	title  string
+	detail string // what is expected in its place
 	path   []string
 	inputs []string
 }
 
 func newViolation(issue, title string) *violation { return &violation{issue: issue, title: title} }
+
+// expecting adds what the schema expects.
+func (v *violation) expecting(s *shape) *violation {
+	v.detail = s.expected()
+	return v
+}
 
 func (v *violation) under(step string) *violation {
 	v.path = append(v.path, step)
@@ -253,9 +265,9 @@ func (v *violation) pointer() string {
 }
 
 func (v *violation) at(in contract.IssueLocation, name string) error {
-	issue := contract.InputValidationIssue{Type: v.issue, Title: v.title, In: in, Name: name}
+	issue := contract.InputValidationIssue{Type: v.issue, Title: v.title, Detail: v.detail, In: in, Name: cmp.Or(name, wholeBody)}
 	for _, input := range v.inputs {
-		issue.Inputs = append(issue.Inputs, contract.InputReference{In: in, Name: name + "/" + input})
+		issue.Inputs = append(issue.Inputs, contract.InputReference{In: in, Name: v.pointer() + "/" + input})
 	}
 	return BadRequest(issue)
 }
@@ -271,7 +283,7 @@ func (s *shape) read(b []byte) *violation {
 		return v
 	}
 	if _, err := dec.ReadToken(); err != io.EOF {
-		return newViolation(IssueSchema, "Something follows the value")
+		return &violation{issue: IssueSchema, title: "Something follows the value", detail: "one JSON object and nothing after it"}
 	}
 	return nil
 }
@@ -282,22 +294,22 @@ func (s *shape) value(dec *jsontext.Decoder) *violation {
 		if _, err := dec.ReadToken(); err != nil {
 			return malformed
 		}
-		return newViolation(IssueSchema, "null is not a value here")
+		return newViolation(IssueSchema, "null is not a value here").expecting(s)
 	}
 	switch s.kind {
 	case object:
 		if kind != '{' {
-			return wrongKind(kind)
+			return s.wrongKind(kind)
 		}
 		return s.object(dec)
 	case array:
 		if kind != '[' {
-			return wrongKind(kind)
+			return s.wrongKind(kind)
 		}
 		return s.array(dec)
 	case anyObject:
 		if kind != '{' {
-			return wrongKind(kind)
+			return s.wrongKind(kind)
 		}
 		raw, err := dec.ReadValue()
 		if err != nil {
@@ -306,7 +318,7 @@ func (s *shape) value(dec *jsontext.Decoder) *violation {
 		return judgeAnyObject(raw)
 	case boolean:
 		if kind != 't' && kind != 'f' {
-			return wrongKind(kind)
+			return s.wrongKind(kind)
 		}
 		if _, err := dec.ReadToken(); err != nil {
 			return malformed
@@ -314,7 +326,7 @@ func (s *shape) value(dec *jsontext.Decoder) *violation {
 		return nil
 	case integer:
 		if kind != '0' {
-			return wrongKind(kind)
+			return s.wrongKind(kind)
 		}
 		raw, err := dec.ReadValue()
 		if err != nil {
@@ -323,7 +335,7 @@ func (s *shape) value(dec *jsontext.Decoder) *violation {
 		return s.judgeInteger(string(raw))
 	default:
 		if kind != '"' {
-			return wrongKind(kind)
+			return s.wrongKind(kind)
 		}
 		raw, err := dec.ReadValue()
 		if err != nil {
@@ -335,13 +347,13 @@ func (s *shape) value(dec *jsontext.Decoder) *violation {
 
 // malformed is the violation of every syntax error, duplicate names and invalid UTF-8 among
 // them; nobody changes it.
-var malformed = newViolation(IssueSchema, "The body is not the JSON this call takes")
+var malformed = &violation{issue: IssueSchema, title: "The body is not the JSON this call takes", detail: "one JSON object in UTF-8, each member once"}
 
-func wrongKind(kind jsontext.Kind) *violation {
+func (s *shape) wrongKind(kind jsontext.Kind) *violation {
 	if kind == jsontext.KindInvalid {
 		return malformed
 	}
-	return newViolation(IssueSchema, "A value of another kind is expected")
+	return newViolation(IssueSchema, "A value of another kind is expected").expecting(s)
 }
 
 func (s *shape) object(dec *jsontext.Decoder) *violation {
@@ -356,7 +368,7 @@ func (s *shape) object(dec *jsontext.Decoder) *violation {
 		}
 		m, known := s.lookup(raw)
 		if !known {
-			return newViolation(issueUnknown, "Unknown member")
+			return s.unknown(unquote(raw))
 		}
 		if dec.PeekKind() == 'n' && !slices.Contains(s.required, s.name(m.index)) { // the member left out
 			if _, err := dec.ReadToken(); err != nil {
@@ -377,10 +389,20 @@ func (s *shape) object(dec *jsontext.Decoder) *violation {
 	}
 	for _, name := range s.required {
 		if seen&(1<<s.members[name].index) == 0 {
-			return newViolation(issueRequired, "Required input is missing").under(name)
+			return newViolation(issueRequired, "Required input is missing").expecting(s.members[name].shape).under(name)
 		}
 	}
 	return s.exactlyOne(seen)
+}
+
+// unknown is the violation of a member that the schema does not have.
+func (s *shape) unknown(name string) *violation {
+	v := newViolation(issueUnknown, "Unknown member")
+	v.detail = listed("the members here are ", slices.Sorted(maps.Keys(s.members)), "there are no members here")
+	if shown := MemberName(name); shown != "" {
+		return v.under(shown)
+	}
+	return v
 }
 
 func (s *shape) lookup(raw jsontext.Value) (member, bool) {
@@ -421,7 +443,7 @@ func (s *shape) array(dec *jsontext.Decoder) *violation {
 	n := int64(0)
 	for ; dec.PeekKind() != ']'; n++ {
 		if s.bounded && n == s.max {
-			return newViolation(IssueSchema, "Too many items")
+			return newViolation(IssueSchema, "Too many items").expecting(s)
 		}
 		if v := s.item.value(dec); v != nil {
 			if v == malformed {
@@ -434,7 +456,7 @@ func (s *shape) array(dec *jsontext.Decoder) *violation {
 		return malformed
 	}
 	if n < s.min {
-		return newViolation(IssueSchema, "Too few items")
+		return newViolation(IssueSchema, "Too few items").expecting(s)
 	}
 	return nil
 }
@@ -445,7 +467,7 @@ func (s *shape) judge(value string) *violation {
 		return s.judgeInteger(value)
 	}
 	if !utf8.ValidString(value) {
-		return newViolation(IssueSchema, "The value is not UTF-8")
+		return newViolation(IssueSchema, "The value is not UTF-8").expecting(s)
 	}
 	return s.judgeText(value)
 }
@@ -453,7 +475,7 @@ func (s *shape) judge(value string) *violation {
 func (s *shape) judgeInteger(value string) *violation {
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || value[0] == '+' || n < s.min || n > s.max {
-		return newViolation(IssueSchema, "A whole number within its range is expected")
+		return newViolation(IssueSchema, "A whole number within its range is expected").expecting(s)
 	}
 	return nil
 }
@@ -461,26 +483,28 @@ func (s *shape) judgeInteger(value string) *violation {
 func (s *shape) judgeText(value string) *violation {
 	for i := range len(value) {
 		if c := value[i]; c < ' ' && c != '\n' && c != '\t' && c != '\r' || c == 0x7f {
-			return newViolation(IssueSchema, "A control character")
+			return newViolation(IssueSchema, "A control character").expecting(s)
 		}
 	}
 	if n := int64(utf8.RuneCountInString(value)); n < s.min || s.bounded && n > s.max {
-		return newViolation(IssueSchema, "Too short or too long")
+		return newViolation(IssueSchema, "Too short or too long").expecting(s)
 	}
 	switch {
 	case len(s.enum) > 0 && !slices.Contains(s.enum, value):
-		return newViolation(IssueSchema, "Not one of the values there are")
+		return newViolation(IssueSchema, "Not one of the values there are").expecting(s)
 	case s.pattern != nil && !s.pattern.MatchString(value):
-		return newViolation(IssueSchema, "The value does not have its form")
+		return newViolation(IssueSchema, "The value does not have its form").expecting(s)
+	case s.misread != nil && s.misread(value):
+		return newViolation(cmp.Or(s.issue, IssueSchema), "The check digits are wrong").expecting(s)
 	}
 	if s.check == nil {
 		return nil
 	}
 	switch err := s.check(value); {
 	case errors.Is(err, errNilID):
-		return newViolation(IssueSchema, "The nil UUID names nothing; give an id, or leave it out where it may be absent")
+		return newViolation(IssueSchema, "The nil UUID names nothing; give an id, or leave it out where it may be absent").expecting(s)
 	case err != nil:
-		return newViolation(cmp.Or(s.issue, IssueSchema), "The value does not have its form")
+		return newViolation(cmp.Or(s.issue, IssueSchema), "The value does not have its form").expecting(s)
 	}
 	return nil
 }
@@ -544,7 +568,7 @@ func judgeAnyObject(raw jsontext.Value) *violation {
 			}
 		case c == '{' || c == '[':
 			if depth++; depth > MaxDepth {
-				return newViolation(IssueSchema, "Too many levels")
+				return &violation{issue: IssueSchema, title: "Too many levels", detail: "at most " + counted(MaxDepth, "level")}
 			}
 		case c == '}' || c == ']':
 			depth--
@@ -556,7 +580,7 @@ func judgeAnyObject(raw jsontext.Value) *violation {
 				i++
 			}
 			if _, err := strconv.ParseFloat(string(raw[start:i+1]), 64); err != nil {
-				return newViolation(IssueSchema, "A number is out of range")
+				return &violation{issue: IssueSchema, title: "A number is out of range", detail: "a number that fits a double (IEEE 754)"}
 			}
 		}
 	}

@@ -225,12 +225,12 @@ func TestGateFiles(t *testing.T) {
 			continue
 		}
 		files++
-		for _, media := range []string{"", "text/html", "application/json", "image/svg+xml", "application/octet-stream", "application/pdf; charset=latin1", "application/pdf; a=b", "application/pdf; charset=utf-8; a=b", "*/*"} {
+		for _, media := range []string{"", "text/html", "application/json", "image/svg+xml", "application/zip", "application/pdf; charset=latin1", "application/pdf; a=b", "application/pdf; charset=utf-8; a=b", "*/*"} {
 			r := c.Request(c.Body)
 			r.Header.Set("Content-Type", media)
 			refused(t, e.send(r), 415, ProblemPrefix+"unsupportedMediaType")
 		}
-		for _, media := range []string{"application/pdf", "Application/PDF", "image/png", "image/jpeg", "application/xml;charset=UTF-8"} {
+		for _, media := range []string{"application/pdf", "Application/PDF", "image/png", "image/jpeg", "application/xml;charset=UTF-8", "application/octet-stream"} {
 			r := c.Request(c.Body)
 			r.Header.Set("Content-Type", media)
 			if e.send(r); len(e.reached) != 1 {

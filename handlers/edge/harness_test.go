@@ -135,6 +135,11 @@ func refused(t testing.TB, w *httptest.ResponseRecorder, status int, problemType
 	if h.Get("Content-Type") != "application/problem+json" || h.Get("Cache-Control") != "no-store" || p.Instance != "urn:uuid:"+h.Get("BelGov-Trace-Id") {
 		t.Errorf("headers %v, instance %s", h, p.Instance)
 	}
+	for _, issue := range p.Issues {
+		if issue.Type == "" || issue.Title == "" || issue.In == "" || issue.Name == "" {
+			t.Errorf("an issue without its place: %+v", issue)
+		}
+	}
 	if strings.Contains(w.Body.String(), canary) {
 		t.Errorf("the answer repeats what was sent: %s", w.Body)
 	}

@@ -86,7 +86,7 @@ type place struct {
 	required, inChoice bool
 }
 
-func places(s *openapi3.Schema, value any, pointer string) (all []place) {
+func placesIn(s *openapi3.Schema, value any, pointer string) (all []place) {
 	switch v := value.(type) {
 	case map[string]any:
 		for name, p := range s.Properties {
@@ -96,12 +96,12 @@ func places(s *openapi3.Schema, value any, pointer string) (all []place) {
 			at := pointer + "/" + name
 			all = append(all, place{at, name, v, p.Value, slices.Contains(s.Required, name), inChoice})
 			if v[name] != nil {
-				all = append(all, places(p.Value, v[name], at)...)
+				all = append(all, placesIn(p.Value, v[name], at)...)
 			}
 		}
 	case []any:
 		for i, item := range v {
-			all = append(all, places(s.Items.Value, item, fmt.Sprint(pointer, "/", i))...)
+			all = append(all, placesIn(s.Items.Value, item, fmt.Sprint(pointer, "/", i))...)
 		}
 	}
 	return all
@@ -145,7 +145,7 @@ func TestF24EveryMemberOfEveryBody(t *testing.T) {
 		if w := e.send(c.Request(encode(t, body))); len(e.reached) != 1 {
 			t.Fatalf("%s: the sample is refused: %s", c.OperationID, w.Body)
 		}
-		for _, m := range places(schema, body, "") {
+		for _, m := range placesIn(schema, body, "") {
 			send := func(name string, value any, admitted bool) []byte {
 				t.Helper()
 				tried++

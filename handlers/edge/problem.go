@@ -64,7 +64,7 @@ var (
 	errNotReady   = domain.NewError(domain.Unavailable, "notReady", "this process does not take requests now")
 	errMethod     = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "methodNotAllowed", Title: "Method Not Allowed", Status: http.StatusMethodNotAllowed}}
 	errMediaType  = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a body is application/json in UTF-8 without content coding"}}
-	errFileType   = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a file is PDF, XML, JPEG or PNG, without content coding"}}
+	errFileType   = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a file is application/pdf, application/xml, image/jpeg, image/png, or application/octet-stream for any of them, without content coding"}}
 	errNoLength   = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "lengthRequired", Title: "Length Required", Status: http.StatusLengthRequired, Detail: "a file comes with its length"}}
 	errTargetSize = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "uriTooLong", Title: "URI Too Long", Status: http.StatusRequestURITooLong}}
 	errPermission = &Refusal{Problem: contract.Problem{Type: belgifPrefix + "missingPermission", Title: "Missing Permission", Status: http.StatusForbidden, Detail: "your role may not do this"}}
@@ -144,6 +144,7 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	}
 	p, challenge, wait, known := Describe(err, s.ErrorAnswers)
+	locate(&p, call.Operation)
 	if answer, found := FindErrorAnswer(err, s.ErrorAnswers); found && answer.Alarm && s.Alarm != nil {
 		s.Alarm(err)
 	}
@@ -235,7 +236,11 @@ func Describe(err error, faults []ErrorAnswer) (p contract.Problem, challenge st
 			p.Type, p.Detail = belgifPrefix+ErrNoResource.Slug, ErrNoResource.Detail
 		}
 	case domain.Invalid:
-		p.Issues = []contract.InputValidationIssue{{Type: IssuePrefix + said.Slug, Title: "Invalid input", Detail: said.Detail}}
+		issue := contract.InputValidationIssue{Type: IssuePrefix + said.Slug, Title: "Invalid input", Detail: said.Detail}
+		if at := (placedError{}); errors.As(err, &at) {
+			issue.In, issue.Name = at.in, at.name
+		}
+		p.Issues = []contract.InputValidationIssue{issue}
 		p.Type, p.Detail = belgifPrefix+"badRequest", "the input is not valid"
 	case domain.Unauthenticated:
 		challenge = "invalid_token"

@@ -38,6 +38,10 @@ type Server struct {
 	// the server takes none.
 	Nonce func() string
 
+	// NeverBusy lists the operations that are answered while there are too many requests at a
+	// time for others.
+	NeverBusy map[string]bool
+
 	// Beat is how long refusals wait; 0: they leave at once. See the constant of that name.
 	Beat time.Duration
 
@@ -63,6 +67,8 @@ type Server struct {
 	health healthCache
 	ticks  ticker
 	drains drains
+
+	underWay underWay
 }
 
 // uncontracted lists the routes that are served and not in the contract, with reasons.
@@ -80,14 +86,14 @@ func (s *Server) Handler(ops contract.StrictServerInterface) http.Handler {
 	rt := &routes{s: s, mux: http.NewServeMux(), contract: operations()}
 	strictOps := contract.NewStrictHandlerWithOptions(ops, nil, contract.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, _ error) {
-			s.problem(w, r, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body does not fit its schema", In: contract.IssueLocationBody}))
+			s.problem(w, r, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body does not fit its schema", In: contract.IssueLocationBody, Name: wholeBody}))
 		},
 		ResponseErrorHandlerFunc: s.refuse,
 	})
 	contract.HandlerWithOptions(strictOps, contract.StdHTTPServerOptions{
 		BaseURL: contract.Base, BaseRouter: rt,
 		ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, _ error) {
-			s.problem(w, r, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "A parameter does not fit its schema"}))
+			s.problem(w, r, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "A parameter does not fit its schema", In: contract.IssueLocationQuery, Name: wholeQuery}))
 		},
 	})
 	for pattern := range rt.contract {
@@ -311,6 +317,12 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 					return
 				}
 			}
+			end, err := s.underWay.begin(call, s.NeverBusy[op.id])
+			if err != nil {
+				s.problem(w, r, err)
+				return
+			}
+			defer end()
 		}
 		body, err := op.admit(w, r)
 		if err != nil {

@@ -37,6 +37,12 @@ type Issue struct {
 	// Keyword is the keyword of JSON Schema that is broken, or one of ours: "json",
 	// "size", "depth", "number".
 	Keyword string
+	// Want is what the schema says at the keyword, as "date" for "format" or "40" for
+	// "maxLength"; "" for a keyword that is no bound and no form.
+	Want string
+	// Undeclared is the name of a member that the schema does not declare, as the content
+	// has it, so it can hold anything; "" unless Keyword is "additionalProperties".
+	Undeclared string
 }
 
 // CheckContent decides whether raw is a content of the type (rule D-5) and
@@ -218,7 +224,11 @@ func issues(err error) []Issue {
 		switch k := e.ErrorKind.(type) {
 		case *kind.Required:
 			for _, name := range k.Missing {
-				add(Issue{at + pointer([]string{name}), "required"})
+				add(Issue{Pointer: at + pointer([]string{name}), Keyword: "required"})
+			}
+		case *kind.AdditionalProperties:
+			for _, name := range k.Properties {
+				add(Issue{Pointer: at, Keyword: "additionalProperties", Undeclared: name})
 			}
 		case *kind.Schema, *kind.Group, *kind.Reference:
 			for _, cause := range e.Causes {
@@ -229,7 +239,7 @@ func issues(err error) []Issue {
 			if path := e.ErrorKind.KeywordPath(); len(path) > 0 {
 				keyword = path[0]
 			}
-			add(Issue{at, keyword})
+			add(Issue{Pointer: at, Keyword: keyword, Want: want(e.ErrorKind)})
 		}
 	}
 	var root *jsonschema.ValidationError
@@ -237,9 +247,43 @@ func issues(err error) []Issue {
 		walk(root)
 	}
 	if len(list) == 0 {
-		list = []Issue{{"", "schema"}}
+		list = []Issue{{Keyword: "schema"}}
 	}
 	return list
+}
+
+// want returns what a schema says at a keyword. It is taken from the schema, never from the
+// content.
+func want(broken jsonschema.ErrorKind) string {
+	switch k := broken.(type) {
+	case *kind.Type:
+		return strings.Join(k.Want, " or ")
+	case *kind.Format:
+		return k.Want
+	case *kind.Pattern:
+		return k.Want
+	case *kind.Enum:
+		var values []string
+		for _, v := range k.Want {
+			if text, ok := v.(string); ok {
+				values = append(values, text)
+			}
+		}
+		return strings.Join(values, ", ")
+	case *kind.MinLength:
+		return strconv.Itoa(k.Want)
+	case *kind.MaxLength:
+		return strconv.Itoa(k.Want)
+	case *kind.MinItems:
+		return strconv.Itoa(k.Want)
+	case *kind.MaxItems:
+		return strconv.Itoa(k.Want)
+	case *kind.Minimum:
+		return k.Want.RatString()
+	case *kind.Maximum:
+		return k.Want.RatString()
+	}
+	return ""
 }
 
 var escapePointer = strings.NewReplacer("~", "~0", "/", "~1")

@@ -39,48 +39,73 @@ func TestContentIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		name, content string
 		typ           domain.DocumentType
-		want          []Issue
+		want          []broken
 	}{
-		{"an unknown member", `{"name":"A","birthDate":"2015-02-28","Kim Peeters":1}`, card, []Issue{{"", "additionalProperties"}}},
-		{"an unknown member further down", `{"family_name":"A","given_name":"B","birthdate":"1990-01-01","address":{"secret":1}}`, "identityData", []Issue{{"/address", "additionalProperties"}}},
-		{"a missing member", `{"name":"A"}`, card, []Issue{{"/birthDate", "required"}}},
-		{"a case variant", `{"Name":"A","birthDate":"2015-02-28"}`, card, []Issue{{"", "additionalProperties"}, {"/name", "required"}}},
-		{"a wrong type", `{"name":7,"birthDate":"2015-02-28"}`, card, []Issue{{"/name", "type"}}},
-		{"null", `{"name":null,"birthDate":"2015-02-28"}`, card, []Issue{{"/name", "type"}}},
-		{"a date that does not exist", `{"name":"A","birthDate":"2015-02-29"}`, card, []Issue{{"/birthDate", "format"}}},
-		{"a date of year 0", `{"name":"A","birthDate":"0000-01-01"}`, card, []Issue{{"/birthDate", "format"}}},
-		{"too long a text", `{"name":"` + strings.Repeat("x", 201) + `","birthDate":"2015-02-28"}`, card, []Issue{{"/name", "maxLength"}}},
-		{"a pattern", `{"name":"A","birthDate":"2015-02-28","cardNumber":"x"}`, card, []Issue{{"/cardNumber", "pattern"}}},
-		{"an unknown code", `{"benefit":"luck","entitled":true,"since":"2026-01-01"}`, "socialBenefitStatement", []Issue{{"/benefit", "enum"}}},
-		{"a number out of range", `{"asOf":"2026-01-01","householdSize":101,"members":[]}`, "householdComposition", []Issue{{"/householdSize", "maximum"}}},
-		{"an item", `{"asOf":"2026-01-01","householdSize":2,"members":[{"relation":"child"},{"relation":"friend"}]}`, "householdComposition", []Issue{{"/members/1/relation", "enum"}}},
-		{"behind a reference", `{"qdl":{"classes":[],"validity":{"code":1}},"photocardserialno":{"value":"1"}}`, "drivingLicence", []Issue{{"/qdl/validity/code", "type"}}},
-		{"none of several", `{"qdl":{"classes":[],"validity":{"code":"V"},"expirydate":{"value":"soon"}},"photocardserialno":{"value":"1"}}`, "drivingLicence", []Issue{{"/qdl/expirydate/value", "anyOf"}}},
-		{"not an object", `[]`, card, []Issue{{"", "type"}}},
-		{"a member twice", `{"name":"A","name":"B","birthDate":"2015-02-28"}`, card, []Issue{{"", "json"}}},
-		{"a second value", `{"name":"A","birthDate":"2015-02-28"}{}`, card, []Issue{{"", "json"}}},
-		{"a text that is not UTF-8", "{\"name\":\"\xff\",\"birthDate\":\"2015-02-28\"}", card, []Issue{{"", "json"}}},
-		{"half a surrogate pair", `{"name":"\ud800","birthDate":"2015-02-28"}`, card, []Issue{{"", "json"}}},
-		{"cut off", `{"name":"A","birthDate":"2015-02-28"`, card, []Issue{{"", "json"}}},
-		{"nothing", ``, card, []Issue{{"", "json"}}},
-		{"too deep", deep, card, []Issue{{"", "depth"}}},
-		{"too large", `{"name":"` + strings.Repeat("x", MaxContent) + `"}`, card, []Issue{{"", "size"}}},
-		{"a number that loses digits", `{"asOf":"2026-01-01","householdSize":9007199254740993,"members":[]}`, "householdComposition", []Issue{{"", "number"}}},
-		{"a number beyond all", `{"asOf":"2026-01-01","householdSize":1e999999999999,"members":[]}`, "householdComposition", []Issue{{"", "number"}}},
+		{"an unknown member", `{"name":"A","birthDate":"2015-02-28","Kim Peeters":1}`, card, []broken{{"", "additionalProperties"}}},
+		{"an unknown member further down", `{"family_name":"A","given_name":"B","birthdate":"1990-01-01","address":{"secret":1}}`, "identityData", []broken{{"/address", "additionalProperties"}}},
+		{"a missing member", `{"name":"A"}`, card, []broken{{"/birthDate", "required"}}},
+		{"a case variant", `{"Name":"A","birthDate":"2015-02-28"}`, card, []broken{{"", "additionalProperties"}, {"/name", "required"}}},
+		{"a wrong type", `{"name":7,"birthDate":"2015-02-28"}`, card, []broken{{"/name", "type"}}},
+		{"null", `{"name":null,"birthDate":"2015-02-28"}`, card, []broken{{"/name", "type"}}},
+		{"a date that does not exist", `{"name":"A","birthDate":"2015-02-29"}`, card, []broken{{"/birthDate", "format"}}},
+		{"a date of year 0", `{"name":"A","birthDate":"0000-01-01"}`, card, []broken{{"/birthDate", "format"}}},
+		{"too long a text", `{"name":"` + strings.Repeat("x", 201) + `","birthDate":"2015-02-28"}`, card, []broken{{"/name", "maxLength"}}},
+		{"a pattern", `{"name":"A","birthDate":"2015-02-28","cardNumber":"x"}`, card, []broken{{"/cardNumber", "pattern"}}},
+		{"an unknown code", `{"benefit":"luck","entitled":true,"since":"2026-01-01"}`, "socialBenefitStatement", []broken{{"/benefit", "enum"}}},
+		{"a number out of range", `{"asOf":"2026-01-01","householdSize":101,"members":[]}`, "householdComposition", []broken{{"/householdSize", "maximum"}}},
+		{"an item", `{"asOf":"2026-01-01","householdSize":2,"members":[{"relation":"child"},{"relation":"friend"}]}`, "householdComposition", []broken{{"/members/1/relation", "enum"}}},
+		{"behind a reference", `{"qdl":{"classes":[],"validity":{"code":1}},"photocardserialno":{"value":"1"}}`, "drivingLicence", []broken{{"/qdl/validity/code", "type"}}},
+		{"none of several", `{"qdl":{"classes":[],"validity":{"code":"V"},"expirydate":{"value":"soon"}},"photocardserialno":{"value":"1"}}`, "drivingLicence", []broken{{"/qdl/expirydate/value", "anyOf"}}},
+		{"not an object", `[]`, card, []broken{{"", "type"}}},
+		{"a member twice", `{"name":"A","name":"B","birthDate":"2015-02-28"}`, card, []broken{{"", "json"}}},
+		{"a second value", `{"name":"A","birthDate":"2015-02-28"}{}`, card, []broken{{"", "json"}}},
+		{"a text that is not UTF-8", "{\"name\":\"\xff\",\"birthDate\":\"2015-02-28\"}", card, []broken{{"", "json"}}},
+		{"half a surrogate pair", `{"name":"\ud800","birthDate":"2015-02-28"}`, card, []broken{{"", "json"}}},
+		{"cut off", `{"name":"A","birthDate":"2015-02-28"`, card, []broken{{"", "json"}}},
+		{"nothing", ``, card, []broken{{"", "json"}}},
+		{"too deep", deep, card, []broken{{"", "depth"}}},
+		{"too large", `{"name":"` + strings.Repeat("x", MaxContent) + `"}`, card, []broken{{"", "size"}}},
+		{"a number that loses digits", `{"asOf":"2026-01-01","householdSize":9007199254740993,"members":[]}`, "householdComposition", []broken{{"", "number"}}},
+		{"a number beyond all", `{"asOf":"2026-01-01","householdSize":1e999999999999,"members":[]}`, "householdComposition", []broken{{"", "number"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, issues, err := v.CheckContent(c.typ, []byte(c.content))
 			if !errors.Is(err, ErrContent) || got != nil {
 				t.Fatalf("err = %v, content %d bytes", err, len(got))
 			}
-			slices.SortFunc(issues, func(a, b Issue) int { return strings.Compare(a.Pointer, b.Pointer) })
-			if !slices.Equal(issues, c.want) {
-				t.Errorf("issues %v, want %v", issues, c.want)
+			if got := brokenIn(issues); !slices.Equal(got, c.want) {
+				t.Errorf("issues %v, want %v", got, c.want)
 			}
 		})
 	}
 	if _, _, err := v.CheckContent("passport", []byte(`{}`)); !errors.Is(err, ErrUnknownType) {
 		t.Errorf("D-5 unknown type: %v", err)
+	}
+}
+
+// broken is the place and the keyword of an issue.
+type broken struct{ pointer, keyword string }
+
+func brokenIn(issues []Issue) (all []broken) {
+	for _, i := range issues {
+		all = append(all, broken{i.Pointer, i.Keyword})
+	}
+	slices.SortFunc(all, func(a, b broken) int { return strings.Compare(a.pointer, b.pointer) })
+	return all
+}
+
+// An issue says what the schema asks for and which member it does not declare.
+func TestF25IssuesOfContentSayWhatIsWanted(t *testing.T) {
+	v := sampleView(t)
+	for content, want := range map[string]Issue{
+		`{"name":7,"birthDate":"2015-02-28"}`:                                  {"/name", "type", "string", ""},
+		`{"name":"A","birthDate":"2015-02-29"}`:                                {"/birthDate", "format", "date", ""},
+		`{"name":"` + strings.Repeat("x", 201) + `","birthDate":"2015-02-28"}`: {"/name", "maxLength", "200", ""},
+		`{"name":"A","birthDate":"2015-02-28","nickname":"B"}`:                 {"", "additionalProperties", "", "nickname"},
+	} {
+		if _, issues, _ := v.CheckContent(card, []byte(content)); len(issues) != 1 || issues[0] != want {
+			t.Errorf("%s: %q, want %q", content, issues, want)
+		}
 	}
 }
 

@@ -92,11 +92,11 @@ func TestFastWayAgrees(t *testing.T) {
 func TestSlowWayIsTaken(t *testing.T) {
 	const head = `{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,`
 	v := everyKeyword(t, head+`"properties":{"a":{"type":"string"},"b":{"type":"string"}},"dependentRequired":{"a":["b"]}}`)
-	for content, want := range map[string][]Issue{
+	for content, want := range map[string][]broken{
 		`{"b":"1"}`: nil, `{"a":"1","b":"1"}`: nil, `{"a":"1"}`: {{"", "dependentRequired"}},
 	} {
 		_, issues, _ := v.CheckContent("amount", []byte(content))
-		if !slices.Equal(issues, want) {
+		if !slices.Equal(brokenIn(issues), want) {
 			t.Errorf("%s: %v", content, issues)
 		}
 	}

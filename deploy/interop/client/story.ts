@@ -271,7 +271,9 @@ export async function play(vault: Vault, url: string): Promise<number> {
     must(e.organization === railways && e.purpose === familyDiscount && e.consentId === consentId && e.legalBasis === undefined, 'who, why, under which consent', e)
   }
   const told = log.filter((i) => i.kind === 'presence')
-  must(log.filter((i) => i.outcome === 'disclosed').length === 4 + told.length, 'nobody else read', log)
+  const looked = log.filter((i) => i.kind === 'lookup' && i.outcome === 'disclosed').map((i) => i.organization).sort()
+  must(same(looked, [railways, homeAffairs, flanders].sort()), 'who looked the citizen up by number', log)
+  must(log.filter((i) => i.outcome === 'disclosed').length === 4 + told.length + looked.length, 'nobody else read', log)
   must(told.length === 3 && told.every((i) => i.organization === flanders && i.outcome === 'disclosed' && i.documentId === undefined), 'what was told of what is held', told)
   const tried = (organization: string, reason: string) => log.some((i) => i.outcome === 'refused' && i.organization === organization && i.reason === reason)
   must(tried(flanders, 'noBasis') && tried(railways, 'consentWithdrawn') && tried(flanders, 'documentRevoked'), 'who tried in vain', log)

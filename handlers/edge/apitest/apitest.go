@@ -33,7 +33,7 @@ const PDF = "%PDF-1.7\ntrailer<<>>\n%%EOF\n"
 
 // registerFiles makes the validation of requests accept files without decoding them.
 var registerFiles = sync.OnceFunc(func() {
-	for _, media := range []string{"application/pdf", "application/xml", "image/jpeg", "image/png"} {
+	for _, media := range []string{"application/octet-stream", "application/pdf", "application/xml", "image/jpeg", "image/png"} {
 		openapi3filter.RegisterBodyDecoder(media, openapi3filter.FileBodyDecoder)
 	}
 })
@@ -84,10 +84,12 @@ func Calls(t testing.TB, contract []byte) []Call {
 			for _, role := range roles {
 				c.Roles = append(c.Roles, role.(string))
 			}
-			if types, ok := op.Extensions["x-media-types"].([]any); ok {
-				c.Header.Set("Content-Type", types[0].(string))
+			switch {
+			case op.RequestBody == nil:
+			case op.RequestBody.Value.Content["application/json"] == nil:
+				c.Header.Set("Content-Type", "application/pdf")
 				c.Body = []byte(PDF)
-			} else if op.RequestBody != nil {
+			default:
 				c.Schema = op.RequestBody.Value.Content["application/json"].Schema
 				c.Header.Set("Content-Type", "application/json")
 				c.Body = example(t, c.Schema.Value)
