@@ -87,7 +87,7 @@ func (tv *testVault) withdraw(t testing.TB, who domain.CitizenID, id domain.Cons
 func (tv *testVault) revokeDirectly(t testing.TB, by domain.Organisation, id domain.DocumentID) {
 	t.Helper()
 	_, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(id)},
-		document.Revoke{Reason: "issuedInError", By: domain.Actor{Role: domain.RoleIssuer, Organisation: by}, At: tv.Clock.Now()})
+		document.Revoke{Expected: document.Expectation{Any: true}, Reason: "issuedInError", By: domain.Actor{Role: domain.RoleIssuer, Organisation: by}, At: tv.Clock.Now()})
 	if err != nil {
 		t.Error(err)
 	}
@@ -228,7 +228,7 @@ func TestAuthoriseThenOpen(t *testing.T) {
 			tv.revokeDirectly(t, homeAffairs, id)
 		}},
 		"A-1 a suspension in between": {law: true, reason: "documentSuspended", change: func(t *testing.T, tv *testVault, id domain.DocumentID, _ domain.ConsentID) {
-			if _, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(id)}, document.Suspend{
+			if _, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(id)}, document.Suspend{Expected: document.Expectation{Any: true},
 				Reason: "underInvestigation", By: domain.Actor{Role: domain.RoleIssuer, Organisation: homeAffairs}, At: tv.Clock.Now(),
 			}); err != nil {
 				t.Error(err)

@@ -216,8 +216,8 @@ func TestEvidenceOutcomes(t *testing.T) {
 		{contract.EvidenceOutcomeHeld, "2026-01-01", "", nil},
 		{contract.EvidenceOutcomeNotYetValid, "2027-01-01", "", nil},
 		{contract.EvidenceOutcomeExpired, "2026-01-01", "2026-02-01", nil},
-		{contract.EvidenceOutcomeSuspended, "2026-01-01", "", document.Suspend{Reason: "underInvestigation", By: by, At: noon}},
-		{contract.EvidenceOutcomeRevoked, "2026-01-01", "", document.Revoke{Reason: "issuedInError", By: by, At: noon}},
+		{contract.EvidenceOutcomeSuspended, "2026-01-01", "", document.Suspend{Expected: document.Expectation{Any: true}, Reason: "underInvestigation", By: by, At: noon}},
+		{contract.EvidenceOutcomeRevoked, "2026-01-01", "", document.Revoke{Expected: document.Expectation{Any: true}, Reason: "issuedInError", By: by, At: noon}},
 	} {
 		t.Run("D-6 "+string(test.want), func(t *testing.T) {
 			tv := newVault(t)

@@ -248,7 +248,7 @@ func TestTransferEndsWhenTheFileWouldBeRefused(t *testing.T) {
 		},
 		"revocation": func(t *testing.T, tv *testVault, p party) { tv.revokeDirectly(t, homeAffairs, p.id) },
 		"suspension": func(t *testing.T, tv *testVault, p party) {
-			if _, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(p.id)}, document.Suspend{
+			if _, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(p.id)}, document.Suspend{Expected: document.Expectation{Any: true},
 				Reason: "underInvestigation", By: domain.Actor{Role: domain.RoleIssuer, Organisation: homeAffairs}, At: tv.Clock.Now(),
 			}); err != nil {
 				t.Error(err)

@@ -201,7 +201,7 @@ func TestWalletInTime(t *testing.T) {
 			t.Errorf("%+v", item)
 		}
 	})
-	revoked := change(document.Revoke{Reason: "issuedInError", EffectiveFrom: "2026-08-01", By: by, At: tv.Clock.Now()})
+	revoked := change(document.Revoke{Expected: document.Expectation{Any: true}, Reason: "issuedInError", EffectiveFrom: "2026-08-01", By: by, At: tv.Clock.Now()})
 	t.Run("D-2 a revocation counts from its day", func(t *testing.T) {
 		if item := show(contract.GetWalletParams{}); item.State != "valid" {
 			t.Errorf("%+v", item)

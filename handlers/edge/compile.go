@@ -147,7 +147,7 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *o
 			}
 			if p.name == ifMatch {
 				tags := *p.shape
-				tags.check = checkTags
+				tags.check, tags.form = checkTags, "an entity tag in quotes, a list of them, or * (RFC 9110)"
 				p.shape = &tags
 			}
 			o.header = append(o.header, p)

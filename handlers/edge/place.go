@@ -72,6 +72,7 @@ var places = map[string][]string{
 	"registryTooLarge":        {},
 	"registryUnresolved":      {},
 	"releaseKind":             {"/until"},
+	"releaseEndPast":          {"/until"},
 	"shownTextMissing":        {"/shownText"},
 	"shownTextNotRegistered":  {"/shownText"},
 	"ssinMissing":             {"/ssin"},
