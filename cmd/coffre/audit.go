@@ -27,10 +27,10 @@ func newAudit(p *program) *cobra.Command {
 
 // replay says which part of the log is told.
 type replay struct {
-	citizen     domain.CitizenID
+	citizen     *domain.CitizenID
 	stream      string
 	types       []string
-	from, until time.Time
+	from, until *time.Time
 }
 
 var (
@@ -54,9 +54,11 @@ events there are of each type and which leaf of the log was the last.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if citizen != "" {
-				if r.citizen, err = citizenID(citizen); err != nil {
+				id, err := citizenID(citizen)
+				if err != nil {
 					return err
 				}
+				r.citizen = &id
 			}
 			if r.from, err = beginning("from", from); err != nil {
 				return err
@@ -115,7 +117,7 @@ func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.Lo
 	var leaf int64 = -1
 	ask := contract.ListEventsParams{PageSize: 1000, Stream: r.stream}
 	theirs := make(map[string]bool) // streams that belong to the citizen asked for
-	if r.citizen.IsZero() {
+	if r.citizen == nil {
 		ask.Type = r.types // else we need the events that say whose a stream is
 	}
 	for {
@@ -149,9 +151,9 @@ func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.Lo
 // has reports whether the replay tells e, of those the vault sent. It notes which
 // streams are the citizen's: only the first event of a document names its subject.
 func (r replay) has(e contract.LogEvent, theirs map[string]bool) bool {
-	if !r.citizen.IsZero() {
+	if r.citizen != nil {
 		id := []byte(r.citizen.String())
-		named := e.Actor.CitizenID == r.citizen || bytes.Contains(e.Facts, id) || bytes.Contains([]byte(e.Stream), id)
+		named := e.Actor.CitizenID == *r.citizen || bytes.Contains(e.Facts, id) || bytes.Contains([]byte(e.Stream), id)
 		if named && belongs(e.Stream) {
 			theirs[e.Stream] = true
 		}
@@ -162,7 +164,7 @@ func (r replay) has(e contract.LogEvent, theirs map[string]bool) bool {
 	if len(r.types) > 0 && !slices.Contains(r.types, e.Type) {
 		return false
 	}
-	return (r.from.IsZero() || !e.RecordedAt.Before(r.from)) && (r.until.IsZero() || e.RecordedAt.Before(r.until))
+	return (r.from == nil || !e.RecordedAt.Before(*r.from)) && (r.until == nil || e.RecordedAt.Before(*r.until))
 }
 
 // belongs reports whether all of a stream is about the citizens it names.

@@ -33,6 +33,9 @@ asks; elsewhere --yes says that you are sure.`,
 			if err != nil {
 				return err
 			}
+			if when == nil {
+				return usage("--taken is a moment such as 2026-03-01T12:00:00Z")
+			}
 			var digest backup.Sum
 			if err := digest.UnmarshalText([]byte(sum)); err != nil {
 				return usage("--sha256 is 64 hexadecimal digits")
@@ -48,7 +51,7 @@ asks; elsewhere --yes says that you are sure.`,
 			}
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
 				noted, err := client.Read[contract.BackupNote](c.ReportBackupElsewhere(cmd.Context(), contract.ReportBackupElsewhereParams{IdempotencyKey: uuid.New()},
-					contract.BackupElsewhere{TakenAt: when, Sha256: string(text)}))
+					contract.BackupElsewhere{TakenAt: *when, Sha256: string(text)}))
 				if err != nil {
 					return err
 				}

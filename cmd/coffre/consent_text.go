@@ -15,7 +15,7 @@ import (
 // for a purpose: the text of the registry, in that language and version, filled in. Without a
 // version it is the only one there is.
 func textToShow(ctx context.Context, c *client.Client, consumer domain.Organisation, purpose domain.Purpose, lang domain.Language, version string) (contract.ShownText, error) {
-	r, err := client.Read[contract.Registry](c.GetRegistry(ctx))
+	r, err := client.Read[contract.Registry](c.GetRegistry(ctx, contract.GetRegistryParams{}))
 	if err != nil {
 		return contract.ShownText{}, err
 	}

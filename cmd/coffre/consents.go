@@ -65,7 +65,7 @@ func newConsentsList(p *program) *cobra.Command {
 
 func allConsents(ctx context.Context, c *client.Client, id domain.CitizenID) ([]contract.Consent, error) {
 	var all []contract.Consent
-	for ask := (contract.ListConsentsParams{CitizenID: id, PageSize: 200}); ; {
+	for ask := (contract.ListConsentsParams{CitizenID: &id, PageSize: 200}); ; {
 		page, err := client.Read[contract.Consents](c.ListConsents(ctx, ask))
 		if err != nil {
 			return nil, err

@@ -237,7 +237,7 @@ func (d *demo) consent(ctx context.Context) error {
 	id := asked.Body.ConsentID
 	read := func() (contract.AccessAnswer, error) {
 		r, err := client.Read[contract.AccessAnswer](rail.AccessDocument(ctx, d.household.DocumentID, contract.AccessDocumentParams{IdempotencyKey: key()}, contract.AccessRequest{
-			Purpose: familyDiscount, ConsentID: id, CaseReference: "discount-" + f.tag,
+			Purpose: familyDiscount, ConsentID: &id, CaseReference: "discount-" + f.tag,
 		}))
 		return r.Body, err
 	}
@@ -245,7 +245,7 @@ func (d *demo) consent(ctx context.Context) error {
 	if err := d.tell("They try before she answers, and are refused.", nil, must(err != nil, "it was allowed")); err != nil {
 		return err
 	}
-	waiting, err := client.Read[contract.Consents](mother.ListConsentRequests(ctx, contract.ListConsentRequestsParams{CitizenID: d.mother}))
+	waiting, err := client.Read[contract.Consents](mother.ListConsentRequests(ctx, contract.ListConsentRequestsParams{CitizenID: &d.mother}))
 	var shown contract.ShownText
 	if err == nil {
 		shown, err = textToShow(ctx, mother, railways, familyDiscount, "en", "")
@@ -503,7 +503,7 @@ func (d *demo) replay(ctx context.Context) error {
 	if err := d.tell("All that was there before is there still, byte for byte.", nil, must(same, "it differs")); err != nil {
 		return err
 	}
-	hers, err := replay{citizen: d.aunt}.run(ctx, d.auditor(), func(contract.LogEvent) error { return nil })
+	hers, err := replay{citizen: new(d.aunt)}.run(ctx, d.auditor(), func(contract.LogEvent) error { return nil })
 	return d.tell(fmt.Sprintf("What happened to citizen %s is still told, %d events, only not what was in it.", short(d.aunt.String()), hers.Events), nil, done(err),
 		must(hers.Types["document.issued"] == 1 && hers.Types["citizen.key-destroyed"] == 1, "her events are not all there"))
 }

@@ -46,7 +46,7 @@ func newEraseRequest(p *program) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				ask.Scope, ask.DocumentID = contract.ErasureScopeDocument, domain.DocumentID{UUID: id}
+				ask.Scope, ask.DocumentID = contract.ErasureScopeDocument, &domain.DocumentID{UUID: id}
 			}
 			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, id domain.CitizenID) error {
 				ask.CitizenID = id
@@ -231,8 +231,8 @@ func certified(c contract.ErasureCertificate) []string {
 	facts := []string{"erasure", c.ErasureID.String(), "of", string(c.Scope), "citizen", c.CitizenID.String(), "state", string(c.State),
 		"keys destroyed", strconv.Itoa(len(c.Keys)), "at", day(c.DestroyedAt), "on record in leaf", strconv.FormatInt(c.Record.Leaf, 10),
 		"events now unreadable", strconv.FormatInt(c.UnreadableEvents, 10), "digest over them", fmt.Sprintf("%x", c.Digest)}
-	if c.UnreadableAttachments > 0 {
-		facts = append(facts, "files now unreadable", strconv.FormatInt(c.UnreadableAttachments, 10))
+	if files := orZero(c.UnreadableAttachments); files > 0 {
+		facts = append(facts, "files now unreadable", strconv.FormatInt(files, 10))
 	}
 	if c.State == contract.ErasureStateFinal {
 		facts = append(facts, "key versions trimmed", fmt.Sprintf("up to %d, by %s", c.Trimmed.WrappedBy, day(c.Trimmed.TrimmedAt)))

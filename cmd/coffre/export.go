@@ -66,7 +66,7 @@ that opens it may drop the zero that an enterprise number begins with. xlsx is f
 					words.Out = p.Err
 				}
 				q := &program{terminal: words}
-				return q.print(asJSON, done, "export", done.ExportID.String(), "rows", strconv.FormatInt(done.Rows, 10), "sha256", done.Sha256, "file", out)
+				return q.print(asJSON, done, "export", done.ExportID.String(), "rows", strconv.FormatInt(orZero(done.Rows), 10), "sha256", done.Sha256, "file", out)
 			})
 		},
 	}
@@ -103,7 +103,7 @@ func (p *program) export(ctx context.Context, c *client.Client, ask contract.Exp
 		if err != nil {
 			return false, time.Time{}, err
 		}
-		bar.Add(max(0, now.Body.Rows-file.Rows))
+		bar.Add(max(0, orZero(now.Body.Rows)-orZero(file.Rows)))
 		file = now.Body
 		return finished(file.Status)
 	}); err != nil {

@@ -35,7 +35,11 @@ func newExportList(p *program) *cobra.Command {
 							}
 							continue
 						}
-						t.row(e.ExportID.String(), string(e.Kind), string(e.Format), string(e.Status.State), strconv.FormatInt(e.Rows, 10), e.Sha256)
+						rows := "" // unknown until it is done
+						if e.Rows != nil {
+							rows = strconv.FormatInt(*e.Rows, 10)
+						}
+						t.row(e.ExportID.String(), string(e.Kind), string(e.Format), string(e.Status.State), rows, e.Sha256)
 					}
 					if ask.After = page.Body.NextCursor; ask.After == "" {
 						break

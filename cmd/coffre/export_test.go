@@ -31,7 +31,7 @@ func exports(t *testing.T, content, sum string, end contract.TaskState) http.Han
 			e.Status = contract.TaskProgress{State: contract.TaskStateProcessing, PollAfter: time.Now().Add(time.Millisecond)}
 			if looks++; looks > 1 {
 				e.Status = contract.TaskProgress{State: end, Problem: contract.Problem{Type: "urn:problem-type:coffre:storageFull", Detail: "no room"}}
-				e.Rows, e.Sha256 = 1, sum
+				e.Rows, e.Sha256 = new(int64(1)), sum
 			}
 			answer(t, w, 200, e)
 		case "GET /vault/v1/exports/" + exportID + "/content":

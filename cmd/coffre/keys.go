@@ -49,7 +49,7 @@ func (p *program) printKeys(asJSON bool, k contract.KeyState) error {
 	}
 	if err := p.facts(
 		"where", k.Provider, "data keys", strconv.FormatInt(k.DataKeys, 10), "content keys", strconv.FormatInt(k.ContentKeys, 10),
-		"destroyed", strconv.FormatInt(k.DestroyedKeys, 10), "rotation", string(k.Rotation.State), "next step", nextSteps[k.NextStep],
+		"destroyed", strconv.FormatInt(orZero(k.DestroyedKeys), 10), "rotation", string(k.Rotation.State), "next step", nextSteps[k.NextStep],
 		"backup taken", day(k.LastBackup.TakenAt), "pepper", pepperFacts(k.Pepper),
 	); err != nil {
 		return err
@@ -73,15 +73,24 @@ var nextSteps = map[contract.RotationStep]string{
 	contract.RotationStepTrim:   "trim what was retired",
 }
 
+// orZero returns the number of an answer, 0 where it has none.
+func orZero[N int | int64](n *N) N {
+	if n == nil {
+		return 0
+	}
+	return *n
+}
+
 func pepperFacts(p contract.PepperState) string {
 	said := fmt.Sprintf("version %d, %s", p.Version, p.Phase)
+	toIndex, waiting, toDrop := orZero(p.ToIndex), orZero(p.Waiting), orZero(p.ToDrop)
 	switch {
-	case p.Waiting > 0:
-		return fmt.Sprintf("%s; %d numbers to index, %d of them wait for an erasure to end", said, p.ToIndex, p.Waiting)
-	case p.ToIndex > 0:
-		return fmt.Sprintf("%s; %d numbers to index", said, p.ToIndex)
-	case p.ToDrop > 0:
-		return fmt.Sprintf("%s; %d entries to drop", said, p.ToDrop)
+	case waiting > 0:
+		return fmt.Sprintf("%s; %d numbers to index, %d of them wait for an erasure to end", said, toIndex, waiting)
+	case toIndex > 0:
+		return fmt.Sprintf("%s; %d numbers to index", said, toIndex)
+	case toDrop > 0:
+		return fmt.Sprintf("%s; %d entries to drop", said, toDrop)
 	}
 	return said
 }
@@ -125,7 +134,7 @@ func (p *program) rotateKeys(ctx context.Context, c *client.Client, asJSON bool)
 	if err != nil {
 		return err
 	}
-	done := func(k contract.KeyState) int64 { return k.RotationDone }
+	done := func(k contract.KeyState) int64 { return orZero(k.RotationDone) }
 	task := func(k contract.KeyState) contract.TaskProgress { return k.Rotation }
 	return p.follow(ctx, c, asJSON, p.progress(begun.Body.DataKeys, "wrap data keys", false), done, task)
 }
@@ -136,15 +145,15 @@ func (p *program) rotatePepper(ctx context.Context, c *client.Client, asJSON boo
 		return err
 	}
 	// Each number is indexed once and dropped once.
-	total := begun.Body.Pepper.ToIndex
+	total := orZero(begun.Body.Pepper.ToIndex)
 	done := func(k contract.KeyState) int64 {
 		switch k.Pepper.Phase {
 		case contract.PepperPhaseDoubled:
-			return max(0, total-k.Pepper.ToIndex)
+			return max(0, total-orZero(k.Pepper.ToIndex))
 		case contract.PepperPhaseSwitched:
 			return total
 		case contract.PepperPhaseDropping:
-			return max(total, 2*total-k.Pepper.ToDrop)
+			return max(total, 2*total-orZero(k.Pepper.ToDrop))
 		}
 		return 2 * total
 	}

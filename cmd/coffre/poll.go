@@ -52,8 +52,8 @@ func (p *program) followRebuild(ctx context.Context, c *client.Client, one contr
 			return false, time.Time{}, fmt.Errorf("the vault no longer names the read model %s", one.Name)
 		}
 		now := all.Body.Items[0]
-		bar.Add(int64(max(0, now.Rebuilding-shown)))
-		shown = max(shown, now.Rebuilding)
+		bar.Add(int64(max(0, orZero(now.Rebuilding)-shown)))
+		shown = max(shown, orZero(now.Rebuilding))
 		one = now
 		switch now.State {
 		case contract.ProjectionStateStopped:

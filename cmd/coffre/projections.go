@@ -48,7 +48,7 @@ func (p *program) printProjections(asJSON bool, all []contract.Projection) error
 	for _, one := range all {
 		rebuilt := ""
 		if one.State == contract.ProjectionStateRebuilding {
-			rebuilt = strconv.Itoa(one.Rebuilding) + "%"
+			rebuilt = strconv.Itoa(orZero(one.Rebuilding)) + "%"
 		}
 		t.row(one.Name, strconv.Itoa(one.Version), string(one.State), strconv.FormatInt(one.Applied, 10), strconv.FormatInt(one.Behind, 10), rebuilt)
 	}

@@ -59,7 +59,7 @@ again.`,
 				outcome = "in force already, nothing recorded"
 			}
 			return p.print(asJSON, r.Body, "registry", outcome, "version", strconv.FormatInt(int64(r.Body.Version), 10),
-				"document types", strconv.Itoa(r.Body.DocumentTypes), "organisations", strconv.Itoa(r.Body.Organizations))
+				"document types", strconv.Itoa(orZero(r.Body.DocumentTypes)), "organisations", strconv.Itoa(orZero(r.Body.Organizations)))
 		},
 	}
 	at.flags(cmd)
@@ -105,7 +105,7 @@ func newRegistryShow(p *program) *cobra.Command {
 				return err
 			}
 			return p.asks(cmd.Context(), at, token.Grant{Role: domain.RoleOperator}, func(c *client.Client) error {
-				r, err := client.Read[contract.Registry](c.GetRegistry(cmd.Context()))
+				r, err := client.Read[contract.Registry](c.GetRegistry(cmd.Context(), contract.GetRegistryParams{}))
 				if err != nil {
 					return err
 				}

@@ -67,7 +67,7 @@ is for a ground of GDPR art. 18(2). The citizen still sees it.`,
 				if err != nil {
 					return err
 				}
-				body.DocumentID = domain.DocumentID{UUID: id}
+				body.DocumentID = &domain.DocumentID{UUID: id}
 			}
 			return person.ask(cmd.Context(), p, at, func(c *client.Client, id domain.CitizenID) error {
 				r, err := client.Read[contract.Restriction](c.RestrictProcessing(cmd.Context(), id, contract.RestrictProcessingParams{IdempotencyKey: uuid.New()}, body))

@@ -82,7 +82,7 @@ func TestSlice(t *testing.T) {
 		t.Errorf("issuing to an erased person: %v", err)
 	}
 	var types []string
-	if _, err := (replay{citizen: id}).run(ctx, v.as(asAuditor), func(e contract.LogEvent) error { types = append(types, e.Type); return nil }); err != nil {
+	if _, err := (replay{citizen: &id}).run(ctx, v.as(asAuditor), func(e contract.LogEvent) error { types = append(types, e.Type); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"citizen.registered", "document.issued", "citizen.erasure-requested", "citizen.erasure-approved", "citizen.erasure-started", "citizen.key-destroyed"} {

@@ -123,7 +123,7 @@ func TestVaultGoesAndComesBack(t *testing.T) {
 	}
 	read := func(consent domain.ConsentID) error {
 		r, err := client.Read[contract.AccessAnswer](rail.AccessDocument(ctx, household.DocumentID, contract.AccessDocumentParams{IdempotencyKey: key()}, contract.AccessRequest{
-			Purpose: familyDiscount, ConsentID: consent, CaseReference: "slice-case",
+			Purpose: familyDiscount, ConsentID: &consent, CaseReference: "slice-case",
 		}))
 		if err == nil && !strings.Contains(string(r.Body.Content), "householdSize") {
 			t.Error("the access shows nothing")

@@ -85,48 +85,48 @@ func (p *program) printWallet(w contract.Wallet) error {
 
 // beginning reads a flag that holds a time with its offset, or a day: the moment at which that day
 // begins in Belgium.
-func beginning(flag, s string) (time.Time, error) {
+func beginning(flag, s string) (*time.Time, error) {
 	t, day, err := momentOrDay(flag, s)
 	if day != "" {
-		t = domain.BelgianMidnight(day)
+		t = new(domain.BelgianMidnight(day))
 	}
 	return t, err
 }
 
 // ending reads a flag that holds a time with its offset, or the last day: the moment at which
 // that day is over in Belgium.
-func ending(flag, s string) (time.Time, error) {
+func ending(flag, s string) (*time.Time, error) {
 	t, day, err := momentOrDay(flag, s)
 	if day != "" {
-		t = domain.BelgianMidnight(day.AddDays(1))
+		t = new(domain.BelgianMidnight(day.AddDays(1)))
 	}
 	return t, err
 }
 
 // knownAt reads a flag that holds a time with its offset, or a day: the last moment of that day in
 // Belgium, and of today none, which is now.
-func knownAt(flag, s string, now time.Time) (time.Time, error) {
+func knownAt(flag, s string, now time.Time) (*time.Time, error) {
 	t, day, err := momentOrDay(flag, s)
 	if day != "" && day != domain.BelgianDate(now) {
-		t = domain.BelgianMidnight(day.AddDays(1)).Add(-time.Microsecond)
+		t = new(domain.BelgianMidnight(day.AddDays(1)).Add(-time.Microsecond))
 	}
 	return t, err
 }
 
 // momentOrDay reads a flag that holds a time with its offset or a day, one of which it returns;
 // neither when the flag is not given.
-func momentOrDay(flag, s string) (time.Time, domain.Date, error) {
+func momentOrDay(flag, s string) (*time.Time, domain.Date, error) {
 	if s == "" {
-		return time.Time{}, "", nil
+		return nil, "", nil
 	}
 	if day, err := domain.ParseDate(s); err == nil {
-		return time.Time{}, day, nil
+		return nil, day, nil
 	}
 	t, err := domain.ParseTime(s)
 	if err != nil {
-		return time.Time{}, "", usage("--%s is a moment such as 2026-03-01T12:00:00+01:00, or a day in Belgium such as 2026-03-01", flag)
+		return nil, "", usage("--%s is a moment such as 2026-03-01T12:00:00+01:00, or a day in Belgium such as 2026-03-01", flag)
 	}
-	return t, "", nil
+	return &t, "", nil
 }
 
 // date reads a flag that holds a day.

@@ -105,9 +105,9 @@ func TestRules(t *testing.T) {
 		{Name: "A-1 an outcome is of an attempt", When: with(outcome, func(c *RecordOutcome) { c.Attempt = 0 }), Err: ErrOutcome},
 
 		{Name: "A-10 what was told is on record as that", When: telling, Then: []Event{wasTold}},
-		{Name: "A-10 under a consent, too", When: with(telling, func(c *RecordTold) { c.Consent, c.LegalBasis, c.Deliberation = agreed, "", "" }),
+		{Name: "A-10 under a consent, too", When: with(telling, func(c *RecordTold) { c.Consent, c.LegalBasis, c.Deliberation = &agreed, "", "" }),
 			Then: []Event{with(wasTold, func(e *Told) { e.Consent, e.LegalBasis, e.Deliberation = agreed, "", "" })}},
-		{Name: "A-10 not under two bases", When: with(telling, func(c *RecordTold) { c.Consent = agreed }), Err: ErrNoBasis},
+		{Name: "A-10 not under two bases", When: with(telling, func(c *RecordTold) { c.Consent = &agreed }), Err: ErrNoBasis},
 		{Name: "A-4 nothing is told without a basis", When: with(telling, func(c *RecordTold) { c.LegalBasis, c.Deliberation = "", "" }), Err: ErrNoBasis},
 		{Name: "A-4 nothing is told without a deliberation", When: with(telling, func(c *RecordTold) { c.Deliberation = "" }), Err: ErrNoBasis},
 		{Name: "A-4 nothing is told without a purpose", When: with(telling, func(c *RecordTold) { c.Purpose = "" }), Err: ErrNoBasis},
@@ -117,7 +117,7 @@ func TestRules(t *testing.T) {
 		}), Then: []Event{with(wasTold, func(e *Told) { e.Citizen, e.Answers = domain.CitizenID{}, telling.Answers[1:] })}},
 		{Name: "A-10 of somebody unknown nothing is held", When: with(telling, func(c *RecordTold) { c.Citizen = domain.CitizenID{} }), Err: ErrQuestion},
 		{Name: "A-10 nobody unknown consented", When: with(telling, func(c *RecordTold) {
-			c.Citizen, c.Answers, c.Consent, c.LegalBasis, c.Deliberation = domain.CitizenID{}, telling.Answers[1:], agreed, "", ""
+			c.Citizen, c.Answers, c.Consent, c.LegalBasis, c.Deliberation = domain.CitizenID{}, telling.Answers[1:], &agreed, "", ""
 		}), Err: ErrNoBasis},
 		{Name: "A-10 to consumers", When: with(telling, func(c *RecordTold) { c.By = issuer }), Err: ErrNoBasis},
 		{Name: "A-10 nothing is no answer", When: with(telling, func(c *RecordTold) { c.Answers = nil }), Err: ErrQuestion},

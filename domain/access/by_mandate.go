@@ -18,7 +18,7 @@ type AuthorizeByMandate struct {
 	Kind       Opened                // OpenedWallet, OpenedDocument, OpenedVersions or OpenedAttachment
 	Type       registry.DocumentType // of the document; zero for a wallet
 	Document   document.Snapshot     // of today; zero for a wallet
-	Attachment domain.AttachmentID   // for OpenedAttachment
+	Attachment *domain.AttachmentID  // for OpenedAttachment
 	Mandate    mandate.InForce
 	Standing   citizen.Standing // the represented person's
 	By         domain.Actor
@@ -32,7 +32,7 @@ func (c AuthorizeByMandate) Decide(State) ([]Event, error) {
 		return nil, ErrNoBasis
 	case c.Standing != citizen.Living: // M-1.8
 		return nil, ErrNoBasis
-	case (c.Kind == OpenedAttachment) == c.Attachment.IsZero():
+	case (c.Kind == OpenedAttachment) == (c.Attachment == nil):
 		return nil, ErrQuestion
 	}
 	switch c.Kind {
@@ -50,9 +50,13 @@ func (c AuthorizeByMandate) Decide(State) ([]Event, error) {
 	default:
 		return nil, ErrQuestion
 	}
-	return []Event{Authorized{
+	e := Authorized{
 		Access: c.Access, Citizen: c.Citizen, Kind: c.Kind, Role: c.By.Role, Reader: c.By.Citizen,
-		Document: c.Document.Document, Attachment: c.Attachment, Version: c.Document.Version, Type: c.Document.Type,
+		Document: c.Document.Document, Version: c.Document.Version, Type: c.Document.Type,
 		Mandate: c.Mandate.ID, Attempt: 1, At: c.At,
-	}}, nil
+	}
+	if c.Attachment != nil {
+		e.Attachment = *c.Attachment
+	}
+	return []Event{e}, nil
 }

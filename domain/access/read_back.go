@@ -16,7 +16,7 @@ type AuthorizeReadBack struct {
 	Access     domain.AccessID
 	Kind       Opened // OpenedReadBack, OpenedVersions or OpenedAttachment
 	Document   document.Snapshot
-	Attachment domain.AttachmentID // for OpenedAttachment
+	Attachment *domain.AttachmentID // for OpenedAttachment
 	// Restrictions are those of the citizen whose document it is.
 	Restrictions citizen.Restrictions
 	By           domain.Actor
@@ -29,15 +29,19 @@ func (c AuthorizeReadBack) Decide(State) ([]Event, error) {
 	switch {
 	case c.By.Role != domain.RoleIssuer || c.By.Organisation.IsZero() || c.By.Organisation != c.Document.Issuer:
 		return nil, ErrNoBasis
-	case c.Kind != OpenedReadBack && c.Kind != OpenedVersions && c.Kind != OpenedAttachment, (c.Kind == OpenedAttachment) == c.Attachment.IsZero():
+	case c.Kind != OpenedReadBack && c.Kind != OpenedVersions && c.Kind != OpenedAttachment, (c.Kind == OpenedAttachment) == (c.Attachment == nil):
 		return nil, ErrQuestion
 	case c.Document.Status == document.IsErased:
 		return nil, ErrDocumentGone
 	case c.Restrictions.Cover(c.Document.Document):
 		return nil, ErrReadBackRestricted
 	}
-	return []Event{Authorized{
+	e := Authorized{
 		Access: c.Access, Citizen: c.Document.Citizen, Kind: c.Kind, Role: c.By.Role, Consumer: c.By.Organisation,
-		Document: c.Document.Document, Attachment: c.Attachment, Version: c.Document.Version, Type: c.Document.Type, Attempt: 1, At: c.At,
-	}}, nil
+		Document: c.Document.Document, Version: c.Document.Version, Type: c.Document.Type, Attempt: 1, At: c.At,
+	}
+	if c.Attachment != nil {
+		e.Attachment = *c.Attachment
+	}
+	return []Event{e}, nil
 }

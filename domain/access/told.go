@@ -46,7 +46,7 @@ type RecordTold struct {
 	Citizen       domain.CitizenID // absent for somebody whom the vault does not know
 	Purpose       domain.Purpose
 	Procedure     domain.Procedure
-	Consent       domain.ConsentID
+	Consent       *domain.ConsentID // nil: by law
 	LegalBasis    domain.LegalBasis
 	Deliberation  domain.Deliberation
 	Answers       []Answer
@@ -60,14 +60,17 @@ func (c RecordTold) Decide(State) ([]Event, error) {
 	unknown := c.Citizen.IsZero()
 	switch {
 	case c.By.Role != domain.RoleConsumer || c.By.Organisation.IsZero(), c.Access.IsZero(), c.Purpose == "",
-		c.Consent.IsZero() == (c.LegalBasis == ""), (c.LegalBasis == "") != (c.Deliberation == ""), unknown && !c.Consent.IsZero():
+		(c.Consent == nil) == (c.LegalBasis == ""), (c.LegalBasis == "") != (c.Deliberation == ""), unknown && c.Consent != nil:
 		return nil, ErrNoBasis
 	case len(c.Answers) == 0, slices.ContainsFunc(c.Answers, func(a Answer) bool { return !a.valid() || unknown && a.Presence != NotHeld }):
 		return nil, ErrQuestion
 	}
 	e := Told{
 		Access: c.Access, Citizen: c.Citizen, Consumer: c.By.Organisation, Purpose: c.Purpose, Procedure: c.Procedure,
-		Consent: c.Consent, LegalBasis: c.LegalBasis, Deliberation: c.Deliberation, Answers: slices.Clone(c.Answers), At: c.At,
+		LegalBasis: c.LegalBasis, Deliberation: c.Deliberation, Answers: slices.Clone(c.Answers), At: c.At,
+	}
+	if c.Consent != nil {
+		e.Consent = *c.Consent
 	}
 	if c.CaseReference != "" && !unknown {
 		e.Personal = &AuthorizedPersonal{CaseReference: c.CaseReference}

@@ -39,8 +39,8 @@ type ExportCreated struct {
 	Format   string              `json:"format"` // "csv" or "jsonl"
 	Consumer domain.Organisation `json:"consumer,omitempty"`
 	Purpose  domain.Purpose      `json:"purpose,omitempty"`
-	From     time.Time           `json:"from,omitzero"`
-	Until    time.Time           `json:"until,omitzero"`
+	From     *time.Time          `json:"from,omitempty"`
+	Until    *time.Time          `json:"until,omitempty"`
 	Reason   domain.ReasonCode   `json:"reason,omitempty"`
 	At       time.Time           `json:"at"`
 }

@@ -126,17 +126,17 @@ func TestRules(t *testing.T) {
 		{Name: "P-4 only what stands is lifted", Given: []Event{born}, When: lift, Err: ErrNoHold},
 
 		{Name: "E-1 the citizen asks", Given: []Event{born}, When: request, Then: []Event{requested}},
-		{Name: "E-1 the law asks for one document", Given: []Event{born}, When: RequestErasure{Erasure: partial, Scope: OneDocument, Document: card, Reason: "citizenAsked", By: officer, At: noon}, Then: []Event{oneAsked}},
+		{Name: "E-1 the law asks for one document", Given: []Event{born}, When: RequestErasure{Erasure: partial, Scope: OneDocument, Document: &card, Reason: "citizenAsked", By: officer, At: noon}, Then: []Event{oneAsked}},
 		{Name: "E-1 asking twice is no error", Given: []Event{born, requested}, When: request},
 		{Name: "E-1 a stranger does not ask", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.By = stranger }), Err: ErrMayNotErase},
 		{Name: "E-1 an issuer does not ask", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.By = source }), Err: ErrMayNotErase},
 		{Name: "E-1 nobody of that id", When: with(request, func(c *RequestErasure) { c.By = officer }), Err: ErrUnknown},
 		{Name: "E-1 one document must be named", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.Scope = OneDocument }), Err: ErrScope},
-		{Name: "E-1 a citizen is no document", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.Document = card }), Err: ErrScope},
+		{Name: "E-1 a citizen is no document", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.Document = &card }), Err: ErrScope},
 		{Name: "E-1 an unknown scope", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.Scope = "all" }), Err: ErrScope},
 		{Name: "E-1 a request has a reason", Given: []Event{born}, When: with(request, func(c *RequestErasure) { c.Reason = "" }), Err: ErrReasonMissing},
 		{Name: "P-5 the citizen restricts processing", Given: []Event{born}, When: restrict, Then: []Event{restricted}},
-		{Name: "P-5 of one document", Given: []Event{born}, When: with(restrict, func(c *RestrictProcessing) { c.Document = card }), Then: []Event{ofCard}},
+		{Name: "P-5 of one document", Given: []Event{born}, When: with(restrict, func(c *RestrictProcessing) { c.Document = &card }), Then: []Event{ofCard}},
 		{Name: "P-5 a privacy officer does", Given: []Event{born}, When: with(restrict, func(c *RestrictProcessing) { c.By = officer }), Then: []Event{byOfficer}},
 		{Name: "P-5 nobody else does", Given: []Event{born}, When: with(restrict, func(c *RestrictProcessing) { c.By = stranger }), Err: ErrMayNotRestrict},
 		{Name: "P-5 an issuer does not", Given: []Event{born}, When: with(restrict, func(c *RestrictProcessing) { c.By = source }), Err: ErrMayNotRestrict},
@@ -156,7 +156,7 @@ func TestRules(t *testing.T) {
 		{Name: "P-5 lifting what there is not", Given: []Event{born}, When: release, Err: ErrNoRestriction},
 		{Name: "E-1 refused while a restriction stands", Given: []Event{born, restricted}, When: request, Err: ErrRestrictionStands},
 		{Name: "E-1 refused while a restriction of one of the documents stands", Given: []Event{born, ofCard}, When: request, Err: ErrRestrictionStands},
-		{Name: "E-1 of another document than the restricted one", Given: []Event{born, ofCard}, When: with(request, func(c *RequestErasure) { c.Scope, c.Document = OneDocument, other }),
+		{Name: "E-1 of another document than the restricted one", Given: []Event{born, ofCard}, When: with(request, func(c *RequestErasure) { c.Scope, c.Document = OneDocument, &other }),
 			Then: []Event{with(requested, func(e *ErasureRequested) { e.Scope, e.Document = OneDocument, other })}},
 		{Name: "E-1 a restriction that was lifted is none", Given: []Event{born, restricted, freed}, When: request, Then: []Event{requested}},
 		{Name: "E-1 not approved while a restriction stands", Given: []Event{born, requested, restricted}, When: approve, Err: ErrRestrictionStands},
@@ -223,7 +223,7 @@ func TestRules(t *testing.T) {
 		{Name: "E-2 an officer does not stop", Given: []Event{born, requested, approved, started}, When: with(stop, func(c *StopErasure) { c.By = officer }), Err: ErrNotEraser},
 		{Name: "E-1 after a stop all is as before: holds are possible", Given: []Event{born, requested, approved, started, halted}, When: place, Then: []Event{held}},
 		{Name: "E-1 after a stop the same erasure does not start again", Given: []Event{born, requested, approved, started, halted}, When: start},
-		{Name: "E-1 after a stop another may be asked for", Given: []Event{born, requested, approved, started, halted}, When: RequestErasure{Erasure: partial, Scope: OneDocument, Document: card, Reason: "citizenAsked", By: officer, At: noon}, Then: []Event{oneAsked}},
+		{Name: "E-1 after a stop another may be asked for", Given: []Event{born, requested, approved, started, halted}, When: RequestErasure{Erasure: partial, Scope: OneDocument, Document: &card, Reason: "citizenAsked", By: officer, At: noon}, Then: []Event{oneAsked}},
 		{Name: "E-3 destroyed in spite of a stop is on record", Given: []Event{born, requested, approved, started, halted}, When: destroy, Then: []Event{destroyed}},
 		{Name: "E-3 final when no copy is left", Given: erased, When: settle, Then: []Event{forGood}},
 		{Name: "E-3 final for one document", Given: []Event{born, oneAsked, oneAgreed, oneBegun, oneDone}, When: with(settle, func(c *FinaliseErasure) { c.Erasure = partial }),
@@ -380,7 +380,7 @@ func TestAnyOrder(t *testing.T) {
 			case 4:
 				cmd = with(request, func(c *RequestErasure) {
 					if c.Erasure = id; id == partial {
-						c.Scope, c.Document = OneDocument, card
+						c.Scope, c.Document = OneDocument, &card
 					}
 				})
 			case 5, 6:

@@ -18,7 +18,7 @@ var (
 type RequestErasure struct {
 	Erasure  domain.ErasureID
 	Scope    Scope
-	Document domain.DocumentID // for OneDocument
+	Document *domain.DocumentID // for OneDocument, which names one
 	Reason   domain.ReasonCode
 	By       domain.Actor
 	At       time.Time
@@ -38,13 +38,17 @@ func (c RequestErasure) Decide(s State) ([]Event, error) {
 	switch err := s.writable(); {
 	case err != nil:
 		return nil, err
-	case c.Scope != WholeCitizen && c.Scope != OneDocument, (c.Scope == OneDocument) == c.Document.IsZero():
+	case c.Scope != WholeCitizen && c.Scope != OneDocument, (c.Scope == OneDocument) == (c.Document == nil):
 		return nil, ErrScope
 	case c.Reason == "":
 		return nil, ErrReasonMissing
 	}
-	if err := s.noHold(c.Scope, c.Document); err != nil {
+	e := ErasureRequested{Citizen: s.Citizen, Erasure: c.Erasure, Scope: c.Scope, Reason: c.Reason, At: c.At}
+	if c.Document != nil {
+		e.Document = *c.Document
+	}
+	if err := s.noHold(e.Scope, e.Document); err != nil {
 		return nil, err
 	}
-	return []Event{ErasureRequested{Citizen: s.Citizen, Erasure: c.Erasure, Scope: c.Scope, Document: c.Document, Reason: c.Reason, At: c.At}}, nil
+	return []Event{e}, nil
 }

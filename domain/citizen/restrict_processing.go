@@ -63,7 +63,7 @@ func (all Restrictions) overlap(scope Scope, d domain.DocumentID) Restrictions {
 // be had.
 type RestrictProcessing struct {
 	Restriction domain.RestrictionID
-	Document    domain.DocumentID // of the citizen, as the caller saw; zero: everything
+	Document    *domain.DocumentID // of the citizen, as the caller saw; nil: everything
 	Reason      domain.ReasonCode
 	By          domain.Actor
 	At          time.Time
@@ -94,7 +94,11 @@ func (c RestrictProcessing) Decide(s State) ([]Event, error) {
 	case standing >= MaxRestrictions:
 		return nil, ErrManyRestrictions
 	}
-	return []Event{ProcessingRestricted{Citizen: s.Citizen, Restriction: c.Restriction, Document: c.Document, Reason: c.Reason, AskedBy: c.By.Role, At: c.At}}, nil
+	e := ProcessingRestricted{Citizen: s.Citizen, Restriction: c.Restriction, Reason: c.Reason, AskedBy: c.By.Role, At: c.At}
+	if c.Document != nil {
+		e.Document = *c.Document
+	}
+	return []Event{e}, nil
 }
 
 func (s State) restricted(e ProcessingRestricted) State {

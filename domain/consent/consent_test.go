@@ -49,12 +49,13 @@ var (
 
 	terms     = Terms{Consumer: org, Purpose: "loan", Types: []domain.DocumentType{"isiPlusCard"}, Until: year}
 	shown     = Shown{Text: "You allow", Language: "en", Version: "1"}
-	grant     = Grant{Consent: id, Citizen: ana, Terms: terms, Shown: shown, Registered: shown.Text, Registrations: registered, Standing: citizen.Living, By: self, At: noon}
+	asked     = Terms{Consumer: org, Purpose: "loan", Types: []domain.DocumentType{"isiPlusCard"}}
+	grant     = Grant{Consent: id, Citizen: ana, Terms: asked, Until: &year, Shown: shown, Registered: shown.Text, Registrations: registered, Standing: citizen.Living, By: self, At: noon}
 	granted   = Granted{Consent: id, Citizen: ana, Terms: terms, At: noon, Personal: &GrantedPersonal{Shown: shown}}
-	request   = Request{Consent: id, Citizen: ana, Terms: terms, Message: "please", Registrations: registered, By: consumer, At: noon}
+	request   = Request{Consent: id, Citizen: ana, Terms: asked, Until: &year, Message: "please", Registrations: registered, By: consumer, At: noon}
 	requested = Requested{Consent: id, Citizen: ana, Terms: terms, Tracked: true, At: noon, Personal: &RequestedPersonal{Message: "please"}}
 	toNobody  = Requested{Consent: id, Terms: terms, Tracked: true, At: noon}
-	answer    = with(grant, func(c *Grant) { c.Terms = Terms{} })
+	answer    = with(grant, func(c *Grant) { c.Terms, c.Until = Terms{}, nil })
 	refuse    = Refuse{By: self, At: noon}
 	refused   = Refused{Consent: id, At: noon}
 	withdraw  = Withdraw{By: self, At: noon}
@@ -132,7 +133,7 @@ func TestRules(t *testing.T) {
 		{Name: "C-2 asked once", Given: []Event{requested}, When: request, Err: ErrAlreadyDecided},
 		{Name: "C-2 nobody asks for another", When: with(request, func(c *Request) { c.By = rival }), Err: ErrNotRegistered},
 		{Name: "C-2 a consumer knows of no document", When: with(request, func(c *Request) { c.Terms.Types, c.Terms.Documents = nil, []domain.DocumentID{card} }), Err: ErrTerms},
-		{Name: "C-2 asked within bounds", When: with(request, func(c *Request) { c.Terms.Until = year.Add(1) }), Err: ErrPeriod},
+		{Name: "C-2 asked within bounds", When: with(request, func(c *Request) { c.Until = new(year.Add(1)) }), Err: ErrPeriod},
 		{Name: "C-2 a consumer names", When: asking(func(c *Grant) { c.Terms.Consumer = "" }), Err: ErrTerms},
 		{Name: "C-2 a purpose is named", When: asking(func(c *Grant) { c.Terms.Purpose = "" }), Err: ErrTerms},
 		{Name: "C-2 documents or types are named", When: asking(func(c *Grant) { c.Terms.Types = nil }), Err: ErrTerms},
@@ -147,10 +148,16 @@ func TestRules(t *testing.T) {
 		{Name: "C-2 only documents the citizen holds", When: asking(func(c *Grant) { documents(c); c.Held = nil }), Err: ErrUnknownDocument},
 		{Name: "C-2 the consumer is registered to ask", When: asking(func(c *Grant) { c.Registrations = nil }), Err: ErrNotRegistered},
 		{Name: "C-2 a registration by law is not one to ask", When: asking(func(c *Grant) { c.Terms.Purpose = "tax" }), Err: ErrNotRegistered},
-		{Name: "C-2 the end lies ahead", When: asking(func(c *Grant) { c.Terms.Until = noon }), Err: ErrPeriod},
-		{Name: "C-2 a year at most", When: asking(func(c *Grant) { c.Terms.Until = year.Add(1) }), Err: ErrPeriod},
-		{Name: "C-2 a year unless said otherwise", When: asking(func(c *Grant) { c.Terms.Until = time.Time{} }), Then: []Event{granted}},
-		{Name: "C-2 as long as is allowed here", When: asking(func(c *Grant) { c.Terms.Until, c.Longest = time.Time{}, time.Hour }), Then: []Event{given(func(t *Terms) { t.Until = noon.Add(time.Hour) })}},
+		{Name: "C-2 the end lies ahead", When: asking(func(c *Grant) { c.Until = &noon }), Err: ErrPeriod},
+		{Name: "C-2 F1 a zero time is a moment in the past", When: asking(func(c *Grant) { c.Until = new(time.Time{}) }), Err: ErrPeriod},
+		{Name: "C-2 F1 a request until a zero time", When: with(request, func(c *Request) { c.Until = new(time.Time{}) }), Err: ErrPeriod},
+		{Name: "C-2 F1 a request granted until a zero time", Given: []Event{requested}, When: with(answer, func(c *Grant) { c.Until = new(time.Time{}) }), Err: ErrPeriod},
+		{Name: "C-2 terms come without an end of their own", When: asking(func(c *Grant) { c.Terms.Until = year }), Err: ErrTerms},
+		{Name: "C-2 so do those of a request", When: with(request, func(c *Request) { c.Terms.Until = year }), Err: ErrTerms},
+		{Name: "C-2 and those that narrow one", Given: []Event{requested}, When: with(answer, func(c *Grant) { c.Terms.Until = year }), Err: ErrTerms},
+		{Name: "C-2 a year at most", When: asking(func(c *Grant) { c.Until = new(year.Add(1)) }), Err: ErrPeriod},
+		{Name: "C-2 a year unless said otherwise", When: asking(func(c *Grant) { c.Until = nil }), Then: []Event{granted}},
+		{Name: "C-2 as long as is allowed here", When: asking(func(c *Grant) { c.Until, c.Longest = nil, time.Hour }), Then: []Event{given(func(t *Terms) { t.Until = noon.Add(time.Hour) })}},
 		{Name: "C-2 not longer than is allowed here", When: asking(func(c *Grant) { c.Longest = time.Hour }), Err: ErrPeriod},
 		{Name: "C-2 limits", When: asking(func(c *Grant) { c.Terms.Limits = Limits{3, Frequency{1, Week}, 30} }), Then: []Event{given(func(t *Terms) { t.Limits = Limits{3, Frequency{1, Week}, 30} })}},
 		{Name: "C-2 no negative uses", When: asking(func(c *Grant) { c.Terms.Limits.Uses = -1 }), Err: ErrLimits},
@@ -159,12 +166,12 @@ func TestRules(t *testing.T) {
 		{Name: "C-2 a frequency has uses", When: asking(func(c *Grant) { c.Terms.Limits.Frequency = Frequency{0, Day} }), Err: ErrLimits},
 		{Name: "C-2 a request is granted narrower", Given: []Event{requested},
 			When: with(answer, func(c *Grant) {
-				c.Terms = Terms{Fields: []domain.Field{"name"}, Until: noon.Add(time.Hour), Limits: Limits{1, Frequency{1, Day}, 7}}
+				c.Terms, c.Until = Terms{Fields: []domain.Field{"name"}, Limits: Limits{1, Frequency{1, Day}, 7}}, new(noon.Add(time.Hour))
 			}),
 			Then: []Event{given(func(t *Terms) {
 				t.Fields, t.Until, t.Limits = []domain.Field{"name"}, noon.Add(time.Hour), Limits{1, Frequency{1, Day}, 7}
 			})}},
-		{Name: "C-2 not for longer than asked", Given: []Event{requested}, When: with(answer, func(c *Grant) { c.Terms.Until = year.Add(1) }), Err: ErrWider},
+		{Name: "C-2 not for longer than asked", Given: []Event{requested}, When: with(answer, func(c *Grant) { c.Until = new(year.Add(1)) }), Err: ErrWider},
 		{Name: "C-2 not for another than asked", Given: []Event{requested}, When: grant, Err: ErrWider},
 		{Name: "C-2 not for more fields than asked", Given: []Event{with(requested, func(e *Requested) { e.Terms.Fields = []domain.Field{"name"} })},
 			When: with(answer, func(c *Grant) { c.Terms.Fields = []domain.Field{"birthDate"} }), Err: ErrWider},
@@ -277,9 +284,9 @@ func TestAnyOrder(t *testing.T) {
 			seen := s
 			switch rapid.IntRange(0, 9).Draw(t, "command") {
 			case 0:
-				cmd = with(request, func(c *Request) { c.At, c.Terms.Until, c.Terms.Limits = at, time.Time{}, limits })
+				cmd = with(request, func(c *Request) { c.At, c.Until, c.Terms.Limits = at, nil, limits })
 			case 1, 2:
-				cmd = asking(func(c *Grant) { c.By, c.At, c.Terms.Until, c.Terms.Limits = by, at, time.Time{}, limits })
+				cmd = asking(func(c *Grant) { c.By, c.At, c.Until, c.Terms.Limits = by, at, nil, limits })
 			case 3:
 				cmd = with(answer, func(c *Grant) { c.By, c.At = by, at })
 			case 4:

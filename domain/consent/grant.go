@@ -18,9 +18,10 @@ var (
 type Grant struct {
 	Consent domain.ConsentID
 	Citizen domain.CitizenID
-	// Terms of a consent unasked; no Until: the longest. In answer to a request
-	// only what narrows it: Fields, Until, Limits.
+	// Terms of a consent unasked, all but Until; in answer to a request only what
+	// narrows it: Fields and Limits.
 	Terms Terms
+	Until *time.Time // nil: the longest, or in answer to a request as asked
 	Shown Shown
 	// Registered is the text that the registry in force has for the purpose, the consumer, and
 	// the language and version of Shown; "" when it has none.
@@ -51,15 +52,17 @@ func (c Grant) Decide(s State) ([]Event, error) {
 		return nil, stranger
 	}
 	var terms Terms
+	var err error
 	switch s.Phase {
 	case None:
-		terms = withEnd(c.Terms, c.At, c.Longest)
+		if terms, err = withEnd(c.Terms, c.Until, c.At, c.Longest); err != nil {
+			return nil, err
+		}
 	case IsRequested:
 		if c.Terms.Consumer != "" || c.Terms.Purpose != "" || len(c.Terms.Documents)+len(c.Terms.Types) > 0 {
 			return nil, ErrWider
 		}
-		var err error
-		if terms, err = s.Terms.narrowed(c.Terms); err != nil {
+		if terms, err = s.Terms.narrowed(c.Terms, c.Until); err != nil {
 			return nil, err
 		}
 	default:

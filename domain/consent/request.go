@@ -11,7 +11,8 @@ import (
 type Request struct {
 	Consent       domain.ConsentID
 	Citizen       domain.CitizenID // absent: the request reaches nobody, and the message is kept nowhere
-	Terms         Terms            // with types, not documents: the consumer knows of none; no Until: the longest
+	Terms         Terms            // all but Until; with types, not documents: the consumer knows of none
+	Until         *time.Time       // nil: the longest
 	Message       string
 	Longest       time.Duration           // 0: one year
 	Registrations []registry.Registration // the consumer's, in the registry in force
@@ -21,8 +22,10 @@ type Request struct {
 
 // Decide implements C-2. Nothing in the answer depends on whether somebody is reached (rule A-6).
 func (c Request) Decide(s State) ([]Event, error) {
-	terms := withEnd(c.Terms.cloned(), c.At, c.Longest)
+	terms, err := withEnd(c.Terms.cloned(), c.Until, c.At, c.Longest)
 	switch {
+	case err != nil:
+		return nil, err
 	case c.By.Role != domain.RoleConsumer || c.By.Organisation.IsZero() || c.By.Organisation != terms.Consumer:
 		return nil, ErrNotRegistered
 	case s.Phase != None:
@@ -40,14 +43,18 @@ func (c Request) Decide(s State) ([]Event, error) {
 	return []Event{e}, nil
 }
 
-// withEnd puts in the longest end where none is given.
-func withEnd(t Terms, at time.Time, longest time.Duration) Terms {
+// withEnd puts in the end that is given, the longest where none is. It refuses terms that
+// have an end of their own: whether one is given is told by the pointer alone.
+func withEnd(t Terms, until *time.Time, at time.Time, longest time.Duration) (Terms, error) {
 	switch {
-	case !t.Until.IsZero():
+	case t.Until != time.Time{}:
+		return Terms{}, ErrTerms
+	case until != nil:
+		t.Until = *until
 	case longest > 0:
 		t.Until = at.Add(longest)
 	default:
 		t.Until = at.AddDate(1, 0, 0)
 	}
-	return t
+	return t, nil
 }

@@ -70,8 +70,11 @@ func (t Terms) check(at time.Time, longest time.Duration, held []Held, registrat
 }
 
 // narrowed returns what was asked for with the choices of the grant put in, or a
-// refusal where they would widen it.
-func (t Terms) narrowed(choice Terms) (Terms, error) {
+// refusal where they would widen it. Without an end of its own it keeps the one asked for.
+func (t Terms) narrowed(choice Terms, until *time.Time) (Terms, error) {
+	if (choice.Until != time.Time{}) {
+		return Terms{}, ErrTerms
+	}
 	out := t
 	if len(choice.Fields) > 0 {
 		for _, f := range choice.Fields {
@@ -81,11 +84,11 @@ func (t Terms) narrowed(choice Terms) (Terms, error) {
 		}
 		out.Fields = choice.Fields
 	}
-	if !choice.Until.IsZero() {
-		if t.Until.Before(choice.Until) {
+	if until != nil {
+		if t.Until.Before(*until) {
 			return Terms{}, ErrWider
 		}
-		out.Until = choice.Until
+		out.Until = *until
 	}
 	asked, chosen := t.Limits, choice.Limits
 	if wider(asked.Uses, chosen.Uses) || wider(asked.DataLife, chosen.DataLife) || wider(asked.Frequency.Uses, chosen.Frequency.Uses) ||

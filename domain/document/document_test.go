@@ -41,16 +41,16 @@ var (
 		e.PersonalValidity, e.ValidFrom, e.ValidUntil = true, "", ""
 		e.Personal = &IssuedPersonal{SourceReference: "r", Content: domain.JSON(`{}`), ValidFrom: "2026-01-01", ValidUntil: "2026-12-31"}
 	})
-	update = Update{Expected: 1, Reason: "moved", EffectiveFrom: "2026-04-01", ValidFrom: "2026-02-01", Content: domain.JSON(`[]`), Tag: Tag{2}, By: issuer, At: later}
+	update = Update{Expected: ExpectVersion(1), Reason: "moved", EffectiveFrom: "2026-04-01", ValidFrom: "2026-02-01", Content: domain.JSON(`[]`), Tag: Tag{2}, By: issuer, At: later}
 	second = Updated{Document: card, Version: 2, Replaces: 1, Reason: "moved", EffectiveFrom: "2026-04-01", ValidFrom: "2026-02-01", Tag: Tag{2}, At: later,
 		Personal: &UpdatedPersonal{Content: domain.JSON(`[]`)}}
 	scan       = domain.AttachmentID{UUID: uuid.UUID{9}}
 	files      = []Attachment{{ID: scan, Type: PDF, Size: 3, Digest: []byte{1}, Key: FileKey{2}}}
-	revoke     = Revoke{Expected: 1, Reason: "error", EffectiveFrom: "2026-03-05", By: issuer, At: later}
+	revoke     = Revoke{Expected: ExpectVersion(1), Reason: "error", EffectiveFrom: "2026-03-05", By: issuer, At: later}
 	revoked    = Revoked{Document: card, Reason: "error", EffectiveFrom: "2026-03-05", At: later}
-	suspend    = Suspend{Expected: 1, Reason: "doubt", By: issuer, At: later}
+	suspend    = Suspend{Expected: ExpectVersion(1), Reason: "doubt", By: issuer, At: later}
 	suspended  = Suspended{Document: card, Reason: "doubt", At: later}
-	reinstate  = Reinstate{Expected: 1, Reason: "fine", By: issuer, At: later.AddDate(0, 0, 5)}
+	reinstate  = Reinstate{Expected: ExpectVersion(1), Reason: "fine", By: issuer, At: later.AddDate(0, 0, 5)}
 	reinstated = Reinstated{Document: card, Reason: "fine", At: later.AddDate(0, 0, 5)}
 	begun      = citizen.Erasure{ID: erasure, Scope: citizen.OneDocument, Document: card, Step: citizen.Started}
 	destroy    = DestroyContent{Citizen: ana, Erasure: begun, Key: "k", Unreadable: 2, Digest: []byte{7}, By: system, At: later}
@@ -136,12 +136,16 @@ func TestRules(t *testing.T) {
 		{Name: "D-3 an update replaces the content", Given: []Event{issued}, When: update, Then: []Event{second}},
 		{Name: "D-3 a suspended document is updated", Given: []Event{issued, suspended}, When: update, Then: []Event{second}},
 		{Name: "D-3 of two updates of one version the second is stale", Given: []Event{issued, second}, When: update, Err: ErrStale},
-		{Name: "D-3 an update names the version it replaces", Given: []Event{issued}, When: with(update, func(c *Update) { c.Expected = 0 }), Err: ErrStale},
-		{Name: "D-3 an update of what is to come is stale", Given: []Event{issued}, When: with(update, func(c *Update) { c.Expected = 2 }), Err: ErrStale},
+		{Name: "D-3 an update names the version it replaces", Given: []Event{issued}, When: with(update, func(c *Update) { c.Expected = Expectation{} }), Err: ErrStale},
+		{Name: "D-3 an update of what is to come is stale", Given: []Event{issued}, When: with(update, func(c *Update) { c.Expected = ExpectVersion(2) }), Err: ErrStale},
+		{Name: "D-3 F11 one of several versions", Given: []Event{issued}, When: with(update, func(c *Update) { c.Expected = Expectation{Versions: []int{7, 1}} }), Then: []Event{second}},
+		{Name: "D-3 F11 none of several versions", Given: []Event{issued}, When: with(update, func(c *Update) { c.Expected = Expectation{Versions: []int{7, -1, 0}} }), Err: ErrStale},
+		{Name: "D-3 F11 whatever the version", Given: []Event{issued}, When: with(update, func(c *Update) { c.Expected = Expectation{Any: true} }), Then: []Event{second}},
+		{Name: "D-3 F11 there is no version of what does not exist", When: with(update, func(c *Update) { c.Expected = Expectation{Any: true} }), Err: ErrNotFound},
 		{Name: "D-3 an update says from when", Given: []Event{issued}, When: with(update, func(c *Update) { c.EffectiveFrom = "" }), Err: ErrEffectiveFrom},
 		{Name: "D-3 an update has content", Given: []Event{issued}, When: with(update, func(c *Update) { c.Content = nil }), Err: ErrIncomplete},
 		{Name: "D-3 a stale revocation", Given: []Event{issued, second}, When: revoke, Err: ErrStale},
-		{Name: "D-3 a revocation whatever the version", Given: []Event{issued, second}, When: with(revoke, func(c *Revoke) { c.Expected = 0 }), Then: []Event{revoked}},
+		{Name: "D-3 a revocation whatever the version", Given: []Event{issued, second}, When: with(revoke, func(c *Revoke) { c.Expected = Expectation{Any: true} }), Then: []Event{revoked}},
 		{Name: "D-3 a stale suspension", Given: []Event{issued, second}, When: suspend, Err: ErrStale},
 		{Name: "D-3 a stale reinstatement", Given: []Event{issued, second, suspended}, When: reinstate, Err: ErrStale},
 		{Name: "D-3 personal dates of an update are sealed", Given: []Event{sealed}, When: update,
@@ -292,13 +296,13 @@ func TestAnyOrder(t *testing.T) {
 			case 0:
 				cmd = with(issue, func(c *Issue) { c.By, c.At, c.Tag = by, at, Tag{byte(version)} })
 			case 1, 2:
-				cmd = with(update, func(c *Update) { c.By, c.At, c.Expected, c.Tag = by, at, version, Tag{byte(i)} })
+				cmd = with(update, func(c *Update) { c.By, c.At, c.Expected, c.Tag = by, at, ExpectVersion(version), Tag{byte(i)} })
 			case 3:
-				cmd, insists = with(revoke, func(c *Revoke) { c.By, c.At, c.Expected, c.EffectiveFrom = by, at, 0, "" }), true
+				cmd, insists = with(revoke, func(c *Revoke) { c.By, c.At, c.Expected, c.EffectiveFrom = by, at, Expectation{Any: true}, "" }), true
 			case 4:
-				cmd, insists = with(suspend, func(c *Suspend) { c.By, c.At, c.Expected = by, at, 0 }), true
+				cmd, insists = with(suspend, func(c *Suspend) { c.By, c.At, c.Expected = by, at, Expectation{Any: true} }), true
 			case 5:
-				cmd = with(reinstate, func(c *Reinstate) { c.By, c.At, c.Expected = by, at, 0 })
+				cmd = with(reinstate, func(c *Reinstate) { c.By, c.At, c.Expected = by, at, Expectation{Any: true} })
 			case 6:
 				if rapid.IntRange(0, 4).Draw(t, "rarely") > 0 {
 					continue

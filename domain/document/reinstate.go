@@ -8,7 +8,7 @@ import (
 
 // Reinstate ends a suspension.
 type Reinstate struct {
-	Expected int // from If-Match; 0: whatever the version
+	Expected Expectation
 	Reason   domain.ReasonCode
 	By       domain.Actor
 	At       time.Time
@@ -16,7 +16,7 @@ type Reinstate struct {
 
 // Decide implements D-1 and D-2.
 func (c Reinstate) Decide(s State) ([]Event, error) {
-	switch err := s.changeable(c.By, c.Expected, false); {
+	switch err := s.changeable(c.By, c.Expected); {
 	case err != nil:
 		return nil, err
 	case !s.suspended():

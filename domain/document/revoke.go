@@ -10,7 +10,7 @@ import (
 // Revoke takes the document back, for good. It is appended whatever came
 // between, so that it cannot starve.
 type Revoke struct {
-	Expected      int // from If-Match; 0: whatever the version
+	Expected      Expectation
 	Reason        domain.ReasonCode
 	EffectiveFrom domain.Date // absent: today
 	By            domain.Actor
@@ -23,7 +23,7 @@ func (c Revoke) Decide(s State) ([]Event, error) {
 	if c.EffectiveFrom.IsZero() {
 		c.EffectiveFrom = domain.BelgianDate(c.At)
 	}
-	err := s.changeable(c.By, c.Expected, false)
+	err := s.changeable(c.By, c.Expected)
 	switch {
 	case errors.Is(err, ErrRevoked) && s.Revocation == (Revocation{c.Reason, c.EffectiveFrom}):
 		return nil, nil

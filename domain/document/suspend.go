@@ -9,7 +9,7 @@ import (
 // Suspend says that the document is not to be relied on for now. It is appended
 // whatever came between, so that it cannot starve.
 type Suspend struct {
-	Expected int // from If-Match; 0: whatever the version
+	Expected Expectation
 	Reason   domain.ReasonCode
 	By       domain.Actor
 	At       time.Time
@@ -17,7 +17,7 @@ type Suspend struct {
 
 // Decide implements D-1 and D-2. Suspending twice is no error.
 func (c Suspend) Decide(s State) ([]Event, error) {
-	switch err := s.changeable(c.By, c.Expected, false); {
+	switch err := s.changeable(c.By, c.Expected); {
 	case err != nil:
 		return nil, err
 	case c.Reason == "":

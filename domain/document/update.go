@@ -10,7 +10,7 @@ import (
 // Update replaces the content whole. Like every change it is the issuer's; to
 // anybody else the document does not exist.
 type Update struct {
-	Expected      int // the version it replaces, from If-Match
+	Expected      Expectation // the version it replaces
 	Reason        domain.ReasonCode
 	EffectiveFrom domain.Date
 	ValidFrom     domain.Date // absent, with ValidUntil: the validity stays as it is
@@ -24,7 +24,7 @@ type Update struct {
 
 // Decide implements D-1, D-2, D-3 and D-6.
 func (c Update) Decide(s State) ([]Event, error) {
-	if err := s.changeable(c.By, c.Expected, true); err != nil { // D-1, D-2, D-3
+	if err := s.changeable(c.By, c.Expected); err != nil { // D-1, D-2, D-3
 		return nil, err
 	}
 	switch {
@@ -52,9 +52,8 @@ func (c Update) Decide(s State) ([]Event, error) {
 }
 
 // changeable implements what every change needs: the issuer (D-1), content that
-// was not erased, no revocation (D-2), and the version the caller knows (D-3),
-// which is optional unless required.
-func (s State) changeable(by domain.Actor, expected int, required bool) error {
+// was not erased, no revocation (D-2), and the version the caller expects (D-3).
+func (s State) changeable(by domain.Actor, expected Expectation) error {
 	switch {
 	case !s.Exists() || by.Role != domain.RoleIssuer || by.Organisation != s.Issuer:
 		return ErrNotFound
@@ -62,7 +61,7 @@ func (s State) changeable(by domain.Actor, expected int, required bool) error {
 		return ErrContentDestroyed
 	case !s.Revocation.IsZero():
 		return ErrRevoked
-	case (required || expected != 0) && expected != s.Current():
+	case !expected.metBy(s.Current()):
 		return ErrStale
 	}
 	return nil

@@ -73,6 +73,7 @@ const Lifetime = 30 * 24 * time.Hour
 var (
 	ErrNotOfficer   = domain.NewError(domain.Forbidden, "mayNotRelease", "a release is proposed and approved by privacy officers")
 	ErrKind         = domain.NewError(domain.Invalid, "releaseKind", "a release ends the memory of an erasure at a moment that it names, or begins a new life at once")
+	ErrEndPast      = domain.NewError(domain.Invalid, "releaseEndPast", "the moment at which the memory of an erasure ends lies ahead")
 	ErrNoLegalBasis = domain.NewError(domain.Invalid, "legalBasisMissing", "a release needs a legal basis")
 	ErrUnknown      = domain.NewError(domain.NotFound, "releaseNotFound", "no such release")
 	ErrOtherPerson  = domain.NewError(domain.Conflict, "releaseOfAnother", "the number is not the one that was proposed")

@@ -21,7 +21,7 @@ var (
 	tag     = Tag{7}
 
 	life          = Propose{Release: one, Kind: NewLife, Basis: "06.1c", Tag: tag, By: officer, At: noon}
-	end           = Propose{Release: one, Kind: End, Basis: "06.1c", Until: noon.AddDate(1, 0, 0), Tag: tag, By: officer, At: noon}
+	end           = Propose{Release: one, Kind: End, Basis: "06.1c", Until: new(noon.AddDate(1, 0, 0)), Tag: tag, By: officer, At: noon}
 	proposed      = Proposed{Release: one, Kind: NewLife, Basis: "06.1c", Tag: tag[:], At: noon}
 	proposedEnd   = Proposed{Release: one, Kind: End, Basis: "06.1c", Until: noon.AddDate(1, 0, 0), Tag: tag[:], At: noon}
 	approve       = Approve{ProposedBy: officer, Comparable: true, Tag: tag, By: second, At: noon}
@@ -42,8 +42,10 @@ func TestRules(t *testing.T) {
 		{Name: "E-4.1 an issuer does not propose", When: with(life, func(c *Propose) { c.By.Role = domain.RoleIssuer }), Err: ErrNotOfficer},
 		{Name: "E-4.1 an operator does not propose", When: with(life, func(c *Propose) { c.By.Role = domain.RoleOperator }), Err: ErrNotOfficer},
 		{Name: "E-4.1 there is a legal basis", When: with(life, func(c *Propose) { c.Basis = "" }), Err: ErrNoLegalBasis},
-		{Name: "E-4.1 an end names its moment", When: with(end, func(c *Propose) { c.Until = time.Time{} }), Err: ErrKind},
-		{Name: "E-4.1 a new life begins at once", When: with(life, func(c *Propose) { c.Until = noon }), Err: ErrKind},
+		{Name: "E-4.1 an end names its moment", When: with(end, func(c *Propose) { c.Until = nil }), Err: ErrKind},
+		{Name: "E-4.1 the end lies ahead", When: with(end, func(c *Propose) { c.Until = &noon }), Err: ErrEndPast},
+		{Name: "E-4.1 F1 a zero time is a moment in the past", When: with(end, func(c *Propose) { c.Until = new(time.Time{}) }), Err: ErrEndPast},
+		{Name: "E-4.1 a new life begins at once", When: with(life, func(c *Propose) { c.Until = new(noon.Add(time.Hour)) }), Err: ErrKind},
 		{Name: "E-4.1 an unknown kind", When: with(life, func(c *Propose) { c.Kind = "forgive" }), Err: ErrKind},
 		{Name: "E-4.2 another officer approves", Given: []Event{proposed}, When: approve, Then: []Event{approved}},
 		{Name: "E-4.2 who proposed does not approve", Given: []Event{proposed}, When: with(approve, func(c *Approve) { c.By = officer }), Err: ErrSecondPerson},

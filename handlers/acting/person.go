@@ -79,13 +79,13 @@ func (rec *Recorder) CheckErasureNotStarted(ctx context.Context, of domain.Citiz
 // whom the vault does not know, or has erased, it returns the zero id and no error, so
 // that the caller cannot learn which. The same is read for everybody, asked about before or
 // not (rule A-9).
-func (rec *Recorder) Resolve(ctx context.Context, c *edge.Call, ssin contract.SSIN, ref domain.CitizenRef) (domain.CitizenID, error) {
+func (rec *Recorder) Resolve(ctx context.Context, c *edge.Call, ssin contract.SSIN, ref *domain.CitizenRef) (domain.CitizenID, error) {
 	var id domain.CitizenID
 	var err error
-	if ref.IsZero() {
+	if ref == nil {
 		id, err = rec.Keys.ResolveUnremembered(ctx, ssin.SSIN)
 	} else {
-		id, err = rec.Keys.ByRef(ctx, c.Organisation, ref)
+		id, err = rec.Keys.ByRef(ctx, c.Organisation, *ref)
 	}
 	if errors.Is(err, seal.ErrUnknown) || errors.Is(err, eventstore.ErrErased) {
 		return domain.CitizenID{}, nil
@@ -96,7 +96,7 @@ func (rec *Recorder) Resolve(ctx context.Context, c *edge.Call, ssin contract.SS
 // ResolvePerson returns the person with a national number; a person of zero standing when
 // the vault does not know them or has erased them.
 func (rec *Recorder) ResolvePerson(ctx context.Context, c *edge.Call, ssin contract.SSIN) (Person, error) {
-	id, err := rec.Resolve(ctx, c, ssin, domain.CitizenRef{})
+	id, err := rec.Resolve(ctx, c, ssin, nil)
 	if err != nil {
 		return Person{}, err
 	}

@@ -83,7 +83,7 @@ func (v *Vault) admitAccessLogReader(ctx context.Context, in acting.Intent, subj
 	if subject.IsZero() {
 		return disclosure.Representation{}, access.Authorized{}, edge.ErrNoResource
 	}
-	a, err := v.ActFor(ctx, in, subject, mandate.Read)
+	a, err := v.ActFor(ctx, in, &subject, mandate.Read)
 	if err != nil {
 		return disclosure.Representation{}, access.Authorized{}, err
 	}
@@ -93,7 +93,7 @@ func (v *Vault) admitAccessLogReader(ctx context.Context, in acting.Intent, subj
 
 // matchesEntry reports whether an entry passes the filters of a call.
 func matchesEntry(p contract.GetAccessLogParams, e *accesslog.Entry) bool {
-	return (p.AccessID.IsZero() || p.AccessID == e.Access) &&
+	return (p.AccessID == nil || *p.AccessID == e.Access && !e.Access.IsZero()) &&
 		(len(p.DocumentType) == 0 || slices.Contains(p.DocumentType, e.Type) || slices.ContainsFunc(e.Answers, func(a access.Answer) bool { return slices.Contains(p.DocumentType, a.Type) })) &&
 		(len(p.Organization) == 0 || slices.Contains(p.Organization, e.Consumer))
 }
@@ -131,7 +131,7 @@ func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.R
 	if e.Purpose != "" {
 		item.PurposeLabel = words.Label(vocabulary.Purposes, string(e.Purpose), lang)
 	}
-	item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{AccessID: e.Access}).At("")
+	item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{AccessID: &e.Access}).At("")
 	if e.Access.IsZero() {
 		item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{PageSize: 1}).At(v.Cursor("getAccessLog", e.Leaf+1))
 	}
@@ -174,7 +174,7 @@ func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (contract
 }
 
 func accessLogLinks(id domain.CitizenID, p contract.GetAccessLogParams) edge.PageLinks {
-	return edge.LinksTo(contract.Base+"/citizens/"+id.String()+"/accessLog").ID("accessId", p.AccessID).
+	return edge.AddID(edge.LinksTo(contract.Base+"/citizens/"+id.String()+"/accessLog"), "accessId", p.AccessID).
 		Texts("documentType", edge.AsStrings(p.DocumentType)).Texts("organization", edge.AsStrings(p.Organization)).
 		Time("from", p.From).Time("until", p.Until).Number("pageSize", p.PageSize)
 }

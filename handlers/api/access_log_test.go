@@ -35,12 +35,12 @@ func TestAccessLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	tv.Clock.Advance(time.Hour)
-	given, err := tv.grantAs(t, citizenCaller(tv.person(t, 2)), contract.ConsentGrant{CitizenID: who, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}})
+	given, err := tv.grantAs(t, citizenCaller(tv.person(t, 2)), contract.ConsentGrant{CitizenID: &who, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := given.ConsentID
-	second, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: c, Predicate: contract.AskedPredicate{Name: "ageOver12"}})
+	second, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: &c, Predicate: contract.AskedPredicate{Name: "ageOver12"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,12 +93,12 @@ func TestAccessLog(t *testing.T) {
 			p contract.GetAccessLogParams
 			n int
 		}{
-			"one access":    {contract.GetAccessLogParams{AccessID: first.AccessID}, 1},
+			"one access":    {contract.GetAccessLogParams{AccessID: new(first.AccessID)}, 1},
 			"a type":        {contract.GetAccessLogParams{DocumentType: []contract.DocumentTypeCode{"isiPlusCard"}}, 1},
 			"an issuer":     {contract.GetAccessLogParams{Organization: []contract.EnterpriseNumber{flanders}}, 1},
 			"organisations": {contract.GetAccessLogParams{Organization: []contract.EnterpriseNumber{flanders, railways}}, 2},
-			"until":         {contract.GetAccessLogParams{Until: noon.Add(time.Minute)}, 1},
-			"from":          {contract.GetAccessLogParams{From: noon.Add(time.Minute)}, 2},
+			"until":         {contract.GetAccessLogParams{Until: new(noon.Add(time.Minute))}, 1},
+			"from":          {contract.GetAccessLogParams{From: new(noon.Add(time.Minute))}, 2},
 		} {
 			if got, err := tv.accessesOf(t, me, who, test.p); err != nil || len(got.Items) != test.n {
 				t.Errorf("%s: %+v, %v", name, got, err)

@@ -16,7 +16,7 @@ import (
 // document's issuer and its holders, with the steps of rule A-1.
 func (v *Vault) GetAttachment(ctx context.Context, r contract.GetAttachmentRequestObject) (contract.GetAttachmentResponseObject, error) {
 	in := v.NewIntent(ctx)
-	d, err := v.View(ctx, in, r.DocumentID, disclosure.Viewing{AsIssuer: access.OpenedAttachment, AsRepresentative: access.OpenedAttachment, Attachment: r.AttachmentID})
+	d, err := v.View(ctx, in, r.DocumentID, disclosure.Viewing{AsIssuer: access.OpenedAttachment, AsRepresentative: access.OpenedAttachment, Attachment: &r.AttachmentID})
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (v *Vault) AccessAttachment(ctx context.Context, r contract.AccessAttachmen
 	b := r.Body
 	d, err := v.Disclose(ctx, in, disclosure.Reading{
 		Basis:    disclosure.Basis{Consent: b.ConsentID, LegalBasis: b.LegalBasis, Deliberation: b.Deliberation},
-		Document: r.DocumentID, Attachment: r.AttachmentID,
+		Document: r.DocumentID, Attachment: &r.AttachmentID,
 		Access:  domain.AccessID{UUID: requests.EventID(request.Owner, request.Operation, request.Key, 0)},
 		Purpose: b.Purpose, Procedure: b.Procedure, CaseReference: b.CaseReference, Seen: begun.Standing == requests.Repeat,
 	})

@@ -125,6 +125,9 @@ func TestActsAreOnRecord(t *testing.T) {
 		{officer, audit.Operated{Act: audit.ReadRestriction, On: restricted.String(), Citizen: ana}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.GetRestriction(ctx, contract.GetRestrictionRequestObject{CitizenID: ana, RestrictionID: restricted})
 		}},
+		{officer, audit.Operated{Act: audit.ListErasures}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.ListErasures(ctx, contract.ListErasuresRequestObject{})
+		}},
 		{operator, audit.Operated{Act: audit.ListDueErasures}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.ListDueErasures(ctx, contract.ListDueErasuresRequestObject{})
 		}},

@@ -49,7 +49,7 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 	if err := v.CheckRefusals(ctx, in); err != nil {
 		return nil, err
 	}
-	id, err := v.Resolve(ctx, call, r.Body.SSIN, domain.CitizenRef{})
+	id, err := v.Resolve(ctx, call, r.Body.SSIN, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 		return nil, err
 	}
 	// They learn whether the vault knows the person.
-	if err := v.ClaimQuota(ctx, in, v.quotaSubject(id, r.Body.SSIN, domain.CitizenRef{})); err != nil {
+	if err := v.ClaimQuota(ctx, in, v.quotaSubject(id, r.Body.SSIN, nil)); err != nil {
 		return nil, v.QueueRefusal(in, asked, err)
 	}
 	named, err := v.RecordLookup(ctx, in, lookup, id)
@@ -82,7 +82,7 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 // getCitizenForOfficer answers a privacy officer, whose look-up stands in the audit stream
 // as well, of somebody whom the vault does not know, too.
 func (v *Vault) getCitizenForOfficer(ctx context.Context, in acting.Intent, ssin contract.SSIN, lookup disclosure.Lookup) (contract.GetCitizenResponseObject, error) {
-	id, err := v.Resolve(ctx, in.Call, ssin, domain.CitizenRef{})
+	id, err := v.Resolve(ctx, in.Call, ssin, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 
-	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
 	"coffre/handlers/acting"
@@ -18,7 +17,7 @@ func (v *Vault) ReplaceSSIN(ctx context.Context, r contract.ReplaceSSINRequestOb
 		if err != nil {
 			return "", err
 		}
-		id, err := v.Resolve(ctx, in.Call, r.Body.SSIN, domain.CitizenRef{})
+		id, err := v.Resolve(ctx, in.Call, r.Body.SSIN, nil)
 		if err != nil {
 			return "", err
 		}

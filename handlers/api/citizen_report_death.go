@@ -25,7 +25,7 @@ func (v *Vault) ReportDeath(ctx context.Context, r contract.ReportDeathRequestOb
 		if err != nil {
 			return "", err
 		}
-		id, err := v.Resolve(ctx, in.Call, r.Body.SSIN, domain.CitizenRef{})
+		id, err := v.Resolve(ctx, in.Call, r.Body.SSIN, nil)
 		if err != nil {
 			return "", err
 		}

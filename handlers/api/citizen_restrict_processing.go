@@ -47,8 +47,11 @@ func (v *Vault) RestrictProcessing(ctx context.Context, r contract.RestrictProce
 			return restricted{}, err
 		}
 		at, err := v.PositionToken(ctx, result.Position)
-		item := restrictionItem(r.CitizenID, citizen.Restriction{ID: one.Restriction, Document: one.Document, Reason: one.Reason, AskedBy: in.Actor.Role, At: in.At})
-		return restricted{item, at}, err
+		asked := citizen.Restriction{ID: one.Restriction, Reason: one.Reason, AskedBy: in.Actor.Role, At: in.At}
+		if one.Document != nil {
+			asked.Document = *one.Document
+		}
+		return restricted{restrictionItem(r.CitizenID, asked), at}, err
 	})
 	if err != nil {
 		return nil, err
@@ -62,12 +65,12 @@ func (v *Vault) takePersonAct(ctx context.Context, in acting.Intent, of domain.C
 	return v.Take(ctx, in.Call, &acting.PersonActs, acting.Room{ID: id, Person: of.UUID[:], Class: eventstore.Reserved})
 }
 
-// isDocumentOf refuses a document that is not the citizen's; the zero id is none in particular.
-func (v *Vault) isDocumentOf(ctx context.Context, id domain.CitizenID, d domain.DocumentID) error {
-	if d.IsZero() {
+// isDocumentOf refuses a document that is not the citizen's; nil is none in particular.
+func (v *Vault) isDocumentOf(ctx context.Context, id domain.CitizenID, d *domain.DocumentID) error {
+	if d == nil {
 		return nil
 	}
-	state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(d))
+	state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(*d))
 	if err == nil && (!state.Exists() || state.Citizen != id) {
 		err = document.ErrNotFound
 	}

@@ -34,7 +34,7 @@ func (v *Vault) ListConsentDocuments(ctx context.Context, r contract.ListConsent
 	if err := v.CheckRefusals(ctx, in); err != nil {
 		return nil, err
 	}
-	reading := disclosure.Reading{Basis: disclosure.Basis{Consent: r.ConsentID}, Access: domain.AccessID{UUID: v.NewID()}}
+	reading := disclosure.Reading{Basis: disclosure.Basis{Consent: &r.ConsentID}, Access: domain.AccessID{UUID: v.NewID()}}
 	f, err := v.LoadFindings(ctx, reading)
 	if err != nil {
 		return nil, err

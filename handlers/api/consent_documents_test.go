@@ -68,7 +68,7 @@ func TestConsumersLearnTheDocumentsOfAConsent(t *testing.T) {
 	later := issue(1, "2026-01-01", "")
 	tv.revokeDirectly(t, homeAffairs, revoked)
 	by := domain.Actor{Role: domain.RoleIssuer, Organisation: homeAffairs}
-	if _, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(suspended)}, document.Suspend{Reason: "underInvestigation", By: by, At: noon}); err != nil {
+	if _, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(suspended)}, document.Suspend{Expected: document.Expectation{Any: true}, Reason: "underInvestigation", By: by, At: noon}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -100,7 +100,7 @@ func TestConsumersLearnTheDocumentsOfAConsent(t *testing.T) {
 		if c, err := tv.consent(t, consumer(railways), granted.ConsentID); err != nil || c.Uses != 0 {
 			t.Errorf("C-3 a use was counted: %+v, %v", c, err)
 		}
-		if _, err := tv.read(t, consumer(railways), good, uuid.New(), contract.AccessRequest{Purpose: "familyDiscount", ConsentID: granted.ConsentID}); err != nil {
+		if _, err := tv.read(t, consumer(railways), good, uuid.New(), contract.AccessRequest{Purpose: "familyDiscount", ConsentID: &granted.ConsentID}); err != nil {
 			t.Errorf("read by the id that was learnt: %v", err)
 		}
 	})

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"coffre/domain"
 	"coffre/domain/consent"
@@ -19,9 +20,9 @@ func (v *Vault) GrantConsent(ctx context.Context, r contract.GrantConsentRequest
 		b := r.Body
 		terms := consent.Terms{
 			Consumer: b.Consumer, Purpose: b.Purpose, Documents: b.Documents, Types: b.DocumentTypes,
-			Fields: b.Fields, Until: recordedTime(b.Until), Limits: contract.LimitsOf(b.Limits),
+			Fields: b.Fields, Limits: contract.LimitsOf(b.Limits),
 		}
-		return v.grant(ctx, in, newConsentID(in), b.CitizenID, terms, terms, b.ShownText)
+		return v.grant(ctx, in, newConsentID(in), b.CitizenID, terms, terms, b.Until, b.ShownText)
 	})
 	if err != nil {
 		return nil, err
@@ -40,8 +41,8 @@ func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsent
 		if request.Phase == consent.None || request.Citizen.IsZero() {
 			return consentAnswer{}, consent.ErrNotFound
 		}
-		choice := consent.Terms{Fields: r.Body.Fields, Until: recordedTime(r.Body.Until), Limits: contract.LimitsOf(r.Body.Limits)}
-		answer, err := v.grant(ctx, in, r.ConsentRequestID, request.Citizen, choice, request.Terms, r.Body.ShownText)
+		choice := consent.Terms{Fields: r.Body.Fields, Limits: contract.LimitsOf(r.Body.Limits)}
+		answer, err := v.grant(ctx, in, r.ConsentRequestID, &request.Citizen, choice, request.Terms, r.Body.Until, r.Body.ShownText)
 		if err == nil {
 			v.Free(&acting.ConsentRequests, r.ConsentRequestID.UUID)
 		}
@@ -54,8 +55,9 @@ func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsent
 }
 
 // grant records a consent with the citizen's own terms or choices. about names its purpose,
-// documents and types: the terms themselves, or those of the request.
-func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID, subject domain.CitizenID, terms, about consent.Terms, shown contract.ShownText) (consentAnswer, error) {
+// documents and types: the terms themselves, or those of the request. A nil subject is the
+// caller.
+func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID, subject *domain.CitizenID, terms, about consent.Terms, until *time.Time, shown contract.ShownText) (consentAnswer, error) {
 	a, err := v.ActFor(ctx, in, subject, mandate.Consent)
 	if err != nil {
 		return consentAnswer{}, err
@@ -79,7 +81,7 @@ func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID
 		types = append(types[:len(types):len(types)], h.Type)
 	}
 	cmd := consent.Grant{
-		Consent: id, Citizen: a.Citizen, Terms: terms,
+		Consent: id, Citizen: a.Citizen, Terms: terms, Until: recordedTime(until),
 		Shown:      consent.Shown{Text: shown.Text, Language: shown.Language, Version: shown.Version},
 		Registered: in.Words.ConsentText(about.Purpose, about.Consumer, shown.Language, shown.Version),
 		Held:       held, Registrations: in.Words.Registrations(about.Consumer),

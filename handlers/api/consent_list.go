@@ -23,7 +23,7 @@ import (
 // consentQuery holds the filters and the place of one page of consents.
 type consentQuery struct {
 	path    string
-	citizen domain.CitizenID        // as the parameter citizenId names them
+	citizen *domain.CitizenID       // as the parameter citizenId names them; nil: nobody is named
 	states  []contract.ConsentState // none: all
 	cursor  contract.Cursor
 	size    contract.PageSize
@@ -76,7 +76,7 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 	if err != nil {
 		return contract.Consents{}, err
 	}
-	if p.citizen.IsZero() && in.Actor.Citizen.IsZero() { // somebody the vault does not know has nothing
+	if p.citizen == nil && in.Actor.Citizen.IsZero() { // somebody the vault does not know has nothing
 		return contract.Consents{Self: p.links().At(p.cursor), Items: []contract.Consent{}, PageSize: edge.PageSize(p.size)}, nil
 	}
 	a, err := v.ActFor(ctx, in, p.citizen, mandate.Read)
@@ -120,7 +120,7 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 // consumerConsents returns a page of a consumer's own consents, oldest first. Citizens are
 // named by the references that the consumer knows.
 func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consentQuery, also func(*consentlog.Consent) bool) (contract.Consents, error) {
-	if !p.citizen.IsZero() {
+	if p.citizen != nil {
 		return contract.Consents{}, edge.ErrNoResource // a consumer knows nobody by that id
 	}
 	from, err := v.LeafFrom(p.path, p.cursor, -1)
@@ -164,7 +164,7 @@ func (p consentQuery) matches(c *consentlog.Consent, also func(*consentlog.Conse
 }
 
 func (p consentQuery) links() edge.PageLinks {
-	return edge.LinksTo(p.path).ID("citizenId", p.citizen).Texts("state", edge.AsStrings(p.states)).Number("pageSize", p.size)
+	return edge.AddID(edge.LinksTo(p.path), "citizenId", p.citizen).Texts("state", edge.AsStrings(p.states)).Number("pageSize", p.size)
 }
 
 // coversTerms reports whether the mandates of a representation cover every document type of
@@ -221,7 +221,7 @@ func (v *Vault) consentForCitizen(ctx context.Context, in acting.Intent, c *cons
 	if c.Citizen.IsZero() { // it reached nobody
 		return contract.Consent{}, consent.ErrNotFound
 	}
-	a, err := v.ActFor(ctx, in, c.Citizen, mandate.Read)
+	a, err := v.ActFor(ctx, in, &c.Citizen, mandate.Read)
 	if err != nil {
 		return contract.Consent{}, err
 	}

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 
-	"coffre/domain"
 	"coffre/domain/audit"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
@@ -15,7 +14,10 @@ import (
 // consumer and purpose it was narrowed, as far as the registry knows the words.
 func (v *Vault) recordConsentLogLook(ctx context.Context, f consentlog.Filter) error {
 	in := v.NewIntent(ctx)
-	act := audit.Operate{Act: audit.QueryConsentLog, Citizen: f.Citizen}
+	act := audit.Operate{Act: audit.QueryConsentLog}
+	if f.Citizen != nil {
+		act.Citizen = *f.Citizen
+	}
 	if _, known := in.Words.Organisation(f.Consumer); known {
 		act.Consumer = f.Consumer
 	}
@@ -42,17 +44,17 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogR
 	page := contract.ConsentLog{Self: links.At(p.After), Items: []contract.ConsentLogItem{}, PageSize: size}
 	f := consentlog.Filter{Citizen: body.CitizenID, Consumer: body.Consumer, Purpose: body.Purpose, From: body.From, Until: body.Until}
 	if !body.SSIN.IsZero() {
-		id, err := v.Resolve(ctx, edge.CallFrom(ctx), body.SSIN, domain.CitizenRef{})
+		id, err := v.Resolve(ctx, edge.CallFrom(ctx), body.SSIN, nil)
 		switch {
 		case err != nil:
 			return nil, err
-		case id.IsZero(), !f.Citizen.IsZero() && f.Citizen != id:
+		case id.IsZero(), f.Citizen != nil && *f.Citizen != id:
 			if err := v.recordConsentLogLook(ctx, f); err != nil {
 				return nil, err
 			}
 			return contract.QueryConsentLog200JSONResponse(page), nil
 		}
-		f.Citizen = id
+		f.Citizen = &id
 	}
 	if err := v.recordConsentLogLook(ctx, f); err != nil {
 		return nil, err

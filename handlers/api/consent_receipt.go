@@ -72,7 +72,7 @@ func (v *Vault) admitReceiptReader(ctx context.Context, in acting.Intent, c *con
 		}
 		return v.authorizeReport(ctx, in, person, access.OpenedExport)
 	}
-	a, err := v.ActFor(ctx, in, c.Citizen, mandate.Read)
+	a, err := v.ActFor(ctx, in, &c.Citizen, mandate.Read)
 	if err != nil {
 		return access.Authorized{}, err
 	}

@@ -43,7 +43,7 @@ func (v *Vault) resolveDecider(ctx context.Context, in acting.Intent, id domain.
 	case state.Phase == consent.None || state.Citizen.IsZero() || in.Actor.Citizen.IsZero():
 		return disclosure.Representation{}, mandate.InForce{}, consent.ErrNotFound
 	}
-	a, err := v.ActFor(ctx, in, state.Citizen, mandate.Consent)
+	a, err := v.ActFor(ctx, in, &state.Citizen, mandate.Consent)
 	if err != nil || a.Self() {
 		return a, mandate.InForce{}, err
 	}

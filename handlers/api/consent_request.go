@@ -28,11 +28,11 @@ func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentReq
 	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (consentAnswer, error) {
 		b := r.Body
 		cmd := consent.Request{
-			Consent: newConsentID(in), Message: b.Message, By: in.Actor, At: in.At,
+			Consent: newConsentID(in), Until: recordedTime(b.Until), Message: b.Message, By: in.Actor, At: in.At,
 			Registrations: in.Words.Registrations(in.Actor.Organisation),
 			Terms: consent.Terms{
 				Consumer: in.Actor.Organisation, Purpose: b.Purpose, Types: b.DocumentTypes,
-				Fields: b.Fields, Until: recordedTime(b.Until), Limits: contract.LimitsOf(b.Limits),
+				Fields: b.Fields, Limits: contract.LimitsOf(b.Limits),
 			},
 		}
 		if err := checkFieldsOffered(in.Words, b.Purpose, b.DocumentTypes, nil, b.Fields); err != nil {
@@ -70,11 +70,11 @@ func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin
 			return eventstore.Position{}, err
 		}
 	}
-	id, err := v.Resolve(ctx, in.Call, ssin, domain.CitizenRef{})
+	id, err := v.Resolve(ctx, in.Call, ssin, nil)
 	if err != nil {
 		return eventstore.Position{}, err
 	}
-	subject := v.quotaSubject(id, ssin, domain.CitizenRef{})
+	subject := v.quotaSubject(id, ssin, nil)
 	if err := v.ClaimQuota(ctx, in, subject); err != nil {
 		return eventstore.Position{}, err
 	}

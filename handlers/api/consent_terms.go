@@ -42,12 +42,13 @@ func (v *Vault) consentAnswer(ctx context.Context, id domain.ConsentID, done con
 	return consentAnswer{consentReceipt(id, done.State), at}, err
 }
 
-// recordedTime returns a caller's time as it is recorded: in UTC and whole microseconds.
-func recordedTime(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
+// recordedTime returns a caller's time as it is recorded: in UTC and whole microseconds; nil
+// when none was given.
+func recordedTime(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
 	}
-	return t.UTC().Truncate(time.Microsecond)
+	return new(t.UTC().Truncate(time.Microsecond))
 }
 
 // documentsHeldBy returns those of the documents that belong to a citizen and are not

@@ -122,7 +122,7 @@ func TestGrantingConsent(t *testing.T) {
 			g.ShownText = contract.ShownText{Text: shownToAll.Text, Language: "fr", Version: "1"}
 		})},
 		{"C-2 a field that the purpose does not offer", "unknownField", with(func(g *contract.ConsentGrant) { g.Fields = []contract.FieldName{"address"} })},
-		{"C-2 longer than a year", "consentPeriod", with(func(g *contract.ConsentGrant) { g.Until = noon.AddDate(1, 0, 1) })},
+		{"C-2 longer than a year", "consentPeriod", with(func(g *contract.ConsentGrant) { g.Until = new(noon.AddDate(1, 0, 1)) })},
 		{"C-2 somebody else's document", "documentNotFound", with(func(g *contract.ConsentGrant) { g.DocumentTypes, g.Documents = nil, []contract.DocumentID{home, other} })},
 		{"C-2 a document that does not exist", "documentNotFound", with(func(g *contract.ConsentGrant) {
 			g.DocumentTypes, g.Documents = nil, []contract.DocumentID{{UUID: uuid.New()}}
@@ -135,7 +135,7 @@ func TestGrantingConsent(t *testing.T) {
 		})
 	}
 	t.Run("C-1 nobody consents for a person they do not represent", func(t *testing.T) {
-		if _, err := tv.grantAs(t, me, with(func(g *contract.ConsentGrant) { g.CitizenID = tv.person(t, 2) })); !errors.Is(err, edge.ErrNoResource) {
+		if _, err := tv.grantAs(t, me, with(func(g *contract.ConsentGrant) { g.CitizenID = new(tv.person(t, 2)) })); !errors.Is(err, edge.ErrNoResource) {
 			t.Error(err)
 		}
 		if _, err := tv.grantAs(t, citizenCaller(domain.CitizenID{}), household1); err == nil {
@@ -147,7 +147,7 @@ func TestGrantingConsent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: receipt.ConsentID}
+		body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: new(receipt.ConsentID)}
 		if _, err := tv.read(t, consumer(flanders), home, uuid.New(), body); err != nil {
 			t.Error(err)
 		}
@@ -271,7 +271,7 @@ func TestRequestingConsent(t *testing.T) {
 		if err := grant(citizenCaller(tv.person(t, 2)), contract.ConsentRequestGrant{}); slugStatus(err) != 404 {
 			t.Errorf("C-1 by somebody else: %v", err)
 		}
-		if err := grant(me, contract.ConsentRequestGrant{Until: shown.Until.Add(time.Hour)}); !errors.Is(err, consent.ErrWider) {
+		if err := grant(me, contract.ConsentRequestGrant{Until: new(shown.Until.Add(time.Hour))}); !errors.Is(err, consent.ErrWider) {
 			t.Error(err)
 		}
 		if err := grant(me, contract.ConsentRequestGrant{Fields: []contract.FieldName{"householdSize"}, Limits: contract.ConsentLimits{Uses: 1}}); err != nil {
@@ -406,7 +406,7 @@ func TestListingConsents(t *testing.T) {
 	if got := pages(consumer(railways), contract.ListConsentsParams{}); len(got) != 0 {
 		t.Errorf("another consumer's: %v", got)
 	}
-	if _, err := tv.ListConsents(tv.as(t, consumer(flanders), "listConsents", nil), contract.ListConsentsRequestObject{Params: contract.ListConsentsParams{CitizenID: tv.person(t, 1)}}); !errors.Is(err, edge.ErrNoResource) {
+	if _, err := tv.ListConsents(tv.as(t, consumer(flanders), "listConsents", nil), contract.ListConsentsRequestObject{Params: contract.ListConsentsParams{CitizenID: new(tv.person(t, 1))}}); !errors.Is(err, edge.ErrNoResource) {
 		t.Errorf("A-6 a consumer names a citizen by id: %v", err)
 	}
 	if _, err := tv.ListConsents(tv.as(t, me, "listConsents", nil), contract.ListConsentsRequestObject{Params: contract.ListConsentsParams{After: "nonsense"}}); slugStatus(err) != 400 {
@@ -420,7 +420,7 @@ func TestConsentByRepresentative(t *testing.T) {
 	tv.household(t, child(1))
 	kid, parent := tv.person(t, child(1)), tv.person(t, 2)
 	me := citizenCaller(parent)
-	body := contract.ConsentGrant{CitizenID: kid, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}}
+	body := contract.ConsentGrant{CitizenID: &kid, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}}
 
 	receipt, err := tv.grantAs(t, me, body)
 	if err != nil {
@@ -448,13 +448,13 @@ func TestConsentByRepresentative(t *testing.T) {
 	t.Run("A-1 listing for another is on record, once", func(t *testing.T) {
 		other := tv.parentOf(t, child(1), 3, "householdComposition")
 		theirs := household1
-		theirs.CitizenID = kid
+		theirs.CitizenID = &kid
 		own, err := tv.grantAs(t, citizenCaller(other), theirs) // about what this parent has nothing to do with
 		if err != nil {
 			t.Fatal(err)
 		}
 		before := len(recorded[access.Authorized](t, tv))
-		answer, err := tv.ListConsents(tv.as(t, me, "listConsents", nil), contract.ListConsentsRequestObject{Params: contract.ListConsentsParams{CitizenID: kid}})
+		answer, err := tv.ListConsents(tv.as(t, me, "listConsents", nil), contract.ListConsentsRequestObject{Params: contract.ListConsentsParams{CitizenID: &kid}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -484,7 +484,7 @@ func TestConsentByRepresentative(t *testing.T) {
 		if err := tv.withdraw(t, parent, second.ConsentID); slugStatus(err) != 404 {
 			t.Errorf("%v", err)
 		}
-		if _, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: second.ConsentID, Predicate: contract.AskedPredicate{Name: "ageOver12"}}); err != nil {
+		if _, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: new(second.ConsentID), Predicate: contract.AskedPredicate{Name: "ageOver12"}}); err != nil {
 			t.Errorf("what was granted in time stands: %v", err)
 		}
 	})
@@ -506,13 +506,13 @@ func TestValidating(t *testing.T) {
 	}
 	t.Run("C-3 lawful, by document and by type, and no use counted", func(t *testing.T) {
 		for _, body := range []contract.ConsentValidation{
-			{DocumentID: home, Purpose: "schoolAllowance", ConsentID: c},
-			{SSIN: ssin(1), DocumentType: "householdComposition", Purpose: "schoolAllowance", ConsentID: c},
+			{DocumentID: &home, Purpose: "schoolAllowance", ConsentID: &c},
+			{SSIN: ssin(1), DocumentType: "householdComposition", Purpose: "schoolAllowance", ConsentID: &c},
 			{SSIN: ssin(1), DocumentType: "householdComposition", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"},
-			{DocumentID: card, Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}, // its dates are sealed
+			{DocumentID: &card, Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}, // its dates are sealed
 		} {
 			got := validate(flanders, body)
-			if !got.Lawful || got.Reason != "" || !body.ConsentID.IsZero() && (got.UsesLeft != 2 || got.Until.IsZero()) {
+			if !got.Lawful || got.Reason != "" || body.ConsentID != nil && (!is(got.UsesLeft, 2) || got.Until.IsZero()) {
 				t.Errorf("%+v: %+v", body, got)
 			}
 		}
@@ -527,14 +527,14 @@ func TestValidating(t *testing.T) {
 		for name, body := range map[string]contract.ConsentValidation{
 			"nothing held":     byLaw(1),
 			"nobody":           byLaw(999),
-			"other's consent":  {SSIN: ssin(3), DocumentType: "householdComposition", Purpose: "schoolAllowance", ConsentID: c},
-			"nobody's consent": {SSIN: ssin(999), DocumentType: "householdComposition", Purpose: "schoolAllowance", ConsentID: c},
+			"other's consent":  {SSIN: ssin(3), DocumentType: "householdComposition", Purpose: "schoolAllowance", ConsentID: &c},
+			"nobody's consent": {SSIN: ssin(999), DocumentType: "householdComposition", Purpose: "schoolAllowance", ConsentID: &c},
 		} {
 			if got := validate(flanders, body); got != (contract.ConsentJudgement{Reason: "noBasis"}) {
 				t.Errorf("%s: %+v", name, got)
 			}
 		}
-		if got := validate(flanders, contract.ConsentValidation{DocumentID: home, Purpose: "housingAllowance", ConsentID: c}); got.Lawful || got.Reason != "consentOtherPurpose" {
+		if got := validate(flanders, contract.ConsentValidation{DocumentID: &home, Purpose: "housingAllowance", ConsentID: &c}); got.Lawful || got.Reason != "consentOtherPurpose" {
 			t.Errorf("%+v", got)
 		}
 		tv.waitIdle(t)
@@ -545,7 +545,7 @@ func TestValidating(t *testing.T) {
 	t.Run("a fault is no judgement", func(t *testing.T) {
 		tv.Store.SetRule(faulty.At(faulty.ReadStream, 1, faulty.Fault{Before: eventstore.ErrUnavailable}))
 		defer tv.Store.SetRule(nil)
-		body := contract.ConsentValidation{DocumentID: home, Purpose: "schoolAllowance", ConsentID: c}
+		body := contract.ConsentValidation{DocumentID: &home, Purpose: "schoolAllowance", ConsentID: &c}
 		if answer, err := tv.ValidateConsent(tv.as(t, consumer(flanders), "validateConsent", body), contract.ValidateConsentRequestObject{Body: &body}); err == nil {
 			t.Errorf("%+v", answer)
 		}

@@ -37,7 +37,9 @@ func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentR
 	}
 	if !errors.Is(refusal, access.ErrNoBasis) { // to others the consent is not there
 		answer.Until = f.Consent.Terms.Until
-		answer.UsesLeft, _ = f.Consent.UsesLeft()
+		if left, limited := f.Consent.UsesLeft(); limited {
+			answer.UsesLeft = &left
+		}
 	}
 	if err := v.QueueRefusal(in, reading.AsRefused(f), refusal); errors.Is(err, disclosure.ErrRefusalsWait) {
 		return nil, err
@@ -52,9 +54,11 @@ func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentR
 // type that a person holds, newest first, until one would be lawful. The basis alone is
 // judged before it is looked at what the person holds (rules ).
 func (v *Vault) judgeValidation(ctx context.Context, in acting.Intent, b *contract.ConsentValidation, r disclosure.Reading) (f disclosure.Findings, refusal, err error) {
-	candidates := []domain.DocumentID{b.DocumentID}
+	var candidates []domain.DocumentID
 	var subject domain.CitizenID
-	if b.DocumentID.IsZero() {
+	if b.DocumentID != nil {
+		candidates = []domain.DocumentID{*b.DocumentID}
+	} else {
 		if subject, err = v.Resolve(ctx, in.Call, b.SSIN, b.CitizenRef); err != nil {
 			return f, nil, err
 		}

@@ -29,7 +29,7 @@ func TestValidatingQuota(t *testing.T) {
 		body   contract.ConsentValidation
 		reason string
 	}{
-		{byNumber(998), "noBasis"}, {byNumber(1), ""}, {contract.ConsentValidation{DocumentID: home}, ""}, {byNumber(998), "noBasis"}, {byNumber(1), ""},
+		{byNumber(998), "noBasis"}, {byNumber(1), ""}, {contract.ConsentValidation{DocumentID: &home}, ""}, {byNumber(998), "noBasis"}, {byNumber(1), ""},
 		{byNumber(999), "dailyQuotaExceeded"}, {byNumber(2), "dailyQuotaExceeded"}, {byNumber(1), ""},
 	} {
 		if got := validate(step.body); got != step.reason {

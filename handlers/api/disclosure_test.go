@@ -87,7 +87,7 @@ func (tv *testVault) withdraw(t testing.TB, who domain.CitizenID, id domain.Cons
 func (tv *testVault) revokeDirectly(t testing.TB, by domain.Organisation, id domain.DocumentID) {
 	t.Helper()
 	_, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(id)},
-		document.Revoke{Reason: "issuedInError", By: domain.Actor{Role: domain.RoleIssuer, Organisation: by}, At: tv.Clock.Now()})
+		document.Revoke{Expected: document.Expectation{Any: true}, Reason: "issuedInError", By: domain.Actor{Role: domain.RoleIssuer, Organisation: by}, At: tv.Clock.Now()})
 	if err != nil {
 		t.Error(err)
 	}
@@ -143,7 +143,7 @@ func TestAccess(t *testing.T) {
 	})
 	t.Run("A-2 a consent narrows further", func(t *testing.T) {
 		c := tv.consentTo(t, who, contract.ConsentGrant{Fields: []contract.FieldName{"householdSize"}, Limits: contract.ConsentLimits{DataLife: 30}})
-		got, err := tv.read(t, consumer(flanders), id, uuid.New(), contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c})
+		got, err := tv.read(t, consumer(flanders), id, uuid.New(), contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: &c})
 		if err != nil || string(got.Content) != `{"householdSize":4}` || got.DataLife != 30 {
 			t.Errorf("%+v, %v", got, err)
 		}
@@ -151,7 +151,7 @@ func TestAccess(t *testing.T) {
 	t.Run("A-2 a predicate tells yes or no and nothing else", func(t *testing.T) {
 		card := tv.childCard(t, 2)
 		c := tv.consentTo(t, tv.person(t, 2), contract.ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}})
-		got, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: c, Predicate: contract.AskedPredicate{Name: "ageOver12"}})
+		got, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: &c, Predicate: contract.AskedPredicate{Name: "ageOver12"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +198,7 @@ func TestAuthoriseThenOpen(t *testing.T) {
 		tv := newVault(t)
 		id := tv.household(t, 1)
 		c := tv.consentTo(t, tv.person(t, 1), contract.ConsentGrant{})
-		for name, body := range map[string]contract.AccessRequest{"by law": allowance, "by consent": {Purpose: "schoolAllowance", ConsentID: c}} {
+		for name, body := range map[string]contract.AccessRequest{"by law": allowance, "by consent": {Purpose: "schoolAllowance", ConsentID: &c}} {
 			for _, fault := range []faulty.Fault{{Before: eventstore.ErrUnavailable}, {Before: away}, {After: away}} {
 				tv.Store.SetRule(faulty.At(faulty.Append, 1, fault))
 				got, err := tv.read(t, consumer(flanders), id, uuid.New(), body)
@@ -228,7 +228,7 @@ func TestAuthoriseThenOpen(t *testing.T) {
 			tv.revokeDirectly(t, homeAffairs, id)
 		}},
 		"A-1 a suspension in between": {law: true, reason: "documentSuspended", change: func(t *testing.T, tv *testVault, id domain.DocumentID, _ domain.ConsentID) {
-			if _, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(id)}, document.Suspend{
+			if _, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(id)}, document.Suspend{Expected: document.Expectation{Any: true},
 				Reason: "underInvestigation", By: domain.Actor{Role: domain.RoleIssuer, Organisation: homeAffairs}, At: tv.Clock.Now(),
 			}); err != nil {
 				t.Error(err)
@@ -241,8 +241,8 @@ func TestAuthoriseThenOpen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tv := newVault(t)
 			id := tv.household(t, 1)
-			c := tv.consentTo(t, tv.person(t, 1), contract.ConsentGrant{Until: tv.Clock.Now().Add(time.Hour)})
-			body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
+			c := tv.consentTo(t, tv.person(t, 1), contract.ConsentGrant{Until: new(tv.Clock.Now().Add(time.Hour))})
+			body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: &c}
 			if test.law {
 				body = allowance
 			}
@@ -265,7 +265,7 @@ func TestAuthoriseThenOpen(t *testing.T) {
 		id := tv.household(t, 1)
 		tv.afterAppend(t, func() {
 			_, err := acting.Documents.Transact(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(id), Citizen: tv.person(t, 1)}, document.Update{
-				Expected: 1, EffectiveFrom: "2026-01-01", Content: domain.JSON(`{"asOf":"2026-06-01","householdSize":5,"members":[]}`), Tag: document.Tag{1},
+				Expected: document.ExpectVersion(1), EffectiveFrom: "2026-01-01", Content: domain.JSON(`{"asOf":"2026-06-01","householdSize":5,"members":[]}`), Tag: document.Tag{1},
 				By: domain.Actor{Role: domain.RoleIssuer, Organisation: homeAffairs}, At: tv.Clock.Now(),
 			})
 			if err != nil {
@@ -336,7 +336,7 @@ func TestManyReaders(t *testing.T) {
 		who := tv.person(t, 1)
 		c := tv.consentTo(t, who, contract.ConsentGrant{})
 		var reads atomic.Int64
-		begun, wait := tv.crowd(t, readers, id, contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}, &reads)
+		begun, wait := tv.crowd(t, readers, id, contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: &c}, &reads)
 		<-begun
 		if err := tv.withdraw(t, who, c); err != nil {
 			t.Fatalf("the withdrawal: %v", err)
@@ -404,7 +404,7 @@ func TestManyReaders(t *testing.T) {
 		id := tv.household(t, 1)
 		c := tv.consentTo(t, tv.person(t, 1), contract.ConsentGrant{Limits: contract.ConsentLimits{Uses: 5}})
 		var reads atomic.Int64
-		_, wait := tv.crowd(t, readers, id, contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}, &reads)
+		_, wait := tv.crowd(t, readers, id, contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: &c}, &reads)
 		for _, slug := range wait() {
 			if slug != "consentExhausted" {
 				t.Errorf("a reader was told %s", slug)
@@ -418,7 +418,7 @@ func TestManyReaders(t *testing.T) {
 		tv := newVault(t)
 		id := tv.household(t, 1)
 		c := tv.consentTo(t, tv.person(t, 1), contract.ConsentGrant{Limits: contract.ConsentLimits{Frequency: contract.Frequency{Uses: 2, Per: "day"}}})
-		body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
+		body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: &c}
 		var reads atomic.Int64
 		_, wait := tv.crowd(t, 8, id, body, &reads)
 		for _, slug := range wait() {
@@ -447,7 +447,7 @@ func TestNoBasis(t *testing.T) {
 	later := tv.household(t, 1)
 	gone := tv.household(t, 4)
 	tv.revokeDirectly(t, homeAffairs, gone)
-	under := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
+	under := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: &c}
 	with := func(r contract.AccessRequest, change func(*contract.AccessRequest)) contract.AccessRequest {
 		change(&r)
 		return r
@@ -460,7 +460,7 @@ func TestNoBasis(t *testing.T) {
 	}{
 		{"A-6 a document that does not exist, by law", flanders, domain.DocumentID{UUID: uuid.New()}, allowance},
 		{"A-6 a document that does not exist, by consent", flanders, domain.DocumentID{UUID: uuid.New()}, under},
-		{"A-6 no such consent", flanders, id, with(under, func(r *contract.AccessRequest) { r.ConsentID = domain.ConsentID{UUID: uuid.New()} })},
+		{"A-6 no such consent", flanders, id, with(under, func(r *contract.AccessRequest) { r.ConsentID = &domain.ConsentID{UUID: uuid.New()} })},
 		{"A-6 another consumer's consent", railways, id, under},
 		{"A-6 the consent of another citizen", flanders, other, under},
 		{"A-6 the consent of another citizen, fields beyond it", flanders, other, with(under, func(r *contract.AccessRequest) { r.Fields = []contract.FieldName{"address"} })},
@@ -528,13 +528,13 @@ func TestNoBasis(t *testing.T) {
 					t.Fatal(err)
 				}
 			}, body: contract.AccessRequest{Purpose: "schoolAllowance"}},
-			"consentExpired": {grant: contract.ConsentGrant{Until: noon.Add(time.Hour)}, spoil: func(domain.ConsentID) { tv.Clock.Advance(time.Hour) }, body: contract.AccessRequest{Purpose: "schoolAllowance"}},
+			"consentExpired": {grant: contract.ConsentGrant{Until: new(noon.Add(time.Hour))}, spoil: func(domain.ConsentID) { tv.Clock.Advance(time.Hour) }, body: contract.AccessRequest{Purpose: "schoolAllowance"}},
 		} {
 			c := tv.consentTo(t, who, test.grant)
 			if test.spoil != nil {
 				test.spoil(c)
 			}
-			test.body.ConsentID = c
+			test.body.ConsentID = &c
 			if _, err := tv.read(t, consumer(flanders), id, uuid.New(), test.body); slugOf(err) != slug {
 				t.Errorf("%s: %v", slug, err)
 			}
@@ -579,7 +579,7 @@ func TestRepeat(t *testing.T) {
 	id := tv.household(t, 1)
 	who := tv.person(t, 1)
 	c := tv.consentTo(t, who, contract.ConsentGrant{Limits: contract.ConsentLimits{Uses: 1}})
-	body, key := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}, uuid.New()
+	body, key := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: &c}, uuid.New()
 	first, err := tv.read(t, consumer(flanders), id, key, body)
 	if err != nil {
 		t.Fatal(err)
@@ -615,7 +615,7 @@ func TestRepeat(t *testing.T) {
 	t.Run("A-8 a repetition is judged by what holds then", func(t *testing.T) {
 		key := uuid.New()
 		c := tv.consentTo(t, who, contract.ConsentGrant{})
-		body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
+		body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: &c}
 		if _, err := tv.read(t, consumer(flanders), id, key, body); err != nil {
 			t.Fatal(err)
 		}
@@ -629,7 +629,7 @@ func TestRepeat(t *testing.T) {
 	t.Run("A-8 C-3 an access that many others followed is not a new one", func(t *testing.T) {
 		const others = 64 // as many as a stream's state remembers
 		c := tv.consentTo(t, who, contract.ConsentGrant{Limits: contract.ConsentLimits{Uses: others + 1}})
-		body, key := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}, uuid.New()
+		body, key := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: &c}, uuid.New()
 		tv.afterAppend(t, func() { // between the authorisation and the second look
 			for range others {
 				if _, err := tv.read(t, consumer(flanders), id, uuid.New(), body); err != nil {
@@ -777,7 +777,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 			t.Helper()
 			_, err := tv.read(t, consumer(railways), id, uuid.New(), contract.AccessRequest{Purpose: "familyDiscount", LegalBasis: "publicTask", Deliberation: "EX-26/010"})
 			slugs = append(slugs, slugOf(err))
-			_, err = tv.evidenceOf(t, railways, contract.EvidenceQuery{SSIN: ssin(n), Purpose: "familyDiscount", LegalBasis: "publicTask", Deliberation: "EX-26/010", Needs: []contract.EvidenceNeed{{DocumentType: "diploma"}}})
+			_, err = tv.evidenceOf(t, railways, contract.EvidenceQuery{SSIN: ssin(n), Purpose: "familyDiscount", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", Needs: []contract.EvidenceNeed{{DocumentType: "diploma"}}})
 			slugs = append(slugs, slugOf(err))
 			body := contract.ConsentValidation{SSIN: ssin(n), DocumentType: "diploma", Purpose: "familyDiscount", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
 			_, err = tv.ValidateConsent(tv.as(t, consumer(railways), "validateConsent", body), contract.ValidateConsentRequestObject{Body: &body})

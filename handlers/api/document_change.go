@@ -10,6 +10,7 @@ import (
 	"coffre/eventstore"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 )
 
 // documentAnswer is the stored answer to a change of a document.
@@ -25,6 +26,20 @@ type (
 	// TransactReserved for changes that must not starve.
 	documentAppend func(context.Context, *eventstore.Log, eventstore.Write, documentCommand) (eventstore.Result[document.State, document.Event], error)
 )
+
+// expectation returns the version that a request's If-Match expects. A tag that names no
+// version of ours is never met (RFC 9110, section 13.1.1).
+func expectation(header contract.EntityTags) document.Expectation {
+	tags, err := edge.ParseEntityTags(header)
+	if err != nil { // the gate saw that it can be read
+		return document.Expectation{}
+	}
+	e := document.Expectation{Any: tags.Any}
+	for _, tag := range tags.List {
+		e.Versions = append(e.Versions, edge.VersionOf(tag))
+	}
+	return e
+}
 
 // changeDocument runs the command that an issuer's request makes of a document's state, and
 // appends its events with run.

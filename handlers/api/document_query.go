@@ -35,12 +35,12 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 	filter := wallet.IssuedFilter{Type: q.DocumentType}
 	links := edge.LinksTo(contract.Base+"/documents/query").Number("pageSize", p.PageSize)
 	page := contract.HeldDocuments{Self: links.At(p.After), Items: []contract.HeldDocument{}, PageSize: edge.PageSize(p.PageSize)}
-	if !q.SSIN.IsZero() || !q.CitizenRef.IsZero() {
+	if !q.SSIN.IsZero() || q.CitizenRef != nil {
 		id, err := v.Resolve(ctx, call, q.SSIN, q.CitizenRef)
 		if err != nil {
 			return nil, err
 		}
-		filter.Citizen = v.quotaSubject(id, q.SSIN, q.CitizenRef) // of whom the vault does not know, none are found
+		filter.Citizen = new(v.quotaSubject(id, q.SSIN, q.CitizenRef)) // of whom the vault does not know, none are found
 	}
 	held, err := v.Wallets.IssuedBy(ctx, call.Organisation, projections.Latest, filter, cursor, queryScanLimit)
 	if err != nil {
@@ -65,7 +65,7 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 			page.Next, page.NextCursor = links.Next(v.Cursor("queryDocuments", cursor))
 		}
 		state := heldState(&h.Document, today)
-		if len(q.State) > 0 && !slices.Contains(q.State, state) || h.ChangedAt.Before(q.ChangedFrom) {
+		if len(q.State) > 0 && !slices.Contains(q.State, state) || q.ChangedFrom != nil && h.ChangedAt.Before(*q.ChangedFrom) {
 			continue
 		}
 		item, err := v.heldItem(ctx, call, h, state)

@@ -13,7 +13,7 @@ import (
 // ReinstateDocument implements POST /documents/{id}/reinstate: rules D-1, D-2.
 func (v *Vault) ReinstateDocument(ctx context.Context, r contract.ReinstateDocumentRequestObject) (contract.ReinstateDocumentResponseObject, error) {
 	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, acting.Documents.Transact, func(_ context.Context, in acting.Intent, _ document.State) (documentCommand, error) {
-		return document.Reinstate{Expected: edge.VersionOf(r.Params.IfMatch), Reason: r.Body.Reason, By: in.Actor, At: in.At},
+		return document.Reinstate{Expected: expectation(r.Params.IfMatch), Reason: r.Body.Reason, By: in.Actor, At: in.At},
 			in.Reason(registry.ReasonReinstatement, r.Body.Reason)
 	})
 	if err != nil {

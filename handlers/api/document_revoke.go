@@ -15,7 +15,7 @@ import (
 func (v *Vault) RevokeDocument(ctx context.Context, r contract.RevokeDocumentRequestObject) (contract.RevokeDocumentResponseObject, error) {
 	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, acting.Documents.TransactReserved, func(_ context.Context, in acting.Intent, _ document.State) (documentCommand, error) {
 		return document.Revoke{
-			Expected: edge.VersionOf(r.Params.IfMatch), Reason: r.Body.Reason, EffectiveFrom: r.Body.EffectiveFrom, By: in.Actor, At: in.At,
+			Expected: expectation(r.Params.IfMatch), Reason: r.Body.Reason, EffectiveFrom: r.Body.EffectiveFrom, By: in.Actor, At: in.At,
 		}, in.Reason(registry.ReasonRevocation, r.Body.Reason)
 	})
 	if err != nil {

@@ -2,9 +2,12 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 
 	"coffre/domain"
 	"coffre/domain/access"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
@@ -46,7 +49,14 @@ func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestOb
 		answer.CitizenID = s.Citizen
 	}
 	v.RecordOnceAnswered(in, d.Authorized)
-	return contract.GetDocument200JSONResponse{Body: answer, Headers: contract.GetDocument200ResponseHeaders{ETag: edge.ETag(d.Version)}}, nil
+	return contract.GetDocument200JSONResponse{Body: answer, Headers: contract.GetDocument200ResponseHeaders{ETag: documentTag(in, d)}}, nil
+}
+
+// documentTag returns the tag of a document as a reader is shown it: by the version, and by
+// what else the answer depends on. Nothing personal is in it but what the ids tell.
+func documentTag(in acting.Intent, d disclosure.Viewed) contract.EntityTag {
+	rest := fmt.Sprint(d.State.Document, d.Version, d.ChangedAt.UnixMicro(), d.State.StatusAt(domain.BelgianDate(in.At)), in.Call.Role, in.Call.Organisation, in.Call.Language, in.Words.Version())
+	return edge.StateTag(d.Version, sha256.Sum256([]byte(rest)))
 }
 
 // versionItem opens one version of a document. A version whose key was destroyed comes

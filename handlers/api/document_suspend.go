@@ -14,7 +14,7 @@ import (
 // suspension needs no key.
 func (v *Vault) SuspendDocument(ctx context.Context, r contract.SuspendDocumentRequestObject) (contract.SuspendDocumentResponseObject, error) {
 	done, err := v.changeDocument(ctx, r.Params.IdempotencyKey, r.DocumentID, acting.Documents.TransactReserved, func(_ context.Context, in acting.Intent, _ document.State) (documentCommand, error) {
-		return document.Suspend{Expected: edge.VersionOf(r.Params.IfMatch), Reason: r.Body.Reason, By: in.Actor, At: in.At},
+		return document.Suspend{Expected: expectation(r.Params.IfMatch), Reason: r.Body.Reason, By: in.Actor, At: in.At},
 			in.Reason(registry.ReasonSuspension, r.Body.Reason)
 	})
 	if err != nil {

@@ -37,7 +37,7 @@ func (v *Vault) UpdateDocument(ctx context.Context, r contract.UpdateDocumentReq
 		}
 		tag, err := v.Keys.ContentTag(ctx, s.Citizen, contentTagInput(content, files))
 		return document.Update{
-			Expected: edge.VersionOf(r.Params.IfMatch), Reason: r.Body.Reason, EffectiveFrom: r.Body.EffectiveFrom,
+			Expected: expectation(r.Params.IfMatch), Reason: r.Body.Reason, EffectiveFrom: r.Body.EffectiveFrom,
 			ValidFrom: r.Body.ValidFrom, ValidUntil: r.Body.ValidUntil, Content: content, Attachments: files, Tag: tag, By: in.Actor, At: in.At,
 		}, err
 	})

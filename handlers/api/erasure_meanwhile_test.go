@@ -34,7 +34,7 @@ func TestErasureAgainstDisclosure(t *testing.T) {
 			ana := tv.person(t, 1)
 			body := allowance
 			if !law {
-				body = contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: tv.consentTo(t, ana, contract.ConsentGrant{})}
+				body = contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: new(tv.consentTo(t, ana, contract.ConsentGrant{}))}
 			}
 			one := domain.DocumentID{}
 			if scope == contract.ErasureScopeDocument {

@@ -46,8 +46,8 @@ func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.
 	if err := in.Reason(registry.ReasonErasure, body.Reason); err != nil {
 		return erasureAnswer{}, err
 	}
-	if !body.DocumentID.IsZero() {
-		state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(body.DocumentID))
+	if body.DocumentID != nil {
+		state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(*body.DocumentID))
 		switch {
 		case err != nil:
 			return erasureAnswer{}, err
@@ -69,9 +69,11 @@ func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.
 		return erasureAnswer{}, err
 	}
 	at, err := v.PositionToken(ctx, result.Position)
-	return erasureAnswer{erasureItem(erasures.Erasure{
-		Erasure: id, Citizen: body.CitizenID, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, RequestedAt: in.At,
-	}), at}, err
+	asked := erasures.Erasure{Erasure: id, Citizen: body.CitizenID, Scope: citizen.Scope(body.Scope), Reason: body.Reason, RequestedAt: in.At}
+	if body.DocumentID != nil {
+		asked.Document = *body.DocumentID
+	}
+	return erasureAnswer{erasureItem(asked), at}, err
 }
 
 // requesterTimeout bounds the wait for a key by which a citizen who asks is named: the

@@ -43,7 +43,7 @@ func (tv *testVault) requestErasureOf(t testing.TB, by edge.Caller, of domain.Ci
 	t.Helper()
 	body := contract.ErasureRequest{CitizenID: of, Scope: contract.ErasureScopeCitizen, Reason: "citizenRequest"}
 	if !one.IsZero() {
-		body.Scope, body.DocumentID = contract.ErasureScopeDocument, one
+		body.Scope, body.DocumentID = contract.ErasureScopeDocument, &one
 	}
 	answer, err := tv.RequestErasure(tv.as(t, by, "requestErasure", body), contract.RequestErasureRequestObject{
 		Params: contract.RequestErasureParams{IdempotencyKey: uuid.New()}, Body: &body,

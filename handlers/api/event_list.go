@@ -32,6 +32,7 @@ const (
 // sealed, so that replay needs no key. Reading is recorded first.
 func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObject) (contract.ListEventsResponseObject, error) {
 	p := r.Params
+	p.Stream = strings.ToLower(p.Stream) // ids in it may come in letters of either case
 	after, err := edge.LeafFrom(p.After, -1)
 	if err != nil {
 		return nil, err
@@ -173,7 +174,7 @@ func eventItem(r eventstore.Record, leaf int64) (contract.LogEvent, error) {
 		Href: fmt.Sprintf("%s/events?after=%s&pageSize=1", contract.Base, contract.LeafToken(leaf-1)), Cursor: contract.LeafToken(leaf),
 		EventID: r.ID, Stream: string(r.Stream), Revision: int64(r.Revision), Type: name, Form: number, RecordedAt: r.Time,
 		Actor: eventActor(meta), OnBehalfOf: meta.OnBehalfOf, CorrelationID: meta.Correlation, CausationID: meta.Causation,
-		RegistryVersion: meta.Registry, Facts: contract.ClearFacts(r.Clear), MetadataHash: metadata[:], Sealed: r.Sealed,
+		RegistryVersion: &meta.Registry, Facts: contract.ClearFacts(r.Clear), MetadataHash: metadata[:], Sealed: r.Sealed,
 	}
 	if leaf == 0 {
 		e.Href = contract.Base + "/events?pageSize=1"

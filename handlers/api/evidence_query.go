@@ -39,7 +39,7 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 		return nil, err
 	}
 	in, b := v.NewIntent(ctx), r.Body
-	if b.ConsentID.IsZero() && b.Procedure == "" {
+	if b.ConsentID == nil && b.Procedure == "" {
 		return nil, edge.BadInput("/procedure", "procedureMissing", "a query by law names the procedure for which it asks")
 	}
 	if err := v.CheckRefusals(ctx, in); err != nil {
@@ -137,11 +137,15 @@ func (v *Vault) recordTold(ctx context.Context, in acting.Intent, subject domain
 // quotaSubject returns the id under which a citizen counts for the quota. A person whom the
 // vault does not know counts under an id derived from the number or reference, so that an
 // exhausted quota tells nothing.
-func (v *Vault) quotaSubject(subject domain.CitizenID, ssin contract.SSIN, ref domain.CitizenRef) domain.CitizenID {
+func (v *Vault) quotaSubject(subject domain.CitizenID, ssin contract.SSIN, ref *domain.CitizenRef) domain.CitizenID {
 	if !subject.IsZero() {
 		return subject
 	}
-	sum := v.Keys.DeploymentKey(seal.RequestKey).MAC([]byte("nobody/v1\x00"), []byte(ssin.Reveal()), ref.UUID[:])
+	var named uuid.UUID
+	if ref != nil {
+		named = ref.UUID
+	}
+	sum := v.Keys.DeploymentKey(seal.RequestKey).MAC([]byte("nobody/v1\x00"), []byte(ssin.Reveal()), named[:])
 	return domain.CitizenID{UUID: uuid.UUID(sum[:16])}
 }
 
@@ -197,7 +201,7 @@ func (v *Vault) selectDocuments(ctx context.Context, in acting.Intent, subject d
 		if err := v.selectDocument(ctx, in, n, held, after, used); err != nil {
 			return v.QueueRefusal(in, n.AsRefused(n.findings), err)
 		}
-		if n.item.Outcome != contract.EvidenceOutcomeHeld || n.Consent.IsZero() {
+		if n.item.Outcome != contract.EvidenceOutcomeHeld || n.Consent == nil {
 			continue
 		}
 		events, err := n.Use(in, n.findings).Decide(n.findings.Consent)

@@ -166,7 +166,7 @@ func TestEvidence(t *testing.T) {
 		tv.Clock.Advance(time.Minute)
 		c := tv.consentTo(t, who, contract.ConsentGrant{DocumentTypes: []contract.DocumentTypeCode{"householdComposition", "identityData"}, Limits: contract.ConsentLimits{Uses: 2}})
 		q := with(func(q *contract.EvidenceQuery) {
-			q.LegalBasis, q.Deliberation, q.ConsentID, q.Needs = "", "", c, q.Needs[:2]
+			q.LegalBasis, q.Deliberation, q.ConsentID, q.Needs = "", "", &c, q.Needs[:2]
 		})
 		for _, n := range []int{3, 999} {
 			q.SSIN = ssin(n)
@@ -255,7 +255,7 @@ func TestEvidenceRefusalsNameTheWord(t *testing.T) {
 			q.Needs = []contract.EvidenceNeed{{DocumentType: "householdComposition", Predicate: contract.AskedPredicate{Name: "canary"}}}
 		}, "fieldsNotCovered", "/needs/0/predicate/name"},
 		"a consent of nobody": {func(q *contract.EvidenceQuery) {
-			q.LegalBasis, q.Deliberation, q.ConsentID = "", "", domain.ConsentID{UUID: uuid.New()}
+			q.LegalBasis, q.Deliberation, q.ConsentID = "", "", &domain.ConsentID{UUID: uuid.New()}
 		}, "wordsNotCovered", "/consentId"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -302,7 +302,7 @@ func TestEvidenceRefusalsNameTheWord(t *testing.T) {
 		if got := []string{told(2), told(999)}; got[0] != plain || got[1] != plain {
 			t.Errorf("of others: %q", got)
 		}
-		q := contract.EvidenceQuery{SSIN: ssin(1), Purpose: "familyDiscount", ConsentID: c.ConsentID, Needs: []contract.EvidenceNeed{{DocumentType: "isiPlusCard"}}}
+		q := contract.EvidenceQuery{SSIN: ssin(1), Purpose: "familyDiscount", ConsentID: &c.ConsentID, Needs: []contract.EvidenceNeed{{DocumentType: "isiPlusCard"}}}
 		if _, err := tv.evidenceOf(t, railways, q); slugOf(err) != "wordsNotCovered" || issuesOf(err) != "/needs/0/documentType" {
 			t.Errorf("under its consent: %v", err)
 		}
@@ -336,7 +336,7 @@ func TestEvidenceRepetitionTakesNoSecondUse(t *testing.T) {
 		Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}, {DocumentType: "isiPlusCard"}},
 	}
 	c := tv.consentTo(t, who, contract.ConsentGrant{DocumentTypes: []contract.DocumentTypeCode{"householdComposition"}, Limits: contract.ConsentLimits{Uses: 1}})
-	byConsent := contract.EvidenceQuery{SSIN: ssin(1), Purpose: "schoolAllowance", ConsentID: c, Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}}}
+	byConsent := contract.EvidenceQuery{SSIN: ssin(1), Purpose: "schoolAllowance", ConsentID: &c, Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}}}
 	for name, q := range map[string]contract.EvidenceQuery{"by law": byLaw, "under a consent of one use, without a procedure": byConsent} {
 		t.Run(name, func(t *testing.T) {
 			key := uuid.New()
@@ -436,8 +436,8 @@ func TestEvidenceOutcomes(t *testing.T) {
 		{contract.EvidenceOutcomeHeld, "2026-01-01", "", nil},
 		{contract.EvidenceOutcomeNotYetValid, "2027-01-01", "", nil},
 		{contract.EvidenceOutcomeExpired, "2026-01-01", "2026-02-01", nil},
-		{contract.EvidenceOutcomeSuspended, "2026-01-01", "", document.Suspend{Reason: "underInvestigation", By: by, At: noon}},
-		{contract.EvidenceOutcomeRevoked, "2026-01-01", "", document.Revoke{Reason: "issuedInError", By: by, At: noon}},
+		{contract.EvidenceOutcomeSuspended, "2026-01-01", "", document.Suspend{Expected: document.Expectation{Any: true}, Reason: "underInvestigation", By: by, At: noon}},
+		{contract.EvidenceOutcomeRevoked, "2026-01-01", "", document.Revoke{Expected: document.Expectation{Any: true}, Reason: "issuedInError", By: by, At: noon}},
 	} {
 		t.Run("D-6 "+string(test.want), func(t *testing.T) {
 			tv := newVault(t)
@@ -583,7 +583,7 @@ func TestTheCitizenSeesWhatWasTold(t *testing.T) {
 		tv.household(t, 2)
 		who := tv.person(t, 2)
 		c := tv.consentTo(t, who, contract.ConsentGrant{})
-		query := contract.EvidenceQuery{SSIN: ssin(2), Purpose: "schoolAllowance", Procedure: query.Procedure, ConsentID: c, PresenceOnly: true, Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}}}
+		query := contract.EvidenceQuery{SSIN: ssin(2), Purpose: "schoolAllowance", Procedure: query.Procedure, ConsentID: &c, PresenceOnly: true, Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}}}
 		tv.afterAppend(t, func() {
 			if err := tv.withdraw(t, who, c); err != nil {
 				t.Error(err)

@@ -28,7 +28,7 @@ func (v *Vault) GetExport(_ context.Context, r contract.GetExportRequestObject) 
 
 func (v *Vault) exportItem(m work.ExportManifest) contract.Export {
 	item := contract.Export{
-		Href: contract.ExportHref(m.Export), ExportID: m.Export, Kind: m.Kind, Format: m.Format, Rows: m.Rows, Sha256: m.Sha256,
+		Href: contract.ExportHref(m.Export), ExportID: m.Export, Kind: m.Kind, Format: m.Format, Sha256: m.Sha256,
 		Status: contract.TaskProgress{State: m.State, Completed: m.Completed},
 	}
 	switch m.State {
@@ -37,7 +37,7 @@ func (v *Vault) exportItem(m work.ExportManifest) contract.Export {
 	case contract.TaskStateFailed:
 		item.Status.Problem = edge.TaskProblem(errExport)
 	case contract.TaskStateDone:
-		item.Content = item.Href + "/content"
+		item.Content, item.Rows = item.Href+"/content", &m.Rows
 	}
 	return item
 }

@@ -75,7 +75,7 @@ func TestAConsentWithOtherTermsDisclosesNothing(t *testing.T) {
 				who = tv.person(t, 2)
 			}
 			c := tv.consentTo(t, who, given)
-			body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}
+			body := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: &c}
 			whose := tv.person(t, 1)
 			whole := change
 			if name == "citizen" {
@@ -120,7 +120,7 @@ func TestAConsentWithoutItsPersonalPartDisclosesNothing(t *testing.T) {
 		return true
 	})
 	newProcess(tv)
-	if _, err := tv.read(t, consumer(flanders), id, uuid.New(), contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: c}); slugOf(err) != "integrityViolated" {
+	if _, err := tv.read(t, consumer(flanders), id, uuid.New(), contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: &c}); slugOf(err) != "integrityViolated" {
 		t.Error(err)
 	}
 }

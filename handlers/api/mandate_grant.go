@@ -89,7 +89,7 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 		representative, err = v.Enroll(ctx, in, stepRepresentative, body.RepresentativeSSIN)
 	}
 	if err == nil && citizenAsks {
-		subject := v.quotaSubject(representative.ID, body.RepresentativeSSIN, domain.CitizenRef{})
+		subject := v.quotaSubject(representative.ID, body.RepresentativeSSIN, nil)
 		err = v.Take(ctx, in.Call, &acting.OpenMandates, acting.Room{ID: command.Mandate.UUID, Person: subject.UUID[:]})
 		defer func() { v.FreeIfRefused(&acting.OpenMandates, command.Mandate.UUID, err) }()
 	}

@@ -28,10 +28,10 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 		return nil, err
 	}
 	today, limit := domain.BelgianDate(v.Now()), edge.PageSize(p.PageSize)
-	links := edge.LinksTo(contract.Base+"/mandates").ID("mandateId", p.MandateID).Texts("state", edge.AsStrings(p.State)).Number("pageSize", p.PageSize)
+	links := edge.AddID(edge.LinksTo(contract.Base+"/mandates"), "mandateId", p.MandateID).Texts("state", edge.AsStrings(p.State)).Number("pageSize", p.PageSize)
 	page := contract.Mandates{Self: links.At(p.After), Items: []contract.Mandate{}, PageSize: limit}
 	for _, m := range all {
-		if m.GrantedLeaf <= from || !p.MandateID.IsZero() && p.MandateID != m.Mandate {
+		if m.GrantedLeaf <= from || p.MandateID != nil && *p.MandateID != m.Mandate {
 			continue
 		}
 		item, err := v.mandateItem(ctx, m, call.Citizen, today)

@@ -107,18 +107,18 @@ func TestSelfOfAPage(t *testing.T) {
 	got := []contract.Href{
 		accessLog(contract.GetAccessLogParams{}),
 		accessLog(contract.GetAccessLogParams{
-			AccessID: contract.AccessID{UUID: id}, DocumentType: []contract.DocumentTypeCode{"isiPlusCard", "childCard"}, Organization: []contract.EnterpriseNumber{flanders, railways},
-			From: from, Until: until, Lang: "fr", After: cursor("getAccessLog"), PageSize: 7, CoffreMinPosition: first,
+			AccessID: new(contract.AccessID{UUID: id}), DocumentType: []contract.DocumentTypeCode{"isiPlusCard", "childCard"}, Organization: []contract.EnterpriseNumber{flanders, railways},
+			From: &from, Until: &until, Lang: "fr", After: cursor("getAccessLog"), PageSize: 7, CoffreMinPosition: first,
 		}),
 		listConsents(contract.ListConsentsParams{}),
 		listConsents(contract.ListConsentsParams{
-			CitizenID: who, State: []contract.ConsentState{"withdrawn", "granted"}, Lang: "fr", After: cursor("/vault/v1/consents"), PageSize: 7, CoffreMinPosition: first,
+			CitizenID: &who, State: []contract.ConsentState{"withdrawn", "granted"}, Lang: "fr", After: cursor("/vault/v1/consents"), PageSize: 7, CoffreMinPosition: first,
 		}),
 		consentRequests(contract.ListConsentRequestsParams{}),
-		consentRequests(contract.ListConsentRequestsParams{CitizenID: who, Lang: "fr", After: cursor("/vault/v1/consentRequests"), PageSize: 7, CoffreMinPosition: first}),
+		consentRequests(contract.ListConsentRequestsParams{CitizenID: &who, Lang: "fr", After: cursor("/vault/v1/consentRequests"), PageSize: 7, CoffreMinPosition: first}),
 		listMandates(contract.ListMandatesParams{}),
 		listMandates(contract.ListMandatesParams{
-			MandateID: contract.MandateID{UUID: id}, State: []contract.MandateState{"granted", "accepted"}, After: cursor("listMandates"), PageSize: 7, CoffreMinPosition: first,
+			MandateID: new(contract.MandateID{UUID: id}), State: []contract.MandateState{"granted", "accepted"}, After: cursor("listMandates"), PageSize: 7, CoffreMinPosition: first,
 		}),
 		events(contract.ListEventsParams{}),
 		events(contract.ListEventsParams{After: contract.LeafToken(2), PageSize: 7, Category: []string{"document", "citizen"}, Type: []string{"document.issued", "consent.granted"}, Stream: "document-" + paper.String()}),
@@ -129,7 +129,7 @@ func TestSelfOfAPage(t *testing.T) {
 		heldDocuments(contract.QueryDocumentsParams{}),
 		heldDocuments(contract.QueryDocumentsParams{After: cursor("queryDocuments"), PageSize: 7, CoffreMinPosition: first}),
 		walletOf(contract.GetWalletParams{}),
-		walletOf(contract.GetWalletParams{AsOf: until, ValidAt: "2026-06-01", Lang: "fr", CoffreMinPosition: first}),
+		walletOf(contract.GetWalletParams{AsOf: &until, ValidAt: "2026-06-01", Lang: "fr", CoffreMinPosition: first}),
 		projectionsOf(contract.ListProjectionsParams{}),
 		projectionsOf(contract.ListProjectionsParams{Name: "wallet"}),
 	}

@@ -161,12 +161,12 @@ func wronged(t *testing.T) (tv *testVault, card domain.DocumentID, given domain.
 func TestF26WhatWasTakenWrongBeforeSpeaksNoMore(t *testing.T) {
 	tv, card, given := wronged(t)
 	grown, stranger := tv.person(t, 1), tv.person(t, 2)
-	byConsent := contract.AccessRequest{Purpose: "ageVerification", ConsentID: given, Predicate: contract.AskedPredicate{Name: "ageOver18"}}
+	byConsent := contract.AccessRequest{Purpose: "ageVerification", ConsentID: &given, Predicate: contract.AskedPredicate{Name: "ageOver18"}}
 	for range 2 { // before its end is on record, and after
 		if _, err := tv.read(t, consumer(railways), card, uuid.New(), byConsent); !errors.Is(err, consent.ErrNotByThem) {
 			t.Errorf("C-1 a consumer reads under the consent: %v", err)
 		}
-		evidence := contract.EvidenceQuery{SSIN: ssin(1), Purpose: "ageVerification", ConsentID: given, Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}, {DocumentType: "isiPlusCard"}}}
+		evidence := contract.EvidenceQuery{SSIN: ssin(1), Purpose: "ageVerification", ConsentID: &given, Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}, {DocumentType: "isiPlusCard"}}}
 		if _, err := tv.QueryEvidence(tv.as(t, consumer(railways), "queryEvidence", evidence), contract.QueryEvidenceRequestObject{Body: &evidence}); err == nil {
 			t.Error("C-1 a consumer is told under the consent")
 		}
@@ -202,15 +202,15 @@ func (tv *testVault) speakFor(t testing.TB, who, whom domain.CitizenID, card dom
 	_, all["document"] = tv.show(t, me, card)
 	_, all["versions"] = tv.GetDocumentVersions(call("getDocumentVersions"), contract.GetDocumentVersionsRequestObject{DocumentID: card})
 	_, all["accessLog"] = tv.accessesOf(t, me, whom, contract.GetAccessLogParams{})
-	_, all["consents"] = tv.ListConsents(call("listConsents"), contract.ListConsentsRequestObject{Params: contract.ListConsentsParams{CitizenID: whom}})
-	_, all["consentRequests"] = tv.ListConsentRequests(call("listConsentRequests"), contract.ListConsentRequestsRequestObject{Params: contract.ListConsentRequestsParams{CitizenID: whom}})
+	_, all["consents"] = tv.ListConsents(call("listConsents"), contract.ListConsentsRequestObject{Params: contract.ListConsentsParams{CitizenID: &whom}})
+	_, all["consentRequests"] = tv.ListConsentRequests(call("listConsentRequests"), contract.ListConsentRequestsRequestObject{Params: contract.ListConsentRequestsParams{CitizenID: &whom}})
 	_, all["consent"] = tv.consent(t, me, given)
 	_, all["receipt"] = tv.receipt(t, me, given, contract.ReceiptFormatKantara)
-	_, all["grantConsent"] = tv.grantAs(t, me, contract.ConsentGrant{CitizenID: whom, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}})
+	_, all["grantConsent"] = tv.grantAs(t, me, contract.ConsentGrant{CitizenID: &whom, Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}})
 	_, all["grantConsentRequest"] = tv.GrantConsentRequest(call("grantConsentRequest"), contract.GrantConsentRequestRequestObject{ConsentRequestID: given, Params: contract.GrantConsentRequestParams{IdempotencyKey: uuid.New()}, Body: &contract.GrantConsentRequestJSONRequestBody{ShownText: shownToAll}})
 	_, all["refuseConsentRequest"] = tv.RefuseConsentRequest(call("refuseConsentRequest"), contract.RefuseConsentRequestRequestObject{ConsentRequestID: given, Params: contract.RefuseConsentRequestParams{IdempotencyKey: uuid.New()}})
 	all["withdrawConsent"] = tv.withdraw(t, who, given)
-	erasure := contract.ErasureRequest{CitizenID: whom, Scope: contract.ErasureScopeDocument, DocumentID: card, Reason: "citizenRequest"}
+	erasure := contract.ErasureRequest{CitizenID: whom, Scope: contract.ErasureScopeDocument, DocumentID: &card, Reason: "citizenRequest"}
 	_, all["requestErasure"] = tv.RequestErasure(tv.as(t, me, "requestErasure", erasure), contract.RequestErasureRequestObject{Params: contract.RequestErasureParams{IdempotencyKey: uuid.New()}, Body: &erasure})
 	restriction := contract.RestrictProcessingJSONRequestBody{Reason: "accuracyContested"}
 	_, all["restrictProcessing"] = tv.RestrictProcessing(tv.as(t, me, "restrictProcessing", restriction), contract.RestrictProcessingRequestObject{CitizenID: whom, Params: contract.RestrictProcessingParams{IdempotencyKey: uuid.New()}, Body: &restriction})
@@ -293,7 +293,7 @@ func TestF26AMinorDecidesAloneFromAnAge(t *testing.T) {
 	own := contract.ConsentGrant{Consumer: railways, Purpose: "ageVerification", DocumentTypes: []contract.DocumentTypeCode{"isiPlusCard"}}
 	friend := contract.MandateGrant{RepresentativeSSIN: ssin(2), Kind: contract.MandateKindRepresentation, Actions: []contract.MandateAction{contract.MandateActionRead}, Until: "2034-01-01"}
 	forKid := own
-	forKid.CitizenID = kid
+	forKid.CitizenID = &kid
 	tv.Clock.Advance(domainDays(t, noon, "2032-04-04"))
 	given, err := tv.grantAs(t, citizenCaller(parent), forKid)
 	if err != nil {
@@ -333,7 +333,7 @@ func TestF26AMinorDecidesAloneFromAnAge(t *testing.T) {
 	if _, err := tv.grantMandate(t, citizenCaller(kid), friend); err != nil {
 		t.Errorf("M-1.12 the minor gives a mandate: %v", err)
 	}
-	if _, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: second.ConsentID, Predicate: contract.AskedPredicate{Name: "ageOver12"}}); err != nil {
+	if _, err := tv.read(t, consumer(railways), card, uuid.New(), contract.AccessRequest{Purpose: "ageVerification", ConsentID: new(second.ConsentID), Predicate: contract.AskedPredicate{Name: "ageOver12"}}); err != nil {
 		t.Errorf("what the parents consented to in their time stands: %v", err)
 	}
 	if n := len(recorded[mandate.Ended](t, tv)); n != 0 {

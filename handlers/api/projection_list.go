@@ -37,7 +37,7 @@ func projectionItem(s projections.Status) contract.Projection {
 	case projections.Rebuilding:
 		item.State = contract.ProjectionStateRebuilding
 		if s.HeadLeaf >= 0 {
-			item.Rebuilding = int(100 * min(s.RebuiltTo+1, s.HeadLeaf+1) / (s.HeadLeaf + 1))
+			item.Rebuilding = new(int(100 * min(s.RebuiltTo+1, s.HeadLeaf+1) / (s.HeadLeaf + 1)))
 		}
 	case projections.PoisonedAt, projections.Stopped, projections.Failing:
 		item.State = contract.ProjectionStateStopped

@@ -89,5 +89,5 @@ func filesOf(body []byte) (fs.FS, error) {
 }
 
 func registryReceipt(s registry.State) contract.RegistryReceipt {
-	return contract.RegistryReceipt{Version: s.Version, DocumentTypes: len(s.Registry.DocumentTypes), Organizations: len(s.Registry.Organisations)}
+	return contract.RegistryReceipt{Version: s.Version, DocumentTypes: new(len(s.Registry.DocumentTypes)), Organizations: new(len(s.Registry.Organisations))}
 }

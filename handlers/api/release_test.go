@@ -136,7 +136,7 @@ func TestNewLife(t *testing.T) {
 func TestSuppressionEnds(t *testing.T) {
 	tv, ana := erasedVault(t)
 	issue := contract.DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", Content: contract.Content(household)}
-	body := contract.ReleasePropose{SSIN: ssin(1), Kind: contract.ReleaseKindEnd, LegalBasis: "legalObligation", Until: tv.Clock.Now().Add(time.Hour)}
+	body := contract.ReleasePropose{SSIN: ssin(1), Kind: contract.ReleaseKindEnd, LegalBasis: "legalObligation", Until: new(tv.Clock.Now().Add(time.Hour))}
 	proposed, err := tv.proposeRelease(t, officer, body)
 	if err == nil {
 		_, err = tv.approveReleaseOf(t, second, proposed.ReleaseID, 1, uuid.New())
@@ -247,7 +247,7 @@ func TestTwoLivesShareNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tv.read(t, consumer(flanders), id, uuid.New(), contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: consented.ConsentID}); err != nil {
+		if _, err := tv.read(t, consumer(flanders), id, uuid.New(), contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: new(consented.ConsentID)}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := tv.read(t, consumer(flanders), id, uuid.New(), allowance); err != nil {

@@ -48,9 +48,9 @@ func TestRestrictedProcessingStopsDisclosures(t *testing.T) {
 	id, who := tv.household(t, 1), tv.person(t, 1)
 	me := citizenCaller(who)
 	consent := tv.consentTo(t, who, contract.ConsentGrant{})
-	underConsent := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: consent}
+	underConsent := contract.AccessRequest{Purpose: "schoolAllowance", ConsentID: &consent}
 	never := underConsent
-	never.ConsentID = domain.ConsentID{UUID: uuid.New()}
+	never.ConsentID = &domain.ConsentID{UUID: uuid.New()}
 	r, err := tv.restrict(t, me, who, contested)
 	if err != nil {
 		t.Fatal(err)
@@ -59,11 +59,11 @@ func TestRestrictedProcessingStopsDisclosures(t *testing.T) {
 	_, byLaw := tv.read(t, consumer(flanders), id, uuid.New(), allowance)
 	_, byConsent := tv.read(t, consumer(flanders), id, uuid.New(), underConsent)
 	_, evidence := tv.evidenceOf(t, flanders, contract.EvidenceQuery{
-		SSIN: ssin(1), Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "c",
+		SSIN: ssin(1), Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "c",
 		Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}},
 	})
 	_, absent := tv.evidenceOf(t, flanders, contract.EvidenceQuery{
-		SSIN: ssin(1), Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "c",
+		SSIN: ssin(1), Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "c",
 		Needs: []contract.EvidenceNeed{{DocumentType: "isiPlusCard"}},
 	})
 	noBasis, _, _, _ := edge.Describe(withoutBasis, acting.ErrorAnswers)
@@ -74,11 +74,11 @@ func TestRestrictedProcessingStopsDisclosures(t *testing.T) {
 		}
 	}
 	validate := func(under domain.ConsentID) (contract.ValidateConsentResponseObject, error) {
-		body := contract.ConsentValidation{DocumentID: id, Purpose: "schoolAllowance", ConsentID: under}
+		body := contract.ConsentValidation{DocumentID: &id, Purpose: "schoolAllowance", ConsentID: &under}
 		return tv.ValidateConsent(tv.as(t, consumer(flanders), "validateConsent", body), contract.ValidateConsentRequestObject{Body: &body})
 	}
 	validated, err := validate(consent)
-	none, failed := validate(never.ConsentID)
+	none, failed := validate(*never.ConsentID)
 	if err != nil || failed != nil || asJSON(t, validated) != asJSON(t, none) {
 		t.Errorf("P-5 validating tells: %s (%v), without a basis %s (%v)", asJSON(t, validated), err, asJSON(t, none), failed)
 	}
@@ -104,7 +104,7 @@ func TestRestrictedProcessingStopsDisclosures(t *testing.T) {
 
 	tv.Clock.Advance(time.Second)
 	// A consent that is given afterwards counts.
-	underConsent.ConsentID = tv.consentTo(t, who, contract.ConsentGrant{})
+	underConsent.ConsentID = new(tv.consentTo(t, who, contract.ConsentGrant{}))
 	if got, err := tv.read(t, consumer(flanders), id, uuid.New(), underConsent); err != nil || len(got.Content) == 0 {
 		t.Errorf("P-5 under a consent given since: %v", err)
 	}
@@ -162,17 +162,17 @@ func TestRestrictedDocument(t *testing.T) {
 	tv := newVault(t)
 	id, who := tv.household(t, 1), tv.person(t, 1)
 	other := tv.household(t, 2)
-	if _, err := tv.restrict(t, citizenCaller(who), who, contract.RestrictionAsk{Reason: "accuracyContested", DocumentID: other}); slugOf(err) != "documentNotFound" {
+	if _, err := tv.restrict(t, citizenCaller(who), who, contract.RestrictionAsk{Reason: "accuracyContested", DocumentID: &other}); slugOf(err) != "documentNotFound" {
 		t.Errorf("P-5 somebody else's document: %v", err)
 	}
-	if _, err := tv.restrict(t, citizenCaller(who), who, contract.RestrictionAsk{Reason: "accuracyContested", DocumentID: id}); err != nil {
+	if _, err := tv.restrict(t, citizenCaller(who), who, contract.RestrictionAsk{Reason: "accuracyContested", DocumentID: &id}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := tv.read(t, consumer(flanders), id, uuid.New(), allowance); !errors.Is(err, access.ErrRestricted) {
 		t.Errorf("P-5 %v", err)
 	}
 	_, err := tv.evidenceOf(t, flanders, contract.EvidenceQuery{
-		SSIN: ssin(1), Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "c",
+		SSIN: ssin(1), Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "c",
 		Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}},
 	})
 	if !errors.Is(err, access.ErrRestricted) {

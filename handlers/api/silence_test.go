@@ -109,7 +109,7 @@ func TestWhoeverIsNamedIsLookedFor(t *testing.T) {
 		t.Fatalf("nobody is remembered, which this test needs: %v", err)
 	}
 	for _, n := range []int{1, 999} {
-		if _, err := tv.Resolve(t.Context(), &edge.Call{}, ssin(n), domain.CitizenRef{}); !errors.Is(err, eventstore.ErrKeysUnavailable) {
+		if _, err := tv.Resolve(t.Context(), &edge.Call{}, ssin(n), nil); !errors.Is(err, eventstore.ErrKeysUnavailable) {
 			t.Errorf("%d: %v", n, err)
 		}
 	}

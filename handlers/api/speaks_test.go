@@ -265,7 +265,7 @@ func (h *history) check(t *testing.T) (spoke int) {
 			}
 			for _, action := range []mandate.Action{mandate.Read, mandate.Consent} {
 				in := h.tv.NewIntent(h.tv.as(t, citizenCaller(h.tv.person(t, who)), "getWallet", nil))
-				a, err := h.tv.ActFor(t.Context(), in, h.tv.person(t, whom), action)
+				a, err := h.tv.ActFor(t.Context(), in, new(h.tv.person(t, whom)), action)
 				if got := err == nil; got != want || got && (a.Self() || len(a.Mandates) == 0) || !got && (slugOf(err) != "resourceNotFound" || len(a.Mandates) > 0) {
 					t.Fatalf("on %s, from the age of %d: %d acts for %d (%s): %v, want %v: %s", h.today(), h.age, who, whom, action, err, want, h.tell())
 				}

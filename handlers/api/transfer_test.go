@@ -248,7 +248,7 @@ func TestTransferEndsWhenTheFileWouldBeRefused(t *testing.T) {
 		},
 		"revocation": func(t *testing.T, tv *testVault, p party) { tv.revokeDirectly(t, homeAffairs, p.id) },
 		"suspension": func(t *testing.T, tv *testVault, p party) {
-			if _, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(p.id)}, document.Suspend{
+			if _, err := acting.Documents.TransactReserved(t.Context(), tv.Log, eventstore.Write{Stream: acting.DocumentStream(p.id)}, document.Suspend{Expected: document.Expectation{Any: true},
 				Reason: "underInvestigation", By: domain.Actor{Role: domain.RoleIssuer, Organisation: homeAffairs}, At: tv.Clock.Now(),
 			}); err != nil {
 				t.Error(err)
@@ -276,7 +276,7 @@ func TestTransferEndsWhenTheFileWouldBeRefused(t *testing.T) {
 					tv.household(t, 2)
 					p.parent = tv.person(t, 2)
 					p.mandate = tv.represented(t, child, 2)
-					p.consent = tv.consentTo(t, child, contract.ConsentGrant{Until: tv.Clock.Now().Add(time.Hour)})
+					p.consent = tv.consentTo(t, child, contract.ConsentGrant{Until: new(tv.Clock.Now().Add(time.Hour))})
 					tv.waitIdle(t)
 					begin := func() (method, target, body string, who edge.Caller) {
 						target = contract.AttachmentHref(id, file)
@@ -310,7 +310,7 @@ func TestTransferEndsWhenTheFileWouldBeRefused(t *testing.T) {
 					} else {
 						request := contract.AttachmentAccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
 						if reader == "by consent" {
-							request = contract.AttachmentAccessRequest{Purpose: "schoolAllowance", ConsentID: p.consent}
+							request = contract.AttachmentAccessRequest{Purpose: "schoolAllowance", ConsentID: new(p.consent)}
 						}
 						_, err := tv.accessFile(t, who, id, file, uuid.New(), "bytes=0-3", request)
 						refused = slugOf(err)

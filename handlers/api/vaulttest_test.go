@@ -445,3 +445,6 @@ func slugOf(err error) string {
 	}
 	return p.Type[strings.LastIndexByte(p.Type, ':')+1:]
 }
+
+// is reports whether an optional number of an answer is there and has a value.
+func is[N comparable](got *N, want N) bool { return got != nil && *got == want }

@@ -126,8 +126,8 @@ func (p *walletPage) VisitGetWalletResponse(w http.ResponseWriter) error {
 // setTimes sets the knowledge (asOf) and the day (validAt) of the answer. Without validAt the
 // day is that of the knowledge.
 func (p *walletPage) setTimes(params contract.GetWalletParams) error {
-	if !params.AsOf.IsZero() {
-		leaf, err := p.v.leafAt(p.ctx, params.AsOf)
+	if params.AsOf != nil {
+		leaf, err := p.v.leafAt(p.ctx, *params.AsOf)
 		if err != nil {
 			return err
 		}
@@ -136,7 +136,7 @@ func (p *walletPage) setTimes(params contract.GetWalletParams) error {
 				return err
 			}
 		}
-		p.leaf, p.knownAt, p.day = leaf, params.AsOf.UTC(), domain.BelgianDate(params.AsOf)
+		p.leaf, p.knownAt, p.day = leaf, params.AsOf.UTC(), domain.BelgianDate(*params.AsOf)
 	}
 	if params.ValidAt != "" {
 		p.day, p.dayGiven = params.ValidAt, true
@@ -154,7 +154,7 @@ func (p *walletPage) admit() (err error) {
 	if p.citizen.IsZero() {
 		return edge.ErrNoResource
 	}
-	if p.representation, err = p.v.ActFor(p.ctx, p.in, p.citizen, mandate.Read); err != nil || p.representation.Self() {
+	if p.representation, err = p.v.ActFor(p.ctx, p.in, &p.citizen, mandate.Read); err != nil || p.representation.Self() {
 		return err
 	}
 	authorized, err := p.v.AuthorizeRepresentative(p.ctx, p.in, p.representation, p.representation.MandateFor(nil))
@@ -172,7 +172,7 @@ func (p *walletPage) write(params contract.GetWalletParams) error {
 	p.out = append(p.out, `,"citizenId":"`...)
 	p.writeID(p.citizen.UUID)
 	p.out = append(p.out, '"')
-	if !params.AsOf.IsZero() {
+	if params.AsOf != nil {
 		p.writeMember("asOf", params.AsOf.Format(time.RFC3339Nano))
 	}
 	p.writeMember("validAt", string(params.ValidAt))
@@ -242,7 +242,7 @@ func (p *walletPage) representedPerson(id domain.CitizenID) (*representedPerson,
 	if o := p.represented[id]; o != nil {
 		return o, nil
 	}
-	a, err := p.v.ActFor(p.ctx, p.in, id, mandate.Read)
+	a, err := p.v.ActFor(p.ctx, p.in, &id, mandate.Read)
 	var refusal *domain.Error
 	if err != nil && !errors.As(err, &refusal) { // a mandate that cannot be read shows nothing (M-1.9)
 		return nil, err

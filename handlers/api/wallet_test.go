@@ -178,7 +178,7 @@ func TestWalletInTime(t *testing.T) {
 	}
 	tv.Clock.Advance(-time.Hour)
 	updated := change(document.Update{
-		Expected: 1, EffectiveFrom: "2026-07-01", Content: domain.JSON(`{"asOf":"2026-07-01","householdSize":5,"members":[]}`), Tag: document.Tag{1}, By: by, At: issued,
+		Expected: document.ExpectVersion(1), EffectiveFrom: "2026-07-01", Content: domain.JSON(`{"asOf":"2026-07-01","householdSize":5,"members":[]}`), Tag: document.Tag{1}, By: by, At: issued,
 	})
 	show := func(p contract.GetWalletParams) contract.WalletItem {
 		t.Helper()
@@ -201,7 +201,7 @@ func TestWalletInTime(t *testing.T) {
 			t.Errorf("%+v", item)
 		}
 	})
-	revoked := change(document.Revoke{Reason: "issuedInError", EffectiveFrom: "2026-08-01", By: by, At: tv.Clock.Now()})
+	revoked := change(document.Revoke{Expected: document.Expectation{Any: true}, Reason: "issuedInError", EffectiveFrom: "2026-08-01", By: by, At: tv.Clock.Now()})
 	t.Run("D-2 a revocation counts from its day", func(t *testing.T) {
 		if item := show(contract.GetWalletParams{}); item.State != "valid" {
 			t.Errorf("%+v", item)
@@ -211,17 +211,17 @@ func TestWalletInTime(t *testing.T) {
 		}
 	})
 	t.Run("asOf shows what was known then", func(t *testing.T) {
-		if item := show(contract.GetWalletParams{AsOf: revoked.Add(-time.Minute), ValidAt: "2026-08-01"}); item.State != "valid" || item.Version != 2 {
+		if item := show(contract.GetWalletParams{AsOf: new(revoked.Add(-time.Minute)), ValidAt: "2026-08-01"}); item.State != "valid" || item.Version != 2 {
 			t.Errorf("%+v", item)
 		}
-		if item := show(contract.GetWalletParams{AsOf: revoked, ValidAt: "2026-08-01"}); item.State != "revoked" {
+		if item := show(contract.GetWalletParams{AsOf: &revoked, ValidAt: "2026-08-01"}); item.State != "revoked" {
 			t.Errorf("%+v", item)
 		}
-		got, _, err := tv.wallet(t, me, who, contract.GetWalletParams{AsOf: issued.Add(-time.Minute)})
+		got, _, err := tv.wallet(t, me, who, contract.GetWalletParams{AsOf: new(issued.Add(-time.Minute))})
 		if err != nil || len(got.Items) != 0 || got.AsOf.IsZero() {
 			t.Errorf("%+v, %v", got, err)
 		}
-		if _, _, err := tv.wallet(t, me, who, contract.GetWalletParams{AsOf: tv.Clock.Now().Add(time.Second)}); !errors.Is(err, errNotSettled) {
+		if _, _, err := tv.wallet(t, me, who, contract.GetWalletParams{AsOf: new(tv.Clock.Now().Add(time.Second))}); !errors.Is(err, errNotSettled) {
 			t.Errorf("the future: %v", err)
 		}
 	})

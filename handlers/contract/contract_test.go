@@ -127,10 +127,21 @@ func TestContractRules(t *testing.T) {
 		if !open && (op.Security == nil || len((*op.Security)[0]["CoffreOauth"]) != 1) {
 			t.Errorf("%s: not one scope", id)
 		}
-		if op.RequestBody != nil && !op.RequestBody.Value.Required {
-			t.Errorf("%s: an optional body", id)
+		if op.RequestBody != nil && op.RequestBody.Value.Required != saysSomething(op.RequestBody.Value) {
+			t.Errorf("%s: its body is required exactly when a member of it is", id)
 		}
 	})
+}
+
+// saysSomething reports whether a body has something that must be there: a file, a required
+// member, or one of a choice.
+func saysSomething(body *openapi3.RequestBody) bool {
+	media := body.Content["application/json"]
+	if media == nil {
+		return true
+	}
+	s := media.Schema.Value
+	return len(s.Required) > 0 || s.Extensions["x-exactly-one-of"] != nil || s.AdditionalProperties.Has != nil
 }
 
 // Every page has items with a reference each, and says where it is.

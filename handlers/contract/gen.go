@@ -992,7 +992,7 @@ type AccessRequest struct {
 	//
 	// Example: 2026/4711
 	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
-	ConsentID     ConsentID     `json:"consentId,omitempty,omitzero"`
+	ConsentID     *ConsentID    `json:"consentId,omitempty"`
 
 	// Deliberation the number under which an authorisation was published
 	//
@@ -1055,7 +1055,7 @@ type AttachmentAccessRequest struct {
 	//
 	// Example: 2026/4711
 	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
-	ConsentID     ConsentID     `json:"consentId,omitempty,omitzero"`
+	ConsentID     *ConsentID    `json:"consentId,omitempty"`
 
 	// Deliberation the number under which an authorisation was published
 	//
@@ -1219,7 +1219,7 @@ type Consent struct {
 	Until     time.Time    `json:"until,omitempty,omitzero"`
 
 	// Uses accesses so far
-	Uses int `json:"uses,omitempty,omitzero"`
+	Uses int `json:"uses"`
 }
 
 // ConsentAsk Example: {"documentTypes":["householdComposition"],"message":"For your family discount.","purpose":"familyDiscount","ssin":"53480200724"}
@@ -1237,8 +1237,8 @@ type ConsentAsk struct {
 	// SSIN national register or BIS number; eleven digits whose last two check the others
 	//
 	// Example: 53480200724
-	SSIN  SSIN      `json:"ssin"`
-	Until time.Time `json:"until,omitempty,omitzero"`
+	SSIN  SSIN       `json:"ssin"`
+	Until *time.Time `json:"until,omitempty"`
 }
 
 // ConsentDecision defines model for ConsentDecision.
@@ -1295,7 +1295,7 @@ type ConsentDocuments struct {
 // ConsentGrant Example: {"consumer":"0203430576","documentTypes":["householdComposition"],"limits":{"uses":3},"purpose":"familyDiscount","shownText":{"language":"en","text":"You let Belgian Railways read the documents of yours that are listed below, for this purpose: Family discount. What may be read, how often and until when is listed with them. You see each reading in your vault. You may withdraw this consent at any moment; that changes nothing about what was read before.","version":"1"}}
 type ConsentGrant struct {
 	// CitizenID a citizen, for the citizen and the log only
-	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
+	CitizenID *CitizenID `json:"citizenId,omitempty"`
 
 	// Consumer number in the Crossroads Bank for Enterprises
 	//
@@ -1315,7 +1315,7 @@ type ConsentGrant struct {
 	ShownText ShownText `json:"shownText"`
 
 	// Until from this moment on it no longer holds
-	Until time.Time `json:"until,omitempty,omitzero"`
+	Until *time.Time `json:"until,omitempty"`
 }
 
 // ConsentID defines model for ConsentId.
@@ -1332,7 +1332,7 @@ type ConsentJudgement struct {
 
 	// Until when the consent ends
 	Until    time.Time `json:"until,omitempty,omitzero"`
-	UsesLeft int       `json:"usesLeft,omitempty,omitzero"`
+	UsesLeft *int      `json:"usesLeft,omitempty"`
 }
 
 // ConsentLimits defines model for ConsentLimits.
@@ -1400,7 +1400,7 @@ type ConsentLogItem struct {
 // ConsentLogQuery Example: {"consumer":"0203430576","decision":["granted","withdrawn"],"from":"2026-01-01T00:00:00Z"}
 type ConsentLogQuery struct {
 	// CitizenID a citizen, for the citizen and the log only
-	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
+	CitizenID *CitizenID `json:"citizenId,omitempty"`
 
 	// Consumer number in the Crossroads Bank for Enterprises
 	//
@@ -1409,7 +1409,7 @@ type ConsentLogQuery struct {
 	Decision []ConsentDecision `json:"decision,omitempty,omitzero"`
 
 	// From from this moment on
-	From time.Time `json:"from,omitempty,omitzero"`
+	From *time.Time `json:"from,omitempty"`
 
 	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose,omitempty,omitzero"`
@@ -1420,7 +1420,7 @@ type ConsentLogQuery struct {
 	SSIN SSIN `json:"ssin,omitempty,omitzero"`
 
 	// Until before this moment; a day is over in Belgium when the next one begins
-	Until time.Time `json:"until,omitempty,omitzero"`
+	Until *time.Time `json:"until,omitempty"`
 }
 
 // ConsentReceipt as the standard asked for names its members
@@ -1448,7 +1448,7 @@ type ConsentRequestGrant struct {
 	ShownText ShownText `json:"shownText"`
 
 	// Until sooner than asked for
-	Until time.Time `json:"until,omitempty,omitzero"`
+	Until *time.Time `json:"until,omitempty"`
 }
 
 // ConsentState defines model for ConsentState.
@@ -1457,8 +1457,8 @@ type ConsentState string
 // ConsentValidation Example: {"consentId":"0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44","documentType":"householdComposition","purpose":"familyDiscount","ssin":"53480200724"}
 type ConsentValidation struct {
 	// CitizenRef a citizen, for one organisation only
-	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
-	ConsentID  ConsentID  `json:"consentId,omitempty,omitzero"`
+	CitizenRef *CitizenRef `json:"citizenRef,omitempty"`
+	ConsentID  *ConsentID  `json:"consentId,omitempty"`
 
 	// Deliberation the number under which an authorisation was published
 	//
@@ -1466,7 +1466,7 @@ type ConsentValidation struct {
 	Deliberation Deliberation `json:"deliberation,omitempty,omitzero"`
 
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
+	DocumentID *DocumentID `json:"documentId,omitempty"`
 
 	// DocumentType a code of the registry
 	//
@@ -1603,10 +1603,10 @@ type DocumentIssue struct {
 // DocumentQuery Example: {"documentType":"isiPlusCard","state":["valid","suspended"]}
 type DocumentQuery struct {
 	// ChangedFrom recorded from this moment on
-	ChangedFrom time.Time `json:"changedFrom,omitempty,omitzero"`
+	ChangedFrom *time.Time `json:"changedFrom,omitempty"`
 
 	// CitizenRef a citizen, for one organisation only
-	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
+	CitizenRef *CitizenRef `json:"citizenRef,omitempty"`
 
 	// DocumentType a code of the registry
 	//
@@ -1832,6 +1832,11 @@ type EnterpriseNumber = domain.Organisation
 // EntityTag Example: "1"
 type EntityTag = string
 
+// EntityTags an entity tag, a list of them with commas, or `*`
+//
+// Example: "1"
+type EntityTags = string
+
 // Erasure defines model for Erasure.
 type Erasure struct {
 	ApprovedAt time.Time `json:"approvedAt,omitempty,omitzero"`
@@ -1859,11 +1864,13 @@ type Erasure struct {
 	KeysDestroyedAt time.Time `json:"keysDestroyedAt,omitempty,omitzero"`
 
 	// Reason Example: issuedInError
-	Reason      ReasonCode   `json:"reason"`
-	RequestedAt time.Time    `json:"requestedAt"`
-	Scope       ErasureScope `json:"scope"`
-	State       ErasureState `json:"state"`
-	StoppedAt   time.Time    `json:"stoppedAt,omitempty,omitzero"`
+	Reason      ReasonCode `json:"reason"`
+	RequestedAt time.Time  `json:"requestedAt"`
+
+	// Scope the narrowest first
+	Scope     ErasureScope `json:"scope"`
+	State     ErasureState `json:"state"`
+	StoppedAt time.Time    `json:"stoppedAt,omitempty,omitzero"`
 }
 
 // ErasureCertificate defines model for ErasureCertificate.
@@ -1898,7 +1905,9 @@ type ErasureCertificate struct {
 
 	// Remains what stays, why, until when; it is pseudonymous, not anonymous
 	Remains []RemainingFact `json:"remains"`
-	Scope   ErasureScope    `json:"scope"`
+
+	// Scope the narrowest first
+	Scope ErasureScope `json:"scope"`
 
 	// Signature Ed25519 over the RFC 8785 form of this object without this member
 	Signature []byte `json:"signature"`
@@ -1911,8 +1920,8 @@ type ErasureCertificate struct {
 	Trimmed TrimmedKeys `json:"trimmed,omitempty,omitzero"`
 
 	// UnreadableAttachments files whose keys stood in those events, and which are removed
-	UnreadableAttachments int64 `json:"unreadableAttachments,omitempty,omitzero"`
-	UnreadableEvents      int64 `json:"unreadableEvents"`
+	UnreadableAttachments *int64 `json:"unreadableAttachments,omitempty"`
+	UnreadableEvents      int64  `json:"unreadableEvents"`
 }
 
 // ErasureID defines model for ErasureId.
@@ -1924,14 +1933,16 @@ type ErasureRequest struct {
 	CitizenID CitizenID `json:"citizenId"`
 
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
+	DocumentID *DocumentID `json:"documentId,omitempty"`
 
 	// Reason Example: issuedInError
-	Reason ReasonCode   `json:"reason"`
-	Scope  ErasureScope `json:"scope"`
+	Reason ReasonCode `json:"reason"`
+
+	// Scope the narrowest first
+	Scope ErasureScope `json:"scope"`
 }
 
-// ErasureScope defines model for ErasureScope.
+// ErasureScope the narrowest first
 type ErasureScope string
 
 // ErasureState defines model for ErasureState.
@@ -2067,8 +2078,8 @@ type EvidenceQuery struct {
 	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
 
 	// CitizenRef a citizen, for one organisation only
-	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
-	ConsentID  ConsentID  `json:"consentId,omitempty,omitzero"`
+	CitizenRef *CitizenRef `json:"citizenRef,omitempty"`
+	ConsentID  *ConsentID  `json:"consentId,omitempty"`
 
 	// Deliberation the number under which an authorisation was published
 	//
@@ -2110,7 +2121,7 @@ type Export struct {
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href       `json:"href"`
 	Kind ExportKind `json:"kind"`
-	Rows int64      `json:"rows,omitempty,omitzero"`
+	Rows *int64     `json:"rows,omitempty"`
 
 	// Sha256 of the file, in hexadecimal digits
 	Sha256 string       `json:"sha256,omitempty,omitzero"`
@@ -2126,7 +2137,7 @@ type ExportCreate struct {
 	Format   ExportFormat     `json:"format"`
 
 	// From from this moment on
-	From time.Time  `json:"from,omitempty,omitzero"`
+	From *time.Time `json:"from,omitempty"`
 	Kind ExportKind `json:"kind"`
 
 	// Purpose Example: schoolAllowance
@@ -2136,7 +2147,7 @@ type ExportCreate struct {
 	Reason ReasonCode `json:"reason,omitempty,omitzero"`
 
 	// Until before this moment; a day is over in Belgium when the next one begins
-	Until time.Time `json:"until,omitempty,omitzero"`
+	Until *time.Time `json:"until,omitempty"`
 }
 
 // ExportFormat defines model for ExportFormat.
@@ -2322,7 +2333,7 @@ type KeyState struct {
 
 	// DataKeys of citizens
 	DataKeys          int64              `json:"dataKeys"`
-	DestroyedKeys     int64              `json:"destroyedKeys,omitempty,omitzero"`
+	DestroyedKeys     *int64             `json:"destroyedKeys,omitempty"`
 	KeyEncryptionKeys []KeyEncryptionKey `json:"keyEncryptionKeys"`
 
 	// LastBackup a copy of the key ring that was restored for a test
@@ -2339,7 +2350,7 @@ type KeyState struct {
 	Rotation TaskProgress `json:"rotation,omitempty,omitzero"`
 
 	// RotationDone data keys wrapped again so far
-	RotationDone int64 `json:"rotationDone,omitempty,omitzero"`
+	RotationDone *int64 `json:"rotationDone,omitempty"`
 }
 
 // Language defines model for Language.
@@ -2407,10 +2418,10 @@ type LogEvent struct {
 	// OnBehalfOf number in the Crossroads Bank for Enterprises
 	//
 	// Example: 0206731645
-	OnBehalfOf      EnterpriseNumber       `json:"onBehalfOf,omitempty,omitzero"`
-	RecordedAt      time.Time              `json:"recordedAt"`
-	RegistryVersion domain.RegistryVersion `json:"registryVersion,omitempty,omitzero"`
-	Revision        int64                  `json:"revision"`
+	OnBehalfOf      EnterpriseNumber        `json:"onBehalfOf,omitempty,omitzero"`
+	RecordedAt      time.Time               `json:"recordedAt"`
+	RegistryVersion *domain.RegistryVersion `json:"registryVersion,omitempty"`
+	Revision        int64                   `json:"revision"`
 
 	// Sealed the personal part as it is stored
 	Sealed []byte `json:"sealed,omitempty,omitzero"`
@@ -2462,7 +2473,9 @@ type Mandate struct {
 	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Href      Href        `json:"href"`
+	Href Href `json:"href"`
+
+	// Kind a `representation` begins when the representative accepts
 	Kind      MandateKind `json:"kind"`
 	MandateID MandateID   `json:"mandateId"`
 
@@ -2499,7 +2512,9 @@ type MandateGrant struct {
 
 	// DocumentTypes only these; else every type
 	DocumentTypes []DocumentTypeCode `json:"documentTypes,omitempty,omitzero"`
-	Kind          MandateKind        `json:"kind"`
+
+	// Kind a `representation` begins when the representative accepts
+	Kind MandateKind `json:"kind"`
 
 	// RepresentativeSSIN national register or BIS number; eleven digits whose last two check the others
 	//
@@ -2520,7 +2535,7 @@ type MandateGrant struct {
 // MandateID defines model for MandateId.
 type MandateID = domain.MandateID
 
-// MandateKind defines model for MandateKind.
+// MandateKind a `representation` begins when the representative accepts
 type MandateKind string
 
 // MandateReceipt defines model for MandateReceipt.
@@ -2578,16 +2593,16 @@ type PepperState struct {
 	Rotation TaskProgress `json:"rotation,omitempty,omitzero"`
 
 	// ToDrop entries of the former pepper that are left
-	ToDrop int64 `json:"toDrop,omitempty,omitzero"`
+	ToDrop *int64 `json:"toDrop,omitempty"`
 
 	// ToIndex numbers not found under the new pepper yet
-	ToIndex int64 `json:"toIndex,omitempty,omitzero"`
+	ToIndex *int64 `json:"toIndex,omitempty"`
 
 	// Version that people are looked for under
 	Version int `json:"version"`
 
 	// Waiting of them, those whose erasure has begun and has to end first
-	Waiting int64 `json:"waiting,omitempty,omitzero"`
+	Waiting *int64 `json:"waiting,omitempty"`
 }
 
 // PositionToken opaque; it tells nothing of the log and is only sent back
@@ -2686,7 +2701,7 @@ type Projection struct {
 	Position Cursor `json:"position,omitempty,omitzero"`
 
 	// Rebuilding per cent done of the version that is built beside
-	Rebuilding int             `json:"rebuilding,omitempty,omitzero"`
+	Rebuilding *int            `json:"rebuilding,omitempty"`
 	State      ProjectionState `json:"state"`
 
 	// StoppedAt opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
@@ -2829,7 +2844,7 @@ type RegistryDocumentType struct {
 
 	// Schema a JSON Schema, as the registry holds it
 	Schema             JSONSchema `json:"schema,omitempty,omitzero"`
-	ValidityIsPersonal bool       `json:"validityIsPersonal,omitempty,omitzero"`
+	ValidityIsPersonal bool       `json:"validityIsPersonal"`
 }
 
 // RegistryFiles the files of a registry directory as one object; the vault checks them whole
@@ -2887,10 +2902,10 @@ type RegistryReason struct {
 // RegistryReceipt defines model for RegistryReceipt.
 type RegistryReceipt struct {
 	// DocumentTypes how many
-	DocumentTypes int `json:"documentTypes,omitempty,omitzero"`
+	DocumentTypes *int `json:"documentTypes,omitempty"`
 
 	// Organizations how many
-	Organizations int `json:"organizations,omitempty,omitzero"`
+	Organizations *int `json:"organizations,omitempty"`
 
 	// Version Example: 3
 	Version RegistryVersion `json:"version"`
@@ -2971,7 +2986,7 @@ type ReleasePropose struct {
 	SSIN SSIN `json:"ssin"`
 
 	// Until of an `end`, which requires it: when the memory of the erasure ends
-	Until time.Time `json:"until,omitempty,omitzero"`
+	Until *time.Time `json:"until,omitempty"`
 }
 
 // ReleaseState defines model for ReleaseState.
@@ -3067,7 +3082,7 @@ type Restriction struct {
 // Example: {"reason":"accuracyContested"}
 type RestrictionAsk struct {
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
+	DocumentID *DocumentID `json:"documentId,omitempty"`
 
 	// Reason Example: issuedInError
 	Reason ReasonCode `json:"reason"`
@@ -3405,8 +3420,13 @@ type ConsentRequestID = ConsentID
 // From defines model for From.
 type From = time.Time
 
-// IfMatch Example: "1"
-type IfMatch = EntityTag
+// IfMatch an entity tag, a list of them with commas, or `*`
+//
+// Example: "1"
+type IfMatch = EntityTags
+
+// IfNoneMatch Example: "1"
+type IfNoneMatch = string
 
 // Lang defines model for Lang.
 type Lang = Language
@@ -3458,7 +3478,7 @@ type ReportDeathParams struct {
 // GetAccessLogParams defines parameters for GetAccessLog.
 type GetAccessLogParams struct {
 	// AccessID only this access
-	AccessID AccessID `form:"accessId,omitempty" json:"accessId,omitempty,omitzero"`
+	AccessID *AccessID `form:"accessId,omitempty" json:"accessId,omitempty"`
 
 	// DocumentType only these types
 	DocumentType []DocumentTypeCode `form:"documentType,omitempty" json:"documentType,omitempty,omitzero"`
@@ -3467,10 +3487,10 @@ type GetAccessLogParams struct {
 	Organization []EnterpriseNumber `form:"organization,omitempty" json:"organization,omitempty,omitzero"`
 
 	// From from this moment on
-	From From `form:"from,omitempty" json:"from,omitempty,omitzero"`
+	From *From `form:"from,omitempty" json:"from,omitempty"`
 
 	// Until before this moment
-	Until Until `form:"until,omitempty" json:"until,omitempty,omitzero"`
+	Until *Until `form:"until,omitempty" json:"until,omitempty"`
 
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
@@ -3518,7 +3538,7 @@ type SubjectAccessReportParams struct {
 // GetWalletParams defines parameters for GetWallet.
 type GetWalletParams struct {
 	// AsOf what the vault knew then
-	AsOf AsOf `form:"asOf,omitempty" json:"asOf,omitempty,omitzero"`
+	AsOf *AsOf `form:"asOf,omitempty" json:"asOf,omitempty"`
 
 	// ValidAt what was legally so on that day
 	ValidAt ValidAt `form:"validAt,omitempty" json:"validAt,omitempty,omitzero"`
@@ -3545,7 +3565,7 @@ type QueryConsentLogParams struct {
 // ListConsentRequestsParams defines parameters for ListConsentRequests.
 type ListConsentRequestsParams struct {
 	// CitizenID whose; a representative names the person they act for
-	CitizenID OfCitizen `form:"citizenId,omitempty" json:"citizenId,omitempty,omitzero"`
+	CitizenID *OfCitizen `form:"citizenId,omitempty" json:"citizenId,omitempty"`
 
 	// State only these states
 	State []ConsentState `form:"state,omitempty" json:"state,omitempty,omitzero"`
@@ -3584,7 +3604,7 @@ type RefuseConsentRequestParams struct {
 // ListConsentsParams defines parameters for ListConsents.
 type ListConsentsParams struct {
 	// CitizenID whose; a representative names the person they act for
-	CitizenID OfCitizen `form:"citizenId,omitempty" json:"citizenId,omitempty,omitzero"`
+	CitizenID *OfCitizen `form:"citizenId,omitempty" json:"citizenId,omitempty"`
 
 	// State only these states
 	State []ConsentState `form:"state,omitempty" json:"state,omitempty,omitzero"`
@@ -3667,6 +3687,9 @@ type GetDocumentParams struct {
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
 
+	// IfNoneMatch the ETags of answers that the caller has; 304 without a body when one is still right (RFC 9110)
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
+
 	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
 }
@@ -3697,7 +3720,9 @@ type ReinstateDocumentParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 
-	// IfMatch the ETag of the document's version the caller has seen
+	// IfMatch the ETag of the document's version that the caller has seen, one of several in a list, or
+	// `*` for whatever version there is (RFC 9110). Weak tags are compared by their text, so that
+	// a proxy that compresses answers does no harm; none that matches gives 412
 	IfMatch IfMatch `json:"If-Match"`
 }
 
@@ -3706,7 +3731,9 @@ type RevokeDocumentParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 
-	// IfMatch the ETag of the document's version the caller has seen
+	// IfMatch the ETag of the document's version that the caller has seen, one of several in a list, or
+	// `*` for whatever version there is (RFC 9110). Weak tags are compared by their text, so that
+	// a proxy that compresses answers does no harm; none that matches gives 412
 	IfMatch IfMatch `json:"If-Match"`
 }
 
@@ -3715,7 +3742,9 @@ type SuspendDocumentParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 
-	// IfMatch the ETag of the document's version the caller has seen
+	// IfMatch the ETag of the document's version that the caller has seen, one of several in a list, or
+	// `*` for whatever version there is (RFC 9110). Weak tags are compared by their text, so that
+	// a proxy that compresses answers does no harm; none that matches gives 412
 	IfMatch IfMatch `json:"If-Match"`
 }
 
@@ -3724,7 +3753,9 @@ type UpdateDocumentParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 
-	// IfMatch the ETag of the document's version the caller has seen
+	// IfMatch the ETag of the document's version that the caller has seen, one of several in a list, or
+	// `*` for whatever version there is (RFC 9110). Weak tags are compared by their text, so that
+	// a proxy that compresses answers does no harm; none that matches gives 412
 	IfMatch IfMatch `json:"If-Match"`
 }
 
@@ -3860,7 +3891,7 @@ type TrimKeysParams struct {
 // ListMandatesParams defines parameters for ListMandates.
 type ListMandatesParams struct {
 	// MandateID only this mandate
-	MandateID MandateID `form:"mandateId,omitempty" json:"mandateId,omitempty,omitzero"`
+	MandateID *MandateID `form:"mandateId,omitempty" json:"mandateId,omitempty"`
 
 	// State only these states
 	State []MandateState `form:"state,omitempty" json:"state,omitempty,omitzero"`
@@ -3903,6 +3934,12 @@ type ListProjectionsParams struct {
 type RebuildProjectionParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetRegistryParams defines parameters for GetRegistry.
+type GetRegistryParams struct {
+	// IfNoneMatch the ETags of answers that the caller has; 304 without a body when one is still right (RFC 9110)
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
 }
 
 // PublishRegistryParams defines parameters for PublishRegistry.
@@ -4212,7 +4249,7 @@ type ServerInterface interface {
 	RebuildProjection(w http.ResponseWriter, r *http.Request, projectionName ProjectionName, params RebuildProjectionParams)
 	// GetRegistry Document types, organisations, purposes and codes in force
 	// (GET /registry)
-	GetRegistry(w http.ResponseWriter, r *http.Request)
+	GetRegistry(w http.ResponseWriter, r *http.Request, params GetRegistryParams)
 	// PublishRegistry Publish a new version of the registry
 	// (POST /registry)
 	PublishRegistry(w http.ResponseWriter, r *http.Request, params PublishRegistryParams)
@@ -5967,6 +6004,25 @@ func (siw *ServerInterfaceWrapper) GetDocument(w http.ResponseWriter, r *http.Re
 	}
 
 	headers := r.Header
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-None-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-None-Match", Err: err})
+			return
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+
+	}
 
 	// ------------- Optional header parameter "Coffre-Min-Position" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
@@ -7780,8 +7836,35 @@ func (siw *ServerInterfaceWrapper) RebuildProjection(w http.ResponseWriter, r *h
 // GetRegistry operation middleware
 func (siw *ServerInterfaceWrapper) GetRegistry(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetRegistryParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-None-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-None-Match", Err: err})
+			return
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetRegistry(w, r)
+		siw.Handler.GetRegistry(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8167,6 +8250,13 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/signingKeys", wrapper.GetSigningKeys)
 
 	return m
+}
+
+type NotModifiedResponseHeaders struct {
+	ETag EntityTag
+}
+type NotModifiedResponse struct {
+	Headers NotModifiedResponseHeaders
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
@@ -9520,6 +9610,14 @@ func (response GetDocument200JSONResponse) VisitGetDocumentResponse(w http.Respo
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type GetDocument304Response = NotModifiedResponse
+
+func (response GetDocument304Response) VisitGetDocumentResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
 }
 
 type GetDocumentdefaultApplicationProblemPlusJSONResponse struct {
@@ -11442,6 +11540,7 @@ func (response RebuildProjectiondefaultApplicationProblemPlusJSONResponse) Visit
 }
 
 type GetRegistryRequestObject struct {
+	Params GetRegistryParams
 }
 
 type GetRegistryResponseObject interface {
@@ -11468,6 +11567,14 @@ func (response GetRegistry200JSONResponse) VisitGetRegistryResponse(w http.Respo
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type GetRegistry304Response = NotModifiedResponse
+
+func (response GetRegistry304Response) VisitGetRegistryResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
 }
 
 type GetRegistrydefaultApplicationProblemPlusJSONResponse struct {
@@ -12118,10 +12225,13 @@ func (sh *strictHandler) GetCitizen(w http.ResponseWriter, r *http.Request) {
 
 	var body GetCitizenJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
 	}
-	request.Body = &body
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetCitizen(ctx, request.(GetCitizenRequestObject))
@@ -12395,10 +12505,13 @@ func (sh *strictHandler) LiftRestriction(w http.ResponseWriter, r *http.Request,
 
 	var body LiftRestrictionJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
 	}
-	request.Body = &body
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.LiftRestriction(ctx, request.(LiftRestrictionRequestObject))
@@ -12429,10 +12542,13 @@ func (sh *strictHandler) SubjectAccessReport(w http.ResponseWriter, r *http.Requ
 
 	var body SubjectAccessReportJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
 	}
-	request.Body = &body
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.SubjectAccessReport(ctx, request.(SubjectAccessReportRequestObject))
@@ -12489,10 +12605,13 @@ func (sh *strictHandler) QueryConsentLog(w http.ResponseWriter, r *http.Request,
 
 	var body QueryConsentLogJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
 	}
-	request.Body = &body
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.QueryConsentLog(ctx, request.(QueryConsentLogRequestObject))
@@ -12873,10 +12992,13 @@ func (sh *strictHandler) QueryDocuments(w http.ResponseWriter, r *http.Request, 
 
 	var body QueryDocumentsJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
 	}
-	request.Body = &body
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.QueryDocuments(ctx, request.(QueryDocumentsRequestObject))
@@ -13031,10 +13153,13 @@ func (sh *strictHandler) ReinstateDocument(w http.ResponseWriter, r *http.Reques
 
 	var body ReinstateDocumentJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
 	}
-	request.Body = &body
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ReinstateDocument(ctx, request.(ReinstateDocumentRequestObject))
@@ -13793,10 +13918,13 @@ func (sh *strictHandler) EndMandate(w http.ResponseWriter, r *http.Request, mand
 
 	var body EndMandateJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
 	}
-	request.Body = &body
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.EndMandate(ctx, request.(EndMandateRequestObject))
@@ -13872,8 +14000,10 @@ func (sh *strictHandler) RebuildProjection(w http.ResponseWriter, r *http.Reques
 }
 
 // GetRegistry operation middleware
-func (sh *strictHandler) GetRegistry(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) GetRegistry(w http.ResponseWriter, r *http.Request, params GetRegistryParams) {
 	var request GetRegistryRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetRegistry(ctx, request.(GetRegistryRequestObject))

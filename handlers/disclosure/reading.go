@@ -27,7 +27,7 @@ import (
 // Basis is the ground on which a consumer reads: the citizen's consent, or a legal basis
 // with the deliberation that lets the consumer use it.
 type Basis struct {
-	Consent      domain.ConsentID
+	Consent      *domain.ConsentID // nil: by law
 	LegalBasis   domain.LegalBasis
 	Deliberation domain.Deliberation
 }
@@ -42,7 +42,7 @@ type Reading struct {
 	Procedure     domain.Procedure
 	Fields        []domain.Field
 	Predicate     registry.PredicateName
-	Attachment    domain.AttachmentID // one file, and nothing else
+	Attachment    *domain.AttachmentID // one file, and nothing else; nil: the document
 	CaseReference string
 	Seen          bool // the request's key was used before (rule A-8)
 }
@@ -135,8 +135,8 @@ func (dis *Discloser) LoadFindings(ctx context.Context, r Reading) (Findings, er
 		return Findings{}, err
 	}
 	whose := f.Document.State.Citizen
-	if !r.Consent.IsZero() {
-		if f.Consent, _, err = acting.Consents.Load(ctx, dis.Log, acting.ConsentStream(r.Consent)); err != nil {
+	if r.Consent != nil {
+		if f.Consent, _, err = acting.Consents.Load(ctx, dis.Log, acting.ConsentStream(*r.Consent)); err != nil {
 			return Findings{}, err
 		}
 		if whose = f.Consent.Citizen; whose != f.Document.State.Citizen {
@@ -156,10 +156,10 @@ func (r Reading) question(in acting.Intent, f Findings) access.Question {
 	switch {
 	case r.Predicate != "":
 		q.Kind = access.OpenedPredicate
-	case !r.Attachment.IsZero():
+	case r.Attachment != nil:
 		q.Kind = access.OpenedAttachment
-		if n := q.Document.Version; n > 0 && slices.Contains(f.Document.State.Versions[n-1].Attachments, r.Attachment) {
-			q.Attachment = r.Attachment
+		if n := q.Document.Version; n > 0 && slices.Contains(f.Document.State.Versions[n-1].Attachments, *r.Attachment) {
+			q.Attachment = *r.Attachment
 		}
 	}
 	if t, known := in.Words.DocumentType(r.typeOf(f)); known {
@@ -200,7 +200,7 @@ func (r Reading) CheckBasis(in acting.Intent, f Findings) error {
 		return access.ErrNoBasis
 	}
 	var err error
-	if r.Consent.IsZero() {
+	if r.Consent == nil {
 		_, err = r.authorizeByLaw(in, f).Basis()
 	} else {
 		_, err = r.Use(in, f).Basis(f.Consent)
@@ -217,7 +217,7 @@ func (r Reading) Lacking(in acting.Intent, f Findings) access.Word {
 	switch {
 	case r.Procedure != "" && !in.Words.ProcedureInUse(r.Procedure):
 		return access.WordProcedure
-	case r.Consent.IsZero():
+	case r.Consent == nil:
 		return r.authorizeByLaw(in, f).Lacking()
 	}
 	return r.Use(in, f).Lacking(f.Consent)
@@ -226,7 +226,7 @@ func (r Reading) Lacking(in acting.Intent, f Findings) access.Word {
 // Check judges a whole reading without recording it. Whether a reading by law was made before
 // is not judged, because the citizen's stream alone tells.
 func (r Reading) Check(in acting.Intent, f Findings) error {
-	if r.Consent.IsZero() {
+	if r.Consent == nil {
 		cmd := r.authorizeByLaw(in, f)
 		cmd.Seen = false
 		_, err := cmd.Decide(access.State{})
@@ -245,7 +245,7 @@ func (dis *Discloser) EstablishBasis(ctx context.Context, in acting.Intent, r Re
 	if err := r.CheckBasis(in, f); err != nil {
 		return f, err
 	}
-	if !r.Consent.IsZero() {
+	if r.Consent != nil {
 		if err := dis.proveConsent(ctx, f.Consent); err != nil {
 			return f, err
 		}
@@ -303,7 +303,7 @@ func (dis *Discloser) Authorize(ctx context.Context, in acting.Intent, r Reading
 	var d Disclosed
 	var err error
 	basedOn := []eventstore.Reference{f.Document.ref, f.Citizen.At}
-	if r.Consent.IsZero() {
+	if r.Consent == nil {
 		result, failed := acting.Accesses.Transact(ctx, dis.Log, dis.accessWrite(in, acting.AccessStream(f.Citizen.ID, in.At), f.Citizen.ID, basedOn), r.authorizeByLaw(in, f))
 		if failed != nil {
 			return d, failed
@@ -311,7 +311,7 @@ func (dis *Discloser) Authorize(ctx context.Context, in acting.Intent, r Reading
 		d.Position = result.Position
 		d.Authorized, err = AuthorizedIn(result.Events)
 	} else {
-		result, failed := acting.Consents.Transact(ctx, dis.Log, dis.accessWrite(in, acting.ConsentStream(r.Consent), f.Citizen.ID, basedOn), r.Use(in, f))
+		result, failed := acting.Consents.Transact(ctx, dis.Log, dis.accessWrite(in, acting.ConsentStream(*r.Consent), f.Citizen.ID, basedOn), r.Use(in, f))
 		if failed != nil {
 			return d, failed
 		}
@@ -399,7 +399,7 @@ func (dis *Discloser) Revalidate(ctx context.Context, in acting.Intent, r Readin
 	}
 	in = dis.Renew(in) // after all was read, so that what ends by time has not ended meanwhile
 	r.Seen = false     // judged once
-	if r.Consent.IsZero() {
+	if r.Consent == nil {
 		cmd := r.authorizeByLaw(in, f)
 		cmd.Document, cmd.Attachment = ofVersion(cmd.Document, a.Version), a.Attachment
 		_, err = cmd.Decide(access.State{})

@@ -61,22 +61,22 @@ func (a Representation) AddTo(w eventstore.Write) eventstore.Write {
 }
 
 // ActFor returns the capacity in which the calling citizen takes an action for a person;
-// the zero id stands for the citizen themselves. A representative needs a mandate in force
+// nil stands for the citizen themselves, who then named nobody. A representative needs a mandate in force
 // for the action; to every other caller the person does not exist, which is
 // edge.ErrNoResource (rules M-1.1 to M-1.12).
-func (dis *Discloser) ActFor(ctx context.Context, in acting.Intent, whose domain.CitizenID, action mandate.Action) (Representation, error) {
+func (dis *Discloser) ActFor(ctx context.Context, in acting.Intent, whose *domain.CitizenID, action mandate.Action) (Representation, error) {
 	a := Representation{By: in.Actor, Citizen: in.Actor.Citizen}
 	if in.Actor.Role != domain.RoleCitizen || a.Citizen.IsZero() {
 		return Representation{}, edge.ErrNoResource
 	}
-	if whose.IsZero() || whose == a.Citizen {
+	if whose == nil || *whose == a.Citizen {
 		return a, nil
 	}
 	all, err := dis.Wallets.Represents(ctx, a.Citizen, projections.Latest)
 	if err != nil {
 		return Representation{}, err
 	}
-	return dis.selectMandates(ctx, in, whose, action, all)
+	return dis.selectMandates(ctx, in, *whose, action, all)
 }
 
 // selectMandates returns the representation under those of a citizen's mandates that allow

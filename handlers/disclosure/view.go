@@ -33,16 +33,16 @@ type Viewed struct {
 // attachment it is that file, of the first version that has it.
 type Viewing struct {
 	AsIssuer, AsRepresentative access.Opened
-	Attachment                 domain.AttachmentID
-	Version                    int // only this one; 0 when none is asked for
+	Attachment                 *domain.AttachmentID // nil: the document
+	Version                    int                  // only this one; 0 when none is asked for
 }
 
 // versionOf returns the number of the version that is opened, 0 when the document has
 // no such version.
 func (what Viewing) versionOf(s document.State) int {
 	switch {
-	case !what.Attachment.IsZero():
-		return s.VersionNaming(what.Attachment)
+	case what.Attachment != nil:
+		return s.VersionNaming(*what.Attachment)
 	case what.Version > s.Current():
 		return 0
 	case what.Version != 0:
@@ -68,13 +68,13 @@ func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.Docu
 		return Viewed{}, err
 	}
 	if !a.State.Exists() && in.Call.Role == domain.RoleCitizen { // as much is read as for somebody's document (rule A-9)
-		_, err := dis.ActFor(ctx, in, domain.CitizenID{UUID: dis.NewID()}, mandate.Read)
+		_, err := dis.ActFor(ctx, in, &domain.CitizenID{UUID: dis.NewID()}, mandate.Read)
 		return Viewed{}, err
 	}
 	if !a.State.Exists() || in.Call.Role == domain.RoleIssuer && a.State.Issuer != in.Call.Organisation { // before anything is opened
 		return Viewed{}, edge.ErrNoResource
 	}
-	if !what.Attachment.IsZero() && !a.State.Names(what.Attachment) {
+	if what.Attachment != nil && !a.State.Names(*what.Attachment) {
 		return Viewed{}, edge.ErrNoResource
 	}
 	what.Version = what.versionOf(a.State)
@@ -170,7 +170,7 @@ func (dis *Discloser) judgeReadBack(what Viewing) judgement {
 // judgeRepresentative returns the judgement of a document's reading under the caller's
 // mandate.
 func (dis *Discloser) judgeRepresentative(ctx context.Context, in acting.Intent, a LoadedDocument, what Viewing) (judgement, error) {
-	represents, err := dis.ActFor(ctx, in, a.State.Citizen, mandate.Read)
+	represents, err := dis.ActFor(ctx, in, &a.State.Citizen, mandate.Read)
 	if err != nil {
 		return nil, err
 	}

@@ -52,6 +52,8 @@ type answer struct {
 	why    error         // why nothing more is sent; nil while something may be
 	done   bool          // nobody writes any more
 	sent   int64         // bytes written under a lease
+	unless *EntityTags   // what the reader has already; nil: not told
+	empty  bool          // the reader has it: nothing but the header is written
 }
 
 // Lease returns the lease under which the call's answer is sent; make makes it, the first
@@ -157,8 +159,14 @@ func (a *answer) WriteHeader(status int) {
 	if a.admit() != nil {
 		return
 	}
+	h := a.Header()
 	a.mu.Lock()
 	if a.status == 0 {
+		if status == http.StatusOK && a.unless != nil && a.unless.matches(h.Get("ETag")) {
+			status, a.empty = http.StatusNotModified, true
+			h.Del("Content-Type")
+			h.Del("Content-Length")
+		}
 		a.status = status
 	}
 	a.mu.Unlock()
@@ -171,8 +179,11 @@ func (a *answer) Write(b []byte) (n int, err error) {
 		a.WriteHeader(http.StatusOK)
 	}
 	a.mu.Lock()
-	bare := a.lease == nil && a.why == nil
+	bare, empty := a.lease == nil && a.why == nil, a.empty
 	a.mu.Unlock()
+	if empty {
+		return len(b), nil
+	}
 	if bare {
 		return a.ResponseWriter.Write(b)
 	}

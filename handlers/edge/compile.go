@@ -30,9 +30,14 @@ type operation struct {
 	query   map[string]parameter
 	header  []parameter
 	body    *shape   // nil: the call takes none
+	lenient bool     // its body has no member that must be there, so it may be left out
 	files   []string // media types of a body that the use case reads itself; nil: it is JSON, or none
 	maxBody int64
 }
+
+// ifMatch and ifNoneMatch are headers whose value is a list, of which a request may have
+// several lines.
+const ifMatch, ifNoneMatch = "If-Match", "If-None-Match"
 
 type parameter struct {
 	name     string
@@ -54,6 +59,7 @@ type shape struct {
 	pattern  *regexp.Regexp
 	check    func(string) error // in place of a pattern, for a form with a parser of its own
 	issue    string             // the issue's type when check refuses; "" is schemaViolation
+	isID     bool               // a UUID, whose letters may be of either case
 	misread  func(string) bool  // reports a number whose form is right and whose check digits are not
 	form     string             // of a text, in words: what a format or a pattern asks for
 	example  string             // of the schema, "" for none
@@ -136,12 +142,23 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *o
 			o.query[p.name] = p
 		case "header":
 			p.name = http.CanonicalHeaderKey(p.name)
+			if p.shape.isID { // a key, which names nothing: who takes it judges the nil UUID
+				key := *p.shape
+				key.check = checkUUID
+				p.shape = &key
+			}
+			if p.name == ifMatch {
+				tags := *p.shape
+				tags.check, tags.form = checkTags, "an entity tag in quotes, a list of them, or * (RFC 9110)"
+				p.shape = &tags
+			}
 			o.header = append(o.header, p)
 		}
 	}
 	if op.RequestBody != nil {
 		if media := op.RequestBody.Value.Content["application/json"]; media != nil {
 			o.body = c.shape(media.Schema)
+			o.lenient = o.body.kind == object && len(o.body.required)+len(o.body.choices) == 0
 		} else {
 			o.files = slices.Collect(maps.Keys(op.RequestBody.Value.Content))
 		}
@@ -234,7 +251,7 @@ func (s *shape) text(in *openapi3.Schema) {
 	s.example, _ = in.Example.(string)
 	switch {
 	case in.Format == "uuid" || goType == "uuid.UUID":
-		s.check, s.form = checkUUID, "a UUID (RFC 9562)"
+		s.check, s.isID, s.form = checkID, true, "a UUID (RFC 9562)"
 		s.example = cmp.Or(s.example, "0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44")
 	case in.Format == "date-time":
 		s.check, s.form = func(v string) error { _, err := domain.ParseTime(v); return err }, "an RFC 3339 date-time with an offset"

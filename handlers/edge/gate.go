@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"mime"
@@ -31,8 +32,12 @@ import (
 // returns the body's bytes, nil when there is none.
 func (o *operation) admit(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	for _, p := range o.path {
-		if p.shape.judge(r.PathValue(p.name)) != nil {
+		value := r.PathValue(p.name)
+		if p.shape.judge(value) != nil {
 			return nil, ErrNoResource // a name that nothing can have
+		}
+		if p.shape.isID {
+			r.SetPathValue(p.name, strings.ToLower(value))
 		}
 	}
 	if err := o.admitQuery(r.URL.RawQuery); err != nil {
@@ -40,6 +45,10 @@ func (o *operation) admit(w http.ResponseWriter, r *http.Request) ([]byte, error
 	}
 	for _, p := range o.header {
 		values := r.Header[p.name]
+		if (p.name == ifMatch || p.name == ifNoneMatch) && len(values) > 1 {
+			values = []string{strings.Join(values, ", ")}
+			r.Header[p.name] = values
+		}
 		switch {
 		case len(values) == 0 && p.required:
 			return nil, BadRequest(contract.InputValidationIssue{Type: issueRequired, Title: "Required input is missing", Detail: p.shape.expected(), In: contract.IssueLocationHeader, Name: p.name})
@@ -47,6 +56,10 @@ func (o *operation) admit(w http.ResponseWriter, r *http.Request) ([]byte, error
 		case len(values) > 1:
 			return nil, BadRequest(contract.InputValidationIssue{Type: issueInvalid, Title: "Given more than once", In: contract.IssueLocationHeader, Name: p.name})
 		default:
+			if p.shape.isID {
+				values = []string{plainID(values[0])}
+				r.Header[p.name] = values
+			}
 			if v := p.shape.judge(values[0]); v != nil {
 				return nil, v.at(contract.IssueLocationHeader, p.name)
 			}
@@ -100,14 +113,9 @@ func (o *operation) admitBody(w http.ResponseWriter, r *http.Request) ([]byte, e
 		return nil, o.admitFile(w, r)
 	}
 	if o.body == nil {
-		var one [1]byte
-		if n, _ := r.Body.Read(one[:]); n > 0 {
-			return nil, BadRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "This call takes no body", In: contract.IssueLocationBody, Name: wholeBody})
-		}
-		r.Body = http.NoBody
-		return nil, nil
+		return nil, admitNothing(r)
 	}
-	if !isJSON(r.Header["Content-Type"]) {
+	if !o.lenient && !isJSON(r.Header["Content-Type"]) {
 		return nil, errMediaType
 	}
 	b, err := readBody(http.MaxBytesReader(w, r.Body, o.maxBody), r.ContentLength)
@@ -117,14 +125,61 @@ func (o *operation) admitBody(w http.ResponseWriter, r *http.Request) ([]byte, e
 		return nil, TooLarge(o.maxBody)
 	case err != nil:
 		return nil, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody, Name: wholeBody})
+	case o.lenient && saysNothing(b):
+		b = []byte("{}")
 	case len(b) == 0:
 		return nil, BadRequest(contract.InputValidationIssue{Type: issueRequired, Title: "The body is missing", In: contract.IssueLocationBody, Name: wholeBody})
+	case o.lenient && !isJSON(r.Header["Content-Type"]):
+		return nil, errMediaType
 	}
 	if v := o.body.read(b); v != nil {
 		return nil, v.at(contract.IssueLocationBody, v.pointer())
 	}
+	if bytes.Contains(b, []byte("null")) {
+		if b, err = o.body.withoutNulls(b); err != nil {
+			return nil, fmt.Errorf("leave out what is null: %w", err)
+		}
+	}
 	r.Body = wire.NewBody(b)
 	return b, nil
+}
+
+// maxNothing bounds the bytes in which a caller may say nothing, to a call without a body.
+const maxNothing = 1024
+
+// admitNothing admits the body of a call that takes none: no bytes, blanks, null, or an
+// object without members, of any media type. Nothing unknown was said with them, and a
+// withdrawal is as easy as that (rule C-6).
+func admitNothing(r *http.Request) error {
+	b, err := io.ReadAll(io.LimitReader(r.Body, maxNothing+1))
+	switch {
+	case err != nil:
+		return BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody, Name: wholeBody})
+	case !saysNothing(b) && (len(b) > maxNothing || nothing.read(b) != nil):
+		return BadRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "This call takes no body", In: contract.IssueLocationBody, Name: wholeBody})
+	}
+	r.Body = http.NoBody
+	return nil
+}
+
+// nothing is the shape of an object without members; nobody changes it.
+var nothing = &shape{kind: object}
+
+// saysNothing reports whether a body has no bytes but blanks, or is null.
+func saysNothing(b []byte) bool {
+	b = bytes.Trim(b, " \t\r\n")
+	return len(b) == 0 || string(b) == "null"
+}
+
+// plainID returns an identifier in a header as it is written elsewhere: without the quotes of
+// a structured field (RFC 9651), in small letters.
+func plainID(value string) string {
+	if inner, quoted := strings.CutPrefix(value, `"`); quoted {
+		if inner, quoted = strings.CutSuffix(inner, `"`); quoted {
+			value = inner
+		}
+	}
+	return strings.ToLower(value)
 }
 
 // admitFile holds a file to its type and size; nobody has read it yet.
@@ -240,7 +295,7 @@ func (s *shape) value(dec *jsontext.Decoder) *violation {
 		if _, err := dec.ReadToken(); err != nil {
 			return malformed
 		}
-		return newViolation(IssueSchema, "null is not a value here; leave the member out").expecting(s)
+		return newViolation(IssueSchema, "null is not a value here").expecting(s)
 	}
 	switch s.kind {
 	case object:
@@ -315,6 +370,12 @@ func (s *shape) object(dec *jsontext.Decoder) *violation {
 		m, known := s.lookup(raw)
 		if !known {
 			return s.unknown(unquote(raw))
+		}
+		if dec.PeekKind() == 'n' && !slices.Contains(s.required, s.name(m.index)) { // the member left out
+			if _, err := dec.ReadToken(); err != nil {
+				return malformed
+			}
+			continue
 		}
 		if v := m.shape.value(dec); v != nil {
 			if v == malformed {
@@ -434,7 +495,14 @@ func (s *shape) judgeText(value string) *violation {
 		return newViolation(IssueSchema, "The value does not have its form").expecting(s)
 	case s.misread != nil && s.misread(value):
 		return newViolation(cmp.Or(s.issue, IssueSchema), "The check digits are wrong").expecting(s)
-	case s.check != nil && s.check(value) != nil:
+	}
+	if s.check == nil {
+		return nil
+	}
+	switch err := s.check(value); {
+	case errors.Is(err, errNilID):
+		return newViolation(IssueSchema, "The nil UUID names nothing; give an id, or leave it out where it may be absent").expecting(s)
+	case err != nil:
 		return newViolation(cmp.Or(s.issue, IssueSchema), "The value does not have its form").expecting(s)
 	}
 	return nil
@@ -442,7 +510,21 @@ func (s *shape) judgeText(value string) *violation {
 
 var errForm = errors.New("not of its form")
 
-// checkUUID accepts the one form we write: lower case, with dashes.
+// errNilID refuses the nil UUID, which clients send for an id that they did not set.
+var errNilID = errors.New("the nil UUID")
+
+const nilID = "00000000-0000-0000-0000-000000000000"
+
+// checkID accepts a UUID that can name something.
+func checkID(v string) error {
+	if v == nilID {
+		return errNilID
+	}
+	return checkUUID(v)
+}
+
+// checkUUID accepts the one form we write, with dashes, in letters of either case (RFC 9562,
+// section 4).
 func checkUUID(v string) error {
 	if len(v) != 36 {
 		return errForm
@@ -454,7 +536,7 @@ func checkUUID(v string) error {
 			if c != '-' {
 				return errForm
 			}
-		case c < '0' || c > '9' && c < 'a' || c > 'f':
+		case (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F'):
 			return errForm
 		}
 	}
@@ -502,4 +584,63 @@ func judgeAnyObject(raw jsontext.Value) *violation {
 		}
 	}
 	return nil
+}
+
+// withoutNulls returns a body that the shape was found to fit without its members that are
+// null, so that a member that is null and one that is left out are the same to everybody
+// behind the gate. What another schema judges is copied as it is.
+func (s *shape) withoutNulls(b []byte) ([]byte, error) {
+	var out bytes.Buffer
+	if err := s.copyGiven(jsontext.NewDecoder(bytes.NewBuffer(b)), jsontext.NewEncoder(&out)); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte{'\n'}), nil
+}
+
+func (s *shape) copyGiven(from *jsontext.Decoder, to *jsontext.Encoder) error {
+	if s.kind != object && s.kind != array {
+		value, err := from.ReadValue()
+		if err != nil {
+			return err
+		}
+		return to.WriteValue(value)
+	}
+	begin, err := from.ReadToken()
+	if err != nil {
+		return err
+	}
+	if err := to.WriteToken(begin); err != nil {
+		return err
+	}
+	for kind := from.PeekKind(); kind != '}' && kind != ']'; kind = from.PeekKind() {
+		of := s.item
+		if s.kind == object {
+			name, err := from.ReadValue()
+			if err != nil {
+				return err
+			}
+			if from.PeekKind() == 'n' {
+				if err := from.SkipValue(); err != nil {
+					return err
+				}
+				continue
+			}
+			m, known := s.lookup(name)
+			if !known {
+				return errForm
+			}
+			of = m.shape
+			if err := to.WriteValue(name); err != nil {
+				return err
+			}
+		}
+		if err := of.copyGiven(from, to); err != nil {
+			return err
+		}
+	}
+	end, err := from.ReadToken()
+	if err != nil {
+		return err
+	}
+	return to.WriteToken(end)
 }

@@ -78,9 +78,6 @@ func smuggled(t testing.TB, c call) map[string]string {
 		}
 	}
 	bad := map[string]string{
-		"empty":              "",
-		"blank":              " \n",
-		"null":               "null",
 		"array":              "[" + good + "]",
 		"string":             `"` + canary + `"`,
 		"number":             canary,
@@ -100,6 +97,9 @@ func smuggled(t testing.TB, c call) map[string]string {
 		"deep unknown":       compose(append(slices.Clone(ms), rawMember{"x", strings.Repeat("[", 10000) + strings.Repeat("]", 10000)})...),
 		"invalid UTF-8 name": compose(append(slices.Clone(ms), rawMember{"x", "1"})...)[:1] + "\"\xc3\x28\":1," + good[1:],
 	}
+	if !operations()[c.Pattern].lenient { // else nothing unknown is said with them
+		bad["empty"], bad["blank"], bad["null"] = "", " \n", "null"
+	}
 	for i, m := range ms {
 		others := slices.Delete(slices.Clone(ms), i, i+1)
 		with := func(more ...rawMember) string { return compose(append(slices.Clone(others), more...)...) }
@@ -107,7 +107,6 @@ func smuggled(t testing.TB, c call) map[string]string {
 		bad["duplicate, escaped "+m.name] = strings.TrimSuffix(with(m), "}") + fmt.Sprintf(`,"\u%04x%s":%s}`, m.name[0], m.name[1:], m.value)
 		bad["upper case "+m.name] = with(rawMember{strings.ToUpper(m.name[:1]) + m.name[1:], m.value})
 		bad["both cases "+m.name] = with(m, rawMember{strings.ToUpper(m.name), m.value})
-		bad["null "+m.name] = with(rawMember{m.name, "null"})
 		bad["lone surrogate "+m.name] = with(rawMember{m.name, `"\ud800"`})
 		bad["invalid UTF-8 "+m.name] = with(rawMember{m.name, "\"\xff" + canary + "\""})
 		bad["NUL "+m.name] = with(rawMember{m.name, `"` + canary + `\u0000"`})
@@ -119,6 +118,7 @@ func smuggled(t testing.TB, c call) map[string]string {
 		}
 		if slices.Contains(c.Schema.Value.Required, m.name) {
 			bad["without "+m.name] = with()
+			bad["null "+m.name] = with(rawMember{m.name, "null"})
 		}
 		if m.name == "content" {
 			bad["null in content"] = with(rawMember{"content", `{"a":[{"b":null}]}`})
@@ -288,7 +288,10 @@ func TestGateParameters(t *testing.T) {
 		}
 		for _, name := range []string{"Idempotency-Key", "If-Match", "Coffre-Min-Position"} {
 			if slices.ContainsFunc(operations()[c.Pattern].header, func(p parameter) bool { return p.name == name }) {
-				for _, value := range []string{canary, "", "*", anID + anID, strings.ToUpper(anID), `W/"1"`, "../" + canary} {
+				for _, value := range []string{canary, "", "*", anID + anID, `"` + anID, `W/"1"`, "../" + canary, `W/1`, `w/"1"`, `"1" "2"`, `*, "1"`, ","} {
+					if name == "If-Match" && (value == "*" || value == `W/"1"`) {
+						continue // TestF11IfMatch
+					}
 					if name == "Coffre-Min-Position" && !strings.ContainsAny(value, `*"/`) && value != "" {
 						continue
 					}
@@ -345,7 +348,7 @@ func TestGatePaths(t *testing.T) {
 			c.Path + "/", c.Path + "//", "/" + c.Path, strings.Replace(c.Path, "/v1/", "/v1//", 1), strings.Replace(c.Path, "/v1/", "/v1/./", 1),
 			strings.Replace(c.Path, "/v1/", "/v1/x/../", 1), strings.Replace(c.Path, "/v1/", "/V1/", 1), strings.Replace(c.Path, "/v1/", "/v2/", 1),
 			strings.Replace(c.Path, "/v1/", "/v1%2f", 1), strings.Replace(c.Path, "vault", "v%61ult", 1), c.Path + ".json", c.Path + "%00",
-			strings.Replace(c.Path, anID, strings.ToUpper(anID), 1) + map[bool]string{false: "/x"}[strings.Contains(c.Path, anID)],
+			strings.Replace(c.Path, anID, nilID, 1) + map[bool]string{false: "/x"}[strings.Contains(c.Path, anID)],
 			strings.Replace(c.Path, anID, canary, 1) + map[bool]string{false: "/" + canary}[strings.Contains(c.Path, anID)],
 			strings.Replace(c.Path, anID, "urn:uuid:"+anID, 1) + map[bool]string{false: "/x"}[strings.Contains(c.Path, anID)],
 		} {
@@ -484,7 +487,7 @@ func FuzzGate(f *testing.F) {
 			return
 		}
 		var value any
-		if err := json.Unmarshal(body, &value); err != nil {
+		if err := json.Unmarshal(e.body, &value); err != nil { // as the use case sees it, without what is null
 			t.Fatalf("admitted what is no JSON: %v", err)
 		}
 		if err := c.Schema.Value.VisitJSON(value, openapi3.VisitAsRequest(), openapi3.EnableFormatValidation()); err != nil {

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"fmt"
 	"maps"
 	"net/url"
 	"strconv"
@@ -80,21 +81,18 @@ func (l PageLinks) Number(name string, value int32) PageLinks {
 	return l
 }
 
-// ID adds a parameter that is an identifier, unless it is the zero one.
-func (l PageLinks) ID(name string, value interface {
-	IsZero() bool
-	String() string
-}) PageLinks {
-	if !value.IsZero() {
-		l.query.Set(name, value.String())
+// Time adds a parameter that is a time, in RFC 3339, unless it is nil.
+func (l PageLinks) Time(name string, value *time.Time) PageLinks {
+	if value != nil {
+		l.query.Set(name, value.Format(time.RFC3339Nano))
 	}
 	return l
 }
 
-// Time adds a parameter that is a time, in RFC 3339, unless it is the zero time.
-func (l PageLinks) Time(name string, value time.Time) PageLinks {
-	if !value.IsZero() {
-		l.query.Set(name, value.Format(time.RFC3339Nano))
+// AddID adds a parameter that is an identifier, unless it is nil.
+func AddID[T fmt.Stringer](l PageLinks, name string, value *T) PageLinks {
+	if value != nil {
+		l.query.Set(name, (*value).String())
 	}
 	return l
 }

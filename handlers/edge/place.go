@@ -73,6 +73,7 @@ var places = map[string][]string{
 	"registryTooLarge":        {},
 	"registryUnresolved":      {},
 	"releaseKind":             {"/until"},
+	"releaseEndPast":          {"/until"},
 	"shownTextMissing":        {"/shownText"},
 	"shownTextNotRegistered":  {"/shownText"},
 	"ssinMissing":             {"/ssin"},

@@ -173,6 +173,11 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	out := &answer{ResponseWriter: w, conn: connFrom(ctx), ctx: ctx}
 	call.answer = out
+	if r.Method == http.MethodGet { // RFC 9110, section 13.1.2; what cannot be read is as if it were absent
+		if tags, err := ParseEntityTags(strings.Join(r.Header[ifNoneMatch], ",")); err == nil {
+			out.unless = &tags
+		}
+	}
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
 		call.body = newBody(r)
@@ -327,7 +332,7 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 			s.problem(w, r, err)
 			return
 		}
-		call.Body, call.Target = body, r.URL.Path+"\x00"+r.Header.Get("If-Match")
+		call.Body, call.Target = body, target(r)
 		if _, speaks := op.query["lang"]; speaks {
 			call.Language = negotiate(r)
 			w.Header().Set("Content-Language", string(call.Language))
@@ -338,6 +343,18 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 		h(w, r)
 		returned = true
 	})
+}
+
+// target returns what a request is about, for telling whether another repeats it: the path,
+// with ids in small letters, and the version that is expected.
+func target(r *http.Request) string {
+	steps := strings.Split(r.URL.Path, "/")
+	for i, step := range steps {
+		if checkUUID(step) == nil {
+			steps[i] = strings.ToLower(step)
+		}
+	}
+	return strings.Join(steps, "/") + "\x00" + strings.Join(r.Header[ifMatch], ",")
 }
 
 // allows admits a caller whose role the contract lists and who has the scope.
@@ -377,15 +394,11 @@ var servedContract = sync.OnceValues(func() (plain []byte, tag string) {
 	return plain, `"` + hex.EncodeToString(sum[:16]) + `"`
 })
 
-func serveContract(w http.ResponseWriter, r *http.Request) {
+func serveContract(w http.ResponseWriter, _ *http.Request) {
 	plain, tag := servedContract()
 	h := w.Header()
 	h.Set("Cache-Control", "public, max-age=300")
 	h.Set("ETag", tag)
-	if slices.Contains(r.Header["If-None-Match"], tag) {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
 	h.Set("Content-Type", "application/yaml")
 	_, _ = w.Write(plain) // nothing to do about a client that left
 }

@@ -55,9 +55,11 @@ func (work *Worker) certify(ctx context.Context, of domain.CitizenID, s ErasureH
 			return contract.ErasureCertificate{}, err
 		}
 	}
-	if c.UnreadableAttachments, err = work.unreadableFiles(ctx, of, c.Keys); err != nil {
+	files, err := work.unreadableFiles(ctx, of, c.Keys)
+	if err != nil {
 		return contract.ErasureCertificate{}, err
 	}
+	c.UnreadableAttachments = &files
 	if c.Record, err = work.leafReference(ctx, record); err != nil {
 		return contract.ErasureCertificate{}, err
 	}

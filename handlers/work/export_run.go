@@ -23,6 +23,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/domain"
 	"coffre/domain/consent"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
@@ -43,7 +44,7 @@ type ExportManifest struct {
 	Export    uuid.UUID             `json:"export"`
 	Kind      contract.ExportKind   `json:"kind"`
 	Format    contract.ExportFormat `json:"format"`
-	Filter    consentlog.Filter     `json:"filter"`
+	Filter    consentlog.Filter     `json:"narrowedTo"`
 	State     contract.TaskState    `json:"state"`
 	Created   time.Time             `json:"created"`
 	Completed time.Time             `json:"completed,omitzero"`
@@ -103,10 +104,37 @@ func readManifest(path string) (ExportManifest, error) {
 		return ExportManifest{}, fmt.Errorf("read an export's manifest: %w", err)
 	}
 	var m ExportManifest
-	if json.Unmarshal(b, &m) != nil {
+	var former formerManifest
+	if json.Unmarshal(b, &m) != nil || json.Unmarshal(b, &former) != nil {
 		return ExportManifest{}, errors.New("read an export's manifest: not readable")
 	}
+	if f := former.Filter; f != nil {
+		m.Filter = f.narrowed()
+	}
 	return m, nil
+}
+
+// formerManifest is the part of a manifest that was written otherwise once: a filter whose
+// zero times stood for no bound. Such exports may be waiting when a newer vault starts.
+type formerManifest struct {
+	Filter *formerFilter `json:"filter"`
+}
+
+type formerFilter struct {
+	Consumer    domain.Organisation
+	Purpose     domain.Purpose
+	From, Until time.Time
+}
+
+func (f formerFilter) narrowed() consentlog.Filter {
+	out := consentlog.Filter{Consumer: f.Consumer, Purpose: f.Purpose}
+	if (f.From != time.Time{}) {
+		out.From = &f.From
+	}
+	if (f.Until != time.Time{}) {
+		out.Until = &f.Until
+	}
+	return out
 }
 
 func (work *Worker) manifests() ([]ExportManifest, error) {

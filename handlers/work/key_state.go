@@ -20,7 +20,7 @@ func (work *Worker) KeyState(ctx context.Context) (contract.KeyState, error) {
 	}
 	state := contract.KeyState{
 		Provider: work.keeper, KeyEncryptionKeys: []contract.KeyEncryptionKey{}, DataKeys: int64(s.Pending + s.Active + s.Erasing),
-		ContentKeys: int64(s.Streams), DestroyedKeys: int64(s.Destroyed),
+		ContentKeys: int64(s.Streams), DestroyedKeys: new(int64(s.Destroyed)),
 	}
 	courses, err := work.Keys.Ledger().Rotations(ctx)
 	if err != nil {
@@ -62,13 +62,16 @@ func (work *Worker) KeyState(ctx context.Context) (contract.KeyState, error) {
 	}
 	state.Pepper = contract.PepperState{
 		Version: pepper.Version, Phase: pepperPhases[pepper.Phase],
-		ToIndex: int64(pepper.Missing), Waiting: int64(pepper.Waiting), ToDrop: int64(pepper.Left),
+		ToIndex: new(int64(pepper.Missing)), Waiting: new(int64(pepper.Waiting)), ToDrop: new(int64(pepper.Left)),
 	}
 	state.Pepper.Rotation, _ = work.repepper.status(work.Now())
 	if state.Pepper.Rotation.State == contract.TaskStateFailed {
 		state.Pepper.Rotation.Problem = edge.TaskProblem(errRepepper)
 	}
-	state.Rotation, state.RotationDone = work.rewrap.status(work.Now())
+	var wrapped int64
+	if state.Rotation, wrapped = work.rewrap.status(work.Now()); state.Rotation.State != "" {
+		state.RotationDone = &wrapped
+	}
 	return state, nil
 }
 

@@ -105,9 +105,9 @@ type Entry struct {
 // Filter narrows Of to the members that it names.
 type Filter struct {
 	Consumer domain.Organisation
-	Document domain.DocumentID
-	From     time.Time // inclusive
-	Until    time.Time // exclusive
+	Document *domain.DocumentID
+	From     *time.Time // inclusive
+	Until    *time.Time // exclusive
 }
 
 // An attempt has one outcome; should it ever have several, that it was disclosed
@@ -135,15 +135,15 @@ func (l *Log) Of(ctx context.Context, citizen domain.CitizenID, asOf int64, f Fi
 		query += ` AND e.consumer = ?`
 		args = append(args, string(f.Consumer))
 	}
-	if !f.Document.IsZero() {
+	if f.Document != nil {
 		query += ` AND e.document = ?`
 		args = append(args, f.Document.UUID[:])
 	}
-	if !f.From.IsZero() {
+	if f.From != nil {
 		query += ` AND e.at >= ?`
 		args = append(args, f.From.UnixMicro())
 	}
-	if !f.Until.IsZero() {
+	if f.Until != nil {
 		query += ` AND e.at < ?`
 		args = append(args, f.Until.UnixMicro())
 	}

@@ -148,9 +148,17 @@ func compareAll(t *testing.T, w *projectiontest.World, log *accesslog.Log, outco
 			if len(want) < 2 {
 				continue
 			}
-			f := accesslog.Filter{Consumer: want[0].Consumer, Document: want[0].Document, From: want[len(want)-1].At.Add(time.Second), Until: want[0].At.Add(time.Second)}
+			f := accesslog.Filter{Consumer: want[0].Consumer, From: new(want[len(want)-1].At.Add(time.Second)), Until: new(want[0].At.Add(time.Second))}
+			if !want[0].Document.IsZero() {
+				f.Document = &want[0].Document
+			}
+			for _, nothing := range []accesslog.Filter{{Document: new(domain.DocumentID{})}, {Until: new(time.Time{})}} {
+				if found, err := log.Of(t.Context(), who, leaf, nothing, -1, 1000); err != nil || len(found) > 0 {
+					t.Fatalf("F1, F2 a zero value finds %d entries, %v", len(found), err)
+				}
+			}
 			kept := slices.DeleteFunc(slices.Clone(want), func(e accesslog.Entry) bool {
-				return f.Consumer != "" && e.Consumer != f.Consumer || !f.Document.IsZero() && e.Document != f.Document || e.At.Before(f.From) || !e.At.Before(f.Until)
+				return f.Consumer != "" && e.Consumer != f.Consumer || f.Document != nil && e.Document != *f.Document || e.At.Before(*f.From) || !e.At.Before(*f.Until)
 			})
 			filtered, err := log.Of(t.Context(), who, leaf, f, -1, 1000)
 			if err != nil || tell(t, filtered) != tell(t, kept) {

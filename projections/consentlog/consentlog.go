@@ -132,11 +132,11 @@ type Shown struct {
 
 // Filter narrows a query to the members that it names.
 type Filter struct {
-	Citizen  domain.CitizenID
-	Consumer domain.Organisation
-	Purpose  domain.Purpose
-	From     time.Time // of the decision, inclusive; of a consent: when it began
-	Until    time.Time // exclusive
+	Citizen  *domain.CitizenID   `json:"citizen,omitempty"`
+	Consumer domain.Organisation `json:"consumer,omitempty"`
+	Purpose  domain.Purpose      `json:"purpose,omitempty"`
+	From     *time.Time          `json:"from,omitempty"`  // of the decision, inclusive; of a consent: when it began
+	Until    *time.Time          `json:"until,omitempty"` // exclusive
 }
 
 // WithdrawnAfter returns the consents whose withdrawal the tables of a consent log show

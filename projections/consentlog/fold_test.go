@@ -129,14 +129,17 @@ func compareAll(t *testing.T, w *projectiontest.World, log *consentlog.Log, end 
 		decisions, consents := fold(all, leaf, now)
 		for _, f := range []consentlog.Filter{
 			{},
-			{Citizen: all[leaf].Citizen},
+			{Citizen: &all[leaf].Citizen},
+			{Citizen: new(domain.CitizenID{})},
+			{Until: new(time.Time{})},
+			{From: new(time.Time{})},
 			{Consumer: projectiontest.Consumers[0]},
 			{Purpose: projectiontest.Purposes[1], Consumer: projectiontest.Consumers[1]},
-			{From: end.Add(-100 * time.Hour), Until: end.Add(-30 * time.Hour)},
+			{From: new(end.Add(-100 * time.Hour)), Until: new(end.Add(-30 * time.Hour))},
 		} {
 			fits := func(citizen domain.CitizenID, consumer domain.Organisation, purpose domain.Purpose, at time.Time) bool {
-				return (f.Citizen.IsZero() || f.Citizen == citizen) && (f.Consumer == "" || f.Consumer == consumer) && (f.Purpose == "" || f.Purpose == purpose) &&
-					!at.Before(f.From) && (f.Until.IsZero() || at.Before(f.Until))
+				return (f.Citizen == nil || *f.Citizen == citizen) && (f.Consumer == "" || f.Consumer == consumer) && (f.Purpose == "" || f.Purpose == purpose) &&
+					(f.From == nil || !at.Before(*f.From)) && (f.Until == nil || at.Before(*f.Until))
 			}
 			for _, act := range []consentlog.Act{"", consentlog.Granted, consentlog.Withdrawn} {
 				want := []consentlog.Decision{}

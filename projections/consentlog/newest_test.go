@@ -39,7 +39,7 @@ func newest(t *testing.T, place func(testing.TB) string) {
 			t.Errorf("%v: %d decisions, want %d", acts, len(got), len(want))
 		}
 	}
-	of, err := l.Newest(t.Context(), consentlog.Filter{Citizen: all[0].Citizen}, nil, projections.Latest, 1000)
+	of, err := l.Newest(t.Context(), consentlog.Filter{Citizen: &all[0].Citizen}, nil, projections.Latest, 1000)
 	if err != nil || len(of) == 0 || slices.ContainsFunc(of, func(d consentlog.Decision) bool { return d.Citizen != all[0].Citizen }) {
 		t.Errorf("%d of one citizen, %v", len(of), err)
 	}

@@ -101,7 +101,7 @@ func (f Filter) conditions(at string) (where string, args []any) {
 		where += ` AND ` + condition
 		args = append(args, arg)
 	}
-	if !f.Citizen.IsZero() {
+	if f.Citizen != nil {
 		add(`citizen = ?`, f.Citizen.UUID[:])
 	}
 	if f.Consumer != "" {
@@ -110,10 +110,10 @@ func (f Filter) conditions(at string) (where string, args []any) {
 	if f.Purpose != "" {
 		add(`purpose = ?`, string(f.Purpose))
 	}
-	if !f.From.IsZero() {
+	if f.From != nil {
 		add(at+` >= ?`, f.From.UnixMicro())
 	}
-	if !f.Until.IsZero() {
+	if f.Until != nil {
 		add(at+` < ?`, f.Until.UnixMicro())
 	}
 	return where, args
@@ -150,7 +150,7 @@ const maxRows = 1 << 20
 
 // Of returns all consents of a citizen as they were at a leaf and a time.
 func (l *Log) Of(ctx context.Context, citizen domain.CitizenID, asOf int64, now time.Time) ([]Consent, error) {
-	return l.Consents(ctx, asOf, now, Filter{Citizen: citizen}, "", -1, maxRows)
+	return l.Consents(ctx, asOf, now, Filter{Citizen: &citizen}, "", -1, maxRows)
 }
 
 // OpenOf returns the citizen's consents and requests that may still have effect:

@@ -142,7 +142,7 @@ func (w *Wallets) All(ctx context.Context, after int64, limit int) ([]Document, 
 
 // IssuedFilter narrows IssuedBy to the members that it names.
 type IssuedFilter struct {
-	Citizen domain.CitizenID
+	Citizen *domain.CitizenID
 	Type    domain.DocumentType
 	State   DocumentState
 }
@@ -164,7 +164,7 @@ func (w *Wallets) IssuedBy(ctx context.Context, issuer domain.Organisation, asOf
 		FROM versions v JOIN versions first ON first.from_leaf = v.issued_leaf
 		WHERE v.issuer = ? AND v.issued_leaf > ? AND v.to_leaf > ? AND v.from_leaf <= ?`
 	args := []any{string(issuer), cursor, at, at}
-	if !f.Citizen.IsZero() {
+	if f.Citizen != nil {
 		query += ` AND v.citizen = ?`
 		args = append(args, f.Citizen.UUID[:])
 	}

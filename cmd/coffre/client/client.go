@@ -90,11 +90,14 @@ type request struct {
 // query adds a parameter, each element of a slice by itself. What is absent is
 // not sent unless it is required.
 func (r *request) query(name string, value any, required bool) {
-	v := reflect.ValueOf(value)
+	v := reflect.Indirect(reflect.ValueOf(value)) // invalid for a nil pointer
 	if r.values == nil {
 		r.values = make(url.Values)
 	}
 	switch {
+	case !v.IsValid():
+	case reflect.ValueOf(value).Kind() == reflect.Pointer: // presence is told by the pointer alone
+		r.values.Set(name, text(v.Interface()))
 	case v.Kind() == reflect.Slice:
 		for i := range v.Len() {
 			r.values.Add(name, text(v.Index(i).Interface()))

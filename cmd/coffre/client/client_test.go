@@ -94,7 +94,7 @@ func TestParameters(t *testing.T) {
 	})}}
 	citizen := domain.CitizenID{UUID: uuid.MustParse("0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44")}
 	at := time.Date(2026, 3, 1, 12, 0, 0, 5000, time.FixedZone("", 3600))
-	if _, err := c.GetAccessLog(t.Context(), citizen, contract.GetAccessLogParams{DocumentType: []domain.DocumentType{"a", "b"}, From: at, PageSize: 7, Lang: "fr"}); err != nil {
+	if _, err := c.GetAccessLog(t.Context(), citizen, contract.GetAccessLogParams{DocumentType: []domain.DocumentType{"a", "b"}, From: &at, PageSize: 7, Lang: "fr"}); err != nil {
 		t.Fatal(err)
 	}
 	if want := "/vault/v1/citizens/" + citizen.String() + "/accessLog"; got.URL.Path != want {
@@ -135,7 +135,7 @@ func TestReadsSeeEarlierWrites(t *testing.T) {
 	ask(writer.WithdrawConsent(t.Context(), domain.ConsentID{}, contract.WithdrawConsentParams{}))
 	ask(reader.GetWallet(t.Context(), domain.CitizenID{}, contract.GetWalletParams{}))
 	ask(reader.GetWallet(t.Context(), domain.CitizenID{}, contract.GetWalletParams{CoffreMinPosition: "mine"}))
-	ask(reader.GetRegistry(t.Context())) // does not wait, says the contract
+	ask(reader.GetRegistry(t.Context(), contract.GetRegistryParams{})) // does not wait, says the contract
 	if want := []string{"", "", "p1", "mine", ""}; !reflect.DeepEqual(waited, want) {
 		t.Errorf("waited for %q, want %q", waited, want)
 	}

@@ -266,6 +266,7 @@ func (c *Client) QueryDocuments(ctx context.Context, params QueryDocumentsParams
 func (c *Client) GetDocument(ctx context.Context, documentID DocumentID, params GetDocumentParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: fmt.Sprintf("/documents/%s", text(documentID))}
 	r.query("lang", params.Lang, false)
+	r.head("If-None-Match", params.IfNoneMatch, false)
 	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
 	return c.do(ctx, r)
 }
@@ -530,8 +531,9 @@ func (c *Client) RebuildProjection(ctx context.Context, projectionName Projectio
 }
 
 // GetRegistry: Document types, organisations, purposes and codes in force.
-func (c *Client) GetRegistry(ctx context.Context) (*http.Response, error) {
+func (c *Client) GetRegistry(ctx context.Context, params GetRegistryParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/registry"}
+	r.head("If-None-Match", params.IfNoneMatch, false)
 	return c.do(ctx, r)
 }
 

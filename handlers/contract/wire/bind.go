@@ -56,7 +56,8 @@ func BindStyledParameterWithOptions(_, _, value string, dest any, _ BindStyledPa
 
 // BindQueryParameterWithOptions reads a query parameter into dest, a pointer: a slice
 // takes every occurrence, any other type exactly one. An absent parameter leaves dest
-// unchanged, and is a RequiredParameterError when it is required.
+// unchanged, and is a RequiredParameterError when it is required. A pointer is nil for a
+// parameter that is absent, and only then.
 func BindQueryParameterWithOptions(_ string, _, required bool, name string, query url.Values, dest any, _ BindQueryParameterOptions) error {
 	values, target := query[name], reflect.ValueOf(dest).Elem()
 	switch {
@@ -80,6 +81,14 @@ func BindQueryParameterWithOptions(_ string, _, required bool, name string, quer
 }
 
 func bind(value string, target reflect.Value) error {
+	if target.Kind() == reflect.Pointer {
+		given := reflect.New(target.Type().Elem())
+		if err := bind(value, given.Elem()); err != nil {
+			return err
+		}
+		target.Set(given)
+		return nil
+	}
 	if t, ok := target.Addr().Interface().(*time.Time); ok {
 		var err error
 		if *t, err = domain.ParseTime(value); err != nil {

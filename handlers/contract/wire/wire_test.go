@@ -140,6 +140,18 @@ func TestBindParameters(t *testing.T) {
 			t.Error("bound what does not fit")
 		}
 	}
+	// F1: a zero value that is sent is there; only what is absent is nil.
+	var moment, never *time.Time
+	query["zero"] = []string{"0001-01-01T00:00:00Z"}
+	if err := get(false, "zero", &moment); err != nil || moment == nil || !moment.IsZero() {
+		t.Errorf("F1 a zero time: %v, %v", moment, err)
+	}
+	if err := get(false, "absent", &never); err != nil || never != nil {
+		t.Errorf("F1 an absent time: %v, %v", never, err)
+	}
+	if err := get(false, "bad", &never); err == nil || never != nil {
+		t.Errorf("a bad time: %v, %v", never, err)
+	}
 	const one = "0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44"
 	if err := BindStyledParameterWithOptions("simple", "id", one, &id, BindStyledParameterOptions{}); err != nil || id.UUID != uuid.MustParse(one) {
 		t.Errorf("%v, %v", id, err)

@@ -1,0 +1,70 @@
+package contract
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// enumsOfActs lists each enum that a request of an act may hold, from the least to the most
+// harmful value: generated clients send the first for one that nobody set. An enum whose
+// values do no harm is listed as it stands in the contract.
+var enumsOfActs = map[string]struct {
+	values []string
+	why    string
+}{
+	"ErasureRequest.scope":      {[]string{"document", "citizen"}, "a document without an id is refused; a citizen is a whole person"},
+	"ReleasePropose.kind":       {[]string{"end", "newLife"}, "an end without its moment is refused; a new life begins at once"},
+	"MandateGrant.kind":         {[]string{"representation", "appointedByCourt", "parentOfMinor"}, "a representation waits for acceptance"},
+	"MandateGrant.actions":      {[]string{"read", "consent"}, "who may consent for another lets strangers read"},
+	"Frequency.per":             {[]string{"month", "week", "day"}, "so many uses in a month are fewer than in a day"},
+	"ExportCreate.kind":         {[]string{"consentLog"}, "the only one"},
+	"ExportCreate.format":       {[]string{"csv", "jsonl", "xlsx"}, "the same facts"},
+	"ShownText.language":        {[]string{"nl", "fr", "de", "en"}, "a text is refused unless it is the registered one of that language"},
+	"SubjectAccessRequest.lang": {[]string{"nl", "fr", "de", "en"}, "the language of labels"},
+}
+
+// F37: in every enum of an act the least harmful value stands first.
+func TestF37TheLeastHarmfulValueStandsFirst(t *testing.T) {
+	acts, unused := map[string]*openapi3.Schema{}, map[string]bool{}
+	for name := range enumsOfActs {
+		unused[name] = true
+	}
+	eachOperation(t, readContract(t), func(_, _ string, item *openapi3.PathItem, op *openapi3.Operation) {
+		isAct := slices.ContainsFunc(slices.Concat(item.Parameters, op.Parameters), func(p *openapi3.ParameterRef) bool { return p.Value.Name == "Idempotency-Key" })
+		if !isAct || op.RequestBody == nil {
+			return
+		}
+		if media := op.RequestBody.Value.Content["application/json"]; media != nil {
+			reachable(media.Schema, acts)
+		}
+	})
+	if len(acts) < 20 {
+		t.Fatalf("only %d objects of acts", len(acts))
+	}
+	for name, s := range acts {
+		for member, p := range s.Properties {
+			of := p.Value
+			if of.Type.Is("array") {
+				of = of.Items.Value
+			}
+			if len(of.Enum) == 0 {
+				continue
+			}
+			var values []string
+			for _, v := range of.Enum {
+				values = append(values, v.(string))
+			}
+			key := name + "." + member
+			delete(unused, key)
+			if want := enumsOfActs[key]; want.why == "" || !slices.Equal(values, want.values) {
+				t.Errorf("%s is %s: list its values from the least harmful, and write the contract so", key, strings.Join(values, ", "))
+			}
+		}
+	}
+	for name := range unused {
+		t.Errorf("%s is listed and is no enum of an act", name)
+	}
+}
