@@ -38,7 +38,7 @@ var rules = []struct{ id, says string }{
 	{"A-1", "No content leaves before its access is durable; then all it relied on is read again, and what no longer allows it is withheld and recorded as such."},
 	{"A-2", "Only the fields the basis covers."},
 	{"A-3", "Refusals are recorded, without payload."},
-	{"A-4", "A basis by law needs purpose, legal basis and deliberation, and the consumer registered for that purpose and type."},
+	{"A-4", "A basis by law needs purpose, legal basis and deliberation, and the consumer registered for that purpose, type and procedure."},
 	{"A-5", "There is no break-glass."},
 	{"A-6", "The basis is judged first; without one the answer is the same whatever is held."},
 	{"A-7", "An organisation names a limited number of distinct citizens a day, known or not, and is refused a limited number of times a minute, in all processes and after each restart."},

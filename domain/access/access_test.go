@@ -45,9 +45,9 @@ var (
 		},
 	}
 	held   = document.Snapshot{Document: card, Citizen: ana, Type: "isiPlusCard", Issuer: source, IssuedAt: noon.AddDate(-1, 0, 0), Version: 2, Status: document.Valid}
-	byLaw  = AuthorizeByLaw{Access: first, Citizen: ana, Question: Question{Kind: OpenedDocument, Type: kind, Document: held, Purpose: "benefit"}, LegalBasis: "06.1e", Deliberation: "21/008", Registrations: []registry.Registration{{Purpose: "benefit", Types: []domain.DocumentType{"isiPlusCard"}, Procedures: []domain.Procedure{"vote", "loan"}, Bases: []registry.Basis{{LegalBasis: "06.1e", Deliberation: "21/008"}}}}, Standing: citizen.Living, CaseReference: "c", By: consumer, At: noon}
+	byLaw  = AuthorizeByLaw{Access: first, Citizen: ana, Question: Question{Kind: OpenedDocument, Type: kind, Document: held, Purpose: "benefit", Procedure: "loan"}, LegalBasis: "06.1e", Deliberation: "21/008", Registrations: []registry.Registration{{Purpose: "benefit", Types: []domain.DocumentType{"isiPlusCard"}, Procedures: []domain.Procedure{"vote", "loan"}, Bases: []registry.Basis{{LegalBasis: "06.1e", Deliberation: "21/008"}}}}, Standing: citizen.Living, CaseReference: "c", By: consumer, At: noon}
 	lawful = Authorized{Access: first, Citizen: ana, Kind: OpenedDocument, Role: domain.RoleConsumer, Consumer: org, Document: card, Version: 2, Type: "isiPlusCard",
-		Purpose: "benefit", LegalBasis: "06.1e", Deliberation: "21/008", Fields: []domain.Field{"name", "birthDate"}, Attempt: 1, At: noon, Personal: &AuthorizedPersonal{CaseReference: "c"}}
+		Purpose: "benefit", Procedure: "loan", LegalBasis: "06.1e", Deliberation: "21/008", Fields: []domain.Field{"name", "birthDate"}, Attempt: 1, At: noon, Personal: &AuthorizedPersonal{CaseReference: "c"}}
 	inForce = mandate.InForce{ID: paper, Citizen: ana, Representative: bob, Kind: mandate.ParentOfMinor, Scope: mandate.Scope{Actions: []mandate.Action{mandate.Read}}, Until: "2030-01-01", Born: "2012-01-01"}
 	acting  = AuthorizeByMandate{Access: first, Citizen: ana, Kind: OpenedWallet, Mandate: inForce, Standing: citizen.Living, By: parent, At: noon}
 	acted   = Authorized{Access: first, Citizen: ana, Kind: OpenedWallet, Role: domain.RoleRepresentative, Reader: bob, Mandate: paper, Attempt: 1, At: noon}
@@ -73,6 +73,13 @@ func despite(all []registry.Registration, basis int) []registry.Registration {
 	r := all[0]
 	r.Bases = append([]registry.Basis{}, r.Bases[0], registry.Basis{LegalBasis: "06.1c", Deliberation: "21/009"})
 	r.Bases[basis].DespiteRestriction = registry.LegalClaims
+	return []registry.Registration{r}
+}
+
+// procedures returns the registrations with these procedures in place of theirs.
+func procedures(all []registry.Registration, p ...domain.Procedure) []registry.Registration {
+	r := all[0]
+	r.Procedures = p
 	return []registry.Registration{r}
 }
 
@@ -159,6 +166,7 @@ func TestRules(t *testing.T) {
 		{Name: "A-2 more than is covered", When: law(func(c *AuthorizeByLaw) { c.Fields = []domain.Field{"name", "secret"} }), Err: ErrNotCovered},
 		{Name: "A-2 a procedure with its own minimum", When: law(func(c *AuthorizeByLaw) { c.Procedure = "vote" }), Err: ErrNotCovered},
 		{Name: "A-2 a procedure without its own minimum", When: law(func(c *AuthorizeByLaw) { c.Procedure = "loan" }), Then: told(func(e *Authorized) { e.Procedure = "loan" })},
+		{Name: "A-2 no procedure, and the registration lists none", When: law(func(c *AuthorizeByLaw) { c.Procedure, c.Registrations = "", procedures(c.Registrations) }), Then: told(func(e *Authorized) { e.Procedure = "" })},
 		{Name: "A-2 a predicate of a procedure", When: predicate(func(c *AuthorizeByLaw) { c.Procedure = "vote" }),
 			Then: told(func(e *Authorized) {
 				e.Kind, e.Predicate, e.Fields, e.Procedure = OpenedPredicate, "ageOver18", nil, "vote"
@@ -200,6 +208,8 @@ func TestRules(t *testing.T) {
 		{Name: "A-4 another purpose", When: law(func(c *AuthorizeByLaw) { c.Purpose = "tax" }), Err: ErrNoBasis},
 		{Name: "A-4 another type", When: law(func(c *AuthorizeByLaw) { c.Type.Name = "diploma" }), Err: ErrNoBasis},
 		{Name: "A-4 a procedure it is not registered for", When: law(func(c *AuthorizeByLaw) { c.Procedure = "marry" }), Err: ErrNoBasis},
+		{Name: "A-4 F36 no procedure, and the registration lists some", When: law(func(c *AuthorizeByLaw) { c.Procedure = "" }), Err: ErrNoBasis},
+		{Name: "A-4 a procedure, and the registration lists none", When: law(func(c *AuthorizeByLaw) { c.Registrations = procedures(c.Registrations) }), Err: ErrNoBasis},
 		{Name: "A-4 not registered", When: law(func(c *AuthorizeByLaw) { c.Registrations = nil }), Err: ErrNoBasis},
 		{Name: "A-4 no consumer", When: law(func(c *AuthorizeByLaw) { c.By = issuer }), Err: ErrNoBasis},
 

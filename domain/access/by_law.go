@@ -56,8 +56,7 @@ func (c AuthorizeByLaw) Decide(s State) ([]Event, error) {
 func (c AuthorizeByLaw) Basis() ([]domain.Field, error) {
 	registered := func(counts func(registry.Basis) bool) bool {
 		return slices.ContainsFunc(c.Registrations, func(r registry.Registration) bool {
-			return r.Purpose == c.Purpose && slices.Contains(r.Types, c.Type.Name) && slices.ContainsFunc(r.Bases, counts) &&
-				(c.Procedure == "" || slices.Contains(r.Procedures, c.Procedure))
+			return r.Purpose == c.Purpose && slices.Contains(r.Types, c.Type.Name) && slices.ContainsFunc(r.Bases, counts) && r.CoversProcedure(c.Procedure)
 		})
 	}
 	named := func(b registry.Basis) bool { return b.LegalBasis == c.LegalBasis && b.Deliberation == c.Deliberation }

@@ -1,6 +1,10 @@
 package registry
 
-import "coffre/domain"
+import (
+	"slices"
+
+	"coffre/domain"
+)
 
 // Labels says one thing in the languages of Belgium and in English. Each is
 // present (rule R-4), at most MaxLabel bytes.
@@ -53,12 +57,22 @@ type Contact struct {
 type Registration struct {
 	Purpose domain.Purpose        `json:"purpose"`
 	Types   []domain.DocumentType `json:"documentTypes"`
-	// Procedures in which the only-once question may be asked; may be empty.
+	// Procedures in which a consumer reads by law, one of which it names; none where it reads
+	// outside any and names none.
 	Procedures []domain.Procedure `json:"procedures,omitempty"`
 	// Bases by law (rule A-4). Empty: only with the citizen's consent.
 	Bases []Basis `json:"bases,omitempty"`
 	// Consent says that the citizen may be asked to consent to this purpose.
 	Consent bool `json:"consent,omitzero"`
+}
+
+// CoversProcedure reports whether a reading by law in a procedure, "" for none, is covered:
+// the procedure is listed, or none is named and none listed (rule A-4).
+func (r Registration) CoversProcedure(p domain.Procedure) bool {
+	if len(r.Procedures) == 0 {
+		return p == ""
+	}
+	return slices.Contains(r.Procedures, p)
 }
 
 // Basis is a ground in law with the number of the deliberation that allows it.

@@ -334,7 +334,7 @@ func TestConsumerReadsFile(t *testing.T) {
 	content := largePDF(100_000)
 	id, file := tv.householdWithFile(t, 1, content)
 	who := tv.person(t, 1)
-	byLaw := contract.AttachmentAccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
+	byLaw := contract.AttachmentAccessRequest{Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
 
 	t.Run("A-2 the answer to an access lists files that the basis covers", func(t *testing.T) {
 		got, err := tv.read(t, consumer(flanders), id, uuid.New(), allowance)
@@ -465,7 +465,7 @@ func TestConsumerReadsFile(t *testing.T) {
 func TestFileNotCoveredByPurpose(t *testing.T) {
 	tv := newVault(t)
 	id, file := tv.householdWithFile(t, 1, aPDF)
-	_, err := tv.accessFile(t, consumer(flanders), id, file, uuid.New(), "", contract.AttachmentAccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"})
+	_, err := tv.accessFile(t, consumer(flanders), id, file, uuid.New(), "", contract.AttachmentAccessRequest{Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"})
 	if slugOf(err) != "fieldsNotCovered" {
 		t.Errorf("A-2: %v", err)
 	}

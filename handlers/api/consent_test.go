@@ -508,8 +508,8 @@ func TestValidating(t *testing.T) {
 		for _, body := range []contract.ConsentValidation{
 			{DocumentID: &home, Purpose: "schoolAllowance", ConsentID: &c},
 			{SSIN: ssin(1), DocumentType: "householdComposition", Purpose: "schoolAllowance", ConsentID: &c},
-			{SSIN: ssin(1), DocumentType: "householdComposition", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"},
-			{DocumentID: &card, Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}, // its dates are sealed
+			{SSIN: ssin(1), DocumentType: "householdComposition", Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"},
+			{DocumentID: &card, Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}, // its dates are sealed
 		} {
 			got := validate(flanders, body)
 			if !got.Lawful || got.Reason != "" || body.ConsentID != nil && (!is(got.UsesLeft, 2) || got.Until.IsZero()) {
@@ -522,7 +522,7 @@ func TestValidating(t *testing.T) {
 	})
 	t.Run("A-6 A-3 why not, recorded, and the same for whom the vault does not know", func(t *testing.T) {
 		byLaw := func(n int) contract.ConsentValidation {
-			return contract.ConsentValidation{SSIN: ssin(n), DocumentType: "identityData", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
+			return contract.ConsentValidation{SSIN: ssin(n), DocumentType: "identityData", Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
 		}
 		for name, body := range map[string]contract.ConsentValidation{
 			"nothing held":     byLaw(1),

@@ -15,7 +15,7 @@ func TestValidatingQuota(t *testing.T) {
 	tv.household(t, 2)
 	validate := func(body contract.ConsentValidation) string {
 		t.Helper()
-		body.Purpose, body.LegalBasis, body.Deliberation = "schoolAllowance", "publicTask", "EX-26/010"
+		body.Purpose, body.Procedure, body.LegalBasis, body.Deliberation = "schoolAllowance", "schoolEnrolmentAllowance", "publicTask", "EX-26/010"
 		answer, err := tv.ValidateConsent(tv.as(t, consumer(flanders), "validateConsent", body), contract.ValidateConsentRequestObject{Body: &body})
 		if err != nil {
 			t.Fatal(err)

@@ -32,7 +32,7 @@ import (
 
 // allowance is the request with which flanders reads household compositions by law; consents
 // are given to the same organisation for the same purpose.
-var allowance = contract.AccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "2026/4711-canary"}
+var allowance = contract.AccessRequest{Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "2026/4711-canary"}
 
 // read makes one access and returns the answer as it went over the wire.
 func (tv *testVault) read(t testing.TB, who edge.Caller, id domain.DocumentID, key uuid.UUID, body contract.AccessRequest) (contract.AccessAnswer, error) {
@@ -471,6 +471,7 @@ func TestNoBasis(t *testing.T) {
 		{"A-4 another purpose", flanders, id, with(allowance, func(r *contract.AccessRequest) { r.Purpose = "socialTariff" })},
 		{"A-4 a consumer that may only ask for consent", railways, id, allowance},
 		{"A-6 revoked or not, without a basis", railways, gone, allowance},
+		{"A-4 F36 no procedure, where the registration lists some", flanders, id, with(allowance, func(r *contract.AccessRequest) { r.Procedure = "" })},
 		{"A-4 a procedure that is not the consumer's", flanders, id, with(allowance, func(r *contract.AccessRequest) { r.Procedure = "socialTariffGrant" })},
 		{"A-4 a procedure that the registry does not know", flanders, id, with(under, func(r *contract.AccessRequest) { r.Procedure = "canary" })},
 	} {
@@ -550,7 +551,7 @@ func TestNoBasis(t *testing.T) {
 				t.Error("a stranger's word stands in clear")
 			}
 		}
-		if n != 22 || slugs["noBasis"] != 19 || slugs["consentExpired"] != 1 {
+		if n != 23 || slugs["noBasis"] != 20 || slugs["consentExpired"] != 1 {
 			t.Errorf("%d refusals: %v", n, slugs)
 		}
 		entries, err := tv.AccessLog.Of(t.Context(), who, -1, accesslog.Filter{}, -1, 100)

@@ -251,7 +251,7 @@ func (c *versionedCard) readAsConsumer(t *testing.T, name string, meanwhile doma
 	check("evidence", want, found.Items[0].Version, found.Items[0].Content, all)
 
 	for _, i := range slices.Compact([]int{0, c.inForce() - 1, len(c.files) - 1}) {
-		byLaw := contract.AttachmentAccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
+		byLaw := contract.AttachmentAccessRequest{Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
 		inForce := c.inForce()
 		var body, refused string
 		all := c.during(t, meanwhile, func() {

@@ -45,7 +45,7 @@ func TestWithoutABasisTheWorkIsTheSame(t *testing.T) {
 			return err
 		},
 		"consents/validate": func(n int, _ domain.DocumentID) error {
-			body := contract.ConsentValidation{SSIN: ssin(n), DocumentType: "householdComposition", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
+			body := contract.ConsentValidation{SSIN: ssin(n), DocumentType: "householdComposition", Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
 			_, err := tv.ValidateConsent(tv.as(t, consumer(railways), "validateConsent", body), contract.ValidateConsentRequestObject{Body: &body})
 			return err
 		},

@@ -156,7 +156,7 @@ func (tv *testVault) represented(t *testing.T, by domain.CitizenID, n int) domai
 	return granted.MandateID
 }
 
-const schoolAllowanceByLaw = `{"purpose":"schoolAllowance","legalBasis":"publicTask","deliberation":"EX-26/010"}`
+const schoolAllowanceByLaw = `{"purpose":"schoolAllowance","procedure":"schoolEnrolmentAllowance","legalBasis":"publicTask","deliberation":"EX-26/010"}`
 
 // E-3: a file of 10 MB that is read at a trickle is cut before its key counts as destroyed,
 // in the process that destroys it and in every other; no byte of it comes after.
@@ -308,7 +308,7 @@ func TestTransferEndsWhenTheFileWouldBeRefused(t *testing.T) {
 						_, _, err := tv.download(t, who, id, file, "bytes=0-3")
 						refused = slugOf(err)
 					} else {
-						request := contract.AttachmentAccessRequest{Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
+						request := contract.AttachmentAccessRequest{Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
 						if reader == "by consent" {
 							request = contract.AttachmentAccessRequest{Purpose: "schoolAllowance", ConsentID: new(p.consent)}
 						}

@@ -97,7 +97,9 @@ func TestLawfulBasis(t *testing.T) {
 		number  domain.Deliberation
 		typ     domain.DocumentType
 	}
-	ask := func(v *View, b basis) bool { return lawful(v, b.org, b.purpose, "", b.basis, b.number, b.typ) }
+	ask := func(v *View, b basis) bool {
+		return lawful(v, b.org, b.purpose, "socialTariffGrant", b.basis, b.number, b.typ)
+	}
 	v := sampleView(t)
 	good := basis{economy, "socialTariff", "legalObligation", "EX-26/040", "socialBenefitStatement"}
 	if !ask(v, good) {
