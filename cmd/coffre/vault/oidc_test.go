@@ -219,7 +219,7 @@ func TestProviderVouchesForCallers(t *testing.T) {
 	}
 	const path = contract.Base + "/events"
 	ask := func(authorization string, proofs ...string) *httptest.ResponseRecorder {
-		r := httptest.NewRequest(http.MethodGet, path+"?limit=1", nil)
+		r := httptest.NewRequest(http.MethodGet, path+"?pageSize=1", nil)
 		r.Header.Set("Authorization", authorization)
 		r.Header["Dpop"] = proofs
 		w := httptest.NewRecorder()
