@@ -2092,7 +2092,7 @@ type EvidenceQuery struct {
 	LegalBasis LegalBasis     `json:"legalBasis,omitempty,omitzero"`
 	Needs      []EvidenceNeed `json:"needs"`
 
-	// PresenceOnly say only what is held
+	// PresenceOnly say only what is held; else what is asked for, too
 	PresenceOnly bool `json:"presenceOnly,omitempty,omitzero"`
 
 	// Procedure Example: schoolEnrolmentAllowance
