@@ -147,7 +147,7 @@ func main() {
 
 // shownText returns the registered text of the purpose with its places filled in.
 func shownText(ctx context.Context, anybody *client.ClientWithResponses) client.ShownText {
-	registry := answered(anybody.GetRegistryWithResponse(ctx)).JSON200
+	registry := answered(anybody.GetRegistryWithResponse(ctx, nil)).JSON200
 	var organisation, purpose string
 	for _, o := range registry.Organizations {
 		if o.EnterpriseNumber == railways {
