@@ -73,6 +73,9 @@ events there are of each type and which leaf of the log was the last.`,
 				if !typeName.MatchString(t) {
 					return usage("--type is the type of an event, such as consent.granted")
 				}
+				if _, known := sentences[t]; !known {
+					return usage("--type: no event is of the type %s%s", t, nearest(t, slices.Collect(maps.Keys(sentences))))
+				}
 			}
 			return p.asks(cmd.Context(), at, asAuditor, func(c *client.Client) error {
 				tell := func(e contract.LogEvent) error {
@@ -99,6 +102,20 @@ events there are of each type and which leaf of the log was the last.`,
 	f.StringVar(&until, "until", "", "recorded before this `moment`, or until this day, the day included")
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// nearest returns the question whether a word that is close was meant, "" when none is.
+func nearest(word string, known []string) string {
+	words := &cobra.Command{SuggestionsMinimumDistance: 2}
+	for _, k := range known {
+		words.AddCommand(&cobra.Command{Use: k, Run: func(*cobra.Command, []string) {}})
+	}
+	near := words.SuggestionsFor(word)
+	slices.Sort(near)
+	if len(near) == 0 {
+		return ""
+	}
+	return "; did you mean " + strings.Join(near, " or ") + "?"
 }
 
 // told counts what a replay told.

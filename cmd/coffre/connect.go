@@ -59,8 +59,22 @@ func (w *where) flags(cmd *cobra.Command) {
 	cmd.MarkFlagsOneRequired("data", "url")
 }
 
+// open is flags for a command that asks what everybody may: a vault elsewhere wants no token.
+func (w *where) open(cmd *cobra.Command) {
+	w.place(cmd)
+	cmd.Flags().Lookup("url").Usage = "a vault elsewhere, as `https://host`"
+	cmd.MarkFlagsOneRequired("data", "url")
+	cmd.MarkFlagsMutuallyExclusive("data", "token-file")
+}
+
 // optional is flags for a command that may ask none.
 func (w *where) optional(cmd *cobra.Command) {
+	w.place(cmd)
+	cmd.MarkFlagsRequiredTogether("url", "token-file")
+}
+
+// place is the flags that say which vault is asked.
+func (w *where) place(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&w.data, "data", "", "the vault's data `directory` on this machine")
 	f.StringVar(&w.url, "url", "", "a vault elsewhere, as `https://host` (needs --token-file)")
@@ -68,7 +82,6 @@ func (w *where) optional(cmd *cobra.Command) {
 	f.StringVar(&w.why, "why", "", "with --data, the `reason` of this work, which goes on record: "+strings.Join(workReasons, ", "))
 	f.StringVar(&w.reference, "case", "", "with --why, the `reference` of the case this is part of; a keyed hash of it goes on record")
 	cmd.MarkFlagsMutuallyExclusive("data", "url")
-	cmd.MarkFlagsRequiredTogether("url", "token-file")
 	cmd.MarkFlagsMutuallyExclusive("url", "why")
 	complete(cmd, "why", workReasons...)
 	_ = cmd.MarkFlagDirname("data") // only for a flag that is not there
@@ -104,7 +117,7 @@ type connection interface {
 	close() error
 }
 
-// connect finds the vault. One that is not there is made when mayCreate.
+// connect finds the vault. One that is not there is made when mayCreate, and Err says so.
 func (p *program) connect(ctx context.Context, w where, mayCreate bool) (connection, error) {
 	if err := w.check(); err != nil {
 		return nil, err
@@ -113,16 +126,28 @@ func (p *program) connect(ctx context.Context, w where, mayCreate bool) (connect
 		return p.connectRemote(w)
 	}
 	dir := vault.DataDir(w.data)
-	if !mayCreate {
-		there, err := dir.Exists()
-		if err != nil {
-			return nil, err
-		}
-		if !there {
-			return nil, fmt.Errorf("there is no vault in %s; `coffre serve --dev --data %[1]s` makes one", w.data)
-		}
+	there := thereIsAVault(dir)
+	switch {
+	case there == nil:
+	case !mayCreate || !errors.Is(there, errNoVault):
+		return nil, there
+	default:
+		fmt.Fprintf(p.Err, "A new vault is made in %s.\n", printable(w.data))
 	}
 	return p.connectLocal(ctx, dir, w)
+}
+
+// errNoVault says that a data directory is not there.
+var errNoVault = errors.New("there is no vault")
+
+// thereIsAVault returns an error that wraps errNoVault where no directory of that name is, and
+// says how one is made: a mistyped name must not become a new directory.
+func thereIsAVault(dir vault.DataDir) error {
+	there, err := dir.Exists()
+	if err == nil && !there {
+		err = fmt.Errorf("%w in %s; `coffre serve --dev --data %[2]s` makes one", errNoVault, dir)
+	}
+	return err
 }
 
 // remote is a vault elsewhere.
@@ -146,12 +171,16 @@ func (p *program) connectRemote(w where) (connection, error) {
 	if u.Scheme != "https" && !(u.Scheme == "http" && loopback) {
 		return nil, &exitError{exitUsage, errURL}
 	}
-	bearer, err := p.readSecret(w.tokenFile)
-	if err != nil {
-		return nil, fmt.Errorf("token file: %w", err)
-	}
-	if bearer == "" {
-		return nil, errToken
+	var bearer func() (string, error)
+	if w.tokenFile != "" { // else nobody need say who they are
+		word, err := p.readSecret(w.tokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("token file: %w", err)
+		}
+		if word == "" {
+			return nil, errToken
+		}
+		bearer = func() (string, error) { return word, nil }
 	}
 	transport := &http.Transport{
 		Proxy:           http.ProxyFromEnvironment,
@@ -161,7 +190,7 @@ func (p *program) connectRemote(w where) (connection, error) {
 	}
 	return remote{&client.Client{
 		Base: strings.TrimSuffix(w.url, "/") + pathUnder(u), HTTP: httpClient(transport), Seen: new(client.Position),
-		Token: func() (string, error) { return bearer, nil },
+		Token: bearer,
 	}}, nil
 }
 
@@ -383,6 +412,15 @@ func (p *program) asks(ctx context.Context, w where, g token.Grant, ask func(*cl
 	}
 	defer func() { err = errors.Join(err, v.close()) }()
 	return ask(v.as(g))
+}
+
+// asksOpenly connects, has ask call what everybody may without saying who they are, and closes.
+func (p *program) asksOpenly(ctx context.Context, w where, ask func(*client.Client) error) error {
+	return p.asks(ctx, w, token.Grant{Role: asOperator.Role}, func(c *client.Client) error {
+		open := *c
+		open.Token = nil
+		return ask(&open)
+	})
 }
 
 // The roles that need no more to be said than their name.

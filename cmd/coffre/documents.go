@@ -75,7 +75,7 @@ record and the citizen sees it.`,
 				if asJSON {
 					return p.printJSON(d.Body)
 				}
-				return p.printDocument(d.Body)
+				return p.printDocument(d.Body, speaker(lang))
 			})
 		},
 	}
@@ -89,13 +89,13 @@ record and the citizen sees it.`,
 	return cmd
 }
 
-func (p *program) printDocument(d contract.VaultDocument) error {
-	facts := []string{"document", d.DocumentID.String(), "type", string(d.DocumentType), "label", d.Label, "issuer", strings.TrimSpace(string(d.Issuer) + " " + d.IssuerName),
-		"version", strconv.Itoa(d.Version), "state", string(d.State), "reason", string(d.Reason),
-		"valid from", string(d.ValidFrom), "valid until", string(d.ValidUntil), "effective from", string(d.EffectiveFrom),
-		"issued", day(d.IssuedAt), "changed", day(d.ChangedAt)}
+func (p *program) printDocument(d contract.VaultDocument, in speaker) error {
+	facts := []string{in.word("document"), d.DocumentID.String(), in.word("type"), string(d.DocumentType), in.word("label"), d.Label, in.word("issuer"), strings.TrimSpace(string(d.Issuer) + " " + d.IssuerName),
+		in.word("version"), strconv.Itoa(d.Version), in.word("state"), in.state(d.State), in.word("reason"), string(d.Reason),
+		in.word("valid from"), string(d.ValidFrom), in.word("valid until"), string(d.ValidUntil), in.word("effective from"), string(d.EffectiveFrom),
+		in.word("issued"), day(d.IssuedAt), in.word("changed"), day(d.ChangedAt)}
 	for _, a := range d.Attachments {
-		facts = append(facts, "attachment", fmt.Sprintf("%s %s, %d bytes", a.AttachmentID, a.MediaType, a.Size))
+		facts = append(facts, in.word("attachment"), fmt.Sprintf("%s %s, %d %s", a.AttachmentID, a.MediaType, a.Size, in.word("bytes")))
 	}
 	if err := p.facts(facts...); err != nil || len(d.Content) == 0 {
 		return err
@@ -104,7 +104,7 @@ func (p *program) printDocument(d contract.VaultDocument) error {
 	if json.Unmarshal(d.Content, &content) != nil {
 		return errContent
 	}
-	fmt.Fprintln(p.Out, "content") // the facts tell of an error
+	fmt.Fprintln(p.Out, in.word("content")) // the facts tell of an error
 	return p.facts(flat("  ", content)...)
 }
 

@@ -43,7 +43,7 @@ func newDocumentsImport(p *program) *cobra.Command {
 under way at a time, those about one citizen in the order of their lines. An import that was
 interrupted is begun again with the same files: what is there already is counted as unchanged
 and nothing is recorded. Each refused line is told on standard error with its number and the
-reason, never with what it says.`,
+reason, never with what it says. A data directory that is not there is made, and said.`,
 		Example: `  coffre documents import --data data cards.jsonl
   zcat cards.jsonl.gz | coffre documents import --data data -
   coffre documents import --url https://vault.example --token-file issuer.token --json cards.jsonl licences.jsonl`,

@@ -35,7 +35,7 @@ connection they trust, and keeps them: a certificate cannot vouch for its own ke
   coffre erase keys --data data --json > keys.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
+			return p.asksOpenly(cmd.Context(), at, func(c *client.Client) error {
 				all, err := client.Read[contract.SigningKeys](c.GetSigningKeys(cmd.Context()))
 				if err != nil {
 					return err
@@ -51,7 +51,7 @@ connection they trust, and keeps them: a certificate cannot vouch for its own ke
 			})
 		},
 	}
-	at.flags(cmd)
+	at.open(cmd)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

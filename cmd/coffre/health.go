@@ -5,7 +5,6 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/handlers/contract"
-	"coffre/handlers/edge/token"
 )
 
 func newHealth(p *program) *cobra.Command {
@@ -15,14 +14,11 @@ func newHealth(p *program) *cobra.Command {
 		Use: "health", Short: "Is the vault there for its clients",
 		Long: "Says UP, DEGRADED or DOWN; DOWN is exit code 1.",
 		Example: `  coffre health --data data
-  coffre health --url https://vault.example --token-file token`,
+  coffre health --url https://vault.example`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.asks(cmd.Context(), at, token.Grant{Role: asOperator.Role}, func(c *client.Client) error {
-				// Nobody needs to say who they are, and 503 is an answer here.
-				open := *c
-				open.Token = nil
-				resp, err := open.GetHealth(cmd.Context())
+			return p.asksOpenly(cmd.Context(), at, func(c *client.Client) error {
+				resp, err := c.GetHealth(cmd.Context()) // 503 is an answer here
 				if err != nil {
 					return err
 				}
@@ -44,7 +40,7 @@ func newHealth(p *program) *cobra.Command {
 			})
 		},
 	}
-	at.flags(cmd)
+	at.open(cmd)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

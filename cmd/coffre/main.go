@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"coffre/cmd/coffre/client"
 	"coffre/cmd/coffre/vault"
 	"coffre/eventstore"
@@ -74,6 +76,7 @@ func newProgram(t terminal) *program {
 func (p *program) run(ctx context.Context, args []string) int {
 	root, started := newRoot(p)
 	root.SetArgs(args)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return explainFlag(root, cmd, args, err) })
 	err := root.ExecuteContext(ctx)
 	var coded *exitError
 	switch {

@@ -62,7 +62,7 @@ func TestRegistryIsPublishedOnce(t *testing.T) {
 	if got := jsonLines(t, s.must(0, "registry", "apply", "--data", dir, "--json", files).out)[0]; got["version"] != 2.0 {
 		t.Errorf("published as %v", got)
 	}
-	if got := s.must(0, "registry", "show", "--data", dir, "--lang", "fr"); !strings.Contains(got.out, "Registry version 2") || !strings.Contains(got.out, "Carte ISI+") {
+	if got := s.must(0, "registry", "show", "--data", dir, "--lang", "fr"); !strings.Contains(got.out, "Registre, version 2") || !strings.Contains(got.out, "Carte ISI+") {
 		t.Errorf("out %q", got.out)
 	}
 	if err := os.WriteFile(filepath.Join(files, "purposes.json"), []byte(`{"items": [{"code": "x"}]}`), 0o600); err != nil {
@@ -188,7 +188,7 @@ func TestCommandsOfEveryRole(t *testing.T) {
 	}
 	citizen := text(wallet["citizenId"])
 	people := s.must(0, "wallet", "show", "--data", dir, "--citizen", citizen, "--lang", "fr").out
-	if !strings.Contains(people, "Carte ISI+ (of ") || !strings.Contains(people, "valid") {
+	if !strings.Contains(people, "Carte ISI+ (de ") || !strings.Contains(people, "valable") {
 		t.Errorf("wallet: %s", people)
 	}
 	s.in = f.mother.ssin.Reveal()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,9 +18,7 @@ import (
 
 	"coffre/cmd/coffre/client"
 	"coffre/cmd/coffre/files"
-	"coffre/domain"
 	"coffre/handlers/contract"
-	"coffre/handlers/edge/token"
 	"coffre/projections/vocabulary"
 )
 
@@ -37,7 +36,7 @@ func newRegistryApply(p *program) *cobra.Command {
 		Use: "apply DIR", Short: "Publish the registry that lies in a folder",
 		Long: `Checks the files of a folder laid out as deploy/registry is, says every mistake with its
 file, and publishes them as the next version. What is in force already is not published
-again.`,
+again. A vault that is to begin with them is made by coffre serve --registry.`,
 		Example: `  coffre registry apply --data data my-registry`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -45,7 +44,7 @@ again.`,
 			if err != nil {
 				return fmt.Errorf("registry in %s: %w", args[0], err)
 			}
-			v, err := p.connect(cmd.Context(), at, true)
+			v, err := p.connect(cmd.Context(), at, false)
 			if err != nil {
 				return err
 			}
@@ -98,13 +97,19 @@ func newRegistryShow(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show", Short: "What is in force",
 		Example: `  coffre registry show --data data
-  coffre registry show --data data --json`,
+  coffre registry show --url https://vault.example --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("lang", lang, languages...); err != nil {
 				return err
 			}
-			return p.asks(cmd.Context(), at, token.Grant{Role: domain.RoleOperator}, func(c *client.Client) error {
+			ask := p.asksOpenly
+			if at.tokenFile != "" { // who says who they are is told what they may ask for
+				ask = func(ctx context.Context, w where, ask func(*client.Client) error) error {
+					return p.asks(ctx, w, asOperator, ask)
+				}
+			}
+			return ask(cmd.Context(), at, func(c *client.Client) error {
 				r, err := client.Read[contract.Registry](c.GetRegistry(cmd.Context(), contract.GetRegistryParams{}))
 				if err != nil {
 					return err
@@ -116,7 +121,7 @@ func newRegistryShow(p *program) *cobra.Command {
 			})
 		},
 	}
-	at.flags(cmd)
+	at.open(cmd)
 	jsonFlag(cmd, &asJSON)
 	langFlag(cmd, &lang)
 	return cmd
@@ -126,7 +131,7 @@ func newRegistryShow(p *program) *cobra.Command {
 var languages = []string{"nl", "fr", "de", "en"}
 
 func langFlag(cmd *cobra.Command, lang *string) {
-	cmd.Flags().StringVar(lang, "lang", "en", "`language` of labels: nl, fr, de or en")
+	cmd.Flags().StringVar(lang, "lang", "en", "`language` of labels, headings and states: nl, fr, de or en")
 	complete(cmd, "lang", languages...)
 }
 
@@ -135,37 +140,38 @@ func label(m contract.MultiLanguage, lang string) string {
 }
 
 func (p *program) printRegistry(r contract.Registry, lang string) error {
-	fmt.Fprintf(p.Out, "Registry version %d, %s\n\n", r.Version, day(r.PublishedAt)) // the tables tell of an error
-	t := p.table("DOCUMENT TYPE", "LABEL", "ISSUERS")
-	offers := p.table("DOCUMENT TYPE", "READ FOR", "IN PROCEDURE", "FIELDS", "PREDICATES")
+	in := speaker(lang)
+	fmt.Fprintf(p.Out, "%s %d, %s\n\n", in.word("Registry version"), r.Version, day(r.PublishedAt)) // the tables tell of an error
+	t := p.table(in.headings("document type", "label", "issuers")...)
+	offers := p.table(in.headings("document type", "read for", "in procedure", "fields", "predicates")...)
 	for _, d := range r.DocumentTypes {
 		t.row(string(d.DocumentType), label(d.Labels, lang), joined(d.Issuers))
 		for _, m := range d.Minimum {
 			offers.row(string(d.DocumentType), string(m.Purpose), string(m.Procedure), joined(m.Fields), joined(m.Predicates))
 		}
 	}
-	organisations := p.table("ORGANISATION", "NAME", "PURPOSES", "ATTESTS")
+	organisations := p.table(in.headings("organisation", "name", "purposes", "attests")...)
 	for _, o := range r.Organizations {
 		organisations.row(string(o.EnterpriseNumber), label(o.Labels, lang), joined(o.Purposes), joined(o.Attests))
 	}
 	codes := func(title string, list []contract.RegistryCode) *table {
-		t := p.table(title, "LABEL")
+		t := p.table(in.headings(title, "label")...)
 		for _, c := range list {
 			t.row(c.Code, label(c.Labels, lang))
 		}
 		return t
 	}
-	bases := p.table("LEGAL BASIS", "LABEL", "GDPR")
+	bases := p.table(in.headings("legal basis", "label", "gdpr")...)
 	for _, b := range r.LegalBases {
 		bases.row(string(b.Code), label(b.Labels, lang), b.Article)
 	}
-	reasons := p.table("REASON FOR", "CODE", "LABEL")
+	reasons := p.table(in.headings("reason for", "code", "label")...)
 	for _, c := range r.Reasons {
 		reasons.row(string(c.Kind), string(c.Code), label(c.Labels, lang))
 	}
-	tables := []*table{t, offers, organisations, codes("PURPOSE", r.Purposes), codes("PROCEDURE", r.Procedures), bases, reasons}
+	tables := []*table{t, offers, organisations, codes("purpose", r.Purposes), codes("procedure", r.Procedures), bases, reasons}
 	if c := r.Caller; c.EnterpriseNumber != "" {
-		tables = append(tables, p.callerTables(c)...)
+		tables = append(tables, p.callerTables(c, in)...)
 	}
 	for i, t := range tables {
 		if i > 0 {
@@ -175,18 +181,18 @@ func (p *program) printRegistry(r contract.Registry, lang string) error {
 			return err
 		}
 	}
-	fmt.Fprintf(p.Out, "\nMinors read and decide alone from the age of %d.\n", r.MinorsDecideFrom)
+	fmt.Fprintf(p.Out, "\n%s %d\n", in.word("Minors read and decide alone from the age of"), r.MinorsDecideFrom)
 	if len(r.Unattested) > 0 {
-		fmt.Fprintf(p.Out, "No organisation may attest: %s. Give one the right (\"attests\"), and publish the registry.\n", joined(r.Unattested))
+		fmt.Fprintf(p.Out, "%s: %s; %s\n", in.word("No organisation may attest"), joined(r.Unattested), in.word("give one the right (\"attests\"), and publish the registry"))
 	}
 	return nil
 }
 
 // callerTables returns what the organisation of the token may issue and ask for.
-func (p *program) callerTables(c contract.RegistryCaller) []*table {
-	may := p.table("THIS CALLER", "PEOPLE A DAY", "ISSUES")
+func (p *program) callerTables(c contract.RegistryCaller, in speaker) []*table {
+	may := p.table(in.headings("this caller", "people a day", "issues")...)
 	may.row(string(c.EnterpriseNumber), strconv.Itoa(c.DailyQuota), joined(c.Issues))
-	reads := p.table("MAY READ FOR", "DOCUMENT TYPES", "IN PROCEDURES", "BY LAW", "BY CONSENT")
+	reads := p.table(in.headings("may read for", "document types", "in procedures", "by law", "by consent")...)
 	for _, r := range c.Registrations {
 		var laws []string
 		for _, b := range r.Bases {

@@ -33,7 +33,7 @@ func TestRegistryShowPrintsAllWordsOfARequest(t *testing.T) {
 	out := strings.Join(strings.Fields(sh.must(0, "registry", "show", "--data", t.TempDir(), "--lang", "nl").out), " ")
 	for _, line := range []string{
 		"householdComposition schoolAllowance schoolEnrolmentAllowance householdSize, members ageOver18",
-		"PROCEDURE LABEL schoolEnrolmentAllowance in het Nederlands",
+		"PROCEDURE BENAMING schoolEnrolmentAllowance in het Nederlands",
 		"publicTask in het Nederlands 6(1)(e)",
 		"legalHold litigation in het Nederlands",
 		"0316380841 4711 diploma",

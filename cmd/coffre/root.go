@@ -90,11 +90,24 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	cmd.SuggestionsMinimumDistance = 2
-	message := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+	message := fmt.Sprintf("unknown command %q for %q", printable(args[0]), cmd.CommandPath())
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		message += "; did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return fmt.Errorf("%s (try '%s --help')", message, cmd.CommandPath())
+}
+
+// explainFlag returns what is wrong with a command line on which cobra met a flag that cmd does
+// not have. A group has no flags but --help, so the mistake is the word after it, or that
+// there is none.
+func explainFlag(root, cmd *cobra.Command, args []string, err error) error {
+	if !cmd.HasAvailableSubCommands() || cmd.Annotations[runsItself] != "" {
+		return fmt.Errorf("%w (try '%s --help')", err, cmd.CommandPath())
+	}
+	if _, rest, found := root.Find(args); found == nil && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+		return noSuchCommand(cmd, rest)
+	}
+	return fmt.Errorf("%w; a command comes first: %s COMMAND (try '%[2]s --help')", err, cmd.CommandPath())
 }
 
 // examples gives cobra's own completion commands theirs.

@@ -31,8 +31,8 @@ func newToken(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "token --data DIR --role ROLE", Short: "Make a bearer token for trying out",
 		Long: `Prints a token signed with the development key of a data directory. Servers started
-with --dev trust it, on loopback only. It works while a server runs. Nothing but the
-token goes to standard output.`,
+with --dev trust it, on loopback only. It works while a server runs, and makes
+no directory: start coffre serve --dev first. Nothing but the token goes to standard output.`,
 		Example: `  coffre token --data data --role issuer --org 0206731645
   coffre token --data data --role consumer --org 0316380841 --ttl 8h
   coffre token --data data --role citizen --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
@@ -56,7 +56,10 @@ token goes to standard output.`,
 				}
 			}
 			d := vault.DataDir(dir)
-			if err := d.Create(); err != nil {
+			if err := thereIsAVault(d); err != nil {
+				return err
+			}
+			if err := d.Create(); err != nil { // closed to other accounts before a key is put there
 				return err
 			}
 			key, err := token.OpenDevKey(d.File(vault.DevKeyFile))

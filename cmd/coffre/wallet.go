@@ -48,7 +48,7 @@ func newWalletShow(p *program) *cobra.Command {
 				if asJSON {
 					return p.printJSON(w.Body)
 				}
-				return p.printWallet(w.Body)
+				return p.printWallet(w.Body, speaker(lang))
 			})
 		},
 	}
@@ -61,24 +61,24 @@ func newWalletShow(p *program) *cobra.Command {
 	return cmd
 }
 
-func (p *program) printWallet(w contract.Wallet) error {
-	if err := p.facts("citizen", w.CitizenID.String(), "documents", strconv.Itoa(len(w.Items))); err != nil || len(w.Items) == 0 {
+func (p *program) printWallet(w contract.Wallet, in speaker) error {
+	if err := p.facts(in.word("citizen"), w.CitizenID.String(), in.word("documents"), strconv.Itoa(len(w.Items))); err != nil || len(w.Items) == 0 {
 		return err
 	}
-	t := p.table("DOCUMENT", "STATE", "FROM", "UNTIL", "ISSUER", "READERS", "ID")
+	t := p.table(in.headings("document", "state", "from", "until", "issuer", "readers", "id")...)
 	for _, d := range w.Items {
 		name := d.Label
 		if name == "" {
 			name = string(d.DocumentType)
 		}
 		if d.HeldAs == contract.HeldAsRepresentative {
-			name += " (of " + d.RepresentedCitizenID.String()[:8] + ")"
+			name += " (" + in.word("of") + " " + d.RepresentedCitizenID.String()[:8] + ")"
 		}
 		issuer := d.IssuerName
 		if issuer == "" {
 			issuer = string(d.Issuer)
 		}
-		t.row(name, string(d.State), string(d.ValidFrom), string(d.ValidUntil), issuer, strconv.Itoa(len(d.WhoMayRead)), d.DocumentID.String())
+		t.row(name, in.state(d.State), string(d.ValidFrom), string(d.ValidUntil), issuer, strconv.Itoa(len(d.WhoMayRead)), d.DocumentID.String())
 	}
 	return t.flush()
 }

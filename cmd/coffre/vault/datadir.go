@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -63,16 +64,25 @@ func (d DataDir) Create() error {
 	return nil
 }
 
-// Exists reports whether the folder is there.
+// ErrNotAVault says that a folder holds other things and no vault: somebody mistyped its name.
+var ErrNotAVault = errors.New("data directory: it holds other things and no vault")
+
+// marks are the files by one of which a folder is known to be a vault's.
+var marks = []string{lockFile, DevKeyFile, KEKFile, TransitMark, KeysFile}
+
+// Exists reports whether the folder is there and may be opened: it was a vault's before, or it
+// is empty. It returns ErrNotAVault for a folder of other things, and touches nothing.
 func (d DataDir) Exists() (bool, error) {
-	info, err := os.Stat(string(d))
+	there, err := os.ReadDir(string(d))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return false, errors.New("data directory: it is a file")
 	case err != nil:
 		return false, fmt.Errorf("data directory: %w", err)
-	case !info.IsDir():
-		return false, errors.New("data directory: it is a file")
+	case len(there) > 0 && !slices.ContainsFunc(there, func(e fs.DirEntry) bool { return slices.Contains(marks, e.Name()) }):
+		return false, ErrNotAVault
 	}
 	return true, nil
 }

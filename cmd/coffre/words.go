@@ -1,0 +1,110 @@
+package main
+
+import (
+	"strings"
+
+	"coffre/domain"
+	"coffre/handlers/contract"
+)
+
+// words are the headings and states that --lang reaches, by the English that stands in
+// the code.
+var words = map[string]translated{
+	"citizen":          {"burger", "citoyen", "Bürger"},
+	"documents":        {"documenten", "documents", "Dokumente"},
+	"document":         {"document", "document", "Dokument"},
+	"type":             {"type", "type", "Art"},
+	"label":            {"benaming", "libellé", "Bezeichnung"},
+	"issuer":           {"uitgever", "émetteur", "Aussteller"},
+	"issuers":          {"uitgevers", "émetteurs", "Aussteller"},
+	"version":          {"versie", "version", "Fassung"},
+	"state":            {"toestand", "état", "Zustand"},
+	"reason":           {"reden", "motif", "Grund"},
+	"from":             {"van", "du", "von"},
+	"until":            {"tot", "au", "bis"},
+	"valid from":       {"geldig van", "valable du", "gültig von"},
+	"valid until":      {"geldig tot", "valable jusqu'au", "gültig bis"},
+	"effective from":   {"uitwerking vanaf", "prend effet le", "wirksam ab"},
+	"issued":           {"uitgegeven", "émis", "ausgestellt"},
+	"changed":          {"gewijzigd", "modifié", "geändert"},
+	"attachment":       {"bijlage", "annexe", "Anlage"},
+	"bytes":            {"bytes", "octets", "Byte"},
+	"content":          {"inhoud", "contenu", "Inhalt"},
+	"readers":          {"lezers", "lecteurs", "Leser"},
+	"id":               {"id", "id", "Id"},
+	"of":               {"van", "de", "von"},
+	"Registry version": {"Register, versie", "Registre, version", "Register, Fassung"},
+	"document type":    {"documenttype", "type de document", "Dokumentart"},
+	"organisation":     {"organisatie", "organisation", "Organisation"},
+	"name":             {"naam", "nom", "Name"},
+	"purpose":          {"doel", "finalité", "Zweck"},
+	"purposes":         {"doelen", "finalités", "Zwecke"},
+	"read for":         {"gelezen voor", "lu pour", "gelesen für"},
+	"in procedure":     {"in procedure", "dans la procédure", "im Verfahren"},
+	"fields":           {"velden", "champs", "Felder"},
+	"predicates":       {"predicaten", "prédicats", "Prädikate"},
+	"legal basis":      {"rechtsgrond", "base légale", "Rechtsgrundlage"},
+	"gdpr":             {"AVG", "RGPD", "DSGVO"},
+	"procedure":        {"procedure", "procédure", "Verfahren"},
+	"reason for":       {"reden voor", "motif de", "Grund für"},
+	"code":             {"code", "code", "Code"},
+	"this caller":      {"deze oproeper", "cet appelant", "dieser Aufrufer"},
+	"people a day":     {"personen per dag", "personnes par jour", "Personen am Tag"},
+	"issues":           {"geeft uit", "émet", "stellt aus"},
+	"may read for":     {"mag lezen voor", "peut lire pour", "darf lesen für"},
+	"document types":   {"documenttypes", "types de document", "Dokumentarten"},
+	"in procedures":    {"in procedures", "dans les procédures", "in Verfahren"},
+	"by law":           {"bij wet", "par la loi", "kraft Gesetzes"},
+	"by consent":       {"met toestemming", "par consentement", "mit Einwilligung"},
+	"attests":          {"bevestigt", "atteste", "bestätigt"},
+	"Minors read and decide alone from the age of":               {"Minderjarigen beslissen alleen vanaf", "Les mineurs décident seuls à partir de", "Minderjährige entscheiden allein ab"},
+	"No organisation may attest":                                 {"Niemand mag bevestigen", "Personne ne peut attester", "Niemand darf bestätigen"},
+	"give one the right (\"attests\"), and publish the registry": {"geef een organisatie het recht (\"attests\") en publiceer het register", "donnez ce droit à une organisation (\"attests\") et publiez le registre", "geben Sie einer Organisation das Recht (\"attests\") und veröffentlichen Sie das Register"},
+}
+
+// translated is a word in Dutch, French and German.
+type translated struct{ nl, fr, de string }
+
+// states are those of a document, for people.
+var states = map[contract.DocumentState]translated{
+	contract.DocumentStateValid:       {"geldig", "valable", "gültig"},
+	contract.DocumentStateNotYetValid: {"nog niet geldig", "pas encore valable", "noch nicht gültig"},
+	contract.DocumentStateExpired:     {"vervallen", "expiré", "abgelaufen"},
+	contract.DocumentStateSuspended:   {"geschorst", "suspendu", "ausgesetzt"},
+	contract.DocumentStateRevoked:     {"ingetrokken", "révoqué", "widerrufen"},
+	contract.DocumentStateErased:      {"gewist", "effacé", "gelöscht"},
+}
+
+// speaker says headings and states in one language.
+type speaker domain.Language
+
+// word returns an English word of the list in the speaker's language. It panics for one that
+// the list lacks: a broken program.
+func (s speaker) word(english string) string {
+	t, ok := words[english]
+	if !ok {
+		panic("no translation of " + english)
+	}
+	return t.in(s, english)
+}
+
+// headings returns words as they stand above columns.
+func (s speaker) headings(english ...string) []string {
+	for i, word := range english {
+		english[i] = strings.ToUpper(s.word(word))
+	}
+	return english
+}
+
+// state returns a document's state; one of a later contract stays as it is.
+func (s speaker) state(state contract.DocumentState) string {
+	return states[state].in(s, string(state))
+}
+
+func (t translated) in(s speaker, english string) string {
+	said := map[speaker]string{"nl": t.nl, "fr": t.fr, "de": t.de}[s]
+	if said == "" {
+		return english
+	}
+	return said
+}

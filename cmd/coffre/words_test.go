@@ -1,0 +1,114 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"coffre/handlers/contract"
+)
+
+// TestLanguageReachesHeadingsAndStates shows a wallet in each language.
+func TestLanguageReachesHeadingsAndStates(t *testing.T) {
+	s := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		answer(t, w, 200, contract.Wallet{Items: []contract.WalletItem{{Label: "X", State: contract.DocumentStateNotYetValid}}})
+	})
+	for lang, said := range map[string][]string{
+		"en": {"documents  1", "STATE", "UNTIL", "READERS", "notYetValid"},
+		"nl": {"documenten  1", "TOESTAND", "TOT", "LEZERS", "nog niet geldig"},
+		"fr": {"documents  1", "ÉTAT", "AU", "LECTEURS", "pas encore valable"},
+		"de": {"Dokumente  1", "ZUSTAND", "BIS", "LESER", "noch nicht gültig"},
+	} {
+		got := s.must(0, "wallet", "show", "--data", t.TempDir(), "--citizen", anna, "--lang", lang)
+		for _, word := range said {
+			if !strings.Contains(got.out, word) {
+				t.Errorf("%s: %q is not in\n%s", lang, word, got.out)
+			}
+		}
+	}
+}
+
+// TestEveryWordIsTranslated finds a word or a state that a language lacks.
+func TestEveryWordIsTranslated(t *testing.T) {
+	if len(words) < 20 || len(states) != 6 {
+		t.Fatalf("%d words and %d states", len(words), len(states))
+	}
+	for english, to := range words {
+		if to.nl == "" || to.fr == "" || to.de == "" {
+			t.Errorf("%q: %+v", english, to)
+		}
+	}
+	for state, to := range states {
+		if to.nl == "" || to.fr == "" || to.de == "" || !state.Valid() {
+			t.Errorf("%q: %+v", state, to)
+		}
+	}
+}
+
+// TestAMistypedDirectoryStaysAsItIs types names of folders that hold no vault.
+func TestAMistypedDirectoryStaysAsItIs(t *testing.T) {
+	s := onDisk(t)
+	parent := t.TempDir()
+	missing, others := filepath.Join(parent, "dtaa"), filepath.Join(parent, "home")
+	if err := os.Mkdir(others, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(others, "letter"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{
+		{"token", "--role", "auditor"}, {"health"}, {"registry", "show"}, {"registry", "apply", "../../deploy/registry"},
+		{"projections", "rebuild", "wallet"}, {"audit", "replay"}, {"keys", "rotate"}, {"erase", "keys"},
+	} {
+		for dir, says := range map[string]string{missing: "there is no vault in " + missing, others: "holds other things and no vault"} {
+			got := s.must(exitFailed, append(command, "--data", dir)...)
+			if !strings.Contains(got.err, says) || got.out != "" {
+				t.Errorf("%v: out %q, err %q", command, got.out, got.err)
+			}
+		}
+	}
+	// Also those that make a vault make none among other things.
+	if got := s.must(exitFailed, "documents", "import", "--data", others, os.DevNull); !strings.Contains(got.err, "no vault") {
+		t.Errorf("import: %q", got.err)
+	}
+	if _, err := os.Lstat(missing); !os.IsNotExist(err) {
+		t.Errorf("the mistyped directory is there: %v", err)
+	}
+	info, err := os.Stat(others)
+	if err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("the folder of other things was changed: %v, %v", info.Mode(), err)
+	}
+	if all, err := os.ReadDir(others); err != nil || len(all) != 1 {
+		t.Errorf("the folder of other things holds %v, %v", all, err)
+	}
+	if got := s.must(0, "documents", "import", "--data", missing, os.DevNull); !strings.Contains(got.err, "A new vault is made in "+missing) {
+		t.Errorf("import says nothing of the new vault: %q", got.err)
+	}
+}
+
+// TestOpenCallsNeedNoToken asks a vault elsewhere what everybody may.
+func TestOpenCallsNeedNoToken(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			t.Errorf("%s: a token was sent", r.URL.Path)
+		}
+		switch r.URL.Path {
+		case "/vault/v1/health":
+			answer(t, w, 200, contract.Health{Status: contract.HealthStatusUP})
+		case "/vault/v1/registry":
+			answer(t, w, 200, contract.Registry{Version: 7})
+		case "/vault/v1/signingKeys":
+			answer(t, w, 200, contract.SigningKeys{})
+		default:
+			t.Errorf("asked for %s", r.URL.Path)
+		}
+	}))
+	defer elsewhere.Close()
+	s := onDisk(t)
+	for _, command := range [][]string{{"health"}, {"registry", "show"}, {"erase", "keys"}} {
+		s.must(0, append(command, "--url", elsewhere.URL)...)
+	}
+}
