@@ -168,7 +168,9 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.release(t, officer, "00010100105")
 
 	r.get(t, operator, "/projections")
-	r.post(t, operator, "/projections/wallet/rebuild", "", nil)
+	var rebuild contract.Rebuild
+	r.post(t, operator, "/projections/wallet/rebuild", "", &rebuild)
+	r.get(t, operator, "/rebuilds/"+rebuild.RebuildID.String())
 	r.get(t, operator, "/keys")
 	r.post(t, operator, "/keys/retire", "", nil) // nothing is old yet
 	r.post(t, operator, "/keys/trim", "", nil)

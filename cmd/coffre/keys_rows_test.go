@@ -138,6 +138,7 @@ func TestEveryTableOfTheKeyDatabaseIsProtected(t *testing.T) {
 		"quota_places":    "places of budgets, which end by themselves: a changed bit bounds a little more or less",
 		"quota_sums":      "sums of such places",
 		"used_proofs":     "keyed digests of some minutes: a changed bit has one proof count twice, and only by whoever holds its key",
+		"jobs":            "how work goes that somebody asked for: it decides nothing, and names nobody",
 		"certificates":    "each is signed, and whoever reads one verifies it",
 		"guard":           "up to where the log was compared with the ring: a part of the guard against older files",
 	}

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"coffre/cmd/coffre/client"
@@ -35,37 +33,35 @@ func poll(ctx context.Context, look func() (done bool, again time.Time, err erro
 	}
 }
 
-var errStopped = errors.New("the read model stopped; the server's log says at which event")
-
-// followRebuild waits until a rebuilt read model is the live one.
-func (p *program) followRebuild(ctx context.Context, c *client.Client, one contract.Projection, asJSON bool) error {
-	bar := p.progress(100, "rebuild "+one.Name, false)
+// followRebuild waits until a rebuild is over, and says how it ended.
+func (p *program) followRebuild(ctx context.Context, c *client.Client, one contract.Rebuild, asJSON bool) error {
+	bar := p.progress(100, "rebuild "+one.Projection, false)
 	defer bar.Done()
 	shown := 0
-	before := one.Version
 	err := poll(ctx, func() (bool, time.Time, error) {
-		all, err := client.Read[contract.Projections](c.ListProjections(ctx, contract.ListProjectionsParams{Name: one.Name}))
+		now, err := client.Read[contract.Rebuild](c.GetRebuild(ctx, one.RebuildID))
 		if err != nil {
 			return false, time.Time{}, err
 		}
-		if len(all.Body.Items) != 1 {
-			return false, time.Time{}, fmt.Errorf("the vault no longer names the read model %s", one.Name)
+		one = now.Body
+		switch one.State {
+		case contract.RebuildStateDone:
+			return true, time.Time{}, nil
+		case contract.RebuildStateFailed:
+			return false, time.Time{}, &client.Refusal{Problem: one.Problem}
 		}
-		now := all.Body.Items[0]
-		bar.Add(int64(max(0, orZero(now.Rebuilding)-shown)))
-		shown = max(shown, orZero(now.Rebuilding))
-		one = now
-		switch now.State {
-		case contract.ProjectionStateStopped:
-			return false, time.Time{}, errStopped
-		case contract.ProjectionStateRebuilding:
-			return false, time.Time{}, nil
+		all, err := client.Read[contract.Projections](c.ListProjections(ctx, contract.ListProjectionsParams{Name: one.Projection}))
+		if err == nil && len(all.Body.Items) == 1 { // another process may be at it
+			per := orZero(all.Body.Items[0].Rebuilding)
+			bar.Add(int64(max(0, per-shown)))
+			shown = max(shown, per)
 		}
-		return true, time.Time{}, nil
+		return false, time.Time{}, err
 	})
 	bar.Done()
 	if err != nil {
 		return err
 	}
-	return p.print(asJSON, one, "read model", one.Name, "state", string(one.State), "version", fmt.Sprintf("%d (was %d)", one.Version, before))
+	return p.print(asJSON, one, "rebuild", one.RebuildID.String(), "read model", one.Projection, "state", string(one.State),
+		"began", day(one.BegunAt), "ended", day(one.EndedAt))
 }

@@ -60,15 +60,17 @@ func newProjectionsRebuild(p *program) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "rebuild NAME", Short: "Build a read model again, beside the live one",
+		Long: `Asks for a rebuild, waits for that one and says how it ended: exit code 1 when it failed, and
+then the read model in force stays. One that is under way already is joined.`,
 		Example: `  coffre projections rebuild wallet --data data`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
-				begun, err := client.Read[contract.Projection](c.RebuildProjection(cmd.Context(), args[0], contract.RebuildProjectionParams{IdempotencyKey: uuid.New()}))
+				asked, err := client.Read[contract.Rebuild](c.RebuildProjection(cmd.Context(), args[0], contract.RebuildProjectionParams{IdempotencyKey: uuid.New()}))
 				if err != nil {
 					return err
 				}
-				return p.followRebuild(cmd.Context(), c, begun.Body, asJSON)
+				return p.followRebuild(cmd.Context(), c, asked.Body, asJSON)
 			})
 		},
 	}

@@ -232,7 +232,7 @@ func TestCommandsOfEveryRole(t *testing.T) {
 	if got := s.must(0, "projections", "status", "--data", dir).out; !strings.Contains(got, "wallet") {
 		t.Errorf("projections: %s", got)
 	}
-	if got := one("projections", "rebuild", "wallet"); got["state"] != "live" {
+	if got := one("projections", "rebuild", "wallet"); got["state"] != "done" {
 		t.Errorf("rebuilt: %v", got)
 	}
 	if got := s.must(exitFailed, "projections", "rebuild", "--data", dir, "nothing"); got.out != "" {

@@ -138,6 +138,7 @@ var recordedOperations = map[string]left{
 	"publishRegistry":       events("registry.published").when("when something changed"),
 	"getKeys":               none(tellsNobody),
 	"listProjections":       none(tellsNobody),
+	"getRebuild":            none(tellsNobody),
 	"getRegistry":           none("it is published to everybody"),
 	"getSigningKeys":        none("they are published to everybody"),
 	"getHealth":             none(tellsNobody),

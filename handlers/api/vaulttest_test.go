@@ -26,6 +26,7 @@ import (
 	"coffre/eventstore/codec"
 	"coffre/eventstore/faulty"
 	"coffre/eventstore/faulty/faultyblob"
+	"coffre/eventstore/jobs"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/quotas"
 	"coffre/eventstore/requests"
@@ -138,6 +139,10 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 	if err != nil {
 		t.Fatal(err)
 	}
+	under, err := jobs.Open(t.Context(), tv.KeysDB, tv.Clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	files, err := folder.Open(filepath.Join(dir, "blobs"))
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +157,7 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 	}
 	m.Disclosure = disclosure.Config{Opener: tv.Opener, Codec: codec.Catalog, Wallets: wallet.New(), AccessLog: accesslog.New(), Blobs: tv.Files}
 	m.Work = work.Config{
-		Answers:   true,
+		Answers: true, Jobs: under,
 		Destroyer: ring.Destroyer, Rotator: ring.Rotator, Shreds: shred.Open(filepath.Join(dir, "shred.list")),
 		ConsentLog: consentlog.New(), Erasures: erasures.New(), Exports: t.TempDir(), Keeper: "a test's",
 		LogSigner: tv.Keeper, CertificateSigner: tv.Keeper,
@@ -206,12 +211,16 @@ func (tv *testVault) restartOn(t testing.TB, db *keysdb.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	under, err := jobs.Open(t.Context(), db, tv.Clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	tv.KeysDB = db
 	tv.Opener.Opener = seal.Opener{Ring: ring.Ring}
 	tv.restart(func(s *settings) {
 		s.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now})
 		s.Keys, s.Requests, s.Quotas = ring.Ring, table, counts
-		s.Work.Destroyer, s.Work.Rotator = ring.Destroyer, ring.Rotator
+		s.Work.Destroyer, s.Work.Rotator, s.Work.Jobs = ring.Destroyer, ring.Rotator, under
 	})
 }
 

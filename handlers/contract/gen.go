@@ -666,6 +666,30 @@ func (e ReasonKind) Valid() bool {
 	}
 }
 
+// Defines values for RebuildState.
+const (
+	RebuildStateDone    RebuildState = "done"
+	RebuildStateFailed  RebuildState = "failed"
+	RebuildStateRunning RebuildState = "running"
+	RebuildStateWaiting RebuildState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the RebuildState enum.
+func (e RebuildState) Valid() bool {
+	switch e {
+	case RebuildStateDone:
+		return true
+	case RebuildStateFailed:
+		return true
+	case RebuildStateRunning:
+		return true
+	case RebuildStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReceiptFormat.
 const (
 	ReceiptFormatIso27560 ReceiptFormat = "iso27560"
@@ -2758,6 +2782,37 @@ type ReasonCode = domain.ReasonCode
 // ReasonKind what a reason is a reason for
 type ReasonKind string
 
+// Rebuild defines model for Rebuild.
+type Rebuild struct {
+	BegunAt time.Time `json:"begunAt,omitempty,omitzero"`
+	EndedAt time.Time `json:"endedAt,omitempty,omitzero"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// PollAfter when to ask again
+	PollAfter time.Time `json:"pollAfter,omitempty,omitzero"`
+
+	// Problem RFC 9457
+	Problem Problem `json:"problem,omitempty,omitzero"`
+
+	// Projection a read model
+	//
+	// Example: wallet
+	Projection  ProjectionName `json:"projection"`
+	RebuildID   RebuildID      `json:"rebuildId"`
+	RequestedAt time.Time      `json:"requestedAt"`
+	State       RebuildState   `json:"state"`
+}
+
+// RebuildID defines model for RebuildId.
+type RebuildID = uuid.UUID
+
+// RebuildState defines model for RebuildState.
+type RebuildState string
+
 // ReceiptFormat defines model for ReceiptFormat.
 type ReceiptFormat string
 
@@ -4247,6 +4302,9 @@ type ServerInterface interface {
 	// RebuildProjection Rebuild a read model beside the live one, then switch
 	// (POST /projections/{projectionName}/rebuild)
 	RebuildProjection(w http.ResponseWriter, r *http.Request, projectionName ProjectionName, params RebuildProjectionParams)
+	// GetRebuild How a rebuild of a read model goes, or how it ended
+	// (GET /rebuilds/{rebuildId})
+	GetRebuild(w http.ResponseWriter, r *http.Request, rebuildID RebuildID)
 	// GetRegistry Document types, organisations, purposes and codes in force
 	// (GET /registry)
 	GetRegistry(w http.ResponseWriter, r *http.Request, params GetRegistryParams)
@@ -7833,6 +7891,32 @@ func (siw *ServerInterfaceWrapper) RebuildProjection(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// GetRebuild operation middleware
+func (siw *ServerInterfaceWrapper) GetRebuild(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "rebuildId" -------------
+	var rebuildID RebuildID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "rebuildId", r.PathValue("rebuildId"), &rebuildID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "rebuildId", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetRebuild(w, r, rebuildID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetRegistry operation middleware
 func (siw *ServerInterfaceWrapper) GetRegistry(w http.ResponseWriter, r *http.Request) {
 
@@ -8242,6 +8326,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates/{mandateId}/end", wrapper.EndMandate)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/projections", wrapper.ListProjections)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/projections/{projectionName}/rebuild", wrapper.RebuildProjection)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/rebuilds/{rebuildId}", wrapper.GetRebuild)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/registry", wrapper.GetRegistry)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/registry", wrapper.PublishRegistry)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/releases", wrapper.ProposeRelease)
@@ -11505,7 +11590,7 @@ type RebuildProjection202ResponseHeaders struct {
 }
 
 type RebuildProjection202JSONResponse struct {
-	Body    Projection
+	Body    Rebuild
 	Headers RebuildProjection202ResponseHeaders
 }
 
@@ -11528,6 +11613,45 @@ type RebuildProjectiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RebuildProjectiondefaultApplicationProblemPlusJSONResponse) VisitRebuildProjectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRebuildRequestObject struct {
+	RebuildID RebuildID `json:"rebuildId"`
+}
+
+type GetRebuildResponseObject interface {
+	VisitGetRebuildResponse(w http.ResponseWriter) error
+}
+
+type GetRebuild200JSONResponse Rebuild
+
+func (response GetRebuild200JSONResponse) VisitGetRebuildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRebuilddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetRebuilddefaultApplicationProblemPlusJSONResponse) VisitGetRebuildResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12034,6 +12158,9 @@ type StrictServerInterface interface {
 	// RebuildProjection Rebuild a read model beside the live one, then switch
 	// (POST /projections/{projectionName}/rebuild)
 	RebuildProjection(ctx context.Context, request RebuildProjectionRequestObject) (RebuildProjectionResponseObject, error)
+	// GetRebuild How a rebuild of a read model goes, or how it ended
+	// (GET /rebuilds/{rebuildId})
+	GetRebuild(ctx context.Context, request GetRebuildRequestObject) (GetRebuildResponseObject, error)
 	// GetRegistry Document types, organisations, purposes and codes in force
 	// (GET /registry)
 	GetRegistry(ctx context.Context, request GetRegistryRequestObject) (GetRegistryResponseObject, error)
@@ -13992,6 +14119,32 @@ func (sh *strictHandler) RebuildProjection(w http.ResponseWriter, r *http.Reques
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RebuildProjectionResponseObject); ok {
 		if err := validResponse.VisitRebuildProjectionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetRebuild operation middleware
+func (sh *strictHandler) GetRebuild(w http.ResponseWriter, r *http.Request, rebuildID RebuildID) {
+	var request GetRebuildRequestObject
+
+	request.RebuildID = rebuildID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRebuild(ctx, request.(GetRebuildRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRebuild")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetRebuildResponseObject); ok {
+		if err := validResponse.VisitGetRebuildResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

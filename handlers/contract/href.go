@@ -44,6 +44,9 @@ func ReleaseHref(id domain.ReleaseID) Href {
 // ExportHref is the address of an export.
 func ExportHref(id uuid.UUID) Href { return fmt.Sprintf("%s/exports/%s", Base, id) }
 
+// RebuildHref is the address of a rebuild of a read model.
+func RebuildHref(id uuid.UUID) Href { return fmt.Sprintf("%s/rebuilds/%s", Base, id) }
+
 // MandateHref is the address of a mandate: the list that holds it alone.
 func MandateHref(id domain.MandateID) Href {
 	return fmt.Sprintf("%s/mandates?mandateId=%s", Base, id)

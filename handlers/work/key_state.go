@@ -72,7 +72,19 @@ func (work *Worker) KeyState(ctx context.Context) (contract.KeyState, error) {
 	if state.Rotation, wrapped = work.rewrap.status(work.Now()); state.Rotation.State != "" {
 		state.RotationDone = &wrapped
 	}
+	// The ledger knows of work that another process, or this one before it was started anew, began.
+	state.Rotation = work.underWay(state.Rotation, next == seal.StepRewrap)
+	state.Pepper.Rotation = work.underWay(state.Pepper.Rotation, pepper.Phase != seal.PepperSettled)
 	return state, nil
+}
+
+// underWay returns how far a rotation is, which the ledger says is not over: never done, and
+// failed only where this process saw it fail.
+func (work *Worker) underWay(seen contract.TaskProgress, open bool) contract.TaskProgress {
+	if !open || seen.State == contract.TaskStateFailed || seen.State == contract.TaskStateProcessing {
+		return seen
+	}
+	return contract.TaskProgress{State: contract.TaskStateProcessing, PollAfter: work.Now().UTC().Add(edge.PollAfter)}
 }
 
 var pepperPhases = map[seal.PepperPhase]contract.PepperPhase{

@@ -53,6 +53,7 @@ func (work *Worker) Run(ctx context.Context, o RunOptions) error {
 	parts.Go(func() error { return work.pollRegistry(ctx) })
 	parts.Go(func() error { work.Discloser.Run(ctx); return nil })
 	parts.Go(func() error { work.runTasks(ctx); return nil })
+	parts.Go(func() error { work.jobs.Run(ctx, work.Slog); return nil })
 	if o.RunExclusively != nil {
 		parts.Go(func() error { return o.RunExclusively(ctx, work.resumeTurn(), work.resumeInTurn) })
 	}

@@ -194,14 +194,6 @@ func (work *Worker) runTasks(ctx context.Context) {
 	}
 }
 
-// Rebuild enqueues the task that builds a read model anew, unless one waits or runs.
-func (work *Worker) Rebuild(name string) {
-	task := "rebuild " + name
-	if !work.tasks.busy(task) {
-		work.tasks.enqueue(task, func(ctx context.Context) error { return work.Runner.Rebuild(ctx, name) })
-	}
-}
-
 // tidyInterval is the time between two removals of expired exports, files and request keys.
 const tidyInterval = time.Hour
 

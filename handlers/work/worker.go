@@ -6,6 +6,7 @@ import (
 
 	"coffre/domain/citizen"
 	"coffre/eventstore/certificates"
+	"coffre/eventstore/jobs"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/shred"
 	"coffre/handlers/disclosure"
@@ -27,6 +28,7 @@ type Config struct {
 	// exports, and removes what has expired.
 	Answers    bool
 	Certified  *certificates.Kept // certificates that were signed
+	Jobs       *jobs.Table        // what was asked for and goes on, for all processes
 	Shreds     *shred.List        // of destroyed keys
 	ConsentLog *consentlog.Log
 	Erasures   *erasures.Erasures
@@ -63,6 +65,7 @@ type Worker struct {
 	others     bool
 	answers    bool
 	certified  *certificates.Kept
+	jobs       *jobs.Table
 	certifier  seal.Signer         // nil: nothing is erased here
 	retentions *citizen.Retentions // nil: none is stated
 
@@ -78,7 +81,7 @@ type Worker struct {
 func New(c Config) *Worker {
 	return &Worker{
 		Discloser: c.Discloser, ConsentLog: c.ConsentLog, Erasures: c.Erasures,
-		destroyer: c.Destroyer, rotator: c.Rotator, others: c.Others, answers: c.Answers, certified: c.Certified, shreds: c.Shreds, eraseAfter: c.EraseAfter, exports: c.Exports, keeper: c.Keeper,
+		destroyer: c.Destroyer, rotator: c.Rotator, others: c.Others, answers: c.Answers, certified: c.Certified, jobs: c.Jobs, shreds: c.Shreds, eraseAfter: c.EraseAfter, exports: c.Exports, keeper: c.Keeper,
 		logSigner: c.LogSigner, certifier: c.CertificateSigner, retentions: c.Retentions,
 	}
 }

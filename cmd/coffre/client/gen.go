@@ -530,6 +530,12 @@ func (c *Client) RebuildProjection(ctx context.Context, projectionName Projectio
 	return c.do(ctx, r)
 }
 
+// GetRebuild: How a rebuild of a read model goes, or how it ended.
+func (c *Client) GetRebuild(ctx context.Context, rebuildID RebuildID) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: fmt.Sprintf("/rebuilds/%s", text(rebuildID))}
+	return c.do(ctx, r)
+}
+
 // GetRegistry: Document types, organisations, purposes and codes in force.
 func (c *Client) GetRegistry(ctx context.Context, params GetRegistryParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/registry"}

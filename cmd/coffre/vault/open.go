@@ -26,6 +26,7 @@ import (
 	"coffre/eventstore/blob"
 	"coffre/eventstore/certificates"
 	"coffre/eventstore/codec"
+	"coffre/eventstore/jobs"
 	"coffre/eventstore/quotas"
 	"coffre/eventstore/replays"
 	"coffre/eventstore/requests"
@@ -301,9 +302,13 @@ func (a *assembly) makeCore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	under, err := jobs.Open(ctx, a.places.keys, nil)
+	if err != nil {
+		return err
+	}
 	working := work.Config{
 		Discloser: discloser, Destroyer: a.destroyer, Rotator: a.rotator, Shreds: a.shreds,
-		Others: a.o.Duty != Alone, Answers: a.o.Duty.answers(), Certified: certified,
+		Others: a.o.Duty != Alone, Answers: a.o.Duty.answers(), Certified: certified, Jobs: under,
 		ConsentLog: a.models.consents, Erasures: a.models.forgotten, Exports: a.dir.File(exportFolder), Keeper: a.keeper.name,
 		LogSigner: a.keeper.signer, Retentions: a.o.Retentions,
 	}
