@@ -20,6 +20,7 @@ import (
 	"coffre/handlers/contract"
 	"coffre/handlers/edge/apitest"
 	"coffre/handlers/edge/token"
+	"coffre/handlers/reactors/webhook"
 )
 
 // judged is a vault whose every answer is held against the contract by a reader
@@ -60,7 +61,11 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 	note()
 
 	// The rest, on the same data.
-	o, err := vault.Open(t.Context(), vault.DataDir(dir), vault.Options{})
+	secrets, err := webhook.ParseSecrets(webhook.NewSecretText())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := vault.Open(t.Context(), vault.DataDir(dir), vault.Options{Webhook: &vault.WebhookOptions{URL: "http://127.0.0.1:65000", Dev: true, Secrets: secrets}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,6 +176,14 @@ func restOfTheContract(t *testing.T, r *rig) {
 	var rebuild contract.Rebuild
 	r.post(t, operator, "/projections/wallet/rebuild", "", &rebuild)
 	r.get(t, operator, "/rebuilds/"+rebuild.RebuildID.String())
+	var hooks contract.Webhooks
+	if err := json.Unmarshal(r.get(t, operator, "/webhooks").Body.Bytes(), &hooks); err != nil || len(hooks.Items) != 1 {
+		t.Fatalf("%+v, %v", hooks, err)
+	}
+	hook := "/webhooks/" + hooks.Items[0].WebhookID.String()
+	r.post(t, operator, hook+"/enable", "", nil)
+	r.post(t, operator, hook+"/replay", "{}", nil)
+	r.post(t, operator, hook+"/rotate", "", nil)
 	r.get(t, operator, "/keys")
 	r.post(t, operator, "/keys/retire", "", nil) // nothing is old yet
 	r.post(t, operator, "/keys/trim", "", nil)

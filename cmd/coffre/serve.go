@@ -10,7 +10,6 @@ import (
 	"os"
 	"time"
 
-	"coffre/cmd/coffre/files"
 	"coffre/cmd/coffre/vault"
 	"coffre/handlers/edge"
 	"coffre/handlers/reactors/webhook"
@@ -121,17 +120,15 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	return err
 }
 
-// webhookOf reads the secret's file; what it holds is never shown.
+// webhookOf reads the file of the secrets, now and when it is asked for; what it holds is never
+// shown.
 func webhookOf(o serveOptions) (*vault.WebhookOptions, error) {
-	text, err := os.ReadFile(o.WebhookSecretFile)
-	if err != nil {
-		return nil, fmt.Errorf("webhook secret: %w", err)
-	}
-	secret, err := webhook.ParseSecret(files.Text(text))
+	read := func() ([]webhook.Secret, error) { return readWebhookSecrets(o.WebhookSecretFile) }
+	secrets, err := read()
 	if err != nil {
 		return nil, err
 	}
-	return &vault.WebhookOptions{URL: o.WebhookURL, Secret: secret, Dev: o.Dev}, nil
+	return &vault.WebhookOptions{URL: o.WebhookURL, Secrets: secrets, Read: read, Dev: o.Dev}, nil
 }
 
 // dutyBanner says what a process does that answers nobody but its own socket.

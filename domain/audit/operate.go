@@ -22,6 +22,9 @@ const (
 	TrimKeys              Act = "trimKeys"
 	RotatePepper          Act = "rotatePepper"
 	RotateAudit           Act = "rotateAudit"
+	EnableWebhook         Act = "enableWebhook"
+	ReplayWebhook         Act = "replayWebhook"
+	RotateWebhook         Act = "rotateWebhook"
 
 	LookUpCitizen          Act = "getCitizen"
 	ReadConsent            Act = "getConsent"
@@ -38,6 +41,7 @@ const (
 // Acts lists every act there is.
 var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit,
+	EnableWebhook, ReplayWebhook, RotateWebhook,
 	LookUpCitizen, ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction,
 }
 

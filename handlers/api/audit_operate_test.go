@@ -45,7 +45,8 @@ func (b *madeBackups) Close() error                     { b.closed++; return nil
 func TestActsAreOnRecord(t *testing.T) {
 	tv := newVault(t)
 	backups := &madeBackups{}
-	tv.restart(func(s *settings) { s.Backups = backups })
+	hooks := &oneWebhook{}
+	tv.restart(func(s *settings) { s.Backups, s.Webhooks = backups, hooks })
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
 	agreed := tv.consentTo(t, ana, discount)
@@ -85,6 +86,15 @@ func TestActsAreOnRecord(t *testing.T) {
 		}},
 		{operator, audit.Operated{Act: audit.RebuildProjection, On: "wallet"}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
 			return tv.RebuildProjection(ctx, contract.RebuildProjectionRequestObject{ProjectionName: "wallet", Params: contract.RebuildProjectionParams{IdempotencyKey: key}})
+		}},
+		{operator, audit.Operated{Act: audit.EnableWebhook, On: hookID.String()}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.EnableWebhook(ctx, contract.EnableWebhookRequestObject{WebhookID: hookID, Params: contract.EnableWebhookParams{IdempotencyKey: key}})
+		}},
+		{operator, audit.Operated{Act: audit.ReplayWebhook, On: hookID.String()}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.ReplayWebhook(ctx, contract.ReplayWebhookRequestObject{WebhookID: hookID, Params: contract.ReplayWebhookParams{IdempotencyKey: key}, Body: &contract.WebhookReplay{}})
+		}},
+		{operator, audit.Operated{Act: audit.RotateWebhook, On: hookID.String()}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.RotateWebhook(ctx, contract.RotateWebhookRequestObject{WebhookID: hookID, Params: contract.RotateWebhookParams{IdempotencyKey: key}})
 		}},
 		{operator, audit.Operated{Act: audit.RetireKeys}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
 			return tv.RetireKeys(ctx, contract.RetireKeysRequestObject{Params: contract.RetireKeysParams{IdempotencyKey: key}})
@@ -149,7 +159,7 @@ func TestActsAreOnRecord(t *testing.T) {
 				}
 				return found
 			}
-			before, state := len(of()), tv.keys(t)
+			before, state, acted := len(of()), tv.keys(t), len(hooks.acts)
 			tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
 				if c.Method == faulty.Append {
 					return faulty.Fault{Before: eventstore.ErrUnavailable}
@@ -160,7 +170,7 @@ func TestActsAreOnRecord(t *testing.T) {
 				t.Errorf("without a record: %v, %v", answer, err)
 			}
 			tv.Store.SetRule(nil)
-			if got := tv.keys(t); len(got.KeyEncryptionKeys) != len(state.KeyEncryptionKeys) || got.Pepper.Version != state.Pepper.Version || got.Pepper.Phase != state.Pepper.Phase || got.LastBackup != state.LastBackup || backups.begun != backups.closed {
+			if got := tv.keys(t); len(got.KeyEncryptionKeys) != len(state.KeyEncryptionKeys) || got.Pepper.Version != state.Pepper.Version || got.Pepper.Phase != state.Pepper.Phase || got.LastBackup != state.LastBackup || backups.begun != backups.closed || len(hooks.acts) != acted {
 				t.Errorf("it happened without a record: %+v", got)
 			}
 			if len(of()) != before {

@@ -18,8 +18,9 @@ type Vault struct {
 	*work.Worker
 
 	Evidence *evidence.Evidence
-	Backups  Backups // nil: the databases are backed up by their own tools
-	Notices  Notices // nil: no webhook is told
+	Backups  Backups  // nil: the databases are backed up by their own tools
+	Notices  Notices  // nil: no webhook is told
+	Webhooks Webhooks // nil: this process knows of none
 
 	auditedReads   recentIDs // readings of the log that are on record
 	cachedRegistry registryCache

@@ -81,6 +81,7 @@ type settings struct {
 	Work       work.Config
 	Evidence   *evidence.Evidence
 	Backups    Backups
+	Webhooks   Webhooks
 }
 
 // vault returns a new vault made of copies of the settings.
@@ -88,7 +89,7 @@ func (s settings) vault() *Vault {
 	recorder, disclosing, working := s.Recorder, s.Disclosure, s.Work
 	disclosing.Recorder = &recorder
 	working.Discloser = disclosure.New(disclosing)
-	return &Vault{Worker: work.New(working), Evidence: s.Evidence, Backups: s.Backups}
+	return &Vault{Worker: work.New(working), Evidence: s.Evidence, Backups: s.Backups, Webhooks: s.Webhooks}
 }
 
 // switchedOpener is an opener that a test replaces while the vault runs.

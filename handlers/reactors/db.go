@@ -63,6 +63,22 @@ type DB struct {
 
 	mu     sync.Mutex
 	claims map[string]chan struct{} // by reactor and topic; each holds one token while nobody consumes
+
+	signals map[string]chan struct{} // by name; each holds one token while its receiver has not looked
+}
+
+// Signal returns the channel of that name on which parts of this process that share the database
+// have each other look into it. It holds one token at most.
+func (db *DB) Signal(name string) chan struct{} {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.signals == nil {
+		db.signals = make(map[string]chan struct{})
+	}
+	if db.signals[name] == nil {
+		db.signals[name] = make(chan struct{}, 1)
+	}
+	return db.signals[name]
 }
 
 // pools of connections. Statements go through Rebind: they are the same in a file

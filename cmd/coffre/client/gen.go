@@ -578,3 +578,31 @@ func (c *Client) GetSigningKeys(ctx context.Context) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/signingKeys"}
 	return c.do(ctx, r)
 }
+
+// ListWebhooks: The webhook that is told of changes, and how it does.
+func (c *Client) ListWebhooks(ctx context.Context) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/webhooks"}
+	return c.do(ctx, r)
+}
+
+// EnableWebhook: Send again to a receiver that answered 410.
+func (c *Client) EnableWebhook(ctx context.Context, webhookID WebhookID, params EnableWebhookParams) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/webhooks/%s/enable", text(webhookID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	return c.do(ctx, r)
+}
+
+// ReplayWebhook: Begin the schedule of failed deliveries again.
+func (c *Client) ReplayWebhook(ctx context.Context, webhookID WebhookID, params ReplayWebhookParams, body ReplayWebhookJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/webhooks/%s/replay", text(webhookID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// RotateWebhook: Have the sender read its secrets anew.
+func (c *Client) RotateWebhook(ctx context.Context, webhookID WebhookID, params RotateWebhookParams) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/webhooks/%s/rotate", text(webhookID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	return c.do(ctx, r)
+}

@@ -16,6 +16,7 @@ import (
 	"coffre/handlers/api"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge/token"
+	"coffre/handlers/reactors/webhook"
 	"coffre/projections"
 )
 
@@ -40,6 +41,7 @@ type Instance struct {
 	portRefused atomic.Int64        // calls on the port for KurrentDB's clients without a good password
 	portDropped atomic.Int64        // connections there that were closed before anybody was let in
 	portPaused  atomic.Int64        // addresses there that had to wait for their wrong passwords
+	hook        *webhook.Webhook    // nil: nobody is told of changes
 	failed      chan error          // a part that had to go on has stopped
 	closers     []func() error      // in the order of opening
 	leaving     sync.Once
@@ -121,8 +123,8 @@ func (v *Instance) strange() bool {
 
 // Health says what clients may expect: everything, or less while a read model is
 // built, stopped or failing, the keys are away, the disk is full, rows of the key database
-// are damaged, something recorded was changed or lost, or the identity provider does not
-// tell whose tokens count.
+// are damaged, something recorded was changed or lost, the identity provider does not tell
+// whose tokens count, or the receiver of the webhook answered 410.
 func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
 	all, err := v.Runner.Status(ctx)
 	if err != nil {
@@ -130,6 +132,11 @@ func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
 	}
 	if !v.keeper.well(ctx) || v.shortOfRoom() || v.alarm.count() > 0 || v.damaged.Load() > 0 || v.damagedRows() > 0 || v.strange() {
 		return contract.HealthStatusDEGRADED
+	}
+	if v.hook != nil { // a receiver that wants nothing more, and an operator who has not seen it
+		if s, err := v.hook.Status(ctx); err != nil || !s.Disabled.IsZero() {
+			return contract.HealthStatusDEGRADED
+		}
 	}
 	for _, s := range all {
 		if s.State != projections.Live && s.State != projections.CatchingUp {

@@ -35,7 +35,7 @@ func newMetrics(v *Instance) *metrics {
 		}, []string{"operation", "problem"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, m.refused, projectionMetrics{v}, keeperMetrics{v}, quotaMetrics{v},
+		m.requests, m.duration, m.refused, projectionMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
 		}, func() float64 { return float64(v.damaged.Load()) }),
@@ -182,4 +182,38 @@ func (q quotaMetrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(takenMetric, prometheus.CounterValue, float64(s.Taken), s.Budget)
 		out <- prometheus.MustNewConstMetric(spentMetric, prometheus.CounterValue, float64(s.Refused), s.Budget)
 	}
+}
+
+var (
+	enabledMetric = prometheus.NewDesc("coffre_webhook_enabled", "1 while the webhook's receiver is told of changes, 0 since it answered 410; absent without a webhook.", nil, nil)
+	pendingMetric = prometheus.NewDesc("coffre_webhook_pending", "Deliveries of the webhook that wait for their next try.", nil, nil)
+	failedMetric  = prometheus.NewDesc("coffre_webhook_failed", "Deliveries of the webhook whose every try failed.", nil, nil)
+)
+
+// webhookMetrics tell how the webhook does.
+type webhookMetrics struct{ v *Instance }
+
+func (webhookMetrics) Describe(out chan<- *prometheus.Desc) {
+	out <- enabledMetric
+	out <- pendingMetric
+	out <- failedMetric
+}
+
+func (w webhookMetrics) Collect(out chan<- prometheus.Metric) {
+	if w.v.hook == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s, err := w.v.hook.Status(ctx)
+	if err != nil {
+		return // the scrape says so by what is missing
+	}
+	enabled := 0.0
+	if s.Disabled.IsZero() {
+		enabled = 1
+	}
+	out <- prometheus.MustNewConstMetric(enabledMetric, prometheus.GaugeValue, enabled)
+	out <- prometheus.MustNewConstMetric(pendingMetric, prometheus.GaugeValue, float64(s.Pending))
+	out <- prometheus.MustNewConstMetric(failedMetric, prometheus.GaugeValue, float64(s.Failed))
 }

@@ -333,7 +333,7 @@ func (a *assembly) openReactors(ctx context.Context) error {
 	return a.places.openReactors(ctx)
 }
 
-// openNotices lets the core read what the reactors told others.
+// openNotices lets the core read what the reactors told others, and operators see to the webhook.
 func (a *assembly) openNotices(ctx context.Context) error {
 	if !a.o.Duty.answers() {
 		return nil
@@ -342,8 +342,16 @@ func (a *assembly) openNotices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.Core.Notices = notices{told}
-	return nil
+	desk, err := webhook.NewDesk(ctx, a.places.reactors)
+	if err != nil {
+		return err
+	}
+	a.Core.Notices, a.Core.Webhooks = notices{told}, webhooks{desk}
+	if a.o.Webhook == nil {
+		return nil
+	}
+	a.hook, err = a.o.Webhook.open(ctx, a.places.reactors, a.log, a.o.Logger)
+	return err
 }
 
 // openBackups lets the core take backups where the directory holds everything; else the

@@ -23,17 +23,13 @@ const reach = 5 * time.Second
 
 // react does what follows from events until ctx ends: what a death ends, and the
 // operator's webhook when one is configured.
-func react(ctx context.Context, db *reactors.DB, o Options, log *eventstore.Log, core *api.Vault, runner *projections.Runner) error {
+func react(ctx context.Context, db *reactors.DB, o Options, hook *webhook.Webhook, log *eventstore.Log, core *api.Vault, runner *projections.Runner) error {
 	all := []reactors.Reactor{endsOf(log, core, runner).Reactor()}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var sending sync.WaitGroup
 	defer sending.Wait()
-	if o.Webhook != nil {
-		hook, err := o.Webhook.open(ctx, db, log, o.Logger)
-		if err != nil {
-			return err
-		}
+	if hook != nil {
 		all = append(all, hook.Reactor())
 		sending.Go(func() {
 			if err := hook.Run(ctx); err != nil && ctx.Err() == nil {
@@ -83,9 +79,12 @@ func endsOf(log *eventstore.Log, core *api.Vault, runner *projections.Runner) en
 
 // WebhookOptions say whom to tell of changes.
 type WebhookOptions struct {
-	URL    string
-	Secret webhook.Secret
-	Dev    bool // plain http on loopback is allowed, for trying out
+	URL string
+	// Secrets sign, and Read returns them as they are when they are to be read anew; nil: they
+	// stay.
+	Secrets []webhook.Secret
+	Read    func() ([]webhook.Secret, error)
+	Dev     bool // plain http on loopback is allowed, for trying out
 }
 
 func (w *WebhookOptions) open(ctx context.Context, db *reactors.DB, log *eventstore.Log, logger *slog.Logger) (*webhook.Webhook, error) {
@@ -93,7 +92,7 @@ func (w *WebhookOptions) open(ctx context.Context, db *reactors.DB, log *eventst
 	if err != nil {
 		return nil, err
 	}
-	return webhook.New(ctx, webhook.Options{DB: db, Log: log, Endpoint: endpoint, Secrets: []webhook.Secret{w.Secret}, Logger: logger})
+	return webhook.New(ctx, webhook.Options{DB: db, Log: log, Endpoint: endpoint, Secrets: w.Secrets, ReadSecrets: w.Read, Logger: logger})
 }
 
 // notices tells what the webhook was told, and implements api.Notices.
@@ -107,4 +106,20 @@ func (n notices) About(ctx context.Context, documents []domain.DocumentID) ([]ap
 		all = append(all, api.Notice{Event: d.Event, Document: d.Document, State: string(d.State), Changed: d.Changed})
 	}
 	return all, err
+}
+
+// webhooks is the desk of the webhook, and implements api.Webhooks.
+type webhooks struct{ webhook.Desk }
+
+// List implements api.Webhooks.
+func (w webhooks) List(ctx context.Context) ([]api.WebhookState, error) {
+	all, err := w.Receivers(ctx)
+	states := make([]api.WebhookState, 0, len(all))
+	for _, r := range all {
+		states = append(states, api.WebhookState{
+			ID: r.ID, Host: r.Host, Disabled: r.Disabled, Resume: r.Resume, Pending: r.Pending, Failed: r.Failed, Oldest: r.Oldest,
+			Secrets: r.Secrets, Asked: r.Asked, Followed: r.Followed, Refused: r.Refused,
+		})
+	}
+	return states, err
 }

@@ -65,7 +65,7 @@ func (a *assembly) background(begun func(error)) []part {
 	if a.o.Duty.answers() {
 		parts = append(parts, part{"reactors", func(ctx context.Context) error {
 			return a.inTurn(ctx, "reactors", func(ctx context.Context) error {
-				return react(ctx, a.places.reactors, a.o, a.log, a.Core, a.Runner)
+				return react(ctx, a.places.reactors, a.o, a.hook, a.log, a.Core, a.Runner)
 			})
 		}})
 	}

@@ -32,6 +32,7 @@ const (
 	// the clock was set.
 	clockCheck       = time.Minute
 	recordRetryPause = 5 * time.Second
+	lookEvery        = time.Minute
 	keepDelivered    = 30 * 24 * time.Hour
 	pruneEvery       = 24 * time.Hour
 	maxAnswer        = 4 << 10 // bytes of an answer that are read so that the connection can be used again
@@ -58,11 +59,17 @@ func (w *Webhook) Run(ctx context.Context) error {
 	busy := map[string]bool{} // documents on the wire
 	done := make(chan string)
 	prune := time.Time{}
+	begun := false // the secrets were read once: another process may have sent until now
 	for {
 		now := time.Now().Round(0)
 		if now.Sub(prune) >= pruneEvery {
 			prune = now
 			w.prune(ctx, now)
+		}
+		if err := w.followSecrets(ctx, !begun); err == nil {
+			begun = true
+		} else if ctx.Err() == nil {
+			w.o.Logger.Warn("webhook cannot see whether its secrets were replaced", "endpoint", w.o.Endpoint.String())
 		}
 		ready, next, err := w.due(ctx, now)
 		if err != nil && ctx.Err() == nil {
@@ -70,6 +77,7 @@ func (w *Webhook) Run(ctx context.Context) error {
 			next = now.Add(recordRetryPause)
 		}
 		next = earlier(next, prune.Add(pruneEvery))
+		next = earlier(next, now.Add(lookEvery)) // operators may have asked for something in another process
 		for _, d := range ready {
 			if len(busy) == workers {
 				break
@@ -191,8 +199,11 @@ func (w *Webhook) post(ctx context.Context, d dueDelivery, now time.Time) tryRes
 	if err != nil {
 		return tryResult{reason: "unsendable"}
 	}
-	signatures := make([]string, len(w.signers))
-	for i, s := range w.signers {
+	w.mu.Lock()
+	signers := w.signers
+	w.mu.Unlock()
+	signatures := make([]string, len(signers))
+	for i, s := range signers {
 		if signatures[i], err = s.Sign(event.String(), now, d.Body); err != nil {
 			return tryResult{reason: "unsignable"}
 		}
@@ -298,7 +309,7 @@ func (w *Webhook) record(ctx context.Context, d dueDelivery, a tryResult) error 
 	}
 	switch {
 	case a.gone:
-		w.o.Logger.Error("webhook disabled: the consumer answered 410", "endpoint", w.o.Endpoint.String())
+		w.o.Logger.Error("webhook disabled: the consumer answered 410; `coffre webhooks enable` lets deliveries go again", "endpoint", w.o.Endpoint.String())
 	case state == Failed:
 		w.o.Logger.Error("webhook delivery failed for good", "event", uuid.UUID(d.Event).String(), "reason", a.reason, "attempts", attempts)
 	case state == Pending:

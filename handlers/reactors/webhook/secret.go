@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,37 @@ func ParseSecret(text string) (Secret, error) {
 		return Secret{}, ErrSecret
 	}
 	return Secret{key}, nil
+}
+
+// maxSecrets is how many secrets sign at a time: a new one and the one it replaces.
+const maxSecrets = 2
+
+// ErrSecrets refuses a text that holds no secrets, or too many.
+var ErrSecrets = domain.NewError(domain.Invalid, "webhookSecretsInvalid",
+	"the file of the webhook's secrets holds one, or two while one replaces the other, each whsec_ and the base64 of 24 to 64 random bytes, on a line of its own")
+
+// ParseSecrets parses one secret, or two that differ, with blanks or line ends between; its
+// error is ErrSecrets.
+func ParseSecrets(text string) ([]Secret, error) {
+	words := strings.Fields(text)
+	if len(words) == 0 || len(words) > maxSecrets || len(words) == 2 && words[0] == words[1] {
+		return nil, ErrSecrets
+	}
+	all := make([]Secret, len(words))
+	for i, word := range words {
+		var err error
+		if all[i], err = ParseSecret(word); err != nil {
+			return nil, ErrSecrets
+		}
+	}
+	return all, nil
+}
+
+// NewSecretText returns a new secret of 32 random bytes as it stands in a file.
+func NewSecretText() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return secretPrefix + base64.StdEncoding.EncodeToString(key)
 }
 
 const hidden = secretPrefix + "…"

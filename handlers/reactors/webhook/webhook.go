@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,10 +60,13 @@ CREATE TABLE IF NOT EXISTS webhook_endpoints (
 // deliveries. Its methods may be called concurrently; Run runs once at a time.
 type Webhook struct {
 	o        Options
-	signers  []*standardwebhooks.Webhook
 	client   *http.Client
 	endpoint []byte        // key of its row
 	wake     chan struct{} // holds one token when there may be something to send
+
+	mu      sync.Mutex
+	secrets []Secret // that sign
+	signers []*standardwebhooks.Webhook
 }
 
 // Options of a Webhook. DB, Log, Endpoint and Secrets are required.
@@ -73,6 +77,9 @@ type Options struct {
 	// Secrets sign every delivery. Two while one replaces the other: consumers accept
 	// a delivery when one signature fits.
 	Secrets []Secret
+	// ReadSecrets returns the secrets as they are now, when an operator says that they were
+	// replaced. nil: they stay.
+	ReadSecrets func() ([]Secret, error)
 	// Source is the CloudEvents source, an absolute URI of this vault; default
 	// "urn:coffre:vault".
 	Source string
@@ -102,33 +109,60 @@ func New(ctx context.Context, o Options) (*Webhook, error) {
 	if o.Transport == nil {
 		o.Transport = o.Endpoint.transport(o.Roots)
 	}
-	if err := o.DB.Ensure(ctx, schema); err != nil {
+	if err := o.DB.Ensure(ctx, schema+receivers); err != nil {
 		return nil, fmt.Errorf("webhook: %w", err)
 	}
 	sum := sha256.Sum256([]byte(o.Endpoint.url.String()))
 	w := &Webhook{
-		o: o, endpoint: sum[:], wake: make(chan struct{}, 1),
+		o: o, endpoint: sum[:], wake: o.DB.Signal(signalName),
 		client: &http.Client{
 			Transport:     o.Transport,
 			Timeout:       tryTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
-	for _, s := range o.Secrets {
-		signer, err := standardwebhooks.NewWebhookRaw(s.key)
-		if err != nil {
-			return nil, errors.New("webhook: the secret is not usable")
-		}
-		w.signers = append(w.signers, signer)
+	if err := w.signWith(o.Secrets); err != nil {
+		return nil, err
 	}
+	now := time.Now().UnixMicro()
 	err := o.DB.Write(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, tx.Rebind(`INSERT INTO webhook_endpoints (url, disabled_at, resume_at) VALUES (?, 0, 0) ON CONFLICT DO NOTHING`), w.endpoint)
+		if _, err := tx.ExecContext(ctx, tx.Rebind(`INSERT INTO webhook_endpoints (url, disabled_at, resume_at) VALUES (?, 0, 0) ON CONFLICT DO NOTHING`), w.endpoint); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, tx.Rebind(`
+			INSERT INTO webhook_receivers (url, host, secrets, asked, followed, refused, started_at) VALUES (?, ?, ?, 0, 0, 0, ?)
+			ON CONFLICT (url) DO UPDATE SET host = excluded.host, started_at = excluded.started_at`),
+			w.endpoint, o.Endpoint.String(), w.fingerprints(), now)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("webhook: %w", err)
 	}
+	status, err := w.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !status.Disabled.IsZero() {
+		o.Logger.Error("the webhook is disabled: the consumer answered 410; `coffre webhooks enable` lets deliveries go again",
+			"endpoint", o.Endpoint.String(), "since", status.Disabled, "pending", status.Pending)
+	}
 	return w, nil
+}
+
+// signWith has these secrets sign from now on.
+func (w *Webhook) signWith(secrets []Secret) error {
+	var signers []*standardwebhooks.Webhook
+	for _, s := range secrets {
+		signer, err := standardwebhooks.NewWebhookRaw(s.key)
+		if err != nil {
+			return errors.New("webhook: the secret is not usable")
+		}
+		signers = append(signers, signer)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.secrets, w.signers = secrets, signers
+	return nil
 }
 
 // Reactor returns the reactor for a Router: it stores a delivery for every change of a
@@ -160,12 +194,7 @@ func insert(ctx context.Context, tx *sqlx.Tx, event, document uuid.UUID, change 
 	return err
 }
 
-func (w *Webhook) signal() {
-	select {
-	case w.wake <- struct{}{}:
-	default: // it will look anyway
-	}
-}
+func (w *Webhook) signal() { wake(w.o.DB) }
 
 // State is the state of a delivery.
 type State string
@@ -264,7 +293,15 @@ func (w *Webhook) ReplayFailed(ctx context.Context) (int64, error) {
 }
 
 func (w *Webhook) restart(ctx context.Context, which string, arg any) (n int64, err error) {
-	err = w.o.DB.Write(ctx, func(tx *sqlx.Tx) error {
+	if n, err = restart(ctx, w.o.DB, which, arg); err == nil {
+		w.signal()
+	}
+	return n, err
+}
+
+// restart starts the schedule of the deliveries that a condition selects again, now.
+func restart(ctx context.Context, db *reactors.DB, which string, arg any) (n int64, err error) {
+	err = db.Write(ctx, func(tx *sqlx.Tx) error {
 		now := time.Now().UnixMicro()
 		done, err := tx.ExecContext(ctx, tx.Rebind(`
 			UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = ?, changed_at = ? WHERE `+which), now, now, arg)
@@ -277,7 +314,6 @@ func (w *Webhook) restart(ctx context.Context, which string, arg any) (n int64, 
 	if err != nil {
 		return 0, fmt.Errorf("replay deliveries: %w", err)
 	}
-	w.signal()
 	return n, nil
 }
 
@@ -292,6 +328,11 @@ type Status struct {
 
 // Status returns how the endpoint does.
 func (w *Webhook) Status(ctx context.Context) (Status, error) {
+	return statusOf(ctx, w.o.DB, w.endpoint)
+}
+
+// statusOf returns how the endpoint does that has a row under the key.
+func statusOf(ctx context.Context, db *reactors.DB, endpoint []byte) (Status, error) {
 	var row struct {
 		Disabled int64 `db:"disabled_at"`
 		Resume   int64 `db:"resume_at"`
@@ -299,12 +340,12 @@ func (w *Webhook) Status(ctx context.Context) (Status, error) {
 		Failed   int64
 		Oldest   int64
 	}
-	err := w.o.DB.Reader().GetContext(ctx, &row, w.o.DB.Reader().Rebind(`
+	err := db.Reader().GetContext(ctx, &row, db.Reader().Rebind(`
 		SELECT disabled_at, resume_at,
 			(SELECT count(*) FROM webhook_deliveries WHERE state = 'pending') AS pending,
 			(SELECT count(*) FROM webhook_deliveries WHERE state = 'failed') AS failed,
 			(SELECT coalesce(min(created_at), 0) FROM webhook_deliveries WHERE state = 'pending') AS oldest
-		FROM webhook_endpoints WHERE url = ?`), w.endpoint)
+		FROM webhook_endpoints WHERE url = ?`), endpoint)
 	if err != nil {
 		return Status{}, fmt.Errorf("status of the webhook: %w", err)
 	}
