@@ -53,6 +53,7 @@ var absences = map[string]string{
 	"ReleasePropose.until":            oneOfAChoice, // which kind tells
 	"RestrictionAsk.documentId":       allowsMore,   // a restriction of everything protects more
 	"RestrictionLift.citizenInformed": saysLess,
+	"WebhookReplay.eventId":           allowsMore,
 	"SubjectAccessRequest.lang":       theDefault,
 }
 

@@ -153,7 +153,7 @@ func (d Desk) url(ctx context.Context, id uuid.UUID) ([]byte, error) {
 	return nil, ErrNoReceiver
 }
 
-// receiverID names a receiver by the hash of its URL, in a UUID of version 8 (RFC 9562 §5.8).
+// receiverID names a receiver by the hash of its URL, in a UUID of version 8 (RFC 9562, section 5.8).
 func receiverID(url []byte) uuid.UUID {
 	var id uuid.UUID
 	copy(id[:], url)
