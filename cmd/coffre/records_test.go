@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
@@ -326,7 +328,31 @@ func compareWithLog(t *testing.T, r *rig, traced map[string]string) {
 	if err := r.Core.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	found := make(map[string]map[string]bool)
+	// What a death ends, a reactor ends: it may come a little later.
+	patience, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		found, last := operationsInLog(t, r, traced)
+		var missing []string
+		for operation, l := range recordedOperations {
+			if is := slices.Sorted(maps.Keys(found[operation])); !slices.Equal(is, l.events) {
+				missing = append(missing, fmt.Sprintf("%s left %v, and the table says %v", operation, is, l.events))
+			}
+		}
+		if missing == nil {
+			return
+		}
+		if r.Core.Log.Wait(patience, last) != nil {
+			t.Fatal(strings.Join(missing, "\n"))
+		}
+	}
+}
+
+// operationsInLog returns the types of the events that each operation left, and where the
+// last event lies.
+func operationsInLog(t *testing.T, r *rig, traced map[string]string) (found map[string]map[string]bool, last eventstore.Position) {
+	t.Helper()
+	found = make(map[string]map[string]bool)
 	for record, err := range r.Core.Log.Store().ReadAll(t.Context(), eventstore.Position{}, 1<<20) {
 		if err != nil {
 			t.Fatal(err)
@@ -341,12 +367,9 @@ func compareWithLog(t *testing.T, r *rig, traced map[string]string) {
 		}
 		name, _, _ := strings.Cut(record.Type, "/")
 		found[operation][name] = true
+		last = record.Position
 	}
-	for operation, l := range recordedOperations {
-		if is := slices.Sorted(maps.Keys(found[operation])); !slices.Equal(is, l.events) {
-			t.Errorf("%s left %v, and the table says %v", operation, is, l.events)
-		}
-	}
+	return found, last
 }
 
 // sources are the declared functions of the program, by name; methods of one name are together.
