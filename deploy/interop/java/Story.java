@@ -74,7 +74,7 @@ public final class Story {
     ConsentsApi citizen = new ConsentsApi(as("CITIZEN"));
 
     // Who has no token is told so, in the contract's own problem.
-    Problem problem = refused(401, () -> anybody.queryDocuments(new DocumentQuery().sourceReference(null).state(null), null, null, null));
+    Problem problem = refused(401, () -> anybody.queryDocuments(null, null, null, new DocumentQuery().sourceReference(null).state(null)));
     must(problem.getType().toString().equals("urn:problem-type:belgif:noAccessToken"), "without a token", problem);
 
     // An issuer uploads a file as bytes, and issues a document that names it.
@@ -116,7 +116,7 @@ public final class Story {
     List<UUID> waiting = new ArrayList<>();
     String after = null;
     do {
-      Consents page = citizen.listConsentRequests(null, null, after, 1, position);
+      Consents page = citizen.listConsentRequests(null, null, null, after, 1, position);
       must(page.getItems().size() == 1, "a page of one request", page);
       waiting.add(page.getItems().get(0).getConsentId());
       after = page.getNextCursor();
@@ -144,7 +144,7 @@ public final class Story {
 
   /** The registered text of the purpose with its places filled in. */
   static ShownText shownText() throws ApiException {
-    Registry registry = new ReferenceApi(as(null)).getRegistry();
+    Registry registry = new ReferenceApi(as(null)).getRegistry(null);
     RegistryConsentText registered = registry.getConsentTexts().stream().filter(t -> t.getPurpose().equals("familyDiscount")).findFirst().orElseThrow();
     String organisation = registry.getOrganizations().stream().filter(o -> o.getEnterpriseNumber().equals(RAILWAYS)).findFirst().orElseThrow().getLabels().getEn();
     String purpose = registry.getPurposes().stream().filter(p -> p.getCode().equals("familyDiscount")).findFirst().orElseThrow().getLabels().getEn();
