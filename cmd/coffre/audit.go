@@ -137,26 +137,22 @@ func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.Lo
 	if r.citizen == nil {
 		ask.Type = r.types // else we need the events that say whose a stream is
 	}
-	for {
+	err := eachPage(func(after contract.Cursor) ([]contract.LogEvent, contract.Cursor, error) {
+		ask.After = after
 		page, err := client.Read[contract.LogEvents](c.ListEvents(ctx, ask))
-		if err != nil {
-			return sum, err
+		return page.Body.Items, page.Body.NextCursor, err
+	}, func(e contract.LogEvent) error {
+		leaf++
+		sum.Cursor = e.Cursor
+		if !r.has(e, theirs) {
+			return nil
 		}
-		for _, e := range page.Body.Items {
-			leaf++
-			sum.Cursor = e.Cursor
-			if !r.has(e, theirs) {
-				continue
-			}
-			sum.Events++
-			sum.Types[e.Type]++
-			if err := tell(e); err != nil {
-				return sum, err
-			}
-		}
-		if ask.After = page.Body.NextCursor; ask.After == "" {
-			break
-		}
+		sum.Events++
+		sum.Types[e.Type]++
+		return tell(e)
+	})
+	if err != nil {
+		return sum, err
 	}
 	// Leaves are dense, so the whole log counts them.
 	if ask.Stream == "" && len(ask.Type) == 0 && leaf >= 0 {

@@ -65,16 +65,11 @@ func newConsentsList(p *program) *cobra.Command {
 
 func allConsents(ctx context.Context, c *client.Client, id domain.CitizenID) ([]contract.Consent, error) {
 	var all []contract.Consent
-	for ask := (contract.ListConsentsParams{CitizenID: &id, PageSize: 200}); ; {
-		page, err := client.Read[contract.Consents](c.ListConsents(ctx, ask))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page.Body.Items...)
-		if ask.After = page.Body.NextCursor; ask.After == "" {
-			return all, nil
-		}
-	}
+	err := eachPage(func(after contract.Cursor) ([]contract.Consent, contract.Cursor, error) {
+		page, err := client.Read[contract.Consents](c.ListConsents(ctx, contract.ListConsentsParams{CitizenID: &id, PageSize: 200, After: after}))
+		return page.Body.Items, page.Body.NextCursor, err
+	}, func(one contract.Consent) error { all = append(all, one); return nil })
+	return all, err
 }
 
 func newConsentsGrant(p *program) *cobra.Command {

@@ -23,28 +23,12 @@ personal is told: where the days of validity are personal, no day is.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, token.Grant{Role: domain.RoleOperator, Subject: me.subject}, func(c *client.Client) error {
 				t := p.table("DOCUMENT", "TYPE", "CITIZEN", "SINCE", "RULE", "THEN", "LEGAL HOLD")
-				for ask := (contract.ListDueErasuresParams{PageSize: 200}); ; {
-					page, err := client.Read[contract.DueErasures](c.ListDueErasures(cmd.Context(), ask))
-					if err != nil {
-						return err
-					}
-					for _, d := range page.Body.Items {
-						if asJSON {
-							if err := p.printJSON(d); err != nil {
-								return err
-							}
-							continue
-						}
-						t.row(d.DocumentID.String(), string(d.DocumentType), d.CitizenID.String(), string(d.Since), string(d.Rule), string(d.Then), yes(d.LegalHold))
-					}
-					if ask.After = page.Body.NextCursor; ask.After == "" {
-						break
-					}
-				}
-				if asJSON {
-					return nil
-				}
-				return t.flush()
+				return printPages(p, asJSON, t, func(after contract.Cursor) ([]contract.DueErasure, contract.Cursor, error) {
+					page, err := client.Read[contract.DueErasures](c.ListDueErasures(cmd.Context(), contract.ListDueErasuresParams{PageSize: 200, After: after}))
+					return page.Body.Items, page.Body.NextCursor, err
+				}, func(d contract.DueErasure) {
+					t.row(d.DocumentID.String(), string(d.DocumentType), d.CitizenID.String(), string(d.Since), string(d.Rule), string(d.Then), yes(d.LegalHold))
+				})
 			})
 		},
 	}

@@ -33,28 +33,13 @@ func newEraseList(p *program) *cobra.Command {
 			}
 			return p.asks(cmd.Context(), at, token.Grant{Role: domain.RolePrivacyOfficer, Subject: me.subject}, func(c *client.Client) error {
 				t := p.table("ERASURE", "OF", "CITIZEN", "STATE", "REASON", "REQUESTED", "APPROVED")
-				for {
+				return printPages(p, asJSON, t, func(after contract.Cursor) ([]contract.Erasure, contract.Cursor, error) {
+					ask.After = after
 					page, err := client.Read[contract.Erasures](c.ListErasures(cmd.Context(), ask))
-					if err != nil {
-						return err
-					}
-					for _, e := range page.Body.Items {
-						if asJSON {
-							if err := p.printJSON(e); err != nil {
-								return err
-							}
-							continue
-						}
-						t.row(e.ErasureID.String(), string(e.Scope), e.CitizenID.String(), string(e.State), string(e.Reason), day(e.RequestedAt), day(e.ApprovedAt))
-					}
-					if ask.After = page.Body.NextCursor; ask.After == "" {
-						break
-					}
-				}
-				if asJSON {
-					return nil
-				}
-				return t.flush()
+					return page.Body.Items, page.Body.NextCursor, err
+				}, func(e contract.Erasure) {
+					t.row(e.ErasureID.String(), string(e.Scope), e.CitizenID.String(), string(e.State), string(e.Reason), day(e.RequestedAt), day(e.ApprovedAt))
+				})
 			})
 		},
 	}

@@ -23,32 +23,16 @@ func newExportList(p *program) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, token.Grant{Role: domain.RolePrivacyOfficer, Subject: me.subject}, func(c *client.Client) error {
 				t := p.table("EXPORT", "KIND", "FORMAT", "STATE", "ROWS", "SHA-256")
-				for ask := (contract.ListExportsParams{PageSize: 200}); ; {
-					page, err := client.Read[contract.ExportList](c.ListExports(cmd.Context(), ask))
-					if err != nil {
-						return err
+				return printPages(p, asJSON, t, func(after contract.Cursor) ([]contract.Export, contract.Cursor, error) {
+					page, err := client.Read[contract.ExportList](c.ListExports(cmd.Context(), contract.ListExportsParams{PageSize: 200, After: after}))
+					return page.Body.Items, page.Body.NextCursor, err
+				}, func(e contract.Export) {
+					rows := "" // unknown until it is done
+					if e.Rows != nil {
+						rows = strconv.FormatInt(*e.Rows, 10)
 					}
-					for _, e := range page.Body.Items {
-						if asJSON {
-							if err := p.printJSON(e); err != nil {
-								return err
-							}
-							continue
-						}
-						rows := "" // unknown until it is done
-						if e.Rows != nil {
-							rows = strconv.FormatInt(*e.Rows, 10)
-						}
-						t.row(e.ExportID.String(), string(e.Kind), string(e.Format), string(e.Status.State), rows, e.Sha256)
-					}
-					if ask.After = page.Body.NextCursor; ask.After == "" {
-						break
-					}
-				}
-				if asJSON {
-					return nil
-				}
-				return t.flush()
+					t.row(e.ExportID.String(), string(e.Kind), string(e.Format), string(e.Status.State), rows, e.Sha256)
+				})
 			})
 		},
 	}

@@ -26,15 +26,12 @@ func newMandatesList(p *program) *cobra.Command {
 			ctx := cmd.Context()
 			return p.asCitizen(ctx, at, person, func(c *client.Client, _ domain.CitizenID) error {
 				var all []contract.Mandate
-				for ask := (contract.ListMandatesParams{PageSize: 200}); ; {
-					page, err := client.Read[contract.Mandates](c.ListMandates(ctx, ask))
-					if err != nil {
-						return err
-					}
-					all = append(all, page.Body.Items...)
-					if ask.After = page.Body.NextCursor; ask.After == "" {
-						break
-					}
+				err := eachPage(func(after contract.Cursor) ([]contract.Mandate, contract.Cursor, error) {
+					page, err := client.Read[contract.Mandates](c.ListMandates(ctx, contract.ListMandatesParams{PageSize: 200, After: after}))
+					return page.Body.Items, page.Body.NextCursor, err
+				}, func(m contract.Mandate) error { all = append(all, m); return nil })
+				if err != nil {
+					return err
 				}
 				if asJSON {
 					return printLines(p, all)

@@ -80,6 +80,38 @@ then the read model in force stays. One that is under way already is joined.`,
 }
 
 // printLines prints each of them as a line of JSON.
+// eachPage visits the items of a list page by page, each of which page asks for by the
+// cursor of the one before; the first by none.
+func eachPage[T any](page func(after contract.Cursor) (items []T, next contract.Cursor, err error), visit func(T) error) error {
+	for after := ""; ; {
+		items, next, err := page(after)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			if err := visit(item); err != nil {
+				return err
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		after = next
+	}
+}
+
+// printPages prints the items of a list page by page: each as a line of JSON, or all as the
+// rows of a table.
+func printPages[T any](p *program, asJSON bool, t *table, page func(after contract.Cursor) (items []T, next contract.Cursor, err error), row func(T)) error {
+	if asJSON {
+		return eachPage(page, func(item T) error { return p.printJSON(item) })
+	}
+	if err := eachPage(page, func(item T) error { row(item); return nil }); err != nil {
+		return err
+	}
+	return t.flush()
+}
+
 func printLines[T any](p *program, all []T) error {
 	for _, one := range all {
 		if err := p.printJSON(one); err != nil {
