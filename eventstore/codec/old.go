@@ -151,22 +151,13 @@ type publishedV2 struct {
 }
 
 type registryV2 struct {
-	Organisations []organisationV2        `json:"organisations,omitempty"`
-	DocumentTypes []registry.DocumentType `json:"documentTypes,omitempty"`
-	Procedures    []registry.Procedure    `json:"procedures,omitempty"`
-	Purposes      []registry.Purpose      `json:"purposes,omitempty"`
-	Finalities    []registry.Finality     `json:"finalities,omitempty"`
-	LegalBases    []registry.LegalBasis   `json:"legalBases,omitempty"`
-	Categories    []registry.Category     `json:"dataCategories,omitempty"`
-	Reasons       []registry.Reason       `json:"reasons,omitempty"`
-	Languages     []registry.Language     `json:"languages,omitempty"`
-	ConsentTexts  []registry.ConsentText  `json:"consentTexts,omitempty"`
+	registryV1
+	ConsentTexts []registry.ConsentText `json:"consentTexts,omitempty"`
 }
 
 func (o publishedV2) today() any {
-	r := o.Registry
-	all := registryV1{r.Organisations, r.DocumentTypes, r.Procedures, r.Purposes, r.Finalities, r.LegalBases, r.Categories, r.Reasons, r.Languages}.today()
-	all.ConsentTexts = r.ConsentTexts
+	all := o.Registry.registryV1.today()
+	all.ConsentTexts = o.Registry.ConsentTexts
 	return registry.Published{Version: o.Version, Registry: all}
 }
 
