@@ -32,12 +32,7 @@ func (t *Table) Called(caller string, limit int, at time.Time) bool {
 		t.calls[caller] = c
 	}
 	if c.others+c.own >= limit {
-		s := t.budgets[CallsBudget]
-		if s == nil {
-			s = &BudgetTotals{Budget: CallsBudget}
-			t.budgets[CallsBudget] = s
-		}
-		s.Refused++
+		t.totalsOf(CallsBudget).Refused++
 		t.mu.Unlock()
 		return false
 	}

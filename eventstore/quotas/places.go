@@ -54,11 +54,7 @@ func (t *Table) Take(ctx context.Context, p Place) error {
 		return fmt.Errorf("take a place: %w", err)
 	}
 	t.mu.Lock()
-	s := t.budgets[p.Budget]
-	if s == nil {
-		s = &BudgetTotals{Budget: p.Budget}
-		t.budgets[p.Budget] = s
-	}
+	s := t.totalsOf(p.Budget)
 	first := refusal != nil && s.Refused == 0
 	if refusal != nil {
 		s.Refused++
@@ -212,6 +208,16 @@ type BudgetTotals struct {
 	Budget  string
 	Taken   int
 	Refused int
+}
+
+// totalsOf returns the totals of a budget, which the caller changes while it holds the lock.
+func (t *Table) totalsOf(budget string) *BudgetTotals {
+	s := t.budgets[budget]
+	if s == nil {
+		s = &BudgetTotals{Budget: budget}
+		t.budgets[budget] = s
+	}
+	return s
 }
 
 // BudgetTotals returns the totals of each budget that was asked for, in the order of names.
