@@ -78,9 +78,9 @@ type acceptor struct {
 	// What only holds, which explains, has a use for.
 	constants  []constants
 	dependents map[string][]string
-	names      []string          // of properties, in order
-	wants      map[string]string // what the schema says at a keyword, see Issue.Want
-	opaque     *bool             // shared by all of a schema: it refers to what is no definition
+	names      []string       // of properties, in order
+	schema     map[string]any // says what is wanted at a keyword
+	opaque     *bool          // shared by all of a schema: it refers to what is no definition
 }
 
 // constants is the list of values of a const or an enum.
@@ -121,9 +121,8 @@ func (c *acceptorCompiler) acceptor(schema any) *acceptor {
 
 func (c *acceptorCompiler) fill(r *acceptor, schema any) {
 	s, _ := schema.(map[string]any)
-	r.maxItems, r.maxLength, r.opaque, r.wants = MaxContent, MaxContent, c.opaque, make(map[string]string)
+	r.maxItems, r.maxLength, r.opaque, r.schema = MaxContent, MaxContent, c.opaque, s
 	for key, value := range s {
-		r.wants[key] = wanted(key, value)
 		switch key {
 		case "type":
 			r.types = typesOf(value)
@@ -235,6 +234,9 @@ var typeNames = []string{"null", "boolean", "number", "integer", "string", "arra
 
 // wanted says what a schema has at a keyword that is a bound or a form; "" for any other.
 func wanted(keyword string, value any) string {
+	if value == nil { // the schema does not have the keyword
+		return ""
+	}
 	switch keyword {
 	case "type", "enum":
 		list, ok := value.([]any)

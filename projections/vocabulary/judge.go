@@ -52,7 +52,7 @@ func (r *acceptor) explain(content any) []Issue {
 
 // no notes that a value breaks its schema, and returns false.
 func (r *acceptor) no(j *judgement, at *place, keyword string) bool {
-	return j.add(at, Issue{Keyword: keyword, Want: r.wants[keyword]})
+	return j.add(at, Issue{Keyword: keyword, Want: wanted(keyword, r.schema[keyword])})
 }
 
 // add notes an issue at a place, unless an alternative is judged, and returns false.
