@@ -1,5 +1,7 @@
 package domain
 
+import "errors"
+
 // Code is the kind of "no" a rule answers with. The HTTP edge maps each code to
 // exactly one status.
 type Code string
@@ -36,3 +38,14 @@ func NewError(code Code, slug, detail string) *Error {
 }
 
 func (e *Error) Error() string { return e.Slug + ": " + e.Detail }
+
+// ErrCheckDigits is matched by the refusal of a number whose form is right and whose check
+// digits do not check it, so that whoever mistyped it is told.
+var ErrCheckDigits = errors.New("the check digits are wrong")
+
+// misread is a refusal that matches ErrCheckDigits.
+type misread struct{ refusal *Error }
+
+func (m misread) Error() string      { return m.refusal.Error() }
+func (m misread) Unwrap() error      { return m.refusal }
+func (misread) Is(target error) bool { return target == ErrCheckDigits }

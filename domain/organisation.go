@@ -8,7 +8,8 @@ type Organisation string
 var errBadOrganisation = NewError(Invalid, "invalidEnterpriseNumber", "an enterprise number has ten digits, starts with 0 or 1, and its last two digits check the others")
 
 // ParseOrganisation accepts ten digits that start with 0 or 1 and whose last two
-// are 97 minus the first eight modulo 97 (Royal Decree of 24 June 2003, art. 2).
+// are 97 minus the first eight modulo 97 (Royal Decree of 24 June 2003, art. 2). The error
+// is ErrCheckDigits where nothing but those is wrong.
 func ParseOrganisation(s string) (Organisation, error) {
 	if len(s) != 10 || s[0] != '0' && s[0] != '1' {
 		return "", errBadOrganisation
@@ -24,7 +25,10 @@ func ParseOrganisation(s string) (Organisation, error) {
 			check = check*10 + int(s[i]-'0')
 		}
 	}
-	if n == 0 || check != 97-n%97 {
+	if check != 97-n%97 {
+		return "", misread{errBadOrganisation}
+	}
+	if n == 0 {
 		return "", errBadOrganisation
 	}
 	return Organisation(s), nil

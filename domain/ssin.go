@@ -16,7 +16,7 @@ var errBadSSIN = NewError(Invalid, "invalidSsin", "an SSIN has eleven digits of 
 // or 40 to the month, and unknown or impossible dates were issued to real people.
 // Serials 000 and 999 are refused in national register numbers, whose month is at
 // most 12, because they were never issued there; BIS numbers have them. The error
-// never quotes its input.
+// never quotes its input, and is ErrCheckDigits where nothing but those is wrong.
 func ParseSSIN(s string) (SSIN, error) {
 	if len(s) != 11 {
 		return SSIN{}, errBadSSIN
@@ -32,11 +32,11 @@ func ParseSSIN(s string) (SSIN, error) {
 			check = check*10 + int64(s[i]-'0')
 		}
 	}
+	if check != 97-n%97 && check != 97-(2_000_000_000+n)%97 {
+		return SSIN{}, misread{errBadSSIN}
+	}
 	serial, month := n%1000, n/100_000%100
 	if (serial == 0 || serial == 999) && month <= 12 {
-		return SSIN{}, errBadSSIN
-	}
-	if check != 97-n%97 && check != 97-(2_000_000_000+n)%97 {
 		return SSIN{}, errBadSSIN
 	}
 	return SSIN{s}, nil

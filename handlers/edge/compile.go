@@ -60,7 +60,6 @@ type shape struct {
 	check    func(string) error // in place of a pattern, for a form with a parser of its own
 	issue    string             // the issue's type when check refuses; "" is schemaViolation
 	isID     bool               // a UUID, whose letters may be of either case
-	misread  func(string) bool  // reports a number whose form is right and whose check digits are not
 	form     string             // of a text, in words: what a format or a pattern asks for
 	example  string             // of the schema, "" for none
 }
@@ -261,10 +260,10 @@ func (s *shape) text(in *openapi3.Schema) {
 		s.form = "a day of the calendar as yyyy-MM-dd"
 	case goType == "wire.SSIN":
 		s.check, s.issue = func(v string) error { _, err := domain.ParseSSIN(v); return err }, issueStructure
-		s.misread, s.form = wrongSSIN, "eleven digits without other characters, of which the last two check the others"
+		s.form = "eleven digits without other characters, of which the last two check the others"
 	case goType == "domain.Organisation":
 		s.check, s.issue = func(v string) error { _, err := domain.ParseOrganisation(v); return err }, issueStructure
-		s.misread, s.form = wrongEnterpriseNumber, "ten digits without other characters, the first 0 or 1, of which the last two check the others"
+		s.form = "ten digits without other characters, the first 0 or 1, of which the last two check the others"
 	case in.Pattern != "":
 		s.pattern, s.form = regexp.MustCompile(in.Pattern), "text that matches "+in.Pattern
 	case in.Format != "":

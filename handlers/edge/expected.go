@@ -90,31 +90,3 @@ func MemberName(name string) string {
 	}
 	return name
 }
-
-// wrongSSIN reports eleven digits whose last two do not check the others, for a birth in
-// either century.
-func wrongSSIN(v string) bool {
-	n, ok := digits(v, 11)
-	check := n % 100
-	return ok && check != 97-n/100%97 && check != 97-(2_000_000_000+n/100)%97
-}
-
-// wrongEnterpriseNumber reports ten digits that begin as an enterprise number and whose last
-// two do not check the others.
-func wrongEnterpriseNumber(v string) bool {
-	n, ok := digits(v, 10)
-	return ok && v[0] <= '1' && n%100 != 97-n/100%97
-}
-
-func digits(v string, length int) (int64, bool) {
-	if len(v) != length {
-		return 0, false
-	}
-	for i := range len(v) {
-		if v[i] < '0' || v[i] > '9' {
-			return 0, false
-		}
-	}
-	n, err := strconv.ParseInt(v, 10, 64)
-	return n, err == nil
-}

@@ -493,13 +493,13 @@ func (s *shape) judgeText(value string) *violation {
 		return newViolation(IssueSchema, "Not one of the values there are").expecting(s)
 	case s.pattern != nil && !s.pattern.MatchString(value):
 		return newViolation(IssueSchema, "The value does not have its form").expecting(s)
-	case s.misread != nil && s.misread(value):
-		return newViolation(cmp.Or(s.issue, IssueSchema), "The check digits are wrong").expecting(s)
 	}
 	if s.check == nil {
 		return nil
 	}
 	switch err := s.check(value); {
+	case errors.Is(err, domain.ErrCheckDigits):
+		return newViolation(cmp.Or(s.issue, IssueSchema), "The check digits are wrong").expecting(s)
 	case errors.Is(err, errNilID):
 		return newViolation(IssueSchema, "The nil UUID names nothing; give an id, or leave it out where it may be absent").expecting(s)
 	case err != nil:
