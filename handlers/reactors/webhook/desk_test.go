@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,8 +142,9 @@ func TestF41FailedDeliveriesAreReplayed(t *testing.T) {
 func TestF41SecretsAreReplacedWhileTheWebhookRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
-		text := secretText
-		k.options.ReadSecrets = func() ([]Secret, error) { return ParseSecrets(text) }
+		var text atomic.Value // what the file holds; the sender reads it meanwhile
+		text.Store(secretText)
+		k.options.ReadSecrets = func() ([]Secret, error) { return ParseSecrets(text.Load().(string)) }
 		k.start()
 		send := func() sent {
 			k.add(uuid.New(), "document.issued")
@@ -158,7 +160,7 @@ func TestF41SecretsAreReplacedWhileTheWebhookRuns(t *testing.T) {
 			{"whsec_no", true, true, 2, true},
 			{nextText, false, true, 1, false},
 		} {
-			text = c.text
+			text.Store(c.text)
 			d, before := k.desk()
 			if err := d.Rotate(t.Context(), before.ID); err != nil {
 				t.Fatal(err)
