@@ -44,6 +44,9 @@ type (
 	// RestrictionID names one restriction of processing.
 	RestrictionID struct{ uuid.UUID }
 
+	// CorrectionID names one proposal to correct what a citizen's stream says of the person.
+	CorrectionID struct{ uuid.UUID }
+
 	// ReleaseID names one release of an erased person's number.
 	ReleaseID struct{ uuid.UUID }
 
@@ -63,6 +66,9 @@ func (id HoldID) IsZero() bool     { return id.UUID == uuid.Nil }
 
 // IsZero reports whether the identifier is absent.
 func (id RestrictionID) IsZero() bool { return id.UUID == uuid.Nil }
+
+// IsZero reports whether the identifier is absent.
+func (id CorrectionID) IsZero() bool { return id.UUID == uuid.Nil }
 
 // IsZero reports whether the identifier is absent.
 func (id ReleaseID) IsZero() bool { return id.UUID == uuid.Nil }

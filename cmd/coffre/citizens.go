@@ -36,10 +36,8 @@ citizen sees it in their access log: that a privacy officer looked, when, why, a
 			if body.SSIN, err = of.read(p); err != nil {
 				return err
 			}
-			if caseFile != "" {
-				if body.CaseReference, err = p.readSecret(caseFile); err != nil {
-					return fmt.Errorf("file with a case reference: %w", err)
-				}
+			if body.CaseReference, err = p.readCase(caseFile); err != nil {
+				return err
 			}
 			return p.asks(cmd.Context(), at, me.grant(), func(c *client.Client) error {
 				r, err := client.Read[contract.Citizen](c.GetCitizen(cmd.Context(), body))
@@ -54,11 +52,27 @@ citizen sees it in their access log: that a privacy officer looked, when, why, a
 	me.flags(cmd)
 	of.flags(cmd)
 	cmd.Flags().StringVar(&reason, "reason", "", "`why`: subjectRequest, complaint, correction, legalDuty or investigation")
-	cmd.Flags().StringVar(&caseFile, "case-file", "", "`file` with the reference of the case, which is kept sealed; - is standard input")
-	_ = cmd.MarkFlagFilename("case-file") // only for a flag that is not there
+	caseFlag(cmd, &caseFile)
 	required(cmd, "reason")
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+func caseFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVar(file, "case-file", "", "`file` with the reference of the case, which is kept sealed; - is standard input")
+	_ = cmd.MarkFlagFilename("case-file") // only for a flag that is not there
+}
+
+// readCase reads the reference of a case; "" for no file.
+func (p *program) readCase(file string) (contract.CaseReference, error) {
+	if file == "" {
+		return "", nil
+	}
+	s, err := p.readSecret(file)
+	if err != nil {
+		return "", fmt.Errorf("file with a case reference: %w", err)
+	}
+	return s, nil
 }
 
 // citizenText returns the id as text, "" for the zero id.

@@ -205,6 +205,46 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, home, "/mandates", `{"ssin":"`+kid+`","representativeSsin":"`+ssinA+`","kind":"parentOfMinor","actions":["read"],"until":"`+time.Now().AddDate(5, 0, 0).Format(time.DateOnly)+`"}`, &struct{}{})
 	r.post(t, home, "/citizens/replaceSsin", `{"ssin":"`+ssinA+`","replacedBy":"`+ssinC+`"}`, nil)
 	r.post(t, home, "/citizens/reportDeath", `{"ssin":"`+ssinB+`","date":"`+time.Now().AddDate(0, 0, -2).Format(time.DateOnly)+`"}`, nil)
+	r.correct(t, officer, home, b)
+	r.merge(t, officer, home)
+}
+
+// correct corrects the death of a person, which the source and an officer say was reported in
+// error.
+func (r *rig) correct(t *testing.T, officer, source token.Grant, id domain.CitizenID) {
+	t.Helper()
+	second := officer
+	second.Subject = "second officer"
+	corrections := "/citizens/" + id.String() + "/corrections"
+	r.post(t, source, "/citizens/correctDeath", `{"ssin":"`+ssinB+`"}`, nil)
+	var proposed struct{ CorrectionID string }
+	r.post(t, officer, corrections, `{"kind":"deathInError","caseReference":"2026/1"}`, &proposed)
+	r.get(t, officer, corrections)
+	r.post(t, second, corrections+"/"+proposed.CorrectionID+"/approve", "", &struct{}{})
+}
+
+// merge lets a person have two numbers, and finds out that they are two persons after all.
+func (r *rig) merge(t *testing.T, officer, source token.Grant) {
+	t.Helper()
+	second := officer
+	second.Subject = "second officer"
+	const former, survivor, other = "00010100204", "00010100303", "00010100402"
+	issued := func(ssin string) domain.CitizenID {
+		r.post(t, source, "/documents",
+			`{"ssin":"`+ssin+`","documentType":"householdComposition","sourceReference":"m","validFrom":"2026-01-01","content":{"asOf":"2026-01-01","householdSize":1,"members":[]}}`, &struct{}{})
+		return r.citizen(t, ssin)
+	}
+	approve := func(of domain.CitizenID, body string) {
+		var proposed struct{ CorrectionID string }
+		corrections := "/citizens/" + of.String() + "/corrections"
+		r.post(t, officer, corrections, body, &proposed)
+		r.post(t, second, corrections+"/"+proposed.CorrectionID+"/approve", "", &struct{}{})
+	}
+	a, c := issued(former), issued(survivor)
+	issued(other)
+	approve(a, `{"kind":"merge","survivingCitizenId":"`+c.String()+`","caseReference":"2026/1"}`)
+	approve(a, `{"kind":"separation"}`)
+	r.post(t, source, "/citizens/replaceSsin", `{"ssin":"`+former+`","replacedBy":"`+other+`"}`, nil)
 }
 
 // release erases a person whom the vault did not know, and lets them be known again.

@@ -115,6 +115,8 @@ func TestF20EveryExampleRunsAgainstTheSampleRegistry(t *testing.T) {
 	run("approveRelease", second, "citizenNotErased") // nobody of the number was erased
 	run("replaceSsin", homeAffairs, "")
 	run("reportDeath", homeAffairs, "")
+	run("correctDeath", homeAffairs, "")
+	run("proposeCorrection", officer, "")
 	run("createBackup", operator, "")
 	run("reportVerifiedBackup", operator, "backupUnknown")     // a digest of another backup
 	run("reportBackupElsewhere", operator, "backupsTakenHere") // this vault takes them itself

@@ -54,14 +54,15 @@ const limitsFile = "../../docs/limits.md"
 // Bounds of operations besides the calls of a minute, the acts of a day and the budgets of
 // acting.BudgetsOf, as docs/limits.md says them.
 const (
-	byPeople   = "citizens that an organisation names in a day (A-7); its refusals of a minute (A-7)"
-	bySources  = "one document for each citizen, type and source reference (D-4)"
-	byPage     = "a page of at most 200"
-	byOne      = "one thing, from memory or one stream"
-	byPieces   = "sent in pieces, each within 15 s"
-	byOnce     = "one under way: a second is refused or joins the first"
-	byNothing  = "takes something back: never refused for a budget"
-	byOwnState = "changes one thing that is there"
+	byPeople    = "citizens that an organisation names in a day (A-7); its refusals of a minute (A-7)"
+	bySources   = "one document for each citizen, type and source reference (D-4)"
+	byPage      = "a page of at most 200"
+	byOne       = "one thing, from memory or one stream"
+	byPieces    = "sent in pieces, each within 15 s"
+	byOnce      = "one under way: a second is refused or joins the first"
+	byNothing   = "takes something back: never refused for a budget"
+	byOwnState  = "changes one thing that is there"
+	byProposals = "twenty corrections of a citizen that wait for a decision (P-6)"
 )
 
 var boundsBesides = map[string]string{
@@ -70,6 +71,7 @@ var boundsBesides = map[string]string{
 	"queryDocuments": byPeople + "; " + byPage, "getDocument": byOne, "getDocumentVersions": byOne, "accessDocument": byPeople, "accessAttachment": byPeople + "; " + byPieces,
 	"getAttachment": byPieces, "getCitizen": byPeople, "reportDeath": byOwnState, "replaceSsin": byOwnState, "getWallet": "the documents of one citizen", "getAccessLog": byPage,
 	"liftHold": byOwnState, "listRestrictions": byOne, "getRestriction": byOne, "liftRestriction": byOwnState,
+	"correctDeath": byProposals, "proposeCorrection": byProposals, "approveCorrection": byOwnState, "listCorrections": byOne,
 	"listConsents": byPage, "grantConsent": byOwnState, "validateConsent": byPeople, "getConsent": byOne, "getConsentReceipt": byOne,
 	"listConsentRequests": byPage, "requestConsent": byPeople, "grantConsentRequest": byOwnState, "queryEvidence": byPeople,
 	"listMandates": "the mandates of one citizen", "acceptMandate": byOwnState, "listEvents": "a page of at most 1000, on record once per session and range", "queryConsentLog": byPage,

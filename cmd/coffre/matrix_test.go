@@ -126,16 +126,18 @@ const (
 
 // accessMatrix has every operation of the contract.
 var accessMatrix = map[string][]cell{
-	"acceptMandate":    {{may: by(200, invited), refusal: "resourceNotFound", fresh: true}},
-	"accessAttachment": {{body: `{` + byTheLaw + `}`, may: by(200, reader), refusal: "noBasis"}, {body: `{"purpose":"recruitment","procedure":"publicJobApplication","consentId":"{consentId}"}`, may: by(200, reader), refusal: "noBasis"}},
-	"accessDocument":   {{body: `{` + byTheLaw + `}`, may: by(200, reader), refusal: "noBasis"}, {body: `{"purpose":"recruitment","procedure":"publicJobApplication","consentId":"{consentId}"}`, may: by(200, reader), refusal: "noBasis"}},
-	"approveErasure":   {{may: by(202, anOfficer, secondOfficer), refusal: "resourceNotFound", fresh: true, before: unrestricted}},
-	"approveRelease":   {{body: `{"ssin":"{ssin}"}`, may: by(200, secondOfficer).and(403, anOfficer), refusal: "resourceNotFound", fresh: true, before: proposed}},
-	"createBackup":     {{body: `{"recipients":["{recipient}"]}`, may: by(200, anOperator)}},
-	"createExport":     {{body: theExport, may: by(202, anOfficer, secondOfficer)}},
-	"endMandate":       {{body: `{}`, may: by(200, self, invited), refusal: "resourceNotFound", fresh: true}},
-	"getAccessLog":     {{may: by(200, self, relative, anOfficer, secondOfficer), refusal: "resourceNotFound", absent: by(200, anOfficer, secondOfficer)}},
-	"getAttachment":    {{may: by(200, source, self, relative), refusal: "resourceNotFound"}},
+	"acceptMandate":     {{may: by(200, invited), refusal: "resourceNotFound", fresh: true}},
+	"accessAttachment":  {{body: `{` + byTheLaw + `}`, may: by(200, reader), refusal: "noBasis"}, {body: `{"purpose":"recruitment","procedure":"publicJobApplication","consentId":"{consentId}"}`, may: by(200, reader), refusal: "noBasis"}},
+	"accessDocument":    {{body: `{` + byTheLaw + `}`, may: by(200, reader), refusal: "noBasis"}, {body: `{"purpose":"recruitment","procedure":"publicJobApplication","consentId":"{consentId}"}`, may: by(200, reader), refusal: "noBasis"}},
+	"approveCorrection": {{may: by(200, secondOfficer).and(403, anOfficer), refusal: "resourceNotFound", fresh: true, before: deathContested}},
+	"approveErasure":    {{may: by(202, anOfficer, secondOfficer), refusal: "resourceNotFound", fresh: true, before: unrestricted}},
+	"approveRelease":    {{body: `{"ssin":"{ssin}"}`, may: by(200, secondOfficer).and(403, anOfficer), refusal: "resourceNotFound", fresh: true, before: proposed}},
+	"correctDeath":      {{body: `{"ssin":"{ssin}"}`, may: by(204, sayer), refusal: "resourceNotFound", refusals: problem("deathRightMissing", source, otherIssuer), fresh: true, before: reportedDead}},
+	"createBackup":      {{body: `{"recipients":["{recipient}"]}`, may: by(200, anOperator)}},
+	"createExport":      {{body: theExport, may: by(202, anOfficer, secondOfficer)}},
+	"endMandate":        {{body: `{}`, may: by(200, self, invited), refusal: "resourceNotFound", fresh: true}},
+	"getAccessLog":      {{may: by(200, self, relative, anOfficer, secondOfficer), refusal: "resourceNotFound", absent: by(200, anOfficer, secondOfficer)}},
+	"getAttachment":     {{may: by(200, source, self, relative), refusal: "resourceNotFound"}},
 	"getCitizen": {
 		{body: `{"ssin":"{ssin}"}`, may: by(200, source, sayer, otherIssuer, reader), refusal: "resourceNotFound", refusals: problem("badRequest", self, relative, former, invited, otherCitizen, erased, unknown, anOfficer, secondOfficer)},
 		{body: `{"ssin":"{ssin}","reason":"complaint","caseReference":"2026/1"}`, may: by(200, anOfficer, secondOfficer), refusal: "badRequest", absent: by(404, anOfficer, secondOfficer)},
@@ -172,6 +174,7 @@ var accessMatrix = map[string][]cell{
 	},
 	"listConsentRequests":   {{query: "pageSize=200", may: by(200, self, reader), refusal: "200", shows: "consentRequestId"}, {query: "citizenId={citizenId}", may: by(200, self, relative), refusal: "resourceNotFound"}},
 	"listConsents":          {{query: "pageSize=200", may: by(200, self, reader), refusal: "200", shows: "consentId"}, {query: "citizenId={citizenId}", may: by(200, self, relative), refusal: "resourceNotFound"}},
+	"listCorrections":       {{may: by(200, anOfficer, secondOfficer), absent: by(200, anOfficer, secondOfficer)}},
 	"listConsentDocuments":  {{may: by(200, reader), refusal: "noBasis"}},
 	"listErasures":          {{may: by(200, anOfficer, secondOfficer)}},
 	"listExports":           {{may: by(200, anOfficer, secondOfficer)}},
@@ -185,6 +188,7 @@ var accessMatrix = map[string][]cell{
 	"listProjections":       {{may: by(200, anOperator)}},
 	"listRestrictions":      {{may: by(200, self, anOfficer, secondOfficer), refusal: "resourceNotFound", absent: by(200, anOfficer, secondOfficer)}},
 	"placeHold":             {{body: theHold, may: by(201, anOfficer, secondOfficer), refusal: "resourceNotFound", fresh: true}},
+	"proposeCorrection":     {{body: `{"kind":"deathInError"}`, may: by(202, anOfficer, secondOfficer), refusal: "resourceNotFound", fresh: true, before: reportedDead}},
 	"proposeRelease":        {{body: theProposal, may: by(202, anOfficer, secondOfficer), refusal: "202", fresh: true, before: destroyed}},
 	"publishRegistry":       {{body: `{registry}`, may: by(200, anOperator)}},
 	"queryConsentLog":       {{body: `{"citizenId":"{citizenId}"}`, may: by(200, anOfficer, secondOfficer), absent: by(200, anOfficer, secondOfficer)}},
@@ -384,6 +388,21 @@ func proposed(t *testing.T, m *matrix, things holdings) {
 func unrestricted(t *testing.T, m *matrix, things holdings) {
 	t.Helper()
 	m.post(t, m.grant(t, self, things), "/citizens/"+things["citizenId"]+"/restrictions/"+things["restrictionId"]+"/lift", `{}`, nil)
+}
+
+// reportedDead has the authentic source say that the citizen died.
+func reportedDead(t *testing.T, m *matrix, things holdings) {
+	t.Helper()
+	m.post(t, m.callers[sayer], "/citizens/reportDeath", fill(t, `{"ssin":"{ssin}","date":"2026-01-01"}`, things), nil)
+}
+
+// deathContested has an officer propose that the citizen's death was reported in error.
+func deathContested(t *testing.T, m *matrix, things holdings) {
+	t.Helper()
+	reportedDead(t, m, things)
+	var made struct{ CorrectionID string }
+	m.post(t, m.callers[anOfficer], "/citizens/"+things["citizenId"]+"/corrections", `{"kind":"deathInError"}`, &made)
+	things["correctionId"] = made.CorrectionID
 }
 
 func underHold(t *testing.T, m *matrix, things holdings) {

@@ -84,7 +84,11 @@ var recordedOperations = map[string]left{
 
 	"getCitizen":          events("access.disclosed", "access.named", "audit.operated").when("an organisation's or a privacy officer's look-up, each that names a case, the others once per purpose and day; a privacy officer's stands in the audit stream as well; a citizen's own none"),
 	"reportDeath":         events("citizen.deceased", "consent.withdrawn", "mandate.ended").when("with what the death ends"),
-	"replaceSsin":         events("citizen.ssin-replaced"),
+	"correctDeath":        events("citizen.death-correction-proposed"),
+	"proposeCorrection":   events("citizen.death-correction-proposed", "citizen.merge-proposed", "citizen.separation-proposed"),
+	"approveCorrection":   events("citizen.death-corrected", "citizen.merged", "citizen.merged-into", "citizen.separated"),
+	"listCorrections":     events("audit.operated"),
+	"replaceSsin":         events("citizen.merge-proposed", "citizen.ssin-replaced").when("the first when the number is another person's in the vault"),
 	"getWallet":           events("access.authorized", "access.disclosed", "audit.log-read").when("a representative's reading, an auditor's; a citizen's own none"),
 	"getAccessLog":        events("access.authorized", "access.disclosed", "audit.log-read").when("a representative's reading, a privacy officer's; a citizen's own none"),
 	"subjectAccessReport": events("access.authorized", "access.disclosed"),

@@ -65,6 +65,27 @@ var sentences = map[string]func(who string, f facts) string{
 	"citizen.deceased": func(who string, f facts) string {
 		return who + " reported the death of citizen " + f.id("citizen")
 	},
+	"citizen.death-correction-proposed": func(who string, f facts) string {
+		return who + " proposed to correct the death of citizen " + f.id("citizen") + ", which was reported in error"
+	},
+	"citizen.death-corrected": func(who string, f facts) string {
+		return who + " corrected the death of citizen " + f.id("citizen") + ", who lives"
+	},
+	"citizen.merge-proposed": func(who string, f facts) string {
+		return who + " proposed that citizen " + f.id("citizen") + " is the same person as citizen " + f.id("survivor")
+	},
+	"citizen.merged": func(who string, f facts) string {
+		return who + " let citizen " + f.id("citizen") + " take in citizen " + f.id("former")
+	},
+	"citizen.merged-into": func(who string, f facts) string {
+		return who + " merged citizen " + f.id("citizen") + " into citizen " + f.id("survivor")
+	},
+	"citizen.separation-proposed": func(who string, f facts) string {
+		return who + " proposed that citizen " + f.id("citizen") + " is another person than the one they were merged into"
+	},
+	"citizen.separated": func(who string, f facts) string {
+		return who + " separated citizen " + f.id("citizen") + " from citizen " + f.id("survivor")
+	},
 	"citizen.ssin-replaced": func(who string, f facts) string {
 		return who + " gave citizen " + f.id("citizen") + " another number"
 	},

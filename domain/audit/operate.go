@@ -36,13 +36,14 @@ const (
 	ListDueErasures        Act = "listDueErasures"
 	ListRestrictions       Act = "listRestrictions"
 	ReadRestriction        Act = "getRestriction"
+	ListCorrections        Act = "listCorrections"
 )
 
 // Acts lists every act there is.
 var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit,
 	EnableWebhook, ReplayWebhook, RotateWebhook,
-	LookUpCitizen, ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction,
+	LookUpCitizen, ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
 }
 
 // Operated records that somebody set out to do an act. It stands before the act's effect

@@ -20,6 +20,7 @@ type ApproveErasure struct {
 	// that named it is left.
 	Comparable bool
 	Documents  []RetainedDocument // every document whose key the erasure would destroy
+	Others     []State            // the person's other lives
 	By         domain.Actor
 	At         time.Time
 }
@@ -38,7 +39,7 @@ func (c ApproveErasure) Decide(s State) ([]Event, error) {
 	case e.Step >= Approved:
 		return nil, nil
 	}
-	if err := s.mayErase(e, c.Documents, c.At); err != nil {
+	if err := s.mayErase(e, c.Others, c.Documents, c.At); err != nil {
 		return nil, err
 	}
 	return []Event{ErasureApproved{Citizen: s.Citizen, Erasure: c.Erasure, At: c.At}}, nil

@@ -10,19 +10,26 @@
 //	an erasure: requested --ApproveErasure--> approved --StartErasure--> started --DestroyKey--> done --FinaliseErasure--> final
 //	            (of one document: CompleteErasure in place of DestroyKey)
 //	                                                                     started --StopErasure--> stopped
+//	a correction: proposed --a second person decides--> carried out
+//	                 \--nobody did for 30 days--> lapsed
 //	a legal hold: placed --LiftHold--> lifted
 //	a restriction of processing: standing --LiftRestriction--> lifted
 //
 // Rules about a person, beside those about an erasure (E-1 to E-4):
 //
 //   - P-1 a person is registered once; whoever meets a pending key registers them
-//   - P-2 a death comes from an authentic source, is not in the future, and stands
+//   - P-2 a death comes from an authentic source, is not in the future, and stands until
+//     it is corrected
 //   - P-3 a replaced number comes from an authentic source
 //   - P-4 a legal hold is placed and lifted by a privacy officer, with a reason
 //   - P-5 a restriction of processing (GDPR art. 18) is asked for by the citizen or a privacy
 //     officer, stops every disclosure but those of art. 18(2), keeps what it covers from being
 //     erased, and is lifted by the citizen who asked for it, or by a privacy officer who has
 //     told the citizen
+//   - P-7 two lives of one person are merged by two persons: from then on both numbers lead to
+//     the survivor, whose all of it is; it is undone in the same way
+//   - P-6 a death reported in error is corrected by two persons: the source or a privacy officer
+//     proposes it, another privacy officer decides; what the death ended stays ended
 //
 // Invariant: no erasure starts while a legal hold or a duty to keep stands, and
 // what is erased stays erased.
@@ -30,6 +37,7 @@ package citizen
 
 import (
 	"slices"
+	"time"
 
 	"coffre/domain"
 )
@@ -43,6 +51,14 @@ type State struct {
 	Erasures []Erasure
 	// Restrictions are all there ever were, those lifted included.
 	Restrictions Restrictions
+	Corrections  []Correction
+	// MergedInto is the life into which this one was merged; zero: none. Former are the lives
+	// that were to be merged into this one: those count whose own stream says so.
+	MergedInto domain.CitizenID
+	Former     []domain.CitizenID
+	// Revived is when the newest death was corrected; zero when none was. Consents and
+	// mandates from before have ended (rule P-6).
+	Revived time.Time
 }
 
 // Hold is a legal hold, standing until it is lifted.
@@ -59,6 +75,9 @@ type Erasure struct {
 	Document domain.DocumentID // when Scope is OneDocument
 	Reason   domain.ReasonCode
 	Step     Step
+	// Survivors says that it was asked for and approved in the stream of the life into which
+	// this one was merged, and is carried out with it.
+	Survivors bool
 }
 
 // Step is how far an erasure came. Steps only go up.
@@ -82,19 +101,26 @@ const (
 	Dead    Standing = "deceased"
 	Erasing Standing = "erasing" // new writes fail
 	Erased  Standing = "erased"
+	// Joined is the standing of a life that was merged into another one, which is asked
+	// instead. Only commands on this life's own stream meet it.
+	Joined Standing = "merged"
 )
 
 // Writable returns ErrErased for a person whose erasure has started: nothing new is
 // recorded of them (rule E-4).
 func (s Standing) Writable() error {
-	if s == Erasing || s == Erased {
+	switch s {
+	case Erasing, Erased:
 		return ErrErased
+	case Joined:
+		return ErrMerged
 	}
 	return nil
 }
 
 var (
 	ErrUnknown = domain.NewError(domain.NotFound, "citizenNotFound", "no such citizen")
+	ErrMerged  = domain.NewError(domain.Conflict, "citizenMerged", "this person is known under another id by now, to which their numbers lead")
 	ErrErased  = domain.NewError(domain.Conflict, "citizenErased", "this person's data was erased, or is being erased; only a new registration on a legal basis can follow")
 )
 
@@ -113,6 +139,8 @@ func (s State) Standing() Standing {
 	switch {
 	case s.Citizen.IsZero():
 		return ""
+	case !s.MergedInto.IsZero():
+		return Joined
 	case s.Deceased:
 		return Dead
 	}
@@ -176,6 +204,26 @@ func Evolve(s State, e Event) State {
 	case Deceased:
 		s.Deceased = true
 		return s
+	case DeathCorrectionProposed:
+		return s.propose(Correction{ID: e.Correction, Kind: DeathInError, ProposedAt: e.At})
+	case DeathCorrected:
+		s.Deceased, s.Revived = false, e.At
+		return s.decided(e.Correction, e.At)
+	case MergeProposed:
+		return s.propose(Correction{ID: e.Correction, Kind: Merge, Survivor: e.Survivor, ProposedAt: e.At})
+	case Merged:
+		if !slices.Contains(s.Former, e.Former) {
+			s.Former = append(slices.Clip(s.Former), e.Former)
+		}
+		return s
+	case MergedInto:
+		s.MergedInto = e.Survivor
+		return s.decided(e.Correction, e.At)
+	case SeparationProposed:
+		return s.propose(Correction{ID: e.Correction, Kind: Separation, ProposedAt: e.At})
+	case Separated:
+		s.MergedInto = domain.CitizenID{}
+		return s.decided(e.Correction, e.At)
 	case SSINReplaced:
 		return s
 	case LegalHoldPlaced:
@@ -200,11 +248,14 @@ func Evolve(s State, e Event) State {
 		if _, known := s.Erasure(e.Erasure); known {
 			return s
 		}
-		s.Erasures = append(slices.Clip(s.Erasures), Erasure{e.Erasure, e.Scope, e.Document, e.Reason, Requested})
+		s.Erasures = append(slices.Clip(s.Erasures), Erasure{ID: e.Erasure, Scope: e.Scope, Document: e.Document, Reason: e.Reason, Step: Requested})
 		return s
 	case ErasureApproved:
 		return s.step(e.Erasure, Approved)
 	case ErasureStarted:
+		if _, known := s.Erasure(e.Erasure); !known && !s.MergedInto.IsZero() { // the survivor's
+			s.Erasures = append(slices.Clip(s.Erasures), Erasure{ID: e.Erasure, Scope: WholeCitizen, Survivors: true})
+		}
 		return s.step(e.Erasure, Started)
 	case KeyDestroyed:
 		return s.step(e.Erasure, Done)

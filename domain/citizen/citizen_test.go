@@ -80,6 +80,26 @@ var (
 	stop    = StopErasure{Erasure: erasure, StartedAt: noon, By: system, At: noon.AddDate(1, 0, 0)}
 	settle  = FinaliseErasure{Erasure: erasure, Retentions: Retentions{Backups: 9, Archives: 0, Snapshots: 8},
 		Destruction: Destruction{At: noon.AddDate(0, 0, -10), WrappedBy: 3, OldestVersion: 4, TrimmedAt: noon.AddDate(0, 0, -10)}, By: system, At: noon}
+	wrong    = domain.CorrectionID{UUID: uuid.UUID{9}}
+	mistaken = DeathCorrectionProposed{Citizen: ana, Correction: wrong, At: noon, Personal: &CorrectionPersonal{CaseReference: "c"}}
+	alive    = DeathCorrected{Citizen: ana, Correction: wrong, At: noon}
+	mistake  = ProposeDeathCorrection{Correction: wrong, CaseReference: "c", By: officer, At: noon}
+	agree    = Agreement{Correction: wrong, ProposedBy: officer, Comparable: true, By: second, At: noon}
+	revive   = CorrectDeath{agree}
+
+	bobsBirth  = Registered{Citizen: bob, At: noon}
+	merging    = MergeProposed{Citizen: ana, Correction: wrong, Survivor: bob, At: noon, Personal: &CorrectionPersonal{CaseReference: "c"}}
+	merged     = MergedInto{Citizen: ana, Survivor: bob, Correction: wrong, At: noon}
+	takenIn    = Merged{Citizen: bob, Former: ana, Correction: wrong, At: noon}
+	parting    = SeparationProposed{Citizen: ana, Correction: domain.CorrectionID{UUID: uuid.UUID{10}}, At: noon}
+	parted     = Separated{Citizen: ana, Survivor: bob, Correction: domain.CorrectionID{UUID: uuid.UUID{10}}, At: noon}
+	join       = ProposeMerge{Correction: wrong, Survivor: fold(bobsBirth), CaseReference: "c", By: officer, At: noon}
+	mergeInto  = MergeInto{agree, fold(bobsBirth)}
+	takeIn     = TakeIn{Correction: wrong, Former: fold(born, merging), By: second, At: noon}
+	part       = ProposeSeparation{Correction: domain.CorrectionID{UUID: uuid.UUID{10}}, By: officer, At: noon}
+	separate   = Separate{with(agree, func(a *Agreement) { a.Correction.UUID = uuid.UUID{10} })}
+	withOthers = EraseWithSurvivor{Erasure: erasure, Lives: []domain.CitizenID{bob, ana}, By: system, At: noon}
+
 	death = ReportDeath{Date: "2026-02-28", Attestors: []domain.Organisation{register}, By: source, At: noon}
 )
 
@@ -97,6 +117,10 @@ func TestRules(t *testing.T) {
 	former, now := ssin("85073003328"), ssin("72520100102")
 	replace := ReplaceSSIN{Former: former, Now: now, Attestors: []domain.Organisation{register}, By: source, At: noon}
 	erased := []Event{born, requested, approved, started, destroyed}
+	twenty := []Event{born, died}
+	for n := range byte(20) {
+		twenty = append(twenty, with(mistaken, func(e *DeathCorrectionProposed) { e.Correction.UUID[1] = n + 1 }))
+	}
 	domaintest.Run(t, Evolve, []domaintest.Scenario[State, Event]{
 		{Name: "P-1 a person is registered", When: arrive, Then: []Event{born}},
 		{Name: "P-1 a person is registered once", Given: []Event{born}, When: arrive},
@@ -108,6 +132,76 @@ func TestRules(t *testing.T) {
 		{Name: "P-2 no death tomorrow", Given: []Event{born}, When: with(death, func(c *ReportDeath) { c.Date = "2026-03-02" }), Err: ErrDeathAhead},
 		{Name: "P-2 a death has a date", Given: []Event{born}, When: with(death, func(c *ReportDeath) { c.Date = "" }), Err: ErrDateMissing},
 		{Name: "P-2 nobody of that id", When: death, Err: ErrUnknown},
+		{Name: "P-6 an officer says that a death was reported in error", Given: []Event{born, died}, When: mistake, Then: []Event{mistaken}},
+		{Name: "P-6 the source does", Given: []Event{born, died}, When: with(mistake, func(c *ProposeDeathCorrection) {
+			c.By, c.Attestors, c.CaseReference = source, []domain.Organisation{register}, ""
+		}),
+			Then: []Event{with(mistaken, func(e *DeathCorrectionProposed) { e.Personal = nil })}},
+		{Name: "P-6 no other issuer does", Given: []Event{born, died}, When: with(mistake, func(c *ProposeDeathCorrection) { c.By = source }), Err: registry.ErrDeathRight},
+		{Name: "P-6 the citizen doesn't", Given: []Event{born, died}, When: with(mistake, func(c *ProposeDeathCorrection) { c.By = self }), Err: ErrMayNotCorrect},
+		{Name: "P-6 of nobody", When: mistake, Err: ErrUnknown},
+		{Name: "P-6 of somebody living", Given: []Event{born}, When: mistake, Err: ErrNotDeceased},
+		{Name: "P-6 of somebody erased", Given: append(erased, died), When: mistake, Err: ErrErased},
+		{Name: "P-6 proposed once", Given: []Event{born, died, mistaken}, When: mistake},
+		{Name: "P-6 proposed again under its id, carried out by then", Given: []Event{born, died, mistaken, alive}, When: mistake},
+		{Name: "P-6 another officer decides", Given: []Event{born, died, mistaken}, When: revive, Then: []Event{alive}},
+		{Name: "P-6 what was decided is decided", Given: []Event{born, died, mistaken, alive}, When: revive},
+		{Name: "P-6 who proposed it doesn't decide", Given: []Event{born, died, mistaken}, When: with(revive, func(c *CorrectDeath) { c.By = officer }), Err: ErrCorrectionSecondPerson},
+		{Name: "P-6 nor does who cannot be told from them", Given: []Event{born, died, mistaken}, When: with(revive, func(c *CorrectDeath) { c.Comparable = false }), Err: ErrCorrectionSecondPerson},
+		{Name: "P-6 nor the source", Given: []Event{born, died, mistaken}, When: with(revive, func(c *CorrectDeath) { c.By = source }), Err: ErrNotOfficer},
+		{Name: "P-6 nothing was proposed", Given: []Event{born, died}, When: revive, Err: ErrNoCorrection},
+		{Name: "P-6 within thirty days", Given: []Event{born, died, mistaken}, When: with(revive, func(c *CorrectDeath) { c.At = noon.AddDate(0, 0, 30) }), Then: []Event{with(alive, func(e *DeathCorrected) { e.At = noon.AddDate(0, 0, 30) })}},
+		{Name: "P-6 not later", Given: []Event{born, died, mistaken}, When: with(revive, func(c *CorrectDeath) { c.At = noon.AddDate(0, 0, 30).Add(time.Second) }), Err: ErrCorrectionLapsed},
+		{Name: "P-6 another proposal was carried out", Given: []Event{born, died, mistaken, with(mistaken, func(e *DeathCorrectionProposed) { e.Correction.UUID[0] = 10 }), with(alive, func(e *DeathCorrected) { e.Correction.UUID[0] = 10 })}, When: revive, Err: ErrNotDeceased},
+		{Name: "P-6 not while the person is being erased", Given: []Event{born, died, mistaken, requested, approved, started}, When: revive, Err: ErrErased},
+		{Name: "P-2 a death is reported again after a correction", Given: []Event{born, died, mistaken, alive}, When: death, Then: []Event{died}},
+		{Name: "P-6 twenty proposals wait at most", Given: twenty, When: mistake, Err: ErrManyCorrections},
+
+		{Name: "P-7 an officer says that two lives are one person's", Given: []Event{born}, When: join, Then: []Event{merging}},
+		{Name: "P-7 the source does", Given: []Event{born}, When: with(join, func(c *ProposeMerge) {
+			c.By, c.Attestors, c.CaseReference = source, []domain.Organisation{register}, ""
+		}), Then: []Event{with(merging, func(e *MergeProposed) { e.Personal = nil })}},
+		{Name: "P-7 no other issuer does", Given: []Event{born}, When: with(join, func(c *ProposeMerge) { c.By = source }), Err: registry.ErrNationalNumberRight},
+		{Name: "P-7 proposed once", Given: []Event{born, merging}, When: join},
+		{Name: "P-7 of nobody", When: join, Err: ErrUnknown},
+		{Name: "P-7 into nobody", Given: []Event{born}, When: with(join, func(c *ProposeMerge) { c.Survivor = State{} }), Err: ErrSurvivor},
+		{Name: "P-7 into itself", Given: []Event{born}, When: with(join, func(c *ProposeMerge) { c.Survivor = fold(born) }), Err: ErrSurvivor},
+		{Name: "P-7 into somebody who was merged", Given: []Event{born}, When: with(join, func(c *ProposeMerge) {
+			c.Survivor = fold(bobsBirth, MergedInto{Citizen: bob, Survivor: domain.CitizenID{UUID: uuid.UUID{77}}})
+		}), Err: ErrSurvivor},
+		{Name: "P-7 one of both is deceased", Given: []Event{born, died}, When: join, Err: ErrMergeStanding},
+		{Name: "P-7 an erasure of one of both is approved", Given: []Event{born, requested, approved}, When: join, Err: ErrMergeErasure},
+		{Name: "P-7 an erasure of the other is", Given: []Event{born}, When: with(join, func(c *ProposeMerge) { c.Survivor = fold(bobsBirth, requested, approved) }), Err: ErrMergeErasure},
+		{Name: "P-7 of somebody erased", Given: erased, When: join, Err: ErrErased},
+		{Name: "P-7 another officer decides", Given: []Event{born, merging}, When: mergeInto, Then: []Event{merged}},
+		{Name: "P-7 decided once", Given: []Event{born, merging, merged}, When: mergeInto},
+		{Name: "P-7 who proposed it doesn't decide", Given: []Event{born, merging}, When: with(mergeInto, func(c *MergeInto) { c.By = officer }), Err: ErrCorrectionSecondPerson},
+		{Name: "P-7 with the one who was proposed", Given: []Event{born, merging}, When: with(mergeInto, func(c *MergeInto) { c.Survivor = State{} }), Err: ErrSurvivor},
+		{Name: "P-7 judged again", Given: []Event{born, merging, died}, When: mergeInto, Err: ErrMergeStanding},
+		{Name: "P-7 the survivor says whom it takes in", Given: []Event{bobsBirth}, When: takeIn, Then: []Event{takenIn}},
+		{Name: "P-7 once", Given: []Event{bobsBirth, takenIn}, When: takeIn},
+		{Name: "P-7 not for somebody else", Given: []Event{bobsBirth}, When: with(takeIn, func(c *TakeIn) { c.By = source }), Err: ErrNotOfficer},
+		{Name: "P-7 not once it is being erased", Given: []Event{bobsBirth, requested, approved, started}, When: takeIn, Err: ErrErased},
+		{Name: "P-7 a merge is undone by two as well", Given: []Event{born, merging, merged}, When: part, Then: []Event{parting}},
+		{Name: "P-7 of what is merged", Given: []Event{born}, When: part, Err: ErrNotMerged},
+		{Name: "P-7 the source doesn't undo it", Given: []Event{born, merging, merged}, When: with(part, func(c *ProposeSeparation) { c.By = source }), Err: ErrMayNotCorrect},
+		{Name: "P-7 another officer undoes it", Given: []Event{born, merging, merged, parting}, When: separate, Then: []Event{parted}},
+		{Name: "P-7 not while both are forgotten", Given: []Event{born, merging, merged, parting, started}, When: separate, Err: ErrErased},
+		{Name: "P-7 a merged life is written to no more", Given: []Event{born, merging, merged}, When: death, Err: ErrMerged},
+		{Name: "P-7 nor erased by itself", Given: []Event{born, merging, merged}, When: request, Err: ErrMerged},
+		{Name: "P-7 but one document of it is", Given: []Event{born, merging, merged}, When: with(request, func(c *RequestErasure) { c.Erasure, c.Scope, c.Document = partial, OneDocument, &card }), Then: []Event{oneAsked}},
+		{Name: "E-1 unless a hold stands on another life", Given: []Event{born, merging, merged}, When: with(request, func(c *RequestErasure) {
+			c.Erasure, c.Scope, c.Document, c.Others = partial, OneDocument, &card, []State{fold(bobsBirth, with(held, func(e *LegalHoldPlaced) { e.Citizen = bob }))}
+		}), Err: ErrLegalHold},
+		{Name: "E-1 a hold on another life stops the approval", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.Others = []State{fold(bobsBirth, held)} }), Err: ErrLegalHold},
+		{Name: "E-1 and the start", Given: []Event{born, requested, approved}, When: with(start, func(c *StartErasure) { c.Others = []State{fold(bobsBirth, held)} }), Err: ErrLegalHold},
+		{Name: "P-7 a merged life is forgotten with the survivor", Given: []Event{born, merging, merged}, When: withOthers, Then: []Event{started}},
+		{Name: "P-7 begun once", Given: []Event{born, merging, merged, started}, When: withOthers},
+		{Name: "P-7 and to the end", Given: []Event{born, merging, merged, started}, When: destroy, Then: []Event{destroyed}},
+		{Name: "P-7 not without having been merged", Given: []Event{born}, When: withOthers, Err: ErrNotMerged},
+		{Name: "P-7 nor into somebody else", Given: []Event{born, merging, merged}, When: with(withOthers, func(c *EraseWithSurvivor) { c.Lives = []domain.CitizenID{ana} }), Err: ErrNotMerged},
+		{Name: "E-2 by the destroyer", Given: []Event{born, merging, merged}, When: with(withOthers, func(c *EraseWithSurvivor) { c.By = officer }), Err: ErrNotEraser},
+
 		{Name: "P-3 the source replaces a number", Given: []Event{born}, When: replace,
 			Then: []Event{SSINReplaced{Citizen: ana, At: noon, Personal: &SSINReplacedPersonal{Former: "85073003328", Now: "72520100102"}}}},
 		{Name: "P-3 nobody else replaces a number", Given: []Event{born}, When: with(replace, func(c *ReplaceSSIN) { c.Attestors = nil }), Err: registry.ErrNationalNumberRight},
@@ -343,8 +437,9 @@ func TestObstaclesSayWhich(t *testing.T) {
 func TestStanding(t *testing.T) {
 	for want, given := range map[Standing][]Event{
 		"":      nil,
-		Living:  {born, oneAsked, oneAgreed, oneBegun, requested, approved, started, halted},
-		Dead:    {born, died},
+		Living:  {born, died, mistaken, alive, oneAsked, oneAgreed, oneBegun, requested, approved, started, halted},
+		Dead:    {born, died, mistaken, alive, died},
+		Joined:  {born, merging, merged, parting, parted, merged},
 		Erasing: {born, died, requested, approved, started},
 		Erased:  {born, requested, approved, started, destroyed, died},
 	} {
@@ -368,7 +463,7 @@ func TestAnyOrder(t *testing.T) {
 			id := rapid.SampledFrom([]domain.ErasureID{erasure, partial}).Draw(t, "erasure")
 			documents := rapid.SampledFrom([][]RetainedDocument{nil, {free}, {bound}}).Draw(t, "documents")
 			var cmd domaintest.Command[State, Event]
-			switch rapid.IntRange(0, 11).Draw(t, "command") {
+			switch rapid.IntRange(0, 13).Draw(t, "command") {
 			case 0:
 				cmd = with(arrive, func(c *Register) { c.By = by })
 			case 1:
@@ -393,6 +488,10 @@ func TestAnyOrder(t *testing.T) {
 				cmd = with(done, func(c *CompleteErasure) { c.Erasure = id })
 			case 10:
 				cmd = with(stop, func(c *StopErasure) { c.Erasure, c.Documents = id, documents })
+			case 12:
+				cmd = with(mistake, func(c *ProposeDeathCorrection) { c.By = by })
+			case 13:
+				cmd = with(revive, func(c *CorrectDeath) { c.By = by })
 			case 11:
 				cmd = with(settle, func(c *FinaliseErasure) { c.Erasure = id })
 			}

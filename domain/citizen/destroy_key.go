@@ -10,7 +10,8 @@ import (
 // MayDestroy is asked on a fresh fold, after the leases have run out and before
 // the first key is destroyed: a hold or a restriction that was being placed while the
 // erasure started still stops it (rule E-1). Lifting it lets the erasure go on.
-func (s State) MayDestroy(id domain.ErasureID) error {
+// Others are the person's other lives.
+func (s State) MayDestroy(id domain.ErasureID, others ...State) error {
 	e, known := s.Erasure(id)
 	switch {
 	case !known:
@@ -18,7 +19,7 @@ func (s State) MayDestroy(id domain.ErasureID) error {
 	case e.Step != Started:
 		return ErrNotStarted
 	}
-	return s.noHold(e.Scope, e.Document)
+	return s.noHold(e.Scope, e.Document, others)
 }
 
 // DestroyKey records that all keys of a citizen are gone. Holds are not judged

@@ -52,11 +52,12 @@ func isEraser(by domain.Actor) bool {
 // person's data is not being erased already, and no legal hold, restriction of
 // processing or duty to keep stands. A single document must be among those given: what is not known is
 // not judged.
-func (s State) mayErase(e Erasure, documents []RetainedDocument, at time.Time) error {
-	if err := s.writable(); err != nil {
+func (s State) mayErase(e Erasure, others []State, documents []RetainedDocument, at time.Time) error {
+	if err := s.erasable(e.Scope); err != nil {
 		return err
 	}
-	o := &Obstacles{Holds: s.holds(), Duties: e.duties(documents, domain.BelgianDate(at)), Restrictions: s.Restrictions.overlap(e.Scope, e.Document)}
+	o := s.obstacles(e.Scope, e.Document, others)
+	o.Duties = e.duties(documents, domain.BelgianDate(at))
 	switch {
 	case len(o.Holds)+len(o.Duties)+len(o.Restrictions) > 0:
 		return o
@@ -68,10 +69,30 @@ func (s State) mayErase(e Erasure, documents []RetainedDocument, at time.Time) e
 
 // noHold implements what E-1 says of legal holds and of restrictions of processing: while a
 // hold stands nothing may be erased, and while a restriction does nothing that it covers.
-func (s State) noHold(scope Scope, d domain.DocumentID) error {
-	o := &Obstacles{Holds: s.holds(), Restrictions: s.Restrictions.overlap(scope, d)}
+func (s State) noHold(scope Scope, d domain.DocumentID, others []State) error {
+	o := s.obstacles(scope, d, others)
 	if len(o.Holds)+len(o.Restrictions) > 0 {
 		return o
 	}
 	return nil
+}
+
+// obstacles returns the holds and restrictions of all lives of a person that stand in the way
+// of an erasure. Others are the lives beside this one.
+func (s State) obstacles(scope Scope, d domain.DocumentID, others []State) *Obstacles {
+	o := &Obstacles{Holds: s.holds(), Restrictions: s.Restrictions.overlap(scope, d)}
+	for _, other := range others {
+		o.Holds = append(o.Holds, other.holds()...)
+		o.Restrictions = append(o.Restrictions, other.Restrictions.overlap(scope, d)...)
+	}
+	return o
+}
+
+// erasable refuses to erase what may not be written any more. One document of a merged life
+// is erased in that life's own stream.
+func (s State) erasable(scope Scope) error {
+	if scope == OneDocument && s.Standing() == Joined {
+		return nil
+	}
+	return s.writable()
 }

@@ -33,6 +33,76 @@ type DeceasedPersonal struct {
 	Date domain.Date `json:"date"`
 }
 
+// DeathCorrectionProposed records that the authentic source or a privacy officer says that
+// a death was reported in error.
+type DeathCorrectionProposed struct {
+	Citizen    domain.CitizenID    `json:"citizen"`
+	Correction domain.CorrectionID `json:"correction"`
+	At         time.Time           `json:"at"`
+
+	Personal *CorrectionPersonal `json:"-"`
+}
+
+// CorrectionPersonal is sealed under the citizen's key.
+type CorrectionPersonal struct {
+	CaseReference string `json:"caseReference"`
+}
+
+// DeathCorrected records that a second person agreed: the citizen lives. What the death
+// ended stays ended.
+type DeathCorrected struct {
+	Citizen    domain.CitizenID    `json:"citizen"`
+	Correction domain.CorrectionID `json:"correction"`
+	At         time.Time           `json:"at"`
+}
+
+// MergeProposed records, in the stream of a former life, that the authentic source or a
+// privacy officer says that it is of the same person as another one.
+type MergeProposed struct {
+	Citizen    domain.CitizenID    `json:"citizen"`
+	Correction domain.CorrectionID `json:"correction"`
+	Survivor   domain.CitizenID    `json:"survivor"`
+	At         time.Time           `json:"at"`
+
+	Personal *CorrectionPersonal `json:"-"`
+}
+
+// Merged records, in the stream of the surviving life, that another one is about to be merged
+// into it. It counts once MergedInto stands in the other's stream.
+type Merged struct {
+	Citizen    domain.CitizenID    `json:"citizen"`
+	Former     domain.CitizenID    `json:"former"`
+	Correction domain.CorrectionID `json:"correction"`
+	At         time.Time           `json:"at"`
+}
+
+// MergedInto records, in the stream of a former life, that a second person agreed: from here
+// on the person is the survivor, and what stands under this id is theirs.
+type MergedInto struct {
+	Citizen    domain.CitizenID    `json:"citizen"`
+	Survivor   domain.CitizenID    `json:"survivor"`
+	Correction domain.CorrectionID `json:"correction"`
+	At         time.Time           `json:"at"`
+}
+
+// SeparationProposed records that a privacy officer says that a merge joined two persons.
+type SeparationProposed struct {
+	Citizen    domain.CitizenID    `json:"citizen"`
+	Correction domain.CorrectionID `json:"correction"`
+	At         time.Time           `json:"at"`
+
+	Personal *CorrectionPersonal `json:"-"`
+}
+
+// Separated records that a second person agreed: what stands under this id is another person's
+// again than the survivor's. What was recorded under the survivor's id meanwhile stays there.
+type Separated struct {
+	Citizen    domain.CitizenID    `json:"citizen"`
+	Survivor   domain.CitizenID    `json:"survivor"`
+	Correction domain.CorrectionID `json:"correction"`
+	At         time.Time           `json:"at"`
+}
+
 // SSINReplaced records that the National Register gave the person another number.
 type SSINReplaced struct {
 	Citizen domain.CitizenID `json:"citizen"`
@@ -201,6 +271,14 @@ func (SSINReplaced) CitizenEvent()     {}
 func (LegalHoldPlaced) CitizenEvent()  {}
 func (LegalHoldLifted) CitizenEvent()  {}
 func (ErasureRequested) CitizenEvent() {}
+
+func (DeathCorrectionProposed) CitizenEvent() {}
+func (DeathCorrected) CitizenEvent()          {}
+func (MergeProposed) CitizenEvent()           {}
+func (Merged) CitizenEvent()                  {}
+func (MergedInto) CitizenEvent()              {}
+func (SeparationProposed) CitizenEvent()      {}
+func (Separated) CitizenEvent()               {}
 
 func (ProcessingRestricted) CitizenEvent() {}
 func (RestrictionLifted) CitizenEvent()    {}

@@ -20,6 +20,7 @@ type RequestErasure struct {
 	Scope    Scope
 	Document *domain.DocumentID // for OneDocument, which names one
 	Reason   domain.ReasonCode
+	Others   []State // the person's other lives
 	By       domain.Actor
 	At       time.Time
 }
@@ -35,7 +36,7 @@ func (c RequestErasure) Decide(s State) ([]Event, error) {
 	if _, known := s.Erasure(c.Erasure); known {
 		return nil, nil
 	}
-	switch err := s.writable(); {
+	switch err := s.erasable(c.Scope); {
 	case err != nil:
 		return nil, err
 	case c.Scope != WholeCitizen && c.Scope != OneDocument, (c.Scope == OneDocument) == (c.Document == nil):
@@ -47,7 +48,7 @@ func (c RequestErasure) Decide(s State) ([]Event, error) {
 	if c.Document != nil {
 		e.Document = *c.Document
 	}
-	if err := s.noHold(e.Scope, e.Document); err != nil {
+	if err := s.noHold(e.Scope, e.Document, c.Others); err != nil {
 		return nil, err
 	}
 	return []Event{e}, nil

@@ -13,6 +13,7 @@ var ErrNotApproved = domain.NewError(domain.Conflict, "erasureNotApproved", "no 
 type StartErasure struct {
 	Erasure   domain.ErasureID
 	Documents []RetainedDocument // every document whose key the erasure would destroy
+	Others    []State            // the person's other lives
 	By        domain.Actor
 	At        time.Time
 }
@@ -23,7 +24,7 @@ func (c StartErasure) Decide(s State) ([]Event, error) {
 	if err != nil || !due {
 		return nil, err
 	}
-	if err := s.mayErase(e, c.Documents, c.At); err != nil {
+	if err := s.mayErase(e, c.Others, c.Documents, c.At); err != nil {
 		return nil, err
 	}
 	return []Event{ErasureStarted{Citizen: s.Citizen, Erasure: c.Erasure, At: c.At}}, nil

@@ -206,6 +206,8 @@ func TestRules(t *testing.T) {
 			When: using(func(c *Use) { c.At = noon.Add(25*time.Hour - 1) }), Err: ErrTooOften},
 		{Name: "C-3 a document that cannot be read is refused", Given: []Event{granted}, When: using(func(c *Use) { c.Document.Status = document.UnknownDates }), Err: access.ErrUnreadable},
 		{Name: "C-3 a citizen who died consents no more", Given: []Event{granted}, When: using(func(c *Use) { c.Standing = citizen.Dead }), Err: ErrWithdrawn},
+		{Name: "P-6 what a death ended stays ended when it was reported in error", Given: []Event{granted}, When: using(func(c *Use) { c.Revived = noon }), Err: ErrWithdrawn},
+		{Name: "P-6 a consent that is given since counts", Given: []Event{granted}, When: using(func(c *Use) { c.Revived = granted.At.Add(-time.Second) }), Then: []Event{used}},
 		{Name: "C-3 a citizen nobody could read is refused", Given: []Event{granted}, When: using(func(c *Use) { c.Standing = "" }), Err: access.ErrNoBasis},
 		{Name: "E-3 a citizen who is being erased", Given: []Event{granted}, When: using(func(c *Use) { c.Standing = citizen.Erasing }), Err: access.ErrDocumentGone},
 

@@ -25,6 +25,7 @@ type Use struct {
 	access.Question
 	Standing      citizen.Standing     // the citizen's, by their own stream
 	Restrictions  citizen.Restrictions // the citizen's, by the same
+	Revived       time.Time            // when a death of the citizen was corrected; zero: never
 	CaseReference string
 	Seen          bool // this access's key was met before
 	By            domain.Actor
@@ -66,6 +67,8 @@ func (c Use) Basis(s State) ([]domain.Field, error) {
 	case c.By.Role != domain.RoleConsumer || c.By.Organisation.IsZero() || c.By.Organisation != s.Terms.Consumer:
 		return nil, access.ErrNoBasis
 	case s.Phase == IsWithdrawn: // C-4
+		return nil, ErrWithdrawn
+	case s.Phase == IsGranted && !s.GrantedAt.After(c.Revived): // P-6: the death ended it
 		return nil, ErrWithdrawn
 	case s.Phase != IsGranted:
 		return nil, ErrRefused

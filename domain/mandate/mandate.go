@@ -31,6 +31,7 @@ package mandate
 
 import (
 	"slices"
+	"time"
 
 	"coffre/domain"
 	"coffre/domain/citizen"
@@ -46,6 +47,7 @@ type State struct {
 	Kind           Ground
 	Scope          Scope
 	Source         domain.Organisation
+	GrantedAt      time.Time
 	Accepted       bool
 	Ended          bool
 }
@@ -64,7 +66,7 @@ func Evolve(s State, e Event) State {
 	case Granted:
 		return State{
 			Mandate: e.Mandate, Citizen: e.Citizen, Representative: e.Representative, Kind: e.Kind,
-			Scope: e.Scope, Source: e.Source, Accepted: s.Accepted, Ended: s.Ended,
+			Scope: e.Scope, Source: e.Source, GrantedAt: e.At, Accepted: s.Accepted, Ended: s.Ended,
 		}
 	case Accepted:
 		s.Accepted = true
@@ -120,6 +122,8 @@ type Circumstances struct {
 	Registry registry.Registry
 	// CitizenIs and RepresentativeIs are how both stand by their own streams.
 	CitizenIs, RepresentativeIs citizen.Standing
+	// Revived is when a death of either was corrected last; zero: never.
+	Revived time.Time
 }
 
 // InForce is a mandate that holds: what the rules of other streams rely on. Its
@@ -142,6 +146,8 @@ func (s State) InForce(c Circumstances) (InForce, error) {
 	case !s.Open(): // M-1.1, M-1.7
 		return InForce{}, ErrNotInForce
 	case c.CitizenIs != citizen.Living || c.RepresentativeIs != citizen.Living: // M-1.8
+		return InForce{}, Lapsed{Death}
+	case !c.Revived.IsZero() && !s.GrantedAt.After(c.Revived): // P-6: the death ended it
 		return InForce{}, Lapsed{Death}
 	case s.Kind.Attestation() != "" && !c.Registry.Attested(s.Kind.Attestation(), s.Source): // M-1.4, M-1.10
 		return InForce{}, Lapsed{NotAttested}
@@ -182,6 +188,7 @@ func (s State) InForce(c Circumstances) (InForce, error) {
 func (s State) Spoke(on domain.Date, c Circumstances) error {
 	s.Ended = false
 	c.Today, c.CitizenIs, c.RepresentativeIs = on, citizen.Living, citizen.Living
+	c.Revived = time.Time{}
 	c.Registry.Settings = registry.Settings{}
 	if s.Kind == Representation {
 		c.Numbered = domain.Earlier(c.Numbered, on.AddYears(-registry.Majority))

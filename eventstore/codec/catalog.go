@@ -17,6 +17,13 @@ import (
 var Catalog = New(
 	Event[citizen.Registered]("citizen.registered/1"),
 	Event[citizen.Deceased]("citizen.deceased/1"),
+	Event[citizen.DeathCorrectionProposed]("citizen.death-correction-proposed/1"),
+	Event[citizen.DeathCorrected]("citizen.death-corrected/1"),
+	Event[citizen.MergeProposed]("citizen.merge-proposed/1"),
+	Event[citizen.Merged]("citizen.merged/1"),
+	Event[citizen.MergedInto]("citizen.merged-into/1"),
+	Event[citizen.SeparationProposed]("citizen.separation-proposed/1"),
+	Event[citizen.Separated]("citizen.separated/1"),
 	Event[citizen.SSINReplaced]("citizen.ssin-replaced/1"),
 	Event[citizen.LegalHoldPlaced]("citizen.legal-hold-placed/1"),
 	Event[citizen.LegalHoldLifted]("citizen.legal-hold-lifted/1"),

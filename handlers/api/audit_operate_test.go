@@ -138,6 +138,9 @@ func TestActsAreOnRecord(t *testing.T) {
 		{officer, audit.Operated{Act: audit.ListErasures}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.ListErasures(ctx, contract.ListErasuresRequestObject{})
 		}},
+		{officer, audit.Operated{Act: audit.ListCorrections, Citizen: ana}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.ListCorrections(ctx, contract.ListCorrectionsRequestObject{CitizenID: ana})
+		}},
 		{operator, audit.Operated{Act: audit.ListDueErasures}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.ListDueErasures(ctx, contract.ListDueErasuresRequestObject{})
 		}},

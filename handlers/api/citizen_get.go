@@ -170,5 +170,14 @@ func (v *Vault) mayName(ctx context.Context, call *edge.Call, id domain.CitizenI
 	if err := v.WaitForHead(ctx, v.Evidence.Name()); err != nil {
 		return false, err
 	}
-	return v.Evidence.HasConsent(ctx, id, call.Organisation, v.Now())
+	person, err := v.LoadPerson(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	for _, life := range person.Lives {
+		if has, err := v.Evidence.HasConsent(ctx, life, call.Organisation, v.Now()); err != nil || has {
+			return has, err
+		}
+	}
+	return false, nil
 }

@@ -29,7 +29,11 @@ func (v *Vault) PlaceHold(ctx context.Context, r contract.PlaceHoldRequestObject
 			return placed{}, err
 		}
 		defer func() { v.FreeIfRefused(&acting.PersonActs, hold.UUID, err) }()
-		result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(r.CitizenID), r.CitizenID), citizen.PlaceHold{
+		whose, err := v.Survivor(ctx, r.CitizenID)
+		if err != nil {
+			return placed{}, err
+		}
+		result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(whose), whose), citizen.PlaceHold{
 			Hold: hold, Reason: r.Body.Reason, CaseReference: r.Body.CaseReference, By: in.Actor, At: in.At,
 		})
 		if err != nil {

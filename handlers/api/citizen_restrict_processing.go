@@ -12,14 +12,13 @@ import (
 	"coffre/eventstore"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
-	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 )
 
 // RestrictProcessing implements POST /citizens/{id}/restrictions (rule P-5). It needs no key
 // and works while keys are unavailable.
 func (v *Vault) RestrictProcessing(ctx context.Context, r contract.RestrictProcessingRequestObject) (contract.RestrictProcessingResponseObject, error) {
-	if err := disclosure.ActAlone(edge.CallFrom(ctx), r.CitizenID); err != nil {
+	if err := v.ActAlone(ctx, edge.CallFrom(ctx), r.CitizenID); err != nil {
 		return nil, err
 	}
 	type restricted struct {
@@ -42,7 +41,12 @@ func (v *Vault) RestrictProcessing(ctx context.Context, r contract.RestrictProce
 			return restricted{}, err
 		}
 		defer func() { v.FreeIfRefused(&acting.PersonActs, one.Restriction.UUID, err) }()
-		result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(r.CitizenID), r.CitizenID), one)
+		whose, err := v.Survivor(ctx, r.CitizenID)
+		if err != nil {
+			return restricted{}, err
+		}
+		one.By = v.AsLife(in.Actor, whose)
+		result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(whose), whose), one)
 		if err != nil {
 			return restricted{}, err
 		}
@@ -65,13 +69,18 @@ func (v *Vault) takePersonAct(ctx context.Context, in acting.Intent, of domain.C
 	return v.Take(ctx, in.Call, &acting.PersonActs, acting.Room{ID: id, Person: of.UUID[:], Class: eventstore.Reserved})
 }
 
-// isDocumentOf refuses a document that is not the citizen's; nil is none in particular.
+// isDocumentOf refuses a document that is not the citizen's, of any of their lives; nil is none
+// in particular.
 func (v *Vault) isDocumentOf(ctx context.Context, id domain.CitizenID, d *domain.DocumentID) error {
 	if d == nil {
 		return nil
 	}
 	state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(*d))
-	if err == nil && (!state.Exists() || state.Citizen != id) {
+	if err != nil {
+		return err
+	}
+	person, err := v.LoadPerson(ctx, id)
+	if err == nil && (!state.Exists() || !person.Is(state.Citizen)) {
 		err = document.ErrNotFound
 	}
 	return err

@@ -34,7 +34,7 @@ const (
 // key does not make the report again (rule A-8): a caller who did not get it uses another.
 func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAccessReportRequestObject) (_ contract.SubjectAccessReportResponseObject, err error) {
 	call := edge.CallFrom(ctx)
-	if err := disclosure.ActAlone(call, r.CitizenID); err != nil {
+	if err := v.ActAlone(ctx, call, r.CitizenID); err != nil {
 		return nil, err
 	}
 	making := v.NewID()
@@ -314,7 +314,7 @@ func (v *Vault) reportDocument(ctx context.Context, in acting.Intent, d disclosu
 }
 
 func (v *Vault) reportConsents(ctx context.Context, in acting.Intent, id domain.CitizenID, w *reportWriter) error {
-	all, err := v.ConsentLog.Of(ctx, id, projections.Latest, in.At)
+	all, err := v.consentsOf(ctx, in, id)
 	if err != nil {
 		return err
 	}
@@ -334,11 +334,15 @@ func (v *Vault) reportConsents(ctx context.Context, in acting.Intent, id domain.
 }
 
 func (v *Vault) reportAccesses(ctx context.Context, in acting.Intent, id domain.CitizenID, w *reportWriter) error {
+	person, err := v.LoadPerson(ctx, id)
+	if err != nil {
+		return err
+	}
 	w.list("accesses")
 	// The report tells the citizen everything, also when an officer requests it.
 	a := disclosure.Representation{By: domain.Actor{Role: domain.RoleCitizen, Citizen: id}, Citizen: id}
 	for before := projections.Latest; ; {
-		page, err := v.AccessLog.Of(ctx, id, projections.Latest, accesslog.Filter{}, before, edge.MaxPage)
+		page, err := v.AccessLog.OfAll(ctx, person.Lives, projections.Latest, accesslog.Filter{}, before, edge.MaxPage)
 		if err != nil {
 			return err
 		}
@@ -365,8 +369,12 @@ func (v *Vault) reportMandates(ctx context.Context, in acting.Intent, id domain.
 	if err != nil {
 		return err
 	}
+	person, err := v.LoadPerson(ctx, id)
+	if err != nil {
+		return err
+	}
 	for _, m := range all {
-		item, err := v.mandateItem(ctx, m, id, domain.BelgianDate(in.At))
+		item, err := v.mandateItem(ctx, m, person, domain.BelgianDate(in.At))
 		if err != nil {
 			return err
 		}
@@ -395,13 +403,22 @@ func (v *Vault) reportRestrictions(ctx context.Context, _ acting.Intent, id doma
 }
 
 func (v *Vault) reportErasures(ctx context.Context, _ acting.Intent, id domain.CitizenID, w *reportWriter) error {
-	all, err := v.Erasures.Of(ctx, id)
+	person, err := v.LoadPerson(ctx, id)
+	if err != nil {
+		return err
+	}
 	var items []contract.Erasure
-	for _, e := range all {
-		items = append(items, erasureItem(e))
+	for _, life := range person.Lives {
+		all, err := v.Erasures.Of(ctx, life)
+		if err != nil {
+			return err
+		}
+		for _, e := range all {
+			items = append(items, erasureItem(e))
+		}
 	}
 	some(w, "erasures", items)
-	return err
+	return nil
 }
 
 // reportNotices adds what the webhook was told of the citizen's documents.

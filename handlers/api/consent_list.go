@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,7 +88,7 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 	if err != nil {
 		return contract.Consents{}, err
 	}
-	all, err := v.ConsentLog.Of(ctx, a.Citizen, projections.Latest, in.At)
+	all, err := v.consentsOf(ctx, in, a.Citizen)
 	if err != nil {
 		return contract.Consents{}, err
 	}
@@ -115,6 +116,24 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 	}
 	v.RecordDelivered(in, authorized)
 	return page, nil
+}
+
+// consentsOf returns the consents of all lives of a citizen, in the order in which they began.
+func (v *Vault) consentsOf(ctx context.Context, in acting.Intent, id domain.CitizenID) ([]consentlog.Consent, error) {
+	person, err := v.LoadPerson(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var all []consentlog.Consent
+	for _, life := range person.Lives {
+		more, err := v.ConsentLog.Of(ctx, life, projections.Latest, in.At)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	slices.SortFunc(all, func(a, b consentlog.Consent) int { return cmp.Compare(a.FirstLeaf, b.FirstLeaf) })
+	return all, nil
 }
 
 // consumerConsents returns a page of a consumer's own consents, oldest first. Citizens are

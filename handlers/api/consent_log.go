@@ -48,13 +48,20 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogR
 		switch {
 		case err != nil:
 			return nil, err
-		case id.IsZero(), f.Citizen != nil && *f.Citizen != id:
+		case id.IsZero(), f.Citizen != nil && *f.Citizen != id: // by the surviving life's id
 			if err := v.recordConsentLogLook(ctx, f); err != nil {
 				return nil, err
 			}
 			return contract.QueryConsentLog200JSONResponse(page), nil
 		}
 		f.Citizen = &id
+	}
+	if f.Citizen != nil {
+		person, err := v.LoadPerson(ctx, *f.Citizen)
+		if err != nil {
+			return nil, err
+		}
+		f.Citizen, f.Former = &person.ID, person.Lives[1:]
 	}
 	if err := v.recordConsentLogLook(ctx, f); err != nil {
 		return nil, err

@@ -54,13 +54,20 @@ func recordedTime(t *time.Time) *time.Time {
 // documentsHeldBy returns those of the documents that belong to a citizen and are not
 // erased, as the streams of the documents tell.
 func (v *Vault) documentsHeldBy(ctx context.Context, subject domain.CitizenID, ids []domain.DocumentID) ([]consent.Held, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	person, err := v.LoadPerson(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
 	var held []consent.Held
 	for _, id := range ids {
 		state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(id))
 		if err != nil {
 			return nil, err
 		}
-		if state.Exists() && state.Citizen == subject && !state.Erased {
+		if state.Exists() && person.Is(state.Citizen) && !state.Erased {
 			held = append(held, consent.Held{Document: id, Type: state.Type})
 		}
 	}

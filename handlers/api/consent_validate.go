@@ -10,7 +10,6 @@ import (
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
-	"coffre/projections"
 )
 
 // ValidateConsent implements POST /consents/validate: whether an access would be lawful now,
@@ -89,7 +88,7 @@ func (v *Vault) judgeValidation(ctx context.Context, in acting.Intent, b *contra
 // person who holds none, or whom the vault does not know, it returns the zero id, which is
 // judged in the same way.
 func (v *Vault) candidateDocuments(ctx context.Context, id domain.CitizenID, t domain.DocumentType) ([]domain.DocumentID, error) {
-	held, err := v.Evidence.Held(ctx, id, projections.Latest, t)
+	held, err := v.heldBy(ctx, id, t)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -76,12 +78,42 @@ func (v *Vault) draft(ctx context.Context, in acting.Intent, body *contract.Docu
 		return draft{refused: err}
 	}
 	// An error from here on comes up again where the document is sealed.
-	if citizen, err := v.Keys.Resolve(ctx, body.SSIN.SSIN); err == nil {
+	citizen, err := v.Keys.Resolve(ctx, body.SSIN.SSIN)
+	if err == nil {
+		citizen, err = v.Survivor(ctx, citizen)
+	}
+	if err == nil {
 		if id, err := v.Keys.DocumentID(ctx, citizen, in.Actor.Organisation, t.Name, body.SourceReference); err == nil {
 			_ = v.Keys.MakeStreamKey(ctx, citizen, acting.DocumentStream(id))
 		}
 	}
 	return draft{kind: t, content: content}
+}
+
+// documentOf returns the id of the document that an issuer's source reference names, and the
+// life of the subject whose it is (rule D-4). What was issued under a life that was merged
+// since is met there.
+func (v *Vault) documentOf(ctx context.Context, in acting.Intent, subject acting.Person, t domain.DocumentType, reference contract.SourceReference) (owner domain.CitizenID, id domain.DocumentID, err error) {
+	for _, life := range subject.Lives {
+		one, err := v.Keys.DocumentID(ctx, life, in.Actor.Organisation, t, reference)
+		if err != nil {
+			return owner, id, err
+		}
+		if id.IsZero() {
+			owner, id = life, one
+		}
+		if len(subject.Lives) == 1 {
+			break
+		}
+		state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(one))
+		if err != nil {
+			return owner, id, err
+		}
+		if state.Exists() {
+			return life, one, nil
+		}
+	}
+	return owner, id, nil
 }
 
 func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.DocumentIssue, d draft) (issueAnswer, error) {
@@ -93,7 +125,7 @@ func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.Docu
 	if err != nil {
 		return issueAnswer{}, err
 	}
-	id, err := v.Keys.DocumentID(ctx, subject.ID, in.Actor.Organisation, t.Name, body.SourceReference)
+	owner, id, err := v.documentOf(ctx, in, subject, t.Name, body.SourceReference)
 	if err != nil {
 		return issueAnswer{}, err
 	}
@@ -101,7 +133,7 @@ func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.Docu
 	if err != nil {
 		return issueAnswer{}, err
 	}
-	tag, err := v.Keys.ContentTag(ctx, subject.ID, contentTagInput(content, files))
+	tag, err := v.Keys.ContentTag(ctx, owner, contentTagInput(content, files))
 	if err != nil {
 		return issueAnswer{}, err
 	}
@@ -109,10 +141,10 @@ func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.Docu
 	if err != nil {
 		return issueAnswer{}, err
 	}
-	write := in.Write(stepIssue, acting.DocumentStream(id), subject.ID, subject.At)
+	write := in.Write(stepIssue, acting.DocumentStream(id), owner, subject.At)
 	write.Fresh = true // most are issued once
 	result, err := acting.Documents.Transact(ctx, v.Log, write, document.Issue{
-		Document: id, Citizen: subject.ID, Type: *t, SourceReference: body.SourceReference,
+		Document: id, Citizen: owner, Type: *t, SourceReference: body.SourceReference,
 		ValidFrom: body.ValidFrom, ValidUntil: body.ValidUntil, Content: content, Attachments: files, Tag: tag, By: in.Actor, At: in.At,
 	})
 	if err == nil {
@@ -243,6 +275,19 @@ type parentMandate struct {
 	grant mandate.Grant
 }
 
+// parentMandateID returns the id of a parent's mandate over a child's documents of a type. It
+// is another one after a death of either was corrected, because that death ended the former
+// for good (rule P-6).
+func parentMandateID(child, parent acting.Person, t domain.DocumentType) domain.MandateID {
+	name := append(parent.ID.UUID[:], t...)
+	for _, revived := range []time.Time{child.Revived, parent.Revived} {
+		if !revived.IsZero() {
+			name = binary.BigEndian.AppendUint64(name, uint64(revived.UnixMicro()))
+		}
+	}
+	return domain.MandateID{UUID: uuid.NewSHA1(child.ID.UUID, name)}
+}
+
 // parentMandates returns for each parent a mandate over the child's documents of this type,
 // until the child is 18 (M-1.4 to M-1.6, M-1.11), and none for a child who is 18 already by
 // the source's own word. A
@@ -261,7 +306,7 @@ func (v *Vault) parentMandates(ctx context.Context, in acting.Intent, child acti
 		if err != nil {
 			return nil, err
 		}
-		id := domain.MandateID{UUID: uuid.NewSHA1(child.ID.UUID, append(parent.ID.UUID[:], t.Name...))}
+		id := parentMandateID(child, parent, t.Name)
 		p := parentMandate{in.Write(step+1, acting.MandateStream(id), child.ID, child.At, parent.At), parentGrant(in, t, born, body.SSIN, in.Words.Registry().Attestors(registry.Parentage))}
 		p.grant.Mandate, p.grant.Citizen, p.grant.CitizenIs = id, child.ID, child.Standing
 		p.grant.Representative, p.grant.RepresentativeIs = parent.ID, parent.Standing

@@ -40,7 +40,12 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 		if err != nil {
 			return nil, err
 		}
+		person, err := v.LoadPerson(ctx, id)
+		if err != nil {
+			return nil, err
+		}
 		filter.Citizen = new(v.quotaSubject(id, q.SSIN, q.CitizenRef)) // of whom the vault does not know, none are found
+		filter.Former = person.Lives[1:]
 	}
 	held, err := v.Wallets.IssuedBy(ctx, call.Organisation, projections.Latest, filter, cursor, queryScanLimit)
 	if err != nil {

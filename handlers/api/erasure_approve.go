@@ -45,8 +45,12 @@ func (v *Vault) approveErasure(ctx context.Context, in acting.Intent, id domain.
 	if err != nil {
 		return erasureAnswer{}, err
 	}
+	others, err := v.OtherLives(ctx, e.Citizen)
+	if err != nil {
+		return erasureAnswer{}, err
+	}
 	result, err := acting.Citizens.Transact(ctx, v.Log, in.Write(0, acting.CitizenStream(e.Citizen), e.Citizen, refs...), citizen.ApproveErasure{
-		Erasure: id, RequestedBy: steps.RequestedBy, Aliases: aliases, Comparable: comparable, Documents: documents, By: in.Actor, At: in.At,
+		Erasure: id, RequestedBy: steps.RequestedBy, Aliases: aliases, Comparable: comparable, Documents: documents, Others: others, By: in.Actor, At: in.At,
 	})
 	if err != nil {
 		return erasureAnswer{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"coffre/domain"
@@ -98,9 +99,14 @@ func (v *Vault) dueErasure(ctx context.Context, d *wallet.Document, retention re
 	if err != nil || state.Closed(d.Document) {
 		return contract.DueErasure{}, false, err
 	}
+	others, err := v.OtherLives(ctx, d.Citizen)
+	if err != nil {
+		return contract.DueErasure{}, false, err
+	}
+	held := state.OnHold() || slices.ContainsFunc(others, citizen.State.OnHold)
 	item := contract.DueErasure{
 		Href: contract.DocumentHref(d.Document), DocumentID: d.Document, CitizenID: d.Citizen, DocumentType: d.Type,
-		Rule: retention.Rule, Then: contract.RetentionEnd(strings.ToLower(string(retention.Then))), LegalHold: state.OnHold(),
+		Rule: retention.Rule, Then: contract.RetentionEnd(strings.ToLower(string(retention.Then))), LegalHold: held,
 	}
 	if !d.PersonalValidity || retention.From == registry.FromIssue {
 		item.Since = since

@@ -15,7 +15,6 @@ import (
 	"coffre/domain/registry"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
-	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 	"coffre/projections/erasures"
 )
@@ -40,36 +39,46 @@ func (v *Vault) RequestErasure(ctx context.Context, r contract.RequestErasureReq
 }
 
 func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.ErasureID, body *contract.ErasureRequest) (_ erasureAnswer, err error) {
-	if err := disclosure.ActAlone(in.Call, body.CitizenID); err != nil {
+	if err := v.ActAlone(ctx, in.Call, body.CitizenID); err != nil {
 		return erasureAnswer{}, err
 	}
 	if err := in.Reason(registry.ReasonErasure, body.Reason); err != nil {
 		return erasureAnswer{}, err
 	}
+	person, err := v.LoadPerson(ctx, body.CitizenID)
+	if err != nil {
+		return erasureAnswer{}, err
+	}
+	whose := person.ID // of a document the life that it is sealed for
 	if body.DocumentID != nil {
 		state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(*body.DocumentID))
 		switch {
 		case err != nil:
 			return erasureAnswer{}, err
-		case state.Citizen != body.CitizenID || !state.Readable():
+		case !person.Is(state.Citizen) || !state.Readable():
 			return erasureAnswer{}, citizen.ErrNothingToErase
 		}
+		whose = state.Citizen
+	}
+	others, err := v.OtherLives(ctx, whose)
+	if err != nil {
+		return erasureAnswer{}, err
 	}
 	if err := v.takePersonAct(ctx, in, body.CitizenID, id.UUID); err != nil {
 		return erasureAnswer{}, err
 	}
 	defer func() { v.FreeIfRefused(&acting.PersonActs, id.UUID, err) }()
-	if in.Call.Role == domain.RoleCitizen {
-		in.Actor.Subject = v.requesterName(ctx, in)
+	if in.Actor = v.AsLife(in.Actor, whose); in.Call.Role == domain.RoleCitizen {
+		in.Actor.Subject = v.requesterName(ctx, in, whose)
 	}
-	result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(body.CitizenID), body.CitizenID), citizen.RequestErasure{
-		Erasure: id, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, By: in.Actor, At: in.At,
+	result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(whose), whose), citizen.RequestErasure{
+		Erasure: id, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, Others: others, By: in.Actor, At: in.At,
 	})
 	if err != nil {
 		return erasureAnswer{}, err
 	}
 	at, err := v.PositionToken(ctx, result.Position)
-	asked := erasures.Erasure{Erasure: id, Citizen: body.CitizenID, Scope: citizen.Scope(body.Scope), Reason: body.Reason, RequestedAt: in.At}
+	asked := erasures.Erasure{Erasure: id, Citizen: whose, Scope: citizen.Scope(body.Scope), Reason: body.Reason, RequestedAt: in.At}
 	if body.DocumentID != nil {
 		asked.Document = *body.DocumentID
 	}
@@ -84,10 +93,10 @@ const requesterTimeout = time.Second
 // approver can be compared with them, and nobody once they are erased. While keys are away
 // it is the name that every event of theirs has: then nobody may approve (rule E-1), and
 // they ask anew.
-func (v *Vault) requesterName(ctx context.Context, in acting.Intent) string {
+func (v *Vault) requesterName(ctx context.Context, in acting.Intent, whose domain.CitizenID) string {
 	ctx, cancel := context.WithTimeout(ctx, requesterTimeout)
 	defer cancel()
-	if name, err := v.Keys.CitizenLoginTag(ctx, in.Call.Citizen, in.Call.Subject); err == nil {
+	if name, err := v.Keys.CitizenLoginTag(ctx, whose, in.Call.Subject); err == nil {
 		return name
 	}
 	return in.Actor.Subject

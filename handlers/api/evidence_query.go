@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -177,11 +179,13 @@ func (v *Vault) loadBasis(ctx context.Context, subject domain.CitizenID, r discl
 	if err != nil {
 		return f, err
 	}
-	if f.Consent.Citizen != subject {
+	if f.Citizen, err = v.LoadPerson(ctx, subject); err != nil { // of whom processing may be restricted
+		return f, err
+	}
+	if !f.Citizen.Is(f.Consent.Citizen) {
 		f.Consent = consent.State{} // somebody else's is none
 	}
-	f.Citizen, err = v.LoadPerson(ctx, subject) // of whom processing may be restricted
-	return f, err
+	return f, nil
 }
 
 // selectDocuments finds for each need the document that answers it best, and judges whether
@@ -191,7 +195,7 @@ func (v *Vault) selectDocuments(ctx context.Context, in acting.Intent, subject d
 	for i, n := range needs {
 		types[i] = n.DocumentType
 	}
-	held, err := v.Evidence.Held(ctx, subject, projections.Latest, types...)
+	held, err := v.heldBy(ctx, subject, types...)
 	if err != nil {
 		return err
 	}
@@ -214,6 +218,24 @@ func (v *Vault) selectDocuments(ctx context.Context, in acting.Intent, subject d
 		}
 	}
 	return nil
+}
+
+// heldBy returns what all lives of a person hold of some types, in the order of issue.
+func (v *Vault) heldBy(ctx context.Context, subject domain.CitizenID, types ...domain.DocumentType) ([]evidence.Holding, error) {
+	person, err := v.LoadPerson(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	var held []evidence.Holding
+	for _, life := range person.Lives {
+		more, err := v.Evidence.Held(ctx, life, projections.Latest, types...)
+		if err != nil {
+			return nil, err
+		}
+		held = append(held, more...)
+	}
+	slices.SortStableFunc(held, func(a, b evidence.Holding) int { return cmp.Compare(a.IssuedLeaf, b.IssuedLeaf) })
+	return held, nil
 }
 
 // selectDocument looks at the documents of a need's type, newest first, until one is valid;

@@ -16,7 +16,11 @@ func (v *Vault) EndMandate(ctx context.Context, r contract.EndMandateRequestObje
 		if err := in.Reason(registry.ReasonMandateEnd, r.Body.Reason); err != nil {
 			return mandateAnswer{}, err
 		}
-		result, err := acting.Mandates.TransactReserved(ctx, v.Log, in.Write(0, acting.MandateStream(r.MandateID), acting.NoCitizen), mandate.End{Reason: r.Body.Reason, By: in.Actor, At: in.At})
+		by, err := v.sideOf(ctx, in, r.MandateID)
+		if err != nil {
+			return mandateAnswer{}, err
+		}
+		result, err := acting.Mandates.TransactReserved(ctx, v.Log, in.Write(0, acting.MandateStream(r.MandateID), acting.NoCitizen), mandate.End{Reason: r.Body.Reason, By: by, At: in.At})
 		if err != nil {
 			return mandateAnswer{}, err
 		}

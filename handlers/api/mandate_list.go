@@ -6,6 +6,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/mandate"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 	"coffre/projections"
@@ -23,6 +24,10 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 	if err != nil {
 		return nil, err
 	}
+	me, err := v.LoadPerson(ctx, call.Citizen)
+	if err != nil {
+		return nil, err
+	}
 	all, err := v.MandatesOnEitherSide(ctx, call.Citizen)
 	if err != nil {
 		return nil, err
@@ -34,7 +39,7 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 		if m.GrantedLeaf <= from || p.MandateID != nil && *p.MandateID != m.Mandate {
 			continue
 		}
-		item, err := v.mandateItem(ctx, m, call.Citizen, today)
+		item, err := v.mandateItem(ctx, m, me, today)
 		if err != nil {
 			return nil, err
 		}
@@ -52,13 +57,13 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 
 // mandateItem shows a mandate to one of its two sides. Its last day is shown when it can be
 // opened. What stands on record and allows nothing is expired, with the reason.
-func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer domain.CitizenID, today domain.Date) (contract.Mandate, error) {
+func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer acting.Person, today domain.Date) (contract.Mandate, error) {
 	item := contract.Mandate{
 		Href: contract.MandateHref(m.Mandate), MandateID: m.Mandate, Kind: contract.MandateKind(m.Kind), State: contract.MandateStateGranted,
 		HeldAs: contract.HeldAsSubject, CitizenID: m.Citizen,
 		DocumentTypes: m.Scope.Types, Source: m.Source, GrantedAt: m.GrantedAt, Reason: m.Reason,
 	}
-	if m.Representative == viewer {
+	if viewer.Is(m.Representative) {
 		item.HeldAs = contract.HeldAsRepresentative
 	}
 	// Until they accept, the represented person is not told whom the vault knows by

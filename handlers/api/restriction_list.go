@@ -3,10 +3,10 @@ package api
 import (
 	"context"
 
+	"coffre/domain"
 	"coffre/domain/audit"
 	"coffre/domain/citizen"
 	"coffre/handlers/contract"
-	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 )
 
@@ -14,7 +14,7 @@ import (
 // lifted ones included, oldest first. The log itself answers, so that the answer is the one
 // that disclosures are judged by.
 func (v *Vault) ListRestrictions(ctx context.Context, r contract.ListRestrictionsRequestObject) (contract.ListRestrictionsResponseObject, error) {
-	if err := disclosure.ActAlone(edge.CallFrom(ctx), r.CitizenID); err != nil {
+	if err := v.ActAlone(ctx, edge.CallFrom(ctx), r.CitizenID); err != nil {
 		return nil, err
 	}
 	if err := v.recordRestrictionLook(ctx, audit.Operate{Act: audit.ListRestrictions, Citizen: r.CitizenID}); err != nil {
@@ -29,7 +29,7 @@ func (v *Vault) ListRestrictions(ctx context.Context, r contract.ListRestriction
 
 // GetRestriction implements GET /citizens/{id}/restrictions/{id}.
 func (v *Vault) GetRestriction(ctx context.Context, r contract.GetRestrictionRequestObject) (contract.GetRestrictionResponseObject, error) {
-	if err := disclosure.ActAlone(edge.CallFrom(ctx), r.CitizenID); err != nil {
+	if err := v.ActAlone(ctx, edge.CallFrom(ctx), r.CitizenID); err != nil {
 		return nil, err
 	}
 	if err := v.recordRestrictionLook(ctx, audit.Operate{Act: audit.ReadRestriction, On: r.RestrictionID.String(), Citizen: r.CitizenID}); err != nil {
@@ -51,7 +51,7 @@ func (v *Vault) GetRestriction(ctx context.Context, r contract.GetRestrictionReq
 // citizens look at their own.
 func (v *Vault) recordRestrictionLook(ctx context.Context, act audit.Operate) error {
 	in := v.NewIntent(ctx)
-	if in.Actor.IsSelf(act.Citizen) {
+	if in.Actor.Role == domain.RoleCitizen {
 		return nil
 	}
 	return v.recordLook(ctx, in, act)

@@ -178,16 +178,35 @@ func (p *walletPage) write(params contract.GetWalletParams) error {
 	p.writeMember("validAt", string(params.ValidAt))
 	p.out = append(p.out, `,"items":[`...)
 	if p.leaf >= 0 {
-		var err error
-		if p.readers, err = p.v.Wallets.Readers(p.ctx, p.citizen, p.leaf); err != nil {
+		person, err := p.v.LoadPerson(p.ctx, p.citizen)
+		if err != nil {
 			return err
 		}
-		if err := p.v.Wallets.Of(p.ctx, p.citizen, p.leaf, p.writeHeld); err != nil {
+		own, err := p.readersOf(person)
+		if err != nil {
 			return err
+		}
+		for _, life := range person.Lives {
+			p.readers = own
+			if err := p.v.Wallets.Of(p.ctx, life, p.leaf, p.writeHeld); err != nil {
+				return err
+			}
 		}
 	}
 	p.out = append(p.out, "]}\n"...)
 	return nil
+}
+
+// readersOf returns the consents that stand, of all lives of a person.
+func (p *walletPage) readersOf(who acting.Person) (all []wallet.Reader, err error) {
+	for _, life := range who.Lives {
+		more, err := p.v.Wallets.Readers(p.ctx, life, p.leaf)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	return all, nil
 }
 
 // writeHeld writes one document that the person holds, if the caller may see it.
@@ -227,7 +246,11 @@ func (p *walletPage) writeRepresented(h *wallet.Held) error {
 		case err != nil:
 			return err
 		}
-		if o.readers, err = p.v.Wallets.Readers(p.ctx, h.Citizen, p.leaf); err != nil {
+		them, err := p.v.LoadPerson(p.ctx, h.Citizen)
+		if err != nil {
+			return err
+		}
+		if o.readers, err = p.readersOf(them); err != nil {
 			return err
 		}
 		p.authorized, o.recorded = append(p.authorized, authorized), true

@@ -37,7 +37,10 @@ var absences = map[string]string{
 	"ConsentValidation.citizenRef": oneOfAChoice, "ConsentValidation.consentId": oneOfAChoice, "ConsentValidation.deliberation": oneOfAChoice, "ConsentValidation.documentId": oneOfAChoice,
 	"ConsentValidation.documentType": oneOfAChoice, "ConsentValidation.fields": allowsMore, "ConsentValidation.legalBasis": oneOfAChoice,
 	"ConsentValidation.predicate": allowsMore, "ConsentValidation.procedure": saysLess, "ConsentValidation.ssin": oneOfAChoice,
-	"DocumentIssue.attachments": meansNone, "DocumentIssue.parents": meansNone, "DocumentIssue.validUntil": allowsMore,
+	"CorrectionPropose.caseReference":      saysLess,
+	"CorrectionPropose.survivingCitizenId": oneOfAChoice, // which kind tells
+	"DeathCorrection.caseReference":        saysLess,
+	"DocumentIssue.attachments":            meansNone, "DocumentIssue.parents": meansNone, "DocumentIssue.validUntil": allowsMore,
 	"DocumentQuery.changedFrom": allowsMore, "DocumentQuery.citizenRef": allowsMore, "DocumentQuery.documentType": allowsMore, "DocumentQuery.sourceReference": allowsMore,
 	"DocumentQuery.ssin": allowsMore, "DocumentQuery.state": allowsMore,
 	"DocumentReinstatement.reason": saysLess, "DocumentRevocation.effectiveFrom": theDefault,

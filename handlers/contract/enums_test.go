@@ -19,6 +19,7 @@ var enumsOfActs = map[string]struct {
 	"ReleasePropose.kind":       {[]string{"end", "newLife"}, "an end without its moment is refused; a new life begins at once"},
 	"MandateGrant.kind":         {[]string{"representation", "appointedByCourt", "parentOfMinor"}, "a representation waits for acceptance"},
 	"MandateGrant.actions":      {[]string{"read", "consent"}, "who may consent for another lets strangers read"},
+	"CorrectionPropose.kind":    {[]string{"merge", "separation", "deathInError"}, "a merge without the other citizen is refused, as is to separate what is not merged; a second person decides"},
 	"Frequency.per":             {[]string{"month", "week", "day"}, "so many uses in a month are fewer than in a day"},
 	"ExportCreate.kind":         {[]string{"consentLog"}, "the only one"},
 	"ExportCreate.format":       {[]string{"csv", "jsonl", "xlsx"}, "the same facts"},

@@ -231,6 +231,48 @@ func (e CopyKind) Valid() bool {
 	}
 }
 
+// Defines values for CorrectionKind.
+const (
+	CorrectionKindDeathInError CorrectionKind = "deathInError"
+	CorrectionKindMerge        CorrectionKind = "merge"
+	CorrectionKindSeparation   CorrectionKind = "separation"
+)
+
+// Valid indicates whether the value is a known member of the CorrectionKind enum.
+func (e CorrectionKind) Valid() bool {
+	switch e {
+	case CorrectionKindDeathInError:
+		return true
+	case CorrectionKindMerge:
+		return true
+	case CorrectionKindSeparation:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CorrectionState.
+const (
+	CorrectionStateCompleted CorrectionState = "completed"
+	CorrectionStateLapsed    CorrectionState = "lapsed"
+	CorrectionStateProposed  CorrectionState = "proposed"
+)
+
+// Valid indicates whether the value is a known member of the CorrectionState enum.
+func (e CorrectionState) Valid() bool {
+	switch e {
+	case CorrectionStateCompleted:
+		return true
+	case CorrectionStateLapsed:
+		return true
+	case CorrectionStateProposed:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DocumentState.
 const (
 	DocumentStateErased      DocumentState = "erased"
@@ -1573,6 +1615,73 @@ type CopiesGone struct {
 // CopyKind backups of the key ring, archives of its write-ahead log, snapshots of the keeper of the key-encryption key
 type CopyKind string
 
+// Correction defines model for Correction.
+type Correction struct {
+	// CaseReference the caller's file number; kept sealed
+	//
+	// Example: 2026/4711
+	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
+
+	// CitizenID a citizen, for the citizen and the log only
+	CitizenID    CitizenID    `json:"citizenId"`
+	CompletedAt  time.Time    `json:"completedAt,omitempty,omitzero"`
+	CorrectionID CorrectionID `json:"correctionId"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// Kind what is corrected
+	Kind CorrectionKind `json:"kind"`
+
+	// Organization number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Organization EnterpriseNumber `json:"organization,omitempty,omitzero"`
+	ProposedAt   time.Time        `json:"proposedAt"`
+	ProposedBy   ActorRole        `json:"proposedBy,omitempty,omitzero"`
+
+	// State `lapsed` when nobody approved it within 30 days
+	State CorrectionState `json:"state"`
+
+	// SurvivingCitizenID a citizen, for the citizen and the log only
+	SurvivingCitizenID CitizenID `json:"survivingCitizenId,omitempty,omitzero"`
+}
+
+// CorrectionID defines model for CorrectionId.
+type CorrectionID = domain.CorrectionID
+
+// CorrectionKind what is corrected
+type CorrectionKind string
+
+// CorrectionPropose Example: {"caseReference":"2026/4711","kind":"deathInError"}
+type CorrectionPropose struct {
+	// CaseReference the caller's file number; kept sealed
+	//
+	// Example: 2026/4711
+	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
+
+	// Kind what is corrected
+	Kind CorrectionKind `json:"kind"`
+
+	// SurvivingCitizenID a citizen, for the citizen and the log only
+	SurvivingCitizenID *CitizenID `json:"survivingCitizenId,omitempty"`
+}
+
+// CorrectionState `lapsed` when nobody approved it within 30 days
+type CorrectionState string
+
+// Corrections defines model for Corrections.
+type Corrections struct {
+	Items []Correction `json:"items"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
 // Cursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
 type Cursor = string
 
@@ -1583,6 +1692,19 @@ type DataCategory = domain.DataCategory
 //
 // Example: 2026-03-01
 type Day = domain.Date
+
+// DeathCorrection Example: {"caseReference":"2026/4711","ssin":"53480200724"}
+type DeathCorrection struct {
+	// CaseReference the caller's file number; kept sealed
+	//
+	// Example: 2026/4711
+	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
+
+	// SSIN national register or BIS number; eleven digits whose last two check the others
+	//
+	// Example: 53480200724
+	SSIN SSIN `json:"ssin"`
+}
 
 // DeathReport Example: {"date":"2026-03-01","ssin":"53480200724"}
 type DeathReport struct {
@@ -3606,6 +3728,12 @@ type ReportVerifiedBackupParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// CorrectDeathParams defines parameters for CorrectDeath.
+type CorrectDeathParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ReplaceSSINParams defines parameters for ReplaceSSIN.
 type ReplaceSSINParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
@@ -3646,6 +3774,18 @@ type GetAccessLogParams struct {
 
 	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
+}
+
+// ProposeCorrectionParams defines parameters for ProposeCorrection.
+type ProposeCorrectionParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ApproveCorrectionParams defines parameters for ApproveCorrection.
+type ApproveCorrectionParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // PlaceHoldParams defines parameters for PlaceHold.
@@ -4130,6 +4270,9 @@ type ReportBackupElsewhereJSONRequestBody = BackupElsewhere
 // ReportVerifiedBackupJSONRequestBody defines body for ReportVerifiedBackup for application/json ContentType.
 type ReportVerifiedBackupJSONRequestBody = BackupReport
 
+// CorrectDeathJSONRequestBody defines body for CorrectDeath for application/json ContentType.
+type CorrectDeathJSONRequestBody = DeathCorrection
+
 // GetCitizenJSONRequestBody defines body for GetCitizen for application/json ContentType.
 type GetCitizenJSONRequestBody = CitizenGet
 
@@ -4138,6 +4281,9 @@ type ReplaceSSINJSONRequestBody = SSINReplacement
 
 // ReportDeathJSONRequestBody defines body for ReportDeath for application/json ContentType.
 type ReportDeathJSONRequestBody = DeathReport
+
+// ProposeCorrectionJSONRequestBody defines body for ProposeCorrection for application/json ContentType.
+type ProposeCorrectionJSONRequestBody = CorrectionPropose
 
 // PlaceHoldJSONRequestBody defines body for PlaceHold for application/json ContentType.
 type PlaceHoldJSONRequestBody = LegalHoldPlace
@@ -4231,6 +4377,9 @@ type ServerInterface interface {
 	// ReportVerifiedBackup Say that a backup was restored for a test and is good
 	// (POST /backups/reportVerified)
 	ReportVerifiedBackup(w http.ResponseWriter, r *http.Request, params ReportVerifiedBackupParams)
+	// CorrectDeath The authentic source says that it reported a death in error
+	// (POST /citizens/correctDeath)
+	CorrectDeath(w http.ResponseWriter, r *http.Request, params CorrectDeathParams)
 	// GetCitizen How the caller names a citizen from now on
 	// (POST /citizens/get)
 	GetCitizen(w http.ResponseWriter, r *http.Request)
@@ -4243,6 +4392,15 @@ type ServerInterface interface {
 	// GetAccessLog Who read what about a citizen, when, why and under which basis; newest first
 	// (GET /citizens/{citizenId}/accessLog)
 	GetAccessLog(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params GetAccessLogParams)
+	// ListCorrections What was proposed to correct about a citizen, oldest first
+	// (GET /citizens/{citizenId}/corrections)
+	ListCorrections(w http.ResponseWriter, r *http.Request, citizenID CitizenID)
+	// ProposeCorrection Propose a correction, which another privacy officer decides
+	// (POST /citizens/{citizenId}/corrections)
+	ProposeCorrection(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params ProposeCorrectionParams)
+	// ApproveCorrection A second person agrees, and the correction is carried out
+	// (POST /citizens/{citizenId}/corrections/{correctionId}/approve)
+	ApproveCorrection(w http.ResponseWriter, r *http.Request, citizenID CitizenID, correctionID CorrectionID, params ApproveCorrectionParams)
 	// PlaceHold Forbid the erasure of anything of a citizen
 	// (POST /citizens/{citizenId}/legalHolds)
 	PlaceHold(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params PlaceHoldParams)
@@ -4604,6 +4762,51 @@ func (siw *ServerInterfaceWrapper) ReportVerifiedBackup(w http.ResponseWriter, r
 	handler.ServeHTTP(w, r)
 }
 
+// CorrectDeath operation middleware
+func (siw *ServerInterfaceWrapper) CorrectDeath(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CorrectDeathParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CorrectDeath(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetCitizen operation middleware
 func (siw *ServerInterfaceWrapper) GetCitizen(w http.ResponseWriter, r *http.Request) {
 
@@ -4853,6 +5056,149 @@ func (siw *ServerInterfaceWrapper) GetAccessLog(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetAccessLog(w, r, citizenID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListCorrections operation middleware
+func (siw *ServerInterfaceWrapper) ListCorrections(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "citizenId" -------------
+	var citizenID CitizenID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "citizenId", r.PathValue("citizenId"), &citizenID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "citizenId", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCorrections(w, r, citizenID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ProposeCorrection operation middleware
+func (siw *ServerInterfaceWrapper) ProposeCorrection(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "citizenId" -------------
+	var citizenID CitizenID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "citizenId", r.PathValue("citizenId"), &citizenID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "citizenId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProposeCorrectionParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ProposeCorrection(w, r, citizenID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveCorrection operation middleware
+func (siw *ServerInterfaceWrapper) ApproveCorrection(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "citizenId" -------------
+	var citizenID CitizenID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "citizenId", r.PathValue("citizenId"), &citizenID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "citizenId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "correctionId" -------------
+	var correctionID CorrectionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "correctionId", r.PathValue("correctionId"), &correctionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "correctionId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveCorrectionParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveCorrection(w, r, citizenID, correctionID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8564,6 +8910,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups/reportElsewhere", wrapper.ReportBackupElsewhere)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups/reportVerified", wrapper.ReportVerifiedBackup)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/accessLog", wrapper.GetAccessLog)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/corrections", wrapper.ListCorrections)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/corrections", wrapper.ProposeCorrection)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/corrections/{correctionId}/approve", wrapper.ApproveCorrection)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/legalHolds", wrapper.PlaceHold)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/legalHolds/{legalHoldId}/lift", wrapper.LiftHold)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/restrictions", wrapper.ListRestrictions)
@@ -8572,6 +8921,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/restrictions/{restrictionId}/lift", wrapper.LiftRestriction)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/subjectAccessReport", wrapper.SubjectAccessReport)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/wallet", wrapper.GetWallet)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/correctDeath", wrapper.CorrectDeath)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/get", wrapper.GetCitizen)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/replaceSsin", wrapper.ReplaceSSIN)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/reportDeath", wrapper.ReportDeath)
@@ -8821,6 +9171,46 @@ func (response ReportVerifiedBackupdefaultApplicationProblemPlusJSONResponse) Vi
 	return err
 }
 
+type CorrectDeathRequestObject struct {
+	Params CorrectDeathParams
+	Body   *CorrectDeathJSONRequestBody
+}
+
+type CorrectDeathResponseObject interface {
+	VisitCorrectDeathResponse(w http.ResponseWriter) error
+}
+
+type CorrectDeath204ResponseHeaders struct {
+	CoffrePosition PositionToken
+}
+
+type CorrectDeath204Response struct {
+	Headers CorrectDeath204ResponseHeaders
+}
+
+func (response CorrectDeath204Response) VisitCorrectDeathResponse(w http.ResponseWriter) error {
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.WriteHeader(204)
+	return nil
+}
+
+type CorrectDeathdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CorrectDeathdefaultApplicationProblemPlusJSONResponse) VisitCorrectDeathResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetCitizenRequestObject struct {
 	Body *GetCitizenJSONRequestBody
 }
@@ -8867,6 +9257,20 @@ type ReplaceSSINRequestObject struct {
 
 type ReplaceSSINResponseObject interface {
 	VisitReplaceSSINResponse(w http.ResponseWriter) error
+}
+
+type ReplaceSSIN202ResponseHeaders struct {
+	CoffrePosition PositionToken
+}
+
+type ReplaceSSIN202Response struct {
+	Headers ReplaceSSIN202ResponseHeaders
+}
+
+func (response ReplaceSSIN202Response) VisitReplaceSSINResponse(w http.ResponseWriter) error {
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.WriteHeader(202)
+	return nil
 }
 
 type ReplaceSSIN204ResponseHeaders struct {
@@ -8969,6 +9373,143 @@ type GetAccessLogdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetAccessLogdefaultApplicationProblemPlusJSONResponse) VisitGetAccessLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCorrectionsRequestObject struct {
+	CitizenID CitizenID `json:"citizenId"`
+}
+
+type ListCorrectionsResponseObject interface {
+	VisitListCorrectionsResponse(w http.ResponseWriter) error
+}
+
+type ListCorrections200JSONResponse Corrections
+
+func (response ListCorrections200JSONResponse) VisitListCorrectionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCorrectionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListCorrectionsdefaultApplicationProblemPlusJSONResponse) VisitListCorrectionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProposeCorrectionRequestObject struct {
+	CitizenID CitizenID `json:"citizenId"`
+	Params    ProposeCorrectionParams
+	Body      *ProposeCorrectionJSONRequestBody
+}
+
+type ProposeCorrectionResponseObject interface {
+	VisitProposeCorrectionResponse(w http.ResponseWriter) error
+}
+
+type ProposeCorrection202ResponseHeaders struct {
+	CoffrePosition PositionToken
+}
+
+type ProposeCorrection202JSONResponse struct {
+	Body    Correction
+	Headers ProposeCorrection202ResponseHeaders
+}
+
+func (response ProposeCorrection202JSONResponse) VisitProposeCorrectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProposeCorrectiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ProposeCorrectiondefaultApplicationProblemPlusJSONResponse) VisitProposeCorrectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveCorrectionRequestObject struct {
+	CitizenID    CitizenID    `json:"citizenId"`
+	CorrectionID CorrectionID `json:"correctionId"`
+	Params       ApproveCorrectionParams
+}
+
+type ApproveCorrectionResponseObject interface {
+	VisitApproveCorrectionResponse(w http.ResponseWriter) error
+}
+
+type ApproveCorrection200ResponseHeaders struct {
+	CoffrePosition PositionToken
+}
+
+type ApproveCorrection200JSONResponse struct {
+	Body    Correction
+	Headers ApproveCorrection200ResponseHeaders
+}
+
+func (response ApproveCorrection200JSONResponse) VisitApproveCorrectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveCorrectiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ApproveCorrectiondefaultApplicationProblemPlusJSONResponse) VisitApproveCorrectionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12446,6 +12987,9 @@ type StrictServerInterface interface {
 	// ReportVerifiedBackup Say that a backup was restored for a test and is good
 	// (POST /backups/reportVerified)
 	ReportVerifiedBackup(ctx context.Context, request ReportVerifiedBackupRequestObject) (ReportVerifiedBackupResponseObject, error)
+	// CorrectDeath The authentic source says that it reported a death in error
+	// (POST /citizens/correctDeath)
+	CorrectDeath(ctx context.Context, request CorrectDeathRequestObject) (CorrectDeathResponseObject, error)
 	// GetCitizen How the caller names a citizen from now on
 	// (POST /citizens/get)
 	GetCitizen(ctx context.Context, request GetCitizenRequestObject) (GetCitizenResponseObject, error)
@@ -12458,6 +13002,15 @@ type StrictServerInterface interface {
 	// GetAccessLog Who read what about a citizen, when, why and under which basis; newest first
 	// (GET /citizens/{citizenId}/accessLog)
 	GetAccessLog(ctx context.Context, request GetAccessLogRequestObject) (GetAccessLogResponseObject, error)
+	// ListCorrections What was proposed to correct about a citizen, oldest first
+	// (GET /citizens/{citizenId}/corrections)
+	ListCorrections(ctx context.Context, request ListCorrectionsRequestObject) (ListCorrectionsResponseObject, error)
+	// ProposeCorrection Propose a correction, which another privacy officer decides
+	// (POST /citizens/{citizenId}/corrections)
+	ProposeCorrection(ctx context.Context, request ProposeCorrectionRequestObject) (ProposeCorrectionResponseObject, error)
+	// ApproveCorrection A second person agrees, and the correction is carried out
+	// (POST /citizens/{citizenId}/corrections/{correctionId}/approve)
+	ApproveCorrection(ctx context.Context, request ApproveCorrectionRequestObject) (ApproveCorrectionResponseObject, error)
 	// PlaceHold Forbid the erasure of anything of a citizen
 	// (POST /citizens/{citizenId}/legalHolds)
 	PlaceHold(ctx context.Context, request PlaceHoldRequestObject) (PlaceHoldResponseObject, error)
@@ -12826,6 +13379,39 @@ func (sh *strictHandler) ReportVerifiedBackup(w http.ResponseWriter, r *http.Req
 	}
 }
 
+// CorrectDeath operation middleware
+func (sh *strictHandler) CorrectDeath(w http.ResponseWriter, r *http.Request, params CorrectDeathParams) {
+	var request CorrectDeathRequestObject
+
+	request.Params = params
+
+	var body CorrectDeathJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CorrectDeath(ctx, request.(CorrectDeathRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CorrectDeath")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CorrectDeathResponseObject); ok {
+		if err := validResponse.VisitCorrectDeathResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetCitizen operation middleware
 func (sh *strictHandler) GetCitizen(w http.ResponseWriter, r *http.Request) {
 	var request GetCitizenRequestObject
@@ -12946,6 +13532,94 @@ func (sh *strictHandler) GetAccessLog(w http.ResponseWriter, r *http.Request, ci
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetAccessLogResponseObject); ok {
 		if err := validResponse.VisitGetAccessLogResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListCorrections operation middleware
+func (sh *strictHandler) ListCorrections(w http.ResponseWriter, r *http.Request, citizenID CitizenID) {
+	var request ListCorrectionsRequestObject
+
+	request.CitizenID = citizenID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCorrections(ctx, request.(ListCorrectionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCorrections")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCorrectionsResponseObject); ok {
+		if err := validResponse.VisitListCorrectionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ProposeCorrection operation middleware
+func (sh *strictHandler) ProposeCorrection(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params ProposeCorrectionParams) {
+	var request ProposeCorrectionRequestObject
+
+	request.CitizenID = citizenID
+	request.Params = params
+
+	var body ProposeCorrectionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ProposeCorrection(ctx, request.(ProposeCorrectionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProposeCorrection")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProposeCorrectionResponseObject); ok {
+		if err := validResponse.VisitProposeCorrectionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveCorrection operation middleware
+func (sh *strictHandler) ApproveCorrection(w http.ResponseWriter, r *http.Request, citizenID CitizenID, correctionID CorrectionID, params ApproveCorrectionParams) {
+	var request ApproveCorrectionRequestObject
+
+	request.CitizenID = citizenID
+	request.CorrectionID = correctionID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveCorrection(ctx, request.(ApproveCorrectionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveCorrection")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveCorrectionResponseObject); ok {
+		if err := validResponse.VisitApproveCorrectionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

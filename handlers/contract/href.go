@@ -52,6 +52,11 @@ func MandateHref(id domain.MandateID) Href {
 	return fmt.Sprintf("%s/mandates?mandateId=%s", Base, id)
 }
 
+// CorrectionsHref returns the link to what was proposed to correct about a citizen.
+func CorrectionsHref(whose domain.CitizenID) Href {
+	return Base + "/citizens/" + whose.String() + "/corrections"
+}
+
 // RestrictionHref returns the link to a restriction of processing of a citizen.
 func RestrictionHref(whose domain.CitizenID, id domain.RestrictionID) Href {
 	return RestrictionsHref(whose) + "/" + id.String()

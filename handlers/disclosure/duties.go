@@ -61,12 +61,21 @@ func (dis *Discloser) DocumentsOf(ctx context.Context, id domain.CitizenID) ([]d
 	if err := dis.WaitForHead(ctx, dis.Wallets.Name()); err != nil {
 		return nil, err
 	}
+	person, err := dis.LoadPerson(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	var all []domain.DocumentID
-	err := dis.Wallets.Of(ctx, id, projections.Latest, func(h *wallet.Held) error {
-		if h.Mandate == nil && !slices.Contains(all, h.Document.Document) {
-			all = append(all, h.Document.Document)
+	for _, life := range person.Lives {
+		err := dis.Wallets.Of(ctx, life, projections.Latest, func(h *wallet.Held) error {
+			if h.Mandate == nil && !slices.Contains(all, h.Document.Document) {
+				all = append(all, h.Document.Document)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	return all, err
+	}
+	return all, nil
 }

@@ -3,6 +3,7 @@ package disclosure
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"coffre/domain"
@@ -23,6 +24,24 @@ type Hold struct {
 // OpenHolds opens every legal hold that was ever placed on a citizen, oldest first, for a
 // report about them.
 func (dis *Discloser) OpenHolds(ctx context.Context, id domain.CitizenID) ([]Hold, error) {
+	person, err := dis.LoadPerson(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var all []Hold
+	for _, life := range person.Lives {
+		holds, err := dis.openHoldsOf(ctx, life)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, holds...)
+	}
+	slices.SortStableFunc(all, func(a, b Hold) int { return a.PlacedAt.Compare(b.PlacedAt) })
+	return all, nil
+}
+
+// openHoldsOf opens the holds that were placed on one life of a citizen.
+func (dis *Discloser) openHoldsOf(ctx context.Context, id domain.CitizenID) ([]Hold, error) {
 	var all []Hold
 	for e, err := range dis.Log.Read(ctx, acting.CitizenStream(id), 0) {
 		if err != nil {

@@ -14,6 +14,23 @@ import (
 // OpenSSINs opens all national numbers by which a person was ever known, the latest last.
 // Only the person's own report calls it, after its access is on record.
 func (dis *Discloser) OpenSSINs(ctx context.Context, id domain.CitizenID) ([]domain.SSIN, error) {
+	person, err := dis.LoadPerson(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var all []domain.SSIN
+	for _, life := range slices.Backward(person.Lives) { // the surviving one's latest is the latest
+		numbers, err := dis.openSSINsOf(ctx, life)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, numbers...)
+	}
+	return all, nil
+}
+
+// openSSINsOf opens the numbers of one life, the latest last.
+func (dis *Discloser) openSSINsOf(ctx context.Context, id domain.CitizenID) ([]domain.SSIN, error) {
 	var all []domain.SSIN
 	for e, err := range dis.Log.Read(ctx, acting.CitizenStream(id), 0) {
 		if err != nil {

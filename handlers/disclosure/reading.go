@@ -139,12 +139,20 @@ func (dis *Discloser) LoadFindings(ctx context.Context, r Reading) (Findings, er
 		if f.Consent, _, err = acting.Consents.Load(ctx, dis.Log, acting.ConsentStream(*r.Consent)); err != nil {
 			return Findings{}, err
 		}
-		if whose = f.Consent.Citizen; whose != f.Document.State.Citizen {
-			f.Document = LoadedDocument{}
-		}
+		whose = f.Consent.Citizen
 	}
-	f.Citizen, err = dis.LoadPerson(ctx, whose)
-	return f, err
+	if f.Citizen, err = dis.LoadPerson(ctx, whose); err != nil {
+		return f, err
+	}
+	switch owner := f.Document.State.Citizen; {
+	case !f.Citizen.Is(owner):
+		f.Document = LoadedDocument{}
+	case r.Consent != nil: // the rules compare it with the consent's, which may be of another life
+		f.Document.State.Citizen = f.Consent.Citizen
+	default:
+		f.Document.State.Citizen = f.Citizen.ID
+	}
+	return f, nil
 }
 
 // question returns the question of a reading, with the document as it is today.
@@ -179,7 +187,7 @@ func (r Reading) typeOf(f Findings) domain.DocumentType {
 // Use returns the command of a reading under a consent.
 func (r Reading) Use(in acting.Intent, f Findings) consent.Use {
 	return consent.Use{
-		Access: r.Access, Question: r.question(in, f), Standing: f.Citizen.Standing, Restrictions: f.Citizen.Restrictions,
+		Access: r.Access, Question: r.question(in, f), Standing: f.Citizen.Standing, Restrictions: f.Citizen.Restrictions, Revived: f.Citizen.Revived,
 		CaseReference: r.CaseReference, Seen: r.Seen, By: in.Actor, At: in.At,
 	}
 }
@@ -311,7 +319,7 @@ func (dis *Discloser) Authorize(ctx context.Context, in acting.Intent, r Reading
 		d.Position = result.Position
 		d.Authorized, err = AuthorizedIn(result.Events)
 	} else {
-		result, failed := acting.Consents.Transact(ctx, dis.Log, dis.accessWrite(in, acting.ConsentStream(*r.Consent), f.Citizen.ID, basedOn), r.Use(in, f))
+		result, failed := acting.Consents.Transact(ctx, dis.Log, dis.accessWrite(in, acting.ConsentStream(*r.Consent), f.Consent.Citizen, basedOn), r.Use(in, f))
 		if failed != nil {
 			return d, failed
 		}

@@ -49,6 +49,14 @@ func (a Representation) MandateFor(types []domain.DocumentType) mandate.InForce 
 	return mandate.InForce{}
 }
 
+// between returns a mandate as one between the lives that act here.
+func (a Representation) between(m mandate.InForce) mandate.InForce {
+	if !m.ID.IsZero() {
+		m.Citizen, m.Representative = a.Citizen, a.By.Citizen
+	}
+	return m
+}
+
 // AddTo returns the write with the citizen, the person they act for, and the mandates'
 // revisions in its metadata.
 func (a Representation) AddTo(w eventstore.Write) eventstore.Write {
@@ -72,24 +80,51 @@ func (dis *Discloser) ActFor(ctx context.Context, in acting.Intent, whose *domai
 	if whose == nil || *whose == a.Citizen {
 		return a, nil
 	}
-	all, err := dis.Wallets.Represents(ctx, a.Citizen, projections.Latest)
+	me, err := dis.LoadPerson(ctx, a.Citizen)
 	if err != nil {
 		return Representation{}, err
 	}
-	return dis.selectMandates(ctx, in, *whose, action, all)
+	if me.Is(*whose) { // in what stands under another of their lives, the citizen acts under its id
+		return Representation{By: dis.AsLife(in.Actor, *whose), Citizen: *whose}, nil
+	}
+	them, err := dis.LoadPerson(ctx, *whose)
+	if err != nil {
+		return Representation{}, err
+	}
+	var all []wallet.Mandate
+	for _, life := range me.Lives {
+		more, err := dis.Wallets.Represents(ctx, life, projections.Latest)
+		if err != nil {
+			return Representation{}, err
+		}
+		all = append(all, more...)
+	}
+	return dis.selectMandates(ctx, in, *whose, action, all, me, them)
+}
+
+// AsLife returns the calling citizen as the log names them in what stands under another of
+// their lives.
+// It leaves everybody else as they are.
+func (dis *Discloser) AsLife(by domain.Actor, life domain.CitizenID) domain.Actor {
+	if by.Role != domain.RoleCitizen || by.Citizen == life {
+		return by
+	}
+	by.Citizen, by.Subject = life, dis.AuditName(edge.Caller{Role: domain.RoleCitizen, Citizen: life})
+	return by
 }
 
 // selectMandates returns the representation under those of a citizen's mandates that allow
-// an action for a person now.
-func (dis *Discloser) selectMandates(ctx context.Context, in acting.Intent, whose domain.CitizenID, action mandate.Action, all []wallet.Mandate) (Representation, error) {
+// an action for a person now. A mandate counts for all lives of both.
+func (dis *Discloser) selectMandates(ctx context.Context, in acting.Intent, whose domain.CitizenID, action mandate.Action, all []wallet.Mandate, me, them acting.Person) (Representation, error) {
 	a := Representation{By: in.Actor, Citizen: whose}
 	a.By.Role = domain.RoleRepresentative
 	var unreadable error
 	for _, m := range all {
-		if m.Citizen != whose || m.Representative != in.Actor.Citizen {
+		if !them.Is(m.Citizen) || !me.Is(m.Representative) {
 			continue
 		}
 		holds, ref, err := dis.mandateInForce(ctx, m)
+		holds = a.between(holds)
 		switch {
 		case errors.Is(err, mandate.ErrUnreadable):
 			unreadable = err
@@ -164,7 +199,11 @@ func (dis *Discloser) circumstances(ctx context.Context, s mandate.State, opened
 		return mandate.Circumstances{}, err
 	}
 	c.CitizenIs, c.RepresentativeIs = represented.Standing, representative.Standing // M-1.8
-	number, err := dis.openSSIN(ctx, s.Citizen)
+	c.Revived = represented.Revived
+	if representative.Revived.After(c.Revived) {
+		c.Revived = representative.Revived
+	}
+	number, err := dis.openSSIN(ctx, represented.ID)
 	if err != nil && !KeyMissing(err) && !errors.Is(err, seal.ErrUnknown) {
 		return mandate.Circumstances{}, err
 	}
@@ -187,7 +226,11 @@ func (dis *Discloser) CheckGiver(ctx context.Context, s consent.State) error {
 	if err != nil {
 		return err
 	}
-	if !known || state.Citizen != s.Citizen {
+	person, err := dis.LoadPerson(ctx, s.Citizen)
+	if err != nil {
+		return err
+	}
+	if !known || !person.Is(state.Citizen) {
 		return consent.ErrNotByThem
 	}
 	opened, err := dis.OpenMandateEnd(ctx, under)
@@ -247,15 +290,24 @@ func (dis *Discloser) CheckDecides(ctx context.Context, in acting.Intent, a Repr
 	return mandate.MinorDecides(number.EarliestBirth(), domain.BelgianDate(in.At), in.Words.Registry().Settings.DecidingAge())
 }
 
-// ActAlone returns the capacity of a caller in an act that nobody takes for another: to ask
-// for an erasure, a restriction of processing or a report. To a citizen who names somebody
-// else that person does not exist, which is edge.ErrNoResource; callers in another role have
-// what right their role gives.
-func ActAlone(call *edge.Call, whose domain.CitizenID) error {
-	if call.Role == domain.RoleCitizen && (whose.IsZero() || call.Citizen != whose) {
+// ActAlone judges a caller in an act that nobody takes for another: to ask for an erasure, a
+// restriction of processing or a report. To a citizen who names somebody else than one of
+// their own lives that person does not exist, which is edge.ErrNoResource; callers in another
+// role have what right their role gives.
+func (dis *Discloser) ActAlone(ctx context.Context, call *edge.Call, whose domain.CitizenID) error {
+	switch {
+	case call.Role != domain.RoleCitizen:
+		return nil
+	case call.Citizen.IsZero() || whose.IsZero():
 		return edge.ErrNoResource
+	case call.Citizen == whose:
+		return nil
 	}
-	return nil
+	me, err := dis.LoadPerson(ctx, call.Citizen)
+	if err == nil && !me.Is(whose) {
+		err = edge.ErrNoResource
+	}
+	return err
 }
 
 // AuthorizeRepresentative records that a representative sees data of the person they

@@ -68,8 +68,10 @@ func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.Docu
 		return Viewed{}, err
 	}
 	if !a.State.Exists() && in.Call.Role == domain.RoleCitizen { // as much is read as for somebody's document (rule A-9)
-		_, err := dis.ActFor(ctx, in, &domain.CitizenID{UUID: dis.NewID()}, mandate.Read)
-		return Viewed{}, err
+		if _, err := dis.ActFor(ctx, in, &domain.CitizenID{UUID: dis.NewID()}, mandate.Read); err != nil {
+			return Viewed{}, err
+		}
+		return Viewed{}, edge.ErrNoResource
 	}
 	if !a.State.Exists() || in.Call.Role == domain.RoleIssuer && a.State.Issuer != in.Call.Organisation { // before anything is opened
 		return Viewed{}, edge.ErrNoResource
@@ -78,14 +80,18 @@ func (dis *Discloser) View(ctx context.Context, in acting.Intent, id domain.Docu
 		return Viewed{}, edge.ErrNoResource
 	}
 	what.Version = what.versionOf(a.State)
-	if in.Actor.IsSelf(a.State.Citizen) {
-		return dis.viewOwn(ctx, a, what.Version)
-	}
 	var judge judgement
 	if in.Call.Role == domain.RoleIssuer {
 		judge = dis.judgeReadBack(what)
-	} else if judge, err = dis.judgeRepresentative(ctx, in, a, what); err != nil {
-		return Viewed{}, err
+	} else {
+		represents, err := dis.ActFor(ctx, in, &a.State.Citizen, mandate.Read)
+		if err != nil {
+			return Viewed{}, err
+		}
+		if represents.Self() {
+			return dis.viewOwn(ctx, a, what.Version)
+		}
+		judge = dis.judgeRepresentative(in, a, what, represents)
 	}
 	if a, err = dis.OpenDates(ctx, a); err != nil {
 		return Viewed{}, err
@@ -169,11 +175,7 @@ func (dis *Discloser) judgeReadBack(what Viewing) judgement {
 
 // judgeRepresentative returns the judgement of a document's reading under the caller's
 // mandate.
-func (dis *Discloser) judgeRepresentative(ctx context.Context, in acting.Intent, a LoadedDocument, what Viewing) (judgement, error) {
-	represents, err := dis.ActFor(ctx, in, &a.State.Citizen, mandate.Read)
-	if err != nil {
-		return nil, err
-	}
+func (dis *Discloser) judgeRepresentative(in acting.Intent, a LoadedDocument, what Viewing, represents Representation) judgement {
 	under := represents.MandateFor([]domain.DocumentType{a.State.Type})
 	var t registry.DocumentType
 	if known, ok := in.Words.DocumentType(a.State.Type); ok {
@@ -195,9 +197,9 @@ func (dis *Discloser) judgeRepresentative(ctx context.Context, in acting.Intent,
 		w.Meta.Actor = represents.By
 		return access.AuthorizeByMandate{
 			Access: id, Citizen: a.State.Citizen, Kind: what.AsRepresentative, Type: t, Document: what.snapshot(a, domain.BelgianDate(in.At)), Attachment: what.Attachment,
-			Mandate: holds, Standing: person.Standing, By: represents.By, At: in.At,
+			Mandate: represents.between(holds), Standing: person.Standing, By: represents.By, At: in.At,
 		}, acting.WithRepresented(w, a.State.Citizen), nil
-	}, nil
+	}
 }
 
 // OpenIssued opens the personal part of the event that issued a document.

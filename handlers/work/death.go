@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/domain/citizen"
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
@@ -36,31 +37,70 @@ func (c Consequence) write(work *Worker, s eventstore.Stream) (eventstore.Write,
 }
 
 // WithdrawForDeath withdraws a consent because the citizen died (rule C-4). A consent that
-// is not in force stays as it is, without an error.
+// is not in force stays as it is, without an error, and so does one that was given anew since
+// the death was found to be reported in error (rule P-6).
 func (work *Worker) WithdrawForDeath(ctx context.Context, id domain.ConsentID, c Consequence) error {
+	state, _, err := acting.Consents.Load(ctx, work.Log, acting.ConsentStream(id))
+	if err != nil {
+		return err
+	}
+	if anew, err := work.givenAnew(ctx, state.GrantedAt, state.Citizen); err != nil || anew {
+		return err
+	}
 	w, by, at := c.write(work, acting.ConsentStream(id))
-	_, err := acting.Consents.TransactReserved(ctx, work.Log, w, consent.Withdraw{By: by, At: at})
+	_, err = acting.Consents.TransactReserved(ctx, work.Log, w, consent.Withdraw{By: by, At: at})
 	if errors.Is(err, consent.ErrNotGranted) {
 		return nil
 	}
 	return err
 }
 
-// EndForDeath ends a mandate because one of its sides died (rule M-1.8).
+// EndForDeath ends a mandate because one of its sides died (rule M-1.8); not one that was
+// given anew since the death was found to be reported in error (rule P-6).
 func (work *Worker) EndForDeath(ctx context.Context, id domain.MandateID, c Consequence) error {
+	state, _, err := acting.Mandates.Load(ctx, work.Log, acting.MandateStream(id))
+	if err != nil {
+		return err
+	}
+	if anew, err := work.givenAnew(ctx, state.GrantedAt, state.Citizen, state.Representative); err != nil || anew {
+		return err
+	}
 	w, by, at := c.write(work, acting.MandateStream(id))
-	_, err := acting.Mandates.TransactReserved(ctx, work.Log, w, mandate.End{Reason: mandate.Death, By: by, At: at})
+	_, err = acting.Mandates.TransactReserved(ctx, work.Log, w, mandate.End{Reason: mandate.Death, By: by, At: at})
 	return err
+}
+
+// givenAnew reports whether all sides of a grant live, and it was given after the last
+// correction of a death of theirs, which it says nothing of when there was none.
+func (work *Worker) givenAnew(ctx context.Context, granted time.Time, sides ...domain.CitizenID) (bool, error) {
+	revived := false
+	for _, id := range sides {
+		p, err := work.LoadPerson(ctx, id)
+		if err != nil || p.Standing != citizen.Living || !granted.After(p.Revived) {
+			return false, err
+		}
+		revived = revived || !p.Revived.IsZero()
+	}
+	return revived, nil
 }
 
 // OpenConsents returns the consents of a citizen that may still have effect.
 func (work *Worker) OpenConsents(ctx context.Context, id domain.CitizenID) ([]domain.ConsentID, error) {
-	open, err := work.ConsentLog.OpenOf(ctx, id, work.Now())
-	ids := make([]domain.ConsentID, len(open))
-	for i := range open {
-		ids[i] = open[i].Consent
+	person, err := work.LoadPerson(ctx, id)
+	if err != nil {
+		return nil, err
 	}
-	return ids, err
+	var ids []domain.ConsentID
+	for _, life := range person.Lives {
+		open, err := work.ConsentLog.OpenOf(ctx, life, work.Now())
+		if err != nil {
+			return nil, err
+		}
+		for i := range open {
+			ids = append(ids, open[i].Consent)
+		}
+	}
+	return ids, nil
 }
 
 // MandatesOf returns the ids of the mandates in which a citizen represents or is
@@ -77,15 +117,22 @@ func (work *Worker) MandatesOf(ctx context.Context, id domain.CitizenID) ([]doma
 // MandatesOnEitherSide returns the mandates in which a citizen represents or is
 // represented, in the order in which they were granted.
 func (work *Worker) MandatesOnEitherSide(ctx context.Context, id domain.CitizenID) ([]wallet.Mandate, error) {
-	acting, err := work.Wallets.Represents(ctx, id, projections.Latest)
+	person, err := work.LoadPerson(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	represented, err := work.Wallets.MandatesOf(ctx, id, projections.Latest)
-	if err != nil {
-		return nil, err
+	var all []wallet.Mandate
+	for _, life := range person.Lives {
+		acting, err := work.Wallets.Represents(ctx, life, projections.Latest)
+		if err != nil {
+			return nil, err
+		}
+		represented, err := work.Wallets.MandatesOf(ctx, life, projections.Latest)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, slices.Concat(acting, represented)...)
 	}
-	all := slices.Concat(acting, represented)
 	slices.SortFunc(all, func(a, b wallet.Mandate) int { return int(a.GrantedLeaf - b.GrantedLeaf) })
 	return all, nil
 }

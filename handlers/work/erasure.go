@@ -2,13 +2,13 @@ package work
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/eventstore"
 	"coffre/handlers/acting"
-	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 	"coffre/projections/erasures"
 )
@@ -88,8 +88,11 @@ func (work *Worker) Erasure(ctx context.Context, id domain.ErasureID) (erasures.
 	switch {
 	case err != nil:
 		return erasures.Erasure{}, err
-	case !known, disclosure.ActAlone(call, e.Citizen) != nil:
+	case !known:
 		return erasures.Erasure{}, citizen.ErrNoErasure
 	}
-	return e, nil
+	if err = work.ActAlone(ctx, call, e.Citizen); errors.Is(err, edge.ErrNoResource) {
+		err = citizen.ErrNoErasure
+	}
+	return e, err
 }

@@ -11,6 +11,7 @@ import (
 	"coffre/domain/document"
 	"coffre/eventstore"
 	"coffre/eventstore/proof"
+	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
 	"coffre/handlers/certificate"
 	"coffre/handlers/contract"
@@ -74,9 +75,17 @@ func (work *Worker) certify(ctx context.Context, of domain.CitizenID, s ErasureH
 
 // unreadableFiles counts the files of the documents that these keys sealed.
 func (work *Worker) unreadableFiles(ctx context.Context, of domain.CitizenID, keys []string) (n int64, err error) {
-	all, err := work.Keys.StreamKeys(ctx, of)
+	person, err := work.LoadPerson(ctx, of)
 	if err != nil {
 		return 0, err
+	}
+	var all []seal.StreamKey
+	for _, life := range person.Lives {
+		of, err := work.Keys.StreamKeys(ctx, life)
+		if err != nil {
+			return 0, err
+		}
+		all = append(all, of...)
 	}
 	for _, k := range all {
 		if k.Stream.Category() != "document" || !slices.Contains(keys, k.ID.String()) {
@@ -117,7 +126,7 @@ func (work *Worker) certifyCopies(ctx context.Context, c *contract.ErasureCertif
 		if err != nil {
 			return err
 		}
-		d, err := destruction(ctx, known, e)
+		d, err := work.destruction(ctx, known, e)
 		if err != nil {
 			return err
 		}
@@ -169,6 +178,7 @@ var remains = map[citizen.Scope][]contract.RemainingFact{
 	citizen.WholeCitizen: {
 		{What: "the facts in clear in the log: ids, document types, organisations, purposes, reasons, times; the sealed parts, which no key opens", Why: accountability},
 		{What: "mandates, where there were any: the ids of both persons and the kind, which tells of a family where a parent acted for a child; the end is sealed", Why: "so that what was read or consented to under a mandate can be laid at somebody's door; " + accountability},
+		{What: "where two lives of the person were merged, the ids of both and when", Why: "so that what was done under either id can be laid at one person's door; " + accountability},
 		{What: "the lines of the consent log and the access log, without what was shown and without case references", Why: accountability},
 		{What: "keyed digests of the person's numbers, until two officers release them", Why: "so that erased stays erased, by legal obligation (GDPR art. 6(1)(c))"},
 	},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"coffre/domain"
 	"coffre/domain/citizen"
@@ -48,7 +49,7 @@ func (work *Worker) FinaliseErasures(ctx context.Context) error {
 
 func (work *Worker) finaliseErasure(ctx context.Context, known *seal.Destructions, e erasures.Erasure) error {
 	at := work.Timestamp()
-	d, err := destruction(ctx, known, e)
+	d, err := work.destruction(ctx, known, e)
 	if err != nil {
 		return err
 	}
@@ -69,14 +70,37 @@ func (work *Worker) finaliseErasure(ctx context.Context, known *seal.Destruction
 }
 
 // destruction returns the facts that the key ring holds about the keys that an erasure
-// destroyed.
-func destruction(ctx context.Context, known *seal.Destructions, e erasures.Erasure) (citizen.Destruction, error) {
+// destroyed: of all lives of a citizen the latest.
+func (work *Worker) destruction(ctx context.Context, known *seal.Destructions, e erasures.Erasure) (citizen.Destruction, error) {
 	var d seal.Destruction
-	var err error
 	if e.Scope == citizen.OneDocument {
-		d, err = known.Stream(ctx, acting.DocumentStream(e.Document))
+		var err error
+		if d, err = known.Stream(ctx, acting.DocumentStream(e.Document)); err != nil {
+			return citizen.Destruction{}, err
+		}
 	} else {
-		d, err = known.Subject(ctx, e.Citizen)
+		person, err := work.LoadPerson(ctx, e.Citizen)
+		if err != nil {
+			return citizen.Destruction{}, err
+		}
+		for i, life := range person.Lives {
+			one, err := known.Subject(ctx, life)
+			switch {
+			case err != nil:
+				return citizen.Destruction{}, err
+			case i == 0 || one.WrappedBy > d.WrappedBy:
+				one.At, d = latest(one.At, d.At), one
+			default:
+				d.At = latest(one.At, d.At)
+			}
+		}
 	}
-	return citizen.Destruction{At: d.At, WrappedBy: d.WrappedBy, OldestVersion: d.Oldest, TrimmedAt: d.TrimmedAt}, err
+	return citizen.Destruction{At: d.At, WrappedBy: d.WrappedBy, OldestVersion: d.Oldest, TrimmedAt: d.TrimmedAt}, nil
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -65,10 +65,29 @@ func (work *Worker) EnqueueErasures(id domain.CitizenID, s citizen.State) {
 	}
 }
 
+// EnqueueErasuresOf enqueues the approved and started erasures of all lives of a citizen.
+func (work *Worker) EnqueueErasuresOf(ctx context.Context, id domain.CitizenID) error {
+	if !work.erases() {
+		return nil
+	}
+	person, err := work.LoadPerson(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, life := range person.Lives {
+		state, _, err := acting.Citizens.Load(ctx, work.Log, acting.CitizenStream(life))
+		if err != nil {
+			return err
+		}
+		work.EnqueueErasures(life, state)
+	}
+	return nil
+}
+
 // pendingErasure reports whether an erasure was approved and is still to be done. The erasure
 // of the whole citizen settles those of single documents.
 func pendingErasure(s citizen.State, e citizen.Erasure) bool {
-	return (e.Step == citizen.Approved || e.Step == citizen.Started) && s.Standing() != citizen.Erased
+	return !e.Survivors && (e.Step == citizen.Approved || e.Step == citizen.Started) && s.Standing() != citizen.Erased
 }
 
 // resume takes up the work that a former process left undone: registrations whose key is
@@ -230,7 +249,11 @@ func (work *Worker) startErasure(ctx context.Context, id domain.CitizenID, e dom
 		return err
 	}
 	w := work.erasureWrite(acting.CitizenStream(id), e, "started", refs...)
-	_, err = acting.Citizens.Transact(ctx, work.Log, w, citizen.StartErasure{Erasure: e, Documents: documents, By: w.Meta.Actor, At: at})
+	others, err := work.OtherLives(ctx, id)
+	if err != nil {
+		return err
+	}
+	_, err = acting.Citizens.Transact(ctx, work.Log, w, citizen.StartErasure{Erasure: e, Documents: documents, Others: others, By: w.Meta.Actor, At: at})
 	return err
 }
 
@@ -296,44 +319,82 @@ func (work *Worker) checkDestroyable(ctx context.Context, id domain.CitizenID, e
 	if err != nil {
 		return err
 	}
-	return state.MayDestroy(e)
+	others, err := work.OtherLives(ctx, id)
+	if err != nil {
+		return err
+	}
+	return state.MayDestroy(e, others...)
 }
 
 // suppressionBasis is the legal basis for remembering that a person was erased, as an HMAC
 // of their numbers: without that, erased would not stay erased (rule E-4).
 const suppressionBasis domain.LegalBasis = "legalObligation"
 
+// eraseCitizen forgets all lives of a citizen: first those that were merged, each with a
+// record of its own, and then the surviving one, whose record covers all of them.
 func (work *Worker) eraseCitizen(ctx context.Context, id domain.CitizenID, e citizen.Erasure) error {
-	fate, err := work.Keys.FateOf(ctx, id)
+	person, err := work.LoadPerson(ctx, id)
 	if err != nil {
 		return err
 	}
-	if fate != seal.Gone { // destroyed keys are put on record, whatever came since
-		if err := work.withdrawKeys(ctx, id, e.ID); err != nil {
+	for _, life := range slices.Backward(person.Lives) { // all are out of use before any is destroyed
+		if life != id {
+			w := work.erasureWrite(acting.CitizenStream(life), e.ID, "started with the survivor "+life.String())
+			if _, err := acting.Citizens.Transact(ctx, work.Log, w, citizen.EraseWithSurvivor{Erasure: e.ID, Lives: person.Lives, By: w.Meta.Actor, At: work.Timestamp()}); err != nil {
+				return err
+			}
+		}
+		fate, err := work.Keys.FateOf(ctx, life)
+		if err != nil {
+			return err
+		}
+		if fate != seal.Gone { // destroyed keys are put on record, whatever came since
+			if err := work.withdrawKeys(ctx, life, e.ID); err != nil {
+				return err
+			}
+		}
+	}
+	var streams []eventstore.Stream
+	keys := []string{}
+	for _, life := range slices.Backward(person.Lives) {
+		s, k, err := work.destroyLife(ctx, life, e)
+		if err != nil {
+			return err
+		}
+		if streams, keys = append(streams, s...), append(keys, k...); life == id {
+			continue
+		}
+		if err := work.recordDestroyed(ctx, life, e, "key-destroyed "+life.String(), s, k); err != nil {
 			return err
 		}
 	}
-	gone := seal.DestroyedSubject{Citizen: id, Suppression: seal.Suppression{Basis: suppressionBasis}}
-	if err := work.destroyer.DestroySubject(ctx, id, gone.Suppression); err != nil {
-		return fmt.Errorf("destroy keys: %w", err)
-	}
-	at := work.Timestamp()
-	if err := work.shreds.AddCitizen(gone, at); err != nil {
-		return err
-	}
-	streams, keys, err := work.destroyedStreams(ctx, id, e.ID)
-	if err != nil {
-		return err
-	}
+	return work.recordDestroyed(ctx, id, e, "key-destroyed", streams, keys)
+}
+
+// recordDestroyed records that the keys of streams are destroyed.
+func (work *Worker) recordDestroyed(ctx context.Context, life domain.CitizenID, e citizen.Erasure, name string, streams []eventstore.Stream, keys []string) error {
 	unreadable, err := work.unreadableEvents(ctx, streams)
 	if err != nil {
 		return err
 	}
-	w := work.erasureWrite(acting.CitizenStream(id), e.ID, "key-destroyed")
+	w := work.erasureWrite(acting.CitizenStream(life), e.ID, name)
 	_, err = acting.Citizens.Transact(ctx, work.Log, w, citizen.DestroyKey{
-		Erasure: e.ID, Keys: keys, Unreadable: unreadable.count, Digest: unreadable.digest, By: w.Meta.Actor, At: at,
+		Erasure: e.ID, Keys: keys, Unreadable: unreadable.count, Digest: unreadable.digest, By: w.Meta.Actor, At: work.Timestamp(),
 	})
 	return err
+}
+
+// destroyLife destroys the keys of one life, and returns the streams and the ids of the keys.
+func (work *Worker) destroyLife(ctx context.Context, id domain.CitizenID, e citizen.Erasure) ([]eventstore.Stream, []string, error) {
+	gone := seal.DestroyedSubject{Citizen: id, Suppression: seal.Suppression{Basis: suppressionBasis}}
+	if err := work.destroyer.DestroySubject(ctx, id, gone.Suppression); err != nil {
+		return nil, nil, fmt.Errorf("destroy keys: %w", err)
+	}
+	at := work.Timestamp()
+	if err := work.shreds.AddCitizen(gone, at); err != nil {
+		return nil, nil, err
+	}
+	return work.destroyedStreams(ctx, id, e.ID)
 }
 
 // withdrawKeys takes the citizen's keys out of use in every process, and returns nil when

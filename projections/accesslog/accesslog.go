@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"coffre/domain"
@@ -118,7 +119,7 @@ const selectEntries = `SELECT e.leaf, e.citizen, e.at, e.kind, e.access, e.attem
 	FROM entries e LEFT JOIN outcomes o ON o.leaf = (
 		SELECT x.leaf FROM outcomes x WHERE x.access = e.access AND x.attempt = e.attempt AND x.leaf <= ?
 		ORDER BY CASE x.outcome WHEN 'disclosed' THEN 0 ELSE 1 END, x.leaf LIMIT 1)
-	WHERE e.citizen = ? AND e.leaf < ? AND e.leaf <= ?`
+	WHERE e.leaf < ? AND e.leaf <= ? AND e.citizen IN (?`
 
 var errFields = errors.New("an entry's fields do not decode") // the cause would quote them
 
@@ -126,11 +127,19 @@ var errFields = errors.New("an entry's fields do not decode") // the cause would
 // first, from before the leaf given as cursor; negative or projections.Latest to
 // begin. The last one's Leaf is the next cursor.
 func (l *Log) Of(ctx context.Context, citizen domain.CitizenID, asOf int64, f Filter, cursor int64, limit int) ([]Entry, error) {
+	return l.OfAll(ctx, []domain.CitizenID{citizen}, asOf, f, cursor, limit)
+}
+
+// OfAll returns the entries about several citizens as Of does: about all lives of one person.
+func (l *Log) OfAll(ctx context.Context, citizens []domain.CitizenID, asOf int64, f Filter, cursor int64, limit int) ([]Entry, error) {
 	at := projections.At(asOf)
 	if cursor < 0 {
 		cursor = projections.Latest
 	}
-	query, args := selectEntries, []any{at, citizen.UUID[:], cursor, at}
+	query, args := selectEntries+strings.Repeat(`, ?`, max(len(citizens)-1, 0))+`)`, []any{at, cursor, at}
+	for _, id := range citizens {
+		args = append(args, id.UUID[:])
+	}
 	if f.Consumer != "" {
 		query += ` AND e.consumer = ?`
 		args = append(args, string(f.Consumer))

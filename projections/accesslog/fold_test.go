@@ -20,6 +20,7 @@ import (
 func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []accesslog.Entry {
 	entries := []accesslog.Entry{}
 	erased := false
+	why := map[domain.AccessID]domain.ReasonCode{} // who looked the citizen up said so
 	for _, e := range all {
 		if f, ok := e.Data.(citizen.KeyDestroyed); ok && f.Citizen == who {
 			erased = true
@@ -47,6 +48,7 @@ func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []acc
 			}
 		case access.Named:
 			if f.Citizen == who {
+				why[f.Access] = f.Reason
 				entries = append(entries, accesslog.Entry{
 					Leaf: e.Leaf, Citizen: who, At: f.At, Kind: access.OpenedLookup, Outcome: accesslog.MayHaveBeenDisclosed, Count: 1, Access: f.Access, Attempt: 1,
 					Role: f.Role, Consumer: f.Organisation, Purpose: f.Purpose, Procedure: f.Procedure, Reason: f.Reason, Place: e.PlaceInRow(), Sealed: e.Keep(),
@@ -56,9 +58,9 @@ func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []acc
 			for i := range entries {
 				x := &entries[i]
 				if x.Access == f.Access && x.Attempt == f.Attempt && (x.OutcomeAt.IsZero() || x.Outcome != accesslog.Disclosed && f.Outcome == access.Delivered) {
-					x.Outcome, x.OutcomeAt = accesslog.Outcome(f.Outcome), f.At
-					if f.Reason != "" {
-						x.Reason = f.Reason
+					x.Outcome, x.Reason, x.OutcomeAt = accesslog.Outcome(f.Outcome), f.Reason, f.At
+					if f.Reason == "" {
+						x.Reason = why[f.Access]
 					}
 				}
 			}

@@ -133,6 +133,7 @@ type Shown struct {
 // Filter narrows a query to the members that it names.
 type Filter struct {
 	Citizen  *domain.CitizenID   `json:"citizen,omitempty"`
+	Former   []domain.CitizenID  `json:"-"` // with Citizen: or of one of these
 	Consumer domain.Organisation `json:"consumer,omitempty"`
 	Purpose  domain.Purpose      `json:"purpose,omitempty"`
 	From     *time.Time          `json:"from,omitempty"`  // of the decision, inclusive; of a consent: when it began

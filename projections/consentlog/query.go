@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"coffre/domain"
@@ -102,7 +103,10 @@ func (f Filter) conditions(at string) (where string, args []any) {
 		args = append(args, arg)
 	}
 	if f.Citizen != nil {
-		add(`citizen = ?`, f.Citizen.UUID[:])
+		add(`citizen IN (?`+strings.Repeat(`, ?`, len(f.Former))+`)`, f.Citizen.UUID[:])
+		for _, id := range f.Former {
+			args = append(args, id.UUID[:])
+		}
 	}
 	if f.Consumer != "" {
 		add(`consumer = ?`, string(f.Consumer))

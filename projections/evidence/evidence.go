@@ -35,7 +35,7 @@ func New() *Evidence { return &Evidence{} }
 func (v *Evidence) Name() string { return "evidence" }
 
 // Version implements projections.Projection.
-func (v *Evidence) Version() int { return 1 }
+func (v *Evidence) Version() int { return 2 }
 
 // Categories implements projections.Projection.
 func (v *Evidence) Categories() []string { return []string{"document", "consent", "citizen"} }

@@ -72,6 +72,13 @@ func fold(all []projectiontest.Recorded, upTo int64) (held []*evidence.Holding, 
 			}
 		case citizen.Deceased:
 			dead[f.Citizen] = true
+		case citizen.DeathCorrected: // what the death ended stays ended
+			dead[f.Citizen] = false
+			for id, g := range granted {
+				if g.Citizen == f.Citizen {
+					delete(granted, id)
+				}
+			}
 		}
 	}
 	held = slices.DeleteFunc(held, func(h *evidence.Holding) bool { return erased[h.Citizen] })

@@ -40,7 +40,8 @@ CREATE TABLE limited (
 	uses_left BIGINT NOT NULL
 );
 
-CREATE TABLE deaths (citizen BYTEA PRIMARY KEY, leaf BIGINT NOT NULL);
+CREATE TABLE deaths (leaf BIGINT PRIMARY KEY, citizen BYTEA NOT NULL, to_leaf BIGINT NOT NULL);
+CREATE INDEX deaths_citizen ON deaths (citizen);
 CREATE TABLE erased (citizen BYTEA PRIMARY KEY, leaf BIGINT NOT NULL);
 `,
 	Indexes: `
@@ -64,13 +65,13 @@ const (
 	useLimited = `UPDATE limited SET uses_left = uses_left - 1 WHERE consent = ?`
 	dropUsedUp = `DELETE FROM limited WHERE consent = ? AND uses_left <= 0`
 
-	insertDeath = `INSERT INTO deaths (citizen, leaf) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM deaths WHERE citizen = ?)
-		AND NOT EXISTS (SELECT 1 FROM erased WHERE citizen = ?)`
+	insertDeath  = `INSERT INTO deaths (leaf, citizen, to_leaf) SELECT ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM erased WHERE citizen = ?)`
+	correctDeath = `UPDATE deaths SET to_leaf = ? WHERE citizen = ? AND to_leaf = ?`
 	insertErased = `INSERT INTO erased (citizen, leaf) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM erased WHERE citizen = ?)`
 
 	selectStanding = `SELECT g.consent, g.citizen, g.terms, g.granted_at, g.from_leaf FROM grants g
 		WHERE g.citizen = ? AND g.to_leaf > ? AND g.from_leaf <= ?
-		AND NOT EXISTS (SELECT 1 FROM deaths d WHERE d.citizen = g.citizen AND d.leaf <= ?)`
+		AND NOT EXISTS (SELECT 1 FROM deaths d WHERE d.citizen = g.citizen AND d.leaf <= ? AND d.to_leaf > g.from_leaf)`
 	selectOf   = selectStanding + ` ORDER BY g.from_leaf`
 	selectWith = selectStanding + ` AND g.consumer = ? ORDER BY g.from_leaf`
 )
@@ -94,7 +95,10 @@ func Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int
 		return endUsedUp(ctx, tx, f, leaf)
 	case citizen.Deceased:
 		id := f.Citizen.UUID[:]
-		_, err := tx.Exec(ctx, insertDeath, id, leaf, id, id)
+		_, err := tx.Exec(ctx, insertDeath, leaf, id, projections.Latest, id)
+		return err
+	case citizen.DeathCorrected:
+		_, err := tx.Exec(ctx, correctDeath, leaf, f.Citizen.UUID[:], projections.Latest)
 		return err
 	case citizen.KeyDestroyed:
 		id := f.Citizen.UUID[:]
@@ -170,7 +174,7 @@ func (r *Reader) Covers(id domain.DocumentID, t domain.DocumentType, issuedLeaf 
 var errTerms = errors.New("a consent's terms do not decode") // the cause would quote them
 
 // Of returns the consents of a citizen that stand at a leaf, in the order of their
-// grants; none from the citizen's death.
+// grants; none from the citizen's death, and none from before it once it was corrected.
 func Of(ctx context.Context, v *projections.View, of domain.CitizenID, asOf int64) ([]Reader, error) {
 	at := projections.At(asOf)
 	return selectReaders(ctx, v, selectOf, of.UUID[:], at, at, at)

@@ -39,6 +39,9 @@ type Story struct {
 	consents  []*someConsent
 	mandates  []*someMandate
 	accesses  []access.Authorized
+
+	side         *rand.Rand         // what hangs on the story's facts and leaves their course as it is
+	reportedDead []domain.CitizenID // in error, to be corrected
 }
 
 type someDocument struct {
@@ -65,7 +68,7 @@ type someMandate struct {
 
 // NewStory begins a history in an empty world. The same seed tells the same story.
 func NewStory(w *World, seed uint64) *Story {
-	return &Story{World: w, Random: rand.New(rand.NewPCG(seed, 1)), Now: time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)}
+	return &Story{World: w, Random: rand.New(rand.NewPCG(seed, 1)), side: rand.New(rand.NewPCG(seed, 2)), Now: time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)}
 }
 
 // Tell lets n things happen, after three citizens were registered.
@@ -81,6 +84,11 @@ func (s *Story) Tell(t testing.TB, n int) {
 }
 
 func (s *Story) step(t testing.TB) {
+	if len(s.reportedDead) > 0 && s.side.IntN(4) == 0 {
+		id := s.reportedDead[0]
+		s.reportedDead = s.reportedDead[1:]
+		s.World.Record(t, stream("citizen", id.UUID), id, citizen.DeathCorrected{Citizen: id, Correction: domain.CorrectionID{UUID: uuid.NewSHA1(id.UUID, []byte(s.Now.String()))}, At: s.Now})
+	}
 	switch dice := s.Random.IntN(100); {
 	case dice < 4:
 		s.register(t)
@@ -106,6 +114,9 @@ func (s *Story) step(t testing.TB) {
 	case dice < 98:
 		id := s.someone()
 		s.World.Record(t, stream("citizen", id.UUID), id, citizen.Deceased{Citizen: id, At: s.Now, Personal: &citizen.DeceasedPersonal{Date: "2026-02-27"}})
+		if s.side.IntN(2) == 0 {
+			s.reportedDead = append(s.reportedDead, id)
+		}
 	case dice < 99 && len(s.Citizens) > 2:
 		s.Erase(t, s.someone())
 	default:
@@ -311,7 +322,7 @@ func (s *Story) name(t testing.TB, told access.Told) {
 	nobody := n
 	nobody.Access, nobody.Citizen = domain.AccessID{UUID: uuid.NewSHA1(told.Access.UUID, []byte("named nobody"))}, domain.CitizenID{}
 	s.World.Record(t, month(domain.CitizenID(nobody.Access), s.Now), domain.CitizenID{}, nobody)
-	switch s.Random.IntN(3) {
+	switch s.side.IntN(3) {
 	case 0:
 		n.Role = domain.RoleIssuer
 	case 1:
@@ -321,7 +332,7 @@ func (s *Story) name(t testing.TB, told access.Told) {
 		n.Case, n.Personal = true, &access.AuthorizedPersonal{CaseReference: "case " + n.Access.String()}
 	}
 	s.World.Record(t, month(n.Citizen, s.Now), n.Citizen, n)
-	if s.Random.IntN(2) == 0 {
+	if s.side.IntN(2) == 0 {
 		s.World.Record(t, month(n.Citizen, s.Now), n.Citizen, access.Disclosed{Access: n.Access, Citizen: n.Citizen, Outcome: access.Delivered, Attempt: 1, At: s.Now})
 	}
 }

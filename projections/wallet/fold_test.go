@@ -27,10 +27,11 @@ type naive struct {
 	readers   []*wallet.Reader
 	uses      map[domain.ConsentID]int
 	dead      map[domain.CitizenID]bool
+	over      map[domain.MandateID]bool // by a death that was corrected since
 }
 
 func fold(all []projectiontest.Recorded, upTo int64) *naive {
-	n := &naive{uses: map[domain.ConsentID]int{}, dead: map[domain.CitizenID]bool{}}
+	n := &naive{uses: map[domain.ConsentID]int{}, dead: map[domain.CitizenID]bool{}, over: map[domain.MandateID]bool{}}
 	of := func(id domain.DocumentID) *wallet.Document {
 		for _, d := range n.documents {
 			if d.Document == id {
@@ -108,6 +109,12 @@ func fold(all []projectiontest.Recorded, upTo int64) *naive {
 			}
 		case citizen.Deceased:
 			n.dead[f.Citizen] = true
+		case citizen.DeathCorrected: // what the death ended stays ended
+			n.dead[f.Citizen] = false
+			n.readers = slices.DeleteFunc(n.readers, func(r *wallet.Reader) bool { return r.Citizen == f.Citizen })
+			for _, m := range n.mandates {
+				n.over[m.Mandate] = n.over[m.Mandate] || m.Citizen == f.Citizen || m.Representative == f.Citizen
+			}
 		}
 	}
 	for _, e := range all { // whenever it was, and whatever came after
@@ -136,7 +143,7 @@ func (n *naive) of(holder domain.CitizenID) (lines []string) {
 		}
 	}
 	for _, m := range n.mandates {
-		if m.Representative != holder || m.AcceptedLeaf == projections.Latest || m.EndedLeaf != projections.Latest || n.dead[m.Citizen] || n.dead[m.Representative] {
+		if m.Representative != holder || m.AcceptedLeaf == projections.Latest || m.EndedLeaf != projections.Latest || n.dead[m.Citizen] || n.dead[m.Representative] || n.over[m.Mandate] {
 			continue
 		}
 		for _, d := range n.documents {

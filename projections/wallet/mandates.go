@@ -16,7 +16,7 @@ import (
 const (
 	mandateColumns = `SELECT m.mandate, m.citizen, m.representative, m.kind, m.scope, m.source,
 		m.granted_at, m.accepted_at, m.ended_at, m.from_leaf, m.accepted_leaf, m.to_leaf, m.reason,
-		(SELECT min(leaf) FROM deaths WHERE citizen IN (m.citizen, m.representative)),
+		(SELECT min(leaf) FROM deaths WHERE citizen IN (m.citizen, m.representative) AND to_leaf > m.from_leaf),
 		m.stream, m.event, m.event_type, m.sealed FROM mandates m `
 	selectRepresents = mandateColumns + `WHERE m.representative = ? AND m.from_leaf <= ? ORDER BY m.from_leaf`
 	selectMandatesOf = mandateColumns + `WHERE m.citizen = ? AND m.from_leaf <= ? ORDER BY m.from_leaf`

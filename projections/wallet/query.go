@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"coffre/domain"
 	"coffre/domain/mandate"
@@ -143,6 +144,7 @@ func (w *Wallets) All(ctx context.Context, after int64, limit int) ([]Document, 
 // IssuedFilter narrows IssuedBy to the members that it names.
 type IssuedFilter struct {
 	Citizen *domain.CitizenID
+	Former  []domain.CitizenID // with Citizen: or of one of these
 	Type    domain.DocumentType
 	State   DocumentState
 }
@@ -165,8 +167,10 @@ func (w *Wallets) IssuedBy(ctx context.Context, issuer domain.Organisation, asOf
 		WHERE v.issuer = ? AND v.issued_leaf > ? AND v.to_leaf > ? AND v.from_leaf <= ?`
 	args := []any{string(issuer), cursor, at, at}
 	if f.Citizen != nil {
-		query += ` AND v.citizen = ?`
-		args = append(args, f.Citizen.UUID[:])
+		query += ` AND v.citizen IN (?` + strings.Repeat(`, ?`, len(f.Former)) + `)`
+		for _, id := range append([]domain.CitizenID{*f.Citizen}, f.Former...) {
+			args = append(args, id.UUID[:])
+		}
 	}
 	if f.Type != "" {
 		query += ` AND v.type = ?`

@@ -41,6 +41,14 @@ func (c *Client) ReportVerifiedBackup(ctx context.Context, params ReportVerified
 	return c.do(ctx, r)
 }
 
+// CorrectDeath: The authentic source says that it reported a death in error.
+func (c *Client) CorrectDeath(ctx context.Context, params CorrectDeathParams, body CorrectDeathJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/citizens/correctDeath"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
 // GetCitizen: How the caller names a citizen from now on.
 func (c *Client) GetCitizen(ctx context.Context, body GetCitizenJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/citizens/get"}
@@ -76,6 +84,27 @@ func (c *Client) GetAccessLog(ctx context.Context, citizenID CitizenID, params G
 	r.query("after", params.After, false)
 	r.query("pageSize", params.PageSize, false)
 	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
+	return c.do(ctx, r)
+}
+
+// ListCorrections: What was proposed to correct about a citizen, oldest first.
+func (c *Client) ListCorrections(ctx context.Context, citizenID CitizenID) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: fmt.Sprintf("/citizens/%s/corrections", text(citizenID))}
+	return c.do(ctx, r)
+}
+
+// ProposeCorrection: Propose a correction, which another privacy officer decides.
+func (c *Client) ProposeCorrection(ctx context.Context, citizenID CitizenID, params ProposeCorrectionParams, body ProposeCorrectionJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/citizens/%s/corrections", text(citizenID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// ApproveCorrection: A second person agrees, and the correction is carried out.
+func (c *Client) ApproveCorrection(ctx context.Context, citizenID CitizenID, correctionID CorrectionID, params ApproveCorrectionParams) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/citizens/%s/corrections/%s/approve", text(citizenID), text(correctionID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
 	return c.do(ctx, r)
 }
 

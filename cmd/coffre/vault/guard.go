@@ -112,8 +112,19 @@ func guard(ctx context.Context, log *eventstore.Log, db *keysdb.DB, ring keyRing
 // record of a destruction, that its erasure was requested, approved and started (rule E-1).
 // A record alone makes nobody destroy a key again: whoever can write to the database could
 // have everybody forgotten with it.
+//
+// A life that was merged into another one is forgotten with it: the erasure is looked for in
+// the other's stream.
 func carriedOut(ctx context.Context, log *eventstore.Log, record eventstore.Record, of domain.CitizenID, erasure domain.ErasureID) error {
-	requested, approved, started := false, false, false
+	return carriedOutIn(ctx, log, record, of, erasure, maxMerges)
+}
+
+// maxMerges bounds the merges that are followed from one life.
+const maxMerges = 16
+
+func carriedOutIn(ctx context.Context, log *eventstore.Log, record eventstore.Record, of domain.CitizenID, erasure domain.ErasureID, lives int) error {
+	requested, approved, started, withSurvivor := false, false, false, false
+	var survivor domain.CitizenID
 	for e, err := range log.Read(ctx, acting.CitizenStream(of), 0) {
 		if err != nil {
 			return fmt.Errorf("look for the erasure of a destruction: %w", err)
@@ -128,7 +139,15 @@ func carriedOut(ctx context.Context, log *eventstore.Log, record eventstore.Reco
 			approved = approved || requested && f.Erasure == erasure
 		case citizen.ErasureStarted:
 			started = started || approved && f.Erasure == erasure
+			withSurvivor = withSurvivor || f.Erasure == erasure
+		case citizen.MergedInto:
+			survivor = f.Survivor
+		case citizen.Separated:
+			survivor = domain.CitizenID{}
 		}
+	}
+	if lives > 0 && !erasure.IsZero() && !requested && withSurvivor && !survivor.IsZero() && survivor != of { // asked for and approved there
+		return carriedOutIn(ctx, log, record, survivor, erasure, lives-1)
 	}
 	if erasure.IsZero() || !started {
 		return fmt.Errorf("the log tells of destroyed keys without an erasure that was asked for, approved and started, and nothing was destroyed for it: %w",

@@ -80,7 +80,10 @@ func (a *assembly) authenticators() (own, provider edge.Authenticator, nonce fun
 		if errors.Is(err, seal.ErrUnknown) || errors.Is(err, eventstore.ErrErased) {
 			return domain.CitizenID{}, nil
 		}
-		return id, err
+		if err != nil {
+			return domain.CitizenID{}, err
+		}
+		return a.Core.Survivor(ctx, id) // with whichever of their numbers they log in
 	}
 	key, err := token.OpenDevKey(a.dir.File(DevKeyFile))
 	if err != nil {
