@@ -16,6 +16,7 @@ var (
 	ErrUntil          = domain.NewError(domain.Invalid, "mandateEnd", "a mandate ends on a day that lies ahead")
 	ErrNotMinor       = domain.NewError(domain.Conflict, "citizenNotMinor", "parents represent a minor only, by the source's day of birth and by the national number, until the eighteenth birthday")
 	ErrSelf           = domain.NewError(domain.Invalid, "mandateToSelf", "nobody represents themselves")
+	ErrRefused        = domain.NewError(domain.Conflict, "mandateRefused", "the vault makes no mandate between these two persons, and does not tell a source why: what it knows of either may rule it out")
 	ErrNotAlive       = domain.NewError(domain.Conflict, "mandateAmongLiving", "a mandate binds two living persons that the vault knows")
 )
 
@@ -30,9 +31,10 @@ type Grant struct {
 	// eighteenth birthday, from the authentic source's facts.
 	Until domain.Date
 	// Born is the child's day of birth by the source, where it says it; Numbered is the
-	// earliest one by the national number that it named. They are for a parent.
-	Born, Numbered domain.Date
-	Attestors      []domain.Organisation // who may attest the ground, by the registry
+	// earliest one by the national number that it named, and NumberedToday by the number that
+	// the child has today. They are for a parent.
+	Born, Numbered, NumberedToday domain.Date
+	Attestors                     []domain.Organisation // who may attest the ground, by the registry
 	// CitizenIs and RepresentativeIs are how both stand by their own streams.
 	CitizenIs, RepresentativeIs citizen.Standing
 	By                          domain.Actor
@@ -41,7 +43,9 @@ type Grant struct {
 
 // Decide implements M-1.1 to M-1.8 and M-1.11 as far as a grant is concerned. The same
 // grant again is no error. Where the source and the number disagree about a child's age, the
-// mandate ends by whichever is stricter.
+// mandate ends by whichever is stricter. What a source is refused for a fact that the vault
+// knows, and the source did not say, is ErrRefused whatever the fact: a source of parentage
+// has no right to learn of a death.
 func (c Grant) Decide(s State) ([]Event, error) {
 	switch c.Kind {
 	case ParentOfMinor, AppointedByCourt: // M-1.4, M-1.10
@@ -78,8 +82,13 @@ func (c Grant) Decide(s State) ([]Event, error) {
 		return nil, ErrUntil
 	case c.Kind == ParentOfMinor && !isMinor(domain.Earlier(c.Born, c.Numbered), today): // M-1.11
 		return nil, ErrNotMinor
-	case c.CitizenIs != citizen.Living || c.RepresentativeIs != citizen.Living: // M-1.8
+	case c.Kind == ParentOfMinor && !isMinor(c.earliestBirth(), today): // M-1.11
+		return nil, ErrRefused
+	case c.CitizenIs == citizen.Living && c.RepresentativeIs == citizen.Living:
+	case c.Kind == Representation: // M-1.8
 		return nil, ErrNotAlive
+	default: // M-1.8
+		return nil, ErrRefused
 	}
 	granted := Granted{
 		Mandate: c.Mandate, Citizen: c.Citizen, Representative: c.Representative, Kind: c.Kind,
@@ -87,7 +96,7 @@ func (c Grant) Decide(s State) ([]Event, error) {
 		Personal: &GrantedPersonal{Until: c.Until},
 	}
 	if c.Kind == ParentOfMinor {
-		born := domain.Earlier(c.Born, c.Numbered)
+		born := c.earliestBirth()
 		granted.Personal = &GrantedPersonal{Until: domain.Earlier(c.Until, born.AddYears(registry.Majority)), Born: born}
 	}
 	if c.Kind != Representation {
@@ -95,6 +104,11 @@ func (c Grant) Decide(s State) ([]Event, error) {
 		return []Event{granted, Accepted{Mandate: c.Mandate, At: c.At}}, nil // M-1.4
 	}
 	return []Event{granted}, nil
+}
+
+// earliestBirth returns the earliest day of a child's birth by all that tell one.
+func (c Grant) earliestBirth() domain.Date {
+	return domain.Earlier(domain.Earlier(c.Born, c.Numbered), c.NumberedToday)
 }
 
 // isMinor reports whether somebody born on a day, at the earliest, is known to be a minor.

@@ -96,6 +96,8 @@ func TestRules(t *testing.T) {
 		{Name: "M-1.11 no parent of who is not born", When: with(parent, func(c *Grant) { c.Numbered = "2026-03-02"; c.Born = "" }), Err: ErrNotMinor},
 		{Name: "M-1.11 of two days of birth the earlier, by the number", When: with(parent, func(c *Grant) { c.Numbered = "2012-01-01" }),
 			Then: []Event{with(parentGranted, func(e *Granted) { e.Personal = &GrantedPersonal{Until: "2030-01-01", Born: "2012-01-01"} }), accepted}},
+		{Name: "M-1.11 of two numbers the earlier", When: with(parent, func(c *Grant) { c.NumberedToday = "2012-01-01" }),
+			Then: []Event{with(parentGranted, func(e *Granted) { e.Personal = &GrantedPersonal{Until: "2030-01-01", Born: "2012-01-01"} }), accepted}},
 		{Name: "M-1.11 of two days of birth the earlier, by the source", When: with(parent, func(c *Grant) { c.Born = "2012-01-01" }),
 			Then: []Event{with(parentGranted, func(e *Granted) { e.Personal = &GrantedPersonal{Until: "2030-01-01", Born: "2012-01-01"} }), accepted}},
 		{Name: "M-1.11 never beyond the majority", When: with(parent, func(c *Grant) { c.Until, c.Born = "2040-01-01", "" }), Then: byParent},
@@ -133,7 +135,10 @@ func TestRules(t *testing.T) {
 		{Name: "M-1.8 death ends it", Given: inForce, When: End{Death, system, noon}, Then: []Event{ended(Death)}},
 		{Name: "M-1.8 Coffre itself ends for no other reason", Given: inForce, When: End{Decision, system, noon}, Err: ErrReason},
 		{Name: "M-1.8 no mandate with the dead", When: with(chosen, func(c *Grant) { c.RepresentativeIs = citizen.Dead }), Err: ErrNotAlive},
-		{Name: "M-1.8 no mandate over the erased", When: with(parent, func(c *Grant) { c.CitizenIs = citizen.Erasing }), Err: ErrNotAlive},
+		{Name: "M-1.8 no mandate over the erased", When: with(parent, func(c *Grant) { c.CitizenIs = citizen.Erasing }), Err: ErrRefused},
+		{Name: "M-1.8 a source does not learn of a death", When: with(parent, func(c *Grant) { c.RepresentativeIs = citizen.Dead }), Err: ErrRefused},
+		{Name: "M-1.8 a source does not learn of a death that rules out a court's appointment", When: with(parent, func(c *Grant) { c.Kind, c.CitizenIs = AppointedByCourt, citizen.Dead }), Err: ErrRefused},
+		{Name: "M-1.11 no parent of who is an adult by the number of today", When: with(parent, func(c *Grant) { c.NumberedToday = "1982-05-01" }), Err: ErrRefused},
 	})
 }
 

@@ -318,3 +318,29 @@ func TestMergeGoesOnAfterACrash(t *testing.T) {
 		}
 	}
 }
+
+// M-1.12: a minor by the number of today decides nothing alone, under whichever of their lives;
+// and who is an adult by it has no parent who speaks for them, whichever life a mandate names.
+func TestAgeOfAMergedPersonIsThatOfTheSurvivor(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	tv.childCard(t, child(2))
+	a, c := tv.merge(t, 1, child(2))
+	for _, whose := range []*domain.CitizenID{nil, &a, &c} {
+		body := discount
+		body.CitizenID = whose
+		if _, err := tv.grantAs(t, citizenCaller(c), body); slugOf(err) != "minorDoesNotDecide" {
+			t.Errorf("a minor decides: %v", err)
+		}
+	}
+
+	card := tv.childCard(t, child(3), 4)
+	tv.household(t, 5)
+	if _, err := tv.show(t, citizenCaller(tv.person(t, 4)), card); err != nil {
+		t.Fatal(err)
+	}
+	tv.merge(t, child(3), 5)
+	if _, err := tv.show(t, citizenCaller(tv.person(t, 4)), card); slugOf(err) != "resourceNotFound" {
+		t.Errorf("a parent speaks for an adult: %v", err)
+	}
+}

@@ -296,18 +296,26 @@ func parentMandateID(child, parent acting.Person, t domain.DocumentType) domain.
 // one of them is refused.
 func (v *Vault) parentMandates(ctx context.Context, in acting.Intent, child acting.Person, body *contract.DocumentIssue, t *registry.DocumentType, content domain.JSON) ([]parentMandate, error) {
 	var all []parentMandate
+	var numbered domain.Date
+	if len(body.Parents) > 0 {
+		var err error
+		if numbered, err = v.birthOfChild(ctx, child); err != nil {
+			return nil, err
+		}
+	}
 	for i, ssin := range body.Parents {
 		born, ok := in.Words.BirthDate(t.Name, content)
 		if !ok {
 			return nil, errBirthDate
 		}
 		step := stepParent + 2*i
-		parent, err := v.Enroll(ctx, in, step, ssin)
+		parent, err := v.enrollForMandate(ctx, in, step, ssin)
 		if err != nil {
 			return nil, err
 		}
 		id := parentMandateID(child, parent, t.Name)
 		p := parentMandate{in.Write(step+1, acting.MandateStream(id), child.ID, child.At, parent.At), parentGrant(in, t, born, body.SSIN, in.Words.Registry().Attestors(registry.Parentage))}
+		p.grant.NumberedToday = numbered
 		p.grant.Mandate, p.grant.Citizen, p.grant.CitizenIs = id, child.ID, child.Standing
 		p.grant.Representative, p.grant.RepresentativeIs = parent.ID, parent.Standing
 		state, _, err := acting.Mandates.Load(ctx, v.Log, p.write.Stream)

@@ -39,7 +39,7 @@ func TestRefusedIssueLeavesNothing(t *testing.T) {
 	}
 	tv.household(t, 3)
 	tv.reportDeath(t, 3)
-	if _, _, err := tv.issueAs(t, socialSecurity, uuid.New(), with(func(b *contract.DocumentIssue) { b.Parents = []contract.SSIN{ssin(2), ssin(3)} })); slugOf(err) != "mandateAmongLiving" {
+	if _, _, err := tv.issueAs(t, socialSecurity, uuid.New(), with(func(b *contract.DocumentIssue) { b.Parents = []contract.SSIN{ssin(2), ssin(3)} })); slugOf(err) != "mandateRefused" {
 		t.Errorf("M-1.8 a dead parent: %v", err)
 	}
 	if d, m := len(recorded[document.Issued](t, tv)), len(recorded[mandate.Granted](t, tv)); d != 1 || m != 0 {

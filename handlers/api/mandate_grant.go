@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 
 	"github.com/google/uuid"
 
@@ -9,6 +10,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
+	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
@@ -78,7 +80,7 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	if citizenAsks {
 		represented, err = v.LoadPerson(ctx, in.Call.Citizen)
 	} else {
-		represented, err = v.Enroll(ctx, in, stepRepresented, body.SSIN)
+		represented, err = v.enrollForMandate(ctx, in, stepRepresented, body.SSIN)
 	}
 	if err != nil {
 		return mandateAnswer{}, err
@@ -86,7 +88,7 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	if citizenAsks {
 		representative, err = v.ResolvePerson(ctx, in.Call, body.RepresentativeSSIN)
 	} else {
-		representative, err = v.Enroll(ctx, in, stepRepresentative, body.RepresentativeSSIN)
+		representative, err = v.enrollForMandate(ctx, in, stepRepresentative, body.RepresentativeSSIN)
 	}
 	if err == nil && citizenAsks {
 		subject := v.quotaSubject(representative.ID, body.RepresentativeSSIN, nil)
@@ -102,6 +104,11 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	} else {
 		refs = append(refs, representative.At)
 	}
+	if command.Kind == mandate.ParentOfMinor {
+		if command.NumberedToday, err = v.birthOfChild(ctx, represented); err != nil {
+			return mandateAnswer{}, err
+		}
+	}
 	command.Citizen, command.CitizenIs = represented.ID, represented.Standing
 	command.Representative, command.RepresentativeIs = representative.ID, representative.Standing
 	result, err := acting.Mandates.Transact(ctx, v.Log, in.Write(stepMandate, acting.MandateStream(command.Mandate), represented.ID, refs...), command)
@@ -110,6 +117,26 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	}
 	at, err := v.PositionToken(ctx, result.Position)
 	return mandateAnswer{mandateReceipt(result.State), at}, err
+}
+
+// enrollForMandate returns the citizen whom a source names in a mandate, as Enroll does. The
+// source learns of an erasure no more than of a death: both are mandate.ErrRefused.
+func (v *Vault) enrollForMandate(ctx context.Context, in acting.Intent, step int, ssin contract.SSIN) (acting.Person, error) {
+	p, err := v.Enroll(ctx, in, step, ssin)
+	if errors.Is(err, seal.ErrCitizenErased) || errors.Is(err, citizen.ErrErased) {
+		err = mandate.ErrRefused
+	}
+	return p, err
+}
+
+// birthOfChild returns the earliest day of a child's birth by the number of today;
+// mandate.ErrUnreadable where that cannot be opened.
+func (v *Vault) birthOfChild(ctx context.Context, child acting.Person) (domain.Date, error) {
+	born, err := v.BirthByNumber(ctx, child)
+	if err == nil && born.IsZero() {
+		err = mandate.ErrUnreadable
+	}
+	return born, err
 }
 
 // mandateOfNobody is the index of the id that stands for a representative whom the

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/uuid"
 
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/domain/document"
 	"coffre/domain/mandate"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
@@ -113,4 +115,45 @@ func (tv *testVault) parentOf(t testing.TB, kid, parent int, types ...domain.Doc
 	}
 	tv.waitForReadModels(t)
 	return tv.person(t, parent)
+}
+
+// M-1.8, M-1.11: a source names a child by a number that was replaced, and the number of today
+// decides. The source is told neither that nor a death or an erasure, and no mandate is made.
+func TestSourceIsNotToldWhyAMandateIsRefused(t *testing.T) {
+	tv := newVault(t)
+	tv.childCard(t, child(1))
+	tv.childCard(t, child(2))
+	tv.household(t, 3)
+	tv.household(t, 4)
+	if tv.replace(t, child(1), 5) { // the number of an adult
+		t.Fatal("a merge was proposed")
+	}
+	tv.reportDeath(t, child(2))
+	tv.reportDeath(t, 4)
+	tv.household(t, 6)
+	tv.erase(t, tv.person(t, 6), domain.DocumentID{})
+	tv.waitIdle(t)
+	before := len(recorded[document.Issued](t, tv))
+
+	pairs := map[string][2]int{"an adult by the number of today": {child(1), 3}, "a dead child": {child(2), 3}, "a dead parent": {child(9), 4}, "an erased parent": {child(9), 6}}
+	answers := make(map[string]bool)
+	for name, pair := range pairs {
+		over := contract.MandateGrant{SSIN: ssin(pair[0]), RepresentativeSSIN: ssin(pair[1]), Kind: contract.MandateKindParentOfMinor, Actions: []contract.MandateAction{contract.MandateActionRead}, Until: "2034-04-05"}
+		_, err := tv.grantMandate(t, issuer(homeAffairs), over)
+		if slugOf(err) != "mandateRefused" {
+			t.Errorf("M-1.8 M-1.11 a mandate with %s: %v", name, err)
+		}
+		answers[fmt.Sprint(err)] = true
+		_, _, err = tv.issueAs(t, socialSecurity, uuid.New(), cardOf(pair[0], pair[1]))
+		if slugOf(err) != "mandateRefused" {
+			t.Errorf("M-1.8 M-1.11 a card that names %s: %v", name, err)
+		}
+		answers[fmt.Sprint(err)] = true
+	}
+	if len(answers) != 1 {
+		t.Errorf("M-1.8 the refusals differ: %v", answers)
+	}
+	if d, m := len(recorded[document.Issued](t, tv))-before, len(recorded[mandate.Granted](t, tv)); d+m != 0 {
+		t.Errorf("%d documents, %d mandates", d, m)
+	}
 }

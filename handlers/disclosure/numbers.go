@@ -2,12 +2,14 @@ package disclosure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/eventstore"
+	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
 )
 
@@ -27,6 +29,16 @@ func (dis *Discloser) OpenSSINs(ctx context.Context, id domain.CitizenID) ([]dom
 		all = append(all, numbers...)
 	}
 	return all, nil
+}
+
+// BirthByNumber returns the earliest day on which a person can have been born by the national
+// number that they have today, whichever a request names; "" where the number cannot be opened.
+func (dis *Discloser) BirthByNumber(ctx context.Context, p acting.Person) (domain.Date, error) {
+	number, err := dis.openSSIN(ctx, p.ID)
+	if KeyMissing(err) || errors.Is(err, seal.ErrUnknown) {
+		return "", nil
+	}
+	return number.EarliestBirth(), err
 }
 
 // openSSINsOf opens the numbers of one life, the latest last.

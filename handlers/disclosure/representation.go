@@ -11,7 +11,6 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
-	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
 	"coffre/handlers/edge"
 	"coffre/projections"
@@ -203,11 +202,10 @@ func (dis *Discloser) circumstances(ctx context.Context, s mandate.State, opened
 	if representative.Revived.After(c.Revived) {
 		c.Revived = representative.Revived
 	}
-	number, err := dis.openSSIN(ctx, represented.ID)
-	if err != nil && !KeyMissing(err) && !errors.Is(err, seal.ErrUnknown) {
+	if c.Numbered, err = dis.BirthByNumber(ctx, represented); err != nil {
 		return mandate.Circumstances{}, err
 	}
-	c.Numbered, c.Registry, c.Today = number.EarliestBirth(), dis.Words.Current().Registry(), domain.BelgianDate(dis.Now())
+	c.Registry, c.Today = dis.Words.Current().Registry(), domain.BelgianDate(dis.Now())
 	return c, nil
 }
 
@@ -275,12 +273,17 @@ func (dis *Discloser) MandateLapse(ctx context.Context, m wallet.Mandate) (domai
 
 // CheckDecides implements M-1.12: it refuses with mandate.ErrMinor a citizen who is to decide
 // for themselves and is a minor below the age that the registry says. Whoever acts for
-// another, and somebody whom the vault does not know, pass.
+// another, and somebody whom the vault does not know, pass. The number of today counts,
+// whichever of their lives they act under.
 func (dis *Discloser) CheckDecides(ctx context.Context, in acting.Intent, a Representation) error {
 	if !a.Self() || a.Citizen.IsZero() {
 		return nil
 	}
-	number, err := dis.openSSIN(ctx, a.Citizen)
+	person, err := dis.LoadPerson(ctx, a.Citizen)
+	if err != nil {
+		return err
+	}
+	number, err := dis.openSSIN(ctx, person.ID)
 	switch {
 	case errors.Is(err, eventstore.ErrErased): // of whom nothing new is recorded, whatever they decide
 		return nil
