@@ -25,12 +25,18 @@ func newAudit(p *program) *cobra.Command {
 		newAuditReplay(p))
 }
 
+// actorRoles are the roles in which somebody acts.
+var actorRoles = []string{"issuer", "consumer", "citizen", "representative", "auditor", "privacyOfficer", "operator", "system"}
+
 // replay says which part of the log is told.
 type replay struct {
 	citizen     *domain.CitizenID
 	stream      string
 	types       []string
 	from, until *time.Time
+
+	roles         []contract.ActorRole
+	organisations []domain.Organisation
 }
 
 var (
@@ -43,6 +49,7 @@ func newAuditReplay(p *program) *cobra.Command {
 	var asJSON bool
 	var r replay
 	var citizen, from, until string
+	var roles, orgs []string
 	cmd := &cobra.Command{
 		Use: "replay", Short: "The log in its order, a sentence for each event",
 		Long: `Tells the log from its beginning. It needs no key: the personal parts stay sealed, and what
@@ -50,6 +57,7 @@ is erased is told all the same. That the log was read is on record. At the end i
 events there are of each type and which leaf of the log was the last.`,
 		Example: `  coffre audit replay --data data
   coffre audit replay --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
+  coffre audit replay --data data --role operator,privacyOfficer --from 2026-03-01
   coffre audit replay --data data --type document.issued --from 2026-03-01 --until 2026-03-31 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -77,6 +85,19 @@ events there are of each type and which leaf of the log was the last.`,
 					return usage("--type: no event is of the type %s%s", t, nearest(t, slices.Collect(maps.Keys(sentences))))
 				}
 			}
+			for _, role := range roles {
+				if err := oneOf("role", role, actorRoles...); err != nil {
+					return err
+				}
+				r.roles = append(r.roles, contract.ActorRole(role))
+			}
+			for _, o := range orgs {
+				org, err := domain.ParseOrganisation(o)
+				if err != nil {
+					return fmt.Errorf("--org: %w", err)
+				}
+				r.organisations = append(r.organisations, org)
+			}
 			return p.asks(cmd.Context(), at, asAuditor, func(c *client.Client) error {
 				tell := func(e contract.LogEvent) error {
 					_, err := fmt.Fprintf(p.Out, "%s  %s\n", day(e.RecordedAt), sentence(e))
@@ -98,6 +119,9 @@ events there are of each type and which leaf of the log was the last.`,
 	f.StringVar(&citizen, "citizen", "", "only what concerns this citizen, by `id`")
 	f.StringVar(&r.stream, "stream", "", "only this stream, by `name`")
 	f.StringSliceVar(&r.types, "type", nil, "only these `types` of event")
+	f.StringSliceVar(&roles, "role", nil, "only what callers in these `roles` did")
+	f.StringSliceVar(&orgs, "org", nil, "only what callers of these organisations did, by `number`")
+	complete(cmd, "role", actorRoles...)
 	f.StringVar(&from, "from", "", "recorded from this `moment` or day on")
 	f.StringVar(&until, "until", "", "recorded before this `moment`, or until this day, the day included")
 	jsonFlag(cmd, &asJSON)
@@ -134,8 +158,8 @@ func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.Lo
 	var leaf int64 = -1
 	ask := contract.ListEventsParams{PageSize: 1000, Stream: r.stream}
 	theirs := make(map[string]bool) // streams that belong to the citizen asked for
-	if r.citizen == nil {
-		ask.Type = r.types // else we need the events that say whose a stream is
+	if r.citizen == nil {           // else we need the events that say whose a stream is
+		ask.Type, ask.Role, ask.Organization, ask.From, ask.Until = r.types, r.roles, r.organisations, r.from, r.until
 	}
 	err := eachPage(func(after contract.Cursor) ([]contract.LogEvent, contract.Cursor, error) {
 		ask.After = after
@@ -155,7 +179,7 @@ func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.Lo
 		return sum, err
 	}
 	// Leaves are dense, so the whole log counts them.
-	if ask.Stream == "" && len(ask.Type) == 0 && leaf >= 0 {
+	if ask.Stream == "" && len(ask.Type)+len(ask.Role)+len(ask.Organization) == 0 && ask.From == nil && ask.Until == nil && leaf >= 0 {
 		sum.LastLeaf = &leaf
 	}
 	return sum, nil
@@ -174,7 +198,9 @@ func (r replay) has(e contract.LogEvent, theirs map[string]bool) bool {
 			return false
 		}
 	}
-	if len(r.types) > 0 && !slices.Contains(r.types, e.Type) {
+	if len(r.types) > 0 && !slices.Contains(r.types, e.Type) ||
+		len(r.roles) > 0 && !slices.Contains(r.roles, e.Actor.Role) ||
+		len(r.organisations) > 0 && !slices.Contains(r.organisations, e.Actor.Organization) {
 		return false
 	}
 	return (r.from == nil || !e.RecordedAt.Before(*r.from)) && (r.until == nil || e.RecordedAt.Before(*r.until))

@@ -32,7 +32,9 @@ func pages(t *testing.T, events []contract.LogEvent) http.HandlerFunc {
 		page := contract.LogEvents{Items: []contract.LogEvent{}}
 		for i := from; i < min(from+3, len(events)); i++ {
 			e := events[i]
-			if types := r.URL.Query()["type"]; len(types) == 0 || slices.Contains(types, e.Type) {
+			types, roles := r.URL.Query()["type"], r.URL.Query()["role"]
+			from, _ := time.Parse(time.RFC3339, r.URL.Query().Get("from"))
+			if (len(types) == 0 || slices.Contains(types, e.Type)) && (len(roles) == 0 || slices.Contains(roles, string(e.Actor.Role))) && !e.RecordedAt.Before(from) {
 				page.Items = append(page.Items, e)
 			}
 		}
@@ -76,6 +78,9 @@ func TestReplayOfOneCitizen(t *testing.T) {
 		"citizen":          {[]string{"--citizen", anna}, []int{1, 2, 4, 6, 8, 9, 10}, 10.0},
 		"citizen and type": {[]string{"--citizen", anna, "--type", "document.updated"}, []int{4}, 10.0},
 		"type":             {[]string{"--type", "document.updated,consent.refused"}, []int{4, 5, 8}, nil},
+		"later":            {[]string{"--from", "2026-03-01T16:00:00Z", "--until", "2026-03-01T20:00:00Z"}, []int{4, 5, 6, 7}, nil},
+		"role":             {[]string{"--role", "citizen"}, []int{8}, nil},
+		"citizen and role": {[]string{"--citizen", anna, "--role", "citizen,issuer"}, []int{8}, 10.0},
 		"citizen, later":   {[]string{"--citizen", anna, "--from", "2026-03-01T16:00:00Z", "--until", "2026-03-01T20:00:00Z"}, []int{4, 6}, 10.0},
 	} {
 		got := jsonLines(t, s.must(0, append([]string{"audit", "replay", "--data", t.TempDir(), "--json"}, c.args...)...).out)

@@ -270,7 +270,7 @@ func TestReadingThroughKurrentIsOnRecord(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if e.Event.EventType == "audit.log-read/1" {
+			if e.Event.EventType == "audit.log-read/2" {
 				recorded++
 			}
 		}
@@ -283,7 +283,7 @@ func TestReadingThroughKurrentIsOnRecord(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if meta, err := record.Metadata(); record.Type == "audit.log-read/1" && (err != nil || meta.Actor.Role != domain.RoleAuditor || meta.Actor.Door != domain.KurrentPort || meta.Actor.Subject != r.Core.Keys.Audit().Subject("kurrentdb:")) {
+		if meta, err := record.Metadata(); record.Type == "audit.log-read/2" && (err != nil || meta.Actor.Role != domain.RoleAuditor || meta.Actor.Door != domain.KurrentPort || meta.Actor.Subject != r.Core.Keys.Audit().Subject("kurrentdb:")) {
 			t.Errorf("%+v, %v", meta.Actor, err)
 		}
 	}

@@ -227,7 +227,7 @@ var sentences = map[string]func(who string, f facts) string{
 		return who + " published version " + f.word("version") + " of the registry"
 	},
 	"audit.log-read": func(who string, f facts) string {
-		return who + " read the log" + f.with(" from leaf ", "fromLeaf", "")
+		return who + " read the log" + f.with(" from leaf ", "fromLeaf", "") + f.with(", recorded from ", "from", "") + f.with(", until ", "until", "") + f.with(", by ", "role", "") + f.with(", of ", "organisation", "")
 	},
 	"audit.provider-named": func(who string, f facts) string {
 		return who + " named the OpenID provider that vouches for callers" + f.with(": ", "issuer", "")

@@ -29,7 +29,13 @@ type LogRead struct {
 	Category string    `json:"category,omitempty"`
 	Type     string    `json:"type,omitempty"`
 	Stream   string    `json:"stream,omitempty"`
-	At       time.Time `json:"at"`
+	// The reading was narrowed to actors in these roles and of these organisations, with
+	// blanks between them, and to what was recorded from a moment on and before another.
+	Role         string     `json:"role,omitempty"`
+	Organisation string     `json:"organisation,omitempty"`
+	From         *time.Time `json:"from,omitempty"`
+	Until        *time.Time `json:"until,omitempty"`
+	At           time.Time  `json:"at"`
 }
 
 // ExportCreated records that a file was made of a projection.

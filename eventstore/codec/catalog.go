@@ -72,7 +72,8 @@ var Catalog = New(
 	Upcast("registry.published/2", publishedV2.today),
 	Event[registry.Published]("registry.published/3"),
 
-	Event[audit.LogRead]("audit.log-read/1"),
+	Upcast("audit.log-read/1", logReadV1.today),
+	Event[audit.LogRead]("audit.log-read/2"),
 	Event[audit.ExportCreated]("audit.export-created/1"),
 	Event[audit.LossAccepted]("audit.loss-accepted/1"),
 	Event[audit.Operated]("audit.operated/1"),

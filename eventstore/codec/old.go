@@ -3,8 +3,11 @@ package codec
 import (
 	"time"
 
+	"github.com/google/uuid"
+
 	"coffre/domain"
 	"coffre/domain/access"
+	"coffre/domain/audit"
 	"coffre/domain/consent"
 	"coffre/domain/document"
 	"coffre/domain/mandate"
@@ -221,4 +224,18 @@ type requestedV1 struct {
 
 func (o requestedV1) today() any {
 	return consent.Requested{Consent: o.Consent, Citizen: o.Citizen, Terms: o.Terms, At: o.At, Personal: o.Personal}
+}
+
+// logReadV1 is audit.log-read before a reading was narrowed to actors and a range of time.
+type logReadV1 struct {
+	Session  uuid.UUID `json:"session"`
+	FromLeaf int64     `json:"fromLeaf"`
+	Category string    `json:"category,omitempty"`
+	Type     string    `json:"type,omitempty"`
+	Stream   string    `json:"stream,omitempty"`
+	At       time.Time `json:"at"`
+}
+
+func (o logReadV1) today() any {
+	return audit.LogRead{Session: o.Session, FromLeaf: o.FromLeaf, Category: o.Category, Type: o.Type, Stream: o.Stream, At: o.At}
 }

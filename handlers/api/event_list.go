@@ -3,11 +3,14 @@ package api
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -26,6 +29,10 @@ const (
 	maxEvents = 1000
 	// auditRange is the number of leaves that one audit.log-read covers.
 	auditRange = 100_000
+	// clockTolerance is how far the recorded times of records may be out of the log's order
+	// for a range of time to find all of them: what the clocks of processes may differ by, and
+	// what an append may wait.
+	clockTolerance = 5 * time.Minute
 )
 
 // ListEvents implements GET /events: the log in its order, personal parts
@@ -40,17 +47,22 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 	if err := v.checkEventFilters(ctx, after, p); err != nil {
 		return nil, err
 	}
-	if err := v.recordLogRead(ctx, after+1, p); err != nil {
+	from, last, err := v.eventRange(ctx, after, p)
+	if err != nil {
 		return nil, err
 	}
-	position, err := v.Log.Leaves().Position(ctx, after)
+	if err := v.recordLogRead(ctx, from+1, p); err != nil {
+		return nil, err
+	}
+	position, err := v.Log.Leaves().Position(ctx, from)
 	if err != nil {
 		return nil, fmt.Errorf("position of a leaf: %w", err)
 	}
 	size := eventPageSize(p)
-	links := edge.LinksTo(contract.Base+"/events").Number("pageSize", p.PageSize).Texts("category", p.Category).Texts("type", p.Type).Text("stream", p.Stream)
+	links := edge.LinksTo(contract.Base+"/events").Number("pageSize", p.PageSize).Texts("category", p.Category).Texts("type", p.Type).Text("stream", p.Stream).
+		Texts("role", edge.AsStrings(p.Role)).Texts("organization", edge.AsStrings(p.Organization)).Time("from", p.From).Time("until", p.Until)
 	page := contract.LogEvents{Self: links.At(p.After), Items: []contract.LogEvent{}, PageSize: size}
-	leaf, more := after, false
+	leaf, more := from, false
 	for record, err := range v.Log.Store().ReadAll(ctx, position, edge.MaxScanned) {
 		if err != nil {
 			return nil, fmt.Errorf("read the log: %w", err)
@@ -58,13 +70,21 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 		if !projections.Ours(record.Stream.Category()) {
 			continue
 		}
+		if leaf == last {
+			more = false
+			break
+		}
 		if len(page.Items) == size {
 			more = true
 			break
 		}
 		leaf++
-		more = leaf-after == edge.MaxScanned
-		if !matchesRecord(record, p) {
+		more = leaf-from == edge.MaxScanned
+		matches, err := matchesRecord(record, p)
+		if err != nil {
+			return nil, err
+		}
+		if !matches {
 			continue
 		}
 		item, err := eventItem(record, leaf)
@@ -77,6 +97,28 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 		page.Next, page.NextCursor = links.Next(contract.LeafToken(leaf))
 	}
 	return contract.ListEvents200JSONResponse(page), nil
+}
+
+// eventRange returns the leaves between which the records lie that a call asks for: the first
+// one behind from, the last one last. Without a range of time these are the cursor and the end
+// of the log.
+func (v *Vault) eventRange(ctx context.Context, after int64, p contract.ListEventsParams) (from, last int64, err error) {
+	from, last = after, math.MaxInt64
+	if p.From != nil {
+		begin, err := v.leafBy(ctx, p.From.Add(-clockTolerance))
+		if err != nil {
+			return 0, 0, err
+		}
+		from = max(from, begin)
+	}
+	if p.Until != nil {
+		end, err := v.leafBy(ctx, p.Until.Add(clockTolerance))
+		if err != nil {
+			return 0, 0, err
+		}
+		last = max(from, end)
+	}
+	return from, last, nil
 }
 
 // eventTypes are the names of all types of event that there are, without their forms.
@@ -103,6 +145,12 @@ func (v *Vault) checkEventFilters(ctx context.Context, after int64, p contract.L
 	for _, t := range p.Type {
 		if !eventTypes()[t] {
 			return unknown("type", "There is no such type of event")
+		}
+	}
+	words := v.Words.Current()
+	for _, o := range p.Organization {
+		if _, known := words.Organisation(o); !known {
+			return unknown("organization", "The registry has no such organisation")
 		}
 	}
 	if p.Stream != "" {
@@ -152,11 +200,23 @@ func eventPageSize(p contract.ListEventsParams) int {
 }
 
 // matchesRecord reports whether a record passes the filters of a call.
-func matchesRecord(r eventstore.Record, p contract.ListEventsParams) bool {
+func matchesRecord(r eventstore.Record, p contract.ListEventsParams) (bool, error) {
 	name, _, _ := strings.Cut(r.Type, "/")
-	return (len(p.Category) == 0 || slices.Contains(p.Category, r.Stream.Category())) &&
-		(len(p.Type) == 0 || slices.Contains(p.Type, name)) &&
-		(p.Stream == "" || p.Stream == string(r.Stream))
+	if len(p.Category) > 0 && !slices.Contains(p.Category, r.Stream.Category()) ||
+		len(p.Type) > 0 && !slices.Contains(p.Type, name) ||
+		p.Stream != "" && p.Stream != string(r.Stream) ||
+		p.From != nil && r.Time.Before(*p.From) || p.Until != nil && !r.Time.Before(*p.Until) {
+		return false, nil
+	}
+	if len(p.Role) == 0 && len(p.Organization) == 0 {
+		return true, nil
+	}
+	meta, err := r.Metadata()
+	if err != nil {
+		return false, err
+	}
+	return (len(p.Role) == 0 || slices.Contains(p.Role, contract.ActorRole(meta.Actor.Role))) &&
+		(len(p.Organization) == 0 || slices.Contains(p.Organization, meta.Actor.Organisation)), nil
 }
 
 func eventItem(r eventstore.Record, leaf int64) (contract.LogEvent, error) {
@@ -202,18 +262,34 @@ func eventActor(m eventstore.Meta) contract.EventActor {
 func (v *Vault) recordLogRead(ctx context.Context, from int64, p contract.ListEventsParams) error {
 	in := v.NewIntent(ctx)
 	from -= from % auditRange
-	what := fmt.Sprint(from, p.Category, p.Type, p.Stream)
-	once := uuid.NewSHA1(in.Call.Session, []byte(what))
+	e := audit.LogRead{
+		Session: in.Call.Session, FromLeaf: from, Category: strings.Join(p.Category, " "), Type: strings.Join(p.Type, " "), Stream: p.Stream,
+		Role: strings.Join(edge.AsStrings(p.Role), " "), Organisation: strings.Join(edge.AsStrings(p.Organization), " "),
+		From: recordedMoment(p.From), Until: recordedMoment(p.Until),
+	}
+	what, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("what is read of the log: %w", err)
+	}
+	once := uuid.NewSHA1(in.Call.Session, what)
 	if v.auditedReads.has(once) {
 		return nil
 	}
-	e := audit.LogRead{Session: in.Call.Session, FromLeaf: from, Stream: p.Stream, At: in.At}
-	e.Category, e.Type = strings.Join(p.Category, " "), strings.Join(p.Type, " ")
+	e.At = in.At
 	if _, err := acting.Audits.Transact(ctx, v.Log, in.Write(0, acting.AuditStream(in.At), acting.NoCitizen), audit.Record{Event: e}); err != nil {
 		return fmt.Errorf("record the reading: %w", err)
 	}
 	v.auditedReads.add(once)
 	return nil
+}
+
+// recordedMoment returns a moment of a request as it is recorded, in UTC.
+func recordedMoment(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	utc := t.UTC().Truncate(time.Microsecond)
+	return &utc
 }
 
 // RecordPortReading records that somebody reads the log, or a stream of it, through the port

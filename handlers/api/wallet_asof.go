@@ -17,6 +17,14 @@ func (v *Vault) leafAt(ctx context.Context, t time.Time) (int64, error) {
 	if t.After(v.Now()) {
 		return 0, errNotSettled
 	}
+	return v.leafBy(ctx, t)
+}
+
+// leafBy returns the last leaf that was recorded at a time or before it; -1 when there was
+// none. It searches by halves, in as many reads as the number of leaves has bits, so it takes
+// the recorded times for ascending: where clocks differed or were set back, it returns one of
+// the leaves behind which a later time follows.
+func (v *Vault) leafBy(ctx context.Context, t time.Time) (int64, error) {
 	head, err := v.Log.Head(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("head of the log: %w", err)

@@ -423,6 +423,10 @@ func (c *Client) ListEvents(ctx context.Context, params ListEventsParams) (*http
 	r.query("category", params.Category, false)
 	r.query("type", params.Type, false)
 	r.query("stream", params.Stream, false)
+	r.query("role", params.Role, false)
+	r.query("organization", params.Organization, false)
+	r.query("from", params.From, false)
+	r.query("until", params.Until, false)
 	return c.do(ctx, r)
 }
 
