@@ -29,7 +29,7 @@ func newWalletShow(p *program) *cobra.Command {
   coffre wallet show --data data --ssin-file ssin.txt --valid-at 2026-12-31 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ask := contract.GetWalletParams{Lang: domain.Language(lang)}
+			ask := contract.GetWalletParams{Lang: domain.Language(lang), PageSize: 200}
 			if err := oneOf("lang", lang, languages...); err != nil {
 				return err
 			}
@@ -41,14 +41,26 @@ func newWalletShow(p *program) *cobra.Command {
 				return err
 			}
 			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, id domain.CitizenID) error {
-				w, err := client.Read[contract.Wallet](c.GetWallet(cmd.Context(), id, ask))
+				var all contract.Wallet
+				err := eachPage(func(after contract.Cursor) ([]contract.WalletItem, contract.Cursor, error) {
+					ask.After = after
+					page, err := client.Read[contract.Wallet](c.GetWallet(cmd.Context(), id, ask))
+					if after == "" {
+						all = page.Body
+						all.Items, all.Next, all.NextCursor, all.PageSize = []contract.WalletItem{}, "", "", 0
+					}
+					return page.Body.Items, page.Body.NextCursor, err
+				}, func(d contract.WalletItem) error {
+					all.Items = append(all.Items, d)
+					return nil
+				})
 				if err != nil {
 					return err
 				}
 				if asJSON {
-					return p.printJSON(w.Body)
+					return p.printJSON(all)
 				}
-				return p.printWallet(w.Body, speaker(lang))
+				return p.printWallet(all, speaker(lang))
 			})
 		},
 	}

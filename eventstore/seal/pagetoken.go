@@ -14,13 +14,13 @@ import (
 //
 // It is a synthetic-IV encryption (RFC 5297) with HMAC-SHA-256 as its MAC: the same number
 // for the same use gives the same text, so that links are stable, and a text that was not
-// made here is refused. The keys derive from the deployment's, so they go with a copy of
+// made here is refused. A text may hold several numbers. The keys derive from the deployment's, so they go with a copy of
 // the key ring. It may be used concurrently.
 type PageTokens struct{ authentic, secret key }
 
 const (
-	tokenTag  = 16 // bytes of the tag, which is the IV
-	tokenSize = tokenTag + 8
+	tokenTag    = 16 // bytes of the tag, which is the IV
+	tokenNumber = 8  // bytes of each number
 )
 
 // PageTokens returns what makes and reads page tokens.
@@ -29,35 +29,51 @@ func (r *Ring) PageTokens() PageTokens {
 	return PageTokens{k.MAC([]byte("page-token/authentic/v1")), k.MAC([]byte("page-token/secret/v1"))}
 }
 
-// Seal returns the text of a number. use says what for: a text made for one use is refused
+// Seal returns the text of numbers. use says what for: a text made for one use is refused
 // for every other.
-func (p PageTokens) Seal(use string, number int64) string {
-	plain := binary.BigEndian.AppendUint64(nil, uint64(number))
+func (p PageTokens) Seal(use string, numbers ...int64) string {
+	var plain []byte
+	for _, n := range numbers {
+		plain = binary.BigEndian.AppendUint64(plain, uint64(n))
+	}
 	tag := p.tag(use, plain)
-	text := make([]byte, tokenSize)
+	text := make([]byte, tokenTag+len(plain))
 	copy(text, tag[:])
 	p.stream(tag).XORKeyStream(text[tokenTag:], plain)
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// Open returns the number of a text that Seal made for the same use, and false for any
-// other text.
+// Open returns the number of a text that Seal made of one number for the same use, and false
+// for any other text.
 func (p PageTokens) Open(use, text string) (number int64, ok bool) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(b) != tokenSize {
+	numbers, ok := p.OpenAll(use, text, 1)
+	if !ok {
 		return 0, false
+	}
+	return numbers[0], true
+}
+
+// OpenAll returns the numbers of a text that Seal made of so many numbers for the same use, and
+// false for any other text.
+func (p PageTokens) OpenAll(use, text string, count int) (numbers []int64, ok bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(b) != tokenTag+count*tokenNumber {
+		return nil, false
 	}
 	tag := [tokenTag]byte(b)
-	plain := make([]byte, tokenSize-tokenTag)
+	plain := make([]byte, len(b)-tokenTag)
 	p.stream(tag).XORKeyStream(plain, b[tokenTag:])
 	if want := p.tag(use, plain); !hmac.Equal(want[:], tag[:]) {
-		return 0, false
+		return nil, false
 	}
-	return int64(binary.BigEndian.Uint64(plain)), true
+	for ; len(plain) > 0; plain = plain[tokenNumber:] {
+		numbers = append(numbers, int64(binary.BigEndian.Uint64(plain)))
+	}
+	return numbers, true
 }
 
 func (p PageTokens) tag(use string, plain []byte) [tokenTag]byte {
-	sum := p.authentic.mac([]byte(use), []byte{0}, plain) // a use holds no zero byte, and the number is of one length
+	sum := p.authentic.mac([]byte(use), []byte{0}, plain) // a use holds no zero byte
 	return [tokenTag]byte(sum[:tokenTag])
 }
 

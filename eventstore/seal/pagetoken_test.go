@@ -3,6 +3,7 @@ package seal_test
 import (
 	"encoding/base64"
 	"math"
+	"slices"
 	"testing"
 
 	"coffre/eventstore/seal"
@@ -26,6 +27,17 @@ func TestPageTokens(t *testing.T) {
 				if _, ok := tokens.Open(use, text); ok {
 					t.Errorf("%d is read for %q", n, use)
 				}
+			}
+		}
+	})
+	t.Run("several in one text come back together, and in no other number", func(t *testing.T) {
+		text := tokens.Seal("position", numbers...)
+		if got, ok := tokens.OpenAll("position", text, len(numbers)); !ok || !slices.Equal(got, numbers) {
+			t.Errorf("%v, %v", got, ok)
+		}
+		for n := range 2 * len(numbers) {
+			if _, ok := tokens.OpenAll("position", text, n); ok != (n == len(numbers)) {
+				t.Errorf("%d numbers are read of %d", n, len(numbers))
 			}
 		}
 	})

@@ -31,10 +31,20 @@ func (rec *Recorder) PositionToken(ctx context.Context, p eventstore.Position) (
 // positionUse is what tokens of positions are sealed for.
 const positionUse = "position"
 
-// Cursor returns the cursor of a leaf in the pages of an operation, which only that
-// operation reads. It tells nothing of the leaf.
-func (rec *Recorder) Cursor(operation string, leaf int64) contract.Cursor {
-	return rec.Keys.PageTokens().Seal("cursor/"+operation, leaf)
+// Cursor returns the cursor of a place, which is a leaf or several numbers, in the pages of an operation, which only that
+// operation reads. It tells nothing of the place.
+func (rec *Recorder) Cursor(operation string, place ...int64) contract.Cursor {
+	return rec.Keys.PageTokens().Seal("cursor/"+operation, place...)
+}
+
+// PlaceFrom returns the numbers of a cursor that was made of so many in the pages of an
+// operation. Any other cursor is contract.ErrUnknownPosition.
+func (rec *Recorder) PlaceFrom(operation string, cursor contract.Cursor, count int) ([]int64, error) {
+	place, ok := rec.Keys.PageTokens().OpenAll("cursor/"+operation, cursor, count)
+	if !ok {
+		return nil, edge.At(contract.IssueLocationQuery, "after", contract.ErrUnknownPosition)
+	}
+	return place, nil
 }
 
 // LeafFrom returns the leaf of a cursor in the pages of an operation; first for "", which
@@ -44,11 +54,11 @@ func (rec *Recorder) LeafFrom(operation string, cursor contract.Cursor, first in
 	if cursor == "" {
 		return first, nil
 	}
-	leaf, ok := rec.Keys.PageTokens().Open("cursor/"+operation, cursor)
-	if !ok {
-		return 0, edge.At(contract.IssueLocationQuery, "after", contract.ErrUnknownPosition)
+	place, err := rec.PlaceFrom(operation, cursor, 1)
+	if err != nil {
+		return 0, err
 	}
-	return leaf, nil
+	return place[0], nil
 }
 
 // readModelTimeout bounds the wait for a position (docs/architecture.md §5).

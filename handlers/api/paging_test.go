@@ -104,6 +104,7 @@ func TestSelfOfAPage(t *testing.T) {
 			return page.Self, err
 		})
 	}
+	mine := "/vault/v1/citizens/" + who.String()
 	got := []contract.Href{
 		accessLog(contract.GetAccessLogParams{}),
 		accessLog(contract.GetAccessLogParams{
@@ -131,10 +132,10 @@ func TestSelfOfAPage(t *testing.T) {
 		heldDocuments(contract.QueryDocumentsParams{After: cursor("queryDocuments"), PageSize: 7, CoffreMinPosition: first}),
 		walletOf(contract.GetWalletParams{}),
 		walletOf(contract.GetWalletParams{AsOf: &until, ValidAt: "2026-06-01", Lang: "fr", CoffreMinPosition: first}),
+		walletOf(contract.GetWalletParams{AsOf: &until, After: tv.Cursor(mine+"/wallet?asOf=2026-06-15T10%3A00%3A00Z", 3, until.UnixMicro(), -1, -1), PageSize: 7}),
 		projectionsOf(contract.ListProjectionsParams{}),
 		projectionsOf(contract.ListProjectionsParams{Name: "wallet"}),
 	}
-	mine := "/vault/v1/citizens/" + who.String()
 	want := []contract.Href{
 		mine + "/accessLog",
 		mine + "/accessLog?accessId=11111111-2222-4333-8444-555555555555&after=" + cursor("getAccessLog") + "&documentType=isiPlusCard&documentType=childCard&from=2026-01-02T03%3A04%3A05.06%2B01%3A00&organization=0316380841&organization=0203430576&pageSize=7&until=2026-06-15T10%3A00%3A00Z",
@@ -155,6 +156,7 @@ func TestSelfOfAPage(t *testing.T) {
 		"/vault/v1/documents/query?after=" + cursor("queryDocuments") + "&pageSize=7",
 		mine + "/wallet",
 		mine + "/wallet?asOf=2026-06-15T10%3A00%3A00Z&lang=fr&validAt=2026-06-01",
+		mine + "/wallet?after=" + tv.Cursor(mine+"/wallet?asOf=2026-06-15T10%3A00%3A00Z", 3, until.UnixMicro(), -1, -1) + "&asOf=2026-06-15T10%3A00%3A00Z&pageSize=7",
 		"/vault/v1/projections",
 		"/vault/v1/projections?name=wallet",
 	}

@@ -36,7 +36,17 @@ func (v *Vault) GetWallet(ctx context.Context, r contract.GetWalletRequestObject
 	if err := v.WaitForToken(ctx, r.Params.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
-	page := &walletPage{v: v, ctx: ctx, in: in, citizen: r.CitizenID, lang: in.Call.Language, knownAt: in.At, day: domain.BelgianDate(in.At), leaf: projections.Latest}
+	page := &walletPage{
+		v: v, ctx: ctx, in: in, citizen: r.CitizenID, lang: in.Call.Language, knownAt: in.At, day: domain.BelgianDate(in.At),
+		leaf: projections.Latest, after: wallet.Start, size: defaultWalletPage,
+	}
+	if r.Params.PageSize > 0 {
+		page.size = min(int(r.Params.PageSize), edge.MaxPage)
+	}
+	var err error
+	if page.person, err = v.LoadPerson(ctx, r.CitizenID); err != nil {
+		return nil, err
+	}
 	if err := page.setTimes(r.Params); err != nil {
 		return nil, err
 	}
@@ -52,7 +62,10 @@ func (v *Vault) GetWallet(ctx context.Context, r contract.GetWalletRequestObject
 	return page, nil
 }
 
-// walletPage writes one wallet, and is then the answer.
+// defaultWalletPage is the number of documents on a page of a wallet for whoever asks for none.
+const defaultWalletPage = 100
+
+// walletPage writes one page of a wallet, and is then the answer.
 type walletPage struct {
 	v       *Vault
 	ctx     context.Context
@@ -65,6 +78,12 @@ type walletPage struct {
 	day            domain.Date // day on which the states are told
 	dayGiven       bool        // validAt was given
 	withoutContent bool        // for an auditor
+
+	person acting.Person // the citizen, with all lives
+	life   int           // index of the life in whose documents the page begins
+	after  wallet.Rank   // of the last document on the page before
+	size   int           // documents on the page, at most
+	more   bool          // there are documents behind the page
 
 	representation disclosure.Representation
 	authorized     []access.Authorized // one for each person represented
@@ -138,10 +157,29 @@ func (p *walletPage) setTimes(params contract.GetWalletParams) error {
 		}
 		p.leaf, p.knownAt, p.day = leaf, params.AsOf.UTC(), domain.BelgianDate(*params.AsOf)
 	}
+	if params.After != "" {
+		place, err := p.v.PlaceFrom(p.list(params), params.After, 5)
+		if err != nil {
+			return err
+		}
+		p.leaf, p.knownAt = place[0], time.UnixMicro(place[1]).UTC()
+		p.life, p.after = int(place[2]), wallet.Rank{Granted: place[3], Issued: place[4]}
+		p.day = domain.BelgianDate(p.knownAt)
+		if err := p.v.WaitForLeaf(p.ctx, p.leaf, p.v.Wallets.Name()); err != nil {
+			return err
+		}
+	}
 	if params.ValidAt != "" {
 		p.day, p.dayGiven = params.ValidAt, true
 	}
 	return nil
+}
+
+// list names the wallet whose pages a cursor leads through: whose, in how many lives, and as
+// of when. After a merge of numbers the pages are begun again.
+func (p *walletPage) list(params contract.GetWalletParams) string {
+	links := walletLinks(p.citizen, contract.GetWalletParams{AsOf: params.AsOf, ValidAt: params.ValidAt})
+	return links.At("") + " " + strconv.Itoa(len(p.person.Lives))
 }
 
 // admit refuses callers other than the citizen, their representatives, and auditors, whose
@@ -165,10 +203,34 @@ func (p *walletPage) admit() (err error) {
 	return nil
 }
 
-// write writes the whole answer.
+// write writes the page. A wallet of several pages is told as of the leaf that the read model
+// had come to at the first of them, so that page is begun again there.
 func (p *walletPage) write(params contract.GetWalletParams) error {
-	p.out = append(p.out, `{"self":`...)
-	p.writeText(walletHref(p.citizen, params))
+	if err := p.writePage(params); err != nil || !p.more || p.leaf != projections.Latest {
+		return err
+	}
+	at, err := p.v.Wallets.View().Checkpoint(p.ctx)
+	if err != nil {
+		return fmt.Errorf("how far the wallets are: %w", err)
+	}
+	p.leaf = at.Next - 1
+	for id, o := range p.represented {
+		them, err := p.v.LoadPerson(p.ctx, id)
+		if err != nil {
+			return err
+		}
+		if o.readers, err = p.readersOf(them); err != nil {
+			return err
+		}
+	}
+	return p.writePage(params)
+}
+
+func (p *walletPage) writePage(params contract.GetWalletParams) error {
+	links := walletLinks(p.citizen, params)
+	clear(p.out)
+	p.out, p.items, p.more = append(p.out[:0], `{"self":`...), 0, false
+	p.writeText(links.At(params.After))
 	p.out = append(p.out, `,"citizenId":"`...)
 	p.writeID(p.citizen.UUID)
 	p.out = append(p.out, '"')
@@ -176,24 +238,41 @@ func (p *walletPage) write(params contract.GetWalletParams) error {
 		p.writeMember("asOf", params.AsOf.Format(time.RFC3339Nano))
 	}
 	p.writeMember("validAt", string(params.ValidAt))
+	p.out = append(p.out, `,"pageSize":`...)
+	p.out = strconv.AppendInt(p.out, int64(p.size), 10)
 	p.out = append(p.out, `,"items":[`...)
+	life, after, last := p.life, p.after, p.after
 	if p.leaf >= 0 {
-		person, err := p.v.LoadPerson(p.ctx, p.citizen)
+		own, err := p.readersOf(p.person)
 		if err != nil {
 			return err
 		}
-		own, err := p.readersOf(person)
-		if err != nil {
-			return err
-		}
-		for _, life := range person.Lives {
-			p.readers = own
-			if err := p.v.Wallets.Of(p.ctx, life, p.leaf, p.writeHeld); err != nil {
+		for i := life; i < len(p.person.Lives) && !p.more; i++ {
+			if i > p.life {
+				after = wallet.Start
+			}
+			err := p.v.Wallets.From(p.ctx, p.person.Lives[i], p.leaf, after, p.size+1, func(h *wallet.Held) (bool, error) {
+				if p.more = p.items == p.size; p.more {
+					return false, nil
+				}
+				if h.Mandate == nil {
+					p.readers = own
+				}
+				life, last = i, h.Rank()
+				return true, p.writeHeld(h)
+			})
+			if err != nil {
 				return err
 			}
 		}
 	}
-	p.out = append(p.out, "]}\n"...)
+	p.out = append(p.out, ']')
+	if p.more {
+		next, cursor := links.Next(p.v.Cursor(p.list(params), p.leaf, p.knownAt.UnixMicro(), int64(life), last.Granted, last.Issued))
+		p.writeMember("next", next)
+		p.writeMember("nextCursor", cursor)
+	}
+	p.out = append(p.out, "}\n"...)
 	return nil
 }
 
@@ -509,7 +588,7 @@ func (p *walletPage) writeID(id uuid.UUID) {
 	}
 }
 
-func walletHref(id domain.CitizenID, params contract.GetWalletParams) contract.Href {
+func walletLinks(id domain.CitizenID, params contract.GetWalletParams) edge.PageLinks {
 	return edge.LinksTo(contract.Base+"/citizens/"+id.String()+"/wallet").Time("asOf", params.AsOf).
-		Text("validAt", string(params.ValidAt)).Text("lang", string(params.Lang)).At("")
+		Text("validAt", string(params.ValidAt)).Text("lang", string(params.Lang)).Number("pageSize", params.PageSize)
 }

@@ -3519,6 +3519,15 @@ type Wallet struct {
 	CitizenID CitizenID    `json:"citizenId"`
 	Items     []WalletItem `json:"items"`
 
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
 	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
@@ -3828,6 +3837,12 @@ type GetWalletParams struct {
 
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
+
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize int32 `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
 
 	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
@@ -5622,6 +5637,32 @@ func (siw *ServerInterfaceWrapper) GetWallet(w http.ResponseWriter, r *http.Requ
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "lang"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lang", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
 		}
 		return
 	}

@@ -61,7 +61,7 @@ func BenchmarkOf(b *testing.B) {
 					n += len(h.Sealed)
 					return nil
 				})
-				if err != nil || n != benchDocuments*1100 {
+				if err != nil || n != benchDocuments*1140 {
 					b.Error(n, err)
 				}
 			}
@@ -101,7 +101,7 @@ func BenchmarkOf(b *testing.B) {
 					}
 					n += len(c[5])
 				}
-				if rows.Close(); n != benchDocuments*1100 {
+				if rows.Close(); n != benchDocuments*1140 {
 					b.Error(fmt.Sprint(n))
 				}
 			}

@@ -217,6 +217,9 @@ func compareAll(t *testing.T, w *projectiontest.World, wallets *wallet.Wallets) 
 				t.Fatalf("at leaf %d:\n%q\nwant\n%q", asOf, got, lines)
 			}
 			shown += len(got)
+			if paged := inPages(t, wallets, id, asOf, int(leaf%3)+1); !slices.Equal(paged, got) {
+				t.Fatalf("at leaf %d, in pages:\n%q\nwant\n%q", asOf, paged, got)
+			}
 
 			readers, err := wallets.Readers(t.Context(), id, asOf)
 			if err != nil {
@@ -406,6 +409,28 @@ func erasedRepresentativeIsInNobodysWallet(t *testing.T, place func(testing.TB) 
 		}
 		if err := r.Rebuild(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// inPages returns the lines of a wallet that is read so many documents at a time, each time from
+// behind the last.
+func inPages(t *testing.T, wallets *wallet.Wallets, id domain.CitizenID, asOf int64, size int) (lines []string) {
+	t.Helper()
+	for after := wallet.Start; ; {
+		n := 0
+		if err := wallets.From(t.Context(), id, asOf, after, size, func(h *wallet.Held) (bool, error) {
+			if n == size {
+				return false, nil
+			}
+			n++
+			lines, after = append(lines, line(&h.Document, h.Mandate)), h.Rank()
+			return true, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if n < size {
+			return lines
 		}
 	}
 }

@@ -19,12 +19,12 @@ const documentColumns = `v.document, v.citizen, v.type, v.issuer, v.version, v.s
 	v.stream, v.event, v.event_type, v.sealed`
 
 const (
-	// One scan of versions_citizen, and one of mandates_representative that finds
-	// nothing for most.
-	selectHeld = `SELECT NULL, ` + documentColumns + ` FROM versions v
-		WHERE v.citizen = ? AND v.to_leaf > ? AND v.from_leaf <= ?
-		UNION ALL SELECT m.mandate, ` + documentColumns + ` FROM mandates m JOIN versions v ON v.citizen = m.citizen
-		WHERE m.representative = ? AND m.to_leaf > ? AND m.accepted_leaf <= ? AND v.to_leaf > ? AND v.from_leaf <= ?`
+	// SQLite prepares a statement anew for each value of a bare LIMIT ?, which takes longer than
+	// the query.
+	selectHeldBy = `SELECT NULL, ` + documentColumns + ` FROM versions v
+		WHERE v.citizen = ? AND v.issued_leaf > ? AND v.to_leaf > ? AND v.from_leaf <= ? ORDER BY v.issued_leaf LIMIT CAST(? AS BIGINT)`
+	// It finds nothing for most.
+	selectRepresenting = `SELECT 1 FROM mandates m WHERE m.representative = ? AND m.to_leaf > ? AND m.accepted_leaf <= ? LIMIT 1`
 
 	selectDocument = `SELECT NULL, ` + documentColumns + ` FROM versions v
 		WHERE v.document = ? AND v.to_leaf > ? AND v.from_leaf <= ?`
@@ -34,73 +34,86 @@ const (
 		WHERE v.document = ? AND v.from_leaf <= ? ORDER BY v.from_leaf`
 )
 
-// Of calls visit for each document the citizen held at a leaf: first their own, in
-// the order of issue, then those of each person they represented, as far as the
-// mandate's scope lets them read. What visit is given is valid during the call
-// only; it may take its time, the tables are not held. A citizen without
-// documents is no error.
+// heldAtOnce is how many documents Of reads before it visits them.
+const heldAtOnce = 512
+
+// Of calls visit for each document the citizen held at a leaf, in the order of their ranks, as
+// From does.
 func (w *Wallets) Of(ctx context.Context, holder domain.CitizenID, asOf int64, visit func(*Held) error) error {
-	at := projections.At(asOf)
-	b := w.buffer()
-	defer b.release()
-	id := holder.UUID[:]
-	if err := w.collect(ctx, b, selectHeld, id, at, at, id, at, at, at, at); err != nil {
-		return err
-	}
-	if err := w.mandated(ctx, b, holder, asOf); err != nil {
-		return err
-	}
-	slices.SortFunc(b.rows, func(x, y row) int {
-		switch {
-		case x.represented != y.represented:
-			return compare(number(x.represented), number(y.represented))
-		case x.represented && x.held.Mandate != y.held.Mandate:
-			return compare(x.held.Mandate.GrantedLeaf, y.held.Mandate.GrantedLeaf)
+	return w.From(ctx, holder, asOf, Start, heldAtOnce, func(h *Held) (bool, error) { return true, visit(h) })
+}
+
+// From calls visit for each document the citizen held at a leaf, from behind a rank on, until
+// it returns false or an error: first their own, in the order of issue, then those of each
+// person they represented, as far as the mandate's scope lets them read. It reads atOnce of
+// them (at least 1) before it visits any. What visit is given is valid during the call only; it
+// may take its time, the tables are not held. A citizen without documents is no error.
+func (w *Wallets) From(ctx context.Context, holder domain.CitizenID, asOf int64, after Rank, atOnce int, visit func(*Held) (bool, error)) error {
+	if after.Granted < 0 {
+		if goOn, err := w.heldUnder(ctx, holder, nil, asOf, after.Issued, atOnce, visit); err != nil || !goOn {
+			return err
 		}
-		return compare(x.held.IssuedLeaf, y.held.IssuedLeaf)
-	})
-	for i := range b.rows {
-		if err := visit(&b.rows[i].held); err != nil {
+	}
+	if represents, err := w.represents(ctx, holder, asOf); err != nil || !represents {
+		return err
+	}
+	all, err := w.Represents(ctx, holder, asOf)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		m, issued := &all[i], int64(-1)
+		switch {
+		case m.GrantedLeaf < after.Granted || !m.StandsAt(asOf):
+			continue
+		case m.GrantedLeaf == after.Granted:
+			issued = after.Issued
+		}
+		if goOn, err := w.heldUnder(ctx, m.Citizen, m, asOf, issued, atOnce, visit); err != nil || !goOn {
 			return err
 		}
 	}
 	return nil
 }
 
-func compare(x, y int64) int {
-	switch {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
-}
-
-// mandated gives the represented rows their mandates and drops those that these do
-// not cover.
-func (w *Wallets) mandated(ctx context.Context, b *buffer, holder domain.CitizenID, asOf int64) error {
-	if !slices.ContainsFunc(b.rows, func(r row) bool { return r.represented }) {
-		return nil
-	}
-	all, err := w.Represents(ctx, holder, asOf)
-	if err != nil {
-		return err
-	}
-	for i := range b.rows {
-		r := &b.rows[i]
-		if !r.represented {
-			continue
+// heldUnder visits the documents of a person that are held under a mandate, or by the person
+// when it is nil, issued behind a leaf. It reports whether visit wants more.
+func (w *Wallets) heldUnder(ctx context.Context, of domain.CitizenID, m *Mandate, asOf, issued int64, atOnce int, visit func(*Held) (bool, error)) (goOn bool, err error) {
+	b, at := w.buffer(), projections.At(asOf)
+	defer b.release()
+	for {
+		b.rows, b.bytes = b.rows[:0], b.bytes[:0]
+		if err := w.collect(ctx, b, selectHeldBy, of.UUID[:], issued, at, at, int64(atOnce)); err != nil {
+			return false, err
 		}
-		for j := range all {
-			m := &all[j]
-			if m.Mandate == r.mandate && m.StandsAt(asOf) && m.Allows(mandate.Read, r.held.Type) {
-				r.held.Mandate = m
+		for i := range b.rows {
+			h := &b.rows[i].held
+			issued = h.IssuedLeaf
+			if m != nil && !m.Allows(mandate.Read, h.Type) {
+				continue
+			}
+			h.Mandate = m
+			if goOn, err := visit(h); err != nil || !goOn {
+				return false, err
 			}
 		}
+		if len(b.rows) < atOnce {
+			return true, nil
+		}
 	}
-	b.rows = slices.DeleteFunc(b.rows, func(r row) bool { return r.represented && r.held.Mandate == nil })
-	return nil
+}
+
+// represents reports whether the citizen had an accepted mandate at a leaf.
+func (w *Wallets) represents(ctx context.Context, citizen domain.CitizenID, asOf int64) (found bool, err error) {
+	at := projections.At(asOf)
+	err = w.view.Each(ctx, selectRepresenting, []any{citizen.UUID[:], at, at}, func(projections.Row) error {
+		found = true
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("wallet: %w", err)
+	}
+	return found, nil
 }
 
 // Document returns a document as it was known at a leaf; ok is false when it was
@@ -180,7 +193,7 @@ func (w *Wallets) IssuedBy(ctx context.Context, issuer domain.Organisation, asOf
 		query += ` AND v.state = ?`
 		args = append(args, string(f.State))
 	}
-	query += ` ORDER BY v.issued_leaf LIMIT ?`
+	query += ` ORDER BY v.issued_leaf LIMIT CAST(? AS BIGINT)`
 	args = append(args, int64(limit))
 
 	b := w.buffer()

@@ -18,10 +18,8 @@ type buffer struct {
 }
 
 type row struct {
-	held        Held
-	represented bool
-	mandate     domain.MandateID // or the id that stood first in the row
-	from, to    int              // of the sealed part in bytes; to is negative when there is none
+	held     Held
+	from, to int // of the sealed part in bytes; to is negative when there is none
 }
 
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
@@ -62,10 +60,6 @@ func (b *buffer) add(strings *interner, from projections.Row) {
 	b.rows = append(b.rows, row{})
 	r := &b.rows[len(b.rows)-1]
 	d := &r.held.Document
-	if id := from.Bytes(0); id != nil {
-		r.represented = true
-		copy(r.mandate.UUID[:], id)
-	}
 	copy(d.Document.UUID[:], from.Bytes(1))
 	copy(d.Citizen.UUID[:], from.Bytes(2))
 	d.Type = domain.DocumentType(strings.intern(from.Text(3)))

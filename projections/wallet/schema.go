@@ -59,7 +59,7 @@ CREATE TABLE mandates (
 CREATE INDEX mandates_mandate ON mandates (mandate);
 `,
 	Indexes: grants.Schema.Indexes + `
-CREATE INDEX versions_citizen ON versions (citizen, to_leaf, from_leaf);
+CREATE INDEX versions_citizen ON versions (citizen, issued_leaf, to_leaf, from_leaf);
 CREATE INDEX versions_issuer ON versions (issuer, issued_leaf);
 CREATE INDEX mandates_representative ON mandates (representative, to_leaf);
 CREATE INDEX mandates_citizen ON mandates (citizen, to_leaf);

@@ -97,6 +97,22 @@ type Held struct {
 	Mandate *Mandate
 }
 
+// Rank is the place of a document in a wallet: the holder's own come first, in the order of
+// issue, then those of each person they represent, in the order in which the mandates were
+// granted. It does not change while the document is held.
+type Rank struct{ Granted, Issued int64 }
+
+// Start is the rank before every document.
+var Start = Rank{-1, -1}
+
+// Rank returns the document's place.
+func (h *Held) Rank() Rank {
+	if h.Mandate == nil {
+		return Rank{-1, h.IssuedLeaf}
+	}
+	return Rank{h.Mandate.GrantedLeaf, h.IssuedLeaf}
+}
+
 // Mandate is the power of one citizen to act for another, as the vault knows it. Leaves are projections.Latest for what has not happened.
 type Mandate struct {
 	Mandate        domain.MandateID

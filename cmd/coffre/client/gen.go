@@ -165,6 +165,8 @@ func (c *Client) GetWallet(ctx context.Context, citizenID CitizenID, params GetW
 	r.query("asOf", params.AsOf, false)
 	r.query("validAt", params.ValidAt, false)
 	r.query("lang", params.Lang, false)
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
 	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
 	return c.do(ctx, r)
 }
