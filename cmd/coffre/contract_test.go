@@ -152,6 +152,9 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.get(t, officer, "/dueErasures")
 	r.get(t, officer, "/exports")
 	r.get(t, officer, "/erasures?state=requested&state=final")
+	r.get(t, officer, "/legalHolds?state=standing&state=lifted")
+	r.get(t, officer, "/restrictions?state=standing")
+	r.get(t, officer, "/releases?state=proposed")
 	r.post(t, me, "/citizens/"+a.String()+"/subjectAccessReport", `{}`, &struct{}{})
 
 	consumer := grantFor(domain.RoleConsumer, "0203430576", domain.CitizenID{})

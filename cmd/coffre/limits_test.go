@@ -75,7 +75,7 @@ var boundsBesides = map[string]string{
 	"listConsents": byPage, "grantConsent": byOwnState, "validateConsent": byPeople, "getConsent": byOne, "getConsentReceipt": byOne,
 	"listConsentRequests": byPage, "requestConsent": byPeople, "grantConsentRequest": byOwnState, "queryEvidence": byPeople,
 	"listMandates": "the mandates of one citizen", "acceptMandate": byOwnState, "listEvents": "a page of at most 1000, on record once per session and range", "queryConsentLog": byPage,
-	"getExport": byOne, "listExports": byPage, "listErasures": byPage, "listConsentDocuments": byPeople, "getExportContent": byPieces, "getErasure": byOne, "approveErasure": byOwnState, "getErasureCertificate": byOne,
+	"getExport": byOne, "listExports": byPage, "listErasures": byPage, "listHolds": byPage, "listAllRestrictions": byPage, "listReleases": byPage, "listConsentDocuments": byPeople, "getExportContent": byPieces, "getErasure": byOne, "approveErasure": byOwnState, "getErasureCertificate": byOne,
 	"proposeRelease": "the acts of a day", "getRelease": byOne, "approveRelease": byOwnState, "listDueErasures": byPage, "getSigningKeys": byOne,
 	"listProjections": byOne, "getRebuild": byOne, "listWebhooks": byOne, "enableWebhook": byOwnState, "replayWebhook": byOwnState, "rotateWebhook": byOwnState, "rebuildProjection": byOnce, "getKeys": byOne, "rotateKeys": byOnce, "createBackup": byOnce + "; " + byPieces, "reportVerifiedBackup": "the acts of a day",
 	"reportBackupElsewhere": "the acts of a day", "retireKeys": byOnce, "trimKeys": byOnce, "rotatePepper": byOnce, "rotateAudit": byOnce,

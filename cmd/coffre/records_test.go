@@ -130,6 +130,9 @@ var recordedOperations = map[string]left{
 	"getErasure":            events("audit.operated").when("a privacy officer's look; a citizen's own none"),
 	"getErasureCertificate": events("audit.operated").when("a privacy officer's look; a citizen's own none"),
 	"listErasures":          events("audit.operated"),
+	"listHolds":             events("audit.operated"),
+	"listAllRestrictions":   events("audit.operated"),
+	"listReleases":          events("audit.operated"),
 	"listDueErasures":       events("audit.operated"),
 
 	"rotateKeys":            events("audit.operated"),

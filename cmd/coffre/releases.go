@@ -15,8 +15,9 @@ func newReleases(p *program) *cobra.Command {
 	return group("releases", "Let a person who was erased be known again, with two officers",
 		`  coffre releases propose --data data --ssin-file ssin.txt --kind newLife --legal-basis legalObligation
   coffre releases approve --data data --subject second-officer --ssin-file ssin.txt 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
+  coffre releases list --data data --state proposed
   coffre releases status --data data 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
-		newReleasesPropose(p), newReleasesApprove(p), newReleasesStatus(p))
+		newReleasesPropose(p), newReleasesApprove(p), newReleasesList(p), newReleasesStatus(p))
 }
 
 // number is a person whom an officer names by a file with their SSIN.

@@ -18,7 +18,7 @@ func newRestrictions(p *program) *cobra.Command {
 		`  coffre restrictions ask --data data --ssin-file ssin.txt --reason accuracyContested
   coffre restrictions list --data data --ssin-file ssin.txt
   coffre restrictions lift --data data --ssin-file ssin.txt 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
-		newRestrictionsAsk(p), newRestrictionsList(p), newRestrictionsLift(p))
+		newRestrictionsAsk(p), newRestrictionsList(p), newRestrictionsAll(p), newRestrictionsLift(p))
 }
 
 // restrictor is who asks about restrictions: the citizen, or a privacy officer.

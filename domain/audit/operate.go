@@ -37,6 +37,9 @@ const (
 	ListRestrictions       Act = "listRestrictions"
 	ReadRestriction        Act = "getRestriction"
 	ListCorrections        Act = "listCorrections"
+	ListHolds              Act = "listHolds"
+	ListAllRestrictions    Act = "listAllRestrictions"
+	ListReleases           Act = "listReleases"
 )
 
 // Acts lists every act there is.
@@ -44,6 +47,7 @@ var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit,
 	EnableWebhook, ReplayWebhook, RotateWebhook,
 	LookUpCitizen, ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
+	ListHolds, ListAllRestrictions, ListReleases,
 }
 
 // Operated records that somebody set out to do an act. It stands before the act's effect

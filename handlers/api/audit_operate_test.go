@@ -141,6 +141,15 @@ func TestActsAreOnRecord(t *testing.T) {
 		{officer, audit.Operated{Act: audit.ListCorrections, Citizen: ana}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.ListCorrections(ctx, contract.ListCorrectionsRequestObject{CitizenID: ana})
 		}},
+		{officer, audit.Operated{Act: audit.ListHolds}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.ListHolds(ctx, contract.ListHoldsRequestObject{})
+		}},
+		{officer, audit.Operated{Act: audit.ListAllRestrictions}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.ListAllRestrictions(ctx, contract.ListAllRestrictionsRequestObject{})
+		}},
+		{officer, audit.Operated{Act: audit.ListReleases}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.ListReleases(ctx, contract.ListReleasesRequestObject{})
+		}},
 		{operator, audit.Operated{Act: audit.ListDueErasures}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.ListDueErasures(ctx, contract.ListDueErasuresRequestObject{})
 		}},

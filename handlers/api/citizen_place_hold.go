@@ -40,7 +40,7 @@ func (v *Vault) PlaceHold(ctx context.Context, r contract.PlaceHoldRequestObject
 			return placed{}, err
 		}
 		at, err := v.PositionToken(ctx, result.Position)
-		return placed{contract.LegalHold{LegalHoldID: hold, Reason: r.Body.Reason, PlacedAt: in.At}, at}, err
+		return placed{contract.LegalHold{Href: contract.HoldHref(hold), LegalHoldID: hold, CitizenID: r.CitizenID, Reason: r.Body.Reason, PlacedAt: in.At}, at}, err
 	})
 	if err != nil {
 		return nil, err

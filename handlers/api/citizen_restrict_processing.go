@@ -99,6 +99,6 @@ func (v *Vault) restrictionsOf(ctx context.Context, id domain.CitizenID) ([]cont
 // restrictionItem returns a restriction of processing as the contract shows it.
 func restrictionItem(whose domain.CitizenID, r citizen.Restriction) contract.Restriction {
 	return contract.Restriction{
-		Href: contract.RestrictionHref(whose, r.ID), RestrictionID: r.ID, DocumentID: r.Document, Reason: r.Reason, AskedBy: contract.ActorRole(r.AskedBy), RestrictedAt: r.At, LiftedAt: r.LiftedAt,
+		Href: contract.RestrictionHref(whose, r.ID), RestrictionID: r.ID, CitizenID: whose, DocumentID: r.Document, Reason: r.Reason, AskedBy: contract.ActorRole(r.AskedBy), RestrictedAt: r.At, LiftedAt: r.LiftedAt,
 	}
 }

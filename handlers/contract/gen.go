@@ -867,6 +867,24 @@ func (e SigningPurpose) Valid() bool {
 	}
 }
 
+// Defines values for StandingState.
+const (
+	StandingStateLifted   StandingState = "lifted"
+	StandingStateStanding StandingState = "standing"
+)
+
+// Valid indicates whether the value is a known member of the StandingState enum.
+func (e StandingState) Valid() bool {
+	switch e {
+	case StandingStateLifted:
+		return true
+	case StandingStateStanding:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for TaskState.
 const (
 	TaskStateDone       TaskState = "done"
@@ -2533,7 +2551,15 @@ type LegalBasis = domain.LegalBasis
 
 // LegalHold defines model for LegalHold.
 type LegalHold struct {
+	// CitizenID a citizen, for the citizen and the log only
+	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href        Href        `json:"href"`
 	LegalHoldID LegalHoldID `json:"legalHoldId"`
+	LiftedAt    time.Time   `json:"liftedAt,omitempty,omitzero"`
 	PlacedAt    time.Time   `json:"placedAt"`
 
 	// Reason Example: issuedInError
@@ -2552,6 +2578,25 @@ type LegalHoldPlace struct {
 
 	// Reason Example: issuedInError
 	Reason ReasonCode `json:"reason"`
+}
+
+// LegalHolds defines model for LegalHolds.
+type LegalHolds struct {
+	Items []LegalHold `json:"items"`
+
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
 }
 
 // LogEvent defines model for LogEvent.
@@ -3187,6 +3232,25 @@ type ReleasePropose struct {
 // ReleaseState defines model for ReleaseState.
 type ReleaseState string
 
+// Releases defines model for Releases.
+type Releases struct {
+	Items []Release `json:"items"`
+
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
 // RemainingFact defines model for RemainingFact.
 type RemainingFact struct {
 	// Until a day in Belgium
@@ -3257,6 +3321,9 @@ type ReportNotice struct {
 type Restriction struct {
 	AskedBy ActorRole `json:"askedBy"`
 
+	// CitizenID a citizen, for the citizen and the log only
+	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
+
 	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
 
@@ -3294,6 +3361,25 @@ type RestrictionLift struct {
 	//
 	// Example: 2026-03-01
 	CitizenInformed Day `json:"citizenInformed,omitempty,omitzero"`
+}
+
+// RestrictionPage defines model for RestrictionPage.
+type RestrictionPage struct {
+	Items []Restriction `json:"items"`
+
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
 }
 
 // Restrictions defines model for Restrictions.
@@ -3372,6 +3458,9 @@ type SSINReplacement struct {
 	// Example: 53480200724
 	SSIN SSIN `json:"ssin"`
 }
+
+// StandingState of a legal hold or a restriction: it stands, or was lifted
+type StandingState string
 
 // StreamCategory Example: consent
 type StreamCategory = string
@@ -4198,6 +4287,24 @@ type TrimKeysParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListHoldsParams defines parameters for ListHolds.
+type ListHoldsParams struct {
+	// LegalHoldID only this hold
+	LegalHoldID *LegalHoldID `form:"legalHoldId,omitempty" json:"legalHoldId,omitempty"`
+
+	// State only these states
+	State []StandingState `form:"state,omitempty" json:"state,omitempty,omitzero"`
+
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+
+	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
+	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
+}
+
 // ListMandatesParams defines parameters for ListMandates.
 type ListMandatesParams struct {
 	// MandateID only this mandate
@@ -4258,6 +4365,21 @@ type PublishRegistryParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListReleasesParams defines parameters for ListReleases.
+type ListReleasesParams struct {
+	// State only these states
+	State []ReleaseState `form:"state,omitempty" json:"state,omitempty,omitzero"`
+
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+
+	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
+	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
+}
+
 // ProposeReleaseParams defines parameters for ProposeRelease.
 type ProposeReleaseParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
@@ -4268,6 +4390,21 @@ type ProposeReleaseParams struct {
 type ApproveReleaseParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListAllRestrictionsParams defines parameters for ListAllRestrictions.
+type ListAllRestrictionsParams struct {
+	// State only these states
+	State []StandingState `form:"state,omitempty" json:"state,omitempty,omitzero"`
+
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+
+	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
+	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
 }
 
 // EnableWebhookParams defines parameters for EnableWebhook.
@@ -4578,6 +4715,9 @@ type ServerInterface interface {
 	// TrimKeys Destroy the retired versions of the key-encryption key, for good
 	// (POST /keys/trim)
 	TrimKeys(w http.ResponseWriter, r *http.Request, params TrimKeysParams)
+	// ListHolds Legal holds, oldest first, whoever placed them
+	// (GET /legalHolds)
+	ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams)
 	// ListMandates Mandates in which the calling citizen represents or is represented
 	// (GET /mandates)
 	ListMandates(w http.ResponseWriter, r *http.Request, params ListMandatesParams)
@@ -4605,6 +4745,9 @@ type ServerInterface interface {
 	// PublishRegistry Publish a new version of the registry
 	// (POST /registry)
 	PublishRegistry(w http.ResponseWriter, r *http.Request, params PublishRegistryParams)
+	// ListReleases Releases of erased persons' numbers, oldest first
+	// (GET /releases)
+	ListReleases(w http.ResponseWriter, r *http.Request, params ListReleasesParams)
 	// ProposeRelease Propose that a person who was erased may be known again
 	// (POST /releases)
 	ProposeRelease(w http.ResponseWriter, r *http.Request, params ProposeReleaseParams)
@@ -4614,6 +4757,9 @@ type ServerInterface interface {
 	// ApproveRelease Another officer names the same person and agrees
 	// (POST /releases/{releaseId}/approve)
 	ApproveRelease(w http.ResponseWriter, r *http.Request, releaseID ReleaseID, params ApproveReleaseParams)
+	// ListAllRestrictions Restrictions of processing of all citizens, oldest first
+	// (GET /restrictions)
+	ListAllRestrictions(w http.ResponseWriter, r *http.Request, params ListAllRestrictionsParams)
 	// GetSigningKeys The public keys that verify what the vault signs, former ones too
 	// (GET /signingKeys)
 	GetSigningKeys(w http.ResponseWriter, r *http.Request)
@@ -8130,6 +8276,99 @@ func (siw *ServerInterfaceWrapper) TrimKeys(w http.ResponseWriter, r *http.Reque
 	handler.ServeHTTP(w, r)
 }
 
+// ListHolds operation middleware
+func (siw *ServerInterfaceWrapper) ListHolds(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHoldsParams
+
+	// ------------- Optional query parameter "legalHoldId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "legalHoldId", r.URL.Query(), &params.LegalHoldID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "legalHoldId"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "legalHoldId", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Coffre-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
+		var CoffreMinPosition CoffreMinPosition
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Coffre-Min-Position", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Coffre-Min-Position", valueList[0], &CoffreMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Coffre-Min-Position", Err: err})
+			return
+		}
+
+		params.CoffreMinPosition = CoffreMinPosition
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHolds(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListMandates operation middleware
 func (siw *ServerInterfaceWrapper) ListMandates(w http.ResponseWriter, r *http.Request) {
 
@@ -8575,6 +8814,86 @@ func (siw *ServerInterfaceWrapper) PublishRegistry(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// ListReleases operation middleware
+func (siw *ServerInterfaceWrapper) ListReleases(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListReleasesParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Coffre-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
+		var CoffreMinPosition CoffreMinPosition
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Coffre-Min-Position", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Coffre-Min-Position", valueList[0], &CoffreMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Coffre-Min-Position", Err: err})
+			return
+		}
+
+		params.CoffreMinPosition = CoffreMinPosition
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListReleases(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ProposeRelease operation middleware
 func (siw *ServerInterfaceWrapper) ProposeRelease(w http.ResponseWriter, r *http.Request) {
 
@@ -8691,6 +9010,86 @@ func (siw *ServerInterfaceWrapper) ApproveRelease(w http.ResponseWriter, r *http
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ApproveRelease(w, r, releaseID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListAllRestrictions operation middleware
+func (siw *ServerInterfaceWrapper) ListAllRestrictions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAllRestrictionsParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Coffre-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
+		var CoffreMinPosition CoffreMinPosition
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Coffre-Min-Position", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Coffre-Min-Position", valueList[0], &CoffreMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Coffre-Min-Position", Err: err})
+			return
+		}
+
+		params.CoffreMinPosition = CoffreMinPosition
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAllRestrictions(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -9072,6 +9471,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotateAudit", wrapper.RotateAudit)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotatePepper", wrapper.RotatePepper)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/trim", wrapper.TrimKeys)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/legalHolds", wrapper.ListHolds)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/mandates", wrapper.ListMandates)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates", wrapper.GrantMandate)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates/{mandateId}/accept", wrapper.AcceptMandate)
@@ -9081,9 +9481,11 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/rebuilds/{rebuildId}", wrapper.GetRebuild)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/registry", wrapper.GetRegistry)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/registry", wrapper.PublishRegistry)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/releases", wrapper.ListReleases)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/releases", wrapper.ProposeRelease)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/releases/{releaseId}", wrapper.GetRelease)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/releases/{releaseId}/approve", wrapper.ApproveRelease)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/restrictions", wrapper.ListAllRestrictions)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/signingKeys", wrapper.GetSigningKeys)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/webhooks", wrapper.ListWebhooks)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhooks/{webhookId}/enable", wrapper.EnableWebhook)
@@ -12300,6 +12702,45 @@ func (response TrimKeysdefaultApplicationProblemPlusJSONResponse) VisitTrimKeysR
 	return err
 }
 
+type ListHoldsRequestObject struct {
+	Params ListHoldsParams
+}
+
+type ListHoldsResponseObject interface {
+	VisitListHoldsResponse(w http.ResponseWriter) error
+}
+
+type ListHolds200JSONResponse LegalHolds
+
+func (response ListHolds200JSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHoldsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListHoldsdefaultApplicationProblemPlusJSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListMandatesRequestObject struct {
 	Params ListMandatesParams
 }
@@ -12735,6 +13176,45 @@ func (response PublishRegistrydefaultApplicationProblemPlusJSONResponse) VisitPu
 	return err
 }
 
+type ListReleasesRequestObject struct {
+	Params ListReleasesParams
+}
+
+type ListReleasesResponseObject interface {
+	VisitListReleasesResponse(w http.ResponseWriter) error
+}
+
+type ListReleases200JSONResponse Releases
+
+func (response ListReleases200JSONResponse) VisitListReleasesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReleasesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListReleasesdefaultApplicationProblemPlusJSONResponse) VisitListReleasesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ProposeReleaseRequestObject struct {
 	Params ProposeReleaseParams
 	Body   *ProposeReleaseJSONRequestBody
@@ -12862,6 +13342,45 @@ type ApproveReleasedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ApproveReleasedefaultApplicationProblemPlusJSONResponse) VisitApproveReleaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAllRestrictionsRequestObject struct {
+	Params ListAllRestrictionsParams
+}
+
+type ListAllRestrictionsResponseObject interface {
+	VisitListAllRestrictionsResponse(w http.ResponseWriter) error
+}
+
+type ListAllRestrictions200JSONResponse RestrictionPage
+
+func (response ListAllRestrictions200JSONResponse) VisitListAllRestrictionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAllRestrictionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAllRestrictionsdefaultApplicationProblemPlusJSONResponse) VisitListAllRestrictionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -13266,6 +13785,9 @@ type StrictServerInterface interface {
 	// TrimKeys Destroy the retired versions of the key-encryption key, for good
 	// (POST /keys/trim)
 	TrimKeys(ctx context.Context, request TrimKeysRequestObject) (TrimKeysResponseObject, error)
+	// ListHolds Legal holds, oldest first, whoever placed them
+	// (GET /legalHolds)
+	ListHolds(ctx context.Context, request ListHoldsRequestObject) (ListHoldsResponseObject, error)
 	// ListMandates Mandates in which the calling citizen represents or is represented
 	// (GET /mandates)
 	ListMandates(ctx context.Context, request ListMandatesRequestObject) (ListMandatesResponseObject, error)
@@ -13293,6 +13815,9 @@ type StrictServerInterface interface {
 	// PublishRegistry Publish a new version of the registry
 	// (POST /registry)
 	PublishRegistry(ctx context.Context, request PublishRegistryRequestObject) (PublishRegistryResponseObject, error)
+	// ListReleases Releases of erased persons' numbers, oldest first
+	// (GET /releases)
+	ListReleases(ctx context.Context, request ListReleasesRequestObject) (ListReleasesResponseObject, error)
 	// ProposeRelease Propose that a person who was erased may be known again
 	// (POST /releases)
 	ProposeRelease(ctx context.Context, request ProposeReleaseRequestObject) (ProposeReleaseResponseObject, error)
@@ -13302,6 +13827,9 @@ type StrictServerInterface interface {
 	// ApproveRelease Another officer names the same person and agrees
 	// (POST /releases/{releaseId}/approve)
 	ApproveRelease(ctx context.Context, request ApproveReleaseRequestObject) (ApproveReleaseResponseObject, error)
+	// ListAllRestrictions Restrictions of processing of all citizens, oldest first
+	// (GET /restrictions)
+	ListAllRestrictions(ctx context.Context, request ListAllRestrictionsRequestObject) (ListAllRestrictionsResponseObject, error)
 	// GetSigningKeys The public keys that verify what the vault signs, former ones too
 	// (GET /signingKeys)
 	GetSigningKeys(ctx context.Context, request GetSigningKeysRequestObject) (GetSigningKeysResponseObject, error)
@@ -15209,6 +15737,32 @@ func (sh *strictHandler) TrimKeys(w http.ResponseWriter, r *http.Request, params
 	}
 }
 
+// ListHolds operation middleware
+func (sh *strictHandler) ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams) {
+	var request ListHoldsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHolds(ctx, request.(ListHoldsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHolds")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHoldsResponseObject); ok {
+		if err := validResponse.VisitListHoldsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListMandates operation middleware
 func (sh *strictHandler) ListMandates(w http.ResponseWriter, r *http.Request, params ListMandatesParams) {
 	var request ListMandatesRequestObject
@@ -15470,6 +16024,32 @@ func (sh *strictHandler) PublishRegistry(w http.ResponseWriter, r *http.Request,
 	}
 }
 
+// ListReleases operation middleware
+func (sh *strictHandler) ListReleases(w http.ResponseWriter, r *http.Request, params ListReleasesParams) {
+	var request ListReleasesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReleases(ctx, request.(ListReleasesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReleases")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListReleasesResponseObject); ok {
+		if err := validResponse.VisitListReleasesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ProposeRelease operation middleware
 func (sh *strictHandler) ProposeRelease(w http.ResponseWriter, r *http.Request, params ProposeReleaseParams) {
 	var request ProposeReleaseRequestObject
@@ -15556,6 +16136,32 @@ func (sh *strictHandler) ApproveRelease(w http.ResponseWriter, r *http.Request, 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ApproveReleaseResponseObject); ok {
 		if err := validResponse.VisitApproveReleaseResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAllRestrictions operation middleware
+func (sh *strictHandler) ListAllRestrictions(w http.ResponseWriter, r *http.Request, params ListAllRestrictionsParams) {
+	var request ListAllRestrictionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAllRestrictions(ctx, request.(ListAllRestrictionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAllRestrictions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAllRestrictionsResponseObject); ok {
+		if err := validResponse.VisitListAllRestrictionsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -57,6 +57,11 @@ func CorrectionsHref(whose domain.CitizenID) Href {
 	return Base + "/citizens/" + whose.String() + "/corrections"
 }
 
+// HoldHref is the address of a legal hold: the list that holds it alone.
+func HoldHref(id domain.HoldID) Href {
+	return fmt.Sprintf("%s/legalHolds?legalHoldId=%s", Base, id)
+}
+
 // RestrictionHref returns the link to a restriction of processing of a citizen.
 func RestrictionHref(whose domain.CitizenID, id domain.RestrictionID) Href {
 	return RestrictionsHref(whose) + "/" + id.String()

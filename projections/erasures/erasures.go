@@ -1,5 +1,7 @@
-// Package erasures answers a privacy officer's question: how far is this request to
-// be forgotten? It also tells the destroyer which ones are not done.
+// Package erasures answers a privacy officer's questions: how far is this request to
+// be forgotten, which legal holds and restrictions of processing stand in the way of one, and
+// which releases let an erased person be known again? It also tells the destroyer which
+// erasures are not done.
 //
 // Invariant: it holds ids, codes and times only, so an erasure leaves it as it is,
 // as the proof that there was one.
@@ -12,6 +14,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/domain/release"
 	"coffre/eventstore"
 	"coffre/projections"
 )
@@ -29,10 +32,10 @@ func New() *Erasures { return &Erasures{} }
 func (e *Erasures) Name() string { return "erasures" }
 
 // Version implements projections.Projection.
-func (e *Erasures) Version() int { return 2 }
+func (e *Erasures) Version() int { return 3 }
 
 // Categories implements projections.Projection.
-func (e *Erasures) Categories() []string { return []string{"citizen"} }
+func (e *Erasures) Categories() []string { return []string{"citizen", "release"} }
 
 // View implements projections.Projection.
 func (e *Erasures) View() *projections.View { return &e.view }
@@ -57,12 +60,12 @@ CREATE TABLE erasures (
 	final_at BIGINT NOT NULL
 );
 CREATE INDEX erasures_erasure ON erasures (erasure);
-`,
+` + holdTables + releaseTables,
 		Indexes: `
 CREATE INDEX erasures_citizen ON erasures (citizen, from_leaf);
 CREATE INDEX erasures_unfinished ON erasures (approved_at) WHERE done_at = 0 AND stopped_at = 0;
 CREATE INDEX erasures_provisional ON erasures (done_at) WHERE final_at = 0;
-`,
+` + holdIndexes,
 	}
 }
 
@@ -100,6 +103,10 @@ func (e *Erasures) Apply(ctx context.Context, tx *projections.Tx, event eventsto
 		_, err = tx.Exec(ctx, setStopped, f.At.UnixMicro(), f.Erasure.UUID[:])
 	case citizen.ErasureFinalised:
 		_, err = tx.Exec(ctx, setFinal, f.At.UnixMicro(), f.Erasure.UUID[:])
+	case citizen.Event:
+		return applyHold(ctx, tx, f, leaf)
+	case release.Event:
+		return applyRelease(ctx, tx, f, leaf)
 	}
 	return err
 }

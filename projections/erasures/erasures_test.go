@@ -9,6 +9,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/domain/release"
 	"coffre/eventstore"
 	"coffre/projections"
 	"coffre/projections/erasures"
@@ -55,6 +56,8 @@ func TestProjection(t *testing.T) {
 		for _, e := range history() {
 			record(t, w, e)
 		}
+		tellHolds(t, w)
+		w.Record(t, eventstore.Stream("release-"+life.String()), domain.CitizenID{}, release.Completed{Release: life, Citizen: ana, At: noon})
 		projectiontest.NewStory(w, 14).Tell(t, 60)
 	})
 }

@@ -517,6 +517,17 @@ func (c *Client) TrimKeys(ctx context.Context, params TrimKeysParams) (*http.Res
 	return c.do(ctx, r)
 }
 
+// ListHolds: Legal holds, oldest first, whoever placed them.
+func (c *Client) ListHolds(ctx context.Context, params ListHoldsParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/legalHolds"}
+	r.query("legalHoldId", params.LegalHoldID, false)
+	r.query("state", params.State, false)
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
+	return c.do(ctx, r)
+}
+
 // ListMandates: Mandates in which the calling citizen represents or is represented.
 func (c *Client) ListMandates(ctx context.Context, params ListMandatesParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/mandates"}
@@ -586,6 +597,16 @@ func (c *Client) PublishRegistry(ctx context.Context, params PublishRegistryPara
 	return c.do(ctx, r)
 }
 
+// ListReleases: Releases of erased persons' numbers, oldest first.
+func (c *Client) ListReleases(ctx context.Context, params ListReleasesParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/releases"}
+	r.query("state", params.State, false)
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
+	return c.do(ctx, r)
+}
+
 // ProposeRelease: Propose that a person who was erased may be known again.
 func (c *Client) ProposeRelease(ctx context.Context, params ProposeReleaseParams, body ProposeReleaseJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/releases"}
@@ -605,6 +626,16 @@ func (c *Client) ApproveRelease(ctx context.Context, releaseID ReleaseID, params
 	r := request{method: http.MethodPost, path: fmt.Sprintf("/releases/%s/approve", text(releaseID))}
 	r.head("Idempotency-Key", params.IdempotencyKey, true)
 	r.body = body
+	return c.do(ctx, r)
+}
+
+// ListAllRestrictions: Restrictions of processing of all citizens, oldest first.
+func (c *Client) ListAllRestrictions(ctx context.Context, params ListAllRestrictionsParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/restrictions"}
+	r.query("state", params.State, false)
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
 	return c.do(ctx, r)
 }
 
