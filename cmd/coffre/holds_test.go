@@ -24,7 +24,7 @@ func TestOfficersListsShowEveryPage(t *testing.T) {
 			return contract.LegalHolds{Items: []contract.LegalHold{{LegalHoldID: domain.HoldID{UUID: id}, Reason: "litigation"}}, NextCursor: next}
 		}},
 		"restrictions all": {"/vault/v1/restrictions", "lifted", func(id uuid.UUID, next contract.Cursor) any {
-			return contract.RestrictionPage{Items: []contract.Restriction{{RestrictionID: domain.RestrictionID{UUID: id}, Reason: "objection"}}, NextCursor: next}
+			return contract.Restrictions{Items: []contract.Restriction{{RestrictionID: domain.RestrictionID{UUID: id}, Reason: "objection"}}, NextCursor: next}
 		}},
 		"releases list": {"/vault/v1/releases", "proposed", func(id uuid.UUID, next contract.Cursor) any {
 			return contract.Releases{Items: []contract.Release{{ReleaseID: domain.ReleaseID{UUID: id}, Kind: contract.ReleaseKindEnd, State: contract.ReleaseStateProposed}}, NextCursor: next}

@@ -68,9 +68,9 @@ const (
 var boundsBesides = map[string]string{
 	"issueDocument": bySources, "updateDocument": byOwnState, "reinstateDocument": byOwnState,
 	"revokeDocument": byNothing, "suspendDocument": byNothing, "withdrawConsent": byNothing, "refuseConsentRequest": byNothing, "endMandate": byNothing,
-	"queryDocuments": byPeople + "; " + byPage, "getDocument": byOne, "getDocumentVersions": byOne, "accessDocument": byPeople, "accessAttachment": byPeople + "; " + byPieces,
+	"queryDocuments": byPeople + "; " + byPage, "getDocument": byOne, "getDocumentVersions": byPage, "accessDocument": byPeople, "accessAttachment": byPeople + "; " + byPieces,
 	"getAttachment": byPieces, "getCitizen": byPeople, "reportDeath": byOwnState, "replaceSsin": byOwnState, "getWallet": byPage, "getAccessLog": byPage,
-	"liftHold": byOwnState, "listRestrictions": byOne, "getRestriction": byOne, "liftRestriction": byOwnState,
+	"liftHold": byOwnState, "listRestrictions": byPage, "getRestriction": byOne, "liftRestriction": byOwnState,
 	"correctDeath": byProposals, "proposeCorrection": byProposals, "approveCorrection": byOwnState, "listCorrections": byOne,
 	"listConsents": byPage, "grantConsent": byOwnState, "validateConsent": byPeople, "getConsent": byOne, "getConsentReceipt": byOne,
 	"listConsentRequests": byPage, "requestConsent": byPeople, "grantConsentRequest": byOwnState, "queryEvidence": byPeople,

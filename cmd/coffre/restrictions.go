@@ -98,18 +98,25 @@ func newRestrictionsList(p *program) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return person.ask(cmd.Context(), p, at, func(c *client.Client, id domain.CitizenID) error {
-				r, err := client.Read[contract.Restrictions](c.ListRestrictions(cmd.Context(), id))
+				all := contract.Restrictions{Self: contract.RestrictionsHref(id), Items: []contract.Restriction{}}
+				err := eachPage(func(after contract.Cursor) ([]contract.Restriction, contract.Cursor, error) {
+					page, err := client.Read[contract.Restrictions](c.ListRestrictions(cmd.Context(), id, contract.ListRestrictionsParams{After: after, PageSize: 200}))
+					return page.Body.Items, page.Body.NextCursor, err
+				}, func(r contract.Restriction) error {
+					all.Items = append(all.Items, r)
+					return nil
+				})
 				if err != nil {
 					return err
 				}
 				if asJSON {
-					return p.printJSON(r.Body)
+					return p.printJSON(all)
 				}
-				if err := p.facts("citizen", id.String(), "restrictions", strconv.Itoa(len(r.Body.Items))); err != nil || len(r.Body.Items) == 0 {
+				if err := p.facts("citizen", id.String(), "restrictions", strconv.Itoa(len(all.Items))); err != nil || len(all.Items) == 0 {
 					return err
 				}
 				t := p.table("RESTRICTION", "OF", "REASON", "ASKED BY", "SINCE", "LIFTED")
-				for _, one := range r.Body.Items {
+				for _, one := range all.Items {
 					of := "everything"
 					if !one.DocumentID.IsZero() {
 						of = "document " + one.DocumentID.String()

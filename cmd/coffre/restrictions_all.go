@@ -30,7 +30,7 @@ func newRestrictionsAll(p *program) *cobra.Command {
 				t := p.table("RESTRICTION", "CITIZEN", "DOCUMENT", "REASON", "ASKED BY", "SINCE", "LIFTED")
 				return printPages(p, asJSON, t, func(after contract.Cursor) ([]contract.Restriction, contract.Cursor, error) {
 					ask.After = after
-					page, err := client.Read[contract.RestrictionPage](c.ListAllRestrictions(cmd.Context(), ask))
+					page, err := client.Read[contract.Restrictions](c.ListAllRestrictions(cmd.Context(), ask))
 					return page.Body.Items, page.Body.NextCursor, err
 				}, func(r contract.Restriction) {
 					document := "all"

@@ -7,25 +7,34 @@ import (
 	"coffre/domain/access"
 	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
+	"coffre/handlers/edge"
 )
 
-// GetDocumentVersions implements GET /documents/{id}/versions, oldest first.
+// GetDocumentVersions implements GET /documents/{id}/versions, oldest first, page by page; each page is an
+// access of its own.
 func (v *Vault) GetDocumentVersions(ctx context.Context, r contract.GetDocumentVersionsRequestObject) (contract.GetDocumentVersionsResponseObject, error) {
-	in := v.NewIntent(ctx)
-	d, err := v.View(ctx, in, r.DocumentID, disclosure.Viewing{AsIssuer: access.OpenedVersions, AsRepresentative: access.OpenedVersions, Version: r.Params.Version})
+	p, path := r.Params, contract.DocumentHref(r.DocumentID)+"/versions"
+	shown, err := v.LeafFrom(path, p.After, 0) // here the last version of the page before
 	if err != nil {
 		return nil, err
 	}
+	in := v.NewIntent(ctx)
+	d, err := v.View(ctx, in, r.DocumentID, disclosure.Viewing{AsIssuer: access.OpenedVersions, AsRepresentative: access.OpenedVersions, Version: p.Version})
+	if err != nil {
+		return nil, err
+	}
+	links := edge.LinksTo(path).Number("version", int32(p.Version)).Number("pageSize", p.PageSize)
 	answer := contract.DocumentVersions{
-		Self: contract.DocumentHref(r.DocumentID) + "/versions", DocumentID: r.DocumentID,
+		Self: links.At(p.After), DocumentID: r.DocumentID, PageSize: edge.PageSize(p.PageSize),
 		State: contract.DocumentState(d.State.StatusAt(domain.BelgianDate(in.At))), Items: []contract.DocumentVersionItem{},
 	}
-	if r.Params.Version != 0 {
-		answer.Self = contract.VersionHref(r.DocumentID, r.Params.Version)
-	}
-	for version := 1; version <= d.Version; version++ {
-		if r.Params.Version != 0 && r.Params.Version != version {
+	for version := int(shown) + 1; version <= d.Version; version++ {
+		if p.Version != 0 && p.Version != version {
 			continue
+		}
+		if len(answer.Items) == answer.PageSize {
+			answer.Next, answer.NextCursor = links.Next(v.Cursor(path, int64(version-1)))
+			break
 		}
 		item, err := v.versionItem(ctx, d.LoadedDocument, version)
 		if err != nil {

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -180,5 +182,71 @@ func TestLinksToPages(t *testing.T) {
 		if got := links.At(tc.cursor); got != tc.want {
 			t.Errorf("%q, want %q", got, tc.want)
 		}
+	}
+}
+
+// The versions of a document and the restrictions of a citizen come page by page, each once and
+// in order, and a cursor of one list is none of another.
+func TestVersionsAndRestrictionsInPages(t *testing.T) {
+	tv := newVault(t)
+	id := tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "identityData", Content: contract.Content(identity)})
+	if _, err := tv.update(t, homeAffairs, id, `"1"`, identity2); err != nil {
+		t.Fatal(err)
+	}
+	who := tv.person(t, 1)
+	me := citizenCaller(who)
+	var restrictions []domain.RestrictionID
+	for range 3 {
+		r, err := tv.restrict(t, me, who, contract.RestrictionAsk{Reason: "accuracyContested"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		restrictions = append(restrictions, r.RestrictionID)
+	}
+	tv.waitForReadModels(t)
+	var versions []contract.DocumentVersion
+	var cursor contract.Cursor
+	for p := (contract.GetDocumentVersionsParams{PageSize: 1}); ; {
+		answer, err := tv.GetDocumentVersions(tv.as(t, me, "getDocumentVersions", nil), contract.GetDocumentVersionsRequestObject{DocumentID: id, Params: p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := answer.(contract.GetDocumentVersions200JSONResponse)
+		if len(page.Items) != 1 {
+			t.Fatalf("%d on a page of one", len(page.Items))
+		}
+		versions = append(versions, page.Items[0].Version)
+		if p.After = page.NextCursor; p.After == "" {
+			break
+		}
+		cursor = p.After
+	}
+	if !slices.Equal(versions, []contract.DocumentVersion{1, 2}) {
+		t.Errorf("versions %v", versions)
+	}
+	var listed []domain.RestrictionID
+	p := contract.ListRestrictionsParams{PageSize: 2}
+	for {
+		answer, err := tv.ListRestrictions(tv.as(t, me, "listRestrictions", nil), contract.ListRestrictionsRequestObject{CitizenID: who, Params: p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := answer.(contract.ListRestrictions200JSONResponse)
+		if len(page.Items) > 2 {
+			t.Fatalf("%d on a page of two", len(page.Items))
+		}
+		for _, r := range page.Items {
+			listed = append(listed, r.RestrictionID)
+		}
+		if p.After = page.NextCursor; p.After == "" {
+			break
+		}
+	}
+	if !slices.Equal(listed, restrictions) {
+		t.Errorf("restrictions %v, want %v", listed, restrictions)
+	}
+	p.After = cursor
+	if _, err := tv.ListRestrictions(tv.as(t, me, "listRestrictions", nil), contract.ListRestrictionsRequestObject{CitizenID: who, Params: p}); !errors.Is(err, contract.ErrUnknownPosition) {
+		t.Errorf("a cursor of another list: %v", err)
 	}
 }

@@ -28,7 +28,7 @@ func (v *Vault) ListAllRestrictions(ctx context.Context, r contract.ListAllRestr
 		return nil, err
 	}
 	links := edge.LinksTo(path).Texts("state", edge.AsStrings(p.State)).Number("pageSize", p.PageSize)
-	page := contract.RestrictionPage{Self: links.At(p.After), Items: []contract.Restriction{}, PageSize: size}
+	page := contract.Restrictions{Self: links.At(p.After), Items: []contract.Restriction{}, PageSize: size}
 	for _, one := range all {
 		if len(page.Items) == size {
 			page.Next, page.NextCursor = links.Next(v.Cursor(path, from))

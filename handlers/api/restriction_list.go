@@ -17,6 +17,11 @@ func (v *Vault) ListRestrictions(ctx context.Context, r contract.ListRestriction
 	if err := v.ActAlone(ctx, edge.CallFrom(ctx), r.CitizenID); err != nil {
 		return nil, err
 	}
+	p, path := r.Params, contract.RestrictionsHref(r.CitizenID)
+	from, err := v.LeafFrom(path, p.After, 0) // here how many were shown
+	if err != nil {
+		return nil, err
+	}
 	if err := v.recordRestrictionLook(ctx, audit.Operate{Act: audit.ListRestrictions, Citizen: r.CitizenID}); err != nil {
 		return nil, err
 	}
@@ -24,7 +29,15 @@ func (v *Vault) ListRestrictions(ctx context.Context, r contract.ListRestriction
 	if err != nil {
 		return nil, err
 	}
-	return contract.ListRestrictions200JSONResponse{Self: contract.RestrictionsHref(r.CitizenID), Items: items}, nil
+	links := edge.LinksTo(path).Number("pageSize", p.PageSize)
+	page := contract.Restrictions{Self: links.At(p.After), PageSize: edge.PageSize(p.PageSize)}
+	items = items[min(int(from), len(items)):]
+	if len(items) > page.PageSize {
+		items = items[:page.PageSize]
+		page.Next, page.NextCursor = links.Next(v.Cursor(path, from+int64(page.PageSize)))
+	}
+	page.Items = items
+	return contract.ListRestrictions200JSONResponse(page), nil
 }
 
 // GetRestriction implements GET /citizens/{id}/restrictions/{id}.

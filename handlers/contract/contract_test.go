@@ -2,6 +2,7 @@ package contract
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,5 +163,77 @@ func TestCollections(t *testing.T) {
 	}
 	if pages < 10 {
 		t.Errorf("only %d pages", pages)
+	}
+}
+
+// boundedArrays says of each operation that answers an array and has no pages why the array ends.
+var boundedArrays = map[string]string{
+	"getDocument":           "the files of one version, of which a request names at most 10",
+	"accessDocument":        "the files of one version, of which a request names at most 10",
+	"subjectAccessReport":   "everything of one person, by law in one answer; it is sent while it is made",
+	"getConsent":            "what one request for consent names",
+	"queryEvidence":         "one for each need that the request names, at most 20",
+	"requestErasure":        "the documents of one citizen that stand in the way, told when it stopped",
+	"getErasure":            "the documents of one citizen that stand in the way",
+	"approveErasure":        "the documents of one citizen that stand in the way",
+	"getErasureCertificate": "what one certificate attests",
+	"getSigningKeys":        "one key for each rotation of it",
+	"listProjections":       "the read models of the program",
+	"getKeys":               "one version for each rotation, of those that are not trimmed",
+	"rotateKeys":            "one version for each rotation, of those that are not trimmed",
+	"retireKeys":            "one version for each rotation, of those that are not trimmed",
+	"trimKeys":              "one version for each rotation, of those that are not trimmed",
+	"rotatePepper":          "one version for each rotation, of those that are not trimmed",
+	"getRegistry":           "one published registry, whose size is bounded when it is published",
+	"listWebhooks":          "at most one",
+	"enableWebhook":         "two secrets while they rotate",
+}
+
+// Every answer with an array comes in pages, whose next one is reached by a cursor, or is known to
+// end and says why.
+func TestEveryArrayEnds(t *testing.T) {
+	reasons, paged := maps.Clone(boundedArrays), 0
+	for path, item := range readContract(t).Paths.Map() {
+		for _, op := range item.Operations() {
+			parameters := make(map[string]bool)
+			for _, p := range append(slices.Clone(item.Parameters), op.Parameters...) {
+				parameters[p.Value.In+" "+p.Value.Name] = true
+			}
+			for status, r := range op.Responses.Map() {
+				media := r.Value.Content["application/json"]
+				if status[0] != '2' || media == nil {
+					continue
+				}
+				answer := media.Schema.Value
+				array := answer.Type.Is("array")
+				for _, member := range answer.Properties {
+					array = array || member.Value.Type.Is("array")
+				}
+				_, bounded := boundedArrays[op.OperationID]
+				switch cursor := parameters["query after"] && parameters["query pageSize"]; {
+				case !array:
+				case cursor:
+					paged++
+					for _, name := range []string{"items", "next", "nextCursor", "pageSize"} {
+						if answer.Properties[name] == nil {
+							t.Errorf("%s (%s): a page has no %s", op.OperationID, path, name)
+						}
+					}
+					if bounded {
+						t.Errorf("%s has pages, and needs no reason why its array ends", op.OperationID)
+					}
+				case !bounded:
+					t.Errorf("%s (%s) answers an array that has no pages: give it after and pageSize, or say why it ends", op.OperationID, path)
+				default:
+					delete(reasons, op.OperationID)
+				}
+			}
+		}
+	}
+	for id := range reasons {
+		t.Errorf("%s answers no array", id)
+	}
+	if paged < 15 {
+		t.Errorf("only %d lists have pages", paged)
 	}
 }

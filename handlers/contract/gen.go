@@ -1931,6 +1931,15 @@ type DocumentVersions struct {
 	DocumentID DocumentID            `json:"documentId"`
 	Items      []DocumentVersionItem `json:"items"`
 
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
 	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
@@ -3363,8 +3372,8 @@ type RestrictionLift struct {
 	CitizenInformed Day `json:"citizenInformed,omitempty,omitzero"`
 }
 
-// RestrictionPage defines model for RestrictionPage.
-type RestrictionPage struct {
+// Restrictions defines model for Restrictions.
+type Restrictions struct {
 	Items []Restriction `json:"items"`
 
 	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
@@ -3375,16 +3384,6 @@ type RestrictionPage struct {
 	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
 	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
 	PageSize   int    `json:"pageSize,omitempty,omitzero"`
-
-	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
-	//
-	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Self Href `json:"self"`
-}
-
-// Restrictions defines model for Restrictions.
-type Restrictions struct {
-	Items []Restriction `json:"items"`
 
 	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
@@ -3898,6 +3897,15 @@ type LiftHoldParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListRestrictionsParams defines parameters for ListRestrictions.
+type ListRestrictionsParams struct {
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+}
+
 // RestrictProcessingParams defines parameters for RestrictProcessing.
 type RestrictProcessingParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
@@ -4150,6 +4158,12 @@ type UpdateDocumentParams struct {
 type GetDocumentVersionsParams struct {
 	// Version only this version
 	Version DocumentVersion `form:"version,omitempty" json:"version,omitempty,omitzero"`
+
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
 
 	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
@@ -4573,7 +4587,7 @@ type ServerInterface interface {
 	LiftHold(w http.ResponseWriter, r *http.Request, citizenID CitizenID, legalHoldID LegalHoldID, params LiftHoldParams)
 	// ListRestrictions The restrictions of processing of a citizen, oldest first
 	// (GET /citizens/{citizenId}/restrictions)
-	ListRestrictions(w http.ResponseWriter, r *http.Request, citizenID CitizenID)
+	ListRestrictions(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params ListRestrictionsParams)
 	// RestrictProcessing Restrict processing to storage (GDPR art. 18)
 	// (POST /citizens/{citizenId}/restrictions)
 	RestrictProcessing(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params RestrictProcessingParams)
@@ -5513,8 +5527,37 @@ func (siw *ServerInterfaceWrapper) ListRestrictions(w http.ResponseWriter, r *ht
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRestrictionsParams
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListRestrictions(w, r, citizenID)
+		siw.Handler.ListRestrictions(w, r, citizenID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7308,6 +7351,32 @@ func (siw *ServerInterfaceWrapper) GetDocumentVersions(w http.ResponseWriter, r 
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "version"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
 		}
 		return
 	}
@@ -10120,6 +10189,7 @@ func (response LiftHolddefaultApplicationProblemPlusJSONResponse) VisitLiftHoldR
 
 type ListRestrictionsRequestObject struct {
 	CitizenID CitizenID `json:"citizenId"`
+	Params    ListRestrictionsParams
 }
 
 type ListRestrictionsResponseObject interface {
@@ -13361,7 +13431,7 @@ type ListAllRestrictionsResponseObject interface {
 	VisitListAllRestrictionsResponse(w http.ResponseWriter) error
 }
 
-type ListAllRestrictions200JSONResponse RestrictionPage
+type ListAllRestrictions200JSONResponse Restrictions
 
 func (response ListAllRestrictions200JSONResponse) VisitListAllRestrictionsResponse(w http.ResponseWriter) error {
 
@@ -14323,10 +14393,11 @@ func (sh *strictHandler) LiftHold(w http.ResponseWriter, r *http.Request, citize
 }
 
 // ListRestrictions operation middleware
-func (sh *strictHandler) ListRestrictions(w http.ResponseWriter, r *http.Request, citizenID CitizenID) {
+func (sh *strictHandler) ListRestrictions(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params ListRestrictionsParams) {
 	var request ListRestrictionsRequestObject
 
 	request.CitizenID = citizenID
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ListRestrictions(ctx, request.(ListRestrictionsRequestObject))

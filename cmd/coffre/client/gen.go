@@ -124,8 +124,10 @@ func (c *Client) LiftHold(ctx context.Context, citizenID CitizenID, legalHoldID 
 }
 
 // ListRestrictions: The restrictions of processing of a citizen, oldest first.
-func (c *Client) ListRestrictions(ctx context.Context, citizenID CitizenID) (*http.Response, error) {
+func (c *Client) ListRestrictions(ctx context.Context, citizenID CitizenID, params ListRestrictionsParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: fmt.Sprintf("/citizens/%s/restrictions", text(citizenID))}
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
 	return c.do(ctx, r)
 }
 
@@ -366,6 +368,8 @@ func (c *Client) UpdateDocument(ctx context.Context, documentID DocumentID, para
 func (c *Client) GetDocumentVersions(ctx context.Context, documentID DocumentID, params GetDocumentVersionsParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: fmt.Sprintf("/documents/%s/versions", text(documentID))}
 	r.query("version", params.Version, false)
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
 	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
 	return c.do(ctx, r)
 }
