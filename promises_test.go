@@ -261,7 +261,7 @@ var promises = []chapter{
 	{"Silence", []promise{
 		{"Who asks for something that is not theirs learns nothing, not even that it is there.",
 			[]string{"handlers/edge/problem.go Describe"},
-			[]string{"cmd/coffre TestAnswersTellNothingOfWhomTheVaultKnows", "cmd/coffre TestNobodyLearnsOfOthersThings", "handlers/api TestNoBasis", "handlers/edge TestNotFoundTellsNothing"}},
+			[]string{"cmd/coffre TestAnswersTellNothingOfWhomTheVaultKnows", "cmd/coffre TestAccessMatrix", "handlers/api TestNoBasis", "handlers/edge TestNotFoundTellsNothing"}},
 		{"Neither the work nor the time of an answer without a basis depends on who is named.",
 			[]string{"handlers/edge/silence.go Server.refuse", "eventstore/seal/ssin.go Ring.ResolveUnremembered"},
 			[]string{"handlers/api TestWithoutABasisTheWorkIsTheSame", "handlers/api TestConsentRequestsToNobodyRunTogether", "handlers/edge TestRefusalsLeaveOnABeat", "eventstore/seal TestImitatedKeyWaitsForTheMedium"}},
