@@ -25,7 +25,7 @@ func newBackup(p *program) *cobra.Command {
 	var to recipients
 	var key identityFile
 	var asJSON, verify bool
-	var out string
+	var out output
 	cmd := &cobra.Command{
 		Use: "backup --out FILE (--recipient KEY | --recipients-file FILE)", Short: "Take an encrypted backup, or verify one",
 		Long: `Takes a backup of a vault while it goes on serving: the log, the key ring, what was sent
@@ -44,6 +44,9 @@ is not. With --verify the backup is read again as "backup verify" does.`,
 			if verify && key.name == "" {
 				return usage("--verify needs --identity-file")
 			}
+			if err := out.check(); err != nil {
+				return err
+			}
 			words, err := p.recipients(to)
 			if err != nil {
 				return err
@@ -60,7 +63,7 @@ is not. With --verify the backup is read again as "backup verify" does.`,
 					return err
 				}
 				if verify {
-					if done, err = p.verifyBackup(cmd.Context(), out, with, key.scratch); err != nil {
+					if done, err = p.verifyBackup(cmd.Context(), out.name, with, key.scratch); err != nil {
 						return err
 					}
 					if err := report(cmd.Context(), c, &done); err != nil {
@@ -74,10 +77,8 @@ is not. With --verify the backup is read again as "backup verify" does.`,
 	at.flags(cmd)
 	to.flags(cmd)
 	key.flags(cmd, "")
-	cmd.Flags().StringVar(&out, "out", "", "`file` to write")
+	out.flags(cmd)
 	cmd.Flags().BoolVar(&verify, "verify", false, "read it again, and report to the vault that it is good")
-	required(cmd, "out")
-	_ = cmd.MarkFlagFilename("out") // only for a flag that is not there
 	jsonFlag(cmd, &asJSON)
 	cmd.AddCommand(newBackupVerify(p), newBackupReport(p))
 	return cmd
@@ -194,8 +195,8 @@ type backupDone struct {
 }
 
 // backup takes one and writes it to out.
-func (p *program) backup(ctx context.Context, c *client.Client, words []string, out string) (done backupDone, err error) {
-	done.File = out
+func (p *program) backup(ctx context.Context, c *client.Client, words []string, out output) (done backupDone, err error) {
+	done.File = out.name
 	content, err := client.Stream(c.CreateBackup(ctx, contract.BackupCreate{Recipients: words}))
 	if err != nil {
 		return done, err
@@ -203,7 +204,7 @@ func (p *program) backup(ctx context.Context, c *client.Client, words []string, 
 	defer content.Close()
 	bar := p.progress(-1, "backup", true)
 	defer bar.Done()
-	return done, files.WriteWhole(out, func(w io.Writer) error {
+	return done, out.write(func(w io.Writer) error {
 		sum := sha256.New()
 		if done.Size, err = io.Copy(io.MultiWriter(w, sum, barWriter{bar}), content); err != nil {
 			return fmt.Errorf("fetch the backup: %w", err)

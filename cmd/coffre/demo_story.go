@@ -410,7 +410,7 @@ type exported struct {
 func (p *program) exportTo(ctx context.Context, c *client.Client, ask contract.ExportCreate, look func([]byte) []check) (exported, error) {
 	var out strings.Builder
 	quiet := &program{terminal: terminal{Out: &out, Err: io.Discard}, now: p.now}
-	e, err := quiet.export(ctx, c, ask, "-")
+	e, err := quiet.export(ctx, c, ask, output{name: "-", pipe: true})
 	if err != nil {
 		return exported{}, err
 	}

@@ -85,7 +85,8 @@ nowhere.`,
 func newDocumentsDownload(p *program) *cobra.Command {
 	var at where
 	var person who
-	var org, out string
+	var org string
+	out := output{pipe: true}
 	cmd := &cobra.Command{
 		Use: "download ID ATTACHMENT --out FILE", Short: "A file of a document, as its issuer or a holder gets it",
 		Long: `Puts a file of a document at --out: whole or not at all, readable by its owner only. --out - is
@@ -100,6 +101,9 @@ sees it.`,
 			}
 			file, err := parseID("ATTACHMENT", args[1])
 			if err != nil {
+				return err
+			}
+			if err := out.check(); err != nil {
 				return err
 			}
 			g, err := person.grant(p)
@@ -121,18 +125,17 @@ sees it.`,
 					}
 					return nil
 				}
-				if out == "-" {
+				if out.toPipe() {
 					return copied(p.Out)
 				}
-				return files.WriteWhole(out, copied)
+				return out.write(copied)
 			})
 		},
 	}
 	at.flags(cmd)
 	person.flags(cmd)
 	orgFlag(cmd, &org)
-	cmd.Flags().StringVar(&out, "out", "", "`file` to write; - is standard output")
-	_ = cmd.MarkFlagRequired("out") // only for a flag that is not there
+	out.flags(cmd)
 	cmd.MarkFlagsMutuallyExclusive("org", "citizen")
 	cmd.MarkFlagsMutuallyExclusive("org", "ssin-file")
 	return cmd

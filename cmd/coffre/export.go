@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
-	"coffre/cmd/coffre/files"
 	"coffre/domain"
 	"coffre/handlers/contract"
 )
@@ -29,7 +28,8 @@ func newExportConsentLog(p *program) *cobra.Command {
 	var at where
 	var me officer
 	var asJSON bool
-	var format, out, consumer, purpose, from, until, reason string
+	out := output{pipe: true}
+	var format, consumer, purpose, from, until, reason string
 	cmd := &cobra.Command{
 		Use: "consentLog --out FILE", Short: "Every decision about consents, as a file",
 		Long: `Makes an export, waits for it, checks its hash and puts it at --out: whole or not at all,
@@ -41,6 +41,9 @@ that opens it may drop the zero that an enterprise number begins with. xlsx is f
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("format", format, "csv", "jsonl", "xlsx"); err != nil {
+				return err
+			}
+			if err := out.check(); err != nil {
 				return err
 			}
 			ask := contract.ExportCreate{Kind: contract.ExportKindConsentLog, Format: contract.ExportFormat(format), Purpose: domain.Purpose(purpose), Reason: domain.ReasonCode(reason)}
@@ -62,11 +65,11 @@ that opens it may drop the zero that an enterprise number begins with. xlsx is f
 					return err
 				}
 				words := p.terminal
-				if out == "-" { // the data went to standard output
+				if out.toPipe() { // the data went to standard output
 					words.Out = p.Err
 				}
 				q := &program{terminal: words}
-				return q.print(asJSON, done, "export", done.ExportID.String(), "rows", strconv.FormatInt(orZero(done.Rows), 10), "sha256", done.Sha256, "file", out)
+				return q.print(asJSON, done, "export", done.ExportID.String(), "rows", strconv.FormatInt(orZero(done.Rows), 10), "sha256", done.Sha256, "file", out.name)
 			})
 		},
 	}
@@ -74,15 +77,13 @@ that opens it may drop the zero that an enterprise number begins with. xlsx is f
 	me.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&format, "format", "csv", "csv, jsonl or xlsx")
-	f.StringVar(&out, "out", "", "`file` to write; - is standard output")
+	out.flags(cmd)
 	f.StringVar(&consumer, "consumer", "", "only consents of this enterprise `number`")
 	f.StringVar(&purpose, "purpose", "", "only this purpose, a `code` of the registry")
 	f.StringVar(&from, "from", "", "decisions from this `moment` or day on")
 	f.StringVar(&until, "until", "", "decisions before this `moment`, or until this day, the day included")
 	f.StringVar(&reason, "reason", "", "`code` of why it is made, as the registry has it")
-	required(cmd, "out")
 	complete(cmd, "format", "csv", "jsonl", "xlsx")
-	_ = cmd.MarkFlagFilename("out") // only for a flag that is not there
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
@@ -90,7 +91,7 @@ that opens it may drop the zero that an enterprise number begins with. xlsx is f
 var errHash = errors.New("the file that came is not the one the vault made: its hash differs")
 
 // export has a file made, waits for it and writes it to out.
-func (p *program) export(ctx context.Context, c *client.Client, ask contract.ExportCreate, out string) (contract.Export, error) {
+func (p *program) export(ctx context.Context, c *client.Client, ask contract.ExportCreate, out output) (contract.Export, error) {
 	begun, err := client.Read[contract.Export](c.CreateExport(ctx, contract.CreateExportParams{IdempotencyKey: uuid.New()}, ask))
 	if err != nil {
 		return contract.Export{}, err
@@ -125,8 +126,8 @@ func (p *program) export(ctx context.Context, c *client.Client, ask contract.Exp
 		}
 		return nil
 	}
-	if out == "-" {
+	if out.toPipe() {
 		return file, fetch(p.Out)
 	}
-	return file, files.WriteWhole(out, fetch)
+	return file, out.write(fetch)
 }

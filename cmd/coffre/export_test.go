@@ -63,11 +63,11 @@ func TestExportIsWholeOrNotThere(t *testing.T) {
 	}
 
 	// Another file than the vault made: the one that is there stays.
-	got = answering(t, exports(t, "something else", sum, contract.TaskStateDone)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", out)
+	got = answering(t, exports(t, "something else", sum, contract.TaskStateDone)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", out, "--force")
 	if b, err := os.ReadFile(out); err != nil || string(b) != content || !strings.Contains(got.err, errHash.Error()) {
 		t.Errorf("the file holds %q, %v; err %q", b, err, got.err)
 	}
-	got = answering(t, exports(t, content, sum, contract.TaskStateFailed)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", out)
+	got = answering(t, exports(t, content, sum, contract.TaskStateFailed)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", out, "--force")
 	if !strings.Contains(got.err, "storageFull: no room") {
 		t.Errorf("err %q", got.err)
 	}

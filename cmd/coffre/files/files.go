@@ -40,7 +40,30 @@ func ReadAtMost(r io.Reader, limit int64) ([]byte, error) {
 
 // WriteWhole puts what write writes at path, readable by its owner only: whole,
 // or not at all.
-func WriteWhole(path string, write func(io.Writer) error) (err error) {
+func WriteWhole(path string, write func(io.Writer) error) error {
+	return writeTo(path, write, os.Rename)
+}
+
+// WriteNew is WriteWhole for a path where nothing is: what is there, or comes there while
+// write runs, stays as it is, and the error is fs.ErrExist.
+func WriteNew(path string, write func(io.Writer) error) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("write %s: %w", path, fs.ErrExist)
+	}
+	return writeTo(path, write, func(from, to string) error {
+		err := os.Link(from, to) // unlike a rename it replaces nothing
+		if err == nil {
+			return os.Remove(from)
+		}
+		if _, there := os.Lstat(to); errors.Is(err, fs.ErrExist) || there == nil {
+			return fs.ErrExist
+		}
+		return os.Rename(from, to) // a file system without links
+	})
+}
+
+// writeTo writes a file beside path, which put brings there.
+func writeTo(path string, write func(io.Writer) error, put func(from, to string) error) (err error) {
 	dir, name := filepath.Split(path)
 	f, err := os.CreateTemp(dir, "."+name+"-*") // 0600
 	if err != nil {
@@ -61,7 +84,7 @@ func WriteWhole(path string, write func(io.Writer) error) (err error) {
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("write %s: %w", path, Cause(err))
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := put(f.Name(), path); err != nil {
 		return fmt.Errorf("write %s: %w", path, Cause(err))
 	}
 	if err := sqlitedb.SyncDir(filepath.Dir(path), ""); err != nil {
@@ -75,6 +98,10 @@ func Cause(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		return p.Err
+	}
+	var l *os.LinkError
+	if errors.As(err, &l) {
+		return l.Err
 	}
 	return err
 }
