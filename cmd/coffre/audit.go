@@ -59,7 +59,7 @@ events there are of each type and which leaf of the log was the last.`,
   coffre audit replay --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
   coffre audit replay --data data --role operator,privacyOfficer --from 2026-03-01
   coffre audit replay --data data --type document.issued --from 2026-03-01 --until 2026-03-31 --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if citizen != "" {
 				id, err := citizenID(citizen)

@@ -99,7 +99,7 @@ The scratch directory holds what the vault's own directory holds, still sealed: 
 where the vault's directory might lie.`,
 		Example: `  coffre backup verify coffre.age --identity-file backup.key
   coffre backup verify coffre.age --identity-file backup.key --data data --scratch /var/tmp`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			with, err := p.identities(key)
 			if err != nil {

@@ -27,7 +27,7 @@ archive was restored. HEX is the SHA-256 of the backup or of its manifest. On a 
 asks; elsewhere --yes says that you are sure.`,
 		Example: `  coffre backup report --data data --taken 2026-03-01T02:00:00Z --sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
   coffre backup report --data data --taken 2026-03-01T02:00:00Z --sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 --yes`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			when, err := beginning("taken", taken)
 			if err != nil {

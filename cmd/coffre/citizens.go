@@ -29,7 +29,7 @@ func newCitizensFind(p *program) *cobra.Command {
 citizen sees it in their access log: that a privacy officer looked, when, why, and for which case.`,
 		Example: `  coffre citizens find --data data --ssin-file ssin.txt --reason complaint
   coffre citizens find --data data --subject second-officer --ssin-file ssin.txt --reason legalDuty --case-file case.txt`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			body := contract.CitizenGet{Reason: contract.LookupReason(reason)}
 			var err error

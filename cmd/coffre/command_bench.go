@@ -34,7 +34,7 @@ with it name, and rotate its key; without one they are left out.`,
   coffre bench --full --json > figures.jsonl
   coffre bench --dir /srv/coffre --only T1
   coffre bench --postgres postgres://maker@127.0.0.1/postgres --only T10,T11,T13`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			config, err := vault.FromEnv(p.env)
 			if err != nil {

@@ -43,7 +43,7 @@ func newDuty(p *program, duty vault.Duty, name, short, long, example string) *co
 	var data string
 	var at vault.StoresConfig
 	cmd := &cobra.Command{
-		Use: name + " --data DIR", Short: short, Long: long, Example: example, Args: cobra.NoArgs,
+		Use: name + " --data DIR", Short: short, Long: long, Example: example, Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.configure(p.env, vault.DataDir(data), at); err != nil {
 				return err

@@ -41,9 +41,9 @@ knows them. Every process of the vault must be stopped first.`,
   coffre restore --accept-loss data --by ann.peeters --cause failover`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if cut.data != "" {
-				return cobra.NoArgs(cmd, args)
+				return takes()(cmd, args)
 			}
-			return cobra.ExactArgs(1)(cmd, args)
+			return takes("FILE")(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if cut.data != "" {

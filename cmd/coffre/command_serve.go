@@ -87,7 +87,7 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
       --webhook-secret-file webhook.key
   coffre serve --data run-1 --store postgres://coffre@db.example/vault --oidc-issuer https://login.example
   coffre serve --dev --data data --kurrent-listen 127.0.0.1:2113    for auditors' tools`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.configure(p.env, vault.DataDir(data), at); err != nil {
 				return err

@@ -31,7 +31,7 @@ func newConsentsList(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "A citizen's consents, newest first",
 		Example: `  coffre consents list --data data --ssin-file ssin.txt`,
-		Args:    cobra.NoArgs,
+		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, id domain.CitizenID) error {
 				all, err := allConsents(cmd.Context(), c, id)
@@ -86,7 +86,7 @@ registry has for the purpose, which is printed here. A text that was shown elsew
 --text-file, is taken when it says the same.`,
 		Example: `  coffre consents grant --data data --ssin-file ssin.txt --consumer 0203430576 \
       --purpose familyDiscount --type householdComposition --uses 3 --until 2026-12-31`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			org, err := domain.ParseOrganisation(consumer)
 			if err != nil {
@@ -185,7 +185,7 @@ func newConsentsWithdraw(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "withdraw ID", Short: "Withdraw a consent; from then on nothing is read under it",
 		Example: `  coffre consents withdraw --data data --ssin-file ssin.txt 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
-		Args:    cobra.ExactArgs(1),
+		Args:    takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseID("ID", args[0])
 			if err != nil {

@@ -24,7 +24,7 @@ whole. The family is made up, another one each time, so it can be played again i
 A step that does not come out as it must ends the story with exit code 1.`,
 		Example: `  coffre demo --data /tmp/coffre-demo
   coffre demo --data data --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			v, err := p.connect(cmd.Context(), where{data: dir}, true)
 			if err != nil {

@@ -51,7 +51,7 @@ func newDocumentsShow(p *program) *cobra.Command {
 record and the citizen sees it.`,
 		Example: `  coffre documents show --data data --org 0206731645 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
   coffre documents show --data data --ssin-file ssin.txt 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseID("ID", args[0])
 			if err != nil {

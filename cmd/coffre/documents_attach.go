@@ -39,7 +39,7 @@ removed. Without --type the end of the file's name tells what it is; the name it
 nowhere.`,
 		Example: `  coffre documents attach --data data --org 0220916609 diploma.pdf
   coffre documents attach --data data --org 0220916609 --type application/xml statement`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			media := document.MediaType(kind)
 			if kind == "" {
@@ -93,7 +93,7 @@ func newDocumentsDownload(p *program) *cobra.Command {
 standard output. A reading by the issuer, or for another person, is on record and the citizen
 sees it.`,
 		Example: `  coffre documents download --data data --ssin-file ssin.txt --out diploma.pdf 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44 5b0cf7a2-8d51-4c3a-9f0e-1f2a3b4c5d6e`,
-		Args:    cobra.ExactArgs(2),
+		Args:    takes("ID", "ATTACHMENT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseID("ID", args[0])
 			if err != nil {

@@ -47,7 +47,7 @@ reason, never with what it says. A data directory that is not there is made, and
 		Example: `  coffre documents import --data data cards.jsonl
   zcat cards.jsonl.gz | coffre documents import --data data -
   coffre documents import --url https://vault.example --token-file issuer.token --json cards.jsonl licences.jsonl`,
-		Args: cobra.MinimumNArgs(1),
+		Args: takes("FILE..."),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			g, err := asIssuer(org)
 			if err != nil {

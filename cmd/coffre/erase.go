@@ -38,7 +38,7 @@ func newEraseRequest(p *program) *cobra.Command {
 		Long: "Nothing is erased before a second person approves.",
 		Example: `  coffre erase request --data data --ssin-file ssin.txt --reason citizenRequest
   coffre erase request --data data --ssin-file ssin.txt --reason rectification --document 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ask := contract.ErasureRequest{Scope: contract.ErasureScopeCitizen, Reason: domain.ReasonCode(reason)}
 			if document != "" {
@@ -107,7 +107,7 @@ func newEraseApprove(p *program) *cobra.Command {
 elsewhere --yes says that you are sure.`,
 		Example: `  coffre erase approve --data data --subject second-officer 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
   coffre erase approve --data data --yes 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseID("ID", args[0])
 			if err != nil {
@@ -154,7 +154,7 @@ func newEraseStatus(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status ID", Short: "How far an erasure is",
 		Example: `  coffre erase status --data data 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
-		Args:    cobra.ExactArgs(1),
+		Args:    takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseID("ID", args[0])
 			if err != nil {
@@ -183,7 +183,7 @@ func newEraseCertificate(p *program) *cobra.Command {
 		Use: "certificate ID", Short: "The signed proof of an erasure",
 		Example: `  coffre erase certificate --data data 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
   coffre erase certificate --data data --json 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 > certificate.json`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseID("ID", args[0])
 			if err != nil {

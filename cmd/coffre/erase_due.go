@@ -19,7 +19,7 @@ func newEraseDue(p *program) *cobra.Command {
 personal is told: where the days of validity are personal, no day is.`,
 		Example: `  coffre erase due --data data
   coffre erase due --data data --json | head`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, token.Grant{Role: domain.RoleOperator, Subject: me.subject}, func(c *client.Client) error {
 				t := p.table("DOCUMENT", "TYPE", "CITIZEN", "SINCE", "RULE", "THEN", "LEGAL HOLD")

@@ -22,7 +22,7 @@ func newEraseList(p *program) *cobra.Command {
 		Long: "With --state requested those that wait for a second person. A look is on record.",
 		Example: `  coffre erase list --data data --state requested
   coffre erase list --data data --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ask := contract.ListErasuresParams{PageSize: 200}
 			for _, s := range states {

@@ -33,7 +33,7 @@ func newEraseKeys(p *program) *cobra.Command {
 connection they trust, and keeps them: a certificate cannot vouch for its own key.`,
 		Example: `  coffre erase keys --data data
   coffre erase keys --data data --json > keys.json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asksOpenly(cmd.Context(), at, func(c *client.Client) error {
 				all, err := client.Read[contract.SigningKeys](c.GetSigningKeys(cmd.Context()))
@@ -71,7 +71,7 @@ keys sealed and computes the digest over them.`,
 		Example: `  coffre erase verify certificate.json --key keys.json
   coffre erase verify certificate.json --key keys.json --events log.jsonl
   coffre erase verify - --key MCowBQYDK2VwAyEA... < certificate.json`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			signed, err := p.readFile(args[0], maxCertificate)
 			if err != nil {

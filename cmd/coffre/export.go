@@ -38,7 +38,7 @@ CSV is for programs: values that a spreadsheet would take for a formula are neut
 that opens it may drop the zero that an enterprise number begins with. xlsx is for spreadsheets.`,
 		Example: `  coffre export consentLog --data data --format csv --out consents.csv
   coffre export consentLog --data data --format jsonl --consumer 0316380841 --from 2026-01-01 --until 2026-01-31 --out january.jsonl`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("format", format, "csv", "jsonl", "xlsx"); err != nil {
 				return err

@@ -19,7 +19,7 @@ func newExportList(p *program) *cobra.Command {
 		Use: "list", Short: "Exports that are kept, oldest first",
 		Example: `  coffre export list --data data
   coffre export list --data data --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, token.Grant{Role: domain.RolePrivacyOfficer, Subject: me.subject}, func(c *client.Client) error {
 				t := p.table("EXPORT", "KIND", "FORMAT", "STATE", "ROWS", "SHA-256")

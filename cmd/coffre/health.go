@@ -15,7 +15,7 @@ func newHealth(p *program) *cobra.Command {
 		Long: "Says UP, DEGRADED or DOWN; DOWN is exit code 1.",
 		Example: `  coffre health --data data
   coffre health --url https://vault.example`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asksOpenly(cmd.Context(), at, func(c *client.Client) error {
 				resp, err := c.GetHealth(cmd.Context()) // 503 is an answer here

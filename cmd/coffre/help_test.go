@@ -5,10 +5,12 @@ import (
 	"flag"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"coffre/cmd/coffre/vault"
 )
@@ -143,13 +145,13 @@ func TestUsageMistakesAreCode2(t *testing.T) {
 		"mistyped command with flags": {[]string{"audit", "repla", "--data", dir}, "did you mean replay?"},
 		"flags without a command":     {[]string{"audit", "--data", dir}, "a command comes first: coffre audit COMMAND"},
 		"unknown first word, flags":   {[]string{"walet", "--data", dir}, "did you mean wallet?"},
-		"unknown flag":                {[]string{"version", "--jsn"}, "unknown flag"},
-		"argument too many":           {[]string{"version", "now"}, "unknown command"},
-		"argument missing":            {[]string{"documents", "show", "--data", dir}, "accepts 1 arg"},
-		"required flag missing":       {[]string{"token", "--data", dir}, `"role"`},
-		"neither data nor url":        {[]string{"health"}, "data url"},
-		"both data and url":           {[]string{"projections", "status", "--data", dir, "--url", "https://vault.example", "--token-file", "x"}, "data url"},
-		"url without token":           {[]string{"projections", "status", "--url", "https://vault.example"}, "token-file"},
+		"unknown flag":                {[]string{"version", "--jsn"}, "unknown flag --jsn; did you mean --json?"},
+		"argument too many":           {[]string{"version", "now"}, `coffre version takes no "now"`},
+		"argument missing":            {[]string{"documents", "show", "--data", dir}, "ID is missing; usage: coffre documents show ID"},
+		"required flag missing":       {[]string{"token", "--data", dir}, "--role is missing"},
+		"neither data nor url":        {[]string{"health"}, "--data or --url is missing"},
+		"both data and url":           {[]string{"projections", "status", "--data", dir, "--url", "https://vault.example", "--token-file", "x"}, "--data and --url exclude each other"},
+		"url without token":           {[]string{"projections", "status", "--url", "https://vault.example"}, "--url goes with --token-file"},
 		"url in clear":                {[]string{"health", "--url", "http://vault.example", "--token-file", file(t, "t", "x")}, "--url is https://host"},
 		"no such role":                {[]string{"token", "--data", dir, "--role", "king"}, "--role is one of"},
 		"issuer without organisation": {[]string{"token", "--data", dir, "--role", "issuer"}, "needs --org"},
@@ -157,13 +159,17 @@ func TestUsageMistakesAreCode2(t *testing.T) {
 		"auditor who is a citizen":    {[]string{"token", "--data", dir, "--role", "auditor", "--citizen", "0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44"}, "for the role citizen"},
 		"wrong check digits":          {[]string{"token", "--data", dir, "--role", "issuer", "--org", "0206731646"}, "invalidEnterpriseNumber"},
 		"scope of another role":       {[]string{"token", "--data", dir, "--role", "auditor", "--scopes", "documents:issue"}, "--scopes: those of role auditor"},
+		"not a number":                {[]string{"consents", "grant", "--uses", "4711x"}, "--uses is a whole number"},
+		"not a duration":              {[]string{"token", "--ttl", "4711"}, "--ttl is a duration"},
+		"value missing":               {[]string{"token", "--ttl"}, "--ttl needs a value"},
+		"no letters for flags":        {[]string{"token", "-r"}, "unknown flag -r"},
 		"endless token":               {[]string{"token", "--data", dir, "--role", "auditor", "--ttl", "10000h"}, "--ttl"},
 		"not an id":                   {[]string{"wallet", "show", "--data", dir, "--citizen", "me"}, "a UUID"},
 		"nobody's wallet":             {[]string{"wallet", "show", "--data", dir}, "--ssin-file is needed"},
 		"not a day":                   {[]string{"wallet", "show", "--data", dir, "--citizen", "0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44", "--valid-at", "soon"}, "--valid-at"},
 		"not a type":                  {[]string{"audit", "replay", "--data", dir, "--type", "Everything"}, "--type"},
 		"no such type":                {[]string{"audit", "replay", "--data", dir, "--citizen", anna, "--type", "consent.grantd"}, "did you mean consent.granted?"},
-		"token for what is open":      {[]string{"health", "--data", dir, "--token-file", "x"}, "token-file"},
+		"token for what is open":      {[]string{"health", "--data", dir, "--token-file", "x"}, "--data and --token-file exclude each other"},
 		"not a stream":                {[]string{"audit", "replay", "--data", dir, "--stream", "*"}, "--stream"},
 		"no such format":              {[]string{"export", "consentLog", "--data", dir, "--out", "-", "--format", "ods"}, "--format is one of"},
 		"erasing without being sure":  {[]string{"erase", "approve", "--data", dir, "0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44"}, "--yes"},
@@ -195,6 +201,67 @@ func TestUsageMistakesAreCode2(t *testing.T) {
 				t.Errorf("out %q, err %q; want %q on standard error alone", got.out, got.err, c.says)
 			}
 		})
+	}
+}
+
+// TestEveryCommandSaysHowItIsTyped types each command with a flag that it lacks, a word too
+// many, a word too few and no flags: exit code 2, and sentences of ours with the usage.
+func TestEveryCommandSaysHowItIsTyped(t *testing.T) {
+	s := &shell{t: t, adapt: func(p *program) {
+		p.serve = func(context.Context, terminal, serveOptions) error { t.Error("it serves"); return nil }
+		p.open = func(context.Context, vault.DataDir) (runningVault, error) {
+			t.Error("it opens a vault")
+			return nil, vault.ErrOwned
+		}
+	}}
+	root, _ := newRoot(newProgram(terminal{}))
+	leaves, typed := 0, 0
+	each(root, func(cmd *cobra.Command) {
+		if cmd.HasAvailableSubCommands() && cmd.Annotations[runsItself] == "" {
+			return
+		}
+		leaves++
+		words := strings.Fields(cmd.CommandPath())[1:]
+		var takes []string // the words in capitals that follow no flag
+		line := strings.NewReplacer("(", "", ")", "").Replace(strings.TrimPrefix(cmd.UseLine(), cmd.CommandPath()))
+		for i, fields := 0, strings.Fields(line); i < len(fields) && fields[i] == strings.ToUpper(fields[i]); i++ {
+			takes = append(takes, fields[i])
+		}
+		many := slices.Clone(words)
+		for range takes {
+			many = append(many, "x")
+		}
+		wrong := map[string][]string{"unknown flag --no-such-flag": append(slices.Clone(words), "--no-such-flag")}
+		if len(takes) == 0 || !strings.HasSuffix(takes[len(takes)-1], "...") {
+			wrong["takes no \"toomany\""] = append(many, "toomany")
+			if cmd.Annotations[runsItself] != "" {
+				delete(wrong, "takes no \"toomany\"")
+				wrong["unknown command \"toomany\""] = append(many, "toomany")
+			}
+		}
+		if len(takes) > 0 {
+			wrong[strings.TrimSuffix(takes[len(takes)-1], "...")+" is missing"] = many[:len(many)-1]
+		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if len(f.Annotations[cobra.BashCompOneRequiredFlag]) > 0 && cmd.Name() != "restore" {
+				wrong["--"+f.Name] = many
+			}
+		})
+		for says, args := range wrong {
+			typed++
+			got := s.must(exitUsage, args...)
+			if got.out != "" || !strings.Contains(got.err, says) || !strings.Contains(got.err, cmd.CommandPath()+" --help'") {
+				t.Errorf("%v: out %q, err %q; want %q", args, got.out, got.err, says)
+			}
+			for _, raw := range []string{"accepts ", "arg(s)", "flag(s)", "in the group", "shorthand", "strconv", "%!"} {
+				if strings.Contains(got.err, raw) {
+					t.Errorf("%v: raw text: %q", args, got.err)
+				}
+			}
+		}
+	})
+	if leaves < 45 || typed < 130 {
+		t.Fatalf("%d commands were typed in %d wrong ways", leaves, typed)
 	}
 }
 

@@ -27,7 +27,7 @@ func newKeysStatus(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "Which keys there are; never a key",
 		Example: `  coffre keys status --data data`,
-		Args:    cobra.NoArgs,
+		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
 				state, err := client.Read[contract.KeyState](c.GetKeys(cmd.Context()))
@@ -108,7 +108,7 @@ With --audit: replace the key under which the log names those who act.`,
 		Example: `  coffre keys rotate --data data
   coffre keys rotate --data data --pepper
   coffre keys rotate --data data --audit`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
 				switch {
@@ -203,7 +203,7 @@ func newKeysRetire(p *program) *cobra.Command {
 of them wraps a key, and without a backup that was taken after the last rotation and
 restored for a test. Nothing is destroyed yet.`,
 		Example: `  coffre keys retire --data data`,
-		Args:    cobra.NoArgs,
+		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
 				state, err := client.Read[contract.KeyState](c.RetireKeys(cmd.Context(), contract.RetireKeysParams{IdempotencyKey: uuid.New()}))
@@ -229,7 +229,7 @@ still wrapped by one of them opens nowhere any more. On a terminal it asks; else
 --yes says that you are sure.`,
 		Example: `  coffre keys trim --data data
   coffre keys trim --data data --yes`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !sure {
 				if err := p.confirm("This destroys versions of the key-encryption key for good. Type trim to go on: ", "trim"); err != nil {

@@ -72,7 +72,7 @@ made. Who needs the row is answered 503; everybody else is served. A row comes b
 backup: coffre restore it into another directory, then coffre keys restore --from it.`,
 		Example: `  coffre keys check --data data
   coffre keys check --data data --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 	}
 	rows := p.keyRows(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -134,7 +134,7 @@ Nobody serves the vault meanwhile. The next start destroys again what the shred 
   coffre keys restore --data data --from back
   coffre keys restore --data run --keys postgres://coffre@db.example/vault --from postgres://coffre@db.example/back
   coffre keys restore --data data --from back --accept-missing --yes`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 	}
 	rows := p.keyRows(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -21,7 +21,7 @@ func newMandatesList(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "The mandates in which a citizen represents or is represented",
 		Example: `  coffre mandates list --data data --ssin-file ssin.txt`,
-		Args:    cobra.NoArgs,
+		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			return p.asCitizen(ctx, at, person, func(c *client.Client, _ domain.CitizenID) error {

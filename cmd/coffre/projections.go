@@ -24,7 +24,7 @@ func newProjectionsStatus(p *program) *cobra.Command {
 		Use: "status", Short: "How far each read model is",
 		Example: `  coffre projections status --data data
   coffre projections status --data data --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
 				all, err := client.Read[contract.Projections](c.ListProjections(cmd.Context(), contract.ListProjectionsParams{}))
@@ -63,7 +63,7 @@ func newProjectionsRebuild(p *program) *cobra.Command {
 		Long: `Asks for a rebuild, waits for that one and says how it ended: exit code 1 when it failed, and
 then the read model in force stays. One that is under way already is joined.`,
 		Example: `  coffre projections rebuild wallet --data data`,
-		Args:    cobra.ExactArgs(1),
+		Args:    takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
 				asked, err := client.Read[contract.Rebuild](c.RebuildProjection(cmd.Context(), args[0], contract.RebuildProjectionParams{IdempotencyKey: uuid.New()}))

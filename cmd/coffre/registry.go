@@ -38,7 +38,7 @@ func newRegistryApply(p *program) *cobra.Command {
 file, and publishes them as the next version. What is in force already is not published
 again. A vault that is to begin with them is made by coffre serve --registry.`,
 		Example: `  coffre registry apply --data data my-registry`,
-		Args:    cobra.ExactArgs(1),
+		Args:    takes("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			files, err := registryFiles(os.DirFS(args[0]))
 			if err != nil {
@@ -98,7 +98,7 @@ func newRegistryShow(p *program) *cobra.Command {
 		Use: "show", Short: "What is in force",
 		Example: `  coffre registry show --data data
   coffre registry show --url https://vault.example --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("lang", lang, languages...); err != nil {
 				return err

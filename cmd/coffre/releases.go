@@ -57,7 +57,7 @@ with --kind newLife they are registered as soon as another officer approves. The
 answer does not tell whether an erasure of the number is remembered.`,
 		Example: `  coffre releases propose --data data --ssin-file ssin.txt --kind end --until 2036-12-31 --legal-basis legalObligation
   coffre releases propose --data data --ssin-file ssin.txt --kind newLife --legal-basis legalObligation`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			body := contract.ReleasePropose{Kind: contract.ReleaseKind(kind), LegalBasis: domain.LegalBasis(basis)}
 			var err error
@@ -96,7 +96,7 @@ func newReleasesApprove(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "approve ID", Short: "Another officer names the same person and agrees",
 		Example: `  coffre releases approve --data data --subject second-officer --ssin-file ssin.txt 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
-		Args:    cobra.ExactArgs(1),
+		Args:    takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseID("ID", args[0])
 			if err != nil {
@@ -129,7 +129,7 @@ func newReleasesStatus(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status ID", Short: "How far a release is",
 		Example: `  coffre releases status --data data 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
-		Args:    cobra.ExactArgs(1),
+		Args:    takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseID("ID", args[0])
 			if err != nil {

@@ -59,7 +59,7 @@ is for a ground of GDPR art. 18(2). The citizen still sees it.`,
 		Example: `  coffre restrictions ask --data data --ssin-file ssin.txt --reason accuracyContested
   coffre restrictions ask --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --officer anna --reason objection \
       --document 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			body := contract.RestrictionAsk{Reason: domain.ReasonCode(reason)}
 			if document != "" {
@@ -95,7 +95,7 @@ func newRestrictionsList(p *program) *cobra.Command {
 		Use: "list", Short: "Every restriction of a citizen, those lifted included",
 		Example: `  coffre restrictions list --data data --ssin-file ssin.txt
   coffre restrictions list --data data --ssin-file ssin.txt --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return person.ask(cmd.Context(), p, at, func(c *client.Client, id domain.CitizenID) error {
 				all := contract.Restrictions{Self: contract.RestrictionsHref(id), Items: []contract.Restriction{}}
@@ -144,7 +144,7 @@ telling the citizen (GDPR art. 18(3)) and saying with --informed on which day th
 		Example: `  coffre restrictions lift --data data --ssin-file ssin.txt 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
   coffre restrictions lift --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --officer anna --informed 2026-03-01 \
       0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			one, err := parseID("ID", args[0])
 			if err != nil {

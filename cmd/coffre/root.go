@@ -94,20 +94,7 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		message += "; did you mean " + strings.Join(near, " or ") + "?"
 	}
-	return fmt.Errorf("%s (try '%s --help')", message, cmd.CommandPath())
-}
-
-// explainFlag returns what is wrong with a command line on which cobra met a flag that cmd does
-// not have. A group has no flags but --help, so the mistake is the word after it, or that
-// there is none.
-func explainFlag(root, cmd *cobra.Command, args []string, err error) error {
-	if !cmd.HasAvailableSubCommands() || cmd.Annotations[runsItself] != "" {
-		return fmt.Errorf("%w (try '%s --help')", err, cmd.CommandPath())
-	}
-	if _, rest, found := root.Find(args); found == nil && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
-		return noSuchCommand(cmd, rest)
-	}
-	return fmt.Errorf("%w; a command comes first: %s COMMAND (try '%[2]s --help')", err, cmd.CommandPath())
+	return usage("%s (try '%s --help')", message, cmd.CommandPath())
 }
 
 // examples gives cobra's own completion commands theirs.
@@ -123,11 +110,13 @@ func examples(root *cobra.Command) {
 	completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	for _, shell := range completion.Commands() {
 		shell.Example = "  coffre completion " + shell.Name()
+		shell.Args = takes()
 	}
 }
 
-// watch notes when a command's own work begins.
+// watch notes when a command's own work begins, which is after its flags were checked.
 func watch(cmd *cobra.Command, started *bool) {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return checkFlags(cmd) }
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			*started = true

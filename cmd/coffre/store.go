@@ -83,7 +83,7 @@ lifts what somebody told the server to forget of the log's streams; and says wha
       --destroyer-role coffre_destroyer --rotator-role coffre_rotator
   coffre store prepare --role coffre --json
   coffre store prepare --store esdb+discover://kurrent.example:2113 --credentials-file admin.txt --role coffre --alone`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			at := &to.Stores
 			for _, one := range []struct {

@@ -40,7 +40,7 @@ target is in use: what is erased afterwards is erased in the target only.`,
 		Example: `  coffre store copy --from sqlite:data --to postgres://coffre@db.example/vault --to-data run
   coffre store copy --from-data run --from postgres://coffre@db.example/vault --to sqlite:copy
   coffre store copy --from sqlite:data --to esdb://kurrent.example:2113 --to-keys postgres://coffre@db.example/vault --to-data run`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := vault.FromEnv(p.env)
 			if err != nil {

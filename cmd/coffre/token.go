@@ -37,7 +37,7 @@ no directory: start coffre serve --dev first. Nothing but the token goes to stan
   coffre token --data data --role consumer --org 0316380841 --ttl 8h
   coffre token --data data --role citizen --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
   coffre token --data data --role auditor --scopes events:read`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(*cobra.Command, []string) error {
 			g, err := grantOf(p, role, org, onBehalfOf, person)
 			if err != nil {

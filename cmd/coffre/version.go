@@ -12,7 +12,7 @@ func newVersion(p *program) *cobra.Command {
 		Use: "version", Short: "What this program is made of",
 		Example: `  coffre version
   coffre version --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v, err := vault.ReadVersions(cmd.Context())
 			if err != nil {

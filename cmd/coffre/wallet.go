@@ -27,7 +27,7 @@ func newWalletShow(p *program) *cobra.Command {
 		Example: `  coffre wallet show --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
   echo 53480200724 | coffre wallet show --data data --ssin-file - --lang fr
   coffre wallet show --data data --ssin-file ssin.txt --valid-at 2026-12-31 --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ask := contract.GetWalletParams{Lang: domain.Language(lang), PageSize: 200}
 			if err := oneOf("lang", lang, languages...); err != nil {

@@ -37,7 +37,7 @@ func newWebhooksList(p *program) *cobra.Command {
 		Use: "list", Short: "The webhook that is told of changes, and how it does",
 		Example: `  coffre webhooks list --data data
   coffre webhooks list --data data --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
 				all, err := client.Read[contract.Webhooks](c.ListWebhooks(cmd.Context()))
@@ -87,7 +87,7 @@ func newWebhooksEnable(p *program) *cobra.Command {
 		Long: `Lets deliveries go again to a receiver that answered 410 (Gone). What happened meanwhile waited,
 and is sent.`,
 		Example: `  coffre webhooks enable --data data`,
-		Args:    cobra.NoArgs,
+		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
 				w, err := theWebhook(cmd.Context(), c)
@@ -117,7 +117,7 @@ func newWebhooksReplay(p *program) *cobra.Command {
 meets the same webhook-id.`,
 		Example: `  coffre webhooks replay --data data
   coffre webhooks replay --data data --event 3f0c2c8e-6b1d-4e0b-9d57-0c9f6a1b2d3e`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var ask contract.WebhookReplay
 			if cmd.Flags().Changed("event") {
@@ -159,7 +159,7 @@ the file sign. In between, give the receiver the first line of the file.`,
 		Example: `  coffre webhooks rotate --data data --secret-file webhook.key
   coffre webhooks rotate --data data --secret-file webhook.key --finish
   coffre webhooks rotate --data data    the file was replaced by somebody else`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if finish && file == "" {
 				return usage("--finish goes with --secret-file")
