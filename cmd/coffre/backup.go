@@ -35,7 +35,7 @@ written in clear, and the file appears whole or not at all, readable by its owne
 Neither the key-encryption key nor the shred list is in it: keep both, and keep them apart
 (deploy/runbooks/backup.md). Recipients are made by age-keygen, on a machine where the vault
 is not. With --verify the backup is read again as "backup verify" does.`,
-		Example: `  coffre backup --data data --out coffre.age --recipient age1am7276m2dhz9s2s8xe4v77aru3azm3mxu2c29zgr3jp9xqc30cjsc6uh7v
+		Example: `  coffre backup --data data --out coffre.age --recipients-file recipients.txt
   coffre backup --data data --out coffre.age --recipients-file recipients.txt --verify --identity-file backup.key
   coffre backup verify coffre.age --identity-file backup.key --data data`,
 		Args:        noSuchCommand,

@@ -599,6 +599,7 @@ func TestBackupIsVerifiedAndReported(t *testing.T) {
 	for _, bad := range [][]string{
 		{"backup", "--data", dir, "--out", out + "2"},
 		{"backup", "--data", dir, "--out", out + "2", "--recipient", "age1x"},
+		{"backup", "--data", dir, "--out", out + "2", "--recipient", "age1am7276m2dhz9s2s8xe4v77aru3azm3mxu2c29zgr3jp9xqc30cjsc6uh7v"}, // the contract's example
 		{"backup", "--data", dir, "--out", out + "2", "--recipient", id.Recipient().String(), "--verify"},
 		{"backup", "--data", dir, "--recipient", id.Recipient().String()},
 	} {

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -355,5 +356,27 @@ func TestRecipientsAndIdentities(t *testing.T) {
 	}
 	if _, err := backup.Write(t.Context(), io.Discard, nil, backup.Contents{Now: time.Now}); !errors.Is(err, backup.ErrRecipient) {
 		t.Errorf("for nobody: %v", err)
+	}
+}
+
+// The recipient that the contract shows is nobody's of those who read it.
+func TestTheRecipientOfTheExampleIsRefused(t *testing.T) {
+	contract, err := os.ReadFile("../../handlers/contract/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile(`age1[0-9a-z]{58}`).FindAllString(string(contract), -1)
+	if len(shown) == 0 {
+		t.Fatal("the contract shows no recipient")
+	}
+	for _, word := range append(shown, strings.ToUpper(shown[0])) {
+		for _, words := range [][]string{{word}, {identity(t).Recipient().String(), word}} {
+			if _, err := backup.ParseRecipients(words); !errors.Is(err, backup.ErrExample) || strings.Contains(err.Error(), shown[0]) {
+				t.Errorf("%v", err)
+			}
+		}
+		if _, err := backup.ReadRecipients(strings.NewReader(word + "\n")); !errors.Is(err, backup.ErrExample) {
+			t.Errorf("in a file: %v", err)
+		}
 	}
 }

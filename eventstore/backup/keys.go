@@ -18,6 +18,13 @@ const (
 // ErrRecipient: a named recipient is none that age knows as age1...
 var ErrRecipient = errors.New("backup: a recipient is age1... as age-keygen prints it")
 
+// ErrExample: the recipient is the one of the contract's example, whose secret key nobody
+// who reads it has: what was encrypted to it would open for nobody, or for a stranger.
+var ErrExample = errors.New("backup: a recipient is the one of the example; name one of your own, as age-keygen prints it")
+
+// exampleRecipient is the recipient that the contract shows.
+const exampleRecipient = "age1am7276m2dhz9s2s8xe4v77aru3azm3mxu2c29zgr3jp9xqc30cjsc6uh7v"
+
 // ErrMixed: one recipient in the former style would undo what the others promise.
 var ErrMixed = errors.New("backup: recipients are all age1pq1... or none")
 
@@ -25,7 +32,7 @@ var ErrMixed = errors.New("backup: recipients are all age1pq1... or none")
 var ErrIdentity = errors.New("backup: an identity file holds AGE-SECRET-KEY-... lines as age-keygen writes them")
 
 // ParseRecipients reads recipients, each age1... as age-keygen prints them. It
-// returns ErrRecipient, without what was written, for anything else, and ErrMixed.
+// returns ErrRecipient, without what was written, for anything else, ErrExample and ErrMixed.
 func ParseRecipients(words []string) ([]age.Recipient, error) {
 	if len(words) == 0 || len(words) > maxRecipients {
 		return nil, ErrRecipient
@@ -33,6 +40,9 @@ func ParseRecipients(words []string) ([]age.Recipient, error) {
 	var all []age.Recipient
 	hybrids := 0
 	for _, word := range words {
+		if strings.EqualFold(word, exampleRecipient) {
+			return nil, ErrExample
+		}
 		var one age.Recipient
 		var err error
 		if strings.HasPrefix(word, "age1pq1") { // not to be broken by a quantum computer, either

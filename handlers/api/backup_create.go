@@ -53,7 +53,7 @@ func (v *Vault) CreateBackup(ctx context.Context, r contract.CreateBackupRequest
 	}
 	to, err := backup.ParseRecipients(r.Body.Recipients)
 	if err != nil {
-		return nil, edge.BadInput("/recipients", "recipient", "age1... as age-keygen prints it; all of one kind")
+		return nil, edge.BadInput("/recipients", "recipient", "age1... as age-keygen prints it for you, not the one of the example; all of one kind")
 	}
 	taken, err := v.Backups.Begin(ctx, to)
 	if err != nil {
