@@ -28,11 +28,17 @@ func newConsentsList(p *program) *cobra.Command {
 	var at where
 	var person who
 	var asJSON bool
+	var lang string
 	cmd := &cobra.Command{
 		Use: "list", Short: "A citizen's consents, newest first",
-		Example: `  coffre consents list --data data --ssin-file ssin.txt`,
-		Args:    takes(),
+		Example: `  coffre consents list --data data --ssin-file ssin.txt
+  coffre consents list --data data --ssin-file ssin.txt --lang fr`,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("lang", lang, languages...); err != nil {
+				return err
+			}
+			in := speaker(lang)
 			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, id domain.CitizenID) error {
 				all, err := allConsents(cmd.Context(), c, id)
 				if err != nil {
@@ -41,17 +47,17 @@ func newConsentsList(p *program) *cobra.Command {
 				if asJSON {
 					return printLines(p, all)
 				}
-				t := p.table("CONSENT", "STATE", "CONSUMER", "PURPOSE", "COVERS", "UNTIL", "USES")
+				t := p.table(in.headings("consent", "state", "consumer", "purpose", "covers", "until", "uses")...)
 				for _, one := range all {
 					covers := joined(one.DocumentTypes)
 					if len(one.Documents) > 0 {
-						covers = strconv.Itoa(len(one.Documents)) + " document(s)"
+						covers = fmt.Sprintf("%s: %d", in.word("documents"), len(one.Documents))
 					}
 					uses := strconv.Itoa(one.Uses)
 					if one.Limits.Uses > 0 {
-						uses += " of " + strconv.Itoa(one.Limits.Uses)
+						uses += " " + in.word("of") + " " + strconv.Itoa(one.Limits.Uses)
 					}
-					t.row(one.ConsentID.String(), string(one.State), strings.TrimSpace(string(one.Consumer)+" "+one.ConsumerName), string(one.Purpose), covers, day(one.Until), uses)
+					t.row(one.ConsentID.String(), in.consentState(one.State), strings.TrimSpace(string(one.Consumer)+" "+one.ConsumerName), string(one.Purpose), covers, day(one.Until), uses)
 				}
 				return t.flush()
 			})
@@ -60,6 +66,7 @@ func newConsentsList(p *program) *cobra.Command {
 	at.flags(cmd)
 	person.flags(cmd)
 	jsonFlag(cmd, &asJSON)
+	langFlag(cmd, &lang)
 	return cmd
 }
 

@@ -18,11 +18,17 @@ func newMandatesList(p *program) *cobra.Command {
 	var at where
 	var person who
 	var asJSON bool
+	var lang string
 	cmd := &cobra.Command{
 		Use: "list", Short: "The mandates in which a citizen represents or is represented",
-		Example: `  coffre mandates list --data data --ssin-file ssin.txt`,
-		Args:    takes(),
+		Example: `  coffre mandates list --data data --ssin-file ssin.txt
+  coffre mandates list --data data --ssin-file ssin.txt --lang nl`,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("lang", lang, languages...); err != nil {
+				return err
+			}
+			in := speaker(lang)
 			ctx := cmd.Context()
 			return p.asCitizen(ctx, at, person, func(c *client.Client, _ domain.CitizenID) error {
 				var all []contract.Mandate
@@ -36,7 +42,7 @@ func newMandatesList(p *program) *cobra.Command {
 				if asJSON {
 					return printLines(p, all)
 				}
-				t := p.table("MANDATE", "KIND", "STATE", "AS", "OTHER PARTY", "MAY", "TYPES", "UNTIL", "WHY")
+				t := p.table(in.headings("mandate", "kind", "state", "as", "other party", "may", "types", "until", "why")...)
 				for _, m := range all {
 					other := m.RepresentativeCitizenID
 					if m.HeldAs == contract.HeldAsRepresentative {
@@ -48,9 +54,9 @@ func newMandatesList(p *program) *cobra.Command {
 					}
 					types := joined(m.DocumentTypes)
 					if types == "" {
-						types = "all"
+						types = in.word("all")
 					}
-					t.row(m.MandateID.String(), string(m.Kind), string(m.State), string(m.HeldAs), party, joined(m.Actions), types, string(m.Until), string(m.Reason))
+					t.row(m.MandateID.String(), string(m.Kind), in.mandateState(m.State), string(m.HeldAs), party, joined(m.Actions), types, string(m.Until), string(m.Reason))
 				}
 				return t.flush()
 			})
@@ -59,5 +65,6 @@ func newMandatesList(p *program) *cobra.Command {
 	at.flags(cmd)
 	person.flags(cmd)
 	jsonFlag(cmd, &asJSON)
+	langFlag(cmd, &lang)
 	return cmd
 }

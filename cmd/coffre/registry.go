@@ -198,7 +198,7 @@ func (p *program) callerTables(c contract.RegistryCaller, in speaker) []*table {
 		for _, b := range r.Bases {
 			laws = append(laws, string(b.LegalBasis)+" "+string(b.Deliberation))
 		}
-		reads.row(string(r.Purpose), joined(r.DocumentTypes), joined(r.Procedures), joined(laws), map[bool]string{true: "yes", false: "no"}[r.Consent])
+		reads.row(string(r.Purpose), joined(r.DocumentTypes), joined(r.Procedures), joined(laws), in.word(map[bool]string{true: "yes", false: "no"}[r.Consent]))
 	}
 	return []*table{may, reads}
 }

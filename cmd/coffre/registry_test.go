@@ -37,7 +37,7 @@ func TestRegistryShowPrintsAllWordsOfARequest(t *testing.T) {
 		"publicTask in het Nederlands 6(1)(e)",
 		"legalHold litigation in het Nederlands",
 		"0316380841 4711 diploma",
-		"schoolAllowance householdComposition - publicTask EX-26/010 yes",
+		"schoolAllowance householdComposition - publicTask EX-26/010 ja",
 	} {
 		if !strings.Contains(out, line) {
 			t.Errorf("%q is not in\n%s", line, out)

@@ -56,6 +56,20 @@ var words = map[string]translated{
 	"in procedures":    {"in procedures", "dans les procédures", "in Verfahren"},
 	"by law":           {"bij wet", "par la loi", "kraft Gesetzes"},
 	"by consent":       {"met toestemming", "par consentement", "mit Einwilligung"},
+	"yes":              {"ja", "oui", "ja"},
+	"no":               {"nee", "non", "nein"},
+	"consent":          {"toestemming", "consentement", "Einwilligung"},
+	"consumer":         {"afnemer", "consommateur", "Abnehmer"},
+	"covers":           {"omvat", "couvre", "umfasst"},
+	"uses":             {"keer gebruikt", "utilisations", "Nutzungen"},
+	"mandate":          {"mandaat", "mandat", "Mandat"},
+	"kind":             {"soort", "genre", "Art"},
+	"as":               {"als", "en tant que", "als"},
+	"other party":      {"andere partij", "autre partie", "andere Seite"},
+	"may":              {"mag", "peut", "darf"},
+	"types":            {"types", "types", "Arten"},
+	"all":              {"alle", "tous", "alle"},
+	"why":              {"waarom", "pourquoi", "warum"},
 	"attests":          {"bevestigt", "atteste", "bestätigt"},
 	"Minors read and decide alone from the age of":               {"Minderjarigen beslissen alleen vanaf", "Les mineurs décident seuls à partir de", "Minderjährige entscheiden allein ab"},
 	"No organisation may attest":                                 {"Niemand mag bevestigen", "Personne ne peut attester", "Niemand darf bestätigen"},
@@ -73,6 +87,25 @@ var states = map[contract.DocumentState]translated{
 	contract.DocumentStateSuspended:   {"geschorst", "suspendu", "ausgesetzt"},
 	contract.DocumentStateRevoked:     {"ingetrokken", "révoqué", "widerrufen"},
 	contract.DocumentStateErased:      {"gewist", "effacé", "gelöscht"},
+}
+
+// consentStates are those of a consent, for people.
+var consentStates = map[contract.ConsentState]translated{
+	contract.ConsentStateRequested: {"gevraagd", "demandé", "erbeten"},
+	contract.ConsentStateGranted:   {"gegeven", "donné", "erteilt"},
+	contract.ConsentStateRefused:   {"geweigerd", "refusé", "verweigert"},
+	contract.ConsentStateWithdrawn: {"ingetrokken", "retiré", "widerrufen"},
+	contract.ConsentStateExpired:   {"vervallen", "expiré", "abgelaufen"},
+	contract.ConsentStateExhausted: {"opgebruikt", "épuisé", "aufgebraucht"},
+	contract.ConsentStateErased:    {"gewist", "effacé", "gelöscht"},
+}
+
+// mandateStates are those of a mandate, for people.
+var mandateStates = map[contract.MandateState]translated{
+	contract.MandateStateGranted:  {"gegeven", "donné", "erteilt"},
+	contract.MandateStateAccepted: {"aanvaard", "accepté", "angenommen"},
+	contract.MandateStateEnded:    {"beëindigd", "terminé", "beendet"},
+	contract.MandateStateExpired:  {"vervallen", "expiré", "abgelaufen"},
 }
 
 // speaker says headings and states in one language.
@@ -99,6 +132,14 @@ func (s speaker) headings(english ...string) []string {
 // state returns a document's state; one of a later contract stays as it is.
 func (s speaker) state(state contract.DocumentState) string {
 	return states[state].in(s, string(state))
+}
+
+func (s speaker) consentState(state contract.ConsentState) string {
+	return consentStates[state].in(s, string(state))
+}
+
+func (s speaker) mandateState(state contract.MandateState) string {
+	return mandateStates[state].in(s, string(state))
 }
 
 func (t translated) in(s speaker, english string) string {

@@ -33,12 +33,22 @@ func TestLanguageReachesHeadingsAndStates(t *testing.T) {
 
 // TestEveryWordIsTranslated finds a word or a state that a language lacks.
 func TestEveryWordIsTranslated(t *testing.T) {
-	if len(words) < 20 || len(states) != 6 {
+	if len(words) < 20 || len(states) != 6 || len(consentStates) != 7 || len(mandateStates) != 4 {
 		t.Fatalf("%d words and %d states", len(words), len(states))
 	}
 	for english, to := range words {
 		if to.nl == "" || to.fr == "" || to.de == "" {
 			t.Errorf("%q: %+v", english, to)
+		}
+	}
+	for state, to := range consentStates {
+		if to.nl == "" || to.fr == "" || to.de == "" || !state.Valid() {
+			t.Errorf("%q: %+v", state, to)
+		}
+	}
+	for state, to := range mandateStates {
+		if to.nl == "" || to.fr == "" || to.de == "" || !state.Valid() {
+			t.Errorf("%q: %+v", state, to)
 		}
 	}
 	for state, to := range states {
@@ -110,5 +120,34 @@ func TestOpenCallsNeedNoToken(t *testing.T) {
 	s := onDisk(t)
 	for _, command := range [][]string{{"health"}, {"registry", "show"}, {"erase", "keys"}} {
 		s.must(0, append(command, "--url", elsewhere.URL)...)
+	}
+}
+
+// Lists for citizens follow --lang in headings and states.
+func TestLanguageReachesConsentsAndMandates(t *testing.T) {
+	s := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/mandates") {
+			answer(t, w, 200, contract.Mandates{Items: []contract.Mandate{{State: contract.MandateStateEnded}}})
+			return
+		}
+		answer(t, w, 200, contract.Consents{Items: []contract.Consent{{State: contract.ConsentStateWithdrawn}}})
+	})
+	for lang, said := range map[string]struct{ consents, mandates []string }{
+		"en": {[]string{"CONSENT", "COVERS", "withdrawn"}, []string{"MANDATE", "OTHER PARTY", "ended", "all"}},
+		"nl": {[]string{"TOESTEMMING", "OMVAT", "ingetrokken"}, []string{"MANDAAT", "ANDERE PARTIJ", "beëindigd", "alle"}},
+		"fr": {[]string{"CONSENTEMENT", "COUVRE", "retiré"}, []string{"MANDAT", "AUTRE PARTIE", "terminé", "tous"}},
+		"de": {[]string{"EINWILLIGUNG", "UMFASST", "widerrufen"}, []string{"MANDAT", "ANDERE SEITE", "beendet", "alle"}},
+	} {
+		for list, words := range map[string][]string{"consents": said.consents, "mandates": said.mandates} {
+			got := s.must(0, list, "list", "--data", t.TempDir(), "--citizen", anna, "--lang", lang)
+			for _, word := range words {
+				if !strings.Contains(got.out, word) {
+					t.Errorf("%s, %s: %q is not in\n%s", list, lang, word, got.out)
+				}
+			}
+		}
+	}
+	for _, list := range []string{"consents", "mandates"} {
+		s.must(exitUsage, list, "list", "--data", t.TempDir(), "--citizen", anna, "--lang", "es")
 	}
 }
