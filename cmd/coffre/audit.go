@@ -124,6 +124,7 @@ events there are of each type and which leaf of the log was the last.`,
 	complete(cmd, "role", actorRoles...)
 	f.StringVar(&from, "from", "", "recorded from this `moment` or day on")
 	f.StringVar(&until, "until", "", "recorded before this `moment`, or until this day, the day included")
+	complete(cmd, "type", slices.Sorted(maps.Keys(sentences))...)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

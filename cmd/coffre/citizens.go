@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +16,12 @@ func newCitizens(p *program) *cobra.Command {
 		`  coffre citizens find --data data --ssin-file ssin.txt --reason complaint
   coffre citizens find --data data --ssin-file ssin.txt --reason legalDuty --case-file case.txt`,
 		newCitizensFind(p))
+}
+
+// lookupReasons are why an officer may look a person up.
+var lookupReasons = []string{
+	string(contract.LookupReasonSubjectRequest), string(contract.LookupReasonComplaint), string(contract.LookupReasonCorrection),
+	string(contract.LookupReasonLegalDuty), string(contract.LookupReasonInvestigation),
 }
 
 func newCitizensFind(p *program) *cobra.Command {
@@ -31,6 +38,9 @@ citizen sees it in their access log: that a privacy officer looked, when, why, a
   coffre citizens find --data data --subject second-officer --ssin-file ssin.txt --reason legalDuty --case-file case.txt`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("reason", reason, lookupReasons...); err != nil {
+				return err
+			}
 			body := contract.CitizenGet{Reason: contract.LookupReason(reason)}
 			var err error
 			if body.SSIN, err = of.read(p); err != nil {
@@ -51,9 +61,10 @@ citizen sees it in their access log: that a privacy officer looked, when, why, a
 	at.flags(cmd)
 	me.flags(cmd)
 	of.flags(cmd)
-	cmd.Flags().StringVar(&reason, "reason", "", "`why`: subjectRequest, complaint, correction, legalDuty or investigation")
+	cmd.Flags().StringVar(&reason, "reason", "", "`why`: "+strings.Join(lookupReasons, ", "))
 	caseFlag(cmd, &caseFile)
 	required(cmd, "reason")
+	complete(cmd, "reason", lookupReasons...)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

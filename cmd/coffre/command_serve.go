@@ -238,17 +238,17 @@ func safeAddress(address string) bool {
 }
 
 // whatToTry returns the commands that a person who started a server may type next.
-func whatToTry(o serveOptions, address string) string {
+func whatToTry(o serveOptions, program, address string) string {
 	if !o.Dev {
 		return fmt.Sprintf("Coffre serves http://%s, data in %s. Ctrl-C ends it.\n", address, o.Data)
 	}
 	return fmt.Sprintf(`Coffre serves http://%[1]s, data in %[2]s. Try, in another terminal:
 
-  coffre demo --data %[2]s
-  T=$(coffre token --data %[2]s --role issuer --org 0206731645)
+  %[3]s demo --data %[2]s
+  T=$(%[3]s token --data %[2]s --role issuer --org 0206731645)
   curl -H "Authorization: Bearer $T" -H 'Content-Type: application/json' -d '{}' http://%[1]s/vault/v1/documents/query
   open http://%[1]s/vault/v1/doc
 
 Ctrl-C ends it.
-`, address, o.Data)
+`, address, o.Data, program)
 }

@@ -13,10 +13,14 @@ import (
 
 // textToShow returns what a citizen is shown before they consent that an organisation reads
 // for a purpose: the text of the registry, in that language and version, filled in. Without a
-// version it is the only one there is.
-func textToShow(ctx context.Context, c *client.Client, consumer domain.Organisation, purpose domain.Purpose, lang domain.Language, version string) (contract.ShownText, error) {
+// version it is the only one there is. A word asked for that the registry does not have is an
+// error of usage.
+func textToShow(ctx context.Context, c *client.Client, consumer domain.Organisation, purpose domain.Purpose, lang domain.Language, version string, asked ...askedWord) (contract.ShownText, error) {
 	r, err := client.Read[contract.Registry](c.GetRegistry(ctx, contract.GetRegistryParams{}))
 	if err != nil {
+		return contract.ShownText{}, err
+	}
+	if err := unknownWord(r.Body, asked...); err != nil {
 		return contract.ShownText{}, err
 	}
 	var texts []contract.RegistryConsentText

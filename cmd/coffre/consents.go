@@ -110,7 +110,9 @@ registry has for the purpose, which is printed here. A text that was shown elsew
 				}
 				body.Documents = append(body.Documents, domain.DocumentID{UUID: id})
 			}
+			asked := []askedWord{askedPurpose(purpose)}
 			for _, t := range types {
+				asked = append(asked, askedType(t))
 				body.DocumentTypes = append(body.DocumentTypes, domain.DocumentType(t))
 			}
 			for _, f := range fields {
@@ -126,7 +128,7 @@ registry has for the purpose, which is printed here. A text that was shown elsew
 			}
 			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, _ domain.CitizenID) error {
 				var err error
-				if body.ShownText, err = textToShow(cmd.Context(), c, org, body.Purpose, domain.Language(lang), textVersion); err != nil {
+				if body.ShownText, err = textToShow(cmd.Context(), c, org, body.Purpose, domain.Language(lang), textVersion, asked...); err != nil {
 					return err
 				}
 				if textFile != "" {

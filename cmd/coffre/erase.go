@@ -52,7 +52,7 @@ func newEraseRequest(p *program) *cobra.Command {
 				ask.CitizenID = id
 				e, err := client.Read[contract.Erasure](c.RequestErasure(cmd.Context(), contract.RequestErasureParams{IdempotencyKey: uuid.New()}, ask))
 				if err != nil {
-					return err
+					return explainWords(cmd.Context(), c, err, askedReason(contract.ReasonKindErasure, reason))
 				}
 				return p.printErasure(asJSON, e.Body)
 			})

@@ -94,7 +94,7 @@ var errHash = errors.New("the file that came is not the one the vault made: its 
 func (p *program) export(ctx context.Context, c *client.Client, ask contract.ExportCreate, out output) (contract.Export, error) {
 	begun, err := client.Read[contract.Export](c.CreateExport(ctx, contract.CreateExportParams{IdempotencyKey: uuid.New()}, ask))
 	if err != nil {
-		return contract.Export{}, err
+		return contract.Export{}, explainWords(ctx, c, err, askedPurpose(string(ask.Purpose)))
 	}
 	file := begun.Body
 	bar := p.progress(-1, "export", false)

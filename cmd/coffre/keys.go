@@ -206,9 +206,16 @@ restored for a test. Nothing is destroyed yet.`,
 		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
+				before, err := client.Read[contract.KeyState](c.GetKeys(cmd.Context()))
+				if err != nil {
+					return err
+				}
 				state, err := client.Read[contract.KeyState](c.RetireKeys(cmd.Context(), contract.RetireKeysParams{IdempotencyKey: uuid.New()}))
 				if err != nil {
 					return err
+				}
+				if ended(before.Body, retired) == ended(state.Body, retired) {
+					fmt.Fprint(p.Err, "There was nothing to retire: no older version of the key-encryption key is in use.\n\n")
 				}
 				return p.printKeys(asJSON, state.Body)
 			})
@@ -237,9 +244,16 @@ still wrapped by one of them opens nowhere any more. On a terminal it asks; else
 				}
 			}
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
+				before, err := client.Read[contract.KeyState](c.GetKeys(cmd.Context()))
+				if err != nil {
+					return err
+				}
 				state, err := client.Read[contract.KeyState](c.TrimKeys(cmd.Context(), contract.TrimKeysParams{IdempotencyKey: uuid.New()}))
 				if err != nil {
 					return err
+				}
+				if ended(before.Body, trimmed) == ended(state.Body, trimmed) {
+					fmt.Fprint(p.Err, "There was nothing to trim: no retired version of the key-encryption key is left.\n\n")
 				}
 				return p.printKeys(asJSON, state.Body)
 			})
@@ -250,6 +264,19 @@ still wrapped by one of them opens nowhere any more. On a terminal it asks; else
 	cmd.Flags().BoolVar(&sure, "yes", false, "do not ask")
 	return cmd
 }
+
+// ended counts the versions of the key-encryption key that have that end.
+func ended(k contract.KeyState, end func(contract.KeyEncryptionKey) time.Time) (n int) {
+	for _, kek := range k.KeyEncryptionKeys {
+		if !end(kek).IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+func retired(kek contract.KeyEncryptionKey) time.Time { return kek.RetiredAt }
+func trimmed(kek contract.KeyEncryptionKey) time.Time { return kek.TrimmedAt }
 
 // finished tells poll whether a task is over.
 func finished(s contract.TaskProgress) (bool, time.Time, error) {

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -68,7 +72,7 @@ then the read model in force stays. One that is under way already is joined.`,
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
 				asked, err := client.Read[contract.Rebuild](c.RebuildProjection(cmd.Context(), args[0], contract.RebuildProjectionParams{IdempotencyKey: uuid.New()}))
 				if err != nil {
-					return err
+					return unknownProjection(cmd.Context(), c, args[0], err)
 				}
 				return p.followRebuild(cmd.Context(), c, asked.Body, asJSON)
 			})
@@ -79,7 +83,24 @@ then the read model in force stays. One that is under way already is joined.`,
 	return cmd
 }
 
-// printLines prints each of them as a line of JSON.
+// unknownProjection returns err, or, where there is no read model of that name, an error of
+// usage with the names there are.
+func unknownProjection(ctx context.Context, c *client.Client, name string, err error) error {
+	refusal, refused := errors.AsType[*client.Refusal](err)
+	if !refused || refusal.Status != http.StatusNotFound {
+		return err
+	}
+	all, unread := client.Read[contract.Projections](c.ListProjections(ctx, contract.ListProjectionsParams{}))
+	if unread != nil {
+		return err // the refusal is what counts
+	}
+	var names []string
+	for _, one := range all.Body.Items {
+		names = append(names, one.Name)
+	}
+	return usage("there is no read model %q%s (there are %s)", printable(name), nearest(name, names), strings.Join(names, ", "))
+}
+
 // eachPage visits the items of a list page by page, each of which page asks for by the
 // cursor of the one before; the first by none.
 func eachPage[T any](page func(after contract.Cursor) (items []T, next contract.Cursor, err error), visit func(T) error) error {
@@ -112,6 +133,7 @@ func printPages[T any](p *program, asJSON bool, t *table, page func(after contra
 	return t.flush()
 }
 
+// printLines prints each of them as a line of JSON.
 func printLines[T any](p *program, all []T) error {
 	for _, one := range all {
 		if err := p.printJSON(one); err != nil {

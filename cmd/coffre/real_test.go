@@ -235,7 +235,7 @@ func TestCommandsOfEveryRole(t *testing.T) {
 	if got := one("projections", "rebuild", "wallet"); got["state"] != "done" {
 		t.Errorf("rebuilt: %v", got)
 	}
-	if got := s.must(exitFailed, "projections", "rebuild", "--data", dir, "nothing"); got.out != "" {
+	if got := s.must(exitUsage, "projections", "rebuild", "--data", dir, "nothing"); got.out != "" {
 		t.Errorf("rebuilt: %s", got.out)
 	}
 	before := one("keys", "status")

@@ -72,7 +72,7 @@ is for a ground of GDPR art. 18(2). The citizen still sees it.`,
 			return person.ask(cmd.Context(), p, at, func(c *client.Client, id domain.CitizenID) error {
 				r, err := client.Read[contract.Restriction](c.RestrictProcessing(cmd.Context(), id, contract.RestrictProcessingParams{IdempotencyKey: uuid.New()}, body))
 				if err != nil {
-					return err
+					return explainWords(cmd.Context(), c, err, askedReason(contract.ReasonKindRestriction, reason))
 				}
 				return p.print(asJSON, r.Body, "restriction", r.Body.RestrictionID.String(), "reason", string(r.Body.Reason), "since", day(r.Body.RestrictedAt))
 			})

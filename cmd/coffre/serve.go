@@ -71,7 +71,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 			return errors.Join(fmt.Errorf("listen: %w", err), control.Close())
 		}
 		servers[edge.NewHTTPServer(v.Handler())] = public
-		try = o.banner() + whatToTry(o, public.Addr().String())
+		try = o.banner() + whatToTry(o, t.name(), public.Addr().String())
 	}
 	if o.Ops != "" {
 		ops, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Ops)

@@ -22,6 +22,7 @@ type terminal struct {
 	Out    io.Writer
 	Err    io.Writer
 	Getenv func(string) string // nil: no variable is set
+	Name   string              // of the program, as it was typed; "": coffre
 }
 
 func (t terminal) env(name string) string {
@@ -29,6 +30,14 @@ func (t terminal) env(name string) string {
 		return ""
 	}
 	return t.Getenv(name)
+}
+
+// name is how the person types the program.
+func (t terminal) name() string {
+	if strings.ContainsRune(t.Name, os.PathSeparator) && !strings.ContainsAny(t.Name, " \t\n'\"\\$`*?[]()<>&;|!#~") {
+		return t.Name
+	}
+	return "coffre" // found by the shell, or not to be typed without quotes
 }
 
 // isTerminal reports whether a person is at the other end of a reader or writer.

@@ -19,6 +19,9 @@ func newVersion(p *program) *cobra.Command {
 				return err
 			}
 			revision := v.Revision
+			if revision == "" {
+				revision = "unknown; it was built of sources without their history"
+			}
 			if v.Modified {
 				revision += " (modified)"
 			}

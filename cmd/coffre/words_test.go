@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/handlers/contract"
 )
 
@@ -149,5 +151,92 @@ func TestLanguageReachesConsentsAndMandates(t *testing.T) {
 	}
 	for _, list := range []string{"consents", "mandates"} {
 		s.must(exitUsage, list, "list", "--data", t.TempDir(), "--citizen", anna, "--lang", "es")
+	}
+}
+
+// A word that the registry, or the vault, does not have is named with what comes near, where
+// the vault's answer says no more than that there is no such thing.
+func TestUnknownWordsAreNamed(t *testing.T) {
+	labels := contract.MultiLanguage{En: "x"}
+	s := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method+" "+r.URL.Path == "GET /vault/v1/registry" {
+			answer(t, w, 200, contract.Registry{
+				DocumentTypes: []contract.RegistryDocumentType{{DocumentType: "householdComposition", Labels: labels}},
+				Purposes:      []contract.RegistryCode{{Code: "familyDiscount", Labels: labels}},
+				Reasons: []contract.RegistryReason{
+					{Kind: contract.ReasonKindErasure, Code: "citizenRequest", Labels: labels}, {Kind: contract.ReasonKindRestriction, Code: "objection", Labels: labels},
+				},
+			})
+			return
+		}
+		refuse(t, w, 404, "resourceNotFound", "there is no such thing")
+	})
+	dir := t.TempDir()
+	text := file(t, "text", "I agree")
+	for says, args := range map[string][]string{
+		`--reason: the registry has no "citizenReqest" for this; did you mean citizenRequest?`: {"erase", "request", "--citizen", anna, "--reason", "citizenReqest"},
+		`--reason: the registry has no "citizenRequest" for this (`:                            {"restrictions", "ask", "--citizen", anna, "--reason", "citizenRequest"},
+		`--purpose: the registry has no "familyDiscnt" for this; did you mean familyDiscount?`: {"export", "consentLog", "--out", "-", "--purpose", "familyDiscnt"},
+		`--type: the registry has no "household" for this`:                                     {"consents", "grant", "--citizen", anna, "--consumer", "0203430576", "--purpose", "familyDiscount", "--type", "household", "--text-file", text},
+		`no read model "walet"; did you mean wallet? (there are wallet)`:                       {"projections", "rebuild", "walet"},
+		"--reason is one of subjectRequest":                                                    {"citizens", "find", "--ssin-file", text, "--reason", "curiosity"},
+	} {
+		got := s.must(exitUsage, append(args, "--data", dir)...)
+		if !strings.Contains(got.err, says) || got.out != "" {
+			t.Errorf("%v: out %q, err %q; want %q", args, got.out, got.err, says)
+		}
+	}
+	// What the registry has is no mistake of the word's: the vault's answer stands.
+	if got := s.must(exitFailed, "erase", "request", "--citizen", anna, "--data", dir); !strings.Contains(got.err, "resourceNotFound") {
+		t.Errorf("err %q", got.err)
+	}
+}
+
+// Retiring and trimming where there is nothing to retire and nothing to trim is told.
+func TestNothingToRetireOrTrimIsSaid(t *testing.T) {
+	now := contract.KeyState{KeyEncryptionKeys: []contract.KeyEncryptionKey{{Version: 1}, {Version: 2, Current: true}}}
+	s := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && now.KeyEncryptionKeys[0].RetiredAt.IsZero() {
+			now.KeyEncryptionKeys[0].RetiredAt = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		}
+		answer(t, w, 200, now)
+	})
+	dir := t.TempDir()
+	if got := s.must(0, "keys", "retire", "--data", dir); strings.Contains(got.err, "nothing") {
+		t.Errorf("a version was retired: %q", got.err)
+	}
+	if got := s.must(0, "keys", "retire", "--data", dir); !strings.Contains(got.err, "nothing to retire") {
+		t.Errorf("err %q", got.err)
+	}
+	if got := s.must(0, "keys", "trim", "--yes", "--data", dir, "--json"); !strings.Contains(got.err, "nothing to trim") || !strings.HasPrefix(got.out, "{") {
+		t.Errorf("out %q, err %q", got.out, got.err)
+	}
+}
+
+// What a server's start tells a person to type begins with the program as they typed it.
+func TestTheProgramIsNamedAsItWasTyped(t *testing.T) {
+	for typed, want := range map[string]string{"./bin/coffre": "./bin/coffre", "coffre": "coffre", "": "coffre", "/opt/my tools/coffre": "coffre", "/tmp/$(x)/coffre": "coffre"} {
+		program := terminal{Name: typed}.name()
+		if program != want {
+			t.Errorf("%q is %q, want %q", typed, program, want)
+		}
+		if said := whatToTry(serveOptions{Dev: true, Data: "data"}, program, "127.0.0.1:8080"); !strings.Contains(said, "\n  "+want+" demo --data data\n") || !strings.Contains(said, "$("+want+" token ") {
+			t.Errorf("it says\n%s", said)
+		}
+	}
+}
+
+// A build that knows no revision says so.
+func TestVersionSaysThatItsRevisionIsUnknown(t *testing.T) {
+	v, err := vault.ReadVersions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := v.Revision
+	if want == "" {
+		want = "unknown; it was built of sources without their history"
+	}
+	if got := (&shell{t: t}).must(0, "version"); !strings.Contains(got.out, want) {
+		t.Errorf("%q", got.out)
 	}
 }
