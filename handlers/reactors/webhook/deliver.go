@@ -77,7 +77,7 @@ func (w *Webhook) Run(ctx context.Context) error {
 			next = now.Add(recordRetryPause)
 		}
 		next = earlier(next, prune.Add(pruneEvery))
-		next = earlier(next, now.Add(lookEvery)) // operators may have asked for something in another process
+		next = earlier(next, now.Add(w.o.LookEvery)) // operators may have asked for something in another process
 		for _, d := range ready {
 			if len(busy) == workers {
 				break

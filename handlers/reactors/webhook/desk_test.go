@@ -101,7 +101,7 @@ func TestF41TheSenderLooksEveryMinute(t *testing.T) {
 
 // Failed deliveries are sent again: one by its event, or all.
 func TestF41FailedDeliveriesAreReplayed(t *testing.T) {
-	bubble(t, func(t *testing.T, k *kit) {
+	bubbleOfDays(t, func(t *testing.T, k *kit) {
 		k.consumer.behave(status(500))
 		one, other := k.add(uuid.New(), "document.issued"), k.add(uuid.New(), "document.issued")
 		time.Sleep(100 * time.Hour)

@@ -86,6 +86,9 @@ type Options struct {
 	// Roots are the certificate authorities trusted for the endpoint; nil means the system's.
 	Roots  *x509.CertPool
 	Logger *slog.Logger // default slog.Default()
+	// LookEvery bounds the time until the sender reads what operators asked for in another
+	// process; default a minute.
+	LookEvery time.Duration
 	// Jitter returns a number in [0, 1); default math/rand.
 	Jitter func() float64
 	// Transport replaces the guarded one, for tests in virtual time.
@@ -102,6 +105,9 @@ func New(ctx context.Context, o Options) (*Webhook, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.LookEvery <= 0 {
+		o.LookEvery = lookEvery
 	}
 	if o.Jitter == nil {
 		o.Jitter = rand.Float64

@@ -221,8 +221,19 @@ func (k *kit) status() Status {
 
 // bubble runs the test in virtual time with a started kit.
 func bubble(t *testing.T, test func(t *testing.T, k *kit)) {
+	bubbleOf(t, lookEvery, test)
+}
+
+// bubbleOfDays is bubble for a test that lasts days of virtual time: the sender looks every
+// hour, and not ten thousand times, whether another process asked for something.
+func bubbleOfDays(t *testing.T, test func(t *testing.T, k *kit)) {
+	bubbleOf(t, time.Hour, test)
+}
+
+func bubbleOf(t *testing.T, look time.Duration, test func(t *testing.T, k *kit)) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
+		k.options.LookEvery = look
 		k.start()
 		test(t, k)
 	})
@@ -323,7 +334,7 @@ func TestEventsNobodyIsToldOf(t *testing.T) {
 }
 
 func TestR22_the_schedule(t *testing.T) {
-	bubble(t, func(t *testing.T, k *kit) {
+	bubbleOfDays(t, func(t *testing.T, k *kit) {
 		k.consumer.behave(status(500))
 		id := k.add(uuid.New(), "document.issued")
 		began := time.Now()
@@ -452,7 +463,7 @@ func TestAWaitingDeliveryHoldsUpNoOther(t *testing.T) {
 }
 
 func TestR22_a_consumer_away_for_long_misses_nothing(t *testing.T) {
-	bubble(t, func(t *testing.T, k *kit) {
+	bubbleOfDays(t, func(t *testing.T, k *kit) {
 		back := time.Now().Add(40 * time.Hour)
 		k.consumer.behave(func(s sent, ctx context.Context) (*http.Response, error) {
 			if time.Now().Before(back) {
@@ -486,7 +497,7 @@ func TestR22_a_consumer_away_for_long_misses_nothing(t *testing.T) {
 }
 
 func TestGoneDisablesUntilEnabled(t *testing.T) {
-	bubble(t, func(t *testing.T, k *kit) {
+	bubbleOfDays(t, func(t *testing.T, k *kit) {
 		k.consumer.behave(status(410))
 		a, b := uuid.New(), uuid.New()
 		k.add(a, "document.issued")
@@ -577,7 +588,7 @@ func TestAShutdownInTheMiddleOfATryDoesNotCount(t *testing.T) {
 }
 
 func TestOldDeliveriesAreForgotten(t *testing.T) {
-	bubble(t, func(t *testing.T, k *kit) {
+	bubbleOfDays(t, func(t *testing.T, k *kit) {
 		k.add(uuid.New(), "document.issued")
 		<-k.consumer.news
 		synctest.Wait()
