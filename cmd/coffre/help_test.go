@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -100,35 +101,80 @@ func TestExamplesAreRight(t *testing.T) {
 			}
 			examples++
 			line, _, _ = strings.Cut(line, "    ") // what it does
-			for _, shells := range []string{" > ", " < ", " | "} {
-				line, _, _ = strings.Cut(line, shells)
-			}
-			fresh, _ := newRoot(newProgram(terminal{}))
-			found2, rest, err := fresh.Find(strings.Fields(line))
-			if err != nil {
-				t.Errorf("%s: example %q: %v", cmd.CommandPath(), line, err)
-				continue
-			}
-			if !found2.HasParent() || found2.HasAvailableSubCommands() && found2.Annotations[runsItself] == "" {
-				t.Errorf("%s: example %q is not a command", cmd.CommandPath(), line)
-			}
-			err = found2.ParseFlags(rest)
-			if err == nil {
-				err = found2.ValidateArgs(found2.Flags().Args())
-			}
-			if err == nil {
-				err = found2.ValidateRequiredFlags()
-			}
-			if err == nil {
-				err = found2.ValidateFlagGroups()
-			}
-			if err != nil {
-				t.Errorf("%s: example %q: %v", cmd.CommandPath(), line, err)
-			}
+			rightlyTyped(t, cmd.CommandPath(), line, true)
 		}
 	})
 	if examples < 40 {
 		t.Fatalf("only %d examples were found", examples)
+	}
+}
+
+// substituted is what a shell puts a command's output for.
+var substituted = regexp.MustCompile(`\$\([^)]*\)`)
+
+// rightlyTyped types the words after coffre far enough to know that the command and its flags
+// exist; and, when whole, that nothing is missing.
+func rightlyTyped(t *testing.T, where, line string, whole bool) {
+	t.Helper()
+	line = substituted.ReplaceAllString(line, "x")
+	for _, shells := range []string{" > ", " < ", " | ", " && ", " &", ";", ")"} {
+		line, _, _ = strings.Cut(line, shells)
+	}
+	fresh, _ := newRoot(newProgram(terminal{}))
+	found, rest, err := fresh.Find(strings.Fields(line))
+	if err != nil {
+		t.Errorf("%s: example %q: %v", where, line, err)
+		return
+	}
+	if group := found.HasAvailableSubCommands() && found.Annotations[runsItself] == ""; group && (whole || len(rest) > 0) {
+		t.Errorf("%s: example %q is not a command", where, line)
+		return
+	}
+	err = found.ParseFlags(rest)
+	if whole {
+		if err == nil {
+			err = found.ValidateArgs(found.Flags().Args())
+		}
+		if err == nil {
+			err = checkFlags(found)
+		}
+	}
+	if err != nil {
+		t.Errorf("%s: example %q: %v", where, line, err)
+	}
+}
+
+var (
+	fenced = regexp.MustCompile("(?s)\n```[a-z]*\n(.*?)\n```")
+	// typedIn finds a command at the beginning of a line, after a prompt, or in $( ).
+	typedIn = regexp.MustCompile(`(?m)(?:^\s*(?:\$ )?|\$\()(?:\./)?(?:bin/)?coffre ([^\n]*)`)
+)
+
+// TestCommandsOfTheDocumentsAreRight types every command of a block in the README, the documents
+// and the runbooks far enough to know that it and its flags exist.
+func TestCommandsOfTheDocumentsAreRight(t *testing.T) {
+	typed := 0
+	for _, pattern := range []string{"../../README.md", "../../docs/*.md", "../../docs/decisions/*.md", "../../deploy/*/*.md"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, names, err)
+		}
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, block := range fenced.FindAllStringSubmatch(string(text), -1) {
+				for _, line := range typedIn.FindAllStringSubmatch(continued.ReplaceAllString(block[1], " "), -1) {
+					words, _, _ := strings.Cut(line[1], "  # ")
+					typed++
+					rightlyTyped(t, name, words, !strings.Contains(words, "..."))
+				}
+			}
+		}
+	}
+	if typed < 15 {
+		t.Fatalf("only %d commands were found", typed)
 	}
 }
 
