@@ -24,7 +24,7 @@ demo: build
 
 ## build: one static binary, bin/coffre
 build:
-	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/coffre ./cmd/coffre
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags '-s -w' -o bin/coffre ./cmd/coffre
 
 ## check: the quick part of test (formatting, vet, staticcheck)
 check:

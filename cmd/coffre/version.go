@@ -20,7 +20,7 @@ func newVersion(p *program) *cobra.Command {
 			}
 			revision := v.Revision
 			if revision == "" {
-				revision = "unknown; it was built of sources without their history"
+				revision = "unknown; it was built without the history of its sources"
 			}
 			if v.Modified {
 				revision += " (modified)"

@@ -234,7 +234,7 @@ func TestVersionSaysThatItsRevisionIsUnknown(t *testing.T) {
 	}
 	want := v.Revision
 	if want == "" {
-		want = "unknown; it was built of sources without their history"
+		want = "unknown; it was built without the history of its sources"
 	}
 	if got := (&shell{t: t}).must(0, "version"); !strings.Contains(got.out, want) {
 		t.Errorf("%q", got.out)
