@@ -11,6 +11,9 @@ import (
 	"coffre/handlers/contract"
 )
 
+// correctionKinds are what may be corrected.
+var correctionKinds = []string{string(contract.CorrectionKindDeathInError), string(contract.CorrectionKindMerge), string(contract.CorrectionKindSeparation)}
+
 func newCorrections(p *program) *cobra.Command {
 	return group("corrections", "Correct what the vault says of a person, with two officers",
 		`  coffre corrections propose --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --kind deathInError
@@ -50,8 +53,11 @@ With --kind separation a merge is undone; what was recorded meanwhile stays with
   coffre corrections propose --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --kind deathInError --case-file case.txt
   coffre corrections propose --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --kind merge \
       --survivor 2b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("kind", kind, correctionKinds...); err != nil {
+				return err
+			}
 			id, err := citizenID(of.citizen)
 			if err != nil {
 				return err
@@ -82,6 +88,7 @@ With --kind separation a merge is undone; what was recorded meanwhile stays with
 	cmd.Flags().StringVar(&survivor, "survivor", "", "the `id` of the citizen into whom this one is merged, for --kind merge")
 	caseFlag(cmd, &caseFile)
 	required(cmd, "kind")
+	complete(cmd, "kind", correctionKinds...)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
@@ -94,7 +101,7 @@ func newCorrectionsList(p *program) *cobra.Command {
 		Use: "list", Short: "What was proposed to correct about a citizen, and what became of it",
 		Example: `  coffre corrections list --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
   coffre corrections list --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			id, err := citizenID(of.citizen)
 			if err != nil {
@@ -133,7 +140,7 @@ func newCorrectionsApprove(p *program) *cobra.Command {
 		Use: "approve ID", Short: "A second person agrees, and the correction is carried out",
 		Example: `  coffre corrections approve --data data --subject second-officer --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 \
       1b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := citizenID(of.citizen)
 			if err != nil {

@@ -28,7 +28,7 @@ func newHoldsList(p *program) *cobra.Command {
 		Long: "With --state standing those that forbid an erasure now. A look is on record.",
 		Example: `  coffre holds list --data data --state standing
   coffre holds list --data data --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ask := contract.ListHoldsParams{PageSize: 200}
 			var err error

@@ -21,7 +21,7 @@ func newReleasesList(p *program) *cobra.Command {
 No number is told. A look is on record.`,
 		Example: `  coffre releases list --data data --state proposed
   coffre releases list --data data --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ask := contract.ListReleasesParams{PageSize: 200}
 			var err error

@@ -19,7 +19,7 @@ func newRestrictionsAll(p *program) *cobra.Command {
 		Long: "With --state standing those under which nothing is disclosed or erased now. A look is on record.",
 		Example: `  coffre restrictions all --data data --state standing
   coffre restrictions all --data data --json`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ask := contract.ListAllRestrictionsParams{PageSize: 200}
 			var err error
