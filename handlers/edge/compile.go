@@ -64,10 +64,11 @@ type shape struct {
 	example  string             // of the schema, "" for none
 }
 
-// choice is a set of groups of members, one of which is there: as the names that a
-// refusal tells, and as bits.
+// choice is a set of groups of members, one of which is there: as the names and the words
+// that a refusal tells, and as bits.
 type choice struct {
 	names  []string
+	words  string // which names belong together
 	groups []uint64
 	all    uint64
 }
@@ -226,8 +227,10 @@ func (c *compiler) shape(ref *openapi3.SchemaRef) *shape {
 
 func (s *shape) choice(groups []any) choice {
 	var c choice
+	var words []string
 	for _, g := range groups {
 		var group uint64
+		words = append(words, cmp.Or(strings.Join(stringsOf(g.([]any)), " with "), "none of them"))
 		for _, name := range stringsOf(g.([]any)) {
 			m, known := s.members[name]
 			if !known {
@@ -240,6 +243,7 @@ func (s *shape) choice(groups []any) choice {
 		}
 		c.groups, c.all = append(c.groups, group), c.all|group
 	}
+	c.words = "either " + strings.Join(words, ", or ")
 	return c
 }
 

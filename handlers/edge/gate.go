@@ -430,7 +430,7 @@ func (s *shape) exactlyOne(seen uint64) *violation {
 	for _, c := range s.choices {
 		if !slices.Contains(c.groups, seen&c.all) {
 			v := newViolation(issueExactlyOne, "Exactly one of these is expected, whole")
-			v.inputs = c.names
+			v.inputs, v.detail = c.names, c.words
 			return v
 		}
 	}

@@ -432,7 +432,7 @@ func TestGateExactlyOne(t *testing.T) {
 			t.Errorf("%s: %d %s", body, w.Code, w.Body)
 		}
 		if !ok {
-			if p := refused(t, w, 400, belgifPrefix+"badRequest"); p.Issues[0].Type != issueExactlyOne || len(p.Issues[0].Inputs) != 3 {
+			if p := refused(t, w, 400, belgifPrefix+"badRequest"); p.Issues[0].Type != issueExactlyOne || len(p.Issues[0].Inputs) != 3 || p.Issues[0].Detail != "either consentId, or legalBasis with deliberation" {
 				t.Errorf("issues %+v", p.Issues)
 			}
 		}
