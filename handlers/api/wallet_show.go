@@ -513,7 +513,9 @@ func (p *walletPage) writeItem(d *wallet.Document, part personalPart, from, unti
 		p.out = append(p.out, part.content...)
 	}
 	p.writeAttachments(d, part)
-	p.writeReaders(d)
+	if state != contract.DocumentStateRevoked && state != contract.DocumentStateErased { // which nobody may read any more
+		p.writeReaders(d)
+	}
 	if p.withoutContent || a.Self() {
 		p.writeMember("heldAs", string(contract.HeldAsSubject))
 	} else {

@@ -60,6 +60,26 @@ type recordFacts[S, E any] []E
 
 func (h recordFacts[S, E]) Decide(S) ([]E, error) { return h, nil }
 
+// TestNobodyMayReadWhatIsRevoked: a consent that stands gives nobody a revoked document, so
+// the citizen is not told that somebody may read it.
+func TestNobodyMayReadWhatIsRevoked(t *testing.T) {
+	tv := newVault(t)
+	home := tv.household(t, 1)
+	who := tv.person(t, 1)
+	tv.Clock.Advance(time.Minute)
+	tv.consentTo(t, who, contract.ConsentGrant{})
+	for _, readers := range []int{1, 0} {
+		tv.waitForReadModels(t)
+		got, _, err := tv.wallet(t, citizenCaller(who), who, contract.GetWalletParams{})
+		if err != nil || len(got.Items) != 1 || len(got.Items[0].WhoMayRead) != readers {
+			t.Fatalf("%+v, %v; want %d who may read", got.Items, err, readers)
+		}
+		if readers > 0 {
+			tv.revokeDirectly(t, homeAffairs, home)
+		}
+	}
+}
+
 func TestOwnWallet(t *testing.T) {
 	tv := newVault(t)
 	home := tv.household(t, 1)
