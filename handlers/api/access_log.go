@@ -41,12 +41,12 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 	if len(p.Organization) == 1 {
 		filter.Consumer = p.Organization[0]
 	}
-	person, err := v.LoadPerson(ctx, r.CitizenID)
+	lives, err := v.Wallets.Lives(ctx, r.CitizenID, projections.Latest)
 	if err != nil {
 		return nil, err
 	}
 	for seen := 0; ; {
-		entries, err := v.AccessLog.OfAll(ctx, person.Lives, projections.Latest, filter, before, edge.MaxPage)
+		entries, err := v.AccessLog.OfAll(ctx, lives, projections.Latest, filter, before, edge.MaxPage)
 		if err != nil {
 			return nil, err
 		}

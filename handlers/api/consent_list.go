@@ -120,12 +120,12 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 
 // consentsOf returns the consents of all lives of a citizen, in the order in which they began.
 func (v *Vault) consentsOf(ctx context.Context, in acting.Intent, id domain.CitizenID) ([]consentlog.Consent, error) {
-	person, err := v.LoadPerson(ctx, id)
+	lives, err := v.Wallets.Lives(ctx, id, projections.Latest)
 	if err != nil {
 		return nil, err
 	}
 	var all []consentlog.Consent
-	for _, life := range person.Lives {
+	for _, life := range lives {
 		more, err := v.ConsentLog.Of(ctx, life, projections.Latest, in.At)
 		if err != nil {
 			return nil, err

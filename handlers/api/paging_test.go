@@ -134,7 +134,7 @@ func TestSelfOfAPage(t *testing.T) {
 		heldDocuments(contract.QueryDocumentsParams{After: cursor("queryDocuments"), PageSize: 7, CoffreMinPosition: first}),
 		walletOf(contract.GetWalletParams{}),
 		walletOf(contract.GetWalletParams{AsOf: &until, ValidAt: "2026-06-01", Lang: "fr", CoffreMinPosition: first}),
-		walletOf(contract.GetWalletParams{AsOf: &until, After: tv.Cursor(mine+"/wallet?asOf=2026-06-15T10%3A00%3A00Z", 3, until.UnixMicro(), -1, -1), PageSize: 7}),
+		walletOf(contract.GetWalletParams{AsOf: &until, After: tv.Cursor(mine+"/wallet?asOf=2026-06-15T10%3A00%3A00Z", 3, until.UnixMicro(), 0, -1, -1), PageSize: 7}),
 		projectionsOf(contract.ListProjectionsParams{}),
 		projectionsOf(contract.ListProjectionsParams{Name: "wallet"}),
 	}
@@ -158,7 +158,7 @@ func TestSelfOfAPage(t *testing.T) {
 		"/vault/v1/documents/query?after=" + cursor("queryDocuments") + "&pageSize=7",
 		mine + "/wallet",
 		mine + "/wallet?asOf=2026-06-15T10%3A00%3A00Z&lang=fr&validAt=2026-06-01",
-		mine + "/wallet?after=" + tv.Cursor(mine+"/wallet?asOf=2026-06-15T10%3A00%3A00Z", 3, until.UnixMicro(), -1, -1) + "&asOf=2026-06-15T10%3A00%3A00Z&pageSize=7",
+		mine + "/wallet?after=" + tv.Cursor(mine+"/wallet?asOf=2026-06-15T10%3A00%3A00Z", 3, until.UnixMicro(), 0, -1, -1) + "&asOf=2026-06-15T10%3A00%3A00Z&pageSize=7",
 		"/vault/v1/projections",
 		"/vault/v1/projections?name=wallet",
 	}

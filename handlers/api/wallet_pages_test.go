@@ -95,6 +95,39 @@ func TestPagesOfAWallet(t *testing.T) {
 	}
 }
 
+// P-7: the pages of a merged person lead through the documents of all their lives, and are those
+// of the wallet before a merge when they began there.
+func TestPagesOfAMergedWallet(t *testing.T) {
+	tv := newVault(t)
+	for _, n := range []int{1, 1, 2, 1, 2} {
+		tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(n), DocumentType: "householdComposition", Content: contract.Content(household)})
+	}
+	tv.waitForReadModels(t)
+	c := tv.person(t, 2)
+	me := citizenCaller(c)
+	before, _, err := tv.wallet(t, me, c, contract.GetWalletParams{PageSize: 1})
+	if err != nil || before.NextCursor == "" {
+		t.Fatal(before, err)
+	}
+	tv.merge(t, 1, 2)
+	if rest, _, err := tv.wallet(t, me, c, contract.GetWalletParams{After: before.NextCursor}); err != nil || len(rest.Items) != 1 {
+		t.Errorf("behind the page from before the merge: %+v %v", rest, err)
+	}
+	whole, _, err := tv.wallet(t, me, c, contract.GetWalletParams{})
+	if err != nil || len(whole.Items) != 5 {
+		t.Fatal(whole, err)
+	}
+	for size := int32(1); size < 6; size++ {
+		var got []contract.WalletItem
+		for _, page := range tv.walletPages(t, me, c, contract.GetWalletParams{PageSize: size}, func(int) {}) {
+			got = append(got, page.Items...)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(whole.Items) {
+			t.Errorf("in pages of %d:\n%v\nwant\n%v", size, got, whole.Items)
+		}
+	}
+}
+
 // each page of another's wallet is on record before it is shown, and the pages end with the
 // mandate.
 func TestEachPageOfAnothersWalletIsOnRecord(t *testing.T) {

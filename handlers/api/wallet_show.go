@@ -43,10 +43,6 @@ func (v *Vault) GetWallet(ctx context.Context, r contract.GetWalletRequestObject
 	if r.Params.PageSize > 0 {
 		page.size = min(int(r.Params.PageSize), edge.MaxPage)
 	}
-	var err error
-	if page.person, err = v.LoadPerson(ctx, r.CitizenID); err != nil {
-		return nil, err
-	}
 	if err := page.setTimes(r.Params); err != nil {
 		return nil, err
 	}
@@ -79,11 +75,10 @@ type walletPage struct {
 	dayGiven       bool        // validAt was given
 	withoutContent bool        // for an auditor
 
-	person acting.Person // the citizen, with all lives
-	life   int           // index of the life in whose documents the page begins
-	after  wallet.Rank   // of the last document on the page before
-	size   int           // documents on the page, at most
-	more   bool          // there are documents behind the page
+	life  int         // index of the life in whose documents the page begins
+	after wallet.Rank // of the last document on the page before
+	size  int         // documents on the page, at most
+	more  bool        // there are documents behind the page
 
 	representation disclosure.Representation
 	authorized     []access.Authorized // one for each person represented
@@ -175,11 +170,9 @@ func (p *walletPage) setTimes(params contract.GetWalletParams) error {
 	return nil
 }
 
-// list names the wallet whose pages a cursor leads through: whose, in how many lives, and as
-// of when. After a merge of numbers the pages are begun again.
+// list names the wallet whose pages a cursor leads through: whose, and as of when.
 func (p *walletPage) list(params contract.GetWalletParams) string {
-	links := walletLinks(p.citizen, contract.GetWalletParams{AsOf: params.AsOf, ValidAt: params.ValidAt})
-	return links.At("") + " " + strconv.Itoa(len(p.person.Lives))
+	return walletLinks(p.citizen, contract.GetWalletParams{AsOf: params.AsOf, ValidAt: params.ValidAt}).At("")
 }
 
 // admit refuses callers other than the citizen, their representatives, and auditors, whose
@@ -215,11 +208,7 @@ func (p *walletPage) write(params contract.GetWalletParams) error {
 	}
 	p.leaf = at.Next - 1
 	for id, o := range p.represented {
-		them, err := p.v.LoadPerson(p.ctx, id)
-		if err != nil {
-			return err
-		}
-		if o.readers, err = p.readersOf(them); err != nil {
+		if o.readers, err = p.readersOf(id); err != nil {
 			return err
 		}
 	}
@@ -243,15 +232,19 @@ func (p *walletPage) writePage(params contract.GetWalletParams) error {
 	p.out = append(p.out, `,"items":[`...)
 	life, after, last := p.life, p.after, p.after
 	if p.leaf >= 0 {
-		own, err := p.readersOf(p.person)
+		lives, err := p.v.Wallets.Lives(p.ctx, p.citizen, p.leaf)
 		if err != nil {
 			return err
 		}
-		for i := life; i < len(p.person.Lives) && !p.more; i++ {
+		own, err := p.readersOf(p.citizen)
+		if err != nil {
+			return err
+		}
+		for i := life; i < len(lives) && !p.more; i++ {
 			if i > p.life {
 				after = wallet.Start
 			}
-			err := p.v.Wallets.From(p.ctx, p.person.Lives[i], p.leaf, after, p.size+1, func(h *wallet.Held) (bool, error) {
+			err := p.v.Wallets.From(p.ctx, lives[i], p.leaf, after, p.size+1, func(h *wallet.Held) (bool, error) {
 				if p.more = p.items == p.size; p.more {
 					return false, nil
 				}
@@ -277,8 +270,12 @@ func (p *walletPage) writePage(params contract.GetWalletParams) error {
 }
 
 // readersOf returns the consents that stand, of all lives of a person.
-func (p *walletPage) readersOf(who acting.Person) (all []wallet.Reader, err error) {
-	for _, life := range who.Lives {
+func (p *walletPage) readersOf(who domain.CitizenID) (all []wallet.Reader, err error) {
+	lives, err := p.v.Wallets.Lives(p.ctx, who, p.leaf)
+	if err != nil {
+		return nil, err
+	}
+	for _, life := range lives {
 		more, err := p.v.Wallets.Readers(p.ctx, life, p.leaf)
 		if err != nil {
 			return nil, err
@@ -325,11 +322,7 @@ func (p *walletPage) writeRepresented(h *wallet.Held) error {
 		case err != nil:
 			return err
 		}
-		them, err := p.v.LoadPerson(p.ctx, h.Citizen)
-		if err != nil {
-			return err
-		}
-		if o.readers, err = p.readersOf(them); err != nil {
+		if o.readers, err = p.readersOf(h.Citizen); err != nil {
 			return err
 		}
 		p.authorized, o.recorded = append(p.authorized, authorized), true

@@ -178,6 +178,7 @@ var boundedArrays = map[string]string{
 	"approveErasure":        "the documents of one citizen that stand in the way",
 	"getErasureCertificate": "what one certificate attests",
 	"getSigningKeys":        "one key for each rotation of it",
+	"listCorrections":       "what was proposed about one citizen, of which at most twenty wait",
 	"listProjections":       "the read models of the program",
 	"getKeys":               "one version for each rotation, of those that are not trimmed",
 	"rotateKeys":            "one version for each rotation, of those that are not trimmed",

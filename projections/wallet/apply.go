@@ -49,6 +49,10 @@ const (
 
 	acceptMandate = `UPDATE mandates SET accepted_leaf = ?, accepted_at = ? WHERE mandate = ? AND accepted_leaf = ? AND to_leaf = ?`
 	endMandate    = `UPDATE mandates SET to_leaf = ?, ended_at = ?, reason = ? WHERE mandate = ? AND to_leaf = ?`
+
+	insertLife = `INSERT INTO lives (from_leaf, to_leaf, former, survivor) SELECT ?, ?, ?, ?
+		WHERE NOT EXISTS (SELECT 1 FROM erased WHERE citizen IN (?, ?))`
+	separate = `UPDATE lives SET to_leaf = ? WHERE former = ? AND to_leaf = ?`
 )
 
 // vanish lists the statements that remove every row of an erased citizen.
@@ -56,6 +60,8 @@ var vanish = []string{
 	`DELETE FROM versions WHERE citizen = ?`,
 	`DELETE FROM mandates WHERE citizen = ?`,
 	`DELETE FROM mandates WHERE representative = ?`,
+	`DELETE FROM lives WHERE former = ?`,
+	`DELETE FROM lives WHERE survivor = ?`,
 }
 
 const forEver = projections.Latest
@@ -100,6 +106,12 @@ func (w *Wallets) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Ev
 		_, err := tx.Exec(ctx, endMandate, leaf, micros(f.At), string(f.Reason), f.Mandate.UUID[:], forEver)
 		return err
 
+	case citizen.MergedInto:
+		_, err := tx.Exec(ctx, insertLife, leaf, forEver, f.Citizen.UUID[:], f.Survivor.UUID[:], f.Citizen.UUID[:], f.Survivor.UUID[:])
+		return err
+	case citizen.Separated:
+		_, err := tx.Exec(ctx, separate, leaf, f.Citizen.UUID[:], forEver)
+		return err
 	case citizen.KeyDestroyed:
 		return erase(ctx, tx, e, f.Citizen, leaf)
 	}

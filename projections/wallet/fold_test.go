@@ -413,6 +413,58 @@ func erasedRepresentativeIsInNobodysWallet(t *testing.T, place func(testing.TB) 
 	}
 }
 
+// P-7: the lives of a person are those of the merges known at a leaf, the survivor first, from
+// whichever of them one asks; a merge that was undone, and an erased life, count no more.
+func TestLivesOfAPerson(t *testing.T) { projectiontest.OnEach(t, livesOfAPerson) }
+
+func livesOfAPerson(t *testing.T, place func(testing.TB) string) {
+	w := projectiontest.NewWorld()
+	story, another := projectiontest.NewStory(w, 4), projectiontest.NewStory(w, 5)
+	story.Tell(t, 0)
+	another.Tell(t, 0)
+	a, b, c, d := story.Citizens[0], story.Citizens[1], story.Citizens[2], another.Citizens[0]
+	merge := func(former, survivor domain.CitizenID) int64 {
+		return w.Record(t, eventstore.Stream("citizen-"+former.String()), former, citizen.MergedInto{Citizen: former, Survivor: survivor}).Leaf
+	}
+	first := merge(a, b)
+	merge(d, b)
+	last := merge(b, c)
+	wallets := wallet.New()
+	r := projectiontest.Start(t, w, place(t), wallets)
+	r.CaughtUp(t)
+	want := func(stage string, asOf int64, person ...domain.CitizenID) {
+		t.Helper()
+		for _, id := range person {
+			if got, err := wallets.Lives(t.Context(), id, asOf); err != nil || !slices.Equal(got, person) {
+				t.Errorf("%s, asked for %s: %v %v, want %v", stage, id, got, err, person)
+			}
+		}
+	}
+	for _, stage := range []string{"live", "rebuilt"} {
+		want(stage+", all merged", last, c, b, a, d)
+		want(stage+", two merged", first, b, a)
+		want(stage+", none merged", first-1, a)
+		want(stage+", none merged", first-1, b)
+		if err := r.Rebuild(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Record(t, eventstore.Stream("citizen-"+d.String()), d, citizen.Separated{Citizen: d, Survivor: b})
+	r.CaughtUp(t)
+	want("one separated", projections.Latest, c, b, a)
+	want("one separated", projections.Latest, d)
+	want("before", last, c, b, a, d)
+	w.Record(t, eventstore.Stream("citizen-"+a.String()), a, citizen.KeyDestroyed{Citizen: a})
+	r.CaughtUp(t)
+	for _, stage := range []string{"live", "rebuilt"} {
+		want(stage+", one erased", projections.Latest, c, b)
+		want(stage+", one erased", last, c, b, d)
+		if err := r.Rebuild(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // inPages returns the lines of a wallet that is read so many documents at a time, each time from
 // behind the last.
 func inPages(t *testing.T, wallets *wallet.Wallets, id domain.CitizenID, asOf int64, size int) (lines []string) {

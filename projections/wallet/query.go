@@ -2,6 +2,7 @@ package wallet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,6 +34,65 @@ const (
 	selectVersions = `SELECT NULL, ` + documentColumns + ` FROM versions v
 		WHERE v.document = ? AND v.from_leaf <= ? ORDER BY v.from_leaf`
 )
+
+// selectMerged finds into whom a life was merged, and who into it, oldest first, at a leaf.
+const selectMerged = `SELECT former, survivor FROM lives WHERE (former = ? OR survivor = ?) AND to_leaf > ? AND from_leaf <= ? ORDER BY from_leaf`
+
+// maxLives bounds the lives of one person.
+const maxLives = 256
+
+// ErrManyLives is a fault: merges that lead in a circle, or more than anybody has.
+var ErrManyLives = errors.New("wallet: a citizen's merges lead nowhere")
+
+// Lives returns all ids under which facts of a person stood at a leaf (rule P-7): the surviving
+// life first, and always in the same order for the same leaf. It is the id alone for almost
+// everybody, and for whom the vault does not know.
+func (w *Wallets) Lives(ctx context.Context, of domain.CitizenID, asOf int64) ([]domain.CitizenID, error) {
+	top, former, err := w.merged(ctx, of, asOf)
+	for n := 0; err == nil && top != of; n++ {
+		if n == maxLives {
+			return nil, ErrManyLives
+		}
+		of = top
+		top, former, err = w.merged(ctx, of, asOf)
+	}
+	if err != nil {
+		return nil, err
+	}
+	all := append([]domain.CitizenID{of}, former...)
+	for i := 1; i < len(all); i++ {
+		if len(all) > maxLives {
+			return nil, ErrManyLives
+		}
+		if _, former, err = w.merged(ctx, all[i], asOf); err != nil {
+			return nil, err
+		}
+		all = append(all, former...)
+	}
+	return all, nil
+}
+
+// merged returns the life into which one was merged, which is itself when it was not, and those
+// that were merged into it.
+func (w *Wallets) merged(ctx context.Context, id domain.CitizenID, asOf int64) (survivor domain.CitizenID, former []domain.CitizenID, err error) {
+	survivor = id
+	at := projections.At(asOf)
+	err = w.view.Each(ctx, selectMerged, []any{id.UUID[:], id.UUID[:], at, at}, func(r projections.Row) error {
+		var from, into domain.CitizenID
+		copy(from.UUID[:], r.Bytes(0))
+		copy(into.UUID[:], r.Bytes(1))
+		if from == id {
+			survivor = into
+		} else {
+			former = append(former, from)
+		}
+		return nil
+	})
+	if err != nil {
+		return id, nil, fmt.Errorf("wallet: %w", err)
+	}
+	return survivor, former, nil
+}
 
 // heldAtOnce is how many documents Of reads before it visits them.
 const heldAtOnce = 512

@@ -57,6 +57,15 @@ CREATE TABLE mandates (
 	sealed BYTEA
 );
 CREATE INDEX mandates_mandate ON mandates (mandate);
+
+CREATE TABLE lives (
+	from_leaf BIGINT PRIMARY KEY,
+	to_leaf BIGINT NOT NULL,
+	former BYTEA NOT NULL,
+	survivor BYTEA NOT NULL
+);
+CREATE INDEX lives_former ON lives (former);
+CREATE INDEX lives_survivor ON lives (survivor);
 `,
 	Indexes: grants.Schema.Indexes + `
 CREATE INDEX versions_citizen ON versions (citizen, issued_leaf, to_leaf, from_leaf);
@@ -67,5 +76,6 @@ CREATE INDEX mandates_citizen ON mandates (citizen, to_leaf);
 	Settle: grants.Schema.Settle + `
 DELETE FROM versions WHERE citizen IN (SELECT citizen FROM erased);
 DELETE FROM mandates WHERE citizen IN (SELECT citizen FROM erased) OR representative IN (SELECT citizen FROM erased);
+DELETE FROM lives WHERE former IN (SELECT citizen FROM erased) OR survivor IN (SELECT citizen FROM erased);
 `,
 }
