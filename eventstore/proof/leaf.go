@@ -1,5 +1,6 @@
 // Package proof turns the log into something an outsider can check: the bytes
-// of a leaf and, later, the RFC 6962 tree over them.
+// of a leaf, the RFC 6962 tree over the leaves, proofs in it, and signed checkpoints.
+// It reads no clock and no store.
 //
 // Invariant: a leaf is made from our own metadata and the digests of the stored
 // bytes only, never from a store's position or insertion time, so that a copy of
