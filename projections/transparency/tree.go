@@ -1,0 +1,200 @@
+// Package transparency proves the log: it keeps the Merkle tree over all leaves and
+// publishes signed checkpoints of it.
+//
+// [Tree] is a read model like any other, built from the log and nothing else. [Publisher]
+// signs what the tree holds. docs/log-format.md specifies leaves, tiles and checkpoints.
+//
+// Invariant: no two checkpoints of one origin disagree. A checkpoint is signed only when
+// the leaves of the last one are still there, in their places, unchanged.
+package transparency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"coffre/domain/audit"
+	"coffre/eventstore"
+	"coffre/eventstore/proof"
+	"coffre/projections"
+)
+
+// ErrNoNode: the tree does not hold the hashes that were asked for.
+var ErrNoNode = errors.New("transparency: the tree is not that large")
+
+// Tree is the projection and its queries, which may be called concurrently.
+type Tree struct{ view projections.View }
+
+var (
+	_ projections.Projection = (*Tree)(nil)
+	_ proof.Nodes            = (*Tree)(nil)
+)
+
+// New returns a tree that answers projections.ErrNotReady until a runner has built it.
+func New() *Tree { return &Tree{} }
+
+// Name implements projections.Projection.
+func (t *Tree) Name() string { return "transparency" }
+
+// Version implements projections.Projection.
+func (t *Tree) Version() int { return 1 }
+
+// Categories implements projections.Projection: a leaf is a record of any of our streams.
+func (t *Tree) Categories() []string { return projections.Categories() }
+
+// View implements projections.Projection.
+func (t *Tree) View() *projections.View { return &t.view }
+
+// Schema implements projections.Projection. Leaves are hashes of level 0 of the tiles;
+// nodes are those of the levels above, made when a tile below is full. There is one row in
+// log: the id of the first event, and how many losses were accepted.
+func (t *Tree) Schema() projections.Schema {
+	return projections.Schema{Tables: `
+CREATE TABLE leaves (
+	from_leaf BIGINT PRIMARY KEY,
+	hash BYTEA NOT NULL
+);
+CREATE TABLE nodes (
+	level BIGINT NOT NULL,
+	n BIGINT NOT NULL,
+	hash BYTEA NOT NULL,
+	PRIMARY KEY (level, n)
+);
+CREATE TABLE log (
+	from_leaf BIGINT PRIMARY KEY,
+	event BYTEA NOT NULL,
+	losses BIGINT NOT NULL
+);
+`}
+}
+
+const (
+	insertLeaf = `INSERT INTO leaves (from_leaf, hash) VALUES (?, ?)`
+	insertNode = `INSERT INTO nodes (level, n, hash) VALUES (?, ?, ?)`
+	insertLog  = `INSERT INTO log (from_leaf, event, losses) VALUES (?, ?, 0)`
+	countLoss  = `UPDATE log SET losses = losses + 1`
+	getLeaf    = `SELECT hash FROM leaves WHERE from_leaf = ?`
+	getNode    = `SELECT hash FROM nodes WHERE n = ? AND level = ?`
+
+	selectLeaves = `SELECT hash FROM leaves WHERE from_leaf >= ? AND from_leaf < ? ORDER BY from_leaf`
+	selectNodes  = `SELECT hash FROM nodes WHERE n >= ? AND n < ? AND level = ? ORDER BY n`
+	selectLog    = `SELECT event, losses FROM log`
+)
+
+// Apply implements projections.Projection.
+func (t *Tree) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64) error {
+	hash := proof.LeafHash(&e.Record)
+	if _, err := tx.Exec(ctx, insertLeaf, leaf, hash[:]); err != nil {
+		return err
+	}
+	if leaf == 0 {
+		if _, err := tx.Exec(ctx, insertLog, leaf, e.ID[:]); err != nil {
+			return err
+		}
+	}
+	if _, accepted := e.Data.(audit.LossAccepted); accepted {
+		if _, err := tx.Exec(ctx, countLoss); err != nil {
+			return err
+		}
+	}
+	for level, n := 0, leaf; n%proof.TileWidth == proof.TileWidth-1; {
+		below := make([]proof.Hash, proof.TileWidth)
+		for i := range below {
+			if err := getHash(ctx, tx, level, n-proof.TileWidth+1+int64(i), &below[i]); err != nil {
+				return err
+			}
+		}
+		level, n = level+1, n/proof.TileWidth
+		above := proof.Subtree(below)
+		if _, err := tx.Exec(ctx, insertNode, level, n, above[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func getHash(ctx context.Context, tx *projections.Tx, level int, n int64, into *proof.Hash) error {
+	query, args := getLeaf, []any{n}
+	if level > 0 {
+		query, args = getNode, []any{n, level}
+	}
+	var hash []byte
+	found, err := tx.Get(ctx, query, args, &hash)
+	if err == nil && (!found || len(hash) != len(into)) {
+		err = ErrNoNode
+	}
+	copy(into[:], hash)
+	return err
+}
+
+// Nodes implements proof.Nodes. It returns ErrNoNode where the tree ends before.
+func (t *Tree) Nodes(ctx context.Context, level int, first int64, count int) ([]proof.Hash, error) {
+	query, args := selectLeaves, []any{first, first + int64(count)}
+	if level > 0 {
+		query, args = selectNodes, []any{first, first + int64(count), level}
+	}
+	all := make([]proof.Hash, 0, count)
+	err := t.view.Select(ctx, query, args, func(scan func(...any) error) error {
+		var hash []byte
+		if err := scan(&hash); err != nil {
+			return err
+		}
+		if len(hash) != len(proof.Hash{}) {
+			return ErrNoNode
+		}
+		all = append(all, proof.Hash(hash))
+		return nil
+	})
+	if err == nil && len(all) != count {
+		err = ErrNoNode
+	}
+	if err != nil {
+		return nil, fmt.Errorf("transparency: %w", err)
+	}
+	return all, nil
+}
+
+// head is how far the tree has come.
+type head struct {
+	first  uuid.UUID // the log's first event
+	losses int
+	size   int64
+}
+
+// head returns how far the tree has come; a size of 0 where there is no event.
+func (t *Tree) head(ctx context.Context) (h head, err error) {
+	for {
+		at, err := t.view.Checkpoint(ctx)
+		if err != nil {
+			return h, fmt.Errorf("transparency: %w", err)
+		}
+		var event []byte
+		found, err := t.view.Get(ctx, selectLog, nil, &event, &h.losses)
+		if err != nil {
+			return h, fmt.Errorf("transparency: %w", err)
+		}
+		after, err := t.view.Checkpoint(ctx)
+		if err != nil {
+			return h, fmt.Errorf("transparency: %w", err)
+		}
+		if after != at {
+			continue // the number of losses may belong to either
+		}
+		h.size = at.Next
+		if found {
+			copy(h.first[:], event)
+		}
+		return h, nil
+	}
+}
+
+// Size returns the number of leaves.
+func (t *Tree) Size(ctx context.Context) (int64, error) {
+	at, err := t.view.Checkpoint(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("transparency: %w", err)
+	}
+	return at.Next, nil
+}
