@@ -58,7 +58,7 @@ func (p *program) acceptLoss(ctx context.Context, l lossFlags, sure, asJSON bool
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	faults := slog.New(slog.NewTextHandler(p.Err, &slog.HandlerOptions{Level: slog.LevelError}))
-	o := vault.Options{Logger: faults, Transit: config.Transit, Blobs: config.Blobs, Retentions: config.Retentions, Stores: config.Stores}
+	o := vault.Options{Logger: faults, Transit: config.Transit, Blobs: config.Blobs, Retentions: config.Retentions, Stores: config.Stores, Checkpoints: config.Checkpoints}
 	done, err := vault.AcceptLoss(ctx, dir, o, func(found vault.Loss) (string, audit.LossCause, error) {
 		p.showLoss(found)
 		if !sure {

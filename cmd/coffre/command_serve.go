@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,13 +34,14 @@ type serveOptions struct {
 
 	Kurrent kurrentFlags
 
-	Blobs      *vault.BlobsConfig   // from the environment; nil: files lie in a folder
-	Vault      *vault.TransitConfig // from the environment; nil: keys lie in a file
-	Retentions *citizen.Retentions  // from the environment; nil: not stated
-	Limits     acting.Limits        // from the environment
-	Stores     vault.StoresConfig   // from the flags and the environment
-	Duty       vault.Duty           // of this process
-	Alone      bool                 // this process does everything, also where others could
+	Blobs       *vault.BlobsConfig      // from the environment; nil: files lie in a folder
+	Vault       *vault.TransitConfig    // from the environment; nil: keys lie in a file
+	Retentions  *citizen.Retentions     // from the environment; nil: not stated
+	Limits      acting.Limits           // from the environment
+	Stores      vault.StoresConfig      // from the flags and the environment
+	Checkpoints vault.CheckpointsConfig // likewise
+	Duty        vault.Duty              // of this process
+	Alone       bool                    // this process does everything, also where others could
 
 	Notice time.Duration // how long requests are still taken after the process was told to end
 }
@@ -79,6 +81,12 @@ COFFRE_BACKUP_DAYS, COFFRE_ARCHIVE_DAYS and COFFRE_SNAPSHOT_DAYS state for how l
 kept of the key ring, of its write-ahead log (archives, and pg_wal of every server) and of
 Vault; certificates of erasure become final by them, and never without.
 
+Each second in which something happened the log's end is signed (a checkpoint); the last one is
+kept in the databases and once more outside of them, and a log that is shorter or another is not
+served. --checkpoints says where: on another disk or in another PostgreSQL, no restore takes it
+back with the log. COFFRE_CHECKPOINTS, COFFRE_CHECKPOINT_EVERY and COFFRE_CHECKPOINT_EVENTS say
+the same.
+
 COFFRE_LIMITS changes how much callers may leave in the vault and how often they may call,
 such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`,
 		Example: `  coffre serve --dev --data data
@@ -93,6 +101,9 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 				return err
 			}
 			if err := o.configureIdentity(p.env, cmd); err != nil {
+				return err
+			}
+			if err := o.configureCheckpoints(p.env, cmd); err != nil {
 				return err
 			}
 			if vault.OnPostgres(o.Stores.In(o.Data).Keys) {
@@ -127,6 +138,9 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 	f.StringVar(&at.Keys, "keys", "", "`address` of the key ring and what goes with it (default: where the read models are)")
 	f.DurationVar(&o.Notice, "leave-notice", 0, "how `long` requests are still taken after /readyz says that the process leaves (default: 5s where processes share the keys, else 0)")
 	f.BoolVar(&o.Alone, "alone", false, "with keys in PostgreSQL: destroy and replace keys in this process, too, for a vault on one machine")
+	f.String("checkpoints", "", "`place` outside the databases for the last checkpoint of the log: file:PATH or postgres-other:postgres://... without a password (default: a file in the data directory)")
+	f.String("checkpoint-every", "", "the least `time` between two checkpoints (default: 1s)")
+	f.String("checkpoint-events", "", "as many `events` are enough for a checkpoint before that time (default: 1000)")
 	o.Kurrent.flags(cmd)
 	required(cmd, "data")
 	cmd.MarkFlagsRequiredTogether("webhook-url", "webhook-secret-file")
@@ -150,8 +164,29 @@ func (o *serveOptions) configure(env func(string) string, data vault.DataDir, ty
 		return &exitError{exitUsage, err}
 	}
 	o.Data, o.Vault, o.Blobs, o.Retentions, o.Limits = data, config.Transit, config.Blobs, config.Retentions, config.Limits
+	o.Checkpoints = config.Checkpoints
 	o.Stores, err = typedOver(typed, config.Stores, ownPlaces)
 	return err
+}
+
+// configureCheckpoints takes where and how often checkpoints are kept from the flags, or the
+// environment.
+func (o *serveOptions) configureCheckpoints(env func(string) string, cmd *cobra.Command) (err error) {
+	var said [3]string
+	for i, one := range [3]placeNames{
+		{"checkpoints", vault.CheckpointsVariable}, {"checkpoint-every", vault.CheckpointEveryVariable}, {"checkpoint-events", vault.CheckpointEventsVariable},
+	} {
+		f := cmd.Flags().Lookup(one.flag)
+		if said[i] = f.Value.String(); !f.Changed {
+			said[i] = env(one.variable)
+		} else if address, other := strings.CutPrefix(said[i], "postgres-other:"); other && hasPassword(address) {
+			return typedPassword(one.flag, one.variable)
+		}
+	}
+	if o.Checkpoints, err = vault.ReadCheckpoints(said[0], said[1], said[2]); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	return nil
 }
 
 // configureIdentity takes who vouches for callers from the flags, or the environment.

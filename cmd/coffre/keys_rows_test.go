@@ -140,6 +140,8 @@ func TestEveryTableOfTheKeyDatabaseIsProtected(t *testing.T) {
 		"used_proofs":     "keyed digests of some minutes: a changed bit has one proof count twice, and only by whoever holds its key",
 		"jobs":            "how work goes that somebody asked for: it decides nothing, and names nobody",
 		"certificates":    "each is signed, and whoever reads one verifies it",
+		"checkpoint_last": "it is signed, and compared with the one outside the databases",
+		"checkpoints":     "each is signed, and whoever reads one verifies it",
 		"guard":           "up to where the log was compared with the ring: a part of the guard against older files",
 	}
 	dir := vault.DataDir(t.TempDir())

@@ -76,6 +76,7 @@ const (
 	Reactor       Witness = "reactor"
 	LeafIndex     Witness = "leafIndex"
 	DataDirectory Witness = "dataDirectory" // of a process whose databases are elsewhere
+	Checkpoint    Witness = "checkpoint"    // signed, and kept outside the databases
 )
 
 // LossCause is why the newer log cannot be had.

@@ -26,7 +26,7 @@ func (s *Server) Operators() http.Handler {
 	return rt
 }
 
-// serveReadyInDetail answers as serveReady does, with the reason.
+// serveReadyInDetail answers as serveReady does, with the reason, or the detail.
 func (s *Server) serveReadyInDetail(w http.ResponseWriter, r *http.Request) {
 	if s.Ready != nil {
 		if err := s.Ready(r.Context()); err != nil {
@@ -35,4 +35,7 @@ func (s *Server) serveReadyInDetail(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.serveReady(w, r)
+	if s.Detail != nil {
+		_, _ = fmt.Fprintln(w, s.Detail(r.Context())) // nothing to do about a client that left
+	}
 }

@@ -470,3 +470,21 @@ func (p *Publisher) Covered(ctx context.Context, leaf int64) ([]byte, error) {
 	}
 	return bytes.Clone(note), nil
 }
+
+// Await returns a checkpoint that covers a leaf, as soon as there is one, or ctx's error.
+// Whatever process publishes, it is found in the databases.
+func (p *Publisher) Await(ctx context.Context, leaf int64) ([]byte, error) {
+	look := time.NewTicker(max(p.every()/looksPerRun, time.Millisecond))
+	defer look.Stop()
+	for {
+		note, err := p.Covered(ctx, leaf)
+		if err != nil || note != nil {
+			return note, err
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}

@@ -17,6 +17,8 @@ type Config struct {
 	Blobs   *BlobsConfig   // nil: files of documents lie in a folder beside the data
 	Stores  StoresConfig
 
+	Checkpoints CheckpointsConfig
+
 	// For how many whole days copies are kept, which a final certificate of erasure names
 	// (rule E-3): COFFRE_BACKUP_DAYS of the key ring, COFFRE_ARCHIVE_DAYS of its write-ahead
 	// log, COFFRE_SNAPSHOT_DAYS of Vault; 0 where none are made. All three or none; none
@@ -72,7 +74,9 @@ func FromEnv(lookup func(string) string) (Config, error) {
 	c.Retentions, wrong = retentionsFromEnv(lookup)
 	c.Blobs, wrongBlobs = blobsFromEnv(lookup)
 	c.Stores, wrongStores = StoresFromEnv(lookup, [3]string{StoreVariable, ReadModelsVariable, KeysVariable})
-	return c, errors.Join(err, wrong, wrongBlobs, wrongStores, wrongLimits)
+	var wrongCheckpoints error
+	c.Checkpoints, wrongCheckpoints = ReadCheckpoints(lookup(CheckpointsVariable), lookup(CheckpointEveryVariable), lookup(CheckpointEventsVariable))
+	return c, errors.Join(err, wrong, wrongBlobs, wrongStores, wrongLimits, wrongCheckpoints)
 }
 
 func retentionsFromEnv(lookup func(string) string) (*citizen.Retentions, error) {

@@ -83,6 +83,8 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 	"key_backups":       {Serving: {Insert: true}, Rotating: {Insert: true, Update: macs}},
 	"attachments":       {Serving: every, Destroying: {Update: []string{"*"}, Delete: true}, Rotating: {Update: []string{"wrapped", "key_version", "mac"}}},
 	"certificates":      {Destroying: mark},
+	"checkpoint_last":   {Serving: mark},
+	"checkpoints":       {Serving: mark},
 	"signing_keys":      {Serving: {Insert: true}, Destroying: {Insert: true}, Rotating: {Insert: true, Update: macs}},
 	"imitations":        {Serving: {Update: []string{"n"}}},
 	"ring_state":        {Serving: {Update: macs}, Destroying: {Update: macs}, Rotating: {Update: []string{"*"}}},

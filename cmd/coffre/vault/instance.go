@@ -18,6 +18,7 @@ import (
 	"coffre/handlers/edge/token"
 	"coffre/handlers/reactors/webhook"
 	"coffre/projections"
+	"coffre/projections/transparency"
 )
 
 // Instance is a vault that runs: everything of one data directory, put together. Requests
@@ -42,8 +43,9 @@ type Instance struct {
 	portDropped atomic.Int64        // connections there that were closed before anybody was let in
 	portPaused  atomic.Int64        // addresses there that had to wait for their wrong passwords
 	hook        *webhook.Webhook    // nil: nobody is told of changes
-	failed      chan error          // a part that had to go on has stopped
-	closers     []func() error      // in the order of opening
+	publisher   *transparency.Publisher
+	failed      chan error     // a part that had to go on has stopped
+	closers     []func() error // in the order of opening
 	leaving     sync.Once
 	gone        chan struct{} // closed when no more requests should be sent here
 }

@@ -86,6 +86,7 @@ func (a *assembly) witnesses() []witness {
 	all := []witness{
 		keyRingWitness(a.places.keys),
 		{audit.ReadModel, "the read model", a.places.models.Furthest},
+		a.checkpointWitness(),
 	}
 	if a.o.Duty.answers() {
 		all = append(all, witness{audit.Reactor, "the reactor", a.places.reactors.Furthest})

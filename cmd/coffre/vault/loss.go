@@ -68,7 +68,7 @@ func AcceptLoss(ctx context.Context, dir DataDir, o Options, decide func(Loss) (
 	o.acceptLoss = true
 	a := newAssembly(ctx, dir, o)
 	defer func() { err = errors.Join(err, a.Close()) }()
-	for _, part := range []func(context.Context) error{a.openStores, a.openKeys, a.openLog, a.openReadModels, a.openReactors, a.alone} {
+	for _, part := range []func(context.Context) error{a.openStores, a.openKeys, a.openLog, a.openReadModels, a.openCheckpoints, a.openReactors, a.alone} {
 		if err := part(ctx); err != nil {
 			return done, err
 		}

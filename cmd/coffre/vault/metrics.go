@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"coffre/eventstore/proof"
 )
 
 // metrics are the figures that an operator scrapes. Labels hold operations, statuses and names
@@ -35,7 +37,7 @@ func newMetrics(v *Instance) *metrics {
 		}, []string{"operation", "problem"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, m.refused, projectionMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v},
+		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
 		}, func() float64 { return float64(v.damaged.Load()) }),
@@ -130,6 +132,34 @@ func (p projectionMetrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(lagMetric, prometheus.GaugeValue, float64(s.Lag), s.Name)
 		out <- prometheus.MustNewConstMetric(upMetric, prometheus.GaugeValue, running, s.Name)
 	}
+}
+
+var (
+	checkpointAgeMetric    = prometheus.NewDesc("coffre_checkpoint_age_seconds", "Time since the last checkpoint of the log was signed; absent before the first. Without news one is signed each minute.", nil, nil)
+	checkpointLeavesMetric = prometheus.NewDesc("coffre_checkpoint_leaves", "Events that the last checkpoint of the log covers.", nil, nil)
+)
+
+// checkpointMetrics read the last checkpoint when they are scraped.
+type checkpointMetrics struct{ v *Instance }
+
+func (checkpointMetrics) Describe(out chan<- *prometheus.Desc) {
+	out <- checkpointAgeMetric
+	out <- checkpointLeavesMetric
+}
+
+func (c checkpointMetrics) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	note, err := c.v.publisher.Last(ctx)
+	if err != nil || note == nil {
+		return // the scrape says so by what is missing
+	}
+	last, err := proof.Peek(note)
+	if err != nil {
+		return
+	}
+	out <- prometheus.MustNewConstMetric(checkpointAgeMetric, prometheus.GaugeValue, time.Since(last.Time).Seconds())
+	out <- prometheus.MustNewConstMetric(checkpointLeavesMetric, prometheus.GaugeValue, float64(last.Size))
 }
 
 var (

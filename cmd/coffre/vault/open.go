@@ -42,6 +42,7 @@ import (
 	"coffre/projections/consentlog"
 	"coffre/projections/erasures"
 	"coffre/projections/evidence"
+	"coffre/projections/transparency"
 	"coffre/projections/vocabulary"
 	"coffre/projections/wallet"
 )
@@ -70,6 +71,8 @@ type Options struct {
 	Transit *TransitConfig // nil: keys lie in a file beside the data
 	Blobs   *BlobsConfig   // nil: files of documents lie in a folder beside the data
 	Stores  StoresConfig
+	// Checkpoints says where the last checkpoint of the log lies outside the databases.
+	Checkpoints CheckpointsConfig
 	// KeyLease is how long keys in memory are used without asking whether they were
 	// destroyed, and how long an erasure waits where processes share the keys; all of
 	// them must have the same. 0 means seal.MaxLease.
@@ -103,6 +106,7 @@ func Open(ctx context.Context, dir DataDir, o Options) (_ *Instance, err error) 
 		a.openKeys,
 		a.openLog,
 		a.openReadModels,
+		a.openCheckpoints,
 		a.openFiles,
 		a.makeCore,
 		a.openReactors,
@@ -152,6 +156,7 @@ type readModels struct {
 	accesses  *accesslog.Log
 	evidence  *evidence.Evidence
 	forgotten *erasures.Erasures
+	tree      *transparency.Tree
 }
 
 func newAssembly(ctx context.Context, dir DataDir, o Options) *assembly {
@@ -162,7 +167,7 @@ func newAssembly(ctx context.Context, dir DataDir, o Options) *assembly {
 		o.Registry = samples.Files
 	}
 	a := &assembly{Instance: &Instance{alarm: newAlarm(o.Logger), failed: make(chan error, 8), gone: make(chan struct{})}, dir: dir, o: o}
-	a.models = readModels{wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New()}
+	a.models = readModels{wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New(), transparency.New()}
 	a.life, a.end = context.WithCancel(context.WithoutCancel(ctx))
 	a.onClose(func() error { a.end(); return nil })
 	return a
@@ -271,7 +276,7 @@ func (a *assembly) openReadModels(ctx context.Context) error {
 	}
 	o := projections.Options{Medium: a.places.models, Store: a.store, Codec: codec.Catalog, Logger: a.o.Logger, Leaves: a.places.leafIndex()}
 	var err error
-	a.Runner, err = projections.New(o, a.models.wallets, a.models.consents, a.models.accesses, a.models.evidence, a.models.forgotten)
+	a.Runner, err = projections.New(o, a.models.wallets, a.models.consents, a.models.accesses, a.models.evidence, a.models.forgotten, a.models.tree)
 	return err
 }
 

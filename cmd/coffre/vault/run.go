@@ -45,7 +45,10 @@ func (a *assembly) start(ctx context.Context) error {
 	a.onClose(func() error { a.end(); <-ended; return nil })
 	select {
 	case err := <-begun:
-		return err
+		if err != nil {
+			return err
+		}
+		return a.compareCheckpoint(ctx)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -75,6 +78,11 @@ func (a *assembly) background(begun func(error)) []part {
 	var mark func(eventstore.Position)
 	if a.places.shared() {
 		mark = a.dir.markEnd
+	}
+	if a.o.Duty.answers() {
+		parts = append(parts, part{"checkpoints", func(ctx context.Context) error {
+			return a.inTurn(ctx, "checkpoints", a.publisher.Run)
+		}})
 	}
 	parts = append(parts, part{"end of the log", func(ctx context.Context) error { return a.logEnd.follow(ctx, a.store, a.places.keys, mark) }})
 	if a.places.room != nil {
