@@ -149,6 +149,10 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, me, "/mandates/"+things["mandateId"]+"/end", `{}`, &struct{}{})
 	r.get(t, me, "/mandates")
 	r.get(t, operator, "/signingKeys")
+	r.checkpoint(t)
+	for _, path := range []string{"/log/checkpoint", "/log/proof/inclusion?leaf=0", "/log/proof/consistency?former=1"} {
+		r.get(t, anyAuditor, path)
+	}
 	r.get(t, officer, "/dueErasures")
 	r.get(t, officer, "/exports")
 	r.get(t, officer, "/erasures?state=requested&state=final")

@@ -168,3 +168,34 @@ func Subtree(hashes []Hash) Hash {
 	}
 	return f.Root()
 }
+
+// Tile names hashes of one level that are served together.
+type Tile struct {
+	Level int
+	First int64 // number of its first hash
+	Width int   // 1 to TileWidth
+}
+
+// maxTileLevel is the highest level that a log of 2^63 leaves has.
+const maxTileLevel = 7
+
+// ParseTile returns the tile of a path in the form of C2SP tlog-tiles behind "tile/", such as
+// 0/x001/234 or 1/000.p/17.
+func ParseTile(path string) (Tile, bool) {
+	t, err := tlog.ParseTilePath(fmt.Sprintf("tile/%d/%s", TileHeight, path))
+	if err != nil || t.L < 0 || t.L > maxTileLevel {
+		return Tile{}, false
+	}
+	return Tile{Level: t.L, First: t.N * TileWidth, Width: t.W}, true
+}
+
+// Path returns the path that ParseTile reads.
+func (t Tile) Path() string {
+	path := tlog.Tile{H: TileHeight, L: t.Level, N: t.First / TileWidth, W: t.Width}.Path()
+	return path[len(fmt.Sprintf("tile/%d/", TileHeight)):]
+}
+
+// Within reports whether a tree of that many leaves has all hashes of the tile.
+func (t Tile) Within(size int64) bool {
+	return t.First <= size && t.First+int64(t.Width) <= size>>(TileHeight*t.Level)
+}

@@ -204,3 +204,32 @@ func TestCheckpointHasOneText(t *testing.T) {
 		}
 	}
 }
+
+func TestTilePaths(t *testing.T) {
+	for path, want := range map[string]Tile{
+		"0/000":           {0, 0, 256},
+		"0/x001/234":      {0, 1234 * 256, 256},
+		"1/000.p/17":      {1, 0, 17},
+		"7/000.p/1":       {7, 0, 1},
+		"0/x001/x234/067": {0, 1_234_067 * 256, 256},
+	} {
+		got, ok := ParseTile(path)
+		if !ok || got != want || got.Path() != path {
+			t.Errorf("%s: %v, %v", path, got, ok)
+		}
+	}
+	for _, path := range []string{"", "0", "0/0", "0/1000", "8/000", "-1/000", "data/000", "0/000.p/0", "0/000.p/256", "0/x000/001", "0/000/", "00/000"} {
+		if got, ok := ParseTile(path); ok {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+	if tile := (Tile{0, 256, 3}); tile.Within(258) || !tile.Within(259) {
+		t.Error("the tree ends before")
+	}
+	if tile := (Tile{1, 0, 2}); tile.Within(511) || !tile.Within(512) {
+		t.Error("a hash of a level is there when all below it are")
+	}
+	if (Tile{7, 1 << 62, 1}).Within(1 << 40) {
+		t.Error("a place beyond every tree")
+	}
+}

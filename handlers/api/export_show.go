@@ -28,7 +28,7 @@ func (v *Vault) GetExport(_ context.Context, r contract.GetExportRequestObject) 
 
 func (v *Vault) exportItem(m work.ExportManifest) contract.Export {
 	item := contract.Export{
-		Href: contract.ExportHref(m.Export), ExportID: m.Export, Kind: m.Kind, Format: m.Format, Sha256: m.Sha256,
+		Href: contract.ExportHref(m.Export), ExportID: m.Export, Kind: m.Kind, Format: m.Format, Sha256: m.Sha256, Checkpoint: m.Checkpoint,
 		Status: contract.TaskProgress{State: m.State, Completed: m.Completed},
 	}
 	switch m.State {

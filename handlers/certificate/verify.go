@@ -73,6 +73,9 @@ func Read(certificate []byte, key ed25519.PublicKey) (contract.ErasureCertificat
 	whole := !c.ErasureID.IsZero() && !c.CitizenID.IsZero() && (c.Scope == contract.ErasureScopeCitizen) == c.DocumentID.IsZero() && c.Scope.Valid() &&
 		len(c.Digest) == sha256.Size && c.UnreadableEvents >= 0 && (len(c.Keys) > 0 || c.UnreadableEvents == 0) &&
 		len(c.Record.LeafHash) == sha256.Size && c.Record.Leaf >= 0 && !c.DestroyedAt.IsZero() && len(c.Remains) > 0
+	if covered, err := proof.Peek([]byte(c.Checkpoint)); c.Checkpoint != "" && (err != nil || covered.Size <= c.Record.Leaf) {
+		return contract.ErasureCertificate{}, ErrContent
+	}
 	if !whole || !twoPersons(c.Approvers) || !copiesComplete(c) {
 		return contract.ErasureCertificate{}, ErrContent
 	}

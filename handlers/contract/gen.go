@@ -1242,6 +1242,9 @@ type BackupReport struct {
 // Example: 2026/4711
 type CaseReference = string
 
+// Checkpoint a signed note: docs/log-format.md, Checkpoint
+type Checkpoint = string
+
 // Citizen exactly one of the two
 type Citizen struct {
 	// CitizenID a citizen, for the citizen and the log only
@@ -1611,6 +1614,19 @@ type Consents struct {
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
+}
+
+// ConsistencyProof defines model for ConsistencyProof.
+type ConsistencyProof struct {
+	// Checkpoint a signed note: docs/log-format.md, Checkpoint
+	Checkpoint Checkpoint `json:"checkpoint"`
+	Former     int64      `json:"former"`
+
+	// Hashes SHA-256, the lowest in the tree first
+	Hashes Hashes `json:"hashes"`
+
+	// Size number of events of the larger log
+	Size int64 `json:"size"`
 }
 
 // Content the facts, as the type's JSON Schema in the registry says
@@ -2068,6 +2084,9 @@ type Erasure struct {
 type ErasureCertificate struct {
 	Approvers []EventActor `json:"approvers"`
 
+	// Checkpoint a signed checkpoint of the log that covers the record; absent until there is one
+	Checkpoint string `json:"checkpoint,omitempty,omitzero"`
+
 	// CitizenID a citizen, for the citizen and the log only
 	CitizenID CitizenID `json:"citizenId"`
 
@@ -2300,6 +2319,9 @@ type EvidenceQuery struct {
 
 // Export defines model for Export.
 type Export struct {
+	// Checkpoint covers everything in the file; absent when none did in time
+	Checkpoint string `json:"checkpoint,omitempty,omitzero"`
+
 	// Content a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
@@ -2390,6 +2412,9 @@ type Frequency struct {
 // FrequencyPeriod a rolling day, 7 days or 30 days
 type FrequencyPeriod string
 
+// Hashes SHA-256, the lowest in the tree first
+type Hashes = [][]byte
+
 // Health Example: {"status":"UP"}
 type Health struct {
 	Status HealthStatus `json:"status"`
@@ -2464,6 +2489,19 @@ type Href = string
 //
 // Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 type IdempotencyKey = uuid.UUID
+
+// InclusionProof defines model for InclusionProof.
+type InclusionProof struct {
+	// Checkpoint a signed note: docs/log-format.md, Checkpoint
+	Checkpoint Checkpoint `json:"checkpoint"`
+
+	// Hashes SHA-256, the lowest in the tree first
+	Hashes Hashes `json:"hashes"`
+	Leaf   int64  `json:"leaf"`
+
+	// Size number of events that the proof is about
+	Size int64 `json:"size"`
+}
 
 // InputReference defines model for InputReference.
 type InputReference struct {
@@ -3799,6 +3837,9 @@ type OfCitizen = CitizenID
 // PageSize defines model for PageSize.
 type PageSize = int32
 
+// TreeSize defines model for TreeSize.
+type TreeSize = int64
+
 // Until defines model for Until.
 type Until = time.Time
 
@@ -4319,6 +4360,24 @@ type ListHoldsParams struct {
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
 }
 
+// ProveConsistencyParams defines parameters for ProveConsistency.
+type ProveConsistencyParams struct {
+	// Former number of events of the smaller log
+	Former int64 `form:"former" json:"former"`
+
+	// Size number of events that the proof is about; default those of the last checkpoint
+	Size *TreeSize `form:"size,omitempty" json:"size,omitempty"`
+}
+
+// ProveInclusionParams defines parameters for ProveInclusion.
+type ProveInclusionParams struct {
+	// Leaf number of the event in the log, from 0
+	Leaf int64 `form:"leaf" json:"leaf"`
+
+	// Size number of events that the proof is about; default those of the last checkpoint
+	Size *TreeSize `form:"size,omitempty" json:"size,omitempty"`
+}
+
 // ListMandatesParams defines parameters for ListMandates.
 type ListMandatesParams struct {
 	// MandateID only this mandate
@@ -4732,6 +4791,15 @@ type ServerInterface interface {
 	// ListHolds Legal holds, oldest first, whoever placed them
 	// (GET /legalHolds)
 	ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams)
+	// GetCheckpoint How many events the log has, and the root over them, signed
+	// (GET /log/checkpoint)
+	GetCheckpoint(w http.ResponseWriter, r *http.Request)
+	// ProveConsistency That the log of then is the beginning of the log of now
+	// (GET /log/proof/consistency)
+	ProveConsistency(w http.ResponseWriter, r *http.Request, params ProveConsistencyParams)
+	// ProveInclusion That an event is in the log, at its place
+	// (GET /log/proof/inclusion)
+	ProveInclusion(w http.ResponseWriter, r *http.Request, params ProveInclusionParams)
 	// ListMandates Mandates in which the calling citizen represents or is represented
 	// (GET /mandates)
 	ListMandates(w http.ResponseWriter, r *http.Request, params ListMandatesParams)
@@ -8438,6 +8506,112 @@ func (siw *ServerInterfaceWrapper) ListHolds(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// GetCheckpoint operation middleware
+func (siw *ServerInterfaceWrapper) GetCheckpoint(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCheckpoint(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ProveConsistency operation middleware
+func (siw *ServerInterfaceWrapper) ProveConsistency(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveConsistencyParams
+
+	// ------------- Required query parameter "former" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "former", r.URL.Query(), &params.Former, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "former"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "former", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "size", r.URL.Query(), &params.Size, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ProveConsistency(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ProveInclusion operation middleware
+func (siw *ServerInterfaceWrapper) ProveInclusion(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveInclusionParams
+
+	// ------------- Required query parameter "leaf" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "leaf", r.URL.Query(), &params.Leaf, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "leaf"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "leaf", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "size", r.URL.Query(), &params.Size, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ProveInclusion(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListMandates operation middleware
 func (siw *ServerInterfaceWrapper) ListMandates(w http.ResponseWriter, r *http.Request) {
 
@@ -9541,6 +9715,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotatePepper", wrapper.RotatePepper)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/trim", wrapper.TrimKeys)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/legalHolds", wrapper.ListHolds)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/log/checkpoint", wrapper.GetCheckpoint)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/log/proof/consistency", wrapper.ProveConsistency)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/log/proof/inclusion", wrapper.ProveInclusion)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/mandates", wrapper.ListMandates)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates", wrapper.GrantMandate)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates/{mandateId}/accept", wrapper.AcceptMandate)
@@ -12811,6 +12988,119 @@ func (response ListHoldsdefaultApplicationProblemPlusJSONResponse) VisitListHold
 	return err
 }
 
+type GetCheckpointRequestObject struct {
+}
+
+type GetCheckpointResponseObject interface {
+	VisitGetCheckpointResponse(w http.ResponseWriter) error
+}
+
+type GetCheckpoint200TextResponse Checkpoint
+
+func (response GetCheckpoint200TextResponse) VisitGetCheckpointResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type GetCheckpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetCheckpointdefaultApplicationProblemPlusJSONResponse) VisitGetCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveConsistencyRequestObject struct {
+	Params ProveConsistencyParams
+}
+
+type ProveConsistencyResponseObject interface {
+	VisitProveConsistencyResponse(w http.ResponseWriter) error
+}
+
+type ProveConsistency200JSONResponse ConsistencyProof
+
+func (response ProveConsistency200JSONResponse) VisitProveConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveConsistencydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ProveConsistencydefaultApplicationProblemPlusJSONResponse) VisitProveConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveInclusionRequestObject struct {
+	Params ProveInclusionParams
+}
+
+type ProveInclusionResponseObject interface {
+	VisitProveInclusionResponse(w http.ResponseWriter) error
+}
+
+type ProveInclusion200JSONResponse InclusionProof
+
+func (response ProveInclusion200JSONResponse) VisitProveInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveInclusiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ProveInclusiondefaultApplicationProblemPlusJSONResponse) VisitProveInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListMandatesRequestObject struct {
 	Params ListMandatesParams
 }
@@ -13858,6 +14148,15 @@ type StrictServerInterface interface {
 	// ListHolds Legal holds, oldest first, whoever placed them
 	// (GET /legalHolds)
 	ListHolds(ctx context.Context, request ListHoldsRequestObject) (ListHoldsResponseObject, error)
+	// GetCheckpoint How many events the log has, and the root over them, signed
+	// (GET /log/checkpoint)
+	GetCheckpoint(ctx context.Context, request GetCheckpointRequestObject) (GetCheckpointResponseObject, error)
+	// ProveConsistency That the log of then is the beginning of the log of now
+	// (GET /log/proof/consistency)
+	ProveConsistency(ctx context.Context, request ProveConsistencyRequestObject) (ProveConsistencyResponseObject, error)
+	// ProveInclusion That an event is in the log, at its place
+	// (GET /log/proof/inclusion)
+	ProveInclusion(ctx context.Context, request ProveInclusionRequestObject) (ProveInclusionResponseObject, error)
 	// ListMandates Mandates in which the calling citizen represents or is represented
 	// (GET /mandates)
 	ListMandates(ctx context.Context, request ListMandatesRequestObject) (ListMandatesResponseObject, error)
@@ -15827,6 +16126,82 @@ func (sh *strictHandler) ListHolds(w http.ResponseWriter, r *http.Request, param
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListHoldsResponseObject); ok {
 		if err := validResponse.VisitListHoldsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCheckpoint operation middleware
+func (sh *strictHandler) GetCheckpoint(w http.ResponseWriter, r *http.Request) {
+	var request GetCheckpointRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCheckpoint(ctx, request.(GetCheckpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCheckpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCheckpointResponseObject); ok {
+		if err := validResponse.VisitGetCheckpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ProveConsistency operation middleware
+func (sh *strictHandler) ProveConsistency(w http.ResponseWriter, r *http.Request, params ProveConsistencyParams) {
+	var request ProveConsistencyRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ProveConsistency(ctx, request.(ProveConsistencyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProveConsistency")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveConsistencyResponseObject); ok {
+		if err := validResponse.VisitProveConsistencyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ProveInclusion operation middleware
+func (sh *strictHandler) ProveInclusion(w http.ResponseWriter, r *http.Request, params ProveInclusionParams) {
+	var request ProveInclusionRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ProveInclusion(ctx, request.(ProveInclusionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProveInclusion")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveInclusionResponseObject); ok {
+		if err := validResponse.VisitProveInclusionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

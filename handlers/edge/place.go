@@ -59,6 +59,8 @@ var places = map[string][]string{
 	"mandateScope":            {"/actions"},
 	"mandateToSelf":           {"/representativeSsin", "/parents"},
 	"mergeSurvivor":           {"/survivingCitizenId", "/replacedBy"},
+	"notCovered":              {"size"},
+	"notInTree":               {"leaf", "former"},
 	"nilIdempotencyKey":       {"Idempotency-Key"},
 	"reasonNotYours":          {"/reason"},
 	"reasonMissing":           {"/reason"},

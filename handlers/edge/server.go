@@ -10,6 +10,7 @@ import (
 	"path"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -59,6 +60,9 @@ type Server struct {
 	// Metrics answers GET /metrics at the operators' address, and nowhere else. nil: there is
 	// no such route.
 	Metrics http.Handler
+	// Tile returns a tile of the tree over the log by its path behind /log/tile/. nil: none is
+	// served.
+	Tile func(ctx context.Context, path string) ([]byte, error)
 	// Observe is called after every request; operation is "" when the contract has none
 	// for it. nil: not called.
 	Observe func(operation string, status int, took time.Duration)
@@ -80,7 +84,10 @@ var uncontracted = []string{
 	"GET /health",                   // the contract's /health where the REST guide's readers look first
 	"GET " + contract.Base + "/doc", // what there is, for people
 	"GET " + contract.Base + "/doc/openapi.yaml", // the contract itself
+	tilePattern, // C2SP tlog-tiles: a path of as many steps as the tree needs, under getCheckpoint's role and scope
 }
+
+const tilePattern = "GET " + contract.Base + "/log/tile/{path...}"
 
 // Handler returns the whole API: ops behind the gate, deny by default. It panics
 // when the contract and the generated routes disagree: a broken program.
@@ -103,6 +110,7 @@ func (s *Server) Handler(ops contract.StrictServerInterface) http.Handler {
 			panic("the contract names " + pattern + " and nothing serves it")
 		}
 	}
+	rt.serve(tilePattern, s.guard(rt.contract["GET "+contract.Base+"/log/checkpoint"], s.serveTile))
 	rt.serveOpen("GET /health", http.HandlerFunc(s.serveHealth))
 	rt.serveOpen("GET /livez", http.HandlerFunc(s.serveLive))
 	rt.serveOpen("GET /readyz", http.HandlerFunc(s.serveReady))
@@ -368,6 +376,24 @@ func (o *operation) allows(c Caller) error {
 		return missingScope(o.scope)
 	}
 	return nil
+}
+
+// serveTile answers with a tile, which whoever may read it may keep: it never changes.
+func (s *Server) serveTile(w http.ResponseWriter, r *http.Request) {
+	if s.Tile == nil {
+		s.problem(w, r, ErrNoResource)
+		return
+	}
+	data, err := s.Tile(r.Context(), r.PathValue("path"))
+	if err != nil {
+		s.problem(w, r, err)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Length", strconv.Itoa(len(data)))
+	h.Set("Cache-Control", "private, max-age=31536000, immutable")
+	_, _ = w.Write(data) // nothing to do about a client that left
 }
 
 func (s *Server) serveLive(w http.ResponseWriter, _ *http.Request) {

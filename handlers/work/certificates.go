@@ -47,7 +47,14 @@ func (work *Worker) keepCertificate(ctx context.Context, of domain.CitizenID, id
 	if err != nil {
 		return err
 	}
-	says, err := json.Marshal(c)
+	if err := work.cover(ctx, &c); err != nil {
+		return err
+	}
+	said := c
+	if said.Checkpoint != "" {
+		said.Checkpoint = "covered" // that there is one counts; a newer one is no news
+	}
+	says, err := json.Marshal(said)
 	if err != nil {
 		return fmt.Errorf("keep a certificate: %w", err)
 	}

@@ -38,7 +38,20 @@ func (work *Worker) ErasureCertificate(ctx context.Context, of domain.CitizenID,
 	if err != nil {
 		return contract.ErasureCertificate{}, err
 	}
+	if err := work.cover(ctx, &c); err != nil {
+		return contract.ErasureCertificate{}, err
+	}
 	return c, work.sign(ctx, &c)
+}
+
+// cover adds to a certificate the last checkpoint of the log if it covers the record.
+func (work *Worker) cover(ctx context.Context, c *contract.ErasureCertificate) error {
+	if work.Proof == nil {
+		return nil
+	}
+	note, err := work.Proof.Covered(ctx, c.Record.Leaf)
+	c.Checkpoint = string(note)
+	return err
 }
 
 // certify returns the certificate of an erasure that was carried out, unsigned.
@@ -106,8 +119,7 @@ func (work *Worker) unreadableFiles(ctx context.Context, of domain.CitizenID, ke
 	return n, nil
 }
 
-// leafReference returns the place of a record in the log, which ties a certificate to one
-// log as long as the log has no tree over its leaves.
+// leafReference returns the place of a record in the log.
 func (work *Worker) leafReference(ctx context.Context, r eventstore.Record) (contract.LeafReference, error) {
 	leaf, err := work.Log.Leaves().Leaf(ctx, r.Position)
 	if err != nil {

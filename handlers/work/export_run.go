@@ -50,6 +50,8 @@ type ExportManifest struct {
 	Completed time.Time             `json:"completed,omitzero"`
 	Rows      int64                 `json:"rows"`
 	Sha256    string                `json:"sha256,omitempty"`
+	// Checkpoint covers every event that the content was made of; absent when none did in time.
+	Checkpoint string `json:"checkpoint,omitempty"`
 }
 
 // ExportFile returns the path of an export's content.
@@ -201,6 +203,9 @@ func (work *Worker) removeOldExports() error {
 func (work *Worker) EnqueueExport(m ExportManifest) {
 	work.tasks.enqueue("export "+m.Export.String(), func(ctx context.Context) error {
 		rows, sum, err := work.writeExport(ctx, m)
+		if err == nil {
+			m.Checkpoint, err = work.checkpointAfter(ctx)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err() // the next start makes it
@@ -210,10 +215,36 @@ func (work *Worker) EnqueueExport(m ExportManifest) {
 		m.State, m.Completed, m.Rows, m.Sha256 = contract.TaskStateDone, work.Timestamp(), rows, sum
 		if err != nil {
 			work.Slog.ErrorContext(ctx, "an export failed", slog.String("export", m.Export.String()), slog.Any("error", err))
-			m.State, m.Rows, m.Sha256 = contract.TaskStateFailed, 0, ""
+			m.State, m.Rows, m.Sha256, m.Checkpoint = contract.TaskStateFailed, 0, "", ""
 		}
 		return work.SaveExportManifest(m)
 	})
+}
+
+// checkpointTime bounds how long a finished export waits for a checkpoint that covers it.
+const checkpointTime = 10 * time.Second
+
+// checkpointAfter returns a checkpoint that covers the log as it is now, or nothing when none
+// is signed in time.
+func (work *Worker) checkpointAfter(ctx context.Context) (string, error) {
+	if work.Proof == nil {
+		return "", nil
+	}
+	head, err := work.Log.Head(ctx)
+	if err != nil {
+		return "", fmt.Errorf("end of the log: %w", err)
+	}
+	leaf, err := work.Log.Leaves().Leaf(ctx, head)
+	if err != nil {
+		return "", fmt.Errorf("end of the log: %w", err)
+	}
+	limited, cancel := context.WithTimeout(ctx, checkpointTime)
+	defer cancel()
+	note, err := work.Proof.Await(limited, leaf)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		err = nil
+	}
+	return string(note), err
 }
 
 func (work *Worker) writeExport(ctx context.Context, m ExportManifest) (rows int64, sum string, err error) {

@@ -12,6 +12,7 @@ import (
 	"coffre/handlers/disclosure"
 	"coffre/projections/consentlog"
 	"coffre/projections/erasures"
+	"coffre/projections/transparency"
 )
 
 // Config holds the parts of a Worker. All fields are required unless they say otherwise.
@@ -35,7 +36,9 @@ type Config struct {
 	EraseAfter time.Duration // time for which other processes may still use a key: seal.Ring.Lease; 0 when there are none
 	Exports    string        // folder of export files, readable by its owner only
 	Keeper     string        // place of the key-encryption key, as operators read it
-	LogSigner  seal.Signer   // signs the log; its public key is put on record here. nil: none
+	// Proof publishes checkpoints of the log, which certificates and exports name. nil: none.
+	Proof     *transparency.Publisher
+	LogSigner seal.Signer // signs the log; its public key is put on record here. nil: none
 	// CertificateSigner signs certificates of erasure, and nothing else of the application
 	// can (rule E-2). nil: nothing is erased here.
 	CertificateSigner seal.Signer
@@ -54,6 +57,7 @@ type Worker struct {
 
 	ConsentLog *consentlog.Log
 	Erasures   *erasures.Erasures
+	Proof      *transparency.Publisher // nil: no checkpoint of the log is published
 
 	destroyer  *seal.Destroyer
 	rotator    *seal.Rotator
@@ -80,7 +84,7 @@ type Worker struct {
 // New returns a Worker; [Worker.Run] has to run beside it.
 func New(c Config) *Worker {
 	return &Worker{
-		Discloser: c.Discloser, ConsentLog: c.ConsentLog, Erasures: c.Erasures,
+		Discloser: c.Discloser, ConsentLog: c.ConsentLog, Erasures: c.Erasures, Proof: c.Proof,
 		destroyer: c.Destroyer, rotator: c.Rotator, others: c.Others, answers: c.Answers, certified: c.Certified, jobs: c.Jobs, shreds: c.Shreds, eraseAfter: c.EraseAfter, exports: c.Exports, keeper: c.Keeper,
 		logSigner: c.LogSigner, certifier: c.CertificateSigner, retentions: c.Retentions,
 	}

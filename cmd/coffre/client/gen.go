@@ -532,6 +532,28 @@ func (c *Client) ListHolds(ctx context.Context, params ListHoldsParams) (*http.R
 	return c.do(ctx, r)
 }
 
+// GetCheckpoint: How many events the log has, and the root over them, signed.
+func (c *Client) GetCheckpoint(ctx context.Context) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/log/checkpoint"}
+	return c.do(ctx, r)
+}
+
+// ProveConsistency: That the log of then is the beginning of the log of now.
+func (c *Client) ProveConsistency(ctx context.Context, params ProveConsistencyParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/log/proof/consistency"}
+	r.query("former", params.Former, true)
+	r.query("size", params.Size, false)
+	return c.do(ctx, r)
+}
+
+// ProveInclusion: That an event is in the log, at its place.
+func (c *Client) ProveInclusion(ctx context.Context, params ProveInclusionParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/log/proof/inclusion"}
+	r.query("leaf", params.Leaf, true)
+	r.query("size", params.Size, false)
+	return c.do(ctx, r)
+}
+
 // ListMandates: Mandates in which the calling citizen represents or is represented.
 func (c *Client) ListMandates(ctx context.Context, params ListMandatesParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/mandates"}

@@ -315,7 +315,7 @@ func (a *assembly) makeCore(ctx context.Context) error {
 		Discloser: discloser, Destroyer: a.destroyer, Rotator: a.rotator, Shreds: a.shreds,
 		Others: a.o.Duty != Alone, Answers: a.o.Duty.answers(), Certified: certified, Jobs: under,
 		ConsentLog: a.models.consents, Erasures: a.models.forgotten, Exports: a.dir.File(exportFolder), Keeper: a.keeper.name,
-		LogSigner: a.keeper.signer, Retentions: a.o.Retentions,
+		LogSigner: a.keeper.signer, Proof: a.publisher, Retentions: a.o.Retentions,
 	}
 	if a.o.Duty.destroys() {
 		working.CertificateSigner = a.keeper.certifier

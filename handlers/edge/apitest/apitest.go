@@ -52,6 +52,7 @@ func Document(t testing.TB, contract []byte) *openapi3.T {
 type Call struct {
 	*openapi3.Operation
 	Method, Path string // the path with identifiers filled in
+	Query        string // required parameters
 	Pattern      string // of http.ServeMux: method, blank, path
 	Roles        []string
 	Header       http.Header
@@ -76,6 +77,8 @@ func Calls(t testing.TB, contract []byte) []Call {
 					c.Header.Set(p.Value.Name, `"1"`)
 				case p.Value.Name == "projectionName":
 					c.Path = strings.ReplaceAll(c.Path, "{projectionName}", "wallet")
+				case p.Value.In == "query" && p.Value.Required:
+					c.Query = p.Value.Name + "=1"
 				case p.Value.In == "path":
 					c.Path = strings.ReplaceAll(c.Path, "{"+p.Value.Name+"}", ID)
 				}
@@ -120,6 +123,7 @@ func (c Call) Request(body []byte) *http.Request {
 		r = bytes.NewReader(body)
 	}
 	req := httptest.NewRequest(c.Method, c.Path, r)
+	req.URL.RawQuery = c.Query
 	req.Header = c.Header.Clone()
 	return req
 }

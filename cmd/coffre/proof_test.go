@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/domain"
+	"coffre/eventstore"
+	"coffre/eventstore/proof"
+	"coffre/handlers/contract"
+	"coffre/handlers/edge/token"
+)
+
+var anyAuditor = grantFor(domain.RoleAuditor, "", domain.CitizenID{})
+
+// checkpoint returns a checkpoint that covers every event that is there when it is called.
+func (r *rig) checkpoint(t *testing.T) (string, proof.Checkpoint) {
+	t.Helper()
+	head, err := r.Core.Log.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := r.Core.Log.Leaves().Leaf(t.Context(), head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	note, err := r.Core.Proof.Await(t.Context(), leaf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys contract.SigningKeys
+	if err := json.Unmarshal(r.get(t, anyAuditor, "/signingKeys").Body.Bytes(), &keys); err != nil {
+		t.Fatal(err)
+	}
+	var public []ed25519.PublicKey
+	for _, k := range keys.Keys {
+		if k.Purpose == contract.SigningPurposeLog {
+			public = append(public, k.PublicKey)
+		}
+	}
+	c, err := proof.Open(note, public...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(note), c
+}
+
+// leaves returns the leaf hashes of the log as an auditor computes them from GET /events.
+func (r *rig) leaves(t *testing.T) (all []proof.Hash) {
+	t.Helper()
+	for next := "/events?pageSize=1000"; next != ""; {
+		var page contract.LogEvents
+		if err := json.Unmarshal(r.get(t, anyAuditor, next).Body.Bytes(), &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page.Items {
+			record := eventstore.Record{
+				ID: e.EventID, Stream: eventstore.Stream(e.Stream), Revision: eventstore.Revision(e.Revision),
+				Type: fmt.Sprintf("%s/%d", e.Type, e.Form), Time: e.RecordedAt, Clear: e.Facts, Sealed: e.Sealed,
+			}
+			all = append(all, proof.LeafHashOf(&record, proof.Hash(e.MetadataHash)))
+		}
+		next = ""
+		if page.NextCursor != "" {
+			next = "/events?pageSize=1000&after=" + string(page.NextCursor)
+		}
+	}
+	return all
+}
+
+// What an auditor computes from the events is what the checkpoint states, what the tiles hold
+// and what the proofs lead to.
+func TestTheLogIsProvedOverHTTP(t *testing.T) {
+	r := newRig(t)
+	for n := range 90 {
+		if w := r.issue(t, uuid.New(), ssinA, fmt.Sprint("p", n)); w.Code != http.StatusCreated {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		if n%3 == 0 {
+			r.citizen(t, ssinA)
+		}
+	}
+	_, former := r.checkpoint(t)
+	r.issue(t, uuid.New(), ssinA, "more")
+	r.leaves(t) // which is on record itself
+	note, c := r.checkpoint(t)
+	leaves := r.leaves(t)
+	if int64(len(leaves)) < c.Size || c.Size <= former.Size {
+		t.Fatalf("%d events, %d under the checkpoint, %d under the former one", len(leaves), c.Size, former.Size)
+	}
+	var f, before proof.Frontier
+	for n, leaf := range leaves[:c.Size] {
+		f.Append(leaf)
+		if int64(n) < former.Size {
+			before.Append(leaf)
+		}
+	}
+	if f.Root() != c.Root || before.Root() != former.Root {
+		t.Fatal("the events have another root than the checkpoint")
+	}
+
+	var in contract.InclusionProof
+	r.decode(t, "/log/proof/inclusion?leaf=7&size="+fmt.Sprint(c.Size), &in)
+	if err := proof.CheckInclusion(hashesOf(in.Hashes), in.Size, c.Root, 7, leaves[7]); err != nil || in.Size != c.Size {
+		t.Error(err)
+	}
+	var on contract.ConsistencyProof
+	r.decode(t, fmt.Sprintf("/log/proof/consistency?former=%d&size=%d", former.Size, c.Size), &on)
+	if err := proof.CheckConsistency(hashesOf(on.Hashes), on.Size, c.Root, former.Size, former.Root); err != nil {
+		t.Error(err)
+	}
+
+	edge := proof.Tile{Level: 0, First: 0, Width: int(min(c.Size, proof.TileWidth))}
+	w := r.get(t, anyAuditor, "/log/tile/"+edge.Path())
+	want := make([]byte, 0, len(leaves)*32)
+	for _, leaf := range leaves[:edge.Width] {
+		want = append(want, leaf[:]...)
+	}
+	if !bytes.Equal(w.Body.Bytes(), want) || w.Header().Get("Cache-Control") != "private, max-age=31536000, immutable" || w.Header().Get("Content-Type") != "application/octet-stream" {
+		t.Errorf("tile: %d bytes, %v", w.Body.Len(), w.Header())
+	}
+	for path, code := range map[string]int{
+		"/log/tile/0/x999/999": 404, "/log/tile/3/000.p/1": 404, "/log/tile/0/0": 404, "/log/tile/0/000.p/0": 404,
+		"/log/proof/inclusion?leaf=" + fmt.Sprint(c.Size) + "&size=" + fmt.Sprint(c.Size): 400, "/log/proof/inclusion?leaf=1&size=99999": 400,
+		"/log/proof/consistency?former=9&size=8": 400, "/log/proof/consistency?former=0": 400,
+	} {
+		if got := r.status(t, anyAuditor, path); got != code {
+			t.Errorf("%s: %d, want %d", path, got, code)
+		}
+	}
+	for _, role := range []domain.Role{domain.RoleOperator, domain.RolePrivacyOfficer, domain.RoleConsumer} {
+		for _, path := range []string{"/log/checkpoint", "/log/tile/0/000.p/1", "/log/proof/inclusion?leaf=1"} {
+			if got := r.status(t, grantFor(role, orgA, domain.CitizenID{}), path); got != http.StatusForbidden {
+				t.Errorf("%s reads %s: %d", role, path, got)
+			}
+		}
+	}
+	if got := r.ask(httptest.NewRequest(http.MethodGet, contract.Base+"/log/tile/0/000.p/1", nil), "nobody").Code; got != http.StatusUnauthorized {
+		t.Errorf("a stranger reads tiles: %d", got)
+	}
+	if served := r.get(t, anyAuditor, "/log/checkpoint").Body.String(); len(served) != len(note) {
+		t.Errorf("served %q", served)
+	}
+}
+
+func (r *rig) decode(t *testing.T, path string, into any) {
+	t.Helper()
+	if err := json.Unmarshal(r.get(t, anyAuditor, path).Body.Bytes(), into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func hashesOf(items contract.Hashes) (all []proof.Hash) {
+	for _, h := range items {
+		all = append(all, proof.Hash(h))
+	}
+	return all
+}
+
+// A certificate of erasure and an export name a checkpoint that covers what they state.
+func TestCertificatesAndExportsNameTheirCheckpoint(t *testing.T) {
+	r := newRig(t)
+	r.issue(t, uuid.New(), ssinA, "gone")
+	id := r.citizen(t, ssinA)
+	officer := grantFor(domain.RolePrivacyOfficer, "", domain.CitizenID{})
+	var export contract.Export
+	r.post(t, officer, "/exports", `{"kind":"consentLog","format":"csv"}`, &export)
+	if err := poll(t.Context(), func() (bool, time.Time, error) {
+		err := json.Unmarshal(r.get(t, officer, "/exports/"+export.ExportID.String()).Body.Bytes(), &export)
+		return export.Status.State == contract.TaskStateDone, time.Time{}, err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := proof.Peek([]byte(export.Checkpoint)); err != nil {
+		t.Errorf("the export names %q: %v", export.Checkpoint, err)
+	}
+
+	var e struct{ ErasureID string }
+	r.post(t, grantFor(domain.RoleCitizen, "", id), "/erasures", `{"citizenId":"`+id.String()+`","scope":"citizen","reason":"citizenRequest"}`, &e)
+	if err := r.Runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.post(t, token.Grant{Role: domain.RolePrivacyOfficer, Subject: "second"}, "/erasures/"+e.ErasureID+"/approve", "", nil)
+	if err := r.Core.WaitIdle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.checkpoint(t)
+	var signed contract.ErasureCertificate
+	if err := json.Unmarshal(r.get(t, officer, "/erasures/"+e.ErasureID+"/certificate").Body.Bytes(), &signed); err != nil {
+		t.Fatal(err)
+	}
+	c, err := proof.Peek([]byte(signed.Checkpoint))
+	if err != nil || c.Size <= signed.Record.Leaf {
+		t.Errorf("the certificate names %q: %v", signed.Checkpoint, err)
+	}
+}

@@ -1,0 +1,130 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"coffre/domain"
+	"coffre/eventstore/proof"
+	"coffre/handlers/contract"
+	"coffre/handlers/edge"
+	"coffre/projections"
+)
+
+var (
+	errNoCheckpoint = domain.NewError(domain.NotFound, "noCheckpoint", "no checkpoint of the log is signed yet; try again in a few seconds")
+	errNotCovered   = domain.NewError(domain.Invalid, "notCovered", "no checkpoint covers that many events yet")
+	errNotInTree    = domain.NewError(domain.Invalid, "notInTree", "that lies beyond the events that the proof is about")
+)
+
+// GetCheckpoint implements GET /log/checkpoint: the last signed checkpoint of the log.
+func (v *Vault) GetCheckpoint(ctx context.Context, _ contract.GetCheckpointRequestObject) (contract.GetCheckpointResponseObject, error) {
+	note, _, err := v.lastCheckpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return contract.GetCheckpoint200TextResponse(note), nil
+}
+
+// lastCheckpoint returns the last checkpoint and its note.
+func (v *Vault) lastCheckpoint(ctx context.Context) (string, proof.Checkpoint, error) {
+	if v.Proof == nil {
+		return "", proof.Checkpoint{}, errNoCheckpoint
+	}
+	note, err := v.Proof.Last(ctx)
+	switch {
+	case err != nil:
+		return "", proof.Checkpoint{}, err
+	case note == nil:
+		return "", proof.Checkpoint{}, errNoCheckpoint
+	}
+	c, err := proof.Peek(note)
+	return string(note), c, err
+}
+
+// ProveInclusion implements GET /log/proof/inclusion.
+func (v *Vault) ProveInclusion(ctx context.Context, r contract.ProveInclusionRequestObject) (contract.ProveInclusionResponseObject, error) {
+	note, size, err := v.provable(ctx, r.Params.Size)
+	if err != nil {
+		return nil, err
+	}
+	if r.Params.Leaf >= size {
+		return nil, edge.At(contract.IssueLocationQuery, "leaf", errNotInTree)
+	}
+	path, err := proof.ProveInclusion(ctx, v.Proof.Tree, r.Params.Leaf, size)
+	if err != nil {
+		return nil, err
+	}
+	return contract.ProveInclusion200JSONResponse{Leaf: r.Params.Leaf, Size: size, Hashes: hashItems(path), Checkpoint: note}, nil
+}
+
+// ProveConsistency implements GET /log/proof/consistency.
+func (v *Vault) ProveConsistency(ctx context.Context, r contract.ProveConsistencyRequestObject) (contract.ProveConsistencyResponseObject, error) {
+	note, size, err := v.provable(ctx, r.Params.Size)
+	if err != nil {
+		return nil, err
+	}
+	if r.Params.Former > size {
+		return nil, edge.At(contract.IssueLocationQuery, "former", errNotInTree)
+	}
+	path, err := proof.ProveConsistency(ctx, v.Proof.Tree, r.Params.Former, size)
+	if err != nil {
+		return nil, err
+	}
+	return contract.ProveConsistency200JSONResponse{Former: r.Params.Former, Size: size, Hashes: hashItems(path), Checkpoint: note}, nil
+}
+
+// provable returns the last checkpoint, and the size that a proof is about.
+func (v *Vault) provable(ctx context.Context, asked *int64) (note string, size int64, err error) {
+	note, c, err := v.lastCheckpoint(ctx)
+	if err != nil {
+		return "", 0, err
+	}
+	if size = c.Size; asked != nil {
+		size = *asked
+	}
+	if size > c.Size {
+		return "", 0, edge.At(contract.IssueLocationQuery, "size", errNotCovered)
+	}
+	return note, size, nil
+}
+
+func hashItems(path []proof.Hash) contract.Hashes {
+	items := make(contract.Hashes, len(path))
+	for i, h := range path {
+		items[i] = h[:]
+	}
+	return items
+}
+
+// Tile returns the hashes of a tile by its path in the form of C2SP tlog-tiles, such as
+// 0/x001/234 or 1/000.p/17. It returns edge.ErrNoResource for one that the last checkpoint
+// does not cover.
+func (v *Vault) Tile(ctx context.Context, path string) ([]byte, error) {
+	tile, ok := proof.ParseTile(path)
+	if !ok {
+		return nil, edge.ErrNoResource
+	}
+	_, c, err := v.lastCheckpoint(ctx)
+	if errors.Is(err, errNoCheckpoint) {
+		return nil, edge.ErrNoResource
+	} else if err != nil {
+		return nil, err
+	}
+	if !tile.Within(c.Size) {
+		return nil, edge.ErrNoResource
+	}
+	hashes, err := v.Proof.Tree.Nodes(ctx, tile.Level, tile.First, tile.Width)
+	if errors.Is(err, projections.ErrNotReady) {
+		return nil, err
+	} else if err != nil {
+		return nil, fmt.Errorf("tile: %w", err)
+	}
+	var data bytes.Buffer
+	for _, h := range hashes {
+		data.Write(h[:])
+	}
+	return data.Bytes(), nil
+}
