@@ -1,0 +1,201 @@
+// Package bundle writes and verifies what an auditor takes home: the events of a log, the
+// hashes of its tree, the checkpoint over them and the public keys, in one file of JSON
+// Lines that docs/log-format.md specifies. It needs no vault, no network and no secret key.
+//
+// Invariant: the same events under the same checkpoint make the same bytes, and nothing in
+// them is personal but what the log has sealed.
+package bundle
+
+import (
+	"bufio"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffre/eventstore"
+	"coffre/eventstore/proof"
+)
+
+// Format is the first member of every bundle.
+const Format = "coffre-audit-bundle/1"
+
+// line is one line of a bundle: exactly one member is there.
+type line struct {
+	Bundle     *Header `json:"bundle,omitempty"`
+	Key        *Key    `json:"key,omitempty"`
+	Checkpoint string  `json:"checkpoint,omitempty"`
+	Type       string  `json:"eventType,omitempty"`
+	Leaves     *leaves `json:"leaves,omitempty"`
+	Event      *Event  `json:"event,omitempty"`
+	End        *end    `json:"end,omitempty"`
+}
+
+// Header begins a bundle.
+type Header struct {
+	Format string `json:"format"`
+	Origin string `json:"origin"` // of the checkpoint
+	Size   int64  `json:"size"`   // events that the checkpoint covers
+	Whole  bool   `json:"whole"`  // all of them are in the bundle; else each has its proof
+}
+
+// Key is a public key that signed checkpoints of the log.
+type Key struct {
+	ID     string            `json:"id"`
+	Public ed25519.PublicKey `json:"public"`
+}
+
+// leaves are leaf hashes of the tree, one after the other, before their events.
+type leaves struct {
+	First  int64  `json:"first"`
+	Hashes []byte `json:"hashes"`
+}
+
+// Event is one event of the log, with all that its leaf hash is made of.
+type Event struct {
+	Leaf     int64     `json:"leaf"`
+	ID       uuid.UUID `json:"id"`
+	Stream   string    `json:"stream"`
+	Revision int64     `json:"revision"`
+	Type     string    `json:"type"` // with its form
+	Time     int64     `json:"time"` // microseconds since 1970-01-01T00:00:00Z
+	Meta     []byte    `json:"meta"`
+	Clear    []byte    `json:"clear,omitempty"`
+	Sealed   []byte    `json:"sealed,omitempty"`
+	// Damaged says that the store no longer has what it recorded there.
+	Damaged bool `json:"damaged,omitempty"`
+	// Proof leads to the root, 32 bytes for each step; in a bundle that is not whole.
+	Proof []byte `json:"proof,omitempty"`
+}
+
+// Record returns the record of the event.
+func (e *Event) Record() eventstore.Record {
+	return eventstore.Record{
+		Stream: eventstore.Stream(e.Stream), Revision: eventstore.Revision(e.Revision), ID: e.ID, Type: e.Type,
+		Time: time.UnixMicro(e.Time).UTC(), Meta: e.Meta, Clear: e.Clear, Sealed: e.Sealed,
+	}
+}
+
+// Of returns a record as an event of the log.
+func Of(r *eventstore.Record, leaf int64) Event {
+	return Event{
+		Leaf: leaf, ID: r.ID, Stream: string(r.Stream), Revision: int64(r.Revision), Type: r.Type,
+		Time: r.Time.UnixMicro(), Meta: r.Meta, Clear: r.Clear, Sealed: r.Sealed,
+	}
+}
+
+type end struct {
+	Events int64 `json:"events"`
+}
+
+// Source is the port to a log that a bundle is made of.
+type Source interface {
+	proof.Nodes
+	// Checkpoint returns the last checkpoint.
+	Checkpoint(ctx context.Context) ([]byte, error)
+	// Keys returns every public key that signed the log.
+	Keys(ctx context.Context) ([]Key, error)
+	// Events yields the first size events in their order, and fewer when the log has fewer. A
+	// damaged one is yielded as such.
+	Events(ctx context.Context, size int64) iter.Seq2[Event, error]
+}
+
+// Selection says which events a bundle holds; nil: all.
+type Selection func(*Event) bool
+
+// ErrNoCheckpoint: nothing was signed yet.
+var ErrNoCheckpoint = errors.New("bundle: the log has no checkpoint yet")
+
+// Write writes a bundle of the events that the last checkpoint covers, and returns how many
+// it holds. told is called for every event that is read.
+func Write(ctx context.Context, w io.Writer, from Source, types []string, selection Selection, told func()) (events int64, err error) {
+	note, err := from.Checkpoint(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if note == nil {
+		return 0, ErrNoCheckpoint
+	}
+	c, err := proof.Peek(note)
+	if err != nil {
+		return 0, err
+	}
+	keys, err := from.Keys(ctx)
+	if err != nil {
+		return 0, err
+	}
+	slices.SortFunc(keys, func(a, b Key) int { return slices.Compare(a.Public, b.Public) })
+	buffered := bufio.NewWriterSize(w, 1<<18)
+	encode := json.NewEncoder(buffered)
+	encode.SetEscapeHTML(false)
+	put := func(l line) {
+		if err == nil {
+			err = encode.Encode(l)
+		}
+	}
+	put(line{Bundle: &Header{Format: Format, Origin: c.Origin, Size: c.Size, Whole: selection == nil}})
+	for _, k := range keys {
+		put(line{Key: &k})
+	}
+	put(line{Checkpoint: string(note)})
+	for _, t := range slices.Sorted(slices.Values(types)) {
+		put(line{Type: t})
+	}
+	tile := func(first int64) {
+		width := int(min(c.Size-first, proof.TileWidth))
+		hashes, nodesErr := from.Nodes(ctx, 0, first, width)
+		if nodesErr != nil {
+			err = nodesErr
+			return
+		}
+		l := leaves{First: first}
+		for _, h := range hashes {
+			l.Hashes = append(l.Hashes, h[:]...)
+		}
+		put(line{Leaves: &l})
+	}
+	next := int64(0) // tile
+	for e, readErr := range from.Events(ctx, c.Size) {
+		if readErr != nil {
+			return events, readErr
+		}
+		if told != nil {
+			told()
+		}
+		switch {
+		case selection == nil:
+			for ; next <= e.Leaf && next < c.Size; next += proof.TileWidth {
+				tile(next)
+			}
+		case !selection(&e):
+			continue
+		default:
+			path, proveErr := proof.ProveInclusion(ctx, from, e.Leaf, c.Size)
+			if proveErr != nil {
+				return events, proveErr
+			}
+			for _, h := range path {
+				e.Proof = append(e.Proof, h[:]...)
+			}
+		}
+		put(line{Event: &e})
+		events++
+		if err != nil {
+			return events, err
+		}
+	}
+	for ; selection == nil && next < c.Size; next += proof.TileWidth {
+		tile(next)
+	}
+	put(line{End: &end{Events: events}})
+	if err == nil {
+		err = buffered.Flush()
+	}
+	return events, err
+}
