@@ -14,7 +14,7 @@ import (
 func newBench(p *program) *cobra.Command {
 	o := bench.Options{Out: p.Out, Err: p.Err}
 	var only []string
-	var dir string
+	var dir, other string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure this machine and this program side by side",
@@ -33,6 +33,7 @@ with it name, and rotate its key; without one they are left out.`,
   coffre bench --only T1,T3 --rounds 9
   coffre bench --full --json > figures.jsonl
   coffre bench --dir /srv/coffre --only T1
+  coffre bench --compare ./coffre.old --only T1,T2
   coffre bench --postgres postgres://maker@127.0.0.1/postgres --only T10,T11,T13`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -66,6 +67,9 @@ with it name, and rotate its key; without one they are left out.`,
 				o.JSON = func(m any) error { return p.printJSON(m) }
 			}
 			o.Processors = p.env("GOMAXPROCS")
+			if other != "" {
+				return bench.Versus(cmd.Context(), other, o, only)
+			}
 			if err = bench.Run(cmd.Context(), o, only); errors.Is(err, bench.ErrNoAddress) {
 				return &exitError{exitUsage, bench.ErrNoAddress}
 			}
@@ -79,7 +83,8 @@ with it name, and rotate its key; without one they are left out.`,
 	f.StringVar(&dir, "dir", "", "work below this `directory`, on the disk to be measured (default: the system's for temporary files)")
 	f.IntVar(&o.Citizens, "citizens", bench.ManyCitizens, "how many `citizens` T9 has")
 	f.IntVar(&o.Pairs, "pairs", bench.Pairs, "how many `pairs` of a known and an unknown person T21 asks about")
-	f.StringVar(&o.Profile, "profile", "", "write CPU profiles of what is measured to this `directory`")
+	f.StringVar(&other, "compare", "", "measure with this other `program` of the command too, in turns, and tell how many times its figures these are")
+	f.StringVar(&o.Profile, "profile", "", "write profiles of processor and heap of what is measured to this `directory`")
 	f.StringVar(&o.Postgres, "postgres", "", "`address` of a PostgreSQL, of a role that may create databases, without a password (default: "+bench.PostgresVariable+")")
 	jsonFlag(cmd, &asJSON)
 	return cmd

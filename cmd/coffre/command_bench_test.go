@@ -24,7 +24,7 @@ func TestBenchTellsOneObjectToALine(t *testing.T) {
 		}
 		names[m.Name] = m
 	}
-	if m := names["T1"]; m.Value <= 0 || m.BaselineValue <= 0 || m.Ratio <= 0 || m.Target == "" || names["machine.fsync"].Value <= 0 || names["machine.sha256"].Value <= 0 {
+	if m := names["T1"]; m.Value <= 0 || m.BaselineValue <= 0 || m.Ratio <= 0 || m.Target == "" || m.ProcessorMicros <= 0 || m.BaselineProcessorMicros <= 0 || names["machine.fsync"].Value <= 0 || names["machine.sha256"].Value <= 0 {
 		t.Errorf("%+v", names)
 	}
 	s.must(exitUsage, "bench", "--only", "T99")

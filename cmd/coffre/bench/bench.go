@@ -38,7 +38,7 @@ type target struct {
 var targets = []target{
 	{"T1", "sealed appends, 64 callers", (*bench).appends},
 	{"T2", "POST /documents, 64 clients", (*bench).issuing},
-	{"T3", "own wallet of 10 documents, 64 clients", (*bench).walletReading},
+	{"T3", "own wallet of 10 documents, 64 clients, keys in memory and not", (*bench).walletReading},
 	{"T4", "access under a consent, 64 clients", (*bench).accessing},
 	{"T5", "rebuild of all read models", (*bench).rebuilding},
 	{"T6", "T1 and T3 in a large vault", (*bench).growth},
@@ -105,7 +105,12 @@ type Measure struct {
 	Baseline      string  `json:"baseline,omitzero"`
 	BaselineValue float64 `json:"baselineValue,omitzero"`
 	Ratio         float64 `json:"ratio,omitzero"`
-	Target        string  `json:"target,omitzero"` // of the ratio, or of the value where there is none
+	// Processor time of an operation in microseconds, in code and in the system, of this
+	// whole process: of clients and servers alike. It varies less than the rate beside
+	// other work.
+	ProcessorMicros         float64 `json:"cpuMicros,omitzero"`
+	BaselineProcessorMicros float64 `json:"baselineCpuMicros,omitzero"`
+	Target                  string  `json:"target,omitzero"` // of the ratio, or of the value where there is none
 }
 
 // all runs the chosen targets; one that fails is told, and the others go on.
@@ -142,12 +147,17 @@ func (b *bench) all(ctx context.Context, only []string) error {
 // tell prints one measure as soon as it is known.
 func (b *bench) tell(m Measure) error {
 	if b.JSON != nil {
-		m.Value, m.BaselineValue, m.Ratio = rounded(m.Value), rounded(m.BaselineValue), rounded(m.Ratio)
+		for _, v := range []*float64{&m.Value, &m.BaselineValue, &m.Ratio, &m.ProcessorMicros, &m.BaselineProcessorMicros} {
+			*v = rounded(*v)
+		}
 		return b.JSON(m)
 	}
 	line := fmt.Sprintf("%-14s %10s %-9s", m.Name, human(m.Value), m.Unit)
 	if m.Baseline != "" {
 		line += fmt.Sprintf(" ratio %-6s of %10s %s", human(m.Ratio), human(m.BaselineValue), m.Baseline)
+	}
+	if m.ProcessorMicros > 0 {
+		line += fmt.Sprintf(", processor %s µs of %s", human(m.ProcessorMicros), human(m.BaselineProcessorMicros))
 	}
 	if m.Target != "" {
 		line += fmt.Sprintf(" (target %s: %s)", m.Target, verdict(m))

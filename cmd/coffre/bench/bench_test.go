@@ -51,3 +51,36 @@ func TestLoadEndsAtTheFirstError(t *testing.T) {
 		t.Error(len(n), err)
 	}
 }
+
+// Of two programs the medians of all turns are compared, and only figures that both have.
+func TestVersusComparesWhatBothProgramsMeasured(t *testing.T) {
+	turn := func(old, now float64) [2]map[string]Measure {
+		return [2]map[string]Measure{
+			{"T1": {Name: "T1", Value: old, Unit: "1/s", ProcessorMicros: 40}},
+			{"T1": {Name: "T1", Value: now, Unit: "1/s", ProcessorMicros: 20}, "T99": {Name: "T99", Value: 1}},
+		}
+	}
+	turns := [][2]map[string]Measure{turn(10, 20), turn(100, 300), turn(10, 10)}
+	m, both := versus("T1", turns)
+	if !both || m.Value != 20 || m.BaselineValue != 10 || m.Ratio != 2 || m.ProcessorMicros != 20 || m.BaselineProcessorMicros != 40 || m.Unit != "1/s" {
+		t.Errorf("%+v", m)
+	}
+	if _, both := versus("T99", turns); both {
+		t.Error("a figure that one of the programs does not have was compared")
+	}
+}
+
+// Processor time is told for each operation, of both sides.
+func TestCompareTellsProcessorTimePerOperation(t *testing.T) {
+	busy := func(ctx context.Context) (pace, error) {
+		return times(ctx, 1, 10, func(context.Context, int) error {
+			for until := processorTime() + 2*time.Millisecond; processorTime() < until; {
+			}
+			return nil
+		})
+	}
+	got, err := (&bench{Options: Options{Rounds: 1}}).compare(t.Context(), "x", busy, busy)
+	if err != nil || got.subjectProcessor < 2000 || got.baselineProcessor < 2000 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

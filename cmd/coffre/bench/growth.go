@@ -58,7 +58,7 @@ func (b *bench) growingLog(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		got, err := b.compare(ctx, "T6", w.raw.times(growthRounds), func(ctx context.Context) (float64, error) {
+		got, err := b.compare(ctx, "T6", w.raw.times(growthRounds), func(ctx context.Context) (pace, error) {
 			return times(ctx, callers, growthRounds, w.updateOne)
 		})
 		if err := errors.Join(err, w.Close()); err != nil {
@@ -66,7 +66,7 @@ func (b *bench) growingLog(ctx context.Context) (err error) {
 		}
 		ratios[i] = got.ratio
 	}
-	return b.tell(Measure{"T6.T1." + b.largeName(), ratios[1], "of raw", "at 10k events", ratios[0], ratios[1] / ratios[0], ">= 0.85"})
+	return b.tell(Measure{Name: "T6.T1." + b.largeName(), Value: ratios[1], Unit: "of raw", Baseline: "at 10k events", BaselineValue: ratios[0], Ratio: ratios[1] / ratios[0], Target: ">= 0.9"})
 }
 
 func (b *bench) growingWallets(ctx context.Context) error {
@@ -86,11 +86,12 @@ func (b *bench) growingWallets(ctx context.Context) error {
 		dir    vault.DataDir
 		events int
 	}{{small, smallVault}, {large, b.largeEvents()}} {
-		got, err := b.wallets(ctx, v.dir, v.events/(1+documentsEach))
+		citizens := v.events / (1 + documentsEach)
+		got, err := b.wallets(ctx, "T6wallets", v.dir, citizens, citizens)
 		if err != nil {
 			return err
 		}
 		ratios[i] = got.ratio
 	}
-	return b.tell(Measure{"T6.T3." + b.largeName(), ratios[1], "of raw", "at 10k events", ratios[0], ratios[1] / ratios[0], ">= 0.85"})
+	return b.tell(Measure{Name: "T6.T3." + b.largeName(), Value: ratios[1], Unit: "of raw", Baseline: "at 10k events", BaselineValue: ratios[0], Ratio: ratios[1] / ratios[0], Target: ">= 0.9"})
 }

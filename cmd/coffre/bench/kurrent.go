@@ -131,14 +131,14 @@ func (b *bench) kurrentClient(ctx context.Context) (err error) {
 	// The bare client reads what is there before the appends make it more.
 	got, err := b.compare(ctx, "T13kurrent", k.bareTail, k.tail)
 	if err == nil {
-		err = b.tell(Measure{"T13.kurrent", got.subject, "events/s", kurrentFlavour, got.baseline, got.ratio, ">= 0.5"})
+		err = b.tell(got.measure("T13.kurrent", "events/s", kurrentFlavour, ">= 0.6"))
 	}
 	if err != nil {
 		return err
 	}
 	got, err = b.compare(ctx, "T12reads", k.during(b.span, k.bareRead), k.during(b.span, k.read))
 	if err == nil {
-		err = b.tell(Measure{"T12.reads", got.subject, "1/s", kurrentFlavour, got.baseline, got.ratio, ">= 0.8"})
+		err = b.tell(got.measure("T12.reads", "1/s", kurrentFlavour, ">= 0.9"))
 	}
 	if err != nil {
 		return err
@@ -147,11 +147,11 @@ func (b *bench) kurrentClient(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return b.tell(Measure{"T12.appends", got.subject, "events/s", kurrentFlavour, got.baseline, got.ratio, ">= 0.8"})
+	return b.tell(got.measure("T12.appends", "events/s", kurrentFlavour, ">= 0.9"))
 }
 
 func (k *kurrentBench) during(span time.Duration, op func(context.Context, int) error) side {
-	return func(ctx context.Context) (float64, error) { return load(ctx, callers, span, op) }
+	return func(ctx context.Context) (pace, error) { return load(ctx, callers, span, op) }
 }
 
 // ready makes records before the clock runs, each the first of a new stream.
@@ -166,7 +166,7 @@ func (k *kurrentBench) ready() []eventstore.Record {
 
 // appends sends what is ready through the store.
 func (k *kurrentBench) appends(span time.Duration) side {
-	return func(ctx context.Context) (float64, error) {
+	return func(ctx context.Context) (pace, error) {
 		records := k.ready()
 		var next atomic.Int64
 		return load(ctx, callers, span, func(ctx context.Context, _ int) error {
@@ -181,7 +181,7 @@ func (k *kurrentBench) appends(span time.Duration) side {
 
 // bareAppends sends the same through the client alone, in the form it lies there.
 func (k *kurrentBench) bareAppends(span time.Duration) side {
-	return func(ctx context.Context) (float64, error) {
+	return func(ctx context.Context) (pace, error) {
 		records := k.ready()
 		events := make([]esdb.EventData, len(records))
 		for i := range records {
@@ -218,22 +218,22 @@ func (k *kurrentBench) bareRead(ctx context.Context, _ int) error {
 }
 
 // tail reads the log from its start, as a reader that catches up does.
-func (k *kurrentBench) tail(ctx context.Context) (float64, error) {
+func (k *kurrentBench) tail(ctx context.Context) (pace, error) {
 	began, n := time.Now(), 0
 	for _, err := range k.store.ReadAll(ctx, eventstore.Position{}, kurrentEvents) {
 		if err != nil {
-			return 0, err
+			return pace{}, err
 		}
 		n++
 	}
-	return float64(n) / time.Since(began).Seconds(), nil
+	return over(n, began), nil
 }
 
-func (k *kurrentBench) bareTail(ctx context.Context) (float64, error) {
+func (k *kurrentBench) bareTail(ctx context.Context) (pace, error) {
 	began := time.Now()
 	events, err := k.client.ReadAll(ctx, esdb.ReadAllOptions{From: esdb.Start{}}, kurrentEvents)
 	n, err := drained(events, err)
-	return float64(n) / time.Since(began).Seconds(), err
+	return over(n, began), err
 }
 
 // drained reads to the end.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"time"
@@ -39,25 +40,36 @@ func (b *bench) appends(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := b.tell(Measure{"T1", got.subject, "events/s", rawFlavour, got.baseline, got.ratio, ">= 0.65"}); err != nil {
+	if err := b.tell(got.measure("T1", "events/s", rawFlavour, ">= 0.65")); err != nil {
 		return err
 	}
-	got, err = b.compare(ctx, "T1new", w.raw.during(b.span, true), func(ctx context.Context) (float64, error) {
+	bare, err := newRawLog(ctx, w.dir.File("bare.db"), w.store, w.streams[0], 0, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bare.Close()) }()
+	if got, err = b.compare(ctx, "T1bare", bare.during(b.span, false), w.during(b.span)); err != nil {
+		return err
+	}
+	if err := b.tell(got.measure("T1.bare", "events/s", rawFlavour+" without the index over streams", "")); err != nil {
+		return err
+	}
+	got, err = b.compare(ctx, "T1new", w.raw.during(b.span, true), func(ctx context.Context) (pace, error) {
 		return load(ctx, callers, b.span, w.issueOne)
 	})
 	if err != nil {
 		return err
 	}
-	return b.tell(Measure{"T1.newStream", got.subject, "events/s", rawFlavour + ", with the stream's", got.baseline, got.ratio, ""})
+	return b.tell(got.measure("T1n", "events/s", rawFlavour+", with the stream's", ">= 0.55"))
 }
 
 // writer appends to a log of a certain size, beside a raw file of that size.
 type writer struct {
 	*sealedLog
 	raw     *rawLog
+	dir     vault.DataDir
 	holders []domain.CitizenID
 	streams []eventstore.Stream // warmEach for each caller
-	turn    [callers]int
 }
 
 // newWriter fills a new log with so many events first; its keys lie in Vault unless
@@ -80,7 +92,8 @@ func (b *bench) newWriter(ctx context.Context, name string, events int, keeper *
 	if err != nil {
 		return nil, err
 	}
-	if w.raw, err = newRawLog(ctx, dir.File("raw.db"), l.store, w.streams[0], events); err != nil {
+	w.dir = dir
+	if w.raw, err = newRawLog(ctx, dir.File("raw.db"), l.store, w.streams[0], events, true); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
@@ -109,13 +122,12 @@ func (w *writer) Close() error {
 
 // during appends for a while from all callers.
 func (w *writer) during(span time.Duration) side {
-	return func(ctx context.Context) (float64, error) { return load(ctx, callers, span, w.updateOne) }
+	return func(ctx context.Context) (pace, error) { return load(ctx, callers, span, w.updateOne) }
 }
 
-// updateOne appends one event to the caller's next stream.
+// updateOne appends one event to one of the caller's streams.
 func (w *writer) updateOne(ctx context.Context, caller int) error {
-	i := w.turn[caller]%warmEach*callers + caller
-	w.turn[caller]++
+	i := rand.IntN(warmEach)*callers + caller
 	return w.put(ctx, w.streams[i], w.holders[i%len(w.holders)], document.Updated{
 		Document: domain.DocumentID{UUID: uuid.New()}, Version: 2, Replaces: 1, Reason: "correction",
 		EffectiveFrom: validFrom, ValidFrom: validFrom, At: time.Now().UTC().Truncate(time.Microsecond),
@@ -147,10 +159,13 @@ const rawTables = `
 CREATE TABLE streams (id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, category INTEGER NOT NULL, name ANY) STRICT;
 CREATE INDEX streams_by_hash ON streams (hash);
 CREATE TABLE events (position INTEGER PRIMARY KEY, stream INTEGER NOT NULL, revision INTEGER NOT NULL, type INTEGER NOT NULL,
-	time INTEGER NOT NULL, id BLOB NOT NULL, sum BLOB NOT NULL, meta BLOB, clear BLOB, sealed BLOB, UNIQUE (stream, revision)) STRICT;`
+	time INTEGER NOT NULL, id BLOB NOT NULL, sum BLOB NOT NULL, meta BLOB, clear BLOB, sealed BLOB) STRICT;`
 
-// newRawLog makes the file and fills it with so many rows like the first of a stream.
-func newRawLog(ctx context.Context, path string, store eventstore.Store, like eventstore.Stream, rows int) (_ *rawLog, err error) {
+const rawIndex = `CREATE UNIQUE INDEX events_by_stream ON events (stream, revision)`
+
+// newRawLog makes the file, with the index over streams and revisions or without, and
+// fills it with so many rows like the first of a stream.
+func newRawLog(ctx context.Context, path string, store eventstore.Store, like eventstore.Stream, rows int, indexed bool) (_ *rawLog, err error) {
 	r := &rawLog{}
 	for record, err := range store.ReadStream(ctx, like, 0) {
 		if err != nil {
@@ -163,6 +178,9 @@ func newRawLog(ctx context.Context, path string, store eventstore.Store, like ev
 		return nil, err
 	}
 	err = r.conn.Exec(rawTables)
+	if err == nil && indexed {
+		err = r.conn.Exec(rawIndex)
+	}
 	for into, sql := range map[**sqlite3.Stmt]string{
 		&r.beginBatch: `BEGIN IMMEDIATE`, &r.endsBatch: `COMMIT`,
 		&r.insert:       `INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -191,17 +209,17 @@ func (r *rawLog) Close() error {
 
 // during inserts batch after batch for a while, into known streams or into new ones.
 func (r *rawLog) during(span time.Duration, newStreams bool) side {
-	return func(ctx context.Context) (float64, error) {
+	return func(ctx context.Context) (pace, error) {
 		batches, err := load(ctx, 1, span, func(context.Context, int) error { return r.batch(rawBatch, newStreams) })
-		return batches * rawBatch, err
+		return batches.each(rawBatch), err
 	}
 }
 
 // times inserts so many rows into known streams.
 func (r *rawLog) times(rows int64) side {
-	return func(ctx context.Context) (float64, error) {
+	return func(ctx context.Context) (pace, error) {
 		batches, err := times(ctx, 1, rows/rawBatch, func(context.Context, int) error { return r.batch(rawBatch, false) })
-		return batches * rawBatch, err
+		return batches.each(rawBatch), err
 	}
 }
 
@@ -221,7 +239,7 @@ func (r *rawLog) batch(size int, newStreams bool) error {
 				return err
 			}
 		} else {
-			stream = r.position % int64(len(r.revisions))
+			stream = rand.Int64N(int64(len(r.revisions))) // as the callers of the log choose theirs
 			r.revisions[stream]++
 			revision = r.revisions[stream]
 		}
@@ -272,5 +290,5 @@ func (b *bench) bytesPerEvent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return b.tell(Measure{Name: "T7.bytes", Value: float64(info.Size()) / events / payload, Unit: "of payload", Target: "<= 1.6"})
+	return b.tell(Measure{Name: "T7.bytes", Value: float64(info.Size()) / events / payload, Unit: "of payload", Target: "<= 1.4"})
 }

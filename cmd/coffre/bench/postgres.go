@@ -69,7 +69,7 @@ func (b *bench) postgresAppends(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return b.tell(Measure{"T10", got.subject, "events/s", "raw unnest of the same rows, 64 to a statement, one connection", got.baseline, got.ratio, ">= 0.6"})
+	return b.tell(got.measure("T10", "events/s", "raw unnest of the same rows, 64 to a statement, one connection", ">= 0.65"))
 }
 
 // leftOut tells a person why a figure is not there.
@@ -160,9 +160,9 @@ func newRawRows(ctx context.Context, dsn string, store eventstore.Store, streams
 }
 
 func (r *rawRows) during(span time.Duration) side {
-	return func(ctx context.Context) (float64, error) {
+	return func(ctx context.Context) (pace, error) {
 		batches, err := load(ctx, 1, span, func(ctx context.Context, _ int) error { return r.batch(ctx) })
-		return batches * rawBatch, err
+		return batches.each(rawBatch), err
 	}
 }
 
@@ -249,7 +249,7 @@ func (b *bench) tailSQLite(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return b.tell(Measure{"T13.sqlite", got.subject, "events/s", "raw ordered SELECT", got.baseline, got.ratio, ">= 0.5"})
+	return b.tell(got.measure("T13.sqlite", "events/s", "raw ordered SELECT", ">= 0.6"))
 }
 
 func (b *bench) tailPostgres(ctx context.Context) (err error) {
@@ -296,7 +296,7 @@ func (b *bench) tailPostgres(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return b.tell(Measure{"T13.postgres", got.subject, "events/s", "raw ordered SELECT", got.baseline, got.ratio, ">= 0.5"})
+	return b.tell(got.measure("T13.postgres", "events/s", "raw ordered SELECT", ">= 0.6"))
 }
 
 // fill brings a log to tailEvents events.
@@ -310,16 +310,16 @@ func fill(ctx context.Context, l *sealedLog) error {
 
 // pass reads a log from its beginning to its end, again and again for a while.
 func pass(span time.Duration, once func(context.Context) (int64, error)) side {
-	return func(ctx context.Context) (float64, error) {
+	return func(ctx context.Context) (pace, error) {
 		began, total := time.Now(), int64(0)
 		for time.Since(began) < span {
 			n, err := once(ctx)
 			if err != nil {
-				return 0, err
+				return pace{}, err
 			}
 			total += n
 		}
-		return float64(total) / time.Since(began).Seconds(), nil
+		return over(total, began), nil
 	}
 }
 
