@@ -85,6 +85,7 @@ func (r *Ring) readStreams(ctx context.Context, streams []eventstore.Stream) []l
 }
 
 func (r *Ring) readStreamsOnce(ctx context.Context, streams []eventstore.Stream) []loaded[*contentKey] {
+	r.keyReads.Add(1)
 	out := make([]loaded[*contentKey], len(streams))
 	index := make(map[eventstore.Stream]int, len(streams))
 	args := make([]any, len(streams))

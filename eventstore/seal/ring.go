@@ -94,6 +94,8 @@ type Ring struct {
 	leasing sync.Mutex
 	leases  map[*KeyLease]struct{} // not yet released; under leasing
 
+	keyReads atomic.Int64 // see KeyReads
+
 	loadSubjects *loader[domain.CitizenID, *subject]
 	loadStreams  *loader[eventstore.Stream, *contentKey]
 	wraps        *loader[*WrapItem, Wrapped] // keys of one's own: this one only gathers
@@ -162,6 +164,10 @@ func (r *Ring) Close() error {
 	r.endLeasesIf(eventstore.ErrKeysUnavailable, func(*KeyLease) bool { return true })
 	return nil
 }
+
+// KeyReads counts the queries for content keys that were not in memory, since the ring was
+// opened. Many of them say that the caches are small for what is read.
+func (r *Ring) KeyReads() int64 { return r.keyReads.Load() }
 
 // Lease is how long after BeginErase another process may still use a key.
 func (r *Ring) Lease() time.Duration { return r.cfg.Lease }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
 	"strconv"
@@ -101,6 +102,8 @@ type representedPerson struct {
 type walletBuffers struct {
 	out   []byte
 	plain []byte // one opened part
+
+	streams []eventstore.Stream // whose keys are brought into memory together
 }
 
 var walletPool = sync.Pool{New: func() any { return new(walletBuffers) }}
@@ -244,15 +247,23 @@ func (p *walletPage) writePage(params contract.GetWalletParams) error {
 			if i > p.life {
 				after = wallet.Start
 			}
-			err := p.v.Wallets.From(p.ctx, lives[i], p.leaf, after, p.size+1, func(h *wallet.Held) (bool, error) {
-				if p.more = p.items == p.size; p.more {
-					return false, nil
+			err := p.v.Wallets.From(p.ctx, lives[i], p.leaf, after, p.size+1, func(held iter.Seq[*wallet.Held]) (bool, error) {
+				if err := p.prefetchKeys(held); err != nil {
+					return false, err
 				}
-				if h.Mandate == nil {
-					p.readers = own
+				for h := range held {
+					if p.more = p.items == p.size; p.more {
+						return false, nil
+					}
+					if h.Mandate == nil {
+						p.readers = own
+					}
+					life, last = i, h.Rank()
+					if err := p.writeHeld(h); err != nil {
+						return false, err
+					}
 				}
-				life, last = i, h.Rank()
-				return true, p.writeHeld(h)
+				return true, nil
 			})
 			if err != nil {
 				return err
@@ -283,6 +294,26 @@ func (p *walletPage) readersOf(who domain.CitizenID) (all []wallet.Reader, err e
 		all = append(all, more...)
 	}
 	return all, nil
+}
+
+// prefetchKeys brings the keys of the person's own documents into memory together: one
+// reading of the key database, and one call to the key-encryption key at most, instead of
+// as many as there are documents. Keys of the persons whom they represent come one by one,
+// after the access is on record.
+func (p *walletPage) prefetchKeys(held iter.Seq[*wallet.Held]) error {
+	if p.withoutContent {
+		return nil
+	}
+	p.streams = p.streams[:0]
+	for h := range held {
+		if h.Mandate == nil && !h.Destroyed && h.Sealed != nil && (p.representation.Self() || p.holds(p.representation, h.Type)) {
+			p.streams = append(p.streams, h.Place.Stream)
+		}
+	}
+	if err := p.v.Keys.PrefetchStreams(p.ctx, p.streams); err != nil && !errors.Is(err, eventstore.ErrErased) {
+		return fmt.Errorf("read the keys of a wallet: %w", err)
+	}
+	return nil
 }
 
 // writeHeld writes one document that the person holds, if the caller may see it.

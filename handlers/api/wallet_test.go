@@ -181,6 +181,25 @@ func TestOwnWallet(t *testing.T) {
 	})
 }
 
+// A wallet whose keys are not in memory asks the key database for all of them at once.
+func TestWalletReadsItsKeysTogether(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	tv.childCard(t, 1)
+	who := tv.person(t, 1)
+	tv.Keys.Forget(who)
+	for i, want := range []int64{1, 0} { // then they are in memory
+		before := tv.Keys.KeyReads()
+		got, _, err := tv.wallet(t, citizenCaller(who), who, contract.GetWalletParams{})
+		if err != nil || len(got.Items) != 2 {
+			t.Fatal(got, err)
+		}
+		if reads := tv.Keys.KeyReads() - before; reads != want {
+			t.Errorf("reading %d of the wallet asked the key database for content keys %d times, not %d", i+1, reads, want)
+		}
+	}
+}
+
 func TestWalletInTime(t *testing.T) {
 	tv := newVault(t)
 	id := tv.household(t, 1)

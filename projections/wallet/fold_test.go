@@ -2,6 +2,7 @@ package wallet_test
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"testing"
 	"time"
@@ -471,12 +472,14 @@ func inPages(t *testing.T, wallets *wallet.Wallets, id domain.CitizenID, asOf in
 	t.Helper()
 	for after := wallet.Start; ; {
 		n := 0
-		if err := wallets.From(t.Context(), id, asOf, after, size, func(h *wallet.Held) (bool, error) {
-			if n == size {
-				return false, nil
+		if err := wallets.From(t.Context(), id, asOf, after, size, func(held iter.Seq[*wallet.Held]) (bool, error) {
+			for h := range held {
+				if n == size {
+					return false, nil
+				}
+				n++
+				lines, after = append(lines, line(&h.Document, h.Mandate)), h.Rank()
 			}
-			n++
-			lines, after = append(lines, line(&h.Document, h.Mandate)), h.Rank()
 			return true, nil
 		}); err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -100,15 +101,23 @@ const heldAtOnce = 512
 // Of calls visit for each document the citizen held at a leaf, in the order of their ranks, as
 // From does.
 func (w *Wallets) Of(ctx context.Context, holder domain.CitizenID, asOf int64, visit func(*Held) error) error {
-	return w.From(ctx, holder, asOf, Start, heldAtOnce, func(h *Held) (bool, error) { return true, visit(h) })
+	return w.From(ctx, holder, asOf, Start, heldAtOnce, func(held iter.Seq[*Held]) (bool, error) {
+		for h := range held {
+			if err := visit(h); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
 }
 
-// From calls visit for each document the citizen held at a leaf, from behind a rank on, until
+// From calls visit with the documents the citizen held at a leaf, from behind a rank on, until
 // it returns false or an error: first their own, in the order of issue, then those of each
-// person they represented, as far as the mandate's scope lets them read. It reads atOnce of
-// them (at least 1) before it visits any. What visit is given is valid during the call only; it
-// may take its time, the tables are not held. A citizen without documents is no error.
-func (w *Wallets) From(ctx context.Context, holder domain.CitizenID, asOf int64, after Rank, atOnce int, visit func(*Held) (bool, error)) error {
+// person they represented, as far as the mandate's scope lets them read. Each call gives it
+// documents of one person, atOnce at most (which is at least 1), to be walked as often as it
+// wants, while it is called only; it may take its time, the tables are not held. A citizen
+// without documents is no error.
+func (w *Wallets) From(ctx context.Context, holder domain.CitizenID, asOf int64, after Rank, atOnce int, visit func(iter.Seq[*Held]) (bool, error)) error {
 	if after.Granted < 0 {
 		if goOn, err := w.heldUnder(ctx, holder, nil, asOf, after.Issued, atOnce, visit); err != nil || !goOn {
 			return err
@@ -138,7 +147,7 @@ func (w *Wallets) From(ctx context.Context, holder domain.CitizenID, asOf int64,
 
 // heldUnder visits the documents of a person that are held under a mandate, or by the person
 // when it is nil, issued behind a leaf. It reports whether visit wants more.
-func (w *Wallets) heldUnder(ctx context.Context, of domain.CitizenID, m *Mandate, asOf, issued int64, atOnce int, visit func(*Held) (bool, error)) (goOn bool, err error) {
+func (w *Wallets) heldUnder(ctx context.Context, of domain.CitizenID, m *Mandate, asOf, issued int64, atOnce int, visit func(iter.Seq[*Held]) (bool, error)) (goOn bool, err error) {
 	b, at := w.buffer(), projections.At(asOf)
 	defer b.release()
 	for {
@@ -146,19 +155,27 @@ func (w *Wallets) heldUnder(ctx context.Context, of domain.CitizenID, m *Mandate
 		if err := w.collect(ctx, b, selectHeldBy, of.UUID[:], issued, at, at, int64(atOnce)); err != nil {
 			return false, err
 		}
-		for i := range b.rows {
-			h := &b.rows[i].held
-			issued = h.IssuedLeaf
-			if m != nil && !m.Allows(mandate.Read, h.Type) {
-				continue
-			}
-			h.Mandate = m
-			if goOn, err := visit(h); err != nil || !goOn {
-				return false, err
-			}
+		if goOn, err := visit(b.under(m)); err != nil || !goOn {
+			return false, err
 		}
 		if len(b.rows) < atOnce {
 			return true, nil
+		}
+		issued = b.rows[len(b.rows)-1].held.IssuedLeaf
+	}
+}
+
+// under walks the rows that a mandate lets its holder read; all of them for nil.
+func (b *buffer) under(m *Mandate) iter.Seq[*Held] {
+	return func(yield func(*Held) bool) {
+		for i := range b.rows {
+			h := &b.rows[i].held
+			if m != nil && !m.Allows(mandate.Read, h.Type) {
+				continue
+			}
+			if h.Mandate = m; !yield(h) {
+				return
+			}
 		}
 	}
 }

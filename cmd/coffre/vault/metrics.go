@@ -53,6 +53,9 @@ func newMetrics(v *Instance) *metrics {
 			Name: "coffre_log_tampered_places", Help: "Places in the log, and sealed parts, found changed or gone since the process started.",
 		}, func() float64 { return float64(v.alarm.count()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "coffre_key_reads_total", Help: "Queries of the key database for content keys that were not in memory.",
+		}, func() float64 { return float64(v.Ring.KeyReads()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "coffre_files_removed_total", Help: "Uploaded files that the sweep removed: no document named them in time, or it was erased.",
 		}, func() float64 { return float64(v.Core.RemovedFiles()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
