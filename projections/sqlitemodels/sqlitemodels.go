@@ -32,6 +32,11 @@ const (
 	buildingSuffix = ".building"
 )
 
+// pageSize is the bytes of a page of new files. A wallet's rows lie apart, each on a page of
+// its own that is read and verified whole; and a transaction of a few events changes some
+// bytes of many pages. A page has three rows with a sealed document of 1 KiB.
+const pageSize = 4 << 10
+
 // Bytes of page cache for each connection: little for the live files, since
 // several are open; more where random index entries are written in bulk.
 const (
@@ -232,7 +237,7 @@ func (m *model) putInForce(generation int64) {
 // openLive opens a complete generation.
 func (m *model) openLive(ctx context.Context, generation int64) (*file, error) {
 	path := m.path(generation, liveSuffix)
-	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{SecureDelete: true, Cache: liveCache, Checksums: true, Verified: true})
+	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{PageSize: pageSize, SecureDelete: true, Cache: liveCache, Checksums: true, Verified: true})
 	if err != nil {
 		return nil, err
 	}
@@ -294,7 +299,7 @@ func (m *model) Create(ctx context.Context, statements string) (projections.Tabl
 	generation := m.highest
 	m.mu.Unlock()
 	f := newFile(nil, m.path(generation, buildingSuffix), generation, buildPragmas)
-	if f.db, err = sqlitedb.Open(ctx, f.path, sqlitedb.Options{SecureDelete: true, Volatile: true, Cache: buildCache, Checksums: true, Verified: true}); err != nil {
+	if f.db, err = sqlitedb.Open(ctx, f.path, sqlitedb.Options{PageSize: pageSize, SecureDelete: true, Volatile: true, Cache: buildCache, Checksums: true, Verified: true}); err != nil {
 		return nil, errors.Join(err, f.Remove(ctx))
 	}
 	conn, err := f.writer(ctx)
