@@ -19,7 +19,7 @@ const (
 	watchdog = 10 * time.Second
 	// linger is the least time between two batches while nobody waits for one, so that
 	// under load a transaction takes in several events.
-	linger = 16 * time.Millisecond
+	linger = 50 * time.Millisecond
 	// retry bounds the pause after trouble with the log or the medium.
 	retryFirst, retryMost = 50 * time.Millisecond, 5 * time.Second
 )

@@ -19,7 +19,7 @@ const (
 	// saveEvery and saveAfter bound how many events are delivered again after a
 	// crash. A position that is saved less often than every event costs fewer syncs;
 	// repetitions are recognised by their ids.
-	saveEvery = 64
+	saveEvery = 4096
 	saveAfter = time.Second
 	// saveTimeout bounds saving the position after the subscription has ended.
 	saveTimeout = 5 * time.Second
