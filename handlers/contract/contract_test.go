@@ -179,6 +179,8 @@ var boundedArrays = map[string]string{
 	"getErasureCertificate": "what one certificate attests",
 	"getSigningKeys":        "one key for each rotation of it",
 	"listCorrections":       "what was proposed about one citizen, of which at most twenty wait",
+	"proveInclusion":        "one hash for each level of the tree over the log, of which there are at most 63",
+	"proveConsistency":      "one hash for each level of the tree over the log, and one more",
 	"listProjections":       "the read models of the program",
 	"getKeys":               "one version for each rotation, of those that are not trimmed",
 	"rotateKeys":            "one version for each rotation, of those that are not trimmed",
