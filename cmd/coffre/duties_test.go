@@ -19,6 +19,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/eventstore"
+	"coffre/eventstore/blob/s3/s3test"
 	"coffre/eventstore/codec"
 	"coffre/eventstore/postgres/pgdb"
 	"coffre/eventstore/postgres/pgtest"
@@ -37,6 +38,7 @@ type duties struct {
 	owner  string // address of the database
 	vault  *vault.TransitConfig
 	roles  map[vault.Duty]string // addresses of the database
+	bucket *vault.BlobsConfig    // nil: each process has a folder
 }
 
 func newDuties(t *testing.T) *duties {
@@ -71,14 +73,15 @@ func newDuties(t *testing.T) *duties {
 	return d
 }
 
-// open opens the process of a duty as its command does.
+// open opens the process of a duty as its command does, with a bucket for files if there is
+// one.
 func (d *duties) open(duty vault.Duty) *rig {
 	d.t.Helper()
 	dir := vault.DataDir(d.t.TempDir())
 	serving := d.roles[vault.Serving]
 	v, err := vault.Open(d.t.Context(), dir, vault.Options{
 		Stores: vault.StoresConfig{Log: serving, ReadModels: serving, Keys: d.roles[duty]},
-		Duty:   duty, Transit: d.vault, KeyLease: time.Second,
+		Duty:   duty, Transit: d.vault, Blobs: d.bucket, KeyLease: time.Second,
 		Retentions: &citizen.Retentions{Backups: 1, Archives: 1, Snapshots: 1},
 	})
 	if err != nil {
@@ -213,6 +216,52 @@ func TestDestroyerAndRotatorAreProcessesOfTheirOwn(t *testing.T) {
 	}
 	if w := serving.issue(t, uuid.New(), ssinA, "c"); w.Code != http.StatusConflict {
 		t.Errorf("the erased person: %d %s", w.Code, w.Body)
+	}
+}
+
+// An export that one process made is listed, told of and served by every other: from the bucket
+// that they share, and without one with an answer that says where it is, and no 404.
+func TestExportsOfOtherProcesses(t *testing.T) {
+	server := s3test.Start(t)
+	bucket := server.Bucket(t)
+	ca, secret := server.Files(t, bucket)
+	shared := &vault.BlobsConfig{Bucket: bucket.Bucket, Prefix: bucket.Prefix, Endpoint: bucket.Endpoint, Region: bucket.Region, AccessKey: bucket.AccessKey, SecretKeyFile: secret, CAFile: ca}
+	officer := grantFor(domain.RolePrivacyOfficer, "", domain.CitizenID{})
+	d := newDuties(t)
+	for name, at := range map[string]struct {
+		bucket *vault.BlobsConfig
+		code   int
+		says   string
+	}{
+		"with a bucket":    {shared, http.StatusOK, "at,decision,"},
+		"without a bucket": {nil, http.StatusServiceUnavailable, "exportElsewhere"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d.t, d.bucket = t, at.bucket
+			here, there := d.open(vault.Serving), d.open(vault.Serving)
+			var made contract.Export
+			here.post(t, officer, "/exports", `{"kind":"consentLog","format":"csv"}`, &made)
+			if err := here.Core.WaitIdle(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range []*rig{here, there} {
+				var told contract.Export
+				if err := json.Unmarshal(r.get(t, officer, "/exports/"+made.ExportID.String()).Body.Bytes(), &told); err != nil || told.Status.State != contract.TaskStateDone {
+					t.Errorf("%+v %v", told, err)
+				}
+				if list := r.get(t, officer, "/exports"); !strings.Contains(list.Body.String(), made.ExportID.String()) {
+					t.Errorf("it is not listed: %s", list.Body)
+				}
+			}
+			content := "/exports/" + made.ExportID.String() + "/content"
+			if w := here.get(t, officer, content); !strings.HasPrefix(w.Body.String(), "at,decision,") {
+				t.Errorf("%s", w.Body)
+			}
+			w := there.ask(httptest.NewRequest(http.MethodGet, contract.Base+content, nil), there.bearer(t, officer))
+			if w.Code != at.code || !strings.Contains(w.Body.String(), at.says) {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
 	}
 }
 

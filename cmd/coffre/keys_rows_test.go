@@ -139,6 +139,7 @@ func TestEveryTableOfTheKeyDatabaseIsProtected(t *testing.T) {
 		"quota_sums":      "sums of such places",
 		"used_proofs":     "keyed digests of some minutes: a changed bit has one proof count twice, and only by whoever holds its key",
 		"jobs":            "how work goes that somebody asked for: it decides nothing, and names nobody",
+		"exports":         "what privacy officers asked for, which is on record, and how it goes, for seven days: contents are sealed, under a key that a changed salt is none of",
 		"certificates":    "each is signed, and whoever reads one verifies it",
 		"checkpoint_last": "it is signed, and compared with the one outside the databases",
 		"checkpoints":     "each is signed, and whoever reads one verifies it",

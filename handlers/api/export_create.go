@@ -44,7 +44,7 @@ func (v *Vault) CreateExport(ctx context.Context, r contract.CreateExportRequest
 			Export: id, Kind: r.Body.Kind, Format: r.Body.Format, State: contract.TaskStateProcessing, Created: in.At,
 			Filter: consentlog.Filter{Consumer: r.Body.Consumer, Purpose: r.Body.Purpose, From: r.Body.From, Until: r.Body.Until},
 		}
-		if err := v.SaveExportManifest(m); err != nil {
+		if err := v.SaveExport(ctx, m); err != nil {
 			return created{}, err
 		}
 		v.EnqueueExport(m)
@@ -54,7 +54,7 @@ func (v *Vault) CreateExport(ctx context.Context, r contract.CreateExportRequest
 	if err != nil {
 		return nil, err
 	}
-	m, err := v.ExportManifest(done.Export)
+	m, err := v.ExportManifest(ctx, done.Export)
 	if err != nil {
 		return nil, err
 	}

@@ -10,13 +10,13 @@ import (
 
 // ListExports implements GET /exports: the exports that are kept, oldest first. Any privacy
 // officer may follow the export of another.
-func (v *Vault) ListExports(_ context.Context, r contract.ListExportsRequestObject) (contract.ListExportsResponseObject, error) {
+func (v *Vault) ListExports(ctx context.Context, r contract.ListExportsRequestObject) (contract.ListExportsResponseObject, error) {
 	p, path := r.Params, contract.Base+"/exports"
 	from, err := v.LeafFrom(path, p.After, -1) // here a moment, in microseconds
 	if err != nil {
 		return nil, err
 	}
-	all, err := v.Exports()
+	all, err := v.Exports(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
-	"os"
 
 	"coffre/domain"
 	"coffre/domain/audit"
@@ -18,8 +16,8 @@ import (
 
 // GetExport implements GET /exports/{id}: the state of an export. Any privacy officer may
 // follow the export of another.
-func (v *Vault) GetExport(_ context.Context, r contract.GetExportRequestObject) (contract.GetExportResponseObject, error) {
-	m, err := v.ExportManifest(r.ExportID)
+func (v *Vault) GetExport(ctx context.Context, r contract.GetExportRequestObject) (contract.GetExportResponseObject, error) {
+	m, err := v.ExportManifest(ctx, r.ExportID)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +48,7 @@ var (
 // GetExportContent implements GET /exports/{id}/content: the file of an export that is
 // done, once the download is on record.
 func (v *Vault) GetExportContent(ctx context.Context, r contract.GetExportContentRequestObject) (contract.GetExportContentResponseObject, error) {
-	m, err := v.ExportManifest(r.ExportID)
+	m, err := v.ExportManifest(ctx, r.ExportID)
 	switch {
 	case err != nil:
 		return nil, err
@@ -60,20 +58,19 @@ func (v *Vault) GetExportContent(ctx context.Context, r contract.GetExportConten
 	if err := v.recordLook(ctx, v.NewIntent(ctx), audit.Operate{Act: audit.DownloadExport, On: m.Export.String()}); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(v.ExportFile(m))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, edge.ErrNoResource
-	} else if err != nil {
-		return nil, fmt.Errorf("open an export: %w", err)
+	content, size, err := v.OpenExport(ctx, m)
+	if err != nil {
+		return nil, err
 	}
-	return &exportContent{m, f}, nil
+	return &exportContent{m, content, size}, nil
 }
 
 // exportContent sends a file of any size in constant memory, for as long as the client goes
 // on reading.
 type exportContent struct {
 	work.ExportManifest
-	file *os.File
+	file io.ReadCloser
+	size int64 // bytes
 }
 
 var mediaTypes = map[contract.ExportFormat]string{
@@ -88,9 +85,7 @@ func (c *exportContent) VisitGetExportContentResponse(w http.ResponseWriter) (er
 	h := w.Header()
 	h.Set("Content-Type", mediaTypes[c.Format])
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="consent-log-%s.%s"`, c.Export, c.Format))
-	if info, err := c.file.Stat(); err == nil {
-		h.Set("Content-Length", fmt.Sprint(info.Size()))
-	}
+	h.Set("Content-Length", fmt.Sprint(c.size))
 	w.WriteHeader(http.StatusOK)
 	// The file as nothing but a reader: as itself it would choose pieces of its own.
 	if _, err := io.CopyBuffer(edge.NewDeadlineWriter(w), struct{ io.Reader }{c.file}, make([]byte, 1<<20)); err != nil {

@@ -20,6 +20,7 @@ import (
 	"coffre/domain/audit"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
+	"coffre/handlers/work"
 )
 
 func (tv *testVault) export(t testing.TB, body contract.ExportCreate) uuid.UUID {
@@ -32,6 +33,11 @@ func (tv *testVault) export(t testing.TB, body contract.ExportCreate) uuid.UUID 
 		t.Fatal(err)
 	}
 	return answer.(contract.CreateExport202JSONResponse).Body.ExportID
+}
+
+// exportFolder returns where the exports of the only process lie.
+func (tv *testVault) exportFolder() string {
+	return string(tv.Settings.Work.Exports.(work.ExportFolder))
 }
 
 func (tv *testVault) exported(t testing.TB, id uuid.UUID) (contract.Export, error) {
@@ -103,7 +109,7 @@ func TestExportCSV(t *testing.T) {
 	if lines[1][1] != "granted" || lines[2][1] != "withdrawn" || lines[1][4] != string(railways) || lines[1][6] != "householdComposition" || lines[1][13] != "citizen" {
 		t.Errorf("%v", lines[1:3])
 	}
-	files, err := os.ReadDir(tv.Settings.Work.Exports)
+	files, err := os.ReadDir(tv.exportFolder())
 	if err != nil || len(files) != 2 {
 		t.Fatalf("%v %v", files, err)
 	}
@@ -162,7 +168,7 @@ func TestExportSurvivesARestart(t *testing.T) {
 	tv.grantAndWithdraw(t)
 	tv.stop()
 	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})
-	if err := os.WriteFile(filepath.Join(tv.Settings.Work.Exports, id.String()+".csv.part"), []byte("half a li"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(tv.exportFolder(), id.String()+".csv.part"), []byte("half a li"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if now, err := tv.exported(t, id); err != nil || now.Status.State != contract.TaskStateProcessing || now.Status.PollAfter.IsZero() {
@@ -176,7 +182,7 @@ func TestExportSurvivesARestart(t *testing.T) {
 	if now, err := tv.exported(t, id); err != nil || now.Status.State != contract.TaskStateDone || !is(now.Rows, 6) {
 		t.Errorf("%+v %v", now, err)
 	}
-	if files, err := os.ReadDir(tv.Settings.Work.Exports); err != nil || len(files) != 2 {
+	if files, err := os.ReadDir(tv.exportFolder()); err != nil || len(files) != 2 {
 		t.Errorf("%v %v", files, err)
 	}
 }
@@ -193,7 +199,7 @@ func TestOldExportsAreRemoved(t *testing.T) {
 	}
 	tv.restart()
 	tv.waitIdle(t)
-	if files, err := os.ReadDir(tv.Settings.Work.Exports); err != nil || len(files) != 0 {
+	if files, err := os.ReadDir(tv.exportFolder()); err != nil || len(files) != 0 {
 		t.Errorf("%v %v", files, err)
 	}
 }
@@ -202,7 +208,7 @@ func TestFailedExport(t *testing.T) {
 	tv := newVault(t)
 	tv.stop()
 	id := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})
-	if err := os.Mkdir(filepath.Join(tv.Settings.Work.Exports, id.String()+".csv.part"), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(tv.exportFolder(), id.String()+".csv.part"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	tv.restart()

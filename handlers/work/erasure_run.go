@@ -97,7 +97,7 @@ func pendingErasure(s citizen.State, e citizen.Erasure) bool {
 func (work *Worker) resume(ctx context.Context) error {
 	var failed []error // a part that fails does not hold up the others
 	if work.answers {
-		failed = append(failed, work.registerPending(ctx), work.tidy(ctx), work.resumeExports())
+		failed = append(failed, work.registerPending(ctx), work.tidy(ctx), work.resumeExports(ctx))
 	}
 	if work.destroyer != nil {
 		work.tasks.enqueue("replace data keys", work.destroyer.ReplaceDataKeys)

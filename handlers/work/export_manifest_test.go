@@ -34,12 +34,12 @@ func TestManifestsOfFormerVersions(t *testing.T) {
 	if now := read(`"narrowedTo":{"until":"0001-01-01T00:00:00Z"}`); now.From != nil || now.Until == nil || !now.Until.IsZero() {
 		t.Errorf("F1 a manifest until a zero time: %+v", now)
 	}
-	work := &Worker{exports: t.TempDir()}
+	folder := ExportFolder(t.TempDir())
 	id := uuid.New()
-	if err := work.SaveExportManifest(ExportManifest{Export: id, Filter: consentlog.Filter{Until: new(time.Time{})}}); err != nil {
+	if err := folder.Add(t.Context(), ExportManifest{Export: id, Filter: consentlog.Filter{Until: new(time.Time{})}}); err != nil {
 		t.Fatal(err)
 	}
-	if m, err := readManifest(work.manifestFile(id)); err != nil || m.Filter.From != nil || m.Filter.Until == nil || !m.Filter.Until.IsZero() {
+	if m, err := folder.Find(t.Context(), id); err != nil || m.Filter.From != nil || m.Filter.Until == nil || !m.Filter.Until.IsZero() {
 		t.Errorf("F1 kept and read: %+v, %v", m.Filter, err)
 	}
 }

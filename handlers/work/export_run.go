@@ -1,29 +1,20 @@
 package work
 
 import (
-	"bufio"
-	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
-	"coffre/domain"
 	"coffre/domain/consent"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
@@ -32,11 +23,6 @@ import (
 	"coffre/projections"
 	"coffre/projections/consentlog"
 )
-
-// An export is two files in one folder, named by its id alone: a manifest and, once it is
-// complete, the content. Both hold ids, codes and times only, and are readable by their
-// owner only. An export whose manifest says "processing" at a start was cut off by a crash
-// and is made again.
 
 // ExportManifest is the stored description of an export: its filter, its state and, once
 // the content is complete, the number of its rows and their SHA-256 in hexadecimal digits.
@@ -54,39 +40,16 @@ type ExportManifest struct {
 	Checkpoint string `json:"checkpoint,omitempty"`
 }
 
-// ExportFile returns the path of an export's content.
-func (work *Worker) ExportFile(m ExportManifest) string {
-	return filepath.Join(work.exports, m.Export.String()+"."+string(m.Format))
+// SaveExport keeps a new export, durably.
+func (work *Worker) SaveExport(ctx context.Context, m ExportManifest) error {
+	return work.exports.Add(ctx, m)
 }
 
-const manifestSuffix = ".manifest"
-
-func (work *Worker) manifestFile(id uuid.UUID) string {
-	return filepath.Join(work.exports, id.String()+manifestSuffix)
-}
-
-// SaveExportManifest stores a manifest durably in place of the one before.
-func (work *Worker) SaveExportManifest(m ExportManifest) error {
-	b, err := json.Marshal(m)
-	if err == nil {
-		err = writeAtomically(work.manifestFile(m.Export), func(w io.Writer) error {
-			_, err := w.Write(b)
-			return err
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("keep an export's manifest: %w", err)
-	}
-	return nil
-}
-
-// ExportManifest reads the manifest of an export. It returns edge.ErrNoResource for an
+// ExportManifest returns the manifest of an export. It returns edge.ErrNoResource for an
 // export that does not exist or has expired.
-func (work *Worker) ExportManifest(id uuid.UUID) (ExportManifest, error) {
-	m, err := readManifest(work.manifestFile(id))
+func (work *Worker) ExportManifest(ctx context.Context, id uuid.UUID) (ExportManifest, error) {
+	m, err := work.exports.Find(ctx, id)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return ExportManifest{}, edge.ErrNoResource
 	case err != nil:
 		return ExportManifest{}, err
 	case work.exportExpired(m):
@@ -95,93 +58,38 @@ func (work *Worker) ExportManifest(id uuid.UUID) (ExportManifest, error) {
 	return m, nil
 }
 
+// OpenExport returns the content of an export that is done and its size in bytes. The caller
+// closes it. Errors are those of Exports.Open.
+func (work *Worker) OpenExport(ctx context.Context, m ExportManifest) (io.ReadCloser, int64, error) {
+	return work.exports.Open(ctx, m)
+}
+
 // exportExpired reports whether an export is older than ExportLifetime.
 func (work *Worker) exportExpired(m ExportManifest) bool {
 	return work.Now().Sub(m.Created) >= ExportLifetime
 }
 
-func readManifest(path string) (ExportManifest, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return ExportManifest{}, fmt.Errorf("read an export's manifest: %w", err)
-	}
-	var m ExportManifest
-	var former formerManifest
-	if json.Unmarshal(b, &m) != nil || json.Unmarshal(b, &former) != nil {
-		return ExportManifest{}, errors.New("read an export's manifest: not readable")
-	}
-	if f := former.Filter; f != nil {
-		m.Filter = f.narrowed()
-	}
-	return m, nil
-}
-
-// formerManifest is the part of a manifest that was written otherwise once: a filter whose
-// zero times stood for no bound. Such exports may be waiting when a newer vault starts.
-type formerManifest struct {
-	Filter *formerFilter `json:"filter"`
-}
-
-type formerFilter struct {
-	Consumer    domain.Organisation
-	Purpose     domain.Purpose
-	From, Until time.Time
-}
-
-func (f formerFilter) narrowed() consentlog.Filter {
-	out := consentlog.Filter{Consumer: f.Consumer, Purpose: f.Purpose}
-	if (f.From != time.Time{}) {
-		out.From = &f.From
-	}
-	if (f.Until != time.Time{}) {
-		out.Until = &f.Until
-	}
-	return out
-}
-
-func (work *Worker) manifests() ([]ExportManifest, error) {
-	entries, err := os.ReadDir(work.exports) // and no pattern, in which the folder's name would count
-	if err != nil {
-		return nil, fmt.Errorf("list exports: %w", err)
-	}
-	var all []ExportManifest
-	for _, entry := range entries {
-		if !strings.HasSuffix(entry.Name(), manifestSuffix) {
-			continue
-		}
-		m, err := readManifest(filepath.Join(work.exports, entry.Name()))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, m)
-	}
-	return all, nil
-}
-
 // Exports returns the manifests of all exports that are kept, in the order in which they were
 // asked for.
-func (work *Worker) Exports() ([]ExportManifest, error) {
-	all, err := work.manifests()
-	slices.SortFunc(all, func(a, b ExportManifest) int {
-		return cmp.Or(a.Created.Compare(b.Created), bytes.Compare(a.Export[:], b.Export[:]))
-	})
-	return all, err
+func (work *Worker) Exports(ctx context.Context) ([]ExportManifest, error) {
+	return work.exports.All(ctx)
 }
 
-// resumeExports makes the exports again that a crash cut off.
-func (work *Worker) resumeExports() error {
-	all, err := work.manifests()
+// resumeExports makes the exports again that a crash cut off, of this process or of one that
+// is gone.
+func (work *Worker) resumeExports(ctx context.Context) error {
+	all, err := work.exports.Unfinished(ctx)
 	for _, m := range all {
-		if m.State == contract.TaskStateProcessing {
+		if !work.exportExpired(m) {
 			work.EnqueueExport(m)
 		}
 	}
 	return err
 }
 
-// removeOldExports removes the files of expired exports.
-func (work *Worker) removeOldExports() error {
-	all, err := work.manifests()
+// removeOldExports removes expired exports.
+func (work *Worker) removeOldExports(ctx context.Context) error {
+	all, err := work.exports.All(ctx)
 	if err != nil {
 		return err
 	}
@@ -189,10 +97,8 @@ func (work *Worker) removeOldExports() error {
 		if !work.exportExpired(m) {
 			continue
 		}
-		for _, path := range []string{work.ExportFile(m), partPath(work.ExportFile(m)), work.manifestFile(m.Export)} {
-			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("remove an old export: %w", err)
-			}
+		if err := work.exports.Remove(ctx, m); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -201,23 +107,35 @@ func (work *Worker) removeOldExports() error {
 // EnqueueExport enqueues the task that writes an export's content. An export that fails
 // stays failed: another one has to be requested, which is on record, too.
 func (work *Worker) EnqueueExport(m ExportManifest) {
-	work.tasks.enqueue("export "+m.Export.String(), func(ctx context.Context) error {
-		rows, sum, err := work.writeExport(ctx, m)
-		if err == nil {
-			m.Checkpoint, err = work.checkpointAfter(ctx)
-		}
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err() // the next start makes it
-		case errors.Is(err, acting.ErrModelsBehind):
+	name := "export " + m.Export.String()
+	if work.tasks.busy(name) {
+		return // it is at it, or will be
+	}
+	work.tasks.enqueue(name, func(ctx context.Context) error {
+		var rows int64
+		var checkpoint string
+		sum := sha256.New() // of this attempt
+		return work.exports.Make(ctx, m, func(w io.Writer) (err error) {
+			if rows, err = work.writeExport(ctx, m, io.MultiWriter(w, sum)); err == nil {
+				checkpoint, err = work.checkpointAfter(ctx)
+			}
 			return err
-		}
-		m.State, m.Completed, m.Rows, m.Sha256 = contract.TaskStateDone, work.Timestamp(), rows, sum
-		if err != nil {
-			work.Slog.ErrorContext(ctx, "an export failed", slog.String("export", m.Export.String()), slog.Any("error", err))
-			m.State, m.Rows, m.Sha256, m.Checkpoint = contract.TaskStateFailed, 0, "", ""
-		}
-		return work.SaveExportManifest(m)
+		}, func(err error) (ExportManifest, error) {
+			switch {
+			case ctx.Err() != nil:
+				return ExportManifest{}, ctx.Err() // the next start makes it
+			case errors.Is(err, acting.ErrModelsBehind):
+				return ExportManifest{}, err
+			}
+			ended := m
+			ended.State, ended.Completed, ended.Rows, ended.Sha256 = contract.TaskStateDone, work.Timestamp(), rows, hex.EncodeToString(sum.Sum(nil))
+			ended.Checkpoint = checkpoint
+			if err != nil {
+				work.Slog.ErrorContext(ctx, "an export failed", slog.String("export", m.Export.String()), slog.Any("error", err))
+				ended.State, ended.Rows, ended.Sha256, ended.Checkpoint = contract.TaskStateFailed, 0, "", ""
+			}
+			return ended, nil
+		})
 	})
 }
 
@@ -247,60 +165,25 @@ func (work *Worker) checkpointAfter(ctx context.Context) (string, error) {
 	return string(note), err
 }
 
-func (work *Worker) writeExport(ctx context.Context, m ExportManifest) (rows int64, sum string, err error) {
+func (work *Worker) writeExport(ctx context.Context, m ExportManifest, w io.Writer) (rows int64, err error) {
 	if err := work.WaitForHead(ctx, work.ConsentLog.Name()); err != nil {
-		return 0, "", err
+		return 0, err
 	}
-	hash := sha256.New()
-	err = writeAtomically(work.ExportFile(m), func(w io.Writer) error {
-		lines := rowWriters[m.Format](io.MultiWriter(w, hash))
-		for d, err := range work.ConsentLog.Export(ctx, projections.Latest, m.Filter, "") {
-			if err != nil {
-				return err
-			}
-			item, err := work.ConsentLogItem(ctx, d)
-			if err != nil {
-				return err
-			}
-			if err := lines.write(item); err != nil {
-				return err
-			}
-			rows++
+	lines := rowWriters[m.Format](w)
+	for d, err := range work.ConsentLog.Export(ctx, projections.Latest, m.Filter, "") {
+		if err != nil {
+			return 0, err
 		}
-		return lines.end()
-	})
-	return rows, hex.EncodeToString(hash.Sum(nil)), err
-}
-
-// partPath returns the path of the unfinished file, beside the one it becomes.
-func partPath(path string) string { return path + ".part" }
-
-// writeAtomically creates a file from the bytes that write gives: complete and durable, or
-// not at all.
-func writeAtomically(path string, write func(io.Writer) error) (err error) {
-	f, err := os.OpenFile(partPath(path), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
+		item, err := work.ConsentLogItem(ctx, d)
+		if err != nil {
+			return 0, err
+		}
+		if err := lines.write(item); err != nil {
+			return 0, err
+		}
+		rows++
 	}
-	buffered := bufio.NewWriterSize(f, 1<<16)
-	err = write(buffered)
-	if err == nil {
-		err = buffered.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(partPath(path)))
-	}
-	if err := os.Rename(partPath(path), path); err != nil {
-		return err
-	}
-	folder, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return rows, lines.end()
 }
 
 // rows writes an export line by line.

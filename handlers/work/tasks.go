@@ -146,12 +146,21 @@ func (work *Worker) WaitIdle(ctx context.Context) error {
 // ctx ends. Only one of several processes has the turn; runTasks runs concurrently.
 func (work *Worker) resumeInTurn(ctx context.Context) error {
 	work.tasks.enqueue("resume", work.resume)
-	if work.answers || work.destroyer == nil {
+	switch {
+	case work.answers:
+		for wait(ctx, stepInPause) == nil {
+			work.tasks.enqueue("resume exports", work.resumeExports)
+		}
+		return nil
+	case work.destroyer == nil:
 		<-ctx.Done()
 		return nil
 	}
 	return work.followApprovals(ctx)
 }
+
+// stepInPause is the time between two looks for exports whose process is gone.
+const stepInPause = time.Minute
 
 // runTasks runs the tasks of the queue until ctx ends, and returns when those that were
 // running have stopped. Once an hour it enqueues the removal of expired exports, files and
@@ -201,7 +210,7 @@ const tidyInterval = time.Hour
 // and files that nothing needs.
 func (work *Worker) tidy(ctx context.Context) error {
 	_, err := work.Requests.Purge(ctx)
-	return errors.Join(err, work.Quotas.Purge(ctx), work.removeOldExports(), work.tidyFiles(ctx), work.Keys.PurgeSuppressions(ctx))
+	return errors.Join(err, work.Quotas.Purge(ctx), work.removeOldExports(ctx), work.tidyFiles(ctx), work.Keys.PurgeSuppressions(ctx))
 }
 
 // runTask runs one task to its end. A refusal ends it, for a person has to act first.

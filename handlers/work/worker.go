@@ -34,7 +34,7 @@ type Config struct {
 	ConsentLog *consentlog.Log
 	Erasures   *erasures.Erasures
 	EraseAfter time.Duration // time for which other processes may still use a key: seal.Ring.Lease; 0 when there are none
-	Exports    string        // folder of export files, readable by its owner only
+	Exports    Exports       // nil in a process that answers nobody
 	Keeper     string        // place of the key-encryption key, as operators read it
 	// Proof publishes checkpoints of the log, which certificates and exports name. nil: none.
 	Proof     *transparency.Publisher
@@ -63,7 +63,7 @@ type Worker struct {
 	rotator    *seal.Rotator
 	shreds     *shred.List
 	eraseAfter time.Duration
-	exports    string
+	exports    Exports
 	keeper     string
 	logSigner  seal.Signer
 	others     bool

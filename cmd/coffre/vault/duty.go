@@ -97,6 +97,7 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 	"quota_sums":        {Serving: every, Destroying: every, Rotating: every},
 	"used_proofs":       {Serving: every, Destroying: every, Rotating: every},
 	"jobs":              {Serving: every, Destroying: every, Rotating: every},
+	"exports":           {Serving: every},
 	"requests":          {Serving: every, Destroying: every, Rotating: every},
 	"guard":             {Serving: mark, Destroying: mark, Rotating: mark},
 	"log_end":           {Serving: mark, Destroying: mark, Rotating: mark},

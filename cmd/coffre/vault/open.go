@@ -26,6 +26,7 @@ import (
 	"coffre/eventstore/blob"
 	"coffre/eventstore/certificates"
 	"coffre/eventstore/codec"
+	"coffre/eventstore/exports"
 	"coffre/eventstore/jobs"
 	"coffre/eventstore/quotas"
 	"coffre/eventstore/replays"
@@ -314,20 +315,40 @@ func (a *assembly) makeCore(ctx context.Context) error {
 	working := work.Config{
 		Discloser: discloser, Destroyer: a.destroyer, Rotator: a.rotator, Shreds: a.shreds,
 		Others: a.o.Duty != Alone, Answers: a.o.Duty.answers(), Certified: certified, Jobs: under,
-		ConsentLog: a.models.consents, Erasures: a.models.forgotten, Exports: a.dir.File(exportFolder), Keeper: a.keeper.name,
+		ConsentLog: a.models.consents, Erasures: a.models.forgotten, Keeper: a.keeper.name,
 		LogSigner: a.keeper.signer, Proof: a.publisher, Retentions: a.o.Retentions,
 	}
 	if a.o.Duty.destroys() {
 		working.CertificateSigner = a.keeper.certifier
 	}
+	if working.Exports, err = a.exports(ctx); err != nil {
+		return err
+	}
 	if a.places.shared() {
 		working.EraseAfter = a.Ring.Lease()
 		if a.o.Blobs == nil {
-			a.o.Logger.WarnContext(ctx, "files of documents lie in this process's directory, where others do not find them: with several processes set COFFRE_BLOBS")
+			a.o.Logger.WarnContext(ctx, "files of documents and exports lie in this process's directory, where others do not find them: with several processes set COFFRE_BLOBS")
 		}
 	}
 	a.Core = &api.Vault{Worker: work.New(working), Evidence: a.models.evidence}
 	return nil
+}
+
+// exports opens what keeps exports: in the directory of the only process, or where all
+// processes find them.
+func (a *assembly) exports(ctx context.Context) (work.Exports, error) {
+	if !a.places.shared() {
+		return work.ExportFolder(a.dir.File(exportFolder)), exports.Migrate(ctx, a.places.keys)
+	}
+	process, err := a.dir.process()
+	if err != nil {
+		return nil, err
+	}
+	table, err := exports.Open(ctx, a.places.keys, a.Ring.DeploymentKey(seal.RequestKey).MAC, process, nil)
+	if err != nil {
+		return nil, err
+	}
+	return work.NewSharedExports(table, a.files, a.dir.File(exportFolder))
 }
 
 // openReactors opens what the reactors remember, in a process that reacts.
