@@ -53,10 +53,16 @@ type Request struct {
 	// Sums are the records' checksums, computed by the caller's goroutine when the
 	// expectation tells the revisions; else nil.
 	Sums []proof.Hash
+	// Rows are the columns of the records, made by the caller's goroutine; nil without
+	// [Queue.FormRows].
+	Rows []Row
 	Size int // in bytes, what a record costs beyond its own included
 
 	done chan Answer // has room for the one answer
 }
+
+// Row is how a store keeps metadata and clear facts of a record.
+type Row struct{ Meta, Clear []byte }
 
 // NewRequest copies the batch, because a caller who gives up in the middle of a
 // transaction may change its bytes while they are being written.
@@ -98,6 +104,7 @@ func (r *Request) Answer(a Answer) { r.done <- a }
 type Queue struct {
 	maxCount, maxBytes int
 	gather             time.Duration
+	form               func(*eventstore.Record) Row // nil: rows are no business of the callers
 
 	mu      sync.Mutex
 	waiting []*Request
@@ -118,6 +125,10 @@ func New(o Options) *Queue {
 	return q
 }
 
+// FormRows lets the goroutine of each caller make the rows of its records, so that the
+// writer need not. It is called before the first Append.
+func (q *Queue) FormRows(form func(*eventstore.Record) Row) { q.form = form }
+
 // Append checks b as every store must, queues it and waits for its answer. It keeps
 // the port's word about contexts: withdrawn while it waits, unknown once taken.
 func (q *Queue) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appended, error) {
@@ -128,6 +139,12 @@ func (q *Queue) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appe
 		return eventstore.Appended{}, err
 	}
 	r := NewRequest(b)
+	if q.form != nil {
+		r.Rows = make([]Row, len(r.Batch.Records))
+		for i := range r.Rows {
+			r.Rows[i] = q.form(&r.Batch.Records[i])
+		}
+	}
 	if err := q.put(r); err != nil {
 		return eventstore.Appended{}, err
 	}

@@ -232,12 +232,13 @@ func TestVerifyNamesWhatWasTampered(t *testing.T) {
 		`UPDATE events SET type = 99 WHERE position = 5`:                  "5",
 		`UPDATE events SET id = randomblob(16) WHERE position = 1`:        "1",
 		`UPDATE events SET id = x'00' WHERE position = 1`:                 "1",
-		`UPDATE events SET sum = x'' WHERE position = 6`:                  "6",
-		`DELETE FROM events WHERE position = 3`:                           "3",
-		`DELETE FROM events WHERE position IN (2, 3)`:                     "2 3",
-		`DELETE FROM events WHERE position = 1`:                           "1",
-		`UPDATE events SET stream = 99 WHERE position = 2`:                "2",
-		`UPDATE events SET revision = 7 WHERE position = 5`:               "5",
+		`UPDATE events SET position = 7 WHERE position = 1; UPDATE events SET position = 1 WHERE position = 6; UPDATE events SET position = 6 WHERE position = 7`: "1 6",
+		`UPDATE events SET sum = x'' WHERE position = 6`:    "6",
+		`DELETE FROM events WHERE position = 3`:             "3",
+		`DELETE FROM events WHERE position IN (2, 3)`:       "2 3",
+		`DELETE FROM events WHERE position = 1`:             "1",
+		`UPDATE events SET stream = 99 WHERE position = 2`:  "2",
+		`UPDATE events SET revision = 7 WHERE position = 5`: "5",
 		`UPDATE events SET position = 9 WHERE position = 3; UPDATE events SET position = 3 WHERE position = 5; UPDATE events SET position = 5 WHERE position = 9`: "3 5",
 		`UPDATE streams SET name = 'x' WHERE id = 2`: "2 4 6",
 		`DELETE FROM streams WHERE id = 1`:           "1 3 5",
@@ -438,7 +439,7 @@ func TestARevisionIsThereOnce(t *testing.T) {
 func TestOpenRefusesWhatIsNotItsOwn(t *testing.T) {
 	for name, sql := range map[string]string{
 		"foreign":   `CREATE TABLE t(x)`,
-		"newer":     schema + `PRAGMA application_id=1131374194; PRAGMA user_version=3`,
+		"newer":     schema + `PRAGMA application_id=1131374194; PRAGMA user_version=4`,
 		"no tables": `PRAGMA user_version=1`,
 	} {
 		dir := t.TempDir()

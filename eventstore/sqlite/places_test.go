@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"coffre/eventstore"
+	"coffre/eventstore/proof"
 	"coffre/eventstore/storetest"
 )
 
@@ -65,10 +67,56 @@ func TestFormerLog(t *testing.T) {
 	storetest.Run(t, harnessOf(Options{settleEvents: 3}, former))
 }
 
+// TestFormerRows is the contract over logs of form 2, whose rows hold texts as they came.
+func TestFormerRows(t *testing.T) {
+	storetest.Run(t, harnessOf(Options{settleEvents: 3}, formerRows))
+}
+
+func formerRows(t testing.TB, dir string) {
+	t.Helper()
+	makeFormer(t, dir, schema+`PRAGMA application_id=1131374194; PRAGMA user_version=2;`)
+}
+
+// A log of form 2 keeps its form, so that the release that made it reads it again.
+func TestFormerRowsStay(t *testing.T) {
+	dir := t.TempDir()
+	formerRows(t, dir)
+	s, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := some("consent-1", eventstore.NoStream)
+	if _, err := s.Append(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c := raw(t, dir)
+	defer c.Close()
+	query, _, err := c.Prepare(`SELECT meta, clear, sum FROM events`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer query.Close()
+	if !query.Step() || !bytes.Equal(query.ColumnRawBlob(0), b.Records[0].Meta) || !bytes.Equal(query.ColumnRawBlob(1), b.Records[0].Clear) {
+		t.Errorf("the row has %q", query.ColumnRawBlob(0))
+	}
+	b.Records[0].Stream = b.Stream
+	if sum := proof.LeafHash(&b.Records[0]); !bytes.Equal(query.ColumnRawBlob(2), sum[:]) {
+		t.Error("the row has another checksum")
+	}
+}
+
 func former(t testing.TB, dir string) {
 	t.Helper()
+	makeFormer(t, dir, formerSchema)
+}
+
+func makeFormer(t testing.TB, dir, sql string) {
+	t.Helper()
 	c := raw(t, dir)
-	if err := errors.Join(c.Exec(formerSchema), c.Close()); err != nil {
+	if err := errors.Join(c.Exec(sql), c.Close()); err != nil {
 		t.Fatal(err)
 	}
 }

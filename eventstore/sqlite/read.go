@@ -13,6 +13,7 @@ import (
 
 	"coffre/eventstore"
 	"coffre/eventstore/dense"
+	"coffre/eventstore/proof"
 	"coffre/eventstore/sqlite/sqlitedb"
 )
 
@@ -29,6 +30,7 @@ type reader struct {
 	conn                 *sqlite3.Conn
 	all, one, findStream *sqlite3.Stmt
 	lookup               lookup
+	form                 int64
 }
 
 func newReader(ctx context.Context, path string, o sqlitedb.Options, t *tail, form int64) (*reader, error) {
@@ -36,7 +38,7 @@ func newReader(ctx context.Context, path string, o sqlitedb.Options, t *tail, fo
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{conn: conn}
+	r := &reader{conn: conn, form: form}
 	const columns = `SELECT e.position, e.revision, e.type, e.time, e.id, e.sum, e.meta, e.clear, e.sealed`
 	for into, sql := range map[**sqlite3.Stmt]string{
 		&r.all:        columns + `, s.category, s.name FROM events e LEFT JOIN streams s ON s.id = e.stream WHERE e.position BETWEEN ? AND ? ORDER BY e.position`,
@@ -111,7 +113,7 @@ func (s *Store) page(ctx context.Context, first, last int64) (page []eventstore.
 		page = make([]eventstore.Record, 0, last-first+1)
 		expected, size := first, 0
 		for size < pageBytes && r.all.Step() {
-			found, intact := record(r.all, words, columnName(r.all, 10, words.at(r.all.ColumnInt64(9))))
+			found, intact := r.record(r.all, words, columnName(r.all, 10, words.at(r.all.ColumnInt64(9))))
 			if r.all.Err() != nil {
 				break
 			}
@@ -198,7 +200,7 @@ func (r *reader) at(position, stream int64, expected eventstore.Revision, w *wor
 	}
 	whole := r.one.Step()
 	if whole {
-		found, whole = record(r.one, w, name)
+		found, whole = r.record(r.one, w, name)
 		whole = whole && found.Revision == expected && r.one.ColumnInt64(9) == stream
 	}
 	if err := ended(r.one); err != nil {
@@ -231,7 +233,7 @@ func unreadable(err error, at *eventstore.Corrupt) error {
 
 // record copies the record out of the row s stands on, and tells whether it is what
 // was appended.
-func record(row *sqlite3.Stmt, w *words, name eventstore.Stream) (r eventstore.Record, intact bool) {
+func (from *reader) record(row *sqlite3.Stmt, w *words, name eventstore.Stream) (r eventstore.Record, intact bool) {
 	r.Stream = name
 	r.Position = dense.Position(row.ColumnInt64(0))
 	r.Revision = eventstore.Revision(row.ColumnInt64(1))
@@ -240,6 +242,13 @@ func record(row *sqlite3.Stmt, w *words, name eventstore.Stream) (r eventstore.R
 	id, idErr := uuid.FromBytes(row.ColumnRawBlob(4))
 	r.ID = id
 	sum := row.ColumnRawBlob(5)
-	dense.SetParts(&r, row.ColumnRawBlob(6), row.ColumnRawBlob(7), row.ColumnRawBlob(8))
-	return r, idErr == nil && dense.Intact(&r, sum)
+	meta, clear, sealed := row.ColumnRawBlob(6), row.ColumnRawBlob(7), row.ColumnRawBlob(8)
+	if from.form < compactForm {
+		dense.SetParts(&r, meta, clear, sealed)
+		return r, idErr == nil && dense.Intact(&r, sum)
+	}
+	if len(sum) != len(proof.Hash{}) || setParts(&r, meta, clear, sealed) != nil {
+		return r, false
+	}
+	return r, idErr == nil && proof.LeafHash(&r) == bound(proof.Hash(sum), row.ColumnInt64(0))
 }

@@ -19,7 +19,8 @@ const (
 	applicationID = 0x436f6672 // "Cofr", so that `file` and a puzzled operator can tell
 
 	indexedForm = 1 // an index of events finds the records of a stream; not made any more
-	placesForm  = 2 // the table places does, see places.go
+	placesForm  = 2 // the table places does, see places.go; not made any more
+	compactForm = 3 // and metadata and clear facts lie as tokens, and checksums are bound to positions, see compact.go
 )
 
 // schema is compact on purpose: a page holds more rows, and what a row costs
@@ -53,9 +54,9 @@ CREATE TABLE events (
 	type     INTEGER NOT NULL,    -- a word
 	time     INTEGER NOT NULL,    -- microseconds since 1970, UTC
 	id       BLOB NOT NULL,
-	sum      BLOB NOT NULL,       -- proof.LeafHash of the record
-	meta     BLOB,
-	clear    BLOB,
+	sum      BLOB NOT NULL,       -- proof.LeafHash of the record, as bound makes it
+	meta     BLOB,                -- as compact makes it
+	clear    BLOB,                -- as compact makes it
 	sealed   BLOB
 ) STRICT;
 CREATE TABLE places ( -- of settled records, and of some after them
@@ -91,15 +92,15 @@ func prepareSchema(c *sqlite3.Conn) (form int64, err error) {
 	switch {
 	case tables == 0 && version == 0:
 		err := c.Exec(fmt.Sprintf(`BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT`,
-			schema, applicationID, placesForm))
+			schema, applicationID, compactForm))
 		if err != nil {
 			return 0, errors.Join(fmt.Errorf("create tables: %w", err), rollback(c))
 		}
-		return placesForm, nil
+		return compactForm, nil
 	case application != applicationID:
 		return 0, errors.New("this is not an event log of Coffre")
-	case version != indexedForm && version != placesForm:
-		return 0, fmt.Errorf("the event log has form %d, this program knows %d and %d", version, indexedForm, placesForm)
+	case version < indexedForm || version > compactForm:
+		return 0, fmt.Errorf("the event log has form %d, this program knows %d to %d", version, indexedForm, compactForm)
 	}
 	return version, nil
 }

@@ -76,6 +76,9 @@ func newSequencer(s *Store, conn *sqlite3.Conn, o Options) (*sequencer, error) {
 	if q.form, err = prepareSchema(conn); err != nil {
 		return nil, err
 	}
+	if q.form == compactForm {
+		q.queue.FormRows(rowForm)
+	}
 	if q.lookup, err = prepareLookup(conn, &s.tail, q.form); err != nil {
 		return nil, err
 	}
@@ -95,7 +98,7 @@ func newSequencer(s *Store, conn *sqlite3.Conn, o Options) (*sequencer, error) {
 		&q.selectID:   `SELECT id FROM events WHERE position = ?`,
 		&q.setSettled: `UPDATE settled SET position = ?`,
 	}
-	if q.form == placesForm {
+	if q.form >= placesForm {
 		// Some are there already where a run was not through when the process ended.
 		statements[&q.insertRecent] = `INSERT INTO recent (position, places) VALUES (?, ?)`
 		statements[&q.dropRecent] = `DELETE FROM recent WHERE position < (SELECT max(position) FROM recent WHERE position <= ? + 1)`
@@ -314,7 +317,7 @@ func (q *sequencer) settle(inserted int64) error {
 	if err := errors.Join(q.setSettled.BindInt64(1, q.settling), q.setSettled.Exec()); err != nil {
 		return fmt.Errorf("settle: %w", err)
 	}
-	if q.form == placesForm {
+	if q.form >= placesForm {
 		if err := errors.Join(q.dropRecent.BindInt64(1, q.settling), q.dropRecent.Exec()); err != nil {
 			return fmt.Errorf("drop recent places: %w", err)
 		}
@@ -372,7 +375,11 @@ func (q *sequencer) insert(r *queue.Request, h *head) (eventstore.Appended, erro
 		} else {
 			sum = proof.LeafHash(record)
 		}
-		if err := q.insertRecord(h.id, record, sum); err != nil {
+		row := queue.Row{Meta: record.Meta, Clear: record.Clear}
+		if r.Rows != nil {
+			row = r.Rows[i]
+		}
+		if err := q.insertRecord(h.id, record, row, sum); err != nil {
 			return eventstore.Appended{}, err
 		}
 		if h.ids != nil {
@@ -394,10 +401,13 @@ func (q *sequencer) insertName(name eventstore.Stream) error {
 	return errors.Join(s.BindInt64(1, q.lastStream), s.BindInt64(2, hash(name)), s.BindInt64(3, category), bindName(s, 4, name), s.Exec())
 }
 
-func (q *sequencer) insertRecord(stream int64, r *eventstore.Record, sum proof.Hash) error {
+func (q *sequencer) insertRecord(stream int64, r *eventstore.Record, row queue.Row, sum proof.Hash) error {
 	number, err := q.word(r.Type)
 	if err != nil {
 		return err
+	}
+	if q.form == compactForm {
+		sum = bound(sum, q.last+1)
 	}
 	s := q.insertEvent
 	for param, value := range [...]int64{q.last + 1, stream, int64(r.Revision), number, r.Time.UnixMicro()} {
@@ -405,7 +415,7 @@ func (q *sequencer) insertRecord(stream int64, r *eventstore.Record, sum proof.H
 			return err
 		}
 	}
-	for i, value := range [...][]byte{r.ID[:], sum[:], r.Meta, r.Clear, r.Sealed} {
+	for i, value := range [...][]byte{r.ID[:], sum[:], row.Meta, row.Clear, r.Sealed} {
 		if len(value) == 0 {
 			err = s.BindNull(6 + i)
 		} else {
@@ -419,7 +429,7 @@ func (q *sequencer) insertRecord(stream int64, r *eventstore.Record, sum proof.H
 		return fmt.Errorf("insert event: %w", err)
 	}
 	q.last++
-	if q.form == placesForm {
+	if q.form >= placesForm {
 		p := place{stream, r.Revision, q.last}
 		q.fresh = append(q.fresh, p)
 		q.store.tail.add(p)

@@ -39,9 +39,12 @@ type Head struct {
 // Head returns the end of the log as it was taken.
 func (s Snapshot) Head() (h Head, err error) {
 	sized := true
-	_, err = s.First(`SELECT position, time, sum FROM events ORDER BY position DESC LIMIT 1`, func(row *sqlite3.Stmt) {
+	_, err = s.First(`SELECT position, time, sum, (SELECT user_version FROM pragma_user_version) FROM events ORDER BY position DESC LIMIT 1`, func(row *sqlite3.Stmt) {
 		h.Records, h.At = row.ColumnInt64(0), time.UnixMicro(row.ColumnInt64(1)).UTC()
 		sized = copy(h.Last[:], row.ColumnRawBlob(2)) == len(h.Last)
+		if row.ColumnInt64(3) == compactForm {
+			h.Last = bound(h.Last, h.Records)
+		}
 	})
 	if err == nil && !sized {
 		err = &eventstore.Corrupt{Revision: -1, Position: dense.Position(h.Records)}
