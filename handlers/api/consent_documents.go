@@ -14,7 +14,6 @@ import (
 	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
-	"coffre/projections"
 )
 
 // ListConsentDocuments implements GET /consents/{id}/documents: the documents that a consumer
@@ -50,31 +49,51 @@ func (v *Vault) ListConsentDocuments(ctx context.Context, r contract.ListConsent
 	page := contract.ConsentDocuments{Items: []contract.ConsentDocument{}, PageSize: edge.PageSize(r.Params.PageSize)}
 	links := edge.LinksTo(path).Number("pageSize", r.Params.PageSize)
 	page.Self = links.At(r.Params.After)
-	held, err := v.Evidence.Held(ctx, f.Citizen.ID, projections.Latest, covered...)
+	held, err := v.heldBy(ctx, f.Citizen.ID, covered...)
 	if err != nil {
 		return nil, err
 	}
+	var answers []access.Answer                        // for what the page lists
+	leftOut := map[domain.DocumentType]access.Answer{} // what the person has and nobody may read
+	listed := map[domain.DocumentType]bool{}           // on this page or another
 	for _, h := range held {
-		if named := f.Consent.Terms.Documents; h.IssuedLeaf <= from || len(named) > 0 && !slices.Contains(named, h.Document) {
+		if named := f.Consent.Terms.Documents; len(named) > 0 && !slices.Contains(named, h.Document) {
+			continue
+		}
+		if h.IssuedLeaf <= from {
+			listed[h.Type] = true
 			continue
 		}
 		one := reading
 		one.Document = h.Document
-		item, readable, err := v.readableDocument(ctx, in, one)
+		item, answer, err := v.readableDocument(ctx, in, one)
 		switch {
 		case err != nil:
 			return nil, v.QueueRefusal(in, one.AsRefused(f), err)
-		case !readable:
+		case item == nil && answer.Presence != access.NotHeld:
+			leftOut[h.Type] = answer
 			continue
-		case len(page.Items) == page.PageSize:
-			page.Next, page.NextCursor = links.Next(v.Cursor(path, from))
+		case item == nil:
+			continue
 		}
-		if page.Next != "" {
+		listed[h.Type] = true
+		if len(page.Items) == page.PageSize {
+			page.Next, page.NextCursor = links.Next(v.Cursor(path, from))
 			break
 		}
-		page.Items, from = append(page.Items, item), h.IssuedLeaf
+		page.Items, answers, from = append(page.Items, *item), append(answers, answer), h.IssuedLeaf
 	}
-	told, err := v.recordDocumentsTold(ctx, in, reading, f, covered, page.Items)
+	for _, t := range covered {
+		if last, ok := leftOut[t]; ok && !listed[t] {
+			answers = append(answers, last)
+		} else if !listed[t] && page.Next == "" {
+			answers = append(answers, access.Answer{Type: t, Presence: access.NotHeld})
+		}
+	}
+	if len(answers) == 0 { // all that came before is gone by now
+		answers = append(answers, access.Answer{Type: covered[0], Presence: access.NotHeld})
+	}
+	told, err := v.recordDocumentsTold(ctx, in, reading, f, covered[0], answers)
 	if err != nil {
 		return nil, err
 	}
@@ -120,50 +139,46 @@ func (v *Vault) coveredTypes(ctx context.Context, in acting.Intent, r disclosure
 }
 
 // readableDocument judges whether a document could be read now, without recording it, and
-// returns it as it is listed. One that cannot be read for what it is, is left out; that the
-// consent allows no reading at all is an error.
-func (v *Vault) readableDocument(ctx context.Context, in acting.Intent, r disclosure.Reading) (item contract.ConsentDocument, readable bool, err error) {
+// returns it as it is listed, and what of it is told. One that cannot be read for what it is,
+// is left out: item is nil, and the answer says that it is revoked, suspended, or for this
+// consent not held. That the consent allows no reading at all is an error.
+func (v *Vault) readableDocument(ctx context.Context, in acting.Intent, r disclosure.Reading) (item *contract.ConsentDocument, of access.Answer, err error) {
 	f, err := v.EstablishBasis(ctx, in, r)
 	if err == nil {
 		err = r.Check(in, f)
 	}
+	s, today := f.Document.State, domain.BelgianDate(in.At)
+	of = access.Answer{Type: s.Type, Document: s.Document, Version: s.VersionAt(today)}
 	switch {
 	case errors.Is(err, access.ErrRestricted): // to leave it out would be untrue
-		return item, false, err
-	case errors.Is(err, access.ErrNoBasis), errors.Is(err, access.ErrNotCovered), errors.Is(err, access.ErrDocumentGone),
-		errors.Is(err, document.ErrRevoked), errors.Is(err, access.ErrSuspended):
-		return item, false, nil
+		return nil, of, err
+	case errors.Is(err, access.ErrNoBasis), errors.Is(err, access.ErrNotCovered), errors.Is(err, access.ErrDocumentGone):
+		return nil, access.Answer{Type: s.Type, Presence: access.NotHeld}, nil
+	case errors.Is(err, document.ErrRevoked):
+		of.Presence = access.Revoked
+		return nil, of, nil
+	case errors.Is(err, access.ErrSuspended):
+		of.Presence = access.Suspended
+		return nil, of, nil
 	case err != nil:
-		return item, false, err
+		return nil, of, err
 	}
-	s, today := f.Document.State, domain.BelgianDate(in.At)
-	return contract.ConsentDocument{
+	item = &contract.ConsentDocument{
 		Href: contract.DocumentHref(s.Document), DocumentID: s.Document, DocumentType: s.Type, Issuer: s.Issuer,
-		Version: s.VersionAt(today), State: contract.DocumentState(s.StatusAt(today)),
-	}, true, nil
+		Version: of.Version, State: contract.DocumentState(s.StatusAt(today)),
+	}
+	of.Presence = presenceOf(item.State)
+	return item, of, nil
 }
 
-// recordDocumentsTold records which documents a page lists, and of which types it lists none
-// (rule A-10), and judges the consent again.
-func (v *Vault) recordDocumentsTold(ctx context.Context, in acting.Intent, r disclosure.Reading, f disclosure.Findings, types []domain.DocumentType, items []contract.ConsentDocument) (access.Authorized, error) {
-	var answers []access.Answer
-	for _, t := range types {
-		none := true
-		for _, item := range items {
-			if item.DocumentType == t {
-				none = false
-				answers = append(answers, access.Answer{Type: t, Presence: presenceOf(item.State), Document: item.DocumentID, Version: item.Version})
-			}
-		}
-		if none {
-			answers = append(answers, access.Answer{Type: t, Presence: access.NotHeld})
-		}
-	}
+// recordDocumentsTold records what a page tells (rule A-10), and judges the consent again for a
+// type that it covers.
+func (v *Vault) recordDocumentsTold(ctx context.Context, in acting.Intent, r disclosure.Reading, f disclosure.Findings, t domain.DocumentType, answers []access.Answer) (access.Authorized, error) {
 	told, err := v.RecordTold(ctx, in, r, f.Citizen.ID, answers)
 	if err != nil {
 		return access.Authorized{}, err
 	}
-	r.DocumentType = types[0]
+	r.DocumentType = t
 	if _, err := v.EstablishBasis(ctx, v.Renew(in), r); err != nil {
 		return access.Authorized{}, v.Withhold(ctx, in, told, err)
 	}

@@ -127,6 +127,36 @@ func TestConsumersLearnTheDocumentsOfAConsent(t *testing.T) {
 			t.Errorf("%+v, %v", page, err)
 		}
 	})
+	t.Run("A-10 what was revoked or suspended is on record as such, though it is listed nowhere", func(t *testing.T) {
+		for document, presence := range map[domain.DocumentID]access.Presence{revoked: access.Revoked, suspended: access.Suspended} {
+			named, err := tv.grantAs(t, citizenCaller(who), contract.ConsentGrant{Consumer: railways, Purpose: "familyDiscount", Documents: []contract.DocumentID{document}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if page, err := tv.consentDocuments(t, railways, named.ConsentID, contract.ListConsentDocumentsParams{}); err != nil || len(page.Items) != 0 {
+				t.Errorf("%+v, %v", page, err)
+			}
+			tv.waitIdle(t)
+			told := recorded[access.Told](t, tv)
+			if last := told[len(told)-1]; !slices.Equal(last.Answers, []access.Answer{{Type: "householdComposition", Presence: presence, Document: document, Version: 1}}) {
+				t.Errorf("%s: %+v", presence, last)
+			}
+		}
+	})
+	t.Run("P-7 those of both lives of a merged person", func(t *testing.T) {
+		b := tv.household(t, 4)
+		tv.household(t, 5)
+		granted, err := tv.grantAs(t, citizenCaller(tv.person(t, 5)), contract.ConsentGrant{Consumer: railways, Purpose: "familyDiscount", DocumentTypes: ask.DocumentTypes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tv.merge(t, 4, 5)
+		tv.Clock.Advance(time.Minute)
+		page, err := tv.consentDocuments(t, railways, granted.ConsentID, contract.ListConsentDocumentsParams{})
+		if err != nil || len(page.Items) != 2 || page.Items[0].DocumentID != b {
+			t.Errorf("%+v, %v; want %s first", page, err, b)
+		}
+	})
 	t.Run("A-1 withdrawn in between", func(t *testing.T) {
 		tv.afterAppend(t, func() {
 			if err := tv.withdraw(t, who, granted.ConsentID); err != nil {
