@@ -1,5 +1,7 @@
 package domain
 
+import "unicode"
+
 // Unprintable reports whether a text holds a character that a screen or a log would obey
 // instead of showing it: a control character other than tab and line end, or one that turns
 // the direction of what follows (U+202A to U+202E, U+2066 to U+2069), by which a text shows
@@ -13,3 +15,17 @@ func Unprintable(text string) bool {
 	}
 	return false
 }
+
+// Blank reports whether a text shows nothing: it is empty, or of white space and characters
+// without a width only.
+func Blank(text string) bool {
+	for _, c := range text {
+		if c != brailleBlank && !unicode.IsSpace(c) && !unicode.In(c, unicode.Z, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
+			return false
+		}
+	}
+	return true
+}
+
+// brailleBlank is a letter of Braille without dots.
+const brailleBlank = '\u2800'

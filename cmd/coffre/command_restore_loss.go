@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/vault"
+	"coffre/domain"
 	"coffre/domain/audit"
 )
 
@@ -27,6 +28,9 @@ func (l *lossFlags) flags(cmd *cobra.Command) {
 	complete(cmd, "cause", lossCauses()...)
 }
 
+// maxName bounds the name of who accepts a loss, in bytes.
+const maxName = 200
+
 func lossCauses() (all []string) {
 	for _, c := range audit.LossCauses {
 		all = append(all, string(c))
@@ -39,8 +43,8 @@ func (p *program) acceptLoss(ctx context.Context, l lossFlags, sure, asJSON bool
 	if err := oneOf("cause", l.cause, lossCauses()...); err != nil {
 		return err
 	}
-	if strings.TrimSpace(l.by) == "" {
-		return usage("--by is the name of who accepts the loss")
+	if domain.Blank(l.by) || domain.Unprintable(l.by) || len(l.by) > maxName {
+		return usage("--by is the name of who accepts the loss, at most %d bytes without control characters", maxName)
 	}
 	config, err := vault.FromEnv(p.env)
 	if err != nil {

@@ -21,7 +21,7 @@ const (
 
 var (
 	ErrCode       = domain.NewError(domain.Invalid, "registryCode", "a code is 1 to 64 letters, digits, '.', '-' or '_', of the form its list asks for, and stands once in its list")
-	ErrLabel      = domain.NewError(domain.Invalid, "registryLabel", "a label is present in nl, fr, de and en")
+	ErrLabel      = domain.NewError(domain.Invalid, "registryLabel", "a label is present in nl, fr, de and en, says something, and holds no control character and none that turns the direction of text")
 	ErrUnresolved = domain.NewError(domain.Invalid, "registryUnresolved", "what is referred to stands in the registry")
 	ErrIncomplete = domain.NewError(domain.Invalid, "registryIncomplete", "a necessary part is missing or out of range")
 	ErrBasis      = domain.NewError(domain.Invalid, "registryBasis", "a registration is by law with a legal basis other than consent and a deliberation number, or by consent, or both")
@@ -119,10 +119,33 @@ func Check(r Registry) []Mistake {
 }
 
 // CheckTexts returns the purposes for which consent may be asked without a text to show (rule
-// It is apart from Check, because registries are in force that were published before
-// there were texts; under them nobody consents.
+// R-12), and the words that cannot be shown, or that a screen would obey. It
+// is apart from Check, because registries are in force that were published before there were
+// texts, under which nobody consents, or before words were looked at.
 func CheckTexts(r Registry) []Mistake {
 	var c checker
+	for _, list := range words(r) {
+		for _, w := range list {
+			c.showable(w.place, w.labels)
+		}
+	}
+	for _, t := range r.DocumentTypes {
+		at := Place{ListDocumentTypes, string(t.Name)}
+		c.showable(at, t.Descriptions)
+		for _, p := range t.Predicates {
+			c.showable(at, p.Labels)
+		}
+	}
+	for _, o := range r.Organisations {
+		at := Place{ListOrganisations, string(o.Number)}
+		c.shows(at, ErrIncomplete, "contact", o.Contact.Email)
+		c.shows(at, ErrIncomplete, "contact", o.Contact.URL)
+		for _, reg := range o.Registrations {
+			for _, b := range reg.Bases {
+				c.shows(at, ErrBasis, "deliberation", string(b.Deliberation))
+			}
+		}
+	}
 	retired := make(map[domain.Purpose]bool)
 	for _, p := range r.Purposes {
 		retired[p.Code] = p.Retired
@@ -192,6 +215,23 @@ func (c *checker) texts(at Place, l Labels, most int) {
 		if text == "" || len(text) > most || strings.TrimSpace(text) != text {
 			c.add(at, ErrLabel, "label in "+[]string{"nl", "fr", "de", "en"}[i])
 		}
+	}
+}
+
+// showable refuses words that show nothing, or that a screen would obey instead.
+func (c *checker) showable(at Place, l Labels) {
+	for i, text := range []string{l.NL, l.FR, l.DE, l.EN} {
+		c.shows(at, ErrLabel, "label in "+[]string{"nl", "fr", "de", "en"}[i], text)
+	}
+}
+
+func (c *checker) shows(at Place, err *domain.Error, what, text string) {
+	switch {
+	case text == "": // told by Check
+	case domain.Blank(text):
+		c.add(at, err, what+": it shows nothing")
+	case domain.Unprintable(text):
+		c.add(at, err, what+": a control character, or one that turns the direction of text")
 	}
 }
 

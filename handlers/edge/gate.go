@@ -489,6 +489,8 @@ func (s *shape) judgeText(value string) *violation {
 		return newViolation(IssueSchema, "Too short or too long").expecting(s)
 	}
 	switch {
+	case s.min > 0 && domain.Blank(value):
+		return newViolation(IssueSchema, "The text says nothing: it is blank").expecting(s)
 	case len(s.enum) > 0 && !slices.Contains(s.enum, value):
 		return newViolation(IssueSchema, "Not one of the values there are").expecting(s)
 	case s.pattern != nil && !s.pattern.MatchString(value):

@@ -2,6 +2,9 @@ package edge
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -23,5 +26,56 @@ func TestF36UnprintableTextIsRefused(t *testing.T) {
 		if v := s.read(raw); (v != nil) != bad {
 			t.Errorf("%q in a body: %+v", value, v)
 		}
+	}
+}
+
+// Each text that a request can carry, in a body, a query or a header, is bounded, and one that
+// has to say something is refused when it is blank, holds a control character or turns the
+// direction of text.
+func TestEveryTextOfARequestSaysSomethingThatCanBeShown(t *testing.T) {
+	seen := 0
+	judged := make(map[*shape]bool)
+	var walk func(place string, s *shape)
+	walk = func(place string, s *shape) {
+		switch {
+		case judged[s]:
+			return
+		case s.kind == array:
+			walk(place+"[]", s.item)
+		}
+		judged[s] = true
+		for name, m := range s.members {
+			walk(place+"."+name, m.shape)
+		}
+		if s.kind != text {
+			return
+		}
+		free := s.check == nil && s.pattern == nil && len(s.enum) == 0
+		seen++
+		if free && !s.bounded {
+			t.Errorf("%s has no bound", place)
+		}
+		length := int(max(s.min, 1))
+		for _, c := range []string{"\x00", "\x1b", "\x7f", "\u0085", "\u202a", "\u202e", "\u2066", "\u2069"} {
+			if s.judge(strings.Repeat("a", length)+c) == nil {
+				t.Errorf("%s takes %q", place, c)
+			}
+		}
+		for _, blank := range []string{" ", "\t", "\n", "\u00a0", "\u200b", "\u2060", "\u3000", "\u3164", "\ufeff", "\u2800"} {
+			if s.min > 0 && s.judge(strings.Repeat(blank, length)) == nil {
+				t.Errorf("%s takes nothing but %q", place, blank)
+			}
+		}
+	}
+	for _, o := range operations() {
+		if o.body != nil {
+			walk(o.id, o.body)
+		}
+		for _, p := range slices.Concat(o.header, slices.Collect(maps.Values(o.query))) {
+			walk(o.id+"?"+p.name, p.shape)
+		}
+	}
+	if seen < 40 {
+		t.Fatalf("only %d texts", seen)
 	}
 }

@@ -110,6 +110,26 @@ func TestLoadTellsBrokenRulesWithTheirFile(t *testing.T) {
 	}
 }
 
+// Text that a screen would obey is told with its file, its place and its language, and not
+// repeated.
+func TestF36UnprintableTextIsToldWithItsFile(t *testing.T) {
+	files := sampleFiles(t)
+	replace(t, files, "reasons.json", `"nl": "Verloren"`, `"nl": "Ver\u202eloren"`)
+	replace(t, files, "consentTexts.json", `"fr": "`, `"fr": "\u001b[2J`)
+	_, err := Load(files, nil)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{"\nreasons.json: reasons ", "label in nl: a control character", "\nconsentTexts.json: consentTexts ", "label in fr: a control character"} {
+		if !strings.Contains("\n"+err.Error(), want) {
+			t.Errorf("%q is not told:\n%v", want, err)
+		}
+	}
+	if strings.ContainsAny(err.Error(), "\u202e\x1b") {
+		t.Errorf("the text is repeated: %q", err.Error())
+	}
+}
+
 // A registry without a text to show is refused when it is to be published, with the file of
 // the organisation that asks for consent; one that is in force already is served.
 func TestLoadAsksForConsentTexts(t *testing.T) {
