@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -107,8 +108,10 @@ type call = apitest.Call
 // calls returns a good request for every operation of the contract.
 func calls(t testing.TB) []call {
 	t.Helper()
+	readContract.Do(func() { contractCalls = apitest.Calls(t, contractYAML) })
 	var all []call
-	for _, c := range apitest.Calls(t, contractYAML) {
+	for _, c := range contractCalls {
+		c.Header = c.Header.Clone()
 		if len(c.Roles) > 0 {
 			c.Header.Set("Authorization", "Bearer "+c.Roles[0])
 		}
@@ -119,6 +122,13 @@ func calls(t testing.TB) []call {
 	}
 	return all
 }
+
+// The calls of the contract are made once: under the race detector each reading of the
+// contract takes a quarter of a second.
+var (
+	readContract  sync.Once
+	contractCalls []apitest.Call
+)
 
 // refused fails the test unless w is a problem of that status, of a type that
 // begins so, and says nothing it should not.
