@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"testing"
+	"time"
 
 	"coffre/cmd/coffre/vault"
 	"coffre/eventstore/postgres/pgtest"
@@ -17,7 +18,7 @@ func TestEveryTableMayBePublished(t *testing.T) {
 	server.Publish(t, database.Log)
 	s := &shell{t: t, adapt: func(p *program) {
 		p.open = func(ctx context.Context, dir vault.DataDir) (runningVault, error) {
-			return vault.Open(ctx, dir, vault.Options{Stores: database})
+			return vault.Open(ctx, dir, vault.Options{Stores: database, KeyLease: time.Second}) // the story waits for its end
 		}
 	}}
 	must := func(command ...string) {
