@@ -30,7 +30,7 @@ type chapter struct {
 // Every promise is decided in code that production runs and held by tests that exist,
 // and docs/promises.md says where.
 func TestPromisesTable(t *testing.T) {
-	run := reachOf(t, production)
+	run := reachOfProduction(t)
 	tests := testsByPlace(t)
 	var doc strings.Builder
 	doc.WriteString("# The promises, where they are decided and what holds them\n\n" +

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -30,6 +31,21 @@ type reach struct {
 	folders map[string]bool // of the packages that are linked into the program
 	dead    []string        // functions and methods that are not reached, as "file `Name`"
 }
+
+// reachOfProduction is reachOf production, followed once for all tests.
+func reachOfProduction(t *testing.T) reach {
+	t.Helper()
+	followProduction.Do(func() { reachedByProduction = reachOf(t, production) })
+	if len(reachedByProduction.folders) < 20 || len(reachedByProduction.places) < 1000 {
+		t.Fatalf("production reaches %d declarations of %d packages only", len(reachedByProduction.places), len(reachedByProduction.folders))
+	}
+	return reachedByProduction
+}
+
+var (
+	followProduction    sync.Once
+	reachedByProduction reach
+)
 
 // unit is one package of the module, type-checked.
 type unit struct {
