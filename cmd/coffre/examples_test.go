@@ -117,7 +117,7 @@ func TestF20EveryExampleRunsAgainstTheSampleRegistry(t *testing.T) {
 	run("reportDeath", homeAffairs, "")
 	run("correctDeath", homeAffairs, "")
 	run("proposeCorrection", officer, "")
-	run("createBackup", operator, "recipient") // a backup to the key of an example opens for nobody
+	run("createBackup", operator, "recipient")                 // a backup to the key of an example opens for nobody
 	run("reportVerifiedBackup", operator, "backupUnknown")     // a digest of another backup
 	run("reportBackupElsewhere", operator, "backupsTakenHere") // this vault takes them itself
 	for operation := range untold {
