@@ -32,7 +32,7 @@ func (t *Table) Called(caller string, limit int, at time.Time) bool {
 		t.calls[caller] = c
 	}
 	if c.others+c.own >= limit {
-		t.totalsOf(CallsBudget).Refused++
+		t.totalsOf(CallsBudget, "").Refused++
 		t.mu.Unlock()
 		return false
 	}

@@ -1,6 +1,7 @@
 package quotas
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -32,13 +33,15 @@ type Bounds struct {
 // does for a caller.
 type Place struct {
 	Budget string // what is left; a word of the program
-	ID     uuid.UUID
-	Caller string // what tells the caller from others; it is not stored
-	Person []byte // what tells the person from others, known to the vault or not; it is not stored. nil: about nobody
-	Bytes  int64
-	At     time.Time
-	Until  time.Time // when the place ends, unless it is freed before
-	Bounds Bounds
+	// Operation is of the contract, for the totals.
+	Operation string
+	ID        uuid.UUID
+	Caller    string // what tells the caller from others; it is not stored
+	Person    []byte // what tells the person from others, known to the vault or not; it is not stored. nil: about nobody
+	Bytes     int64
+	At        time.Time
+	Until     time.Time // when the place ends, unless it is freed before
+	Bounds    Bounds
 	// Refusal answers a caller for whom there is no place.
 	Refusal error
 	// Class is that of the write: a reserved one passes while the disk is full.
@@ -53,18 +56,7 @@ func (t *Table) Take(ctx context.Context, p Place) error {
 	if err != nil {
 		return fmt.Errorf("take a place: %w", err)
 	}
-	t.mu.Lock()
-	s := t.totalsOf(p.Budget)
-	first := refusal != nil && s.Refused == 0
-	if refusal != nil {
-		s.Refused++
-	} else {
-		s.Taken++
-	}
-	t.mu.Unlock()
-	if first {
-		t.slog.Warn("a budget is used up for the first time since the start; coffre_budget_refused_total counts how often", slog.String("budget", p.Budget))
-	}
+	t.countTaken(p.Budget, p.Operation, refusal != nil)
 	return refusal
 }
 
@@ -203,24 +195,58 @@ func (t *Table) endPlaces(ctx context.Context) error {
 	}
 }
 
-// BudgetTotals counts, since the process started, what happened to the places of one budget.
+// BudgetTotals counts, since the process started, what the calls of one operation took of one
+// budget.
 type BudgetTotals struct {
-	Budget  string
-	Taken   int
-	Refused int
+	Budget    string
+	Operation string // "" where the budget is of calls
+	Taken     int
+	Refused   int
 }
 
-// totalsOf returns the totals of a budget, which the caller changes while it holds the lock.
-func (t *Table) totalsOf(budget string) *BudgetTotals {
-	s := t.budgets[budget]
+// countTaken counts what happened to one place or amount, and tells the operator when a budget
+// is used up for the first time.
+func (t *Table) countTaken(budget, operation string, refused bool) {
+	t.mu.Lock()
+	s := t.totalsOf(budget, operation)
+	first := refused && !t.refusedBefore(budget)
+	if refused {
+		s.Refused++
+	} else {
+		s.Taken++
+	}
+	t.mu.Unlock()
+	if first {
+		t.slog.Warn("a budget is used up for the first time since the start; coffre_budget_refused_total counts how often", slog.String("budget", budget))
+	}
+}
+
+func (t *Table) refusedBefore(budget string) bool {
+	for _, s := range t.budgets {
+		if s.Budget == budget && s.Refused > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// budgetKey names the totals of one operation in one budget.
+type budgetKey struct{ budget, operation string }
+
+// totalsOf returns the totals of an operation in a budget, which the caller changes while it
+// holds the lock.
+func (t *Table) totalsOf(budget, operation string) *BudgetTotals {
+	key := budgetKey{budget, operation}
+	s := t.budgets[key]
 	if s == nil {
-		s = &BudgetTotals{Budget: budget}
-		t.budgets[budget] = s
+		s = &BudgetTotals{Budget: budget, Operation: operation}
+		t.budgets[key] = s
 	}
 	return s
 }
 
-// BudgetTotals returns the totals of each budget that was asked for, in the order of names.
+// BudgetTotals returns the totals of each operation in each budget that it asked for, in the
+// order of names.
 func (t *Table) BudgetTotals() []BudgetTotals {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -228,6 +254,8 @@ func (t *Table) BudgetTotals() []BudgetTotals {
 	for _, s := range t.budgets {
 		all = append(all, *s)
 	}
-	slices.SortFunc(all, func(a, b BudgetTotals) int { return strings.Compare(a.Budget, b.Budget) })
+	slices.SortFunc(all, func(a, b BudgetTotals) int {
+		return cmp.Or(strings.Compare(a.Budget, b.Budget), strings.Compare(a.Operation, b.Operation))
+	})
 	return all
 }

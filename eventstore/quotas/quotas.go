@@ -1,7 +1,7 @@
 // Package quotas counts, for all processes on one key database, how many people each
 // organisation names in a day and how often it is refused in a minute, so that nobody can
 // try every number there is (rule A-7); how often each caller calls in a minute; and how
-// much each caller leaves in the vault, so that nobody fills it ([Table.Take]).
+// much each caller leaves in the vault, so that nobody fills it ([Table.Take], [Table.Add]).
 //
 // A row holds keyed digests of the caller, the day and the person: it names nobody,
 // joins nothing, and is deleted once the day is over or what was left is gone. Whoever the
@@ -74,6 +74,13 @@ CREATE TABLE quota_sums (
 	places INTEGER NOT NULL,
 	bytes  INTEGER NOT NULL
 ) STRICT;
+`, `
+CREATE TABLE quota_amounts (
+	day INTEGER NOT NULL, -- in Belgium, since 1970
+	who BLOB    NOT NULL, -- HMAC of the budget, the caller, and the person or nobody
+	n   INTEGER NOT NULL,
+	PRIMARY KEY (day, who)
+) STRICT;
 `}
 
 // Migrate makes the tables in db, or brings them up to date, and puts nothing into them.
@@ -100,7 +107,9 @@ type Table struct {
 	totals        map[string]*Totals
 	minute        int64 // of the calls
 	calls         map[string]*calls
-	budgets       map[string]*BudgetTotals
+	budgets       map[budgetKey]*BudgetTotals
+
+	amounts amounts
 }
 
 type digest [16]byte
@@ -136,10 +145,15 @@ func Open(ctx context.Context, db *keysdb.DB, mac func(parts ...[]byte) [32]byte
 	if err != nil {
 		panic(err) // only for a size that is not positive
 	}
+	remembered, err := lru.New[digest, *amount](maxAmounts)
+	if err != nil {
+		panic(err) // only for a size that is not positive
+	}
 	return &Table{
 		db: db, mac: mac, now: o.Now, slog: o.Logger, seen: seen,
 		organisations: make(map[domain.Organisation]*organisation), totals: make(map[string]*Totals),
-		calls: make(map[string]*calls), budgets: make(map[string]*BudgetTotals),
+		calls: make(map[string]*calls), budgets: make(map[budgetKey]*BudgetTotals),
+		amounts: amounts{of: remembered},
 	}, nil
 }
 
@@ -147,14 +161,17 @@ func Open(ctx context.Context, db *keysdb.DB, mac func(parts ...[]byte) [32]byte
 type Naming struct {
 	Organisation domain.Organisation
 	Person       []byte // what tells the person from others; it is not stored
-	Quota        int    // how many people the organisation may name in a day
+	// Also is by what else the person may have been counted that day, as somebody whom the
+	// vault did not know yet; nil: by nothing else.
+	Also  []byte
+	Quota int // how many people the organisation may name in a day
 	// Judge refuses one person more than the organisation may name in a day. today counts
 	// those it named so far; already says whether the person is one of them.
 	Judge     func(today int, already bool) error
 	Operation string // of the contract, for the totals
 	At        time.Time
 	// Floor returns how many people the organisation has reached that day by the log, which
-	// counts where the table has lost them. It is asked once a day.
+	// counts where the table has lost them. It is asked once a day; nil: not for this naming.
 	Floor func(context.Context) (int, error)
 }
 
@@ -164,23 +181,27 @@ type Naming struct {
 // durably when it returns. Other errors are those of keysdb.Do and of Floor.
 func (t *Table) Count(ctx context.Context, n Naming) error {
 	day := domain.BelgianDay(n.At)
-	who := t.digest(day, n)
+	who := t.digest(day, n, n.Person)
 	if t.seen.Contains(who) {
 		return nil
+	}
+	also := who
+	if n.Also != nil {
+		also = t.digest(day, n, n.Also)
 	}
 	o, floor, err := t.organisationOn(ctx, day, n)
 	if err != nil {
 		return err
 	}
 	if t.admitAhead(o, n.Quota) {
-		return t.post(day, who, n, o)
+		return t.post(day, who, also, n, o)
 	}
 	type answer struct {
 		people  int
 		refusal error
 	}
 	got, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (a answer, err error) {
-		a.people, a.refusal, err = count(tx, day, who, n, floor)
+		a.people, a.refusal, err = count(tx, day, who, also, n, floor)
 		return a, err
 	})
 	if err != nil {
@@ -205,7 +226,7 @@ func (t *Table) organisationOn(ctx context.Context, day int64, n Naming) (*organ
 	o := t.known(n.Organisation)
 	floor, floored := o.floor, o.floored
 	t.mu.Unlock()
-	if floored {
+	if floored || n.Floor == nil {
 		return o, floor, nil
 	}
 	floor, err := n.Floor(ctx)
@@ -241,7 +262,7 @@ func (t *Table) admitAhead(o *organisation, quota int) bool {
 }
 
 // post counts somebody without waiting until it is durable.
-func (t *Table) post(day int64, who digest, n Naming, o *organisation) error {
+func (t *Table) post(day int64, who, also digest, n Naming, o *organisation) error {
 	var arrived sync.Once
 	free := func() {
 		arrived.Do(func() {
@@ -252,7 +273,7 @@ func (t *Table) post(day int64, who digest, n Naming, o *organisation) error {
 	}
 	n.Judge = func(int, bool) error { return nil } // the place was taken
 	err := t.db.Post(func(tx *keysdb.Tx) error {
-		people, _, err := count(tx, day, who, n, 0)
+		people, _, err := count(tx, day, who, also, n, 0)
 		if err == nil {
 			t.learn(o, people)
 			free()
@@ -269,11 +290,11 @@ func (t *Table) post(day int64, who digest, n Naming, o *organisation) error {
 
 // count counts somebody in a transaction, unless they are counted already or there is no
 // place, and returns how many people the day has then.
-func count(tx *keysdb.Tx, day int64, who digest, n Naming, floor int) (people int, refusal, err error) {
+func count(tx *keysdb.Tx, day int64, who, also digest, n Naming, floor int) (people int, refusal, err error) {
 	var already int
-	if err := tx.Row(`SELECT (SELECT count(*) FROM quota_people WHERE day = ? AND person = ?),
+	if err := tx.Row(`SELECT (SELECT count(*) FROM quota_people WHERE day = ? AND person IN (?, ?)),
 			coalesce((SELECT people FROM quota_days WHERE day = ? AND organisation = ?), 0)`,
-		[]any{day, who[:], day, string(n.Organisation)}, &already, &people); err != nil {
+		[]any{day, who[:], also[:], day, string(n.Organisation)}, &already, &people); err != nil {
 		return 0, nil, err
 	}
 	if refusal = n.Judge(max(people, floor), already > 0); refusal != nil || already > 0 {
@@ -299,8 +320,8 @@ func (t *Table) counted(who digest, n Naming) {
 	t.total(n.Operation, func(s *Totals) { s.People++ })
 }
 
-func (t *Table) digest(day int64, n Naming) digest {
-	sum := t.mac([]byte("quota/v1\x00"), binary.BigEndian.AppendUint64(nil, uint64(day)), []byte(n.Organisation), []byte{0}, n.Person)
+func (t *Table) digest(day int64, n Naming, person []byte) digest {
+	sum := t.mac([]byte("quota/v1\x00"), binary.BigEndian.AppendUint64(nil, uint64(day)), []byte(n.Organisation), []byte{0}, person)
 	return digest(sum[:16])
 }
 
@@ -462,6 +483,7 @@ func (t *Table) Purge(ctx context.Context) error {
 	}{
 		{`DELETE FROM quota_people WHERE day < ? AND person IN (SELECT person FROM quota_people ORDER BY day LIMIT ?)`, day},
 		{`DELETE FROM quota_days WHERE day < ? AND organisation IN (SELECT organisation FROM quota_days ORDER BY day LIMIT ?)`, day},
+		{`DELETE FROM quota_amounts WHERE day < ? AND who IN (SELECT who FROM quota_amounts ORDER BY day LIMIT ?)`, day},
 		{`DELETE FROM quota_minutes WHERE minute < ? AND organisation IN (SELECT organisation FROM quota_minutes ORDER BY minute LIMIT ?)`, minute - keptMinutes},
 	} {
 		for {

@@ -94,6 +94,7 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 	"quota_people":      {Serving: every, Destroying: every, Rotating: every},
 	"quota_minutes":     {Serving: every, Destroying: every, Rotating: every},
 	"quota_places":      {Serving: every, Destroying: every, Rotating: every},
+	"quota_amounts":     {Serving: every, Destroying: every, Rotating: every},
 	"quota_sums":        {Serving: every, Destroying: every, Rotating: every},
 	"used_proofs":       {Serving: every, Destroying: every, Rotating: every},
 	"jobs":              {Serving: every, Destroying: every, Rotating: every},

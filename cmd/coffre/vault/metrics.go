@@ -189,8 +189,8 @@ func (k keeperMetrics) Collect(out chan<- prometheus.Metric) {
 var (
 	peopleMetric    = prometheus.NewDesc("coffre_quota_people_total", "People counted among those whom an organisation named in a day, by operation.", []string{"operation"}, nil)
 	exhaustedMetric = prometheus.NewDesc("coffre_quota_exhausted_total", "Calls refused because the organisation had named as many people as it may in a day.", []string{"operation"}, nil)
-	takenMetric     = prometheus.NewDesc("coffre_budget_taken_total", "Places taken in a budget for what callers leave in the vault, by budget (docs/limits.md).", []string{"budget"}, nil)
-	spentMetric     = prometheus.NewDesc("coffre_budget_refused_total", "Calls refused because a budget was used up, by budget.", []string{"budget"}, nil)
+	takenMetric     = prometheus.NewDesc("coffre_budget_taken_total", "Places taken in a budget for what callers leave in the vault, by budget and operation (docs/limits.md).", []string{"budget", "operation"}, nil)
+	spentMetric     = prometheus.NewDesc("coffre_budget_refused_total", "Calls refused because a budget was used up, by budget and operation; calls of a minute have none.", []string{"budget", "operation"}, nil)
 	slowedMetric    = prometheus.NewDesc("coffre_quota_slowed_total", "Calls not judged because the organisation was refused too often in that minute.", []string{"operation"}, nil)
 )
 
@@ -212,8 +212,8 @@ func (q quotaMetrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(slowedMetric, prometheus.CounterValue, float64(s.Slowed), s.Operation)
 	}
 	for _, s := range q.v.Core.Quotas.BudgetTotals() {
-		out <- prometheus.MustNewConstMetric(takenMetric, prometheus.CounterValue, float64(s.Taken), s.Budget)
-		out <- prometheus.MustNewConstMetric(spentMetric, prometheus.CounterValue, float64(s.Refused), s.Budget)
+		out <- prometheus.MustNewConstMetric(takenMetric, prometheus.CounterValue, float64(s.Taken), s.Budget, s.Operation)
+		out <- prometheus.MustNewConstMetric(spentMetric, prometheus.CounterValue, float64(s.Refused), s.Budget, s.Operation)
 	}
 }
 
