@@ -423,7 +423,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 			return err
 		case err != nil && !errors.Is(err, errLater) && !errors.Is(err, projections.ErrNotReady) && !errors.Is(err, checkpoints.ErrOvertaken):
 			if !told {
-				p.Logger.ErrorContext(ctx, "no checkpoint of the log is published now", "error", err)
+				p.Logger.WarnContext(ctx, "no checkpoint of the log is published now", "error", err)
 			}
 			told = true
 			rest := time.NewTimer(retryAfter)

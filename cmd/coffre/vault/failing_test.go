@@ -18,6 +18,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/codec"
 	"coffre/eventstore/quotas"
+	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
 	"coffre/handlers/api"
 	"coffre/handlers/contract"
@@ -58,7 +59,7 @@ func TestFailingReadModelIsSeen(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- runner.Run(ctx) }()
-		v := &Instance{Runner: runner, gone: make(chan struct{}), alarm: newAlarm(slog.New(slog.DiscardHandler)), Core: &api.Vault{Worker: &work.Worker{Discloser: &disclosure.Discloser{
+		v := &Instance{Runner: runner, Ring: new(seal.Ring), gone: make(chan struct{}), alarm: newAlarm(slog.New(slog.DiscardHandler)), Core: &api.Vault{Worker: &work.Worker{Discloser: &disclosure.Discloser{
 			Recorder: &acting.Recorder{Quotas: &quotas.Table{}},
 		}}}}
 		record := func() {

@@ -151,6 +151,9 @@ func (checkpointMetrics) Describe(out chan<- *prometheus.Desc) {
 }
 
 func (c checkpointMetrics) Collect(out chan<- prometheus.Metric) {
+	if c.v.publisher == nil {
+		return // a process that publishes none
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	note, err := c.v.publisher.Last(ctx)
