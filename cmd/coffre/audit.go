@@ -21,8 +21,9 @@ import (
 func newAudit(p *program) *cobra.Command {
 	return group("audit", "Read what happened",
 		`  coffre audit replay --data data
-  coffre audit replay --data data --type consent.granted --type consent.withdrawn`,
-		newAuditReplay(p))
+  coffre audit bundle --data data --out log.bundle
+  coffre audit verify log.bundle --key keys.json`,
+		newAuditReplay(p), newAuditBundle(p), newAuditVerify(p))
 }
 
 // actorRoles are the roles in which somebody acts.
@@ -47,9 +48,7 @@ var (
 func newAuditReplay(p *program) *cobra.Command {
 	var at where
 	var asJSON bool
-	var r replay
-	var citizen, from, until string
-	var roles, orgs []string
+	var chosen selection
 	cmd := &cobra.Command{
 		Use: "replay", Short: "The log in its order, a sentence for each event",
 		Long: `Tells the log from its beginning. It needs no key: the personal parts stay sealed, and what
@@ -60,43 +59,11 @@ events there are of each type and which leaf of the log was the last.`,
   coffre audit replay --data data --role operator,privacyOfficer --from 2026-03-01
   coffre audit replay --data data --type document.issued --from 2026-03-01 --until 2026-03-31 --json`,
 		Args: takes(),
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if citizen != "" {
-				id, err := citizenID(citizen)
-				if err != nil {
-					return err
-				}
-				r.citizen = &id
-			}
-			if r.from, err = beginning("from", from); err != nil {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var r replay
+			var err error
+			if r, err = chosen.chosen(); err != nil {
 				return err
-			}
-			if r.until, err = ending("until", until); err != nil {
-				return err
-			}
-			if r.stream != "" && !streamName.MatchString(r.stream) {
-				return usage("--stream is the name of a stream, such as consent-0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44")
-			}
-			for _, t := range r.types {
-				if !typeName.MatchString(t) {
-					return usage("--type is the type of an event, such as consent.granted")
-				}
-				if _, known := sentences[t]; !known {
-					return usage("--type: no event is of the type %s%s", t, nearest(t, slices.Collect(maps.Keys(sentences))))
-				}
-			}
-			for _, role := range roles {
-				if err := oneOf("role", role, actorRoles...); err != nil {
-					return err
-				}
-				r.roles = append(r.roles, contract.ActorRole(role))
-			}
-			for _, o := range orgs {
-				org, err := domain.ParseOrganisation(o)
-				if err != nil {
-					return fmt.Errorf("--org: %w", err)
-				}
-				r.organisations = append(r.organisations, org)
 			}
 			return p.asks(cmd.Context(), at, asAuditor, func(c *client.Client) error {
 				tell := func(e contract.LogEvent) error {
@@ -115,18 +82,52 @@ events there are of each type and which leaf of the log was the last.`,
 		},
 	}
 	at.flags(cmd)
-	f := cmd.Flags()
-	f.StringVar(&citizen, "citizen", "", "only what concerns this citizen, by `id`")
-	f.StringVar(&r.stream, "stream", "", "only this stream, by `name`")
-	f.StringSliceVar(&r.types, "type", nil, "only these `types` of event")
-	f.StringSliceVar(&roles, "role", nil, "only what callers in these `roles` did")
-	f.StringSliceVar(&orgs, "org", nil, "only what callers of these organisations did, by `number`")
-	complete(cmd, "role", actorRoles...)
-	f.StringVar(&from, "from", "", "recorded from this `moment` or day on")
-	f.StringVar(&until, "until", "", "recorded before this `moment`, or until this day, the day included")
-	complete(cmd, "type", slices.Sorted(maps.Keys(sentences))...)
+	chosen.flags(cmd)
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// chosen returns the part of the log that the flags say.
+func (s *selection) chosen() (r replay, err error) {
+	r.stream, r.types = s.stream, s.types
+	if s.citizen != "" {
+		id, err := citizenID(s.citizen)
+		if err != nil {
+			return r, err
+		}
+		r.citizen = &id
+	}
+	if r.from, err = beginning("from", s.from); err != nil {
+		return r, err
+	}
+	if r.until, err = ending("until", s.until); err != nil {
+		return r, err
+	}
+	if r.stream != "" && !streamName.MatchString(r.stream) {
+		return r, usage("--stream is the name of a stream, such as consent-0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44")
+	}
+	for _, t := range r.types {
+		if !typeName.MatchString(t) {
+			return r, usage("--type is the type of an event, such as consent.granted")
+		}
+		if _, known := sentences[t]; !known {
+			return r, usage("--type: no event is of the type %s%s", t, nearest(t, slices.Collect(maps.Keys(sentences))))
+		}
+	}
+	for _, role := range s.roles {
+		if err := oneOf("role", role, actorRoles...); err != nil {
+			return r, err
+		}
+		r.roles = append(r.roles, contract.ActorRole(role))
+	}
+	for _, o := range s.orgs {
+		org, err := domain.ParseOrganisation(o)
+		if err != nil {
+			return r, fmt.Errorf("--org: %w", err)
+		}
+		r.organisations = append(r.organisations, org)
+	}
+	return r, nil
 }
 
 // nearest returns the question whether a word that is close was meant, "" when none is.

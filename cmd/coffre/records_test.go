@@ -163,6 +163,8 @@ var recordedOperations = map[string]left{
 // recordedCommands says of every command that asks no vault for an operation, or does
 // something besides, what it leaves.
 var recordedCommands = map[string]left{
+	"coffre audit bundle":  events("audit.log-read"),
+	"coffre audit verify":  events("audit.log-read").when("when a vault elsewhere is asked; of a file or a directory none"),
 	"coffre serve":         events("audit.provider-named", "registry.published").when("when a new vault is made, and when another OpenID provider vouches for callers; who serves stands in the machine's own log"),
 	"coffre token":         none("it signs with the key of a vault for trying out, which no provider vouches for"),
 	"coffre bench":         none("it measures a vault of its own, made for it"),

@@ -234,7 +234,7 @@ func eventItem(r eventstore.Record, leaf int64) (contract.LogEvent, error) {
 		Href: fmt.Sprintf("%s/events?after=%s&pageSize=1", contract.Base, contract.LeafToken(leaf-1)), Cursor: contract.LeafToken(leaf),
 		EventID: r.ID, Stream: string(r.Stream), Revision: int64(r.Revision), Type: name, Form: number, RecordedAt: r.Time,
 		Actor: eventActor(meta), OnBehalfOf: meta.OnBehalfOf, CorrelationID: meta.Correlation, CausationID: meta.Causation,
-		RegistryVersion: &meta.Registry, Facts: contract.ClearFacts(r.Clear), MetadataHash: metadata[:], Sealed: r.Sealed,
+		RegistryVersion: &meta.Registry, Facts: contract.ClearFacts(r.Clear), MetadataHash: metadata[:], Metadata: r.Meta, Sealed: r.Sealed,
 	}
 	if leaf == 0 {
 		e.Href = contract.Base + "/events?pageSize=1"

@@ -2668,6 +2668,9 @@ type LogEvent struct {
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
 
+	// Metadata the metadata as they are stored (JSON)
+	Metadata []byte `json:"metadata,omitempty,omitzero"`
+
 	// MetadataHash SHA-256 of the metadata as they are stored; with the other members it gives the leaf hash
 	MetadataHash []byte `json:"metadataHash,omitempty,omitzero"`
 

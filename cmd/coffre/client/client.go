@@ -71,6 +71,11 @@ func (c *Client) IssueDocumentLine(ctx context.Context, params contract.IssueDoc
 	return c.do(ctx, r)
 }
 
+// GetTile asks for a tile of the tree by its path, which the contract cannot write.
+func (c *Client) GetTile(ctx context.Context, path string) (*http.Response, error) {
+	return c.do(ctx, request{method: http.MethodGet, path: "/log/tile/" + path})
+}
+
 // File is the body of a call that takes a file as it is.
 type File struct {
 	MediaType string

@@ -99,11 +99,11 @@ type Source interface {
 	proof.Nodes
 	// Checkpoint returns the last checkpoint.
 	Checkpoint(ctx context.Context) ([]byte, error)
-	// Keys returns every public key that signed the log.
-	Keys(ctx context.Context) ([]Key, error)
-	// Events yields the first size events in their order, and fewer when the log has fewer. A
+	// LogKeys returns every public key that signed the log.
+	LogKeys(ctx context.Context) ([]Key, error)
+	// LogEvents yields the first size events in their order, and fewer when the log has fewer. A
 	// damaged one is yielded as such.
-	Events(ctx context.Context, size int64) iter.Seq2[Event, error]
+	LogEvents(ctx context.Context, size int64) iter.Seq2[Event, error]
 }
 
 // Selection says which events a bundle holds; nil: all.
@@ -126,7 +126,7 @@ func Write(ctx context.Context, w io.Writer, from Source, types []string, select
 	if err != nil {
 		return 0, err
 	}
-	keys, err := from.Keys(ctx)
+	keys, err := from.LogKeys(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -161,7 +161,7 @@ func Write(ctx context.Context, w io.Writer, from Source, types []string, select
 		put(line{Leaves: &l})
 	}
 	next := int64(0) // tile
-	for e, readErr := range from.Events(ctx, c.Size) {
+	for e, readErr := range from.LogEvents(ctx, c.Size) {
 		if readErr != nil {
 			return events, readErr
 		}
@@ -198,4 +198,31 @@ func Write(ctx context.Context, w io.Writer, from Source, types []string, select
 		err = buffered.Flush()
 	}
 	return events, err
+}
+
+// CheckpointIn returns the checkpoint that a reader holds: a signed note by itself, or the one
+// of a bundle.
+func CheckpointIn(r io.Reader) ([]byte, error) {
+	lines := bufio.NewReaderSize(io.LimitReader(r, 1<<20), 1<<16)
+	if first, err := lines.Peek(1); err != nil || first[0] != '{' {
+		note, err := io.ReadAll(io.LimitReader(lines, proof.MaxCheckpoint+1))
+		if err != nil {
+			return nil, err
+		}
+		_, err = proof.Peek(note)
+		return note, err
+	}
+	for {
+		text, err := readLine(lines)
+		if err != nil {
+			return nil, ErrFormat
+		}
+		var l line
+		if json.Unmarshal(text, &l) != nil || l.Event != nil || l.Leaves != nil {
+			return nil, ErrFormat
+		}
+		if l.Checkpoint != "" {
+			return []byte(l.Checkpoint), nil
+		}
+	}
 }

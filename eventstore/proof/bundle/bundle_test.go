@@ -93,10 +93,10 @@ func (h *history) Nodes(_ context.Context, level int, first int64, count int) ([
 	return hashes[first : int(first)+count], nil
 }
 
-func (h *history) Checkpoint(context.Context) ([]byte, error) { return h.checkpoint, nil }
-func (h *history) Keys(context.Context) ([]bundle.Key, error) { return h.keys, nil }
+func (h *history) Checkpoint(context.Context) ([]byte, error)    { return h.checkpoint, nil }
+func (h *history) LogKeys(context.Context) ([]bundle.Key, error) { return h.keys, nil }
 
-func (h *history) Events(_ context.Context, size int64) iter.Seq2[bundle.Event, error] {
+func (h *history) LogEvents(_ context.Context, size int64) iter.Seq2[bundle.Event, error] {
 	return func(yield func(bundle.Event, error) bool) {
 		for n, r := range h.records {
 			e := bundle.Of(&r, int64(n))
@@ -157,7 +157,7 @@ func TestTamperingIsNamed(t *testing.T) {
 		"one bit of the clear facts": {func(_ *testing.T, h *history) { h.records[300].Clear = []byte(`{"n":301}`) }, bundle.Altered, 300, "document.issued/1 of document-0100, revision 0"},
 		"one bit of the sealed part": {func(_ *testing.T, h *history) { h.records[599].Sealed = []byte{3} }, bundle.Altered, 599, "is not what was recorded"},
 		"the time":                   {func(_ *testing.T, h *history) { h.records[0].Time = began.Add(1000) }, bundle.Altered, 0, "is not what was recorded"},
-		"a damaged record":           {func(_ *testing.T, h *history) { h.damaged[256] = true }, bundle.Altered, 256, "damaged in the store"},
+		"a damaged record":           {func(_ *testing.T, h *history) { h.damaged[256] = true }, bundle.Altered, 256, "damaged, or gone"},
 		"one event dropped":          {func(_ *testing.T, h *history) { h.records = slices.Delete(h.records, 255, 256) }, bundle.Dropped, 255, "leaf 255 is gone; it stood before"},
 		"the first event dropped":    {func(_ *testing.T, h *history) { h.records = h.records[1:] }, bundle.Dropped, 0, "leaf 0 is gone"},
 		"two swapped":                {func(_ *testing.T, h *history) { h.records[4], h.records[5] = h.records[5], h.records[4] }, bundle.Swapped, 4, "leaves 4 and 5 stand in each other's place"},

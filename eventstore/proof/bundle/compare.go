@@ -130,7 +130,7 @@ func (c *comparison) differ() {
 	}
 	says := fmt.Sprintf("leaf %d, %s, is not what was recorded", c.next, e.name())
 	if e.damaged {
-		says = fmt.Sprintf("leaf %d is damaged in the store", c.next)
+		says = fmt.Sprintf("leaf %d is not in the store as it was recorded: damaged, or gone", c.next)
 	}
 	c.report(Finding{Altered, c.next, e.stream, says})
 	c.take(1, 1)

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -217,7 +218,7 @@ type verification struct {
 	keys       []Key
 	note       []byte
 	checkpoint proof.Checkpoint
-	former     []proof.Checkpoint // of the same origin, that this log must begin with
+	former     []former // of the same origin, that this log must begin with
 	opened     bool
 	ended      bool
 
@@ -279,7 +280,9 @@ func (v *verification) open() error {
 	v.report.Signed, v.report.Root = c.Time, fmt.Sprintf("%x", c.Root[:])
 	v.signature()
 	for _, note := range v.o.Former {
-		v.formerCheckpoint(note)
+		if !bytes.Equal(note, v.note) {
+			v.formerCheckpoint(note)
+		}
 	}
 	return nil
 }
@@ -335,7 +338,7 @@ func (v *verification) formerCheckpoint(note []byte) {
 	case c.Time.After(now.Time):
 		v.report.add(Finding{Moved, -1, "", fmt.Sprintf("the checkpoint that you hold was signed at %s, and this one, of no fewer events, says %s", c.Time.Format(time.RFC3339), now.Time.Format(time.RFC3339))})
 	default:
-		v.former = append(v.former, c)
+		v.former = append(v.former, former{Checkpoint: c})
 	}
 }
 
@@ -351,16 +354,23 @@ func (v *verification) hashes(l *leaves) error {
 		hash := proof.Hash(l.Hashes[i : i+size])
 		v.compared.leaves(hash)
 		v.tree.Append(hash)
-		v.judgeFormer()
+		v.judgeFormer(&v.tree)
 	}
 	return nil
 }
 
-// judgeFormer compares the tree so far with the checkpoints of that size.
-func (v *verification) judgeFormer() {
-	for _, c := range v.former {
-		if c.Size == v.tree.Size() && c.Root != v.tree.Root() {
-			v.report.add(Finding{Forked, -1, "", fmt.Sprintf("the first %d events have another root than the checkpoint that you hold says: two histories of one log", c.Size)})
+// former is a checkpoint that the caller holds.
+type former struct {
+	proof.Checkpoint
+	fits bool // the tree, or the events, have its root at its size
+}
+
+// judgeFormer compares what was met so far with the checkpoints of that size. A tree that was
+// edited beside events that fit is no other history, nor are edited events beside a tree.
+func (v *verification) judgeFormer(met *proof.Frontier) {
+	for i := range v.former {
+		if c := &v.former[i]; c.Size == met.Size() && c.Root == met.Root() {
+			c.fits = true
 		}
 	}
 }
@@ -385,6 +395,7 @@ func (v *verification) event(e *Event, hash proof.Hash) error {
 	one := content{leaf: e.Leaf, hash: hash, stream: e.Stream, revision: e.Revision, typ: e.Type, damaged: e.Damaged}
 	if v.header.Whole {
 		v.events.Append(hash)
+		v.judgeFormer(&v.events)
 		v.compared.event(one)
 		return nil
 	}
@@ -416,6 +427,11 @@ func (v *verification) finish() (Report, error) {
 		v.compared.finish()
 		v.report.Verified = v.compared.matched
 		v.root()
+		for _, c := range v.former {
+			if !c.fits && c.Size > 0 {
+				v.report.add(Finding{Forked, -1, "", fmt.Sprintf("the first %d events have another root than the checkpoint that you hold says: two histories of one log", c.Size)})
+			}
+		}
 	} else if v.header.Whole {
 		v.compared.step(0)
 		v.report.Verified = v.compared.matched

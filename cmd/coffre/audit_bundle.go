@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/client"
+	"coffre/cmd/coffre/files"
+	"coffre/eventstore/codec"
+	"coffre/eventstore/proof"
+	"coffre/eventstore/proof/bundle"
+	"coffre/handlers/contract"
+)
+
+func newAuditBundle(p *program) *cobra.Command {
+	var at where
+	var out string
+	var asJSON bool
+	var s selection
+	cmd := &cobra.Command{
+		Use: "bundle --out FILE", Short: "Take the log home, with all that proves it",
+		Long: `Writes one file with the events that the last checkpoint covers, the hashes of the tree, the
+checkpoint and the public keys: what coffre audit verify needs, without vault, network or key.
+Personal parts stay sealed. The same events under the same checkpoint make the same file.
+With a selection each event comes with its own proof; nothing proves then that none was left out.`,
+		Example: `  coffre audit bundle --data data --out log.bundle
+  coffre audit bundle --url https://vault.example --token-file t --stream consent-0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --out one.bundle
+  coffre audit bundle --data data --type consent.granted --from 2026-03-01 --until 2026-03-31 --out march.bundle`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := s.chosen()
+			if err != nil {
+				return err
+			}
+			return p.asks(cmd.Context(), at, asAuditor, func(c *client.Client) error {
+				from := &served{c: c}
+				note, err := from.Checkpoint(cmd.Context())
+				if err != nil {
+					return err
+				}
+				covers, err := proof.Peek(note)
+				if err != nil {
+					return err
+				}
+				bar := p.progress(covers.Size, "events", false)
+				defer bar.Done()
+				var held int64
+				err = files.WriteWhole(out, func(w io.Writer) error {
+					held, err = bundle.Write(cmd.Context(), w, from, eventForms(), r.selects(from), func() { bar.Add(1) })
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				bar.Done()
+				return p.print(asJSON, bundled{out, covers.Origin, covers.Size, held, r.narrow()}, "bundle", out, "log", covers.Origin,
+					"events", strconv.FormatInt(held, 10), "events under the checkpoint", strconv.FormatInt(covers.Size, 10), "signed", day(covers.Time))
+			})
+		},
+	}
+	at.flags(cmd)
+	s.flags(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "the `file` to write")
+	required(cmd, "out")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// bundled tells which bundle was written.
+type bundled struct {
+	File      string `json:"file"`
+	Origin    string `json:"origin"`
+	Size      int64  `json:"size"` // events under the checkpoint
+	Events    int64  `json:"events"`
+	Selection bool   `json:"selection"`
+}
+
+// eventForms are the permanent names of all events that this program knows.
+func eventForms() (all []string) {
+	for form := range codec.Catalog.Names() {
+		all = append(all, form)
+	}
+	return all
+}
+
+// selects returns what a bundle holds of the log; nil for all.
+func (r replay) selects(from *served) bundle.Selection {
+	if !r.narrow() {
+		return nil
+	}
+	theirs := make(map[string]bool)
+	return func(e *bundle.Event) bool {
+		return (r.stream == "" || r.stream == e.Stream) && r.has(from.asked, theirs)
+	}
+}
+
+// narrow reports whether less than the whole log is asked for.
+func (r replay) narrow() bool {
+	return r.citizen != nil || r.stream != "" || len(r.types) > 0 || len(r.roles) > 0 || len(r.organisations) > 0 || r.from != nil || r.until != nil
+}
+
+// served is the log as a vault serves it. It is for one goroutine.
+type served struct {
+	c     *client.Client
+	note  []byte
+	tiles map[proof.Tile][]proof.Hash
+	asked contract.LogEvent // the event that was yielded last, as it was served
+}
+
+var _ bundle.Source = (*served)(nil)
+
+// maxTile bounds a tile, in bytes.
+const maxTile = proof.TileWidth * len(proof.Hash{})
+
+// Checkpoint implements bundle.Source. It is asked for once, so that all belongs together.
+func (s *served) Checkpoint(ctx context.Context) ([]byte, error) {
+	if s.note != nil {
+		return s.note, nil
+	}
+	body, err := client.Stream(s.c.GetCheckpoint(ctx))
+	if err != nil {
+		return nil, err
+	}
+	s.note, err = files.ReadAtMost(body, proof.MaxCheckpoint)
+	return s.note, errors.Join(err, body.Close())
+}
+
+// LogKeys implements bundle.Source.
+func (s *served) LogKeys(ctx context.Context) (all []bundle.Key, err error) {
+	keys, err := client.Read[contract.SigningKeys](s.c.GetSigningKeys(ctx))
+	for _, k := range keys.Body.Keys {
+		if k.Purpose == contract.SigningPurposeLog {
+			all = append(all, bundle.Key{ID: k.SigningKeyID, Public: k.PublicKey})
+		}
+	}
+	return all, err
+}
+
+// Nodes implements proof.Nodes.
+func (s *served) Nodes(ctx context.Context, level int, first int64, count int) ([]proof.Hash, error) {
+	tile := proof.Tile{Level: level, First: first - first%proof.TileWidth, Width: int(first%proof.TileWidth) + count}
+	if hashes, known := s.tiles[tile]; known {
+		return hashes[first-tile.First:], nil
+	}
+	body, err := client.Stream(s.c.GetTile(ctx, tile.Path()))
+	if err != nil {
+		return nil, err
+	}
+	data, err := files.ReadAtMost(body, int64(maxTile))
+	if err = errors.Join(err, body.Close()); err != nil {
+		return nil, err
+	}
+	const size = len(proof.Hash{})
+	if len(data) != tile.Width*size {
+		return nil, fmt.Errorf("the tile %s has %d bytes", tile.Path(), len(data))
+	}
+	var hashes []proof.Hash
+	for i := 0; i < len(data); i += size {
+		hashes = append(hashes, proof.Hash(data[i:i+size]))
+	}
+	if s.tiles == nil || len(s.tiles) > 64 {
+		s.tiles = make(map[proof.Tile][]proof.Hash)
+	}
+	s.tiles[tile] = hashes
+	return hashes[first-tile.First:], nil
+}
+
+// LogEvents implements bundle.Source.
+func (s *served) LogEvents(ctx context.Context, size int64) iter.Seq2[bundle.Event, error] {
+	return func(yield func(bundle.Event, error) bool) {
+		leaf, stopped := int64(0), false
+		ask := contract.ListEventsParams{PageSize: 1000}
+		err := eachPage(func(after contract.Cursor) ([]contract.LogEvent, contract.Cursor, error) {
+			if leaf >= size {
+				return nil, "", nil
+			}
+			ask.After = after
+			page, err := client.Read[contract.LogEvents](s.c.ListEvents(ctx, ask))
+			return page.Body.Items, page.Body.NextCursor, err
+		}, func(e contract.LogEvent) error {
+			if stopped || leaf >= size {
+				return nil
+			}
+			s.asked = e
+			one := bundle.Event{
+				Leaf: leaf, ID: e.EventID, Stream: e.Stream, Revision: e.Revision, Type: fmt.Sprintf("%s/%d", e.Type, e.Form),
+				Time: e.RecordedAt.UnixMicro(), Meta: e.Metadata, Clear: e.Facts, Sealed: e.Sealed,
+			}
+			leaf++
+			stopped = !yield(one, nil)
+			return nil
+		})
+		if err != nil && !stopped {
+			yield(bundle.Event{}, err)
+		}
+	}
+}
+
+// selection are the flags that say which part of the log is meant.
+type selection struct {
+	citizen, stream, from, until string
+	types, roles, orgs           []string
+}
+
+func (s *selection) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&s.citizen, "citizen", "", "only what concerns this citizen, by `id`")
+	f.StringVar(&s.stream, "stream", "", "only this stream, by `name`")
+	f.StringSliceVar(&s.types, "type", nil, "only these `types` of event")
+	f.StringSliceVar(&s.roles, "role", nil, "only what callers in these `roles` did")
+	f.StringSliceVar(&s.orgs, "org", nil, "only what callers of these organisations did, by `number`")
+	complete(cmd, "role", actorRoles...)
+	f.StringVar(&s.from, "from", "", "recorded from this `moment` or day on")
+	f.StringVar(&s.until, "until", "", "recorded before this `moment`, or until this day, the day included")
+	complete(cmd, "type", slices.Sorted(maps.Keys(sentences))...)
+}
+
+// logKeys reads public keys as people hand them on: the base64 of one, a file with it, or the
+// file that coffre erase keys --json writes, of which those count that sign the log.
+func (p *program) logKeys(said []string) (all []bundle.Key, err error) {
+	for _, one := range said {
+		name, isFile := strings.CutPrefix(one, "@")
+		if !isFile {
+			if k := publicKey([]byte(one)); k != nil {
+				all = append(all, bundle.Key{ID: base64.StdEncoding.EncodeToString(k), Public: k})
+				continue
+			}
+		}
+		b, err := p.readFile(name, maxKeys)
+		if err != nil {
+			return nil, &exitError{exitUsage, fmt.Errorf("%w: %w", errNoKey, files.Cause(err))}
+		}
+		more := keysIn(b)
+		if len(more) == 0 {
+			return nil, &exitError{exitUsage, errNoKey}
+		}
+		all = append(all, more...)
+	}
+	return all, nil
+}

@@ -1,0 +1,392 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"coffre/cmd/coffre/vault"
+	"coffre/eventstore"
+	"coffre/eventstore/postgres"
+	"coffre/eventstore/postgres/pgdb"
+	"coffre/eventstore/postgres/pgtest"
+	"coffre/eventstore/proof"
+	"coffre/eventstore/proof/bundle"
+	"coffre/eventstore/sqlite"
+	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/handlers/edge/token"
+)
+
+// drilled is a vault that nobody serves, for somebody who may write to its databases.
+type drilled struct {
+	dir    vault.DataDir
+	stores vault.StoresConfig
+	keys   string // file with the public keys, as an auditor kept it
+	last   proof.Checkpoint
+}
+
+// newDrilled fills a vault, closes it, and keeps what an auditor would.
+func newDrilled(t *testing.T, stores vault.StoresConfig) *drilled {
+	t.Helper()
+	d := &drilled{dir: vault.DataDir(t.TempDir()), stores: stores}
+	r := d.open(t)
+	for n := range 20 {
+		if w := r.issue(t, uuid.New(), ssinA, fmt.Sprint("drill ", n)); w.Code != http.StatusCreated {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+	_, d.last = r.checkpoint(t)
+	d.keys = filepath.Join(t.TempDir(), "keys.json")
+	if err := os.WriteFile(d.keys, r.get(t, anyAuditor, "/signingKeys").Body.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (d *drilled) open(t *testing.T) *rig {
+	t.Helper()
+	v, err := vault.Open(t.Context(), d.dir, vault.Options{Stores: d.stores})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := token.OpenDevKey(d.dir.File(vault.DevKeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return &rig{Instance: v, dir: d.dir, key: key}
+}
+
+// verify runs coffre audit verify on the directory.
+func (d *drilled) verify(t *testing.T, code int, args ...string) bundle.Report {
+	t.Helper()
+	s := &shell{t: t, adapt: func(p *program) {
+		p.Getenv = func(name string) string {
+			if name == vault.StoreVariable {
+				return d.stores.Log
+			}
+			return ""
+		}
+	}}
+	got := s.must(code, append([]string{"audit", "verify", string(d.dir), "--key", d.keys, "--json"}, args...)...)
+	var r bundle.Report
+	if err := json.Unmarshal([]byte(got.out), &r); err != nil {
+		t.Fatalf("%v: %s", err, got.out)
+	}
+	return r
+}
+
+// log opens the table of events for whoever may write to it, and the store that reads it.
+func (d *drilled) log(t *testing.T) (*sqlx.DB, eventstore.Store) {
+	t.Helper()
+	if d.stores.Log != "" {
+		db, err := pgdb.Open(pgtest.Shared(t).Superuser(t, d.stores.Log), pgdb.Options{Schema: "coffre_log", Conns: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var schema string
+		if err := db.Get(&schema, `SELECT schemaname FROM pg_tables WHERE tablename = 'events'`); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []string{`SET search_path TO ` + schema, `ALTER TABLE events DISABLE TRIGGER ALL`, `ALTER TABLE events DROP CONSTRAINT IF EXISTS events_position_check, DROP CONSTRAINT IF EXISTS events_check, DROP CONSTRAINT IF EXISTS events_stream_revision_key`} {
+			if _, err := db.Exec(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		store, err := postgres.Open(t.Context(), d.stores.Log, postgres.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _, _ = store.Close(), db.Close() })
+		return db, store
+	}
+	db, err := sqlitedb.Open(t.Context(), d.dir.File(sqlite.FileName), sqlitedb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{`DROP TRIGGER IF EXISTS events_are_never_changed`, `DROP TRIGGER IF EXISTS events_are_never_deleted`} {
+		if _, err := db.Writer.Exec(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store, err := sqlite.Open(t.Context(), string(d.dir), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = store.Close(), db.Close() })
+	return db.Writer, store
+}
+
+// record returns the record of a leaf.
+func record(t *testing.T, s eventstore.Store, leaf int64) eventstore.Record {
+	t.Helper()
+	after, err := eventstore.DenseLeaves{}.Position(t.Context(), leaf-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r, err := range s.ReadAll(t.Context(), after, 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	t.Fatalf("no leaf %d", leaf)
+	return eventstore.Record{}
+}
+
+// sum is the checksum that whoever changes a record writes beside it.
+func sum(r eventstore.Record) []byte {
+	h := proof.LeafHash(&r)
+	return h[:]
+}
+
+// Whoever may write to the database of a vault changes it in ten ways, and fixes the
+// checksums; each is caught and named, in SQLite and in PostgreSQL.
+func TestTamperDrills(t *testing.T) {
+	const leaf = 12 // whose position is one more
+	exec := func(t *testing.T, db *sqlx.DB, statement string, args ...any) {
+		t.Helper()
+		result, err := db.Exec(db.Rebind(statement), args...)
+		if err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			t.Fatalf("%s: %d rows, %v", statement, n, err)
+		}
+	}
+	// move gives every event from a position on another place.
+	move := func(t *testing.T, db *sqlx.DB, from, by int64) {
+		exec(t, db, `UPDATE events SET position = -(position + ?) WHERE position >= ?`, by, from)
+		exec(t, db, `UPDATE events SET position = -position WHERE position < 0`)
+	}
+	drills := map[string]struct {
+		do   func(t *testing.T, db *sqlx.DB, s eventstore.Store)
+		kind bundle.Kind
+		says string
+	}{
+		"one bit of a record": {func(t *testing.T, db *sqlx.DB, s eventstore.Store) {
+			r := record(t, s, leaf)
+			r.Meta[3] ^= 1
+			exec(t, db, `UPDATE events SET meta = ? WHERE position = ?`, r.Meta, leaf+1)
+		}, bundle.Altered, "leaf 12 is not in the store as it was recorded"},
+		"one bit of a record, with its checksum": {func(t *testing.T, db *sqlx.DB, s eventstore.Store) {
+			r := record(t, s, leaf)
+			r.Sealed = append([]byte(nil), r.Sealed...)
+			r.Meta[3] ^= 1
+			exec(t, db, `UPDATE events SET meta = ?, sum = ? WHERE position = ?`, r.Meta, sum(r), leaf+1)
+		}, bundle.Altered, "leaf 12, "},
+		"clear facts exchanged beside an untouched sealed part": {func(t *testing.T, db *sqlx.DB, s eventstore.Store) {
+			r := record(t, s, leaf)
+			r.Clear = []byte(strings.Replace(string(r.Clear), "2", "3", 1))
+			exec(t, db, `UPDATE events SET clear = ?, sum = ? WHERE position = ?`, r.Clear, sum(r), leaf+1)
+		}, bundle.Altered, "leaf 12, "},
+		"one event deleted": {func(t *testing.T, db *sqlx.DB, s eventstore.Store) {
+			exec(t, db, `DELETE FROM events WHERE position = ?`, leaf+1)
+		}, bundle.Altered, "leaf 12 is not in the store as it was recorded: damaged, or gone"},
+		"one event dropped, and the others moved up": {func(t *testing.T, db *sqlx.DB, s eventstore.Store) {
+			exec(t, db, `DELETE FROM events WHERE position = ?`, leaf+1)
+			move(t, db, leaf+2, -1)
+		}, bundle.Dropped, "leaf 12 is gone; it stood before "},
+		"two swapped": {func(t *testing.T, db *sqlx.DB, s eventstore.Store) {
+			exec(t, db, `UPDATE events SET position = -position WHERE position = ?`, leaf+1)
+			exec(t, db, `UPDATE events SET position = ? WHERE position = ?`, leaf+1, leaf+2)
+			exec(t, db, `UPDATE events SET position = ? WHERE position = ?`, leaf+2, -(leaf + 1))
+		}, bundle.Swapped, "leaves 12 and 13 stand in each other's place"},
+		"one inserted": {func(t *testing.T, db *sqlx.DB, s eventstore.Store) {
+			r := record(t, s, leaf)
+			move(t, db, leaf+1, 1)
+			r.ID, r.Revision = uuid.New(), r.Revision+7
+			exec(t, db, `INSERT INTO events (position, stream, revision, type, time, id, sum, meta, clear, sealed)
+				SELECT ?, stream, revision + 7, type, time, ?, ?, meta, clear, sealed FROM events WHERE position = ?`, leaf+1, r.ID[:], sum(r), leaf+2)
+		}, bundle.Inserted, "before leaf 12 stands "},
+		"the tail cut off": {func(t *testing.T, db *sqlx.DB, s eventstore.Store) {
+			exec(t, db, `DELETE FROM events WHERE position > ?`, leaf+1)
+		}, bundle.Cut, "leaves 13 to "},
+	}
+	for on, stores := range map[string]func(*testing.T) vault.StoresConfig{
+		"SQLite":     func(*testing.T) vault.StoresConfig { return vault.StoresConfig{} },
+		"PostgreSQL": func(t *testing.T) vault.StoresConfig { return vault.StoresConfig{Log: pgtest.Shared(t).Database(t)} },
+	} {
+		t.Run(on, func(t *testing.T) {
+			for name, drill := range drills {
+				t.Run(name, func(t *testing.T) {
+					d := newDrilled(t, stores(t))
+					if r := d.verify(t, 0); r.Wrong != 0 || r.Verified < 20 || !r.Trusted {
+						t.Fatalf("before anything: %+v", r)
+					}
+					db, store := d.log(t)
+					drill.do(t, db, store)
+					r := d.verify(t, exitTamper)
+					if r.Wrong != 1 || r.Findings[0].Kind != drill.kind || !strings.Contains(r.Findings[0].Says, drill.says) {
+						t.Fatalf("%+v", r.Findings)
+					}
+				})
+			}
+		})
+	}
+}
+
+// Whoever rewrites the tree, signs again, or puts everything back, is found out by the key and
+// the checkpoint that an auditor kept.
+func TestTamperDrillsAgainstAnAuditor(t *testing.T) {
+	t.Run("a tile edited", func(t *testing.T) {
+		d := newDrilled(t, vault.StoresConfig{})
+		trees, err := filepath.Glob(d.dir.File("readmodels/transparency.*.db"))
+		if err != nil || len(trees) != 1 {
+			t.Fatalf("%v, %v", trees, err)
+		}
+		db, err := sqlitedb.Open(t.Context(), trees[0], sqlitedb.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Writer.Exec(`UPDATE leaves SET hash = zeroblob(32) WHERE from_leaf = 5`); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if r := d.verify(t, exitTamper); r.Wrong != 1 || r.Findings[0].Kind != bundle.Tile || r.Findings[0].Leaf != 5 {
+			t.Fatalf("%+v", r.Findings)
+		}
+	})
+	t.Run("signed again with another key, and an earlier time", func(t *testing.T) {
+		for _, by := range []string{"another key", "an earlier time"} {
+			d := newDrilled(t, vault.StoresConfig{})
+			_, private, err := ed25519.GenerateKey(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, kind := d.last, bundle.Signature
+			if by == "an earlier time" {
+				c.Time, kind = c.Time.Add(-48*time.Hour), bundle.Moved
+				private = localKey(t, d.dir)
+			}
+			note, err := proof.Sign(t.Context(), c, onlyKey{private})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.putCheckpoint(t, note)
+			if r := d.verify(t, exitTamper); r.Wrong == 0 || r.Findings[0].Kind != kind {
+				t.Fatalf("%s: %+v", by, r.Findings)
+			}
+		}
+	})
+	t.Run("yesterday's vault put back", func(t *testing.T) {
+		d := newDrilled(t, vault.StoresConfig{})
+		yesterday := *d
+		yesterday.dir = vault.DataDir(filepath.Join(t.TempDir(), "yesterday"))
+		if err := os.CopyFS(string(yesterday.dir), os.DirFS(string(d.dir))); err != nil {
+			t.Fatal(err)
+		}
+		r := d.open(t)
+		r.issue(t, uuid.New(), ssinA, "since")
+		note, _ := r.checkpoint(t)
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		kept := filepath.Join(t.TempDir(), "kept.checkpoint")
+		if err := os.WriteFile(kept, []byte(note), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.verify(t, 0, "--checkpoint", kept)
+		yesterday.verify(t, 0) // by itself it is whole
+		if got := yesterday.verify(t, exitTamper, "--checkpoint", kept); got.Wrong != 1 || got.Findings[0].Kind != bundle.Cut {
+			t.Fatalf("%+v", got.Findings)
+		}
+	})
+	t.Run("two histories shown to two auditors", func(t *testing.T) {
+		d := newDrilled(t, vault.StoresConfig{})
+		other := *d
+		other.dir = vault.DataDir(filepath.Join(t.TempDir(), "other"))
+		if err := os.CopyFS(string(other.dir), os.DirFS(string(d.dir))); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"", vault.KEKFile, vault.DevKeyFile} { // CopyFS opens them to others
+			info, err := os.Stat(d.dir.File(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(other.dir.File(name), info.Mode()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var kept []string
+		for i, one := range []*drilled{d, &other} {
+			r := one.open(t)
+			for n := range 3 + i {
+				r.issue(t, uuid.New(), ssinB, fmt.Sprint("history ", i, n))
+			}
+			note, _ := r.checkpoint(t)
+			if err := r.Close(); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(t.TempDir(), "checkpoint")
+			if err := os.WriteFile(file, []byte(note), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			kept = append(kept, file)
+		}
+		if got := other.verify(t, exitTamper, "--checkpoint", kept[0]); got.Wrong != 1 || got.Findings[0].Kind != bundle.Forked {
+			t.Fatalf("%+v", got.Findings)
+		}
+		d.verify(t, 0, "--checkpoint", kept[0])
+	})
+}
+
+// putCheckpoint replaces the last checkpoint wherever the vault keeps it.
+func (d *drilled) putCheckpoint(t *testing.T, note []byte) {
+	t.Helper()
+	if err := os.WriteFile(d.dir.File("log.checkpoint"), note, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqlitedb.Open(t.Context(), d.dir.File(vault.KeysFile), sqlitedb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Writer.Exec(`UPDATE checkpoint_last SET note = ?`, note); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// onlyKey signs as whoever has a private key may.
+type onlyKey struct{ private ed25519.PrivateKey }
+
+func (k onlyKey) Sign(_ context.Context, message []byte) ([]byte, string, error) {
+	return ed25519.Sign(k.private, message), "", nil
+}
+
+func (k onlyKey) PublicKey(context.Context, string) (ed25519.PublicKey, string, error) {
+	return k.private.Public().(ed25519.PublicKey), "", nil
+}
+
+// localKey returns the key that signs the log of a directory.
+func localKey(t *testing.T, dir vault.DataDir) ed25519.PrivateKey {
+	t.Helper()
+	b, err := os.ReadFile(dir.File(vault.KEKFile))
+	var file struct{ SigningSeed []byte }
+	if err == nil {
+		err = json.Unmarshal(b, &file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ed25519.NewKeyFromSeed(file.SigningSeed)
+}

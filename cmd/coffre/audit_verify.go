@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/spf13/cobra"
+
+	"coffre/cmd/coffre/client"
+	"coffre/cmd/coffre/files"
+	"coffre/cmd/coffre/vault"
+	"coffre/eventstore/proof"
+	"coffre/eventstore/proof/bundle"
+	"coffre/handlers/contract"
+)
+
+// exitIncomplete is the exit code of a verification that found nothing wrong and could not
+// look at all.
+const exitIncomplete = 4
+
+func newAuditVerify(p *program) *cobra.Command {
+	var keys, held []string
+	var tokenFile string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "verify FILE|DIR|URL", Short: "Check that no event was removed, altered, reordered or slipped in",
+		Long: `Recomputes everything: the hash of every event, the root over all of them, and the signature
+of the checkpoint. It names each event that is not what was recorded, is gone, or was never
+there. FILE is what coffre audit bundle wrote, and is checked without vault, network or secret
+key. DIR is the data directory of a vault, whether it is served or not; COFFRE_STORE and its
+like say where its databases are. URL is a vault elsewhere (with --token-file).
+
+Give the public key that you trust (--key) and the checkpoints that you kept (--checkpoint): a
+log that was put back, or is another one for you than for others, is found out by them alone.
+KEY is the base64 of a public key, a file with it, or the file of coffre erase keys --json.
+
+It ends with 0 when the log is whole, 1 on an error, 2 on a mistake of usage, 3 when something
+was tampered with, 4 when nothing is wrong and the bundle is incomplete.`,
+		Example: `  coffre audit verify log.bundle --key keys.json
+  coffre audit verify data --checkpoint last-month.checkpoint
+  coffre audit verify https://vault.example --token-file t --key keys.json --json`,
+		Args: takes("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := p.verifyOptions(keys, held)
+			if err != nil {
+				return err
+			}
+			r, err := p.verifyAny(cmd.Context(), args[0], tokenFile, o)
+			if err != nil {
+				return err
+			}
+			if err := p.printReport(asJSON, r); err != nil {
+				return err
+			}
+			return verdict(r)
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&keys, "key", nil, "a public `key` of the log that you trust, or a file with it (default: those that come with the log)")
+	f.StringArrayVar(&held, "checkpoint", nil, "`file` with a checkpoint, or a bundle, that you kept from before")
+	f.StringVar(&tokenFile, "token-file", "", "`file` with the token for URL")
+	_ = cmd.MarkFlagFilename("checkpoint") // only for flags that are not there
+	_ = cmd.MarkFlagFilename("token-file")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// verdict returns the exit code that a report asks for.
+func verdict(r bundle.Report) error {
+	switch {
+	case r.Wrong > 0:
+		return &exitError{exitTamper, nil}
+	case r.Incomplete != "":
+		return &exitError{exitIncomplete, nil}
+	}
+	return nil
+}
+
+func (p *program) verifyOptions(keys, held []string) (o bundle.Options, err error) {
+	trusted, err := p.logKeys(keys)
+	if err != nil {
+		return o, err
+	}
+	for _, k := range trusted {
+		o.Keys = append(o.Keys, k.Public)
+	}
+	for _, name := range held {
+		note, err := p.heldCheckpoint(name)
+		if err != nil {
+			return o, err
+		}
+		o.Former = append(o.Former, note)
+	}
+	return o, nil
+}
+
+// keysIn returns the public keys of the log that a file holds.
+func keysIn(b []byte) (all []bundle.Key) {
+	if k := publicKey(b); k != nil {
+		return []bundle.Key{{ID: base64.StdEncoding.EncodeToString(k), Public: k}}
+	}
+	var said contract.SigningKeys
+	if json.Unmarshal(b, &said) != nil {
+		return nil
+	}
+	for _, k := range said.Keys {
+		if k.Purpose == contract.SigningPurposeLog && len(k.PublicKey) == ed25519.PublicKeySize {
+			all = append(all, bundle.Key{ID: k.SigningKeyID, Public: k.PublicKey})
+		}
+	}
+	return all
+}
+
+// heldCheckpoint reads a checkpoint that somebody kept: the note itself, or the one of a
+// bundle.
+func (p *program) heldCheckpoint(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("--checkpoint: %w", files.Cause(err))}
+	}
+	defer f.Close() // it was only read
+	note, err := bundle.CheckpointIn(f)
+	if err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("--checkpoint: %w", err)}
+	}
+	return note, nil
+}
+
+// verifyAny verifies what is at a place: a bundle, a data directory, or a vault.
+func (p *program) verifyAny(ctx context.Context, place, tokenFile string, o bundle.Options) (bundle.Report, error) {
+	if strings.HasPrefix(place, "https://") || strings.HasPrefix(place, "http://") {
+		var r bundle.Report
+		err := p.asks(ctx, where{url: place, tokenFile: tokenFile}, asAuditor, func(c *client.Client) (err error) {
+			r, err = p.verifySource(ctx, &served{c: c}, o)
+			return err
+		})
+		return r, err
+	}
+	info, err := os.Stat(place)
+	if err != nil {
+		return bundle.Report{}, &exitError{exitUsage, files.Cause(err)}
+	}
+	if !info.IsDir() {
+		return p.verifyFile(ctx, place, info.Size(), o)
+	}
+	dir := vault.DataDir(place)
+	if there, err := dir.Exists(); err != nil || !there {
+		return bundle.Report{}, &exitError{exitUsage, errors.Join(err, fmt.Errorf("there is no vault in %s", place))}
+	}
+	config, err := vault.FromEnv(p.env)
+	if err != nil {
+		return bundle.Report{}, &exitError{exitUsage, err}
+	}
+	source, err := vault.OpenAuditSource(ctx, dir, config)
+	if err != nil {
+		return bundle.Report{}, err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	kept, err := source.Checkpoints(ctx)
+	if err != nil {
+		return bundle.Report{}, err
+	}
+	o.Former = append(o.Former, kept...)
+	return p.verifySource(ctx, source, o)
+}
+
+func (p *program) verifyFile(ctx context.Context, name string, size int64, o bundle.Options) (bundle.Report, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return bundle.Report{}, files.Cause(err)
+	}
+	defer f.Close() // it was only read
+	bar := p.progress(size, "verify", true)
+	defer bar.Done()
+	o.Told = bar.Add
+	return bundle.Verify(ctx, f, o)
+}
+
+// verifySource verifies a log as it is: a bundle of it is made and read at once.
+func (p *program) verifySource(ctx context.Context, source bundle.Source, o bundle.Options) (bundle.Report, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	note, err := source.Checkpoint(ctx)
+	if err != nil {
+		return bundle.Report{}, err
+	}
+	var size int64 = -1
+	if c, err := proof.Peek(note); err == nil {
+		size = c.Size
+	}
+	bar := p.progress(size, "verify", false)
+	defer bar.Done()
+	r, w := io.Pipe()
+	written := make(chan error, 1)
+	go func() {
+		_, err := bundle.Write(ctx, w, source, eventForms(), nil, func() { bar.Add(1) })
+		written <- err
+		_ = w.CloseWithError(err) // which is always nil
+	}()
+	found, err := bundle.Verify(ctx, r, o)
+	cancel()
+	_ = r.Close() // likewise
+	if cause := <-written; cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, io.ErrClosedPipe) {
+		return found, cause
+	}
+	return found, err
+}
+
+// shownFindings bounds what is told to people; --json has more.
+const shownFindings = 20
+
+func (p *program) printReport(asJSON bool, r bundle.Report) error {
+	if asJSON {
+		return p.printJSON(r)
+	}
+	for i, f := range r.Findings {
+		if i == shownFindings {
+			break
+		}
+		if _, err := fmt.Fprintf(p.Out, "%-9s  %s\n", f.Kind, printable(f.Says)); err != nil {
+			return err
+		}
+	}
+	said := "the log is whole: nothing was removed, altered, reordered or slipped in"
+	switch {
+	case r.Wrong > shownFindings:
+		said = fmt.Sprintf("TAMPERED: %d findings, of which %d are shown", r.Wrong, shownFindings)
+	case r.Wrong > 0:
+		said = fmt.Sprintf("TAMPERED: %d findings", r.Wrong)
+	case r.Incomplete != "":
+		said = "INCOMPLETE: " + r.Incomplete
+	case !r.Whole:
+		said = "every event of this selection is in the log; nothing proves that none was left out"
+	}
+	key := r.Key
+	if key == "" {
+		key = "–"
+	}
+	if r.Trusted {
+		key += " (the one you trust)"
+	} else {
+		key += " (it came with the log: compare it with what you have from elsewhere, or give --key)"
+	}
+	if _, err := fmt.Fprintln(p.Out, said); err != nil {
+		return err
+	}
+	return p.facts("log", printable(r.Origin), "events under the checkpoint", strconv.FormatInt(r.Size, 10), "events read", strconv.FormatInt(r.Events, 10),
+		"events verified", strconv.FormatInt(r.Verified, 10), "signed", day(r.Signed), "root", r.Root, "key", printable(key))
+}

@@ -1,0 +1,336 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"coffre/eventstore"
+	"coffre/eventstore/checkpoints"
+	"coffre/eventstore/kurrent"
+	"coffre/eventstore/leaves"
+	"coffre/eventstore/postgres"
+	"coffre/eventstore/proof"
+	"coffre/eventstore/proof/bundle"
+	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/sqlite"
+	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/handlers/contract"
+	"coffre/projections"
+	"coffre/projections/pgmodels"
+	"coffre/projections/transparency"
+)
+
+// AuditSource reads what lies in a data directory, or in the databases of a vault, as an
+// auditor does who trusts nobody: without a key, without the process that serves it, and
+// whatever was done to it. It changes no record. It is a bundle.Source.
+type AuditSource struct {
+	log     eventstore.Store
+	leaves  eventstore.LeafIndex
+	tree    proof.Nodes
+	outside checkpoints.Place
+	kept    checkpoints.Place
+	keys    *keysdb.DB
+	closers []func() error
+}
+
+var _ bundle.Source = (*AuditSource)(nil)
+
+// OpenAuditSource opens what the directory and the addresses say. The directory need not be
+// owned, and may be.
+func OpenAuditSource(ctx context.Context, dir DataDir, c Config) (_ *AuditSource, err error) {
+	s := &AuditSource{leaves: eventstore.DenseLeaves{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	at := c.Stores.In(dir)
+	switch {
+	case OnPostgres(at.Log):
+		s.log, err = postgres.Open(ctx, at.Log, postgres.Options{ServeDamaged: true})
+	case OnKurrent(at.Log):
+		s.log, err = kurrent.Open(ctx, at.Log, kurrent.Options{Categories: projections.Categories(), Report: func(*eventstore.Corrupt) {}})
+	default:
+		own, _ := SQLiteDir(at.Log)
+		// A reserve that is never held: whoever serves the directory has its own.
+		s.log, err = sqlite.Open(ctx, string(own), sqlite.Options{ServeDamaged: true, Reserve: sqlitedb.NewReserve(filepath.Join(os.TempDir(), sqlite.ReserveName), 0)})
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.onClose(s.log.Close)
+	if OnKurrent(at.Log) {
+		index, err := leaves.Open(ctx, dir.File(leavesFile), s.log, func(*eventstore.Corrupt) {})
+		if err != nil {
+			return nil, err
+		}
+		s.leaves = index
+		s.onClose(index.Close)
+	}
+	if err := s.openTree(ctx, at, dir); err != nil {
+		return nil, err
+	}
+	if OnPostgres(at.Keys) {
+		s.keys, _, err = keysdb.OpenPostgres(ctx, at.Keys)
+	} else {
+		own, _ := SQLiteDir(at.Keys)
+		s.keys, err = keysdb.Open(ctx, own.File(KeysFile), sqlitedb.Options{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.onClose(s.keys.Close)
+	if s.kept, err = checkpoints.In(ctx, s.keys); err != nil {
+		return nil, err
+	}
+	address, other := strings.CutPrefix(c.Checkpoints.At, inOtherPostgres)
+	switch {
+	case other:
+		db, _, err := keysdb.OpenPostgres(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		s.onClose(db.Close)
+		s.outside, err = checkpoints.In(ctx, db)
+		return s, err
+	case c.Checkpoints.At != "":
+		s.outside = checkpoints.InFile(strings.TrimPrefix(c.Checkpoints.At, inFile))
+	default:
+		s.outside = checkpoints.InFile(dir.File(checkpointFile))
+	}
+	return s, nil
+}
+
+// openTree opens the tree that the read model has, beside whoever keeps it up. Where there is
+// none the hashes come from the log itself.
+func (s *AuditSource) openTree(ctx context.Context, at StoresConfig, dir DataDir) error {
+	s.tree = loggedNodes{s}
+	name, version := transparency.New().Name(), transparency.New().Version()
+	if OnPostgres(at.ReadModels) {
+		medium, err := pgmodels.Open(ctx, at.ReadModels)
+		if err != nil {
+			return err
+		}
+		s.onClose(medium.Close)
+		tables, err := medium.Model(name, version).Open(ctx)
+		if err != nil || tables == nil {
+			return err
+		}
+		s.onClose(tables.Close)
+		s.tree = fallback{tableNodes(func(ctx context.Context, first int64, count int) (all [][]byte, err error) {
+			return all, tables.Reader().SelectContext(ctx, &all, tables.Reader().Rebind(selectLeafHashes), first, first+int64(count))
+		}), s.tree}
+		return nil
+	}
+	own, _ := SQLiteDir(at.ReadModels)
+	found, err := filepath.Glob(own.File(filepath.Join("readmodels", fmt.Sprintf("%s.v%d.g*.db", name, version))))
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	conn, err := sqlitedb.OpenConn(ctx, slices.Max(found), sqlitedb.Options{}, sqlitedb.Read)
+	if err != nil {
+		return fmt.Errorf("tree: %w", err)
+	}
+	s.onClose(conn.Close)
+	s.tree = fallback{tableNodes(func(_ context.Context, first int64, count int) (all [][]byte, err error) {
+		q, _, err := conn.Prepare(selectLeafHashes)
+		if err != nil {
+			return nil, err
+		}
+		err = errors.Join(q.BindInt64(1, first), q.BindInt64(2, first+int64(count)))
+		for err == nil && q.Step() {
+			all = append(all, q.ColumnBlob(0, nil))
+		}
+		return all, errors.Join(err, q.Err(), q.Close())
+	}), s.tree}
+	return nil
+}
+
+const selectLeafHashes = `SELECT hash FROM leaves WHERE from_leaf >= ? AND from_leaf < ? ORDER BY from_leaf`
+
+// tableNodes are the leaf hashes that a read model holds.
+type tableNodes func(ctx context.Context, first int64, count int) ([][]byte, error)
+
+func (n tableNodes) Nodes(ctx context.Context, level int, first int64, count int) ([]proof.Hash, error) {
+	if level > 0 {
+		return above(ctx, n, level, first, count)
+	}
+	rows, err := n(ctx, first, count)
+	if err != nil {
+		return nil, fmt.Errorf("tree: %w", err)
+	}
+	all := make([]proof.Hash, 0, count)
+	for _, row := range rows {
+		if len(row) == len(proof.Hash{}) {
+			all = append(all, proof.Hash(row))
+		}
+	}
+	if len(all) != count {
+		return nil, transparency.ErrNoNode
+	}
+	return all, nil
+}
+
+// above computes the hashes of a level from those below it.
+func above(ctx context.Context, n proof.Nodes, level int, first int64, count int) (all []proof.Hash, err error) {
+	for i := range int64(count) {
+		below, err := n.Nodes(ctx, level-1, (first+i)*proof.TileWidth, proof.TileWidth)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, proof.Subtree(below))
+	}
+	return all, nil
+}
+
+// fallback takes what the first has not from the second.
+type fallback struct{ first, second proof.Nodes }
+
+func (f fallback) Nodes(ctx context.Context, level int, first int64, count int) ([]proof.Hash, error) {
+	all, err := f.first.Nodes(ctx, level, first, count)
+	if errors.Is(err, transparency.ErrNoNode) {
+		return f.second.Nodes(ctx, level, first, count)
+	}
+	return all, err
+}
+
+// loggedNodes are the leaf hashes of the log as it is.
+type loggedNodes struct{ s *AuditSource }
+
+func (n loggedNodes) Nodes(ctx context.Context, level int, first int64, count int) (all []proof.Hash, err error) {
+	if level > 0 {
+		return above(ctx, n, level, first, count)
+	}
+	for e, err := range n.s.events(ctx, first, first+int64(count)) {
+		if err != nil {
+			return nil, err
+		}
+		r := e.Record()
+		all = append(all, proof.LeafHash(&r))
+	}
+	for len(all) < count { // the log ends before: what follows is nobody's
+		all = append(all, proof.Hash{})
+	}
+	return all, nil
+}
+
+func (s *AuditSource) onClose(f func() error) { s.closers = append(s.closers, f) }
+
+// Close closes what was opened.
+func (s *AuditSource) Close() (err error) {
+	for _, f := range slices.Backward(s.closers) {
+		err = errors.Join(err, f())
+	}
+	s.closers = nil
+	return err
+}
+
+// Nodes implements proof.Nodes.
+func (s *AuditSource) Nodes(ctx context.Context, level int, first int64, count int) ([]proof.Hash, error) {
+	return s.tree.Nodes(ctx, level, first, count)
+}
+
+// Checkpoint implements bundle.Source: the last one, wherever it lies.
+func (s *AuditSource) Checkpoint(ctx context.Context) ([]byte, error) {
+	all, err := s.Checkpoints(ctx)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	return all[len(all)-1], nil
+}
+
+// Checkpoints returns the last checkpoint of each place, the larger one last. What is no
+// checkpoint is passed over: a signature is judged by whoever verifies.
+func (s *AuditSource) Checkpoints(ctx context.Context) (all [][]byte, err error) {
+	sizes := map[string]proof.Checkpoint{}
+	for _, place := range []checkpoints.Place{s.kept, s.outside} {
+		note, err := place.Last(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if c, err := proof.Peek(note); err == nil {
+			sizes[string(note)] = c
+			all = append(all, note)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b []byte) int {
+		x, y := sizes[string(a)], sizes[string(b)]
+		_, lostX, _ := proof.SplitOrigin(x.Origin)
+		_, lostY, _ := proof.SplitOrigin(y.Origin)
+		if lostX != lostY {
+			return lostX - lostY
+		}
+		return int(min(max(x.Size-y.Size, -1), 1))
+	})
+	return all, nil
+}
+
+// LogKeys implements bundle.Source: the public keys that the key database has on record.
+func (s *AuditSource) LogKeys(ctx context.Context) (all []bundle.Key, err error) {
+	q, err := s.keys.Read(`SELECT key_id, public FROM signing_keys WHERE purpose = ?`)
+	if err != nil {
+		return nil, fmt.Errorf("read signing keys: %w", err)
+	}
+	rows, err := q.QueryxContext(ctx, string(contract.SigningPurposeLog))
+	if err != nil {
+		return nil, fmt.Errorf("read signing keys: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var k bundle.Key
+		var public []byte
+		if err := rows.Scan(&k.ID, &public); err != nil {
+			return nil, fmt.Errorf("read signing keys: %w", err)
+		}
+		k.Public = public
+		all = append(all, k)
+	}
+	return all, rows.Err()
+}
+
+// LogEvents implements bundle.Source.
+func (s *AuditSource) LogEvents(ctx context.Context, size int64) iter.Seq2[bundle.Event, error] {
+	return s.events(ctx, 0, size)
+}
+
+func (s *AuditSource) events(ctx context.Context, first, end int64) iter.Seq2[bundle.Event, error] {
+	const page = 1024
+	return func(yield func(bundle.Event, error) bool) {
+		after, err := s.leaves.Position(ctx, first-1)
+		if err != nil {
+			yield(bundle.Event{}, err)
+			return
+		}
+		for leaf, more := first, true; more && leaf < end; {
+			more = false
+			for r, err := range s.log.ReadAll(ctx, after, page) {
+				var damaged *eventstore.Corrupt
+				lost := errors.As(err, &damaged)
+				switch {
+				case lost && damaged.Position.Compare(after) > 0:
+					r = eventstore.Record{Stream: damaged.Stream, Revision: damaged.Revision, Position: damaged.Position}
+				case err != nil:
+					yield(bundle.Event{}, fmt.Errorf("read the log: %w", err))
+					return
+				}
+				after, more = r.Position, true
+				if !lost && !projections.Ours(r.Stream.Category()) {
+					continue
+				}
+				e := bundle.Of(&r, leaf)
+				if e.Damaged = lost; lost {
+					e.Time = 0
+				}
+				if leaf++; !yield(e, nil) || leaf >= end {
+					return
+				}
+			}
+		}
+	}
+}
