@@ -9,8 +9,12 @@ BELGIF  ?= $(if $(wildcard ../shared/data/belgif),--belgif ../shared/data/belgif
 CI_TIMEOUT ?= 20m
 FUZZTIME   ?= 30s
 # RACE looks for data races in everything but SQLite itself, which is machine-translated
-# Go that runs under one lock of its driver: instrumented it takes a third of the suite.
-RACE       ?= -race '-gcflags=github.com/ncruces/go-sqlite3-wasm/v6=-race=false'
+# Go that runs under one lock of its driver (instrumented it takes a third of the suite), and
+# but the tests of the sources, which read Go files in one goroutine, with what they read by.
+RACE       ?= -race $(foreach pure,github.com/ncruces/go-sqlite3-wasm/v6 coffre_test go/... regexp/...,'-gcflags=$(pure)=-race=false')
+# A process that ends under the race detector stays for races at its very end, one second
+# by itself: for each package, and for each process that a test starts.
+export GORACE ?= atexit_sleep_ms=50
 
 .PHONY: run demo test check servers soak interop bench fuzz build generate clean
 
