@@ -547,6 +547,7 @@ func (m *matrix) everybody() []caller {
 // learns no identifier and no word of what is not theirs. Whoever has no permission is refused
 // before anything is looked at, which leaves nothing in the log.
 func TestAccessMatrix(t *testing.T) {
+	t.Parallel() // most of its calls are refused, and wait for their beat
 	m := newMatrix(t)
 	for id := range accessMatrix {
 		if _, there := m.calls[id]; !there {
