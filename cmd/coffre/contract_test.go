@@ -49,9 +49,14 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 	if code := program.run(t.Context(), []string{"demo", "--data", dir}); code != 0 {
 		t.Fatalf("the demo ended with %d", code)
 	}
-	seen, traced := map[string]bool{}, map[string]string{}
+	seen, traced, taken := map[string]bool{}, map[string]string{}, map[string][]string{}
 	note := func() {
 		maps.Copy(traced, v.validator.Traced())
+		for _, s := range v.Core.Quotas.BudgetTotals() {
+			if s.Taken > 0 {
+				taken[s.Operation] = append(taken[s.Operation], s.Budget)
+			}
+		}
 		for _, c := range apitest.Calls(t, contract.YAML()) {
 			for status := range v.validator.Seen(c.OperationID) {
 				seen[c.OperationID] = seen[c.OperationID] || status < 300
@@ -92,6 +97,7 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 		}
 	}
 	compareWithLog(t, r, traced)
+	compareWithBudgets(t, taken)
 }
 
 // get asks and returns the answer, which must be a success.

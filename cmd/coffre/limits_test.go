@@ -49,6 +49,37 @@ func TestF30UnknownOrganisationsAreRefusedEverywhere(t *testing.T) {
 	}
 }
 
+// compareWithBudgets fails the test unless a run of all operations took places in just the
+// budgets that docs/limits.md says: in each of an operation's own, and in the acts of a day
+// where citizens or the office record something. taken has the budgets by operation.
+func compareWithBudgets(t *testing.T, taken map[string][]string) {
+	t.Helper()
+	for _, c := range apitest.Calls(t, contract.YAML()) {
+		var own, acts []string
+		for _, b := range acting.BudgetsOf[c.OperationID] {
+			own = append(own, b.Name)
+		}
+		for _, role := range c.Roles {
+			if b := acting.ActsOf(domain.Role(role)); b != nil && c.Header.Get("Idempotency-Key") != "" && !acting.TakesBack[c.OperationID] {
+				acts = append(acts, b.Name)
+			}
+		}
+		for _, b := range own {
+			if !slices.Contains(taken[c.OperationID], b) {
+				t.Errorf("%s takes no place in %s, and docs/limits.md says that it does", c.OperationID, b)
+			}
+		}
+		if acts != nil && !slices.ContainsFunc(acts, func(b string) bool { return slices.Contains(taken[c.OperationID], b) }) {
+			t.Errorf("%s is no act of a day, and docs/limits.md says that it is", c.OperationID)
+		}
+		for _, b := range taken[c.OperationID] {
+			if !slices.Contains(own, b) && !slices.Contains(acts, b) {
+				t.Errorf("%s takes a place in %s, and docs/limits.md does not say so", c.OperationID, b)
+			}
+		}
+	}
+}
+
 const limitsFile = "../../docs/limits.md"
 
 // Bounds of operations besides the calls of a minute, the acts of a day and the budgets of
@@ -62,16 +93,17 @@ const (
 	byOnce      = "one under way: a second is refused or joins the first"
 	byNothing   = "takes something back: never refused for a budget"
 	byOwnState  = "changes one thing that is there"
+	byNames     = "citizens that an organisation names in a day (A-7), each person named; its refusals of a minute (A-7)"
 	byProposals = "twenty corrections of a citizen that wait for a decision (P-6)"
 )
 
 var boundsBesides = map[string]string{
-	"issueDocument": bySources, "updateDocument": byOwnState, "reinstateDocument": byOwnState,
+	"issueDocument": byNames + "; " + bySources, "grantMandate": "by a source: " + byNames, "updateDocument": byOwnState, "reinstateDocument": byOwnState,
 	"revokeDocument": byNothing, "suspendDocument": byNothing, "withdrawConsent": byNothing, "refuseConsentRequest": byNothing, "endMandate": byNothing,
 	"queryDocuments": byPeople + "; " + byPage, "getDocument": byOne, "getDocumentVersions": byPage, "accessDocument": byPeople, "accessAttachment": byPeople + "; " + byPieces,
-	"getAttachment": byPieces, "getCitizen": byPeople, "reportDeath": byOwnState, "replaceSsin": byOwnState, "getWallet": byPage, "getAccessLog": byPage,
+	"getAttachment": byPieces, "getCitizen": byPeople, "reportDeath": byNames + "; " + byOwnState, "replaceSsin": byNames, "getWallet": byPage, "getAccessLog": byPage,
 	"liftHold": byOwnState, "listRestrictions": byPage, "getRestriction": byOne, "liftRestriction": byOwnState,
-	"correctDeath": byProposals, "proposeCorrection": byProposals, "approveCorrection": byOwnState, "listCorrections": byOne,
+	"correctDeath": byNames + "; " + byProposals, "proposeCorrection": byProposals, "approveCorrection": byOwnState, "listCorrections": byOne,
 	"listConsents": byPage, "grantConsent": byOwnState, "validateConsent": byPeople, "getConsent": byOne, "getConsentReceipt": byOne,
 	"listConsentRequests": byPage, "requestConsent": byPeople, "grantConsentRequest": byOwnState, "queryEvidence": byPeople,
 	"listMandates": "the mandates of one citizen", "acceptMandate": byOwnState, "listEvents": "a page of at most 1000, on record once per session and range", "queryConsentLog": byPage,
@@ -98,10 +130,10 @@ func TestEveryOperationHasItsBudget(t *testing.T) {
 	var doc strings.Builder
 	doc.WriteString("# What callers may ask for and leave\n\n" +
 		"Made by `TestEveryOperationHasItsBudget` of `cmd/coffre` from the contract, the budgets of `handlers/acting` and the table beside the test; `go test ./cmd/coffre -run TestEveryOperationHasItsBudget -update` makes it anew.\n\n" +
-		"Every call passes one way in, on the public address and on the control socket alike (`acting.Recorder.Admit`): an organisation has to be in the registry (403 `unknownOrganisation`), and calls of a minute are counted (429 `tooManyRequests`). What a call leaves in the vault takes a place in a budget (429 `budgetExceeded`). All counts lie in the key database, so they hold for all processes together and outlive a restart. Refusals come with `Retry-After`, leave nothing, and are the same whether the vault knows a person or not: whoever is unknown counts like everybody else (rule A-9). `coffre_budget_taken_total` and `coffre_budget_refused_total` count them by budget; one line of the log says when a budget was used up for the first time.\n\n" +
+		"Every call passes one way in, on the public address and on the control socket alike (`acting.Recorder.Admit`): an organisation has to be in the registry (403 `unknownOrganisation`), and calls of a minute are counted (429 `tooManyRequests`). What a call leaves in the vault takes a place in a budget (429 `budgetExceeded`). All counts lie in the key database, so they hold for all processes together and outlive a restart. Refusals come with `Retry-After`, leave nothing, and are the same whether the vault knows a person or not: whoever is unknown counts like everybody else (rule A-9). `coffre_budget_taken_total` and `coffre_budget_refused_total` count them by budget and operation; one line of the log says when a budget was used up for the first time.\n\n" +
 		requestsAtATime() +
 		"## Budgets\n\n" +
-		"`COFFRE_LIMITS` changes numbers by name, the same in all processes: `COFFRE_LIMITS=uploads.caller=2000,calls.citizen=600`. *Caller* is an organisation, a citizen, or one person of the office; *pair* one caller about one citizen (or document); *person* all callers about one citizen.\n\n" +
+		"`COFFRE_LIMITS` changes numbers by name, the same in all processes: `COFFRE_LIMITS=uploads.caller=2000,calls.citizen=600`. *Caller* is an organisation, a citizen, or one person of the office; *pair* one caller about one citizen (or document); *person* all callers about one citizen. How many people an organisation names in a day is its `dailyQuota` in the registry. For a first load by an issuer publish a registry in which it covers the people, and raise `documents.caller` where that is fewer than the documents ([decision 33](decisions/0033-whoever-names-a-number-counts.md)).\n\n" +
 		"| budget | what takes a place | until | the wait that a refusal names | limits |\n|---|---|---|---|---|\n")
 	names, defaults := acting.Limits(nil).Names()
 	limits := func(prefix string) string {
@@ -135,6 +167,9 @@ func TestEveryOperationHasItsBudget(t *testing.T) {
 		}
 		if takes == nil && besides[c.OperationID] == "" {
 			t.Errorf("what bounds %s?", c.OperationID)
+		}
+		if writes := c.Header.Get("Idempotency-Key") != ""; writes && takes == nil && acts == nil && besides[c.OperationID] != byNothing && !strings.Contains(besides[c.OperationID], byPeople) {
+			t.Errorf("%s leaves something in the vault, and no budget bounds it", c.OperationID)
 		}
 		if (besides[c.OperationID] == byNothing) != acting.TakesBack[c.OperationID] || acting.TakesBack[c.OperationID] && takes != nil {
 			t.Errorf("%s takes something back, and is bounded, or the other way round", c.OperationID)

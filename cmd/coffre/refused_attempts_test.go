@@ -121,6 +121,18 @@ var refusedAttempts = []refusedAttempt{
 	{"an issuer", "a fact about persons that it has no right to state", "deathRightMissing", "", false, "the registry says it, so nothing was looked up of anybody", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
 		return r.asking(t, grantFor(domain.RoleIssuer, "0206653946", domain.CitizenID{}), http.MethodPost, "/citizens/reportDeath", "", `{"ssin":"`+ssinA+`","date":"2026-01-01"}`)
 	}},
+	{"an issuer", "a number that the vault does not know", "resourceNotFound", "", false, "the look-up itself is on record, of nobody; it counts among the refusals of the minute", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
+		return r.asking(t, issuerGrant, http.MethodPost, "/citizens/get", "", `{"ssin":"00010100105"}`)
+	}},
+	{"an issuer", "a statement about a citizen that the rules refuse", "citizenNotDeceased", "citizenNotDeceased", true, "", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
+		return r.asking(t, grantFor(domain.RoleIssuer, homeAffairs, domain.CitizenID{}), http.MethodPost, "/citizens/correctDeath", "", `{"ssin":"`+ssinA+`"}`)
+	}},
+	{"an issuer", "a statement about somebody whom the vault does not know", "resourceNotFound", "citizenNotFound", false, "", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
+		return r.asking(t, grantFor(domain.RoleIssuer, homeAffairs, domain.CitizenID{}), http.MethodPost, "/citizens/reportDeath", "", `{"ssin":"00010100105","date":"2026-01-01"}`)
+	}},
+	{"a consumer", "a look-up for a purpose that is not registered to it", "badRequest", "", false, "nothing was looked up of anybody", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
+		return r.asking(t, consumerGrant, http.MethodPost, "/citizens/get", "", `{"ssin":"`+ssinA+`","purpose":"schoolAllowance"}`)
+	}},
 	{"a consumer", "a document that is none", "noBasis", "noBasis", false, "", func(t *testing.T, r *refusing) *httptest.ResponseRecorder {
 		return r.access(t, uuid.NewString(), "", byLaw)
 	}},

@@ -4,7 +4,7 @@ import "coffre/domain"
 
 // Refusals of organisations that name more people, or are refused more often, than they may.
 var (
-	ErrQuota = domain.NewError(domain.TooMany, "dailyQuotaExceeded", "this organisation has read as many citizens as it may in one day")
+	ErrQuota = domain.NewError(domain.TooMany, "dailyQuotaExceeded", "this organisation has named as many people as it may in one day")
 	// ErrTooManyRefusals answers every call of an organisation that was refused too often,
 	// before anything is looked up.
 	ErrTooManyRefusals = domain.NewError(domain.TooMany, "tooManyFailedRequests", "this organisation was refused too often; nothing is looked up for it for a while")

@@ -65,9 +65,17 @@ var (
 		Name: "personActs", What: "requests for erasure, restrictions and holds, of one kind", Until: "a day after it was taken", Lasts: day, Retry: time.Hour,
 		Bounds: quotas.Bounds{Pair: quotas.Bound{Places: 100}, Caller: quotas.Bound{Places: 10_000}},
 	}
+	Statements = Budget{
+		Name: "statements", What: "deaths, replaced numbers and mandates that an authentic source states", Until: "a day after it was taken", Lasts: day, Retry: time.Hour,
+		Bounds: quotas.Bounds{Pair: quotas.Bound{Places: 200}, Caller: quotas.Bound{Places: 1_000_000}},
+	}
+	IssuedDocuments = Budget{
+		Name: "documents", What: "documents issued; they are counted, and none is given back", Until: "the day is over in Belgium", Retry: time.Hour,
+		Bounds: quotas.Bounds{Pair: quotas.Bound{Places: 1000}, Caller: quotas.Bound{Places: 1_000_000}},
+	}
 	DocumentChanges = Budget{
 		Name: "documentChanges", What: "updates and reinstatements of one document", Until: "a day after it was taken", Lasts: day, Retry: time.Hour,
-		Bounds: quotas.Bounds{Pair: quotas.Bound{Places: 200}},
+		Bounds: quotas.Bounds{Pair: quotas.Bound{Places: 200}, Caller: quotas.Bound{Places: 1_000_000}},
 	}
 	Reports = Budget{
 		Name: "reports", What: "reports about a citizen that are being made", Until: "when it is made, or after a minute", Lasts: 2 * edge.MaxTime, Retry: 5 * time.Second,
@@ -80,12 +88,13 @@ var (
 )
 
 // Budgets are all budgets.
-var Budgets = []*Budget{&CitizenActs, &OfficeActs, &Uploads, &ConsentRequests, &OpenMandates, &PersonActs, &DocumentChanges, &Reports, &Exports}
+var Budgets = []*Budget{&CitizenActs, &OfficeActs, &Uploads, &ConsentRequests, &OpenMandates, &PersonActs, &Statements, &IssuedDocuments, &DocumentChanges, &Reports, &Exports}
 
 // BudgetsOf lists the budgets in which the use case of an operation takes places, besides
 // the acts of the caller's role; Take refuses to take any other.
 var BudgetsOf = map[string][]*Budget{
-	"uploadAttachment": {&Uploads}, "requestConsent": {&ConsentRequests}, "grantMandate": {&OpenMandates},
+	"issueDocument": {&IssuedDocuments}, "uploadAttachment": {&Uploads}, "requestConsent": {&ConsentRequests}, "grantMandate": {&OpenMandates, &Statements},
+	"reportDeath": {&Statements}, "correctDeath": {&Statements}, "replaceSsin": {&Statements},
 	"requestErasure": {&PersonActs}, "placeHold": {&PersonActs}, "restrictProcessing": {&PersonActs},
 	"updateDocument": {&DocumentChanges}, "reinstateDocument": {&DocumentChanges},
 	"subjectAccessReport": {&Reports}, "createExport": {&Exports},
@@ -206,21 +215,44 @@ type Room struct {
 
 // Take takes a place in a budget for the caller, or refuses with ErrBudget.
 func (rec *Recorder) Take(ctx context.Context, call *edge.Call, b *Budget, r Room) error {
-	if b != ActsOf(call.Role) && !slices.Contains(BudgetsOf[call.Operation], b) {
-		return fmt.Errorf("%s is not among the operations that take places in %s", call.Operation, b.Name)
+	if err := mayTake(call, b); err != nil {
+		return err
 	}
 	at := rec.Timestamp()
 	if r.Until.IsZero() {
 		r.Until = at.Add(b.Lasts)
 	}
 	err := rec.Quotas.Take(ctx, quotas.Place{
-		Budget: b.Name, ID: r.ID, Caller: RequestOwner(call), Person: r.Person, Bytes: r.Bytes, At: at, Until: r.Until,
+		Budget: b.Name, Operation: call.Operation, ID: r.ID, Caller: RequestOwner(call), Person: r.Person, Bytes: r.Bytes, At: at, Until: r.Until,
 		Bounds: rec.Limits.of(b), Refusal: ErrBudget, Class: r.Class,
 	})
 	if errors.Is(err, ErrBudget) {
 		return edge.RetryAfter(fmt.Errorf("%s: %w", b.Name, err), b.Retry)
 	}
 	return err
+}
+
+// mayTake returns a fault for an operation that BudgetsOf does not list for a budget.
+func mayTake(call *edge.Call, b *Budget) error {
+	if b != ActsOf(call.Role) && !slices.Contains(BudgetsOf[call.Operation], b) {
+		return fmt.Errorf("%s is not among the operations that take places in %s", call.Operation, b.Name)
+	}
+	return nil
+}
+
+// Add counts one more of what the caller leaves of a budget today about a person, or refuses
+// with ErrBudget. It waits for no durable write. takeBack uncounts what was not left after all.
+func (rec *Recorder) Add(ctx context.Context, call *edge.Call, b *Budget, person []byte) (takeBack func(), err error) {
+	if err := mayTake(call, b); err != nil {
+		return nil, err
+	}
+	takeBack, err = rec.Quotas.Add(ctx, quotas.Amount{
+		Budget: b.Name, Operation: call.Operation, Caller: RequestOwner(call), Person: person, At: rec.Timestamp(), Bounds: rec.Limits.of(b), Refusal: ErrBudget,
+	})
+	if errors.Is(err, ErrBudget) {
+		return nil, edge.RetryAfter(fmt.Errorf("%s: %w", b.Name, err), b.Retry)
+	}
+	return takeBack, err
 }
 
 // FreeIfRefused gives back the place of an act that ended with err and left nothing.

@@ -3,10 +3,12 @@ package api
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/audit"
+	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
@@ -16,6 +18,7 @@ import (
 
 var (
 	errSSINMissing   = domain.NewError(domain.Invalid, "ssinMissing", "an organisation names the citizen by number; a citizen names nobody")
+	errOthersPurpose = domain.NewError(domain.Invalid, "purposeNotYours", "the registry registers your organisation for no such purpose and procedure; caller of GET /registry has those that it does")
 	errOfficerReason = domain.NewError(domain.Invalid, "reasonNotYours", "a reason is for privacy officers; organisations name a purpose and a procedure")
 )
 
@@ -58,12 +61,15 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 		return nil, err
 	}
 	// They learn whether the vault knows the person.
-	if err := v.ClaimQuota(ctx, in, v.quotaSubject(id, r.Body.SSIN, nil)); err != nil {
+	if err := v.claimNumber(ctx, in, id, r.Body.SSIN); err != nil {
 		return nil, v.QueueRefusal(in, asked, err)
 	}
 	named, err := v.RecordLookup(ctx, in, lookup, id)
 	switch {
 	case errors.Is(err, eventstore.ErrErased), err == nil && id.IsZero():
+		if in.Call.Role == domain.RoleIssuer { // who may name anybody, and tries numbers
+			v.Quotas.Refused(call.Organisation, in.At)
+		}
 		return nil, edge.ErrNoResource
 	case err != nil:
 		return nil, err
@@ -104,7 +110,8 @@ func (v *Vault) getCitizenForOfficer(ctx context.Context, in acting.Intent, ssin
 }
 
 // lookupOf returns what the caller says of a look-up, of which words of the registry and the
-// contract alone are recorded in clear. A word that is none is refused whoever is named.
+// contract alone are recorded in clear. A word that is none is refused whoever is named, and so
+// is one that the registry has for other organisations: the citizen reads it in their log.
 func lookupOf(in acting.Intent, b contract.CitizenGet) (disclosure.Lookup, error) {
 	l := disclosure.Lookup{Purpose: b.Purpose, Procedure: b.Procedure, Reason: domain.ReasonCode(b.Reason), CaseReference: b.CaseReference}
 	officer := in.Actor.Role == domain.RolePrivacyOfficer
@@ -114,6 +121,9 @@ func lookupOf(in acting.Intent, b contract.CitizenGet) (disclosure.Lookup, error
 	if b.Procedure != "" && !in.Words.ProcedureInUse(b.Procedure) {
 		return l, errUnknownCode
 	}
+	if !officer && !registeredFor(in, b.Purpose, b.Procedure) {
+		return l, errOthersPurpose
+	}
 	switch {
 	case officer && b.Reason == "":
 		return l, access.ErrLookupReason
@@ -121,6 +131,17 @@ func lookupOf(in acting.Intent, b contract.CitizenGet) (disclosure.Lookup, error
 		return l, errOfficerReason
 	}
 	return l, nil
+}
+
+// registeredFor reports whether the calling organisation is registered for a purpose, and for
+// a procedure within it; the empty word is one that nobody named.
+func registeredFor(in acting.Intent, purpose domain.Purpose, procedure domain.Procedure) bool {
+	if purpose == "" && procedure == "" {
+		return true
+	}
+	return slices.ContainsFunc(in.Words.Registrations(in.Actor.Organisation), func(r registry.Registration) bool {
+		return (purpose == "" || r.Purpose == purpose) && (procedure == "" || slices.Contains(r.Procedures, procedure))
+	})
 }
 
 // withholdLookup records that a look-up on record was not answered, and returns why. One that
@@ -138,9 +159,6 @@ func (v *Vault) checkMayName(ctx context.Context, in acting.Intent, asked access
 	allowed, err := v.mayName(ctx, in.Call, asked.Citizen)
 	if err != nil || allowed {
 		return err
-	}
-	if in.Call.Role == domain.RoleIssuer { // of whom no refusal is recorded
-		v.Quotas.Refused(in.Call.Organisation, in.At)
 	}
 	if err := v.QueueRefusal(in, asked, access.ErrNoBasis); !errors.Is(err, access.ErrNoBasis) {
 		return err

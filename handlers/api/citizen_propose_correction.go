@@ -30,17 +30,15 @@ func (v *Vault) CorrectDeath(ctx context.Context, r contract.CorrectDeathRequest
 		if err != nil {
 			return "", err
 		}
-		id, err := v.Resolve(ctx, in.Call, r.Body.SSIN, nil)
-		if err != nil {
-			return "", err
-		}
-		result, err := acting.Citizens.Transact(ctx, v.Log, in.Write(0, acting.CitizenStream(id), id), citizen.ProposeDeathCorrection{
-			Correction: newCorrectionID(in, key), CaseReference: r.Body.CaseReference, Attestors: attestors, By: in.Actor, At: in.At,
+		return recordStatement(ctx, v, in, []contract.SSIN{r.Body.SSIN}, func(id domain.CitizenID) (contract.PositionToken, error) {
+			result, err := acting.Citizens.Transact(ctx, v.Log, in.Write(0, acting.CitizenStream(id), id), citizen.ProposeDeathCorrection{
+				Correction: newCorrectionID(in, key), CaseReference: r.Body.CaseReference, Attestors: attestors, By: in.Actor, At: in.At,
+			})
+			if err != nil {
+				return "", err
+			}
+			return v.PositionToken(ctx, result.Position)
 		})
-		if err != nil {
-			return "", err
-		}
-		return v.PositionToken(ctx, result.Position)
 	})
 	if err != nil {
 		return nil, err

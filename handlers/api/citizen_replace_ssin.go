@@ -24,34 +24,35 @@ func (v *Vault) ReplaceSSIN(ctx context.Context, r contract.ReplaceSSINRequestOb
 		if err != nil {
 			return replaced{}, err
 		}
-		id, err := v.Resolve(ctx, in.Call, r.Body.SSIN, nil)
-		if err != nil {
-			return replaced{}, err
+		if r.Body.SSIN == r.Body.ReplacedBy { // whoever is named
+			return replaced{}, citizen.ErrSameSSIN
 		}
-		command := citizen.ReplaceSSIN{
-			Former: r.Body.SSIN.SSIN, Now: r.Body.ReplacedBy.SSIN, Attestors: attestors, By: in.Actor, At: in.At,
-		}
-		// Judged before the number is added to the key ring, and recorded after it: a
-		// crash in between leaves a number that finds the person, and no more.
-		state, _, err := acting.Citizens.Load(ctx, v.Log, acting.CitizenStream(id))
-		if err != nil {
-			return replaced{}, err
-		}
-		if _, err := command.Decide(state); err != nil {
-			return replaced{}, err
-		}
-		switch err := v.Keys.AddSSIN(ctx, id, r.Body.ReplacedBy.SSIN); {
-		case errors.Is(err, seal.ErrSSINTaken):
-			return v.proposeMerge(ctx, in, key, id, r.Body.ReplacedBy, attestors)
-		case err != nil:
-			return replaced{}, err
-		}
-		result, err := acting.Citizens.Transact(ctx, v.Log, in.Write(0, acting.CitizenStream(id), id), command)
-		if err != nil {
-			return replaced{}, err
-		}
-		position, err := v.PositionToken(ctx, result.Position)
-		return replaced{At: position}, err
+		return recordStatement(ctx, v, in, []contract.SSIN{r.Body.SSIN, r.Body.ReplacedBy}, func(id domain.CitizenID) (replaced, error) {
+			command := citizen.ReplaceSSIN{
+				Former: r.Body.SSIN.SSIN, Now: r.Body.ReplacedBy.SSIN, Attestors: attestors, By: in.Actor, At: in.At,
+			}
+			// Judged before the number is added to the key ring, and recorded after it: a
+			// crash in between leaves a number that finds the person, and no more.
+			state, _, err := acting.Citizens.Load(ctx, v.Log, acting.CitizenStream(id))
+			if err != nil {
+				return replaced{}, err
+			}
+			if _, err := command.Decide(state); err != nil {
+				return replaced{}, err
+			}
+			switch err := v.Keys.AddSSIN(ctx, id, r.Body.ReplacedBy.SSIN); {
+			case errors.Is(err, seal.ErrSSINTaken):
+				return v.proposeMerge(ctx, in, key, id, r.Body.ReplacedBy, attestors)
+			case err != nil:
+				return replaced{}, err
+			}
+			result, err := acting.Citizens.Transact(ctx, v.Log, in.Write(0, acting.CitizenStream(id), id), command)
+			if err != nil {
+				return replaced{}, err
+			}
+			position, err := v.PositionToken(ctx, result.Position)
+			return replaced{At: position}, err
+		})
 	})
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/domain/access"
 	"coffre/domain/citizen"
 	"coffre/domain/document"
 	"coffre/domain/mandate"
@@ -53,12 +54,14 @@ func (v *Vault) IssueDocument(ctx context.Context, r contract.IssueDocumentReque
 // repetition.
 type draft struct {
 	kind    *registry.DocumentType
+	named   []domain.CitizenID // the citizen, then the parents; zero: one whom the vault does not know
 	content domain.JSON
 	refused error
 }
 
-// draft judges a document by the rules D-1 and D-5. For a citizen whom the vault knows it
-// also makes the key of the document, which then becomes durable together with the request.
+// draft judges a document by the rules D-1 and D-5, and counts whom it names. For a
+// citizen whom the vault knows it also makes the key of the document, which then becomes
+// durable together with the request.
 func (v *Vault) draft(ctx context.Context, in acting.Intent, body *contract.DocumentIssue) draft {
 	t, known := in.Words.DocumentType(body.DocumentType)
 	switch {
@@ -77,17 +80,39 @@ func (v *Vault) draft(ctx context.Context, in acting.Intent, body *contract.Docu
 	if err != nil {
 		return draft{refused: err}
 	}
-	// An error from here on comes up again where the document is sealed.
-	citizen, err := v.Keys.Resolve(ctx, body.SSIN.SSIN)
-	if err == nil {
-		citizen, err = v.Survivor(ctx, citizen)
+	named, err := v.nameForDocument(ctx, in, t.Name, body)
+	if err != nil {
+		return draft{refused: err}
 	}
-	if err == nil {
-		if id, err := v.Keys.DocumentID(ctx, citizen, in.Actor.Organisation, t.Name, body.SourceReference); err == nil {
-			_ = v.Keys.MakeStreamKey(ctx, citizen, acting.DocumentStream(id))
+	if whose := named[0]; !whose.IsZero() { // an error comes up again where the document is sealed
+		if id, err := v.Keys.DocumentID(ctx, whose, in.Actor.Organisation, t.Name, body.SourceReference); err == nil {
+			_ = v.Keys.MakeStreamKey(ctx, whose, acting.DocumentStream(id))
 		}
 	}
-	return draft{kind: t, content: content}
+	return draft{kind: t, named: named, content: content}
+}
+
+// nameForDocument counts the citizen of a document and the parents whom it names among those
+// whom the issuer names today, and returns them: the zero id for one whom the vault does not
+// know.
+func (v *Vault) nameForDocument(ctx context.Context, in acting.Intent, t domain.DocumentType, body *contract.DocumentIssue) (named []domain.CitizenID, err error) {
+	if err := v.CheckRefusals(ctx, in); err != nil {
+		return nil, err
+	}
+	for _, ssin := range append([]contract.SSIN{body.SSIN}, body.Parents...) {
+		id, err := v.Keys.Resolve(ctx, ssin.SSIN)
+		if err == nil {
+			id, err = v.Survivor(ctx, id)
+		}
+		if err != nil { // it comes up again where the person is registered, or the vault does not know them
+			id = domain.CitizenID{}
+		}
+		if err := v.claimNumber(ctx, in, id, ssin); err != nil {
+			return nil, v.QueueRefusal(in, access.Refused{Citizen: id, Type: t}, err)
+		}
+		named = append(named, id)
+	}
+	return named, nil
 }
 
 // documentOf returns the id of the document that an issuer's source reference names, and the
@@ -116,14 +141,29 @@ func (v *Vault) documentOf(ctx context.Context, in acting.Intent, subject acting
 	return owner, id, nil
 }
 
+// issue issues a document as it was drafted, within the budget of documents. One that the
+// citizen had before takes none of it.
 func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.DocumentIssue, d draft) (issueAnswer, error) {
 	if d.refused != nil {
 		return issueAnswer{}, d.refused
 	}
+	subject := v.quotaSubject(domain.CitizenID{}, body.SSIN, nil) // the same before and after they are registered
+	takeBack, err := v.Add(ctx, in.Call, &acting.IssuedDocuments, subject.UUID[:])
+	if err != nil {
+		return issueAnswer{}, err
+	}
+	answer, err := v.issueCounted(ctx, in, body, d)
+	if err == nil && !answer.New || err != nil && !acting.MayHaveWritten(err) {
+		takeBack()
+	}
+	return answer, err
+}
+
+func (v *Vault) issueCounted(ctx context.Context, in acting.Intent, body *contract.DocumentIssue, d draft) (issueAnswer, error) {
 	t, content := d.kind, d.content
 	subject, err := v.Enroll(ctx, in, stepRegister, body.SSIN)
 	if err != nil {
-		return issueAnswer{}, err
+		return issueAnswer{}, v.QueueRefusals(in, err, refusedOf(t.Name, d.named[0])...)
 	}
 	owner, id, err := v.documentOf(ctx, in, subject, t.Name, body.SourceReference)
 	if err != nil {
@@ -139,7 +179,7 @@ func (v *Vault) issue(ctx context.Context, in acting.Intent, body *contract.Docu
 	}
 	parents, err := v.parentMandates(ctx, in, subject, body, t, content)
 	if err != nil {
-		return issueAnswer{}, err
+		return issueAnswer{}, v.QueueRefusals(in, err, refusedOf(t.Name, d.named...)...)
 	}
 	write := in.Write(stepIssue, acting.DocumentStream(id), owner, subject.At)
 	write.Fresh = true // most are issued once

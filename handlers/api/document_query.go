@@ -25,6 +25,7 @@ const queryScanLimit = 1000
 // document has none.
 func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsRequestObject) (contract.QueryDocumentsResponseObject, error) {
 	call, p, q := edge.CallFrom(ctx), r.Params, r.Body
+	in := v.NewIntent(ctx)
 	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
 		return nil, err
 	}
@@ -36,8 +37,14 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 	links := edge.LinksTo(contract.Base+"/documents/query").Number("pageSize", p.PageSize)
 	page := contract.HeldDocuments{Self: links.At(p.After), Items: []contract.HeldDocument{}, PageSize: edge.PageSize(p.PageSize)}
 	if !q.SSIN.IsZero() || q.CitizenRef != nil {
+		if err := v.CheckRefusals(ctx, in); err != nil {
+			return nil, err
+		}
 		id, err := v.Resolve(ctx, call, q.SSIN, q.CitizenRef)
 		if err != nil {
+			return nil, err
+		}
+		if err := v.ClaimQuotaOnce(ctx, in, v.quotaSubject(id, q.SSIN, q.CitizenRef), v.quotaSubject(domain.CitizenID{}, q.SSIN, q.CitizenRef)); err != nil {
 			return nil, err
 		}
 		person, err := v.LoadPerson(ctx, id)

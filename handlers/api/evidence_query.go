@@ -151,6 +151,13 @@ func (v *Vault) quotaSubject(subject domain.CitizenID, ssin contract.SSIN, ref *
 	return domain.CitizenID{UUID: uuid.UUID(sum[:16])}
 }
 
+// claimNumber counts the person with a national number among those whom the calling
+// organisation names today (rule A-7), once, also when the vault came to know them that day.
+// id is the zero id for a person whom the vault does not know.
+func (v *Vault) claimNumber(ctx context.Context, in acting.Intent, id domain.CitizenID, ssin contract.SSIN) error {
+	return v.ClaimQuotaOnce(ctx, in, v.quotaSubject(id, ssin, nil), v.quotaSubject(domain.CitizenID{}, ssin, nil))
+}
+
 // evidenceBasis judges the basis of every need before the held documents are looked at. Of
 // several refusals the first is recorded.
 func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need) error {

@@ -47,7 +47,7 @@ const (
 	stepMandate
 )
 
-func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUID, body *contract.MandateGrant) (_ mandateAnswer, err error) {
+func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUID, body *contract.MandateGrant) (mandateAnswer, error) {
 	citizenAsks := in.Call.Role == domain.RoleCitizen
 	if citizenAsks != body.SSIN.IsZero() {
 		return mandateAnswer{}, errSSINUnexpected
@@ -76,34 +76,46 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	if err := judgeMandate(command, body.SSIN, body.RepresentativeSSIN, nobody.ID); err != nil {
 		return mandateAnswer{}, err
 	}
-	var represented, representative acting.Person
 	if citizenAsks {
-		represented, err = v.LoadPerson(ctx, in.Call.Citizen)
-	} else {
-		represented, err = v.enrollForMandate(ctx, in, stepRepresented, body.SSIN)
+		return v.grantOwnMandate(ctx, in, body, command, nobody)
 	}
+	return recordStatement(ctx, v, in, []contract.SSIN{body.SSIN, body.RepresentativeSSIN}, func(domain.CitizenID) (mandateAnswer, error) {
+		represented, err := v.enrollForMandate(ctx, in, stepRepresented, body.SSIN)
+		if err != nil {
+			return mandateAnswer{}, err
+		}
+		representative, err := v.enrollForMandate(ctx, in, stepRepresentative, body.RepresentativeSSIN)
+		if err != nil {
+			return mandateAnswer{}, err
+		}
+		return v.recordMandate(ctx, in, command, represented, representative, represented.At, representative.At)
+	})
+}
+
+// grantOwnMandate grants a citizen's mandate. It names nobody where the vault does not know
+// the representative, or they are not living.
+func (v *Vault) grantOwnMandate(ctx context.Context, in acting.Intent, body *contract.MandateGrant, command mandate.Grant, nobody acting.Person) (_ mandateAnswer, err error) {
+	represented, err := v.LoadPerson(ctx, in.Call.Citizen)
 	if err != nil {
 		return mandateAnswer{}, err
 	}
-	if citizenAsks {
-		representative, err = v.ResolvePerson(ctx, in.Call, body.RepresentativeSSIN)
-	} else {
-		representative, err = v.enrollForMandate(ctx, in, stepRepresentative, body.RepresentativeSSIN)
-	}
-	if err == nil && citizenAsks {
-		subject := v.quotaSubject(representative.ID, body.RepresentativeSSIN, nil)
-		err = v.Take(ctx, in.Call, &acting.OpenMandates, acting.Room{ID: command.Mandate.UUID, Person: subject.UUID[:]})
-		defer func() { v.FreeIfRefused(&acting.OpenMandates, command.Mandate.UUID, err) }()
-	}
+	representative, err := v.ResolvePerson(ctx, in.Call, body.RepresentativeSSIN)
 	if err != nil {
 		return mandateAnswer{}, err
 	}
-	refs := []eventstore.Reference{represented.At}
-	if citizenAsks && representative.Standing != citizen.Living {
-		representative = nobody
-	} else {
-		refs = append(refs, representative.At)
+	subject := v.quotaSubject(representative.ID, body.RepresentativeSSIN, nil)
+	if err := v.Take(ctx, in.Call, &acting.OpenMandates, acting.Room{ID: command.Mandate.UUID, Person: subject.UUID[:]}); err != nil {
+		return mandateAnswer{}, err
 	}
+	defer func() { v.FreeIfRefused(&acting.OpenMandates, command.Mandate.UUID, err) }()
+	if representative.Standing != citizen.Living {
+		return v.recordMandate(ctx, in, command, represented, nobody, represented.At)
+	}
+	return v.recordMandate(ctx, in, command, represented, representative, represented.At, representative.At)
+}
+
+// recordMandate records a mandate between two persons, judged by what was read at basedOn.
+func (v *Vault) recordMandate(ctx context.Context, in acting.Intent, command mandate.Grant, represented, representative acting.Person, basedOn ...eventstore.Reference) (_ mandateAnswer, err error) {
 	if command.Kind == mandate.ParentOfMinor {
 		if command.NumberedToday, err = v.birthOfChild(ctx, represented); err != nil {
 			return mandateAnswer{}, err
@@ -111,7 +123,7 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	}
 	command.Citizen, command.CitizenIs = represented.ID, represented.Standing
 	command.Representative, command.RepresentativeIs = representative.ID, representative.Standing
-	result, err := acting.Mandates.Transact(ctx, v.Log, in.Write(stepMandate, acting.MandateStream(command.Mandate), represented.ID, refs...), command)
+	result, err := acting.Mandates.Transact(ctx, v.Log, in.Write(stepMandate, acting.MandateStream(command.Mandate), represented.ID, basedOn...), command)
 	if err != nil {
 		return mandateAnswer{}, err
 	}

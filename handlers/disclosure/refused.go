@@ -32,22 +32,30 @@ const (
 // are recorded.
 var ErrRefusalsWait = domain.NewError(domain.Unavailable, "refusalsNotRecorded", "what was refused to this organisation cannot be recorded now; try again")
 
-// QueueRefusal queues the record of a consumer's refusal (rule A-3), which [Discloser.Run]
+// QueueRefusal queues the record of an organisation's refusal (rule A-3), which [Discloser.Run]
 // makes durable, and returns err; ErrRefusalsWait when there is no room to keep it, whomever
-// the request named. A fault is not recorded, neither is a refusal that the consumer can
-// wait out. Of the request only words of the registry are recorded.
+// the request named. A fault is not recorded, neither is a refusal that the organisation
+// can wait out. Of the request only words of the registry are recorded.
 func (dis *Discloser) QueueRefusal(in acting.Intent, asked access.Refused, err error) error {
+	return dis.QueueRefusals(in, err, asked)
+}
+
+// QueueRefusals does the same for one refusal that concerns several persons: it counts once,
+// and is recorded of each.
+func (dis *Discloser) QueueRefusals(in acting.Intent, err error, asked ...access.Refused) error {
 	var said *domain.Error
-	if !errors.As(err, &said) || said.Code == domain.Unavailable || in.Actor.Role != domain.RoleConsumer {
+	if !errors.As(err, &said) || said.Code == domain.Unavailable || in.Actor.Role != domain.RoleConsumer && in.Actor.Role != domain.RoleIssuer {
 		return err
 	}
 	dis.Quotas.Refused(in.Actor.Organisation, in.At)
-	asked.Consumer, asked.Reason, asked.At = in.Actor.Organisation, domain.ReasonCode(said.Slug), in.At
-	if errors.Is(err, access.ErrRestricted) {
-		asked.Reason = access.Restricted
-	}
-	if !dis.refusals.add(RegistryWordsOnly(in.Words, asked)) {
-		return ErrRefusalsWait
+	for _, one := range asked {
+		one.Consumer, one.Reason, one.At = in.Actor.Organisation, domain.ReasonCode(said.Slug), in.At
+		if errors.Is(err, access.ErrRestricted) {
+			one.Reason = access.Restricted
+		}
+		if !dis.refusals.add(RegistryWordsOnly(in.Words, one)) {
+			return ErrRefusalsWait
+		}
 	}
 	return err
 }

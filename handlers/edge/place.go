@@ -62,6 +62,7 @@ var places = map[string][]string{
 	"notCovered":              {"size"},
 	"notInTree":               {"leaf", "former"},
 	"nilIdempotencyKey":       {"Idempotency-Key"},
+	"purposeNotYours":         {"/purpose", "/procedure"},
 	"reasonNotYours":          {"/reason"},
 	"reasonMissing":           {"/reason"},
 	"registryBasis":           {},
