@@ -17,6 +17,7 @@ import (
 	"coffre/cmd/coffre/bench"
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
+	"coffre/eventstore/postgres/pgtest"
 	"coffre/handlers/contract"
 )
 
@@ -110,6 +111,57 @@ func TestStartOnAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := r.issue(t, uuid.New(), bench.SSIN(4).Reveal(), "again"); got.Code != http.StatusCreated {
+		t.Errorf("with room again issuing is answered %d %s", got.Code, got.Body)
+	}
+	r.close(t)
+}
+
+// A vault whose PostgreSQL has no room left reads and discloses nothing that it cannot record,
+// says so, starts, and goes on by itself when there is room. It needs the right to mount.
+func TestFullPostgres(t *testing.T) {
+	server := pgtest.Start(t)
+	dsn := server.Database(t)
+	disk, resize := server.SmallDisk(t, dsn, 64)
+	w := &withdrawal{dir: vault.DataDir(t.TempDir()), o: vault.Options{Stores: vault.StoresConfig{Log: dsn, ReadModels: dsn, Keys: dsn}}}
+	r := w.open(t)
+	w.grant(t, r)
+	if code := w.access(t, r); code != http.StatusOK {
+		t.Fatal(code)
+	}
+	if got := r.Health(t.Context()); got != contract.HealthStatusUP {
+		t.Fatalf("health is %s", got)
+	}
+	fillDisk(t, filepath.Join(disk, "ballast"))
+	me := grantFor(domain.RoleCitizen, "", r.citizen(t, bench.SSIN(1).Reveal()))
+	short := func(when string) {
+		t.Helper()
+		var full *httptest.ResponseRecorder
+		for n := 0; full == nil || full.Code == http.StatusCreated; n++ { // pages that are there are used up first
+			full = r.issue(t, uuid.New(), bench.SSIN(4).Reveal(), uuid.NewString())
+			if n > 10_000 {
+				t.Fatal("the disk does not fill")
+			}
+		}
+		if full.Code != http.StatusInsufficientStorage || !strings.Contains(full.Body.String(), "storageFull") {
+			t.Errorf("%s: issuing is answered %d %s", when, full.Code, full.Body)
+		}
+		if got := r.Health(t.Context()); got != contract.HealthStatusDEGRADED {
+			t.Errorf("%s: health is %s", when, got)
+		}
+		if got := scrape(r); !strings.Contains(got, "coffre_disk_short 1") {
+			t.Errorf("%s: the metrics do not tell of it", when)
+		}
+		if code := r.status(t, me, "/consents"); code != http.StatusOK {
+			t.Errorf("%s: reading is answered %d", when, code)
+		}
+	}
+	short("while it runs")
+	r.close(t)
+	r = w.start(t)
+	short("after a start")
+
+	resize(128)
+	if got := r.issue(t, uuid.New(), bench.SSIN(4).Reveal(), "room"); got.Code != http.StatusCreated {
 		t.Errorf("with room again issuing is answered %d %s", got.Code, got.Body)
 	}
 	r.close(t)

@@ -37,7 +37,17 @@ type withdrawal struct {
 	before   map[string][]byte // the files of the log from before, by suffix
 }
 
+// open starts the vault and waits for its read models.
 func (w *withdrawal) open(t *testing.T) *rig {
+	t.Helper()
+	r := w.start(t)
+	if err := r.Runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (w *withdrawal) start(t *testing.T) *rig {
 	t.Helper()
 	v, err := vault.Open(t.Context(), w.dir, w.o)
 	if err != nil {
@@ -47,11 +57,7 @@ func (w *withdrawal) open(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{Instance: v, dir: w.dir, key: key}
-	if err := v.Runner.CatchUp(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return &rig{Instance: v, dir: w.dir, key: key}
 }
 
 // access is how the consumer's request under the consent is answered.

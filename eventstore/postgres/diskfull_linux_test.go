@@ -3,9 +3,6 @@ package postgres
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"net/url"
-	"syscall"
 	"testing"
 
 	"coffre/eventstore"
@@ -17,30 +14,7 @@ import (
 func TestDiskFullForReal(t *testing.T) {
 	server := pgtest.Start(t)
 	dsn := server.Database(t)
-	dir := server.Directory(t)
-	var owner syscall.Stat_t
-	if err := syscall.Stat(dir, &owner); err != nil {
-		t.Fatal(err)
-	}
-	size := func(megabytes int) string {
-		return fmt.Sprintf("size=%dm,mode=0700,uid=%d,gid=%d", megabytes, owner.Uid, owner.Gid)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, size(24)); err != nil {
-		t.Skip("may not mount:", err)
-	}
-	t.Cleanup(func() {
-		server.Stop(t)
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	server.Exec(t, fmt.Sprintf(`CREATE TABLESPACE small LOCATION '%s'`, dir))
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Exec(t, fmt.Sprintf(`ALTER DATABASE %q SET TABLESPACE small`, u.User.Username()))
-
+	_, resize := server.SmallDisk(t, dsn, 24)
 	s := openStore(t, dsn, Options{})
 	appended := 0
 	add := func() error {
@@ -52,11 +26,15 @@ func TestDiskFullForReal(t *testing.T) {
 		}
 		return err
 	}
-	for err = nil; err == nil; {
+	var err error
+	for err == nil {
 		err = add()
 	}
 	if !errors.Is(err, eventstore.ErrDiskFull) || appended < 50 {
 		t.Fatalf("after %d appends: %v, want ErrDiskFull", appended, err)
+	}
+	if !s.Short() {
+		t.Error("nothing says that the disk is full")
 	}
 	if n, err := readAll(t.Context(), s); err != nil || n != appended {
 		t.Fatalf("on a full disk %d records, %v, want %d", n, err, appended)
@@ -65,9 +43,7 @@ func TestDiskFullForReal(t *testing.T) {
 	if n, err := readAll(t.Context(), openStore(t, dsn, Options{})); err != nil || n != appended {
 		t.Fatalf("opened on a full disk: %d records, %v, want %d", n, err, appended)
 	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, size(64)); err != nil {
-		t.Fatal(err)
-	}
+	resize(64)
 	for range 20 { // without being reopened
 		if err := add(); err != nil {
 			t.Fatalf("with room again: %v", err)

@@ -86,6 +86,7 @@ type Store struct {
 	answer    time.Duration // bound of one transaction or page
 
 	head atomic.Int64 // the last position known to be committed
+	room pgdb.Room    // on the server's disk
 
 	mu     sync.Mutex
 	grown  chan struct{} // closed and replaced when head grows
@@ -96,6 +97,9 @@ type Store struct {
 }
 
 var _ eventstore.Store = (*Store)(nil)
+
+// Short reports whether the server lacks room on its disk, by how appends ended lately.
+func (s *Store) Short() bool { return s.room.Short() }
 
 // Open connects to the log at dsn, postgres://user@host/database; a password that is
 // not in it comes from PGPASSWORD or PGPASSFILE. A role that owns the database, or the

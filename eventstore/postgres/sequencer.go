@@ -150,6 +150,7 @@ func (q *sequencer) sequence(batch []*queue.Request) {
 	if pgdb.Code(err) == "23505" { // another process was first at a revision
 		answers, sent, err = q.transact(ctx, batch, true)
 	}
+	q.store.room.Note(err)
 	if err == nil {
 		q.used = time.Now()
 		q.store.publish(q.last)

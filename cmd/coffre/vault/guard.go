@@ -102,7 +102,7 @@ func guard(ctx context.Context, log *eventstore.Log, db *keysdb.DB, ring keyRing
 		if _, err := keysdb.Do(ctx, db, func(tx *keysdb.Tx) (int64, error) {
 			return tx.Exec(`INSERT INTO guard VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET commit_position = excluded.commit_position, prepare_position = excluded.prepare_position`,
 				int64(mark.Commit), int64(mark.Prepare))
-		}); err != nil {
+		}); err != nil && !errors.Is(err, eventstore.ErrDiskFull) { // the former mark only has the next start compare more
 			return fmt.Errorf("keep the mark of the guard: %w", err)
 		}
 	}

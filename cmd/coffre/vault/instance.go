@@ -110,8 +110,15 @@ func (v *Instance) ready(context.Context) error {
 	return nil
 }
 
-// shortOfRoom reports whether the disk has no room but for what must pass.
-func (v *Instance) shortOfRoom() bool { return v.room != nil && v.room.Short() }
+// shortOfReserve reports whether the disk of files has no room but for what must pass.
+func (v *Instance) shortOfReserve() bool { return v.room != nil && v.room.Short() }
+
+// shortOfRoom reports whether a disk is full: that of files, or a server's of the log or the
+// keys, which keeps no reserve.
+func (v *Instance) shortOfRoom() bool {
+	log, served := v.store.(interface{ Short() bool })
+	return v.shortOfReserve() || served && log.Short() || v.keys != nil && v.keys.Short()
+}
 
 // strange reports whether nobody can be let in, because no key of the identity provider is
 // known.

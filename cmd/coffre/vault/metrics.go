@@ -42,7 +42,7 @@ func newMetrics(v *Instance) *metrics {
 			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
 		}, func() float64 { return float64(v.damaged.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "coffre_disk_short", Help: "1 while the disk has no room but for withdrawals, revocations and the like, 0 otherwise.",
+			Name: "coffre_disk_short", Help: "1 while the disk has no room but for withdrawals, revocations and the like, or that of a PostgreSQL has none, 0 otherwise.",
 		}, func() float64 {
 			if v.shortOfRoom() {
 				return 1

@@ -218,7 +218,7 @@ func (a *assembly) openKeys(ctx context.Context) (err error) {
 	if a.replays, err = replays.Open(ctx, a.places.keys, a.Ring.DeploymentKey(seal.RequestKey).MAC, replays.Options{Logger: a.o.Logger}); err != nil {
 		return err
 	}
-	a.requests = a.requests.RefusingWhen(a.shortOfRoom)
+	a.requests = a.requests.RefusingWhen(a.shortOfReserve)
 	if a.places.shared() {
 		process, err := a.dir.process()
 		if err != nil {

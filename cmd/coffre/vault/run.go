@@ -85,9 +85,10 @@ func (a *assembly) background(begun func(error)) []part {
 		}})
 	}
 	parts = append(parts, part{"end of the log", func(ctx context.Context) error { return a.logEnd.follow(ctx, a.store, a.places.keys, mark) }})
-	if a.places.room != nil {
-		parts = append(parts, part{"room on the disk", func(ctx context.Context) error { watchRoom(ctx, a.shortOfRoom, a.o.Logger); return nil }})
-	}
+	parts = append(parts, part{"room on the disk", func(ctx context.Context) error {
+		watchRoom(ctx, a.shortOfRoom, a.places.room != nil, a.o.Logger)
+		return nil
+	}})
 	parts = append(parts, part{"key rows", func(ctx context.Context) error { return walkKeys(ctx, a.keys, a.o.Logger) }})
 	if a.places.leaves != nil {
 		parts = append(parts, part{"leaves", a.places.leaves.Run})
@@ -103,15 +104,19 @@ func (a *assembly) background(begun func(error)) []part {
 // roomEvery is how often it is asked whether the disk has room.
 const roomEvery = time.Second
 
-// watchRoom tells the operator when the disk is full, and when it has room again.
-func watchRoom(ctx context.Context, short func() bool, logger *slog.Logger) {
-	told := false
+// watchRoom tells the operator when the disk is full, and when it has room again. A disk of
+// files has a reserve.
+func watchRoom(ctx context.Context, short func() bool, reserve bool, logger *slog.Logger) {
+	told, left := false, "nothing is recorded"
+	if reserve {
+		left = "only withdrawals, revocations and the like are recorded, from a reserve"
+	}
 	pause := time.NewTicker(roomEvery)
 	defer pause.Stop()
 	for {
 		switch now := short(); {
 		case now && !told:
-			logger.ErrorContext(ctx, "the disk is full: only withdrawals, revocations and the like are recorded, from a reserve; make room, and everything goes on")
+			logger.ErrorContext(ctx, "the disk is full: "+left+"; make room, and everything goes on")
 			told = true
 		case !now && told:
 			logger.InfoContext(ctx, "the disk has room again")

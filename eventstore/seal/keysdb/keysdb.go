@@ -23,6 +23,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"coffre/eventstore"
+	"coffre/eventstore/postgres/pgdb"
 	"coffre/eventstore/sqlite/sqlitedb"
 )
 
@@ -67,6 +68,7 @@ type DB struct {
 	writes statements
 	rows   guarded
 
+	room      *pgdb.Room                       // on a server's disk; nil: files, whose reserve tells
 	companion atomic.Pointer[func(*Tx) error]  // see Accompany
 	reserve   atomic.Pointer[sqlitedb.Reserve] // see UseReserve
 
@@ -89,9 +91,10 @@ type change struct {
 	err  error
 }
 
-func start(e engine, writer, reader *sqlx.DB) *DB {
+func start(e engine, writer, reader *sqlx.DB, room *pgdb.Room) *DB {
 	db := &DB{
 		engine: e,
+		room:   room,
 		reads:  statements{db: reader},
 		writes: statements{db: writer},
 		wake:   make(chan struct{}, 1),
@@ -245,6 +248,10 @@ func (db *DB) Accompany(run func(*Tx) error) { db.companion.Store(&run) }
 // others do.
 func (db *DB) UseReserve(r *sqlitedb.Reserve) { db.reserve.Store(r) }
 
+// Short reports whether the server of the database lacks room on its disk, by how changes
+// ended lately; false for a database in files.
+func (db *DB) Short() bool { return db.room.Short() }
+
 func (db *DB) enqueue(c *change) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -358,6 +365,7 @@ func (db *DB) write(batch []*change) {
 	} else if ok {
 		err = own.err
 	}
+	db.room.Note(err)
 	if errors.Is(err, eventstore.ErrDiskFull) {
 		batch = db.makeRoom(batch, err)
 	}

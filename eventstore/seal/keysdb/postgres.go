@@ -47,7 +47,7 @@ func OpenPostgres(ctx context.Context, dsn string) (db *DB, doubts []string, err
 	if e.reader, err = pgdb.Open(dsn, pgdb.Options{Schema: schema, Name: "coffre keys", Conns: readers, ReadOnly: true}); err != nil {
 		return nil, nil, errors.Join(err, e.writer.Close())
 	}
-	return start(e, e.writer, e.reader), doubts, nil
+	return start(e, e.writer, e.reader, &pgdb.Room{}), doubts, nil
 }
 
 // postgresEngine is one schema of a server that several processes share.

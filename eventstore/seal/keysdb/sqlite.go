@@ -34,7 +34,7 @@ func Open(ctx context.Context, path string, o sqlitedb.Options) (*DB, error) {
 	if _, err := db.Writer.ExecContext(ctx, fmt.Sprintf(`PRAGMA wal_autocheckpoint = %d`, checkpointPages)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the key database: %w", err), db.Close())
 	}
-	return start(sqliteEngine{db}, db.Writer, db.Reader), nil
+	return start(sqliteEngine{db}, db.Writer, db.Reader, nil), nil
 }
 
 // sqliteEngine is one file: its one writing connection is the only writer.
