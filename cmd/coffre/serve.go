@@ -87,7 +87,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	stopped := make(chan error, len(servers))
 	for server, l := range servers {
 		server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
-		go func() { stopped <- server.Serve(l) }()
+		go func() { stopped <- server.Serve(edge.StrictListener(l)) }()
 	}
 	fmt.Fprint(t.Err, try)
 	if kurrent != "" {

@@ -23,7 +23,7 @@ func listening(t testing.TB, h http.Handler) net.Addr {
 	server, served := NewHTTPServer(h), make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(l) // ends when it is closed
+		_ = server.Serve(StrictListener(l)) // ends when it is closed
 	}()
 	t.Cleanup(func() {
 		_ = server.Close()

@@ -190,7 +190,7 @@ func listen(h http.Handler) (*site, error) {
 	}
 	s := at(l.Addr().String())
 	s.server, s.ended = edge.NewHTTPServer(h), make(chan error, 1)
-	go func() { s.ended <- s.server.Serve(l) }()
+	go func() { s.ended <- s.server.Serve(edge.StrictListener(l)) }()
 	return s, nil
 }
 

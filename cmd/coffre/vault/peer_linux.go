@@ -8,6 +8,9 @@ import (
 // peer returns the number of the account whose process opened a connection of a Unix
 // socket (SO_PEERCRED); false for every other connection.
 func peer(conn net.Conn) (uid uint32, known bool) {
+	if below, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = below.NetConn()
+	}
 	unix, ok := conn.(*net.UnixConn)
 	if !ok {
 		return 0, false
