@@ -121,7 +121,7 @@ func registryItem(words *vocabulary.View, at time.Time) contract.Registry {
 		item.Organizations = append(item.Organizations, one)
 	}
 	for _, r := range all.Reasons {
-		if !r.Retired {
+		if !r.Retired && r.Kind != registry.ReasonWithdrawal { // no operation takes one: a withdrawal needs no reason (rule C-6)
 			item.Reasons = append(item.Reasons, contract.RegistryReason{Kind: contract.ReasonKind(r.Kind), Code: r.Code, Labels: labels(r.Labels)})
 		}
 	}
