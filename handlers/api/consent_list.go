@@ -43,8 +43,8 @@ func (v *Vault) ListConsents(ctx context.Context, r contract.ListConsentsRequest
 	return contract.ListConsents200JSONResponse(page), nil
 }
 
-// ListConsentRequests implements GET /consentRequests: the requests that wait for a citizen;
-// all requests of the calling consumer.
+// ListConsentRequests implements GET /consentRequests: the requests that wait for a citizen, with
+// their messages; all requests of the calling consumer, without.
 func (v *Vault) ListConsentRequests(ctx context.Context, r contract.ListConsentRequestsRequestObject) (contract.ListConsentRequestsResponseObject, error) {
 	p := r.Params
 	waits := func(c *consentlog.Consent) bool { return c.RequestedLeaf != projections.Latest }
@@ -112,6 +112,11 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 		}
 		item := consentItem(in.Words, in.Call.Language, c)
 		item.CitizenID, item.MandateID = c.Citizen, c.Mandate
+		if c.State == consentlog.IsRequested {
+			if err := v.openShownTexts(ctx, &item); err != nil {
+				return contract.Consents{}, err
+			}
+		}
 		page.Items, before = append(page.Items, item), c.FirstLeaf
 	}
 	v.RecordDelivered(in, authorized)

@@ -260,6 +260,24 @@ func TestRequestingConsent(t *testing.T) {
 		if err != nil || shown.Message != ask.Message || shown.State != "requested" {
 			t.Errorf("%+v, %v", shown, err)
 		}
+		list := func(who edge.Caller) string {
+			t.Helper()
+			answer, err := tv.ListConsentRequests(tv.as(t, who, "listConsentRequests", nil), contract.ListConsentRequestsRequestObject{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var messages []string
+			for _, c := range answer.(contract.ListConsentRequests200JSONResponse).Items {
+				messages = append(messages, c.Message)
+			}
+			return strings.Join(messages, "")
+		}
+		if got := list(me); got != ask.Message {
+			t.Errorf("listed with the message %q", got)
+		}
+		if got := list(consumer(flanders)); got != "" {
+			t.Errorf("the consumer's list has the message %q", got)
+		}
 		grant := func(who edge.Caller, body contract.ConsentRequestGrant) error {
 			body.ShownText = shownToAll
 			_, err := tv.GrantConsentRequest(tv.as(t, who, "grantConsentRequest", body), contract.GrantConsentRequestRequestObject{
