@@ -137,8 +137,21 @@ func TestAccess(t *testing.T) {
 			t.Errorf("content %s, %v", got.Content, err)
 		}
 		body.Fields = []contract.FieldName{"householdSize", "address"}
-		if _, err := tv.read(t, consumer(flanders), id, uuid.New(), body); !errors.Is(err, access.ErrNotCovered) {
-			t.Errorf("err %v", err)
+		if _, err := tv.read(t, consumer(flanders), id, uuid.New(), body); !errors.Is(err, access.ErrNotCovered) || issuesOf(err) != "/fields/1" {
+			t.Errorf("err %v, about %q", err, issuesOf(err))
+		}
+		body.Fields, body.Predicate = nil, contract.AskedPredicate{Name: "canary"}
+		if _, err := tv.read(t, consumer(flanders), id, uuid.New(), body); !errors.Is(err, access.ErrNotCovered) || issuesOf(err) != "/predicate/name" || strings.Contains(problemText(err), "canary") {
+			t.Errorf("err %v, about %q", err, issuesOf(err))
+		}
+	})
+	t.Run("A-6 without a basis nothing is said of the fields", func(t *testing.T) {
+		body := allowance
+		body.Fields = []contract.FieldName{"address"}
+		for _, absent := range []domain.DocumentID{id, {UUID: uuid.New()}} {
+			if _, err := tv.read(t, consumer(railways), absent, uuid.New(), body); problemText(err) != problemText(access.ErrNoBasis) {
+				t.Errorf("%s", problemText(err))
+			}
 		}
 	})
 	t.Run("A-2 a consent narrows further", func(t *testing.T) {

@@ -40,7 +40,7 @@ func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentReq
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, explainAccess(in, d, err)
 	}
 	at, err := v.PositionToken(ctx, d.Position)
 	if err != nil {

@@ -47,7 +47,7 @@ func uncoveredWords(in acting.Intent, needs []*need, f disclosure.Findings) []co
 	add := func(pointer, slug, detail string) {
 		if !named[pointer] {
 			named[pointer] = true
-			issues = append(issues, contract.InputValidationIssue{Type: edge.IssuePrefix + slug, Title: "Not covered", Detail: detail, In: contract.IssueLocationBody, Name: pointer})
+			issues = append(issues, notCovered(pointer, slug, detail))
 		}
 	}
 	for i, n := range needs {
@@ -66,7 +66,7 @@ func uncoveredWords(in acting.Intent, needs []*need, f disclosure.Findings) []co
 			}
 		case errors.Is(err, access.ErrNotCovered):
 			for _, pointer := range n.uncoveredFields(in, f, at) {
-				add(pointer, "fieldNotCovered", "the basis does not cover this; minimum in GET /registry shows what the type offers for the purpose")
+				add(pointer, "fieldNotCovered", fieldNotCovered)
 			}
 		}
 	}
@@ -76,19 +76,50 @@ func uncoveredWords(in acting.Intent, needs []*need, f disclosure.Findings) []co
 // uncoveredFields returns the places of what a need asks for and its basis does not cover: the
 // fields one by one, the predicate, or the type when it offers nothing.
 func (n *need) uncoveredFields(in acting.Intent, f disclosure.Findings, at string) []string {
+	return uncoveredMembers(in, n.Reading, f, at, at+"/documentType")
+}
+
+// uncoveredMembers returns the places, under a place of the request, of what a reading asks for
+// and its basis does not cover: the fields one by one, or the predicate; whole when it asks for
+// all that is offered, which is nothing.
+func uncoveredMembers(in acting.Intent, r disclosure.Reading, f disclosure.Findings, at, whole string) []string {
 	switch {
-	case n.Predicate != "":
+	case r.Predicate != "":
 		return []string{at + "/predicate/name"}
-	case len(n.Fields) == 0:
-		return []string{at + "/documentType"}
+	case len(r.Fields) == 0:
+		return []string{whole}
 	}
 	var places []string
-	for i := range n.Fields {
-		one := n.Reading
-		one.Fields = n.Fields[i : i+1]
+	for i := range r.Fields {
+		one := r
+		one.Fields = r.Fields[i : i+1]
 		if one.CheckBasis(in, f) != nil {
 			places = append(places, fmt.Sprintf("%s/fields/%d", at, i))
 		}
 	}
 	return places
+}
+
+// explainAccess names, in the refusal of a reading of one document, every member of the request
+// that its basis does not cover. Only where there is a basis does a refusal say that it covers
+// too little, so every other stays as it is, to the byte (rule A-6).
+func explainAccess(in acting.Intent, d disclosure.Disclosed, refusal error) error {
+	if !errors.Is(refusal, access.ErrNotCovered) {
+		return refusal
+	}
+	var issues []contract.InputValidationIssue
+	for _, pointer := range uncoveredMembers(in, d.Reading, d.Findings, "", "/purpose") {
+		issues = append(issues, notCovered(pointer, "fieldNotCovered", fieldNotCovered))
+	}
+	if len(issues) == 0 {
+		return refusal
+	}
+	return edge.Explained(refusal, issues)
+}
+
+// fieldNotCovered says where to look up what a basis may cover.
+const fieldNotCovered = "the basis does not cover this; minimum in GET /registry shows what the type offers for the purpose"
+
+func notCovered(pointer, slug, detail string) contract.InputValidationIssue {
+	return contract.InputValidationIssue{Type: edge.IssuePrefix + slug, Title: "Not covered", Detail: detail, In: contract.IssueLocationBody, Name: pointer}
 }

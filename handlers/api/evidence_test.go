@@ -223,6 +223,12 @@ func issuesOf(err error) string {
 	return strings.Join(names, " ")
 }
 
+// problemText returns the whole answer to an error, so that two can be compared to the byte.
+func problemText(err error) string {
+	p, challenge, wait, _ := edge.Describe(err, acting.ErrorAnswers)
+	return fmt.Sprintf("%+v %s %s", p, challenge, wait)
+}
+
 // a consumer with any basis for a citizen is told which words its basis does not cover;
 // one with none gets the same bytes whoever is named.
 func TestEvidenceRefusalsNameTheWord(t *testing.T) {
@@ -232,10 +238,6 @@ func TestEvidenceRefusalsNameTheWord(t *testing.T) {
 	query := contract.EvidenceQuery{
 		SSIN: ssin(1), Procedure: "schoolEnrolmentAllowance", Purpose: "schoolAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010",
 		Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}, {DocumentType: "isiPlusCard"}},
-	}
-	whole := func(err error) string {
-		p, challenge, wait, _ := edge.Describe(err, acting.ErrorAnswers)
-		return fmt.Sprintf("%+v %s %s", p, challenge, wait)
 	}
 	for name, test := range map[string]struct {
 		change      func(*contract.EvidenceQuery)
@@ -265,10 +267,10 @@ func TestEvidenceRefusalsNameTheWord(t *testing.T) {
 			for _, n := range []int{1, 999} {
 				q.SSIN = ssin(n)
 				_, err := tv.evidenceOf(t, flanders, q)
-				if slugOf(err) != test.slug || issuesOf(err) != test.names || strings.Contains(whole(err), "canary") {
-					t.Errorf("%d: %s %q: %s", n, slugOf(err), issuesOf(err), whole(err))
+				if slugOf(err) != test.slug || issuesOf(err) != test.names || strings.Contains(problemText(err), "canary") {
+					t.Errorf("%d: %s %q: %s", n, slugOf(err), issuesOf(err), problemText(err))
 				}
-				answers = append(answers, whole(err))
+				answers = append(answers, problemText(err))
 			}
 			if answers[0] != answers[1] {
 				t.Errorf("%q", answers)
@@ -277,13 +279,13 @@ func TestEvidenceRefusalsNameTheWord(t *testing.T) {
 	}
 	t.Run("to a consumer with a consent, about its citizen alone", func(t *testing.T) {
 		tv.Clock.Advance(time.Minute)
-		plain := whole(access.ErrNoBasis)
+		plain := problemText(access.ErrNoBasis)
 		told := func(n int) string {
 			t.Helper()
 			q := query
 			q.SSIN = ssin(n)
 			_, err := tv.evidenceOf(t, railways, q)
-			return whole(err)
+			return problemText(err)
 		}
 		ask := contract.ConsentAsk{SSIN: ssin(1), Purpose: "familyDiscount", DocumentTypes: []contract.DocumentTypeCode{"householdComposition"}}
 		if _, err := tv.askAs(t, consumer(railways), ask); err != nil {
@@ -318,8 +320,8 @@ func TestEvidenceRefusalsNameTheWord(t *testing.T) {
 		if _, err := tv.restrict(t, citizenCaller(who), who, contract.RestrictionAsk{Reason: "accuracyContested"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tv.evidenceOf(t, flanders, query); whole(err) != whole(access.ErrNoBasis) {
-			t.Errorf("%s", whole(err))
+		if _, err := tv.evidenceOf(t, flanders, query); problemText(err) != problemText(access.ErrNoBasis) {
+			t.Errorf("%s", problemText(err))
 		}
 	})
 }

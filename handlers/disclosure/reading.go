@@ -277,18 +277,18 @@ type Disclosed struct {
 }
 
 // Disclose takes all steps of rule A-1 for one document. An access that was authorised is
-// in the result even with an error. The caller records that the answer was delivered.
+// in the result even with an error, and so are the reading and its findings. The caller records that the answer was delivered.
 func (dis *Discloser) Disclose(ctx context.Context, in acting.Intent, r Reading) (Disclosed, error) {
 	f, err := dis.EstablishBasis(ctx, in, r)
 	if err != nil {
-		return Disclosed{}, dis.QueueRefusal(in, r.AsRefused(f), err)
+		return Disclosed{Findings: f, Reading: r}, dis.QueueRefusal(in, r.AsRefused(f), err)
 	}
 	if err := dis.ClaimQuota(ctx, in, f.Citizen.ID); err != nil {
-		return Disclosed{}, dis.QueueRefusal(in, r.AsRefused(f), err)
+		return Disclosed{Findings: f, Reading: r}, dis.QueueRefusal(in, r.AsRefused(f), err)
 	}
 	d, err := dis.Authorize(ctx, in, r, f)
 	if err != nil {
-		return Disclosed{}, dis.QueueRefusal(in, r.AsRefused(f), err)
+		return Disclosed{Findings: f, Reading: r}, dis.QueueRefusal(in, r.AsRefused(f), err)
 	}
 	d.Reading = r
 	if d.Findings, err = dis.Revalidate(ctx, in, r, d.Authorized); err != nil {
