@@ -155,8 +155,25 @@ func (p *Publisher) Newest(ctx context.Context) (c proof.Checkpoint, ok bool, er
 	return kept.Checkpoint, kept.note != nil, nil
 }
 
-// Last returns the last checkpoint that is served, nil when there is none yet.
-func (p *Publisher) Last(ctx context.Context) ([]byte, error) { return p.Kept.Last(ctx) }
+// Last returns the last checkpoint that is served, nil when there is none yet, or none since a
+// loss was accepted: what was signed before covers events that are not there any more.
+func (p *Publisher) Last(ctx context.Context) ([]byte, error) {
+	note, err := p.Kept.Last(ctx)
+	if err != nil || note == nil {
+		return nil, err
+	}
+	h, err := p.Tree.head(ctx)
+	if errors.Is(err, projections.ErrNotReady) {
+		return note, nil
+	} else if err != nil {
+		return nil, err
+	}
+	c, err := proof.Peek(note)
+	if err != nil || h.losses > (signed{c, note}).losses() {
+		return nil, err
+	}
+	return note, nil
+}
 
 // Compare compares the log with the last checkpoint, wherever it is kept, and returns ErrCut
 // or ErrChanged when they differ. Where the tree has not come that far nothing is compared
@@ -460,7 +477,13 @@ func (p *Publisher) Age(ctx context.Context) (age time.Duration, ok bool, err er
 
 // Covered returns the last checkpoint if it covers a leaf, nil otherwise.
 func (p *Publisher) Covered(ctx context.Context, leaf int64) ([]byte, error) {
-	note, err := p.Kept.Last(ctx)
+	h, err := p.Tree.head(ctx)
+	if errors.Is(err, projections.ErrNotReady) || err == nil && h.size <= leaf {
+		return nil, nil // nobody knows yet whether a loss was accepted before that leaf
+	} else if err != nil {
+		return nil, err
+	}
+	note, err := p.Last(ctx)
 	if err != nil || note == nil {
 		return nil, err
 	}

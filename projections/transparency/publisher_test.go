@@ -365,7 +365,16 @@ func TestAcceptedLossBeginsAnotherOrigin(t *testing.T) {
 	if err := p.Compare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if note, err := p.Covered(t.Context(), 1); note != nil || err != nil {
+		t.Fatalf("a checkpoint of the lost log covers an event: %q, %v", note, err)
+	}
+	if note, err := p.Last(t.Context()); note != nil || err != nil {
+		t.Fatalf("a checkpoint of the lost log is served: %q, %v", note, err)
+	}
 	publish(t, p)
+	if note, err := p.Covered(t.Context(), 1); note == nil || err != nil {
+		t.Fatalf("%v", err)
+	}
 	if now := v.last(t); now.Origin != was.Origin+"/1" || now.Size != 2 {
 		t.Fatalf("%s has %d leaves", now.Origin, now.Size)
 	}
