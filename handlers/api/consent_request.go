@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"coffre/domain"
@@ -13,6 +14,7 @@ import (
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
+	"coffre/projections/vocabulary"
 )
 
 // silentWriteBeats is the interval, in beats, at whose multiples answers leave that must not
@@ -35,12 +37,13 @@ func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentReq
 				Fields: b.Fields, Limits: contract.LimitsOf(b.Limits),
 			},
 		}
-		if err := checkFieldsOffered(in.Words, b.Purpose, b.DocumentTypes, nil, b.Fields); err != nil {
-			return consentAnswer{}, err
-		}
-		// Mistakes in the request itself are told before the person is looked up.
+		// Mistakes in the request itself are told before the person is looked up, the purpose and
+		// the types before the fields, which depend on them.
 		events, err := cmd.Decide(consent.State{})
 		if err != nil {
+			return consentAnswer{}, explainUnregistered(in.Words, cmd, err)
+		}
+		if err := checkFieldsOffered(in.Words, b.Purpose, b.DocumentTypes, nil, b.Fields); err != nil {
 			return consentAnswer{}, err
 		}
 		state := consent.State{}
@@ -104,4 +107,42 @@ func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin
 		return eventstore.Position{}, fmt.Errorf("record a request to nobody: %w", err)
 	}
 	return result.Position, nil
+}
+
+// explainUnregistered names, in the refusal of a request for consent that the consumer is not
+// registered for, the purpose or each type of document that it has no registration for. It says
+// nothing of the citizen, who has not been looked up.
+func explainUnregistered(words *vocabulary.View, cmd consent.Request, refusal error) error {
+	if !errors.Is(refusal, consent.ErrNotRegistered) {
+		return refusal
+	}
+	const yours = "; registrations in GET /registry with your token tell what you may ask consent for"
+	var forPurpose []domain.DocumentType
+	for _, r := range cmd.Registrations {
+		if r.Consent && r.Purpose == cmd.Terms.Purpose {
+			forPurpose = append(forPurpose, r.Types...)
+		}
+	}
+	if len(forPurpose) == 0 {
+		detail := "you have no registration to ask consent for this purpose" + yours
+		if _, known := words.Purpose(cmd.Terms.Purpose); !known {
+			detail = "the registry has no such purpose" + yours
+		}
+		return edge.Explained(refusal, []contract.InputValidationIssue{notCovered("/purpose", "wordNotCovered", detail)})
+	}
+	var issues []contract.InputValidationIssue
+	for i, t := range cmd.Terms.Types {
+		if slices.Contains(forPurpose, t) {
+			continue
+		}
+		detail := "your registration for this purpose does not name this type of document" + yours
+		if _, known := words.DocumentType(t); !known {
+			detail = "the registry has no such type of document" + yours
+		}
+		issues = append(issues, notCovered(fmt.Sprintf("/documentTypes/%d", i), "wordNotCovered", detail))
+	}
+	if len(issues) == 0 {
+		return refusal
+	}
+	return edge.Explained(refusal, issues)
 }

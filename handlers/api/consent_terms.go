@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"coffre/domain/document"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/projections/vocabulary"
 )
 
@@ -98,9 +100,9 @@ func checkFieldsOffered(words *vocabulary.View, purpose domain.Purpose, types []
 			}
 		}
 	}
-	for _, f := range fields {
+	for i, f := range fields {
 		if !slices.Contains(known, f) {
-			return errUnknownField
+			return edge.At(contract.IssueLocationBody, fmt.Sprintf("/fields/%d", i), errUnknownField)
 		}
 	}
 	return nil

@@ -240,6 +240,33 @@ func TestRequestingConsent(t *testing.T) {
 			t.Errorf("C-2 a purpose not registered: %v", err)
 		}
 	})
+	t.Run("C-2 a refusal names what the consumer is not registered for", func(t *testing.T) {
+		for _, tc := range []struct {
+			change      func(*contract.ConsentAsk)
+			slug, names string
+		}{
+			{func(a *contract.ConsentAsk) { a.Purpose = "canary" }, "consumerNotRegistered", "/purpose"},
+			{func(a *contract.ConsentAsk) { a.Purpose, a.Fields = "canary", []contract.FieldName{"canary"} }, "consumerNotRegistered", "/purpose"},
+			{func(a *contract.ConsentAsk) { a.Purpose = "housingAllowance" }, "consumerNotRegistered", "/purpose"},
+			{func(a *contract.ConsentAsk) { a.DocumentTypes = append(a.DocumentTypes[:1:1], "canary", "diploma") }, "consumerNotRegistered", "/documentTypes/1 /documentTypes/2"},
+			{func(a *contract.ConsentAsk) { a.Fields = []contract.FieldName{"householdSize", "canary"} }, "unknownField", "/fields/1"},
+		} {
+			var told []string
+			for _, n := range []int{1, 999} {
+				body := ask
+				body.SSIN, body.Message = ssin(n), ""
+				tc.change(&body)
+				_, err := tv.askAs(t, consumer(flanders), body)
+				if slugOf(err) != tc.slug || issuesOf(err) != tc.names || strings.Contains(problemText(err), "canary") {
+					t.Errorf("%s about %q", problemText(err), issuesOf(err))
+				}
+				told = append(told, problemText(err))
+			}
+			if told[0] != told[1] {
+				t.Errorf("A-6: %q", told)
+			}
+		}
+	})
 	t.Run("A-6 while the keys are away nobody's message can be sealed, whoever is remembered", func(t *testing.T) {
 		defer tv.keysAway(false)
 		tv.keysAway(true)
