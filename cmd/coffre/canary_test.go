@@ -218,6 +218,7 @@ func (f finder) below(t *testing.T, hits map[string]string, folders ...string) (
 type played struct {
 	dir, temp string
 	logs      bytes.Buffer // what the vault logged
+	command   func(args ...string) []byte
 }
 
 // play runs the demo and the import on a vault in a folder of its own, and adds
@@ -237,6 +238,7 @@ func play(t *testing.T, c canaries, paths []string, o vault.Options) *played {
 		}
 		return out.Bytes()
 	}
+	p.command = command
 	before := len(c)
 	for line := range bytes.Lines(command("demo", "--json")) {
 		var step any
@@ -341,6 +343,7 @@ func TestCanary(t *testing.T) {
 	innocent(t, found)
 	f := newFinder(found)
 	t.Run("files", func(t *testing.T) { p.filesHoldNothingPersonal(t, f) })
+	t.Run("what auditors get", func(t *testing.T) { p.auditorsGetNothingPersonal(t, f) })
 	t.Run("backup", func(t *testing.T) { p.backupHoldsNothingPersonal(t, f) })
 	if paths == nil {
 		return // too few records
@@ -354,6 +357,47 @@ func (p *played) filesHoldNothingPersonal(t *testing.T, f finder) {
 		t.Fatalf("looked into %d files only", files)
 	}
 	f.in("the log", p.logs.Bytes(), hits)
+	for canary, where := range hits { // invented or public test data, so it may be shown
+		t.Errorf("%q stands in %s", canary, where)
+	}
+}
+
+// auditorsGetNothingPersonal looks into what an auditor prints and takes home: the replay, the
+// bundle as it is and with its base64 decoded, and the answer of its verification.
+func (p *played) auditorsGetNothingPersonal(t *testing.T, f finder) {
+	path := filepath.Join(t.TempDir(), "log.bundle")
+	hits := map[string]string{}
+	for _, args := range [][]string{{"audit", "replay"}, {"audit", "replay", "--json"}, {"audit", "bundle", "--out", path}} {
+		f.in("coffre "+strings.Join(args[:2], " "), p.command(args...), hits)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.in("the bundle", b, hits)
+	texts := 0
+	for line := range bytes.Lines(b) {
+		dec := json.NewDecoder(bytes.NewReader(line))
+		for {
+			token, err := dec.Token()
+			if err != nil {
+				break
+			}
+			text, ok := token.(string)
+			if !ok {
+				continue
+			}
+			for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawURLEncoding} {
+				if plain, err := encoding.DecodeString(text); err == nil && len(plain) >= shortest {
+					f.in("the bundle, decoded", plain, hits)
+					texts++
+				}
+			}
+		}
+	}
+	if texts < 500 {
+		t.Fatalf("looked into %d texts of the bundle only", texts)
+	}
 	for canary, where := range hits { // invented or public test data, so it may be shown
 		t.Errorf("%q stands in %s", canary, where)
 	}
