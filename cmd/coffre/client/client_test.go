@@ -48,7 +48,7 @@ func TestEveryOperationOfTheContract(t *testing.T) {
 	methods := reflect.TypeOf(c)
 	for i := range methods.NumMethod() {
 		m := methods.Method(i)
-		if m.Name == "IssueDocumentLine" {
+		if m.Name == "IssueDocumentLine" || m.Name == "GetTile" { // a second form of one; paths that the contract cannot write
 			continue
 		}
 		in := []reflect.Value{reflect.ValueOf(c), reflect.ValueOf(t.Context())}
