@@ -24,7 +24,7 @@ import (
 
 func newAuditBundle(p *program) *cobra.Command {
 	var at where
-	var out string
+	var out output
 	var asJSON bool
 	var s selection
 	cmd := &cobra.Command{
@@ -38,6 +38,9 @@ With a selection each event comes with its own proof; nothing proves then that n
   coffre audit bundle --data data --type consent.granted --from 2026-03-01 --until 2026-03-31 --out march.bundle`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := out.check(); err != nil {
+				return err
+			}
 			r, err := s.chosen()
 			if err != nil {
 				return err
@@ -55,7 +58,7 @@ With a selection each event comes with its own proof; nothing proves then that n
 				bar := p.progress(covers.Size, "events", false)
 				defer bar.Done()
 				var held int64
-				err = files.WriteWhole(out, func(w io.Writer) error {
+				err = out.write(func(w io.Writer) error {
 					held, err = bundle.Write(cmd.Context(), w, from, eventForms(), r.selects(from), func() { bar.Add(1) })
 					return err
 				})
@@ -63,15 +66,14 @@ With a selection each event comes with its own proof; nothing proves then that n
 					return err
 				}
 				bar.Done()
-				return p.print(asJSON, bundled{out, covers.Origin, covers.Size, held, r.narrow()}, "bundle", out, "log", covers.Origin,
+				return p.print(asJSON, bundled{out.name, covers.Origin, covers.Size, held, r.narrow()}, "bundle", out.name, "log", covers.Origin,
 					"events", strconv.FormatInt(held, 10), "events under the checkpoint", strconv.FormatInt(covers.Size, 10), "signed", day(covers.Time))
 			})
 		},
 	}
 	at.flags(cmd)
 	s.flags(cmd)
-	cmd.Flags().StringVar(&out, "out", "", "the `file` to write")
-	required(cmd, "out")
+	out.flags(cmd)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,10 +152,21 @@ func record(t *testing.T, s eventstore.Store, leaf int64) eventstore.Record {
 	return eventstore.Record{}
 }
 
-// sum is the checksum that whoever changes a record writes beside it.
-func sum(r eventstore.Record) []byte {
+// sum is the checksum that whoever changes a record writes beside it at a position.
+func sum(db *sqlx.DB, r eventstore.Record, position int64) []byte {
 	h := proof.LeafHash(&r)
-	return h[:]
+	return bind(db, h[:], position)
+}
+
+// bind returns a checksum as it lies at a position, and of one that lies there the checksum:
+// in SQLite the two are combined.
+func bind(db *sqlx.DB, sum []byte, position int64) []byte {
+	if db.DriverName() == "pgx" {
+		return sum
+	}
+	sum = slices.Clone(sum)
+	binary.BigEndian.PutUint64(sum, binary.BigEndian.Uint64(sum)^uint64(position))
+	return sum
 }
 
 // Whoever may write to the database of a vault changes it in ten ways, and fixes the
@@ -169,10 +183,23 @@ func TestTamperDrills(t *testing.T) {
 			t.Fatalf("%s: %d rows, %v", statement, n, err)
 		}
 	}
-	// move gives every event from a position on another place.
-	move := func(t *testing.T, db *sqlx.DB, from, by int64) {
-		exec(t, db, `UPDATE events SET position = -(position + ?) WHERE position >= ?`, by, from)
+	// moveTo gives every event from a position to another one a new place, with its checksum.
+	moveTo := func(t *testing.T, db *sqlx.DB, from, to int64, place func(int64) int64) {
+		var rows []struct {
+			Position int64
+			Sum      []byte
+		}
+		if err := db.Select(&rows, db.Rebind(`SELECT position, sum FROM events WHERE position BETWEEN ? AND ?`), from, to); err != nil || len(rows) == 0 {
+			t.Fatal(rows, err)
+		}
+		for _, r := range rows {
+			at := place(r.Position)
+			exec(t, db, `UPDATE events SET position = ?, sum = ? WHERE position = ?`, -at, bind(db, bind(db, r.Sum, r.Position), at), r.Position)
+		}
 		exec(t, db, `UPDATE events SET position = -position WHERE position < 0`)
+	}
+	move := func(t *testing.T, db *sqlx.DB, from, by int64) {
+		moveTo(t, db, from, math.MaxInt32, func(position int64) int64 { return position + by })
 	}
 	drills := map[string]struct {
 		do   func(t *testing.T, db *sqlx.DB, s eventstore.Store)
@@ -188,12 +215,12 @@ func TestTamperDrills(t *testing.T) {
 			r := record(t, s, leaf)
 			r.Sealed = append([]byte(nil), r.Sealed...)
 			r.Meta[3] ^= 1
-			exec(t, db, `UPDATE events SET meta = ?, sum = ? WHERE position = ?`, r.Meta, sum(r), leaf+1)
+			exec(t, db, `UPDATE events SET meta = ?, sum = ? WHERE position = ?`, r.Meta, sum(db, r, leaf+1), leaf+1)
 		}, bundle.Altered, "leaf 12, "},
 		"clear facts exchanged beside an untouched sealed part": {func(t *testing.T, db *sqlx.DB, s eventstore.Store) {
 			r := record(t, s, leaf)
 			r.Clear = []byte(strings.Replace(string(r.Clear), "2", "3", 1))
-			exec(t, db, `UPDATE events SET clear = ?, sum = ? WHERE position = ?`, r.Clear, sum(r), leaf+1)
+			exec(t, db, `UPDATE events SET clear = ?, sum = ? WHERE position = ?`, r.Clear, sum(db, r, leaf+1), leaf+1)
 		}, bundle.Altered, "leaf 12, "},
 		"one event deleted": {func(t *testing.T, db *sqlx.DB, s eventstore.Store) {
 			exec(t, db, `DELETE FROM events WHERE position = ?`, leaf+1)
@@ -203,16 +230,14 @@ func TestTamperDrills(t *testing.T) {
 			move(t, db, leaf+2, -1)
 		}, bundle.Dropped, "leaf 12 is gone; it stood before "},
 		"two swapped": {func(t *testing.T, db *sqlx.DB, s eventstore.Store) {
-			exec(t, db, `UPDATE events SET position = -position WHERE position = ?`, leaf+1)
-			exec(t, db, `UPDATE events SET position = ? WHERE position = ?`, leaf+1, leaf+2)
-			exec(t, db, `UPDATE events SET position = ? WHERE position = ?`, leaf+2, -(leaf + 1))
+			moveTo(t, db, leaf+1, leaf+2, func(position int64) int64 { return 2*leaf + 3 - position })
 		}, bundle.Swapped, "leaves 12 and 13 stand in each other's place"},
 		"one inserted": {func(t *testing.T, db *sqlx.DB, s eventstore.Store) {
 			r := record(t, s, leaf)
 			move(t, db, leaf+1, 1)
 			r.ID, r.Revision = uuid.New(), r.Revision+7
 			exec(t, db, `INSERT INTO events (position, stream, revision, type, time, id, sum, meta, clear, sealed)
-				SELECT ?, stream, revision + 7, type, time, ?, ?, meta, clear, sealed FROM events WHERE position = ?`, leaf+1, r.ID[:], sum(r), leaf+2)
+				SELECT ?, stream, revision + 7, type, time, ?, ?, meta, clear, sealed FROM events WHERE position = ?`, leaf+1, r.ID[:], sum(db, r, leaf+1), leaf+2)
 		}, bundle.Inserted, "before leaf 12 stands "},
 		"the tail cut off": {func(t *testing.T, db *sqlx.DB, s eventstore.Store) {
 			exec(t, db, `DELETE FROM events WHERE position > ?`, leaf+1)

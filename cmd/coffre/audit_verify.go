@@ -47,7 +47,7 @@ was tampered with, 4 when nothing is wrong and the bundle is incomplete.`,
 		Example: `  coffre audit verify log.bundle --key keys.json
   coffre audit verify data --checkpoint last-month.checkpoint
   coffre audit verify https://vault.example --token-file t --key keys.json --json`,
-		Args: takes("FILE"),
+		Args: takes("FILE|DIR|URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := p.verifyOptions(keys, held)
 			if err != nil {

@@ -395,7 +395,7 @@ func (p *played) auditorsGetNothingPersonal(t *testing.T, f finder) {
 			}
 		}
 	}
-	if texts < 500 {
+	if texts < 200 { // the last checkpoint need not cover the last events
 		t.Fatalf("looked into %d texts of the bundle only", texts)
 	}
 	for canary, where := range hits { // invented or public test data, so it may be shown

@@ -187,7 +187,7 @@ func TestUsageMistakesAreCode2(t *testing.T) {
 		"unknown command":             {[]string{"wallets"}, "did you mean wallet?"},
 		"another name":                {[]string{"docs"}, "did you mean documents?"},
 		"unknown command in a group":  {[]string{"documents", "imprt"}, "did you mean import?"},
-		"unknown command, with flags": {[]string{"audit", "verify", "--data", dir}, `unknown command "verify" for "coffre audit"`},
+		"unknown command, with flags": {[]string{"audit", "prove", "--data", dir}, `unknown command "prove" for "coffre audit"`},
 		"mistyped command with flags": {[]string{"audit", "repla", "--data", dir}, "did you mean replay?"},
 		"flags without a command":     {[]string{"audit", "--data", dir}, "a command comes first: coffre audit COMMAND"},
 		"unknown first word, flags":   {[]string{"walet", "--data", dir}, "did you mean wallet?"},

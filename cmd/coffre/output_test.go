@@ -24,6 +24,7 @@ func TestOutReplacesNoFileWithoutForce(t *testing.T) {
 	commands := map[string][]string{
 		"coffre backup":             {"backup", "--recipient", id.Recipient().String()},
 		"coffre export consentLog":  {"export", "consentLog"},
+		"coffre audit bundle":       {"audit", "bundle"},
 		"coffre documents download": {"documents", "download", anna, anna},
 	}
 	root, _ := newRoot(newProgram(terminal{}))
@@ -67,6 +68,9 @@ func TestOutReplacesNoFileWithoutForce(t *testing.T) {
 			}
 			if b, err := os.ReadFile(out); err != nil || string(b) != "old" {
 				t.Errorf("the file holds %q, %v", b, err)
+			}
+			if cmd.Name() == "bundle" {
+				return // it writes no answer as it is: the tests of tampering read what it writes
 			}
 			s.must(0, append(words, out, "--force")...)
 			s.must(0, append(words, out+"2")...)

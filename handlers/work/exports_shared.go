@@ -111,7 +111,8 @@ func (s SharedExports) Make(ctx context.Context, m ExportManifest, write func(io
 	}
 	vouching, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
-	go func() { defer close(done); s.table.Vouch(vouching, m.Export, c) }()
+	claimed := c // which is not changed below
+	go func() { defer close(done); s.table.Vouch(vouching, m.Export, claimed) }()
 	defer func() { stop(); <-done }()
 
 	kept := false
