@@ -239,6 +239,7 @@ func TestRollingRestart(t *testing.T) {
 	if os.Getenv("COFFRE_SOAK") == "1" {
 		rounds = 10
 	}
+	t.Setenv("COFFRE_LIMITS", "documents.pair=1000000") // each client issues to one person as fast as it can
 	f := newFleet(t, 2)
 	f.start(t, 0, 1)
 
