@@ -8,6 +8,8 @@ import (
 
 	"coffre/domain/audit"
 	"coffre/handlers/acting"
+	"coffre/handlers/contract"
+	"coffre/projections"
 )
 
 // recordAct records an act on the vault itself. It is called before the act has any effect,
@@ -18,6 +20,19 @@ func (v *Vault) recordAct(ctx context.Context, in acting.Intent, act audit.Opera
 		return fmt.Errorf("record the act: %w", err)
 	}
 	return nil
+}
+
+// beginList returns the leaf from behind which a page of a list goes on whose every look is
+// recorded: once the read model has come to the position that the caller asks for, and the look
+// is on record. Nothing of the list is read before.
+func (v *Vault) beginList(ctx context.Context, model projections.Projection, position contract.PositionToken, list string, after contract.Cursor, look audit.Operate) (from int64, err error) {
+	if err := v.WaitForToken(ctx, position, model.Name()); err != nil {
+		return 0, err
+	}
+	if from, err = v.LeafFrom(list, after, -1); err != nil {
+		return 0, err
+	}
+	return from, v.recordLook(ctx, v.NewIntent(ctx), look)
 }
 
 // recordLook records that the caller looks at something, once per session and thing looked

@@ -27,14 +27,8 @@ const dueScanLimit = 1000
 // judgement, a page at once, and not told.
 func (v *Vault) ListDueErasures(ctx context.Context, r contract.ListDueErasuresRequestObject) (contract.ListDueErasuresResponseObject, error) {
 	p := r.Params
-	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Wallets.Name()); err != nil {
-		return nil, err
-	}
-	cursor, err := v.LeafFrom("listDueErasures", p.After, -1)
+	cursor, err := v.beginList(ctx, v.Wallets, p.CoffreMinPosition, "listDueErasures", p.After, audit.Operate{Act: audit.ListDueErasures})
 	if err != nil {
-		return nil, err
-	}
-	if err := v.recordLook(ctx, v.NewIntent(ctx), audit.Operate{Act: audit.ListDueErasures}); err != nil {
 		return nil, err
 	}
 	held, err := v.Wallets.All(ctx, cursor, dueScanLimit)

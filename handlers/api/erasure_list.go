@@ -14,14 +14,8 @@ import (
 // first.
 func (v *Vault) ListErasures(ctx context.Context, r contract.ListErasuresRequestObject) (contract.ListErasuresResponseObject, error) {
 	p, path := r.Params, contract.Base+"/erasures"
-	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Erasures.Name()); err != nil {
-		return nil, err
-	}
-	from, err := v.LeafFrom(path, p.After, -1)
+	from, err := v.beginList(ctx, v.Erasures, p.CoffreMinPosition, path, p.After, audit.Operate{Act: audit.ListErasures})
 	if err != nil {
-		return nil, err
-	}
-	if err := v.recordLook(ctx, v.NewIntent(ctx), audit.Operate{Act: audit.ListErasures}); err != nil {
 		return nil, err
 	}
 	states := make([]erasures.State, len(p.State))

@@ -15,18 +15,12 @@ import (
 // sealed. The look is recorded first.
 func (v *Vault) ListHolds(ctx context.Context, r contract.ListHoldsRequestObject) (contract.ListHoldsResponseObject, error) {
 	p, path := r.Params, contract.Base+"/legalHolds"
-	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Erasures.Name()); err != nil {
-		return nil, err
-	}
-	from, err := v.LeafFrom(path, p.After, -1)
-	if err != nil {
-		return nil, err
-	}
 	act := audit.Operate{Act: audit.ListHolds}
 	if p.LegalHoldID != nil {
 		act.On = p.LegalHoldID.String()
 	}
-	if err := v.recordLook(ctx, v.NewIntent(ctx), act); err != nil {
+	from, err := v.beginList(ctx, v.Erasures, p.CoffreMinPosition, path, p.After, act)
+	if err != nil {
 		return nil, err
 	}
 	size := edge.PageSize(p.PageSize)

@@ -13,14 +13,8 @@ import (
 // first, so that another officer finds those that wait. The look is recorded first.
 func (v *Vault) ListReleases(ctx context.Context, r contract.ListReleasesRequestObject) (contract.ListReleasesResponseObject, error) {
 	p, path := r.Params, contract.Base+"/releases"
-	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Erasures.Name()); err != nil {
-		return nil, err
-	}
-	from, err := v.LeafFrom(path, p.After, -1)
+	from, err := v.beginList(ctx, v.Erasures, p.CoffreMinPosition, path, p.After, audit.Operate{Act: audit.ListReleases})
 	if err != nil {
-		return nil, err
-	}
-	if err := v.recordLook(ctx, v.NewIntent(ctx), audit.Operate{Act: audit.ListReleases}); err != nil {
 		return nil, err
 	}
 	states := make([]erasures.ReleaseState, len(p.State))

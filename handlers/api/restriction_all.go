@@ -12,14 +12,8 @@ import (
 // of all citizens, oldest first. The look is recorded first.
 func (v *Vault) ListAllRestrictions(ctx context.Context, r contract.ListAllRestrictionsRequestObject) (contract.ListAllRestrictionsResponseObject, error) {
 	p, path := r.Params, contract.Base+"/restrictions"
-	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Erasures.Name()); err != nil {
-		return nil, err
-	}
-	from, err := v.LeafFrom(path, p.After, -1)
+	from, err := v.beginList(ctx, v.Erasures, p.CoffreMinPosition, path, p.After, audit.Operate{Act: audit.ListAllRestrictions})
 	if err != nil {
-		return nil, err
-	}
-	if err := v.recordLook(ctx, v.NewIntent(ctx), audit.Operate{Act: audit.ListAllRestrictions}); err != nil {
 		return nil, err
 	}
 	size := edge.PageSize(p.PageSize)
