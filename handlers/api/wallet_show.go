@@ -211,7 +211,7 @@ func (p *walletPage) write(params contract.GetWalletParams) error {
 	}
 	p.leaf = at.Next - 1
 	for id, o := range p.represented {
-		if o.readers, err = p.readersOf(id); err != nil {
+		if o.readers, err = p.readersOfPerson(id); err != nil {
 			return err
 		}
 	}
@@ -233,40 +233,22 @@ func (p *walletPage) writePage(params contract.GetWalletParams) error {
 	p.out = append(p.out, `,"pageSize":`...)
 	p.out = strconv.AppendInt(p.out, int64(p.size), 10)
 	p.out = append(p.out, `,"items":[`...)
-	life, after, last := p.life, p.after, p.after
+	life, last := p.life, p.after
 	if p.leaf >= 0 {
 		lives, err := p.v.Wallets.Lives(p.ctx, p.citizen, p.leaf)
 		if err != nil {
 			return err
 		}
-		own, err := p.readersOf(p.citizen)
+		own, err := p.readersOf(lives)
 		if err != nil {
 			return err
 		}
-		for i := life; i < len(lives) && !p.more; i++ {
-			if i > p.life {
-				after = wallet.Start
-			}
-			err := p.v.Wallets.From(p.ctx, lives[i], p.leaf, after, p.size+1, func(held iter.Seq[*wallet.Held]) (bool, error) {
-				if err := p.prefetchKeys(held); err != nil {
-					return false, err
-				}
-				for h := range held {
-					if p.more = p.items == p.size; p.more {
-						return false, nil
-					}
-					if h.Mandate == nil {
-						p.readers = own
-					}
-					life, last = i, h.Rank()
-					if err := p.writeHeld(h); err != nil {
-						return false, err
-					}
-				}
-				return true, nil
-			})
-			if err != nil {
+		for ; life < len(lives); life, last = life+1, wallet.Start {
+			if last, err = p.writeLife(lives[life], last, own); err != nil {
 				return err
+			}
+			if p.more {
+				break
 			}
 		}
 	}
@@ -280,12 +262,42 @@ func (p *walletPage) writePage(params contract.GetWalletParams) error {
 	return nil
 }
 
-// readersOf returns the consents that stand, of all lives of a person.
-func (p *walletPage) readersOf(who domain.CitizenID) (all []wallet.Reader, err error) {
+// writeLife writes the documents of one life from behind a rank on, and returns the rank of the
+// last that the page has room for. readers are those of the person's own documents.
+func (p *walletPage) writeLife(life domain.CitizenID, after wallet.Rank, readers []wallet.Reader) (last wallet.Rank, err error) {
+	last = after
+	err = p.v.Wallets.From(p.ctx, life, p.leaf, after, p.size+1, func(held iter.Seq[*wallet.Held]) (bool, error) {
+		if err := p.prefetchKeys(held); err != nil {
+			return false, err
+		}
+		for h := range held {
+			if p.more = p.items == p.size; p.more {
+				return false, nil
+			}
+			if h.Mandate == nil {
+				p.readers = readers
+			}
+			last = h.Rank()
+			if err := p.writeHeld(h); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+	return last, err
+}
+
+// readersOfPerson returns the consents that stand, of all lives of a person.
+func (p *walletPage) readersOfPerson(who domain.CitizenID) ([]wallet.Reader, error) {
 	lives, err := p.v.Wallets.Lives(p.ctx, who, p.leaf)
 	if err != nil {
 		return nil, err
 	}
+	return p.readersOf(lives)
+}
+
+// readersOf returns the consents that stand, of these lives of a person.
+func (p *walletPage) readersOf(lives []domain.CitizenID) (all []wallet.Reader, err error) {
 	for _, life := range lives {
 		more, err := p.v.Wallets.Readers(p.ctx, life, p.leaf)
 		if err != nil {
@@ -353,7 +365,7 @@ func (p *walletPage) writeRepresented(h *wallet.Held) error {
 		case err != nil:
 			return err
 		}
-		if o.readers, err = p.readersOf(h.Citizen); err != nil {
+		if o.readers, err = p.readersOfPerson(h.Citizen); err != nil {
 			return err
 		}
 		p.authorized, o.recorded = append(p.authorized, authorized), true
