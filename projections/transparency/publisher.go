@@ -123,6 +123,17 @@ func (p *Publisher) open(ctx context.Context, place checkpoints.Place) (signed, 
 	return signed{c, note}, nil
 }
 
+// openBoth reads and verifies what both places keep.
+func (p *Publisher) openBoth(ctx context.Context) (kept, outside signed, err error) {
+	if kept, err = p.open(ctx, p.Kept); err != nil {
+		return kept, outside, fmt.Errorf("the last checkpoint in the databases: %w", err)
+	}
+	if outside, err = p.open(ctx, p.Outside); err != nil {
+		return kept, outside, fmt.Errorf("the last checkpoint outside the databases: %w", err)
+	}
+	return kept, outside, nil
+}
+
 // Verify returns the checkpoint of a note that a key of this vault has signed.
 func (p *Publisher) Verify(ctx context.Context, note []byte) (proof.Checkpoint, error) {
 	keys, err := p.Keys.Public(ctx)
@@ -141,13 +152,9 @@ func (p *Publisher) Verify(ctx context.Context, note []byte) (proof.Checkpoint, 
 // Newest returns the last checkpoint that any place keeps, verified; ok is false when there is
 // none.
 func (p *Publisher) Newest(ctx context.Context) (c proof.Checkpoint, ok bool, err error) {
-	kept, err := p.open(ctx, p.Kept)
+	kept, outside, err := p.openBoth(ctx)
 	if err != nil {
-		return c, false, fmt.Errorf("the last checkpoint in the databases: %w", err)
-	}
-	outside, err := p.open(ctx, p.Outside)
-	if err != nil {
-		return c, false, fmt.Errorf("the last checkpoint outside the databases: %w", err)
+		return c, false, err
 	}
 	if outside.newer(kept) {
 		kept = outside
@@ -179,13 +186,9 @@ func (p *Publisher) Last(ctx context.Context) ([]byte, error) {
 // or ErrChanged when they differ. Where the tree has not come that far nothing is compared
 // yet: [Publisher.Run] compares when it has.
 func (p *Publisher) Compare(ctx context.Context) error {
-	kept, err := p.open(ctx, p.Kept)
+	kept, outside, err := p.openBoth(ctx)
 	if err != nil {
-		return fmt.Errorf("the last checkpoint in the databases: %w", err)
-	}
-	outside, err := p.open(ctx, p.Outside)
-	if err != nil {
-		return fmt.Errorf("the last checkpoint outside the databases: %w", err)
+		return err
 	}
 	h, err := p.Tree.head(ctx)
 	if errors.Is(err, projections.ErrNotReady) {
@@ -302,13 +305,9 @@ func (p *Publisher) sameTail(ctx context.Context, c signed) error {
 // resume finds the last checkpoint, compares both places with the log, and brings the older
 // place up to the newer one. It returns errLater until the tree has come far enough.
 func (p *Publisher) resume(ctx context.Context) error {
-	kept, err := p.open(ctx, p.Kept)
+	kept, outside, err := p.openBoth(ctx)
 	if err != nil {
-		return fmt.Errorf("the last checkpoint in the databases: %w", err)
-	}
-	outside, err := p.open(ctx, p.Outside)
-	if err != nil {
-		return fmt.Errorf("the last checkpoint outside the databases: %w", err)
+		return err
 	}
 	h, err := p.Tree.head(ctx)
 	if err != nil {
