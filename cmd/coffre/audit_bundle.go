@@ -162,13 +162,9 @@ func (s *served) Nodes(ctx context.Context, level int, first int64, count int) (
 	if err = errors.Join(err, body.Close()); err != nil {
 		return nil, err
 	}
-	const size = len(proof.Hash{})
-	if len(data) != tile.Width*size {
+	hashes, whole := proof.Split(data)
+	if !whole || len(hashes) != tile.Width {
 		return nil, fmt.Errorf("the tile %s has %d bytes", tile.Path(), len(data))
-	}
-	var hashes []proof.Hash
-	for i := 0; i < len(data); i += size {
-		hashes = append(hashes, proof.Hash(data[i:i+size]))
 	}
 	if s.tiles == nil || len(s.tiles) > 64 {
 		s.tiles = make(map[proof.Tile][]proof.Hash)

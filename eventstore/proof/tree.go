@@ -38,7 +38,7 @@ func reader(ctx context.Context, nodes Nodes) tlog.HashReader {
 				if err != nil {
 					return nil, err
 				}
-				data = join(hashes)
+				data = Join(hashes)
 				tiles[tile] = data
 			}
 			hash, err := tlog.HashFromTile(tile, data, index)
@@ -51,12 +51,22 @@ func reader(ctx context.Context, nodes Nodes) tlog.HashReader {
 	})
 }
 
-func join(hashes []Hash) []byte {
+// Join returns the bytes of hashes one after the other, as tiles and bundles have them.
+func Join(hashes []Hash) []byte {
 	data := make([]byte, 0, len(hashes)*len(Hash{}))
 	for _, h := range hashes {
 		data = append(data, h[:]...)
 	}
 	return data
+}
+
+// Split returns the hashes that Join put together; ok is false when the last one is cut off.
+func Split(data []byte) (hashes []Hash, ok bool) {
+	hashes = make([]Hash, 0, len(data)/len(Hash{}))
+	for len(data) >= len(Hash{}) {
+		hashes, data = append(hashes, Hash(data[:len(Hash{})])), data[len(Hash{}):]
+	}
+	return hashes, len(data) == 0
 }
 
 // Root returns the root of the first size leaves, from what nodes holds. The root of no

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -231,5 +232,18 @@ func TestTilePaths(t *testing.T) {
 	}
 	if (Tile{7, 1 << 62, 1}).Within(1 << 40) {
 		t.Error("a place beyond every tree")
+	}
+}
+
+func TestHashesAreSplitAsTheyWereJoined(t *testing.T) {
+	all := []Hash{{1}, {2}, {3}}
+	for n := range len(all) + 1 {
+		data := Join(all[:n])
+		if got, ok := Split(data); !ok || !slices.Equal(got, all[:n]) {
+			t.Errorf("%d hashes became %v, %t", n, got, ok)
+		}
+		if _, ok := Split(append(data, 0)); ok {
+			t.Errorf("%d hashes and a byte are whole", n)
+		}
 	}
 }

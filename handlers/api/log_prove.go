@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -122,9 +121,5 @@ func (v *Vault) Tile(ctx context.Context, path string) ([]byte, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("tile: %w", err)
 	}
-	var data bytes.Buffer
-	for _, h := range hashes {
-		data.Write(h[:])
-	}
-	return data.Bytes(), nil
+	return proof.Join(hashes), nil
 }

@@ -154,11 +154,7 @@ func Write(ctx context.Context, w io.Writer, from Source, types []string, select
 			err = nodesErr
 			return
 		}
-		l := leaves{First: first}
-		for _, h := range hashes {
-			l.Hashes = append(l.Hashes, h[:]...)
-		}
-		put(line{Leaves: &l})
+		put(line{Leaves: &leaves{First: first, Hashes: proof.Join(hashes)}})
 	}
 	next := int64(0) // tile
 	for e, readErr := range from.LogEvents(ctx, c.Size) {
@@ -180,9 +176,7 @@ func Write(ctx context.Context, w io.Writer, from Source, types []string, select
 			if proveErr != nil {
 				return events, proveErr
 			}
-			for _, h := range path {
-				e.Proof = append(e.Proof, h[:]...)
-			}
+			e.Proof = proof.Join(path)
 		}
 		put(line{Event: &e})
 		events++

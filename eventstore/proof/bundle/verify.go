@@ -346,12 +346,11 @@ func (v *verification) hashes(l *leaves) error {
 	if err := v.open(); err != nil {
 		return err
 	}
-	const size = len(proof.Hash{})
-	if !v.header.Whole || l.First != v.tree.Size() || len(l.Hashes) == 0 || len(l.Hashes)%size != 0 {
+	hashes, ok := proof.Split(l.Hashes)
+	if !v.header.Whole || l.First != v.tree.Size() || len(hashes) == 0 || !ok {
 		return ErrFormat
 	}
-	for i := 0; i < len(l.Hashes); i += size {
-		hash := proof.Hash(l.Hashes[i : i+size])
+	for _, hash := range hashes {
 		v.compared.leaves(hash)
 		v.tree.Append(hash)
 		v.judgeFormer(&v.tree)
@@ -399,12 +398,8 @@ func (v *verification) event(e *Event, hash proof.Hash) error {
 		v.compared.event(one)
 		return nil
 	}
-	const size = len(proof.Hash{})
-	path := make([]proof.Hash, 0, len(e.Proof)/size)
-	for i := 0; i+size <= len(e.Proof); i += size {
-		path = append(path, proof.Hash(e.Proof[i:i+size]))
-	}
-	if e.Damaged || len(e.Proof)%size != 0 || proof.CheckInclusion(path, v.checkpoint.Size, v.checkpoint.Root, e.Leaf, hash) != nil {
+	path, ok := proof.Split(e.Proof)
+	if e.Damaged || !ok || proof.CheckInclusion(path, v.checkpoint.Size, v.checkpoint.Root, e.Leaf, hash) != nil {
 		v.report.add(Finding{Altered, e.Leaf, e.Stream, fmt.Sprintf("leaf %d, %s, is not what was recorded there", e.Leaf, one.name())})
 		return nil
 	}
