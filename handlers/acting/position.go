@@ -31,8 +31,8 @@ func (rec *Recorder) PositionToken(ctx context.Context, p eventstore.Position) (
 // positionUse is what tokens of positions are sealed for.
 const positionUse = "position"
 
-// Cursor returns the cursor of a place, which is a leaf or several numbers, in the pages of an operation, which only that
-// operation reads. It tells nothing of the place.
+// Cursor returns the cursor of a place, which is a leaf or several numbers, in the pages of an
+// operation, which only that operation reads. It tells nothing of the place.
 func (rec *Recorder) Cursor(operation string, place ...int64) contract.Cursor {
 	return rec.Keys.PageTokens().Seal("cursor/"+operation, place...)
 }

@@ -61,7 +61,7 @@ func (v *Vault) GetCitizen(ctx context.Context, r contract.GetCitizenRequestObje
 		return nil, err
 	}
 	// They learn whether the vault knows the person.
-	if err := v.claimNumber(ctx, in, id, r.Body.SSIN); err != nil {
+	if err := v.claimNamed(ctx, in, id, r.Body.SSIN, nil); err != nil {
 		return nil, v.QueueRefusal(in, asked, err)
 	}
 	named, err := v.RecordLookup(ctx, in, lookup, id)

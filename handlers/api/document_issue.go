@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
-	"coffre/domain/access"
 	"coffre/domain/citizen"
 	"coffre/domain/document"
 	"coffre/domain/mandate"
@@ -95,24 +94,18 @@ func (v *Vault) draft(ctx context.Context, in acting.Intent, body *contract.Docu
 // nameForDocument counts the citizen of a document and the parents whom it names among those
 // whom the issuer names today, and returns them: the zero id for one whom the vault does not
 // know.
-func (v *Vault) nameForDocument(ctx context.Context, in acting.Intent, t domain.DocumentType, body *contract.DocumentIssue) (named []domain.CitizenID, err error) {
-	if err := v.CheckRefusals(ctx, in); err != nil {
-		return nil, err
-	}
-	for _, ssin := range append([]contract.SSIN{body.SSIN}, body.Parents...) {
+func (v *Vault) nameForDocument(ctx context.Context, in acting.Intent, t domain.DocumentType, body *contract.DocumentIssue) ([]domain.CitizenID, error) {
+	numbers := append([]contract.SSIN{body.SSIN}, body.Parents...)
+	return v.nameAll(ctx, in, t, numbers, func(ssin contract.SSIN) (domain.CitizenID, error) {
 		id, err := v.Keys.Resolve(ctx, ssin.SSIN)
 		if err == nil {
 			id, err = v.Survivor(ctx, id)
 		}
 		if err != nil { // it comes up again where the person is registered, or the vault does not know them
-			id = domain.CitizenID{}
+			return domain.CitizenID{}, nil
 		}
-		if err := v.claimNumber(ctx, in, id, ssin); err != nil {
-			return nil, v.QueueRefusal(in, access.Refused{Citizen: id, Type: t}, err)
-		}
-		named = append(named, id)
-	}
-	return named, nil
+		return id, nil
+	})
 }
 
 // documentOf returns the id of the document that an issuer's source reference names, and the

@@ -44,7 +44,7 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 		if err != nil {
 			return nil, err
 		}
-		if err := v.ClaimQuotaOnce(ctx, in, v.quotaSubject(id, q.SSIN, q.CitizenRef), v.quotaSubject(domain.CitizenID{}, q.SSIN, q.CitizenRef)); err != nil {
+		if err := v.claimNamed(ctx, in, id, q.SSIN, q.CitizenRef); err != nil {
 			return nil, err
 		}
 		person, err := v.LoadPerson(ctx, id)

@@ -151,11 +151,11 @@ func (v *Vault) quotaSubject(subject domain.CitizenID, ssin contract.SSIN, ref *
 	return domain.CitizenID{UUID: uuid.UUID(sum[:16])}
 }
 
-// claimNumber counts the person with a national number among those whom the calling
-// organisation names today (rule A-7), once, also when the vault came to know them that day.
-// id is the zero id for a person whom the vault does not know.
-func (v *Vault) claimNumber(ctx context.Context, in acting.Intent, id domain.CitizenID, ssin contract.SSIN) error {
-	return v.ClaimQuotaOnce(ctx, in, v.quotaSubject(id, ssin, nil), v.quotaSubject(domain.CitizenID{}, ssin, nil))
+// claimNamed counts the person with a national number, or a reference, among those whom the
+// calling organisation names today (rule A-7), once, also when the vault came to know them that
+// day. id is the zero id for a person whom the vault does not know.
+func (v *Vault) claimNamed(ctx context.Context, in acting.Intent, id domain.CitizenID, ssin contract.SSIN, ref *domain.CitizenRef) error {
+	return v.ClaimQuotaOnce(ctx, in, v.quotaSubject(id, ssin, ref), v.quotaSubject(domain.CitizenID{}, ssin, ref))
 }
 
 // evidenceBasis judges the basis of every need before the held documents are looked at. Of

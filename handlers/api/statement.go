@@ -15,7 +15,9 @@ import (
 // minute and is on record of the person, as a consumer's is (rule A-3). do gets the zero id
 // for a person whom the vault does not know.
 func recordStatement[R any](ctx context.Context, v *Vault, in acting.Intent, numbers []contract.SSIN, do func(domain.CitizenID) (R, error)) (result R, err error) {
-	ids, err := v.nameForStatement(ctx, in, numbers)
+	ids, err := v.nameAll(ctx, in, "", numbers, func(ssin contract.SSIN) (domain.CitizenID, error) {
+		return v.Resolve(ctx, in.Call, ssin, nil)
+	})
 	if err != nil {
 		return result, err
 	}
@@ -35,20 +37,21 @@ func recordStatement[R any](ctx context.Context, v *Vault, in acting.Intent, num
 // of a request's events.
 const statementPlace = 1 << 21
 
-// nameForStatement counts the persons whom a source names among those of today, and returns
-// them: the zero id for one whom the vault does not know.
-func (v *Vault) nameForStatement(ctx context.Context, in acting.Intent, numbers []contract.SSIN) ([]domain.CitizenID, error) {
+// nameAll counts the persons with these national numbers among those whom an issuer names today
+// (rule A-7), and returns them as resolve does: the zero id for one whom the vault does not
+// know. What is refused is on record, with the type of document that it was about.
+func (v *Vault) nameAll(ctx context.Context, in acting.Intent, t domain.DocumentType, numbers []contract.SSIN, resolve func(contract.SSIN) (domain.CitizenID, error)) ([]domain.CitizenID, error) {
 	if err := v.CheckRefusals(ctx, in); err != nil {
 		return nil, err
 	}
 	ids := make([]domain.CitizenID, len(numbers))
 	for i, ssin := range numbers {
 		var err error
-		if ids[i], err = v.Resolve(ctx, in.Call, ssin, nil); err != nil {
+		if ids[i], err = resolve(ssin); err != nil {
 			return nil, err
 		}
-		if err := v.claimNumber(ctx, in, ids[i], ssin); err != nil {
-			return nil, v.QueueRefusal(in, access.Refused{Citizen: ids[i]}, err)
+		if err := v.claimNamed(ctx, in, ids[i], ssin, nil); err != nil {
+			return nil, v.QueueRefusal(in, access.Refused{Citizen: ids[i], Type: t}, err)
 		}
 	}
 	return ids, nil
