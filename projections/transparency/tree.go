@@ -78,10 +78,13 @@ const (
 	getLeaf    = `SELECT hash FROM leaves WHERE from_leaf = ?`
 	getNode    = `SELECT hash FROM nodes WHERE n = ? AND level = ?`
 
-	selectLeaves = `SELECT hash FROM leaves WHERE from_leaf >= ? AND from_leaf < ? ORDER BY from_leaf`
-	selectNodes  = `SELECT hash FROM nodes WHERE n >= ? AND n < ? AND level = ? ORDER BY n`
-	selectLog    = `SELECT event, losses FROM log`
+	selectNodes = `SELECT hash FROM nodes WHERE n >= ? AND n < ? AND level = ? ORDER BY n`
+	selectLog   = `SELECT event, losses FROM log`
 )
+
+// SelectLeaves reads the hashes of the leaves from one on and before another, in order, for who
+// reads the tables of the tree beside whoever keeps them up.
+const SelectLeaves = `SELECT hash FROM leaves WHERE from_leaf >= ? AND from_leaf < ? ORDER BY from_leaf`
 
 // Apply implements projections.Projection.
 func (t *Tree) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64) error {
@@ -131,7 +134,7 @@ func getHash(ctx context.Context, tx *projections.Tx, level int, n int64, into *
 
 // Nodes implements proof.Nodes. It returns ErrNoNode where the tree ends before.
 func (t *Tree) Nodes(ctx context.Context, level int, first int64, count int) ([]proof.Hash, error) {
-	query, args := selectLeaves, []any{first, first + int64(count)}
+	query, args := SelectLeaves, []any{first, first + int64(count)}
 	if level > 0 {
 		query, args = selectNodes, []any{first, first + int64(count), level}
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"coffre/eventstore"
 	"coffre/eventstore/checkpoints"
@@ -89,22 +88,8 @@ func OpenAuditSource(ctx context.Context, dir DataDir, c Config) (_ *AuditSource
 	if s.kept, err = checkpoints.In(ctx, s.keys); err != nil {
 		return nil, err
 	}
-	address, other := strings.CutPrefix(c.Checkpoints.At, inOtherPostgres)
-	switch {
-	case other:
-		db, _, err := keysdb.OpenPostgres(ctx, address)
-		if err != nil {
-			return nil, err
-		}
-		s.onClose(db.Close)
-		s.outside, err = checkpoints.In(ctx, db)
-		return s, err
-	case c.Checkpoints.At != "":
-		s.outside = checkpoints.InFile(strings.TrimPrefix(c.Checkpoints.At, inFile))
-	default:
-		s.outside = checkpoints.InFile(dir.File(checkpointFile))
-	}
-	return s, nil
+	s.outside, _, err = c.Checkpoints.openOutside(ctx, dir, s.onClose)
+	return s, err
 }
 
 // openTree opens the tree that the read model has, beside whoever keeps it up. Where there is
@@ -124,7 +109,7 @@ func (s *AuditSource) openTree(ctx context.Context, at StoresConfig, dir DataDir
 		}
 		s.onClose(tables.Close)
 		s.tree = fallback{tableNodes(func(ctx context.Context, first int64, count int) (all [][]byte, err error) {
-			return all, tables.Reader().SelectContext(ctx, &all, tables.Reader().Rebind(selectLeafHashes), first, first+int64(count))
+			return all, tables.Reader().SelectContext(ctx, &all, tables.Reader().Rebind(transparency.SelectLeaves), first, first+int64(count))
 		}), s.tree}
 		return nil
 	}
@@ -139,7 +124,7 @@ func (s *AuditSource) openTree(ctx context.Context, at StoresConfig, dir DataDir
 	}
 	s.onClose(conn.Close)
 	s.tree = fallback{tableNodes(func(_ context.Context, first int64, count int) (all [][]byte, err error) {
-		q, _, err := conn.Prepare(selectLeafHashes)
+		q, _, err := conn.Prepare(transparency.SelectLeaves)
 		if err != nil {
 			return nil, err
 		}
@@ -151,8 +136,6 @@ func (s *AuditSource) openTree(ctx context.Context, at StoresConfig, dir DataDir
 	}), s.tree}
 	return nil
 }
-
-const selectLeafHashes = `SELECT hash FROM leaves WHERE from_leaf >= ? AND from_leaf < ? ORDER BY from_leaf`
 
 // tableNodes are the leaf hashes that a read model holds.
 type tableNodes func(ctx context.Context, first int64, count int) ([][]byte, error)

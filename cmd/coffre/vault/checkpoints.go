@@ -92,25 +92,33 @@ func (a *assembly) openCheckpoints(ctx context.Context) error {
 
 // outside opens the place of the last checkpoint outside the databases.
 func (a *assembly) outside(ctx context.Context) (checkpoints.Place, error) {
-	if path, file := strings.CutPrefix(a.o.Checkpoints.At, inFile); file {
-		return checkpoints.InFile(path), nil
-	}
-	address, other := strings.CutPrefix(a.o.Checkpoints.At, inOtherPostgres)
-	if !other {
-		return checkpoints.InFile(a.dir.File(checkpointFile)), nil
-	}
-	if address == a.places.at.Log || address == a.places.at.Keys || address == a.places.at.ReadModels {
+	if address, other := strings.CutPrefix(a.o.Checkpoints.At, inOtherPostgres); other && (address == a.places.at.Log || address == a.places.at.Keys || address == a.places.at.ReadModels) {
 		return nil, errSamePlace
 	}
-	db, doubts, err := keysdb.OpenPostgres(ctx, address)
-	if err != nil {
-		return nil, fmt.Errorf("last checkpoint: %w", err)
-	}
-	a.onClose(db.Close)
+	place, doubts, err := a.o.Checkpoints.openOutside(ctx, a.dir, a.onClose)
 	for _, doubt := range doubts {
 		a.o.Logger.WarnContext(ctx, doubt)
 	}
-	return checkpoints.In(ctx, db)
+	return place, err
+}
+
+// openOutside opens the place that At names, of a vault in a directory; onClose is told what
+// closes it. doubts are sentences for the operator about the database.
+func (c CheckpointsConfig) openOutside(ctx context.Context, dir DataDir, onClose func(func() error)) (_ checkpoints.Place, doubts []string, err error) {
+	if path, file := strings.CutPrefix(c.At, inFile); file {
+		return checkpoints.InFile(path), nil, nil
+	}
+	address, other := strings.CutPrefix(c.At, inOtherPostgres)
+	if !other {
+		return checkpoints.InFile(dir.File(checkpointFile)), nil, nil
+	}
+	db, doubts, err := keysdb.OpenPostgres(ctx, address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("last checkpoint: %w", err)
+	}
+	onClose(db.Close)
+	place, err := checkpoints.In(ctx, db)
+	return place, doubts, err
 }
 
 // logKeys are the public keys that ever signed the log, as the key ring has them on record.
