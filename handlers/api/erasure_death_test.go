@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -84,21 +83,7 @@ func dieAt(t *testing.T, scope contract.ErasureScope, n int) (died bool) {
 		return faulty.Fault{}
 	})
 	tv.restart()
-	worked := make(chan error, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go func() { worked <- tv.WaitIdle(ctx) }()
-	for ended := false; !ended; {
-		select {
-		case message := <-heard:
-			ended = message == triedAgain
-		case err := <-worked:
-			if err != nil {
-				t.Fatal(err)
-			}
-			ended = true
-		}
-	}
+	tv.workUntilFault(t, heard)
 	died = medium.Broken()
 	tv.stop()
 	medium.BreakAfter(-1)

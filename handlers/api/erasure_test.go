@@ -551,6 +551,30 @@ func (tv *testVault) captureLog() logSignal {
 	return s
 }
 
+// workUntilFault returns once the vault has met a fault, after which it tries again, or has
+// nothing left to do.
+func (tv *testVault) workUntilFault(t testing.TB, heard logSignal) {
+	t.Helper()
+	worked := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	waitIdle := tv.WaitIdle // of this process: after a restart tv is another one
+	go func() { worked <- waitIdle(ctx) }()
+	for {
+		select {
+		case message := <-heard:
+			if message == triedAgain {
+				return
+			}
+		case err := <-worked:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+}
+
 // E-3: an erasure whose process ends before or after any of its appends is resumed: the same
 // facts, once each, and the same certificate.
 func TestErasureResumes(t *testing.T) {
@@ -612,22 +636,7 @@ func resumedAt(t *testing.T, scope contract.ErasureScope, n int, f faulty.Fault)
 	}
 	close(approved)
 	tv.restart(func(s *settings) { s.Work.EraseAfter = time.Nanosecond })
-	worked := make(chan error, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go func() { worked <- tv.WaitIdle(ctx) }()
-	// It meets the fault, or settles what it left unknown and comes to its end.
-	for heard, ended := heard, false; !ended; {
-		select {
-		case message := <-heard:
-			ended = message == triedAgain
-		case err := <-worked:
-			if err != nil {
-				t.Fatal(err)
-			}
-			ended = true
-		}
-	}
+	tv.workUntilFault(t, heard) // or settle what it left unknown
 	select {
 	case <-hit:
 		broke = true
