@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"coffre/eventstore/proof"
+	"coffre/eventstore/sqlite/sqlitedb"
 )
 
 // File is a Place in a file that one process writes. Its methods may be called concurrently.
@@ -72,9 +73,5 @@ func (f *File) Replace(ctx context.Context, former, next []byte) (err error) {
 	if err := os.Rename(temp.Name(), f.path); err != nil {
 		return err
 	}
-	dir, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return sqlitedb.SyncDir(folder, "")
 }
