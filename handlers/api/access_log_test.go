@@ -106,9 +106,7 @@ func TestAccessLog(t *testing.T) {
 		}
 	})
 	t.Run("without keys, without the case reference", func(t *testing.T) {
-		opener := tv.Opener.Opener
-		tv.Opener.Opener = keysAway{}
-		defer func() { tv.Opener.Opener = opener }()
+		defer tv.Opener.set(keysAway{})()
 		got, err := tv.accessesOf(t, me, who, contract.GetAccessLogParams{})
 		if err != nil || len(got.Items) != 3 || got.Items[2].CaseReference != "" {
 			t.Errorf("%+v, %v", got, err)

@@ -166,8 +166,8 @@ func TestF30ReportsStream(t *testing.T) {
 	for range 40 {
 		tv.issue(t, homeAffairs, contract.DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", Content: contract.Content(manyMembers(99))})
 	}
-	opener := &breakingOpener{Opener: tv.Opener.Opener, limit: -1}
-	tv.Opener.Opener = opener
+	opener := &breakingOpener{Opener: tv.Opener.get(), limit: -1}
+	tv.Opener.set(opener)
 	ask := func() (*httptest.ResponseRecorder, func() error) {
 		body := contract.SubjectAccessRequest{Lang: "fr"}
 		ctx := tv.as(t, citizenCaller(me), "subjectAccessReport", body)

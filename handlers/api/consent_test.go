@@ -16,7 +16,6 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
-	"coffre/eventstore/codec"
 	"coffre/eventstore/faulty"
 	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
@@ -162,9 +161,7 @@ func TestGrantingConsent(t *testing.T) {
 		}
 		tv.Keeper.Before(func(string) error { return errors.New("away") })
 		defer tv.Keeper.Before(nil)
-		log := tv.Log
-		defer func() { tv.Vault.Log = log }()
-		tv.Vault.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: keysAway{}, Now: tv.Clock.Now})
+		defer tv.Sealer.set(keysAway{})()
 		for range 2 {
 			if err := tv.withdraw(t, who, receipt.ConsentID); err != nil {
 				t.Error(err)

@@ -20,7 +20,6 @@ import (
 	"coffre/domain/document"
 	"coffre/domain/registry"
 	"coffre/eventstore"
-	"coffre/eventstore/codec"
 	"coffre/eventstore/faulty"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
@@ -293,8 +292,8 @@ func TestAuthoriseThenOpen(t *testing.T) {
 	t.Run("A-1 what cannot be opened is recorded as failed", func(t *testing.T) {
 		tv := newVault(t)
 		id := tv.household(t, 1)
-		tv.Opener.Opener = keysAway{}
-		tv.Vault.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: keysAway{}, Now: tv.Clock.Now})
+		tv.Opener.set(keysAway{})
+		tv.Sealer.set(keysAway{})
 		body := allowance
 		body.CaseReference = ""
 		if _, err := tv.read(t, consumer(flanders), id, uuid.New(), body); !errors.Is(err, eventstore.ErrKeysUnavailable) {

@@ -161,9 +161,10 @@ func (tv *testVault) otherProcess(t testing.TB, clock func() time.Time) *testVau
 	}
 	other := *tv
 	other.stop = func() {}
-	other.Opener = &switchedOpener{seal.Opener{Ring: ring.Ring}}
+	other.Opener, other.Sealer = new(switchedOpener), new(switchedSealer)
+	other.useKeys(ring.Ring)
 	made := &other.Settings
-	made.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now})
+	made.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: other.Sealer, Now: tv.Clock.Now})
 	made.Keys, made.Requests, made.Quotas = ring.Ring, table, counts
 	made.Disclosure.Opener = other.Opener
 	made.Work.Destroyer, made.Work.Rotator, made.Work.EraseAfter, made.Work.Retentions = ring.Destroyer, ring.Rotator, 0, nil

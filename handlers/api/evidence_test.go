@@ -569,13 +569,12 @@ func TestTheCitizenSeesWhatWasTold(t *testing.T) {
 		}
 	})
 	t.Run("A-10 without the answer, what it was to tell was not told", func(t *testing.T) {
-		opener := tv.Opener.Opener
-		defer func() { tv.Opener.Opener = opener }()
-		tv.Opener.Opener = keysAway{}
+		back := tv.Opener.set(keysAway{})
+		defer back()
 		if got, err := tv.evidenceOf(t, flanders, query); err == nil {
 			t.Fatalf("%+v", got)
 		}
-		tv.Opener.Opener = opener
+		back()
 		told := log()[1]
 		if told.Kind != contract.AccessKindPresence || told.Outcome != contract.AccessOutcomeFailed || len(told.Answers) != 2 {
 			t.Errorf("%+v", told)

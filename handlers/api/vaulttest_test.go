@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,6 +65,7 @@ type testVault struct {
 	*Vault
 	Settings settings        // parts of which restart makes the vault again
 	Opener   *switchedOpener // of Settings
+	Sealer   *switchedSealer // of the log
 	Store    *faulty.Store   // in memory, without faults until a test sets a rule
 	Keeper   *ringtest.Keeper
 	KeysDB   *keysdb.DB
@@ -92,8 +94,34 @@ func (s settings) vault() *Vault {
 	return &Vault{Worker: work.New(working), Evidence: s.Evidence, Backups: s.Backups, Webhooks: s.Webhooks}
 }
 
-// switchedOpener is an opener that a test replaces while the vault runs.
-type switchedOpener struct{ eventstore.Opener }
+// switched is a part of a vault that a test replaces while the vault runs.
+type switched[T any] struct{ now atomic.Pointer[T] }
+
+func (s *switched[T]) get() T { return *s.now.Load() }
+
+// set replaces the part, and returns what puts the former one back.
+func (s *switched[T]) set(next T) (back func()) {
+	former := s.now.Swap(&next)
+	return func() { s.now.Store(former) }
+}
+
+type switchedOpener struct{ switched[eventstore.Opener] }
+
+func (s *switchedOpener) Open(ctx context.Context, dst []byte, p eventstore.Place, sealed []byte) ([]byte, error) {
+	return s.get().Open(ctx, dst, p, sealed)
+}
+
+type switchedSealer struct{ switched[eventstore.Sealer] }
+
+func (s *switchedSealer) Seal(ctx context.Context, citizen domain.CitizenID, p eventstore.Place, plain []byte) ([]byte, error) {
+	return s.get().Seal(ctx, citizen, p, plain)
+}
+
+// useKeys makes the parts that seal and open use a ring.
+func (tv *testVault) useKeys(ring *seal.Ring) {
+	tv.Opener.set(seal.Opener{Ring: ring})
+	tv.Sealer.set(seal.Sealer{Ring: ring})
+}
 
 // testClock is a clock that moves only by Advance. It may be used concurrently.
 type testClock struct {
@@ -149,10 +177,11 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 		t.Fatal(err)
 	}
 	tv.Files = faultyblob.New(files, nil)
-	tv.Opener = &switchedOpener{seal.Opener{Ring: ring.Ring}}
+	tv.Opener, tv.Sealer = new(switchedOpener), new(switchedSealer)
+	tv.useKeys(ring.Ring)
 	m := &tv.Settings
 	m.Recorder = acting.Recorder{
-		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now}),
+		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: tv.Sealer, Now: tv.Clock.Now}),
 		Keys: ring.Ring, Requests: table, Quotas: counts, Words: new(vocabulary.Holder),
 		Now: tv.Clock.Now, NewID: uuid.New, Slog: slog.New(slog.DiscardHandler),
 	}
@@ -217,9 +246,9 @@ func (tv *testVault) restartOn(t testing.TB, db *keysdb.DB) {
 		t.Fatal(err)
 	}
 	tv.KeysDB = db
-	tv.Opener.Opener = seal.Opener{Ring: ring.Ring}
 	tv.restart(func(s *settings) {
-		s.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring.Ring}, Now: tv.Clock.Now})
+		tv.useKeys(ring.Ring)
+		s.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: tv.Sealer, Now: tv.Clock.Now})
 		s.Keys, s.Requests, s.Quotas = ring.Ring, table, counts
 		s.Work.Destroyer, s.Work.Rotator, s.Work.Jobs = ring.Destroyer, ring.Rotator, under
 	})

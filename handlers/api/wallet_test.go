@@ -157,9 +157,7 @@ func TestOwnWallet(t *testing.T) {
 	})
 	t.Run("without keys nothing is shown as if it were all", func(t *testing.T) {
 		tv := &testVault{Vault: tv.Vault, Opener: tv.Opener, Clock: tv.Clock}
-		opener := tv.Opener.Opener
-		defer func() { tv.Opener.Opener = opener }()
-		tv.Opener.Opener = keysAway{}
+		defer tv.Opener.set(keysAway{})()
 		if _, _, err := tv.wallet(t, me, who, contract.GetWalletParams{}); !errors.Is(err, eventstore.ErrKeysUnavailable) {
 			t.Error(err)
 		}
@@ -333,9 +331,7 @@ func TestRepresentatives(t *testing.T) {
 		tv.Store.SetRule(nil)
 	})
 	t.Run("M-1.9 a mandate whose end cannot be opened shows nothing", func(t *testing.T) {
-		opener := tv.Opener.Opener
-		tv.Opener.Opener = exceptMandates{opener}
-		defer func() { tv.Opener.Opener = opener }()
+		defer tv.Opener.set(exceptMandates{tv.Opener.get()})()
 		before := len(looks())
 		got, _, err := tv.wallet(t, me, parent, contract.GetWalletParams{})
 		if err != nil || len(got.Items) != 1 {
