@@ -167,6 +167,36 @@ type Store interface {
 	Close() error
 }
 
+// MaxTogether bounds the batches of one AppendTogether.
+const MaxTogether = 1024
+
+// Together is a store that takes batches of many streams in one transaction, for whoever
+// copies a log. [AppendTogether] also serves stores that do not.
+type Together interface {
+	// AppendTogether writes the batches durably in their order with no other record
+	// between them, or nothing; all count as [Ordinary]. A batch whose records are there
+	// already, as Append has it, counts as written. Errors: those of Append, of the first
+	// batch that has one; ErrTooLarge for more than MaxTogether batches.
+	AppendTogether(ctx context.Context, batches []Batch) error
+}
+
+// AppendTogether appends the batches in their order, in one transaction where the store is
+// a [Together], else one after the other until one fails.
+func AppendTogether(ctx context.Context, s Store, batches []Batch) error {
+	if len(batches) > MaxTogether {
+		return fmt.Errorf("%d batches: %w", len(batches), ErrTooLarge)
+	}
+	if t, ok := s.(Together); ok {
+		return t.AppendTogether(ctx, batches)
+	}
+	for _, b := range batches {
+		if _, err := s.Append(ctx, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Errors of the port. A read that meets a damaged record yields *Corrupt and ends.
 var (
 	ErrOverloaded     = errors.New("eventstore: too many appends are waiting")

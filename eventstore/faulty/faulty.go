@@ -73,7 +73,7 @@ func (s *Store) SetChange(change Change) {
 	s.change = change
 }
 
-var _ eventstore.Store = (*Store)(nil)
+var _ eventstore.Together = (*Store)(nil)
 
 // New wraps inner. A nil rule lets everything pass. Close closes inner.
 func New(inner eventstore.Store, rule Rule) *Store {
@@ -109,6 +109,18 @@ func (s *Store) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appe
 		return eventstore.Appended{}, f.After
 	}
 	return done, err
+}
+
+// AppendTogether implements eventstore.Together; it fails as an Append does, as a whole.
+func (s *Store) AppendTogether(ctx context.Context, batches []eventstore.Batch) error {
+	f := s.decide(Append)
+	if f.Before != nil {
+		return f.Before
+	}
+	if err := eventstore.AppendTogether(ctx, s.inner, batches); err != nil {
+		return err
+	}
+	return f.After
 }
 
 // ReadStream implements eventstore.Store.

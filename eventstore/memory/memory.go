@@ -31,7 +31,7 @@ type stream struct {
 	ids     map[uuid.UUID]eventstore.Revision
 }
 
-var _ eventstore.Store = (*Store)(nil)
+var _ eventstore.Together = (*Store)(nil)
 
 // New returns an empty store.
 func New() *Store {
@@ -45,12 +45,50 @@ func (m *Store) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appe
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch {
-	case m.closed:
-		return eventstore.Appended{}, eventstore.ErrClosed
-	case ctx.Err() != nil:
-		return eventstore.Appended{}, ctx.Err()
+	if err := m.usable(ctx); err != nil {
+		return eventstore.Appended{}, err
 	}
+	done, err := m.append(b)
+	if err == nil && !done.Repeated {
+		m.wake()
+	}
+	return done, err
+}
+
+// AppendTogether implements eventstore.Together.
+func (m *Store) AppendTogether(ctx context.Context, batches []eventstore.Batch) error {
+	if len(batches) > eventstore.MaxTogether {
+		return eventstore.ErrTooLarge
+	}
+	for _, b := range batches {
+		if err := b.Check(); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx); err != nil {
+		return err
+	}
+	before := len(m.all)
+	for _, b := range batches {
+		if _, err := m.append(b); err != nil {
+			m.cut(before)
+			return err
+		}
+	}
+	m.wake()
+	return nil
+}
+
+func (m *Store) usable(ctx context.Context) error {
+	if m.closed {
+		return eventstore.ErrClosed
+	}
+	return ctx.Err()
+}
+
+func (m *Store) append(b eventstore.Batch) (eventstore.Appended, error) {
 	s := m.streams[b.Stream]
 	if s == nil {
 		s = &stream{ids: map[uuid.UUID]eventstore.Revision{}}
@@ -75,12 +113,24 @@ func (m *Store) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appe
 		s.records = append(s.records, len(m.all))
 		m.all = append(m.all, r)
 	}
-	m.wake()
 	return eventstore.Appended{
 		First:    head + 1,
 		Last:     head + eventstore.Revision(len(b.Records)),
 		Position: m.all[len(m.all)-1].Position,
 	}, nil
+}
+
+// cut takes back every record from the n-th on, which nobody has seen.
+func (m *Store) cut(n int) {
+	for _, r := range m.all[n:] {
+		s := m.streams[r.Stream]
+		s.records = s.records[:len(s.records)-1]
+		delete(s.ids, r.ID)
+		if len(s.records) == 0 {
+			delete(m.streams, r.Stream)
+		}
+	}
+	m.all = m.all[:n]
 }
 
 // repeated tells whether the batch is in the stream already, and from where.

@@ -160,6 +160,18 @@ type plan struct {
 	answers []queue.Answer
 	at      []int // the row of each answer's last record in this transaction; -1: not in it
 	streams map[eventstore.Stream]*planned
+	refused bool // nothing of it is done
+}
+
+// unite refuses all members when one of them is refused.
+func (p *plan) unite() {
+	i := slices.IndexFunc(p.answers, func(a queue.Answer) bool { return a.Err != nil })
+	if p.refused = i >= 0; p.refused {
+		refusal := queue.Answer{Err: p.answers[i].Err}
+		for i := range p.answers {
+			p.answers[i] = refusal
+		}
+	}
 }
 
 // planned is a stream with the records that the plan adds to it.

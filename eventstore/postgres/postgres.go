@@ -96,7 +96,7 @@ type Store struct {
 	closeErr error
 }
 
-var _ eventstore.Store = (*Store)(nil)
+var _ eventstore.Together = (*Store)(nil)
 
 // Short reports whether the server lacks room on its disk, by how appends ended lately.
 func (s *Store) Short() bool { return s.room.Short() }
@@ -204,6 +204,11 @@ func config(dsn, name string, lock time.Duration) (*pgx.ConnConfig, error) {
 // Append implements eventstore.Store.
 func (s *Store) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appended, error) {
 	return s.sequencer.queue.Append(ctx, b)
+}
+
+// AppendTogether implements eventstore.Together.
+func (s *Store) AppendTogether(ctx context.Context, batches []eventstore.Batch) error {
+	return s.sequencer.queue.AppendTogether(ctx, batches)
 }
 
 // Head implements eventstore.Store.

@@ -222,7 +222,10 @@ func (q *sequencer) transact(ctx context.Context, batch []*queue.Request, locked
 	if err != nil {
 		return nil, false, err
 	}
-	if q.rows.len() == 0 {
+	if queue.Together(batch) {
+		plan.unite()
+	}
+	if q.rows.len() == 0 || plan.refused {
 		if locked {
 			err = q.rollback(ctx)
 		}

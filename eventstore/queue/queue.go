@@ -9,6 +9,7 @@ package queue
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -21,11 +22,11 @@ const (
 	defaultCount = 4096
 	defaultBytes = 64 << 20
 
-	reservedShare = 8        // one part in so many is kept free for eventstore.Reserved
-	maxDrain      = 1024     // appends in one transaction, so that the first is not answered too late
-	maxDrainBytes = 16 << 20 // bytes in one transaction, unless one append has more
-	gatherEnough  = 48       // from so many on, waiting for more gained nothing when it was measured
-	overhead      = 256      // bytes a queued record costs beyond its own
+	reservedShare = 8                      // one part in so many is kept free for eventstore.Reserved
+	maxDrain      = eventstore.MaxTogether // appends in one transaction, so that the first is not answered too late
+	maxDrainBytes = 16 << 20               // bytes in one transaction, unless one append has more
+	gatherEnough  = 48                     // from so many on, waiting for more gained nothing when it was measured
+	overhead      = 256                    // bytes a queued record costs beyond its own
 )
 
 // Options bound a queue. The zero value is right for production.
@@ -58,7 +59,8 @@ type Request struct {
 	Rows []Row
 	Size int // in bytes, what a record costs beyond its own included
 
-	done chan Answer // has room for the one answer
+	done     chan Answer // has room for the one answer
+	together int         // requests from this one on that are written in one transaction or not at all; 0: it is alone
 }
 
 // Row is how a store keeps metadata and clear facts of a record.
@@ -138,6 +140,75 @@ func (q *Queue) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appe
 	if err := ctx.Err(); err != nil {
 		return eventstore.Appended{}, err
 	}
+	r := q.request(b)
+	if err := q.put(r); err != nil {
+		return eventstore.Appended{}, err
+	}
+	if b.Queued != nil {
+		b.Queued()
+	}
+	a, err := q.await(ctx, r)
+	if err != nil {
+		return eventstore.Appended{}, err
+	}
+	return a.Appended, a.Err
+}
+
+// await returns the answer to the first of what was put, which is that to all of them, or
+// why there is none.
+func (q *Queue) await(ctx context.Context, all ...*Request) (Answer, error) {
+	select {
+	case a := <-all[0].done:
+		return a, nil
+	case <-ctx.Done():
+	}
+	if q.withdraw(all...) {
+		return Answer{}, ctx.Err()
+	}
+	select {
+	case a := <-all[0].done:
+		return a, nil
+	default:
+		// ctx's own error is not wrapped: it would say that nothing was written.
+		return Answer{}, eventstore.ErrOutcomeUnknown
+	}
+}
+
+// AppendTogether does what [eventstore.Together] says, for a writer that answers all
+// requests of a transaction alike when [Together] holds of them.
+func (q *Queue) AppendTogether(ctx context.Context, batches []eventstore.Batch) error {
+	switch {
+	case len(batches) == 0:
+		return nil
+	case len(batches) > eventstore.MaxTogether:
+		return fmt.Errorf("%d batches: %w", len(batches), eventstore.ErrTooLarge)
+	}
+	all := make([]*Request, len(batches))
+	for i, b := range batches {
+		if err := b.Check(); err != nil {
+			return err
+		}
+		b.Class = eventstore.Ordinary
+		all[i] = q.request(b)
+		all[i].together = len(batches) - i
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := q.put(all...); err != nil {
+		return err
+	}
+	a, err := q.await(ctx, all...)
+	if err != nil {
+		return err
+	}
+	return a.Err
+}
+
+// Together reports whether what Take returned is written as a whole or not at all.
+func Together(taken []*Request) bool { return len(taken) > 0 && taken[0].together > 0 }
+
+func (q *Queue) request(b eventstore.Batch) *Request {
 	r := NewRequest(b)
 	if q.form != nil {
 		r.Rows = make([]Row, len(r.Batch.Records))
@@ -145,61 +216,48 @@ func (q *Queue) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appe
 			r.Rows[i] = q.form(&r.Batch.Records[i])
 		}
 	}
-	if err := q.put(r); err != nil {
-		return eventstore.Appended{}, err
-	}
-	if b.Queued != nil {
-		b.Queued()
-	}
-	select {
-	case a := <-r.done:
-		return a.Appended, a.Err
-	case <-ctx.Done():
-	}
-	if q.withdraw(r) {
-		return eventstore.Appended{}, ctx.Err()
-	}
-	select {
-	case a := <-r.done:
-		return a.Appended, a.Err
-	default:
-		// ctx's own error is not wrapped: it would say that nothing was written.
-		return eventstore.Appended{}, eventstore.ErrOutcomeUnknown
-	}
+	return r
 }
 
-// put queues r, or says at once why not. An append alone is always taken, however
-// large, so that none is refused for ever.
-func (q *Queue) put(r *Request) error {
+// put queues requests of one class in their order, or says at once why not. What comes
+// into an empty queue is always taken, however large, so that none is refused for ever.
+func (q *Queue) put(all ...*Request) error {
+	more := 0
+	for _, r := range all {
+		more += r.Size
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.refuse != nil {
 		return q.refuse
 	}
 	count, size := q.maxCount, q.maxBytes
-	if r.Batch.Class != eventstore.Reserved {
+	if all[0].Batch.Class != eventstore.Reserved {
 		count -= (count + reservedShare - 1) / reservedShare
 		size -= size / reservedShare
 	}
-	if len(q.waiting) > 0 && (len(q.waiting) >= count || q.bytes+r.Size > size) {
+	if len(q.waiting) > 0 && (len(q.waiting)+len(all) > count || q.bytes+more > size) {
 		return eventstore.ErrOverloaded
 	}
-	q.waiting = append(q.waiting, r)
-	q.bytes += r.Size
+	q.waiting = append(q.waiting, all...)
+	q.bytes += more
 	q.signal()
 	return nil
 }
 
-// withdraw takes r out again, unless the writer has it already.
-func (q *Queue) withdraw(r *Request) bool {
+// withdraw takes requests that follow each other out again, unless the writer has them
+// already: it takes all or none of them.
+func (q *Queue) withdraw(all ...*Request) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	i := slices.Index(q.waiting, r)
+	i := slices.Index(q.waiting, all[0])
 	if i < 0 {
 		return false
 	}
-	q.waiting = slices.Delete(q.waiting, i, i+1)
-	q.bytes -= r.Size
+	q.waiting = slices.Delete(q.waiting, i, i+len(all))
+	for _, r := range all {
+		q.bytes -= r.Size
+	}
 	return true
 }
 
@@ -211,7 +269,7 @@ func (q *Queue) Len() int {
 }
 
 // Take waits for appends and returns as many as fit one transaction, in order of
-// arrival; none when the queue takes no more.
+// arrival, or those of one AppendTogether; none when the queue takes no more.
 func (q *Queue) Take() []*Request {
 	for !q.ready() {
 		<-q.arrived
@@ -224,15 +282,28 @@ func (q *Queue) Take() []*Request {
 	if q.refuse != nil {
 		return nil
 	}
-	n, size := 0, 0
-	for n < len(q.waiting) && n < maxDrain && (n == 0 || size+q.waiting[n].Size <= maxDrainBytes) {
-		size += q.waiting[n].Size
-		n++
+	n, size := q.waiting[0].together, 0
+	if n == 0 {
+		n = q.alone()
+	}
+	for _, r := range q.waiting[:n] {
+		size += r.Size
 	}
 	taken := slices.Clone(q.waiting[:n])
 	q.waiting = slices.Delete(q.waiting, 0, n)
 	q.bytes -= size
 	return taken
+}
+
+// alone returns how many of the first that wait fit one transaction and need no company.
+func (q *Queue) alone() int {
+	size := 0
+	for n, r := range q.waiting[:min(len(q.waiting), maxDrain)] {
+		if size += r.Size; r.together > 0 || n > 0 && size > maxDrainBytes {
+			return n
+		}
+	}
+	return min(len(q.waiting), maxDrain)
 }
 
 func (q *Queue) ready() bool {

@@ -200,6 +200,10 @@ func (q *sequencer) sequence(batch []*queue.Request) {
 		return
 	}
 	switch {
+	case wrongRevision(err):
+		answerAll(batch, err)
+	case damage(err) && queue.Together(batch):
+		answerAll(batch, fmt.Errorf("append together: %w: %w", &eventstore.Corrupt{Revision: -1}, err))
 	case damage(err) && len(batch) > 1:
 		// Something was unreadable on the way of one of them; the others go on.
 		for i := range batch {
@@ -222,13 +226,9 @@ func (q *sequencer) sequence(batch []*queue.Request) {
 			q.sequence(batch)
 			return
 		}
-		for _, r := range batch {
-			r.Answer(queue.Answer{Err: err})
-		}
+		answerAll(batch, err)
 	case errors.Is(err, sqlite3.BUSY) && !committing:
-		for _, r := range batch {
-			r.Answer(queue.Answer{Err: fmt.Errorf("%w: %w", eventstore.ErrUnavailable, err)})
-		}
+		answerAll(batch, fmt.Errorf("%w: %w", eventstore.ErrUnavailable, err))
 	default:
 		q.fail(batch, err, committing)
 	}
@@ -256,14 +256,24 @@ func (q *sequencer) fail(batch []*queue.Request, err error, committing bool) {
 	if committing {
 		told = fmt.Errorf("%w: %w", eventstore.ErrOutcomeUnknown, failed)
 	}
-	for _, r := range batch {
-		r.Answer(queue.Answer{Err: told})
-	}
+	answerAll(batch, told)
 	q.queue.Close(failed)
 }
 
+func answerAll(batch []*queue.Request, err error) {
+	for _, r := range batch {
+		r.Answer(queue.Answer{Err: err})
+	}
+}
+
+func wrongRevision(err error) bool {
+	_, ok := errors.AsType[*eventstore.WrongRevision](err)
+	return ok
+}
+
 // transact writes what of batch may be written, in one transaction, and returns an
-// answer for each member; committing tells whether an error came from the commit.
+// answer for each member; committing tells whether an error came from the commit. Where a
+// member that belongs together with the others has a wrong expectation, that is the error.
 func (q *sequencer) transact(batch []*queue.Request) (answers []queue.Answer, committing bool, err error) {
 	if err := q.begin.Exec(); err != nil {
 		return nil, false, fmt.Errorf("begin: %w", err)
@@ -273,8 +283,8 @@ func (q *sequencer) transact(batch []*queue.Request) (answers []queue.Answer, co
 	answers = make([]queue.Answer, len(batch))
 	for i, r := range batch {
 		a, err := q.apply(r)
-		if wrong, ok := errors.AsType[*eventstore.WrongRevision](err); ok {
-			answers[i].Err = wrong
+		if wrongRevision(err) && !queue.Together(batch) {
+			answers[i].Err = err
 			continue
 		}
 		if err != nil {

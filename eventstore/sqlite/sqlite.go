@@ -93,7 +93,7 @@ type Store struct {
 	closeErr error
 }
 
-var _ eventstore.Store = (*Store)(nil)
+var _ eventstore.Together = (*Store)(nil)
 
 // Open opens the log in dir, which it creates when absent. On a full disk it opens
 // too, and reads; appends then end with eventstore.ErrDiskFull. It reads again and
@@ -174,6 +174,11 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 // Append implements eventstore.Store.
 func (s *Store) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appended, error) {
 	return s.sequencer.queue.Append(ctx, b)
+}
+
+// AppendTogether implements eventstore.Together.
+func (s *Store) AppendTogether(ctx context.Context, batches []eventstore.Batch) error {
+	return s.sequencer.queue.AppendTogether(ctx, batches)
 }
 
 // Head implements eventstore.Store.

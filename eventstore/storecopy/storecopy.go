@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	page       = 512                 // records read at once
-	batchBytes = eventstore.MaxEvent // of the records appended at once, unless one alone is larger
-	settling   = 3                   // times an append of unknown outcome is repeated before the copy stops
+	page       = 512     // records read at once
+	batchBytes = 8 << 20 // of the records appended at once, unless one alone is larger
+	settling   = 3       // times an append of unknown outcome is repeated before the copy stops
 )
 
 // ErrDiverged: the two logs are not the same as far as both go, or the target has
@@ -95,7 +95,7 @@ func appendRest(ctx context.Context, from, to eventstore.Store, progress func(in
 	defer func() { stop() }()
 	shared := true // the target still has records to compare with
 	leaf := int64(0)
-	var waiting run
+	var waiting bundle
 	flush := func() error {
 		n, err := waiting.appendTo(ctx, to)
 		copied += n
@@ -131,45 +131,51 @@ func appendRest(ctx context.Context, from, to eventstore.Store, progress func(in
 	return copied, flush()
 }
 
-// run is records of one stream that follow each other in the log.
-type run struct {
-	records []eventstore.Record
+// bundle is records that follow each other in the log, a batch for each run of one stream.
+type bundle struct {
+	batches []eventstore.Batch
+	records int64
 	bytes   int
 }
 
-func (r *run) takes(next eventstore.Record) bool {
-	return len(r.records) == 0 ||
-		r.records[0].Stream == next.Stream && len(r.records) < eventstore.MaxBatch && r.bytes+next.Size() <= batchBytes
+func (u *bundle) takes(next eventstore.Record) bool {
+	return len(u.batches) == 0 || len(u.batches) < eventstore.MaxTogether && u.bytes+next.Size() <= batchBytes
 }
 
-func (r *run) add(next eventstore.Record) {
-	r.records = append(r.records, next)
-	r.bytes += next.Size()
+func (u *bundle) add(next eventstore.Record) {
+	u.records++
+	u.bytes += next.Size()
+	if n := len(u.batches); n > 0 {
+		if last := &u.batches[n-1]; last.Stream == next.Stream && len(last.Records) < eventstore.MaxBatch {
+			last.Records = append(last.Records, next)
+			return
+		}
+	}
+	b := eventstore.Batch{Stream: next.Stream, Expected: eventstore.NoStream, Records: []eventstore.Record{next}}
+	if next.Revision > 0 {
+		b.Expected = eventstore.Exact(next.Revision - 1)
+	}
+	u.batches = append(u.batches, b)
 }
 
-// appendTo appends the run and empties it. An append whose outcome is not known is
+// appendTo appends the bundle and empties it. An append whose outcome is not known is
 // repeated with the same ids, which settles it.
-func (r *run) appendTo(ctx context.Context, to eventstore.Store) (int64, error) {
-	if len(r.records) == 0 {
+func (u *bundle) appendTo(ctx context.Context, to eventstore.Store) (int64, error) {
+	if len(u.batches) == 0 {
 		return 0, nil
 	}
-	first := r.records[0]
-	b := eventstore.Batch{Stream: first.Stream, Expected: eventstore.NoStream, Records: r.records}
-	if first.Revision > 0 {
-		b.Expected = eventstore.Exact(first.Revision - 1)
-	}
-	_, err := to.Append(ctx, b)
+	err := eventstore.AppendTogether(ctx, to, u.batches)
 	for range settling {
 		if !errors.Is(err, eventstore.ErrOutcomeUnknown) || ctx.Err() != nil {
 			break
 		}
-		_, err = to.Append(ctx, b)
+		err = eventstore.AppendTogether(ctx, to, u.batches)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("append to the target: %w", err)
 	}
-	n := int64(len(r.records))
-	r.records, r.bytes = r.records[:0], 0
+	n := u.records
+	*u = bundle{}
 	return n, nil
 }
 

@@ -43,6 +43,7 @@ func Run(t *testing.T, h Harness) {
 		{"model/any history reads as the reference does", model},
 	}, appendCases...)
 	cases = append(cases, repetitionCases...)
+	cases = append(cases, togetherCases...)
 	cases = append(cases, readCases...)
 	cases = append(cases, raceCases...)
 	cases = append(cases, lifeCases...)
