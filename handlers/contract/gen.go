@@ -2912,8 +2912,10 @@ type Problem struct {
 	Href string `json:"href,omitempty,omitzero"`
 
 	// Instance Example: urn:uuid:123e4567-e89b-12d3-a456-426614174000
-	Instance string                 `json:"instance,omitempty,omitzero"`
-	Issues   []InputValidationIssue `json:"issues,omitempty,omitzero"`
+	Instance string `json:"instance,omitempty,omitzero"`
+
+	// Issues what is wrong, place by place: the query, the headers, then the body in its order
+	Issues []InputValidationIssue `json:"issues,omitempty,omitzero"`
 
 	// Limit bytes, or requests
 	Limit          int64    `json:"limit,omitempty,omitzero"`

@@ -28,6 +28,7 @@ type operation struct {
 	scope   string // "" for a public one
 	path    []parameter
 	query   map[string]parameter
+	mustAsk []string // the names of query parameters that must be there
 	header  []parameter
 	body    *shape   // nil: the call takes none
 	lenient bool     // its body has no member that must be there, so it may be left out
@@ -139,7 +140,9 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *o
 			o.path = append(o.path, p)
 		case "query":
 			p.many = p.shape.kind == array
-			o.query[p.name] = p
+			if o.query[p.name] = p; p.required {
+				o.mustAsk = append(o.mustAsk, p.name)
+			}
 		case "header":
 			p.name = http.CanonicalHeaderKey(p.name)
 			if p.shape.isID { // a key, which names nothing: who takes it judges the nil UUID

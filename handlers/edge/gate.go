@@ -29,7 +29,8 @@ import (
 // refuses without repeating a value.
 
 // admit checks the request against o and puts the checked body in its place. It
-// returns the body's bytes, nil when there is none.
+// returns the body's bytes, nil when there is none. A refusal tells everything in the query,
+// the headers and the body that the contract refuses, in this order.
 func (o *operation) admit(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	for _, p := range o.path {
 		value := r.PathValue(p.name)
@@ -40,66 +41,97 @@ func (o *operation) admit(w http.ResponseWriter, r *http.Request) ([]byte, error
 			r.SetPathValue(p.name, strings.ToLower(value))
 		}
 	}
-	if err := o.admitQuery(r.URL.RawQuery); err != nil {
-		return nil, err
+	issues := o.admitHeader(r.Header, o.admitQuery(r.URL.RawQuery))
+	body, err := o.admitBody(w, r)
+	if len(issues) == 0 {
+		return body, err
 	}
+	if refusal := (*Refusal)(nil); errors.As(err, &refusal) {
+		issues = append(issues, refusal.Issues...)
+	}
+	return nil, BadInputs(issues[:min(len(issues), maxFindings)])
+}
+
+// admitHeader returns the issues with those of the headers added.
+func (o *operation) admitHeader(header http.Header, issues []contract.InputValidationIssue) []contract.InputValidationIssue {
 	for _, p := range o.header {
-		values := r.Header[p.name]
+		values := header[p.name]
 		if (p.name == ifMatch || p.name == ifNoneMatch) && len(values) > 1 {
 			values = []string{strings.Join(values, ", ")}
-			r.Header[p.name] = values
+			header[p.name] = values
 		}
 		switch {
 		case len(values) == 0 && p.required:
-			return nil, BadRequest(contract.InputValidationIssue{Type: issueRequired, Title: "Required input is missing", Detail: p.shape.expected(), In: contract.IssueLocationHeader, Name: p.name})
+			issues = append(issues, contract.InputValidationIssue{Type: issueRequired, Title: "Required input is missing", Detail: p.shape.expected(), In: contract.IssueLocationHeader, Name: p.name})
 		case len(values) == 0:
 		case len(values) > 1:
-			return nil, BadRequest(contract.InputValidationIssue{Type: issueInvalid, Title: "Given more than once", In: contract.IssueLocationHeader, Name: p.name})
+			issues = append(issues, contract.InputValidationIssue{Type: issueInvalid, Title: "Given more than once", Detail: p.shape.expected(), In: contract.IssueLocationHeader, Name: p.name})
 		default:
 			if p.shape.isID {
 				values = []string{plainID(values[0])}
-				r.Header[p.name] = values
+				header[p.name] = values
 			}
 			if v := p.shape.judge(values[0]); v != nil {
-				return nil, v.at(contract.IssueLocationHeader, p.name)
+				issues = append(issues, v.at(contract.IssueLocationHeader, p.name))
 			}
 		}
 	}
-	return o.admitBody(w, r)
+	return issues
 }
 
-func (o *operation) admitQuery(raw string) error {
-	if raw == "" {
+// admitQuery returns the issues of a query, by the names of its parameters, at most
+// maxFindings; those that are missing come last.
+func (o *operation) admitQuery(raw string) (issues []contract.InputValidationIssue) {
+	if raw == "" && len(o.mustAsk) == 0 {
 		return nil
 	}
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		return BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The query cannot be read", In: contract.IssueLocationQuery, Name: wholeQuery})
+		return []contract.InputValidationIssue{{Type: IssueSchema, Title: "The query cannot be read", Detail: "name=value, with & between them and other signs percent-encoded", In: contract.IssueLocationQuery, Name: wholeQuery}}
 	}
-	for name, values := range query {
+	unnamed := false
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if len(issues) == maxFindings {
+			break
+		}
+		values := query[name]
 		p, known := o.query[name]
 		if !known {
-			return BadRequest(contract.InputValidationIssue{
+			shown := MemberName(name)
+			if shown == "" && unnamed {
+				continue
+			}
+			unnamed = unnamed || shown == ""
+			issues = append(issues, contract.InputValidationIssue{
 				Type: issueUnknown, Title: "Unknown query parameter", Detail: listed("the parameters here are ", slices.Sorted(maps.Keys(o.query)), "this call takes none"),
-				In: contract.IssueLocationQuery, Name: cmp.Or(MemberName(name), wholeQuery),
+				In: contract.IssueLocationQuery, Name: cmp.Or(shown, wholeQuery),
 			})
+			continue
 		}
 		s := p.shape
 		if p.many {
 			if s.bounded && int64(len(values)) > s.max {
-				return BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "Too many values", Detail: s.expected(), In: contract.IssueLocationQuery, Name: name})
+				issues = append(issues, contract.InputValidationIssue{Type: IssueSchema, Title: "Too many values", Detail: s.expected(), In: contract.IssueLocationQuery, Name: name})
+				continue
 			}
 			s = s.item
 		} else if len(values) > 1 {
-			return BadRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "Given more than once", In: contract.IssueLocationQuery, Name: name})
+			issues = append(issues, contract.InputValidationIssue{Type: issueUnknown, Title: "Given more than once", Detail: s.expected(), In: contract.IssueLocationQuery, Name: name})
+			continue
 		}
 		for _, value := range values {
 			if v := s.judge(value); v != nil {
-				return v.at(contract.IssueLocationQuery, name)
+				issues = append(issues, v.at(contract.IssueLocationQuery, name))
+				break
 			}
 		}
 	}
-	return nil
+	for _, name := range o.mustAsk {
+		if _, given := query[name]; !given && len(issues) < maxFindings {
+			issues = append(issues, contract.InputValidationIssue{Type: issueRequired, Title: "Required input is missing", Detail: o.query[name].shape.expected(), In: contract.IssueLocationQuery, Name: name})
+		}
+	}
+	return issues
 }
 
 func (o *operation) admitBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
@@ -132,8 +164,12 @@ func (o *operation) admitBody(w http.ResponseWriter, r *http.Request) ([]byte, e
 	case o.lenient && !isJSON(r.Header["Content-Type"]):
 		return nil, errMediaType
 	}
-	if v := o.body.read(b); v != nil {
-		return nil, v.at(contract.IssueLocationBody, v.pointer())
+	if found := o.body.read(b); len(found) > 0 {
+		issues := make([]contract.InputValidationIssue, len(found))
+		for i, v := range found {
+			issues[i] = v.at(contract.IssueLocationBody, v.pointer())
+		}
+		return nil, BadInputs(issues)
 	}
 	if bytes.Contains(b, []byte("null")) {
 		if b, err = o.body.withoutNulls(b); err != nil {
@@ -155,7 +191,7 @@ func admitNothing(r *http.Request) error {
 	switch {
 	case err != nil:
 		return BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body ended before its time", In: contract.IssueLocationBody, Name: wholeBody})
-	case !saysNothing(b) && (len(b) > maxNothing || nothing.read(b) != nil):
+	case !saysNothing(b) && (len(b) > maxNothing || len(nothing.read(b)) > 0):
 		return BadRequest(contract.InputValidationIssue{Type: issueUnknown, Title: "This call takes no body", In: contract.IssueLocationBody, Name: wholeBody})
 	}
 	r.Body = http.NoBody
@@ -265,142 +301,167 @@ func (v *violation) pointer() string {
 	return b.String()
 }
 
-func (v *violation) at(in contract.IssueLocation, name string) error {
+func (v *violation) at(in contract.IssueLocation, name string) contract.InputValidationIssue {
 	issue := contract.InputValidationIssue{Type: v.issue, Title: v.title, Detail: v.detail, In: in, Name: cmp.Or(name, wholeBody)}
 	for _, input := range v.inputs {
 		issue.Inputs = append(issue.Inputs, contract.InputReference{In: in, Name: v.pointer() + "/" + input})
 	}
-	return BadRequest(issue)
+	return issue
+}
+
+// findings collects the violations of one body, in the order in which it has them.
+type findings struct{ all []*violation }
+
+// add keeps a violation unless there are enough.
+func (f *findings) add(v *violation) {
+	if len(f.all) < maxFindings {
+		f.all = append(f.all, v)
+	}
+}
+
+// under puts every violation from the n-th on under a step of the path.
+func (f *findings) under(n int, step string) {
+	for _, v := range f.all[n:] {
+		v.under(step)
+	}
 }
 
 var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
 
-// read judges a whole body. It reads every byte, exactly once.
-func (s *shape) read(b []byte) *violation {
+// read judges a whole body and returns every violation, at most maxFindings. It reads every
+// byte, exactly once. Of a body that is not the JSON this call takes only that is told.
+func (s *shape) read(b []byte) []*violation {
 	dec := decoders.Get().(*jsontext.Decoder)
 	defer decoders.Put(dec)
 	dec.Reset(bytes.NewBuffer(b))
-	if v := s.value(dec); v != nil {
-		return v
+	var f findings
+	if !s.value(dec, &f) {
+		return []*violation{malformed}
 	}
 	if _, err := dec.ReadToken(); err != io.EOF {
-		return &violation{issue: IssueSchema, title: "Something follows the value", detail: "one JSON object and nothing after it"}
+		return []*violation{{issue: IssueSchema, title: "Something follows the value", detail: "one JSON object and nothing after it"}}
 	}
-	return nil
+	return f.all
 }
 
-func (s *shape) value(dec *jsontext.Decoder) *violation {
+// value reads one value and adds what violates the shape. It reports false when the bytes are
+// no JSON.
+func (s *shape) value(dec *jsontext.Decoder, f *findings) bool {
 	kind := dec.PeekKind()
 	if kind == 'n' {
 		if _, err := dec.ReadToken(); err != nil {
-			return malformed
+			return false
 		}
-		return newViolation(IssueSchema, "null is not a value here").expecting(s)
+		f.add(newViolation(IssueSchema, "null is not a value here").expecting(s))
+		return true
+	}
+	if kind != s.kind.token() && !(kind == 'f' && s.kind == boolean) {
+		if dec.SkipValue() != nil {
+			return false
+		}
+		f.add(newViolation(IssueSchema, "A value of another kind is expected").expecting(s))
+		return true
 	}
 	switch s.kind {
 	case object:
-		if kind != '{' {
-			return s.wrongKind(kind)
-		}
-		return s.object(dec)
+		return s.object(dec, f)
 	case array:
-		if kind != '[' {
-			return s.wrongKind(kind)
-		}
-		return s.array(dec)
-	case anyObject:
-		if kind != '{' {
-			return s.wrongKind(kind)
-		}
-		raw, err := dec.ReadValue()
-		if err != nil {
-			return malformed
-		}
-		return judgeAnyObject(raw)
-	case boolean:
-		if kind != 't' && kind != 'f' {
-			return s.wrongKind(kind)
-		}
-		if _, err := dec.ReadToken(); err != nil {
-			return malformed
-		}
-		return nil
-	case integer:
-		if kind != '0' {
-			return s.wrongKind(kind)
-		}
-		raw, err := dec.ReadValue()
-		if err != nil {
-			return malformed
-		}
-		return s.judgeInteger(string(raw))
-	default:
-		if kind != '"' {
-			return s.wrongKind(kind)
-		}
-		raw, err := dec.ReadValue()
-		if err != nil {
-			return malformed
-		}
-		return s.judgeText(unquote(raw))
+		return s.array(dec, f)
 	}
+	raw, err := dec.ReadValue()
+	if err != nil {
+		return false
+	}
+	var v *violation
+	switch s.kind {
+	case anyObject:
+		v = judgeAnyObject(raw)
+	case integer:
+		v = s.judgeInteger(string(raw))
+	case text:
+		v = s.judgeText(unquote(raw))
+	}
+	if v != nil {
+		f.add(v)
+	}
+	return true
+}
+
+// token returns the kind with which values of the type begin; of the two of a boolean, true.
+func (t valueType) token() jsontext.Kind {
+	switch t {
+	case object, anyObject:
+		return '{'
+	case array:
+		return '['
+	case boolean:
+		return 't'
+	case integer:
+		return '0'
+	}
+	return '"'
 }
 
 // malformed is the violation of every syntax error, duplicate names and invalid UTF-8 among
 // them; nobody changes it.
 var malformed = &violation{issue: IssueSchema, title: "The body is not the JSON this call takes", detail: "one JSON object in UTF-8, each member once"}
 
-func (s *shape) wrongKind(kind jsontext.Kind) *violation {
-	if kind == jsontext.KindInvalid {
-		return malformed
-	}
-	return newViolation(IssueSchema, "A value of another kind is expected").expecting(s)
-}
-
-func (s *shape) object(dec *jsontext.Decoder) *violation {
+func (s *shape) object(dec *jsontext.Decoder, f *findings) bool {
 	if _, err := dec.ReadToken(); err != nil {
-		return malformed
+		return false
 	}
 	var seen uint64
+	unnamed := false
 	for dec.PeekKind() != '}' {
 		raw, err := dec.ReadValue()
 		if err != nil {
-			return malformed
+			return false
 		}
 		m, known := s.lookup(raw)
 		if !known {
-			return s.unknown(unquote(raw))
+			shown := MemberName(unquote(raw))
+			if dec.SkipValue() != nil {
+				return false
+			}
+			if shown != "" || !unnamed { // one for all that are not named
+				f.add(s.unknown(shown))
+			}
+			unnamed = unnamed || shown == ""
+			continue
 		}
 		if dec.PeekKind() == 'n' && !slices.Contains(s.required, s.name(m.index)) { // the member left out
 			if _, err := dec.ReadToken(); err != nil {
-				return malformed
+				return false
 			}
 			continue
 		}
-		if v := m.shape.value(dec); v != nil {
-			if v == malformed {
-				return v
-			}
-			return v.under(s.name(m.index))
+		before := len(f.all)
+		if !m.shape.value(dec, f) {
+			return false
+		}
+		if len(f.all) > before {
+			f.under(before, s.name(m.index))
 		}
 		seen |= 1 << m.index
 	}
 	if _, err := dec.ReadToken(); err != nil {
-		return malformed
+		return false
 	}
 	for _, name := range s.required {
 		if seen&(1<<s.members[name].index) == 0 {
-			return newViolation(issueRequired, "Required input is missing").expecting(s.members[name].shape).under(name)
+			f.add(newViolation(issueRequired, "Required input is missing").expecting(s.members[name].shape).under(name))
 		}
 	}
-	return s.exactlyOne(seen)
+	s.exactlyOne(seen, f)
+	return true
 }
 
-// unknown is the violation of a member that the schema does not have.
-func (s *shape) unknown(name string) *violation {
+// unknown is the violation of a member that the schema does not have; shown is its name, ""
+// when it may not be repeated.
+func (s *shape) unknown(shown string) *violation {
 	v := newViolation(issueUnknown, "Unknown member")
 	v.detail = listed("the members here are ", slices.Sorted(maps.Keys(s.members)), "there are no members here")
-	if shown := MemberName(name); shown != "" {
+	if shown != "" {
 		return v.under(shown)
 	}
 	return v
@@ -426,40 +487,46 @@ func (s *shape) name(index int) string {
 
 // exactlyOne implements x-exactly-one-of: of each choice one group is there whole,
 // and nothing of the others.
-func (s *shape) exactlyOne(seen uint64) *violation {
+func (s *shape) exactlyOne(seen uint64, f *findings) {
 	for _, c := range s.choices {
 		if !slices.Contains(c.groups, seen&c.all) {
 			v := newViolation(issueExactlyOne, "Exactly one of these is expected, whole")
 			v.inputs, v.detail = c.names, c.words
-			return v
+			f.add(v)
 		}
 	}
-	return nil
 }
 
-func (s *shape) array(dec *jsontext.Decoder) *violation {
+func (s *shape) array(dec *jsontext.Decoder, f *findings) bool {
 	if _, err := dec.ReadToken(); err != nil {
-		return malformed
+		return false
 	}
 	n := int64(0)
 	for ; dec.PeekKind() != ']'; n++ {
-		if s.bounded && n == s.max {
-			return newViolation(IssueSchema, "Too many items").expecting(s)
-		}
-		if v := s.item.value(dec); v != nil {
-			if v == malformed {
-				return v
+		if s.bounded && n >= s.max { // those that are too many are not judged
+			if dec.SkipValue() != nil {
+				return false
 			}
-			return v.under(strconv.FormatInt(n, 10))
+			continue
+		}
+		before := len(f.all)
+		if !s.item.value(dec, f) {
+			return false
+		}
+		if len(f.all) > before {
+			f.under(before, strconv.FormatInt(n, 10))
 		}
 	}
 	if _, err := dec.ReadToken(); err != nil {
-		return malformed
+		return false
 	}
-	if n < s.min {
-		return newViolation(IssueSchema, "Too few items").expecting(s)
+	switch {
+	case s.bounded && n > s.max:
+		f.add(newViolation(IssueSchema, "Too many items").expecting(s))
+	case n < s.min:
+		f.add(newViolation(IssueSchema, "Too few items").expecting(s))
 	}
-	return nil
+	return true
 }
 
 // judge decides about a parameter's text.

@@ -148,8 +148,17 @@ func TestGateRefusesSmuggling(t *testing.T) {
 				if len(e.reached) > 0 {
 					t.Error("reached the operation")
 				}
-				if len(p.Issues) != 1 || p.Issues[0].In != contract.IssueLocationBody || !strings.Contains(p.Issues[0].Type, ":input-validation:") {
+				if p.Issues[0].In != contract.IssueLocationBody || !strings.Contains(p.Issues[0].Type, ":input-validation:") {
 					t.Errorf("issues %+v", p.Issues)
+				}
+				others := p.Issues[1:]
+				if strings.HasPrefix(name, "upper case ") { // the member is unknown, and the one that it should be is missing
+					others = slices.DeleteFunc(others, func(i contract.InputValidationIssue) bool {
+						return i.Type == issueExactlyOne || i.Type == issueRequired && i.Name == "/"+strings.TrimPrefix(name, "upper case ")
+					})
+				}
+				if len(others) > 0 {
+					t.Errorf("more issues than mistakes: %+v", p.Issues)
 				}
 			})
 		}
@@ -528,8 +537,8 @@ func BenchmarkGate(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		if v := shape.read(body); v != nil {
-			b.Fatal(v.title)
+		if found := shape.read(body); len(found) > 0 {
+			b.Fatal(found[0].title)
 		}
 	}
 }

@@ -12,6 +12,10 @@ const (
 	MaxTarget  = 4 << 10   // bytes of a request's path and query
 	maxHeaders = 32 << 10  // bytes of all headers, the largest token that a profile may accept among them
 
+	// maxFindings bounds the issues that one refusal of the gate tells, and maxIssues those of
+	// any answer, which the contract states.
+	maxFindings, maxIssues = 20, 100
+
 	// MaxTime bounds a request from its first byte to its answer. How long an answer may
 	// take to be sent is bounded apart: MaxAnswer, MaxPiece.
 	MaxTime = 30 * time.Second

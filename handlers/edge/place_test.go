@@ -110,8 +110,10 @@ func TestF43IssuesOfTheGateNameTheirPlace(t *testing.T) {
 		r := calls(t)[i].Request([]byte(body))
 		r.URL.RawQuery = query
 		p := refused(t, e.send(r), 400, belgifPrefix+"badRequest")
-		if len(p.Issues) != 1 {
-			t.Fatalf("%s: %+v", body, p.Issues)
+		for _, more := range p.Issues[1:] { // what the body lacks besides
+			if more.Type != issueRequired && more.Type != issueExactlyOne || more.Name == p.Issues[0].Name {
+				t.Fatalf("%s: %+v", body, p.Issues)
+			}
 		}
 		return p.Issues[0]
 	}
@@ -128,7 +130,8 @@ func TestF43IssuesOfTheGateNameTheirPlace(t *testing.T) {
 		{"issueDocument", `{"Jan Janssens":1}`, "", "body", wholeBody, "Unknown member"},
 		{"issueDocument", `{"a/b~c":1}`, "", "body", wholeBody, "Unknown member"},
 		{"issueDocument", `{"` + strings.Repeat("a", 41) + `":1}`, "", "body", wholeBody, "Unknown member"},
-		{"issueDocument", `[`, "", "body", wholeBody, "A value of another kind is expected"},
+		{"issueDocument", `[]`, "", "body", wholeBody, "A value of another kind is expected"},
+		{"issueDocument", `[`, "", "body", wholeBody, "The body is not the JSON this call takes"},
 		{"issueDocument", `{`, "", "body", wholeBody, "The body is not the JSON this call takes"},
 		{"issueDocument", ``, "", "body", wholeBody, "The body is missing"},
 		{"issueDocument", `{}`, "", "body", "/ssin", "Required input is missing"},

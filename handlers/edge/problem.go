@@ -175,6 +175,9 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		return
 	}
+	if len(p.Issues) > maxIssues {
+		p.Issues = p.Issues[:maxIssues]
+	}
 	p.Instance = "urn:uuid:" + call.Trace.String()
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
