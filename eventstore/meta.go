@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 	"github.com/google/uuid"
 
 	"coffre/domain"
@@ -55,10 +57,13 @@ func encodeMeta(m Meta) ([]byte, error) {
 	return b, nil
 }
 
+// metaOptions read metadata as encoding/json does, which wrote it.
+var metaOptions = jsonv1.DefaultOptionsV1()
+
 // Metadata decodes r.Meta. The error does not quote the bytes.
 func (r Record) Metadata() (Meta, error) {
 	var m Meta
-	if json.Unmarshal(r.Meta, &m) != nil {
+	if jsonv2.Unmarshal(r.Meta, &m, metaOptions) != nil {
 		return Meta{}, fmt.Errorf("metadata of %s: not readable", r.Type)
 	}
 	return m, nil

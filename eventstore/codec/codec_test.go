@@ -168,6 +168,7 @@ func TestMalformed(t *testing.T) {
 		{"mandate.accepted/1", `{"at":"canary"}`, ""},
 		{"mandate.accepted/1", `{"canary":1}`, ""},
 		{"mandate.accepted/1", `{}{}`, ""},
+		{"mandate.accepted/1", `{"AT":"2026-03-01T12:00:00Z"}`, ""},
 		{"mandate.accepted/1", `{}`, `{}`},
 		{"citizen.deceased/1", `{}`, `{"date":5,"canary":"canary"}`},
 	} {
@@ -206,6 +207,15 @@ func FuzzDecode(f *testing.F) {
 		}
 		if _, _, _, err := Catalog.Encode(e); err != nil {
 			t.Fatalf("decoded but does not encode: %v", err)
+		}
+		other := reflect.New(Catalog.Names()[name])
+		dec := json.NewDecoder(bytes.NewReader(clear))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(other.Interface()); err != nil {
+			t.Fatalf("decoded, and encoding/json does not read it: %v", err)
+		}
+		if again := reflect.New(Catalog.Names()[name]); strict(clear, again.Interface()) != nil || !reflect.DeepEqual(again.Interface(), other.Interface()) {
+			t.Fatal("encoding/json reads something else")
 		}
 	})
 }
