@@ -3,7 +3,7 @@
 //   node verify.mjs BUNDLE|URL [--key KEYS] [--checkpoint FILE] [--token FILE]
 //
 // KEYS is what GET /vault/v1/signingKeys answers, kept from before; FILE of --checkpoint a signed
-// note, or a bundle, likewise. It ends with 0 when the log is whole, 1 when it cannot be read, 2
+// note, or a bundle, likewise. It prints one JSON object, the report, and ends with 0 when the log is whole, 1 when it cannot be read, 2
 // on wrong usage, 3 when something is wrong with it, 4 when the bundle is incomplete. It holds a
 // hundred bytes of each event in memory.
 import { createReadStream, readFileSync } from 'node:fs'
@@ -159,7 +159,7 @@ const decoded = (e) => ({ ...e, meta: bytes(e.meta), clear: bytes(e.clear ?? '')
  * @param {{keys: Buffer[], held: string[]}} kept
  * @returns {Promise<Report>}
  */
-export async function verifyBundle(lines, kept) {
+async function verifyBundle(lines, kept) {
   let header, note, judge, ended
   const keys = []
   let last = -1
@@ -250,6 +250,9 @@ export function written(text) {
   return parts
 }
 
+/** The keys of the log in an answer of GET /vault/v1/signingKeys. @param {string} json @returns {Buffer[]} */
+const logKeys = (json) => JSON.parse(json).keys.filter((/** @type {any} */ k) => k.purpose === 'log').map((/** @type {any} */ k) => bytes(k.publicKey))
+
 /** Microseconds of a moment of RFC 3339 in UTC. @param {string} moment */
 function micros(moment) {
   const [, seconds, fraction] = /^(.{19})(?:\.(\d{1,6}))?Z$/.exec(moment) ?? []
@@ -266,15 +269,14 @@ function micros(moment) {
  * @param {number} proven
  * @returns {Promise<Report>}
  */
-export async function verifyURL(url, token, kept, proven = 20) {
+async function verifyURL(url, token, kept, proven = 20) {
   const ask = async (/** @type {string} */ path) => {
     const answer = await fetch(`${url}/vault/v1/${path}`, { headers: { authorization: `Bearer ${token}` }, redirect: 'error' })
     if (!answer.ok) throw new Error(`${path}: ${answer.status}`)
     return answer
   }
   const note = await (await ask('log/checkpoint')).text()
-  const { keys } = await (await ask('signingKeys')).json()
-  const judge = new Judge(note, keys.filter((/** @type {any} */ k) => k.purpose === 'log').map((/** @type {any} */ k) => bytes(k.publicKey)), kept)
+  const judge = new Judge(note, logKeys(await (await ask('signingKeys')).text()), kept)
   const { size } = judge.said
   await tiles(judge, async (path) => Buffer.from(await (await ask(`log/${path}`)).arrayBuffer()))
   for (let after = ''; judge.events.length < size + ahead; ) {
@@ -321,9 +323,6 @@ async function tiles(judge, read) {
   }
 }
 
-/** The keys of the log in an answer of GET /vault/v1/signingKeys. @param {string} json */
-export const logKeys = (json) => JSON.parse(json).keys.filter((/** @type {any} */ k) => k.purpose === 'log').map((/** @type {any} */ k) => bytes(k.publicKey))
-
 /** The note in a text that is one, or a bundle. @param {string} text */
 export function noteIn(text) {
   if (!text.startsWith('{')) return text
@@ -349,8 +348,7 @@ async function main() {
   const r = /^https?:/.test(place)
     ? await verifyURL(place.replace(/\/$/, ''), values.token ? text(values.token).trim() : '', kept)
     : await verifyBundle(createInterface({ input: createReadStream(place), crlfDelay: Infinity }), kept)
-  for (const f of r.findings) console.log(`${f.kind}  ${f.says}`)
-  console.log(`${r.origin}: ${r.events} events, ${r.size} leaves; ${r.findings.length > 0 ? `${r.findings.length} findings` : r.incomplete || (r.whole ? 'whole' : 'each is in the log')}${r.trusted ? '' : '; the keys came with it'}`)
+  console.log(JSON.stringify(r))
   return r.findings.length > 0 ? 3 : r.incomplete ? 4 : 0
 }
 
