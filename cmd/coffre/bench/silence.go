@@ -21,6 +21,7 @@ import (
 	"coffre/cmd/coffre/vault"
 	samples "coffre/deploy/registry"
 	"coffre/domain"
+	"coffre/handlers/acting"
 	"coffre/handlers/edge/token"
 )
 
@@ -34,6 +35,9 @@ const (
 	consumerNumber domain.Organisation = "0203430576"
 	// otherIssuer is an issuer that issued none of the documents.
 	otherIssuer domain.Organisation = "0308356862"
+
+	// unboundedLimits let one consumer ask the same persons again and again.
+	unboundedLimits = "consentRequests.pair=1000000,consentRequests.person=1000000,consentRequests.caller=1000000"
 
 	strangers   = 5_000_000 // number of the first person whom the vault does not know
 	guessedAt   = 100       // persons who are guessed at again and again
@@ -85,6 +89,9 @@ func (b *bench) tellingOn(ctx context.Context, store, address string) (err error
 	}
 	o := vault.Options{Gather: vault.Gather, Stores: vault.StoresConfig{Log: address, ReadModels: address, Keys: address}}
 	if o.Registry, err = b.unboundedRegistry(); err != nil {
+		return err
+	}
+	if o.Limits, err = acting.ParseLimits(unboundedLimits); err != nil {
 		return err
 	}
 	guesses := len(newGuesses("", "", ""))
