@@ -116,7 +116,7 @@ func Sign(ctx context.Context, c Checkpoint, signer Signer) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign checkpoint: %w", err)
 	}
-	signed := []byte(text + "\n" + signatureLine(c.Origin, keyHash(c.Origin, public), signature))
+	signed := []byte(text + "\n" + signatureLine(c.Origin, NamedKey{c.Origin, SignsNotes, public}.Hash(), signature))
 	if _, err := Open(signed, public); err != nil {
 		return nil, fmt.Errorf("sign checkpoint: %w", err)
 	}
@@ -127,22 +127,6 @@ func Sign(ctx context.Context, c Checkpoint, signer Signer) ([]byte, error) {
 func signatureLine(name string, hash uint32, signature []byte) string {
 	blob := append(binary.BigEndian.AppendUint32(nil, hash), signature...)
 	return "\u2014 " + name + " " + base64.StdEncoding.EncodeToString(blob) + "\n"
-}
-
-// keyHash is the key's number in a signed note (C2SP signed-note, Ed25519).
-func keyHash(name string, public ed25519.PublicKey) uint32 {
-	sum := sha256.Sum256(slices.Concat([]byte(name+"\n"), []byte{1}, public))
-	return binary.BigEndian.Uint32(sum[:])
-}
-
-// VerifierKey returns a public key as the tools of transparency logs read it, for a log of
-// that origin.
-func VerifierKey(origin string, public ed25519.PublicKey) (string, error) {
-	key, err := note.NewEd25519VerifierKey(origin, public)
-	if err != nil {
-		return "", fmt.Errorf("verifier key: %w", err)
-	}
-	return key, nil
 }
 
 // Peek returns what a signed note says before anybody verified it.
@@ -166,11 +150,7 @@ func Open(signed []byte, keys ...ed25519.PublicKey) (Checkpoint, error) {
 		if len(k) != ed25519.PublicKeySize {
 			continue
 		}
-		text, err := VerifierKey(c.Origin, k)
-		if err != nil {
-			return c, err
-		}
-		v, err := note.NewVerifier(text)
+		v, err := note.NewVerifier(NamedKey{c.Origin, SignsNotes, k}.String())
 		if err != nil {
 			return c, fmt.Errorf("verifier key: %w", err)
 		}

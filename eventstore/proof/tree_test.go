@@ -175,7 +175,7 @@ func TestCheckpointOpensUnderItsKeysOnly(t *testing.T) {
 		}
 	}
 	// The tools of transparency logs read the same note.
-	text, err := VerifierKey(c.Origin, key.public())
+	text, err := note.NewEd25519VerifierKey(c.Origin, key.public())
 	if err != nil {
 		t.Fatal(err)
 	}
