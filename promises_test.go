@@ -301,6 +301,11 @@ var promises = []chapter{
 			[]string{"eventstore/kurrent/kurrent.go Store.passed", "eventstore/leaves/leaves.go Index.compare", "cmd/coffre/vault/alarm.go alarm.report"},
 			[]string{"eventstore/kurrent TestADeletedStreamIsDamagedAndOthersGoOn", "eventstore/kurrent TestACopyBringsADeletedStreamBack", "eventstore/leaves TestScrubNamesWhatWasChanged", "cmd/coffre TestADeletedStreamTakesNothingElseWithIt", "cmd/coffre/vault TestAlarmTellsOfAPlaceOnce"}},
 	}},
+	{"Witnesses", []promise{
+		{"A witness never cosigns two histories of one log, also after a crash at any step.",
+			[]string{"eventstore/witness/witness.go Witness.Add", "eventstore/witness/state.go State.write"},
+			[]string{"eventstore/witness TestCrashAtEveryStepOfCosigning", "eventstore/witness TestWitnessAnswersAsTheProtocolSays", "eventstore/witness TestWitnessIsAskedAtOnce", "cmd/coffre TestWitnessFromTheCommandLine"}},
+	}},
 	{"Read models", []promise{
 		{"A read model that stands still or fails again and again is seen in health, metrics and one line of the log.",
 			[]string{"projections/failing.go task.tryFailed"},

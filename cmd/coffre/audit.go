@@ -23,7 +23,7 @@ func newAudit(p *program) *cobra.Command {
 		`  coffre audit replay --data data
   coffre audit bundle --data data --out log.bundle
   coffre audit verify log.bundle --key keys.json`,
-		newAuditReplay(p), newAuditBundle(p), newAuditVerify(p))
+		newAuditReplay(p), newAuditBundle(p), newAuditVerify(p), newAuditKeys(p))
 }
 
 // actorRoles are the roles in which somebody acts.

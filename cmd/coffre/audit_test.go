@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -9,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/eventstore/proof"
+	"coffre/eventstore/proof/bundle"
 	"coffre/handlers/contract"
 )
 
@@ -91,5 +95,30 @@ func TestReplayOfOneCitizen(t *testing.T) {
 		if sum := got[len(got)-1]; !slices.Equal(told, c.want) || sum["lastLeaf"] != c.leaf || sum["events"] != float64(len(c.want)) {
 			t.Errorf("%s: told %v, want %v; the end says %v", name, told, c.want, sum)
 		}
+	}
+}
+
+// The key that signs now comes first, and a vault that has none of them is not believed.
+func TestKeysOfTheLog(t *testing.T) {
+	log, former := onlyKey{ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))}, make(ed25519.PublicKey, ed25519.PublicKeySize)
+	c := proof.Checkpoint{Origin: proof.Origin(uuid.UUID{1}, 0), Size: 1, Time: time.Unix(1_772_366_415, 0).UTC()}
+	note, err := proof.Sign(t.Context(), c, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, _, _ := log.PublicKey(t.Context(), "")
+	keys := []bundle.Key{{ID: "former", Public: former}, {ID: "now", Public: public}}
+	lines, err := logKeysOf(note, keys, true)
+	if err != nil || len(lines) != 2 || lines[0].ID != "now" || !lines[0].Now || lines[1].Now {
+		t.Fatalf("%+v, %v", lines, err)
+	}
+	if k, err := proof.ParseKey(lines[0].Key); err != nil || k.Name != c.Origin || !k.Public.Equal(public) {
+		t.Errorf("%+v, %v", k, err)
+	}
+	if lines, err := logKeysOf(note, keys, false); err != nil || len(lines) != 1 {
+		t.Errorf("%+v, %v", lines, err)
+	}
+	if lines, err := logKeysOf(note, keys[:1], true); !errors.Is(err, proof.ErrSignature) {
+		t.Errorf("%+v, %v", lines, err)
 	}
 }

@@ -167,6 +167,8 @@ var recordedCommands = map[string]left{
 	"coffre audit verify":  events("audit.log-read").when("when a vault elsewhere is asked; of a file or a directory none"),
 	"coffre serve":         events("audit.provider-named", "registry.published").when("when a new vault is made, and when another OpenID provider vouches for callers; who serves stands in the machine's own log"),
 	"coffre token":         none("it signs with the key of a vault for trying out, which no provider vouches for"),
+	"coffre witness":       none("it has no vault: it cosigns checkpoints of logs, which are public and name nobody"),
+	"coffre witness key":   none("it reads the file of a witness and shows its public key"),
 	"coffre bench":         none("it measures a vault of its own, made for it"),
 	"coffre erase verify":  none("it reads files offline and asks no vault"),
 	"coffre restore":       events("audit.loss-accepted").when("with `--accept-loss`, before anything is served; of a backup that is restored none: the log that comes out is the one that was backed up, and what must be destroyed again is, before anything opens"),
