@@ -181,7 +181,8 @@ func (p *program) printRegistry(r contract.Registry, lang string) error {
 			return err
 		}
 	}
-	fmt.Fprintf(p.Out, "\n%s %d\n", in.word("Minors read and decide alone from the age of"), r.MinorsDecideFrom)
+	fmt.Fprintf(p.Out, "\n%s %s\n", in.word("A consent lasts at most"), r.LongestConsent)
+	fmt.Fprintf(p.Out, "%s %d\n", in.word("Minors read and decide alone from the age of"), r.MinorsDecideFrom)
 	if len(r.Unattested) > 0 {
 		fmt.Fprintf(p.Out, "%s: %s; %s\n", in.word("No organisation may attest"), joined(r.Unattested), in.word("give one the right (\"attests\"), and publish the registry"))
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -371,5 +372,69 @@ func TestLackingOfAConsent(t *testing.T) {
 		if got := test.use.Lacking(fold(test.given...)); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
+	}
+}
+
+// C-2: a refusal of terms names each term, limit or choice that it is about, with what may stand
+// there.
+func TestRefusalsOfTermsNameTheirCauses(t *testing.T) {
+	narrow := func(f func(*Requested), choose func(*Grant)) (Grant, []Event) {
+		return with(answer, choose), []Event{with(requested, f)}
+	}
+	asIs := func(*Requested) {}
+	for name, test := range map[string]struct {
+		decide func() (Grant, []Event)
+		want   error
+		causes string
+	}{
+		"nothing named": {func() (Grant, []Event) {
+			return asking(func(c *Grant) { c.Terms.Consumer, c.Terms.Purpose, c.Terms.Types = "", "", nil }), nil
+		}, ErrTerms, "consumer: who is going to read; purpose: what it is read for; documentTypes: documents or types of document, one of both"},
+		"named twice": {func() (Grant, []Event) {
+			return asking(func(c *Grant) {
+				c.Terms.Types = []domain.DocumentType{"isiPlusCard", "isiPlusCard"}
+				c.Terms.Fields = []domain.Field{"name", "", "name", "name"}
+			}), nil
+		}, ErrTerms, "documentTypes/1: another than those before it: each stands once; fields/1: another than those before it: each stands once; fields/2: another than those before it: each stands once; fields/3: another than those before it: each stands once"},
+		"too many": {func() (Grant, []Event) {
+			return asking(func(c *Grant) { c.Terms.Fields = make([]domain.Field, MaxFields+1) }), nil
+		}, ErrTerms, "fields: at most 100"},
+		"too long":      {func() (Grant, []Event) { return asking(func(c *Grant) { c.Until = new(year.Add(1)) }), nil }, ErrPeriod, "until: ahead, and within P1Y: not later than " + year.Format(time.RFC3339)},
+		"past":          {func() (Grant, []Event) { return asking(func(c *Grant) { c.Until = &noon }), nil }, ErrPeriod, "until: ahead, and within P1Y: not later than " + year.Format(time.RFC3339)},
+		"too long here": {func() (Grant, []Event) { return asking(func(c *Grant) { c.Longest = time.Hour }), nil }, ErrPeriod, "until: ahead, and within 1h0m0s: not later than " + noon.Add(time.Hour).Format(time.RFC3339)},
+		"limits": {func() (Grant, []Event) {
+			return asking(func(c *Grant) { c.Terms.Limits = Limits{-1, Frequency{0, "hour"}, MaxDataLife + 1} }), nil
+		}, ErrLimits, "limits/uses: a whole number from 1 to 1000000; limits/dataLife: a whole number from 1 to 36500; limits/frequency/uses: a whole number from 1 to 1000; limits/frequency/per: day, week or month"},
+		"wider fields": {func() (Grant, []Event) {
+			return narrow(func(e *Requested) { e.Terms.Fields = []domain.Field{"name"} }, func(c *Grant) { c.Terms.Fields = []domain.Field{"name", "birthDate", "address"} })
+		}, ErrWider, "fields/1: a field that was asked for; fields/2: a field that was asked for"},
+		"longer": {func() (Grant, []Event) { return narrow(asIs, func(c *Grant) { c.Until = new(year.Add(time.Hour)) }) }, ErrWider, "until: not later than asked for: " + year.Format(time.RFC3339)},
+		"wider limits": {func() (Grant, []Event) {
+			return narrow(func(e *Requested) { e.Terms.Limits = Limits{3, Frequency{1, Week}, 30} }, func(c *Grant) { c.Terms.Limits = Limits{4, Frequency{2, Day}, 31} })
+		}, ErrWider, "limits/uses: at most as asked for: 3; limits/dataLife: at most as asked for: 30; limits/frequency/uses: at most as asked for: 1; limits/frequency/per: no shorter period than asked for: week"},
+	} {
+		c, before := test.decide()
+		_, err := c.Decide(fold(before...))
+		var told []string
+		for _, cause := range domain.CausesOf(err) {
+			told = append(told, cause.Of+": "+cause.Expected)
+		}
+		if got := strings.Join(told, "; "); !errors.Is(err, test.want) || got != test.causes {
+			t.Errorf("%s: %v because of %q, want %q", name, err, got, test.causes)
+		}
+	}
+}
+
+// The longest time that is told is the one that counts: an end a moment later is refused.
+func TestTheLongestTimeIsTheOneThatIsTold(t *testing.T) {
+	last := noon.AddDate(1, 0, 0) // P1Y
+	if MaxDuration != "P1Y" {
+		t.Fatalf("%s is told", MaxDuration)
+	}
+	if _, err := asking(func(c *Grant) { c.Until = &last }).Decide(State{}); err != nil {
+		t.Errorf("until the last moment: %v", err)
+	}
+	if _, err := asking(func(c *Grant) { c.Until = new(last.Add(time.Microsecond)) }).Decide(State{}); !errors.Is(err, ErrPeriod) {
+		t.Errorf("a moment later: %v", err)
 	}
 }

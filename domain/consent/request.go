@@ -51,10 +51,8 @@ func withEnd(t Terms, until *time.Time, at time.Time, longest time.Duration) (Te
 		return Terms{}, ErrTerms
 	case until != nil:
 		t.Until = *until
-	case longest > 0:
-		t.Until = at.Add(longest)
 	default:
-		t.Until = at.AddDate(1, 0, 0)
+		t.Until = lastEnd(at, longest)
 	}
 	return t, nil
 }

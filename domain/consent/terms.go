@@ -1,7 +1,9 @@
 package consent
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"coffre/domain"
@@ -19,9 +21,13 @@ const (
 	MaxDataLife  = 36_500 // days
 )
 
+// MaxDuration is how long a consent lasts at most, and one without an end of its own, where no
+// shorter time is set; an ISO 8601 duration. lastEnd counts it.
+const MaxDuration = "P1Y"
+
 var (
 	ErrTerms           = domain.NewError(domain.Invalid, "consentTerms", "a consent names a consumer, a purpose, and documents or types of document, each once")
-	ErrPeriod          = domain.NewError(domain.Invalid, "consentPeriod", "a consent ends ahead, and not later than the longest time allowed")
+	ErrPeriod          = domain.NewError(domain.Invalid, "consentPeriod", "a consent ends ahead, and not later than the longest time allowed, which longestConsent of GET /registry tells")
 	ErrLimits          = domain.NewError(domain.Invalid, "consentLimits", "a limit is out of range")
 	ErrUnknownDocument = domain.NewError(domain.NotFound, "documentNotFound", "the citizen holds no such document")
 	ErrNotRegistered   = domain.NewError(domain.Forbidden, "consumerNotRegistered", "this consumer may not ask for consent to read this for this purpose")
@@ -34,22 +40,30 @@ type Held struct {
 	Type     domain.DocumentType
 }
 
-// check implements C-2. Longest 0 means one year. Held are the citizen's
+// lastEnd returns the latest end of a consent given or asked for at a moment. Longest 0 means
+// MaxDuration.
+func lastEnd(at time.Time, longest time.Duration) time.Time {
+	if longest > 0 {
+		return at.Add(longest)
+	}
+	return at.AddDate(1, 0, 0)
+}
+
+// check implements C-2. Longest 0 means MaxDuration. Held are the citizen's
 // documents that the terms name; it returns the types concerned.
 func (t Terms) check(at time.Time, longest time.Duration, held []Held, registrations []registry.Registration) ([]domain.DocumentType, error) {
-	last := at.AddDate(1, 0, 0)
-	if longest > 0 {
-		last = at.Add(longest)
+	if causes := t.incomplete(); len(causes) > 0 {
+		return nil, domain.Because(ErrTerms, causes...)
 	}
-	l := t.Limits
-	switch {
-	case t.Consumer.IsZero() || t.Purpose == "" || (len(t.Documents) == 0) == (len(t.Types) == 0),
-		!distinct(t.Documents, MaxDocuments) || !distinct(t.Types, MaxTypes) || !distinct(t.Fields, MaxFields):
-		return nil, ErrTerms
-	case !at.Before(t.Until) || last.Before(t.Until):
-		return nil, ErrPeriod
-	case l.Uses < 0 || l.Uses > MaxUses || l.DataLife < 0 || l.DataLife > MaxDataLife || !l.Frequency.sound():
-		return nil, ErrLimits
+	if last := lastEnd(at, longest); !at.Before(t.Until) || last.Before(t.Until) {
+		within := MaxDuration
+		if longest > 0 {
+			within = longest.String()
+		}
+		return nil, domain.Because(ErrPeriod, domain.Cause{Of: "until", Expected: "ahead, and within " + within + ": not later than " + last.UTC().Format(time.RFC3339)})
+	}
+	if causes := t.Limits.outOfRange(); len(causes) > 0 {
+		return nil, domain.Because(ErrLimits, causes...)
 	}
 	types := slices.Clone(t.Types)
 	for _, d := range t.Documents {
@@ -69,31 +83,71 @@ func (t Terms) check(at time.Time, longest time.Duration, held []Held, registrat
 	return types, nil
 }
 
+// incomplete returns what the terms lack, or name more than once.
+func (t Terms) incomplete() (causes []domain.Cause) {
+	if t.Consumer.IsZero() {
+		causes = append(causes, domain.Cause{Of: "consumer", Expected: "who is going to read"})
+	}
+	if t.Purpose == "" {
+		causes = append(causes, domain.Cause{Of: "purpose", Expected: "what it is read for"})
+	}
+	if (len(t.Documents) == 0) == (len(t.Types) == 0) {
+		causes = append(causes, domain.Cause{Of: "documentTypes", Expected: "documents or types of document, one of both"})
+	}
+	return slices.Concat(causes, repeated("documents", t.Documents, MaxDocuments), repeated("documentTypes", t.Types, MaxTypes), repeated("fields", t.Fields, MaxFields))
+}
+
+// repeated returns what of a list is empty or stands there before, and the list itself when it
+// is longer than the most.
+func repeated[T comparable](list string, names []T, most int) (causes []domain.Cause) {
+	if len(names) > most {
+		return []domain.Cause{{Of: list, Expected: "at most " + strconv.Itoa(most)}}
+	}
+	var zero T
+	for i, name := range names {
+		if name == zero || slices.Contains(names[:i], name) {
+			causes = append(causes, domain.Cause{Of: list + "/" + strconv.Itoa(i), Expected: "another than those before it: each stands once"})
+		}
+	}
+	return causes
+}
+
+// outOfRange returns the limits that are no limits.
+func (l Limits) outOfRange() (causes []domain.Cause) {
+	within := func(of string, n, most int) {
+		if n < 0 || n > most {
+			causes = append(causes, domain.Cause{Of: of, Expected: "a whole number from 1 to " + strconv.Itoa(most)})
+		}
+	}
+	within("limits/uses", l.Uses, MaxUses)
+	within("limits/dataLife", l.DataLife, MaxDataLife)
+	if f := l.Frequency; f != (Frequency{}) {
+		if f.Uses == 0 {
+			f.Uses = -1 // which a period needs
+		}
+		within("limits/frequency/uses", f.Uses, MaxFrequency)
+		if f.Per.length() == 0 {
+			causes = append(causes, domain.Cause{Of: "limits/frequency/per", Expected: fmt.Sprintf("%s, %s or %s", Day, Week, Month)})
+		}
+	}
+	return causes
+}
+
 // narrowed returns what was asked for with the choices of the grant put in, or a
 // refusal where they would widen it. Without an end of its own it keeps the one asked for.
 func (t Terms) narrowed(choice Terms, until *time.Time) (Terms, error) {
 	if (choice.Until != time.Time{}) {
 		return Terms{}, ErrTerms
 	}
-	out := t
+	if causes := t.wider(choice, until); len(causes) > 0 {
+		return Terms{}, domain.Because(ErrWider, causes...)
+	}
+	out, chosen := t, choice.Limits
 	if len(choice.Fields) > 0 {
-		for _, f := range choice.Fields {
-			if len(t.Fields) > 0 && !slices.Contains(t.Fields, f) {
-				return Terms{}, ErrWider
-			}
-		}
 		out.Fields = choice.Fields
 	}
 	if until != nil {
-		if t.Until.Before(*until) {
-			return Terms{}, ErrWider
-		}
 		out.Until = *until
-	}
-	asked, chosen := t.Limits, choice.Limits
-	if wider(asked.Uses, chosen.Uses) || wider(asked.DataLife, chosen.DataLife) || wider(asked.Frequency.Uses, chosen.Frequency.Uses) ||
-		asked.Frequency.Uses > 0 && chosen.Frequency.Uses > 0 && chosen.Frequency.Per.length() < asked.Frequency.Per.length() {
-		return Terms{}, ErrWider
 	}
 	if chosen.Uses > 0 {
 		out.Limits.Uses = chosen.Uses
@@ -107,11 +161,30 @@ func (t Terms) narrowed(choice Terms, until *time.Time) (Terms, error) {
 	return out, nil
 }
 
-// wider compares two limits of which 0 means none, and for the choice "as asked".
-func wider(asked, chosen int) bool { return asked > 0 && chosen > asked }
-
-func (f Frequency) sound() bool {
-	return f == Frequency{} || f.Uses > 0 && f.Uses <= MaxFrequency && f.Per.length() > 0
+// wider returns what of a choice allows more than was asked for, each with what was. Of the
+// limits 0 means none, and for the choice "as asked".
+func (t Terms) wider(choice Terms, until *time.Time) (causes []domain.Cause) {
+	for i, f := range choice.Fields {
+		if len(t.Fields) > 0 && !slices.Contains(t.Fields, f) {
+			causes = append(causes, domain.Cause{Of: "fields/" + strconv.Itoa(i), Expected: "a field that was asked for"})
+		}
+	}
+	if until != nil && t.Until.Before(*until) {
+		causes = append(causes, domain.Cause{Of: "until", Expected: "not later than asked for: " + t.Until.UTC().Format(time.RFC3339)})
+	}
+	asked, chosen := t.Limits, choice.Limits
+	atMost := func(of string, asked, chosen int) {
+		if asked > 0 && chosen > asked {
+			causes = append(causes, domain.Cause{Of: of, Expected: "at most as asked for: " + strconv.Itoa(asked)})
+		}
+	}
+	atMost("limits/uses", asked.Uses, chosen.Uses)
+	atMost("limits/dataLife", asked.DataLife, chosen.DataLife)
+	atMost("limits/frequency/uses", asked.Frequency.Uses, chosen.Frequency.Uses)
+	if asked.Frequency.Uses > 0 && chosen.Frequency.Uses > 0 && chosen.Frequency.Per.length() < asked.Frequency.Per.length() {
+		causes = append(causes, domain.Cause{Of: "limits/frequency/per", Expected: "no shorter period than asked for: " + string(asked.Frequency.Per)})
+	}
+	return causes
 }
 
 // length returns how long the period is; 0 for an unknown one.
@@ -125,16 +198,6 @@ func (p Period) length() time.Duration {
 		return 30 * 24 * time.Hour
 	}
 	return 0
-}
-
-func distinct[T comparable](list []T, most int) bool {
-	var zero T
-	for i, v := range list {
-		if v == zero || slices.Contains(list[:i], v) {
-			return false
-		}
-	}
-	return len(list) <= most
 }
 
 // cloned returns terms that share no memory with t.

@@ -69,8 +69,16 @@ func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID
 	if err != nil {
 		return consentAnswer{}, err
 	}
-	if err := checkFieldsOffered(in.Words, about.Purpose, about.Types, held, terms.Fields); err != nil {
-		return consentAnswer{}, err
+	// The words are told before the fields, which depend on them; the decision refuses them.
+	lacking := unregistered(in.Words, about, held, false)
+	if len(lacking) == 0 {
+		if err := checkFieldsOffered(in.Words, about.Purpose, about.Types, held, terms.Fields); err != nil {
+			return consentAnswer{}, err
+		}
+	} else if terms.Consumer.IsZero() { // the words are those of a request, no members of this call
+		for i := range lacking {
+			lacking[i].Name = "body"
+		}
 	}
 	person, err := v.LoadPerson(ctx, a.Citizen)
 	if err != nil {
@@ -89,7 +97,7 @@ func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID
 	}
 	result, err := acting.Consents.Transact(ctx, v.Log, a.AddTo(in.Write(0, acting.ConsentStream(id), a.Citizen, person.At)), cmd)
 	if err != nil {
-		return consentAnswer{}, err
+		return consentAnswer{}, explainUnregistered(err, lacking)
 	}
 	return v.consentAnswer(ctx, id, result)
 }

@@ -41,7 +41,7 @@ func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentReq
 		// the types before the fields, which depend on them.
 		events, err := cmd.Decide(consent.State{})
 		if err != nil {
-			return consentAnswer{}, explainUnregistered(in.Words, cmd, err)
+			return consentAnswer{}, explainUnregistered(err, unregistered(in.Words, cmd.Terms, nil, true))
 		}
 		if err := checkFieldsOffered(in.Words, b.Purpose, b.DocumentTypes, nil, b.Fields); err != nil {
 			return consentAnswer{}, err
@@ -109,39 +109,54 @@ func (v *Vault) recordConsentRequest(ctx context.Context, in acting.Intent, ssin
 	return result.Position, nil
 }
 
-// explainUnregistered names, in the refusal of a request for consent that the consumer is not
-// registered for, the purpose or each type of document that it has no registration for. It says
-// nothing of the citizen, who has not been looked up.
-func explainUnregistered(words *vocabulary.View, cmd consent.Request, refusal error) error {
-	if !errors.Is(refusal, consent.ErrNotRegistered) {
-		return refusal
+// unregistered returns the words of a consent, given or asked for, that the consumer has no
+// registration for: the consumer itself, the purpose, or each type of document. Of documents
+// that are named held has the types. It tells nothing of the citizen but the types of documents
+// that they name themselves.
+func unregistered(words *vocabulary.View, t consent.Terms, held []consent.Held, ofCaller bool) []contract.InputValidationIssue {
+	who, look := "this organisation has", "; purposes of the organisation in GET /registry are those for which it reads"
+	if ofCaller {
+		who, look = "you have", "; registrations in GET /registry with your token tell what you may ask consent for"
 	}
-	const yours = "; registrations in GET /registry with your token tell what you may ask consent for"
+	if _, known := words.Organisation(t.Consumer); !known {
+		return []contract.InputValidationIssue{notCovered("/consumer", "wordNotCovered", "the registry has no such organisation; organizations of GET /registry has those there are")}
+	}
 	var forPurpose []domain.DocumentType
-	for _, r := range cmd.Registrations {
-		if r.Consent && r.Purpose == cmd.Terms.Purpose {
+	for _, r := range words.Registrations(t.Consumer) {
+		if r.Consent && r.Purpose == t.Purpose {
 			forPurpose = append(forPurpose, r.Types...)
 		}
 	}
 	if len(forPurpose) == 0 {
-		detail := "you have no registration to ask consent for this purpose" + yours
-		if _, known := words.Purpose(cmd.Terms.Purpose); !known {
-			detail = "the registry has no such purpose" + yours
+		detail := who + " no registration to ask consent for this purpose" + look
+		if _, known := words.Purpose(t.Purpose); !known {
+			detail = "the registry has no such purpose; purposes of GET /registry has those there are"
 		}
-		return edge.Explained(refusal, []contract.InputValidationIssue{notCovered("/purpose", "wordNotCovered", detail)})
+		return []contract.InputValidationIssue{notCovered("/purpose", "wordNotCovered", detail)}
 	}
 	var issues []contract.InputValidationIssue
-	for i, t := range cmd.Terms.Types {
-		if slices.Contains(forPurpose, t) {
+	for i, name := range t.Types {
+		if slices.Contains(forPurpose, name) {
 			continue
 		}
-		detail := "your registration for this purpose does not name this type of document" + yours
-		if _, known := words.DocumentType(t); !known {
-			detail = "the registry has no such type of document" + yours
+		detail := who + " no registration to ask consent for this type of document and purpose" + look
+		if _, known := words.DocumentType(name); !known {
+			detail = "the registry has no such type of document; documentTypes of GET /registry has those there are"
 		}
 		issues = append(issues, notCovered(fmt.Sprintf("/documentTypes/%d", i), "wordNotCovered", detail))
 	}
-	if len(issues) == 0 {
+	for i, id := range t.Documents {
+		if slices.ContainsFunc(held, func(h consent.Held) bool { return h.Document == id && !slices.Contains(forPurpose, h.Type) }) {
+			issues = append(issues, notCovered(fmt.Sprintf("/documents/%d", i), "wordNotCovered", who+" no registration to ask consent for this document's type and purpose"+look))
+		}
+	}
+	return issues
+}
+
+// explainUnregistered names in consent.ErrNotRegistered what the consumer is not registered for,
+// and returns any other error as it is.
+func explainUnregistered(refusal error, issues []contract.InputValidationIssue) error {
+	if len(issues) == 0 || !errors.Is(refusal, consent.ErrNotRegistered) {
 		return refusal
 	}
 	return edge.Explained(refusal, issues)

@@ -8,6 +8,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/access"
+	"coffre/domain/consent"
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/handlers/contract"
@@ -83,7 +84,7 @@ func registryItem(words *vocabulary.View, at time.Time) contract.Registry {
 	all := words.Registry()
 	item := contract.Registry{
 		Version: words.Version(), PublishedAt: at,
-		MinorsDecideFrom: all.Settings.DecidingAge(), Unattested: attestations(all.Unattested()),
+		LongestConsent: consent.MaxDuration, MinorsDecideFrom: all.Settings.DecidingAge(), Unattested: attestations(all.Unattested()),
 		DocumentTypes: []contract.RegistryDocumentType{}, Organizations: []contract.RegistryOrganization{}, Purposes: []contract.RegistryCode{},
 	}
 	for _, t := range all.DocumentTypes {

@@ -1342,7 +1342,9 @@ type ConsentAsk struct {
 	// SSIN national register or BIS number; eleven digits whose last two check the others
 	//
 	// Example: 53480200724
-	SSIN  SSIN       `json:"ssin"`
+	SSIN SSIN `json:"ssin"`
+
+	// Until when the consent is to end; at most `longestConsent` of `GET /registry` ahead, which it is when left out
 	Until *time.Time `json:"until,omitempty"`
 }
 
@@ -1419,7 +1421,7 @@ type ConsentGrant struct {
 	// ShownText what the citizen was shown: a text of the registry for the purpose, with its places filled in; other words are refused. Kept sealed
 	ShownText ShownText `json:"shownText"`
 
-	// Until from this moment on it no longer holds
+	// Until from this moment on it no longer holds; at most `longestConsent` of `GET /registry` ahead, which it is when left out
 	Until *time.Time `json:"until,omitempty"`
 }
 
@@ -3061,6 +3063,11 @@ type Registry struct {
 	ConsentTexts  []RegistryConsentText  `json:"consentTexts,omitempty,omitzero"`
 	DocumentTypes []RegistryDocumentType `json:"documentTypes"`
 	LegalBases    []RegistryLegalBasis   `json:"legalBases,omitempty,omitzero"`
+
+	// LongestConsent how long after it is given a consent ends at the latest, and one without `until`; an ISO 8601 duration
+	//
+	// Example: P1Y
+	LongestConsent string `json:"longestConsent"`
 
 	// MinorsDecideFrom the age in years from which a minor reads and decides alone, and the parents no longer do; 18 where the registry says none
 	MinorsDecideFrom int                    `json:"minorsDecideFrom,omitempty,omitzero"`

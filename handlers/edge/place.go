@@ -104,17 +104,29 @@ var operationsByID = sync.OnceValue(func() map[string]*operation {
 	return all
 })
 
-// locate gives each issue of a problem that has no place one that the operation has.
+// locate gives each issue of a problem that has no place one that the operation has: where its
+// cause stands, or where its slug says.
 func locate(p *contract.Problem, operation string) {
 	for i := range p.Issues {
 		issue := &p.Issues[i]
-		if issue.Name != "" {
+		if issue.In != "" {
 			continue
 		}
+		cause := issue.Name
 		issue.In, issue.Name = contract.IssueLocationBody, wholeBody
 		op := operationsByID()[operation]
 		if op == nil {
 			continue
+		}
+		if member, _, _ := strings.Cut(strings.TrimPrefix(cause, "/"), "/"); member != "" {
+			if in := op.has("/" + member); in != "" {
+				issue.In, issue.Name = in, cause
+				continue
+			}
+			if in := op.has(member); in != "" {
+				issue.In, issue.Name = in, member
+				continue
+			}
 		}
 		for _, name := range places[issue.Type[strings.LastIndexByte(issue.Type, ':')+1:]] {
 			if in := op.has(name); in != "" {

@@ -209,6 +209,21 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
+// causedIssues returns an issue for each cause of a refusal, or the issue of the refusal itself
+// when it names none. Their places are names of the domain until locate finds them.
+func causedIssues(issue contract.InputValidationIssue, causes []domain.Cause) []contract.InputValidationIssue {
+	if len(causes) == 0 {
+		return []contract.InputValidationIssue{issue}
+	}
+	issues := make([]contract.InputValidationIssue, len(causes))
+	for i, c := range causes {
+		issues[i] = issue
+		issues[i].Detail += ": " + c.Expected
+		issues[i].In, issues[i].Name = "", "/"+c.Of
+	}
+	return issues
+}
+
 // FindErrorAnswer returns the first of the given answers whose Err the error wraps; after
 // them, the answer to a request that exceeded the server's time limit. It reports false
 // when there is none.
@@ -262,7 +277,7 @@ func Describe(err error, faults []ErrorAnswer) (p contract.Problem, challenge st
 		if at := (placedError{}); errors.As(err, &at) {
 			issue.In, issue.Name = at.in, at.name
 		}
-		p.Issues = []contract.InputValidationIssue{issue}
+		p.Issues = causedIssues(issue, domain.CausesOf(err))
 		p.Type, p.Detail = belgifPrefix+"badRequest", "the input is not valid"
 	case domain.Unauthenticated:
 		challenge = "invalid_token"
