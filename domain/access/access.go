@@ -48,7 +48,7 @@ var ErrRestricted = fmt.Errorf("%w: processing is restricted", ErrNoBasis)
 const Restricted domain.ReasonCode = "processingRestricted"
 
 var (
-	ErrNoBasis     = domain.NewError(domain.NotFound, "noBasis", "nothing allows this reading, or there is nothing to read")
+	ErrNoBasis     = domain.NewError(domain.NotFound, "noBasis", "nothing allows this reading, or there is nothing to read; registrations in GET /registry with your token show what your organisation may ask for")
 	ErrAlreadyUsed = domain.NewError(domain.Conflict, "accessAlreadyUsed", "this access was answered before and cannot be answered again; ask for a new one")
 )
 

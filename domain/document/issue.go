@@ -10,7 +10,7 @@ import (
 
 var (
 	ErrNotIssuer           = domain.NewError(domain.Forbidden, "notIssuer", "this organisation is not the authentic source of this type of document")
-	ErrUnknownType         = domain.NewError(domain.Invalid, "unknownDocumentType", "no such type of document is issued any more, or ever was")
+	ErrUnknownType         = domain.NewError(domain.Invalid, "unknownDocumentType", "no such type of document is issued any more, or ever was; documentTypes of GET /registry has those that are")
 	ErrValidity            = domain.NewError(domain.Invalid, "invalidValidity", "validity has a first day, which is not after its last")
 	ErrIncomplete          = domain.NewError(domain.Invalid, "documentIncomplete", "a document has content and a source reference")
 	ErrSupersededContent   = domain.NewError(domain.Conflict, "supersededContent", "this content was replaced by a newer version")

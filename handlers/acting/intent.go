@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
-	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/handlers/edge"
 	"coffre/projections/vocabulary"
@@ -43,19 +42,6 @@ func (in Intent) Write(step int, s eventstore.Stream, citizen domain.CitizenID, 
 		Meta: eventstore.Meta{Actor: in.Actor, OnBehalfOf: in.Call.OnBehalfOf, Correlation: in.Call.Trace, Registry: in.Words.Version(), BasedOn: basedOn},
 		ID:   func(i int) uuid.UUID { return in.ID(step*stepSize + i) },
 	}
-}
-
-// ErrReason refuses a reason code that the registry does not list for its kind.
-var ErrReason = domain.NewError(domain.Invalid, "unknownReason", "the registry knows no such reason for this")
-
-// Reason refuses with ErrReason a code that the registry does not list for its kind, so
-// that no text of a caller is stored in clear. An absent code passes: the command judges
-// whether a reason is required.
-func (in Intent) Reason(kind registry.ReasonKind, code domain.ReasonCode) error {
-	if code != "" && !in.Words.Reason(kind, code) {
-		return ErrReason
-	}
-	return nil
 }
 
 // WithRepresented returns the write with the citizen for whom a representative acts in

@@ -30,6 +30,13 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 		return nil, err
 	}
 	in := v.NewIntent(ctx)
+	words := in.TypesAt("documentType", p.DocumentType)
+	for _, number := range p.Organization {
+		words = append(words, in.OrganisationAt("organization", number))
+	}
+	if err := acting.CheckWords(words...); err != nil {
+		return nil, err
+	}
 	a, authorized, err := v.admitAccessLogReader(ctx, in, r.CitizenID)
 	if err != nil {
 		return nil, err

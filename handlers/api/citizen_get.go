@@ -115,11 +115,8 @@ func (v *Vault) getCitizenForOfficer(ctx context.Context, in acting.Intent, ssin
 func lookupOf(in acting.Intent, b contract.CitizenGet) (disclosure.Lookup, error) {
 	l := disclosure.Lookup{Purpose: b.Purpose, Procedure: b.Procedure, Reason: domain.ReasonCode(b.Reason), CaseReference: b.CaseReference}
 	officer := in.Actor.Role == domain.RolePrivacyOfficer
-	if _, known := in.Words.Purpose(b.Purpose); !known && b.Purpose != "" {
-		return l, errUnknownCode
-	}
-	if b.Procedure != "" && !in.Words.ProcedureInUse(b.Procedure) {
-		return l, errUnknownCode
+	if err := acting.CheckWords(in.PurposeAt("purpose", b.Purpose), in.ProcedureAt("procedure", b.Procedure)); err != nil {
+		return l, err
 	}
 	if !officer && !registeredFor(in, b.Purpose, b.Procedure) {
 		return l, errOthersPurpose

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"coffre/domain/audit"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 	"coffre/projections"
@@ -11,18 +12,11 @@ import (
 )
 
 // recordConsentLogLook records a search of the consent log: whose decisions, and to which
-// consumer and purpose it was narrowed, as far as the registry knows the words.
-func (v *Vault) recordConsentLogLook(ctx context.Context, f consentlog.Filter) error {
-	in := v.NewIntent(ctx)
-	act := audit.Operate{Act: audit.QueryConsentLog}
+// consumer and purpose, words of the registry, it was narrowed.
+func (v *Vault) recordConsentLogLook(ctx context.Context, in acting.Intent, f consentlog.Filter) error {
+	act := audit.Operate{Act: audit.QueryConsentLog, Consumer: f.Consumer, Purpose: f.Purpose}
 	if f.Citizen != nil {
 		act.Citizen = *f.Citizen
-	}
-	if _, known := in.Words.Organisation(f.Consumer); known {
-		act.Consumer = f.Consumer
-	}
-	if _, known := in.Words.Purpose(f.Purpose); known {
-		act.Purpose = f.Purpose
 	}
 	return v.recordLook(ctx, in, act)
 }
@@ -32,6 +26,10 @@ func (v *Vault) recordConsentLogLook(ctx context.Context, f consentlog.Filter) e
 // erased.
 func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogRequestObject) (contract.QueryConsentLogResponseObject, error) {
 	p, body := r.Params, r.Body
+	in := v.NewIntent(ctx)
+	if err := acting.CheckWords(in.OrganisationAt("consumer", body.Consumer), in.PurposeAt("purpose", body.Purpose)); err != nil {
+		return nil, err
+	}
 	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.ConsentLog.Name()); err != nil {
 		return nil, err
 	}
@@ -49,7 +47,7 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogR
 		case err != nil:
 			return nil, err
 		case id.IsZero(), f.Citizen != nil && *f.Citizen != id: // by the surviving life's id
-			if err := v.recordConsentLogLook(ctx, f); err != nil {
+			if err := v.recordConsentLogLook(ctx, in, f); err != nil {
 				return nil, err
 			}
 			return contract.QueryConsentLog200JSONResponse(page), nil
@@ -63,7 +61,7 @@ func (v *Vault) QueryConsentLog(ctx context.Context, r contract.QueryConsentLogR
 		}
 		f.Citizen, f.Former = &person.ID, person.Lives[1:]
 	}
-	if err := v.recordConsentLogLook(ctx, f); err != nil {
+	if err := v.recordConsentLogLook(ctx, in, f); err != nil {
 		return nil, err
 	}
 	var acts []consentlog.Act

@@ -11,7 +11,6 @@ import (
 	"coffre/domain/document"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
-	"coffre/handlers/edge"
 	"coffre/projections/vocabulary"
 )
 
@@ -100,12 +99,16 @@ func checkFieldsOffered(words *vocabulary.View, purpose domain.Purpose, types []
 			}
 		}
 	}
+	var causes []domain.Cause
 	for i, f := range fields {
 		if !slices.Contains(known, f) {
-			return edge.At(contract.IssueLocationBody, fmt.Sprintf("/fields/%d", i), errUnknownField)
+			causes = append(causes, domain.Cause{Of: fmt.Sprintf("fields/%d", i), Expected: "minimum of the type in GET /registry has those there are"})
 		}
 	}
-	return nil
+	if len(causes) == 0 {
+		return nil
+	}
+	return domain.Because(errUnknownField, causes...)
 }
 
 // typesOfTerms returns the types a consent is about: those it names, or those of the

@@ -9,6 +9,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/document"
 	"coffre/eventstore"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
@@ -31,6 +32,9 @@ func (v *Vault) QueryDocuments(ctx context.Context, r contract.QueryDocumentsReq
 	}
 	cursor, err := v.LeafFrom("queryDocuments", p.After, -1)
 	if err != nil {
+		return nil, err
+	}
+	if err := acting.CheckWords(in.TypeAt("documentType", q.DocumentType)); err != nil {
 		return nil, err
 	}
 	filter := wallet.IssuedFilter{Type: q.DocumentType}

@@ -150,7 +150,7 @@ func (v *Vault) checkEventFilters(ctx context.Context, after int64, p contract.L
 	words := v.Words.Current()
 	for _, o := range p.Organization {
 		if _, known := words.Organisation(o); !known {
-			return unknown("organization", "The registry has no such organisation")
+			return unknown("organization", "The registry has no such organisation; organizations of GET /registry has those there are")
 		}
 	}
 	if p.Stream != "" {

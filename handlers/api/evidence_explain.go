@@ -58,7 +58,7 @@ func uncoveredWords(in acting.Intent, needs []*need, f disclosure.Findings) []co
 			switch word := n.Lacking(in, f); word {
 			case "":
 			case access.WordDocumentType:
-				add(at+"/documentType", "wordNotCovered", "the basis does not cover this type of document")
+				add(at+"/documentType", "wordNotCovered", "the basis does not cover this type of document; GET /registry with your token shows which your registrations do")
 			case access.WordConsent:
 				add("/consentId", "wordNotCovered", "this citizen gave you no such consent")
 			default:

@@ -3,15 +3,12 @@ package api
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
 
 	"coffre/domain/audit"
-	"coffre/domain/registry"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
-	"coffre/handlers/edge"
 	"coffre/handlers/work"
 	"coffre/projections/consentlog"
 )
@@ -64,18 +61,8 @@ func (v *Vault) CreateExport(ctx context.Context, r contract.CreateExportRequest
 
 // checkExportCodes refuses codes that are not in the registry, for they are recorded in clear.
 func checkExportCodes(in acting.Intent, body *contract.ExportCreate) error {
-	if body.Consumer != "" {
-		if _, known := in.Words.Organisation(body.Consumer); !known {
-			return edge.At(contract.IssueLocationBody, "/consumer", errUnknownCode)
-		}
+	if err := acting.CheckWords(in.OrganisationAt("consumer", body.Consumer), in.PurposeAt("purpose", body.Purpose)); err != nil {
+		return err
 	}
-	if body.Purpose != "" {
-		if _, known := in.Words.Purpose(body.Purpose); !known {
-			return edge.At(contract.IssueLocationBody, "/purpose", errUnknownCode)
-		}
-	}
-	if body.Reason != "" && !slices.ContainsFunc(registry.ReasonKinds, func(k registry.ReasonKind) bool { return in.Words.Reason(k, body.Reason) }) {
-		return acting.ErrReason
-	}
-	return nil
+	return in.ReasonOfAnyKind(body.Reason)
 }

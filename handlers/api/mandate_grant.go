@@ -57,10 +57,8 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 			return mandateAnswer{}, err
 		}
 	}
-	for _, t := range body.DocumentTypes {
-		if _, known := in.Words.DocumentType(t); !known {
-			return mandateAnswer{}, errUnknownCode
-		}
+	if err := acting.CheckWords(in.TypesAt("documentTypes", body.DocumentTypes)...); err != nil {
+		return mandateAnswer{}, err
 	}
 	command := mandate.Grant{
 		Mandate: domain.MandateID{UUID: uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))}, Kind: mandate.Ground(body.Kind),
@@ -169,8 +167,6 @@ func judgeMandate(c mandate.Grant, represented, representative contract.SSIN, no
 	_, err := c.Decide(mandate.State{})
 	return err
 }
-
-var errUnknownCode = domain.NewError(domain.Invalid, "unknownWord", "the registry does not know this code")
 
 func mandateReceipt(s mandate.State) contract.MandateReceipt {
 	state := contract.MandateStateGranted

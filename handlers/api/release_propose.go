@@ -18,16 +18,13 @@ type releaseAnswer struct {
 	At      contract.PositionToken
 }
 
-// ErrLegalBasis refuses a legal basis that the registry does not have in force.
-var ErrLegalBasis = domain.NewError(domain.Invalid, "unknownLegalBasis", "the registry knows no such legal basis")
-
 // ProposeRelease implements POST /releases: the first of two officers (rule E-4.1). The
 // answer is the same whether the vault remembers an erasure of the number or not.
 func (v *Vault) ProposeRelease(ctx context.Context, r contract.ProposeReleaseRequestObject) (contract.ProposeReleaseResponseObject, error) {
 	key, b := r.Params.IdempotencyKey, r.Body
 	done, err := acting.Once(ctx, v.Recorder, key, func(ctx context.Context, in acting.Intent) (releaseAnswer, error) {
-		if !in.Words.LegalBasisInUse(b.LegalBasis) {
-			return releaseAnswer{}, ErrLegalBasis
+		if err := in.LegalBasis(b.LegalBasis); err != nil {
+			return releaseAnswer{}, err
 		}
 		id := domain.ReleaseID{UUID: uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))}
 		result, err := acting.Releases.Transact(ctx, v.Log, in.Write(0, acting.ReleaseStream(id), acting.NoCitizen), release.Propose{

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"coffre/domain"
+	"coffre/domain/consent"
 	"coffre/handlers/contract"
 )
 
@@ -64,6 +65,40 @@ func TestF43EveryRefusalOfInputHasAPlace(t *testing.T) {
 	}
 }
 
+// Every refusal of a word that the registry lacks says where the caller finds those there are:
+// itself, or by the causes that acting.CheckWords and its siblings give it.
+func TestUnknownWordsPointToTheRegistry(t *testing.T) {
+	byCause := []string{"unknownWord", "unknownReason", "unknownLegalBasis", "unknownField"}
+	others := []string{"unknownAttachment", "unknownPosition", "unknownAct"} // no words of the registry
+	unknown := regexp.MustCompile(`NewError\((?:domain\.)?Invalid, "(unknown[A-Za-z]+)", "([^"]+)"`)
+	seen := make(map[string]bool)
+	for _, dir := range []string{"domain", "handlers", "projections"} {
+		tree := os.DirFS("../../" + dir)
+		err := fs.WalkDir(tree, ".", func(file string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+				return err
+			}
+			b, err := fs.ReadFile(tree, file)
+			for _, m := range unknown.FindAllStringSubmatch(string(b), -1) {
+				slug, detail := m[1], m[2]
+				seen[slug] = true
+				if !slices.Contains(byCause, slug) && !slices.Contains(others, slug) && !strings.Contains(detail, "GET /registry") {
+					t.Errorf("%s does not say where the words are: %q", slug, detail)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, slug := range slices.Concat(byCause, others, []string{"unknownDocumentType", "unknownPredicate"}) {
+		if !seen[slug] {
+			t.Errorf("%s is not declared", slug)
+		}
+	}
+}
+
 // A refusal of a use case tells a place that the operation has; one with a place of its own
 // keeps it.
 func TestF43RefusalsOfUseCasesNameTheirPlace(t *testing.T) {
@@ -87,6 +122,9 @@ func TestF43RefusalsOfUseCasesNameTheirPlace(t *testing.T) {
 		{"listConsents", fmt.Errorf("page: %w", At(contract.IssueLocationQuery, "after", position)), "query", "after"},
 		{"requestErasure", domain.NewError(domain.Invalid, "somethingNew", "no line in the table"), "body", wholeBody},
 		{"createExport", At(contract.IssueLocationBody, "/purpose", domain.NewError(domain.Invalid, "unknownWord", "no such code")), "body", "/purpose"},
+		{"grantConsent", domain.Because(domain.NewError(domain.Invalid, "consentLimits", "out of range"), domain.Cause{Of: "limits/frequency/uses", Expected: "1"}), "body", "/limits/frequency/uses"},
+		{"getAccessLog", domain.Because(domain.NewError(domain.Invalid, "unknownWord", "no such code"), domain.Cause{Of: "documentType/1", Expected: "others"}), "query", "documentType"},
+		{"requestErasure", domain.Because(domain.NewError(domain.Invalid, "unknownReason", "no such reason"), domain.Cause{Of: "limits", Expected: "no member of this call"}), "body", "/reason"},
 	} {
 		i := slices.IndexFunc(calls(t), func(c call) bool { return c.OperationID == tc.operation })
 		c := calls(t)[i]
@@ -95,6 +133,18 @@ func TestF43RefusalsOfUseCasesNameTheirPlace(t *testing.T) {
 		if len(p.Issues) != 1 || p.Issues[0].In != tc.in || p.Issues[0].Name != tc.name {
 			t.Errorf("%s, %v: %+v", tc.operation, tc.err, p.Issues)
 		}
+	}
+	// Each cause is an issue of its own, in their order, with what is expected there.
+	_, err := consent.Request{
+		Terms: consent.Terms{Consumer: "0671516647", Purpose: "p", Types: []domain.DocumentType{"t", "t"}, Fields: []domain.Field{"f", "f"}},
+		By:    domain.Actor{Role: domain.RoleConsumer, Organisation: "0671516647"},
+	}.Decide(consent.State{})
+	i := slices.IndexFunc(calls(t), func(c call) bool { return c.OperationID == "requestConsent" })
+	c := calls(t)[i]
+	e.do = func(w http.ResponseWriter, r *http.Request) { e.problem(w, r, err) }
+	p := refused(t, e.send(c.Request(c.Body)), 400, belgifPrefix+"badRequest")
+	if len(p.Issues) != 2 || p.Issues[0].Name != "/documentTypes/1" || p.Issues[1].Name != "/fields/1" || !strings.HasSuffix(p.Issues[1].Detail, ": another than those before it: each stands once") {
+		t.Errorf("%+v", p.Issues)
 	}
 	if At(contract.IssueLocationBody, "/x", nil) != nil {
 		t.Error("a place makes an error of none")

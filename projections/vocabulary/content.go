@@ -23,7 +23,7 @@ const (
 )
 
 var (
-	ErrUnknownType = domain.NewError(domain.Invalid, "unknownDocumentType", "the document type is not in the registry")
+	ErrUnknownType = domain.NewError(domain.Invalid, "unknownDocumentType", "the document type is not in the registry; documentTypes of GET /registry has those there are")
 	ErrContent     = domain.NewError(domain.Invalid, "invalidContent", "the content does not satisfy the schema of its document type")
 )
 

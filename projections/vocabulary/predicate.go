@@ -6,7 +6,7 @@ import (
 )
 
 var (
-	ErrUnknownPredicate = domain.NewError(domain.Invalid, "unknownPredicate", "the document type does not answer this question")
+	ErrUnknownPredicate = domain.NewError(domain.Invalid, "unknownPredicate", "the document type does not answer this question; predicates of the type in GET /registry are those it does")
 	ErrUndecided        = domain.NewError(domain.Conflict, "predicateUndecided", "the document does not say what the answer needs")
 )
 
