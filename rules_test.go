@@ -73,6 +73,11 @@ var rules = []struct{ id, says string }{
 	{"P-5", "A restriction of processing (GDPR art. 18) stops every disclosure to others but those of art. 18(2), and every erasure of what it covers, until the citizen who asked for it lifts it, or a privacy officer who told the citizen."},
 	{"P-6", "A death reported in error is corrected by two persons: the authentic source or a privacy officer proposes it, another privacy officer decides; what the death ended stays ended."},
 	{"P-7", "Two lives of one person are merged by two persons, and separated in the same way: from then on both numbers lead to the surviving life, whose documents, consents, mandates, accesses, holds and restrictions are those of both, and with whom both are forgotten."},
+	{"I-1", "A process starts with the identity provider on record, and with no other: neither another issuer or audience, nor other settings that decide who somebody is."},
+	{"I-2", "Another provider is proposed by an operator or a privacy officer, with a reason, and approved by a privacy officer who is another person, while the one on record vouches for both."},
+	{"I-3", "A proposal counts for seven days, an approval for thirty, and the last proposal alone."},
+	{"I-4", "Where the provider on record is gone, two accounts of the vault's own machine change it; until a privacy officer for whom the new one vouches confirms it, nobody else is let in."},
+	{"I-5", "For a day after a change the former provider may be started with, so that processes are replaced one after the other."},
 	{"R-1", "An operator publishes the registry; Coffre itself may on an empty log."},
 	{"R-2", "Publishing what is in force records nothing."},
 	{"R-3", "Versions follow each other without a gap."},
@@ -90,7 +95,7 @@ var rules = []struct{ id, says string }{
 
 // beyond are the rules that no pure decision can keep alone: they hold only if
 // what runs the decisions does its part, so they need a test outside the domain too.
-var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-9", "A-10", "A-11", "M-1.5", "M-1.8", "M-1.9", "M-1.10", "M-1.11", "M-1.12", "E-1", "E-3", "E-4", "P-5", "P-6", "P-7"}
+var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-9", "A-10", "A-11", "M-1.5", "M-1.8", "M-1.9", "M-1.10", "M-1.11", "M-1.12", "E-1", "E-3", "E-4", "P-5", "P-6", "P-7", "I-1", "I-4"}
 
 var ruleID = regexp.MustCompile(`\b([A-Z])-([0-9]+(?:\.[0-9]+)?)( to ([A-Z])-([0-9]+(?:\.[0-9]+)?))?\b`)
 

@@ -220,6 +220,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, home, "/citizens/reportDeath", `{"ssin":"`+ssinB+`","date":"`+time.Now().AddDate(0, 0, -2).Format(time.DateOnly)+`"}`, nil)
 	r.correct(t, officer, home, b)
 	r.merge(t, officer, home)
+	r.identity(t)
 }
 
 // correct corrects the death of a person, which the source and an officer say was reported in

@@ -117,9 +117,10 @@ func TestF20EveryExampleRunsAgainstTheSampleRegistry(t *testing.T) {
 	run("reportDeath", homeAffairs, "")
 	run("correctDeath", homeAffairs, "")
 	run("proposeCorrection", officer, "")
-	run("createBackup", operator, "recipient")                 // a backup to the key of an example opens for nobody
-	run("reportVerifiedBackup", operator, "backupUnknown")     // a digest of another backup
-	run("reportBackupElsewhere", operator, "backupsTakenHere") // this vault takes them itself
+	run("proposeIdentityProvider", operator, "noIdentityProvider") // no provider vouches for this vault's callers
+	run("createBackup", operator, "recipient")                     // a backup to the key of an example opens for nobody
+	run("reportVerifiedBackup", operator, "backupUnknown")         // a digest of another backup
+	run("reportBackupElsewhere", operator, "backupsTakenHere")     // this vault takes them itself
 	for operation := range untold {
 		t.Errorf("the example of %s was not sent", operation)
 	}

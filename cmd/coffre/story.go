@@ -232,6 +232,15 @@ var sentences = map[string]func(who string, f facts) string{
 	"audit.provider-named": func(who string, f facts) string {
 		return who + " named the OpenID provider that vouches for callers" + f.with(": ", "issuer", "")
 	},
+	"audit.provider-change-proposed": func(who string, f facts) string {
+		return who + " proposed another OpenID provider" + f.with(": ", "issuer", "") + f.with(", because ", "reason", "")
+	},
+	"audit.provider-change-approved": func(who string, f facts) string {
+		return who + " approved the change of the OpenID provider"
+	},
+	"audit.provider-confirmed": func(who string, f facts) string {
+		return who + " confirmed the OpenID provider that was recovered"
+	},
 	"audit.operated": func(who string, f facts) string {
 		return who + " set out to " + deed(f.word("act")) + f.with(" ", "on", "") + f.with(" of citizen ", "citizen", "") + f.with(" for ", "consumer", "") + f.with(", purpose ", "purpose", "")
 	},

@@ -4,7 +4,18 @@
 // vouches for callers.
 //
 //	a stream of the month: (empty) --Record--> facts, in order; no fact changes another
-//	the stream of providers: (empty) --NameProvider--> the provider of now
+//	the stream of providers: (empty) --NameProvider--> on record
+//	    on record --ProposeProvider--> proposed --ApproveProvider--> approved --NameProvider--> on record
+//	    a recovery: ... approved --NameProvider--> unconfirmed --ConfirmProvider--> on record
+//
+// Who vouches for callers follows rules of its own:
+//
+//   - I-1 a process starts with the provider on record, and with no other
+//   - I-2 another one is proposed and approved by two persons, one of them an officer
+//   - I-3 what waits too long counts no more, and the last proposal counts
+//   - I-4 without the former provider two accounts of the machine change it, and an officer
+//     confirms the new one before it lets anybody else in
+//   - I-5 for a day the former one may be started with, too
 //
 // Invariant: a fact is recorded before anything is handed out or done, and says nothing
 // about a citizen but whose facts were looked at.
@@ -97,28 +108,17 @@ func (LogRead) AuditEvent()       {}
 func (ExportCreated) AuditEvent() {}
 func (LossAccepted) AuditEvent()  {}
 
-// ProviderNamed records that from here on an OpenID provider vouches for the callers of
-// the vault, so that it is no longer one for trying out.
-type ProviderNamed struct {
-	Issuer string    `json:"issuer"` // the provider's issuer URL, as the vault was started with
-	At     time.Time `json:"at"`
-}
-
-func (ProviderNamed) AuditEvent() {}
-
 // Record writes a fact down; what it says was checked at the edge against the
 // registry, so it never refuses.
 type Record struct{ Event Event }
 
-// State is what is remembered of an audit stream.
-type State struct {
-	Issuer string // of the provider named last; "" when none ever was
-}
+// State is what is remembered of an audit stream: of the stream of providers, what it says.
+type State struct{ Providers Providers }
 
 // Evolve returns the state after an event.
 func Evolve(s State, e Event) State {
-	if named, ok := e.(ProviderNamed); ok {
-		s.Issuer = named.Issuer
+	if about, ok := e.(ProviderEvent); ok {
+		s.Providers = evolveProviders(s.Providers, about)
 	}
 	return s
 }

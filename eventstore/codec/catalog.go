@@ -77,5 +77,9 @@ var Catalog = New(
 	Event[audit.ExportCreated]("audit.export-created/1"),
 	Event[audit.LossAccepted]("audit.loss-accepted/1"),
 	Event[audit.Operated]("audit.operated/1"),
-	Event[audit.ProviderNamed]("audit.provider-named/1"),
+	Upcast("audit.provider-named/1", providerNamedV1.today),
+	Event[audit.ProviderNamed]("audit.provider-named/2"),
+	Event[audit.ProviderChangeProposed]("audit.provider-change-proposed/1"),
+	Event[audit.ProviderChangeApproved]("audit.provider-change-approved/1"),
+	Event[audit.ProviderConfirmed]("audit.provider-confirmed/1"),
 )

@@ -239,3 +239,14 @@ type logReadV1 struct {
 func (o logReadV1) today() any {
 	return audit.LogRead{Session: o.Session, FromLeaf: o.FromLeaf, Category: o.Category, Type: o.Type, Stream: o.Stream, At: o.At}
 }
+
+// providerNamedV1 is audit.provider-named before the settings of a provider were on record
+// and events about it had a proof.
+type providerNamedV1 struct {
+	Issuer string    `json:"issuer"`
+	At     time.Time `json:"at"`
+}
+
+func (o providerNamedV1) today() any {
+	return audit.ProviderNamed{Provider: audit.Provider{Issuer: o.Issuer}, At: o.At}
+}

@@ -58,7 +58,20 @@ const (
 	infoRowMACs    = "coffre/row-macs/v1"
 	infoRowSums    = "coffre/row-sums/v1"
 	infoSealedSums = "coffre/sealed-sums/v1"
+	infoProviders  = "coffre/provider-record/v1"
 )
+
+// ProveProvider returns a MAC of what the log says about who vouches for callers, under a
+// key that is used for nothing else. It needs no keeper, and never changes.
+func (r *Ring) ProveProvider(said []byte) ([32]byte, error) {
+	rows := r.deployment[rowsKey]
+	k, err := subKey(rows.secret[:], infoProviders)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	defer clear(k[:])
+	return k.mac(said), nil
+}
 
 // rowKeys returns the keys that rows of the key database are verified with.
 func (k DeploymentKey) rowKeys() (*keysdb.RowKeys, error) {

@@ -15,16 +15,17 @@ var enumsOfActs = map[string]struct {
 	values []string
 	why    string
 }{
-	"ErasureRequest.scope":      {[]string{"document", "citizen"}, "a document without an id is refused; a citizen is a whole person"},
-	"ReleasePropose.kind":       {[]string{"end", "newLife"}, "an end without its moment is refused; a new life begins at once"},
-	"MandateGrant.kind":         {[]string{"representation", "appointedByCourt", "parentOfMinor"}, "a representation waits for acceptance"},
-	"MandateGrant.actions":      {[]string{"read", "consent"}, "who may consent for another lets strangers read"},
-	"CorrectionPropose.kind":    {[]string{"merge", "separation", "deathInError"}, "a merge without the other citizen is refused, as is to separate what is not merged; a second person decides"},
-	"Frequency.per":             {[]string{"month", "week", "day"}, "so many uses in a month are fewer than in a day"},
-	"ExportCreate.kind":         {[]string{"consentLog"}, "the only one"},
-	"ExportCreate.format":       {[]string{"csv", "jsonl", "xlsx"}, "the same facts"},
-	"ShownText.language":        {[]string{"nl", "fr", "de", "en"}, "a text is refused unless it is the registered one of that language"},
-	"SubjectAccessRequest.lang": {[]string{"nl", "fr", "de", "en"}, "the language of labels"},
+	"ErasureRequest.scope":           {[]string{"document", "citizen"}, "a document without an id is refused; a citizen is a whole person"},
+	"ReleasePropose.kind":            {[]string{"end", "newLife"}, "an end without its moment is refused; a new life begins at once"},
+	"MandateGrant.kind":              {[]string{"representation", "appointedByCourt", "parentOfMinor"}, "a representation waits for acceptance"},
+	"MandateGrant.actions":           {[]string{"read", "consent"}, "who may consent for another lets strangers read"},
+	"CorrectionPropose.kind":         {[]string{"merge", "separation", "deathInError"}, "a merge without the other citizen is refused, as is to separate what is not merged; a second person decides"},
+	"IdentityProviderPropose.reason": {[]string{"replaced", "remapped", "compromised", "gone", "restored"}, "the first three wait for a privacy officer; the others are refused but on the machine"},
+	"Frequency.per":                  {[]string{"month", "week", "day"}, "so many uses in a month are fewer than in a day"},
+	"ExportCreate.kind":              {[]string{"consentLog"}, "the only one"},
+	"ExportCreate.format":            {[]string{"csv", "jsonl", "xlsx"}, "the same facts"},
+	"ShownText.language":             {[]string{"nl", "fr", "de", "en"}, "a text is refused unless it is the registered one of that language"},
+	"SubjectAccessRequest.lang":      {[]string{"nl", "fr", "de", "en"}, "the language of labels"},
 }
 
 // F37: in every enum of an act the least harmful value stands first.

@@ -480,6 +480,54 @@ func (e HeldAs) Valid() bool {
 	}
 }
 
+// Defines values for IdentityProviderChangeState.
+const (
+	IdentityProviderChangeStateApproved IdentityProviderChangeState = "approved"
+	IdentityProviderChangeStateLapsed   IdentityProviderChangeState = "lapsed"
+	IdentityProviderChangeStateProposed IdentityProviderChangeState = "proposed"
+)
+
+// Valid indicates whether the value is a known member of the IdentityProviderChangeState enum.
+func (e IdentityProviderChangeState) Valid() bool {
+	switch e {
+	case IdentityProviderChangeStateApproved:
+		return true
+	case IdentityProviderChangeStateLapsed:
+		return true
+	case IdentityProviderChangeStateProposed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for IdentityProviderReason.
+const (
+	IdentityProviderReasonCompromised IdentityProviderReason = "compromised"
+	IdentityProviderReasonGone        IdentityProviderReason = "gone"
+	IdentityProviderReasonRemapped    IdentityProviderReason = "remapped"
+	IdentityProviderReasonReplaced    IdentityProviderReason = "replaced"
+	IdentityProviderReasonRestored    IdentityProviderReason = "restored"
+)
+
+// Valid indicates whether the value is a known member of the IdentityProviderReason enum.
+func (e IdentityProviderReason) Valid() bool {
+	switch e {
+	case IdentityProviderReasonCompromised:
+		return true
+	case IdentityProviderReasonGone:
+		return true
+	case IdentityProviderReasonRemapped:
+		return true
+	case IdentityProviderReasonReplaced:
+		return true
+	case IdentityProviderReasonRestored:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for IssueLocation.
 const (
 	IssueLocationBody   IssueLocation = "body"
@@ -2492,6 +2540,67 @@ type Href = string
 // Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 type IdempotencyKey = uuid.UUID
 
+// IdentityProvider defines model for IdentityProvider.
+type IdentityProvider struct {
+	// Audience whom its tokens name; empty in a record from before settings were on record
+	//
+	// Example: coffre
+	Audience string `json:"audience"`
+
+	// Issuer its URL, letter by letter as in its tokens
+	//
+	// Example: https://login.example
+	Issuer string `json:"issuer"`
+
+	// Settings those that decide whom its tokens make of somebody, each as NAME=VALUE, in order, as `coffre identity propose` makes them
+	//
+	// Example: ["claims.onBehalfOf=onBehalfOf","claims.organization=organization","claims.role=role","claims.scope=scope","claims.ssin=ssin","roles.auditor=auditor","roles.citizen=citizen","roles.consumer=consumer","roles.issuer=issuer","roles.operator=operator","roles.privacyOfficer=privacyOfficer","types=at+jwt"]
+	Settings []string `json:"settings"`
+}
+
+// IdentityProviderChange defines model for IdentityProviderChange.
+type IdentityProviderChange struct {
+	ApprovedAt time.Time        `json:"approvedAt,omitempty,omitzero"`
+	ChangeID   ProviderChangeID `json:"changeId"`
+	ProposedAt time.Time        `json:"proposedAt"`
+	Provider   IdentityProvider `json:"provider"`
+
+	// Reason why; with gone and restored it is a recovery
+	Reason IdentityProviderReason      `json:"reason"`
+	State  IdentityProviderChangeState `json:"state"`
+
+	// Until it counts no more from then on, unless it is approved or taken up
+	Until time.Time `json:"until"`
+}
+
+// IdentityProviderChangeState defines model for IdentityProviderChangeState.
+type IdentityProviderChangeState string
+
+// IdentityProviderPropose Example: {"provider":{"audience":"coffre","issuer":"https://login.example","settings":["claims.onBehalfOf=onBehalfOf","claims.organization=organization","claims.role=role","claims.scope=scope","claims.ssin=ssin","roles.auditor=auditor","roles.citizen=citizen","roles.consumer=consumer","roles.issuer=issuer","roles.operator=operator","roles.privacyOfficer=privacyOfficer","types=at+jwt"]},"reason":"replaced"}
+type IdentityProviderPropose struct {
+	Provider IdentityProvider `json:"provider"`
+
+	// Reason why; with gone and restored it is a recovery
+	Reason IdentityProviderReason `json:"reason"`
+}
+
+// IdentityProviderReason why; with gone and restored it is a recovery
+type IdentityProviderReason string
+
+// IdentityProviderRecord defines model for IdentityProviderRecord.
+type IdentityProviderRecord struct {
+	Change IdentityProviderChange `json:"change,omitempty,omitzero"`
+
+	// Confirmed false while a recovery waits for a privacy officer
+	Confirmed bool             `json:"confirmed"`
+	Former    IdentityProvider `json:"former,omitempty,omitzero"`
+
+	// FormerUntil a process may be started with the former one until then
+	FormerUntil time.Time        `json:"formerUntil,omitempty,omitzero"`
+	Provider    IdentityProvider `json:"provider,omitempty,omitzero"`
+	Since       time.Time        `json:"since,omitempty,omitzero"`
+}
+
 // InclusionProof defines model for InclusionProof.
 type InclusionProof struct {
 	// Checkpoint a signed note: docs/log-format.md, Checkpoint
@@ -2990,6 +3099,9 @@ type Projections struct {
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
 }
+
+// ProviderChangeID defines model for ProviderChangeId.
+type ProviderChangeID = uuid.UUID
 
 // Purpose Example: schoolAllowance
 type Purpose = domain.Purpose
@@ -4324,6 +4436,24 @@ type CreateExportParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ProposeIdentityProviderParams defines parameters for ProposeIdentityProvider.
+type ProposeIdentityProviderParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ApproveIdentityProviderParams defines parameters for ApproveIdentityProvider.
+type ApproveIdentityProviderParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ConfirmIdentityProviderParams defines parameters for ConfirmIdentityProvider.
+type ConfirmIdentityProviderParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // RetireKeysParams defines parameters for RetireKeys.
 type RetireKeysParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
@@ -4594,6 +4724,9 @@ type QueryEvidenceJSONRequestBody = EvidenceQuery
 // CreateExportJSONRequestBody defines body for CreateExport for application/json ContentType.
 type CreateExportJSONRequestBody = ExportCreate
 
+// ProposeIdentityProviderJSONRequestBody defines body for ProposeIdentityProvider for application/json ContentType.
+type ProposeIdentityProviderJSONRequestBody = IdentityProviderPropose
+
 // GrantMandateJSONRequestBody defines body for GrantMandate for application/json ContentType.
 type GrantMandateJSONRequestBody = MandateGrant
 
@@ -4782,6 +4915,18 @@ type ServerInterface interface {
 	// GetHealth Is the vault there for its clients
 	// (GET /health)
 	GetHealth(w http.ResponseWriter, r *http.Request)
+	// GetIdentityProvider Who vouches for the callers of this vault
+	// (GET /identityProvider)
+	GetIdentityProvider(w http.ResponseWriter, r *http.Request)
+	// ProposeIdentityProvider Propose another identity provider, or other settings of it
+	// (POST /identityProvider/changes)
+	ProposeIdentityProvider(w http.ResponseWriter, r *http.Request, params ProposeIdentityProviderParams)
+	// ApproveIdentityProvider Another person agrees to the change
+	// (POST /identityProvider/changes/{changeId}/approve)
+	ApproveIdentityProvider(w http.ResponseWriter, r *http.Request, changeID ProviderChangeID, params ApproveIdentityProviderParams)
+	// ConfirmIdentityProvider Confirm a provider that was recovered
+	// (POST /identityProvider/confirm)
+	ConfirmIdentityProvider(w http.ResponseWriter, r *http.Request, params ConfirmIdentityProviderParams)
 	// GetKeys The state of the keys; never a key
 	// (GET /keys)
 	GetKeys(w http.ResponseWriter, r *http.Request)
@@ -8186,6 +8331,164 @@ func (siw *ServerInterfaceWrapper) GetHealth(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// GetIdentityProvider operation middleware
+func (siw *ServerInterfaceWrapper) GetIdentityProvider(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetIdentityProvider(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ProposeIdentityProvider operation middleware
+func (siw *ServerInterfaceWrapper) ProposeIdentityProvider(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProposeIdentityProviderParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ProposeIdentityProvider(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveIdentityProvider operation middleware
+func (siw *ServerInterfaceWrapper) ApproveIdentityProvider(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "changeId" -------------
+	var changeID ProviderChangeID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "changeId", r.PathValue("changeId"), &changeID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "changeId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveIdentityProviderParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveIdentityProvider(w, r, changeID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ConfirmIdentityProvider operation middleware
+func (siw *ServerInterfaceWrapper) ConfirmIdentityProvider(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ConfirmIdentityProviderParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ConfirmIdentityProvider(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetKeys operation middleware
 func (siw *ServerInterfaceWrapper) GetKeys(w http.ResponseWriter, r *http.Request) {
 
@@ -9720,6 +10023,10 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/exports/{exportId}", wrapper.GetExport)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/exports/{exportId}/content", wrapper.GetExportContent)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/health", wrapper.GetHealth)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/identityProvider", wrapper.GetIdentityProvider)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/identityProvider/changes", wrapper.ProposeIdentityProvider)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/identityProvider/changes/{changeId}/approve", wrapper.ApproveIdentityProvider)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/identityProvider/confirm", wrapper.ConfirmIdentityProvider)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/keys", wrapper.GetKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/retire", wrapper.RetireKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotate", wrapper.RotateKeys)
@@ -12712,6 +13019,171 @@ func (response GetHealthdefaultApplicationProblemPlusJSONResponse) VisitGetHealt
 	return err
 }
 
+type GetIdentityProviderRequestObject struct {
+}
+
+type GetIdentityProviderResponseObject interface {
+	VisitGetIdentityProviderResponse(w http.ResponseWriter) error
+}
+
+type GetIdentityProvider200JSONResponse IdentityProviderRecord
+
+func (response GetIdentityProvider200JSONResponse) VisitGetIdentityProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentityProviderdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetIdentityProviderdefaultApplicationProblemPlusJSONResponse) VisitGetIdentityProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProposeIdentityProviderRequestObject struct {
+	Params ProposeIdentityProviderParams
+	Body   *ProposeIdentityProviderJSONRequestBody
+}
+
+type ProposeIdentityProviderResponseObject interface {
+	VisitProposeIdentityProviderResponse(w http.ResponseWriter) error
+}
+
+type ProposeIdentityProvider202ResponseHeaders struct {
+	Location string
+}
+
+type ProposeIdentityProvider202JSONResponse struct {
+	Body    IdentityProviderChange
+	Headers ProposeIdentityProvider202ResponseHeaders
+}
+
+func (response ProposeIdentityProvider202JSONResponse) VisitProposeIdentityProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProposeIdentityProviderdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ProposeIdentityProviderdefaultApplicationProblemPlusJSONResponse) VisitProposeIdentityProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveIdentityProviderRequestObject struct {
+	ChangeID ProviderChangeID `json:"changeId"`
+	Params   ApproveIdentityProviderParams
+}
+
+type ApproveIdentityProviderResponseObject interface {
+	VisitApproveIdentityProviderResponse(w http.ResponseWriter) error
+}
+
+type ApproveIdentityProvider200JSONResponse IdentityProviderChange
+
+func (response ApproveIdentityProvider200JSONResponse) VisitApproveIdentityProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveIdentityProviderdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ApproveIdentityProviderdefaultApplicationProblemPlusJSONResponse) VisitApproveIdentityProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmIdentityProviderRequestObject struct {
+	Params ConfirmIdentityProviderParams
+}
+
+type ConfirmIdentityProviderResponseObject interface {
+	VisitConfirmIdentityProviderResponse(w http.ResponseWriter) error
+}
+
+type ConfirmIdentityProvider200JSONResponse IdentityProviderRecord
+
+func (response ConfirmIdentityProvider200JSONResponse) VisitConfirmIdentityProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmIdentityProviderdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ConfirmIdentityProviderdefaultApplicationProblemPlusJSONResponse) VisitConfirmIdentityProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetKeysRequestObject struct {
 }
 
@@ -14139,6 +14611,18 @@ type StrictServerInterface interface {
 	// GetHealth Is the vault there for its clients
 	// (GET /health)
 	GetHealth(ctx context.Context, request GetHealthRequestObject) (GetHealthResponseObject, error)
+	// GetIdentityProvider Who vouches for the callers of this vault
+	// (GET /identityProvider)
+	GetIdentityProvider(ctx context.Context, request GetIdentityProviderRequestObject) (GetIdentityProviderResponseObject, error)
+	// ProposeIdentityProvider Propose another identity provider, or other settings of it
+	// (POST /identityProvider/changes)
+	ProposeIdentityProvider(ctx context.Context, request ProposeIdentityProviderRequestObject) (ProposeIdentityProviderResponseObject, error)
+	// ApproveIdentityProvider Another person agrees to the change
+	// (POST /identityProvider/changes/{changeId}/approve)
+	ApproveIdentityProvider(ctx context.Context, request ApproveIdentityProviderRequestObject) (ApproveIdentityProviderResponseObject, error)
+	// ConfirmIdentityProvider Confirm a provider that was recovered
+	// (POST /identityProvider/confirm)
+	ConfirmIdentityProvider(ctx context.Context, request ConfirmIdentityProviderRequestObject) (ConfirmIdentityProviderResponseObject, error)
 	// GetKeys The state of the keys; never a key
 	// (GET /keys)
 	GetKeys(ctx context.Context, request GetKeysRequestObject) (GetKeysResponseObject, error)
@@ -15958,6 +16442,116 @@ func (sh *strictHandler) GetHealth(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetHealthResponseObject); ok {
 		if err := validResponse.VisitGetHealthResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetIdentityProvider operation middleware
+func (sh *strictHandler) GetIdentityProvider(w http.ResponseWriter, r *http.Request) {
+	var request GetIdentityProviderRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetIdentityProvider(ctx, request.(GetIdentityProviderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetIdentityProvider")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetIdentityProviderResponseObject); ok {
+		if err := validResponse.VisitGetIdentityProviderResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ProposeIdentityProvider operation middleware
+func (sh *strictHandler) ProposeIdentityProvider(w http.ResponseWriter, r *http.Request, params ProposeIdentityProviderParams) {
+	var request ProposeIdentityProviderRequestObject
+
+	request.Params = params
+
+	var body ProposeIdentityProviderJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ProposeIdentityProvider(ctx, request.(ProposeIdentityProviderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProposeIdentityProvider")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProposeIdentityProviderResponseObject); ok {
+		if err := validResponse.VisitProposeIdentityProviderResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveIdentityProvider operation middleware
+func (sh *strictHandler) ApproveIdentityProvider(w http.ResponseWriter, r *http.Request, changeID ProviderChangeID, params ApproveIdentityProviderParams) {
+	var request ApproveIdentityProviderRequestObject
+
+	request.ChangeID = changeID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveIdentityProvider(ctx, request.(ApproveIdentityProviderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveIdentityProvider")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveIdentityProviderResponseObject); ok {
+		if err := validResponse.VisitApproveIdentityProviderResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ConfirmIdentityProvider operation middleware
+func (sh *strictHandler) ConfirmIdentityProvider(w http.ResponseWriter, r *http.Request, params ConfirmIdentityProviderParams) {
+	var request ConfirmIdentityProviderRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ConfirmIdentityProvider(ctx, request.(ConfirmIdentityProviderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ConfirmIdentityProvider")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ConfirmIdentityProviderResponseObject); ok {
+		if err := validResponse.VisitConfirmIdentityProviderResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -62,6 +62,8 @@ var places = map[string][]string{
 	"notCovered":              {"size"},
 	"notInTree":               {"leaf", "former"},
 	"nilIdempotencyKey":       {"Idempotency-Key"},
+	"providerReason":          {"/reason"},
+	"providerSettings":        {"/provider"},
 	"purposeNotYours":         {"/purpose", "/procedure"},
 	"reasonNotYours":          {"/reason"},
 	"reasonMissing":           {"/reason"},

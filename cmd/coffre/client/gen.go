@@ -480,6 +480,34 @@ func (c *Client) GetHealth(ctx context.Context) (*http.Response, error) {
 	return c.do(ctx, r)
 }
 
+// GetIdentityProvider: Who vouches for the callers of this vault.
+func (c *Client) GetIdentityProvider(ctx context.Context) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/identityProvider"}
+	return c.do(ctx, r)
+}
+
+// ProposeIdentityProvider: Propose another identity provider, or other settings of it.
+func (c *Client) ProposeIdentityProvider(ctx context.Context, params ProposeIdentityProviderParams, body ProposeIdentityProviderJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/identityProvider/changes"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// ApproveIdentityProvider: Another person agrees to the change.
+func (c *Client) ApproveIdentityProvider(ctx context.Context, changeID ProviderChangeID, params ApproveIdentityProviderParams) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/identityProvider/changes/%s/approve", text(changeID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	return c.do(ctx, r)
+}
+
+// ConfirmIdentityProvider: Confirm a provider that was recovered.
+func (c *Client) ConfirmIdentityProvider(ctx context.Context, params ConfirmIdentityProviderParams) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/identityProvider/confirm"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	return c.do(ctx, r)
+}
+
 // GetKeys: The state of the keys; never a key.
 func (c *Client) GetKeys(ctx context.Context) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/keys"}

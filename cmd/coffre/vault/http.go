@@ -17,22 +17,6 @@ import (
 	"coffre/handlers/edge/token"
 )
 
-// ErrProvided says that a vault cannot be tried out, because it was in service.
-var ErrProvided = errors.New("an OpenID provider vouched for the callers of this vault, so --dev is refused; name the provider with --oidc-issuer, or make another vault for trying out")
-
-// nameProvider records the provider that vouches for callers from here on, and finds out
-// whether one ever did.
-func (a *assembly) nameProvider(ctx context.Context) (err error) {
-	if a.o.OIDC != nil {
-		a.provided = true
-		return a.Core.NameProvider(ctx, a.o.OIDC.Profile.Issuer)
-	}
-	if a.provided, err = a.Core.Provided(ctx); err == nil && a.provided && a.o.Dev {
-		err = ErrProvided
-	}
-	return err
-}
-
 // nobody vouches for nobody: the public address of a vault that has a provider, opened
 // by a command that names none.
 type nobody struct{}
@@ -104,5 +88,5 @@ func (a *assembly) authenticators() (own, provider edge.Authenticator, nonce fun
 	if a.o.Public != nil {
 		nonce = verifier.Proofs.Nonce
 	}
-	return own, verifier, nonce, nil
+	return own, confirmed{verifier, a.recovers}, nonce, nil
 }

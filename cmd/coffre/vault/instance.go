@@ -39,6 +39,7 @@ type Instance struct {
 	damaged     atomic.Int64        // records that the scrubber found last
 	alarm       *alarm              // what was found that is not what was recorded
 	provider    *token.ProviderKeys // nil: no identity provider vouches for callers
+	unconfirmed atomic.Bool         // the provider was recovered, and as far as is known no officer confirmed it
 	portRefused atomic.Int64        // calls on the port for KurrentDB's clients without a good password
 	portDropped atomic.Int64        // connections there that were closed before anybody was let in
 	portPaused  atomic.Int64        // addresses there that had to wait for their wrong passwords
@@ -133,13 +134,14 @@ func (v *Instance) strange() bool {
 // Health says what clients may expect: everything, or less while a read model is
 // built, stopped or failing, the keys are away, the disk is full, rows of the key database
 // are damaged, something recorded was changed or lost, the identity provider does not tell
-// whose tokens count, or the receiver of the webhook answered 410.
+// whose tokens count or was recovered and not confirmed, or the receiver of the webhook
+// answered 410.
 func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
 	all, err := v.Runner.Status(ctx)
 	if err != nil {
 		return contract.HealthStatusDOWN
 	}
-	if !v.keeper.well(ctx) || v.shortOfRoom() || v.alarm.count() > 0 || v.damaged.Load() > 0 || v.damagedRows() > 0 || v.strange() {
+	if !v.keeper.well(ctx) || v.shortOfRoom() || v.alarm.count() > 0 || v.damaged.Load() > 0 || v.damagedRows() > 0 || v.strange() || v.recovering(ctx) {
 		return contract.HealthStatusDEGRADED
 	}
 	if v.hook != nil { // a receiver that wants nothing more, and an operator who has not seen it

@@ -1,18 +1,23 @@
 package vault
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"coffre/domain"
+	"coffre/domain/audit"
 	"coffre/eventstore/replays"
 	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
@@ -131,6 +136,35 @@ func ReadOIDC(typed func(flag string) (string, bool), lookup func(string) string
 	return c, errors.Join(wrong...)
 }
 
+// Provider returns what of the configuration is on record: the provider, and the settings
+// that decide who somebody is.
+func (c *OIDCConfig) Provider() (audit.Provider, error) {
+	certificates := ""
+	if c.CAFile != "" {
+		text, err := readSmall(c.CAFile)
+		if err != nil {
+			return audit.Provider{}, fmt.Errorf("certificates to trust at the identity provider: %w", err)
+		}
+		certificates = digestOf(text)
+	}
+	return audit.Provider{Issuer: c.Profile.Issuer, Audience: c.Profile.Audience, Settings: c.Profile.Settings(certificates)}, nil
+}
+
+// digestOf returns the digest of a file of PEM certificates, whatever their order and the
+// text between them.
+func digestOf(text []byte) string {
+	var all [][sha256.Size]byte
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		all = append(all, sha256.Sum256(block.Bytes))
+	}
+	slices.SortFunc(all, func(a, b [sha256.Size]byte) int { return bytes.Compare(a[:], b[:]) })
+	whole := sha256.New()
+	for _, one := range slices.Compact(all) {
+		whole.Write(one[:])
+	}
+	return fmt.Sprintf("sha256:%x", whole.Sum(nil))
+}
+
 func splitList(text string) []string {
 	var all []string
 	for one := range strings.SplitSeq(text, ",") {
@@ -161,12 +195,12 @@ func numberOf(err error) error {
 
 // trusted returns the certificates of a PEM file.
 func trusted(path string) (*x509.CertPool, error) {
-	pem, err := readSmall(path)
+	text, err := readSmall(path)
 	if err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM(text) {
 		return nil, errors.New("it holds no certificate")
 	}
 	return pool, nil
