@@ -83,8 +83,8 @@ Vault; certificates of erasure become final by them, and never without.
 
 Each second in which something happened the log's end is signed (a checkpoint); the last one is
 kept in the databases and once more outside of them, and a log that is shorter or another is not
-served. --checkpoints says where: on another disk or in another PostgreSQL, no restore takes it
-back with the log. COFFRE_CHECKPOINTS, COFFRE_CHECKPOINT_EVERY and COFFRE_CHECKPOINT_EVENTS say
+served. --checkpoints says where: on another disk, in a key-value engine of Vault or in another
+PostgreSQL, no restore takes it back with the log. COFFRE_CHECKPOINTS, COFFRE_CHECKPOINT_EVERY and COFFRE_CHECKPOINT_EVENTS say
 the same.
 
 COFFRE_LIMITS changes how much callers may leave in the vault and how often they may call,
@@ -138,7 +138,7 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 	f.StringVar(&at.Keys, "keys", "", "`address` of the key ring and what goes with it (default: where the read models are)")
 	f.DurationVar(&o.Notice, "leave-notice", 0, "how `long` requests are still taken after /readyz says that the process leaves (default: 5s where processes share the keys, else 0)")
 	f.BoolVar(&o.Alone, "alone", false, "with keys in PostgreSQL: destroy and replace keys in this process, too, for a vault on one machine")
-	f.String("checkpoints", "", "`place` outside the databases for the last checkpoint of the log: file:PATH or postgres-other:postgres://... without a password (default: a file in the data directory)")
+	f.String("checkpoints", "", "`place` outside the databases for the last checkpoint of the log: file:PATH, vault-kv:MOUNT/PATH or postgres-other:postgres://... without a password (default: a file in the data directory)")
 	f.String("checkpoint-every", "", "the least `time` between two checkpoints (default: 1s)")
 	f.String("checkpoint-events", "", "as many `events` are enough for a checkpoint before that time (default: 1000)")
 	o.Kurrent.flags(cmd)

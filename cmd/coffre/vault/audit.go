@@ -88,7 +88,7 @@ func OpenAuditSource(ctx context.Context, dir DataDir, c Config) (_ *AuditSource
 	if s.kept, err = checkpoints.In(ctx, s.keys); err != nil {
 		return nil, err
 	}
-	s.outside, _, err = c.Checkpoints.openOutside(ctx, dir, s.onClose)
+	s.outside, _, err = c.Checkpoints.openOutside(ctx, dir, c.Transit, s.onClose)
 	return s, err
 }
 

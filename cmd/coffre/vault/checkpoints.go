@@ -16,6 +16,7 @@ import (
 	"coffre/eventstore/proof"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/seal/transit"
 	"coffre/handlers/contract"
 	"coffre/projections/transparency"
 )
@@ -23,7 +24,7 @@ import (
 // CheckpointsConfig says where the last checkpoint of the log is kept outside the databases,
 // and how often one is signed.
 type CheckpointsConfig struct {
-	At     string        // COFFRE_CHECKPOINTS: file:PATH or postgres-other:postgres://...; default a file in the data directory
+	At     string        // COFFRE_CHECKPOINTS: file:PATH, vault-kv:MOUNT/PATH or postgres-other:postgres://...; default a file in the data directory
 	Every  time.Duration // COFFRE_CHECKPOINT_EVERY: 0 means 1s
 	Events int64         // COFFRE_CHECKPOINT_EVENTS: as many events are enough before; 0 means 1000
 }
@@ -32,6 +33,7 @@ const (
 	checkpointFile  = "log.checkpoint" // the last one, where nothing else is said
 	inFile          = "file:"
 	inOtherPostgres = "postgres-other:"
+	inVault         = "vault-kv:"
 )
 
 // Variables of checkpoints.
@@ -54,8 +56,9 @@ func ReadCheckpoints(at, every, events string) (c CheckpointsConfig, err error) 
 	c.At = at
 	path, file := strings.CutPrefix(at, inFile)
 	address, other := strings.CutPrefix(at, inOtherPostgres)
-	if at != "" && (!file || path == "") && (!other || !OnPostgres(address)) {
-		wrong = append(wrong, errors.New(CheckpointsVariable+" is file:PATH or postgres-other:postgres://user@host:port/database"))
+	secret, kept := strings.CutPrefix(at, inVault)
+	if _, _, ok := transit.KVPlace(secret); at != "" && (!file || path == "") && (!other || !OnPostgres(address)) && (!kept || !ok) {
+		wrong = append(wrong, errors.New(CheckpointsVariable+" is file:PATH, vault-kv:MOUNT/PATH or postgres-other:postgres://user@host:port/database"))
 	}
 	if every != "" {
 		if c.Every, err = time.ParseDuration(every); err != nil || c.Every < minEvery || c.Every > maxEvery {
@@ -69,6 +72,9 @@ func ReadCheckpoints(at, every, events string) (c CheckpointsConfig, err error) 
 	}
 	return c, errors.Join(wrong...)
 }
+
+// errNoVault says which Vault is meant.
+var errNoVault = errors.New(CheckpointsVariable + ": vault-kv: is in the Vault of COFFRE_VAULT_ADDR, which is not set")
 
 // errSamePlace says that a restore of the databases would take the checkpoint back, too.
 var errSamePlace = errors.New(CheckpointsVariable + ": the last checkpoint must lie in another database than the vault, or a restore takes both back")
@@ -95,7 +101,7 @@ func (a *assembly) outside(ctx context.Context) (checkpoints.Place, error) {
 	if address, other := strings.CutPrefix(a.o.Checkpoints.At, inOtherPostgres); other && (address == a.places.at.Log || address == a.places.at.Keys || address == a.places.at.ReadModels) {
 		return nil, errSamePlace
 	}
-	place, doubts, err := a.o.Checkpoints.openOutside(ctx, a.dir, a.onClose)
+	place, doubts, err := a.o.Checkpoints.openOutside(ctx, a.dir, a.o.Transit, a.onClose)
 	for _, doubt := range doubts {
 		a.o.Logger.WarnContext(ctx, doubt)
 	}
@@ -104,7 +110,18 @@ func (a *assembly) outside(ctx context.Context) (checkpoints.Place, error) {
 
 // openOutside opens the place that At names, of a vault in a directory; onClose is told what
 // closes it. doubts are sentences for the operator about the database.
-func (c CheckpointsConfig) openOutside(ctx context.Context, dir DataDir, onClose func(func() error)) (_ checkpoints.Place, doubts []string, err error) {
+func (c CheckpointsConfig) openOutside(ctx context.Context, dir DataDir, keys *TransitConfig, onClose func(func() error)) (_ checkpoints.Place, doubts []string, err error) {
+	if secret, kept := strings.CutPrefix(c.At, inVault); kept {
+		if keys == nil {
+			return nil, nil, errNoVault
+		}
+		place, err := transit.OpenKV(ctx, keys.Adapter(), secret)
+		if err != nil {
+			return nil, nil, fmt.Errorf("last checkpoint: %w", err)
+		}
+		onClose(place.Close)
+		return place, nil, nil
+	}
 	if path, file := strings.CutPrefix(c.At, inFile); file {
 		return checkpoints.InFile(path), nil, nil
 	}

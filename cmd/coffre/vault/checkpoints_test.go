@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"coffre/eventstore/checkpoints"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/proof"
+	"coffre/eventstore/seal/transit/vaulttest"
 	"coffre/handlers/acting"
 )
 
@@ -59,6 +61,9 @@ func copied(t *testing.T, from DataDir) DataDir {
 	}
 	for _, name := range []string{"", KEKFile, DevKeyFile} { // CopyFS opens them to others
 		info, err := os.Stat(from.File(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // keys lie in Vault
+		}
 		if err == nil {
 			err = os.Chmod(to.File(name), info.Mode())
 		}
@@ -73,12 +78,23 @@ func copied(t *testing.T, from DataDir) DataDir {
 // elsewhere, not even after others grew upon it; the way on is to accept the loss, which
 // begins another origin.
 func TestYesterdaysVaultIsNotServed(t *testing.T) {
-	for name, at := range map[string]func() string{
-		"file":           func() string { return "file:" + filepath.Join(t.TempDir(), "last") },
-		"postgres-other": func() string { return "postgres-other:" + pgtest.Shared(t).Database(t) },
+	for name, at := range map[string]func(t *testing.T) (string, *TransitConfig){
+		"file": func(t *testing.T) (string, *TransitConfig) { return "file:" + filepath.Join(t.TempDir(), "last"), nil },
+		"postgres-other": func(t *testing.T) (string, *TransitConfig) {
+			return "postgres-other:" + pgtest.Shared(t).Database(t), nil
+		},
+		"vault-kv": func(t *testing.T) (string, *TransitConfig) {
+			s := vaulttest.Shared(t)
+			s.MountCheckpoints(t)
+			login := s.Login(t, vaulttest.Application)
+			return "vault-kv:" + vaulttest.CheckpointsMount + "/north", &TransitConfig{
+				Address: s.Address, CAFile: s.CAFile, Timeout: 20 * time.Second, Application: TransitLogin{Role: login.RoleID, SecretIDFile: login.SecretIDFile},
+			}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := Options{Checkpoints: CheckpointsConfig{At: at(), Every: 100 * time.Millisecond}}
+			place, keys := at(t)
+			o := Options{Checkpoints: CheckpointsConfig{At: place, Every: 100 * time.Millisecond}, Transit: keys}
 			dir := DataDir(t.TempDir())
 			proved(t, dir, o, 3)
 			yesterday, grown := copied(t, dir), copied(t, dir)
@@ -88,7 +104,7 @@ func TestYesterdaysVaultIsNotServed(t *testing.T) {
 			if !errors.Is(err, ErrOlderLog) || !strings.Contains(err.Error(), "the last checkpoint of 2") || !strings.Contains(err.Error(), "--accept-loss") {
 				t.Fatalf("yesterday's vault opens: %v", err)
 			}
-			proved(t, grown, Options{Checkpoints: CheckpointsConfig{At: "file:" + filepath.Join(t.TempDir(), "other"), Every: 100 * time.Millisecond}}, 9)
+			proved(t, grown, Options{Checkpoints: CheckpointsConfig{At: "file:" + filepath.Join(t.TempDir(), "other"), Every: 100 * time.Millisecond}, Transit: keys}, 9)
 			if _, err := Open(t.Context(), grown, o); err == nil || !strings.Contains(err.Error(), "is another than that of its last checkpoint") {
 				t.Fatalf("a vault that grew upon yesterday's opens: %v", err)
 			}
@@ -144,13 +160,20 @@ func TestCheckpointsLieElsewhere(t *testing.T) {
 	}
 }
 
+// A place in Vault without a Vault is told before anything is served.
+func TestCheckpointsInVaultNeedOne(t *testing.T) {
+	if _, err := Open(t.Context(), DataDir(t.TempDir()), Options{Checkpoints: CheckpointsConfig{At: "vault-kv:checkpoints/north"}}); !errors.Is(err, errNoVault) {
+		t.Fatal(err)
+	}
+}
+
 func TestReadCheckpoints(t *testing.T) {
-	for _, good := range [][3]string{{}, {"file:/x"}, {"postgres-other:postgres://a@b/c", "250ms", "10"}} {
+	for _, good := range [][3]string{{}, {"file:/x"}, {"vault-kv:checkpoints/north"}, {"postgres-other:postgres://a@b/c", "250ms", "10"}} {
 		if _, err := ReadCheckpoints(good[0], good[1], good[2]); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
-	for _, bad := range [][3]string{{"file:"}, {"/x"}, {"postgres-other:/x"}, {"postgres://a@b/c"}, {"", "1"}, {"", "1ns"}, {"", "2h"}, {"", "", "0"}, {"", "", "1e3"}} {
+	for _, bad := range [][3]string{{"file:"}, {"/x"}, {"vault-kv:"}, {"vault-kv:north"}, {"vault-kv:a/b c"}, {"postgres-other:/x"}, {"postgres://a@b/c"}, {"", "1"}, {"", "1ns"}, {"", "2h"}, {"", "", "0"}, {"", "", "1e3"}} {
 		if _, err := ReadCheckpoints(bad[0], bad[1], bad[2]); err == nil {
 			t.Errorf("%q is taken", bad)
 		}

@@ -207,6 +207,11 @@ func (c *client) unavailable(doing string, why error) error {
 	return fmt.Errorf("vault, %s: %s: %w: %w", c.role, doing, why, eventstore.ErrKeysUnavailable)
 }
 
+// answerTaker reads an answer itself, where its status tells what it holds.
+type answerTaker interface {
+	take(status int, answer []byte) error
+}
+
 // exchange tries twice at most: a broken connection may have been an old one, and a
 // refused token may have ended. What must not happen twice is not tried again once
 // it may have happened.
@@ -243,8 +248,11 @@ func (c *client) exchange(ctx context.Context, path string, in any, accept int, 
 		if status != http.StatusOK && status != http.StatusNoContent && status != accept {
 			return 0, statusError(status)
 		}
-		if out == nil {
+		switch out := out.(type) {
+		case nil:
 			return status, nil
+		case answerTaker:
+			return status, out.take(status, answer)
 		}
 		var data struct {
 			Data json.RawMessage `json:"data"`
