@@ -17,8 +17,8 @@ import (
 const (
 	pageSize = 128
 	// saveEvery and saveAfter bound how many events are delivered again after a
-	// crash. A position that is saved less often than every event costs fewer syncs;
-	// repetitions are recognised by their ids.
+	// crash. A position that is saved less often than every event, or every commit of the
+	// log, costs fewer syncs; repetitions are recognised by their ids.
 	saveEvery = 4096
 	saveAfter = time.Second
 	// saveTimeout bounds saving the position after the subscription has ended.
@@ -244,8 +244,10 @@ func (s *subscription) follow(ctx context.Context) (err error) {
 			idle = 0
 			continue
 		}
-		if err := s.save(ctx); err != nil {
-			return err
+		if s.saveIn() <= 0 {
+			if err := s.save(ctx); err != nil {
+				return err
+			}
 		}
 		woken, err := s.wait(ctx)
 		if err != nil {
@@ -280,9 +282,14 @@ func (s *subscription) read(ctx context.Context) (page []eventstore.Record, err 
 	return page, nil
 }
 
-// wait waits until there may be more records, and reports whether the store said so.
+// wait waits until there may be more records, and reports whether the store said so. It
+// ends without them when the position has to be saved.
 func (s *subscription) wait(ctx context.Context) (woken bool, err error) {
-	limited, cancel := context.WithTimeout(ctx, s.o.WatchInterval)
+	patience, saving := s.o.WatchInterval, false
+	if s.passed != s.saved && s.saveIn() < patience {
+		patience, saving = s.saveIn(), true
+	}
+	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err = s.o.Log.Wait(limited, s.passed)
 	switch {
@@ -292,6 +299,8 @@ func (s *subscription) wait(ctx context.Context) (woken bool, err error) {
 		return false, ctx.Err()
 	case limited.Err() == nil:
 		return false, fmt.Errorf("wait for events: %w", err)
+	case saving:
+		return false, nil
 	}
 	asking, cancel := context.WithTimeoutCause(ctx, s.o.ReadTimeout, errStalled)
 	defer cancel()
@@ -368,11 +377,14 @@ func (s *subscription) pass(ctx context.Context, p eventstore.Position) error {
 	s.passed = p
 	s.unsaved++
 	s.updateProgress(func(progress *Progress) { progress.Position = p })
-	if s.unsaved < saveEvery && time.Since(s.savedAt) < saveAfter {
+	if s.unsaved < saveEvery && s.saveIn() > 0 {
 		return nil
 	}
 	return s.save(ctx)
 }
+
+// saveIn returns how long a new position may stay unsaved.
+func (s *subscription) saveIn() time.Duration { return saveAfter - time.Since(s.savedAt) }
 
 // save keeps the position. It works after ctx ended, so that an acked message is
 // not delivered again only because the process was stopped.

@@ -208,6 +208,39 @@ func TestAPositionMovedByAnotherProcessIsNotPutBack(t *testing.T) {
 	})
 }
 
+// A subscription that has caught up saves its position once in saveAfter however often the log
+// commits, and also when nothing more comes.
+func TestThePositionIsSavedOnceInASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		in := subscribe(t, k.subscriber("g"), "document")
+		stored := func() uint64 {
+			synctest.Wait()
+			at, err := k.db.storedPosition(t.Context(), "g", "document")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return at.Commit
+		}
+		time.Sleep(saveAfter)
+		const events = 10
+		var saved []uint64
+		for range events {
+			k.add("document-1", "document.issued/1")
+			take(t, in, 1)
+			saved = append(saved, stored())
+			time.Sleep(saveAfter / (2 * events))
+		}
+		if want := slices.Repeat([]uint64{1}, events); !slices.Equal(saved, want) {
+			t.Errorf("saved after each of ten events that came within half a second: %v, want %v", saved, want)
+		}
+		time.Sleep(saveAfter)
+		if got := stored(); got != events {
+			t.Errorf("a second later %d is saved, want %d", got, events)
+		}
+	})
+}
+
 func TestAckAtTheLastMomentIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
