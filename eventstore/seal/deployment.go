@@ -3,11 +3,15 @@ package seal
 import (
 	"cmp"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"coffre/eventstore"
 	"coffre/eventstore/seal/keysdb"
@@ -30,14 +34,28 @@ var deploymentNames = []string{pepperKey, suppressionKey, RequestKey, AuditKey, 
 type DeploymentKey struct {
 	Version int // from 1
 	secret  key
-	former  bool // it is wrapped as in a ring whose rows carried no MACs
+	former  bool       // it is wrapped as in a ring whose rows carried no MACs
+	hashes  *sync.Pool // of hash.Hash: to begin one under the key costs several times what a short MAC does
+}
+
+func newDeploymentKey(version int, secret key) DeploymentKey {
+	return DeploymentKey{Version: version, secret: secret, hashes: &sync.Pool{New: func() any { return hmac.New(sha256.New, secret[:]) }}}
 }
 
 // Bytes returns a copy of the 32 bytes of the key.
 func (k DeploymentKey) Bytes() []byte { return append([]byte(nil), k.secret[:]...) }
 
 // MAC returns HMAC-SHA256 under the key over the parts, one after the other.
-func (k DeploymentKey) MAC(parts ...[]byte) [32]byte { return k.secret.mac(parts...) }
+func (k DeploymentKey) MAC(parts ...[]byte) (sum [32]byte) {
+	h := k.hashes.Get().(hash.Hash)
+	defer k.hashes.Put(h)
+	h.Reset()
+	for _, part := range parts {
+		h.Write(part)
+	}
+	h.Sum(sum[:0])
+	return sum
+}
 
 func (k DeploymentKey) String() string   { return "(deployment key)" }
 func (k DeploymentKey) GoString() string { return k.String() }
@@ -346,7 +364,7 @@ func (r *Ring) unwrapUnder(ctx context.Context, aad func(name string, version in
 				failed = append(failed, fmt.Sprintf("%s/%d", row.Name, row.Version))
 				first = cmp.Or(first, plain[i].Err)
 			default:
-				keys[i] = DeploymentKey{Version: row.Version, secret: key(plain[i].Plain)}
+				keys[i] = newDeploymentKey(row.Version, key(plain[i].Plain))
 			}
 		}
 		switch {
@@ -428,7 +446,7 @@ func (r *Ring) makeDeploymentKeys(ctx context.Context, names []string, had []dep
 	keys := make([]DeploymentKey, len(names))
 	for i, name := range names {
 		rows[i] = deploymentRow{Name: name, Version: first}
-		keys[i] = DeploymentKey{Version: first, secret: newKey()}
+		keys[i] = newDeploymentKey(first, newKey())
 		defer clear(keys[i].secret[:])
 	}
 	// A new ring's rows carry MACs from the first one on; in one from before all get it later.
