@@ -238,6 +238,10 @@ func tune(c *sqlite3.Conn, o Options, role Role) error {
 	if err := c.BusyTimeout(o.BusyTimeout); err != nil {
 		return err
 	}
+	// Else a statement with LIMIT ? is compiled anew each time the number is bound.
+	if _, err := c.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true); err != nil {
+		return fmt.Errorf("keep compiled statements: %w", err)
+	}
 	// Memory mapping turns a read error into a signal that kills the process, and
 	// temporary files would hold what the database seals.
 	pragmas := fmt.Sprintf(`PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;

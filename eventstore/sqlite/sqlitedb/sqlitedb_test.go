@@ -137,6 +137,40 @@ func TestResyncChangesNothing(t *testing.T) {
 	}
 }
 
+// A prepared statement is compiled once, whatever is bound to it: a number after LIMIT too.
+func TestPreparedStatementsStayCompiled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	if _, err := open(t, path, Options{}).Writer.Exec(`CREATE TABLE t(x); INSERT INTO t VALUES (1), (2), (3)`); err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range []Role{Write, Read} {
+		c, err := OpenConn(t.Context(), path, Options{}, role)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		s, _, err := c.Prepare(`SELECT x FROM t WHERE x > ? LIMIT ?`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for limit := range 3 {
+			if err := errors.Join(s.BindInt64(1, 0), s.BindInt64(2, int64(limit))); err != nil {
+				t.Fatal(err)
+			}
+			rows := 0
+			for s.Step() {
+				rows++
+			}
+			if err := s.Reset(); err != nil || rows != limit {
+				t.Fatalf("LIMIT %d: %d rows, %v", limit, rows, err)
+			}
+		}
+		if again := s.Status(sqlite3.STMTSTATUS_REPREPARE, false); again != 0 {
+			t.Errorf("role %d: compiled %d times more for 3 executions", role, again)
+		}
+	}
+}
+
 func TestOlder(t *testing.T) {
 	for _, c := range []struct {
 		version string
