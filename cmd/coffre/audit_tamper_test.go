@@ -20,6 +20,7 @@ import (
 
 	"coffre/cmd/coffre/vault"
 	"coffre/eventstore"
+	"coffre/eventstore/kurrent/kurrenttest"
 	"coffre/eventstore/postgres"
 	"coffre/eventstore/postgres/pgdb"
 	"coffre/eventstore/postgres/pgtest"
@@ -29,6 +30,12 @@ import (
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/edge/token"
 )
+
+// drilledStores make what a drilled vault lies in.
+var drilledStores = map[string]func(*testing.T) vault.StoresConfig{
+	"SQLite":     func(*testing.T) vault.StoresConfig { return vault.StoresConfig{} },
+	"PostgreSQL": func(t *testing.T) vault.StoresConfig { return vault.StoresConfig{Log: pgtest.Shared(t).Database(t)} },
+}
 
 // drilled is a vault that nobody serves, for somebody who may write to its databases.
 type drilled struct {
@@ -48,6 +55,7 @@ func newDrilled(t *testing.T, stores vault.StoresConfig) *drilled {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
 	}
+	r.settle(t, ssinB, ssinA, "drill") // streams of several events
 	_, d.last = r.checkpoint(t)
 	d.keys = filepath.Join(t.TempDir(), "keys.json")
 	if err := os.WriteFile(d.keys, r.get(t, anyAuditor, "/signingKeys").Body.Bytes(), 0o600); err != nil {
@@ -243,17 +251,15 @@ func TestTamperDrills(t *testing.T) {
 			exec(t, db, `DELETE FROM events WHERE position > ?`, leaf+1)
 		}, bundle.Cut, "leaves 13 to "},
 	}
-	for on, stores := range map[string]func(*testing.T) vault.StoresConfig{
-		"SQLite":     func(*testing.T) vault.StoresConfig { return vault.StoresConfig{} },
-		"PostgreSQL": func(t *testing.T) vault.StoresConfig { return vault.StoresConfig{Log: pgtest.Shared(t).Database(t)} },
-	} {
+	for on, stores := range drilledStores {
 		t.Run(on, func(t *testing.T) {
+			untouched := newDrilled(t, stores(t))
+			if r := untouched.verify(t, 0); r.Wrong != 0 || r.Verified < 20 || !r.Trusted {
+				t.Fatalf("before anything: %+v", r)
+			}
 			for name, drill := range drills {
 				t.Run(name, func(t *testing.T) {
-					d := newDrilled(t, stores(t))
-					if r := d.verify(t, 0); r.Wrong != 0 || r.Verified < 20 || !r.Trusted {
-						t.Fatalf("before anything: %+v", r)
-					}
+					d := untouched.copy(t)
 					db, store := d.log(t)
 					drill.do(t, db, store)
 					r := d.verify(t, exitTamper)
@@ -266,111 +272,259 @@ func TestTamperDrills(t *testing.T) {
 	}
 }
 
-// Whoever rewrites the tree, signs again, or puts everything back, is found out by the key and
-// the checkpoint that an auditor kept.
-func TestTamperDrillsAgainstAnAuditor(t *testing.T) {
-	t.Run("a tile edited", func(t *testing.T) {
-		d := newDrilled(t, vault.StoresConfig{})
-		trees, err := filepath.Glob(d.dir.File("readmodels/transparency.*.db"))
-		if err != nil || len(trees) != 1 {
-			t.Fatalf("%v, %v", trees, err)
+// One bit of any record is found, and the record named.
+func TestOneBitOfAnyRecordIsNamed(t *testing.T) {
+	for on, stores := range drilledStores {
+		t.Run(on, func(t *testing.T) {
+			d := newDrilled(t, stores(t))
+			db, _ := d.log(t)
+			columns := []string{"meta", "clear", "id", "sum", "sealed"}
+			for leaf := range d.last.Size {
+				column := columns[leaf%int64(len(columns))]
+				var row struct {
+					ID                       uuid.UUID
+					Meta, Clear, Sealed, Sum []byte
+				}
+				if err := db.Get(&row, db.Rebind(`SELECT id, meta, clear, sealed, sum FROM events WHERE position = ?`), leaf+1); err != nil {
+					t.Fatal(err)
+				}
+				if column == "sealed" && len(row.Sealed) == 0 {
+					column = "id"
+				}
+				was := map[string][]byte{"meta": row.Meta, "clear": row.Clear, "id": row.ID[:], "sum": row.Sum, "sealed": row.Sealed}[column]
+				changed, bit := slices.Clone(was), int(leaf*37)%(8*len(was))
+				changed[bit/8] ^= 1 << (bit % 8)
+				put := db.Rebind(`UPDATE events SET ` + column + ` = ? WHERE position = ?`)
+				execute(t, db.DB, put, changed, leaf+1)
+				r := d.verify(t, exitTamper)
+				if r.Wrong != 1 || r.Findings[0].Kind != bundle.Altered || r.Findings[0].Leaf != leaf {
+					t.Errorf("bit %d of the %s of leaf %d: %+v", bit, column, leaf, r.Findings)
+				}
+				execute(t, db.DB, put, was, leaf+1)
+			}
+			d.verify(t, 0)
+		})
+	}
+}
+
+// A stream that an administrator of KurrentDB deletes or truncates is named at once, and each
+// of its leaves when the server has taken them away.
+func TestTamperDrillsOnKurrentDB(t *testing.T) {
+	for how, remove := range map[string]func(*kurrenttest.Server, string){
+		"deleted for good": (*kurrenttest.Server).DeleteForGood,
+		"deleted softly":   (*kurrenttest.Server).DeleteSoftly,
+		"truncated":        func(s *kurrenttest.Server, stream string) { s.TruncateBefore(stream, 1) },
+		"kept in part":     func(s *kurrenttest.Server, stream string) { s.KeepLast(stream, 1) },
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			server := kurrenttest.Start(t)
+			d := newDrilled(t, vault.StoresConfig{Log: server.Address})
+			if r := d.verify(t, 0); r.Wrong != 0 || r.Verified < 20 || !r.Trusted {
+				t.Fatalf("before anything: %+v", r)
+			}
+			stream, leaf := d.stream(t, func(leaves []int64) bool { return len(leaves) > 1 })
+			remove(server, stream)
+			r := d.verify(t, exitTamper)
+			if r.Wrong != 1 || r.Findings[0].Kind != bundle.Deleted || r.Findings[0].Stream != stream || r.Verified != d.last.Size {
+				t.Fatalf("%+v", r)
+			}
+			server.Scavenge()
+			r = d.verify(t, exitTamper)
+			last := r.Findings[len(r.Findings)-1]
+			if r.Findings[0].Kind != bundle.Dropped || r.Findings[0].Leaf != leaf || last.Kind != bundle.Deleted || last.Stream != stream {
+				t.Fatalf("scavenged: %+v", r)
+			}
+		})
+	}
+	t.Run("the end of the log deleted", func(t *testing.T) {
+		t.Parallel()
+		server := kurrenttest.Start(t)
+		d := newDrilled(t, vault.StoresConfig{Log: server.Address})
+		stream, _ := d.stream(t, func(leaves []int64) bool { return leaves[len(leaves)-1] == d.last.Size-1 })
+		server.DeleteForGood(stream)
+		server.Scavenge()
+		r := d.verify(t, exitTamper)
+		ends := slices.ContainsFunc(r.Findings, func(f bundle.Finding) bool {
+			return f.Kind == bundle.Cut || f.Kind == bundle.Dropped && f.Leaf == d.last.Size-1
+		})
+		if last := r.Findings[len(r.Findings)-1]; !ends || last.Kind != bundle.Deleted || last.Stream != stream {
+			t.Fatalf("%+v", r)
 		}
-		db, err := sqlitedb.Open(t.Context(), trees[0], sqlitedb.Options{})
+	})
+}
+
+// stream returns a stream whose leaves are as wanted, and the first of them.
+func (d *drilled) stream(t *testing.T, wanted func(leaves []int64) bool) (name string, first int64) {
+	t.Helper()
+	source, err := vault.OpenAuditSource(t.Context(), d.dir, vault.Config{Stores: d.stores})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	leaves := make(map[string][]int64)
+	for e, err := range source.LogEvents(t.Context(), d.last.Size) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := db.Writer.Exec(`UPDATE leaves SET hash = zeroblob(32) WHERE from_leaf = 5`); err != nil {
+		leaves[e.Stream] = append(leaves[e.Stream], e.Leaf)
+	}
+	for name, its := range leaves {
+		if wanted(its) {
+			return name, its[0]
+		}
+	}
+	t.Fatal("there is no such stream")
+	return "", 0
+}
+
+// Whoever rewrites the tree, signs again, or puts everything back, is found out by the key and
+// the checkpoint that an auditor kept.
+func TestTamperDrillsAgainstAnAuditor(t *testing.T) {
+	for on, stores := range drilledStores {
+		t.Run(on, func(t *testing.T) {
+			untouched := newDrilled(t, stores(t))
+			t.Run("a tile edited", func(t *testing.T) {
+				d := untouched.copy(t)
+				d.table(t, "readmodels/transparency.*.db", "leaves", func(db *sqlx.DB) {
+					execute(t, db.DB, db.Rebind(`UPDATE leaves SET hash = ? WHERE from_leaf = 5`), make([]byte, 32))
+				})
+				if r := d.verify(t, exitTamper); r.Wrong != 1 || r.Findings[0].Kind != bundle.Tile || r.Findings[0].Leaf != 5 {
+					t.Fatalf("%+v", r.Findings)
+				}
+			})
+			for by, kind := range map[string]bundle.Kind{"another key": bundle.Signature, "an earlier time": bundle.Moved} {
+				t.Run("signed again with "+by, func(t *testing.T) {
+					d := untouched.copy(t)
+					_, private, err := ed25519.GenerateKey(nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					c := d.last
+					if kind == bundle.Moved {
+						c.Time, private = c.Time.Add(-48*time.Hour), localKey(t, d.dir)
+					}
+					note, err := proof.Sign(t.Context(), c, onlyKey{private})
+					if err != nil {
+						t.Fatal(err)
+					}
+					d.putCheckpoint(t, note)
+					if r := d.verify(t, exitTamper); r.Wrong == 0 || r.Findings[0].Kind != kind {
+						t.Fatalf("%+v", r.Findings)
+					}
+				})
+			}
+			t.Run("yesterday's vault put back", func(t *testing.T) {
+				d := untouched.copy(t)
+				yesterday := d.copy(t)
+				kept := d.goOn(t, "since")
+				d.verify(t, 0, "--checkpoint", kept)
+				yesterday.verify(t, 0) // by itself it is whole
+				if got := yesterday.verify(t, exitTamper, "--checkpoint", kept); got.Wrong != 1 || got.Findings[0].Kind != bundle.Cut {
+					t.Fatalf("%+v", got.Findings)
+				}
+			})
+			t.Run("yesterday's log put back under today's checkpoint", func(t *testing.T) {
+				d := untouched.copy(t)
+				yesterday := d.copy(t)
+				d.goOn(t, "one", "two", "three")
+				today, err := os.ReadFile(d.dir.File("log.checkpoint"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				yesterday.putCheckpoint(t, today)
+				if got := yesterday.verify(t, exitTamper); got.Wrong == 0 || got.Findings[0].Kind != bundle.Cut || got.Findings[0].Leaf != d.last.Size {
+					t.Fatalf("%+v", got.Findings)
+				}
+			})
+			t.Run("two histories shown to two auditors", func(t *testing.T) {
+				d := untouched.copy(t)
+				other := d.copy(t)
+				kept := d.goOn(t, "one", "two", "three")
+				other.goOn(t, "four", "five", "six", "seven")
+				if got := other.verify(t, exitTamper, "--checkpoint", kept); got.Wrong != 1 || got.Findings[0].Kind != bundle.Forked {
+					t.Fatalf("%+v", got.Findings)
+				}
+				d.verify(t, 0, "--checkpoint", kept)
+			})
+		})
+	}
+}
+
+// goOn lets the vault serve, issue documents and end, and returns a file with the checkpoint
+// after that.
+func (d *drilled) goOn(t *testing.T, references ...string) (kept string) {
+	t.Helper()
+	r := d.open(t)
+	for _, reference := range references {
+		r.issue(t, uuid.New(), ssinB, reference)
+	}
+	note, _ := r.checkpoint(t)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	kept = filepath.Join(t.TempDir(), "kept.checkpoint")
+	if err := os.WriteFile(kept, []byte(note), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return kept
+}
+
+// copy returns another vault with the same directory and databases.
+func (d *drilled) copy(t *testing.T) *drilled {
+	t.Helper()
+	other := *d
+	other.dir = vault.DataDir(filepath.Join(t.TempDir(), "copy"))
+	if err := os.CopyFS(string(other.dir), os.DirFS(string(d.dir))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", vault.KEKFile, vault.DevKeyFile} { // CopyFS opens them to others
+		info, err := os.Stat(d.dir.File(name))
+		if err == nil {
+			err = os.Chmod(other.dir.File(name), info.Mode())
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
+	}
+	if d.stores.Log != "" {
+		other.stores.Log = pgtest.Shared(t).Copy(t, d.stores.Log)
+	}
+	return &other
+}
+
+// table hands on a database that has a table: a file of the directory, or the schema of
+// PostgreSQL, for a superuser.
+func (d *drilled) table(t *testing.T, files, table string, use func(*sqlx.DB)) {
+	t.Helper()
+	if d.stores.Log != "" {
+		var schema string
+		db, err := pgdb.Open(pgtest.Shared(t).Superuser(t, d.stores.Log), pgdb.Options{Schema: "coffre_log", Conns: 1})
+		if err == nil {
+			err = db.Get(&schema, `SELECT schemaname FROM pg_tables WHERE tablename = $1`, table)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		execute(t, db.DB, `SET search_path TO `+schema)
+		use(db)
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if r := d.verify(t, exitTamper); r.Wrong != 1 || r.Findings[0].Kind != bundle.Tile || r.Findings[0].Leaf != 5 {
-			t.Fatalf("%+v", r.Findings)
-		}
-	})
-	t.Run("signed again with another key, and an earlier time", func(t *testing.T) {
-		for _, by := range []string{"another key", "an earlier time"} {
-			d := newDrilled(t, vault.StoresConfig{})
-			_, private, err := ed25519.GenerateKey(nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c, kind := d.last, bundle.Signature
-			if by == "an earlier time" {
-				c.Time, kind = c.Time.Add(-48*time.Hour), bundle.Moved
-				private = localKey(t, d.dir)
-			}
-			note, err := proof.Sign(t.Context(), c, onlyKey{private})
-			if err != nil {
-				t.Fatal(err)
-			}
-			d.putCheckpoint(t, note)
-			if r := d.verify(t, exitTamper); r.Wrong == 0 || r.Findings[0].Kind != kind {
-				t.Fatalf("%s: %+v", by, r.Findings)
-			}
-		}
-	})
-	t.Run("yesterday's vault put back", func(t *testing.T) {
-		d := newDrilled(t, vault.StoresConfig{})
-		yesterday := *d
-		yesterday.dir = vault.DataDir(filepath.Join(t.TempDir(), "yesterday"))
-		if err := os.CopyFS(string(yesterday.dir), os.DirFS(string(d.dir))); err != nil {
-			t.Fatal(err)
-		}
-		r := d.open(t)
-		r.issue(t, uuid.New(), ssinA, "since")
-		note, _ := r.checkpoint(t)
-		if err := r.Close(); err != nil {
-			t.Fatal(err)
-		}
-		kept := filepath.Join(t.TempDir(), "kept.checkpoint")
-		if err := os.WriteFile(kept, []byte(note), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		d.verify(t, 0, "--checkpoint", kept)
-		yesterday.verify(t, 0) // by itself it is whole
-		if got := yesterday.verify(t, exitTamper, "--checkpoint", kept); got.Wrong != 1 || got.Findings[0].Kind != bundle.Cut {
-			t.Fatalf("%+v", got.Findings)
-		}
-	})
-	t.Run("two histories shown to two auditors", func(t *testing.T) {
-		d := newDrilled(t, vault.StoresConfig{})
-		other := *d
-		other.dir = vault.DataDir(filepath.Join(t.TempDir(), "other"))
-		if err := os.CopyFS(string(other.dir), os.DirFS(string(d.dir))); err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range []string{"", vault.KEKFile, vault.DevKeyFile} { // CopyFS opens them to others
-			info, err := os.Stat(d.dir.File(name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Chmod(other.dir.File(name), info.Mode()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		var kept []string
-		for i, one := range []*drilled{d, &other} {
-			r := one.open(t)
-			for n := range 3 + i {
-				r.issue(t, uuid.New(), ssinB, fmt.Sprint("history ", i, n))
-			}
-			note, _ := r.checkpoint(t)
-			if err := r.Close(); err != nil {
-				t.Fatal(err)
-			}
-			file := filepath.Join(t.TempDir(), "checkpoint")
-			if err := os.WriteFile(file, []byte(note), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			kept = append(kept, file)
-		}
-		if got := other.verify(t, exitTamper, "--checkpoint", kept[0]); got.Wrong != 1 || got.Findings[0].Kind != bundle.Forked {
-			t.Fatalf("%+v", got.Findings)
-		}
-		d.verify(t, 0, "--checkpoint", kept[0])
-	})
+		return
+	}
+	found, err := filepath.Glob(d.dir.File(files))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%v, %v", found, err)
+	}
+	db, err := sqlitedb.Open(t.Context(), found[0], sqlitedb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	use(db.Writer)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // putCheckpoint replaces the last checkpoint wherever the vault keeps it.
@@ -379,16 +533,9 @@ func (d *drilled) putCheckpoint(t *testing.T, note []byte) {
 	if err := os.WriteFile(d.dir.File("log.checkpoint"), note, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	db, err := sqlitedb.Open(t.Context(), d.dir.File(vault.KeysFile), sqlitedb.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.Writer.Exec(`UPDATE checkpoint_last SET note = ?`, note); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	d.table(t, vault.KeysFile, "checkpoint_last", func(db *sqlx.DB) {
+		execute(t, db.DB, db.Rebind(`UPDATE checkpoint_last SET note = ?`), note)
+	})
 }
 
 // onlyKey signs as whoever has a private key may.

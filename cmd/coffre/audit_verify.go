@@ -36,7 +36,8 @@ func newAuditVerify(p *program) *cobra.Command {
 of the checkpoint. It names each event that is not what was recorded, is gone, or was never
 there. FILE is what coffre audit bundle wrote, and is checked without vault, network or secret
 key. DIR is the data directory of a vault, whether it is served or not; COFFRE_STORE and its
-like say where its databases are. URL is a vault elsewhere (with --token-file).
+like say where its databases are; on KurrentDB it also names the streams that somebody deleted
+or truncated there. URL is a vault elsewhere (with --token-file).
 
 Give the public key that you trust (--key) and the checkpoints that you kept (--checkpoint): a
 log that was put back, or is another one for you than for others, is found out by them alone.
@@ -169,7 +170,15 @@ func (p *program) verifyAny(ctx context.Context, place, tokenFile string, o bund
 		return bundle.Report{}, err
 	}
 	o.Former = append(o.Former, kept...)
-	return p.verifySource(ctx, source, o)
+	r, err := p.verifySource(ctx, source, o)
+	if err != nil {
+		return r, err
+	}
+	deleted, err := source.Deleted(ctx)
+	for _, stream := range deleted {
+		r.Add(bundle.Finding{Kind: bundle.Deleted, Leaf: -1, Stream: string(stream), Says: fmt.Sprintf("the server was told to delete or to truncate the stream %s: its records are gone, or will be", stream)})
+	}
+	return r, err
 }
 
 func (p *program) verifyFile(ctx context.Context, name string, size int64, o bundle.Options) (bundle.Report, error) {

@@ -251,6 +251,20 @@ func (s *Store) whole(stream eventstore.Stream) error {
 	return nil
 }
 
+// Deleted returns the streams of the log of which readers have passed, in the log, that
+// somebody deleted them or told the server to truncate them, and not that it was lifted.
+func (s *Store) Deleted() (all []eventstore.Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for stream, last := range s.gone {
+		if last.gone {
+			all = append(all, stream)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // limits are the members of a stream's metadata by which the server forgets events.
 var limits = []string{"$maxCount", "$maxAge", "$tb"}
 

@@ -1,10 +1,12 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,7 +14,6 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/checkpoints"
 	"coffre/eventstore/kurrent"
-	"coffre/eventstore/leaves"
 	"coffre/eventstore/postgres"
 	"coffre/eventstore/proof"
 	"coffre/eventstore/proof/bundle"
@@ -27,10 +28,11 @@ import (
 
 // AuditSource reads what lies in a data directory, or in the databases of a vault, as an
 // auditor does who trusts nobody: without a key, without the process that serves it, and
-// whatever was done to it. It changes no record. It is a bundle.Source.
+// whatever was done to it. It changes no record. It is a bundle.Source, for one goroutine.
 type AuditSource struct {
 	log     eventstore.Store
-	leaves  eventstore.LeafIndex
+	kurrent *kurrent.Store // the log, where it lies there
+	marks   []logPlace     // in such a log, as far as it was read
 	tree    proof.Nodes
 	outside checkpoints.Place
 	kept    checkpoints.Place
@@ -43,7 +45,7 @@ var _ bundle.Source = (*AuditSource)(nil)
 // OpenAuditSource opens what the directory and the addresses say. The directory need not be
 // owned, and may be.
 func OpenAuditSource(ctx context.Context, dir DataDir, c Config) (_ *AuditSource, err error) {
-	s := &AuditSource{leaves: eventstore.DenseLeaves{}}
+	s := &AuditSource{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -54,7 +56,8 @@ func OpenAuditSource(ctx context.Context, dir DataDir, c Config) (_ *AuditSource
 	case OnPostgres(at.Log):
 		s.log, err = postgres.Open(ctx, at.Log, postgres.Options{ServeDamaged: true})
 	case OnKurrent(at.Log):
-		s.log, err = kurrent.Open(ctx, at.Log, kurrent.Options{Categories: projections.Categories(), Report: func(*eventstore.Corrupt) {}})
+		s.kurrent, err = kurrent.Open(ctx, at.Log, kurrent.Options{Categories: projections.Categories()})
+		s.log = s.kurrent
 	default:
 		own, _ := SQLiteDir(at.Log)
 		// A reserve that is never held: whoever serves the directory has its own.
@@ -64,14 +67,6 @@ func OpenAuditSource(ctx context.Context, dir DataDir, c Config) (_ *AuditSource
 		return nil, err
 	}
 	s.onClose(s.log.Close)
-	if OnKurrent(at.Log) {
-		index, err := leaves.Open(ctx, dir.File(leavesFile), s.log, func(*eventstore.Corrupt) {})
-		if err != nil {
-			return nil, err
-		}
-		s.leaves = index
-		s.onClose(index.Close)
-	}
 	if err := s.openTree(ctx, at, dir); err != nil {
 		return nil, err
 	}
@@ -282,38 +277,89 @@ func (s *AuditSource) LogEvents(ctx context.Context, size int64) iter.Seq2[bundl
 	return s.events(ctx, 0, size)
 }
 
+// Deleted returns the streams that somebody deleted on a KurrentDB server, or told it to
+// truncate, whether or not it took their records away yet. It is called after LogEvents.
+func (s *AuditSource) Deleted(ctx context.Context) ([]eventstore.Stream, error) {
+	if s.kurrent == nil {
+		return nil, nil
+	}
+	var last logPlace
+	if len(s.marks) > 0 {
+		last = s.marks[len(s.marks)-1]
+	}
+	for _, err := range s.events(ctx, last.leaf, math.MaxInt64) { // past all that was said behind the last checkpoint
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s.kurrent.Deleted(), nil
+}
+
+// logPlace is a place in the log: the next record of ours behind a position has that leaf.
+type logPlace struct {
+	leaf  int64
+	after eventstore.Position
+}
+
+// before returns a place from which leaf first is reached, not far before it. In KurrentDB
+// leaves are counted: the index that a served vault keeps is its own.
+func (s *AuditSource) before(ctx context.Context, first int64) (logPlace, error) {
+	if s.kurrent == nil {
+		after, err := eventstore.DenseLeaves{}.Position(ctx, first-1)
+		return logPlace{first, after}, err
+	}
+	n, found := slices.BinarySearchFunc(s.marks, first, func(m logPlace, leaf int64) int { return cmp.Compare(m.leaf, leaf) })
+	switch {
+	case found:
+		return s.marks[n], nil
+	case n == 0:
+		return logPlace{}, nil
+	}
+	return s.marks[n-1], nil
+}
+
+// events yields the events from leaf first on and before end.
 func (s *AuditSource) events(ctx context.Context, first, end int64) iter.Seq2[bundle.Event, error] {
 	const page = 1024
 	return func(yield func(bundle.Event, error) bool) {
-		after, err := s.leaves.Position(ctx, first-1)
+		at, err := s.before(ctx, first)
 		if err != nil {
 			yield(bundle.Event{}, err)
 			return
 		}
-		for leaf, more := first, true; more && leaf < end; {
+		for more := true; more && at.leaf < end; {
 			more = false
-			for r, err := range s.log.ReadAll(ctx, after, page) {
+			for r, err := range s.log.ReadAll(ctx, at.after, page) {
 				var damaged *eventstore.Corrupt
 				lost := errors.As(err, &damaged)
 				switch {
-				case lost && damaged.Position.Compare(after) > 0:
+				case lost && damaged.Position.Compare(at.after) > 0:
 					r = eventstore.Record{Stream: damaged.Stream, Revision: damaged.Revision, Position: damaged.Position}
 				case err != nil:
 					yield(bundle.Event{}, fmt.Errorf("read the log: %w", err))
 					return
 				}
-				after, more = r.Position, true
+				at.after, more = r.Position, true
 				if !lost && !projections.Ours(r.Stream.Category()) {
 					continue
 				}
-				e := bundle.Of(&r, leaf)
+				e := bundle.Of(&r, at.leaf)
 				if e.Damaged = lost; lost {
 					e.Time = 0
 				}
-				if leaf++; !yield(e, nil) || leaf >= end {
+				at.leaf++
+				s.pass(at)
+				if e.Leaf >= first && !yield(e, nil) || at.leaf >= end {
 					return
 				}
 			}
 		}
+	}
+}
+
+// pass notes a place in a log whose leaves are counted, once in a tile.
+func (s *AuditSource) pass(at logPlace) {
+	if s.kurrent != nil && at.leaf%proof.TileWidth == 0 && (len(s.marks) == 0 || s.marks[len(s.marks)-1].leaf < at.leaf) {
+		s.marks = append(s.marks, at)
 	}
 }

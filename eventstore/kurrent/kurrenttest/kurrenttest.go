@@ -7,6 +7,7 @@ package kurrenttest
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -36,6 +37,7 @@ type Server struct {
 	denied  bool
 	grown   chan struct{}       // closed and replaced when there are more events
 	deleted map[string]deletion // of streams that somebody deleted
+	begins  map[string]uint64   // revision from which a truncated stream is read
 }
 
 // deletion is how a stream was deleted.
@@ -54,7 +56,7 @@ func Start(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{Address: "esdb://" + l.Addr().String() + "?tls=false", grown: make(chan struct{}), deleted: map[string]deletion{}}
+	s := &Server{Address: "esdb://" + l.Addr().String() + "?tls=false", grown: make(chan struct{}), deleted: map[string]deletion{}, begins: map[string]uint64{}}
 	server := grpc.NewServer()
 	streams.RegisterStreamsServer(server, s)
 	var serving sync.WaitGroup
@@ -95,13 +97,40 @@ func (s *Server) DeleteForGood(stream string) {
 	s.deleted[stream] = forGood
 }
 
-// Scavenge takes away what was deleted, but tombstones and metadata.
+// TruncateBefore lets a stream begin with a revision, as its metadata "$tb" do.
+func (s *Server) TruncateBefore(stream string, revision uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.add("$$"+stream, "$metadata", "application/json", fmt.Appendf(nil, `{"$tb":%d}`, revision), nil)
+	s.begins[stream] = revision
+}
+
+// KeepLast lets a stream hold its last n events, as its metadata "$maxCount" do.
+func (s *Server) KeepLast(stream string, n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.add("$$"+stream, "$metadata", "application/json", fmt.Appendf(nil, `{"$maxCount":%d}`, n), nil)
+	if next := s.next(stream); next > n {
+		s.begins[stream] = next - n
+	}
+}
+
+// Scavenge takes away what was deleted or truncated, but tombstones and metadata.
 func (s *Server) Scavenge() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.events = slices.DeleteFunc(s.events, func(e *event) bool {
-		return s.deleted[string(e.StreamIdentifier.StreamName)] != present && e.Metadata["type"] != "$streamDeleted"
+		name := string(e.StreamIdentifier.StreamName)
+		return (s.deleted[name] != present || e.StreamRevision < s.begins[name]) && e.Metadata["type"] != "$streamDeleted"
 	})
+}
+
+// next returns the revision of the next event of a stream. The caller holds mu.
+func (s *Server) next(stream string) uint64 {
+	if events := s.of(stream); len(events) > 0 {
+		return events[len(events)-1].StreamRevision + 1
+	}
+	return 0
 }
 
 // Len returns how many events there are.
@@ -145,7 +174,7 @@ func (s *Server) add(stream, typ, contentType string, data, custom []byte) uint6
 	s.events = append(s.events, &event{
 		Id:               &shared.UUID{Value: &shared.UUID_String_{String_: uuid.NewString()}},
 		StreamIdentifier: &shared.StreamIdentifier{StreamName: []byte(stream)},
-		StreamRevision:   uint64(len(s.of(stream))),
+		StreamRevision:   s.next(stream),
 		CommitPosition:   at, PreparePosition: at,
 		Metadata: map[string]string{"type": typ, "content-type": contentType, "created": "0"},
 		Data:     data, CustomMetadata: custom,
@@ -192,7 +221,7 @@ func (s *Server) Append(in streams.Streams_AppendServer) error {
 	case s.deleted[name] == forGood:
 		return streamDeleted(in.SetTrailer, name)
 	}
-	last := int64(len(s.of(name))) - 1
+	last := int64(s.next(name)) - 1
 	expected := int64(-1)
 	if r, ok := options.ExpectedStreamRevision.(*streams.AppendReq_Options_Revision); ok {
 		expected = int64(r.Revision)
@@ -205,7 +234,7 @@ func (s *Server) Append(in streams.Streams_AppendServer) error {
 		at = s.add(name, m.Metadata["type"], m.Metadata["content-type"], m.Data, m.CustomMetadata)
 	}
 	return in.SendAndClose(&streams.AppendResp{Result: &streams.AppendResp_Success_{Success: &streams.AppendResp_Success{
-		CurrentRevisionOption: &streams.AppendResp_Success_CurrentRevision{CurrentRevision: uint64(len(s.of(name)) - 1)},
+		CurrentRevisionOption: &streams.AppendResp_Success_CurrentRevision{CurrentRevision: s.next(name) - 1},
 		PositionOption:        &streams.AppendResp_Success_Position{Position: &streams.AppendResp_Position{CommitPosition: at, PreparePosition: at}},
 	}}})
 }
@@ -226,7 +255,7 @@ func (s *Server) Read(req *streams.ReadReq, out streams.Streams_ReadServer) erro
 	if one := options.GetStream(); one != nil {
 		name := string(one.StreamIdentifier.StreamName)
 		how := s.deleted[name]
-		found = s.of(name)
+		found = slices.DeleteFunc(s.of(name), func(e *event) bool { return e.StreamRevision < s.begins[name] })
 		switch {
 		case how == forGood:
 			s.mu.Unlock()

@@ -150,6 +150,27 @@ func (s *Server) Database(t testing.TB) string {
 	return u.String()
 }
 
+// Copy copies the database that dsn names, to which nobody may be connected, and returns the
+// DSN of the copy for the same owner. It is gone like those of Database.
+func (s *Server) Copy(t testing.TB, dsn string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal("not a DSN")
+	}
+	of := u.Path[1:]
+	s.mu.Lock()
+	s.made++
+	name := fmt.Sprintf("copy_%d_%s", s.made, of)
+	s.mu.Unlock()
+	s.Exec(t, fmt.Sprintf(`CREATE DATABASE %q OWNER %q TEMPLATE %q`, name, u.User.Username(), of))
+	if s.cluster == nil {
+		t.Cleanup(func() { s.Exec(t, fmt.Sprintf(`DROP DATABASE %q WITH (FORCE)`, name)) })
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
 // Superuser returns the DSN of a superuser to the database that dsn names.
 func (s *Server) Superuser(t testing.TB, dsn string) string {
 	t.Helper()

@@ -21,6 +21,7 @@ const (
 	Signature Kind = "signature" // no key that counts signed the checkpoint
 	Moved     Kind = "moved"     // a checkpoint's time contradicts what it covers
 	Forked    Kind = "forked"    // two checkpoints of one log disagree
+	Deleted   Kind = "deleted"   // the store was told to forget a stream
 )
 
 // Finding is one thing that is wrong. It holds nothing personal.

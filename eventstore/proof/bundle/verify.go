@@ -39,7 +39,8 @@ type Report struct {
 // maxFindings bounds what a report holds.
 const maxFindings = 100
 
-func (r *Report) add(f Finding) {
+// Add adds a finding; of many the first are kept, and all are counted.
+func (r *Report) Add(f Finding) {
 	if r.Wrong++; len(r.Findings) < maxFindings {
 		r.Findings = append(r.Findings, f)
 	}
@@ -131,7 +132,7 @@ func Verify(ctx context.Context, r io.Reader, o Options) (Report, error) {
 		})
 	}()
 	v := verification{o: o, report: Report{Findings: []Finding{}}}
-	v.compared.report = v.report.add
+	v.compared.report = v.report.Add
 	for c := range order {
 		select {
 		case <-c.done:
@@ -306,7 +307,7 @@ func (v *verification) signature() {
 	if v.report.Trusted {
 		says = "the checkpoint is signed by another key than the one you trust"
 	}
-	v.report.add(Finding{Signature, -1, "", says})
+	v.report.Add(Finding{Signature, -1, "", says})
 }
 
 // formerCheckpoint takes a checkpoint that the caller holds. What it says must be what this
@@ -322,21 +323,21 @@ func (v *verification) formerCheckpoint(note []byte) {
 	now := v.checkpoint
 	switch {
 	case errors.Is(err, proof.ErrSignature):
-		v.report.add(Finding{Signature, -1, "", "the checkpoint that you hold is signed by another key"})
+		v.report.Add(Finding{Signature, -1, "", "the checkpoint that you hold is signed by another key"})
 	case err != nil:
-		v.report.add(Finding{Signature, -1, "", "what you hold is no checkpoint"})
+		v.report.Add(Finding{Signature, -1, "", "what you hold is no checkpoint"})
 	case c.Origin != now.Origin:
 		first, losses, _ := proof.SplitOrigin(c.Origin)
 		id, accepted, _ := proof.SplitOrigin(now.Origin)
 		if first != id || losses > accepted {
-			v.report.add(Finding{Forked, -1, "", fmt.Sprintf("the checkpoint that you hold is of %s, and this is the log %s", c.Origin, now.Origin)})
+			v.report.Add(Finding{Forked, -1, "", fmt.Sprintf("the checkpoint that you hold is of %s, and this is the log %s", c.Origin, now.Origin)})
 			return
 		}
-		v.report.add(Finding{Cut, -1, "", fmt.Sprintf("the checkpoint that you hold is of %s; a loss was accepted since, and this log is %s", c.Origin, now.Origin)})
+		v.report.Add(Finding{Cut, -1, "", fmt.Sprintf("the checkpoint that you hold is of %s; a loss was accepted since, and this log is %s", c.Origin, now.Origin)})
 	case c.Size > now.Size:
-		v.report.add(Finding{Cut, now.Size, "", fmt.Sprintf("the checkpoint that you hold covers %d events, and this log ends with %d", c.Size, now.Size)})
+		v.report.Add(Finding{Cut, now.Size, "", fmt.Sprintf("the checkpoint that you hold covers %d events, and this log ends with %d", c.Size, now.Size)})
 	case c.Time.After(now.Time):
-		v.report.add(Finding{Moved, -1, "", fmt.Sprintf("the checkpoint that you hold was signed at %s, and this one, of no fewer events, says %s", c.Time.Format(time.RFC3339), now.Time.Format(time.RFC3339))})
+		v.report.Add(Finding{Moved, -1, "", fmt.Sprintf("the checkpoint that you hold was signed at %s, and this one, of no fewer events, says %s", c.Time.Format(time.RFC3339), now.Time.Format(time.RFC3339))})
 	default:
 		v.former = append(v.former, former{Checkpoint: c})
 	}
@@ -400,7 +401,7 @@ func (v *verification) event(e *Event, hash proof.Hash) error {
 	}
 	path, ok := proof.Split(e.Proof)
 	if e.Damaged || !ok || proof.CheckInclusion(path, v.checkpoint.Size, v.checkpoint.Root, e.Leaf, hash) != nil {
-		v.report.add(Finding{Altered, e.Leaf, e.Stream, fmt.Sprintf("leaf %d, %s, is not what was recorded there", e.Leaf, one.name())})
+		v.report.Add(Finding{Altered, e.Leaf, e.Stream, fmt.Sprintf("leaf %d, %s, is not what was recorded there", e.Leaf, one.name())})
 		return nil
 	}
 	v.report.Verified++
@@ -424,7 +425,7 @@ func (v *verification) finish() (Report, error) {
 		v.root()
 		for _, c := range v.former {
 			if !c.fits && c.Size > 0 {
-				v.report.add(Finding{Forked, -1, "", fmt.Sprintf("the first %d events have another root than the checkpoint that you hold says: two histories of one log", c.Size)})
+				v.report.Add(Finding{Forked, -1, "", fmt.Sprintf("the first %d events have another root than the checkpoint that you hold says: two histories of one log", c.Size)})
 			}
 		}
 	} else if v.header.Whole {
@@ -432,7 +433,7 @@ func (v *verification) finish() (Report, error) {
 		v.report.Verified = v.compared.matched
 	}
 	if at := time.UnixMicro(v.latest).UTC(); v.latest > 0 && at.After(v.checkpoint.Time.Add(clockSpread)) {
-		v.report.add(Finding{Moved, -1, "", fmt.Sprintf("the checkpoint says that it was signed at %s, and covers an event that was recorded at %s", v.checkpoint.Time.Format(time.RFC3339), at.Format(time.RFC3339))})
+		v.report.Add(Finding{Moved, -1, "", fmt.Sprintf("the checkpoint says that it was signed at %s, and covers an event that was recorded at %s", v.checkpoint.Time.Format(time.RFC3339), at.Format(time.RFC3339))})
 	}
 	return v.report, nil
 }
@@ -450,8 +451,8 @@ func (v *verification) root() {
 	}
 	switch {
 	case v.tree.Size() < v.checkpoint.Size:
-		v.report.add(Finding{Cut, v.tree.Size(), "", fmt.Sprintf("the checkpoint covers %d events, and the tree ends with %d", v.checkpoint.Size, v.tree.Size())})
+		v.report.Add(Finding{Cut, v.tree.Size(), "", fmt.Sprintf("the checkpoint covers %d events, and the tree ends with %d", v.checkpoint.Size, v.tree.Size())})
 	case v.tree.Root() != v.checkpoint.Root:
-		v.report.add(Finding{Rewritten, -1, "", fmt.Sprintf("the leaves have another root than the checkpoint of %d events says: the tree was changed after it was signed", v.checkpoint.Size)})
+		v.report.Add(Finding{Rewritten, -1, "", fmt.Sprintf("the leaves have another root than the checkpoint of %d events says: the tree was changed after it was signed", v.checkpoint.Size)})
 	}
 }
