@@ -231,6 +231,8 @@ func importing(s source, allowed []string, imp string) string {
 		return "handlers ask read models, not databases"
 	case ours == "eventstore/seal/keysdb" && s.in("handlers", "projections"):
 		return "only the key ring reads and writes the database of keys"
+	case imp == "text/template" || imp == "html/template":
+		return "a template keeps every method of every type in the program, a fifth of its size; write it in Go: " + imp
 	case imp == "reflect" && s.in("handlers") && !s.in("handlers/contract"):
 		return "reflection calls what no rule sees"
 	case s.in("cmd/coffre/client") && inModule && to != "domain" && ours != "handlers/contract" && !strings.HasPrefix(ours, "handlers/contract/"):
@@ -332,6 +334,8 @@ func TestLayersSayNo(t *testing.T) {
 		{"handlers/api/testdata/evil/x.go", `package x; import "coffre/eventstore/seal"; var o = seal.Opener{}`},
 		{"handlers/api/x.go", `package x; import "coffre/eventstore/seal/keysdb"`},
 		{"handlers/work/x.go", `package x; import "reflect"`},
+		{"handlers/edge/x.go", `package x; import "html/template"`},
+		{"cmd/coffre/x.go", `package x; import "text/template"`},
 		{"handlers/api/x.go", `package x; import "coffre/eventstore/seal"; var o = seal.OpenRestored`},
 		{"eventstore/kurrent/wire/x.go", `package x; import "coffre/eventstore"; var o eventstore.Opener`},
 		{"cmd/coffre/client/x.go", `package x; import "coffre/eventstore/seal"`},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,29 +14,43 @@ const (
 hold them and decide about their use, and every reading is on record.`
 
 	exitCodes = `Exit codes: 0 done, 1 it failed, 2 wrong usage, 3 tampering found, 4 some records were refused.`
-
-	// helpTemplate puts the examples first: most who ask for help want one.
-	helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
-
-{{end}}Examples:
-{{.Example}}
-
-Usage:
-  {{if index .Annotations "runs"}}{{.UseLine}}
-  {{end}}{{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
-{{if .HasAvailableSubCommands}}
-Commands:{{range .Commands}}{{if .IsAvailableCommand}}
-  {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}
-{{end}}{{if .HasAvailableLocalFlags}}
-Flags:
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
-{{end}}
-` + exitCodes + `
-`
-	usageTemplate = `Usage: {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
-Try '{{.CommandPath}} --help'.
-`
 )
+
+// help writes the help of a command, examples before flags: most who ask for help want one.
+// It is code and no template: a package of templates keeps every method of every type in the
+// program, a fifth of its size.
+func help(cmd *cobra.Command) string {
+	var b strings.Builder
+	if about := strings.TrimRight(cmp.Or(cmd.Long, cmd.Short), " \t\r\n"); about != "" {
+		fmt.Fprintf(&b, "%s\n\n", about)
+	}
+	fmt.Fprintf(&b, "Examples:\n%s\n\nUsage:\n  ", cmd.Example)
+	if _, runs := cmd.Annotations[runsItself]; runs {
+		fmt.Fprintf(&b, "%s\n  ", cmd.UseLine())
+	}
+	fmt.Fprintf(&b, "%s\n\n", usageLine(cmd))
+	if cmd.HasAvailableSubCommands() {
+		b.WriteString("Commands:")
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() {
+				fmt.Fprintf(&b, "\n  %-*s  %s", sub.NamePadding(), sub.Name(), sub.Short)
+			}
+		}
+		b.WriteString("\n\n")
+	}
+	if cmd.HasAvailableLocalFlags() {
+		fmt.Fprintf(&b, "Flags:\n%s\n\n", strings.TrimRight(cmd.LocalFlags().FlagUsages(), " \t\r\n"))
+	}
+	fmt.Fprintf(&b, "%s\n", exitCodes)
+	return b.String()
+}
+
+func usageLine(cmd *cobra.Command) string {
+	if cmd.HasAvailableSubCommands() {
+		return cmd.CommandPath() + " COMMAND"
+	}
+	return cmd.UseLine()
+}
 
 // runsItself annotates a command that has others and does something without them.
 const runsItself = "runs"
@@ -62,8 +77,11 @@ func newRoot(p *program) (root *cobra.Command, started *bool) {
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
-	root.SetHelpTemplate(helpTemplate)
-	root.SetUsageTemplate(usageTemplate)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { fmt.Fprint(cmd.OutOrStdout(), help(cmd)) })
+	root.SetUsageFunc(func(cmd *cobra.Command) error {
+		_, err := fmt.Fprintf(cmd.OutOrStderr(), "Usage: %s\nTry '%s --help'.\n", usageLine(cmd), cmd.CommandPath())
+		return err
+	})
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"}) // --help is enough
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.InitDefaultCompletionCmd()

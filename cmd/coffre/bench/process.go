@@ -224,7 +224,7 @@ func (b *bench) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", cache.File("coffre"), "./cmd/coffre")
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "grpcnotrace", "-trimpath", "-ldflags", "-s -w", "-o", cache.File("coffre"), "./cmd/coffre")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOCACHE="+string(cache), "GOPROXY=off", "GOFLAGS=-mod=mod")
 	cmd.Stderr = b.Err
 	began := time.Now()
