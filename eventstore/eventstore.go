@@ -112,6 +112,10 @@ type Batch struct {
 	Expected Expected
 	Records  []Record // 1 to MaxBatch; Stream, Revision and Position are ignored
 	Class    Class
+	// Follows is the id that the stream's last record has as well, for a writer who decided
+	// on an append of its own that may never be: another record in its place is none that
+	// the writer saw. Only with Exact; the nil UUID stands for whatever record is there.
+	Follows uuid.UUID
 	// Queued, unless it is nil, is called at most once, before Append returns, when the
 	// batch's place is fixed: every batch appended after that lies behind it, or this one
 	// is not written. A store that fixes no place before the outcome does not call it.
@@ -250,6 +254,8 @@ func (b Batch) Check() error {
 		return fmt.Errorf("%d records: %w", len(b.Records), ErrTooLarge)
 	case b.Expected < 0 && b.Expected != Any && b.Expected != NoStream && b.Expected != StreamExists:
 		return fmt.Errorf("expected revision: %w", ErrInvalid)
+	case b.Expected < 0 && b.Follows != uuid.Nil:
+		return fmt.Errorf("a record to follow without its revision: %w", ErrInvalid)
 	}
 	for i, r := range b.Records {
 		switch {

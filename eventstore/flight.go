@@ -3,13 +3,16 @@ package eventstore
 import (
 	"context"
 	"sync"
+
+	"github.com/google/uuid"
 )
 
 // flight is an append whose place is fixed and whose outcome nobody knows yet. The next
-// writer of the stream decides on the state after it, and expects its revision: if the
-// append fails, so does what was decided on it, and is decided again.
+// writer of the stream decides on the state after it, and expects its last record there: if
+// the append fails, so does what was decided on it, and is decided again.
 type flight struct {
 	after  any           // snapshot[S] of the stream, if the append succeeds
+	last   uuid.UUID     // id of the stream's last record then
 	landed chan struct{} // closed when the outcome is known
 }
 
@@ -28,13 +31,13 @@ func (f *flights) of(s Stream) *flight {
 }
 
 // begin makes an append the last one of its stream.
-func (f *flights) begin(s Stream, after any) *flight {
+func (f *flights) begin(s Stream, after any, last uuid.UUID) *flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.last == nil {
 		f.last = map[Stream]*flight{}
 	}
-	begun := &flight{after: after, landed: make(chan struct{})}
+	begun := &flight{after: after, last: last, landed: make(chan struct{})}
 	f.last[s] = begun
 	return begun
 }

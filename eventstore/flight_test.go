@@ -107,6 +107,50 @@ func TestWhatRestsOnAnAppendThatFailedIsDecidedAgain(t *testing.T) {
 	}
 }
 
+// What a reserved append takes the place of is as good as failed: who rests on it must not
+// take the reserved one for it.
+func TestWhatRestsOnAnAppendThatLostItsPlaceIsDecidedAgain(t *testing.T) {
+	inner := memory.New()
+	store := queued{inner, make(chan chan error)}
+	l, others := newLog(store, &xor{}), newLog(inner, &xor{})
+	unlessEnded := func(c counter) ([]mandate.Event, error) {
+		if c.ended > 0 {
+			return nil, errNo
+		}
+		return accept(c)
+	}
+	begun := write(t, l, eventstore.Write{}, unlessEnded)
+	ends := <-store.arrived
+	ends <- nil
+	if r := <-begun; r.err != nil {
+		t.Fatal(r.err)
+	}
+	first := write(t, l, eventstore.Write{}, unlessEnded)
+	losing := <-store.arrived
+	second := write(t, l, eventstore.Write{}, unlessEnded)
+	resting := <-store.arrived
+	end := decide(func(counter) ([]mandate.Event, error) { return []mandate.Event{mandate.Ended{At: noon}}, nil })
+	if _, err := counters.TransactReserved(t.Context(), others, eventstore.Write{Stream: stream}, end); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for again := range store.arrived { // nothing may come: it would be an acceptance after the end
+			again <- nil
+		}
+	}()
+	defer close(store.arrived)
+	losing <- nil
+	resting <- nil
+	for i, w := range []chan written{first, second} {
+		if r := <-w; !errors.Is(r.err, errNo) {
+			t.Errorf("write %d after the end: %+v", i, r)
+		}
+	}
+	if c, last, err := counters.Load(t.Context(), l, stream); err != nil || c.accepted != 1 || c.ended != 1 || last != 1 {
+		t.Errorf("%+v at %d, %v", c, last, err)
+	}
+}
+
 func TestARefusalWaitsForWhatItRestsOn(t *testing.T) {
 	for _, c := range []struct {
 		name    string

@@ -166,9 +166,10 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 		return none, err
 	}
 	snap, cached := d.cached(l, w.Stream)
+	var follows uuid.UUID // the record that the state rests on, where it may never be
 	if mine != nil {
-		if ahead, under := d.ahead(l, w.Stream); under {
-			snap, cached = ahead, true
+		if ahead, last, under := d.ahead(l, w.Stream); under {
+			snap, follows, cached = ahead, last, true
 		}
 		cached = cached || w.Fresh // a guess, like any state that is remembered
 	}
@@ -202,7 +203,7 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 			if snap, err = d.refresh(ctx, l, w.Stream); err != nil {
 				return none, tooLong(err)
 			}
-			cached = false
+			cached, follows = false, uuid.Nil
 			continue
 		}
 		if err != nil {
@@ -211,7 +212,7 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 		if len(events) == 0 {
 			return Result[S, E]{State: snap.state, Revision: snap.revision}, nil
 		}
-		batch := Batch{Stream: w.Stream, Expected: Exact(snap.revision), Class: class, Records: make([]Record, len(events))}
+		batch := Batch{Stream: w.Stream, Expected: Exact(snap.revision), Follows: follows, Class: class, Records: make([]Record, len(events))}
 		switch {
 		case snap.revision < 0:
 			batch.Expected = NoStream
@@ -231,7 +232,7 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 		var mid *flight
 		if mine != nil {
 			batch.Queued = func() {
-				mid = l.flying.begin(w.Stream, after)
+				mid = l.flying.begin(w.Stream, after, batch.Records[len(events)-1].ID)
 				mine.end()
 			}
 		}
@@ -278,17 +279,18 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 		if snap, err = d.refresh(ctx, l, w.Stream); err != nil {
 			return none, tooLong(err)
 		}
-		cached = false
+		cached, follows = false, uuid.Nil
 	}
 }
 
-// ahead returns the state after the last append that is under way, which may never be.
-func (d Decider[S, E]) ahead(l *Log, s Stream) (snapshot[S], bool) {
+// ahead returns the state after the last append that is under way, which may never be, and
+// the id of the stream's last record then.
+func (d Decider[S, E]) ahead(l *Log, s Stream) (snapshot[S], uuid.UUID, bool) {
 	if under := l.flying.of(s); under != nil {
 		snap, ok := under.after.(snapshot[S])
-		return snap, ok
+		return snap, under.last, ok
 	}
-	return snapshot[S]{}, false
+	return snapshot[S]{}, uuid.Nil, false
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -78,6 +78,14 @@ func (s *Store) appendAt(ctx context.Context, b eventstore.Batch, after eventsto
 	if end, known := s.ends.Get(b.Stream); known && end > after { // streams do not shrink
 		return s.settled(ctx, b, after, conflict{})
 	}
+	if b.Follows != uuid.Nil { // what stands at a revision stands there for ever
+		if at, err := s.there(ctx, eventstore.Batch{Stream: b.Stream, Records: []eventstore.Record{{ID: b.Follows}}}, after); err != nil || at.IsZero() {
+			if err != nil {
+				return eventstore.Appended{}, err
+			}
+			return s.settled(ctx, b, after, conflict{})
+		}
+	}
 	done, err := s.write(ctx, b, after)
 	if err == nil {
 		s.remember(b, after)

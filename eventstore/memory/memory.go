@@ -98,7 +98,7 @@ func (m *Store) append(b eventstore.Batch) (eventstore.Appended, error) {
 		return eventstore.Appended{First: first, Last: last, Position: m.all[s.records[last]].Position, Repeated: true}, nil
 	}
 	head := eventstore.Revision(len(s.records)) - 1
-	if !admits(s, b, head) {
+	if !m.admits(s, b, head) {
 		return eventstore.Appended{}, &eventstore.WrongRevision{Stream: b.Stream, Expected: b.Expected, Actual: head}
 	}
 
@@ -155,7 +155,7 @@ func (m *Store) repeated(s *stream, b eventstore.Batch) (first eventstore.Revisi
 }
 
 // admits tells whether a batch that is no repetition may follow head.
-func admits(s *stream, b eventstore.Batch, head eventstore.Revision) bool {
+func (m *Store) admits(s *stream, b eventstore.Batch, head eventstore.Revision) bool {
 	switch b.Expected {
 	case eventstore.Any, eventstore.StreamExists:
 		for _, r := range b.Records {
@@ -165,7 +165,7 @@ func admits(s *stream, b eventstore.Batch, head eventstore.Revision) bool {
 		}
 		return b.Expected == eventstore.Any || head >= 0
 	default:
-		return eventstore.Revision(b.Expected) == head
+		return eventstore.Revision(b.Expected) == head && (b.Follows == uuid.Nil || m.all[s.records[head]].ID == b.Follows)
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 // it says is in the stream is there; there may be more, from other processes.
 type head struct {
 	revision eventstore.Revision
+	last     uuid.UUID                         // id of the last record; nil where nobody asked for it
 	ids      map[uuid.UUID]eventstore.Revision // nil until somebody appends without a revision
 	known    eventstore.Revision               // ids has all up to this revision
 }
@@ -87,6 +88,9 @@ func (q *sequencer) unsure(batch []*queue.Request, all bool) (heads, ids []event
 		} else {
 			// No record at all is believed until the index objects.
 			sure = sure && eventstore.Revision(b.Expected) == now && (remembered || touched || b.Expected == eventstore.NoStream)
+			if b.Follows != uuid.Nil && remembered && h.last == uuid.Nil {
+				sure = false
+			}
 			now = max(now, r.First+eventstore.Revision(len(b.Records))-1)
 		}
 		at[b.Stream] = now
@@ -98,7 +102,7 @@ func (q *sequencer) unsure(batch []*queue.Request, all bool) (heads, ids []event
 	return heads, ids
 }
 
-// readHeads asks for the last revisions of streams.
+// readHeads asks for the last revisions of streams, and the ids there.
 func (q *sequencer) readHeads(ctx context.Context, names []eventstore.Stream) error {
 	rows, err := q.conn.Query(ctx, "heads", raw(names))
 	if err != nil {
@@ -106,10 +110,11 @@ func (q *sequencer) readHeads(ctx context.Context, names []eventstore.Stream) er
 	}
 	var n int64
 	var revision *int64
-	_, err = pgx.ForEachRow(rows, []any{&n, &revision}, func() error {
+	var id *[16]byte
+	_, err = pgx.ForEachRow(rows, []any{&n, &revision, &id}, func() error {
 		h := q.remember(names[n-1])
-		if revision != nil {
-			h.revision = max(h.revision, eventstore.Revision(*revision))
+		if revision != nil && eventstore.Revision(*revision) >= h.revision {
+			h.revision, h.last = eventstore.Revision(*revision), *id
 		}
 		return nil
 	})
@@ -143,7 +148,9 @@ func (q *sequencer) readIDs(ctx context.Context, names []eventstore.Stream) erro
 func (q *sequencer) learn(h *head, id uuid.UUID, at eventstore.Revision) {
 	h.ids[id] = at
 	h.known = at
-	h.revision = max(h.revision, at)
+	if at >= h.revision {
+		h.revision, h.last = at, id
+	}
 	q.ids++
 }
 
@@ -187,6 +194,14 @@ type addition struct {
 
 func (p *planned) revision() eventstore.Revision {
 	return p.head.revision + eventstore.Revision(len(p.added))
+}
+
+// last returns the id of the last record, as far as it is known.
+func (p *planned) last() uuid.UUID {
+	if n := len(p.added); n > 0 {
+		return p.added[n-1].id
+	}
+	return p.head.last
 }
 
 // find tells where an id is: in the stream, or among what is added to it.
@@ -243,6 +258,8 @@ func (q *sequencer) judge(ctx context.Context, r *queue.Request, s *planned) (_ 
 		}
 	case eventstore.Revision(b.Expected) != now:
 		return q.repeated(ctx, b, s, r.First, wrong)
+	case b.Follows != uuid.Nil && b.Follows != s.last():
+		return wrong, -1, nil
 	}
 	first := now + 1
 	for i := range b.Records {
@@ -316,6 +333,7 @@ func (q *sequencer) keep(p *plan, last int64) {
 		follow := h.knows()
 		for _, a := range s.added {
 			h.revision++
+			h.last = a.id
 			if follow {
 				q.learn(h, a.id, h.revision)
 			}

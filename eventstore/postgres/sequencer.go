@@ -31,8 +31,8 @@ var statements = map[string]string{
 			WITH ORDINALITY u(stream, revision, type, time, id, sum, meta, clear, sealed, n)
 		WHERE last.position >= $10`, // never a position again that was given before: see errLost
 	"tell": `SELECT max(position), pg_notify('` + channel + `', max(position)::text) FROM events`,
-	"heads": `SELECT u.n, (SELECT max(revision) FROM events WHERE stream = u.stream)
-		FROM unnest($1::bytea[]) WITH ORDINALITY u(stream, n)`,
+	"heads": `SELECT u.n, e.revision, e.id FROM unnest($1::bytea[]) WITH ORDINALITY u(stream, n)
+		LEFT JOIN LATERAL (SELECT revision, id FROM events WHERE stream = u.stream ORDER BY revision DESC LIMIT 1) e ON true`,
 	"ids": `SELECT u.n, e.revision, e.id FROM unnest($1::bytea[], $2::bigint[]) WITH ORDINALITY u(stream, after, n)
 		CROSS JOIN LATERAL (SELECT revision, id FROM events WHERE stream = u.stream AND revision > u.after) e
 		ORDER BY u.n, e.revision`,

@@ -18,6 +18,7 @@ const (
 type head struct {
 	id       int64 // 0 as long as the stream has no row
 	revision eventstore.Revision
+	last     uuid.UUID                         // id of the last record; nil until it was asked for
 	ids      map[uuid.UUID]eventstore.Revision // nil until somebody appends without a revision
 }
 
@@ -65,6 +66,20 @@ func (q *sequencer) knowIDs(h *head) error {
 	h.ids = ids
 	q.ids += len(ids)
 	return nil
+}
+
+// follows tells whether the stream's last record has this id.
+func (q *sequencer) follows(h *head, id uuid.UUID) (bool, error) {
+	if h.last == uuid.Nil {
+		err := q.eachID(h.id, h.revision, h.revision, func(_ int64, last []byte) bool {
+			copy(h.last[:], last) // a damaged id is nobody's
+			return false
+		})
+		if err != nil {
+			return false, fmt.Errorf("look for the last id: %w", err)
+		}
+	}
+	return h.last == id, nil
 }
 
 // eachID yields positions and ids of the records of a stream from revision first to last, as

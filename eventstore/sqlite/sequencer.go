@@ -1,10 +1,12 @@
 package sqlite
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/ncruces/go-sqlite3"
 
@@ -363,6 +365,10 @@ func (q *sequencer) apply(r *queue.Request) (eventstore.Appended, error) {
 		}
 	case eventstore.Revision(b.Expected) != h.revision:
 		return q.repeated(h, b, r.First, wrong)
+	case b.Follows != uuid.Nil:
+		if same, err := q.follows(h, b.Follows); err != nil || !same {
+			return eventstore.Appended{}, cmp.Or(err, error(wrong))
+		}
 	}
 	return q.insert(r, h)
 }
@@ -396,7 +402,7 @@ func (q *sequencer) insert(r *queue.Request, h *head) (eventstore.Appended, erro
 			h.ids[record.ID] = record.Revision
 			q.ids++
 		}
-		h.revision = record.Revision
+		h.revision, h.last = record.Revision, record.ID
 	}
 	return eventstore.Appended{First: first, Last: h.revision, Position: dense.Position(q.last)}, nil
 }

@@ -16,6 +16,7 @@ import (
 var appendCases = []testCase{
 	{"append/numbers records from 0 and tells their places", numbers},
 	{"append/of the four expectations each admits only its own", expectations},
+	{"append/a batch that follows a record is refused where another one is", followsOneRecord},
 	{"append/a refused batch writes nothing", refusedWritesNothing},
 	{"append/records come back byte for byte", byteForByte},
 	{"append/limits", limits},
@@ -59,6 +60,53 @@ func expectations(t *testing.T, h Harness) {
 	mustConflict(t, s, stream2, eventstore.NoStream, Records(1), 0)
 	if n := len(mustBeWhole(t, s)); n != 5 {
 		t.Fatalf("%d records, want 5", n)
+	}
+}
+
+// followsOneRecord expects a record besides its revision, of streams that the store remembers
+// and after it was opened anew.
+func followsOneRecord(t *testing.T, h Harness) {
+	s := open(t, h)
+	a, b, c, never := Records(2), Records(1), Records(3), Records(1)
+	follow := func(e eventstore.Expected, last, records []eventstore.Record) (eventstore.Appended, error) {
+		next := batch(stream1, e, records)
+		next.Follows = last[len(last)-1].ID
+		return s.Append(t.Context(), next)
+	}
+	refused := func(e eventstore.Expected, last []eventstore.Record, actual eventstore.Revision) {
+		t.Helper()
+		_, err := follow(e, last, Records(1))
+		if wrong, ok := errors.AsType[*eventstore.WrongRevision](err); !ok || wrong.Actual != actual {
+			t.Fatalf("expecting %d: %v, want a wrong revision at %d", e, err, actual)
+		}
+	}
+	refused(eventstore.Exact(0), a, -1)
+	mustAppend(t, s, stream1, eventstore.NoStream, a)
+	refused(eventstore.Exact(1), never, 1)
+	refused(eventstore.Exact(1), a[:1], 1)
+	refused(eventstore.Exact(0), a[:1], 1)
+	if done, err := follow(eventstore.Exact(1), a, b); err != nil || done.First != 2 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	if done, err := follow(eventstore.Exact(1), a, b); err != nil || !done.Repeated {
+		t.Fatalf("repeated: %+v, %v", done, err)
+	}
+	mustAppend(t, s, stream1, eventstore.StreamExists, c)
+	refused(eventstore.Exact(5), b, 5)
+	if h.Reopen != nil {
+		s = h.Reopen(t, s)
+		refused(eventstore.Exact(5), c[:2], 5)
+	}
+	if done, err := follow(eventstore.Exact(5), c, never); err != nil || done.First != 6 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	for _, e := range []eventstore.Expected{eventstore.NoStream, eventstore.Any, eventstore.StreamExists} {
+		if _, err := follow(e, never, Records(1)); !errors.Is(err, eventstore.ErrInvalid) {
+			t.Fatalf("expecting %d: %v, want ErrInvalid", e, err)
+		}
+	}
+	if n := len(mustBeWhole(t, s)); n != 7 {
+		t.Fatalf("%d records, want 7", n)
 	}
 }
 

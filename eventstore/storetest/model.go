@@ -117,7 +117,12 @@ type modelRun struct {
 
 func (m *modelRun) append(t *rapid.T) {
 	name := rapid.SampledFrom(m.names).Draw(t, "stream")
-	m.do(t, batch(name, expected(t), Records(rapid.IntRange(1, 4).Draw(t, "size"))))
+	b := batch(name, expected(t), Records(rapid.IntRange(1, 4).Draw(t, "size")))
+	if b.Expected >= 0 && len(m.sent) > 0 && rapid.Bool().Draw(t, "follows") {
+		last := rapid.SampledFrom(m.sent).Draw(t, "record")
+		b.Follows = last[len(last)-1].ID
+	}
+	m.do(t, b)
 }
 
 // repeat sends what was sent before: whole, in part, out of order, or with news.

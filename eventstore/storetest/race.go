@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"coffre/eventstore"
 )
 
@@ -26,6 +28,7 @@ var raceCases = []testCase{
 	{"race/cancelled appends are all or nothing, and say which", cancelled},
 	{"race/a waiting reader is woken", wakeUps},
 	{"race/what is appended once another's place is fixed lies behind it", pipelined},
+	{"race/what rests on a record is not written after another one", resting},
 }
 
 // oneWinner lets every writer append at the revision it last saw, as the callers
@@ -100,6 +103,65 @@ func pipelined(t *testing.T, h Harness) {
 	}
 	if whole := mustBeWhole(t, s); len(whole) != n {
 		t.Fatalf("%d records, want %d", len(whole), n)
+	}
+}
+
+// resting appends chains of records, each of which expects the one before it as soon as that
+// one's place is fixed, while others append whatever revision the stream has. What stands
+// before a record of a chain must be the one that it expected.
+func resting(t *testing.T, h Harness) {
+	s := open(t, h)
+	mustAppend(t, s, stream1, eventstore.NoStream, Records(1))
+	rounds := h.scaled(40)
+	expected := map[uuid.UUID]uuid.UUID{}
+	written := 0
+	for range rounds {
+		var head eventstore.Record
+		for r, err := range s.ReadStream(t.Context(), stream1, 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			head = r
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := s.Append(t.Context(), batch(stream1, eventstore.StreamExists, Records(1))); err != nil {
+				t.Error(err)
+			}
+		})
+		written++
+		last, at := head.ID, eventstore.Exact(head.Revision)
+		var won atomic.Int64
+		for range 5 {
+			b := batch(stream1, at, Records(1))
+			b.Follows = last
+			expected[b.Records[0].ID] = last
+			fixed := make(chan struct{})
+			told := sync.OnceFunc(func() { close(fixed) })
+			b.Queued = told
+			wg.Go(func() {
+				_, err := s.Append(t.Context(), b)
+				if _, wrong := errors.AsType[*eventstore.WrongRevision](err); err == nil {
+					won.Add(1)
+				} else if !wrong {
+					t.Error(err)
+				}
+				told()
+			})
+			<-fixed
+			last, at = b.Records[0].ID, at+1
+		}
+		wg.Wait()
+		written += int(won.Load())
+	}
+	all := readStream(t, s, stream1, 0)
+	for i, r := range all {
+		if before, chained := expected[r.ID]; chained && all[i-1].ID != before {
+			t.Errorf("revision %d was written after a record that it did not expect", r.Revision)
+		}
+	}
+	if len(all) != 1+written {
+		t.Fatalf("%d records, want %d", len(all), 1+written)
 	}
 }
 
