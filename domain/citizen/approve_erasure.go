@@ -1,6 +1,7 @@
 package citizen
 
 import (
+	"slices"
 	"time"
 
 	"coffre/domain"
@@ -11,8 +12,11 @@ var ErrSecondPerson = domain.NewError(domain.Forbidden, "secondPersonNeeded", "w
 // ApproveErasure is a second person's agreement to an erasure.
 type ApproveErasure struct {
 	Erasure domain.ErasureID
-	// RequestedBy is the actor in the metadata of the request's event.
-	RequestedBy domain.Actor
+	// RequestedBy is the actor in the metadata of a request's event: of one that can be
+	// compared with the approver where there is any. AlsoRequestedBy are those of all others
+	// that can.
+	RequestedBy     domain.Actor
+	AlsoRequestedBy []domain.Actor
 	// Aliases are the names that the approver may have in that metadata, under every audit
 	// key that is left and, of a request by the citizen, under the citizen's own key.
 	Aliases []string
@@ -25,7 +29,8 @@ type ApproveErasure struct {
 	At         time.Time
 }
 
-// Decide implements E-1. What cannot be compared counts as the same person.
+// Decide implements E-1: the approver is another person than everybody who asked. What cannot
+// be compared counts as the same person, unless somebody who can be compared asked, too.
 func (c ApproveErasure) Decide(s State) ([]Event, error) {
 	if c.By.Role != domain.RolePrivacyOfficer {
 		return nil, ErrNotOfficer
@@ -35,6 +40,8 @@ func (c ApproveErasure) Decide(s State) ([]Event, error) {
 	case !known:
 		return nil, ErrNoErasure
 	case !domain.SecondPerson(c.RequestedBy, c.By, c.Aliases, c.Comparable):
+		return nil, ErrSecondPerson
+	case slices.ContainsFunc(c.AlsoRequestedBy, func(a domain.Actor) bool { return !domain.SecondPerson(a, c.By, c.Aliases, true) }):
 		return nil, ErrSecondPerson
 	case e.Step >= Approved:
 		return nil, nil

@@ -166,6 +166,18 @@ func (s State) Erasure(id domain.ErasureID) (Erasure, bool) {
 	return s.Erasures[i], true
 }
 
+// Waiting returns the erasure of the citizen, or of that document, which was asked for and
+// waits to be approved; false when none does.
+func (s State) Waiting(scope Scope, document *domain.DocumentID) (Erasure, bool) {
+	i := slices.IndexFunc(s.Erasures, func(e Erasure) bool {
+		return e.Step == Requested && !e.Survivors && e.Scope == scope && (document == nil || e.Document == *document)
+	})
+	if i < 0 {
+		return Erasure{}, false
+	}
+	return s.Erasures[i], true
+}
+
 // Closed reports whether an erasure that covers the document has started: nothing
 // more may be attested in it (rule E-4).
 func (s State) Closed(d domain.DocumentID) bool {

@@ -263,6 +263,16 @@ func TestRules(t *testing.T) {
 		{Name: "E-1 who asked does not approve", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.RequestedBy = officer }), Err: ErrSecondPerson},
 		{Name: "E-1 who asked does not approve after the audit key rotated", Given: []Event{born, requested},
 			When: with(approve, func(c *ApproveErasure) { c.RequestedBy, c.By, c.Aliases = officer, second, []string{"one", "two"} }), Err: ErrSecondPerson},
+		{Name: "E-1 what waits and is asked for by another is one erasure", Given: []Event{born, requested}, When: with(request, func(c *RequestErasure) { c.Erasure, c.By = partial, officer }), Then: []Event{requested}},
+		{Name: "E-1 what waits and is asked for again", Given: []Event{born, requested}, When: with(request, func(c *RequestErasure) { c.Erasure, c.Again = partial, true })},
+		{Name: "E-1 what was approved and is asked for anew", Given: []Event{born, requested, approved}, When: with(request, func(c *RequestErasure) { c.Erasure = partial }),
+			Then: []Event{with(requested, func(e *ErasureRequested) { e.Erasure = partial })}},
+		{Name: "E-1 one document beside everything", Given: []Event{born, requested}, When: with(request, func(c *RequestErasure) { c.Erasure, c.Scope, c.Document = partial, OneDocument, &card }),
+			Then: []Event{with(requested, func(e *ErasureRequested) { e.Erasure, e.Scope, e.Document = partial, OneDocument, card })}},
+		{Name: "E-1 who asked later does not approve", Given: []Event{born, requested, requested}, When: with(approve, func(c *ApproveErasure) { c.AlsoRequestedBy = []domain.Actor{officer} }), Err: ErrSecondPerson},
+		{Name: "E-1 neither of several who asked approves", Given: []Event{born, requested, requested}, When: with(approve, func(c *ApproveErasure) {
+			c.RequestedBy, c.AlsoRequestedBy, c.By = officer, []domain.Actor{self}, second
+		}), Then: []Event{approved}},
 		{Name: "E-1 an officer does not approve what they asked as a citizen", Given: []Event{born, requested},
 			When: with(approve, func(c *ApproveErasure) { c.By.Citizen = ana }), Err: ErrSecondPerson},
 		{Name: "E-1 nobody knows who asked", Given: []Event{born, requested}, When: with(approve, func(c *ApproveErasure) { c.RequestedBy = domain.Actor{} }), Err: ErrSecondPerson},

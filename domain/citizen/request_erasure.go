@@ -21,11 +21,15 @@ type RequestErasure struct {
 	Document *domain.DocumentID // for OneDocument, which names one
 	Reason   domain.ReasonCode
 	Others   []State // the person's other lives
-	By       domain.Actor
-	At       time.Time
+	// Again says that By asked for the erasure that waits, and is named there so that an
+	// approver can be told from them.
+	Again bool
+	By    domain.Actor
+	At    time.Time
 }
 
-// Decide implements E-1 as far as who may ask.
+// Decide implements E-1 as far as who may ask. A request for what waits already is one more
+// request of the same erasure.
 func (c RequestErasure) Decide(s State) ([]Event, error) {
 	if c.By.Role != domain.RolePrivacyOfficer && !c.By.IsSelf(s.Citizen) {
 		return nil, ErrMayNotErase
@@ -44,7 +48,14 @@ func (c RequestErasure) Decide(s State) ([]Event, error) {
 	case c.Reason == "":
 		return nil, ErrReasonMissing
 	}
-	e := ErasureRequested{Citizen: s.Citizen, Erasure: c.Erasure, Scope: c.Scope, Reason: c.Reason, At: c.At}
+	id := c.Erasure
+	if waits, ok := s.Waiting(c.Scope, c.Document); ok {
+		if c.Again {
+			return nil, nil
+		}
+		id = waits.ID
+	}
+	e := ErasureRequested{Citizen: s.Citizen, Erasure: id, Scope: c.Scope, Reason: c.Reason, At: c.At}
 	if c.Document != nil {
 		e.Document = *c.Document
 	}

@@ -41,17 +41,24 @@ func (v *Vault) approveErasure(ctx context.Context, in acting.Intent, id domain.
 	if err != nil {
 		return erasureAnswer{}, err
 	}
-	aliases, comparable, err := v.approverNames(ctx, in, e.Citizen, steps.RequestedBy)
-	if err != nil {
+	cmd := citizen.ApproveErasure{Erasure: id, RequestedBy: steps.RequestedBy, Documents: documents, By: in.Actor, At: in.At}
+	for _, asked := range steps.Requests {
+		names, comparable, err := v.approverNames(ctx, in, e.Citizen, asked)
+		if err != nil {
+			return erasureAnswer{}, err
+		}
+		cmd.Aliases = append(cmd.Aliases, names...)
+		switch {
+		case comparable && cmd.Comparable:
+			cmd.AlsoRequestedBy = append(cmd.AlsoRequestedBy, asked)
+		case comparable:
+			cmd.RequestedBy, cmd.Comparable = asked, true
+		}
+	}
+	if cmd.Others, err = v.OtherLives(ctx, e.Citizen); err != nil {
 		return erasureAnswer{}, err
 	}
-	others, err := v.OtherLives(ctx, e.Citizen)
-	if err != nil {
-		return erasureAnswer{}, err
-	}
-	result, err := acting.Citizens.Transact(ctx, v.Log, in.Write(0, acting.CitizenStream(e.Citizen), e.Citizen, refs...), citizen.ApproveErasure{
-		Erasure: id, RequestedBy: steps.RequestedBy, Aliases: aliases, Comparable: comparable, Documents: documents, Others: others, By: in.Actor, At: in.At,
-	})
+	result, err := acting.Citizens.Transact(ctx, v.Log, in.Write(0, acting.CitizenStream(e.Citizen), e.Citizen, refs...), cmd)
 	if err != nil {
 		return erasureAnswer{}, err
 	}

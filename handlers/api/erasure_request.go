@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
+	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
@@ -71,18 +73,50 @@ func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.
 	if in.Actor = v.AsLife(in.Actor, whose); in.Call.Role == domain.RoleCitizen {
 		in.Actor.Subject = v.requesterName(ctx, in, whose)
 	}
+	again, err := v.askedAgain(ctx, in, whose, body)
+	if err != nil {
+		return erasureAnswer{}, err
+	}
 	result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(whose), whose), citizen.RequestErasure{
-		Erasure: id, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, Others: others, By: in.Actor, At: in.At,
+		Erasure: id, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, Others: others, Again: again, By: in.Actor, At: in.At,
 	})
 	if err != nil {
 		return erasureAnswer{}, err
 	}
 	at, err := v.PositionToken(ctx, result.Position)
-	asked := erasures.Erasure{Erasure: id, Citizen: whose, Scope: citizen.Scope(body.Scope), Reason: body.Reason, RequestedAt: in.At}
-	if body.DocumentID != nil {
-		asked.Document = *body.DocumentID
+	if err != nil {
+		return erasureAnswer{}, err
 	}
-	return erasureAnswer{erasureItem(asked), at}, err
+	if waits, ok := result.State.Waiting(citizen.Scope(body.Scope), body.DocumentID); ok {
+		id = waits.ID
+	}
+	for _, e := range result.Events {
+		id = e.(citizen.ErasureRequested).Erasure
+	}
+	asked, err := v.ErasureHistory(ctx, whose, id)
+	return erasureAnswer{erasureItem(asked.Erasure), at}, err
+}
+
+// askedAgain reports whether the caller asked for the erasure that waits, and is named there
+// so that an approver can be told from them: then nothing more is recorded. While keys are
+// away a citizen is not named so, and asks anew once they are back.
+func (v *Vault) askedAgain(ctx context.Context, in acting.Intent, whose domain.CitizenID, body *contract.ErasureRequest) (bool, error) {
+	state, _, err := acting.Citizens.Load(ctx, v.Log, acting.CitizenStream(whose))
+	if err != nil {
+		return false, err
+	}
+	waits, ok := state.Waiting(citizen.Scope(body.Scope), body.DocumentID)
+	if !ok {
+		return false, nil
+	}
+	history, err := v.ErasureHistory(ctx, whose, waits.ID)
+	names := v.Keys.Audit()
+	return slices.ContainsFunc(history.Requests, func(a domain.Actor) bool {
+		if a.Role == domain.RoleCitizen {
+			return in.Actor.Role == domain.RoleCitizen && seal.IsLoginTag(a.Subject) && (a.Subject == in.Actor.Subject || !seal.IsLoginTag(in.Actor.Subject))
+		}
+		return a.Role == in.Actor.Role && names.Comparable(a.Subject) && slices.Contains(names.Subjects(in.Call.Subject), a.Subject)
+	}), err
 }
 
 // requesterTimeout bounds the wait for a key by which a citizen who asks is named: the

@@ -311,14 +311,83 @@ func TestErasureIsNotApprovedByTheSameLogin(t *testing.T) {
 				}
 			}
 			if len(tc.refused) > 1 { // it is asked for anew
-				if id, err = tv.requestErasureOf(t, tc.by(ana), ana, domain.DocumentID{}); err != nil {
-					t.Fatal(err)
+				if again, err := tv.requestErasureOf(t, tc.by(ana), ana, domain.DocumentID{}); err != nil || again != id {
+					t.Fatalf("asked for anew it is %s, was %s (%v)", again, id, err)
+				}
+				if who := tc.by(ana); who.Role == domain.RolePrivacyOfficer {
+					if slug := problemOf(tv.approve(t, who, id)); slug != "secondPersonNeeded" {
+						t.Errorf("E-1 who asked anew approves: %q", slug)
+					}
 				}
 			}
 			if err := tv.approve(t, second, id); err != nil {
 				t.Errorf("E-1 another person approves: %v", err)
 			}
 		})
+	}
+}
+
+// E-1: what several persons ask for while it waits is one erasure, which is approved by
+// somebody who asked for it neither first nor later; each request is on record once.
+func TestErasureAskedForByMany(t *testing.T) {
+	tv := newVault(t)
+	one := tv.household(t, 1)
+	ana := tv.person(t, 1)
+	third := edge.Caller{Role: domain.RolePrivacyOfficer, Subject: "a third officer"}
+	requests := func() (n int) {
+		for e, err := range tv.Log.Read(t.Context(), acting.CitizenStream(ana), 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := e.Data.(citizen.ErasureRequested); ok {
+				n++
+			}
+		}
+		return n
+	}
+	ask := func(who edge.Caller, one domain.DocumentID) domain.ErasureID {
+		t.Helper()
+		id, err := tv.requestErasureOf(t, who, ana, one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	id := ask(officer, domain.DocumentID{})
+	for i, who := range []edge.Caller{second, citizenCaller(ana), officer, second, citizenCaller(ana)} {
+		if again := ask(who, domain.DocumentID{}); again != id {
+			t.Errorf("request %d: %s, want %s", i, again, id)
+		}
+	}
+	if n := requests(); n != 3 {
+		t.Errorf("%d requests on record, want one of each person", n)
+	}
+	document := ask(officer, one)
+	if document == id {
+		t.Error("one document is not everything")
+	}
+	for _, who := range []edge.Caller{officer, second} {
+		if slug := problemOf(tv.approve(t, who, id)); slug != "secondPersonNeeded" {
+			t.Errorf("E-1 %s asked and approves: %q", who.Subject, slug)
+		}
+	}
+	if err := tv.approve(t, second, document); err != nil {
+		t.Errorf("E-1 of one document only one asked: %v", err)
+	}
+	tv.waitIdle(t)
+	if err := tv.approve(t, third, id); err != nil {
+		t.Errorf("E-1 a third officer: %v", err)
+	}
+	tv.waitIdle(t)
+	if state := tv.erasureState(t, id); state != contract.ErasureStateKeysDestroyed {
+		t.Errorf("the erasure is %s", state)
+	}
+	if err := tv.Runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := tv.ListErasures(tv.as(t, officer, "listErasures", nil), contract.ListErasuresRequestObject{})
+	if err != nil || len(answer.(contract.ListErasures200JSONResponse).Items) != 2 {
+		t.Errorf("%+v (%v), want two erasures", answer, err)
 	}
 }
 

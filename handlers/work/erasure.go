@@ -17,7 +17,8 @@ import (
 // when.
 type ErasureHistory struct {
 	erasures.Erasure
-	RequestedBy, approvedBy domain.Actor
+	Requests                []domain.Actor           // everybody who asked for it, in order
+	RequestedBy, approvedBy domain.Actor             // RequestedBy asked last before the approval
 	Duties                  []citizen.StandingDuty   // duties to keep documents, which stopped the erasure
 	destroyed               citizen.KeyDestroyed     // zero unless the whole citizen was erased
 	destroyedIn             eventstore.Record        // of destroyed
@@ -38,10 +39,13 @@ func (work *Worker) ErasureHistory(ctx context.Context, of domain.CitizenID, id 
 		}
 		switch f := e.Data.(type) {
 		case citizen.ErasureRequested:
-			if f.Erasure == id && s.RequestedAt.IsZero() {
-				s.Erasure = erasures.Erasure{Erasure: id, Citizen: of, Scope: f.Scope, Document: f.Document, Reason: f.Reason, RequestedAt: f.At}
-				s.RequestedBy = meta.Actor
+			if f.Erasure != id || !s.ApprovedAt.IsZero() {
+				continue
 			}
+			if s.RequestedAt.IsZero() {
+				s.Erasure = erasures.Erasure{Erasure: id, Citizen: of, Scope: f.Scope, Document: f.Document, Reason: f.Reason, RequestedAt: f.At}
+			}
+			s.Requests, s.RequestedBy = append(s.Requests, meta.Actor), meta.Actor
 		case citizen.ErasureApproved:
 			if f.Erasure == id {
 				s.ApprovedAt, s.approvedBy = f.At, meta.Actor

@@ -71,7 +71,7 @@ CREATE INDEX erasures_provisional ON erasures (done_at) WHERE final_at = 0;
 
 const (
 	insertRequested = `INSERT INTO erasures (from_leaf, erasure, citizen, scope, document, reason, requested_at, approved_at, started_at, stopped_at, done_at, final_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0)`
+		SELECT ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM erasures WHERE erasure = ?)` // what is asked for again stands there
 	setApproved = `UPDATE erasures SET approved_at = ? WHERE erasure = ? AND approved_at = 0`
 	setStarted  = `UPDATE erasures SET started_at = ? WHERE erasure = ? AND started_at = 0`
 	setStopped  = `UPDATE erasures SET stopped_at = ? WHERE erasure = ? AND stopped_at = 0`
@@ -90,7 +90,7 @@ func (e *Erasures) Apply(ctx context.Context, tx *projections.Tx, event eventsto
 		if !f.Document.IsZero() {
 			document = f.Document.UUID[:]
 		}
-		_, err = tx.Exec(ctx, insertRequested, leaf, f.Erasure.UUID[:], f.Citizen.UUID[:], string(f.Scope), document, string(f.Reason), f.At.UnixMicro())
+		_, err = tx.Exec(ctx, insertRequested, leaf, f.Erasure.UUID[:], f.Citizen.UUID[:], string(f.Scope), document, string(f.Reason), f.At.UnixMicro(), f.Erasure.UUID[:])
 	case citizen.ErasureApproved:
 		_, err = tx.Exec(ctx, setApproved, f.At.UnixMicro(), f.Erasure.UUID[:])
 	case citizen.ErasureStarted:
