@@ -122,6 +122,12 @@ func restOfTheContract(t *testing.T, r *rig) {
 	a, b := r.citizen(t, ssinA), r.citizen(t, ssinB)
 	me, friend := grantFor(domain.RoleCitizen, "", a), grantFor(domain.RoleCitizen, "", b)
 
+	// The links of an answer in a language lead to answers in it; the validator looks at them.
+	r.get(t, issuer, "/documents/"+things["documentId"]+"?lang=de")
+	for _, list := range []string{"/citizens/" + a.String() + "/wallet", "/citizens/" + a.String() + "/accessLog", "/consents", "/consentRequests", "/consents/" + things["consentId"]} {
+		r.get(t, me, list+"?lang=fr")
+	}
+	r.get(t, me, "/citizens/"+a.String()+"/accessLog?lang=fr&pageSize=1")
 	r.get(t, issuer, "/documents/"+things["documentId"])
 	r.get(t, issuer, "/documents/"+things["documentId"]+"/versions")
 	r.get(t, issuer, "/documents/"+things["documentId"]+"/attachments/"+things["attachmentId"])

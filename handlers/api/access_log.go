@@ -142,9 +142,9 @@ func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.R
 	if e.Purpose != "" {
 		item.PurposeLabel = words.Label(vocabulary.Purposes, string(e.Purpose), lang)
 	}
-	item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{AccessID: &e.Access}).At("")
+	item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{AccessID: &e.Access, Lang: in.Call.Asked}).At("")
 	if e.Access.IsZero() {
-		item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{PageSize: 1}).At(v.Cursor("getAccessLog", e.Leaf+1))
+		item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{PageSize: 1, Lang: in.Call.Asked}).At(v.Cursor("getAccessLog", e.Leaf+1))
 	}
 	if !a.Self() || e.Sealed == nil {
 		return item, nil
@@ -187,5 +187,5 @@ func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (contract
 func accessLogLinks(id domain.CitizenID, p contract.GetAccessLogParams) edge.PageLinks {
 	return edge.AddID(edge.LinksTo(contract.Base+"/citizens/"+id.String()+"/accessLog"), "accessId", p.AccessID).
 		Texts("documentType", edge.AsStrings(p.DocumentType)).Texts("organization", edge.AsStrings(p.Organization)).
-		Time("from", p.From).Time("until", p.Until).Number("pageSize", p.PageSize)
+		Time("from", p.From).Time("until", p.Until).Text("lang", string(p.Lang)).Number("pageSize", p.PageSize)
 }

@@ -320,7 +320,7 @@ func (v *Vault) reportConsents(ctx context.Context, in acting.Intent, id domain.
 	}
 	w.list("consents")
 	for i := range all {
-		item := consentItem(in.Words, in.Call.Language, &all[i])
+		item := consentItem(in, &all[i])
 		item.CitizenID, item.MandateID = all[i].Citizen, all[i].Mandate
 		if err := v.openShownTexts(ctx, &item); err != nil {
 			return err

@@ -26,6 +26,7 @@ type consentQuery struct {
 	path    string
 	citizen *domain.CitizenID       // as the parameter citizenId names them; nil: nobody is named
 	states  []contract.ConsentState // none: all
+	lang    domain.Language         // "": none asked for
 	cursor  contract.Cursor
 	size    contract.PageSize
 	min     contract.CoffreMinPosition
@@ -36,7 +37,7 @@ type consentQuery struct {
 // reached nobody looks like one that waits (rule A-6).
 func (v *Vault) ListConsents(ctx context.Context, r contract.ListConsentsRequestObject) (contract.ListConsentsResponseObject, error) {
 	p := r.Params
-	page, err := v.listConsents(ctx, consentQuery{contract.Base + "/consents", p.CitizenID, p.State, p.After, p.PageSize, p.CoffreMinPosition}, nil)
+	page, err := v.listConsents(ctx, consentQuery{contract.Base + "/consents", p.CitizenID, p.State, p.Lang, p.After, p.PageSize, p.CoffreMinPosition}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func (v *Vault) ListConsents(ctx context.Context, r contract.ListConsentsRequest
 func (v *Vault) ListConsentRequests(ctx context.Context, r contract.ListConsentRequestsRequestObject) (contract.ListConsentRequestsResponseObject, error) {
 	p := r.Params
 	waits := func(c *consentlog.Consent) bool { return c.RequestedLeaf != projections.Latest }
-	page := consentQuery{contract.Base + "/consentRequests", p.CitizenID, p.State, p.After, p.PageSize, p.CoffreMinPosition}
+	page := consentQuery{contract.Base + "/consentRequests", p.CitizenID, p.State, p.Lang, p.After, p.PageSize, p.CoffreMinPosition}
 	if edge.CallFrom(ctx).Role == domain.RoleCitizen {
 		waits = func(c *consentlog.Consent) bool { return c.State == consentlog.IsRequested }
 	}
@@ -110,7 +111,7 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 			page.Next, page.NextCursor = p.links().Next(v.Cursor(p.path, before))
 			break
 		}
-		item := consentItem(in.Words, in.Call.Language, c)
+		item := consentItem(in, c)
 		item.CitizenID, item.MandateID = c.Citizen, c.Mandate
 		if c.State == consentlog.IsRequested {
 			if err := v.openShownTexts(ctx, &item); err != nil {
@@ -188,7 +189,7 @@ func (p consentQuery) matches(c *consentlog.Consent, also func(*consentlog.Conse
 }
 
 func (p consentQuery) links() edge.PageLinks {
-	return edge.AddID(edge.LinksTo(p.path), "citizenId", p.citizen).Texts("state", edge.AsStrings(p.states)).Number("pageSize", p.size)
+	return edge.AddID(edge.LinksTo(p.path), "citizenId", p.citizen).Texts("state", edge.AsStrings(p.states)).Text("lang", string(p.lang)).Number("pageSize", p.size)
 }
 
 // coversTerms reports whether the mandates of a representation cover every document type of
@@ -229,7 +230,7 @@ func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObje
 		item, err = v.consentForConsumer(ctx, in, &c)
 	case domain.RolePrivacyOfficer:
 		err = v.recordLook(ctx, in, audit.Operate{Act: audit.ReadConsent, On: c.Consent.String(), Citizen: c.Citizen})
-		item = consentItem(in.Words, in.Call.Language, &c)
+		item = consentItem(in, &c)
 		item.CitizenID, item.MandateID = c.Citizen, c.Mandate
 	default:
 		item, err = v.consentForCitizen(ctx, in, &c)
@@ -260,7 +261,7 @@ func (v *Vault) consentForCitizen(ctx context.Context, in acting.Intent, c *cons
 	if err != nil {
 		return contract.Consent{}, err
 	}
-	item := consentItem(in.Words, in.Call.Language, c)
+	item := consentItem(in, c)
 	item.CitizenID, item.MandateID = c.Citizen, c.Mandate
 	if err := v.openShownTexts(ctx, &item); err != nil {
 		return contract.Consent{}, err
@@ -301,7 +302,7 @@ func (v *Vault) openShownTexts(ctx context.Context, item *contract.Consent) erro
 // them by the consumer's own reference, until they are erased. Of a request that was not
 // granted nothing is looked up, so that all of them take the same work.
 func (v *Vault) consentForConsumer(ctx context.Context, in acting.Intent, c *consentlog.Consent) (contract.Consent, error) {
-	item := consentItem(in.Words, in.Call.Language, c)
+	item := consentItem(in, c)
 	if c.GrantedAt.IsZero() {
 		return item, nil
 	}
@@ -317,10 +318,10 @@ func (v *Vault) consentForConsumer(ctx context.Context, in acting.Intent, c *con
 }
 
 // consentItem returns the members of a consent that every reader may see.
-func consentItem(words *vocabulary.View, lang domain.Language, c *consentlog.Consent) contract.Consent {
-	t := c.Terms
+func consentItem(in acting.Intent, c *consentlog.Consent) contract.Consent {
+	t, words, lang := c.Terms, in.Words, in.Call.Language
 	return contract.Consent{
-		Href: contract.ConsentHref(c.Consent), ConsentID: c.Consent, State: contract.ConsentState(c.State), Uses: c.Uses,
+		Href: in.Call.InLanguage(contract.ConsentHref(c.Consent)), ConsentID: c.Consent, State: contract.ConsentState(c.State), Uses: c.Uses,
 		Consumer: t.Consumer, ConsumerName: words.Label(vocabulary.Organisations, string(t.Consumer), lang),
 		Purpose: t.Purpose, PurposeLabel: words.Label(vocabulary.Purposes, string(t.Purpose), lang),
 		Documents: t.Documents, DocumentTypes: t.Types, Fields: t.Fields, Limits: contract.LimitsShown(t.Limits),

@@ -28,7 +28,7 @@ func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestOb
 	}
 	s, lang := d.State, in.Call.Language
 	answer := contract.VaultDocument{
-		Href: contract.DocumentHref(s.Document), DocumentID: s.Document, DocumentType: s.Type, Version: d.Version,
+		Href: in.Call.InLanguage(contract.DocumentHref(s.Document)), DocumentID: s.Document, DocumentType: s.Type, Version: d.Version,
 		Label:  in.Words.Label(vocabulary.DocumentTypes, string(s.Type), lang),
 		Issuer: s.Issuer, IssuerName: in.Words.Label(vocabulary.Organisations, string(s.Issuer), lang),
 		State: contract.DocumentState(s.StatusAt(domain.BelgianDate(in.At))), IssuedAt: s.IssuedAt, ChangedAt: d.ChangedAt,

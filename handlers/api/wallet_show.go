@@ -530,6 +530,9 @@ func (p *walletPage) writeItem(d *wallet.Document, part personalPart, from, unti
 	p.out = append(p.out, contract.Base...)
 	p.out = append(p.out, `/documents/`...)
 	p.writeID(d.Document.UUID)
+	if asked := p.in.Call.Asked; asked != "" { // as edge.Call.InLanguage does
+		p.out = append(append(p.out, `?lang=`...), asked...)
+	}
 	p.out = append(p.out, `","documentId":"`...)
 	p.writeID(d.Document.UUID)
 	p.out = append(p.out, '"')

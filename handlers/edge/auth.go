@@ -37,6 +37,9 @@ type Call struct {
 	Operation    string          // the contract's operationId; "" for a path outside the contract
 	Received     time.Time       // when the request's headers had come
 	Language     domain.Language // of labels in the answer, where the operation has lang; "" elsewhere
+	// Asked is the language that the request's query asks for, "" when none does. Links of the
+	// answer carry it (InLanguage), so that whoever follows them is answered in it as well.
+	Asked domain.Language
 	// Body holds the bytes of the request's body, for the idempotency check. They may be
 	// kept and must not be changed.
 	Body []byte

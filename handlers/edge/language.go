@@ -6,19 +6,34 @@ import (
 	"strings"
 
 	"coffre/domain"
+	"coffre/handlers/contract"
 )
 
 // Languages lists the languages of the vault's labels; the first is the fallback.
 var Languages = []domain.Language{"nl", "fr", "de", "en"}
 
+// InLanguage returns a link to an operation that has lang with the language that the request's
+// query asked for; without one it returns the link as it is.
+func (c *Call) InLanguage(link contract.Href) contract.Href {
+	if c.Asked == "" {
+		return link
+	}
+	separator := "?"
+	if strings.Contains(link, "?") {
+		separator = "&"
+	}
+	return link + separator + "lang=" + string(c.Asked)
+}
+
 // negotiate returns the language of an answer: what the query asks for, else the
 // best of Accept-Language (RFC 9110, section 12.5.4; regions are ignored), else
-// the fallback. The query's value fits the contract.
-func negotiate(r *http.Request) domain.Language {
-	if asked := r.URL.Query().Get("lang"); asked != "" {
-		return domain.Language(asked)
+// the fallback. The query's value fits the contract. asked is "" where the query asks for none.
+func negotiate(r *http.Request) (best, asked domain.Language) {
+	if asked := domain.Language(r.URL.Query().Get("lang")); asked != "" {
+		return asked, asked
 	}
-	best, weight := Languages[0], 0.0
+	best = Languages[0]
+	weight := 0.0
 	for part := range strings.SplitSeq(strings.Join(r.Header["Accept-Language"], ","), ",") {
 		tag, params, _ := strings.Cut(part, ";")
 		q := 1.0
@@ -35,5 +50,5 @@ func negotiate(r *http.Request) domain.Language {
 			}
 		}
 	}
-	return best
+	return best, ""
 }

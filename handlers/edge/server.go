@@ -344,7 +344,7 @@ func (s *Server) guard(op *operation, h http.HandlerFunc) http.Handler {
 		}
 		call.Body, call.Target = body, target(r)
 		if _, speaks := op.query["lang"]; speaks {
-			call.Language = negotiate(r)
+			call.Language, call.Asked = negotiate(r)
 			w.Header().Set("Content-Language", string(call.Language))
 			w.Header().Add("Vary", "Accept-Language")
 		}

@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -233,9 +234,66 @@ func (v *Validator) judge(route *routers.Route, params map[string]string, r *htt
 	if media == "application/json" && !cursorBesideNext(answer.Body.Bytes()) {
 		v.t.Errorf("%s answers with a next whose cursor is not its nextCursor", id)
 	}
+	if media == "application/json" && answer.Code < 300 {
+		for _, wrong := range v.strayLinks(r.URL.Query().Get("lang"), answer.Body.Bytes()) {
+			v.t.Errorf("%s answers with the link %s", id, wrong)
+		}
+	}
 	if answer.Header().Get("BelGov-Trace-Id") == "" {
 		v.t.Errorf("%s answers without a trace id", id)
 	}
+}
+
+// linkMembers are the members of answers that hold links.
+var linkMembers = []string{"href", "self", "next", "prev", "first"}
+
+// strayLinks returns the links in an answer that lead nowhere in the contract, and those that
+// do not carry the language that the request's query asked for, though their operation has
+// lang, or carry another.
+func (v *Validator) strayLinks(lang string, body []byte) (wrong []string) {
+	var walk func(value any)
+	walk = func(value any) {
+		switch value := value.(type) {
+		case map[string]any:
+			for name, below := range value {
+				link, isText := below.(string)
+				if !isText || !slices.Contains(linkMembers, name) || !strings.HasPrefix(link, "/") {
+					walk(below)
+					continue
+				}
+				u, err := url.Parse(link)
+				if err != nil {
+					wrong = append(wrong, link+", which cannot be read")
+					continue
+				}
+				route, _, err := v.router.FindRoute(&http.Request{Method: http.MethodGet, URL: u})
+				if err != nil {
+					route, _, err = v.router.FindRoute(&http.Request{Method: http.MethodPost, URL: u}) // a list that is asked for with a body
+				}
+				if err != nil {
+					continue // a list whose one item the link names
+				}
+				want := ""
+				if slices.ContainsFunc(slices.Concat(route.PathItem.Parameters, route.Operation.Parameters), func(p *openapi3.ParameterRef) bool {
+					return p.Value.In == "query" && p.Value.Name == "lang"
+				}) {
+					want = lang
+				}
+				if got := u.Query().Get("lang"); got != want {
+					wrong = append(wrong, link+" in the language "+strconv.Quote(got)+" instead of "+strconv.Quote(want))
+				}
+			}
+		case []any:
+			for _, below := range value {
+				walk(below)
+			}
+		}
+	}
+	var answer any
+	if json.Unmarshal(body, &answer) == nil {
+		walk(answer)
+	}
+	return wrong
 }
 
 // cursorBesideNext reports whether the address of a next page and its cursor agree, or
