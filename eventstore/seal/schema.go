@@ -2,6 +2,7 @@ package seal
 
 import (
 	"context"
+	"fmt"
 
 	"coffre/eventstore/seal/keysdb"
 )
@@ -13,6 +14,22 @@ func Migrate(ctx context.Context, db *keysdb.DB) error {
 		return err
 	}
 	return db.Migrate(ctx, "seal", migrations)
+}
+
+// HasKeys reports whether a key database holds keys. Then there is a key-encryption key that
+// wrapped them, and no other opens them. It changes nothing.
+func HasKeys(ctx context.Context, db *keysdb.DB) (bool, error) {
+	if made, err := db.Has(ctx, "deployment_keys"); err != nil || !made {
+		return false, err
+	}
+	rows, err := keysdb.Do(ctx, db, func(tx *keysdb.Tx) (n int64, err error) {
+		err = tx.Row(`SELECT count(*) FROM deployment_keys`, nil, &n)
+		return n, err
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for keys: %w", err)
+	}
+	return rows > 0, nil
 }
 
 // migrations of the ring's tables; steps are added, never edited. Identifiers and

@@ -93,11 +93,7 @@ func (e CopyEnd) open(ctx context.Context, config Config, logger *slog.Logger, o
 	} else if inFile { // a directory keeps the keeper it was made with
 		vault = nil
 	}
-	if o.keeper, err = OpenKeeper(ctx, e.Dir, vault, logger); err != nil {
-		return o, err
-	}
-	onClose(o.keeper.Close)
-	if err := o.openKeys(ctx); err != nil {
+	if o.keeper, err = o.openKeysUnder(ctx, vault); err != nil {
 		return o, err
 	}
 	files := config.Blobs

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"coffre/eventstore/seal"
+	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/localkek"
 	"coffre/eventstore/seal/transit"
 )
@@ -31,7 +32,29 @@ var (
 	ErrKeysInTransit = errors.New("the keys of this data directory lie in Vault: set COFFRE_VAULT_ADDR and what goes with it (deploy/vault/README.md)")
 	// ErrNoKeyFile says that neither the key file nor Vault's mark lies beside a key ring.
 	ErrNoKeyFile = errors.New("the key file " + KEKFile + " of this data directory is missing: put back the copy that is kept apart (deploy/runbooks/backup.md); if the keys of this vault lie in Vault, set COFFRE_VAULT_ADDR")
+	// ErrKeyFileOfAnother says that the keys in a shared database were made under a
+	// key-encryption key that neither this directory nor a configured Vault has.
+	ErrKeyFileOfAnother = errors.New("the key database holds keys already, and this data directory has no key file " + KEKFile + ": copy it from a process that has it, as every process needs the same; if the keys of this vault lie in Vault, set COFFRE_VAULT_ADDR")
 )
+
+// openKeeperOf opens the keeper of a directory whose keys lie in db. A key file is made for
+// the first process of a shared database only: that of a later one would open none of its keys.
+func openKeeperOf(ctx context.Context, dir DataDir, vault *TransitConfig, db *keysdb.DB, logger *slog.Logger) (Keeper, error) {
+	if vault != nil {
+		return OpenKeeper(ctx, dir, vault, logger)
+	}
+	for _, name := range []string{KEKFile, TransitMark} { // OpenKeeper says what these mean
+		if there, err := isThere(dir.File(name)); err != nil || there {
+			return OpenKeeper(ctx, dir, vault, logger)
+		}
+	}
+	if made, err := seal.HasKeys(ctx, db); err != nil {
+		return Keeper{}, err
+	} else if made {
+		return Keeper{}, ErrKeyFileOfAnother
+	}
+	return OpenKeeper(ctx, dir, vault, logger)
+}
 
 // OpenKeeper opens Vault where one is configured, else the key file. A directory
 // keeps the keeper it was made with.
@@ -50,7 +73,7 @@ func OpenKeeper(ctx context.Context, dir DataDir, vault *TransitConfig, logger *
 	if err != nil {
 		return Keeper{}, err
 	}
-	ring, err := isThere(dir.File("keys.db"))
+	ring, err := isThere(dir.File(KeysFile))
 	if err != nil {
 		return Keeper{}, err
 	}

@@ -133,7 +133,7 @@ func (k KeyRows) with(ctx context.Context, f func(*keysdb.DB, seal.KEK) error) (
 		return err
 	}
 	return k.open(ctx, func(db *keysdb.DB) error {
-		keeper, err := OpenKeeper(ctx, k.Dir, k.Config.Transit, k.Logger)
+		keeper, err := openKeeperOf(ctx, k.Dir, k.Config.Transit, db, k.Logger)
 		if err != nil {
 			return err
 		}

@@ -188,11 +188,7 @@ func (a *assembly) openStores(ctx context.Context) (err error) {
 // openKeys opens the keeper and the key ring, and what of requests is remembered
 // beside them.
 func (a *assembly) openKeys(ctx context.Context) (err error) {
-	if a.keeper, err = OpenKeeper(ctx, a.dir, a.o.Transit.of(a.o.Duty), a.o.Logger); err != nil {
-		return err
-	}
-	a.onClose(a.keeper.Close)
-	if err := a.places.openKeys(ctx); err != nil {
+	if a.keeper, err = a.places.openKeysUnder(ctx, a.o.Transit.of(a.o.Duty)); err != nil {
 		return err
 	}
 	a.keys = a.places.keys

@@ -120,6 +120,35 @@ const (
 	roomToStart = 2 << 20 // what the files that a start makes may need
 )
 
+// ErrElsewhere says that the databases of a data directory are not in it, and that nothing
+// says where they are. An empty log made in it would look like one that lost everything.
+var ErrElsewhere = errors.New("the databases of this data directory lie elsewhere: give their addresses as to the process that serves it, by --store, --readmodels and --keys or by " +
+	StoreVariable + ", " + ReadModelsVariable + " and " + KeysVariable + " (docs/stores.md)")
+
+// elsewhere returns ErrElsewhere when a directory was served with databases that at does not
+// name: a process that shares its keys leaves its id, and a log in KurrentDB its leaf index.
+func elsewhere(dir DataDir, at StoresConfig) error {
+	shared, err := isThere(dir.File(processFile))
+	if err != nil {
+		return err
+	}
+	if shared && !OnPostgres(at.Keys) {
+		return ErrElsewhere
+	}
+	numbered, err := isThere(dir.File(leavesFile))
+	if err != nil {
+		return err
+	}
+	own, inFile := SQLiteDir(at.Log)
+	if !inFile || !shared && !numbered {
+		return nil
+	}
+	if there, err := isThere(own.File(sqlite.FileName)); err != nil || there && !numbered {
+		return err
+	}
+	return ErrElsewhere
+}
+
 // stores are the databases of one vault.
 type stores struct {
 	at       StoresConfig
@@ -147,6 +176,9 @@ func openStores(ctx context.Context, dir DataDir, o Options, report func(*events
 	s := &stores{at: o.Stores.In(dir), dir: dir, logger: o.Logger, report: report, onClose: onClose, acceptLoss: o.acceptLoss}
 	if OnPostgres(s.at.Log) && !OnPostgres(s.at.Keys) {
 		return nil, errAloneKeys
+	}
+	if err := elsewhere(dir, s.at); err != nil {
+		return nil, err
 	}
 	owned := map[DataDir]bool{dir: true}
 	for _, other := range s.at.directories() {
@@ -229,6 +261,27 @@ func (s *stores) folder(address string) DataDir {
 		return dir
 	}
 	return s.dir
+}
+
+// openKeysUnder opens the keeper and the key ring's database. A database in a file is opened
+// last: that it is there tells of a key file that was lost.
+func (s *stores) openKeysUnder(ctx context.Context, vault *TransitConfig) (keeper Keeper, err error) {
+	if s.shared() {
+		if err := s.openKeys(ctx); err != nil {
+			return Keeper{}, err
+		}
+		keeper, err = openKeeperOf(ctx, s.dir, vault, s.keys, s.logger)
+	} else {
+		keeper, err = OpenKeeper(ctx, s.dir, vault, s.logger)
+	}
+	if err != nil {
+		return Keeper{}, err
+	}
+	s.onClose(keeper.Close)
+	if s.shared() {
+		return keeper, nil
+	}
+	return keeper, s.openKeys(ctx)
 }
 
 func (s *stores) openKeys(ctx context.Context) (err error) {

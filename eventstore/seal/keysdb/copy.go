@@ -42,6 +42,12 @@ func (db *DB) Unfinished(ctx context.Context) (bool, error) {
 	return slices.Contains(tables, copying), err
 }
 
+// Has reports whether a table of that name was made.
+func (db *DB) Has(ctx context.Context, table string) (bool, error) {
+	tables, err := db.tables(ctx)
+	return slices.Contains(tables, table), err
+}
+
 // BeginCopy marks an empty database as the target of a copy, or takes up one that
 // was marked before. Whoever opens it until [DB.EndCopy] finds it [DB.Unfinished].
 // It returns ErrInUse for a database that holds something else. Then the caller
