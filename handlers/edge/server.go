@@ -55,7 +55,8 @@ type Server struct {
 	Health func(context.Context) contract.HealthStatus
 	// Ready returns an error while the process should get no requests. nil: always ready.
 	Ready func(context.Context) error
-	// Detail is a sentence that /readyz tells operators of a process that is ready. nil: none.
+	// Detail is text, one sentence a line, that /readyz tells operators of a process that is
+	// ready. nil: none.
 	Detail func(context.Context) string
 	// Metrics answers GET /metrics at the operators' address, and nowhere else. nil: there is
 	// no such route.

@@ -208,7 +208,7 @@ func saysCheckpoint(c proof.Checkpoint) string {
 // signed again each minute.
 const lateCheckpoint = 5 * time.Minute
 
-// proofDetail tells operators how old the last checkpoint is; it is no reason not to be ready.
+// proofDetail tells operators how old the last checkpoint is.
 func (v *Instance) proofDetail(ctx context.Context) string {
 	age, ok, err := v.publisher.Age(ctx)
 	switch {

@@ -71,10 +71,16 @@ func TestFailingReadModelIsSeen(t *testing.T) {
 			if got := v.Health(ctx); got != health {
 				t.Errorf("health %s, want %s", got, health)
 			}
+			_, reasons := v.condition(ctx)
+			if said := strings.Join(reasons, ", "); (health == contract.HealthStatusUP) != (said == "") || said != "" && said != "the read model stuck is failing" {
+				t.Errorf("%s is explained by %q", health, said)
+			}
 			page := httptest.NewRecorder()
 			newMetrics(v).handler().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
-			if line := `coffre_projection_running{projection="stuck"} ` + metric; !strings.Contains(page.Body.String(), line+"\n") {
-				t.Errorf("the metrics lack %s", line)
+			for _, line := range []string{`coffre_projection_running{projection="stuck"} ` + metric, `coffre_health{status="` + string(health) + `"} 1`} {
+				if !strings.Contains(page.Body.String(), line+"\n") {
+					t.Errorf("the metrics lack %s", line)
+				}
 			}
 			if err := v.ready(ctx); err != nil {
 				t.Errorf("not ready: %v", err)

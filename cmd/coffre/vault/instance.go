@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -137,22 +138,51 @@ func (v *Instance) strange() bool {
 // whose tokens count or was recovered and not confirmed, or the receiver of the webhook
 // answered 410.
 func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
+	status, _ := v.condition(ctx)
+	return status
+}
+
+// condition is the health with a sentence for each reason why it is not UP. The sentences are
+// for operators: they name read models and counts, and nothing of a caller or a citizen.
+func (v *Instance) condition(ctx context.Context) (status contract.HealthStatus, reasons []string) {
 	all, err := v.Runner.Status(ctx)
 	if err != nil {
-		return contract.HealthStatusDOWN
+		return contract.HealthStatusDOWN, []string{"the log cannot be read"}
 	}
-	if !v.keeper.well(ctx) || v.shortOfRoom() || v.alarm.count() > 0 || v.damaged.Load() > 0 || v.damagedRows() > 0 || v.strange() || v.recovering(ctx) {
-		return contract.HealthStatusDEGRADED
-	}
-	if v.hook != nil { // a receiver that wants nothing more, and an operator who has not seen it
-		if s, err := v.hook.Status(ctx); err != nil || !s.Disabled.IsZero() {
-			return contract.HealthStatusDEGRADED
+	because := func(holds bool, reason string, values ...any) {
+		if holds {
+			reasons = append(reasons, fmt.Sprintf(reason, values...))
 		}
+	}
+	because(!v.keeper.well(ctx), "the keys cannot be reached, or a login at Vault is lost")
+	because(v.shortOfReserve(), "the disk is full: only withdrawals, revocations and the like are recorded; make room")
+	because(v.shortOfRoom() && !v.shortOfReserve(), "the disk of the PostgreSQL is full: nothing is recorded; make room")
+	because(v.alarm.count() > 0, "something recorded was changed or is gone, in %d places: the process's log names them", v.alarm.count())
+	because(v.damaged.Load() > 0, "%d records of the log are damaged: the process's log names them", v.damaged.Load())
+	because(v.damagedRows() > 0, "%d rows of the key database are damaged: `coffre keys check` says how they are brought back", v.damagedRows())
+	because(v.strange(), "the identity provider does not tell whose tokens count")
+	because(v.recovering(ctx), "the identity provider was recovered and a second person has not confirmed it, or that cannot be told")
+	if v.hook != nil { // a receiver that wants nothing more, and an operator who has not seen it
+		s, err := v.hook.Status(ctx)
+		because(err != nil, "what the webhook remembers cannot be read")
+		because(err == nil && !s.Disabled.IsZero(), "the webhook's receiver answered 410: `coffre webhooks enable` sends again")
 	}
 	for _, s := range all {
-		if s.State != projections.Live && s.State != projections.CatchingUp {
-			return contract.HealthStatusDEGRADED
-		}
+		because(s.State != projections.Live && s.State != projections.CatchingUp, "the read model %s is %s", s.Name, s.State)
 	}
-	return contract.HealthStatusUP
+	if len(reasons) > 0 {
+		return contract.HealthStatusDEGRADED, reasons
+	}
+	return contract.HealthStatusUP, nil
+}
+
+// detail is what /readyz tells operators: why the health is not UP, and how old the last
+// checkpoint is. Neither is a reason not to be ready.
+func (v *Instance) detail(ctx context.Context) string {
+	status, reasons := v.condition(ctx)
+	lines := make([]string, 0, len(reasons)+1)
+	for _, reason := range reasons {
+		lines = append(lines, string(status)+": "+reason)
+	}
+	return strings.Join(append(lines, v.proofDetail(ctx)), "\n")
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"coffre/eventstore/proof"
+	"coffre/handlers/contract"
 )
 
 // metrics are the figures that an operator scrapes. Labels hold operations, statuses and names
@@ -37,7 +38,7 @@ func newMetrics(v *Instance) *metrics {
 		}, []string{"operation", "problem"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v},
+		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v}, healthMetrics{v}, erasureMetrics{v},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
 		}, func() float64 { return float64(v.damaged.Load()) }),
@@ -166,6 +167,80 @@ func (c checkpointMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 	out <- prometheus.MustNewConstMetric(checkpointAgeMetric, prometheus.GaugeValue, time.Since(last.Time).Seconds())
 	out <- prometheus.MustNewConstMetric(checkpointLeavesMetric, prometheus.GaugeValue, float64(last.Size))
+}
+
+var healthMetric = prometheus.NewDesc("coffre_health", "1 for what /health says now, 0 for the others; /readyz of the operators' address says why.", []string{"status"}, nil)
+
+// healthMetrics find out how the vault does when they are scraped.
+type healthMetrics struct{ v *Instance }
+
+func (healthMetrics) Describe(out chan<- *prometheus.Desc) { out <- healthMetric }
+
+func (h healthMetrics) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	now := h.v.Health(ctx)
+	for _, status := range []contract.HealthStatus{contract.HealthStatusUP, contract.HealthStatusDEGRADED, contract.HealthStatusDOWN} {
+		is := 0.0
+		if status == now {
+			is = 1
+		}
+		out <- prometheus.MustNewConstMetric(healthMetric, prometheus.GaugeValue, is, string(status))
+	}
+}
+
+var (
+	approvedMetric    = prometheus.NewDesc("coffre_erasure_approved_age_seconds", "Time since the oldest erasure was approved whose keys are not destroyed yet; 0 when there is none.", nil, nil)
+	provisionalMetric = prometheus.NewDesc("coffre_erasure_provisional_age_seconds", "Time since the oldest destruction of keys whose certificate is not final yet; 0 when there is none.", nil, nil)
+)
+
+// erasureMetrics ask the read model of erasures when they are scraped.
+type erasureMetrics struct{ v *Instance }
+
+func (erasureMetrics) Describe(out chan<- *prometheus.Desc) {
+	out <- approvedMetric
+	out <- provisionalMetric
+}
+
+func (e erasureMetrics) Collect(out chan<- prometheus.Metric) {
+	model := e.v.Core.Erasures
+	if model == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	unfinished, err := model.Unfinished(ctx)
+	if err != nil {
+		return // the scrape says so by what is missing
+	}
+	provisional, err := model.Provisional(ctx)
+	if err != nil {
+		return
+	}
+	var approved, destroyed time.Time
+	for _, one := range unfinished {
+		approved = earlier(approved, one.ApprovedAt)
+	}
+	for _, one := range provisional {
+		destroyed = earlier(destroyed, one.DoneAt)
+	}
+	out <- prometheus.MustNewConstMetric(approvedMetric, prometheus.GaugeValue, secondsSince(approved))
+	out <- prometheus.MustNewConstMetric(provisionalMetric, prometheus.GaugeValue, secondsSince(destroyed))
+}
+
+// earlier returns the earlier of two moments; a zero moment is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func secondsSince(at time.Time) float64 {
+	if at.IsZero() {
+		return 0
+	}
+	return time.Since(at).Seconds()
 }
 
 var (
