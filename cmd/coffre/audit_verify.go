@@ -138,6 +138,9 @@ func (p *program) heldCheckpoint(name string) ([]byte, error) {
 // verifyAny verifies what is at a place: a bundle, a data directory, or a vault.
 func (p *program) verifyAny(ctx context.Context, place, tokenFile string, o bundle.Options) (bundle.Report, error) {
 	if strings.HasPrefix(place, "https://") || strings.HasPrefix(place, "http://") {
+		if tokenFile == "" {
+			return bundle.Report{}, usage("--token-file is missing: a vault elsewhere asks for an auditor's token")
+		}
 		var r bundle.Report
 		err := p.asks(ctx, where{url: place, tokenFile: tokenFile}, asAuditor, func(c *client.Client) (err error) {
 			r, err = p.verifySource(ctx, &served{c: c}, o)
@@ -147,7 +150,7 @@ func (p *program) verifyAny(ctx context.Context, place, tokenFile string, o bund
 	}
 	info, err := os.Stat(place)
 	if err != nil {
-		return bundle.Report{}, &exitError{exitUsage, files.Cause(err)}
+		return bundle.Report{}, &exitError{exitUsage, fmt.Errorf("%s: %w", place, files.Cause(err))}
 	}
 	if !info.IsDir() {
 		return p.verifyFile(ctx, place, info.Size(), o)

@@ -124,7 +124,7 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 	f.StringVar(&data, "data", "", "the vault's data `directory`")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "`address` to serve on; port 0 takes a free one")
 	o.opsFlag(f, "127.0.0.1:0")
-	f.BoolVar(&o.Dev, "dev", false, "trust the tokens of `coffre token`")
+	f.BoolVar(&o.Dev, "dev", false, "trust the tokens of 'coffre token', on loopback only")
 	f.StringVar(&o.Registry, "registry", "", "`directory` of the registry to begin with (default: the samples in this program)")
 	f.StringVar(&o.Belgif, "belgif", "", "`directory` with the Belgian code lists (gdpr-*.nt), whose labels replace the registry's")
 	for _, s := range vault.OIDCSettings {
@@ -136,7 +136,7 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 	f.StringVar(&at.Log, "store", "", "`address` of the events: sqlite:DIR, postgres://... or esdb://... without a password (default: the data directory)")
 	f.StringVar(&at.ReadModels, "readmodels", "", "`address` of the read models (default: where the events are, or the data directory)")
 	f.StringVar(&at.Keys, "keys", "", "`address` of the key ring and what goes with it (default: where the read models are)")
-	f.DurationVar(&o.Notice, "leave-notice", 0, "how `long` requests are still taken after /readyz says that the process leaves (default: 5s where processes share the keys, else 0)")
+	f.DurationVar(&o.Notice, "leave-notice", 0, "for this `time` requests are still taken after /readyz says that the process leaves (default: 5s where processes share the keys, else 0)")
 	f.BoolVar(&o.Alone, "alone", false, "with keys in PostgreSQL: destroy and replace keys in this process, too, for a vault on one machine")
 	f.String("checkpoints", "", "`place` outside the databases for the last checkpoint of the log: file:PATH, vault-kv:MOUNT/PATH or postgres-other:postgres://... without a password (default: a file in the data directory)")
 	f.String("checkpoint-every", "", "the least `time` between two checkpoints (default: 1s)")

@@ -52,6 +52,8 @@ type where struct {
 	// why and reference are what the control socket asks operators of a vault with an
 	// OpenID provider.
 	why, reference string
+	// served says that a directory is not opened here when no process serves it.
+	served bool
 }
 
 func (w *where) flags(cmd *cobra.Command) {
@@ -134,11 +136,32 @@ func (p *program) connect(ctx context.Context, w where, mayCreate bool) (connect
 	default:
 		fmt.Fprintf(p.Err, "A new vault is made in %s.\n", printable(w.data))
 	}
+	if w.served {
+		if err := someoneServes(ctx, dir); err != nil {
+			return nil, err
+		}
+	}
 	return p.connectLocal(ctx, dir, w)
 }
 
 // errNoVault says that a data directory is not there.
 var errNoVault = errors.New("there is no vault")
+
+// errNotServed says that a data directory has a vault that no process serves.
+var errNotServed = errors.New("no process serves this data directory: coffre serve does")
+
+// someoneServes returns errNotServed where nobody owns a directory. Nothing is opened or made.
+func someoneServes(ctx context.Context, dir vault.DataDir) error {
+	conn, err := dir.Dial(ctx)
+	if err == nil {
+		return conn.Close()
+	}
+	owned, err := dir.Owned()
+	if err == nil && !owned {
+		err = errNotServed
+	}
+	return err
+}
 
 // thereIsAVault returns an error that wraps errNoVault where no directory of that name is, and
 // says how one is made: a mistyped name must not become a new directory.

@@ -21,10 +21,14 @@ import (
 
 func healthy(t *testing.T) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet || r.URL.Path != "/vault/v1/health" {
+		switch r.Method + " " + r.URL.Path {
+		case "GET /vault/v1/health":
+			answer(t, w, 200, contract.Health{Status: contract.HealthStatusUP})
+		case "GET /vault/v1/registry":
+			answer(t, w, 200, contract.Registry{Version: 7})
+		default:
 			t.Errorf("asked for %s %s", r.Method, r.URL.Path)
 		}
-		answer(t, w, 200, contract.Health{Status: contract.HealthStatusUP})
 	}
 }
 
@@ -32,7 +36,7 @@ func TestVaultIsOpenedHereWhenNobodyOwnsIt(t *testing.T) {
 	dir := t.TempDir()
 	s := answering(t, healthy(t))
 	for range 2 { // whatever the first run left
-		if got := s.must(0, "health", "--data", dir); !strings.Contains(got.out, "UP") {
+		if got := s.must(0, "registry", "show", "--data", dir); !strings.Contains(got.out, "Registry version 7") {
 			t.Errorf("out %q", got.out)
 		}
 	}
@@ -167,7 +171,7 @@ func TestDirectoryIsGivenBackWhenTheSocketCannotBe(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(vault.DataDir(dir).File(vault.SocketFile), "in the way"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	answering(t, healthy(t)).must(exitFailed, "health", "--data", dir)
+	answering(t, healthy(t)).must(exitFailed, "registry", "show", "--data", dir)
 	release, err := vault.DataDir(dir).Own()
 	if err != nil {
 		t.Fatalf("the directory is still owned: %v", err)
@@ -246,11 +250,26 @@ func TestVaultThatIsAway(t *testing.T) {
 }
 
 func TestHealthThatIsDown(t *testing.T) {
-	s := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		answer(t, w, 503, contract.Health{Status: contract.HealthStatusDOWN})
-	})
-	if got := s.must(exitFailed, "health", "--data", t.TempDir(), "--json"); got.out != `{"status":"DOWN"}`+"\n" {
+	}))
+	defer server.Close()
+	if got := (&shell{t: t}).must(exitFailed, "health", "--url", server.URL, "--json"); got.out != `{"status":"DOWN"}`+"\n" {
 		t.Errorf("out %q", got.out)
+	}
+}
+
+// A vault that would do well is no help to clients while no process serves it: health says
+// DOWN, and opens nothing to find that out.
+func TestHealthOfADirectoryThatNobodyServesIsDown(t *testing.T) {
+	dir := t.TempDir()
+	s := answering(t, healthy(t))
+	for range 2 { // nothing was ever there, and a process that owned it is gone
+		got := s.must(exitFailed, "health", "--data", dir, "--json")
+		if got.out != `{"status":"DOWN"}`+"\n" || !strings.Contains(got.err, errNotServed.Error()) {
+			t.Errorf("out %q, err %q", got.out, got.err)
+		}
+		s.must(0, "registry", "show", "--data", dir)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -40,7 +41,7 @@ func newConsentsList(p *program) *cobra.Command {
 			}
 			in := speaker(lang)
 			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, id domain.CitizenID) error {
-				all, err := allConsents(cmd.Context(), c, id)
+				all, err := allConsents(cmd.Context(), c, id, domain.Language(lang))
 				if err != nil {
 					return err
 				}
@@ -57,7 +58,7 @@ func newConsentsList(p *program) *cobra.Command {
 					if one.Limits.Uses > 0 {
 						uses += " " + in.word("of") + " " + strconv.Itoa(one.Limits.Uses)
 					}
-					t.row(one.ConsentID.String(), in.consentState(one.State), strings.TrimSpace(string(one.Consumer)+" "+one.ConsumerName), string(one.Purpose), covers, day(one.Until), uses)
+					t.row(one.ConsentID.String(), in.consentState(one.State), strings.TrimSpace(string(one.Consumer)+" "+one.ConsumerName), cmp.Or(one.PurposeLabel, string(one.Purpose)), covers, day(one.Until), uses)
 				}
 				return t.flush()
 			})
@@ -70,10 +71,10 @@ func newConsentsList(p *program) *cobra.Command {
 	return cmd
 }
 
-func allConsents(ctx context.Context, c *client.Client, id domain.CitizenID) ([]contract.Consent, error) {
+func allConsents(ctx context.Context, c *client.Client, id domain.CitizenID, lang domain.Language) ([]contract.Consent, error) {
 	var all []contract.Consent
 	err := eachPage(func(after contract.Cursor) ([]contract.Consent, contract.Cursor, error) {
-		page, err := client.Read[contract.Consents](c.ListConsents(ctx, contract.ListConsentsParams{CitizenID: &id, PageSize: 200, After: after}))
+		page, err := client.Read[contract.Consents](c.ListConsents(ctx, contract.ListConsentsParams{CitizenID: &id, Lang: lang, PageSize: 200, After: after}))
 		return page.Body.Items, page.Body.NextCursor, err
 	}, func(one contract.Consent) error { all = append(all, one); return nil })
 	return all, err
@@ -120,6 +121,9 @@ registry has for the purpose, which is printed here. A text that was shown elsew
 			}
 			if body.Until, err = ending("until", until); err != nil {
 				return err
+			}
+			if cmd.Flags().Changed("uses") && uses < 1 { // 0 in the contract is no limit at all
+				return usage("--uses is at least 1; without it there is no limit")
 			}
 			body.Limits.Uses = uses
 			claimed, err := textOf(textFile)

@@ -271,7 +271,7 @@ func (d *demo) consent(ctx context.Context) error {
 	if err := d.tell("From then on the railways are refused, and the refusal is on record.", nil, isRefused(err, "consentWithdrawn")); err != nil {
 		return err
 	}
-	all, err := allConsents(ctx, mother, d.mother)
+	all, err := allConsents(ctx, mother, d.mother, "en")
 	at := slices.IndexFunc(all, func(c contract.Consent) bool { return c.ConsentID == id })
 	return d.tell("Her list of consents says what became of it.", nil, done(err),
 		must(at >= 0 && all[at].State == contract.ConsentStateWithdrawn, "the consent is not shown as withdrawn"))

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
@@ -8,16 +10,17 @@ import (
 )
 
 func newHealth(p *program) *cobra.Command {
-	var at where
+	at := where{served: true}
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "health", Short: "Is the vault there for its clients",
-		Long: "Says UP, DEGRADED or DOWN; DOWN is exit code 1.",
+		Long: `Says UP, DEGRADED or DOWN; DOWN is exit code 1. A data directory that no process serves is
+DOWN. Why a vault is DEGRADED is told at the operators' address, by /readyz (coffre serve --ops-listen).`,
 		Example: `  coffre health --data data
   coffre health --url https://vault.example`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.asksOpenly(cmd.Context(), at, func(c *client.Client) error {
+			err := p.asksOpenly(cmd.Context(), at, func(c *client.Client) error {
 				resp, err := c.GetHealth(cmd.Context()) // 503 is an answer here
 				if err != nil {
 					return err
@@ -38,6 +41,11 @@ func newHealth(p *program) *cobra.Command {
 				}
 				return nil
 			})
+			if errors.Is(err, errNotServed) {
+				down := contract.Health{Status: contract.HealthStatusDOWN}
+				return errors.Join(p.print(asJSON, down, "health", string(down.Status)), err)
+			}
+			return err
 		},
 	}
 	at.open(cmd)

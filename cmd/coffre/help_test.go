@@ -206,6 +206,7 @@ func TestUsageMistakesAreCode2(t *testing.T) {
 		"wrong check digits":          {[]string{"token", "--data", dir, "--role", "issuer", "--org", "0206731646"}, "invalidEnterpriseNumber"},
 		"scope of another role":       {[]string{"token", "--data", dir, "--role", "auditor", "--scopes", "documents:issue"}, "--scopes: those of role auditor"},
 		"not a number":                {[]string{"consents", "grant", "--uses", "4711x"}, "--uses is a whole number"},
+		"no use at all":               {[]string{"consents", "grant", "--data", dir, "--citizen", anna, "--consumer", "0203430576", "--purpose", "p", "--type", "t", "--uses", "0"}, "--uses is at least 1"},
 		"not a duration":              {[]string{"token", "--ttl", "4711"}, "--ttl is a duration"},
 		"value missing":               {[]string{"token", "--ttl"}, "--ttl needs a value"},
 		"no letters for flags":        {[]string{"token", "-r"}, "unknown flag -r"},

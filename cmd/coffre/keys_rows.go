@@ -43,6 +43,9 @@ func (p *program) keyRows(cmd *cobra.Command) func() (vault.KeyRows, error) {
 	required(cmd, "data")
 	_ = cmd.MarkFlagDirname("data") // only for a flag that is not there
 	return func() (vault.KeyRows, error) {
+		if err := thereIsAVault(vault.DataDir(data)); err != nil {
+			return vault.KeyRows{}, err
+		}
 		config, err := vault.FromEnv(p.env)
 		if err != nil {
 			return vault.KeyRows{}, &exitError{exitUsage, err}

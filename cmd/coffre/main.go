@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -108,7 +109,24 @@ func isTampering(err error) bool {
 	return errors.Is(err, eventstore.ErrIntegrity) || refused && refusal.Slug() == "integrityViolated"
 }
 
-func (p *program) complain(err error) { fmt.Fprintln(p.Err, "coffre:", printable(err.Error())) }
+func (p *program) complain(err error) { fmt.Fprintln(p.Err, "coffre:", oneLine(err.Error())) }
+
+// oneLine returns the sentences of joined errors in one line that a terminal may show.
+func oneLine(text string) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		switch said := out.String(); {
+		case line == "" || said == "":
+		case strings.HasSuffix(said, ":"):
+			out.WriteString(" ")
+		default:
+			out.WriteString("; ")
+		}
+		out.WriteString(line)
+	}
+	return printable(out.String())
+}
 
 // exitError ends the program with a code; err may be nil when all was said.
 type exitError struct {

@@ -40,6 +40,9 @@ again. A vault that is to begin with them is made by coffre serve --registry.`,
 		Example: `  coffre registry apply --data data my-registry`,
 		Args:    takes("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if _, err := os.Stat(args[0]); err != nil {
+				return fmt.Errorf("registry in %s: %w", args[0], files.Cause(err))
+			}
 			files, err := registryFiles(os.DirFS(args[0]))
 			if err != nil {
 				return fmt.Errorf("registry in %s: %w", args[0], err)

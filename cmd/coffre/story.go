@@ -309,7 +309,8 @@ func sentence(e contract.LogEvent) string {
 		}
 		said = e.Type + ": " + strings.Join(all, ", ")
 	}
-	if e.OnBehalfOf != "" {
+	counted := e.Actor.Role == contract.ActorRoleSystem && f.word("consumer") == string(e.OnBehalfOf) // it is the subject already
+	if e.OnBehalfOf != "" && e.OnBehalfOf != e.Actor.Organization && !counted {
 		said += ", on behalf of " + string(e.OnBehalfOf)
 	}
 	return printable(fmt.Sprintf("%s  [%s@%d]", said, e.Stream, e.Revision))

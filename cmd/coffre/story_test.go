@@ -121,3 +121,21 @@ func TestJSONLinesAreSafeOnATerminal(t *testing.T) {
 		t.Errorf("%q, %v", back, err)
 	}
 }
+
+// A sentence says on whose behalf something was done where that is somebody else, and never
+// that somebody acted for themselves.
+func TestSentencesNameWhomACallerActedFor(t *testing.T) {
+	facts := contract.ClearFacts(`{"consumer":"0203430576","reason":"consentWithdrawn"}`)
+	system := contract.EventActor{Role: contract.ActorRoleSystem}
+	integrator := contract.EventActor{Role: contract.ActorRoleConsumer, Organization: "0206731645"}
+	for _, tc := range []struct {
+		actor contract.EventActor
+		of    contract.EnterpriseNumber
+		said  bool
+	}{{system, "0203430576", false}, {system, "0206731645", true}, {integrator, "0203430576", true}, {integrator, "0206731645", false}, {system, "", false}} {
+		got := sentence(contract.LogEvent{Type: "access.refused", Actor: tc.actor, OnBehalfOf: tc.of, Facts: facts})
+		if strings.Contains(got, "on behalf of") != tc.said {
+			t.Errorf("%s for %q: %s", tc.actor.Role, tc.of, got)
+		}
+	}
+}

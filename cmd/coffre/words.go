@@ -70,6 +70,11 @@ var words = map[string]translated{
 	"types":                   {"types", "types", "Arten"},
 	"all":                     {"alle", "tous", "alle"},
 	"why":                     {"waarom", "pourquoi", "warum"},
+	"when":                    {"wanneer", "quand", "wann"},
+	"reader":                  {"lezer", "lecteur", "Leser"},
+	"what":                    {"wat", "quoi", "was"},
+	"basis":                   {"grond", "base", "Grundlage"},
+	"outcome":                 {"afloop", "issue", "Ausgang"},
 	"attests":                 {"bevestigt", "atteste", "bestätigt"},
 	"A consent lasts at most": {"Een toestemming duurt hoogstens", "Un consentement dure au plus", "Eine Einwilligung gilt höchstens"},
 	"Minors read and decide alone from the age of":               {"Minderjarigen beslissen alleen vanaf", "Les mineurs décident seuls à partir de", "Minderjährige entscheiden allein ab"},
@@ -109,6 +114,42 @@ var mandateStates = map[contract.MandateState]translated{
 	contract.MandateStateExpired:  {"vervallen", "expiré", "abgelaufen"},
 }
 
+// accessOutcomes are those of an access, for people.
+var accessOutcomes = map[contract.AccessOutcome]translated{
+	contract.AccessOutcomeDisclosed:            {"meegedeeld", "communiqué", "mitgeteilt"},
+	contract.AccessOutcomeMayHaveBeenDisclosed: {"misschien meegedeeld", "peut-être communiqué", "vielleicht mitgeteilt"},
+	contract.AccessOutcomeWithheld:             {"niet meegedeeld", "pas communiqué", "nicht mitgeteilt"},
+	contract.AccessOutcomeRefused:              {"geweigerd", "refusé", "verweigert"},
+	contract.AccessOutcomeFailed:               {"mislukt", "échoué", "fehlgeschlagen"},
+}
+
+// accessKinds say what was read where no document's name does.
+var accessKinds = map[contract.AccessKind]translated{
+	contract.AccessKindAttachment:          {"bestand", "fichier", "Datei"},
+	contract.AccessKindDelivery:            {"aflevering", "remise", "Zustellung"},
+	contract.AccessKindDocument:            {"document", "document", "Dokument"},
+	contract.AccessKindExport:              {"uitvoer", "exportation", "Ausfuhr"},
+	contract.AccessKindLookup:              {"opzoeking van het nummer", "recherche du numéro", "Suche nach der Nummer"},
+	contract.AccessKindPredicate:           {"ja-of-neenvraag", "question par oui ou non", "Ja-Nein-Frage"},
+	contract.AccessKindPresence:            {"wat er is", "ce qu'il y a", "was es gibt"},
+	contract.AccessKindReadBack:            {"lezing door de uitgever", "lecture par l'émetteur", "Lesen durch den Aussteller"},
+	contract.AccessKindSubjectAccessReport: {"verslag van alle gegevens", "rapport de toutes les données", "Bericht über alle Daten"},
+	contract.AccessKindVersions:            {"versies", "versions", "Fassungen"},
+	contract.AccessKindWallet:              {"kluis", "coffre", "Tresor"},
+}
+
+// readerRoles are the roles of those who read, for people.
+var readerRoles = map[contract.ActorRole]translated{
+	contract.ActorRoleIssuer:         {"uitgever", "émetteur", "Aussteller"},
+	contract.ActorRoleConsumer:       {"afnemer", "consommateur", "Abnehmer"},
+	contract.ActorRoleCitizen:        {"burger", "citoyen", "Bürger"},
+	contract.ActorRoleRepresentative: {"vertegenwoordiger", "représentant", "Vertreter"},
+	contract.ActorRoleAuditor:        {"auditor", "auditeur", "Prüfer"},
+	contract.ActorRolePrivacyOfficer: {"functionaris voor gegevensbescherming", "délégué à la protection des données", "Datenschutzbeauftragter"},
+	contract.ActorRoleOperator:       {"beheerder", "exploitant", "Betreiber"},
+	contract.ActorRoleSystem:         {"systeem", "système", "System"},
+}
+
 // speaker says headings and states in one language.
 type speaker domain.Language
 
@@ -141,6 +182,18 @@ func (s speaker) consentState(state contract.ConsentState) string {
 
 func (s speaker) mandateState(state contract.MandateState) string {
 	return mandateStates[state].in(s, string(state))
+}
+
+func (s speaker) accessOutcome(outcome contract.AccessOutcome) string {
+	return accessOutcomes[outcome].in(s, string(outcome))
+}
+
+func (s speaker) accessKind(kind contract.AccessKind) string {
+	return accessKinds[kind].in(s, string(kind))
+}
+
+func (s speaker) readerRole(role contract.ActorRole) string {
+	return readerRoles[role].in(s, string(role))
 }
 
 func (t translated) in(s speaker, english string) string {

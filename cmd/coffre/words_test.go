@@ -73,7 +73,7 @@ func TestAMistypedDirectoryStaysAsItIs(t *testing.T) {
 	}
 	for _, command := range [][]string{
 		{"token", "--role", "auditor"}, {"health"}, {"registry", "show"}, {"registry", "apply", "../../deploy/registry"},
-		{"projections", "rebuild", "wallet"}, {"audit", "replay"}, {"keys", "rotate"}, {"erase", "keys"},
+		{"projections", "rebuild", "wallet"}, {"audit", "replay"}, {"keys", "rotate"}, {"keys", "check"}, {"keys", "restore", "--from", "sqlite:elsewhere"}, {"erase", "keys"},
 	} {
 		for dir, says := range map[string]string{missing: "there is no vault in " + missing, others: "holds other things and no vault"} {
 			got := s.must(exitFailed, append(command, "--data", dir)...)
@@ -132,10 +132,13 @@ func TestLanguageReachesConsentsAndMandates(t *testing.T) {
 			answer(t, w, 200, contract.Mandates{Items: []contract.Mandate{{State: contract.MandateStateEnded}}})
 			return
 		}
-		answer(t, w, 200, contract.Consents{Items: []contract.Consent{{State: contract.ConsentStateWithdrawn}}})
+		if lang := r.URL.Query().Get("lang"); lang == "" {
+			t.Error("the labels are asked for in no language")
+		}
+		answer(t, w, 200, contract.Consents{Items: []contract.Consent{{State: contract.ConsentStateWithdrawn, Purpose: "familyDiscount", PurposeLabel: "for families"}}})
 	})
 	for lang, said := range map[string]struct{ consents, mandates []string }{
-		"en": {[]string{"CONSENT", "COVERS", "withdrawn"}, []string{"MANDATE", "OTHER PARTY", "ended", "all"}},
+		"en": {[]string{"CONSENT", "COVERS", "withdrawn", "for families"}, []string{"MANDATE", "OTHER PARTY", "ended", "all"}},
 		"nl": {[]string{"TOESTEMMING", "OMVAT", "ingetrokken"}, []string{"MANDAAT", "ANDERE PARTIJ", "beëindigd", "alle"}},
 		"fr": {[]string{"CONSENTEMENT", "COUVRE", "retiré"}, []string{"MANDAT", "AUTRE PARTIE", "terminé", "tous"}},
 		"de": {[]string{"EINWILLIGUNG", "UMFASST", "widerrufen"}, []string{"MANDAT", "ANDERE SEITE", "beendet", "alle"}},
@@ -151,6 +154,61 @@ func TestLanguageReachesConsentsAndMandates(t *testing.T) {
 	}
 	for _, list := range []string{"consents", "mandates"} {
 		s.must(exitUsage, list, "list", "--data", t.TempDir(), "--citizen", anna, "--lang", "es")
+	}
+}
+
+// The list of accesses answers "who read my data" in the language that is asked for, labels
+// included: as the citizen, or as the officer who is named.
+func TestAccessesTellWhoReadWhat(t *testing.T) {
+	asked := ""
+	s := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.Path + "?" + r.URL.RawQuery
+		answer(t, w, 200, contract.AccessLog{Items: []contract.AccessLogItem{
+			{
+				Kind: contract.AccessKindDocument, Role: contract.ActorRoleConsumer, Organization: "0203430576", OrganizationName: "SNCB", OnBehalfOf: "0316381138",
+				Label: "Composition de ménage", Fields: []contract.FieldName{"householdSize"}, PurposeLabel: "Réduction pour familles",
+				LegalBasis: "publicTask", Deliberation: "EX-26/010", Outcome: contract.AccessOutcomeDisclosed,
+			},
+			{Kind: contract.AccessKindLookup, Role: contract.ActorRolePrivacyOfficer, Outcome: contract.AccessOutcomeRefused, Reason: "consentWithdrawn", OnBehalfOf: ""},
+		}})
+	})
+	dir := t.TempDir()
+	for lang, want := range map[string][]string{
+		"en": {"WHEN", "READER", "disclosed", "lookup", "privacyOfficer", "refused: consentWithdrawn"},
+		"nl": {"WANNEER", "LEZER", "meegedeeld", "opzoeking van het nummer", "geweigerd: consentWithdrawn"},
+		"fr": {"QUAND", "LECTEUR", "communiqué", "recherche du numéro", "délégué à la protection des données", "refusé: consentWithdrawn"},
+		"de": {"WANN", "LESER", "mitgeteilt", "Suche nach der Nummer", "verweigert: consentWithdrawn"},
+	} {
+		got := s.must(0, "accesses", "list", "--data", dir, "--citizen", anna, "--lang", lang)
+		for _, word := range append(want, "0203430576 SNCB (0316381138)", "Composition de ménage (householdSize)", "Réduction pour familles", "publicTask EX-26/010") {
+			if !strings.Contains(got.out, word) {
+				t.Errorf("%s: %q is not in\n%s", lang, word, got.out)
+			}
+		}
+		if !strings.Contains(asked, "/citizens/"+anna+"/accessLog?") || !strings.Contains(asked, "lang="+lang) {
+			t.Errorf("%s: asked for %s", lang, asked)
+		}
+	}
+	s.must(0, "accesses", "list", "--data", dir, "--citizen", anna, "--officer", "bert")
+	s.must(exitUsage, "accesses", "list", "--data", dir, "--citizen", anna, "--lang", "es")
+	s.must(exitUsage, "accesses", "list", "--data", dir, "--citizen", anna, "--from", "yesterday")
+}
+
+// Every word for an access is said in each language.
+func TestEveryWordOfAnAccessIsTranslated(t *testing.T) {
+	check := func(word string, said translated) {
+		if said.nl == "" || said.fr == "" || said.de == "" {
+			t.Errorf("%s: %+v", word, said)
+		}
+	}
+	for outcome, said := range accessOutcomes {
+		check(string(outcome), said)
+	}
+	for kind, said := range accessKinds {
+		check(string(kind), said)
+	}
+	for role, said := range readerRoles {
+		check(string(role), said)
 	}
 }
 

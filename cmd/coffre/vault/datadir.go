@@ -104,6 +104,21 @@ func (d DataDir) Own() (release func() error, err error) {
 	return lock.Unlock, nil
 }
 
+// Owned reports whether a process has the folder now. It makes nothing in it.
+func (d DataDir) Owned() (bool, error) {
+	if there, err := isThere(d.File(lockFile)); err != nil || !there {
+		return false, err
+	}
+	release, err := d.Own()
+	if errors.Is(err, ErrOwned) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, release()
+}
+
 // Listen opens the folder's control socket, which only the folder's owner can reach.
 // The caller holds the lock; a socket that a killed owner left is removed. Closing the
 // listener removes the socket.

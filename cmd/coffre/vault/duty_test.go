@@ -9,6 +9,21 @@ import (
 	"coffre/eventstore/postgres/pgtest"
 )
 
+// A role with two duties is refused before a database is asked for anything.
+func TestNoRoleIsPreparedForTwoDuties(t *testing.T) {
+	for _, p := range []Preparation{{Role: "a", Destroyer: "a"}, {Role: "a", Rotator: "a"}, {Destroyer: "a", Rotator: "a", Role: "b"}} {
+		p.Stores = StoresConfig{Log: "postgres://nobody@127.0.0.1:1/none"}.In("")
+		if _, err := Prepare(t.Context(), p); err != ErrOneRole {
+			t.Errorf("%v: %v", p, err)
+		}
+	}
+	for _, p := range []Preparation{{}, {Role: "a"}, {Role: "a", Destroyer: "b", Rotator: "c"}} {
+		if err := p.apart(); err != nil {
+			t.Errorf("%v: %v", p, err)
+		}
+	}
+}
+
 // Every table of the key database stands in the table of rights, and none that is gone: who
 // may write in a new one is somebody's decision.
 func TestEveryKeyTableHasItsRights(t *testing.T) {

@@ -44,6 +44,9 @@ type Prepared struct {
 // need themselves; the role that serves is let.
 func Prepare(ctx context.Context, p Preparation) (done Prepared, err error) {
 	at := p.Stores
+	if err := p.apart(); err != nil {
+		return done, err
+	}
 	if OnPostgres(at.Log) {
 		log, err := postgres.Prepare(ctx, at.Log, postgres.PrepareOptions{Role: p.Role})
 		if err != nil {
@@ -70,6 +73,21 @@ func Prepare(ctx context.Context, p Preparation) (done Prepared, err error) {
 		}
 	}
 	return done, nil
+}
+
+// ErrOneRole says that one role would have two duties, which the database could not keep apart.
+var ErrOneRole = errors.New("one role is named for two duties: a process that serves, coffre destroyer and coffre rotator each need a role of their own")
+
+// apart returns ErrOneRole when a role stands for two duties.
+func (p Preparation) apart() error {
+	seen := map[string]bool{}
+	for _, role := range []string{p.Role, p.Destroyer, p.Rotator} {
+		if role != "" && seen[role] {
+			return ErrOneRole
+		}
+		seen[role] = true
+	}
+	return nil
 }
 
 func (p Preparation) prepareKeys(ctx context.Context, done *Prepared) error {
