@@ -31,6 +31,29 @@ func TestDocs(t *testing.T) {
 }
 
 // The rules above say no when they should.
+// The map of the documents lists each decision once, and none that is not there.
+func TestDecisionsAreListedOnce(t *testing.T) {
+	text, err := os.ReadFile("docs/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed, there []string
+	for _, row := range regexp.MustCompile(`(?m)^\| \[\d+\]\(decisions/([^)]+)\) \|`).FindAllSubmatch(text, -1) {
+		listed = append(listed, string(row[1]))
+	}
+	files, err := os.ReadDir("docs/decisions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		there = append(there, f.Name())
+	}
+	slices.Sort(listed)
+	if !slices.Equal(listed, there) {
+		t.Errorf("listed are %q, and there are %q", listed, there)
+	}
+}
+
 func TestDocsSayNo(t *testing.T) {
 	sound := map[string]string{
 		"docs/architecture.md": "# The house\n\n## 1. The picture\n\nSee [words](words.md#the-words), `domain/consent`, `consent.Grant`, `consent.Grant.Decide`.\n",
