@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -52,5 +53,28 @@ func TestReadmeIsRunAsItStands(t *testing.T) {
 		if !strings.Contains(said.String(), word) {
 			t.Errorf("%q was not said:\n%s\n%s", word, said.String(), words.String())
 		}
+	}
+}
+
+// The README names every command there is, and no other.
+func TestReadmeNamesEveryCommand(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile("(?m)^`coffre ([a-z |]+)`, each with `--help`").FindSubmatch(text)
+	if line == nil {
+		t.Fatal("the README lists no commands")
+	}
+	listed := strings.Split(string(line[1]), " | ")
+	root, _ := newRoot(newProgram(terminal{}))
+	var there []string
+	for _, c := range root.Commands() {
+		there = append(there, c.Name())
+	}
+	slices.Sort(listed)
+	slices.Sort(there)
+	if !slices.Equal(listed, there) {
+		t.Errorf("the README lists %q, and there are %q", listed, there)
 	}
 }
