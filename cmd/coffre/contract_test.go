@@ -167,6 +167,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	}
 	r.get(t, officer, "/dueErasures")
 	r.get(t, officer, "/exports")
+	r.get(t, operator, "/attachments")
 	r.get(t, officer, "/erasures?state=requested&state=final")
 	r.get(t, officer, "/legalHolds?state=standing&state=lifted")
 	r.get(t, officer, "/restrictions?state=standing")

@@ -22,7 +22,7 @@ func newDocuments(p *program) *cobra.Command {
 	cmd := group("documents", "Issue documents from a file, and see one with its files",
 		`  coffre documents import --data data cards.jsonl
   coffre documents show --data data 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44`,
-		newDocumentsImport(p), newDocumentsShow(p), newDocumentsAttach(p), newDocumentsDownload(p))
+		newDocumentsImport(p), newDocumentsShow(p), newDocumentsAttach(p), newDocumentsUnclaimed(p), newDocumentsDownload(p))
 	cmd.SuggestFor = []string{"document", "docs", "import"}
 	return cmd
 }

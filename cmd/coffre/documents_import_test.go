@@ -11,7 +11,9 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 
+	"coffre/domain"
 	"coffre/handlers/contract"
 )
 
@@ -228,4 +230,31 @@ func TestImportKeysAreNotMadeOfTheLine(t *testing.T) {
 			t.Errorf("the same line has the same key in every run: %v", keys)
 		}
 	}
+}
+
+// Files that no document names are listed page by page: of one issuer as the issuer, else of
+// all as an operator.
+func TestUnclaimedFilesShowEveryPage(t *testing.T) {
+	ids := []uuid.UUID{newErasureID(1).UUID, newErasureID(2).UUID}
+	for _, more := range [][]string{nil, {"--org", "0220916609"}} {
+		var asked []string
+		sh := answering(t, func(w http.ResponseWriter, r *http.Request) {
+			asked = append(asked, r.Method+" "+r.URL.Path+"?"+r.URL.Query().Encode())
+			page := contract.UnclaimedAttachments{Items: []contract.UnclaimedAttachment{{AttachmentID: domain.AttachmentID{UUID: ids[min(len(asked), 2)-1]}, Issuer: "0220916609"}}}
+			if len(asked) == 1 {
+				page.NextCursor = "theNext"
+			}
+			answer(t, w, 200, page)
+		})
+		out := sh.must(0, append([]string{"documents", "unclaimed", "--data", t.TempDir()}, more...)...).out
+		for _, id := range ids {
+			if strings.Count(out, id.String()) != 1 {
+				t.Errorf("%s is not shown once in\n%s", id, out)
+			}
+		}
+		if want := []string{"GET /vault/v1/attachments?pageSize=200", "GET /vault/v1/attachments?after=theNext&pageSize=200"}; !slices.Equal(asked, want) {
+			t.Errorf("asked for %q", asked)
+		}
+	}
+	onDisk(t).must(exitUsage, "documents", "unclaimed", "--data", t.TempDir(), "--org", "1")
 }

@@ -177,6 +177,7 @@ var accessMatrix = map[string][]cell{
 	"listConsents":            {{query: "pageSize=200", may: by(200, self, reader), refusal: "200", shows: "consentId"}, {query: "citizenId={citizenId}", may: by(200, self, relative), refusal: "resourceNotFound"}},
 	"listCorrections":         {{may: by(200, anOfficer, secondOfficer), absent: by(200, anOfficer, secondOfficer)}},
 	"listConsentDocuments":    {{may: by(200, reader), refusal: "noBasis"}},
+	"listAttachments":         {{may: by(200, source, sayer, otherIssuer, anOperator)}},
 	"listErasures":            {{may: by(200, anOfficer, secondOfficer)}},
 	"listHolds":               {{may: by(200, anOfficer, secondOfficer)}},
 	"listAllRestrictions":     {{may: by(200, anOfficer, secondOfficer)}},

@@ -129,6 +129,7 @@ var recordedOperations = map[string]left{
 	"approveErasure":        events("citizen.erasure-approved").when("then the vault's own steps: `citizen.erasure-started`, `citizen.key-destroyed` or `document.content-destroyed`, `citizen.erasure-completed`, `citizen.erasure-finalised`, or `citizen.erasure-stopped`"),
 	"getErasure":            events("audit.operated").when("a privacy officer's look; a citizen's own none"),
 	"getErasureCertificate": events("audit.operated").when("a privacy officer's look; a citizen's own none"),
+	"listAttachments":       events("audit.operated").when("when an operator looks; an issuer's look at its own files tells nothing of anybody"),
 	"listErasures":          events("audit.operated"),
 	"listHolds":             events("audit.operated"),
 	"listAllRestrictions":   events("audit.operated"),

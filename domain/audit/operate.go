@@ -40,6 +40,7 @@ const (
 	ListHolds              Act = "listHolds"
 	ListAllRestrictions    Act = "listAllRestrictions"
 	ListReleases           Act = "listReleases"
+	ListAttachments        Act = "listAttachments"
 )
 
 // Acts lists every act there is.
@@ -47,7 +48,7 @@ var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit,
 	EnableWebhook, ReplayWebhook, RotateWebhook,
 	LookUpCitizen, ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
-	ListHolds, ListAllRestrictions, ListReleases,
+	ListHolds, ListAllRestrictions, ListReleases, ListAttachments,
 }
 
 // Operated records that somebody set out to do an act. It stands before the act's effect

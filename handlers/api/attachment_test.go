@@ -614,6 +614,60 @@ func TestUploadIsIdempotent(t *testing.T) {
 	}
 }
 
+// Files that no document names are listed: an issuer's own to the issuer, all to an operator,
+// each until it is named or removed.
+func TestUnclaimedFilesAreListed(t *testing.T) {
+	tv := newVault(t)
+	first, others, second := tv.upload(t, homeAffairs, aPDF), tv.upload(t, flanders, aPDF), tv.upload(t, homeAffairs, largePDF(500))
+	list := func(who edge.Caller) (ids []domain.AttachmentID) {
+		t.Helper()
+		var after contract.Cursor
+		for {
+			answer, err := tv.ListAttachments(tv.as(t, who, "listAttachments", nil), contract.ListAttachmentsRequestObject{Params: contract.ListAttachmentsParams{After: after, PageSize: 1}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			page := answer.(contract.ListAttachments200JSONResponse)
+			for _, one := range page.Items {
+				if one.MediaType != "application/pdf" || one.Size == 0 || !one.KeptUntil.Equal(one.UploadedAt.Add(work.UnclaimedFileLifetime)) {
+					t.Errorf("%+v", one)
+				}
+				ids = append(ids, one.AttachmentID)
+			}
+			if after = page.NextCursor; after == "" {
+				return ids
+			}
+		}
+	}
+	expect := func(when string, who edge.Caller, want ...domain.AttachmentID) {
+		t.Helper()
+		if got := list(who); !slices.Equal(got, want) {
+			t.Errorf("%s, %s sees %v, want %v", when, who.Role, got, want)
+		}
+	}
+	expect("uploaded", issuer(homeAffairs), first, second)
+	expect("uploaded", issuer(flanders), others)
+	expect("uploaded", operator, first, others, second)
+	for who, n := range map[domain.Organisation]int{homeAffairs: 1, flanders: 0} { // another's is as one that is not there
+		answer, err := tv.ListAttachments(tv.as(t, issuer(who), "listAttachments", nil), contract.ListAttachmentsRequestObject{Params: contract.ListAttachmentsParams{AttachmentID: &second}})
+		if err != nil || len(answer.(contract.ListAttachments200JSONResponse).Items) != n {
+			t.Errorf("one file, asked for by %s: %+v (%v)", who, answer, err)
+		}
+	}
+	if _, _, err := tv.issueFiled(t, homeAffairs, uuid.New(), contract.DocumentIssue{SSIN: ssin(1), DocumentType: "householdComposition", Content: contract.Content(household),
+		SourceReference: "named", ValidFrom: "2026-01-01", Attachments: []domain.AttachmentID{first}}); err != nil {
+		t.Fatal(err)
+	}
+	expect("named", issuer(homeAffairs), second)
+	tv.Clock.Advance(work.UnclaimedFileLifetime + time.Minute)
+	tv.restart()
+	tv.waitIdle(t)
+	expect("too old", operator)
+	if _, err := tv.ListAttachments(tv.as(t, operator, "listAttachments", nil), contract.ListAttachmentsRequestObject{Params: contract.ListAttachmentsParams{After: "x"}}); problemOf(err) != "badRequest" && slugOf(err) != "unknownPosition" {
+		t.Errorf("a cursor that is none: %v", err)
+	}
+}
+
 func TestUnclaimedFileIsRemoved(t *testing.T) {
 	tv := newVault(t)
 	forgotten := tv.upload(t, homeAffairs, aPDF)

@@ -150,6 +150,9 @@ func TestActsAreOnRecord(t *testing.T) {
 		{officer, audit.Operated{Act: audit.ListReleases}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.ListReleases(ctx, contract.ListReleasesRequestObject{})
 		}},
+		{operator, audit.Operated{Act: audit.ListAttachments}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.ListAttachments(ctx, contract.ListAttachmentsRequestObject{})
+		}},
 		{operator, audit.Operated{Act: audit.ListDueErasures}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.ListDueErasures(ctx, contract.ListDueErasuresRequestObject{})
 		}},

@@ -3694,6 +3694,49 @@ type TrimmedKeys struct {
 	WrappedBy int `json:"wrappedBy"`
 }
 
+// UnclaimedAttachment defines model for UnclaimedAttachment.
+type UnclaimedAttachment struct {
+	// AttachmentID a file, uploaded or of a document
+	AttachmentID AttachmentID `json:"attachmentId"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// Issuer number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Issuer    EnterpriseNumber `json:"issuer"`
+	KeptUntil time.Time        `json:"keptUntil"`
+
+	// MediaType application/pdf, application/xml, image/jpeg or image/png
+	MediaType MediaType `json:"mediaType"`
+
+	// Size bytes
+	Size       FileSize  `json:"size"`
+	UploadedAt time.Time `json:"uploadedAt"`
+}
+
+// UnclaimedAttachments defines model for UnclaimedAttachments.
+type UnclaimedAttachments struct {
+	Items []UnclaimedAttachment `json:"items"`
+
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
 // VaultDocument defines model for VaultDocument.
 type VaultDocument struct {
 	Attachments []Attachment `json:"attachments,omitempty,omitzero"`
@@ -3971,6 +4014,18 @@ type Until = time.Time
 //
 // Example: 2026-03-01
 type ValidAt = Day
+
+// ListAttachmentsParams defines parameters for ListAttachments.
+type ListAttachmentsParams struct {
+	// AttachmentID this one
+	AttachmentID *AttachmentID `form:"attachmentId,omitempty" json:"attachmentId,omitempty"`
+
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+}
 
 // UploadAttachmentParams defines parameters for UploadAttachment.
 type UploadAttachmentParams struct {
@@ -4747,6 +4802,9 @@ type ReplayWebhookJSONRequestBody = WebhookReplay
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListAttachments Files that were uploaded and that no document names yet, oldest first
+	// (GET /attachments)
+	ListAttachments(w http.ResponseWriter, r *http.Request, params ListAttachmentsParams)
 	// UploadAttachment Upload a file that a document is going to name
 	// (POST /attachments)
 	UploadAttachment(w http.ResponseWriter, r *http.Request, params UploadAttachmentParams)
@@ -5024,6 +5082,65 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// ListAttachments operation middleware
+func (siw *ServerInterfaceWrapper) ListAttachments(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAttachmentsParams
+
+	// ------------- Optional query parameter "attachmentId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "attachmentId", r.URL.Query(), &params.AttachmentID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "attachmentId"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "attachmentId", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAttachments(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // UploadAttachment operation middleware
 func (siw *ServerInterfaceWrapper) UploadAttachment(w http.ResponseWriter, r *http.Request) {
@@ -9967,6 +10084,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 		ErrorHandlerFunc:   options.ErrorHandlerFunc,
 	}
 
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/attachments", wrapper.ListAttachments)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/attachments", wrapper.UploadAttachment)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups", wrapper.CreateBackup)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups/reportElsewhere", wrapper.ReportBackupElsewhere)
@@ -10068,6 +10186,45 @@ type NotModifiedResponse struct {
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type ListAttachmentsRequestObject struct {
+	Params ListAttachmentsParams
+}
+
+type ListAttachmentsResponseObject interface {
+	VisitListAttachmentsResponse(w http.ResponseWriter) error
+}
+
+type ListAttachments200JSONResponse UnclaimedAttachments
+
+func (response ListAttachments200JSONResponse) VisitListAttachmentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAttachmentsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAttachmentsdefaultApplicationProblemPlusJSONResponse) VisitListAttachmentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type UploadAttachmentRequestObject struct {
 	Params      UploadAttachmentParams
@@ -14443,6 +14600,9 @@ func (response RotateWebhookdefaultApplicationProblemPlusJSONResponse) VisitRota
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListAttachments Files that were uploaded and that no document names yet, oldest first
+	// (GET /attachments)
+	ListAttachments(ctx context.Context, request ListAttachmentsRequestObject) (ListAttachmentsResponseObject, error)
 	// UploadAttachment Upload a file that a document is going to name
 	// (POST /attachments)
 	UploadAttachment(ctx context.Context, request UploadAttachmentRequestObject) (UploadAttachmentResponseObject, error)
@@ -14749,6 +14909,32 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictHTTPServerOptions
+}
+
+// ListAttachments operation middleware
+func (sh *strictHandler) ListAttachments(w http.ResponseWriter, r *http.Request, params ListAttachmentsParams) {
+	var request ListAttachmentsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAttachments(ctx, request.(ListAttachmentsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAttachments")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAttachmentsResponseObject); ok {
+		if err := validResponse.VisitListAttachmentsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // UploadAttachment operation middleware

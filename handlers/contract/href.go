@@ -26,6 +26,12 @@ func AttachmentHref(document domain.DocumentID, id domain.AttachmentID) Href {
 	return fmt.Sprintf("%s/attachments/%s", DocumentHref(document), id)
 }
 
+// UnclaimedAttachmentHref is the address of a file that no document names: the list that holds
+// it alone.
+func UnclaimedAttachmentHref(id domain.AttachmentID) Href {
+	return fmt.Sprintf("%s/attachments?attachmentId=%s", Base, id)
+}
+
 // VersionHref is the address of one version of a document; versions count from 1.
 func VersionHref(id domain.DocumentID, version int) Href {
 	return fmt.Sprintf("%s/versions?version=%d", DocumentHref(id), version)

@@ -10,6 +10,15 @@ import (
 	. "coffre/handlers/contract"
 )
 
+// ListAttachments: Files that were uploaded and that no document names yet, oldest first.
+func (c *Client) ListAttachments(ctx context.Context, params ListAttachmentsParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/attachments"}
+	r.query("attachmentId", params.AttachmentID, false)
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	return c.do(ctx, r)
+}
+
 // UploadAttachment: Upload a file that a document is going to name.
 func (c *Client) UploadAttachment(ctx context.Context, params UploadAttachmentParams, body File) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/attachments"}

@@ -3,6 +3,7 @@ package ringtest
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,52 @@ func (e *env) reserve(t *testing.T, s eventstore.Stream, want error, files ...se
 	got, err := e.ring.Files.Reserve(t.Context(), organisation, s, ids)
 	wants(t, err, want)
 	return got
+}
+
+func unclaimedFiles(t *testing.T, e *env) {
+	var want []domain.AttachmentID
+	for range 3 {
+		want = append(want, e.upload(t).ID)
+	}
+	named := e.upload(t)
+	e.reserve(t, stream(t), nil, named)
+	half := domain.AttachmentID{UUID: uuid.New()} // its upload has not ended
+	_, err := e.ring.Files.Make(t.Context(), half, organisation, "application/pdf")
+	check(t, err)
+	list := func(issuer domain.Organisation, limit int) (all []domain.AttachmentID) {
+		t.Helper()
+		for after := int64(0); ; {
+			page, err := e.ring.Files.Unclaimed(t.Context(), issuer, nil, after, limit)
+			check(t, err)
+			if len(page) > limit {
+				t.Fatalf("%d files, of at most %d", len(page), limit)
+			}
+			for _, f := range page {
+				if f.Issuer != organisation || f.Type != "application/pdf" || f.Size != 7 || f.Made.IsZero() || f.Place <= after {
+					t.Errorf("%+v", f)
+				}
+				all, after = append(all, f.ID), f.Place
+			}
+			if len(page) == 0 {
+				return all
+			}
+		}
+	}
+	for _, issuer := range []domain.Organisation{"", organisation} {
+		for _, limit := range []int{1, 2, 10} {
+			if got := list(issuer, limit); !slices.Equal(got, want) {
+				t.Errorf("of %q, %d at a time: %v, want %v", issuer, limit, got, want)
+			}
+		}
+	}
+	for only, n := range map[domain.AttachmentID]int{want[1]: 1, named.ID: 0, half: 0} {
+		if page, err := e.ring.Files.Unclaimed(t.Context(), organisation, &only, 0, 10); err != nil || len(page) != n || n == 1 && page[0].ID != only {
+			t.Errorf("only one: %+v (%v), want %d", page, err, n)
+		}
+	}
+	if got := list("0220916609", 10); len(got) != 0 {
+		t.Errorf("another issuer has %v", got)
+	}
 }
 
 func filesOfOneDocument(t *testing.T, e *env) {

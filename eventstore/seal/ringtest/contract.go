@@ -80,6 +80,7 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"many who miss one key load it once", singleFlight},
 		{"a destroyed key is remembered: neither keeper nor database", destroyedIsWarm},
 		{"a file belongs to one document", filesOfOneDocument},
+		{"a file that no document names is listed, page by page and by issuer", unclaimedFiles},
 		{"a reservation is settled", reservationSettled},
 		{"a file that nobody names is dropped", filesDropped},
 		{"E-3 files go with their document's key", filesErased},
