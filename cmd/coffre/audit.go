@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
@@ -22,8 +23,9 @@ func newAudit(p *program) *cobra.Command {
 	return group("audit", "Read what happened",
 		`  coffre audit replay --data data
   coffre audit bundle --data data --out log.bundle
-  coffre audit verify log.bundle --key keys.json`,
-		newAuditReplay(p), newAuditBundle(p), newAuditVerify(p), newAuditKeys(p))
+  coffre audit verify log.bundle --key keys.json
+  coffre audit asof log.bundle --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --as-of 2026-03-01`,
+		newAuditReplay(p), newAuditAsOf(p), newAuditBundle(p), newAuditVerify(p), newAuditKeys(p))
 }
 
 // actorRoles are the roles in which somebody acts.
@@ -32,6 +34,8 @@ var actorRoles = []string{"issuer", "consumer", "citizen", "representative", "au
 // replay says which part of the log is told.
 type replay struct {
 	citizen     *domain.CitizenID
+	document    *domain.DocumentID
+	consumer    domain.Organisation
 	stream      string
 	types       []string
 	from, until *time.Time
@@ -47,41 +51,88 @@ var (
 
 func newAuditReplay(p *program) *cobra.Command {
 	var at where
+	var checks provenLog
 	var asJSON bool
 	var chosen selection
 	cmd := &cobra.Command{
-		Use: "replay", Short: "The log in its order, a sentence for each event",
+		Use: "replay [FILE|DIR|URL]", Short: "The log in its order, a sentence for each event",
 		Long: `Tells the log from its beginning. It needs no key: the personal parts stay sealed, and what
-is erased is told all the same. That the log was read is on record. At the end it says how many
-events there are of each type and which leaf of the log was the last.`,
+is erased is told all the same. At the end it says how many events there are of each type.
+
+Of FILE (a bundle), DIR (a data directory) or URL (a vault, with --token-file) everything that
+is told is verified as coffre audit verify does, and the result ends the output. With --data or
+--url the vault itself is asked, which may be quicker and proves nothing; that the log was read
+is on record there. A citizen is named by the id of the log; the references that organisations
+have are in no log.
+
+It ends with 0 when all is told, 1 on an error, 2 on a mistake of usage, 3 when something was
+tampered with, 4 when the log is incomplete.`,
 		Example: `  coffre audit replay --data data
-  coffre audit replay --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
+  coffre audit replay log.bundle --key keys.json --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
+  coffre audit replay data --document 5a0c1c1e-9c58-4f3b-8f0e-0d6f4a4f5f10
   coffre audit replay --data data --role operator,privacyOfficer --from 2026-03-01
-  coffre audit replay --data data --type document.issued --from 2026-03-01 --until 2026-03-31 --json`,
-		Args: takes(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+  coffre audit replay log.bundle --consumer 0308357753 --from 2026-03-01 --until 2026-03-31 --json`,
+		Args: takes("[FILE|DIR|URL]"),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			var r replay
 			var err error
 			if r, err = chosen.chosen(); err != nil {
 				return err
 			}
-			return p.asks(cmd.Context(), at, asAuditor, func(c *client.Client) error {
-				tell := func(e contract.LogEvent) error {
-					_, err := fmt.Fprintf(p.Out, "%s  %s\n", day(e.RecordedAt), sentence(e))
-					return err
+			tell := func(e contract.LogEvent) error {
+				_, err := fmt.Fprintf(p.Out, "%s  %s\n", day(e.RecordedAt), sentence(e))
+				return err
+			}
+			if asJSON {
+				tell = func(e contract.LogEvent) error { return p.printJSON(e) }
+			}
+			if len(args) == 0 {
+				switch {
+				case at.data == "" && at.url == "":
+					return misused(cmd, "FILE|DIR|URL or --data or --url is missing")
+				case at.url != "" && at.tokenFile == "":
+					return misused(cmd, "--url goes with --token-file")
+				case len(checks.keys)+len(checks.held) > 0:
+					return misused(cmd, "--key and --checkpoint are for FILE|DIR|URL")
 				}
-				if asJSON {
-					tell = func(e contract.LogEvent) error { return p.printJSON(e) }
+				return p.asks(cmd.Context(), at, asAuditor, func(c *client.Client) error {
+					told, err := r.run(cmd.Context(), c, tell)
+					if err != nil {
+						return err
+					}
+					return p.printTold(asJSON, told)
+				})
+			}
+			if at.data != "" || at.url != "" {
+				return misused(cmd, "--data and --url are for a log without FILE|DIR|URL")
+			}
+			told := told{Types: make(map[string]int)}
+			has := r.chooser()
+			checks.tokenFile = at.tokenFile
+			found, err := p.readProven(cmd.Context(), args[0], checks, func(_ int64, e contract.LogEvent) error {
+				if !has(e) {
+					return nil
 				}
-				told, err := r.run(cmd.Context(), c, tell)
-				if err != nil {
-					return err
-				}
-				return p.printTold(asJSON, told)
+				told.add(e)
+				return tell(e)
 			})
+			if err != nil {
+				return err
+			}
+			if err := p.printTold(asJSON, told); err != nil {
+				return err
+			}
+			if !asJSON {
+				fmt.Fprintln(p.Out)
+			}
+			if err := p.printReport(asJSON, found); err != nil {
+				return err
+			}
+			return verdict(found)
 		},
 	}
-	at.flags(cmd)
+	at.place(cmd)
+	checks.flags(cmd)
 	chosen.flags(cmd)
 	jsonFlag(cmd, &asJSON)
 	return cmd
@@ -96,6 +147,18 @@ func (s *selection) chosen() (r replay, err error) {
 			return r, err
 		}
 		r.citizen = &id
+	}
+	if s.document != "" {
+		id, err := parseID("--document", s.document)
+		if err != nil {
+			return r, err
+		}
+		r.document = &domain.DocumentID{UUID: id}
+	}
+	if s.consumer != "" {
+		if r.consumer, err = domain.ParseOrganisation(s.consumer); err != nil {
+			return r, &exitError{exitUsage, fmt.Errorf("--consumer: %w", err)}
+		}
 	}
 	if r.from, err = beginning("from", s.from); err != nil {
 		return r, err
@@ -154,15 +217,20 @@ type told struct {
 	Cursor   string `json:"cursor,omitempty"` // of the last event that was read
 }
 
+func (t *told) add(e contract.LogEvent) {
+	t.Events++
+	t.Types[e.Type]++
+}
+
 // run reads the log page by page and tells what belongs to the replay.
 func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.LogEvent) error) (told, error) {
 	sum := told{Types: make(map[string]int)}
 	var leaf int64 = -1
 	ask := contract.ListEventsParams{PageSize: 1000, Stream: r.stream}
-	theirs := make(map[string]bool) // streams that belong to the citizen asked for
-	if r.citizen == nil {           // else we need the events that say whose a stream is
+	if !r.follows() { // else we need the events that say whose a stream is
 		ask.Type, ask.Role, ask.Organization, ask.From, ask.Until = r.types, r.roles, r.organisations, r.from, r.until
 	}
+	has := r.chooser()
 	err := eachPage(func(after contract.Cursor) ([]contract.LogEvent, contract.Cursor, error) {
 		ask.After = after
 		page, err := client.Read[contract.LogEvents](c.ListEvents(ctx, ask))
@@ -170,11 +238,10 @@ func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.Lo
 	}, func(e contract.LogEvent) error {
 		leaf++
 		sum.Cursor = e.Cursor
-		if !r.has(e, theirs) {
+		if !has(e) {
 			return nil
 		}
-		sum.Events++
-		sum.Types[e.Type]++
+		sum.add(e)
 		return tell(e)
 	})
 	if err != nil {
@@ -187,19 +254,34 @@ func (r replay) run(ctx context.Context, c *client.Client, tell func(contract.Lo
 	return sum, nil
 }
 
-// has reports whether the replay tells e, of those the vault sent. It notes which
-// streams are the citizen's: only the first event of a document names its subject.
-func (r replay) has(e contract.LogEvent, theirs map[string]bool) bool {
+// follows reports whether what belongs to the replay is told by earlier events.
+func (r replay) follows() bool { return r.citizen != nil || r.document != nil || r.consumer != "" }
+
+// chooser returns what tells of each event of the log, in their order, whether it belongs to
+// the replay. It remembers which streams and accesses do: only the first event of a document
+// names its subject, and the outcome of an access names nothing but the access.
+func (r replay) chooser() func(contract.LogEvent) bool {
+	var all []*thread
 	if r.citizen != nil {
-		id := []byte(r.citizen.String())
-		named := e.Actor.CitizenID == *r.citizen || bytes.Contains(e.Facts, id) || bytes.Contains([]byte(e.Stream), id)
-		if named && belongs(e.Stream) {
-			theirs[e.Stream] = true
-		}
-		if !named && !theirs[e.Stream] {
-			return false
-		}
+		all = append(all, newThread(r.citizen.String(), "citizen", "document", "consent", "access", "mandate"))
 	}
+	if r.document != nil {
+		all = append(all, newThread(r.document.String(), "document", "consent"))
+	}
+	if r.consumer != "" {
+		all = append(all, newThread(string(r.consumer), "consent", "refusal"))
+	}
+	return func(e contract.LogEvent) bool {
+		belongs := true
+		for _, t := range all { // each of them has to see every event
+			belongs = t.has(e) && belongs
+		}
+		return belongs && (r.stream == "" || r.stream == e.Stream) && r.matches(e)
+	}
+}
+
+// matches reports whether an event alone is what the replay asks for.
+func (r replay) matches(e contract.LogEvent) bool {
 	if len(r.types) > 0 && !slices.Contains(r.types, e.Type) ||
 		len(r.roles) > 0 && !slices.Contains(r.roles, e.Actor.Role) ||
 		len(r.organisations) > 0 && !slices.Contains(r.organisations, e.Actor.Organization) {
@@ -208,10 +290,43 @@ func (r replay) has(e contract.LogEvent, theirs map[string]bool) bool {
 	return (r.from == nil || !e.RecordedAt.Before(*r.from)) && (r.until == nil || e.RecordedAt.Before(*r.until))
 }
 
-// belongs reports whether all of a stream is about the citizens it names.
-func belongs(stream string) bool {
-	category, _, _ := strings.Cut(stream, "-")
-	return slices.Contains([]string{"citizen", "document", "consent", "access", "mandate"}, category)
+// thread follows what the log says about one id.
+type thread struct {
+	id         string
+	categories []string // of streams that are about the id as a whole, once an event names it
+	streams    map[string]bool
+	accesses   map[string]bool
+}
+
+func newThread(id string, categories ...string) *thread {
+	return &thread{id, categories, make(map[string]bool), make(map[string]bool)}
+}
+
+func (t *thread) has(e contract.LogEvent) bool {
+	category, _, _ := strings.Cut(e.Stream, "-")
+	if category == "registry" {
+		return false // which names everybody
+	}
+	named := e.Actor.CitizenID.String() == t.id || string(e.Actor.Organization) == t.id || bytes.Contains(e.Facts, []byte(t.id)) || strings.Contains(e.Stream, t.id)
+	if named && slices.Contains(t.categories, category) {
+		t.streams[e.Stream] = true
+	}
+	found := named || t.streams[e.Stream]
+	if category == "access" || category == "consent" {
+		if id := accessOf(e); id != "" && (t.accesses[id] || found) {
+			t.accesses[id], found = true, true
+		}
+	}
+	return found
+}
+
+// accessOf returns the id of the access that an event is about, "" when it is about none.
+func accessOf(e contract.LogEvent) string {
+	var f facts
+	if json.Unmarshal(e.Facts, &f) != nil {
+		return ""
+	}
+	return f.word("access")
 }
 
 func (p *program) printTold(asJSON bool, t told) error {

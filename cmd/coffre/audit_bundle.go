@@ -29,10 +29,14 @@ func newAuditBundle(p *program) *cobra.Command {
 	var s selection
 	cmd := &cobra.Command{
 		Use: "bundle --out FILE", Short: "Take the log home, with all that proves it",
-		Long: `Writes one file with the events that the last checkpoint covers, the hashes of the tree, the
-checkpoint and the public keys: what coffre audit verify needs, without vault, network or key.
-Personal parts stay sealed. The same events under the same checkpoint make the same file.
-With a selection each event comes with its own proof; nothing proves then that none was left out.`,
+		Long: `Writes one file with the events that a checkpoint covers, the hashes of the tree, the checkpoint
+and the public keys: what coffre audit verify needs, without vault, network or key. Personal
+parts stay sealed. The same events under the same checkpoint make the same file. With a
+selection each event comes with its own proof; nothing proves then that none was left out.
+
+The checkpoint covers everything that was recorded before the command. Where the vault signs
+none within five seconds, the bundle is of the last one, and the exit code is 4. It ends with 0
+when the bundle is there, 1 on an error, 2 on a mistake of usage.`,
 		Example: `  coffre audit bundle --data data --out log.bundle
   coffre audit bundle --url https://vault.example --token-file t --stream consent-0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --out one.bundle
   coffre audit bundle --data data --type consent.granted --from 2026-03-01 --until 2026-03-31 --out march.bundle`,
@@ -66,8 +70,12 @@ With a selection each event comes with its own proof; nothing proves then that n
 					return err
 				}
 				bar.Done()
-				return p.print(asJSON, bundled{out.name, covers.Origin, covers.Size, held, r.narrow()}, "bundle", out.name, "log", covers.Origin,
-					"events", strconv.FormatInt(held, 10), "events under the checkpoint", strconv.FormatInt(covers.Size, 10), "signed", day(covers.Time))
+				err = p.print(asJSON, bundled{out.name, covers.Origin, covers.Size, held, r.narrow(), from.incomplete()}, "bundle", out.name, "log", covers.Origin,
+					"events", strconv.FormatInt(held, 10), "events under the checkpoint", strconv.FormatInt(covers.Size, 10), "signed", day(covers.Time), "INCOMPLETE", from.incomplete())
+				if err == nil && from.late {
+					err = &exitError{exitIncomplete, nil}
+				}
+				return err
 			})
 		},
 	}
@@ -85,6 +93,8 @@ type bundled struct {
 	Size      int64  `json:"size"` // events under the checkpoint
 	Events    int64  `json:"events"`
 	Selection bool   `json:"selection"`
+	// Incomplete says what the bundle lacks of what was recorded before it was asked for.
+	Incomplete string `json:"incomplete,omitempty"`
 }
 
 // eventForms are the permanent names of all events that this program knows.
@@ -100,21 +110,20 @@ func (r replay) selects(from *served) bundle.Selection {
 	if !r.narrow() {
 		return nil
 	}
-	theirs := make(map[string]bool)
-	return func(e *bundle.Event) bool {
-		return (r.stream == "" || r.stream == e.Stream) && r.has(from.asked, theirs)
-	}
+	has := r.chooser()
+	return func(*bundle.Event) bool { return has(from.asked) }
 }
 
 // narrow reports whether less than the whole log is asked for.
 func (r replay) narrow() bool {
-	return r.citizen != nil || r.stream != "" || len(r.types) > 0 || len(r.roles) > 0 || len(r.organisations) > 0 || r.from != nil || r.until != nil
+	return r.follows() || r.stream != "" || len(r.types) > 0 || len(r.roles) > 0 || len(r.organisations) > 0 || r.from != nil || r.until != nil
 }
 
 // served is the log as a vault serves it. It is for one goroutine.
 type served struct {
 	c     *client.Client
 	note  []byte
+	late  bool // the checkpoint does not cover what was recorded before it was asked for
 	tiles map[proof.Tile][]proof.Hash
 	asked contract.LogEvent // the event that was yielded last, as it was served
 }
@@ -124,12 +133,25 @@ var _ bundle.Source = (*served)(nil)
 // maxTile bounds a tile, in bytes.
 const maxTile = proof.TileWidth * len(proof.Hash{})
 
-// Checkpoint implements bundle.Source. It is asked for once, so that all belongs together.
+// incomplete says what a log lacks under a checkpoint that is late, "" when it is not.
+func (s *served) incomplete() string {
+	if !s.late {
+		return ""
+	}
+	return "the vault has signed no checkpoint for more than five seconds, and what it recorded last is in none"
+}
+
+// Checkpoint implements bundle.Source. It is asked for once, so that all belongs together. It
+// covers whatever was recorded before, if the vault signs one within seconds.
 func (s *served) Checkpoint(ctx context.Context) ([]byte, error) {
 	if s.note != nil {
 		return s.note, nil
 	}
-	body, err := client.Stream(s.c.GetCheckpoint(ctx))
+	body, err := client.Stream(s.c.GetCheckpoint(ctx, contract.GetCheckpointParams{Covering: contract.CheckpointCoveringNow}))
+	if refusal, refused := errors.AsType[*client.Refusal](err); refused && refusal.Slug() == "checkpointBehind" {
+		s.late = true
+		body, err = client.Stream(s.c.GetCheckpoint(ctx, contract.GetCheckpointParams{}))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -206,13 +228,15 @@ func (s *served) LogEvents(ctx context.Context, size int64) iter.Seq2[bundle.Eve
 
 // selection are the flags that say which part of the log is meant.
 type selection struct {
-	citizen, stream, from, until string
-	types, roles, orgs           []string
+	citizen, document, consumer, stream, from, until string
+	types, roles, orgs                               []string
 }
 
 func (s *selection) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.citizen, "citizen", "", "only what concerns this citizen, by `id`")
+	f.StringVar(&s.document, "document", "", "only what concerns this document, by `id`")
+	f.StringVar(&s.consumer, "consumer", "", "only what concerns this organisation, by `number`: its consents, accesses and refusals")
 	f.StringVar(&s.stream, "stream", "", "only this stream, by `name`")
 	f.StringSliceVar(&s.types, "type", nil, "only these `types` of event")
 	f.StringSliceVar(&s.roles, "role", nil, "only what callers in these `roles` did")

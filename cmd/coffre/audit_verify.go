@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
@@ -27,8 +30,7 @@ import (
 const exitIncomplete = 4
 
 func newAuditVerify(p *program) *cobra.Command {
-	var keys, held []string
-	var tokenFile string
+	var checks provenLog
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "verify FILE|DIR|URL", Short: "Check that no event was removed, altered, reordered or slipped in",
@@ -50,11 +52,11 @@ was tampered with, 4 when nothing is wrong and the bundle is incomplete.`,
   coffre audit verify https://vault.example --token-file t --key keys.json --json`,
 		Args: takes("FILE|DIR|URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o, err := p.verifyOptions(keys, held)
+			o, err := p.verifyOptions(checks.keys, checks.held)
 			if err != nil {
 				return err
 			}
-			r, err := p.verifyAny(cmd.Context(), args[0], tokenFile, o)
+			r, err := p.verifyAny(cmd.Context(), args[0], checks.tokenFile, o)
 			if err != nil {
 				return err
 			}
@@ -64,12 +66,8 @@ was tampered with, 4 when nothing is wrong and the bundle is incomplete.`,
 			return verdict(r)
 		},
 	}
-	f := cmd.Flags()
-	f.StringArrayVar(&keys, "key", nil, "a public `key` of the log that you trust, or a file with it (default: those that come with the log)")
-	f.StringArrayVar(&held, "checkpoint", nil, "`file` with a checkpoint, or a bundle, that you kept from before")
-	f.StringVar(&tokenFile, "token-file", "", "`file` with the token for URL")
-	_ = cmd.MarkFlagFilename("checkpoint") // only for flags that are not there
-	_ = cmd.MarkFlagFilename("token-file")
+	checks.flags(cmd)
+	checks.tokenFlag(cmd)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
@@ -143,7 +141,9 @@ func (p *program) verifyAny(ctx context.Context, place, tokenFile string, o bund
 		}
 		var r bundle.Report
 		err := p.asks(ctx, where{url: place, tokenFile: tokenFile}, asAuditor, func(c *client.Client) (err error) {
-			r, err = p.verifySource(ctx, &served{c: c}, o)
+			s := &served{c: c}
+			r, err = p.verifySource(ctx, s, o)
+			r.Incomplete = cmp.Or(r.Incomplete, s.incomplete())
 			return err
 		})
 		return r, err
@@ -181,7 +181,33 @@ func (p *program) verifyAny(ctx context.Context, place, tokenFile string, o bund
 	for _, stream := range deleted {
 		r.Add(bundle.Finding{Kind: bundle.Deleted, Leaf: -1, Stream: string(stream), Says: fmt.Sprintf("the server was told to delete or to truncate the stream %s: its records are gone, or will be", stream)})
 	}
+	if err != nil {
+		return r, err
+	}
+	err = unsigned(ctx, source, &r, time.Now())
 	return r, err
+}
+
+// signedBy is how long an event may be there without a checkpoint: a vault that is served signs
+// one within seconds.
+const signedBy = time.Minute
+
+// unsigned notes what follows the checkpoint of a report in the log, which nothing proves. It is
+// incomplete when that was recorded long before now.
+func unsigned(ctx context.Context, log *vault.AuditSource, r *bundle.Report, now time.Time) error {
+	oldest := int64(math.MaxInt64)
+	for e, err := range log.EventsFrom(ctx, r.Size) {
+		if err != nil {
+			return err
+		}
+		if r.After++; !e.Damaged {
+			oldest = min(oldest, e.Time)
+		}
+	}
+	if r.After > 0 && r.Incomplete == "" && now.Sub(time.UnixMicro(oldest)) > signedBy {
+		r.Incomplete = fmt.Sprintf("%d events follow the last checkpoint, and nothing proves them; a vault that is served signs them within seconds", r.After)
+	}
+	return nil
 }
 
 func (p *program) verifyFile(ctx context.Context, name string, size int64, o bundle.Options) (bundle.Report, error) {
@@ -264,6 +290,10 @@ func (p *program) printReport(asJSON bool, r bundle.Report) error {
 	if _, err := fmt.Fprintln(p.Out, said); err != nil {
 		return err
 	}
-	return p.facts("log", printable(r.Origin), "events under the checkpoint", strconv.FormatInt(r.Size, 10), "events read", strconv.FormatInt(r.Events, 10),
+	after := ""
+	if r.After > 0 {
+		after = strconv.FormatInt(r.After, 10) + ", which nothing proves yet"
+	}
+	return p.facts("log", printable(r.Origin), "events under the checkpoint", strconv.FormatInt(r.Size, 10), "events after it", after, "events read", strconv.FormatInt(r.Events, 10),
 		"events verified", strconv.FormatInt(r.Verified, 10), "signed", day(r.Signed), "root", r.Root, "key", printable(key))
 }

@@ -217,8 +217,9 @@ func (f finder) below(t *testing.T, hits map[string]string, folders ...string) (
 // played is what a whole life of a vault left behind.
 type played struct {
 	dir, temp string
-	logs      bytes.Buffer // what the vault logged
-	command   func(args ...string) []byte
+	logs      bytes.Buffer                // what the vault logged
+	run       func(args ...string) []byte // a command that ends well
+	command   func(args ...string) []byte // the same, of the vault's directory
 }
 
 // play runs the demo and the import on a vault in a folder of its own, and adds
@@ -228,15 +229,19 @@ func play(t *testing.T, c canaries, paths []string, o vault.Options) *played {
 	p := &played{dir: t.TempDir(), temp: t.TempDir()}
 	t.Setenv("TMPDIR", p.temp)
 	o.Logger = slog.New(slog.NewJSONHandler(&p.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	command := func(args ...string) []byte {
+	p.run = func(args ...string) []byte {
 		t.Helper()
 		var out, errs bytes.Buffer
 		program := newProgram(terminal{In: strings.NewReader(""), Out: &out, Err: &errs, Getenv: func(string) string { return "" }})
 		program.open = func(ctx context.Context, dir vault.DataDir) (runningVault, error) { return vault.Open(ctx, dir, o) }
-		if code := program.run(t.Context(), append(args, "--data", p.dir)); code != 0 {
-			t.Fatalf("coffre %s: exit %d\n%s%s", args[0], code, out.Bytes(), errs.Bytes())
+		if code := program.run(t.Context(), args); code != 0 {
+			t.Fatalf("coffre %s: exit %d\n%s%s", strings.Join(args[:min(2, len(args))], " "), code, out.Bytes(), errs.Bytes())
 		}
 		return out.Bytes()
+	}
+	command := func(args ...string) []byte {
+		t.Helper()
+		return p.run(append(args, "--data", p.dir)...)
 	}
 	p.command = command
 	before := len(c)
@@ -369,6 +374,25 @@ func (p *played) auditorsGetNothingPersonal(t *testing.T, f finder) {
 	hits := map[string]string{}
 	for _, args := range [][]string{{"audit", "replay"}, {"audit", "replay", "--json"}, {"audit", "bundle", "--out", path}} {
 		f.in("coffre "+strings.Join(args[:2], " "), p.command(args...), hits)
+	}
+	told := 0
+	for line := range bytes.Lines(p.run("audit", "replay", path, "--type", "citizen.registered", "--json")) {
+		var e struct{ Facts struct{ Citizen string } }
+		if json.Unmarshal(line, &e) != nil || e.Facts.Citizen == "" {
+			continue
+		}
+		for _, place := range []string{path, p.dir} {
+			for _, form := range []string{"--json=false", "--json"} {
+				f.in("coffre audit asof", p.run("audit", "asof", place, "--citizen", e.Facts.Citizen, form), hits)
+			}
+		}
+		told++
+	}
+	if told < 3 {
+		t.Fatalf("only %d citizens were told of", told)
+	}
+	for _, args := range [][]string{{"audit", "replay", path}, {"audit", "replay", p.dir, "--json"}, {"audit", "verify", path}, {"audit", "verify", p.dir, "--json"}} {
+		f.in("coffre "+strings.Join(args[:2], " "), p.run(args...), hits)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {

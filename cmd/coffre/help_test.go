@@ -286,7 +286,7 @@ func TestEveryCommandSaysHowItIsTyped(t *testing.T) {
 				wrong["unknown command \"toomany\""] = append(many, "toomany")
 			}
 		}
-		if len(takes) > 0 {
+		if len(takes) > 0 && !strings.HasPrefix(takes[0], "[") {
 			wrong[strings.TrimSuffix(takes[len(takes)-1], "...")+" is missing"] = many[:len(many)-1]
 		}
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {

@@ -202,3 +202,26 @@ func TestCertificatesAndExportsNameTheirCheckpoint(t *testing.T) {
 		t.Errorf("the certificate names %q: %v", signed.Checkpoint, err)
 	}
 }
+
+// Whoever asks for a checkpoint that covers what was recorded so far gets one, and never an
+// older one in its place: where none is signed in time the answer says so.
+func TestCheckpointCoversWhatWasRecorded(t *testing.T) {
+	r := newRig(t)
+	for n := range 3 {
+		if w := r.issue(t, uuid.New(), ssinA, fmt.Sprint("covered ", n)); w.Code != http.StatusCreated {
+			t.Fatal(w.Code)
+		}
+		head, err := r.Core.Log.Head(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := r.get(t, anyAuditor, "/log/checkpoint?covering=now")
+		c, err := proof.Peek(w.Body.Bytes())
+		if err != nil || w.Code != http.StatusOK || c.Size < int64(head.Commit) {
+			t.Fatalf("%d: %d events are covered of %d, %v", w.Code, c.Size, head.Commit, err)
+		}
+	}
+	if w := r.ask(httptest.NewRequest(http.MethodGet, "/vault/v1/log/checkpoint?covering=then", nil), r.bearer(t, anyAuditor)); w.Code != http.StatusBadRequest {
+		t.Error(w.Code)
+	}
+}

@@ -117,6 +117,9 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
+	if err == nil && o.Listen != "" {
+		v.AwaitLastCheckpoint(grace)
+	}
 	return err
 }
 

@@ -10,10 +10,13 @@ import (
 )
 
 // takes returns the check of a command's arguments, which have these names in its usage
-// line; one that ends in ... may be given more than once.
+// line; one that ends in ... may be given more than once, one in brackets need not be given.
 func takes(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		for i, name := range names {
+			if i >= len(args) && strings.HasPrefix(name, "[") {
+				return nil
+			}
 			if i >= len(args) {
 				return misused(cmd, "%s is missing", strings.TrimSuffix(name, "..."))
 			}

@@ -87,7 +87,7 @@ func (v *Vault) ListEvents(ctx context.Context, r contract.ListEventsRequestObje
 		if !matches {
 			continue
 		}
-		item, err := eventItem(record, leaf)
+		item, err := EventItem(record, leaf)
 		if err != nil {
 			return nil, err
 		}
@@ -219,7 +219,9 @@ func matchesRecord(r eventstore.Record, p contract.ListEventsParams) (bool, erro
 		(len(p.Organization) == 0 || slices.Contains(p.Organization, meta.Actor.Organisation)), nil
 }
 
-func eventItem(r eventstore.Record, leaf int64) (contract.LogEvent, error) {
+// EventItem returns a record of the log, at its leaf, as auditors see it: with the personal part
+// sealed. The error says that its metadata do not decode.
+func EventItem(r eventstore.Record, leaf int64) (contract.LogEvent, error) {
 	meta, err := r.Metadata()
 	if err != nil {
 		return contract.LogEvent{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"coffre/domain"
 	"coffre/eventstore/proof"
@@ -13,18 +14,49 @@ import (
 )
 
 var (
-	errNoCheckpoint = domain.NewError(domain.NotFound, "noCheckpoint", "no checkpoint of the log is signed yet; try again in a few seconds")
-	errNotCovered   = domain.NewError(domain.Invalid, "notCovered", "no checkpoint covers that many events yet")
-	errNotInTree    = domain.NewError(domain.Invalid, "notInTree", "that lies beyond the events that the proof is about")
+	errNoCheckpoint     = domain.NewError(domain.NotFound, "noCheckpoint", "no checkpoint of the log is signed yet; try again in a few seconds")
+	errCheckpointBehind = domain.NewError(domain.Stale, "checkpointBehind", "no checkpoint covers yet what was recorded before the call; the last one is at /log/checkpoint")
+	errNotCovered       = domain.NewError(domain.Invalid, "notCovered", "no checkpoint covers that many events yet")
+	errNotInTree        = domain.NewError(domain.Invalid, "notInTree", "that lies beyond the events that the proof is about")
 )
 
-// GetCheckpoint implements GET /log/checkpoint: the last signed checkpoint of the log.
-func (v *Vault) GetCheckpoint(ctx context.Context, _ contract.GetCheckpointRequestObject) (contract.GetCheckpointResponseObject, error) {
+// currentWait is the longest that a caller waits for a checkpoint of everything recorded so far.
+const currentWait = 5 * time.Second
+
+// GetCheckpoint implements GET /log/checkpoint: the last signed checkpoint of the log, or one
+// that covers everything recorded before the call.
+func (v *Vault) GetCheckpoint(ctx context.Context, r contract.GetCheckpointRequestObject) (contract.GetCheckpointResponseObject, error) {
+	if r.Params.Covering == contract.CheckpointCoveringNow && v.Proof != nil {
+		note, err := v.currentCheckpoint(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return contract.GetCheckpoint200TextResponse(note), nil
+	}
 	note, _, err := v.lastCheckpoint(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return contract.GetCheckpoint200TextResponse(note), nil
+}
+
+// currentCheckpoint waits for a checkpoint that covers the end of the log as it is now.
+func (v *Vault) currentCheckpoint(ctx context.Context) ([]byte, error) {
+	end, err := v.Log.Head(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("end of the log: %w", err)
+	}
+	leaf, err := v.Log.Leaves().Leaf(ctx, end)
+	if err != nil {
+		return nil, fmt.Errorf("end of the log: %w", err)
+	}
+	wait, cancel := context.WithTimeout(ctx, currentWait)
+	defer cancel()
+	note, err := v.Proof.Await(wait, leaf)
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return nil, errCheckpointBehind
+	}
+	return note, err
 }
 
 // lastCheckpoint returns the last checkpoint and its note.

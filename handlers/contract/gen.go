@@ -153,6 +153,21 @@ func (e Attestation) Valid() bool {
 	}
 }
 
+// Defines values for CheckpointCovering.
+const (
+	CheckpointCoveringNow CheckpointCovering = "now"
+)
+
+// Valid indicates whether the value is a known member of the CheckpointCovering enum.
+func (e CheckpointCovering) Valid() bool {
+	switch e {
+	case CheckpointCoveringNow:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConsentDecision.
 const (
 	ConsentDecisionGranted   ConsentDecision = "granted"
@@ -1292,6 +1307,9 @@ type CaseReference = string
 
 // Checkpoint a signed note: docs/log-format.md, Checkpoint
 type Checkpoint = string
+
+// CheckpointCovering what a checkpoint has to cover
+type CheckpointCovering string
 
 // Citizen exactly one of the two
 type Citizen struct {
@@ -4557,6 +4575,13 @@ type ListHoldsParams struct {
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
 }
 
+// GetCheckpointParams defines parameters for GetCheckpoint.
+type GetCheckpointParams struct {
+	// Covering With `now` the answer waits, five seconds at most, for a checkpoint that covers every
+	// event that was recorded before the call; 412 when there is none by then.
+	Covering CheckpointCovering `form:"covering,omitempty" json:"covering,omitempty,omitzero"`
+}
+
 // ProveConsistencyParams defines parameters for ProveConsistency.
 type ProveConsistencyParams struct {
 	// Former number of events of the smaller log
@@ -5008,7 +5033,7 @@ type ServerInterface interface {
 	ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams)
 	// GetCheckpoint How many events the log has, and the root over them, signed
 	// (GET /log/checkpoint)
-	GetCheckpoint(w http.ResponseWriter, r *http.Request)
+	GetCheckpoint(w http.ResponseWriter, r *http.Request, params GetCheckpointParams)
 	// ProveConsistency That the log of then is the beginning of the log of now
 	// (GET /log/proof/consistency)
 	ProveConsistency(w http.ResponseWriter, r *http.Request, params ProveConsistencyParams)
@@ -8941,8 +8966,27 @@ func (siw *ServerInterfaceWrapper) ListHolds(w http.ResponseWriter, r *http.Requ
 // GetCheckpoint operation middleware
 func (siw *ServerInterfaceWrapper) GetCheckpoint(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetCheckpointParams
+
+	// ------------- Optional query parameter "covering" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "covering", r.URL.Query(), &params.Covering, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "covering"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "covering", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetCheckpoint(w, r)
+		siw.Handler.GetCheckpoint(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -13630,6 +13674,7 @@ func (response ListHoldsdefaultApplicationProblemPlusJSONResponse) VisitListHold
 }
 
 type GetCheckpointRequestObject struct {
+	Params GetCheckpointParams
 }
 
 type GetCheckpointResponseObject interface {
@@ -16926,8 +16971,10 @@ func (sh *strictHandler) ListHolds(w http.ResponseWriter, r *http.Request, param
 }
 
 // GetCheckpoint operation middleware
-func (sh *strictHandler) GetCheckpoint(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) GetCheckpoint(w http.ResponseWriter, r *http.Request, params GetCheckpointParams) {
 	var request GetCheckpointRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetCheckpoint(ctx, request.(GetCheckpointRequestObject))

@@ -570,8 +570,9 @@ func (c *Client) ListHolds(ctx context.Context, params ListHoldsParams) (*http.R
 }
 
 // GetCheckpoint: How many events the log has, and the root over them, signed.
-func (c *Client) GetCheckpoint(ctx context.Context) (*http.Response, error) {
+func (c *Client) GetCheckpoint(ctx context.Context, params GetCheckpointParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/log/checkpoint"}
+	r.query("covering", params.Covering, false)
 	return c.do(ctx, r)
 }
 

@@ -318,6 +318,11 @@ func (s *AuditSource) before(ctx context.Context, first int64) (logPlace, error)
 	return s.marks[n-1], nil
 }
 
+// EventsFrom yields the events from a leaf on to the end of the log, whatever covers them.
+func (s *AuditSource) EventsFrom(ctx context.Context, leaf int64) iter.Seq2[bundle.Event, error] {
+	return s.events(ctx, leaf, math.MaxInt64)
+}
+
 // events yields the events from leaf first on and before end.
 func (s *AuditSource) events(ctx context.Context, first, end int64) iter.Seq2[bundle.Event, error] {
 	const page = 1024

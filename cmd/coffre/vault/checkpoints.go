@@ -199,6 +199,26 @@ func (a *assembly) compareCheckpoint(ctx context.Context) error {
 	return a.publisher.Compare(ctx)
 }
 
+// lastCheckpointWait is the longest that a process that stops waits for its last events to be
+// signed.
+const lastCheckpointWait = 3 * time.Second
+
+// AwaitLastCheckpoint waits, a few seconds at most, until a checkpoint covers the end of the log.
+// A process that stops calls it once nobody asks it any more, so that what it leaves behind is
+// proved to its end. Events that no checkpoint covers are lost to nobody: the next start has
+// them signed.
+func (v *Instance) AwaitLastCheckpoint(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastCheckpointWait)
+	defer cancel()
+	end, err := v.store.Head(ctx)
+	if err != nil {
+		return
+	}
+	if leaf, err := v.publisher.Leaves.Leaf(ctx, end); err == nil {
+		_, _ = v.publisher.Await(ctx, leaf) // what is not signed now is signed at the next start
+	}
+}
+
 // saysCheckpoint tells people what a checkpoint covers.
 func saysCheckpoint(c proof.Checkpoint) string {
 	return fmt.Sprintf("of %s, with %d events under the root %x,", c.Time.Format(time.RFC3339), c.Size, c.Root[:8])

@@ -29,6 +29,9 @@ type Report struct {
 	Whole    bool      `json:"whole"`
 	Events   int64     `json:"events"` // met
 	Verified int64     `json:"verified"`
+	// After counts the events that follow the checkpoint where they can be seen, which
+	// nothing proves.
+	After int64 `json:"after,omitempty"`
 	// Findings are the first of what is wrong, Wrong is how many there are.
 	Findings []Finding `json:"findings"`
 	Wrong    int64     `json:"wrong"`
