@@ -314,7 +314,7 @@ func (v *Vault) reportDocument(ctx context.Context, in acting.Intent, d disclosu
 }
 
 func (v *Vault) reportConsents(ctx context.Context, in acting.Intent, id domain.CitizenID, w *reportWriter) error {
-	all, err := v.consentsOf(ctx, in, id)
+	all, err := v.consentsOf(ctx, id, clocks{leaf: projections.Latest, at: in.At, day: domain.BelgianDate(in.At)})
 	if err != nil {
 		return err
 	}
@@ -322,7 +322,7 @@ func (v *Vault) reportConsents(ctx context.Context, in acting.Intent, id domain.
 	for i := range all {
 		item := consentItem(in, &all[i])
 		item.CitizenID, item.MandateID = all[i].Citizen, all[i].Mandate
-		if err := v.openShownTexts(ctx, &item); err != nil {
+		if err := v.openShownTexts(ctx, &item, projections.Latest); err != nil {
 			return err
 		}
 		if err := w.item(item); err != nil {
@@ -374,7 +374,7 @@ func (v *Vault) reportMandates(ctx context.Context, in acting.Intent, id domain.
 		return err
 	}
 	for _, m := range all {
-		item, err := v.mandateItem(ctx, m, person, domain.BelgianDate(in.At))
+		item, err := v.mandateItem(ctx, m, person, clocks{day: domain.BelgianDate(in.At)})
 		if err != nil {
 			return err
 		}

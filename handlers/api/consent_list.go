@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"coffre/domain"
 	"coffre/domain/audit"
@@ -30,6 +31,8 @@ type consentQuery struct {
 	cursor  contract.Cursor
 	size    contract.PageSize
 	min     contract.CoffreMinPosition
+	asOf    *time.Time
+	validAt domain.Date
 }
 
 // ListConsents implements GET /consents: the consents of a citizen, newest first; those of
@@ -37,7 +40,7 @@ type consentQuery struct {
 // reached nobody looks like one that waits (rule A-6).
 func (v *Vault) ListConsents(ctx context.Context, r contract.ListConsentsRequestObject) (contract.ListConsentsResponseObject, error) {
 	p := r.Params
-	page, err := v.listConsents(ctx, consentQuery{contract.Base + "/consents", p.CitizenID, p.State, p.Lang, p.After, p.PageSize, p.CoffreMinPosition}, nil)
+	page, err := v.listConsents(ctx, consentQuery{contract.Base + "/consents", p.CitizenID, p.State, p.Lang, p.After, p.PageSize, p.CoffreMinPosition, p.AsOf, p.ValidAt}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +52,7 @@ func (v *Vault) ListConsents(ctx context.Context, r contract.ListConsentsRequest
 func (v *Vault) ListConsentRequests(ctx context.Context, r contract.ListConsentRequestsRequestObject) (contract.ListConsentRequestsResponseObject, error) {
 	p := r.Params
 	waits := func(c *consentlog.Consent) bool { return c.RequestedLeaf != projections.Latest }
-	page := consentQuery{contract.Base + "/consentRequests", p.CitizenID, p.State, p.Lang, p.After, p.PageSize, p.CoffreMinPosition}
+	page := consentQuery{contract.Base + "/consentRequests", p.CitizenID, p.State, p.Lang, p.After, p.PageSize, p.CoffreMinPosition, nil, ""}
 	if edge.CallFrom(ctx).Role == domain.RoleCitizen {
 		waits = func(c *consentlog.Consent) bool { return c.State == consentlog.IsRequested }
 	}
@@ -66,14 +69,18 @@ func (v *Vault) listConsents(ctx context.Context, p consentQuery, also func(*con
 		return contract.Consents{}, err
 	}
 	in := v.NewIntent(ctx)
-	if in.Actor.Role == domain.RoleConsumer {
-		return v.consumerConsents(ctx, in, p, also)
+	known, err := v.setClocks(ctx, in.At, p.asOf, p.validAt, v.ConsentLog.Name())
+	if err != nil {
+		return contract.Consents{}, err
 	}
-	return v.citizenConsents(ctx, in, p, also)
+	if in.Actor.Role == domain.RoleConsumer {
+		return v.consumerConsents(ctx, in, p, known, also)
+	}
+	return v.citizenConsents(ctx, in, p, known, also)
 }
 
 // citizenConsents returns a page of a citizen's consents, newest first.
-func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consentQuery, also func(*consentlog.Consent) bool) (contract.Consents, error) {
+func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consentQuery, known clocks, also func(*consentlog.Consent) bool) (contract.Consents, error) {
 	before, err := v.LeafFrom(p.path, p.cursor, projections.Latest)
 	if err != nil {
 		return contract.Consents{}, err
@@ -89,7 +96,7 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 	if err != nil {
 		return contract.Consents{}, err
 	}
-	all, err := v.consentsOf(ctx, in, a.Citizen)
+	all, err := v.consentsOf(ctx, a.Citizen, known)
 	if err != nil {
 		return contract.Consents{}, err
 	}
@@ -114,7 +121,7 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 		item := consentItem(in, c)
 		item.CitizenID, item.MandateID = c.Citizen, c.Mandate
 		if c.State == consentlog.IsRequested {
-			if err := v.openShownTexts(ctx, &item); err != nil {
+			if err := v.openShownTexts(ctx, &item, known.leaf); err != nil {
 				return contract.Consents{}, err
 			}
 		}
@@ -125,14 +132,22 @@ func (v *Vault) citizenConsents(ctx context.Context, in acting.Intent, p consent
 }
 
 // consentsOf returns the consents of all lives of a citizen, in the order in which they began.
-func (v *Vault) consentsOf(ctx context.Context, in acting.Intent, id domain.CitizenID) ([]consentlog.Consent, error) {
-	lives, err := v.Wallets.Lives(ctx, id, projections.Latest)
+func (v *Vault) consentsOf(ctx context.Context, id domain.CitizenID, known clocks) ([]consentlog.Consent, error) {
+	if known.leaf < 0 {
+		return nil, nil
+	}
+	if known.leaf != projections.Latest {
+		if err := v.WaitForLeaf(ctx, known.leaf, v.Wallets.Name()); err != nil {
+			return nil, err
+		}
+	}
+	lives, err := v.Wallets.Lives(ctx, id, known.leaf)
 	if err != nil {
 		return nil, err
 	}
 	var all []consentlog.Consent
 	for _, life := range lives {
-		more, err := v.ConsentLog.Of(ctx, life, projections.Latest, in.At)
+		more, err := v.ConsentLog.Of(ctx, life, known.leaf, known.moment())
 		if err != nil {
 			return nil, err
 		}
@@ -144,7 +159,7 @@ func (v *Vault) consentsOf(ctx context.Context, in acting.Intent, id domain.Citi
 
 // consumerConsents returns a page of a consumer's own consents, oldest first. Citizens are
 // named by the references that the consumer knows.
-func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consentQuery, also func(*consentlog.Consent) bool) (contract.Consents, error) {
+func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consentQuery, known clocks, also func(*consentlog.Consent) bool) (contract.Consents, error) {
 	if p.citizen != nil {
 		return contract.Consents{}, edge.ErrNoResource // a consumer knows nobody by that id
 	}
@@ -154,8 +169,11 @@ func (v *Vault) consumerConsents(ctx context.Context, in acting.Intent, p consen
 	}
 	size := edge.PageSize(p.size)
 	page := contract.Consents{Self: p.links().At(p.cursor), Items: []contract.Consent{}, PageSize: size}
+	if known.leaf < 0 {
+		return page, nil
+	}
 	for scanned := 0; ; {
-		batch, err := v.ConsentLog.MadeTo(ctx, in.Actor.Organisation, in.At, from, edge.MaxPage)
+		batch, err := v.ConsentLog.MadeTo(ctx, in.Actor.Organisation, known.leaf, known.moment(), from, edge.MaxPage)
 		if err != nil {
 			return contract.Consents{}, err
 		}
@@ -189,7 +207,7 @@ func (p consentQuery) matches(c *consentlog.Consent, also func(*consentlog.Conse
 }
 
 func (p consentQuery) links() edge.PageLinks {
-	return edge.AddID(edge.LinksTo(p.path), "citizenId", p.citizen).Texts("state", edge.AsStrings(p.states)).Text("lang", string(p.lang)).Number("pageSize", p.size)
+	return edge.AddID(edge.LinksTo(p.path), "citizenId", p.citizen).Texts("state", edge.AsStrings(p.states)).Time("asOf", p.asOf).Text("validAt", string(p.validAt)).Text("lang", string(p.lang)).Number("pageSize", p.size)
 }
 
 // coversTerms reports whether the mandates of a representation cover every document type of
@@ -213,11 +231,15 @@ func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObje
 		return nil, err
 	}
 	in := v.NewIntent(ctx)
-	c, known, err := v.ConsentLog.Consent(ctx, r.ConsentID, projections.Latest, in.At)
+	known, err := v.setClocks(ctx, in.At, r.Params.AsOf, r.Params.ValidAt, v.ConsentLog.Name())
+	if err != nil {
+		return nil, err
+	}
+	c, there, err := v.ConsentLog.Consent(ctx, r.ConsentID, known.leaf, known.moment())
 	switch {
 	case err != nil:
 		return nil, err
-	case !known:
+	case !there || known.leaf < 0:
 		return nil, consent.ErrNotFound
 	}
 	var item contract.Consent
@@ -226,14 +248,14 @@ func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObje
 		if c.Terms.Consumer != in.Actor.Organisation || !c.Tracked && !c.Answered() {
 			return nil, consent.ErrNotFound
 		}
-		c = c.AsConsumer(in.At)
+		c = c.AsConsumer(known.moment())
 		item, err = v.consentForConsumer(ctx, in, &c)
 	case domain.RolePrivacyOfficer:
 		err = v.recordLook(ctx, in, audit.Operate{Act: audit.ReadConsent, On: c.Consent.String(), Citizen: c.Citizen})
 		item = consentItem(in, &c)
 		item.CitizenID, item.MandateID = c.Citizen, c.Mandate
 	default:
-		item, err = v.consentForCitizen(ctx, in, &c)
+		item, err = v.consentForCitizen(ctx, in, &c, known.leaf)
 	}
 	if err != nil {
 		return nil, err
@@ -242,7 +264,7 @@ func (v *Vault) GetConsent(ctx context.Context, r contract.GetConsentRequestObje
 }
 
 // consentForCitizen shows a consent to its citizen or to a representative.
-func (v *Vault) consentForCitizen(ctx context.Context, in acting.Intent, c *consentlog.Consent) (contract.Consent, error) {
+func (v *Vault) consentForCitizen(ctx context.Context, in acting.Intent, c *consentlog.Consent, asOf int64) (contract.Consent, error) {
 	if c.Citizen.IsZero() { // it reached nobody
 		return contract.Consent{}, consent.ErrNotFound
 	}
@@ -263,21 +285,24 @@ func (v *Vault) consentForCitizen(ctx context.Context, in acting.Intent, c *cons
 	}
 	item := consentItem(in, c)
 	item.CitizenID, item.MandateID = c.Citizen, c.Mandate
-	if err := v.openShownTexts(ctx, &item); err != nil {
+	if err := v.openShownTexts(ctx, &item, asOf); err != nil {
 		return contract.Consent{}, err
 	}
 	v.RecordDelivered(in, authorized)
 	return item, nil
 }
 
-// openShownTexts opens the message and the text that the citizen was shown into item (rule
-// C-5). They stay empty while keys are unavailable or after an erasure.
-func (v *Vault) openShownTexts(ctx context.Context, item *contract.Consent) error {
+// openShownTexts opens the message and the text that the citizen was shown, up to a leaf, into
+// item (rule C-5). They stay empty while keys are unavailable or after an erasure.
+func (v *Vault) openShownTexts(ctx context.Context, item *contract.Consent, asOf int64) error {
 	parts, err := v.ConsentLog.Shown(ctx, item.ConsentID)
 	if err != nil {
 		return err
 	}
 	for _, part := range parts {
+		if part.Leaf > asOf {
+			break // they come in the order of the log
+		}
 		shown, err := disclosure.OpenSealedPart[consent.Event](ctx, v.Discloser, part.Place, part.Sealed)
 		switch {
 		case disclosure.KeyMissing(err):

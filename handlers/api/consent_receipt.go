@@ -38,7 +38,7 @@ func (v *Vault) GetConsentReceipt(ctx context.Context, r contract.GetConsentRece
 		return nil, err
 	}
 	text := contract.Consent{ConsentID: c.Consent}
-	if err := v.openShownTexts(ctx, &text); err != nil {
+	if err := v.openShownTexts(ctx, &text, projections.Latest); err != nil {
 		return nil, err
 	}
 	facts, err := v.receiptFacts(ctx, in, &c, text.ShownText)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"math"
+	"time"
 
 	"coffre/domain"
 	"coffre/domain/access"
@@ -17,9 +19,12 @@ import (
 // GetDocument implements GET /documents/{id} for its issuer and its holders.
 func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestObject) (contract.GetDocumentResponseObject, error) {
 	in := v.NewIntent(ctx)
-	d, err := v.View(ctx, in, r.DocumentID, disclosure.Viewing{AsIssuer: access.OpenedReadBack, AsRepresentative: access.OpenedDocument})
+	d, known, err := v.viewKnown(ctx, in, r.DocumentID, disclosure.Viewing{AsIssuer: access.OpenedReadBack, AsRepresentative: access.OpenedDocument}, r.Params.AsOf, r.Params.ValidAt)
 	if err != nil {
 		return nil, err
+	}
+	if on := d.State.VersionAt(known.day); r.Params.ValidAt != "" && on > 0 {
+		d.Version = min(d.Version, on)
 	}
 	item, err := v.versionItem(ctx, d.LoadedDocument, d.Version)
 	if err != nil {
@@ -31,7 +36,7 @@ func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestOb
 		Href: in.Call.InLanguage(contract.DocumentHref(s.Document)), DocumentID: s.Document, DocumentType: s.Type, Version: d.Version,
 		Label:  in.Words.Label(vocabulary.DocumentTypes, string(s.Type), lang),
 		Issuer: s.Issuer, IssuerName: in.Words.Label(vocabulary.Organisations, string(s.Issuer), lang),
-		State: contract.DocumentState(s.StatusAt(domain.BelgianDate(in.At))), IssuedAt: s.IssuedAt, ChangedAt: d.ChangedAt,
+		State: contract.DocumentState(s.StatusAt(known.day)), IssuedAt: s.IssuedAt, ChangedAt: d.ChangedAt,
 		ValidFrom: item.ValidFrom, ValidUntil: item.ValidUntil, EffectiveFrom: item.EffectiveFrom,
 		Reason: s.Revocation.Reason, Content: item.Content, Attachments: item.Attachments,
 	}
@@ -49,13 +54,48 @@ func (v *Vault) GetDocument(ctx context.Context, r contract.GetDocumentRequestOb
 		answer.CitizenID = s.Citizen
 	}
 	v.RecordOnceAnswered(in, d.Authorized)
-	return contract.GetDocument200JSONResponse{Body: answer, Headers: contract.GetDocument200ResponseHeaders{ETag: documentTag(in, d)}}, nil
+	return contract.GetDocument200JSONResponse{Body: answer, Headers: contract.GetDocument200ResponseHeaders{ETag: documentTag(in, d, known.day)}}, nil
+}
+
+// viewKnown takes the steps of rule A-1 for a document as it is now, and returns it as it was
+// known: what is recorded names no version behind that. Whoever may read it now may read what
+// it was, and what was destroyed since is destroyed.
+func (v *Vault) viewKnown(ctx context.Context, in acting.Intent, id domain.DocumentID, what disclosure.Viewing, asOf *time.Time, validAt domain.Date) (disclosure.Viewed, clocks, error) {
+	known, err := v.setClocks(ctx, in.At, asOf, validAt, "")
+	if err != nil || asOf == nil {
+		if err != nil {
+			return disclosure.Viewed{}, known, err
+		}
+		d, err := v.View(ctx, in, id, what)
+		return d, known, err
+	}
+	was, err := v.LoadDocumentAsOf(ctx, id, known.leaf)
+	if err != nil {
+		return disclosure.Viewed{}, known, err
+	}
+	switch newest := was.State.Current(); {
+	case newest == 0 || what.Version > newest:
+		what.Version = math.MaxInt // a version that it does not have
+	case what.Version == 0:
+		what.Version = newest
+	}
+	d, err := v.View(ctx, in, id, what)
+	if err != nil {
+		return d, known, err
+	}
+	if was, err = v.OpenDates(ctx, was); err != nil {
+		v.QueueOutcome(in, d.Authorized, access.Failed, err)
+		return d, known, err
+	}
+	was.State.Erased = was.State.Erased || d.State.Erased
+	d.LoadedDocument = was
+	return d, known, nil
 }
 
 // documentTag returns the tag of a document as a reader is shown it: by the version, and by
 // what else the answer depends on. Nothing personal is in it but what the ids tell.
-func documentTag(in acting.Intent, d disclosure.Viewed) contract.EntityTag {
-	rest := fmt.Sprint(d.State.Document, d.Version, d.ChangedAt.UnixMicro(), d.State.StatusAt(domain.BelgianDate(in.At)), in.Call.Role, in.Call.Organisation, in.Call.Language, in.Words.Version())
+func documentTag(in acting.Intent, d disclosure.Viewed, day domain.Date) contract.EntityTag {
+	rest := fmt.Sprint(d.State.Document, d.Version, d.ChangedAt.UnixMicro(), d.State.StatusAt(day), in.Call.Role, in.Call.Organisation, in.Call.Language, in.Words.Version())
 	return edge.StateTag(d.Version, sha256.Sum256([]byte(rest)))
 }
 

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 
-	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
@@ -19,14 +18,14 @@ func (v *Vault) GetDocumentVersions(ctx context.Context, r contract.GetDocumentV
 		return nil, err
 	}
 	in := v.NewIntent(ctx)
-	d, err := v.View(ctx, in, r.DocumentID, disclosure.Viewing{AsIssuer: access.OpenedVersions, AsRepresentative: access.OpenedVersions, Version: p.Version})
+	d, known, err := v.viewKnown(ctx, in, r.DocumentID, disclosure.Viewing{AsIssuer: access.OpenedVersions, AsRepresentative: access.OpenedVersions, Version: p.Version}, p.AsOf, p.ValidAt)
 	if err != nil {
 		return nil, err
 	}
-	links := edge.LinksTo(path).Number("version", int32(p.Version)).Number("pageSize", p.PageSize)
+	links := edge.LinksTo(path).Number("version", int32(p.Version)).Time("asOf", p.AsOf).Text("validAt", string(p.ValidAt)).Number("pageSize", p.PageSize)
 	answer := contract.DocumentVersions{
 		Self: links.At(p.After), DocumentID: r.DocumentID, PageSize: edge.PageSize(p.PageSize),
-		State: contract.DocumentState(d.State.StatusAt(domain.BelgianDate(in.At))), Items: []contract.DocumentVersionItem{},
+		State: contract.DocumentState(d.State.StatusAt(known.day)), Items: []contract.DocumentVersionItem{},
 	}
 	for version := int(shown) + 1; version <= d.Version; version++ {
 		if p.Version != 0 && p.Version != version {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -28,18 +29,22 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 	if err != nil {
 		return nil, err
 	}
-	all, err := v.MandatesOnEitherSide(ctx, call.Citizen)
+	known, err := v.setClocks(ctx, v.Now(), p.AsOf, p.ValidAt, v.Wallets.Name())
 	if err != nil {
 		return nil, err
 	}
-	today, limit := domain.BelgianDate(v.Now()), edge.PageSize(p.PageSize)
-	links := edge.AddID(edge.LinksTo(contract.Base+"/mandates"), "mandateId", p.MandateID).Texts("state", edge.AsStrings(p.State)).Number("pageSize", p.PageSize)
+	all, err := v.mandatesKnown(ctx, call.Citizen, known.leaf)
+	if err != nil {
+		return nil, err
+	}
+	limit := edge.PageSize(p.PageSize)
+	links := edge.AddID(edge.LinksTo(contract.Base+"/mandates"), "mandateId", p.MandateID).Texts("state", edge.AsStrings(p.State)).Time("asOf", p.AsOf).Text("validAt", string(p.ValidAt)).Number("pageSize", p.PageSize)
 	page := contract.Mandates{Self: links.At(p.After), Items: []contract.Mandate{}, PageSize: limit}
 	for _, m := range all {
 		if m.GrantedLeaf <= from || p.MandateID != nil && *p.MandateID != m.Mandate {
 			continue
 		}
-		item, err := v.mandateItem(ctx, m, me, today)
+		item, err := v.mandateItem(ctx, m, me, known)
 		if err != nil {
 			return nil, err
 		}
@@ -55,9 +60,37 @@ func (v *Vault) ListMandates(ctx context.Context, r contract.ListMandatesRequest
 	return contract.ListMandates200JSONResponse(page), nil
 }
 
+// mandatesKnown returns the mandates on either side of a citizen that were granted up to a leaf,
+// as they stood there, oldest first.
+func (v *Vault) mandatesKnown(ctx context.Context, id domain.CitizenID, leaf int64) ([]wallet.Mandate, error) {
+	if leaf == projections.Latest {
+		return v.MandatesOnEitherSide(ctx, id)
+	}
+	if leaf < 0 {
+		return nil, nil
+	}
+	lives, err := v.Wallets.Lives(ctx, id, leaf)
+	if err != nil {
+		return nil, err
+	}
+	var all []wallet.Mandate
+	for _, life := range lives {
+		for _, side := range []func(context.Context, domain.CitizenID, int64) ([]wallet.Mandate, error){v.Wallets.Represents, v.Wallets.MandatesOf} {
+			more, err := side(ctx, life, leaf)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, more...)
+		}
+	}
+	slices.SortFunc(all, func(a, b wallet.Mandate) int { return cmp.Compare(a.GrantedLeaf, b.GrantedLeaf) })
+	return all, nil
+}
+
 // mandateItem shows a mandate to one of its two sides. Its last day is shown when it can be
-// opened. What stands on record and allows nothing is expired, with the reason.
-func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer acting.Person, today domain.Date) (contract.Mandate, error) {
+// opened. What stands on record and allows nothing today is expired, with the reason; of a past
+// moment only what was on record is told.
+func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer acting.Person, known clocks) (contract.Mandate, error) {
 	item := contract.Mandate{
 		Href: contract.MandateHref(m.Mandate), MandateID: m.Mandate, Kind: contract.MandateKind(m.Kind), State: contract.MandateStateGranted,
 		HeldAs: contract.HeldAsSubject, CitizenID: m.Citizen,
@@ -85,9 +118,9 @@ func (v *Vault) mandateItem(ctx context.Context, m wallet.Mandate, viewer acting
 		item.EndedAt, item.State = m.EndedAt, contract.MandateStateEnded
 	case m.DeathLeaf != projections.Latest:
 		item.Reason, item.State = mandate.Death, contract.MandateStateEnded
-	case item.Until != "" && !today.Before(item.Until):
+	case item.Until != "" && !known.day.Before(item.Until):
 		item.State = contract.MandateStateExpired
-	case item.State == contract.MandateStateAccepted:
+	case item.State == contract.MandateStateAccepted && !known.past:
 		why, err := v.MandateLapse(ctx, m)
 		if err != nil {
 			return contract.Mandate{}, err

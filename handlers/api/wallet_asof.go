@@ -11,6 +11,46 @@ import (
 
 var errNotSettled = domain.NewError(domain.Stale, "asOfNotSettled", "what the vault will have known then is not settled yet")
 
+// clocks are the two clocks of a question: what the vault knew, and the day on which it counts
+// in law.
+type clocks struct {
+	leaf int64       // the last that counts: projections.Latest, or -1 before the first
+	at   time.Time   // the moment of that knowledge
+	day  domain.Date // in Belgium
+	past bool        // one of them was set by the caller
+}
+
+// setClocks returns the clocks that a caller set; what they left out is now. It waits until the
+// read model has come to the leaf; "" names none.
+func (v *Vault) setClocks(ctx context.Context, now time.Time, asOf *time.Time, validAt domain.Date, model string) (clocks, error) {
+	c := clocks{leaf: projections.Latest, at: now, day: domain.BelgianDate(now), past: asOf != nil || validAt != ""}
+	if asOf != nil {
+		leaf, err := v.leafAt(ctx, *asOf)
+		if err != nil {
+			return c, err
+		}
+		if leaf >= 0 && model != "" {
+			if err := v.WaitForLeaf(ctx, leaf, model); err != nil {
+				return c, err
+			}
+		}
+		c.leaf, c.at, c.day = leaf, asOf.UTC(), domain.BelgianDate(*asOf)
+	}
+	if validAt != "" {
+		c.day = validAt
+	}
+	return c, nil
+}
+
+// moment is when what ends at a moment has ended or not: the moment of the knowledge, and on
+// another day the day's last one.
+func (c clocks) moment() time.Time {
+	if c.day == domain.BelgianDate(c.at) {
+		return c.at
+	}
+	return domain.BelgianMidnight(c.day.AddDays(1)).Add(-time.Microsecond)
+}
+
 // leafAt returns the last leaf that was recorded at a time or before it; -1 when there was
 // none.
 func (v *Vault) leafAt(ctx context.Context, t time.Time) (int64, error) {

@@ -144,16 +144,11 @@ func (p *walletPage) VisitGetWalletResponse(w http.ResponseWriter) error {
 // day is that of the knowledge.
 func (p *walletPage) setTimes(params contract.GetWalletParams) error {
 	if params.AsOf != nil {
-		leaf, err := p.v.leafAt(p.ctx, *params.AsOf)
+		c, err := p.v.setClocks(p.ctx, p.in.At, params.AsOf, "", p.v.Wallets.Name())
 		if err != nil {
 			return err
 		}
-		if leaf >= 0 {
-			if err := p.v.WaitForLeaf(p.ctx, leaf, p.v.Wallets.Name()); err != nil {
-				return err
-			}
-		}
-		p.leaf, p.knownAt, p.day = leaf, params.AsOf.UTC(), domain.BelgianDate(*params.AsOf)
+		p.leaf, p.knownAt, p.day = c.leaf, c.at, c.day
 	}
 	if params.After != "" {
 		place, err := p.v.PlaceFrom(p.list(params), params.After, 5)

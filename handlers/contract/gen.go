@@ -4242,6 +4242,12 @@ type ListConsentsParams struct {
 	// State only these states
 	State []ConsentState `form:"state,omitempty" json:"state,omitempty,omitzero"`
 
+	// AsOf what the vault knew then
+	AsOf *AsOf `form:"asOf,omitempty" json:"asOf,omitempty"`
+
+	// ValidAt what was legally so on that day
+	ValidAt ValidAt `form:"validAt,omitempty" json:"validAt,omitempty,omitzero"`
+
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
 
@@ -4263,6 +4269,12 @@ type GrantConsentParams struct {
 
 // GetConsentParams defines parameters for GetConsent.
 type GetConsentParams struct {
+	// AsOf what the vault knew then
+	AsOf *AsOf `form:"asOf,omitempty" json:"asOf,omitempty"`
+
+	// ValidAt what was legally so on that day
+	ValidAt ValidAt `form:"validAt,omitempty" json:"validAt,omitempty,omitzero"`
+
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
 
@@ -4317,6 +4329,12 @@ type QueryDocumentsParams struct {
 
 // GetDocumentParams defines parameters for GetDocument.
 type GetDocumentParams struct {
+	// AsOf what the vault knew then
+	AsOf *AsOf `form:"asOf,omitempty" json:"asOf,omitempty"`
+
+	// ValidAt what was legally so on that day
+	ValidAt ValidAt `form:"validAt,omitempty" json:"validAt,omitempty,omitzero"`
+
 	// Lang the language of labels; else Accept-Language decides, else nl
 	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
 
@@ -4396,6 +4414,12 @@ type UpdateDocumentParams struct {
 type GetDocumentVersionsParams struct {
 	// Version only this version
 	Version DocumentVersion `form:"version,omitempty" json:"version,omitempty,omitzero"`
+
+	// AsOf what the vault knew then
+	AsOf *AsOf `form:"asOf,omitempty" json:"asOf,omitempty"`
+
+	// ValidAt what was legally so on that day
+	ValidAt ValidAt `form:"validAt,omitempty" json:"validAt,omitempty,omitzero"`
 
 	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
@@ -4607,6 +4631,12 @@ type ListMandatesParams struct {
 
 	// State only these states
 	State []MandateState `form:"state,omitempty" json:"state,omitempty,omitzero"`
+
+	// AsOf what the vault knew then
+	AsOf *AsOf `form:"asOf,omitempty" json:"asOf,omitempty"`
+
+	// ValidAt what was legally so on that day
+	ValidAt ValidAt `form:"validAt,omitempty" json:"validAt,omitempty,omitzero"`
 
 	// After the `nextCursor` of the page before
 	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
@@ -6616,6 +6646,32 @@ func (siw *ServerInterfaceWrapper) ListConsents(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "asOf" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "asOf", r.URL.Query(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "asOf"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "asOf", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "validAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validAt", r.URL.Query(), &params.ValidAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "validAt"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "validAt", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "lang" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -6763,6 +6819,32 @@ func (siw *ServerInterfaceWrapper) GetConsent(w http.ResponseWriter, r *http.Req
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params GetConsentParams
+
+	// ------------- Optional query parameter "asOf" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "asOf", r.URL.Query(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "asOf"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "asOf", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "validAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validAt", r.URL.Query(), &params.ValidAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "validAt"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "validAt", Err: err})
+		}
+		return
+	}
 
 	// ------------- Optional query parameter "lang" -------------
 
@@ -7123,6 +7205,32 @@ func (siw *ServerInterfaceWrapper) GetDocument(w http.ResponseWriter, r *http.Re
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params GetDocumentParams
+
+	// ------------- Optional query parameter "asOf" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "asOf", r.URL.Query(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "asOf"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "asOf", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "validAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validAt", r.URL.Query(), &params.ValidAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "validAt"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "validAt", Err: err})
+		}
+		return
+	}
 
 	// ------------- Optional query parameter "lang" -------------
 
@@ -7718,6 +7826,32 @@ func (siw *ServerInterfaceWrapper) GetDocumentVersions(w http.ResponseWriter, r 
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "version"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "asOf" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "asOf", r.URL.Query(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "asOf"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "asOf", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "validAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validAt", r.URL.Query(), &params.ValidAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "validAt"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "validAt", Err: err})
 		}
 		return
 	}
@@ -9119,6 +9253,32 @@ func (siw *ServerInterfaceWrapper) ListMandates(w http.ResponseWriter, r *http.R
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "asOf" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "asOf", r.URL.Query(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "asOf"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "asOf", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "validAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validAt", r.URL.Query(), &params.ValidAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "validAt"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "validAt", Err: err})
 		}
 		return
 	}

@@ -18,6 +18,7 @@ import (
 	"coffre/eventstore"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/projections"
 )
 
 // Every disclosure for a consumer takes the steps of rule A-1 in one order: load the
@@ -66,6 +67,22 @@ type LoadedDocument struct {
 // and no error.
 func (dis *Discloser) LoadDocument(ctx context.Context, id domain.DocumentID) (LoadedDocument, error) {
 	return dis.loadDocumentAt(ctx, id, eventstore.Position{})
+}
+
+// LoadDocumentAsOf reads a document's stream as it was at a leaf; -1 is before the first. It is
+// for whoever may read the document now, as View judges.
+func (dis *Discloser) LoadDocumentAsOf(ctx context.Context, id domain.DocumentID, leaf int64) (LoadedDocument, error) {
+	switch leaf {
+	case -1:
+		return LoadedDocument{}, nil
+	case projections.Latest:
+		return dis.LoadDocument(ctx, id)
+	}
+	last, err := dis.Log.Leaves().Position(ctx, leaf)
+	if err != nil {
+		return LoadedDocument{}, fmt.Errorf("position of a leaf: %w", err)
+	}
+	return dis.loadDocumentAt(ctx, id, last)
 }
 
 // loadDocumentAt reads a document's stream up to a position; the zero position stands for

@@ -284,7 +284,7 @@ func consentsOfAConsumer(t *testing.T, place func(testing.TB) string) {
 		for consumer, want := range want {
 			got := []consentlog.Consent{}
 			for from, more := int64(-1), true; more; {
-				page, err := log.MadeTo(t.Context(), consumer, now, from, 2)
+				page, err := log.MadeTo(t.Context(), consumer, projections.Latest, now, from, 2)
 				if err != nil {
 					t.Fatal(err)
 				}

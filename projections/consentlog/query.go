@@ -135,14 +135,15 @@ func (l *Log) Consents(ctx context.Context, asOf int64, now time.Time, f Filter,
 	return l.consents(ctx, asOf, now, where, args, cursor, limit)
 }
 
-// MadeTo returns at most limit consents and requests of a consumer, each as [Consent.AsConsumer]
-// shows it, in the order in which they began. A request that reached nobody is among them as
+// MadeTo returns at most limit consents and requests of a consumer as they were at a leaf and a
+// time, each as [Consent.AsConsumer] shows it, in the order in which they began. A request that reached nobody is among them as
 // one that waits. Requests from before those were recorded are left out until they are
 // answered, so that neither the pages nor their number tell the consumer how many of its
 // requests reached somebody (rule A-6).
-func (l *Log) MadeTo(ctx context.Context, consumer domain.Organisation, now time.Time, cursor int64, limit int) ([]Consent, error) {
-	all, err := l.consents(ctx, projections.Latest, now, ` AND consumer = ? AND (tracked = 1 OR granted_leaf <= ? OR ended_as = 'refused')`,
-		[]any{string(consumer), projections.At(projections.Latest)}, cursor, limit)
+func (l *Log) MadeTo(ctx context.Context, consumer domain.Organisation, asOf int64, now time.Time, cursor int64, limit int) ([]Consent, error) {
+	at := projections.At(asOf)
+	all, err := l.consents(ctx, asOf, now, ` AND consumer = ? AND (tracked = 1 OR granted_leaf <= ? OR ended_as = 'refused' AND ended_leaf <= ?)`,
+		[]any{string(consumer), at, at}, cursor, limit)
 	for i := range all {
 		all[i] = all[i].AsConsumer(now)
 	}

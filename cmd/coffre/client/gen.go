@@ -232,6 +232,8 @@ func (c *Client) ListConsents(ctx context.Context, params ListConsentsParams) (*
 	r := request{method: http.MethodGet, path: "/consents"}
 	r.query("citizenId", params.CitizenID, false)
 	r.query("state", params.State, false)
+	r.query("asOf", params.AsOf, false)
+	r.query("validAt", params.ValidAt, false)
 	r.query("lang", params.Lang, false)
 	r.query("after", params.After, false)
 	r.query("pageSize", params.PageSize, false)
@@ -257,6 +259,8 @@ func (c *Client) ValidateConsent(ctx context.Context, body ValidateConsentJSONRe
 // GetConsent: One consent, for its citizen, its consumer and privacy officers.
 func (c *Client) GetConsent(ctx context.Context, consentID ConsentID, params GetConsentParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: fmt.Sprintf("/consents/%s", text(consentID))}
+	r.query("asOf", params.AsOf, false)
+	r.query("validAt", params.ValidAt, false)
 	r.query("lang", params.Lang, false)
 	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
 	return c.do(ctx, r)
@@ -307,6 +311,8 @@ func (c *Client) QueryDocuments(ctx context.Context, params QueryDocumentsParams
 // GetDocument: A document's metadata and content, for its issuer and its holders.
 func (c *Client) GetDocument(ctx context.Context, documentID DocumentID, params GetDocumentParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: fmt.Sprintf("/documents/%s", text(documentID))}
+	r.query("asOf", params.AsOf, false)
+	r.query("validAt", params.ValidAt, false)
 	r.query("lang", params.Lang, false)
 	r.head("If-None-Match", params.IfNoneMatch, false)
 	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
@@ -377,6 +383,8 @@ func (c *Client) UpdateDocument(ctx context.Context, documentID DocumentID, para
 func (c *Client) GetDocumentVersions(ctx context.Context, documentID DocumentID, params GetDocumentVersionsParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: fmt.Sprintf("/documents/%s/versions", text(documentID))}
 	r.query("version", params.Version, false)
+	r.query("asOf", params.AsOf, false)
+	r.query("validAt", params.ValidAt, false)
 	r.query("after", params.After, false)
 	r.query("pageSize", params.PageSize, false)
 	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
@@ -597,6 +605,8 @@ func (c *Client) ListMandates(ctx context.Context, params ListMandatesParams) (*
 	r := request{method: http.MethodGet, path: "/mandates"}
 	r.query("mandateId", params.MandateID, false)
 	r.query("state", params.State, false)
+	r.query("asOf", params.AsOf, false)
+	r.query("validAt", params.ValidAt, false)
 	r.query("after", params.After, false)
 	r.query("pageSize", params.PageSize, false)
 	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
