@@ -277,3 +277,41 @@ func TestWhatNoCheckpointCoversIsSaid(t *testing.T) {
 	}
 	s.must(0, "audit", "verify", out)
 }
+
+// Between two checkpoints stands what happened since the first, and a log that does not begin
+// with the first is none of its history.
+func TestDifferenceOfTwoCheckpoints(t *testing.T) {
+	s := newStoried(t)
+	d := &drilled{dir: vault.DataDir(s.dir)}
+	r := d.open(t)
+	for n := range 3 {
+		if w := r.issue(t, uuid.New(), ssinA, fmt.Sprint("later ", n)); w.Code != http.StatusCreated {
+			t.Fatal(w.Code)
+		}
+	}
+	note, _ := r.checkpoint(t)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	later, kept := filepath.Join(t.TempDir(), "later.bundle"), file(t, "later.checkpoint", note)
+	s.must(0, "audit", "bundle", "--data", s.dir, "--out", later)
+	for _, args := range [][]string{{s.bundle, later}, {s.bundle, kept, "--of", s.dir}} {
+		out := jsonLines(t, s.must(0, append([]string{"audit", "diff", "--json"}, args...)...).out)
+		sum := out[len(out)-2]
+		types := sum["types"].(map[string]any)
+		if types["document.issued"] != 3.0 || types["registry.published"] != nil || sum["to"].(float64) <= sum["from"].(float64) {
+			t.Errorf("%v: %v", args, sum)
+		}
+		told := s.must(0, append([]string{"audit", "diff"}, args...)...).out
+		if strings.Count(told, " issued identityData ") != 3 || !strings.Contains(told, "the log is whole") {
+			t.Errorf("%v: %s", args, told)
+		}
+	}
+	other := newStoried(t)
+	if got := s.must(exitTamper, "audit", "diff", other.bundle, later); !strings.Contains(got.out, "TAMPERED") {
+		t.Errorf("another log: %s", got.out)
+	}
+	for _, args := range [][]string{{later, s.bundle}, {s.bundle, kept}, {s.bundle}, {s.bundle, file(t, "x", "x")}} {
+		s.must(exitUsage, append([]string{"audit", "diff"}, args...)...)
+	}
+}

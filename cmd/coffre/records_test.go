@@ -169,6 +169,7 @@ var recordedOperations = map[string]left{
 // something besides, what it leaves.
 var recordedCommands = map[string]left{
 	"coffre audit bundle":  events("audit.log-read"),
+	"coffre audit diff":    events("audit.log-read").when("when a vault elsewhere is asked; of a file or a directory none"),
 	"coffre audit asof":    events("audit.log-read").when("when a vault elsewhere is asked; of a file or a directory none"),
 	"coffre audit verify":  events("audit.log-read").when("when a vault elsewhere is asked; of a file or a directory none"),
 	"coffre serve":         events("audit.provider-named", "registry.published").when("when a new vault is made, and when a provider that two persons approved, or the first one, vouches for callers; who serves stands in the machine's own log"),
