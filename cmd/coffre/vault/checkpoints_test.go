@@ -179,3 +179,38 @@ func TestReadCheckpoints(t *testing.T) {
 		}
 	}
 }
+
+// A process that stops in good order leaves no event behind that no checkpoint covers.
+func TestLastEventsAreSignedBeforeAProcessStops(t *testing.T) {
+	dir := DataDir(t.TempDir())
+	v, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		now := time.Now()
+		if _, err := acting.Audits.Transact(t.Context(), v.Core.Log, eventstore.Write{Stream: acting.AuditStream(now)}, audit.Record{Event: audit.LogRead{At: now}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v.AwaitLastCheckpoint(t.Context())
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	left, err := OpenAuditSource(t.Context(), dir, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer left.Close()
+	note, err := left.Checkpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := proof.Peek(note)
+	if err != nil || c.Size < 6 {
+		t.Fatalf("%d events are covered, %v", c.Size, err)
+	}
+	for e, err := range left.EventsFrom(t.Context(), c.Size) {
+		t.Errorf("leaf %d is covered by no checkpoint (%v)", e.Leaf, err)
+	}
+}
