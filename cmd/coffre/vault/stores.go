@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/ncruces/go-sqlite3"
 
 	"coffre/eventstore"
 	"coffre/eventstore/kurrent"
@@ -209,10 +210,18 @@ func openStores(ctx context.Context, dir DataDir, o Options, report func(*events
 		s.log, err = sqlite.Open(ctx, strings.TrimPrefix(s.at.Log, onSQLite), sqlite.Options{Gather: o.Gather, Reserve: s.room})
 	}
 	if err != nil {
-		return nil, err
+		return nil, damagedFile(sqlite.FileName, err)
 	}
 	onClose(s.log.Close)
 	return s, nil
+}
+
+// damagedFile says the way on where a database's file is not one, or not whole.
+func damagedFile(name string, err error) error {
+	if errors.Is(err, sqlite3.CORRUPT) || errors.Is(err, sqlite3.NOTADB) {
+		err = fmt.Errorf("%w: %s is damaged; keep the directory, and restore a backup into an empty one (deploy/runbooks/backup.md)", err, name)
+	}
+	return err
 }
 
 // openKurrent opens the log in KurrentDB, and what numbers its leaves.
@@ -287,6 +296,7 @@ func (s *stores) openKeysUnder(ctx context.Context, vault *TransitConfig) (keepe
 func (s *stores) openKeys(ctx context.Context) (err error) {
 	if !s.shared() {
 		s.keys, err = keysdb.Open(ctx, s.folder(s.at.Keys).File(KeysFile), sqlitedb.Options{})
+		err = damagedFile(KeysFile, err)
 	} else {
 		var doubts []string
 		s.keys, doubts, err = keysdb.OpenPostgres(ctx, s.at.Keys)

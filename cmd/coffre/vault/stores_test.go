@@ -1,10 +1,13 @@
 package vault
 
 import (
+	"bytes"
+	"os"
 	"strings"
 	"testing"
 
 	"coffre/eventstore"
+	"coffre/eventstore/sqlite"
 )
 
 func TestStoresFromEnv(t *testing.T) {
@@ -63,5 +66,39 @@ func TestProcessKeepsItsID(t *testing.T) {
 	}
 	if again, err := dir.process(); err != nil || again != first {
 		t.Fatal(again, err)
+	}
+}
+
+// A database file that was cut off or overwritten stops the start with its name and the way on,
+// and stays as it is.
+func TestADamagedFileIsNamedWithTheWayOn(t *testing.T) {
+	dir := DataDir(t.TempDir())
+	v, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{sqlite.FileName, KeysFile} {
+		whole, err := os.ReadFile(dir.File(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for how, damaged := range map[string][]byte{"cut off": whole[:100_000], "overwritten": []byte("hello\n")} {
+			if err := os.WriteFile(dir.File(name), damaged, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Open(t.Context(), dir, Options{})
+			if err == nil || !strings.Contains(err.Error(), name+" is damaged; keep the directory, and restore a backup") {
+				t.Errorf("%s, %s: %v", name, how, err)
+			}
+			if after, err := os.ReadFile(dir.File(name)); err != nil || !bytes.Equal(after, damaged) {
+				t.Errorf("%s, %s: the file was changed: %v", name, how, err)
+			}
+		}
+		if err := os.WriteFile(dir.File(name), whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
