@@ -139,15 +139,20 @@ func (s *Store) page(ctx context.Context, first, last int64) (page []eventstore.
 // ReadStream implements eventstore.Store.
 func (s *Store) ReadStream(ctx context.Context, name eventstore.Stream, from eventstore.Revision) iter.Seq2[eventstore.Record, error] {
 	return func(yield func(eventstore.Record, error) bool) {
+		turn := s.ends.turn() // before the head, as of which the stream is read
 		first, head := max(from, 0), s.head.Load()
-		if end, known := s.ends.Get(name); known && first > end { // of what was acknowledged there is no more
+		if end, known := s.ends.of(name); known && first > end { // of what was acknowledged there is no more
 			if err := s.usable(ctx); err != nil {
 				yield(eventstore.Record{}, err)
 			}
 			return
 		}
 		pages := dense.Page(func(ctx context.Context, at int64, n int) ([]eventstore.Record, bool, error) {
-			return s.streamPage(ctx, name, eventstore.Revision(at), head, n)
+			page, cut, err := s.streamPage(ctx, name, eventstore.Revision(at), head, n)
+			if err == nil && !cut && len(page) < n {
+				s.ends.found(name, eventstore.Revision(at)+eventstore.Revision(len(page))-1, turn)
+			}
+			return page, cut, err
 		})
 		pages.Records(ctx, int64(first), math.MaxInt64, pageRecords)(yield)
 	}

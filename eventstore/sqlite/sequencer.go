@@ -185,12 +185,13 @@ func onlyReserved(batch []*queue.Request, err error) []*queue.Request {
 func (q *sequencer) sequence(batch []*queue.Request) {
 	answers, committing, err := q.transact(batch)
 	if err == nil {
-		for i, r := range batch {
-			if a := answers[i]; a.Err == nil && !a.Appended.Repeated {
-				q.store.ends.Add(r.Batch.Stream, a.Appended.Last)
+		q.store.ends.change(func(moved func(eventstore.Stream, eventstore.Revision)) {
+			for i, r := range batch {
+				if a := answers[i]; a.Err == nil && !a.Appended.Repeated {
+					moved(r.Batch.Stream, a.Appended.Last)
+				}
 			}
-		}
-		q.store.publish(q.last, q.words)
+		}, func() { q.store.publish(q.last, q.words) })
 		q.store.tail.drop(q.settled)
 		for i, r := range batch {
 			r.Answer(answers[i])

@@ -20,7 +20,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/ncruces/go-sqlite3"
 
 	"coffre/eventstore"
@@ -80,10 +79,7 @@ type Store struct {
 	head  atomic.Int64 // the last position acknowledged
 	tail  tail
 	words atomic.Pointer[words]
-	// ends holds the last revision of streams appended to lately, so that whoever
-	// remembers a stream up to there need not ask the file. Entries are put before the
-	// append is acknowledged.
-	ends *lru.Cache[eventstore.Stream, eventstore.Revision]
+	ends  *ends
 
 	mu     sync.Mutex
 	grown  chan struct{} // closed and replaced when head grows
@@ -128,12 +124,8 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 		o.Readers = defaultReaders
 	}
 	path := filepath.Join(dir, FileName)
-	ends, err := lru.New[eventstore.Stream, eventstore.Revision](maxHeads)
-	if err != nil {
-		return nil, err
-	}
 	s := &Store{
-		ends:     ends,
+		ends:     newEnds(maxHeads),
 		readers:  make(chan *reader, o.Readers),
 		poolSize: o.Readers,
 		grown:    make(chan struct{}),
