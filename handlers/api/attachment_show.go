@@ -58,7 +58,7 @@ func (v *Vault) AccessAttachment(ctx context.Context, r contract.AccessAttachmen
 	for _, f := range d.Files {
 		if f.ID == r.AttachmentID {
 			return v.OpenFileAnswer(ctx, in, d.Authorized, f, r.Params.Range, func(ctx context.Context) error {
-				_, err := v.Revalidate(ctx, in, d.Reading, d.Authorized)
+				_, err := v.Revalidate(ctx, in, d.Reading, d.Findings, d.Authorized)
 				return err
 			})
 		}

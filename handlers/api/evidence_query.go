@@ -315,7 +315,7 @@ func (v *Vault) discloseNeeds(ctx context.Context, in acting.Intent, needs []*ne
 			continue
 		}
 		var err error
-		n.disclosed.Findings, err = v.Revalidate(ctx, in, n.Reading, n.disclosed.Authorized)
+		n.disclosed.Findings, err = v.Revalidate(ctx, in, n.Reading, n.findings, n.disclosed.Authorized)
 		switch {
 		case err == nil:
 			continue

@@ -31,7 +31,7 @@ func (dis *Discloser) RetentionDutiesAt(ctx context.Context, words *vocabulary.V
 	var documents []citizen.RetainedDocument
 	var refs []eventstore.Reference
 	for _, document := range held {
-		d, err := dis.loadDocumentAt(ctx, document, last)
+		d, err := dis.loadDocumentAt(ctx, document, LoadedDocument{}, last)
 		if err != nil {
 			return nil, nil, err
 		}

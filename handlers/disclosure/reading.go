@@ -53,11 +53,14 @@ type Findings struct {
 	Document LoadedDocument
 	Consent  consent.State
 	Citizen  acting.Person
+
+	read LoadedDocument // the document as its stream tells it, whoever's it is
 }
 
 // LoadedDocument is a document folded from its whole stream.
 type LoadedDocument struct {
 	State         document.State
+	next          eventstore.Revision // of its stream, after the last fact that was read
 	ref           eventstore.Reference
 	ContentEvents []eventstore.Event // the event of version n at index n-1
 	ChangedAt     time.Time          // when the newest of its facts was recorded
@@ -66,7 +69,7 @@ type LoadedDocument struct {
 // LoadDocument reads a document's stream. A document that does not exist is the zero value
 // and no error.
 func (dis *Discloser) LoadDocument(ctx context.Context, id domain.DocumentID) (LoadedDocument, error) {
-	return dis.loadDocumentAt(ctx, id, eventstore.Position{})
+	return dis.loadDocumentAt(ctx, id, LoadedDocument{}, eventstore.Position{})
 }
 
 // LoadDocumentAsOf reads a document's stream as it was at a leaf; -1 is before the first. It is
@@ -82,15 +85,19 @@ func (dis *Discloser) LoadDocumentAsOf(ctx context.Context, id domain.DocumentID
 	if err != nil {
 		return LoadedDocument{}, fmt.Errorf("position of a leaf: %w", err)
 	}
-	return dis.loadDocumentAt(ctx, id, last)
+	return dis.loadDocumentAt(ctx, id, LoadedDocument{}, last)
 }
 
 // loadDocumentAt reads a document's stream up to a position; the zero position stands for
-// now.
-func (dis *Discloser) loadDocumentAt(ctx context.Context, id domain.DocumentID, last eventstore.Position) (LoadedDocument, error) {
-	var a LoadedDocument
+// now. Where before is the same document, it reads on from there.
+func (dis *Discloser) loadDocumentAt(ctx context.Context, id domain.DocumentID, before LoadedDocument, last eventstore.Position) (LoadedDocument, error) {
+	if before.State.Document != id {
+		before = LoadedDocument{}
+	}
+	a := before
+	a.ContentEvents = slices.Clip(a.ContentEvents) // who has the former one keeps it
 	stream := acting.DocumentStream(id)
-	for e, err := range dis.Log.Read(ctx, stream, 0) {
+	for e, err := range dis.Log.Read(ctx, stream, before.next) {
 		if err != nil {
 			return LoadedDocument{}, fmt.Errorf("read document: %w", err)
 		}
@@ -102,6 +109,7 @@ func (dis *Discloser) loadDocumentAt(ctx context.Context, id domain.DocumentID, 
 			return LoadedDocument{}, fmt.Errorf("%s does not belong in a document's stream", e.Type)
 		}
 		a.State, a.ref, a.ChangedAt = document.Evolve(a.State, fact), eventstore.At(stream, e.Revision), e.Time
+		a.next = e.Revision + 1
 		switch fact.(type) {
 		case document.Issued, document.Updated:
 			a.ContentEvents = append(a.ContentEvents, e)
@@ -146,11 +154,17 @@ func (dis *Discloser) OpenDatesExcept(ctx context.Context, a LoadedDocument, unr
 // that does not exist, so that the time it takes tells nothing. A document of another
 // citizen than the one who consented counts as absent.
 func (dis *Discloser) LoadFindings(ctx context.Context, r Reading) (Findings, error) {
+	return dis.loadFindingsSince(ctx, r, LoadedDocument{})
+}
+
+// loadFindingsSince is LoadFindings with the document as the same reading read it before.
+func (dis *Discloser) loadFindingsSince(ctx context.Context, r Reading, before LoadedDocument) (Findings, error) {
 	var f Findings
 	var err error
-	if f.Document, err = dis.LoadDocument(ctx, r.Document); err != nil {
+	if f.read, err = dis.loadDocumentAt(ctx, r.Document, before, eventstore.Position{}); err != nil {
 		return Findings{}, err
 	}
+	f.Document = f.read
 	whose := f.Document.State.Citizen
 	if r.Consent != nil {
 		if f.Consent, _, err = acting.Consents.Load(ctx, dis.Log, acting.ConsentStream(*r.Consent)); err != nil {
@@ -263,7 +277,11 @@ func (r Reading) Check(in acting.Intent, f Findings) error {
 // EstablishBasis loads the findings of a reading and judges its basis; only when there is
 // one it proves the consent's terms and who gave it, and opens sealed dates.
 func (dis *Discloser) EstablishBasis(ctx context.Context, in acting.Intent, r Reading) (Findings, error) {
-	f, err := dis.LoadFindings(ctx, r)
+	return dis.establishSince(ctx, in, r, LoadedDocument{})
+}
+
+func (dis *Discloser) establishSince(ctx context.Context, in acting.Intent, r Reading, before LoadedDocument) (Findings, error) {
+	f, err := dis.loadFindingsSince(ctx, r, before)
 	if err != nil {
 		return f, err
 	}
@@ -308,7 +326,7 @@ func (dis *Discloser) Disclose(ctx context.Context, in acting.Intent, r Reading)
 		return Disclosed{Findings: f, Reading: r}, dis.QueueRefusal(in, r.AsRefused(f), err)
 	}
 	d.Reading = r
-	if d.Findings, err = dis.Revalidate(ctx, in, r, d.Authorized); err != nil {
+	if d.Findings, err = dis.Revalidate(ctx, in, r, f, d.Authorized); err != nil {
 		return d, dis.Withhold(ctx, in, d.Authorized, err)
 	}
 	return d, dis.OpenAuthorized(ctx, in, &d)
@@ -416,9 +434,10 @@ func AuthorizedIn[E any](events []E) (access.Authorized, error) {
 }
 
 // Revalidate loads all findings again once an access is on record, then reads the clock
-// again, and judges the access for the version that was authorised (rule A-1).
-func (dis *Discloser) Revalidate(ctx context.Context, in acting.Intent, r Reading, a access.Authorized) (Findings, error) {
-	f, err := dis.EstablishBasis(ctx, dis.Renew(in), r)
+// again, and judges the access for the version that was authorised (rule A-1). before are
+// the findings of the same reading: of the document only what was recorded since is read.
+func (dis *Discloser) Revalidate(ctx context.Context, in acting.Intent, r Reading, before Findings, a access.Authorized) (Findings, error) {
+	f, err := dis.establishSince(ctx, dis.Renew(in), r, before.read)
 	if err != nil {
 		return f, err
 	}
