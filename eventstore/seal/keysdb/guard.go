@@ -476,19 +476,32 @@ func (tx *Tx) Add(e *Entry) (bool, error) { return tx.AddWhere(e, "") }
 // one row or none, finds one.
 func (tx *Tx) AddWhere(e *Entry, source string, args ...any) (bool, error) {
 	t := e.table
-	list := strings.Repeat("?, ", len(t.Columns)) + "?"
-	query := `INSERT INTO ` + t.Name + ` (` + strings.Join(t.Columns, ", ") + `, mac) `
-	if source == "" {
-		query += `VALUES (` + list + `)`
-	} else {
-		query += `SELECT ` + list + ` ` + source
-	}
-	all := append(append(slices.Clone(e.values), bytesOrNull(e.mac)), args...)
-	n, err := tx.Exec(query+` ON CONFLICT DO NOTHING`, all...)
+	all := make([]any, 0, len(e.values)+1+len(args))
+	all = append(append(append(all, e.values...), bytesOrNull(e.mac)), args...)
+	n, err := tx.Exec(tx.db.insertion(t, source), all...)
 	if err == nil && n == 1 && e.mac != nil {
 		tx.count(t, 1, tx.db.keys().element(t, e.mac))
 	}
 	return n == 1, err
+}
+
+// insertion returns the statement of AddWhere, which is put together once.
+func (db *DB) insertion(t *Table, source string) string {
+	type statement struct {
+		table  *Table
+		source string
+	}
+	if query, known := db.insertions.Load(statement{t, source}); known {
+		return query.(string)
+	}
+	list := strings.Repeat("?, ", len(t.Columns)) + "?"
+	rows := `VALUES (` + list + `)`
+	if source != "" {
+		rows = `SELECT ` + list + ` ` + source
+	}
+	query := db.engine.insert() + t.Name + ` (` + strings.Join(t.Columns, ", ") + `, mac) ` + rows + ` ON CONFLICT DO NOTHING`
+	db.insertions.Store(statement{t, source}, query)
+	return query
 }
 
 func bytesOrNull(b []byte) any {

@@ -39,6 +39,8 @@ const (
 type engine interface {
 	// words puts a migration, which is written for SQLite, into the engine's.
 	words(step string) string
+	// insert is how an insertion begins whose failure undoes the whole transaction.
+	insert() string
 	// begin starts a transaction that no other writer's overlaps. Statements in it
 	// take the context it returns; end releases that.
 	begin(ctx context.Context) (in context.Context, tx *sqlx.Tx, end func(), err error)
@@ -67,6 +69,8 @@ type DB struct {
 	reads  statements
 	writes statements
 	rows   guarded
+
+	insertions sync.Map // statements of Tx.AddWhere
 
 	room      *pgdb.Room                       // on a server's disk; nil: files, whose reserve tells
 	companion atomic.Pointer[func(*Tx) error]  // see Accompany

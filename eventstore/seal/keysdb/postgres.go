@@ -55,6 +55,8 @@ type postgresEngine struct{ writer, reader *sqlx.DB }
 
 func (e *postgresEngine) words(step string) string { return pgdb.Translate(step) }
 
+func (e *postgresEngine) insert() string { return `INSERT INTO ` }
+
 // begin waits for the turn first: every later statement then sees all that was
 // committed before, and nothing changes under it.
 func (e *postgresEngine) begin(ctx context.Context) (context.Context, *sqlx.Tx, func(), error) {

@@ -42,6 +42,10 @@ type sqliteEngine struct{ db *sqlitedb.DB }
 
 func (e sqliteEngine) words(step string) string { return step }
 
+// insert says that rows inserted before one that fails stay, so that SQLite copies no page
+// into a journal of the statement's own first: the transaction is rolled back in any case.
+func (e sqliteEngine) insert() string { return `INSERT OR FAIL INTO ` }
+
 func (e sqliteEngine) begin(ctx context.Context) (context.Context, *sqlx.Tx, func(), error) {
 	tx, err := e.db.Writer.BeginTxx(ctx, nil)
 	return ctx, tx, func() {}, err
