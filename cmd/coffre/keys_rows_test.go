@@ -144,6 +144,8 @@ func TestEveryTableOfTheKeyDatabaseIsProtected(t *testing.T) {
 		"certificates":    "each is signed, and whoever reads one verifies it",
 		"checkpoint_last": "it is signed, and compared with the one outside the databases",
 		"checkpoints":     "each is signed, and whoever reads one verifies it",
+		"cosignatures":    "each is signed, by the log and by witnesses, and whoever reads one verifies it",
+		"witnesses_seen":  "how far each witness came: a changed row has it asked from another size, which it corrects",
 		"guard":           "up to where the log was compared with the ring: a part of the guard against older files",
 	}
 	dir := vault.DataDir(t.TempDir())

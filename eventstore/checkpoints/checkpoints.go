@@ -47,7 +47,7 @@ CREATE TABLE checkpoints (
 	note   BLOB    NOT NULL, -- the last one of that day
 	PRIMARY KEY (origin, day)
 ) STRICT;
-`}
+`, cosignedTables}
 
 // Migrate makes the tables in db, or brings them up to date, and puts nothing into them.
 func Migrate(ctx context.Context, db *keysdb.DB) error {

@@ -85,6 +85,8 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 	"certificates":      {Destroying: mark},
 	"checkpoint_last":   {Serving: mark},
 	"checkpoints":       {Serving: mark},
+	"cosignatures":      {Serving: every},
+	"witnesses_seen":    {Serving: mark},
 	"signing_keys":      {Serving: {Insert: true}, Destroying: {Insert: true}, Rotating: {Insert: true, Update: macs}},
 	"imitations":        {Serving: {Update: []string{"n"}}},
 	"ring_state":        {Serving: {Update: macs}, Destroying: {Update: macs}, Rotating: {Update: []string{"*"}}},
