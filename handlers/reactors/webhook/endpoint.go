@@ -169,6 +169,15 @@ func (p Policy) control(network, address string, _ syscall.RawConn) error {
 	return nil
 }
 
+// Client returns a client whose connections the policy admits one by one. It follows no redirect,
+// and a call takes at most that long. nil roots are the system's.
+func (e Endpoint) Client(timeout time.Duration, roots *x509.CertPool) *http.Client {
+	return &http.Client{
+		Transport: e.transport(roots), Timeout: timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
 func (e Endpoint) transport(roots *x509.CertPool) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, Control: e.policy.control}
 	return &http.Transport{

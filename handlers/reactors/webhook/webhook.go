@@ -112,8 +112,9 @@ func New(ctx context.Context, o Options) (*Webhook, error) {
 	if o.Jitter == nil {
 		o.Jitter = rand.Float64
 	}
-	if o.Transport == nil {
-		o.Transport = o.Endpoint.transport(o.Roots)
+	client := o.Endpoint.Client(tryTimeout, o.Roots)
+	if o.Transport != nil {
+		client.Transport = o.Transport
 	}
 	if err := o.DB.Ensure(ctx, schema+receivers); err != nil {
 		return nil, fmt.Errorf("webhook: %w", err)
@@ -121,11 +122,7 @@ func New(ctx context.Context, o Options) (*Webhook, error) {
 	sum := sha256.Sum256([]byte(o.Endpoint.url.String()))
 	w := &Webhook{
 		o: o, endpoint: sum[:], wake: o.DB.Signal(signalName),
-		client: &http.Client{
-			Transport:     o.Transport,
-			Timeout:       tryTimeout,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		client: client,
 	}
 	if err := w.signWith(o.Secrets); err != nil {
 		return nil, err
