@@ -314,6 +314,12 @@ var promises = []chapter{
 			[]string{"eventstore/kurrent TestADeletedStreamIsDamagedAndOthersGoOn", "eventstore/kurrent TestACopyBringsADeletedStreamBack", "eventstore/leaves TestScrubNamesWhatWasChanged", "cmd/coffre TestADeletedStreamTakesNothingElseWithIt", "cmd/coffre/vault TestAlarmTellsOfAPlaceOnce"}},
 	}},
 	{"Witnesses", []promise{
+		{"Checkpoints are cosigned by the witnesses of a policy; one that is slow or away stops nothing, and is seen.",
+			[]string{"projections/transparency/witnesses.go Witnesses.round", "eventstore/checkpoints/cosigned.go Cosigned.Keep"},
+			[]string{"projections/transparency TestWitnessesCosignWhatIsPublished", "projections/transparency TestASlowWitnessStopsNothing", "projections/transparency TestTroublesOfWitnessesAreSeen", "eventstore/checkpoints TestCosignaturesAreKept"}},
+		{"Two histories of one log that are shown to two auditors are found out by the witness that both ask for.",
+			[]string{"eventstore/proof/bundle/witnessed.go verification.judgeQuorum", "projections/transparency/witnesses.go Witnesses.cosign"},
+			[]string{"cmd/coffre TestSplitViewIsFoundByAWitness", "projections/transparency TestASecondHistoryIsNotCosigned", "projections/transparency TestAWitnessThatForgotIsSeen", "eventstore/proof/bundle TestPolicyOfWitnessesIsApplied", "eventstore/proof/bundle TestCosignedDisagreementIsNamed"}},
 		{"A witness never cosigns two histories of one log, also after a crash at any step.",
 			[]string{"eventstore/witness/witness.go Witness.Add", "eventstore/witness/state.go State.write"},
 			[]string{"eventstore/witness TestCrashAtEveryStepOfCosigning", "eventstore/witness TestWitnessAnswersAsTheProtocolSays", "eventstore/witness TestWitnessIsAskedAtOnce", "cmd/coffre TestWitnessFromTheCommandLine"}},

@@ -8,9 +8,11 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +36,9 @@ and the public keys: what coffre audit verify needs, without vault, network or k
 parts stay sealed. The same events under the same checkpoint make the same file. With a
 selection each event comes with its own proof; nothing proves then that none was left out.
 
-The checkpoint covers everything that was recorded before the command. Where the vault signs
+Where the vault has a policy of witnesses, the checkpoint is the last one with as many
+cosignatures as it asks for, unless that is five minutes old; then it is beside the last one.
+Without, it covers everything that was recorded before the command. Where the vault signs
 none within five seconds, the bundle is of the last one, and the exit code is 4. It ends with 0
 when the bundle is there, 1 on an error, 2 on a mistake of usage.`,
 		Example: `  coffre audit bundle --data data --out log.bundle
@@ -50,7 +54,7 @@ when the bundle is there, 1 on an error, 2 on a mistake of usage.`,
 				return err
 			}
 			return p.asks(cmd.Context(), at, asAuditor, func(c *client.Client) error {
-				from := &served{c: c}
+				from := &served{c: c, cosigned: true}
 				note, err := from.Checkpoint(cmd.Context())
 				if err != nil {
 					return err
@@ -111,7 +115,7 @@ func (r replay) selects(from *served) bundle.Selection {
 		return nil
 	}
 	has := r.chooser()
-	return func(*bundle.Event) bool { return has(from.asked) }
+	return func(*bundle.Event) bool { return has(from.last) }
 }
 
 // narrow reports whether less than the whole log is asked for.
@@ -121,11 +125,17 @@ func (r replay) narrow() bool {
 
 // served is the log as a vault serves it. It is for one goroutine.
 type served struct {
-	c     *client.Client
-	note  []byte
-	late  bool // the checkpoint does not cover what was recorded before it was asked for
-	tiles map[proof.Tile][]proof.Hash
-	asked contract.LogEvent // the event that was yielded last, as it was served
+	c *client.Client
+	// cosigned asks for the last checkpoint with enough cosignatures, where it is not much
+	// older than the last one.
+	cosigned bool
+
+	note   []byte
+	late   bool // the checkpoint does not cover what was recorded before it was asked for
+	asked  bool // whether enough was asked for
+	enough []byte
+	tiles  map[proof.Tile][]proof.Hash
+	last   contract.LogEvent // the event that was yielded last, as it was served
 }
 
 var _ bundle.Source = (*served)(nil)
@@ -147,16 +157,53 @@ func (s *served) Checkpoint(ctx context.Context) ([]byte, error) {
 	if s.note != nil {
 		return s.note, nil
 	}
-	body, err := client.Stream(s.c.GetCheckpoint(ctx, contract.GetCheckpointParams{Covering: contract.CheckpointCoveringNow}))
+	enough, err := s.Witnessed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	note, err := s.checkpoint(ctx, contract.GetCheckpointParams{Covering: contract.CheckpointCoveringNow})
 	if refusal, refused := errors.AsType[*client.Refusal](err); refused && refusal.Slug() == "checkpointBehind" {
 		s.late = true
-		body, err = client.Stream(s.c.GetCheckpoint(ctx, contract.GetCheckpointParams{}))
+		note, err = s.checkpoint(ctx, contract.GetCheckpointParams{})
 	}
 	if err != nil {
 		return nil, err
 	}
-	s.note, err = files.ReadAtMost(body, proof.MaxCheckpoint)
-	return s.note, errors.Join(err, body.Close())
+	last, err := proof.Peek(note)
+	if err != nil {
+		return nil, err
+	}
+	if c, err := proof.Peek(enough); s.cosigned && err == nil && c.Origin == last.Origin && last.Time.Sub(c.Time) <= maxUnwitnessed {
+		note, s.late = enough, false
+	}
+	s.note = note
+	return note, nil
+}
+
+// maxUnwitnessed is how much later than the last checkpoint with enough cosignatures the last
+// one may be signed: as long as it takes an operator to be told.
+const maxUnwitnessed = 5 * time.Minute
+
+func (s *served) checkpoint(ctx context.Context, which contract.GetCheckpointParams) ([]byte, error) {
+	body, err := client.Stream(s.c.GetCheckpoint(ctx, which))
+	if err != nil {
+		return nil, err
+	}
+	note, err := files.ReadAtMost(body, proof.MaxCheckpoint)
+	return note, errors.Join(err, body.Close())
+}
+
+// Witnessed implements bundle.Source. It is asked for once, too.
+func (s *served) Witnessed(ctx context.Context) ([]byte, error) {
+	if s.asked {
+		return s.enough, nil
+	}
+	note, err := s.checkpoint(ctx, contract.GetCheckpointParams{Which: contract.WhichCheckpointWitnessed})
+	if no, refused := errors.AsType[*client.Refusal](err); refused && no.Status == http.StatusNotFound {
+		note, err = nil, nil
+	}
+	s.enough, s.asked = note, err == nil
+	return note, err
 }
 
 // LogKeys implements bundle.Source.
@@ -211,7 +258,7 @@ func (s *served) LogEvents(ctx context.Context, size int64) iter.Seq2[bundle.Eve
 			if stopped || leaf >= size {
 				return nil
 			}
-			s.asked = e
+			s.last = e
 			one := bundle.Event{
 				Leaf: leaf, ID: e.EventID, Stream: e.Stream, Revision: e.Revision, Type: fmt.Sprintf("%s/%d", e.Type, e.Form),
 				Time: e.RecordedAt.UnixMicro(), Meta: e.Metadata, Clear: e.Facts, Sealed: e.Sealed,

@@ -31,6 +31,7 @@ const exitIncomplete = 4
 
 func newAuditVerify(p *program) *cobra.Command {
 	var checks provenLog
+	var policy string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "verify FILE|DIR|URL", Short: "Check that no event was removed, altered, reordered or slipped in",
@@ -45,16 +46,29 @@ Give the public key that you trust (--key) and the checkpoints that you kept (--
 log that was put back, or is another one for you than for others, is found out by them alone.
 KEY is the base64 of a public key, a file with it, or the file of coffre erase keys --json.
 
+--witness-policy is a policy of C2SP tlog-policy: its log lines are keys that you trust, and as
+many of its witnesses as its quorum asks for must have cosigned what is verified: two histories
+that are shown to two auditors don't both get there. In a data directory events of the last five
+minutes may still lack them. Without a policy the names of witnesses are shown, unverified.
+
 It ends with 0 when the log is whole, 1 on an error, 2 on a mistake of usage, 3 when something
-was tampered with, 4 when nothing is wrong and the bundle is incomplete.`,
+was tampered with, 4 when nothing is wrong and the bundle is incomplete, or too few witnesses have cosigned.`,
 		Example: `  coffre audit verify log.bundle --key keys.json
   coffre audit verify data --checkpoint last-month.checkpoint
+  coffre audit verify log.bundle --witness-policy trusted.policy
   coffre audit verify https://vault.example --token-file t --key keys.json --json`,
 		Args: takes("FILE|DIR|URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := p.verifyOptions(checks.keys, checks.held)
 			if err != nil {
 				return err
+			}
+			if policy != "" {
+				said, err := readPolicy("witness-policy", policy)
+				if err != nil {
+					return err
+				}
+				o.Policy = &said
 			}
 			r, err := p.verifyAny(cmd.Context(), args[0], checks.tokenFile, o)
 			if err != nil {
@@ -68,6 +82,8 @@ was tampered with, 4 when nothing is wrong and the bundle is incomplete.`,
 	}
 	checks.flags(cmd)
 	checks.tokenFlag(cmd)
+	cmd.Flags().StringVar(&policy, "witness-policy", "", "`file` of C2SP tlog-policy with the witnesses that must have cosigned")
+	_ = cmd.MarkFlagFilename("witness-policy") // only for a flag that is not there
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
@@ -141,7 +157,7 @@ func (p *program) verifyAny(ctx context.Context, place, tokenFile string, o bund
 		}
 		var r bundle.Report
 		err := p.asks(ctx, where{url: place, tokenFile: tokenFile}, asAuditor, func(c *client.Client) (err error) {
-			s := &served{c: c}
+			s := &served{c: c, cosigned: o.Policy != nil}
 			r, err = p.verifySource(ctx, s, o)
 			r.Incomplete = cmp.Or(r.Incomplete, s.incomplete())
 			return err
@@ -172,7 +188,7 @@ func (p *program) verifyAny(ctx context.Context, place, tokenFile string, o bund
 	if err != nil {
 		return bundle.Report{}, err
 	}
-	o.Former = append(o.Former, kept...)
+	o.Former, o.Tail = append(o.Former, kept...), maxUnwitnessed
 	r, err := p.verifySource(ctx, source, o)
 	if err != nil {
 		return r, err
@@ -294,6 +310,16 @@ func (p *program) printReport(asJSON bool, r bundle.Report) error {
 	if r.After > 0 {
 		after = strconv.FormatInt(r.After, 10) + ", which nothing proves yet"
 	}
-	return p.facts("log", printable(r.Origin), "events under the checkpoint", strconv.FormatInt(r.Size, 10), "events after it", after, "events read", strconv.FormatInt(r.Events, 10),
-		"events verified", strconv.FormatInt(r.Verified, 10), "signed", day(r.Signed), "root", r.Root, "key", printable(key))
+	facts := []string{"log", printable(r.Origin), "events under the checkpoint", strconv.FormatInt(r.Size, 10), "events after it", after, "events read", strconv.FormatInt(r.Events, 10),
+		"events verified", strconv.FormatInt(r.Verified, 10), "signed", day(r.Signed), "root", r.Root, "key", printable(key)}
+	for _, c := range r.Cosigned {
+		facts = append(facts, "cosigned by", fmt.Sprintf("%s (%s) at %s, %d events", printable(c.Witness), printable(c.Name), day(c.At), c.Size))
+	}
+	if r.Witnessed != nil {
+		facts = append(facts, "events under enough cosignatures", strconv.FormatInt(r.Witnessed.Size, 10))
+	}
+	for _, name := range r.Signers {
+		facts = append(facts, "cosigned, unverified, by", printable(name)+" (give --witness-policy to verify it)")
+	}
+	return p.facts(facts...)
 }

@@ -40,6 +40,7 @@ type serveOptions struct {
 	Limits      acting.Limits           // from the environment
 	Stores      vault.StoresConfig      // from the flags and the environment
 	Checkpoints vault.CheckpointsConfig // likewise
+	Witnesses   *vault.WitnessesConfig  // likewise; nil: none
 	Duty        vault.Duty              // of this process
 	Alone       bool                    // this process does everything, also where others could
 
@@ -87,6 +88,12 @@ served. --checkpoints says where: on another disk, in a key-value engine of Vaul
 PostgreSQL, no restore takes it back with the log. COFFRE_CHECKPOINTS, COFFRE_CHECKPOINT_EVERY and COFFRE_CHECKPOINT_EVENTS say
 the same.
 
+With --witness-policy, or COFFRE_WITNESS_POLICY, each checkpoint is offered to the witnesses of that
+policy (C2SP tlog-policy) that have an address, such as coffre witness of another administration,
+and served with their cosignatures; its quorum says how many are needed. A witness that is away
+stops nothing and is seen on --ops-listen. COFFRE_WITNESS_NETWORKS and COFFRE_WITNESS_CA_FILE say how
+to reach witnesses that are not public.
+
 COFFRE_LIMITS changes how much callers may leave in the vault and how often they may call,
 such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`,
 		Example: `  coffre serve --dev --data data
@@ -104,6 +111,9 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 				return err
 			}
 			if err := o.configureCheckpoints(p.env, cmd); err != nil {
+				return err
+			}
+			if err := o.configureWitnesses(p.env, cmd); err != nil {
 				return err
 			}
 			if vault.OnPostgres(o.Stores.In(o.Data).Keys) {
@@ -141,6 +151,9 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 	f.String("checkpoints", "", "`place` outside the databases for the last checkpoint of the log: file:PATH, vault-kv:MOUNT/PATH or postgres-other:postgres://... without a password (default: a file in the data directory)")
 	f.String("checkpoint-every", "", "the least `time` between two checkpoints (default: 1s)")
 	f.String("checkpoint-events", "", "as many `events` are enough for a checkpoint before that time (default: 1000)")
+	f.String("witness-policy", "", "`file` of C2SP tlog-policy with the witnesses that are asked to cosign checkpoints (default: none)")
+	f.String("witness-networks", "", "`networks` of witnesses that are not public, such as 10.20.0.0/16, with commas between")
+	f.String("witness-ca-file", "", "`file` with certificates to trust for witnesses (default: the system's)")
 	o.Kurrent.flags(cmd)
 	required(cmd, "data")
 	cmd.MarkFlagsRequiredTogether("webhook-url", "webhook-secret-file")
@@ -149,6 +162,8 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 	_ = cmd.MarkFlagDirname("belgif")
 	_ = cmd.MarkFlagFilename("webhook-secret-file")
 	_ = cmd.MarkFlagFilename("oidc-ca-file")
+	_ = cmd.MarkFlagFilename("witness-policy")
+	_ = cmd.MarkFlagFilename("witness-ca-file")
 	return cmd
 }
 
@@ -186,6 +201,43 @@ func (o *serveOptions) configureCheckpoints(env func(string) string, cmd *cobra.
 	if o.Checkpoints, err = vault.ReadCheckpoints(said[0], said[1], said[2]); err != nil {
 		return &exitError{exitUsage, err}
 	}
+	return nil
+}
+
+// configureWitnesses takes which witnesses are asked from the flags, or the environment.
+func (o *serveOptions) configureWitnesses(env func(string) string, cmd *cobra.Command) error {
+	var said [3]string
+	for i, one := range [3]placeNames{
+		{"witness-policy", vault.WitnessPolicyVariable}, {"witness-networks", vault.WitnessNetworksVariable}, {"witness-ca-file", vault.WitnessCAVariable},
+	} {
+		f := cmd.Flags().Lookup(one.flag)
+		if said[i] = f.Value.String(); !f.Changed {
+			said[i] = env(one.variable)
+		}
+	}
+	if said[0] == "" {
+		if said[1] != "" || said[2] != "" {
+			return usage("how witnesses are reached is said, and no policy: --witness-policy (%s) names one", vault.WitnessPolicyVariable)
+		}
+		return nil
+	}
+	w := &vault.WitnessesConfig{Dev: o.Dev}
+	var err error
+	if w.Policy, err = readPolicy("witness-policy", said[0]); err != nil {
+		return err
+	}
+	if w.Networks, err = vault.ReadWitnessNetworks(said[1]); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	if said[2] != "" {
+		if w.Roots, err = vault.ReadWitnessCA(said[2]); err != nil {
+			return &exitError{exitUsage, err}
+		}
+	}
+	if _, err := w.Cosigners(); err != nil {
+		return &exitError{exitUsage, fmt.Errorf("--witness-policy: %w", err)}
+	}
+	o.Witnesses = w
 	return nil
 }
 

@@ -19,9 +19,9 @@ import (
 
 // witnessing is a `coffre witness` that runs.
 type witnessing struct {
-	state, url, key string
-	said            string
-	end             func()
+	url, key string
+	said     string
+	end      func()
 }
 
 // startWitness types coffre witness and reads where it serves and which key it has.

@@ -16,6 +16,7 @@ import (
 var (
 	errNoCheckpoint     = domain.NewError(domain.NotFound, "noCheckpoint", "no checkpoint of the log is signed yet; try again in a few seconds")
 	errCheckpointBehind = domain.NewError(domain.Stale, "checkpointBehind", "no checkpoint covers yet what was recorded before the call; the last one is at /log/checkpoint")
+	errNotWitnessed     = domain.NewError(domain.NotFound, "notWitnessed", "no checkpoint has as many cosignatures of witnesses as the vault's policy asks for, or it has no such policy")
 	errNotCovered       = domain.NewError(domain.Invalid, "notCovered", "no checkpoint covers that many events yet")
 	errNotInTree        = domain.NewError(domain.Invalid, "notInTree", "that lies beyond the events that the proof is about")
 )
@@ -23,9 +24,12 @@ var (
 // currentWait is the longest that a caller waits for a checkpoint of everything recorded so far.
 const currentWait = 5 * time.Second
 
-// GetCheckpoint implements GET /log/checkpoint: the last signed checkpoint of the log, or one
-// that covers everything recorded before the call.
+// GetCheckpoint implements GET /log/checkpoint: the last signed checkpoint of the log, one that
+// covers everything recorded before the call, or the last one that enough witnesses cosigned.
 func (v *Vault) GetCheckpoint(ctx context.Context, r contract.GetCheckpointRequestObject) (contract.GetCheckpointResponseObject, error) {
+	if r.Params.Which == contract.WhichCheckpointWitnessed {
+		return v.witnessed(ctx)
+	}
 	if r.Params.Covering == contract.CheckpointCoveringNow && v.Proof != nil {
 		note, err := v.currentCheckpoint(ctx)
 		if err != nil {
@@ -34,6 +38,11 @@ func (v *Vault) GetCheckpoint(ctx context.Context, r contract.GetCheckpointReque
 		return contract.GetCheckpoint200TextResponse(note), nil
 	}
 	note, _, err := v.lastCheckpoint(ctx)
+	if err == nil && v.Witnesses != nil {
+		var cosigned []byte
+		cosigned, err = v.Witnesses.Cosigned(ctx, []byte(note))
+		note = string(cosigned)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +66,20 @@ func (v *Vault) currentCheckpoint(ctx context.Context) ([]byte, error) {
 		return nil, errCheckpointBehind
 	}
 	return note, err
+}
+
+func (v *Vault) witnessed(ctx context.Context) (contract.GetCheckpointResponseObject, error) {
+	if v.Witnesses == nil {
+		return nil, errNotWitnessed
+	}
+	note, err := v.Witnesses.Enough(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case note == nil:
+		return nil, errNotWitnessed
+	}
+	return contract.GetCheckpoint200TextResponse(note), nil
 }
 
 // lastCheckpoint returns the last checkpoint and its note.

@@ -9,6 +9,7 @@ import (
 	"coffre/domain"
 	"coffre/handlers/work"
 	"coffre/projections/evidence"
+	"coffre/projections/transparency"
 )
 
 // Vault answers every call of the contract, each by a method that builds a command or asks a
@@ -21,6 +22,8 @@ type Vault struct {
 	Backups  Backups  // nil: the databases are backed up by their own tools
 	Notices  Notices  // nil: no webhook is told
 	Webhooks Webhooks // nil: this process knows of none
+	// Witnesses have the cosignatures of checkpoints; nil: none are served.
+	Witnesses *transparency.Witnesses
 
 	auditedReads   recentIDs // readings of the log that are on record
 	cachedRegistry registryCache

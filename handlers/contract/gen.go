@@ -987,6 +987,24 @@ func (e WebhookState) Valid() bool {
 	}
 }
 
+// Defines values for WhichCheckpoint.
+const (
+	WhichCheckpointLast      WhichCheckpoint = "last"
+	WhichCheckpointWitnessed WhichCheckpoint = "witnessed"
+)
+
+// Valid indicates whether the value is a known member of the WhichCheckpoint enum.
+func (e WhichCheckpoint) Valid() bool {
+	switch e {
+	case WhichCheckpointLast:
+		return true
+	case WhichCheckpointWitnessed:
+		return true
+	default:
+		return false
+	}
+}
+
 // AccessAnswer defines model for AccessAnswer.
 type AccessAnswer struct {
 	AccessID AccessID `json:"accessId"`
@@ -3982,6 +4000,9 @@ type Webhooks struct {
 	Self Href `json:"self"`
 }
 
+// WhichCheckpoint defines model for WhichCheckpoint.
+type WhichCheckpoint string
+
 // WorkReason why somebody worked on the vault's own machine
 type WorkReason = domain.WorkReason
 
@@ -4604,6 +4625,10 @@ type GetCheckpointParams struct {
 	// Covering With `now` the answer waits, five seconds at most, for a checkpoint that covers every
 	// event that was recorded before the call; 412 when there is none by then.
 	Covering CheckpointCovering `form:"covering,omitempty" json:"covering,omitempty,omitzero"`
+
+	// Which `last`, as without it, or `witnessed`: the last one that has as many cosignatures as
+	// the vault's policy asks for; 404 while there is none
+	Which WhichCheckpoint `form:"which,omitempty" json:"which,omitempty,omitzero"`
 }
 
 // ProveConsistencyParams defines parameters for ProveConsistency.
@@ -9115,6 +9140,19 @@ func (siw *ServerInterfaceWrapper) GetCheckpoint(w http.ResponseWriter, r *http.
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "covering"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "covering", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "which" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "which", r.URL.Query(), &params.Which, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "which"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "which", Err: err})
 		}
 		return
 	}

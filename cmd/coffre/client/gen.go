@@ -581,6 +581,7 @@ func (c *Client) ListHolds(ctx context.Context, params ListHoldsParams) (*http.R
 func (c *Client) GetCheckpoint(ctx context.Context, params GetCheckpointParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/log/checkpoint"}
 	r.query("covering", params.Covering, false)
+	r.query("which", params.Which, false)
 	return c.do(ctx, r)
 }
 

@@ -30,14 +30,15 @@ import (
 // auditor does who trusts nobody: without a key, without the process that serves it, and
 // whatever was done to it. It changes no record. It is a bundle.Source, for one goroutine.
 type AuditSource struct {
-	log     eventstore.Store
-	kurrent *kurrent.Store // the log, where it lies there
-	marks   []logPlace     // in such a log, as far as it was read
-	tree    proof.Nodes
-	outside checkpoints.Place
-	kept    checkpoints.Place
-	keys    *keysdb.DB
-	closers []func() error
+	log      eventstore.Store
+	kurrent  *kurrent.Store // the log, where it lies there
+	marks    []logPlace     // in such a log, as far as it was read
+	tree     proof.Nodes
+	outside  checkpoints.Place
+	kept     checkpoints.Place
+	cosigned *checkpoints.Cosigned
+	keys     *keysdb.DB
+	closers  []func() error
 }
 
 var _ bundle.Source = (*AuditSource)(nil)
@@ -81,6 +82,9 @@ func OpenAuditSource(ctx context.Context, dir DataDir, c Config) (_ *AuditSource
 	}
 	s.onClose(s.keys.Close)
 	if s.kept, err = checkpoints.In(ctx, s.keys); err != nil {
+		return nil, err
+	}
+	if s.cosigned, err = checkpoints.CosignedIn(ctx, s.keys); err != nil {
 		return nil, err
 	}
 	s.outside, _, err = c.Checkpoints.openOutside(ctx, dir, c.Transit, s.onClose)
@@ -216,11 +220,33 @@ func (s *AuditSource) Nodes(ctx context.Context, level int, first int64, count i
 
 // Checkpoint implements bundle.Source: the last one, wherever it lies.
 func (s *AuditSource) Checkpoint(ctx context.Context) ([]byte, error) {
+	note, err := s.last(ctx)
+	if err != nil || note == nil {
+		return nil, err
+	}
+	return s.cosigned.Of(ctx, note)
+}
+
+// last returns the last checkpoint without cosignatures.
+func (s *AuditSource) last(ctx context.Context) ([]byte, error) {
 	all, err := s.Checkpoints(ctx)
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
 	return all[len(all)-1], nil
+}
+
+// Witnessed implements bundle.Source. What lies there is judged by whoever verifies.
+func (s *AuditSource) Witnessed(ctx context.Context) ([]byte, error) {
+	note, err := s.last(ctx)
+	if err != nil || note == nil {
+		return nil, err
+	}
+	c, err := proof.Peek(note)
+	if err != nil {
+		return nil, err
+	}
+	return s.cosigned.Enough(ctx, c.Origin)
 }
 
 // Checkpoints returns the last checkpoint of each place, the larger one last. What is no

@@ -228,8 +228,16 @@ func saysCheckpoint(c proof.Checkpoint) string {
 // signed again each minute.
 const lateCheckpoint = 5 * time.Minute
 
-// proofDetail tells operators how old the last checkpoint is.
+// proofDetail tells operators how old the last checkpoint is, and who cosigned.
 func (v *Instance) proofDetail(ctx context.Context) string {
+	says := v.checkpointDetail(ctx)
+	if witnesses := v.witnessesDetail(ctx); witnesses != "" {
+		says += "; " + witnesses
+	}
+	return says
+}
+
+func (v *Instance) checkpointDetail(ctx context.Context) string {
 	age, ok, err := v.publisher.Age(ctx)
 	switch {
 	case err != nil:

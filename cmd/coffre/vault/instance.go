@@ -46,6 +46,7 @@ type Instance struct {
 	portPaused  atomic.Int64        // addresses there that had to wait for their wrong passwords
 	hook        *webhook.Webhook    // nil: nobody is told of changes
 	publisher   *transparency.Publisher
+	cosigning   *transparency.Witnesses
 	failed      chan error     // a part that had to go on has stopped
 	closers     []func() error // in the order of opening
 	leaving     sync.Once
@@ -134,9 +135,9 @@ func (v *Instance) strange() bool {
 
 // Health says what clients may expect: everything, or less while a read model is
 // built, stopped or failing, the keys are away, the disk is full, rows of the key database
-// are damaged, something recorded was changed or lost, the identity provider does not tell
-// whose tokens count or was recovered and not confirmed, or the receiver of the webhook
-// answered 410.
+// are damaged, something recorded was changed or lost, a witness tells of another history of the
+// log, the identity provider does not tell whose tokens count or was recovered and not confirmed,
+// or the receiver of the webhook answered 410.
 func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
 	status, _ := v.condition(ctx)
 	return status
@@ -162,6 +163,7 @@ func (v *Instance) condition(ctx context.Context) (status contract.HealthStatus,
 	because(v.damagedRows() > 0, "%d rows of the key database are damaged: `coffre keys check` says how they are brought back", v.damagedRows())
 	because(v.strange(), "the identity provider does not tell whose tokens count")
 	because(v.recovering(ctx), "the identity provider was recovered and a second person has not confirmed it, or that cannot be told")
+	because(v.disowned(ctx), "a witness tells of another history of this log, or forgot what it cosigned (deploy/runbooks/witnesses.md)")
 	if v.hook != nil { // a receiver that wants nothing more, and an operator who has not seen it
 		s, err := v.hook.Status(ctx)
 		because(err != nil, "what the webhook remembers cannot be read")

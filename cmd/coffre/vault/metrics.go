@@ -140,6 +140,9 @@ func (p projectionMetrics) Collect(out chan<- prometheus.Metric) {
 
 var (
 	checkpointAgeMetric    = prometheus.NewDesc("coffre_checkpoint_age_seconds", "Time since the last checkpoint of the log was signed; absent before the first. Without news one is signed each minute.", nil, nil)
+	witnessedAgeMetric     = prometheus.NewDesc("coffre_checkpoint_witnessed_age_seconds", "Time since the last checkpoint was signed that has as many cosignatures as the policy asks for; absent without a policy, and before the first.", nil, nil)
+	witnessAgeMetric       = prometheus.NewDesc("coffre_witness_age_seconds", "Time since the last checkpoint was signed that a witness cosigned, by its name in the policy; absent before the first.", []string{"witness"}, nil)
+	witnessTroubleMetric   = prometheus.NewDesc("coffre_witness_trouble", "1 for the reason why a witness does not cosign, as the process knows that asks it: away, strange, unknownLog, unknownKey, unkept; forgot, ahead and disagrees tell of another history.", []string{"witness", "trouble"}, nil)
 	checkpointLeavesMetric = prometheus.NewDesc("coffre_checkpoint_leaves", "Events that the last checkpoint of the log covers.", nil, nil)
 )
 
@@ -148,6 +151,9 @@ type checkpointMetrics struct{ v *Instance }
 
 func (checkpointMetrics) Describe(out chan<- *prometheus.Desc) {
 	out <- checkpointAgeMetric
+	out <- witnessedAgeMetric
+	out <- witnessAgeMetric
+	out <- witnessTroubleMetric
 	out <- checkpointLeavesMetric
 }
 
@@ -167,6 +173,30 @@ func (c checkpointMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 	out <- prometheus.MustNewConstMetric(checkpointAgeMetric, prometheus.GaugeValue, time.Since(last.Time).Seconds())
 	out <- prometheus.MustNewConstMetric(checkpointLeavesMetric, prometheus.GaugeValue, float64(last.Size))
+	c.witnesses(ctx, out)
+}
+
+// witnesses tells of those that are asked.
+func (c checkpointMetrics) witnesses(ctx context.Context, out chan<- prometheus.Metric) {
+	all, err := c.v.cosigning.Status(ctx)
+	if err != nil || len(all) == 0 {
+		return
+	}
+	for _, w := range all {
+		if !w.Last.IsZero() {
+			out <- prometheus.MustNewConstMetric(witnessAgeMetric, prometheus.GaugeValue, time.Since(w.Last).Seconds(), w.Name)
+		}
+		if w.Trouble != "" {
+			out <- prometheus.MustNewConstMetric(witnessTroubleMetric, prometheus.GaugeValue, 1, w.Name, string(w.Trouble))
+		}
+	}
+	note, err := c.v.cosigning.Enough(ctx)
+	if err != nil || note == nil {
+		return
+	}
+	if enough, err := proof.Peek(note); err == nil {
+		out <- prometheus.MustNewConstMetric(witnessedAgeMetric, prometheus.GaugeValue, time.Since(enough.Time).Seconds())
+	}
 }
 
 var healthMetric = prometheus.NewDesc("coffre_health", "1 for what /health says now, 0 for the others; /readyz of the operators' address says why.", []string{"status"}, nil)

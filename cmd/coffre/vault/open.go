@@ -74,6 +74,8 @@ type Options struct {
 	Stores  StoresConfig
 	// Checkpoints says where the last checkpoint of the log lies outside the databases.
 	Checkpoints CheckpointsConfig
+	// Witnesses are asked to cosign checkpoints; nil: none are.
+	Witnesses *WitnessesConfig
 	// KeyLease is how long keys in memory are used without asking whether they were
 	// destroyed, and how long an erasure waits where processes share the keys; all of
 	// them must have the same. 0 means seal.MaxLease.
@@ -108,6 +110,7 @@ func Open(ctx context.Context, dir DataDir, o Options) (_ *Instance, err error) 
 		a.openLog,
 		a.openReadModels,
 		a.openCheckpoints,
+		a.openWitnesses,
 		a.openFiles,
 		a.makeCore,
 		a.openReactors,
@@ -326,7 +329,7 @@ func (a *assembly) makeCore(ctx context.Context) error {
 			a.o.Logger.WarnContext(ctx, "files of documents and exports lie in this process's directory, where others do not find them: with several processes set COFFRE_BLOBS")
 		}
 	}
-	a.Core = &api.Vault{Worker: work.New(working), Evidence: a.models.evidence}
+	a.Core = &api.Vault{Worker: work.New(working), Evidence: a.models.evidence, Witnesses: a.cosigning}
 	return nil
 }
 

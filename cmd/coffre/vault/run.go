@@ -81,7 +81,7 @@ func (a *assembly) background(begun func(error)) []part {
 	}
 	if a.o.Duty.answers() {
 		parts = append(parts, part{"checkpoints", func(ctx context.Context) error {
-			return a.inTurn(ctx, "checkpoints", a.publisher.Run)
+			return a.inTurn(ctx, "checkpoints", a.publishing)
 		}})
 	}
 	parts = append(parts, part{"end of the log", func(ctx context.Context) error { return a.logEnd.follow(ctx, a.store, a.places.keys, mark) }})
@@ -99,6 +99,19 @@ func (a *assembly) background(begun func(error)) []part {
 		}})
 	}
 	return parts
+}
+
+// publishing publishes checkpoints and offers them to witnesses.
+func (a *assembly) publishing(ctx context.Context) error {
+	if len(a.cosigning.Ask) == 0 {
+		return a.publisher.Run(ctx)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
+	asking.Go(func() { _ = a.cosigning.Run(ctx) }) // it ends with ctx only
+	return a.publisher.Run(ctx)
 }
 
 // roomEvery is how often it is asked whether the disk has room.

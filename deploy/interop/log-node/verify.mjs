@@ -186,6 +186,7 @@ async function verifyBundle(lines, kept) {
         note = value
         break
       case 'eventType':
+      case 'witnessed': // for those who ask for cosignatures
         break
       case 'leaves':
         if (value.first !== judge.leaves.length) throw new Error('a tile is out of its place')

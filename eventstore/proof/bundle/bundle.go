@@ -28,13 +28,14 @@ const Format = "coffre-audit-bundle/1"
 
 // line is one line of a bundle: exactly one member is there.
 type line struct {
-	Bundle     *Header `json:"bundle,omitempty"`
-	Key        *Key    `json:"key,omitempty"`
-	Checkpoint string  `json:"checkpoint,omitempty"`
-	Type       string  `json:"eventType,omitempty"`
-	Leaves     *leaves `json:"leaves,omitempty"`
-	Event      *Event  `json:"event,omitempty"`
-	End        *end    `json:"end,omitempty"`
+	Bundle     *Header    `json:"bundle,omitempty"`
+	Key        *Key       `json:"key,omitempty"`
+	Checkpoint string     `json:"checkpoint,omitempty"`
+	Witnessed  *witnessed `json:"witnessed,omitempty"`
+	Type       string     `json:"eventType,omitempty"`
+	Leaves     *leaves    `json:"leaves,omitempty"`
+	Event      *Event     `json:"event,omitempty"`
+	End        *end       `json:"end,omitempty"`
 }
 
 // Header begins a bundle.
@@ -49,6 +50,13 @@ type Header struct {
 type Key struct {
 	ID     string            `json:"id"`
 	Public ed25519.PublicKey `json:"public"`
+}
+
+// witnessed is the last checkpoint with as many cosignatures as the vault's policy asks for,
+// where that is an earlier one than the bundle's.
+type witnessed struct {
+	Checkpoint string `json:"checkpoint"`
+	Proof      []byte `json:"proof,omitempty"` // that the bundle's begins with it, 32 bytes for each step
 }
 
 // leaves are leaf hashes of the tree, one after the other, before their events.
@@ -97,7 +105,10 @@ type end struct {
 // Source is the port to a log that a bundle is made of.
 type Source interface {
 	proof.Nodes
-	// Checkpoint returns the last checkpoint.
+	// Witnessed returns the last checkpoint with as many cosignatures as the vault's policy
+	// asks for, nil when there is none. It is called before Checkpoint.
+	Witnessed(ctx context.Context) ([]byte, error)
+	// Checkpoint returns the last checkpoint, with the cosignatures on it.
 	Checkpoint(ctx context.Context) ([]byte, error)
 	// LogKeys returns every public key that signed the log.
 	LogKeys(ctx context.Context) ([]Key, error)
@@ -115,6 +126,10 @@ var ErrNoCheckpoint = errors.New("bundle: the log has no checkpoint yet")
 // Write writes a bundle of the events that the last checkpoint covers, and returns how many
 // it holds. told is called for every event that is read.
 func Write(ctx context.Context, w io.Writer, from Source, types []string, selection Selection, told func()) (events int64, err error) {
+	enough, err := from.Witnessed(ctx)
+	if err != nil {
+		return 0, err
+	}
 	note, err := from.Checkpoint(ctx)
 	if err != nil {
 		return 0, err
@@ -144,6 +159,13 @@ func Write(ctx context.Context, w io.Writer, from Source, types []string, select
 		put(line{Key: &k})
 	}
 	put(line{Checkpoint: string(note)})
+	former, err := earlier(ctx, from, enough, c)
+	if err != nil {
+		return 0, err
+	}
+	if former != nil {
+		put(line{Witnessed: former})
+	}
 	for _, t := range slices.Sorted(slices.Values(types)) {
 		put(line{Type: t})
 	}
@@ -192,6 +214,26 @@ func Write(ctx context.Context, w io.Writer, from Source, types []string, select
 		err = buffered.Flush()
 	}
 	return events, err
+}
+
+// earlier returns a checkpoint with enough cosignatures, and what leads from it to c; nil when
+// there is none, or c is no later one of the same log.
+func earlier(ctx context.Context, from Source, enough []byte, c proof.Checkpoint) (*witnessed, error) {
+	if enough == nil {
+		return nil, nil
+	}
+	former, err := proof.Peek(enough)
+	if err != nil {
+		return nil, err
+	}
+	if former.Origin != c.Origin || !former.Time.Before(c.Time) || former.Size < 1 || former.Size > c.Size {
+		return nil, nil
+	}
+	path, err := proof.ProveConsistency(ctx, from, former.Size, c.Size)
+	if err != nil {
+		return nil, err
+	}
+	return &witnessed{string(enough), proof.Join(path)}, nil
 }
 
 // CheckpointIn returns the checkpoint that a reader holds: a signed note by itself, or the one

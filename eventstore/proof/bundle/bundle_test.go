@@ -46,6 +46,7 @@ type history struct {
 	damaged    map[int]bool
 	tree       []proof.Hash
 	checkpoint []byte
+	witnessed  []byte
 	keys       []bundle.Key
 	by         signer
 }
@@ -94,6 +95,7 @@ func (h *history) Nodes(_ context.Context, level int, first int64, count int) ([
 }
 
 func (h *history) Checkpoint(context.Context) ([]byte, error)    { return h.checkpoint, nil }
+func (h *history) Witnessed(context.Context) ([]byte, error)     { return h.witnessed, nil }
 func (h *history) LogKeys(context.Context) ([]bundle.Key, error) { return h.keys, nil }
 
 func (h *history) LogEvents(_ context.Context, size int64) iter.Seq2[bundle.Event, error] {

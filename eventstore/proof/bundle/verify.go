@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"time"
 
 	"coffre/eventstore/proof"
@@ -35,8 +36,29 @@ type Report struct {
 	// Findings are the first of what is wrong, Wrong is how many there are.
 	Findings []Finding `json:"findings"`
 	Wrong    int64     `json:"wrong"`
+	// Cosigned are the verified cosignatures of the policy's witnesses, Signers the names of others
+	// in the signature lines, which nobody verified.
+	Cosigned []Cosigned `json:"cosigned,omitempty"`
+	Signers  []string   `json:"signers,omitempty"`
+	// Witnessed is the last checkpoint with as many cosignatures as the policy asks for; nil
+	// without a policy that asks for any, or when there is none.
+	Witnessed *Covered `json:"witnessed,omitempty"`
 	// Incomplete says what is missing, "" when nothing is.
 	Incomplete string `json:"incomplete,omitempty"`
+}
+
+// Cosigned says that a witness cosigned a checkpoint of the log.
+type Cosigned struct {
+	Witness string    `json:"witness"` // in the policy
+	Name    string    `json:"name"`    // of its key
+	At      time.Time `json:"at"`
+	Covered
+}
+
+// Covered says what a checkpoint covers, and when it was signed.
+type Covered struct {
+	Size   int64     `json:"size"`
+	Signed time.Time `json:"signed"`
 }
 
 // maxFindings bounds what a report holds.
@@ -53,6 +75,12 @@ func (r *Report) Add(f Finding) {
 type Options struct {
 	// Keys are the public keys that count; none: those that the bundle brings.
 	Keys []ed25519.PublicKey
+	// Policy says which logs count beside Keys, and which witnesses have to have cosigned; nil:
+	// none.
+	Policy *proof.Policy
+	// Tail is how long before the log's own checkpoint the last one with enough cosignatures
+	// may be signed where it covers fewer events; 0: it covers all.
+	Tail time.Duration
 	// Former are checkpoints that the caller holds from before, or from elsewhere.
 	Former [][]byte
 	// Each is called for every event, in order; nil: nobody asks.
@@ -221,6 +249,7 @@ type verification struct {
 	header     *Header
 	keys       []Key
 	note       []byte
+	witnessed  *witnessed
 	checkpoint proof.Checkpoint
 	former     []former // of the same origin, that this log must begin with
 	opened     bool
@@ -248,6 +277,11 @@ func (v *verification) line(l *line, hash proof.Hash) error {
 		v.keys = append(v.keys, *l.Key)
 	case l.Checkpoint != "":
 		v.note = []byte(l.Checkpoint)
+	case l.Witnessed != nil:
+		if v.note == nil || v.opened || v.witnessed != nil {
+			return ErrFormat
+		}
+		v.witnessed = l.Witnessed
 	case l.Type != "":
 	case l.Leaves != nil:
 		return v.hashes(l.Leaves)
@@ -282,9 +316,14 @@ func (v *verification) open() error {
 		return ErrFormat
 	}
 	v.report.Signed, v.report.Root = c.Time, fmt.Sprintf("%x", c.Root[:])
+	v.trust()
 	v.signature()
+	v.cosignatures(v.note, c)
+	if err := v.openWitnessed(); err != nil {
+		return err
+	}
 	for _, note := range v.o.Former {
-		if !bytes.Equal(note, v.note) {
+		if !bytes.HasPrefix(v.note, note) { // else it is this one, before the last cosignatures came
 			v.formerCheckpoint(note)
 		}
 	}
@@ -316,13 +355,7 @@ func (v *verification) signature() {
 // formerCheckpoint takes a checkpoint that the caller holds. What it says must be what this
 // log says.
 func (v *verification) formerCheckpoint(note []byte) {
-	keys := v.o.Keys
-	for _, k := range v.keys {
-		if !v.report.Trusted {
-			keys = append(keys, k.Public)
-		}
-	}
-	c, err := proof.Open(note, keys...)
+	c, err := proof.Open(note, v.knownKeys()...)
 	now := v.checkpoint
 	switch {
 	case errors.Is(err, proof.ErrSignature):
@@ -342,8 +375,19 @@ func (v *verification) formerCheckpoint(note []byte) {
 	case c.Time.After(now.Time):
 		v.report.Add(Finding{Moved, -1, "", fmt.Sprintf("the checkpoint that you hold was signed at %s, and this one, of no fewer events, says %s", c.Time.Format(time.RFC3339), now.Time.Format(time.RFC3339))})
 	default:
-		v.former = append(v.former, former{Checkpoint: c})
+		v.former = append(v.former, former{Checkpoint: c, note: note})
 	}
+}
+
+// knownKeys are the public keys whose checkpoints count.
+func (v *verification) knownKeys() []ed25519.PublicKey {
+	keys := slices.Clone(v.o.Keys)
+	for _, k := range v.keys {
+		if !v.report.Trusted {
+			keys = append(keys, k.Public)
+		}
+	}
+	return keys
 }
 
 func (v *verification) hashes(l *leaves) error {
@@ -365,6 +409,7 @@ func (v *verification) hashes(l *leaves) error {
 // former is a checkpoint that the caller holds.
 type former struct {
 	proof.Checkpoint
+	note []byte
 	fits bool // the tree, or the events, have its root at its size
 }
 
@@ -418,6 +463,13 @@ func (v *verification) finish() (Report, error) {
 	if err := v.open(); err != nil {
 		return v.report, err
 	}
+	v.conclude()
+	v.judgeQuorum()
+	return v.report, nil
+}
+
+// conclude judges what only shows when all was read.
+func (v *verification) conclude() {
 	if !v.ended {
 		v.report.Incomplete = "the bundle was cut off: its last line is missing"
 	}
@@ -431,6 +483,11 @@ func (v *verification) finish() (Report, error) {
 				v.report.Add(Finding{Forked, -1, "", fmt.Sprintf("the first %d events have another root than the checkpoint that you hold says: two histories of one log", c.Size)})
 			}
 		}
+		for _, c := range v.former {
+			if c.fits {
+				v.cosignatures(c.note, c.Checkpoint)
+			}
+		}
 	} else if v.header.Whole {
 		v.compared.step(0)
 		v.report.Verified = v.compared.matched
@@ -438,7 +495,6 @@ func (v *verification) finish() (Report, error) {
 	if at := time.UnixMicro(v.latest).UTC(); v.latest > 0 && at.After(v.checkpoint.Time.Add(clockSpread)) {
 		v.report.Add(Finding{Moved, -1, "", fmt.Sprintf("the checkpoint says that it was signed at %s, and covers an event that was recorded at %s", v.checkpoint.Time.Format(time.RFC3339), at.Format(time.RFC3339))})
 	}
-	return v.report, nil
 }
 
 // root compares the whole tree with what was signed.
