@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,16 @@ var (
 	used = access.Authorized{Access: accessID(1), Citizen: ana, Kind: access.OpenedDocument, Role: domain.RoleConsumer, Consumer: org, Document: card, Version: 1,
 		Type: "isiPlusCard", Purpose: "loan", Consent: id, Fields: []domain.Field{"name", "birthDate"}, Attempt: 1, At: noon.Add(time.Hour), Personal: &access.AuthorizedPersonal{CaseReference: "c"}}
 )
+
+var inMortgage = registry.Registration{Purpose: "loan", Types: []domain.DocumentType{"isiPlusCard"}, Procedures: []domain.Procedure{"mortgage"}, Consent: true}
+
+// inProcedure is a use in a procedure for which the registry lets readers learn more.
+func inProcedure(p domain.Procedure, of ...registry.Registration) Use {
+	return using(func(c *Use) {
+		c.Procedure, c.Registrations = p, of
+		c.Type.Minimum = append(slices.Clone(c.Type.Minimum), registry.Minimum{Purpose: "loan", Procedure: "mortgage", Fields: []domain.Field{"name", "birthDate", "insurer"}})
+	})
+}
 
 func accessID(n byte) domain.AccessID { return domain.AccessID{UUID: uuid.UUID{7, n}} }
 
@@ -194,6 +205,15 @@ func TestRules(t *testing.T) {
 		{Name: "C-3 the last moment", Given: []Event{granted}, When: using(func(c *Use) { c.At = year.Add(-1) }), Then: []Event{with(used, func(e *access.Authorized) { e.At = year.Add(-1) })}},
 		{Name: "C-3 expired is refused", Given: []Event{granted}, When: using(func(c *Use) { c.At = year }), Err: ErrExpired},
 		{Name: "C-3 another purpose is refused", Given: []Event{granted}, When: using(func(c *Use) { c.Purpose = "tax" }), Err: ErrOtherPurpose},
+		{Name: "A-4 a procedure of its registration, which may learn more", Given: []Event{granted}, When: inProcedure("mortgage", registered[0], inMortgage),
+			Then: []Event{with(used, func(e *access.Authorized) {
+				e.Procedure, e.Fields = "mortgage", []domain.Field{"name", "birthDate", "insurer"}
+			})}},
+		{Name: "A-4 a procedure of nobody's registration", Given: []Event{granted}, When: inProcedure("mortgage", registered...), Err: access.ErrNoBasis},
+		{Name: "A-4 a procedure of another purpose", Given: []Event{granted}, When: inProcedure("mortgage", registered[0], with(inMortgage, func(r *registry.Registration) { r.Purpose = "tax" })), Err: access.ErrNoBasis},
+		{Name: "A-4 a procedure for another type", Given: []Event{granted}, When: inProcedure("mortgage", registered[0], with(inMortgage, func(r *registry.Registration) { r.Types = []domain.DocumentType{"diploma"} })), Err: access.ErrNoBasis},
+		{Name: "A-4 a procedure beside others", Given: []Event{granted}, When: inProcedure("insurance", inMortgage), Err: access.ErrNoBasis},
+		{Name: "A-4 a procedure without a registration", Given: []Event{granted}, When: inProcedure("mortgage"), Err: access.ErrNoBasis},
 		{Name: "C-3 another consumer is refused", Given: []Event{granted}, When: using(func(c *Use) { c.By = rival }), Err: access.ErrNoBasis},
 		{Name: "C-3 another role is refused", Given: []Event{granted}, When: using(func(c *Use) { c.By.Role = domain.RoleIssuer }), Err: access.ErrNoBasis},
 		{Name: "A-6 not answered yet is as if nobody was asked", Given: []Event{requested}, When: use, Err: access.ErrNoBasis},

@@ -7,6 +7,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/citizen"
+	"coffre/domain/registry"
 )
 
 var (
@@ -23,9 +24,10 @@ var (
 type Use struct {
 	Access domain.AccessID
 	access.Question
-	Standing      citizen.Standing     // the citizen's, by their own stream
-	Restrictions  citizen.Restrictions // the citizen's, by the same
-	Revived       time.Time            // when a death of the citizen was corrected; zero: never
+	Registrations []registry.Registration // the consumer's, in the registry in force
+	Standing      citizen.Standing        // the citizen's, by their own stream
+	Restrictions  citizen.Restrictions    // the citizen's, by the same
+	Revived       time.Time               // when a death of the citizen was corrected; zero: never
 	CaseReference string
 	Seen          bool // this access's key was met before
 	By            domain.Actor
@@ -57,7 +59,7 @@ func (c Use) Validate(s State) error {
 	return err
 }
 
-// Basis judges the consent alone, whatever is held (rules C-3, A-2, A-6 and P-5), and
+// Basis judges the consent alone, whatever is held (rules C-3, A-2, A-4, A-6 and P-5), and
 // returns the fields it covers. Limits on use count for a use that is new. A consent that
 // was given before processing was restricted does not count.
 func (c Use) Basis(s State) ([]domain.Field, error) {
@@ -79,6 +81,8 @@ func (c Use) Basis(s State) ([]domain.Field, error) {
 	case len(s.Terms.Types) > 0 && !slices.Contains(s.Terms.Types, c.Type.Name),
 		len(s.Terms.Documents) > 0 && !c.Document.Document.IsZero() && !slices.Contains(s.Terms.Documents, c.Document.Document):
 		return nil, access.ErrNoBasis
+	case !c.inItsProcedure():
+		return nil, access.ErrNoBasis
 	case c.Restrictions.CoverDespite(c.Document.Document, s.GrantedAt): // P-5
 		return nil, access.ErrRestricted
 	}
@@ -94,8 +98,18 @@ func (c Use) Lacking(s State) access.Word {
 		return access.WordConsent
 	case len(s.Terms.Types) > 0 && !slices.Contains(s.Terms.Types, c.Type.Name):
 		return access.WordDocumentType
+	case !c.inItsProcedure():
+		return access.WordProcedure
 	}
 	return ""
+}
+
+// inItsProcedure reports whether the procedure, where one is named, is the consumer's for the
+// purpose and type: what may be learnt can depend on it (rule A-2), and the citizen sees it.
+func (c Use) inItsProcedure() bool {
+	return c.Procedure == "" || slices.ContainsFunc(c.Registrations, func(r registry.Registration) bool {
+		return r.Purpose == c.Purpose && slices.Contains(r.Types, c.Type.Name) && r.CoversProcedure(c.Procedure)
+	})
 }
 
 // limits implements the limits of C-3 for one use more.

@@ -102,6 +102,8 @@ const (
 	NotAttested  domain.ReasonCode = "notAttested"  // who granted it has no right to, in the registry of today
 	DecidesAlone domain.ReasonCode = "decidesAlone" // the minor has the age from which they decide
 	GrantorMinor domain.ReasonCode = "grantorMinor" // the citizen who granted it has not that age
+	// RepresentativeMinor: it lets the representative decide only, who has not that age.
+	RepresentativeMinor domain.ReasonCode = "representativeMinor"
 )
 
 // Lapsed says why a mandate that is accepted and not ended allows nothing. It unwraps to
@@ -119,7 +121,9 @@ type Circumstances struct {
 	Today    domain.Date
 	Opened   *GrantedPersonal // the personal part of the grant; nil when it could not be opened
 	Numbered domain.Date      // earliest day of birth of the represented person, by their number of today; "" when it could not be opened
-	Registry registry.Registry
+	// RepresentativeNumbered is the same of the representative.
+	RepresentativeNumbered domain.Date
+	Registry               registry.Registry
 	// CitizenIs and RepresentativeIs are how both stand by their own streams.
 	CitizenIs, RepresentativeIs citizen.Standing
 	// Revived is when a death of either was corrected last; zero: never.
@@ -151,7 +155,7 @@ func (s State) InForce(c Circumstances) (InForce, error) {
 		return InForce{}, Lapsed{Death}
 	case s.Kind.Attestation() != "" && !c.Registry.Attested(s.Kind.Attestation(), s.Source): // M-1.4, M-1.10
 		return InForce{}, Lapsed{NotAttested}
-	case c.Opened == nil || c.Opened.Until.IsZero() || c.Numbered.IsZero(): // M-1.9
+	case c.Opened == nil || c.Opened.Until.IsZero() || c.Numbered.IsZero() || c.RepresentativeNumbered.IsZero(): // M-1.9
 		return InForce{}, ErrUnreadable
 	case !c.Today.Before(c.Opened.Until): // M-1.3, M-1.6
 		return InForce{}, Lapsed{Expired}
@@ -179,6 +183,12 @@ func (s State) InForce(c Circumstances) (InForce, error) {
 	default:
 		return InForce{}, Lapsed{NotAttested}
 	}
+	if MinorDecides(c.RepresentativeNumbered, c.Today, decides) != nil { // M-1.12
+		f.Scope.Actions = slices.DeleteFunc(slices.Clone(f.Scope.Actions), func(a Action) bool { return a == Consent })
+		if len(f.Scope.Actions) == 0 {
+			return InForce{}, Lapsed{RepresentativeMinor}
+		}
+	}
 	return f, nil
 }
 
@@ -193,6 +203,7 @@ func (s State) Spoke(on domain.Date, c Circumstances) error {
 	if s.Kind == Representation {
 		c.Numbered = domain.Earlier(c.Numbered, on.AddYears(-registry.Majority))
 	}
+	c.RepresentativeNumbered = domain.Earlier(c.RepresentativeNumbered, on.AddYears(-registry.Majority))
 	_, err := s.InForce(c)
 	return err
 }

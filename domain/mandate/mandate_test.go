@@ -150,7 +150,7 @@ func words(age int, rights ...registry.Attestation) registry.Registry {
 // lawful are circumstances in which a chosen mandate and a parent's hold: the grantor is 40,
 // or the child 13.
 func lawful(numbered domain.Date, opened *GrantedPersonal) Circumstances {
-	return Circumstances{Today: "2026-03-01", Opened: opened, Numbered: numbered, Registry: words(16, registry.Parentage, registry.CourtAppointment),
+	return Circumstances{Today: "2026-03-01", Opened: opened, Numbered: numbered, RepresentativeNumbered: "1980-01-01", Registry: words(16, registry.Parentage, registry.CourtAppointment),
 		CitizenIs: citizen.Living, RepresentativeIs: citizen.Living}
 }
 
@@ -161,6 +161,7 @@ func TestInForce(t *testing.T) {
 	of := func(c Circumstances, change func(*Circumstances)) Circumstances { change(&c); return c }
 	chosenState, parentState := fold(chosenGranted, accepted), fold(parentGranted, accepted)
 	courtState := fold(byCourt...)
+	deciding := fold(with(chosenGranted, func(e *Granted) { e.Scope.Actions = []Action{Consent} }), accepted)
 	old := &GrantedPersonal{Until: "2030-05-01"} // from before the day of birth was recorded
 	leap := &GrantedPersonal{Until: "2030-03-01"}
 	for _, tc := range []struct {
@@ -181,6 +182,9 @@ func TestInForce(t *testing.T) {
 		{"M-1.9 no key", chosenState, of(adult, func(c *Circumstances) { c.Opened = nil }), ErrUnreadable},
 		{"M-1.9 no end", chosenState, of(adult, func(c *Circumstances) { c.Opened = &GrantedPersonal{} }), ErrUnreadable},
 		{"M-1.9 no number", chosenState, of(adult, func(c *Circumstances) { c.Numbered = "" }), ErrUnreadable},
+		{"M-1.9 no number of the representative", chosenState, of(adult, func(c *Circumstances) { c.RepresentativeNumbered = "" }), ErrUnreadable},
+		{"M-1.12 a representative who does not decide yet may only decide", deciding, of(adult, func(c *Circumstances) { c.RepresentativeNumbered = "2010-03-02" }), Lapsed{RepresentativeMinor}},
+		{"M-1.12 a representative who does not decide yet reads", chosenState, of(adult, func(c *Circumstances) { c.RepresentativeNumbered = "2010-03-02" }), nil},
 		{"M-1.10 a representation needs no right in the registry", chosenState, of(adult, func(c *Circumstances) { c.Registry = registry.Registry{} }), nil},
 		{"M-1.10 a representation by an administration's word", fold(with(chosenGranted, func(e *Granted) { e.Source = org }), accepted), adult, Lapsed{NotAttested}},
 		{"M-1.10 a kind of nobody's", fold(with(chosenGranted, func(e *Granted) { e.Kind = "friend" }), accepted), adult, Lapsed{NotAttested}},
@@ -235,6 +239,40 @@ func TestF26EitherTheParentsOrTheMinorDecide(t *testing.T) {
 	}
 	if err := MinorDecides("2080-01-01", "2026-03-01", 16); err != nil {
 		t.Errorf("a number that tells of a day ahead tells no age: %v", err)
+	}
+}
+
+// A minor who does not decide for themselves decides for nobody else (rule M-1.12), by whatever
+// mandate, from the day on which they do.
+func TestAMinorDecidesForNobody(t *testing.T) {
+	for name, of := range map[string]struct {
+		given []Event
+		in    Circumstances
+	}{
+		"a chosen one":       {[]Event{chosenGranted, accepted}, lawful("1986-01-01", &GrantedPersonal{Until: "2027-01-01"})},
+		"a court's":          {byCourt, lawful("1986-01-01", &GrantedPersonal{Until: "2027-01-01"})},
+		"a parent of a baby": {[]Event{parentGranted, accepted}, lawful("2025-05-01", &GrantedPersonal{Until: "2043-05-01", Born: "2025-05-01"})},
+	} {
+		for i, e := range of.given {
+			if g, ok := e.(Granted); ok {
+				of.given = slices.Clone(of.given)
+				of.given[i] = with(g, func(g *Granted) { g.Scope.Actions = []Action{Read, Consent} })
+			}
+		}
+		s := fold(of.given...)
+		for born, decides := range map[domain.Date]bool{"1980-01-01": true, "2010-03-01": true, "2010-03-02": false, "2016-03-04": false} {
+			of.in.RepresentativeNumbered = born
+			f, err := s.InForce(of.in)
+			if err != nil || !f.Allows(s.Representative, s.Citizen, Read) || f.Allows(s.Representative, s.Citizen, Consent) != decides {
+				t.Errorf("%s, whose representative was born %s: %+v, %v", name, born, f.Scope, err)
+			}
+			if err := s.Spoke(of.in.Today, of.in); err != nil {
+				t.Errorf("%s, whose representative was born %s: what was done counts no more: %v", name, born, err)
+			}
+		}
+		if len(s.Scope.Actions) != 2 {
+			t.Error("the state changed")
+		}
 	}
 }
 
@@ -333,8 +371,9 @@ func TestF26NobodySpeaksWithoutALivingAttestedMandate(t *testing.T) {
 			}
 			speaks(t, s, grants, rightsThen, Circumstances{
 				Today: rapid.SampledFrom([]domain.Date{"2026-03-01", "2026-03-02", "2028-05-01", "2030-04-30"}).Draw(t, "today"), Numbered: day("numbered"),
-				Registry:  words(rapid.SampledFrom([]int{0, 12, 16, 18}).Draw(t, "age"), rights("rights now")...),
-				CitizenIs: standing("citizen"), RepresentativeIs: standing("representative"),
+				RepresentativeNumbered: day("representative numbered"),
+				Registry:               words(rapid.SampledFrom([]int{0, 12, 16, 18}).Draw(t, "age"), rights("rights now")...),
+				CitizenIs:              standing("citizen"), RepresentativeIs: standing("representative"),
 			}, spoke)
 		}
 		for i := range past {
@@ -376,6 +415,10 @@ func speaks(t *rapid.T, s State, grants []Granted, then []registry.Attestation, 
 		t.Fatal("dead, or no mandate")
 	case !in.Today.Before(g.Personal.Until):
 		t.Fatal("beyond its end")
+	case in.RepresentativeNumbered == "":
+		t.Fatal("by somebody of whom no age is known")
+	case f.Allows(s.Representative, s.Citizen, Consent) && !age(in.RepresentativeNumbered, decides) && !in.Today.Before(in.RepresentativeNumbered):
+		t.Fatal("decided by a child")
 	case g.Kind == ParentOfMinor && (g.Source != org || !slices.Contains(then, registry.Parentage) || !slices.Contains(rightsNow, registry.Parentage)):
 		t.Fatal("parents by anybody's word")
 	case g.Kind == ParentOfMinor && (age(in.Numbered, 18) || age(g.Personal.Born, 18) || age(in.Numbered, decides) || in.Today.Before(in.Numbered) && in.Today.Before(g.Personal.Born)):

@@ -217,13 +217,22 @@ func (h *history) die(t *testing.T, whom int) {
 	h.tv.waitForReadModels(t)
 }
 
+// of tells whether who was born on a day has an age today.
+func (h *history) of(born domain.Date, years int) bool {
+	return !h.today().Before(born.AddYears(years))
+}
+
+// decidingAge is the age from which a minor decides.
+func (h *history) decidingAge() int {
+	if h.age == 0 {
+		return 18
+	}
+	return max(h.age, 12)
+}
+
 // speaks tells once more by what rules a mandate speaks today.
 func (h *history) speaks(m *knownMandate) bool {
-	decides := max(h.age, 12)
-	if h.age == 0 {
-		decides = 18
-	}
-	of := func(born domain.Date, years int) bool { return !h.today().Before(born.AddYears(years)) }
+	decides, of := h.decidingAge(), h.of
 	switch {
 	case m.ended || !m.accepted || h.dead[m.who] || h.dead[m.whom]:
 		return false
@@ -265,6 +274,7 @@ func (h *history) check(t *testing.T) (spoke int) {
 			}
 			for _, action := range []mandate.Action{mandate.Read, mandate.Consent} {
 				in := h.tv.NewIntent(h.tv.as(t, citizenCaller(h.tv.person(t, who)), "getWallet", nil))
+				want := want && (action == mandate.Read || h.of(h.born[who], h.decidingAge())) // no child decides for others
 				a, err := h.tv.ActFor(t.Context(), in, new(h.tv.person(t, whom)), action)
 				if got := err == nil; got != want || got && (a.Self() || len(a.Mandates) == 0) || !got && (slugOf(err) != "resourceNotFound" || len(a.Mandates) > 0) {
 					t.Fatalf("on %s, from the age of %d: %d acts for %d (%s): %v, want %v: %s", h.today(), h.age, who, whom, action, err, want, h.tell())

@@ -2863,8 +2863,9 @@ type LookupReason string
 
 // Mandate `reason` says why it was ended, or why it is `expired` though it stands on record:
 // `notAttested` while its source has no right to attest it, `decidesAlone` once the minor
-// has the age for it, `grantorMinor` when who granted it has not. Until a parent's `until`
-// the age may change with the registry.
+// has the age for it, `grantorMinor` when who granted it has not, `representativeMinor`
+// when it lets a representative decide only who has not. Until a parent's `until` the age
+// may change with the registry.
 type Mandate struct {
 	AcceptedAt time.Time       `json:"acceptedAt,omitempty,omitzero"`
 	Actions    []MandateAction `json:"actions"`

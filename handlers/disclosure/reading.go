@@ -218,7 +218,8 @@ func (r Reading) typeOf(f Findings) domain.DocumentType {
 // Use returns the command of a reading under a consent.
 func (r Reading) Use(in acting.Intent, f Findings) consent.Use {
 	return consent.Use{
-		Access: r.Access, Question: r.question(in, f), Standing: f.Citizen.Standing, Restrictions: f.Citizen.Restrictions, Revived: f.Citizen.Revived,
+		Access: r.Access, Question: r.question(in, f), Registrations: in.Words.Registrations(in.Actor.Organisation),
+		Standing: f.Citizen.Standing, Restrictions: f.Citizen.Restrictions, Revived: f.Citizen.Revived,
 		CaseReference: r.CaseReference, Seen: r.Seen, By: in.Actor, At: in.At,
 	}
 }

@@ -205,6 +205,9 @@ func (dis *Discloser) circumstances(ctx context.Context, s mandate.State, opened
 	if c.Numbered, err = dis.BirthByNumber(ctx, represented); err != nil {
 		return mandate.Circumstances{}, err
 	}
+	if c.RepresentativeNumbered, err = dis.BirthByNumber(ctx, representative); err != nil {
+		return mandate.Circumstances{}, err
+	}
 	c.Registry, c.Today = dis.Words.Current().Registry(), domain.BelgianDate(dis.Now())
 	return c, nil
 }
