@@ -265,6 +265,7 @@ func TestRules(t *testing.T) {
 			When: with(approve, func(c *ApproveErasure) { c.RequestedBy, c.By, c.Aliases = officer, second, []string{"one", "two"} }), Err: ErrSecondPerson},
 		{Name: "E-1 what waits and is asked for by another is one erasure", Given: []Event{born, requested}, When: with(request, func(c *RequestErasure) { c.Erasure, c.By = partial, officer }), Then: []Event{requested}},
 		{Name: "E-1 what waits and is asked for again", Given: []Event{born, requested}, When: with(request, func(c *RequestErasure) { c.Erasure, c.Again = partial, true })},
+		{Name: "E-1 what waits and is asked for again while a hold stands", Given: []Event{born, requested, held}, When: with(request, func(c *RequestErasure) { c.Erasure, c.Again = partial, true }), Err: ErrLegalHold},
 		{Name: "E-1 what was approved and is asked for anew", Given: []Event{born, requested, approved}, When: with(request, func(c *RequestErasure) { c.Erasure = partial }),
 			Then: []Event{with(requested, func(e *ErasureRequested) { e.Erasure = partial })}},
 		{Name: "E-1 one document beside everything", Given: []Event{born, requested}, When: with(request, func(c *RequestErasure) { c.Erasure, c.Scope, c.Document = partial, OneDocument, &card }),

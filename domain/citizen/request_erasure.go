@@ -48,19 +48,18 @@ func (c RequestErasure) Decide(s State) ([]Event, error) {
 	case c.Reason == "":
 		return nil, ErrReasonMissing
 	}
-	id := c.Erasure
-	if waits, ok := s.Waiting(c.Scope, c.Document); ok {
-		if c.Again {
-			return nil, nil
-		}
-		id = waits.ID
-	}
-	e := ErasureRequested{Citizen: s.Citizen, Erasure: id, Scope: c.Scope, Reason: c.Reason, At: c.At}
+	e := ErasureRequested{Citizen: s.Citizen, Erasure: c.Erasure, Scope: c.Scope, Reason: c.Reason, At: c.At}
 	if c.Document != nil {
 		e.Document = *c.Document
 	}
 	if err := s.noHold(e.Scope, e.Document, c.Others); err != nil {
 		return nil, err
+	}
+	if waits, ok := s.Waiting(c.Scope, c.Document); ok {
+		if c.Again {
+			return nil, nil
+		}
+		e.Erasure = waits.ID
 	}
 	return []Event{e}, nil
 }

@@ -120,8 +120,8 @@ func (s *Server) Scavenge() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.events = slices.DeleteFunc(s.events, func(e *event) bool {
-		name := string(e.StreamIdentifier.StreamName)
-		return (s.deleted[name] != present || e.StreamRevision < s.begins[name]) && e.Metadata["type"] != "$streamDeleted"
+		name := e.StreamIdentifier.StreamName
+		return (s.deleted[string(name)] != present || e.StreamRevision < s.begins[string(name)]) && e.Metadata["type"] != "$streamDeleted"
 	})
 }
 
