@@ -16,6 +16,7 @@ import (
 	"coffre/domain/audit"
 	"coffre/eventstore"
 	"coffre/eventstore/checkpoints"
+	"coffre/eventstore/faulty"
 	"coffre/eventstore/proof"
 	"coffre/projections/projectiontest"
 	"coffre/projections/transparency"
@@ -310,6 +311,36 @@ func TestChangedLogIsNotSigned(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+	}
+}
+
+// numbered is an index of leaves of a store whose positions leave gaps.
+type numbered struct{ eventstore.DenseLeaves }
+
+// A record that is gone in the midst of a log whose positions leave gaps, as a scavenge takes
+// it, is the index's to report, and checkpoints go on; where they leave none it is
+// tampering. A record that is another one is tampering in both.
+func TestWhatAScavengeTookDoesNotEndCheckpoints(t *testing.T) {
+	v := newVault(t)
+	publish(t, v.start())
+	scavenged := faulty.New(v.World, nil)
+	scavenged.SetChange(func(r *eventstore.Record) bool { return r.Position.Commit != 2 })
+	p := v.over(scavenged, v.tree)
+	if err := p.Compare(t.Context()); !errors.Is(err, transparency.ErrChanged) {
+		t.Errorf("a dense log lacks a record: %v", err)
+	}
+	p.Leaves = numbered{}
+	if err := p.Compare(t.Context()); err != nil {
+		t.Errorf("a stream that was scavenged: %v", err)
+	}
+	scavenged.SetChange(func(r *eventstore.Record) bool { return r.Position.Commit < 3 })
+	if err := p.Compare(t.Context()); !errors.Is(err, transparency.ErrChanged) {
+		t.Errorf("the end of the log is gone: %v", err)
+	}
+	p = v.over(rewritten{v.World}, v.tree)
+	p.Leaves = numbered{}
+	if err := p.Compare(t.Context()); !errors.Is(err, transparency.ErrChanged) {
+		t.Errorf("a record is another one: %v", err)
 	}
 }
 
