@@ -116,7 +116,10 @@ export async function play(vault: Vault, url: string): Promise<number> {
   const changed = { ...issue, content: { ...household, householdSize: 4 } }
   must((await issuer.POST('/documents', { params: { header: first }, body: changed })).response.status === 422, 'one key is for one request')
   must((await issuer.POST('/documents', { params: { header: key() }, body: changed })).response.status === 409, 'other content is an update')
-  const impossible = mother.slice(0, 9) + String(97 - (Number(mother.slice(9)) % 97)).padStart(2, '0')
+  // Neither of somebody born before 2000 nor of somebody born since.
+  const digits = mother.slice(0, 9)
+  const right = [Number(digits), Number('2' + digits)].map((n) => 97 - (n % 97))
+  const impossible = digits + String([1, 2, 3].find((check) => !right.includes(check))).padStart(2, '0')
   const invalid = refused('a number that is none', 400, 'belgif:badRequest', await issuer.POST('/documents', { params: { header: key() }, body: { ...issue, ssin: impossible } }))
   must(invalid.issues?.[0]?.in === 'body' && invalid.issues[0].name === '/ssin' && !JSON.stringify(invalid).includes(impossible), 'the refusal names the member and not the value', invalid)
 
