@@ -116,7 +116,7 @@ func (r *Ring) readStreamsOnce(ctx context.Context, streams []eventstore.Stream)
 	})
 	var held map[domain.CitizenID]loaded[*subject]
 	if err == nil {
-		held, err = r.subjectsOf(ctx, citizens)
+		held, err = r.subjectsOf(ctx, citizens, true)
 	}
 	if err != nil {
 		for i := range out {

@@ -179,8 +179,10 @@ func unwrapped(row subjectRow, u Unwrapped, gen uint64) (*subject, error) {
 	return newSubject(row.citizen, u.Plain, row.number, row.index, gen)
 }
 
-// subjectsOf returns the keys of many citizens, from memory where they are there.
-func (r *Ring) subjectsOf(ctx context.Context, citizens []domain.CitizenID) (map[domain.CitizenID]loaded[*subject], error) {
+// subjectsOf returns the keys of many citizens, from memory where they are there. current says
+// that something is opened with them and kept: then none is one that was forgotten since its
+// load began.
+func (r *Ring) subjectsOf(ctx context.Context, citizens []domain.CitizenID, current bool) (map[domain.CitizenID]loaded[*subject], error) {
 	out := make(map[domain.CitizenID]loaded[*subject], len(citizens))
 	var missing []domain.CitizenID
 	for _, citizen := range citizens {
@@ -193,12 +195,22 @@ func (r *Ring) subjectsOf(ctx context.Context, citizens []domain.CitizenID) (map
 		}
 		out[citizen] = loaded[*subject]{value: s}
 	}
-	results, err := r.loadSubjects.many(ctx, missing)
-	if err != nil {
-		return nil, err
-	}
-	for i, citizen := range missing {
-		out[citizen] = results[i]
+	for len(missing) > 0 {
+		results, err := r.loadSubjects.many(ctx, missing)
+		if err != nil {
+			return nil, err
+		}
+		var again []domain.CitizenID
+		for i, citizen := range missing {
+			// As in subject: a load that was under way, and was joined, may have seen what was
+			// forgotten since.
+			if current && results[i].err == nil && results[i].value.gen != r.gen.Load() {
+				again = append(again, citizen)
+				continue
+			}
+			out[citizen] = results[i]
+		}
+		missing = again
 	}
 	return out, nil
 }
@@ -211,7 +223,7 @@ func (r *Ring) Prefetch(ctx context.Context, citizens []domain.CitizenID) error 
 	if err := r.leased(ctx); err != nil {
 		return err
 	}
-	subjects, err := r.subjectsOf(ctx, citizens)
+	subjects, err := r.subjectsOf(ctx, citizens, false)
 	if err != nil {
 		return err
 	}
