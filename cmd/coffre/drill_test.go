@@ -438,6 +438,9 @@ func (d *drill) ask(ctx context.Context, c call) (reply, error) {
 			d.mu.Lock()
 			d.waits = append(d.waits, time.Since(sent))
 			d.mu.Unlock()
+			if d.leaving.Load() && r.status == http.StatusTooManyRequests {
+				return false, time.Time{}, errLeft // it would have to come back later, and nobody will be there
+			}
 			return d.leaving.Load(), time.Time{}, nil
 		case err == nil:
 			return true, time.Time{}, nil
