@@ -51,17 +51,9 @@ func (v *Vault) GetCheckpoint(ctx context.Context, r contract.GetCheckpointReque
 
 // currentCheckpoint waits for a checkpoint that covers the end of the log as it is now.
 func (v *Vault) currentCheckpoint(ctx context.Context) ([]byte, error) {
-	end, err := v.Log.Head(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("end of the log: %w", err)
-	}
-	leaf, err := v.Log.Leaves().Leaf(ctx, end)
-	if err != nil {
-		return nil, fmt.Errorf("end of the log: %w", err)
-	}
 	wait, cancel := context.WithTimeout(ctx, currentWait)
 	defer cancel()
-	note, err := v.Proof.Await(wait, leaf)
+	note, err := v.Proof.AwaitEnd(wait)
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return nil, errCheckpointBehind
 	}

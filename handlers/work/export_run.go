@@ -148,17 +148,9 @@ func (work *Worker) checkpointAfter(ctx context.Context) (string, error) {
 	if work.Proof == nil {
 		return "", nil
 	}
-	head, err := work.Log.Head(ctx)
-	if err != nil {
-		return "", fmt.Errorf("end of the log: %w", err)
-	}
-	leaf, err := work.Log.Leaves().Leaf(ctx, head)
-	if err != nil {
-		return "", fmt.Errorf("end of the log: %w", err)
-	}
 	limited, cancel := context.WithTimeout(ctx, checkpointTime)
 	defer cancel()
-	note, err := work.Proof.Await(limited, leaf)
+	note, err := work.Proof.AwaitEnd(limited)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
 		err = nil
 	}

@@ -522,6 +522,19 @@ func (p *Publisher) Covered(ctx context.Context, leaf int64) ([]byte, error) {
 	return bytes.Clone(note), nil
 }
 
+// AwaitEnd returns a checkpoint that covers the log as it ends at the call, as Await does.
+func (p *Publisher) AwaitEnd(ctx context.Context) ([]byte, error) {
+	end, err := p.Log.Head(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("end of the log: %w", err)
+	}
+	leaf, err := p.Leaves.Leaf(ctx, end)
+	if err != nil {
+		return nil, fmt.Errorf("end of the log: %w", err)
+	}
+	return p.Await(ctx, leaf)
+}
+
 // Await returns a checkpoint that covers a leaf, as soon as there is one, or ctx's error.
 // Whatever process publishes, it is found in the databases.
 func (p *Publisher) Await(ctx context.Context, leaf int64) ([]byte, error) {

@@ -210,13 +210,7 @@ const lastCheckpointWait = 3 * time.Second
 func (v *Instance) AwaitLastCheckpoint(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lastCheckpointWait)
 	defer cancel()
-	end, err := v.store.Head(ctx)
-	if err != nil {
-		return
-	}
-	if leaf, err := v.publisher.Leaves.Leaf(ctx, end); err == nil {
-		_, _ = v.publisher.Await(ctx, leaf) // what is not signed now is signed at the next start
-	}
+	_, _ = v.publisher.AwaitEnd(ctx) // what is not signed now is signed at the next start
 }
 
 // saysCheckpoint tells people what a checkpoint covers.
