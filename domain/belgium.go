@@ -28,6 +28,18 @@ func BelgianMidnight(d Date) time.Time {
 	return t.Add(-belgianOffset(t.Add(-time.Hour)))
 }
 
+// BelgianDayEnd returns the last microsecond of a day in Belgium, in UTC.
+func BelgianDayEnd(d Date) time.Time { return BelgianMidnight(d.AddDays(1)).Add(-time.Microsecond) }
+
+// MomentOn returns the moment for which a question asks about a day, put at a moment: that one
+// on its own day in Belgium, and on another day its last.
+func MomentOn(at time.Time, d Date) time.Time {
+	if d == BelgianDate(at) {
+		return at
+	}
+	return BelgianDayEnd(d)
+}
+
 // belgianOffset returns how far the clocks of Belgium are ahead of UTC at t.
 func belgianOffset(t time.Time) time.Duration {
 	t = t.UTC()

@@ -207,10 +207,8 @@ func (a *asOfAnswer) tell(h *history.History, lives []domain.CitizenID, ask asOf
 	if ask.asOf != nil {
 		a.AsOf = ask.asOf.UTC()
 	}
-	moment := a.AsOf
-	if a.ValidAt = cmp.Or(ask.validAt, domain.BelgianDate(a.AsOf)); a.ValidAt != domain.BelgianDate(a.AsOf) {
-		moment = domain.BelgianMidnight(a.ValidAt.AddDays(1)).Add(-time.Microsecond)
-	}
+	a.ValidAt = cmp.Or(ask.validAt, domain.BelgianDate(a.AsOf))
+	moment := domain.MomentOn(a.AsOf, a.ValidAt)
 	a.Citizen, a.Former = lives[0], lives[1:]
 	a.Documents, a.Consents, a.Mandates = []asOfDocument{}, []contract.Consent{}, []asOfMandate{}
 	if who, known := h.Person(a.Citizen); known {

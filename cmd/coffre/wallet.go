@@ -120,7 +120,7 @@ func ending(flag, s string) (*time.Time, error) {
 func knownAt(flag, s string, now time.Time) (*time.Time, error) {
 	t, day, err := momentOrDay(flag, s)
 	if day != "" && day != domain.BelgianDate(now) {
-		t = new(domain.BelgianMidnight(day.AddDays(1)).Add(-time.Microsecond))
+		t = new(domain.BelgianDayEnd(day))
 	}
 	return t, err
 }

@@ -44,12 +44,7 @@ func (v *Vault) setClocks(ctx context.Context, now time.Time, asOf *time.Time, v
 
 // moment is when what ends at a moment has ended or not: the moment of the knowledge, and on
 // another day the day's last one.
-func (c clocks) moment() time.Time {
-	if c.day == domain.BelgianDate(c.at) {
-		return c.at
-	}
-	return domain.BelgianMidnight(c.day.AddDays(1)).Add(-time.Microsecond)
-}
+func (c clocks) moment() time.Time { return domain.MomentOn(c.at, c.day) }
 
 // leafAt returns the last leaf that was recorded at a time or before it; -1 when there was
 // none.
