@@ -527,26 +527,6 @@ func (d *drilled) table(t *testing.T, files, table string, use func(*sqlx.DB)) {
 	}
 }
 
-// copyOf returns a copy of a vault that nobody serves, with its keys.
-func (d *drilled) copyOf(t *testing.T) *drilled {
-	t.Helper()
-	other := *d
-	other.dir = vault.DataDir(filepath.Join(t.TempDir(), "copy"))
-	if err := os.CopyFS(string(other.dir), os.DirFS(string(d.dir))); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"", vault.KEKFile, vault.DevKeyFile} { // CopyFS opens them to others
-		info, err := os.Stat(d.dir.File(name))
-		if err == nil {
-			err = os.Chmod(other.dir.File(name), info.Mode())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return &other
-}
-
 // putCheckpoint replaces the last checkpoint wherever the vault keeps it.
 func (d *drilled) putCheckpoint(t *testing.T, note []byte) {
 	t.Helper()

@@ -71,7 +71,7 @@ func TestSplitViewIsFoundByAWitness(t *testing.T) {
 	policy := fmt.Sprintf("log %s\nwitness north %s %s\nquorum north\n", key, w.key, w.url)
 	trusted := file(t, "trusted.policy", policy)
 
-	other := d.copyOf(t)
+	other := d.copy(t)
 	show := func(one *drilled, name string, events int) *rig {
 		r := one.withWitness(t, policy)
 		for n := range events {
