@@ -184,14 +184,27 @@ type Together interface {
 	AppendTogether(ctx context.Context, batches []Batch) error
 }
 
-// AppendTogether appends the batches in their order, in one transaction where the store is
-// a [Together], else one after the other until one fails.
-func AppendTogether(ctx context.Context, s Store, batches []Batch) error {
+// CheckTogether returns ErrInvalid or ErrTooLarge for batches that no store may take together.
+func CheckTogether(batches []Batch) error {
 	if len(batches) > MaxTogether {
 		return fmt.Errorf("%d batches: %w", len(batches), ErrTooLarge)
 	}
+	for _, b := range batches {
+		if err := b.Check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AppendTogether appends the batches in their order, in one transaction where the store is
+// a [Together], else one after the other until one fails.
+func AppendTogether(ctx context.Context, s Store, batches []Batch) error {
 	if t, ok := s.(Together); ok {
 		return t.AppendTogether(ctx, batches)
+	}
+	if err := CheckTogether(batches); err != nil {
+		return err
 	}
 	for _, b := range batches {
 		if _, err := s.Append(ctx, b); err != nil {

@@ -57,13 +57,8 @@ func (m *Store) Append(ctx context.Context, b eventstore.Batch) (eventstore.Appe
 
 // AppendTogether implements eventstore.Together.
 func (m *Store) AppendTogether(ctx context.Context, batches []eventstore.Batch) error {
-	if len(batches) > eventstore.MaxTogether {
-		return eventstore.ErrTooLarge
-	}
-	for _, b := range batches {
-		if err := b.Check(); err != nil {
-			return err
-		}
+	if err := eventstore.CheckTogether(batches); err != nil {
+		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

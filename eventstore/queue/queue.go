@@ -9,7 +9,6 @@ package queue
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -177,17 +176,11 @@ func (q *Queue) await(ctx context.Context, all ...*Request) (Answer, error) {
 // AppendTogether does what [eventstore.Together] says, for a writer that answers all
 // requests of a transaction alike when [Together] holds of them.
 func (q *Queue) AppendTogether(ctx context.Context, batches []eventstore.Batch) error {
-	switch {
-	case len(batches) == 0:
-		return nil
-	case len(batches) > eventstore.MaxTogether:
-		return fmt.Errorf("%d batches: %w", len(batches), eventstore.ErrTooLarge)
+	if err := eventstore.CheckTogether(batches); err != nil || len(batches) == 0 {
+		return err
 	}
 	all := make([]*Request, len(batches))
 	for i, b := range batches {
-		if err := b.Check(); err != nil {
-			return err
-		}
 		b.Class = eventstore.Ordinary
 		all[i] = q.request(b)
 		all[i].together = len(batches) - i
