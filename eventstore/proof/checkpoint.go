@@ -75,24 +75,17 @@ func (c Checkpoint) Text() string {
 
 // parseText reads what Text wrote, and nothing else: one checkpoint has one text.
 func parseText(text string) (c Checkpoint, err error) {
-	lines := strings.Split(text, "\n")
-	if len(lines) != 5 || lines[4] != "" {
-		return c, ErrCheckpoint
-	}
-	c.Origin = lines[0]
-	if _, _, err := SplitOrigin(c.Origin); err != nil {
+	h, err := parseHead(text)
+	if err != nil {
 		return c, err
 	}
-	root, err := base64.StdEncoding.DecodeString(lines[2])
-	if err != nil || copy(c.Root[:], root) != len(c.Root) || len(root) != len(c.Root) {
-		return c, ErrCheckpoint
+	if _, _, err := SplitOrigin(h.Origin); err != nil {
+		return c, err
 	}
-	moment, ok := strings.CutPrefix(lines[3], timePrefix)
-	if c.Time, err = time.Parse(timeForm, moment); err != nil || !ok {
-		return c, ErrCheckpoint
-	}
-	if c.Size, err = strconv.ParseInt(lines[1], 10, 64); err != nil || c.Size < 0 || c.Text() != text {
-		return c, ErrCheckpoint
+	moment, ok := strings.CutPrefix(strings.Split(text, "\n")[3], timePrefix)
+	at, err := time.Parse(timeForm, moment)
+	if c = (Checkpoint{Origin: h.Origin, Size: h.Size, Root: h.Root, Time: at}); err != nil || !ok || c.Text() != text {
+		return Checkpoint{}, ErrCheckpoint
 	}
 	return c, nil
 }
