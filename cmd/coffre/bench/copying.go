@@ -29,7 +29,7 @@ const (
 
 // copying is T22: the large vault copied into another directory, and taken as a backup,
 // beside the rows of its log and its key database read and inserted by nothing else.
-func (b *bench) copying(ctx context.Context) error {
+func (b *bench) copying(ctx context.Context) (err error) {
 	from, err := b.large(ctx)
 	if err != nil {
 		return err
