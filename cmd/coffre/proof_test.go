@@ -24,15 +24,7 @@ var anyAuditor = grantFor(domain.RoleAuditor, "", domain.CitizenID{})
 // checkpoint returns a checkpoint that covers every event that is there when it is called.
 func (r *rig) checkpoint(t *testing.T) (string, proof.Checkpoint) {
 	t.Helper()
-	head, err := r.Core.Log.Head(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := r.Core.Log.Leaves().Leaf(t.Context(), head)
-	if err != nil {
-		t.Fatal(err)
-	}
-	note, err := r.Core.Proof.Await(t.Context(), leaf)
+	note, err := r.Core.Proof.AwaitEnd(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
