@@ -8,6 +8,11 @@ import "time"
 // moments before 1996 it may be wrong within an hour of midnight.
 func BelgianDate(t time.Time) Date { return DateOf(t.UTC().Add(belgianOffset(t))) }
 
+// InBelgium returns a moment with the clock that Belgium has then, for people to read.
+func InBelgium(t time.Time) time.Time {
+	return t.In(time.FixedZone("", int(belgianOffset(t)/time.Second)))
+}
+
 // BelgianDay returns the number of days from 1 January 1970 to the civil date in Belgium at t.
 func BelgianDay(t time.Time) int64 {
 	const day = 24 * 60 * 60

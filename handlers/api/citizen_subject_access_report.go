@@ -3,10 +3,12 @@ package api
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 
 	"coffre/domain"
 	"coffre/domain/access"
@@ -14,6 +16,8 @@ import (
 	"coffre/domain/registry"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/contract/report"
+	"coffre/handlers/contract/texts"
 	"coffre/handlers/contract/wire"
 	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
@@ -76,7 +80,7 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAcces
 	}
 	call.OnAnswered(func(bool) { v.Free(&acting.Reports, making) })
 	v.RecordOnceAnswered(in, authorized)
-	return &reportAnswer{v: v, ctx: ctx, in: withLanguage(in, r.Body.Lang), citizen: r.CitizenID, authorized: authorized, at: done.At}, nil
+	return &reportAnswer{v: v, ctx: ctx, in: withLanguage(in, r.Body.Lang), format: r.Body.Format, citizen: r.CitizenID, authorized: authorized, at: done.At}, nil
 }
 
 // authorizeReport records that the data of a citizen are about to be opened into a file
@@ -127,6 +131,7 @@ type reportAnswer struct {
 	v          *Vault
 	ctx        context.Context
 	in         acting.Intent
+	format     contract.ReportFormat // "" for JSON
 	citizen    domain.CitizenID
 	authorized access.Authorized
 	at         contract.PositionToken
@@ -136,13 +141,17 @@ type reportAnswer struct {
 // report that cannot be finished is broken off, so that its beginning does not pass for all.
 func (a *reportAnswer) VisitSubjectAccessReportResponse(w http.ResponseWriter) error {
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
+	h.Set("Content-Type", reportTypes[a.format])
 	h.Set("Coffre-Position", a.at)
+	if a.format == contract.ReportFormatHTML || a.format == contract.ReportFormatPdf {
+		h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="report-%s.%s"`, a.authorized.Access, a.format))
+		h.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'")
+	}
 	sent := &countingWriter{Writer: w}
-	out := &reportWriter{Writer: bufio.NewWriterSize(sent, reportHead)}
-	err := a.write(out)
+	buffered := bufio.NewWriterSize(sent, reportHead)
+	err := a.writeIn(buffered)
 	if err == nil {
-		err = out.Flush()
+		err = buffered.Flush()
 	}
 	switch {
 	case err == nil:
@@ -154,12 +163,72 @@ func (a *reportAnswer) VisitSubjectAccessReportResponse(w http.ResponseWriter) e
 	panic(http.ErrAbortHandler)
 }
 
+// reportTypes are the media types of a report.
+var reportTypes = map[contract.ReportFormat]string{
+	"": "application/json", contract.ReportFormatJSON: "application/json",
+	contract.ReportFormatHTML: "text/html; charset=utf-8", contract.ReportFormatPdf: "application/pdf",
+}
+
+// writeIn writes the report in the form that was asked for. A page and a PDF are made from the
+// very report that programs get, while it is written.
+func (a *reportAnswer) writeIn(w io.Writer) error {
+	form := report.Page
+	switch a.format {
+	case contract.ReportFormatHTML:
+	case contract.ReportFormatPdf:
+		form = report.PDF
+	default:
+		return a.write(w)
+	}
+	made, making := io.Pipe()
+	written := make(chan error, 1)
+	go func() {
+		err := a.write(making)
+		written <- errors.Join(err, making.CloseWithError(err))
+	}()
+	err := form(w, made, report.Form{Language: a.in.Call.Language, Label: a.label})
+	_ = made.CloseWithError(err) // ends the other side, whose error says why; it never fails
+	if cause := <-written; cause != nil && (err == nil || !errors.Is(cause, err)) {
+		return cause
+	}
+	return err
+}
+
+// label returns what the registry calls a code that stands in a member of a report.
+func (a *reportAnswer) label(member, code string) string {
+	lists := reportWords[member]
+	for _, list := range lists {
+		if said := a.in.Words.Label(list, code, a.in.Call.Language); said != code {
+			return said
+		}
+	}
+	return code
+}
+
+// reportWords are the lists of the registry that have the codes of a member.
+var reportWords = map[string][]vocabulary.WordList{
+	"documentType": {vocabulary.DocumentTypes}, "documentTypes": {vocabulary.DocumentTypes},
+	"purpose": {vocabulary.Purposes}, "procedure": {vocabulary.Procedures}, "legalBasis": {vocabulary.LegalBases},
+	"categories": {vocabulary.DataCategories}, "predicate": {vocabulary.Predicates}, "onBehalfOf": {vocabulary.Organisations},
+	"source": {vocabulary.Organisations}, "rule": {vocabulary.Reasons(registry.ReasonRetention)}, "reason": everyReason(),
+}
+
+func everyReason() []vocabulary.WordList {
+	lists := make([]vocabulary.WordList, len(registry.ReasonKinds))
+	for i, kind := range registry.ReasonKinds {
+		lists[i] = vocabulary.Reasons(kind)
+	}
+	return lists
+}
+
 // write writes all data about the citizen, as the log has them now.
-func (a *reportAnswer) write(w *reportWriter) error {
+func (a *reportAnswer) write(to io.Writer) error {
+	w := &reportWriter{Writer: bufio.NewWriter(to)}
 	w.raw("{")
 	w.member("createdAt", a.in.At)
 	w.member("citizenId", a.citizen)
-	w.member("rights", rightsTexts[a.in.Call.Language])
+	// What GDPR art. 15(1)(e) and (f) require to be told.
+	w.member("rights", texts.Of(a.in.Call.Language, "report.yourRights"))
 	for _, part := range []func(context.Context, acting.Intent, domain.CitizenID, *reportWriter) error{
 		a.v.reportNumbers, a.v.reportDocuments, a.v.reportConsents, a.v.reportAccesses, a.v.reportMandates,
 		a.v.reportHolds, a.v.reportRestrictions, a.v.reportErasures, a.v.reportNotices,
@@ -172,7 +241,10 @@ func (a *reportAnswer) write(w *reportWriter) error {
 		}
 	}
 	w.raw("}\n")
-	return w.err
+	if w.err != nil {
+		return w.err
+	}
+	return w.Flush()
 }
 
 // countingWriter counts what was written.
@@ -438,20 +510,5 @@ func (v *Vault) reportNotices(ctx context.Context, _ acting.Intent, _ domain.Cit
 // retentionText tells in a language how long documents of a type are kept, and why.
 func retentionText(words *vocabulary.View, r registry.Retention, lang domain.Language) string {
 	why := words.Label(vocabulary.Reasons(registry.ReasonRetention), string(r.Rule), lang)
-	return fmt.Sprintf(retentionTexts[lang][r.From], r.Years, why)
-}
-
-var retentionTexts = map[domain.Language]map[registry.RetentionFrom]string{
-	"nl": {registry.FromIssue: "%d jaar vanaf de uitreiking: %s", registry.FromEnd: "%d jaar na het einde: %s"},
-	"fr": {registry.FromIssue: "%d ans à partir de la délivrance : %s", registry.FromEnd: "%d ans après la fin : %s"},
-	"de": {registry.FromIssue: "%d Jahre ab der Ausstellung: %s", registry.FromEnd: "%d Jahre nach dem Ende: %s"},
-	"en": {registry.FromIssue: "%d years from the issue: %s", registry.FromEnd: "%d years after the end: %s"},
-}
-
-// rightsTexts are the information that GDPR art. 15(1)(e) and (f) require, by language.
-var rightsTexts = map[domain.Language]string{
-	"nl": "U kunt vragen om gegevens te verbeteren, te wissen of de verwerking te beperken, en u kunt er bezwaar tegen maken. Een klacht richt u tot de Gegevensbeschermingsautoriteit: www.gegevensbeschermingsautoriteit.be.",
-	"fr": "Vous pouvez demander de rectifier ou d'effacer des données, d'en limiter le traitement, et vous y opposer. Une plainte s'adresse à l'Autorité de protection des données : www.autoriteprotectiondonnees.be.",
-	"de": "Sie können verlangen, dass Daten berichtigt oder gelöscht werden oder ihre Verarbeitung eingeschränkt wird, und ihr widersprechen. Eine Beschwerde richten Sie an die Datenschutzbehörde: www.datenschutzbehorde.be.",
-	"en": "You may ask to have data rectified or erased or their processing restricted, and you may object to it. A complaint goes to the Data Protection Authority: www.dataprotectionauthority.be.",
+	return texts.Of(lang, "retention."+string(r.From), strconv.Itoa(r.Years), why)
 }

@@ -21,6 +21,58 @@ import (
 	"coffre/handlers/edge"
 )
 
+// A report is a page or a PDF where that is asked for, made of what programs get, and each is on
+// record as disclosed.
+func TestSubjectAccessReportForPeople(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	ask := func(format contract.ReportFormat) *httptest.ResponseRecorder {
+		t.Helper()
+		body := contract.SubjectAccessRequest{Lang: "de", Format: format}
+		ctx := tv.as(t, citizenCaller(ana), "subjectAccessReport", body)
+		answer, err := tv.SubjectAccessReport(ctx, contract.SubjectAccessReportRequestObject{
+			CitizenID: ana, Params: contract.SubjectAccessReportParams{IdempotencyKey: uuid.New()}, Body: &body,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		err = answer.VisitSubjectAccessReportResponse(w)
+		edge.CallFrom(ctx).Answered(err == nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tv.waitIdle(t)
+		return w
+	}
+	page := ask(contract.ReportFormatHTML)
+	for _, want := range []string{`<html lang="de">`, "Alles, was der Tresor über Sie aufbewahrt", "Canaryville", "Haushaltszusammensetzung", "Datenschutzbehörde", "5 Jahre"} {
+		if !strings.Contains(page.Body.String(), want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+	if h := page.Header(); h.Get("Content-Type") != "text/html; charset=utf-8" || !strings.HasPrefix(h.Get("Content-Disposition"), "attachment;") || !strings.Contains(h.Get("Content-Security-Policy"), "sandbox") {
+		t.Errorf("headers of the page: %v", h)
+	}
+	if pdf := ask(contract.ReportFormatPdf); !strings.HasPrefix(pdf.Body.String(), "%PDF-") || pdf.Header().Get("Content-Type") != "application/pdf" {
+		t.Errorf("a PDF: %v %.20q", pdf.Header(), pdf.Body.String())
+	}
+	r, err := tv.reportOn(t, citizenCaller(ana), ana, uuid.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for _, a := range r.Accesses {
+		if a.Kind == contract.AccessKindSubjectAccessReport && a.Outcome == contract.AccessOutcomeDisclosed {
+			told++
+		}
+	}
+	if told != 2 {
+		t.Errorf("A-1 %d reports on record as disclosed", told)
+	}
+}
+
 func (tv *testVault) reportOn(t testing.TB, by edge.Caller, of domain.CitizenID, key uuid.UUID) (contract.SubjectAccessReport, error) {
 	t.Helper()
 	body := contract.SubjectAccessRequest{Lang: "fr"}

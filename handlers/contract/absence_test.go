@@ -57,7 +57,7 @@ var absences = map[string]string{
 	"RestrictionAsk.documentId":       allowsMore,   // a restriction of everything protects more
 	"RestrictionLift.citizenInformed": saysLess,
 	"WebhookReplay.eventId":           allowsMore,
-	"SubjectAccessRequest.lang":       theDefault,
+	"SubjectAccessRequest.format":     theDefault, "SubjectAccessRequest.lang": theDefault,
 }
 
 // F24: every optional member of a request is known to allow no more when it is null than null

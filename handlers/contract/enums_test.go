@@ -26,6 +26,7 @@ var enumsOfActs = map[string]struct {
 	"ExportCreate.format":            {[]string{"csv", "jsonl", "xlsx"}, "the same facts"},
 	"ShownText.language":             {[]string{"nl", "fr", "de", "en"}, "a text is refused unless it is the registered one of that language"},
 	"SubjectAccessRequest.lang":      {[]string{"nl", "fr", "de", "en"}, "the language of labels"},
+	"SubjectAccessRequest.format":    {[]string{"json", "html", "pdf"}, "the same facts"},
 }
 
 // F37: in every enum of an act the least harmful value stands first.

@@ -852,6 +852,27 @@ func (e ReleaseState) Valid() bool {
 	}
 }
 
+// Defines values for ReportFormat.
+const (
+	ReportFormatHTML ReportFormat = "html"
+	ReportFormatJSON ReportFormat = "json"
+	ReportFormatPdf  ReportFormat = "pdf"
+)
+
+// Valid indicates whether the value is a known member of the ReportFormat enum.
+func (e ReportFormat) Valid() bool {
+	switch e {
+	case ReportFormatHTML:
+		return true
+	case ReportFormatJSON:
+		return true
+	case ReportFormatPdf:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RetentionEnd.
 const (
 	RetentionEndArchive RetentionEnd = "archive"
@@ -3501,6 +3522,9 @@ type ReportDocument struct {
 	Versions []DocumentVersionItem `json:"versions"`
 }
 
+// ReportFormat `json` unless said; `html` is a page that screen readers lead through; `pdf` is a file to keep, and not tagged for them
+type ReportFormat string
+
 // ReportLegalHold defines model for ReportLegalHold.
 type ReportLegalHold struct {
 	// CaseReference the caller's file number; kept sealed
@@ -3700,9 +3724,11 @@ type SubjectAccessReport struct {
 	SSIN []SSIN `json:"ssin,omitempty,omitzero"`
 }
 
-// SubjectAccessRequest Example: {"lang":"fr"}
+// SubjectAccessRequest Example: {"format":"html","lang":"fr"}
 type SubjectAccessRequest struct {
-	Lang Language `json:"lang,omitempty,omitzero"`
+	// Format `json` unless said; `html` is a page that screen readers lead through; `pdf` is a file to keep, and not tagged for them
+	Format ReportFormat `json:"format,omitempty,omitzero"`
+	Lang   Language     `json:"lang,omitempty,omitzero"`
 }
 
 // TaskProgress defines model for TaskProgress.
@@ -11265,7 +11291,8 @@ type SubjectAccessReportResponseObject interface {
 }
 
 type SubjectAccessReport200ResponseHeaders struct {
-	CoffrePosition PositionToken
+	CoffrePosition     PositionToken
+	ContentDisposition string
 }
 
 type SubjectAccessReport200JSONResponse struct {
@@ -11281,8 +11308,55 @@ func (response SubjectAccessReport200JSONResponse) VisitSubjectAccessReportRespo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SubjectAccessReport200ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       SubjectAccessReport200ResponseHeaders
+	ContentLength int64
+}
+
+func (response SubjectAccessReport200ApplicationPdfResponse) VisitSubjectAccessReportResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type SubjectAccessReport200TextHTMLResponse struct {
+	Body          io.Reader
+	Headers       SubjectAccessReport200ResponseHeaders
+	ContentLength int64
+}
+
+func (response SubjectAccessReport200TextHTMLResponse) VisitSubjectAccessReportResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
 	return err
 }
 
