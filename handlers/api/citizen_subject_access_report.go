@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -143,8 +144,8 @@ func (a *reportAnswer) VisitSubjectAccessReportResponse(w http.ResponseWriter) e
 	h := w.Header()
 	h.Set("Content-Type", reportTypes[a.format])
 	h.Set("Coffre-Position", a.at)
-	if a.format == contract.ReportFormatHTML || a.format == contract.ReportFormatPdf {
-		h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="report-%s.%s"`, a.authorized.Access, a.format))
+	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="report-%s.%s"`, a.authorized.Access, cmp.Or(a.format, contract.ReportFormatJSON)))
+	if a.format == contract.ReportFormatHTML {
 		h.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'")
 	}
 	sent := &countingWriter{Writer: w}

@@ -35,7 +35,7 @@ func negotiate(r *http.Request) (best, asked domain.Language) {
 	best = Languages[0]
 	weight := 0.0
 	for part := range strings.SplitSeq(strings.Join(r.Header["Accept-Language"], ","), ",") {
-		tag, params, _ := strings.Cut(part, ";")
+		tag, params, _ := strings.Cut(strings.ToLower(part), ";")
 		q := 1.0
 		if value, given := strings.CutPrefix(strings.TrimSpace(params), "q="); given {
 			var err error
@@ -43,7 +43,7 @@ func negotiate(r *http.Request) (best, asked domain.Language) {
 				continue
 			}
 		}
-		primary, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(tag)), "-")
+		primary, _, _ := strings.Cut(strings.TrimSpace(tag), "-")
 		for _, l := range Languages {
 			if string(l) == primary && q > weight {
 				best, weight = l, q

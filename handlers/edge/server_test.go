@@ -428,7 +428,7 @@ func TestLanguage(t *testing.T) {
 	var got domain.Language
 	e.do = func(_ http.ResponseWriter, r *http.Request) { got = CallFrom(r.Context()).Language }
 	for _, tc := range []struct{ query, header, want string }{
-		{"", "", "nl"}, {"", "fr-BE", "fr"}, {"", "it, de-BE;q=0.7, fr;q=0.5", "de"}, {"", "fr;q=0.1,en ; q=0.9", "en"}, {"", "*", "nl"},
+		{"", "", "nl"}, {"", "fr-BE", "fr"}, {"", "it, de-BE;q=0.7, fr;q=0.5", "de"}, {"", "fr;q=0.1,en ; q=0.9", "en"}, {"", "FR-be;Q=0.9,en;Q=0.1", "fr"}, {"", "*", "nl"},
 		{"lang=de", "fr", "de"}, {"", "fr;q=2,en;q=x", "nl"}, {"", "fr;q=0", "nl"}, {"", strings.Repeat("x,", 1000) + "EN", "en"}, {"", ";;;,,", "nl"},
 	} {
 		r := httptest.NewRequest("GET", contract.Base+"/citizens/"+anID+"/wallet?"+tc.query, nil)
