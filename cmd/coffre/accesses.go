@@ -2,7 +2,10 @@ package main
 
 import (
 	"cmp"
+	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,22 +17,52 @@ import (
 func newAccesses(p *program) *cobra.Command {
 	return group("accesses", "See who read what about a citizen, and why",
 		`  coffre accesses list --data data --ssin-file ssin.txt
+  coffre accesses groups --data data --ssin-file ssin.txt --from 2026-05-01 --until 2026-05-31
   coffre accesses list --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --officer anna`,
-		newAccessesList(p))
+		newAccessesList(p), newAccessesGroups(p))
+}
+
+// accessLists are the lists into which an access log falls.
+var accessLists = []string{string(contract.AccessListAccesses), string(contract.AccessListTold), string(contract.AccessListRefused)}
+
+// accessPeriod is which part of an access log is asked for.
+type accessPeriod struct{ list, from, until string }
+
+func (a *accessPeriod) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.list, "list", "", "only what was opened (`accesses`), only told (told) or refused (refused)")
+	cmd.Flags().StringVar(&a.from, "from", "", "from this `moment` or day on")
+	cmd.Flags().StringVar(&a.until, "until", "", "before this `moment`, or until this day, the day included")
+}
+
+// read returns what was asked for.
+func (a accessPeriod) read() (list contract.AccessList, from, until *time.Time, err error) {
+	if a.list != "" {
+		if err := oneOf("list", a.list, accessLists...); err != nil {
+			return "", nil, nil, err
+		}
+	}
+	if from, err = beginning("from", a.from); err != nil {
+		return "", nil, nil, err
+	}
+	until, err = ending("until", a.until)
+	return contract.AccessList(a.list), from, until, err
 }
 
 func newAccessesList(p *program) *cobra.Command {
 	var at where
 	var person restrictor
 	var asJSON bool
-	var lang, from, until string
+	var lang string
+	var period accessPeriod
 	cmd := &cobra.Command{
 		Use: "list", Short: "Who read what about a citizen, when, why and under which basis; newest first",
 		Long: `Lists who read what about a citizen, was told something of them, looked them up by number, or
-was refused: the citizen's own view, which answers "who read my data". With --officer a privacy
-officer looks, which is on record.`,
+was refused: the citizen's own view, which answers "who read my data". Below the table stands
+since when it is complete, and how often something was read in the last 30 days. With --officer
+a privacy officer looks, which is on record.`,
 		Example: `  coffre accesses list --data data --ssin-file ssin.txt --lang fr
   coffre accesses list --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --officer anna
+  coffre accesses list --data data --ssin-file ssin.txt --list refused
   coffre accesses list --data data --ssin-file ssin.txt --from 2026-03-01 --until 2026-03-31 --json`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,32 +71,95 @@ officer looks, which is on record.`,
 			}
 			ask := contract.GetAccessLogParams{Lang: domain.Language(lang), PageSize: 200}
 			var err error
-			if ask.From, err = beginning("from", from); err != nil {
-				return err
-			}
-			if ask.Until, err = ending("until", until); err != nil {
+			if ask.List, ask.From, ask.Until, err = period.read(); err != nil {
 				return err
 			}
 			in := speaker(lang)
 			return person.ask(cmd.Context(), p, at, func(c *client.Client, id domain.CitizenID) error {
 				t := p.table(in.headings("when", "reader", "what", "purpose", "basis", "outcome")...)
-				return printPages(p, asJSON, t, func(after contract.Cursor) ([]contract.AccessLogItem, contract.Cursor, error) {
+				var coverage contract.AccessCoverage
+				err := printPages(p, asJSON, t, func(after contract.Cursor) ([]contract.AccessLogItem, contract.Cursor, error) {
 					ask.After = after
 					page, err := client.Read[contract.AccessLog](c.GetAccessLog(cmd.Context(), id, ask))
+					coverage = page.Body.Coverage
 					return page.Body.Items, page.Body.NextCursor, err
 				}, func(one contract.AccessLogItem) {
 					t.row(day(one.At), in.reader(one), in.read(one), cmp.Or(one.PurposeLabel, string(one.Purpose)), in.basis(one), in.outcome(one))
+				})
+				if err != nil || asJSON {
+					return err
+				}
+				_, err = fmt.Fprintf(p.Out, "\n%s\n", in.coverage(coverage))
+				return err
+			})
+		},
+	}
+	at.flags(cmd)
+	person.flags(cmd)
+	period.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	langFlag(cmd, &lang)
+	return cmd
+}
+
+func newAccessesGroups(p *program) *cobra.Command {
+	var at where
+	var person restrictor
+	var asJSON bool
+	var lang string
+	var period accessPeriod
+	cmd := &cobra.Command{
+		Use: "groups", Short: "The same with what repeats grouped: how often, from when to when",
+		Long: `Lists who read what about a citizen with what repeats in one line: the same reader, the same
+data, the same reason and outcome. With --officer a privacy officer looks, which is on record.`,
+		Example: `  coffre accesses groups --data data --ssin-file ssin.txt --from 2026-05-01 --until 2026-05-31
+  coffre accesses groups --data data --ssin-file ssin.txt --list told --json`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("lang", lang, languages...); err != nil {
+				return err
+			}
+			ask := contract.ListAccessGroupsParams{Lang: domain.Language(lang), PageSize: 200}
+			var err error
+			if ask.List, ask.From, ask.Until, err = period.read(); err != nil {
+				return err
+			}
+			in := speaker(lang)
+			return person.ask(cmd.Context(), p, at, func(c *client.Client, id domain.CitizenID) error {
+				t := p.table(in.headings("times", "from", "until", "reader", "what", "purpose", "basis", "outcome")...)
+				return printPages(p, asJSON, t, func(after contract.Cursor) ([]contract.AccessGroup, contract.Cursor, error) {
+					ask.After = after
+					page, err := client.Read[contract.AccessGroups](c.ListAccessGroups(cmd.Context(), id, ask))
+					return page.Body.Items, page.Body.NextCursor, err
+				}, func(g contract.AccessGroup) {
+					one := contract.AccessLogItem{
+						Role: g.Role, Organization: g.Organization, OrganizationName: g.OrganizationName, OnBehalfOf: g.OnBehalfOf, OnBehalfOfName: g.OnBehalfOfName, ReaderCitizenID: g.ReaderCitizenID,
+						Kind: g.Kind, DocumentType: g.DocumentType, Label: g.Label, Fields: g.Fields, Predicate: g.Predicate,
+						ConsentID: g.ConsentID, LegalBasis: g.LegalBasis, LegalBasisLabel: g.LegalBasisLabel, Deliberation: g.Deliberation, Outcome: g.Outcome, Reason: g.Reason,
+					}
+					t.row(strconv.Itoa(g.Count), day(g.FirstAt), day(g.LastAt), in.reader(one), in.read(one), cmp.Or(g.PurposeLabel, string(g.Purpose)), in.basis(one), in.outcome(one))
 				})
 			})
 		},
 	}
 	at.flags(cmd)
 	person.flags(cmd)
-	cmd.Flags().StringVar(&from, "from", "", "from this `moment` or day on")
-	cmd.Flags().StringVar(&until, "until", "", "before this `moment`, or until this day, the day included")
+	period.flags(cmd)
 	jsonFlag(cmd, &asJSON)
 	langFlag(cmd, &lang)
 	return cmd
+}
+
+// coverage says since when an access log is complete, and how often something was read of late.
+func (s speaker) coverage(c contract.AccessCoverage) string {
+	said := fmt.Sprintf(s.word("In the last %d days: opened %d, only told %d, refused %d."), c.LastDays, c.Accesses, c.Told, c.Refused)
+	if c.Accesses+c.Told+c.Refused == 0 {
+		said = fmt.Sprintf(s.word("Nobody read or asked anything in the last %d days."), c.LastDays)
+	}
+	if !c.CompleteSince.IsZero() {
+		said += " " + fmt.Sprintf(s.word("Complete since %s."), day(c.CompleteSince))
+	}
+	return said
 }
 
 // reader says who read: an organisation by number and name, anybody else by their role.
@@ -76,7 +172,7 @@ func (s speaker) reader(one contract.AccessLogItem) string {
 		who = s.readerRole(one.Role)
 	}
 	if one.OnBehalfOf != "" && one.OnBehalfOf != one.Organization {
-		who += " (" + string(one.OnBehalfOf) + ")"
+		who += " (" + s.word("for") + " " + strings.TrimSpace(string(one.OnBehalfOf)+" "+one.OnBehalfOfName) + ")"
 	}
 	return who
 }
@@ -103,7 +199,7 @@ func (s speaker) basis(one contract.AccessLogItem) string {
 	if !one.ConsentID.IsZero() {
 		return s.word("consent") + " " + one.ConsentID.String()[:8]
 	}
-	return strings.TrimSpace(string(one.LegalBasis) + " " + string(one.Deliberation))
+	return strings.TrimSpace(cmp.Or(one.LegalBasisLabel, string(one.LegalBasis)) + " " + string(one.Deliberation))
 }
 
 // outcome says how it ended, and why where it was refused.

@@ -128,6 +128,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 		r.get(t, me, list+"?lang=fr")
 	}
 	r.get(t, me, "/citizens/"+a.String()+"/accessLog?lang=fr&pageSize=1")
+	r.get(t, me, "/citizens/"+a.String()+"/accessLog/groups?lang=fr&pageSize=1")
 	r.get(t, issuer, "/documents/"+things["documentId"])
 	r.get(t, issuer, "/documents/"+things["documentId"]+"/versions")
 	r.get(t, issuer, "/documents/"+things["documentId"]+"/attachments/"+things["attachmentId"])
@@ -151,12 +152,13 @@ func restOfTheContract(t *testing.T, r *rig) {
 	if err := r.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"/consents?citizenId=" + a.String(), "/consentRequests?citizenId=" + a.String(), "/consents/" + things["consentId"]} {
+	for _, path := range []string{"/citizens/" + a.String() + "/accessLog/groups", "/consents?citizenId=" + a.String(), "/consentRequests?citizenId=" + a.String(), "/consents/" + things["consentId"]} {
 		r.get(t, friend, path)
 	}
 	r.get(t, officer, "/consents/"+things["consentId"])
 	r.get(t, officer, "/consents/"+things["consentId"]+"/receipt")
 	r.get(t, officer, "/citizens/"+a.String()+"/accessLog")
+	r.get(t, officer, "/citizens/"+a.String()+"/accessLog/groups")
 	r.get(t, grantFor(domain.RoleAuditor, "", domain.CitizenID{}), "/citizens/"+a.String()+"/wallet")
 	r.post(t, me, "/mandates/"+things["mandateId"]+"/end", `{}`, &struct{}{})
 	r.get(t, me, "/mandates")

@@ -180,6 +180,7 @@ var accessMatrix = map[string][]cell{
 	"listAttachments":         {{may: by(200, source, sayer, otherIssuer, anOperator)}},
 	"listErasures":            {{may: by(200, anOfficer, secondOfficer)}},
 	"listHolds":               {{may: by(200, anOfficer, secondOfficer)}},
+	"listAccessGroups":        {{may: by(200, self, relative, anOfficer, secondOfficer), refusal: "resourceNotFound", absent: by(200, anOfficer, secondOfficer)}},
 	"listAllRestrictions":     {{may: by(200, anOfficer, secondOfficer)}},
 	"listReleases":            {{may: by(200, anOfficer, secondOfficer)}},
 	"listExports":             {{may: by(200, anOfficer, secondOfficer)}},

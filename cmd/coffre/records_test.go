@@ -91,6 +91,7 @@ var recordedOperations = map[string]left{
 	"replaceSsin":         events("citizen.merge-proposed", "citizen.ssin-replaced").when("the first when the number is another person's in the vault"),
 	"getWallet":           events("access.authorized", "access.disclosed", "audit.log-read").when("a representative's reading, an auditor's; a citizen's own none"),
 	"getAccessLog":        events("access.authorized", "access.disclosed", "audit.log-read").when("a representative's reading, a privacy officer's; a citizen's own none"),
+	"listAccessGroups":    events("access.authorized", "access.disclosed", "audit.log-read").when("a representative's reading, a privacy officer's; a citizen's own none"),
 	"subjectAccessReport": events("access.authorized", "access.disclosed"),
 	"placeHold":           events("citizen.legal-hold-placed"),
 	"liftHold":            events("citizen.legal-hold-lifted"),

@@ -163,7 +163,13 @@ func TestAccessesTellWhoReadWhat(t *testing.T) {
 	asked := ""
 	s := answering(t, func(w http.ResponseWriter, r *http.Request) {
 		asked = r.URL.Path + "?" + r.URL.RawQuery
-		answer(t, w, 200, contract.AccessLog{Items: []contract.AccessLogItem{
+		if strings.HasSuffix(r.URL.Path, "/groups") {
+			answer(t, w, 200, contract.AccessGroups{Items: []contract.AccessGroup{{
+				Kind: contract.AccessKindDocument, Role: contract.ActorRoleConsumer, Organization: "0203430576", OrganizationName: "SNCB", Label: "Composition de ménage", Count: 12,
+			}}})
+			return
+		}
+		answer(t, w, 200, contract.AccessLog{Coverage: contract.AccessCoverage{LastDays: 30, CompleteSince: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)}, Items: []contract.AccessLogItem{
 			{
 				Kind: contract.AccessKindDocument, Role: contract.ActorRoleConsumer, Organization: "0203430576", OrganizationName: "SNCB", OnBehalfOf: "0316381138",
 				Label: "Composition de ménage", Fields: []contract.FieldName{"householdSize"}, PurposeLabel: "Réduction pour familles",
@@ -174,13 +180,13 @@ func TestAccessesTellWhoReadWhat(t *testing.T) {
 	})
 	dir := t.TempDir()
 	for lang, want := range map[string][]string{
-		"en": {"WHEN", "READER", "disclosed", "lookup", "privacyOfficer", "refused: consentWithdrawn"},
+		"en": {"Nobody read or asked anything in the last 30 days. Complete since 2026-01-01", "WHEN", "READER", "disclosed", "lookup", "privacyOfficer", "refused: consentWithdrawn"},
 		"nl": {"WANNEER", "LEZER", "meegedeeld", "opzoeking van het nummer", "geweigerd: consentWithdrawn"},
 		"fr": {"QUAND", "LECTEUR", "communiqué", "recherche du numéro", "délégué à la protection des données", "refusé: consentWithdrawn"},
 		"de": {"WANN", "LESER", "mitgeteilt", "Suche nach der Nummer", "verweigert: consentWithdrawn"},
 	} {
 		got := s.must(0, "accesses", "list", "--data", dir, "--citizen", anna, "--lang", lang)
-		for _, word := range append(want, "0203430576 SNCB (0316381138)", "Composition de ménage (householdSize)", "Réduction pour familles", "publicTask EX-26/010") {
+		for _, word := range append(want, "0203430576 SNCB ("+speaker(lang).word("for")+" 0316381138)", "Composition de ménage (householdSize)", "Réduction pour familles", "publicTask EX-26/010") {
 			if !strings.Contains(got.out, word) {
 				t.Errorf("%s: %q is not in\n%s", lang, word, got.out)
 			}
@@ -192,6 +198,11 @@ func TestAccessesTellWhoReadWhat(t *testing.T) {
 	s.must(0, "accesses", "list", "--data", dir, "--citizen", anna, "--officer", "bert")
 	s.must(exitUsage, "accesses", "list", "--data", dir, "--citizen", anna, "--lang", "es")
 	s.must(exitUsage, "accesses", "list", "--data", dir, "--citizen", anna, "--from", "yesterday")
+	s.must(exitUsage, "accesses", "list", "--data", dir, "--citizen", anna, "--list", "everything")
+	got := s.must(0, "accesses", "groups", "--data", dir, "--citizen", anna, "--lang", "fr", "--list", "accesses")
+	if !strings.Contains(got.out, "FOIS") || !strings.Contains(got.out, "12") || !strings.Contains(got.out, "Composition de ménage") || !strings.Contains(asked, "list=accesses") {
+		t.Errorf("%s\nasked for %s", got.out, asked)
+	}
 }
 
 // Every word for an access is said in each language.

@@ -34,6 +34,9 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 	for _, number := range p.Organization {
 		words = append(words, in.OrganisationAt("organization", number))
 	}
+	if p.Purpose != "" {
+		words = append(words, in.PurposeAt("purpose", p.Purpose))
+	}
 	if err := acting.CheckWords(words...); err != nil {
 		return nil, err
 	}
@@ -44,12 +47,15 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 	size := edge.PageSize(p.PageSize)
 	links := accessLogLinks(r.CitizenID, p)
 	page := contract.AccessLog{Self: links.At(p.After), Items: []contract.AccessLogItem{}, PageSize: size}
-	filter := accesslog.Filter{From: p.From, Until: p.Until}
+	filter := accesslog.Filter{List: accesslog.List(p.List), Purpose: p.Purpose, From: p.From, Until: p.Until}
 	if len(p.Organization) == 1 {
 		filter.Consumer = p.Organization[0]
 	}
 	lives, err := v.Wallets.Lives(ctx, r.CitizenID, projections.Latest)
 	if err != nil {
+		return nil, err
+	}
+	if page.Coverage, err = v.accessCoverage(ctx, in, a, lives); err != nil {
 		return nil, err
 	}
 	for seen := 0; ; {
@@ -59,7 +65,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 		}
 		for i := range entries {
 			e := &entries[i]
-			if matchesEntry(p, e) && visibleEntry(a, e) {
+			if matchesEntry(p, e) && visibleEntry(a, e.Type) {
 				if len(page.Items) == size {
 					page.Next, page.NextCursor = links.Next(v.Cursor("getAccessLog", before))
 					v.RecordDelivered(in, authorized)
@@ -109,38 +115,87 @@ func matchesEntry(p contract.GetAccessLogParams, e *accesslog.Entry) bool {
 		(len(p.Organization) == 0 || slices.Contains(p.Organization, e.Consumer))
 }
 
-// visibleEntry reports whether the reader may see an entry. A representative sees entries
-// about the document types of the mandate; entries about no type only when the mandate
+// visibleEntry reports whether the reader may see entries about a type. A representative sees
+// entries about the document types of the mandate; entries about no type only when the mandate
 // covers every type.
-func visibleEntry(a disclosure.Representation, e *accesslog.Entry) bool {
-	return a.By.Role != domain.RoleRepresentative || a.Covers(e.Type)
+func visibleEntry(a disclosure.Representation, t domain.DocumentType) bool {
+	return a.By.Role != domain.RoleRepresentative || a.Covers(t)
+}
+
+// visibleReader returns the representative who read, for whoever may know: the citizen, the
+// representative and a privacy officer. To other representatives it is somebody else's affair.
+func visibleReader(a disclosure.Representation, reader domain.CitizenID) domain.CitizenID {
+	if a.By.Role == domain.RoleRepresentative && reader != a.By.Citizen {
+		return domain.CitizenID{}
+	}
+	return reader
+}
+
+// coverageDays is over how many days an access log counts what was read.
+const coverageDays = 30
+
+// accessCoverage returns since when the log is complete about a person, and how much of each
+// list that the reader may see the last days have.
+func (v *Vault) accessCoverage(ctx context.Context, in acting.Intent, a disclosure.Representation, lives []domain.CitizenID) (contract.AccessCoverage, error) {
+	c := contract.AccessCoverage{LastDays: coverageDays}
+	var err error
+	if c.CompleteSince, err = v.AccessLog.CompleteSince(ctx, lives); err != nil {
+		return c, err
+	}
+	filter := accesslog.Filter{From: new(in.At.AddDate(0, 0, -coverageDays))}
+	for cursor := int64(projections.Latest); ; {
+		groups, err := v.AccessLog.Groups(ctx, lives, filter, cursor, edge.MaxPage)
+		if err != nil {
+			return c, err
+		}
+		for i := range groups {
+			g := &groups[i]
+			cursor = g.LastLeaf
+			if !visibleEntry(a, g.Type) {
+				continue
+			}
+			switch g.List {
+			case accesslog.Accesses:
+				c.Accesses += g.Count
+			case accesslog.Told:
+				c.Told += g.Count
+			case accesslog.Refusals:
+				c.Refused += g.Count
+			}
+		}
+		if len(groups) < edge.MaxPage {
+			return c, nil
+		}
+	}
 }
 
 func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.Representation, e *accesslog.Entry) (contract.AccessLogItem, error) {
 	words, lang := in.Words, in.Call.Language
+	say := accessWords{words, lang}
 	item := contract.AccessLogItem{
-		AccessID: e.Access, At: e.At, Kind: contract.AccessKind(e.Kind), Role: contract.ActorRole(e.Role), Outcome: contract.AccessOutcome(e.Outcome),
-		Organization: e.Consumer, ReaderCitizenID: e.Reader, MandateID: e.Mandate,
-		DocumentID: e.Document, DocumentType: e.Type, Version: e.Version, Fields: e.Fields, Predicate: e.Predicate,
-		Purpose: e.Purpose, Procedure: e.Procedure, ConsentID: e.Consent, LegalBasis: e.LegalBasis, Deliberation: e.Deliberation,
+		AccessID: e.Access, At: e.At, List: contract.AccessList(e.List()), Kind: contract.AccessKind(e.Kind), Role: contract.ActorRole(e.Role), Outcome: contract.AccessOutcome(e.Outcome),
+		Organization: e.Consumer, OrganizationName: say.organisation(e.Consumer), Contact: say.contact(e.Consumer),
+		OnBehalfOf: e.OnBehalfOf, OnBehalfOfName: say.organisation(e.OnBehalfOf), ReaderCitizenID: visibleReader(a, e.Reader), MandateID: e.Mandate,
+		DocumentID: e.Document, DocumentType: e.Type, Label: say.of(vocabulary.DocumentTypes, string(e.Type)), Categories: say.categories(e.Type),
+		Version: e.Version, Fields: e.Fields, Predicate: e.Predicate,
+		Purpose: e.Purpose, PurposeLabel: say.of(vocabulary.Purposes, string(e.Purpose)), Procedure: e.Procedure, ProcedureLabel: say.of(vocabulary.Procedures, string(e.Procedure)),
+		ConsentID: e.Consent, LegalBasis: e.LegalBasis, LegalBasisLabel: say.of(vocabulary.LegalBases, string(e.LegalBasis)), LegalArticle: say.article(e.LegalBasis), Deliberation: e.Deliberation,
 		Reason: e.Reason, Attempts: e.Attempt,
 	}
 	if e.Kind == accesslog.Refusal {
 		item.Kind, item.Attempts = contract.AccessKindDocument, e.Count
 	}
+	if !e.Access.IsZero() && !e.Document.IsZero() { // of a refusal nothing came from anywhere
+		held, _, err := v.Wallets.Document(ctx, e.Document, projections.Latest)
+		if err != nil {
+			return contract.AccessLogItem{}, err
+		}
+		item.Source, item.SourceName = held.Issuer, say.organisation(held.Issuer)
+	}
 	for _, a := range e.Answers {
 		item.Answers = append(item.Answers, contract.PresenceTold{
 			DocumentType: a.Type, DocumentID: a.Document, Version: a.Version, Label: words.Label(vocabulary.DocumentTypes, string(a.Type), lang), Outcome: contract.EvidenceOutcome(a.Presence),
 		})
-	}
-	if e.Consumer != "" {
-		item.OrganizationName = words.Label(vocabulary.Organisations, string(e.Consumer), lang)
-	}
-	if e.Type != "" {
-		item.Label = words.Label(vocabulary.DocumentTypes, string(e.Type), lang)
-	}
-	if e.Purpose != "" {
-		item.PurposeLabel = words.Label(vocabulary.Purposes, string(e.Purpose), lang)
 	}
 	item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{AccessID: &e.Access, Lang: in.Call.Asked}).At("")
 	if e.Access.IsZero() {
@@ -187,5 +242,5 @@ func (v *Vault) caseReference(ctx context.Context, e *accesslog.Entry) (contract
 func accessLogLinks(id domain.CitizenID, p contract.GetAccessLogParams) edge.PageLinks {
 	return edge.AddID(edge.LinksTo(contract.Base+"/citizens/"+id.String()+"/accessLog"), "accessId", p.AccessID).
 		Texts("documentType", edge.AsStrings(p.DocumentType)).Texts("organization", edge.AsStrings(p.Organization)).
-		Time("from", p.From).Time("until", p.Until).Text("lang", string(p.Lang)).Number("pageSize", p.PageSize)
+		Text("list", string(p.List)).Text("purpose", string(p.Purpose)).Time("from", p.From).Time("until", p.Until).Text("lang", string(p.Lang)).Number("pageSize", p.PageSize)
 }

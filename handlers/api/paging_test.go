@@ -111,7 +111,7 @@ func TestSelfOfAPage(t *testing.T) {
 		accessLog(contract.GetAccessLogParams{}),
 		accessLog(contract.GetAccessLogParams{
 			AccessID: new(contract.AccessID{UUID: id}), DocumentType: []contract.DocumentTypeCode{"isiPlusCard", "diploma"}, Organization: []contract.EnterpriseNumber{flanders, railways},
-			From: &from, Until: &until, Lang: "fr", After: cursor("getAccessLog"), PageSize: 7, CoffreMinPosition: first,
+			List: "told", Purpose: "ageVerification", From: &from, Until: &until, Lang: "fr", After: cursor("getAccessLog"), PageSize: 7, CoffreMinPosition: first,
 		}),
 		listConsents(contract.ListConsentsParams{}),
 		listConsents(contract.ListConsentsParams{
@@ -140,7 +140,7 @@ func TestSelfOfAPage(t *testing.T) {
 	}
 	want := []contract.Href{
 		mine + "/accessLog",
-		mine + "/accessLog?accessId=11111111-2222-4333-8444-555555555555&after=" + cursor("getAccessLog") + "&documentType=isiPlusCard&documentType=diploma&from=2026-01-02T03%3A04%3A05.06%2B01%3A00&lang=fr&organization=0316380841&organization=0203430576&pageSize=7&until=2026-06-15T10%3A00%3A00Z",
+		mine + "/accessLog?accessId=11111111-2222-4333-8444-555555555555&after=" + cursor("getAccessLog") + "&documentType=isiPlusCard&documentType=diploma&from=2026-01-02T03%3A04%3A05.06%2B01%3A00&lang=fr&list=told&organization=0316380841&organization=0203430576&pageSize=7&purpose=ageVerification&until=2026-06-15T10%3A00%3A00Z",
 		"/vault/v1/consents",
 		"/vault/v1/consents?after=" + cursor("/vault/v1/consents") + "&citizenId=" + who.String() + "&lang=fr&pageSize=7&state=withdrawn&state=granted",
 		"/vault/v1/consentRequests",

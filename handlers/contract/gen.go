@@ -66,6 +66,27 @@ func (e AccessKind) Valid() bool {
 	}
 }
 
+// Defines values for AccessList.
+const (
+	AccessListAccesses AccessList = "accesses"
+	AccessListRefused  AccessList = "refused"
+	AccessListTold     AccessList = "told"
+)
+
+// Valid indicates whether the value is a known member of the AccessList enum.
+func (e AccessList) Valid() bool {
+	switch e {
+	case AccessListAccesses:
+		return true
+	case AccessListRefused:
+		return true
+	case AccessListTold:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AccessOutcome.
 const (
 	AccessOutcomeDisclosed            AccessOutcome = "disclosed"
@@ -1081,15 +1102,139 @@ type AccessAnswer struct {
 	Version DocumentVersion `json:"version"`
 }
 
+// AccessCoverage since when everything about the citizen is in the log, and what the last 30 days have.
+// What the law keeps hidden during an investigation is shown, and counted, when it is over.
+type AccessCoverage struct {
+	// Accesses 0: nobody opened anything in these days
+	Accesses int `json:"accesses"`
+
+	// CompleteSince since the vault knows the citizen, or since the last loss of records that an operator accepted
+	CompleteSince time.Time `json:"completeSince,omitempty,omitzero"`
+
+	// LastDays over how many days is counted
+	LastDays int `json:"lastDays"`
+	Refused  int `json:"refused"`
+	Told     int `json:"told"`
+}
+
+// AccessGroup defines model for AccessGroup.
+type AccessGroup struct {
+	Categories []DataCategoryLabel `json:"categories,omitempty,omitzero"`
+	ConsentID  ConsentID           `json:"consentId,omitempty,omitzero"`
+
+	// Contact where a citizen asks the organisation about what it did
+	Contact ReaderContact `json:"contact,omitempty,omitzero"`
+
+	// Count how often
+	Count int `json:"count"`
+
+	// Days on how many days in Belgium
+	Days int `json:"days"`
+
+	// Deliberation the number under which an authorisation was published
+	//
+	// Example: EX-26/010
+	Deliberation Deliberation `json:"deliberation,omitempty,omitzero"`
+
+	// DocumentType a code of the registry
+	//
+	// Example: isiPlusCard
+	DocumentType DocumentTypeCode `json:"documentType,omitempty,omitzero"`
+	Fields       []FieldName      `json:"fields,omitempty,omitzero"`
+	FirstAt      time.Time        `json:"firstAt"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href         Href       `json:"href"`
+	Kind         AccessKind `json:"kind"`
+	Label        string     `json:"label,omitempty,omitzero"`
+	LastAt       time.Time  `json:"lastAt"`
+	LegalArticle string     `json:"legalArticle,omitempty,omitzero"`
+
+	// LegalBasis a ground of GDPR art. 6, as a code of the registry
+	//
+	// Example: publicTask
+	LegalBasis      LegalBasis `json:"legalBasis,omitempty,omitzero"`
+	LegalBasisLabel string     `json:"legalBasisLabel,omitempty,omitzero"`
+
+	// List what was opened, or was to be; what was only told, presence or that a number is known; what was refused
+	List      AccessList `json:"list"`
+	MandateID MandateID  `json:"mandateId,omitempty,omitzero"`
+
+	// OnBehalfOf number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	OnBehalfOf     EnterpriseNumber `json:"onBehalfOf,omitempty,omitzero"`
+	OnBehalfOfName string           `json:"onBehalfOfName,omitempty,omitzero"`
+
+	// Organization number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Organization     EnterpriseNumber `json:"organization,omitempty,omitzero"`
+	OrganizationName string           `json:"organizationName,omitempty,omitzero"`
+
+	// Outcome without a known outcome it may have been disclosed, and is shown so
+	Outcome AccessOutcome `json:"outcome"`
+
+	// Predicate a question the registry defines for a type
+	//
+	// Example: ageOver18
+	Predicate PredicateName `json:"predicate,omitempty,omitzero"`
+
+	// Procedure Example: schoolEnrolmentAllowance
+	Procedure      Procedure `json:"procedure,omitempty,omitzero"`
+	ProcedureLabel string    `json:"procedureLabel,omitempty,omitzero"`
+
+	// Purpose Example: schoolAllowance
+	Purpose      Purpose `json:"purpose,omitempty,omitzero"`
+	PurposeLabel string  `json:"purposeLabel,omitempty,omitzero"`
+
+	// ReaderCitizenID a citizen, for the citizen and the log only
+	ReaderCitizenID CitizenID `json:"readerCitizenId,omitempty,omitzero"`
+
+	// Reason Example: issuedInError
+	Reason ReasonCode `json:"reason,omitempty,omitzero"`
+	Role   ActorRole  `json:"role"`
+
+	// Weekday where it was on the same day of the week, on three days or more: 1 for Monday to 7
+	Weekday int `json:"weekday,omitempty,omitzero"`
+}
+
+// AccessGroups defines model for AccessGroups.
+type AccessGroups struct {
+	Items []AccessGroup `json:"items"`
+
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
 // AccessID defines model for AccessId.
 type AccessID = domain.AccessID
 
 // AccessKind defines model for AccessKind.
 type AccessKind string
 
+// AccessList what was opened, or was to be; what was only told, presence or that a number is known; what was refused
+type AccessList string
+
 // AccessLog defines model for AccessLog.
 type AccessLog struct {
-	Items []AccessLogItem `json:"items"`
+	// Coverage since when everything about the citizen is in the log, and what the last 30 days have.
+	// What the law keeps hidden during an investigation is shown, and counted, when it is over.
+	Coverage AccessCoverage  `json:"coverage,omitempty,omitzero"`
+	Items    []AccessLogItem `json:"items"`
 
 	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
@@ -1119,7 +1264,13 @@ type AccessLogItem struct {
 	//
 	// Example: 2026/4711
 	CaseReference CaseReference `json:"caseReference,omitempty,omitzero"`
-	ConsentID     ConsentID     `json:"consentId,omitempty,omitzero"`
+
+	// Categories of the data in such a document
+	Categories []DataCategoryLabel `json:"categories,omitempty,omitzero"`
+	ConsentID  ConsentID           `json:"consentId,omitempty,omitzero"`
+
+	// Contact where a citizen asks the organisation about what it did
+	Contact ReaderContact `json:"contact,omitempty,omitzero"`
 
 	// Deliberation the number under which an authorisation was published
 	//
@@ -1142,16 +1293,26 @@ type AccessLogItem struct {
 	Kind  AccessKind `json:"kind"`
 	Label string     `json:"label,omitempty,omitzero"`
 
+	// LegalArticle of the GDPR
+	//
+	// Example: 6(1)(e)
+	LegalArticle string `json:"legalArticle,omitempty,omitzero"`
+
 	// LegalBasis a ground of GDPR art. 6, as a code of the registry
 	//
 	// Example: publicTask
-	LegalBasis LegalBasis `json:"legalBasis,omitempty,omitzero"`
-	MandateID  MandateID  `json:"mandateId,omitempty,omitzero"`
+	LegalBasis      LegalBasis `json:"legalBasis,omitempty,omitzero"`
+	LegalBasisLabel string     `json:"legalBasisLabel,omitempty,omitzero"`
+
+	// List what was opened, or was to be; what was only told, presence or that a number is known; what was refused
+	List      AccessList `json:"list"`
+	MandateID MandateID  `json:"mandateId,omitempty,omitzero"`
 
 	// OnBehalfOf number in the Crossroads Bank for Enterprises
 	//
 	// Example: 0206731645
-	OnBehalfOf EnterpriseNumber `json:"onBehalfOf,omitempty,omitzero"`
+	OnBehalfOf     EnterpriseNumber `json:"onBehalfOf,omitempty,omitzero"`
+	OnBehalfOfName string           `json:"onBehalfOfName,omitempty,omitzero"`
 
 	// Organization number in the Crossroads Bank for Enterprises
 	//
@@ -1168,7 +1329,8 @@ type AccessLogItem struct {
 	Predicate PredicateName `json:"predicate,omitempty,omitzero"`
 
 	// Procedure Example: schoolEnrolmentAllowance
-	Procedure Procedure `json:"procedure,omitempty,omitzero"`
+	Procedure      Procedure `json:"procedure,omitempty,omitzero"`
+	ProcedureLabel string    `json:"procedureLabel,omitempty,omitzero"`
 
 	// Purpose Example: schoolAllowance
 	Purpose      Purpose `json:"purpose,omitempty,omitzero"`
@@ -1180,6 +1342,12 @@ type AccessLogItem struct {
 	// Reason Example: issuedInError
 	Reason ReasonCode `json:"reason,omitempty,omitzero"`
 	Role   ActorRole  `json:"role"`
+
+	// Source number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Source     EnterpriseNumber `json:"source,omitempty,omitzero"`
+	SourceName string           `json:"sourceName,omitempty,omitzero"`
 
 	// Version counts from 1
 	//
@@ -1828,6 +1996,16 @@ type Cursor = string
 
 // DataCategory Example: A1
 type DataCategory = domain.DataCategory
+
+// DataCategoryLabel a category of personal data (GDPR) with its name in the language asked for
+type DataCategoryLabel struct {
+	// Code Example: A1
+	Code  DataCategory `json:"code"`
+	Label string       `json:"label"`
+
+	// Sensitive of a special category (GDPR art. 9) or criminal data (art. 10)
+	Sensitive bool `json:"sensitive"`
+}
 
 // Day a day in Belgium
 //
@@ -3185,6 +3363,12 @@ type Reader struct {
 	Until        time.Time `json:"until,omitempty,omitzero"`
 }
 
+// ReaderContact where a citizen asks the organisation about what it did
+type ReaderContact struct {
+	Email string `json:"email"`
+	URL   string `json:"url"`
+}
+
 // ReasonCode Example: issuedInError
 type ReasonCode = domain.ReasonCode
 
@@ -4140,6 +4324,39 @@ type GetAccessLogParams struct {
 	// Organization only these readers
 	Organization []EnterpriseNumber `form:"organization,omitempty" json:"organization,omitempty,omitzero"`
 
+	// List only this list
+	List AccessList `form:"list,omitempty" json:"list,omitempty,omitzero"`
+
+	// Purpose only for this purpose
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// From from this moment on
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until before this moment
+	Until *Until `form:"until,omitempty" json:"until,omitempty"`
+
+	// Lang the language of labels; else Accept-Language decides, else nl
+	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
+
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+
+	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
+	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
+}
+
+// ListAccessGroupsParams defines parameters for ListAccessGroups.
+type ListAccessGroupsParams struct {
+	// Organization only these readers
+	Organization []EnterpriseNumber `form:"organization,omitempty" json:"organization,omitempty,omitzero"`
+
+	// List only this list
+	List AccessList `form:"list,omitempty" json:"list,omitempty,omitzero"`
+
 	// From from this moment on
 	From *From `form:"from,omitempty" json:"from,omitempty"`
 
@@ -4939,6 +5156,9 @@ type ServerInterface interface {
 	// GetAccessLog Who read what about a citizen, when, why and under which basis; newest first
 	// (GET /citizens/{citizenId}/accessLog)
 	GetAccessLog(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params GetAccessLogParams)
+	// ListAccessGroups The access log with what repeats grouped, the group with the newest access first
+	// (GET /citizens/{citizenId}/accessLog/groups)
+	ListAccessGroups(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params ListAccessGroupsParams)
 	// ListCorrections What was proposed to correct about a citizen, oldest first
 	// (GET /citizens/{citizenId}/corrections)
 	ListCorrections(w http.ResponseWriter, r *http.Request, citizenID CitizenID)
@@ -5604,6 +5824,32 @@ func (siw *ServerInterfaceWrapper) GetAccessLog(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "list" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "list", r.URL.Query(), &params.List, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "list"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "list", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", r.URL.Query(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "purpose"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "purpose", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "from" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
@@ -5692,6 +5938,147 @@ func (siw *ServerInterfaceWrapper) GetAccessLog(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetAccessLog(w, r, citizenID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListAccessGroups operation middleware
+func (siw *ServerInterfaceWrapper) ListAccessGroups(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "citizenId" -------------
+	var citizenID CitizenID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "citizenId", r.PathValue("citizenId"), &citizenID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "citizenId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAccessGroupsParams
+
+	// ------------- Optional query parameter "organization" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "organization", r.URL.Query(), &params.Organization, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "organization"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "organization", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "list" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "list", r.URL.Query(), &params.List, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "list"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "list", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "lang"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lang", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Coffre-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
+		var CoffreMinPosition CoffreMinPosition
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Coffre-Min-Position", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Coffre-Min-Position", valueList[0], &CoffreMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Coffre-Min-Position", Err: err})
+			return
+		}
+
+		params.CoffreMinPosition = CoffreMinPosition
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAccessGroups(w, r, citizenID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10359,6 +10746,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups/reportElsewhere", wrapper.ReportBackupElsewhere)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups/reportVerified", wrapper.ReportVerifiedBackup)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/accessLog", wrapper.GetAccessLog)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/accessLog/groups", wrapper.ListAccessGroups)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/corrections", wrapper.ListCorrections)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/corrections", wrapper.ProposeCorrection)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/corrections/{correctionId}/approve", wrapper.ApproveCorrection)
@@ -10871,6 +11259,46 @@ type GetAccessLogdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetAccessLogdefaultApplicationProblemPlusJSONResponse) VisitGetAccessLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccessGroupsRequestObject struct {
+	CitizenID CitizenID `json:"citizenId"`
+	Params    ListAccessGroupsParams
+}
+
+type ListAccessGroupsResponseObject interface {
+	VisitListAccessGroupsResponse(w http.ResponseWriter) error
+}
+
+type ListAccessGroups200JSONResponse AccessGroups
+
+func (response ListAccessGroups200JSONResponse) VisitListAccessGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccessGroupsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAccessGroupsdefaultApplicationProblemPlusJSONResponse) VisitListAccessGroupsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -14948,6 +15376,9 @@ type StrictServerInterface interface {
 	// GetAccessLog Who read what about a citizen, when, why and under which basis; newest first
 	// (GET /citizens/{citizenId}/accessLog)
 	GetAccessLog(ctx context.Context, request GetAccessLogRequestObject) (GetAccessLogResponseObject, error)
+	// ListAccessGroups The access log with what repeats grouped, the group with the newest access first
+	// (GET /citizens/{citizenId}/accessLog/groups)
+	ListAccessGroups(ctx context.Context, request ListAccessGroupsRequestObject) (ListAccessGroupsResponseObject, error)
 	// ListCorrections What was proposed to correct about a citizen, oldest first
 	// (GET /citizens/{citizenId}/corrections)
 	ListCorrections(ctx context.Context, request ListCorrectionsRequestObject) (ListCorrectionsResponseObject, error)
@@ -15534,6 +15965,33 @@ func (sh *strictHandler) GetAccessLog(w http.ResponseWriter, r *http.Request, ci
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetAccessLogResponseObject); ok {
 		if err := validResponse.VisitGetAccessLogResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAccessGroups operation middleware
+func (sh *strictHandler) ListAccessGroups(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params ListAccessGroupsParams) {
+	var request ListAccessGroupsRequestObject
+
+	request.CitizenID = citizenID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAccessGroups(ctx, request.(ListAccessGroupsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAccessGroups")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAccessGroupsResponseObject); ok {
+		if err := validResponse.VisitListAccessGroupsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -68,6 +68,11 @@ func HoldHref(id domain.HoldID) Href {
 	return fmt.Sprintf("%s/legalHolds?legalHoldId=%s", Base, id)
 }
 
+// AccessGroupsHref returns the link to a citizen's access log with what repeats grouped.
+func AccessGroupsHref(whose domain.CitizenID) Href {
+	return Base + "/citizens/" + whose.String() + "/accessLog/groups"
+}
+
 // RestrictionHref returns the link to a restriction of processing of a citizen.
 func RestrictionHref(whose domain.CitizenID, id domain.RestrictionID) Href {
 	return RestrictionsHref(whose) + "/" + id.String()

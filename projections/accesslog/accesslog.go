@@ -39,13 +39,15 @@ func New() *Log { return &Log{} }
 func (l *Log) Name() string { return "accesslog" }
 
 // Version implements projections.Projection.
-func (l *Log) Version() int { return 4 }
+func (l *Log) Version() int { return 5 }
 
 // Schema implements projections.Projection.
 func (l *Log) Schema() projections.Schema { return schema }
 
 // Categories implements projections.Projection.
-func (l *Log) Categories() []string { return []string{"access", "consent", "refusal", "citizen"} }
+func (l *Log) Categories() []string {
+	return []string{"access", "consent", "refusal", "citizen", "audit"}
+}
 
 // View implements projections.Projection.
 func (l *Log) View() *projections.View { return &l.view }
@@ -77,15 +79,16 @@ type Entry struct {
 	Access  domain.AccessID // absent for refusals
 	Attempt int             // from 1; 0 for refusals
 
-	Role      domain.Role         // who read: consumer, issuer, representative, …
-	Consumer  domain.Organisation // absent when a person read
-	Reader    domain.CitizenID    // the representative who read, under Mandate
-	Mandate   domain.MandateID
-	Document  domain.DocumentID
-	Version   int
-	Type      domain.DocumentType
-	Purpose   domain.Purpose
-	Procedure domain.Procedure
+	Role       domain.Role         // who read: consumer, issuer, representative, …
+	Consumer   domain.Organisation // absent when a person read
+	OnBehalfOf domain.Organisation // for whom the consumer acted, a service integrator
+	Reader     domain.CitizenID    // the representative who read, under Mandate
+	Mandate    domain.MandateID
+	Document   domain.DocumentID
+	Version    int
+	Type       domain.DocumentType
+	Purpose    domain.Purpose
+	Procedure  domain.Procedure
 
 	Consent      domain.ConsentID
 	LegalBasis   domain.LegalBasis
@@ -103,9 +106,37 @@ type Entry struct {
 	Sealed eventstore.Kept
 }
 
+// List is one of the three lists into which an access log falls.
+type List string
+
+const (
+	Accesses List = "accesses" // something of the citizen was opened, or was to be
+	Told     List = "told"     // nothing was opened: presence was told, or the citizen found by number
+	Refusals List = "refused"
+)
+
+// Lists are all lists.
+var Lists = []List{Accesses, Told, Refusals}
+
+// listOf says in SQL to which list an entry belongs.
+const listOf = `CASE e.kind WHEN 'refusal' THEN 'refused' WHEN 'presence' THEN 'told' WHEN 'lookup' THEN 'told' ELSE 'accesses' END`
+
+// List returns the list to which the entry belongs.
+func (e Entry) List() List {
+	switch e.Kind {
+	case Refusal:
+		return Refusals
+	case access.OpenedPresence, access.OpenedLookup:
+		return Told
+	}
+	return Accesses
+}
+
 // Filter narrows Of to the members that it names.
 type Filter struct {
+	List     List
 	Consumer domain.Organisation
+	Purpose  domain.Purpose
 	Document *domain.DocumentID
 	From     *time.Time // inclusive
 	Until    *time.Time // exclusive
@@ -113,13 +144,46 @@ type Filter struct {
 
 // An attempt has one outcome; should it ever have several, that it was disclosed
 // prevails.
-const selectEntries = `SELECT e.leaf, e.citizen, e.at, e.kind, e.access, e.attempt, e.role, e.consumer, e.reader, e.document, e.version, e.type,
+const selectEntries = `SELECT e.leaf, e.citizen, e.at, e.kind, e.access, e.attempt, e.role, e.consumer, e.on_behalf_of, e.reader, e.document, e.version, e.type,
 	e.purpose, e.procedure_code, e.consent, e.legal_basis, e.deliberation, e.mandate, e.fields, e.predicate, e.answers, e.reason, e.count,
 	e.stream, e.event, e.event_type, e.sealed, COALESCE(o.outcome, ''), COALESCE(o.reason, ''), COALESCE(o.at, 0)
 	FROM entries e LEFT JOIN outcomes o ON o.leaf = (
 		SELECT x.leaf FROM outcomes x WHERE x.access = e.access AND x.attempt = e.attempt AND x.leaf <= ?
 		ORDER BY CASE x.outcome WHEN 'disclosed' THEN 0 ELSE 1 END, x.leaf LIMIT 1)
-	WHERE e.leaf < ? AND e.leaf <= ? AND e.citizen IN (?`
+	WHERE e.leaf < ? AND e.leaf <= ?`
+
+// narrow adds the citizens and the filter to a query over entries.
+func (f Filter) narrow(query string, args []any, citizens []domain.CitizenID) (string, []any) {
+	query += ` AND e.citizen IN (?` + strings.Repeat(`, ?`, max(len(citizens)-1, 0)) + `)`
+	for _, id := range citizens {
+		args = append(args, id.UUID[:])
+	}
+	if f.List != "" {
+		query += ` AND ` + listOf + ` = ?`
+		args = append(args, string(f.List))
+	}
+	if f.Consumer != "" {
+		query += ` AND e.consumer = ?`
+		args = append(args, string(f.Consumer))
+	}
+	if f.Purpose != "" {
+		query += ` AND e.purpose = ?`
+		args = append(args, string(f.Purpose))
+	}
+	if f.Document != nil {
+		query += ` AND e.document = ?`
+		args = append(args, f.Document.UUID[:])
+	}
+	if f.From != nil {
+		query += ` AND e.at >= ?`
+		args = append(args, f.From.UnixMicro())
+	}
+	if f.Until != nil {
+		query += ` AND e.at < ?`
+		args = append(args, f.Until.UnixMicro())
+	}
+	return query, args
+}
 
 var errFields = errors.New("an entry's fields do not decode") // the cause would quote them
 
@@ -136,26 +200,7 @@ func (l *Log) OfAll(ctx context.Context, citizens []domain.CitizenID, asOf int64
 	if cursor < 0 {
 		cursor = projections.Latest
 	}
-	query, args := selectEntries+strings.Repeat(`, ?`, max(len(citizens)-1, 0))+`)`, []any{at, cursor, at}
-	for _, id := range citizens {
-		args = append(args, id.UUID[:])
-	}
-	if f.Consumer != "" {
-		query += ` AND e.consumer = ?`
-		args = append(args, string(f.Consumer))
-	}
-	if f.Document != nil {
-		query += ` AND e.document = ?`
-		args = append(args, f.Document.UUID[:])
-	}
-	if f.From != nil {
-		query += ` AND e.at >= ?`
-		args = append(args, f.From.UnixMicro())
-	}
-	if f.Until != nil {
-		query += ` AND e.at < ?`
-		args = append(args, f.Until.UnixMicro())
-	}
+	query, args := f.narrow(selectEntries, []any{at, cursor, at}, citizens)
 	all := []Entry{}
 	err := l.view.Select(ctx, query+` ORDER BY e.leaf DESC LIMIT ?`, append(args, limit), func(scan func(...any) error) error {
 		e, err := scanEntry(scan)
@@ -175,7 +220,7 @@ func scanEntry(scan func(...any) error) (Entry, error) {
 	var citizen, accessID, reader, document, consent, mandate, event []byte
 	var at, outcomeAt int64
 	var fields, answers, stream, outcome, outcomeReason string
-	err := scan(&e.Leaf, &citizen, &at, &e.Kind, &accessID, &e.Attempt, &e.Role, &e.Consumer, &reader, &document, &e.Version, &e.Type,
+	err := scan(&e.Leaf, &citizen, &at, &e.Kind, &accessID, &e.Attempt, &e.Role, &e.Consumer, &e.OnBehalfOf, &reader, &document, &e.Version, &e.Type,
 		&e.Purpose, &e.Procedure, &consent, &e.LegalBasis, &e.Deliberation, &mandate, &fields, &e.Predicate, &answers, &e.Reason, &e.Count,
 		&stream, &event, &e.Place.Type, (*[]byte)(&e.Sealed), &outcome, &outcomeReason, &outcomeAt)
 	if err != nil {

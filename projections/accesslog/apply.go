@@ -9,27 +9,28 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/access"
+	"coffre/domain/audit"
 	"coffre/domain/citizen"
 	"coffre/eventstore"
 	"coffre/projections"
 )
 
 const (
-	insertEntry = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, reader, document, version, type,
+	insertEntry = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, on_behalf_of, reader, document, version, type,
 			purpose, procedure_code, consent, legal_basis, deliberation, mandate, fields, predicate, answers, reason, count, spared,
 			stream, event, event_type, sealed)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 1, ?, ?, ?, ?, ?)`
-	insertTold = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, version, type,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 1, ?, ?, ?, ?, ?)`
+	insertTold = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, on_behalf_of, version, type,
 			purpose, procedure_code, consent, legal_basis, deliberation, fields, predicate, answers, reason, count, spared,
 			stream, event, event_type, sealed)
-		VALUES (?, ?, ?, ?, 'presence', ?, 1, 'consumer', ?, 0, '', ?, ?, ?, ?, ?, '', '', ?, '', 1, ?, ?, ?, ?, ?)`
-	insertNamed = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, version, type,
+		VALUES (?, ?, ?, ?, 'presence', ?, 1, 'consumer', ?, ?, 0, '', ?, ?, ?, ?, ?, '', '', ?, '', 1, ?, ?, ?, ?, ?)`
+	insertNamed = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, on_behalf_of, version, type,
 			purpose, procedure_code, legal_basis, deliberation, fields, predicate, answers, reason, count, spared,
 			stream, event, event_type, sealed)
-		VALUES (?, ?, ?, ?, 'lookup', ?, 1, ?, ?, 0, '', ?, ?, '', '', '', '', '', ?, 1, 0, ?, ?, ?, ?)`
-	insertRefusal = `INSERT INTO entries (leaf, citizen, at, day, kind, attempt, role, consumer, document, version, type,
+		VALUES (?, ?, ?, ?, 'lookup', ?, 1, ?, ?, ?, 0, '', ?, ?, '', '', '', '', '', ?, 1, 0, ?, ?, ?, ?)`
+	insertRefusal = `INSERT INTO entries (leaf, citizen, at, day, kind, attempt, role, consumer, on_behalf_of, document, version, type,
 			purpose, procedure_code, legal_basis, deliberation, fields, predicate, answers, reason, count, spared, stream, event, event_type)
-		VALUES (?, ?, ?, ?, 'refusal', 0, 'consumer', ?, ?, 0, ?, ?, ?, '', '', '', '', '', ?, ?, 0, ?, ?, ?)`
+		VALUES (?, ?, ?, ?, 'refusal', 0, 'consumer', ?, '', ?, 0, ?, ?, ?, '', '', '', '', '', ?, ?, 0, ?, ?, ?)`
 	insertOutcome = `INSERT INTO outcomes (leaf, access, attempt, outcome, reason, at) VALUES (?, ?, ?, ?, ?, ?)`
 
 	insertReached = `INSERT INTO reached (consumer, day, citizen) VALUES (?, ?, ?) ON CONFLICT (consumer, day, citizen) DO NOTHING`
@@ -37,6 +38,9 @@ const (
 		ON CONFLICT (consumer, day) DO UPDATE SET citizens = reach.citizens + 1`
 	countSpared = `INSERT INTO spared (consumer, procedure_code, day, questions) VALUES (?, ?, ?, ?)
 		ON CONFLICT (consumer, procedure_code, day) DO UPDATE SET questions = spared.questions + excluded.questions`
+
+	insertKnown = `INSERT INTO known (citizen, since) VALUES (?, ?) ON CONFLICT (citizen) DO NOTHING`
+	insertLoss  = `INSERT INTO losses (leaf, at) VALUES (?, ?)`
 
 	insertErased = `INSERT INTO erased (citizen, leaf) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM erased WHERE citizen = ?)`
 	selectErased = `SELECT leaf FROM erased WHERE citizen = ?`
@@ -68,6 +72,12 @@ func (l *Log) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event,
 		_, err := tx.Exec(ctx, insertRefusal, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), string(f.Consumer), optional(f.Document.UUID), string(f.Type),
 			string(f.Purpose), string(f.Procedure), string(f.Reason), f.Count, string(e.Stream), e.ID[:], e.Type)
 		return err
+	case citizen.Registered:
+		_, err := tx.Exec(ctx, insertKnown, f.Citizen.UUID[:], f.At.UnixMicro())
+		return err
+	case audit.LossAccepted:
+		_, err := tx.Exec(ctx, insertLoss, leaf, f.At.UnixMicro())
+		return err
 	case citizen.KeyDestroyed:
 		tx.Scrub()
 		id := f.Citizen.UUID[:]
@@ -93,18 +103,28 @@ func authorized(ctx context.Context, tx *projections.Tx, e eventstore.Event, f a
 	if err != nil {
 		return err
 	}
+	behalf, err := onBehalfOf(e)
+	if err != nil {
+		return err
+	}
 	spared := 0
 	if f.Role == domain.RoleConsumer && f.Procedure != "" && f.Attempt == 1 {
 		spared = 1
 	}
 	_, err = tx.Exec(ctx, insertEntry, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), string(f.Kind), f.Access.UUID[:], f.Attempt, string(f.Role),
-		string(f.Consumer), optional(f.Reader.UUID), optional(f.Document.UUID), f.Version, string(f.Type),
+		string(f.Consumer), behalf, optional(f.Reader.UUID), optional(f.Document.UUID), f.Version, string(f.Type),
 		string(f.Purpose), string(f.Procedure), optional(f.Consent.UUID), string(f.LegalBasis), string(f.Deliberation),
 		optional(f.Mandate.UUID), fields, f.Predicate, spared, string(e.Stream), e.ID[:], e.Type, sealed)
 	if err != nil || f.Role != domain.RoleConsumer {
 		return err
 	}
 	return count(ctx, tx, f.Consumer, f.Procedure, f.Citizen, f.At, spared)
+}
+
+// onBehalfOf returns the organisation for which a service integrator acted; "" for none.
+func onBehalfOf(e eventstore.Event) (string, error) {
+	meta, err := e.Metadata()
+	return string(meta.OnBehalfOf), err
 }
 
 // sealedUnlessErased returns the sealed part of an event as the argument of a statement;
@@ -130,13 +150,17 @@ func told(ctx context.Context, tx *projections.Tx, e eventstore.Event, f access.
 	if err != nil {
 		return err
 	}
+	behalf, err := onBehalfOf(e)
+	if err != nil {
+		return err
+	}
 	spared := 0
 	for _, a := range f.Answers {
 		if f.Procedure != "" && a.Presence == access.Held { // for what is not valid the citizen is asked
 			spared++
 		}
 	}
-	if _, err := tx.Exec(ctx, insertTold, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), f.Access.UUID[:], string(f.Consumer),
+	if _, err := tx.Exec(ctx, insertTold, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), f.Access.UUID[:], string(f.Consumer), behalf,
 		string(f.Purpose), string(f.Procedure), optional(f.Consent.UUID), string(f.LegalBasis), string(f.Deliberation), string(answers),
 		spared, string(e.Stream), e.ID[:], e.Type, sealed); err != nil {
 		return err
@@ -149,7 +173,11 @@ func named(ctx context.Context, tx *projections.Tx, e eventstore.Event, f access
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, insertNamed, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), f.Access.UUID[:], string(f.Role), string(f.Organisation),
+	behalf, err := onBehalfOf(e)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, insertNamed, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), f.Access.UUID[:], string(f.Role), string(f.Organisation), behalf,
 		string(f.Purpose), string(f.Procedure), string(f.Reason), string(e.Stream), e.ID[:], e.Type, sealed)
 	if err != nil || f.Role != domain.RoleConsumer {
 		return err

@@ -2,6 +2,7 @@ package accesslog_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -10,7 +11,9 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/access"
+	"coffre/domain/audit"
 	"coffre/domain/citizen"
+	"coffre/eventstore"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/projectiontest"
@@ -33,7 +36,7 @@ func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []acc
 			if f.Citizen == who {
 				entries = append(entries, accesslog.Entry{
 					Leaf: e.Leaf, Citizen: who, At: f.At, Kind: f.Kind, Outcome: accesslog.MayHaveBeenDisclosed, Count: 1, Access: f.Access, Attempt: f.Attempt,
-					Role: f.Role, Consumer: f.Consumer, Reader: f.Reader, Mandate: f.Mandate, Document: f.Document, Version: f.Version, Type: f.Type,
+					Role: f.Role, Consumer: f.Consumer, OnBehalfOf: behalf(e), Reader: f.Reader, Mandate: f.Mandate, Document: f.Document, Version: f.Version, Type: f.Type,
 					Purpose: f.Purpose, Procedure: f.Procedure, Consent: f.Consent, LegalBasis: f.LegalBasis, Deliberation: f.Deliberation,
 					Fields: f.Fields, Predicate: f.Predicate, Place: e.PlaceInRow(), Sealed: e.Keep(),
 				})
@@ -82,6 +85,132 @@ func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []acc
 	return entries
 }
 
+// behalf returns for whom a service integrator acted.
+func behalf(e projectiontest.Recorded) domain.Organisation {
+	meta, err := e.Metadata()
+	if err != nil {
+		panic(err)
+	}
+	return meta.OnBehalfOf
+}
+
+// grouped groups entries, newest first, the slow and obvious way.
+func grouped(entries []accesslog.Entry) []accesslog.Group {
+	groups, days := []accesslog.Group{}, []map[domain.Date]bool{}
+	at := map[string]int{}
+	for _, e := range entries {
+		g := accesslog.Group{
+			List: e.List(), Kind: e.Kind, Outcome: e.Outcome, Reason: e.Reason, Role: e.Role, Consumer: e.Consumer, OnBehalfOf: e.OnBehalfOf, Reader: e.Reader, Mandate: e.Mandate,
+			Type: e.Type, Purpose: e.Purpose, Procedure: e.Procedure, Consent: e.Consent, LegalBasis: e.LegalBasis, Deliberation: e.Deliberation, Fields: e.Fields, Predicate: e.Predicate,
+		}
+		key := fmt.Sprintf("%+v", g)
+		i, known := at[key]
+		if !known {
+			i, at[key] = len(groups), len(groups)
+			g.LastLeaf, g.First, g.Last, g.Weekday = e.Leaf, e.At, e.At, weekday(e.At)
+			groups, days = append(groups, g), append(days, map[domain.Date]bool{})
+		}
+		in := &groups[i]
+		in.Count += e.Count
+		days[i][domain.BelgianDate(e.At)] = true
+		in.Days = len(days[i])
+		if e.At.Before(in.First) {
+			in.First = e.At
+		}
+		if e.At.After(in.Last) {
+			in.Last = e.At
+		}
+		if weekday(e.At) != in.Weekday {
+			in.Weekday = 0
+		}
+	}
+	return groups
+}
+
+// weekday returns the day of the week in Belgium, 1 for Monday to 7.
+func weekday(at time.Time) int {
+	day, err := time.Parse(time.DateOnly, string(domain.BelgianDate(at)))
+	if err != nil {
+		panic(err)
+	}
+	return int(day.Weekday()+6)%7 + 1
+}
+
+// compareGroups compares all groups about all citizens, in pages and by list, with the entries.
+func compareGroups(t *testing.T, w *projectiontest.World, log *accesslog.Log) {
+	t.Helper()
+	all := w.Recorded()
+	citizens, repeated := map[domain.CitizenID]bool{}, 0
+	for _, e := range all {
+		citizens[e.Citizen] = true
+	}
+	delete(citizens, domain.CitizenID{})
+	for who := range citizens {
+		entries := fold(all, who, int64(len(all)))
+		for _, list := range append(accesslog.Lists, "") {
+			of := slices.DeleteFunc(slices.Clone(entries), func(e accesslog.Entry) bool { return list != "" && e.List() != list })
+			want, got := grouped(of), []accesslog.Group{}
+			for cursor := int64(-1); ; cursor = got[len(got)-1].LastLeaf {
+				page, err := log.Groups(t.Context(), []domain.CitizenID{who}, accesslog.Filter{List: list}, cursor, 2)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got = append(got, page...); len(page) < 2 {
+					break
+				}
+			}
+			if tell(t, got) != tell(t, want) {
+				t.Fatalf("groups of %q:\n%s\nwant\n%s", list, tell(t, got), tell(t, want))
+			}
+			for _, g := range got {
+				if g.Count > 1 && g.List != accesslog.Refusals {
+					repeated++
+				}
+			}
+			found, err := log.Of(t.Context(), who, projections.Latest, accesslog.Filter{List: list}, -1, 10_000)
+			if err != nil || tell(t, found) != tell(t, of) {
+				t.Fatalf("list %q:\n%s\nwant\n%s (%v)", list, tell(t, found), tell(t, of), err)
+			}
+		}
+	}
+	if repeated == 0 {
+		t.Fatal("nothing is repeated: this proves little")
+	}
+}
+
+// The log is complete about a person since the vault knows them, or since the last loss that
+// was accepted after that; about all lives of one person since it knows the first.
+func TestCompleteSince(t *testing.T) { projectiontest.OnEach(t, completeSince) }
+
+func completeSince(t *testing.T, place func(testing.TB) string) {
+	w, log := projectiontest.NewWorld(), accesslog.New()
+	r := projectiontest.Start(t, w, place(t), log)
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	ana, former, later := domain.CitizenID{UUID: uuid.UUID{1}}, domain.CitizenID{UUID: uuid.UUID{2}}, domain.CitizenID{UUID: uuid.UUID{3}}
+	register := func(id domain.CitizenID, at time.Time) {
+		w.Record(t, eventstore.Stream("citizen-"+id.String()), id, citizen.Registered{Citizen: id, At: at})
+	}
+	register(ana, noon)
+	register(former, noon.Add(-time.Hour))
+	r.CaughtUp(t)
+	since := func(want time.Time, lives ...domain.CitizenID) {
+		t.Helper()
+		if got, err := log.CompleteSince(t.Context(), lives); err != nil || !got.Equal(want) {
+			t.Errorf("%v, want %v (%v)", got, want, err)
+		}
+	}
+	since(noon, ana)
+	since(noon.Add(-time.Hour), ana, former)
+	since(time.Time{}, later)
+	for _, at := range []time.Time{noon.Add(2 * time.Hour), noon.Add(time.Hour)} {
+		w.Record(t, "audit-202603", domain.CitizenID{}, audit.LossAccepted{LogEnd: "1", SeenEnd: "2", Witness: audit.KeyRing, Cause: "restore", At: at})
+	}
+	register(later, noon.Add(3*time.Hour))
+	r.CaughtUp(t)
+	since(noon.Add(2*time.Hour), ana, former)
+	since(noon.Add(3*time.Hour), later)
+}
+
 func tell(t testing.TB, v any) string {
 	t.Helper()
 	b, err := json.Marshal(v)
@@ -106,11 +235,13 @@ func logEqualsAFold(t *testing.T, place func(testing.TB) string) {
 		}
 		compareAll(t, w, log, outcomes)
 		compareCounters(t, w, log)
+		compareGroups(t, w, log)
 		if err := r.Rebuild(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		compareAll(t, w, log, outcomes)
 		compareCounters(t, w, log)
+		compareGroups(t, w, log)
 		r.Stop()
 	}
 	for _, o := range []accesslog.Outcome{accesslog.Disclosed, accesslog.Withheld, accesslog.Failed, accesslog.MayHaveBeenDisclosed, accesslog.Refused} {

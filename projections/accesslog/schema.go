@@ -4,7 +4,8 @@ import "coffre/projections"
 
 // Times are microseconds since 1970, days are those of Belgium, counted from 1970, ids have
 // sixteen bytes. Entries and outcomes are only ever added to; an erasure empties
-// sealed. The three counters follow from entries.
+// sealed. The three counters follow from entries. The time since which a citizen is known, and
+// of each loss of the log that was accepted, tells since when the log is complete.
 var schema = projections.Schema{
 	Tables: `
 CREATE TABLE entries (
@@ -17,6 +18,7 @@ CREATE TABLE entries (
 	attempt BIGINT NOT NULL,
 	role TEXT NOT NULL,
 	consumer TEXT NOT NULL,
+	on_behalf_of TEXT NOT NULL,
 	reader BYTEA,
 	document BYTEA,
 	version BIGINT NOT NULL,
@@ -69,6 +71,9 @@ CREATE TABLE spared (
 );
 
 CREATE TABLE erased (citizen BYTEA PRIMARY KEY, leaf BIGINT NOT NULL);
+
+CREATE TABLE known (citizen BYTEA PRIMARY KEY, since BIGINT NOT NULL);
+CREATE TABLE losses (leaf BIGINT PRIMARY KEY, at BIGINT NOT NULL);
 `,
 	Indexes: `
 CREATE INDEX entries_citizen ON entries (citizen, leaf);

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/domain/access"
 	"coffre/eventstore"
 	"coffre/eventstore/codec"
 	"coffre/eventstore/memory"
@@ -56,7 +57,7 @@ func (w *World) Record(t testing.TB, s eventstore.Stream, citizen domain.Citizen
 	}
 	r := eventstore.Record{
 		ID: uuid.New(), Type: typ, Clear: clear, Time: time.Now().UTC().Truncate(time.Microsecond),
-		Meta: []byte(`{"actor":{"role":"system"},"schemaVersion":1}`),
+		Meta: meta(event),
 	}
 	r.Stream, r.Revision = s, eventstore.AnyRevision
 	if personal != nil {
@@ -76,6 +77,14 @@ func (w *World) Record(t testing.TB, s eventstore.Stream, citizen domain.Citizen
 
 // Recorded returns everything recorded, by leaf. Do not change it.
 func (w *World) Recorded() []Recorded { return w.recorded }
+
+// meta returns the metadata of an event: some accesses are those of a service integrator.
+func meta(event any) []byte {
+	if a, is := event.(access.Authorized); is && a.Role == domain.RoleConsumer && a.Access.UUID[0]%3 == 0 {
+		return []byte(`{"actor":{"role":"consumer"},"onBehalfOf":"` + string(Consumers[0]) + `","schemaVersion":1}`)
+	}
+	return []byte(`{"actor":{"role":"system"},"schemaVersion":1}`)
+}
 
 // Open opens a sealed part that a read model kept, and decodes it into personal.
 func (w *World) Open(t testing.TB, p eventstore.Place, sealed eventstore.Kept, personal any) {

@@ -169,6 +169,21 @@ func (v *View) Procedure(code domain.Procedure) (*registry.Procedure, bool) {
 	return p, ok
 }
 
+// LegalBasis returns a ground in law by its code, retired or not.
+func (v *View) LegalBasis(code domain.LegalBasis) (*registry.LegalBasis, bool) {
+	b, ok := v.bases[code]
+	return b, ok
+}
+
+// Category returns a category of personal data by its code, retired or not.
+func (v *View) Category(code domain.DataCategory) (*registry.Category, bool) {
+	i := slices.IndexFunc(v.all.Categories, func(c registry.Category) bool { return c.Code == code })
+	if i < 0 {
+		return nil, false
+	}
+	return &v.all.Categories[i], true
+}
+
 // Reason reports whether a reason of that kind may be given now.
 func (v *View) Reason(kind registry.ReasonKind, code domain.ReasonCode) bool {
 	w, ok := v.words[wordKey{string(Reasons(kind)), string(code)}]

@@ -87,6 +87,22 @@ func (c *Client) GetAccessLog(ctx context.Context, citizenID CitizenID, params G
 	r.query("accessId", params.AccessID, false)
 	r.query("documentType", params.DocumentType, false)
 	r.query("organization", params.Organization, false)
+	r.query("list", params.List, false)
+	r.query("purpose", params.Purpose, false)
+	r.query("from", params.From, false)
+	r.query("until", params.Until, false)
+	r.query("lang", params.Lang, false)
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
+	return c.do(ctx, r)
+}
+
+// ListAccessGroups: The access log with what repeats grouped, the group with the newest access first.
+func (c *Client) ListAccessGroups(ctx context.Context, citizenID CitizenID, params ListAccessGroupsParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: fmt.Sprintf("/citizens/%s/accessLog/groups", text(citizenID))}
+	r.query("organization", params.Organization, false)
+	r.query("list", params.List, false)
 	r.query("from", params.From, false)
 	r.query("until", params.Until, false)
 	r.query("lang", params.Lang, false)
