@@ -155,6 +155,13 @@ func restOfTheContract(t *testing.T, r *rig) {
 	for _, path := range []string{"/citizens/" + a.String() + "/accessLog/groups", "/consents?citizenId=" + a.String(), "/consentRequests?citizenId=" + a.String(), "/consents/" + things["consentId"]} {
 		r.get(t, friend, path)
 	}
+	r.get(t, me, "/dataTracker/v2/usagePeriod")
+	r.get(t, me, "/dataTracker/v2/heartbeat")
+	usage := httptest.NewRequest(http.MethodGet, contract.Base+"/dataTracker/v2/findUsage?userCode=BE"+ssinA, nil)
+	usage.Header.Set("X-Road-UserId", "BE"+ssinB)
+	if w := r.ask(usage, r.bearer(t, friend)); w.Code != http.StatusOK {
+		t.Fatalf("the usages of a represented person: %d %s", w.Code, w.Body)
+	}
 	r.get(t, officer, "/consents/"+things["consentId"])
 	r.get(t, officer, "/consents/"+things["consentId"]+"/receipt")
 	r.get(t, officer, "/citizens/"+a.String()+"/accessLog")

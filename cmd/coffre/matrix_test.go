@@ -153,6 +153,9 @@ var accessMatrix = map[string][]cell{
 	"getExport":             {{may: by(200, anOfficer, secondOfficer), refusal: "resourceNotFound", before: exportMade}},
 	"getExportContent":      {{may: by(200, anOfficer, secondOfficer), refusal: "resourceNotFound", before: exportMade}},
 	"getHealth":             {{}},
+	"getUsageHeartbeat":     {{}},
+	"findUsage":             {{query: "userCode={ssin}", refusal: "resourceNotFound"}},                        // the header names nobody here
+	"getUsagePeriod":        {{may: by(200, self, relative, former, invited, otherCitizen, erased, unknown)}}, // each their own
 	"getKeys":               {{may: by(200, anOperator)}},
 	"getRebuild":            {{refusal: "resourceNotFound"}},
 	"getRegistry":           {{}},

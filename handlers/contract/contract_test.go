@@ -79,7 +79,7 @@ func TestContractRules(t *testing.T) {
 	asks := []string{"getCitizen", "queryDocuments", "validateConsent", "queryConsentLog", "createBackup"}
 	conditional := []string{"updateDocument", "revokeDocument", "suspendDocument", "reinstateDocument"}
 	roles := []string{"issuer", "consumer", "citizen", "auditor", "privacyOfficer", "operator"}
-	public := []string{"getHealth", "getRegistry", "getSigningKeys"}
+	public := []string{"getHealth", "getRegistry", "getSigningKeys", "getUsageHeartbeat"}
 	seen := map[string]bool{}
 	eachOperation(t, doc, func(method, path string, item *openapi3.PathItem, op *openapi3.Operation) {
 		id := op.OperationID
@@ -171,6 +171,7 @@ var boundedArrays = map[string]string{
 	"getDocument":           "the files of one version, of which a request names at most 10",
 	"accessDocument":        "the files of one version, of which a request names at most 10",
 	"subjectAccessReport":   "everything of one person, by law in one answer; it is sent while it is made",
+	"findUsage":             "at most 1,000, as the data tracker's contract says, which has an offset for the others",
 	"getConsent":            "what one request for consent names",
 	"queryEvidence":         "one for each need that the request names, at most 20",
 	"requestErasure":        "the documents of one citizen that stand in the way, told when it stopped",

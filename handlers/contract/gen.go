@@ -498,6 +498,24 @@ func (e HealthStatus) Valid() bool {
 	}
 }
 
+// Defines values for HeartbeatStatus.
+const (
+	HeartbeatStatusFAIL HeartbeatStatus = "FAIL"
+	HeartbeatStatusOK   HeartbeatStatus = "OK"
+)
+
+// Valid indicates whether the value is a known member of the HeartbeatStatus enum.
+func (e HeartbeatStatus) Valid() bool {
+	switch e {
+	case HeartbeatStatusFAIL:
+		return true
+	case HeartbeatStatusOK:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HeldAs.
 const (
 	HeldAsRepresentative HeldAs = "representative"
@@ -2708,6 +2726,9 @@ type Health struct {
 // HealthStatus defines model for HealthStatus.
 type HealthStatus string
 
+// HeartbeatStatus defines model for HeartbeatStatus.
+type HeartbeatStatus string
+
 // HeldAs defines model for HeldAs.
 type HeldAs string
 
@@ -3984,6 +4005,41 @@ type UnclaimedAttachments struct {
 	Self Href `json:"self"`
 }
 
+// Usage one use of personal data, in the data tracker's words
+type Usage struct {
+	// Action what was read and why, in the language asked for
+	Action  string    `json:"action"`
+	Logtime time.Time `json:"logtime"`
+
+	// ReceiverCode number of the organisation; of a person who read, their role
+	ReceiverCode string `json:"receiverCode"`
+	ReceiverName string `json:"receiverName"`
+
+	// ReceiverSystem the procedure in which it was read; the organisation where none was named
+	ReceiverSystem string `json:"receiverSystem"`
+}
+
+// UsageHeartbeat defines model for UsageHeartbeat.
+type UsageHeartbeat struct {
+	Status HeartbeatStatus `json:"status"`
+}
+
+// UsagePeriod defines model for UsagePeriod.
+type UsagePeriod struct {
+	PeriodStart time.Time `json:"periodStart"`
+}
+
+// UsagesFound defines model for UsagesFound.
+type UsagesFound struct {
+	TotalUsages int     `json:"totalUsages"`
+	Usages      []Usage `json:"usages"`
+}
+
+// UserCode a national number as the data tracker writes it, with or without its country
+//
+// Example: BE53480200724
+type UserCode = wire.UserCode
+
 // VaultDocument defines model for VaultDocument.
 type VaultDocument struct {
 	Attachments []Attachment `json:"attachments,omitempty,omitzero"`
@@ -4572,6 +4628,30 @@ type GetConsentReceiptParams struct {
 type WithdrawConsentParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// FindUsageParams defines parameters for FindUsage.
+type FindUsageParams struct {
+	// UserCode whose usage
+	UserCode UserCode `form:"userCode" json:"userCode"`
+
+	// PeriodStart from this moment on
+	PeriodStart *time.Time `form:"periodStart,omitempty" json:"periodStart,omitempty"`
+
+	// PeriodEnd before this moment
+	PeriodEnd *time.Time `form:"periodEnd,omitempty" json:"periodEnd,omitempty"`
+
+	// Offset leave out so many; none unless said
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Limit at most so many; 1000 unless said, and never more
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Lang the language of labels; else Accept-Language decides, else nl
+	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
+
+	// XRoadUserID number of the citizen who asks, whose token it is
+	XRoadUserID UserCode `json:"X-Road-UserId"`
 }
 
 // IssueDocumentParams defines parameters for IssueDocument.
@@ -5228,6 +5308,15 @@ type ServerInterface interface {
 	// WithdrawConsent Withdraw a consent; from the answer on no access is authorised
 	// (POST /consents/{consentId}/withdraw)
 	WithdrawConsent(w http.ResponseWriter, r *http.Request, consentID ConsentID, params WithdrawConsentParams)
+	// FindUsage The access log as the Estonian data tracker asks for it (OpenAPI 2.1.0)
+	// (GET /dataTracker/v2/findUsage)
+	FindUsage(w http.ResponseWriter, r *http.Request, params FindUsageParams)
+	// GetUsageHeartbeat Is the vault there, in the data tracker's words
+	// (GET /dataTracker/v2/heartbeat)
+	GetUsageHeartbeat(w http.ResponseWriter, r *http.Request)
+	// GetUsagePeriod Since when the usages of the citizen who asks are complete
+	// (GET /dataTracker/v2/usagePeriod)
+	GetUsagePeriod(w http.ResponseWriter, r *http.Request)
 	// IssueDocument Issue a document about a citizen
 	// (POST /documents)
 	IssueDocument(w http.ResponseWriter, r *http.Request, params IssueDocumentParams)
@@ -7506,6 +7595,157 @@ func (siw *ServerInterfaceWrapper) WithdrawConsent(w http.ResponseWriter, r *htt
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.WithdrawConsent(w, r, consentID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FindUsage operation middleware
+func (siw *ServerInterfaceWrapper) FindUsage(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FindUsageParams
+
+	// ------------- Required query parameter "userCode" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "userCode", r.URL.Query(), &params.UserCode, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "userCode"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "userCode", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "periodStart" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "periodStart", r.URL.Query(), &params.PeriodStart, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "periodStart"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "periodStart", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "periodEnd" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "periodEnd", r.URL.Query(), &params.PeriodEnd, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "periodEnd"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "periodEnd", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "offset" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "offset", r.URL.Query(), &params.Offset, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "offset"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "offset", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "lang"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lang", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Required header parameter "X-Road-UserId" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Road-UserId")]; found {
+		var XRoadUserID UserCode
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Road-UserId", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Road-UserId", valueList[0], &XRoadUserID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Road-UserId", Err: err})
+			return
+		}
+
+		params.XRoadUserID = XRoadUserID
+
+	} else {
+		err := fmt.Errorf("Header parameter X-Road-UserId is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "X-Road-UserId", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FindUsage(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetUsageHeartbeat operation middleware
+func (siw *ServerInterfaceWrapper) GetUsageHeartbeat(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetUsageHeartbeat(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetUsagePeriod operation middleware
+func (siw *ServerInterfaceWrapper) GetUsagePeriod(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetUsagePeriod(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10774,6 +11014,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents/{consentId}/receipt", wrapper.GetConsentReceipt)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents/{consentId}/withdraw", wrapper.WithdrawConsent)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents/validate", wrapper.ValidateConsent)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/dataTracker/v2/findUsage", wrapper.FindUsage)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/dataTracker/v2/heartbeat", wrapper.GetUsageHeartbeat)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/dataTracker/v2/usagePeriod", wrapper.GetUsagePeriod)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents", wrapper.IssueDocument)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/documents/{documentId}", wrapper.GetDocument)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/{documentId}/access", wrapper.AccessDocument)
@@ -12354,6 +12597,121 @@ type WithdrawConsentdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response WithdrawConsentdefaultApplicationProblemPlusJSONResponse) VisitWithdrawConsentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindUsageRequestObject struct {
+	Params FindUsageParams
+}
+
+type FindUsageResponseObject interface {
+	VisitFindUsageResponse(w http.ResponseWriter) error
+}
+
+type FindUsage200JSONResponse UsagesFound
+
+func (response FindUsage200JSONResponse) VisitFindUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindUsagedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response FindUsagedefaultApplicationProblemPlusJSONResponse) VisitFindUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUsageHeartbeatRequestObject struct {
+}
+
+type GetUsageHeartbeatResponseObject interface {
+	VisitGetUsageHeartbeatResponse(w http.ResponseWriter) error
+}
+
+type GetUsageHeartbeat200JSONResponse UsageHeartbeat
+
+func (response GetUsageHeartbeat200JSONResponse) VisitGetUsageHeartbeatResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUsageHeartbeatdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetUsageHeartbeatdefaultApplicationProblemPlusJSONResponse) VisitGetUsageHeartbeatResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUsagePeriodRequestObject struct {
+}
+
+type GetUsagePeriodResponseObject interface {
+	VisitGetUsagePeriodResponse(w http.ResponseWriter) error
+}
+
+type GetUsagePeriod200JSONResponse UsagePeriod
+
+func (response GetUsagePeriod200JSONResponse) VisitGetUsagePeriodResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUsagePerioddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetUsagePerioddefaultApplicationProblemPlusJSONResponse) VisitGetUsagePeriodResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -15448,6 +15806,15 @@ type StrictServerInterface interface {
 	// WithdrawConsent Withdraw a consent; from the answer on no access is authorised
 	// (POST /consents/{consentId}/withdraw)
 	WithdrawConsent(ctx context.Context, request WithdrawConsentRequestObject) (WithdrawConsentResponseObject, error)
+	// FindUsage The access log as the Estonian data tracker asks for it (OpenAPI 2.1.0)
+	// (GET /dataTracker/v2/findUsage)
+	FindUsage(ctx context.Context, request FindUsageRequestObject) (FindUsageResponseObject, error)
+	// GetUsageHeartbeat Is the vault there, in the data tracker's words
+	// (GET /dataTracker/v2/heartbeat)
+	GetUsageHeartbeat(ctx context.Context, request GetUsageHeartbeatRequestObject) (GetUsageHeartbeatResponseObject, error)
+	// GetUsagePeriod Since when the usages of the citizen who asks are complete
+	// (GET /dataTracker/v2/usagePeriod)
+	GetUsagePeriod(ctx context.Context, request GetUsagePeriodRequestObject) (GetUsagePeriodResponseObject, error)
 	// IssueDocument Issue a document about a citizen
 	// (POST /documents)
 	IssueDocument(ctx context.Context, request IssueDocumentRequestObject) (IssueDocumentResponseObject, error)
@@ -16686,6 +17053,80 @@ func (sh *strictHandler) WithdrawConsent(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(WithdrawConsentResponseObject); ok {
 		if err := validResponse.VisitWithdrawConsentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FindUsage operation middleware
+func (sh *strictHandler) FindUsage(w http.ResponseWriter, r *http.Request, params FindUsageParams) {
+	var request FindUsageRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FindUsage(ctx, request.(FindUsageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FindUsage")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FindUsageResponseObject); ok {
+		if err := validResponse.VisitFindUsageResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetUsageHeartbeat operation middleware
+func (sh *strictHandler) GetUsageHeartbeat(w http.ResponseWriter, r *http.Request) {
+	var request GetUsageHeartbeatRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUsageHeartbeat(ctx, request.(GetUsageHeartbeatRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUsageHeartbeat")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetUsageHeartbeatResponseObject); ok {
+		if err := validResponse.VisitGetUsageHeartbeatResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetUsagePeriod operation middleware
+func (sh *strictHandler) GetUsagePeriod(w http.ResponseWriter, r *http.Request) {
+	var request GetUsagePeriodRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUsagePeriod(ctx, request.(GetUsagePeriodRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUsagePeriod")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetUsagePeriodResponseObject); ok {
+		if err := validResponse.VisitGetUsagePeriodResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

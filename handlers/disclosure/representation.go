@@ -101,6 +101,33 @@ func (dis *Discloser) ActFor(ctx context.Context, in acting.Intent, whose *domai
 	return dis.selectMandates(ctx, in, *whose, action, all, me, them)
 }
 
+// RepresentedBy returns whom a citizen represents, or did, by their national number; ErrNoResource
+// for every other number, which is looked up nowhere. Whether a mandate lets the citizen act
+// is for ActFor to say.
+func (dis *Discloser) RepresentedBy(ctx context.Context, representative domain.CitizenID, number domain.SSIN) (domain.CitizenID, error) {
+	person, err := dis.LoadPerson(ctx, representative)
+	if err != nil {
+		return domain.CitizenID{}, err
+	}
+	for _, life := range person.Lives {
+		mandates, err := dis.Wallets.Represents(ctx, life, projections.Latest)
+		if err != nil {
+			return domain.CitizenID{}, err
+		}
+		for _, m := range mandates {
+			theirs, err := dis.OpenSSINs(ctx, m.Citizen)
+			switch {
+			case errors.Is(err, eventstore.ErrErased):
+			case err != nil:
+				return domain.CitizenID{}, err
+			case slices.Contains(theirs, number):
+				return m.Citizen, nil
+			}
+		}
+	}
+	return domain.CitizenID{}, edge.ErrNoResource
+}
+
 // AsLife returns the calling citizen as the log names them in what stands under another of
 // their lives.
 // It leaves everybody else as they are.

@@ -41,7 +41,8 @@ type operation struct {
 const ifMatch, ifNoneMatch = "If-Match", "If-None-Match"
 
 type parameter struct {
-	name     string
+	name     string // of a header: as net/http has it
+	told     string // of a header: as the contract has it
 	required bool
 	many     bool
 	shape    *shape
@@ -144,7 +145,7 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *o
 				o.mustAsk = append(o.mustAsk, p.name)
 			}
 		case "header":
-			p.name = http.CanonicalHeaderKey(p.name)
+			p.told, p.name = p.name, http.CanonicalHeaderKey(p.name)
 			if p.shape.isID { // a key, which names nothing: who takes it judges the nil UUID
 				key := *p.shape
 				key.check = checkUUID

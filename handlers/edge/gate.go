@@ -62,17 +62,17 @@ func (o *operation) admitHeader(header http.Header, issues []contract.InputValid
 		}
 		switch {
 		case len(values) == 0 && p.required:
-			issues = append(issues, contract.InputValidationIssue{Type: issueRequired, Title: "Required input is missing", Detail: p.shape.expected(), In: contract.IssueLocationHeader, Name: p.name})
+			issues = append(issues, contract.InputValidationIssue{Type: issueRequired, Title: "Required input is missing", Detail: p.shape.expected(), In: contract.IssueLocationHeader, Name: p.told})
 		case len(values) == 0:
 		case len(values) > 1:
-			issues = append(issues, contract.InputValidationIssue{Type: issueInvalid, Title: "Given more than once", Detail: p.shape.expected(), In: contract.IssueLocationHeader, Name: p.name})
+			issues = append(issues, contract.InputValidationIssue{Type: issueInvalid, Title: "Given more than once", Detail: p.shape.expected(), In: contract.IssueLocationHeader, Name: p.told})
 		default:
 			if p.shape.isID {
 				values = []string{plainID(values[0])}
 				header[p.name] = values
 			}
 			if v := p.shape.judge(values[0]); v != nil {
-				issues = append(issues, v.at(contract.IssueLocationHeader, p.name))
+				issues = append(issues, v.at(contract.IssueLocationHeader, p.told))
 			}
 		}
 	}

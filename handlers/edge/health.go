@@ -26,6 +26,16 @@ func (s *Server) GetHealth(ctx context.Context, _ contract.GetHealthRequestObjec
 	return contract.GetHealth200JSONResponse{Status: status}, nil
 }
 
+// GetUsageHeartbeat implements GET /dataTracker/v2/heartbeat: the status of /health in the
+// data tracker's words.
+func (s *Server) GetUsageHeartbeat(ctx context.Context, _ contract.GetUsageHeartbeatRequestObject) (contract.GetUsageHeartbeatResponseObject, error) {
+	beat := contract.UsageHeartbeat{Status: contract.HeartbeatStatusOK}
+	if s.healthNow(ctx) == contract.HealthStatusDOWN {
+		beat.Status = contract.HeartbeatStatusFAIL
+	}
+	return contract.GetUsageHeartbeat200JSONResponse(beat), nil
+}
+
 func (s *Server) healthNow(ctx context.Context) contract.HealthStatus {
 	if s.Health == nil {
 		return contract.HealthStatusUP

@@ -95,6 +95,7 @@ var places = map[string][]string{
 	"unknownPredicate":        {"/predicate", "/needs"},
 	"unknownReason":           {"/reason"},
 	"unknownWord":             {"/documentTypes"},
+	"usagePeriodTooWide":      {"periodStart"},
 }
 
 // operationsByID returns the operations of the contract by their operationId.

@@ -306,6 +306,31 @@ func (c *Client) WithdrawConsent(ctx context.Context, consentID ConsentID, param
 	return c.do(ctx, r)
 }
 
+// FindUsage: The access log as the Estonian data tracker asks for it (OpenAPI 2.1.0).
+func (c *Client) FindUsage(ctx context.Context, params FindUsageParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/dataTracker/v2/findUsage"}
+	r.query("userCode", params.UserCode, true)
+	r.query("periodStart", params.PeriodStart, false)
+	r.query("periodEnd", params.PeriodEnd, false)
+	r.query("offset", params.Offset, false)
+	r.query("limit", params.Limit, false)
+	r.query("lang", params.Lang, false)
+	r.head("X-Road-UserId", params.XRoadUserID, true)
+	return c.do(ctx, r)
+}
+
+// GetUsageHeartbeat: Is the vault there, in the data tracker's words.
+func (c *Client) GetUsageHeartbeat(ctx context.Context) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/dataTracker/v2/heartbeat"}
+	return c.do(ctx, r)
+}
+
+// GetUsagePeriod: Since when the usages of the citizen who asks are complete.
+func (c *Client) GetUsagePeriod(ctx context.Context) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/dataTracker/v2/usagePeriod"}
+	return c.do(ctx, r)
+}
+
 // IssueDocument: Issue a document about a citizen.
 func (c *Client) IssueDocument(ctx context.Context, params IssueDocumentParams, body IssueDocumentJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/documents"}

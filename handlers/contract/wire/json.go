@@ -13,6 +13,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -117,6 +118,19 @@ func (s *SSIN) UnmarshalText(b []byte) (err error) {
 	s.SSIN, err = domain.ParseSSIN(string(b))
 	return err
 }
+
+// UserCode is a national number as the Estonian data tracker's protocol writes it: its digits,
+// which a country may precede.
+type UserCode struct{ domain.SSIN }
+
+// UnmarshalText accepts eleven digits with good check digits, after BE or nothing.
+func (u *UserCode) UnmarshalText(b []byte) (err error) {
+	u.SSIN, err = domain.ParseSSIN(strings.TrimPrefix(string(b), "BE"))
+	return err
+}
+
+// MarshalText writes the eleven digits after BE.
+func (u UserCode) MarshalText() ([]byte, error) { return []byte("BE" + u.Reveal()), nil }
 
 // MarshalText writes the eleven digits.
 func (s SSIN) MarshalText() ([]byte, error) { return []byte(s.Reveal()), nil }

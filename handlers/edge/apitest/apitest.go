@@ -79,7 +79,9 @@ func Calls(t testing.TB, contract []byte) []Call {
 				case p.Value.Name == "projectionName":
 					c.Path = strings.ReplaceAll(c.Path, "{projectionName}", "wallet")
 				case p.Value.In == "query" && p.Value.Required:
-					c.Query = p.Value.Name + "=1"
+					c.Query = p.Value.Name + "=" + exampleOf(p.Value)
+				case p.Value.In == "header" && p.Value.Required:
+					c.Header.Set(p.Value.Name, exampleOf(p.Value))
 				case p.Value.In == "path":
 					c.Path = strings.ReplaceAll(c.Path, "{"+p.Value.Name+"}", ID)
 				}
@@ -103,6 +105,14 @@ func Calls(t testing.TB, contract []byte) []Call {
 	}
 	slices.SortFunc(all, func(a, b Call) int { return strings.Compare(a.OperationID, b.OperationID) })
 	return all
+}
+
+// exampleOf returns the example of a parameter's schema, 1 where it has none.
+func exampleOf(p *openapi3.Parameter) string {
+	if text, there := p.Schema.Value.Example.(string); there {
+		return text
+	}
+	return "1"
 }
 
 func example(t testing.TB, s *openapi3.Schema) []byte {
