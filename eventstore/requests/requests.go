@@ -117,7 +117,8 @@ ALTER TABLE requests ADD COLUMN mac BLOB;
 `}
 
 // rows carry a MAC: a damaged one answers for its own key that keys are unavailable. They
-// are not counted, for one that is gone is told Fresh, and its events are found in the log.
+// are not counted: whose row is gone is told Fresh, and meets what the first attempt made, in
+// a stream that the key names.
 var rows = &keysdb.Table{Name: "requests", Number: "n", Key: []string{"id"}, Uncounted: true,
 	Columns: []string{"id", "body", "created", "lease", "attempt", "status", "result", "holder"}}
 

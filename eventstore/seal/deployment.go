@@ -202,7 +202,7 @@ func (r *Ring) protect(ctx context.Context, rows []deploymentRow, keys []Deploym
 	if err != nil {
 		return unavailable(ctx, "protect the rows of the key ring", err)
 	}
-	found, err := r.db.Check(ctx, append([]*keysdb.Table{suppressions}, everybodys...)...)
+	found, err := r.db.Check(ctx, append([]*keysdb.Table{suppressions, suppressionOrder}, everybodys...)...)
 	if err != nil {
 		return unavailable(ctx, "verify the key ring", err)
 	}
@@ -211,7 +211,7 @@ func (r *Ring) protect(ctx context.Context, rows []deploymentRow, keys []Deploym
 			return fmt.Errorf("%w: it concerns everybody, so nothing is served; `coffre keys restore` brings it back from a backup (deploy/runbooks/backup.md)", d)
 		}
 	}
-	return nil
+	return unavailable(ctx, "order the suppressions", r.orderSuppressions(ctx, found))
 }
 
 // protectFormer gives MACs to the rows of a ring from before, in batches. That they are all

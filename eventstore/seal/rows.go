@@ -29,6 +29,8 @@ var (
 		Columns: []string{"stream", "citizen"}}
 	suppressions = &keysdb.Table{Name: "suppressions", Key: []string{"ssin"},
 		Columns: []string{"ssin", "until", "basis", "echo"}}
+	suppressionOrder = &keysdb.Table{Name: "suppression_order", Key: []string{"ssin"},
+		Columns: []string{"ssin", "next"}}
 	destructions = &keysdb.Table{Name: "destructions", Key: []string{"seq"},
 		Columns: []string{"seq", "citizen", "stream", "at"}}
 	destructionClock = &keysdb.Table{Name: "destruction_clock", Key: []string{"id"},
@@ -48,7 +50,7 @@ var (
 // tables are all of the ring's.
 var tables = []*keysdb.Table{
 	deploymentKeys, subjects, numbers, references, streamKeys, indexKeys, exposedStreams, suppressions, destructions, destructionClock,
-	rotations, keyBackups, attachments, signingKeys, ringStates,
+	rotations, keyBackups, attachments, signingKeys, ringStates, suppressionOrder,
 }
 
 // everybodys are the tables whose rows concern everybody: with one of them damaged the

@@ -228,4 +228,11 @@ CREATE TABLE restores (
 	id INTEGER PRIMARY KEY,
 	at INTEGER NOT NULL
 ) STRICT;
+`, `
+-- The digests of suppressions in their order, each with the next one: see suppression_order.go.
+CREATE TABLE suppression_order (
+	ssin BLOB NOT NULL PRIMARY KEY, -- empty: the beginning
+	next BLOB NOT NULL,             -- empty: the end
+	mac  BLOB
+) STRICT;
 `}

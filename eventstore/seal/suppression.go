@@ -72,7 +72,7 @@ func (r *Ring) PurgeSuppressions(ctx context.Context) error {
 			if damage != nil {
 				return nil
 			}
-			return tx.Remove(e)
+			return forget(tx, e)
 		})
 	})
 	return unavailable(ctx, "remove suppressions", err)
@@ -106,18 +106,29 @@ type suppressionRule func(tx *keysdb.Tx, ssin suppressed, now int64) error
 
 func stillSuppressed(tx *keysdb.Tx, ssin suppressed, now int64) error {
 	e, err := tx.Entry(suppressions, bySuppression, ssin.of[:], ssin.echo[:])
-	if err == nil && e != nil && holds(e, now) {
+	switch {
+	case err != nil:
+		return err
+	case e == nil:
+		return notRemembered(tx, ssin.of)
+	case holds(e, now):
 		return ErrCitizenErased
 	}
-	return err
+	return nil
 }
 
 func liftSuppression(tx *keysdb.Tx, ssin suppressed, now int64) error {
-	n, err := tx.Delete(suppressions, bySuppression, ssin.of[:], ssin.echo[:])
-	if err == nil && n == 0 {
-		return ErrNotErased
+	e, err := tx.Entry(suppressions, bySuppression, ssin.of[:], ssin.echo[:])
+	switch {
+	case err != nil:
+		return err
+	case e != nil:
+		return forget(tx, e)
 	}
-	return err
+	if err := notRemembered(tx, ssin.of); err != nil {
+		return err
+	}
+	return ErrNotErased
 }
 
 // suppress remembers that the person with a number was erased.
@@ -128,7 +139,7 @@ func (r *Ring) suppress(tx *keysdb.Tx, of []byte, s Suppression) error {
 	case err != nil:
 		return err
 	case e == nil:
-		return tx.Insert(suppressions, hash.of[:], s.until(), string(s.Basis), hash.echo[:])
+		return remember(tx, hash, s)
 	}
 	s.put(e)
 	return tx.Put(e)

@@ -22,7 +22,7 @@ func (v *Vault) GrantConsent(ctx context.Context, r contract.GrantConsentRequest
 			Consumer: b.Consumer, Purpose: b.Purpose, Documents: b.Documents, Types: b.DocumentTypes,
 			Fields: b.Fields, Limits: contract.LimitsOf(b.Limits),
 		}
-		return v.grant(ctx, in, newConsentID(in), b.CitizenID, terms, terms, b.Until, b.ShownText)
+		return v.grant(ctx, in, newConsentID(in, r.Params.IdempotencyKey), b.CitizenID, terms, terms, b.Until, b.ShownText)
 	})
 	if err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ func (v *Vault) RequestConsent(ctx context.Context, r contract.RequestConsentReq
 	done, err := acting.Once(ctx, v.Recorder, r.Params.IdempotencyKey, func(ctx context.Context, in acting.Intent) (consentAnswer, error) {
 		b := r.Body
 		cmd := consent.Request{
-			Consent: newConsentID(in), Until: recordedTime(b.Until), Message: b.Message, By: in.Actor, At: in.At,
+			Consent: newConsentID(in, r.Params.IdempotencyKey), Until: recordedTime(b.Until), Message: b.Message, By: in.Actor, At: in.At,
 			Registrations: in.Words.Registrations(in.Actor.Organisation),
 			Terms: consent.Terms{
 				Consumer: in.Actor.Organisation, Purpose: b.Purpose, Types: b.DocumentTypes,

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"coffre/domain"
 	"coffre/domain/consent"
 	"coffre/domain/document"
@@ -22,14 +24,11 @@ type consentAnswer struct {
 	At      contract.PositionToken
 }
 
-// consentIDIndex is the index of the id that a request gives a new consent, apart
-// from those of its events.
-const consentIDIndex = 1 << 20
-
-// newConsentID returns the id of the consent that a request makes; a repetition gets the
-// same one.
-func newConsentID(in acting.Intent) domain.ConsentID {
-	return domain.ConsentID{UUID: in.ID(consentIDIndex)}
+// newConsentID returns the id of the consent that a request with this Idempotency-Key makes. A
+// repetition gets the same one, also when nobody remembers the first attempt any more: then it
+// meets what that one made.
+func newConsentID(in acting.Intent, key uuid.UUID) domain.ConsentID {
+	return domain.ConsentID{UUID: uuid.NewSHA1(key, []byte(in.Call.Operation+" "+acting.RequestOwner(in.Call)))}
 }
 
 // consentReceipt returns the state of a consent as the contract shows it.

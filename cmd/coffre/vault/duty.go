@@ -76,6 +76,7 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 		Destroying: {Insert: true, Update: []string{"*"}},
 		Rotating:   {Update: []string{"echo", "mac"}},
 	},
+	"suppression_order": {Serving: every, Destroying: every, Rotating: every}, // a start makes it anew
 	"destructions":      {Destroying: {Insert: true, Delete: true}, Rotating: {Update: macs}},
 	"destruction_clock": {Serving: {Update: macs}, Destroying: {Update: []string{"seq", "mac"}}, Rotating: {Update: macs}},
 	"deployment_keys":   {Serving: {Insert: true}, Destroying: {Insert: true}, Rotating: every},

@@ -455,6 +455,12 @@ func (db *DB) Missing(t *Table) error { return db.note(Damage{Table: t.Name}) }
 // Missing is [DB.Missing].
 func (tx *Tx) Missing(t *Table) error { return tx.db.Missing(t) }
 
+// Lacking says that a row with this key must be there and is not, and returns that as an error.
+// Only the beginning of the key is told.
+func (tx *Tx) Lacking(t *Table, key []byte) error {
+	return tx.db.note(Damage{t.Name, beginningOf(key)})
+}
+
 // Insert adds a row with the values of all columns, in the table's order.
 func (tx *Tx) Insert(t *Table, values ...any) error {
 	added, err := tx.InsertNew(t, values...)

@@ -288,6 +288,26 @@ func (db *DB) Guard(keys *RowKeys) {
 	db.rows.guard = g
 }
 
+// Clear removes all rows of a table, the damaged ones too, and has its sum say so: for a table
+// that is made anew of what others hold.
+func (tx *Tx) Clear(t *Table) error {
+	if _, err := tx.Exec(`DELETE FROM ` + t.Name); err != nil {
+		return err
+	}
+	if err := tx.settle(); err != nil {
+		return err
+	}
+	tx.counted = nil
+	all, err := tx.sums()
+	if errors.Is(err, ErrDamaged) || err == nil && all == nil {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	all.of(t.Name).sum = sum{}
+	return tx.storeSums(all)
+}
+
 // Rows reach the state in which each has its MAC in one of three ways, and the sums say
 // for each table that it did: a new database in the transaction that makes its key
 // ([Tx.Establish]); one whose rows never had any in batches ([DB.ProtectFormer]); and a

@@ -153,13 +153,21 @@ func (e *Entry) damage() Damage {
 	parts := make([]string, len(e.table.Key))
 	for i, column := range e.table.Key {
 		switch v := e.values[e.table.column(column)].(type) {
-		case []byte: // an id or a keyed digest: its beginning is enough to tell rows apart
-			parts[i] = hex.EncodeToString(v[:min(len(v), 6)])
+		case []byte:
+			parts[i] = beginningOf(v)
 		default:
 			parts[i] = fmt.Sprint(v)
 		}
 	}
 	return Damage{e.table.Name, strings.Join(parts, "/")}
+}
+
+// beginningOf names an id or a keyed digest: its beginning is enough to tell rows apart.
+func beginningOf(key []byte) string {
+	if len(key) == 0 { // a row without a name would be one that is missing
+		return "empty"
+	}
+	return hex.EncodeToString(key[:min(len(key), 6)])
 }
 
 // finder returns the condition that finds the row in its table, and its arguments.

@@ -112,6 +112,7 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"a damaged number is given to nobody else", damagedNumberIsNotAnothers},
 		{"a damaged row's citizen alone waits", damagedCitizenAlone},
 		{"E-4 a damaged suppression lets nobody in", suppressionDamaged},
+		{"E-4 a suppression that is deleted lets nobody in, at once", suppressionDeleted},
 		{"a ring from before gets its MACs once", upgraded},
 		{"MACs cannot be taken away", macsStay},
 	} {

@@ -550,3 +550,107 @@ func macsStay(t *testing.T, e *env) {
 	exec(t, e.db, `DELETE FROM deployment_keys WHERE name = 'rows'`)
 	refuses("without MACs, sums and the key of its rows")
 }
+
+// suppressionDeleted: whoever deletes the memory of an erased person lets nobody in, not even
+// until the next walk: the running process misses the row when the person would be enrolled.
+// Who is somebody else is enrolled meanwhile.
+func suppressionDeleted(t *testing.T, e *env) {
+	ctx := t.Context()
+	const erased = 6
+	for n := range erased {
+		c := Citizen(t, e.ring, n)
+		check(t, e.ring.BeginErase(ctx, c))
+		check(t, e.ring.DestroySubject(ctx, c, seal.Suppression{Basis: "law"}))
+	}
+	whole(t, e.db)
+	someone := 100
+	for name, tc := range map[string]struct {
+		hit       func(row map[string]any)
+		mend      func(row, order map[string]any)
+		strangers bool // are enrolled all the same
+	}{
+		"its row": {
+			func(row map[string]any) { exec(t, e.db, `DELETE FROM suppressions WHERE ssin = ?`, row["ssin"]) },
+			func(row, _ map[string]any) { insert(t, e.db, "suppressions", row) }, true},
+		"its row and its place in the order": {
+			func(row map[string]any) {
+				exec(t, e.db, `DELETE FROM suppressions WHERE ssin = ?`, row["ssin"])
+				exec(t, e.db, `DELETE FROM suppression_order WHERE ssin = ?`, row["ssin"])
+			},
+			func(row, order map[string]any) {
+				insert(t, e.db, "suppressions", row)
+				insert(t, e.db, "suppression_order", order)
+			}, true},
+	} {
+		for _, row := range rowsOf(t, e.db, "suppressions") {
+			var order map[string]any
+			for _, one := range rowsOf(t, e.db, "suppression_order") {
+				if string(one["ssin"].([]byte)) == string(row["ssin"].([]byte)) {
+					order = one
+				}
+			}
+			tc.hit(row)
+			missed := 0
+			for n := range erased {
+				_, _, err := e.ring.Enroll(ctx, SSIN(n))
+				_, _, life := e.ring.EnrollNewLife(ctx, SSIN(n))
+				switch {
+				case errors.Is(err, keysdb.ErrDamaged) && errors.Is(life, keysdb.ErrDamaged):
+					missed++
+				case !errors.Is(err, seal.ErrCitizenErased):
+					t.Errorf("%s is gone, and an erased person: %v, %v", name, err, life)
+				case life != nil:
+					t.Errorf("%s is gone, and another's new life: %v", name, life)
+				default:
+					c, err := e.ring.Resolve(ctx, SSIN(n))
+					check(t, err)
+					check(t, e.ring.BeginErase(ctx, c))
+					check(t, e.ring.DestroySubject(ctx, c, seal.Suppression{Basis: "law"}))
+				}
+			}
+			if missed != 1 {
+				t.Errorf("%s is gone: %d persons were missed", name, missed)
+			}
+			enrolled := false
+			for range 40 {
+				someone++
+				_, isNew, err := e.ring.Enroll(ctx, SSIN(someone))
+				enrolled = enrolled || err == nil && isNew
+			}
+			if enrolled != tc.strangers {
+				t.Errorf("%s is gone: somebody new enrolled %v", name, enrolled)
+			}
+			tc.mend(row, order)
+			whole(t, e.db)
+		}
+	}
+	// Without its order nothing is known to be absent; a start makes it of the suppressions,
+	// and only while none of these is missing. No erasure waits for it.
+	exec(t, e.db, `DELETE FROM suppression_order`)
+	if _, _, err := e.ring.Enroll(ctx, SSIN(99)); !errors.Is(err, keysdb.ErrDamaged) {
+		t.Errorf("the order is gone, and somebody new: %v", err)
+	}
+	last := Citizen(t, e.process(t, seal.Config{}), 98)
+	exec(t, e.db, `DELETE FROM suppression_order WHERE ssin = ?`, rowsOf(t, e.db, "suppression_order")[0]["ssin"])
+	check(t, e.ring.BeginErase(ctx, last))
+	check(t, e.ring.DestroySubject(ctx, last, seal.Suppression{Basis: "law"}))
+	if _, _, err := e.ring.Enroll(ctx, SSIN(98)); !errors.Is(err, seal.ErrCitizenErased) {
+		t.Errorf("erased while the order was damaged: %v", err)
+	}
+	gone := rowsOf(t, e.db, "suppressions")[0]
+	exec(t, e.db, `DELETE FROM suppressions WHERE ssin = ?`, gone["ssin"])
+	if found, err := e.process(t, seal.Config{}).Check(ctx); err != nil || !slices.Contains(found, keysdb.Damage{Table: "suppressions"}) {
+		t.Errorf("a start made a suppression that is gone unmissed: %v %v", found, err)
+	}
+	insert(t, e.db, "suppressions", gone)
+	fresh := e.process(t, seal.Config{})
+	whole(t, e.db)
+	for _, n := range []int{0, 1, 2, 3, 4, 5, 98} {
+		if _, _, err := fresh.Enroll(ctx, SSIN(n)); !errors.Is(err, seal.ErrCitizenErased) {
+			t.Errorf("after all was mended, person %d: %v", n, err)
+		}
+	}
+	if _, isNew, err := fresh.Enroll(ctx, SSIN(99)); err != nil || !isNew {
+		t.Errorf("after all was mended, somebody new: %v %v", isNew, err)
+	}
+}
