@@ -37,6 +37,7 @@ type serveOptions struct {
 	Blobs       *vault.BlobsConfig      // from the environment; nil: files lie in a folder
 	Vault       *vault.TransitConfig    // from the environment; nil: keys lie in a file
 	Retentions  *citizen.Retentions     // from the environment; nil: not stated
+	Review      time.Duration           // of suppressions, from the environment
 	Limits      acting.Limits           // from the environment
 	Stores      vault.StoresConfig      // from the flags and the environment
 	Checkpoints vault.CheckpointsConfig // likewise
@@ -81,6 +82,8 @@ up by its own tools; one that keeps versions is refused.
 COFFRE_BACKUP_DAYS, COFFRE_ARCHIVE_DAYS and COFFRE_SNAPSHOT_DAYS state for how long copies are
 kept of the key ring, of its write-ahead log (archives, and pg_wal of every server) and of
 Vault; certificates of erasure become final by them, and never without.
+COFFRE_SUPPRESSION_REVIEW_DAYS says after how many days the memory of an erased person's number is
+due for a review (coffre suppressions list), 1826 unless said.
 
 Each second in which something happened the log's end is signed (a checkpoint); the last one is
 kept in the databases and once more outside of them, and a log that is shorter or another is not
@@ -178,7 +181,7 @@ func (o *serveOptions) configure(env func(string) string, data vault.DataDir, ty
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	o.Data, o.Vault, o.Blobs, o.Retentions, o.Limits = data, config.Transit, config.Blobs, config.Retentions, config.Limits
+	o.Data, o.Vault, o.Blobs, o.Retentions, o.Review, o.Limits = data, config.Transit, config.Blobs, config.Retentions, config.SuppressionReview, config.Limits
 	o.Checkpoints = config.Checkpoints
 	o.Stores, err = typedOver(typed, config.Stores, ownPlaces)
 	return err

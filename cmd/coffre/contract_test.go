@@ -292,6 +292,7 @@ func (r *rig) release(t *testing.T, officer token.Grant, ssin string) {
 		t.Fatal(err)
 	}
 	var release struct{ ReleaseID string }
+	r.get(t, officer, "/suppressions?state=kept&state=reviewDue")
 	r.post(t, officer, "/releases", `{"ssin":"`+ssin+`","kind":"newLife","legalBasis":"legalObligation"}`, &release)
 	r.post(t, second, "/releases/"+release.ReleaseID+"/approve", `{"ssin":"`+ssin+`"}`, &struct{}{})
 	r.get(t, officer, "/releases/"+release.ReleaseID)

@@ -29,6 +29,9 @@ func TestOfficersListsShowEveryPage(t *testing.T) {
 		"releases list": {"/vault/v1/releases", "proposed", func(id uuid.UUID, next contract.Cursor) any {
 			return contract.Releases{Items: []contract.Release{{ReleaseID: domain.ReleaseID{UUID: id}, Kind: contract.ReleaseKindEnd, State: contract.ReleaseStateProposed}}, NextCursor: next}
 		}},
+		"suppressions list": {"/vault/v1/suppressions", "reviewDue", func(id uuid.UUID, next contract.Cursor) any {
+			return contract.Suppressions{Items: []contract.Suppression{{SuppressionID: id, LegalBasis: "legalObligation", State: contract.SuppressionStateReviewDue, Since: "2020-01-02"}}, NextCursor: next}
+		}},
 	} {
 		var asked []string
 		sh := answering(t, func(w http.ResponseWriter, r *http.Request) {

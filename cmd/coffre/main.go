@@ -70,7 +70,7 @@ func newProgram(t terminal) *program {
 		if err != nil {
 			return nil, err
 		}
-		return vault.Open(ctx, dir, vault.Options{Logger: faults, Transit: config.Transit, Blobs: config.Blobs, Retentions: config.Retentions, Stores: config.Stores, Checkpoints: config.Checkpoints, Limits: config.Limits})
+		return vault.Open(ctx, dir, vault.Options{Logger: faults, Transit: config.Transit, Blobs: config.Blobs, Retentions: config.Retentions, SuppressionReview: config.SuppressionReview, Stores: config.Stores, Checkpoints: config.Checkpoints, Limits: config.Limits})
 	}}
 }
 

@@ -186,6 +186,7 @@ var accessMatrix = map[string][]cell{
 	"listAccessGroups":        {{may: by(200, self, relative, anOfficer, secondOfficer), refusal: "resourceNotFound", absent: by(200, anOfficer, secondOfficer)}},
 	"listAllRestrictions":     {{may: by(200, anOfficer, secondOfficer)}},
 	"listReleases":            {{may: by(200, anOfficer, secondOfficer)}},
+	"listSuppressions":        {{may: by(200, anOfficer, secondOfficer)}},
 	"listExports":             {{may: by(200, anOfficer, secondOfficer)}},
 	"listDueErasures":         {{may: by(200, anOfficer, secondOfficer, anOperator)}},
 	"listEvents":              {{may: by(200, anAuditor)}},

@@ -138,6 +138,7 @@ var recordedOperations = map[string]left{
 	"listHolds":             events("audit.operated"),
 	"listAllRestrictions":   events("audit.operated"),
 	"listReleases":          events("audit.operated"),
+	"listSuppressions":      events("audit.operated"),
 	"listDueErasures":       events("audit.operated"),
 
 	"rotateKeys":              events("audit.operated"),

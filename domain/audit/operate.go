@@ -40,6 +40,7 @@ const (
 	ListHolds              Act = "listHolds"
 	ListAllRestrictions    Act = "listAllRestrictions"
 	ListReleases           Act = "listReleases"
+	ListSuppressions       Act = "listSuppressions"
 	ListAttachments        Act = "listAttachments"
 )
 
@@ -48,7 +49,7 @@ var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit,
 	EnableWebhook, ReplayWebhook, RotateWebhook,
 	LookUpCitizen, ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
-	ListHolds, ListAllRestrictions, ListReleases, ListAttachments,
+	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments,
 }
 
 // Operated records that somebody set out to do an act. It stands before the act's effect

@@ -233,7 +233,7 @@ func (r *Ring) forgetNumbers(tx *keysdb.Tx, d destroying, citizen []byte, s Supp
 		if !tx.Whole(number) {
 			continue
 		}
-		if err := r.suppress(tx, number.Bytes("suppression"), s); err != nil {
+		if err := r.suppress(tx, number.Bytes("suppression"), s, d.at); err != nil {
 			return err
 		}
 		if err := tx.Remove(number); err != nil {

@@ -235,4 +235,8 @@ CREATE TABLE suppression_order (
 	next BLOB NOT NULL,             -- empty: the end
 	mac  BLOB
 ) STRICT;
+`, `
+-- The day in Belgium on which the person was erased, for whoever reviews what is remembered: the
+-- moment would lead to the events of the erasure. 0: it was not kept.
+ALTER TABLE suppressions ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 `}

@@ -13,6 +13,7 @@ import (
 type Suppression struct {
 	Until time.Time         // zero: without end
 	Basis domain.LegalBasis // why it may be remembered
+	Since time.Time         // the day of the erasure in Belgium, as the beginning of that date in UTC; zero: it was not kept
 }
 
 func (s Suppression) until() int64 {
@@ -29,11 +30,18 @@ func (r *Ring) Suppressed(ctx context.Context, ssin domain.SSIN) (Suppression, b
 	if err != nil || e == nil || !holds(e, r.micros()) {
 		return Suppression{}, false, unavailable(ctx, "read suppression", err)
 	}
+	return suppressionOf(e), true, nil
+}
+
+func suppressionOf(e *keysdb.Entry) Suppression {
 	s := Suppression{Basis: domain.LegalBasis(e.Text("basis"))}
 	if until := e.Int("until"); until != 0 {
 		s.Until = time.UnixMicro(until).UTC()
 	}
-	return s, true, nil
+	if since := e.Int("since"); since != 0 {
+		s.Since = time.UnixMicro(since).UTC()
+	}
+	return s
 }
 
 // ReleaseTag returns a keyed digest of a number for one release: by it an approver is held
@@ -131,8 +139,9 @@ func liftSuppression(tx *keysdb.Tx, ssin suppressed, now int64) error {
 	return ErrNotErased
 }
 
-// suppress remembers that the person with a number was erased.
-func (r *Ring) suppress(tx *keysdb.Tx, of []byte, s Suppression) error {
+// suppress remembers that the person with a number was erased, since the day of at.
+func (r *Ring) suppress(tx *keysdb.Tx, of []byte, s Suppression, at int64) error {
+	s.Since = time.Unix(domain.BelgianDay(time.UnixMicro(at))*24*3600, 0)
 	hash := r.echoed([32]byte(of))
 	e, err := tx.Entry(suppressions, bySuppression, hash.of[:], hash.echo[:])
 	switch {

@@ -147,6 +147,9 @@ func TestActsAreOnRecord(t *testing.T) {
 		{officer, audit.Operated{Act: audit.ListAllRestrictions}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.ListAllRestrictions(ctx, contract.ListAllRestrictionsRequestObject{})
 		}},
+		{officer, audit.Operated{Act: audit.ListSuppressions}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.ListSuppressions(ctx, contract.ListSuppressionsRequestObject{})
+		}},
 		{officer, audit.Operated{Act: audit.ListReleases}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.ListReleases(ctx, contract.ListReleasesRequestObject{})
 		}},

@@ -24,6 +24,8 @@ type Vault struct {
 	Webhooks Webhooks // nil: this process knows of none
 	// Witnesses have the cosignatures of checkpoints; nil: none are served.
 	Witnesses *transparency.Witnesses
+	// Review is how long an erasure is remembered before it is due for a review.
+	Review time.Duration
 
 	auditedReads   recentIDs // readings of the log that are on record
 	cachedRegistry registryCache

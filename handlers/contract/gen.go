@@ -1008,6 +1008,27 @@ func (e StandingState) Valid() bool {
 	}
 }
 
+// Defines values for SuppressionState.
+const (
+	SuppressionStateEnding    SuppressionState = "ending"
+	SuppressionStateKept      SuppressionState = "kept"
+	SuppressionStateReviewDue SuppressionState = "reviewDue"
+)
+
+// Valid indicates whether the value is a known member of the SuppressionState enum.
+func (e SuppressionState) Valid() bool {
+	switch e {
+	case SuppressionStateEnding:
+		return true
+	case SuppressionStateKept:
+		return true
+	case SuppressionStateReviewDue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for TaskState.
 const (
 	TaskStateDone       TaskState = "done"
@@ -3936,6 +3957,63 @@ type SubjectAccessRequest struct {
 	Lang   Language     `json:"lang,omitempty,omitzero"`
 }
 
+// Suppression defines model for Suppression.
+type Suppression struct {
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// LegalBasis a ground of GDPR art. 6, as a code of the registry
+	//
+	// Example: publicTask
+	LegalBasis LegalBasis `json:"legalBasis"`
+
+	// ReviewOn a day in Belgium
+	//
+	// Example: 2026-03-01
+	ReviewOn Day `json:"reviewOn,omitempty,omitzero"`
+
+	// Since a day in Belgium
+	//
+	// Example: 2026-03-01
+	Since Day `json:"since,omitempty,omitzero"`
+
+	// State `kept` has no end and needs no review yet, `reviewDue` has none and needs one, `ending` has an end
+	State SuppressionState `json:"state"`
+
+	// SuppressionID what is remembered of one number of an erased person; it leads to nobody
+	SuppressionID SuppressionID `json:"suppressionId"`
+
+	// Until when the memory ends; absent: nothing ends it
+	Until time.Time `json:"until,omitempty,omitzero"`
+}
+
+// SuppressionID what is remembered of one number of an erased person; it leads to nobody
+type SuppressionID = uuid.UUID
+
+// SuppressionState `kept` has no end and needs no review yet, `reviewDue` has none and needs one, `ending` has an end
+type SuppressionState string
+
+// Suppressions defines model for Suppressions.
+type Suppressions struct {
+	Items []Suppression `json:"items"`
+
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
 // TaskProgress defines model for TaskProgress.
 type TaskProgress struct {
 	Completed time.Time `json:"completed,omitempty,omitzero"`
@@ -5081,6 +5159,21 @@ type ListAllRestrictionsParams struct {
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
 }
 
+// ListSuppressionsParams defines parameters for ListSuppressions.
+type ListSuppressionsParams struct {
+	// State only these states
+	State []SuppressionState `form:"state,omitempty" json:"state,omitempty,omitzero"`
+
+	// SuppressionID only this one
+	SuppressionID *SuppressionID `form:"suppressionId,omitempty" json:"suppressionId,omitempty"`
+
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+}
+
 // EnableWebhookParams defines parameters for EnableWebhook.
 type EnableWebhookParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
@@ -5476,6 +5569,9 @@ type ServerInterface interface {
 	// GetSigningKeys The public keys that verify what the vault signs, former ones too
 	// (GET /signingKeys)
 	GetSigningKeys(w http.ResponseWriter, r *http.Request)
+	// ListSuppressions What the vault remembers of erased persons
+	// (GET /suppressions)
+	ListSuppressions(w http.ResponseWriter, r *http.Request, params ListSuppressionsParams)
 	// ListWebhooks The webhook that is told of changes, and how it does
 	// (GET /webhooks)
 	ListWebhooks(w http.ResponseWriter, r *http.Request)
@@ -10684,6 +10780,78 @@ func (siw *ServerInterfaceWrapper) GetSigningKeys(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// ListSuppressions operation middleware
+func (siw *ServerInterfaceWrapper) ListSuppressions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSuppressionsParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "suppressionId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "suppressionId", r.URL.Query(), &params.SuppressionID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "suppressionId"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "suppressionId", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSuppressions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListWebhooks operation middleware
 func (siw *ServerInterfaceWrapper) ListWebhooks(w http.ResponseWriter, r *http.Request) {
 
@@ -11070,6 +11238,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/releases/{releaseId}/approve", wrapper.ApproveRelease)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/restrictions", wrapper.ListAllRestrictions)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/signingKeys", wrapper.GetSigningKeys)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/suppressions", wrapper.ListSuppressions)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/webhooks", wrapper.ListWebhooks)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhooks/{webhookId}/enable", wrapper.EnableWebhook)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhooks/{webhookId}/replay", wrapper.ReplayWebhook)
@@ -15535,6 +15704,45 @@ func (response GetSigningKeysdefaultApplicationProblemPlusJSONResponse) VisitGet
 	return err
 }
 
+type ListSuppressionsRequestObject struct {
+	Params ListSuppressionsParams
+}
+
+type ListSuppressionsResponseObject interface {
+	VisitListSuppressionsResponse(w http.ResponseWriter) error
+}
+
+type ListSuppressions200JSONResponse Suppressions
+
+func (response ListSuppressions200JSONResponse) VisitListSuppressionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSuppressionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSuppressionsdefaultApplicationProblemPlusJSONResponse) VisitListSuppressionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListWebhooksRequestObject struct {
 }
 
@@ -15974,6 +16182,9 @@ type StrictServerInterface interface {
 	// GetSigningKeys The public keys that verify what the vault signs, former ones too
 	// (GET /signingKeys)
 	GetSigningKeys(ctx context.Context, request GetSigningKeysRequestObject) (GetSigningKeysResponseObject, error)
+	// ListSuppressions What the vault remembers of erased persons
+	// (GET /suppressions)
+	ListSuppressions(ctx context.Context, request ListSuppressionsRequestObject) (ListSuppressionsResponseObject, error)
 	// ListWebhooks The webhook that is told of changes, and how it does
 	// (GET /webhooks)
 	ListWebhooks(ctx context.Context, request ListWebhooksRequestObject) (ListWebhooksResponseObject, error)
@@ -18643,6 +18854,32 @@ func (sh *strictHandler) GetSigningKeys(w http.ResponseWriter, r *http.Request) 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetSigningKeysResponseObject); ok {
 		if err := validResponse.VisitGetSigningKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSuppressions operation middleware
+func (sh *strictHandler) ListSuppressions(w http.ResponseWriter, r *http.Request, params ListSuppressionsParams) {
+	var request ListSuppressionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSuppressions(ctx, request.(ListSuppressionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSuppressions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListSuppressionsResponseObject); ok {
+		if err := validResponse.VisitListSuppressionsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

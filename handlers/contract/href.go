@@ -73,6 +73,11 @@ func AccessGroupsHref(whose domain.CitizenID) Href {
 	return Base + "/citizens/" + whose.String() + "/accessLog/groups"
 }
 
+// SuppressionHref returns the link to what is remembered of one number of an erased person.
+func SuppressionHref(id uuid.UUID) Href {
+	return fmt.Sprintf("%s/suppressions?suppressionId=%s", Base, id)
+}
+
 // RestrictionHref returns the link to a restriction of processing of a citizen.
 func RestrictionHref(whose domain.CitizenID, id domain.RestrictionID) Href {
 	return RestrictionsHref(whose) + "/" + id.String()

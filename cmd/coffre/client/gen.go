@@ -761,6 +761,16 @@ func (c *Client) GetSigningKeys(ctx context.Context) (*http.Response, error) {
 	return c.do(ctx, r)
 }
 
+// ListSuppressions: What the vault remembers of erased persons.
+func (c *Client) ListSuppressions(ctx context.Context, params ListSuppressionsParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/suppressions"}
+	r.query("state", params.State, false)
+	r.query("suppressionId", params.SuppressionID, false)
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	return c.do(ctx, r)
+}
+
 // ListWebhooks: The webhook that is told of changes, and how it does.
 func (c *Client) ListWebhooks(ctx context.Context) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/webhooks"}

@@ -24,6 +24,9 @@ type Config struct {
 	// log, COFFRE_SNAPSHOT_DAYS of Vault; 0 where none are made. All three or none; none
 	// stated: no certificate is ever final.
 	Retentions *citizen.Retentions
+	// SuppressionReview is how long an erasure is remembered before it is due for a review, if
+	// nothing ends it: COFFRE_SUPPRESSION_REVIEW_DAYS, from 1 to 36,525 days, default 1,826.
+	SuppressionReview time.Duration
 
 	// COFFRE_LIMITS: bounds of budgets that differ from their defaults, such as
 	// "uploads.caller=2000,calls.citizen=600"; docs/limits.md lists the names. All processes
@@ -74,9 +77,24 @@ func FromEnv(lookup func(string) string) (Config, error) {
 	c.Retentions, wrong = retentionsFromEnv(lookup)
 	c.Blobs, wrongBlobs = blobsFromEnv(lookup)
 	c.Stores, wrongStores = StoresFromEnv(lookup, [3]string{StoreVariable, ReadModelsVariable, KeysVariable})
-	var wrongCheckpoints error
+	var wrongCheckpoints, wrongReview error
+	c.SuppressionReview, wrongReview = reviewFromEnv(lookup)
 	c.Checkpoints, wrongCheckpoints = ReadCheckpoints(lookup(CheckpointsVariable), lookup(CheckpointEveryVariable), lookup(CheckpointEventsVariable))
-	return c, errors.Join(err, wrong, wrongBlobs, wrongStores, wrongLimits, wrongCheckpoints)
+	return c, errors.Join(err, wrong, wrongBlobs, wrongStores, wrongLimits, wrongCheckpoints, wrongReview)
+}
+
+// defaultReviewDays is five years, and a day for a leap year.
+const defaultReviewDays, maxReviewDays = 1826, 36525
+
+func reviewFromEnv(lookup func(string) string) (time.Duration, error) {
+	n := defaultReviewDays
+	if text := lookup("COFFRE_SUPPRESSION_REVIEW_DAYS"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 1 || n > maxReviewDays {
+			return 0, fmt.Errorf("COFFRE_SUPPRESSION_REVIEW_DAYS is a number of days, from 1 to %d", maxReviewDays)
+		}
+	}
+	return time.Duration(n) * 24 * time.Hour, nil
 }
 
 func retentionsFromEnv(lookup func(string) string) (*citizen.Retentions, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"coffre/eventstore/proof"
+	"coffre/eventstore/seal"
 	"coffre/handlers/contract"
 )
 
@@ -38,7 +39,7 @@ func newMetrics(v *Instance) *metrics {
 		}, []string{"operation", "problem"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v}, healthMetrics{v}, erasureMetrics{v},
+		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v}, healthMetrics{v}, erasureMetrics{v}, suppressionMetrics{v},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
 		}, func() float64 { return float64(v.damaged.Load()) }),
@@ -256,6 +257,27 @@ func (e erasureMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 	out <- prometheus.MustNewConstMetric(approvedMetric, prometheus.GaugeValue, secondsSince(approved))
 	out <- prometheus.MustNewConstMetric(provisionalMetric, prometheus.GaugeValue, secondsSince(destroyed))
+}
+
+var suppressionsMetric = prometheus.NewDesc("coffre_suppressions", "Numbers of erased persons that are remembered, by state: kept, reviewDue, ending.", []string{"state"}, nil)
+
+// suppressionMetrics count what is remembered of erased persons when they are scraped.
+type suppressionMetrics struct{ v *Instance }
+
+func (suppressionMetrics) Describe(out chan<- *prometheus.Desc) { out <- suppressionsMetric }
+
+func (s suppressionMetrics) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	counts, err := s.v.Ring.CountSuppressions(ctx, time.Now().Add(-s.v.Core.Review))
+	if err != nil {
+		return // the scrape says so by what is missing
+	}
+	for state, name := range map[seal.SuppressionState]contract.SuppressionState{
+		seal.Kept: contract.SuppressionStateKept, seal.ReviewDue: contract.SuppressionStateReviewDue, seal.Ending: contract.SuppressionStateEnding,
+	} {
+		out <- prometheus.MustNewConstMetric(suppressionsMetric, prometheus.GaugeValue, float64(counts[state]), string(name))
+	}
 }
 
 // earlier returns the earlier of two moments; a zero moment is none.

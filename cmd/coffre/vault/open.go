@@ -9,6 +9,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,6 +83,9 @@ type Options struct {
 	KeyLease time.Duration
 	// Retentions are those stated for copies of keys; nil: none, and no erasure is final.
 	Retentions *citizen.Retentions
+	// SuppressionReview is how long an erasure is remembered before it is due for a review;
+	// 0: as long as by default.
+	SuppressionReview time.Duration
 	// Limits are the bounds of budgets that differ from their defaults.
 	Limits acting.Limits
 	// Duty is what this process does with keys; where processes share them, each has one.
@@ -126,6 +130,11 @@ func Open(ctx context.Context, dir DataDir, o Options) (_ *Instance, err error) 
 		}
 	}
 	return a.Instance, nil
+}
+
+// review is the term after which the memory of an erasure is due for a review.
+func (o Options) review() time.Duration {
+	return cmp.Or(o.SuppressionReview, defaultReviewDays*24*time.Hour)
 }
 
 // assembly is an instance that is being put together, part by part, each of what those
@@ -329,7 +338,7 @@ func (a *assembly) makeCore(ctx context.Context) error {
 			a.o.Logger.WarnContext(ctx, "files of documents and exports lie in this process's directory, where others do not find them: with several processes set COFFRE_BLOBS")
 		}
 	}
-	a.Core = &api.Vault{Worker: work.New(working), Evidence: a.models.evidence, Witnesses: a.cosigning}
+	a.Core = &api.Vault{Worker: work.New(working), Evidence: a.models.evidence, Witnesses: a.cosigning, Review: a.o.review()}
 	return nil
 }
 

@@ -375,7 +375,15 @@ func suppressionDamaged(t *testing.T, e *env) {
 		}
 	}
 	row := rowsOf(t, e.db, table.Name)[0]
-	undo := flipAll(t, e.db, table, row, "ssin", "echo")
+	undo, _ := Flip(t, e.db, table, "basis", func(int64) bool { return true })
+	if all, err := e.ring.Suppressions(ctx, time.Now(), nil, nil, -1, 10); err != nil || len(all) != 0 {
+		t.Errorf("a list passes over a damaged row: %v %v", all, err)
+	}
+	undo()
+	if all, err := e.ring.Suppressions(ctx, time.Now(), nil, nil, -1, 10); err != nil || len(all) != 1 || all[0].Basis != "law" || all[0].Since.IsZero() {
+		t.Errorf("a list: %v %v", all, err)
+	}
+	undo = flipAll(t, e.db, table, row, "ssin", "echo")
 	started := e.process(t, seal.Config{})
 	if _, _, err := started.Enroll(ctx, SSIN(2)); !errors.Is(err, keysdb.ErrDamaged) {
 		t.Errorf("both columns that find a suppression changed: %v", err)
@@ -447,7 +455,7 @@ func damagedNumberIsNotAnothers(t *testing.T, e *env) {
 func damageHidesNothing(t *testing.T, e *env) {
 	e.full(t)
 	gone := rowsOf(t, e.db, "suppressions")[0]
-	other := map[string]any{"ssin": make([]byte, 32), "echo": make([]byte, 32), "until": int64(0), "basis": "law", "mac": make([]byte, 16)}
+	other := map[string]any{"ssin": make([]byte, 32), "echo": make([]byte, 32), "until": int64(0), "basis": "law", "since": int64(0), "mac": make([]byte, 16)}
 	exec(t, e.db, `DELETE FROM suppressions WHERE mac = ?`, gone["mac"])
 	insert(t, e.db, "suppressions", other)
 	started := e.process(t, seal.Config{})
