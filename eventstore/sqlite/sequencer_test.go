@@ -350,13 +350,13 @@ func TestErrorsCarryNoRecord(t *testing.T) {
 }
 
 // TestDiskFullLeavesNothingBehind: the log is written over what it held before, so
-// that the half a full disk takes of a frame may be all that was to change of it, and
+// that the part a full disk takes of a frame may be all that was to change of it, and
 // the commit whole for whoever starts next. A batch that was told it found no room
 // must stay absent all the same.
 func TestDiskFullLeavesNothingBehind(t *testing.T) {
 	refusals := 0
 	for already := 10; already < 13; already++ { // the last page is filled more and more
-		for n := 1; refusedAtWrite(t, already, n); n++ {
+		for room := 0; refusedAfter(t, already, room); room += 8 << 10 { // about half a frame
 			refusals++
 		}
 	}
@@ -365,9 +365,9 @@ func TestDiskFullLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// refusedAtWrite lets the disk be full at the n-th write of an append, and tells
-// whether there was one.
-func refusedAtWrite(t *testing.T, already, n int) bool {
+// refusedAfter gives an append room for so many bytes of the write-ahead log, and tells
+// whether it needs more.
+func refusedAfter(t *testing.T, already, room int) bool {
 	t.Helper()
 	fsys, dir := faultfs.New(t), t.TempDir()
 	s, err := Open(t.Context(), dir, Options{VFS: fsys.Name, checkpointPages: 1})
@@ -386,16 +386,21 @@ func refusedAtWrite(t *testing.T, already, n int) bool {
 			t.Fatal(err)
 		}
 	}
-	var writes atomic.Int64 // to the log only: the last append's checkpoint may still be going on
+	var left, refused atomic.Int64 // to the log only: the last append's checkpoint may still be going on
+	left.Store(int64(room))
 	fsys.SetRule(func(op faultfs.Op) faultfs.Fault {
-		if op.Change == faultfs.Write && strings.HasSuffix(op.File, "-wal") && writes.Add(1) == int64(n) {
-			return faultfs.Full
+		if op.Change != faultfs.Write || !strings.HasSuffix(op.File, "-wal") || refused.Load() > 0 {
+			return faultfs.Pass
+		}
+		if now := left.Add(-int64(op.Size)); now < 0 {
+			refused.Add(1)
+			return faultfs.FullAfter(op.Size + int(now))
 		}
 		return faultfs.Pass
 	})
 	err = add()
 	if err == nil {
-		return false // it makes fewer writes than that
+		return false
 	}
 	if !errors.Is(err, eventstore.ErrDiskFull) {
 		t.Fatal(err)
@@ -408,7 +413,7 @@ func refusedAtWrite(t *testing.T, already, n int) bool {
 	}
 	defer after.Close()
 	if got := count(t, after); got != already {
-		t.Errorf("write %d: %d records after the start, want %d", n, got, already)
+		t.Errorf("after %d bytes: %d records after the start, want %d", room, got, already)
 	}
 	return true
 }

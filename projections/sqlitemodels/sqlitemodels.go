@@ -44,13 +44,11 @@ const (
 	buildCache = 32 << 20
 )
 
-// Pragmas of the connection that writes. A live file syncs at checkpoints only: losing
-// its last commits in a power cut costs a little catching up and never consistency.
-// Its only writer waits for nobody but, in Clean, for readers: not for long. A file
-// being built has one connection, no reader and nothing to survive a crash: without a
-// write-ahead log each page is written once.
+// Pragmas of the connection that writes. A live file's only writer waits for nobody but, in
+// Clean, for readers: not for long. A file being built has one connection, no reader and
+// nothing to survive a crash: without a write-ahead log each page is written once.
 const (
-	livePragmas  = `PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=50`
+	livePragmas  = `PRAGMA busy_timeout=50`
 	buildPragmas = `PRAGMA journal_mode=MEMORY; PRAGMA locking_mode=EXCLUSIVE`
 )
 
@@ -237,7 +235,9 @@ func (m *model) putInForce(generation int64) {
 // openLive opens a complete generation.
 func (m *model) openLive(ctx context.Context, generation int64) (*file, error) {
 	path := m.path(generation, liveSuffix)
-	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{PageSize: pageSize, SecureDelete: true, Cache: liveCache, Checksums: true, Verified: true})
+	// Lagging: losing its last commits in a power cut costs a little catching up and never
+	// consistency.
+	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{PageSize: pageSize, SecureDelete: true, Lagging: true, Cache: liveCache, Checksums: true, Verified: true})
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,8 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
+
+	"coffre/eventstore/sqlite/sqlitedb"
 )
 
 // Change is what a call does to the medium.
@@ -47,6 +49,7 @@ type Op struct {
 	N      int    // 1 for the first of its sort
 	File   string // base name
 	Grows  bool   // a write beyond the end of the file
+	Size   int    // bytes of a write
 }
 
 // Fault is what happens to a call.
@@ -60,6 +63,11 @@ const (
 	Crash            // nothing is done, and nothing ever after
 	CrashAfter       // it is done, and nothing ever after
 )
+
+// FullAfter is Full for a write of which n bytes are done, 65,535 at most.
+func FullAfter(n int) Fault { return fullAfter | Fault(n) }
+
+const fullAfter Fault = 1 << 16
 
 // Rule decides about each call. It may block; it is called by several goroutines.
 type Rule func(Op) Fault
@@ -235,14 +243,18 @@ func resize(b []byte, size int64) []byte {
 var errDead = errors.New("faultfs: the machine is off")
 
 // decide asks the rule about a call. It returns the fault, or errDead.
-func (fsys *FS) decide(change Change, path string, grows bool) (Fault, error) {
+func (fsys *FS) decide(change Change, path string) (Fault, error) {
+	return fsys.decideOp(Op{Change: change}, path)
+}
+
+func (fsys *FS) decideOp(op Op, path string) (Fault, error) {
 	fsys.mu.Lock()
 	if fsys.dead {
 		fsys.mu.Unlock()
 		return Fail, errDead
 	}
-	fsys.counts[change]++
-	op := Op{Change: change, N: fsys.counts[change], File: filepath.Base(path), Grows: grows}
+	fsys.counts[op.Change]++
+	op.N, op.File = fsys.counts[op.Change], filepath.Base(path)
 	fsys.mu.Unlock()
 
 	fault := (*fsys.rule.Load())(op)
@@ -278,7 +290,7 @@ func (fsys *FS) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, 
 	isNew := errors.Is(err, os.ErrNotExist)
 	fault := Pass
 	if isNew {
-		if fault, err = fsys.decide(Create, path, false); err != nil || fault == Fail {
+		if fault, err = fsys.decide(Create, path); err != nil || fault == Fail {
 			return nil, 0, sqlite3.CANTOPEN
 		}
 	} else if fsys.Dead() {
@@ -306,12 +318,12 @@ func (fsys *FS) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, 
 		e.durable = e.now
 	}
 	fsys.after(fault)
-	return &file{File: inner, fsys: fsys, path: path, inode: e.now}, flags, nil
+	return sqlitedb.Gather(&file{File: inner, fsys: fsys, path: path, inode: e.now}, name, flags), flags, nil
 }
 
 // Delete implements vfs.VFS.
 func (fsys *FS) Delete(path string, syncDir bool) error {
-	fault, err := fsys.decide(Delete, path, false)
+	fault, err := fsys.decide(Delete, path)
 	if err != nil || fault == Fail {
 		return errors.Join(err, sqlite3.IOERR_DELETE)
 	}
@@ -332,7 +344,7 @@ func (fsys *FS) Delete(path string, syncDir bool) error {
 
 // SyncDir makes the entries of dir durable.
 func (fsys *FS) SyncDir(dir string) error {
-	fault, err := fsys.decide(SyncDir, dir, false)
+	fault, err := fsys.decide(SyncDir, dir)
 	if err != nil || fault == Fail {
 		return errors.Join(err, sqlite3.IOERR_DIR_FSYNC)
 	}
@@ -359,7 +371,7 @@ func (fsys *FS) Remove(path string) error {
 // preceded, each of the two names stands for what it did before, or what it does
 // now.
 func (fsys *FS) Rename(from, to string) error {
-	fault, err := fsys.decide(Rename, from, false)
+	fault, err := fsys.decide(Rename, from)
 	if err != nil || fault == Fail {
 		return errors.Join(err, sqlite3.IOERR)
 	}
@@ -428,15 +440,17 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 
 // write lets do write p at off, or as much of it as the rule has it.
 func (fsys *FS) write(path string, n *inode, p []byte, off int64, grows bool, do func([]byte, int64) (int, error)) (int, error) {
-	fault, err := fsys.decide(Write, path, grows)
+	fault, err := fsys.decideOp(Op{Change: Write, Grows: grows, Size: len(p)}, path)
 	if err != nil {
 		return 0, errors.Join(err, sqlite3.IOERR_WRITE)
 	}
-	switch fault {
-	case Fail:
+	switch {
+	case fault == Fail:
 		return 0, sqlite3.IOERR_WRITE
-	case Short, Full:
+	case fault == Short, fault == Full:
 		p = p[:len(p)/2]
+	case fault >= fullAfter:
+		p, fault = p[:min(len(p), int(fault&^fullAfter))], Full
 	}
 	fsys.mu.Lock()
 	defer fsys.mu.Unlock()
@@ -456,7 +470,7 @@ func (fsys *FS) write(path string, n *inode, p []byte, off int64, grows bool, do
 }
 
 func (f *file) Truncate(size int64) error {
-	fault, err := f.fsys.decide(Truncate, f.path, false)
+	fault, err := f.fsys.decide(Truncate, f.path)
 	if err != nil || fault == Fail {
 		return errors.Join(err, sqlite3.IOERR_TRUNCATE)
 	}
@@ -474,7 +488,7 @@ func (f *file) Sync(vfs.SyncFlag) error { return f.fsys.sync(f.path, f.inode) }
 
 // sync makes what was written to a file safe.
 func (fsys *FS) sync(path string, n *inode) error {
-	fault, err := fsys.decide(Sync, path, false)
+	fault, err := fsys.decide(Sync, path)
 	if err != nil {
 		return errors.Join(err, sqlite3.IOERR_FSYNC)
 	}

@@ -3,9 +3,10 @@
 // apart that cannot write. The event log, the key ring and the read models all
 // come through here, so that the settings durability depends on stand in one place.
 //
-// Invariant: on a database opened here, a commit that returned nil has been synced
-// to the medium, the entry of every file in its directory included; and so has whatever a
-// process that was killed left there, before the next one's Open returns.
+// Invariant: on a database opened here, unless it is Lagging or Volatile, a commit that
+// returned nil has been synced to the medium, the entry of every file in its directory
+// included; and so has whatever a process that was killed left there, before the next
+// one's Open returns.
 package sqlitedb
 
 import (
@@ -61,6 +62,9 @@ type Options struct {
 	// Volatile gives up durability (synchronous=OFF) while a read model is rebuilt into
 	// a file of its own. A crash may leave that file corrupt: it must be thrown away.
 	Volatile bool
+	// Lagging syncs a commit with the next checkpoint (synchronous=NORMAL): a power cut may
+	// take the last ones, and leaves a database that is as it was before them.
+	Lagging bool
 	// VFS names a registered file system of the driver; "" is the operating system's.
 	VFS string
 }
@@ -210,6 +214,9 @@ func checkPath(path string) error {
 
 func dsn(path string, o Options) string {
 	q := url.Values{"_txlock": {"immediate"}}
+	if !o.Volatile && !o.Lagging {
+		q.Set(gatherSynced, "1")
+	}
 	if o.VFS != "" {
 		q.Set("vfs", o.VFS)
 	} else {
@@ -268,8 +275,11 @@ func tune(c *sqlite3.Conn, o Options, role Role) error {
 		return fmt.Errorf("SQLite refuses a write-ahead log here: journal mode is %s", mode)
 	}
 	level, want := `FULL`, "2"
-	if o.Volatile {
+	switch {
+	case o.Volatile:
 		level, want = `OFF`, "0"
+	case o.Lagging:
+		level, want = `NORMAL`, "1"
 	}
 	if err := c.Exec(`PRAGMA synchronous=` + level); err != nil {
 		return err

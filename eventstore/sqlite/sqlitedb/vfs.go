@@ -32,7 +32,7 @@ func (f fileSystem) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.Fi
 			return nil, flags, errors.Join(vfs.SystemError(err, sqlite3.CANTOPEN), inner.Close())
 		}
 	}
-	return file{inner}, flags, nil
+	return Gather(file{inner}, name, flags), flags, nil
 }
 
 // makeIndex makes the index of a write-ahead log, empty and as private as the database,
