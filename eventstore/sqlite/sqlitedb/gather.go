@@ -7,45 +7,48 @@ import (
 )
 
 // SQLite writes each page of a commit to the write-ahead log by two calls, one for the
-// header of its frame. A gatherer makes few of them.
+// header of its frame. A gatherer makes one of all of them.
 
 const (
 	frameHeader = 24        // bytes before each page in a write-ahead log
-	maxGathered = 512 << 10 // bytes that wait for a sync; more are written before it
+	maxGathered = 512 << 10 // bytes that wait for a commit; more are written before it
 )
 
-// gatherSynced is the parameter of a file's name which says that every commit of the
-// connection is synced before another connection can see it.
-const gatherSynced = "synced"
+// gatherParam is the parameter of a file's name that says what the end of a commit means for
+// the medium; without it SQLite ends none with a sync, and nothing is gathered.
+const (
+	gatherParam   = "commit"
+	commitSynced  = "synced"  // it is on the medium
+	commitWritten = "written" // it is in the file, and on the medium with the next checkpoint
+)
 
 // Gather returns f, an open file of the driver under that name, as SQLite is to use it: the
 // frames of a write-ahead log reach f together. A file system that stands between the
 // driver and another one passes what it opens through here, as that of this package does.
 func Gather(f vfs.File, name *vfs.Filename, flags vfs.OpenFlag) vfs.File {
-	if flags&vfs.OPEN_WAL == 0 {
+	end := name.URIParameter(gatherParam)
+	if flags&vfs.OPEN_WAL == 0 || end == "" {
 		return f
 	}
-	return &gatherer{File: f, synced: name.URIParameter(gatherSynced) == "1", read: -1}
+	return &gatherer{File: f, lagging: end == commitWritten, read: -1}
 }
 
-// gatherer is one connection's write-ahead log.
-//
-// Where commits are synced, it keeps what is appended until the sync. SQLite publishes a
-// commit in the index of the log after the sync only, so nobody else looks for a frame that
-// is not in the file, and a crash before it loses what nobody was told. Where commits are
-// not synced, it keeps a frame's header until the page that follows at once.
+// gatherer is one connection's write-ahead log. It keeps what is appended until SQLite syncs
+// the log. SQLite publishes a commit in the index of the log after that only, so nobody else
+// looks for a frame that is not in the file, and a crash before it loses what nobody was
+// told. In a lagging log such a sync is a write: only what has to be on the medium before
+// pages leave the log, or before it begins anew, is synced.
 //
 // What could not be written is of a transaction that is undone, or goes on without its last
 // statement: it stays until the next write tells which, and what that one replaces is
 // dropped.
 type gatherer struct {
 	vfs.File
-	synced bool
-	kept   []byte // from at
-	at     int64
-	failed bool  // kept could not be written, and nothing came after it
-	end    int64 // of the furthest frame since the log began anew
-	read   int64 // where the call before this one read; -1 when it was another one
+	lagging bool
+	kept    []byte // from at
+	at      int64
+	failed  bool  // kept could not be written, and nothing came after it
+	read    int64 // where the call before this one read; -1 when it was another one
 }
 
 func (g *gatherer) WriteAt(p []byte, off int64) (int, error) {
@@ -54,19 +57,12 @@ func (g *gatherer) WriteAt(p []byte, off int64) (int, error) {
 			return 0, err
 		}
 	}
-	appends := off >= g.end // and changes no frame that is there
-	if off == 0 {           // the log begins anew
-		g.end = 0
-	}
-	g.end, g.read = max(g.end, off+int64(len(p))), -1
+	g.read = -1
 	if len(g.kept) == 0 {
-		if !g.synced && (len(p) != frameHeader || !appends) {
-			return g.File.WriteAt(p, off)
-		}
 		g.at = off
 	}
 	g.kept = append(g.kept, p...) // p is the driver's after the call
-	if g.synced && len(g.kept) < maxGathered || len(g.kept) == frameHeader {
+	if len(g.kept) < maxGathered {
 		return len(p), nil
 	}
 	if err := g.flush(); err != nil {
@@ -79,8 +75,8 @@ func (g *gatherer) WriteAt(p []byte, off int64) (int, error) {
 // p comes in the place of.
 func (g *gatherer) makeWay(p []byte, off int64) error {
 	if !g.failed {
-		if err := g.flush(); err == nil || !g.failed {
-			return err
+		if err := g.flush(); err == nil {
+			return nil
 		}
 	}
 	header := len(p) == frameHeader
@@ -101,9 +97,7 @@ func (g *gatherer) flush() error {
 		return nil
 	}
 	if _, err := g.File.WriteAt(g.kept, g.at); err != nil {
-		if g.failed = g.synced; !g.failed { // it is one frame, and its writer is told
-			g.kept = g.kept[:0]
-		}
+		g.failed = true
 		return err
 	}
 	g.kept, g.failed = g.kept[:0], false
@@ -134,12 +128,12 @@ func (g *gatherer) Truncate(size int64) error {
 	if err := g.settle(); err != nil {
 		return err
 	}
-	g.end = min(g.end, size)
 	return g.File.Truncate(size)
 }
 
 func (g *gatherer) Sync(flags vfs.SyncFlag) error {
-	if err := g.settle(); err != nil {
+	commit := len(g.kept) > 0 && !g.failed && g.at > 0 // at 0 it tells the frames of a log that begins anew from older ones
+	if err := g.settle(); err != nil || commit && g.lagging {
 		return err
 	}
 	return g.File.Sync(flags)

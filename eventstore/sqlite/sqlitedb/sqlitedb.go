@@ -62,8 +62,8 @@ type Options struct {
 	// Volatile gives up durability (synchronous=OFF) while a read model is rebuilt into
 	// a file of its own. A crash may leave that file corrupt: it must be thrown away.
 	Volatile bool
-	// Lagging syncs a commit with the next checkpoint (synchronous=NORMAL): a power cut may
-	// take the last ones, and leaves a database that is as it was before them.
+	// Lagging syncs a commit with the next checkpoint: a power cut may take the last ones,
+	// and leaves a database that is as it was before them.
 	Lagging bool
 	// VFS names a registered file system of the driver; "" is the operating system's.
 	VFS string
@@ -214,8 +214,12 @@ func checkPath(path string) error {
 
 func dsn(path string, o Options) string {
 	q := url.Values{"_txlock": {"immediate"}}
-	if !o.Volatile && !o.Lagging {
-		q.Set(gatherSynced, "1")
+	switch {
+	case o.Volatile:
+	case o.Lagging:
+		q.Set(gatherParam, commitWritten)
+	default:
+		q.Set(gatherParam, commitSynced)
 	}
 	if o.VFS != "" {
 		q.Set("vfs", o.VFS)
@@ -275,11 +279,8 @@ func tune(c *sqlite3.Conn, o Options, role Role) error {
 		return fmt.Errorf("SQLite refuses a write-ahead log here: journal mode is %s", mode)
 	}
 	level, want := `FULL`, "2"
-	switch {
-	case o.Volatile:
+	if o.Volatile {
 		level, want = `OFF`, "0"
-	case o.Lagging:
-		level, want = `NORMAL`, "1"
 	}
 	if err := c.Exec(`PRAGMA synchronous=` + level); err != nil {
 		return err
