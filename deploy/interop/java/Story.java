@@ -135,7 +135,7 @@ public final class Story {
     must(problem.getType().toString().equals("urn:problem-type:coffre:consentWithdrawn"), "reading after the withdrawal", problem);
     CitizensApi self = new CitizensApi(citizen.getApiClient());
     UUID me = self.getCitizen(new CitizenGet()).getCitizenId();
-    AccessLog log = self.getAccessLog(me, null, null, null, null, null, null, null, null, position(withdrawn));
+    AccessLog log = self.getAccessLog(me, null, null, null, null, null, null, null, null, null, null, position(withdrawn));
     List<String> readers = log.getItems().stream().filter(i -> i.getAccessId() != null).map(AccessLogItem::getOrganization).toList();
     must(readers.contains(FLANDERS) && readers.contains(RAILWAYS), "the log names both readers", log);
     System.out.println("java: " + passed + " passed, 0 failed");
