@@ -351,7 +351,7 @@ func (p *program) openHere(ctx context.Context, dir vault.DataDir, release func(
 	}
 	server := vault.NewControlServer(v.Control())
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
+	go func() { ended <- server.Serve(edge.StrictListener(l)) }()
 	return func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), partTime)
 		defer cancel()

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -71,6 +73,29 @@ func TestControlSocketIsAWayInLikeAnyOther(t *testing.T) {
 	who, account := actorOf(t, vault.DataDir(dir), "registry", 1)
 	if who.Role != domain.RoleOperator || who.Door != domain.ControlSocket || who.Why != "migration" || who.Subject != account || who.Case == "" || strings.Contains(who.Case, "INC") {
 		t.Errorf("on record is %+v, of account %s", who, account)
+	}
+}
+
+// A command that serves the control socket meanwhile takes no request that two readers may
+// read in two ways.
+func TestControlSocketRefusesAmbiguousRequests(t *testing.T) {
+	dir := vault.DataDir(t.TempDir())
+	defer servedWith(t, dir, vault.Options{})()
+	c, err := dir.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "POST /vault/v1/health HTTP/1.1\r\nHost: vault\r\nContent-Length: 13\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusBadRequest || !answer.Close {
+		t.Errorf("it is answered %d, and the connection closes: %t", answer.StatusCode, answer.Close)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"coffre/eventstore/kurrent/wire"
+	"coffre/handlers/edge"
 )
 
 // KurrentListener says how the log is offered to KurrentDB's clients, for reading.
@@ -46,6 +47,7 @@ func (o KurrentListener) Offer(ctx context.Context, offered wire.Options, failed
 	if err != nil {
 		return "", nil, fmt.Errorf("listen for KurrentDB's clients: %w", err)
 	}
+	offered.HTTP1 = edge.StrictListener
 	server := wire.New(offered)
 	served := make(chan struct{})
 	go func() {

@@ -1,12 +1,20 @@
 package vault
 
 import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"coffre/eventstore/kurrent/wire"
+	"coffre/eventstore/kurrent/wire/certtest"
 	"coffre/eventstore/memory"
 )
 
@@ -36,6 +44,53 @@ func TestKurrentUsers(t *testing.T) {
 		if got := allow(pair[0], pair[1]); got != want {
 			t.Errorf("%q: %t", pair, got)
 		}
+	}
+}
+
+// Requests of HTTP/1 at the port of KurrentDB's clients are held to the framing that the API's
+// are held to, in clear and over TLS.
+func TestKurrentPortRefusesAmbiguousRequests(t *testing.T) {
+	files := certtest.Make(t)
+	pem, err := os.ReadFile(files.CA)
+	roots := x509.NewCertPool()
+	if err != nil || !roots.AppendCertsFromPEM(pem) {
+		t.Fatal(err)
+	}
+	for name, o := range map[string]KurrentListener{"in clear": {}, "over TLS": {CertFile: files.Cert, KeyFile: files.Key}} {
+		o.Listen = "127.0.0.1:0"
+		where, end, err := o.Offer(t.Context(), wire.Options{Store: memory.New()}, make(chan error, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := strings.TrimPrefix(where[:strings.Index(where, "?")], "esdb://")
+		for sent, want := range map[string]int{
+			"GET / HTTP/1.1\r\nHost: x\r\n\r\n": http.StatusNotFound,
+			"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": http.StatusBadRequest,
+			"GET / HTTP/1.1\nHost: x\r\n\r\n": http.StatusBadRequest,
+		} {
+			var c net.Conn
+			if o.CertFile == "" {
+				c, err = net.Dial("tcp", address)
+			} else {
+				c, err = tls.Dial("tcp", address, &tls.Config{RootCAs: roots, NextProtos: []string{"http/1.1"}})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(c, sent); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatalf("%s, %q: %v", name, sent, err)
+			}
+			answer.Body.Close()
+			if answer.StatusCode != want {
+				t.Errorf("%s, %q is answered %d, want %d", name, sent, answer.StatusCode, want)
+			}
+			c.Close()
+		}
+		end()
 	}
 }
 

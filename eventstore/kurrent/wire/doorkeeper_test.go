@@ -14,12 +14,15 @@ import (
 	"coffre/eventstore/memory"
 )
 
+// anyHTTP1 lets requests of HTTP/1 come as they are.
+func anyHTTP1(l net.Listener) net.Listener { return l }
+
 // opened serves a store with a doorkeeper that waits so long for a call, and returns the
 // address and the number of connections that it dropped.
 func opened(t *testing.T, wait time.Duration) (string, *atomic.Int64) {
 	t.Helper()
 	var dropped atomic.Int64
-	s := New(Options{Store: memory.New(), Dropped: func() { dropped.Add(1) }})
+	s := New(Options{Store: memory.New(), HTTP1: anyHTTP1, Dropped: func() { dropped.Add(1) }})
 	s.door.login = wait
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

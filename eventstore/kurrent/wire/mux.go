@@ -15,10 +15,11 @@ const preface = "PRI "
 // mux tells HTTP/2, which is gRPC here, from HTTP/1 on one port, after TLS where
 // there is any. A client that does not come to its first bytes in time is dropped.
 type mux struct {
-	inner       net.Listener
-	tls         *tls.Config
-	grpc, other *lane
-	door        *doorkeeper
+	inner net.Listener
+	tls   *tls.Config
+	grpc  *lane
+	other *lane // nil: HTTP/1 is not spoken
+	door  *doorkeeper
 
 	closing sync.Once
 	closed  chan struct{}
@@ -37,7 +38,7 @@ func newMux(l net.Listener, c *tls.Config, door *doorkeeper) *mux {
 		m.tls.MinVersion = max(m.tls.MinVersion, tls.VersionTLS12)
 		m.tls.NextProtos = []string{"h2", "http/1.1"}
 	}
-	m.grpc, m.other = &lane{m, make(chan net.Conn)}, &lane{m, make(chan net.Conn)}
+	m.grpc = &lane{m, make(chan net.Conn)}
 	return m
 }
 
@@ -87,6 +88,10 @@ func (m *mux) sort(c net.Conn) {
 	to := m.other
 	if string(first) == preface {
 		to = m.grpc
+	}
+	if to == nil {
+		_ = c.Close()
+		return
 	}
 	select {
 	case to.conns <- &peeked{Conn: c, in: in}:

@@ -34,7 +34,7 @@ func onlyAuditor(name, password string) bool { return name == "auditor" && passw
 
 func TestTLSAndPasswords(t *testing.T) {
 	f := certtest.Make(t)
-	address := start(t, wire.Options{Store: filled(t, 3), TLS: certificate(t, f), Allow: onlyAuditor})
+	address := start(t, wire.Options{Store: filled(t, 3), TLS: certificate(t, f), Allow: onlyAuditor, HTTP1: func(l net.Listener) net.Listener { return l }})
 	for _, scheme := range []string{"esdb", "esdb+discover"} {
 		for user, known := range map[string]bool{"auditor:p%3Ass@": true, "auditor:wrong@": false, "other:p%3Ass@": false, "": false} {
 			c := client(t, scheme+"://"+user+address+"?tlsCAFile="+url.QueryEscape(f.CA))

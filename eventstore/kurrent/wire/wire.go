@@ -67,6 +67,10 @@ type Options struct {
 	// Reading is told of every read and subscription before anything is answered; an error
 	// refuses it. nil: nobody is told.
 	Reading func(context.Context, Reading) error
+	// HTTP1 wraps the listener of the connections that speak HTTP/1, which have left TLS already;
+	// whoever serves strangers puts one there that refuses ambiguous requests. nil: such a
+	// connection is closed without an answer.
+	HTTP1 func(net.Listener) net.Listener
 	// TLS, with a certificate, makes the server speak TLS only.
 	TLS *tls.Config
 	// Logger gets what fails inside; default: nothing is logged.
@@ -84,7 +88,7 @@ type Reading struct {
 type Server struct {
 	o     Options
 	grpc  *grpc.Server
-	other *http.Server // answers HTTP/1
+	other *http.Server // answers HTTP/1, where Options.HTTP1 lets it
 	id    uuid.UUID    // of this member, for gossip
 	door  *doorkeeper
 
@@ -134,7 +138,10 @@ func (s *Server) Serve(l net.Listener) error {
 	m := newMux(l, s.o.TLS, s.door)
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.grpc.Serve(m.grpc) }) // both end when the mux does
-	running.Go(func() { _ = s.other.Serve(m.other) })
+	if s.o.HTTP1 != nil {
+		m.other = &lane{m, make(chan net.Conn)}
+		running.Go(func() { _ = s.other.Serve(s.o.HTTP1(m.other)) })
+	}
 	end := context.AfterFunc(s.life, m.close)
 	err := m.run()
 	end()

@@ -492,7 +492,7 @@ func TestAppendTakesRecordsOnly(t *testing.T) {
 }
 
 func TestHTTP1IsNotFound(t *testing.T) {
-	address := start(t, wire.Options{Store: memory.New()})
+	address := start(t, wire.Options{Store: memory.New(), HTTP1: func(l net.Listener) net.Listener { return l }})
 	for _, path := range []string{"/", "/subscriptions", "/streams/consent-1", "/web"} {
 		resp, err := http.Get("http://" + address + path)
 		if err != nil {
@@ -502,6 +502,21 @@ func TestHTTP1IsNotFound(t *testing.T) {
 		if resp.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %d", path, resp.StatusCode)
 		}
+	}
+}
+
+// Whoever serves and does not say how requests of HTTP/1 are judged answers none.
+func TestHTTP1IsClosedUnlessItsListenerIsWrapped(t *testing.T) {
+	c, err := net.Dial("tcp", start(t, wire.Options{Store: memory.New()}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("%d bytes are answered, %v", n, err)
 	}
 }
 
