@@ -273,7 +273,9 @@ func (s *shape) text(in *openapi3.Schema) {
 		s.check, s.issue = func(v string) error { _, err := domain.ParseOrganisation(v); return err }, issueStructure
 		s.form = "ten digits without other characters, the first 0 or 1, of which the last two check the others"
 	case in.Pattern != "":
-		s.pattern, s.form = regexp.MustCompile(in.Pattern), "text that matches "+in.Pattern
+		s.pattern = regexp.MustCompile(in.Pattern)
+		words, _ := in.Extensions["x-form"].(string)
+		s.form = cmp.Or(words, "text that matches "+in.Pattern)
 	case in.Format != "":
 		s.form = "text in the format " + in.Format
 	}

@@ -259,8 +259,8 @@ func TestF25EveryFormIsNamed(t *testing.T) {
 			}
 		}
 		if s.pattern != nil {
-			if patterns++; !strings.Contains(wants, s.pattern.String()) {
-				t.Errorf("%s %s: its pattern is not told: %q", operation, name, wants)
+			if patterns++; strings.ContainsAny(s.form, `^$[]{}()*+?|\`) {
+				t.Errorf("%s %s: its form is told as a pattern and not in words (x-form): %q", operation, name, wants)
 			}
 		}
 		if s.example != "" {
