@@ -439,6 +439,18 @@ func TestVersionsAndReconciliation(t *testing.T) {
 	if one := query(contract.DocumentQuery{SourceReference: []string{"canary-1"}, SSIN: ssin(1)}, "", 0); len(one.Items) != 1 {
 		t.Fatalf("%+v", one)
 	}
+	for _, whose := range []contract.DocumentQuery{{}, {SSIN: ssin(1)}, {DocumentType: "identityData"}} {
+		whose.SourceReference = []contract.SourceReference{"canary-0", "canary-1", "canary-11"}
+		if one := query(whose, "", 0); len(one.Items) != 1 || one.Items[0].SourceReference != "canary-1" || one.Items[0].DocumentID != id {
+			t.Errorf("%+v: found %+v", whose, one.Items)
+		}
+	}
+	for _, whose := range []contract.DocumentQuery{{SSIN: ssin(77)}, {DocumentType: "householdComposition"}} {
+		whose.SourceReference = []contract.SourceReference{"canary-1"}
+		if none := query(whose, "", 0); len(none.Items) != 0 {
+			t.Errorf("%+v: found %+v", whose, none.Items)
+		}
+	}
 	if none := query(contract.DocumentQuery{SSIN: ssin(77)}, "", 0); len(none.Items) != 0 {
 		t.Fatalf("%+v", none)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/domain/citizen"
+	"coffre/domain/registry"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
@@ -250,6 +253,115 @@ func TestF30WhatIsOpenIsBounded(t *testing.T) {
 	for range 2 { // one after the other
 		if _, err := tv.reportOn(t, me, who, uuid.New()); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// F30: the updates and reinstatements of a day are bounded for each document and each issuer. A
+// change that is refused costs nothing, and what takes a document back is never refused for it.
+func TestF30ChangesOfADocumentAreBounded(t *testing.T) {
+	tv := limitedVault(t, "documentChanges.pair=2,documentChanges.caller=3")
+	first, second := tv.household(t, 1), tv.household(t, 2)
+	change := func(id domain.DocumentID, tag contract.EntityTag, size int) error {
+		_, err := tv.update(t, homeAffairs, id, tag, strings.Replace(household, "1000", fmt.Sprint(size), 1))
+		return err
+	}
+	suspend := func() error {
+		body := contract.DocumentSuspension{Reason: "underReview"}
+		_, err := tv.SuspendDocument(tv.as(t, issuer(homeAffairs), "suspendDocument", body), contract.SuspendDocumentRequestObject{
+			DocumentID: first, Params: contract.SuspendDocumentParams{IdempotencyKey: uuid.New(), IfMatch: "*"}, Body: &body,
+		})
+		return err
+	}
+	reinstate := func() error {
+		body := contract.DocumentReinstatement{}
+		_, err := tv.ReinstateDocument(tv.as(t, issuer(homeAffairs), "reinstateDocument", body), contract.ReinstateDocumentRequestObject{
+			DocumentID: first, Params: contract.ReinstateDocumentParams{IdempotencyKey: uuid.New(), IfMatch: "*"}, Body: &body,
+		})
+		return err
+	}
+	if err := change(first, `"1"`, 1001); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // of a version that is none: nothing is changed, and no place taken
+		if err := change(first, `"1"`, 1002); slugOf(err) != "documentVersionStale" {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(suspend(), reinstate()); err != nil {
+		t.Fatal(err)
+	}
+	wantBudget(t, change(first, `"2"`, 1003), &acting.DocumentChanges)
+	if err := suspend(); err != nil {
+		t.Errorf("C-6: a suspension is refused: %v", err)
+	}
+	wantBudget(t, reinstate(), &acting.DocumentChanges)
+	if err := change(second, `"1"`, 1001); err != nil {
+		t.Errorf("another document: %v", err)
+	}
+	wantBudget(t, change(second, `"2"`, 1002), &acting.DocumentChanges) // of one issuer
+	tv.Clock.Advance(24*time.Hour + time.Minute)
+	if err := errors.Join(reinstate(), change(second, `"2"`, 1002)); err != nil {
+		t.Errorf("the next day: %v", err)
+	}
+}
+
+// F30: what an authentic source states is bounded for each person and each source, whichever
+// statement it is. One that is refused costs nothing, and one beyond the bound leaves nothing
+// and registers nobody.
+func TestF30StatementsAreBounded(t *testing.T) {
+	tv := newVault(t, func(r *registry.Registry) {
+		org := organisation(t, r, homeAffairs)
+		org.Attests = append(org.Attests, registry.CourtAppointment)
+	})
+	limits, err := acting.ParseLimits("statements.pair=1,statements.caller=2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tv.restart(func(s *settings) { s.Limits = limits })
+	tv.household(t, 1)
+	tv.household(t, 2)
+	statements := namings(t, tv)
+	for name := range statements {
+		if !slices.Contains(acting.BudgetsOf[name], &acting.Statements) {
+			delete(statements, name)
+		}
+	}
+	if len(statements) != 4 {
+		t.Fatalf("%d statements", len(statements))
+	}
+	for range 3 {
+		if err := statements["reportDeath"](999); slugOf(err) != "citizenNotFound" {
+			t.Fatalf("of somebody unknown: %v", err)
+		}
+	}
+	if err := statements["reportDeath"](1); err != nil {
+		t.Fatal(err)
+	}
+	tv.waitIdle(t)
+	before := len(recorded[any](t, tv))
+	for name, state := range statements {
+		if err := state(1); !errors.Is(err, acting.ErrBudget) {
+			t.Errorf("%s of one person: %v", name, err)
+		}
+	}
+	wantBudget(t, statements["correctDeath"](1), &acting.Statements)
+	if after := len(recorded[any](t, tv)); after != before {
+		t.Errorf("refusals left %d events", after-before)
+	}
+	if err := statements["replaceSsin"](2); err != nil {
+		t.Errorf("of another person: %v", err)
+	}
+	tv.waitIdle(t)
+	known := len(recorded[citizen.Registered](t, tv))
+	wantBudget(t, statements["grantMandate"](3), &acting.Statements) // of one source
+	if now := len(recorded[citizen.Registered](t, tv)); now != known {
+		t.Errorf("a refusal registered %d people", now-known)
+	}
+	tv.Clock.Advance(24*time.Hour + time.Minute)
+	for name, n := range map[string]int{"correctDeath": 1, "grantMandate": 3} {
+		if err := statements[name](n); err != nil {
+			t.Errorf("the next day, %s: %v", name, err)
 		}
 	}
 }

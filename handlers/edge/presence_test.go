@@ -207,6 +207,87 @@ func TestF24EveryMemberOfEveryBody(t *testing.T) {
 	}
 }
 
+// F24: a client that sends every member it has, those that nobody set as null, as clients
+// that NSwag makes for .NET do by default, asks for what it asks for without them: in every
+// object of every body, and in each choice with each of its groups.
+func TestF24EveryUnsetMemberMayBeNullAtOnce(t *testing.T) {
+	e, tried, nulls := newEdge(t), 0, 0
+	for _, c := range calls(t) {
+		if c.Schema == nil || c.OperationID == "publishRegistry" { // whose members the registry judges
+			continue
+		}
+		for nth := range 8 { // of the choices, their groups in turn
+			body, more := barest(t, c.Schema.Value, nth)
+			bare := c.Request(encode(t, body))
+			if w := e.send(bare); len(e.reached) != 1 {
+				t.Fatalf("%s: what is required alone is refused: %s", c.OperationID, w.Body)
+			}
+			want := canonical(t, e.body)
+			n := unset(c.Schema.Value, body)
+			if w := e.send(c.Request(encode(t, body))); len(e.reached) != 1 || canonical(t, e.body) != want {
+				t.Errorf("%s: with %d members of null it arrives as %s, without as %s: %s", c.OperationID, n, e.body, want, w.Body)
+			}
+			tried, nulls = tried+1, nulls+n
+			if !more {
+				break
+			}
+		}
+	}
+	if tried < 38 || nulls < 110 {
+		t.Errorf("only %d bodies with %d members of null", tried, nulls)
+	}
+}
+
+// barest returns a value that fits a schema with nothing in it that may be absent, and of each
+// choice the nth group, the first where there are fewer. more is false when no choice has
+// groups beyond it. Objects that a group or a required list holds are bare, too.
+func barest(t testing.TB, s *openapi3.Schema, nth int) (value any, more bool) {
+	t.Helper()
+	switch {
+	case s.Type.Is("array"):
+		one, more := barest(t, s.Items.Value, nth)
+		return []any{one}, more
+	case !s.Type.Is("object") || len(s.Properties) == 0:
+		return sample(t, s), false
+	}
+	names := slices.Clone(s.Required)
+	for _, groups := range choicesOf(s) {
+		at := nth
+		if nth >= len(groups) {
+			at = 0
+		}
+		names = append(names, groups[at]...)
+		more = more || nth+1 < len(groups)
+	}
+	all := map[string]any{}
+	for _, name := range names {
+		member, deeper := barest(t, s.Properties[name].Value, nth)
+		all[name], more = member, more || deeper
+	}
+	return all, more
+}
+
+// unset gives every object in a value, in place, null for each member that is not there, and
+// returns how many.
+func unset(s *openapi3.Schema, value any) (n int) {
+	switch v := value.(type) {
+	case []any:
+		for _, item := range v {
+			n += unset(s.Items.Value, item)
+		}
+	case map[string]any:
+		for name, p := range s.Properties {
+			if member, there := v[name]; there {
+				n += unset(p.Value, member)
+			} else {
+				v[name] = nil
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // absent stands for a member that is left out.
 var absent = &struct{ byte }{}
 
