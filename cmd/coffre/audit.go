@@ -46,7 +46,7 @@ type replay struct {
 
 var (
 	typeName   = regexp.MustCompile(`^[a-z]+\.[a-z]+(-[a-z]+)*$`)
-	streamName = regexp.MustCompile(`^[a-z]+(-[0-9a-f-]+)?$`)
+	streamName = regexp.MustCompile(`^(registry|(access|audit|citizen|consent|document|mandate|refusal|release)-[0-9a-z-]+)$`)
 )
 
 func newAuditReplay(p *program) *cobra.Command {
@@ -167,7 +167,7 @@ func (s *selection) chosen() (r replay, err error) {
 		return r, err
 	}
 	if r.stream != "" && !streamName.MatchString(r.stream) {
-		return r, usage("--stream is the name of a stream, such as consent-0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44")
+		return r, usage("--stream is the name of a stream: registry, or its kind, - and an id, such as consent-0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44")
 	}
 	for _, t := range r.types {
 		if !typeName.MatchString(t) {

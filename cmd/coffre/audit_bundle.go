@@ -284,7 +284,7 @@ func (s *selection) flags(cmd *cobra.Command) {
 	f.StringVar(&s.citizen, "citizen", "", "only what concerns this citizen, by `id`")
 	f.StringVar(&s.document, "document", "", "only what concerns this document, by `id`")
 	f.StringVar(&s.consumer, "consumer", "", "only what concerns this organisation, by `number`: its consents, accesses and refusals")
-	f.StringVar(&s.stream, "stream", "", "only this stream, by `name`")
+	f.StringVar(&s.stream, "stream", "", "only this stream, by `name`: registry, or a kind and an id as in consent-0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44")
 	f.StringSliceVar(&s.types, "type", nil, "only these `types` of event")
 	f.StringSliceVar(&s.roles, "role", nil, "only what callers in these `roles` did")
 	f.StringSliceVar(&s.orgs, "org", nil, "only what callers of these organisations did, by `number`")

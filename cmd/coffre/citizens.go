@@ -12,10 +12,10 @@ import (
 )
 
 func newCitizens(p *program) *cobra.Command {
-	return group("citizens", "Find a citizen by number, as a privacy officer",
+	return group("citizens", "Find a citizen by number, and all that the vault holds about one",
 		`  coffre citizens find --data data --ssin-file ssin.txt --reason complaint
-  coffre citizens find --data data --ssin-file ssin.txt --reason legalDuty --case-file case.txt`,
-		newCitizensFind(p))
+  coffre citizens report --data data --ssin-file ssin.txt --lang fr --out report.json`,
+		newCitizensFind(p), newCitizensReport(p))
 }
 
 // lookupReasons are why an officer may look a person up.

@@ -23,13 +23,13 @@ func newCorrections(p *program) *cobra.Command {
 		newCorrectionsPropose(p), newCorrectionsList(p), newCorrectionsApprove(p))
 }
 
-// corrected is the citizen whom a correction is about, named by an officer.
-type corrected struct {
+// officersCitizen is a citizen whom an officer names by id.
+type officersCitizen struct {
 	officer
 	citizen string
 }
 
-func (c *corrected) flags(cmd *cobra.Command) {
+func (c *officersCitizen) flags(cmd *cobra.Command) {
 	c.officer.flags(cmd)
 	cmd.Flags().StringVar(&c.citizen, "citizen", "", "the citizen's `id` in the vault, as 'coffre citizens find' tells it")
 	required(cmd, "citizen")
@@ -37,7 +37,7 @@ func (c *corrected) flags(cmd *cobra.Command) {
 
 func newCorrectionsPropose(p *program) *cobra.Command {
 	var at where
-	var of corrected
+	var of officersCitizen
 	var asJSON bool
 	var kind, survivor, caseFile string
 	cmd := &cobra.Command{
@@ -95,14 +95,19 @@ With --kind separation a merge is undone; what was recorded meanwhile stays with
 
 func newCorrectionsList(p *program) *cobra.Command {
 	var at where
-	var of corrected
+	var of officersCitizen
 	var asJSON bool
+	var lang string
 	cmd := &cobra.Command{
 		Use: "list", Short: "What was proposed to correct about a citizen, and what became of it",
 		Example: `  coffre corrections list --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44
-  coffre corrections list --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --json`,
+  coffre corrections list --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --lang fr`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("lang", lang, languages...); err != nil {
+				return err
+			}
+			in := speaker(lang)
 			id, err := citizenID(of.citizen)
 			if err != nil {
 				return err
@@ -115,12 +120,12 @@ func newCorrectionsList(p *program) *cobra.Command {
 				if asJSON {
 					return p.printJSON(r.Body)
 				}
-				if err := p.facts("citizen", id.String(), "corrections", strconv.Itoa(len(r.Body.Items))); err != nil || len(r.Body.Items) == 0 {
+				if err := p.facts(in.word("citizen"), id.String(), in.word("corrections"), strconv.Itoa(len(r.Body.Items))); err != nil || len(r.Body.Items) == 0 {
 					return err
 				}
-				t := p.table("CORRECTION", "KIND", "STATE", "PROPOSED BY", "PROPOSED", "CARRIED OUT")
+				t := p.table(in.headings("correction", "kind", "state", "proposed by", "proposed", "carried out")...)
 				for _, one := range r.Body.Items {
-					t.row(one.CorrectionID.String(), string(one.Kind), string(one.State), string(one.ProposedBy), day(one.ProposedAt), day(one.CompletedAt))
+					t.row(one.CorrectionID.String(), in.correctionKind(one.Kind), in.correctionState(one.State), in.readerRole(one.ProposedBy), day(one.ProposedAt), day(one.CompletedAt))
 				}
 				return t.flush()
 			})
@@ -129,12 +134,13 @@ func newCorrectionsList(p *program) *cobra.Command {
 	at.flags(cmd)
 	of.flags(cmd)
 	jsonFlag(cmd, &asJSON)
+	langFlag(cmd, &lang)
 	return cmd
 }
 
 func newCorrectionsApprove(p *program) *cobra.Command {
 	var at where
-	var of corrected
+	var of officersCitizen
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "approve ID", Short: "A second person agrees, and the correction is carried out",

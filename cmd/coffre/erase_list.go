@@ -15,18 +15,18 @@ var erasureStates = []string{"requested", "approved", "started", "stopped", "key
 func newEraseList(p *program) *cobra.Command {
 	return officersList[contract.ErasureState, contract.Erasure]{
 		states:  erasureStates,
-		columns: []string{"ERASURE", "OF", "CITIZEN", "STATE", "REASON", "REQUESTED", "APPROVED"},
+		columns: []string{"erasure", "of", "citizen", "state", "reason", "requested", "approved"},
 		page: func(ctx context.Context, c *client.Client, states []contract.ErasureState, after contract.Cursor) ([]contract.Erasure, contract.Cursor, error) {
 			page, err := client.Read[contract.Erasures](c.ListErasures(ctx, contract.ListErasuresParams{PageSize: officersPage, State: states, After: after}))
 			return page.Body.Items, page.Body.NextCursor, err
 		},
-		row: func(e contract.Erasure) []string {
-			return []string{e.ErasureID.String(), string(e.Scope), e.CitizenID.String(), string(e.State), string(e.Reason), day(e.RequestedAt), day(e.ApprovedAt)}
+		row: func(in speaker, e contract.Erasure) []string {
+			return []string{e.ErasureID.String(), in.erasureScope(e.Scope), e.CitizenID.String(), in.erasureState(e.State), string(e.Reason), day(e.RequestedAt), day(e.ApprovedAt)}
 		},
 	}.command(p, &cobra.Command{
 		Use: "list", Short: "Requests to be forgotten, oldest first",
 		Long: "With --state requested those that wait for a second person. A look is on record.",
 		Example: `  coffre erase list --data data --state requested
-  coffre erase list --data data --json`,
+  coffre erase list --data data --lang nl`,
 	})
 }

@@ -217,7 +217,9 @@ func TestUsageMistakesAreCode2(t *testing.T) {
 		"not a type":                  {[]string{"audit", "replay", "--data", dir, "--type", "Everything"}, "--type"},
 		"no such type":                {[]string{"audit", "replay", "--data", dir, "--citizen", anna, "--type", "consent.grantd"}, "did you mean consent.granted?"},
 		"token for what is open":      {[]string{"health", "--data", dir, "--token-file", "x"}, "--data and --token-file exclude each other"},
-		"not a stream":                {[]string{"audit", "replay", "--data", dir, "--stream", "*"}, "--stream"},
+		"not a stream":                {[]string{"audit", "replay", "--data", dir, "--stream", "*"}, "--stream is the name of a stream: registry, or"},
+		"a kind without an id":        {[]string{"audit", "replay", "--data", dir, "--stream", "consent"}, "--stream is the name of a stream: registry, or"},
+		"a stream of no kind":         {[]string{"audit", "bundle", "--out", "x", "--data", dir, "--stream", "consnt-0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44"}, "--stream is the name of a stream: registry, or"},
 		"no such format":              {[]string{"export", "consentLog", "--data", dir, "--out", "-", "--format", "ods"}, "--format is one of"},
 		"erasing without being sure":  {[]string{"erase", "approve", "--data", dir, "0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44"}, "--yes"},
 		"trimming without being sure": {[]string{"keys", "trim", "--data", dir}, "--yes"},
@@ -309,6 +311,33 @@ func TestEveryCommandSaysHowItIsTyped(t *testing.T) {
 	})
 	if leaves < 45 || typed < 130 {
 		t.Fatalf("%d commands were typed in %d wrong ways", leaves, typed)
+	}
+}
+
+// Whoever types help before the command, or asks a program for its version as one asks others,
+// is told.
+func TestHelpAndVersionAreTypedAsElsewhere(t *testing.T) {
+	s := &shell{t: t}
+	for _, words := range [][]string{{}, {"documents"}, {"documents", "import"}, {"help"}} {
+		asked, usual := s.must(0, append([]string{"help"}, words...)...), s.must(0, append(words, "--help")...)
+		if asked.out != usual.out || asked.err != "" {
+			t.Errorf("help %v: out %q, err %q", words, asked.out, asked.err)
+		}
+	}
+	for says, words := range map[string][]string{
+		`unknown command "documets" for "coffre"; did you mean documents?`:           {"documets"},
+		`unknown command "imprt" for "coffre documents"; did you mean import?`:       {"documents", "imprt"},
+		`"coffre documents import" has no commands; its help: coffre help documents`: {"documents", "import", "now"},
+	} {
+		if got := s.must(exitUsage, append([]string{"help"}, words...)...); got.out != "" || !strings.Contains(got.err, says) {
+			t.Errorf("help %v: out %q, err %q", words, got.out, got.err)
+		}
+	}
+	if asked, usual := s.must(0, "--version"), s.must(0, "version"); asked != usual {
+		t.Errorf("--version: %+v, want %+v", asked, usual)
+	}
+	if got := s.must(0, "__complete", "help", "documents", ""); !strings.Contains(got.out, "import\t") {
+		t.Errorf("commands are not completed: %q", got.out)
 	}
 }
 

@@ -14,11 +14,11 @@ import (
 // by page and oldest first, narrowed by states.
 type officersList[S ~string, Item any] struct {
 	states  []string // the values of --state, all there are
-	columns []string
+	columns []string // in English, as the list of words has them
 	// page asks for one page of items in these states, or in any when none is given.
 	page func(ctx context.Context, c *client.Client, states []S, after contract.Cursor) ([]Item, contract.Cursor, error)
 	// row returns the cells of an item, one for each column.
-	row func(Item) []string
+	row func(in speaker, one Item) []string
 }
 
 // command gives a command, which has its words, the flags and the work of the list.
@@ -27,8 +27,13 @@ func (l officersList[S, Item]) command(p *program, cmd *cobra.Command) *cobra.Co
 	var me officer
 	var asJSON bool
 	var asked []string
+	var lang string
 	cmd.Args = takes()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := oneOf("lang", lang, languages...); err != nil {
+			return err
+		}
+		in := speaker(lang)
 		var states []S
 		for _, s := range asked {
 			if err := oneOf("state", s, l.states...); err != nil {
@@ -37,10 +42,10 @@ func (l officersList[S, Item]) command(p *program, cmd *cobra.Command) *cobra.Co
 			states = append(states, S(s))
 		}
 		return p.asks(cmd.Context(), at, me.grant(), func(c *client.Client) error {
-			t := p.table(l.columns...)
+			t := p.table(in.headings(l.columns...)...)
 			return printPages(p, asJSON, t, func(after contract.Cursor) ([]Item, contract.Cursor, error) {
 				return l.page(cmd.Context(), c, states, after)
-			}, func(one Item) { t.row(l.row(one)...) })
+			}, func(one Item) { t.row(l.row(in, one)...) })
 		})
 	}
 	at.flags(cmd)
@@ -48,6 +53,7 @@ func (l officersList[S, Item]) command(p *program, cmd *cobra.Command) *cobra.Co
 	cmd.Flags().StringSliceVar(&asked, "state", nil, "only these `states`: "+strings.Join(l.states, ", "))
 	complete(cmd, "state", l.states...)
 	jsonFlag(cmd, &asJSON)
+	langFlag(cmd, &lang)
 	return cmd
 }
 

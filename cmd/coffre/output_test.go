@@ -25,6 +25,7 @@ func TestOutReplacesNoFileWithoutForce(t *testing.T) {
 		"coffre backup":             {"backup", "--recipient", id.Recipient().String()},
 		"coffre export consentLog":  {"export", "consentLog"},
 		"coffre audit bundle":       {"audit", "bundle"},
+		"coffre citizens report":    {"citizens", "report", "--citizen", anna},
 		"coffre documents download": {"documents", "download", anna, anna},
 	}
 	root, _ := newRoot(newProgram(terminal{}))

@@ -191,6 +191,7 @@ var recordedCommands = map[string]left{
 	"coffre store prepare": none("it makes tables and rights, and reads no event"),
 	"coffre store copy":    none("it copies sealed bytes and wrapped keys from a directory that it owns, to a place whose keeper it needs; the machine's own log tells who ran it"),
 	"coffre version":       none(tellsNobody),
+	"coffre help":          none(tellsNobody),
 }
 
 // recordedPorts says of every call of the port for KurrentDB's clients what it leaves.

@@ -91,12 +91,17 @@ func newRestrictionsList(p *program) *cobra.Command {
 	var at where
 	var person restrictor
 	var asJSON bool
+	var lang string
 	cmd := &cobra.Command{
 		Use: "list", Short: "Every restriction of a citizen, those lifted included",
 		Example: `  coffre restrictions list --data data --ssin-file ssin.txt
-  coffre restrictions list --data data --ssin-file ssin.txt --json`,
+  coffre restrictions list --data data --ssin-file ssin.txt --lang nl`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("lang", lang, languages...); err != nil {
+				return err
+			}
+			in := speaker(lang)
 			return person.ask(cmd.Context(), p, at, func(c *client.Client, id domain.CitizenID) error {
 				all := contract.Restrictions{Self: contract.RestrictionsHref(id), Items: []contract.Restriction{}}
 				err := eachPage(func(after contract.Cursor) ([]contract.Restriction, contract.Cursor, error) {
@@ -112,16 +117,16 @@ func newRestrictionsList(p *program) *cobra.Command {
 				if asJSON {
 					return p.printJSON(all)
 				}
-				if err := p.facts("citizen", id.String(), "restrictions", strconv.Itoa(len(all.Items))); err != nil || len(all.Items) == 0 {
+				if err := p.facts(in.word("citizen"), id.String(), in.word("restrictions"), strconv.Itoa(len(all.Items))); err != nil || len(all.Items) == 0 {
 					return err
 				}
-				t := p.table("RESTRICTION", "OF", "REASON", "ASKED BY", "SINCE", "LIFTED")
+				t := p.table(in.headings("restriction", "of", "reason", "asked by", "since", "lifted")...)
 				for _, one := range all.Items {
-					of := "everything"
+					of := in.word("everything")
 					if !one.DocumentID.IsZero() {
-						of = "document " + one.DocumentID.String()
+						of = in.word("document") + " " + one.DocumentID.String()
 					}
-					t.row(one.RestrictionID.String(), of, string(one.Reason), string(one.AskedBy), day(one.RestrictedAt), day(one.LiftedAt))
+					t.row(one.RestrictionID.String(), of, string(one.Reason), in.readerRole(one.AskedBy), day(one.RestrictedAt), day(one.LiftedAt))
 				}
 				return t.flush()
 			})
@@ -130,6 +135,7 @@ func newRestrictionsList(p *program) *cobra.Command {
 	at.flags(cmd)
 	person.flags(cmd)
 	jsonFlag(cmd, &asJSON)
+	langFlag(cmd, &lang)
 	return cmd
 }
 

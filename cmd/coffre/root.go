@@ -58,6 +58,7 @@ const runsItself = "runs"
 // newRoot returns the tree of commands, and whether one of them came to run: an
 // error before that is one of usage.
 func newRoot(p *program) (root *cobra.Command, started *bool) {
+	var version bool
 	root = &cobra.Command{
 		Use: "coffre", Short: "A vault of citizens' documents", Long: about,
 		Example: `  coffre demo --data /tmp/try            play a story and read what happened
@@ -65,14 +66,20 @@ func newRoot(p *program) (root *cobra.Command, started *bool) {
   coffre token --data data --role issuer --org 0206731645`,
 		SilenceErrors: true, SilenceUsage: true,
 		// Without a word after it, the help.
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				return p.printVersion(cmd.Context(), false)
+			}
+			return cmd.Help()
+		},
 		Args: noSuchCommand,
 	}
+	root.Flags().BoolVar(&version, "version", false, "what this program is made of, as coffre version tells")
 	root.AddCommand(
 		newServe(p), newDestroyer(p), newRotator(p), newDemo(p), newToken(p),
 		newRegistry(p), newDocuments(p), newWallet(p), newCitizens(p), newCorrections(p), newConsents(p), newAccesses(p), newMandates(p), newRestrictions(p), newHolds(p), newErase(p), newReleases(p), newSuppressions(p),
 		newAudit(p), newWitness(p), newExport(p), newProjections(p), newWebhooks(p), newIdentity(p), newKeys(p), newBackup(p), newRestore(p), newStore(p),
-		newHealth(p), newBench(p), newVersion(p),
+		newHealth(p), newBench(p), newVersion(p), newHelp(),
 	)
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
@@ -82,7 +89,7 @@ func newRoot(p *program) (root *cobra.Command, started *bool) {
 		_, err := fmt.Fprintf(cmd.OutOrStderr(), "Usage: %s\nTry '%s --help'.\n", usageLine(cmd), cmd.CommandPath())
 		return err
 	})
-	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"}) // --help is enough
+	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"}) // ours is a command like others
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.InitDefaultCompletionCmd()
 	examples(root)

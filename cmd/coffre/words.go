@@ -82,6 +82,25 @@ var words = map[string]translated{
 	"Nobody read or asked anything in the last %d days.": {
 		"Niemand las of vroeg iets in de laatste %d dagen.", "Personne n'a rien lu ni demandé ces %d derniers jours.", "In den letzten %d Tagen hat niemand etwas gelesen oder gefragt."},
 	"Complete since %s.":      {"Volledig sinds %s.", "Complet depuis le %s.", "Vollständig seit %s."},
+	"hold":                    {"wisverbod", "interdiction d'effacer", "Löschverbot"},
+	"placed":                  {"opgelegd", "imposée", "verhängt"},
+	"lifted":                  {"opgeheven", "levée", "aufgehoben"},
+	"restriction":             {"beperking", "limitation", "Einschränkung"},
+	"restrictions":            {"beperkingen", "limitations", "Einschränkungen"},
+	"asked by":                {"gevraagd door", "demandée par", "verlangt von"},
+	"since":                   {"sinds", "depuis", "seit"},
+	"everything":              {"alles", "tout", "alles"},
+	"erasure":                 {"wissing", "effacement", "Löschung"},
+	"requested":               {"gevraagd", "demandé", "verlangt"},
+	"approved":                {"goedgekeurd", "approuvé", "genehmigt"},
+	"release":                 {"vrijgave", "libération", "Freigabe"},
+	"proposed":                {"voorgesteld", "proposée", "vorgeschlagen"},
+	"proposed by":             {"voorgesteld door", "proposée par", "vorgeschlagen von"},
+	"carried out":             {"uitgevoerd", "exécutée", "ausgeführt"},
+	"suppression":             {"onthouden wissing", "effacement retenu", "gemerkte Löschung"},
+	"review":                  {"herziening", "révision", "Überprüfung"},
+	"correction":              {"rechtzetting", "rectification", "Berichtigung"},
+	"corrections":             {"rechtzettingen", "rectifications", "Berichtigungen"},
 	"attests":                 {"bevestigt", "atteste", "bestätigt"},
 	"A consent lasts at most": {"Een toestemming duurt hoogstens", "Un consentement dure au plus", "Eine Einwilligung gilt höchstens"},
 	"Minors read and decide alone from the age of":               {"Minderjarigen beslissen alleen vanaf", "Les mineurs décident seuls à partir de", "Minderjährige entscheiden allein ab"},
@@ -119,6 +138,56 @@ var mandateStates = map[contract.MandateState]translated{
 	contract.MandateStateAccepted: {"aanvaard", "accepté", "angenommen"},
 	contract.MandateStateEnded:    {"beëindigd", "terminé", "beendet"},
 	contract.MandateStateExpired:  {"vervallen", "expiré", "abgelaufen"},
+}
+
+// erasureStateWords are the states of an erasure, for people.
+var erasureStateWords = map[contract.ErasureState]translated{
+	contract.ErasureStateRequested:     {"gevraagd", "demandé", "verlangt"},
+	contract.ErasureStateApproved:      {"goedgekeurd", "approuvé", "genehmigt"},
+	contract.ErasureStateStarted:       {"begonnen", "commencé", "begonnen"},
+	contract.ErasureStateStopped:       {"gestopt", "arrêté", "angehalten"},
+	contract.ErasureStateKeysDestroyed: {"sleutels vernietigd", "clés détruites", "Schlüssel vernichtet"},
+	contract.ErasureStateFinal:         {"definitief", "définitif", "endgültig"},
+}
+
+// erasureScopes say what an erasure is of.
+var erasureScopes = map[contract.ErasureScope]translated{
+	contract.ErasureScopeDocument: {"document", "document", "Dokument"},
+	contract.ErasureScopeCitizen:  {"burger", "citoyen", "Bürger"},
+}
+
+// releaseStateWords are the states of a release, for people.
+var releaseStateWords = map[contract.ReleaseState]translated{
+	contract.ReleaseStateProposed:  {"voorgesteld", "proposée", "vorgeschlagen"},
+	contract.ReleaseStateApproved:  {"goedgekeurd", "approuvée", "genehmigt"},
+	contract.ReleaseStateCompleted: {"uitgevoerd", "exécutée", "ausgeführt"},
+}
+
+// releaseKinds say what a release does.
+var releaseKinds = map[contract.ReleaseKind]translated{
+	contract.ReleaseKindEnd:     {"einde van de herinnering", "fin du souvenir", "Ende der Erinnerung"},
+	contract.ReleaseKindNewLife: {"nieuw leven", "nouvelle vie", "neues Leben"},
+}
+
+// correctionKindWords say what is corrected.
+var correctionKindWords = map[contract.CorrectionKind]translated{
+	contract.CorrectionKindMerge:        {"samenvoeging", "fusion", "Zusammenführung"},
+	contract.CorrectionKindSeparation:   {"splitsing", "séparation", "Trennung"},
+	contract.CorrectionKindDeathInError: {"overlijden ten onrechte gemeld", "décès signalé par erreur", "irrtümlich gemeldeter Tod"},
+}
+
+// correctionStates are the states of a correction, for people.
+var correctionStates = map[contract.CorrectionState]translated{
+	contract.CorrectionStateProposed:  {"voorgesteld", "proposée", "vorgeschlagen"},
+	contract.CorrectionStateCompleted: {"uitgevoerd", "exécutée", "ausgeführt"},
+	contract.CorrectionStateLapsed:    {"vervallen", "caduque", "verfallen"},
+}
+
+// suppressionStateWords are the states of a suppression, for people.
+var suppressionStateWords = map[contract.SuppressionState]translated{
+	contract.SuppressionStateKept:      {"onthouden", "retenu", "gemerkt"},
+	contract.SuppressionStateReviewDue: {"te herzien", "à réviser", "zu überprüfen"},
+	contract.SuppressionStateEnding:    {"loopt af", "prend fin", "läuft aus"},
 }
 
 // accessOutcomes are those of an access, for people.
@@ -171,11 +240,11 @@ func (s speaker) word(english string) string {
 }
 
 // headings returns words as they stand above columns.
-func (s speaker) headings(english ...string) []string {
-	for i, word := range english {
-		english[i] = strings.ToUpper(s.word(word))
+func (s speaker) headings(english ...string) (all []string) {
+	for _, word := range english {
+		all = append(all, strings.ToUpper(s.word(word)))
 	}
-	return english
+	return all
 }
 
 // state returns a document's state; one of a later contract stays as it is.
@@ -189,6 +258,34 @@ func (s speaker) consentState(state contract.ConsentState) string {
 
 func (s speaker) mandateState(state contract.MandateState) string {
 	return mandateStates[state].in(s, string(state))
+}
+
+func (s speaker) erasureState(state contract.ErasureState) string {
+	return erasureStateWords[state].in(s, string(state))
+}
+
+func (s speaker) erasureScope(scope contract.ErasureScope) string {
+	return erasureScopes[scope].in(s, string(scope))
+}
+
+func (s speaker) releaseState(state contract.ReleaseState) string {
+	return releaseStateWords[state].in(s, string(state))
+}
+
+func (s speaker) releaseKind(kind contract.ReleaseKind) string {
+	return releaseKinds[kind].in(s, string(kind))
+}
+
+func (s speaker) correctionKind(kind contract.CorrectionKind) string {
+	return correctionKindWords[kind].in(s, string(kind))
+}
+
+func (s speaker) correctionState(state contract.CorrectionState) string {
+	return correctionStates[state].in(s, string(state))
+}
+
+func (s speaker) suppressionState(state contract.SuppressionState) string {
+	return suppressionStateWords[state].in(s, string(state))
 }
 
 func (s speaker) accessOutcome(outcome contract.AccessOutcome) string {

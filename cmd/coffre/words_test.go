@@ -43,19 +43,33 @@ func TestEveryWordIsTranslated(t *testing.T) {
 			t.Errorf("%q: %+v", english, to)
 		}
 	}
-	for state, to := range consentStates {
-		if to.nl == "" || to.fr == "" || to.de == "" || !state.Valid() {
-			t.Errorf("%q: %+v", state, to)
+	allTranslated(t, consentStates)
+	allTranslated(t, mandateStates)
+	allTranslated(t, states)
+	allTranslated(t, erasureStateWords, erasureStates...)
+	allTranslated(t, erasureScopes, "document", "citizen")
+	allTranslated(t, releaseStateWords, releaseStates...)
+	allTranslated(t, suppressionStateWords, suppressionStates...)
+	allTranslated(t, releaseKinds, "end", "newLife")
+	allTranslated(t, correctionKindWords, correctionKinds...)
+	allTranslated(t, correctionStates, "proposed", "completed", "lapsed")
+}
+
+// allTranslated finds a value of the contract that a language lacks, or that must be there and
+// is not.
+func allTranslated[Value interface {
+	~string
+	Valid() bool
+}](t *testing.T, said map[Value]translated, must ...string) {
+	t.Helper()
+	for value, to := range said {
+		if to.nl == "" || to.fr == "" || to.de == "" || !value.Valid() {
+			t.Errorf("%q: %+v", value, to)
 		}
 	}
-	for state, to := range mandateStates {
-		if to.nl == "" || to.fr == "" || to.de == "" || !state.Valid() {
-			t.Errorf("%q: %+v", state, to)
-		}
-	}
-	for state, to := range states {
-		if to.nl == "" || to.fr == "" || to.de == "" || !state.Valid() {
-			t.Errorf("%q: %+v", state, to)
+	for _, value := range must {
+		if _, there := said[Value(value)]; !there {
+			t.Errorf("%q is not there", value)
 		}
 	}
 }
