@@ -30,6 +30,8 @@ func (s *shape) expected() string {
 		switch {
 		case len(s.enum) > 0:
 			return "one of " + strings.Join(s.enum, ", ")
+		case s.pattern != nil:
+			return s.suchAs("text" + s.bounds("character") + ": " + s.form)
 		case s.form != "":
 			words = s.form
 		default:
@@ -37,6 +39,11 @@ func (s *shape) expected() string {
 		}
 		words += s.bounds("character")
 	}
+	return s.suchAs(words)
+}
+
+// suchAs adds an example, where there is one.
+func (s *shape) suchAs(words string) string {
 	if s.example != "" {
 		words += ", such as " + s.example
 	}
