@@ -338,7 +338,21 @@ func TestRestoreWithoutOrWithAnOldList(t *testing.T) {
 	if err != nil || len(citizens) != 1 || citizens[0].Citizen != y.a || len(streams) != 1 || string(streams[0].Stream) != "document-"+y.b1 {
 		t.Error(citizens, streams, err)
 	}
-	s.must(exitFailed, "restore", today, "--data", filepath.Join(t.TempDir(), "x"), "--identity-file", y.key, "--shred-list", filepath.Join(t.TempDir(), "absent"))
+	for says, args := range map[string][]string{
+		"--no-shred-list": {today, "--shred-list", filepath.Join(t.TempDir(), "absent")},
+		"--kek-file":      {today, "--shred-list", empty, "--kek-file", filepath.Join(t.TempDir(), "absent")},
+		"backup":          {filepath.Join(t.TempDir(), "absent"), "--shred-list", empty},
+		"whole backup":    {y.key, "--shred-list", empty}, // it is none
+	} {
+		to := filepath.Join(t.TempDir(), "x")
+		got := s.run(append([]string{"restore", "--data", to, "--identity-file", y.key}, args...)...)
+		if got.code == 0 || !strings.Contains(got.err, says) {
+			t.Errorf("%s: %d, %q", says, got.code, got.err)
+		}
+		if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: the directory is there: %v", says, err)
+		}
+	}
 }
 
 // killed is the panic that ends a restore as a kill would, between two steps.

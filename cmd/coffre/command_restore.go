@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"coffre/cmd/coffre/files"
 	"coffre/cmd/coffre/vault"
 	"coffre/eventstore/backup"
 )
@@ -49,6 +52,9 @@ knows them. Every process of the vault must be stopped first.`,
 			if cut.data != "" {
 				return p.acceptLoss(cmd.Context(), cut, sure, asJSON)
 			}
+			if err := readable(args[0], list, kek); err != nil {
+				return err
+			}
 			with, err := p.identities(key)
 			if err != nil {
 				return err
@@ -59,11 +65,17 @@ knows them. Every process of the vault must be stopped first.`,
 				}
 			}
 			dir := vault.DataDir(data)
+			_, missing := os.Lstat(data)
 			release, err := dir.Own()
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, release()) }()
+			defer func() {
+				if err != nil && errors.Is(missing, fs.ErrNotExist) {
+					err = errors.Join(err, dir.RemoveEmpty()) // else the next command would begin a new vault there
+				}
+				err = errors.Join(err, release())
+			}()
 			found, _, sum, err := p.readBackup(cmd.Context(), args[0], &vault.Restore{Dir: dir, Identities: with, ShredList: list, KEKFile: kek})
 			if err != nil {
 				return err
@@ -94,6 +106,29 @@ knows them. Every process of the vault must be stopped first.`,
 	}
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// readable refuses files that a restore needs and that cannot be read, before anything is made.
+// An empty name is no file.
+func readable(archive, list, kek string) error {
+	for _, one := range []struct{ what, name string }{{"backup", archive}, {"--shred-list", list}, {"--kek-file", kek}} {
+		if one.name == "" {
+			continue
+		}
+		f, err := os.Open(one.name)
+		if err == nil {
+			err = f.Close()
+		}
+		if err == nil {
+			continue
+		}
+		err = fmt.Errorf("%s: %w", one.what, files.Cause(err))
+		if one.name == list && errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; the list is the file %s of the data directory, and a vault that never destroyed a key has none (--no-shred-list)", err, vault.ShredFile)
+		}
+		return err
+	}
+	return nil
 }
 
 // restoreDone is a vault that was restored.

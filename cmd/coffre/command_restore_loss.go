@@ -56,7 +56,7 @@ func (p *program) acceptLoss(ctx context.Context, l lossFlags, sure, asJSON bool
 	} else if !there {
 		return usage("there is no data directory %s", l.data)
 	}
-	release, err := dir.Own()
+	release, err := dir.OwnStopped()
 	if err != nil {
 		return err
 	}

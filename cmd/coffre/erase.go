@@ -218,12 +218,14 @@ func (p *program) printCertificate(c contract.ErasureCertificate) error {
 	if err := p.facts(certified(c)...); err != nil || len(c.Remains) == 0 {
 		return err
 	}
-	fmt.Fprintln(p.Out) // the table tells of an error
-	t := p.table("WHAT STAYS", "WHY", "UNTIL")
+	fmt.Fprintln(p.Out, "\nWhat stays:") // the facts tell of an error
 	for _, r := range c.Remains {
-		t.row(r.What, r.Why, string(r.Until))
+		fmt.Fprintln(p.Out) // sentences, too long for columns
+		if err := p.facts("what", r.What, "why", r.Why, "until", string(r.Until)); err != nil {
+			return err
+		}
 	}
-	return t.flush()
+	return nil
 }
 
 // certified returns the facts of a certificate, for people.

@@ -29,8 +29,9 @@ func newHoldsPlace(p *program) *cobra.Command {
 	var reason, caseFile string
 	cmd := &cobra.Command{
 		Use: "place", Short: "Forbid the erasure of anything of a citizen",
-		Long: `Places a legal hold. While it stands nothing of the citizen is erased: a request to be forgotten
-waits until the last hold is lifted. What may be read, and by whom, stays as it was.`,
+		Long: `Places a legal hold. While it stands nothing of the citizen is erased: who asks to be forgotten is
+refused, and an erasure that was approved already waits. What may be read, and by whom, stays as
+it was.`,
 		Example: `  coffre holds place --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --reason litigation
   coffre holds place --data data --subject anna --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --reason litigation --case-file case.txt`,
 		Args: takes(),

@@ -270,7 +270,7 @@ func TestCommandsOfEveryRole(t *testing.T) {
 	if got := one("erase", "certificate", erasure); text(got["signature"]) == "" || text(got["citizenId"]) != citizen {
 		t.Errorf("certificate: %v", got)
 	}
-	if got := s.must(0, "erase", "certificate", "--data", dir, erasure).out; !strings.Contains(got, "WHAT STAYS") {
+	if got := s.must(0, "erase", "certificate", "--data", dir, erasure).out; !strings.Contains(got, "\nWhat stays:\n\nwhat  the facts in clear in the log") {
 		t.Errorf("certificate: %s", got)
 	}
 	if got := s.must(0, "audit", "replay", "--data", dir, "--citizen", citizen).out; !strings.Contains(got, "destroyed the keys") {

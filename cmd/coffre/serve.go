@@ -147,7 +147,7 @@ func (o serveOptions) dutyBanner() string {
 func (o serveOptions) banner() string {
 	if o.Vault == nil {
 		return `
-  *** COFFRE FOR TRYING OUT: keys lie in a file beside the data, and serves this machine only. ***
+  *** COFFRE FOR TRYING OUT: its keys lie in a file beside the data, and it serves this machine only. ***
 
 `
 	}

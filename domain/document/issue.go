@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	ErrNotIssuer           = domain.NewError(domain.Forbidden, "notIssuer", "this organisation is not the authentic source of this type of document")
+	ErrNotIssuer           = domain.NewError(domain.Forbidden, "notIssuer", "this organisation is not the authentic source of this type of document; GET /registry lists the issuers of each type")
 	ErrUnknownType         = domain.NewError(domain.Invalid, "unknownDocumentType", "no such type of document is issued any more, or ever was; documentTypes of GET /registry has those that are")
 	ErrValidity            = domain.NewError(domain.Invalid, "invalidValidity", "validity has a first day, which is not after its last")
 	ErrIncomplete          = domain.NewError(domain.Invalid, "documentIncomplete", "a document has content and a source reference")

@@ -76,7 +76,7 @@ type openEnd struct {
 
 // open opens one end. Its functions onClose run in any case.
 func (e CopyEnd) open(ctx context.Context, config Config, logger *slog.Logger, onClose func(func() error)) (o openEnd, err error) {
-	release, err := e.Dir.Own()
+	release, err := e.Dir.OwnStopped()
 	if err != nil {
 		return o, fmt.Errorf("%s: %w", e.Dir, err)
 	}

@@ -104,6 +104,25 @@ func (d DataDir) Own() (release func() error, err error) {
 	return lock.Unlock, nil
 }
 
+// OwnStopped is Own for work that no process may serve the vault beside; the refusal says so.
+func (d DataDir) OwnStopped() (release func() error, err error) {
+	release, err = d.Own()
+	if errors.Is(err, ErrOwned) {
+		err = fmt.Errorf("%w; stop it first", err)
+	}
+	return release, err
+}
+
+// RemoveEmpty removes a folder that holds nothing but its lock, which the caller has; any other
+// stays as it is.
+func (d DataDir) RemoveEmpty() error {
+	there, err := os.ReadDir(string(d))
+	if err != nil || len(there) != 1 || there[0].Name() != lockFile {
+		return err
+	}
+	return errors.Join(os.Remove(d.File(lockFile)), os.Remove(string(d)))
+}
+
 // Owned reports whether a process has the folder now. It makes nothing in it.
 func (d DataDir) Owned() (bool, error) {
 	if there, err := isThere(d.File(lockFile)); err != nil || !there {

@@ -124,7 +124,7 @@ func openRows(ctx context.Context, db, keyIn *keysdb.DB, kek seal.KEK) error {
 
 // with runs f on the key database and its keeper. The directory is this process's meanwhile.
 func (k KeyRows) with(ctx context.Context, f func(*keysdb.DB, seal.KEK) error) (err error) {
-	release, err := k.Dir.Own()
+	release, err := k.Dir.OwnStopped()
 	if err != nil {
 		return err
 	}
