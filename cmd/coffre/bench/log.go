@@ -138,7 +138,7 @@ func (w *writer) updateOne(ctx context.Context, caller int) error {
 // issueOne appends the first event of a new stream of the caller's citizen.
 func (w *writer) issueOne(ctx context.Context, caller int) error {
 	id := domain.DocumentID{UUID: uuid.New()}
-	return w.put(ctx, eventstore.Stream("document-"+id.String()), w.holders[caller], issued(id, w.holders[caller], content(), caller))
+	return w.begin(ctx, eventstore.Stream("document-"+id.String()), w.holders[caller], issued(id, w.holders[caller], content(), caller))
 }
 
 // rawLog is a file with the log's tables, written to by nothing but two prepared
@@ -152,7 +152,7 @@ type rawLog struct {
 	beginBatch, endsBatch *sqlite3.Stmt
 }
 
-// rawOptions are those of the log's own writer.
+// rawOptions are those of the log's own writer, with more cache for the index that it lacks.
 var rawOptions = sqlitedb.Options{PageSize: 32 << 10, Cache: 32 << 20, Checksums: true}
 
 const rawTables = `

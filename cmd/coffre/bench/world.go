@@ -132,9 +132,21 @@ func sealOver(ctx context.Context, store eventstore.Store, dir vault.DataDir, ke
 
 // put appends events to a stream without deciding anything.
 func (l *sealedLog) put(ctx context.Context, s eventstore.Stream, holder domain.CitizenID, events ...any) error {
-	w := eventstore.Write{Stream: s, Citizen: holder, Meta: meta(eventstore.At(s, 0))}
+	_, err := counting.Transact(ctx, l.log, write(s, holder), recorded(events))
+	return err
+}
+
+// begin is put for a stream that most likely does not exist, as the document of a new
+// reference.
+func (l *sealedLog) begin(ctx context.Context, s eventstore.Stream, holder domain.CitizenID, events ...any) error {
+	w := write(s, holder)
+	w.Fresh = true
 	_, err := counting.Transact(ctx, l.log, w, recorded(events))
 	return err
+}
+
+func write(s eventstore.Stream, holder domain.CitizenID) eventstore.Write {
+	return eventstore.Write{Stream: s, Citizen: holder, Meta: meta(eventstore.At(s, 0))}
 }
 
 // counting folds any stream to the number of its events.
