@@ -336,6 +336,19 @@ func references(t *testing.T, e *env) {
 	if got, err := e.ring.ByRef(ctx, organisation, refs[0]); err != nil || got != c {
 		t.Fatal(err)
 	}
+	many := []domain.CitizenID{c, {UUID: uuid.New()}} // one whom nobody knows
+	for n := range 250 {
+		many = append(many, Citizen(t, e.ring, 1000+n))
+	}
+	all, err := e.ring.Refs(ctx, organisation, many)
+	if err != nil || len(all) != len(many)-1 || all[c] != refs[0] {
+		t.Fatalf("%d references of %d citizens, %v", len(all), len(many), err)
+	}
+	for citizen, ref := range all {
+		if one, err := e.ring.Ref(ctx, organisation, citizen); err != nil || one != ref {
+			t.Fatal("one of many is another than alone", err)
+		}
+	}
 	_, err = e.ring.ByRef(ctx, elsewhere, refs[0])
 	wants(t, err, seal.ErrUnknown)
 	_, err = e.ring.Ref(ctx, organisation, domain.CitizenID{UUID: uuid.New()})
@@ -344,6 +357,9 @@ func references(t *testing.T, e *env) {
 	check(t, e.ring.BeginErase(ctx, c))
 	_, err = e.ring.ByRef(ctx, organisation, refs[0])
 	wants(t, err, seal.ErrUnknown)
+	if all, err := e.ring.Refs(ctx, organisation, []domain.CitizenID{c}); err != nil || len(all) != 0 {
+		t.Fatal("who is being erased has a reference", err)
+	}
 	_, err = e.ring.Ref(ctx, organisation, c)
 	wants(t, err, eventstore.ErrErased)
 	check(t, e.ring.DestroySubject(ctx, c, seal.Suppression{}))
