@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"fmt"
+	"iter"
 	"sync"
 
 	"github.com/jmoiron/sqlx"
@@ -141,4 +142,35 @@ func (g *generation) queryError(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", ErrNotReady, err)
 	}
 	return err
+}
+
+// PageRows is how many rows [Pages] asks for at once.
+const PageRows = 1000
+
+// Pages yields the rows of a model as they were at a leaf ([Latest]: now), in constant memory
+// and without keeping the tables from moving on. next returns the page behind a leaf, -1 for
+// the first, of at most PageRows, and the leaf of its last row. An error ends it.
+func Pages[T any](ctx context.Context, v *View, asOf int64, next func(asOf, after int64) ([]T, int64, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		now, err := v.Checkpoint(ctx)
+		if err != nil {
+			yield(none, fmt.Errorf("pages of a model: %w", err))
+			return
+		}
+		asOf := min(At(asOf), now.Next-1)
+		for after, more := int64(-1), asOf >= 0; more; {
+			var page []T
+			if page, after, err = next(asOf, after); err != nil {
+				yield(none, err)
+				return
+			}
+			for _, row := range page {
+				if !yield(row, nil) {
+					return
+				}
+			}
+			more = len(page) == PageRows
+		}
+	}
 }

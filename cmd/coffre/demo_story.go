@@ -378,17 +378,17 @@ func name(i contract.AccessLogItem) string {
 
 func (d *demo) officer(ctx context.Context) error {
 	officer := d.v.as(token.Grant{Role: domain.RolePrivacyOfficer, Subject: "demo-officer"})
-	file, err := d.p.exportTo(ctx, officer, contract.ExportCreate{Kind: contract.ExportKindConsentLog, Format: contract.ExportFormatJsonl, Consumer: railways, Purpose: familyDiscount}, func(lines []byte) []check {
+	file, err := d.p.exportTo(ctx, officer, contract.ExportCreate{Kind: contract.ExportKindConsentLog, Format: contract.ExportFormatJsonl, Consumer: railways, Purpose: familyDiscount, CitizenID: &d.mother, Reason: "audit"}, func(lines []byte) []check {
 		var decisions []string
 		for line := range strings.Lines(string(lines)) {
 			var one struct {
 				Decision string `json:"decision"`
-				Citizen  string `json:"citizenId"`
+				Consumer string `json:"consumer"`
 			}
 			if json.Unmarshal([]byte(line), &one) != nil {
 				return []check{{false, "a line of the export is not JSON"}}
 			}
-			if one.Citizen == d.mother.String() {
+			if one.Consumer == string(railways) {
 				decisions = append(decisions, one.Decision)
 			}
 		}

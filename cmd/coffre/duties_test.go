@@ -233,14 +233,14 @@ func TestExportsOfOtherProcesses(t *testing.T) {
 		code   int
 		says   string
 	}{
-		"with a bucket":    {shared, http.StatusOK, "at,decision,"},
+		"with a bucket":    {shared, http.StatusOK, "decidedAt,decision,"},
 		"without a bucket": {nil, http.StatusServiceUnavailable, "exportElsewhere"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d.t, d.bucket = t, at.bucket
 			here, there := d.open(vault.Serving), d.open(vault.Serving)
 			var made contract.Export
-			here.post(t, officer, "/exports", `{"kind":"consentLog","format":"csv"}`, &made)
+			here.post(t, officer, "/exports", `{"kind":"consentLog","format":"csv","reason":"audit"}`, &made)
 			if err := here.Core.WaitIdle(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -254,7 +254,7 @@ func TestExportsOfOtherProcesses(t *testing.T) {
 				}
 			}
 			content := "/exports/" + made.ExportID.String() + "/content"
-			if w := here.get(t, officer, content); !strings.HasPrefix(w.Body.String(), "at,decision,") {
+			if w := here.get(t, officer, content); !strings.HasPrefix(w.Body.String(), "decidedAt,decision,") {
 				t.Errorf("%s", w.Body)
 			}
 			w := there.ask(httptest.NewRequest(http.MethodGet, contract.Base+content, nil), there.bearer(t, officer))

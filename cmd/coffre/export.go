@@ -20,72 +20,179 @@ import (
 
 func newExport(p *program) *cobra.Command {
 	return group("export", "Export records for privacy officers",
-		`  coffre export consentLog --data data --format csv --out consents.csv`,
-		newExportConsentLog(p), newExportList(p))
+		`  coffre export consentLog --data data --format csv --reason audit --out consents.csv
+  coffre export list --data data`,
+		newExportConsentLog(p), newExportRegister(p), newExportAccessLog(p), newExportRefusals(p),
+		newExportList(p))
+}
+
+// asked holds the flags that say what an export is of.
+type asked struct {
+	format, dialect, separator                   string
+	citizen, ref, ssinFile                       string
+	consumer, purpose, from, until, asOf, reason string
+}
+
+func (a *asked) flags(cmd *cobra.Command, when string) {
+	f := cmd.Flags()
+	f.StringVar(&a.format, "format", "csv", "csv, jsonl, xlsx or parquet")
+	f.StringVar(&a.dialect, "dialect", "", "of CSV: standard, or spreadsheet, which keeps the zeros that numbers begin with")
+	f.StringVar(&a.separator, "separator", "", "of CSV: comma, semicolon or tab")
+	f.StringVar(&a.citizen, "citizen", "", "only what concerns the citizen of this `id` in the vault")
+	f.StringVar(&a.ref, "citizen-ref", "", "only what concerns the citizen whom an export names by this `reference`")
+	f.StringVar(&a.ssinFile, "ssin-file", "", "only what concerns the citizen whose SSIN stands in this `file`; - is standard input")
+	f.StringVar(&a.consumer, "consumer", "", "only what concerns the organisation of this enterprise `number`")
+	f.StringVar(&a.purpose, "purpose", "", "only this purpose, a `code` of the registry")
+	f.StringVar(&a.from, "from", "", "from this `moment` or day on, "+when)
+	f.StringVar(&a.until, "until", "", "before this `moment`, or until this day, the day included, "+when)
+	f.StringVar(&a.asOf, "as-of", "", "what the vault knew at this `moment`, or at the end of this day")
+	f.StringVar(&a.reason, "reason", "", "`code` of why it is made, as the registry has it")
+	required(cmd, "reason")
+	cmd.MarkFlagsMutuallyExclusive("citizen", "citizen-ref", "ssin-file")
+	_ = cmd.MarkFlagFilename("ssin-file") // only for a flag that is not there
+	complete(cmd, "format", "csv", "jsonl", "xlsx", "parquet")
+	complete(cmd, "dialect", "standard", "spreadsheet")
+	complete(cmd, "separator", "comma", "semicolon", "tab")
+}
+
+// request returns the export that the flags ask for.
+func (a *asked) request(p *program, kind contract.ExportKind) (ask contract.ExportCreate, err error) {
+	if err := oneOf("format", a.format, "csv", "jsonl", "xlsx", "parquet"); err != nil {
+		return ask, err
+	}
+	for flag, value := range map[string]string{"dialect": a.dialect, "separator": a.separator} {
+		if value != "" && a.format != "csv" {
+			return ask, usage("--%s is of CSV, and the format is %s", flag, a.format)
+		}
+	}
+	if a.dialect != "" {
+		if err := oneOf("dialect", a.dialect, "standard", "spreadsheet"); err != nil {
+			return ask, err
+		}
+	}
+	if a.separator != "" {
+		if err := oneOf("separator", a.separator, "comma", "semicolon", "tab"); err != nil {
+			return ask, err
+		}
+	}
+	ask = contract.ExportCreate{
+		Kind: kind, Format: contract.ExportFormat(a.format), Dialect: contract.ExportDialect(a.dialect), Separator: contract.ExportSeparator(a.separator),
+		Purpose: domain.Purpose(a.purpose), Reason: domain.ReasonCode(a.reason),
+	}
+	if ask.From, err = beginning("from", a.from); err != nil {
+		return ask, err
+	}
+	if ask.Until, err = ending("until", a.until); err != nil {
+		return ask, err
+	}
+	if ask.AsOf, err = knownAt("as-of", a.asOf, time.Now()); err != nil {
+		return ask, err
+	}
+	if a.consumer != "" {
+		if ask.Consumer, err = domain.ParseOrganisation(a.consumer); err != nil {
+			return ask, &exitError{exitUsage, err}
+		}
+	}
+	switch {
+	case a.citizen != "":
+		id, err := citizenID(a.citizen)
+		if err != nil {
+			return ask, err
+		}
+		ask.CitizenID = &id
+	case a.ref != "":
+		id, err := parseID("citizen-ref", a.ref)
+		if err != nil {
+			return ask, err
+		}
+		ask.CitizenRef = &domain.CitizenRef{UUID: id}
+	case a.ssinFile != "":
+		s, err := p.readSecret(a.ssinFile)
+		if err == nil {
+			ask.SSIN.SSIN, err = domain.ParseSSIN(s)
+		}
+		if err != nil {
+			return ask, fmt.Errorf("file with an SSIN: %w", err)
+		}
+	}
+	return ask, nil
 }
 
 func newExportConsentLog(p *program) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "consentLog --reason CODE --out FILE", Short: "Every decision about consents, as a file",
+	}
+	exporting(p, contract.ExportKindConsentLog, "of the decision", cmd)
+	return cmd
+}
+
+func newExportRegister(p *program) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "register --reason CODE --out FILE", Short: "Every consent with its state, as a file",
+	}
+	exporting(p, contract.ExportKindRegister, "when it was asked for or granted", cmd)
+	return cmd
+}
+
+func newExportAccessLog(p *program) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "accessLog --reason CODE --out FILE", Short: "Everything that was read or told of citizens, as a file",
+	}
+	exporting(p, contract.ExportKindAccessLog, "of the access", cmd)
+	return cmd
+}
+
+func newExportRefusals(p *program) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "refusals --reason CODE --out FILE", Short: "Every refused attempt to read of citizens, as a file",
+	}
+	exporting(p, contract.ExportKindRefusals, "of the refusal", cmd)
+	return cmd
+}
+
+// exporting completes the command that makes an export of one kind; when says which moment
+// --from and --until bound.
+func exporting(p *program, kind contract.ExportKind, when string, cmd *cobra.Command) {
 	var at where
 	var me officer
+	var what asked
 	var asJSON bool
 	out := output{pipe: true}
-	var format, consumer, purpose, from, until, reason string
-	cmd := &cobra.Command{
-		Use: "consentLog --out FILE", Short: "Every decision about consents, as a file",
-		Long: `Makes an export, waits for it, checks its hash and puts it at --out: whole or not at all,
-readable by its owner only. --out - is standard output. That the export was made is on record.
-CSV is for programs: values that a spreadsheet would take for a formula are neutralised, but one
-that opens it may drop the zero that an enterprise number begins with. xlsx is for spreadsheets.`,
-		Example: `  coffre export consentLog --data data --format csv --out consents.csv
-  coffre export consentLog --data data --format jsonl --consumer 0316380841 --from 2026-01-01 --until 2026-01-31 --out january.jsonl`,
-		Args: takes(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneOf("format", format, "csv", "jsonl", "xlsx"); err != nil {
+	cmd.Long = `Makes an export, waits for it, checks its hash and puts it at --out: whole or not at all,
+readable by its owner only. --out - is standard output. That the export was made, of what and why,
+is on record. Citizens are named by references of the privacy officers, and by nothing else.
+CSV is for programs, --dialect spreadsheet and xlsx for people with a spreadsheet, parquet for
+analysts. docs/exports.md has every column.`
+	cmd.Example = fmt.Sprintf(`  coffre export %[1]s --data data --format csv --reason audit --out all.csv
+  coffre export %[1]s --data data --format jsonl --reason audit --consumer 0316380841 --from 2026-01-01 --until 2026-01-31 --out january.jsonl
+  coffre export %[1]s --url https://vault.example --token-file t --reason audit --dialect spreadsheet --as-of 2026-01-31 --out january.csv`, kind)
+	cmd.Args = takes()
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := out.check(); err != nil {
+			return err
+		}
+		ask, err := what.request(p, kind)
+		if err != nil {
+			return err
+		}
+		return p.asks(cmd.Context(), at, me.grant(), func(c *client.Client) error {
+			done, err := p.export(cmd.Context(), c, ask, out)
+			if err != nil {
 				return err
 			}
-			if err := out.check(); err != nil {
-				return err
+			words := p.terminal
+			if out.toPipe() { // the data went to standard output
+				words.Out = p.Err
 			}
-			ask := contract.ExportCreate{Kind: contract.ExportKindConsentLog, Format: contract.ExportFormat(format), Purpose: domain.Purpose(purpose), Reason: domain.ReasonCode(reason)}
-			var err error
-			if ask.From, err = beginning("from", from); err != nil {
-				return err
-			}
-			if ask.Until, err = ending("until", until); err != nil {
-				return err
-			}
-			if consumer != "" {
-				if ask.Consumer, err = domain.ParseOrganisation(consumer); err != nil {
-					return &exitError{exitUsage, err}
-				}
-			}
-			return p.asks(cmd.Context(), at, me.grant(), func(c *client.Client) error {
-				done, err := p.export(cmd.Context(), c, ask, out)
-				if err != nil {
-					return err
-				}
-				words := p.terminal
-				if out.toPipe() { // the data went to standard output
-					words.Out = p.Err
-				}
-				q := &program{terminal: words}
-				return q.print(asJSON, done, "export", done.ExportID.String(), "rows", strconv.FormatInt(orZero(done.Rows), 10), "sha256", done.Sha256, "file", out.name)
-			})
-		},
+			q := &program{terminal: words}
+			return q.print(asJSON, done, "export", done.ExportID.String(), "rows", strconv.FormatInt(orZero(done.Rows), 10), "sha256", done.Sha256, "file", out.name)
+		})
 	}
 	at.flags(cmd)
 	me.flags(cmd)
-	f := cmd.Flags()
-	f.StringVar(&format, "format", "csv", "csv, jsonl or xlsx")
+	what.flags(cmd, when)
 	out.flags(cmd)
-	f.StringVar(&consumer, "consumer", "", "only consents of this enterprise `number`")
-	f.StringVar(&purpose, "purpose", "", "only this purpose, a `code` of the registry")
-	f.StringVar(&from, "from", "", "decisions from this `moment` or day on")
-	f.StringVar(&until, "until", "", "decisions before this `moment`, or until this day, the day included")
-	f.StringVar(&reason, "reason", "", "`code` of why it is made, as the registry has it")
-	complete(cmd, "format", "csv", "jsonl", "xlsx")
 	jsonFlag(cmd, &asJSON)
-	return cmd
 }
 
 var errHash = errors.New("the file that came is not the one the vault made: its hash differs")

@@ -50,7 +50,7 @@ func TestExportIsWholeOrNotThere(t *testing.T) {
 
 	dir := t.TempDir()
 	out := filepath.Join(dir, "consents.csv")
-	got := answering(t, exports(t, content, sum, contract.TaskStateDone)).must(0, "export", "consentLog", "--data", t.TempDir(), "--out", out)
+	got := answering(t, exports(t, content, sum, contract.TaskStateDone)).must(0, "export", "consentLog", "--reason", "audit", "--data", t.TempDir(), "--out", out)
 	if !strings.Contains(got.out, sum) || strings.Contains(got.out, "granted") {
 		t.Errorf("out %q", got.out)
 	}
@@ -63,11 +63,11 @@ func TestExportIsWholeOrNotThere(t *testing.T) {
 	}
 
 	// Another file than the vault made: the one that is there stays.
-	got = answering(t, exports(t, "something else", sum, contract.TaskStateDone)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", out, "--force")
+	got = answering(t, exports(t, "something else", sum, contract.TaskStateDone)).must(exitFailed, "export", "consentLog", "--reason", "audit", "--data", t.TempDir(), "--out", out, "--force")
 	if b, err := os.ReadFile(out); err != nil || string(b) != content || !strings.Contains(got.err, errHash.Error()) {
 		t.Errorf("the file holds %q, %v; err %q", b, err, got.err)
 	}
-	got = answering(t, exports(t, content, sum, contract.TaskStateFailed)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", out, "--force")
+	got = answering(t, exports(t, content, sum, contract.TaskStateFailed)).must(exitFailed, "export", "consentLog", "--reason", "audit", "--data", t.TempDir(), "--out", out, "--force")
 	if !strings.Contains(got.err, "storageFull: no room") {
 		t.Errorf("err %q", got.err)
 	}
@@ -75,11 +75,11 @@ func TestExportIsWholeOrNotThere(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 
-	got = answering(t, exports(t, content, sum, contract.TaskStateDone)).must(0, "export", "consentLog", "--data", t.TempDir(), "--out", "-")
+	got = answering(t, exports(t, content, sum, contract.TaskStateDone)).must(0, "export", "consentLog", "--reason", "audit", "--data", t.TempDir(), "--out", "-")
 	if got.out != content || !strings.Contains(got.err, sum) {
 		t.Errorf("out %q, err %q", got.out, got.err)
 	}
-	got = answering(t, exports(t, content, sum, contract.TaskStateDone)).must(exitFailed, "export", "consentLog", "--data", t.TempDir(), "--out", filepath.Join(dir, "no", "where.csv"))
+	got = answering(t, exports(t, content, sum, contract.TaskStateDone)).must(exitFailed, "export", "consentLog", "--reason", "audit", "--data", t.TempDir(), "--out", filepath.Join(dir, "no", "where.csv"))
 	if !strings.Contains(got.err, fs.ErrNotExist.Error()) && !strings.Contains(got.err, "no such file") {
 		t.Errorf("err %q", got.err)
 	}

@@ -121,7 +121,7 @@ const (
 	theHold       = `{"reason":"litigation","caseReference":"2026/1"}`
 	theSuspension = `{"reason":"underReview"}`
 	theProvider   = `{"provider":{"issuer":"https://login2.example","audience":"coffre","settings":["claims.onBehalfOf=onBehalfOf","claims.organization=organization","claims.role=role","claims.scope=scope","claims.ssin=ssin","roles.citizen=citizen","types=at+jwt"]},"reason":"replaced"}`
-	theExport     = `{"kind":"consentLog","format":"csv"}`
+	theExport     = `{"kind":"consentLog","format":"csv","reason":"audit"}`
 	byTheLaw      = `"purpose":"recruitment","procedure":"publicJobApplication","legalBasis":"publicTask","deliberation":"EX-26/050"`
 )
 

@@ -23,7 +23,10 @@ func TestOutReplacesNoFileWithoutForce(t *testing.T) {
 	}
 	commands := map[string][]string{
 		"coffre backup":             {"backup", "--recipient", id.Recipient().String()},
-		"coffre export consentLog":  {"export", "consentLog"},
+		"coffre export consentLog":  {"export", "consentLog", "--reason", "audit"},
+		"coffre export accessLog":   {"export", "accessLog", "--reason", "audit"},
+		"coffre export refusals":    {"export", "refusals", "--reason", "audit"},
+		"coffre export register":    {"export", "register", "--reason", "audit"},
 		"coffre audit bundle":       {"audit", "bundle"},
 		"coffre citizens report":    {"citizens", "report", "--citizen", anna},
 		"coffre documents download": {"documents", "download", anna, anna},

@@ -34,7 +34,7 @@ func TestF4PathsOfAnyName(t *testing.T) {
 		if got := s.must(0, "wallet", "show", "--data", dir, "--ssin-file", person); !strings.Contains(got.out, "Marriage") {
 			t.Errorf("%q: served: %q", name, got.out)
 		}
-		s.must(0, "export", "consentLog", "--data", dir, "--out", filepath.Join(parent, "consents 1.csv"))
+		s.must(0, "export", "consentLog", "--reason", "audit", "--data", dir, "--out", filepath.Join(parent, "consents 1.csv"))
 		stop()
 
 		id, _ := ageKey(t)

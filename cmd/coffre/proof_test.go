@@ -164,7 +164,7 @@ func TestCertificatesAndExportsNameTheirCheckpoint(t *testing.T) {
 	id := r.citizen(t, ssinA)
 	officer := grantFor(domain.RolePrivacyOfficer, "", domain.CitizenID{})
 	var export contract.Export
-	r.post(t, officer, "/exports", `{"kind":"consentLog","format":"csv"}`, &export)
+	r.post(t, officer, "/exports", `{"kind":"consentLog","format":"csv","reason":"audit"}`, &export)
 	if err := poll(t.Context(), func() (bool, time.Time, error) {
 		err := json.Unmarshal(r.get(t, officer, "/exports/"+export.ExportID.String()).Body.Bytes(), &export)
 		return export.Status.State == contract.TaskStateDone, time.Time{}, err

@@ -222,7 +222,7 @@ func TestCommandsOfEveryRole(t *testing.T) {
 		t.Errorf("withdrawn: %v", got)
 	}
 	out := filepath.Join(t.TempDir(), "consents.jsonl")
-	if got := one("export", "consentLog", "--format", "jsonl", "--out", out); got["rows"] != 2.0 {
+	if got := one("export", "consentLog", "--reason", "audit", "--format", "jsonl", "--out", out); got["rows"] != 2.0 {
 		t.Errorf("export: %v", got)
 	}
 	if b, err := os.ReadFile(out); err != nil || strings.Count(string(b), text(consent["consentId"])) < 2 || strings.Contains(string(b), f.mother.family) {

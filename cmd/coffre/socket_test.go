@@ -49,7 +49,7 @@ func TestControlSocketIsAWayInLikeAnyOther(t *testing.T) {
 			{"erase", "approve", "--data", dir, "--yes", "--subject", "another", "--why", "legalOrder", uuid.NewString()},
 			{"audit", "replay", "--data", dir, "--why", "inspection"},
 			{"documents", "show", "--data", dir, "--org", "0206731645", "--why", "inspection", uuid.NewString()},
-			{"export", "consentLog", "--data", dir, "--out", filepath.Join(dir, "e"), "--why", "inspection"},
+			{"export", "consentLog", "--reason", "audit", "--data", dir, "--out", filepath.Join(dir, "e"), "--why", "inspection"},
 		} {
 			got := s.run(args...)
 			if got.code != exitFailed || !strings.Contains(got.err, "controlSocketRole") || !strings.Contains(got.err, "--url") || strings.Contains(got.out, "Marriage") {

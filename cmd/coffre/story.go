@@ -245,7 +245,7 @@ var sentences = map[string]func(who string, f facts) string{
 		return who + " set out to " + deed(f.word("act")) + f.with(" ", "on", "") + f.with(" of citizen ", "citizen", "") + f.with(" for ", "consumer", "") + f.with(", purpose ", "purpose", "")
 	},
 	"audit.export-created": func(who string, f facts) string {
-		return who + " exported the " + f.word("kind") + f.with(" as ", "format", "") + f.with(": ", "reason", "")
+		return who + " exported the " + f.word("kind") + f.with(" as ", "format", "") + f.with(" about citizen ", "citizen", "") + f.with(" for ", "consumer", "") + f.with(": ", "reason", "")
 	},
 	"audit.loss-accepted": func(who string, f facts) string {
 		return who + " accepted that the log ends at " + f.word("logEnd") + ", and was seen up to " + f.word("seenEnd") + f.with(": ", "cause", "")

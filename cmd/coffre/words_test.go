@@ -259,7 +259,7 @@ func TestUnknownWordsAreNamed(t *testing.T) {
 	for says, args := range map[string][]string{
 		`--reason: the registry has no "citizenReqest" for this; did you mean citizenRequest?`: {"erase", "request", "--citizen", anna, "--reason", "citizenReqest"},
 		`--reason: the registry has no "citizenRequest" for this (`:                            {"restrictions", "ask", "--citizen", anna, "--reason", "citizenRequest"},
-		`--purpose: the registry has no "familyDiscnt" for this; did you mean familyDiscount?`: {"export", "consentLog", "--out", "-", "--purpose", "familyDiscnt"},
+		`--purpose: the registry has no "familyDiscnt" for this; did you mean familyDiscount?`: {"export", "consentLog", "--reason", "audit", "--out", "-", "--purpose", "familyDiscnt"},
 		`--type: the registry has no "household" for this`:                                     {"consents", "grant", "--citizen", anna, "--consumer", "0203430576", "--purpose", "familyDiscount", "--type", "household", "--text-file", text},
 		`no read model "walet"; did you mean wallet? (there are wallet)`:                       {"projections", "rebuild", "walet"},
 		"--reason is one of subjectRequest":                                                    {"citizens", "find", "--ssin-file", text, "--reason", "curiosity"},

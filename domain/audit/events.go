@@ -49,17 +49,22 @@ type LogRead struct {
 	At           time.Time  `json:"at"`
 }
 
-// ExportCreated records that a file was made of a projection.
+// ExportCreated records that a file was made of a projection, and why.
 type ExportCreated struct {
 	Export   uuid.UUID           `json:"export"`
-	Kind     string              `json:"kind"`   // "consentLog"
-	Format   string              `json:"format"` // "csv" or "jsonl"
+	Kind     string              `json:"kind"`   // "consentLog", "register", "accessLog" or "refusals"
+	Format   string              `json:"format"` // "csv", "jsonl", "xlsx" or "parquet"
 	Consumer domain.Organisation `json:"consumer,omitempty"`
 	Purpose  domain.Purpose      `json:"purpose,omitempty"`
-	From     *time.Time          `json:"from,omitempty"`
-	Until    *time.Time          `json:"until,omitempty"`
-	Reason   domain.ReasonCode   `json:"reason,omitempty"`
-	At       time.Time           `json:"at"`
+	// OnePerson says that the file is about one person: Citizen, or, where that is absent,
+	// somebody whom the vault does not know.
+	OnePerson bool              `json:"onePerson,omitempty"`
+	Citizen   domain.CitizenID  `json:"citizen,omitzero"`
+	From      *time.Time        `json:"from,omitempty"`
+	Until     *time.Time        `json:"until,omitempty"`
+	AsOf      *time.Time        `json:"asOf,omitempty"` // up to when the file tells what was known
+	Reason    domain.ReasonCode `json:"reason,omitempty"`
+	At        time.Time         `json:"at"`
 }
 
 // LossAccepted records that an operator let the vault go on with a log that ends before

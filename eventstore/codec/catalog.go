@@ -74,7 +74,8 @@ var Catalog = New(
 
 	Upcast("audit.log-read/1", logReadV1.today),
 	Event[audit.LogRead]("audit.log-read/2"),
-	Event[audit.ExportCreated]("audit.export-created/1"),
+	Upcast("audit.export-created/1", exportCreatedV1.today),
+	Event[audit.ExportCreated]("audit.export-created/2"),
 	Event[audit.LossAccepted]("audit.loss-accepted/1"),
 	Event[audit.Operated]("audit.operated/1"),
 	Upcast("audit.provider-named/1", providerNamedV1.today),

@@ -240,6 +240,24 @@ func (o logReadV1) today() any {
 	return audit.LogRead{Session: o.Session, FromLeaf: o.FromLeaf, Category: o.Category, Type: o.Type, Stream: o.Stream, At: o.At}
 }
 
+// exportCreatedV1 is audit.export-created before an export could be about one person, or of
+// what was known at a moment.
+type exportCreatedV1 struct {
+	Export   uuid.UUID           `json:"export"`
+	Kind     string              `json:"kind"`
+	Format   string              `json:"format"`
+	Consumer domain.Organisation `json:"consumer,omitempty"`
+	Purpose  domain.Purpose      `json:"purpose,omitempty"`
+	From     *time.Time          `json:"from,omitempty"`
+	Until    *time.Time          `json:"until,omitempty"`
+	Reason   domain.ReasonCode   `json:"reason,omitempty"`
+	At       time.Time           `json:"at"`
+}
+
+func (o exportCreatedV1) today() any {
+	return audit.ExportCreated{Export: o.Export, Kind: o.Kind, Format: o.Format, Consumer: o.Consumer, Purpose: o.Purpose, From: o.From, Until: o.Until, Reason: o.Reason, At: o.At}
+}
+
 // providerNamedV1 is audit.provider-named before the settings of a provider were on record
 // and events about it had a proof.
 type providerNamedV1 struct {

@@ -74,9 +74,16 @@ type exportContent struct {
 }
 
 var mediaTypes = map[contract.ExportFormat]string{
-	contract.ExportFormatCsv:   "text/csv",
-	contract.ExportFormatJsonl: "application/jsonl",
-	contract.ExportFormatXlsx:  "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+	contract.ExportFormatCsv:     "text/csv",
+	contract.ExportFormatJsonl:   "application/jsonl",
+	contract.ExportFormatXlsx:    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+	contract.ExportFormatParquet: "application/vnd.apache.parquet",
+}
+
+// fileNames are how the files of each kind are called, before the number of the export.
+var fileNames = map[contract.ExportKind]string{
+	contract.ExportKindConsentLog: "consent-log", contract.ExportKindAccessLog: "access-log",
+	contract.ExportKindRefusals: "refusals", contract.ExportKindRegister: "register-of-consents",
 }
 
 // VisitGetExportContentResponse implements GetExportContentResponseObject.
@@ -84,7 +91,7 @@ func (c *exportContent) VisitGetExportContentResponse(w http.ResponseWriter) (er
 	defer func() { err = errors.Join(err, c.file.Close()) }()
 	h := w.Header()
 	h.Set("Content-Type", mediaTypes[c.Format])
-	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="consent-log-%s.%s"`, c.Export, c.Format))
+	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s-%s.%s"`, fileNames[c.Kind], c.Export, c.Format))
 	h.Set("Content-Length", fmt.Sprint(c.size))
 	w.WriteHeader(http.StatusOK)
 	// The file as nothing but a reader: as itself it would choose pieces of its own.

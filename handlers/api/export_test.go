@@ -3,6 +3,7 @@ package api
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/domain"
 	"coffre/domain/audit"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
@@ -25,7 +27,7 @@ import (
 
 func (tv *testVault) export(t testing.TB, body contract.ExportCreate) uuid.UUID {
 	t.Helper()
-	body.Kind = contract.ExportKindConsentLog
+	body.Kind = cmp.Or(body.Kind, contract.ExportKindConsentLog)
 	answer, err := tv.CreateExport(tv.as(t, officer, "createExport", body), contract.CreateExportRequestObject{
 		Params: contract.CreateExportParams{IdempotencyKey: uuid.New()}, Body: &body,
 	})
@@ -103,7 +105,7 @@ func TestExportCSV(t *testing.T) {
 		t.Errorf("%q", w.Body.String())
 	}
 	lines, err := csv.NewReader(w.Body).ReadAll()
-	if err != nil || len(lines) != 7 || strings.Join(lines[0], " ") != "at decision consentId citizenId consumer purpose documentTypes documents fields until uses frequency dataLife role mandateId reason" {
+	if err != nil || len(lines) != 7 || strings.Join(lines[0], " ") != "decidedAt decision consentId citizenRef consumer purpose documentTypes documentIds fieldNames validUntil maxUses frequency dataLifeDays actorRole mandateId reasonCode" {
 		t.Fatalf("%v %v", lines, err)
 	}
 	if lines[1][1] != "granted" || lines[2][1] != "withdrawn" || lines[1][4] != string(railways) || lines[1][6] != "householdComposition" || lines[1][13] != "citizen" {
@@ -129,8 +131,11 @@ func TestExportJSONL(t *testing.T) {
 	w := tv.fetch(t, id)
 	var n int
 	for line := range bytes.Lines(w.Body.Bytes()) {
-		var item contract.ConsentLogItem
-		if err := json.Unmarshal(line, &item); err != nil || item.CitizenID.IsZero() || item.At.Before(noon.Add(30*time.Second)) {
+		var item struct {
+			CitizenRef domain.CitizenRef
+			DecidedAt  time.Time
+		}
+		if err := json.Unmarshal(line, &item); err != nil || item.CitizenRef.IsZero() || item.DecidedAt.Before(noon.Add(30*time.Second)) {
 			t.Fatalf("%s %v", line, err)
 		}
 		n++

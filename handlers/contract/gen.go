@@ -420,11 +420,30 @@ func (e EvidenceOutcome) Valid() bool {
 	}
 }
 
+// Defines values for ExportDialect.
+const (
+	ExportDialectSpreadsheet ExportDialect = "spreadsheet"
+	ExportDialectStandard    ExportDialect = "standard"
+)
+
+// Valid indicates whether the value is a known member of the ExportDialect enum.
+func (e ExportDialect) Valid() bool {
+	switch e {
+	case ExportDialectSpreadsheet:
+		return true
+	case ExportDialectStandard:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExportFormat.
 const (
-	ExportFormatCsv   ExportFormat = "csv"
-	ExportFormatJsonl ExportFormat = "jsonl"
-	ExportFormatXlsx  ExportFormat = "xlsx"
+	ExportFormatCsv     ExportFormat = "csv"
+	ExportFormatJsonl   ExportFormat = "jsonl"
+	ExportFormatParquet ExportFormat = "parquet"
+	ExportFormatXlsx    ExportFormat = "xlsx"
 )
 
 // Valid indicates whether the value is a known member of the ExportFormat enum.
@@ -433,6 +452,8 @@ func (e ExportFormat) Valid() bool {
 	case ExportFormatCsv:
 		return true
 	case ExportFormatJsonl:
+		return true
+	case ExportFormatParquet:
 		return true
 	case ExportFormatXlsx:
 		return true
@@ -443,13 +464,43 @@ func (e ExportFormat) Valid() bool {
 
 // Defines values for ExportKind.
 const (
+	ExportKindAccessLog  ExportKind = "accessLog"
 	ExportKindConsentLog ExportKind = "consentLog"
+	ExportKindRefusals   ExportKind = "refusals"
+	ExportKindRegister   ExportKind = "register"
 )
 
 // Valid indicates whether the value is a known member of the ExportKind enum.
 func (e ExportKind) Valid() bool {
 	switch e {
+	case ExportKindAccessLog:
+		return true
 	case ExportKindConsentLog:
+		return true
+	case ExportKindRefusals:
+		return true
+	case ExportKindRegister:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportSeparator.
+const (
+	ExportSeparatorComma     ExportSeparator = "comma"
+	ExportSeparatorSemicolon ExportSeparator = "semicolon"
+	ExportSeparatorTab       ExportSeparator = "tab"
+)
+
+// Valid indicates whether the value is a known member of the ExportSeparator enum.
+func (e ExportSeparator) Valid() bool {
+	switch e {
+	case ExportSeparatorComma:
+		return true
+	case ExportSeparatorSemicolon:
+		return true
+	case ExportSeparatorTab:
 		return true
 	default:
 		return false
@@ -2643,7 +2694,7 @@ type EvidenceQuery struct {
 
 // Export defines model for Export.
 type Export struct {
-	// Checkpoint covers everything in the file; absent when none did in time
+	// Checkpoint ends where the file ends: it tells all that happened before, and nothing after; absent when none was signed in time
 	Checkpoint string `json:"checkpoint,omitempty,omitzero"`
 
 	// Content a reference within this API: a path, to be resolved against the address that the contract was fetched from
@@ -2656,7 +2707,9 @@ type Export struct {
 	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Href Href       `json:"href"`
+	Href Href `json:"href"`
+
+	// Kind every decision about consents; every consent with its state; what was refused; what was read or told of citizens
 	Kind ExportKind `json:"kind"`
 	Rows *int64     `json:"rows,omitempty"`
 
@@ -2665,27 +2718,56 @@ type Export struct {
 	Status TaskProgress `json:"status"`
 }
 
-// ExportCreate Example: {"format":"csv","from":"2026-01-01T00:00:00Z","kind":"consentLog","until":"2026-02-01T00:00:00Z"}
+// ExportCreate Example: {"format":"csv","from":"2026-01-01T00:00:00Z","kind":"consentLog","reason":"audit","until":"2026-02-01T00:00:00Z"}
 type ExportCreate struct {
+	// AsOf what the vault knew at this moment; up to the end of the log when absent
+	AsOf *time.Time `json:"asOf,omitempty"`
+
+	// CitizenID a citizen, for the citizen and the log only
+	CitizenID *CitizenID `json:"citizenId,omitempty"`
+
+	// CitizenRef a citizen, for one organisation only
+	CitizenRef *CitizenRef `json:"citizenRef,omitempty"`
+
 	// Consumer number in the Crossroads Bank for Enterprises
 	//
 	// Example: 0206731645
 	Consumer EnterpriseNumber `json:"consumer,omitempty,omitzero"`
-	Format   ExportFormat     `json:"format"`
+
+	// Dialect of CSV: `standard` is RFC 4180 for programs; `spreadsheet` begins with a byte-order mark, has
+	// semicolons, and writes enterprise numbers with dots, 0203.430.576, so that a spreadsheet
+	// that opens it keeps their first zero.
+	Dialect ExportDialect `json:"dialect,omitempty,omitzero"`
+	Format  ExportFormat  `json:"format"`
 
 	// From from this moment on
 	From *time.Time `json:"from,omitempty"`
+
+	// Kind every decision about consents; every consent with its state; what was refused; what was read or told of citizens
 	Kind ExportKind `json:"kind"`
 
 	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose,omitempty,omitzero"`
 
 	// Reason Example: issuedInError
-	Reason ReasonCode `json:"reason,omitempty,omitzero"`
+	Reason ReasonCode `json:"reason"`
+
+	// Separator what stands between the values of a line of CSV
+	Separator ExportSeparator `json:"separator,omitempty,omitzero"`
+
+	// SSIN national register or BIS number; eleven digits whose last two check the others
+	//
+	// Example: 53480200724
+	SSIN SSIN `json:"ssin,omitempty,omitzero"`
 
 	// Until before this moment; a day is over in Belgium when the next one begins
 	Until *time.Time `json:"until,omitempty"`
 }
+
+// ExportDialect of CSV: `standard` is RFC 4180 for programs; `spreadsheet` begins with a byte-order mark, has
+// semicolons, and writes enterprise numbers with dots, 0203.430.576, so that a spreadsheet
+// that opens it keeps their first zero.
+type ExportDialect string
 
 // ExportFormat defines model for ExportFormat.
 type ExportFormat string
@@ -2693,7 +2775,7 @@ type ExportFormat string
 // ExportID defines model for ExportId.
 type ExportID = uuid.UUID
 
-// ExportKind defines model for ExportKind.
+// ExportKind every decision about consents; every consent with its state; what was refused; what was read or told of citizens
 type ExportKind string
 
 // ExportList defines model for ExportList.
@@ -2714,6 +2796,9 @@ type ExportList struct {
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
 }
+
+// ExportSeparator what stands between the values of a line of CSV
+type ExportSeparator string
 
 // FieldName a top-level member of a document's content
 //
@@ -5470,7 +5555,7 @@ type ServerInterface interface {
 	// ListExports Exports that are kept, oldest first, whoever asked for them
 	// (GET /exports)
 	ListExports(w http.ResponseWriter, r *http.Request, params ListExportsParams)
-	// CreateExport Make a file of the consent log
+	// CreateExport Make a file of the consent log, the access log, refused attempts, or the register of consents
 	// (POST /exports)
 	CreateExport(w http.ResponseWriter, r *http.Request, params CreateExportParams)
 	// GetExport How far an export is, and where its file lies
@@ -14335,6 +14420,28 @@ func (response GetExportContent200ApplicationJsonlResponse) VisitGetExportConten
 	}
 }
 
+type GetExportContent200ApplicationVndApacheParquetResponse struct {
+	Body          io.Reader
+	Headers       GetExportContent200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetExportContent200ApplicationVndApacheParquetResponse) VisitGetExportContentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/vnd.apache.parquet")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
 type GetExportContent200ApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse struct {
 	Body          io.Reader
 	Headers       GetExportContent200ResponseHeaders
@@ -16083,7 +16190,7 @@ type StrictServerInterface interface {
 	// ListExports Exports that are kept, oldest first, whoever asked for them
 	// (GET /exports)
 	ListExports(ctx context.Context, request ListExportsRequestObject) (ListExportsResponseObject, error)
-	// CreateExport Make a file of the consent log
+	// CreateExport Make a file of the consent log, the access log, refused attempts, or the register of consents
 	// (POST /exports)
 	CreateExport(ctx context.Context, request CreateExportRequestObject) (CreateExportResponseObject, error)
 	// GetExport How far an export is, and where its file lies

@@ -3,22 +3,21 @@ package work
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/csv"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"coffre/domain"
 	"coffre/domain/consent"
+	"coffre/eventstore"
+	"coffre/eventstore/proof"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
-	"coffre/handlers/contract/wire"
 	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/consentlog"
@@ -27,16 +26,27 @@ import (
 // ExportManifest is the stored description of an export: its filter, its state and, once
 // the content is complete, the number of its rows and their SHA-256 in hexadecimal digits.
 type ExportManifest struct {
-	Export    uuid.UUID             `json:"export"`
-	Kind      contract.ExportKind   `json:"kind"`
-	Format    contract.ExportFormat `json:"format"`
-	Filter    consentlog.Filter     `json:"narrowedTo"`
-	State     contract.TaskState    `json:"state"`
-	Created   time.Time             `json:"created"`
-	Completed time.Time             `json:"completed,omitzero"`
-	Rows      int64                 `json:"rows"`
-	Sha256    string                `json:"sha256,omitempty"`
-	// Checkpoint covers every event that the content was made of; absent when none did in time.
+	Export    uuid.UUID                `json:"export"`
+	Kind      contract.ExportKind      `json:"kind"`
+	Format    contract.ExportFormat    `json:"format"`
+	Dialect   contract.ExportDialect   `json:"dialect,omitempty"`
+	Separator contract.ExportSeparator `json:"separator,omitempty"`
+	Filter    consentlog.Filter        `json:"narrowedTo"`
+	// Former are the former lives of the person that Filter names.
+	Former []domain.CitizenID `json:"former,omitempty"`
+	// AsOf and Leaf are set together when the file tells what was known at a moment: up to a
+	// leaf, -1 before the first one.
+	AsOf      *time.Time         `json:"asOf,omitempty"`
+	Leaf      *int64             `json:"leaf,omitempty"`
+	State     contract.TaskState `json:"state"`
+	Created   time.Time          `json:"created"`
+	Completed time.Time          `json:"completed,omitzero"`
+	Rows      int64              `json:"rows"`
+	Sha256    string             `json:"sha256,omitempty"`
+	// Events is how many events of the log the content tells of: the first ones. Checkpoint
+	// covers them, and without AsOf ends where the content ends; absent where the log is not
+	// signed.
+	Events     int64  `json:"events,omitempty"`
 	Checkpoint string `json:"checkpoint,omitempty"`
 }
 
@@ -113,164 +123,104 @@ func (work *Worker) EnqueueExport(m ExportManifest) {
 	}
 	work.tasks.enqueue(name, func(ctx context.Context) error {
 		var rows int64
-		var checkpoint string
+		var end exportEnd
 		sum := sha256.New() // of this attempt
 		return work.exports.Make(ctx, m, func(w io.Writer) (err error) {
-			if rows, err = work.writeExport(ctx, m, io.MultiWriter(w, sum)); err == nil {
-				checkpoint, err = work.checkpointAfter(ctx)
+			if end, err = work.exportEnd(ctx, m); err == nil {
+				rows, err = work.exportContent(ctx, m, end, io.MultiWriter(w, sum))
 			}
 			return err
 		}, func(err error) (ExportManifest, error) {
 			switch {
 			case ctx.Err() != nil:
 				return ExportManifest{}, ctx.Err() // the next start makes it
-			case errors.Is(err, acting.ErrModelsBehind):
+			case passes(err):
 				return ExportManifest{}, err
 			}
 			ended := m
-			ended.State, ended.Completed, ended.Rows, ended.Sha256 = contract.TaskStateDone, work.Timestamp(), rows, hex.EncodeToString(sum.Sum(nil))
-			ended.Checkpoint = checkpoint
+			ended.State, ended.Completed = contract.TaskStateDone, work.Timestamp()
+			ended.Rows, ended.Sha256, ended.Events, ended.Checkpoint = rows, hex.EncodeToString(sum.Sum(nil)), end.leaf+1, end.checkpoint
 			if err != nil {
 				work.Slog.ErrorContext(ctx, "an export failed", slog.String("export", m.Export.String()), slog.Any("error", err))
-				ended.State, ended.Rows, ended.Sha256, ended.Checkpoint = contract.TaskStateFailed, 0, "", ""
+				ended.State, ended.Rows, ended.Sha256, ended.Events, ended.Checkpoint = contract.TaskStateFailed, 0, "", 0, ""
 			}
 			return ended, nil
 		})
 	})
 }
 
-// checkpointTime bounds how long a finished export waits for a checkpoint that covers it.
+// passes reports whether an export that failed with err will go well later: read models that
+// are behind or being built, keys, databases or the signer of the log that are away.
+func passes(err error) bool {
+	for _, away := range []error{acting.ErrModelsBehind, projections.ErrNotReady, eventstore.ErrUnavailable, eventstore.ErrKeysUnavailable, errNotSignedYet} {
+		if errors.Is(err, away) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkpointTime bounds how long an attempt at an export waits for the checkpoint that it ends
+// at.
 const checkpointTime = 10 * time.Second
 
-// checkpointAfter returns a checkpoint that covers the log as it is now, or nothing when none
-// is signed in time.
-func (work *Worker) checkpointAfter(ctx context.Context) (string, error) {
-	if work.Proof == nil {
-		return "", nil
-	}
-	limited, cancel := context.WithTimeout(ctx, checkpointTime)
-	defer cancel()
-	note, err := work.Proof.AwaitEnd(limited)
-	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		err = nil
-	}
-	return string(note), err
+var errNotSignedYet = errors.New("no checkpoint covers the events of the export yet")
+
+// exportEnd is where an export ends.
+type exportEnd struct {
+	leaf       int64     // the last one told of; -1 for none
+	at         time.Time // the moment in which states are told
+	checkpoint string    // covers the leaf; "" where the log is not signed
 }
 
-func (work *Worker) writeExport(ctx context.Context, m ExportManifest, w io.Writer) (rows int64, err error) {
-	if err := work.WaitForHead(ctx, work.ConsentLog.Name()); err != nil {
-		return 0, err
-	}
-	lines := rowWriters[m.Format](w)
-	for d, err := range work.ConsentLog.Export(ctx, projections.Latest, m.Filter, "") {
+// exportEnd returns where an export ends, to which the read models have come: at the leaf that
+// was asked for, or else at the next checkpoint that covers everything recorded so far. It
+// returns errNotSignedYet when none is signed in time.
+func (work *Worker) exportEnd(ctx context.Context, m ExportManifest) (end exportEnd, err error) {
+	end.at = m.Created
+	switch {
+	case m.Leaf != nil:
+		end.leaf, end.at = *m.Leaf, *m.AsOf
+	default:
+		head, err := work.Log.Head(ctx)
 		if err != nil {
-			return 0, err
+			return end, fmt.Errorf("end of the log: %w", err)
 		}
-		item, err := work.ConsentLogItem(ctx, d)
+		if end.leaf, err = work.Log.Leaves().Leaf(ctx, head); err != nil {
+			return end, fmt.Errorf("end of the log: %w", err)
+		}
+	}
+	if work.Proof != nil {
+		limited, cancel := context.WithTimeout(ctx, checkpointTime)
+		defer cancel()
+		note, err := work.Proof.Await(limited, max(end.leaf, 0))
+		switch {
+		case err == nil:
+		case ctx.Err() == nil && limited.Err() != nil:
+			return end, errNotSignedYet
+		default:
+			return end, err
+		}
+		c, err := proof.Peek(note)
 		if err != nil {
-			return 0, err
+			return end, err
 		}
-		if err := lines.write(item); err != nil {
-			return 0, err
+		end.checkpoint = string(note)
+		if m.Leaf == nil {
+			end.leaf, end.at = c.Size-1, c.Time
 		}
-		rows++
 	}
-	return rows, lines.end()
+	return end, work.WaitForHead(ctx, work.ConsentLog.Name(), work.AccessLog.Name())
 }
 
-// rows writes an export line by line.
-type rows interface {
-	write(contract.ConsentLogItem) error
-	end() error
-}
-
-var rowWriters = map[contract.ExportFormat]func(io.Writer) rows{
-	contract.ExportFormatCsv:   newCSVRows,
-	contract.ExportFormatJsonl: func(w io.Writer) rows { return jsonRows{wire.NewEncoder(w)} },
-	contract.ExportFormatXlsx:  newXLSXRows,
-}
-
-// jsonRows writes one JSON object per line, with the names of the contract.
-type jsonRows struct{ *wire.Encoder }
-
-func (j jsonRows) write(item contract.ConsentLogItem) error { return j.Encode(item) }
-
-func (j jsonRows) end() error { return nil }
-
-// csvRows writes CSV by RFC 4180: a line of names first, CRLF, quotes where needed.
-type csvRows struct{ *csv.Writer }
-
-var csvNames = []string{
-	"at", "decision", "consentId", "citizenId", "consumer", "purpose", "documentTypes", "documents", "fields",
-	"until", "uses", "frequency", "dataLife", "role", "mandateId", "reason",
-}
-
-func newCSVRows(w io.Writer) rows {
-	out := csvRows{csv.NewWriter(w)}
-	out.UseCRLF = true
-	_ = out.Write(csvNames) // it is buffered; Flush tells
-	return out
-}
-
-func (c csvRows) write(i contract.ConsentLogItem) error {
-	line := exportLine(i)
-	for n := range line {
-		line[n] = neutraliseFormula(line[n])
+// exportContent writes the content of an export, and returns the number of its rows.
+func (work *Worker) exportContent(ctx context.Context, m ExportManifest, end exportEnd, w io.Writer) (rows int64, err error) {
+	s, known := sheets[m.Kind]
+	if !known {
+		return 0, fmt.Errorf("an export of kind %q", m.Kind)
 	}
-	return c.Write(line)
-}
-
-// exportLine returns the values of a line in the order of csvNames.
-func exportLine(i contract.ConsentLogItem) []string {
-	frequency := ""
-	if i.Limits.Frequency.Uses > 0 {
-		frequency = fmt.Sprintf("%d per %s", i.Limits.Frequency.Uses, i.Limits.Frequency.Per)
-	}
-	mandate := ""
-	if !i.MandateID.IsZero() {
-		mandate = i.MandateID.String()
-	}
-	return []string{
-		timeText(i.At), string(i.Decision), i.ConsentID.String(), i.CitizenID.String(), string(i.Consumer), string(i.Purpose),
-		spaced(i.DocumentTypes), spaced(i.Documents), spaced(i.Fields), timeText(i.Until),
-		numberText(i.Limits.Uses), frequency, numberText(i.Limits.DataLife), string(i.Role), mandate, string(i.Reason),
-	}
-}
-
-func (c csvRows) end() error {
-	c.Flush()
-	return c.Error()
-}
-
-// neutraliseFormula prefixes a value that a spreadsheet would run as a formula.
-func neutraliseFormula(value string) string {
-	if value != "" && strings.ContainsRune("=+-@\t\r\n\x00", rune(value[0])) {
-		return "'" + value
-	}
-	return value
-}
-
-func timeText(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339Nano)
-}
-
-func numberText(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.Itoa(n)
-}
-
-// spaced joins words with spaces; no identifier or code of the vault contains one.
-func spaced[T any](words []T) string {
-	all := make([]string, len(words))
-	for i, w := range words {
-		all[i] = fmt.Sprint(w)
-	}
-	return strings.Join(all, " ")
+	m.Filter.Former = m.Former
+	return s.write(ctx, work, m, end, w, func(int64) {})
 }
 
 // ConsentLogItem returns a line of the consent log: the decision, the role of the person

@@ -158,6 +158,11 @@ func (f Filter) narrow(query string, args []any, citizens []domain.CitizenID) (s
 	for _, id := range citizens {
 		args = append(args, id.UUID[:])
 	}
+	return f.ofEverybody(query, args)
+}
+
+// ofEverybody adds the filter alone to a query over entries.
+func (f Filter) ofEverybody(query string, args []any) (string, []any) {
 	if f.List != "" {
 		query += ` AND ` + listOf + ` = ?`
 		args = append(args, string(f.List))

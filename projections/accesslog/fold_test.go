@@ -1,6 +1,7 @@
 package accesslog_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -236,6 +237,7 @@ func logEqualsAFold(t *testing.T, place func(testing.TB) string) {
 		compareAll(t, w, log, outcomes)
 		compareCounters(t, w, log)
 		compareGroups(t, w, log)
+		compareExports(t, w, log)
 		if err := r.Rebuild(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -298,6 +300,55 @@ func compareAll(t *testing.T, w *projectiontest.World, log *accesslog.Log, outco
 				t.Fatalf("at leaf %d filtered:\n%s\nwant\n%s (%v)", leaf, tell(t, filtered), tell(t, kept), err)
 			}
 		}
+	}
+}
+
+// An export is what a fold of the log tells of everybody, up to any leaf, in its order.
+func compareExports(t *testing.T, w *projectiontest.World, log *accesslog.Log) {
+	t.Helper()
+	all := w.Recorded()
+	citizens := map[domain.CitizenID]bool{}
+	for _, e := range all {
+		citizens[e.Citizen] = true
+	}
+	delete(citizens, domain.CitizenID{})
+	rows := 0
+	for leaf := int64(0); leaf < int64(len(all)); leaf += 31 {
+		var told []accesslog.Entry
+		for who := range citizens {
+			told = append(told, fold(all, who, leaf)...)
+		}
+		slices.SortFunc(told, func(a, b accesslog.Entry) int { return cmp.Compare(a.Leaf, b.Leaf) })
+		narrowed := []accesslog.Exported{{}, {Refused: true}}
+		if len(told) > 3 {
+			some := told[len(told)/2]
+			narrowed = append(narrowed, accesslog.Exported{Citizens: []domain.CitizenID{some.Citizen}}, accesslog.Exported{Filter: accesslog.Filter{Purpose: some.Purpose}},
+				accesslog.Exported{Filter: accesslog.Filter{Consumer: some.Consumer, From: &some.At}, Refused: true},
+				accesslog.Exported{Citizens: []domain.CitizenID{told[0].Citizen, some.Citizen}, Filter: accesslog.Filter{Until: &some.At}})
+		}
+		for _, f := range narrowed {
+			want := []accesslog.Entry{}
+			for _, e := range told {
+				if (e.Kind == accesslog.Refusal) == f.Refused && (f.Citizens == nil || slices.Contains(f.Citizens, e.Citizen)) && (f.Purpose == "" || f.Purpose == e.Purpose) &&
+					(f.Consumer == "" || f.Consumer == e.Consumer) && (f.From == nil || !e.At.Before(*f.From)) && (f.Until == nil || e.At.Before(*f.Until)) {
+					want = append(want, e)
+				}
+			}
+			got := []accesslog.Entry{}
+			for e, err := range log.Export(t.Context(), leaf, f) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, e)
+			}
+			if tell(t, got) != tell(t, want) {
+				t.Fatalf("at leaf %d %+v the export:\n%s\nwant\n%s", leaf, f, tell(t, got), tell(t, want))
+			}
+			rows += len(got)
+		}
+	}
+	if rows < 100 {
+		t.Errorf("%d rows were exported: this proves little", rows)
 	}
 }
 

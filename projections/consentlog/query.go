@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"strings"
 	"time"
 
@@ -21,7 +20,7 @@ var errTerms = errors.New("a consent's terms do not decode") // the cause would 
 // or of all when act is "", from behind the leaf given as cursor; -1 to begin. The
 // last one's Leaf is the next cursor.
 func (l *Log) Decisions(ctx context.Context, asOf int64, f Filter, act Act, cursor int64, limit int) ([]Decision, error) {
-	all := make([]Decision, 0, min(limit, exportPage))
+	all := make([]Decision, 0, min(limit, projections.PageRows))
 	err := l.decisions(ctx, asOf, f, act, cursor, limit, func(d *Decision) { all = append(all, *d) })
 	if err != nil {
 		return nil, err
@@ -29,43 +28,9 @@ func (l *Log) Decisions(ctx context.Context, asOf int64, f Filter, act Act, curs
 	return all, nil
 }
 
-// exportPage is how many rows Export holds.
-const exportPage = 1000
-
-// Export yields all decisions that Decisions would, in constant memory and without
-// keeping the tables from moving on: an error ends it. What is recorded after it
-// began, it does not show.
-func (l *Log) Export(ctx context.Context, asOf int64, f Filter, act Act) iter.Seq2[Decision, error] {
-	return func(yield func(Decision, error) bool) {
-		now, err := l.view.Checkpoint(ctx)
-		if err != nil {
-			yield(Decision{}, fmt.Errorf("consent log: %w", err))
-			return
-		}
-		asOf := min(projections.At(asOf), now.Next-1)
-		page := make([]Decision, 0, exportPage)
-		for cursor := int64(-1); asOf >= 0; cursor = page[len(page)-1].Leaf {
-			page = page[:0]
-			err := l.decisions(ctx, asOf, f, act, cursor, exportPage, func(d *Decision) { page = append(page, *d) })
-			if err != nil {
-				yield(Decision{}, err)
-				return
-			}
-			for _, d := range page {
-				if !yield(d, nil) {
-					return
-				}
-			}
-			if len(page) < exportPage {
-				return
-			}
-		}
-	}
-}
-
 func (l *Log) decisions(ctx context.Context, asOf int64, f Filter, act Act, cursor int64, limit int, visit func(*Decision)) error {
 	query := `SELECT leaf, consent, citizen, consumer, purpose, kind, at, until_at, mandate, reason FROM decisions WHERE leaf > ? AND leaf <= ?`
-	where, args := f.conditions("at")
+	where, args := f.conditions("at", "")
 	args = append([]any{cursor, projections.At(asOf)}, args...)
 	if act != "" {
 		where += ` AND kind = ?`
@@ -96,10 +61,11 @@ func (l *Log) selectDecisions(ctx context.Context, query string, args []any, vis
 	return nil
 }
 
-// conditions returns the SQL for the filter, with the name of its time column.
-func (f Filter) conditions(at string) (where string, args []any) {
+// conditions returns the SQL for the filter, with the name of its time column and what stands
+// before the names of columns.
+func (f Filter) conditions(at, table string) (where string, args []any) {
 	add := func(condition string, arg any) {
-		where += ` AND ` + condition
+		where += ` AND ` + table + condition
 		args = append(args, arg)
 	}
 	if f.Citizen != nil {
@@ -127,7 +93,7 @@ func (f Filter) conditions(at string) (where string, args []any) {
 // order in which they began, in one state or in all when state is "", from behind
 // the FirstLeaf given as cursor; -1 to begin.
 func (l *Log) Consents(ctx context.Context, asOf int64, now time.Time, f Filter, state State, cursor int64, limit int) ([]Consent, error) {
-	where, args := f.conditions(`CASE WHEN requested_at > 0 THEN requested_at ELSE granted_at END`)
+	where, args := f.conditions(`CASE WHEN requested_at > 0 THEN requested_at ELSE granted_at END`, "")
 	if state != "" {
 		where += ` AND state = ?`
 		args = append(args, string(state))

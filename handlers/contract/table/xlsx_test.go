@@ -1,4 +1,4 @@
-package work
+package table
 
 import (
 	"archive/zip"
@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"coffre/domain"
-	"coffre/domain/consent"
 	"coffre/handlers/contract"
 )
 
@@ -62,23 +60,16 @@ func workbook(t *testing.T, file []byte) (sheets [][]sheetRow) {
 // A number of an organisation is text in a workbook, so it keeps its first zero, and what a
 // spreadsheet would run as a formula is text as well; a count is a number.
 func TestF15NumbersOfOrganisationsKeepTheirZeroInSpreadsheets(t *testing.T) {
-	var file bytes.Buffer
-	lines := newXLSXRows(&file)
-	item := contract.ConsentLogItem{
-		At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Consumer: "0203430576", Purpose: "=evil()<&>",
-		DocumentTypes: []domain.DocumentType{"a", "b"}, Limits: contract.LimitsShown(consent.Limits{Uses: 7}),
-	}
-	if err := lines.write(item); err != nil {
-		t.Fatal(err)
-	}
-	if err := lines.end(); err != nil {
-		t.Fatal(err)
-	}
-	sheets := workbook(t, file.Bytes())
-	if len(sheets) != 1 || len(sheets[0]) != 2 || len(sheets[0][1].Cells) != len(csvNames) {
+	file := written(t, Form{Format: contract.ExportFormatXlsx, Name: "s"}, sample{
+		At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Consumer: "0203430576", Purpose: "=evil()<&>", DocumentTypes: []string{"a", "b"}, Uses: 7,
+	})
+	columns := Columns[sample]()
+	sheets := workbook(t, file)
+	if len(sheets) != 1 || len(sheets[0]) != 2 || len(sheets[0][1].Cells) != len(columns) {
 		t.Fatalf("%+v", sheets)
 	}
-	for n, name := range csvNames {
+	for n, column := range columns {
+		name := column.Name
 		head, cell := sheets[0][0].Cells[n], sheets[0][1].Cells[n]
 		if head.Text != name || head.Type != "inlineStr" {
 			t.Errorf("column %d is %q of type %q", n, head.Text, head.Type)
@@ -101,10 +92,12 @@ func TestF15NumbersOfOrganisationsKeepTheirZeroInSpreadsheets(t *testing.T) {
 func TestWorkbookOfManyRows(t *testing.T) {
 	for rows, want := range map[int][]int{0: {1}, 1: {2}, 3: {4}, 4: {4, 2}, 7: {4, 4, 2}} {
 		var file bytes.Buffer
-		lines := newXLSXRows(&file).(*xlsxRows)
+		lines := newXLSX(&file, "p", Columns[struct {
+			Purpose string `json:"purpose" parquet:"purpose" about:"a purpose"`
+		}]()).(*xlsxLines)
 		lines.most = 4
 		for n := range rows {
-			if err := lines.write(contract.ConsentLogItem{Purpose: domain.Purpose(fmt.Sprint("p", n))}); err != nil {
+			if err := lines.write([][]byte{fmt.Append(nil, "p", n)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -116,12 +109,12 @@ func TestWorkbookOfManyRows(t *testing.T) {
 			t.Fatalf("%d rows: %d sheets", rows, len(sheets))
 		}
 		for n, sheet := range sheets {
-			if len(sheet) != want[n] || sheet[0].Cells[5].Text != "purpose" {
+			if len(sheet) != want[n] || sheet[0].Cells[0].Text != "purpose" {
 				t.Errorf("%d rows: sheet %d has %d rows", rows, n, len(sheet))
 			}
 			for _, row := range sheet[1:] {
-				if row.Cells[5].Text != fmt.Sprint("p", next) {
-					t.Errorf("%d rows: %s instead of p%d", rows, row.Cells[5].Text, next)
+				if row.Cells[0].Text != fmt.Sprint("p", next) {
+					t.Errorf("%d rows: %s instead of p%d", rows, row.Cells[0].Text, next)
 				}
 				next++
 			}

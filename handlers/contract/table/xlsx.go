@@ -1,36 +1,40 @@
-package work
+package table
 
 import (
 	"archive/zip"
+	"bytes"
 	"encoding/xml"
 	"fmt"
 	"io"
 	"strings"
-
-	"coffre/handlers/contract"
 )
 
 // maxSheetRows is the number of rows that a sheet of Office Open XML has at most.
 const maxSheetRows = 1 << 20
 
-// xlsxRows writes a workbook of Office Open XML (ISO/IEC 29500), with the columns of CSV.
+// xlsxLines writes a workbook of Office Open XML (ISO/IEC 29500), with the columns of CSV.
 // Every value is a text cell, so that a spreadsheet keeps the zeros that numbers of
 // organisations begin with and runs no value as a formula; counts are numbers. Rows beyond
 // what a sheet has go to the next one, each with the line of names.
-type xlsxRows struct {
-	to     *zip.Writer
-	sheet  io.Writer // the one being written
-	sheets int
-	rows   int // of that sheet
-	most   int // rows of a sheet
+type xlsxLines struct {
+	to      *zip.Writer
+	name    string // of the sheets, which are numbered
+	columns []Column
+	sheet   io.Writer // the one being written
+	sheets  int
+	rows    int // of that sheet
+	most    int // rows of a sheet
+	line    bytes.Buffer
 }
 
-func newXLSXRows(w io.Writer) rows { return &xlsxRows{to: zip.NewWriter(w), most: maxSheetRows} }
+func newXLSX(w io.Writer, sheet string, columns []Column) lines {
+	return &xlsxLines{to: zip.NewWriter(w), name: sheet, columns: columns, most: maxSheetRows}
+}
 
 const xmlDeclaration = `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>` + "\n"
 
 // begin starts the next sheet.
-func (x *xlsxRows) begin() error {
+func (x *xlsxLines) begin() error {
 	x.sheets++
 	x.rows = 0
 	var err error
@@ -40,30 +44,34 @@ func (x *xlsxRows) begin() error {
 	if _, err := io.WriteString(x.sheet, xmlDeclaration+`<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>`); err != nil {
 		return err
 	}
-	return x.row(csvNames, nil)
+	names := make([][]byte, len(x.columns))
+	for i, c := range x.columns {
+		names[i] = []byte(c.Name)
+	}
+	return x.row(names, false)
 }
 
-func (x *xlsxRows) finish() error {
+func (x *xlsxLines) finish() error {
 	_, err := io.WriteString(x.sheet, `</sheetData></worksheet>`)
 	return err
 }
 
-// countColumns are the columns whose values are numbers.
-var countColumns = map[string]bool{"uses": true, "dataLife": true}
-
-// row writes one line of cells; counts says which are numbers.
-func (x *xlsxRows) row(line []string, counts map[string]bool) error {
-	var b strings.Builder
+// row writes one line of cells, names or values.
+func (x *xlsxLines) row(cells [][]byte, values bool) error {
+	b := &x.line
+	b.Reset()
 	b.WriteString("<row>")
-	for n, value := range line {
+	for n, value := range cells {
 		switch {
-		case value == "":
+		case len(value) == 0:
 			b.WriteString("<c/>")
-		case counts[csvNames[n]]:
-			b.WriteString("<c><v>" + value + "</v></c>")
+		case values && x.columns[n].Type == "count":
+			b.WriteString("<c><v>")
+			b.Write(value)
+			b.WriteString("</v></c>")
 		default:
 			b.WriteString(`<c t="inlineStr"><is><t xml:space="preserve">`)
-			if err := xml.EscapeText(&b, []byte(value)); err != nil {
+			if err := xml.EscapeText(b, value); err != nil {
 				return err
 			}
 			b.WriteString("</t></is></c>")
@@ -71,11 +79,11 @@ func (x *xlsxRows) row(line []string, counts map[string]bool) error {
 	}
 	b.WriteString("</row>")
 	x.rows++
-	_, err := io.WriteString(x.sheet, b.String())
+	_, err := x.sheet.Write(b.Bytes())
 	return err
 }
 
-func (x *xlsxRows) write(i contract.ConsentLogItem) error {
+func (x *xlsxLines) write(cells [][]byte) error {
 	if x.sheets == 0 || x.rows == x.most {
 		if x.sheets > 0 {
 			if err := x.finish(); err != nil {
@@ -86,11 +94,11 @@ func (x *xlsxRows) write(i contract.ConsentLogItem) error {
 			return err
 		}
 	}
-	return x.row(exportLine(i), countColumns)
+	return x.row(cells, true)
 }
 
 // end writes what names the sheets, and the end of the archive.
-func (x *xlsxRows) end() error {
+func (x *xlsxLines) end() error {
 	if x.sheets == 0 {
 		if err := x.begin(); err != nil {
 			return err
@@ -103,7 +111,7 @@ func (x *xlsxRows) end() error {
 	var types, sheets, links strings.Builder
 	for n := range x.sheets {
 		fmt.Fprintf(&types, `<Override PartName="/xl/worksheets/sheet%d.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"/>`, n+1)
-		fmt.Fprintf(&sheets, `<sheet name="consentLog %d" sheetId="%d" r:id="rId%d"/>`, n+1, n+1, n+1)
+		fmt.Fprintf(&sheets, `<sheet name="%s %d" sheetId="%d" r:id="rId%d"/>`, x.name, n+1, n+1, n+1)
 		fmt.Fprintf(&links, `<Relationship Id="rId%d" Type="%s/worksheet" Target="worksheets/sheet%d.xml"/>`, n+1, relations, n+1)
 	}
 	for _, part := range []struct{ name, content string }{

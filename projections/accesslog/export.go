@@ -1,0 +1,47 @@
+package accesslog
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"coffre/domain"
+	"coffre/projections"
+)
+
+// Exported narrows Export: to what was authorised, or told, or to what was refused.
+type Exported struct {
+	Filter
+	Citizens []domain.CitizenID // the lives of one person; nil for everybody
+	Refused  bool
+}
+
+// Export yields entries as they were at a leaf, in log order, in constant memory and without
+// keeping the tables from moving on. An error ends it.
+func (l *Log) Export(ctx context.Context, asOf int64, f Exported) iter.Seq2[Entry, error] {
+	query, args := f.ofEverybody(selectEntries, nil)
+	if f.Citizens != nil {
+		query, args = f.narrow(selectEntries, nil, f.Citizens)
+	}
+	if f.Refused {
+		query += ` AND e.kind = 'refusal'`
+	} else {
+		query += ` AND e.kind <> 'refusal'`
+	}
+	query += ` AND e.leaf > ? ORDER BY e.leaf LIMIT ?`
+	return projections.Pages(ctx, &l.view, asOf, func(asOf, after int64) (page []Entry, _ int64, err error) {
+		page = make([]Entry, 0, projections.PageRows)
+		bind := append(append([]any{asOf, int64(projections.Latest), asOf}, args...), after, projections.PageRows)
+		err = l.view.Select(ctx, query, bind, func(scan func(...any) error) error {
+			e, err := scanEntry(scan)
+			if err == nil {
+				page, after = append(page, e), e.Leaf
+			}
+			return err
+		})
+		if err != nil {
+			err = fmt.Errorf("access log: %w", err)
+		}
+		return page, after, err
+	})
+}
