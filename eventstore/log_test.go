@@ -221,6 +221,65 @@ func TestTransactReservedTakesNoLock(t *testing.T) {
 	}
 }
 
+// A reserved write that joins decides again on what another writer wrote first, in this process
+// or another, and takes no lock either.
+func TestAReservedWriteThatJoinsMeetsTheOther(t *testing.T) {
+	for name, other := range map[string]bool{"in one process": false, "in two": true} {
+		store := memory.New()
+		mine := newLog(store, &xor{})
+		theirs := mine
+		if other {
+			theirs = newLog(store, &xor{})
+		}
+		if _, err := counters.Transact(t.Context(), mine, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
+			t.Fatal(err)
+		}
+		end := func(meanwhile func()) decide {
+			return func(c counter) ([]mandate.Event, error) {
+				if meanwhile != nil {
+					once := meanwhile
+					meanwhile = nil
+					once()
+				}
+				if c.ended > 0 {
+					return nil, nil // joins the one that is there
+				}
+				return []mandate.Event{mandate.Ended{At: noon}}, nil
+			}
+		}
+		write := eventstore.Write{Stream: stream, Joins: true}
+		result, err := counters.TransactReserved(t.Context(), mine, write, end(func() {
+			if _, err := counters.TransactReserved(t.Context(), theirs, write, end(nil)); err != nil {
+				t.Error(err)
+			}
+		}))
+		if err != nil || len(result.Events) != 0 || result.State.ended != 1 {
+			t.Errorf("%s: %+v, %v", name, result, err)
+		}
+	}
+}
+
+// A reserved write that joins is appended after some turns whatever came between, so that
+// nobody starves it.
+func TestAReservedWriteThatJoinsDoesNotStarve(t *testing.T) {
+	store := memory.New()
+	l, others := newLog(store, &xor{}), newLog(store, &xor{})
+	if _, err := counters.Transact(t.Context(), l, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
+		t.Fatal(err)
+	}
+	tries := 0
+	result, err := counters.TransactReserved(t.Context(), l, eventstore.Write{Stream: stream, Joins: true}, decide(func(counter) ([]mandate.Event, error) {
+		tries++
+		if _, err := counters.Transact(t.Context(), others, eventstore.Write{Stream: stream}, decide(accept)); err != nil {
+			t.Error(err)
+		}
+		return []mandate.Event{mandate.Ended{At: noon}}, nil
+	}))
+	if err != nil || len(result.Events) != 1 || tries < 2 {
+		t.Errorf("%d tries: %+v, %v", tries, result, err)
+	}
+}
+
 func TestARepeatedWriteMeetsItself(t *testing.T) {
 	l := newLog(memory.New(), &xor{})
 	id := func(i int) uuid.UUID { return uuid.NewSHA1(uuid.Nil, fmt.Append(nil, "key", i)) }

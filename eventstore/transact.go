@@ -34,6 +34,10 @@ type Write struct {
 	// Settle looks for ID(0) in the whole stream first: set it when this write may
 	// have been tried before with an outcome that nobody knows.
 	Settle bool
+	// Joins makes TransactReserved append at the revision that its decision saw, and decide
+	// again when somebody else came first, so that of two writers at once the second meets the
+	// first. After some such turns it appends whatever came between, so that it cannot starve.
+	Joins bool
 	// Fresh says that the stream most likely does not exist: it is first tried to begin
 	// it, and read only when it is there already. The citizen must be the one whose
 	// stream it would be.
@@ -51,6 +55,9 @@ type Result[S, E any] struct {
 
 // patience bounds a write whose context has no deadline.
 const patience = 10 * time.Second
+
+// joinTries is how often a reserved write that joins decides on what somebody else wrote first.
+const joinTries = 16
 
 // ErrBusy: others kept changing the stream until the caller's deadline.
 var ErrBusy = domain.NewError(domain.Unavailable, "busy", "others keep changing this; try again")
@@ -216,7 +223,7 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 		switch {
 		case snap.revision < 0:
 			batch.Expected = NoStream
-		case class == Reserved:
+		case class == Reserved && !(w.Joins && try < joinTries):
 			batch.Expected = StreamExists
 		}
 		for i, e := range events {

@@ -249,3 +249,37 @@ func TestErasureIsNotJudgedWithoutKeys(t *testing.T) {
 		t.Errorf("E-1 with keys: %q", slug)
 	}
 }
+
+// E-1: of two requests for one erasure at one instant, in one process or two, the second joins
+// the first, as it does one after the other.
+func TestErasuresAskedForAtOnceAreOne(t *testing.T) {
+	for name, process := range map[string]func(*testVault) *testVault{
+		"in one process": func(tv *testVault) *testVault { return tv },
+		"in two":         func(tv *testVault) *testVault { return tv.otherProcess(t, tv.Clock.Now) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			tv := newVault(t)
+			doc := tv.household(t, 1)
+			ana := tv.person(t, 1)
+			tv.waitIdle(t)
+			for _, one := range []domain.DocumentID{doc, {}} {
+				other := process(tv)
+				var theirs domain.ErasureID
+				tv.beforeAppend(1, func() {
+					var err error
+					if theirs, err = other.requestErasureOf(t, officer, ana, one); err != nil {
+						t.Error(err)
+					}
+				})
+				mine, err := tv.requestErasureOf(t, citizenCaller(ana), ana, one)
+				tv.Store.SetRule(nil)
+				if err != nil || theirs.IsZero() || mine != theirs {
+					t.Errorf("%v and %v, %v", mine, theirs, err)
+				}
+			}
+			if all := recorded[citizen.ErasureRequested](t, tv); len(all) != 4 {
+				t.Errorf("%d requests are on record, want that both are of both erasures", len(all))
+			}
+		})
+	}
+}

@@ -77,7 +77,9 @@ func (v *Vault) requestErasure(ctx context.Context, in acting.Intent, id domain.
 	if err != nil {
 		return erasureAnswer{}, err
 	}
-	result, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(0, acting.CitizenStream(whose), whose), citizen.RequestErasure{
+	write := in.Write(0, acting.CitizenStream(whose), whose)
+	write.Joins = true // of two requests at once the second joins the first
+	result, err := acting.Citizens.TransactReserved(ctx, v.Log, write, citizen.RequestErasure{
 		Erasure: id, Scope: citizen.Scope(body.Scope), Document: body.DocumentID, Reason: body.Reason, Others: others, Again: again, By: in.Actor, At: in.At,
 	})
 	if err != nil {
