@@ -285,3 +285,46 @@ func TestLogReadThroughTwoProcesses(t *testing.T) {
 		t.Errorf("%d readings on record, %d ids of %d events", len(reads), len(ids), len(tv.log(t)))
 	}
 }
+
+// F36: no process relies on what another one recorded of a look, and no caller on what another
+// one looked at who shows the same token: two accounts of the vault's machine, or one that says
+// another reason.
+func TestLooksAreOnRecordInEachProcessAndOfEachCaller(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	agreed := tv.consentTo(t, tv.person(t, 1), discount)
+	other := tv.otherProcess(t, tv.Clock.Now)
+	who := officer
+	who.Session = uuid.New()
+	account, reason := who, who
+	account.Subject, reason.Why = "os-account:1001", "incident"
+	for i, look := range []struct {
+		through *testVault
+		by      edge.Caller
+	}{{tv, who}, {other, who}, {tv, account}, {tv, reason}} {
+		for range 2 {
+			if _, err := look.through.GetConsent(look.through.as(t, look.by, "getConsent", nil), contract.GetConsentRequestObject{ConsentID: agreed}); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(recorded[audit.Operated](t, tv)); n != i+1 {
+				t.Fatalf("%d looks are on record, want %d", n, i+1)
+			}
+		}
+	}
+	auditor := edge.Caller{Role: domain.RoleAuditor, Subject: "an auditor", Session: uuid.New()}
+	account = auditor
+	account.Subject = "another"
+	for i, look := range []struct {
+		through *testVault
+		by      edge.Caller
+	}{{tv, auditor}, {other, auditor}, {tv, account}} {
+		for range 2 {
+			if _, err := look.through.ListEvents(look.through.as(t, look.by, "listEvents", nil), contract.ListEventsRequestObject{}); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(recorded[audit.LogRead](t, tv)); n != i+1 {
+				t.Fatalf("%d readings of the log are on record, want %d", n, i+1)
+			}
+		}
+	}
+}

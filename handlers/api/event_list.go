@@ -273,7 +273,7 @@ func (v *Vault) recordLogRead(ctx context.Context, from int64, p contract.ListEv
 	if err != nil {
 		return fmt.Errorf("what is read of the log: %w", err)
 	}
-	once := uuid.NewSHA1(in.Call.Session, what)
+	once := uuid.NewSHA1(looker(in), what)
 	if v.auditedReads.has(once) {
 		return nil
 	}
