@@ -23,7 +23,7 @@ const rulesFile = "docs/rules.md"
 // made of them.
 var rules = []struct{ id, says string }{
 	{"D-1", "A document has one issuer; only it updates, suspends, reinstates and revokes."},
-	{"D-2", "Revocation is final, has a reason, and is effective from the day of issue at the earliest."},
+	{"D-2", "Revocation is final, has a reason, and is effective from the day of issue at the earliest; until it is effective it can be brought forward."},
 	{"D-3", "An update replaces the content whole, carries the version it replaces and from when it applies; of two updates of one version one wins."},
 	{"D-4", "Per citizen, issuer, type and source reference there is one document; issuing it again meets it, and a keyed tag of the content decides."},
 	{"D-5", "Content satisfies its type's schema at the current registry version; an unknown type or field is refused."},

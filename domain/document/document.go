@@ -96,7 +96,7 @@ func Evolve(s State, e Event) State {
 		s.Versions = append(slices.Clip(s.Versions), Version{e.Tag, Dates{e.EffectiveFrom, e.ValidFrom, e.ValidUntil}, e.At, e.Attachments})
 		return s
 	case Revoked:
-		if s.Revocation.IsZero() { // final: the first one stands
+		if s.Revocation.IsZero() || e.EffectiveFrom.Before(s.Revocation.EffectiveFrom) { // final: brought forward at most
 			s.Revocation = Revocation{e.Reason, e.EffectiveFrom}
 		}
 		return s

@@ -48,6 +48,7 @@ var (
 	files      = []Attachment{{ID: scan, Type: PDF, Size: 3, Digest: []byte{1}, Key: FileKey{2}}}
 	revoke     = Revoke{Expected: ExpectVersion(1), Reason: "error", EffectiveFrom: "2026-03-05", By: issuer, At: later}
 	revoked    = Revoked{Document: card, Reason: "error", EffectiveFrom: "2026-03-05", At: later}
+	ahead      = Revoked{Document: card, Reason: "planned", EffectiveFrom: "9999-12-31", At: later.AddDate(0, 0, -1)}
 	suspend    = Suspend{Expected: ExpectVersion(1), Reason: "doubt", By: issuer, At: later}
 	suspended  = Suspended{Document: card, Reason: "doubt", At: later}
 	reinstate  = Reinstate{Expected: ExpectVersion(1), Reason: "fine", By: issuer, At: later.AddDate(0, 0, 5)}
@@ -118,6 +119,17 @@ func TestRules(t *testing.T) {
 			Then: []Event{with(revoked, func(e *Revoked) { e.EffectiveFrom = "2026-03-10" })}},
 		{Name: "D-2 the same revocation again is no error", Given: []Event{issued, revoked}, When: revoke},
 		{Name: "D-2 no other revocation follows", Given: []Event{issued, revoked}, When: with(revoke, func(c *Revoke) { c.EffectiveFrom = "2026-03-06" }), Err: ErrRevoked},
+		{Name: "D-2 one that lies ahead is brought forward", Given: []Event{issued, ahead}, When: revoke, Then: []Event{revoked}},
+		{Name: "D-2 one that lies ahead is brought forward, to another day ahead", Given: []Event{issued, ahead}, When: with(revoke, func(c *Revoke) { c.EffectiveFrom = "9999-12-30" }),
+			Then: []Event{with(revoked, func(e *Revoked) { e.EffectiveFrom = "9999-12-30" })}},
+		{Name: "D-2 one that lies ahead, the same again", Given: []Event{issued, ahead}, When: with(revoke, func(c *Revoke) { c.Reason, c.EffectiveFrom = ahead.Reason, ahead.EffectiveFrom })},
+		{Name: "D-2 one that lies ahead is not put off", Given: []Event{issued, with(ahead, func(e *Revoked) { e.EffectiveFrom = "2026-04-01" })}, When: with(revoke, func(c *Revoke) { c.EffectiveFrom = "2026-04-02" }), Err: ErrRevoked},
+		{Name: "D-2 one that is effective today is not moved", Given: []Event{issued, with(ahead, func(e *Revoked) { e.EffectiveFrom = "2026-03-10" })}, When: revoke, Err: ErrRevoked},
+		{Name: "D-2 brought forward by the issuer alone", Given: []Event{issued, ahead}, When: with(revoke, func(c *Revoke) { c.By = rival }), Err: ErrNotFound},
+		{Name: "D-2 brought forward of the version that is expected", Given: []Event{issued, ahead}, When: with(revoke, func(c *Revoke) { c.Expected = ExpectVersion(2) }), Err: ErrStale},
+		{Name: "D-2 brought forward with a reason", Given: []Event{issued, ahead}, When: with(revoke, func(c *Revoke) { c.Reason = "" }), Err: ErrReasonMissing},
+		{Name: "D-2 brought forward to the day of issue at the earliest", Given: []Event{issued, ahead}, When: with(revoke, func(c *Revoke) { c.EffectiveFrom = "2026-02-28" }), Err: ErrRevokedBeforeIssued},
+		{Name: "D-2 one that lies ahead is not updated", Given: []Event{issued, ahead}, When: update, Err: ErrRevoked},
 		{Name: "D-2 revocation has a reason", Given: []Event{issued}, When: with(revoke, func(c *Revoke) { c.Reason = "" }), Err: ErrReasonMissing},
 		{Name: "D-2 not effective before issue", Given: []Event{issued}, When: with(revoke, func(c *Revoke) { c.EffectiveFrom = "2026-02-28" }), Err: ErrRevokedBeforeIssued},
 		{Name: "D-2 effective on the day of issue", Given: []Event{issued}, When: with(revoke, func(c *Revoke) { c.EffectiveFrom = "2026-03-01" }),
@@ -213,6 +225,8 @@ func TestStatusAt(t *testing.T) {
 		{"D-2 before the revocation applies", fold(issued, revoked), "2026-03-04", Valid, 1},
 		{"D-2 when the revocation applies", fold(issued, revoked), "2026-03-05", IsRevoked, 1},
 		{"D-2 two revocations at once: the first stands", fold(issued, revoked, with(revoked, func(e *Revoked) { e.EffectiveFrom = "2026-09-01" })), "2026-03-05", IsRevoked, 1},
+		{"D-2 two revocations at once: the earlier stands", fold(issued, with(revoked, func(e *Revoked) { e.EffectiveFrom = "2026-09-01" }), revoked), "2026-03-05", IsRevoked, 1},
+		{"D-2 brought forward", fold(issued, ahead, revoked), "2026-03-05", IsRevoked, 1},
 		{"D-2 revocation and suspension at once", fold(issued, revoked, suspended), "2026-03-20", IsRevoked, 1},
 		{"D-2 before the suspension", fold(issued, suspended), "2026-03-09", Valid, 1},
 		{"D-2 suspended", fold(issued, suspended, suspended), "2026-03-10", IsSuspended, 1},
@@ -299,6 +313,11 @@ func TestAnyOrder(t *testing.T) {
 				cmd = with(update, func(c *Update) { c.By, c.At, c.Expected, c.Tag = by, at, ExpectVersion(version), Tag{byte(i)} })
 			case 3:
 				cmd, insists = with(revoke, func(c *Revoke) { c.By, c.At, c.Expected, c.EffectiveFrom = by, at, Expectation{Any: true}, "" }), true
+				if rapid.Bool().Draw(t, "another day") {
+					cmd = with(cmd.(Revoke), func(c *Revoke) {
+						c.EffectiveFrom = domain.DateOf(at.AddDate(0, 0, rapid.IntRange(-3, 30).Draw(t, "days")))
+					})
+				}
 			case 4:
 				cmd, insists = with(suspend, func(c *Suspend) { c.By, c.At, c.Expected = by, at, Expectation{Any: true} }), true
 			case 5:
@@ -325,8 +344,12 @@ func TestAnyOrder(t *testing.T) {
 				}
 				s = Evolve(s, e)
 			}
-			if !before.Revocation.IsZero() && s.Revocation != before.Revocation {
-				t.Fatal("D-2 a revocation changed")
+			switch was, is := before.Revocation, s.Revocation; {
+			case was.IsZero() || was == is:
+			case !is.EffectiveFrom.Before(was.EffectiveFrom):
+				t.Fatal("D-2 a revocation changed and was not brought forward")
+			case !insists && !domain.BelgianDate(at).Before(was.EffectiveFrom), seen.Revocation == was && !domain.BelgianDate(at).Before(was.EffectiveFrom):
+				t.Fatal("D-2 a revocation that was effective changed")
 			}
 			if !before.Revocation.IsZero() && s.Current() != before.Current() {
 				t.Fatal("D-2 a revoked document changed")

@@ -8,7 +8,8 @@ import (
 )
 
 // Revoke takes the document back, for good. It is appended whatever came
-// between, so that it cannot starve.
+// between, so that it cannot starve. A revocation whose day is still to come can be brought
+// forward and not put off.
 type Revoke struct {
 	Expected      Expectation
 	Reason        domain.ReasonCode
@@ -17,11 +18,15 @@ type Revoke struct {
 	At            time.Time
 }
 
-// Decide implements D-1 and D-2. The same revocation again is no error; another
-// one is refused.
+// Decide implements D-1 and D-2. The same revocation again is no error; another one is refused,
+// unless the one that stands is not effective yet and the other is earlier.
 func (c Revoke) Decide(s State) ([]Event, error) {
 	if c.EffectiveFrom.IsZero() {
 		c.EffectiveFrom = domain.BelgianDate(c.At)
+	}
+	standing := s.Revocation
+	if domain.BelgianDate(c.At).Before(standing.EffectiveFrom) && c.EffectiveFrom.Before(standing.EffectiveFrom) {
+		s.Revocation = Revocation{}
 	}
 	err := s.changeable(c.By, c.Expected)
 	switch {

@@ -35,7 +35,7 @@ func New() *Evidence { return &Evidence{} }
 func (v *Evidence) Name() string { return "evidence" }
 
 // Version implements projections.Projection.
-func (v *Evidence) Version() int { return 2 }
+func (v *Evidence) Version() int { return 3 }
 
 // Categories implements projections.Projection.
 func (v *Evidence) Categories() []string { return []string{"document", "consent", "citizen"} }
@@ -89,7 +89,7 @@ const (
 	insertState = `INSERT INTO held (from_leaf, to_leaf, citizen, document, type, issuer, issued_leaf, version, state,
 			valid_from, valid_until, effective_from, revoked_from, personal_validity, destroyed_leaf)
 		SELECT ?, to_leaf, citizen, document, type, issuer, issued_leaf, version, ?, valid_from, valid_until, effective_from, ?, personal_validity, destroyed_leaf
-		FROM held WHERE document = ? AND to_leaf = ? AND state <> 'revoked'`
+		FROM held WHERE document = ? AND to_leaf = ? AND (state <> 'revoked' OR ? < revoked_from AND ? <> '')`
 	closeFormer    = `UPDATE held SET to_leaf = ? WHERE document = ? AND to_leaf = ? AND from_leaf < ?`
 	destroyContent = `UPDATE held SET destroyed_leaf = ? WHERE document = ? AND destroyed_leaf = ?`
 	vanish         = `DELETE FROM held WHERE citizen = ?`
@@ -135,7 +135,7 @@ func (v *Evidence) Apply(ctx context.Context, tx *projections.Tx, e eventstore.E
 }
 
 func changeState(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf int64, s State, from domain.Date) error {
-	n, err := tx.Exec(ctx, insertState, leaf, string(s), string(from), id.UUID[:], projections.Latest)
+	n, err := tx.Exec(ctx, insertState, leaf, string(s), string(from), id.UUID[:], projections.Latest, string(from), string(from))
 	return endReplaced(ctx, tx, id, leaf, n, err)
 }
 

@@ -40,7 +40,7 @@ func fold(all []projectiontest.Recorded, upTo int64) (held []*evidence.Holding, 
 			continue
 		}
 		state := func(id domain.DocumentID, s evidence.State, from domain.Date) {
-			if h := of(id); h != nil && h.State != evidence.Revoked {
+			if h := of(id); h != nil && (h.State != evidence.Revoked || from != "" && from < h.RevokedFrom) {
 				h.State, h.RevokedFrom, h.FromLeaf = s, from, e.Leaf
 			}
 		}

@@ -147,9 +147,14 @@ func (h *History) change(id domain.DocumentID, leaf int64, differs func(*wallet.
 	d.rows = append(d.rows, next)
 }
 
-// state changes the state of a document. A revocation is final (rule D-2).
+// state changes the state of a document. A revocation is final, and brought forward at most
+// (rule D-2).
 func (h *History) state(id domain.DocumentID, leaf int64, at time.Time, s wallet.DocumentState, reason domain.ReasonCode, from domain.Date) {
-	if d := h.documents[id]; d == nil || d.rows[len(d.rows)-1].State == wallet.Revoked {
+	d := h.documents[id]
+	if d == nil {
+		return
+	}
+	if last := &d.rows[len(d.rows)-1]; last.State == wallet.Revoked && (from.IsZero() || !from.Before(last.RevokedFrom)) {
 		return
 	}
 	h.change(id, leaf, func(d *wallet.Document) { d.State, d.Reason, d.RevokedFrom, d.ChangedAt = s, reason, from, at })

@@ -184,9 +184,9 @@ func (s *Story) touch(t testing.TB) {
 	case dice < 9 && d.state == "suspended":
 		d.state = "active"
 		f = document.Reinstated{Document: d.id, Reason: "inquiryClosed", At: s.Now}
-	default: // now and then twice, as two insisting writers may
+	default: // now and then twice, brought forward or as two insisting writers may
 		d.state = "revoked"
-		f = document.Revoked{Document: d.id, Reason: "lost", EffectiveFrom: domain.DateOf(s.Now), At: s.Now}
+		f = document.Revoked{Document: d.id, Reason: "lost", EffectiveFrom: domain.DateOf(s.Now.AddDate(0, 0, s.Now.Minute()-20)), At: s.Now}
 	}
 	s.World.Record(t, stream("document", d.id.UUID), d.citizen, f)
 }

@@ -36,7 +36,7 @@ const (
 		SELECT ?, to_leaf, citizen, document, type, issuer, issued_leaf, issued_at, ?,
 			version, ?, ?, valid_from, valid_until, effective_from, ?, personal_validity, destroyed,
 			stream, event, event_type, sealed
-		FROM versions WHERE document = ? AND to_leaf = ? AND state <> 'revoked'`
+		FROM versions WHERE document = ? AND to_leaf = ? AND (state <> 'revoked' OR ? < revoked_from AND ? <> '')`
 
 	closeFormer = `UPDATE versions SET to_leaf = ? WHERE document = ? AND to_leaf = ? AND from_leaf < ?`
 
@@ -119,7 +119,7 @@ func (w *Wallets) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Ev
 }
 
 func changeState(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf int64, at time.Time, s DocumentState, reason domain.ReasonCode, from domain.Date) error {
-	n, err := tx.Exec(ctx, insertState, leaf, micros(at), string(s), string(reason), string(from), id.UUID[:], forEver)
+	n, err := tx.Exec(ctx, insertState, leaf, micros(at), string(s), string(reason), string(from), id.UUID[:], forEver, string(from), string(from))
 	return endReplaced(ctx, tx, id, leaf, n, err)
 }
 

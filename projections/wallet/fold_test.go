@@ -62,7 +62,7 @@ func fold(all []projectiontest.Recorded, upTo int64) *naive {
 				d.ChangedAt, d.Place, d.Sealed = f.At, e.PlaceInRow(), e.Keep()
 			}
 		case document.Revoked:
-			if d := of(f.Document); d != nil && d.State != wallet.Revoked {
+			if d := of(f.Document); d != nil && (d.State != wallet.Revoked || f.EffectiveFrom < d.RevokedFrom) {
 				d.State, d.Reason, d.RevokedFrom, d.ChangedAt = wallet.Revoked, f.Reason, f.EffectiveFrom, f.At
 			}
 		case document.Suspended:

@@ -38,7 +38,7 @@ func New() *Wallets { return &Wallets{} }
 func (w *Wallets) Name() string { return "wallet" }
 
 // Version implements projections.Projection.
-func (w *Wallets) Version() int { return 3 }
+func (w *Wallets) Version() int { return 4 }
 
 // Schema implements projections.Projection.
 func (w *Wallets) Schema() projections.Schema { return schema }
