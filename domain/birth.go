@@ -32,6 +32,19 @@ func (s SSIN) EarliestBirth() Date {
 	return Date(fmt.Sprintf("%04d-%02d-01", year, month))
 }
 
+// ErrNotBorn refuses a number whose date of birth lies in the future. Its check digits prove the
+// century (see Century), so it cannot be read as an earlier one.
+var ErrNotBorn = NewError(Invalid, "ssinNotBorn", "the number's date of birth lies in the future")
+
+// CheckBorn refuses with ErrNotBorn a number of somebody who is born after a day, whatever its
+// date part leaves open. An absent number passes.
+func (s SSIN) CheckBorn(day Date) error {
+	if born := s.EarliestBirth(); !born.IsZero() && day.Before(born) {
+		return ErrNotBorn
+	}
+	return nil
+}
+
 // exists reports whether the date is in the calendar.
 func (d Date) exists() bool {
 	_, err := time.Parse(time.DateOnly, string(d))

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -54,6 +55,38 @@ func TestEarliestBirth(t *testing.T) {
 	}
 	if got := (SSIN{}).EarliestBirth(); got != "" {
 		t.Errorf("no number: %s", got)
+	}
+}
+
+// A number of the coming year is nobody's yet: its check digits prove the century. One that
+// leaves the day or the month open counts from the first day that it can mean.
+func TestNumbersOfWhoIsNotBornYet(t *testing.T) {
+	const today = Date("2026-06-15")
+	for _, tc := range []struct {
+		date    string
+		century int
+		born    bool
+	}{
+		{"300615", 2000, false},
+		{"300615", 1900, true},
+		{"260616", 2000, false},
+		{"260615", 2000, true},
+		{"260614", 2000, true},
+		{"260600", 2000, true}, // the day is not known
+		{"260700", 2000, false},
+		{"260000", 2000, true}, // nor the month
+		{"270000", 2000, false},
+		{"264615", 2000, true},  // BIS
+		{"264616", 2000, false}, // BIS
+		{"990000", 2000, false},
+		{"000000", 1900, true},
+	} {
+		if err := numbered(t, tc.date, tc.century).CheckBorn(today); (err == nil) != tc.born || err != nil && !errors.Is(err, ErrNotBorn) {
+			t.Errorf("%s of %d: %v", tc.date, tc.century, err)
+		}
+	}
+	if err := (SSIN{}).CheckBorn(today); err != nil {
+		t.Errorf("no number: %v", err)
 	}
 }
 

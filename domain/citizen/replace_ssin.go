@@ -29,6 +29,9 @@ func (c ReplaceSSIN) Decide(s State) ([]Event, error) {
 	if c.Former.IsZero() || c.Now.IsZero() || c.Former == c.Now {
 		return nil, ErrSameSSIN
 	}
+	if err := c.Now.CheckBorn(domain.BelgianDate(c.At)); err != nil {
+		return nil, err
+	}
 	return []Event{SSINReplaced{Citizen: s.Citizen, At: c.At,
 		Personal: &SSINReplacedPersonal{Former: c.Former.Reveal(), Now: c.Now.Reveal()}}}, nil
 }

@@ -10,11 +10,13 @@ import (
 var (
 	ErrDeathAhead  = domain.NewError(domain.Invalid, "dateInFuture", "the date lies in the future")
 	ErrDateMissing = domain.NewError(domain.Invalid, "dateMissing", "a date is needed")
+	ErrDeathBefore = domain.NewError(domain.Invalid, "dateBeforeBirth", "nobody with this national number was born by that date")
 )
 
 // ReportDeath records that the citizen died. Mandates and consents end by it.
 type ReportDeath struct {
 	Date      domain.Date
+	Born      domain.Date           // the earliest day by the number that the source names; absent: not known
 	Attestors []domain.Organisation // who may say that somebody died, by the registry
 	By        domain.Actor
 	At        time.Time
@@ -34,6 +36,8 @@ func (c ReportDeath) Decide(s State) ([]Event, error) {
 		return nil, ErrDateMissing
 	case domain.BelgianDate(c.At).Before(c.Date):
 		return nil, ErrDeathAhead
+	case !c.Born.IsZero() && c.Date.Before(c.Born):
+		return nil, ErrDeathBefore
 	}
 	return []Event{Deceased{Citizen: s.Citizen, At: c.At, Personal: &DeceasedPersonal{Date: c.Date}}}, nil
 }

@@ -148,8 +148,11 @@ func (rec *Recorder) Survivor(ctx context.Context, id domain.CitizenID) (domain.
 // Enroll returns the citizen with a national number and registers them when the vault
 // does not know them. The citizen's key is durable before anything is sealed with it; a
 // key that a crash left without a registration is registered here. An erased person is
-// refused (rule E-4).
+// refused (rule E-4), and so is a number of somebody who is not born yet.
 func (rec *Recorder) Enroll(ctx context.Context, in Intent, step int, ssin contract.SSIN) (Person, error) {
+	if err := ssin.CheckBorn(domain.BelgianDate(in.At)); err != nil {
+		return Person{}, err
+	}
 	id, pending, err := rec.Keys.Enroll(ctx, ssin.SSIN)
 	if err != nil {
 		return Person{}, err

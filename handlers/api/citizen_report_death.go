@@ -27,7 +27,7 @@ func (v *Vault) ReportDeath(ctx context.Context, r contract.ReportDeathRequestOb
 		}
 		return recordStatement(ctx, v, in, []contract.SSIN{r.Body.SSIN}, func(id domain.CitizenID) (contract.PositionToken, error) {
 			result, err := acting.Citizens.Transact(ctx, v.Log, in.Write(0, acting.CitizenStream(id), id), citizen.ReportDeath{
-				Date: r.Body.Date, Attestors: attestors, By: in.Actor, At: in.At,
+				Date: r.Body.Date, Born: r.Body.SSIN.EarliestBirth(), Attestors: attestors, By: in.Actor, At: in.At,
 			})
 			if err != nil {
 				return "", err

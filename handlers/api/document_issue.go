@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -236,6 +237,14 @@ var errBirthDate = domain.NewError(domain.Invalid, "birthDateMissing", "a parent
 // judgeIssue refuses a document for mistakes that do not depend on what the vault knows of
 // the person, so that a refusal registers nobody (rules D-6, M-1.4, M-1.11).
 func judgeIssue(in acting.Intent, body *contract.DocumentIssue, t *registry.DocumentType, content domain.JSON) error {
+	if err := checkBorn(in, "/ssin", body.SSIN); err != nil {
+		return err
+	}
+	for i, parent := range body.Parents {
+		if err := checkBorn(in, fmt.Sprintf("/parents/%d", i), parent); err != nil {
+			return err
+		}
+	}
 	if err := judgeParents(in, body, t, content); err != nil {
 		return err
 	}
@@ -251,6 +260,11 @@ func judgeIssue(in acting.Intent, body *contract.DocumentIssue, t *registry.Docu
 		return nil
 	}
 	return err
+}
+
+// checkBorn refuses a number, in its place of the request, of somebody who is not born yet.
+func checkBorn(in acting.Intent, place string, ssin contract.SSIN) error {
+	return edge.At(contract.IssueLocationBody, place, ssin.CheckBorn(domain.BelgianDate(in.At)))
 }
 
 // judgeParents refuses parents whom the issuer may not name, or may not name for this person,

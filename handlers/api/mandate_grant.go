@@ -70,6 +70,9 @@ func (v *Vault) grantMandate(ctx context.Context, in acting.Intent, key uuid.UUI
 	}
 	// Mistakes in the mandate itself are told before the persons are looked up, so that the
 	// refusal tells nothing of them and registers none.
+	if err := errors.Join(checkBorn(in, "/ssin", body.SSIN), checkBorn(in, "/representativeSsin", body.RepresentativeSSIN)); err != nil {
+		return mandateAnswer{}, err
+	}
 	nobody := acting.Person{ID: domain.CitizenID{UUID: in.ID(mandateOfNobody)}, Standing: citizen.Living}
 	if err := judgeMandate(command, body.SSIN, body.RepresentativeSSIN, nobody.ID); err != nil {
 		return mandateAnswer{}, err

@@ -81,6 +81,30 @@ func TestF26ParentsAreAttested(t *testing.T) {
 			_, err := tv.ReplaceSSIN(tv.as(t, issuer(socialSecurity), "replaceSsin", body), contract.ReplaceSSINRequestObject{Params: contract.ReplaceSSINParams{IdempotencyKey: uuid.New()}, Body: &body})
 			return err
 		}, "nationalNumberRightMissing"},
+		"a document of who is not born yet": {func() error {
+			body := cardOf(child(1), 2)
+			body.SSIN = bornOn(t, "300101")
+			_, _, err := tv.issueAs(t, socialSecurity, uuid.New(), body)
+			return err
+		}, "ssinNotBorn"},
+		"a parent who is not born yet": {func() error {
+			body := cardOf(child(1), 2)
+			body.Parents = append(body.Parents, bornOn(t, "260616"))
+			_, _, err := tv.issueAs(t, socialSecurity, uuid.New(), body)
+			return err
+		}, "ssinNotBorn"},
+		"a mandate over who is not born yet": {func() error {
+			body := of(over, child(1))
+			body.SSIN = bornOn(t, "300101")
+			_, err := tv.grantMandate(t, issuer(homeAffairs), body)
+			return err
+		}, "ssinNotBorn"},
+		"a mandate of who is not born yet": {func() error {
+			body := of(over, child(1))
+			body.RepresentativeSSIN = bornOn(t, "300101")
+			_, err := tv.grantMandate(t, issuer(homeAffairs), body)
+			return err
+		}, "ssinNotBorn"},
 	} {
 		if err := test.try(); slugOf(err) != test.slug {
 			t.Errorf("%s: %v", name, err)
