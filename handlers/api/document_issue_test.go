@@ -1,6 +1,7 @@
 package api
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -44,5 +45,47 @@ func TestRefusedIssueLeavesNothing(t *testing.T) {
 	}
 	if d, m := len(recorded[document.Issued](t, tv)), len(recorded[mandate.Granted](t, tv)); d != 1 || m != 0 {
 		t.Errorf("M-1.8 a dead parent: %d documents, %d mandates", d, m)
+	}
+}
+
+// D-4: of issues of one document at once, under different keys and in one process or two, one
+// makes it, and the others are answered as one after the other.
+func TestIssuesAtOnceMakeOneDocument(t *testing.T) {
+	for name, process := range map[string]func(*testVault) *testVault{
+		"in one process": func(tv *testVault) *testVault { return tv },
+		"in two":         func(tv *testVault) *testVault { return tv.otherProcess(t, tv.Clock.Now) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			tv := newVault(t)
+			tv.household(t, 1)
+			processes := []*testVault{tv, process(tv)}
+			before := len(recorded[document.Issued](t, tv))
+			for i, n := range []int{1, 2} { // somebody whom the vault knows, and not
+				body := contract.DocumentIssue{SSIN: ssin(n), DocumentType: "householdComposition", SourceReference: "at once", ValidFrom: "2026-01-01", Content: contract.Content(household)}
+				const many = 16
+				var made [many]bool
+				var receipts [many]contract.DocumentReceipt
+				var errs [many]error
+				var all sync.WaitGroup
+				for j := range many {
+					all.Go(func() {
+						made[j], receipts[j], errs[j] = processes[j%2].issueAs(t, homeAffairs, uuid.New(), body)
+					})
+				}
+				all.Wait()
+				times := 0
+				for j := range many {
+					if made[j] {
+						times++
+					}
+					if errs[j] != nil || receipts[j] != receipts[0] {
+						t.Errorf("%+v, %v; the first was answered %+v", receipts[j], errs[j], receipts[0])
+					}
+				}
+				if events := len(recorded[document.Issued](t, tv)) - before; times != 1 || events != i+1 {
+					t.Errorf("person %d: %d answers say that it is new, %d documents are on record in all", n, times, events)
+				}
+			}
+		})
 	}
 }
