@@ -70,7 +70,7 @@ var rules = []struct{ id, says string }{
 	{"P-2", "A death comes from an authentic source, is not in the future nor before the birth, and stands until it is corrected."},
 	{"P-3", "A replaced number comes from an authentic source, and is not of somebody who is born later."},
 	{"P-4", "A legal hold is placed and lifted by a privacy officer, with a reason."},
-	{"P-5", "A restriction of processing (GDPR art. 18) stops every disclosure to others but those of art. 18(2), and every erasure of what it covers, until the citizen who asked for it lifts it, or a privacy officer who told the citizen."},
+	{"P-5", "A restriction of processing (GDPR art. 18) stops every disclosure to others but those of art. 18(2), and every erasure of what it covers, until the citizen who asked for it lifts it, or a privacy officer who told the citizen; a consumer is answered as if what is covered were not held."},
 	{"P-6", "A death reported in error is corrected by two persons: the authentic source or a privacy officer proposes it, another privacy officer decides; what the death ended stays ended."},
 	{"P-7", "Two lives of one person are merged by two persons, and separated in the same way: from then on both numbers lead to the surviving life, whose documents, consents, mandates, accesses, holds and restrictions are those of both, and with whom both are forgotten."},
 	{"I-1", "A process starts with the identity provider on record, and with no other: neither another issuer or audience, nor other settings that decide who somebody is."},

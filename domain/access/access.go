@@ -39,12 +39,17 @@ const RepeatWithin = 5 * time.Minute
 // forgotten, and then refused when it comes again.
 const maxRemembered = 64
 
-// ErrRestricted refuses a reading that a restriction of processing stops (rule P-5). It is
-// answered as ErrNoBasis is, so that a consumer does not learn that there is one.
-var ErrRestricted = fmt.Errorf("%w: processing is restricted", ErrNoBasis)
+// Two refusals that are answered as ErrNoBasis, so that a consumer learns of neither from the
+// other, nor of one from a document that never was.
+var (
+	// ErrRestricted refuses a reading that a restriction of processing stops (rule P-5).
+	ErrRestricted = fmt.Errorf("%w: processing is restricted", ErrNoBasis)
+	// ErrErased refuses a consumer's reading of what was erased (rule E-3).
+	ErrErased = fmt.Errorf("%w: %w", ErrNoBasis, ErrDocumentGone)
+)
 
-// Restricted is the reason on record of a reading that was refused with ErrRestricted. The
-// citizen sees it, the consumer does not.
+// Restricted is the reason on record of a reading that a restriction of processing stopped.
+// The citizen sees it, the consumer does not.
 const Restricted domain.ReasonCode = "processingRestricted"
 
 var (

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -190,6 +191,10 @@ func TestRules(t *testing.T) {
 
 		{Name: "P-5 restricted", When: with(byLaw, func(c *AuthorizeByLaw) { c.Restrictions = everything }), Err: ErrRestricted},
 		{Name: "P-5 restricted, which the consumer does not learn", When: with(byLaw, func(c *AuthorizeByLaw) { c.Restrictions = everything }), Err: ErrNoBasis},
+		{Name: "E-3 erased, which the consumer does not learn", When: status(document.IsErased), Err: ErrNoBasis},
+		{Name: "E-3 the citizen is erased, which the consumer does not learn", When: law(func(c *AuthorizeByLaw) { c.Standing = citizen.Erased }), Err: ErrNoBasis},
+		{Name: "P-5 restricted, nothing is said of a revocation", When: with(status(document.IsRevoked), func(c *AuthorizeByLaw) { c.Restrictions = everything }), Err: ErrRestricted},
+		{Name: "P-5 restricted, nothing is said of what is not held", When: with(byLaw, func(c *AuthorizeByLaw) { c.Restrictions, c.Document = everything, document.Snapshot{} }), Err: ErrNoBasis},
 		{Name: "P-5 this document is restricted", When: with(byLaw, func(c *AuthorizeByLaw) { c.Restrictions = citizen.Restrictions{{Document: card, At: noon}} }), Err: ErrRestricted},
 		{Name: "P-5 another document is restricted", When: with(byLaw, func(c *AuthorizeByLaw) {
 			c.Restrictions = citizen.Restrictions{{Document: domain.DocumentID{UUID: uuid.UUID{77}}, At: noon}}
@@ -503,3 +508,27 @@ func TestImmutable(t *testing.T) {
 }
 
 func accessID(n byte) domain.AccessID { return domain.AccessID{UUID: uuid.UUID{7, n}} }
+
+// P-5: the basis is judged whatever is restricted, so that by it a consumer learns of no
+// restriction, and what is restricted is known before it is loaded.
+func TestBasisIsJudgedWhateverIsRestricted(t *testing.T) {
+	free, err := byLaw.Basis()
+	if err != nil || byLaw.Restricted() {
+		t.Fatal(free, err)
+	}
+	for name, c := range map[string]AuthorizeByLaw{
+		"everything":       with(byLaw, func(c *AuthorizeByLaw) { c.Restrictions = everything }),
+		"this document":    with(byLaw, func(c *AuthorizeByLaw) { c.Restrictions = citizen.Restrictions{{Document: card, At: noon}} }),
+		"without document": with(byLaw, func(c *AuthorizeByLaw) { c.Restrictions, c.Document = everything, document.Snapshot{} }),
+	} {
+		if fields, err := c.Basis(); err != nil || !slices.Equal(fields, free) || !c.Restricted() {
+			t.Errorf("%s: restricted %t, %v, %v", name, c.Restricted(), fields, err)
+		}
+	}
+	one := with(byLaw, func(c *AuthorizeByLaw) {
+		c.Restrictions, c.Document = citizen.Restrictions{{Document: card, At: noon}}, document.Snapshot{}
+	})
+	if one.Restricted() {
+		t.Error("a restriction of one document covers whatever else there is")
+	}
+}

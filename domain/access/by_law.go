@@ -50,40 +50,51 @@ func (c AuthorizeByLaw) Decide(s State) ([]Event, error) {
 	return []Event{e}, nil
 }
 
-// Basis judges the basis alone, whatever is held (rules and P-5), and
-// returns the fields it covers. Where processing is restricted only a basis counts that
-// the registry says is for a ground of GDPR art. 18(2).
+// Basis judges the basis alone, whatever is held and restricted (rules ), and
+// returns the fields it covers.
 func (c AuthorizeByLaw) Basis() ([]domain.Field, error) {
-	registered := func(counts func(registry.Basis) bool) bool {
-		return slices.ContainsFunc(c.Registrations, func(r registry.Registration) bool {
-			return r.Purpose == c.Purpose && slices.Contains(r.Types, c.Type.Name) && slices.ContainsFunc(r.Bases, counts) && r.CoversProcedure(c.Procedure)
-		})
-	}
-	named := func(b registry.Basis) bool { return b.LegalBasis == c.LegalBasis && b.Deliberation == c.Deliberation }
-	despite := func(b registry.Basis) bool { return named(b) && b.DespiteRestriction != "" }
 	switch {
 	case c.By.Role != domain.RoleConsumer || c.By.Organisation.IsZero(),
 		c.Purpose == "" || c.LegalBasis == "" || c.Deliberation == "" || c.Type.Name == "",
-		!registered(named):
+		!c.registered(func(registry.Basis) bool { return true }):
 		return nil, ErrNoBasis
-	case c.Restrictions.Cover(c.Document.Document) && !registered(despite): // P-5
-		return nil, ErrRestricted
 	}
 	return c.Covered(nil)
 }
 
+// registered reports whether the consumer has a registration with all that the command
+// names, by a basis that counts.
+func (c AuthorizeByLaw) registered(counts func(registry.Basis) bool) bool {
+	named := func(b registry.Basis) bool {
+		return b.LegalBasis == c.LegalBasis && b.Deliberation == c.Deliberation && counts(b)
+	}
+	return slices.ContainsFunc(c.Registrations, func(r registry.Registration) bool {
+		return r.Purpose == c.Purpose && slices.Contains(r.Types, c.Type.Name) && slices.ContainsFunc(r.Bases, named) && r.CoversProcedure(c.Procedure)
+	})
+}
+
+// Restricted implements P-5: it reports whether a restriction of processing stops the reading.
+// Where one covers the document only a basis counts that the registry says is for a ground of
+// GDPR art. 18(2). Without a document it is asked of restrictions of everything.
+func (c AuthorizeByLaw) Restricted() bool {
+	return c.Restrictions.Cover(c.Document.Document) && !c.registered(func(b registry.Basis) bool { return b.DespiteRestriction != "" })
+}
+
 // held refuses for what the vault holds, which is judged after the basis: the citizen
-// and the document.
+// and the document. What is restricted counts as not held.
 func (c AuthorizeByLaw) held() error {
 	switch c.Standing {
 	case citizen.Living, citizen.Dead:
 	case citizen.Erasing, citizen.Erased:
-		return ErrDocumentGone
+		return ErrErased
 	default:
 		return ErrNoBasis
 	}
-	if c.Document.Citizen != c.Citizen || c.Document.Type != c.Type.Name {
+	switch {
+	case c.Document.Citizen != c.Citizen || c.Document.Type != c.Type.Name:
 		return ErrNoBasis
+	case c.Restricted():
+		return ErrRestricted
 	}
 	return c.Held()
 }

@@ -107,7 +107,7 @@ func (q Question) Held() error {
 	case document.IsSuspended:
 		return ErrSuspended
 	case document.IsErased:
-		return ErrDocumentGone
+		return ErrErased
 	case document.UnknownDates:
 		return ErrUnreadable
 	}

@@ -199,6 +199,9 @@ func TestRules(t *testing.T) {
 		{Name: "P-5 at the same moment", Given: []Event{granted}, When: with(use, func(c *Use) { c.Restrictions = citizen.Restrictions{{At: noon}} }), Err: access.ErrRestricted},
 		{Name: "P-5 consent given afterwards", Given: []Event{granted}, When: with(use, func(c *Use) { c.Restrictions = citizen.Restrictions{{At: noon.Add(-time.Minute)}} }), Then: []Event{used}},
 		{Name: "P-5 this document is restricted", Given: []Event{granted}, When: with(use, func(c *Use) { c.Restrictions = citizen.Restrictions{{Document: card, At: noon}} }), Err: access.ErrRestricted},
+		{Name: "P-5 restricted, which the consumer does not learn", Given: []Event{granted}, When: with(use, func(c *Use) { c.Restrictions = citizen.Restrictions{{At: noon}} }), Err: access.ErrNoBasis},
+		{Name: "P-5 restricted and withdrawn", Given: []Event{granted, withdrawn}, When: with(use, func(c *Use) { c.Restrictions = citizen.Restrictions{{At: noon}} }), Err: ErrWithdrawn},
+		{Name: "E-3 erased, which the consumer does not learn", Given: []Event{granted}, When: using(func(c *Use) { c.Standing = citizen.Erased }), Err: access.ErrNoBasis},
 		{Name: "P-5 a lifted restriction", Given: []Event{granted}, When: with(use, func(c *Use) { c.Restrictions = citizen.Restrictions{{At: noon, LiftedAt: noon}} }), Then: []Event{used}},
 		{Name: "C-3 a consent in force is used", Given: []Event{granted}, When: use, Then: []Event{used}},
 		{Name: "C-3 withdrawn is refused", Given: []Event{granted, withdrawn}, When: use, Err: ErrWithdrawn},
@@ -456,5 +459,23 @@ func TestTheLongestTimeIsTheOneThatIsTold(t *testing.T) {
 	}
 	if _, err := asking(func(c *Grant) { c.Until = new(last.Add(time.Microsecond)) }).Decide(State{}); !errors.Is(err, ErrPeriod) {
 		t.Errorf("a moment later: %v", err)
+	}
+}
+
+// P-5: the consent is judged whatever is restricted, and what is restricted is known before it
+// is loaded.
+func TestBasisIsJudgedWhateverIsRestricted(t *testing.T) {
+	s := Evolve(State{}, granted)
+	for name, restricted := range map[string]citizen.Restrictions{
+		"everything":    {{At: noon}},
+		"this document": {{Document: card, At: noon}},
+	} {
+		c := with(use, func(c *Use) { c.Restrictions = restricted })
+		if _, err := c.Basis(s); err != nil || !c.Restricted(s) {
+			t.Errorf("%s: restricted %t, %v", name, c.Restricted(s), err)
+		}
+	}
+	if use.Restricted(s) {
+		t.Error("restricted by nothing")
 	}
 }

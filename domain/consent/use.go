@@ -59,9 +59,8 @@ func (c Use) Validate(s State) error {
 	return err
 }
 
-// Basis judges the consent alone, whatever is held (rules C-3, A-2, A-4, A-6 and P-5), and
-// returns the fields it covers. Limits on use count for a use that is new. A consent that
-// was given before processing was restricted does not count.
+// Basis judges the consent alone, whatever is held and restricted (rules C-3, A-2, A-4 and
+// A-6), and returns the fields it covers. Limits on use count for a use that is new.
 func (c Use) Basis(s State) ([]domain.Field, error) {
 	switch {
 	case s.Phase == None || s.Phase == IsRequested: // until it is answered, nobody may have been asked
@@ -83,10 +82,15 @@ func (c Use) Basis(s State) ([]domain.Field, error) {
 		return nil, access.ErrNoBasis
 	case !c.inItsProcedure():
 		return nil, access.ErrNoBasis
-	case c.Restrictions.CoverDespite(c.Document.Document, s.GrantedAt): // P-5
-		return nil, access.ErrRestricted
 	}
 	return c.Covered(s.Terms.Fields)
+}
+
+// Restricted implements P-5: it reports whether a restriction of processing stops the use. A
+// consent that was given before the restriction was asked for does not count. Without a
+// document it is asked of restrictions of everything.
+func (c Use) Restricted(s State) bool {
+	return c.Restrictions.CoverDespite(c.Document.Document, s.GrantedAt)
 }
 
 // Lacking returns the word for which Basis refused with access.ErrNoBasis: the consent, when it
@@ -152,7 +156,7 @@ func (c Use) judge(s State) ([]domain.Field, int, error) {
 	case citizen.Dead:
 		return nil, 0, ErrWithdrawn
 	case citizen.Erasing, citizen.Erased:
-		return nil, 0, access.ErrDocumentGone
+		return nil, 0, access.ErrErased
 	default:
 		return nil, 0, access.ErrNoBasis
 	}
@@ -161,6 +165,8 @@ func (c Use) judge(s State) ([]domain.Field, int, error) {
 	case d.Citizen != s.Citizen || d.Type != c.Type.Name || d.IssuedAt.After(s.GrantedAt), // C-2
 		len(s.Terms.Documents) > 0 && !slices.Contains(s.Terms.Documents, d.Document):
 		return nil, 0, access.ErrNoBasis
+	case c.Restricted(s): // counts as not held
+		return nil, 0, access.ErrRestricted
 	}
 	if err := c.Held(); err != nil {
 		return nil, 0, err

@@ -56,8 +56,13 @@ func (v *Vault) ListConsentDocuments(ctx context.Context, r contract.ListConsent
 	var answers []access.Answer                        // for what the page lists
 	leftOut := map[domain.DocumentType]access.Answer{} // what the person has and nobody may read
 	listed := map[domain.DocumentType]bool{}           // on this page or another
+	restricted := reading.Restricted(in, f, domain.DocumentID{})
 	for _, h := range held {
 		if named := f.Consent.Terms.Documents; len(named) > 0 && !slices.Contains(named, h.Document) {
+			continue
+		}
+		if reading.Restricted(in, f, h.Document) { // not held for this consumer (rule P-5)
+			restricted = true
 			continue
 		}
 		if h.IssuedLeaf <= from {
@@ -92,6 +97,11 @@ func (v *Vault) ListConsentDocuments(ctx context.Context, r contract.ListConsent
 	}
 	if len(answers) == 0 { // all that came before is gone by now
 		answers = append(answers, access.Answer{Type: covered[0], Presence: access.NotHeld})
+	}
+	if restricted {
+		if err := v.QueueRestricted(in, reading.AsRefused(f)); err != nil {
+			return nil, err
+		}
 	}
 	told, err := v.recordDocumentsTold(ctx, in, reading, f, covered[0], answers)
 	if err != nil {
@@ -150,9 +160,7 @@ func (v *Vault) readableDocument(ctx context.Context, in acting.Intent, r disclo
 	s, today := f.Document.State, domain.BelgianDate(in.At)
 	of = access.Answer{Type: s.Type, Document: s.Document, Version: s.VersionAt(today)}
 	switch {
-	case errors.Is(err, access.ErrRestricted): // to leave it out would be untrue
-		return nil, of, err
-	case errors.Is(err, access.ErrNoBasis), errors.Is(err, access.ErrNotCovered), errors.Is(err, access.ErrDocumentGone):
+	case errors.Is(err, access.ErrNoBasis), errors.Is(err, access.ErrNotCovered):
 		return nil, access.Answer{Type: s.Type, Presence: access.NotHeld}, nil
 	case errors.Is(err, document.ErrRevoked):
 		of.Presence = access.Revoked

@@ -54,6 +54,8 @@ func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentR
 // judged before it is looked at what the person holds (rules ).
 func (v *Vault) judgeValidation(ctx context.Context, in acting.Intent, b *contract.ConsentValidation, r disclosure.Reading) (f disclosure.Findings, refusal, err error) {
 	var candidates []domain.DocumentID
+	var found disclosure.Findings // of the citizen from whose documents a restriction keeps something
+	restricted := false
 	var subject domain.CitizenID
 	if b.DocumentID != nil {
 		candidates = []domain.DocumentID{*b.DocumentID}
@@ -67,7 +69,8 @@ func (v *Vault) judgeValidation(ctx context.Context, in acting.Intent, b *contra
 		if refusal = r.CheckBasis(in, f); refusal != nil {
 			return f, refusal, nil
 		}
-		if candidates, err = v.candidateDocuments(ctx, subject, b.DocumentType); err != nil {
+		found = f
+		if candidates, restricted, err = v.candidateDocuments(ctx, in, subject, r, f); err != nil {
 			return f, nil, err
 		}
 		subject = v.quotaSubject(subject, b.SSIN, b.CitizenRef)
@@ -81,25 +84,30 @@ func (v *Vault) judgeValidation(ctx context.Context, in acting.Intent, b *contra
 			return f, nil, refusal
 		}
 	}
+	if restricted && errors.Is(refusal, access.ErrNoBasis) {
+		return found, access.ErrRestricted, nil // for the record
+	}
 	return f, refusal, nil
 }
 
-// candidateDocuments returns the documents of a type that a person holds, newest first. For a
-// person who holds none, or whom the vault does not know, it returns the zero id, which is
-// judged in the same way.
-func (v *Vault) candidateDocuments(ctx context.Context, id domain.CitizenID, t domain.DocumentType) ([]domain.DocumentID, error) {
-	held, err := v.heldBy(ctx, id, t)
+// candidateDocuments returns the documents of a reading's type that a person holds and no
+// restriction of processing keeps from it, newest first, and whether one keeps anything. Without
+// any, or for a person whom the vault does not know, it returns the zero id, which is judged in
+// the same way.
+func (v *Vault) candidateDocuments(ctx context.Context, in acting.Intent, id domain.CitizenID, r disclosure.Reading, f disclosure.Findings) ([]domain.DocumentID, bool, error) {
+	all, err := v.heldBy(ctx, id, r.DocumentType)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	all := make([]domain.DocumentID, 0, len(held)+1)
+	held, restricted := withoutRestricted(in, r, f, all)
+	ids := make([]domain.DocumentID, 0, len(held)+1)
 	for i := len(held) - 1; i >= 0; i-- { // the newest first
-		all = append(all, held[i].Document)
+		ids = append(ids, held[i].Document)
 	}
-	if len(all) == 0 {
-		all = append(all, domain.DocumentID{})
+	if len(ids) == 0 {
+		ids = append(ids, domain.DocumentID{})
 	}
-	return all, nil
+	return ids, restricted, nil
 }
 
 // judgeReading judges a reading without recording it. A consumer with a basis learns from the

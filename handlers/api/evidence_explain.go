@@ -16,11 +16,9 @@ import (
 // explainRefusal names, in a refusal of an evidence query's basis, every member of the query
 // that the basis does not cover. Only a consumer with some basis for the citizen gets it: by
 // law, whoever is named, or by a consent in force. Every other consumer gets the refusal as it
-// is, to the byte (rule A-6), and so does one that a restriction of processing stops (P-5).
+// is, to the byte (rule A-6).
 func (v *Vault) explainRefusal(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need, f disclosure.Findings, refusal error) error {
 	switch {
-	case errors.Is(refusal, access.ErrRestricted):
-		return refusal
 	case errors.Is(refusal, access.ErrNoBasis):
 		known, err := v.mayName(ctx, in.Call, subject)
 		if err != nil || !known {
@@ -53,7 +51,6 @@ func uncoveredWords(in acting.Intent, needs []*need, f disclosure.Findings) []co
 	for i, n := range needs {
 		at := fmt.Sprintf("/needs/%d", i)
 		switch err := n.CheckBasis(in, f); {
-		case errors.Is(err, access.ErrRestricted):
 		case errors.Is(err, access.ErrNoBasis):
 			switch word := n.Lacking(in, f); word {
 			case "":

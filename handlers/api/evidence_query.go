@@ -94,13 +94,14 @@ func (v *Vault) answerNeeds(ctx context.Context, in acting.Intent, b *contract.E
 	if err != nil {
 		return access.Authorized{}, err
 	}
-	if err := v.evidenceBasis(ctx, in, subject, needs); err != nil {
+	f, err := v.evidenceBasis(ctx, in, subject, needs)
+	if err != nil {
 		return access.Authorized{}, err
 	}
 	if err := v.ClaimQuota(ctx, in, v.quotaSubject(subject, b.SSIN, b.CitizenRef)); err != nil {
 		return access.Authorized{}, v.QueueRefusal(in, needs[0].AsRefused(disclosure.Findings{Citizen: acting.Person{ID: subject}}), err)
 	}
-	if err := v.selectDocuments(ctx, in, subject, needs); err != nil {
+	if err := v.selectDocuments(ctx, in, subject, f, needs); err != nil {
 		return access.Authorized{}, err
 	}
 	told, err := v.recordTold(ctx, in, subject, needs, b.PresenceOnly)
@@ -130,7 +131,7 @@ func (v *Vault) recordTold(ctx context.Context, in acting.Intent, subject domain
 	if err != nil {
 		return access.Authorized{}, err
 	}
-	if err := v.evidenceBasis(ctx, in, subject, needs); err != nil {
+	if _, err := v.evidenceBasis(ctx, in, subject, needs); err != nil {
 		return told, v.Withhold(ctx, in, told, err)
 	}
 	return told, nil
@@ -159,24 +160,24 @@ func (v *Vault) claimNamed(ctx context.Context, in acting.Intent, id domain.Citi
 }
 
 // evidenceBasis judges the basis of every need before the held documents are looked at. Of
-// several refusals the first is recorded.
-func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need) error {
+// several refusals the first is recorded. It returns the findings by which it judged.
+func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need) (disclosure.Findings, error) {
 	f, err := v.loadBasis(ctx, subject, needs[0].Reading)
 	if err != nil {
-		return err
+		return f, err
 	}
 	for _, n := range needs {
 		if err := n.CheckBasis(in, f); err != nil {
 			if queued := v.QueueRefusal(in, n.AsRefused(f), err); errors.Is(queued, disclosure.ErrRefusalsWait) {
-				return queued
+				return f, queued
 			}
-			return v.explainRefusal(ctx, in, subject, needs, f, err)
+			return f, v.explainRefusal(ctx, in, subject, needs, f, err)
 		}
 	}
 	if err := v.CheckGiver(ctx, f.Consent); err != nil {
-		return v.QueueRefusal(in, needs[0].AsRefused(f), err)
+		return f, v.QueueRefusal(in, needs[0].AsRefused(f), err)
 	}
-	return nil
+	return f, nil
 }
 
 // loadBasis loads the findings by which the basis of a reading is judged before it is looked
@@ -196,8 +197,10 @@ func (v *Vault) loadBasis(ctx context.Context, subject domain.CitizenID, r discl
 }
 
 // selectDocuments finds for each need the document that answers it best, and judges whether
-// the disclosures are lawful as if they were made one after the other.
-func (v *Vault) selectDocuments(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need) error {
+// the disclosures are lawful as if they were made one after the other. What a restriction of
+// processing keeps from the consumer is not held for it, and is on record for the citizen as
+// refused (rule P-5).
+func (v *Vault) selectDocuments(ctx context.Context, in acting.Intent, subject domain.CitizenID, f disclosure.Findings, needs []*need) error {
 	types := make([]domain.DocumentType, len(needs))
 	for i, n := range needs {
 		types[i] = n.DocumentType
@@ -209,7 +212,12 @@ func (v *Vault) selectDocuments(ctx context.Context, in acting.Intent, subject d
 	var after consent.State // the uses before counted in
 	used := false
 	for _, n := range needs {
-		if err := v.selectDocument(ctx, in, n, held, after, used); err != nil {
+		open, restricted := withoutRestricted(in, n.Reading, f, held)
+		late, err := v.selectDocument(ctx, in, n, open, after, used)
+		if err == nil && (restricted || late) {
+			err = v.QueueRestricted(in, n.AsRefused(f))
+		}
+		if err != nil {
 			return v.QueueRefusal(in, n.AsRefused(n.findings), err)
 		}
 		if n.item.Outcome != contract.EvidenceOutcomeHeld || n.Consent == nil {
@@ -245,9 +253,24 @@ func (v *Vault) heldBy(ctx context.Context, subject domain.CitizenID, types ...d
 	return held, nil
 }
 
+// withoutRestricted returns the documents that no restriction of processing keeps from a
+// reading, and whether one keeps anything from it: a document of its type, or whatever there is.
+func withoutRestricted(in acting.Intent, r disclosure.Reading, f disclosure.Findings, held []evidence.Holding) ([]evidence.Holding, bool) {
+	open, restricted := make([]evidence.Holding, 0, len(held)), r.Restricted(in, f, domain.DocumentID{})
+	for _, h := range held {
+		if r.Restricted(in, f, h.Document) {
+			restricted = restricted || h.Type == r.DocumentType
+			continue
+		}
+		open = append(open, h)
+	}
+	return open, restricted
+}
+
 // selectDocument looks at the documents of a need's type, newest first, until one is valid;
-// without a valid one it chooses the document whose status is worth most.
-func (v *Vault) selectDocument(ctx context.Context, in acting.Intent, n *need, held []evidence.Holding, after consent.State, used bool) error {
+// without a valid one it chooses the document whose status is worth most. It reports whether
+// one was restricted since the documents were found.
+func (v *Vault) selectDocument(ctx context.Context, in acting.Intent, n *need, held []evidence.Holding, after consent.State, used bool) (restricted bool, err error) {
 	best := -1
 	for i := len(held) - 1; i >= 0 && best < len(outcomesByWorth)-1; i-- {
 		if held[i].Type != n.DocumentType {
@@ -264,12 +287,11 @@ func (v *Vault) selectDocument(ctx context.Context, in acting.Intent, n *need, h
 		}
 		status := f.Document.State.StatusAt(domain.BelgianDate(in.At))
 		switch {
-		case errors.Is(err, access.ErrRestricted): // not held would be untrue
-			return err
-		case errors.Is(err, access.ErrNoBasis), errors.Is(err, access.ErrDocumentGone):
-			continue // not covered, or not there
+		case errors.Is(err, access.ErrNoBasis):
+			restricted = restricted || errors.Is(err, access.ErrRestricted)
+			continue // not covered, or not there for this consumer
 		case err != nil && !errors.Is(err, document.ErrRevoked) && !errors.Is(err, access.ErrSuspended):
-			return err
+			return restricted, err
 		}
 		for rank, o := range outcomesByWorth {
 			if o.status == status && rank > best {
@@ -282,7 +304,7 @@ func (v *Vault) selectDocument(ctx context.Context, in acting.Intent, n *need, h
 		s := n.findings.Document.State
 		n.item.DocumentID, n.item.Href, n.item.Issuer, n.item.Version = s.Document, contract.DocumentHref(s.Document), s.Issuer, s.VersionAt(domain.BelgianDate(in.At))
 	}
-	return nil
+	return restricted, nil
 }
 
 // outcomesByWorth orders the statuses of a document from the least to the most useful.

@@ -316,12 +316,17 @@ func TestEvidenceRefusalsNameTheWord(t *testing.T) {
 		}
 	})
 	t.Run("P-5 a restriction of processing is told to nobody", func(t *testing.T) {
-		who := tv.person(t, 1)
+		who, uncovered := tv.person(t, 1), query
+		uncovered.Deliberation = "none/000"
+		_, before := tv.evidenceOf(t, flanders, uncovered)
 		if _, err := tv.restrict(t, citizenCaller(who), who, contract.RestrictionAsk{Reason: "accuracyContested"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tv.evidenceOf(t, flanders, query); problemText(err) != problemText(access.ErrNoBasis) {
-			t.Errorf("%s", problemText(err))
+		if _, err := tv.evidenceOf(t, flanders, uncovered); slugOf(err) != "wordsNotCovered" || problemText(err) != problemText(before) || issuesOf(err) != issuesOf(before) {
+			t.Errorf("%s, before the restriction %s", problemText(err), problemText(before))
+		}
+		if got, err := tv.evidenceOf(t, flanders, query); err != nil || strings.Trim(outcomesIn(got), "notHeld ") != "" {
+			t.Errorf("%+v, %v", got, err)
 		}
 	})
 }

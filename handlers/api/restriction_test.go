@@ -13,6 +13,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/registry"
 	"coffre/eventstore"
+	"coffre/eventstore/faulty"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
@@ -41,8 +42,16 @@ func (tv *testVault) liftRestriction(t testing.TB, as edge.Caller, of domain.Cit
 
 var contested = contract.RestrictionAsk{Reason: "accuracyContested"}
 
+// needing asks by law for one type of document of a person.
+func needing(n int, t contract.DocumentTypeCode) contract.EvidenceQuery {
+	return contract.EvidenceQuery{
+		SSIN: ssin(n), Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "c",
+		Needs: []contract.EvidenceNeed{{DocumentType: t}},
+	}
+}
+
 // P-5: while processing is restricted no consumer and no issuer reads, by no path, and a
-// consumer is answered as without a basis; the citizen sees their wallet.
+// consumer is answered as if nothing were held; the citizen sees their wallet.
 func TestRestrictedProcessingStopsDisclosures(t *testing.T) {
 	tv := newVault(t)
 	id, who := tv.household(t, 1), tv.person(t, 1)
@@ -58,16 +67,15 @@ func TestRestrictedProcessingStopsDisclosures(t *testing.T) {
 	_, withoutBasis := tv.read(t, consumer(flanders), id, uuid.New(), never)
 	_, byLaw := tv.read(t, consumer(flanders), id, uuid.New(), allowance)
 	_, byConsent := tv.read(t, consumer(flanders), id, uuid.New(), underConsent)
-	_, evidence := tv.evidenceOf(t, flanders, contract.EvidenceQuery{
-		SSIN: ssin(1), Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "c",
-		Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}},
-	})
-	_, absent := tv.evidenceOf(t, flanders, contract.EvidenceQuery{
-		SSIN: ssin(1), Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "c",
-		Needs: []contract.EvidenceNeed{{DocumentType: "isiPlusCard"}},
-	})
+	for _, kind := range []contract.DocumentTypeCode{"householdComposition", "isiPlusCard"} { // held, and not
+		got, err := tv.evidenceOf(t, flanders, needing(1, kind))
+		unknown, failed := tv.evidenceOf(t, flanders, needing(999, kind))
+		if err != nil || failed != nil || asJSON(t, got) != asJSON(t, unknown) {
+			t.Errorf("P-5 evidence of %s: %s (%v), of somebody unknown %s (%v)", kind, asJSON(t, got), err, asJSON(t, unknown), failed)
+		}
+	}
 	noBasis, _, _, _ := edge.Describe(withoutBasis, acting.ErrorAnswers)
-	for name, err := range map[string]error{"by law": byLaw, "under a consent": byConsent, "evidence": evidence, "evidence of what is not held": absent} {
+	for name, err := range map[string]error{"by law": byLaw, "under a consent": byConsent} {
 		answer, _, _, _ := edge.Describe(err, acting.ErrorAnswers)
 		if !errors.Is(err, access.ErrRestricted) || asJSON(t, answer) != asJSON(t, noBasis) {
 			t.Errorf("P-5 %s: %v, without a basis: %v", name, err, withoutBasis)
@@ -100,6 +108,15 @@ func TestRestrictedProcessingStopsDisclosures(t *testing.T) {
 	}
 	if restricted < 5 {
 		t.Errorf("A-3 the citizen sees %d refusals by the restriction, want 5", restricted)
+	}
+	told := 0
+	for _, one := range recorded[access.Told](t, tv) {
+		if one.Citizen == who && one.Answers[0].Presence == access.NotHeld {
+			told++
+		}
+	}
+	if told != 2 {
+		t.Errorf("A-10 the citizen sees %d answers that nothing is held, want 2", told)
 	}
 
 	tv.Clock.Advance(time.Second)
@@ -157,7 +174,98 @@ func TestRestrictionBetweenRecordAndDisclosure(t *testing.T) {
 	}
 }
 
-// P-5: a restriction of one document stops that one; evidence does not say that it is not held.
+// P-5: whoever has a basis by law or a consent is answered for a citizen whose processing is
+// restricted as for one who holds nothing: to the byte, with as much read of the store, at the
+// same cost in refusals and quotas.
+func TestRestrictionIsNotTold(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	tv.household(t, 2)
+	tv.diploma(t, 3)
+	restricted, nothing := tv.person(t, 1), tv.person(t, 3)
+	consents := map[domain.CitizenID]domain.ConsentID{}
+	for _, who := range []domain.CitizenID{restricted, nothing} {
+		consents[who] = tv.consentTo(t, who, contract.ConsentGrant{DocumentTypes: []contract.DocumentTypeCode{"householdComposition"}})
+	}
+	if _, err := tv.restrict(t, citizenCaller(restricted), restricted, contested); err != nil {
+		t.Fatal(err)
+	}
+	answer := func(err error, body any) string {
+		if err != nil {
+			p, _, _, _ := edge.Describe(err, acting.ErrorAnswers)
+			return asJSON(t, p)
+		}
+		return asJSON(t, body)
+	}
+	for name, ask := range map[string]func(n int, who domain.CitizenID) string{
+		"evidence by law": func(n int, _ domain.CitizenID) string {
+			got, err := tv.evidenceOf(t, flanders, needing(n, "householdComposition"))
+			return answer(err, got)
+		},
+		"presence by law": func(n int, _ domain.CitizenID) string {
+			q := needing(n, "householdComposition")
+			q.PresenceOnly = true
+			got, err := tv.evidenceOf(t, flanders, q)
+			return answer(err, got)
+		},
+		"evidence under a consent": func(n int, who domain.CitizenID) string {
+			id := consents[who]
+			got, err := tv.evidenceOf(t, flanders, contract.EvidenceQuery{
+				SSIN: ssin(n), Purpose: "schoolAllowance", ConsentID: &id, Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}},
+			})
+			return answer(err, got)
+		},
+		"validate by law": func(n int, _ domain.CitizenID) string {
+			body := contract.ConsentValidation{SSIN: ssin(n), DocumentType: "householdComposition", Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010"}
+			got, err := tv.ValidateConsent(tv.as(t, consumer(flanders), "validateConsent", body), contract.ValidateConsentRequestObject{Body: &body})
+			return answer(err, got)
+		},
+		"validate a consent": func(n int, who domain.CitizenID) string {
+			id := consents[who]
+			body := contract.ConsentValidation{SSIN: ssin(n), DocumentType: "householdComposition", Purpose: "schoolAllowance", ConsentID: &id}
+			got, err := tv.ValidateConsent(tv.as(t, consumer(flanders), "validateConsent", body), contract.ValidateConsentRequestObject{Body: &body})
+			return answer(err, got)
+		},
+		"documents of a consent": func(_ int, who domain.CitizenID) string {
+			got, err := tv.consentDocuments(t, flanders, consents[who], contract.ListConsentDocumentsParams{})
+			got.Self = ""
+			return answer(err, got)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var said [2]string
+			var reads [2]int
+			for range 2 { // the first time something may be remembered
+				for i, who := range []struct {
+					n  int
+					id domain.CitizenID
+				}{{1, restricted}, {3, nothing}} {
+					tv.waitIdle(t)
+					counts := tv.countCalls()
+					said[i] = ask(who.n, who.id)
+					reads[i] = counts()[faulty.ReadStream]
+				}
+			}
+			if said[0] != said[1] {
+				t.Errorf("restricted %s\nnothing held %s", said[0], said[1])
+			}
+			if reads[0] != reads[1] {
+				t.Errorf("of a restricted citizen %d streams are read, of one who holds nothing %d", reads[0], reads[1])
+			}
+		})
+	}
+	t.Run("it counts as no refusal", func(t *testing.T) {
+		quota := 0
+		for range 200 {
+			if _, err := tv.evidenceOf(t, flanders, needing(1, "householdComposition")); err != nil {
+				t.Fatalf("after %d answers: %v", quota, err)
+			}
+			quota++
+		}
+	})
+}
+
+// P-5: a restriction of one document stops that one; it is as one that is not there.
 func TestRestrictedDocument(t *testing.T) {
 	tv := newVault(t)
 	id, who := tv.household(t, 1), tv.person(t, 1)
@@ -171,12 +279,17 @@ func TestRestrictedDocument(t *testing.T) {
 	if _, err := tv.read(t, consumer(flanders), id, uuid.New(), allowance); !errors.Is(err, access.ErrRestricted) {
 		t.Errorf("P-5 %v", err)
 	}
-	_, err := tv.evidenceOf(t, flanders, contract.EvidenceQuery{
-		SSIN: ssin(1), Purpose: "schoolAllowance", Procedure: "schoolEnrolmentAllowance", LegalBasis: "publicTask", Deliberation: "EX-26/010", CaseReference: "c",
-		Needs: []contract.EvidenceNeed{{DocumentType: "householdComposition"}},
-	})
-	if !errors.Is(err, access.ErrRestricted) {
-		t.Errorf("P-5 evidence: %v", err)
+	if got, err := tv.evidenceOf(t, flanders, needing(1, "householdComposition")); err != nil || outcomesIn(got) != "notHeld" {
+		t.Errorf("P-5 evidence: %+v, %v", got, err)
+	}
+	tv.waitIdle(t)
+	if all := recorded[access.Refused](t, tv); len(all) != 2 || all[1].Reason != access.Restricted || all[1].Citizen != who || all[1].Type != "householdComposition" {
+		t.Errorf("A-3 on record: %+v", all)
+	}
+	another := tv.household(t, 1)
+	tv.waitForReadModels(t)
+	if got, err := tv.evidenceOf(t, flanders, needing(1, "householdComposition")); err != nil || outcomesIn(got) != "held" || got.Items[0].DocumentID != another {
+		t.Errorf("P-5 evidence where another is held: %+v, %v", got, err)
 	}
 	if _, err := tv.read(t, consumer(flanders), other, uuid.New(), allowance); err != nil {
 		t.Errorf("P-5 of somebody else: %v", err)

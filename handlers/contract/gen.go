@@ -2222,7 +2222,9 @@ type DocumentReinstatement struct {
 	Reason ReasonCode `json:"reason,omitempty,omitzero"`
 }
 
-// DocumentRevocation Example: {"reason":"issuedInError"}
+// DocumentRevocation Effective today unless it says another day. A revocation whose day is still to come can be brought forward by another one, and not put off
+//
+// Example: {"reason":"issuedInError"}
 type DocumentRevocation struct {
 	// EffectiveFrom a day in Belgium
 	//
@@ -2620,7 +2622,7 @@ type EvidenceItem struct {
 	// Example: 0206731645
 	Issuer EnterpriseNumber `json:"issuer,omitempty,omitzero"`
 
-	// Outcome `held` is valid now; the others say why there is nothing to use
+	// Outcome `held` is valid now; the others say why there is nothing to use. `notHeld` says that there is nothing for you under this basis, not that nothing exists: ask the citizen
 	Outcome   EvidenceOutcome `json:"outcome"`
 	Predicate PredicateAnswer `json:"predicate,omitempty,omitzero"`
 
@@ -2652,7 +2654,7 @@ type EvidenceNeed struct {
 	Predicate AskedPredicate `json:"predicate,omitempty,omitzero"`
 }
 
-// EvidenceOutcome `held` is valid now; the others say why there is nothing to use
+// EvidenceOutcome `held` is valid now; the others say why there is nothing to use. `notHeld` says that there is nothing for you under this basis, not that nothing exists: ask the citizen
 type EvidenceOutcome string
 
 // EvidenceQuery Example: {"deliberation":"EX-26/010","legalBasis":"publicTask","needs":[{"documentType":"householdComposition"},{"documentType":"isiPlusCard","predicate":{"name":"ageOver18"}}],"procedure":"schoolEnrolmentAllowance","purpose":"schoolAllowance","ssin":"53480200724"}
@@ -3369,7 +3371,7 @@ type PresenceTold struct {
 	DocumentType DocumentTypeCode `json:"documentType"`
 	Label        string           `json:"label,omitempty,omitzero"`
 
-	// Outcome `held` is valid now; the others say why there is nothing to use
+	// Outcome `held` is valid now; the others say why there is nothing to use. `notHeld` says that there is nothing for you under this basis, not that nothing exists: ask the citizen
 	Outcome EvidenceOutcome `json:"outcome"`
 
 	// Version counts from 1

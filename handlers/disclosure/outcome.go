@@ -35,7 +35,7 @@ func (dis *Discloser) outcomeOf(in acting.Intent, a access.Authorized, what acce
 	w.ID, w.Settle = nil, false
 	w.Meta.Represents = represented(a)
 	return outcome{w, access.RecordOutcome{
-		Access: a.Access, Citizen: a.Citizen, Outcome: what, Reason: ReasonOf(why), Attempt: a.Attempt, At: in.At,
+		Access: a.Access, Citizen: a.Citizen, Outcome: what, Reason: recordedReason(why), Attempt: a.Attempt, At: in.At,
 	}}
 }
 
@@ -92,7 +92,19 @@ func (dis *Discloser) RecordWithheld(ctx context.Context, in acting.Intent, a ac
 	return nil
 }
 
-// ReasonOf returns the reason code of an error for the record: the slug of the refusal that
+// recordedReason returns the reason code of an error for the record, which may tell the
+// citizen what the caller is not told.
+func recordedReason(why error) domain.ReasonCode {
+	switch {
+	case errors.Is(why, access.ErrRestricted):
+		return access.Restricted
+	case errors.Is(why, access.ErrErased):
+		return domain.ReasonCode(access.ErrDocumentGone.Slug)
+	}
+	return ReasonOf(why)
+}
+
+// ReasonOf returns the reason code of an error for the caller: the slug of the refusal that
 // answers it, or "internalServerError"; "" for nil.
 func ReasonOf(why error) domain.ReasonCode {
 	if why == nil {

@@ -263,6 +263,18 @@ func (r Reading) Lacking(in acting.Intent, f Findings) access.Word {
 	return r.Use(in, f).Lacking(f.Consent)
 }
 
+// Restricted reports whether a restriction of processing keeps a document from a reading that
+// has a basis (rule P-5), by the consent and the citizen of f; the zero id stands for whatever
+// else there may be. What it keeps is left out before it is loaded, so that as much is done as
+// where it is not held.
+func (r Reading) Restricted(in acting.Intent, f Findings, id domain.DocumentID) bool {
+	f.Document = LoadedDocument{State: document.State{Document: id, Type: r.DocumentType}}
+	if r.Consent == nil {
+		return r.authorizeByLaw(in, f).Restricted()
+	}
+	return r.Use(in, f).Restricted(f.Consent)
+}
+
 // Check judges a whole reading without recording it. Whether a reading by law was made before
 // is not judged, because the citizen's stream alone tells.
 func (r Reading) Check(in acting.Intent, f Findings) error {

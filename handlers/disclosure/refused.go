@@ -49,15 +49,28 @@ func (dis *Discloser) QueueRefusals(in acting.Intent, err error, asked ...access
 	}
 	dis.Quotas.Refused(in.Actor.Organisation, in.At)
 	for _, one := range asked {
-		one.Consumer, one.Reason, one.At = in.Actor.Organisation, domain.ReasonCode(said.Slug), in.At
-		if errors.Is(err, access.ErrRestricted) {
-			one.Reason = access.Restricted
-		}
-		if !dis.refusals.add(RegistryWordsOnly(in.Words, one)) {
+		if !dis.queueRefusal(in, one, recordedReason(err)) {
 			return ErrRefusalsWait
 		}
 	}
 	return err
+}
+
+// QueueRestricted queues the record that a restriction of processing kept something from a
+// consumer whose answer says that there is nothing (rule P-5). It counts as no refusal, since
+// the same answer counts as none where nothing is held. ErrRefusalsWait says that there is no
+// room to keep it.
+func (dis *Discloser) QueueRestricted(in acting.Intent, asked access.Refused) error {
+	if !dis.queueRefusal(in, asked, access.Restricted) {
+		return ErrRefusalsWait
+	}
+	return nil
+}
+
+// queueRefusal queues one refusal with its reason, and reports false when there is no room.
+func (dis *Discloser) queueRefusal(in acting.Intent, one access.Refused, reason domain.ReasonCode) bool {
+	one.Consumer, one.Reason, one.At = in.Actor.Organisation, reason, in.At
+	return dis.refusals.add(RegistryWordsOnly(in.Words, one))
 }
 
 // RegistryWordsOnly removes from a refusal the words that the registry does not have,
