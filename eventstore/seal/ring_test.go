@@ -410,6 +410,51 @@ func TestLoadThatBeganBeforeTheDestruction(t *testing.T) {
 	})
 }
 
+// A lease counts from before the list of destructions is read, so that what was destroyed by
+// then stands in it. At whichever look at the clock another process destroys a key, the key is
+// out of use one lease later.
+func TestLeaseCountsFromBeforeTheListIsRead(t *testing.T) {
+	for look := int64(1); ; look++ {
+		dir := t.TempDir()
+		db, kek := ringtest.OpenDB(t, dir), ringtest.OpenKeeper(t, dir)
+		one := ringtest.OpenRing(t, db, kek, seal.Config{})
+		c := ringtest.Citizen(t, one, 1)
+		at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+		var destroyed time.Time
+		looks, armed := int64(0), false
+		other := ringtest.OpenRing(t, db, kek, seal.Config{Now: func() time.Time {
+			if looks++; armed && looks == look {
+				check(t, one.BeginErase(t.Context(), c))
+				destroyed = at
+				at = at.Add(time.Millisecond) // the next moment
+			}
+			return at
+		}})
+		part, err := seal.Sealer{Ring: one.Ring}.Seal(t.Context(), c, place(1), []byte("secret"))
+		check(t, err)
+		open := func() error {
+			_, err := seal.Opener{Ring: other.Ring}.Open(t.Context(), nil, place(1), part)
+			return err
+		}
+		check(t, open())
+		at = at.Add(other.Lease())
+		looks, armed = 0, true
+		_ = open() // it renews the lease, and meets the destruction or not
+		armed = false
+		if destroyed.IsZero() {
+			if look < 4 {
+				t.Fatalf("only %d looks at the clock: this test saw no renewal", looks)
+			}
+			return
+		}
+		check(t, db.Close()) // nothing is renewed any more
+		at = destroyed.Add(other.Lease())
+		if err := open(); err == nil {
+			t.Errorf("destroyed at look %d at the clock, it opens one lease later", look)
+		}
+	}
+}
+
 // A process that stops between taking the key and using it must ask again.
 func TestLeaseEndsWhileOpening(t *testing.T) {
 	dir := t.TempDir()
