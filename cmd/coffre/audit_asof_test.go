@@ -278,6 +278,28 @@ func TestWhatNoCheckpointCoversIsSaid(t *testing.T) {
 	s.must(0, "audit", "verify", out)
 }
 
+// A short command on a directory that nobody serves leaves what it recorded proved, however
+// seldom checkpoints are signed otherwise.
+func TestShortCommandHasItsOwnRecordSigned(t *testing.T) {
+	s := onDisk(t)
+	dir := t.TempDir()
+	s.adapt = func(p *program) {
+		p.open = func(ctx context.Context, dir vault.DataDir) (runningVault, error) {
+			return vault.Open(ctx, dir, vault.Options{Checkpoints: vault.CheckpointsConfig{Every: time.Hour}})
+		}
+	}
+	s.must(0, "projections", "status", "--data", dir)
+	var covered float64
+	for range 2 {
+		s.must(0, "audit", "replay", "--data", dir)
+		found := jsonLines(t, s.must(0, "audit", "verify", dir, "--json").out)[0]
+		if found["after"] != 0.0 || found["size"].(float64) <= covered {
+			t.Fatalf("%v events are covered, after %v, and %v follow", found["size"], covered, found["after"])
+		}
+		covered = found["size"].(float64)
+	}
+}
+
 // Between two checkpoints stands what happened since the first, and a log that does not begin
 // with the first is none of its history.
 func TestDifferenceOfTwoCheckpoints(t *testing.T) {

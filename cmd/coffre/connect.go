@@ -38,6 +38,7 @@ const (
 // runningVault is a vault in this process.
 type runningVault interface {
 	Control() http.Handler
+	SignEnd(context.Context)
 	Close() error
 }
 
@@ -359,6 +360,7 @@ func (p *program) openHere(ctx context.Context, dir vault.DataDir, release func(
 		if serve := <-ended; !errors.Is(serve, http.ErrServerClosed) {
 			err = errors.Join(err, serve)
 		}
+		v.SignEnd(ctx) // of what we recorded ourselves nobody else would have the proof made
 		return errors.Join(err, v.Close(), release())
 	}, nil
 }

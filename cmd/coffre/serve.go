@@ -118,7 +118,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 		err = nil
 	}
 	if err == nil && o.Listen != "" {
-		v.AwaitLastCheckpoint(grace)
+		v.SignEnd(grace)
 	}
 	return err
 }

@@ -60,8 +60,9 @@ func (s *shell) must(code int, args ...string) typed {
 // fake is a vault that is only a handler.
 type fake struct{ h http.Handler }
 
-func (f fake) Control() http.Handler { return f.h }
-func (f fake) Close() error          { return nil }
+func (f fake) Control() http.Handler   { return f.h }
+func (f fake) SignEnd(context.Context) {}
+func (f fake) Close() error            { return nil }
 
 // answering returns a shell whose directories hold a vault that h plays. Its read
 // models, which a command waits for, are up to date.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"coffre/eventstore"
@@ -28,6 +29,7 @@ const (
 	tail        = 256 // leaves at the end of a checkpoint that are compared with the log
 	retryAfter  = time.Second
 	looksPerRun = 4 // how often the tree is looked at in the time between two checkpoints
+	finishLook  = 5 * time.Millisecond
 )
 
 // Errors of a log that is not the one that was signed. Nothing more is signed then.
@@ -59,7 +61,8 @@ type Keys interface {
 }
 
 // Publisher signs checkpoints of a tree and keeps them. Of several processes one at a time
-// should run it; when two do, each checkpoint is kept by one of them.
+// should run it; when two do, each checkpoint is kept by one of them. All of it is for
+// concurrent use.
 type Publisher struct {
 	Tree    *Tree
 	Log     eventstore.Store
@@ -73,8 +76,9 @@ type Publisher struct {
 	Every   time.Duration // 0: DefaultEvery
 	Events  int64         // 0: DefaultEvents
 
-	noted map[string]bool // names of keys that are on record; whoever runs may look and change
-	last  signed          // likewise
+	mu    sync.Mutex      // held while a checkpoint is made; guards what follows
+	noted map[string]bool // names of keys that are on record
+	last  signed
 }
 
 // signed is a checkpoint with its note; a nil note stands for none.
@@ -365,8 +369,13 @@ func (p *Publisher) resume(ctx context.Context) error {
 
 // Publish signs and keeps one checkpoint of what the tree holds, if there is something new
 // or the last one is old. It returns whether it did, and ErrCut or ErrChanged when the log
-// does not fit the last checkpoint. It is not for concurrent use.
-func (p *Publisher) Publish(ctx context.Context) (bool, error) {
+// does not fit the last checkpoint.
+func (p *Publisher) Publish(ctx context.Context) (bool, error) { return p.publish(ctx, p.every()) }
+
+// publish is Publish where few events are signed that long after the last checkpoint.
+func (p *Publisher) publish(ctx context.Context, every time.Duration) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.last.note == nil {
 		if err := p.resume(ctx); err != nil {
 			return false, err
@@ -387,7 +396,7 @@ func (p *Publisher) Publish(ctx context.Context) (bool, error) {
 			return false, fmt.Errorf("the clock is %s behind the last checkpoint; none is signed until it is past", -since)
 		case next.Origin == p.last.Origin && next.Size == p.last.Size && since < Refresh:
 			return false, nil
-		case next.Size-p.last.Size < p.events() && since < p.every():
+		case next.Size-p.last.Size < p.events() && since < every:
 			return false, nil
 		}
 	}
@@ -455,7 +464,9 @@ func (p *Publisher) events() int64 {
 // Run publishes until ctx ends. It goes on while the keys, the log or a place are away, and
 // says so once; it returns ErrCut or ErrChanged when the log does not fit what was signed.
 func (p *Publisher) Run(ctx context.Context) error {
+	p.mu.Lock()
 	p.last = signed{} // another process may have published since
+	p.mu.Unlock()
 	look := time.NewTicker(max(p.every()/looksPerRun, time.Millisecond))
 	defer look.Stop()
 	told := false
@@ -466,7 +477,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 			return ctx.Err()
 		case errors.Is(err, ErrCut), errors.Is(err, ErrChanged), errors.Is(err, proof.ErrSignature), errors.Is(err, proof.ErrCheckpoint):
 			return err
-		case err != nil && !errors.Is(err, errLater) && !errors.Is(err, projections.ErrNotReady) && !errors.Is(err, checkpoints.ErrOvertaken):
+		case err != nil && !passing(err):
 			if !told {
 				p.Logger.WarnContext(ctx, "no checkpoint of the log is published now", "error", err)
 			}
@@ -487,6 +498,12 @@ func (p *Publisher) Run(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// passing reports whether the next try may well get past an error: the tree has not come so
+// far, or another process published.
+func passing(err error) bool {
+	return errors.Is(err, errLater) || errors.Is(err, projections.ErrNotReady) || errors.Is(err, checkpoints.ErrOvertaken)
 }
 
 // Age returns how long ago the last checkpoint was signed, as the databases tell it; ok is
@@ -522,17 +539,57 @@ func (p *Publisher) Covered(ctx context.Context, leaf int64) ([]byte, error) {
 	return bytes.Clone(note), nil
 }
 
+// Finish returns a checkpoint that covers the log as it ends at the call, nil when the log is
+// empty, and signs one itself without waiting for the time between two checkpoints. It is for a
+// process that stops, whether or not Run goes on beside it. The error is ctx's, or says why
+// nothing can be signed.
+func (p *Publisher) Finish(ctx context.Context) ([]byte, error) {
+	leaf, err := p.lastLeaf(ctx)
+	if err != nil || leaf < 0 {
+		return nil, err
+	}
+	look := time.NewTicker(finishLook)
+	defer look.Stop()
+	for {
+		note, err := p.Covered(ctx, leaf)
+		if err != nil || note != nil {
+			return note, err
+		}
+		done, err := p.publish(ctx, 0)
+		switch {
+		case done:
+			continue
+		case err != nil && !passing(err):
+			return nil, err
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
 // AwaitEnd returns a checkpoint that covers the log as it ends at the call, as Await does.
 func (p *Publisher) AwaitEnd(ctx context.Context) ([]byte, error) {
+	leaf, err := p.lastLeaf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.Await(ctx, leaf)
+}
+
+// lastLeaf returns the number of the log's last leaf, -1 for an empty log.
+func (p *Publisher) lastLeaf(ctx context.Context) (int64, error) {
 	end, err := p.Log.Head(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("end of the log: %w", err)
+		return 0, fmt.Errorf("end of the log: %w", err)
 	}
 	leaf, err := p.Leaves.Leaf(ctx, end)
 	if err != nil {
-		return nil, fmt.Errorf("end of the log: %w", err)
+		return 0, fmt.Errorf("end of the log: %w", err)
 	}
-	return p.Await(ctx, leaf)
+	return leaf, nil
 }
 
 // Await returns a checkpoint that covers a leaf, as soon as there is one, or ctx's error.

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -243,6 +244,41 @@ func TestTwoProcessesPublish(t *testing.T) {
 	}
 	publish(t, one)
 	v.agree(t)
+}
+
+// A process that stops has its last events signed at once, however seldom checkpoints are signed
+// otherwise and whether or not it publishes beside, and an empty log has nothing to sign.
+func TestFinishSignsWhatIsLeft(t *testing.T) {
+	v := newVault(t)
+	p := v.start()
+	var seconds atomic.Int64
+	p.Every, p.Now = time.Hour, func() time.Time { return v.now.Add(time.Duration(seconds.Add(1)) * time.Second) }
+	publish(t, p)
+	v.record(t, 2)
+	if done, err := p.Publish(t.Context()); done || err != nil {
+		t.Fatalf("published within the hour: %v, %v", done, err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- p.Run(ctx) }()
+	for range 3 {
+		note, err := p.Finish(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := proof.Peek(note); err != nil || c.Size != int64(len(v.Recorded())) {
+			t.Fatalf("%d events are covered of %d, %v", c.Size, len(v.Recorded()), err)
+		}
+		v.record(t, 1)
+	}
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	v.agree(t)
+	if note, err := v.over(projectiontest.NewWorld(), v.tree).Finish(t.Context()); note != nil || err != nil {
+		t.Errorf("of an empty log: %q, %v", note, err)
+	}
 }
 
 func TestShorterLogIsNotSigned(t *testing.T) {

@@ -199,18 +199,17 @@ func (a *assembly) compareCheckpoint(ctx context.Context) error {
 	return a.publisher.Compare(ctx)
 }
 
-// lastCheckpointWait is the longest that a process that stops waits for its last events to be
+// lastCheckpointWait is the longest that a process that stops takes to have its last events
 // signed.
 const lastCheckpointWait = 3 * time.Second
 
-// AwaitLastCheckpoint waits, a few seconds at most, until a checkpoint covers the end of the log.
-// A process that stops calls it once nobody asks it any more, so that what it leaves behind is
-// proved to its end. Events that no checkpoint covers are lost to nobody: the next start has
-// them signed.
-func (v *Instance) AwaitLastCheckpoint(ctx context.Context) {
+// SignEnd has a checkpoint cover the end of the log, within a few seconds. A process that stops
+// calls it once nobody asks it any more, so that what it leaves behind is proved to its end.
+// Events that no checkpoint covers are lost to nobody: the next start has them signed.
+func (v *Instance) SignEnd(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lastCheckpointWait)
 	defer cancel()
-	_, _ = v.publisher.AwaitEnd(ctx) // what is not signed now is signed at the next start
+	_, _ = v.publisher.Finish(ctx) // what is not signed now is signed at the next start
 }
 
 // saysCheckpoint tells people what a checkpoint covers.
