@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"strconv"
@@ -238,10 +237,8 @@ func (p *program) verifyFile(ctx context.Context, name string, size int64, o bun
 	return bundle.Verify(ctx, f, o)
 }
 
-// verifySource verifies a log as it is: a bundle of it is made and read at once.
+// verifySource verifies a log as it is.
 func (p *program) verifySource(ctx context.Context, source bundle.Source, o bundle.Options) (bundle.Report, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	note, err := source.Checkpoint(ctx)
 	if err != nil {
 		return bundle.Report{}, err
@@ -252,20 +249,8 @@ func (p *program) verifySource(ctx context.Context, source bundle.Source, o bund
 	}
 	bar := p.progress(size, "verify", false)
 	defer bar.Done()
-	r, w := io.Pipe()
-	written := make(chan error, 1)
-	go func() {
-		_, err := bundle.Write(ctx, w, source, eventForms(), nil, func() { bar.Add(1) })
-		written <- err
-		_ = w.CloseWithError(err) // which is always nil
-	}()
-	found, err := bundle.Verify(ctx, r, o)
-	cancel()
-	_ = r.Close() // likewise
-	if cause := <-written; cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, io.ErrClosedPipe) {
-		return found, cause
-	}
-	return found, err
+	o.Told = bar.Add
+	return bundle.VerifySource(ctx, source, o)
 }
 
 // shownFindings bounds what is told to people; --json has more.

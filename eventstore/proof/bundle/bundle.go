@@ -126,6 +126,18 @@ var ErrNoCheckpoint = errors.New("bundle: the log has no checkpoint yet")
 // Write writes a bundle of the events that the last checkpoint covers, and returns how many
 // it holds. told is called for every event that is read.
 func Write(ctx context.Context, w io.Writer, from Source, types []string, selection Selection, told func()) (events int64, err error) {
+	buffered := bufio.NewWriterSize(w, 1<<18)
+	encode := json.NewEncoder(buffered)
+	encode.SetEscapeHTML(false)
+	events, err = lines(ctx, from, types, selection, told, func(l line) error { return encode.Encode(l) })
+	if err == nil {
+		err = buffered.Flush()
+	}
+	return events, err
+}
+
+// lines makes the lines of a bundle, in their order.
+func lines(ctx context.Context, from Source, types []string, selection Selection, told func(), put func(line) error) (events int64, err error) {
 	enough, err := from.Witnessed(ctx)
 	if err != nil {
 		return 0, err
@@ -146,74 +158,68 @@ func Write(ctx context.Context, w io.Writer, from Source, types []string, select
 		return 0, err
 	}
 	slices.SortFunc(keys, func(a, b Key) int { return slices.Compare(a.Public, b.Public) })
-	buffered := bufio.NewWriterSize(w, 1<<18)
-	encode := json.NewEncoder(buffered)
-	encode.SetEscapeHTML(false)
-	put := func(l line) {
-		if err == nil {
-			err = encode.Encode(l)
-		}
-	}
-	put(line{Bundle: &Header{Format: Format, Origin: c.Origin, Size: c.Size, Whole: selection == nil}})
+	head := []line{{Bundle: &Header{Format: Format, Origin: c.Origin, Size: c.Size, Whole: selection == nil}}}
 	for _, k := range keys {
-		put(line{Key: &k})
+		head = append(head, line{Key: &k})
 	}
-	put(line{Checkpoint: string(note)})
+	head = append(head, line{Checkpoint: string(note)})
 	former, err := earlier(ctx, from, enough, c)
 	if err != nil {
 		return 0, err
 	}
 	if former != nil {
-		put(line{Witnessed: former})
+		head = append(head, line{Witnessed: former})
 	}
 	for _, t := range slices.Sorted(slices.Values(types)) {
-		put(line{Type: t})
+		head = append(head, line{Type: t})
 	}
-	tile := func(first int64) {
-		width := int(min(c.Size-first, proof.TileWidth))
-		hashes, nodesErr := from.Nodes(ctx, 0, first, width)
-		if nodesErr != nil {
-			err = nodesErr
-			return
+	for _, l := range head {
+		if err := put(l); err != nil {
+			return 0, err
 		}
-		put(line{Leaves: &leaves{First: first, Hashes: proof.Join(hashes)}})
 	}
-	next := int64(0) // tile
-	for e, readErr := range from.LogEvents(ctx, c.Size) {
-		if readErr != nil {
-			return events, readErr
+	next := int64(0) // leaf of the first tile that is not put yet
+	tiles := func(until int64) error {
+		for ; selection == nil && next <= until && next < c.Size; next += proof.TileWidth {
+			hashes, err := from.Nodes(ctx, 0, next, int(min(c.Size-next, proof.TileWidth)))
+			if err == nil {
+				err = put(line{Leaves: &leaves{First: next, Hashes: proof.Join(hashes)}})
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for e, err := range from.LogEvents(ctx, c.Size) {
+		if err != nil {
+			return events, err
 		}
 		if told != nil {
 			told()
 		}
-		switch {
-		case selection == nil:
-			for ; next <= e.Leaf && next < c.Size; next += proof.TileWidth {
-				tile(next)
+		if selection != nil {
+			if !selection(&e) {
+				continue
 			}
-		case !selection(&e):
-			continue
-		default:
-			path, proveErr := proof.ProveInclusion(ctx, from, e.Leaf, c.Size)
-			if proveErr != nil {
-				return events, proveErr
+			path, err := proof.ProveInclusion(ctx, from, e.Leaf, c.Size)
+			if err != nil {
+				return events, err
 			}
 			e.Proof = proof.Join(path)
 		}
-		put(line{Event: &e})
-		events++
-		if err != nil {
+		if err := tiles(e.Leaf); err != nil {
 			return events, err
 		}
+		if err := put(line{Event: &e}); err != nil {
+			return events, err
+		}
+		events++
 	}
-	for ; selection == nil && next < c.Size; next += proof.TileWidth {
-		tile(next)
+	if err := tiles(c.Size); err != nil {
+		return events, err
 	}
-	put(line{End: &end{Events: events}})
-	if err == nil {
-		err = buffered.Flush()
-	}
-	return events, err
+	return events, put(line{End: &end{Events: events}})
 }
 
 // earlier returns a checkpoint with enough cosignatures, and what leads from it to c; nil when

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +119,19 @@ func (h *history) write(t *testing.T, s bundle.Selection) []byte {
 	return b.Bytes()
 }
 
+// asItIs verifies a log without a bundle, which must find what a bundle of it shows.
+func (h *history) asItIs(t *testing.T, o bundle.Options) bundle.Report {
+	t.Helper()
+	r, err := bundle.VerifySource(t.Context(), h, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other := verify(t, h.write(t, nil), o); !reflect.DeepEqual(r, other) {
+		t.Errorf("as it is: %+v, as a bundle: %+v", r, other)
+	}
+	return r
+}
+
 func verify(t *testing.T, file []byte, o bundle.Options) bundle.Report {
 	t.Helper()
 	r, err := bundle.Verify(t.Context(), bytes.NewReader(file), o)
@@ -132,7 +146,7 @@ func TestWholeLogVerifies(t *testing.T) {
 	for _, size := range []int{1, 2, 255, 256, 257, 1300} {
 		h := told(t, size)
 		file := h.write(t, nil)
-		r := verify(t, file, bundle.Options{Keys: []ed25519.PublicKey{h.by.public()}})
+		r := h.asItIs(t, bundle.Options{Keys: []ed25519.PublicKey{h.by.public()}})
 		if r.Wrong != 0 || r.Incomplete != "" || r.Verified != int64(size) || r.Events != int64(size) || !r.Whole || !r.Trusted || r.Key != "k" {
 			t.Fatalf("%d events: %+v", size, r)
 		}
@@ -190,7 +204,7 @@ func TestTamperingIsNamed(t *testing.T) {
 			h := told(t, size)
 			trusted := []ed25519.PublicKey{h.by.public()}
 			c.change(t, h)
-			r := verify(t, h.write(t, nil), bundle.Options{Keys: trusted, Workers: 2})
+			r := h.asItIs(t, bundle.Options{Keys: trusted, Workers: 2})
 			if r.Wrong != 1 || r.Findings[0].Kind != c.kind || r.Findings[0].Leaf != c.leaf || !strings.Contains(r.Findings[0].Says, c.says) {
 				t.Fatalf("%+v", r.Findings)
 			}
@@ -206,7 +220,7 @@ func TestHeldCheckpointIsHeldAgainstTheLog(t *testing.T) {
 	trusted := bundle.Options{Keys: []ed25519.PublicKey{h.by.public()}, Former: held}
 	check := func(what string, h *history, kind bundle.Kind) {
 		t.Helper()
-		r := verify(t, h.write(t, nil), trusted)
+		r := h.asItIs(t, trusted)
 		if kind == "" && r.Wrong != 0 || kind != "" && (r.Wrong != 1 || r.Findings[0].Kind != kind) {
 			t.Errorf("%s: %+v", what, r.Findings)
 		}

@@ -100,21 +100,27 @@ const (
 
 // chunk is a stretch of a bundle's lines, parsed and hashed by one worker.
 type chunk struct {
-	text  [][]byte
+	text  [][]byte // of lines that are still to be parsed
 	lines []line
 	hash  []proof.Hash
 	err   error
 	done  chan struct{}
 }
 
+func newChunk() *chunk { return &chunk{done: make(chan struct{})} }
+
 func (c *chunk) work() {
 	defer close(c.done)
-	c.lines, c.hash = make([]line, len(c.text)), make([]proof.Hash, len(c.text))
-	for i, text := range c.text {
-		if c.err = json.Unmarshal(text, &c.lines[i]); c.err != nil {
+	for _, text := range c.text {
+		var l line
+		if c.err = json.Unmarshal(text, &l); c.err != nil {
 			c.err = ErrFormat // the decoder's error may quote the line
 			return
 		}
+		c.lines = append(c.lines, l)
+	}
+	c.hash = make([]proof.Hash, len(c.lines))
+	for i := range c.lines {
 		if e := c.lines[i].Event; e != nil && !e.Damaged {
 			r := e.Record()
 			if len(e.Stream) > 1<<16-1 || len(e.Type) > 1<<16-1 {
@@ -131,8 +137,49 @@ func (c *chunk) work() {
 // checkpoint, every proof. It holds a bounded part of the bundle at a time. The error says
 // that the bundle cannot be read, or is Each's; what is wrong with the log is in the report.
 func Verify(ctx context.Context, r io.Reader, o Options) (Report, error) {
+	return verify(ctx, o, func(ctx context.Context, hand func(*chunk) bool) error {
+		return split(ctx, r, o.Told, hand)
+	})
+}
+
+// VerifySource verifies a log as it is: what a whole bundle of it would hold. Options.Told is
+// called with the number of lines, of which nearly all are events.
+func VerifySource(ctx context.Context, from Source, o Options) (Report, error) {
+	return verify(ctx, o, func(ctx context.Context, hand func(*chunk) bool) error {
+		c := newChunk()
+		size := 0
+		_, err := lines(ctx, from, nil, nil, nil, func(l line) error {
+			c.lines = append(c.lines, l)
+			if e := l.Event; e != nil {
+				size += len(e.Meta) + len(e.Clear) + len(e.Sealed)
+			}
+			if len(c.lines) < chunkLines && size < chunkBytes {
+				return nil
+			}
+			if o.Told != nil {
+				o.Told(int64(len(c.lines)))
+			}
+			full := c
+			c, size = newChunk(), 0
+			if !hand(full) {
+				return context.Canceled
+			}
+			return nil
+		})
+		if err == nil && o.Told != nil {
+			o.Told(int64(len(c.lines)))
+		}
+		if err == nil {
+			hand(c)
+		}
+		return err
+	})
+}
+
+// verify judges the lines that read hands on in stretches, each parsed and hashed by one of
+// the workers. It returns when read has.
+func verify(ctx context.Context, o Options, read func(ctx context.Context, hand func(*chunk) bool) error) (Report, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
@@ -145,10 +192,13 @@ func Verify(ctx context.Context, r io.Reader, o Options) (Report, error) {
 		}()
 	}
 	var readErr error
+	ended := make(chan struct{})
+	defer func() { cancel(); <-ended }()
 	go func() {
+		defer close(ended)
 		defer close(order)
 		defer close(todo)
-		readErr = split(ctx, r, o.Told, func(c *chunk) bool {
+		readErr = read(ctx, func(c *chunk) bool {
 			select {
 			case order <- c:
 			case <-ctx.Done():
@@ -191,7 +241,7 @@ func Verify(ctx context.Context, r io.Reader, o Options) (Report, error) {
 // split reads lines and hands them on in stretches.
 func split(ctx context.Context, r io.Reader, told func(int64), hand func(*chunk) bool) error {
 	lines := bufio.NewReaderSize(r, 1<<18)
-	c := &chunk{done: make(chan struct{})}
+	c := newChunk()
 	size := 0
 	for ctx.Err() == nil {
 		text, err := readLine(lines)
@@ -206,7 +256,7 @@ func split(ctx context.Context, r io.Reader, told func(int64), hand func(*chunk)
 			if len(c.text) > 0 && !hand(c) {
 				return nil
 			}
-			c, size = &chunk{done: make(chan struct{})}, 0
+			c, size = newChunk(), 0
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
