@@ -30,6 +30,7 @@ const exitIncomplete = 4
 
 func newAuditVerify(p *program) *cobra.Command {
 	var checks provenLog
+	var certificates []string
 	var policy string
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -44,6 +45,9 @@ or truncated there. URL is a vault elsewhere (with --token-file).
 Give the public key that you trust (--key) and the checkpoints that you kept (--checkpoint): a
 log that was put back, or is another one for you than for others, is found out by them alone.
 KEY is the base64 of a public key, a file with it, or the file of coffre erase keys --json.
+With --certificate it also checks certificates of erasure: their signatures, by those keys, and
+what each says of the log: the hashes of the events that nobody can read any more, how many
+there are, and the event that records the erasure.
 
 --witness-policy is a policy of C2SP tlog-policy: its log lines are keys that you trust, and as
 many of its witnesses as its quorum asks for must have cosigned what is verified: two histories
@@ -55,6 +59,7 @@ was tampered with, 4 when nothing is wrong and the bundle is incomplete, or too 
 		Example: `  coffre audit verify log.bundle --key keys.json
   coffre audit verify data --checkpoint last-month.checkpoint
   coffre audit verify log.bundle --witness-policy trusted.policy
+  coffre audit verify log.bundle --key keys.json --certificate certificate.json
   coffre audit verify https://vault.example --token-file t --key keys.json --json`,
 		Args: takes("FILE|DIR|URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -69,10 +74,16 @@ was tampered with, 4 when nothing is wrong and the bundle is incomplete, or too 
 				}
 				o.Policy = &said
 			}
+			proofs, err := p.readCertificates(certificates, checks.keys)
+			if err != nil {
+				return err
+			}
+			o.Each = proofs.event
 			r, err := p.verifyAny(cmd.Context(), args[0], checks.tokenFile, o)
 			if err != nil {
 				return err
 			}
+			proofs.finish(&r)
 			if err := p.printReport(asJSON, r); err != nil {
 				return err
 			}
@@ -81,8 +92,11 @@ was tampered with, 4 when nothing is wrong and the bundle is incomplete, or too 
 	}
 	checks.flags(cmd)
 	checks.tokenFlag(cmd)
-	cmd.Flags().StringVar(&policy, "witness-policy", "", "`file` of C2SP tlog-policy with the witnesses that must have cosigned")
-	_ = cmd.MarkFlagFilename("witness-policy") // only for a flag that is not there
+	f := cmd.Flags()
+	f.StringArrayVar(&certificates, "certificate", nil, "`file` with a certificate of erasure that this log must bear out")
+	f.StringVar(&policy, "witness-policy", "", "`file` of C2SP tlog-policy with the witnesses that must have cosigned")
+	_ = cmd.MarkFlagFilename("certificate") // only for flags that are not there
+	_ = cmd.MarkFlagFilename("witness-policy")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

@@ -181,6 +181,39 @@ func TestEraseVerify(t *testing.T) {
 	}
 }
 
+// E-3: after an erasure the whole log still verifies, in a bundle and in the directory, and an
+// auditor checks the certificate's hash over what nobody can read any more with the same command.
+func TestAuditorVerifiesAnErasedLog(t *testing.T) {
+	e := newErasing(t)
+	id := e.erase()
+	good := file(t, "certificate.json", e.must(0, e.at("erase", "certificate", "--json", id)...).out)
+	keys := file(t, "keys.json", e.must(0, e.at("erase", "keys", "--json")...).out)
+	whole, part := filepath.Join(t.TempDir(), "whole.bundle"), filepath.Join(t.TempDir(), "part.bundle")
+	e.must(0, e.at("audit", "bundle", "--out", whole)...)
+	e.must(0, e.at("audit", "bundle", "--out", part, "--type", "citizen.key-destroyed")...)
+	text := string(must1(os.ReadFile(whole)))
+	before := file(t, "before.bundle", strings.ReplaceAll(text, `"type":"document.issued/`, `"type":"document.issuee/`))
+	changed := file(t, "changed.json", strings.Replace(string(must1(os.ReadFile(good))), `"unreadableEvents":2`, `"unreadableEvents":1`, 1))
+	for name, tc := range map[string]struct {
+		code int
+		args []string
+		said string
+	}{
+		"the bundle":            {0, []string{whole, "--certificate", good}, "the log is whole"},
+		"the directory":         {0, []string{e.dir, "--certificate", good}, "the log is whole"},
+		"a part":                {exitIncomplete, []string{part, "--certificate", good}, "a part of the log is not enough"},
+		"another log":           {exitTamper, []string{before, "--certificate", good}, "the digest over the unreadable events is another"},
+		"another certificate":   {exitTamper, []string{whole, "--certificate", changed}, "signature does not hold"},
+		"no certificate at all": {exitUsage, []string{whole, "--certificate", "nowhere"}, "--certificate"},
+	} {
+		got := e.must(tc.code, append([]string{"audit", "verify", "--key", keys}, tc.args...)...)
+		if !strings.Contains(got.out+got.err, tc.said) {
+			t.Errorf("E-3 %s: out %q, err %q", name, got.out, got.err)
+		}
+	}
+	e.must(exitUsage, "audit", "verify", whole, "--certificate", good)
+}
+
 // E-3: a copy of the key ring from before an erasure brings nothing back: every start
 // destroys again what the shred list names, and what the log names without one.
 func TestRestoredKeyRingIsShreddedAgain(t *testing.T) {

@@ -22,6 +22,8 @@ const (
 	Moved     Kind = "moved"     // a checkpoint's time contradicts what it covers
 	Forked    Kind = "forked"    // two checkpoints of one log disagree
 	Deleted   Kind = "deleted"   // the store was told to forget a stream
+	// Certificate: a certificate of erasure says what the log does not bear out.
+	Certificate Kind = "certificate"
 )
 
 // Finding is one thing that is wrong. It holds nothing personal.
