@@ -49,6 +49,7 @@ var targets = []target{
 	{"T11", "POST /documents, three processes on one PostgreSQL, 64 clients each", (*bench).severalProcesses},
 	{"T12", "appends and reads through the KurrentDB store, T13 of its tail", (*bench).kurrentClient},
 	{"T13", "a tailing reader", (*bench).tailing},
+	{"T14", "a large vault verified", (*bench).auditing},
 	{"T20", "start, binary, build", (*bench).starts},
 	{"T22", "a vault copied, and taken as a backup", (*bench).copying},
 	{"T21", "what time tells of whether a citizen is known", (*bench).telling},
