@@ -222,10 +222,10 @@ func saysCheckpoint(c proof.Checkpoint) string {
 const lateCheckpoint = 5 * time.Minute
 
 // proofDetail tells operators how old the last checkpoint is, and who cosigned.
-func (v *Instance) proofDetail(ctx context.Context) string {
+func (v *Instance) proofDetail(ctx context.Context, w witnesses) string {
 	says := v.checkpointDetail(ctx)
-	if witnesses := v.witnessesDetail(ctx); witnesses != "" {
-		says += "; " + witnesses
+	if cosigned := v.witnessesDetail(ctx, w); cosigned != "" {
+		says += "; " + cosigned
 	}
 	return says
 }

@@ -71,7 +71,7 @@ func TestFailingReadModelIsSeen(t *testing.T) {
 			if got := v.Health(ctx); got != health {
 				t.Errorf("health %s, want %s", got, health)
 			}
-			_, reasons := v.condition(ctx)
+			_, reasons := v.condition(ctx, v.witnesses(ctx))
 			if said := strings.Join(reasons, ", "); (health == contract.HealthStatusUP) != (said == "") || said != "" && said != "the read model stuck is failing" {
 				t.Errorf("%s is explained by %q", health, said)
 			}

@@ -139,13 +139,13 @@ func (v *Instance) strange() bool {
 // log, the identity provider does not tell whose tokens count or was recovered and not confirmed,
 // or the receiver of the webhook answered 410.
 func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
-	status, _ := v.condition(ctx)
+	status, _ := v.condition(ctx, v.witnesses(ctx))
 	return status
 }
 
 // condition is the health with a sentence for each reason why it is not UP. The sentences are
 // for operators: they name read models and counts, and nothing of a caller or a citizen.
-func (v *Instance) condition(ctx context.Context) (status contract.HealthStatus, reasons []string) {
+func (v *Instance) condition(ctx context.Context, w witnesses) (status contract.HealthStatus, reasons []string) {
 	all, err := v.Runner.Status(ctx)
 	if err != nil {
 		return contract.HealthStatusDOWN, []string{"the log cannot be read"}
@@ -163,7 +163,7 @@ func (v *Instance) condition(ctx context.Context) (status contract.HealthStatus,
 	because(v.damagedRows() > 0, "%d rows of the key database are damaged: `coffre keys check` says how they are brought back", v.damagedRows())
 	because(v.strange(), "the identity provider does not tell whose tokens count")
 	because(v.recovering(ctx), "the identity provider was recovered and a second person has not confirmed it, or that cannot be told")
-	because(v.disowned(ctx), "a witness tells of another history of this log, or forgot what it cosigned (deploy/runbooks/witnesses.md)")
+	because(w.disown(), "a witness tells of another history of this log, or forgot what it cosigned (deploy/runbooks/witnesses.md)")
 	if v.hook != nil { // a receiver that wants nothing more, and an operator who has not seen it
 		s, err := v.hook.Status(ctx)
 		because(err != nil, "what the webhook remembers cannot be read")
@@ -181,10 +181,11 @@ func (v *Instance) condition(ctx context.Context) (status contract.HealthStatus,
 // detail is what /readyz tells operators: why the health is not UP, and how old the last
 // checkpoint is. Neither is a reason not to be ready.
 func (v *Instance) detail(ctx context.Context) string {
-	status, reasons := v.condition(ctx)
+	w := v.witnesses(ctx)
+	status, reasons := v.condition(ctx, w)
 	lines := make([]string, 0, len(reasons)+1)
 	for _, reason := range reasons {
 		lines = append(lines, string(status)+": "+reason)
 	}
-	return strings.Join(append(lines, v.proofDetail(ctx)), "\n")
+	return strings.Join(append(lines, v.proofDetail(ctx, w)), "\n")
 }

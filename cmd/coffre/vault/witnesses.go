@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,14 +121,24 @@ func (a *assembly) openWitnesses(ctx context.Context) error {
 	return err
 }
 
+// witnesses are how those that are asked do, as they told at one moment.
+type witnesses struct {
+	all []transparency.WitnessStatus
+	err error
+}
+
+func (v *Instance) witnesses(ctx context.Context) (w witnesses) {
+	w.all, w.err = v.cosigning.Status(ctx)
+	return w
+}
+
 // witnessesDetail tells operators how the witnesses do; "" when there are none.
-func (v *Instance) witnessesDetail(ctx context.Context) string {
-	all, err := v.cosigning.Status(ctx)
-	if err != nil {
+func (v *Instance) witnessesDetail(ctx context.Context, told witnesses) string {
+	if told.err != nil {
 		return "what the witnesses cosigned cannot be read"
 	}
 	var says []string
-	for _, w := range all {
+	for _, w := range told.all {
 		switch {
 		case w.Trouble != "":
 			says = append(says, fmt.Sprintf("%s does not cosign (%s)", w.Name, w.Trouble))
@@ -153,17 +164,8 @@ func (v *Instance) witnessesDetail(ctx context.Context) string {
 	return fmt.Sprintf("the last checkpoint with enough cosignatures is %s old: %s", time.Since(c.Time).Round(time.Second), strings.Join(says, ", "))
 }
 
-// disowned reports whether a witness tells of another history of this log, or forgot what it
-// cosigned.
-func (v *Instance) disowned(ctx context.Context) bool {
-	all, err := v.cosigning.Status(ctx)
-	if err != nil {
-		return false // the key database is away, which is told elsewhere
-	}
-	for _, w := range all {
-		if w.Trouble.Grave() {
-			return true
-		}
-	}
-	return false
+// disown reports whether a witness tells of another history of this log, or forgot what it
+// cosigned. When the key database is away, which is told elsewhere, nobody does.
+func (w witnesses) disown() bool {
+	return slices.ContainsFunc(w.all, func(one transparency.WitnessStatus) bool { return one.Trouble.Grave() })
 }
