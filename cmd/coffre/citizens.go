@@ -14,7 +14,7 @@ import (
 func newCitizens(p *program) *cobra.Command {
 	return group("citizens", "Find a citizen by number, and all that the vault holds about one",
 		`  coffre citizens find --data data --ssin-file ssin.txt --reason complaint
-  coffre citizens report --data data --ssin-file ssin.txt --lang fr --out report.json`,
+  coffre citizens report --data data --ssin-file ssin.txt --lang fr --format html --out report.html`,
 		newCitizensFind(p), newCitizensReport(p))
 }
 

@@ -108,14 +108,22 @@ func TestOfficerPlacesAndLiftsAHoldAndReports(t *testing.T) {
 			t.Errorf("%v: the report has %d documents, holds %v, rights %q", by, len(report.Documents), report.LegalHolds, report.Rights)
 		}
 	}
-	if got := s.must(0, "accesses", "list", "--data", dir, "--citizen", citizen, "--lang", "nl"); strings.Count(got.out, "verslag van alle gegevens") != 2 {
-		t.Errorf("the citizen does not see the two reports in\n%s", got.out)
+	for format, begins := range map[string]string{"html": "<!DOCTYPE html>", "pdf": "%PDF-"} {
+		out := filepath.Join(t.TempDir(), "report")
+		s.must(0, "citizens", "report", "--data", dir, "--ssin-file", person, "--format", format, "--out", out)
+		if b, err := os.ReadFile(out); err != nil || !strings.HasPrefix(strings.ToLower(string(b)), strings.ToLower(begins)) {
+			t.Errorf("%s begins with %.20q, %v", format, b, err)
+		}
+	}
+	s.must(exitUsage, "citizens", "report", "--data", dir, "--ssin-file", person, "--format", "docx", "--out", "-")
+	if got := s.must(0, "accesses", "list", "--data", dir, "--citizen", citizen, "--lang", "nl"); strings.Count(got.out, "verslag van alle gegevens") != 4 {
+		t.Errorf("the citizen does not see the four reports in\n%s", got.out)
 	}
 	s.must(0, "holds", "lift", "--data", dir, "--citizen", citizen, hold)
 	if got := s.must(0, "holds", "list", "--data", dir, "--state", "standing"); strings.Contains(got.out, hold) {
 		t.Errorf("it still stands in\n%s", got.out)
 	}
-	s.must(exitFailed, "holds", "lift", "--data", dir, "--citizen", citizen, hold[:35]+"0")
+	s.must(exitFailed, "holds", "lift", "--data", dir, "--citizen", citizen, uuid.NewString())
 }
 
 // Officers' lists follow --lang in headings, states and roles.
