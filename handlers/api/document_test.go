@@ -235,6 +235,22 @@ func (tv *testVault) revoke(t testing.TB, by domain.Organisation, id domain.Docu
 	return err
 }
 
+// D-1: for an issuer to whom the document does not exist nothing is opened, not even its sealed
+// dates.
+func TestForAnotherIssuerNothingIsOpened(t *testing.T) {
+	tv := newVault(t)
+	id := tv.childCard(t, child(1))
+	tv.waitIdle(t)
+	opener := &breakingOpener{Opener: tv.Opener.get(), limit: -1}
+	tv.Opener.set(opener)
+	if _, err := tv.show(t, issuer(homeAffairs), id); !errors.Is(err, edge.ErrNoResource) || opener.opens.Load() != 0 {
+		t.Errorf("%v, after %d opened parts", err, opener.opens.Load())
+	}
+	if _, err := tv.show(t, issuer(socialSecurity), id); err != nil || opener.opens.Load() == 0 {
+		t.Errorf("its own issuer: %v, after %d opened parts, which this test counts", err, opener.opens.Load())
+	}
+}
+
 func TestRevoking(t *testing.T) {
 	tv := newVault(t)
 	id := tv.household(t, 1)

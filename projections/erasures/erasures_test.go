@@ -148,3 +148,33 @@ func pages(t *testing.T, place func(testing.TB) string) {
 		t.Errorf("only the states %v were met", seen)
 	}
 }
+
+// Each step of an erasure stands as it was first recorded, whatever another writer recorded of it
+// since, and moves no other erasure.
+func TestStepsStandAsFirstRecorded(t *testing.T) { projectiontest.OnEach(t, stepsStand) }
+
+func stepsStand(t *testing.T, place func(testing.TB) string) {
+	w, model := projectiontest.NewWorld(), erasures.New()
+	running := projectiontest.Start(t, w.Store, place(t), model)
+	for _, e := range history() {
+		record(t, w, e)
+	}
+	running.CaughtUp(t)
+	before, err := model.Of(t.Context(), ana)
+	if err != nil || len(before) != 3 {
+		t.Fatal(before, err)
+	}
+	for _, e := range history() {
+		again := reflect.New(reflect.TypeOf(e)).Elem()
+		again.Set(reflect.ValueOf(e))
+		at := again.FieldByName("At")
+		at.Set(reflect.ValueOf(at.Interface().(time.Time).AddDate(0, 0, 1)))
+		e = again.Interface().(citizen.Event)
+		record(t, w, e)
+		running.CaughtUp(t)
+		after, err := model.Of(t.Context(), ana)
+		if err != nil || !reflect.DeepEqual(after, before) {
+			t.Errorf("%T again: %+v, want %+v, %v", e, after, before, err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package wallet_test
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"slices"
@@ -235,21 +236,29 @@ func compareAll(t *testing.T, w *projectiontest.World, wallets *wallet.Wallets) 
 			if fmt.Sprint(readers) != fmt.Sprint(wantReaders) && len(readers)+len(wantReaders) > 0 {
 				t.Fatalf("at leaf %d readers are\n%v, want\n%v", asOf, readers, wantReaders)
 			}
-			mandates, err := wallets.MandatesOf(t.Context(), id, asOf)
-			if err != nil {
-				t.Fatal(err)
-			}
-			n := 0
-			for _, m := range want.mandates {
-				if m.Citizen == id {
-					if n >= len(mandates) || mandates[n].Mandate != m.Mandate || mandates[n].AcceptedLeaf != m.AcceptedLeaf || mandates[n].EndedLeaf != m.EndedLeaf {
-						t.Fatalf("at leaf %d mandate %d is not %v", asOf, n, m)
-					}
-					n++
+			for side, of := range map[string]struct {
+				ask func(context.Context, domain.CitizenID, int64) ([]wallet.Mandate, error)
+				who func(*wallet.Mandate) domain.CitizenID
+			}{
+				"represented":    {wallets.MandatesOf, func(m *wallet.Mandate) domain.CitizenID { return m.Citizen }},
+				"representative": {wallets.Represents, func(m *wallet.Mandate) domain.CitizenID { return m.Representative }},
+			} {
+				mandates, err := of.ask(t.Context(), id, asOf)
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-			if n != len(mandates) {
-				t.Fatalf("at leaf %d %d mandates, want %d", asOf, len(mandates), n)
+				n := 0
+				for _, m := range want.mandates {
+					if of.who(m) == id {
+						if n >= len(mandates) || mandates[n].Mandate != m.Mandate || mandates[n].AcceptedLeaf != m.AcceptedLeaf || mandates[n].EndedLeaf != m.EndedLeaf {
+							t.Fatalf("at leaf %d mandate %d of the %s is not %v", asOf, n, side, m)
+						}
+						n++
+					}
+				}
+				if n != len(mandates) {
+					t.Fatalf("at leaf %d the %s has %d mandates, want %d", asOf, side, len(mandates), n)
+				}
 			}
 		}
 		for _, issuer := range projectiontest.Issuers {

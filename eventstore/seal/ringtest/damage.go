@@ -365,6 +365,12 @@ func suppressionDamaged(t *testing.T, e *env) {
 		if _, err := e.ring.Resolve(ctx, SSIN(2)); !errors.Is(err, keysdb.ErrDamaged) {
 			t.Errorf("suppressions.%s changed: %v", column, err)
 		}
+		if _, ok, err := e.ring.Suppressed(ctx, SSIN(2)); !errors.Is(err, keysdb.ErrDamaged) {
+			t.Errorf("suppressions.%s changed, and is read: %t, %v", column, ok, err)
+		}
+		if err := e.ring.EndSuppression(ctx, SSIN(2), seal.Suppression{Basis: "law"}); !errors.Is(err, keysdb.ErrDamaged) {
+			t.Errorf("suppressions.%s changed, and ends: %v", column, err)
+		}
 		someone++
 		if _, isNew, err := e.ring.Enroll(ctx, SSIN(someone)); err != nil || !isNew {
 			t.Errorf("suppressions.%s changed, and somebody new: %v %v", column, isNew, err)
