@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -260,6 +261,7 @@ func (p *program) readBackup(ctx context.Context, file string, r *vault.Restore)
 		bar.Add(n - shown)
 		shown = n
 	}
+	r.Digest = func() string { return hex.EncodeToString(hash.Sum(nil)) }
 	found, err = r.Run(ctx, io.TeeReader(f, io.MultiWriter(hash, barWriter{bar})))
 	if errors.Is(err, backup.ErrDamaged) {
 		err = &exitError{exitTamper, err}

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +30,7 @@ import (
 	"coffre/cmd/coffre/files"
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
+	"coffre/domain/audit"
 	"coffre/eventstore"
 	"coffre/eventstore/backup"
 	"coffre/eventstore/seal"
@@ -288,6 +292,50 @@ func TestRestoreKeepsErasedWhatWasErased(t *testing.T) {
 	}
 	if w := r.issue(t, y.first, ssinB, "other"); w.Code != http.StatusUnprocessableEntity {
 		t.Errorf("its key with another body: %d", w.Code)
+	}
+}
+
+// operated returns the acts of one name in the log of a vault, with who did each.
+func (r *rig) operated(t *testing.T, act audit.Act) (all []audit.Operated) {
+	t.Helper()
+	for e, err := range r.Core.Log.ReadAll(t.Context(), eventstore.Position{}, 1<<20) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		fact, ok := e.Data.(audit.Operated)
+		if !ok || fact.Act != act {
+			continue
+		}
+		if meta, err := e.Metadata(); err != nil || meta.Actor.Role != domain.RoleOperator || !slices.Contains(r.Ring.Audit().Subjects("os-account:"+strconv.Itoa(os.Getuid())), meta.Actor.Subject) {
+			t.Errorf("%s was done by %+v, %v", act, meta.Actor, err)
+		}
+		all = append(all, fact)
+	}
+	return all
+}
+
+// A restore is on record in the vault that it made, once, whatever dies on the way: with the
+// backup's digest and the account that ran it. A restore that is read for a test makes no vault.
+func TestRestoreIsOnRecordOnce(t *testing.T) {
+	y := newYesterday(t)
+	to := vault.DataDir(filepath.Join(t.TempDir(), "restored"))
+	s := &shell{t: t}
+	s.must(0, "restore", y.archive, "--data", string(to), "--identity-file", y.key, "--shred-list", y.list, "--kek-file", y.kek)
+	sum := sha256.Sum256([]byte(readFile(t, y.archive)))
+	for _, died := range []bool{false, false, true, false} {
+		if died { // between the event and the note of it
+			hit(t, to, `UPDATE offline_acts SET recorded = 0`)
+		}
+		r := rigOn(t, to)
+		if all := r.operated(t, audit.RestoreBackup); len(all) != 1 || all[0].Digest != hex.EncodeToString(sum[:]) || all[0].At.IsZero() {
+			t.Errorf("on record: %+v", all)
+		}
+		r.close(t)
+	}
+	r := rigOn(t, y.dir)
+	defer r.close(t)
+	if all := r.operated(t, audit.RestoreBackup); len(all) != 0 {
+		t.Errorf("in the vault that was backed up: %+v", all)
 	}
 }
 

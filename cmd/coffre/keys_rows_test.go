@@ -146,6 +146,7 @@ func TestEveryTableOfTheKeyDatabaseIsProtected(t *testing.T) {
 		"checkpoints":     "each is signed, and whoever reads one verifies it",
 		"cosignatures":    "each is signed, by the log and by witnesses, and whoever reads one verifies it",
 		"witnesses_seen":  "how far each witness came: a changed row has it asked from another size, which it corrects",
+		"offline_acts":    "what was done while nobody served the vault, until the next start records it: whoever deletes such a row has the database, where nothing else tells of it either",
 		"guard":           "up to where the log was compared with the ring: a part of the guard against older files",
 	}
 	dir := vault.DataDir(t.TempDir())

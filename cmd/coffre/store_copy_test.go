@@ -16,6 +16,7 @@ import (
 
 	"coffre/cmd/coffre/vault"
 	"coffre/domain"
+	"coffre/domain/audit"
 	"coffre/eventstore"
 	"coffre/eventstore/faulty"
 	"coffre/eventstore/memory"
@@ -185,6 +186,22 @@ func TestCopyFromTheLaptopToProductionAndBack(t *testing.T) {
 		}
 	}
 
+	recorded := func(dir vault.DataDir, o vault.Options, want int) {
+		t.Helper()
+		v, err := vault.Open(t.Context(), dir, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &rig{Instance: v, dir: dir}
+		if all := r.operated(t, audit.CopyStore); len(all) != want {
+			t.Errorf("%s: %d copies on record, want %d", dir, len(all), want)
+		}
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	recorded(laptop, vault.Options{}, 1) // not the one that was refused
+	recorded(run, vault.Options{Transit: transit, Stores: vault.StoresConfig{Log: pg}}, 1)
 	home := answer("--from", pg, "--from-data", string(run), "--to", "sqlite:"+string(back))
 	if home.Rewrapped || home.Leaves < there.Leaves {
 		t.Fatalf("%+v", home)
@@ -297,7 +314,7 @@ func TestCopyToKurrentDBKilledHalfWay(t *testing.T) {
 	if got := s.must(exitFailed, append([]string{"store", "copy"}, busy...)...); !strings.Contains(got.err, "written to the source") {
 		t.Errorf("copied a vault that somebody writes to: %s", got.err)
 	}
-	if again := answer(busy...); again.Leaves != home.Leaves+1 {
+	if again := answer(busy...); again.Leaves != home.Leaves+3 { // what was written, and the records of two attempts
 		t.Errorf("%+v", again)
 	}
 }

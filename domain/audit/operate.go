@@ -25,6 +25,9 @@ const (
 	EnableWebhook         Act = "enableWebhook"
 	ReplayWebhook         Act = "replayWebhook"
 	RotateWebhook         Act = "rotateWebhook"
+	RestoreBackup         Act = "restore"
+	RestoreKeyRows        Act = "keysRestore"
+	CopyStore             Act = "storeCopy"
 
 	LookUpCitizen          Act = "getCitizen"
 	ReadConsent            Act = "getConsent"
@@ -47,14 +50,14 @@ const (
 // Acts lists every act there is.
 var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit,
-	EnableWebhook, ReplayWebhook, RotateWebhook,
+	EnableWebhook, ReplayWebhook, RotateWebhook, RestoreBackup, RestoreKeyRows, CopyStore,
 	LookUpCitizen, ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
 	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments,
 }
 
 // Operated records that somebody set out to do an act. It stands before the act's effect
-// and before anything is handed out, so it does not tell whether the act succeeded. Who
-// it was, and why where that is asked, stands in the event's metadata.
+// and before anything is handed out, so it does not tell whether the act succeeded; of what
+// happened while nobody served the vault the next start records it. Who it was, and why where that is asked, stands in the event's metadata.
 type Operated struct {
 	Act Act `json:"act"`
 	// On is what was acted on: an id that the vault made, or the name of a read model. ""
@@ -63,7 +66,7 @@ type Operated struct {
 	Citizen  domain.CitizenID    `json:"citizen,omitzero"`   // whose facts are looked at, where it is one person
 	Consumer domain.Organisation `json:"consumer,omitempty"` // the search was narrowed to it
 	Purpose  domain.Purpose      `json:"purpose,omitempty"`  // the same
-	Digest   string              `json:"digest,omitempty"`   // SHA-256 of the backup that is reported, in hexadecimal
+	Digest   string              `json:"digest,omitempty"`   // SHA-256 of the backup that is reported or restored, in hexadecimal
 	At       time.Time           `json:"at"`
 }
 

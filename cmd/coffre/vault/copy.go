@@ -10,10 +10,12 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 
 	"coffre/cmd/coffre/files"
+	"coffre/domain/audit"
 	"coffre/eventstore"
 	"coffre/eventstore/backup"
 	"coffre/eventstore/blob"
@@ -30,9 +32,11 @@ import (
 	"coffre/eventstore/seal/shred"
 	"coffre/eventstore/sqlite"
 	"coffre/eventstore/storecopy"
+	"coffre/handlers/acting"
 )
 
-// A copy of a vault goes: the mark in the target's key ring → events, then read and compared →
+// A copy of a vault goes: the mark in the target's key ring → the record of the copy, at the end of
+// the source's log → events, then read and compared →
 // attachments, each compared → the shred list → the key ring, under the target's own
 // keeper → the source must be where it was → the mark goes → the key ring is opened
 // and compared with the log. As long as the mark is there nothing opens the target as
@@ -202,8 +206,11 @@ func (c Copy) Run(ctx context.Context) (done Copied, err error) {
 			return done, err
 		}
 	}
-	if err := from.verify(ctx); err != nil {
+	if err := from.verifyAndRecord(ctx); err != nil {
 		return done, fmt.Errorf("the source: %w", err)
+	}
+	if head, err = from.log.Head(ctx); err != nil { // with the record of this copy
+		return done, err
 	}
 	done.Rewrapped = from.keeper.transit == nil || to.keeper.transit == nil
 
@@ -252,15 +259,24 @@ func migrateKeys(ctx context.Context, db *keysdb.DB) error {
 		db.Migrate(ctx, "guard", guardTables))
 }
 
-// verify opens the key ring as a start does, so that every row of it carries a MAC and
-// is verified as it is copied.
-func (o openEnd) verify(ctx context.Context) (err error) {
+// verifyAndRecord opens the key ring as a start does, so that every row of it carries a MAC and
+// is verified as it is copied, and records in the log that it is copied, before anything is. An
+// attempt that goes on is one more.
+func (o openEnd) verifyAndRecord(ctx context.Context) (err error) {
 	ring, err := seal.OpenRing(ctx, o.keys, o.keeper, seal.Config{})
 	if err != nil {
 		return fmt.Errorf("open the key ring: %w", err)
 	}
 	defer func() { err = errors.Join(err, ring.Close()) }()
-	return protectKeys(ctx, o.keys, ring)
+	if err := protectKeys(ctx, o.keys, ring); err != nil {
+		return err
+	}
+	log := eventstore.NewLog(eventstore.Options{Store: o.log, Codec: codec.Catalog, Sealer: seal.Sealer{Ring: ring}, Leaves: o.leafIndex()})
+	act := audit.Operate{Act: audit.CopyStore, At: time.Now().UTC().Truncate(time.Microsecond)}
+	if _, err := acting.Audits.Transact(ctx, log, operatorWrite(ring.Audit().Subject(osAccount()), uuid.New(), act.At), act); err != nil {
+		return fmt.Errorf("record the copy: %w", err)
+	}
+	return nil
 }
 
 // protectKeys has the rows of all components carry MACs, those of a database from before too.

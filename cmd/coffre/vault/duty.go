@@ -105,7 +105,8 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 	"requests":          {Serving: every, Destroying: every, Rotating: every},
 	"guard":             {Serving: mark, Destroying: mark, Rotating: mark},
 	"log_end":           {Serving: mark, Destroying: mark, Rotating: mark},
-	"losses":            {}, // accepted by the owner
+	"losses":            {},                                                                                                                              // accepted by the owner
+	"offline_acts":      {Serving: {Update: []string{"recorded"}}, Destroying: {Update: []string{"recorded"}}, Rotating: {Update: []string{"recorded"}}}, // noted by the owner
 	"backups_made":      {Serving: {Insert: true}, Rotating: {Update: macs}},
 	"schema_versions":   {},
 }

@@ -19,13 +19,14 @@ import (
 )
 
 // guardTables hold up to where the log was compared with the key ring (guard), up to where
-// it was seen to reach (log_end), and the losses that were accepted (losses). They lie
-// beside the ring, so that a copy of the ring from before brings its own marks.
+// it was seen to reach (log_end), the losses that were accepted (losses), and what was done
+// while nobody served the vault (offline_acts). They lie beside the ring, so that a copy of the ring from before brings its own marks.
 var guardTables = []string{
 	`CREATE TABLE guard (one INTEGER PRIMARY KEY CHECK (one = 1), commit_position INTEGER NOT NULL, prepare_position INTEGER NOT NULL) STRICT;`,
 	`CREATE TABLE log_end (one INTEGER PRIMARY KEY CHECK (one = 1), commit_position INTEGER NOT NULL, prepare_position INTEGER NOT NULL) STRICT;`,
 	`CREATE TABLE losses (id BLOB NOT NULL PRIMARY KEY, end_commit INTEGER NOT NULL, end_prepare INTEGER NOT NULL, seen_commit INTEGER NOT NULL, seen_prepare INTEGER NOT NULL,
 		witness TEXT NOT NULL, cause TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL, recorded INTEGER NOT NULL) STRICT;`,
+	`CREATE TABLE offline_acts (id BLOB NOT NULL PRIMARY KEY, act TEXT NOT NULL, digest TEXT NOT NULL, account TEXT NOT NULL, at INTEGER NOT NULL, recorded INTEGER NOT NULL) STRICT;`,
 }
 
 const guardPage = 10_000 // events between two marks

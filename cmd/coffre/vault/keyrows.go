@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"coffre/domain/audit"
 	"coffre/eventstore/backup"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
@@ -99,8 +100,10 @@ func (k KeyRows) Restore(ctx context.Context, address string, accept bool) (m ke
 			if err := openRows(ctx, db, from, kek); err != nil { // its own key may be what is damaged
 				return err
 			}
-			m, err = keysdb.Mend(ctx, db, from, accept)
-			return err
+			if m, err = keysdb.Mend(ctx, db, from, accept); err != nil || len(m.Found) == 0 {
+				return err
+			}
+			return noteAct(ctx, db, audit.RestoreKeyRows, "")
 		})
 	})
 	return m, err

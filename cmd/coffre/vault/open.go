@@ -124,6 +124,7 @@ func Open(ctx context.Context, dir DataDir, o Options) (_ *Instance, err error) 
 		a.nameProvider,
 		a.makeHandlers,
 		a.start,
+		a.recordActs,
 	} {
 		if err := part(ctx); err != nil {
 			return nil, err

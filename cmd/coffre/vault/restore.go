@@ -17,6 +17,7 @@ import (
 
 	"coffre/cmd/coffre/files"
 	"coffre/domain"
+	"coffre/domain/audit"
 	"coffre/domain/document"
 	"coffre/eventstore"
 	"coffre/eventstore/backup"
@@ -61,6 +62,7 @@ type Restore struct {
 	Scratch    bool              // it is a test of the archive: nothing there will be served
 	BeforeStep func(step string) // told before each step; nil: nobody listens
 	Show       func(n, of int64) // told how many records were read; nil: nobody listens
+	Digest     func() string     // SHA-256 of what was read of the archive, in hexadecimal; nil: it is not recorded
 	found      Restored
 }
 
@@ -307,8 +309,24 @@ func (r *Restore) judge(ctx context.Context) (err error) {
 	if err := errors.Join(ring.Check(ctx), ring.Settle(ctx)); err != nil {
 		return err
 	}
+	r.step("note")
+	if err := r.note(ctx, db); err != nil {
+		return err
+	}
 	r.step("unwrap")
 	return r.unwrap(ctx, db)
+}
+
+// note has the next process that opens the vault record the restore.
+func (r *Restore) note(ctx context.Context, db *keysdb.DB) error {
+	if r.Scratch {
+		return nil
+	}
+	digest := ""
+	if r.Digest != nil {
+		digest = r.Digest()
+	}
+	return noteAct(ctx, db, audit.RestoreBackup, digest)
 }
 
 // list adds destructions to the shred list.
