@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"coffre/cmd/coffre/vault"
 	"coffre/eventstore/seal/ringtest"
@@ -162,7 +163,10 @@ func TestEraseVerify(t *testing.T) {
 		{"under another key", exitTamper, []string{good, "--key", stranger}, "signature does not hold"},
 		{"by a bundle without its key", exitTamper, []string{good, "--key", file(t, "strange", strange)}, "not among those"},
 		{"changed", exitTamper, []string{file(t, "changed", changed), "--key", all}, "signature does not hold"},
-		{"no certificate", exitTamper, []string{file(t, "none", "{}"), "--key", key}, "does not hold"},
+		{"unsigned", exitTamper, []string{file(t, "unsigned", withoutSignature(t, good)), "--key", key}, "does not hold"},
+		{"no certificate", exitFailed, []string{file(t, "none", "{}"), "--key", key}, "not a certificate of erasure"},
+		{"no certificate, by the bundle", exitFailed, []string{file(t, "none", "{}"), "--key", all}, "not a certificate of erasure"},
+		{"no JSON", exitFailed, []string{file(t, "noJSON", "secret"), "--key", key}, "not a certificate of erasure"},
 		{"against a log that was cut", exitTamper, []string{good, "--key", all, "--events", file(t, "cut", cut.String())}, "0 of 2"},
 		{"against nothing", exitTamper, []string{good, "--key", all, "--events", file(t, "empty", "")}, "is not there"},
 		{"against what is no log", exitUsage, []string{good, "--key", all, "--events", file(t, "text", "secret\n")}, "line 1 is not an event"},
@@ -321,4 +325,19 @@ func TestKillServeWhileErasing(t *testing.T) {
 	if err := server.terminate(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// withoutSignature returns a certificate whose signature somebody took away.
+func withoutSignature(t *testing.T, name string) string {
+	t.Helper()
+	var members map[string]jsontext.Value
+	if err := json.Unmarshal([]byte(readFile(t, name)), &members); err != nil {
+		t.Fatal(err)
+	}
+	delete(members, "signature")
+	b, err := json.Marshal(members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

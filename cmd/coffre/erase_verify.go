@@ -66,6 +66,8 @@ keys, how many events, who asked and who approved, what stays, and, once it is f
 last copies were gone. KEY is the base64 of a public key, a file with it (base64 or PEM), or the
 file that coffre erase keys --json writes; @FILE is always a file. It never comes from the certificate.
 
+A file that is no certificate ends with exit code 1, one that does not hold with 3.
+
 With --events, the log as coffre audit replay --json tells it, it also counts the events that those
 keys sealed and computes the digest over them.`,
 		Example: `  coffre erase verify certificate.json --key keys.json
@@ -79,11 +81,11 @@ keys sealed and computes the digest over them.`,
 			}
 			public, err := p.trusted(key, signed)
 			if err != nil {
-				return err
+				return certificateError(args[0], err)
 			}
 			c, err := certificate.Read(signed, public)
 			if err != nil {
-				return &exitError{exitTamper, err}
+				return certificateError(args[0], err)
 			}
 			v := verified{Holds: true, Erasure: c.ErasureID.UUID, State: c.State, Certificate: c}
 			if events != "" {
@@ -143,7 +145,7 @@ func (p *program) trusted(key string, signed []byte) (ed25519.PublicKey, error) 
 	}
 	id, err := certificate.SigningKeyOf(signed)
 	if err != nil {
-		return nil, &exitError{exitTamper, err}
+		return nil, err
 	}
 	for _, k := range bundle.Keys {
 		if k.SigningKeyID == id && k.Purpose == contract.SigningPurposeErasure {
@@ -151,6 +153,19 @@ func (p *program) trusted(key string, signed []byte) (ed25519.PublicKey, error) 
 		}
 	}
 	return nil, &exitError{exitTamper, errStrangeKey}
+}
+
+// certificateError ends a command on a certificate that proves nothing. Bytes that are no
+// certificate at all say nothing of anybody who changed one.
+func certificateError(file string, err error) error {
+	var ended *exitError
+	switch {
+	case errors.As(err, &ended):
+		return err
+	case errors.Is(err, certificate.ErrForm):
+		return fmt.Errorf("%s: %w: it is the file that coffre erase certificate writes", file, err)
+	}
+	return &exitError{exitTamper, err}
 }
 
 var errStrangeKey = errors.New("the certificate was signed by a key that is not among those of the file")

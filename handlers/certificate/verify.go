@@ -216,7 +216,8 @@ func splitSignature(certificate []byte) (message, signature []byte, err error) {
 	if json.Unmarshal(certificate, &members) != nil || members == nil { // it refuses a name that stands twice
 		return nil, nil, ErrForm
 	}
-	if s, signed := members["signature"]; signed && json.Unmarshal(s, &signature) != nil {
+	s, signed := members["signature"]
+	if _, named := members["erasureId"]; !signed && !named || signed && json.Unmarshal(s, &signature) != nil {
 		return nil, nil, ErrForm
 	}
 	delete(members, "signature")
