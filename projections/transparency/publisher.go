@@ -127,13 +127,21 @@ func (p *Publisher) open(ctx context.Context, place checkpoints.Place) (signed, 
 	return signed{c, note}, nil
 }
 
+// damagedCheckpoint says what to do about bytes that are no checkpoint.
+func damagedCheckpoint(err error) error {
+	if !errors.Is(err, proof.ErrCheckpoint) {
+		return err
+	}
+	return fmt.Errorf("%w: it is damaged. Put back a copy of it; where there is none, and you know that the databases were not restored since, remove it: the other place has one, and the next is kept in both (deploy/runbooks/backup.md, \"The log and its checkpoint\")", err)
+}
+
 // openBoth reads and verifies what both places keep.
 func (p *Publisher) openBoth(ctx context.Context) (kept, outside signed, err error) {
 	if kept, err = p.open(ctx, p.Kept); err != nil {
-		return kept, outside, fmt.Errorf("the last checkpoint in the databases: %w", err)
+		return kept, outside, fmt.Errorf("the last checkpoint in the databases: %w", damagedCheckpoint(err))
 	}
 	if outside, err = p.open(ctx, p.Outside); err != nil {
-		return kept, outside, fmt.Errorf("the last checkpoint outside the databases: %w", err)
+		return kept, outside, fmt.Errorf("the last checkpoint outside the databases: %w", damagedCheckpoint(err))
 	}
 	return kept, outside, nil
 }

@@ -214,3 +214,32 @@ func TestLastEventsAreSignedBeforeAProcessStops(t *testing.T) {
 		t.Errorf("leaf %d is covered by no checkpoint (%v)", e.Leaf, err)
 	}
 }
+
+// A damaged file with the last checkpoint stops the start with a sentence that says what to do,
+// and doing it helps.
+func TestDamagedLastCheckpointSaysWhatToDo(t *testing.T) {
+	dir := DataDir(t.TempDir())
+	open := func() error {
+		v, err := Open(t.Context(), dir, Options{})
+		if err != nil {
+			return err
+		}
+		v.SignEnd(t.Context())
+		return v.Close()
+	}
+	if err := open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir.File(checkpointFile), []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(); err == nil || !strings.Contains(err.Error(), "outside the databases") || !strings.Contains(err.Error(), "Put back a copy") {
+		t.Fatal(err)
+	}
+	if err := os.Remove(dir.File(checkpointFile)); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(); err != nil {
+		t.Error(err)
+	}
+}
