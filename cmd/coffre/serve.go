@@ -23,6 +23,31 @@ const (
 	notice = 5 * time.Second
 )
 
+// keeperPause is the time between two attempts to open a vault whose keeper of keys is away.
+const keeperPause = 3 * time.Second
+
+// openWhenKeysAnswer opens the vault, and waits while Vault is sealed, slow or out of reach: a
+// machine that starts with its Vault needs nobody to start it again. It says so once, and again
+// when the reason changes. It returns nil when ctx ends first.
+func openWhenKeysAnswer(ctx context.Context, dir vault.DataDir, o vault.Options, pause time.Duration) (*vault.Instance, error) {
+	told := ""
+	for {
+		v, err := vault.Open(ctx, dir, o)
+		if err == nil || !errors.Is(err, vault.ErrKeeperAway) {
+			return v, err
+		}
+		if says := err.Error(); says != told {
+			told = says
+			o.Logger.WarnContext(ctx, "the keys cannot be opened yet, so nothing is served; this process waits until Vault answers", slog.Any("error", err))
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
+}
+
 // serve runs a server until ctx ends or a part of it that must go on stops.
 func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	vault.SpareProcessors(t.env("GOMAXPROCS"))
@@ -48,8 +73,8 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 			return err
 		}
 	}
-	v, err := vault.Open(ctx, o.Data, vo)
-	if err != nil {
+	v, err := openWhenKeysAnswer(ctx, o.Data, vo, keeperPause)
+	if err != nil || v == nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, v.Close()) }()

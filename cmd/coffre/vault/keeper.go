@@ -90,6 +90,10 @@ func OpenKeeper(ctx context.Context, dir DataDir, vault *TransitConfig, logger *
 	return Keeper{KEK: kek, rotator: kek, signer: kek, certifier: kek, name: "a file beside the data", Close: kek.Close}, nil
 }
 
+// ErrKeeperAway is wrapped by the error of a vault that did not open because Vault is sealed,
+// slow or out of reach: it opens when Vault answers.
+var ErrKeeperAway = transit.ErrAway
+
 func openTransitKeeper(ctx context.Context, dir DataDir, vault TransitConfig, logger *slog.Logger) (Keeper, error) {
 	cfg := vault.Adapter()
 	cfg.Logger = logger

@@ -131,17 +131,29 @@ func (c *client) state() State {
 	return State{Identity: c.role.String(), LoggedIn: c.session.Load() != nil, Open: c.breaker.State() == gobreaker.StateOpen}
 }
 
+// ErrAway is wrapped by the error of a call for which Vault was away: sealed, starting, slow or
+// out of reach. Asked later it may answer.
+var ErrAway = errors.New("Vault is away")
+
+// away is such an error.
+type away string
+
+func (a away) Error() string { return string(a) }
+
+// Is reports whether an error that was away is looked for.
+func (a away) Is(target error) bool { return target == ErrAway }
+
 // What is wrong with a call, without anything Vault said.
 var (
 	errClosed   = errors.New("closed")
 	errDenied   = errors.New("permission denied")
-	errSealed   = errors.New("sealed, starting or without a leader")
-	errTimeout  = errors.New("no answer in time")
+	errSealed   = away("sealed, starting or without a leader")
+	errTimeout  = away("no answer in time")
 	errTrust    = errors.New("its certificate is not trusted")
-	errReach    = errors.New("cannot be reached")
-	errCut      = errors.New("the connection broke")
+	errReach    = away("cannot be reached")
+	errCut      = away("the connection broke")
 	errAnswer   = errors.New("an answer of another kind than expected")
-	errBreaker  = errors.New("not asked: the calls before failed")
+	errBreaker  = away("not asked: the calls before failed")
 	errNotFound = errors.New("no such key or mount")
 	errLeft     = errors.New("the caller has left")
 )
