@@ -87,6 +87,7 @@ func (work *Worker) warnUnattested(ctx context.Context) {
 func (work *Worker) pollRegistry(ctx context.Context) error {
 	tick := time.NewTicker(registryPollInterval)
 	defer tick.Stop()
+	told := "" // what was wrong the last time
 	for {
 		select {
 		case <-ctx.Done():
@@ -97,10 +98,27 @@ func (work *Worker) pollRegistry(ctx context.Context) error {
 		if err == nil {
 			err = work.Words.Apply(registry.Published(state))
 		}
-		if err != nil && ctx.Err() == nil {
-			work.Slog.ErrorContext(ctx, "the registry cannot be refreshed; the former one is served", "error", err)
+		if ctx.Err() == nil {
+			told = work.tellRegistry(ctx, told, err)
 		}
 	}
+}
+
+// tellRegistry logs that the registry cannot be refreshed, once until the reason changes, and
+// that it can be again. It returns what is wrong now.
+func (work *Worker) tellRegistry(ctx context.Context, told string, err error) string {
+	says := ""
+	if err != nil {
+		says = err.Error()
+	}
+	switch {
+	case says == told:
+	case says == "":
+		work.Slog.InfoContext(ctx, "the registry is refreshed again")
+	default:
+		work.Slog.ErrorContext(ctx, "the registry cannot be refreshed; the former one is served", "error", err)
+	}
+	return says
 }
 
 // pointerStep writes the path of a file as one step of a JSON Pointer (RFC 6901).
