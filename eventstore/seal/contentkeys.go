@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -17,12 +18,28 @@ import (
 type contentKey struct {
 	citizen domain.CitizenID
 	id      uuid.UUID
-	gen     uint64      // of the ring before it was read
-	aead    cipher.AEAD // seals and opens; nil: nothing but a memory of the destruction
-	// The other keys are for the garbage collector to overwrite, like the expanded one in
-	// aead, because several callers use them at once.
+	gen     uint64 // of the ring before it was read
+	live    bool   // false: nothing but a memory of the destruction
+	// The keys are for the garbage collector to overwrite, because several callers use them
+	// at once.
+	content    key // seals parts
 	commitment key // of parts that are sealed now
 	whole      key // the content key itself, which sealed parts of the first form
+	// expanded is the content key as AES-GCM uses it, four times its bytes: kept from when
+	// something was opened with it, because most streams are written once.
+	expanded atomic.Pointer[cipher.AEAD]
+}
+
+// aead returns what seals and opens with the content key.
+func (k *contentKey) aead(keep bool) (cipher.AEAD, error) {
+	if expanded := k.expanded.Load(); expanded != nil {
+		return *expanded, nil
+	}
+	aead, err := newAEAD(k.content[:])
+	if err == nil && keep {
+		k.expanded.Store(&aead)
+	}
+	return aead, err
 }
 
 // States of a stream's key.
@@ -44,7 +61,7 @@ func (r *Ring) contentKey(ctx context.Context, stream eventstore.Stream) (*conte
 		}
 		ok = k.gen == r.gen.Load()
 	}
-	if k.aead == nil {
+	if !k.live {
 		return nil, eventstore.ErrErased
 	}
 	return k, nil
@@ -179,17 +196,15 @@ func (k *contentKey) unwrap(stream eventstore.Stream, s *subject, wrapped []byte
 
 // expand derives from a content key the keys that it is used by.
 func (k *contentKey) expand(plain []byte) error {
-	content, err := subKey(plain, infoSealedContent)
-	if err != nil {
+	var err error
+	if k.content, err = subKey(plain, infoSealedContent); err != nil {
 		return err
 	}
-	defer clear(content[:])
 	if k.commitment, err = subKey(plain, infoCommitment); err != nil {
 		return err
 	}
-	k.whole = key(plain)
-	k.aead, err = newAEAD(content[:])
-	return err
+	k.whole, k.live = key(plain), true
+	return nil
 }
 
 // makeContentKey returns the key of a stream that is not in memory, and makes it,
@@ -235,7 +250,7 @@ func (r *Ring) makeContentKey(ctx context.Context, citizen domain.CitizenID, str
 		if !r.streams.put(stream, k, r.unmoved(gen)) {
 			continue // something was forgotten meanwhile: look again whether it was this
 		}
-		if k.aead == nil {
+		if !k.live {
 			return nil, eventstore.ErrErased
 		}
 		return k, nil
@@ -310,7 +325,7 @@ func (r *Ring) sealingKey(ctx context.Context, citizen domain.CitizenID, stream 
 	switch {
 	case k.citizen != citizen:
 		return nil, ErrOtherCitizen
-	case k.aead == nil:
+	case !k.live:
 		return nil, eventstore.ErrErased
 	}
 	return k, nil

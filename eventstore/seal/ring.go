@@ -27,7 +27,7 @@ type Config struct {
 	Lease time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Streams and Subjects bound the content keys (about 1 KiB each) and the DEKs
+	// Streams and Subjects bound the content keys (some 400 bytes each, 1 KiB once used to open) and the DEKs
 	// (about 1.5 KiB each) in memory; 0 means 32,768 and 16,384.
 	Streams, Subjects int
 	// Patience bounds one load of keys, whoever waits for it; 0 means 10 s.

@@ -93,7 +93,11 @@ func appendFacts(dst []byte, p eventstore.Place, keyID uuid.UUID) []byte {
 }
 
 // seal returns plain sealed for a place.
-func (k *contentKey) seal(p eventstore.Place, plain []byte) []byte {
+func (k *contentKey) seal(p eventstore.Place, plain []byte) ([]byte, error) {
+	aead, err := k.aead(false)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]byte, headerSize, len(plain)+Overhead)
 	out[0], out[1], out[2] = formFacts, sealedAlgorithm, thisRevision
 	if p.Revision < 0 {
@@ -103,8 +107,8 @@ func (k *contentKey) seal(p eventstore.Place, plain []byte) []byte {
 	aad := buffers.Get().(*[]byte)
 	defer buffers.Put(aad)
 	*aad = appendFacts((*aad)[:0], p, k.id)
-	out = k.aead.Seal(out, nil, plain, *aad) // nonce, ciphertext, tag
-	return k.commit(out, *aad, out[headerSize:])
+	out = aead.Seal(out, nil, plain, *aad) // nonce, ciphertext, tag
+	return k.commit(out, *aad, out[headerSize:]), nil
 }
 
 // commit appends the commitment of a part to dst: HMAC-SHA256 over the associated data,
@@ -164,7 +168,11 @@ func (k *contentKey) open(dst []byte, p eventstore.Place, sealed []byte) ([]byte
 	if !hmac.Equal(k.commit(buf[:0], *aad, box), commitment) { // in constant time
 		return nil, eventstore.ErrTampered
 	}
-	return opened(k.aead.Open(dst, nil, box, *aad))
+	aead, err := k.aead(true)
+	if err != nil {
+		return nil, err
+	}
+	return opened(aead.Open(dst, nil, box, *aad))
 }
 
 func opened(plain []byte, err error) ([]byte, error) {
@@ -197,7 +205,10 @@ func (s Sealer) Seal(ctx context.Context, citizen domain.CitizenID, p eventstore
 		if err != nil {
 			return nil, err
 		}
-		out := k.seal(p, plain)
+		out, err := k.seal(p, plain)
+		if err != nil {
+			return nil, err
+		}
 		if s.Ring.settled(gen) {
 			return out, nil
 		}

@@ -35,8 +35,8 @@ const (
 
 const (
 	defaultReaders = 3
-	readerCache    = 8 << 20
-	writerCache    = 32 << 20
+	readerCache    = 4 << 20
+	writerCache    = 8 << 20     // an append touches the last pages of a few tables
 	pollEvery      = time.Second // Wait looks by itself this often, should a wake-up be lost
 	pageSize       = 32 << 10    // 21 rows of 1.5 KiB fill one to 98 %; of 16 KiB pages only to 94 %
 	dirMode        = 0o700

@@ -37,11 +37,13 @@ const (
 // bytes of many pages. A page has three rows with a sealed document of 1 KiB.
 const pageSize = 4 << 10
 
-// Bytes of page cache for each connection: little for the live files, since
-// several are open; more where random index entries are written in bulk.
+// Bytes of page cache for each connection: little for the live files, since several are
+// open, and least for the pooled readers, which most queries do not use; more where random
+// index entries are written in bulk.
 const (
-	liveCache  = 8 << 20
-	buildCache = 32 << 20
+	liveCache   = 8 << 20
+	pooledCache = 1 << 20
+	buildCache  = 32 << 20
 )
 
 // Pragmas of the connection that writes. A live file's only writer waits for nobody but, in
@@ -237,7 +239,7 @@ func (m *model) openLive(ctx context.Context, generation int64) (*file, error) {
 	path := m.path(generation, liveSuffix)
 	// Lagging: losing its last commits in a power cut costs a little catching up and never
 	// consistency.
-	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{PageSize: pageSize, SecureDelete: true, Lagging: true, Cache: liveCache, Checksums: true, Verified: true})
+	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{PageSize: pageSize, SecureDelete: true, Lagging: true, Cache: liveCache, ReaderCache: pooledCache, Checksums: true, Verified: true})
 	if err != nil {
 		return nil, err
 	}

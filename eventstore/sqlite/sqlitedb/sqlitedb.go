@@ -44,6 +44,8 @@ type Options struct {
 	PageSize int
 	// Cache is the bytes of page cache for each connection; 0 means 16 MiB.
 	Cache int
+	// ReaderCache is the same for connections that read; 0 means as Cache says.
+	ReaderCache int
 	// Readers bounds the reader pool; 0 means 2.
 	Readers int
 	// BusyTimeout bounds the wait for a lock held by another connection; 0 means
@@ -75,6 +77,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Cache == 0 {
 		o.Cache = defaultCache
+	}
+	if o.ReaderCache == 0 {
+		o.ReaderCache = o.Cache
 	}
 	if o.Readers == 0 {
 		o.Readers = defaultReaders
@@ -255,8 +260,12 @@ func tune(c *sqlite3.Conn, o Options, role Role) error {
 	}
 	// Memory mapping turns a read error into a signal that kills the process, and
 	// temporary files would hold what the database seals.
+	cache := o.Cache
+	if role == Read {
+		cache = o.ReaderCache
+	}
 	pragmas := fmt.Sprintf(`PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;
-		PRAGMA foreign_keys=ON; PRAGMA cache_size=-%d;`, max(o.Cache>>10, 1))
+		PRAGMA foreign_keys=ON; PRAGMA cache_size=-%d;`, max(cache>>10, 1))
 	if role == Read {
 		if err := c.Exec(pragmas + `PRAGMA query_only=ON`); err != nil || !o.Verified {
 			return err
