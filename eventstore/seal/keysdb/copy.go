@@ -32,9 +32,14 @@ type Row map[string]any
 // a copy. It may keep and change them.
 type Change func(ctx context.Context, table string, rows []Row) ([]Row, error)
 
-// copyRows is how many rows are read, changed and written at once; copyStep how many
-// of them share a statement.
-const copyRows, copyStep = 1000, 20
+// Rows of a copy. They lie at random in the indexes of the target, so a transaction of few
+// rows writes nearly a page for each of them.
+const (
+	copyRows     = 1000      // read and changed at once
+	copyStep     = 20        // share a statement
+	copyTogether = 64 * 1000 // written in one transaction, or as many as hold copyBytes
+	copyBytes    = 16 << 20
+)
 
 // Unfinished reports whether a copy into the database was begun and not finished.
 func (db *DB) Unfinished(ctx context.Context) (bool, error) {
@@ -91,7 +96,7 @@ func Copy(ctx context.Context, from, to *DB, change Change, progress func(done, 
 	} else if half { // its end would be taken for the end of all keys
 		return fmt.Errorf("copy keys: the source: %w", ErrUnfinished)
 	}
-	if err := sameSteps(ctx, from, to); err != nil {
+	if err := errors.Join(sameSteps(ctx, from, to), to.engine.bulk(ctx)); err != nil {
 		return fmt.Errorf("copy keys: %w", err)
 	}
 	tables, err := from.contents(ctx)
@@ -125,7 +130,10 @@ type copier struct {
 	change      Change
 	progress    func(done, total int64)
 	done, total int64
-	sums        sums // of what was written
+	sums        sums  // of what was written
+	waiting     []Row // of the table under way, for the next transaction
+	bytes       int   // of them
+	read        int64 // of the source since the last transaction
 }
 
 // storeSums has the target's rows protected as the source's are: under the same key.
@@ -213,14 +221,18 @@ func (c *copier) rows(ctx context.Context, conn *sqlx.Conn, name string) error {
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return err
 	}
-	return c.write(ctx, name, columns, batch)
+	if err := c.write(ctx, name, columns, batch); err != nil {
+		return err
+	}
+	return c.flush(ctx, name, columns)
 }
 
+// write changes rows of the source and puts them with those that wait for a transaction.
 func (c *copier) write(ctx context.Context, table string, columns []string, rows []Row) (err error) {
 	if len(rows) == 0 {
 		return nil
 	}
-	read := int64(len(rows))
+	c.read += int64(len(rows))
 	t := c.protected(table)
 	if t != nil {
 		for _, row := range rows { // a damaged row must not come out whole
@@ -244,12 +256,39 @@ func (c *copier) write(ctx context.Context, table string, columns []string, rows
 			}
 		}
 	}
+	for _, row := range rows {
+		c.bytes += size(row)
+	}
+	if c.waiting = append(c.waiting, rows...); len(c.waiting) < copyTogether && c.bytes < copyBytes {
+		return nil
+	}
+	return c.flush(ctx, table, columns)
+}
+
+// size returns the bytes of a row's texts and blobs.
+func size(row Row) (n int) {
+	for _, v := range row {
+		switch v := v.(type) {
+		case []byte:
+			n += len(v)
+		case string:
+			n += len(v)
+		}
+	}
+	return n
+}
+
+// flush writes the rows that wait.
+func (c *copier) flush(ctx context.Context, table string, columns []string) error {
+	if c.read == 0 {
+		return nil
+	}
 	one := "(" + strings.Repeat("?, ", len(columns)-1) + "?)"
 	insert := func(n int) string {
 		return `INSERT INTO ` + table + ` (` + strings.Join(columns, ", ") + `) VALUES ` + strings.Repeat(one+", ", n-1) + one
 	}
-	_, err = Do(ctx, c.to, func(tx *Tx) (int64, error) {
-		for rest := range slices.Chunk(rows, copyStep) {
+	_, err := Do(ctx, c.to, func(tx *Tx) (struct{}, error) {
+		for rest := range slices.Chunk(c.waiting, copyStep) {
 			groups := [][]Row{rest}
 			if len(rest) < copyStep { // one by one, so that few statements are prepared
 				groups = slices.Collect(slices.Chunk(rest, 1))
@@ -262,16 +301,17 @@ func (c *copier) write(ctx context.Context, table string, columns []string, rows
 					}
 				}
 				if _, err := tx.Exec(insert(len(group)), args...); err != nil {
-					return 0, err
+					return struct{}{}, err
 				}
 			}
 		}
-		return int64(len(rows)), nil
+		return struct{}{}, nil
 	})
 	if err != nil {
 		return err
 	}
-	c.done += read
+	clear(c.waiting)
+	c.waiting, c.bytes, c.done, c.read = c.waiting[:0], 0, c.done+c.read, 0
 	if c.progress != nil {
 		c.progress(c.done, c.total)
 	}

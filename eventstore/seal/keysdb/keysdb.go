@@ -50,6 +50,8 @@ type engine interface {
 	// again reports whether a batch that was not committed may simply be run again.
 	again(err error) bool
 	scrub(ctx context.Context) error
+	// bulk gets ready for transactions of very many rows.
+	bulk(ctx context.Context) error
 	// tables is a query for the names of all tables, in one order.
 	tables() string
 	// renumber lets new rows of a table get numbers above those that it holds.

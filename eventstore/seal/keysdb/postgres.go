@@ -94,6 +94,8 @@ func (e *postgresEngine) scrub(ctx context.Context) error {
 	return pgdb.Vacuum(ctx, e.writer, schema, scrubPatience)
 }
 
+func (e *postgresEngine) bulk(context.Context) error { return nil }
+
 func (e *postgresEngine) tables() string {
 	return `SELECT tablename::text FROM pg_tables WHERE schemaname = '` + schema + `' ORDER BY tablename`
 }

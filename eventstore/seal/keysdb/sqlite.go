@@ -76,6 +76,15 @@ func (e sqliteEngine) again(error) bool { return false }
 // scrub moves every change out of the write-ahead log and empties it.
 func (e sqliteEngine) scrub(ctx context.Context) error { return e.db.Truncate(ctx) }
 
+// bulkCache has room for what a transaction of a copy changes of its indexes: a page that
+// leaves the cache before the commit is written as often as it is changed again.
+const bulkCache = 128 << 20
+
+func (e sqliteEngine) bulk(ctx context.Context) error {
+	_, err := e.db.Writer.ExecContext(ctx, fmt.Sprintf(`PRAGMA cache_size = -%d`, bulkCache>>10))
+	return err
+}
+
 func (e sqliteEngine) tables() string {
 	return `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name`
 }
