@@ -195,6 +195,64 @@ func TestCertificatesAndExportsNameTheirCheckpoint(t *testing.T) {
 	}
 }
 
+// A receipt of a consent, in either standard, and an access that is asked for by itself prove to
+// whoever holds a checkpoint that their record is in the log at its place.
+func TestReceiptsProveTheirRecord(t *testing.T) {
+	r := newRig(t)
+	var doc, given struct{ DocumentID, ConsentID string }
+	r.post(t, grantFor(domain.RoleIssuer, "0308356862", domain.CitizenID{}), "/documents",
+		`{"ssin":"`+ssinA+`","documentType":"householdComposition","sourceReference":"receipt","validFrom":"2026-01-01","content":{"address":{"municipality":"Gent","postalCode":"9000"},"asOf":"2026-01-01","householdSize":4,"members":[{"relation":"child"}]}}`, &doc)
+	me := grantFor(domain.RoleCitizen, "", r.citizen(t, ssinA))
+	r.post(t, me, "/consents", `{"consumer":"0203430576","purpose":"familyDiscount","documentTypes":["householdComposition"],"shownText":{"text":"`+discountText()+`","language":"en","version":"1"}}`, &given)
+	var read contract.AccessAnswer
+	r.post(t, grantFor(domain.RoleConsumer, "0203430576", domain.CitizenID{}), "/documents/"+doc.DocumentID+"/access",
+		`{"purpose":"familyDiscount","consentId":"`+given.ConsentID+`"}`, &read)
+	r.checkpoint(t)
+	if err := r.Runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	leaves := r.leaves(t)
+	check := func(what string, in contract.RecordInLog, event string) {
+		t.Helper()
+		c, err := r.Core.Proof.Verify(t.Context(), []byte(in.Checkpoint))
+		if err != nil || in.Leaf >= int64(len(leaves)) || in.Size != c.Size {
+			t.Fatalf("%s: %+v, %v", what, in, err)
+		}
+		if proof.Hash(in.LeafHash) != leaves[in.Leaf] || r.typeOf(t, in.Leaf) != event {
+			t.Errorf("%s: leaf %d is another record, a %s", what, in.Leaf, r.typeOf(t, in.Leaf))
+		}
+		if err := proof.CheckInclusion(hashesOf(in.Hashes), in.Size, c.Root, in.Leaf, proof.Hash(in.LeafHash)); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for _, format := range []string{"kantara", "iso27560"} {
+		var receipt struct{ InLog contract.RecordInLog }
+		if err := json.Unmarshal(r.get(t, me, "/consents/"+given.ConsentID+"/receipt?format="+format).Body.Bytes(), &receipt); err != nil {
+			t.Fatal(err)
+		}
+		check(format, receipt.InLog, "consent.granted")
+	}
+	var log contract.AccessLog
+	if err := json.Unmarshal(r.get(t, me, "/citizens/"+me.Citizen.String()+"/accessLog?accessId="+read.AccessID.String()).Body.Bytes(), &log); err != nil || len(log.Items) != 1 || len(log.InLog) != 1 {
+		t.Fatal(log.Items, err)
+	}
+	check("access", log.InLog[0], "access.authorized")
+	log = contract.AccessLog{}
+	if err := json.Unmarshal(r.get(t, me, "/citizens/"+me.Citizen.String()+"/accessLog").Body.Bytes(), &log); err != nil || len(log.Items) == 0 || log.InLog != nil {
+		t.Errorf("of a whole page: %+v, %v", log.Items, err)
+	}
+}
+
+// typeOf returns the type of the event at a leaf.
+func (r *rig) typeOf(t *testing.T, leaf int64) string {
+	t.Helper()
+	var page contract.LogEvents
+	if err := json.Unmarshal(r.get(t, anyAuditor, "/events?pageSize=1&after="+contract.LeafToken(leaf-1)).Body.Bytes(), &page); err != nil || len(page.Items) != 1 {
+		t.Fatal(page.Items, err)
+	}
+	return page.Items[0].Type
+}
+
 // Whoever asks for a checkpoint that covers what was recorded so far gets one, and never an
 // older one in its place: where none is signed in time the answer says so.
 func TestCheckpointCoversWhatWasRecorded(t *testing.T) {

@@ -75,6 +75,15 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 				if err != nil {
 					return nil, err
 				}
+				if p.AccessID != nil {
+					proven, err := v.inLog(ctx, e.Leaf)
+					if err != nil {
+						return nil, err
+					}
+					if proven.Checkpoint != "" {
+						page.InLog = append(page.InLog, proven)
+					}
+				}
 				page.Items = append(page.Items, item)
 			}
 			before = e.Leaf

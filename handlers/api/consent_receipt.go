@@ -96,12 +96,17 @@ type receiptFacts struct {
 	consumer  registry.Organisation
 	types     []*registry.DocumentType
 	shown     contract.ShownText
-	sensitive []string // labels of special categories
-	plain     []string // labels of the others
+	inLog     contract.RecordInLog // of the grant
+	sensitive []string             // labels of special categories
+	plain     []string             // labels of the others
 }
 
 func (v *Vault) receiptFacts(ctx context.Context, in acting.Intent, c *consentlog.Consent, shown contract.ShownText) (receiptFacts, error) {
 	f := receiptFacts{Consent: c, lang: in.Call.Language, words: in.Words, shown: shown}
+	var err error
+	if f.inLog, err = v.inLog(ctx, c.GrantedLeaf); err != nil {
+		return receiptFacts{}, err
+	}
 	f.consumer.Number = c.Terms.Consumer
 	if o, known := in.Words.Organisation(c.Terms.Consumer); known {
 		f.consumer = *o
@@ -176,7 +181,7 @@ func (f receiptFacts) kantara() kantaraReceipt {
 			}},
 		}},
 		Sensitive: len(f.sensitive) > 0, Special: slices.Concat([]string{}, f.sensitive),
-		State: string(f.State), EndedAt: f.EndedAt, Shown: f.shown,
+		State: string(f.State), EndedAt: f.EndedAt, Shown: f.shown, InLog: f.inLog,
 	}
 }
 
@@ -197,9 +202,10 @@ type kantaraReceipt struct {
 	Sensitive        bool                `json:"sensitive"`
 	Special          []string            `json:"spiCat"`
 
-	State   string             `json:"state"`
-	EndedAt time.Time          `json:"endedAt,omitzero"`
-	Shown   contract.ShownText `json:"shownText,omitzero"`
+	State   string               `json:"state"`
+	EndedAt time.Time            `json:"endedAt,omitzero"`
+	Shown   contract.ShownText   `json:"shownText,omitzero"`
+	InLog   contract.RecordInLog `json:"inLog,omitzero"`
 }
 
 // kantaraController is the controller of a Kantara receipt. The registry holds no address

@@ -25,6 +25,8 @@ type isoConsent struct {
 	Processing isoProcessing  `json:"pii_processing"`
 	Parties    []isoParty     `json:"party_identification"`
 	Events     []isoEvent     `json:"event"`
+
+	InLog contract.RecordInLog `json:"inLog,omitzero"` // a member of our own
 }
 
 type isoReceiptHead struct {
@@ -124,7 +126,7 @@ func (f receiptFacts) iso27560() isoConsent {
 				Contact: f.consumer.Contact.Email, Email: f.consumer.Contact.Email, URL: f.consumer.Contact.URL},
 			authority,
 		},
-		Events: f.isoEvents(subject, consumer),
+		Events: f.isoEvents(subject, consumer), InLog: f.inLog,
 	}
 	for _, t := range f.types {
 		information := isoInformation{Type: f.words.Label(vocabulary.DocumentTypes, string(t.Name), f.lang)}

@@ -1323,8 +1323,11 @@ type AccessList string
 type AccessLog struct {
 	// Coverage since when everything about the citizen is in the log, and what the last 30 days have.
 	// What the law keeps hidden during an investigation is shown, and counted, when it is over.
-	Coverage AccessCoverage  `json:"coverage,omitempty,omitzero"`
-	Items    []AccessLogItem `json:"items"`
+	Coverage AccessCoverage `json:"coverage,omitempty,omitzero"`
+
+	// InLog where `accessId` asks for one access, the proof of each item; absent until a checkpoint covers them
+	InLog []RecordInLog   `json:"inLog,omitempty,omitzero"`
+	Items []AccessLogItem `json:"items"`
 
 	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
@@ -1893,7 +1896,7 @@ type ConsentLogQuery struct {
 	Until *time.Time `json:"until,omitempty"`
 }
 
-// ConsentReceipt as the standard asked for names its members
+// ConsentReceipt as the standard asked for names its members; `inLog` is a `RecordInLog` of the grant
 type ConsentReceipt = json.RawMessage
 
 // ConsentReceiptShort defines model for ConsentReceiptShort.
@@ -3538,6 +3541,22 @@ type RebuildState string
 // ReceiptFormat defines model for ReceiptFormat.
 type ReceiptFormat string
 
+// RecordInLog That a record is in the log: its leaf, and the proof that it is among the first `size`
+// events, whose root the signed checkpoint has (docs/log-format.md). Absent until a
+// checkpoint covers the record.
+type RecordInLog struct {
+	// Checkpoint a signed note: docs/log-format.md, Checkpoint
+	Checkpoint Checkpoint `json:"checkpoint"`
+
+	// Hashes SHA-256, the lowest in the tree first
+	Hashes   Hashes `json:"hashes"`
+	Leaf     int64  `json:"leaf"`
+	LeafHash []byte `json:"leafHash"`
+
+	// Size number of events that the proof is about
+	Size int64 `json:"size"`
+}
+
 // Registry defines model for Registry.
 type Registry struct {
 	// Caller the organisation whose token came with the request
@@ -4536,7 +4555,7 @@ type ReportDeathParams struct {
 
 // GetAccessLogParams defines parameters for GetAccessLog.
 type GetAccessLogParams struct {
-	// AccessID only this access
+	// AccessID only this access, with the proof that it is in the log
 	AccessID *AccessID `form:"accessId,omitempty" json:"accessId,omitempty"`
 
 	// DocumentType only these types

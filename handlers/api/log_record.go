@@ -1,0 +1,38 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"coffre/eventstore/proof"
+	"coffre/handlers/contract"
+	"coffre/projections"
+)
+
+// inLog returns the proof that a record is in the log, for receipts: under the last checkpoint,
+// and the zero proof until that covers the record.
+func (v *Vault) inLog(ctx context.Context, leaf int64) (contract.RecordInLog, error) {
+	if v.Proof == nil {
+		return contract.RecordInLog{}, nil
+	}
+	note, err := v.Proof.Covered(ctx, leaf)
+	if err != nil || note == nil {
+		return contract.RecordInLog{}, err
+	}
+	c, err := proof.Peek(note)
+	if err != nil {
+		return contract.RecordInLog{}, err
+	}
+	own, err := v.Proof.Tree.Nodes(ctx, 0, leaf, 1)
+	if err == nil {
+		var path []proof.Hash
+		if path, err = proof.ProveInclusion(ctx, v.Proof.Tree, leaf, c.Size); err == nil {
+			return contract.RecordInLog{Leaf: leaf, LeafHash: own[0][:], Size: c.Size, Hashes: hashItems(path), Checkpoint: string(note)}, nil
+		}
+	}
+	if errors.Is(err, projections.ErrNotReady) { // it is being exchanged just now
+		return contract.RecordInLog{}, nil
+	}
+	return contract.RecordInLog{}, fmt.Errorf("proof of a record: %w", err)
+}
