@@ -63,12 +63,16 @@ func openGeneration(ctx context.Context, tables Tables) (*generation, error) {
 
 // createGeneration makes empty tables for the projection. The name holds letters only.
 func createGeneration(ctx context.Context, model Model, p Projection) (*generation, error) {
-	first := fmt.Sprintf(`INSERT INTO checkpoint VALUES ('%s', %d, 0, 0, 0, 0);`, p.Name(), p.Version())
-	tables, err := model.Create(ctx, checkpointTable+p.Schema().Tables+first)
+	tables, err := model.Create(ctx, checkpointTable+p.Schema().Tables+firstCheckpoint(p))
 	if err != nil {
 		return nil, err
 	}
 	return &generation{Tables: tables, building: true}, nil
+}
+
+// firstCheckpoint is the statement for the checkpoint of empty tables.
+func firstCheckpoint(p Projection) string {
+	return fmt.Sprintf(`INSERT INTO checkpoint VALUES ('%s', %d, 0, 0, 0, 0);`, p.Name(), p.Version())
 }
 
 // finish makes a generation that was built ready for readers.

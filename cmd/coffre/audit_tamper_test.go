@@ -83,10 +83,9 @@ func (d *drilled) open(t *testing.T) *rig {
 	return &rig{Instance: v, dir: d.dir, key: key}
 }
 
-// verify runs coffre audit verify on the directory.
-func (d *drilled) verify(t *testing.T, code int, args ...string) bundle.Report {
-	t.Helper()
-	s := &shell{t: t, adapt: func(p *program) {
+// shell types commands beside the vault's databases.
+func (d *drilled) shell(t *testing.T) *shell {
+	return &shell{t: t, adapt: func(p *program) {
 		p.Getenv = func(name string) string {
 			if name == vault.StoreVariable {
 				return d.stores.Log
@@ -94,7 +93,12 @@ func (d *drilled) verify(t *testing.T, code int, args ...string) bundle.Report {
 			return ""
 		}
 	}}
-	got := s.must(code, append([]string{"audit", "verify", string(d.dir), "--key", d.keys, "--json"}, args...)...)
+}
+
+// verify runs coffre audit verify on the directory.
+func (d *drilled) verify(t *testing.T, code int, args ...string) bundle.Report {
+	t.Helper()
+	got := d.shell(t).must(code, append([]string{"audit", "verify", string(d.dir), "--key", d.keys, "--json"}, args...)...)
 	var r bundle.Report
 	if err := json.Unmarshal([]byte(got.out), &r); err != nil {
 		t.Fatalf("%v: %s", err, got.out)

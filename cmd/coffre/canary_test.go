@@ -391,7 +391,7 @@ func (p *played) auditorsGetNothingPersonal(t *testing.T, f finder) {
 	if told < 3 {
 		t.Fatalf("only %d citizens were told of", told)
 	}
-	for _, args := range [][]string{{"audit", "replay", path}, {"audit", "replay", p.dir, "--json"}, {"audit", "verify", path}, {"audit", "verify", p.dir, "--json"}, {"audit", "diff", path, path}} {
+	for _, args := range [][]string{{"audit", "replay", path}, {"audit", "replay", p.dir, "--json"}, {"audit", "verify", path}, {"audit", "verify", p.dir, "--json"}, {"audit", "diff", path, path}, {"audit", "projections", p.dir}, {"audit", "projections", p.dir, "--json"}} {
 		f.in("coffre "+strings.Join(args[:2], " "), p.run(args...), hits)
 	}
 	b, err := os.ReadFile(path)

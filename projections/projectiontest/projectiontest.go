@@ -205,6 +205,7 @@ func run(t *testing.T, w *World, place func(testing.TB) string, fresh func() pro
 		}
 		want.same(t, Dump(t, dir, p.Name()))
 	})
+	t.Run("each altered row is named", func(t *testing.T) { compared(t, w, place(t), fresh) })
 	t.Run("what was erased is nowhere", func(t *testing.T) { erased(t, w, place(t), fresh) })
 }
 

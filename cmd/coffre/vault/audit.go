@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"math"
 	"os"
@@ -53,21 +54,9 @@ func OpenAuditSource(ctx context.Context, dir DataDir, c Config) (_ *AuditSource
 		}
 	}()
 	at := c.Stores.In(dir)
-	switch {
-	case OnPostgres(at.Log):
-		s.log, err = postgres.Open(ctx, at.Log, postgres.Options{ServeDamaged: true})
-	case OnKurrent(at.Log):
-		s.kurrent, err = kurrent.Open(ctx, at.Log, kurrent.Options{Categories: projections.Categories()})
-		s.log = s.kurrent
-	default:
-		own, _ := SQLiteDir(at.Log)
-		// A reserve that is never held: whoever serves the directory has its own.
-		s.log, err = sqlite.Open(ctx, string(own), sqlite.Options{ServeDamaged: true, Reserve: sqlitedb.NewReserve(filepath.Join(os.TempDir(), sqlite.ReserveName), 0)})
-	}
-	if err != nil {
+	if err := s.openLog(ctx, at); err != nil {
 		return nil, err
 	}
-	s.onClose(s.log.Close)
 	if err := s.openTree(ctx, at, dir); err != nil {
 		return nil, err
 	}
@@ -89,6 +78,28 @@ func OpenAuditSource(ctx context.Context, dir DataDir, c Config) (_ *AuditSource
 	}
 	s.outside, _, err = c.Checkpoints.openOutside(ctx, dir, c.Transit, s.onClose)
 	return s, err
+}
+
+// openLog opens the log alone.
+func (s *AuditSource) openLog(ctx context.Context, at StoresConfig) (err error) {
+	switch {
+	case OnPostgres(at.Log):
+		s.log, err = postgres.Open(ctx, at.Log, postgres.Options{ServeDamaged: true})
+	case OnKurrent(at.Log):
+		s.kurrent, err = kurrent.Open(ctx, at.Log, kurrent.Options{Categories: projections.Categories()})
+		s.log = s.kurrent
+	default:
+		own, _ := SQLiteDir(at.Log)
+		if _, err := os.Stat(own.File(sqlite.FileName)); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("there is no log in %s", own)
+		}
+		// A reserve that is never held: whoever serves the directory has its own.
+		s.log, err = sqlite.Open(ctx, string(own), sqlite.Options{ServeDamaged: true, Reserve: sqlitedb.NewReserve(filepath.Join(os.TempDir(), sqlite.ReserveName), 0)})
+	}
+	if err == nil {
+		s.onClose(s.log.Close)
+	}
+	return err
 }
 
 // openTree opens the tree that the read model has, beside whoever keeps it up. Where there is
@@ -113,7 +124,7 @@ func (s *AuditSource) openTree(ctx context.Context, at StoresConfig, dir DataDir
 		return nil
 	}
 	own, _ := SQLiteDir(at.ReadModels)
-	found, err := filepath.Glob(own.File(filepath.Join("readmodels", fmt.Sprintf("%s.v%d.g*.db", name, version))))
+	found, err := filepath.Glob(own.File(filepath.Join(modelsFolder, fmt.Sprintf("%s.v%d.g*.db", name, version))))
 	if err != nil || len(found) == 0 {
 		return err
 	}

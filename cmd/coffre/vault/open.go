@@ -173,6 +173,16 @@ type readModels struct {
 	tree      *transparency.Tree
 }
 
+// newModels are all the read models there are, unbuilt.
+func newModels() readModels {
+	return readModels{wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New(), transparency.New()}
+}
+
+// all lists the read models.
+func (m readModels) all() []projections.Projection {
+	return []projections.Projection{m.wallets, m.consents, m.accesses, m.evidence, m.forgotten, m.tree}
+}
+
 func newAssembly(ctx context.Context, dir DataDir, o Options) *assembly {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -181,7 +191,7 @@ func newAssembly(ctx context.Context, dir DataDir, o Options) *assembly {
 		o.Registry = samples.Files
 	}
 	a := &assembly{Instance: &Instance{alarm: newAlarm(o.Logger), failed: make(chan error, 8), gone: make(chan struct{})}, dir: dir, o: o}
-	a.models = readModels{wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New(), transparency.New()}
+	a.models = newModels()
 	a.life, a.end = context.WithCancel(context.WithoutCancel(ctx))
 	a.onClose(func() error { a.end(); return nil })
 	return a
@@ -286,7 +296,7 @@ func (a *assembly) openReadModels(ctx context.Context) error {
 	}
 	o := projections.Options{Medium: a.places.models, Store: a.store, Codec: codec.Catalog, Logger: a.o.Logger, Leaves: a.places.leafIndex()}
 	var err error
-	a.Runner, err = projections.New(o, a.models.wallets, a.models.consents, a.models.accesses, a.models.evidence, a.models.forgotten, a.models.tree)
+	a.Runner, err = projections.New(o, a.models.all()...)
 	return err
 }
 

@@ -321,7 +321,7 @@ func (s *stores) openModels(ctx context.Context) (err error) {
 		if err := s.openLeases(); err != nil {
 			return err
 		}
-		s.models, err = sqlitemodels.Open(s.folder(s.at.ReadModels).File("readmodels"))
+		s.models, err = sqlitemodels.Open(s.folder(s.at.ReadModels).File(modelsFolder))
 		return err
 	}
 	medium, err := pgmodels.Open(ctx, s.at.ReadModels)
@@ -397,3 +397,6 @@ func (d DataDir) process() (uuid.UUID, error) {
 	}
 	return id, nil
 }
+
+// modelsFolder is the folder of read models in files.
+const modelsFolder = "readmodels"
