@@ -255,12 +255,27 @@ func TestRestrictionIsNotTold(t *testing.T) {
 		})
 	}
 	t.Run("it counts as no refusal", func(t *testing.T) {
-		quota := 0
-		for range 200 {
-			if _, err := tv.evidenceOf(t, flanders, needing(1, "householdComposition")); err != nil {
-				t.Fatalf("after %d answers: %v", quota, err)
+		refusals := func() int {
+			t.Helper()
+			n, err := tv.Quotas.Refusals(t.Context(), flanders, tv.Clock.Now())
+			if err != nil {
+				t.Fatal(err)
 			}
-			quota++
+			return n
+		}
+		before := refusals()
+		for range 3 {
+			if _, err := tv.evidenceOf(t, flanders, needing(1, "householdComposition")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := refusals() - before; n != 0 {
+			t.Errorf("%d refusals are counted", n)
+		}
+		uncovered := needing(1, "householdComposition")
+		uncovered.Deliberation = "none/000"
+		if _, err := tv.evidenceOf(t, flanders, uncovered); err == nil || refusals() == before {
+			t.Errorf("a refusal is not counted, %v: this proves nothing", err)
 		}
 	})
 }
