@@ -218,6 +218,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, operator, "/keys/trim", "", nil)
 	r.post(t, operator, "/keys/rotatePepper", "", nil)
 	r.post(t, operator, "/keys/rotateAudit", "", &struct{}{})
+	r.post(t, operator, "/keys/rotateRequests", "", &struct{}{})
 	r.post(t, operator, "/keys/rotate", "", nil)
 	id, _ := ageKey(t)
 	taken := r.post(t, operator, "/backups", `{"recipients":["`+id.Recipient().String()+`"]}`, nil)

@@ -97,17 +97,20 @@ func pepperFacts(p contract.PepperState) string {
 
 func newKeysRotate(p *program) *cobra.Command {
 	var at where
-	var asJSON, pepper, audit bool
+	var asJSON, pepper, audit, requests bool
 	cmd := &cobra.Command{
 		Use: "rotate", Short: "Make a new key-encryption key and wrap every data key again",
 		Long: `Make a new key-encryption key and wrap every data key again, while the vault is in
 use. The older versions still open what is in backups, until retire and trim.
 
-With --pepper: replace the key that people are found by their number under.
-With --audit: replace the key under which the log names those who act.`,
+With --pepper: replace the key that people are found by their number under, and the one that
+remembers the numbers of erased persons.
+With --audit: replace the key under which the log names those who act.
+With --requests: replace the key under which requests are remembered; not within eight days.`,
 		Example: `  coffre keys rotate --data data
   coffre keys rotate --data data --pepper
-  coffre keys rotate --data data --audit`,
+  coffre keys rotate --data data --audit
+  coffre keys rotate --data data --requests`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.asks(cmd.Context(), at, asOperator, func(c *client.Client) error {
@@ -116,6 +119,8 @@ With --audit: replace the key under which the log names those who act.`,
 					return p.rotatePepper(cmd.Context(), c, asJSON)
 				case audit:
 					return p.rotateAudit(cmd.Context(), c, asJSON)
+				case requests:
+					return p.rotateRequests(cmd.Context(), c, asJSON)
 				}
 				return p.rotateKeys(cmd.Context(), c, asJSON)
 			})
@@ -125,7 +130,8 @@ With --audit: replace the key under which the log names those who act.`,
 	jsonFlag(cmd, &asJSON)
 	cmd.Flags().BoolVar(&pepper, "pepper", false, "replace the pepper and not the key-encryption key")
 	cmd.Flags().BoolVar(&audit, "audit", false, "replace the audit key and not the key-encryption key")
-	cmd.MarkFlagsMutuallyExclusive("pepper", "audit")
+	cmd.Flags().BoolVar(&requests, "requests", false, "replace the request key and not the key-encryption key")
+	cmd.MarkFlagsMutuallyExclusive("pepper", "audit", "requests")
 	return cmd
 }
 
@@ -170,6 +176,18 @@ func (p *program) rotateAudit(ctx context.Context, c *client.Client, asJSON bool
 		return p.printJSON(done.Body)
 	}
 	_, err = fmt.Fprintf(p.Out, "the audit key has version %d\n", done.Body.Version)
+	return err
+}
+
+func (p *program) rotateRequests(ctx context.Context, c *client.Client, asJSON bool) error {
+	done, err := client.Read[contract.RequestKeyState](c.RotateRequests(ctx, contract.RotateRequestsParams{IdempotencyKey: uuid.New()}))
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return p.printJSON(done.Body)
+	}
+	_, err = fmt.Fprintf(p.Out, "the request key has version %d, from the next minute on\n", done.Body.Version)
 	return err
 }
 

@@ -111,7 +111,7 @@ var boundsBesides = map[string]string{
 	"proposeRelease": "the acts of a day", "getRelease": byOne, "approveRelease": byOwnState, "listDueErasures": byPage, "getSigningKeys": byOne,
 	"getCheckpoint": byOne, "proveInclusion": byOne, "proveConsistency": byOne,
 	"listProjections": byOne, "getRebuild": byOne, "listWebhooks": byOne, "getIdentityProvider": byOne, "proposeIdentityProvider": "the acts of a day", "approveIdentityProvider": byOwnState, "confirmIdentityProvider": byOwnState, "enableWebhook": byOwnState, "replayWebhook": byOwnState, "rotateWebhook": byOwnState, "rebuildProjection": byOnce, "getKeys": byOne, "rotateKeys": byOnce, "createBackup": byOnce + "; " + byPieces, "reportVerifiedBackup": "the acts of a day",
-	"reportBackupElsewhere": "the acts of a day", "retireKeys": byOnce, "trimKeys": byOnce, "rotatePepper": byOnce, "rotateAudit": byOnce,
+	"reportBackupElsewhere": "the acts of a day", "retireKeys": byOnce, "trimKeys": byOnce, "rotatePepper": byOnce, "rotateAudit": byOnce, "rotateRequests": byOnce,
 	"getRegistry": byOne, "publishRegistry": "one version after the other", "getHealth": "answered from memory, at most once a second anew",
 }
 

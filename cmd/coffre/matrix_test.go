@@ -224,6 +224,7 @@ var accessMatrix = map[string][]cell{
 	"retireKeys":              {{may: by(200, anOperator)}},
 	"revokeDocument":          {{body: `{"reason":"issuedInError"}`, may: by(200, source), refusal: "resourceNotFound", fresh: true}},
 	"rotateAudit":             {{may: by(200, anOperator)}},
+	"rotateRequests":          {{may: by(200, anOperator)}},
 	"rotateKeys":              {{may: by(202, anOperator)}},
 	"rotatePepper":            {{may: by(202, anOperator)}},
 	"subjectAccessReport":     {{body: `{}`, may: by(200, self, anOfficer, secondOfficer), refusal: "resourceNotFound"}},

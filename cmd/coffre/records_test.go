@@ -146,6 +146,7 @@ var recordedOperations = map[string]left{
 	"trimKeys":                events("audit.operated"),
 	"rotatePepper":            events("audit.operated"),
 	"rotateAudit":             events("audit.operated"),
+	"rotateRequests":          events("audit.operated"),
 	"createBackup":            events("audit.operated"),
 	"reportVerifiedBackup":    events("audit.operated"),
 	"reportBackupElsewhere":   events("audit.operated"),

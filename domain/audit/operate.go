@@ -22,6 +22,7 @@ const (
 	TrimKeys              Act = "trimKeys"
 	RotatePepper          Act = "rotatePepper"
 	RotateAudit           Act = "rotateAudit"
+	RotateRequests        Act = "rotateRequests"
 	EnableWebhook         Act = "enableWebhook"
 	ReplayWebhook         Act = "replayWebhook"
 	RotateWebhook         Act = "rotateWebhook"
@@ -49,7 +50,7 @@ const (
 
 // Acts lists every act there is.
 var Acts = []Act{
-	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit,
+	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit, RotateRequests,
 	EnableWebhook, ReplayWebhook, RotateWebhook, RestoreBackup, RestoreKeyRows, CopyStore,
 	LookUpCitizen, ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
 	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments,

@@ -51,22 +51,23 @@ const Silence = time.Minute
 // concurrently.
 type Table struct {
 	db     *keysdb.DB
-	mac    func(parts ...[]byte) [32]byte
+	macAt  func(time.Time) func(parts ...[]byte) [32]byte
 	holder uuid.UUID
 	now    func() time.Time
 }
 
-// Open returns the table in db for one process, which holder names after every start. mac is
-// HMAC-SHA256 under the request key (seal.RequestKey), of which the keys of contents are
-// derived; now is the clock, nil for time.Now.
-func Open(ctx context.Context, db *keysdb.DB, mac func(parts ...[]byte) [32]byte, holder uuid.UUID, now func() time.Time) (*Table, error) {
+// Open returns the table in db for one process, which holder names after every start. macAt
+// returns HMAC-SHA256 under the version of the request key (seal.RequestKey) that was in force at
+// a moment, always the same for that moment: of the one in force when an export was asked for
+// the keys of its contents are derived. now is the clock, nil for time.Now.
+func Open(ctx context.Context, db *keysdb.DB, macAt func(time.Time) func(parts ...[]byte) [32]byte, holder uuid.UUID, now func() time.Time) (*Table, error) {
 	if now == nil {
 		now = time.Now
 	}
 	if err := Migrate(ctx, db); err != nil {
 		return nil, fmt.Errorf("open exports: %w", err)
 	}
-	return &Table{db, mac, holder, now}, nil
+	return &Table{db, macAt, holder, now}, nil
 }
 
 // Export is one row.
@@ -125,7 +126,7 @@ func (t *Table) Begin(ctx context.Context, id uuid.UUID) (_ Content, ok bool, er
 	case r.ID == nil:
 		return Content{}, false, nil
 	}
-	return t.content(id, r.Salt, r.Attempt), true, nil
+	return t.content(id, r), true, nil
 }
 
 // Vouch says until ctx ends, again and again, that this process is at an attempt. A time that
@@ -227,7 +228,7 @@ func (t *Table) export(r row) (Export, error) {
 	if err != nil {
 		return Export{}, errors.New("exports: a row without an id")
 	}
-	c := t.content(id, r.Salt, r.Attempt)
+	c := t.content(id, r)
 	c.Size = r.Size
 	return Export{
 		ID: id, Created: time.UnixMicro(r.Created).UTC(), Manifest: r.Manifest, Ended: r.Ended == 1,
@@ -236,9 +237,10 @@ func (t *Table) export(r row) (Export, error) {
 }
 
 // content derives name and key of an attempt's content.
-func (t *Table) content(id uuid.UUID, salt []byte, attempt int64) Content {
-	number := binary.BigEndian.AppendUint64(nil, uint64(attempt))
-	return Content{Attempt: attempt, Name: nameOf(id, attempt), Key: t.mac([]byte("export/v1\x00"), id[:], number, salt)}
+func (t *Table) content(id uuid.UUID, r row) Content {
+	number := binary.BigEndian.AppendUint64(nil, uint64(r.Attempt))
+	mac := t.macAt(time.UnixMicro(r.Created))
+	return Content{Attempt: r.Attempt, Name: nameOf(id, r.Attempt), Key: mac([]byte("export/v1\x00"), id[:], number, r.Salt)}
 }
 
 // nameOf returns the name under which an attempt stores its content.

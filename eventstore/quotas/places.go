@@ -51,7 +51,12 @@ type Place struct {
 // Take takes a place durably, in turns with all processes, or returns its refusal. One that
 // was taken already is taken once. Other errors are those of keysdb.Do.
 func (t *Table) Take(ctx context.Context, p Place) error {
-	scopes := t.scopes(p)
+	scopes := p.scopes(t.mac)
+	for _, mac := range t.also() {
+		for i, other := range p.scopes(mac) {
+			scopes[i].also = append(scopes[i].also, other.digest)
+		}
+	}
 	refusal, err := keysdb.DoAs(ctx, t.db, p.Class, func(tx *keysdb.Tx) (error, error) { return take(tx, p, scopes) })
 	if err != nil {
 		return fmt.Errorf("take a place: %w", err)
@@ -64,12 +69,13 @@ func (t *Table) Take(ctx context.Context, p Place) error {
 type scope struct {
 	digest digest
 	bound  Bound
+	also   []digest // the same sum under other keys
 }
 
-func (t *Table) scopes(p Place) []scope {
+func (p Place) scopes(mac func(parts ...[]byte) [32]byte) []scope {
 	of := func(kind string, who []byte, about []byte, b Bound) scope {
-		sum := t.mac([]byte("place/v1\x00"+kind+"\x00"+p.Budget+"\x00"), lengthOf(who), who, about)
-		return scope{digest(sum[:16]), b}
+		sum := mac([]byte("place/v1\x00"+kind+"\x00"+p.Budget+"\x00"), lengthOf(who), who, about)
+		return scope{digest: digest(sum[:16]), bound: b}
 	}
 	all := []scope{of("all", nil, nil, p.Bounds.All), of("caller", []byte(p.Caller), nil, p.Bounds.Caller)}
 	if p.Person != nil {
@@ -118,9 +124,13 @@ func take(tx *keysdb.Tx, p Place, scopes []scope) (refusal, err error) {
 func hasRoom(tx *keysdb.Tx, p Place, scopes []scope) (bool, error) {
 	for _, s := range scopes {
 		var places, bytes int64
-		if err := tx.Row(`SELECT coalesce((SELECT places FROM quota_sums WHERE scope = ?), 0), coalesce((SELECT bytes FROM quota_sums WHERE scope = ?), 0)`,
-			[]any{s.digest[:], s.digest[:]}, &places, &bytes); err != nil {
-			return false, err
+		for _, d := range append([]digest{s.digest}, s.also...) {
+			var more, moreBytes int64
+			if err := tx.Row(`SELECT coalesce((SELECT places FROM quota_sums WHERE scope = ?), 0), coalesce((SELECT bytes FROM quota_sums WHERE scope = ?), 0)`,
+				[]any{d[:], d[:]}, &more, &moreBytes); err != nil {
+				return false, err
+			}
+			places, bytes = places+more, bytes+moreBytes
 		}
 		if s.bound.Places > 0 && places+1 > s.bound.Places || s.bound.Bytes > 0 && bytes+p.Bytes > s.bound.Bytes {
 			return false, nil

@@ -178,3 +178,29 @@ func TestCallsOfAMinute(t *testing.T) {
 		}
 	})
 }
+
+// Places that were taken under the former request key count under the new one.
+func TestF30PlacesCountUnderTheFormerKey(t *testing.T) {
+	onEach(t, func(t *testing.T, d *deployment) {
+		db := d.open()
+		var others []func(parts ...[]byte) [32]byte
+		former, next := d.mac, func(parts ...[]byte) [32]byte { return d.mac(append([][]byte{[]byte("next")}, parts...)...) }
+		open := func(mac func(parts ...[]byte) [32]byte) *quotas.Table {
+			table, err := quotas.Open(t.Context(), db, mac, quotas.Options{Now: d.at, Others: func() []func(parts ...[]byte) [32]byte { return others }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return table
+		}
+		bounds := quotas.Bounds{Caller: quotas.Bound{Places: 2, Bytes: 30}}
+		if !taken(t, open(former), d.upload("a", bounds)) {
+			t.Fatal("the first")
+		}
+		others = []func(parts ...[]byte) [32]byte{former}
+		table := open(next)
+		second := d.upload("a", bounds)
+		if !taken(t, table, second) || taken(t, table, d.upload("a", bounds)) || !taken(t, table, d.upload("b", bounds)) {
+			t.Error("the second of two, the third, or somebody else's")
+		}
+	})
+}

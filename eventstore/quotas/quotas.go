@@ -90,6 +90,9 @@ func Migrate(ctx context.Context, db *keysdb.DB) error { return db.Migrate(ctx, 
 type Options struct {
 	Now    func() time.Time // default time.Now
 	Logger *slog.Logger     // told once when an organisation exhausts something; default: nobody
+	// Others are the MACs under other versions of the request key than the one in force, by
+	// which places were taken that still count; default: none.
+	Others func() []func(parts ...[]byte) [32]byte
 }
 
 // Table counts in the key database. Make it with [Open]; its methods may be called
@@ -97,6 +100,7 @@ type Options struct {
 type Table struct {
 	db   *keysdb.DB
 	mac  func(parts ...[]byte) [32]byte
+	also func() []func(parts ...[]byte) [32]byte
 	now  func() time.Time
 	slog *slog.Logger
 	seen *lru.Cache[digest, struct{}] // people who were counted
@@ -138,6 +142,9 @@ func Open(ctx context.Context, db *keysdb.DB, mac func(parts ...[]byte) [32]byte
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Others == nil {
+		o.Others = func() []func(parts ...[]byte) [32]byte { return nil }
+	}
 	if err := Migrate(ctx, db); err != nil {
 		return nil, err
 	}
@@ -150,7 +157,7 @@ func Open(ctx context.Context, db *keysdb.DB, mac func(parts ...[]byte) [32]byte
 		panic(err) // only for a size that is not positive
 	}
 	return &Table{
-		db: db, mac: mac, now: o.Now, slog: o.Logger, seen: seen,
+		db: db, mac: mac, also: o.Others, now: o.Now, slog: o.Logger, seen: seen,
 		organisations: make(map[domain.Organisation]*organisation), totals: make(map[string]*Totals),
 		calls: make(map[string]*calls), budgets: make(map[budgetKey]*BudgetTotals),
 		amounts: amounts{of: remembered},

@@ -60,6 +60,9 @@ func Migrate(ctx context.Context, db *keysdb.DB) error { return db.Migrate(ctx, 
 type Options struct {
 	Now    func() time.Time // default time.Now
 	Logger *slog.Logger     // told, once a minute at most, that the memory is full; default: nobody
+	// Others are the MACs under other versions of the request key than the one in force, by
+	// which a proof may be remembered; default: none.
+	Others func() []func(parts ...[]byte) [32]byte
 	// MaxProofs and MaxOfHolder default to the constants.
 	MaxProofs, MaxOfHolder int
 }
@@ -97,6 +100,9 @@ func Open(ctx context.Context, db *keysdb.DB, mac func(parts ...[]byte) [sha256.
 	if o.MaxOfHolder == 0 {
 		o.MaxOfHolder = MaxOfHolder
 	}
+	if o.Others == nil {
+		o.Others = func() []func(parts ...[]byte) [32]byte { return nil }
+	}
 	if err := Migrate(ctx, db); err != nil {
 		return nil, err
 	}
@@ -128,9 +134,23 @@ func (t *Table) Use(ctx context.Context, p Proof) (first bool, err error) {
 	if !t.admit(ctx, string(p.Holder), p.Class, now) {
 		return false, ErrFull
 	}
-	sum := t.mac([]byte("dpop-proof/v1\x00"), p.Holder, []byte{0}, p.ID)
+	digest := func(mac func(parts ...[]byte) [sha256.Size]byte) []byte {
+		sum := mac([]byte("dpop-proof/v1\x00"), p.Holder, []byte{0}, p.ID)
+		return sum[:16]
+	}
+	sum := digest(t.mac)
+	var others [][]byte
+	for _, mac := range t.o.Others() {
+		others = append(others, digest(mac))
+	}
 	added, err := keysdb.DoAs(ctx, t.db, p.Class, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Exec(`INSERT INTO used_proofs (proof, until) VALUES (?, ?) ON CONFLICT (proof) DO NOTHING`, sum[:16], p.Until.Unix())
+		for _, other := range others {
+			var used int
+			if err := tx.Row(`SELECT count(*) FROM used_proofs WHERE proof = ?`, []any{other}, &used); err != nil || used > 0 {
+				return 0, err
+			}
+		}
+		return tx.Exec(`INSERT INTO used_proofs (proof, until) VALUES (?, ?) ON CONFLICT (proof) DO NOTHING`, sum, p.Until.Unix())
 	})
 	if err != nil {
 		return false, fmt.Errorf("remember a proof of possession: %w", err)

@@ -163,3 +163,22 @@ func TestProofBeyondTheWindowIsRefused(t *testing.T) {
 		}
 	})
 }
+
+// A proof that was used under the former request key does not count again under the new one.
+func TestProofCountsOnceUnderTwoKeys(t *testing.T) {
+	onEach(t, func(t *testing.T, d *deployment) {
+		former := d.mac
+		one, _ := d.process(t, replays.Options{})
+		d.mac = func(parts ...[]byte) [32]byte { return former(append([][]byte{[]byte("next")}, parts...)...) }
+		other, _ := d.process(t, replays.Options{Others: func() []func(parts ...[]byte) [32]byte { return []func(parts ...[]byte) [32]byte{former} }})
+		for _, step := range []struct {
+			table *replays.Table
+			proof int
+			first bool
+		}{{one, 1, true}, {other, 1, false}, {other, 2, true}, {other, 2, false}} {
+			if first, err := d.use(t, step.table, "holder", step.proof); err != nil || first != step.first {
+				t.Errorf("proof %d: first %t, %v", step.proof, first, err)
+			}
+		}
+	})
+}

@@ -92,6 +92,7 @@ const idSize = 16 // bytes of a digest that names a request
 type Table struct {
 	db     *keysdb.DB
 	mac    func(parts ...[]byte) [32]byte
+	others func() []func(parts ...[]byte) [32]byte
 	now    func() time.Time
 	holder uuid.UUID // of the leases given here; Nil for a process that is alone
 	short  func() bool
@@ -138,7 +139,16 @@ func Open(ctx context.Context, db *keysdb.DB, mac func(parts ...[]byte) [32]byte
 	if err := Protect(ctx, db); err != nil {
 		return nil, fmt.Errorf("open requests: %w", err)
 	}
-	return &Table{db: db, mac: mac, now: now, short: func() bool { return false }}, nil
+	none := func() []func(parts ...[]byte) [32]byte { return nil }
+	return &Table{db: db, mac: mac, others: none, now: now, short: func() bool { return false }}, nil
+}
+
+// AlsoUnder returns the table as it finds what was digested under other versions of the request
+// key than the one in force, too (seal.Ring.OtherRequestMACs).
+func (t *Table) AlsoUnder(others func() []func(parts ...[]byte) [32]byte) *Table {
+	found := *t
+	found.others = others
+	return &found
 }
 
 // RefusingWhen returns the table as it is used where room for it may run short: while short
@@ -196,8 +206,11 @@ func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
 	if r.Class != eventstore.Reserved && t.short() {
 		return Outcome{}, fmt.Errorf("begin request: %w", eventstore.ErrDiskFull)
 	}
-	id := t.id(r)
-	body := t.mac([]byte("body/v1\x00"), id[:], r.Body)
+	mine := digestsOf(r, t.mac)
+	var others []digests
+	for _, mac := range t.others() {
+		others = append(others, digestsOf(r, mac))
+	}
 	type answer struct {
 		outcome Outcome
 		refusal error
@@ -208,20 +221,24 @@ func (t *Table) Begin(ctx context.Context, r Request) (Outcome, error) {
 		now := t.now()
 		until := now.Add(r.Lease).UnixMicro()
 		claim := func(attempt int64) *keysdb.Entry {
-			return t.db.Known(rows, id[:], body[:], now.UnixMicro(), until, attempt, nil, nil, t.held())
+			return t.db.Known(rows, mine.id[:], mine.body[:], now.UnixMicro(), until, attempt, nil, nil, t.held())
 		}
-		fresh := claim(1)
-		if added, err := tx.Add(fresh); err != nil || added {
-			return answer{outcome: Outcome{Standing: Fresh, Claim: Claim{id, 1, fresh}, Since: micros(now.UnixMicro())}}, err
-		}
-		e, err := tx.Entry(rows, `id = ?`, id[:])
-		if err == nil && e == nil {
-			err = tx.Missing(rows)
+		at, err := underOthers(tx, others, now)
+		if err == nil && at.row == nil {
+			fresh := claim(1)
+			if added, err := tx.Add(fresh); err != nil || added {
+				return answer{outcome: Outcome{Standing: Fresh, Claim: Claim{mine.id, 1, fresh}, Since: micros(now.UnixMicro())}}, err
+			}
+			at = mine
+			if at.row, err = tx.Entry(rows, `id = ?`, mine.id[:]); err == nil && at.row == nil {
+				err = tx.Missing(rows)
+			}
 		}
 		if err != nil {
 			return answer{}, err
 		}
-		outcome, refusal := rowOf(e).judge(id, body, now)
+		e := at.row
+		outcome, refusal := rowOf(e).judge(at.id, at.body, now)
 		switch {
 		case refusal != nil || outcome.Standing == Repeat:
 			return answer{outcome, refusal}, nil
@@ -301,11 +318,34 @@ func (f row) judge(id [idSize]byte, body [32]byte, now time.Time) (Outcome, erro
 
 func micros(t int64) time.Time { return time.UnixMicro(t).UTC() }
 
-// id is a keyed digest: the table does not say who asked for what.
-func (t *Table) id(r Request) (id [idSize]byte) {
-	sum := t.mac([]byte("id/v1\x00"), parts(r.Owner, r.Operation), r.Key[:])
-	copy(id[:], sum[:])
-	return id
+// digests name a request and its body under one key: the table does not say who asked for what.
+type digests struct {
+	id   [idSize]byte
+	body [32]byte
+	row  *keysdb.Entry
+}
+
+func digestsOf(r Request, mac func(parts ...[]byte) [32]byte) (d digests) {
+	sum := mac([]byte("id/v1\x00"), parts(r.Owner, r.Operation), r.Key[:])
+	copy(d.id[:], sum[:])
+	d.body = mac([]byte("body/v1\x00"), d.id[:], r.Body)
+	return d
+}
+
+// underOthers returns what is known of a request under another key than the one in force, if it
+// still counts.
+func underOthers(tx *keysdb.Tx, others []digests, now time.Time) (digests, error) {
+	for _, d := range others {
+		e, err := tx.Entry(rows, `id = ?`, d.id[:])
+		if err != nil {
+			return digests{}, err
+		}
+		if e != nil && now.Sub(micros(e.Int("created"))) < Life {
+			d.row = e
+			return d, nil
+		}
+	}
+	return digests{}, nil
 }
 
 // parts joins strings, each after its length.

@@ -3,6 +3,7 @@ package requests_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"os"
 	"path/filepath"
@@ -548,6 +549,49 @@ func TestDamagedRequest(t *testing.T) {
 			if o, err := e.table.Begin(t.Context(), hurt); err != nil || o.Standing != requests.Repeat || string(o.Result) != "made" {
 				t.Errorf("%s is whole again: %v", column, err)
 			}
+		}
+	})
+}
+
+// A new request key forgets nothing: what was answered, begun or refused under the former one
+// is found under it, also by a process for which the new one is not in force yet.
+func TestRequestKeyIsReplaced(t *testing.T) {
+	onEach(t, func(t *testing.T, e *env) {
+		under := func(key byte) func(parts ...[]byte) [32]byte {
+			return func(parts ...[]byte) [32]byte {
+				return sha256.Sum256(append([]byte{key}, bytes.Join(parts, []byte{0})...))
+			}
+		}
+		process := func(mine, other byte) *env {
+			table, err := requests.Open(t.Context(), e.db, under(mine), e.clock.Now)
+			check(t, err)
+			return &env{db: e.db, clock: e.clock, table: table.AlsoUnder(func() []func(parts ...[]byte) [32]byte {
+				return []func(parts ...[]byte) [32]byte{under(other)}
+			})}
+		}
+		ahead, behind := process(2, 1), process(1, 2)
+		for _, p := range [][2]*env{{behind, ahead}, {ahead, behind}} {
+			answered, open, refusedOne := request(uuid.New()), request(uuid.New()), request(uuid.New())
+			check(t, p[0].table.Finish(begin(t, p[0], answered, requests.Fresh).Claim, 201, []byte(`"made"`)))
+			begin(t, p[0], open, requests.Fresh)
+			check(t, p[0].table.Abandon(begin(t, p[0], refusedOne, requests.Fresh).Claim))
+			if o := begin(t, p[1], answered, requests.Repeat); o.Status != 201 || string(o.Result) != `"made"` {
+				t.Errorf("%+v", o)
+			}
+			other := answered
+			other.Body = []byte("{}")
+			refused(t, p[1], other, requests.ErrKeyReuse)
+			refused(t, p[1], open, requests.ErrInFlight)
+			begin(t, p[1], refusedOne, requests.Fresh)
+			e.clock.advance(lease + time.Second)
+			again := begin(t, p[1], open, requests.Unfinished)
+			check(t, p[1].table.Finish(again.Claim, 200, []byte(`"late"`)))
+			if o := begin(t, p[0], open, requests.Repeat); string(o.Result) != `"late"` {
+				t.Errorf("%+v", o)
+			}
+			e.clock.advance(requests.Life)
+			begin(t, p[1], answered, requests.Fresh)
+			refused(t, p[0], answered, requests.ErrInFlight)
 		}
 	})
 }

@@ -111,15 +111,26 @@ const auditVersionsKept = 2
 // RotateAudit makes a new version of the audit key, destroys those that are too old to be
 // kept, and returns the new version. Other processes name with it within a lease.
 func (r *Rotator) RotateAudit(ctx context.Context) (int, error) {
+	return r.rotateDeployment(ctx, AuditKey, auditVersionsKept, func() (int, error) {
+		err := r.ring.readAudit(ctx)
+		return r.ring.Audit().keys[0].Version, err
+	})
+}
+
+// rotateDeployment makes a new version of a deployment key and destroys the oldest, so that so
+// many are kept. read brings this process up to date and returns the latest version, or a
+// refusal.
+func (r *Rotator) rotateDeployment(ctx context.Context, name string, kept int, read func() (int, error)) (int, error) {
 	for attempt := 0; ; attempt++ {
-		if err := r.ring.readAudit(ctx); err != nil {
+		was, err := read()
+		if err != nil {
 			return 0, err
 		}
-		next := r.ring.Audit().keys[0].Version + 1
+		next := was + 1
 		k := newKey()
-		wrapped, err := r.ring.wraps.one(ctx, &WrapItem{Plain: k[:], AAD: deploymentAAD(AuditKey, next)})
+		wrapped, err := r.ring.wraps.one(ctx, &WrapItem{Plain: k[:], AAD: deploymentAAD(name, next)})
 		if err != nil {
-			return 0, fmt.Errorf("wrap audit key: %w", err)
+			return 0, fmt.Errorf("wrap %s key: %w", name, err)
 		}
 		now := r.ring.micros()
 		stale, err := keysdb.Do(ctx, r.ring.db, func(tx *keysdb.Tx) (stale bool, err error) {
@@ -128,22 +139,23 @@ func (r *Rotator) RotateAudit(ctx context.Context) (int, error) {
 				return true, err
 			}
 			var latest int
-			if err := tx.Row(`SELECT max(version) FROM deployment_keys WHERE name = ?`, []any{AuditKey}, &latest); err != nil {
+			if err := tx.Row(`SELECT max(version) FROM deployment_keys WHERE name = ?`, []any{name}, &latest); err != nil {
 				return false, err
 			}
-			if latest != next-1 {
+			if latest != was {
 				return true, nil
 			}
-			if err := tx.Insert(deploymentKeys, AuditKey, next, wrapped.Bytes, wrapped.Version, now); err != nil {
+			if err := tx.Insert(deploymentKeys, name, next, wrapped.Bytes, wrapped.Version, now); err != nil {
 				return false, err
 			}
-			return false, removeDeploymentKeys(tx, `name = ? AND version <= ?`, AuditKey, next-auditVersionsKept)
+			return false, removeDeploymentKeys(tx, `name = ? AND version <= ?`, name, next-kept)
 		})
 		switch {
 		case err != nil:
-			return 0, unavailable(ctx, "rotate audit key", err)
+			return 0, unavailable(ctx, "rotate "+name+" key", err)
 		case !stale:
-			return next, errors.Join(r.ring.readAudit(ctx), r.ring.scrub(ctx))
+			_, err := read()
+			return next, errors.Join(ignoreRefusal(err), r.ring.scrub(ctx))
 		}
 		if err := r.ring.catchUp(ctx, attempt); err != nil {
 			return 0, err
@@ -151,21 +163,40 @@ func (r *Rotator) RotateAudit(ctx context.Context) (int, error) {
 	}
 }
 
+// ignoreRefusal returns a fault, and nil for a refusal: what was rotated a moment ago is not
+// rotated again.
+func ignoreRefusal(err error) error {
+	if refusal, ok := errors.AsType[*domain.Error](err); ok && refusal != nil {
+		return nil
+	}
+	return err
+}
+
 // readAudit reads the versions of the audit key that this process does not know, and
 // forgets those that are gone.
 func (r *Ring) readAudit(ctx context.Context) error {
 	r.auditing.Lock()
 	defer r.auditing.Unlock()
+	keys, err := r.readVersions(ctx, AuditKey, r.Audit().keys)
+	if err == nil && keys != nil {
+		r.audit.Store(&Audit{keys})
+	}
+	return err
+}
+
+// readVersions returns the versions of a deployment key that there are now, the latest first,
+// and unwraps those that are not among have; nil when they are those.
+func (r *Ring) readVersions(ctx context.Context, name string, had []DeploymentKey) ([]DeploymentKey, error) {
 	var rows []deploymentRow
-	err := r.db.Each(ctx, deploymentKeys, `name = ? ORDER BY version DESC`, []any{AuditKey}, func(e *keysdb.Entry, damage error) error {
+	err := r.db.Each(ctx, deploymentKeys, `name = ? ORDER BY version DESC`, []any{name}, func(e *keysdb.Entry, damage error) error {
 		rows = append(rows, deploymentRowOf(e))
 		return damage
 	})
 	if err != nil {
-		return unavailable(ctx, "read audit keys", err)
+		return nil, unavailable(ctx, "read versions of a deployment key", err)
 	}
 	have := map[int]DeploymentKey{}
-	for _, k := range r.Audit().keys {
+	for _, k := range had {
 		have[k.Version] = k
 	}
 	var unseen []deploymentRow
@@ -175,11 +206,11 @@ func (r *Ring) readAudit(ctx context.Context) error {
 		}
 	}
 	if len(unseen) == 0 && len(rows) == len(have) || len(rows) == 0 {
-		return nil
+		return nil, nil
 	}
 	opened, err := r.unwrapDeployment(ctx, unseen)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, k := range opened {
 		have[k.Version] = k
@@ -188,6 +219,5 @@ func (r *Ring) readAudit(ctx context.Context) error {
 	for _, row := range rows {
 		keys = append(keys, have[row.Version])
 	}
-	r.audit.Store(&Audit{keys})
-	return nil
+	return keys, nil
 }

@@ -34,6 +34,7 @@ var deploymentNames = []string{pepperKey, suppressionKey, RequestKey, AuditKey, 
 type DeploymentKey struct {
 	Version int // from 1
 	secret  key
+	created int64      // microseconds since 1970
 	former  bool       // it is wrapped as in a ring whose rows carried no MACs
 	hashes  *sync.Pool // of hash.Hash: to begin one under the key costs several times what a short MAC does
 }
@@ -63,12 +64,15 @@ func (k DeploymentKey) GoString() string { return k.String() }
 // Format prints the placeholder for every verb.
 func (k DeploymentKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.String()) }
 
-// DeploymentKey returns the latest version of RequestKey, AuditKey or PageTokenKey.
+// DeploymentKey returns the latest version of AuditKey or PageTokenKey, or the version of
+// RequestKey that is in force.
 func (r *Ring) DeploymentKey(name string) DeploymentKey {
 	switch name {
 	case AuditKey:
 		return r.Audit().keys[0]
-	case RequestKey, PageTokenKey:
+	case RequestKey:
+		return r.requestKey(r.cfg.Now())
+	case PageTokenKey:
 		return r.deployment[name]
 	}
 	panic("seal: there is no deployment key " + strconv.Quote(name))
@@ -91,10 +95,11 @@ type deploymentRow struct {
 	Name    string `db:"name"`
 	Version int    `db:"version"`
 	Wrapped []byte `db:"wrapped"`
+	Created int64  `db:"created"`
 }
 
 func deploymentRowOf(e *keysdb.Entry) deploymentRow {
-	return deploymentRow{e.Text("name"), int(e.Int("version")), e.Bytes("wrapped")}
+	return deploymentRow{e.Text("name"), int(e.Int("version")), e.Bytes("wrapped"), e.Int("created")}
 }
 
 // errNoRowsKey: somebody removed the key of the rows, or it was lost.
@@ -118,11 +123,14 @@ func (r *Ring) openDeploymentKeys(ctx context.Context) error {
 	}
 	r.deployment = map[string]DeploymentKey{}
 	var audit Audit
+	var requests []DeploymentKey
 	files := newFileKeys()
 	for i, row := range rows { // by version, descending
 		switch row.Name {
 		case AuditKey:
 			audit.keys = append(audit.keys, keys[i])
+		case RequestKey:
+			requests = append(requests, keys[i])
 		case attachmentKey:
 			files.add(keys[i])
 		}
@@ -137,6 +145,7 @@ func (r *Ring) openDeploymentKeys(ctx context.Context) error {
 		}
 	}
 	r.audit.Store(&audit)
+	r.requests.Store(&requests)
 	if err := guardUnder(r.db, r.deployment[rowsKey]); err != nil {
 		return err
 	}
@@ -303,7 +312,7 @@ func (r *Ring) echoSuppressions(ctx context.Context) error {
 			if len(s.SSIN) != 32 {
 				continue
 			}
-			echo := r.echoed([32]byte(s.SSIN)).echo
+			echo := echoed(r.deployment[suppressionKey], [32]byte(s.SSIN)).echo
 			if _, err := tx.Exec(`UPDATE suppressions SET echo = ? WHERE ssin = ? AND mac IS NULL`, echo[:], s.SSIN); err != nil {
 				return struct{}{}, err
 			}
@@ -365,6 +374,7 @@ func (r *Ring) unwrapUnder(ctx context.Context, aad func(name string, version in
 				first = cmp.Or(first, plain[i].Err)
 			default:
 				keys[i] = newDeploymentKey(row.Version, key(plain[i].Plain))
+				keys[i].created = row.Created
 			}
 		}
 		switch {
@@ -405,7 +415,7 @@ func (r *Ring) noSubjects(ctx context.Context, have map[string]bool) error {
 }
 
 func (r *Ring) deploymentRows(ctx context.Context) ([]deploymentRow, error) {
-	s, err := r.db.Read(`SELECT name, version, wrapped FROM deployment_keys ORDER BY name, version DESC`)
+	s, err := r.db.Read(`SELECT name, version, wrapped, created FROM deployment_keys ORDER BY name, version DESC`)
 	if err != nil {
 		return nil, err
 	}

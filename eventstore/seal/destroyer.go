@@ -107,12 +107,14 @@ func (r *Ring) announce(tx *keysdb.Tx, now int64, citizen []byte, stream any) er
 // BeginErase came before, ErrUnknown, or nil when it was done before.
 func (d *Destroyer) DestroySubject(ctx context.Context, citizen domain.CitizenID, s Suppression) error {
 	now := d.ring.micros()
-	before, err := keysdb.Do(ctx, d.ring.db, func(tx *keysdb.Tx) (state, error) {
-		st, err := stateOf(tx, citizen)
-		if err != nil || st != erasing {
-			return st, err
-		}
-		return st, d.ring.destroySubject(tx, destroying{at: now}, citizen, s)
+	before, err := upToDate(ctx, d.ring, func() (state, error) {
+		return keysdb.Do(ctx, d.ring.db, func(tx *keysdb.Tx) (state, error) {
+			st, err := stateOf(tx, citizen)
+			if err != nil || st != erasing {
+				return st, err
+			}
+			return st, d.ring.destroySubject(tx, destroying{at: now}, citizen, s)
+		})
 	})
 	switch {
 	case err != nil:
@@ -123,6 +125,19 @@ func (d *Destroyer) DestroySubject(ctx context.Context, citizen domain.CitizenID
 		return ErrNotErasing
 	}
 	return errors.Join(d.ring.endUse(ctx, []domain.CitizenID{citizen}, nil), d.ring.scrub(ctx))
+}
+
+// upToDate runs a change again, as often as it found that this process is behind a rotation.
+func upToDate[T any](ctx context.Context, r *Ring, change func() (T, error)) (T, error) {
+	for attempt := 0; ; attempt++ {
+		result, err := change()
+		if !errors.Is(err, errStale) {
+			return result, err
+		}
+		if err := r.catchUp(ctx, attempt); err != nil {
+			return result, err
+		}
+	}
 }
 
 // destroying is how keys are destroyed.
@@ -229,12 +244,20 @@ func (r *Ring) forgetNumbers(tx *keysdb.Tx, d destroying, citizen []byte, s Supp
 	if err != nil {
 		return err
 	}
+	latest := map[int64]int64{} // the pepper under which each number was indexed last
+	for _, number := range all {
+		if tx.Whole(number) {
+			latest[number.Int("ordinal")] = max(latest[number.Int("ordinal")], number.Int("pepper_version"))
+		}
+	}
 	for _, number := range all {
 		if !tx.Whole(number) {
 			continue
 		}
-		if err := r.suppress(tx, number.Bytes("suppression"), s, d.at); err != nil {
-			return err
+		if number.Int("pepper_version") == latest[number.Int("ordinal")] { // remembered once
+			if err := r.suppress(tx, number, s, d.at); err != nil {
+				return err
+			}
 		}
 		if err := tx.Remove(number); err != nil {
 			return err

@@ -113,23 +113,23 @@ type enrolled struct {
 
 func (r *Ring) storeSubject(ctx context.Context, mine domain.CitizenID, wrapped Wrapped, ssin domain.SSIN, sealed []byte, rule suppressionRule) (enrolled, error) {
 	blinds := r.blinds(ssin)
-	hash, now := r.suppression(ssin), r.micros()
+	now := r.micros()
 	return keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (a enrolled, err error) {
 		at, err := stateIn(tx)
 		if err != nil || at.epoch != blinds.epoch || wrapped.Version < at.floor {
 			return enrolled{stale: true}, err
 		}
-		known, err := knownNumber(tx, blinds, hash)
+		known, err := knownNumber(tx, blinds)
 		if err != nil {
 			return a, err
 		}
 		if known != nil { // another was faster
 			return enrolled{id: known.Bytes("citizen"), st: stateOfEntry(known)}, nil
 		}
-		if err := r.trustAbsence(tx, blinds, hash); err != nil {
+		if err := r.trustAbsence(tx, blinds); err != nil {
 			return a, err
 		}
-		if err := rule(tx, hash, now); err != nil {
+		if err := rule(tx, blinds.remembered, now); err != nil {
 			var refusal *domain.Error
 			if errors.As(err, &refusal) { // it wrote nothing: an answer, not an error
 				return enrolled{refusal: refusal}, nil
@@ -139,13 +139,13 @@ func (r *Ring) storeSubject(ctx context.Context, mine domain.CitizenID, wrapped 
 		if err := tx.Insert(subjects, mine.UUID[:], pending, wrapped.Bytes, wrapped.Version, now, 0, 0); err != nil {
 			return a, err
 		}
-		return enrolled{id: mine.UUID[:], st: pending}, insertSSIN(tx, blinds.of, mine, sealed, hash.of)
+		return enrolled{id: mine.UUID[:], st: pending}, insertSSIN(tx, blinds.of, mine, sealed)
 	})
 }
 
 // knownNumber returns the row of the citizen who has a number; nil when nobody has. Its
 // error is a keysdb.Damage when what would find them is damaged.
-func knownNumber(tx *keysdb.Tx, b blinds, hash suppressed) (*keysdb.Entry, error) {
+func knownNumber(tx *keysdb.Tx, b blinds) (*keysdb.Entry, error) {
 	for _, blind := range b.of {
 		number, err := tx.Entry(numbers, `blind = ?`, blind.hash[:])
 		if err != nil {
@@ -161,29 +161,38 @@ func knownNumber(tx *keysdb.Tx, b blinds, hash suppressed) (*keysdb.Entry, error
 		return subject, err
 	}
 	// The second way: found here only, its index is not what it was.
-	number, err := tx.Entry(numbers, `suppression = ?`, hash.of[:])
-	if err == nil && number != nil {
-		err = tx.Missing(numbers)
+	for _, hash := range b.remembered {
+		number, err := tx.Entry(numbers, `suppression = ?`, hash.of[:])
+		if err == nil && number != nil {
+			err = tx.Missing(numbers)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	return nil, err
+	return nil, nil
 }
 
 // trustAbsence returns an error when the number may be known although nothing finds it.
 // While rows by which a person, or the memory of an erased one, would be found are missing
 // nobody new is made. Neither is somebody whose row was changed in every column that finds
 // it: their number makes it whole.
-func (r *Ring) trustAbsence(tx *keysdb.Tx, blinds blinds, hash suppressed) error {
+func (r *Ring) trustAbsence(tx *keysdb.Tx, blinds blinds) error {
 	for _, d := range r.db.Damaged() {
 		if d.Row == "" && (d.Table == numbers.Name || d.Table == suppressions.Name) || d.Sums() {
 			return d
 		}
 	}
-	if err := tx.Misplaced(suppressions, map[string][]byte{"ssin": hash.of[:], "echo": hash.echo[:]}); err != nil {
+	ways := make([]map[string][]byte, len(blinds.remembered))
+	for i, hash := range blinds.remembered {
+		ways[i] = map[string][]byte{"ssin": hash.of[:], "echo": hash.echo[:]}
+	}
+	if err := tx.Misplaced(suppressions, ways...); err != nil {
 		return err
 	}
-	ways := make([]map[string][]byte, len(blinds.of))
+	ways = make([]map[string][]byte, len(blinds.of))
 	for i, blind := range blinds.of {
-		ways[i] = map[string][]byte{"blind": blind.hash[:], "suppression": hash.of[:]}
+		ways[i] = map[string][]byte{"blind": blind.hash[:], "suppression": blind.memory[:]}
 	}
 	return tx.Misplaced(numbers, ways...)
 }

@@ -60,6 +60,7 @@ func (r *Ring) keepLease(ctx context.Context) {
 			_ = r.read(attempt)
 			_ = r.readPeppers(attempt)
 			_ = r.readAudit(attempt)
+			_ = r.readRequests(attempt)
 			cancel()
 		}
 	}

@@ -20,6 +20,12 @@ import (
 //	switched  numbers are still added under both and looked for under the new one
 //	dropping  the old pepper is used no more; its rows go, then it goes itself
 //
+// The suppression key is replaced with the pepper: the digest that stands beside a number
+// found under one version of the pepper is under the version of the suppression key that was
+// made with it, or the last one before. What is remembered of the erased stays under the
+// version of then, because their numbers are gone, and is looked for under each version that is
+// left; a version goes when nothing is remembered under it.
+//
 // Invariant: the pepper that is looked under has every number, and two processes
 // always add under one pepper in common, whose index is unique: nobody is missed and
 // nobody is enrolled twice. A process that is a step behind learns it in the same
@@ -52,14 +58,27 @@ type peppers struct {
 	// next is the new pepper while it is not looked under yet, old the former one until
 	// it is gone; 0 for none.
 	next, old int
+	// memories are the versions of the suppression key, the latest first.
+	memories []DeploymentKey
 }
 
 func (p *peppers) look() DeploymentKey { return p.use[0] }
 
+// memoryOf returns the version of the suppression key that goes with a version of the pepper.
+func (p *peppers) memoryOf(pepper int) DeploymentKey {
+	for _, k := range p.memories {
+		if k.Version <= pepper {
+			return k
+		}
+	}
+	return p.memories[len(p.memories)-1]
+}
+
 // blindIndex is how one number is found under one pepper.
 type blindIndex struct {
 	hash   [32]byte
-	pepper int // version
+	pepper int      // version
+	memory [32]byte // the digest by which the number is remembered once its person is erased
 }
 
 // blindOf is the index a number is found by: nobody can compute it, or try all
@@ -68,17 +87,23 @@ func blindOf(pepper DeploymentKey, ssin domain.SSIN) [32]byte {
 	return pepper.MAC([]byte("ssin/v1\x00"), []byte(ssin.Reveal()))
 }
 
-// blinds is a number under all peppers it is to be added under.
+// blinds is a number under all peppers it is to be added under, that it is looked for under
+// first, and under all versions of the suppression key, the latest first.
 type blinds struct {
-	epoch int64
-	of    []blindIndex
+	epoch      int64
+	of         []blindIndex
+	remembered []suppressed
 }
 
-func (r *Ring) blinds(ssin domain.SSIN) blinds {
-	p := r.peppers.Load()
+func (r *Ring) blinds(ssin domain.SSIN) blinds { return r.peppers.Load().blinds(ssin) }
+
+func (p *peppers) blinds(ssin domain.SSIN) blinds {
 	b := blinds{epoch: p.epoch}
 	for _, pepper := range p.use {
-		b.of = append(b.of, blindIndex{blindOf(pepper, ssin), pepper.Version})
+		b.of = append(b.of, blindIndex{blindOf(pepper, ssin), pepper.Version, memoryUnder(p.memoryOf(pepper.Version), ssin)})
+	}
+	for _, k := range p.memories {
+		b.remembered = append(b.remembered, echoed(k, memoryUnder(k, ssin)))
 	}
 	return b
 }
@@ -145,7 +170,7 @@ func (s ringState) arrange(have map[int]DeploymentKey) (*peppers, error) {
 	return p, nil
 }
 
-var readPepper = `SELECT ` + ringStates.Of("e") + `, ` + deploymentKeys.Of("d") + ` FROM ring_state e JOIN deployment_keys d ON d.name = ? WHERE e.id = 1`
+var readPepper = `SELECT ` + ringStates.Of("e") + `, ` + deploymentKeys.Of("d") + ` FROM ring_state e JOIN deployment_keys d ON d.name IN (?, ?) WHERE e.id = 1 ORDER BY d.version DESC`
 
 // readPeppers brings this process to the step the rotation is at, with a call to the
 // key-encryption key for a pepper it has not seen.
@@ -155,7 +180,7 @@ func (r *Ring) readPeppers(ctx context.Context) error {
 	var s ringState
 	var rows []deploymentRow
 	// One statement: the peppers are those of the step.
-	err := r.db.Joined(ctx, readPepper, []any{pepperKey}, []*keysdb.Table{ringStates, deploymentKeys}, func(found []*keysdb.Entry) error {
+	err := r.db.Joined(ctx, readPepper, []any{pepperKey, suppressionKey}, []*keysdb.Table{ringStates, deploymentKeys}, func(found []*keysdb.Entry) error {
 		s = ringStateOf(found[0])
 		rows = append(rows, deploymentRowOf(found[1]))
 		return nil
@@ -163,18 +188,21 @@ func (r *Ring) readPeppers(ctx context.Context) error {
 	if err != nil {
 		return unavailable(ctx, "read peppers", err)
 	}
-	have := map[int]DeploymentKey{}
+	have := map[string]map[int]DeploymentKey{pepperKey: {}, suppressionKey: {}}
 	if known := r.peppers.Load(); known != nil {
 		if known.epoch == s.epoch {
 			return nil
 		}
 		for _, k := range known.use {
-			have[k.Version] = k
+			have[pepperKey][k.Version] = k
+		}
+		for _, k := range known.memories {
+			have[suppressionKey][k.Version] = k
 		}
 	}
 	var unseen []deploymentRow
 	for _, row := range rows {
-		if _, ok := have[row.Version]; !ok {
+		if _, ok := have[row.Name][row.Version]; !ok {
 			unseen = append(unseen, row)
 		}
 	}
@@ -183,13 +211,21 @@ func (r *Ring) readPeppers(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, k := range keys {
-			have[k.Version] = k
+		for i, k := range keys {
+			have[unseen[i].Name][k.Version] = k
 		}
 	}
-	p, err := s.arrange(have)
+	p, err := s.arrange(have[pepperKey])
 	if err != nil {
 		return unavailable(ctx, "read peppers", err)
+	}
+	for _, row := range rows {
+		if row.Name == suppressionKey {
+			p.memories = append(p.memories, have[suppressionKey][row.Version])
+		}
+	}
+	if len(p.memories) == 0 {
+		return unavailable(ctx, "read peppers", r.db.Missing(deploymentKeys))
 	}
 	r.peppers.Store(p)
 	return nil

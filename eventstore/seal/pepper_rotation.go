@@ -43,8 +43,8 @@ func (r *Rotator) step(ctx context.Context, doing string, change func(tx *keysdb
 	return r.ring.readPeppers(ctx)
 }
 
-// BeginPepper makes a new pepper, durably, and has every number that is added from
-// here on found under both. It returns ErrPepperUnderWay while another is replaced.
+// BeginPepper makes a new pepper, and a new version of the suppression key with it, durably,
+// and has every number that is added from here on found under both. It returns ErrPepperUnderWay while another is replaced.
 func (r *Rotator) BeginPepper(ctx context.Context) error {
 	for attempt := 0; ; attempt++ {
 		s, err := r.ring.pepperState(ctx)
@@ -55,20 +55,24 @@ func (r *Rotator) BeginPepper(ctx context.Context) error {
 			return ErrPepperUnderWay
 		}
 		next := s.pepper + 1
-		k := newKey()
-		wrapped, err := r.ring.wraps.one(ctx, &WrapItem{Plain: k[:], AAD: deploymentAAD(pepperKey, next)})
-		if err != nil {
-			return fmt.Errorf("wrap pepper: %w", err)
+		made := map[string]Wrapped{}
+		for _, name := range []string{pepperKey, suppressionKey} {
+			k := newKey()
+			if made[name], err = r.ring.wraps.one(ctx, &WrapItem{Plain: k[:], AAD: deploymentAAD(name, next)}); err != nil {
+				return fmt.Errorf("wrap %s: %w", name, err)
+			}
 		}
 		err = r.step(ctx, "begin rotation of the pepper", func(tx *keysdb.Tx, now ringState) (bool, error) {
 			switch {
 			case now.phase != PepperSettled:
 				return false, ErrPepperUnderWay
-			case now.epoch != s.epoch || wrapped.Version < now.floor:
+			case now.epoch != s.epoch || made[pepperKey].Version < now.floor || made[suppressionKey].Version < now.floor:
 				return false, errStale
 			}
-			if err := tx.Insert(deploymentKeys, pepperKey, next, wrapped.Bytes, wrapped.Version, r.ring.micros()); err != nil {
-				return false, err
+			for name, wrapped := range made {
+				if err := tx.Insert(deploymentKeys, name, next, wrapped.Bytes, wrapped.Version, r.ring.micros()); err != nil {
+					return false, err
+				}
 			}
 			return true, changeState(tx, func(e *keysdb.Entry) {
 				e.Set("pepper_phase", PepperDoubled)
@@ -152,7 +156,7 @@ type numberRow struct {
 	id      int64
 	citizen domain.CitizenID
 	sealed  []byte
-	next    *[32]byte // nil: it does not open
+	next    *blindIndex // nil: it does not open
 	damaged bool
 }
 
@@ -195,8 +199,7 @@ func (r *Rotator) index(ctx context.Context, p *peppers, batch []numberRow) erro
 		err := r.ring.using(ctx, row.citizen, func(s *subject) error {
 			ssin, err := s.openSSIN(row.sealed)
 			if err == nil {
-				hash := blindOf(next, ssin)
-				row.next = &hash
+				row.next = &blindIndex{blindOf(next, ssin), next.Version, memoryUnder(p.memoryOf(next.Version), ssin)}
 			}
 			return err
 		})
@@ -225,7 +228,7 @@ func (r *Rotator) index(ctx context.Context, p *peppers, batch []numberRow) erro
 				}
 				return struct{}{}, err
 			}
-			if _, err := tx.InsertNew(numbers, row.next[:], next.Version, e.Bytes("citizen"), e.Bytes("sealed"), e.Bytes("suppression"), e.Int("ordinal")); err != nil {
+			if _, err := tx.InsertNew(numbers, row.next.hash[:], next.Version, e.Bytes("citizen"), e.Bytes("sealed"), row.next.memory[:], e.Int("ordinal")); err != nil {
 				return struct{}{}, err
 			}
 		}
@@ -326,6 +329,11 @@ func (r *Rotator) DropPepper(ctx context.Context, progress func(done, total int)
 		}
 		former.Set("wrapped", make([]byte, len(former.Bytes("wrapped"))))
 		if err := errors.Join(tx.Put(former), tx.Remove(former)); err != nil {
+			return false, err
+		}
+		// Every number has its digest under the latest version now; the others are there for
+		// whom they remember.
+		if err := removeDeploymentKeys(tx, `name = ? AND version < ? AND version NOT IN (SELECT key_version FROM suppressions)`, suppressionKey, s.next); err != nil {
 			return false, err
 		}
 		if err := changeState(tx, func(e *keysdb.Entry) {

@@ -69,15 +69,17 @@ func (d *Destroyer) ReapplyDestroyed(ctx context.Context, citizens []DestroyedSu
 }
 
 func reapply[T any](ctx context.Context, r *Ring, items []T, one func(*keysdb.Tx, T) (bool, error)) (bool, error) {
-	return keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (changed bool, err error) {
-		for _, item := range items {
-			c, err := one(tx, item)
-			if err != nil {
-				return false, err
+	return upToDate(ctx, r, func() (bool, error) {
+		return keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (changed bool, err error) {
+			for _, item := range items {
+				c, err := one(tx, item)
+				if err != nil {
+					return false, err
+				}
+				changed = changed || c
 			}
-			changed = changed || c
-		}
-		return changed, nil
+			return changed, nil
+		})
 	})
 }
 

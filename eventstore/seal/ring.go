@@ -81,7 +81,9 @@ type Ring struct {
 	peppers    atomic.Pointer[peppers]
 	peppering  sync.Mutex // held while peppers are read
 	audit      atomic.Pointer[Audit]
-	auditing   sync.Mutex // held while audit keys are read
+	auditing   sync.Mutex                      // held while audit keys are read
+	requests   atomic.Pointer[[]DeploymentKey] // versions of the request key, the latest first
+	requesting sync.Mutex                      // held while they are read
 
 	lease    lease
 	gen      atomic.Uint64 // counts what was destroyed or forgotten; guards the caches

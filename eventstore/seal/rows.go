@@ -28,7 +28,7 @@ var (
 	exposedStreams = &keysdb.Table{Name: "exposed_streams", Number: "id", Key: []string{"stream"},
 		Columns: []string{"stream", "citizen"}}
 	suppressions = &keysdb.Table{Name: "suppressions", Key: []string{"ssin"},
-		Columns: []string{"ssin", "until", "basis", "echo", "since"}, Added: map[string]any{"since": 0}}
+		Columns: []string{"ssin", "until", "basis", "echo", "since", "key_version"}, Added: map[string]any{"since": 0, "key_version": 1}}
 	suppressionOrder = &keysdb.Table{Name: "suppression_order", Key: []string{"ssin"},
 		Columns: []string{"ssin", "next"}}
 	destructions = &keysdb.Table{Name: "destructions", Key: []string{"seq"},

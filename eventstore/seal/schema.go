@@ -239,4 +239,7 @@ CREATE TABLE suppression_order (
 -- The day in Belgium on which the person was erased, for whoever reviews what is remembered: the
 -- moment would lead to the events of the erasure. 0: it was not kept.
 ALTER TABLE suppressions ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+`, `
+-- The version of the suppression key that the digest is under.
+ALTER TABLE suppressions ADD COLUMN key_version INTEGER NOT NULL DEFAULT 1;
 `}

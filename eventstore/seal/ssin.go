@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -51,11 +52,9 @@ func (r *Ring) resolve(ctx context.Context, ssin domain.SSIN) (domain.CitizenID,
 
 // find reads the citizen with that number and the state of their keys.
 func (r *Ring) find(ctx context.Context, ssin domain.SSIN) (domain.CitizenID, state, error) {
-	hash := r.suppression(ssin)
 	for {
 		p := r.peppers.Load()
-		blind := blindOf(p.look(), ssin)
-		found, err := r.lookUp(ctx, blind, hash)
+		found, err := r.lookUp(ctx, p.blinds(ssin))
 		switch {
 		case err != nil:
 			return domain.CitizenID{}, 0, unavailable(ctx, "resolve citizen", err)
@@ -88,19 +87,37 @@ type lookedUp struct {
 	hidden     bool          // a row of the number is there which the blind index does not find
 }
 
-// One statement, so that known and unknown take the same way, and so that the number is
-// looked for under the pepper of that very moment.
-var lookUp = `SELECT ` + ringStates.Of("e") + `, ` + numbers.Of("n") + `, ` + subjects.Of("s") + `, ` + suppressions.Of("p") + `
+// lookUpStatement is one statement, so that known and unknown take the same way, and so that
+// the number is looked for under the pepper of that very moment, and under the versions of the
+// suppression key, of which there are n.
+func lookUpStatement(n int) string {
+	if n == 1 {
+		return lookUpOne
+	}
+	in := ` IN (` + strings.Repeat(`?, `, n-1) + `?)`
+	return strings.NewReplacer(`n.suppression = ?`, `n.suppression`+in, `p.ssin = ?`, `p.ssin`+in, `p.echo = ?`, `p.echo`+in).Replace(lookUpOne)
+}
+
+var lookUpOne = `SELECT ` + ringStates.Of("e") + `, ` + numbers.Of("n") + `, ` + subjects.Of("s") + `, ` + suppressions.Of("p") + `
 	FROM ring_state e LEFT JOIN subject_ssins n ON n.blind = ? OR n.suppression = ? LEFT JOIN subjects s ON s.citizen = n.citizen
 	LEFT JOIN suppressions p ON p.ssin = ? OR p.echo = ? WHERE e.id = 1`
 
-func (r *Ring) lookUp(ctx context.Context, blind [32]byte, hash suppressed) (found lookedUp, err error) {
-	any, now := false, r.micros()
-	err = r.db.Joined(ctx, lookUp, []interface{}{blind[:], hash.of[:], hash.of[:], hash.echo[:]}, []*keysdb.Table{ringStates, numbers, subjects, suppressions},
+func (r *Ring) lookUp(ctx context.Context, b blinds) (found lookedUp, err error) {
+	any, now, blind := false, r.micros(), b.of[0].hash
+	args := []interface{}{blind[:]}
+	for range 2 {
+		for i := range b.remembered {
+			args = append(args, b.remembered[i].of[:])
+		}
+	}
+	for i := range b.remembered {
+		args = append(args, b.remembered[i].echo[:])
+	}
+	err = r.db.Joined(ctx, lookUpStatement(len(b.remembered)), args, []*keysdb.Table{ringStates, numbers, subjects, suppressions},
 		func(rows []*keysdb.Entry) error {
 			e, number, subject, suppression := rows[0], rows[1], rows[2], rows[3]
 			any, found.epoch = true, e.Int("pepper_epoch")
-			found.suppressed = suppression != nil && holds(suppression, now)
+			found.suppressed = found.suppressed || suppression != nil && holds(suppression, now)
 			switch {
 			case number == nil:
 			case subject == nil:
@@ -155,7 +172,7 @@ func (r *Ring) AddSSIN(ctx context.Context, citizen domain.CitizenID, ssin domai
 
 func (r *Ring) addSSIN(ctx context.Context, citizen domain.CitizenID, ssin domain.SSIN, sealed []byte) (refusal, err error) {
 	blinds := r.blinds(ssin)
-	hash, now := r.suppression(ssin), r.micros()
+	now := r.micros()
 	return keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (refusal error, err error) {
 		if at, err := stateIn(tx); err != nil {
 			return nil, err
@@ -169,17 +186,17 @@ func (r *Ring) addSSIN(ctx context.Context, citizen domain.CitizenID, ssin domai
 		} else if !st.usable() {
 			return eventstore.ErrErased, nil
 		}
-		if err := stillSuppressed(tx, hash, now); err == ErrCitizenErased {
+		if err := stillSuppressed(tx, blinds.remembered, now); err == ErrCitizenErased {
 			return err, nil
 		} else if err != nil {
 			return nil, err
 		}
-		known, err := knownNumber(tx, blinds, hash)
+		known, err := knownNumber(tx, blinds)
 		switch {
 		case err != nil:
 			return nil, err
 		case known == nil:
-			if err := r.trustAbsence(tx, blinds, hash); err != nil { // it may be another's, or an erased person's
+			if err := r.trustAbsence(tx, blinds); err != nil { // it may be another's, or an erased person's
 				return nil, err
 			}
 		case string(known.Bytes("citizen")) != string(citizen.UUID[:]):
@@ -198,18 +215,18 @@ func (r *Ring) addSSIN(ctx context.Context, citizen domain.CitizenID, ssin domai
 				return nil, err
 			}
 		}
-		return nil, insertSSIN(tx, blinds.of, citizen, sealed, hash.of)
+		return nil, insertSSIN(tx, blinds.of, citizen, sealed)
 	})
 }
 
 // insertSSIN adds a number, as the latest of the citizen, under every pepper in use.
-func insertSSIN(tx *keysdb.Tx, blinds []blindIndex, citizen domain.CitizenID, sealed []byte, suppression [32]byte) error {
+func insertSSIN(tx *keysdb.Tx, blinds []blindIndex, citizen domain.CitizenID, sealed []byte) error {
 	var ordinal int64
 	if err := tx.Row(`SELECT coalesce(max(ordinal), 0) + 1 FROM subject_ssins WHERE citizen = ?`, []any{citizen.UUID[:]}, &ordinal); err != nil {
 		return err
 	}
 	for _, b := range blinds {
-		if err := tx.Insert(numbers, b.hash[:], b.pepper, citizen.UUID[:], sealed, suppression[:], ordinal); err != nil {
+		if err := tx.Insert(numbers, b.hash[:], b.pepper, citizen.UUID[:], sealed, b.memory[:], ordinal); err != nil {
 			return err
 		}
 	}

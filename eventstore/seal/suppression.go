@@ -25,12 +25,19 @@ func (s Suppression) until() int64 {
 
 // Suppressed returns what is remembered of an erased person's number, if anything.
 func (r *Ring) Suppressed(ctx context.Context, ssin domain.SSIN) (Suppression, bool, error) {
-	hash := r.suppression(ssin)
-	e, err := r.db.Entry(ctx, suppressions, bySuppression, hash.of[:], hash.echo[:])
-	if err != nil || e == nil || !holds(e, r.micros()) {
-		return Suppression{}, false, unavailable(ctx, "read suppression", err)
+	if err := r.readPeppers(ctx); err != nil { // another process may have made a version of the key
+		return Suppression{}, false, err
 	}
-	return suppressionOf(e), true, nil
+	for _, hash := range r.blinds(ssin).remembered {
+		e, err := r.db.Entry(ctx, suppressions, bySuppression, hash.of[:], hash.echo[:])
+		if err != nil {
+			return Suppression{}, false, unavailable(ctx, "read suppression", err)
+		}
+		if e != nil && holds(e, r.micros()) {
+			return suppressionOf(e), true, nil
+		}
+	}
+	return Suppression{}, false, nil
 }
 
 func suppressionOf(e *keysdb.Entry) Suppression {
@@ -45,24 +52,48 @@ func suppressionOf(e *keysdb.Entry) Suppression {
 }
 
 // ReleaseTag returns a keyed digest of a number for one release: by it an approver is held
-// to the number that was proposed, and no two releases have one in common.
-func (r *Ring) ReleaseTag(release domain.ReleaseID, ssin domain.SSIN) (tag [16]byte) {
-	sum := r.deployment[suppressionKey].MAC([]byte("release/v1\x00"), release.UUID[:], []byte(ssin.Reveal()))
-	copy(tag[:], sum[:])
+// to the number that was proposed, and no two releases have one in common. It is proposed, if
+// that is the number's under any version of the key that is left.
+func (r *Ring) ReleaseTag(release domain.ReleaseID, ssin domain.SSIN, proposed [16]byte) (tag [16]byte) {
+	for i, k := range r.peppers.Load().memories {
+		sum := k.MAC([]byte("release/v1\x00"), release.UUID[:], []byte(ssin.Reveal()))
+		if mine := [16]byte(sum[:16]); i == 0 || mine == proposed {
+			tag = mine
+		}
+	}
 	return tag
 }
 
 // EndSuppression sets when the memory of an erased person's number ends, and on which legal
 // basis it is kept until then. It returns ErrNotErased when there is none.
 func (r *Ring) EndSuppression(ctx context.Context, ssin domain.SSIN, s Suppression) error {
-	hash := r.suppression(ssin)
-	n, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (int64, error) {
-		return tx.Update(suppressions, bySuppression, []any{hash.of[:], hash.echo[:]}, s.put)
-	})
-	if err == nil && n == 0 {
-		return ErrNotErased
+	for attempt := 0; ; attempt++ {
+		b := r.blinds(ssin)
+		n, err := keysdb.Do(ctx, r.db, func(tx *keysdb.Tx) (n int64, err error) {
+			if at, err := stateIn(tx); err != nil || at.epoch != b.epoch {
+				return -1, err
+			}
+			for _, hash := range b.remembered {
+				ended, err := tx.Update(suppressions, bySuppression, []any{hash.of[:], hash.echo[:]}, s.put)
+				if err != nil {
+					return 0, err
+				}
+				n += ended
+			}
+			return n, nil
+		})
+		switch {
+		case err != nil:
+			return unavailable(ctx, "end suppression", err)
+		case n == 0:
+			return ErrNotErased
+		case n > 0:
+			return nil
+		}
+		if err := r.catchUp(ctx, attempt); err != nil {
+			return err
+		}
 	}
-	return unavailable(ctx, "end suppression", err)
 }
 
 // put stores the term and the basis in a row.
@@ -88,15 +119,19 @@ func (r *Ring) PurgeSuppressions(ctx context.Context) error {
 
 // suppressed is what is left of the SSIN of an erased person: an HMAC, and one of that,
 // which is the second way to the row.
-type suppressed struct{ of, echo [32]byte }
+type suppressed struct {
+	of, echo [32]byte
+	version  int // of the key that both are under
+}
 
-func (r *Ring) suppression(ssin domain.SSIN) suppressed {
-	return r.echoed(r.deployment[suppressionKey].MAC([]byte("ssin/v1\x00"), []byte(ssin.Reveal())))
+// memoryUnder is the digest by which a number is remembered once its person is erased.
+func memoryUnder(k DeploymentKey, ssin domain.SSIN) [32]byte {
+	return k.MAC([]byte("ssin/v1\x00"), []byte(ssin.Reveal()))
 }
 
 // echoed adds the second way to the first.
-func (r *Ring) echoed(of [32]byte) suppressed {
-	return suppressed{of, r.deployment[suppressionKey].MAC([]byte("echo/v1\x00"), of[:])}
+func echoed(k DeploymentKey, of [32]byte) suppressed {
+	return suppressed{of, k.MAC([]byte("echo/v1\x00"), of[:]), k.Version}
 }
 
 // bySuppression finds a row by either way; one whose MAC does not fit is a damage to
@@ -109,40 +144,62 @@ func holds(e *keysdb.Entry, now int64) bool {
 	return until == 0 || until > now
 }
 
-// suppressionRule is what an enrolment does about a suppression, in its transaction.
-type suppressionRule func(tx *keysdb.Tx, ssin suppressed, now int64) error
+// suppressionRule is what an enrolment does about a suppression, in its transaction. It is given
+// the digests of the number under every version of the key.
+type suppressionRule func(tx *keysdb.Tx, of []suppressed, now int64) error
 
-func stillSuppressed(tx *keysdb.Tx, ssin suppressed, now int64) error {
-	e, err := tx.Entry(suppressions, bySuppression, ssin.of[:], ssin.echo[:])
-	switch {
-	case err != nil:
-		return err
-	case e == nil:
-		return notRemembered(tx, ssin.of)
-	case holds(e, now):
-		return ErrCitizenErased
+func stillSuppressed(tx *keysdb.Tx, of []suppressed, now int64) error {
+	for _, hash := range of {
+		e, err := tx.Entry(suppressions, bySuppression, hash.of[:], hash.echo[:])
+		switch {
+		case err != nil:
+			return err
+		case e != nil && holds(e, now):
+			return ErrCitizenErased
+		case e == nil:
+			if err := notRemembered(tx, hash.of); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-func liftSuppression(tx *keysdb.Tx, ssin suppressed, now int64) error {
-	e, err := tx.Entry(suppressions, bySuppression, ssin.of[:], ssin.echo[:])
-	switch {
-	case err != nil:
-		return err
-	case e != nil:
-		return forget(tx, e)
+func liftSuppression(tx *keysdb.Tx, of []suppressed, now int64) error {
+	lifted := false
+	for _, hash := range of {
+		e, err := tx.Entry(suppressions, bySuppression, hash.of[:], hash.echo[:])
+		switch {
+		case err != nil:
+			return err
+		case e != nil:
+			if err := forget(tx, e); err != nil {
+				return err
+			}
+			lifted = true
+		default:
+			if err := notRemembered(tx, hash.of); err != nil {
+				return err
+			}
+		}
 	}
-	if err := notRemembered(tx, ssin.of); err != nil {
-		return err
+	if !lifted {
+		return ErrNotErased
 	}
-	return ErrNotErased
+	return nil
 }
 
-// suppress remembers that the person with a number was erased, since the day of at.
-func (r *Ring) suppress(tx *keysdb.Tx, of []byte, s Suppression, at int64) error {
+// suppress remembers that the person with a number was erased, since the day of at. It returns
+// errStale when this process does not know the present versions of the key.
+func (r *Ring) suppress(tx *keysdb.Tx, number *keysdb.Entry, s Suppression, at int64) error {
+	p := r.peppers.Load()
+	if now, err := stateIn(tx); err != nil {
+		return err
+	} else if now.epoch != p.epoch {
+		return errStale
+	}
 	s.Since = time.Unix(domain.BelgianDay(time.UnixMicro(at))*24*3600, 0)
-	hash := r.echoed([32]byte(of))
+	hash := echoed(p.memoryOf(int(number.Int("pepper_version"))), [32]byte(number.Bytes("suppression")))
 	e, err := tx.Entry(suppressions, bySuppression, hash.of[:], hash.echo[:])
 	switch {
 	case err != nil:

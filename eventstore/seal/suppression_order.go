@@ -38,7 +38,7 @@ func notRemembered(tx *keysdb.Tx, of [32]byte) error {
 
 // remember adds a suppression, and its digest in the order.
 func remember(tx *keysdb.Tx, hash suppressed, s Suppression) error {
-	if err := tx.Insert(suppressions, hash.of[:], s.until(), string(s.Basis), hash.echo[:], s.Since.UnixMicro()); err != nil {
+	if err := tx.Insert(suppressions, hash.of[:], s.until(), string(s.Basis), hash.echo[:], s.Since.UnixMicro(), hash.version); err != nil {
 		return err
 	}
 	return inOrder(func() error {

@@ -102,6 +102,9 @@ func TestActsAreOnRecord(t *testing.T) {
 		{operator, audit.Operated{Act: audit.TrimKeys}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
 			return tv.TrimKeys(ctx, contract.TrimKeysRequestObject{Params: contract.TrimKeysParams{IdempotencyKey: key}})
 		}},
+		{operator, audit.Operated{Act: audit.RotateRequests}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.RotateRequests(ctx, contract.RotateRequestsRequestObject{Params: contract.RotateRequestsParams{IdempotencyKey: key}})
+		}},
 		{operator, audit.Operated{Act: audit.RotateAudit}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
 			return tv.RotateAudit(ctx, contract.RotateAuditRequestObject{Params: contract.RotateAuditParams{IdempotencyKey: key}})
 		}},

@@ -37,13 +37,13 @@ func (v *Vault) approveRelease(ctx context.Context, in acting.Intent, id domain.
 	if err != nil {
 		return releaseAnswer{}, err
 	}
-	cmd := release.Approve{
-		ProposedBy: proposedBy, Aliases: v.Keys.Audit().Subjects(in.Call.Subject), Comparable: v.Keys.Audit().Comparable(proposedBy.Subject),
-		Tag: v.Keys.ReleaseTag(id, ssin), By: in.Actor, At: in.At,
-	}
 	state, _, err := acting.Releases.Load(ctx, v.Log, stream)
 	if err != nil {
 		return releaseAnswer{}, err
+	}
+	cmd := release.Approve{
+		ProposedBy: proposedBy, Aliases: v.Keys.Audit().Subjects(in.Call.Subject), Comparable: v.Keys.Audit().Comparable(proposedBy.Subject),
+		Tag: v.Keys.ReleaseTag(id, ssin, state.Tag), By: in.Actor, At: in.At,
 	}
 	if _, err := cmd.Decide(state); err != nil { // before it can tell whether anything is remembered
 		return releaseAnswer{}, err

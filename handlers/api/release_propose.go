@@ -28,7 +28,7 @@ func (v *Vault) ProposeRelease(ctx context.Context, r contract.ProposeReleaseReq
 		}
 		id := domain.ReleaseID{UUID: uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))}
 		result, err := acting.Releases.Transact(ctx, v.Log, in.Write(0, acting.ReleaseStream(id), acting.NoCitizen), release.Propose{
-			Release: id, Kind: release.Kind(b.Kind), Basis: b.LegalBasis, Until: b.Until, Tag: v.Keys.ReleaseTag(id, b.SSIN.SSIN), By: in.Actor, At: in.At,
+			Release: id, Kind: release.Kind(b.Kind), Basis: b.LegalBasis, Until: b.Until, Tag: v.Keys.ReleaseTag(id, b.SSIN.SSIN, release.Tag{}), By: in.Actor, At: in.At,
 		})
 		if err != nil {
 			return releaseAnswer{}, err

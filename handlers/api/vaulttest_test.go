@@ -160,11 +160,11 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 		KeysDB: db, Clock: &testClock{now: noon},
 	}
 	ring := ringtest.OpenRing(t, tv.KeysDB, tv.Keeper, seal.Config{Now: tv.Clock.Now})
-	table, err := requests.Open(t.Context(), tv.KeysDB, ring.DeploymentKey(seal.RequestKey).MAC, tv.Clock.Now)
+	table, err := requests.Open(t.Context(), tv.KeysDB, ring.RequestMAC, tv.Clock.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	counts, err := quotas.Open(t.Context(), tv.KeysDB, ring.DeploymentKey(seal.RequestKey).MAC, quotas.Options{Now: tv.Clock.Now})
+	counts, err := quotas.Open(t.Context(), tv.KeysDB, ring.RequestMAC, quotas.Options{Now: tv.Clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 	m := &tv.Settings
 	m.Recorder = acting.Recorder{
 		Log:  eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: tv.Sealer, Now: tv.Clock.Now}),
-		Keys: ring.Ring, Requests: table, Quotas: counts, Words: new(vocabulary.Holder),
+		Keys: ring.Ring, Requests: table.AlsoUnder(ring.OtherRequestMACs), Quotas: counts, Words: new(vocabulary.Holder),
 		Now: tv.Clock.Now, NewID: uuid.New, Slog: slog.New(slog.DiscardHandler),
 	}
 	m.Disclosure = disclosure.Config{Opener: tv.Opener, Codec: codec.Catalog, Wallets: wallet.New(), AccessLog: accesslog.New(), Blobs: tv.Files}
@@ -233,11 +233,11 @@ func (tv *testVault) restart(change ...func(*settings)) {
 func (tv *testVault) restartOn(t testing.TB, db *keysdb.DB) {
 	t.Helper()
 	ring := ringtest.OpenRing(t, db, tv.Keeper, seal.Config{})
-	table, err := requests.Open(t.Context(), db, ring.DeploymentKey(seal.RequestKey).MAC, tv.Clock.Now)
+	table, err := requests.Open(t.Context(), db, ring.RequestMAC, tv.Clock.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	counts, err := quotas.Open(t.Context(), db, ring.DeploymentKey(seal.RequestKey).MAC, quotas.Options{Now: tv.Clock.Now})
+	counts, err := quotas.Open(t.Context(), db, ring.RequestMAC, quotas.Options{Now: tv.Clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func (tv *testVault) restartOn(t testing.TB, db *keysdb.DB) {
 	tv.restart(func(s *settings) {
 		tv.useKeys(ring.Ring)
 		s.Log = eventstore.NewLog(eventstore.Options{Store: tv.Store, Codec: codec.Catalog, Sealer: tv.Sealer, Now: tv.Clock.Now})
-		s.Keys, s.Requests, s.Quotas = ring.Ring, table, counts
+		s.Keys, s.Requests, s.Quotas = ring.Ring, table.AlsoUnder(ring.OtherRequestMACs), counts
 		s.Work.Destroyer, s.Work.Rotator, s.Work.Jobs = ring.Destroyer, ring.Rotator, under
 	})
 }

@@ -3881,6 +3881,12 @@ type ReportNotice struct {
 	State      NoticeState `json:"state"`
 }
 
+// RequestKeyState defines model for RequestKeyState.
+type RequestKeyState struct {
+	// Version of the key
+	Version int `json:"version"`
+}
+
 // Restriction defines model for Restriction.
 type Restriction struct {
 	AskedBy ActorRole `json:"askedBy"`
@@ -5104,6 +5110,12 @@ type RotatePepperParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// RotateRequestsParams defines parameters for RotateRequests.
+type RotateRequestsParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // TrimKeysParams defines parameters for TrimKeys.
 type TrimKeysParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
@@ -5615,6 +5627,9 @@ type ServerInterface interface {
 	// RotatePepper Replace the pepper that people are found under, step by step
 	// (POST /keys/rotatePepper)
 	RotatePepper(w http.ResponseWriter, r *http.Request, params RotatePepperParams)
+	// RotateRequests Replace the key under which requests are remembered
+	// (POST /keys/rotateRequests)
+	RotateRequests(w http.ResponseWriter, r *http.Request, params RotateRequestsParams)
 	// TrimKeys Destroy the retired versions of the key-encryption key, for good
 	// (POST /keys/trim)
 	TrimKeys(w http.ResponseWriter, r *http.Request, params TrimKeysParams)
@@ -9840,6 +9855,51 @@ func (siw *ServerInterfaceWrapper) RotatePepper(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// RotateRequests operation middleware
+func (siw *ServerInterfaceWrapper) RotateRequests(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateRequestsParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateRequests(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // TrimKeys operation middleware
 func (siw *ServerInterfaceWrapper) TrimKeys(w http.ResponseWriter, r *http.Request) {
 
@@ -11324,6 +11384,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotate", wrapper.RotateKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotateAudit", wrapper.RotateAudit)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotatePepper", wrapper.RotatePepper)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotateRequests", wrapper.RotateRequests)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/trim", wrapper.TrimKeys)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/legalHolds", wrapper.ListHolds)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/log/checkpoint", wrapper.GetCheckpoint)
@@ -14951,6 +15012,45 @@ func (response RotatePepperdefaultApplicationProblemPlusJSONResponse) VisitRotat
 	return err
 }
 
+type RotateRequestsRequestObject struct {
+	Params RotateRequestsParams
+}
+
+type RotateRequestsResponseObject interface {
+	VisitRotateRequestsResponse(w http.ResponseWriter) error
+}
+
+type RotateRequests200JSONResponse RequestKeyState
+
+func (response RotateRequests200JSONResponse) VisitRotateRequestsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateRequestsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotateRequestsdefaultApplicationProblemPlusJSONResponse) VisitRotateRequestsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type TrimKeysRequestObject struct {
 	Params TrimKeysParams
 }
@@ -16250,6 +16350,9 @@ type StrictServerInterface interface {
 	// RotatePepper Replace the pepper that people are found under, step by step
 	// (POST /keys/rotatePepper)
 	RotatePepper(ctx context.Context, request RotatePepperRequestObject) (RotatePepperResponseObject, error)
+	// RotateRequests Replace the key under which requests are remembered
+	// (POST /keys/rotateRequests)
+	RotateRequests(ctx context.Context, request RotateRequestsRequestObject) (RotateRequestsResponseObject, error)
 	// TrimKeys Destroy the retired versions of the key-encryption key, for good
 	// (POST /keys/trim)
 	TrimKeys(ctx context.Context, request TrimKeysRequestObject) (TrimKeysResponseObject, error)
@@ -18422,6 +18525,32 @@ func (sh *strictHandler) RotatePepper(w http.ResponseWriter, r *http.Request, pa
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RotatePepperResponseObject); ok {
 		if err := validResponse.VisitRotatePepperResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateRequests operation middleware
+func (sh *strictHandler) RotateRequests(w http.ResponseWriter, r *http.Request, params RotateRequestsParams) {
+	var request RotateRequestsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateRequests(ctx, request.(RotateRequestsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateRequests")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateRequestsResponseObject); ok {
+		if err := validResponse.VisitRotateRequestsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

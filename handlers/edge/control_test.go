@@ -44,7 +44,7 @@ func TestControlSocketServesOperatorsAlone(t *testing.T) {
 	operators := map[string]bool{
 		"listDueErasures": true, "listProjections": true, "getRebuild": true, "listWebhooks": true, "listAttachments": true, "getIdentityProvider": true, "proposeIdentityProvider": true, "approveIdentityProvider": true, "enableWebhook": true, "replayWebhook": true, "rotateWebhook": true, "rebuildProjection": true, "getKeys": true, "rotateKeys": true,
 		"createBackup": true, "reportVerifiedBackup": true, "reportBackupElsewhere": true, "retireKeys": true, "trimKeys": true,
-		"rotatePepper": true, "rotateAudit": true, "publishRegistry": true,
+		"rotatePepper": true, "rotateAudit": true, "rotateRequests": true, "publishRegistry": true,
 	}
 	s := ControlSocket{Own: claiming{}, Provided: true}
 	served := 0

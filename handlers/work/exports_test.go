@@ -56,7 +56,7 @@ func newSharing(t *testing.T, open func() *keysdb.DB) *sharing {
 // process returns the exports as one more process opens them.
 func (s *sharing) process(t *testing.T) SharedExports {
 	t.Helper()
-	table, err := exports.Open(t.Context(), s.open(), s.mac, uuid.New(), s.time.now)
+	table, err := exports.Open(t.Context(), s.open(), func(time.Time) func(...[]byte) [32]byte { return s.mac }, uuid.New(), s.time.now)
 	if err != nil {
 		t.Fatal(err)
 	}

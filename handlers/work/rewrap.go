@@ -85,6 +85,14 @@ func (work *Worker) resumeRewrap(ctx context.Context) error {
 
 var errRewrap = domain.NewError(domain.Unavailable, "rotationFailed", "not every key could be wrapped again; it is tried again, and the server's log says why")
 
+// RotateRequestKey makes a new version of the request key and returns it.
+func (work *Worker) RotateRequestKey(ctx context.Context) (int, error) {
+	if work.rotator == nil {
+		return 0, errNoRotator
+	}
+	return work.rotator.RotateRequests(ctx)
+}
+
 // RotateAuditKey makes a new version of the audit key and returns it.
 func (work *Worker) RotateAuditKey(ctx context.Context) (int, error) {
 	if work.rotator == nil {

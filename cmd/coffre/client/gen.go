@@ -600,6 +600,13 @@ func (c *Client) RotatePepper(ctx context.Context, params RotatePepperParams) (*
 	return c.do(ctx, r)
 }
 
+// RotateRequests: Replace the key under which requests are remembered.
+func (c *Client) RotateRequests(ctx context.Context, params RotateRequestsParams) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/keys/rotateRequests"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	return c.do(ctx, r)
+}
+
 // TrimKeys: Destroy the retired versions of the key-encryption key, for good.
 func (c *Client) TrimKeys(ctx context.Context, params TrimKeysParams) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/keys/trim"}

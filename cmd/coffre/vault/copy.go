@@ -281,7 +281,7 @@ func (o openEnd) verifyAndRecord(ctx context.Context) (err error) {
 
 // protectKeys has the rows of all components carry MACs, those of a database from before too.
 func protectKeys(ctx context.Context, db *keysdb.DB, ring *seal.Ring) error {
-	if _, err := requests.Open(ctx, db, ring.DeploymentKey(seal.RequestKey).MAC, nil); err != nil {
+	if _, err := requests.Open(ctx, db, ring.RequestMAC, nil); err != nil {
 		return err
 	}
 	_, err := backup.OpenLedger(ctx, db)

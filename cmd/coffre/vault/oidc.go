@@ -19,7 +19,6 @@ import (
 	"coffre/domain"
 	"coffre/domain/audit"
 	"coffre/eventstore/replays"
-	"coffre/eventstore/seal"
 	"coffre/handlers/acting"
 	"coffre/handlers/edge"
 	"coffre/handlers/edge/token"
@@ -227,7 +226,7 @@ func (a *assembly) proofs(public *url.URL) *token.Proofs {
 	if public == nil {
 		a.o.Logger.Info("tokens bound to a key (DPoP) are refused: --public-url or COFFRE_PUBLIC_URL does not say where callers reach the vault")
 	}
-	return &token.Proofs{Public: public, MAC: a.Ring.DeploymentKey(seal.RequestKey).MAC, Now: time.Now, Use: func(ctx context.Context, holder, proof []byte, until time.Time) (bool, error) {
+	return &token.Proofs{Public: public, MAC: a.Ring.RequestMAC, Now: time.Now, Use: func(ctx context.Context, holder, proof []byte, until time.Time) (bool, error) {
 		first, err := a.replays.Use(ctx, replays.Proof{Holder: holder, ID: proof, Until: until, Class: acting.ClassOf(edge.CallFrom(ctx).Operation)})
 		if errors.Is(err, replays.ErrFull) {
 			err = &token.UnavailableError{Reason: err.Error(), After: time.Minute}

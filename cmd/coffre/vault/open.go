@@ -227,17 +227,17 @@ func (a *assembly) openKeys(ctx context.Context) (err error) {
 	if a.o.Sealing != nil {
 		a.sealer, a.opener = a.o.Sealing(a.sealer, a.opener)
 	}
-	a.requests, err = requests.Open(ctx, a.places.keys, a.Ring.DeploymentKey(seal.RequestKey).MAC, nil)
+	a.requests, err = requests.Open(ctx, a.places.keys, a.Ring.RequestMAC, nil)
 	if err != nil {
 		return err
 	}
-	if a.quotas, err = quotas.Open(ctx, a.places.keys, a.Ring.DeploymentKey(seal.RequestKey).MAC, quotas.Options{Logger: a.o.Logger}); err != nil {
+	if a.quotas, err = quotas.Open(ctx, a.places.keys, a.Ring.RequestMAC, quotas.Options{Logger: a.o.Logger, Others: a.Ring.OtherRequestMACs}); err != nil {
 		return err
 	}
-	if a.replays, err = replays.Open(ctx, a.places.keys, a.Ring.DeploymentKey(seal.RequestKey).MAC, replays.Options{Logger: a.o.Logger}); err != nil {
+	if a.replays, err = replays.Open(ctx, a.places.keys, a.Ring.RequestMAC, replays.Options{Logger: a.o.Logger, Others: a.Ring.OtherRequestMACs}); err != nil {
 		return err
 	}
-	a.requests = a.requests.RefusingWhen(a.shortOfReserve)
+	a.requests = a.requests.AlsoUnder(a.Ring.OtherRequestMACs).RefusingWhen(a.shortOfReserve)
 	if a.places.shared() {
 		process, err := a.dir.process()
 		if err != nil {
@@ -363,7 +363,7 @@ func (a *assembly) exports(ctx context.Context) (work.Exports, error) {
 	if err != nil {
 		return nil, err
 	}
-	table, err := exports.Open(ctx, a.places.keys, a.Ring.DeploymentKey(seal.RequestKey).MAC, process, nil)
+	table, err := exports.Open(ctx, a.places.keys, a.Ring.RequestMACAt, process, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -99,11 +99,13 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"rotation under load", rotationUnderLoad},
 		{"the pepper is replaced", pepperReplaced},
 		{"the pepper: steps in their order", pepperInOrder},
+		{"E-4 the suppression key is replaced with the pepper", suppressionKeyReplaced},
 		{"the pepper: another process is behind", pepperBehind},
 		{"the pepper: citizens who are being erased", pepperErasing},
 		{"the pepper: numbers replaced meanwhile", pepperNumbers},
 		{"the pepper: two processes, any order", pepperRaces},
 		{"E-1 names under the audit key, which is replaced", auditReplaced},
+		{"the request key is replaced", requestKeyReplaced},
 		{"small caches", smallCaches},
 		{"every column is under its row's MAC", columnsCovered},
 		{"a changed bit is named, in every column", bitsNamed},
@@ -922,8 +924,8 @@ func suppressionEnds(t *testing.T, e *env) {
 	wants(t, err, seal.ErrCitizenErased)
 
 	one, other := domain.ReleaseID{UUID: uuid.New()}, domain.ReleaseID{UUID: uuid.New()}
-	tags := map[[16]byte]bool{r.ReleaseTag(one, SSIN(1)): true, r.ReleaseTag(one, SSIN(2)): true, r.ReleaseTag(other, SSIN(1)): true}
-	if len(tags) != 3 || r.ReleaseTag(one, SSIN(1)) != e.ring.ReleaseTag(one, SSIN(1)) {
+	tags := map[[16]byte]bool{r.ReleaseTag(one, SSIN(1), [16]byte{}): true, r.ReleaseTag(one, SSIN(2), [16]byte{}): true, r.ReleaseTag(other, SSIN(1), [16]byte{}): true}
+	if len(tags) != 3 || r.ReleaseTag(one, SSIN(1), [16]byte{}) != e.ring.ReleaseTag(one, SSIN(1), [16]byte{}) {
 		t.Error("a tag is of one release and one number, the same in every process")
 	}
 }

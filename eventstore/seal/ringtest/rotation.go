@@ -3,6 +3,7 @@ package ringtest
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -680,5 +681,168 @@ func pepperRaces(t *testing.T, e *env) {
 	}
 	if acts.Load() < 100 {
 		t.Error("too little happened for a race")
+	}
+}
+
+// suppressionKeyReplaced: whoever was erased stays erased while the suppression key is replaced
+// and after it, under whichever version they are remembered; a version goes when it remembers
+// nobody, and what stands beside the living in old copies is under a key that is gone then.
+func suppressionKeyReplaced(t *testing.T, e *env) {
+	ctx := t.Context()
+	other := e.process(t, seal.Config{})
+	erase := func(r *Ring, n int) {
+		t.Helper()
+		c := Citizen(t, r, n)
+		check(t, r.BeginErase(ctx, c))
+		check(t, r.DestroySubject(ctx, c, seal.Suppression{Basis: "law"}))
+	}
+	erased := func(when string, people ...int) {
+		t.Helper()
+		for _, n := range people {
+			for _, r := range []*Ring{e.ring, other} {
+				if _, _, err := r.Enroll(ctx, SSIN(n)); !errors.Is(err, seal.ErrCitizenErased) {
+					t.Errorf("%s: person %d is issued to: %v", when, n, err)
+				}
+				if _, err := r.Resolve(ctx, SSIN(n)); !errors.Is(err, eventstore.ErrErased) {
+					t.Errorf("%s: person %d: %v", when, n, err)
+				}
+				if _, remembered, err := r.Suppressed(ctx, SSIN(n)); err != nil || !remembered {
+					t.Errorf("%s: person %d is not remembered: %v", when, n, err)
+				}
+			}
+		}
+		if found, err := e.ring.Check(ctx); err != nil || len(found) > 0 {
+			t.Errorf("%s: %v %v", when, found, err)
+		}
+	}
+	versions := func(want ...int) {
+		t.Helper()
+		var got []int
+		for _, row := range rowsOf(t, e.db, "deployment_keys") {
+			if row["name"] == "suppression" {
+				got = append(got, int(row["version"].(int64)))
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("versions %v of the suppression key, want %v", got, want)
+		}
+	}
+	living := Citizen(t, e.ring, 100)
+	digest := e.column(t, `SELECT suppression FROM subject_ssins WHERE citizen = ?`, living.UUID[:])
+	release := domain.ReleaseID{UUID: uuid.New()}
+	tag := e.ring.ReleaseTag(release, SSIN(1), [16]byte{})
+	erase(e.ring, 1)
+	erased("before", 1)
+	versions(1)
+	check(t, e.ring.BeginPepper(ctx))
+	versions(1, 2)
+	erase(other, 2) // its only number is indexed under one pepper, or both
+	erase(e.ring, 3)
+	erased("doubled", 1, 2, 3)
+	check(t, e.ring.BackfillPepper(ctx, nil))
+	check(t, e.ring.SwitchPepper(ctx))
+	erase(other, 4)
+	erased("switched", 1, 2, 3, 4)
+	check(t, other.DropPepper(ctx, nil))
+	versions(1, 2)
+	erase(e.ring, 5)
+	erased("after", 1, 2, 3, 4, 5)
+	if after := e.column(t, `SELECT suppression FROM subject_ssins WHERE citizen = ?`, living.UUID[:]); string(after) == string(digest) {
+		t.Error("the digest beside a living person's number is under the former key")
+	}
+	if all, err := e.ring.Suppressions(ctx, time.Now(), nil, nil, -1, 100); err != nil || len(all) != 5 {
+		t.Errorf("%d are remembered, each once: %v", len(all), err)
+	}
+	for n, want := range map[int]bool{1: true, 2: false} {
+		if got := other.ReleaseTag(release, SSIN(n), tag); (got == tag) != want {
+			t.Errorf("a release that was proposed under the former key, of person %d: %t", n, got == tag)
+		}
+	}
+	life, isNew, err := other.EnrollNewLife(ctx, SSIN(1))
+	if err != nil || !isNew {
+		t.Fatal(isNew, err)
+	}
+	check(t, e.ring.EndSuppression(ctx, SSIN(2), seal.Suppression{Until: time.Now().Add(time.Hour)}))
+	wants(t, e.ring.EndSuppression(ctx, SSIN(100), seal.Suppression{Until: time.Now().Add(time.Hour)}), seal.ErrNotErased)
+	e.replacePepper(t, e.ring, other)
+	if got, err := e.ring.Resolve(ctx, SSIN(1)); err != nil || got != life {
+		t.Errorf("a new life: %v", err)
+	}
+	erased("once more", 2, 3, 4, 5)
+	if _, _, err := e.ring.EnrollNewLife(ctx, SSIN(3)); err != nil {
+		t.Error(err)
+	}
+	if _, err := e.ring.Resolve(ctx, SSIN(101)); !errors.Is(err, seal.ErrUnknown) {
+		t.Error(err)
+	}
+	for _, n := range []int{2, 4, 5} {
+		_, _, err := other.EnrollNewLife(ctx, SSIN(n))
+		check(t, err)
+	}
+	e.replacePepper(t, other, e.ring)
+	versions(4) // nobody is remembered under the others
+	erased("nobody")
+}
+
+// requestKeyReplaced: a new version is in force when every process knows it, the former one is
+// looked under for as long as anything digested under it counts, and what was in force at a
+// moment stays so for ever.
+func requestKeyReplaced(t *testing.T, e *env) {
+	ctx := t.Context()
+	hands := &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	r, other := e.process(t, seal.Config{Now: hands.Now}), e.process(t, seal.Config{Now: hands.Now})
+	under := func(r *Ring) string { sum := r.RequestMAC([]byte("one")); return string(sum[:]) }
+	also := func(r *Ring) (all []string) {
+		for _, mac := range r.OtherRequestMACs() {
+			sum := mac([]byte("one"))
+			all = append(all, string(sum[:]))
+		}
+		return all
+	}
+	at := func(when time.Time) string { sum := r.RequestMACAt(when)([]byte("one")); return string(sum[:]) }
+	first, begun := under(r), hands.Now()
+	if under(other) != first || len(also(r)) != 0 {
+		t.Fatal("before")
+	}
+	version, err := r.RotateRequests(ctx)
+	if err != nil || version != 2 {
+		t.Fatal(version, err)
+	}
+	if under(r) != first || len(also(r)) != 1 {
+		t.Error("it is in force before others know it")
+	}
+	_, err = r.RotateRequests(ctx)
+	wants(t, err, seal.ErrRequestKeyYoung)
+	next := also(r)[0]
+	hands.advance(61 * time.Second) // two leases
+	for _, process := range []*Ring{r, e.process(t, seal.Config{Now: hands.Now})} {
+		if under(process) != next || !slices.Equal(also(process), []string{first}) {
+			t.Error("it is not in force, or the former one is not looked under")
+		}
+	}
+	if at(begun) != first || at(hands.Now()) != next {
+		t.Error("what was in force at a moment changed")
+	}
+	hands.advance(8*24*time.Hour + time.Second)
+	if under(r) != next || len(also(r)) != 0 || at(begun) != first {
+		t.Error("after what it digested is forgotten")
+	}
+	if version, err = e.process(t, seal.Config{Now: hands.Now}).RotateRequests(ctx); err != nil || version != 3 {
+		t.Fatal(version, err)
+	}
+	hands.advance(2 * time.Minute)
+	last := e.process(t, seal.Config{Now: hands.Now})
+	if under(last) == next || !slices.Equal(also(last), []string{next}) {
+		t.Error("the third version")
+	}
+	var left []int64
+	for _, row := range rowsOf(t, e.db, "deployment_keys") {
+		if row["name"] == "request" {
+			left = append(left, row["version"].(int64))
+		}
+	}
+	if slices.Sort(left); !slices.Equal(left, []int64{2, 3}) {
+		t.Errorf("versions %v are left", left)
 	}
 }
