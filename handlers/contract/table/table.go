@@ -143,7 +143,7 @@ func inCells[T any](to lines) Writer[T] {
 }
 
 // rowGroup is how many rows of a Parquet file are held in memory and written together.
-const rowGroup = 20_000
+const rowGroup = 10_000
 
 // newParquet writes a Parquet file: texts as UTF-8, counts as 64-bit integers, moments as
 // microseconds UTC, words as lists of texts; what is absent is null. Columns are compressed

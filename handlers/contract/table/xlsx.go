@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -25,6 +26,7 @@ type xlsxLines struct {
 	rows    int // of that sheet
 	most    int // rows of a sheet
 	line    bytes.Buffer
+	number  []byte // of the row, in digits
 }
 
 func newXLSX(w io.Writer, sheet string, columns []Column) lines {
@@ -56,21 +58,29 @@ func (x *xlsxLines) finish() error {
 	return err
 }
 
-// row writes one line of cells, names or values.
+// row writes one line of cells, names or values, each with its place: without it some readers
+// refuse the sheet.
 func (x *xlsxLines) row(cells [][]byte, values bool) error {
 	b := &x.line
 	b.Reset()
-	b.WriteString("<row>")
+	x.rows++
+	x.number = strconv.AppendInt(x.number[:0], int64(x.rows), 10)
+	b.WriteString(`<row r="`)
+	b.Write(x.number)
+	b.WriteString(`">`)
 	for n, value := range cells {
+		b.WriteString(`<c r="`)
+		b.WriteString(letters(n))
+		b.Write(x.number)
 		switch {
 		case len(value) == 0:
-			b.WriteString("<c/>")
+			b.WriteString(`"/>`)
 		case values && x.columns[n].Type == "count":
-			b.WriteString("<c><v>")
+			b.WriteString(`"><v>`)
 			b.Write(value)
 			b.WriteString("</v></c>")
 		default:
-			b.WriteString(`<c t="inlineStr"><is><t xml:space="preserve">`)
+			b.WriteString(`" t="inlineStr"><is><t xml:space="preserve">`)
 			if err := xml.EscapeText(b, value); err != nil {
 				return err
 			}
@@ -78,9 +88,16 @@ func (x *xlsxLines) row(cells [][]byte, values bool) error {
 		}
 	}
 	b.WriteString("</row>")
-	x.rows++
 	_, err := x.sheet.Write(b.Bytes())
 	return err
+}
+
+// letters names a column as a spreadsheet does: A to Z, AA to ZZ. No kind of row has more.
+func letters(n int) string {
+	if n < 26 {
+		return string(rune('A' + n))
+	}
+	return string(rune('A'+n/26-1)) + string(rune('A'+n%26))
 }
 
 func (x *xlsxLines) write(cells [][]byte) error {

@@ -14,7 +14,9 @@ import (
 
 // sheetRow is one row of a sheet, as a reader of Office Open XML sees it.
 type sheetRow struct {
-	Cells []struct {
+	Number int `xml:"r,attr"`
+	Cells  []struct {
+		Place  string `xml:"r,attr"`
 		Type   string `xml:"t,attr"`
 		Text   string `xml:"is>t"`
 		Number string `xml:"v"`
@@ -71,6 +73,9 @@ func TestF15NumbersOfOrganisationsKeepTheirZeroInSpreadsheets(t *testing.T) {
 	for n, column := range columns {
 		name := column.Name
 		head, cell := sheets[0][0].Cells[n], sheets[0][1].Cells[n]
+		if at := string(rune('A' + n)); head.Place != at+"1" || cell.Place != at+"2" {
+			t.Errorf("column %d stands at %s and %s", n, head.Place, cell.Place)
+		}
 		if head.Text != name || head.Type != "inlineStr" {
 			t.Errorf("column %d is %q of type %q", n, head.Text, head.Type)
 		}
@@ -109,6 +114,9 @@ func TestWorkbookOfManyRows(t *testing.T) {
 			t.Fatalf("%d rows: %d sheets", rows, len(sheets))
 		}
 		for n, sheet := range sheets {
+			if last := sheet[len(sheet)-1].Number; last != len(sheet) {
+				t.Errorf("%d rows: the last of sheet %d has number %d", rows, n, last)
+			}
 			if len(sheet) != want[n] || sheet[0].Cells[0].Text != "purpose" {
 				t.Errorf("%d rows: sheet %d has %d rows", rows, n, len(sheet))
 			}
