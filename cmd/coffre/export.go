@@ -21,9 +21,9 @@ import (
 func newExport(p *program) *cobra.Command {
 	return group("export", "Export records for privacy officers",
 		`  coffre export consentLog --data data --format csv --reason audit --out consents.csv
-  coffre export list --data data`,
+  coffre export verify consents.csv --key keys.json`,
 		newExportConsentLog(p), newExportRegister(p), newExportAccessLog(p), newExportRefusals(p),
-		newExportList(p))
+		newExportList(p), newExportVerify(p))
 }
 
 // asked holds the flags that say what an export is of.
@@ -159,7 +159,8 @@ func exporting(p *program, kind contract.ExportKind, when string, cmd *cobra.Com
 	var asJSON bool
 	out := output{pipe: true}
 	cmd.Long = `Makes an export, waits for it, checks its hash and puts it at --out: whole or not at all,
-readable by its owner only. --out - is standard output. That the export was made, of what and why,
+readable by its owner only, with its signed manifest beside it (.manifest). --out - is standard
+output, without the manifest. That the export was made, of what and why,
 is on record. Citizens are named by references of the privacy officers, and by nothing else.
 CSV is for programs, --dialect spreadsheet and xlsx for people with a spreadsheet, parquet for
 analysts. docs/exports.md has every column.`
@@ -236,5 +237,12 @@ func (p *program) export(ctx context.Context, c *client.Client, ask contract.Exp
 	if out.toPipe() {
 		return file, fetch(p.Out)
 	}
-	return file, out.write(fetch)
+	if err := out.write(fetch); err != nil || file.Manifest == "" {
+		return file, err
+	}
+	beside := output{name: manifestName(out.name), force: true} // one of a file that is gone
+	return file, beside.write(func(w io.Writer) error {
+		_, err := io.WriteString(w, file.Manifest)
+		return err
+	})
 }

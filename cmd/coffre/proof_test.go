@@ -15,6 +15,7 @@ import (
 	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/proof"
+	"coffre/handlers/certificate"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge/token"
 )
@@ -28,21 +29,26 @@ func (r *rig) checkpoint(t *testing.T) (string, proof.Checkpoint) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c, err := proof.Open(note, r.logKeys(t)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(note), c
+}
+
+// logKeys returns the public keys that sign the log, as the vault serves them.
+func (r *rig) logKeys(t *testing.T) (public []ed25519.PublicKey) {
+	t.Helper()
 	var keys contract.SigningKeys
 	if err := json.Unmarshal(r.get(t, anyAuditor, "/signingKeys").Body.Bytes(), &keys); err != nil {
 		t.Fatal(err)
 	}
-	var public []ed25519.PublicKey
 	for _, k := range keys.Keys {
 		if k.Purpose == contract.SigningPurposeLog {
 			public = append(public, k.PublicKey)
 		}
 	}
-	c, err := proof.Open(note, public...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(note), c
+	return public
 }
 
 // leaves returns the leaf hashes of the log as an auditor computes them from GET /events.
@@ -173,6 +179,9 @@ func TestCertificatesAndExportsNameTheirCheckpoint(t *testing.T) {
 	}
 	if _, err := proof.Peek([]byte(export.Checkpoint)); err != nil {
 		t.Errorf("the export names %q: %v", export.Checkpoint, err)
+	}
+	if m, err := certificate.ReadManifest([]byte(export.Manifest), r.logKeys(t)...); err != nil || m.Rows != *export.Rows || m.Sha256 != export.Sha256 || m.Export != export.ExportID || m.Checkpoint != export.Checkpoint {
+		t.Errorf("its manifest: %+v, %v", m, err)
 	}
 
 	var e struct{ ErasureID string }

@@ -228,6 +228,19 @@ func TestCommandsOfEveryRole(t *testing.T) {
 	if b, err := os.ReadFile(out); err != nil || strings.Count(string(b), text(consent["consentId"])) < 2 || strings.Contains(string(b), f.mother.family) {
 		t.Errorf("the export holds %q, %v", b, err)
 	}
+	keys := file(t, "keys.json", s.must(0, "erase", "keys", "--data", dir, "--json").out)
+	if got := s.must(0, "export", "verify", out, "--key", keys).out; !strings.Contains(got, "holds") || !strings.Contains(got, "rows") {
+		t.Errorf("verified: %q", got)
+	}
+	if err := os.WriteFile(out, []byte("{}\n{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.must(exitTamper, "export", "verify", out, "--key", keys); !strings.Contains(got.err, "SHA-256") {
+		t.Errorf("another file: %q", got.err)
+	}
+	if got := s.must(exitUsage, "export", "verify", keys, "--key", keys); !strings.Contains(got.err, "manifest") {
+		t.Errorf("a file without a manifest: %q", got.err)
+	}
 
 	if got := s.must(0, "projections", "status", "--data", dir).out; !strings.Contains(got, "wallet") {
 		t.Errorf("projections: %s", got)

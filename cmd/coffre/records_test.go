@@ -185,6 +185,7 @@ var recordedCommands = map[string]left{
 	"coffre bench":             none("it measures a vault of its own, made for it"),
 	"coffre audit projections": none("it reads the databases beside whoever serves them, and opens nothing sealed"),
 	"coffre erase verify":      none("it reads files offline and asks no vault"),
+	"coffre export verify":     none("it reads files offline and asks no vault"),
 	"coffre restore":           events("audit.loss-accepted", "audit.operated").when("the first with `--accept-loss`; the other of a backup that is restored, with its digest: the start that follows records it, before anything is served"),
 	"coffre destroyer":         events("citizen.erasure-completed", "citizen.erasure-finalised", "citizen.key-destroyed", "document.content-destroyed").when("it goes on with what two persons asked for and approved, which is on record"),
 	"coffre rotator":           none("it goes on with a rotation, whose every step is on record as an operation"),

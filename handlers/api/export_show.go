@@ -26,16 +26,19 @@ func (v *Vault) GetExport(ctx context.Context, r contract.GetExportRequestObject
 
 func (v *Vault) exportItem(m work.ExportManifest) contract.Export {
 	item := contract.Export{
-		Href: contract.ExportHref(m.Export), ExportID: m.Export, Kind: m.Kind, Format: m.Format, Sha256: m.Sha256, Checkpoint: m.Checkpoint,
+		Href: contract.ExportHref(m.Export), ExportID: m.Export, Kind: m.Kind, Format: m.Format, Sha256: m.Sha256, Checkpoint: m.Checkpoint, Manifest: m.Signed,
 		Status: contract.TaskProgress{State: m.State, Completed: m.Completed},
 	}
 	switch m.State {
 	case contract.TaskStateProcessing:
 		item.Status.PollAfter = v.Now().UTC().Add(edge.PollAfter)
+		if rows, here := v.ExportProgress(m.Export); here {
+			item.Rows = &rows
+		}
 	case contract.TaskStateFailed:
 		item.Status.Problem = edge.TaskProblem(errExport)
 	case contract.TaskStateDone:
-		item.Content, item.Rows = item.Href+"/content", &m.Rows
+		item.Content, item.Rows, item.Events = item.Href+"/content", &m.Rows, &m.Events
 	}
 	return item
 }

@@ -1,4 +1,4 @@
-// Package certificate verifies certificates of erasure for a court or an auditor: the
+// Package certificate verifies certificates of erasure and exports for a court or an auditor: the
 // signature, the completeness of its content, and whether the log holds the events that
 // it states. It needs the contract and a public key, and neither a vault nor a network.
 //

@@ -2699,13 +2699,16 @@ type EvidenceQuery struct {
 
 // Export defines model for Export.
 type Export struct {
-	// Checkpoint ends where the file ends: it tells all that happened before, and nothing after; absent when none was signed in time
+	// Checkpoint covers the events that the file tells of, and ends with them unless the file is as of a moment
 	Checkpoint string `json:"checkpoint,omitempty,omitzero"`
 
 	// Content a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Content  Href         `json:"content,omitempty,omitzero"`
+	Content Href `json:"content,omitempty,omitzero"`
+
+	// Events how many events of the log the file tells of: the first ones
+	Events   *int64       `json:"events,omitempty"`
 	ExportID ExportID     `json:"exportId"`
 	Format   ExportFormat `json:"format"`
 
@@ -2716,7 +2719,12 @@ type Export struct {
 
 	// Kind every decision about consents; every consent with its state; what was refused; what was read or told of citizens
 	Kind ExportKind `json:"kind"`
-	Rows *int64     `json:"rows,omitempty"`
+
+	// Manifest a signed note (C2SP) with what the file is of, its rows, its SHA-256 and the checkpoint, by the key of the log
+	Manifest string `json:"manifest,omitempty,omitzero"`
+
+	// Rows of the file; while it is processing those that are written, where the process that answers makes it
+	Rows *int64 `json:"rows,omitempty"`
 
 	// Sha256 of the file, in hexadecimal digits
 	Sha256 string       `json:"sha256,omitempty,omitzero"`

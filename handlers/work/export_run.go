@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,6 +18,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/proof"
 	"coffre/handlers/acting"
+	"coffre/handlers/certificate"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 	"coffre/projections"
@@ -48,6 +50,9 @@ type ExportManifest struct {
 	// signed.
 	Events     int64  `json:"events,omitempty"`
 	Checkpoint string `json:"checkpoint,omitempty"`
+	// Signed is the manifest that goes with the file, as a signed note; absent where the log is
+	// not signed.
+	Signed string `json:"signed,omitempty"`
 }
 
 // SaveExport keeps a new export, durably.
@@ -144,9 +149,23 @@ func (work *Worker) EnqueueExport(m ExportManifest) {
 				work.Slog.ErrorContext(ctx, "an export failed", slog.String("export", m.Export.String()), slog.Any("error", err))
 				ended.State, ended.Rows, ended.Sha256, ended.Events, ended.Checkpoint = contract.TaskStateFailed, 0, "", 0, ""
 			}
+			if ended.State == contract.TaskStateDone && ended.Checkpoint != "" {
+				if ended.Signed, err = work.signExport(ctx, ended); err != nil {
+					return ExportManifest{}, err // it passes: the log was signed a moment ago
+				}
+			}
 			return ended, nil
 		})
 	})
+}
+
+// signExport returns the signed manifest of an export that is done.
+func (work *Worker) signExport(ctx context.Context, m ExportManifest) (string, error) {
+	note, err := certificate.SignManifest(ctx, certificate.Manifest{
+		Export: m.Export, Kind: m.Kind, Format: m.Format, Dialect: m.Dialect, Separator: m.Separator, Rows: m.Rows, Sha256: m.Sha256, Events: m.Events, AsOf: m.AsOf,
+		OnePerson: m.Filter.Citizen != nil, Consumer: m.Filter.Consumer, Purpose: m.Filter.Purpose, From: m.Filter.From, Until: m.Filter.Until, Asked: m.Created, Checkpoint: m.Checkpoint,
+	}, work.logSigner)
+	return string(note), err
 }
 
 // passes reports whether an export that failed with err will go well later: read models that
@@ -220,7 +239,20 @@ func (work *Worker) exportContent(ctx context.Context, m ExportManifest, end exp
 		return 0, fmt.Errorf("an export of kind %q", m.Kind)
 	}
 	m.Filter.Former = m.Former
-	return s.write(ctx, work, m, end, w, func(int64) {})
+	var made atomic.Int64
+	work.making.Store(m.Export, &made)
+	defer work.making.Delete(m.Export)
+	return s.write(ctx, work, m, end, w, made.Store)
+}
+
+// ExportProgress returns how many rows of an export are written so far; ok is false when this
+// process is not making it.
+func (work *Worker) ExportProgress(id uuid.UUID) (rows int64, ok bool) {
+	made, ok := work.making.Load(id)
+	if !ok {
+		return 0, false
+	}
+	return made.(*atomic.Int64).Load(), true
 }
 
 // ConsentLogItem returns a line of the consent log: the decision, the role of the person
