@@ -428,6 +428,8 @@ var handled = map[string]string{
 	"domain/citizen/finalise_erasure.go":         "handlers/work/erasure_final.go",
 	"domain/document/destroy_content.go":         "handlers/work/erasure_run.go",
 	"domain/registry/publish.go":                 "handlers/work/registry.go",
+	"domain/petition/dispute.go":                 "handlers/api/petition_make.go",
+	"domain/petition/request.go":                 "handlers/api/petition_make.go",
 	"domain/release/complete.go":                 "handlers/api/release_approve.go",
 	"domain/consent/use.go":                      "handlers/disclosure/reading.go",
 }

@@ -73,6 +73,12 @@ var rules = []struct{ id, says string }{
 	{"P-5", "A restriction of processing (GDPR art. 18) stops every disclosure to others but those of art. 18(2), and every erasure of what it covers, until the citizen who asked for it lifts it, or a privacy officer who told the citizen; a consumer is answered as if what is covered were not held."},
 	{"P-6", "A death reported in error is corrected by two persons: the authentic source or a privacy officer proposes it, another privacy officer decides; what the death ended stays ended."},
 	{"P-7", "Two lives of one person are merged by two persons, and separated in the same way: from then on both numbers lead to the surviving life, whose documents, consents, mandates, accesses, holds and restrictions are those of both, and with whom both are forgotten."},
+	{"Q-1", "A petition is the citizen's own, about something of theirs that is on record: an access that looks wrong, a document that is not right, what an organisation does for a purpose (GDPR art. 15, 16, 21). It has a text, which is sealed."},
+	{"Q-2", "A petition is answered by the organisation that it is addressed to; where no organisation read, or one was refused, by a privacy officer of the vault, and nobody else learns of it."},
+	{"Q-3", "A petition has to be answered within a month (GDPR art. 12(3)); from then on it is overdue, which is computed."},
+	{"Q-4", "An entry of an access log is disputed once, and a petition is answered once."},
+	{"Q-5", "A rectification is upheld once the document was updated or revoked since; who rejects a petition says why."},
+	{"Q-6", "A request to rectify and an objection may restrict processing until they are answered; where an objection is upheld, until the citizen lifts the restriction."},
 	{"I-1", "A process starts with the identity provider on record, and with no other: neither another issuer or audience, nor other settings that decide who somebody is."},
 	{"I-2", "Another provider is proposed by an operator or a privacy officer, with a reason, and approved by a privacy officer who is another person, while the one on record vouches for both."},
 	{"I-3", "A proposal counts for seven days, an approval for thirty, and the last proposal alone."},
@@ -95,7 +101,7 @@ var rules = []struct{ id, says string }{
 
 // beyond are the rules that no pure decision can keep alone: they hold only if
 // what runs the decisions does its part, so they need a test outside the domain too.
-var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-9", "A-10", "A-11", "M-1.5", "M-1.8", "M-1.9", "M-1.10", "M-1.11", "M-1.12", "E-1", "E-3", "E-4", "P-5", "P-6", "P-7", "I-1", "I-4"}
+var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-9", "A-10", "A-11", "M-1.5", "M-1.8", "M-1.9", "M-1.10", "M-1.11", "M-1.12", "E-1", "E-3", "E-4", "P-5", "P-6", "P-7", "Q-2", "Q-6", "I-1", "I-4"}
 
 var ruleID = regexp.MustCompile(`\b([A-Z])-([0-9]+(?:\.[0-9]+)?)( to ([A-Z])-([0-9]+(?:\.[0-9]+)?))?\b`)
 

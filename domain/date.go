@@ -80,6 +80,17 @@ func (d Date) AddYears(n int) Date {
 	return DateOf(t.AddDate(n, 0, 0))
 }
 
+// AddMonths returns the same day n months later, or the last day of that month where it is
+// shorter; "" for an absent date.
+func (d Date) AddMonths(n int) Date {
+	t, err := time.Parse(time.DateOnly, string(d))
+	if err != nil {
+		return ""
+	}
+	first := time.Date(t.Year(), t.Month()+time.Month(n), 1, 0, 0, 0, 0, time.UTC)
+	return DateOf(first.AddDate(0, 0, min(t.Day(), first.AddDate(0, 1, -1).Day())-1))
+}
+
 // AddDays returns the day n days later; "" for an absent date.
 func (d Date) AddDays(n int) Date {
 	t, err := time.Parse(time.DateOnly, string(d))

@@ -47,6 +47,12 @@ type (
 	// CorrectionID names one proposal to correct what a citizen's stream says of the person.
 	CorrectionID struct{ uuid.UUID }
 
+	// PetitionID names one petition of a citizen to an organisation.
+	PetitionID struct{ uuid.UUID }
+
+	// EntryID names one entry of an access log: the event that it shows.
+	EntryID struct{ uuid.UUID }
+
 	// ReleaseID names one release of an erased person's number.
 	ReleaseID struct{ uuid.UUID }
 
@@ -69,6 +75,21 @@ func (id RestrictionID) IsZero() bool { return id.UUID == uuid.Nil }
 
 // IsZero reports whether the identifier is absent.
 func (id CorrectionID) IsZero() bool { return id.UUID == uuid.Nil }
+
+// IsZero reports whether the identifier is absent.
+func (id PetitionID) IsZero() bool { return id.UUID == uuid.Nil }
+
+// Restriction returns the id of the restriction of processing that comes with the petition and
+// ends with its answer.
+func (id PetitionID) Restriction() RestrictionID {
+	return RestrictionID{uuid.NewSHA1(id.UUID, []byte("restriction"))}
+}
+
+// IsZero reports whether the identifier is absent.
+func (id EntryID) IsZero() bool { return id.UUID == uuid.Nil }
+
+// Dispute returns the id of the petition that disputes the entry, of which there is one.
+func (id EntryID) Dispute() PetitionID { return PetitionID{uuid.NewSHA1(id.UUID, []byte("dispute"))} }
 
 // IsZero reports whether the identifier is absent.
 func (id ReleaseID) IsZero() bool { return id.UUID == uuid.Nil }

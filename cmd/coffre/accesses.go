@@ -76,7 +76,7 @@ a privacy officer looks, which is on record.`,
 			}
 			in := speaker(lang)
 			return person.ask(cmd.Context(), p, at, func(c *client.Client, id domain.CitizenID) error {
-				t := p.table(in.headings("when", "reader", "what", "purpose", "basis", "outcome")...)
+				t := p.table(in.headings("when", "reader", "what", "purpose", "basis", "outcome", "entry")...)
 				var coverage contract.AccessCoverage
 				err := printPages(p, asJSON, t, func(after contract.Cursor) ([]contract.AccessLogItem, contract.Cursor, error) {
 					ask.After = after
@@ -84,7 +84,7 @@ a privacy officer looks, which is on record.`,
 					coverage = page.Body.Coverage
 					return page.Body.Items, page.Body.NextCursor, err
 				}, func(one contract.AccessLogItem) {
-					t.row(day(one.At), in.reader(one), in.read(one), cmp.Or(one.PurposeLabel, string(one.Purpose)), in.basis(one), in.outcome(one))
+					t.row(day(one.At), in.reader(one), in.read(one), cmp.Or(one.PurposeLabel, string(one.Purpose)), in.basis(one), in.outcome(one), one.EntryID.String())
 				})
 				if err != nil || asJSON {
 					return err

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -166,6 +167,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.get(t, officer, "/consents/"+things["consentId"]+"/receipt")
 	r.get(t, officer, "/citizens/"+a.String()+"/accessLog")
 	r.get(t, officer, "/citizens/"+a.String()+"/accessLog/groups")
+	r.dispute(t, a, things["petitionId"])
 	r.get(t, grantFor(domain.RoleAuditor, "", domain.CitizenID{}), "/citizens/"+a.String()+"/wallet")
 	r.post(t, me, "/mandates/"+things["mandateId"]+"/end", `{}`, &struct{}{})
 	r.get(t, me, "/mandates")
@@ -238,6 +240,34 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.correct(t, officer, home, b)
 	r.merge(t, officer, home)
 	r.identity(t)
+}
+
+// dispute has a citizen dispute an entry of the access log, and everybody who may look at it.
+func (r *rig) dispute(t *testing.T, a domain.CitizenID, rectification string) {
+	t.Helper()
+	me, officer := grantFor(domain.RoleCitizen, "", a), grantFor(domain.RolePrivacyOfficer, "", domain.CitizenID{})
+	var log contract.AccessLog
+	if err := json.Unmarshal(r.get(t, me, "/citizens/"+a.String()+"/accessLog").Body.Bytes(), &log); err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(log.Items, func(one contract.AccessLogItem) bool { return one.Organization == "" })
+	if i < 0 {
+		t.Fatal("nobody but organisations read")
+	}
+	var disputed contract.Petition
+	r.post(t, me, "/citizens/"+a.String()+"/petitions", `{"entryId":"`+log.Items[i].EntryID.String()+`","text":"I know nothing of it."}`, &disputed)
+	if err := r.Runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.get(t, me, "/petitions")
+	r.get(t, officer, "/petitions?state=open&state=overdue")
+	r.get(t, officer, "/petitions/"+disputed.PetitionID.String())
+	r.post(t, officer, "/petitions/"+disputed.PetitionID.String()+"/answer", `{"outcome":"upheld"}`, nil)
+	issuer := grantFor(domain.RoleIssuer, orgA, domain.CitizenID{})
+	r.get(t, issuer, "/petitions?state=answered")
+	r.get(t, issuer, "/petitions/"+rectification)
+	r.get(t, me, "/petitions/"+rectification)
+	r.get(t, me, "/citizens/"+a.String()+"/accessLog")
 }
 
 // correct corrects the death of a person, which the source and an officer say was reported in

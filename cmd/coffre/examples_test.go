@@ -101,6 +101,11 @@ func TestF20EveryExampleRunsAgainstTheSampleRegistry(t *testing.T) {
 	run("subjectAccessReport", me, "")
 	run("queryConsentLog", officer, "")
 	run("createExport", officer, "")
+	if err := r.Runner.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run("makePetition", me, "")
+	run("answerPetition", flanders, "")
 	run("restrictProcessing", me, "")
 	run("liftRestriction", officer, "")
 	run("revokeDocument", issuer, "")

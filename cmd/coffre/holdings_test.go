@@ -98,7 +98,11 @@ func (r *rig) settle(t *testing.T, ssin, representative string, reference string
 	var restriction struct{ RestrictionID string }
 	r.post(t, me, "/citizens/"+id.String()+"/restrictions", `{"reason":"accuracyContested"}`, &restriction)
 	r.post(t, me, "/citizens/"+id.String()+"/restrictions/"+restriction.RestrictionID+"/lift", `{}`, nil)
+	var petition struct{ PetitionID string }
+	r.post(t, me, "/citizens/"+id.String()+"/petitions", `{"documentId":"`+doc.DocumentID+`","text":"It is not right.","restrict":true}`, &petition)
+	r.post(t, issuer, "/petitions/"+petition.PetitionID+"/answer", `{"outcome":"rejected","text":"It is right."}`, nil)
 	return holdings{
+		"petitionId": petition.PetitionID,
 		"documentId": doc.DocumentID, "citizenId": id.String(), "consentId": given.ConsentID, "consentRequestId": given.ConsentID,
 		"attachmentId": file, "mandateId": mandate.MandateID, "erasureId": erasure.ErasureID, "restrictionId": restriction.RestrictionID,
 	}

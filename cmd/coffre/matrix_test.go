@@ -130,6 +130,7 @@ var accessMatrix = map[string][]cell{
 	"acceptMandate":     {{may: by(200, invited), refusal: "resourceNotFound", fresh: true}},
 	"accessAttachment":  {{body: `{` + byTheLaw + `}`, may: by(200, reader), refusal: "noBasis"}, {body: `{"purpose":"recruitment","procedure":"publicJobApplication","consentId":"{consentId}"}`, may: by(200, reader), refusal: "noBasis"}},
 	"accessDocument":    {{body: `{` + byTheLaw + `}`, may: by(200, reader), refusal: "noBasis"}, {body: `{"purpose":"recruitment","procedure":"publicJobApplication","consentId":"{consentId}"}`, may: by(200, reader), refusal: "noBasis"}},
+	"answerPetition":    {{body: `{"outcome":"rejected","text":"It is right."}`, may: by(204, source).and(403, anOfficer, secondOfficer), refusal: "resourceNotFound", fresh: true}},
 	"approveCorrection": {{may: by(200, secondOfficer).and(403, anOfficer), refusal: "resourceNotFound", fresh: true, before: deathContested}},
 	"approveErasure":    {{may: by(202, anOfficer, secondOfficer), refusal: "resourceNotFound", fresh: true, before: unrestricted}},
 	"approveRelease":    {{body: `{"ssin":"{ssin}"}`, may: by(200, secondOfficer).and(403, anOfficer), refusal: "resourceNotFound", fresh: true, before: proposed}},
@@ -160,6 +161,7 @@ var accessMatrix = map[string][]cell{
 	"getRebuild":            {{refusal: "resourceNotFound"}},
 	"getRegistry":           {{}},
 	"getRelease":            {{may: by(200, anOfficer, secondOfficer), refusal: "resourceNotFound", before: proposed}},
+	"getPetition":           {{may: by(200, self, source, anOfficer, secondOfficer), refusal: "resourceNotFound"}},
 	"getRestriction":        {{may: by(200, self, anOfficer, secondOfficer), refusal: "resourceNotFound"}},
 	"getSigningKeys":        {{}},
 	"getWallet":             {{may: by(200, self, relative, anAuditor), refusal: "resourceNotFound", absent: by(200, anAuditor)}},
@@ -203,7 +205,9 @@ var accessMatrix = map[string][]cell{
 	"replayWebhook":           {{body: `{}`, refusal: "resourceNotFound"}},
 	"rotateWebhook":           {{refusal: "resourceNotFound"}},
 	"listProjections":         {{may: by(200, anOperator)}},
+	"listPetitions":           {{may: by(200, self, source, anOfficer, secondOfficer), refusal: "200", shows: "petitionId"}},
 	"listRestrictions":        {{may: by(200, self, anOfficer, secondOfficer), refusal: "resourceNotFound", absent: by(200, anOfficer, secondOfficer)}},
+	"makePetition":            {{body: `{"documentId":"{documentId}","text":"It is not right."}`, may: by(201, self), refusal: "resourceNotFound", fresh: true}},
 	"placeHold":               {{body: theHold, may: by(201, anOfficer, secondOfficer), refusal: "resourceNotFound", fresh: true}},
 	"proposeCorrection":       {{body: `{"kind":"deathInError"}`, may: by(202, anOfficer, secondOfficer), refusal: "resourceNotFound", fresh: true, before: reportedDead}},
 	"proposeRelease":          {{body: theProposal, may: by(202, anOfficer, secondOfficer), refusal: "202", fresh: true, before: destroyed}},
@@ -334,7 +338,7 @@ func (m *matrix) settleCitizen(t *testing.T, tied bool) holdings {
 	things["citizenId"] = citizen.String()
 	me := grantFor(domain.RoleCitizen, "", citizen)
 	var made struct {
-		DocumentID, ConsentID, MandateID, ErasureID, RestrictionID string
+		DocumentID, ConsentID, MandateID, ErasureID, RestrictionID, PetitionID string
 	}
 	m.post(t, m.callers[sayer], "/documents", fill(t, theHousehold, things), &made)
 	m.post(t, me, "/consents", fill(t, theGrant, things), &made)
@@ -364,6 +368,8 @@ func (m *matrix) settleCitizen(t *testing.T, tied bool) holdings {
 	things["erasureId"] = made.ErasureID
 	m.post(t, me, "/citizens/"+citizen.String()+"/restrictions", `{"reason":"accuracyContested","documentId":"`+made.DocumentID+`"}`, &made)
 	things["restrictionId"] = made.RestrictionID
+	m.post(t, me, "/citizens/"+citizen.String()+"/petitions", fill(t, `{"documentId":"{documentId}","text":"It is not right."}`, things), &made)
+	things["petitionId"] = made.PetitionID
 	if err := m.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -205,6 +205,18 @@ var sentences = map[string]func(who string, f facts) string{
 		}
 		return f.word("consumer") + " was refused" + times + ": " + f.word("reason") + f.with(" (", "type", f.with(" for ", "purpose", "")+")")
 	},
+	"access.disputed": func(who string, f facts) string {
+		return who + " disputed entry " + f.id("entry") + " of the access log" + f.with(", to be answered by ", "organisation", "") + f.with(" until ", "deadline", "") + ": petition " + f.id("petition")
+	},
+	"access.dispute-answered": func(who string, f facts) string {
+		return who + " answered petition " + f.id("petition") + ": " + f.word("outcome")
+	},
+	"petition.requested": func(who string, f facts) string {
+		return who + " petitioned " + f.word("organisation") + f.with(": ", "kind", "") + f.with(" of document ", "document", "") + f.with(", purpose ", "purpose", "") + f.with(", until ", "deadline", "") + ": petition " + f.id("petition")
+	},
+	"petition.answered": func(who string, f facts) string {
+		return who + " answered petition " + f.id("petition") + ": " + f.word("outcome") + f.with(", with version ", "rectified", "")
+	},
 	"mandate.granted": func(_ string, f facts) string {
 		return "citizen " + f.id("representative") + " may act for citizen " + f.id("citizen") + f.with(" as ", "kind", "") + f.with(", says ", "source", "") + f.with(": mandate ", "mandate", "")
 	},
@@ -260,6 +272,7 @@ var deeds = map[string]string{
 	"getExportContent": "download export", "getErasure": "look at erasure", "getErasureCertificate": "read the certificate of erasure", "listDueErasures": "list what is due for erasure", "listHolds": "list legal holds", "listAllRestrictions": "list restrictions", "listReleases": "list releases", "listSuppressions": "list what is remembered of erased persons", "listAttachments": "list files that no document names",
 	"restore": "make the vault of a backup", "keysRestore": "bring rows of the key database back from a backup", "storeCopy": "copy the vault, keys and all",
 	"enableWebhook": "enable webhook", "replayWebhook": "send again what failed, of webhook", "rotateWebhook": "replace the secret of webhook",
+	"listPetitions": "list petitions", "getPetition": "look at petition",
 	"listRestrictions": "look at the restrictions", "getRestriction": "look at restriction",
 }
 

@@ -75,6 +75,10 @@ var words = map[string]translated{
 	"what":             {"wat", "quoi", "was"},
 	"basis":            {"grond", "base", "Grundlage"},
 	"outcome":          {"afloop", "issue", "Ausgang"},
+	"entry":            {"vermelding", "entrée", "Eintrag"},
+	"petition":         {"verzoek", "demande", "Antrag"},
+	"answers":          {"antwoordt", "répond", "antwortet"},
+	"asked":            {"gevraagd", "demandé", "verlangt"},
 	"times":            {"keer", "fois", "Mal"},
 	"for":              {"voor", "pour", "für"},
 	"In the last %d days: opened %d, only told %d, refused %d.": {

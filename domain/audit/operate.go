@@ -46,6 +46,8 @@ const (
 	ListReleases           Act = "listReleases"
 	ListSuppressions       Act = "listSuppressions"
 	ListAttachments        Act = "listAttachments"
+	ListPetitions          Act = "listPetitions"
+	ReadPetition           Act = "getPetition"
 )
 
 // Acts lists every act there is.
@@ -53,7 +55,7 @@ var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit, RotateRequests,
 	EnableWebhook, ReplayWebhook, RotateWebhook, RestoreBackup, RestoreKeyRows, CopyStore,
 	LookUpCitizen, ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
-	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments,
+	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments, ListPetitions, ReadPetition,
 }
 
 // Operated records that somebody set out to do an act. It stands before the act's effect

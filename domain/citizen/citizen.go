@@ -25,7 +25,7 @@
 //   - P-5 a restriction of processing (GDPR art. 18) is asked for by the citizen or a privacy
 //     officer, stops every disclosure but those of art. 18(2), keeps what it covers from being
 //     erased, and is lifted by the citizen who asked for it, or by a privacy officer who has
-//     told the citizen
+//     told the citizen; one that came with a petition ends with its answer (rule Q-6)
 //   - P-7 two lives of one person are merged by two persons: from then on both numbers lead to
 //     the survivor, whose all of it is; it is undone in the same way
 //   - P-6 a death reported in error is corrected by two persons: the source or a privacy officer

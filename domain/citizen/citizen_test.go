@@ -63,6 +63,9 @@ var (
 	restricted = ProcessingRestricted{Citizen: ana, Restriction: still, Reason: "accuracyContested", AskedBy: domain.RoleCitizen, At: noon}
 	byOfficer  = with(restricted, func(e *ProcessingRestricted) { e.AskedBy = domain.RolePrivacyOfficer })
 	ofCard     = with(restricted, func(e *ProcessingRestricted) { e.Document = card })
+	petition   = domain.PetitionID{UUID: uuid.UUID{8}}
+	ofPetition = ProcessingRestricted{Citizen: ana, Restriction: petition.Restriction(), Document: card, Reason: AccuracyContested, AskedBy: domain.RoleCitizen, At: noon}
+	answered   = LiftRestriction{Restriction: petition.Restriction(), Petition: &petition, Informed: "2026-03-01", By: source, At: noon}
 	freed      = RestrictionLifted{Citizen: ana, Restriction: still, At: noon}
 	told       = with(freed, func(e *RestrictionLifted) { e.Informed = "2026-03-01" })
 	restrict   = RestrictProcessing{Restriction: still, Reason: "accuracyContested", By: self, At: noon}
@@ -250,6 +253,11 @@ func TestRules(t *testing.T) {
 		{Name: "P-5 the citizen was not told tomorrow", Given: []Event{born, restricted}, When: with(releases, func(c *LiftRestriction) { c.Informed = "2026-03-02" }), Err: ErrNotInformed},
 		{Name: "P-5 who lifts their own was told by nobody", Given: []Event{born, restricted}, When: with(release, func(c *LiftRestriction) { c.Informed = "2026-03-01" }), Err: ErrNotInformed},
 		{Name: "P-5 nobody else lifts it", Given: []Event{born, restricted}, When: with(release, func(c *LiftRestriction) { c.By = stranger }), Err: ErrMayNotRestrict},
+		{Name: "Q-6 the answer to a petition lifts the restriction that came with it, whoever answers", Given: []Event{born, ofPetition}, When: answered, Then: []Event{RestrictionLifted{Citizen: ana, Restriction: petition.Restriction(), Informed: "2026-03-01", At: noon}}},
+		{Name: "Q-6 an answer lifts no other restriction", Given: []Event{born, restricted}, When: with(answered, func(c *LiftRestriction) { c.Restriction = restricted.Restriction }), Err: ErrNoRestriction},
+		{Name: "Q-6 an answer tells the citizen", Given: []Event{born, ofPetition}, When: with(answered, func(c *LiftRestriction) { c.Informed = "" }), Err: ErrNotInformed},
+		{Name: "Q-6 who answers nothing lifts nothing", Given: []Event{born, ofPetition}, When: with(answered, func(c *LiftRestriction) { c.Petition = nil }), Err: ErrMayNotRestrict},
+		{Name: "Q-6 answered twice", Given: []Event{born, ofPetition, RestrictionLifted{Citizen: ana, Restriction: petition.Restriction(), Informed: "2026-03-01", At: noon}}, When: answered},
 		{Name: "P-5 lifted twice", Given: []Event{born, restricted, freed}, When: release},
 		{Name: "P-5 lifting what there is not", Given: []Event{born}, When: release, Err: ErrNoRestriction},
 		{Name: "E-1 refused while a restriction stands", Given: []Event{born, restricted}, When: request, Err: ErrRestrictionStands},

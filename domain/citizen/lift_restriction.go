@@ -17,25 +17,29 @@ var (
 type LiftRestriction struct {
 	Restriction domain.RestrictionID
 	Informed    domain.Date // the day on which the citizen was told; absent when the citizen lifts it
-	By          domain.Actor
-	At          time.Time
+	// Petition is the one with which the restriction came and whose answer ends it, whoever
+	// answers: the answer tells the citizen. nil: nothing was answered.
+	Petition *domain.PetitionID
+	By       domain.Actor
+	At       time.Time
 }
 
 // Decide implements P-5.
 func (c LiftRestriction) Decide(s State) ([]Event, error) {
 	officer := c.By.Role == domain.RolePrivacyOfficer
-	if !officer && !c.By.IsSelf(s.Citizen) {
+	answered := c.Petition != nil
+	if !officer && !answered && !c.By.IsSelf(s.Citizen) {
 		return nil, ErrMayNotRestrict
 	}
 	i := slices.IndexFunc(s.Restrictions, func(r Restriction) bool { return r.ID == c.Restriction })
 	switch {
-	case i < 0:
+	case i < 0, answered && c.Petition.Restriction() != c.Restriction:
 		return nil, ErrNoRestriction
-	case !officer && s.Restrictions[i].AskedBy != domain.RoleCitizen:
+	case !officer && !answered && s.Restrictions[i].AskedBy != domain.RoleCitizen:
 		return nil, ErrNotYourRestriction
 	case !s.Restrictions[i].stands():
 		return nil, nil
-	case officer && (c.Informed.IsZero() || domain.BelgianDate(c.At).Before(c.Informed)), !officer && !c.Informed.IsZero():
+	case (officer || answered) && (c.Informed.IsZero() || domain.BelgianDate(c.At).Before(c.Informed)), !officer && !answered && !c.Informed.IsZero():
 		return nil, ErrNotInformed
 	}
 	return []Event{RestrictionLifted{Citizen: s.Citizen, Restriction: c.Restriction, Informed: c.Informed, At: c.At}}, nil

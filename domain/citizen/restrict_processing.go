@@ -10,6 +10,12 @@ import (
 // MaxRestrictions bounds how many restrictions of one citizen stand at a time.
 const MaxRestrictions = 100
 
+// The reasons of restrictions that come with a petition (rule Q-6).
+const (
+	AccuracyContested domain.ReasonCode = "accuracyContested" // GDPR art. 18(1)(a)
+	Objection         domain.ReasonCode = "objection"         // art. 18(1)(d)
+)
+
 var (
 	ErrMayNotRestrict   = domain.NewError(domain.Forbidden, "mayNotRestrict", "a restriction of processing is asked for by the citizen or a privacy officer")
 	ErrManyRestrictions = domain.NewError(domain.Conflict, "tooManyRestrictions", "a hundred restrictions of processing stand already; one over everything does as much")

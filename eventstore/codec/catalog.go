@@ -7,6 +7,7 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/document"
 	"coffre/domain/mandate"
+	"coffre/domain/petition"
 	"coffre/domain/registry"
 	"coffre/domain/release"
 )
@@ -58,6 +59,11 @@ var Catalog = New(
 	Event[access.Told]("access.told/1"),
 	Event[access.Named]("access.named/1"),
 	Event[access.Refused]("access.refused/1"),
+
+	Event[petition.Disputed]("access.disputed/1"),
+	Event[petition.DisputeAnswered]("access.dispute-answered/1"),
+	Event[petition.Requested]("petition.requested/1"),
+	Event[petition.Answered]("petition.answered/1"),
 
 	Upcast("mandate.granted/1", mandateV1.today),
 	Event[mandate.Granted]("mandate.granted/2"),

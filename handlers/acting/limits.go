@@ -65,6 +65,10 @@ var (
 		Name: "personActs", What: "requests for erasure, restrictions and holds, of one kind", Until: "a day after it was taken", Lasts: day, Retry: time.Hour,
 		Bounds: quotas.Bounds{Pair: quotas.Bound{Places: 100}, Caller: quotas.Bound{Places: 10_000}},
 	}
+	OpenPetitions = Budget{
+		Name: "petitions", What: "disputes, requests to rectify and objections that nobody answered", Until: "when it is answered, or after a year", Lasts: 366 * day, Retry: day,
+		Bounds: quotas.Bounds{Caller: quotas.Bound{Places: 50}, Person: quotas.Bound{Places: 50}, All: quotas.Bound{Places: 2_000_000}},
+	}
 	Statements = Budget{
 		Name: "statements", What: "deaths, replaced numbers and mandates that an authentic source states", Until: "a day after it was taken", Lasts: day, Retry: time.Hour,
 		Bounds: quotas.Bounds{Pair: quotas.Bound{Places: 200}, Caller: quotas.Bound{Places: 1_000_000}},
@@ -88,7 +92,7 @@ var (
 )
 
 // Budgets are all budgets.
-var Budgets = []*Budget{&CitizenActs, &OfficeActs, &Uploads, &ConsentRequests, &OpenMandates, &PersonActs, &Statements, &IssuedDocuments, &DocumentChanges, &Reports, &Exports}
+var Budgets = []*Budget{&CitizenActs, &OfficeActs, &Uploads, &ConsentRequests, &OpenMandates, &PersonActs, &OpenPetitions, &Statements, &IssuedDocuments, &DocumentChanges, &Reports, &Exports}
 
 // BudgetsOf lists the budgets in which the use case of an operation takes places, besides
 // the acts of the caller's role; Take refuses to take any other.
@@ -96,6 +100,7 @@ var BudgetsOf = map[string][]*Budget{
 	"issueDocument": {&IssuedDocuments}, "uploadAttachment": {&Uploads}, "requestConsent": {&ConsentRequests}, "grantMandate": {&OpenMandates, &Statements},
 	"reportDeath": {&Statements}, "correctDeath": {&Statements}, "replaceSsin": {&Statements},
 	"requestErasure": {&PersonActs}, "placeHold": {&PersonActs}, "restrictProcessing": {&PersonActs},
+	"makePetition":   {&OpenPetitions},
 	"updateDocument": {&DocumentChanges}, "reinstateDocument": {&DocumentChanges},
 	"subjectAccessReport": {&Reports}, "createExport": {&Exports},
 }

@@ -10,6 +10,7 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/document"
 	"coffre/domain/mandate"
+	"coffre/domain/petition"
 	"coffre/domain/registry"
 	"coffre/domain/release"
 	"coffre/eventstore"
@@ -25,6 +26,7 @@ var (
 	Refusals   = eventstore.Decider[access.RefusalState, access.RefusalEvent]{Evolve: access.EvolveRefusals}
 	Mandates   = eventstore.Decider[mandate.State, mandate.Event]{Evolve: mandate.Evolve}
 	Registries = eventstore.Decider[registry.State, registry.Event]{Evolve: registry.Evolve}
+	Petitions  = eventstore.Decider[petition.State, petition.Event]{Evolve: petition.Evolve}
 	Releases   = eventstore.Decider[release.State, release.Event]{Evolve: release.Evolve}
 	Audits     = eventstore.Decider[audit.State, audit.Event]{Evolve: audit.Evolve}
 )
@@ -55,6 +57,11 @@ func MandateStream(id domain.MandateID) eventstore.Stream {
 // number.
 func ReleaseStream(id domain.ReleaseID) eventstore.Stream {
 	return eventstore.Stream("release-" + id.String())
+}
+
+// PetitionStream returns the stream of the facts about one petition.
+func PetitionStream(id domain.PetitionID) eventstore.Stream {
+	return eventstore.Stream("petition-" + id.String())
 }
 
 // AccessStream returns the stream of one person and one month (UTC) that holds the

@@ -14,6 +14,7 @@ import (
 	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/accesslog"
+	"coffre/projections/erasures"
 	"coffre/projections/vocabulary"
 )
 
@@ -182,7 +183,7 @@ func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.R
 	words, lang := in.Words, in.Call.Language
 	say := accessWords{words, lang}
 	item := contract.AccessLogItem{
-		AccessID: e.Access, At: e.At, List: contract.AccessList(e.List()), Kind: contract.AccessKind(e.Kind), Role: contract.ActorRole(e.Role), Outcome: contract.AccessOutcome(e.Outcome),
+		EntryID: e.ID(), AccessID: e.Access, At: e.At, List: contract.AccessList(e.List()), Kind: contract.AccessKind(e.Kind), Role: contract.ActorRole(e.Role), Outcome: contract.AccessOutcome(e.Outcome),
 		Organization: e.Consumer, OrganizationName: say.organisation(e.Consumer), Contact: say.contact(e.Consumer),
 		OnBehalfOf: e.OnBehalfOf, OnBehalfOfName: say.organisation(e.OnBehalfOf), ReaderCitizenID: visibleReader(a, e.Reader), MandateID: e.Mandate,
 		DocumentID: e.Document, DocumentType: e.Type, Label: say.of(vocabulary.DocumentTypes, string(e.Type)), Categories: say.categories(e.Type),
@@ -210,12 +211,27 @@ func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.R
 	if e.Access.IsZero() {
 		item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{PageSize: 1, Lang: in.Call.Asked}).At(v.Cursor("getAccessLog", e.Leaf+1))
 	}
+	if a.By.Role != domain.RoleRepresentative {
+		if err := v.addDispute(ctx, in, e, &item); err != nil {
+			return contract.AccessLogItem{}, err
+		}
+	}
 	if !a.Self() || e.Sealed == nil {
 		return item, nil
 	}
 	reference, err := v.caseReference(ctx, e)
 	item.CaseReference = reference
 	return item, err
+}
+
+// addDispute adds how far the dispute of an entry is, if there is one.
+func (v *Vault) addDispute(ctx context.Context, in acting.Intent, e *accesslog.Entry, item *contract.AccessLogItem) error {
+	today, id := domain.BelgianDate(in.At), e.ID().Dispute()
+	found, err := v.Erasures.Petitions(ctx, erasures.PetitionFilter{Petition: &id}, today, -1, 1)
+	if err == nil && len(found) == 1 {
+		item.PetitionID, item.PetitionState = id, contract.PetitionState(found[0].StateOn(today))
+	}
+	return err
 }
 
 // caseReference opens the consumer's file number for the citizen. It is empty while keys are

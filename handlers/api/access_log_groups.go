@@ -124,6 +124,8 @@ func (s accessWords) of(list vocabulary.WordList, code string) string {
 	return s.words.Label(list, code, s.lang)
 }
 
+func (s accessWords) purpose(p domain.Purpose) string { return s.of(vocabulary.Purposes, string(p)) }
+
 func (s accessWords) organisation(o domain.Organisation) string {
 	return s.of(vocabulary.Organisations, string(o))
 }

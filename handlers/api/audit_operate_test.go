@@ -47,7 +47,7 @@ func TestActsAreOnRecord(t *testing.T) {
 	backups := &madeBackups{}
 	hooks := &oneWebhook{}
 	tv.restart(func(s *settings) { s.Backups, s.Webhooks = backups, hooks })
-	tv.household(t, 1)
+	ofAna := tv.household(t, 1)
 	ana := tv.person(t, 1)
 	agreed := tv.consentTo(t, ana, discount)
 	export := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})
@@ -60,6 +60,10 @@ func TestActsAreOnRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	restricted := restriction.RestrictionID
+	petitioned, err := tv.petition(t, ana, contract.PetitionMake{DocumentID: &ofAna, Text: wrong})
+	if err != nil {
+		t.Fatal(err)
+	}
 	tv.waitIdle(t)
 	recipient, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -137,6 +141,12 @@ func TestActsAreOnRecord(t *testing.T) {
 		}},
 		{officer, audit.Operated{Act: audit.ReadRestriction, On: restricted.String(), Citizen: ana}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.GetRestriction(ctx, contract.GetRestrictionRequestObject{CitizenID: ana, RestrictionID: restricted})
+		}},
+		{officer, audit.Operated{Act: audit.ListPetitions}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.ListPetitions(ctx, contract.ListPetitionsRequestObject{})
+		}},
+		{officer, audit.Operated{Act: audit.ReadPetition, On: petitioned.PetitionID.String(), Citizen: ana}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.GetPetition(ctx, contract.GetPetitionRequestObject{PetitionID: petitioned.PetitionID})
 		}},
 		{officer, audit.Operated{Act: audit.ListErasures}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.ListErasures(ctx, contract.ListErasuresRequestObject{})

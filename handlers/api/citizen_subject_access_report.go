@@ -24,6 +24,7 @@ import (
 	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/accesslog"
+	"coffre/projections/erasures"
 	"coffre/projections/vocabulary"
 )
 
@@ -232,7 +233,7 @@ func (a *reportAnswer) write(to io.Writer) error {
 	w.member("rights", texts.Of(a.in.Call.Language, "report.yourRights"))
 	for _, part := range []func(context.Context, acting.Intent, domain.CitizenID, *reportWriter) error{
 		a.v.reportNumbers, a.v.reportDocuments, a.v.reportConsents, a.v.reportAccesses, a.v.reportMandates,
-		a.v.reportHolds, a.v.reportRestrictions, a.v.reportErasures, a.v.reportNotices,
+		a.v.reportHolds, a.v.reportRestrictions, a.v.reportPetitions, a.v.reportErasures, a.v.reportNotices,
 	} {
 		if err := part(a.ctx, a.in, a.citizen, w); err != nil {
 			return err
@@ -467,6 +468,36 @@ func (v *Vault) reportHolds(ctx context.Context, _ acting.Intent, id domain.Citi
 	}
 	some(w, "legalHolds", items)
 	return err
+}
+
+// reportPetitions adds what the citizen disputed, asked to rectify and objected to, with the
+// words of both sides.
+func (v *Vault) reportPetitions(ctx context.Context, in acting.Intent, id domain.CitizenID, w *reportWriter) error {
+	lives, err := v.Wallets.Lives(ctx, id, projections.Latest)
+	if err != nil {
+		return err
+	}
+	var all []contract.Petition
+	for cursor := int64(-1); ; {
+		page, err := v.Erasures.Petitions(ctx, erasures.PetitionFilter{Citizens: lives}, domain.BelgianDate(in.At), cursor, edge.MaxPage)
+		if err != nil {
+			return err
+		}
+		for _, one := range page {
+			opened, err := v.OpenPetition(ctx, one.Petition)
+			if err != nil {
+				return err
+			}
+			item := v.petitionItem(in, one)
+			item.CitizenID, item.Text, item.Answer = one.Citizen, opened.Text, opened.Answer
+			all, cursor = append(all, item), one.FirstLeaf
+		}
+		if len(page) < edge.MaxPage {
+			break
+		}
+	}
+	some(w, "petitions", all)
+	return nil
 }
 
 func (v *Vault) reportRestrictions(ctx context.Context, _ acting.Intent, id domain.CitizenID, w *reportWriter) error {

@@ -54,6 +54,9 @@ var absences = map[string]string{
 	"LegalHoldPlace.caseReference": saysLess,
 	"MandateEnd.reason":            saysLess,
 	"MandateGrant.documentTypes":   allowsMore, "MandateGrant.ssin": theCaller,
+	"PetitionAnswer.text":     saysLess, // a rejection without is refused
+	"PetitionMake.documentId": oneOfAChoice, "PetitionMake.entryId": oneOfAChoice, "PetitionMake.organization": oneOfAChoice, "PetitionMake.purpose": oneOfAChoice,
+	"PetitionMake.restrict":           saysLess,
 	"ReleasePropose.until":            oneOfAChoice, // which kind tells
 	"RestrictionAsk.documentId":       allowsMore,   // a restriction of everything protects more
 	"RestrictionLift.citizenInformed": saysLess,

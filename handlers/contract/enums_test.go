@@ -26,6 +26,7 @@ var enumsOfActs = map[string]struct {
 	"ExportCreate.separator":         {[]string{"comma", "semicolon", "tab"}, "the same facts"},
 	"IdentityProviderPropose.reason": {[]string{"replaced", "remapped", "compromised", "gone", "restored"}, "the first three wait for a privacy officer; the others are refused but on the machine"},
 	"ExportCreate.format":            {[]string{"csv", "jsonl", "xlsx", "parquet"}, "the same facts"},
+	"PetitionAnswer.outcome":         {[]string{"rejected", "upheld"}, "a rejection without its reason is refused; to uphold an objection is to promise to stop"},
 	"ShownText.language":             {[]string{"nl", "fr", "de", "en"}, "a text is refused unless it is the registered one of that language"},
 	"SubjectAccessRequest.lang":      {[]string{"nl", "fr", "de", "en"}, "the language of labels"},
 	"SubjectAccessRequest.format":    {[]string{"json", "html", "pdf"}, "the same facts"},

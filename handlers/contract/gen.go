@@ -792,6 +792,66 @@ func (e PepperPhase) Valid() bool {
 	}
 }
 
+// Defines values for PetitionKind.
+const (
+	PetitionKindDispute       PetitionKind = "dispute"
+	PetitionKindObjection     PetitionKind = "objection"
+	PetitionKindRectification PetitionKind = "rectification"
+)
+
+// Valid indicates whether the value is a known member of the PetitionKind enum.
+func (e PetitionKind) Valid() bool {
+	switch e {
+	case PetitionKindDispute:
+		return true
+	case PetitionKindObjection:
+		return true
+	case PetitionKindRectification:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PetitionOutcome.
+const (
+	PetitionOutcomeRejected PetitionOutcome = "rejected"
+	PetitionOutcomeUpheld   PetitionOutcome = "upheld"
+)
+
+// Valid indicates whether the value is a known member of the PetitionOutcome enum.
+func (e PetitionOutcome) Valid() bool {
+	switch e {
+	case PetitionOutcomeRejected:
+		return true
+	case PetitionOutcomeUpheld:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PetitionState.
+const (
+	PetitionStateAnswered PetitionState = "answered"
+	PetitionStateOpen     PetitionState = "open"
+	PetitionStateOverdue  PetitionState = "overdue"
+)
+
+// Valid indicates whether the value is a known member of the PetitionState enum.
+func (e PetitionState) Valid() bool {
+	switch e {
+	case PetitionStateAnswered:
+		return true
+	case PetitionStateOpen:
+		return true
+	case PetitionStateOverdue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProjectionState.
 const (
 	ProjectionStateCatchingUp ProjectionState = "catchingUp"
@@ -1207,6 +1267,9 @@ type AccessCoverage struct {
 	Told     int `json:"told"`
 }
 
+// AccessEntryID of an entry of an access log
+type AccessEntryID = domain.EntryID
+
 // AccessGroup defines model for AccessGroup.
 type AccessGroup struct {
 	Categories []DataCategoryLabel `json:"categories,omitempty,omitzero"`
@@ -1377,7 +1440,10 @@ type AccessLogItem struct {
 	//
 	// Example: isiPlusCard
 	DocumentType DocumentTypeCode `json:"documentType,omitempty,omitzero"`
-	Fields       []FieldName      `json:"fields,omitempty,omitzero"`
+
+	// EntryID of an entry of an access log
+	EntryID AccessEntryID `json:"entryId,omitempty,omitzero"`
+	Fields  []FieldName   `json:"fields,omitempty,omitzero"`
 
 	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
@@ -1414,7 +1480,11 @@ type AccessLogItem struct {
 	OrganizationName string           `json:"organizationName,omitempty,omitzero"`
 
 	// Outcome without a known outcome it may have been disclosed, and is shown so
-	Outcome AccessOutcome `json:"outcome"`
+	Outcome    AccessOutcome `json:"outcome"`
+	PetitionID PetitionID    `json:"petitionId,omitempty,omitzero"`
+
+	// PetitionState overdue: nobody answered in time
+	PetitionState PetitionState `json:"petitionState,omitempty,omitzero"`
 
 	// Predicate a question the registry defines for a type
 	//
@@ -3351,6 +3421,132 @@ type PepperState struct {
 	Waiting *int64 `json:"waiting,omitempty"`
 }
 
+// Petition defines model for Petition.
+type Petition struct {
+	AccessID   AccessID  `json:"accessId,omitempty,omitzero"`
+	Answer     string    `json:"answer,omitempty,omitzero"`
+	AnsweredAt time.Time `json:"answeredAt,omitempty,omitzero"`
+	AskedAt    time.Time `json:"askedAt"`
+
+	// CitizenID a citizen, for the citizen and the log only
+	CitizenID CitizenID `json:"citizenId,omitempty,omitzero"`
+
+	// CitizenRef a citizen, for one organisation only
+	CitizenRef CitizenRef `json:"citizenRef,omitempty,omitzero"`
+
+	// Deadline a day in Belgium
+	//
+	// Example: 2026-03-01
+	Deadline Day `json:"deadline"`
+
+	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
+
+	// EntryID of an entry of an access log
+	EntryID AccessEntryID `json:"entryId,omitempty,omitzero"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href         `json:"href"`
+	Kind PetitionKind `json:"kind"`
+
+	// Organization number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Organization     EnterpriseNumber `json:"organization,omitempty,omitzero"`
+	OrganizationName string           `json:"organizationName,omitempty,omitzero"`
+
+	// Outcome rejected: it stays as it is, for the reason in `answer`; upheld: the citizen is right
+	Outcome    PetitionOutcome `json:"outcome,omitempty,omitzero"`
+	PetitionID PetitionID      `json:"petitionId"`
+
+	// Purpose Example: schoolAllowance
+	Purpose      Purpose `json:"purpose,omitempty,omitzero"`
+	PurposeLabel string  `json:"purposeLabel,omitempty,omitzero"`
+
+	// RectifiedVersion counts from 1
+	//
+	// Example: 1
+	RectifiedVersion DocumentVersion `json:"rectifiedVersion,omitempty,omitzero"`
+	RestrictionID    RestrictionID   `json:"restrictionId,omitempty,omitzero"`
+
+	// Restricts processing was restricted until the answer
+	Restricts bool `json:"restricts"`
+
+	// State overdue: nobody answered in time
+	State PetitionState `json:"state"`
+	Text  string        `json:"text,omitempty,omitzero"`
+
+	// Version counts from 1
+	//
+	// Example: 1
+	Version DocumentVersion `json:"version,omitempty,omitzero"`
+}
+
+// PetitionAnswer Example: {"outcome":"rejected","text":"The allowance is paid until September."}
+type PetitionAnswer struct {
+	// Outcome rejected: it stays as it is, for the reason in `answer`; upheld: the citizen is right
+	Outcome PetitionOutcome `json:"outcome"`
+
+	// Text what the citizen is told; kept sealed
+	Text string `json:"text,omitempty,omitzero"`
+}
+
+// PetitionID defines model for PetitionId.
+type PetitionID = domain.PetitionID
+
+// PetitionKind defines model for PetitionKind.
+type PetitionKind string
+
+// PetitionMake Example: {"organization":"0316380841","purpose":"schoolAllowance","text":"My children do not go to school any more."}
+type PetitionMake struct {
+	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	DocumentID *DocumentID `json:"documentId,omitempty"`
+
+	// EntryID of an entry of an access log
+	EntryID *AccessEntryID `json:"entryId,omitempty"`
+
+	// Organization number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Organization EnterpriseNumber `json:"organization,omitempty,omitzero"`
+
+	// Purpose Example: schoolAllowance
+	Purpose Purpose `json:"purpose,omitempty,omitzero"`
+
+	// Restrict processing is restricted until the answer; of a dispute it is not
+	Restrict *bool `json:"restrict,omitempty"`
+
+	// Text what is wrong; kept sealed
+	Text string `json:"text"`
+}
+
+// PetitionOutcome rejected: it stays as it is, for the reason in `answer`; upheld: the citizen is right
+type PetitionOutcome string
+
+// PetitionState overdue: nobody answered in time
+type PetitionState string
+
+// Petitions defines model for Petitions.
+type Petitions struct {
+	Items []Petition `json:"items"`
+
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
 // PositionToken opaque; it tells nothing of the log and is only sent back
 //
 // Example: y2dA1sIh7mQ0rXbN4vKe9w-oTzGfUc3L
@@ -4060,8 +4256,11 @@ type SubjectAccessReport struct {
 	Mandates   []Mandate         `json:"mandates"`
 
 	// Notices what the vault's webhook was told of these documents, as far as it is remembered: 30 days once delivered
-	Notices      []ReportNotice `json:"notices,omitempty,omitzero"`
-	Restrictions []Restriction  `json:"restrictions,omitempty,omitzero"`
+	Notices []ReportNotice `json:"notices,omitempty,omitzero"`
+
+	// Petitions what the citizen disputed, asked to rectify or objected to, with the answers
+	Petitions    []Petition    `json:"petitions,omitempty,omitzero"`
+	Restrictions []Restriction `json:"restrictions,omitempty,omitzero"`
 
 	// Rights what the citizen may ask and where to complain, in the language asked for
 	Rights string `json:"rights,omitempty,omitzero"`
@@ -4654,6 +4853,12 @@ type LiftHoldParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// MakePetitionParams defines parameters for MakePetition.
+type MakePetitionParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListRestrictionsParams defines parameters for ListRestrictions.
 type ListRestrictionsParams struct {
 	// After the `nextCursor` of the page before
@@ -5219,6 +5424,36 @@ type EndMandateParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListPetitionsParams defines parameters for ListPetitions.
+type ListPetitionsParams struct {
+	// State only these states
+	State []PetitionState `form:"state,omitempty" json:"state,omitempty,omitzero"`
+
+	// Lang the language of labels; else Accept-Language decides, else nl
+	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
+
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+
+	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
+	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
+}
+
+// GetPetitionParams defines parameters for GetPetition.
+type GetPetitionParams struct {
+	// Lang the language of labels; else Accept-Language decides, else nl
+	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
+}
+
+// AnswerPetitionParams defines parameters for AnswerPetition.
+type AnswerPetitionParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListProjectionsParams defines parameters for ListProjections.
 type ListProjectionsParams struct {
 	// Name only this one
@@ -5345,6 +5580,9 @@ type ProposeCorrectionJSONRequestBody = CorrectionPropose
 // PlaceHoldJSONRequestBody defines body for PlaceHold for application/json ContentType.
 type PlaceHoldJSONRequestBody = LegalHoldPlace
 
+// MakePetitionJSONRequestBody defines body for MakePetition for application/json ContentType.
+type MakePetitionJSONRequestBody = PetitionMake
+
 // RestrictProcessingJSONRequestBody defines body for RestrictProcessing for application/json ContentType.
 type RestrictProcessingJSONRequestBody = RestrictionAsk
 
@@ -5411,6 +5649,9 @@ type GrantMandateJSONRequestBody = MandateGrant
 // EndMandateJSONRequestBody defines body for EndMandate for application/json ContentType.
 type EndMandateJSONRequestBody = MandateEnd
 
+// AnswerPetitionJSONRequestBody defines body for AnswerPetition for application/json ContentType.
+type AnswerPetitionJSONRequestBody = PetitionAnswer
+
 // PublishRegistryJSONRequestBody defines body for PublishRegistry for application/json ContentType.
 type PublishRegistryJSONRequestBody = RegistryFiles
 
@@ -5473,6 +5714,9 @@ type ServerInterface interface {
 	// LiftHold End a legal hold
 	// (POST /citizens/{citizenId}/legalHolds/{legalHoldId}/lift)
 	LiftHold(w http.ResponseWriter, r *http.Request, citizenID CitizenID, legalHoldID LegalHoldID, params LiftHoldParams)
+	// MakePetition Dispute an access, ask for rectification, or object (GDPR art. 15, 16, 21)
+	// (POST /citizens/{citizenId}/petitions)
+	MakePetition(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params MakePetitionParams)
 	// ListRestrictions The restrictions of processing of a citizen, oldest first
 	// (GET /citizens/{citizenId}/restrictions)
 	ListRestrictions(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params ListRestrictionsParams)
@@ -5665,6 +5909,15 @@ type ServerInterface interface {
 	// EndMandate End a mandate at once
 	// (POST /mandates/{mandateId}/end)
 	EndMandate(w http.ResponseWriter, r *http.Request, mandateID MandateID, params EndMandateParams)
+	// ListPetitions Petitions, oldest first, without their texts
+	// (GET /petitions)
+	ListPetitions(w http.ResponseWriter, r *http.Request, params ListPetitionsParams)
+	// GetPetition One petition with its texts
+	// (GET /petitions/{petitionId})
+	GetPetition(w http.ResponseWriter, r *http.Request, petitionID PetitionID, params GetPetitionParams)
+	// AnswerPetition Answer a petition
+	// (POST /petitions/{petitionId}/answer)
+	AnswerPetition(w http.ResponseWriter, r *http.Request, petitionID PetitionID, params AnswerPetitionParams)
 	// ListProjections Every read model and how far it is
 	// (GET /projections)
 	ListProjections(w http.ResponseWriter, r *http.Request, params ListProjectionsParams)
@@ -6653,6 +6906,60 @@ func (siw *ServerInterfaceWrapper) LiftHold(w http.ResponseWriter, r *http.Reque
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.LiftHold(w, r, citizenID, legalHoldID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// MakePetition operation middleware
+func (siw *ServerInterfaceWrapper) MakePetition(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "citizenId" -------------
+	var citizenID CitizenID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "citizenId", r.PathValue("citizenId"), &citizenID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "citizenId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params MakePetitionParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.MakePetition(w, r, citizenID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10456,6 +10763,195 @@ func (siw *ServerInterfaceWrapper) EndMandate(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListPetitions operation middleware
+func (siw *ServerInterfaceWrapper) ListPetitions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListPetitionsParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "lang"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lang", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Coffre-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
+		var CoffreMinPosition CoffreMinPosition
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Coffre-Min-Position", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Coffre-Min-Position", valueList[0], &CoffreMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Coffre-Min-Position", Err: err})
+			return
+		}
+
+		params.CoffreMinPosition = CoffreMinPosition
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPetitions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetPetition operation middleware
+func (siw *ServerInterfaceWrapper) GetPetition(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "petitionId" -------------
+	var petitionID PetitionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "petitionId", r.PathValue("petitionId"), &petitionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "petitionId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPetitionParams
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "lang"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lang", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetPetition(w, r, petitionID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AnswerPetition operation middleware
+func (siw *ServerInterfaceWrapper) AnswerPetition(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "petitionId" -------------
+	var petitionID PetitionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "petitionId", r.PathValue("petitionId"), &petitionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "petitionId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AnswerPetitionParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AnswerPetition(w, r, petitionID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListProjections operation middleware
 func (siw *ServerInterfaceWrapper) ListProjections(w http.ResponseWriter, r *http.Request) {
 
@@ -11334,6 +11830,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/corrections/{correctionId}/approve", wrapper.ApproveCorrection)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/legalHolds", wrapper.PlaceHold)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/legalHolds/{legalHoldId}/lift", wrapper.LiftHold)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/petitions", wrapper.MakePetition)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/restrictions", wrapper.ListRestrictions)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/restrictions", wrapper.RestrictProcessing)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/restrictions/{restrictionId}", wrapper.GetRestriction)
@@ -11402,6 +11899,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates", wrapper.GrantMandate)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates/{mandateId}/accept", wrapper.AcceptMandate)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates/{mandateId}/end", wrapper.EndMandate)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/petitions", wrapper.ListPetitions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/petitions/{petitionId}", wrapper.GetPetition)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/petitions/{petitionId}/answer", wrapper.AnswerPetition)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/projections", wrapper.ListProjections)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/projections/{projectionName}/rebuild", wrapper.RebuildProjection)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/rebuilds/{rebuildId}", wrapper.GetRebuild)
@@ -12113,6 +12613,57 @@ type LiftHolddefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response LiftHolddefaultApplicationProblemPlusJSONResponse) VisitLiftHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MakePetitionRequestObject struct {
+	CitizenID CitizenID `json:"citizenId"`
+	Params    MakePetitionParams
+	Body      *MakePetitionJSONRequestBody
+}
+
+type MakePetitionResponseObject interface {
+	VisitMakePetitionResponse(w http.ResponseWriter) error
+}
+
+type MakePetition201ResponseHeaders struct {
+	CoffrePosition PositionToken
+	Location       string
+}
+
+type MakePetition201JSONResponse struct {
+	Body    Petition
+	Headers MakePetition201ResponseHeaders
+}
+
+func (response MakePetition201JSONResponse) VisitMakePetitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MakePetitiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response MakePetitiondefaultApplicationProblemPlusJSONResponse) VisitMakePetitionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -15435,6 +15986,126 @@ func (response EndMandatedefaultApplicationProblemPlusJSONResponse) VisitEndMand
 	return err
 }
 
+type ListPetitionsRequestObject struct {
+	Params ListPetitionsParams
+}
+
+type ListPetitionsResponseObject interface {
+	VisitListPetitionsResponse(w http.ResponseWriter) error
+}
+
+type ListPetitions200JSONResponse Petitions
+
+func (response ListPetitions200JSONResponse) VisitListPetitionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPetitionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListPetitionsdefaultApplicationProblemPlusJSONResponse) VisitListPetitionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPetitionRequestObject struct {
+	PetitionID PetitionID `json:"petitionId"`
+	Params     GetPetitionParams
+}
+
+type GetPetitionResponseObject interface {
+	VisitGetPetitionResponse(w http.ResponseWriter) error
+}
+
+type GetPetition200JSONResponse Petition
+
+func (response GetPetition200JSONResponse) VisitGetPetitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPetitiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetPetitiondefaultApplicationProblemPlusJSONResponse) VisitGetPetitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AnswerPetitionRequestObject struct {
+	PetitionID PetitionID `json:"petitionId"`
+	Params     AnswerPetitionParams
+	Body       *AnswerPetitionJSONRequestBody
+}
+
+type AnswerPetitionResponseObject interface {
+	VisitAnswerPetitionResponse(w http.ResponseWriter) error
+}
+
+type AnswerPetition204ResponseHeaders struct {
+	CoffrePosition PositionToken
+}
+
+type AnswerPetition204Response struct {
+	Headers AnswerPetition204ResponseHeaders
+}
+
+func (response AnswerPetition204Response) VisitAnswerPetitionResponse(w http.ResponseWriter) error {
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.WriteHeader(204)
+	return nil
+}
+
+type AnswerPetitiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AnswerPetitiondefaultApplicationProblemPlusJSONResponse) VisitAnswerPetitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListProjectionsRequestObject struct {
 	Params ListProjectionsParams
 }
@@ -16196,6 +16867,9 @@ type StrictServerInterface interface {
 	// LiftHold End a legal hold
 	// (POST /citizens/{citizenId}/legalHolds/{legalHoldId}/lift)
 	LiftHold(ctx context.Context, request LiftHoldRequestObject) (LiftHoldResponseObject, error)
+	// MakePetition Dispute an access, ask for rectification, or object (GDPR art. 15, 16, 21)
+	// (POST /citizens/{citizenId}/petitions)
+	MakePetition(ctx context.Context, request MakePetitionRequestObject) (MakePetitionResponseObject, error)
 	// ListRestrictions The restrictions of processing of a citizen, oldest first
 	// (GET /citizens/{citizenId}/restrictions)
 	ListRestrictions(ctx context.Context, request ListRestrictionsRequestObject) (ListRestrictionsResponseObject, error)
@@ -16388,6 +17062,15 @@ type StrictServerInterface interface {
 	// EndMandate End a mandate at once
 	// (POST /mandates/{mandateId}/end)
 	EndMandate(ctx context.Context, request EndMandateRequestObject) (EndMandateResponseObject, error)
+	// ListPetitions Petitions, oldest first, without their texts
+	// (GET /petitions)
+	ListPetitions(ctx context.Context, request ListPetitionsRequestObject) (ListPetitionsResponseObject, error)
+	// GetPetition One petition with its texts
+	// (GET /petitions/{petitionId})
+	GetPetition(ctx context.Context, request GetPetitionRequestObject) (GetPetitionResponseObject, error)
+	// AnswerPetition Answer a petition
+	// (POST /petitions/{petitionId}/answer)
+	AnswerPetition(ctx context.Context, request AnswerPetitionRequestObject) (AnswerPetitionResponseObject, error)
 	// ListProjections Every read model and how far it is
 	// (GET /projections)
 	ListProjections(ctx context.Context, request ListProjectionsRequestObject) (ListProjectionsResponseObject, error)
@@ -16959,6 +17642,40 @@ func (sh *strictHandler) LiftHold(w http.ResponseWriter, r *http.Request, citize
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(LiftHoldResponseObject); ok {
 		if err := validResponse.VisitLiftHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// MakePetition operation middleware
+func (sh *strictHandler) MakePetition(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params MakePetitionParams) {
+	var request MakePetitionRequestObject
+
+	request.CitizenID = citizenID
+	request.Params = params
+
+	var body MakePetitionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.MakePetition(ctx, request.(MakePetitionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MakePetition")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(MakePetitionResponseObject); ok {
+		if err := validResponse.VisitMakePetitionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -18812,6 +19529,93 @@ func (sh *strictHandler) EndMandate(w http.ResponseWriter, r *http.Request, mand
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(EndMandateResponseObject); ok {
 		if err := validResponse.VisitEndMandateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListPetitions operation middleware
+func (sh *strictHandler) ListPetitions(w http.ResponseWriter, r *http.Request, params ListPetitionsParams) {
+	var request ListPetitionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPetitions(ctx, request.(ListPetitionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPetitions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPetitionsResponseObject); ok {
+		if err := validResponse.VisitListPetitionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetPetition operation middleware
+func (sh *strictHandler) GetPetition(w http.ResponseWriter, r *http.Request, petitionID PetitionID, params GetPetitionParams) {
+	var request GetPetitionRequestObject
+
+	request.PetitionID = petitionID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPetition(ctx, request.(GetPetitionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPetition")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetPetitionResponseObject); ok {
+		if err := validResponse.VisitGetPetitionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AnswerPetition operation middleware
+func (sh *strictHandler) AnswerPetition(w http.ResponseWriter, r *http.Request, petitionID PetitionID, params AnswerPetitionParams) {
+	var request AnswerPetitionRequestObject
+
+	request.PetitionID = petitionID
+	request.Params = params
+
+	var body AnswerPetitionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AnswerPetition(ctx, request.(AnswerPetitionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AnswerPetition")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AnswerPetitionResponseObject); ok {
+		if err := validResponse.VisitAnswerPetitionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -68,6 +68,9 @@ func HoldHref(id domain.HoldID) Href {
 	return fmt.Sprintf("%s/legalHolds?legalHoldId=%s", Base, id)
 }
 
+// PetitionHref returns the link to a petition.
+func PetitionHref(id domain.PetitionID) Href { return Base + "/petitions/" + id.String() }
+
 // AccessGroupsHref returns the link to a citizen's access log with what repeats grouped.
 func AccessGroupsHref(whose domain.CitizenID) Href {
 	return Base + "/citizens/" + whose.String() + "/accessLog/groups"

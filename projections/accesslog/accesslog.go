@@ -121,6 +121,9 @@ var Lists = []List{Accesses, Told, Refusals}
 // listOf says in SQL to which list an entry belongs.
 const listOf = `CASE e.kind WHEN 'refusal' THEN 'refused' WHEN 'presence' THEN 'told' WHEN 'lookup' THEN 'told' ELSE 'accesses' END`
 
+// ID returns the name of the entry.
+func (e Entry) ID() domain.EntryID { return domain.EntryID{UUID: e.Place.ID} }
+
 // List returns the list to which the entry belongs.
 func (e Entry) List() List {
 	switch e.Kind {
@@ -138,6 +141,7 @@ type Filter struct {
 	Consumer domain.Organisation
 	Purpose  domain.Purpose
 	Document *domain.DocumentID
+	Entry    *domain.EntryID
 	From     *time.Time // inclusive
 	Until    *time.Time // exclusive
 }
@@ -178,6 +182,10 @@ func (f Filter) ofEverybody(query string, args []any) (string, []any) {
 	if f.Document != nil {
 		query += ` AND e.document = ?`
 		args = append(args, f.Document.UUID[:])
+	}
+	if f.Entry != nil {
+		query += ` AND e.event = ?`
+		args = append(args, f.Entry.UUID[:])
 	}
 	if f.From != nil {
 		query += ` AND e.at >= ?`

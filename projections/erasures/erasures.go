@@ -1,6 +1,7 @@
 // Package erasures answers a privacy officer's questions: how far is this request to
-// be forgotten, which legal holds and restrictions of processing stand in the way of one, and
-// which releases let an erased person be known again? It also tells the destroyer which
+// be forgotten, which legal holds and restrictions of processing stand in the way of one,
+// which releases let an erased person be known again, and which petitions of citizens wait for
+// an answer? It also tells the destroyer which
 // erasures are not done.
 //
 // Invariant: it holds ids, codes and times only, so an erasure leaves it as it is,
@@ -14,6 +15,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/domain/petition"
 	"coffre/domain/release"
 	"coffre/eventstore"
 	"coffre/projections"
@@ -32,10 +34,10 @@ func New() *Erasures { return &Erasures{} }
 func (e *Erasures) Name() string { return "erasures" }
 
 // Version implements projections.Projection.
-func (e *Erasures) Version() int { return 3 }
+func (e *Erasures) Version() int { return 4 }
 
 // Categories implements projections.Projection.
-func (e *Erasures) Categories() []string { return []string{"citizen", "release"} }
+func (e *Erasures) Categories() []string { return []string{"citizen", "release", "petition"} }
 
 // View implements projections.Projection.
 func (e *Erasures) View() *projections.View { return &e.view }
@@ -60,12 +62,12 @@ CREATE TABLE erasures (
 	final_at BIGINT NOT NULL
 );
 CREATE INDEX erasures_erasure ON erasures (erasure);
-` + holdTables + releaseTables,
+` + holdTables + releaseTables + petitionTables,
 		Indexes: `
 CREATE INDEX erasures_citizen ON erasures (citizen, from_leaf);
 CREATE INDEX erasures_unfinished ON erasures (approved_at) WHERE done_at = 0 AND stopped_at = 0;
 CREATE INDEX erasures_provisional ON erasures (done_at) WHERE final_at = 0;
-` + holdIndexes,
+` + holdIndexes + petitionIndexes,
 	}
 }
 
@@ -107,6 +109,8 @@ func (e *Erasures) Apply(ctx context.Context, tx *projections.Tx, event eventsto
 		return applyHold(ctx, tx, f, leaf)
 	case release.Event:
 		return applyRelease(ctx, tx, f, leaf)
+	case petition.Event:
+		return applyPetition(ctx, tx, f, leaf)
 	}
 	return err
 }

@@ -57,6 +57,7 @@ func TestProjection(t *testing.T) {
 			record(t, w, e)
 		}
 		tellHolds(t, w)
+		tellPetitions(t, w)
 		w.Record(t, eventstore.Stream("release-"+life.String()), domain.CitizenID{}, release.Completed{Release: life, Citizen: ana, At: noon})
 		projectiontest.NewStory(w, 14).Tell(t, 60)
 	})

@@ -148,6 +148,14 @@ func (c *Client) LiftHold(ctx context.Context, citizenID CitizenID, legalHoldID 
 	return c.do(ctx, r)
 }
 
+// MakePetition: Dispute an access, ask for rectification, or object (GDPR art. 15, 16, 21).
+func (c *Client) MakePetition(ctx context.Context, citizenID CitizenID, params MakePetitionParams, body MakePetitionJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/citizens/%s/petitions", text(citizenID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
 // ListRestrictions: The restrictions of processing of a citizen, oldest first.
 func (c *Client) ListRestrictions(ctx context.Context, citizenID CitizenID, params ListRestrictionsParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: fmt.Sprintf("/citizens/%s/restrictions", text(citizenID))}
@@ -680,6 +688,32 @@ func (c *Client) AcceptMandate(ctx context.Context, mandateID MandateID, params 
 // EndMandate: End a mandate at once.
 func (c *Client) EndMandate(ctx context.Context, mandateID MandateID, params EndMandateParams, body EndMandateJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: fmt.Sprintf("/mandates/%s/end", text(mandateID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// ListPetitions: Petitions, oldest first, without their texts.
+func (c *Client) ListPetitions(ctx context.Context, params ListPetitionsParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/petitions"}
+	r.query("state", params.State, false)
+	r.query("lang", params.Lang, false)
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
+	return c.do(ctx, r)
+}
+
+// GetPetition: One petition with its texts.
+func (c *Client) GetPetition(ctx context.Context, petitionID PetitionID, params GetPetitionParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: fmt.Sprintf("/petitions/%s", text(petitionID))}
+	r.query("lang", params.Lang, false)
+	return c.do(ctx, r)
+}
+
+// AnswerPetition: Answer a petition.
+func (c *Client) AnswerPetition(ctx context.Context, petitionID PetitionID, params AnswerPetitionParams, body AnswerPetitionJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/petitions/%s/answer", text(petitionID))}
 	r.head("Idempotency-Key", params.IdempotencyKey, true)
 	r.body = body
 	return c.do(ctx, r)
