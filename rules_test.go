@@ -35,6 +35,7 @@ var rules = []struct{ id, says string }{
 	{"C-5", "What the citizen was shown is a text that the registry has for the purpose, the language and the version; it is kept sealed."},
 	{"C-6", "Withdrawing never answers busy and is as easy as granting."},
 	{"C-7", "Only the living consent."},
+	{"C-8", "A renewal is a consent of its own that names the one it renews, to the same consumer for the same purpose; the one renewed ends before it holds."},
 	{"A-1", "No content leaves before its access is durable; then all it relied on is read again, and what no longer allows it is withheld and recorded as such."},
 	{"A-2", "Only the fields the basis covers."},
 	{"A-3", "Refusals are recorded, without payload."},

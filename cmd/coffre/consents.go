@@ -22,7 +22,7 @@ func newConsents(p *program) *cobra.Command {
 		`  coffre consents list --data data --ssin-file ssin.txt
   coffre consents grant --data data --ssin-file ssin.txt --consumer 0203430576 --purpose familyDiscount --type householdComposition
   coffre consents withdraw --data data --ssin-file ssin.txt 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
-		newConsentsList(p), newConsentsGrant(p), newConsentsAccept(p), newConsentsRefuse(p), newConsentsWithdraw(p))
+		newConsentsList(p), newConsentsGrant(p), newConsentsAccept(p), newConsentsRefuse(p), newConsentsWithdraw(p), newConsentsLog(p), newConsentsHistory(p), newConsentsDisclosures(p))
 }
 
 func newConsentsList(p *program) *cobra.Command {
@@ -84,14 +84,15 @@ func newConsentsGrant(p *program) *cobra.Command {
 	var at where
 	var person who
 	var asJSON bool
-	var consumer, purpose, until, lang, textFile, textVersion string
+	var consumer, purpose, until, lang, textFile, textVersion, renews string
 	var types, documents, fields []string
 	var uses int
 	cmd := &cobra.Command{
 		Use: "grant", Short: "A citizen lets an organisation read documents for a purpose",
 		Long: `Grants a consent as the citizen. What the citizen was shown is kept with it: the text that the
 registry has for the purpose, which is printed here. A text that was shown elsewhere, of
---text-file, is taken when it says the same.`,
+--text-file, is taken when it says the same. With --renews it takes the place of a consent that
+was granted before to the same consumer for the same purpose; if that one still holds, it ends.`,
 		Example: `  coffre consents grant --data data --ssin-file ssin.txt --consumer 0203430576 \
       --purpose familyDiscount --type householdComposition --uses 3 --until 2026-12-31`,
 		Args: takes(),
@@ -126,6 +127,13 @@ registry has for the purpose, which is printed here. A text that was shown elsew
 				return usage("--uses is at least 1; without it there is no limit")
 			}
 			body.Limits.Uses = uses
+			if renews != "" {
+				id, err := parseID("--renews", renews)
+				if err != nil {
+					return err
+				}
+				body.Renews = &domain.ConsentID{UUID: id}
+			}
 			claimed, err := textOf(textFile)
 			if err != nil {
 				return err
@@ -160,6 +168,7 @@ registry has for the purpose, which is printed here. A text that was shown elsew
 	f.StringVar(&lang, "lang", "en", "`language` of the text that was shown: nl, fr, de or en")
 	f.StringVar(&textFile, "text-file", "", "`file` with the text the citizen was shown (default: the registry's)")
 	f.StringVar(&textVersion, "text-version", "", "`version` of that text (default: the only one there is)")
+	f.StringVar(&renews, "renews", "", "`id` of the consent in whose place it is given")
 	required(cmd, "consumer", "purpose")
 	cmd.MarkFlagsOneRequired("type", "document")
 	cmd.MarkFlagsMutuallyExclusive("type", "document")

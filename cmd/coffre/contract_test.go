@@ -165,6 +165,11 @@ func restOfTheContract(t *testing.T, r *rig) {
 	}
 	r.get(t, officer, "/consents/"+things["consentId"])
 	r.get(t, officer, "/consents/"+things["consentId"]+"/receipt")
+	for _, path := range []string{"/history", "/disclosures"} {
+		for _, who := range []token.Grant{me, friend, officer} {
+			r.get(t, who, "/consents/"+things["consentId"]+path)
+		}
+	}
 	r.get(t, officer, "/citizens/"+a.String()+"/accessLog")
 	r.get(t, officer, "/citizens/"+a.String()+"/accessLog/groups")
 	r.dispute(t, a, things["petitionId"])
@@ -200,6 +205,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.get(t, me, "/citizens/"+a.String()+"/restrictions")
 	r.get(t, officer, "/citizens/"+a.String()+"/restrictions")
 	r.get(t, officer, "/citizens/"+a.String()+"/restrictions/"+things["restrictionId"])
+	r.post(t, me, "/consents", `{"consumer":"0203430576","purpose":"familyDiscount","documentTypes":["householdComposition"],"renews":"`+things["consentId"]+`","shownText":{"text":"`+discountText()+`","language":"en","version":"1"}}`, &struct{}{})
 	r.post(t, officer, "/consentLog/query", `{}`, &struct{}{})
 	r.release(t, officer, "00010100105")
 

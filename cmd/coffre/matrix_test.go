@@ -140,6 +140,12 @@ var accessMatrix = map[string][]cell{
 	"endMandate":        {{body: `{}`, may: by(200, self, invited), refusal: "resourceNotFound", fresh: true}},
 	"getAccessLog":      {{may: by(200, self, relative, anOfficer, secondOfficer), refusal: "resourceNotFound", absent: by(200, anOfficer, secondOfficer)}},
 	"getAttachment":     {{may: by(200, source, self, relative), refusal: "resourceNotFound"}},
+	"getConsentHistory": {
+		{may: by(200, self, relative, anOfficer, secondOfficer), refusal: "resourceNotFound"},
+	},
+	"listConsentDisclosures": {
+		{may: by(200, self, relative, anOfficer, secondOfficer), refusal: "resourceNotFound"},
+	},
 	"getCitizen": {
 		{body: `{"ssin":"{ssin}"}`, may: by(200, source, sayer, otherIssuer, reader), refusal: "resourceNotFound", refusals: problem("badRequest", self, relative, former, invited, otherCitizen, erased, unknown, anOfficer, secondOfficer)},
 		{body: `{"ssin":"{ssin}","reason":"complaint","caseReference":"2026/1"}`, may: by(200, anOfficer, secondOfficer), refusal: "badRequest", absent: by(404, anOfficer, secondOfficer)},

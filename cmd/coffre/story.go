@@ -155,7 +155,7 @@ var sentences = map[string]func(who string, f facts) string{
 		return terms(f) + " was asked of citizen " + f.id("citizen")
 	},
 	"consent.granted": func(who string, f facts) string {
-		return who + f.with(" (under mandate ", "mandate", ")") + " granted " + terms(f)
+		return who + f.with(" (under mandate ", "mandate", ")") + " granted " + terms(f) + f.with(", in the place of consent ", "renews", "")
 	},
 	"consent.refused": func(who string, f facts) string {
 		return who + f.with(" (under mandate ", "mandate", ")") + " refused consent " + f.id("consent")
@@ -268,7 +268,7 @@ var sentences = map[string]func(who string, f facts) string{
 var deeds = map[string]string{
 	"createBackup": "take a backup", "reportVerifiedBackup": "report a backup as good", "reportBackupElsewhere": "report a backup made elsewhere",
 	"rebuildProjection": "build anew the read model", "rotateKeys": "rotate the key-encryption key", "retireKeys": "retire old keys", "trimKeys": "destroy old keys",
-	"rotatePepper": "replace the pepper", "rotateAudit": "replace the audit key", "rotateRequests": "replace the request key", "getConsent": "look at consent", "queryConsentLog": "search the log of consents",
+	"rotatePepper": "replace the pepper", "rotateAudit": "replace the audit key", "rotateRequests": "replace the request key", "getConsent": "look at consent", "getConsentHistory": "look at the history of consent", "listConsentDisclosures": "look at what was read under consent", "queryConsentLog": "search the log of consents",
 	"getExportContent": "download export", "getErasure": "look at erasure", "getErasureCertificate": "read the certificate of erasure", "listDueErasures": "list what is due for erasure", "listHolds": "list legal holds", "listAllRestrictions": "list restrictions", "listReleases": "list releases", "listSuppressions": "list what is remembered of erased persons", "listAttachments": "list files that no document names",
 	"restore": "make the vault of a backup", "keysRestore": "bring rows of the key database back from a backup", "storeCopy": "copy the vault, keys and all",
 	"enableWebhook": "enable webhook", "replayWebhook": "send again what failed, of webhook", "rotateWebhook": "replace the secret of webhook",

@@ -32,6 +32,8 @@ const (
 
 	LookUpCitizen          Act = "getCitizen"
 	ReadConsent            Act = "getConsent"
+	ReadConsentHistory     Act = "getConsentHistory"
+	ListConsentDisclosures Act = "listConsentDisclosures"
 	QueryConsentLog        Act = "queryConsentLog"
 	DownloadExport         Act = "getExportContent"
 	ReadErasure            Act = "getErasure"
@@ -54,7 +56,7 @@ const (
 var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit, RotateRequests,
 	EnableWebhook, ReplayWebhook, RotateWebhook, RestoreBackup, RestoreKeyRows, CopyStore,
-	LookUpCitizen, ReadConsent, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
+	LookUpCitizen, ReadConsent, ReadConsentHistory, ListConsentDisclosures, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
 	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments, ListPetitions, ReadPetition,
 }
 

@@ -103,7 +103,15 @@ func TestRules(t *testing.T) {
 	documents := func(c *Grant) {
 		c.Terms.Types, c.Terms.Documents, c.Held = nil, []domain.DocumentID{card}, []Held{{card, "isiPlusCard"}}
 	}
-	named := given(func(t *Terms) { t.Types, t.Documents = nil, []domain.DocumentID{card} })
+	named := with(given(func(t *Terms) { t.Types, t.Documents = nil, []domain.DocumentID{card} }), func(e *Granted) { e.DocumentTypes = []domain.DocumentType{"isiPlusCard"} })
+	before := domain.ConsentID{UUID: uuid.UUID{6}}
+	former := with(granted, func(e *Granted) { e.Consent = before })
+	renewing := func(f func(*Terms), events ...Event) Grant {
+		old := fold(append([]Event{with(former, func(e *Granted) { f(&e.Terms) })}, events...)...)
+		return asking(func(c *Grant) { c.Renews = &old })
+	}
+	same := func(*Terms) {}
+	renewal := with(granted, func(e *Granted) { e.Renews = before })
 	one, twoADay := given(func(t *Terms) { t.Limits.Uses = 1 }), given(func(t *Terms) { t.Limits.Frequency = Frequency{2, Day} })
 	domaintest.Run(t, Evolve, []domaintest.Scenario[State, Event]{
 		{Name: "C-1 the citizen grants unasked", When: grant, Then: []Event{granted}},
@@ -134,6 +142,17 @@ func TestRules(t *testing.T) {
 		{Name: "E-4 a citizen being erased grants nothing", When: asking(func(c *Grant) { c.Standing = citizen.Erasing }), Err: citizen.ErrErased},
 		{Name: "E-4 an erased citizen grants nothing", When: asking(func(c *Grant) { c.Standing = citizen.Erased }), Err: citizen.ErrErased},
 
+		{Name: "C-8 a renewal names the consent that it renews", When: renewing(same), Then: []Event{renewal}},
+		{Name: "C-8 which may be over", When: renewing(func(t *Terms) { t.Until = noon }), Then: []Event{renewal}},
+		{Name: "C-8 or withdrawn", When: renewing(same, withdrawn), Then: []Event{renewal}},
+		{Name: "C-8 with terms of its own", When: renewing(func(t *Terms) { t.Types, t.Limits.Uses = []domain.DocumentType{"diploma"}, 1 }), Then: []Event{renewal}},
+		{Name: "C-8 but to the same consumer", When: renewing(func(t *Terms) { t.Consumer = "0671516647" }), Err: ErrNotRenewable},
+		{Name: "C-8 for the same purpose", When: renewing(func(t *Terms) { t.Purpose = "tax" }), Err: ErrNotRenewable},
+		{Name: "C-8 and nothing is renewed that was not granted", When: asking(func(c *Grant) { c.Renews = new(fold(requested)) }), Err: ErrNotRenewable},
+		{Name: "C-8 a request is answered, and renews nothing", Given: []Event{requested}, When: with(answer, func(c *Grant) { c.Renews = renewing(same).Renews }), Err: ErrNotRenewable},
+		{Name: "C-8 what is renewed ends, and says why", Given: []Event{granted}, When: Withdraw{By: self, Renewed: true, At: noon}, Then: []Event{with(withdrawn, func(e *Withdrawn) { e.Reason = ByRenewal })}},
+		{Name: "C-8 what a stranger renews does not end", Given: []Event{granted}, When: Withdraw{By: stranger, Renewed: true, At: noon}, Err: ErrNotFound},
+
 		{Name: "C-2 a consumer asks", When: request, Then: []Event{requested}},
 		{Name: "C-2 asked without a word", When: with(request, func(c *Request) { c.Message = "" }), Then: []Event{with(requested, func(e *Requested) { e.Personal = nil })}},
 		{Name: "A-6 asked of nobody, recorded alike and without a word", When: with(request, func(c *Request) { c.Citizen = domain.CitizenID{} }), Then: []Event{toNobody}},
@@ -156,7 +175,10 @@ func TestRules(t *testing.T) {
 				c.Terms.Fields = append(c.Terms.Fields, domain.Field(fmt.Sprint("f", i)))
 			}
 		}), Err: ErrTerms},
-		{Name: "C-2 documents are named", When: asking(documents), Then: []Event{named}},
+		{Name: "C-2 documents are named, and their types recorded", When: asking(documents), Then: []Event{named}},
+		{Name: "C-2 each type once", When: asking(func(c *Grant) {
+			c.Terms.Types, c.Terms.Documents, c.Held = nil, []domain.DocumentID{card, {UUID: uuid.UUID{9}}}, []Held{{card, "isiPlusCard"}, {domain.DocumentID{UUID: uuid.UUID{9}}, "isiPlusCard"}}
+		}), Then: []Event{with(named, func(e *Granted) { e.Terms.Documents = []domain.DocumentID{card, {UUID: uuid.UUID{9}}} })}},
 		{Name: "C-2 only documents the citizen holds", When: asking(func(c *Grant) { documents(c); c.Held = nil }), Err: ErrUnknownDocument},
 		{Name: "C-2 the consumer is registered to ask", When: asking(func(c *Grant) { c.Registrations = nil }), Err: ErrNotRegistered},
 		{Name: "C-2 a registration by law is not one to ask", When: asking(func(c *Grant) { c.Terms.Purpose = "tax" }), Err: ErrNotRegistered},
@@ -245,7 +267,7 @@ func TestRules(t *testing.T) {
 		{Name: "C-5 other words for a request", Given: []Event{requested}, When: with(answer, func(c *Grant) { c.Shown.Text = "You allow." }), Err: ErrOtherText},
 		{Name: "C-5 its version too, also for a request", Given: []Event{requested}, When: with(answer, func(c *Grant) { c.Shown.Version = "" }), Err: ErrNotShown},
 		{Name: "C-6 the citizen withdraws", Given: []Event{granted}, When: withdraw, Then: []Event{withdrawn}},
-		{Name: "C-6 a representative withdraws", Given: []Event{granted}, When: Withdraw{inForce, agent, noon}, Then: []Event{with(withdrawn, func(e *Withdrawn) { e.Mandate = paper })}},
+		{Name: "C-6 a representative withdraws", Given: []Event{granted}, When: Withdraw{Mandate: inForce, By: agent, At: noon}, Then: []Event{with(withdrawn, func(e *Withdrawn) { e.Mandate = paper })}},
 		{Name: "C-6 withdrawing what expired", Given: []Event{granted}, When: Withdraw{By: self, At: year.Add(1)}, Then: []Event{with(withdrawn, func(e *Withdrawn) { e.At = year.Add(1) })}},
 		{Name: "C-6 withdrawing twice is no error", Given: []Event{granted, withdrawn}, When: withdraw},
 		{Name: "C-6 to strangers there is nothing to withdraw", Given: []Event{granted}, When: Withdraw{By: stranger, At: noon}, Err: ErrNotFound},

@@ -69,7 +69,13 @@ type Granted struct {
 	Citizen domain.CitizenID `json:"citizen"`
 	Terms   Terms            `json:"terms"`
 	Mandate domain.MandateID `json:"mandate,omitzero"` // under which a representative acted
-	At      time.Time        `json:"at"`
+	// DocumentTypes are the types of the documents that Terms names, each once, so that a reader
+	// of this event alone can tell them. It is absent where Terms names types, and in the form
+	// from before types were recorded.
+	DocumentTypes []domain.DocumentType `json:"documentTypes,omitempty"`
+	// Renews is the consent in whose place this one was given (rule C-8); absent of a first one.
+	Renews domain.ConsentID `json:"renews,omitzero"`
+	At     time.Time        `json:"at"`
 
 	Personal *GrantedPersonal `json:"-"`
 }
@@ -98,7 +104,7 @@ type Refused struct {
 type Withdrawn struct {
 	Consent domain.ConsentID  `json:"consent"`
 	Mandate domain.MandateID  `json:"mandate,omitzero"`
-	Reason  domain.ReasonCode `json:"reason,omitempty"` // "citizen" or "death"
+	Reason  domain.ReasonCode `json:"reason,omitempty"` // "citizen", "death" or "renewed"
 	At      time.Time         `json:"at"`
 }
 

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"slices"
 	"time"
 
 	"coffre/domain"
@@ -10,8 +11,9 @@ import (
 )
 
 var (
-	ErrNotShown  = domain.NewError(domain.Invalid, "shownTextMissing", "what the citizen was shown is needed: text, language and version")
-	ErrOtherText = domain.NewError(domain.Invalid, "shownTextNotRegistered", "the registry has no such text for this purpose, language and version; consentTexts of GET /registry has those that may be shown, with the organisation and the purpose filled in")
+	ErrNotShown     = domain.NewError(domain.Invalid, "shownTextMissing", "what the citizen was shown is needed: text, language and version")
+	ErrNotRenewable = domain.NewError(domain.Conflict, "consentNotRenewable", "a consent is renewed that was granted, by another to the same consumer for the same purpose")
+	ErrOtherText    = domain.NewError(domain.Invalid, "shownTextNotRegistered", "the registry has no such text for this purpose, language and version; consentTexts of GET /registry has those that may be shown, with the organisation and the purpose filled in")
 )
 
 // Grant is the citizen's consent, in answer to a request or unasked.
@@ -25,7 +27,10 @@ type Grant struct {
 	Shown Shown
 	// Registered is the text that the registry in force has for the purpose, the consumer, and
 	// the language and version of Shown; "" when it has none.
-	Registered    string
+	Registered string
+	// Renews is the citizen's consent that this one takes the place of; nil of a first one. It
+	// ends by a Withdraw of its own.
+	Renews        *State
 	Longest       time.Duration           // 0: one year
 	Held          []Held                  // the citizen's documents that the terms name
 	Registrations []registry.Registration // the consumer's, in the registry in force
@@ -35,7 +40,7 @@ type Grant struct {
 	At            time.Time
 }
 
-// Decide implements C-1, C-2, C-5 and C-7: what was shown is a text of the registry, so that
+// Decide implements C-1, C-2, C-5, C-7 and C-8: what was shown is a text of the registry, so that
 // nobody records a consent to other words. To strangers a request does not exist.
 func (c Grant) Decide(s State) ([]Event, error) {
 	if err := c.Standing.Writable(); err != nil { // E-4
@@ -59,6 +64,9 @@ func (c Grant) Decide(s State) ([]Event, error) {
 			return nil, err
 		}
 	case IsRequested:
+		if c.Renews != nil {
+			return nil, ErrNotRenewable
+		}
 		if c.Terms.Consumer != "" || c.Terms.Purpose != "" || len(c.Terms.Documents)+len(c.Terms.Types) > 0 {
 			return nil, ErrWider
 		}
@@ -67,6 +75,9 @@ func (c Grant) Decide(s State) ([]Event, error) {
 		}
 	default:
 		return nil, ErrAlreadyDecided
+	}
+	if old := c.Renews; old != nil && (old.GrantedAt.IsZero() || old.Terms.Consumer != terms.Consumer || old.Terms.Purpose != terms.Purpose) { // C-8
+		return nil, ErrNotRenewable
 	}
 	types, err := terms.check(c.At, c.Longest, c.Held, c.Registrations) // C-2
 	if err != nil {
@@ -81,6 +92,13 @@ func (c Grant) Decide(s State) ([]Event, error) {
 	case c.Shown.Text != c.Registered:
 		return nil, ErrOtherText
 	}
-	return []Event{Granted{Consent: c.Consent, Citizen: whose, Terms: terms.cloned(), Mandate: under, At: c.At,
-		Personal: &GrantedPersonal{Shown: c.Shown}}}, nil
+	e := Granted{Consent: c.Consent, Citizen: whose, Terms: terms.cloned(), Mandate: under, At: c.At, Personal: &GrantedPersonal{Shown: c.Shown}}
+	if len(terms.Documents) > 0 {
+		slices.Sort(types)
+		e.DocumentTypes = slices.Compact(types)
+	}
+	if c.Renews != nil {
+		e.Renews = c.Renews.Consent
+	}
+	return []Event{e}, nil
 }

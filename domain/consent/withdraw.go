@@ -11,12 +11,14 @@ import (
 const (
 	ByCitizen domain.ReasonCode = "citizen" // also by their representative
 	ByDeath   domain.ReasonCode = "death"
+	ByRenewal domain.ReasonCode = "renewed" // another consent takes its place (rule C-8)
 )
 
 // Withdraw ends a consent at once. It judges permission only and is appended
 // whatever came between, so it is never busy (rule C-6); it needs no key.
 type Withdraw struct {
 	Mandate mandate.InForce // when a representative acts
+	Renewed bool            // the same person gives another consent in its place
 	By      domain.Actor    // RoleSystem: the citizen died
 	At      time.Time
 }
@@ -26,8 +28,11 @@ type Withdraw struct {
 func (c Withdraw) Decide(s State) ([]Event, error) {
 	reason := ByCitizen
 	under, ok := agent(c.By, s.Citizen, c.Mandate, s.Terms.Types)
-	if c.By.Role == domain.RoleSystem {
+	switch {
+	case c.By.Role == domain.RoleSystem:
 		reason, ok = ByDeath, true
+	case c.Renewed:
+		reason = ByRenewal
 	}
 	if s.Phase == None || !ok {
 		return nil, ErrNotFound

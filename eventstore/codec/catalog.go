@@ -49,7 +49,8 @@ var Catalog = New(
 
 	Upcast("consent.requested/1", requestedV1.today),
 	Event[consent.Requested]("consent.requested/2"),
-	Event[consent.Granted]("consent.granted/1"),
+	Upcast("consent.granted/1", grantedV1.today),
+	Event[consent.Granted]("consent.granted/2"),
 	Event[consent.Refused]("consent.refused/1"),
 	Event[consent.Withdrawn]("consent.withdrawn/1"),
 

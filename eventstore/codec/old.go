@@ -226,6 +226,21 @@ func (o requestedV1) today() any {
 	return consent.Requested{Consent: o.Consent, Citizen: o.Citizen, Terms: o.Terms, At: o.At, Personal: o.Personal}
 }
 
+// grantedV1 is consent.granted before it told the types of documents and what it renews.
+type grantedV1 struct {
+	Consent domain.ConsentID `json:"consent"`
+	Citizen domain.CitizenID `json:"citizen"`
+	Terms   consent.Terms    `json:"terms"`
+	Mandate domain.MandateID `json:"mandate,omitzero"`
+	At      time.Time        `json:"at"`
+
+	Personal *consent.GrantedPersonal `json:"-"`
+}
+
+func (o grantedV1) today() any {
+	return consent.Granted{Consent: o.Consent, Citizen: o.Citizen, Terms: o.Terms, Mandate: o.Mandate, At: o.At, Personal: o.Personal}
+}
+
 // logReadV1 is audit.log-read before a reading was narrowed to actors and a range of time.
 type logReadV1 struct {
 	Session  uuid.UUID `json:"session"`

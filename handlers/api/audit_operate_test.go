@@ -124,6 +124,12 @@ func TestActsAreOnRecord(t *testing.T) {
 		{officer, audit.Operated{Act: audit.ReadConsent, On: agreed.String(), Citizen: ana}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.GetConsent(ctx, contract.GetConsentRequestObject{ConsentID: agreed})
 		}},
+		{officer, audit.Operated{Act: audit.ReadConsentHistory, On: agreed.String(), Citizen: ana}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.GetConsentHistory(ctx, contract.GetConsentHistoryRequestObject{ConsentID: agreed})
+		}},
+		{officer, audit.Operated{Act: audit.ListConsentDisclosures, On: agreed.String(), Citizen: ana}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.ListConsentDisclosures(ctx, contract.ListConsentDisclosuresRequestObject{ConsentID: agreed})
+		}},
 		{officer, audit.Operated{Act: audit.QueryConsentLog, Citizen: ana, Consumer: railways, Purpose: "familyDiscount"}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.QueryConsentLog(ctx, contract.QueryConsentLogRequestObject{Body: &contract.ConsentLogQuery{SSIN: ssin(1), Consumer: railways, Purpose: "familyDiscount"}})
 		}},

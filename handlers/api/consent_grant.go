@@ -22,7 +22,7 @@ func (v *Vault) GrantConsent(ctx context.Context, r contract.GrantConsentRequest
 			Consumer: b.Consumer, Purpose: b.Purpose, Documents: b.Documents, Types: b.DocumentTypes,
 			Fields: b.Fields, Limits: contract.LimitsOf(b.Limits),
 		}
-		return v.grant(ctx, in, newConsentID(in, r.Params.IdempotencyKey), b.CitizenID, terms, terms, b.Until, b.ShownText)
+		return v.grant(ctx, in, newConsentID(in, r.Params.IdempotencyKey), b.CitizenID, terms, terms, b.Until, b.ShownText, b.Renews)
 	})
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsent
 			return consentAnswer{}, consent.ErrNotFound
 		}
 		choice := consent.Terms{Fields: r.Body.Fields, Limits: contract.LimitsOf(r.Body.Limits)}
-		answer, err := v.grant(ctx, in, r.ConsentRequestID, &request.Citizen, choice, request.Terms, r.Body.Until, r.Body.ShownText)
+		answer, err := v.grant(ctx, in, r.ConsentRequestID, &request.Citizen, choice, request.Terms, r.Body.Until, r.Body.ShownText, nil)
 		if err == nil {
 			v.Free(&acting.ConsentRequests, r.ConsentRequestID.UUID)
 		}
@@ -56,8 +56,8 @@ func (v *Vault) GrantConsentRequest(ctx context.Context, r contract.GrantConsent
 
 // grant records a consent with the citizen's own terms or choices. about names its purpose,
 // documents and types: the terms themselves, or those of the request. A nil subject is the
-// caller.
-func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID, subject *domain.CitizenID, terms, about consent.Terms, until *time.Time, shown contract.ShownText) (consentAnswer, error) {
+// caller; a nil renews makes a first consent.
+func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID, subject *domain.CitizenID, terms, about consent.Terms, until *time.Time, shown contract.ShownText, renews *domain.ConsentID) (consentAnswer, error) {
 	a, err := v.ActFor(ctx, in, subject, mandate.Consent)
 	if err != nil {
 		return consentAnswer{}, err
@@ -94,6 +94,9 @@ func (v *Vault) grant(ctx context.Context, in acting.Intent, id domain.ConsentID
 		Registered: in.Words.ConsentText(about.Purpose, about.Consumer, shown.Language, shown.Version),
 		Held:       held, Registrations: in.Words.Registrations(about.Consumer),
 		Standing: person.Standing, Mandate: a.MandateFor(types), By: a.By, At: in.At,
+	}
+	if err := v.endRenewed(ctx, in, person, &cmd, renews); err != nil {
+		return consentAnswer{}, explainUnregistered(err, lacking)
 	}
 	result, err := acting.Consents.Transact(ctx, v.Log, a.AddTo(in.Write(0, acting.ConsentStream(id), a.Citizen, person.At)), cmd)
 	if err != nil {

@@ -349,7 +349,7 @@ func consentItem(in acting.Intent, c *consentlog.Consent) contract.Consent {
 		Href: in.Call.InLanguage(contract.ConsentHref(c.Consent)), ConsentID: c.Consent, State: contract.ConsentState(c.State), Uses: c.Uses,
 		Consumer: t.Consumer, ConsumerName: words.Label(vocabulary.Organisations, string(t.Consumer), lang),
 		Purpose: t.Purpose, PurposeLabel: words.Label(vocabulary.Purposes, string(t.Purpose), lang),
-		Documents: t.Documents, DocumentTypes: t.Types, Fields: t.Fields, Limits: contract.LimitsShown(t.Limits),
+		Documents: t.Documents, DocumentTypes: t.Types, Fields: t.Fields, Limits: contract.LimitsShown(t.Limits), Renews: c.Renews,
 		RequestedAt: c.RequestedAt, GrantedAt: c.GrantedAt, EndedAt: c.EndedAt, Until: t.Until,
 	}
 }

@@ -114,7 +114,7 @@ func TestAConsentWithoutItsPersonalPartDisclosesNothing(t *testing.T) {
 	c := tv.consentTo(t, tv.person(t, 1), contract.ConsentGrant{})
 	tv.waitIdle(t)
 	tv.Store.SetChange(func(r *eventstore.Record) bool {
-		if r.Type == "consent.granted/1" {
+		if r.Type == "consent.granted/2" {
 			r.Sealed = nil
 		}
 		return true

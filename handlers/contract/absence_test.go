@@ -29,9 +29,10 @@ var absences = map[string]string{
 	"CitizenGet.reason": saysLess, // an officer, who has to give one, is refused
 	"ConsentAsk.fields": allowsMore, "ConsentAsk.limits": allowsMore, "ConsentAsk.message": saysLess, "ConsentAsk.until": theDefault,
 	"ConsentGrant.citizenId": theCaller, "ConsentGrant.documentTypes": oneOfAChoice, "ConsentGrant.documents": oneOfAChoice,
-	"ConsentGrant.fields": allowsMore, "ConsentGrant.limits": allowsMore, "ConsentGrant.until": theDefault,
+	"ConsentGrant.fields": allowsMore, "ConsentGrant.limits": allowsMore, "ConsentGrant.renews": "a first consent renews none", "ConsentGrant.until": theDefault,
 	"ConsentLimits.dataLife": allowsMore, "ConsentLimits.frequency": allowsMore, "ConsentLimits.uses": allowsMore,
 	"ConsentLogQuery.citizenId": allowsMore, "ConsentLogQuery.consumer": allowsMore, "ConsentLogQuery.decision": allowsMore, "ConsentLogQuery.from": allowsMore,
+	"ConsentLogQuery.documentType": allowsMore, "ConsentLogQuery.legalBasis": allowsMore, "ConsentLogQuery.state": allowsMore, "ConsentLogQuery.stateAt": theDefault,
 	"ConsentLogQuery.purpose": allowsMore, "ConsentLogQuery.ssin": allowsMore, "ConsentLogQuery.until": allowsMore,
 	"ConsentRequestGrant.fields": allowsMore, "ConsentRequestGrant.limits": allowsMore, "ConsentRequestGrant.until": allowsMore,
 	"ConsentValidation.citizenRef": oneOfAChoice, "ConsentValidation.consentId": oneOfAChoice, "ConsentValidation.deliberation": oneOfAChoice, "ConsentValidation.documentId": oneOfAChoice,

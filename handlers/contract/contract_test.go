@@ -173,6 +173,7 @@ var boundedArrays = map[string]string{
 	"subjectAccessReport":   "everything of one person, by law in one answer; it is sent while it is made",
 	"findUsage":             "at most 1,000, as the data tracker's contract says, which has an offset for the others",
 	"getConsent":            "what one request for consent names",
+	"getConsentHistory":     "the decisions about one consent, each of which is taken once",
 	"queryEvidence":         "one for each need that the request names, at most 20",
 	"requestErasure":        "the documents of one citizen that stand in the way, told when it stopped",
 	"getErasure":            "the documents of one citizen that stand in the way",

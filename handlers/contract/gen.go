@@ -309,6 +309,36 @@ func (e CorrectionState) Valid() bool {
 	}
 }
 
+// Defines values for DecidedState.
+const (
+	DecidedStateExhausted DecidedState = "exhausted"
+	DecidedStateExpired   DecidedState = "expired"
+	DecidedStateGranted   DecidedState = "granted"
+	DecidedStateRefused   DecidedState = "refused"
+	DecidedStateRequested DecidedState = "requested"
+	DecidedStateWithdrawn DecidedState = "withdrawn"
+)
+
+// Valid indicates whether the value is a known member of the DecidedState enum.
+func (e DecidedState) Valid() bool {
+	switch e {
+	case DecidedStateExhausted:
+		return true
+	case DecidedStateExpired:
+		return true
+	case DecidedStateGranted:
+		return true
+	case DecidedStateRefused:
+		return true
+	case DecidedStateRequested:
+		return true
+	case DecidedStateWithdrawn:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DocumentState.
 const (
 	DocumentStateErased      DocumentState = "erased"
@@ -1752,6 +1782,7 @@ type Consent struct {
 	// Purpose Example: schoolAllowance
 	Purpose      Purpose   `json:"purpose"`
 	PurposeLabel string    `json:"purposeLabel,omitempty,omitzero"`
+	Renews       ConsentID `json:"renews,omitempty,omitzero"`
 	RequestedAt  time.Time `json:"requestedAt,omitempty,omitzero"`
 
 	// ShownText what the citizen was shown: a text of the registry for the purpose, with its places filled in; other words are refused. Kept sealed
@@ -1852,13 +1883,27 @@ type ConsentGrant struct {
 	Limits ConsentLimits `json:"limits,omitempty,omitzero"`
 
 	// Purpose Example: schoolAllowance
-	Purpose Purpose `json:"purpose"`
+	Purpose Purpose    `json:"purpose"`
+	Renews  *ConsentID `json:"renews,omitempty"`
 
 	// ShownText what the citizen was shown: a text of the registry for the purpose, with its places filled in; other words are refused. Kept sealed
 	ShownText ShownText `json:"shownText"`
 
 	// Until from this moment on it no longer holds; at most `longestConsent` of `GET /registry` ahead, which it is when left out
 	Until *time.Time `json:"until,omitempty"`
+}
+
+// ConsentHistory defines model for ConsentHistory.
+type ConsentHistory struct {
+	Consent   Consent   `json:"consent"`
+	RenewedBy ConsentID `json:"renewedBy,omitempty,omitzero"`
+
+	// State the state of a consent at a moment
+	State   DecidedState `json:"state"`
+	StateAt time.Time    `json:"stateAt"`
+
+	// Steps oldest first; `expired` and `exhausted` are computed
+	Steps []ConsentStep `json:"steps"`
 }
 
 // ConsentID defines model for ConsentId.
@@ -1905,6 +1950,10 @@ type ConsentLog struct {
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Self Href `json:"self"`
+
+	// StateAt the moment of the states
+	StateAt time.Time         `json:"stateAt,omitempty,omitzero"`
+	Totals  *ConsentLogTotals `json:"totals,omitempty"`
 }
 
 // ConsentLogItem defines model for ConsentLogItem.
@@ -1937,7 +1986,10 @@ type ConsentLogItem struct {
 	// Reason Example: issuedInError
 	Reason ReasonCode `json:"reason,omitempty,omitzero"`
 	Role   ActorRole  `json:"role,omitempty,omitzero"`
-	Until  time.Time  `json:"until,omitempty,omitzero"`
+
+	// State the state of a consent at a moment
+	State DecidedState `json:"state,omitempty,omitzero"`
+	Until time.Time    `json:"until,omitempty,omitzero"`
 }
 
 // ConsentLogQuery Example: {"consumer":"0203430576","decision":["granted","withdrawn"],"from":"2026-01-01T00:00:00Z"}
@@ -1951,8 +2003,18 @@ type ConsentLogQuery struct {
 	Consumer EnterpriseNumber  `json:"consumer,omitempty,omitzero"`
 	Decision []ConsentDecision `json:"decision,omitempty,omitzero"`
 
+	// DocumentType a code of the registry
+	//
+	// Example: isiPlusCard
+	DocumentType DocumentTypeCode `json:"documentType,omitempty,omitzero"`
+
 	// From from this moment on
 	From *time.Time `json:"from,omitempty"`
+
+	// LegalBasis a ground of GDPR art. 6, as a code of the registry
+	//
+	// Example: publicTask
+	LegalBasis LegalBasis `json:"legalBasis,omitempty,omitzero"`
 
 	// Purpose Example: schoolAllowance
 	Purpose Purpose `json:"purpose,omitempty,omitzero"`
@@ -1962,8 +2024,25 @@ type ConsentLogQuery struct {
 	// Example: 53480200724
 	SSIN SSIN `json:"ssin,omitempty,omitzero"`
 
+	// State the state of a consent at a moment
+	State DecidedState `json:"state,omitempty,omitzero"`
+
+	// StateAt the moment of the states; now when left out
+	StateAt *time.Time `json:"stateAt,omitempty"`
+
 	// Until before this moment; a day is over in Belgium when the next one begins
 	Until *time.Time `json:"until,omitempty"`
+}
+
+// ConsentLogTotals defines model for ConsentLogTotals.
+type ConsentLogTotals struct {
+	// Consents that the decisions are about
+	Consents  int64 `json:"consents"`
+	Decisions int64 `json:"decisions"`
+	Granted   int64 `json:"granted"`
+	Refused   int64 `json:"refused"`
+	Requested int64 `json:"requested"`
+	Withdrawn int64 `json:"withdrawn"`
 }
 
 // ConsentReceipt as the standard asked for names its members; `inLog` is a `RecordInLog` of the grant
@@ -1996,6 +2075,19 @@ type ConsentRequestGrant struct {
 
 // ConsentState defines model for ConsentState.
 type ConsentState string
+
+// ConsentStep defines model for ConsentStep.
+type ConsentStep struct {
+	At        time.Time `json:"at"`
+	MandateID MandateID `json:"mandateId,omitempty,omitzero"`
+
+	// Reason Example: issuedInError
+	Reason ReasonCode `json:"reason,omitempty,omitzero"`
+	Role   ActorRole  `json:"role,omitempty,omitzero"`
+
+	// Step the state of a consent at a moment
+	Step DecidedState `json:"step"`
+}
 
 // ConsentValidation Example: {"consentId":"0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44","documentType":"householdComposition","purpose":"familyDiscount","ssin":"53480200724"}
 type ConsentValidation struct {
@@ -2200,6 +2292,9 @@ type DeathReport struct {
 	// Example: 53480200724
 	SSIN SSIN `json:"ssin"`
 }
+
+// DecidedState the state of a consent at a moment
+type DecidedState string
 
 // Deliberation the number under which an authorisation was published
 //
@@ -5006,6 +5101,21 @@ type GetConsentParams struct {
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
 }
 
+// ListConsentDisclosuresParams defines parameters for ListConsentDisclosures.
+type ListConsentDisclosuresParams struct {
+	// Lang the language of labels; else Accept-Language decides, else nl
+	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
+
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+
+	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
+	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
+}
+
 // ListConsentDocumentsParams defines parameters for ListConsentDocuments.
 type ListConsentDocumentsParams struct {
 	// After the `nextCursor` of the page before
@@ -5013,6 +5123,18 @@ type ListConsentDocumentsParams struct {
 
 	// PageSize how many at most
 	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+
+	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
+	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
+}
+
+// GetConsentHistoryParams defines parameters for GetConsentHistory.
+type GetConsentHistoryParams struct {
+	// StateAt the moment of the state; now when left out
+	StateAt *time.Time `form:"stateAt,omitempty" json:"stateAt,omitempty"`
+
+	// Lang the language of labels; else Accept-Language decides, else nl
+	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
 
 	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
@@ -5762,9 +5884,15 @@ type ServerInterface interface {
 	// GetConsent One consent, for its citizen, its consumer and privacy officers
 	// (GET /consents/{consentId})
 	GetConsent(w http.ResponseWriter, r *http.Request, consentID ConsentID, params GetConsentParams)
+	// ListConsentDisclosures What was disclosed or told under a consent, newest first
+	// (GET /consents/{consentId}/disclosures)
+	ListConsentDisclosures(w http.ResponseWriter, r *http.Request, consentID ConsentID, params ListConsentDisclosuresParams)
 	// ListConsentDocuments What its consumer could read now under a consent
 	// (GET /consents/{consentId}/documents)
 	ListConsentDocuments(w http.ResponseWriter, r *http.Request, consentID ConsentID, params ListConsentDocumentsParams)
+	// GetConsentHistory What was decided about a consent, by whom, and what the citizen was shown
+	// (GET /consents/{consentId}/history)
+	GetConsentHistory(w http.ResponseWriter, r *http.Request, consentID ConsentID, params GetConsentHistoryParams)
 	// GetConsentReceipt The consent as a standard receipt
 	// (GET /consents/{consentId}/receipt)
 	GetConsentReceipt(w http.ResponseWriter, r *http.Request, consentID ConsentID, params GetConsentReceiptParams)
@@ -7951,6 +8079,95 @@ func (siw *ServerInterfaceWrapper) GetConsent(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListConsentDisclosures operation middleware
+func (siw *ServerInterfaceWrapper) ListConsentDisclosures(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "consentId" -------------
+	var consentID ConsentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "consentId", r.PathValue("consentId"), &consentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "consentId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListConsentDisclosuresParams
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "lang"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lang", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Coffre-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
+		var CoffreMinPosition CoffreMinPosition
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Coffre-Min-Position", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Coffre-Min-Position", valueList[0], &CoffreMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Coffre-Min-Position", Err: err})
+			return
+		}
+
+		params.CoffreMinPosition = CoffreMinPosition
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListConsentDisclosures(w, r, consentID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListConsentDocuments operation middleware
 func (siw *ServerInterfaceWrapper) ListConsentDocuments(w http.ResponseWriter, r *http.Request) {
 
@@ -8018,6 +8235,82 @@ func (siw *ServerInterfaceWrapper) ListConsentDocuments(w http.ResponseWriter, r
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListConsentDocuments(w, r, consentID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConsentHistory operation middleware
+func (siw *ServerInterfaceWrapper) GetConsentHistory(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "consentId" -------------
+	var consentID ConsentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "consentId", r.PathValue("consentId"), &consentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "consentId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetConsentHistoryParams
+
+	// ------------- Optional query parameter "stateAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "stateAt", r.URL.Query(), &params.StateAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "stateAt"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "stateAt", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "lang"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lang", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Coffre-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
+		var CoffreMinPosition CoffreMinPosition
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Coffre-Min-Position", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Coffre-Min-Position", valueList[0], &CoffreMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Coffre-Min-Position", Err: err})
+			return
+		}
+
+		params.CoffreMinPosition = CoffreMinPosition
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConsentHistory(w, r, consentID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11849,7 +12142,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents", wrapper.ListConsents)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents", wrapper.GrantConsent)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents/{consentId}", wrapper.GetConsent)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents/{consentId}/disclosures", wrapper.ListConsentDisclosures)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents/{consentId}/documents", wrapper.ListConsentDocuments)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents/{consentId}/history", wrapper.GetConsentHistory)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consents/{consentId}/receipt", wrapper.GetConsentReceipt)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents/{consentId}/withdraw", wrapper.WithdrawConsent)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consents/validate", wrapper.ValidateConsent)
@@ -13375,6 +13670,46 @@ func (response GetConsentdefaultApplicationProblemPlusJSONResponse) VisitGetCons
 	return err
 }
 
+type ListConsentDisclosuresRequestObject struct {
+	ConsentID ConsentID `json:"consentId"`
+	Params    ListConsentDisclosuresParams
+}
+
+type ListConsentDisclosuresResponseObject interface {
+	VisitListConsentDisclosuresResponse(w http.ResponseWriter) error
+}
+
+type ListConsentDisclosures200JSONResponse AccessLog
+
+func (response ListConsentDisclosures200JSONResponse) VisitListConsentDisclosuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConsentDisclosuresdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListConsentDisclosuresdefaultApplicationProblemPlusJSONResponse) VisitListConsentDisclosuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListConsentDocumentsRequestObject struct {
 	ConsentID ConsentID `json:"consentId"`
 	Params    ListConsentDocumentsParams
@@ -13404,6 +13739,46 @@ type ListConsentDocumentsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListConsentDocumentsdefaultApplicationProblemPlusJSONResponse) VisitListConsentDocumentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConsentHistoryRequestObject struct {
+	ConsentID ConsentID `json:"consentId"`
+	Params    GetConsentHistoryParams
+}
+
+type GetConsentHistoryResponseObject interface {
+	VisitGetConsentHistoryResponse(w http.ResponseWriter) error
+}
+
+type GetConsentHistory200JSONResponse ConsentHistory
+
+func (response GetConsentHistory200JSONResponse) VisitGetConsentHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConsentHistorydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetConsentHistorydefaultApplicationProblemPlusJSONResponse) VisitGetConsentHistoryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -16915,9 +17290,15 @@ type StrictServerInterface interface {
 	// GetConsent One consent, for its citizen, its consumer and privacy officers
 	// (GET /consents/{consentId})
 	GetConsent(ctx context.Context, request GetConsentRequestObject) (GetConsentResponseObject, error)
+	// ListConsentDisclosures What was disclosed or told under a consent, newest first
+	// (GET /consents/{consentId}/disclosures)
+	ListConsentDisclosures(ctx context.Context, request ListConsentDisclosuresRequestObject) (ListConsentDisclosuresResponseObject, error)
 	// ListConsentDocuments What its consumer could read now under a consent
 	// (GET /consents/{consentId}/documents)
 	ListConsentDocuments(ctx context.Context, request ListConsentDocumentsRequestObject) (ListConsentDocumentsResponseObject, error)
+	// GetConsentHistory What was decided about a consent, by whom, and what the citizen was shown
+	// (GET /consents/{consentId}/history)
+	GetConsentHistory(ctx context.Context, request GetConsentHistoryRequestObject) (GetConsentHistoryResponseObject, error)
 	// GetConsentReceipt The consent as a standard receipt
 	// (GET /consents/{consentId}/receipt)
 	GetConsentReceipt(ctx context.Context, request GetConsentReceiptRequestObject) (GetConsentReceiptResponseObject, error)
@@ -18146,6 +18527,33 @@ func (sh *strictHandler) GetConsent(w http.ResponseWriter, r *http.Request, cons
 	}
 }
 
+// ListConsentDisclosures operation middleware
+func (sh *strictHandler) ListConsentDisclosures(w http.ResponseWriter, r *http.Request, consentID ConsentID, params ListConsentDisclosuresParams) {
+	var request ListConsentDisclosuresRequestObject
+
+	request.ConsentID = consentID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListConsentDisclosures(ctx, request.(ListConsentDisclosuresRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListConsentDisclosures")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListConsentDisclosuresResponseObject); ok {
+		if err := validResponse.VisitListConsentDisclosuresResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListConsentDocuments operation middleware
 func (sh *strictHandler) ListConsentDocuments(w http.ResponseWriter, r *http.Request, consentID ConsentID, params ListConsentDocumentsParams) {
 	var request ListConsentDocumentsRequestObject
@@ -18166,6 +18574,33 @@ func (sh *strictHandler) ListConsentDocuments(w http.ResponseWriter, r *http.Req
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListConsentDocumentsResponseObject); ok {
 		if err := validResponse.VisitListConsentDocumentsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConsentHistory operation middleware
+func (sh *strictHandler) GetConsentHistory(w http.ResponseWriter, r *http.Request, consentID ConsentID, params GetConsentHistoryParams) {
+	var request GetConsentHistoryRequestObject
+
+	request.ConsentID = consentID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConsentHistory(ctx, request.(GetConsentHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConsentHistory")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConsentHistoryResponseObject); ok {
+		if err := validResponse.VisitGetConsentHistoryResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -265,7 +265,7 @@ func (work *Worker) ConsentLogItem(ctx context.Context, d consentlog.Decision) (
 	item := contract.ConsentLogItem{
 		Href: contract.ConsentHref(d.Consent), ConsentID: d.Consent, Decision: contract.ConsentDecision(d.Act), At: d.At, CitizenID: d.Citizen,
 		Consumer: d.Consumer, Purpose: d.Purpose, Documents: c.Terms.Documents, DocumentTypes: c.Terms.Types, Fields: c.Terms.Fields,
-		Until: d.Until, Limits: contract.LimitsShown(c.Terms.Limits), MandateID: d.Mandate, Reason: d.Reason, Role: deciderRole(d),
+		Until: d.Until, Limits: contract.LimitsShown(c.Terms.Limits), MandateID: d.Mandate, Reason: d.Reason, Role: DeciderRole(d),
 	}
 	return item, nil
 }
@@ -277,9 +277,9 @@ func errNoTerms(known bool) error {
 	return errors.New("a decision without a consent")
 }
 
-// deciderRole returns the role in which a decision was taken. A consent that ends by death
+// DeciderRole returns the role in which a decision was taken. A consent that ends by death
 // is ended by the system.
-func deciderRole(d consentlog.Decision) contract.ActorRole {
+func DeciderRole(d consentlog.Decision) contract.ActorRole {
 	switch {
 	case d.Act == consentlog.Requested:
 		return contract.ActorRoleConsumer

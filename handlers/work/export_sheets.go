@@ -181,7 +181,7 @@ func consentLogRowOf(l *consentlog.Line, refs references) consentLogRow {
 	return consentLogRow{
 		DecidedAt: l.At, Decision: string(l.Act), ConsentID: l.Consent.String(), CitizenRef: refs[l.Citizen], Consumer: table.Digits(l.Consumer), Purpose: string(l.Purpose),
 		DocumentTypes: codes(l.Terms.Types), DocumentIDs: ids(l.Terms.Documents), FieldNames: codes(l.Terms.Fields), ValidUntil: l.Until,
-		MaxUses: limits.Uses, Frequency: frequencyText(limits), DataLifeDays: limits.DataLife, ActorRole: string(deciderRole(l.Decision)), MandateID: idText(l.Mandate), ReasonCode: string(l.Reason),
+		MaxUses: limits.Uses, Frequency: frequencyText(limits), DataLifeDays: limits.DataLife, ActorRole: string(DeciderRole(l.Decision)), MandateID: idText(l.Mandate), ReasonCode: string(l.Reason),
 	}
 }
 

@@ -142,6 +142,7 @@ type Filter struct {
 	Purpose  domain.Purpose
 	Document *domain.DocumentID
 	Entry    *domain.EntryID
+	Consent  *domain.ConsentID
 	From     *time.Time // inclusive
 	Until    *time.Time // exclusive
 }
@@ -186,6 +187,10 @@ func (f Filter) ofEverybody(query string, args []any) (string, []any) {
 	if f.Entry != nil {
 		query += ` AND e.event = ?`
 		args = append(args, f.Entry.UUID[:])
+	}
+	if f.Consent != nil {
+		query += ` AND e.consent = ?`
+		args = append(args, f.Consent.UUID[:])
 	}
 	if f.From != nil {
 		query += ` AND e.at >= ?`

@@ -292,6 +292,13 @@ func compareAll(t *testing.T, w *projectiontest.World, log *accesslog.Log, outco
 					t.Fatalf("F1, F2 a zero value finds %d entries, %v", len(found), err)
 				}
 			}
+			if i := slices.IndexFunc(want, func(e accesslog.Entry) bool { return !e.Consent.IsZero() }); i >= 0 {
+				under := slices.DeleteFunc(slices.Clone(want), func(e accesslog.Entry) bool { return e.Consent != want[i].Consent })
+				found, err := log.Of(t.Context(), who, leaf, accesslog.Filter{Consent: &want[i].Consent}, -1, 1000)
+				if err != nil || tell(t, found) != tell(t, under) {
+					t.Fatalf("at leaf %d under a consent:\n%s\nwant\n%s (%v)", leaf, tell(t, found), tell(t, under), err)
+				}
+			}
 			kept := slices.DeleteFunc(slices.Clone(want), func(e accesslog.Entry) bool {
 				return f.Consumer != "" && e.Consumer != f.Consumer || f.Document != nil && e.Document != *f.Document || e.At.Before(*f.From) || !e.At.Before(*f.Until)
 			})

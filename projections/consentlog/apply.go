@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/google/uuid"
+
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/citizen"
@@ -20,9 +22,9 @@ const (
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, '', 0, ?, 0, '', '')`
 	insertGranted = `INSERT INTO consents (from_leaf, consent, citizen, consumer, purpose,
 			requested_leaf, requested_at, requested_until, requested_terms, tracked,
-			granted_leaf, granted_at, granted_until, granted_terms, granted_mandate, max_uses, ended_leaf, ended_at, ended_as, reason)
-		VALUES (?, ?, ?, ?, ?, ?, 0, 0, '', 0, ?, ?, ?, ?, ?, ?, ?, 0, '', '')`
-	grantRequested = `UPDATE consents SET granted_leaf = ?, granted_at = ?, granted_until = ?, granted_terms = ?, granted_mandate = ?, max_uses = ?
+			granted_leaf, granted_at, granted_until, granted_terms, granted_mandate, max_uses, ended_leaf, ended_at, ended_as, reason, renews)
+		VALUES (?, ?, ?, ?, ?, ?, 0, 0, '', 0, ?, ?, ?, ?, ?, ?, ?, 0, '', '', ?)`
+	grantRequested = `UPDATE consents SET granted_leaf = ?, granted_at = ?, granted_until = ?, granted_terms = ?, granted_mandate = ?, max_uses = ?, renews = ?
 		WHERE consent = ? AND granted_leaf = ?`
 	endConsent = `UPDATE consents SET ended_leaf = ?, ended_at = ?, ended_as = ?, ended_mandate = ?, reason = ?
 		WHERE consent = ? AND ended_leaf = ?`
@@ -32,6 +34,8 @@ const (
 	insertEnd = `INSERT INTO decisions (leaf, consent, citizen, consumer, purpose, kind, at, until_at, mandate, reason)
 		SELECT ?, consent, citizen, consumer, purpose, ?, ?, CASE WHEN granted_until > 0 THEN granted_until ELSE requested_until END, ?, ?
 		FROM consents WHERE consent = ?`
+
+	insertCovered = `INSERT INTO covered (type, consent) VALUES (?, ?) ON CONFLICT (type, consent) DO NOTHING`
 
 	insertUse   = `INSERT INTO uses (leaf, consent, access, at) VALUES (?, ?, ?, ?)`
 	insertShown = `INSERT INTO shown (leaf, consent, citizen, kind, stream, event, event_type, sealed)
@@ -89,6 +93,9 @@ func recordRequest(ctx context.Context, tx *projections.Tx, e eventstore.Event, 
 	if f.Citizen.IsZero() {
 		return nil
 	}
+	if err := recordCovered(ctx, tx, f.Consent, f.Terms.Types); err != nil {
+		return err
+	}
 	return recordDecision(ctx, tx, e, Decision{Leaf: leaf, Consent: f.Consent, Citizen: f.Citizen, Consumer: f.Terms.Consumer, Purpose: f.Terms.Purpose, Act: Requested, At: f.At, Until: f.Terms.Until})
 }
 
@@ -99,12 +106,15 @@ func recordGrant(ctx context.Context, tx *projections.Tx, e eventstore.Event, le
 		return err
 	}
 	id, until, never := f.Consent.UUID[:], f.Terms.Until.UnixMicro(), projections.Latest
-	n, err := tx.Exec(ctx, grantRequested, leaf, f.At.UnixMicro(), until, string(words), optional(f.Mandate), f.Terms.Limits.Uses, id, never)
+	n, err := tx.Exec(ctx, grantRequested, leaf, f.At.UnixMicro(), until, string(words), optional(f.Mandate.UUID), f.Terms.Limits.Uses, optional(f.Renews.UUID), id, never)
 	if err == nil && n == 0 {
 		_, err = tx.Exec(ctx, insertGranted, leaf, id, f.Citizen.UUID[:], string(f.Terms.Consumer), string(f.Terms.Purpose), never,
-			leaf, f.At.UnixMicro(), until, string(words), optional(f.Mandate), f.Terms.Limits.Uses, never)
+			leaf, f.At.UnixMicro(), until, string(words), optional(f.Mandate.UUID), f.Terms.Limits.Uses, never, optional(f.Renews.UUID))
 	}
 	if err != nil {
+		return err
+	}
+	if err := recordCovered(ctx, tx, f.Consent, append(f.Terms.Types[:len(f.Terms.Types):len(f.Terms.Types)], f.DocumentTypes...)); err != nil {
 		return err
 	}
 	return recordDecision(ctx, tx, e, Decision{Leaf: leaf, Consent: f.Consent, Citizen: f.Citizen, Consumer: f.Terms.Consumer, Purpose: f.Terms.Purpose, Act: Granted, At: f.At, Until: f.Terms.Until, Mandate: f.Mandate})
@@ -113,7 +123,7 @@ func recordGrant(ctx context.Context, tx *projections.Tx, e eventstore.Event, le
 // recordDecision enters a decision, and keeps what the citizen was shown as it is sealed.
 func recordDecision(ctx context.Context, tx *projections.Tx, e eventstore.Event, d Decision) error {
 	id, of := d.Consent.UUID[:], d.Citizen.UUID[:]
-	if _, err := tx.Exec(ctx, insertDecision, d.Leaf, id, of, string(d.Consumer), string(d.Purpose), string(d.Act), d.At.UnixMicro(), d.Until.UnixMicro(), optional(d.Mandate)); err != nil {
+	if _, err := tx.Exec(ctx, insertDecision, d.Leaf, id, of, string(d.Consumer), string(d.Purpose), string(d.Act), d.At.UnixMicro(), d.Until.UnixMicro(), optional(d.Mandate.UUID)); err != nil {
 		return err
 	}
 	if e.Sealed == nil {
@@ -125,17 +135,27 @@ func recordDecision(ctx context.Context, tx *projections.Tx, e eventstore.Event,
 
 func recordEnd(ctx context.Context, tx *projections.Tx, leaf int64, c domain.ConsentID, m domain.MandateID, at time.Time, act Act, reason domain.ReasonCode) error {
 	id := c.UUID[:]
-	if _, err := tx.Exec(ctx, insertEnd, leaf, string(act), at.UnixMicro(), optional(m), string(reason), id); err != nil {
+	if _, err := tx.Exec(ctx, insertEnd, leaf, string(act), at.UnixMicro(), optional(m.UUID), string(reason), id); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, endConsent, leaf, at.UnixMicro(), string(act), optional(m), string(reason), id, projections.Latest)
+	_, err := tx.Exec(ctx, endConsent, leaf, at.UnixMicro(), string(act), optional(m.UUID), string(reason), id, projections.Latest)
 	return err
 }
 
-// optional is the argument for a mandate, which most decisions do not have.
-func optional(m domain.MandateID) any {
-	if m.IsZero() {
+// recordCovered enters the types of document that a consent is about.
+func recordCovered(ctx context.Context, tx *projections.Tx, id domain.ConsentID, types []domain.DocumentType) error {
+	for _, t := range types {
+		if _, err := tx.Exec(ctx, insertCovered, string(t), id.UUID[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// optional is the argument for an id that most decisions do not have.
+func optional(id uuid.UUID) any {
+	if id == uuid.Nil {
 		return nil
 	}
-	return m.UUID[:]
+	return id[:]
 }

@@ -33,7 +33,7 @@ func New() *Log { return &Log{} }
 func (l *Log) Name() string { return "consentlog" }
 
 // Version implements projections.Projection.
-func (l *Log) Version() int { return 3 }
+func (l *Log) Version() int { return 4 }
 
 // Schema implements projections.Projection.
 func (l *Log) Schema() projections.Schema { return schema }
@@ -94,6 +94,7 @@ type Consent struct {
 	RequestedLeaf, GrantedLeaf, EndedLeaf int64
 	FirstLeaf                             int64 // of the request, or of the grant when nobody asked: its place in lists
 	Mandate, EndMandate                   domain.MandateID
+	Renews                                domain.ConsentID  // the consent in whose place it was granted
 	Reason                                domain.ReasonCode // of a withdrawal
 }
 

@@ -58,7 +58,7 @@ func fold(all []projectiontest.Recorded, upTo int64, now time.Time) (decisions [
 				c = &consentlog.Consent{Consent: f.Consent, Citizen: f.Citizen, FirstLeaf: e.Leaf, RequestedLeaf: projections.Latest, EndedLeaf: projections.Latest}
 				consents = append(consents, c)
 			}
-			c.Terms, c.GrantedAt, c.GrantedLeaf, c.Mandate = f.Terms, f.At, e.Leaf, f.Mandate
+			c.Terms, c.GrantedAt, c.GrantedLeaf, c.Mandate, c.Renews = f.Terms, f.At, e.Leaf, f.Mandate, f.Renews
 		case consent.Refused:
 			end(e, f.Consent, consentlog.Refused, f.Mandate, "", f.At)
 		case consent.Withdrawn:

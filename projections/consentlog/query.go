@@ -160,7 +160,7 @@ func (l *Log) consents(ctx context.Context, asOf int64, now time.Time, where str
 
 // selectWithState selects each consent with its state at a leaf and a time.
 const selectWithState = `SELECT from_leaf, consent, citizen, requested_leaf, requested_at, requested_terms,
-	tracked, granted_leaf, granted_at, granted_terms, granted_mandate, ended_leaf, ended_at, ended_mandate, reason, used, state
+	tracked, granted_leaf, granted_at, granted_terms, granted_mandate, ended_leaf, ended_at, ended_mandate, reason, renews, used, state
 FROM (SELECT c.*, CASE
 		WHEN ended_leaf <= ? THEN ended_as
 		WHEN CASE WHEN granted_leaf <= ? THEN granted_until ELSE requested_until END <= ? THEN 'expired'
@@ -172,11 +172,11 @@ FROM (SELECT c.*, CASE
 
 func scanConsent(scan func(...any) error, at int64) (Consent, error) {
 	var c Consent
-	var id, of, mandate, endMandate []byte
+	var id, of, mandate, endMandate, renews []byte
 	var requestedTerms, grantedTerms []byte
 	var requested, tracked, granted, ended int64
 	err := scan(&c.FirstLeaf, &id, &of, &c.RequestedLeaf, &requested, &requestedTerms,
-		&tracked, &c.GrantedLeaf, &granted, &grantedTerms, &mandate, &c.EndedLeaf, &ended, &endMandate, &c.Reason, &c.Uses, &c.State)
+		&tracked, &c.GrantedLeaf, &granted, &grantedTerms, &mandate, &c.EndedLeaf, &ended, &endMandate, &c.Reason, &renews, &c.Uses, &c.State)
 	if err != nil {
 		return Consent{}, err
 	}
@@ -187,6 +187,7 @@ func scanConsent(scan func(...any) error, at int64) (Consent, error) {
 	if c.GrantedLeaf <= at {
 		terms, c.GrantedAt = grantedTerms, instant(granted)
 		copy(c.Mandate.UUID[:], mandate)
+		copy(c.Renews.UUID[:], renews)
 	} else {
 		c.GrantedLeaf = projections.Latest
 	}

@@ -27,9 +27,16 @@ CREATE TABLE consents (
 	ended_at BIGINT NOT NULL,
 	ended_as TEXT NOT NULL,
 	ended_mandate BYTEA,
-	reason TEXT NOT NULL
+	reason TEXT NOT NULL,
+	renews BYTEA
 );
 CREATE INDEX consents_consent ON consents (consent);
+
+CREATE TABLE covered (
+	type TEXT NOT NULL,
+	consent BYTEA NOT NULL,
+	PRIMARY KEY (type, consent)
+);
 
 CREATE TABLE decisions (
 	leaf BIGINT PRIMARY KEY,
@@ -67,6 +74,7 @@ CREATE TABLE erased (citizen BYTEA PRIMARY KEY, leaf BIGINT NOT NULL);
 	Indexes: `
 CREATE INDEX consents_citizen ON consents (citizen, from_leaf);
 CREATE INDEX consents_consumer ON consents (consumer, from_leaf);
+CREATE INDEX consents_renews ON consents (renews) WHERE renews IS NOT NULL;
 CREATE INDEX decisions_citizen ON decisions (citizen, leaf);
 CREATE INDEX decisions_consumer ON decisions (consumer, leaf);
 CREATE INDEX uses_consent ON uses (consent, leaf);

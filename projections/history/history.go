@@ -206,7 +206,7 @@ func (h *History) consent(data consent.Event, leaf int64) {
 			h.begin(&consentlog.Consent{Consent: f.Consent, Citizen: f.Citizen, FirstLeaf: leaf, RequestedLeaf: projections.Latest, EndedLeaf: projections.Latest})
 		}
 		c := h.consents[f.Consent]
-		c.Terms, c.GrantedAt, c.GrantedLeaf, c.Mandate = f.Terms, f.At, leaf, f.Mandate
+		c.Terms, c.GrantedAt, c.GrantedLeaf, c.Mandate, c.Renews = f.Terms, f.At, leaf, f.Mandate, f.Renews
 	case consent.Refused:
 		h.end(f.Consent, leaf, f.At, consentlog.IsRefused, f.Mandate, "")
 	case consent.Withdrawn:

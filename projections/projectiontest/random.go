@@ -225,7 +225,11 @@ func (s *Story) consent(t testing.TB) {
 
 func (s *Story) grant(t testing.TB, c *someConsent) {
 	c.state = "granted"
-	s.World.Record(t, stream("consent", c.id.UUID), c.citizen, consent.Granted{Consent: c.id, Citizen: c.citizen, Terms: c.terms, At: s.Now,
+	var renews domain.ConsentID
+	if n := len(s.consents); n > 0 && n%3 == 0 {
+		renews = s.consents[n/2].id
+	}
+	s.World.Record(t, stream("consent", c.id.UUID), c.citizen, consent.Granted{Consent: c.id, Citizen: c.citizen, Terms: c.terms, Renews: renews, At: s.Now,
 		Personal: &consent.GrantedPersonal{Shown: consent.Shown{Text: "text " + s.id().String(), Language: "nl", Version: "1"}}})
 }
 

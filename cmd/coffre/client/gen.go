@@ -290,11 +290,30 @@ func (c *Client) GetConsent(ctx context.Context, consentID ConsentID, params Get
 	return c.do(ctx, r)
 }
 
+// ListConsentDisclosures: What was disclosed or told under a consent, newest first.
+func (c *Client) ListConsentDisclosures(ctx context.Context, consentID ConsentID, params ListConsentDisclosuresParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: fmt.Sprintf("/consents/%s/disclosures", text(consentID))}
+	r.query("lang", params.Lang, false)
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
+	return c.do(ctx, r)
+}
+
 // ListConsentDocuments: What its consumer could read now under a consent.
 func (c *Client) ListConsentDocuments(ctx context.Context, consentID ConsentID, params ListConsentDocumentsParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: fmt.Sprintf("/consents/%s/documents", text(consentID))}
 	r.query("after", params.After, false)
 	r.query("pageSize", params.PageSize, false)
+	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
+	return c.do(ctx, r)
+}
+
+// GetConsentHistory: What was decided about a consent, by whom, and what the citizen was shown.
+func (c *Client) GetConsentHistory(ctx context.Context, consentID ConsentID, params GetConsentHistoryParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: fmt.Sprintf("/consents/%s/history", text(consentID))}
+	r.query("stateAt", params.StateAt, false)
+	r.query("lang", params.Lang, false)
 	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
 	return c.do(ctx, r)
 }
