@@ -136,7 +136,9 @@ func renewedBy(t *testing.T, place func(testing.TB) string) {
 		newest := map[domain.ConsentID]domain.ConsentID{}
 		for _, e := range all[:leaf+1] {
 			if f, ok := e.Data.(consent.Granted); ok {
-				newest[f.Consent] = newest[f.Consent]
+				if _, known := newest[f.Consent]; !known {
+					newest[f.Consent] = domain.ConsentID{} // renewed by none so far
+				}
 				if !f.Renews.IsZero() {
 					newest[f.Renews] = f.Consent
 				}
