@@ -63,7 +63,7 @@ func (c *csvLines) cell(i int, value []byte) {
 		c.line = append(c.line, c.separator)
 	}
 	formula := len(value) > 0 && bytes.IndexByte([]byte("=+-@\t\r\n\x00"), value[0]) >= 0
-	if !formula && bytes.IndexByte(value, c.separator) < 0 && bytes.IndexAny(value, "\"\r\n") < 0 {
+	if !formula && bytes.IndexByte(value, c.separator) < 0 && !bytes.ContainsAny(value, "\"\r\n") {
 		c.line = append(c.line, value...)
 		return
 	}

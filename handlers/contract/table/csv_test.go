@@ -17,8 +17,6 @@ type sample struct {
 	Purpose       string    `json:"purpose,omitzero" parquet:"purpose,optional" about:"a code"`
 	DocumentTypes []string  `json:"documentTypes,omitzero" parquet:"documentTypes,list" about:"codes"`
 	Uses          int       `json:"uses,omitzero" parquet:"uses,optional" about:"a count"`
-
-	other string // no column
 }
 
 // written returns the file of some rows.
