@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/cmd/coffre/vault"
+	"coffre/domain/audit"
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
@@ -93,6 +94,9 @@ func TestChangedBitInTheKeyDatabase(t *testing.T) {
 	}
 	s.must(0, "keys", "restore", "--data", string(y.dir), "--from", newer)
 	r = rigOn(t, y.dir)
+	if all := r.operated(t, audit.RestoreKeyRows); len(all) != 2 {
+		t.Errorf("two restores of rows are on record as %+v", all)
+	}
 	if w := r.issue(t, uuid.New(), ssinA, "c2"); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "citizenErased") {
 		t.Errorf("the erased: %d %s", w.Code, w.Body)
 	}

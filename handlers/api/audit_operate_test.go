@@ -252,8 +252,9 @@ func TestActsAreOnRecord(t *testing.T) {
 		}
 		ids[r.ID] = true
 	}
+	ofCommands := []audit.Act{audit.RestoreBackup, audit.RestoreKeyRows, audit.CopyStore} // cmd/coffre tries them
 	for _, act := range audit.Acts {
-		if !slices.ContainsFunc(recorded[audit.Operated](t, tv), func(o audit.Operated) bool { return o.Act == act }) {
+		if !slices.Contains(ofCommands, act) && !slices.ContainsFunc(recorded[audit.Operated](t, tv), func(o audit.Operated) bool { return o.Act == act }) {
 			t.Errorf("%s is tried by nobody here", act)
 		}
 	}

@@ -267,6 +267,9 @@ type suppressionMetrics struct{ v *Instance }
 func (suppressionMetrics) Describe(out chan<- *prometheus.Desc) { out <- suppressionsMetric }
 
 func (s suppressionMetrics) Collect(out chan<- prometheus.Metric) {
+	if s.v.keys == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	counts, err := s.v.Ring.CountSuppressions(ctx, time.Now().Add(-s.v.Core.Review))

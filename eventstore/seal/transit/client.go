@@ -133,7 +133,7 @@ func (c *client) state() State {
 
 // ErrAway is wrapped by the error of a call for which Vault was away: sealed, starting, slow or
 // out of reach. Asked later it may answer.
-var ErrAway = errors.New("Vault is away")
+var ErrAway = errors.New("no answer from Vault now")
 
 // away is such an error.
 type away string
