@@ -1283,7 +1283,6 @@ type AccessAnswer struct {
 }
 
 // AccessCoverage since when everything about the citizen is in the log, and what the last 30 days have.
-// What the law keeps hidden during an investigation is shown, and counted, when it is over.
 type AccessCoverage struct {
 	// Accesses 0: nobody opened anything in these days
 	Accesses int `json:"accesses"`
@@ -1415,7 +1414,6 @@ type AccessList string
 // AccessLog defines model for AccessLog.
 type AccessLog struct {
 	// Coverage since when everything about the citizen is in the log, and what the last 30 days have.
-	// What the law keeps hidden during an investigation is shown, and counted, when it is over.
 	Coverage AccessCoverage `json:"coverage,omitempty,omitzero"`
 
 	// InLog where `accessId` asks for one access, the proof of each item; absent until a checkpoint covers them
