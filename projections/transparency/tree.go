@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -75,11 +76,18 @@ const (
 	insertNode = `INSERT INTO nodes (level, n, hash) VALUES (?, ?, ?)`
 	insertLog  = `INSERT INTO log (from_leaf, event, losses) VALUES (?, ?, 0)`
 	countLoss  = `UPDATE log SET losses = losses + 1`
-	getLeaf    = `SELECT hash FROM leaves WHERE from_leaf = ?`
-	getNode    = `SELECT hash FROM nodes WHERE n = ? AND level = ?`
 
 	selectNodes = `SELECT hash FROM nodes WHERE n >= ? AND n < ? AND level = ? ORDER BY n`
 	selectLog   = `SELECT event, losses FROM log`
+)
+
+// atOnce is how many hashes of a tile one statement reads. A tile is read when it is full: hash
+// by hash that would be one statement for each event.
+const atOnce = 64
+
+var (
+	getLeaves = `SELECT ` + strings.Repeat(`(SELECT hash FROM leaves WHERE from_leaf = ?), `, atOnce-1) + `(SELECT hash FROM leaves WHERE from_leaf = ?)`
+	getNodes  = `SELECT ` + strings.Repeat(`(SELECT hash FROM nodes WHERE n = ? AND level = ?), `, atOnce-1) + `(SELECT hash FROM nodes WHERE n = ? AND level = ?)`
 )
 
 // SelectLeaves reads the hashes of the leaves from one on and before another, in order, for who
@@ -104,8 +112,8 @@ func (t *Tree) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event
 	}
 	for level, n := 0, leaf; n%proof.TileWidth == proof.TileWidth-1; {
 		below := make([]proof.Hash, proof.TileWidth)
-		for i := range below {
-			if err := getHash(ctx, tx, level, n-proof.TileWidth+1+int64(i), &below[i]); err != nil {
+		for i := 0; i < len(below); i += atOnce {
+			if err := getHashes(ctx, tx, level, n-proof.TileWidth+1+int64(i), below[i:i+atOnce]); err != nil {
 				return err
 			}
 		}
@@ -118,18 +126,29 @@ func (t *Tree) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event
 	return nil
 }
 
-func getHash(ctx context.Context, tx *projections.Tx, level int, n int64, into *proof.Hash) error {
-	query, args := getLeaf, []any{n}
+// getHashes reads as many hashes of a level as one statement does, from the n-th on.
+func getHashes(ctx context.Context, tx *projections.Tx, level int, n int64, into []proof.Hash) error {
+	query, args := getLeaves, make([]any, 0, 2*len(into))
 	if level > 0 {
-		query, args = getNode, []any{n, level}
+		query = getNodes
 	}
-	var hash []byte
-	found, err := tx.Get(ctx, query, args, &hash)
-	if err == nil && (!found || len(hash) != len(into)) {
-		err = ErrNoNode
+	rows, dest := make([][]byte, len(into)), make([]any, len(into))
+	for i := range into {
+		dest[i] = &rows[i]
+		if args = append(args, n+int64(i)); level > 0 {
+			args = append(args, level)
+		}
 	}
-	copy(into[:], hash)
-	return err
+	if _, err := tx.Get(ctx, query, args, dest...); err != nil {
+		return err
+	}
+	for i, hash := range rows {
+		if len(hash) != len(into[i]) {
+			return ErrNoNode
+		}
+		copy(into[i][:], hash)
+	}
+	return nil
 }
 
 // Nodes implements proof.Nodes. It returns ErrNoNode where the tree ends before.

@@ -50,6 +50,8 @@ var targets = []target{
 	{"T12", "appends and reads through the KurrentDB store, T13 of its tail", (*bench).kurrentClient},
 	{"T13", "a tailing reader", (*bench).tailing},
 	{"T14", "a large vault verified", (*bench).auditing},
+	{"T15", "a wallet as it was at a random past instant", (*bench).asOf},
+	{"T16", "T1 with the tree and checkpoints beside", (*bench).proving},
 	{"T17", "the consent log exported in every format", (*bench).exporting},
 	{"T20", "start, binary, build", (*bench).starts},
 	{"T22", "a vault copied, and taken as a backup", (*bench).copying},
