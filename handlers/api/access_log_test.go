@@ -140,6 +140,9 @@ func TestAccessLog(t *testing.T) {
 		if err != nil || len(got.Items) != 1 || got.Items[0].AccessID != second.AccessID {
 			t.Errorf("%+v, %v", got, err)
 		}
+		if c := got.Coverage; c.Accesses != 1 || c.Told != 0 || c.Refused != 0 { // of the household composition nothing
+			t.Errorf("they are told of others: %+v", c)
+		}
 		if all := recorded[access.Authorized](t, tv); len(all) != 3 || all[2].Role != domain.RoleRepresentative {
 			t.Errorf("%+v", all)
 		}
