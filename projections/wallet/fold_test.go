@@ -423,6 +423,35 @@ func erasedRepresentativeIsInNobodysWallet(t *testing.T, place func(testing.TB) 
 	}
 }
 
+// M-1.8: the death of the represented person and that of the representative end a mandate alike, and
+// nobody else's does.
+func TestTheDeathOfEitherEndsAMandate(t *testing.T) {
+	projectiontest.OnEach(t, func(t *testing.T, place func(testing.TB) string) {
+		w := projectiontest.NewWorld()
+		story := projectiontest.NewStory(w, 1)
+		story.Tell(t, 0)
+		child, parent, another := story.Citizens[0], story.Citizens[1], story.Citizens[2]
+		grant := func(of, to domain.CitizenID) domain.MandateID {
+			id := domain.MandateID{UUID: uuid.New()}
+			s := eventstore.Stream("mandate-" + id.String())
+			w.Record(t, s, of, mandate.Granted{Mandate: id, Citizen: of, Representative: to, Kind: mandate.Representation,
+				Scope: mandate.Scope{Actions: []mandate.Action{mandate.Read}}, Personal: &mandate.GrantedPersonal{Until: "2031-01-01"}})
+			w.Record(t, s, of, mandate.Accepted{Mandate: id})
+			return id
+		}
+		ofDead, byDead, others := grant(parent, child), grant(child, parent), grant(another, child)
+		died := w.Record(t, eventstore.Stream("citizen-"+parent.String()), parent, citizen.Deceased{Citizen: parent, Personal: &citizen.DeceasedPersonal{Date: "2026-02-27"}})
+		wallets := wallet.New()
+		projectiontest.Start(t, w, place(t), wallets).CaughtUp(t)
+		for id, ends := range map[domain.MandateID]bool{ofDead: true, byDead: true, others: false} {
+			m, known, err := wallets.Mandate(t.Context(), id)
+			if err != nil || !known || m.StandsAt(projections.Latest) == ends || !m.StandsAt(died.Leaf-1) {
+				t.Errorf("of %s by %s: %v %v, death at %d, died at %d", m.Citizen, m.Representative, known, err, m.DeathLeaf, died.Leaf)
+			}
+		}
+	})
+}
+
 // P-7: the lives of a person are those of the merges known at a leaf, the survivor first, from
 // whichever of them one asks; a merge that was undone, and an erased life, count no more.
 func TestLivesOfAPerson(t *testing.T) { projectiontest.OnEach(t, livesOfAPerson) }
