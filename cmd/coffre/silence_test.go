@@ -29,6 +29,8 @@ import (
 var namesNobody = map[string]string{
 	"attachments": "files that the issuer uploaded itself",
 	"accessId":    "a filter on the caller's own log",
+	"renews":      "a consent of the person whom the same request names; TestRenewingAConsent names another's and none",
+	"entryId":     "an entry of the caller's own log; TestDisputeOfAnAccess names another's and none",
 }
 
 // Consumers without a basis for anybody here: one that is registered for nothing, and one

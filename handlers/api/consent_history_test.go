@@ -48,6 +48,11 @@ func TestRenewingAConsent(t *testing.T) {
 	if _, err := tv.grantAs(t, citizenCaller(tv.person(t, 2)), stranger); slugStatus(err) != 404 {
 		t.Errorf("a stranger renews it: %v", err)
 	}
+	_, another := tv.grantAs(t, citizenCaller(tv.person(t, 2)), stranger)
+	stranger.Renews = new(domain.ConsentID{UUID: uuid.New()})
+	if _, none := tv.grantAs(t, citizenCaller(tv.person(t, 2)), stranger); slugOf(another) == "" || slugOf(none) != slugOf(another) || slugStatus(none) != slugStatus(another) {
+		t.Errorf("A-6 another's consent is told from none: %v, %v", another, none)
+	}
 	other := discount
 	other.DocumentTypes, other.Renews = household1.DocumentTypes, &first.ConsentID
 	if _, err := tv.grantAs(t, me, other); slugOf(err) != "consentNotRenewable" {

@@ -2,10 +2,12 @@ package api
 
 import (
 	"context"
+	"errors"
 
 	"coffre/domain"
 	"coffre/domain/consent"
 	"coffre/handlers/acting"
+	"coffre/handlers/edge"
 )
 
 // endRenewed ends the consent that a grant renews, and puts it into the grant (rule C-8). It ends
@@ -16,7 +18,10 @@ func (v *Vault) endRenewed(ctx context.Context, in acting.Intent, person acting.
 		return nil
 	}
 	a, under, err := v.resolveDecider(ctx, in, *renews)
-	if err != nil {
+	switch {
+	case errors.Is(err, consent.ErrNotFound): // as another's (rule A-6)
+		return edge.ErrNoResource
+	case err != nil:
 		return err
 	}
 	old, _, err := acting.Consents.Load(ctx, v.Log, acting.ConsentStream(*renews))
@@ -24,7 +29,7 @@ func (v *Vault) endRenewed(ctx context.Context, in acting.Intent, person acting.
 	case err != nil:
 		return err
 	case !person.Is(old.Citizen):
-		return consent.ErrNotFound
+		return edge.ErrNoResource
 	}
 	grant.Renews = &old
 	now, _, err := acting.Consents.Load(ctx, v.Log, acting.ConsentStream(grant.Consent))
