@@ -260,6 +260,7 @@ func TestF34WithdrawnKeysAreForgotten(t *testing.T) {
 	p, c := newProvider(t), newClock()
 	c.asked = make(chan waiting)
 	d, told := keysOf(t, p.URL, c)
+	p.keys.Store(jwks("ed", "old")) // before anybody fetches
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
@@ -272,7 +273,6 @@ func TestF34WithdrawnKeysAreForgotten(t *testing.T) {
 		c.advance(w.d)
 		close(w.end)
 	}
-	p.keys.Store(jwks("ed", "old"))
 	v := New(NewProfile(issuer, Audience), d, nil, c.now)
 	tok := func(kid string) Presented {
 		return Bearer(raw(`{"alg":"EdDSA","kid":"`+kid+`","typ":"at+jwt"}`, payload(nil), withEd))
