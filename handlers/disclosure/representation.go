@@ -90,13 +90,9 @@ func (dis *Discloser) ActFor(ctx context.Context, in acting.Intent, whose *domai
 	if err != nil {
 		return Representation{}, err
 	}
-	var all []wallet.Mandate
-	for _, life := range me.Lives {
-		more, err := dis.Wallets.Represents(ctx, life, projections.Latest)
-		if err != nil {
-			return Representation{}, err
-		}
-		all = append(all, more...)
+	all, err := dis.mandatesHeld(ctx, me)
+	if err != nil {
+		return Representation{}, err
 	}
 	return dis.selectMandates(ctx, in, *whose, action, all, me, them)
 }
@@ -109,23 +105,34 @@ func (dis *Discloser) RepresentedBy(ctx context.Context, representative domain.C
 	if err != nil {
 		return domain.CitizenID{}, err
 	}
-	for _, life := range person.Lives {
-		mandates, err := dis.Wallets.Represents(ctx, life, projections.Latest)
-		if err != nil {
+	mandates, err := dis.mandatesHeld(ctx, person)
+	if err != nil {
+		return domain.CitizenID{}, err
+	}
+	for _, m := range mandates {
+		theirs, err := dis.OpenSSINs(ctx, m.Citizen)
+		switch {
+		case errors.Is(err, eventstore.ErrErased):
+		case err != nil:
 			return domain.CitizenID{}, err
-		}
-		for _, m := range mandates {
-			theirs, err := dis.OpenSSINs(ctx, m.Citizen)
-			switch {
-			case errors.Is(err, eventstore.ErrErased):
-			case err != nil:
-				return domain.CitizenID{}, err
-			case slices.Contains(theirs, number):
-				return m.Citizen, nil
-			}
+		case slices.Contains(theirs, number):
+			return m.Citizen, nil
 		}
 	}
 	return domain.CitizenID{}, edge.ErrNoResource
+}
+
+// mandatesHeld returns the mandates under which a person acts or acted for others, in any life.
+func (dis *Discloser) mandatesHeld(ctx context.Context, person acting.Person) ([]wallet.Mandate, error) {
+	var all []wallet.Mandate
+	for _, life := range person.Lives {
+		more, err := dis.Wallets.Represents(ctx, life, projections.Latest)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	return all, nil
 }
 
 // AsLife returns the calling citizen as the log names them in what stands under another of
