@@ -59,6 +59,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 	if page.Coverage, err = v.accessCoverage(ctx, in, a, lives); err != nil {
 		return nil, err
 	}
+	tell := v.accessTeller(in, a)
 	for seen := 0; ; {
 		entries, err := v.AccessLog.OfAll(ctx, lives, projections.Latest, filter, before, edge.MaxPage)
 		if err != nil {
@@ -72,7 +73,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 					v.RecordDelivered(in, authorized)
 					return contract.GetAccessLog200JSONResponse(page), nil
 				}
-				item, err := v.accessItem(ctx, in, a, e)
+				item, err := tell.item(ctx, e)
 				if err != nil {
 					return nil, err
 				}
@@ -179,7 +180,33 @@ func (v *Vault) accessCoverage(ctx context.Context, in acting.Intent, a disclosu
 	}
 }
 
-func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.Representation, e *accesslog.Entry) (contract.AccessLogItem, error) {
+// accessTeller tells entries of an access log to one reader. It remembers whose documents they
+// are about, since many are about the same.
+type accessTeller struct {
+	*Vault
+	in      acting.Intent
+	reader  disclosure.Representation
+	issuers map[domain.DocumentID]domain.Organisation
+}
+
+func (v *Vault) accessTeller(in acting.Intent, reader disclosure.Representation) accessTeller {
+	return accessTeller{v, in, reader, map[domain.DocumentID]domain.Organisation{}}
+}
+
+// issuer returns the source of a document.
+func (t accessTeller) issuer(ctx context.Context, id domain.DocumentID) (domain.Organisation, error) {
+	if known, there := t.issuers[id]; there {
+		return known, nil
+	}
+	held, _, err := t.Wallets.Document(ctx, id, projections.Latest)
+	if err == nil {
+		t.issuers[id] = held.Issuer
+	}
+	return held.Issuer, err
+}
+
+func (t accessTeller) item(ctx context.Context, e *accesslog.Entry) (contract.AccessLogItem, error) {
+	v, in, a := t.Vault, t.in, t.reader
 	words, lang := in.Words, in.Call.Language
 	say := accessWords{words, lang}
 	item := contract.AccessLogItem{
@@ -196,11 +223,11 @@ func (v *Vault) accessItem(ctx context.Context, in acting.Intent, a disclosure.R
 		item.Kind, item.Attempts = contract.AccessKindDocument, e.Count
 	}
 	if !e.Access.IsZero() && !e.Document.IsZero() { // of a refusal nothing came from anywhere
-		held, _, err := v.Wallets.Document(ctx, e.Document, projections.Latest)
+		source, err := t.issuer(ctx, e.Document)
 		if err != nil {
 			return contract.AccessLogItem{}, err
 		}
-		item.Source, item.SourceName = held.Issuer, say.organisation(held.Issuer)
+		item.Source, item.SourceName = source, say.organisation(source)
 	}
 	for _, a := range e.Answers {
 		item.Answers = append(item.Answers, contract.PresenceTold{

@@ -415,26 +415,21 @@ func (v *Vault) reportAccesses(ctx context.Context, in acting.Intent, id domain.
 	w.list("accesses")
 	// The report tells the citizen everything, also when an officer requests it.
 	a := disclosure.Representation{By: domain.Actor{Role: domain.RoleCitizen, Citizen: id}, Citizen: id}
-	for before := projections.Latest; ; {
-		page, err := v.AccessLog.OfAll(ctx, person.Lives, projections.Latest, accesslog.Filter{}, before, edge.MaxPage)
+	tell := v.accessTeller(in, a)
+	for e, err := range v.AccessLog.Each(ctx, person.Lives, accesslog.Filter{}) {
 		if err != nil {
 			return err
 		}
-		for i := range page {
-			item, err := v.accessItem(ctx, in, a, &page[i])
-			if err != nil {
-				return err
-			}
-			if err := w.item(item); err != nil {
-				return err
-			}
-			before = page[i].Leaf
+		item, err := tell.item(ctx, &e)
+		if err != nil {
+			return err
 		}
-		if len(page) < edge.MaxPage {
-			w.end()
-			return nil
+		if err := w.item(item); err != nil {
+			return err
 		}
 	}
+	w.end()
+	return nil
 }
 
 func (v *Vault) reportMandates(ctx context.Context, in acting.Intent, id domain.CitizenID, w *reportWriter) error {

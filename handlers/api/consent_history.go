@@ -156,12 +156,13 @@ func (v *Vault) ListConsentDisclosures(ctx context.Context, r contract.ListConse
 	if err != nil {
 		return nil, err
 	}
+	tell := v.accessTeller(in, reader)
 	for i := range entries {
 		if i == size {
 			page.Next, page.NextCursor = links.Next(v.Cursor("listConsentDisclosures", entries[i-1].Leaf))
 			break
 		}
-		item, err := v.accessItem(ctx, in, reader, &entries[i])
+		item, err := tell.item(ctx, &entries[i])
 		if err != nil {
 			return nil, err
 		}

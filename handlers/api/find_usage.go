@@ -55,30 +55,21 @@ func (v *Vault) FindUsage(ctx context.Context, r contract.FindUsageRequestObject
 		return nil, err
 	}
 	filter := accesslog.Filter{From: p.PeriodStart, Until: p.PeriodEnd}
-	for before := int64(projections.Latest); ; {
-		entries, err := v.AccessLog.OfAll(ctx, lives, projections.Latest, filter, before, edge.MaxPage)
-		if err != nil {
-			return nil, err
-		}
-		for i := range entries {
-			e := &entries[i]
-			before = e.Leaf
-			if e.Outcome == accesslog.Refused || !visibleEntry(a, e.Type) {
-				continue
-			}
-			if found.TotalUsages >= offset && len(found.Usages) < limit {
-				found.Usages = append(found.Usages, usage(in, e))
-			}
-			found.TotalUsages++
-		}
+	for e, err := range v.AccessLog.Each(ctx, lives, filter) {
 		switch {
-		case len(entries) < edge.MaxPage:
-			v.RecordDelivered(in, authorized)
-			return contract.FindUsage200JSONResponse(found), nil
-		case found.TotalUsages >= usagesInAll:
+		case err != nil:
+			return nil, err
+		case e.Outcome == accesslog.Refused || !visibleEntry(a, e.Type):
+			continue
+		case found.TotalUsages == usagesInAll:
 			return nil, v.Withhold(ctx, in, authorized, errPeriodTooWide)
+		case found.TotalUsages >= offset && len(found.Usages) < limit:
+			found.Usages = append(found.Usages, usage(in, &e))
 		}
+		found.TotalUsages++
 	}
+	v.RecordDelivered(in, authorized)
+	return contract.FindUsage200JSONResponse(found), nil
 }
 
 // usageSubject returns the citizen whose number is named: the caller, whose own number comes

@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -232,6 +233,29 @@ func (l *Log) OfAll(ctx context.Context, citizens []domain.CitizenID, asOf int64
 	}
 	return all, nil
 }
+
+// Each yields the entries about several citizens that pass a filter, as they are now, newest
+// first, in constant memory. An error ends it.
+func (l *Log) Each(ctx context.Context, citizens []domain.CitizenID, f Filter) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for before, more := int64(projections.Latest), true; more; {
+			page, err := l.OfAll(ctx, citizens, projections.Latest, f, before, eachPage)
+			if err != nil {
+				yield(Entry{}, err)
+				return
+			}
+			for _, e := range page {
+				if before = e.Leaf; !yield(e, nil) {
+					return
+				}
+			}
+			more = len(page) == eachPage
+		}
+	}
+}
+
+// eachPage is how many entries Each asks for at once.
+const eachPage = 200
 
 func scanEntry(scan func(...any) error) (Entry, error) {
 	var e Entry
