@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -84,9 +85,9 @@ func newConsentsGrant(p *program) *cobra.Command {
 	var at where
 	var person who
 	var asJSON bool
-	var consumer, purpose, until, lang, textFile, textVersion, renews string
-	var types, documents, fields []string
-	var uses int
+	var consumer, purpose, renews string
+	var types, documents []string
+	var choice consentChoice
 	cmd := &cobra.Command{
 		Use: "grant", Short: "A citizen lets an organisation read documents for a purpose",
 		Long: `Grants a consent as the citizen. What the citizen was shown is kept with it: the text that the
@@ -101,7 +102,7 @@ was granted before to the same consumer for the same purpose; if that one still 
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			if err := oneOf("lang", lang, languages...); err != nil {
+			if err := oneOf("lang", choice.lang, languages...); err != nil {
 				return err
 			}
 			body := contract.ConsentGrant{Consumer: org, Purpose: domain.Purpose(purpose)}
@@ -117,16 +118,9 @@ was granted before to the same consumer for the same purpose; if that one still 
 				asked = append(asked, askedType(t))
 				body.DocumentTypes = append(body.DocumentTypes, domain.DocumentType(t))
 			}
-			for _, f := range fields {
-				body.Fields = append(body.Fields, domain.Field(f))
-			}
-			if body.Until, err = ending("until", until); err != nil {
+			if body.Fields, body.Until, body.Limits.Uses, err = choice.read(cmd); err != nil {
 				return err
 			}
-			if cmd.Flags().Changed("uses") && uses < 1 { // 0 in the contract is no limit at all
-				return usage("--uses is at least 1; without it there is no limit")
-			}
-			body.Limits.Uses = uses
 			if renews != "" {
 				id, err := parseID("--renews", renews)
 				if err != nil {
@@ -134,19 +128,11 @@ was granted before to the same consumer for the same purpose; if that one still 
 				}
 				body.Renews = &domain.ConsentID{UUID: id}
 			}
-			claimed, err := textOf(textFile)
-			if err != nil {
-				return err
-			}
 			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, _ domain.CitizenID) error {
 				var err error
-				if body.ShownText, err = textToShow(cmd.Context(), c, org, body.Purpose, domain.Language(lang), textVersion, asked...); err != nil {
+				if body.ShownText, err = choice.show(cmd.Context(), p, c, org, body.Purpose, asked...); err != nil {
 					return err
 				}
-				if textFile != "" {
-					body.ShownText.Text = claimed
-				}
-				fmt.Fprintf(p.Err, "%s\n\n", printable(body.ShownText.Text))
 				r, err := client.Read[contract.ConsentReceiptShort](c.GrantConsent(cmd.Context(), contract.GrantConsentParams{IdempotencyKey: uuid.New()}, body))
 				if err != nil {
 					return err
@@ -162,12 +148,10 @@ was granted before to the same consumer for the same purpose; if that one still 
 	f.StringVar(&purpose, "purpose", "", "`code` of what for, as the registry has it")
 	f.StringSliceVar(&types, "type", nil, "document `types` it covers, with commas between")
 	f.StringSliceVar(&documents, "document", nil, "`ids` of the documents it covers")
-	f.StringSliceVar(&fields, "field", nil, "only these `members` of the content")
-	f.StringVar(&until, "until", "", "last `day`, 2026-12-31, or moment from which it no longer holds (default: a year from now, or what the purpose says)")
-	f.IntVar(&uses, "uses", 0, "how many `times` it may be used (default: no limit)")
-	f.StringVar(&lang, "lang", "en", "`language` of the text that was shown: nl, fr, de or en")
-	f.StringVar(&textFile, "text-file", "", "`file` with the text the citizen was shown (default: the registry's)")
-	f.StringVar(&textVersion, "text-version", "", "`version` of that text (default: the only one there is)")
+	f.StringSliceVar(&choice.fields, "field", nil, "only these `members` of the content")
+	f.StringVar(&choice.until, "until", "", "last `day`, 2026-12-31, or moment from which it no longer holds (default: a year from now, or what the purpose says)")
+	f.IntVar(&choice.uses, "uses", 0, "how many `times` it may be used (default: no limit)")
+	choice.textFlags(cmd)
 	f.StringVar(&renews, "renews", "", "`id` of the consent in whose place it is given")
 	required(cmd, "consumer", "purpose")
 	cmd.MarkFlagsOneRequired("type", "document")
@@ -201,26 +185,33 @@ func (p *program) printConsent(asJSON bool, r contract.ConsentReceiptShort) erro
 }
 
 func newConsentsWithdraw(p *program) *cobra.Command {
+	return p.saysNo(&cobra.Command{
+		Use: "withdraw ID", Short: "Withdraw a consent; from then on nothing is read under it",
+		Example: `  coffre consents withdraw --data data --ssin-file ssin.txt 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
+	}, func(ctx context.Context, c *client.Client, id domain.ConsentID) (*http.Response, error) {
+		return c.WithdrawConsent(ctx, id, contract.WithdrawConsentParams{IdempotencyKey: uuid.New()})
+	})
+}
+
+// saysNo completes a command by which a citizen ends what is named by its id, a consent or a
+// request for one.
+func (p *program) saysNo(cmd *cobra.Command, send func(context.Context, *client.Client, domain.ConsentID) (*http.Response, error)) *cobra.Command {
 	var at where
 	var person who
 	var asJSON bool
-	cmd := &cobra.Command{
-		Use: "withdraw ID", Short: "Withdraw a consent; from then on nothing is read under it",
-		Example: `  coffre consents withdraw --data data --ssin-file ssin.txt 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
-		Args:    takes("ID"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := parseID("ID", args[0])
+	cmd.Args = takes("ID")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		id, err := parseID("ID", args[0])
+		if err != nil {
+			return err
+		}
+		return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, _ domain.CitizenID) error {
+			r, err := client.Read[contract.ConsentReceiptShort](send(cmd.Context(), c, domain.ConsentID{UUID: id}))
 			if err != nil {
 				return err
 			}
-			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, _ domain.CitizenID) error {
-				r, err := client.Read[contract.ConsentReceiptShort](c.WithdrawConsent(cmd.Context(), domain.ConsentID{UUID: id}, contract.WithdrawConsentParams{IdempotencyKey: uuid.New()}))
-				if err != nil {
-					return err
-				}
-				return p.printConsent(asJSON, r.Body)
-			})
-		},
+			return p.printConsent(asJSON, r.Body)
+		})
 	}
 	at.flags(cmd)
 	person.flags(cmd)
