@@ -57,7 +57,7 @@ func (b *bench) exporting(ctx context.Context) (err error) {
 	if err := decided(ctx, dir, rows); err != nil {
 		return fmt.Errorf("fill: %w", err)
 	}
-	p, err := startServing(ctx, dir)
+	p, err := startServing(ctx, dir, "COFFRE_LIMITS=exports.caller=1000,exports.all=1000") // each round keeps its files
 	if err != nil {
 		return err
 	}
