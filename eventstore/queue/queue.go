@@ -264,16 +264,29 @@ func (q *Queue) Len() int {
 // Take waits for appends and returns as many as fit one transaction, in order of
 // arrival, or those of one AppendTogether; none when the queue takes no more.
 func (q *Queue) Take() []*Request {
-	for !q.ready() {
-		<-q.arrived
+	for {
+		for !q.ready() {
+			<-q.arrived
+		}
+		if q.gather > 0 {
+			q.gatherMore()
+		}
+		if taken, closed := q.drain(); closed || len(taken) > 0 {
+			return taken
+		}
 	}
-	if q.gather > 0 {
-		q.gatherMore()
-	}
+}
+
+// drain takes what waits out of the queue, which may be nothing: a caller can withdraw its
+// append after ready has seen it.
+func (q *Queue) drain() (taken []*Request, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.refuse != nil {
-		return nil
+		return nil, true
+	}
+	if len(q.waiting) == 0 {
+		return nil, false
 	}
 	n, size := q.waiting[0].together, 0
 	if n == 0 {
@@ -282,10 +295,10 @@ func (q *Queue) Take() []*Request {
 	for _, r := range q.waiting[:n] {
 		size += r.Size
 	}
-	taken := slices.Clone(q.waiting[:n])
+	taken = slices.Clone(q.waiting[:n])
 	q.waiting = slices.Delete(q.waiting, 0, n)
 	q.bytes -= size
-	return taken
+	return taken, false
 }
 
 // alone returns how many of the first that wait fit one transaction and need no company.

@@ -2,7 +2,11 @@ package queue_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"coffre/eventstore"
 	"coffre/eventstore/proof"
@@ -26,4 +30,40 @@ func TestRequestIsACopy(t *testing.T) {
 	if r.Sums[0] != proof.LeafHash(&kept) {
 		t.Fatal("the checksum is not that of the copy")
 	}
+}
+
+// The only append that waits can be withdrawn while the writer gathers more.
+func TestTakeOutlivesAWithdrawnAppend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := queue.New(queue.Options{Gather: time.Second})
+		taken := make(chan []*queue.Request)
+		go func() { taken <- q.Take() }()
+		batch := func(stream eventstore.Stream) eventstore.Batch {
+			return eventstore.Batch{Stream: stream, Expected: eventstore.NoStream, Records: storetest.Records(1)}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			_, err := q.Append(ctx, batch("consent-1"))
+			ended <- err
+		}()
+		synctest.Wait()
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second) // of the bubble: the writer gathers no more
+		go func() {
+			_, err := q.Append(t.Context(), batch("consent-2"))
+			ended <- err
+		}()
+		got := <-taken
+		if len(got) != 1 || got[0].Batch.Stream != "consent-2" {
+			t.Fatalf("the writer took %d appends", len(got))
+		}
+		got[0].Answer(queue.Answer{})
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	})
 }
