@@ -26,9 +26,10 @@ func (t *task) waitForPosition(ctx context.Context, p eventstore.Position) error
 	for {
 		t.mu.Lock()
 		at, failed, changed := t.at.Position, t.failed, t.changed
+		damaged := t.current != nil && t.current.damaged.Load() // readers are answered from what replaces it
 		t.mu.Unlock()
 		switch {
-		case at.Compare(p) >= 0:
+		case at.Compare(p) >= 0 && !damaged:
 			return nil
 		case failed != nil:
 			return failed
