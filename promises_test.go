@@ -354,6 +354,14 @@ var promises = []chapter{
 			[]string{"eventstore/witness/witness.go Witness.Add", "eventstore/witness/state.go State.write"},
 			[]string{"eventstore/witness TestCrashAtEveryStepOfCosigning", "eventstore/witness TestWitnessAnswersAsTheProtocolSays", "eventstore/witness TestWitnessIsAskedAtOnce", "cmd/coffre TestWitnessFromTheCommandLine"}},
 	}},
+	{"What people keep", []promise{
+		{"A receipt of a consent that was changed in any byte, or that another key signed, is refused; one of before a rotation holds with the former key.",
+			[]string{"handlers/certificate/receipt.go ReadReceipt", "handlers/api/consent_receipt.go Vault.GetConsentReceipt"},
+			[]string{"handlers/certificate TestReceiptWithAnotherByteIsRefused", "handlers/certificate TestReceiptsAndRotation", "handlers/certificate TestReceiptsThatDoNotHold", "cmd/coffre TestReceiptsProveTheirRecord"}},
+		{"A receipt speaks the language that was asked for, and is valid against Kantara's own schema.",
+			[]string{"handlers/api/consent_record.go receiptFacts.iso27560", "handlers/api/consent_receipt.go receiptFacts.kantara"},
+			[]string{"handlers/api TestReceiptsSpeakFourLanguages", "handlers/api TestKantaraReceiptIsValid", "handlers/api TestISO27560Receipt"}},
+	}},
 	{"Read models", []promise{
 		{"A read model that stands still or fails again and again is seen in health, metrics and one line of the log.",
 			[]string{"projections/failing.go task.tryFailed"},

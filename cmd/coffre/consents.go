@@ -23,7 +23,7 @@ func newConsents(p *program) *cobra.Command {
 		`  coffre consents list --data data --ssin-file ssin.txt
   coffre consents grant --data data --ssin-file ssin.txt --consumer 0203430576 --purpose familyDiscount --type householdComposition
   coffre consents withdraw --data data --ssin-file ssin.txt 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
-		newConsentsList(p), newConsentsGrant(p), newConsentsAccept(p), newConsentsRefuse(p), newConsentsWithdraw(p), newConsentsLog(p), newConsentsHistory(p), newConsentsDisclosures(p))
+		newConsentsList(p), newConsentsGrant(p), newConsentsAccept(p), newConsentsRefuse(p), newConsentsWithdraw(p), newConsentsLog(p), newConsentsHistory(p), newConsentsDisclosures(p), newConsentsReceipt(p))
 }
 
 func newConsentsList(p *program) *cobra.Command {

@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -241,6 +243,7 @@ func TestReceiptsProveTheirRecord(t *testing.T) {
 		}
 		check(format, receipt.InLog, "consent.granted")
 	}
+	r.checkReceipts(t, me, given.ConsentID)
 	var log contract.AccessLog
 	if err := json.Unmarshal(r.get(t, me, "/citizens/"+me.Citizen.String()+"/accessLog?accessId="+read.AccessID.String()).Body.Bytes(), &log); err != nil || len(log.Items) != 1 || len(log.InLog) != 1 {
 		t.Fatal(log.Items, err)
@@ -249,6 +252,30 @@ func TestReceiptsProveTheirRecord(t *testing.T) {
 	log = contract.AccessLog{}
 	if err := json.Unmarshal(r.get(t, me, "/citizens/"+me.Citizen.String()+"/accessLog").Body.Bytes(), &log); err != nil || len(log.Items) == 0 || log.InLog != nil {
 		t.Errorf("of a whole page: %+v, %v", log.Items, err)
+	}
+}
+
+// checkReceipts verifies the receipts of a consent as their citizen keeps them: with the keys of
+// the log, as files, by the command.
+func (r *rig) checkReceipts(t *testing.T, me token.Grant, consent string) {
+	t.Helper()
+	s := &shell{t: t}
+	keys := file(t, "keys.json", r.get(t, anyAuditor, "/signingKeys").Body.String())
+	stranger := base64.StdEncoding.EncodeToString(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public().(ed25519.PublicKey))
+	for _, format := range []string{"kantara", "iso27560"} {
+		w := r.get(t, me, "/consents/"+consent+"/receipt?lang=fr&format="+format)
+		signed := w.Body.String()
+		kept := file(t, format+".json", signed)
+		got := s.must(0, "consents", "receipt", "verify", kept, "--key", keys, "--json").out
+		if !strings.Contains(got, `"holds":true`) || !strings.Contains(got, `"standard":"`+format+`"`) || !strings.Contains(got, consent) {
+			t.Errorf("%s: %s", format, got)
+		}
+		changed := file(t, format+"-changed.json", strings.Replace(signed, `"state":"granted"`, `"state":"expired"`, 1))
+		s.must(exitTamper, "consents", "receipt", "verify", changed, "--key", keys)
+		s.must(exitTamper, "consents", "receipt", "verify", kept, "--key", stranger)
+		s.must(exitTamper, "consents", "receipt", "verify", keys, "--key", keys)
+		s.must(exitUsage, "consents", "receipt", "verify", kept+".gone", "--key", keys)
+		s.must(exitUsage, "consents", "receipt", "verify", kept)
 	}
 }
 

@@ -22,8 +22,9 @@ import (
 )
 
 // GetConsentReceipt implements GET /consents/{id}/receipt: the terms of a consent in the
-// form of a standard, with the text that the citizen was shown (rule C-5). Readings by a
-// representative or a privacy officer are on record before the text is opened.
+// form of a standard, with the text that the citizen was shown (rule C-5), signed with the key of
+// the log where the log is signed. Readings by a representative or a privacy officer are on
+// record before the text is opened.
 func (v *Vault) GetConsentReceipt(ctx context.Context, r contract.GetConsentReceiptRequestObject) (contract.GetConsentReceiptResponseObject, error) {
 	in := v.NewIntent(ctx)
 	c, known, err := v.ConsentLog.Consent(ctx, r.ConsentID, projections.Latest, in.At)
@@ -54,8 +55,14 @@ func (v *Vault) GetConsentReceipt(ctx context.Context, r contract.GetConsentRece
 	if err != nil {
 		return nil, err
 	}
+	answer := receipt{out.Bytes(), mediaType(r.Params.Format)}
+	if facts.inLog.Checkpoint != "" {
+		if answer.body, err = v.SignReceipt(ctx, answer.body); err != nil {
+			return nil, err
+		}
+	}
 	v.RecordDelivered(in, read)
-	return receipt(out.Bytes()), nil
+	return answer, nil
 }
 
 // admitReceiptReader refuses callers who may not read a consent's receipt, and records the
@@ -96,15 +103,16 @@ type receiptFacts struct {
 	consumer  registry.Organisation
 	types     []*registry.DocumentType
 	shown     contract.ShownText
+	stateAt   time.Time            // of which the state is told
 	inLog     contract.RecordInLog // of the grant
 	sensitive []string             // labels of special categories
 	plain     []string             // labels of the others
 }
 
 func (v *Vault) receiptFacts(ctx context.Context, in acting.Intent, c *consentlog.Consent, shown contract.ShownText) (receiptFacts, error) {
-	f := receiptFacts{Consent: c, lang: in.Call.Language, words: in.Words, shown: shown}
+	f := receiptFacts{Consent: c, lang: in.Call.Language, words: in.Words, shown: shown, stateAt: in.At}
 	var err error
-	if f.inLog, err = v.inLog(ctx, c.GrantedLeaf); err != nil {
+	if f.inLog, err = v.awaitInLog(ctx, c.GrantedLeaf); err != nil {
 		return receiptFacts{}, err
 	}
 	f.consumer.Number = c.Terms.Consumer
@@ -115,10 +123,7 @@ func (v *Vault) receiptFacts(ctx context.Context, in acting.Intent, c *consentlo
 	if err != nil {
 		return receiptFacts{}, err
 	}
-	special := make(map[domain.DataCategory]bool)
-	for _, category := range in.Words.Registry().Categories {
-		special[category.Code] = category.Sensitive
-	}
+	special := f.specialCategories()
 	for _, name := range types {
 		t, known := in.Words.DocumentType(name)
 		if !known || slices.Contains(f.types, t) {
@@ -136,6 +141,15 @@ func (v *Vault) receiptFacts(ctx context.Context, in acting.Intent, c *consentlo
 		}
 	}
 	return f, nil
+}
+
+// specialCategories returns which categories of data are special ones (GDPR art. 9).
+func (f receiptFacts) specialCategories() map[domain.DataCategory]bool {
+	special := make(map[domain.DataCategory]bool)
+	for _, category := range f.words.Registry().Categories {
+		special[category.Code] = category.Sensitive
+	}
+	return special
 }
 
 func (f receiptFacts) purpose() string {
@@ -166,7 +180,7 @@ const country = "BE"
 func (f receiptFacts) kantara() kantaraReceipt {
 	all := slices.Concat(f.plain, f.sensitive)
 	return kantaraReceipt{
-		Version: "KI-CR-v1.1.0", Jurisdiction: country, Timestamp: f.GrantedAt.Unix(), CollectionMethod: collectionMethod,
+		Version: "KI-CR-v1.1.0", Jurisdiction: country, Timestamp: f.GrantedAt.Unix(), CollectionMethod: f.text("collection"),
 		Receipt: f.Consent.Consent.String(), Language: string(f.lang), Principal: f.Citizen.String(),
 		Controllers: []kantaraController{{
 			Name: f.controller(), Contact: f.consumer.Contact.Email, Address: kantaraAddress{country},
@@ -181,12 +195,9 @@ func (f receiptFacts) kantara() kantaraReceipt {
 			}},
 		}},
 		Sensitive: len(f.sensitive) > 0, Special: slices.Concat([]string{}, f.sensitive),
-		State: string(f.State), EndedAt: f.EndedAt, Shown: f.shown, InLog: f.inLog,
+		State: string(f.State), StateAt: f.stateAt, EndedAt: f.EndedAt, Shown: f.shown, InLog: f.inLog,
 	}
 }
-
-// collectionMethod tells in a receipt how consent is given.
-const collectionMethod = "in the citizen's own wallet, by an explicit act"
 
 type kantaraReceipt struct {
 	Version          string              `json:"version"`
@@ -203,6 +214,7 @@ type kantaraReceipt struct {
 	Special          []string            `json:"spiCat"`
 
 	State   string               `json:"state"`
+	StateAt time.Time            `json:"stateAt"`
 	EndedAt time.Time            `json:"endedAt,omitzero"`
 	Shown   contract.ShownText   `json:"shownText,omitzero"`
 	InLog   contract.RecordInLog `json:"inLog,omitzero"`
@@ -241,11 +253,14 @@ type kantaraPurpose struct {
 
 // receipt is an answer whose bytes are a JSON object already. The generated answer type
 // would write them as a string.
-type receipt []byte
+type receipt struct {
+	body  []byte
+	media string
+}
 
 // VisitGetConsentReceiptResponse writes the answer.
 func (r receipt) VisitGetConsentReceiptResponse(w http.ResponseWriter) error {
-	w.Header().Set("Content-Type", "application/json")
-	_, err := w.Write(r)
+	w.Header().Set("Content-Type", r.media)
+	_, err := w.Write(r.body)
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"coffre/domain/access"
 	"coffre/domain/domaintest"
 	"coffre/handlers/contract"
+	"coffre/handlers/contract/texts"
 	"coffre/handlers/edge"
 )
 
@@ -105,19 +106,55 @@ func TestISO27560Receipt(t *testing.T) {
 	if err := json.Unmarshal([]byte(got), &doc); err != nil {
 		t.Fatal(err)
 	}
-	for member, in := range map[string]any{
-		"schema_version": doc, "record_id": doc, "pii_principal_id": doc, "receipt": doc, "party_identification": doc, "event": doc,
-		"privacy_notice": doc["pii_processing"], "language": doc["pii_processing"], "purposes": doc["pii_processing"], "pii_information": doc["pii_processing"],
-		"pii_controllers": doc["pii_processing"], "storage_locations": doc["pii_processing"], "retention_period": doc["pii_processing"],
-		"jurisdiction": doc["pii_processing"], "recipient_third_parties": doc["pii_processing"], "withdrawal_method": doc["pii_processing"],
+	record, _ := doc["dpv:hasRecordOfActivity"].(map[string]any)
+	process, _ := record["dpv:hasProcess"].(map[string]any)
+	for member, in := range map[string]map[string]any{
+		"@context": doc, "dct:identifier": doc, "dct:conformsTo": record, "dpv:hasDataSubject": record, "dpv:hasDataController": record, "dpv:hasNotice": record,
+		"dpv:hasLegalBasis": record, "dpv:hasJurisdiction": record, "dpv:hasConsentControl": record, "dpv:hasRight": record, "dpv:hasAuthority": record,
+		"dpv:hasPurpose": process, "dpv:hasPersonalData": process, "dpv:hasStorageCondition": process, "dpv:hasRecipientThirdParty": process,
 	} {
-		if there, ok := in.(map[string]any); !ok || there[member] == nil {
+		if in[member] == nil {
 			t.Errorf("%s is mandatory and missing", member)
 		}
 	}
-	events, _ := doc["event"].([]any)
-	if len(events) != 2 || events[0].(map[string]any)["event_state"] != "ConsentGiven" || events[1].(map[string]any)["event_state"] != "Withdrawn" {
-		t.Errorf("%v", events)
+	steps, _ := record["dct:hasPart"].([]any)
+	if len(steps) != 2 {
+		t.Fatalf("%v", steps)
+	}
+	for i, want := range []string{"dpv:ConsentGiven", "dpv:ConsentWithdrawn"} {
+		if got := steps[i].(map[string]any)["dpv:hasConsentStatus"].(map[string]any)["@id"]; got != want {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+}
+
+// A receipt is in the language that was asked for: what the registry names and what the vault
+// says of itself; in no language does a text stay without words.
+func TestReceiptsSpeakFourLanguages(t *testing.T) {
+	tv := newVault(t)
+	tv.household(t, 1)
+	ana := tv.person(t, 1)
+	id := tv.consentTo(t, ana, discount)
+	seen := map[string]bool{}
+	for _, lang := range edge.Languages {
+		caller := citizenCaller(ana)
+		for _, format := range []contract.ReceiptFormat{contract.ReceiptFormatKantara, contract.ReceiptFormatIso27560} {
+			ctx := tv.as(t, caller, "getConsentReceipt", nil)
+			edge.CallFrom(ctx).Language = lang
+			answer, err := tv.GetConsentReceipt(ctx, contract.GetConsentReceiptRequestObject{ConsentID: id, Params: contract.GetConsentReceiptParams{Format: format}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := writeAnswer(t, ctx, answer.VisitGetConsentReceiptResponse)
+			if got, want := w.Header().Get("Content-Type"), map[contract.ReceiptFormat]string{contract.ReceiptFormatKantara: "application/json", contract.ReceiptFormatIso27560: "application/ld+json"}[format]; got != want {
+				t.Errorf("%s is %s", format, got)
+			}
+			body := w.Body.String()
+			if strings.Contains(body, "receipt.") || seen[body] || !strings.Contains(body, texts.Of(lang, "receipt.collection")) {
+				t.Errorf("%s in %s: %s", format, lang, body)
+			}
+			seen[body] = true
+		}
 	}
 }
 

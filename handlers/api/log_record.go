@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"coffre/eventstore/proof"
+	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/projections"
 )
@@ -35,4 +37,30 @@ func (v *Vault) inLog(ctx context.Context, leaf int64) (contract.RecordInLog, er
 		return contract.RecordInLog{}, nil
 	}
 	return contract.RecordInLog{}, fmt.Errorf("proof of a record: %w", err)
+}
+
+// receiptWait bounds how long a receipt waits for the checkpoint that covers its record; one is
+// signed each second in which something happens.
+const receiptWait = 5 * time.Second
+
+// awaitInLog returns the proof that a record is in the log as inLog does, once there is one. It
+// returns acting.ErrModelsBehind when there is none in time, and the zero proof where the log is
+// not signed.
+func (v *Vault) awaitInLog(ctx context.Context, leaf int64) (contract.RecordInLog, error) {
+	if v.Proof == nil {
+		return contract.RecordInLog{}, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, receiptWait)
+	defer cancel()
+	if _, err := v.Proof.Await(limited, leaf); err != nil {
+		if ctx.Err() == nil && limited.Err() != nil {
+			return contract.RecordInLog{}, acting.ErrModelsBehind
+		}
+		return contract.RecordInLog{}, err
+	}
+	in, err := v.inLog(ctx, leaf)
+	if err == nil && in.Checkpoint == "" { // the tree was exchanged just now
+		err = acting.ErrModelsBehind
+	}
+	return in, err
 }

@@ -2043,7 +2043,9 @@ type ConsentLogTotals struct {
 	Withdrawn int64 `json:"withdrawn"`
 }
 
-// ConsentReceipt as the standard asked for names its members; `inLog` is a `RecordInLog` of the grant
+// ConsentReceipt As the standard asked for names its members. `state` at `stateAt` is that of the consent,
+// `inLog` a `RecordInLog` of the grant, `signature` the signature line of a signed note
+// (C2SP) of the other members (docs/receipts.md).
 type ConsentReceipt = json.RawMessage
 
 // ConsentReceiptShort defines model for ConsentReceiptShort.
@@ -5140,7 +5142,7 @@ type GetConsentHistoryParams struct {
 
 // GetConsentReceiptParams defines parameters for GetConsentReceipt.
 type GetConsentReceiptParams struct {
-	// Format `kantara` is the Consent Receipt 1.1, `iso27560` the record of ISO/IEC TS 27560:2023
+	// Format `kantara` is the Consent Receipt 1.1, `iso27560` the record of ISO/IEC TS 27560:2023 as JSON-LD
 	Format ReceiptFormat `form:"format,omitempty" json:"format,omitempty,omitzero"`
 
 	// Lang the language of labels; else Accept-Language decides, else nl
@@ -13806,6 +13808,20 @@ func (response GetConsentReceipt200JSONResponse) VisitGetConsentReceiptResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConsentReceipt200ApplicationLdPlusJSONResponse ConsentReceipt
+
+func (response GetConsentReceipt200ApplicationLdPlusJSONResponse) VisitGetConsentReceiptResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/ld+json")
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err

@@ -8,6 +8,7 @@ import (
 	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
+	"coffre/handlers/certificate"
 	"coffre/handlers/contract"
 )
 
@@ -78,6 +79,15 @@ func (work *Worker) CurrentSigningKeys(ctx context.Context) ([]seal.SigningKey, 
 		}
 	}
 	return all, nil
+}
+
+// SignReceipt returns a receipt of a consent, which has inLog, signed with the key of the log. The
+// key is on record before the receipt is handed out.
+func (work *Worker) SignReceipt(ctx context.Context, receipt []byte) ([]byte, error) {
+	if _, err := work.signingKey(ctx, contract.SigningPurposeLog, work.logSigner); err != nil {
+		return nil, err
+	}
+	return certificate.SignReceipt(ctx, receipt, work.logSigner)
 }
 
 // ErrNoDestroyer refuses an erasure or a certificate in a vault where nothing can sign
